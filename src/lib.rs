@@ -1,0 +1,8 @@
+//! Gatepost: the guarded place where an organisation's outgoing mail leaves.
+//!
+//! The modules in reading order: the process table and what each process may do; the processes, in the order in which a
+//! message meets them; what they speak, and speak of; what the operator says; the system below.
+
+#![deny(unsafe_code)]
+
+pub mod secret;
