@@ -5,4 +5,6 @@
 
 #![deny(unsafe_code)]
 
+pub mod mail;
+pub mod policy;
 pub mod secret;

@@ -1,0 +1,20 @@
+//! What policy needs to know of a message's header. The edge reads it out; the vault, which parses no message, decides.
+
+use serde::{Deserialize, Serialize};
+
+use super::address::Address;
+
+/// At most this many authors are carried; a message with more is refused by the edge.
+pub const MAX_AUTHORS: usize = 32;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// Every mailbox of From, and of Sender where there is one (RFC 6409 section 6.1).
+    pub authors: Vec<Address>,
+    /// Message-ID, without the angle brackets.
+    pub message_id: String,
+    /// Subject length in octets; the subject itself stays in the body.
+    pub subject_octets: u32,
+    /// How many Received fields it bears, ours included (RFC 5321 section 6.3).
+    pub received: u32,
+}

@@ -1,0 +1,228 @@
+//! The mailboxes in a From or Sender field: every one of them, or a refusal.
+//!
+//! Parsers disagree about what a sloppy From says, and a reader downstream may see another author than we did. So this is
+//! RFC 5322 section 3.4 without its obsolete forms, save a dot in a display name, which everybody writes.
+
+use super::address::{Address, is_atext};
+
+/// Comments in comments: nobody needs more, and each costs a turn.
+const MAX_DEPTH: usize = 8;
+
+/// The field can't be read in one way only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotMailboxes;
+
+/// Reads a field body: mailboxes and groups of them, separated by commas. Groups may be empty; the list may not.
+pub fn read(body: &[u8]) -> Result<Vec<Address>, NotMailboxes> {
+    let mut reader = Reader { rest: body };
+    let mut found = Vec::new();
+    loop {
+        reader.item(&mut found, true)?;
+        reader.blank()?;
+        match reader.take() {
+            Some(b',') => (),
+            None => return Ok(found),
+            Some(_) => return Err(NotMailboxes),
+        }
+    }
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn peek(&self) -> Option<u8> {
+        self.rest.first().copied()
+    }
+
+    fn take(&mut self) -> Option<u8> {
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(*first)
+    }
+
+    /// One mailbox, or one group where groups may be.
+    fn item(&mut self, found: &mut Vec<Address>, groups: bool) -> Result<(), NotMailboxes> {
+        self.blank()?;
+        let from = self.rest;
+        let mut words = 0;
+        loop {
+            match self.peek() {
+                Some(b'"') => self.quoted()?,
+                Some(octet) if is_atext(octet) || octet == b'.' => self.atom(),
+                Some(b'@') if words == 1 => {
+                    self.rest = from;
+                    return self.address(found);
+                }
+                Some(b'<') => {
+                    self.take();
+                    self.blank()?;
+                    self.address(found)?;
+                    self.blank()?;
+                    return if self.take() == Some(b'>') { Ok(()) } else { Err(NotMailboxes) };
+                }
+                Some(b':') if groups && words > 0 => {
+                    self.take();
+                    return self.group(found);
+                }
+                _ => return Err(NotMailboxes),
+            }
+            words += 1;
+            // An addr-spec has no blanks in it: `a @b` and `a(c)@b` are obsolete.
+            if self.peek() != Some(b'@') {
+                self.blank()?;
+                if self.peek() == Some(b'@') {
+                    return Err(NotMailboxes);
+                }
+            }
+        }
+    }
+
+    fn group(&mut self, found: &mut Vec<Address>) -> Result<(), NotMailboxes> {
+        self.blank()?;
+        if self.peek() == Some(b';') {
+            self.take();
+            return Ok(());
+        }
+        loop {
+            self.item(found, false)?;
+            self.blank()?;
+            match self.take() {
+                Some(b',') => (),
+                Some(b';') => return Ok(()),
+                _ => return Err(NotMailboxes),
+            }
+        }
+    }
+
+    /// local-part@domain, as long as it goes.
+    fn address(&mut self, found: &mut Vec<Address>) -> Result<(), NotMailboxes> {
+        let from = self.rest;
+        match self.peek() {
+            Some(b'"') => self.quoted()?,
+            _ => self.atom(),
+        }
+        if self.take() != Some(b'@') {
+            return Err(NotMailboxes);
+        }
+        self.atom();
+        let text = from.get(..from.len() - self.rest.len()).and_then(|text| std::str::from_utf8(text).ok());
+        let address = text.and_then(|text| Address::parse(text).ok()).ok_or(NotMailboxes)?;
+        found.push(address);
+        Ok(())
+    }
+
+    fn atom(&mut self) {
+        let end = self.rest.iter().position(|octet| !is_atext(*octet) && *octet != b'.');
+        self.rest = self.rest.get(end.unwrap_or(self.rest.len())..).unwrap_or_default();
+    }
+
+    fn quoted(&mut self) -> Result<(), NotMailboxes> {
+        self.take();
+        loop {
+            match self.take() {
+                Some(b'"') => return Ok(()),
+                Some(b'\\') => match self.take() {
+                    Some(b' '..=b'~') => (),
+                    _ => return Err(NotMailboxes),
+                },
+                Some(b' '..=b'~' | b'\t' | b'\r' | b'\n') => (),
+                _ => return Err(NotMailboxes),
+            }
+        }
+    }
+
+    /// White space, folds and comments. Folds are sound: the header reader has seen to that.
+    fn blank(&mut self) -> Result<(), NotMailboxes> {
+        let mut depth = 0usize;
+        loop {
+            match self.peek() {
+                Some(b' ' | b'\t' | b'\r' | b'\n') => (),
+                Some(b'(') if depth < MAX_DEPTH => depth += 1,
+                Some(b')') if depth > 0 => depth -= 1,
+                Some(b'\\') if depth > 0 => {
+                    self.take();
+                    if !matches!(self.peek(), Some(b' '..=b'~')) {
+                        return Err(NotMailboxes);
+                    }
+                }
+                Some(b'!'..=b'\'' | b'*'..=b'~') if depth > 0 => (),
+                _ if depth == 0 => return Ok(()),
+                _ => return Err(NotMailboxes),
+            }
+            self.take();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(body: &str) -> Result<Vec<String>, NotMailboxes> {
+        read(body.as_bytes()).map(|all| all.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn vector_v26_every_mailbox_is_seen() {
+        let cases: [(&str, &[&str]); 14] = [
+            ("a@ok.net", &["a@ok.net"]),
+            (" Ann <a@ok.net>", &["a@ok.net"]),
+            ("\r\n b@evil.net", &["b@evil.net"]),
+            ("a@ok.net, b@evil.net", &["a@ok.net", "b@evil.net"]),
+            ("Ann <a@ok.net>,\r\n\tBob <b@evil.net>", &["a@ok.net", "b@evil.net"]),
+            ("Team: a@ok.net, Bob <b@evil.net>;", &["a@ok.net", "b@evil.net"]),
+            ("nobody:;", &[]),
+            ("nobody:;, b@evil.net", &["b@evil.net"]),
+            ("\"Ann <x@y.net>\" <a@ok.net>", &["a@ok.net"]),
+            ("\"x@y.net, \\\" \" <a@ok.net>", &["a@ok.net"]),
+            ("a@ok.net (Ann, (really) <x@y.net>)", &["a@ok.net"]),
+            ("(x@y.net) John Q. Public <a@ok.net> (b)", &["a@ok.net"]),
+            ("=?utf-8?q?b=40evil=2Enet?= <a@ok.net>", &["a@ok.net"]),
+            ("\"a b\"@ok.net", &["\"a b\"@ok.net"]),
+        ];
+        for (body, expected) in cases {
+            assert_eq!(
+                texts(body).as_deref(),
+                Ok(expected.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>().as_slice()),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn vector_v26_what_readers_disagree_about_is_refused() {
+        let bodies = [
+            "",
+            " ",
+            "a@ok.net,",
+            ",a@ok.net",
+            "a@ok.net,,b@ok.net",
+            "a@ok.net b@evil.net",
+            "a@ok.net <b@evil.net>",
+            "<a@ok.net> <b@evil.net>",
+            "<a@ok.net>b@evil.net",
+            "Ann <@x.net:a@ok.net>",
+            "Ann <a@ok.net",
+            "Ann a@ok.net>",
+            "a @ok.net",
+            "a@ ok.net",
+            "a(c)@ok.net",
+            "a@ok.net(c",
+            "a@[192.0.2.1]",
+            "a: b: c@ok.net;;",
+            "Team: a@ok.net",
+            "<>",
+            "Ann",
+            "a@ok.net; b@evil.net",
+            "a@ok.net\0",
+            "\"Ann <a@ok.net>",
+            "Ann\\ <a@ok.net>",
+            "((((((((((a)))))))))) a@ok.net",
+        ];
+        for body in bodies {
+            assert_eq!(texts(body), Err(NotMailboxes), "{body}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The nouns of mail, without I/O: addresses, ids, outcomes, what a header says.
+
+pub mod address;
+pub mod facts;
+pub mod fixup;
+pub mod header;
+pub mod id;
+pub mod mailbox;
+pub mod outcome;

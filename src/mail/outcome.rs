@@ -1,0 +1,40 @@
+//! What became of one recipient, named by what the queue should do about it.
+
+use serde::{Deserialize, Serialize};
+
+/// The longest text of an upstream that is kept, in octets. An SMTP reply line has 512 (RFC 5321 section 4.5.3.1.5).
+pub const MAX_TEXT: usize = 512;
+
+/// An upstream's answer, as data: its text has been cut and stripped of control characters and is still a stranger's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// The SMTP reply code; none when no reply came.
+    pub code: Option<u16>,
+    /// The enhanced status code (RFC 3463), as text.
+    pub enhanced: Option<String>,
+    pub text: String,
+    /// The host that said it.
+    pub host: String,
+    /// TLS version of the connection, none when it was plain.
+    pub tls: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The upstream took responsibility.
+    Delivered(Said),
+    /// Try again.
+    Deferred(Said),
+    /// Never try again.
+    Failed(Said),
+    /// The final dot was sent and no answer came: it may have been delivered.
+    Unknown(Said),
+}
+
+impl Outcome {
+    pub const fn said(&self) -> &Said {
+        match self {
+            Self::Delivered(said) | Self::Deferred(said) | Self::Failed(said) | Self::Unknown(said) => said,
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Why something is not done, in a closed list: the edge turns it into a reply, the vault into an audit row.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    SenderNotAllowed,
+    /// A mailbox of the header's From or Sender is not the credential's.
+    AuthorNotAllowed,
+    RecipientNotAllowed,
+    NoRoute,
+    TooManyRecipients,
+    TooBig,
+    /// The header can't be trusted to mean one thing: no From, two of them, a line without a colon.
+    Header,
+    /// A bare CR or LF, or NUL.
+    Framing,
+    Loop,
+    /// Over the rate; carries the seconds to wait.
+    RateLimited(u32),
+    /// The day's quota is used up; carries the seconds to wait.
+    QuotaExceeded(u32),
+    /// The disk is full.
+    StoreFull,
+    /// The store can't be written, or the vault is being replaced.
+    StoreUnavailable,
+    /// The credential was changed or revoked since the login.
+    Revoked,
+}
+
+impl Refusal {
+    /// The word for it in logs and in the audit log's `reason`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::SenderNotAllowed => "sender-not-allowed",
+            Self::AuthorNotAllowed => "author-not-allowed",
+            Self::RecipientNotAllowed => "recipient-not-allowed",
+            Self::NoRoute => "no-route",
+            Self::TooManyRecipients => "too-many-recipients",
+            Self::TooBig => "size",
+            Self::Header => "header",
+            Self::Framing => "framing",
+            Self::Loop => "loop",
+            Self::RateLimited(_) => "rate-limited",
+            Self::QuotaExceeded(_) => "quota-exceeded",
+            Self::StoreFull => "store-full",
+            Self::StoreUnavailable => "store-unavailable",
+            Self::Revoked => "revoked",
+        }
+    }
+
+    /// Whether the same message may be taken later.
+    pub const fn is_temporary(self) -> bool {
+        matches!(
+            self,
+            Self::RateLimited(_)
+                | Self::QuotaExceeded(_)
+                | Self::StoreFull
+                | Self::StoreUnavailable
+                | Self::TooManyRecipients
+        )
+    }
+}

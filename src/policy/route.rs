@@ -1,0 +1,34 @@
+//! Which upstreams take a message: the first route that matches.
+
+use serde::{Deserialize, Serialize};
+
+use super::rule::{RecipientRule, SenderRule};
+use crate::mail::address::{Address, ReversePath};
+
+/// One `[[route]]`. What is absent matches everything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    pub credential: Option<String>,
+    pub from: Option<SenderRule>,
+    pub to: RecipientRule,
+    /// Upstreams by number, in the order of preference. Never empty.
+    pub via: Vec<u16>,
+}
+
+impl Route {
+    pub fn can_apply_to(&self, principal: &str) -> bool {
+        self.credential.as_deref().is_none_or(|credential| credential == principal)
+    }
+}
+
+/// The first route for this mail.
+pub fn find<'a>(routes: &'a [Route], principal: &str, sender: &ReversePath, recipient: &Address) -> Option<&'a Route> {
+    routes.iter().find(|route| {
+        let from = match (&route.from, sender) {
+            (None, _) => true,
+            (Some(rule), Some(address)) => rule.matches(address),
+            (Some(_), None) => false,
+        };
+        route.can_apply_to(principal) && from && route.to.matches(recipient)
+    })
+}
