@@ -5,6 +5,10 @@
 
 #![deny(unsafe_code)]
 
+pub mod role;
+pub mod sandbox;
+pub mod ipc;
 pub mod mail;
 pub mod policy;
 pub mod secret;
+pub mod sys;

@@ -1,0 +1,33 @@
+//! Command line and vault, over the control socket: fixed commands, no SQL.
+
+use serde::{Deserialize, Serialize};
+
+use crate::policy::Policy;
+use crate::secret::Secret;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// Make a credential; its secret is generated in the vault and shown once.
+    CredentialAdd { id: String, policy: Policy },
+    /// Move all events to the auditors' file now, and seal them.
+    Publish,
+    /// Load the configuration anew (the parent does).
+    Reload,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Response {
+    Secret {
+        id: String,
+        secret: Secret<String>,
+    },
+    /// Everything up to this number of events is in the auditors' file.
+    Published {
+        size: u64,
+    },
+    Done,
+    /// What was wrong and what to do about it.
+    Refused {
+        reason: String,
+    },
+}

@@ -1,0 +1,101 @@
+//! Parent and child: how a process gets what it holds, and how it says that it is ready or why it isn't.
+
+use serde::{Deserialize, Serialize};
+
+use super::bytes::Octets;
+use super::packet;
+use crate::role::link::{End, Talk};
+use crate::role::{Generation, Instance, Role};
+use crate::sandbox::Grounds;
+
+/// The parent's end of a child's control channel, and the child's own.
+pub type ParentEnd = packet::Blocking<Order, Report>;
+pub type ChildEnd = packet::Blocking<Report, Order>;
+pub type ChildPackets = packet::Packets<Report, Order>;
+
+/// What a descriptor that comes with an order is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum File {
+    /// PEM certificate chain of certificate number n: edge and keyholder.
+    Chain(u16),
+    /// PEM private key of certificate number n: keyholder.
+    Key(u16),
+    /// PEM bundle of authorities to verify an upstream with: courier.
+    Authorities,
+    /// The upstream's password, one line: courier.
+    Password,
+    /// The Ed25519 seed of the audit log, 32 octets: sealer.
+    LogKey,
+    /// State slot 0 or 1, read and write: sealer.
+    Slot(u8),
+    /// A bound and listening socket, by the number of its listener: listener.
+    Listening(u16),
+    /// A connection to the control socket, from a user the parent has checked: vault.
+    Administrator,
+}
+
+/// A new channel to another process, as the receiver should think of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    pub talk: Talk,
+    /// Which side the receiver is on.
+    pub end: End,
+    pub role: Role,
+    pub instance: Instance,
+    pub generation: Generation,
+    /// The zone of an edge, the upstream of a courier; empty otherwise.
+    pub label: String,
+}
+
+/// What the parent says to a child. The slice of configuration comes first, in parts, then files and peers, then `Enter`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Order {
+    /// Who the child is.
+    You { role: Role, instance: Instance, generation: Generation, label: String, grounds: Grounds },
+    /// The next part of the slice.
+    Slice { part: Octets, last: bool },
+    /// Comes with a descriptor.
+    File(File),
+    /// Comes with a descriptor.
+    Peer(Peer),
+    /// All is handed over: enter the sandbox and report.
+    Enter,
+    /// Take this generation of edges (listener) or of configuration (vault) from now on. A new slice came before.
+    Switch(Generation),
+    /// A newer generation serves from now on: nothing new will come; serve what is there to its end, then exit.
+    Retire,
+    /// The service stops: finish what is at hand (a transaction, a delivery), begin nothing, then exit.
+    Drain,
+    /// Something that belongs in the audit log (vault).
+    Record(Happening),
+}
+
+/// What a child says to the parent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Report {
+    /// The first word: who it is and which build; a differing build means that the program file was replaced.
+    Hello { role: Role, build: String },
+    /// Inside the sandbox. Names what this kernel can't give.
+    Ready { missing: Vec<String> },
+    /// It can't serve, and why; it exits after this.
+    Failed { reason: String },
+    /// It took the generation it was switched to.
+    Switched(Generation),
+    /// An administrator asks for a reload (vault).
+    Reload,
+    /// The watchdog's sign of life (vault, sealer's answer included).
+    Alive,
+}
+
+/// What the parent sees and the vault writes down.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Happening {
+    Started { version: String },
+    Stopping,
+    Fell { role: Role, instance: Instance, how: String },
+    Loaded { generation: Generation, digest: String },
+    Rejected { reason: String },
+}
+
+/// What fits into one part of a slice.
+pub const PART: usize = super::frame::MAX_CONTENT;

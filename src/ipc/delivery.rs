@@ -1,0 +1,40 @@
+//! Vault and courier: messages out, outcomes back. The vault leases a message before it offers it.
+
+use serde::{Deserialize, Serialize};
+
+use super::bytes::Octets;
+use crate::mail::address::{Address, ReversePath};
+use crate::mail::id::MessageId;
+use crate::mail::outcome::Outcome;
+
+/// One attempt at one message, numbered by the vault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Job(pub u64);
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Offer {
+    /// A message for this upstream. Its recipients and content follow.
+    Message { job: Job, message: MessageId, sender: ReversePath, size: u64, recipients: u32 },
+    /// The next recipients, numbered as the vault numbers them.
+    Recipients { job: Job, batch: Vec<(u32, Address)> },
+    /// The next octets: canonical lines that end in CRLF, dots not stuffed. Only as many as the courier asked for.
+    Content { job: Job, octets: Octets },
+    /// All content was sent.
+    End { job: Job },
+    /// The content can't be read: give the job up, whatever was sent of it, without the final dot. Answered by `Settled`.
+    Withdraw { job: Job },
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Progress {
+    /// How many jobs this courier takes at once. Said first.
+    Slots(u16),
+    /// Send up to this many octets more of the content.
+    Want { job: Job, octets: u32 },
+    /// What became of one recipient. Each recipient gets exactly one.
+    Recipient { job: Job, number: u32, outcome: Outcome },
+    /// The job's last word, unless `RouteFailed` is: every recipient has its outcome, save when it was withdrawn.
+    Settled { job: Job },
+    /// The upstream could not be reached or would not let us in: charged to the route, not to the message.
+    RouteFailed { job: Job, reason: String },
+}

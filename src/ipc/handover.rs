@@ -1,0 +1,22 @@
+//! Listener to edge: connected sockets, each with the capsule that introduces it.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::capsule::Capsule;
+
+/// The listener's word. `Session` comes with the connected socket.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Handover {
+    Session(Capsule),
+}
+
+/// The edge's word: what the listener counts by.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Return {
+    /// A session that this edge holds although this listener did not hand it over (the listener was replaced).
+    Holding(IpAddr),
+    /// A session ended.
+    Closed(IpAddr),
+}

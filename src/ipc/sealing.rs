@@ -1,0 +1,24 @@
+//! Vault and sealer: heads of the audit tree.
+
+use serde::{Deserialize, Serialize};
+
+/// A SHA-256 value of the tree.
+pub type Hash = [u8; 32];
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Ask {
+    /// What did you seal last, and with which key?
+    Head,
+    /// Sign this head. `proof` shows that it extends the last one sealed (RFC 6962 section 2.1.2); empty after nothing.
+    Seal { size: u64, root: Hash, proof: Vec<Hash> },
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Answer {
+    /// `vkey` is the verifier key in the form of C2SP signed-note.
+    Head { size: u64, root: Hash, vkey: String },
+    /// The whole note: a C2SP tlog-checkpoint with its signature. Written after the head was made durable.
+    Sealed { size: u64, note: String },
+    /// Not an extension of what was signed before. Mail goes on; the log is unsealed from here until this is resolved.
+    Refused { size: u64, reason: String },
+}

@@ -1,0 +1,129 @@
+//! Edge and vault: the fixed list of questions a stranger's session may raise, each with its proper moment.
+//!
+//! One channel carries all sessions of an edge. A session lives under a slot number that the edge chooses and that is
+//! free again after `Close`. The vault keeps a state machine per slot and treats the edge as hostile: a question out of
+//! its moment ends the session, and the audit log says so.
+
+use serde::{Deserialize, Serialize};
+
+use super::bytes::Octets;
+use super::capsule::Capsule;
+use crate::mail::address::{Address, ReversePath};
+use crate::mail::facts::Facts;
+use crate::mail::id::MessageId;
+use crate::policy::Grant;
+use crate::policy::refusal::Refusal;
+use crate::secret::Secret;
+
+/// A session's number on its channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Slot(pub u32);
+
+/// How a client showed who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mechanism {
+    Plain,
+    Login,
+    Bearer,
+}
+
+impl Mechanism {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::Login => "LOGIN",
+            Self::Bearer => "bearer",
+        }
+    }
+}
+
+/// What the edge knows of the session's TLS, for the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tls {
+    pub version: String,
+    pub cipher: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Ask {
+    /// Shows the capsule, once, with the session's first question.
+    /// Answer: `Opened`, or `Ended` when the capsule is not to be believed.
+    Open { slot: Slot, capsule: Capsule },
+    /// Answer: `Granted` or `Denied`.
+    Login { slot: Slot, mechanism: Mechanism, user: String, password: Secret<String>, tls: Option<Tls> },
+    /// A transaction begins: reserves limits and gives the message its id. Answer: `Reserved` or `Refused`.
+    Mail { slot: Slot, sender: ReversePath, size: Option<u64>, helo: String, tls: Option<Tls> },
+    /// Recipients the grant's policy allows, as the client gave them; in batches, before the content. No answer.
+    Recipients { slot: Slot, batch: Vec<Address> },
+    /// The content begins. Answer: `Credit`.
+    Content { slot: Slot },
+    /// The next octets, within the credit: canonical lines that end in CRLF, dots un-stuffed, header fix-ups done.
+    /// Answer, in time: `Credit`.
+    Chunk { slot: Slot, octets: Octets },
+    /// The dot. Answer: `Kept` once it is on disk, or `Refused`.
+    Commit { slot: Slot, facts: Facts },
+    /// The transaction is given up (RSET, an error, a lost connection). No answer.
+    Abort { slot: Slot },
+    /// A refusal that the edge decided by the grant's policy, for the audit log. No answer.
+    Turned { slot: Slot, recipient: Option<Address>, refusal: Refusal },
+    /// The session is over; the slot is free. No answer.
+    Close { slot: Slot },
+    /// Asked on a fresh channel after the vault was replaced: was this message committed? Answer: `Was`.
+    Was { message: MessageId },
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Answer {
+    /// `network` is the grant of a device known by its address, on listeners that identify by network.
+    Opened {
+        slot: Slot,
+        network: Option<Box<Grant>>,
+    },
+    Granted {
+        slot: Slot,
+        grant: Box<Grant>,
+    },
+    Denied {
+        slot: Slot,
+        denial: Denial,
+    },
+    Reserved {
+        slot: Slot,
+        message: MessageId,
+    },
+    Credit {
+        slot: Slot,
+        octets: u32,
+    },
+    Kept {
+        slot: Slot,
+        message: MessageId,
+    },
+    Refused {
+        slot: Slot,
+        refusal: Refusal,
+    },
+    /// The credential was changed or revoked: whatever the session does next needs a new login.
+    Revoked {
+        slot: Slot,
+    },
+    /// The session was ended: its capsule was not genuine, or the edge asked out of its moment.
+    Ended {
+        slot: Slot,
+    },
+    Was {
+        message: MessageId,
+        committed: bool,
+    },
+}
+
+/// Why a login failed, as far as anybody outside the vault may know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Denial {
+    /// Unknown name, wrong password, disabled, expired, wrong network: one answer, in the same time. 535 5.7.8; 403.
+    Invalid,
+    /// No room to check it now: 454 4.7.0; 503.
+    Busy,
+    /// Too many failures from there: 454 4.7.0; 429. Carries the seconds to wait.
+    Wait(u32),
+}

@@ -1,0 +1,68 @@
+//! Who talks to whom, about what, over which kind of socket. The parent makes exactly these channels and no others.
+
+use serde::{Deserialize, Serialize};
+
+use super::Role;
+
+/// A conversation between two roles. Each has its file in `ipc/` with the two enums that can be said in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Talk {
+    /// Listener to edge: a connected socket and the capsule that introduces it.
+    Handover,
+    /// Edge to vault: logins, envelopes, messages.
+    Session,
+    /// Edge to keyholder: signatures of TLS handshakes.
+    Signing,
+    /// Vault to sealer: heads of the audit tree.
+    Sealing,
+    /// Vault to courier: messages out, outcomes back.
+    Delivery,
+    /// Courier to dialer: connected sockets by upstream number.
+    Dialing,
+}
+
+/// Which side of a conversation a process is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum End {
+    Asks,
+    Answers,
+}
+
+/// The kind of socket pair a conversation runs over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// SOCK_STREAM with length-prefixed frames: many small frames per write, never a descriptor.
+    Stream,
+    /// SOCK_SEQPACKET: one message at a time, each with at most one descriptor.
+    Packet,
+}
+
+/// One possible channel.
+#[derive(Debug)]
+pub struct Link {
+    pub asks: Role,
+    pub answers: Role,
+    pub talk: Talk,
+    pub wire: Wire,
+}
+
+pub const LINKS: [Link; 9] = [
+    Link { asks: Role::Listener, answers: Role::EdgeSmtp, talk: Talk::Handover, wire: Wire::Packet },
+    Link { asks: Role::Listener, answers: Role::EdgeHttp, talk: Talk::Handover, wire: Wire::Packet },
+    Link { asks: Role::EdgeSmtp, answers: Role::Keyholder, talk: Talk::Signing, wire: Wire::Stream },
+    Link { asks: Role::EdgeHttp, answers: Role::Keyholder, talk: Talk::Signing, wire: Wire::Stream },
+    Link { asks: Role::EdgeSmtp, answers: Role::Vault, talk: Talk::Session, wire: Wire::Stream },
+    Link { asks: Role::EdgeHttp, answers: Role::Vault, talk: Talk::Session, wire: Wire::Stream },
+    Link { asks: Role::Vault, answers: Role::Sealer, talk: Talk::Sealing, wire: Wire::Stream },
+    Link { asks: Role::Vault, answers: Role::Courier, talk: Talk::Delivery, wire: Wire::Stream },
+    Link { asks: Role::Courier, answers: Role::Dialer, talk: Talk::Dialing, wire: Wire::Packet },
+];
+
+/// The channels a process of this role can have, with the side it is on.
+pub fn of(role: Role) -> impl Iterator<Item = (&'static Link, End)> {
+    LINKS.iter().filter_map(move |link| match role {
+        r if r == link.asks => Some((link, End::Asks)),
+        r if r == link.answers => Some((link, End::Answers)),
+        _ => None,
+    })
+}

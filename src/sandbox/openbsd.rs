@@ -1,0 +1,86 @@
+//! OpenBSD: unveil in stage one, pledge in stage two. chroot, limits and the change of user come first, because no promise
+//! allows them. A pledge that is broken ends the process, as a filter does on Linux; there is no landlock for what pledge
+//! can't say: which ports the dialer connects to is up to pf and the dialer's own user.
+
+use std::path::Path;
+
+use super::policy::{self, Files, Network, Row};
+use super::{Grounds, ParentGrounds, identity};
+
+/// Stage one. Gives what is missing.
+pub fn confine(row: &Row, grounds: &Grounds) -> Result<Vec<String>, String> {
+    identity::set_umask();
+    identity::enter(grounds)?;
+    if let Some(user) = &grounds.identity {
+        identity::become_user(user)?;
+    }
+    identity::limit(row, grounds)?;
+    match row.files {
+        Files::Nothing => see(Path::new("/"), "")?,
+        Files::Keep(directories) => {
+            // Inside its root directory, home is "/".
+            let home = if grounds.root.is_some() { Some(Path::new("/")) } else { grounds.home.as_deref() };
+            let home = home.ok_or_else(|| format!("the {} was given no home", row.role))?;
+            for directory in directories {
+                see(&home.join(directory), "rwc")?;
+            }
+        }
+        Files::Read(paths) => {
+            for path in paths {
+                see(Path::new(path), "r")?;
+            }
+        }
+    }
+    close_view()?;
+    Ok(missing(row, grounds))
+}
+
+/// Stage two: all threads at once.
+pub fn seal(row: &Row) -> Result<(), String> {
+    promise(row.promises)
+}
+
+pub fn confine_parent(grounds: &ParentGrounds) -> Result<Vec<String>, String> {
+    let program = std::env::current_exe().map_err(|error| format!("can't find the program's own path: {error}"))?;
+    see(&program, "rx")?;
+    // The kernel loads the loader in our name; the libraries are opened by the new program, which starts unveiled.
+    see(Path::new("/usr/libexec/ld.so"), "r")?;
+    see(Path::new("/dev/null"), "rw")?;
+    for path in &grounds.read {
+        see(path, "r")?;
+    }
+    for path in &grounds.write {
+        see(path, "rwc")?;
+    }
+    close_view()?;
+    promise(policy::PARENT_PROMISES)?;
+    Ok(Vec::new())
+}
+
+fn see(path: &Path, permissions: &str) -> Result<(), String> {
+    use std::os::unix::ffi::OsStrExt;
+    unveil::unveil(path.as_os_str().as_bytes(), permissions)
+        .map_err(|error| format!("can't unveil {} for {permissions:?}: {error}", path.display()))
+}
+
+/// No path can be added any more.
+fn close_view() -> Result<(), String> {
+    unveil::unveil("", "").map_err(|error| format!("can't close the view of files: {error}"))
+}
+
+fn promise(promises: &str) -> Result<(), String> {
+    pledge::pledge(promises, None).map_err(|error| format!("can't pledge {promises:?}: {error}"))
+}
+
+fn missing(row: &Row, grounds: &Grounds) -> Vec<String> {
+    let (Network::Connect, Some(user)) = (row.network, row.role.row().user.filter(|_| grounds.identity.is_some()))
+    else {
+        return Vec::new();
+    };
+    let ports: Vec<String> = grounds.ports.iter().chain([&policy::DNS]).map(u16::to_string).collect();
+    vec![format!(
+        "pledge knows no ports: hold the {} to its own with: block return out quick proto tcp user {user}, after: pass out quick proto tcp to port {{ {} }} user {user}",
+        row.role,
+        ports.join(" "),
+    )]
+}

@@ -1,0 +1,18 @@
+//! The only unsafe code, and the calls that differ between systems. Each function here is small, says what keeps it
+//! sound, and does nothing else.
+
+#![allow(unsafe_code)]
+
+#[cfg(target_os = "linux")]
+pub mod capability;
+pub mod descriptor;
+pub mod peer;
+pub mod priority;
+#[cfg(target_os = "linux")]
+pub mod probe;
+pub mod program;
+#[cfg(target_os = "linux")]
+pub mod seccomp;
+pub mod service;
+pub mod signal;
+pub mod title;
