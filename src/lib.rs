@@ -9,6 +9,7 @@ pub mod role;
 pub mod sandbox;
 pub mod ipc;
 pub mod mail;
+pub mod merkle;
 pub mod policy;
 pub mod secret;
 pub mod sys;

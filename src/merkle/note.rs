@@ -1,0 +1,190 @@
+//! Tree heads as text: C2SP tlog-checkpoint, signed as C2SP signed-note. Go's `sumdb/note` and any witness read them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ring::signature::{ED25519, UnparsedPublicKey};
+use sha2::{Digest, Sha256};
+
+use super::Hash;
+
+/// Signature type of a plain Ed25519 key (C2SP signed-note, "Signature types").
+const ED25519_TYPE: u8 = 1;
+/// The longest note that is read: far above any with cosignatures.
+const MAX_NOTE: usize = 64 * 1024;
+/// How a signature line begins: an em dash and a space.
+const SIGNATURE: &str = "\u{2014} ";
+
+/// What a checkpoint says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    pub origin: String,
+    pub size: u64,
+    pub root: Hash,
+}
+
+impl Checkpoint {
+    /// The text that is signed.
+    pub fn text(&self) -> String {
+        format!("{}\n{}\n{}\n", self.origin, self.size, STANDARD.encode(self.root))
+    }
+
+    /// Lines behind the third are extensions and ignored, as C2SP tlog-checkpoint demands.
+    fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        let (origin, digits, root) = (lines.next()?, lines.next()?, lines.next()?);
+        let canonical = digits == "0" || !digits.starts_with('0');
+        if origin.is_empty() || !canonical || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        let root = STANDARD.decode(root).ok()?.try_into().ok()?;
+        Some(Self { origin: origin.to_owned(), size: digits.parse().ok()?, root })
+    }
+}
+
+/// The public half of a log key, and the name it signs under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verifier {
+    pub name: String,
+    key: [u8; 32],
+}
+
+/// Why a note isn't believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoteError {
+    Malformed,
+    /// No signature of this key: a missing signature is a failure, never "nothing to check".
+    Unsigned,
+    /// A signature that claims to be this key's and isn't.
+    Forged,
+    /// Signed, but another log's.
+    Origin,
+}
+
+impl fmt::Display for NoteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "not a signed note",
+            Self::Unsigned => "no signature of the log's key",
+            Self::Forged => "the signature is not the log key's",
+            Self::Origin => "it is another log's",
+        })
+    }
+}
+
+impl Verifier {
+    pub fn new(name: &str, key: [u8; 32]) -> Self {
+        Self { name: name.to_owned(), key }
+    }
+
+    /// The first four octets of SHA-256 over name, newline, type and key.
+    fn id(&self) -> [u8; 4] {
+        let digest = Sha256::new().chain_update(&self.name).chain_update([b'\n', ED25519_TYPE]).chain_update(self.key);
+        let [a, b, c, d, ..]: [u8; 32] = digest.finalize().into();
+        [a, b, c, d]
+    }
+
+    /// The whole note: text, blank line, signature line.
+    pub fn signed(&self, text: &str, signature: &[u8]) -> String {
+        let line = STANDARD.encode([self.id().as_slice(), signature].concat());
+        format!("{text}\n{SIGNATURE}{} {line}\n", self.name)
+    }
+
+    /// The text of a note that this key signed.
+    pub fn text<'a>(&self, note: &'a str) -> Result<&'a str, NoteError> {
+        let border = note.rfind("\n\n").ok_or(NoteError::Malformed)?;
+        let (text, signatures) = (note.get(..=border), note.get(border + 2..));
+        let (Some(text), Some(signatures)) = (text, signatures) else { return Err(NoteError::Malformed) };
+        if note.len() > MAX_NOTE || !note.ends_with('\n') || note.bytes().any(|b| b < 0x20 && b != b'\n') {
+            return Err(NoteError::Malformed);
+        }
+        let mut verdict = Err(NoteError::Unsigned);
+        for line in signatures.lines() {
+            let (name, encoded) =
+                line.strip_prefix(SIGNATURE).and_then(|rest| rest.split_once(' ')).ok_or(NoteError::Malformed)?;
+            let bytes = STANDARD.decode(encoded).map_err(|_| NoteError::Malformed)?;
+            let (id, signature) = bytes.split_first_chunk::<4>().ok_or(NoteError::Malformed)?;
+            if name == self.name && *id == self.id() && verdict.is_err() {
+                let key = UnparsedPublicKey::new(&ED25519, self.key);
+                key.verify(text.as_bytes(), signature).map_err(|_| NoteError::Forged)?;
+                verdict = Ok(text);
+            }
+        }
+        verdict
+    }
+
+    /// The checkpoint in a note that this key signed under its own name as origin.
+    pub fn checkpoint(&self, note: &str) -> Result<Checkpoint, NoteError> {
+        let checkpoint = Checkpoint::parse(self.text(note)?).ok_or(NoteError::Malformed)?;
+        if checkpoint.origin == self.name { Ok(checkpoint) } else { Err(NoteError::Origin) }
+    }
+}
+
+/// The verifier key as text: `name+id+key`.
+impl fmt::Display for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = u32::from_be_bytes(self.id());
+        let key = STANDARD.encode([&[ED25519_TYPE], self.key.as_slice()].concat());
+        write!(f, "{}+{id:08x}+{key}", self.name)
+    }
+}
+
+impl FromStr for Verifier {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            || format!("{text:?} is not a verifier key: it looks like name+0123abcd+AbC... and stands in log.vkey");
+        let mut parts = text.trim().splitn(3, '+');
+        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else { return Err(wrong()) };
+        let key = STANDARD.decode(key).map_err(|_| wrong())?;
+        let Some((&ED25519_TYPE, key)) = key.split_first() else { return Err(wrong()) };
+        let verifier = Self::new(name, key.try_into().map_err(|_| wrong())?);
+        let same = u32::from_str_radix(id, 16).ok() == Some(u32::from_be_bytes(verifier.id()));
+        if same && !name.is_empty() && !name.contains(char::is_whitespace) { Ok(verifier) } else { Err(wrong()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of Go's golang.org/x/mod/sumdb/note.
+    const GO_KEY: &str = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+    const GO_NOTE: &str = "If you think cryptography is the answer to your problem,\n\
+        then you don't know what your problem is.\n\n\
+        \u{2014} PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n";
+
+    #[test]
+    fn the_example_of_go_verifies() {
+        let verifier: Verifier = GO_KEY.parse().unwrap();
+        assert_eq!(verifier.to_string(), GO_KEY);
+        assert!(verifier.text(GO_NOTE).unwrap().ends_with("problem is.\n"));
+    }
+
+    #[test]
+    fn a_changed_text_a_stripped_signature_and_another_key_are_told_apart() {
+        let verifier: Verifier = GO_KEY.parse().unwrap();
+        assert_eq!(verifier.text(&GO_NOTE.replace("answer", "solution")), Err(NoteError::Forged));
+        let (text, _) = GO_NOTE.rsplit_once("\n\n").unwrap();
+        assert_eq!(verifier.text(&format!("{text}\n\n")), Err(NoteError::Unsigned));
+        assert_eq!(Verifier::new("PeterNeumann", [7; 32]).text(GO_NOTE), Err(NoteError::Unsigned));
+        assert_eq!(verifier.text("nothing"), Err(NoteError::Malformed));
+    }
+
+    #[test]
+    fn a_checkpoint_has_one_spelling() {
+        let checkpoint = Checkpoint { origin: "gate.example.net/audit".into(), size: 120, root: [7; 32] };
+        assert_eq!(Checkpoint::parse(&checkpoint.text()), Some(checkpoint.clone()));
+        assert_eq!(Checkpoint::parse(&checkpoint.text().replace("120", "0120")), None);
+        assert_eq!(Checkpoint::parse(&checkpoint.text().replace("120", "+120")), None);
+    }
+
+    #[test]
+    fn a_verifier_key_whose_id_does_not_fit_is_refused() {
+        assert!(GO_KEY.replace("c74f", "c74e").parse::<Verifier>().is_err());
+        assert!("nonsense".parse::<Verifier>().is_err());
+    }
+}
