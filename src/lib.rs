@@ -12,4 +12,5 @@ pub mod mail;
 pub mod merkle;
 pub mod policy;
 pub mod secret;
+pub mod config;
 pub mod sys;

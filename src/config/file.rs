@@ -1,0 +1,221 @@
+//! The configuration as it is written: every key there is, and nothing decided yet.
+//!
+//! Each value keeps its place in the file, so that whatever is wrong with it can be said with line and column. What is
+//! missing is none here; which keys are needed is decided in `plan`.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::findings::{Findings, suggestion};
+use crate::secret::Secret;
+
+/// A value and its place.
+pub type At<T> = Spanned<T>;
+
+/// One run reports at most this many keys: who has more wrong than a screenful has given us some other file.
+const MOST_REPORTED: usize = 20;
+
+/// The tables of which there can be several.
+const TABLES: [&str; 4] = ["listener", "credential", "upstream", "route"];
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    pub version: Option<At<i64>>,
+    pub state_directory: Option<At<PathBuf>>,
+    pub runtime_directory: Option<At<PathBuf>>,
+    pub hostname: Option<At<String>>,
+    pub listener: Vec<At<Listener>>,
+    pub tls: Tls,
+    pub credential: Vec<At<Credential>>,
+    pub upstream: Vec<At<Upstream>>,
+    pub route: Vec<At<Route>>,
+    pub spool: Spool,
+    pub limits: Limits,
+}
+
+/// `[[listener]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Listener {
+    pub name: Option<At<String>>,
+    pub address: Vec<At<String>>,
+    pub protocol: Option<At<String>>,
+    pub serve: Option<Vec<At<String>>>,
+    pub tls: Option<At<String>>,
+    pub certificate: Option<At<String>>,
+    pub key: Option<At<String>>,
+    pub behind_tls_proxy: Option<At<bool>>,
+    pub identify_by_network: Option<At<bool>>,
+    pub zone: Option<At<String>>,
+    pub per_address: Option<At<i64>>,
+    pub per_prefix: Option<At<i64>>,
+}
+
+/// `[tls]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    pub certificate: Option<At<String>>,
+    pub key: Option<At<String>>,
+}
+
+/// `[[credential]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Credential {
+    pub id: Option<At<String>>,
+    pub secrets: Vec<At<KeyHash>>,
+    pub senders: Vec<At<String>>,
+    pub recipients: Recipients,
+    pub limits: CredentialLimits,
+    pub delivery: Option<At<String>>,
+    pub identified_by: Vec<At<String>>,
+    pub max_recipients: Option<At<i64>>,
+}
+
+/// One of `secrets`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeyHash {
+    pub key: Option<At<String>>,
+    pub hash: Option<At<Secret<String>>>,
+}
+
+/// `recipients` of a credential.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Recipients {
+    pub allow: Vec<At<String>>,
+    pub deny: Vec<At<String>>,
+}
+
+/// `limits` of a credential.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CredentialLimits {
+    pub per_minute: Option<At<i64>>,
+    pub per_day: Option<At<i64>>,
+    pub burst: Option<At<i64>>,
+}
+
+/// `[[upstream]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Upstream {
+    pub name: Option<At<String>>,
+    pub kind: Option<At<String>>,
+    pub hosts: Vec<At<String>>,
+    pub tls: Option<At<String>>,
+    pub username: Option<At<String>>,
+    pub password_file: Option<At<String>>,
+    pub password: Option<At<Secret<String>>>,
+    pub password_insecure_inline: Option<At<Secret<String>>>,
+    pub authorities_file: Option<At<String>>,
+    pub connections: Option<At<i64>>,
+}
+
+/// `[[route]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Route {
+    pub credential: Option<At<String>>,
+    pub from: Option<At<String>>,
+    pub to: Option<At<String>>,
+    pub via: Vec<At<String>>,
+}
+
+/// `[spool]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Spool {
+    pub retry: Option<Vec<At<String>>>,
+    pub lifetime: Option<At<String>>,
+}
+
+/// `[limits]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    pub sessions: Option<At<i64>>,
+    pub max_size: Option<At<i64>>,
+    pub handshake: Option<At<String>>,
+    pub signing: Option<At<String>>,
+    pub idle_strange: Option<At<String>>,
+    pub idle: Option<At<String>>,
+    pub connect: Option<At<String>>,
+    pub hashers: Option<At<i64>>,
+    pub hash_queue: Option<At<i64>>,
+    pub vault_deaths: Option<At<i64>>,
+}
+
+/// Reads the text and reports everything that is no TOML, no key of ours or of the wrong type. Serde stops at the first
+/// mistake, so each one found is cut out of the tree and the rest is read again.
+pub fn read(text: &str, findings: &mut Findings<'_>) -> Option<Config> {
+    let (mut tree, mistakes) = DeTable::parse_recoverable(text);
+    for mistake in &mistakes {
+        findings.refuse(mistake.span().unwrap_or_default(), mistake.message());
+    }
+    if !mistakes.is_empty() {
+        return None;
+    }
+    for _ in 0..MOST_REPORTED {
+        let mistake = match Config::deserialize(toml::Deserializer::from(tree.clone())) {
+            // With a key cut out, what follows from it is no finding of its own.
+            Ok(config) => return Some(config).filter(|_| !findings.is_refused()),
+            Err(mistake) => mistake,
+        };
+        let span = mistake.span().unwrap_or_default();
+        let Some(key) = cut(tree.get_mut(), &span) else {
+            findings.refuse(span, mistake.message());
+            return None;
+        };
+        findings.refuse(span, explain(mistake.message(), &key));
+    }
+    None
+}
+
+/// Removes the key that stands at this place, or whose value or list member does, and tells its name.
+fn cut(table: &mut DeTable<'_>, span: &Range<usize>) -> Option<String> {
+    for (_, value) in table.iter_mut() {
+        let inner = match value.get_mut() {
+            DeValue::Table(table) => cut(table, span),
+            DeValue::Array(list) => list.iter_mut().find_map(|member| match member.get_mut() {
+                DeValue::Table(table) => cut(table, span),
+                _ => None,
+            }),
+            _ => None,
+        };
+        if inner.is_some() {
+            return inner;
+        }
+    }
+    let faulty = |value: &Spanned<DeValue<'_>>| value.span() == *span;
+    let (key, _) = table.iter().find(|(key, value)| {
+        let member = || value.get_ref().as_array().is_some_and(|list| list.iter().any(faulty));
+        key.span() == *span || faulty(value) || member()
+    })?;
+    let name = key.get_ref().to_string();
+    table.remove(name.as_str());
+    Some(name)
+}
+
+/// Serde's message in the operator's words. A value is shown only where it can't be a secret.
+fn explain(message: &str, key: &str) -> String {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    match quoted.split_first() {
+        Some((unknown, known)) if message.starts_with("unknown field") => {
+            format!("unknown key {unknown:?}: {}", suggestion(unknown, known))
+        }
+        _ if key.starts_with("password") || key == "hash" => format!("{key}: must be a text in quotes"),
+        _ if TABLES.contains(&key) && message.contains("expected a sequence") => {
+            format!("write [[{key}]], with two brackets: there can be several")
+        }
+        _ => format!("{key}: {}", message.replace("expected i64", "expected a whole number")),
+    }
+}

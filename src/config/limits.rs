@@ -1,0 +1,206 @@
+//! Every limit that can be set: its default with the reason, and how far it can be moved.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Span, SpanRelativeTo};
+
+use super::file::{self, At};
+use super::findings::Findings;
+
+/// A setting's key, default and range.
+pub struct Bound<T> {
+    pub key: &'static str,
+    pub default: T,
+    pub least: T,
+    pub most: T,
+}
+
+/// Sessions one edge process holds. Each takes a descriptor and some 40 KiB; the channels between processes are laid out
+/// for twice as many.
+const SESSIONS: Bound<u32> = Bound { key: "sessions", default: 4096, least: 1, most: 8192 };
+/// Octets of a message. The large providers stop at 25 MiB; below 64 KiB a gate may not go (RFC 5321 section 4.5.3.1.7).
+const MAX_SIZE: Bound<u64> = Bound { key: "max_size", default: 25 << 20, least: 64 << 10, most: 1 << 30 };
+/// A whole TLS handshake: three slow round trips, not a stranger who holds the door.
+const HANDSHAKE: Bound<Duration> =
+    Bound { key: "handshake", default: seconds(10), least: seconds(1), most: minutes(2) };
+/// One signature of the keyholder: milliseconds, unless it is stuck or swamped.
+const SIGNING: Bound<Duration> = Bound { key: "signing", default: seconds(5), least: seconds(1), most: minutes(1) };
+/// Waiting for a command of one who has not logged in. RFC 5321 asks for five minutes between known partners; a stranger
+/// gets less, so that idle connections are no way to fill the gate.
+const IDLE_STRANGE: Bound<Duration> =
+    Bound { key: "idle_strange", default: seconds(30), least: seconds(5), most: minutes(10) };
+/// Waiting for a command after login: RFC 5321 section 4.5.3.2.7.
+const IDLE: Bound<Duration> = Bound { key: "idle", default: minutes(5), least: seconds(5), most: minutes(60) };
+/// Connecting to one host of an upstream. A smart host is near; the next one in the list shouldn't have to wait.
+const CONNECT: Bound<Duration> = Bound { key: "connect", default: seconds(5), least: seconds(1), most: minutes(1) };
+/// Threads that hash passwords. Each takes 19 MiB and a processor while it does.
+const HASHERS: Bound<u16> = Bound { key: "hashers", default: 2, least: 1, most: 64 };
+/// Logins that may wait for one of them: a second's worth. Beyond it a login is told to come again (454).
+const HASH_QUEUE: Bound<u16> = Bound { key: "hash_queue", default: 64, least: 1, most: 4096 };
+
+/// Deaths of the vault within ten minutes that are mended by a new one. Beyond it the vault stays down, because one that
+/// can't stand may be harming what it keeps.
+const VAULT_DEATHS: Bound<u32> = Bound { key: "vault_deaths", default: 3, least: 0, most: 1000 };
+
+/// Sessions from one address: a busy web server's worth of workers.
+pub const PER_ADDRESS: Bound<u32> = Bound { key: "per_address", default: 100, least: 1, most: 8192 };
+/// Sessions from one prefix (/24, /56): a few such servers.
+pub const PER_PREFIX: Bound<u32> = Bound { key: "per_prefix", default: 400, least: 1, most: 8192 };
+/// Connections a courier keeps to its upstream. Providers commonly allow ten to twenty.
+pub const CONNECTIONS: Bound<u16> = Bound { key: "connections", default: 4, least: 1, most: 64 };
+
+/// Waits between attempts: soon at first, for greylisting and restarts, then seldom (RFC 5321 section 4.5.4.1).
+const RETRY: [Duration; 6] = [minutes(1), minutes(5), minutes(15), minutes(30), minutes(60), minutes(120)];
+const RETRY_WAIT: Bound<Duration> = Bound { key: "retry", default: minutes(30), least: seconds(1), most: days(1) };
+/// More steps than this say nothing: the last one repeats.
+const MOST_RETRY: usize = 32;
+/// How long a message is tried: RFC 5321 section 4.5.4.1 says at least four to five days.
+const LIFETIME: Bound<Duration> = Bound { key: "lifetime", default: days(5), least: minutes(1), most: days(30) };
+
+const fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+const fn minutes(n: u64) -> Duration {
+    seconds(60 * n)
+}
+
+const fn days(n: u64) -> Duration {
+    minutes(24 * 60 * n)
+}
+
+/// The limits as they hold.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    pub sessions: u32,
+    pub max_size: u64,
+    pub handshake: Duration,
+    pub signing: Duration,
+    pub idle_strange: Duration,
+    pub idle: Duration,
+    pub connect: Duration,
+    pub hashers: u16,
+    pub hash_queue: u16,
+    pub vault_deaths: u32,
+}
+
+/// How long and how often the spool tries.
+#[derive(Clone, Debug)]
+pub struct Spool {
+    /// Waits between attempts; the last one repeats. Never empty.
+    pub retry: Vec<Duration>,
+    pub lifetime: Duration,
+}
+
+pub fn limits(written: &file::Limits, findings: &mut Findings<'_>) -> Limits {
+    Limits {
+        sessions: whole(&written.sessions, &SESSIONS, findings),
+        max_size: whole(&written.max_size, &MAX_SIZE, findings),
+        handshake: time(&written.handshake, &HANDSHAKE, findings),
+        signing: time(&written.signing, &SIGNING, findings),
+        idle_strange: time(&written.idle_strange, &IDLE_STRANGE, findings),
+        idle: time(&written.idle, &IDLE, findings),
+        connect: time(&written.connect, &CONNECT, findings),
+        hashers: whole(&written.hashers, &HASHERS, findings),
+        hash_queue: whole(&written.hash_queue, &HASH_QUEUE, findings),
+        vault_deaths: whole(&written.vault_deaths, &VAULT_DEATHS, findings),
+    }
+}
+
+pub fn spool(written: &file::Spool, findings: &mut Findings<'_>) -> Spool {
+    let lifetime = time(&written.lifetime, &LIFETIME, findings);
+    let Some(list) = &written.retry else { return Spool { retry: RETRY.to_vec(), lifetime } };
+    if let Some(beyond) = list.get(MOST_RETRY) {
+        findings.refuse(beyond.span(), format!("retry: at most {MOST_RETRY} waits; the last one repeats"));
+    }
+    let retry: Vec<Duration> = list.iter().map(|wait| duration(wait, &RETRY_WAIT, findings)).collect();
+    if retry.is_empty() {
+        findings.refuse_whole("spool: retry is empty: give at least one wait, or leave the key out");
+    }
+    if let (Some(first), Some(place)) = (retry.first(), list.first())
+        && *first > lifetime
+    {
+        findings.refuse(place.span(), "retry: the first wait is longer than lifetime: nothing would be tried twice");
+    }
+    Spool { retry, lifetime }
+}
+
+/// A whole number within its bounds, or the default.
+pub fn whole<T>(written: &Option<At<i64>>, bound: &Bound<T>, findings: &mut Findings<'_>) -> T
+where
+    T: TryFrom<i64> + PartialOrd + Copy + Display,
+{
+    let Some(written) = written else { return bound.default };
+    match T::try_from(*written.get_ref()) {
+        Ok(value) if bound.least <= value && value <= bound.most => value,
+        _ => {
+            let Bound { key, least, most, .. } = bound;
+            findings.refuse(written.span(), format!("{key}: must be from {least} to {most}"));
+            bound.default
+        }
+    }
+}
+
+/// A length of time within its bounds, or the default.
+fn time(written: &Option<At<String>>, bound: &Bound<Duration>, findings: &mut Findings<'_>) -> Duration {
+    written.as_ref().map_or(bound.default, |written| duration(written, bound, findings))
+}
+
+fn duration(written: &At<String>, bound: &Bound<Duration>, findings: &mut Findings<'_>) -> Duration {
+    let Bound { key, least, most, .. } = bound;
+    match parse(written.get_ref()) {
+        Some(value) if *least <= value && value <= *most => value,
+        Some(_) => {
+            let range = format!("{key}: must be from {} to {}", friendly(*least), friendly(*most));
+            findings.refuse(written.span(), range);
+            bound.default
+        }
+        None => {
+            let text =
+                format!("{key}: {:?} is not a length of time: write \"30s\", \"5m\" or \"1h 30m\"", written.get_ref());
+            findings.refuse(written.span(), text);
+            bound.default
+        }
+    }
+}
+
+/// "1h 30m", with days of 24 hours.
+fn parse(text: &str) -> Option<Duration> {
+    let span: Span = text.parse().ok()?;
+    span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?.try_into().ok()
+}
+
+fn friendly(duration: Duration) -> String {
+    SignedDuration::try_from(duration).map_or_else(|_| format!("{duration:?}"), |duration| format!("{duration:#}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time_are_read_as_people_write_them() {
+        for (text, expected) in
+            [("30s", seconds(30)), ("5m", minutes(5)), ("1h 30m", minutes(90)), ("5d", days(5)), ("1w", days(7))]
+        {
+            assert_eq!(parse(text), Some(expected), "{text}");
+        }
+        for text in ["", "5", "-5m", "1 month", "soon"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_default_lies_within_its_bounds() {
+        for bound in [SESSIONS, PER_ADDRESS, PER_PREFIX] {
+            assert!(bound.least <= bound.default && bound.default <= bound.most, "{}", bound.key);
+        }
+        for bound in [HANDSHAKE, SIGNING, IDLE_STRANGE, IDLE, CONNECT, RETRY_WAIT, LIFETIME] {
+            assert!(bound.least <= bound.default && bound.default <= bound.most, "{}", bound.key);
+        }
+        for wait in RETRY {
+            assert!(RETRY_WAIT.least <= wait && wait <= RETRY_WAIT.most);
+        }
+    }
+}

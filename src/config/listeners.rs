@@ -1,0 +1,214 @@
+//! Listeners and their certificates: who may be reached from where, and what must be encrypted.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use super::file::{self, At, Config};
+use super::findings::Findings;
+use super::limits::{PER_ADDRESS, PER_PREFIX, whole};
+use super::name;
+use super::plan::{Bind, Certificate, Listener, label, number, word};
+use super::slice::{Protocol, Serve, TlsMode};
+use super::source::Source;
+
+/// The zone of a listener that names none.
+const ZONE: &str = "main";
+
+/// The words for TLS, the same for listeners and upstreams.
+pub const TLS: [(&str, TlsMode); 3] =
+    [("none", TlsMode::None), ("starttls", TlsMode::Starttls), ("implicit", TlsMode::Implicit)];
+
+pub fn plan(config: &Config, findings: &mut Findings<'_>) -> (Vec<Listener>, Vec<Certificate>) {
+    let mut certificates = Certificates::default();
+    let general = pair(&config.tls.certificate, &config.tls.key, findings);
+    let (mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new());
+    let mut listeners = Vec::new();
+    for (index, table) in config.listener.iter().enumerate() {
+        let written = table.get_ref();
+        let tls = written.tls.as_ref().and_then(|tls| word(tls, "tls", &TLS, &[], findings)).unwrap_or_default();
+        let protocol = protocol(written, table, findings);
+        let own = pair(&written.certificate, &written.key, findings);
+        let certificate = match own.or_else(|| general.clone()) {
+            _ if tls == TlsMode::None => None,
+            Some(pair) => Some(certificates.number(pair, findings)),
+            None => {
+                findings.refuse(table.span(), "tls needs a certificate: give certificate and key here or under [tls]");
+                None
+            }
+        };
+        let listener = Listener {
+            number: number(index, "listeners", findings),
+            name: label(written.name.as_ref(), table, "name", &mut names, findings),
+            addresses: binds(written, table, &mut addresses, findings),
+            protocol,
+            serve: serve(written, protocol, findings),
+            tls,
+            certificate,
+            behind_tls_proxy: written.behind_tls_proxy.as_ref().is_some_and(|flag| *flag.get_ref()),
+            identify_by_network: written.identify_by_network.as_ref().is_some_and(|flag| *flag.get_ref()),
+            plain_login: false,
+            zone: zone(&written.zone, findings),
+            per_address: whole(&written.per_address, &PER_ADDRESS, findings),
+            per_prefix: whole(&written.per_prefix, &PER_PREFIX, findings),
+        };
+        let plain_login = judge(&listener, written, table, findings);
+        listeners.push(Listener { plain_login, ..listener });
+    }
+    if listeners.is_empty() {
+        findings.refuse_whole("no [[listener]]: there is nothing to listen on");
+    }
+    (listeners, certificates.0)
+}
+
+/// Refuses what would carry passwords or mail in the clear, or believe an address that says nothing. Tells whether a
+/// password may be said without TLS.
+fn judge(
+    listener: &Listener,
+    written: &file::Listener,
+    table: &At<file::Listener>,
+    findings: &mut Findings<'_>,
+) -> bool {
+    let Listener { tls, protocol, behind_tls_proxy, identify_by_network, .. } = *listener;
+    let is_loopback = |bind: &Bind| matches!(bind, Bind::Address(address) if address.ip().is_loopback());
+    let exposed = listener.addresses.iter().position(|bind| !is_loopback(bind));
+    let tls_place = written.tls.as_ref().map_or_else(|| table.span(), At::span);
+    if protocol == Protocol::Http && tls == TlsMode::Starttls {
+        findings.refuse(tls_place.clone(), "tls: HTTP has no STARTTLS: write \"implicit\" or \"none\"");
+    }
+    if behind_tls_proxy && tls != TlsMode::None {
+        findings.refuse(tls_place, "tls: behind_tls_proxy says that TLS ends at the proxy: write \"none\", or drop it");
+    }
+    if let (true, Some(flag)) = (identify_by_network, &written.identify_by_network) {
+        if protocol != Protocol::Smtp {
+            findings.refuse(flag.span(), "identify_by_network is for protocol = \"smtp\": over HTTP a key is needed");
+        }
+        if behind_tls_proxy {
+            let text =
+                "identify_by_network: behind a proxy every client has the proxy's address: choose one of the two";
+            findings.refuse(flag.span(), text);
+        }
+    }
+    let in_the_clear = tls == TlsMode::None && !behind_tls_proxy && !identify_by_network;
+    if let (true, Some(place)) = (in_the_clear, exposed.and_then(|at| written.address.get(at))) {
+        let starttls = if protocol == Protocol::Smtp { "\"starttls\" or " } else { "" };
+        let text = format!(
+            "address: {:?} is not loopback and has no TLS: set tls = {starttls}\"implicit\", listen on 127.0.0.1, or \
+             say behind_tls_proxy = true when a proxy does TLS for it",
+            place.get_ref()
+        );
+        findings.refuse(place.span(), text);
+    }
+    tls == TlsMode::None && !identify_by_network && (behind_tls_proxy || exposed.is_none())
+}
+
+fn protocol(written: &file::Listener, table: &At<file::Listener>, findings: &mut Findings<'_>) -> Protocol {
+    let Some(protocol) = &written.protocol else {
+        findings.refuse(table.span(), "protocol is missing: \"smtp\" or \"http\"");
+        return Protocol::Smtp;
+    };
+    let here = [("smtp", Protocol::Smtp), ("http", Protocol::Http)];
+    word(protocol, "protocol", &here, &["lmtp"], findings).unwrap_or(Protocol::Smtp)
+}
+
+fn serve(written: &file::Listener, protocol: Protocol, findings: &mut Findings<'_>) -> Vec<Serve> {
+    match (protocol, &written.serve) {
+        (Protocol::Smtp, None) => Vec::new(),
+        (Protocol::Smtp, Some(list)) => {
+            for item in list.iter().take(1) {
+                findings.refuse(item.span(), "serve: is for protocol = \"http\"");
+            }
+            Vec::new()
+        }
+        (Protocol::Http, None) => vec![Serve::V1],
+        (Protocol::Http, Some(list)) => {
+            let here = [("v1", Serve::V1), ("ops", Serve::Ops)];
+            let later = ["send", "resend", "postmark"];
+            list.iter().filter_map(|item| word(item, "serve", &here, &later, findings)).collect()
+        }
+    }
+}
+
+fn zone(written: &Option<At<String>>, findings: &mut Findings<'_>) -> String {
+    let Some(written) = written else { return ZONE.into() };
+    if !name::is_label(written.get_ref()) {
+        findings.refuse(written.span(), format!("zone: write {}", name::LABEL));
+    }
+    written.get_ref().clone()
+}
+
+/// Each address once; port 0 (the system chooses) as often as one likes.
+fn binds(
+    written: &file::Listener,
+    table: &At<file::Listener>,
+    taken: &mut BTreeSet<Bind>,
+    findings: &mut Findings<'_>,
+) -> Vec<Bind> {
+    if written.address.is_empty() {
+        findings.refuse(table.span(), "address is missing: a list such as [\"127.0.0.1:2525\"]");
+    }
+    let mut binds = Vec::new();
+    for place in &written.address {
+        let text = place.get_ref();
+        let bind = match text.strip_prefix("systemd:") {
+            Some(name) if !name.is_empty() && !name.contains(':') => Some(Bind::Systemd(name.into())),
+            Some(_) => None,
+            None => text.parse::<SocketAddr>().ok().map(Bind::Address),
+        };
+        let Some(bind) = bind else {
+            let text = format!(
+                "address: {text:?}: write an address and a port, \"127.0.0.1:2525\" or \"[::1]:2525\", or \
+                 \"systemd:NAME\" for a socket of systemd"
+            );
+            findings.refuse(place.span(), text);
+            continue;
+        };
+        let is_free = matches!(&bind, Bind::Address(address) if address.port() == 0) || taken.insert(bind.clone());
+        if !is_free {
+            findings.refuse(place.span(), format!("address: {text:?} is used twice"));
+        }
+        binds.push(bind);
+    }
+    binds
+}
+
+type Pair = (Source, Source);
+
+/// Certificate and key, which come together.
+fn pair(certificate: &Option<At<String>>, key: &Option<At<String>>, findings: &mut Findings<'_>) -> Option<Pair> {
+    let mut open = |written: &At<String>, name: &str| match Source::file(written.get_ref()) {
+        Ok(source) => Some(source),
+        Err(why) => {
+            findings.refuse(written.span(), format!("{name}: {why}"));
+            None
+        }
+    };
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Option::zip(open(certificate, "certificate"), open(key, "key")),
+        (Some(alone), None) => {
+            findings.refuse(alone.span(), "certificate: key is missing beside it");
+            None
+        }
+        (None, Some(alone)) => {
+            findings.refuse(alone.span(), "key: certificate is missing beside it");
+            None
+        }
+        (None, None) => None,
+    }
+}
+
+/// Every pair of files once, numbered.
+#[derive(Default)]
+struct Certificates(Vec<Certificate>);
+
+impl Certificates {
+    fn number(&mut self, (chain, key): Pair, findings: &mut Findings<'_>) -> u16 {
+        let names = (chain.to_string(), key.to_string());
+        let known = self.0.iter().find(|known| (known.chain.to_string(), known.key.to_string()) == names);
+        if let Some(known) = known {
+            return known.number;
+        }
+        let number = number(self.0.len(), "certificates", findings);
+        self.0.push(Certificate { number, chain, key });
+        number
+    }
+}

@@ -1,0 +1,81 @@
+//! The configuration: as written (`file`), as meant (`plan`), and what each role is told of it (`slice`).
+//!
+//! It is read as root, so nothing but our own file is parsed here. Whatever is wrong is reported at once, with its place;
+//! a file with one mistake is not used at all.
+
+pub mod file;
+pub mod findings;
+pub mod name;
+pub mod plan;
+pub mod slice;
+pub mod source;
+
+mod credentials;
+mod limits;
+mod listeners;
+mod routes;
+mod slices;
+mod upstreams;
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+pub use file::Config;
+pub use findings::Errors;
+pub use plan::Plan;
+
+use findings::Findings;
+
+/// The longest file: far above what thousands of credentials need; what is longer was named by mistake.
+const MAX_FILE: u64 = 8 << 20;
+
+/// The file's mode, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mode(u32);
+
+impl Mode {
+    /// Nobody but its owner can read it.
+    pub fn is_private(self) -> bool {
+        self.0 & 0o077 == 0
+    }
+
+    pub fn is_world_readable(self) -> bool {
+        self.0 & 0o004 != 0
+    }
+}
+
+impl Config {
+    /// Reads a configuration and works out what it means.
+    ///
+    /// Errors: everything that is wrong with it, not only the first thing.
+    pub fn load(path: &Path) -> Result<Plan, Errors> {
+        let (text, mode) = open(path).map_err(|why| Errors(vec![format!("{}: {why}", path.display())]))?;
+        let mut findings = Findings::new(path, &text);
+        let plan = file::read(&text, &mut findings).map(|config| Plan::make(config, &text, mode, &mut findings));
+        let warnings = findings.finish()?;
+        let plan = plan.ok_or_else(|| Errors(vec![format!("{}: can't be read", path.display())]))?;
+        Ok(Plan { warnings, ..plan })
+    }
+}
+
+fn open(path: &Path) -> Result<(Zeroizing<String>, Mode), String> {
+    let failed = |error: std::io::Error| format!("the configuration can't be read: {error}");
+    let file = File::open(path).map_err(failed)?;
+    let found = file.metadata().map_err(failed)?;
+    if !found.is_file() {
+        return Err("the configuration can't be read: not a file".into());
+    }
+    if found.len() > MAX_FILE {
+        return Err(format!("is longer than {} MiB: not a configuration of ours", MAX_FILE >> 20));
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.take(MAX_FILE).read_to_string(&mut text).map_err(failed)?;
+    Ok((text, Mode(found.mode())))
+}
+
+#[cfg(test)]
+mod tests;

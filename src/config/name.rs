@@ -1,0 +1,51 @@
+//! The names an operator gives, each by one grammar. They appear in process titles, logs and the audit log.
+
+/// A process title and a log column still look well with it.
+const MAX_LABEL: usize = 32;
+/// The key id is a short public part of a key; four characters keep chance collisions apart.
+const KEY_ID: std::ops::RangeInclusive<usize> = 4..=32;
+/// RFC 1035 section 2.3.4.
+const MAX_HOST: usize = 253;
+const MAX_HOST_LABEL: usize = 63;
+
+/// A listener, an upstream or a zone.
+pub fn is_label(text: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+    (1..=MAX_LABEL).contains(&text.len())
+        && text.chars().all(inner)
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+}
+
+/// What a label looks like, for messages.
+pub const LABEL: &str = "1 to 32 of a-z, 0-9, - and _, a letter or digit first";
+
+/// The public part of a key.
+pub fn is_key_id(text: &str) -> bool {
+    KEY_ID.contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric())
+}
+
+/// A host name by RFC 1123 section 2.1.
+pub fn is_host(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=MAX_HOST_LABEL).contains(&label.len())
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.len() <= MAX_HOST && text.split('.').all(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_could_confuse_a_log_or_a_protocol_are_refused() {
+        for text in ["", "-x", "a b", "a\nb", "ü", "a/b"] {
+            assert!(!is_label(text) && !is_host(text), "{text:?}");
+        }
+        assert!(is_label("smart-host_2") && !is_label("Smarthost") && !is_label(&"x".repeat(33)));
+        assert!(is_host("gate.example.net") && !is_host("gate.example.net.") && !is_host("a..b"));
+        assert!(is_key_id("7fQ2mKx9") && !is_key_id("7fQ"));
+    }
+}

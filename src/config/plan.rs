@@ -1,0 +1,259 @@
+//! The configuration as it is meant: checked, numbered, defaults filled in. The parent works from this.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use sha2::{Digest, Sha256};
+
+use super::file::{At, Config};
+use super::findings::Findings;
+pub use super::limits::{Limits, Spool};
+use super::slice::{Declared, Protocol, Serve, TlsMode};
+use super::source::Source;
+use super::{Mode, credentials, limits, listeners, name, routes, upstreams};
+use crate::policy::route::Route;
+
+/// The version of the file's keys. It changes when an old file would mean something else.
+const VERSION: i64 = 1;
+const STATE: &str = "/var/lib/gatepost";
+const RUNTIME: &str = "/run/gatepost";
+
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// SHA-256 of the file, in hexadecimal: what the audit log says was loaded.
+    pub digest: String,
+    pub state_directory: PathBuf,
+    pub runtime_directory: PathBuf,
+    pub hostname: String,
+    pub listeners: Vec<Listener>,
+    pub certificates: Vec<Certificate>,
+    pub credentials: Vec<Declared>,
+    pub upstreams: Vec<Upstream>,
+    pub routes: Vec<Route>,
+    pub spool: Spool,
+    pub limits: Limits,
+    /// What is odd, though it is used: one line each, with its place.
+    pub warnings: Vec<String>,
+}
+
+/// Where a listening socket comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Bind {
+    Address(SocketAddr),
+    /// Handed over by systemd under this name (FileDescriptorName in the socket unit).
+    Systemd(String),
+}
+
+#[derive(Clone, Debug)]
+pub struct Listener {
+    pub number: u16,
+    pub name: String,
+    pub addresses: Vec<Bind>,
+    pub protocol: Protocol,
+    /// What an HTTP listener answers; empty for SMTP.
+    pub serve: Vec<Serve>,
+    pub tls: TlsMode,
+    /// Present whenever `tls` is not none.
+    pub certificate: Option<u16>,
+    pub behind_tls_proxy: bool,
+    pub identify_by_network: bool,
+    /// A password may be said without TLS.
+    pub plain_login: bool,
+    pub zone: String,
+    pub per_address: u32,
+    pub per_prefix: u32,
+}
+
+/// A pair of files, by number.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    pub number: u16,
+    pub chain: Source,
+    pub key: Source,
+}
+
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    pub number: u16,
+    pub name: String,
+    pub hosts: Vec<(String, u16)>,
+    pub tls: TlsMode,
+    pub username: Option<String>,
+    /// Present exactly when `username` is.
+    pub password: Option<Source>,
+    /// Whom to trust; the system's authorities when absent.
+    pub authorities: Option<Source>,
+    pub connections: u16,
+}
+
+impl Plan {
+    /// Works out what a file means. Whatever is refused on the way makes the result worthless.
+    pub(super) fn make(config: Config, text: &str, mode: Mode, findings: &mut Findings<'_>) -> Self {
+        version(&config, findings);
+        let (listeners, certificates) = listeners::plan(&config, findings);
+        let upstreams = upstreams::plan(&config.upstream, mode, findings);
+        let names: Vec<&str> = upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
+        let routes = routes::plan(&config.route, &names, findings);
+        let credentials = credentials::plan(&config.credential, mode, findings);
+        let plan = Self {
+            digest: Sha256::digest(text).iter().map(|octet| format!("{octet:02x}")).collect(),
+            state_directory: directory(&config.state_directory, "state_directory", STATE, findings),
+            runtime_directory: directory(&config.runtime_directory, "runtime_directory", RUNTIME, findings),
+            hostname: hostname(&config.hostname, findings),
+            listeners,
+            certificates,
+            credentials,
+            upstreams,
+            routes,
+            spool: limits::spool(&config.spool, findings),
+            limits: limits::limits(&config.limits, findings),
+            warnings: Vec::new(),
+        };
+        if plan.state_directory == plan.runtime_directory {
+            findings.refuse_whole("state_directory and runtime_directory are the same: one is kept, the other is not");
+        }
+        if !findings.is_refused() {
+            plan.look_for_oddities(&config, findings);
+        }
+        plan
+    }
+
+    /// The edges that are needed: one kind for each protocol and zone.
+    pub fn edges(&self) -> BTreeSet<(Protocol, String)> {
+        self.listeners.iter().map(|listener| (listener.protocol, listener.zone.clone())).collect()
+    }
+
+    /// The ports that the dialer may connect to.
+    pub fn ports(&self) -> BTreeSet<u16> {
+        self.upstreams.iter().flat_map(|upstream| &upstream.hosts).map(|(_, port)| *port).collect()
+    }
+
+    /// What is no mistake, but seldom meant.
+    fn look_for_oddities(&self, config: &Config, findings: &mut Findings<'_>) {
+        if !self.hostname.contains('.') {
+            let text = format!(
+                "hostname: {:?} is not a full name such as gate.example.net; clients and the audit log will see it",
+                self.hostname
+            );
+            findings.warn(config.hostname.as_ref().map(At::span), text);
+        }
+        if self.upstreams.is_empty() {
+            findings.warn(None, "no upstream: nothing can be delivered, so every recipient is refused");
+        } else if self.routes.is_empty() {
+            findings.warn(None, "no route: no upstream is ever used, so every recipient is refused");
+        }
+        if self.credentials.is_empty() {
+            findings.warn(
+                None,
+                "no credential in this file: nobody can send but who was added with `gatepost credential add`",
+            );
+        }
+        for (credential, written) in self.credentials.iter().zip(&config.credential) {
+            if credential.policy.senders.is_empty() {
+                let text = format!("credential {:?} has no senders: it may send nothing", credential.id);
+                findings.warn(Some(written.span()), text);
+            } else if !self.routes.is_empty()
+                && let Some((from, to)) = routes::uncovered(credential, &self.routes)
+            {
+                let text = format!("credential {:?}: no route takes mail from {from} to {to}", credential.id);
+                findings.warn(Some(written.span()), text);
+            }
+            if !credential.policy.identified_by.is_empty() && !self.listeners.iter().any(|l| l.identify_by_network) {
+                let text = format!(
+                    "credential {:?} has identified_by, but no listener has identify_by_network = true",
+                    credential.id
+                );
+                findings.warn(Some(written.span()), text);
+            }
+        }
+        for (listener, written) in self.listeners.iter().zip(&config.listener) {
+            if listener.identify_by_network && self.credentials.iter().all(|c| c.policy.identified_by.is_empty()) {
+                let text = format!(
+                    "listener {:?} identifies by network, but no credential has identified_by: nobody can send there",
+                    listener.name
+                );
+                findings.warn(Some(written.span()), text);
+            }
+        }
+    }
+}
+
+fn version(config: &Config, findings: &mut Findings<'_>) {
+    match &config.version {
+        None => findings.refuse_whole(format!("version is missing: write `version = {VERSION}` at the top")),
+        Some(version) if *version.get_ref() != VERSION => {
+            findings.refuse(version.span(), format!("version: this gatepost reads version {VERSION} only"));
+        }
+        Some(_) => {}
+    }
+}
+
+fn directory(written: &Option<At<PathBuf>>, key: &str, default: &str, findings: &mut Findings<'_>) -> PathBuf {
+    let Some(written) = written else { return default.into() };
+    if !written.get_ref().is_absolute() {
+        findings.refuse(written.span(), format!("{key}: write the whole path, from / on"));
+    }
+    written.get_ref().clone()
+}
+
+fn hostname(written: &Option<At<String>>, findings: &mut Findings<'_>) -> String {
+    let Some(written) = written else {
+        findings.refuse_whole("hostname is missing: the name that clients and the audit log see");
+        return String::new();
+    };
+    if !name::is_host(written.get_ref()) {
+        findings.refuse(written.span(), format!("hostname: {:?} is not a host name", written.get_ref()));
+    }
+    written.get_ref().to_ascii_lowercase()
+}
+
+/// The numbers of listeners, certificates and upstreams are two octets between processes.
+pub(super) fn number(index: usize, what: &str, findings: &mut Findings<'_>) -> u16 {
+    u16::try_from(index).unwrap_or_else(|_| {
+        findings.refuse_whole(format!("more than {} {what}", u16::MAX));
+        0
+    })
+}
+
+/// A label that must be there and be the only one of its kind.
+pub(super) fn label(
+    written: Option<&At<String>>,
+    table: &At<impl Sized>,
+    key: &str,
+    seen: &mut BTreeSet<String>,
+    findings: &mut Findings<'_>,
+) -> String {
+    let Some(written) = written else {
+        findings.refuse(table.span(), format!("{key} is missing"));
+        return String::new();
+    };
+    let text = written.get_ref();
+    if !name::is_label(text) {
+        findings.refuse(written.span(), format!("{key}: {text:?}: write {}", name::LABEL));
+    } else if !seen.insert(text.clone()) {
+        findings.refuse(written.span(), format!("{key}: {text:?} is used twice"));
+    }
+    text.clone()
+}
+
+/// A word out of a closed list, some of which exist in the design but not yet in the program.
+pub(super) fn word<T: Copy>(
+    written: &At<String>,
+    key: &str,
+    here: &[(&str, T)],
+    later: &[&str],
+    findings: &mut Findings<'_>,
+) -> Option<T> {
+    let text = written.get_ref().as_str();
+    if let Some((_, value)) = here.iter().find(|(word, _)| *word == text) {
+        return Some(*value);
+    }
+    let known: Vec<&str> = here.iter().map(|(word, _)| *word).collect();
+    let why = match later.contains(&text) {
+        true => format!("{key}: {text:?} is not in this version; there is {}", known.join(", ")),
+        false => format!("{key}: {text:?} is unknown: {}", super::findings::suggestion(text, &known)),
+    };
+    findings.refuse(written.span(), why);
+    None
+}

@@ -1,0 +1,150 @@
+//! Routes: which upstreams take which mail, and whether some mail has none.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use super::credentials::encoded;
+use super::file::{self, At};
+use super::findings::{Findings, suggestion};
+use super::slice::Declared;
+use crate::policy::MAX_ENCODED;
+use crate::policy::route::Route;
+use crate::policy::rule::{NotARule, RecipientRule, SenderRule};
+
+/// What the routes of one credential may take in a grant: with its rules, its name and the frame around them it stays
+/// under the longest frame between processes.
+const MAX_ROUTES_ENCODED: usize = 3 * 1024;
+const _: () = assert!(MAX_ROUTES_ENCODED + MAX_ENCODED + 512 <= crate::ipc::frame::MAX_FRAME);
+
+pub fn plan(tables: &[At<file::Route>], upstreams: &[&str], findings: &mut Findings<'_>) -> Vec<Route> {
+    let mut routes: Vec<Route> = Vec::new();
+    let mut catch_all = false;
+    for table in tables {
+        if catch_all {
+            findings.warn(Some(table.span()), "this route is never used: one before it takes all mail");
+        }
+        let written = table.get_ref();
+        let route = Route {
+            credential: written.credential.as_ref().map(|credential| credential.get_ref().clone()),
+            from: written.from.as_ref().and_then(|from| rule(from, "from", findings)),
+            to: written.to.as_ref().and_then(|to| rule(to, "to", findings)).unwrap_or(RecipientRule::Any),
+            via: via(table, upstreams, findings),
+        };
+        catch_all |= route.credential.is_none()
+            && matches!(route.from, None | Some(SenderRule::Any))
+            && route.to == RecipientRule::Any;
+        routes.push(route);
+    }
+    fit(&routes, findings);
+    routes
+}
+
+fn rule<R: FromStr<Err = NotARule>>(written: &At<String>, key: &str, findings: &mut Findings<'_>) -> Option<R> {
+    let parsed = written.get_ref().parse();
+    parsed.map_err(|why| findings.refuse(written.span(), format!("{key}: {why}"))).ok()
+}
+
+fn via(table: &At<file::Route>, upstreams: &[&str], findings: &mut Findings<'_>) -> Vec<u16> {
+    let written = &table.get_ref().via;
+    if written.is_empty() {
+        findings.refuse(table.span(), "via is missing or empty: name at least one upstream");
+    }
+    let mut numbers = Vec::new();
+    for place in written {
+        let name = place.get_ref().as_str();
+        let found = upstreams.iter().position(|upstream| *upstream == name).and_then(|at| u16::try_from(at).ok());
+        match found {
+            Some(number) if numbers.contains(&number) => {
+                findings.refuse(place.span(), format!("via: {name:?} is named twice"));
+            }
+            Some(number) => numbers.push(number),
+            None if upstreams.is_empty() => {
+                findings.refuse(place.span(), format!("via: there is no upstream {name:?}, nor any other"));
+            }
+            None => {
+                let text = format!("via: there is no upstream {name:?}: {}", suggestion(name, upstreams));
+                findings.refuse(place.span(), text);
+            }
+        }
+    }
+    numbers
+}
+
+/// The routes that one credential gets told must fit into its grant.
+fn fit(routes: &[Route], findings: &mut Findings<'_>) {
+    let mut sizes: BTreeMap<Option<&str>, usize> = BTreeMap::new();
+    for route in routes {
+        *sizes.entry(route.credential.as_deref()).or_default() += encoded(route);
+    }
+    let general = sizes.remove(&None).unwrap_or(0);
+    let worst = sizes.into_iter().max_by_key(|(_, size)| *size);
+    let (name, own) = worst.map_or((None, 0), |(name, size)| (name, size));
+    if general + own > MAX_ROUTES_ENCODED {
+        let whose = name.map_or_else(|| "any credential".to_owned(), |name| format!("credential {name:?}"));
+        findings.refuse_whole(format!(
+            "the routes that can apply to {whose} take more than {} KiB together; use \"@domain\" or \".suffix\"",
+            MAX_ROUTES_ENCODED / 1024
+        ));
+    }
+}
+
+/// A sender and a recipient rule of this credential that no route takes whole. Several routes that take it in parts are
+/// not added up.
+pub fn uncovered(credential: &Declared, routes: &[Route]) -> Option<(SenderRule, RecipientRule)> {
+    let anybody = [RecipientRule::Any];
+    let allow = &credential.policy.recipients.allow;
+    let recipients = if allow.is_empty() { &anybody[..] } else { allow };
+    let takes = |route: &Route, from: &SenderRule, to: &RecipientRule| {
+        route.can_apply_to(&credential.id)
+            && route.from.as_ref().is_none_or(|rule| covers_sender(rule, from))
+            && covers_recipient(&route.to, to)
+    };
+    credential.policy.senders.iter().find_map(|from| {
+        let to = recipients.iter().find(|to| !routes.iter().any(|route| takes(route, from, to)))?;
+        Some((from.clone(), to.clone()))
+    })
+}
+
+fn covers_sender(rule: &SenderRule, other: &SenderRule) -> bool {
+    match other {
+        _ if rule == other => true,
+        SenderRule::Address(address) => rule.matches(address),
+        SenderRule::Any | SenderRule::Domain(_) => *rule == SenderRule::Any,
+    }
+}
+
+fn covers_recipient(rule: &RecipientRule, other: &RecipientRule) -> bool {
+    let within = |suffix: &str, domain: &str| domain.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.'));
+    match (rule, other) {
+        _ if rule == other => true,
+        (RecipientRule::Any, _) => true,
+        (_, RecipientRule::Address(address)) => rule.matches(address),
+        (RecipientRule::Suffix(suffix), RecipientRule::Domain(other) | RecipientRule::Suffix(other)) => {
+            within(suffix, other)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_covers_what_lies_within_it_and_nothing_else() {
+        let cases = [
+            ("*", ".example.net", true),
+            (".example.net", "@eu.example.net", true),
+            (".example.net", ".eu.example.net", true),
+            (".example.net", "@example.net", false),
+            ("@example.net", "a@example.net", true),
+            ("@example.net", "*", false),
+            ("a@example.net", "@example.net", false),
+        ];
+        for (rule, other, expected) in cases {
+            assert_eq!(covers_recipient(&rule.parse().unwrap(), &other.parse().unwrap()), expected, "{rule} {other}");
+        }
+        assert!(covers_sender(&"@example.net".parse().unwrap(), &"a@example.net".parse().unwrap()));
+        assert!(!covers_sender(&"@example.net".parse().unwrap(), &"*".parse().unwrap()));
+    }
+}

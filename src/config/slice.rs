@@ -1,0 +1,171 @@
+//! What each role is told. A slice is built by adding what its role needs, never by taking away from the whole.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ipc::capsule;
+use crate::policy::Policy;
+use crate::policy::route::Route;
+use crate::secret::Secret;
+
+/// What a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    Smtp,
+    Http,
+}
+
+/// When TLS begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TlsMode {
+    #[default]
+    None,
+    Starttls,
+    Implicit,
+}
+
+/// What an HTTP listener answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Serve {
+    /// Submission: `/v1/...`.
+    V1,
+    /// Operation: `/healthz`.
+    Ops,
+}
+
+/// Listener: what it accepts on, how many it lets in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ListenerSlice {
+    pub capsule_key: Secret<[u8; capsule::KEY]>,
+    pub listeners: Vec<Admission>,
+    /// Sessions that one edge may hold; beyond it, and with no other edge free, new connections wait in the backlog.
+    pub sessions_per_edge: u32,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Admission {
+    pub number: u16,
+    pub name: String,
+    pub protocol: Protocol,
+    pub tls: TlsMode,
+    /// Edges of this zone alone are handed its connections.
+    pub zone: String,
+    /// Sessions from one address (an IPv6 /64), and from one prefix (/24, /56).
+    pub per_address: u32,
+    pub per_prefix: u32,
+    /// Clients come from everywhere through one proxy: the two caps above don't apply to it.
+    pub behind_tls_proxy: bool,
+}
+
+/// Edge: how to greet, what to offer, how long to wait.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EdgeSlice {
+    pub hostname: String,
+    pub listeners: Vec<Desk>,
+    pub sessions: u32,
+    /// Octets of one message, header included, dots un-stuffed.
+    pub max_size: u64,
+    /// How long the keyholder may take for a signature, and a whole handshake.
+    pub signing: Duration,
+    pub handshake: Duration,
+    /// Waiting for a command before and after login (RFC 5321 section 4.5.3.2.7).
+    pub idle_strange: Duration,
+    pub idle: Duration,
+}
+
+/// One listener as its edge sees it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Desk {
+    pub number: u16,
+    pub name: String,
+    pub tls: TlsMode,
+    /// Which certificate; present when `tls` is not none.
+    pub certificate: Option<u16>,
+    /// Whether a password may be said without TLS: on loopback and behind a TLS proxy only.
+    pub plain_login: bool,
+    pub identify_by_network: bool,
+    /// What an HTTP listener answers; empty for SMTP.
+    pub serve: Vec<Serve>,
+}
+
+/// Keyholder: the certificates, by number and by file name for messages. The files come as descriptors.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KeyholderSlice {
+    pub certificates: Vec<(u16, String)>,
+}
+
+/// Vault: everything that decides.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct VaultSlice {
+    /// The origin of the audit log and the name in our own mail.
+    pub hostname: String,
+    pub capsule_key: Secret<[u8; capsule::KEY]>,
+    pub listeners: Vec<Counter>,
+    pub credentials: Vec<Declared>,
+    pub upstreams: Vec<String>,
+    pub routes: Vec<Route>,
+    pub max_size: u64,
+    /// Waits between attempts; the last one repeats.
+    pub retry: Vec<Duration>,
+    /// How long a message is tried before it fails for good.
+    pub lifetime: Duration,
+    /// argon2 workers, and logins that may wait for one.
+    pub hashers: u16,
+    pub hash_queue: u16,
+}
+
+/// One listener as the vault sees it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Counter {
+    pub number: u16,
+    pub name: String,
+    pub identify_by_network: bool,
+    pub plain_login: bool,
+}
+
+/// A credential that stands in the configuration file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Declared {
+    pub id: String,
+    /// Up to two, for rotation: key id and PHC string.
+    pub secrets: Vec<(String, Secret<String>)>,
+    pub policy: Policy,
+}
+
+/// Sealer: the name of the log it signs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SealerSlice {
+    /// First line of every checkpoint (C2SP tlog-checkpoint), for example `gate.example.net/audit`.
+    pub origin: String,
+}
+
+/// Dialer: where each upstream is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DialerSlice {
+    pub upstreams: Vec<Destination>,
+    pub connect: Duration,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Destination {
+    pub name: String,
+    pub hosts: Vec<(String, u16)>,
+}
+
+/// Courier: how to speak with its one upstream. Authorities and password come as descriptors.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CourierSlice {
+    pub upstream: String,
+    /// The configured names, in the order that the dialer has them: a certificate must bear the one that was connected to,
+    /// and the dialer's word alone is not taken for it.
+    pub hosts: Vec<String>,
+    /// The name we give in EHLO.
+    pub helo: String,
+    pub tls: TlsMode,
+    pub username: Option<String>,
+    pub connections: u16,
+}

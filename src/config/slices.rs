@@ -1,0 +1,115 @@
+//! Each role's slice of the plan, made by adding what that role needs.
+
+use super::plan::{Listener, Plan, Upstream};
+use super::slice::{
+    Admission, Counter, CourierSlice, Desk, Destination, DialerSlice, EdgeSlice, KeyholderSlice, ListenerSlice,
+    Protocol, SealerSlice, VaultSlice,
+};
+use crate::ipc::capsule;
+use crate::secret::Secret;
+
+/// What the edge may add to a message of the announced size: Received, Date and Message-ID, with long names in them.
+const FIX_UPS: u64 = 4096;
+
+impl Plan {
+    pub fn listener_slice(&self, capsule_key: &Secret<[u8; capsule::KEY]>) -> ListenerSlice {
+        let admission = |listener: &Listener| Admission {
+            number: listener.number,
+            name: listener.name.clone(),
+            protocol: listener.protocol,
+            tls: listener.tls,
+            zone: listener.zone.clone(),
+            per_address: listener.per_address,
+            per_prefix: listener.per_prefix,
+            behind_tls_proxy: listener.behind_tls_proxy,
+        };
+        ListenerSlice {
+            capsule_key: capsule_key.clone(),
+            listeners: self.listeners.iter().map(admission).collect(),
+            sessions_per_edge: self.limits.sessions,
+        }
+    }
+
+    /// The slice of the edges of one protocol and zone.
+    pub fn edge_slice(&self, protocol: Protocol, zone: &str) -> EdgeSlice {
+        let desk = |listener: &Listener| Desk {
+            number: listener.number,
+            name: listener.name.clone(),
+            tls: listener.tls,
+            certificate: listener.certificate,
+            plain_login: listener.plain_login,
+            identify_by_network: listener.identify_by_network,
+            serve: listener.serve.clone(),
+        };
+        let its_own = |listener: &&Listener| listener.protocol == protocol && listener.zone == zone;
+        EdgeSlice {
+            hostname: self.hostname.clone(),
+            listeners: self.listeners.iter().filter(its_own).map(desk).collect(),
+            sessions: self.limits.sessions,
+            max_size: self.limits.max_size,
+            signing: self.limits.signing,
+            handshake: self.limits.handshake,
+            idle_strange: self.limits.idle_strange,
+            idle: self.limits.idle,
+        }
+    }
+
+    /// The certificates that the edges of one protocol and zone need as descriptors.
+    pub fn edge_certificates(&self, protocol: Protocol, zone: &str) -> Vec<u16> {
+        let slice = self.edge_slice(protocol, zone);
+        let mut numbers: Vec<u16> = slice.listeners.iter().filter_map(|desk| desk.certificate).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
+    }
+
+    pub fn keyholder_slice(&self) -> KeyholderSlice {
+        let pair = |pair: &super::plan::Certificate| (pair.number, format!("{} with key {}", pair.chain, pair.key));
+        KeyholderSlice { certificates: self.certificates.iter().map(pair).collect() }
+    }
+
+    pub fn vault_slice(&self, capsule_key: &Secret<[u8; capsule::KEY]>) -> VaultSlice {
+        let counter = |listener: &Listener| Counter {
+            number: listener.number,
+            name: listener.name.clone(),
+            identify_by_network: listener.identify_by_network,
+            plain_login: listener.plain_login,
+        };
+        VaultSlice {
+            hostname: self.hostname.clone(),
+            capsule_key: capsule_key.clone(),
+            listeners: self.listeners.iter().map(counter).collect(),
+            credentials: self.credentials.clone(),
+            upstreams: self.upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
+            routes: self.routes.clone(),
+            max_size: self.limits.max_size + FIX_UPS,
+            retry: self.spool.retry.clone(),
+            lifetime: self.spool.lifetime,
+            hashers: self.limits.hashers,
+            hash_queue: self.limits.hash_queue,
+        }
+    }
+
+    pub fn sealer_slice(&self) -> SealerSlice {
+        SealerSlice { origin: format!("{}/audit", self.hostname) }
+    }
+
+    pub fn dialer_slice(&self) -> DialerSlice {
+        let destination =
+            |upstream: &Upstream| Destination { name: upstream.name.clone(), hosts: upstream.hosts.clone() };
+        DialerSlice { upstreams: self.upstreams.iter().map(destination).collect(), connect: self.limits.connect }
+    }
+
+    /// The slice of the courier of one upstream. It has the names that certificates must bear from here, so that the dialer
+    /// can't choose them.
+    pub fn courier_slice(&self, upstream: &Upstream) -> CourierSlice {
+        CourierSlice {
+            upstream: upstream.name.clone(),
+            hosts: upstream.hosts.iter().map(|(host, _)| host.clone()).collect(),
+            helo: self.hostname.clone(),
+            tls: upstream.tls,
+            username: upstream.username.clone(),
+            connections: upstream.connections,
+        }
+    }
+}

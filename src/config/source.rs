@@ -1,0 +1,144 @@
+//! Where a secret, a key or a certificate comes from. The plan names the place; whoever needs it opens it.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use crate::secret::Secret;
+
+/// The longest secret given in the environment or inline. It is handed over through a pipe, whose buffer holds far more,
+/// so that writing it waits for nobody.
+const MAX_INLINE: usize = 1024;
+
+#[derive(Clone, Debug)]
+pub enum Source {
+    File(PathBuf),
+    /// A systemd credential: a file in `$CREDENTIALS_DIRECTORY`.
+    Credential(String),
+    /// A variable of the environment.
+    Environment(String),
+    /// In the configuration itself, which is then 0600.
+    Inline(Secret<String>),
+}
+
+impl Source {
+    /// A file by its whole path, or `credential:NAME`.
+    ///
+    /// Errors: what to write instead.
+    pub fn file(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("credential:") {
+            Some(name) => credential(name),
+            None if Path::new(text).is_absolute() => Ok(Self::File(text.into())),
+            None => Err(format!("{text:?}: write the whole path, from / on, or \"credential:NAME\"")),
+        }
+    }
+
+    /// `credential:NAME` or `env:NAME`. The text may be a secret written in the wrong place, so it is never repeated.
+    ///
+    /// Errors: what to write instead.
+    pub fn indirect(text: &str) -> Result<Self, String> {
+        match (text.strip_prefix("credential:"), text.strip_prefix("env:")) {
+            (Some(name), _) => credential(name),
+            (_, Some(name)) if !name.is_empty() && !name.contains(['=', '\0']) => Ok(Self::Environment(name.into())),
+            _ => Err("write \"credential:NAME\" or \"env:NAME\" here, or use password_file; \
+                      the password itself does not stand in this file"
+                .into()),
+        }
+    }
+
+    /// The path, for a source that has one.
+    ///
+    /// Errors: a systemd credential outside of a service.
+    pub fn path(&self) -> Result<Option<PathBuf>, String> {
+        match self {
+            Self::File(path) => Ok(Some(path.clone())),
+            Self::Credential(name) => match std::env::var_os("CREDENTIALS_DIRECTORY") {
+                Some(directory) => Ok(Some(Path::new(&directory).join(name))),
+                None => Err(format!("{self}: no CREDENTIALS_DIRECTORY here: systemd sets it for a service only")),
+            },
+            Self::Environment(_) | Self::Inline(_) => Ok(None),
+        }
+    }
+
+    /// A descriptor to read it from once: the file, or a pipe that holds it.
+    ///
+    /// Errors: what can't be opened and why.
+    pub fn open(&self) -> Result<OwnedFd, String> {
+        let failed = |error: io::Error| format!("{self}: can't be opened: {error}");
+        if let Some(path) = self.path()? {
+            return File::open(path).map(OwnedFd::from).map_err(failed);
+        }
+        let value = match self {
+            Self::Inline(secret) => secret.clone(),
+            Self::Environment(name) => {
+                Secret::new(std::env::var(name).map_err(|_| format!("{self}: is not set, or is not UTF-8"))?)
+            }
+            Self::File(_) | Self::Credential(_) => return Err(format!("{self}: has no path")),
+        };
+        match value.expose().len() {
+            0 => return Err(format!("{self}: is empty")),
+            1..=MAX_INLINE => {}
+            _ => return Err(format!("{self}: is longer than {MAX_INLINE} octets; use a file")),
+        }
+        let (reader, mut writer) = io::pipe().map_err(failed)?;
+        writer.write_all(value.expose().as_bytes()).map_err(failed)?;
+        Ok(reader.into())
+    }
+}
+
+/// Its name in messages; never a secret.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Credential(name) => write!(f, "credential:{name}"),
+            Self::Environment(name) => write!(f, "env:{name}"),
+            Self::Inline(_) => f.write_str("the inline password"),
+        }
+    }
+}
+
+/// systemd.exec(5): a credential's name is a file name.
+fn credential(name: &str) -> Result<Source, String> {
+    match name {
+        "" | "." | ".." => Err("credential: is followed by the name of a systemd credential".into()),
+        _ if name.contains(['/', '\0']) => Err(format!("credential:{name}: the name of a credential has no slash")),
+        _ => Ok(Source::Credential(name.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_in_the_wrong_place_is_refused_and_not_repeated() {
+        for text in ["hunter2", "Env:hunter2", "env:hunter2=", ""] {
+            assert!(!Source::indirect(text).unwrap_err().contains("hunter2"), "{text}");
+        }
+        for text in ["env:", "credential:", "credential:..", "credential:../key"] {
+            assert!(Source::indirect(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_relative_path_is_refused() {
+        assert!(Source::file("tls/key.pem").is_err());
+        assert!(Source::file("env:KEY").is_err());
+        assert!(matches!(Source::file("credential:tls.key"), Ok(Source::Credential(_))));
+    }
+
+    #[test]
+    fn an_inline_secret_is_read_from_a_pipe() {
+        let descriptor = Source::Inline(Secret::new("hunter2".into())).open().unwrap();
+        let mut read = String::new();
+        File::from(descriptor).read_to_string(&mut read).unwrap();
+        assert_eq!(read, "hunter2");
+        assert!(Source::Inline(Secret::new("x".repeat(MAX_INLINE + 1))).open().is_err());
+        assert!(Source::Environment("GATEPOST_NOT_SET".into()).open().is_err());
+    }
+}

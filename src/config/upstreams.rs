@@ -1,0 +1,171 @@
+//! Upstreams: where mail goes, how it is protected on the way, and where the password comes from.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::file::{self, At};
+use super::findings::Findings;
+use super::limits::{CONNECTIONS, whole};
+use super::listeners::TLS;
+use super::plan::{Upstream, label, number, word};
+use super::slice::TlsMode;
+use super::source::Source;
+use super::{Mode, name};
+use crate::secret::Secret;
+
+/// Hosts of one upstream, tried in order.
+const MOST_HOSTS: usize = 16;
+
+pub fn plan(tables: &[At<file::Upstream>], mode: Mode, findings: &mut Findings<'_>) -> Vec<Upstream> {
+    let mut names = BTreeSet::new();
+    let mut upstreams = Vec::new();
+    for (index, table) in tables.iter().enumerate() {
+        let written = table.get_ref();
+        kind(written, table, findings);
+        let tls = written.tls.as_ref().and_then(|tls| word(tls, "tls", &TLS, &[], findings));
+        let upstream = Upstream {
+            number: number(index, "upstreams", findings),
+            name: label(written.name.as_ref(), table, "name", &mut names, findings),
+            hosts: hosts(written, table, findings),
+            tls: tls.unwrap_or(TlsMode::Starttls),
+            username: username(&written.username, findings),
+            password: password(written, mode, findings),
+            authorities: authorities(&written.authorities_file, findings),
+            connections: whole(&written.connections, &CONNECTIONS, findings),
+        };
+        judge(&upstream, table, findings);
+        upstreams.push(upstream);
+    }
+    upstreams
+}
+
+/// Login comes whole or not at all, and never in the clear over a network.
+fn judge(upstream: &Upstream, table: &At<file::Upstream>, findings: &mut Findings<'_>) {
+    let written = table.get_ref();
+    let gave_password =
+        written.password_file.is_some() || written.password.is_some() || written.password_insecure_inline.is_some();
+    match &written.username {
+        Some(username) if !gave_password => {
+            findings.refuse(username.span(), "username: a password is missing beside it: give password_file");
+        }
+        None if gave_password => findings.refuse(table.span(), "username is missing beside the password"),
+        _ => {}
+    }
+    let leaves = upstream.hosts.iter().find(|(host, _)| !is_loopback(host));
+    if let (TlsMode::None, Some((host, _))) = (upstream.tls, leaves) {
+        let place = written.tls.as_ref().map_or_else(|| table.span(), At::span);
+        if written.username.is_some() {
+            let text = format!("tls: the password would go to {host} in the clear: write \"starttls\" or \"implicit\"");
+            findings.refuse(place, text);
+        } else {
+            findings.warn(Some(place), format!("tls: mail goes to {host} in the clear"));
+        }
+    }
+}
+
+fn kind(written: &file::Upstream, table: &At<file::Upstream>, findings: &mut Findings<'_>) {
+    match &written.kind {
+        None => findings.refuse(table.span(), "kind is missing: write kind = \"smtp\""),
+        Some(kind) => {
+            word(kind, "kind", &[("smtp", ())], &["cloudflare", "bytesend", "webhook", "sendmail"], findings);
+        }
+    }
+}
+
+fn hosts(written: &file::Upstream, table: &At<file::Upstream>, findings: &mut Findings<'_>) -> Vec<(String, u16)> {
+    if written.hosts.is_empty() {
+        findings.refuse(table.span(), "hosts is missing: a list such as [\"smtp.example.net:587\"]");
+    }
+    if let Some(beyond) = written.hosts.get(MOST_HOSTS) {
+        findings.refuse(beyond.span(), format!("hosts: at most {MOST_HOSTS}"));
+    }
+    let mut hosts = Vec::new();
+    for place in &written.hosts {
+        match host(place.get_ref()) {
+            Some(host) => hosts.push(host),
+            None => {
+                let text = format!(
+                    "hosts: {:?}: write a name and a port, \"smtp.example.net:587\" or \"[2001:db8::1]:587\"",
+                    place.get_ref()
+                );
+                findings.refuse(place.span(), text);
+            }
+        }
+    }
+    hosts
+}
+
+/// `name:port`, with an IPv6 address in brackets.
+fn host(text: &str) -> Option<(String, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    let host = match host.strip_prefix('[').map(|rest| rest.strip_suffix(']')) {
+        Some(inner) => inner?.parse::<Ipv6Addr>().ok()?.to_string(),
+        None if name::is_host(host) => host.to_ascii_lowercase(),
+        None => return None,
+    };
+    Some((host, port))
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn username(written: &Option<At<String>>, findings: &mut Findings<'_>) -> Option<String> {
+    let written = written.as_ref()?;
+    if written.get_ref().is_empty() || written.get_ref().contains(char::is_control) {
+        findings.refuse(written.span(), "username: must not be empty or have control characters");
+    }
+    Some(written.get_ref().clone())
+}
+
+fn authorities(written: &Option<At<String>>, findings: &mut Findings<'_>) -> Option<Source> {
+    let written = written.as_ref()?;
+    Source::file(written.get_ref())
+        .map_err(|why| findings.refuse(written.span(), format!("authorities_file: {why}")))
+        .ok()
+}
+
+/// One of the three keys that give a password.
+fn password(written: &file::Upstream, mode: Mode, findings: &mut Findings<'_>) -> Option<Source> {
+    let file::Upstream { password_file, password, password_insecure_inline, .. } = written;
+    let indirect = |text: &At<Secret<String>>| Source::indirect(text.get_ref().expose());
+    let given = [
+        password_file.as_ref().map(|text| ("password_file", text.span(), Source::file(text.get_ref()))),
+        password.as_ref().map(|text| ("password", text.span(), indirect(text))),
+        password_insecure_inline.as_ref().map(|text| ("password_insecure_inline", text.span(), inline(text, mode))),
+    ];
+    let mut given = given.into_iter().flatten();
+    let (key, place, source) = given.next()?;
+    if let Some((second, place, _)) = given.next() {
+        findings.refuse(place, format!("{second}: there is {key} already: give one of them"));
+    }
+    source.map_err(|why| findings.refuse(place, format!("{key}: {why}"))).ok()
+}
+
+fn inline(written: &At<Secret<String>>, mode: Mode) -> Result<Source, String> {
+    if !mode.is_private() {
+        return Err("others than the owner can read this file: chmod 600, or better use password_file".into());
+    }
+    match written.get_ref().expose().is_empty() {
+        true => Err("is empty".into()),
+        false => Ok(Source::Inline(written.get_ref().clone())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_need_a_name_and_a_port() {
+        assert_eq!(host("SMTP.example.net:587"), Some(("smtp.example.net".into(), 587)));
+        assert_eq!(host("[2001:db8::1]:25"), Some(("2001:db8::1".into(), 25)));
+        assert_eq!(host("127.0.0.1:25"), Some(("127.0.0.1".into(), 25)));
+        for text in
+            ["smtp.example.net", "smtp.example.net:", "x:0", "x:65536", ":25", "2001:db8::1:25", "[x]:25", "a b:25"]
+        {
+            assert_eq!(host(text), None, "{text}");
+        }
+    }
+}
