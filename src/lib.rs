@@ -7,6 +7,8 @@
 
 pub mod role;
 pub mod sandbox;
+pub mod listener;
+pub mod keyholder;
 pub mod ipc;
 pub mod mail;
 pub mod merkle;

@@ -1,0 +1,86 @@
+//! Accepting: one task per listening socket, which always accepts and never waits for an edge.
+//!
+//! When there is no room a connection is accepted and turned away with a word, instead of being left in the backlog:
+//! clients then try again soon instead of hanging.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::unistd::write;
+use tokio::io::Interest;
+use uuid::Uuid;
+
+use crate::config::slice::{Protocol, TlsMode};
+use crate::ipc::capsule::Introduction;
+use crate::role::Instance;
+use crate::sys::descriptor;
+
+use super::house::{House, Turned};
+
+/// What a turned-away SMTP client reads before the connection closes (RFC 5321 section 3.8). The greeting would have been
+/// ours, so there is nothing of the client's to wait for.
+const BUSY: &[u8] = b"421 4.3.2 Too many connections, try again later\r\n";
+/// A pause after an accept that failed for want of descriptors or memory: the next would fail the same way at once.
+const BREATH: Duration = Duration::from_millis(50);
+
+/// Starts a task for each socket that was handed over since the last call.
+pub fn begin(house: &Rc<House>) {
+    for (number, socket) in house.take_sockets() {
+        let generation = house.generation();
+        let house = Rc::clone(house);
+        tokio::task::spawn_local(async move {
+            if let Err(error) = accept(&house, number, socket, generation.0).await {
+                tracing::error!(listener = number, %error, "a listening socket is lost; the others go on");
+            }
+        });
+    }
+}
+
+/// Accepts until the configuration that this socket belongs to is replaced. The parent keeps the socket itself open, so
+/// its backlog outlives this task and this process.
+async fn accept(house: &House, listener: u16, socket: OwnedFd, generation: u32) -> io::Result<()> {
+    let socket = descriptor::watch(socket)?;
+    while house.generation().0 == generation {
+        let accepted = socket.async_io(Interest::READABLE, |socket| descriptor::accept(socket.as_fd())).await;
+        let (connection, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) if is_passing(&error) => continue,
+            Err(error) => {
+                tracing::warn!(listener, %error, "a connection could not be accepted");
+                tokio::time::sleep(BREATH).await;
+                continue;
+            }
+        };
+        let introduction =
+            Introduction { session: Uuid::now_v7(), peer, listener, edge: Instance(0), accepted_us: now_us() };
+        if let Err(turned) = house.hand_over(introduction, &connection) {
+            turn_away(house, listener, &connection, turned);
+        }
+    }
+    Ok(())
+}
+
+/// Errors of one connection that never came to be; the next accept is not affected.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error().map(Errno::from_raw),
+        Some(Errno::ECONNABORTED | Errno::EINTR | Errno::EPROTO | Errno::EPERM | Errno::ECONNRESET)
+    )
+}
+
+fn turn_away(house: &House, listener: u16, connection: &OwnedFd, turned: Turned) {
+    let Some(admission) = house.admission(listener) else { return };
+    tracing::info!(listener = %admission.name, reason = ?turned, "connection turned away");
+    if admission.protocol == Protocol::Smtp && admission.tls != TlsMode::Implicit {
+        // The client may be gone already; it is turned away either way.
+        let _ = write(connection, BUSY);
+    }
+}
+
+fn now_us() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}

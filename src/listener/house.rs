@@ -1,0 +1,173 @@
+//! What the listener knows at one moment: its configuration, its sockets, the edges it may hand to.
+
+use std::cell::{Cell, Ref, RefCell};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+
+use crate::config::slice::{Admission, ListenerSlice, Protocol};
+use crate::ipc::capsule::{Capsule, Introduction};
+use crate::ipc::control::{File, Peer};
+use crate::ipc::handover::{Handover, Return};
+use crate::ipc::packet::{Arrival, Packets};
+use crate::role::{Generation, Instance, Role};
+use crate::sandbox::Sealed;
+
+use super::admission::Counts;
+
+/// One edge: its channel and how many sessions it holds, by address.
+struct Edge {
+    role: Role,
+    zone: String,
+    generation: Generation,
+    channel: Packets<Handover, Return>,
+    sessions: Cell<u32>,
+    held: RefCell<BTreeMap<IpAddr, u32>>,
+}
+
+pub struct House {
+    slice: RefCell<ListenerSlice>,
+    generation: Cell<Generation>,
+    edges: RefCell<BTreeMap<Instance, Rc<Edge>>>,
+    /// Sockets that were handed over and are not yet accepted on, by the number of their listener.
+    sockets: RefCell<Vec<(u16, OwnedFd)>>,
+    counts: RefCell<Counts>,
+    _sealed: Sealed,
+}
+
+/// Why a connection is not handed to anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turned {
+    TooManyFromThere,
+    Full,
+}
+
+impl House {
+    pub fn new(slice: ListenerSlice, generation: Generation, sealed: Sealed) -> Self {
+        Self {
+            slice: RefCell::new(slice),
+            generation: Cell::new(generation),
+            edges: RefCell::default(),
+            sockets: RefCell::default(),
+            counts: RefCell::default(),
+            _sealed: sealed,
+        }
+    }
+
+    pub fn generation(&self) -> Generation {
+        self.generation.get()
+    }
+
+    /// The listener of that number, as long as the configuration has it.
+    pub fn admission(&self, number: u16) -> Option<Ref<'_, Admission>> {
+        Ref::filter_map(self.slice.borrow(), |slice| slice.listeners.iter().find(|l| l.number == number)).ok()
+    }
+
+    /// Keeps a listening socket for the next `take_sockets`.
+    pub fn keep(&self, file: &File, socket: OwnedFd) {
+        match file {
+            File::Listening(number) => self.sockets.borrow_mut().push((*number, socket)),
+            other => tracing::warn!(file = ?other, "a file that a listener has no use for was closed"),
+        }
+    }
+
+    pub fn take_sockets(&self) -> Vec<(u16, OwnedFd)> {
+        self.sockets.take()
+    }
+
+    /// From here on connections go to the edges of this generation.
+    pub fn switch(&self, slice: ListenerSlice, generation: Generation) {
+        self.slice.replace(slice);
+        self.generation.set(generation);
+    }
+
+    /// A new edge, or a replaced one. Its word is heard until its channel closes.
+    pub fn welcome(self: &Rc<Self>, peer: &Peer, socket: OwnedFd) {
+        let channel = match Packets::new(socket) {
+            Ok(channel) => channel,
+            Err(error) => return tracing::error!(%error, instance = peer.instance.0, "a channel to an edge was lost"),
+        };
+        let edge = Rc::new(Edge {
+            role: peer.role,
+            zone: peer.label.clone(),
+            generation: peer.generation,
+            channel,
+            sessions: Cell::new(0),
+            held: RefCell::default(),
+        });
+        self.edges.borrow_mut().insert(peer.instance, Rc::clone(&edge));
+        tokio::task::spawn_local(Rc::clone(self).hear(peer.instance, edge));
+    }
+
+    /// Counts what an edge reports; when it is gone, all it held is free again.
+    async fn hear(self: Rc<Self>, instance: Instance, edge: Rc<Edge>) {
+        loop {
+            match edge.channel.receive().await {
+                Ok(Arrival::Packet(packet)) => match packet.message {
+                    Return::Holding(address) => self.count(&edge, address),
+                    Return::Closed(address) => self.uncount(&edge, address),
+                },
+                Ok(Arrival::Dropped) => tracing::warn!(instance = instance.0, "an edge's word could not be read"),
+                Ok(Arrival::Closed) | Err(_) => break,
+            }
+        }
+        self.edges.borrow_mut().remove(&instance);
+        for (address, sessions) in edge.held.take() {
+            self.counts.borrow_mut().leave(address, sessions);
+        }
+    }
+
+    fn count(&self, edge: &Edge, address: IpAddr) {
+        edge.sessions.set(edge.sessions.get().saturating_add(1));
+        *edge.held.borrow_mut().entry(address).or_default() += 1;
+        self.counts.borrow_mut().enter(address);
+    }
+
+    /// An edge can't free what it doesn't hold.
+    fn uncount(&self, edge: &Edge, address: IpAddr) {
+        let mut held = edge.held.borrow_mut();
+        let Some(sessions) = held.get_mut(&address) else { return };
+        *sessions -= 1;
+        if *sessions == 0 {
+            held.remove(&address);
+        }
+        edge.sessions.set(edge.sessions.get().saturating_sub(1));
+        self.counts.borrow_mut().leave(address, 1);
+    }
+
+    /// Hands a connection to the least busy edge of its kind, or says why not.
+    pub fn hand_over(&self, introduction: Introduction, connection: &OwnedFd) -> Result<(), Turned> {
+        let address = introduction.peer.ip();
+        let slice = self.slice.borrow();
+        let listener = slice.listeners.iter().find(|l| l.number == introduction.listener).ok_or(Turned::Full)?;
+        if !listener.behind_tls_proxy && !self.counts.borrow().admits(address, listener) {
+            return Err(Turned::TooManyFromThere);
+        }
+        let role = match listener.protocol {
+            Protocol::Smtp => Role::EdgeSmtp,
+            Protocol::Http => Role::EdgeHttp,
+        };
+        let mut candidates: Vec<(Instance, Rc<Edge>)> = self
+            .edges
+            .borrow()
+            .iter()
+            .filter(|(_, edge)| {
+                edge.role == role && edge.zone == listener.zone && edge.generation == self.generation.get()
+            })
+            .filter(|(_, edge)| edge.sessions.get() < slice.sessions_per_edge)
+            .map(|(instance, edge)| (*instance, Rc::clone(edge)))
+            .collect();
+        candidates.sort_by_key(|(_, edge)| edge.sessions.get());
+        for (instance, edge) in candidates {
+            let introduction = Introduction { edge: instance, ..introduction.clone() };
+            let capsule = Capsule::seal(introduction, &slice.capsule_key);
+            // A full or closed channel means that this edge can't take it now; the next one may.
+            if edge.channel.try_send(&Handover::Session(capsule), Some(connection.as_fd())).is_ok() {
+                self.count(&edge, address);
+                return Ok(());
+            }
+        }
+        Err(Turned::Full)
+    }
+}
