@@ -8,6 +8,7 @@
 pub mod role;
 pub mod sandbox;
 pub mod listener;
+pub mod edge;
 pub mod keyholder;
 pub mod ipc;
 pub mod mail;

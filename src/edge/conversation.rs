@@ -1,0 +1,288 @@
+//! One session's side of the conversation with the vault.
+
+pub mod line;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::ipc::bytes::Octets;
+use crate::ipc::capsule::Capsule;
+use crate::ipc::channel::{Receiver, Sender};
+use crate::ipc::frame::MAX_CONTENT;
+use crate::ipc::session::{Answer, Ask, Denial, Mechanism, Tls};
+use crate::mail::address::{Address, ReversePath};
+use crate::mail::facts::Facts;
+use crate::mail::id::MessageId;
+use crate::policy::Grant;
+use crate::policy::refusal::Refusal;
+use crate::secret::Secret;
+use line::{Line, Seat};
+
+/// For an answer that needs no disk: a login that waits for its turn to be hashed is the longest.
+const ANSWER: Duration = Duration::from_secs(30);
+/// For credit and for the commit, which wait for the disk: within the two minutes that RFC 6409 section 5.3 gives us.
+const DISK: Duration = Duration::from_secs(60);
+/// How long a session past the dot looks for the vault's successor, to learn whether its message was kept.
+const SUCCESSOR: Duration = Duration::from_secs(10);
+/// Addresses in one frame: each at most 256 octets and its length.
+const BATCH: usize = MAX_CONTENT / 260;
+
+/// The vault is away, or this session is no longer known to it: 421 4.3.2 at the next command, 451 after the dot, 503.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost;
+
+/// The way to whichever vault there is now. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Vault {
+    line: Arc<watch::Sender<Option<Arc<Line>>>>,
+}
+
+impl Vault {
+    /// Uses this channel from now on. Sessions that the vault before it knew are lost.
+    pub fn plug(&self, asks: Sender<Ask>, answers: Receiver<Answer>) {
+        self.line.send_replace(Some(Line::start(asks, answers)));
+    }
+
+    /// A session enters. Nothing is said to the vault before the session's first question.
+    pub fn enter(&self, capsule: Capsule) -> Visit {
+        Visit { vault: self.clone(), state: State::Outside(Box::new(capsule)), message: None, content: false }
+    }
+
+    pub(super) fn current(&self) -> Option<Arc<Line>> {
+        self.line.borrow().clone().filter(|line| !line.is_down())
+    }
+}
+
+/// One session at the vault. Dropping it says goodbye.
+#[derive(Debug)]
+pub struct Visit {
+    vault: Vault,
+    state: State,
+    /// The transaction's message, once the vault has named it.
+    message: Option<MessageId>,
+    /// Whether its content has begun.
+    content: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    Outside(Box<Capsule>),
+    Inside(Seat),
+    Lost,
+}
+
+impl Visit {
+    /// Shows the capsule now. Gives, once, the grant of a device known by its address, where the listener identifies so.
+    pub async fn open(&mut self) -> Result<Option<Grant>, Lost> {
+        self.seat().await?;
+        self.wait(ANSWER, |inner| inner.network.as_mut().map(Option::take)).await.map(|grant| grant.map(|grant| *grant))
+    }
+
+    pub async fn login(
+        &mut self,
+        mechanism: Mechanism,
+        user: String,
+        password: Secret<String>,
+        tls: Option<Tls>,
+    ) -> Result<Result<Grant, Denial>, Lost> {
+        let slot = self.seat().await?.slot();
+        self.ask(Ask::Login { slot, mechanism, user, password, tls }).await?;
+        match self.answer(ANSWER).await? {
+            Answer::Granted { grant, .. } => Ok(Ok(*grant)),
+            Answer::Denied { denial, .. } => Ok(Err(denial)),
+            other => self.astray(&other),
+        }
+    }
+
+    /// A transaction begins. Gives the message's id.
+    pub async fn mail(
+        &mut self,
+        sender: ReversePath,
+        size: Option<u64>,
+        helo: String,
+        tls: Option<Tls>,
+    ) -> Result<Result<MessageId, Refusal>, Lost> {
+        let slot = self.seat().await?.slot();
+        self.ask(Ask::Mail { slot, sender, size, helo, tls }).await?;
+        match self.answer(DISK).await? {
+            Answer::Reserved { message, .. } => {
+                (self.message, self.content) = (Some(message), false);
+                Ok(Ok(message))
+            }
+            Answer::Refused { refusal, .. } => Ok(Err(refusal)),
+            other => self.astray(&other),
+        }
+    }
+
+    /// Names recipients, in as many frames as it takes.
+    pub async fn recipients(&mut self, all: &[Address]) -> Result<(), Lost> {
+        let slot = self.seat().await?.slot();
+        for batch in all.chunks(BATCH) {
+            self.ask(Ask::Recipients { slot, batch: batch.to_vec() }).await?;
+        }
+        Ok(())
+    }
+
+    /// The content begins.
+    pub async fn content(&mut self) -> Result<(), Lost> {
+        let slot = self.seat().await?.slot();
+        self.content = true;
+        self.ask(Ask::Content { slot }).await
+    }
+
+    /// The next octets, as fast as the vault takes them. After a refusal in the middle nothing more is sent: the answer
+    /// waits for `commit`.
+    pub async fn chunk(&mut self, mut octets: &[u8]) -> Result<(), Lost> {
+        let slot = self.seat().await?.slot();
+        while !octets.is_empty() {
+            let wanted = octets.len().min(MAX_CONTENT);
+            let allowed = self.wait(DISK, |inner| inner.draw(wanted)).await?;
+            let Some((now, later)) = allowed.and_then(|n| octets.split_at_checked(n)) else { return Ok(()) };
+            self.ask(Ask::Chunk { slot, octets: Octets(now.to_vec()) }).await?;
+            octets = later;
+        }
+        Ok(())
+    }
+
+    /// The dot: kept, refused, or lost. When the vault dies after it was asked, its successor is asked what became of it.
+    pub async fn commit(&mut self, facts: Facts) -> Result<Result<MessageId, Refusal>, Lost> {
+        let message = self.message.take().ok_or(Lost)?;
+        self.content = false;
+        let seat = self.seat().await?;
+        let slot = seat.slot();
+        let answer = match seat.early_answer() {
+            Some(refused) => Ok(refused),
+            None => {
+                self.ask(Ask::Commit { slot, facts }).await?;
+                self.answer(DISK).await
+            }
+        };
+        match answer {
+            Ok(Answer::Kept { message, .. }) => Ok(Ok(message)),
+            Ok(Answer::Refused { refusal, .. }) => Ok(Err(refusal)),
+            Ok(other) => self.astray(&other),
+            Err(Lost) => self.was(message).await.map(Ok),
+        }
+    }
+
+    /// Gives the transaction up.
+    pub async fn abort(&mut self) {
+        self.content = false;
+        if self.message.take().is_none() {
+            return;
+        }
+        if let State::Inside(seat) = &self.state {
+            let slot = seat.slot();
+            seat.forget_transaction();
+            // When the vault is away it has forgotten the transaction already.
+            let _ = self.ask(Ask::Abort { slot }).await;
+        }
+    }
+
+    /// Tells of a refusal that was decided here. Best effort: the vault decides again whatever matters.
+    pub fn turned(&self, recipient: Option<Address>, refusal: Refusal) {
+        if let State::Inside(seat) = &self.state {
+            seat.mention(Ask::Turned { slot: seat.slot(), recipient, refusal });
+        }
+    }
+
+    /// The credential was changed or revoked since the login.
+    pub fn revoked(&self) -> bool {
+        matches!(&self.state, State::Inside(seat) if seat.is_revoked())
+    }
+
+    /// The vault that knew this session is gone, or ended it.
+    pub fn is_lost(&self) -> bool {
+        match &self.state {
+            State::Outside(_) => false,
+            State::Inside(seat) => seat.is_over(),
+            State::Lost => true,
+        }
+    }
+
+    /// The seat at the vault; taken now when this is the first question.
+    async fn seat(&mut self) -> Result<&Seat, Lost> {
+        if matches!(self.state, State::Outside(_)) {
+            let line = self.vault.current().ok_or(Lost)?;
+            if let State::Outside(capsule) = std::mem::replace(&mut self.state, State::Lost) {
+                let seat = line.sit();
+                let slot = seat.slot();
+                self.state = State::Inside(seat);
+                self.ask(Ask::Open { slot, capsule: *capsule }).await?;
+            }
+        }
+        match &self.state {
+            State::Inside(seat) if !seat.is_over() => Ok(seat),
+            _ => Err(Lost),
+        }
+    }
+
+    async fn ask(&mut self, ask: Ask) -> Result<(), Lost> {
+        let State::Inside(seat) = &self.state else { return Err(Lost) };
+        match timeout(ANSWER, seat.ask(ask)).await {
+            Ok(asked) => asked,
+            Err(_) => self.lose(),
+        }
+    }
+
+    async fn answer(&mut self, patience: Duration) -> Result<Answer, Lost> {
+        self.wait(patience, |inner| inner.answer.take()).await
+    }
+
+    /// Waits until `take` finds what it looks for. One that never comes ends the session at the vault: a late answer must
+    /// not be taken for that of a later question.
+    async fn wait<T>(
+        &mut self,
+        patience: Duration,
+        take: impl FnMut(&mut line::Inner) -> Option<T>,
+    ) -> Result<T, Lost> {
+        let State::Inside(seat) = &self.state else { return Err(Lost) };
+        match timeout(patience, seat.wait(take)).await {
+            Ok(found) => found,
+            Err(_) => {
+                tracing::warn!(seconds = patience.as_secs(), "the vault did not answer a session in time");
+                self.lose()
+            }
+        }
+    }
+
+    fn lose<T>(&mut self) -> Result<T, Lost> {
+        self.state = State::Lost;
+        Err(Lost)
+    }
+
+    /// The vault is trusted more than we are; an answer of its out of place is a bug of ours or its, and ends the session.
+    fn astray<T>(&mut self, answer: &Answer) -> Result<T, Lost> {
+        tracing::error!(answer = line::word(answer), "the vault's answer does not fit the question");
+        self.lose()
+    }
+
+    /// Asks the vault's successor whether the message was kept. Asks again when that one falls too.
+    async fn was(&mut self, message: MessageId) -> Result<MessageId, Lost> {
+        self.state = State::Lost;
+        let deadline = Instant::now() + SUCCESSOR;
+        let mut lines = self.vault.line.subscribe();
+        let found = timeout_at(deadline, async {
+            loop {
+                let line = lines.borrow_and_update().clone().filter(|line| !line.is_down());
+                if let Some(line) = line
+                    && let Some(committed) = line.was(message).await
+                {
+                    return committed;
+                }
+                if lines.changed().await.is_err() {
+                    return false;
+                }
+            }
+        });
+        match found.await {
+            Ok(true) => Ok(message),
+            Ok(false) | Err(_) => Err(Lost),
+        }
+    }
+}

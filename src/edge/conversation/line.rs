@@ -1,0 +1,290 @@
+//! One channel to the vault, and the seats of the sessions that share it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, oneshot};
+
+use super::Lost;
+use crate::ipc::channel::{Receiver, Sender};
+use crate::ipc::session::{Answer, Ask, Slot};
+use crate::mail::id::MessageId;
+use crate::policy::Grant;
+
+/// A channel and who sits on it.
+#[derive(Debug)]
+pub struct Line {
+    asks: Sender<Ask>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// By slot number.
+    places: Vec<Option<Arc<Place>>>,
+    /// Given back in order, so that a slot rests as long as possible.
+    free: VecDeque<Slot>,
+    /// Those who ask what became of a message.
+    was: HashMap<MessageId, oneshot::Sender<bool>>,
+    down: bool,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    inner: Mutex<Inner>,
+    bell: Notify,
+}
+
+/// What the vault has said to a session and the session has not taken yet. Bounded by construction.
+#[derive(Debug, Default)]
+pub struct Inner {
+    /// Whether `Opened` has come. What comes before it was meant for the slot's last holder, whose goodbye crossed it on
+    /// the way: a grant among it must not fall to a stranger.
+    opened: bool,
+    pub network: Option<Option<Box<Grant>>>,
+    pub answer: Option<Answer>,
+    credit: usize,
+    revoked: bool,
+    over: bool,
+}
+
+impl Inner {
+    /// Draws up to `wanted` octets of credit; waits (none) when there is no credit, gives `Some(None)` when an answer
+    /// came instead.
+    pub fn draw(&mut self, wanted: usize) -> Option<Option<usize>> {
+        if self.answer.is_some() {
+            return Some(None);
+        }
+        let drawn = wanted.min(self.credit);
+        self.credit -= drawn;
+        (drawn > 0).then_some(Some(drawn))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Line {
+    pub fn start(asks: Sender<Ask>, answers: Receiver<Answer>) -> Arc<Self> {
+        let line = Arc::new(Self { asks, state: Mutex::default() });
+        tokio::spawn(line.clone().listen(answers));
+        line
+    }
+
+    pub fn is_down(&self) -> bool {
+        lock(&self.state).down
+    }
+
+    /// Takes the slot that has rested longest.
+    pub fn sit(self: &Arc<Self>) -> Seat {
+        let place = Arc::new(Place::default());
+        let mut state = lock(&self.state);
+        lock(&place.inner).over = state.down;
+        let slot = state.free.pop_front().unwrap_or_else(|| {
+            state.places.push(None);
+            Slot(u32::try_from(state.places.len() - 1).unwrap_or(u32::MAX))
+        });
+        if let Some(entry) = state.places.get_mut(index(slot)) {
+            *entry = Some(place.clone());
+        }
+        drop(state);
+        Seat { line: self.clone(), place, slot }
+    }
+
+    /// Whether this message was committed; none when the vault is gone before it says.
+    pub async fn was(&self, message: MessageId) -> Option<bool> {
+        let (tell, told) = oneshot::channel();
+        {
+            let mut state = lock(&self.state);
+            if state.down {
+                return None;
+            }
+            state.was.insert(message, tell);
+        }
+        self.asks.send(Ask::Was { message }).await.ok()?;
+        told.await.ok()
+    }
+
+    async fn listen(self: Arc<Self>, mut answers: Receiver<Answer>) {
+        let end = loop {
+            match answers.receive().await {
+                Ok(Some(answer)) => self.deliver(answer),
+                Ok(None) => break "closed".to_owned(),
+                Err(error) => break error.to_string(),
+            }
+        };
+        tracing::warn!(%end, "the vault is gone; sessions it knew are lost");
+        let (places, was) = {
+            let mut state = lock(&self.state);
+            state.down = true;
+            (std::mem::take(&mut state.places), std::mem::take(&mut state.was))
+        };
+        drop(was);
+        for place in places.into_iter().flatten() {
+            lock(&place.inner).over = true;
+            place.bell.notify_one();
+        }
+    }
+
+    fn deliver(&self, answer: Answer) {
+        let slot = match &answer {
+            Answer::Was { message, committed } => {
+                if let Some(tell) = lock(&self.state).was.remove(message) {
+                    let _ = tell.send(*committed);
+                }
+                return;
+            }
+            Answer::Opened { slot, .. }
+            | Answer::Granted { slot, .. }
+            | Answer::Denied { slot, .. }
+            | Answer::Reserved { slot, .. }
+            | Answer::Credit { slot, .. }
+            | Answer::Kept { slot, .. }
+            | Answer::Refused { slot, .. }
+            | Answer::Revoked { slot }
+            | Answer::Ended { slot } => *slot,
+        };
+        let place = lock(&self.state).places.get(index(slot)).cloned().flatten();
+        // Nobody sits there any more: it crossed a goodbye.
+        let Some(place) = place else { return };
+        lock(&place.inner).take(answer);
+        place.bell.notify_one();
+    }
+
+    fn leave(&self, slot: Slot) {
+        let mut state = lock(&self.state);
+        if let Some(entry) = state.places.get_mut(index(slot)) {
+            *entry = None;
+            state.free.push_back(slot);
+        }
+    }
+}
+
+impl Inner {
+    fn take(&mut self, answer: Answer) {
+        match answer {
+            Answer::Opened { network, .. } if !self.opened => (self.opened, self.network) = (true, Some(network)),
+            Answer::Ended { .. } => {
+                tracing::warn!("the vault ended a session");
+                self.over = true;
+            }
+            _ if !self.opened => (),
+            Answer::Credit { octets, .. } => {
+                self.credit = self.credit.saturating_add(usize::try_from(octets).unwrap_or(usize::MAX));
+            }
+            Answer::Revoked { .. } => self.revoked = true,
+            answer if self.answer.is_none() => {
+                match answer {
+                    Answer::Granted { .. } => self.revoked = false,
+                    // What was left of an earlier transaction's does not count for this one.
+                    Answer::Reserved { .. } => self.credit = 0,
+                    _ => (),
+                }
+                self.answer = Some(answer);
+            }
+            answer => {
+                tracing::error!(answer = word(&answer), "the vault answered twice");
+                self.over = true;
+            }
+        }
+    }
+}
+
+/// A session's place on a line.
+#[derive(Debug)]
+pub struct Seat {
+    line: Arc<Line>,
+    place: Arc<Place>,
+    slot: Slot,
+}
+
+impl Seat {
+    pub fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    pub fn is_over(&self) -> bool {
+        lock(&self.place.inner).over
+    }
+
+    pub fn is_revoked(&self) -> bool {
+        lock(&self.place.inner).revoked
+    }
+
+    pub async fn ask(&self, ask: Ask) -> Result<(), Lost> {
+        if self.is_over() {
+            return Err(Lost);
+        }
+        self.line.asks.send(ask).await.map_err(|_| Lost)
+    }
+
+    /// Says something that needs no answer, unless the vault has more to read than it can.
+    pub fn mention(&self, ask: Ask) {
+        if self.line.asks.try_send(ask).is_err() {
+            tracing::warn!("the vault could not be told of a refusal");
+        }
+    }
+
+    /// A refusal that came while content was still being sent.
+    pub fn early_answer(&self) -> Option<Answer> {
+        lock(&self.place.inner).answer.take()
+    }
+
+    /// A refusal of a transaction that was given up is not an answer to the next.
+    pub fn forget_transaction(&self) {
+        lock(&self.place.inner).answer = None;
+    }
+
+    pub async fn wait<T>(&self, mut take: impl FnMut(&mut Inner) -> Option<T>) -> Result<T, Lost> {
+        loop {
+            {
+                let mut inner = lock(&self.place.inner);
+                if let Some(found) = take(&mut inner) {
+                    return Ok(found);
+                }
+                if inner.over {
+                    return Err(Lost);
+                }
+            }
+            self.place.bell.notified().await;
+        }
+    }
+}
+
+impl Drop for Seat {
+    /// The slot is free once the goodbye is on its way, and not before: the next session's `Open` must come after it.
+    fn drop(&mut self) {
+        let (line, slot) = (self.line.clone(), self.slot);
+        let close = Ask::Close { slot };
+        if line.asks.try_send(close.clone()).is_ok() {
+            line.leave(slot);
+        } else if let (false, Ok(runtime)) = (line.is_down(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move {
+                if line.asks.send(close).await.is_ok() {
+                    line.leave(slot);
+                }
+            });
+        }
+    }
+}
+
+fn index(slot: Slot) -> usize {
+    usize::try_from(slot.0).unwrap_or(usize::MAX)
+}
+
+/// The kind of an answer, for logs.
+pub fn word(answer: &Answer) -> &'static str {
+    match answer {
+        Answer::Opened { .. } => "opened",
+        Answer::Granted { .. } => "granted",
+        Answer::Denied { .. } => "denied",
+        Answer::Reserved { .. } => "reserved",
+        Answer::Credit { .. } => "credit",
+        Answer::Kept { .. } => "kept",
+        Answer::Refused { .. } => "refused",
+        Answer::Revoked { .. } => "revoked",
+        Answer::Ended { .. } => "ended",
+        Answer::Was { .. } => "was",
+    }
+}

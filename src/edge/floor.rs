@@ -1,0 +1,206 @@
+//! The floor: the sessions that are being served, each a task of its own, and the listener's account of them.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::{Id, JoinSet};
+
+use super::conversation::{Vault, Visit};
+use super::front::Front;
+use super::socket::Socket;
+use super::tls::Handshaker;
+use super::{http, smtp};
+use crate::config::slice::TlsMode;
+use crate::ipc::capsule::Capsule;
+use crate::ipc::handover::{Handover, Return};
+use crate::ipc::packet::{Arrival, Packets};
+use crate::role::Role;
+
+/// Connections that were taken from the listener and not yet begun: one turn of the loop's worth. Beyond it they wait in
+/// the channel, and then at the listener.
+const DOORWAY: usize = 64;
+
+/// All sessions of this process. Nothing is shared between them but what a `Front` holds.
+pub struct Floor {
+    role: Role,
+    capacity: usize,
+    fronts: HashMap<u16, Arc<Front>>,
+    vault: Vault,
+    handshaker: Option<Handshaker>,
+    sessions: JoinSet<()>,
+    peers: HashMap<Id, IpAddr>,
+    /// Which listener is the current one, counted, and the way back to it.
+    era: u64,
+    returns: Option<mpsc::UnboundedSender<Return>>,
+    doorway: (mpsc::Sender<Entrant>, mpsc::Receiver<Entrant>),
+    panics: u64,
+}
+
+/// A connection as it came in.
+struct Entrant {
+    capsule: Capsule,
+    socket: OwnedFd,
+    era: u64,
+}
+
+impl Floor {
+    pub fn new(
+        role: Role,
+        capacity: usize,
+        fronts: HashMap<u16, Arc<Front>>,
+        vault: Vault,
+        handshaker: Option<Handshaker>,
+    ) -> Self {
+        Self {
+            role,
+            capacity,
+            fronts,
+            vault,
+            handshaker,
+            sessions: JoinSet::new(),
+            peers: HashMap::new(),
+            era: 0,
+            returns: None,
+            doorway: mpsc::channel(DOORWAY),
+            panics: 0,
+        }
+    }
+
+    pub fn live(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Takes connections from this listener as well, and accounts to it alone from now on: it is told of every session
+    /// that another listener handed over.
+    pub fn plug(&mut self, channel: Packets<Return, Handover>) {
+        self.era += 1;
+        let channel = Arc::new(channel);
+        // Unbounded, and yet bounded by what the listener hands over: at most two words for each session.
+        let (returns, words) = mpsc::unbounded_channel();
+        tokio::spawn(answer(channel.clone(), words));
+        tokio::spawn(take_in(channel, self.era, self.doorway.0.clone()));
+        for peer in self.peers.values() {
+            let _ = returns.send(Return::Holding(*peer));
+        }
+        self.returns = Some(returns);
+    }
+
+    /// One event: a connection comes in, or a session ends. Cancel-safe.
+    pub async fn turn(&mut self) {
+        tokio::select! {
+            Some(entrant) = self.doorway.1.recv() => self.admit(entrant),
+            Some(ended) = self.sessions.join_next_with_id() => {
+                let id = match ended {
+                    Ok((id, ())) => id,
+                    Err(error) => {
+                        self.panics += 1;
+                        tracing::error!(panics = self.panics, %error, "a session broke off");
+                        error.id()
+                    }
+                };
+                if let Some(peer) = self.peers.remove(&id) {
+                    self.account(Return::Closed(peer));
+                }
+            }
+        }
+    }
+
+    /// The listener may be gone; its successor will be told what is held then.
+    fn account(&self, word: Return) {
+        if let Some(returns) = &self.returns {
+            let _ = returns.send(word);
+        }
+    }
+
+    fn admit(&mut self, entrant: Entrant) {
+        let introduction = &entrant.capsule.introduction;
+        let (session, peer) = (introduction.session, introduction.peer);
+        if entrant.era != self.era {
+            // It was on its way when its listener was replaced.
+            self.account(Return::Holding(peer.ip()));
+        }
+        let front = self.fronts.get(&introduction.listener).cloned();
+        let socket = Socket::new(entrant.socket.into());
+        let (front, mut socket) = match (front, socket) {
+            (Some(front), Ok(socket)) => (front, socket),
+            (None, _) => {
+                tracing::error!(%session, listener = introduction.listener, "a connection for a listener unknown here");
+                return self.account(Return::Closed(peer.ip()));
+            }
+            (_, Err(error)) => {
+                tracing::error!(%session, %error, "a connection could not be taken");
+                return self.account(Return::Closed(peer.ip()));
+            }
+        };
+        if self.sessions.len() >= self.capacity {
+            tracing::warn!(%session, sessions = self.capacity, "a session above the cap was turned away");
+            if self.role == Role::EdgeSmtp && front.desk.tls != TlsMode::Implicit {
+                socket.say_at_once(smtp::reply::OVERLOADED);
+            }
+            return self.account(Return::Closed(peer.ip()));
+        }
+        let visit = self.vault.enter(entrant.capsule);
+        let seat = match self.role {
+            Role::EdgeHttp => self.sessions.spawn(serve_http(socket, visit, front, peer, self.handshaker.clone())),
+            _ => self.sessions.spawn(smtp::serve(socket, visit, front, peer, session, self.handshaker.clone())),
+        };
+        self.peers.insert(seat.id(), peer.ip());
+    }
+}
+
+/// Hands in what the listener sends, until it is gone.
+async fn take_in(channel: Arc<Packets<Return, Handover>>, era: u64, doorway: mpsc::Sender<Entrant>) {
+    let mut dropped = 0u64;
+    loop {
+        match channel.receive().await {
+            Ok(Arrival::Packet(packet)) => {
+                let Handover::Session(capsule) = packet.message;
+                let Some(socket) = packet.descriptor else {
+                    tracing::error!(session = %capsule.introduction.session, "a connection arrived without its socket");
+                    continue;
+                };
+                if doorway.send(Entrant { capsule, socket, era }).await.is_err() {
+                    return;
+                }
+            }
+            Ok(Arrival::Dropped) => {
+                dropped += 1;
+                tracing::error!(dropped, "a hand-over did not arrive whole");
+            }
+            Ok(Arrival::Closed) => return tracing::info!("the listener is gone"),
+            Err(error) => return tracing::warn!(%error, "the listener's channel broke"),
+        }
+    }
+}
+
+/// Says to the listener what there is to say, until it is gone.
+async fn answer(channel: Arc<Packets<Return, Handover>>, mut words: mpsc::UnboundedReceiver<Return>) {
+    while let Some(word) = words.recv().await {
+        if channel.send(&word, None).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn serve_http(
+    mut socket: Socket,
+    visit: Visit,
+    front: Arc<Front>,
+    peer: SocketAddr,
+    handshaker: Option<Handshaker>,
+) {
+    if front.desk.tls == TlsMode::None {
+        if socket.attach().is_ok() {
+            http::serve(socket, visit, front, peer, None).await;
+        }
+        return;
+    }
+    let (Some(handshaker), Some(config)) = (handshaker, front.tls.clone()) else { return };
+    match handshaker.shake(socket, config).await {
+        Ok((stream, tls)) => http::serve(stream, visit, front, peer, Some(tls)).await,
+        Err(error) => tracing::debug!(%peer, %error, "a handshake failed"),
+    }
+}

@@ -1,0 +1,48 @@
+//! What one listener's sessions need to know: read-only, and the only thing that they share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::sync::watch;
+
+use crate::config::slice::{Desk, EdgeSlice};
+
+/// How much longer this process serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    Serving,
+    /// A newer generation has taken over: finish what is at hand.
+    Draining,
+    /// The time for that is over: say so and close.
+    Closing,
+}
+
+/// One listener as its sessions see it.
+#[derive(Debug)]
+pub struct Front {
+    pub desk: Desk,
+    pub hostname: String,
+    /// Octets of one message, header included, dots un-stuffed.
+    pub max_size: u64,
+    /// How long a session may be silent before and after its login.
+    pub idle_strange: Duration,
+    pub idle: Duration,
+    /// Present when the desk has a certificate.
+    pub tls: Option<Arc<ServerConfig>>,
+    pub phase: watch::Receiver<Phase>,
+}
+
+impl Front {
+    pub fn new(slice: &EdgeSlice, desk: Desk, tls: Option<Arc<ServerConfig>>, phase: watch::Receiver<Phase>) -> Self {
+        Self {
+            desk,
+            hostname: slice.hostname.clone(),
+            max_size: slice.max_size,
+            idle_strange: slice.idle_strange,
+            idle: slice.idle,
+            tls,
+            phase,
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! A request's body: read whole, within a size, a time and a rate.
+
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout_at};
+
+use super::reply::{Code, Fault};
+
+/// The longest body: 10 MiB of attachments in base64, and both texts, escaped.
+pub const MAX_BODY: usize = 15 * 1024 * 1024;
+/// The longest time from the head to the last octet.
+pub const TOTAL: Duration = Duration::from_secs(60);
+/// Octets a second, once the grace is over: a client that sends slower holds memory for nothing.
+pub const RATE: usize = 1024;
+pub const GRACE: Duration = Duration::from_secs(10);
+/// KiB of all bodies being read or worked on at a time in this process. The work on one takes some four times its length.
+const BUDGET: usize = 64 * 1024;
+const KIB: usize = 1024;
+/// Seconds until there may be room again.
+const ROOM_AGAIN: u32 = 2;
+
+static ROOM: Semaphore = Semaphore::const_new(BUDGET);
+
+/// The octets, and the room they take up until they are dropped.
+pub struct Whole {
+    pub octets: Vec<u8>,
+    _room: SemaphorePermit<'static>,
+}
+
+/// Reads the whole body. Only for clients that are known: what they hold is bounded, strangers hold nothing.
+pub async fn read(headers: &HeaderMap, mut body: Incoming) -> Result<Whole, Fault> {
+    let announced = announced(headers)?;
+    // A chunked body has no length yet and takes the room of the longest.
+    let room = u32::try_from(announced.unwrap_or(MAX_BODY).div_ceil(KIB)).unwrap_or(u32::MAX);
+    let room = ROOM.try_acquire_many(room).map_err(|_| {
+        Fault::new(Code::QueueFull, "too many large requests at a time; try again soon").after(ROOM_AGAIN)
+    })?;
+    let mut octets = Vec::with_capacity(announced.unwrap_or_default());
+    let start = Instant::now();
+    loop {
+        let earned = Duration::from_secs(u64::try_from(octets.len() / RATE).unwrap_or(u64::MAX));
+        let until = start + TOTAL.min(GRACE.saturating_add(earned));
+        match timeout_at(until, body.frame()).await {
+            Err(_) => return Err(too_slow()),
+            Ok(None) => return Ok(Whole { octets, _room: room }),
+            Ok(Some(Err(_))) => return Err(Fault::framing("the body ended early or its chunks can't be read")),
+            Ok(Some(Ok(frame))) => {
+                // Trailers are read and forgotten.
+                let data = frame.into_data().unwrap_or_default();
+                if octets.len() + data.len() > MAX_BODY {
+                    return Err(too_large());
+                }
+                octets.extend_from_slice(&data);
+            }
+        }
+    }
+}
+
+/// The length the client announces, refused before anything is read or set aside for it.
+fn announced(headers: &HeaderMap) -> Result<Option<usize>, Fault> {
+    let Some(value) = headers.get(header::CONTENT_LENGTH) else { return Ok(None) };
+    let length = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
+    match length.map(usize::try_from) {
+        Some(Ok(length)) if length <= MAX_BODY => Ok(Some(length)),
+        _ => Err(too_large()),
+    }
+}
+
+fn too_large() -> Fault {
+    Fault::new(Code::PayloadTooLarge, format!("the body is longer than {MAX_BODY} octets")).closing()
+}
+
+fn too_slow() -> Fault {
+    let seconds = TOTAL.as_secs();
+    let message = format!("the body came too slowly: {RATE} octets a second are needed, and all of it in {seconds} s");
+    Fault::new(Code::RequestTimeout, message).closing()
+}

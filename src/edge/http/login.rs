@@ -1,0 +1,124 @@
+//! Who asks: from the Authorization field to a grant, once per connection.
+
+use std::sync::Arc;
+
+use hyper::header::{self, HeaderMap};
+use sha2::{Digest, Sha256};
+
+use super::Session;
+use super::reply::{Code, Fault};
+use crate::edge::conversation::{Lost, Visit};
+use crate::ipc::session::{Denial, Mechanism};
+use crate::policy::Grant;
+use crate::secret::Secret;
+
+/// The longest key: ours have some 70 octets, imported ones may be longer.
+const MAX_KEY: usize = 512;
+/// Seconds after which the vault may be back, and after which it may have room to check a key.
+pub const VAULT_AGAIN: u32 = 5;
+const ROOM_AGAIN: u32 = 2;
+
+/// A connection's place at the vault, and who sits there.
+#[derive(Debug)]
+pub struct Seat {
+    pub visit: Visit,
+    /// Answered by the vault with the first question: the grant of a device known by its address.
+    network: Option<Option<Arc<Grant>>>,
+    /// SHA-256 of the key that the vault has granted: the key itself is not kept.
+    key: Option<([u8; 32], Arc<Grant>)>,
+}
+
+impl Seat {
+    pub const fn new(visit: Visit) -> Self {
+        Self { visit, network: None, key: None }
+    }
+
+    /// Who this request comes from, or why it gets no further.
+    pub async fn enter(&mut self, session: &Session, headers: &HeaderMap) -> Result<Arc<Grant>, Fault> {
+        let key = bearer(headers)?;
+        match &key {
+            Some(_) if session.tls.is_none() && !session.front.desk.plain_login => {
+                let message =
+                    "keys are taken over TLS only: use https, and replace the key that was just sent in the clear";
+                return Err(Fault::new(Code::Forbidden, message).closing());
+            }
+            None if !session.front.desk.identify_by_network => return Err(unauthorized()),
+            _ => {}
+        }
+        let revoked = self.visit.revoked();
+        let network = match &self.network {
+            Some(_) if revoked && key.is_none() => return Err(changed()),
+            Some(known) => known.clone(),
+            None => {
+                let opened = self.visit.open().await.map_err(away)?.map(Arc::new);
+                self.network.insert(opened).clone()
+            }
+        };
+        let Some(key) = key else { return network.ok_or_else(unauthorized) };
+        match &self.key {
+            Some((known, _)) if *known != digest(&key) => Err(another()),
+            Some((_, grant)) if !revoked => Ok(Arc::clone(grant)),
+            _ => self.login(session, key).await,
+        }
+    }
+
+    async fn login(&mut self, session: &Session, key: Secret<String>) -> Result<Arc<Grant>, Fault> {
+        self.key = None;
+        // A key names its credential itself.
+        let digest = digest(&key);
+        let answer = self.visit.login(Mechanism::Bearer, String::new(), key, session.tls.clone()).await;
+        match answer.map_err(away)? {
+            Ok(grant) => {
+                let grant = Arc::new(grant);
+                self.key = Some((digest, Arc::clone(&grant)));
+                Ok(grant)
+            }
+            // Whoever guesses needs a connection for each guess.
+            Err(Denial::Invalid) => Err(Fault::new(Code::Forbidden, "this key is not valid here").closing()),
+            Err(Denial::Busy) => {
+                Err(Fault::new(Code::StoreUnavailable, "there is no room to check keys now; try again")
+                    .after(ROOM_AGAIN))
+            }
+            Err(Denial::Wait(seconds)) => {
+                let message = "too many failed logins from this address; wait";
+                Err(Fault::new(Code::RateLimited, message).after(seconds).closing())
+            }
+        }
+    }
+}
+
+/// The key in `Authorization: Bearer KEY` (RFC 6750 section 2.1), if the field is there.
+fn bearer(headers: &HeaderMap) -> Result<Option<Secret<String>>, Fault> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+    let key = value.to_str().ok().and_then(|text| text.split_once(' ')).and_then(|(scheme, key)| {
+        let key = key.trim_start_matches(' ');
+        let sound = !key.is_empty()
+            && key.len() <= MAX_KEY
+            && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b));
+        (scheme.eq_ignore_ascii_case("bearer") && sound).then(|| Secret::new(key.to_owned()))
+    });
+    key.map(Some).ok_or_else(unauthorized)
+}
+
+fn digest(key: &Secret<String>) -> [u8; 32] {
+    Sha256::digest(key.expose().as_bytes()).into()
+}
+
+fn unauthorized() -> Fault {
+    Fault::new(Code::Unauthorized, "a key is needed: send \"Authorization: Bearer KEY\"")
+}
+
+/// The vault knows one client per connection. A proxy that mixes clients on one connection would let one send as another.
+fn another() -> Fault {
+    Fault::new(Code::Misdirected, "this connection belongs to another key: send each key over a connection of its own")
+        .closing()
+}
+
+/// The credential was changed since the login.
+pub fn changed() -> Fault {
+    Fault::new(Code::StoreUnavailable, "the key was changed meanwhile; send the request again").after(1).closing()
+}
+
+pub fn away(_: Lost) -> Fault {
+    Fault::new(Code::StoreUnavailable, "the message store is away for a moment; try again").after(VAULT_AGAIN).closing()
+}

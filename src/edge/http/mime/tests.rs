@@ -1,0 +1,166 @@
+//! What messages look like, and that no letter makes one that isn't canonical.
+
+use proptest::prelude::*;
+
+use super::super::tests::house::front;
+use super::super::v1;
+use super::*;
+
+fn when() -> Zoned {
+    "2026-11-20T10:00:00Z".parse::<Timestamp>().unwrap().to_zoned(TimeZone::UTC)
+}
+
+fn letter(more: &str) -> Letter {
+    v1::letter(format!(r#"{{"from":"Ann <a@example.net>",{more}}}"#).as_bytes()).unwrap()
+}
+
+fn message(more: &str) -> String {
+    let message = String::from_utf8(compose(&letter(more), &when())).unwrap();
+    assert_eq!(uncanonical(message.as_bytes()), None, "{message}");
+    message
+}
+
+/// The first thing that SMTP would not carry as it is.
+fn uncanonical(message: &[u8]) -> Option<String> {
+    let Some(whole) = message.strip_suffix(b"\r\n") else { return Some("no CRLF at the end".into()) };
+    whole.split(|b| *b == b'\n').enumerate().find_map(|(n, line)| {
+        let inner = line.strip_suffix(b"\r").unwrap_or(line);
+        let bare = inner.contains(&b'\r')
+            || inner.contains(&0)
+            || (inner.len() == line.len() && n + 1 < whole.split(|b| *b == b'\n').count());
+        (bare || inner.len() > 998).then(|| format!("line {n}: {}", String::from_utf8_lossy(line)))
+    })
+}
+
+#[test]
+fn a_plain_message_reads_as_it_was_written() {
+    let message =
+        message(r#""to":"Bob <b@example.org>","cc":["c@example.org"],"subject":"Hello","text":"one\ntwo\r\nthree""#);
+    assert_eq!(
+        message,
+        "Date: Fri, 20 Nov 2026 10:00:00 +0000\r\n\
+         From: \"Ann\" <a@example.net>\r\n\
+         To: \"Bob\" <b@example.org>\r\n\
+         Cc: <c@example.org>\r\n\
+         Subject: Hello\r\n\
+         MIME-Version: 1.0\r\n\
+         Content-Type: text/plain; charset=\"utf-8\"\r\n\
+         Content-Transfer-Encoding: 7bit\r\n\
+         \r\n\
+         one\r\ntwo\r\nthree\r\n"
+    );
+}
+
+#[test]
+fn the_trace_names_the_gate_the_way_and_the_time_and_not_the_client() {
+    let id: MessageId = "01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e".parse().unwrap();
+    assert_eq!(
+        String::from_utf8(trace(id, &front(|_| {}).0, true, &when())).unwrap(),
+        "Received: by gate.example.net (Gatepost api)\r\n\
+         \twith HTTPS id 01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e;\r\n\
+         \tFri, 20 Nov 2026 10:00:00 +0000\r\n\
+         Message-ID: <01M7W6C3BVFMWVRF8Z5A5NRVBY@gate.example.net>\r\n"
+    );
+}
+
+#[test]
+fn bcc_is_nowhere_in_the_message() {
+    let text = message(r#""to":"b@example.org","bcc":["secret@example.org"],"text":"x""#);
+    assert!(!text.to_lowercase().contains("bcc") && !text.contains("secret"), "{text}");
+    let text = message(r#""bcc":["secret@example.org"],"text":"x""#);
+    assert!(text.contains("\r\nTo: undisclosed-recipients:;\r\n") && !text.contains("secret"), "{text}");
+}
+
+#[test]
+fn what_is_not_ascii_is_encoded() {
+    let text = message(
+        r#""to":{"email":"b@example.org","name":"Jürgen, der Große"},"subject":"Grüße 🎉","text":"naïve",
+           "headers":{"X-Note":"größer"},"attachments":[{"filename":"Übersicht.pdf","content":"AAAA"}]"#,
+    );
+    assert!(text.is_ascii(), "{text}");
+    assert!(text.contains("Subject: =?utf-8?"), "{text}");
+    assert!(text.contains("X-Note: =?utf-8?"), "{text}");
+    assert!(text.contains("filename*=UTF-8''%C3%9Cbersicht.pdf"), "{text}");
+}
+
+#[test]
+fn long_structured_fields_are_folded_and_never_encoded() {
+    let ids = "<0123456789@example.net> ".repeat(40);
+    let address = format!("<https://example.net/{}>", "u".repeat(300));
+    let text = message(&format!(
+        r#""to":"b@example.org","text":"x","headers":{{"References":"{ids}","List-Unsubscribe":"{address}"}}"#
+    ));
+    assert_eq!(text.replace("\r\n ", " ").matches("<0123456789@example.net>").count(), 40, "{text}");
+    assert!(text.contains(&address));
+}
+
+#[test]
+fn parts_nest_as_readers_expect() {
+    let text = message(
+        r#""to":"b@example.org","text":"x","html":"<img src=cid:logo>","attachments":[
+            {"filename":"logo.png","content":"AAAA","content_type":"image/png","content_id":"logo"},
+            {"filename":"list.csv","content":"YQ1iCmMA","content_type":"text/csv; charset=utf-8"}]"#,
+    );
+    let kinds: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("Content-Type: "))
+        .map(|kind| kind.split(';').next().unwrap())
+        .collect();
+    let expected = [
+        "multipart/mixed",
+        "multipart/alternative",
+        "text/plain",
+        "multipart/related",
+        "text/html",
+        "image/png",
+        "text/csv",
+    ];
+    assert_eq!(kinds, expected);
+    assert!(text.contains("Content-ID: <logo>\r\n"), "{text}");
+    assert!(text.contains("Content-Disposition: inline; filename=\"logo.png\"\r\n"), "{text}");
+    // A text file is not touched either, bare CR, bare LF and NUL included.
+    assert!(text.contains("\r\n\r\nYQ1iCmMA\r\n"), "{text}");
+}
+
+#[test]
+fn a_text_of_one_long_line_is_wrapped_without_loss() {
+    let text = message(&format!(r#""to":"b@example.org","text":"{}""#, "x".repeat(5000)));
+    let body = text.split("\r\n\r\n").nth(1).unwrap().replace("=\r\n", "");
+    assert_eq!(body.trim_end(), "x".repeat(5000));
+}
+
+proptest! {
+    #[test]
+    fn no_letter_makes_a_message_that_is_not_canonical(
+        name in "\\PC{0,60}",
+        subject in "[^\\p{C}]{0,200}",
+        text in "(\\PC|\r|\n|\t){0,300}",
+        value in "[ -~é]{0,200}",
+        content in prop::collection::vec(any::<u8>(), 0..300),
+        inline: bool,
+    ) {
+        let content = STANDARD.encode(&content);
+        let disposition = if inline { "inline" } else { "attachment" };
+        let body = serde_json::json!({
+            "from": {"email": "a@example.net", "name": name},
+            "to": [{"email": "b@example.org", "name": name}],
+            "subject": subject,
+            "text": text,
+            "html": text,
+            "headers": {"X-Value": value},
+            "attachments": [{"filename": "a.txt", "content": content, "content_type": "text/plain", "disposition": disposition}],
+        });
+        if let Ok(letter) = v1::letter(body.to_string().as_bytes()) {
+            let message = compose(&letter, &when());
+            prop_assert_eq!(uncanonical(&message), None);
+            let header = message.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
+            prop_assert!(message[..header].is_ascii());
+            let names: Vec<_> = message[..header]
+                .split(|b| *b == b'\n')
+                .filter(|line| !line.starts_with(b" ") && !line.starts_with(b"\t"))
+                .map(|line| String::from_utf8_lossy(line).split(':').next().unwrap().to_owned())
+                .collect();
+            prop_assert_eq!(names, ["Date", "From", "To", "Subject", "X-Value", "MIME-Version", "Content-Type"]);
+        }
+    }
+}

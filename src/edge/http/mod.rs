@@ -1,0 +1,227 @@
+//! The HTTP gate: one connection of a stranger, from its first octet to its last.
+//!
+//! hyper reads and writes HTTP/1.1; `request` refuses heads that could mean two things; `login` finds out who asks; `v1`
+//! turns JSON into a `letter`, `mime` turns that into a message, and `submit` has the vault keep it. `reply` holds the one
+//! registry of errors. A further dialect is one more file beside `v1` that fills in the same letter.
+
+mod body;
+mod field;
+mod json;
+mod letter;
+mod login;
+mod media;
+mod members;
+mod mime;
+mod reply;
+mod request;
+mod submit;
+mod v1;
+
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use hyper::body::{Body, Incoming};
+use hyper::header::{self, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::{sleep, timeout};
+
+use super::conversation::Visit;
+use super::front::{Front, Phase};
+use crate::ipc::session::Tls;
+use crate::mail::id::MessageId;
+use login::Seat;
+use reply::{Code, Fault, Reply};
+use request::Route;
+
+/// From the first octet of a head to its last, and from one request to the next on an idle connection.
+const HEAD: Duration = Duration::from_secs(10);
+/// Octets of a head, and of what is read ahead.
+const BUFFER: usize = 16 * 1024;
+/// Fields of a head.
+const FIELDS: usize = 64;
+/// A connection's life: then it ends after the request at hand, so that load can move to a new generation.
+const LIFE: Duration = Duration::from_secs(3600);
+const REQUESTS: u32 = 1000;
+/// What a request may take once no further one is taken: the body's time and the vault's.
+const LAST_REQUEST: Duration = Duration::from_secs(90);
+/// How long and how much we listen to a client that still sends after our last word, so that it gets to read it: a socket
+/// closed over unread octets is reset, and the reply with it.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_OCTETS: u64 = 1024 * 1024;
+
+/// What all requests of one connection share.
+#[derive(Debug)]
+pub struct Session {
+    front: Arc<Front>,
+    peer: SocketAddr,
+    tls: Option<Tls>,
+    seat: Mutex<Seat>,
+    requests: AtomicU32,
+    /// Never used: when all of these are gone, so is every request.
+    _under_way: mpsc::Sender<()>,
+}
+
+/// Serves one connection. Returns when it is over and nothing of it is under way any more.
+pub async fn serve<S>(stream: S, visit: Visit, front: Arc<Front>, peer: SocketAddr, tls: Option<Tls>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut phase = front.phase.clone();
+    let (under_way, mut nothing_left) = mpsc::channel(1);
+    let seat = Mutex::new(Seat::new(visit));
+    let session = Arc::new(Session { front, peer, tls, seat, requests: AtomicU32::new(0), _under_way: under_way });
+    let service = service_fn(move |request| {
+        // Boxed, because lingering needs the connection's parts back and so a future that can be moved.
+        let answered: Pin<Box<dyn Future<Output = Result<Reply, std::convert::Infallible>> + Send>> =
+            Box::pin(answer(Arc::clone(&session), request));
+        answered
+    });
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(BUFFER)
+        .max_headers(FIELDS)
+        .serve_connection(TokioIo::new(stream), service);
+
+    let last_call = async {
+        tokio::select! {
+            // When nobody can say it any more, the process ends: as good as a drain.
+            _ = phase.wait_for(|phase| *phase != Phase::Serving) => {}
+            () = sleep(LIFE) => {}
+        }
+    };
+    let mut done = tokio::select! {
+        done = poll_fn(|cx| connection.poll_without_shutdown(cx)) => Some(done),
+        () = last_call => None,
+    };
+    if done.is_none() {
+        Pin::new(&mut connection).graceful_shutdown();
+        done = timeout(LAST_REQUEST, poll_fn(|cx| connection.poll_without_shutdown(cx))).await.ok();
+    }
+    match done {
+        Some(Ok(())) => linger(connection.into_parts().io.into_inner()).await,
+        Some(Err(error)) => {
+            tracing::debug!(%peer, %error, "connection ended");
+            drop(connection);
+        }
+        None => {
+            tracing::debug!(%peer, "connection cut off at the end of its time");
+            drop(connection);
+        }
+    }
+    // A submission under way goes on until the vault has answered. One that still waits for its body has just lost the
+    // connection that it would come from.
+    nothing_left.recv().await;
+}
+
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+    let listening = async {
+        // The client may be gone: then there is nobody left to be polite to.
+        if stream.shutdown().await.is_ok() {
+            let _ = tokio::io::copy(&mut stream.take(LINGER_OCTETS), &mut tokio::io::sink()).await;
+        }
+    };
+    let _ = timeout(LINGER, listening).await;
+}
+
+async fn answer(session: Arc<Session>, request: Request<Incoming>) -> Result<Reply, std::convert::Infallible> {
+    let served = session.requests.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+    let id = MessageId::now();
+    let mut reply = apart(id, session.peer, async move {
+        let (head, body) = request.into_parts();
+        work(&session, &head, body, id).await
+    })
+    .await;
+    if served >= REQUESTS {
+        reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(reply)
+}
+
+/// Runs a request's work as a task of its own: it goes on when the client hangs up, and when it panics, the client gets an
+/// answer and the connection ends.
+async fn apart(id: MessageId, peer: SocketAddr, work: impl Future<Output = Reply> + Send + 'static) -> Reply {
+    tokio::spawn(work).await.unwrap_or_else(|error| {
+        tracing::error!(request = %id, %peer, %error, "a request's task fell");
+        reply::fault(&Fault::new(Code::InternalError, "this went wrong on our side").closing(), id)
+    })
+}
+
+async fn work(session: &Session, head: &Parts, body: Incoming, mut id: MessageId) -> Reply {
+    let routed = request::route(head, &session.front.desk.serve);
+    let path = routed.as_ref().map_or("", |route| route.path());
+    let mut unread = !body.is_end_stream();
+    let result = match routed {
+        Ok(Route::Health) => Ok(healthy(id)),
+        Ok(Route::Send) => send(session, head, body, &mut unread, &mut id).await,
+        Err(fault) => Err(fault),
+    };
+    result.unwrap_or_else(|mut fault| {
+        // What wasn't read of the body is in the way of the next request.
+        fault.close |= unread;
+        let code = fault.code.row().0;
+        tracing::info!(request = %id, peer = %session.peer, listener = session.front.desk.name, path, code, "refused");
+        reply::fault(&fault, id)
+    })
+}
+
+/// Says that the process answers. It asks nobody, so that a probe can't be used to load anything.
+fn healthy(id: MessageId) -> Reply {
+    #[derive(Serialize)]
+    struct Health {
+        status: &'static str,
+    }
+    reply::json(StatusCode::OK, &Health { status: "ok" }, id)
+}
+
+#[derive(Serialize)]
+struct Accepted {
+    status: &'static str,
+    request_id: String,
+    id: String,
+    message_id: String,
+    warnings: [&'static str; 0],
+}
+
+/// `POST /v1/send`: who, what, whether it may, and the vault's word.
+async fn send(
+    session: &Session,
+    head: &Parts,
+    body: Incoming,
+    unread: &mut bool,
+    id: &mut MessageId,
+) -> Result<Reply, Fault> {
+    let mut seat = session.seat.lock().await;
+    let grant = seat.enter(session, &head.headers).await?;
+    media::require_json(&head.headers)?;
+    let whole = body::read(&head.headers, body).await?;
+    *unread = false;
+    let letter = v1::letter(&whole.octets)?;
+    let kept = submit::submit(&mut seat, session, &grant, letter, id).await?;
+    tracing::info!(
+        request = %kept.id, peer = %session.peer, listener = session.front.desk.name, path = Route::Send.path(),
+        principal = grant.principal, octets = kept.octets, "accepted"
+    );
+    let accepted = Accepted {
+        status: "accepted",
+        request_id: kept.id.request_id(),
+        id: kept.id.to_string(),
+        message_id: format!("<{}@{}>", kept.id.base32(), session.front.hostname),
+        warnings: [],
+    };
+    Ok(reply::json(StatusCode::ACCEPTED, &accepted, kept.id))
+}
+
+#[cfg(test)]
+mod tests;

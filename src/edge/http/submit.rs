@@ -1,0 +1,155 @@
+//! From a letter to a kept message: the client's policy, then the vault's word.
+
+use super::Session;
+use super::letter::Letter;
+use super::login::{Seat, away, changed};
+use super::mime;
+use super::reply::{Code, Fault, Issue};
+use crate::ipc::frame::MAX_CONTENT;
+use crate::mail::address::Address;
+use crate::mail::facts::Facts;
+use crate::mail::id::MessageId;
+use crate::policy::Grant;
+use crate::policy::refusal::Refusal;
+
+/// Seconds until a full disk may have room.
+const DISK_AGAIN: u32 = 60;
+
+/// A message that is on disk.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept {
+    pub id: MessageId,
+    pub octets: usize,
+}
+
+/// Asks the vault to keep the letter. `request` becomes the message's id as soon as the vault has given one.
+///
+/// Must run in a task of its own: when the client hangs up, it goes on, so that the message is kept whole or not at all.
+pub async fn submit(
+    seat: &mut Seat,
+    session: &Session,
+    grant: &Grant,
+    letter: Letter,
+    request: &mut MessageId,
+) -> Result<Kept, Fault> {
+    allowed(seat, grant, &letter)?;
+    let when = mime::now();
+    let secure = session.tls.is_some();
+    let message = mime::compose(&letter, &when);
+    // Any id makes a trace of the same length.
+    let octets = message.len() + mime::trace(*request, &session.front, secure, &when).len();
+    let size = u64::try_from(octets).unwrap_or(u64::MAX);
+    if size > session.front.max_size {
+        seat.visit.turned(None, Refusal::TooBig);
+        return Err(refused(Refusal::TooBig, session, "/from"));
+    }
+
+    let sender = letter.from.address.clone();
+    let reserved = seat.visit.mail(Some(sender), Some(size), String::new(), session.tls.clone()).await.map_err(away)?;
+    let id = reserved.map_err(|refusal| refused(refusal, session, &letter.from.pointer))?;
+    *request = id;
+    let trace = mime::trace(id, &session.front, secure, &when);
+    let facts = mime::facts(&letter, id, &session.front.hostname);
+    match hand_over(seat, &recipients(&letter), &trace, &message, facts).await {
+        Ok(Ok(id)) => Ok(Kept { id, octets }),
+        Ok(Err(refusal)) => Err(refused(refusal, session, &letter.from.pointer)),
+        Err(lost) => {
+            seat.visit.abort().await;
+            Err(away(lost))
+        }
+    }
+}
+
+async fn hand_over(
+    seat: &mut Seat,
+    recipients: &[Address],
+    trace: &[u8],
+    message: &[u8],
+    facts: Facts,
+) -> Result<Result<MessageId, Refusal>, crate::edge::conversation::Lost> {
+    let visit = &mut seat.visit;
+    visit.recipients(recipients).await?;
+    visit.content().await?;
+    visit.chunk(trace).await?;
+    for octets in message.chunks(MAX_CONTENT) {
+        visit.chunk(octets).await?;
+    }
+    visit.commit(facts).await
+}
+
+/// Each address once, in the order of the request.
+fn recipients(letter: &Letter) -> Vec<Address> {
+    let mut all: Vec<Address> = Vec::new();
+    for mailbox in letter.recipients() {
+        if !all.contains(&mailbox.address) {
+            all.push(mailbox.address.clone());
+        }
+    }
+    all
+}
+
+/// What the grant forbids is answered at once, all of it, and told to the vault for the audit log. The vault asks the same
+/// questions again at the end.
+fn allowed(seat: &Seat, grant: &Grant, letter: &Letter) -> Result<(), Fault> {
+    let sender = Some(letter.from.address.clone());
+    if let Err(refusal) = grant.sender(&sender) {
+        seat.visit.turned(None, refusal);
+        return Err(forbidden_sender(&letter.from.pointer));
+    }
+    let most = usize::try_from(grant.max_recipients).unwrap_or(usize::MAX);
+    if recipients(letter).len() > most {
+        seat.visit.turned(None, Refusal::TooManyRecipients);
+        return Err(invalid("too_many", "/to", &format!("this key may send to {most} recipients at a time")));
+    }
+    let mut issues = Vec::new();
+    for mailbox in letter.recipients() {
+        if let Err(refusal) = grant.recipient(&sender, &mailbox.address) {
+            seat.visit.turned(Some(mailbox.address.clone()), refusal);
+            let (code, message) = match refusal {
+                Refusal::NoRoute => ("no_route", "mail for this address has no way to leave"),
+                _ => ("recipient_not_allowed", "this key may not send to this address"),
+            };
+            issues.push(Issue { code, pointer: mailbox.pointer.clone(), message: message.to_owned() });
+        }
+    }
+    if issues.is_empty() { Ok(()) } else { Err(Fault::of(Code::ValidationFailed, issues)) }
+}
+
+fn forbidden_sender(pointer: &str) -> Fault {
+    let message = "this key may not send from this address".to_owned();
+    Fault::of(Code::ForbiddenSender, vec![Issue { code: "sender_not_allowed", pointer: pointer.to_owned(), message }])
+}
+
+fn invalid(code: &'static str, pointer: &str, message: &str) -> Fault {
+    let issue = Issue { code, pointer: pointer.to_owned(), message: message.to_owned() };
+    Fault::of(Code::ValidationFailed, vec![issue])
+}
+
+/// The vault's refusal as the client may know it.
+fn refused(refusal: Refusal, session: &Session, from: &str) -> Fault {
+    match refusal {
+        Refusal::SenderNotAllowed | Refusal::AuthorNotAllowed => forbidden_sender(from),
+        Refusal::RecipientNotAllowed => {
+            invalid("recipient_not_allowed", "/to", "this key may not send to all of these")
+        }
+        Refusal::NoRoute => invalid("no_route", "/to", "mail for one of these addresses has no way to leave"),
+        Refusal::TooManyRecipients => invalid("too_many", "/to", "there are more recipients than this key may send to"),
+        Refusal::TooBig => {
+            let most = session.front.max_size;
+            Fault::new(Code::PayloadTooLarge, format!("the finished message is longer than {most} octets"))
+        }
+        Refusal::RateLimited(seconds) => {
+            Fault::new(Code::RateLimited, "this key sends more often than it may").after(seconds)
+        }
+        Refusal::QuotaExceeded(seconds) => {
+            Fault::new(Code::QuotaExceeded, "this key has used up what it may send in a day").after(seconds)
+        }
+        Refusal::StoreFull => Fault::new(Code::QueueFull, "there is no room for more mail").after(DISK_AGAIN),
+        Refusal::StoreUnavailable => away(crate::edge::conversation::Lost),
+        Refusal::Revoked => changed(),
+        // The message is of our own making: it has one From, canonical lines and one Received field.
+        Refusal::Header | Refusal::Framing | Refusal::Loop => {
+            Fault::new(Code::InternalError, "the message could not be written; tell the operator")
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! The two neighbours of the HTTP gate in tests: a client that speaks raw octets, and a vault that remembers.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::config::slice::{Desk, EdgeSlice, Serve, TlsMode};
+use crate::edge::conversation::Vault;
+use crate::edge::front::{Front, Phase};
+use crate::ipc::capsule::{Capsule, Introduction};
+use crate::ipc::channel::{self, Receiver, Sender};
+use crate::ipc::session::{Answer, Ask, Denial};
+use crate::mail::facts::Facts;
+use crate::mail::id::MessageId;
+use crate::policy::refusal::Refusal;
+use crate::policy::route::Route;
+use crate::policy::{Grant, Policy, Recipients};
+use crate::role::Instance;
+use crate::sandbox::Sealed;
+use crate::secret::Secret;
+
+pub const KEY: &str = "gp_live_7fQ2mKx9_secret";
+/// Octets that the vault takes ahead: fewer than a large message has.
+const CREDIT: u32 = 32 * 1024;
+
+/// How this vault behaves.
+#[derive(Clone, Default)]
+pub struct Ways {
+    pub denial: Option<Denial>,
+    pub at_mail: Option<Refusal>,
+    pub at_commit: Option<Refusal>,
+    pub slow_commit: Duration,
+    /// The grant of the client's network, on a listener that identifies by it.
+    pub network: bool,
+    pub falls_at_commit: bool,
+    /// The credential is changed while a message is on its way.
+    pub revokes: bool,
+}
+
+/// What this vault kept.
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub id: MessageId,
+    pub sender: String,
+    pub recipients: Vec<String>,
+    pub content: String,
+    pub facts: Facts,
+    pub size: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub kept: Vec<Message>,
+    pub logins: usize,
+    pub turned: Vec<(Option<String>, Refusal)>,
+    pub asks: usize,
+    pub closed: bool,
+}
+
+pub fn grant() -> Grant {
+    let policy = Policy {
+        senders: vec!["@example.net".parse().unwrap()],
+        recipients: Recipients { allow: vec![], deny: vec!["@competitor.example".parse().unwrap()] },
+        max_recipients: Some(5),
+        ..Policy::default()
+    };
+    policy.grant("billing", &[Route { credential: None, from: None, to: "*".parse().unwrap(), via: vec![0] }])
+}
+
+/// A gate with one connection to it.
+pub struct House {
+    pub client: Client,
+    pub seen: Arc<Mutex<Seen>>,
+    pub phase: watch::Sender<Phase>,
+    pub gate: JoinHandle<()>,
+}
+
+impl House {
+    pub fn new(ways: Ways) -> Self {
+        Self::with_desk(ways, |_| {})
+    }
+
+    pub fn with_desk(ways: Ways, change: impl FnOnce(&mut Desk)) -> Self {
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let (edge, vault) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC).unwrap();
+        let (replies, questions) = channel::open(vault, &Sealed::for_tests()).unwrap();
+        let (asks, answers) = channel::open(edge, &Sealed::for_tests()).unwrap();
+        tokio::spawn(serve_vault(ways, questions, replies, Arc::clone(&seen)));
+        let vault = Vault::default();
+        vault.plug(asks, answers);
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let (front, phase) = front(change);
+        let peer = "192.0.2.7:40000".parse().unwrap();
+        let gate = tokio::spawn(super::super::serve(far, vault.enter(capsule()), Arc::new(front), peer, None));
+        Self { client: Client { stream: near }, seen, phase, gate }
+    }
+
+    pub fn seen(&self) -> Seen {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// Ends the connection from the client's side and waits until the gate is done with it and the vault knows.
+    pub async fn hang_up(self) -> Seen {
+        drop(self.client);
+        self.gate.await.unwrap();
+        loop {
+            let seen = self.seen.lock().unwrap().clone();
+            if seen.closed || seen.asks == 0 {
+                return seen;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// A listener on loopback, without TLS.
+pub fn front(change: impl FnOnce(&mut Desk)) -> (Front, watch::Sender<Phase>) {
+    let mut desk = Desk {
+        number: 0,
+        name: "api".into(),
+        tls: TlsMode::None,
+        certificate: None,
+        plain_login: true,
+        identify_by_network: false,
+        serve: vec![Serve::V1, Serve::Ops],
+    };
+    change(&mut desk);
+    let (say, phase) = watch::channel(Phase::Serving);
+    let slice = EdgeSlice {
+        hostname: "gate.example.net".into(),
+        listeners: vec![],
+        sessions: 10,
+        max_size: 1024 * 1024,
+        signing: Duration::from_secs(2),
+        handshake: Duration::from_secs(10),
+        idle_strange: Duration::from_secs(60),
+        idle: Duration::from_secs(300),
+    };
+    (Front::new(&slice, desk, None, phase), say)
+}
+
+fn capsule() -> Capsule {
+    let introduction = Introduction {
+        session: Uuid::nil(),
+        peer: "192.0.2.7:40000".parse().unwrap(),
+        listener: 0,
+        edge: Instance(1),
+        accepted_us: 1,
+    };
+    Capsule::seal(introduction, &Secret::new([7; 32]))
+}
+
+async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, seen: Arc<Mutex<Seen>>) {
+    let mut open: Option<Message> = None;
+    while let Ok(Some(ask)) = asks.receive().await {
+        seen.lock().unwrap().asks += 1;
+        let answer = match ask {
+            Ask::Open { slot, .. } => Answer::Opened { slot, network: ways.network.then(|| Box::new(grant())) },
+            Ask::Login { slot, password, .. } => {
+                seen.lock().unwrap().logins += 1;
+                match ways.denial {
+                    None if password.expose() == KEY => Answer::Granted { slot, grant: Box::new(grant()) },
+                    None => Answer::Denied { slot, denial: Denial::Invalid },
+                    Some(denial) => Answer::Denied { slot, denial },
+                }
+            }
+            Ask::Mail { slot, sender, size, .. } => match ways.at_mail {
+                Some(refusal) => Answer::Refused { slot, refusal },
+                None => {
+                    let id = MessageId::now();
+                    open = Some(Message {
+                        id,
+                        sender: sender.unwrap().to_string(),
+                        recipients: vec![],
+                        content: String::new(),
+                        facts: Facts::default(),
+                        size: size.unwrap(),
+                    });
+                    Answer::Reserved { slot, message: id }
+                }
+            },
+            Ask::Recipients { batch, .. } => {
+                open.as_mut().unwrap().recipients.extend(batch.iter().map(ToString::to_string));
+                continue;
+            }
+            Ask::Content { slot } => Answer::Credit { slot, octets: CREDIT },
+            Ask::Chunk { slot, octets } => {
+                open.as_mut().unwrap().content.push_str(std::str::from_utf8(&octets.0).unwrap());
+                Answer::Credit { slot, octets: u32::try_from(octets.0.len()).unwrap() }
+            }
+            Ask::Commit { facts, .. } if ways.falls_at_commit => return drop(facts),
+            Ask::Commit { slot, facts } => {
+                tokio::time::sleep(ways.slow_commit).await;
+                let mut message = open.take().unwrap();
+                message.facts = facts;
+                if ways.revokes {
+                    tell.send(Answer::Revoked { slot }).await.unwrap();
+                }
+                match ways.at_commit {
+                    Some(refusal) => Answer::Refused { slot, refusal },
+                    None => {
+                        let id = message.id;
+                        seen.lock().unwrap().kept.push(message);
+                        Answer::Kept { slot, message: id }
+                    }
+                }
+            }
+            Ask::Turned { recipient, refusal, .. } => {
+                seen.lock().unwrap().turned.push((recipient.map(|address| address.to_string()), refusal));
+                continue;
+            }
+            Ask::Close { .. } => {
+                seen.lock().unwrap().closed = true;
+                continue;
+            }
+            Ask::Abort { .. } | Ask::Was { .. } => continue,
+        };
+        // The gate may have left meanwhile.
+        let _ = tell.send(answer).await;
+    }
+}
+
+pub struct Client {
+    pub stream: DuplexStream,
+}
+
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    pub head: String,
+    pub body: Value,
+}
+
+impl Response {
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (field, value) = line.split_once(": ")?;
+            field.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+
+    pub fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or_default()
+    }
+
+    /// The findings as `code pointer`.
+    pub fn findings(&self) -> Vec<String> {
+        let errors = self.body["errors"].as_array().unwrap();
+        errors
+            .iter()
+            .map(|error| format!("{} {}", error["code"].as_str().unwrap(), error["pointer"].as_str().unwrap()))
+            .collect()
+    }
+}
+
+impl Client {
+    pub async fn say(&mut self, raw: &str) {
+        // The gate may have hung up already; what it said is still there to be read.
+        let _ = self.stream.write_all(raw.as_bytes()).await;
+    }
+
+    pub async fn hear(&mut self) -> Response {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(self.stream.read_u8().await.expect("a response"));
+        }
+        let mut response = Response { status: 0, head: String::from_utf8(head).unwrap(), body: Value::Null };
+        response.status = response.head.split(' ').nth(1).unwrap().parse().unwrap();
+        let length = response.field("content-length").map_or(0, |length| length.parse().unwrap());
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body).await.unwrap();
+        response.body = serde_json::from_slice(&body).unwrap_or_default();
+        response
+    }
+
+    pub async fn ask(&mut self, raw: &str) -> Response {
+        self.say(raw).await;
+        self.hear().await
+    }
+
+    pub async fn send(&mut self, body: &str) -> Response {
+        self.ask(&post(body)).await
+    }
+
+    /// Whether the gate has closed the connection.
+    pub async fn is_closed(&mut self) -> bool {
+        matches!(self.stream.read(&mut [0; 1]).await, Ok(0))
+    }
+}
+
+pub fn post(body: &str) -> String {
+    post_with(&format!("Authorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"), body)
+}
+
+pub fn post_with(fields: &str, body: &str) -> String {
+    format!("POST /v1/send HTTP/1.1\r\nHost: gate\r\n{fields}Content-Length: {}\r\n\r\n{body}", body.len())
+}

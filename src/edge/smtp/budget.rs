@@ -1,0 +1,68 @@
+//! What one session may spend on errors, idle commands and guesses.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Errors (any 5yz) that are answered at once; beyond them each costs the client a wait; and the end.
+const SOFT_ERRORS: u32 = 10;
+const HARD_ERRORS: u32 = 20;
+const ERROR_WAIT: Duration = Duration::from_millis(250);
+/// Commands that do nothing (NOOP, RSET, VRFY, EHLO and so on) between two messages.
+const IDLE_COMMANDS: u32 = 100;
+/// For a client that has logged in the allowance grows back: pools and monitors live on NOOP and RSET.
+const REGAIN: Duration = Duration::from_millis(100);
+/// Failed logins of one session.
+const GUESSES: u32 = 3;
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Charge {
+    Free,
+    Wait(Duration),
+    Spent,
+}
+
+#[derive(Debug)]
+pub struct Budget {
+    errors: u32,
+    idle: u32,
+    regained: Instant,
+    guesses: u32,
+}
+
+impl Budget {
+    pub fn full() -> Self {
+        Self { errors: 0, idle: 0, regained: Instant::now(), guesses: 0 }
+    }
+
+    pub fn error(&mut self) -> Charge {
+        self.errors = self.errors.saturating_add(1);
+        match self.errors {
+            ..=SOFT_ERRORS => Charge::Free,
+            HARD_ERRORS.. => Charge::Spent,
+            _ => Charge::Wait(ERROR_WAIT),
+        }
+    }
+
+    /// Whether one more command that does nothing is within the allowance.
+    pub fn idle_command(&mut self, logged_in: bool) -> bool {
+        let gained = self.regained.elapsed().as_millis() / REGAIN.as_millis();
+        if logged_in && gained > 0 {
+            self.idle = self.idle.saturating_sub(u32::try_from(gained).unwrap_or(u32::MAX));
+            self.regained = Instant::now();
+        }
+        self.idle = self.idle.saturating_add(1);
+        self.idle <= IDLE_COMMANDS
+    }
+
+    /// A message was kept.
+    pub fn served(&mut self) {
+        self.idle = 0;
+    }
+
+    /// Whether the session may go on after another failed login.
+    pub fn failed_login(&mut self) -> bool {
+        self.guesses = self.guesses.saturating_add(1);
+        self.guesses < GUESSES
+    }
+}

@@ -1,0 +1,288 @@
+//! One command line, read strictly and without I/O: RFC 5321 section 4.1 and the extensions that we announce.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::line::Said;
+use crate::ipc::session::Mechanism;
+use crate::mail::address::{Address, ReversePath};
+
+/// Octets of a command line with its CRLF, by verb: MAIL and RCPT bear paths and parameters, AUTH a response of RFC 4954
+/// section 4.
+const LINE: usize = 512;
+const PATH_LINE: usize = 2048;
+pub const AUTH_LINE: usize = 12288;
+/// RFC 5321 section 4.5.3.1.3, with the angle brackets.
+const MAX_PATH: usize = 256;
+const MAX_HELLO: usize = 255;
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Command {
+    Helo(String),
+    Ehlo(String),
+    Starttls,
+    Auth {
+        /// None: one that we don't know.
+        mechanism: Option<Mechanism>,
+        /// As it was said: base64, or `=`.
+        initial: Option<Said>,
+    },
+    Mail {
+        from: ReversePath,
+        size: Option<u64>,
+    },
+    Rcpt(Recipient),
+    Data,
+    Rset,
+    Noop,
+    Quit,
+    Help,
+    Vrfy,
+    Expn,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Recipient {
+    Mailbox(Address),
+    /// `<postmaster>` without a domain (RFC 5321 section 4.5.1).
+    Postmaster,
+}
+
+/// What is wrong with a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A control character, NUL, bare CR or LF, or an octet above 127.
+    Octets,
+    UnknownVerb,
+    /// A verb that we know and don't offer.
+    NotOffered,
+    /// BDAT is not offered, and what follows it are no commands: the session can't go on.
+    Chunk,
+    /// HELO or EHLO with a name that is none.
+    Hello,
+    /// An argument where there may be none, or none where there must be one.
+    Argument,
+    Sender,
+    Recipient,
+    /// A sender or recipient at an address literal.
+    SenderLiteral,
+    RecipientLiteral,
+    UnknownParameter,
+    /// Said twice, or with a value that it can't have.
+    Parameter,
+}
+
+/// How long the line that begins like this may be, with its CRLF.
+pub fn limit(begin: &[u8]) -> usize {
+    let is = |verb: &[u8]| begin.get(..verb.len()).is_some_and(|head| head.eq_ignore_ascii_case(verb));
+    match () {
+        () if is(b"MAIL ") || is(b"RCPT ") => PATH_LINE,
+        () if is(b"AUTH ") => AUTH_LINE,
+        () => LINE,
+    }
+}
+
+/// Whether this is the beginning of another protocol: TLS, HTTP, SSH. A browser that was tricked into speaking to us must
+/// not get a word of its own back (ALPACA).
+pub fn is_foreign(begin: &[u8]) -> bool {
+    const FOREIGN: [&[u8]; 11] = [
+        b"\x16\x03",
+        b"GET ",
+        b"POST ",
+        b"PUT ",
+        b"HEAD ",
+        b"OPTIONS ",
+        b"CONNECT ",
+        b"DELETE ",
+        b"PATCH ",
+        b"PRI ",
+        b"SSH-",
+    ];
+    FOREIGN.iter().any(|other| begin.starts_with(other))
+}
+
+/// Reads one line, without its CRLF. A TAB is no separator: it once sent passwords to a log.
+pub fn parse(line: &[u8]) -> Result<Command, Fault> {
+    if !line.iter().all(|octet| matches!(octet, b' '..=b'~')) {
+        return Err(Fault::Octets);
+    }
+    let line = std::str::from_utf8(line).map_err(|_| Fault::Octets)?.trim_end_matches(' ');
+    let (verb, rest) = line.split_once(' ').map_or((line, None), |(verb, rest)| (verb, Some(rest)));
+    let alone = |command: Command| if rest.is_none() { Ok(command) } else { Err(Fault::Argument) };
+    match verb.to_ascii_uppercase().as_str() {
+        "EHLO" => hello(rest).map(Command::Ehlo),
+        "HELO" => hello(rest).map(Command::Helo),
+        "MAIL" => mail(rest.unwrap_or_default()),
+        "RCPT" => rcpt(rest.unwrap_or_default()),
+        "AUTH" => auth(rest.unwrap_or_default()),
+        "DATA" => alone(Command::Data),
+        "RSET" => alone(Command::Rset),
+        "QUIT" => alone(Command::Quit),
+        "STARTTLS" => alone(Command::Starttls),
+        "NOOP" => Ok(Command::Noop),
+        "HELP" => Ok(Command::Help),
+        "VRFY" => Ok(Command::Vrfy),
+        "EXPN" => Ok(Command::Expn),
+        "BDAT" => Err(Fault::Chunk),
+        "ETRN" | "ATRN" | "TURN" | "SEND" | "SOML" | "SAML" | "LHLO" | "BURL" | "XCLIENT" | "XFORWARD" => {
+            Err(Fault::NotOffered)
+        }
+        _ => Err(Fault::UnknownVerb),
+    }
+}
+
+/// A domain, an address literal, or the bare name that many clients have (RFC 6409 section 4). Names with an underscore
+/// are none, and are said all the same.
+fn hello(name: Option<&str>) -> Result<String, Fault> {
+    let name = name.filter(|name| name.len() <= MAX_HELLO).ok_or(Fault::Hello)?;
+    let label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_'))
+    };
+    let sound = match name.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']').is_some_and(is_literal),
+        None => name.split('.').all(label),
+    };
+    if sound { Ok(name.to_owned()) } else { Err(Fault::Hello) }
+}
+
+/// What stands between the brackets of an address literal (RFC 5321 section 4.1.3).
+fn is_literal(inner: &str) -> bool {
+    match inner.split_at_checked(5) {
+        Some((tag, address)) if tag.eq_ignore_ascii_case("IPv6:") => address.parse::<Ipv6Addr>().is_ok(),
+        _ => inner.parse::<Ipv4Addr>().is_ok(),
+    }
+}
+
+fn auth(rest: &str) -> Result<Command, Fault> {
+    let (name, initial) = rest.split_once(' ').map_or((rest, None), |(name, initial)| (name, Some(initial)));
+    if name.is_empty() || initial.is_some_and(|initial| initial.is_empty() || initial.contains(' ')) {
+        return Err(Fault::Argument);
+    }
+    let known = [Mechanism::Plain, Mechanism::Login];
+    let mechanism = known.into_iter().find(|mechanism| mechanism.name().eq_ignore_ascii_case(name));
+    Ok(Command::Auth { mechanism, initial: initial.map(|initial| initial.as_bytes().into()) })
+}
+
+fn mail(rest: &str) -> Result<Command, Fault> {
+    let rest = behind("FROM:", rest).ok_or(Fault::Argument)?;
+    let (path, parameters) = path(rest).ok_or(Fault::Sender)?;
+    let from = match path {
+        "" => None,
+        path if at_literal(path) => return Err(Fault::SenderLiteral),
+        path => Some(Address::parse(path).map_err(|_| Fault::Sender)?),
+    };
+    let (mut size, mut body, mut auth) = (None, None, None);
+    for parameter in split(parameters)? {
+        let (keyword, value) = parameter?;
+        let once = match keyword.to_ascii_uppercase().as_str() {
+            "SIZE" => size.replace(number(value)?).is_none(),
+            "BODY" => body.replace(body_type(value)?).is_none(),
+            "AUTH" => auth.replace(on_behalf(value)?).is_none(),
+            _ => return Err(Fault::UnknownParameter),
+        };
+        if !once {
+            return Err(Fault::Parameter);
+        }
+    }
+    Ok(Command::Mail { from, size })
+}
+
+fn rcpt(rest: &str) -> Result<Command, Fault> {
+    let rest = behind("TO:", rest).ok_or(Fault::Argument)?;
+    let (path, parameters) = path(rest).ok_or(Fault::Recipient)?;
+    let recipient = match path {
+        path if path.eq_ignore_ascii_case("postmaster") => Recipient::Postmaster,
+        path if at_literal(path) => return Err(Fault::RecipientLiteral),
+        path => Recipient::Mailbox(Address::parse(path).map_err(|_| Fault::Recipient)?),
+    };
+    if let Some(parameter) = split(parameters)?.next() {
+        // None is offered for recipients.
+        parameter?;
+        return Err(Fault::UnknownParameter);
+    }
+    Ok(Command::Rcpt(recipient))
+}
+
+/// What follows `FROM:` or `TO:`, which is one word with the path. One blank between them is what Outlook and many
+/// devices send, and means nothing else.
+fn behind<'a>(keyword: &str, rest: &'a str) -> Option<&'a str> {
+    let (head, rest) = rest.split_at_checked(keyword.len())?;
+    head.eq_ignore_ascii_case(keyword).then(|| rest.strip_prefix(' ').unwrap_or(rest))
+}
+
+/// The inside of the angle brackets, without a source route, and what follows them. A closing bracket in quotes doesn't
+/// close.
+fn path(text: &str) -> Option<(&str, &str)> {
+    let inside = text.strip_prefix('<')?;
+    let (mut quoted, mut escaped) = (false, false);
+    let end = inside.bytes().position(|octet| {
+        match octet {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'>' if !quoted => return true,
+            _ => (),
+        }
+        false
+    })?;
+    let (path, rest) = (inside.get(..end)?, inside.get(end + 1..)?);
+    (path.len() + 2 <= MAX_PATH).then_some(())?;
+    Some((without_route(path)?, rest))
+}
+
+/// RFC 5321 appendix C: `@a,@b:user@c` is `user@c`. Nothing is ever routed by it.
+fn without_route(path: &str) -> Option<&str> {
+    if !path.starts_with('@') {
+        return Some(path);
+    }
+    let (route, mailbox) = path.split_once(':')?;
+    let hop = |hop: &str| hop.starts_with('@') && Address::parse(&format!("x{hop}")).is_ok();
+    (!mailbox.is_empty() && route.split(',').all(hop)).then_some(mailbox)
+}
+
+fn at_literal(path: &str) -> bool {
+    let literal = path.rsplit_once("@[").and_then(|(local, rest)| Some((local, rest.strip_suffix(']')?)));
+    literal.is_some_and(|(local, inner)| is_literal(inner) && Address::parse(&format!("{local}@x")).is_ok())
+}
+
+type Parameter<'a> = Result<(&'a str, Option<&'a str>), Fault>;
+
+/// `SP keyword[=value]`, any number of them (RFC 5321 section 4.1.2, esmtp-param).
+fn split(parameters: &str) -> Result<impl Iterator<Item = Parameter<'_>>, Fault> {
+    let all = match parameters {
+        "" => None,
+        some => Some(some.strip_prefix(' ').ok_or(Fault::Argument)?),
+    };
+    Ok(all.into_iter().flat_map(|all| all.split(' ')).map(|one| {
+        let (keyword, value) = one.split_once('=').map_or((one, None), |(keyword, value)| (keyword, Some(value)));
+        let named = keyword.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && keyword.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-');
+        let valued = value.is_none_or(|value| !value.is_empty() && !value.contains('='));
+        if named && valued { Ok((keyword, value)) } else { Err(Fault::Parameter) }
+    }))
+}
+
+/// RFC 1870: one to twenty digits. A sign, an exponent or an overflow is no size.
+fn number(value: Option<&str>) -> Result<u64, Fault> {
+    let digits = value.filter(|value| value.len() <= 20 && value.bytes().all(|octet| octet.is_ascii_digit()));
+    digits.and_then(|digits| digits.parse().ok()).ok_or(Fault::Parameter)
+}
+
+/// RFC 6152. Eight bits pass through either way; BINARYMIME is not announced.
+fn body_type(value: Option<&str>) -> Result<(), Fault> {
+    let known = |value: &str| ["7BIT", "8BITMIME"].iter().any(|known| known.eq_ignore_ascii_case(value));
+    if value.is_some_and(known) { Ok(()) } else { Err(Fault::Parameter) }
+}
+
+/// RFC 4954 section 5: `AUTH=` is read, accepted from anybody, and believed of nobody.
+fn on_behalf(value: Option<&str>) -> Result<(), Fault> {
+    let value = value.ok_or(Fault::Parameter)?;
+    let mut parts = value.split('+');
+    let plain = parts.next().is_some_and(|first| !first.is_empty() || value.starts_with('+'));
+    let hex =
+        |part: &str| part.get(..2).is_some_and(|code| code.bytes().all(|o| matches!(o, b'0'..=b'9' | b'A'..=b'F')));
+    if plain && parts.all(hex) { Ok(()) } else { Err(Fault::Parameter) }
+}
+
+#[cfg(test)]
+#[path = "command/tests.rs"]
+mod tests;

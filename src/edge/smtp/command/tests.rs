@@ -1,0 +1,223 @@
+//! What is a command and what isn't, line by line.
+
+use super::*;
+
+fn mailbox(text: &str) -> Address {
+    Address::parse(text).unwrap()
+}
+
+fn is(line: &str, expected: Result<Command, Fault>) {
+    assert_eq!(parse(line.as_bytes()), expected, "{line:?}");
+}
+
+fn from(line: &str) -> Result<ReversePath, Fault> {
+    match parse(line.as_bytes())? {
+        Command::Mail { from, .. } => Ok(from),
+        other => panic!("{line:?} is {other:?}"),
+    }
+}
+
+fn to(line: &str) -> Result<Recipient, Fault> {
+    match parse(line.as_bytes())? {
+        Command::Rcpt(recipient) => Ok(recipient),
+        other => panic!("{line:?} is {other:?}"),
+    }
+}
+
+#[test]
+fn rule_l6_rule_l11_controls_and_eight_bit_octets_are_no_command() {
+    for line in [
+        "EHLO a\0b",
+        "MAIL FROM:<a\0@b.net>",
+        "NOOP\0",
+        "NOOP \u{e4}",
+        "NOOP a\nRSET",
+        "NOOP a\rb",
+        "MAIL FROM:<\u{e4}@b.net>",
+        "MAIL FROM:<\"a\\",
+        "NOOP \u{7f}",
+    ] {
+        assert!(matches!(parse(line.as_bytes()), Err(Fault::Octets | Fault::Sender)), "{line:?}");
+    }
+}
+
+#[test]
+fn rule_l10_verbs_compare_in_ascii_alone() {
+    is("nOOp", Ok(Command::Noop));
+    is("mail from:<>", Ok(Command::Mail { from: None, size: None }));
+    is("quit", Ok(Command::Quit));
+    assert_eq!(parse("RſET".as_bytes()), Err(Fault::Octets));
+    assert_eq!(parse("\u{212a}".as_bytes()), Err(Fault::Octets));
+}
+
+#[test]
+fn rule_l12_vector_v8_a_blank_is_the_only_separator() {
+    is("AUTH\tPLAIN\tdGVzdA==", Err(Fault::Octets));
+    is("MAIL\tFROM:<a@b.net>", Err(Fault::Octets));
+    is("MAIL  FROM:<a@b.net>", Err(Fault::Argument));
+    is("MAIL FROM:<a@b.net>  SIZE=1", Err(Fault::Parameter));
+}
+
+#[test]
+fn rule_l7_the_limit_goes_by_the_verb() {
+    assert_eq!(limit(b"NOOP x"), 512);
+    assert_eq!(limit(b"mail from"), 2048);
+    assert_eq!(limit(b"RCPT TO:"), 2048);
+    assert_eq!(limit(b"Auth PLAIN"), 12288);
+    assert_eq!(limit(b"AUTHX"), 512);
+}
+
+#[test]
+fn rule_c4_names_of_clients() {
+    for name in ["client.example", "localhost", "WIN_10-PC", "[192.0.2.1]", "[IPv6:2001:db8::1]", "[ipv6:::1]"] {
+        is(&format!("EHLO {name}"), Ok(Command::Ehlo(name.to_owned())));
+    }
+    for name in
+        ["", " ", "a b", "[192.0.2]", "[192.0.2.1", "a..b", ".a", "a.", "<a>", "[IPv6:x]", "a;b", &"a".repeat(256)]
+    {
+        is(format!("EHLO {name}").trim_end(), Err(Fault::Hello));
+        is(format!("HELO {name}").trim_end(), Err(Fault::Hello));
+    }
+}
+
+#[test]
+fn rule_c11_no_argument_where_none_belongs() {
+    for verb in ["DATA", "RSET", "QUIT", "STARTTLS"] {
+        is(&format!("{verb} x"), Err(Fault::Argument));
+        assert!(parse(format!("{verb} ").as_bytes()).is_ok());
+    }
+    is("NOOP whatever <it> is", Ok(Command::Noop));
+    is("HELP MAIL", Ok(Command::Help));
+    is("VRFY root", Ok(Command::Vrfy));
+}
+
+#[test]
+fn rule_c13_unknown_and_known_but_not_offered() {
+    is("WIZ", Err(Fault::UnknownVerb));
+    is("", Err(Fault::UnknownVerb));
+    is("MAILFROM:<a@b.net>", Err(Fault::UnknownVerb));
+    is("ETRN x", Err(Fault::NotOffered));
+    is("XCLIENT ADDR=127.0.0.1", Err(Fault::NotOffered));
+    is("BDAT 4 LAST", Err(Fault::Chunk));
+}
+
+#[test]
+fn rule_c12_vector_v17_parameters() {
+    is("MAIL FROM:<> SIZE=100 BODY=8bitmime", Ok(Command::Mail { from: None, size: Some(100) }));
+    is("MAIL FROM:<> BODY=7BIT", Ok(Command::Mail { from: None, size: None }));
+    for bad in [
+        "SIZE=1 SIZE=2",
+        "SIZE=-1",
+        "SIZE=+1",
+        "SIZE=1e9",
+        "SIZE=",
+        "SIZE",
+        "SIZE=99999999999999999999",
+        "SIZE=000000000000000000001",
+        "BODY=BINARYMIME",
+        "BODY",
+        "BODY=7BIT BODY=8BITMIME",
+        "=1",
+        "-A=1",
+        "SIZE=1=2",
+        "S\"Z=1",
+    ] {
+        is(&format!("MAIL FROM:<a@b.net> {bad}"), Err(Fault::Parameter));
+    }
+    for unknown in ["SMTPUTF8", "RET=FULL", "X-A", "XYZ=1"] {
+        is(&format!("MAIL FROM:<a@b.net> {unknown}"), Err(Fault::UnknownParameter));
+        is(&format!("RCPT TO:<a@b.net> {unknown}"), Err(Fault::UnknownParameter));
+    }
+    is("MAIL FROM:<a@b.net>SIZE=1", Err(Fault::Argument));
+    is("MAIL FROM:<a@b.net>, SIZE=1", Err(Fault::Argument));
+}
+
+#[test]
+fn rule_a16_on_behalf_of_is_read_and_means_nothing() {
+    for good in ["<>", "a@b.net", "e+3Dmc2@example.net", "+2B"] {
+        assert!(from(&format!("MAIL FROM:<a@b.net> AUTH={good}")).is_ok(), "{good}");
+    }
+    for bad in ["+", "a+3", "a+3d", "a+zz"] {
+        assert_eq!(from(&format!("MAIL FROM:<a@b.net> AUTH={bad}")), Err(Fault::Parameter), "{bad}");
+    }
+}
+
+#[test]
+fn rule_p1_rule_p2_paths() {
+    assert_eq!(from("MAIL FROM:<>"), Ok(None));
+    assert_eq!(from("MAIL FROM:<a@B.net>"), Ok(Some(mailbox("a@b.net"))));
+    for bad in ["a@b.net", "<a@b.net", "a@b.net>", "<<a@b.net>>", "< a@b.net>", "<a>", "<@>", "<a@>", "<@b.net>", ""] {
+        assert_eq!(from(&format!("MAIL FROM:{bad}")), Err(Fault::Sender), "{bad}");
+        assert_eq!(to(&format!("RCPT TO:{bad}")), Err(Fault::Recipient), "{bad}");
+    }
+    assert_eq!(to("RCPT TO:<>"), Err(Fault::Recipient));
+}
+
+#[test]
+fn rule_p2_vector_v15_a_shell_is_no_address() {
+    assert_eq!(from("MAIL FROM:<;id;@>"), Err(Fault::Sender));
+    assert_eq!(from("MAIL FROM:<;id;>"), Err(Fault::Sender));
+}
+
+#[test]
+fn rule_p3_vector_v16_source_routes_are_stripped() {
+    assert_eq!(to("RCPT TO:<@evil.example:user@ok.example>"), Ok(Recipient::Mailbox(mailbox("user@ok.example"))));
+    assert_eq!(to("RCPT TO:<@a.example,@b.example:u@ok.example>"), Ok(Recipient::Mailbox(mailbox("u@ok.example"))));
+    for bad in ["<@a.example:>", "<@a.example u@b.net>", "<@:u@b.net>", "<@a,b:u@b.net>", "<@a:@b:u@c.net>"] {
+        assert_eq!(to(&format!("RCPT TO:{bad}")), Err(Fault::Recipient), "{bad}");
+    }
+}
+
+#[test]
+fn rule_p4_vector_v14_quotes_hide_brackets() {
+    assert_eq!(from("MAIL FROM:<\"a> SIZE=\"@ok.net> SIZE=5"), Ok(Some(mailbox("\"a> SIZE=\"@ok.net"))));
+    assert_eq!(from(r#"MAIL FROM:<"o'x\"; --"@c.net>"#), Ok(Some(mailbox(r#""o'x\"; --"@c.net"#))));
+    assert_eq!(from(r#"MAIL FROM:<"a\"@c.net>"#), Err(Fault::Sender));
+}
+
+#[test]
+fn rule_p6_one_blank_before_a_path_is_tolerated_and_two_are_not() {
+    assert_eq!(from("MAIL FROM: <a@b.net>"), Ok(Some(mailbox("a@b.net"))));
+    assert_eq!(from("MAIL FROM:  <a@b.net>"), Err(Fault::Sender));
+    assert_eq!(from("MAIL FROM : <a@b.net>"), Err(Fault::Argument));
+}
+
+#[test]
+fn rule_p7_address_literals_are_known_for_what_they_are() {
+    assert_eq!(from("MAIL FROM:<a@[192.0.2.1]>"), Err(Fault::SenderLiteral));
+    assert_eq!(to("RCPT TO:<a@[IPv6:::1]>"), Err(Fault::RecipientLiteral));
+    assert_eq!(to("RCPT TO:<a@[x]>"), Err(Fault::Recipient));
+}
+
+#[test]
+fn rule_p13_postmaster_needs_no_domain() {
+    assert_eq!(to("RCPT TO:<PostMaster>"), Ok(Recipient::Postmaster));
+    assert_eq!(from("MAIL FROM:<postmaster>"), Err(Fault::Sender));
+}
+
+#[test]
+fn rule_a4_an_initial_response_is_one_word() {
+    let plain =
+        |initial: Option<&[u8]>| Command::Auth { mechanism: Some(Mechanism::Plain), initial: initial.map(Said::from) };
+    is("AUTH PLAIN", Ok(plain(None)));
+    is("auth plain =", Ok(plain(Some(b"="))));
+    is("AUTH PLAIN dGVzdA==", Ok(plain(Some(b"dGVzdA=="))));
+    is("AUTH CRAM-MD5", Ok(Command::Auth { mechanism: None, initial: None }));
+    is("AUTH bearer", Ok(Command::Auth { mechanism: None, initial: None }));
+    is("AUTH", Err(Fault::Argument));
+    is("AUTH PLAIN a b", Err(Fault::Argument));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_line_is_too_strange_to_be_answered(
+        verb in proptest::sample::select(vec!["MAIL FROM:", "RCPT TO:", "AUTH ", "EHLO ", "", "MAIL FROM:<", "RCPT TO:<@a:"]),
+        rest in proptest::collection::vec(proptest::num::u8::ANY, 0..60),
+        ascii in "[ -~]{0,60}",
+    ) {
+        let _ = parse(&[verb.as_bytes(), &rest].concat());
+        if let Ok(Command::Mail { from: Some(from), .. }) = parse(format!("{verb}{ascii}").as_bytes()) {
+            proptest::prop_assert_eq!(Address::parse(&from.to_string()).ok(), Some(from));
+        }
+    }
+}

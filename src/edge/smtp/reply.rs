@@ -1,0 +1,251 @@
+//! Everything that is ever said to an SMTP client. Nothing that a client sent is ever said back to it.
+
+use std::borrow::Cow;
+
+use super::command::Fault;
+use crate::ipc::session::Denial;
+use crate::mail::header;
+use crate::mail::id::MessageId;
+use crate::policy::refusal::Refusal;
+
+/// Instead of a greeting, when there is no room.
+pub const OVERLOADED: &[u8] = b"421 too many sessions, try again later\r\n";
+
+/// One reply line: code, enhanced status code (RFC 3463; empty for greetings, HELO, EHLO and 3yz, RFC 2034 section 4),
+/// and text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    pub code: u16,
+    status: &'static str,
+    text: Cow<'static, str>,
+}
+
+const fn says(code: u16, status: &'static str, text: &'static str) -> Reply {
+    Reply { code, status, text: Cow::Borrowed(text) }
+}
+
+pub const CLOSING: Reply = says(221, "2.0.0", "goodbye");
+pub const READY_FOR_TLS: Reply = says(220, "2.0.0", "go ahead");
+pub const LOGGED_IN: Reply = says(235, "2.7.0", "welcome");
+pub const SENDER_OK: Reply = says(250, "2.1.0", "sender ok");
+pub const RECIPIENT_OK: Reply = says(250, "2.1.5", "recipient ok");
+pub const RESET: Reply = says(250, "2.0.0", "forgotten");
+pub const OK: Reply = says(250, "2.0.0", "ok");
+pub const NOT_VERIFIED: Reply = says(252, "2.1.5", "send it and see");
+pub const HELP: Reply = says(214, "2.0.0", "EHLO STARTTLS AUTH MAIL RCPT DATA RSET NOOP QUIT");
+pub const GO_AHEAD: Reply = says(354, "", "end with a line that is a single dot");
+pub const ASK_USER: Reply = says(334, "", "VXNlcm5hbWU6");
+pub const ASK_PASSWORD: Reply = says(334, "", "UGFzc3dvcmQ6");
+pub const ASK_RESPONSE: Reply = says(334, "", "");
+
+pub const SHUTTING_DOWN: Reply = says(421, "4.3.2", "this service is restarting, connect again");
+pub const VAULT_AWAY: Reply = says(421, "4.3.2", "this service is not available now, try again later");
+pub const BROKEN: Reply = says(421, "4.3.0", "an error of ours, this session is over");
+pub const TOO_SLOW: Reply = says(421, "4.4.2", "nothing came for too long");
+pub const TOO_MANY_ERRORS: Reply = says(421, "4.7.0", "too many errors");
+pub const TOO_MANY_COMMANDS: Reply = says(421, "4.7.0", "too many commands without mail");
+pub const TOO_MANY_GUESSES: Reply = says(421, "4.7.0", "too many failed logins");
+pub const AFTER_BAD_CONTENT: Reply = says(421, "4.7.0", "closing after content that can't be trusted");
+
+pub const LOST_AFTER_DOT: Reply = says(451, "4.3.0", "whether the message was kept is not known, send it again");
+pub const NO_TLS_NOW: Reply = says(454, "4.7.0", "TLS is not available now");
+pub const CHECKS_BUSY: Reply = says(454, "4.7.0", "too many logins at once, try again later");
+
+pub const LINE_TOO_LONG: Reply = says(500, "5.5.2", "line too long");
+pub const RESPONSE_TOO_LONG: Reply = says(500, "5.5.6", "authentication exchange line is too long");
+pub const NOT_OFFERED: Reply = says(502, "5.5.1", "not offered here");
+pub const BAD_BASE64: Reply = says(501, "5.5.2", "not base64, or not a response of this mechanism");
+pub const CANCELLED: Reply = says(501, "5.7.0", "cancelled");
+pub const NO_INITIAL: Reply = says(501, "5.7.0", "this mechanism has no initial response");
+pub const HELLO_FIRST: Reply = says(503, "5.5.1", "say EHLO first");
+pub const NESTED: Reply = says(503, "5.5.1", "a transaction is open already");
+pub const NO_TRANSACTION: Reply = says(503, "5.5.1", "say MAIL first");
+pub const NO_RECIPIENT: Reply = says(554, "5.5.1", "no valid recipient");
+pub const TLS_IS_ON: Reply = says(503, "5.5.1", "TLS is on already");
+pub const LOGIN_IS_DONE: Reply = says(503, "5.5.1", "logged in already");
+pub const NOT_NOW: Reply = says(503, "5.5.1", "not in a transaction");
+pub const UNKNOWN_MECHANISM: Reply = says(504, "5.5.4", "mechanism not offered");
+pub const TLS_FIRST: Reply = says(530, "5.7.0", "must issue a STARTTLS command first");
+pub const LOGIN_FIRST: Reply = says(530, "5.7.0", "authentication required");
+pub const NOT_KNOWN_HERE: Reply = says(550, "5.7.1", "this address may not send here");
+pub const BAD_CREDENTIALS: Reply = says(535, "5.7.8", "authentication credentials invalid");
+pub const SENDER_NOT_QUALIFIED: Reply = says(550, "5.1.8", "the sender's domain is not fully qualified");
+pub const RECIPIENT_NOT_QUALIFIED: Reply = says(550, "5.1.2", "the recipient's domain is not fully qualified");
+pub const SPEAKS_TOO_EARLY: Reply = says(554, "5.5.0", "it was not your turn to speak");
+pub const EARLY_TALKER: Reply = says(554, "", "it was not your turn to speak");
+pub const DATA_LINE_TOO_LONG: Reply = says(554, "5.6.0", "a line of the message is longer than 1000 octets");
+pub const TOO_BIG: Reply = says(552, "5.3.4", "the message is too big");
+
+impl Reply {
+    /// RFC 5321 section 4.2: code, blank, text. Our own texts are printable ASCII; `rule_l13` holds them to it.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        self.write_part(out, ' ');
+    }
+
+    fn write_part(&self, out: &mut Vec<u8>, mark: char) {
+        let gap = if self.status.is_empty() { "" } else { " " };
+        out.extend_from_slice(format!("{}{mark}{}{gap}{}\r\n", self.code, self.status, self.text).as_bytes());
+    }
+
+    /// 220: begins with our name, and doesn't say what we are.
+    pub fn greeting(hostname: &str) -> Self {
+        Self { code: 220, status: "", text: Cow::Owned(format!("{hostname} ESMTP")) }
+    }
+
+    pub fn hello(hostname: &str) -> Self {
+        Self { code: 250, status: "", text: Cow::Owned(hostname.to_owned()) }
+    }
+
+    /// The answer to EHLO.
+    pub fn write_extensions(hostname: &str, extensions: &[String], out: &mut Vec<u8>) {
+        let mut lines = std::iter::once(hostname.to_owned()).chain(extensions.iter().cloned()).peekable();
+        while let Some(line) = lines.next() {
+            let mark = if lines.peek().is_some() { '-' } else { ' ' };
+            Self { code: 250, status: "", text: Cow::Owned(line) }.write_part(out, mark);
+        }
+    }
+
+    pub fn kept(message: MessageId) -> Self {
+        Self { code: 250, status: "2.0.0", text: Cow::Owned(format!("kept as {message}")) }
+    }
+
+    pub fn is_error(&self) -> bool {
+        self.code >= 500
+    }
+
+    fn wait(code: u16, status: &'static str, what: &str, seconds: u32) -> Self {
+        Self { code, status, text: Cow::Owned(format!("{what}, try again in {seconds} seconds")) }
+    }
+}
+
+impl From<Fault> for Reply {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Octets => says(500, "5.5.2", "an octet that no command may have"),
+            Fault::UnknownVerb => says(500, "5.5.2", "unknown command"),
+            Fault::NotOffered | Fault::Chunk => NOT_OFFERED,
+            Fault::Hello => says(501, "", "that is not the name of a host"),
+            Fault::Argument => says(501, "5.5.4", "wrong arguments"),
+            Fault::Sender => says(501, "5.1.7", "that is not a sender's address"),
+            Fault::Recipient => says(501, "5.1.3", "that is not a recipient's address"),
+            Fault::SenderLiteral => says(550, "5.1.8", "a sender at an address literal is not taken"),
+            Fault::RecipientLiteral => says(550, "5.1.2", "a recipient at an address literal is not taken"),
+            Fault::UnknownParameter => says(555, "5.5.4", "parameter not offered"),
+            Fault::Parameter => says(501, "5.5.4", "a parameter has no such value, or was said twice"),
+        }
+    }
+}
+
+impl From<Denial> for Reply {
+    /// One text whatever was wrong: 535 tells nothing of which names exist.
+    fn from(denial: Denial) -> Self {
+        match denial {
+            Denial::Invalid => BAD_CREDENTIALS,
+            Denial::Busy => CHECKS_BUSY,
+            Denial::Wait(seconds) => Self::wait(454, "4.7.0", "too many failed logins", seconds),
+        }
+    }
+}
+
+impl From<Refusal> for Reply {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::SenderNotAllowed => says(550, "5.7.1", "this sender is not allowed for this login"),
+            Refusal::AuthorNotAllowed => says(550, "5.7.1", "an author in the header is not allowed for this login"),
+            Refusal::RecipientNotAllowed => says(550, "5.7.1", "this recipient is not allowed for this login"),
+            Refusal::NoRoute => says(550, "5.7.1", "there is no route for this recipient"),
+            Refusal::TooManyRecipients => says(452, "4.5.3", "too many recipients"),
+            Refusal::TooBig => TOO_BIG,
+            Refusal::Header => says(550, "5.6.0", "the header can't be trusted to mean one thing"),
+            Refusal::Framing => says(550, "5.5.2", "a bare CR, bare LF or NUL in the message"),
+            Refusal::Loop => says(554, "5.4.6", "the message goes in circles"),
+            Refusal::RateLimited(seconds) => Self::wait(451, "4.7.1", "over the rate", seconds),
+            Refusal::QuotaExceeded(seconds) => Self::wait(452, "4.7.1", "over the quota", seconds),
+            Refusal::StoreFull => says(452, "4.3.1", "no room to keep it"),
+            Refusal::StoreUnavailable => says(451, "4.3.1", "it can't be kept now"),
+            Refusal::Revoked => says(550, "5.7.1", "the login was changed or revoked"),
+        }
+    }
+}
+
+impl From<header::Fault> for Reply {
+    fn from(fault: header::Fault) -> Self {
+        match fault {
+            header::Fault::Loop => Refusal::Loop.into(),
+            header::Fault::EightBit => says(550, "5.6.7", "the header has octets that are not ASCII"),
+            other => Self { code: 550, status: "5.6.0", text: Cow::Owned(other.to_string()) },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(reply: &Reply) -> String {
+        let mut out = Vec::new();
+        reply.write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    const REFUSALS: [Refusal; 14] = [
+        Refusal::SenderNotAllowed,
+        Refusal::AuthorNotAllowed,
+        Refusal::RecipientNotAllowed,
+        Refusal::NoRoute,
+        Refusal::TooManyRecipients,
+        Refusal::TooBig,
+        Refusal::Header,
+        Refusal::Framing,
+        Refusal::Loop,
+        Refusal::RateLimited(u32::MAX),
+        Refusal::QuotaExceeded(u32::MAX),
+        Refusal::StoreFull,
+        Refusal::StoreUnavailable,
+        Refusal::Revoked,
+    ];
+
+    #[test]
+    fn rule_l13_replies_are_short_printable_lines() {
+        let mut all: Vec<Reply> = REFUSALS.into_iter().map(Reply::from).collect();
+        all.extend([Denial::Invalid, Denial::Busy, Denial::Wait(u32::MAX)].map(Reply::from));
+        all.extend([
+            Reply::greeting(&"h".repeat(255)),
+            Reply::kept(MessageId::now()),
+            ASK_RESPONSE,
+            Fault::Octets.into(),
+        ]);
+        for reply in all {
+            let line = text(&reply);
+            let body = line.strip_suffix("\r\n").unwrap();
+            assert!(line.len() <= 512 && body.bytes().all(|octet| (b' '..=b'~').contains(&octet)), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn rule_c14_the_class_of_the_status_is_that_of_the_code() {
+        for reply in REFUSALS.into_iter().map(Reply::from) {
+            assert_eq!(reply.code / 100, u16::from(reply.status.as_bytes()[0] - b'0'), "{reply:?}");
+        }
+    }
+
+    #[test]
+    fn rule_p18_temporary_refusals_have_temporary_codes_and_say_how_long() {
+        for refusal in REFUSALS {
+            assert_eq!(Reply::from(refusal).code < 500, refusal.is_temporary(), "{refusal:?}");
+        }
+        assert_eq!(text(&Refusal::RateLimited(7).into()), "451 4.7.1 over the rate, try again in 7 seconds\r\n");
+    }
+
+    #[test]
+    fn rule_a4_the_blank_behind_334_is_there_even_when_nothing_follows() {
+        assert_eq!(text(&ASK_RESPONSE), "334 \r\n");
+    }
+
+    #[test]
+    fn an_answer_to_ehlo_ends_with_its_last_line() {
+        let mut out = Vec::new();
+        Reply::write_extensions("gate.example.net", &["PIPELINING".into(), "SIZE 10".into()], &mut out);
+        assert_eq!(out, b"250-gate.example.net\r\n250-PIPELINING\r\n250 SIZE 10\r\n");
+    }
+}

@@ -1,0 +1,396 @@
+//! One SMTP session: which command when, and what is said to it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::budget::{Budget, Charge};
+use super::command::{self, Command, Fault, Recipient};
+use super::line::{Line, Said};
+use super::reply::{self, Reply};
+use super::standing::{Hello, Standing};
+use super::transaction::{Setting, Transaction};
+use super::wire::{Stop, Wire};
+use super::{auth, guard};
+use crate::config::slice::TlsMode;
+use crate::edge::conversation::Visit;
+use crate::edge::front::{Front, Phase};
+use crate::ipc::session::{Mechanism, Tls};
+use crate::mail::address::{Address, ReversePath};
+use crate::policy::refusal::Refusal;
+
+/// How long a stranger may stay a stranger, whatever it says meanwhile.
+const STRANGER: Duration = Duration::from_secs(300);
+
+/// A session's state. It outlives the change to TLS, which takes away all that was said before it.
+#[derive(Debug)]
+pub struct Session {
+    front: Arc<Front>,
+    visit: Visit,
+    id: Uuid,
+    born: Instant,
+    greeted: bool,
+    standing: Standing,
+    transaction: Option<Transaction>,
+    /// A transaction has ended: a draining service need not wait for the first one any more.
+    served: bool,
+    budget: Budget,
+}
+
+/// How a conversation ended.
+#[derive(Debug)]
+pub enum Leave<S> {
+    Closed,
+    /// The client was told to begin TLS on this stream.
+    Starttls(S),
+}
+
+/// What follows a command.
+#[derive(Debug)]
+enum Next {
+    Go,
+    Starttls,
+}
+
+impl Session {
+    pub fn new(front: Arc<Front>, visit: Visit, id: Uuid) -> Self {
+        Self {
+            standing: Standing::new(front.clone()),
+            front,
+            visit,
+            id,
+            born: Instant::now(),
+            greeted: false,
+            transaction: None,
+            served: false,
+            budget: Budget::full(),
+        }
+    }
+
+    /// TLS is on. RFC 3207 section 4.2: whatever was learned before it is forgotten.
+    pub fn secured(&mut self, tls: Tls) {
+        self.standing = Standing::new(self.front.clone());
+        self.standing.tls = Some(tls);
+        self.transaction = None;
+    }
+
+    /// Speaks on this stream until the client leaves, must leave, or begins TLS. A panic ends this session alone.
+    pub async fn converse<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: S) -> Leave<S> {
+        let mut wire = Wire::new(stream, self.front.phase.clone());
+        match guard::unwinding(self.talk(&mut wire)).await {
+            Ok(Ok(())) => match wire.flush().await {
+                Ok(()) => Leave::Starttls(wire.into_stream()),
+                Err(_) => Leave::Closed,
+            },
+            Ok(Err(stop)) => {
+                tracing::debug!(session = %self.id, ?stop, "a session ends");
+                wire.close(stop).await;
+                Leave::Closed
+            }
+            Err(panic) => {
+                wire.close(reply::BROKEN.into()).await;
+                std::panic::resume_unwind(panic)
+            }
+        }
+    }
+
+    /// Until TLS is to begin; every other end is a `Stop`.
+    async fn talk<S: AsyncRead + AsyncWrite + Unpin>(&mut self, wire: &mut Wire<S>) -> Result<(), Stop> {
+        if !self.greeted {
+            if wire.speaks_already().await? {
+                return Err(reply::EARLY_TALKER.into());
+            }
+            self.greeted = true;
+            wire.say(&Reply::greeting(&self.front.hostname));
+        }
+        loop {
+            let until = if self.served && self.transaction.is_none() { Phase::Draining } else { Phase::Closing };
+            if wire.phase() >= until {
+                return Err(reply::SHUTTING_DOWN.into());
+            }
+            let line = wire.line(command::limit, self.deadline(), until).await?;
+            if self.visit.is_lost() {
+                return Err(reply::VAULT_AWAY.into());
+            }
+            let command = match line {
+                Line::Whole(line) => command::parse(&line),
+                Line::TooLong(command::AUTH_LINE) => {
+                    self.answer(wire, reply::RESPONSE_TOO_LONG).await?;
+                    continue;
+                }
+                Line::TooLong(_) => {
+                    self.answer(wire, reply::LINE_TOO_LONG).await?;
+                    continue;
+                }
+                Line::Endless => return Err(reply::LINE_TOO_LONG.into()),
+            };
+            match command {
+                Ok(command) => match self.obey(wire, command).await? {
+                    Next::Go => (),
+                    Next::Starttls => return Ok(()),
+                },
+                Err(Fault::Chunk) => return Err(reply::NOT_OFFERED.into()),
+                Err(fault) => self.answer(wire, fault.into()).await?,
+            }
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        match self.standing.grant {
+            Some(_) => Instant::now() + self.front.idle,
+            None => (Instant::now() + self.front.idle_strange).min(self.born + STRANGER),
+        }
+    }
+
+    /// Says it, and charges for it when it is an error.
+    async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        wire: &mut Wire<S>,
+        reply: Reply,
+    ) -> Result<(), Stop> {
+        wire.say(&reply);
+        if reply.is_error() {
+            match self.budget.error() {
+                Charge::Free => (),
+                Charge::Wait(wait) => sleep(wait).await,
+                Charge::Spent => return Err(reply::TOO_MANY_ERRORS.into()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn obey<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        wire: &mut Wire<S>,
+        command: Command,
+    ) -> Result<Next, Stop> {
+        use Command::{Auth, Data, Ehlo, Expn, Helo, Help, Mail, Noop, Quit, Rcpt, Rset, Starttls, Vrfy};
+        if matches!(command, Ehlo(_) | Helo(_) | Rset | Noop | Help | Vrfy | Expn)
+            && !self.budget.idle_command(self.standing.grant.is_some())
+        {
+            return Err(reply::TOO_MANY_COMMANDS.into());
+        }
+        // RFC 3207 section 4: before TLS these and nothing else.
+        if self.standing.needs_tls() && !matches!(command, Noop | Ehlo(_) | Starttls | Quit | Rset | Help) {
+            self.answer(wire, reply::TLS_FIRST).await?;
+            return Ok(Next::Go);
+        }
+        let reply = match command {
+            Ehlo(name) => return self.hello(wire, name, true).await,
+            Helo(name) => return self.hello(wire, name, false).await,
+            Starttls => match self.starttls(wire)? {
+                Some(refused) => refused,
+                None => return Ok(Next::Starttls),
+            },
+            Auth { mechanism, initial } => self.auth(wire, mechanism, initial).await?,
+            Mail { from, size } => self.mail(from, size).await?,
+            Rcpt(recipient) => self.rcpt(recipient),
+            Data => self.data(wire).await?,
+            Rset => {
+                self.forget().await;
+                reply::RESET
+            }
+            Noop => reply::OK,
+            Help => reply::HELP,
+            Vrfy => reply::NOT_VERIFIED,
+            Expn => reply::NOT_OFFERED,
+            Quit => return Err(reply::CLOSING.into()),
+        };
+        self.answer(wire, reply).await?;
+        Ok(Next::Go)
+    }
+
+    async fn forget(&mut self) {
+        if self.transaction.take().is_some() {
+            self.visit.abort().await;
+        }
+    }
+
+    /// A greeting begins anew, as RSET does. It is the last of its group: nothing may stand behind it.
+    async fn hello<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        wire: &mut Wire<S>,
+        name: String,
+        extended: bool,
+    ) -> Result<Next, Stop> {
+        self.forget().await;
+        self.standing.hello = Some(Hello { name, extended });
+        if extended {
+            Reply::write_extensions(&self.front.hostname, &self.standing.extensions(), wire.out());
+        } else {
+            wire.say(&Reply::hello(&self.front.hostname));
+        }
+        if wire.is_ahead() { Err(reply::SPEAKS_TOO_EARLY.into()) } else { Ok(Next::Go) }
+    }
+
+    /// None: said "go ahead". Whatever stands behind the command in the clear is an attack (CVE-2011-0411).
+    fn starttls<S: AsyncRead + AsyncWrite + Unpin>(&self, wire: &mut Wire<S>) -> Result<Option<Reply>, Stop> {
+        if wire.is_ahead() {
+            return Err(reply::SPEAKS_TOO_EARLY.into());
+        }
+        Ok(match self.standing.tls {
+            Some(_) => Some(reply::TLS_IS_ON),
+            None if self.front.desk.tls != TlsMode::Starttls => Some(reply::NOT_OFFERED),
+            // What was granted in the clear would be forgotten; what is begun would be lost.
+            None if self.transaction.is_some() || self.standing.grant.is_some() => Some(reply::NOT_NOW),
+            None if !self.standing.offers_starttls() => Some(reply::NO_TLS_NOW),
+            None => {
+                wire.say(&reply::READY_FOR_TLS);
+                None
+            }
+        })
+    }
+
+    async fn auth<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        wire: &mut Wire<S>,
+        mechanism: Option<Mechanism>,
+        initial: Option<Said>,
+    ) -> Result<Reply, Stop> {
+        self.drop_revoked();
+        let mechanism = match mechanism {
+            _ if self.standing.by_network() => return Ok(reply::NOT_OFFERED),
+            _ if !self.standing.takes_login() => return Ok(reply::TLS_FIRST),
+            _ if self.transaction.is_some() => return Ok(reply::NOT_NOW),
+            _ if self.standing.grant.is_some() => return Ok(reply::LOGIN_IS_DONE),
+            _ if !self.standing.hello.as_ref().is_some_and(|hello| hello.extended) => return Ok(reply::HELLO_FIRST),
+            None => return Ok(reply::UNKNOWN_MECHANISM),
+            Some(mechanism) => mechanism,
+        };
+        let refused = match auth::exchange(wire, mechanism, initial, self.deadline()).await? {
+            Ok(offered) => {
+                let tls = self.standing.tls.clone();
+                match self.visit.login(mechanism, offered.user, offered.password, tls).await? {
+                    Ok(grant) => {
+                        tracing::debug!(session = %self.id, principal = grant.principal, "logged in");
+                        self.standing.grant = Some(grant);
+                        return Ok(reply::LOGGED_IN);
+                    }
+                    Err(denial) => Reply::from(denial),
+                }
+            }
+            Err(unfit) if unfit.guessed => unfit.reply,
+            Err(unfit) => return Ok(unfit.reply),
+        };
+        if refused == reply::BAD_CREDENTIALS && !self.budget.failed_login() {
+            wire.say(&refused);
+            return Err(reply::TOO_MANY_GUESSES.into());
+        }
+        Ok(refused)
+    }
+
+    /// A login that was revoked is none; an open transaction is the vault's to refuse.
+    fn drop_revoked(&mut self) {
+        if self.transaction.is_none() && self.visit.revoked() {
+            self.standing.grant = None;
+        }
+    }
+
+    async fn mail(&mut self, from: ReversePath, size: Option<u64>) -> Result<Reply, Stop> {
+        self.drop_revoked();
+        let Some(hello) = &self.standing.hello else { return Ok(reply::HELLO_FIRST) };
+        if self.transaction.is_some() {
+            return Ok(reply::NESTED);
+        }
+        if self.standing.grant.is_none() && self.standing.by_network() {
+            self.standing.grant = self.visit.open().await?;
+        }
+        let Some(grant) = &self.standing.grant else {
+            return Ok(if self.standing.by_network() { reply::NOT_KNOWN_HERE } else { reply::LOGIN_FIRST });
+        };
+        if size.is_some_and(|size| size > self.front.max_size) {
+            self.visit.turned(None, Refusal::TooBig);
+            return Ok(reply::TOO_BIG);
+        }
+        if from.as_ref().is_some_and(|from| !from.is_qualified()) {
+            return Ok(reply::SENDER_NOT_QUALIFIED);
+        }
+        if let Err(refusal) = grant.sender(&from) {
+            self.visit.turned(None, refusal);
+            return Ok(refusal.into());
+        }
+        match self.visit.mail(from.clone(), size, hello.name.clone(), self.standing.tls.clone()).await? {
+            Ok(message) => {
+                let recipients = BTreeSet::new();
+                self.transaction = Some(Transaction { message, sender: from, recipients, overflowed: false });
+                Ok(reply::SENDER_OK)
+            }
+            Err(refusal) => Ok(refusal.into()),
+        }
+    }
+
+    fn rcpt(&mut self, recipient: Recipient) -> Reply {
+        let (Some(transaction), Some(grant)) = (&mut self.transaction, &self.standing.grant) else {
+            return reply::NO_TRANSACTION;
+        };
+        let recipient = match recipient {
+            Recipient::Mailbox(address) => address,
+            Recipient::Postmaster => match Address::parse(&format!("postmaster@{}", self.front.hostname)) {
+                Ok(address) => address,
+                Err(_) => return Fault::Recipient.into(),
+            },
+        };
+        if transaction.recipients.contains(&recipient) {
+            return reply::RECIPIENT_OK;
+        }
+        if !recipient.is_qualified() {
+            return reply::RECIPIENT_NOT_QUALIFIED;
+        }
+        let most = usize::try_from(grant.max_recipients).unwrap_or(usize::MAX);
+        if transaction.recipients.len() >= most {
+            if !std::mem::replace(&mut transaction.overflowed, true) {
+                self.visit.turned(Some(recipient), Refusal::TooManyRecipients);
+            }
+            return Refusal::TooManyRecipients.into();
+        }
+        match grant.recipient(&transaction.sender, &recipient) {
+            Ok(()) => {
+                transaction.recipients.insert(recipient);
+                reply::RECIPIENT_OK
+            }
+            Err(refusal) => {
+                self.visit.turned(Some(recipient), refusal);
+                refusal.into()
+            }
+        }
+    }
+
+    /// The content. DATA is the last of its group: what stands behind it is not content yet.
+    async fn data<S: AsyncRead + AsyncWrite + Unpin>(&mut self, wire: &mut Wire<S>) -> Result<Reply, Stop> {
+        if wire.is_ahead() {
+            return Err(reply::SPEAKS_TOO_EARLY.into());
+        }
+        let with = self.standing.with();
+        let (Some(transaction), Some(grant), Some(hello)) =
+            (&self.transaction, &self.standing.grant, &self.standing.hello)
+        else {
+            return Ok(reply::NO_TRANSACTION);
+        };
+        if transaction.recipients.is_empty() {
+            return Ok(reply::NO_RECIPIENT);
+        }
+        let recipients: Vec<Address> = transaction.recipients.iter().cloned().collect();
+        self.visit.recipients(&recipients).await?;
+        self.visit.content().await?;
+        wire.say(&reply::GO_AHEAD);
+        let cipher = self.standing.tls.as_ref().map(|tls| tls.cipher.as_str());
+        let setting = Setting { front: &self.front, grant, helo: &hello.name, with, cipher };
+        let verdict = transaction.receive(wire, &mut self.visit, &setting).await?;
+        self.transaction = None;
+        self.served = true;
+        if verdict.kept {
+            self.budget.served();
+        }
+        match verdict.end {
+            None => Ok(verdict.reply),
+            Some(end) => {
+                wire.say(&verdict.reply);
+                Err(end.into())
+            }
+        }
+    }
+}

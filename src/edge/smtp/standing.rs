@@ -1,0 +1,75 @@
+//! What a client is to us at this moment, and what it may therefore use.
+
+use std::sync::Arc;
+
+use crate::config::slice::TlsMode;
+use crate::edge::front::Front;
+use crate::ipc::session::Tls;
+use crate::policy::Grant;
+
+/// Who speaks, how, and with whose authority.
+#[derive(Debug)]
+pub struct Standing {
+    front: Arc<Front>,
+    pub tls: Option<Tls>,
+    pub hello: Option<Hello>,
+    pub grant: Option<Grant>,
+}
+
+/// What the client called itself: nobody believes it.
+#[derive(Debug)]
+pub struct Hello {
+    pub name: String,
+    /// EHLO, not HELO.
+    pub extended: bool,
+}
+
+impl Standing {
+    pub fn new(front: Arc<Front>) -> Self {
+        Self { front, tls: None, hello: None, grant: None }
+    }
+
+    /// TLS is offered, and nothing else makes this client trusted.
+    pub fn needs_tls(&self) -> bool {
+        let desk = &self.front.desk;
+        self.tls.is_none() && desk.tls == TlsMode::Starttls && !desk.plain_login && !desk.identify_by_network
+    }
+
+    /// The client's address is its login, and there is no other.
+    pub fn by_network(&self) -> bool {
+        self.front.desk.identify_by_network
+    }
+
+    pub fn takes_login(&self) -> bool {
+        !self.by_network() && (self.tls.is_some() || self.front.desk.plain_login)
+    }
+
+    pub fn offers_starttls(&self) -> bool {
+        self.tls.is_none() && self.front.desk.tls == TlsMode::Starttls && self.front.tls.is_some()
+    }
+
+    /// What this session can use now, and nothing else.
+    pub fn extensions(&self) -> Vec<String> {
+        let mut offered = vec!["PIPELINING".to_owned(), format!("SIZE {}", self.front.max_size)];
+        offered.extend(["8BITMIME", "ENHANCEDSTATUSCODES"].map(str::to_owned));
+        if self.offers_starttls() {
+            offered.push("STARTTLS".to_owned());
+        }
+        if self.takes_login() && self.grant.is_none() {
+            offered.push("AUTH PLAIN LOGIN".to_owned());
+        }
+        offered
+    }
+
+    /// The Received field's word for it (RFC 3848): S for TLS, A for a login.
+    pub fn with(&self) -> &'static str {
+        let extended = self.hello.as_ref().is_some_and(|hello| hello.extended);
+        match (extended, self.tls.is_some(), self.grant.is_some() && !self.by_network()) {
+            (false, ..) => "SMTP",
+            (true, false, false) => "ESMTP",
+            (true, false, true) => "ESMTPA",
+            (true, true, false) => "ESMTPS",
+            (true, true, true) => "ESMTPSA",
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Section A: who logs in, and what a failed login tells.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::*;
+use crate::ipc::session::{Answer, Denial};
+
+const WRONG: &str = "AGJpbGxpbmcAd3Jvbmc=";
+
+#[tokio::test]
+async fn rule_a1_no_mail_without_a_login() {
+    let room = Room::plain();
+    room.run("@hello\nC: MAIL FROM:<a@example.net>\nS: 530 5.7.0 *\nC: MAIL FROM:<>\nS: 530 5.7.0 *").await;
+    assert_eq!(room.seen().frames, 0, "the vault was asked for a stranger");
+}
+
+#[tokio::test]
+async fn rule_a2_vector_v7_one_login_per_session_and_none_in_a_transaction() {
+    let room = Room::with(Ways::default(), |desk| (desk.plain_login, desk.tls) = (true, TlsMode::Starttls));
+    room.run(
+        "S: 220 *
+        C: EHLO client.example
+        S: 250-*
+        S: 250-*
+        S: 250-*
+        S: 250-*
+        S: 250-*
+        S: 250-STARTTLS
+        S: 250 AUTH PLAIN LOGIN
+        C: AUTH PLAIN AGJpbGxpbmcAczNjcmV0
+        S: 235 2.7.0 *
+        C: AUTH PLAIN AGJpbGxpbmcAczNjcmV0
+        S: 503 5.5.1 *
+        C: RSET
+        S: 250 *
+        C: AUTH LOGIN
+        S: 503 5.5.1 *
+        C: STARTTLS
+        S: 503 5.5.1 *
+        C: MAIL FROM:<a@example.net>
+        S: 250 *
+        C: AUTH PLAIN AGJpbGxpbmcAczNjcmV0
+        S: 503 5.5.1 *",
+    )
+    .await;
+    assert_eq!(room.seen().logins.len(), 1);
+}
+
+#[tokio::test]
+async fn rule_a3_unknown_mechanisms_and_logins_in_the_clear() {
+    let room = Room::plain();
+    room.run("@hello\nC: AUTH CRAM-MD5\nS: 504 5.5.4 *\nC: AUTH XOAUTH2 abcd\nS: 504 5.5.4 *").await;
+    let room = Room::with(Ways::default(), |desk| desk.tls = TlsMode::Starttls);
+    room.run("S: 220 *\nC: AUTH PLAIN AGJpbGxpbmcAczNjcmV0\nS: 530 5.7.0 must issue a STARTTLS command first").await;
+    assert_eq!(room.seen().frames, 0);
+}
+
+#[tokio::test]
+async fn rule_a4_challenges_cancellation_and_initial_responses() {
+    let room = Room::plain();
+    room.run(
+        "@hello
+        C: AUTH PLAIN
+        S: 334 *
+        C: *
+        S: 501 5.7.0 *
+        C: AUTH LOGIN
+        S: 334 VXNlcm5hbWU6
+        C: YmlsbGluZw==
+        S: 334 UGFzc3dvcmQ6
+        C: *
+        S: 501 5.7.0 *
+        C: AUTH LOGIN YmlsbGluZw==
+        S: 501 5.7.0 *
+        C: AUTH PLAIN =
+        S: 501 5.5.2 *
+        C: AUTH LOGIN
+        S: 334 *
+        C: YmlsbGluZw==
+        S: 334 *
+        C: czNjcmV0
+        S: 235 2.7.0 *",
+    )
+    .await;
+    assert_eq!(room.seen().logins, [("billing".to_owned(), "s3cret".to_owned())]);
+}
+
+#[tokio::test]
+async fn rule_a5_a_response_is_strict_base64_of_bounded_length() {
+    let room = Room::plain();
+    let mut client = room.run("@hello").await;
+    for bad in ["AGJpbGxpbmcAczNjcmV", "AGJp*GxpbmcAczNjcmV0", "AGJpbGxpbmcAczNjcmV0="] {
+        client
+            .run(&format!("C: AUTH PLAIN {bad}\nS: 501 5.5.2 *\nC: AUTH PLAIN\nS: 334 *\nC: {bad}\nS: 501 5.5.2 *"))
+            .await;
+    }
+    let (fits, over) = ("A".repeat(12284), "A".repeat(12288));
+    client.run(&format!("C: AUTH PLAIN\nS: 334 *\nC: {fits}\nS: 501 5.5.2 *")).await;
+    client.run(&format!("C: AUTH PLAIN\nS: 334 *\nC: {over}\nS: 500 5.5.6 *")).await;
+    client.run(&format!("C: AUTH PLAIN {over}\nS: 500 5.5.6 *\nC: NOOP\nS: 250 *")).await;
+    assert_eq!(room.seen().frames, 0);
+}
+
+#[tokio::test]
+async fn rule_a6_rule_a7_what_no_login_can_be_never_reaches_the_vault() {
+    for impossible in ["other\0billing\0s3cret", "\0bil\nling\0s3cret", "\0billing\0s3\rcret", "\0bill\u{e4}ng\0s3cret"]
+    {
+        let room = Room::plain();
+        let response = STANDARD.encode(impossible);
+        let mut client = room.run(&format!("@hello\nC: AUTH PLAIN {response}")).await;
+        assert_eq!(client.reply().await, "535 5.7.8 authentication credentials invalid\n", "{impossible:?}");
+        assert_eq!(room.seen().frames, 0, "{impossible:?}");
+    }
+}
+
+#[tokio::test]
+async fn rule_a9_every_failed_login_reads_the_same() {
+    let room = Room::plain();
+    let mut client = room.run("@hello").await;
+    for (user, password) in [("billing", "wrong"), ("nobody", "s3cret")] {
+        let response = STANDARD.encode(format!("\0{user}\0{password}"));
+        client.send(format!("AUTH PLAIN {response}\r\n")).await;
+        assert_eq!(client.reply().await, "535 5.7.8 authentication credentials invalid\n");
+    }
+    for (denial, expected) in
+        [(Denial::Busy, "454 4.7.0 "), (Denial::Wait(9), "454 4.7.0 too many failed logins, try again in 9 ")]
+    {
+        let room = Room::with(Ways { denial: Some(denial), ..Ways::default() }, |desk| desk.plain_login = true);
+        let mut client = room.run(&format!("@hello\nC: AUTH PLAIN {WRONG}")).await;
+        client.expect(expected).await;
+    }
+}
+
+#[tokio::test]
+async fn rule_a11_defect_x17_three_failed_logins_end_the_session() {
+    let room = Room::plain();
+    let wrong = format!("C: AUTH PLAIN {WRONG}\nS: 535 5.7.8 *\n");
+    room.run(&format!("@hello\n{}S: 421 4.7.0 *\n--", wrong.repeat(3))).await;
+    assert_eq!(room.seen().logins.len(), 3);
+}
+
+#[tokio::test]
+async fn rule_a15_a_login_in_one_round_may_stand_in_a_group() {
+    let room = Room::plain();
+    room.run("@hello\nC: AUTH PLAIN AGJpbGxpbmcAczNjcmV0\nC: MAIL FROM:<a@example.net>\nS: 235 *\nS: 250 2.1.0 *")
+        .await;
+}
+
+#[tokio::test]
+async fn a_login_that_was_revoked_must_be_made_again() {
+    let room = Room::plain();
+    let mut client = room.run("@login").await;
+    room.house.say(Answer::Revoked { slot: crate::ipc::session::Slot(0) }).await;
+    // The next answer on the channel shows that the one before has come.
+    tokio::task::yield_now().await;
+    let mut other = room.run("@login").await;
+    other.send("QUIT\r\n").await;
+    client.run("C: MAIL FROM:<a@example.net>\nS: 530 5.7.0 *\nC: AUTH PLAIN AGJpbGxpbmcAczNjcmV0\nS: 235 *").await;
+    client.run("C: MAIL FROM:<a@example.net>\nS: 250 2.1.0 *").await;
+}

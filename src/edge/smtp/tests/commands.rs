@@ -1,0 +1,207 @@
+//! Section C: which command when.
+
+use super::*;
+
+#[tokio::test]
+async fn rule_c1_the_greeting_begins_with_our_name_and_tells_no_version() {
+    let room = Room::plain();
+    let mut client = room.connect();
+    assert_eq!(client.reply().await, "220 gate.example.net ESMTP\n");
+}
+
+#[tokio::test]
+async fn rule_c2_a_second_hello_is_legal_and_acts_as_a_reset() {
+    let room = Room::plain();
+    room.run(
+        "@mail
+        C: EHLO again.example
+        S: 250-gate.example.net
+        S: 250-PIPELINING
+        S: 250-SIZE 100000
+        S: 250-8BITMIME
+        S: 250 ENHANCEDSTATUSCODES
+        C: RCPT TO:<b@example.org>
+        S: 503 5.5.1 *
+        C: HELO again.example
+        S: 250 gate.example.net
+        C: MAIL FROM:<a@example.net>
+        S: 250 2.1.0 *",
+    )
+    .await;
+    assert_eq!(room.seen().aborted, 1);
+}
+
+#[tokio::test]
+async fn rule_c3_rule_c14_a_name_with_bad_syntax_is_501_and_hello_has_no_status_code() {
+    let room = Room::plain();
+    let mut client = room.run("S: 220 *\nC: EHLO <x>").await;
+    let reply = client.reply().await;
+    assert!(reply.starts_with("501 ") && !reply.starts_with("501 5."), "{reply}");
+}
+
+#[tokio::test]
+async fn rule_c4_literals_and_bare_names_are_taken() {
+    let room = Room::plain();
+    for name in ["[192.0.2.1]", "[IPv6:2001:db8::1]", "printer", "WIN_7"] {
+        let mut client = room.run(&format!("S: 220 *\nC: EHLO {name}")).await;
+        client.expect("250-").await;
+    }
+}
+
+#[tokio::test]
+async fn rule_c5_rule_c7_harmless_commands_work_before_hello() {
+    let room = Room::plain();
+    room.run(
+        "S: 220 *
+        C: NOOP what ever
+        C: HELP
+        C: VRFY root
+        C: EXPN staff
+        C: RSET
+        S: 250 2.0.0 *
+        S: 214 2.0.0 *
+        S: 252 2.1.5 *
+        S: 502 5.5.1 *
+        S: 250 2.0.0 *
+        C: MAIL FROM:<a@example.net>
+        S: 503 5.5.1 *
+        C: AUTH PLAIN AGJpbGxpbmcAczNjcmV0
+        S: 503 5.5.1 *",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn rule_c6_reset_forgets_the_transaction_and_not_the_login() {
+    let room = Room::plain();
+    room.run("@mail\nC: RSET\nS: 250 2.0.0 *\nC: DATA\nS: 503 5.5.1 *\nC: MAIL FROM:<a@example.net>\nS: 250 2.1.0 *")
+        .await;
+    assert_eq!(room.seen().aborted, 1);
+}
+
+#[tokio::test]
+async fn rule_c8_quit_is_answered_and_closes() {
+    let room = Room::plain();
+    room.run("@login\nC: QUIT\nS: 221 2.0.0 *\n--").await;
+    room.house.until(|seen| seen.closed == 1).await;
+}
+
+#[tokio::test]
+async fn rule_c9_defect_x23_a_client_that_hangs_up_leaves_nothing_behind() {
+    for so_far in [
+        "@mail",
+        "@data",
+        "@data\nC: From: a@example.net\nC:\nC: half a",
+        "@data\nC: From: a@example.net\nC:\nC~ a\\r\\n.",
+    ] {
+        let room = Room::plain();
+        drop(room.run(so_far).await);
+        let seen = room.house.until(|seen| seen.closed == 1).await;
+        assert!(seen.kept.is_empty(), "{so_far}");
+    }
+}
+
+#[tokio::test]
+async fn rule_c10_a_second_mail_is_refused_and_the_first_stays() {
+    let room = Room::plain();
+    room.run(
+        "@mail
+        C: MAIL FROM:<other@example.net>
+        S: 503 5.5.1 *
+        C: DATA
+        S: 354 *
+        C: From: a@example.net
+        C: .
+        S: 250 2.0.0 *",
+    )
+    .await;
+    assert_eq!(room.seen().kept[0].sender, "a@example.net");
+}
+
+#[tokio::test]
+async fn rule_c11_rule_c12_defect_x21_bad_arguments_leave_the_state_as_it_was() {
+    let room = Room::plain();
+    room.run(
+        "@login
+        C: MAIL FROM:<a@example.net> FOO=1
+        S: 555 5.5.4 *
+        C: MAIL FROM:<a@example.net> SIZE=1 SIZE=2
+        S: 501 5.5.4 *
+        C: RCPT TO:<b@example.org>
+        S: 503 5.5.1 *
+        C: MAIL FROM:<a@example.net>
+        S: 250 2.1.0 *
+        C: RCPT TO:<b@example.org> NOTIFY=NEVER
+        S: 555 5.5.4 *
+        C: DATA x
+        S: 501 5.5.4 *
+        C: RSET x
+        S: 501 5.5.4 *
+        C: DATA
+        S: 554 5.5.1 *
+        C: RCPT TO:<b@example.org>
+        S: 250 2.1.5 *",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn rule_c13_unknown_not_offered_and_out_of_order() {
+    let room = Room::plain();
+    room.run(
+        "@hello
+        C: WIZ
+        S: 500 5.5.2 *
+        C: ETRN example.net
+        S: 502 5.5.1 *
+        C: STARTTLS
+        S: 502 5.5.1 *
+        C: RCPT TO:<b@example.org>
+        S: 503 5.5.1 *
+        C: DATA
+        S: 503 5.5.1 *
+        C: MAIL FROM:<a@example.net>
+        S: 530 5.7.0 *
+        C: BDAT 4 LAST
+        C: QUIT
+        S: 502 5.5.1 *
+        --",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn rule_c15_replies_come_in_order_and_in_one_write() {
+    let room = Room::plain();
+    let mut client = room.run("@login").await;
+    let group = "MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\nRCPT TO:<c@denied.example>\r\nRSET\r\n";
+    client.send(group).await;
+    let mut buffer = [0; 4096];
+    let n = client.stream.read(&mut buffer).await.unwrap();
+    let codes: Vec<_> = String::from_utf8_lossy(&buffer[..n]).lines().map(|line| line[..9].to_owned()).collect();
+    assert_eq!(codes, ["250 2.1.0", "250 2.1.5", "550 5.7.1", "250 2.0.0"]);
+}
+
+#[tokio::test]
+async fn rule_c17_a_draining_service_finishes_the_transaction_and_then_says_421() {
+    let room = Room::plain();
+    let mut client = room.run("@data\nC: From: a@example.net\nC:\nC: one").await;
+    room.season.send_replace(Phase::Draining);
+    client.run("C: two\nC: .\nS: 250 2.0.0 *\nS: 421 4.3.2 *\n--").await;
+    assert!(room.seen().kept[0].content.ends_with("\r\n\r\none\r\ntwo\r\n"));
+}
+
+#[tokio::test]
+async fn rule_c17_a_draining_service_ends_idle_sessions_that_were_served_and_lets_new_ones_send_once() {
+    let room = Room::plain();
+    let sent = "C: From: a@example.net\nC: .\nS: 250 2.0.0 *";
+    let mut idle = room.run(&format!("@data\n{sent}")).await;
+    let mut fresh = room.connect();
+    room.season.send_replace(Phase::Draining);
+    idle.run("S: 421 4.3.2 *\n--").await;
+    fresh.run(&format!("@data\n{sent}\nS: 421 4.3.2 *\n--")).await;
+    let mut late = room.run("@mail").await;
+    room.season.send_replace(Phase::Closing);
+    late.run("S: 421 4.3.2 *\n--").await;
+    assert_eq!(room.seen().kept.len(), 2);
+}

@@ -1,0 +1,149 @@
+//! Section P: senders and recipients.
+
+use super::*;
+use crate::edge::tests::stand_in::grant;
+use crate::policy::Recipients;
+use crate::policy::refusal::Refusal;
+
+#[tokio::test]
+async fn rule_p1_bad_addresses_are_501() {
+    let room = Room::plain();
+    room.run("@login\nC: MAIL FROM:<a b@example.net>\nS: 501 5.1.7 *\nC: MAIL FROM:a@example.net\nS: 501 5.1.7 *")
+        .await;
+    room.run("@mail\nC: RCPT TO:<>\nS: 501 5.1.3 *\nC: RCPT TO:<a@-b.net>\nS: 501 5.1.3 *").await;
+}
+
+#[tokio::test]
+async fn rule_p1_vector_v13_a_quoted_line_break_injects_nothing() {
+    let room = Room::plain();
+    room.run("@login\nC: MAIL FROM:<\"a\\\\\\r\\nRCPT TO:<x@y.net>\"@c.net>\nS: 501 5.1.7 *\nS: 501 5.5.4 *\nC: NOOP\nS: 250 *").await;
+}
+
+#[tokio::test]
+async fn rule_p3_vector_v16_policy_sees_the_mailbox_behind_the_route() {
+    let room = Room::plain();
+    room.run(
+        "@mail
+        C: RCPT TO:<@example.org:user@denied.example>
+        S: 550 5.7.1 *
+        C: RCPT TO:<@denied.example:user@ok.example>
+        S: 250 2.1.5 *",
+    )
+    .await;
+    let seen = room.house.until(|seen| !seen.turned.is_empty()).await;
+    assert_eq!(seen.turned, [(Some("user@denied.example".to_owned()), Refusal::RecipientNotAllowed)]);
+}
+
+#[tokio::test]
+async fn rule_p4_vector_v14_a_quote_in_a_sender_is_data_and_nothing_else() {
+    let room = Room::plain();
+    room.run("@login\nC: MAIL FROM:<\"o'x\\\\\"; --\"@c.net>\nS: 250 2.1.0 *").await;
+}
+
+#[tokio::test]
+async fn rule_p7_names_without_a_dot_and_literals_are_refused() {
+    let room = Room::plain();
+    room.run(
+        "@login
+        C: MAIL FROM:<a@localhost>
+        S: 550 5.1.8 *
+        C: MAIL FROM:<a@[192.0.2.1]>
+        S: 550 5.1.8 *
+        C: MAIL FROM:<a@example.net>
+        S: 250 *
+        C: RCPT TO:<b@localhost>
+        S: 550 5.1.2 *
+        C: RCPT TO:<b@[192.0.2.1]>
+        S: 550 5.1.2 *",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn rule_p8_rule_p9_the_sender_is_the_logins_own_and_never_nobody() {
+    let room = Room::plain();
+    room.run("@login\nC: MAIL FROM:<a@evil.example>\nS: 550 5.7.1 *\nC: MAIL FROM:<>\nS: 550 5.7.1 *").await;
+    let seen = room.house.until(|seen| seen.turned.len() == 2).await;
+    assert!(seen.turned.iter().all(|turned| *turned == (None, Refusal::SenderNotAllowed)));
+}
+
+#[tokio::test]
+async fn rule_p12_a_recipient_that_is_not_allowed_is_refused_for_good() {
+    let room = Room::plain();
+    room.run("@mail\nC: RCPT TO:<x@DENIED.example>\nS: 550 5.7.1 *\nC: RCPT TO:<\"x\"@denied.example>\nS: 550 5.7.1 *")
+        .await;
+}
+
+#[tokio::test]
+async fn rule_p13_postmaster_needs_no_domain() {
+    let room = Room::plain();
+    room.run(
+        "@mail\nC: RCPT TO:<Postmaster>\nS: 250 2.1.5 *\nC: DATA\nS: 354 *\nC: From: a@example.net\nC: .\nS: 250 *",
+    )
+    .await;
+    assert_eq!(room.seen().kept[0].recipients, ["b@example.org", "postmaster@gate.example.net"]);
+}
+
+#[tokio::test]
+async fn rule_p15_rule_p16_defect_x19_vector_v21_recipients_beyond_the_cap_are_452_and_the_rest_is_kept() {
+    let room = Room::plain();
+    let mut client = room.run("@login\nC: MAIL FROM:<a@example.net>\nS: 250 *").await;
+    let group: String = (0..1000).map(|n| format!("RCPT TO:<u{n}@example.org>\r\n")).collect();
+    client.send(group).await;
+    for n in 0..1000 {
+        client.expect(if n < 100 { "250 2.1.5" } else { "452 4.5.3" }).await;
+    }
+    client.run("C: DATA\nS: 354 *\nC: From: a@example.net\nC: .\nS: 250 2.0.0 *").await;
+    assert_eq!(room.seen().kept[0].recipients.len(), 100);
+    assert_eq!(room.seen().turned.len(), 1, "told once, not nine hundred times");
+}
+
+#[tokio::test]
+async fn rule_p17_a_recipient_named_twice_is_one() {
+    let ways =
+        Ways { login: ("billing".into(), "s3cret".into(), grant(&["*"], Recipients::default(), 2)), ..Ways::default() };
+    let room = Room::with(ways, |desk| desk.plain_login = true);
+    room.run(
+        "@mail
+        C: RCPT TO:<\"b\"@EXAMPLE.org>
+        S: 250 2.1.5 *
+        C: RCPT TO:<c@example.org>
+        S: 250 2.1.5 *
+        C: RCPT TO:<b@example.org>
+        S: 250 2.1.5 *
+        C: DATA
+        S: 354 *
+        C: From: a@example.net
+        C: .
+        S: 250 *",
+    )
+    .await;
+    assert_eq!(room.seen().kept[0].recipients, ["b@example.org", "c@example.org"]);
+}
+
+#[tokio::test]
+async fn rule_p18_limits_of_the_vault_are_said_with_their_wait() {
+    let room =
+        Room::with(Ways { at_mail: Some(Refusal::RateLimited(30)), ..Ways::default() }, |desk| desk.plain_login = true);
+    room.run("@login\nC: MAIL FROM:<a@example.net>\nS: 451 4.7.1 over the rate, try again in 30 seconds").await;
+}
+
+#[tokio::test]
+async fn a_device_is_known_by_its_network_and_never_asked_for_a_password() {
+    let known = Some(Ways::default().login.2);
+    let room = Room::with(Ways { network: known, ..Ways::default() }, |desk| desk.identify_by_network = true);
+    let mut client = room.run("S: 220 *\nC: EHLO printer").await;
+    assert!(!client.reply().await.contains("AUTH"));
+    client.run("C: AUTH PLAIN AGJpbGxpbmcAczNjcmV0\nS: 502 5.5.1 *").await;
+    client.run("C: MAIL FROM:<a@evil.example>\nS: 550 5.7.1 *\nC: MAIL FROM:<a@example.net>\nS: 250 *").await;
+    client.run("C: RCPT TO:<b@example.org>\nS: 250 *\nC: DATA\nS: 354 *\nC: From: a@example.net\nC: .\nS: 250 *").await;
+    assert!(room.seen().kept[0].content.contains("with ESMTP id "));
+}
+
+#[tokio::test]
+async fn rule_a1_an_unknown_device_sends_nothing_however_often_it_tries() {
+    let room = Room::with(Ways::default(), |desk| desk.identify_by_network = true);
+    let mail = "C: MAIL FROM:<a@example.net>\nS: 550 5.7.1 *\n".repeat(3);
+    room.run(&format!("S: 220 *\nC: HELO printer\nS: 250 gate.example.net\n{mail}")).await;
+    assert_eq!(room.seen().opened, 1);
+}

@@ -1,0 +1,197 @@
+//! Section S and the budgets: what a session may cost.
+
+use tokio::time::Instant;
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn rule_c16_errors_cost_time_and_then_the_session() {
+    let room = Room::plain();
+    let mut client = room.run("S: 220 *").await;
+    let begun = Instant::now();
+    for _ in 0..10 {
+        client.run("C: WIZ\nS: 500 5.5.2 *").await;
+    }
+    assert!(begun.elapsed() < Duration::from_millis(100));
+    for _ in 0..9 {
+        client.run("C: WIZ\nS: 500 5.5.2 *").await;
+    }
+    assert!(begun.elapsed() >= Duration::from_secs(2));
+    client.run("C: WIZ\nS: 500 5.5.2 *\nS: 421 4.7.0 *\n--").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_c16_a_hundred_commands_that_do_nothing_are_enough_for_a_stranger() {
+    let room = Room::plain();
+    let mut client = room.run("S: 220 *").await;
+    for command in ["NOOP", "RSET", "VRFY x", "HELP"].iter().cycle().take(100) {
+        client.send(format!("{command}\r\n")).await;
+        client.expect("2").await;
+    }
+    client.run("C: NOOP\nS: 421 4.7.0 *\n--").await;
+}
+
+#[tokio::test]
+async fn rule_c16_a_client_that_sends_mail_may_idle_again() {
+    let room = Room::plain();
+    let mut client = room.run("@login").await;
+    let mail = "C: MAIL FROM:<a@example.net>\nS: 250 *\nC: RCPT TO:<b@example.org>\nS: 250 *\nC: DATA\nS: 354 *
+        C: From: a@example.net\nC: .\nS: 250 *";
+    for _ in 0..3 {
+        client.run(&"C: RSET\nS: 250 *\n".repeat(90)).await;
+        client.run(mail).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_s2_a_silent_stranger_is_told_to_go() {
+    let room = Room::plain();
+    let begun = Instant::now();
+    let mut client = room.connect();
+    client.expect("220").await;
+    client.slow_line("421 4.4.2").await;
+    assert!((30..31).contains(&begun.elapsed().as_secs()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_s3_a_line_that_trickles_has_one_deadline() {
+    let room = Room::plain();
+    let mut client = room.connect();
+    client.expect("220").await;
+    let begun = Instant::now();
+    let mut said = false;
+    for _ in 0..40 {
+        client.send("x").await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        said = said || client.session.is_finished();
+    }
+    assert!(said && begun.elapsed().as_secs() >= 30);
+    client.expect("421 4.4.2").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_s3_a_stranger_that_keeps_talking_stays_a_stranger_for_five_minutes_only() {
+    let room = Room::plain();
+    let mut client = room.connect();
+    client.expect("220").await;
+    let begun = Instant::now();
+    for _ in 0..14 {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        client.run("C: NOOP\nS: 250 *").await;
+    }
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    client.run("C: NOOP\nS: 250 *").await;
+    client.slow_line("421 4.4.2").await;
+    assert_eq!(begun.elapsed().as_secs(), 300);
+}
+
+#[tokio::test]
+async fn rule_s3_content_that_trickles_has_a_least_rate() {
+    let room = Room::plain();
+    let mut client = room.run("@data\nC: From: a@example.net\nC:\nC: x").await;
+    tokio::time::pause();
+    let begun = Instant::now();
+    while !client.session.is_finished() && begun.elapsed().as_secs() < 1000 {
+        client.send("x\r\n").await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    assert!((60..120).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    client.expect("421 4.4.2").await;
+    assert!(room.seen().kept.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_its_replies_is_left() {
+    let room = Room::plain();
+    let (mut ours, theirs) = tokio::io::duplex(64);
+    let session = Session::new(room.front.clone(), room.house.visit(), Uuid::nil());
+    let session = spawn(session, theirs);
+    ours.write_all(b"").await.unwrap();
+    tokio::task::yield_now().await;
+    let _ = tokio::time::timeout(Duration::from_secs(5), ours.write_all(&b"NOOP\r\n".repeat(50))).await;
+    let begun = Instant::now();
+    assert!(matches!(session.await.unwrap().1, Leave::Closed));
+    assert!(begun.elapsed() <= Duration::from_secs(35), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn rule_s5_the_state_of_a_session_is_small() {
+    let room = Room::plain();
+    let mut session = Session::new(room.front.clone(), room.house.visit(), Uuid::nil());
+    let (_, stream) = tokio::io::duplex(64);
+    let octets = std::mem::size_of_val(&session.converse(stream)) + std::mem::size_of::<Session>();
+    assert!(octets < 8 * 1024, "{octets}");
+}
+
+/// A stream that panics when it is read for the second time.
+struct Trap(DuplexStream, u32);
+
+impl tokio::io::AsyncRead for Trap {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buffer: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = std::pin::Pin::new(&mut self.0).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.1 += 1;
+            assert!(self.1 != 2, "a trap");
+        }
+        read
+    }
+}
+
+impl tokio::io::AsyncWrite for Trap {
+    fn poll_write(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        octets: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        std::pin::Pin::new(&mut self.0).poll_write(cx, octets)
+    }
+
+    fn poll_flush(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::pin::Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::pin::Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+async fn rule_s7_a_panic_ends_its_session_with_421_and_no_other() {
+    let room = Room::plain();
+    let mut other = room.run("@login").await;
+    let (mut ours, theirs) = tokio::io::duplex(4096);
+    let mut session = Session::new(room.front.clone(), room.house.visit(), Uuid::nil());
+    let task = tokio::spawn(async move { matches!(session.converse(Trap(theirs, 0)).await, Leave::Closed) });
+    let mut said = [0; 4096];
+    let n = ours.read(&mut said).await.unwrap();
+    assert!(said[..n].starts_with(b"220 "));
+    ours.write_all(b"NOOP\r\n").await.unwrap();
+    let n = ours.read(&mut said).await.unwrap();
+    assert!(said[..n].starts_with(b"250 "));
+    ours.write_all(b"NOOP\r\n").await.unwrap();
+    let n = ours.read(&mut said).await.unwrap();
+    assert!(said[..n].starts_with(b"421 4.3.0 "));
+    drop(ours);
+    assert!(task.await.unwrap_err().is_panic());
+    other.run("C: NOOP\nS: 250 *").await;
+}
+
+impl Client {
+    /// A line that comes only after a while on the paused clock.
+    async fn slow_line(&mut self, begin: &str) {
+        let mut buffer = [0; 512];
+        let n = self.stream.read(&mut buffer).await.unwrap();
+        assert!(String::from_utf8_lossy(&buffer[..n]).starts_with(begin));
+    }
+}

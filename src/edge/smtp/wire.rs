@@ -1,0 +1,183 @@
+//! A client's connection: lines in, replies out in as few writes as the moment allows, and a deadline on everything.
+
+use std::io;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::command::is_foreign;
+use super::line::{Inbox, Line};
+use super::reply::{self, Reply};
+use crate::edge::conversation::Lost;
+use crate::edge::front::Phase;
+
+/// Octets of commands that are read at once.
+const COMMANDS: usize = 2048;
+/// How long a client may take to accept our replies.
+const WRITE: Duration = Duration::from_secs(30);
+/// How long we wait for a client to hear our last words: closing while its octets are unread would reset the connection,
+/// and the words would be lost.
+const LINGER: Duration = Duration::from_secs(1);
+/// Octets that are read and thrown away meanwhile.
+const MAX_LINGER: usize = 64 * 1024;
+
+/// Why a session is over.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The client is gone, or speaks another protocol and shall get no answer.
+    Silently,
+    /// After this has been said.
+    With(Reply),
+}
+
+impl From<Reply> for Stop {
+    fn from(reply: Reply) -> Self {
+        Self::With(reply)
+    }
+}
+
+impl From<Lost> for Stop {
+    fn from(Lost: Lost) -> Self {
+        Self::With(reply::VAULT_AWAY)
+    }
+}
+
+impl From<io::Error> for Stop {
+    fn from(_: io::Error) -> Self {
+        Self::Silently
+    }
+}
+
+/// One connection, plain or under TLS.
+#[derive(Debug)]
+pub struct Wire<S> {
+    stream: S,
+    pub inbox: Inbox,
+    out: Vec<u8>,
+    phase: watch::Receiver<Phase>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    pub fn new(stream: S, phase: watch::Receiver<Phase>) -> Self {
+        Self { stream, inbox: Inbox::default(), out: Vec::new(), phase }
+    }
+
+    /// The stream, for TLS to begin on. What was read before is forgotten.
+    pub fn into_stream(self) -> S {
+        self.stream
+    }
+
+    pub fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Says it with the next write, which comes before the next read.
+    pub fn say(&mut self, reply: &Reply) {
+        reply.write(&mut self.out);
+    }
+
+    /// The place for replies of several lines.
+    pub fn out(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+
+    /// The client has spoken further than it may.
+    pub fn is_ahead(&self) -> bool {
+        !self.inbox.pending().is_empty()
+    }
+
+    /// Whether the client speaks before it was greeted. Looks twice, with a turn of the runtime between: a socket that is
+    /// new to it has nothing to read at first.
+    pub async fn speaks_already(&mut self) -> Result<bool, Stop> {
+        for _ in 0..2 {
+            let mut octet = [0u8];
+            let mut buffer = ReadBuf::new(&mut octet);
+            let stream = &mut self.stream;
+            let read = std::future::poll_fn(|cx| match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
+                Poll::Ready(read) => Poll::Ready(Some(read)),
+                Poll::Pending => Poll::Ready(None),
+            });
+            match read.await {
+                Some(Ok(())) if buffer.filled().is_empty() => return Err(Stop::Silently),
+                Some(Ok(())) => return Ok(true),
+                Some(Err(error)) => return Err(error.into()),
+                None => tokio::task::yield_now().await,
+            }
+        }
+        Ok(false)
+    }
+
+    /// The next line. Waits until the deadline, and no longer than the service's phase `until`.
+    pub async fn line(&mut self, limit: fn(&[u8]) -> usize, deadline: Instant, until: Phase) -> Result<Line, Stop> {
+        loop {
+            if is_foreign(self.inbox.pending()) {
+                return Err(Stop::Silently);
+            }
+            if let Some(line) = self.inbox.line(limit) {
+                return Ok(line);
+            }
+            self.fill(COMMANDS, deadline, until).await?;
+        }
+    }
+
+    /// Writes what there is to say, then reads what there is, up to about `octets`.
+    pub async fn fill(&mut self, octets: usize, deadline: Instant, until: Phase) -> Result<(), Stop> {
+        self.flush().await?;
+        let room = self.inbox.room(octets);
+        tokio::select! {
+            biased;
+            read = timeout_at(deadline, self.stream.read_buf(room)) => match read {
+                Ok(Ok(0)) => Err(Stop::Silently),
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(error)) => Err(error.into()),
+                Err(_) => Err(reply::TOO_SLOW.into()),
+            },
+            _ = self.phase.wait_for(|phase| *phase >= until) => Err(reply::SHUTTING_DOWN.into()),
+        }
+    }
+
+    pub async fn flush(&mut self) -> Result<(), Stop> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let written = timeout(WRITE, async {
+            self.stream.write_all(&self.out).await?;
+            self.stream.flush().await
+        });
+        let written = written.await;
+        self.out.clear();
+        match written {
+            Ok(written) => Ok(written?),
+            Err(_) => Err(Stop::Silently),
+        }
+    }
+
+    /// Says the last words, if there are any, and closes.
+    pub async fn close(mut self, stop: Stop) {
+        match stop {
+            Stop::Silently => self.out.clear(),
+            Stop::With(reply) => self.say(&reply),
+        }
+        if self.flush().await.is_err() {
+            return;
+        }
+        // Whatever goes wrong now, the connection ends.
+        let _ = timeout(LINGER, async {
+            self.stream.shutdown().await?;
+            let mut rest = [0u8; 512];
+            let mut seen = 0;
+            while seen < MAX_LINGER {
+                match self.stream.read(&mut rest).await? {
+                    0 => break,
+                    n => seen += n,
+                }
+            }
+            io::Result::Ok(())
+        })
+        .await;
+    }
+}

@@ -1,0 +1,141 @@
+//! TLS with a real client and a keyholder that is slow, hung, or replaced.
+
+use rustls::pki_types::ServerName;
+use tokio_rustls::client::TlsStream;
+
+use super::*;
+
+async fn shake(gate: &Gate, stream: TcpStream, alpn: &[&[u8]]) -> std::io::Result<BufReader<TlsStream<TcpStream>>> {
+    let name = ServerName::try_from("gate.example.net").unwrap();
+    gate.client(alpn).connect(name, stream).await.map(BufReader::new)
+}
+
+async fn starttls(gate: &Gate) -> TcpStream {
+    let mut client = BufReader::new(gate.connect().await);
+    say(&mut client, "").await;
+    assert!(say(&mut client, "EHLO client.example").await.contains("STARTTLS"));
+    assert!(say(&mut client, "STARTTLS").await.starts_with("220 "));
+    client.into_inner()
+}
+
+async fn login(client: &mut BufReader<TlsStream<TcpStream>>) {
+    assert!(say(client, "EHLO client.example").await.contains("AUTH PLAIN LOGIN"));
+    assert!(say(client, "AUTH PLAIN AGJpbGxpbmcAczNjcmV0").await.starts_with("235 "));
+}
+
+#[tokio::test]
+async fn rule_t6_mail_passes_over_starttls_and_over_implicit_tls() {
+    for mode in [TlsMode::Starttls, TlsMode::Implicit] {
+        let gate = Gate::open(mode, 10);
+        gate.keyholder(Duration::ZERO);
+        let mut client = match mode {
+            TlsMode::Starttls => shake(&gate, starttls(&gate).await, &[]).await.unwrap(),
+            _ => {
+                let mut client = shake(&gate, gate.connect().await, &[b"smtp"]).await.unwrap();
+                assert!(say(&mut client, "").await.starts_with("220 "));
+                client
+            }
+        };
+        login(&mut client).await;
+        assert!(say(&mut client, "MAIL FROM:<a@example.net>").await.starts_with("250 "));
+        assert!(say(&mut client, "RCPT TO:<b@example.org>").await.starts_with("250 "));
+        assert!(say(&mut client, "DATA").await.starts_with("354 "));
+        client.write_all(b"From: a@example.net\r\n\r\n").await.unwrap();
+        client.write_all("y\r\n".repeat(50_000).as_bytes()).await.unwrap();
+        assert!(say(&mut client, ".").await.starts_with("250 "));
+        let kept = gate.house.seen().kept;
+        assert!(kept[0].content.contains("with ESMTPSA") && kept[0].content.contains("tls TLS_"));
+        assert!(kept[0].content.len() > 150_000);
+    }
+}
+
+#[tokio::test]
+async fn rule_t3_vector_v6_garbage_instead_of_a_handshake_closes_the_connection() {
+    let gate = Gate::open(TlsMode::Starttls, 10);
+    gate.keyholder(Duration::ZERO);
+    let mut stream = starttls(&gate).await;
+    stream.write_all(b"EHLO client.example\r\n").await.unwrap();
+    let mut rest = Vec::new();
+    let read = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut rest);
+    let _ = tokio::time::timeout(Duration::from_secs(5), read).await.expect("still open");
+    assert!(!rest.starts_with(b"2") && !String::from_utf8_lossy(&rest).contains("gate.example.net"));
+    assert!(matches!(gate.word().await, Return::Closed(_)));
+}
+
+#[tokio::test]
+async fn a_handshake_that_never_comes_is_given_up() {
+    let gate = Gate::open(TlsMode::Implicit, 10);
+    let begun = std::time::Instant::now();
+    let client = gate.connect().await;
+    assert!(matches!(gate.word().await, Return::Closed(_)));
+    assert!(begun.elapsed() >= HANDSHAKE && begun.elapsed() < HANDSHAKE * 2);
+    drop(client);
+}
+
+#[tokio::test]
+async fn rule_t13_a_client_that_names_other_protocols_only_is_refused() {
+    let gate = Gate::open(TlsMode::Implicit, 10);
+    gate.keyholder(Duration::ZERO);
+    let error = shake(&gate, gate.connect().await, &[b"http/1.1", b"h2"]).await.unwrap_err();
+    assert!(error.to_string().contains("ApplicationProtocol"), "{error}");
+    assert!(shake(&gate, gate.connect().await, &[b"h2", b"smtp"]).await.is_ok());
+    assert!(shake(&gate, gate.connect().await, &[]).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_hung_keyholder_fails_handshakes_and_no_live_session_notices() {
+    let gate = Gate::open(TlsMode::Implicit, 10);
+    let first = gate.keyholder(Duration::ZERO);
+    let mut live = shake(&gate, gate.connect().await, &[]).await.unwrap();
+    say(&mut live, "").await;
+    login(&mut live).await;
+    first.abort();
+    // This one answers, but later than any handshake waits.
+    let slow = gate.keyholder(SIGNING * 3);
+    let mut handshakes = Vec::new();
+    for _ in 0..5 {
+        let stream = gate.connect().await;
+        let connector = gate.client(&[]);
+        let name = ServerName::try_from("gate.example.net").unwrap();
+        handshakes.push(tokio::spawn(async move { connector.connect(name, stream).await.is_ok() }));
+    }
+    let begun = std::time::Instant::now();
+    let mut worst = Duration::ZERO;
+    while !handshakes.iter().all(JoinHandle::is_finished) {
+        let asked = std::time::Instant::now();
+        assert!(say(&mut live, "NOOP").await.starts_with("250 "));
+        worst = worst.max(asked.elapsed());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // One waited for the deadline; the others did not wait for theirs in turn.
+    assert!(begun.elapsed() < SIGNING * 3, "{:?}", begun.elapsed());
+    assert!(worst < Duration::from_millis(100), "{worst:?}");
+    for handshake in handshakes {
+        assert!(!handshake.await.unwrap());
+    }
+    slow.abort();
+    gate.keyholder(Duration::ZERO);
+    let mut next = shake(&gate, gate.connect().await, &[]).await.unwrap();
+    assert!(say(&mut next, "").await.starts_with("220 "));
+}
+
+#[tokio::test]
+async fn a_keyholder_that_was_only_slow_is_asked_again_once_it_answers() {
+    let gate = Gate::open(TlsMode::Implicit, 10);
+    let slow = gate.keyholder(SIGNING + Duration::from_millis(200));
+    assert!(shake(&gate, gate.connect().await, &[]).await.is_err());
+    // Its late answer is thrown away, and shows that it lives: the next handshake fails by the deadline, not at once.
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let begun = std::time::Instant::now();
+    assert!(shake(&gate, gate.connect().await, &[]).await.is_err());
+    assert!(begun.elapsed() >= SIGNING, "{:?}", begun.elapsed());
+    slow.abort();
+}
+
+#[tokio::test]
+async fn without_a_keyholder_handshakes_fail_at_once() {
+    let gate = Gate::open(TlsMode::Implicit, 10);
+    let begun = std::time::Instant::now();
+    assert!(shake(&gate, gate.connect().await, &[]).await.is_err());
+    assert!(begun.elapsed() < SIGNING);
+}

@@ -1,0 +1,300 @@
+//! A vault for tests: it answers over a real channel, remembers what it was told, and counts what was out of its moment.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::edge::conversation::{Vault, Visit};
+use crate::ipc::capsule::{Capsule, Introduction, KEY};
+use crate::ipc::channel::{self, Receiver, Sender};
+use crate::ipc::session::{Answer, Ask, Denial, Slot};
+use crate::mail::facts::Facts;
+use crate::mail::id::MessageId;
+use crate::policy::refusal::Refusal;
+use crate::policy::route::Route;
+use crate::policy::{Grant, Policy, Recipients};
+use crate::role::Instance;
+use crate::sandbox::Sealed;
+use crate::secret::Secret;
+
+/// How it behaves.
+#[derive(Clone, Debug)]
+pub struct Ways {
+    /// User, password and grant.
+    pub login: (String, String, Grant),
+    pub network: Option<Grant>,
+    pub denial: Option<Denial>,
+    pub at_mail: Option<Refusal>,
+    pub at_commit: Option<Refusal>,
+    /// Octets that it takes ahead.
+    pub credit: u32,
+    /// It falls when it is asked to commit; its successor says that it was, or wasn't.
+    pub falls_at_commit: Option<bool>,
+    /// It falls when content comes.
+    pub falls_at_chunk: bool,
+    pub committed: HashMap<MessageId, bool>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Kept {
+    pub sender: String,
+    pub recipients: Vec<String>,
+    pub content: String,
+    pub facts: Facts,
+    pub helo: String,
+}
+
+/// What it was told.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub kept: Vec<Kept>,
+    pub logins: Vec<(String, String)>,
+    pub turned: Vec<(Option<String>, Refusal)>,
+    pub opened: usize,
+    pub closed: usize,
+    pub aborted: usize,
+    pub asked: Vec<MessageId>,
+    pub frames: usize,
+    pub out_of_turn: Vec<String>,
+}
+
+pub fn grant(senders: &[&str], recipients: Recipients, max_recipients: u32) -> Grant {
+    let policy = Policy {
+        senders: senders.iter().map(|rule| rule.parse().unwrap()).collect(),
+        recipients,
+        max_recipients: Some(max_recipients),
+        ..Policy::default()
+    };
+    policy.grant("billing", &[Route { credential: None, from: None, to: "*".parse().unwrap(), via: vec![0] }])
+}
+
+impl Default for Ways {
+    fn default() -> Self {
+        let deny = Recipients { allow: vec![], deny: vec!["@denied.example".parse().unwrap()] };
+        let grant = grant(&["@example.net", "\"o'x\\\"; --\"@c.net"], deny, 100);
+        Self {
+            login: ("billing".into(), "s3cret".into(), grant),
+            network: None,
+            denial: None,
+            at_mail: None,
+            at_commit: None,
+            credit: 32 * 1024,
+            falls_at_commit: None,
+            falls_at_chunk: false,
+            committed: HashMap::new(),
+        }
+    }
+}
+
+/// The vault and the edge's way to it.
+pub struct StandIn {
+    pub vault: Vault,
+    pub seen: Arc<Mutex<Seen>>,
+    answers: Sender<Answer>,
+    task: JoinHandle<()>,
+}
+
+impl StandIn {
+    pub fn new(ways: Ways) -> Self {
+        let vault = Vault::default();
+        let seen = Arc::default();
+        let (answers, task) = Self::plug(&vault, ways, &seen);
+        Self { vault, seen, answers, task }
+    }
+
+    fn plug(vault: &Vault, ways: Ways, seen: &Arc<Mutex<Seen>>) -> (Sender<Answer>, JoinHandle<()>) {
+        let sealed = Sealed::for_tests();
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC).unwrap();
+        let (asks, answers) = channel::open(ours, &sealed).unwrap();
+        vault.plug(asks, answers);
+        let (answers, asks) = channel::open::<Answer, Ask>(theirs, &sealed).unwrap();
+        let places = Places { ways, seen: seen.clone(), answers: answers.clone(), places: HashMap::new() };
+        (answers, tokio::spawn(places.serve(asks)))
+    }
+
+    /// Falls, as when it is killed.
+    pub async fn fall(&mut self) {
+        self.task.abort();
+        self.fallen().await;
+    }
+
+    /// Waits until it has fallen by itself.
+    pub async fn fallen(&mut self) {
+        let _ = (&mut self.task).await;
+        // Its sending half is what keeps the channel open.
+        let sealed = Sealed::for_tests();
+        let (stray, _) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC).unwrap();
+        self.answers = channel::open::<Answer, Ask>(stray, &sealed).unwrap().0;
+        while self.vault.current().is_some() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Its successor.
+    pub fn replace(&mut self, ways: Ways) {
+        (self.answers, self.task) = Self::plug(&self.vault, ways, &self.seen);
+    }
+
+    pub async fn say(&self, answer: Answer) {
+        self.answers.send(answer).await.unwrap();
+    }
+
+    pub fn visit(&self) -> Visit {
+        self.vault.enter(capsule())
+    }
+
+    /// Everything that was asked came in its moment.
+    pub fn seen(&self) -> Seen {
+        let seen = self.seen.lock().unwrap().clone();
+        assert!(seen.out_of_turn.is_empty(), "{:?}", seen.out_of_turn);
+        seen
+    }
+
+    /// Waits until it has seen this.
+    pub async fn until(&self, wanted: impl Fn(&Seen) -> bool) -> Seen {
+        for _ in 0..10_000 {
+            let seen = self.seen();
+            if wanted(&seen) {
+                return seen;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("never seen: {:?}", self.seen());
+    }
+}
+
+pub fn capsule() -> Capsule {
+    let introduction = Introduction {
+        session: Uuid::now_v7(),
+        peer: "192.0.2.7:40000".parse().unwrap(),
+        listener: 1,
+        edge: Instance(4),
+        accepted_us: 1,
+    };
+    Capsule::seal(introduction, &Secret::new([7; KEY]))
+}
+
+struct Places {
+    ways: Ways,
+    seen: Arc<Mutex<Seen>>,
+    answers: Sender<Answer>,
+    places: HashMap<Slot, Place>,
+}
+
+#[derive(Default)]
+struct Place {
+    message: Option<MessageId>,
+    draft: Option<Kept>,
+    content: bool,
+    credit: u64,
+}
+
+impl Places {
+    async fn serve(mut self, mut asks: Receiver<Ask>) {
+        while let Ok(Some(ask)) = asks.receive().await {
+            self.seen.lock().unwrap().frames += 1;
+            let word = format!("{ask:?}");
+            match self.take(ask) {
+                Ok(Some(answer)) => self.answers.send(answer).await.unwrap(),
+                Ok(None) => (),
+                Err(true) => return,
+                Err(false) => self.seen.lock().unwrap().out_of_turn.push(word),
+            }
+        }
+    }
+
+    /// The answer; or an error: true to fall, false for a question out of its moment.
+    fn take(&mut self, ask: Ask) -> Result<Option<Answer>, bool> {
+        let ways = self.ways.clone();
+        let mut seen = self.seen.lock().unwrap();
+        match ask {
+            Ask::Open { slot, .. } => {
+                seen.opened += 1;
+                if self.places.insert(slot, Place::default()).is_some() {
+                    return Err(false);
+                }
+                Ok(Some(Answer::Opened { slot, network: ways.network.map(Box::new) }))
+            }
+            Ask::Close { slot } => {
+                seen.closed += 1;
+                self.places.remove(&slot).map(|_| None).ok_or(false)
+            }
+            Ask::Was { message } => {
+                seen.asked.push(message);
+                let committed = ways.committed.get(&message).copied().unwrap_or(true);
+                Ok(Some(Answer::Was { message, committed }))
+            }
+            Ask::Turned { recipient, refusal, .. } => {
+                seen.turned.push((recipient.map(String::from), refusal));
+                Ok(None)
+            }
+            Ask::Login { slot, user, password, .. } => {
+                let password = password.expose().clone();
+                seen.logins.push((user.clone(), password.clone()));
+                let grant = (user == ways.login.0 && password == ways.login.1).then_some(ways.login.2);
+                Ok(Some(match (ways.denial, grant) {
+                    (None, Some(grant)) => Answer::Granted { slot, grant: Box::new(grant) },
+                    (denial, _) => Answer::Denied { slot, denial: denial.unwrap_or(Denial::Invalid) },
+                }))
+            }
+            Ask::Mail { slot, sender, helo, .. } => {
+                let place = self.places.get_mut(&slot).filter(|place| place.message.is_none()).ok_or(false)?;
+                if let Some(refusal) = ways.at_mail {
+                    return Ok(Some(Answer::Refused { slot, refusal }));
+                }
+                let message = MessageId::now();
+                place.message = Some(message);
+                place.draft = Some(Kept {
+                    sender: sender.map(String::from).unwrap_or_default(),
+                    recipients: vec![],
+                    content: String::new(),
+                    facts: Facts::default(),
+                    helo,
+                });
+                Ok(Some(Answer::Reserved { slot, message }))
+            }
+            Ask::Recipients { slot, batch } => {
+                let draft = self.places.get_mut(&slot).and_then(|place| place.draft.as_mut()).ok_or(false)?;
+                draft.recipients.extend(batch.into_iter().map(String::from));
+                Ok(None)
+            }
+            Ask::Content { slot } => {
+                let place = self.places.get_mut(&slot).filter(|place| place.message.is_some()).ok_or(false)?;
+                (place.content, place.credit) = (true, ways.credit.into());
+                Ok(Some(Answer::Credit { slot, octets: ways.credit }))
+            }
+            Ask::Chunk { slot, octets } => {
+                if ways.falls_at_chunk {
+                    return Err(true);
+                }
+                let place = self.places.get_mut(&slot).filter(|place| place.content).ok_or(false)?;
+                let length = octets.0.len() as u64;
+                place.credit = place.credit.checked_sub(length).ok_or(false)? + length;
+                place.draft.as_mut().ok_or(false)?.content.push_str(&String::from_utf8_lossy(&octets.0));
+                Ok(Some(Answer::Credit { slot, octets: length as u32 }))
+            }
+            Ask::Commit { slot, facts } => {
+                let place = self.places.get_mut(&slot).filter(|place| place.content).ok_or(false)?;
+                let (message, draft) = (place.message.take().ok_or(false)?, place.draft.take());
+                place.content = false;
+                if ways.falls_at_commit.is_some() {
+                    return Err(true);
+                }
+                if let Some(refusal) = ways.at_commit {
+                    return Ok(Some(Answer::Refused { slot, refusal }));
+                }
+                seen.kept.push(Kept { facts, ..draft.ok_or(false)? });
+                Ok(Some(Answer::Kept { slot, message }))
+            }
+            Ask::Abort { slot } => {
+                seen.aborted += 1;
+                let place = self.places.get_mut(&slot).filter(|place| place.message.is_some()).ok_or(false)?;
+                *place = Place::default();
+                Ok(None)
+            }
+        }
+    }
+}
