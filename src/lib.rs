@@ -10,6 +10,8 @@ pub mod sandbox;
 pub mod listener;
 pub mod edge;
 pub mod keyholder;
+pub mod vault;
+pub mod sealer;
 pub mod ipc;
 pub mod mail;
 pub mod merkle;

@@ -1,0 +1,140 @@
+//! The log key: made once at first start, read as a descriptor, used to sign and for nothing else.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use ring::signature::{Ed25519KeyPair, KeyPair};
+
+use crate::merkle::note::{Checkpoint, Verifier};
+use crate::secret::Secret;
+
+/// Octets of an Ed25519 seed: RFC 8032 section 5.1.5.
+pub const SEED: usize = 32;
+
+/// Signs checkpoints of one log.
+pub struct LogKey {
+    pair: Ed25519KeyPair,
+    verifier: Verifier,
+}
+
+impl LogKey {
+    pub fn new(origin: &str, seed: &Secret<[u8; SEED]>) -> io::Result<Self> {
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed.expose())
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not an Ed25519 seed"))?;
+        let public = pair.public_key().as_ref().try_into().map_err(io::Error::other)?;
+        Ok(Self { pair, verifier: Verifier::new(origin, public) })
+    }
+
+    /// Reads the seed and insists that there is nothing else.
+    pub fn read(origin: &str, mut file: impl Read) -> io::Result<Self> {
+        let mut seed = Secret::new([0; SEED + 1]);
+        let mut length = 0;
+        while let Some(rest) = seed.expose_mut().get_mut(length..).filter(|rest| !rest.is_empty()) {
+            match file.read(rest)? {
+                0 => break,
+                n => length += n,
+            }
+        }
+        match (length, seed.expose().first_chunk()) {
+            (SEED, Some(seed)) => Self::new(origin, &Secret::new(*seed)),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it must hold exactly 32 octets")),
+        }
+    }
+
+    pub fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+
+    /// The signed note of a head.
+    pub fn sign(&self, size: u64, root: [u8; 32]) -> String {
+        let text = Checkpoint { origin: self.verifier.name.clone(), size, root }.text();
+        self.verifier.signed(&text, self.pair.sign(text.as_bytes()).as_ref())
+    }
+}
+
+/// The verifier key that belongs to a seed, as text: what an auditor pins.
+pub fn vkey(origin: &str, seed: &Secret<[u8; SEED]>) -> io::Result<String> {
+    Ok(LogKey::new(origin, seed)?.verifier.to_string())
+}
+
+/// Makes `log.key` (0600) and `log.vkey` (0644) in a directory that exists, unless they are there. What is there already is
+/// never replaced: a new key under an old log would look like tampering.
+///
+/// Errors: the files can't be written or read, or `log.vkey` is another key's.
+pub fn create(directory: &Path, origin: &str) -> io::Result<()> {
+    let path = directory.join("log.key");
+    if !path.try_exists()? {
+        let mut seed = Secret::new([0; SEED]);
+        getrandom::fill(seed.expose_mut()).map_err(io::Error::other)?;
+        // Under another name first: after a crash the key is whole or not there.
+        write_new(&directory.join("log.key.new"), &path, 0o600, seed.expose())?;
+    }
+    let vkey = format!("{}\n", LogKey::read(origin, File::open(&path)?)?.verifier());
+    let public = directory.join("log.vkey");
+    match fs::read_to_string(&public) {
+        Ok(found) if found == vkey => {}
+        Ok(_) => {
+            let text = "log.vkey is not the public half of log.key under this origin: restore the file that belongs to \
+                        the key, or the host name of before";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            write_new(&directory.join("log.vkey.new"), &public, 0o644, vkey.as_bytes())?;
+        }
+        Err(error) => return Err(error),
+    }
+    File::open(directory)?.sync_all()
+}
+
+fn write_new(draft: &Path, path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
+    // Left over from a crash; it was never used.
+    match fs::remove_file(draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(draft)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(draft, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_key_is_made_once_and_its_verifier_reads_what_it_signs() {
+        let directory = tempfile::tempdir().unwrap();
+        create(directory.path(), "gate.example.net/audit").unwrap();
+        let first = fs::read(directory.path().join("log.key")).unwrap();
+        create(directory.path(), "gate.example.net/audit").unwrap();
+        assert_eq!(fs::read(directory.path().join("log.key")).unwrap(), first);
+        let mode = fs::metadata(directory.path().join("log.key")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+
+        let key = LogKey::read("gate.example.net/audit", first.as_slice()).unwrap();
+        let pinned: Verifier = fs::read_to_string(directory.path().join("log.vkey")).unwrap().parse().unwrap();
+        assert_eq!(pinned.checkpoint(&key.sign(3, [1; 32])).unwrap().size, 3);
+        assert_eq!(
+            vkey("gate.example.net/audit", &Secret::new(first.try_into().unwrap())).unwrap(),
+            pinned.to_string()
+        );
+    }
+
+    #[test]
+    fn another_origin_over_the_same_key_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        create(directory.path(), "gate.example.net/audit").unwrap();
+        assert!(create(directory.path(), "other.example.net/audit").is_err());
+    }
+
+    #[test]
+    fn a_seed_of_another_length_is_refused() {
+        assert!(LogKey::read("o", [0u8; 31].as_slice()).is_err());
+        assert!(LogKey::read("o", [0u8; 33].as_slice()).is_err());
+    }
+}

@@ -1,0 +1,276 @@
+//! The audit log inside the vault's transaction: events become leaves, leaves become tiles.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rusqlite::types::Value as Stored;
+use rusqlite::{Connection, Error, Result, Statement, params, params_from_iter};
+
+use super::event::Event;
+use super::leaf::{SALT, Salt};
+use super::row::{self, PERSONAL, PersonalRow, Row, integer, octets, unsigned};
+use crate::merkle::tree::{self, Tiles, Tree, WIDTH};
+use crate::merkle::{Frontier, Hash};
+
+/// Random octets fetched at once: salts for some hundred events.
+const POOL: usize = 4096;
+
+/// A head to be sealed, and the proof that it extends the one before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    pub size: u64,
+    pub root: Hash,
+    pub proof: Vec<Hash>,
+}
+
+/// A signed note as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    pub size: u64,
+    pub time_us: u64,
+    pub root: Hash,
+    pub note: String,
+}
+
+/// Statements and state. The state in memory is ahead of the disk until the transaction is committed; after a rollback it
+/// must be loaded again.
+pub struct Ledger<'c> {
+    insert: Statement<'c>,
+    insert_personal: Statement<'c>,
+    insert_edge: Statement<'c>,
+    trim_edge: Statement<'c>,
+    insert_tile: Statement<'c>,
+    edge: Statement<'c>,
+    tiles: StoredTiles<'c>,
+    insert_note: Statement<'c>,
+    last_note: Statement<'c>,
+    events: Statement<'c>,
+    personal: Statement<'c>,
+    notes: Statement<'c>,
+    forget: [Statement<'c>; 3],
+    first_of: Statement<'c>,
+    tree: Tree,
+    last_us: u64,
+    /// The first leaf of the current month when the log is older than that.
+    boundary: u64,
+    pool: Vec<u8>,
+}
+
+/// What the publisher is to move next.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub rows: Vec<Row>,
+    pub notes: Vec<Note>,
+    pub tiles: Vec<tree::Tile>,
+    /// The tree before the first row.
+    pub base: Frontier,
+}
+
+impl<'c> Ledger<'c> {
+    pub fn prepare(connection: &'c Connection) -> Result<Self> {
+        let sql = |sql: &str| connection.prepare(sql);
+        let personal_values = ["?"; 9].join(", ");
+        let mut ledger = Self {
+            insert: sql(&format!("INSERT INTO audit_event({}) VALUES({})", row::columns(), row::parameters()))?,
+            insert_personal: sql(&format!("INSERT INTO audit_personal({PERSONAL}) VALUES({personal_values})"))?,
+            insert_edge: sql("INSERT INTO audit_edge(seq, time_us, leaf_hash) VALUES(?, ?, ?)")?,
+            trim_edge: sql("DELETE FROM audit_edge WHERE seq < ?")?,
+            insert_tile: sql("INSERT INTO audit_tile(level, number, hashes) VALUES(?, ?, ?)")?,
+            edge: sql("SELECT seq, time_us, leaf_hash FROM audit_edge ORDER BY seq")?,
+            tiles: StoredTiles(sql("SELECT hashes FROM audit_tile WHERE level = ? AND number = ?")?),
+            insert_note: sql("INSERT OR REPLACE INTO audit_checkpoint(size, time_us, root, note) VALUES(?, ?, ?, ?)")?,
+            last_note: sql("SELECT max(size) FROM audit_checkpoint")?,
+            events: sql(&format!("SELECT {} FROM audit_event ORDER BY seq LIMIT ?", row::columns()))?,
+            personal: sql(&format!(
+                "SELECT {PERSONAL} FROM audit_personal WHERE seq BETWEEN ? AND ? ORDER BY seq, field, n"
+            ))?,
+            notes: sql("SELECT size, time_us, root, note FROM audit_checkpoint WHERE size <= ? ORDER BY size")?,
+            forget: [
+                sql("DELETE FROM audit_event WHERE seq < ?")?,
+                sql("DELETE FROM audit_personal WHERE seq < ?")?,
+                sql(
+                    "DELETE FROM audit_checkpoint WHERE size <= ? AND size < (SELECT max(size) FROM audit_checkpoint)",
+                )?,
+            ],
+            first_of: sql("SELECT min(seq) FROM audit_event WHERE time_us >= ?")?,
+            tree: Tree::default(),
+            last_us: 0,
+            boundary: 0,
+            pool: Vec::new(),
+        };
+        ledger.load()?;
+        Ok(ledger)
+    }
+
+    /// Takes the state from the disk: at start, and after a rollback.
+    pub fn load(&mut self) -> Result<()> {
+        let edge = self.edge.query_map([], |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?, octets(row, 2)?)))?;
+        let edge = edge.collect::<Result<Vec<(u64, u64, Option<Hash>)>>>()?;
+        let size = edge.last().map_or(0, |(seq, ..)| seq + 1);
+        let open = size - size % WIDTH as u64;
+        let hashes: Vec<Hash> = edge.iter().filter(|(seq, ..)| *seq >= open).filter_map(|(.., hash)| *hash).collect();
+        if hashes.len() as u64 != size - open {
+            return Err(row::damaged("leaf hashes behind the last full tile are missing"));
+        }
+        self.last_us = edge.last().map_or(0, |(_, time_us, _)| *time_us);
+        self.tree = Tree::load(size, hashes, &mut self.tiles)?;
+        self.boundary = match super::month::start(self.last_us) {
+            Some(start) => self.first_of.query_row([integer(start)], |row| row.get::<_, Option<i64>>(0))?,
+            None => None,
+        }
+        .and_then(|seq| u64::try_from(seq).ok())
+        .unwrap_or(0);
+        Ok(())
+    }
+
+    /// Appends an event and returns its place. It is in the log when the transaction is committed.
+    pub fn append(&mut self, event: Event) -> Result<u64> {
+        let seq = self.tree.size();
+        // A clock that was set back doesn't turn the log around.
+        let time_us = now_us().max(self.last_us).max(1);
+        let pool = &mut self.pool;
+        let Some(row) = Row::new(event, seq, time_us, || salt(pool)) else {
+            return Err(row::damaged("an event has no encoding"));
+        };
+        self.insert.execute(params_from_iter(row.values()))?;
+        for personal in &row.personal {
+            insert_personal(&mut self.insert_personal, seq, personal)?;
+        }
+        self.insert_edge.execute(params![integer(seq), integer(time_us), row.leaf_hash])?;
+        for tile in self.tree.push(row.leaf_hash) {
+            self.insert_tile.execute(params![tile.level, integer(tile.number), tile.bytes()])?;
+            if tile.level == 0 {
+                self.trim_edge.execute([integer(seq)])?;
+            }
+        }
+        if self.last_us > 0 && super::month::of(self.last_us) != super::month::of(time_us) {
+            self.boundary = seq;
+        }
+        self.last_us = time_us;
+        Ok(seq)
+    }
+
+    pub fn size(&self) -> u64 {
+        self.tree.size()
+    }
+
+    /// The head to seal next after `sealed`. A month's last leaf gets a head of its own, so that the closed file can be
+    /// verified by itself. None when the sealer knows of more leaves than there are.
+    pub fn head(&mut self, sealed: u64) -> Result<Option<Head>> {
+        let size = if sealed < self.boundary { self.boundary } else { self.tree.size() };
+        if sealed > size {
+            return Ok(None);
+        }
+        let mut prover = self.tree.prover(&mut self.tiles);
+        Ok(Some(Head { size, root: prover.root_at(size)?, proof: prover.consistency(sealed, size)? }))
+    }
+
+    /// The root when the log had that many leaves, or none when it never had.
+    pub fn root_at(&mut self, size: u64) -> Result<Option<Hash>> {
+        if size > self.tree.size() {
+            return Ok(None);
+        }
+        self.tree.prover(&mut self.tiles).root_at(size).map(Some)
+    }
+
+    pub fn keep_note(&mut self, note: &Note) -> Result<()> {
+        self.insert_note.execute(params![integer(note.size), integer(note.time_us), note.root, note.note])?;
+        Ok(())
+    }
+
+    /// The largest size that was sealed, as far as is known here.
+    pub fn last_sealed(&mut self) -> Result<u64> {
+        let size = self.last_note.query_row([], |row| row.get::<_, Option<i64>>(0))?;
+        Ok(size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0))
+    }
+
+    /// The oldest events that are still here, and the notes that concern them.
+    pub fn batch(&mut self, limit: u32) -> Result<Batch> {
+        let rows = self.events.query_map([limit], Row::read)?;
+        let mut rows = rows.collect::<Result<Vec<Row>>>()?;
+        let end = rows.last().map_or(self.tree.size(), |last| last.seq + 1);
+        let notes = self.notes.query_map([integer(end)], |row| {
+            let root = octets(row, 2)?.unwrap_or_default();
+            Ok(Note { size: unsigned(row, 0)?, time_us: unsigned(row, 1)?, root, note: row.get(3)? })
+        })?;
+        let notes = notes.collect::<Result<_>>()?;
+        let Some(first) = rows.first().map(|row| row.seq) else {
+            return Ok(Batch { notes, ..Batch::default() });
+        };
+        let personal = self.personal.query_map([integer(first), integer(end)], PersonalRow::read)?;
+        let mut personal = personal.collect::<Result<Vec<_>>>()?.into_iter().peekable();
+        for row in &mut rows {
+            while let Some((_, value)) = personal.next_if(|(seq, _)| *seq == row.seq) {
+                row.personal.push(value);
+            }
+        }
+        let tiles = self.tiles_filled(first, end)?;
+        let base = self.tree.prover(&mut self.tiles).frontier_at(first)?;
+        Ok(Batch { rows, notes, tiles, base })
+    }
+
+    /// The tiles that became full while the log grew from one size to another.
+    fn tiles_filled(&mut self, from: u64, to: u64) -> Result<Vec<tree::Tile>> {
+        let mut tiles = Vec::new();
+        // A tile of level 6 covers 2^56 leaves: there will be no higher one.
+        for level in 0..7u8 {
+            let shift = 8 * (u32::from(level) + 1);
+            for number in (from >> shift)..(to >> shift) {
+                tiles.push(tree::Tile { level, number, hashes: self.tiles.full(level, number)? });
+            }
+        }
+        Ok(tiles)
+    }
+
+    /// Lets go of what is in the auditors' file: events below `seq`, and notes up to it but the last one.
+    pub fn forget(&mut self, seq: u64) -> Result<()> {
+        for statement in &mut self.forget {
+            statement.execute([integer(seq)])?;
+        }
+        Ok(())
+    }
+}
+
+/// Full tiles in their table.
+struct StoredTiles<'c>(Statement<'c>);
+
+impl Tiles for StoredTiles<'_> {
+    type Error = Error;
+
+    fn full(&mut self, level: u8, number: u64) -> Result<Vec<Hash>> {
+        let bytes: Vec<u8> = self.0.query_row(params![level, integer(number)], |row| row.get(0))?;
+        tree::hashes(&bytes).ok_or_else(|| row::damaged("a tile is not as long as a tile is"))
+    }
+}
+
+/// Writes one personal value with the columns of `PERSONAL`.
+pub fn insert_personal(statement: &mut Statement<'_>, seq: u64, personal: &PersonalRow) -> Result<usize> {
+    let blob = |octets: Option<&[u8]>| octets.map_or(Stored::Null, |octets| Stored::Blob(octets.to_vec()));
+    statement.execute(params![
+        integer(seq),
+        personal.field,
+        personal.n,
+        blob(personal.salt.as_ref().map(Salt::as_slice)),
+        personal.value,
+        personal.commitment,
+        personal.shown,
+        blob(personal.shown_salt.as_ref().map(Salt::as_slice)),
+        blob(personal.shown_commitment.as_ref().map(Hash::as_slice)),
+    ])
+}
+
+/// Unix time in microseconds.
+pub fn now_us() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The next salt. Without random octets there is no log, and without a log no service.
+#[allow(clippy::expect_used)]
+fn salt(pool: &mut Vec<u8>) -> Salt {
+    if pool.len() < SALT {
+        pool.resize(POOL, 0);
+        getrandom::fill(pool).expect("the kernel gives random octets once it has booted");
+    }
+    let rest = pool.split_off(pool.len() - SALT);
+    rest.try_into().expect("sixteen octets were split off")
+}

@@ -1,0 +1,13 @@
+//! The audit log: what happened, in a tree that can't be rewritten quietly, and in files that auditors can read.
+
+pub mod event;
+pub mod leaf;
+pub mod ledger;
+pub mod mask;
+pub mod month;
+pub mod month_file;
+pub mod publish;
+pub mod query;
+pub mod row;
+pub mod seal;
+pub mod verify;

@@ -1,0 +1,196 @@
+//! One of the auditors' files, open for writing; and the file beside it that keeps what auditors may not see.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Result, Transaction, params, params_from_iter};
+
+use super::event::Field;
+use super::ledger::{Batch, Note, insert_personal};
+use super::month::Month;
+use super::row::{self, PERSONAL, PersonalRow, Row, integer};
+use crate::merkle::Frontier;
+
+const SCHEMA: &str = include_str!("schema.sql");
+/// "GTPA": an auditors' file. "GTPP": the personal values of a month.
+const AUDIT: i64 = 0x4754_5041;
+const PERSONAL_FILE: i64 = 0x4754_5050;
+const VERSION: i64 = 1;
+
+const PERSONAL_SCHEMA: &str = "CREATE TABLE personal(seq INTEGER NOT NULL, field TEXT NOT NULL, n INTEGER NOT NULL, \
+    salt BLOB, value TEXT, PRIMARY KEY(seq, field, n)) STRICT, WITHOUT ROWID;";
+
+/// The file of a month.
+#[derive(Debug)]
+pub struct MonthFile {
+    connection: Connection,
+    pub month: Month,
+    /// The first leaf in it.
+    pub first: u64,
+    /// The leaves up to this one are here or in an earlier file.
+    pub published: u64,
+    /// The largest head whose note is here.
+    pub sealed: u64,
+}
+
+impl MonthFile {
+    /// Opens the file that is being written. None when there is none.
+    ///
+    /// Errors: it isn't ours, is newer or damaged.
+    pub fn open(path: &Path) -> Result<Option<Self>, String> {
+        let explain = |error: rusqlite::Error| format!("{}: {error}", path.display());
+        if fs::metadata(path).is_ok_and(|file| file.len() > 0) {
+            let connection = connect(path, AUDIT, 0o640)?;
+            return Self::read(connection).map_err(explain);
+        }
+        Ok(None)
+    }
+
+    /// None when it was made and never written to.
+    fn read(connection: Connection) -> Result<Option<Self>> {
+        let info = |key: &str| {
+            connection
+                .query_row("SELECT value FROM info WHERE key = ?", [key], |row| row.get::<_, String>(0))
+                .optional()
+        };
+        let (Some(month), Some(first), Some(published)) = (info("month")?, info("first_seq")?, info("published_size")?)
+        else {
+            return Ok(None);
+        };
+        let sealed: Option<i64> = connection.query_row("SELECT max(size) FROM checkpoint", [], |row| row.get(0))?;
+        let number = |text: String| text.parse().map_err(|_| row::damaged("a number in info can't be read"));
+        let month = month.parse().map_err(|()| row::damaged("the month in info can't be read"))?;
+        let (first, published) = (number(first)?, number(published)?);
+        let sealed = sealed.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
+        Ok(Some(Self { connection, month, first, published, sealed }))
+    }
+
+    /// Makes the file of a month. `base` is the tree before its first leaf.
+    pub fn create(path: &Path, month: Month, base: &Frontier) -> Result<Self, String> {
+        let mut connection = connect(path, AUDIT, 0o640)?;
+        let explain = |error: rusqlite::Error| format!("{}: {error}", path.display());
+        let peaks: Vec<String> = base.peaks.iter().map(|peak| hex(peak)).collect();
+        let write = |transaction: Transaction<'_>| {
+            set(&transaction, "month", &month.to_string())?;
+            set(&transaction, "first_seq", &base.size.to_string())?;
+            set(&transaction, "base", &peaks.join(" "))?;
+            set(&transaction, "published_size", &base.size.to_string())?;
+            transaction.commit()
+        };
+        connection.transaction().and_then(write).map_err(explain)?;
+        Ok(Self { connection, month, first: base.size, published: base.size, sealed: 0 })
+    }
+
+    /// Adds events and notes in one transaction. What is here already stays as it is, so that it may be called again after
+    /// a crash.
+    pub fn publish(&mut self, rows: &[Row], batch: &Batch, notes: &[&Note], vkey: Option<&str>) -> Result<()> {
+        let published = rows.last().map_or(self.published, |last| last.seq + 1).max(self.published);
+        let transaction = self.connection.transaction()?;
+        {
+            let sql = format!("INSERT OR IGNORE INTO event({}) VALUES({})", row::columns(), row::parameters());
+            let mut insert = transaction.prepare(&sql)?;
+            let sql = format!("INSERT OR IGNORE INTO personal({PERSONAL}) VALUES({})", ["?"; 9].join(", "));
+            let mut insert_value = transaction.prepare(&sql)?;
+            for row in rows {
+                insert.execute(params_from_iter(row.values()))?;
+                for value in &row.personal {
+                    let open = Field::of(&value.field).is_some_and(Field::is_open);
+                    let hidden = PersonalRow { salt: None, value: None, ..value.clone() };
+                    insert_personal(&mut insert_value, row.seq, if open { value } else { &hidden })?;
+                }
+            }
+            let mut insert =
+                transaction.prepare("INSERT OR IGNORE INTO tile(level, number, hashes) VALUES(?, ?, ?)")?;
+            let filled = |tile: &&crate::merkle::tree::Tile| {
+                let last = ((tile.number + 1) << (8 * (u32::from(tile.level) + 1))) - 1;
+                rows.first().is_some_and(|first| first.seq <= last) && last < published
+            };
+            for tile in batch.tiles.iter().filter(filled) {
+                insert.execute(params![tile.level, integer(tile.number), tile.bytes()])?;
+            }
+            let mut insert = transaction
+                .prepare("INSERT OR IGNORE INTO checkpoint(size, time_us, root, note) VALUES(?, ?, ?, ?)")?;
+            for note in notes {
+                insert.execute(params![integer(note.size), integer(note.time_us), note.root, note.note])?;
+            }
+        }
+        set(&transaction, "published_size", &published.to_string())?;
+        set(&transaction, "published_time", &jiff::Timestamp::now().to_string())?;
+        if let Some(vkey) = vkey {
+            set(&transaction, "vkey", vkey)?;
+            set(&transaction, "origin", vkey.split('+').next().unwrap_or_default())?;
+        }
+        transaction.commit()?;
+        self.published = published;
+        self.sealed = notes.iter().map(|note| note.size).fold(self.sealed, u64::max);
+        Ok(())
+    }
+}
+
+/// Writes the salts and clear values of hidden fields into the personal file of their month.
+pub fn keep_personal(path: &Path, rows: &[Row]) -> Result<(), String> {
+    let explain = |error: rusqlite::Error| format!("{}: {error}", path.display());
+    let mut connection = connect(path, PERSONAL_FILE, 0o600)?;
+    let write = |transaction: Transaction<'_>| {
+        {
+            let sql = "INSERT OR IGNORE INTO personal(seq, field, n, salt, value) VALUES(?, ?, ?, ?, ?)";
+            let mut insert = transaction.prepare(sql)?;
+            for row in rows {
+                for value in row.personal.iter().filter(|value| !Field::of(&value.field).is_some_and(Field::is_open)) {
+                    insert.execute(params![integer(row.seq), value.field, value.n, value.salt, value.value])?;
+                }
+            }
+        }
+        transaction.commit()
+    };
+    connection.transaction().and_then(write).map_err(explain)
+}
+
+/// Opens a file for writing, or makes it. A transaction that a crash left half done is rolled back by this.
+fn connect(path: &Path, application: i64, mode: u32) -> Result<Connection, String> {
+    let explain = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    match OpenOptions::new().write(true).create_new(true).mode(mode).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(explain(&error)),
+        _ => {}
+    }
+    let connection = Connection::open(path).map_err(|error| explain(&error))?;
+    let set_up = || {
+        connection.busy_timeout(std::time::Duration::ZERO)?;
+        // What leaves the vault's database stands here alone: it must be on the disk before it may leave.
+        connection.query_row("PRAGMA journal_mode=TRUNCATE", [], |_| Ok(()))?;
+        connection.execute_batch(
+            "PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0;",
+        )?;
+        let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
+        let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
+        Ok((pragma("application_id")?, pragma("user_version")?, tables))
+    };
+    let (found, version, tables) = set_up().map_err(|error: rusqlite::Error| match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            explain(&"is damaged: move it away, keep it, and restore it from a backup")
+        }
+        _ => explain(&error),
+    })?;
+    if tables == 0 && found == 0 {
+        let schema = if application == AUDIT { SCHEMA } else { PERSONAL_SCHEMA };
+        let script =
+            format!("BEGIN; {schema} PRAGMA application_id={application}; PRAGMA user_version={VERSION}; COMMIT;");
+        connection.execute_batch(&script).map_err(|error| explain(&error))?;
+    } else if found != application {
+        return Err(explain(&"is another program's file: move it away"));
+    } else if version > VERSION {
+        return Err(explain(&"was written by a newer Gatepost: install that version"));
+    }
+    Ok(connection)
+}
+
+fn set(connection: &Connection, key: &str, value: &str) -> Result<()> {
+    connection.execute("INSERT OR REPLACE INTO info(key, value) VALUES(?, ?)", [key, value])?;
+    Ok(())
+}
+
+pub fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}

@@ -1,0 +1,189 @@
+//! The publisher: moves events from the vault's database to the auditors' files, in a thread of its own.
+//!
+//! First the personal values, then the auditors' file, then they leave the vault's database. Each step may be done again,
+//! so a crash between any two loses nothing and doubles nothing.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rusqlite::ErrorCode;
+use tokio::sync::oneshot;
+
+use super::ledger::{Batch, Note};
+use super::month;
+use super::month_file::{MonthFile, keep_personal};
+use super::row::Row;
+use crate::vault::store::writer::Writer;
+
+const EVERY: Duration = Duration::from_secs(1);
+/// Events moved at once: a few milliseconds of the writer's time.
+const BATCH: u32 = 1000;
+/// How long the end of a month waits for its last leaf to be sealed.
+const SEAL: Duration = Duration::from_secs(60);
+
+/// Publish everything now, and say up to which leaf.
+type Order = oneshot::Sender<Result<u64, String>>;
+
+/// The way to the thread.
+#[derive(Clone)]
+pub struct Publisher {
+    orders: Sender<Order>,
+    vkey: Arc<Mutex<Option<String>>>,
+}
+
+impl Publisher {
+    /// Opens the current file, so that a wrong one is known at start, and starts the thread.
+    pub fn start(home: PathBuf, writer: Writer) -> Result<(Self, JoinHandle<()>), String> {
+        let files = Files::open(&home)?;
+        let (orders, receiver) = channel();
+        let vkey = Arc::new(Mutex::new(None));
+        let shared = Arc::clone(&vkey);
+        let thread = std::thread::Builder::new()
+            .name("publisher".into())
+            .spawn(move || work(files, &writer, &receiver, &shared))
+            .map_err(|error| format!("the publisher's thread can't be made: {error}"))?;
+        Ok((Self { orders, vkey }, thread))
+    }
+
+    /// Publishes everything that is on the disk by now. Gives the number of leaves that are published.
+    pub async fn publish(&self) -> Result<u64, String> {
+        let (answer, receiver) = oneshot::channel();
+        let gone = || "the publisher has ended".to_owned();
+        self.orders.send(answer).map_err(|_| gone())?;
+        receiver.await.map_err(|_| gone())?
+    }
+
+    /// The verifier key, for the information of those who open the file.
+    pub fn tell(&self, vkey: &str) {
+        *self.vkey.lock().unwrap_or_else(PoisonError::into_inner) = Some(vkey.to_owned());
+    }
+}
+
+fn work(mut files: Files, writer: &Writer, orders: &Receiver<Order>, vkey: &Mutex<Option<String>>) {
+    let mut blocked = false;
+    loop {
+        let order = match orders.recv_timeout(EVERY) {
+            Ok(order) => Some(order),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        let vkey = vkey.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let done = files.publish_all(writer, vkey.as_deref());
+        // Once is enough: it is tried again every second.
+        if let Err(error) = &done
+            && !std::mem::replace(&mut blocked, true)
+        {
+            tracing::error!(error, "events can't be moved to the auditors' files for now; they wait in the vault");
+        }
+        blocked &= done.is_err();
+        if let Some(order) = order {
+            let _ = order.send(done);
+        }
+    }
+}
+
+/// The auditors' files and the personal ones.
+struct Files {
+    home: PathBuf,
+    current: Option<MonthFile>,
+    /// Since when a month waits to be closed.
+    closing: Option<Instant>,
+}
+
+/// How far a batch got.
+#[derive(Debug, PartialEq, Eq)]
+enum Moved {
+    /// Everything below that leaf may leave the vault's database.
+    Below(u64),
+    /// A reader is in the way, or the month's last head isn't sealed yet: the next tick goes on.
+    NotNow,
+}
+
+impl Files {
+    fn open(home: &Path) -> Result<Self, String> {
+        let current = MonthFile::open(&home.join("audit").join("audit.db"))?;
+        Ok(Self { home: home.to_owned(), current, closing: None })
+    }
+
+    fn published(&self) -> u64 {
+        self.current.as_ref().map_or(0, |file| file.published)
+    }
+
+    fn publish_all(&mut self, writer: &Writer, vkey: Option<&str>) -> Result<u64, String> {
+        loop {
+            let store = |error| format!("the vault's database: {error:?}");
+            let batch = writer.run_blocking(|store| store.ledger.batch(BATCH)).map_err(store)?;
+            let sealed = self.current.as_ref().map_or(0, |file| file.sealed);
+            if batch.rows.is_empty() && batch.notes.iter().all(|note| note.size <= sealed) {
+                return Ok(self.published());
+            }
+            let Moved::Below(seq) = self.publish(&batch, vkey)? else { return Ok(self.published()) };
+            writer.run_blocking(move |store| store.ledger.forget(seq)).map_err(store)?;
+            if batch.rows.is_empty() {
+                return Ok(self.published());
+            }
+        }
+    }
+
+    /// Moves what belongs into one file; the rest of the batch comes with the next.
+    fn publish(&mut self, batch: &Batch, vkey: Option<&str>) -> Result<Moved, String> {
+        let Some(first) = batch.rows.first() else { return self.write(&[], batch, vkey) };
+        let month = month::of(first.time_us);
+        if self.current.as_ref().is_some_and(|file| file.month < month) && !self.close_month(batch, vkey)? {
+            return Ok(Moved::NotNow);
+        }
+        // A clock that was set back doesn't reopen a month: leaves go where they are in order.
+        let month = self.current.as_ref().map_or(month, |file| file.month);
+        let end = batch.rows.partition_point(|row| month::of(row.time_us) <= month);
+        let rows = batch.rows.get(..end).unwrap_or_default();
+        keep_personal(&self.home.join("db").join(format!("personal-{month}.db")), rows)?;
+        if self.current.is_none() {
+            let path = self.home.join("audit").join("audit.db");
+            self.current = Some(MonthFile::create(&path, month, &batch.base)?);
+        }
+        self.write(rows, batch, vkey)
+    }
+
+    fn write(&mut self, rows: &[Row], batch: &Batch, vkey: Option<&str>) -> Result<Moved, String> {
+        let Some(file) = &mut self.current else { return Ok(Moved::NotNow) };
+        let end = rows.last().map_or(file.published, |last| last.seq + 1).max(file.published);
+        let new = |note: &&Note| note.size > file.sealed && note.size <= end;
+        let notes: Vec<&Note> = batch.notes.iter().filter(new).collect();
+        match file.publish(rows, batch, &notes, vkey) {
+            Ok(()) => Ok(Moved::Below(end)),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(Moved::NotNow),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Renames the file of a month that is over, once the head of its last leaf is in it, or after a while without. True
+    /// when that is done.
+    fn close_month(&mut self, batch: &Batch, vkey: Option<&str>) -> Result<bool, String> {
+        let since = *self.closing.get_or_insert_with(Instant::now);
+        if self.write(&[], batch, vkey)? == Moved::NotNow {
+            return Ok(false);
+        }
+        let Some(file) = &self.current else { return Ok(true) };
+        if file.sealed < file.published && since.elapsed() < SEAL {
+            return Ok(false);
+        }
+        let audit = self.home.join("audit");
+        let closed = audit.join(format!("audit-{}.db", file.month));
+        if closed.exists() {
+            return Err(format!("{} exists already: move it away", closed.display()));
+        }
+        // Closes it.
+        self.current = None;
+        self.closing = None;
+        let moved = fs::rename(audit.join("audit.db"), &closed).and_then(|()| File::open(&audit)?.sync_all());
+        moved.map_err(|error| format!("{}: {error}", closed.display()))?;
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests;

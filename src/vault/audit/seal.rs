@@ -1,0 +1,211 @@
+//! Sealing: every second, when there is news, the sealer is shown the new head and its note is stored.
+//!
+//! The order is COMMIT, seal, store the note: a head that was signed before its leaves were on the disk could outlive them
+//! and would look like tampering. A refusal stops nothing but the sealing.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+
+use super::event::{Event, Name, Outcome};
+use super::ledger::{Head, Note, now_us};
+use crate::ipc::channel::{Receiver, Sender};
+use crate::ipc::sealing::{Answer, Ask};
+use crate::vault::Vault;
+use crate::vault::audit::publish::Publisher;
+
+const EVERY: Duration = Duration::from_secs(1);
+/// A log in which nothing happens says so this often, so that a truncated one can't pass for a quiet one.
+const HEARTBEAT: Duration = Duration::from_secs(300);
+/// How long the sealer may take: two syncs on a poor disk.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// After a refusal it is tried again this often.
+const AGAIN: Duration = Duration::from_secs(60);
+
+pub type Channel = (Sender<Ask>, Receiver<Answer>);
+
+/// What others may ask of the sealing.
+pub enum Order {
+    /// A sealer, or its successor.
+    Peer(Channel),
+    /// Seal what is on the disk now; the answer comes when it was tried.
+    Now(oneshot::Sender<()>),
+}
+
+/// When the sealer answered last; what the watchdog wants to know.
+#[derive(Default)]
+pub struct Pulse(Cell<Option<Instant>>);
+
+impl Pulse {
+    /// Whether it answered within that time.
+    pub fn beats(&self, within: Duration) -> bool {
+        self.0.get().is_some_and(|at| at.elapsed() < within)
+    }
+}
+
+struct Sealing {
+    vault: Rc<Vault>,
+    publisher: Publisher,
+    pulse: Rc<Pulse>,
+    channel: Option<Channel>,
+    /// The sealer's own last head, as far as it said.
+    sealed: u64,
+    refused: Option<Instant>,
+    told: bool,
+}
+
+/// Why sealing did not get on.
+enum Stuck {
+    /// The sealer is gone or silent: wait for its successor.
+    Gone,
+    Refused(String),
+}
+
+pub async fn run(vault: Rc<Vault>, publisher: Publisher, pulse: Rc<Pulse>, mut orders: mpsc::UnboundedReceiver<Order>) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut seen, mut news) = (vault.writer.size(), Instant::now());
+    let mut sealing = Sealing { vault, publisher, pulse, channel: None, sealed: 0, refused: None, told: false };
+    while let Some(order) = next(&mut ticks, &mut orders).await {
+        match order {
+            Some(Order::Peer(channel)) => sealing.meet(channel).await,
+            Some(Order::Now(done)) => {
+                sealing.refused = None;
+                sealing.catch_up().await;
+                let _ = done.send(());
+            }
+            None => {
+                sealing.catch_up().await;
+                let size = sealing.vault.writer.size();
+                if size != seen {
+                    (seen, news) = (size, Instant::now());
+                } else if news.elapsed() >= HEARTBEAT {
+                    news = Instant::now();
+                    let event = Event::new(Name::AuditHeartbeat, Outcome::Info);
+                    sealing.vault.writer.record(vec![event]).await;
+                }
+            }
+        }
+    }
+}
+
+/// The next order, or a tick; none when nobody can order any more.
+async fn next(ticks: &mut Interval, orders: &mut mpsc::UnboundedReceiver<Order>) -> Option<Option<Order>> {
+    tokio::select! {
+        order = orders.recv() => order.map(Some),
+        _ = ticks.tick() => Some(None),
+    }
+}
+
+impl Sealing {
+    async fn meet(&mut self, channel: Channel) {
+        self.channel = Some(channel);
+        (self.refused, self.told) = (None, false);
+        match self.ask(Ask::Head).await {
+            Ok(Answer::Head { size, root: _, vkey }) => {
+                self.publisher.tell(&vkey);
+                self.sealed = size;
+                let known = self.vault.writer.run(|store| store.ledger.last_sealed()).await.unwrap_or(0);
+                if known > size {
+                    tracing::error!(
+                        known,
+                        sealer = size,
+                        "the sealer remembers less than it has signed: was its state restored or lost?"
+                    );
+                    self.alarm(
+                        Name::IntegrityFailure,
+                        "sealer-forgot",
+                        format!("{{\"known\":{known},\"sealer\":{size}}}"),
+                    )
+                    .await;
+                }
+                self.catch_up().await;
+            }
+            _ => self.lose(),
+        }
+    }
+
+    /// Seals until there is nothing new. Also the sign of life: with nothing new it asks for the head.
+    async fn catch_up(&mut self) {
+        if self.channel.is_none() || self.refused.is_some_and(|at| at.elapsed() < AGAIN) {
+            return self.ping().await;
+        }
+        if self.vault.writer.size() == self.sealed {
+            return self.ping().await;
+        }
+        // Under load there is always more; what comes meanwhile is for the next second.
+        let target = self.vault.writer.size();
+        let mut first = true;
+        while std::mem::take(&mut first) || self.sealed < target {
+            match self.seal().await {
+                Ok(()) => {}
+                Err(Stuck::Gone) => return self.lose(),
+                Err(Stuck::Refused(reason)) => {
+                    self.refused = Some(Instant::now());
+                    tracing::error!(reason, "the sealer refused the head of the audit log: it goes on unsealed");
+                    if !std::mem::replace(&mut self.told, true) {
+                        let data = serde_json::json!({ "said": reason }).to_string();
+                        self.alarm(Name::SealerRefused, "not-an-extension", data).await;
+                    }
+                    return;
+                }
+            }
+        }
+        self.told = false;
+    }
+
+    async fn seal(&mut self) -> Result<(), Stuck> {
+        let sealed = self.sealed;
+        let head = self.vault.writer.run(move |store| store.ledger.head(sealed)).await.map_err(|_| Stuck::Gone)?;
+        let Some(Head { size, root, proof }) = head else {
+            return Err(Stuck::Refused(format!(
+                "it has signed {sealed} leaves, more than there are: was the vault's state restored?"
+            )));
+        };
+        match self.ask(Ask::Seal { size, root, proof }).await? {
+            Answer::Sealed { size: signed, note } if signed == size => {
+                let note = Note { size, time_us: now_us(), root, note };
+                // A note that finds no room is lost; the next head covers this one.
+                let _ = self.vault.writer.run(move |store| store.ledger.keep_note(&note)).await;
+                self.sealed = size;
+                Ok(())
+            }
+            Answer::Refused { reason, .. } => Err(Stuck::Refused(reason)),
+            Answer::Sealed { .. } | Answer::Head { .. } => Err(Stuck::Gone),
+        }
+    }
+
+    async fn ping(&mut self) {
+        if self.channel.is_some() && !self.pulse.beats(PATIENCE) && self.ask(Ask::Head).await.is_err() {
+            self.lose();
+        }
+    }
+
+    async fn ask(&mut self, ask: Ask) -> Result<Answer, Stuck> {
+        let (asks, answers) = self.channel.as_mut().ok_or(Stuck::Gone)?;
+        asks.send(ask).await.map_err(|_| Stuck::Gone)?;
+        match timeout(PATIENCE, answers.receive()).await {
+            Ok(Ok(Some(answer))) => {
+                self.pulse.0.set(Some(Instant::now()));
+                Ok(answer)
+            }
+            _ => Err(Stuck::Gone),
+        }
+    }
+
+    /// An answer that comes after all would be taken for the next: the channel is of no use any more.
+    fn lose(&mut self) {
+        if self.channel.take().is_some() {
+            tracing::error!("the sealer is gone or silent: the log goes on unsealed until there is another");
+        }
+    }
+
+    async fn alarm(&self, name: Name, reason: &str, data: String) {
+        let event =
+            Event { severity: 1, reason: Some(reason.into()), data: Some(data), ..Event::new(name, Outcome::Failure) };
+        self.vault.writer.record(vec![event]).await;
+    }
+}

@@ -1,0 +1,212 @@
+//! Manipulations of the auditors' files, and the code each is found out with.
+
+use std::fs;
+use std::path::PathBuf;
+
+use rusqlite::Connection;
+
+use super::*;
+use crate::mail::address::Address;
+use crate::sealer::key::LogKey;
+use crate::secret::Secret;
+use crate::vault::audit::event::{Event, Field, Name, Outcome};
+use crate::vault::audit::ledger::Note;
+use crate::vault::audit::publish::Publisher;
+use crate::vault::store::open::Database;
+use crate::vault::store::writer::Writer;
+
+const ORIGIN: &str = "gate.example.net/audit";
+
+fn key(seed: u8) -> LogKey {
+    LogKey::new(ORIGIN, &Secret::new([seed; 32])).unwrap()
+}
+
+struct Bench {
+    home: tempfile::TempDir,
+    writer: Writer,
+    publisher: Publisher,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir(home.path().join("db")).unwrap();
+        fs::create_dir(home.path().join("audit")).unwrap();
+        let (writer, _) = Writer::start(Database::open(home.path()).unwrap(), |failure| panic!("{failure}")).unwrap();
+        let (publisher, _) = Publisher::start(home.path().to_owned(), writer.clone()).unwrap();
+        Self { home, writer, publisher }
+    }
+
+    /// Events, a sealed head over them all, and more of both.
+    fn grown() -> Self {
+        let bench = Self::new();
+        for count in [3, 250, 7, 400] {
+            bench.append(count);
+            bench.seal();
+        }
+        bench.publish();
+        bench
+    }
+
+    fn append(&self, count: usize) {
+        let address = Address::parse("rosa@example.net").unwrap();
+        let event = Event::new(Name::MsgAccept, Outcome::Success).with(Field::Account, "shop").recipients([&address]);
+        let event = event.client("192.0.2.7".parse().unwrap()).with(Field::Helo, "pc.example.net");
+        self.writer.run_blocking(move |store| store.record(vec![event; count])).unwrap();
+    }
+
+    fn seal(&self) {
+        let work = |store: &mut crate::vault::store::Store<'_>| {
+            let sealed = store.ledger.last_sealed()?;
+            let head = store.ledger.head(sealed)?.unwrap();
+            let note = key(1).sign(head.size, head.root);
+            store.ledger.keep_note(&Note { size: head.size, time_us: now_us(), root: head.root, note })
+        };
+        self.writer.run_blocking(work).unwrap();
+    }
+
+    fn publish(&self) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(self.publisher.publish()).unwrap();
+    }
+
+    fn audit(&self) -> PathBuf {
+        self.home.path().join("audit")
+    }
+
+    fn verify(&self) -> Result<Summary, Fault> {
+        verify(&self.audit(), key(1).verifier(), |_| {})
+    }
+
+    /// The code after a manipulation of the file.
+    fn after(&self, sql: &str) -> Verdict {
+        let file = self.audit().join("audit.db");
+        let copy = tempfile::NamedTempFile::new().unwrap();
+        fs::copy(&file, copy.path()).unwrap();
+        Connection::open(copy.path()).unwrap().execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        match verify(copy.path(), key(1).verifier(), |_| {}) {
+            Ok(_) => Verdict::Sound,
+            Err(fault) => fault.verdict,
+        }
+    }
+}
+
+#[test]
+fn a_log_that_nobody_touched_is_sound() {
+    let bench = Bench::grown();
+    let summary = bench.verify().unwrap();
+    assert_eq!(summary, Summary { first: 0, size: 660, sealed: 660, checkpoints: 4, files: 1 });
+    assert_eq!(bench.after("SELECT 1"), Verdict::Sound);
+}
+
+#[test]
+fn every_manipulation_is_found_out_with_its_code() {
+    let bench = Bench::grown();
+    for (what, sql, verdict) in [
+        ("edit a column", "UPDATE event SET reason = 'x' WHERE seq = 5", Verdict::Altered),
+        ("edit and hide", "UPDATE event SET truncated = 1 WHERE seq = 5", Verdict::Altered),
+        ("edit the time", "UPDATE event SET time_us = time_us + 1 WHERE seq = 5", Verdict::Altered),
+        ("edit a leaf hash", "UPDATE event SET leaf_hash = zeroblob(32) WHERE seq = 5", Verdict::Altered),
+        ("shorten a leaf hash", "UPDATE event SET leaf_hash = x'00' WHERE seq = 5", Verdict::Altered),
+        (
+            "edit an account",
+            "UPDATE personal SET value = 'other' WHERE seq = 5 AND field = 'account'",
+            Verdict::Altered,
+        ),
+        (
+            "edit what is shown",
+            "UPDATE personal SET shown = '***@good.example' WHERE seq = 5 AND field = 'rcpt_to'",
+            Verdict::Altered,
+        ),
+        ("show what was hidden", "UPDATE personal SET shown = 'x' WHERE seq = 5 AND field = 'helo'", Verdict::Altered),
+        ("delete a value's row", "DELETE FROM personal WHERE seq = 5 AND field = 'helo'", Verdict::Altered),
+        (
+            "invent a value",
+            "INSERT INTO personal SELECT 7000, field, n, salt, value, commitment, shown, shown_salt, shown_commitment FROM personal LIMIT 1",
+            Verdict::Altered,
+        ),
+        (
+            "delete in the middle",
+            "DELETE FROM event WHERE seq = 5; DELETE FROM personal WHERE seq = 5",
+            Verdict::Altered,
+        ),
+        (
+            "reorder",
+            "UPDATE event SET seq = 9000 WHERE seq = 5; UPDATE event SET seq = 5 WHERE seq = 6; UPDATE event SET seq = 6 WHERE seq = 9000",
+            Verdict::Altered,
+        ),
+        ("truncate", "DELETE FROM event WHERE seq > 600; DELETE FROM personal WHERE seq > 600", Verdict::Altered),
+        ("edit a tile", "UPDATE tile SET hashes = zeroblob(8192) WHERE number = 1", Verdict::Altered),
+        ("delete a tile", "DELETE FROM tile WHERE number = 1", Verdict::Altered),
+        (
+            "erase silently",
+            "UPDATE personal SET value = NULL, salt = NULL WHERE seq = 5 AND field = 'account'",
+            Verdict::Erased,
+        ),
+        (
+            "erase what is shown",
+            "UPDATE personal SET shown = NULL, shown_salt = NULL WHERE seq = 5 AND field = 'rcpt_to'",
+            Verdict::Erased,
+        ),
+        (
+            "strip a signature",
+            "UPDATE checkpoint SET note = substr(note, 1, instr(note, char(10, 10)) + 1)",
+            Verdict::Signature,
+        ),
+        (
+            "change a signed head",
+            "UPDATE checkpoint SET note = replace(note, char(10) || '660' || char(10), char(10) || '661' || char(10))",
+            Verdict::Signature,
+        ),
+        (
+            "swap heads",
+            "UPDATE checkpoint SET note = (SELECT note FROM checkpoint WHERE size = 3) WHERE size = 253",
+            Verdict::Altered,
+        ),
+        ("begin later", "UPDATE info SET value = '1' WHERE key = 'first_seq'", Verdict::Altered),
+        ("not ours", "PRAGMA application_id = 7", Verdict::Unreadable),
+    ] {
+        assert_eq!(bench.after(sql), verdict, "{what}");
+    }
+}
+
+#[test]
+fn history_that_was_rewritten_and_signed_with_another_key_is_found_out() {
+    let bench = Bench::grown();
+    let other = key(2);
+    let fault = verify(&bench.audit(), other.verifier(), |_| {}).unwrap_err();
+    assert_eq!(fault.verdict, Verdict::Signature);
+}
+
+#[test]
+fn an_old_tail_under_no_head_is_found_out_and_a_fresh_one_is_not() {
+    let bench = Bench::grown();
+    bench.append(2);
+    bench.publish();
+    assert_eq!(bench.verify().unwrap().sealed, 660);
+    let later = verify_at(now_us() + 60_000_000, &bench.audit(), key(1).verifier(), |_| {});
+    assert_eq!(later.unwrap_err().verdict, Verdict::Unsealed);
+    bench.seal();
+    bench.publish();
+    assert_eq!(verify_at(now_us() + 60_000_000, &bench.audit(), key(1).verifier(), |_| {}).unwrap().sealed, 662);
+}
+
+#[test]
+fn several_months_are_one_log_and_a_missing_one_is_found_out() {
+    let bench = Bench::grown();
+    let audit = bench.audit();
+    fs::rename(audit.join("audit.db"), audit.join("audit-2020-01.db")).unwrap();
+    let (publisher, _) = Publisher::start(bench.home.path().to_owned(), bench.writer.clone()).unwrap();
+    bench.append(300);
+    bench.seal();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(publisher.publish()).unwrap();
+    let summary = bench.verify().unwrap();
+    assert_eq!((summary.size, summary.sealed, summary.files), (960, 960, 2));
+    // Each file can be verified by itself.
+    let alone = verify(&audit.join("audit.db"), key(1).verifier(), |_| {}).unwrap();
+    assert_eq!((alone.first, alone.size), (660, 960));
+    fs::rename(audit.join("audit-2020-01.db"), audit.join("audit-2019-01.db")).unwrap();
+    fs::copy(audit.join("audit.db"), audit.join("audit-2020-01.db")).unwrap();
+    assert_eq!(bench.verify().unwrap_err().verdict, Verdict::Altered);
+}

@@ -1,0 +1,139 @@
+//! Everything the session thread decides by, in memory: the configuration, credentials, limits and recent logins.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use uuid::Uuid;
+
+use super::limits::Limits;
+use super::login::cache::Cache;
+use super::login::credentials::{Credential, Credentials};
+use super::login::failures::Failures;
+use super::store::credentials::Stored;
+use crate::config::slice::{Counter, VaultSlice};
+use crate::ipc::capsule::{Capsule, Introduction};
+use crate::mail::address::{Address, ReversePath};
+use crate::policy::Grant;
+use crate::policy::route;
+use crate::role::{Generation, Instance};
+
+/// A connection is introduced to the vault with its first question; the edge ends those that ask nothing long before.
+const CAPSULE_AGE_US: u64 = 600_000_000;
+/// Two processes on one machine see the same clock, but not at the same instant.
+const CLOCK_SLACK_US: u64 = 60_000_000;
+/// Capsules remembered; when there are more, older ones than the oldest forgotten are refused.
+const CAPSULES: usize = 1 << 20;
+
+pub struct Authority {
+    pub slice: VaultSlice,
+    pub credentials: Credentials,
+    pub limits: Limits,
+    pub cache: Cache,
+    pub failures: Failures,
+    /// Take nothing new.
+    pub draining: bool,
+    /// The listeners by the generation of the edges that are told their numbers.
+    listeners: HashMap<Generation, Vec<Counter>>,
+    generation: Generation,
+    stored: Vec<Stored>,
+    capsules: Capsules,
+}
+
+impl Authority {
+    pub fn new(slice: VaultSlice, generation: Generation, stored: Vec<Stored>, limits: Limits) -> Result<Self, String> {
+        let credentials = Credentials::new(&slice.credentials, &stored);
+        Ok(Self {
+            credentials,
+            limits,
+            cache: Cache::new()?,
+            failures: Failures::default(),
+            draining: false,
+            listeners: HashMap::from([(generation, slice.listeners.clone())]),
+            generation,
+            stored,
+            capsules: Capsules::default(),
+            slice,
+        })
+    }
+
+    /// Takes a new configuration. Edges of the one before go on under its numbers until they have drained.
+    pub fn switch(&mut self, generation: Generation, slice: VaultSlice) {
+        let before = self.generation;
+        self.listeners.retain(|known, _| *known >= before);
+        self.listeners.insert(generation, slice.listeners.clone());
+        self.generation = generation;
+        self.slice = slice;
+        self.credentials = Credentials::new(&self.slice.credentials, &self.stored);
+    }
+
+    /// Takes a new credential of the vault.
+    pub fn add(&mut self, stored: Stored) {
+        self.stored.push(stored);
+        self.credentials = Credentials::new(&self.slice.credentials, &self.stored);
+    }
+
+    pub fn grant(&self, credential: &Credential) -> Grant {
+        credential.policy.grant(&credential.id, &self.slice.routes)
+    }
+
+    /// The upstreams of the route of a recipient, in order, as one word; empty when there is no route any more.
+    pub fn lane(&self, principal: &str, sender: &ReversePath, recipient: &Address) -> String {
+        let route = route::find(&self.slice.routes, principal, sender, recipient);
+        let via = route.map(|route| route.via.as_slice()).unwrap_or_default();
+        let names = via.iter().filter_map(|number| self.slice.upstreams.get(usize::from(*number)));
+        names.map(String::as_str).collect::<Vec<_>>().join(",")
+    }
+
+    /// Whether a session is what the edge says: made by the listener, for this edge, lately, and not shown before. Gives
+    /// the listener it came by.
+    ///
+    /// Errors: the word for what is wrong.
+    pub fn admit(
+        &mut self,
+        capsule: &Capsule,
+        edge: Instance,
+        generation: Generation,
+        now_us: u64,
+    ) -> Result<Counter, &'static str> {
+        let Introduction { session, listener, accepted_us, .. } = capsule.introduction;
+        if !capsule.is_genuine(&self.slice.capsule_key) {
+            return Err("capsule-forged");
+        }
+        if capsule.introduction.edge != edge {
+            return Err("capsule-of-another-edge");
+        }
+        if accepted_us + CAPSULE_AGE_US < now_us || accepted_us > now_us + CLOCK_SLACK_US {
+            return Err("capsule-too-old");
+        }
+        let listeners = self.listeners.get(&generation).or_else(|| self.listeners.get(&self.generation));
+        let counter = listeners.into_iter().flatten().find(|counter| counter.number == listener).cloned();
+        let counter = counter.ok_or("listener-unknown")?;
+        if self.capsules.take(session, accepted_us, now_us) { Ok(counter) } else { Err("capsule-shown-before") }
+    }
+}
+
+/// The sessions that were admitted lately.
+#[derive(Default)]
+struct Capsules {
+    seen: HashSet<Uuid>,
+    order: VecDeque<(u64, Uuid)>,
+    /// Nothing that was accepted before this is believed: what was seen then is forgotten.
+    floor_us: u64,
+}
+
+impl Capsules {
+    fn take(&mut self, session: Uuid, accepted_us: u64, now_us: u64) -> bool {
+        if accepted_us < self.floor_us || !self.seen.insert(session) {
+            return false;
+        }
+        self.order.push_back((accepted_us, session));
+        while let Some((accepted_us, session)) = self.order.front().copied() {
+            if self.order.len() <= CAPSULES && accepted_us + CAPSULE_AGE_US >= now_us {
+                break;
+            }
+            self.order.pop_front();
+            self.seen.remove(&session);
+            self.floor_us = self.floor_us.max(accepted_us.saturating_add(1).min(now_us));
+        }
+        true
+    }
+}

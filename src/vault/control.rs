@@ -1,0 +1,222 @@
+//! The parent's orders, and the sign of life it gets in return.
+
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::{JoinSet, spawn_local};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::audit::event::{Event, Name, Outcome};
+use super::audit::publish::Publisher;
+use super::audit::seal::{self, Pulse};
+use super::{Vault, admin, delivery, edge};
+use crate::config::slice::VaultSlice;
+use crate::ipc::channel;
+use crate::ipc::control::{ChildPackets, File, Happening, Order, Peer, Report};
+use crate::ipc::frame;
+use crate::ipc::packet::{Arrival, Packet};
+use crate::role::Role;
+use crate::role::link::{End, Talk};
+use crate::sandbox::Sealed;
+
+/// How often the parent hears that all is well, and how old an answer of the sealer may be for that.
+const ALIVE: Duration = Duration::from_secs(5);
+const SEALER: Duration = Duration::from_secs(15);
+/// How long sessions and deliveries get to finish what they began.
+const DRAIN: Duration = Duration::from_secs(10);
+/// The longest slice, as the start takes it.
+const MAX_SLICE: usize = 16 * 1024 * 1024;
+
+pub struct Control {
+    pub vault: Rc<Vault>,
+    pub publisher: Publisher,
+    pub sealing: UnboundedSender<seal::Order>,
+    pub pulse: Rc<Pulse>,
+    pub packets: Rc<ChildPackets>,
+    pub sealed: Sealed,
+    /// Parts of a configuration that is being handed over, and the one that came whole.
+    slice: Vec<u8>,
+    next: Option<VaultSlice>,
+    /// Edges and couriers.
+    peers: JoinSet<()>,
+}
+
+impl Control {
+    pub fn new(
+        vault: Rc<Vault>,
+        publisher: Publisher,
+        sealing: UnboundedSender<seal::Order>,
+        pulse: Rc<Pulse>,
+        packets: Rc<ChildPackets>,
+        sealed: Sealed,
+    ) -> Self {
+        let (slice, next, peers) = (Vec::new(), None, JoinSet::new());
+        Self { vault, publisher, sealing, pulse, packets, sealed, slice, next, peers }
+    }
+
+    /// Obeys until the parent is gone, which ends everything at once, or wants an orderly end.
+    pub async fn obey(mut self) -> Result<(), String> {
+        let mut alive = interval(ALIVE);
+        alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let packets = Rc::clone(&self.packets);
+        loop {
+            tokio::select! {
+                arrival = packets.receive() => {
+                    match arrival.map_err(|error| format!("the control channel: {error}"))? {
+                        Arrival::Closed => return Ok(()),
+                        Arrival::Dropped => tracing::warn!("an order did not arrive whole and was dropped"),
+                        Arrival::Packet(Packet { message: Order::Drain, .. }) => {
+                            self.drain().await;
+                            return Ok(());
+                        }
+                        Arrival::Packet(packet) => self.order(packet).await,
+                    }
+                }
+                _ = alive.tick() => self.live(),
+                // Ended ones are let go of as they end.
+                Some(_) = self.peers.join_next() => {}
+            }
+        }
+    }
+
+    async fn order(&mut self, packet: Packet<Order>) {
+        match (packet.message, packet.descriptor) {
+            (Order::Peer(peer), Some(socket)) => self.meet(peer, socket),
+            (Order::File(File::Administrator), Some(socket)) => match channel::open(socket, &self.sealed) {
+                Ok((responses, commands)) => {
+                    let (vault, publisher) = (Rc::clone(&self.vault), self.publisher.clone());
+                    let (sealing, packets) = (self.sealing.clone(), Rc::clone(&self.packets));
+                    spawn_local(admin::serve(vault, publisher, sealing, packets, responses, commands));
+                }
+                Err(error) => tracing::error!(%error, "an administrator's connection can't be used"),
+            },
+            (Order::Slice { part, last }, None) => self.slice(&part.0, last),
+            (Order::Switch(generation), None) => match self.next.take() {
+                Some(slice) => {
+                    self.vault.authority.borrow_mut().switch(generation, slice);
+                    // Nobody may listen: there may be no edge now.
+                    let _ = self.vault.changed.send(());
+                    spawn_local(delivery::reroute::run(Rc::clone(&self.vault)));
+                    if let Err(error) = self.packets.send(&Report::Switched(generation), None).await {
+                        tracing::error!(%error, "the parent can't be told of the new configuration");
+                    }
+                }
+                None => tracing::error!("there is no configuration to switch to"),
+            },
+            (Order::Record(happening), None) => self.vault.writer.record(vec![event(happening)]).await,
+            (order, _) => tracing::warn!(?order, "an order that means nothing to the vault"),
+        }
+    }
+
+    /// A new neighbour.
+    pub fn meet(&mut self, peer: Peer, socket: OwnedFd) {
+        let vault = Rc::clone(&self.vault);
+        let met = match (peer.talk, peer.end) {
+            (Talk::Session, End::Answers) => channel::open(socket, &self.sealed)
+                .map(|(answers, asks)| drop(self.peers.spawn_local(edge::serve(vault, peer, answers, asks)))),
+            (Talk::Delivery, End::Asks) => channel::open(socket, &self.sealed).map(|(offers, progress)| {
+                drop(self.peers.spawn_local(delivery::courier::serve(vault, peer, offers, progress)));
+            }),
+            (Talk::Sealing, End::Asks) => {
+                channel::open(socket, &self.sealed).map(|channel| drop(self.sealing.send(seal::Order::Peer(channel))))
+            }
+            _ => return tracing::warn!(?peer, "a peer that has nothing to do with the vault"),
+        };
+        if let Err(error) = met {
+            tracing::error!(%error, "a peer's channel can't be used");
+        }
+    }
+
+    fn slice(&mut self, part: &[u8], last: bool) {
+        if self.slice.len() + part.len() > MAX_SLICE {
+            self.slice = Vec::new();
+            return tracing::error!("a configuration too long to be one was dropped");
+        }
+        self.slice.extend_from_slice(part);
+        if last {
+            let whole = std::mem::take(&mut self.slice);
+            match frame::decode(&whole) {
+                Ok(slice) => self.next = Some(slice),
+                Err(error) => tracing::error!(%error, "the new configuration can't be read"),
+            }
+        }
+    }
+
+    /// Tells the parent that all is well, when it is: the writer answers, and so does the sealer.
+    fn live(&self) {
+        let (vault, packets, pulse) = (Rc::clone(&self.vault), Rc::clone(&self.packets), Rc::clone(&self.pulse));
+        spawn_local(async move {
+            let writes = matches!(timeout(ALIVE, vault.writer.run(|_| Ok(()))).await, Ok(Ok(())));
+            if writes && pulse.beats(SEALER) {
+                // A parent that doesn't read will miss it, which is what it is for.
+                let _ = packets.try_send(&Report::Alive, None);
+            }
+        });
+    }
+
+    /// Takes nothing new; lets sessions and deliveries end; leaves a log that is sealed and published to its last event.
+    async fn drain(&mut self) {
+        self.vault.authority.borrow_mut().draining = true;
+        let (until, packets) = (Instant::now() + DRAIN, Rc::clone(&self.packets));
+        let peers = &mut self.peers;
+        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|_| !peers.is_empty()) {
+            tokio::select! {
+                _ = peers.join_next() => {}
+                () = tokio::time::sleep(left) => break,
+                arrival = packets.receive() => match arrival {
+                    Ok(Arrival::Packet(Packet { message: Order::Record(happening), .. })) => {
+                        self.vault.writer.record(vec![event(happening)]).await;
+                    }
+                    Ok(Arrival::Packet(_) | Arrival::Dropped) => {}
+                    Ok(Arrival::Closed) | Err(_) => return,
+                }
+            }
+        }
+        if let Some(left) = until.checked_duration_since(Instant::now()) {
+            // What can't be written by then finds its leases released at the next start.
+            let _ = timeout(left, self.vault.finished()).await;
+        }
+        match settle(&self.sealing, &self.publisher).await {
+            Ok(size) => tracing::info!(size, "the log is published to its last event"),
+            Err(error) => tracing::error!(error, "the last events were not published; the next start will"),
+        }
+    }
+}
+
+/// Seals and publishes what is there; also for the command that asks for it. Gives the number of published leaves.
+pub async fn settle(sealing: &UnboundedSender<seal::Order>, publisher: &Publisher) -> Result<u64, String> {
+    let (done, sealed) = tokio::sync::oneshot::channel();
+    if sealing.send(seal::Order::Now(done)).is_ok() {
+        // Without a sealer it is published unsealed.
+        let _ = sealed.await;
+    }
+    publisher.publish().await
+}
+
+/// What the parent saw, as an event.
+fn event(happening: Happening) -> Event {
+    let event = match happening {
+        Happening::Started { version } => {
+            let data = serde_json::json!({ "version": version }).to_string();
+            Event { data: Some(data), ..Event::new(Name::DaemonStart, Outcome::Info) }
+        }
+        Happening::Stopping => Event::new(Name::DaemonStop, Outcome::Info),
+        Happening::Fell { role, instance, how } => {
+            let how: String = how.chars().take(400).collect();
+            let data = serde_json::json!({ "role": role.name(), "instance": instance.0, "how": how }).to_string();
+            Event { severity: 3, data: Some(data), ..Event::new(Name::ProcExit, Outcome::Failure) }
+        }
+        Happening::Loaded { generation, digest } => {
+            let data = serde_json::json!({ "generation": generation.0, "digest": digest }).to_string();
+            Event { data: Some(data), ..Event::new(Name::ConfigLoad, Outcome::Success) }
+        }
+        Happening::Rejected { reason } => {
+            let reason: String = reason.chars().take(2000).collect();
+            let data = serde_json::json!({ "said": reason }).to_string();
+            Event { data: Some(data), ..Event::new(Name::ConfigReject, Outcome::Failure) }
+        }
+    };
+    Event { component: Role::Parent.name(), ..event }
+}

@@ -1,0 +1,336 @@
+//! One courier: the jobs it has, their content as it asks for it, and their outcomes.
+
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+use std::time::Instant;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::{JoinHandle, spawn_local};
+
+use super::outcome;
+use super::schedule::{persist, release, route_event};
+use crate::ipc::bytes::Octets;
+use crate::ipc::channel::{Receiver, Sender};
+use crate::ipc::control::Peer;
+use crate::ipc::delivery::{Job, Offer, Progress};
+use crate::ipc::frame::MAX_CONTENT;
+use crate::mail::address::Address;
+use crate::mail::outcome::{Outcome as Delivery, Said};
+use crate::vault::Vault;
+use crate::vault::audit::event::{Event, Field, Name, Outcome};
+use crate::vault::audit::ledger::now_us;
+use crate::vault::store::spool::{Body, Leased, State};
+use crate::vault::transaction::microseconds;
+
+/// Octets of a segment read at once.
+const READ: usize = 64 * 1024;
+/// The most octets an address takes in a frame (RFC 5321 section 4.5.3.1.3, and its number).
+const ADDRESS: usize = 320;
+
+/// A message that this courier has.
+struct Active {
+    leased: Leased,
+    /// Recipients without an outcome, with the attempts before this one.
+    open: HashMap<u32, (Address, u32)>,
+    begun: Instant,
+    /// Outcomes on their way to the disk.
+    writing: Vec<JoinHandle<()>>,
+    sent: u64,
+    wanted: u64,
+    reading: bool,
+    ended: bool,
+}
+
+struct Courier {
+    vault: Rc<Vault>,
+    peer: Peer,
+    offers: Sender<Offer>,
+    active: HashMap<Job, Active>,
+    pieces: UnboundedSender<(Job, io::Result<Vec<u8>>)>,
+}
+
+/// A courier said something it may not.
+struct Violation(&'static str);
+
+/// Serves one courier until it is gone. What it leaves without an outcome is offered to another at once.
+pub async fn serve(vault: Rc<Vault>, peer: Peer, offers: Sender<Offer>, mut progress: Receiver<Progress>) {
+    let (lease, mut leased) = unbounded_channel();
+    let (pieces, mut read) = unbounded_channel();
+    vault.schedule.borrow_mut().join(&peer.label, peer.instance, peer.generation, lease);
+    let mut courier = Courier { vault, peer, offers, active: HashMap::new(), pieces };
+    loop {
+        let heard = tokio::select! {
+            said = progress.receive() => match said {
+                Ok(Some(said)) => courier.hear(said).await,
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::error!(upstream = courier.peer.label, %error, "a courier's channel ended");
+                    Err(Violation("malformed-frame"))
+                }
+            },
+            Some(message) = leased.recv() => {
+                courier.offer(message).await;
+                Ok(())
+            }
+            Some((job, piece)) = read.recv() => {
+                courier.pass_on(job, piece).await;
+                Ok(())
+            }
+        };
+        if let Err(Violation(word)) = heard {
+            courier.accuse(word).await;
+            break;
+        }
+    }
+    courier.leave(leased).await;
+}
+
+impl Courier {
+    async fn hear(&mut self, said: Progress) -> Result<(), Violation> {
+        match said {
+            Progress::Slots(slots) => {
+                self.vault.schedule.borrow_mut().room(&self.peer.label, self.peer.instance, u32::from(slots));
+                self.vault.poke.notify_one();
+            }
+            Progress::Want { job, octets } => {
+                // A job that was withdrawn while this was on its way.
+                let Some(active) = self.active.get_mut(&job) else { return Ok(()) };
+                active.wanted = active.wanted.saturating_add(u64::from(octets));
+                self.pump(job).await;
+            }
+            Progress::Recipient { job, number, outcome } => {
+                let Some(active) = self.active.get_mut(&job) else { return Ok(()) };
+                let (recipient, attempts) = active.open.remove(&number).ok_or(Violation("outcome-out-of-order"))?;
+                if self.vault.schedule.borrow_mut().works(&self.peer.label) {
+                    let event = route_event(Name::RouteResume, &self.peer.label, None);
+                    self.vault.writer.record(vec![event]).await;
+                }
+                self.settle(job, number, &recipient, attempts, &outcome);
+            }
+            Progress::Settled { job } => {
+                let Some(active) = self.active.remove(&job) else { return Ok(()) };
+                if !active.open.is_empty() {
+                    self.active.insert(job, active);
+                    return Err(Violation("settled-without-outcomes"));
+                }
+                self.end(active, now_us());
+            }
+            Progress::RouteFailed { job, reason } => {
+                let Some(active) = self.active.remove(&job) else { return Ok(()) };
+                self.route_failed(active, reason).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn offer(&mut self, leased: Leased) {
+        let (job, message) = (Job(leased.job), leased.message);
+        let recipients = u32::try_from(leased.recipients.len()).unwrap_or(u32::MAX);
+        let sender = leased.sender.clone();
+        self.say(Offer::Message { job, message, sender, size: leased.bytes, recipients }).await;
+        for batch in leased.recipients.chunks(MAX_CONTENT / ADDRESS) {
+            let batch = batch.iter().map(|(n, address, _)| (*n, address.clone())).collect();
+            self.say(Offer::Recipients { job, batch }).await;
+        }
+        let open = leased.recipients.iter().map(|(n, address, attempts)| (*n, (address.clone(), *attempts))).collect();
+        let (begun, writing) = (Instant::now(), Vec::new());
+        let active = Active { leased, open, begun, writing, sent: 0, wanted: 0, reading: false, ended: false };
+        self.active.insert(job, active);
+    }
+
+    /// Sends as much content as was asked for and is at hand.
+    async fn pump(&mut self, job: Job) {
+        let Some(active) = self.active.get_mut(&job) else { return };
+        if active.ended || active.reading {
+            return;
+        }
+        if active.sent >= active.leased.bytes {
+            active.ended = true;
+            return self.say(Offer::End { job }).await;
+        }
+        if active.wanted == 0 {
+            return;
+        }
+        let left = active.leased.bytes - active.sent;
+        let length = usize::try_from(active.wanted.min(left)).unwrap_or(READ).min(READ);
+        match &active.leased.body {
+            Body::Inline(content) => {
+                let from = usize::try_from(active.sent).unwrap_or(usize::MAX);
+                let piece = content.get(from..from.saturating_add(length)).map(<[u8]>::to_vec);
+                let piece = piece.ok_or_else(|| io::Error::other("the body is shorter than it was"));
+                let _ = self.pieces.send((job, piece));
+            }
+            Body::Segment(name) => {
+                let (vault, pieces) = (Rc::clone(&self.vault), self.pieces.clone());
+                let (name, offset) = (name.clone(), active.sent);
+                spawn_local(async move {
+                    let _ = pieces.send((job, vault.segments.read(name, offset, length).await));
+                });
+            }
+        }
+        active.reading = true;
+    }
+
+    async fn pass_on(&mut self, job: Job, piece: io::Result<Vec<u8>>) {
+        let Some(active) = self.active.get_mut(&job) else { return };
+        let piece =
+            piece.and_then(|piece| if piece.is_empty() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(piece) });
+        let piece = match piece {
+            Ok(piece) => piece,
+            Err(error) => return self.withdraw(job, &error).await,
+        };
+        let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        (active.reading, active.sent) = (false, active.sent + length);
+        active.wanted = active.wanted.saturating_sub(length);
+        for octets in piece.chunks(MAX_CONTENT) {
+            self.say(Offer::Content { job, octets: Octets(octets.to_vec()) }).await;
+        }
+        // The end needs no asking for.
+        self.pump(job).await;
+    }
+
+    /// Our own body can't be read: the courier must not send the final dot. It is tried again, in case it was the disk.
+    async fn withdraw(&mut self, job: Job, error: &io::Error) {
+        let Some(active) = self.active.remove(&job) else { return };
+        tracing::error!(message = %active.leased.message, %error, "the body of a message can't be read: look at the disk");
+        let event = Event {
+            severity: 1,
+            message: Some(active.leased.message),
+            reason: Some("body-unreadable".into()),
+            ..Event::new(Name::IntegrityFailure, Outcome::Failure)
+        };
+        self.vault.writer.record(vec![event]).await;
+        self.say(Offer::Withdraw { job }).await;
+        let wait = self.vault.authority.borrow().slice.retry.last().copied().unwrap_or_default();
+        self.end(active, now_us() + microseconds(wait));
+    }
+
+    /// What one outcome means.
+    fn settle(&mut self, job: Job, number: u32, recipient: &Address, attempts: u32, delivery: &Delivery) {
+        let Some(active) = self.active.get_mut(&job) else { return };
+        let leased = &active.leased;
+        let retry = self.vault.authority.borrow().slice.retry.clone();
+        let (state, name) = outcome::decide(leased, attempts, delivery, &retry);
+        let said = bounded(delivery.said());
+        let event = outcome::event(name, leased, &self.peer.label, recipient, attempts + 1, &said);
+        let duration = u64::try_from(active.begun.elapsed().as_micros()).ok();
+        let mut events = vec![Event { duration_us: duration, ..event }];
+        if state == State::Expired {
+            events.push(outcome::event(Name::DeliverExpire, leased, &self.peer.label, recipient, attempts + 1, &said));
+        }
+        tell(leased, &self.peer.label, state, name, &said);
+        let writing = write(&self.vault, job, leased.row, vec![(number, state, said)], events);
+        active.writing.push(writing);
+    }
+
+    /// The upstream can't be reached: the route rests, the message is as it was, unless its time is over.
+    async fn route_failed(&mut self, mut active: Active, reason: String) {
+        let reason: String = reason.chars().filter(|c| !c.is_control()).take(200).collect();
+        let upstream = self.peer.label.clone();
+        let pause = self.vault.schedule.borrow_mut().failed(&upstream, Instant::now());
+        if let Some(pause) = pause {
+            tracing::warn!(upstream, reason, seconds = pause.as_secs(), "an upstream can't be used for now");
+            let event = Event {
+                data: Some(serde_json::json!({ "seconds": pause.as_secs() }).to_string()),
+                ..route_event(Name::RoutePause, &upstream, Some("route-failed".into()))
+            };
+            self.vault.writer.record(vec![event.with(Field::RemoteText, reason)]).await;
+        }
+        if now_us() >= active.leased.expires_us {
+            let (mut states, mut events) = (Vec::new(), Vec::new());
+            for (number, (recipient, attempts)) in &active.open {
+                let said = Said::default();
+                events.push(outcome::event(
+                    Name::DeliverExpire,
+                    &active.leased,
+                    &upstream,
+                    recipient,
+                    attempts + 1,
+                    &said,
+                ));
+                tell(&active.leased, &upstream, State::Expired, Name::DeliverExpire, &said);
+                states.push((*number, State::Expired, said));
+            }
+            let job = Job(active.leased.job);
+            active.writing.push(write(&self.vault, job, active.leased.row, states, events));
+        }
+        self.end(active, now_us());
+    }
+
+    /// The job is over. Its lease ends when its outcomes are on the disk; what has none waits until then.
+    fn end(&self, active: Active, next_us: u64) {
+        self.vault.schedule.borrow_mut().room(&self.peer.label, self.peer.instance, 1);
+        let vault = Rc::clone(&self.vault);
+        self.vault.finish(async move {
+            for writing in active.writing {
+                // It ends early only with the store.
+                let _ = writing.await;
+            }
+            release(&vault, active.leased.job, active.leased.lane, next_us);
+        });
+    }
+
+    async fn accuse(&self, word: &'static str) {
+        tracing::error!(upstream = self.peer.label, word, "a courier said what it may not; its channel was ended");
+        let event = Event {
+            severity: 2,
+            reason: Some(word.to_owned()),
+            upstream: Some(self.peer.label.clone()),
+            ..Event::new(Name::IpcViolation, Outcome::Denied)
+        };
+        self.vault.writer.record(vec![event]).await;
+    }
+
+    /// The courier is gone. Outcomes that came stay; the rest is for another.
+    async fn leave(mut self, mut leased: UnboundedReceiver<Leased>) {
+        self.vault.schedule.borrow_mut().leave(&self.peer.label, self.peer.instance);
+        leased.close();
+        for (_, active) in std::mem::take(&mut self.active) {
+            self.end(active, now_us());
+        }
+        // What was leased to it and never offered.
+        while let Some(message) = leased.recv().await {
+            release(&self.vault, message.job, message.lane, now_us());
+        }
+    }
+
+    async fn say(&self, offer: Offer) {
+        // A courier that is gone is noticed where its words are read.
+        let _ = self.offers.send(offer).await;
+    }
+}
+
+/// Writes down outcomes, their events and, when they were the last, the end of the body, in one transaction.
+fn write(vault: &Rc<Vault>, job: Job, row: i64, states: Vec<(u32, State, Said)>, events: Vec<Event>) -> JoinHandle<()> {
+    let own = Rc::clone(vault);
+    vault.finish(async move {
+        let finished = persist(&own, move |store| {
+            for (number, state, said) in &states {
+                store.spool.settle(job.0, *number, *state, said)?;
+            }
+            store.record(events)?;
+            store.spool.finish(row, now_us())
+        });
+        if let Some(Some(segment)) = finished.await {
+            own.segments.remove(segment).await;
+        }
+    })
+}
+
+/// A stranger's words, no longer than they are kept.
+fn bounded(said: &Said) -> Said {
+    let cut = |text: &str| text.chars().filter(|c| !c.is_control()).take(crate::mail::outcome::MAX_TEXT).collect();
+    Said { text: cut(&said.text), host: cut(&said.host), enhanced: said.enhanced.as_deref().map(cut), ..said.clone() }
+}
+
+fn tell(leased: &Leased, upstream: &str, state: State, name: Name, said: &Said) {
+    let (message, code) = (leased.message, said.code);
+    match state {
+        State::Failed | State::Expired => {
+            tracing::error!(%message, upstream, code, event = name.word(), "a recipient can't be reached; nobody is told yet");
+        }
+        State::Delivered => tracing::info!(%message, upstream, code, "delivered"),
+        State::Waiting(_) => tracing::info!(%message, upstream, code, event = name.word(), "will be tried again"),
+    }
+}

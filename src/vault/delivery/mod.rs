@@ -1,0 +1,6 @@
+//! What leaves: which message is offered to which courier when, and what becomes of it.
+
+pub mod courier;
+pub mod outcome;
+pub mod reroute;
+pub mod schedule;

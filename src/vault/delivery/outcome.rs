@@ -1,0 +1,86 @@
+//! What an outcome means for the queue and for the log.
+
+use std::time::Duration;
+
+use crate::mail::address::Address;
+use crate::mail::outcome::{Outcome as Delivery, Said};
+use crate::vault::audit::event::{Event, Field, Name, Outcome};
+use crate::vault::audit::ledger::now_us;
+use crate::vault::store::spool::{Leased, State};
+
+/// The jitter of a retry, to each side, in parts of a hundred: what failed together shall not come back together.
+const JITTER: u64 = 20;
+
+/// What becomes of one recipient, and the events that say so.
+pub fn decide(leased: &Leased, attempts: u32, delivery: &Delivery, retry: &[Duration]) -> (State, Name) {
+    match delivery {
+        Delivery::Delivered(_) => (State::Delivered, Name::DeliverSuccess),
+        Delivery::Failed(_) => (State::Failed, Name::DeliverBounce),
+        Delivery::Deferred(_) => (later(leased, attempts, retry), Name::DeliverDefer),
+        Delivery::Unknown(_) => (later(leased, attempts, retry), Name::DeliverUnknown),
+    }
+}
+
+/// Another attempt, or none when the message is too old. An attempt was just made, so a clock that was set forward can't
+/// expire what was never tried.
+fn later(leased: &Leased, attempts: u32, retry: &[Duration]) -> State {
+    let now = now_us();
+    if now >= leased.expires_us {
+        return State::Expired;
+    }
+    State::Waiting(now.saturating_add(wait(attempts, retry)))
+}
+
+/// Microseconds until the attempt after so many.
+fn wait(attempts: u32, retry: &[Duration]) -> u64 {
+    let at = usize::try_from(attempts).unwrap_or(usize::MAX).min(retry.len().saturating_sub(1));
+    let base = retry.get(at).map_or(60_000_000, |wait| u64::try_from(wait.as_micros()).unwrap_or(u64::MAX));
+    let mut octets = [0; 4];
+    // Without random octets all come back together, which is no reason to stop.
+    let _ = getrandom::fill(&mut octets);
+    let percent = 100 - JITTER + u64::from(u32::from_le_bytes(octets)) % (2 * JITTER + 1);
+    base.saturating_mul(percent) / 100
+}
+
+/// An event about one recipient of an attempt.
+pub fn event(name: Name, leased: &Leased, upstream: &str, recipient: &Address, attempt: u32, said: &Said) -> Event {
+    let (outcome, reason) = match name {
+        Name::DeliverSuccess => (Outcome::Success, "accepted-upstream"),
+        Name::DeliverBounce => (Outcome::Failure, "refused-upstream"),
+        Name::DeliverDefer => (Outcome::Deferred, "deferred-upstream"),
+        Name::DeliverUnknown => (Outcome::Deferred, "unknown"),
+        _ => (Outcome::Failure, "lifetime"),
+    };
+    let event = Event {
+        message: Some(leased.message),
+        session: Some(leased.session),
+        delivery: Some(leased.delivery),
+        upstream: Some(upstream.to_owned()),
+        mx: (!said.host.is_empty()).then(|| said.host.clone()),
+        tls: said.tls.clone(),
+        code: said.code,
+        enhanced: said.enhanced.clone(),
+        reason: Some(reason.to_owned()),
+        attempt: Some(u64::from(attempt)),
+        ..Event::new(name, outcome)
+    };
+    let event = event.with(Field::Account, leased.principal.clone()).recipients([recipient]);
+    let event = event.with(Field::RcptDomain, recipient.domain());
+    if said.text.is_empty() { event } else { event.with(Field::RemoteText, said.text.clone()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_follow_the_list_and_the_last_repeats() {
+        let retry = [Duration::from_secs(10), Duration::from_secs(100)];
+        for (attempts, base) in [(0, 10_000_000), (1, 100_000_000), (9, 100_000_000)] {
+            for _ in 0..50 {
+                let wait = wait(attempts, &retry);
+                assert!((base * 80 / 100..=base * 120 / 100).contains(&wait), "{attempts}: {wait}");
+            }
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! The schedule: lanes of waiting recipients, the couriers that could take them, and routes that rest after a failure.
+//!
+//! A lane is the list of upstreams of a route. What waits in it is known to the store; here is only when to look again.
+
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::role::{Generation, Instance};
+use crate::vault::Vault;
+use crate::vault::audit::event::{Event, Name, Outcome};
+use crate::vault::audit::ledger::now_us;
+use crate::vault::store::Store;
+use crate::vault::store::spool::Leased;
+use crate::vault::store::writer::NotStored;
+
+/// A route rests this long after its first failure, twice as long after each further one, and never longer than the second.
+const PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// Messages leased in one transaction.
+const LEASES: u32 = 32;
+/// How often time alone is looked at.
+const TICK: Duration = Duration::from_secs(1);
+
+#[derive(Default)]
+pub struct Schedule {
+    /// When somebody in a lane is due, in unix microseconds.
+    lanes: BTreeMap<String, u64>,
+    upstreams: HashMap<String, Upstream>,
+    jobs: u64,
+}
+
+#[derive(Default)]
+struct Upstream {
+    couriers: Vec<Courier>,
+    failures: u32,
+    resting_until: Option<Instant>,
+}
+
+/// A courier as the schedule sees it.
+struct Courier {
+    instance: Instance,
+    generation: Generation,
+    free: u32,
+    offers: UnboundedSender<Leased>,
+}
+
+impl Upstream {
+    fn rests(&self, now: Instant) -> bool {
+        self.resting_until.is_some_and(|until| now < until)
+    }
+
+    /// The courier of the newest configuration; older ones finish what they have.
+    fn current(&mut self) -> Option<&mut Courier> {
+        self.couriers.iter_mut().max_by_key(|courier| (courier.generation, courier.instance))
+    }
+}
+
+impl Schedule {
+    pub fn new(lanes: Vec<String>) -> Self {
+        Self { lanes: lanes.into_iter().map(|lane| (lane, 0)).collect(), ..Self::default() }
+    }
+
+    /// Somebody waits in these lanes now.
+    pub fn arrived(&mut self, lanes: impl IntoIterator<Item = String>) {
+        for lane in lanes {
+            self.lanes.insert(lane, 0);
+        }
+    }
+
+    pub fn join(
+        &mut self,
+        upstream: &str,
+        instance: Instance,
+        generation: Generation,
+        offers: UnboundedSender<Leased>,
+    ) {
+        let courier = Courier { instance, generation, free: 0, offers };
+        self.upstreams.entry(upstream.to_owned()).or_default().couriers.push(courier);
+    }
+
+    pub fn leave(&mut self, upstream: &str, instance: Instance) {
+        if let Some(upstream) = self.upstreams.get_mut(upstream) {
+            upstream.couriers.retain(|courier| courier.instance != instance);
+        }
+    }
+
+    /// A courier can take so many more.
+    pub fn room(&mut self, upstream: &str, instance: Instance, slots: u32) {
+        let couriers = self.upstreams.get_mut(upstream).into_iter().flat_map(|upstream| &mut upstream.couriers);
+        for courier in couriers.filter(|courier| courier.instance == instance) {
+            courier.free = courier.free.saturating_add(slots);
+        }
+    }
+
+    /// The upstream could not be reached. How long it rests, when it wasn't resting already.
+    pub fn failed(&mut self, upstream: &str, now: Instant) -> Option<Duration> {
+        let upstream = self.upstreams.entry(upstream.to_owned()).or_default();
+        if upstream.rests(now) {
+            return None;
+        }
+        let pause = PAUSE.saturating_mul(1 << upstream.failures.min(16)).min(LONGEST_PAUSE);
+        upstream.failures += 1;
+        upstream.resting_until = Some(now + pause);
+        Some(pause)
+    }
+
+    /// The upstream answered. True when that ends a series of failures.
+    pub fn works(&mut self, upstream: &str) -> bool {
+        let Some(upstream) = self.upstreams.get_mut(upstream) else { return false };
+        upstream.resting_until = None;
+        std::mem::take(&mut upstream.failures) > 0
+    }
+
+    /// The next lane that can move: the first upstream of it that is there and doesn't rest, if it has room.
+    fn next(&mut self, now: Instant, now_us: u64) -> Option<Plan> {
+        for (lane, _) in self.lanes.iter().filter(|(_, due)| **due <= now_us) {
+            for name in lane.split(',') {
+                let Some(upstream) = self.upstreams.get_mut(name) else { continue };
+                if upstream.rests(now) {
+                    continue;
+                }
+                let Some(courier) = upstream.current() else { continue };
+                if courier.free == 0 {
+                    // The next upstream is for when this one fails, not for when it is busy.
+                    break;
+                }
+                let count = courier.free.min(LEASES);
+                courier.free -= count;
+                let first = self.jobs + 1;
+                self.jobs += u64::from(count);
+                let (instance, offers) = (courier.instance, courier.offers.clone());
+                return Some(Plan { lane: lane.clone(), upstream: name.to_owned(), instance, offers, first, count });
+            }
+        }
+        None
+    }
+}
+
+/// So many messages of a lane for a courier, under the job numbers from `first` on.
+struct Plan {
+    lane: String,
+    upstream: String,
+    instance: Instance,
+    offers: UnboundedSender<Leased>,
+    first: u64,
+    count: u32,
+}
+
+/// Leases what is due to whoever can take it, for ever.
+pub async fn run(vault: Rc<Vault>) {
+    loop {
+        loop {
+            let plan = {
+                let draining = vault.authority.borrow().draining;
+                if draining { None } else { vault.schedule.borrow_mut().next(Instant::now(), now_us()) }
+            };
+            let Some(plan) = plan else { break };
+            lease(&vault, plan).await;
+        }
+        tokio::select! {
+            () = vault.poke.notified() => {}
+            () = tokio::time::sleep(TICK) => {}
+        }
+    }
+}
+
+/// The lease is on the disk before the offer is made.
+async fn lease(vault: &Rc<Vault>, plan: Plan) {
+    let (lane, upstream, first, count) = (plan.lane.clone(), plan.upstream.clone(), plan.first, plan.count);
+    // Whoever arrives from here on is looked at again.
+    vault.schedule.borrow_mut().lanes.insert(lane.clone(), u64::MAX);
+    let leased = vault.writer.run(move |store| {
+        let (now, mut leased) = (now_us(), Vec::new());
+        for job in first..first + u64::from(count) {
+            match store.spool.lease(&lane, &upstream, job, now)? {
+                Some(found) => leased.push(found),
+                None => break,
+            }
+        }
+        Ok((leased, store.spool.next_due(&lane)?))
+    });
+    let (leased, next) = match leased.await {
+        Ok(found) => found,
+        Err(_) => (Vec::new(), Some(now_us() + u64::try_from(TICK.as_micros()).unwrap_or(0))),
+    };
+    let mut schedule = vault.schedule.borrow_mut();
+    let unused = plan.count - u32::try_from(leased.len()).unwrap_or(plan.count).min(plan.count);
+    if let Some(courier) = schedule
+        .upstreams
+        .get_mut(&plan.upstream)
+        .and_then(|upstream| upstream.couriers.iter_mut().find(|courier| courier.instance == plan.instance))
+    {
+        courier.free = courier.free.saturating_add(unused);
+    }
+    let due = schedule.lanes.entry(plan.lane).or_insert(u64::MAX);
+    match next {
+        Some(next) => *due = (*due).min(next),
+        // Nobody waits in it: whoever arrives brings it back.
+        None if *due == u64::MAX => schedule.lanes.retain(|_, due| *due != u64::MAX),
+        None => {}
+    }
+    for message in leased {
+        if let Err(gone) = plan.offers.send(message) {
+            release(vault, gone.0.job, gone.0.lane, now_us());
+        }
+    }
+}
+
+/// Ends a lease, in its own time; what has no outcome waits until then.
+pub fn release(vault: &Rc<Vault>, job: u64, lane: String, next_us: u64) {
+    let own = Rc::clone(vault);
+    vault.finish(async move {
+        persist(&own, move |store| store.spool.release(job, next_us)).await;
+        own.schedule.borrow_mut().arrived([lane]);
+        own.poke.notify_one();
+    });
+}
+
+/// Does what must be done, as soon as there is room for it on the disk. None when the store has ended.
+pub async fn persist<T, W>(vault: &Vault, work: W) -> Option<T>
+where
+    T: Send + 'static,
+    W: FnOnce(&mut Store<'_>) -> rusqlite::Result<T> + Clone + Send + 'static,
+{
+    loop {
+        match vault.writer.run(work.clone()).await {
+            Ok(done) => return Some(done),
+            Err(NotStored::Full) => tokio::time::sleep(TICK).await,
+            Err(NotStored::Closed) => return None,
+        }
+    }
+}
+
+/// The event of a route that begins or ends to rest.
+pub fn route_event(name: Name, upstream: &str, reason: Option<String>) -> Event {
+    let outcome = if name == Name::RoutePause { Outcome::Failure } else { Outcome::Info };
+    Event { upstream: Some(upstream.to_owned()), reason, ..Event::new(name, outcome) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_rests_longer_after_each_failure_and_not_at_all_after_a_success() {
+        let (mut schedule, now) = (Schedule::default(), Instant::now());
+        let mut at = now;
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            let pause = schedule.failed("smarthost", at).unwrap();
+            assert_eq!(schedule.failed("smarthost", at), None, "several jobs fail at once");
+            pauses.push(pause.as_secs());
+            at += pause;
+        }
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 300, 300]);
+        assert!(schedule.works("smarthost"));
+        assert!(!schedule.works("smarthost"));
+        assert_eq!(schedule.failed("smarthost", at), Some(PAUSE));
+    }
+
+    #[test]
+    fn the_second_upstream_is_for_when_the_first_fails_not_for_when_it_is_busy() {
+        let (mut schedule, now) = (Schedule::new(vec!["first,second".into()]), Instant::now());
+        let (offers, _kept) = tokio::sync::mpsc::unbounded_channel();
+        schedule.join("first", Instance(1), Generation(1), offers.clone());
+        schedule.join("second", Instance(2), Generation(1), offers.clone());
+        schedule.room("second", Instance(2), 4);
+        assert!(schedule.next(now, 1).is_none(), "the first has no room");
+        schedule.room("first", Instance(1), 1);
+        assert_eq!(schedule.next(now, 1).unwrap().upstream, "first");
+        schedule.failed("first", now);
+        assert_eq!(schedule.next(now, 1).unwrap().upstream, "second");
+        schedule.leave("second", Instance(2));
+        assert!(schedule.next(now, 1).is_none());
+    }
+
+    #[test]
+    fn a_courier_of_a_newer_configuration_gets_the_work() {
+        let (mut schedule, now) = (Schedule::new(vec!["a".into()]), Instant::now());
+        let (offers, _kept) = tokio::sync::mpsc::unbounded_channel();
+        for n in [1, 2] {
+            schedule.join("a", Instance(n), Generation(n), offers.clone());
+            schedule.room("a", Instance(n), 1);
+        }
+        assert_eq!(schedule.next(now, 1).unwrap().instance, Instance(2));
+        assert!(schedule.next(now, 1).is_none());
+    }
+}

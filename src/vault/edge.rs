@@ -1,0 +1,179 @@
+//! One edge: its channel, the sessions on it, and what happens when it asks what it may not.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::task::spawn_local;
+
+use super::Vault;
+use super::audit::event::{Event, Name, Outcome};
+use super::audit::ledger::now_us;
+use super::session::{News, Post, Session, Violation};
+use crate::ipc::capsule::Capsule;
+use crate::ipc::channel::{Receiver, Sender};
+use crate::ipc::control::Peer;
+use crate::ipc::session::{Answer, Ask, Slot};
+use crate::mail::id::MessageId;
+
+/// Sessions one edge can have: twice what any is configured for. Beyond it the edge is lying.
+const SESSIONS: usize = 16 * 1024;
+/// Questions out of their moment before the whole edge is let go: an honest one asks none.
+const VIOLATIONS: u32 = 100;
+
+struct Edge {
+    vault: Rc<Vault>,
+    peer: Peer,
+    answers: Sender<Answer>,
+    post: Post,
+    sessions: HashMap<Slot, Session>,
+    /// Slots whose sessions we ended; what is still on its way from them means nothing, until the edge closes them.
+    ended: HashSet<Slot>,
+    opened: u64,
+    violations: u32,
+}
+
+/// Serves one edge until it is gone, says what can't be read, or has asked too much.
+pub async fn serve(vault: Rc<Vault>, peer: Peer, answers: Sender<Answer>, mut asks: Receiver<Ask>) {
+    let (post, mut news) = unbounded_channel();
+    let mut changed = vault.changed.subscribe();
+    let (sessions, ended) = (HashMap::new(), HashSet::new());
+    let mut edge = Edge { vault, peer, answers, post, sessions, ended, opened: 0, violations: 0 };
+    while edge.violations < VIOLATIONS {
+        tokio::select! {
+            ask = asks.receive() => match ask {
+                Ok(Some(ask)) => edge.hear(ask).await,
+                Ok(None) => break,
+                Err(error) => {
+                    edge.note("malformed-frame", None).await;
+                    tracing::error!(edge = edge.peer.instance.0, %error, "an edge's channel ended");
+                    break;
+                }
+            },
+            Some((slot, number, news)) = news.recv() => edge.learn(slot, number, news).await,
+            Ok(()) = changed.changed() => {
+                for session in edge.sessions.values_mut() {
+                    session.review().await;
+                }
+            }
+        }
+    }
+    edge.sessions.into_values().for_each(Session::end);
+}
+
+impl Edge {
+    async fn hear(&mut self, ask: Ask) {
+        match ask {
+            Ask::Open { slot, capsule } => self.open(slot, &capsule).await,
+            Ask::Was { message } => self.was(message),
+            Ask::Close { slot } => {
+                self.ended.remove(&slot);
+                if let Some(session) = self.sessions.remove(&slot) {
+                    session.end();
+                }
+            }
+            ask => {
+                let slot = slot(&ask);
+                if self.ended.contains(&slot) {
+                    return;
+                }
+                let heard = match self.sessions.get_mut(&slot) {
+                    Some(session) => session.hear(ask).await,
+                    None => Err(Violation("no-such-session")),
+                };
+                if let Err(violation) = heard {
+                    self.finish(slot, violation).await;
+                }
+            }
+        }
+    }
+
+    async fn learn(&mut self, slot: Slot, number: u64, news: News) {
+        if let Some(session) = self.sessions.get_mut(&slot) {
+            session.learn(number, news).await;
+        }
+    }
+
+    async fn open(&mut self, slot: Slot, capsule: &Capsule) {
+        if self.ended.contains(&slot) {
+            return;
+        }
+        if self.sessions.contains_key(&slot) {
+            return self.finish(slot, Violation("open-twice")).await;
+        }
+        let (edge, generation) = (self.peer.instance, self.peer.generation);
+        let full = self.sessions.len() >= SESSIONS;
+        let admitted = match full {
+            true => Err("too-many-sessions"),
+            false => self.vault.authority.borrow_mut().admit(capsule, edge, generation, now_us()),
+        };
+        match admitted {
+            Ok(listener) => {
+                self.opened += 1;
+                let introduction = capsule.introduction.clone();
+                let (vault, answers, post) = (Rc::clone(&self.vault), self.answers.clone(), self.post.clone());
+                let session = Session::new(slot, self.opened, introduction, Rc::new(listener), vault, answers, post);
+                session.welcome().await;
+                self.sessions.insert(slot, session);
+            }
+            Err(word) => self.finish(slot, Violation(word)).await,
+        }
+    }
+
+    /// Ends a session that was asked for what it may not, and says so in the log. The others go on.
+    async fn finish(&mut self, slot: Slot, Violation(word): Violation) {
+        let session = self.sessions.remove(&slot);
+        self.note(word, session.as_ref()).await;
+        if let Some(session) = session {
+            session.end();
+        }
+        if self.ended.len() < SESSIONS {
+            self.ended.insert(slot);
+        }
+        let _ = self.answers.send(Answer::Ended { slot }).await;
+    }
+
+    async fn note(&mut self, word: &'static str, session: Option<&Session>) {
+        self.violations += 1;
+        let (role, instance) = (self.peer.role.name(), self.peer.instance.0);
+        tracing::error!(role, instance, word, "an edge asked out of turn; the session was ended");
+        let event = Event {
+            severity: 2,
+            reason: Some(word.to_owned()),
+            session: session.map(|session| session.introduction.session),
+            data: Some(format!("{{\"role\":\"{role}\",\"instance\":{instance}}}")),
+            ..Event::new(Name::IpcViolation, Outcome::Denied)
+        };
+        let event = match session {
+            Some(session) => event.client(session.introduction.peer.ip()),
+            None => event,
+        };
+        self.vault.writer.record(vec![event]).await;
+    }
+
+    fn was(&self, message: MessageId) {
+        let (vault, answers) = (Rc::clone(&self.vault), self.answers.clone());
+        spawn_local(async move {
+            // Without an answer from the store there is none for the edge, which gives up in time.
+            if let Ok(committed) = vault.writer.run(move |store| store.spool.was(message)).await {
+                let _ = answers.send(Answer::Was { message, committed }).await;
+            }
+        });
+    }
+}
+
+fn slot(ask: &Ask) -> Slot {
+    match ask {
+        Ask::Open { slot, .. }
+        | Ask::Login { slot, .. }
+        | Ask::Mail { slot, .. }
+        | Ask::Recipients { slot, .. }
+        | Ask::Content { slot }
+        | Ask::Chunk { slot, .. }
+        | Ask::Commit { slot, .. }
+        | Ask::Abort { slot }
+        | Ask::Turned { slot, .. }
+        | Ask::Close { slot } => *slot,
+        Ask::Was { .. } => Slot(u32::MAX),
+    }
+}

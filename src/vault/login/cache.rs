@@ -1,0 +1,91 @@
+//! Logins that succeeded lately, so that a client that logs in for each message costs one argon2 and not a thousand.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::secret::Secret;
+
+/// How long a success is believed.
+const BELIEVED: Duration = Duration::from_secs(600);
+/// Entries at most; the oldest make room.
+const ENTRIES: usize = 10_000;
+
+/// What is remembered is a MAC under a key of this process's life: nothing in it can be guessed against.
+type Mark = [u8; 32];
+
+pub struct Cache {
+    key: Secret<[u8; 32]>,
+    marks: HashMap<Mark, Instant>,
+    order: VecDeque<Mark>,
+}
+
+impl Cache {
+    pub fn new() -> Result<Self, String> {
+        let mut key = Secret::new([0; 32]);
+        getrandom::fill(key.expose_mut()).map_err(|error| format!("no random octets: {error}"))?;
+        Ok(Self { key, marks: HashMap::new(), order: VecDeque::new() })
+    }
+
+    /// The mark of a password for a credential. The generation is in it: a changed credential finds nothing.
+    pub fn mark(&self, credential: &str, generation: u64, password: &Secret<String>) -> Mark {
+        #[allow(clippy::expect_used)] // RFC 2104 section 2
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.key.expose()).expect("HMAC takes a key of any length");
+        mac.update(&generation.to_be_bytes());
+        mac.update(&u64::try_from(credential.len()).unwrap_or(u64::MAX).to_be_bytes());
+        mac.update(credential.as_bytes());
+        mac.update(password.expose().as_bytes());
+        mac.finalize().into_bytes().into()
+    }
+
+    pub fn knows(&self, mark: &Mark, now: Instant) -> bool {
+        self.marks.get(mark).is_some_and(|since| now.saturating_duration_since(*since) < BELIEVED)
+    }
+
+    pub fn learn(&mut self, mark: Mark, now: Instant) {
+        if self.marks.insert(mark, now).is_none() {
+            self.order.push_back(mark);
+        }
+        while self.order.len() > ENTRIES {
+            if let Some(oldest) = self.order.pop_front() {
+                self.marks.remove(&oldest);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_success_is_known_for_this_credential_in_this_generation_for_a_while() {
+        let (mut cache, now) = (Cache::new().unwrap(), Instant::now());
+        let password = Secret::new("hunter2".to_owned());
+        let mark = cache.mark("billing", 1, &password);
+        assert!(!cache.knows(&mark, now));
+        cache.learn(mark, now);
+        assert!(cache.knows(&mark, now));
+        assert!(!cache.knows(&mark, now + BELIEVED));
+        for other in [
+            cache.mark("billing", 2, &password),
+            cache.mark("shop", 1, &password),
+            cache.mark("billing", 1, &Secret::new("hunter3".into())),
+        ] {
+            assert!(!cache.knows(&other, now));
+        }
+    }
+
+    #[test]
+    fn it_never_grows_beyond_its_bound() {
+        let (mut cache, now) = (Cache::new().unwrap(), Instant::now());
+        for n in 0..ENTRIES + 50 {
+            let mut mark = [0; 32];
+            mark[..8].copy_from_slice(&n.to_be_bytes());
+            cache.learn(mark, now);
+        }
+        assert_eq!((cache.marks.len(), cache.order.len()), (ENTRIES, ENTRIES));
+    }
+}

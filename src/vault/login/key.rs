@@ -1,0 +1,94 @@
+//! Generated keys: `gp_live_` and 8 characters of key id, `_`, 43 of secret and 6 of checksum.
+//!
+//! The prefix lets scanners find a leaked key, the key id lets a bearer find its row, the checksum tells a typing error
+//! from a guess without any work. 43 characters of base 62 are 256 bits.
+
+use crate::secret::Secret;
+
+const PREFIX: &str = "gp_live_";
+const ID: usize = 8;
+const SECRET: usize = 43;
+const CHECK: usize = 6;
+const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// A new key and its id.
+///
+/// Errors: the kernel gives no random octets.
+pub fn generate() -> Result<(String, Secret<String>), String> {
+    let id = random(ID)?;
+    let mut key = Secret::new(String::with_capacity(PREFIX.len() + ID + 1 + SECRET + CHECK));
+    let secret = Secret::new(random(SECRET)?);
+    for part in [PREFIX, &id, "_", secret.expose()] {
+        key.expose_mut().push_str(part);
+    }
+    let check = checksum(key.expose());
+    key.expose_mut().push_str(&check);
+    Ok((id, key))
+}
+
+/// The key id in a well-formed key.
+pub fn id(key: &str) -> Option<&str> {
+    let (id, rest) = key.strip_prefix(PREFIX)?.split_once('_')?;
+    let sound = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric());
+    let shaped = id.len() == ID && rest.len() == SECRET + CHECK && sound(id) && sound(rest);
+    let (body, check) = shaped.then(|| key.split_at(key.len() - CHECK))?;
+    (checksum(body) == check).then_some(id)
+}
+
+fn random(length: usize) -> Result<String, String> {
+    let mut text = String::with_capacity(length);
+    while text.len() < length {
+        let mut octets = Secret::new([0u8; 64]);
+        getrandom::fill(octets.expose_mut()).map_err(|error| format!("no random octets: {error}"))?;
+        // 248 is the largest multiple of 62 that fits into an octet: above it, some characters would come more often.
+        let even = octets.expose().iter().filter(|octet| **octet < 248);
+        let characters = even.filter_map(|octet| ALPHABET.get(usize::from(octet % 62)));
+        text.extend(characters.take(length - text.len()).map(|c| char::from(*c)));
+    }
+    Ok(text)
+}
+
+fn checksum(text: &str) -> String {
+    let mut rest = crc32(text.as_bytes());
+    let mut digits = [b'0'; CHECK];
+    for digit in digits.iter_mut().rev() {
+        *digit = usize::try_from(rest % 62).ok().and_then(|at| ALPHABET.get(at)).copied().unwrap_or(b'0');
+        rest /= 62;
+    }
+    digits.iter().map(|digit| char::from(*digit)).collect()
+}
+
+/// CRC-32 as in ISO 3309 and zlib.
+fn crc32(octets: &[u8]) -> u32 {
+    let mut crc = !0u32;
+    for octet in octets {
+        crc ^= u32::from(*octet);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
+        }
+    }
+    !crc
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generated_key_is_well_formed_and_a_changed_one_is_not() {
+        let (key_id, key) = generate().unwrap();
+        let key = key.expose();
+        assert_eq!(key.len(), PREFIX.len() + ID + 1 + SECRET + CHECK);
+        assert_eq!(id(key), Some(key_id.as_str()));
+        let other = if key.ends_with('0') { '1' } else { '0' };
+        assert_eq!(id(&format!("{}{other}", &key[..key.len() - 1])), None);
+        assert_eq!(id(&key[1..]), None);
+        assert_eq!(id("gp_live_é"), None);
+        assert_ne!(generate().unwrap().0, key_id);
+    }
+
+    #[test]
+    fn the_checksum_is_the_one_of_the_standard() {
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+    }
+}

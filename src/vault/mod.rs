@@ -1,0 +1,223 @@
+//! The vault: decides and remembers.
+//!
+//! **Does.** Checks credentials, holds senders to their policy and limits, keeps messages and the audit log, schedules deliveries.
+//! **Trusts.** The parent. It treats edges and couriers as hostile: every question has its moment, every number its bound.
+//! **Holds.** `db/` and `audit/`: messages, hashes of keys, the log. No key to sign the log with, no upstream's password.
+//! **If it falls.** An intruder has the mail and the hashes, and can lie from now on; what was sealed before can't be rewritten.
+//!
+//! Threads: this one serves sessions and never waits for the disk; one writes the database, one large bodies, one the
+//! auditors' files; a few hash passwords.
+
+pub mod admin;
+pub mod audit;
+pub mod authority;
+pub mod control;
+pub mod delivery;
+pub mod edge;
+pub mod limits;
+pub mod login;
+pub mod offline;
+pub mod prepare;
+pub mod session;
+pub mod store;
+pub mod transaction;
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::config::slice::VaultSlice;
+use crate::ipc::control::ChildEnd;
+use crate::ipc::control::Peer;
+use crate::role::Generation;
+use crate::role::start::Start;
+use crate::sandbox::{self, Sealed};
+use crate::secret::Secret;
+use audit::ledger::now_us;
+use audit::month;
+use audit::publish::Publisher;
+use audit::seal::{self, Pulse};
+use authority::Authority;
+use control::Control;
+use delivery::schedule::{self, Schedule};
+use limits::Limits;
+use login::hashing::{self, Hashers};
+use store::Failure;
+use store::open::Database;
+use store::segment::{self, Segments};
+use store::writer::Writer;
+
+pub use prepare::prepare;
+
+/// What the tasks of the session thread share. Cells are borrowed for a moment, never across an await.
+pub struct Vault {
+    pub writer: Writer,
+    pub segments: Segments,
+    pub hashers: Hashers,
+    /// A hash that nothing fits: what an unknown name is compared with.
+    pub dummy: Secret<String>,
+    pub authority: RefCell<Authority>,
+    pub schedule: RefCell<Schedule>,
+    /// There may be something to deliver.
+    pub poke: Notify,
+    /// Credentials have changed.
+    pub changed: watch::Sender<()>,
+    /// What must be on the disk before an orderly end holds a permit.
+    unfinished: Arc<Semaphore>,
+}
+
+/// More permits than there can be tasks.
+const PERMITS: u32 = 1 << 28;
+
+impl Vault {
+    /// Does something that an orderly end waits for.
+    pub fn finish<T: 'static>(&self, work: impl Future<Output = T> + 'static) -> JoinHandle<T> {
+        let permit = Arc::clone(&self.unfinished).try_acquire_owned();
+        spawn_local(async move {
+            let _permit = permit;
+            work.await
+        })
+    }
+
+    /// Waits until everything of that kind is done.
+    pub async fn finished(&self) {
+        // It is never closed.
+        let _ = self.unfinished.acquire_many(PERMITS).await;
+    }
+}
+
+pub fn main(start: &mut Start) -> Result<(), String> {
+    let slice: VaultSlice = start.slice()?;
+    // SQLite seeds itself from /dev/urandom once, and takes time and process number instead when it can't reach it.
+    let seeded = rusqlite::Connection::open_in_memory();
+    seeded.and_then(|memory| memory.execute_batch("SELECT randomblob(16)")).map_err(|error| error.to_string())?;
+    let confined = sandbox::confine(start.role, &start.grounds)?;
+    let house = House::open(Path::new("."), slice, start.generation)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(|error| format!("no runtime can be made: {error}"))?;
+    let sealed = confined.seal()?;
+    let control = start.ready(&sealed)?;
+    let peers = std::mem::take(&mut start.peers);
+    house.serve(&runtime, control, peers, sealed)
+}
+
+/// The store can't go on. What was not answered was not promised.
+fn fatal(failure: &Failure) {
+    tracing::error!(%failure, "the store can't be written: the vault ends, and its successor takes what is on the disk");
+    std::process::exit(1);
+}
+
+/// The vault with its threads, before it serves.
+struct House {
+    vault: Rc<Vault>,
+    publisher: Publisher,
+    /// Those that must come to their end: what they were given is on the disk then.
+    threads: [thread::JoinHandle<()>; 2],
+}
+
+impl House {
+    /// Opens everything under a directory and starts the threads.
+    fn open(home: &Path, slice: VaultSlice, generation: Generation) -> Result<Self, String> {
+        let (writer, writing) = Writer::start(Database::open(home)?, fatal)?;
+        let now = now_us();
+        let (today, _) = month::today(now);
+        let first = writer.run_blocking(move |store| {
+            store.spool.release_all()?;
+            store.consumption.sweep(now, today)?;
+            let (buckets, quotas) = (store.consumption.buckets(now)?, store.consumption.quotas(today)?);
+            let (segments, lanes) = (store.spool.segments()?, store.spool.lanes()?);
+            Ok((store.credentials.all(now)?, Limits::new(buckets, quotas, now), segments, lanes))
+        });
+        let (stored, limits, needed, lanes) = first.map_err(|error| format!("the vault's database: {error:?}"))?;
+        let db = home.join("db");
+        segment::sweep(&db, &needed).map_err(|error| format!("{}: {error}", db.display()))?;
+        let (segments, bodies) = Segments::start(PathBuf::from(&db))?;
+        let (hashers, _) = Hashers::start(slice.hashers, slice.hash_queue)?;
+        let (publisher, _) = Publisher::start(home.to_owned(), writer.clone())?;
+        let (_, nobody) = login::key::generate()?;
+        let vault = Vault {
+            writer,
+            segments,
+            hashers,
+            dummy: hashing::hash_here(&nobody)?,
+            authority: RefCell::new(Authority::new(slice, generation, stored, limits)?),
+            schedule: RefCell::new(Schedule::new(lanes)),
+            poke: Notify::new(),
+            changed: watch::Sender::new(()),
+            unfinished: Arc::new(Semaphore::new(usize::try_from(PERMITS).unwrap_or_default())),
+        };
+        Ok(Self { vault: Rc::new(vault), publisher, threads: [bodies, writing] })
+    }
+
+    /// Serves until the parent is gone or wants an end.
+    fn serve(
+        self,
+        runtime: &tokio::runtime::Runtime,
+        control: ChildEnd,
+        peers: Vec<(Peer, std::os::fd::OwnedFd)>,
+        sealed: Sealed,
+    ) -> Result<(), String> {
+        let Self { vault, publisher, threads } = self;
+        let local = LocalSet::new();
+        let ended = local.block_on(runtime, async {
+            let packets = control.into_async().map_err(|error| format!("the control channel: {error}"))?;
+            let (sealing, orders) = mpsc::unbounded_channel();
+            let pulse = Rc::new(Pulse::default());
+            spawn_local(seal::run(Rc::clone(&vault), publisher.clone(), Rc::clone(&pulse), orders));
+            spawn_local(schedule::run(Rc::clone(&vault)));
+            spawn_local(keep_house(Rc::clone(&vault)));
+            // The routes may have changed while nobody was here.
+            spawn_local(delivery::reroute::run(Rc::clone(&vault)));
+            let mut control = Control::new(vault, publisher, sealing, pulse, Rc::new(packets), sealed);
+            for (peer, socket) in peers {
+                control.meet(peer, socket);
+            }
+            control.obey().await
+        });
+        // Every way to the threads ends with the tasks; then they do what they were given, and end.
+        drop(local);
+        if threads.into_iter().any(|thread| thread.join().is_err()) {
+            return Err("a thread of the store ended badly".into());
+        }
+        ended
+    }
+}
+
+/// The small things that time brings.
+async fn keep_house(vault: Rc<Vault>) {
+    /// Messages that are done are remembered so long, for those who ask.
+    const REMEMBERED_US: u64 = 7 * 86_400_000_000;
+    /// Messages forgotten in one transaction, and the seconds between two looks.
+    const SWEEP: u32 = 200;
+    const SWEEP_SECONDS: u64 = 60;
+    let mut ticks = interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut second = 0u64;
+    loop {
+        ticks.tick().await;
+        vault.writer.tick();
+        second += 1;
+        if second.is_multiple_of(SWEEP_SECONDS) {
+            let sweep = vault.writer.run(|store| {
+                let now = now_us();
+                store.consumption.sweep(now, month::today(now).0)?;
+                store.spool.sweep(now.saturating_sub(REMEMBERED_US), SWEEP)
+            });
+            // No room on the disk, or the end of the store: the next look will do.
+            let _ = sweep.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,382 @@
+//! One stranger's session: a fixed list of questions, each with its moment. Anything else ends the session.
+//!
+//! | moment     | questions that may come                        |
+//! |------------|------------------------------------------------|
+//! | Ready      | Login, Mail (when somebody is known)           |
+//! | Checking   | none: a login is being decided                 |
+//! | Envelope   | Recipients, Content                            |
+//! | Content    | Chunk, Commit                                  |
+//! | Committing | none: the message is being kept                |
+//!
+//! Turned, Abort and Close may come at any moment; Abort does nothing where there is nothing to give up, and comes too late
+//! when the message is being kept.
+
+use std::rc::Rc;
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::spawn_local;
+
+use super::Vault;
+use super::audit::event::Event;
+use super::audit::ledger::now_us;
+use super::login::credentials::Credential;
+use super::login::{self, Login};
+use super::transaction::{self, Sender, Transaction, WINDOW};
+use crate::config::slice::Counter;
+use crate::ipc::capsule::Introduction;
+use crate::ipc::channel;
+use crate::ipc::session::{Answer, Ask, Denial, Slot, Tls};
+use crate::mail::address::{Address, ReversePath};
+use crate::mail::facts::Facts;
+use crate::mail::id::MessageId;
+use crate::policy::refusal::Refusal;
+
+/// What something that was waited for has come to.
+#[derive(Debug)]
+pub enum News {
+    Checked(Result<Rc<Credential>, Denial>),
+    /// So many octets of that message are on their way to the disk no longer; or why they won't get there.
+    Written(MessageId, Result<u32, Refusal>),
+    Kept(Result<(), Refusal>),
+}
+
+/// Where news of a session go: late ones for a slot that is another's by now are told apart by the number.
+pub type Post = UnboundedSender<(Slot, u64, News)>;
+
+/// A question out of its moment; the word for it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Violation(pub &'static str);
+
+#[derive(Debug)]
+enum Moment {
+    Ready,
+    Checking,
+    Envelope(Box<Transaction>),
+    Content(Box<Transaction>),
+    Committing(MessageId),
+}
+
+pub struct Session {
+    slot: Slot,
+    number: u64,
+    pub introduction: Introduction,
+    listener: Rc<Counter>,
+    principal: Option<Rc<Credential>>,
+    /// What was granted holds no more.
+    revoked: bool,
+    moment: Moment,
+    vault: Rc<Vault>,
+    answers: channel::Sender<Answer>,
+    post: Post,
+}
+
+impl Session {
+    pub fn new(
+        slot: Slot,
+        number: u64,
+        introduction: Introduction,
+        listener: Rc<Counter>,
+        vault: Rc<Vault>,
+        answers: channel::Sender<Answer>,
+        post: Post,
+    ) -> Self {
+        let principal = match listener.identify_by_network {
+            true => vault.authority.borrow().credentials.of_network(introduction.peer.ip()).cloned(),
+            false => None,
+        };
+        let moment = Moment::Ready;
+        Self { slot, number, introduction, listener, principal, revoked: false, moment, vault, answers, post }
+    }
+
+    /// The answer to the first question, once the capsule was believed.
+    pub async fn welcome(&self) {
+        let grant = self.principal.as_ref().map(|known| Box::new(self.vault.authority.borrow().grant(known)));
+        self.say(Answer::Opened { slot: self.slot, network: grant }).await;
+    }
+
+    pub async fn hear(&mut self, ask: Ask) -> Result<(), Violation> {
+        match (&mut self.moment, ask) {
+            (Moment::Ready, Ask::Login { mechanism, user, password, tls, .. }) => {
+                let (listener, peer) = (Rc::clone(&self.listener), self.introduction.peer.ip());
+                let session = self.introduction.session;
+                self.check(Login { session, address: peer, listener, mechanism, user, password, tls });
+                Ok(())
+            }
+            (Moment::Ready, Ask::Mail { sender, size, helo, tls, .. }) => self.mail(sender, size, helo, tls).await,
+            (Moment::Envelope(transaction), Ask::Recipients { batch, .. }) => {
+                let principal = self.principal.as_ref();
+                let most = principal.and_then(|known| known.policy.max_recipients);
+                transaction.add(batch, most.unwrap_or(crate::policy::DEFAULT_RECIPIENTS));
+                Ok(())
+            }
+            (Moment::Envelope(_), Ask::Content { .. }) => self.content().await,
+            (Moment::Content(_), Ask::Chunk { octets, .. }) => self.chunk(octets.0).await,
+            (Moment::Content(_), Ask::Commit { facts, .. }) => self.commit(facts).await,
+            (_, Ask::Abort { .. }) => {
+                self.abort();
+                Ok(())
+            }
+            (_, Ask::Turned { recipient, refusal, .. }) => {
+                self.turned(recipient, refusal).await;
+                Ok(())
+            }
+            (_, Ask::Login { .. }) => Err(Violation("login-out-of-order")),
+            (_, Ask::Mail { .. }) => Err(Violation("mail-out-of-order")),
+            (_, Ask::Recipients { .. }) => Err(Violation("recipients-out-of-order")),
+            (_, Ask::Content { .. } | Ask::Chunk { .. }) => Err(Violation("content-out-of-order")),
+            (_, Ask::Commit { .. }) => Err(Violation("commit-out-of-order")),
+            (_, Ask::Open { .. } | Ask::Close { .. } | Ask::Was { .. }) => Err(Violation("open-twice")),
+        }
+    }
+
+    /// What was waited for has come.
+    pub async fn learn(&mut self, number: u64, news: News) {
+        if number != self.number {
+            return;
+        }
+        let slot = self.slot;
+        match (&mut self.moment, news) {
+            (Moment::Checking, News::Checked(result)) => {
+                self.moment = Moment::Ready;
+                match result {
+                    Ok(credential) => {
+                        let grant = Box::new(self.vault.authority.borrow().grant(&credential));
+                        (self.principal, self.revoked) = (Some(credential), false);
+                        self.say(Answer::Granted { slot, grant }).await;
+                    }
+                    Err(denial) => self.say(Answer::Denied { slot, denial }).await,
+                }
+            }
+            (Moment::Content(transaction), News::Written(message, Ok(octets))) if transaction.message == message => {
+                transaction.give(octets);
+                self.say(Answer::Credit { slot, octets }).await;
+            }
+            (Moment::Content(transaction), News::Written(message, Err(refusal))) if transaction.message == message => {
+                transaction.fail(refusal);
+                // The edge may send the rest, which is thrown away, and learns of it at the dot.
+                transaction.give(WINDOW);
+                self.say(Answer::Credit { slot, octets: WINDOW }).await;
+            }
+            (Moment::Committing(message), News::Kept(result)) => {
+                let message = *message;
+                self.moment = Moment::Ready;
+                match result {
+                    Ok(()) => self.say(Answer::Kept { slot, message }).await,
+                    Err(refusal) => self.say(Answer::Refused { slot, refusal }).await,
+                }
+            }
+            // News of a transaction that was given up.
+            _ => {}
+        }
+    }
+
+    /// Looks whether what was granted still holds, after credentials have changed.
+    pub async fn review(&mut self) {
+        let Some(principal) = self.principal.as_ref().filter(|_| !self.revoked) else { return };
+        let current = self.vault.authority.borrow().credentials.get(&principal.id).map(|current| current.generation);
+        if current != Some(principal.generation) {
+            self.revoked = true;
+            self.say(Answer::Revoked { slot: self.slot }).await;
+        }
+    }
+
+    /// The session is over, whatever it was doing. A message that is being kept is kept.
+    pub fn end(mut self) {
+        self.abort();
+    }
+
+    fn check(&mut self, login: Login) {
+        self.moment = Moment::Checking;
+        let (vault, post, to) = (Rc::clone(&self.vault), self.post.clone(), (self.slot, self.number));
+        spawn_local(async move {
+            let checked = login::decide(&vault, login).await;
+            // The session may be over.
+            let _ = post.send((to.0, to.1, News::Checked(checked)));
+        });
+    }
+
+    /// MAIL: whether this sender may send one more message now. A refusal takes nothing.
+    async fn mail(
+        &mut self,
+        sender: ReversePath,
+        size: Option<u64>,
+        helo: String,
+        tls: Option<Tls>,
+    ) -> Result<(), Violation> {
+        let Some(principal) = self.principal.clone() else { return Err(Violation("mail-without-login")) };
+        let admitted = match self.revoked {
+            true => Err(Refusal::Revoked),
+            false => admit(&self.vault, &principal, &sender, size),
+        };
+        match admitted {
+            Ok(reservation) => {
+                let transaction = Transaction::new(sender, helo, tls, reservation);
+                let message = transaction.message;
+                self.moment = Moment::Envelope(Box::new(transaction));
+                self.say(Answer::Reserved { slot: self.slot, message }).await;
+            }
+            Err(refusal) => {
+                let event = self.sender(&principal).describe(Event::refusal(refusal), tls.as_ref()).sender(&sender);
+                self.refuse(event, refusal).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn content(&mut self) -> Result<(), Violation> {
+        let Moment::Envelope(mut transaction) = std::mem::replace(&mut self.moment, Moment::Ready) else {
+            return Err(Violation("content-out-of-order"));
+        };
+        if transaction.recipients.is_empty() {
+            self.moment = Moment::Envelope(transaction);
+            return Err(Violation("content-without-recipients"));
+        }
+        transaction.give(WINDOW);
+        self.moment = Moment::Content(transaction);
+        self.say(Answer::Credit { slot: self.slot, octets: WINDOW }).await;
+        Ok(())
+    }
+
+    async fn chunk(&mut self, octets: Vec<u8>) -> Result<(), Violation> {
+        let Moment::Content(transaction) = &mut self.moment else { return Err(Violation("content-out-of-order")) };
+        let max_size = self.vault.authority.borrow().slice.max_size;
+        let taken = transaction.take(octets, max_size);
+        let (piece, credit) = taken.ok_or(Violation("content-beyond-credit"))?;
+        let message = transaction.message;
+        if credit > 0 {
+            transaction.give(credit);
+            self.say(Answer::Credit { slot: self.slot, octets: credit }).await;
+        }
+        let Some(piece) = piece else { return Ok(()) };
+        let length = u32::try_from(piece.octets.len()).unwrap_or(u32::MAX);
+        let written = self.vault.segments.append(piece.segment, piece.octets).await;
+        let (post, to) = (self.post.clone(), (self.slot, self.number));
+        spawn_local(async move {
+            let written = match written.await {
+                Ok(Ok(())) => Ok(length),
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "a piece of a body could not be written");
+                    Err(transaction::refusal(&error))
+                }
+                Err(_) => Err(Refusal::StoreUnavailable),
+            };
+            let _ = post.send((to.0, to.1, News::Written(message, written)));
+        });
+        Ok(())
+    }
+
+    /// The dot.
+    async fn commit(&mut self, facts: Facts) -> Result<(), Violation> {
+        let (Moment::Content(transaction), Some(principal)) =
+            (std::mem::replace(&mut self.moment, Moment::Ready), self.principal.clone())
+        else {
+            return Err(Violation("commit-out-of-order"));
+        };
+        let sender = self.sender(&principal);
+        let decided = match self.revoked {
+            true => Err(Refusal::Revoked),
+            false => transaction.decide(&self.vault, &principal, &facts),
+        };
+        if let Err(refusal) = decided {
+            let event = Event {
+                message: Some(transaction.message),
+                bytes: Some(transaction.size()),
+                ..Event::refusal(refusal)
+            };
+            let event = sender.describe(event, transaction.tls.as_ref()).sender(&transaction.sender);
+            give_up(&self.vault, *transaction);
+            self.refuse(event, refusal).await;
+            return Ok(());
+        }
+        self.moment = Moment::Committing(transaction.message);
+        let (vault, post, to) = (Rc::clone(&self.vault), self.post.clone(), (self.slot, self.number));
+        self.vault.finish(async move {
+            let (message, bytes) = (transaction.message, transaction.size());
+            let (reservation, segment) = (transaction.reservation.clone(), transaction.segment_name());
+            let kept = transaction::keep(&vault, &sender, *transaction).await;
+            match kept {
+                Ok(()) => tracing::info!(%message, session = %sender.session, bytes, "a message was accepted"),
+                Err(refusal) => {
+                    tracing::error!(%message, reason = refusal.word(), "a message could not be kept");
+                    vault.authority.borrow_mut().limits.release(reservation);
+                    if let Some(segment) = segment {
+                        vault.segments.remove(segment).await;
+                    }
+                }
+            }
+            let _ = post.send((to.0, to.1, News::Kept(kept)));
+        });
+        Ok(())
+    }
+
+    fn abort(&mut self) {
+        if !matches!(self.moment, Moment::Envelope(_) | Moment::Content(_)) {
+            return;
+        }
+        if let Moment::Envelope(transaction) | Moment::Content(transaction) =
+            std::mem::replace(&mut self.moment, Moment::Ready)
+        {
+            give_up(&self.vault, *transaction);
+        }
+    }
+
+    /// A refusal of the edge's own, for the log.
+    async fn turned(&self, recipient: Option<Address>, refusal: Refusal) {
+        let event = Event::refusal(refusal);
+        let event = match &self.principal {
+            Some(principal) => self.sender(principal).describe(event, None),
+            None => {
+                let listener = Some(self.listener.name.clone());
+                let session = Some(self.introduction.session);
+                Event { session, listener, ..event }.client(self.introduction.peer.ip())
+            }
+        };
+        self.vault.writer.record(vec![event.recipients(&recipient)]).await;
+    }
+
+    async fn refuse(&self, event: Event, refusal: Refusal) {
+        self.vault.writer.record(vec![event]).await;
+        self.say(Answer::Refused { slot: self.slot, refusal }).await;
+    }
+
+    fn sender(&self, principal: &Rc<Credential>) -> Sender {
+        Sender {
+            session: self.introduction.session,
+            address: self.introduction.peer.ip(),
+            listener: self.listener.name.clone(),
+            credential: Rc::clone(principal),
+        }
+    }
+
+    async fn say(&self, answer: Answer) {
+        // An edge that is gone is noticed where its questions are read.
+        let _ = self.answers.send(answer).await;
+    }
+}
+
+fn admit(
+    vault: &Vault,
+    principal: &Credential,
+    sender: &ReversePath,
+    size: Option<u64>,
+) -> Result<super::limits::Reservation, Refusal> {
+    let mut authority = vault.authority.borrow_mut();
+    if authority.draining {
+        return Err(Refusal::StoreUnavailable);
+    }
+    authority.grant(principal).sender(sender)?;
+    if size.is_some_and(|size| size > authority.slice.max_size) {
+        return Err(Refusal::TooBig);
+    }
+    authority.limits.reserve(&principal.id, principal.policy.limits, now_us())
+}
+
+/// Gives back what a transaction took, and removes what it wrote.
+fn give_up(vault: &Rc<Vault>, transaction: Transaction) {
+    let segment = transaction.segment_name();
+    vault.authority.borrow_mut().limits.release(transaction.reservation);
+    if let Some(segment) = segment {
+        let own = Rc::clone(vault);
+        vault.finish(async move { own.segments.remove(segment).await });
+    }
+}

@@ -1,0 +1,138 @@
+//! The database: every statement that can ever run, in transactions that one thread alone makes.
+
+pub mod consumption;
+pub mod credentials;
+pub mod open;
+pub mod segment;
+pub mod spool;
+pub mod writer;
+
+use rusqlite::wal::CheckpointMode;
+use rusqlite::{Connection, ErrorCode, Result, Statement};
+
+use super::audit::event::Event;
+use super::audit::ledger::Ledger;
+use consumption::Consumption;
+use credentials::Credentials;
+use open::Database;
+use spool::Spool;
+
+/// All prepared statements, by noun.
+pub struct Store<'c> {
+    pub ledger: Ledger<'c>,
+    pub spool: Spool<'c>,
+    pub consumption: Consumption<'c>,
+    pub credentials: Credentials<'c>,
+    /// How many transactions were begun.
+    pub transactions: u64,
+    connection: &'c Connection,
+    begin: Statement<'c>,
+    commit: Statement<'c>,
+    rollback: Statement<'c>,
+}
+
+/// What can be done about a failed transaction.
+#[derive(Debug)]
+pub enum Failure {
+    /// No room: it was rolled back, and may be tried again when there is.
+    Full,
+    /// Anything else, above all a failed sync: it must never be tried again, because the kernel may have forgotten what
+    /// it couldn't write. The process ends; the next one recovers what is really on the disk.
+    Fatal(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full,
+            _ => Self::Fatal(error),
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Full => f.write_str("the disk is full"),
+            Self::Fatal(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<'c> Store<'c> {
+    /// Prepares everything, then closes the compiler.
+    pub fn prepare(database: &'c Database) -> Result<Self> {
+        let connection = &database.connection;
+        let store = Self {
+            ledger: Ledger::prepare(connection)?,
+            spool: Spool::prepare(connection)?,
+            consumption: Consumption::prepare(connection)?,
+            credentials: Credentials::prepare(connection)?,
+            transactions: 0,
+            connection,
+            begin: connection.prepare("BEGIN IMMEDIATE")?,
+            commit: connection.prepare("COMMIT")?,
+            rollback: connection.prepare("ROLLBACK")?,
+        };
+        database.close_compiler();
+        Ok(store)
+    }
+
+    /// One transaction. When this returns without an error, what was done in it is on the disk.
+    pub fn transaction<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T, Failure> {
+        self.begin.execute([])?;
+        self.transactions += 1;
+        match work(self).and_then(|value| self.commit.execute([]).map(|_| value)) {
+            Ok(value) => Ok(value),
+            Err(error) => {
+                // SQLite has rolled back by itself after some errors.
+                if !self.connection.is_autocommit() {
+                    self.rollback.execute([])?;
+                }
+                let failure = Failure::from(error);
+                if matches!(failure, Failure::Full) {
+                    self.ledger.load()?;
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Writes events and nothing else.
+    pub fn record(&mut self, events: Vec<Event>) -> Result<()> {
+        events.into_iter().try_for_each(|event| self.ledger.append(event).map(drop))
+    }
+
+    /// Copies the write-ahead log back. With `truncate` nothing of it stays in the file.
+    pub fn checkpoint(&mut self, truncate: bool) -> Result<(), Failure> {
+        // The call and not the pragma, which would be compiled anew each time.
+        let mode = if truncate { CheckpointMode::TRUNCATE } else { CheckpointMode::PASSIVE };
+        self.connection.wal_checkpoint_v2(None::<&str>, mode)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::vault::audit::event::{Name, Outcome};
+
+    #[test]
+    fn it_goes_on_for_ever_when_the_compiler_is_closed() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("db")).unwrap();
+        let database = Database::open(Path::new(home.path())).unwrap();
+        let mut store = Store::prepare(&database).unwrap();
+        for round in 0..4 {
+            let event = Event::new(Name::AuditHeartbeat, Outcome::Info);
+            store.transaction(|store| store.record(vec![event])).unwrap();
+            store.checkpoint(round % 2 == 0).unwrap();
+        }
+        assert_eq!(store.ledger.size(), 4);
+        let log = std::fs::metadata(home.path().join("db/vault.db-wal")).unwrap().len();
+        store.checkpoint(true).unwrap();
+        assert!(log > 0 && std::fs::metadata(home.path().join("db/vault.db-wal")).unwrap().len() == 0);
+    }
+}

@@ -1,0 +1,245 @@
+//! Opening the database: what it must be, how it is set, and what it is refused for.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rusqlite::config::DbConfig;
+use rusqlite::hooks::{AuthContext, Authorization};
+use rusqlite::limits::Limit;
+use rusqlite::{Connection, ErrorCode};
+
+use crate::vault::audit::row;
+
+const SCHEMA: &str = include_str!("schema.sql");
+/// "GTP1" in the header, octets 68 to 71, says whose file it is.
+const APPLICATION: i64 = 0x4754_5031;
+/// The number of the schema; a file with a higher one is of a newer Gatepost.
+const VERSION: i64 = 1;
+/// Below this size every start checks the whole file (about a tenth of a second); above it only after an unclean stop.
+const CHECK_ALWAYS: u64 = 64 * 1024 * 1024;
+/// No row is larger: a body is at most 64 KiB. What would be is a bug or an attack.
+const MAX_ROW: i32 = 8 * 1024 * 1024;
+
+/// The database, open for this process alone, and the switch that closes its compiler.
+#[derive(Debug)]
+pub struct Database {
+    pub connection: Connection,
+    pub path: PathBuf,
+    closed: Arc<AtomicBool>,
+}
+
+impl Database {
+    /// Opens or makes `db/vault.db` under a directory.
+    ///
+    /// Errors: in words, with what to do. The file was not changed.
+    pub fn open(home: &Path) -> Result<Self, String> {
+        let path = home.join("db").join("vault.db");
+        Self::open_file(&path).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    fn open_file(path: &Path) -> Result<Self, String> {
+        let length = inspect(path)?;
+        let say = |error: rusqlite::Error| explain(&error);
+        let mut connection = Connection::open(path).map_err(say)?;
+        // Until it is known to be sound, closing it must not copy anything back into it.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(say)?;
+        settings(&connection).map_err(say)?;
+        verify(&connection, length, path)?;
+        let tables: i64 =
+            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(say)?;
+        if tables == 0 {
+            let script =
+                format!("BEGIN; {SCHEMA} PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION}; COMMIT;");
+            connection.execute_batch(&script).map_err(say)?;
+        }
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(say)?;
+        // Recovered pages become ordinary ones, written and synced anew, before anything is built on them.
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(say)?;
+        let closed = Arc::new(AtomicBool::new(false));
+        let switch = Arc::clone(&closed);
+        // Installed before the statements are prepared: installing it later would have them all compiled again.
+        let authorizer = move |_: AuthContext<'_>| {
+            if switch.load(Ordering::Relaxed) { Authorization::Deny } else { Authorization::Allow }
+        };
+        connection.authorizer(Some(authorizer)).map_err(say)?;
+        Ok(Self { connection, path: path.to_owned(), closed })
+    }
+
+    /// From here on no SQL can be compiled, only what was prepared can run.
+    pub fn close_compiler(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Looks at the file before SQLite does. Makes an empty one when there is none. Returns its length.
+fn inspect(path: &Path) -> Result<u64, String> {
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match made {
+        Ok(_) => return Ok(0),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(format!("can't be made: {error}")),
+    }
+    let length = fs::metadata(path).map_err(|error| format!("can't be looked at: {error}"))?.len();
+    if length == 0 {
+        return Ok(0);
+    }
+    let mut header = [0u8; 100];
+    File::open(path)
+        .and_then(|mut file| file.read_exact(&mut header))
+        .map_err(|error| format!("its header can't be read ({error}): restore it from a backup"))?;
+    if !header.starts_with(b"SQLite format 3\0") {
+        return Err("is not a database, or is damaged: move it away or restore it from a backup".into());
+    }
+    let field = |at: usize| {
+        header
+            .get(at..at + 4)
+            .and_then(|octets| octets.try_into().ok())
+            .map_or(0, |octets| i64::from(u32::from_be_bytes(octets)))
+    };
+    let (application, version) = (field(68), field(60));
+    // One page and no owner: its creation was interrupted before there was a table.
+    if application == 0 && version == 0 && length <= 4096 {
+        return Ok(length);
+    }
+    if application != APPLICATION {
+        return Err("is another program's database: move it away".into());
+    }
+    if version > VERSION {
+        return Err(format!(
+            "was written by a newer Gatepost (schema {version}, this one knows {VERSION}): install that version, or \
+             restore a backup from before the upgrade"
+        ));
+    }
+    Ok(length)
+}
+
+fn settings(connection: &Connection) -> rusqlite::Result<()> {
+    // Before the first access: then the index of the write-ahead log is kept on the heap, and no second process gets in.
+    connection.query_row("PRAGMA locking_mode=EXCLUSIVE", [], |_| Ok(()))?;
+    connection.execute_batch("PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL;")?;
+    let mode: String = connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))?;
+    connection.execute_batch(
+        "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA secure_delete=ON; PRAGMA foreign_keys=ON;
+         PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0; PRAGMA busy_timeout=0;",
+    )?;
+    // Builds differ in their defaults, and with less than FULL acknowledged mail is lost with the power: read it back.
+    let synchronous: i64 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
+    if mode != "wal" || synchronous != 2 {
+        return Err(row::damaged("this SQLite doesn't take journal_mode=WAL and synchronous=FULL"));
+    }
+    for (option, value) in [
+        (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+        (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+        (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
+        (DbConfig::SQLITE_DBCONFIG_DQS_DDL, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+        // A prepared statement is never compiled again because of a value that was bound to it.
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true),
+    ] {
+        connection.set_db_config(option, value)?;
+    }
+    connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_ROW)?;
+    Ok(())
+}
+
+/// Whether it is whole. `length` is the file's before it was opened.
+fn verify(connection: &Connection, length: u64, path: &Path) -> Result<(), String> {
+    let wal = path.with_extension("db-wal");
+    let unclean = fs::metadata(wal).is_ok_and(|wal| wal.len() > 0);
+    if length == 0 || (!unclean && length > CHECK_ALWAYS) {
+        return Ok(());
+    }
+    let verdict: String =
+        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| explain(&error))?;
+    if verdict == "ok" {
+        return Ok(());
+    }
+    Err(format!("is damaged ({verdict}): keep the file, and restore from a backup; nothing was changed"))
+}
+
+/// An error of SQLite's at opening, with what to do.
+fn explain(error: &rusqlite::Error) -> String {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "is in use by another process: stop the other vault first".into()
+        }
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            format!("is damaged ({error}): keep the file and its -wal together, and restore from a backup")
+        }
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => {
+            format!("can't be opened for writing ({error}): its directory must belong to the vault's user")
+        }
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn home() -> tempfile::TempDir {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir(home.path().join("db")).unwrap();
+        home
+    }
+
+    fn refused(home: &Path, why: &str) {
+        let path = home.join("db/vault.db");
+        let before = fs::read(&path).unwrap();
+        let error = Database::open(home).unwrap_err();
+        assert!(error.contains(why), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), before, "the file was touched");
+    }
+
+    #[test]
+    fn it_is_made_once_and_opened_again() {
+        let home = home();
+        drop(Database::open(home.path()).unwrap());
+        let database = Database::open(home.path()).unwrap();
+        let version: i64 = database.connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+        assert_eq!(version, VERSION);
+        assert!(Database::open(home.path()).unwrap_err().contains("another process"));
+    }
+
+    #[test]
+    fn a_closed_compiler_takes_no_sql_and_prepared_statements_go_on() {
+        let home = home();
+        let database = Database::open(home.path()).unwrap();
+        let mut prepared = database.connection.prepare("SELECT count(*) FROM meta").unwrap();
+        database.close_compiler();
+        assert_eq!(prepared.query_row([], |row| row.get::<_, i64>(0)).unwrap(), 0);
+        assert!(database.connection.prepare("SELECT * FROM meta").is_err());
+        assert!(database.connection.execute_batch("ATTACH '/tmp/x' AS x").is_err());
+    }
+
+    #[test]
+    fn what_is_not_ours_or_newer_or_damaged_is_refused_and_left_alone() {
+        let home = home();
+        let path = home.path().join("db/vault.db");
+        fs::write(&path, vec![b'x'; 9000]).unwrap();
+        refused(home.path(), "not a database");
+        fs::write(&path, b"short").unwrap();
+        refused(home.path(), "header");
+
+        fs::remove_file(&path).unwrap();
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE t(x); PRAGMA application_id=7;").unwrap();
+        refused(home.path(), "another program");
+
+        fs::remove_file(&path).unwrap();
+        drop(Database::open(home.path()).unwrap());
+        Connection::open(&path).unwrap().execute_batch("PRAGMA journal_mode=DELETE; PRAGMA user_version=2;").unwrap();
+        refused(home.path(), "newer");
+
+        fs::remove_file(&path).unwrap();
+        drop(Database::open(home.path()).unwrap());
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[4096 + 8..4096 * 3].fill(0xa5);
+        fs::write(&path, bytes).unwrap();
+        refused(home.path(), "damaged");
+    }
+}

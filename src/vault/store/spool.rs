@@ -1,0 +1,319 @@
+//! Messages that were accepted: their recipients' states, their leases, and their bodies until nobody needs them.
+
+use rusqlite::{Connection, OptionalExtension, Result, Row, Statement, params};
+use uuid::Uuid;
+
+use crate::mail::address::{Address, ReversePath};
+use crate::mail::id::MessageId;
+use crate::mail::outcome::Said;
+use crate::vault::audit::row::{damaged, integer, octets, unsigned};
+
+/// Recipients of one offer: what any SMTP server must take in one transaction (RFC 5321 section 4.5.3.1.8).
+pub const PER_OFFER: u32 = 100;
+
+/// A body on its way in or out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    Inline(Vec<u8>),
+    /// The name of a file in `db/`.
+    Segment(String),
+}
+
+/// A message as it is accepted.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    pub message: MessageId,
+    pub session: Uuid,
+    pub principal: String,
+    pub sender: ReversePath,
+    /// Each with the lane of its route.
+    pub recipients: Vec<(Address, String)>,
+    pub body: Body,
+    pub bytes: u64,
+    pub sha256: [u8; 32],
+    pub accepted_us: u64,
+    pub expires_us: u64,
+}
+
+/// A message on offer.
+#[derive(Clone, Debug)]
+pub struct Leased {
+    pub job: u64,
+    pub delivery: Uuid,
+    pub lane: String,
+    pub row: i64,
+    pub message: MessageId,
+    pub session: Uuid,
+    pub principal: String,
+    pub sender: ReversePath,
+    pub bytes: u64,
+    pub expires_us: u64,
+    pub body: Body,
+    /// Number, address, attempts so far.
+    pub recipients: Vec<(u32, Address, u32)>,
+}
+
+/// What a recipient's state becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// To be tried again at that time.
+    Waiting(u64),
+    Delivered,
+    Failed,
+    Expired,
+}
+
+impl State {
+    const fn number(self) -> i64 {
+        match self {
+            Self::Waiting(_) => 0,
+            Self::Delivered => 2,
+            Self::Failed => 3,
+            Self::Expired => 4,
+        }
+    }
+}
+
+/// A waiting recipient, as a new configuration must look at it.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    pub row: i64,
+    pub number: u32,
+    pub recipient: Address,
+    pub lane: String,
+    pub principal: String,
+    pub sender: ReversePath,
+}
+
+pub struct Spool<'c> {
+    insert: Statement<'c>,
+    insert_body: Statement<'c>,
+    insert_recipient: Statement<'c>,
+    was: Statement<'c>,
+    due: Statement<'c>,
+    next: Statement<'c>,
+    message: Statement<'c>,
+    recipients: Statement<'c>,
+    take: Statement<'c>,
+    lease: Statement<'c>,
+    settle: Statement<'c>,
+    open: Statement<'c>,
+    segment: Statement<'c>,
+    drop_body: Statement<'c>,
+    done: Statement<'c>,
+    end_lease: Statement<'c>,
+    release: Statement<'c>,
+    release_all: [Statement<'c>; 2],
+    lanes: Statement<'c>,
+    waiting: Statement<'c>,
+    move_to: Statement<'c>,
+    segments: Statement<'c>,
+    sweep: Statement<'c>,
+}
+
+impl<'c> Spool<'c> {
+    pub fn prepare(connection: &'c Connection) -> Result<Self> {
+        let sql = |sql: &str| connection.prepare(sql);
+        Ok(Self {
+            insert: sql("INSERT INTO spool_msg(msg_id, accept_seq, session_id, principal, mail_from, bytes, sha256, \
+                         accepted_us, expires_us) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id")?,
+            insert_body: sql("INSERT INTO spool_body(msg, content, segment) VALUES(?, ?, ?)")?,
+            insert_recipient: sql(
+                "INSERT INTO spool_rcpt(msg, n, rcpt, lane, state, next_us) VALUES(?, ?, ?, ?, 0, ?)",
+            )?,
+            was: sql("SELECT 1 FROM spool_msg WHERE msg_id = ?")?,
+            due: sql(
+                "SELECT msg FROM spool_rcpt WHERE state = 0 AND lane = ? AND next_us <= ? ORDER BY next_us, msg LIMIT 1",
+            )?,
+            next: sql("SELECT min(next_us) FROM spool_rcpt WHERE state = 0 AND lane = ?")?,
+            message: sql("SELECT msg_id, session_id, principal, mail_from, bytes, expires_us, content, segment \
+                          FROM spool_msg JOIN spool_body ON msg = id WHERE id = ?")?,
+            recipients: sql("SELECT n, rcpt, attempts FROM spool_rcpt WHERE job = ? ORDER BY n")?,
+            take: sql("UPDATE spool_rcpt SET state = 1, job = ?1 WHERE msg = ?2 AND n IN (SELECT n FROM spool_rcpt \
+                       WHERE msg = ?2 AND state = 0 AND lane = ?3 AND next_us <= ?4 ORDER BY n LIMIT ?5)")?,
+            lease: sql("INSERT INTO spool_lease(job, msg, upstream, delivery_id, leased_us) VALUES(?, ?, ?, ?, ?)")?,
+            settle: sql(
+                "UPDATE spool_rcpt SET state = ?1, next_us = coalesce(?2, next_us), attempts = attempts + 1, \
+                         job = NULL, code = ?3, enhanced = ?4, said = ?5 WHERE job = ?6 AND n = ?7",
+            )?,
+            open: sql("SELECT EXISTS(SELECT 1 FROM spool_rcpt WHERE msg = ? AND state < 2)")?,
+            segment: sql("SELECT segment FROM spool_body WHERE msg = ?")?,
+            drop_body: sql("DELETE FROM spool_body WHERE msg = ?")?,
+            done: sql("UPDATE spool_msg SET done_us = ? WHERE id = ?")?,
+            end_lease: sql("DELETE FROM spool_lease WHERE job = ?")?,
+            release: sql("UPDATE spool_rcpt SET state = 0, job = NULL, next_us = ? WHERE job = ?")?,
+            release_all: [
+                sql("UPDATE spool_rcpt SET state = 0, job = NULL WHERE job IS NOT NULL")?,
+                sql("DELETE FROM spool_lease")?,
+            ],
+            lanes: sql("SELECT DISTINCT lane FROM spool_rcpt WHERE state = 0")?,
+            waiting: sql(
+                "SELECT msg, n, rcpt, lane, principal, mail_from FROM spool_rcpt JOIN spool_msg ON id = msg \
+                          WHERE state = 0 AND (msg, n) > (?, ?) ORDER BY msg, n LIMIT ?",
+            )?,
+            move_to: sql("UPDATE spool_rcpt SET lane = ? WHERE msg = ? AND n = ?")?,
+            segments: sql("SELECT segment FROM spool_body WHERE segment IS NOT NULL")?,
+            sweep: sql("DELETE FROM spool_msg WHERE id IN (SELECT id FROM spool_msg WHERE done_us < ? LIMIT ?)")?,
+        })
+    }
+
+    /// Takes a message in. It is ours when the transaction is committed.
+    pub fn accept(&mut self, accepted: &Accepted, accept_seq: u64) -> Result<()> {
+        let row: i64 = self.insert.query_row(
+            params![
+                accepted.message.uuid().as_bytes(),
+                integer(accept_seq),
+                accepted.session.as_bytes(),
+                accepted.principal,
+                accepted.sender.as_ref().map(Address::to_string),
+                integer(accepted.bytes),
+                accepted.sha256,
+                integer(accepted.accepted_us),
+                integer(accepted.expires_us),
+            ],
+            |row| row.get(0),
+        )?;
+        match &accepted.body {
+            Body::Inline(content) => self.insert_body.execute(params![row, content, None::<String>])?,
+            Body::Segment(name) => self.insert_body.execute(params![row, None::<Vec<u8>>, name])?,
+        };
+        for (n, (recipient, lane)) in (0u32..).zip(&accepted.recipients) {
+            let due = integer(accepted.accepted_us);
+            self.insert_recipient.execute(params![row, n, recipient.to_string(), lane, due])?;
+        }
+        Ok(())
+    }
+
+    /// Whether that message was accepted.
+    pub fn was(&mut self, message: MessageId) -> Result<bool> {
+        self.was.exists([message.uuid().as_bytes()])
+    }
+
+    /// Leases the message of a lane that has been due the longest, under that job number.
+    pub fn lease(&mut self, lane: &str, upstream: &str, job: u64, now_us: u64) -> Result<Option<Leased>> {
+        let due = self.due.query_row(params![lane, integer(now_us)], |row| row.get::<_, i64>(0)).optional()?;
+        let Some(row) = due else { return Ok(None) };
+        let delivery = Uuid::now_v7();
+        self.take.execute(params![integer(job), row, lane, integer(now_us), PER_OFFER])?;
+        self.lease.execute(params![integer(job), row, upstream, delivery.as_bytes(), integer(now_us)])?;
+        let recipients = self
+            .recipients
+            .query_map([integer(job)], |row| Ok((number(row, 0)?, address(row, 1)?, number(row, 2)?)))?;
+        let recipients = recipients.collect::<Result<Vec<_>>>()?;
+        let leased = self.message.query_row([row], |columns| {
+            let body = match (columns.get(6)?, columns.get(7)?) {
+                (Some(content), None) => Body::Inline(content),
+                (None, Some(name)) => Body::Segment(name),
+                _ => return Err(damaged("a body is neither here nor there")),
+            };
+            Ok(Leased {
+                job,
+                delivery,
+                lane: lane.to_owned(),
+                row,
+                message: id(columns, 0)?.into(),
+                session: id(columns, 1)?,
+                principal: columns.get(2)?,
+                sender: reverse_path(columns, 3)?,
+                bytes: unsigned(columns, 4)?,
+                expires_us: unsigned(columns, 5)?,
+                body,
+                recipients,
+            })
+        })?;
+        Ok(Some(leased))
+    }
+
+    /// When the next recipient of a lane is due.
+    pub fn next_due(&mut self, lane: &str) -> Result<Option<u64>> {
+        let next = self.next.query_row([lane], |row| row.get::<_, Option<i64>>(0))?;
+        Ok(next.and_then(|next| u64::try_from(next).ok()))
+    }
+
+    /// Writes down what became of one leased recipient. False when that recipient wasn't on this lease.
+    pub fn settle(&mut self, job: u64, n: u32, state: State, said: &Said) -> Result<bool> {
+        let next = if let State::Waiting(next) = state { Some(integer(next)) } else { None };
+        let (code, enhanced, text) = (said.code, &said.enhanced, &said.text);
+        let changed = self.settle.execute(params![state.number(), next, code, enhanced, text, integer(job), n])?;
+        Ok(changed == 1)
+    }
+
+    /// When nobody waits for it any more, destroys the body of a message in this transaction, and returns the segment
+    /// that must be removed after it.
+    pub fn finish(&mut self, row: i64, now_us: u64) -> Result<Option<String>> {
+        if self.open.query_row([row], |row| row.get::<_, bool>(0))? {
+            return Ok(None);
+        }
+        let segment = self.segment.query_row([row], |row| row.get::<_, Option<String>>(0)).optional()?.flatten();
+        self.drop_body.execute([row])?;
+        self.done.execute(params![integer(now_us), row])?;
+        Ok(segment)
+    }
+
+    /// Ends a lease; recipients without an outcome wait until then.
+    pub fn release(&mut self, job: u64, next_us: u64) -> Result<()> {
+        self.release.execute(params![integer(next_us), integer(job)])?;
+        self.end_lease.execute([integer(job)])?;
+        Ok(())
+    }
+
+    /// At start nothing is on offer, whatever was.
+    pub fn release_all(&mut self) -> Result<()> {
+        for statement in &mut self.release_all {
+            statement.execute([])?;
+        }
+        Ok(())
+    }
+
+    /// The lanes somebody waits in.
+    pub fn lanes(&mut self) -> Result<Vec<String>> {
+        self.lanes.query_map([], |row| row.get(0))?.collect()
+    }
+
+    /// The next waiting recipients behind that one, in the order of the table.
+    pub fn waiting(&mut self, after: (i64, u32), limit: u32) -> Result<Vec<Waiting>> {
+        let rows = self.waiting.query_map(params![after.0, after.1, limit], |row| {
+            Ok(Waiting {
+                row: row.get(0)?,
+                number: number(row, 1)?,
+                recipient: address(row, 2)?,
+                lane: row.get(3)?,
+                principal: row.get(4)?,
+                sender: reverse_path(row, 5)?,
+            })
+        })?;
+        rows.collect()
+    }
+
+    pub fn move_to(&mut self, waiting: &Waiting, lane: &str) -> Result<()> {
+        self.move_to.execute(params![lane, waiting.row, waiting.number])?;
+        Ok(())
+    }
+
+    /// Every segment that a message needs.
+    pub fn segments(&mut self) -> Result<Vec<String>> {
+        self.segments.query_map([], |row| row.get(0))?.collect()
+    }
+
+    /// Forgets some messages that were done before that time.
+    pub fn sweep(&mut self, before_us: u64, limit: u32) -> Result<usize> {
+        self.sweep.execute(params![integer(before_us), limit])
+    }
+}
+
+fn number(row: &Row<'_>, at: usize) -> Result<u32> {
+    u32::try_from(row.get::<_, i64>(at)?).map_err(|_| damaged("a number is out of range"))
+}
+
+fn id(row: &Row<'_>, at: usize) -> Result<Uuid> {
+    octets::<16>(row, at)?.map(Uuid::from_bytes).ok_or_else(|| damaged("an id is missing"))
+}
+
+fn address(row: &Row<'_>, at: usize) -> Result<Address> {
+    Address::parse(&row.get::<_, String>(at)?).map_err(|_| damaged("an address can't be read"))
+}
+
+fn reverse_path(row: &Row<'_>, at: usize) -> Result<ReversePath> {
+    let text: Option<String> = row.get(at)?;
+    text.map(|text| Address::parse(&text).map_err(|_| damaged("a sender can't be read"))).transpose()
+}

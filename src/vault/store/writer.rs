@@ -1,0 +1,347 @@
+//! The writer: one thread, one connection, natural group commit.
+//!
+//! It blocks for one job, takes what is queued by then, does it all in one transaction, and answers all. There is no timer:
+//! under load groups grow by themselves, at rest a job waits for nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use rusqlite::Result as Sql;
+use tokio::sync::{mpsc, oneshot};
+
+use super::open::Database;
+use super::{Failure, Store};
+use crate::vault::audit::event::{Event, Name, Outcome};
+
+/// Jobs in one transaction, and octets of what they carry.
+const GROUP: usize = 256;
+const GROUP_OCTETS: usize = 4 * 1024 * 1024;
+/// Jobs that may wait. Beyond it those who ask wait for room, channel by channel.
+const QUEUE: usize = 4096;
+/// Pages of write-ahead log (4 KiB each) that are copied back even under load, and in a pause between two groups.
+const LOG_BUSY: u32 = 4096;
+const LOG_PAUSE: u32 = 1024;
+/// Events that wait for room on a full disk; beyond it they are counted.
+const OWED: usize = 10_000;
+
+/// Answers when what it belongs to is on the disk.
+type Answer = Box<dyn FnOnce() + Send>;
+type Work = Box<dyn FnOnce(&mut Store<'_>) -> Sql<Answer> + Send>;
+
+enum Job {
+    Work {
+        work: Work,
+        octets: usize,
+    },
+    Events(Vec<Event>),
+    /// A second has passed.
+    Tick,
+}
+
+/// Why something isn't stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotStored {
+    /// The disk is full; nothing of it was kept.
+    Full,
+    /// The writer has ended.
+    Closed,
+}
+
+/// The way to the writer, from any thread.
+#[derive(Clone)]
+pub struct Writer {
+    queue: mpsc::Sender<Job>,
+    size: Arc<AtomicU64>,
+}
+
+/// An answer that will come.
+pub struct Stored<T>(oneshot::Receiver<T>);
+
+impl<T> Stored<T> {
+    /// Waits for the commit.
+    pub async fn answer(self) -> Result<T, NotStored> {
+        // A job is dropped without an answer only when its transaction found no room.
+        self.0.await.map_err(|_| NotStored::Full)
+    }
+}
+
+impl Writer {
+    /// Starts the thread and waits until every statement is prepared.
+    ///
+    /// `fatal` is called, once, when the store can't go on; it should end the process.
+    pub fn start(database: Database, fatal: fn(&Failure)) -> Result<(Self, JoinHandle<()>), String> {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let size = Arc::new(AtomicU64::new(0));
+        let writer = Self { queue, size: Arc::clone(&size) };
+        let (ready, prepared) = std::sync::mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("writer".into())
+            .spawn(move || write(database, jobs, &size, &ready, fatal))
+            .map_err(|error| format!("the writer's thread can't be made: {error}"))?;
+        prepared.recv().map_err(|_| "the writer ended before it began".to_owned())??;
+        Ok((writer, thread))
+    }
+
+    /// Queues a job; waits for room at most. The answer comes after the commit.
+    pub async fn queue<T, W>(&self, octets: usize, work: W) -> Result<Stored<T>, NotStored>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Store<'_>) -> Sql<T> + Send + 'static,
+    {
+        let (work, answer) = job(work);
+        self.queue.send(Job::Work { work, octets }).await.map_err(|_| NotStored::Closed)?;
+        Ok(answer)
+    }
+
+    /// Does something in a transaction and waits for its commit.
+    pub async fn run<T, W>(&self, work: W) -> Result<T, NotStored>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Store<'_>) -> Sql<T> + Send + 'static,
+    {
+        self.queue(0, work).await?.answer().await
+    }
+
+    /// As `run`, from a thread without a runtime.
+    pub fn run_blocking<T, W>(&self, work: W) -> Result<T, NotStored>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Store<'_>) -> Sql<T> + Send + 'static,
+    {
+        let (work, answer) = job(work);
+        self.queue.blocking_send(Job::Work { work, octets: 0 }).map_err(|_| NotStored::Closed)?;
+        answer.0.blocking_recv().map_err(|_| NotStored::Full)
+    }
+
+    /// Events that nobody waits for. On a full disk they are kept until there is room.
+    pub async fn record(&self, events: Vec<Event>) {
+        if self.queue.send(Job::Events(events)).await.is_err() {
+            tracing::error!("an audit event came after the end of the log");
+        }
+    }
+
+    /// Says that a second has passed, when there is room to say it: the pause in which the log is copied back.
+    pub fn tick(&self) {
+        // A full queue means that there is no pause.
+        let _ = self.queue.try_send(Job::Tick);
+    }
+
+    /// Leaves of the audit log that are on the disk.
+    pub fn size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+}
+
+fn job<T, W>(work: W) -> (Work, Stored<T>)
+where
+    T: Send + 'static,
+    W: FnOnce(&mut Store<'_>) -> Sql<T> + Send + 'static,
+{
+    let (sender, receiver) = oneshot::channel();
+    let work = Box::new(move |store: &mut Store<'_>| {
+        let value = work(store)?;
+        // Whoever asked may be gone; what was done stays done.
+        Ok(Box::new(move || drop(sender.send(value))) as Answer)
+    });
+    (work, Stored(receiver))
+}
+
+fn write(
+    mut database: Database,
+    mut jobs: mpsc::Receiver<Job>,
+    size: &AtomicU64,
+    ready: &std::sync::mpsc::Sender<Result<(), String>>,
+    fatal: fn(&Failure),
+) {
+    let log = Arc::new(AtomicU32::new(0));
+    let pages = Arc::clone(&log);
+    let hook = move |_: &mut rusqlite::hooks::Wal, pages_now: i32| {
+        pages.store(u32::try_from(pages_now).unwrap_or(0), Ordering::Relaxed);
+        Ok(())
+    };
+    let prepared = database.connection.wal_hook(Some(hook)).and_then(|()| Store::prepare(&database));
+    let mut writer = match prepared {
+        Ok(store) => Group { store, log, size, owed: Vec::new(), lost: 0, worked: false },
+        Err(error) => return drop(ready.send(Err(format!("{}: {error}", database.path.display())))),
+    };
+    size.store(writer.store.ledger.size(), Ordering::Release);
+    if ready.send(Ok(())).is_err() {
+        return;
+    }
+    while let Some(first) = jobs.blocking_recv() {
+        let done = writer.group(first, &mut jobs).and_then(|()| writer.copy_back(jobs.is_empty()));
+        if let Err(failure) = done {
+            return fatal(&failure);
+        }
+    }
+    if let Err(failure) = writer.store.checkpoint(true) {
+        fatal(&failure);
+    }
+}
+
+struct Group<'c> {
+    store: Store<'c>,
+    /// Pages in the write-ahead log.
+    log: Arc<AtomicU32>,
+    /// Leaves on the disk, for the other threads.
+    size: &'c AtomicU64,
+    /// Events that found no room, and how many were too many to keep.
+    owed: Vec<Event>,
+    lost: u64,
+    /// Whether anything was done since the last tick.
+    worked: bool,
+}
+
+impl Group<'_> {
+    fn group(&mut self, first: Job, queue: &mut mpsc::Receiver<Job>) -> Result<(), Failure> {
+        let (mut works, mut events, mut ticked) = (Vec::new(), std::mem::take(&mut self.owed), false);
+        let (mut next, mut weight, mut count) = (Some(first), 0, 0);
+        while let Some(job) = next {
+            match job {
+                Job::Work { work, octets } => {
+                    weight += octets;
+                    works.push(work);
+                }
+                Job::Events(more) => events.extend(more),
+                Job::Tick => ticked = true,
+            }
+            count += 1;
+            next = if count < GROUP && weight < GROUP_OCTETS { queue.try_recv().ok() } else { None };
+        }
+        if works.is_empty() && events.is_empty() {
+            return self.rest(ticked);
+        }
+        self.worked = true;
+        if self.lost > 0 {
+            let data = Some(format!("{{\"events_lost\":{}}}", self.lost));
+            events.push(Event { data, ..Event::new(Name::StoreRecovered, Outcome::Info) });
+        }
+        let kept = events.clone();
+        let done = self.store.transaction(|store| {
+            store.record(events)?;
+            works.into_iter().map(|work| work(store)).collect::<Sql<Vec<Answer>>>()
+        });
+        match done {
+            Ok(answers) => {
+                self.lost = 0;
+                self.size.store(self.store.ledger.size(), Ordering::Release);
+                answers.into_iter().for_each(|answer| answer());
+                Ok(())
+            }
+            Err(Failure::Full) => {
+                self.owe(kept);
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Keeps the events of a group that found no room. Its other jobs are dropped, which tells those who wait.
+    fn owe(&mut self, mut events: Vec<Event>) {
+        tracing::error!(events = events.len(), "the disk is full: nothing is accepted until there is room");
+        events.retain(|event| event.name != Name::StoreRecovered);
+        let excess = events.len().saturating_sub(OWED);
+        events.truncate(OWED);
+        self.lost += u64::try_from(excess).unwrap_or(u64::MAX);
+        self.owed = events;
+    }
+
+    /// A tick and nothing else: after a second without work the log is emptied, so that no old frame keeps what was erased.
+    fn rest(&mut self, ticked: bool) -> Result<(), Failure> {
+        if ticked && !std::mem::take(&mut self.worked) && self.log.swap(0, Ordering::Relaxed) > 0 {
+            return self.store.checkpoint(true);
+        }
+        Ok(())
+    }
+
+    fn copy_back(&mut self, pause: bool) -> Result<(), Failure> {
+        let pages = self.log.load(Ordering::Relaxed);
+        if pages > LOG_BUSY || (pause && pages > LOG_PAUSE) {
+            self.log.store(0, Ordering::Relaxed);
+            return self.store.checkpoint(false);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn database() -> (tempfile::TempDir, Database) {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("db")).unwrap();
+        let database = Database::open(home.path()).unwrap();
+        (home, database)
+    }
+
+    fn no_failure(failure: &Failure) {
+        panic!("{failure}");
+    }
+
+    fn heartbeat() -> Event {
+        Event::new(Name::AuditHeartbeat, Outcome::Info)
+    }
+
+    #[test]
+    fn what_is_queued_while_the_disk_works_is_one_transaction() {
+        let (_home, database) = database();
+        let (writer, thread) = Writer::start(database, no_failure).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let transactions: Vec<u64> = runtime.block_on(async {
+            let (gate, wait) = std::sync::mpsc::channel::<()>();
+            let (begun, begin) = oneshot::channel();
+            let slow = move |store: &mut Store<'_>| {
+                begun.send(()).unwrap();
+                wait.recv().unwrap();
+                Ok(store.transactions)
+            };
+            let first = writer.queue(0, slow).await.unwrap();
+            begin.await.unwrap();
+            let mut rest = Vec::new();
+            for _ in 0..100 {
+                let work = |store: &mut Store<'_>| store.ledger.append(heartbeat()).map(|_| store.transactions);
+                rest.push(writer.queue(0, work).await.unwrap());
+            }
+            gate.send(()).unwrap();
+            let mut all = vec![first.answer().await.unwrap()];
+            for stored in rest {
+                all.push(stored.answer().await.unwrap());
+            }
+            all
+        });
+        assert_eq!(transactions[0], 1);
+        assert!(transactions[1..].iter().all(|transaction| *transaction == 2), "{transactions:?}");
+        let size = writer.run_blocking(|store| Ok(store.ledger.size())).unwrap();
+        assert_eq!((size, writer.size()), (100, 100));
+        drop(writer);
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn a_full_disk_keeps_nothing_of_a_group_but_the_events_for_later() {
+        let (home, database) = database();
+        let pages: i64 = database.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+        let limit = format!("PRAGMA max_page_count={}", pages + 4);
+        database.connection.query_row(&limit, [], |_| Ok(())).unwrap();
+        let (writer, thread) = Writer::start(database, no_failure).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut event = heartbeat();
+            event.data = Some("x".repeat(64 * 1024));
+            let refused = writer.run(move |store| store.ledger.append(event)).await;
+            assert_eq!(refused, Err(NotStored::Full));
+            assert_eq!(writer.run(|store| store.ledger.append(heartbeat())).await, Ok(0));
+            let mut event = heartbeat();
+            event.data = Some("x".repeat(64 * 1024));
+            writer.record(vec![event]).await;
+            assert_eq!(writer.run(|store| Ok(store.ledger.size())).await, Err(NotStored::Full));
+        });
+        drop(writer);
+        thread.join().unwrap();
+        // The tree on the disk is whole.
+        let database = Database::open(home.path()).unwrap();
+        assert_eq!(Store::prepare(&database).unwrap().ledger.size(), 1);
+    }
+}

@@ -1,0 +1,329 @@
+//! The whole vault over real channels: the test is parent, edge and courier; the sealer is the real one.
+
+use std::fs::{self, OpenOptions};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use uuid::Uuid;
+
+use super::*;
+use crate::config::slice::{Counter, Declared};
+use crate::ipc::admin::{Command, Response};
+use crate::ipc::bytes::Octets;
+use crate::ipc::capsule::{Capsule, Introduction};
+use crate::ipc::channel::{self, Receiver, Sender};
+use crate::ipc::control::{File as Handed, Happening, Order, ParentEnd, Report};
+use crate::ipc::delivery::{Job, Offer, Progress};
+use crate::ipc::frame;
+use crate::ipc::packet::Arrival;
+use crate::ipc::session::{Answer, Ask, Denial, Mechanism, Slot};
+use crate::mail::address::Address;
+use crate::mail::facts::Facts;
+use crate::mail::id::MessageId;
+use crate::mail::outcome::{Outcome, Said};
+use crate::merkle::note::Verifier;
+use crate::policy::refusal::Refusal;
+use crate::policy::route::Route;
+use crate::policy::{Limits as Rules, Policy};
+use crate::role::link::{End, Talk};
+use crate::role::{Instance, Role};
+use crate::vault::audit::query::{Filter, Found, query};
+use crate::vault::audit::verify::verify;
+
+mod restart;
+mod sessions;
+mod submission;
+
+const KEY: [u8; 32] = [3; 32];
+
+/// A vault's directory, its configuration, and the sealer's slots.
+struct Bench {
+    home: tempfile::TempDir,
+    slice: VaultSlice,
+    password: Secret<String>,
+}
+
+/// A vault that runs.
+struct Running {
+    parent: ParentEnd,
+    verifier: Verifier,
+    thread: std::thread::JoinHandle<Result<(), String>>,
+    peers: u32,
+}
+
+fn stream() -> (OwnedFd, OwnedFd) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    (ours.into(), theirs.into())
+}
+
+fn address(text: &str) -> Address {
+    Address::parse(text).unwrap()
+}
+
+impl Bench {
+    fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        prepare(home.path(), None, None).unwrap();
+        let (key, password) = login::key::generate().unwrap();
+        let policy = Policy {
+            senders: vec!["@example.net".parse().unwrap()],
+            limits: Rules { per_minute: Some(600), per_day: Some(5), burst: Some(600) },
+            ..Policy::default()
+        };
+        let device = Policy {
+            senders: vec!["printer@example.net".parse().unwrap()],
+            identified_by: vec!["10.1.0.0/16".parse().unwrap()],
+            ..Policy::default()
+        };
+        let counter = |number, name: &str, identify_by_network| Counter {
+            number,
+            name: name.into(),
+            identify_by_network,
+            plain_login: number == 1,
+        };
+        let slice = VaultSlice {
+            hostname: "gate.example.net".into(),
+            capsule_key: Secret::new(KEY),
+            listeners: vec![counter(1, "submission", false), counter(2, "devices", true), counter(3, "tls", false)],
+            credentials: vec![
+                Declared { id: "shop".into(), secrets: vec![(key, hashing::hash_here(&password).unwrap())], policy },
+                Declared { id: "printer".into(), secrets: vec![], policy: device },
+            ],
+            upstreams: vec!["smarthost".into()],
+            routes: vec![Route { credential: None, from: None, to: "*".parse().unwrap(), via: vec![0] }],
+            max_size: 1024 * 1024,
+            retry: vec![Duration::from_millis(10)],
+            lifetime: Duration::from_secs(3600),
+            hashers: 1,
+            hash_queue: 8,
+        };
+        Self { home, slice, password }
+    }
+
+    fn run(&self) -> Running {
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
+        let (home, slice) = (self.home.path().to_owned(), self.slice.clone());
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let house = House::open(&home, slice, Generation(1))?;
+            house.serve(&runtime, ChildEnd::new(theirs), Vec::new(), Sealed::for_tests())
+        });
+        let slot = |n: u8| {
+            let path = self.home.path().join(format!("slot{n}"));
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).unwrap()
+        };
+        let (vault, sealer) = stream();
+        let verifier = crate::sealer::start_for_tests([slot(0), slot(1)], sealer);
+        let mut running = Running { parent: ParentEnd::new(ours), verifier, thread, peers: 0 };
+        running.introduce(Talk::Sealing, End::Asks, Role::Sealer, "", vault);
+        running
+    }
+
+    fn capsule(&self, edge: Instance, listener: u16, peer: &str) -> Capsule {
+        let peer = SocketAddr::new(peer.parse().unwrap(), 40_000);
+        let introduction = Introduction { session: Uuid::now_v7(), peer, listener, edge, accepted_us: now_us() };
+        Capsule::seal(introduction, &Secret::new(KEY))
+    }
+
+    fn events(&self, filter: &Filter) -> Vec<Found> {
+        let mut found = Vec::new();
+        query(&self.home.path().join("audit"), filter, |event| found.push(event)).unwrap();
+        found
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.events(&Filter::default()).iter().map(|event| event.get("event").unwrap().to_owned()).collect()
+    }
+
+    fn count(&self, sql: &str) -> i64 {
+        let database = Database::open(self.home.path()).unwrap();
+        database.connection.query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+}
+
+impl Running {
+    fn introduce(&mut self, talk: Talk, end: End, role: Role, label: &str, socket: OwnedFd) -> Instance {
+        self.peers += 1;
+        let instance = Instance(self.peers);
+        let peer = Peer { talk, end, role, instance, generation: Generation(1), label: label.into() };
+        self.parent.send(&Order::Peer(peer), Some(socket.as_fd())).unwrap();
+        instance
+    }
+
+    fn edge(&mut self) -> Edge {
+        let (ours, theirs) = stream();
+        let instance = self.introduce(Talk::Session, End::Answers, Role::EdgeSmtp, "", theirs);
+        let (asks, answers) = channel::open(ours, &Sealed::for_tests()).unwrap();
+        Edge { instance, asks, answers }
+    }
+
+    async fn courier(&mut self) -> Courier {
+        let (ours, theirs) = stream();
+        self.introduce(Talk::Delivery, End::Asks, Role::Courier, "smarthost", theirs);
+        let (progress, offers) = channel::open(ours, &Sealed::for_tests()).unwrap();
+        progress.send(Progress::Slots(4)).await.unwrap();
+        Courier { progress, offers }
+    }
+
+    /// Records so many events and ends it in order.
+    fn drain_after(self, events: u32) {
+        for _ in 0..events {
+            self.parent.send(&Order::Record(Happening::Started { version: "0.1.0".into() }), None).unwrap();
+        }
+        self.drain();
+    }
+
+    /// Ends it in order.
+    fn drain(self) {
+        self.parent.send(&Order::Drain, None).unwrap();
+        self.thread.join().unwrap().unwrap();
+    }
+
+    /// Ends it as the parent's death does.
+    fn abandon(self) {
+        drop(self.parent);
+        self.thread.join().unwrap().unwrap();
+    }
+}
+
+struct Edge {
+    instance: Instance,
+    asks: Sender<Ask>,
+    answers: Receiver<Answer>,
+}
+
+impl Edge {
+    async fn ask(&mut self, ask: Ask) -> Answer {
+        self.asks.send(ask).await.unwrap();
+        self.answer().await
+    }
+
+    async fn answer(&mut self) -> Answer {
+        let answer = tokio::time::timeout(Duration::from_secs(10), self.answers.receive()).await;
+        answer.expect("an answer in time").unwrap().expect("an open channel")
+    }
+
+    async fn login(&mut self, bench: &Bench, slot: u32) -> Answer {
+        let capsule = bench.capsule(self.instance, 1, "192.0.2.1");
+        let opened = self.ask(Ask::Open { slot: Slot(slot), capsule }).await;
+        assert!(matches!(opened, Answer::Opened { network: None, .. }), "{opened:?}");
+        self.password(slot, "shop", &bench.password).await
+    }
+
+    async fn password(&mut self, slot: u32, user: &str, password: &Secret<String>) -> Answer {
+        let (mechanism, user, password) = (Mechanism::Plain, user.to_owned(), password.clone());
+        self.ask(Ask::Login { slot: Slot(slot), mechanism, user, password, tls: None }).await
+    }
+
+    async fn mail(&mut self, slot: u32, sender: &str) -> Answer {
+        let (sender, helo) = (Some(address(sender)), "client.example.net".to_owned());
+        self.ask(Ask::Mail { slot: Slot(slot), sender, size: None, helo, tls: None }).await
+    }
+
+    /// MAIL to the dot; as an edge does it, within its credit.
+    async fn submit(&mut self, slot: u32, recipients: &[&str], content: &[u8]) -> Answer {
+        let reserved = self.mail(slot, "a@example.net").await;
+        let slot = Slot(slot);
+        let Answer::Reserved { message, .. } = reserved else { return reserved };
+        let batch = recipients.iter().map(|recipient| address(recipient)).collect();
+        self.asks.send(Ask::Recipients { slot, batch }).await.unwrap();
+        let Answer::Credit { octets: mut credit, .. } = self.ask(Ask::Content { slot }).await else {
+            panic!("no credit")
+        };
+        for chunk in content.chunks(10_000) {
+            while (credit as usize) < chunk.len() {
+                let Answer::Credit { octets, .. } = self.answer().await else { panic!("no credit") };
+                credit += octets;
+            }
+            credit -= chunk.len() as u32;
+            self.asks.send(Ask::Chunk { slot, octets: Octets(chunk.to_vec()) }).await.unwrap();
+        }
+        let facts = Facts { authors: vec![address("a@example.net")], ..Facts::default() };
+        self.asks.send(Ask::Commit { slot, facts }).await.unwrap();
+        loop {
+            match self.answer().await {
+                Answer::Credit { .. } => {}
+                Answer::Kept { slot, message: kept } => {
+                    assert_eq!(kept, message);
+                    return Answer::Kept { slot, message };
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+struct Courier {
+    progress: Sender<Progress>,
+    offers: Receiver<Offer>,
+}
+
+impl Courier {
+    async fn offer(&mut self) -> Offer {
+        let offer = tokio::time::timeout(Duration::from_secs(10), self.offers.receive()).await;
+        offer.expect("an offer in time").unwrap().expect("an open channel")
+    }
+
+    /// One message with its recipients.
+    async fn message(&mut self) -> (Job, MessageId, Vec<(u32, Address)>, u64) {
+        let Offer::Message { job, message, size, recipients, .. } = self.offer().await else { panic!("no message") };
+        let mut all = Vec::new();
+        while all.len() < recipients as usize {
+            let Offer::Recipients { job: same, batch } = self.offer().await else { panic!("no recipients") };
+            assert_eq!(same, job);
+            all.extend(batch);
+        }
+        (job, message, all, size)
+    }
+
+    async fn content(&mut self, job: Job) -> Vec<u8> {
+        let mut content = Vec::new();
+        loop {
+            self.progress.send(Progress::Want { job, octets: 40_000 }).await.unwrap();
+            let mut wanted = 40_000;
+            while wanted > 0 {
+                match self.offer().await {
+                    Offer::Content { octets, .. } => {
+                        assert!(octets.0.len() <= wanted, "more than was asked for");
+                        wanted -= octets.0.len();
+                        content.extend(octets.0);
+                    }
+                    Offer::End { .. } => return content,
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+
+    async fn say(&mut self, job: Job, number: u32, outcome: Outcome) {
+        self.tell(Progress::Recipient { job, number, outcome }).await;
+    }
+
+    async fn settled(&mut self, job: Job) {
+        self.tell(Progress::Settled { job }).await;
+    }
+
+    /// The frame is in the socket when this returns: the task that writes it runs while this one yields.
+    async fn tell(&mut self, progress: Progress) {
+        self.progress.send(progress).await.unwrap();
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn said(code: u16) -> Said {
+    Said {
+        code: Some(code),
+        text: "words of rosa@example.org".into(),
+        host: "mx.example.org".into(),
+        ..Said::default()
+    }
+}
+
+fn test<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}

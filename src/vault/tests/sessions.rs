@@ -1,0 +1,152 @@
+//! What sessions may ask, and what becomes of those that ask otherwise.
+
+use super::*;
+
+#[test]
+fn what_is_forged_repeated_or_out_of_its_moment_ends_that_session_alone() {
+    let bench = Bench::new();
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        let mut other = vault.edge();
+        assert!(matches!(edge.login(&bench, 1).await, Answer::Granted { .. }));
+        let ended = |answer: Answer, slot: u32| {
+            assert!(matches!(answer, Answer::Ended { slot: Slot(n) } if n == slot), "{answer:?}")
+        };
+
+        let capsule = bench.capsule(edge.instance, 1, "192.0.2.1");
+        assert!(matches!(edge.ask(Ask::Open { slot: Slot(2), capsule: capsule.clone() }).await, Answer::Opened { .. }));
+        ended(edge.ask(Ask::Open { slot: Slot(3), capsule: capsule.clone() }).await, 3);
+        ended(other.ask(Ask::Open { slot: Slot(1), capsule }).await, 1);
+        let mut forged = bench.capsule(edge.instance, 1, "192.0.2.1");
+        forged.introduction.peer = "198.51.100.1:1".parse().unwrap();
+        ended(edge.ask(Ask::Open { slot: Slot(4), capsule: forged }).await, 4);
+        let unknown = bench.capsule(edge.instance, 9, "192.0.2.1");
+        ended(edge.ask(Ask::Open { slot: Slot(5), capsule: unknown }).await, 5);
+        let mut old = bench.capsule(edge.instance, 1, "192.0.2.1").introduction;
+        old.accepted_us -= 601_000_000;
+        ended(edge.ask(Ask::Open { slot: Slot(6), capsule: Capsule::seal(old, &Secret::new(KEY)) }).await, 6);
+
+        // Mail before a login, content before an envelope, more than the credit.
+        ended(edge.mail(2, "a@example.net").await, 2);
+        ended(edge.ask(Ask::Content { slot: Slot(1) }).await, 1);
+        edge.asks.send(Ask::Close { slot: Slot(1) }).await.unwrap();
+        assert!(matches!(edge.login(&bench, 1).await, Answer::Granted { .. }));
+        assert!(matches!(edge.mail(1, "a@example.net").await, Answer::Reserved { .. }));
+        edge.asks.send(Ask::Recipients { slot: Slot(1), batch: vec![address("x@example.org")] }).await.unwrap();
+        edge.ask(Ask::Content { slot: Slot(1) }).await;
+        for _ in 0..13 {
+            edge.asks.send(Ask::Chunk { slot: Slot(1), octets: Octets(vec![1; 15_000]) }).await.unwrap();
+        }
+        loop {
+            match edge.answer().await {
+                Answer::Credit { .. } => {}
+                answer => break ended(answer, 1),
+            }
+        }
+        assert!(matches!(edge.login(&bench, 20).await, Answer::Granted { .. }), "the edge itself goes on");
+    });
+    vault.drain();
+    let violations = bench.events(&Filter { event: Some("ipc.violation".into()), ..Filter::default() });
+    let mut reasons: Vec<_> = violations.iter().map(|event| event.get("reason").unwrap()).collect();
+    reasons.sort_unstable();
+    assert_eq!(
+        reasons,
+        [
+            "capsule-forged",
+            "capsule-of-another-edge",
+            "capsule-shown-before",
+            "capsule-too-old",
+            "content-beyond-credit",
+            "content-out-of-order",
+            "listener-unknown",
+            "mail-without-login",
+        ]
+    );
+}
+
+#[test]
+fn logins_are_held_to_their_listener_and_failures_to_their_address() {
+    let bench = Bench::new();
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        let wrong = Secret::new("hunter2".to_owned());
+        let capsule = bench.capsule(edge.instance, 2, "10.1.2.3");
+        let opened = edge.ask(Ask::Open { slot: Slot(1), capsule }).await;
+        let Answer::Opened { network: Some(grant), .. } = opened else { panic!("{opened:?}") };
+        assert_eq!(grant.principal, "printer");
+        let invalid =
+            |answer: Answer| assert!(matches!(answer, Answer::Denied { denial: Denial::Invalid, .. }), "{answer:?}");
+        invalid(edge.password(1, "shop", &bench.password).await);
+        assert!(matches!(edge.mail(1, "printer@example.net").await, Answer::Reserved { .. }));
+        edge.asks.send(Ask::Abort { slot: Slot(1) }).await.unwrap();
+        assert!(matches!(
+            edge.mail(1, "boss@example.net").await,
+            Answer::Refused { refusal: Refusal::SenderNotAllowed, .. }
+        ));
+
+        let capsule = bench.capsule(edge.instance, 3, "192.0.2.1");
+        edge.ask(Ask::Open { slot: Slot(2), capsule }).await;
+        invalid(edge.password(2, "shop", &bench.password).await);
+
+        let capsule = bench.capsule(edge.instance, 1, "192.0.2.1");
+        edge.ask(Ask::Open { slot: Slot(3), capsule }).await;
+        assert!(matches!(edge.password(3, "shop", &bench.password).await, Answer::Granted { .. }));
+        for n in 0..20 {
+            invalid(edge.password(3, if n % 2 == 0 { "shop" } else { "nobody" }, &wrong).await);
+        }
+        let locked = edge.password(3, "nobody", &wrong).await;
+        assert!(matches!(locked, Answer::Denied { denial: Denial::Wait(1..=301), .. }), "{locked:?}");
+        assert!(
+            matches!(edge.password(3, "shop", &bench.password).await, Answer::Granted { .. }),
+            "known by the cache"
+        );
+    });
+    vault.drain();
+    let failures = bench.events(&Filter { event: Some("auth.failure".into()), ..Filter::default() });
+    assert_eq!(failures.len(), 22);
+    let log = fs::read(bench.home.path().join("audit/audit.db")).unwrap();
+    assert!(!log.windows(7).any(|window| window == b"hunter2"));
+    assert_eq!(bench.events(&Filter { event: Some("auth.locked".into()), ..Filter::default() }).len(), 1);
+}
+
+#[test]
+fn a_new_configuration_revokes_what_it_changes_and_nothing_else() {
+    let bench = Bench::new();
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let capsule = bench.capsule(edge.instance, 2, "10.1.2.3");
+        edge.ask(Ask::Open { slot: Slot(2), capsule }).await;
+        edge.mail(1, "a@example.net").await;
+
+        let mut slice = bench.slice.clone();
+        slice.credentials[0].policy.senders.push("@example.com".parse().unwrap());
+        let encoded = frame::encode(&slice).unwrap();
+        let (one, two) = encoded.split_at(encoded.len() / 2);
+        for (part, last) in [(one, false), (two, true)] {
+            vault.parent.send(&Order::Slice { part: Octets(part.to_vec()), last }, None).unwrap();
+        }
+        vault.parent.send(&Order::Switch(Generation(2)), None).unwrap();
+        assert!(matches!(edge.answer().await, Answer::Revoked { slot: Slot(1) }));
+        // The message it was in the middle of is refused at the dot, and a new login makes it good.
+        edge.asks.send(Ask::Recipients { slot: Slot(1), batch: vec![address("x@example.org")] }).await.unwrap();
+        edge.ask(Ask::Content { slot: Slot(1) }).await;
+        let facts = Facts { authors: vec![address("a@example.net")], ..Facts::default() };
+        let refused = edge.ask(Ask::Commit { slot: Slot(1), facts }).await;
+        assert!(matches!(refused, Answer::Refused { refusal: Refusal::Revoked, .. }), "{refused:?}");
+        assert!(matches!(edge.password(1, "shop", &bench.password).await, Answer::Granted { .. }));
+        assert!(matches!(edge.mail(1, "a@example.com").await, Answer::Reserved { .. }));
+        assert!(matches!(edge.mail(2, "printer@example.net").await, Answer::Reserved { .. }));
+    });
+    let mut switched = false;
+    while !switched {
+        match vault.parent.receive().unwrap() {
+            Arrival::Packet(packet) => switched = matches!(packet.message, Report::Switched(Generation(2))),
+            other => panic!("{other:?}"),
+        }
+    }
+    vault.abandon();
+}

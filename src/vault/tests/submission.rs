@@ -1,0 +1,196 @@
+//! A message from the capsule to its last outcome.
+
+use super::*;
+
+#[test]
+fn a_submission_is_kept_delivered_logged_sealed_and_its_body_destroyed() {
+    let bench = Bench::new();
+    let mut vault = bench.run();
+    let verifier = vault.verifier.clone();
+    test(async {
+        vault.parent.send(&Order::Record(Happening::Started { version: "0.1.0".into() }), None).unwrap();
+        let mut edge = vault.edge();
+        let granted = edge.login(&bench, 7).await;
+        let Answer::Granted { grant, .. } = granted else { panic!("{granted:?}") };
+        assert_eq!((grant.principal.as_str(), grant.max_recipients), ("shop", 100));
+        let content = b"From: a@example.net\r\n\r\nhello\r\n".repeat(10);
+        let kept = edge.submit(7, &["rosa@example.org", "emil@example.com"], &content).await;
+        let Answer::Kept { message, .. } = kept else { panic!("{kept:?}") };
+        let was = edge.ask(Ask::Was { message }).await;
+        assert!(matches!(was, Answer::Was { committed: true, .. }), "{was:?}");
+        let was = edge.ask(Ask::Was { message: MessageId::now() }).await;
+        assert!(matches!(was, Answer::Was { committed: false, .. }), "{was:?}");
+
+        let mut courier = vault.courier().await;
+        let (job, offered, recipients, size) = courier.message().await;
+        assert_eq!((offered, size), (message, content.len() as u64));
+        assert_eq!(recipients, [(0, address("rosa@example.org")), (1, address("emil@example.com"))]);
+        assert_eq!(courier.content(job).await, content);
+        courier.say(job, 0, Outcome::Delivered(said(250))).await;
+        courier.say(job, 1, Outcome::Failed(said(550))).await;
+        courier.settled(job).await;
+
+        // A command by the control socket: everything is published and sealed.
+        let (ours, theirs) = stream();
+        vault.parent.send(&Order::File(Handed::Administrator), Some(theirs.as_fd())).unwrap();
+        let (commands, mut responses): (Sender<Command>, Receiver<Response>) =
+            channel::open(ours, &Sealed::for_tests()).unwrap();
+        commands.send(Command::Publish).await.unwrap();
+        let response = responses.receive().await.unwrap().unwrap();
+        assert!(matches!(response, Response::Published { size } if size >= 5), "{response:?}");
+        let policy = Policy::default();
+        commands.send(Command::CredentialAdd { id: "shop".into(), policy: policy.clone() }).await.unwrap();
+        assert!(matches!(responses.receive().await.unwrap().unwrap(), Response::Refused { .. }));
+        commands.send(Command::CredentialAdd { id: "new".into(), policy }).await.unwrap();
+        let Response::Secret { secret, .. } = responses.receive().await.unwrap().unwrap() else { panic!("no secret") };
+        let granted = edge.password(7, "new", &secret).await;
+        assert!(matches!(granted, Answer::Granted { .. }), "{granted:?}");
+        vault.parent.send(&Order::Record(Happening::Stopping), None).unwrap();
+    });
+    vault.drain();
+
+    let names = bench.names();
+    for name in [
+        "daemon.start",
+        "auth.success",
+        "msg.accept",
+        "deliver.success",
+        "deliver.bounce",
+        "credential.create",
+        "daemon.stop",
+    ] {
+        assert_eq!(
+            names.iter().filter(|found| *found == name).count(),
+            if name == "auth.success" { 2 } else { 1 },
+            "{name}: {names:?}"
+        );
+    }
+    let accepts =
+        bench.events(&Filter { account: Some("shop".into()), event: Some("msg.accept".into()), ..Filter::default() });
+    assert_eq!(accepts[0].get("client_ip"), Some("192.0.2.0/24"));
+    assert_eq!(accepts[0].get("rcpt_to"), Some("***@example.org ***@example.com"));
+    assert_eq!(accepts[0].get("rcpt_count"), Some("2"));
+    let summary = verify(&bench.home.path().join("audit"), &verifier, |_| {}).unwrap();
+    assert_eq!((summary.first, summary.size, summary.sealed), (0, names.len() as u64, names.len() as u64));
+    assert_eq!(bench.count("SELECT count(*) FROM spool_body"), 0);
+    assert_eq!(bench.count("SELECT count(*) FROM spool_lease"), 0);
+    assert_eq!(bench.count("SELECT count(*) FROM spool_msg WHERE done_us IS NOT NULL"), 1);
+    assert_eq!(bench.count("SELECT count(*) FROM audit_event"), 0);
+    let clear = fs::read(bench.home.path().join("audit/audit.db")).unwrap();
+    assert!(!clear.windows(4).any(|window| window == b"rosa"), "an address reached the auditors' file");
+}
+
+#[test]
+fn a_large_message_survives_a_deferral_a_lost_courier_and_a_restart() {
+    let bench = Bench::new();
+    let content: Vec<u8> = (0..700_000u32).map(|n| n.to_le_bytes()[0] ^ n.to_le_bytes()[1]).collect();
+    let segments = || {
+        let names = fs::read_dir(bench.home.path().join("db")).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_str().unwrap().starts_with("body-")).count()
+    };
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        // One that is given up leaves nothing behind.
+        edge.mail(1, "a@example.net").await;
+        edge.asks.send(Ask::Recipients { slot: Slot(1), batch: vec![address("x@example.org")] }).await.unwrap();
+        edge.ask(Ask::Content { slot: Slot(1) }).await;
+        for _ in 0..8 {
+            edge.asks.send(Ask::Chunk { slot: Slot(1), octets: Octets(vec![1; 10_000]) }).await.unwrap();
+        }
+        let Answer::Credit { .. } = edge.answer().await else { panic!("no credit came back") };
+        edge.asks.send(Ask::Abort { slot: Slot(1) }).await.unwrap();
+        let kept = edge.submit(1, &["rosa@example.org"], &content).await;
+        assert!(matches!(kept, Answer::Kept { .. }), "{kept:?}");
+        assert_eq!(segments(), 1);
+
+        let mut courier = vault.courier().await;
+        let (job, ..) = courier.message().await;
+        assert_eq!(courier.content(job).await, content);
+        courier.say(job, 0, Outcome::Deferred(said(451))).await;
+        courier.settled(job).await;
+        // It comes again; this time the courier dies with it.
+        let (again, ..) = courier.message().await;
+        assert_ne!(again, job);
+        drop(courier);
+        let mut courier = vault.courier().await;
+        courier.message().await;
+    });
+    // The next one dies with the vault.
+    vault.abandon();
+    assert_eq!(segments(), 1);
+    let mut vault = bench.run();
+    test(async {
+        let mut courier = vault.courier().await;
+        let (job, ..) = courier.message().await;
+        assert_eq!(courier.content(job).await, content);
+        courier.say(job, 0, Outcome::Delivered(said(250))).await;
+        courier.settled(job).await;
+    });
+    vault.drain();
+    assert_eq!(segments(), 0);
+    assert_eq!(bench.count("SELECT attempts FROM spool_rcpt"), 2);
+}
+
+#[test]
+fn a_route_that_fails_rests_and_the_message_is_not_charged() {
+    let bench = Bench::new();
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        edge.submit(1, &["x@example.org"], b"x\r\n").await;
+        let mut courier = vault.courier().await;
+        let (job, ..) = courier.message().await;
+        courier.progress.send(Progress::RouteFailed { job, reason: "no route to host".into() }).await.unwrap();
+        let early = tokio::time::timeout(Duration::from_millis(1500), courier.offers.receive()).await;
+        assert!(early.is_err(), "{early:?}");
+        let (job, ..) = courier.message().await;
+        courier.say(job, 0, Outcome::Delivered(said(250))).await;
+        courier.settled(job).await;
+        // A courier that says what it may not is let go.
+        courier.say(job, 9, Outcome::Delivered(said(250))).await;
+    });
+    vault.drain();
+    assert_eq!(bench.count("SELECT attempts FROM spool_rcpt"), 1);
+    let names = bench.names();
+    for name in ["route.pause", "route.resume", "deliver.success"] {
+        assert_eq!(names.iter().filter(|found| *found == name).count(), 1, "{name}: {names:?}");
+    }
+}
+
+#[test]
+fn many_recipients_are_several_leaves_and_several_offers() {
+    let mut bench = Bench::new();
+    bench.slice.credentials[0].policy.max_recipients = Some(250);
+    let recipients: Vec<String> = (0..250).map(|n| format!("rosa{n}@example.org")).collect();
+    let recipients: Vec<&str> = recipients.iter().map(String::as_str).collect();
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let kept = edge.submit(1, &recipients, b"x\r\n").await;
+        assert!(matches!(kept, Answer::Kept { .. }), "{kept:?}");
+        let refused = edge.submit(1, &[recipients.as_slice(), &["one@example.org"]].concat(), b"x\r\n").await;
+        assert!(matches!(refused, Answer::Refused { refusal: Refusal::TooManyRecipients, .. }), "{refused:?}");
+        let mut courier = vault.courier().await;
+        let mut offered = Vec::new();
+        while offered.len() < recipients.len() {
+            let (job, _, some, _) = courier.message().await;
+            assert!(some.len() <= 100);
+            for (number, address) in some {
+                courier.say(job, number, Outcome::Delivered(said(250))).await;
+                offered.push(address.to_string());
+            }
+            courier.settled(job).await;
+        }
+        assert_eq!(offered, recipients);
+    });
+    vault.drain();
+    let names = bench.names();
+    for (name, count) in [("msg.accept", 1), ("msg.recipients", 2), ("msg.reject", 1), ("deliver.success", 250)] {
+        assert_eq!(names.iter().filter(|found| *found == name).count(), count, "{name}");
+    }
+    assert_eq!(bench.count("SELECT count(*) FROM spool_body"), 0);
+}

@@ -1,0 +1,259 @@
+//! One message on its way in: what is collected between MAIL and the dot, and the decision at the dot.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::Vault;
+use super::audit::event::{Event, Field, MAX_RECIPIENTS, Name, Outcome};
+use super::audit::ledger::now_us;
+use super::limits::Reservation;
+use super::login::credentials::Credential;
+use super::store::segment;
+use super::store::spool::{Accepted, Body};
+use super::store::writer::NotStored;
+use crate::ipc::session::Tls;
+use crate::mail::address::{Address, ReversePath};
+use crate::mail::facts::Facts;
+use crate::mail::id::MessageId;
+use crate::policy::refusal::Refusal;
+
+/// Octets of content a session may have on its way: the constant memory of a message of any size.
+pub const WINDOW: u32 = 128 * 1024;
+/// Bodies up to this are rows; larger ones go to a segment in pieces of this size.
+const INLINE: usize = 64 * 1024;
+/// RFC 5321 section 6.3: so many Received fields mean a loop.
+const HOPS: u32 = 100;
+
+/// A transaction that was admitted.
+#[derive(Debug)]
+pub struct Transaction {
+    pub message: MessageId,
+    pub sender: ReversePath,
+    pub helo: String,
+    pub tls: Option<Tls>,
+    pub recipients: Vec<Address>,
+    pub reservation: Reservation,
+    /// Octets the edge may still send.
+    credit: u32,
+    buffer: Vec<u8>,
+    /// All octets so far.
+    size: u64,
+    segment: Option<String>,
+    /// What it will be refused for at the dot, whatever else comes.
+    trouble: Option<Refusal>,
+}
+
+/// Content for the disk: where it goes, and how much credit its being written gives back.
+#[derive(Debug)]
+pub struct Piece {
+    pub segment: String,
+    pub octets: Vec<u8>,
+}
+
+impl Transaction {
+    pub fn new(sender: ReversePath, helo: String, tls: Option<Tls>, reservation: Reservation) -> Self {
+        Self {
+            message: MessageId::now(),
+            sender,
+            helo,
+            tls,
+            recipients: Vec::new(),
+            reservation,
+            credit: 0,
+            buffer: Vec::new(),
+            size: 0,
+            segment: None,
+            trouble: None,
+        }
+    }
+
+    /// More recipients, but never more than the credential may have.
+    pub fn add(&mut self, batch: Vec<Address>, most: u32) {
+        let room = usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(self.recipients.len());
+        if batch.len() > room {
+            self.fail(Refusal::TooManyRecipients);
+        }
+        self.recipients.extend(batch.into_iter().take(room));
+    }
+
+    pub fn give(&mut self, octets: u32) {
+        self.credit = self.credit.saturating_add(octets);
+    }
+
+    pub fn fail(&mut self, refusal: Refusal) {
+        self.trouble.get_or_insert(refusal);
+    }
+
+    /// Takes content. Gives the piece that is to be written now, and the credit that can be given back at once; none when
+    /// it is more than there was credit for.
+    pub fn take(&mut self, octets: Vec<u8>, max_size: u64) -> Option<(Option<Piece>, u32)> {
+        let length = u32::try_from(octets.len()).ok()?;
+        self.credit = self.credit.checked_sub(length)?;
+        self.size += u64::from(length);
+        if self.size > max_size {
+            self.fail(Refusal::TooBig);
+        }
+        if self.trouble.is_some() {
+            // Nothing of it will be kept; the edge may go on to the dot.
+            self.buffer = Vec::new();
+            return Some((None, length));
+        }
+        self.buffer.extend_from_slice(&octets);
+        let full = self.buffer.len() >= INLINE;
+        Some((full.then(|| self.piece()), 0))
+    }
+
+    /// What is in the buffer, on its way to the segment.
+    fn piece(&mut self) -> Piece {
+        let segment = self.segment.get_or_insert_with(|| segment::name(self.message)).clone();
+        Piece { segment, octets: std::mem::take(&mut self.buffer) }
+    }
+
+    /// The segment that was begun, if any: to be removed when nothing comes of the message.
+    pub fn segment_name(&self) -> Option<String> {
+        self.segment.clone()
+    }
+
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The decision, with authority: by the policy of this moment, whatever the edge was told before.
+    pub fn decide(&self, vault: &Vault, credential: &Credential, facts: &Facts) -> Result<(), Refusal> {
+        if let Some(trouble) = self.trouble {
+            return Err(trouble);
+        }
+        let authority = vault.authority.borrow();
+        let grant = authority.grant(credential);
+        grant.sender(&self.sender)?;
+        for recipient in &self.recipients {
+            grant.recipient(&self.sender, recipient)?;
+        }
+        grant.authors(facts)?;
+        if facts.received > HOPS {
+            return Err(Refusal::Loop);
+        }
+        if self.size > authority.slice.max_size { Err(Refusal::TooBig) } else { Ok(()) }
+    }
+}
+
+/// Who sends, as the session knows it.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    pub session: Uuid,
+    pub address: std::net::IpAddr,
+    pub listener: String,
+    pub credential: Rc<Credential>,
+}
+
+impl Sender {
+    /// What every event of this session says.
+    pub fn describe(&self, event: Event, tls: Option<&Tls>) -> Event {
+        let event = Event {
+            session: Some(self.session),
+            listener: Some(self.listener.clone()),
+            tls: tls.map(|tls| tls.version.clone()),
+            ..event
+        };
+        event.with(Field::Account, self.credential.id.clone()).client(self.address)
+    }
+}
+
+/// Keeps a message: its segment is synced, then its rows, its use of the limits and its audit leaves are one transaction.
+/// When this returns without an error, the message is ours: **the instant of responsibility**.
+pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) -> Result<(), Refusal> {
+    let (body, sha256) = match body(vault, &mut transaction).await {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::error!(message = %transaction.message, %error, "the body of a message could not be written");
+            return Err(refusal(&error));
+        }
+    };
+    let events = accept_events(sender, &transaction);
+    let now = now_us();
+    let (accepted, size) = {
+        let size = if let Body::Inline(content) = &body { content.len() } else { 0 };
+        let authority = vault.authority.borrow();
+        let principal = &sender.credential.id;
+        let lane = |to: &Address| authority.lane(principal, &transaction.sender, to);
+        let accepted = Accepted {
+            message: transaction.message,
+            session: sender.session,
+            principal: principal.clone(),
+            recipients: transaction.recipients.iter().map(|to| (to.clone(), lane(to))).collect(),
+            sender: transaction.sender.clone(),
+            body,
+            bytes: transaction.size,
+            sha256,
+            accepted_us: now,
+            expires_us: now.saturating_add(microseconds(authority.slice.lifetime)),
+        };
+        (accepted, size)
+    };
+    let recipients = u64::try_from(accepted.recipients.len()).unwrap_or(u64::MAX);
+    let used = transaction.reservation.clone().consumed(now, recipients, accepted.bytes);
+    let lanes: Vec<String> = accepted.recipients.iter().map(|(_, lane)| lane.clone()).collect();
+    let stored = vault.writer.queue(size, move |store| {
+        let mut seqs = Vec::with_capacity(events.len());
+        for event in events {
+            seqs.push(store.ledger.append(event)?);
+        }
+        store.spool.accept(&accepted, seqs.first().copied().unwrap_or_default())?;
+        store.consumption.consume(&used)
+    });
+    match async { stored.await?.answer().await }.await {
+        Ok(()) => {
+            vault.schedule.borrow_mut().arrived(lanes);
+            vault.poke.notify_one();
+            Ok(())
+        }
+        Err(NotStored::Full) => Err(Refusal::StoreFull),
+        Err(NotStored::Closed) => Err(Refusal::StoreUnavailable),
+    }
+}
+
+/// The whole body, durable if it is a segment.
+async fn body(vault: &Vault, transaction: &mut Transaction) -> io::Result<(Body, [u8; 32])> {
+    let Some(name) = transaction.segment.clone() else {
+        let content = std::mem::take(&mut transaction.buffer);
+        let digest = Sha256::digest(&content).into();
+        return Ok((Body::Inline(content), digest));
+    };
+    if !transaction.buffer.is_empty() {
+        let rest = transaction.piece();
+        vault.segments.append(rest.segment, rest.octets).await.await.map_err(io::Error::other)??;
+    }
+    let digest = vault.segments.sync(name.clone()).await.await.map_err(io::Error::other)??;
+    Ok((Body::Segment(name), digest))
+}
+
+/// The word for a body that could not be written.
+pub fn refusal(error: &io::Error) -> Refusal {
+    if error.kind() == io::ErrorKind::StorageFull { Refusal::StoreFull } else { Refusal::StoreUnavailable }
+}
+
+/// The event of the acceptance, and further ones for recipients beyond what one leaf may hold.
+fn accept_events(sender: &Sender, transaction: &Transaction) -> Vec<Event> {
+    let mut batches = transaction.recipients.chunks(MAX_RECIPIENTS);
+    let first = Event {
+        message: Some(transaction.message),
+        bytes: Some(transaction.size),
+        rcpt_count: u64::try_from(transaction.recipients.len()).ok(),
+        ..Event::new(Name::MsgAccept, Outcome::Success)
+    };
+    let first = sender.describe(first, transaction.tls.as_ref()).sender(&transaction.sender);
+    let first = first.with(Field::Helo, transaction.helo.clone()).recipients(batches.next().unwrap_or_default());
+    let more = batches.map(|batch| {
+        let event = Event { message: Some(transaction.message), ..Event::new(Name::MsgRecipients, Outcome::Info) };
+        sender.describe(event, None).recipients(batch)
+    });
+    std::iter::once(first).chain(more).collect()
+}
+
+pub fn microseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
