@@ -1,0 +1,216 @@
+//! The courier's side of one vault: jobs come in, each gets a task and a feed, and each ends with one last word.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::sleep;
+
+use super::parcel::{Content, Credit, Feed, Parcel, Verdict};
+use super::smtp::Upstream;
+use crate::ipc::channel::{Gone, Receiver, Sender};
+use crate::ipc::delivery::{Job, Offer, Progress};
+use crate::mail::address::{Address, ReversePath};
+use crate::mail::id::MessageId;
+use crate::mail::outcome::{Outcome, Said};
+
+/// Draining, jobs are taken for this long after the last one ended: the vault may have offered them before it heard of it.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// A job at hand.
+#[derive(Debug)]
+struct Desk {
+    message: MessageId,
+    sender: ReversePath,
+    size: u64,
+    /// As many as the vault has announced.
+    expected: u32,
+    recipients: Vec<(u32, Address)>,
+    credit: Credit,
+    /// Kept until the job ends: its end tells the task that the vault is gone.
+    feed: mpsc::UnboundedSender<Feed>,
+    /// The task's end, until all recipients are there.
+    content: Option<Content>,
+    /// For the last word of a task that fell.
+    numbers: Vec<u32>,
+}
+
+/// One vault's jobs.
+pub struct Jobs {
+    vault: Sender<Progress>,
+    upstream: Arc<Upstream>,
+    desks: HashMap<Job, Desk>,
+    tasks: JoinSet<Verdict>,
+    task_of: HashMap<Id, Job>,
+}
+
+impl Jobs {
+    pub fn new(vault: Sender<Progress>, upstream: Arc<Upstream>) -> Self {
+        Self { vault, upstream, desks: HashMap::new(), tasks: JoinSet::new(), task_of: HashMap::new() }
+    }
+
+    /// Serves the channel until the vault is gone, says something impossible, or, draining, until nothing is at hand. Jobs
+    /// that are left then are abandoned: what has not seen its dot never sees it.
+    pub async fn serve(mut self, mut offers: Receiver<Offer>, mut drain: watch::Receiver<bool>) {
+        let slots = if *drain.borrow_and_update() { 0 } else { self.upstream.slots() };
+        let mut alive = self.vault.send(Progress::Slots(slots)).await;
+        while alive.is_ok() {
+            let idle_and_draining = *drain.borrow() && self.desks.is_empty();
+            alive = tokio::select! {
+                offer = offers.receive() => match offer {
+                    Ok(Some(offer)) => self.take(offer).await,
+                    Ok(None) => Err(Gone),
+                    Err(error) => {
+                        tracing::error!(%error, "the vault's channel can't be read");
+                        Err(Gone)
+                    }
+                },
+                Some(done) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => self.end(done).await,
+                changed = drain.changed() => match changed {
+                    Ok(()) => self.vault.send(Progress::Slots(0)).await,
+                    Err(_) => Err(Gone),
+                },
+                () = sleep(GRACE), if idle_and_draining => Err(Gone),
+            };
+        }
+        // Without their feeds the tasks stop before the dot; those past it are let finish, for their log line.
+        self.desks.clear();
+        self.tasks.detach_all();
+    }
+
+    async fn take(&mut self, offer: Offer) -> Result<(), Gone> {
+        match offer {
+            Offer::Message { job, message, sender, size, recipients } => {
+                // Twice the slots, because a job that the vault took back may still be ending.
+                if self.desks.len() >= 2 * usize::from(self.upstream.slots()) || self.desks.contains_key(&job) {
+                    return Err(impossible("more jobs than slots, or one twice"));
+                }
+                let (feed, feeding) = mpsc::unbounded_channel();
+                let credit = Credit::default();
+                let content = Content::new(job, self.vault.clone(), feeding, credit.clone());
+                let (expected, content) = (recipients, Some(content));
+                let (recipients, numbers) = (Vec::new(), Vec::new());
+                self.desks
+                    .insert(job, Desk { message, sender, size, expected, recipients, credit, feed, content, numbers });
+                self.begin(job);
+            }
+            Offer::Recipients { job, batch } => {
+                let Some(desk) = self.desks.get_mut(&job) else { return Ok(()) };
+                desk.numbers.extend(batch.iter().map(|(number, _)| *number));
+                desk.recipients.extend(batch);
+                if desk.numbers.len() > usize::try_from(desk.expected).unwrap_or(usize::MAX) {
+                    return Err(impossible("more recipients than announced"));
+                }
+                self.begin(job);
+            }
+            Offer::Content { job, octets } => {
+                // A job that has ended may still have content under way.
+                let Some(desk) = self.desks.get(&job) else { return Ok(()) };
+                if !desk.credit.spend(octets.0.len()) {
+                    return Err(impossible("more content than asked for"));
+                }
+                desk.hand(Feed::Content(octets));
+            }
+            Offer::End { job } => {
+                if let Some(desk) = self.desks.get(&job) {
+                    desk.hand(Feed::End);
+                }
+            }
+            Offer::Withdraw { job } => {
+                let Some(desk) = self.desks.get(&job) else { return Ok(()) };
+                desk.hand(Feed::Withdraw);
+                if desk.content.is_some() {
+                    // Its recipients never came, and so it has no task that could see this.
+                    self.desks.remove(&job);
+                    return self.vault.send(Progress::Settled { job }).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts the job's task when its envelope is complete.
+    fn begin(&mut self, job: Job) {
+        let Some(desk) = self.desks.get_mut(&job) else { return };
+        if usize::try_from(desk.expected).is_ok_and(|expected| desk.numbers.len() < expected) {
+            return;
+        }
+        let Some(content) = desk.content.take() else { return };
+        let (sender, recipients) = (desk.sender.take(), std::mem::take(&mut desk.recipients));
+        let mut parcel = Parcel { message: desk.message, sender, size: desk.size, recipients, content };
+        let upstream = Arc::clone(&self.upstream);
+        let task = self.tasks.spawn(async move {
+            if parcel.recipients.is_empty() {
+                return Verdict::Settled(Vec::new());
+            }
+            parcel.content.begin().await;
+            let verdict = upstream.deliver(&mut parcel).await;
+            record(parcel.message, &verdict);
+            verdict
+        });
+        self.task_of.insert(task.id(), job);
+    }
+
+    /// Tells the vault how a job ended.
+    async fn end(&mut self, done: Result<(Id, Verdict), JoinError>) -> Result<(), Gone> {
+        let (id, verdict) = match done {
+            Ok((id, verdict)) => (id, Some(verdict)),
+            Err(error) => (error.id(), None),
+        };
+        let Some(job) = self.task_of.remove(&id) else { return Ok(()) };
+        let Some(desk) = self.desks.remove(&job) else { return Ok(()) };
+        match verdict.unwrap_or_else(|| fallen(&desk)) {
+            Verdict::Settled(outcomes) => {
+                for (number, outcome) in outcomes {
+                    self.vault.send(Progress::Recipient { job, number, outcome }).await?;
+                }
+                self.vault.send(Progress::Settled { job }).await
+            }
+            Verdict::RouteFailed(reason) => self.vault.send(Progress::RouteFailed { job, reason }).await,
+            Verdict::Withdrawn => self.vault.send(Progress::Settled { job }).await,
+        }
+    }
+}
+
+impl Desk {
+    fn hand(&self, feed: Feed) {
+        // A task that has ended needs no more.
+        let _ = self.feed.send(feed);
+    }
+}
+
+/// The task panicked, and nobody knows how far it came.
+fn fallen(desk: &Desk) -> Verdict {
+    tracing::error!(message = %desk.message, "a delivery fell; its outcome is unknown");
+    let said = Said { text: "the delivery fell in the courier".into(), ..Said::default() };
+    Verdict::Settled(desk.numbers.iter().map(|number| (*number, Outcome::Unknown(said.clone()))).collect())
+}
+
+/// The vault is more trusted than we are: what it can't have meant is a bug, and its channel is finished.
+fn impossible(what: &str) -> Gone {
+    tracing::error!(what, "the vault said something impossible; its channel is ended");
+    Gone
+}
+
+fn record(message: MessageId, verdict: &Verdict) {
+    match verdict {
+        Verdict::Settled(outcomes) => {
+            let count = |wanted: fn(&Outcome) -> bool| outcomes.iter().filter(|(_, outcome)| wanted(outcome)).count();
+            let said = outcomes.first().map(|(_, outcome)| outcome.said());
+            tracing::info!(
+                %message,
+                delivered = count(|outcome| matches!(outcome, Outcome::Delivered(_))),
+                deferred = count(|outcome| matches!(outcome, Outcome::Deferred(_))),
+                failed = count(|outcome| matches!(outcome, Outcome::Failed(_))),
+                unknown = count(|outcome| matches!(outcome, Outcome::Unknown(_))),
+                host = said.map(|said| said.host.as_str()),
+                tls = said.and_then(|said| said.tls.as_deref()),
+                "attempt settled"
+            );
+        }
+        Verdict::RouteFailed(reason) => tracing::warn!(%message, reason, "route failed"),
+        Verdict::Withdrawn => tracing::warn!(%message, "withdrawn before the dot; nothing was delivered"),
+    }
+}

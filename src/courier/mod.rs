@@ -1,0 +1,165 @@
+//! The courier: delivers to one upstream, over sockets that the dialer hands over.
+//!
+//! **Does.** TLS, login and delivery; says what became of each recipient.
+//! **Trusts.** The parent and the vault. Not the dialer's word about names, and nothing that the upstream says: its text is data.
+//! **Holds.** That upstream's password, and the messages it is delivering.
+//! **If it falls.** An intruder (a hostile upstream, most likely) has that password and the mail in flight, and no way to connect anywhere but through the dialer, to that upstream.
+//!
+//! A kind of upstream is a module with an `Upstream` that turns a `Parcel` into a `Verdict`; `jobs` and `dial` know no protocol.
+
+mod dial;
+mod jobs;
+mod parcel;
+mod smtp;
+
+use std::fs;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use zeroize::Zeroizing;
+
+use crate::config::slice::{CourierSlice, TlsMode};
+use crate::ipc::channel;
+use crate::ipc::control::{ChildPackets, File, Order, Peer};
+use crate::ipc::packet::{Arrival, Packet};
+use crate::role::link::Talk;
+use crate::role::start::Start;
+use crate::sandbox::{self, Sealed};
+use crate::secret::Secret;
+
+use dial::Dialer;
+use jobs::Jobs;
+use smtp::{Credential, Hosts, Patience, Settings, Upstream};
+
+/// A system's bundle of authorities has some 250 KiB.
+const MAX_AUTHORITIES: u64 = 4 * 1024 * 1024;
+/// Longer than any provider's token, which is what passwords are at many.
+const MAX_PASSWORD: u64 = 8 * 1024;
+
+/// The role's entry: returns when the parent is gone, or when it has drained.
+pub fn main(start: &mut Start) -> Result<(), String> {
+    let slice: CourierSlice = start.slice()?;
+    let settings = settings(slice, |wanted| start.file(wanted))?;
+    let confined = sandbox::confine(start.role, &start.grounds)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(|error| format!("can't make the event loop: {error}"))?;
+    let peers = std::mem::take(&mut start.peers);
+    let sealed = confined.seal()?;
+    let control = start.ready(&sealed)?;
+    runtime.block_on(async {
+        let control = control.into_async().map_err(|error| format!("can't watch the control channel: {error}"))?;
+        serve(control, peers, settings, &sealed).await
+    })
+}
+
+/// Takes the slice, and the files it speaks of, before the sandbox closes.
+fn settings(slice: CourierSlice, mut file: impl FnMut(&File) -> Result<OwnedFd, String>) -> Result<Settings, String> {
+    let connector = match slice.tls {
+        TlsMode::None => None,
+        TlsMode::Starttls | TlsMode::Implicit => {
+            let bundle = read(file(&File::Authorities)?, MAX_AUTHORITIES, "the bundle of authorities")?;
+            Some(smtp::connector(&bundle)?)
+        }
+    };
+    let credential = match slice.username {
+        None => None,
+        Some(username) => {
+            let octets = read(file(&File::Password)?, MAX_PASSWORD, "the password file")?;
+            Some(Credential { username, password: password(&octets)? })
+        }
+    };
+    Ok(Settings {
+        helo: slice.helo,
+        tls: slice.tls,
+        connector,
+        credential,
+        hosts: Hosts::new(slice.hosts),
+        connections: slice.connections,
+        patience: Patience::default(),
+    })
+}
+
+fn read(file: OwnedFd, most: u64, what: &str) -> Result<Zeroizing<Vec<u8>>, String> {
+    // Whole at once, so that the buffer of a secret never moves and leaves a copy behind.
+    let mut octets = Zeroizing::new(Vec::new());
+    let file = fs::File::from(file);
+    let length = file.metadata().map_err(|error| format!("can't read {what}: {error}"))?.len();
+    if length > most {
+        return Err(format!("{what} is longer than {most} octets"));
+    }
+    octets.reserve(usize::try_from(length.max(4096)).unwrap_or_default() + 1);
+    file.take(most).read_to_end(&mut octets).map_err(|error| format!("can't read {what}: {error}"))?;
+    Ok(octets)
+}
+
+/// One line. SASL forbids NUL, and a line end within would be a command.
+fn password(octets: &[u8]) -> Result<Secret<String>, String> {
+    let line = octets.strip_suffix(b"\n").unwrap_or(octets);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if line.is_empty() || line.iter().any(|octet| matches!(octet, b'\r' | b'\n' | 0)) {
+        return Err("the password file must hold one line".into());
+    }
+    let line = std::str::from_utf8(line).map_err(|_| "the password file is not UTF-8")?;
+    Ok(Secret::new(line.to_owned()))
+}
+
+/// Vaults and dialers come and go; ends when the parent is gone, or, draining, when every job at hand has ended.
+async fn serve(
+    control: ChildPackets,
+    peers: Vec<(Peer, OwnedFd)>,
+    settings: Settings,
+    sealed: &Sealed,
+) -> Result<(), String> {
+    let dialer = Arc::new(Dialer::default());
+    let upstream = Arc::new(Upstream::new(settings, Arc::clone(&dialer)));
+    let (draining, drain) = watch::channel(false);
+    let mut vaults = JoinSet::new();
+    let tending = Arc::clone(&upstream);
+    tokio::spawn(async move { tending.tend().await });
+    let attach = |peer: Peer, socket: OwnedFd, vaults: &mut JoinSet<()>| {
+        let attached = match peer.talk {
+            Talk::Dialing => dialer.attach(socket, sealed),
+            Talk::Delivery => channel::open(socket, sealed).map(|(progress, offers)| {
+                vaults.spawn(Jobs::new(progress, Arc::clone(&upstream)).serve(offers, drain.clone()));
+            }),
+            other => return tracing::warn!(talk = ?other, "a peer that a courier has no business with"),
+        };
+        if let Err(error) = attached {
+            tracing::warn!(%error, talk = ?peer.talk, "a peer's channel can't be watched");
+        }
+    };
+    for (peer, socket) in peers {
+        attach(peer, socket, &mut vaults);
+    }
+    loop {
+        if *draining.borrow() && vaults.is_empty() {
+            upstream.close().await;
+            return Ok(());
+        }
+        tokio::select! {
+            arrival = control.receive() => {
+                match arrival.map_err(|error| format!("reading the control channel: {error}"))? {
+                    Arrival::Packet(Packet { message: Order::Peer(peer), descriptor: Some(socket) }) => {
+                        attach(peer, socket, &mut vaults);
+                    }
+                    Arrival::Packet(Packet { message: Order::Retire | Order::Drain, .. }) => {
+                        draining.send_replace(true);
+                    }
+                    Arrival::Packet(packet) => tracing::warn!(order = ?packet.message, "order out of its moment"),
+                    Arrival::Dropped => tracing::warn!("an order did not arrive whole"),
+                    Arrival::Closed => return Ok(()),
+                }
+            }
+            Some(_) = vaults.join_next(), if !vaults.is_empty() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! One job as an upstream of any kind sees it: an envelope, content that arrives by credit, and the verdict to give.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::time::timeout;
+
+use crate::ipc::bytes::Octets;
+use crate::ipc::channel::Sender;
+use crate::ipc::delivery::{Job, Progress};
+use crate::mail::address::{Address, ReversePath};
+use crate::mail::id::MessageId;
+use crate::mail::outcome::Outcome;
+
+/// Content under way to us at most: enough to keep a fast upstream busy over the vault's turns, and what a whole
+/// ordinary message needs. Twice this is a slot's memory.
+pub const WINDOW: u32 = 128 * 1024;
+/// The vault reads from a local disk; one that says nothing for this long is as good as gone.
+const VAULT: Duration = Duration::from_secs(120);
+
+/// A message for an upstream.
+#[derive(Debug)]
+pub struct Parcel {
+    pub message: MessageId,
+    pub sender: ReversePath,
+    /// Octets of the content, dots not stuffed.
+    pub size: u64,
+    /// Numbered as the vault numbers them.
+    pub recipients: Vec<(u32, Address)>,
+    pub content: Content,
+}
+
+/// How a job ended.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Each recipient has its outcome.
+    Settled(Vec<(u32, Outcome)>),
+    /// No host would let us in: the route's failure, not the message's.
+    RouteFailed(String),
+    /// The vault took it back or fell silent: nothing was delivered.
+    Withdrawn,
+}
+
+/// What comes from the vault for one job after its envelope.
+#[derive(Debug)]
+pub enum Feed {
+    Content(Octets),
+    End,
+    Withdraw,
+}
+
+/// The vault will not send the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Withdrawn;
+
+/// Octets that the vault may still send for one job, shared by who asks and who counts what arrives.
+#[derive(Debug, Clone, Default)]
+pub struct Credit(Arc<AtomicU64>);
+
+impl Credit {
+    fn grant(&self, octets: u32) {
+        self.0.fetch_add(octets.into(), Ordering::Relaxed);
+    }
+
+    /// False when the vault sent more than it was asked for.
+    pub fn spend(&self, octets: usize) -> bool {
+        let octets = u64::try_from(octets).unwrap_or(u64::MAX);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(octets)).is_ok()
+    }
+}
+
+/// A message's content, fetched from the vault as it is used up. As long as it fits the window, what was taken is kept, so
+/// that another host can be tried with it.
+#[derive(Debug)]
+pub struct Content {
+    job: Job,
+    vault: Sender<Progress>,
+    feed: mpsc::UnboundedReceiver<Feed>,
+    credit: Credit,
+    /// Taken since the vault was last asked for more.
+    used: u32,
+    ended: bool,
+    kept: Option<Vec<Arc<Octets>>>,
+    kept_octets: usize,
+    at: usize,
+}
+
+impl Content {
+    pub fn new(job: Job, vault: Sender<Progress>, feed: mpsc::UnboundedReceiver<Feed>, credit: Credit) -> Self {
+        let (kept, kept_octets, at) = (Some(Vec::new()), 0, 0);
+        Self { job, vault, feed, credit, used: 0, ended: false, kept, kept_octets, at }
+    }
+
+    /// Asks for the first window, so that it arrives while the upstream is still answering the envelope.
+    pub async fn begin(&self) {
+        self.want(WINDOW).await;
+    }
+
+    /// The next octets; none at the end.
+    pub async fn next(&mut self) -> Result<Option<Arc<Octets>>, Withdrawn> {
+        if let Some(kept) = self.kept.as_ref().and_then(|kept| kept.get(self.at)) {
+            self.at += 1;
+            return Ok(Some(Arc::clone(kept)));
+        }
+        if self.ended {
+            return Ok(None);
+        }
+        match timeout(VAULT, self.feed.recv()).await {
+            Ok(Some(Feed::Content(octets))) => {
+                self.used = self.used.saturating_add(u32::try_from(octets.0.len()).unwrap_or(u32::MAX));
+                if self.used >= WINDOW / 2 {
+                    let used = std::mem::take(&mut self.used);
+                    self.want(used).await;
+                }
+                Ok(Some(self.keep(octets)))
+            }
+            Ok(Some(Feed::End)) => {
+                self.ended = true;
+                Ok(None)
+            }
+            Ok(Some(Feed::Withdraw) | None) | Err(_) => Err(Withdrawn),
+        }
+    }
+
+    /// Whether the message may be ended now: the vault still waits for it and has not taken it back. After the dot it is too
+    /// late, and a vault that forgot the job would send the message again.
+    pub fn may_end(&mut self) -> bool {
+        matches!(self.feed.try_recv(), Err(TryRecvError::Empty))
+    }
+
+    /// Back to the first octet, for another host; false when that is no longer at hand.
+    pub fn rewind(&mut self) -> bool {
+        self.at = 0;
+        self.kept.is_some()
+    }
+
+    fn keep(&mut self, octets: Octets) -> Arc<Octets> {
+        let octets = Arc::new(octets);
+        self.kept_octets = self.kept_octets.saturating_add(octets.0.len());
+        if u32::try_from(self.kept_octets).is_ok_and(|kept| kept <= WINDOW) {
+            if let Some(kept) = &mut self.kept {
+                kept.push(Arc::clone(&octets));
+                self.at += 1;
+            }
+        } else {
+            self.kept = None;
+        }
+        octets
+    }
+
+    async fn want(&self, octets: u32) {
+        self.credit.grant(octets);
+        // A vault that is gone shows at the next read of the feed.
+        let _ = self.vault.send(Progress::Want { job: self.job, octets }).await;
+    }
+}

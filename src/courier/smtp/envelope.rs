@@ -1,0 +1,95 @@
+//! MAIL, RCPT and DATA as command lines, and how many of them go out in one write.
+
+use super::offers::Offers;
+use crate::courier::parcel::Parcel;
+use crate::mail::address::ReversePath;
+
+/// Octets of commands in one write (rule U8). The kernel takes that much at once whatever the other side does (16 KiB is the
+/// smallest send buffer of the systems we run on), so we are never stuck writing while the upstream is stuck answering.
+const GROUP: usize = 8 * 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Mail,
+    /// By position in the parcel.
+    Rcpt(usize),
+    Data,
+}
+
+impl Step {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mail => "MAIL",
+            Self::Rcpt(_) => "RCPT",
+            Self::Data => "DATA",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    pub step: Step,
+    pub line: String,
+}
+
+/// Puts a parcel's envelope into words, with what the upstream offers and nothing else (rule U12). Addresses are written
+/// anew from their parsed form (rule U6), which has no control character and no letter beyond ASCII.
+pub fn envelope(parcel: &Parcel, offers: &Offers) -> Vec<Command> {
+    let mut line = format!("MAIL FROM:{}", reverse(&parcel.sender));
+    if offers.size {
+        line.push_str(&format!(" SIZE={}", parcel.size));
+    }
+    if offers.eight_bit {
+        // What the content is shows only when it has gone out, and a 7-bit message is an 8-bit one, too.
+        line.push_str(" BODY=8BITMIME");
+    }
+    line.push_str("\r\n");
+    let mail = Command { step: Step::Mail, line };
+    let recipients = parcel.recipients.iter().enumerate();
+    let rcpt = recipients.map(|(at, (_, address))| {
+        let line = format!("RCPT TO:<{address}>\r\n");
+        Command { step: Step::Rcpt(at), line }
+    });
+    let data = Command { step: Step::Data, line: "DATA\r\n".to_owned() };
+    std::iter::once(mail).chain(rcpt).chain([data]).collect()
+}
+
+fn reverse(path: &ReversePath) -> String {
+    path.as_ref().map_or_else(|| "<>".to_owned(), |address| format!("<{address}>"))
+}
+
+/// Splits the commands into groups that each go out in one write: one by one, unless the upstream offers PIPELINING.
+pub fn groups(commands: Vec<Command>, pipelining: bool) -> Vec<Vec<Command>> {
+    let mut groups: Vec<Vec<Command>> = Vec::new();
+    let mut octets = 0;
+    for command in commands {
+        let length = command.line.len();
+        match groups.last_mut() {
+            Some(group) if pipelining && octets + length <= GROUP => {
+                group.push(command);
+                octets += length;
+            }
+            _ => {
+                groups.push(vec![command]);
+                octets = length;
+            }
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_u8_groups_are_single_commands_without_pipelining_and_small_with_it() {
+        let commands: Vec<Command> =
+            (0..1000).map(|at| Command { step: Step::Rcpt(at), line: format!("{at:>98}\r\n") }).collect();
+        assert_eq!(groups(commands.clone(), false).len(), 1000);
+        let groups = groups(commands.clone(), true);
+        assert_eq!(groups.concat(), commands);
+        assert_eq!(groups.len(), 1000usize.div_ceil(GROUP / 100));
+        assert!(groups.iter().all(|group| group.iter().map(|command| command.line.len()).sum::<usize>() <= GROUP));
+    }
+}

@@ -1,0 +1,213 @@
+//! Delivery by SMTP to a smart host. The client is our own: lettre's connection level reads the greeting itself and bounds no
+//! reply.
+
+mod envelope;
+mod hosts;
+mod login;
+mod offers;
+mod pool;
+mod reply;
+mod session;
+mod stuffing;
+mod tls;
+mod transaction;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsConnector;
+
+use super::dial::Dialer;
+use super::parcel::{Parcel, Verdict};
+use crate::config::slice::TlsMode;
+
+pub use hosts::Hosts;
+pub use login::Credential;
+pub use tls::connector;
+
+use hosts::Tour;
+use pool::Pool;
+use session::Session;
+use transaction::Attempt;
+
+/// How to speak with the upstream.
+pub struct Settings {
+    pub helo: String,
+    pub tls: TlsMode,
+    /// Present when `tls` is not none.
+    pub connector: Option<TlsConnector>,
+    pub credential: Option<Credential>,
+    pub hosts: Hosts,
+    pub connections: u16,
+    pub patience: Patience,
+}
+
+/// How long each step may take (rule U13; RFC 5321 section 4.5.3.2 names the minimum of most).
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Some servers look the client up before they greet.
+    pub greeting: Duration,
+    /// Two round trips and a signature; the RFC names nothing.
+    pub handshake: Duration,
+    /// EHLO, STARTTLS, AUTH, MAIL, RCPT. Recipients may be verified elsewhere meanwhile.
+    pub command: Duration,
+    pub data: Duration,
+    /// One write of content.
+    pub block: Duration,
+    /// The dot: the server stores, scans, sometimes delivers first. To give up early makes duplicates.
+    pub dot: Duration,
+    /// RSET and QUIT when the message's fate is known: not worth waiting for.
+    pub quit: Duration,
+    /// A parked connection's wait for its next message.
+    pub idle: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            greeting: Duration::from_secs(300),
+            handshake: Duration::from_secs(60),
+            command: Duration::from_secs(300),
+            data: Duration::from_secs(120),
+            block: Duration::from_secs(180),
+            dot: Duration::from_secs(600),
+            quit: Duration::from_secs(5),
+            idle: pool::IDLE,
+        }
+    }
+}
+
+impl Patience {
+    /// For commands whose answer changes nothing for the message.
+    fn brief(&self) -> Self {
+        Self { command: self.quit, ..*self }
+    }
+}
+
+/// One SMTP upstream: its sessions, and the dialer for new ones.
+pub struct Upstream {
+    settings: Settings,
+    dialer: Arc<Dialer>,
+    pool: Pool,
+    /// One permit for each connection that may be in use.
+    free: Semaphore,
+}
+
+impl Upstream {
+    pub fn new(settings: Settings, dialer: Arc<Dialer>) -> Self {
+        let free = Semaphore::new(usize::from(settings.connections.max(1)));
+        Self { settings, dialer, pool: Pool::default(), free }
+    }
+
+    /// How many messages it takes at once.
+    pub fn slots(&self) -> u16 {
+        self.settings.connections.max(1)
+    }
+
+    /// Delivers one message, or finds out why not. A reused connection that turns out to be closed costs nothing; after a
+    /// route's failure the next host is tried at once, each once, as long as the content can be had again.
+    pub async fn deliver(&self, parcel: &mut Parcel) -> Verdict {
+        let Ok(_permit) = self.free.acquire().await else { return Verdict::Withdrawn };
+        let patience = &self.settings.patience;
+        let mut tour = self.settings.hosts.tour();
+        let mut reused = self.pool.take().await;
+        let mut reasons: Vec<String> = Vec::new();
+        let mut put_off = None;
+        loop {
+            let (mut session, is_reused) = match reused.take() {
+                Some(session) => (session, true),
+                None => match self.open(&mut tour, &mut reasons).await {
+                    Some(session) => (session, false),
+                    None => break,
+                },
+            };
+            match transaction::attempt(&mut session, parcel, patience).await {
+                Attempt::Settled { outcomes, reusable } => {
+                    self.let_go(session, reusable);
+                    return Verdict::Settled(outcomes);
+                }
+                Attempt::PutOff { outcomes, reusable } => {
+                    if is_reused {
+                        tour.reached(session.index, session.index);
+                    }
+                    self.let_go(session, reusable);
+                    // Another host is asked once; the queue asks again later.
+                    if put_off.is_some() || tour.next().is_none() || !parcel.content.rewind() {
+                        return Verdict::Settled(outcomes);
+                    }
+                    put_off = Some(outcomes);
+                }
+                Attempt::Route { stale: true, reason } if is_reused => {
+                    tracing::debug!(reason, "a kept connection had ended; trying a fresh one");
+                }
+                Attempt::Route { reason, .. } => {
+                    if is_reused {
+                        tour.reached(session.index, session.index);
+                    }
+                    self.settings.hosts.begin_with(session.index.saturating_add(1));
+                    reasons.push(reason);
+                    if !parcel.content.rewind() {
+                        break;
+                    }
+                }
+                Attempt::Withdrawn => return Verdict::Withdrawn,
+            }
+        }
+        match put_off {
+            Some(outcomes) => Verdict::Settled(outcomes),
+            None => Verdict::RouteFailed(reply::cut(reasons.join("; "))),
+        }
+    }
+
+    /// A session with the next host of the tour that lets us in; none when there is no other. Adds what failed to `reasons`.
+    async fn open(&self, tour: &mut Tour, reasons: &mut Vec<String>) -> Option<Session> {
+        while let Some(first) = tour.next() {
+            let connection = match self.dialer.dial(first).await {
+                Ok(connection) => connection,
+                Err(failed) => {
+                    reasons.extend(failed);
+                    return None;
+                }
+            };
+            let (index, host) = (connection.index, connection.host.clone());
+            if !self.settings.hosts.has(index, &host) {
+                tracing::error!(index, host, "the dialer named a host that is not this upstream's");
+                reasons.push("the dialer named a host that is not this upstream's".into());
+                return None;
+            }
+            if !tour.reached(first, index) {
+                continue;
+            }
+            match Session::open(connection, &self.settings).await {
+                Ok(session) => {
+                    self.settings.hosts.begin_with(index);
+                    return Some(session);
+                }
+                Err(reason) => {
+                    tracing::info!(host, reason, "a host did not let us in");
+                    self.settings.hosts.begin_with(index.saturating_add(1));
+                    reasons.push(format!("{host}: {reason}"));
+                }
+            }
+        }
+        None
+    }
+
+    fn let_go(&self, session: Session, reusable: bool) {
+        if reusable {
+            self.pool.park(session, self.settings.patience);
+        }
+    }
+
+    /// Ends sessions that have waited too long; runs beside everything else.
+    pub async fn tend(&self) {
+        self.pool.sweep(self.settings.patience).await;
+    }
+
+    /// Leaves politely before the process ends.
+    pub async fn close(&self) {
+        self.pool.close(self.settings.patience).await;
+    }
+}

@@ -1,0 +1,124 @@
+//! One session with an upstream: greeting, EHLO, TLS, login; then it is ready for transactions.
+
+use tokio::time::timeout;
+
+use super::login;
+use super::offers::Offers;
+use super::reply::Reply;
+use super::tls;
+use super::wire::{Broken, Stream, Wire};
+use super::{Patience, Settings};
+use crate::config::slice::TlsMode;
+use crate::courier::dial::Connection;
+
+pub struct Session {
+    pub wire: Wire,
+    pub offers: Offers,
+    /// Which host of the configuration it is with, and its name there.
+    pub index: u16,
+    pub host: String,
+    pub tls: Option<&'static str>,
+    /// Messages it has carried.
+    pub carried: u32,
+}
+
+impl Session {
+    /// Opens a session on a fresh connection. Errors are the route's: what was being done and why it failed.
+    pub async fn open(connection: Connection, settings: &Settings) -> Result<Self, String> {
+        let Connection { socket, index, host, address } = connection;
+        let stream: Box<dyn Stream> = Box::new(socket);
+        let patience = &settings.patience;
+        let (wire, tls) = match settings.tls {
+            TlsMode::Implicit => {
+                let (stream, version) = handshake(settings, &host, stream).await?;
+                (Wire::new(stream), Some(version))
+            }
+            TlsMode::None | TlsMode::Starttls => (Wire::new(stream), None),
+        };
+        let mut session = Self { wire, offers: Offers::default(), index, host, tls, carried: 0 };
+        session.greeting(patience).await?;
+        session.hello(settings).await?;
+        if settings.tls == TlsMode::Starttls {
+            session = session.protect(settings).await?;
+            // RFC 3207 section 4.2: nothing that was learned in clear counts any more.
+            session.hello(settings).await?;
+        }
+        if let Some(credential) = &settings.credential {
+            // Rule U5: never in clear, except where no wire is crossed.
+            if session.tls.is_none() && !address.ip().to_canonical().is_loopback() {
+                return Err("AUTH: not without TLS; set tls to starttls or implicit for this upstream".into());
+            }
+            login::login(&mut session, credential, patience).await?;
+        }
+        Ok(session)
+    }
+
+    async fn greeting(&mut self, patience: &Patience) -> Result<(), String> {
+        let reply = self.wire.reply(patience.greeting).await.map_err(|broken| format!("greeting: {broken}"))?;
+        if reply.code == 220 { Ok(()) } else { Err(format!("greeting: {reply}")) }
+    }
+
+    async fn hello(&mut self, settings: &Settings) -> Result<(), String> {
+        let line = format!("EHLO {}\r\n", settings.helo);
+        let reply = self.ask("EHLO", line.as_bytes(), &settings.patience).await?;
+        if reply.code != 250 {
+            return Err(format!("EHLO: {reply}"));
+        }
+        self.offers = Offers::read(&reply);
+        Ok(())
+    }
+
+    /// STARTTLS, which is required where it is configured: there is no way on without it (rule U3).
+    async fn protect(mut self, settings: &Settings) -> Result<Self, String> {
+        if !self.offers.starttls {
+            return Err("STARTTLS: not offered, and required by the configuration".into());
+        }
+        let reply = self.ask("STARTTLS", b"STARTTLS\r\n", &settings.patience).await?;
+        if reply.code != 220 {
+            return Err(format!("STARTTLS: {reply}"));
+        }
+        // Octets that came in clear behind the 220 would be read as if TLS had protected them (CVE-2021-38371).
+        if self.wire.has_spoken() {
+            return Err("STARTTLS: more was said in clear after the 220; somebody may be in between".into());
+        }
+        let (stream, version) = handshake(settings, &self.host, self.wire.into_stream()).await?;
+        Ok(Self { wire: Wire::new(stream), offers: Offers::default(), tls: Some(version), ..self })
+    }
+
+    /// One command and its reply, in a phase where any accident is the route's.
+    pub async fn ask(&mut self, phase: &str, line: &[u8], patience: &Patience) -> Result<Reply, String> {
+        if self.wire.has_spoken() {
+            return Err(format!("{phase}: the upstream spoke out of its turn"));
+        }
+        let asked = async {
+            self.wire.say(line, patience.command).await?;
+            self.wire.reply(patience.command).await
+        };
+        asked.await.map_err(|broken: Broken| format!("{phase}: {broken}"))
+    }
+
+    /// Clears what a refused transaction left, so that the next message finds the session as new.
+    pub async fn reset(&mut self, patience: &Patience) -> bool {
+        self.ask("RSET", b"RSET\r\n", patience).await.is_ok_and(|reply| reply.is_positive())
+    }
+
+    /// Leaves politely, but does not wait long for the answer to that.
+    pub async fn quit(mut self, patience: &Patience) {
+        if self.wire.say(b"QUIT\r\n", patience.quit).await.is_ok() {
+            // The message's fate is known; whatever is answered, the connection ends here.
+            let _ = self.wire.reply(patience.quit).await;
+        }
+    }
+}
+
+async fn handshake(
+    settings: &Settings,
+    host: &str,
+    stream: Box<dyn Stream>,
+) -> Result<(Box<dyn Stream>, &'static str), String> {
+    let connector = settings.connector.as_ref().ok_or("TLS: no authorities to verify the certificate with")?;
+    let limit = settings.patience.handshake;
+    let shaken = timeout(limit, tls::protect(connector, host, stream)).await;
+    let failed = shaken.map_err(|_| format!("TLS: no handshake within {} s", limit.as_secs()))?;
+    failed.map_err(|reason| format!("TLS: {reason}"))
+}

@@ -1,0 +1,71 @@
+//! TLS towards an upstream: always verified, against the name that the configuration gives it (rule U4).
+
+use std::sync::Arc;
+
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ProtocolVersion, RootCertStore};
+use tokio_rustls::TlsConnector;
+
+use super::wire::Stream;
+
+/// A connector that trusts the authorities of a PEM bundle. Errors: none in it, or not PEM.
+pub fn connector(bundle: &[u8]) -> Result<TlsConnector, String> {
+    let certificates: Vec<CertificateDer<'_>> = CertificateDer::pem_slice_iter(bundle)
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("the bundle of authorities is not PEM: {error}"))?;
+    let mut roots = RootCertStore::empty();
+    // A system's bundle may hold old certificates that can't be used; the others still can.
+    let (added, ignored) = roots.add_parsable_certificates(certificates);
+    if added == 0 {
+        return Err("the bundle of authorities has no certificate that can be used".into());
+    }
+    tracing::debug!(added, ignored, "authorities read");
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| format!("TLS can't be set up: {error}"))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// Shakes hands; gives the protected stream and the protocol's version. Errors say why the other side was not believed.
+pub async fn protect(
+    connector: &TlsConnector,
+    host: &str,
+    stream: Box<dyn Stream>,
+) -> Result<(Box<dyn Stream>, &'static str), String> {
+    let stream = connector.connect(name(host)?, stream).await.map_err(|error| error.to_string())?;
+    let version = match stream.get_ref().1.protocol_version() {
+        Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+        _ => "TLSv1.2",
+    };
+    Ok((Box::new(stream), version))
+}
+
+/// The name or address that the certificate must bear.
+fn name(host: &str) -> Result<ServerName<'static>, String> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    ServerName::try_from(bare.trim_end_matches('.').to_owned())
+        .map_err(|_| format!("{host} is no name that a certificate can bear"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_without_a_certificate_is_refused() {
+        assert!(connector(b"").is_err());
+        assert!(connector(b"-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n").is_err());
+    }
+
+    #[test]
+    fn names_and_addresses_are_told_apart() {
+        assert!(matches!(name("mx.example.net.").unwrap(), ServerName::DnsName(_)));
+        assert!(matches!(name("192.0.2.1").unwrap(), ServerName::IpAddress(_)));
+        assert!(matches!(name("[2001:db8::1]").unwrap(), ServerName::IpAddress(_)));
+        assert!(name("not a name").is_err());
+    }
+}

@@ -1,0 +1,288 @@
+//! One message over one session: envelope, content, dot, and what each answer means for each recipient.
+//!
+//! | phase | answer | for the recipient | for the job |
+//! |---|---|---|---|
+//! | any before the dot | none, garbled, 421 | | route failed |
+//! | MAIL, DATA | 454, 503, 530, 534, 535, 538 | | route failed: they speak of the login or the session |
+//! | MAIL, DATA | 4yz / 5yz | Deferred (another host may be tried once) / Failed | |
+//! | RCPT | 503, 530, 534, 535, 538 | | route failed |
+//! | RCPT | 4yz, 552 / other 5yz | Deferred / Failed, that recipient alone | |
+//! | content | connection lost | | route failed: without the dot nothing is delivered (RFC 5321 section 4.1.1.10) |
+//! | dot | none, garbled | Unknown | |
+//! | dot | 421 | | route failed |
+//! | dot | 4yz / 5yz / 2yz | Deferred (another host may be tried once) / Failed / Delivered | |
+
+use super::Patience;
+use super::envelope::{self, Command, Step};
+use super::reply::{Reply, cut};
+use super::session::Session;
+use super::stuffing::{Stuffing, Unfit};
+use crate::courier::parcel::{Parcel, Withdrawn};
+use crate::mail::outcome::{Outcome, Said};
+
+/// Content is written in pieces of this size, each with its own deadline.
+const BLOCK: usize = 64 * 1024;
+
+/// How one attempt at one host ended.
+#[derive(Debug)]
+pub enum Attempt {
+    /// Each recipient has its outcome. `reusable`: the session is ready for another message.
+    Settled {
+        outcomes: Vec<(u32, Outcome)>,
+        reusable: bool,
+    },
+    /// The same, but the whole message was put off, and another host may take it now.
+    PutOff {
+        outcomes: Vec<(u32, Outcome)>,
+        reusable: bool,
+    },
+    /// The session is finished and nothing was delivered. `stale`: it ended at MAIL, and with a reused connection that may
+    /// be all there is to it.
+    Route {
+        reason: String,
+        stale: bool,
+    },
+    Withdrawn,
+}
+
+/// Makes one attempt. The session must be dropped unless it is said to be reusable: it may be in the middle of the content.
+pub async fn attempt(session: &mut Session, parcel: &mut Parcel, patience: &Patience) -> Attempt {
+    let outcomes = vec![None; parcel.recipients.len()];
+    Transaction { session, parcel, patience, outcomes }.run().await
+}
+
+struct Transaction<'a> {
+    session: &'a mut Session,
+    parcel: &'a mut Parcel,
+    patience: &'a Patience,
+    /// By position in the parcel; none as long as the recipient is accepted or not yet answered.
+    outcomes: Vec<Option<Outcome>>,
+}
+
+/// What the envelope came to.
+#[derive(Debug, Default)]
+struct Answers {
+    /// MAIL was refused.
+    refused: Option<Reply>,
+    data: Option<Reply>,
+    /// Not every command has its reply, or the upstream is about to close.
+    out_of_step: bool,
+}
+
+impl Transaction<'_> {
+    async fn run(mut self) -> Attempt {
+        let commands = envelope::envelope(self.parcel, &self.session.offers);
+        let answers = match self.exchange(commands).await {
+            Ok(answers) => answers,
+            Err(attempt) => return attempt,
+        };
+        self.judge(answers).await
+    }
+
+    /// Says the envelope and reads the answers, group by group, as far as they make sense.
+    async fn exchange(&mut self, commands: Vec<Command>) -> Result<Answers, Attempt> {
+        let mut answers = Answers::default();
+        let mut answered = false;
+        for group in envelope::groups(commands, self.session.offers.pipelining) {
+            let data_alone = group.first().is_some_and(|command| command.step == Step::Data);
+            if answers.refused.is_some() || (data_alone && !self.has_accepted()) {
+                break;
+            }
+            let phase = group.first().map_or("MAIL", |command| command.step.name());
+            if self.session.wire.has_spoken() {
+                return Err(self.route(phase, "it spoke out of its turn", !answered));
+            }
+            let text: String = group.iter().map(|command| command.line.as_str()).collect();
+            if let Err(broken) = self.session.wire.say(text.as_bytes(), self.patience.command).await {
+                return Err(self.route(phase, &broken.to_string(), !answered));
+            }
+            for command in group {
+                let limit = if command.step == Step::Data { self.patience.data } else { self.patience.command };
+                match self.session.wire.reply(limit).await {
+                    Ok(reply) => self.note(command.step, reply, &mut answers)?,
+                    Err(_) if answers.refused.is_some() => {
+                        answers.out_of_step = true;
+                        return Ok(answers);
+                    }
+                    Err(broken) => return Err(self.route(command.step.name(), &broken.to_string(), !answered)),
+                }
+                answered = true;
+            }
+        }
+        Ok(answers)
+    }
+
+    fn note(&mut self, step: Step, reply: Reply, answers: &mut Answers) -> Result<(), Attempt> {
+        if answers.refused.is_some() && step != Step::Data {
+            answers.out_of_step |= reply.code == 421;
+            return Ok(());
+        }
+        let of_the_route = match step {
+            Step::Mail => speaks_of_the_session(&reply) || reply.code == 454,
+            Step::Rcpt(_) => speaks_of_the_session(&reply),
+            // Judged later: without recipients it must be refused, and that means nothing.
+            Step::Data => false,
+        };
+        let refused = reply.is_temporary() || reply.is_permanent();
+        if of_the_route || (step != Step::Data && !refused && !reply.is_positive()) {
+            return Err(self.route(step.name(), &reply.to_string(), step == Step::Mail && reply.code == 421));
+        }
+        match step {
+            Step::Mail if refused => answers.refused = Some(reply),
+            Step::Rcpt(at) if refused => {
+                let said = self.said(&reply);
+                // RFC 5321 section 4.5.3.1.10: 552 here means too many recipients, and is to be taken as temporary.
+                let temporary = reply.is_temporary() || reply.code == 552;
+                self.set(at, if temporary { Outcome::Deferred(said) } else { Outcome::Failed(said) });
+            }
+            Step::Mail | Step::Rcpt(_) => {}
+            Step::Data => answers.data = Some(reply),
+        }
+        Ok(())
+    }
+
+    async fn judge(self, answers: Answers) -> Attempt {
+        let Answers { refused, data, mut out_of_step } = answers;
+        let nobody = refused.is_some() || !self.has_accepted();
+        if nobody && data.as_ref().is_some_and(|reply| reply.code == 354) {
+            // RFC 2920 section 3.1: it waits for content although nobody is to get it. A lone dot ends that, whatever comes.
+            let _ = self.session.wire.say(b".\r\n", self.patience.block).await;
+            out_of_step = true;
+        }
+        if let Some(reply) = refused {
+            return self.settle_by(&reply, !out_of_step).await;
+        }
+        if nobody {
+            let reusable = !out_of_step && self.session.reset(&self.patience.brief()).await;
+            return self.finish(reusable, false);
+        }
+        match data {
+            Some(reply) if reply.code == 354 => self.content().await,
+            Some(reply) if speaks_of_the_session(&reply) || reply.code == 454 => {
+                self.route("DATA", &reply.to_string(), false)
+            }
+            Some(reply) if reply.is_temporary() || reply.is_permanent() => self.settle_by(&reply, true).await,
+            Some(reply) => self.route("DATA", &reply.to_string(), false),
+            None => self.route("DATA", "there was no room for it", false),
+        }
+    }
+
+    async fn content(mut self) -> Attempt {
+        let mut stuffing = Stuffing::new(self.session.offers.eight_bit);
+        let mut out = Vec::with_capacity(BLOCK);
+        loop {
+            match self.parcel.content.next().await {
+                Ok(Some(octets)) => {
+                    if let Err(unfit) = stuffing.push(&octets.0, &mut out) {
+                        return self.unfit(unfit);
+                    }
+                }
+                Ok(None) => break,
+                Err(Withdrawn) => return Attempt::Withdrawn,
+            }
+            if out.len() >= BLOCK {
+                if let Err(broken) = self.session.wire.say(&out, self.patience.block).await {
+                    return self.route("content", &broken.to_string(), false);
+                }
+                out.clear();
+            }
+        }
+        if let Err(unfit) = stuffing.finish(&mut out) {
+            return self.unfit(unfit);
+        }
+        if !self.parcel.content.may_end() {
+            return Attempt::Withdrawn;
+        }
+        // The dot is the last thing written: when this fails, it was not sent.
+        if let Err(broken) = self.session.wire.say(&out, self.patience.block).await {
+            return self.route("content", &broken.to_string(), false);
+        }
+        self.session.carried += 1;
+        match self.session.wire.reply(self.patience.dot).await {
+            Ok(reply) if reply.code == 421 => self.route("dot", &reply.to_string(), false),
+            Ok(reply) if reply.is_positive() => {
+                let outcome = Outcome::Delivered(self.said(&reply));
+                self.settle(&outcome);
+                self.finish(true, false)
+            }
+            Ok(reply) if reply.is_temporary() || reply.is_permanent() => self.settle_by(&reply, true).await,
+            Ok(reply) => self.unknown(&reply.to_string()),
+            Err(broken) => self.unknown(&broken.to_string()),
+        }
+    }
+
+    fn unknown(mut self, why: &str) -> Attempt {
+        let text = cut(format!("the whole message was sent, and then no answer could be had: {why}"));
+        let outcome = Outcome::Unknown(Said { text, ..self.ours("4.4.2", "") });
+        self.settle(&outcome);
+        self.finish(false, false)
+    }
+
+    /// Content that must not go out. The session ends in the middle of it, without the dot.
+    fn unfit(mut self, unfit: Unfit) -> Attempt {
+        let outcome = Outcome::Failed(match unfit {
+            Unfit::StrayLineEnd => self.ours("5.5.2", "the message has a CR or LF that ends no line; it was not sent"),
+            Unfit::EightBit => self.ours(
+                "5.6.3",
+                "the message has 8-bit content and the upstream does not offer 8BITMIME; it was not sent",
+            ),
+        });
+        tracing::warn!(message = %self.parcel.message, ?unfit, "content that must not be sent; connection dropped");
+        self.settle(&outcome);
+        self.finish(false, false)
+    }
+
+    /// Gives every recipient without an outcome what this refusal means.
+    async fn settle_by(mut self, reply: &Reply, in_step: bool) -> Attempt {
+        let (said, put_off) = (self.said(reply), reply.is_temporary());
+        self.settle(&if put_off { Outcome::Deferred(said) } else { Outcome::Failed(said) });
+        let reusable = in_step && self.session.reset(&self.patience.brief()).await;
+        self.finish(reusable, put_off)
+    }
+
+    fn settle(&mut self, outcome: &Outcome) {
+        for pending in self.outcomes.iter_mut().filter(|pending| pending.is_none()) {
+            *pending = Some(outcome.clone());
+        }
+    }
+
+    fn set(&mut self, at: usize, outcome: Outcome) {
+        if let Some(pending) = self.outcomes.get_mut(at) {
+            *pending = Some(outcome);
+        }
+    }
+
+    fn has_accepted(&self) -> bool {
+        self.outcomes.iter().any(Option::is_none)
+    }
+
+    fn finish(self, reusable: bool, put_off: bool) -> Attempt {
+        let numbers = self.parcel.recipients.iter().map(|(number, _)| *number);
+        let outcomes = numbers.zip(self.outcomes).filter_map(|(number, outcome)| Some((number, outcome?))).collect();
+        if put_off { Attempt::PutOff { outcomes, reusable } } else { Attempt::Settled { outcomes, reusable } }
+    }
+
+    fn route(&self, phase: &str, why: &str, stale: bool) -> Attempt {
+        Attempt::Route { reason: cut(format!("{}: {phase}: {why}", self.session.host)), stale }
+    }
+
+    fn said(&self, reply: &Reply) -> Said {
+        reply.said(&self.session.host, self.session.tls)
+    }
+
+    /// Our own words, where the upstream has said nothing.
+    fn ours(&self, enhanced: &str, text: &str) -> Said {
+        Said {
+            code: None,
+            enhanced: Some(enhanced.to_owned()),
+            text: text.to_owned(),
+            host: self.session.host.clone(),
+            tls: self.session.tls.map(str::to_owned),
+        }
+    }
+}
+
+/// Closing, wrong order, or login missing or refused: never about a message.
+fn speaks_of_the_session(reply: &Reply) -> bool {
+    matches!(reply.code, 421 | 503 | 530 | 534 | 535 | 538)
+}

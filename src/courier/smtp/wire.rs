@@ -1,0 +1,99 @@
+//! One connection's octets: every write and every reply has its deadline, whatever lies beneath (TCP or TLS).
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::timeout;
+
+use super::reply::{Collector, Malformed, Reply};
+
+/// Octets read at once; replies are short.
+const READ: usize = 4096;
+
+/// TCP, or TLS over it.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Why a connection can't go on.
+#[derive(Debug)]
+pub enum Broken {
+    Closed,
+    TimedOut(Duration),
+    Malformed(Malformed),
+    Failed(std::io::Error),
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("it closed the connection"),
+            Self::TimedOut(limit) => write!(f, "it took longer than {} s", limit.as_secs()),
+            Self::Malformed(Malformed(why)) => write!(f, "its reply is malformed: {why}"),
+            Self::Failed(error) => write!(f, "the connection failed: {error}"),
+        }
+    }
+}
+
+pub struct Wire {
+    stream: Box<dyn Stream>,
+    /// Read and not yet taken. Never more than one line of a reply and one read.
+    input: Vec<u8>,
+    collector: Collector,
+}
+
+impl Wire {
+    pub fn new(stream: Box<dyn Stream>) -> Self {
+        Self { stream, input: Vec::new(), collector: Collector::default() }
+    }
+
+    /// Sends octets, all of them, within the limit. After an error the last of them were not sent: neither layer
+    /// reports success before the kernel has taken everything.
+    pub async fn say(&mut self, octets: &[u8], limit: Duration) -> Result<(), Broken> {
+        let all = async {
+            self.stream.write_all(octets).await?;
+            self.stream.flush().await
+        };
+        timeout(limit, all).await.map_err(|_| Broken::TimedOut(limit))?.map_err(Broken::Failed)
+    }
+
+    /// The next reply. The limit is for the whole of it, so that a dripping upstream gains nothing.
+    pub async fn reply(&mut self, limit: Duration) -> Result<Reply, Broken> {
+        timeout(limit, self.collect()).await.map_err(|_| Broken::TimedOut(limit))?
+    }
+
+    async fn collect(&mut self) -> Result<Reply, Broken> {
+        let mut buffer = [0u8; READ];
+        loop {
+            if let Some(reply) = self.collector.take(&mut self.input).map_err(Broken::Malformed)? {
+                return Ok(reply);
+            }
+            match self.stream.read(&mut buffer).await.map_err(Broken::Failed)? {
+                0 => return Err(Broken::Closed),
+                n => self.input.extend_from_slice(buffer.get(..n).unwrap_or_default()),
+            }
+        }
+    }
+
+    /// Whether it said something that nobody asked for. Before a command and before TLS there must be nothing: replies are
+    /// matched by their count alone, and what came in clear must not be taken for the protected answer.
+    pub fn has_spoken(&self) -> bool {
+        !self.input.is_empty()
+    }
+
+    /// Whether it is open and has said nothing, as far as this moment shows.
+    pub async fn is_silent(&mut self) -> bool {
+        let mut octet = [0u8; 1];
+        let mut buffer = ReadBuf::new(&mut octet);
+        let pending =
+            poll_fn(|context| Poll::Ready(Pin::new(&mut self.stream).poll_read(context, &mut buffer).is_pending()));
+        pending.await && !self.has_spoken()
+    }
+
+    pub fn into_stream(self) -> Box<dyn Stream> {
+        self.stream
+    }
+}

@@ -1,0 +1,94 @@
+//! Connections kept for the next message, and left when they have done enough.
+
+use super::*;
+use crate::sink::{Act, Fault, Phase};
+
+#[test]
+fn rule_u11_messages_share_a_connection_and_it_is_left_politely_when_none_comes() {
+    let (sink, port) = sink(Options::default());
+    let patience = Patience { idle: Duration::from_millis(300), ..Patience::default() };
+    let mut bench = Bench::start(&one(port), Settings { patience, ..settings_for(&one(port)) });
+    for _ in 0..5 {
+        assert_eq!(bench.deliver(&["a@b.test"]).word(), "delivered 250");
+    }
+    assert_eq!(sink.tally().connections, 1);
+    assert_eq!(sink.tally().commands.iter().filter(|command| command.starts_with("EHLO")).count(), 1);
+    eventually("QUIT is said", || sink.tally().commands.last().is_some_and(|last| last == "QUIT"));
+    assert_eq!(bench.deliver(&["a@b.test"]).word(), "delivered 250");
+    assert_eq!(sink.tally().connections, 2);
+}
+
+#[test]
+fn rule_u11_a_connection_carries_a_hundred_messages_and_no_more() {
+    let (mut bench, sink) = bench(Options::default());
+    for _ in 0..101 {
+        assert_eq!(bench.deliver(&["a@b.test"]).word(), "delivered 250");
+    }
+    assert_eq!(sink.tally().connections, 2);
+}
+
+#[test]
+fn rule_u11_a_kept_connection_that_was_closed_costs_one_silent_try_on_a_fresh_one() {
+    let closings = [
+        Fault::at(Phase::Mail, Act::Close),
+        Fault::say(Phase::Mail, "421 4.4.2 idle for too long"),
+        Fault::at(Phase::Mail, Act::Say(b"\x80\r\n".to_vec())),
+    ];
+    for closing in closings {
+        let fault = Fault { connection: Some(0), after: 1, ..closing };
+        let (mut bench, sink) = bench(Options { faults: vec![fault], ..Options::default() });
+        for _ in 0..2 {
+            assert_eq!(bench.deliver(&["a@b.test"]).word(), "delivered 250");
+            assert!(sink.next(PATIENCE).is_some());
+        }
+        assert_eq!(sink.tally().connections, 2);
+        assert_eq!(bench.dials(), [0, 0]);
+        nothing_arrives(&sink);
+    }
+}
+
+#[test]
+fn rule_u11_after_mail_was_answered_a_kept_connection_has_no_second_try() {
+    let fault = Fault { after: 1, ..Fault::at(Phase::Rcpt, Act::Close) };
+    let (mut bench, sink) = bench(Options { faults: vec![fault], ..Options::default() });
+    assert_eq!(bench.deliver(&["a@b.test"]).word(), "delivered 250");
+    // The session's host counts as tried, and there is no other.
+    assert_eq!(bench.deliver(&["a@b.test"]).word(), "route");
+    assert_eq!(sink.tally().connections, 1);
+}
+
+#[test]
+fn rule_u11_a_refused_message_is_followed_by_rset_and_the_connection_serves_the_next() {
+    let refuse = vec![("unknown@".to_owned(), "550 5.1.1 unknown".to_owned())];
+    let (mut bench, sink) = bench(Options { refuse, ..Options::default() });
+    assert_eq!(bench.deliver(&["unknown@b.test"]).word(), "failed 550");
+    assert_eq!(bench.deliver(&["a@b.test"]).word(), "delivered 250");
+    assert_eq!(sink.tally().connections, 1);
+    assert!(sink.tally().commands.contains(&"RSET".to_owned()));
+}
+
+#[test]
+fn several_slots_deliver_side_by_side_over_no_more_connections_than_configured() {
+    let (sink, port) = sink(Options::default());
+    let mut bench = Bench::start(&one(port), Settings { connections: 4, ..settings_for(&one(port)) });
+    assert_eq!(bench.vault.slots(), 4);
+    for _ in 0..5 {
+        let jobs: Vec<Job> = (0..4).map(|_| bench.vault.offer(&["a@b.test"], 3)).collect();
+        let mut left = jobs.len();
+        while left > 0 {
+            match bench.vault.hear().unwrap() {
+                Progress::Want { job, .. } => {
+                    bench.vault.say(&Offer::Content { job, octets: Octets(b"x\r\n".to_vec()) });
+                    bench.vault.say(&Offer::End { job });
+                }
+                Progress::Recipient { outcome: Outcome::Delivered(_), .. } => {}
+                Progress::Settled { job } if jobs.contains(&job) => left -= 1,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    for _ in 0..20 {
+        assert_eq!(sink.next(PATIENCE).unwrap().content, b"x\r\n");
+    }
+    assert!((1..=4).contains(&sink.tally().connections));
+}

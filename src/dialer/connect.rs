@@ -1,0 +1,99 @@
+//! One dial: the hosts of an upstream in order, the addresses of a host in order, the next one at once on failure.
+
+use std::net::{IpAddr, SocketAddr, TcpStream as StdStream};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::resolve::Resolvers;
+use crate::config::slice::Destination;
+
+/// One dial in all, whatever number of hosts and addresses there is: the courier's message could be waiting for an
+/// attempt elsewhere.
+const DIAL: Duration = Duration::from_secs(30);
+/// Bounds of the configured connect deadline (RFC 5321 has none; a smart host that takes longer is down).
+const CONNECT: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(5);
+/// Reasons in one answer and octets in each, so that an answer fits a frame whatever the configuration holds.
+const MAX_REASONS: usize = 32;
+const MAX_REASON: usize = 200;
+
+/// A connected socket, and which host of the list it goes to.
+#[derive(Debug)]
+pub struct Reached {
+    pub socket: StdStream,
+    pub index: u16,
+    pub host: String,
+    pub address: SocketAddr,
+}
+
+/// Tries each host once, beginning with number `first` (modulo their number). Errors: one short reason for each host.
+pub async fn reach(
+    upstream: &Destination,
+    first: u16,
+    resolvers: &Resolvers,
+    connect: Duration,
+) -> Result<Reached, Vec<String>> {
+    let deadline = Instant::now() + DIAL;
+    let connect = connect.clamp(*CONNECT.start(), *CONNECT.end());
+    let mut reasons = Vec::new();
+    let hosts = &upstream.hosts;
+    let begin = usize::from(first).checked_rem(hosts.len()).unwrap_or(0);
+    for (index, (host, port)) in hosts.iter().enumerate().cycle().skip(begin).take(hosts.len()) {
+        let outcome = match timeout_at(deadline, reach_host(host, *port, resolvers, connect)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err("no time was left to try it".into()),
+        };
+        match (outcome, u16::try_from(index)) {
+            (Ok((socket, address)), Ok(index)) => {
+                tracing::debug!(upstream = %upstream.name, host, %address, "connected");
+                return Ok(Reached { socket, index, host: host.clone(), address });
+            }
+            (Ok(_), Err(_)) => reasons.push(format!("{host}:{port}: too far down the list")),
+            (Err(reason), _) => reasons.push(shorten(format!("{host}:{port}: {reason}"))),
+        }
+    }
+    tracing::info!(upstream = %upstream.name, reasons = reasons.join("; "), "no host can be reached");
+    reasons.truncate(MAX_REASONS);
+    Err(reasons)
+}
+
+async fn reach_host(
+    host: &str,
+    port: u16,
+    resolvers: &Resolvers,
+    connect: Duration,
+) -> Result<(StdStream, SocketAddr), String> {
+    let addresses = match literal(host) {
+        Some(address) => vec![address],
+        None => resolvers.addresses(host).await?,
+    };
+    let mut reason = String::new();
+    for address in addresses {
+        let address = SocketAddr::new(address, port);
+        match timeout(connect, open(address)).await {
+            Ok(Ok(socket)) => return Ok((socket, address)),
+            Ok(Err(error)) => reason = format!("{}: {error}", address.ip()),
+            Err(_) => reason = format!("{}: no connection within {} s", address.ip(), connect.as_secs()),
+        }
+    }
+    Err(reason)
+}
+
+/// Connects, and takes the socket out of this process's event loop, where the courier could not remove it.
+async fn open(address: SocketAddr) -> std::io::Result<StdStream> {
+    let socket = TcpStream::connect(address).await?;
+    // Set here, because the courier writes whole groups at once and may set no option itself.
+    socket.set_nodelay(true)?;
+    socket.into_std()
+}
+
+/// The address that a host's name spells, with or without the brackets of an IPv6 literal.
+pub fn literal(host: &str) -> Option<IpAddr> {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).parse().ok()
+}
+
+fn shorten(mut reason: String) -> String {
+    reason.truncate(reason.floor_char_boundary(MAX_REASON));
+    reason
+}

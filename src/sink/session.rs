@@ -1,0 +1,292 @@
+//! One connection to the sink.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::sync::Mutex;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rustls::{ServerConnection, StreamOwned};
+
+use super::{Act, Options, Phase, Received, Tally, lock};
+
+/// A client that says nothing for this long has left.
+const IDLE: Duration = Duration::from_secs(120);
+/// Bounds of what is kept of one client.
+const MAX_LINE: usize = 16 * 1024;
+const MAX_CONTENT: usize = 64 * 1024 * 1024;
+const MAX_COMMANDS: usize = 100_000;
+/// The end of content: CRLF, a lone dot, CRLF.
+const END: &[u8] = b"\r\n.\r\n";
+
+trait Duplex: Read + Write + Send {}
+impl<T: Read + Write + Send> Duplex for T {}
+
+struct Session<'a> {
+    stream: Box<dyn Duplex>,
+    input: Vec<u8>,
+    number: usize,
+    options: &'a Options,
+    tally: &'a Mutex<Tally>,
+    tls: bool,
+    user: Option<String>,
+    /// The phases that this connection has been through.
+    phases: Vec<Phase>,
+}
+
+/// What a fault leaves to be done about a command.
+#[derive(PartialEq, Eq)]
+enum Left {
+    Everything,
+    Nothing,
+}
+
+pub fn serve(
+    socket: TcpStream,
+    number: usize,
+    options: &Options,
+    tally: &Mutex<Tally>,
+    keep: &Sender<Received>,
+) -> io::Result<()> {
+    socket.set_read_timeout(Some(IDLE))?;
+    socket.set_nodelay(true)?;
+    let tls = options.tls.as_ref().filter(|_| options.implicit);
+    let stream: Box<dyn Duplex> = match tls {
+        Some(config) => {
+            let connection = ServerConnection::new(config.clone()).map_err(io::Error::other)?;
+            Box::new(StreamOwned::new(connection, socket.try_clone()?))
+        }
+        None => Box::new(socket.try_clone()?),
+    };
+    let tls = tls.is_some();
+    let mut session =
+        Session { stream, input: Vec::new(), number, options, tally, tls, user: None, phases: Vec::new() };
+    if session.fault(Phase::Greeting)? == Left::Everything {
+        session.say(&format!("220 {} ESMTP", options.hostname))?;
+    }
+    let (mut sender, mut recipients) = (None, Vec::new());
+    loop {
+        let line = session.line()?;
+        let verb = line.split_ascii_whitespace().next().unwrap_or_default().to_ascii_uppercase();
+        session.note(if verb == "AUTH" { "AUTH" } else { &line });
+        match verb.as_str() {
+            "EHLO" if session.fault(Phase::Ehlo)? == Left::Everything => session.hello()?,
+            "STARTTLS" if session.fault(Phase::Starttls)? == Left::Everything => {
+                let Some(config) = options.tls.as_ref().filter(|_| !session.tls) else {
+                    session.say("502 5.5.1 no TLS here")?;
+                    continue;
+                };
+                session.say("220 2.0.0 go ahead")?;
+                let connection = ServerConnection::new(config.clone()).map_err(io::Error::other)?;
+                session.stream = Box::new(StreamOwned::new(connection, socket.try_clone()?));
+                session.input.clear();
+                session.tls = true;
+            }
+            "AUTH" if session.fault(Phase::Auth)? == Left::Everything => session.login(&line)?,
+            "MAIL" if session.fault(Phase::Mail)? == Left::Everything => {
+                if options.login.is_some() && session.user.is_none() {
+                    session.say("530 5.7.0 Authentication required")?;
+                } else if sender.is_some() {
+                    session.say("503 5.5.1 one at a time")?;
+                } else {
+                    sender = Some(path(&line));
+                    session.say("250 2.1.0 Ok")?;
+                }
+            }
+            "RCPT" if session.fault(Phase::Rcpt)? == Left::Everything => {
+                let recipient = path(&line);
+                let refused = options.refuse.iter().find(|(which, _)| recipient.contains(which.as_str()));
+                match refused {
+                    _ if sender.is_none() => session.say("503 5.5.1 MAIL first")?,
+                    Some((_, reply)) => {
+                        if reply.starts_with('2') {
+                            recipients.push(recipient);
+                        }
+                        session.say(reply)?;
+                    }
+                    None => {
+                        recipients.push(recipient);
+                        session.say("250 2.1.5 Ok")?;
+                    }
+                }
+            }
+            "DATA" if session.fault(Phase::Data)? == Left::Everything => {
+                let Some(from) = sender.clone().filter(|_| !recipients.is_empty()) else {
+                    session.say("554 5.5.1 no valid recipients")?;
+                    continue;
+                };
+                session.say("354 end with a dot")?;
+                let content = session.content()?;
+                let recipients = std::mem::take(&mut recipients);
+                sender = None;
+                if session.fault(Phase::Dot)? == Left::Everything {
+                    let (tls, authenticated) = (session.tls, session.user.clone());
+                    let received = Received { sender: from, recipients, content, tls, authenticated };
+                    keep.send(received).map_err(io::Error::other)?;
+                    session.say(&format!("250 2.0.0 Ok: queued as {number}"))?;
+                }
+            }
+            "RSET" if session.fault(Phase::Rset)? == Left::Everything => {
+                (sender, recipients) = (None, Vec::new());
+                session.say("250 2.0.0 Ok")?;
+            }
+            "NOOP" => session.say("250 2.0.0 Ok")?,
+            "QUIT" => return session.say("221 2.0.0 bye"),
+            // A fault has answered these.
+            "EHLO" | "STARTTLS" | "AUTH" | "MAIL" | "RCPT" | "DATA" | "RSET" => {}
+            _ => session.say("500 5.5.2 what?")?,
+        }
+    }
+}
+
+/// What stands in the angle brackets.
+fn path(line: &str) -> String {
+    let inner = line.split_once('<').and_then(|(_, rest)| rest.rsplit_once('>'));
+    inner.map_or_else(String::new, |(path, _)| path.to_owned())
+}
+
+impl Session<'_> {
+    fn hello(&mut self) -> io::Result<()> {
+        let mut lines = vec![self.options.hostname.clone()];
+        lines.extend(self.options.keywords.iter().cloned());
+        if self.options.tls.is_some() && !self.tls {
+            lines.push("STARTTLS".into());
+        }
+        if self.options.login.is_some() {
+            lines.push(format!("AUTH {}", self.options.mechanisms));
+        }
+        let last = lines.len().saturating_sub(1);
+        let text = lines.iter().enumerate().map(|(at, line)| {
+            let hyphen = if at == last { ' ' } else { '-' };
+            format!("250{hyphen}{line}\r\n")
+        });
+        self.stream.write_all(text.collect::<String>().as_bytes())?;
+        self.stream.flush()
+    }
+
+    /// AUTH PLAIN and LOGIN, with and without an initial response.
+    fn login(&mut self, line: &str) -> io::Result<()> {
+        let mut words = line.split(' ').skip(1);
+        let (mechanism, initial) = (words.next().unwrap_or_default().to_ascii_uppercase(), words.next());
+        let given = match (mechanism.as_str(), initial) {
+            ("PLAIN", initial) => {
+                let response = match initial {
+                    Some(initial) => initial.to_owned(),
+                    None => self.challenge("")?,
+                };
+                let response = decoded(&response);
+                let mut parts = response.split('\0').skip(1).map(str::to_owned);
+                parts.next().zip(parts.next())
+            }
+            ("LOGIN", None) => {
+                let user = self.challenge("VXNlcm5hbWU6")?;
+                Some((decoded(&user), decoded(&self.challenge("UGFzc3dvcmQ6")?)))
+            }
+            _ => return self.say("504 5.5.4 unknown mechanism"),
+        };
+        if given.is_some() && given == self.options.login {
+            self.user = given.map(|(user, _)| user);
+            self.say("235 2.7.0 welcome")
+        } else {
+            self.say("535 5.7.8 bad credentials")
+        }
+    }
+
+    fn challenge(&mut self, text: &str) -> io::Result<String> {
+        self.say(&format!("334 {text}"))?;
+        self.line()
+    }
+
+    /// The content up to its end, dots un-stuffed.
+    fn content(&mut self) -> io::Result<Vec<u8>> {
+        if self.fault(Phase::Content)? == Left::Nothing {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        // As if the CRLF of DATA were part of it: a first line may be the dot (RFC 5321 section 4.1.1.4).
+        let mut raw = b"\r\n".to_vec();
+        raw.append(&mut self.input);
+        let mut searched = 0;
+        let end = loop {
+            let from = usize::saturating_sub(searched, END.len());
+            if let Some(at) = memchr::memmem::find(raw.get(from..).unwrap_or_default(), END) {
+                break from + at;
+            }
+            searched = raw.len();
+            if let Err(error) = self.read(&mut raw, MAX_CONTENT) {
+                lock(self.tally).broken_off += 1;
+                return Err(error);
+            }
+        };
+        self.input = raw.split_off(end + END.len());
+        raw.truncate(end + 2);
+        let mut content = Vec::with_capacity(raw.len());
+        for line in raw.get(2..).unwrap_or_default().split_inclusive(|octet| *octet == b'\n') {
+            content.extend_from_slice(line.strip_prefix(b".").unwrap_or(line));
+        }
+        Ok(content)
+    }
+
+    /// Does what the table of faults says for this phase of this connection.
+    fn fault(&mut self, phase: Phase) -> io::Result<Left> {
+        let (number, passed) = (self.number, self.phases.iter().filter(|passed| **passed == phase).count());
+        self.phases.push(phase);
+        let applies = |fault: &&super::Fault| {
+            fault.at == phase && fault.connection.is_none_or(|only| only == number) && passed >= fault.after
+        };
+        match self.options.faults.iter().find(applies).map(|fault| &fault.act) {
+            None => Ok(Left::Everything),
+            Some(Act::Say(octets)) => {
+                self.stream.write_all(octets)?;
+                self.stream.flush()?;
+                Ok(Left::Nothing)
+            }
+            Some(Act::Close) => Err(io::ErrorKind::ConnectionAborted.into()),
+            Some(Act::Hang) => {
+                let mut rest = [0; 4096];
+                while self.stream.read(&mut rest)? > 0 {}
+                Err(io::ErrorKind::ConnectionAborted.into())
+            }
+        }
+    }
+
+    fn say(&mut self, line: &str) -> io::Result<()> {
+        self.stream.write_all(format!("{line}\r\n").as_bytes())?;
+        self.stream.flush()
+    }
+
+    fn line(&mut self) -> io::Result<String> {
+        loop {
+            if let Some(end) = memchr::memmem::find(&self.input, b"\r\n") {
+                let line: Vec<u8> = self.input.drain(..end + 2).take(end).collect();
+                return Ok(String::from_utf8_lossy(&line).into_owned());
+            }
+            let mut input = std::mem::take(&mut self.input);
+            let read = self.read(&mut input, MAX_LINE);
+            self.input = input;
+            read?;
+        }
+    }
+
+    fn read(&mut self, into: &mut Vec<u8>, most: usize) -> io::Result<()> {
+        let mut buffer = [0; 16 * 1024];
+        let n = self.stream.read(&mut buffer)?;
+        if n == 0 || into.len() + n > most + buffer.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        into.extend_from_slice(buffer.get(..n).unwrap_or_default());
+        Ok(())
+    }
+
+    fn note(&self, command: &str) {
+        let mut tally = lock(self.tally);
+        if tally.commands.len() < MAX_COMMANDS {
+            tally.commands.push(command.to_owned());
+        }
+    }
+}
+
+fn decoded(text: &str) -> String {
+    String::from_utf8_lossy(&STANDARD.decode(text).unwrap_or_default()).into_owned()
+}
