@@ -7,6 +7,8 @@
 
 pub mod role;
 pub mod sandbox;
+
+pub mod parent;
 pub mod listener;
 pub mod edge;
 pub mod keyholder;
@@ -14,11 +16,16 @@ pub mod vault;
 pub mod sealer;
 pub mod courier;
 pub mod dialer;
+
 pub mod ipc;
 pub mod mail;
 pub mod merkle;
 pub mod policy;
 pub mod secret;
+
+pub mod cli;
 pub mod config;
+pub mod log;
 pub mod sink;
+
 pub mod sys;

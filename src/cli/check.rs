@@ -1,0 +1,231 @@
+//! `gatepost check`: reads the configuration and the files it names, and starts nothing.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::ExitCode;
+
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use zeroize::Zeroizing;
+
+use crate::config::Config;
+use crate::config::plan::{Certificate, Plan};
+use crate::config::source::Source;
+
+/// The longest file of certificates, keys or authorities that is read: a system's whole bundle has a quarter of it.
+const MAX_FILE: u64 = 1 << 20;
+
+/// Says what is wrong or odd, one line each. Success when nothing is wrong.
+pub fn check(path: &Path) -> ExitCode {
+    let report = examine(path);
+    for line in report.errors.iter().chain(&report.warnings) {
+        eprintln!("{line}");
+    }
+    if !report.errors.is_empty() {
+        return ExitCode::FAILURE;
+    }
+    println!("{}", report.summary);
+    ExitCode::SUCCESS
+}
+
+#[derive(Debug, Default)]
+struct Report {
+    summary: String,
+    warnings: Vec<String>,
+    errors: Vec<String>,
+}
+
+fn examine(path: &Path) -> Report {
+    let plan = match Config::load(path) {
+        Ok(plan) => plan,
+        Err(errors) => return Report { errors: errors.0, ..Report::default() },
+    };
+    let mut files = Files { path, errors: Vec::new(), warnings: plan.warnings.clone() };
+    for certificate in &plan.certificates {
+        files.pair(certificate);
+    }
+    for upstream in &plan.upstreams {
+        if let Some(authorities) = &upstream.authorities {
+            files.authorities(authorities);
+        }
+        if let Some(password) = &upstream.password {
+            files.password(password);
+        }
+    }
+    Report { summary: summary(path, &plan), warnings: files.warnings, errors: files.errors }
+}
+
+fn summary(path: &Path, plan: &Plan) -> String {
+    let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    let parts = [
+        count(plan.listeners.len(), "listener"),
+        count(plan.credentials.len(), "credential"),
+        count(plan.upstreams.len(), "upstream"),
+        count(plan.routes.len(), "route"),
+    ];
+    format!("{}: ok, {}", path.display(), parts.join(", "))
+}
+
+/// The files that a configuration names.
+struct Files<'a> {
+    path: &'a Path,
+    errors: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Files<'_> {
+    /// A certificate and a key that belong together. The keyholder checks it again, at each start and reload.
+    fn pair(&mut self, Certificate { chain, key, .. }: &Certificate) {
+        let certificates = self.read(chain, false).map(|text| certificates(&text));
+        let secret = self.read(key, true).map(|text| PrivateKeyDer::from_pem_slice(&text));
+        let wrong = match (certificates, secret) {
+            (Some(Err(why)), _) => format!("{chain}: {why}"),
+            (_, Some(Err(why))) => format!("{key}: not a private key in PEM form: {why}"),
+            (Some(Ok(certificates)), Some(Ok(secret))) => {
+                match CertifiedKey::from_der(certificates, secret, &default_provider()) {
+                    Ok(_) => return,
+                    Err(why) => format!("{chain}: {key} does not serve this certificate: {why}"),
+                }
+            }
+            _ => return,
+        };
+        self.refuse(&wrong);
+    }
+
+    fn authorities(&mut self, source: &Source) {
+        if let Some(Err(why)) = self.read(source, false).map(|text| certificates(&text)) {
+            self.refuse(&format!("{source}: {why}"));
+        }
+    }
+
+    fn password(&mut self, source: &Source) {
+        let Some(text) = self.read(source, true) else { return };
+        match std::str::from_utf8(&text).map(str::lines).map(Iterator::collect::<Vec<_>>).as_deref() {
+            Ok([line]) if !line.is_empty() => {}
+            Ok(_) => self.refuse(&format!("{source}: must hold one line, the password")),
+            Err(_) => self.refuse(&format!("{source}: is not UTF-8 text")),
+        }
+    }
+
+    /// The content; none when it can't be read, which has been said then.
+    fn read(&mut self, source: &Source, secret: bool) -> Option<Zeroizing<Vec<u8>>> {
+        if let (Source::Credential(_), Err(why)) = (source, source.path()) {
+            self.warnings.push(format!("{}: warning: not checked: {why}", self.path.display()));
+            return None;
+        }
+        let descriptor = source.open().map_err(|why| self.refuse(&why)).ok()?;
+        self.content(source, descriptor, secret)
+            .map_err(|why| self.refuse(&format!("{source}: can't be read: {why}")))
+            .ok()
+    }
+
+    fn content(&mut self, source: &Source, file: OwnedFd, secret: bool) -> std::io::Result<Zeroizing<Vec<u8>>> {
+        let file = File::from(file);
+        if secret && matches!(source, Source::File(_)) && file.metadata()?.mode() & 0o007 != 0 {
+            self.warnings
+                .push(format!("{}: warning: {source}: everybody may use this file: chmod o=", self.path.display()));
+        }
+        let mut content = Zeroizing::new(Vec::new());
+        file.take(MAX_FILE).read_to_end(&mut content)?;
+        Ok(content)
+    }
+
+    fn refuse(&mut self, text: &str) {
+        self.errors.push(format!("{}: {text}", self.path.display()));
+    }
+}
+
+fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
+    match certificates {
+        Ok(list) if list.is_empty() => Err("holds no certificate in PEM form".into()),
+        Ok(list) => Ok(list),
+        Err(why) => Err(format!("not certificates in PEM form: {why}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// A directory with a certificate, its key, another key, a password, and a configuration that names some of them.
+    struct House(tempfile::TempDir);
+
+    impl House {
+        fn new() -> Self {
+            let house = Self(tempfile::tempdir().unwrap());
+            let made = rcgen::generate_simple_self_signed(["gate.example.net".to_owned()]).unwrap();
+            let other = rcgen::KeyPair::generate().unwrap();
+            house.write("chain.pem", &made.cert.pem(), 0o644);
+            house.write("key.pem", &made.signing_key.serialize_pem(), 0o600);
+            house.write("other.pem", &other.serialize_pem(), 0o600);
+            house.write("password", "hunter2\n", 0o600);
+            house
+        }
+
+        fn write(&self, name: &str, text: &str, mode: u32) -> PathBuf {
+            let path = self.0.path().join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            path
+        }
+
+        fn examine(&self, chain: &str, key: &str, password: &str) -> Report {
+            let at = self.0.path().display();
+            let text = format!(
+                "version = 1\nhostname = \"gate.example.net\"\n\
+                 [[listener]]\nname = \"a\"\naddress = [\"127.0.0.1:2525\"]\nprotocol = \"smtp\"\ntls = \"starttls\"\n\
+                 [tls]\ncertificate = \"{at}/{chain}\"\nkey = \"{at}/{key}\"\n\
+                 [[upstream]]\nname = \"b\"\nkind = \"smtp\"\nhosts = [\"smtp.example.net:587\"]\nusername = \"gate\"\n\
+                 password_file = \"{at}/{password}\"\nauthorities_file = \"{at}/chain.pem\"\n\
+                 [[route]]\nvia = [\"b\"]\n"
+            );
+            examine(&self.write("gatepost.toml", &text, 0o640))
+        }
+    }
+
+    #[test]
+    fn a_key_that_fits_its_certificate_is_ok() {
+        let report = House::new().examine("chain.pem", "key.pem", "password");
+        assert_eq!(report.errors, Vec::<String>::new());
+        assert!(report.summary.ends_with("gatepost.toml: ok, 1 listener, 0 credentials, 1 upstream, 1 route"));
+    }
+
+    #[test]
+    fn a_file_that_is_not_what_it_should_be_is_one_clear_line() {
+        let house = House::new();
+        house.write("empty", "", 0o600);
+        house.write("two", "hunter2\nhunter3\n", 0o600);
+        let cases = [
+            ("chain.pem", "other.pem", "password", "does not serve this certificate"),
+            ("chain.pem", "none.pem", "password", "none.pem: can't be opened: No such file"),
+            ("key.pem", "key.pem", "password", "holds no certificate"),
+            ("chain.pem", "chain.pem", "password", "not a private key"),
+            ("chain.pem", "key.pem", "empty", "must hold one line"),
+            ("chain.pem", "key.pem", "two", "must hold one line"),
+        ];
+        for (chain, key, password, expected) in cases {
+            let errors = house.examine(chain, key, password).errors;
+            assert!(errors.len() == 1 && errors[0].contains(expected), "{expected}: {errors:?}");
+            assert!(!errors[0].contains("hunter"));
+        }
+    }
+
+    #[test]
+    fn a_key_that_everybody_can_read_is_a_warning() {
+        let house = House::new();
+        house.write("key.pem", &fs::read_to_string(house.0.path().join("key.pem")).unwrap(), 0o644);
+        let report = house.examine("chain.pem", "key.pem", "password");
+        assert!(report.errors.is_empty());
+        assert!(report.warnings.iter().any(|line| line.contains("chmod o=")), "{:?}", report.warnings);
+    }
+}

@@ -1,0 +1,157 @@
+//! `gatepost credential`: who may send. While the service runs the vault does it; otherwise this process becomes the
+//! vault's user, enters the vault's sandbox and opens the database itself.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::{Config, fail};
+use crate::config::{self, Plan};
+use crate::ipc::admin::{Command, Response};
+use crate::ipc::frame::{Inbox, Outbox};
+use crate::policy::{Delivery, Limits, Policy, Recipients};
+use crate::secret::Secret;
+use crate::{parent, vault};
+
+/// How long the vault may take to answer a command.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Subcommand)]
+pub enum Credential {
+    /// Make a credential and print its secret, once, alone on the last line
+    Add(Add),
+}
+
+#[derive(Debug, Args)]
+pub struct Add {
+    /// Its name: what an SMTP client gives as user name
+    id: String,
+    /// A sender it may use: user@domain, @domain or "*" (may be given several times; without one it can't send)
+    #[arg(long = "sender", value_name = "RULE", required = true)]
+    senders: Vec<String>,
+    /// Send to these recipients only: user@domain, @domain, .suffix or "*"
+    #[arg(long, value_name = "RULE")]
+    recipient_allow: Vec<String>,
+    /// Never send to these recipients; wins over --recipient-allow
+    #[arg(long, value_name = "RULE")]
+    recipient_deny: Vec<String>,
+    /// Messages per minute
+    #[arg(long, value_name = "N")]
+    per_minute: Option<u32>,
+    /// Messages per day (UTC)
+    #[arg(long, value_name = "N")]
+    per_day: Option<u32>,
+    /// Messages at once; by default ten, or a sixth of --per-minute if that is more
+    #[arg(long, value_name = "N")]
+    burst: Option<u32>,
+    /// How its messages leave: spool
+    #[arg(long, value_name = "MODE", default_value = "spool")]
+    delivery: String,
+    /// Print {"id": ..., "secret": ...} instead
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: Config,
+    /// As root, when the system users are missing: use the made-up user ids the service was started with
+    #[arg(long, hide = true)]
+    fallback_ids: bool,
+}
+
+impl Credential {
+    pub fn run(&self) -> ExitCode {
+        let Self::Add(add) = self;
+        match add.run() {
+            Ok((id, secret)) if add.json => {
+                println!("{}", serde_json::json!({ "id": id, "secret": secret.expose() }));
+                ExitCode::SUCCESS
+            }
+            Ok((id, secret)) => {
+                println!("credential {id:?} was added; its secret is shown only now:");
+                println!("{}", secret.expose());
+                ExitCode::SUCCESS
+            }
+            Err(reason) => fail(&reason),
+        }
+    }
+}
+
+impl Add {
+    fn run(&self) -> Result<(String, Secret<String>), String> {
+        let policy = self.policy()?;
+        let plan = config::Config::load(&self.config.path).map_err(|errors| errors.to_string())?;
+        let command = Command::CredentialAdd { id: self.id.clone(), policy: policy.clone() };
+        match ask(&plan.runtime_directory, &command)? {
+            Some(Response::Secret { id, secret }) => Ok((id, secret)),
+            Some(Response::Refused { reason }) => Err(reason),
+            Some(_) => Err("the service answered something else: is it another version?".to_owned()),
+            None => self.offline(&plan, policy),
+        }
+    }
+
+    /// The service is stopped: do it here, as the vault would.
+    fn offline(&self, plan: &Plan, policy: Policy) -> Result<(String, Secret<String>), String> {
+        let _sealed = parent::become_vault(plan, self.fallback_ids)?;
+        // The vault's home is where this process is now.
+        vault::offline::credential_add(Path::new(""), self.id.clone(), policy, &plan.credentials)
+    }
+
+    fn policy(&self) -> Result<Policy, String> {
+        fn rules<T: std::str::FromStr>(texts: &[String]) -> Result<Vec<T>, String>
+        where
+            T::Err: std::fmt::Display,
+        {
+            texts.iter().map(|text| text.parse().map_err(|error: T::Err| error.to_string())).collect()
+        }
+        let delivery = match self.delivery.as_str() {
+            "spool" => Delivery::Spool,
+            other => return Err(format!("--delivery {other}: this version has only \"spool\"")),
+        };
+        Ok(Policy {
+            senders: rules(&self.senders)?,
+            recipients: Recipients { allow: rules(&self.recipient_allow)?, deny: rules(&self.recipient_deny)? },
+            limits: Limits { per_minute: self.per_minute, per_day: self.per_day, burst: self.burst },
+            delivery,
+            ..Policy::default()
+        })
+    }
+}
+
+/// Asks the running service. None when there is none.
+pub fn ask(runtime: &Path, command: &Command) -> Result<Option<Response>, String> {
+    let path = runtime.join(parent::CONTROL_SOCKET);
+    let mut socket = match UnixStream::connect(&path) {
+        Ok(socket) => socket,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return Ok(None);
+        }
+        Err(error) => {
+            return Err(format!(
+                "connecting to {}: {error}: run this as root, or as the service's user",
+                path.display()
+            ));
+        }
+    };
+    let mut talk = || -> io::Result<Response> {
+        socket.set_read_timeout(Some(PATIENCE))?;
+        let mut out = Outbox::default();
+        out.push(command)?;
+        socket.write_all(&out.bytes)?;
+        socket.shutdown(Shutdown::Write)?;
+        let (mut inbox, mut buffer) = (Inbox::default(), [0; 4096]);
+        loop {
+            if let Some(response) = inbox.take()? {
+                return Ok(response);
+            }
+            match socket.read(&mut buffer)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                n => inbox.feed(buffer.get(..n).unwrap_or_default()),
+            }
+        }
+    };
+    talk().map(Some).map_err(|error| format!("the service did not answer ({error}): look at its log, and try again"))
+}

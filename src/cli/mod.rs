@@ -1,0 +1,74 @@
+//! The command line: one file per command.
+
+mod audit;
+mod check;
+mod credential;
+mod demo;
+mod role;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Where the configuration is unless `--config` says otherwise.
+const DEFAULT_CONFIG: &str = "/etc/gatepost/gatepost.toml";
+
+/// A hardened mail submission gate: applications submit by SMTP or HTTP, Gatepost holds them to policy, writes every
+/// decision into a tamper-evident log, and delivers through an upstream.
+#[derive(Debug, Parser)]
+#[command(name = "gatepost", version)]
+struct Gatepost {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service in the foreground
+    Serve(serve::Serve),
+    /// Check the configuration without starting anything
+    Check(Config),
+    /// Show the whole thing at work in a temporary folder: no root, no configuration, no network needed
+    Demo(demo::Demo),
+    /// Manage credentials
+    #[command(subcommand)]
+    Credential(credential::Credential),
+    /// Read and prove the audit log
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// A process of the service; the parent starts these
+    #[command(hide = true)]
+    Role { name: String },
+    /// Enter the sandbox of a role and try something that it should refuse
+    #[command(hide = true)]
+    Probe { role: String, action: String },
+}
+
+/// The option that every command which needs the configuration takes.
+#[derive(Debug, Args)]
+struct Config {
+    /// The configuration file
+    #[arg(long = "config", value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    path: PathBuf,
+}
+
+/// Runs what argv asks for. Exit codes: 0 done, 1 failed, 2 wrong usage; `audit verify` has codes of its own.
+pub fn main() -> ExitCode {
+    match Gatepost::parse().command {
+        Command::Serve(serve) => serve.run(),
+        Command::Check(config) => check::check(&config.path),
+        Command::Demo(demo) => demo.run(),
+        Command::Credential(credential) => credential.run(),
+        Command::Audit(audit) => audit.run(),
+        Command::Role { name } => role::run(&name),
+        Command::Probe { role, action } => crate::sandbox::probe::main(&role, &action),
+    }
+}
+
+/// Prints one clear line and fails.
+fn fail(reason: &str) -> ExitCode {
+    eprintln!("gatepost: {reason}");
+    ExitCode::FAILURE
+}

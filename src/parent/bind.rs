@@ -1,0 +1,97 @@
+//! The listening sockets. The parent keeps them open, whoever accepts on them: the port never refuses.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket, sockopt,
+};
+
+use crate::config::plan::{Bind, Listener, Plan};
+
+/// Connections that may wait to be accepted: what the system takes as its own default maximum (SOMAXCONN).
+const BACKLOG: Backlog = Backlog::MAXCONN;
+
+#[derive(Debug, Default)]
+pub struct Sockets {
+    /// By listener number and configured address.
+    bound: Vec<(u16, Bind, OwnedFd)>,
+    /// What the service manager passed, by name.
+    inherited: Vec<(String, OwnedFd)>,
+}
+
+impl Sockets {
+    pub fn bind(plan: &Plan, inherited: Vec<(String, OwnedFd)>) -> Result<Self, String> {
+        Self { bound: Vec::new(), inherited }.rebind(plan)
+    }
+
+    /// The sockets of another configuration: those that stay are kept, new ones bound. The old set is not touched.
+    pub fn rebind(&self, plan: &Plan) -> Result<Self, String> {
+        let copy =
+            |socket: &OwnedFd| socket.try_clone().map_err(|error| format!("keeping a listening socket: {error}"));
+        let mut bound = Vec::new();
+        for listener in &plan.listeners {
+            for address in &listener.addresses {
+                let kept = self.bound.iter().find(|(_, before, _)| before == address);
+                let socket = match (kept, address) {
+                    (Some((_, _, socket)), _) => copy(socket)?,
+                    (None, Bind::Address(address)) => {
+                        open(*address).map_err(|error| explain(listener, *address, &error))?
+                    }
+                    (None, Bind::Systemd(name)) => {
+                        let passed = self.inherited.iter().find(|(of, _)| of == name);
+                        let (_, socket) = passed.ok_or_else(|| {
+                            format!(
+                                "listener {:?}: the service manager passed no socket named {name:?}: \
+                                 set FileDescriptorName={name} in the socket unit",
+                                listener.name
+                            )
+                        })?;
+                        copy(socket)?
+                    }
+                };
+                bound.push((listener.number, address.clone(), socket));
+            }
+        }
+        let inherited = self
+            .inherited
+            .iter()
+            .map(|(name, socket)| Ok((name.clone(), copy(socket)?)))
+            .collect::<Result<_, String>>()?;
+        Ok(Self { bound, inherited })
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (u16, &OwnedFd)> {
+        self.bound.iter().map(|(number, _, socket)| (*number, socket))
+    }
+}
+
+/// A bound, listening, non-blocking socket. What is set here is inherited by each accepted connection, so that no child
+/// needs a call to set it.
+fn open(address: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?;
+    setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    setsockopt(&socket, sockopt::TcpNoDelay, &true)?;
+    if address.is_ipv6() {
+        // "[::]:587" beside "0.0.0.0:587" are two sockets, each for its family.
+        setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
+    }
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+    listen(&socket, BACKLOG)?;
+    Ok(socket)
+}
+
+fn explain(listener: &Listener, address: SocketAddr, error: &io::Error) -> String {
+    let advice = match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EADDRINUSE) => "another process has this port: stop it, or change `address`",
+        Some(Errno::EACCES | Errno::EPERM) => {
+            "ports below 1024 need root, and a port that was not configured at start needs a restart instead of a reload"
+        }
+        Some(Errno::EADDRNOTAVAIL) => "this machine has no such address: change `address`",
+        _ => "change `address`",
+    };
+    format!("listener {:?}: binding {address}: {error}: {advice}", listener.name)
+}

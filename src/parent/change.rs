@@ -1,0 +1,181 @@
+//! A reload: a new generation beside the old one, and one switch when everybody is ready. All or nothing.
+//!
+//! 1. The new configuration is read and checked, new addresses are bound.
+//! 2. A new generation of edges, keyholder, dialer and couriers starts and enters its sandbox.
+//! 3. The vault takes its new slice, then the listener hands new connections to the new edges.
+//! 4. The old generation serves its sessions to their end.
+//!
+//! Whatever fails before step 4 undoes all of it: the new processes end, the old ones never noticed, the reason is said.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::bind::Sockets;
+use super::post::Post;
+use super::{Parent, Phase, outfit};
+use crate::config::Plan;
+use crate::ipc::control::{Happening, Order};
+use crate::role::{Generation, Instance, Role};
+
+/// A change that isn't done by then is given up.
+const LONGEST_CHANGE: Duration = Duration::from_secs(60);
+/// How long sessions of a replaced generation may go on; who is still there then is told to stop.
+pub const LONGEST_FAREWELL: Duration = Duration::from_secs(3600);
+
+/// How far a change has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Hiring,
+    Vault,
+    Listener,
+}
+
+#[derive(Debug)]
+pub struct Change {
+    pub generation: Generation,
+    plan: Rc<Plan>,
+    sockets: Sockets,
+    step: Step,
+    until: Instant,
+}
+
+/// Begins a reload, unless one is under way or the service isn't serving.
+pub fn begin(parent: &mut Parent) {
+    if parent.phase != Phase::Serving || parent.change.is_some() {
+        tracing::warn!(
+            "a reload was asked for while the service starts, stops or reloads; ask again when that is done"
+        );
+        return;
+    }
+    let generation = Generation(parent.last_generation.0 + 1);
+    parent.last_generation = generation;
+    tracing::info!(generation = generation.0, config = %parent.config.display(), "reload begins");
+    if let Err(reason) = prepare(parent, generation) {
+        give_up(parent, &reason);
+    }
+}
+
+fn prepare(parent: &mut Parent, generation: Generation) -> Result<(), String> {
+    let mut plan = parent.load()?;
+    keep_numbers(parent.plan(), &mut plan)?;
+    let plan = Rc::new(plan);
+    let sockets = parent.sockets.rebind(&plan)?;
+    let until = Instant::now() + LONGEST_CHANGE;
+    parent.plans.insert(generation, Rc::clone(&plan));
+    parent.change = Some(Change { generation, plan: Rc::clone(&plan), sockets, step: Step::Hiring, until });
+    for post in outfit::posts_of_a_generation(&plan) {
+        parent.hire(post, generation)?;
+    }
+    advance(parent);
+    Ok(())
+}
+
+/// Refuses what only a restart can change, and gives listeners that stay their old numbers: a capsule made before the
+/// switch and shown after it still means the same listener.
+fn keep_numbers(before: &Plan, after: &mut Plan) -> Result<(), String> {
+    let fixed = [
+        ("state_directory", before.state_directory == after.state_directory),
+        ("runtime_directory", before.runtime_directory == after.runtime_directory),
+        ("hostname", before.hostname == after.hostname),
+        ("limits.sessions", after.limits.sessions <= before.limits.sessions),
+    ];
+    if let Some((key, _)) = fixed.iter().find(|(_, same)| !same) {
+        return Err(format!("{key} was changed: that needs a restart"));
+    }
+    let number_of = |name: &str| before.listeners.iter().find(|old| old.name == name).map(|old| old.number);
+    let mut next = before.listeners.iter().map(|old| old.number).max().map_or(0, |most| most.saturating_add(1));
+    for listener in &mut after.listeners {
+        listener.number = number_of(&listener.name).unwrap_or_else(|| {
+            next = next.saturating_add(1);
+            next - 1
+        });
+    }
+    Ok(())
+}
+
+/// Goes on when everyone who is needed for the next step is ready.
+pub fn advance(parent: &mut Parent) {
+    let Some(change) = &mut parent.change else { return };
+    if change.step != Step::Hiring || !parent.household.all_ready(change.generation) {
+        return;
+    }
+    change.step = Step::Vault;
+    let generation = change.generation;
+    if let Err(reason) = tell_vault(parent, generation) {
+        give_up(parent, &reason);
+    }
+}
+
+fn tell_vault(parent: &Parent, generation: Generation) -> Result<(), String> {
+    let plan = parent.plans.get(&generation).ok_or("the plan is gone")?;
+    let vault = parent.household.the(Role::Vault).ok_or("the vault is not there to take the new configuration")?;
+    let slice = outfit::slice(plan, &Post::new(Role::Vault, ""), &parent.secrets)?;
+    let told = vault.tell_slice(&slice).and_then(|()| vault.tell(&Order::Switch(generation), None));
+    told.map_err(|error| format!("telling the vault: {error}"))
+}
+
+/// A service role has taken the new generation.
+pub fn switched(parent: &mut Parent, instance: Instance, generation: Generation) {
+    let role = parent.household.get(instance).map(|child| child.post.role);
+    let Some(change) = parent.change.as_mut().filter(|change| change.generation == generation) else { return };
+    match (change.step, role) {
+        (Step::Vault, Some(Role::Vault)) => {
+            change.step = Step::Listener;
+            let told = parent.open_doors(generation);
+            if let Err(reason) = told {
+                give_up(parent, &reason);
+            }
+        }
+        (Step::Listener, Some(Role::Listener)) => finish(parent),
+        _ => tracing::warn!(?role, "a switch that nobody waits for was ignored"),
+    }
+}
+
+fn finish(parent: &mut Parent) {
+    let Some(change) = parent.change.take() else { return };
+    let before = std::mem::replace(&mut parent.generation, change.generation);
+    parent.sockets = change.sockets;
+    parent.household.retire(LONGEST_FAREWELL, before);
+    parent.vacancies.retain(|vacancy| vacancy.generation != before);
+    tracing::info!(generation = change.generation.0, "reload done: new sessions use the new configuration");
+    parent.record(Happening::Loaded { generation: change.generation, digest: change.plan.digest.clone() });
+}
+
+/// The vault can't take the new configuration.
+pub fn refused(parent: &mut Parent, reason: &str) {
+    if parent.change.is_some() {
+        give_up(parent, reason);
+    } else {
+        tracing::error!(reason, "a process that serves reported a failure");
+    }
+}
+
+/// Undoes what was begun. The old generation goes on as if nothing had happened.
+pub fn give_up(parent: &mut Parent, reason: &str) {
+    tracing::error!(reason, "reload refused: nothing was changed");
+    if let Some(change) = parent.change.take() {
+        parent.household.undo(change.generation);
+        parent.plans.remove(&change.generation);
+        let current = parent.generation;
+        if change.step != Step::Hiring
+            && let Err(error) = tell_vault(parent, current).and_then(|()| parent.open_doors(current))
+        {
+            tracing::error!(error, "the old configuration could not be put back: restart the service");
+        }
+    }
+    parent.record(Happening::Rejected { reason: reason.to_owned() });
+}
+
+/// Gives up a change that takes too long.
+pub fn expire(parent: &mut Parent, now: Instant) {
+    if parent.change.as_ref().is_some_and(|change| change.until <= now) {
+        give_up(parent, "not everybody was ready in time");
+    }
+}
+
+impl Change {
+    /// The sockets this change would listen on.
+    pub fn sockets(&self) -> &Sockets {
+        &self.sockets
+    }
+}

@@ -1,0 +1,174 @@
+//! One child process as the parent sees it: started, spoken with, reaped.
+
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
+use nix::sys::time::TimeVal;
+use nix::unistd::{Pid, pipe2};
+
+use super::post::Post;
+use crate::ipc::bytes::Octets;
+use crate::ipc::control::{Order, PART, ParentEnd};
+use crate::role::{Generation, Instance};
+use crate::sys::program;
+
+/// How long the parent waits for a child that doesn't take its orders. A healthy one takes them in microseconds.
+const PATIENCE: i64 = 5;
+/// The longest log line that is copied; the rest of it is cut.
+const LONGEST_LINE: usize = 1024;
+
+/// How far a child has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Told to enter its sandbox; must report before the deadline.
+    Starting {
+        until: Instant,
+    },
+    Ready {
+        since: Instant,
+    },
+    /// Told to finish; is killed at the deadline.
+    Draining {
+        until: Instant,
+    },
+}
+
+#[derive(Debug)]
+pub struct Child {
+    pub instance: Instance,
+    pub generation: Generation,
+    pub post: Post,
+    pub standing: Standing,
+    pub control: ParentEnd,
+    /// Why it can't serve, by its own word or ours.
+    pub reason: Option<String>,
+    log: OwnedFd,
+    line: Vec<u8>,
+    process: std::process::Child,
+}
+
+impl Child {
+    /// Executes our own program again in that role. The child has nothing but its control channel as standard input,
+    /// /dev/null, and a pipe for its log; its environment is empty.
+    pub fn spawn(post: Post, instance: Instance, generation: Generation, ready_within: Duration) -> io::Result<Self> {
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+        setsockopt(&ours, sockopt::SendTimeout, &TimeVal::new(PATIENCE, 0))?;
+        let (log, write) = pipe2(OFlag::O_CLOEXEC)?;
+        for end in [&log, &write] {
+            fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        }
+        let process = Command::new(program::itself()?)
+            .arg0(format!("gatepost: {post}"))
+            .args(["role", post.role.name()])
+            .env_clear()
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(Stdio::from(write))
+            .spawn()?;
+        Ok(Self {
+            instance,
+            generation,
+            post,
+            standing: Standing::Starting { until: Instant::now() + ready_within },
+            control: ParentEnd::new(ours),
+            reason: None,
+            log,
+            line: Vec::new(),
+            process,
+        })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub fn is_ready(&self) -> bool {
+        matches!(self.standing, Standing::Ready { .. })
+    }
+
+    pub fn log(&self) -> BorrowedFd<'_> {
+        self.log.as_fd()
+    }
+
+    pub fn tell(&self, order: &Order, descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        self.control.send(order, descriptor)
+    }
+
+    /// Tells it its slice of configuration, in parts.
+    pub fn tell_slice(&self, slice: &[u8]) -> io::Result<()> {
+        let mut parts = slice.chunks(PART).peekable();
+        while let Some(part) = parts.next() {
+            let last = parts.peek().is_none();
+            self.tell(&Order::Slice { part: Octets(part.to_vec()), last }, None)?;
+        }
+        Ok(())
+    }
+
+    /// Ends it. It may be gone already, which is what is wanted.
+    pub fn kill(&self) {
+        if let Ok(pid) = i32::try_from(self.pid()) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+
+    /// How it ended, if it has.
+    pub fn reap(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().ok().flatten()
+    }
+
+    /// Copies what it logged to stderr, unread but for line ends, each line with the time and its name.
+    pub fn copy_log(&mut self) {
+        let mut buffer = [0; 4096];
+        while let Ok(n @ 1..) = nix::unistd::read(&self.log, &mut buffer) {
+            self.line.extend_from_slice(buffer.get(..n).unwrap_or_default());
+            while let Some(end) = self.line.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.line.drain(..=end).collect();
+                self.print(&line);
+            }
+            if self.line.len() > LONGEST_LINE {
+                let line = std::mem::take(&mut self.line);
+                self.print(&line);
+            }
+        }
+    }
+
+    fn print(&self, line: &[u8]) {
+        let text = String::from_utf8_lossy(line.get(..LONGEST_LINE).unwrap_or(line));
+        let text: String = text.trim_end().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        let line = format!("{} {} {}: {}\n", crate::log::now(), self.post, self.pid(), text.trim_start());
+        // Nobody reads our stderr any more: then there is nobody to tell.
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
+}
+
+/// The words for an exit: what an operator reads, and the audit log.
+pub fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (_, Some(libc_sigsys)) if libc_sigsys == Signal::SIGSYS as i32 => {
+            "killed by its system call filter (SIGSYS)".to_owned()
+        }
+        (_, Some(signal)) => {
+            format!("killed by {}", Signal::try_from(signal).map_or_else(|_| signal.to_string(), |s| s.to_string()))
+        }
+        (Some(code), _) => format!("exit code {code}"),
+        _ => "unknown".to_owned(),
+    }
+}
+
+/// A pair of connected stream sockets for a data channel.
+pub fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (left, right) = UnixStream::pair()?;
+    Ok((left.into(), right.into()))
+}
+
+/// A pair of connected packet sockets for hand-overs.
+pub fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?)
+}

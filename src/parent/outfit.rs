@@ -1,0 +1,214 @@
+//! What each post is handed at its start: its slice of the configuration, its files as open descriptors, its grounds.
+//! An outfit is put together anew for each process, so that a replaced one gets what is on disk now.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::people::People;
+use super::post::Post;
+use super::state;
+use crate::config::plan::{Bind, Plan, Upstream};
+use crate::config::slice::{Protocol, TlsMode};
+use crate::ipc::capsule;
+use crate::ipc::control::File;
+use crate::role::{Life, Role, TABLE};
+use crate::sandbox::{Grounds, ParentGrounds};
+use crate::secret::Secret;
+
+/// Descriptors a role needs beside its sessions: its channels, its log, its event loop, and neighbours being replaced.
+const RESERVE: u64 = 128;
+/// Where systems keep the bundle of authorities to verify servers with: Debian, OpenBSD, Fedora, Alpine.
+const AUTHORITIES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/ssl/cert.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+];
+/// What the parent makes and some roles share. Never on disk.
+#[derive(Debug)]
+pub struct Secrets {
+    capsule: Secret<[u8; capsule::KEY]>,
+}
+
+impl Secrets {
+    pub fn new() -> Result<Self, String> {
+        let mut key = [0; capsule::KEY];
+        getrandom::fill(&mut key).map_err(|error| format!("asking the system for random octets: {error}"))?;
+        Ok(Self { capsule: Secret::new(key) })
+    }
+}
+
+#[derive(Debug)]
+pub struct Outfit {
+    pub grounds: Grounds,
+    pub slice: Vec<u8>,
+    pub files: Vec<(File, OwnedFd)>,
+}
+
+impl Outfit {
+    pub fn assemble(plan: &Plan, post: &Post, people: &People, secrets: &Secrets) -> Result<Self, String> {
+        let said = |reason: String| format!("{post}: {reason}");
+        Ok(Self {
+            grounds: grounds(plan, post, people),
+            slice: slice(plan, post, secrets).map_err(said)?,
+            files: files(plan, post).map_err(said)?,
+        })
+    }
+}
+
+/// The posts this configuration needs, in the order of the table: those that answer come before those that ask.
+pub fn posts(plan: &Plan) -> Vec<Post> {
+    let of_role = |role: Role| -> Vec<Post> {
+        let edges = |protocol| {
+            let zones = plan.edges().into_iter().filter(move |(of, _)| *of == protocol);
+            zones.map(|(_, zone)| Post::new(role, &zone)).collect()
+        };
+        match role {
+            Role::Parent => Vec::new(),
+            Role::Keyholder if plan.certificates.is_empty() => Vec::new(),
+            Role::Dialer if plan.upstreams.is_empty() => Vec::new(),
+            Role::Courier => plan.upstreams.iter().map(|upstream| Post::new(role, &upstream.name)).collect(),
+            Role::EdgeSmtp => edges(Protocol::Smtp),
+            Role::EdgeHttp => edges(Protocol::Http),
+            Role::Keyholder | Role::Dialer | Role::Vault | Role::Sealer | Role::Listener => vec![Post::new(role, "")],
+        }
+    };
+    TABLE.iter().flat_map(|row| of_role(row.role)).collect()
+}
+
+/// The posts that each generation fills anew.
+pub fn posts_of_a_generation(plan: &Plan) -> impl Iterator<Item = Post> {
+    posts(plan).into_iter().filter(|post| post.role.row().life == Life::Generation)
+}
+
+/// The slice of a post, encoded.
+pub fn slice(plan: &Plan, post: &Post, secrets: &Secrets) -> Result<Vec<u8>, String> {
+    fn encode(slice: &impl Serialize) -> Result<Vec<u8>, String> {
+        postcard::to_stdvec(slice).map_err(|error| format!("encoding its slice of configuration: {error}"))
+    }
+    match post.role {
+        Role::Parent => Ok(Vec::new()),
+        Role::Listener => encode(&plan.listener_slice(&secrets.capsule)),
+        Role::EdgeSmtp => encode(&plan.edge_slice(Protocol::Smtp, &post.label)),
+        Role::EdgeHttp => encode(&plan.edge_slice(Protocol::Http, &post.label)),
+        Role::Keyholder => encode(&plan.keyholder_slice()),
+        Role::Vault => encode(&plan.vault_slice(&secrets.capsule)),
+        Role::Sealer => encode(&plan.sealer_slice()),
+        Role::Dialer => encode(&plan.dialer_slice()),
+        Role::Courier => encode(&plan.courier_slice(upstream(plan, post)?)),
+    }
+}
+
+/// The files of a post, open for reading only, save the sealer's two slots.
+fn files(plan: &Plan, post: &Post) -> Result<Vec<(File, OwnedFd)>, String> {
+    let mut files = Vec::new();
+    match post.role {
+        Role::EdgeSmtp => chains(plan, &plan.edge_certificates(Protocol::Smtp, &post.label), &mut files)?,
+        Role::EdgeHttp => chains(plan, &plan.edge_certificates(Protocol::Http, &post.label), &mut files)?,
+        Role::Keyholder => {
+            for certificate in &plan.certificates {
+                files.push((File::Chain(certificate.number), certificate.chain.open()?));
+                files.push((File::Key(certificate.number), certificate.key.open()?));
+            }
+        }
+        Role::Sealer => files = state::seal_files(&plan.state_directory)?,
+        Role::Courier => {
+            let upstream = upstream(plan, post)?;
+            if let Some(password) = &upstream.password {
+                files.push((File::Password, password.open()?));
+            }
+            if let Some(authorities) = authorities(upstream)? {
+                files.push((File::Authorities, authorities));
+            }
+        }
+        Role::Parent | Role::Listener | Role::Vault | Role::Dialer => {}
+    }
+    Ok(files)
+}
+
+/// The chains of these certificates, without their keys.
+fn chains(plan: &Plan, numbers: &[u16], files: &mut Vec<(File, OwnedFd)>) -> Result<(), String> {
+    for certificate in plan.certificates.iter().filter(|certificate| numbers.contains(&certificate.number)) {
+        files.push((File::Chain(certificate.number), certificate.chain.open()?));
+    }
+    Ok(())
+}
+
+fn upstream<'a>(plan: &'a Plan, post: &Post) -> Result<&'a Upstream, String> {
+    plan.upstreams
+        .iter()
+        .find(|upstream| upstream.name == post.label)
+        .ok_or_else(|| "its upstream is not configured".to_owned())
+}
+
+/// Whom to trust: what the configuration names, else the system's bundle.
+fn authorities(upstream: &Upstream) -> Result<Option<OwnedFd>, String> {
+    match (&upstream.authorities, upstream.tls) {
+        (Some(source), _) => source.open().map(Some),
+        (None, TlsMode::None) => Ok(None),
+        (None, _) => {
+            let bundle = AUTHORITIES.iter().find_map(|path| fs::File::open(path).ok());
+            let missing = || {
+                "no bundle of certificate authorities was found: install ca-certificates, or set authorities_file"
+                    .to_owned()
+            };
+            bundle.map(|file| Some(OwnedFd::from(file))).ok_or_else(missing)
+        }
+    }
+}
+
+pub fn grounds(plan: &Plan, post: &Post, people: &People) -> Grounds {
+    let identity = people.identity(post.role).cloned();
+    let empty = || Some(state::empty_directory(&plan.runtime_directory));
+    let root = match post.role {
+        _ if identity.is_none() => None,
+        Role::Vault => Some(plan.state_directory.clone()),
+        // It reads the resolver's files: /etc/hosts, resolv.conf, NSS modules.
+        Role::Dialer => None,
+        _ => empty(),
+    };
+    let sessions = u64::from(plan.limits.sessions);
+    let descriptors = match post.role {
+        Role::EdgeSmtp | Role::EdgeHttp | Role::Listener => sessions + RESERVE,
+        _ => 2 * RESERVE,
+    };
+    let ports = if post.role == Role::Dialer { plan.ports().into_iter().collect() } else { Vec::new() };
+    let home = (post.role == Role::Vault).then(|| plan.state_directory.clone());
+    Grounds { identity, root, home, ports, descriptors }
+}
+
+/// The most descriptors any role of this configuration may have open.
+pub fn descriptors(plan: &Plan) -> u64 {
+    u64::from(plan.limits.sessions) + RESERVE
+}
+
+/// Opens everything once, to say what is wrong before anything starts.
+pub fn try_files(plan: &Plan) -> Result<(), String> {
+    posts(plan).iter().try_for_each(|post| files(plan, post).map(drop).map_err(|reason| format!("{post}: {reason}")))
+}
+
+/// What the parent may touch from its start on: what it and all its children need, and no more.
+pub fn parent_grounds(plan: &Plan, config: &Path) -> Result<ParentGrounds, String> {
+    let folder = |path: &Path| path.parent().unwrap_or(Path::new("/")).to_owned();
+    let mut read: Vec<PathBuf> = AUTHORITIES.iter().map(PathBuf::from).filter(|path| path.exists()).collect();
+    read.push(folder(config));
+    let pairs = plan.certificates.iter().flat_map(|certificate| [&certificate.chain, &certificate.key]);
+    let others = plan.upstreams.iter().flat_map(|upstream| [&upstream.password, &upstream.authorities]).flatten();
+    for source in pairs.chain(others) {
+        read.extend(source.path()?.as_deref().map(folder));
+    }
+    let addresses = plan.listeners.iter().flat_map(|listener| &listener.addresses);
+    let bind = addresses.filter_map(|address| match address {
+        Bind::Address(address) => Some(address.port()),
+        Bind::Systemd(_) => None,
+    });
+    Ok(ParentGrounds {
+        read,
+        write: vec![plan.state_directory.clone(), plan.runtime_directory.clone()],
+        bind: bind.collect(),
+        connect: plan.ports().into_iter().collect(),
+    })
+}

@@ -1,0 +1,58 @@
+//! The system users the roles become.
+
+use nix::unistd::{Group, User, geteuid};
+
+use crate::role::{AUDIT_GROUP, Role, TABLE};
+use crate::sandbox::{FALLBACK_ID_BASE, Identity, fallback_identity};
+
+/// Who everybody is. Without root nobody changes.
+#[derive(Debug)]
+pub struct People {
+    identities: Vec<(Role, Identity)>,
+    /// The group that may read the auditors' files.
+    pub auditors: Option<u32>,
+}
+
+impl People {
+    /// Looks the users of the process table up.
+    ///
+    /// Errors: we are root and some are missing. Running everything as root instead would be no sandbox at all.
+    pub fn find(fallback: bool) -> Result<Self, String> {
+        if !geteuid().is_root() {
+            tracing::info!("not root: all processes stay this user, without a root directory of their own");
+            return Ok(Self { identities: Vec::new(), auditors: None });
+        }
+        let mut identities = Vec::new();
+        let mut missing = Vec::new();
+        for row in &TABLE {
+            let Some(name) = row.user else { continue };
+            match User::from_name(name).map_err(|error| format!("looking up the user {name}: {error}"))? {
+                Some(user) => {
+                    let identity = Identity { user: user.uid.as_raw(), group: user.gid.as_raw(), groups: Vec::new() };
+                    identities.push((row.role, identity));
+                }
+                None if fallback => identities.push((row.role, fallback_identity(row.role))),
+                None => missing.push(name),
+            }
+        }
+        missing.dedup();
+        if !missing.is_empty() {
+            return Err(format!(
+                "the users {} do not exist: create them with `systemd-sysusers systemd/gatepost.sysusers` or \
+                 `useradd --system --no-create-home --shell /usr/sbin/nologin NAME`, and the group {AUDIT_GROUP} with `groupadd --system`",
+                missing.join(", ")
+            ));
+        }
+        let auditors = Group::from_name(AUDIT_GROUP)
+            .map_err(|error| format!("looking up the group {AUDIT_GROUP}: {error}"))?
+            .map(|group| group.gid.as_raw());
+        if identities.iter().any(|(role, identity)| *identity == fallback_identity(*role)) {
+            tracing::warn!(from = FALLBACK_ID_BASE, "system users are missing: made-up user ids stand in for them");
+        }
+        Ok(Self { identities, auditors })
+    }
+
+    pub fn identity(&self, role: Role) -> Option<&Identity> {
+        self.identities.iter().find(|(of, _)| *of == role).map(|(_, identity)| identity)
+    }
+}

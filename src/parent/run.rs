@@ -1,0 +1,196 @@
+//! The parent's loop: one `poll` over signals, children and the control socket. It never reads a stranger's byte.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+
+use super::child::{self, Standing};
+use super::{Parent, Phase, change, stop};
+use crate::ipc::control::{File, Order, Report};
+use crate::ipc::packet::Arrival;
+use crate::role::start::BUILD;
+use crate::role::{Instance, Role};
+
+/// The longest sleep: deadlines are looked at this often at least.
+const TICK: Duration = Duration::from_millis(500);
+/// Vault and sealer say that they are alive every five seconds; after three silent ones the watchdog isn't fed.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// What `poll` can wake us for.
+#[derive(Clone, Copy, Debug)]
+enum Wake {
+    Signals,
+    Administrator,
+    Control(Instance),
+    Log(Instance),
+}
+
+/// Runs until the service was told to stop and everyone is gone, or until it can't go on.
+pub fn run(parent: &mut Parent) -> Result<(), String> {
+    loop {
+        for wake in wait(parent)? {
+            match wake {
+                Wake::Signals => signals(parent)?,
+                Wake::Administrator => administrator(parent),
+                Wake::Control(instance) => hear(parent, instance)?,
+                Wake::Log(instance) => {
+                    if let Some(child) = parent.household.get_mut(instance) {
+                        child.copy_log();
+                    }
+                }
+            }
+        }
+        time(parent)?;
+        if let Phase::Closed = parent.phase {
+            return Ok(());
+        }
+    }
+}
+
+fn wait(parent: &Parent) -> Result<Vec<Wake>, String> {
+    let mut wakes = vec![Wake::Signals, Wake::Administrator];
+    let mut sources: Vec<BorrowedFd<'_>> = vec![parent.signals.as_fd(), parent.control.as_fd()];
+    for child in parent.household.iter() {
+        wakes.extend([Wake::Control(child.instance), Wake::Log(child.instance)]);
+        sources.extend([child.control.as_fd(), child.log()]);
+    }
+    let mut polled: Vec<PollFd<'_>> = sources.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
+    let next = parent.vacancies.iter().map(|vacancy| vacancy.due).min();
+    let nap = next.map_or(TICK, |due| due.saturating_duration_since(Instant::now()).min(TICK));
+    match poll(&mut polled, PollTimeout::try_from(nap).unwrap_or(PollTimeout::ZERO)) {
+        Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+        Err(error) => return Err(format!("waiting for children: {error}")),
+    }
+    // What a child said last is heard before it is reaped, and what it logged last is copied before that.
+    let mut ready: Vec<Wake> =
+        wakes.iter().zip(&polled).filter(|(_, fd)| fd.any() == Some(true)).map(|(w, _)| *w).collect();
+    ready.sort_by_key(|wake| match wake {
+        Wake::Log(_) => 0,
+        Wake::Control(_) => 1,
+        Wake::Administrator => 2,
+        Wake::Signals => 3,
+    });
+    Ok(ready)
+}
+
+fn signals(parent: &mut Parent) -> Result<(), String> {
+    let mut numbers = [0; 64];
+    let count = nix::unistd::read(&parent.signals, &mut numbers).unwrap_or(0);
+    for number in numbers.iter().take(count) {
+        match Signal::try_from(i32::from(*number)) {
+            Ok(Signal::SIGCHLD) => reap(parent)?,
+            Ok(Signal::SIGHUP) => change::begin(parent),
+            Ok(Signal::SIGTERM | Signal::SIGINT) => stop::begin(parent),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Hands a connection to the control socket to the vault, unread, when it comes from root or from the user we run as.
+fn administrator(parent: &Parent) {
+    let Ok((connection, _)) = parent.control.accept() else { return };
+    let user = crate::sys::peer::user(connection.as_fd());
+    let allowed = user.as_ref().is_ok_and(|user| *user == 0 || *user == nix::unistd::geteuid().as_raw());
+    match (allowed, parent.household.the(Role::Vault)) {
+        (false, _) => tracing::warn!(?user, "a connection to the control socket was refused: not root"),
+        (true, None) => {
+            tracing::warn!("a command came while no vault was ready; it will say so and can be given again")
+        }
+        (true, Some(vault)) => {
+            let _ = vault.tell(&Order::File(File::Administrator), Some(connection.as_fd()));
+        }
+    }
+}
+
+/// Takes one report of a child.
+fn hear(parent: &mut Parent, instance: Instance) -> Result<(), String> {
+    let Some(child) = parent.household.get_mut(instance) else { return Ok(()) };
+    let report = match child.control.receive() {
+        Ok(Arrival::Packet(packet)) => packet.message,
+        Ok(Arrival::Dropped) => {
+            tracing::warn!(role = %child.post, "a report did not arrive whole and was dropped");
+            return Ok(());
+        }
+        // It closes its end by dying, and SIGCHLD tells how. One that closes it and lives on is ended.
+        Ok(Arrival::Closed) | Err(_) => {
+            child.kill();
+            return reap(parent);
+        }
+    };
+    match report {
+        Report::Hello { role, build } if role == child.post.role && build == BUILD => {}
+        Report::Hello { build, .. } => {
+            child.reason =
+                Some(format!("it is build {build:?} and we are {BUILD:?}: the program file was replaced, restart"));
+            child.kill();
+        }
+        Report::Ready { missing } => {
+            child.standing = Standing::Ready { since: Instant::now() };
+            tracing::debug!(role = %child.post, instance = instance.0, pid = child.pid(), "ready");
+            parent.name_missing(missing);
+            parent.on_ready(instance)?;
+        }
+        Report::Failed { reason } if child.is_ready() => change::refused(parent, &reason),
+        Report::Failed { reason } => child.reason = Some(reason),
+        Report::Switched(generation) => change::switched(parent, instance, generation),
+        Report::Reload if child.post.role == Role::Vault => change::begin(parent),
+        Report::Reload => tracing::warn!(role = %child.post, "a reload that it may not ask for was ignored"),
+        Report::Alive => parent.alive = Instant::now(),
+    }
+    Ok(())
+}
+
+/// Buries the dead and decides who replaces them.
+fn reap(parent: &mut Parent) -> Result<(), String> {
+    let mut fallen = Vec::new();
+    for child in parent.household.iter_mut() {
+        if let Some(status) = child.reap() {
+            child.copy_log();
+            // A reason it gave with its last breath may still wait in the channel.
+            while child.reason.is_none() {
+                match child.control.receive_now() {
+                    Ok(Arrival::Packet(packet)) => {
+                        if let Report::Failed { reason } = packet.message {
+                            child.reason = Some(reason);
+                        }
+                    }
+                    _ => break,
+                }
+            }
+            fallen.push((child.instance, status));
+        }
+    }
+    for (instance, status) in fallen {
+        if let Some(child) = parent.household.remove(instance) {
+            let how = child.reason.clone().unwrap_or_else(|| child::describe(status));
+            parent.fell(&child, &how)?;
+        }
+    }
+    Ok(())
+}
+
+/// Everything that is due by the clock.
+fn time(parent: &mut Parent) -> Result<(), String> {
+    let now = Instant::now();
+    for child in parent.household.iter_mut() {
+        match child.standing {
+            Standing::Starting { until } if until <= now => {
+                child.reason = Some("it did not report in time and was killed".to_owned());
+                child.kill();
+            }
+            Standing::Draining { until } if until <= now => child.kill(),
+            _ => {}
+        }
+    }
+    parent.fill_vacancies(now);
+    change::expire(parent, now);
+    stop::advance(parent);
+    if parent.notifier.watchdog.is_some_and(|every| parent.fed.elapsed() >= every) && parent.alive.elapsed() < SILENCE {
+        parent.notifier.tell("WATCHDOG=1");
+        parent.fed = now;
+    }
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! The directories and files that the service keeps, made at the first start and checked at each.
+//!
+//! ```text
+//! state_directory/      root, 0755: the vault's root directory
+//!   db/                 the vault's own, 0700
+//!   audit/              the auditors' files, 02750, group _gatepost-audit
+//!   seal/               root, 0700: the log key and the sealer's two slots
+//! runtime_directory/    root, 0700
+//!   empty/              root, 0555: the root directory of everybody who needs no files
+//!   control.sock        commands, handed to the vault unread
+//! ```
+
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::geteuid;
+
+use super::people::People;
+use crate::config::plan::Plan;
+use crate::ipc::control::File;
+use crate::role::Role;
+use crate::{sealer, vault};
+
+/// The name of the control socket in the runtime directory.
+pub const CONTROL_SOCKET: &str = "control.sock";
+const SEAL: &str = "seal";
+const EMPTY: &str = "empty";
+
+/// Makes what is missing and refuses what isn't ours to use.
+pub fn prepare(plan: &Plan, people: &People) -> Result<(), String> {
+    // Everybody may pass through the state directory; what is in it is closed to all but its owner.
+    own_directory(&plan.state_directory, "state_directory", 0o755)?;
+    own_directory(&plan.runtime_directory, "runtime_directory", 0o700)?;
+    own_directory(&empty_directory(&plan.runtime_directory), "the empty directory", 0o555)?;
+    let seal = plan.state_directory.join(SEAL);
+    own_directory(&seal, "the sealer's directory", 0o700)?;
+    sealer::key::create(&seal, &plan.sealer_slice().origin)
+        .map_err(|error| format!("making the log key in {}: {error}", seal.display()))?;
+    vault::prepare::prepare(&plan.state_directory, people.identity(Role::Vault), people.auditors)
+}
+
+pub fn empty_directory(runtime: &Path) -> PathBuf {
+    runtime.join(EMPTY)
+}
+
+/// Makes a directory, or checks the one that is there: ours, and writable by nobody else.
+fn own_directory(path: &Path, what: &str, mode: u32) -> Result<(), String> {
+    let fail = |doing: &str, error: io::Error| format!("{what} {}: {doing}: {error}", path.display());
+    match DirBuilder::new().mode(mode).create(path) {
+        // The mode that was asked for may have been narrowed by the umask.
+        Ok(()) => {
+            fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|error| fail("setting its mode", error))?
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(fail("it can't be made", error)),
+    }
+    let found = fs::symlink_metadata(path).map_err(|error| fail("looking at it", error))?;
+    let (owner, us) = (found.uid(), geteuid().as_raw());
+    if !found.is_dir() {
+        return Err(format!("{what} {}: not a directory: move it away", path.display()));
+    }
+    if owner != us {
+        return Err(format!("{what} {}: owned by user {owner}, must be {us}: chown it", path.display()));
+    }
+    let permissions = found.mode() & 0o7777;
+    if permissions & 0o022 != 0 || permissions & mode != mode {
+        return Err(format!("{what} {}: mode {permissions:04o}, must be {mode:04o}: chmod it", path.display()));
+    }
+    Ok(())
+}
+
+/// The log key and the sealer's two slots.
+pub fn seal_files(state: &Path) -> Result<Vec<(File, OwnedFd)>, String> {
+    let seal = state.join(SEAL);
+    let open = |file: File, name: &str, write: bool| {
+        let path = seal.join(name);
+        let mut options = OpenOptions::new();
+        options.read(true).write(write).create(write).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
+        match options.open(&path) {
+            Ok(descriptor) => Ok((file, descriptor.into())),
+            Err(error) => Err(format!("opening {}: {error}", path.display())),
+        }
+    };
+    Ok(vec![
+        open(File::LogKey, "log.key", false)?,
+        open(File::Slot(0), "head.0", true)?,
+        open(File::Slot(1), "head.1", true)?,
+    ])
+}
+
+/// Listens for commands. A socket that nobody answers on is left over from an unclean stop and is replaced.
+pub fn control_socket(runtime: &Path) -> Result<UnixListener, String> {
+    let path = runtime.join(CONTROL_SOCKET);
+    let fail = |error: io::Error| format!("the control socket {}: {error}", path.display());
+    if UnixStream::connect(&path).is_ok() {
+        return Err(format!(
+            "the control socket {} is answered: another gatepost uses this runtime_directory",
+            path.display()
+        ));
+    }
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
+        _ => {}
+    }
+    let socket = UnixListener::bind(&path).map_err(fail)?;
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(fail)?;
+    socket.set_nonblocking(true).map_err(fail)?;
+    Ok(socket)
+}
+
+/// Tidies up at the end; if that fails, the next start does it.
+pub fn remove_control_socket(runtime: &Path) {
+    let _ = fs::remove_file(runtime.join(CONTROL_SOCKET));
+}
