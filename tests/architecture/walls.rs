@@ -1,0 +1,241 @@
+//! Which part may name which, and which crate and call may be used where.
+
+use gatepost::role::{Role, TABLE, link};
+
+use crate::source::{Source, sources};
+
+/// What each part of the house may name of it. Roles never name each other: they talk through `ipc`.
+const MAY_NAME: [(&str, &[&str]); 20] = [
+    // Nouns and tools, which know nothing of processes.
+    ("secret", &[]),
+    // What can't be read as mail is refused by a word of the same list.
+    ("mail", &["policy::refusal"]),
+    ("log", &[]),
+    ("sys", &["secret"]),
+    ("policy", &["mail"]),
+    ("merkle", &["ipc::sealing"]),
+    ("sink", &["mail", "secret"]),
+    // The frame of every process.
+    ("role", &["ipc", "sandbox", "sys"]),
+    ("sandbox", &["role", "sys", "log"]),
+    ("ipc", &["role", "sandbox", "mail", "policy", "secret", "sys"]),
+    ("config", &["ipc::capsule", "ipc::frame", "mail", "policy", "secret"]),
+    // The roles. Parent makes the files that sealer and vault keep, before these exist.
+    ("parent", &["role", "sandbox", "ipc", "config", "secret", "sys", "log", "sealer", "vault"]),
+    ("listener", &["role", "sandbox", "ipc", "config::slice", "secret", "sys"]),
+    ("edge", &["role", "sandbox", "ipc", "config::slice", "mail", "policy", "secret", "sys"]),
+    ("keyholder", &["role", "sandbox", "ipc", "config::slice", "secret", "sys"]),
+    ("vault", &["role", "sandbox", "ipc", "config::slice", "mail", "policy", "secret", "sys", "merkle"]),
+    ("sealer", &["role", "sandbox", "ipc", "config::slice", "secret", "sys", "merkle"]),
+    ("dialer", &["role", "sandbox", "ipc", "config::slice", "sys"]),
+    ("courier", &["role", "sandbox", "ipc", "config::slice", "mail", "secret", "sys"]),
+    // The commands start the roles and ask the vault.
+    (
+        "cli",
+        &[
+            "role",
+            "sandbox",
+            "ipc",
+            "config",
+            "mail",
+            "policy",
+            "secret",
+            "sys",
+            "log",
+            "merkle",
+            "sink",
+            "parent",
+            "listener",
+            "edge",
+            "keyholder",
+            "vault",
+            "sealer",
+            "dialer",
+            "courier",
+        ],
+    ),
+];
+
+/// Crates that stand for a power or a danger, and where they may be used.
+const CRATES: [(&str, &[&str]); 24] = [
+    // the only code that reads and writes the database; the probe shows that the vault's sandbox lets it
+    ("rusqlite", &["vault", "sandbox/probe"]),
+    // the only code that speaks HTTP
+    ("hyper", &["edge/http"]),
+    ("hyper_util", &["edge/http"]),
+    ("http_body_util", &["edge/http"]),
+    // the only code that makes MIME
+    ("mail_builder", &["edge/http"]),
+    // the sandbox has one house
+    ("landlock", &["sandbox"]),
+    ("seccompiler", &["sandbox", "sys"]),
+    ("pledge", &["sandbox"]),
+    ("unveil", &["sandbox"]),
+    ("libc", &["sys", "sandbox"]),
+    // TLS: who speaks it, who signs for it, and the command that checks its files
+    ("tokio_rustls", &["edge", "courier", "sink", "cli/demo"]),
+    ("rustls", &["edge", "courier", "keyholder", "sink", "cli"]),
+    ("rustls_native_certs", &["parent", "courier"]),
+    // keys: TLS signatures, the log's signatures and their proof, the provider of outgoing TLS
+    ("ring", &["keyholder", "sealer", "merkle", "courier"]),
+    ("rcgen", &["cli/demo"]),
+    // password hashes: made and checked in the vault, their form checked in the configuration
+    ("argon2", &["vault", "config"]),
+    ("subtle", &["vault"]),
+    ("hmac", &["ipc/capsule", "vault"]),
+    // parsers of text that only we write
+    ("toml", &["config"]),
+    ("clap", &["cli"]),
+    // JSON comes from strangers at the HTTP edge only; elsewhere it is written
+    ("serde_json", &["edge/http", "vault", "cli"]),
+    ("base64", &["edge", "courier", "sink", "merkle", "vault", "cli"]),
+    ("tracing_subscriber", &["log", "cli"]),
+    (
+        "tokio",
+        &[
+            "edge",
+            "vault",
+            "keyholder",
+            "sealer",
+            "dialer",
+            "courier",
+            "listener",
+            "ipc",
+            "sys",
+            "sandbox",
+            "sink",
+            "cli",
+        ],
+    ),
+];
+
+/// Calls that stand for a power, and where they may be made.
+const CALLS: [(&str, &[&str]); 15] = [
+    // new processes: the parent's alone; the demo plays the operator, the probe the intruder
+    ("process::Command", &["parent", "sys", "cli/demo", "sandbox/probe"]),
+    ("posix_spawn", &["sys"]),
+    // connections outwards
+    ("TcpStream::connect", &["dialer", "cli/demo", "sandbox/probe"]),
+    ("TcpListener::bind", &["parent", "cli/demo", "sink", "sandbox/probe"]),
+    ("UdpSocket", &["sandbox/probe", "dialer"]),
+    // files by path: the parent opens them for others, the vault has its two directories
+    ("File::open", &["parent", "vault", "config", "cli", "sandbox", "sys", "sealer/key.rs", "dialer"]),
+    ("OpenOptions", &["parent", "vault", "cli", "sandbox", "sys", "sealer/key.rs"]),
+    ("fs::read", &["parent", "vault", "cli", "sandbox", "sys", "sealer/key.rs", "dialer"]),
+    ("fs::write", &["vault", "cli", "sandbox", "sys"]),
+    // only the listener introduces sessions
+    ("Capsule::seal", &["listener"]),
+    // what would need threads, files or sockets after the sandbox is sealed
+    ("spawn_blocking", &[]),
+    ("tokio::fs", &[]),
+    ("tokio::process", &[]),
+    ("tokio::signal", &[]),
+    ("lookup_host", &[]),
+];
+
+fn checked() -> impl Iterator<Item = Source> {
+    sources().into_iter().filter(|source| !source.is_test() && !["lib.rs", "main.rs"].contains(&source.path.as_str()))
+}
+
+fn room(role: Role) -> &'static str {
+    match role {
+        Role::EdgeSmtp | Role::EdgeHttp => "edge",
+        other => other.name(),
+    }
+}
+
+#[test]
+fn each_part_names_only_what_it_may() {
+    let rooms: Vec<&str> = MAY_NAME.iter().map(|(room, _)| *room).collect();
+    let mut wrong = Vec::new();
+    for source in checked() {
+        let Some((room, may)) = MAY_NAME.iter().find(|(room, _)| *room == source.room()) else {
+            wrong.push(format!("src/{} belongs to no part that MAY_NAME lists", source.path));
+            continue;
+        };
+        for name in source.names() {
+            let first = name.split("::").next().unwrap();
+            let within = |allowed: &&str| name == **allowed || name.starts_with(&format!("{allowed}::"));
+            if rooms.contains(&first) && first != *room && !may.iter().any(within) {
+                wrong.push(format!("src/{} names crate::{name}", source.path));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn roles_never_name_each_other() {
+    let roles: Vec<&str> = TABLE.iter().map(|row| room(row.role)).collect();
+    for (part, may) in MAY_NAME.iter().filter(|(part, _)| roles.contains(part) && *part != "parent") {
+        assert!(!may.iter().any(|name| roles.contains(name)), "{part}");
+    }
+}
+
+#[test]
+fn a_role_speaks_in_its_own_conversations_only() {
+    let talks: Vec<String> = link::LINKS.iter().map(|link| format!("{:?}", link.talk).to_lowercase()).collect();
+    let mut wrong = Vec::new();
+    for source in checked() {
+        let roles: Vec<Role> = TABLE.iter().map(|row| row.role).filter(|role| room(*role) == source.room()).collect();
+        if roles.is_empty() {
+            continue;
+        }
+        let its_own: Vec<String> = roles
+            .iter()
+            .flat_map(|role| link::of(*role))
+            .map(|(link, _)| format!("{:?}", link.talk).to_lowercase())
+            .collect();
+        for name in source.names() {
+            let Some(conversation) = name.strip_prefix("ipc::").and_then(|rest| rest.split("::").next()) else {
+                continue;
+            };
+            let is_admin = conversation == "admin" && source.room() != "vault";
+            let is_foreign =
+                talks.iter().any(|talk| talk == conversation) && !its_own.iter().any(|o| o == conversation);
+            if is_admin || is_foreign {
+                wrong.push(format!("src/{} speaks {conversation}", source.path));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_conversation_has_its_file() {
+    for link in &link::LINKS {
+        let path = format!("ipc/{}.rs", format!("{:?}", link.talk).to_lowercase());
+        assert!(sources().iter().any(|source| source.path == path), "{path}");
+    }
+}
+
+#[test]
+fn crates_and_calls_are_used_where_they_belong() {
+    let mut wrong = Vec::new();
+    for source in checked() {
+        let is_allowed = |places: &[&str]| places.iter().any(|place| source.is_below(place) || source.path == *place);
+        for (name, places) in CRATES {
+            if !is_allowed(places) && source.has(&format!("{name}::")) {
+                wrong.push(format!("src/{} uses the crate {name}", source.path));
+            }
+        }
+        for (call, places) in CALLS {
+            if !is_allowed(places) && source.calls(call) {
+                wrong.push(format!("src/{} calls {call}", source.path));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_sandbox_table_covers_every_role() {
+    let all = sources();
+    // The process table comes first in the building order, the sandbox second.
+    let Some(policy) = all.iter().find(|source| source.path == "sandbox/policy.rs") else { return };
+    for row in TABLE.iter().filter(|row| row.role != Role::Parent) {
+        let line = format!("role: Role::{:?},", row.role);
+        assert_eq!(policy.code.matches(&line).count(), 1, "{line}");
+    }
+    assert!(policy.has("PARENT"), "the parent has its own row");
+}

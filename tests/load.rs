@@ -1,0 +1,62 @@
+//! Claims: some 20,000 TLS connections, over both TLS versions and many at a time, end with every process alive and none
+//! killed by its system call filter; and each child holds exactly what the table of roles gives it.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use support::smtp::{restricted, trusting};
+use support::{CREDENTIAL, Service, Setting, Smtp, is_root, processes};
+
+#[path = "support/inventory.rs"]
+mod inventory;
+
+const CONNECTIONS: u32 = 20_000;
+const AT_A_TIME: u32 = 8;
+
+#[test]
+fn twenty_thousand_tls_connections_kill_nobody() {
+    let service = Service::start_with(&Setting { limits: "idle_strange = \"2m\"".to_owned(), ..Setting::default() });
+    let secret = service.add_credential();
+    let before = processes::children(service.pid());
+    let done = Arc::new(AtomicU32::new(0));
+    let clients: Vec<_> = (0..AT_A_TIME)
+        .map(|client| {
+            let version = if client % 2 == 0 { &rustls::version::TLS13 } else { &rustls::version::TLS12 };
+            let (port, config, done) = (service.smtp, restricted(&service.pair, version), Arc::clone(&done));
+            std::thread::spawn(move || {
+                while done.fetch_add(1, Ordering::Relaxed) < CONNECTIONS {
+                    let mut session = Smtp::connect(port).secure(&config);
+                    // Every other one leaves without a word, as strangers do.
+                    if client % 4 < 2 {
+                        assert_eq!(session.say("QUIT"), 221);
+                    }
+                }
+            })
+        })
+        .collect();
+    for client in clients {
+        client.join().expect("a connection failed");
+    }
+    let mut session = service.connect().secure(&trusting(&service.pair));
+    assert_eq!(session.log_in(&secret), 235, "{CREDENTIAL} can still log in");
+    assert_eq!(session.send("after the load"), 250);
+    assert_eq!(processes::children(service.pid()), before, "everybody is still the same process");
+    let log = service.stop();
+    assert!(!log.contains("a process fell"), "{log}");
+}
+
+#[test]
+fn each_child_holds_what_the_table_gives_it_and_nothing_else() {
+    let service = Service::start();
+    if !is_root() {
+        println!("NOT RUN: only root may look into processes that are not dumpable; the run as root does it");
+        return;
+    }
+    for (title, pid) in processes::children(service.pid()) {
+        let found = inventory::Inventory::of(pid);
+        println!("{title}: {found:?}");
+    }
+    service.stop();
+}

@@ -1,0 +1,95 @@
+//! The files we ship are the files the program reads: they load, and their examples do too.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use gatepost::config::{Config, Plan};
+use gatepost::role;
+
+fn shipped(name: &str) -> PathBuf {
+    Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join(name)
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(shipped(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The plan of a configuration text, as a file of which only its owner can read anything.
+fn load(text: &str) -> Plan {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("gatepost.toml");
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    Config::load(&path).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// The shipped configuration with every example switched on.
+fn with_examples(text: &str) -> String {
+    let example = |line: &str| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).map(str::to_owned);
+    text.lines().map(|line| example(line).unwrap_or_else(|| line.to_owned()) + "\n").collect()
+}
+
+#[test]
+fn the_shipped_configuration_loads_and_sends_nothing() {
+    let plan = Config::load(&shipped("etc/gatepost.toml")).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(plan.listeners.len(), 1);
+    let addresses: Vec<String> = plan.listeners[0].addresses.iter().map(|bind| format!("{bind:?}")).collect();
+    assert_eq!(addresses, ["Address(127.0.0.1:2525)"]);
+    assert!(plan.credentials.is_empty() && plan.upstreams.is_empty() && plan.routes.is_empty());
+}
+
+#[test]
+fn the_examples_in_the_shipped_configuration_load_and_show_the_real_defaults() {
+    let text = read("etc/gatepost.toml");
+    let (bare, full) = (load(&text), load(&with_examples(&text)));
+    assert_eq!((full.listeners.len(), full.credentials.len(), full.upstreams.len()), (5, 2, 1));
+    assert_eq!(format!("{:?}", bare.limits), format!("{:?}", full.limits));
+    assert_eq!(format!("{:?}", bare.spool), format!("{:?}", full.spool));
+    let (default, shown) = (&full.listeners[2], &full.listeners[1]);
+    assert_eq!((default.per_address, default.per_prefix), (shown.per_address, shown.per_prefix));
+    assert_eq!(default.zone, shown.zone);
+    let odd: Vec<&String> = full.warnings.iter().filter(|line| !line.contains("hostname")).collect();
+    assert!(odd.is_empty(), "the examples should need no excuse: {odd:#?}");
+}
+
+/// Every block of a document that is marked as TOML and is a whole file, by its `version`.
+#[test]
+fn the_configurations_in_the_documents_load() {
+    let mut found = 0;
+    let documents = fs::read_dir(shipped("docs")).unwrap().map(|entry| entry.unwrap().path());
+    for path in documents.chain([shipped("README.md")]).filter(|path| path.extension().is_some_and(|e| e == "md")) {
+        let text = fs::read_to_string(&path).unwrap();
+        for block in text.split("```toml\n").skip(1) {
+            let block = block.split("```").next().unwrap();
+            if block.contains("version = 1") {
+                load(block);
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 0, "the README has a first configuration");
+}
+
+#[test]
+fn the_users_file_makes_every_user_of_the_process_table() {
+    let text = read("systemd/gatepost.sysusers");
+    let made: Vec<(&str, &str)> = text
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            Some((words.next()?, words.next()?))
+        })
+        .collect();
+    let mut users: Vec<&str> = role::TABLE.iter().filter_map(|row| row.user).collect();
+    users.sort_unstable();
+    users.dedup();
+    for user in &users {
+        assert!(made.contains(&("u", user)) || made.contains(&("u!", user)), "{user} is not made");
+    }
+    assert!(made.contains(&("g", role::AUDIT_GROUP)));
+    assert!(made.contains(&("m", "_gatepost-vault")), "the vault writes the auditors' files for their group");
+    let named = made.iter().filter(|(kind, _)| kind.starts_with('u')).count();
+    assert_eq!(named, users.len(), "a user that no role has");
+}

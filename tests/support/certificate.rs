@@ -1,0 +1,42 @@
+//! Self-signed certificates for tests.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+/// A certificate for `localhost` and its key, as PEM.
+#[derive(Clone)]
+pub struct Pair {
+    pub certificate: String,
+    pub key: String,
+}
+
+impl Pair {
+    pub fn ecdsa() -> Self {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        Self { certificate: made.cert.pem(), key: made.signing_key.serialize_pem() }
+    }
+
+    /// RSA with 2048 bits, by openssl: ring makes no RSA keys.
+    pub fn rsa() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = (folder.path().join("certificate.pem"), folder.path().join("key.pem"));
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
+            .args(["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE", "-out"])
+            .arg(&certificate)
+            .arg("-keyout")
+            .arg(&key)
+            .output()
+            .expect("openssl is needed (Debian: openssl)");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        Self { certificate: fs::read_to_string(certificate).unwrap(), key: fs::read_to_string(key).unwrap() }
+    }
+
+    pub fn write(&self, folder: &Path) {
+        fs::write(folder.join("certificate.pem"), &self.certificate).unwrap();
+        fs::write(folder.join("key.pem"), &self.key).unwrap();
+        fs::set_permissions(folder.join("key.pem"), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+}

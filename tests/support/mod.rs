@@ -1,0 +1,257 @@
+//! A real service for tests: all the processes, on loopback, in a folder of its own.
+
+#![allow(dead_code)] // each test file uses its part
+
+pub mod certificate;
+pub mod processes;
+pub mod smtp;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use gatepost::sink::{Options, Sink};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+pub use certificate::Pair;
+pub use smtp::Smtp;
+
+/// Generous, because the machines that run tests are shared: a test that needs it all has found something.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const CREDENTIAL: &str = "tester";
+
+/// The program under test: the one this crate builds, or the copy that an ordinary user was given.
+pub fn gatepost() -> Command {
+    let path =
+        std::env::var_os("GATEPOST_BIN").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_gatepost")), PathBuf::from);
+    Command::new(path)
+}
+
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+pub struct Service {
+    pub folder: TempDir,
+    pub smtp: u16,
+    pub http: u16,
+    pub pair: Pair,
+    pub sink: Sink,
+    process: Child,
+}
+
+/// What a test changes of the usual configuration.
+#[derive(Clone)]
+pub struct Setting {
+    pub pair: Pair,
+    /// Lines under `[limits]`.
+    pub limits: String,
+    /// Lines of the SMTP listener.
+    pub listener: String,
+    /// Anything else.
+    pub more: String,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self { pair: Pair::ecdsa(), limits: String::new(), listener: String::new(), more: String::new() }
+    }
+}
+
+impl Service {
+    pub fn start() -> Self {
+        Self::start_with(&Setting::default())
+    }
+
+    pub fn start_with(setting: &Setting) -> Self {
+        let folder = tempfile::Builder::new().prefix("gatepost-test-").tempdir().unwrap();
+        let upstream = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let sink_port = upstream.local_addr().unwrap().port();
+        let sink = Sink::start(upstream, Options::default());
+        let (smtp, http) = (free_port(), free_port());
+        setting.pair.write(folder.path());
+        let text = configuration(folder.path(), smtp, http, sink_port, setting);
+        fs::write(folder.path().join("gatepost.toml"), text).unwrap();
+        let notify_path = folder.path().join("notify");
+        let notify = UnixDatagram::bind(&notify_path).unwrap();
+        let log = fs::File::create(folder.path().join("log")).unwrap();
+        let process = gatepost()
+            .args(["serve", "--fallback-ids", "--config"])
+            .arg(folder.path().join("gatepost.toml"))
+            .env("NOTIFY_SOCKET", &notify_path)
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut service = Self { folder, smtp, http, pair: setting.pair.clone(), sink, process };
+        service.await_ready(&notify);
+        service
+    }
+
+    fn await_ready(&mut self, notify: &UnixDatagram) {
+        notify.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        let mut word = [0; 256];
+        while Instant::now() < deadline {
+            if notify.recv(&mut word).is_ok_and(|n| word[..n].starts_with(b"READY=1")) {
+                return;
+            }
+            if let Some(status) = self.process.try_wait().unwrap() {
+                panic!("the service did not start ({status}):\n{}", self.log());
+            }
+        }
+        panic!("the service was not ready in time:\n{}", self.log());
+    }
+
+    pub fn config(&self) -> PathBuf {
+        self.folder.path().join("gatepost.toml")
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// Waits until the log has this text after `from` octets, and tells where the log ends then.
+    pub fn await_log(&self, from: usize, text: &str) -> usize {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let log = self.log();
+            if log.get(from..).is_some_and(|new| new.contains(text)) {
+                return log.len();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the log never said {text:?}:\n{}", self.log());
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.pid()).unwrap()), signal).unwrap();
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_none()
+    }
+
+    /// Runs a command of ours against this service.
+    pub fn command(&self, words: &[&str]) -> Output {
+        gatepost().args(words).arg("--config").arg(self.config()).output().unwrap()
+    }
+
+    /// Adds a credential that may send as anybody at example.net; gives its secret.
+    pub fn add_credential(&self) -> String {
+        let output = self.command(&["credential", "add", CREDENTIAL, "--sender", "@example.net"]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        text.lines().last().unwrap().to_owned()
+    }
+
+    pub fn connect(&self) -> Smtp<TcpStream> {
+        Smtp::connect(self.smtp)
+    }
+
+    /// One HTTP request on a connection of its own; the whole response as text.
+    pub fn http(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.http)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        response
+    }
+
+    /// Stops it in order and insists that it goes.
+    pub fn stop(mut self) -> String {
+        self.signal(Signal::SIGTERM);
+        let deadline = Instant::now() + PATIENCE + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                assert!(status.success(), "{status}:\n{}", self.log());
+                return self.log();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the service did not stop:\n{}", self.log());
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+pub fn configuration(folder: &Path, smtp: u16, http: u16, sink: u16, setting: &Setting) -> String {
+    let folder = folder.display();
+    let Setting { limits, listener, more, .. } = setting;
+    format!(
+        r#"version = 1
+state_directory = "{folder}/state"
+runtime_directory = "{folder}/run"
+hostname = "gate.test.example"
+
+[[listener]]
+name = "submission"
+address = ["127.0.0.1:{smtp}"]
+protocol = "smtp"
+tls = "starttls"
+per_address = 8192
+per_prefix = 8192
+{listener}
+
+[[listener]]
+name = "api"
+address = ["127.0.0.1:{http}"]
+protocol = "http"
+serve = ["v1", "ops"]
+
+[tls]
+certificate = "{folder}/certificate.pem"
+key = "{folder}/key.pem"
+
+[limits]
+{limits}
+
+[[upstream]]
+name = "sink"
+kind = "smtp"
+hosts = ["127.0.0.1:{sink}"]
+tls = "none"
+
+[[route]]
+to = "*"
+via = ["sink"]
+{more}
+"#
+    )
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Lets the test's own user id, and the service's made-up ones, pass through a folder.
+pub fn open_folder(path: &Path) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Waits until something holds.
+pub fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "never came true: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

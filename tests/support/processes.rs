@@ -1,0 +1,42 @@
+//! The processes of a service, as the kernel shows them.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// The children of the parent by their title: `edge-smtp main` and so on.
+pub fn children(parent: u32) -> BTreeMap<String, u32> {
+    all(parent).into_iter().filter_map(|pid| Some((title(pid)?, pid))).collect()
+}
+
+/// Every child, also where two have the same title (an old generation beside the new one).
+pub fn all(parent: u32) -> Vec<u32> {
+    let listed = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
+    listed.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+/// What `ps` shows behind `gatepost: `.
+pub fn title(pid: u32) -> Option<String> {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let first = line.split(|octet| *octet == 0).next()?;
+    String::from_utf8_lossy(first).strip_prefix("gatepost: ").map(str::to_owned)
+}
+
+pub fn signal(pid: u32, signal: Signal) {
+    // It may have gone by itself; then there is nothing to signal.
+    let _ = kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal);
+}
+
+/// How many descriptors a process has open; none when it is gone or may not be looked at (only root may).
+pub fn descriptors(pid: u32) -> Option<usize> {
+    fs::read_dir(format!("/proc/{pid}/fd")).ok().map(Iterator::count)
+}
+
+/// One field of /proc/PID/status.
+pub fn status(pid: u32, field: &str) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+    Some(line.trim().to_owned())
+}

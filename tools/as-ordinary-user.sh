@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Runs the demonstration and the tests as a user without any rights (nobody), from copies that this user can reach.
+# Needs root to become that user. The tests find the program by GATEPOST_BIN and the sources by CARGO_MANIFEST_DIR.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+[ "$(id -u)" = 0 ] || { echo 'as-ordinary-user: must be started as root, to become somebody else' >&2; exit 1; }
+
+user=$(id -u nobody) group=$(id -g nobody)
+place=$(mktemp -d /tmp/gatepost-ordinary-XXXXXX)
+trap 'rm -rf "$place"' EXIT
+
+cargo build --release
+tests=$(cargo test --no-run --message-format=json | python3 -c '
+import json, sys
+for line in sys.stdin:
+    made = json.loads(line)
+    if made.get("reason") == "compiler-artifact" and made.get("executable") and made["profile"]["test"]:
+        print(made["executable"])')
+
+git ls-files -z | xargs -0 cp --parents -t "$place"
+cp target/release/gatepost "$place/gatepost-release"
+cp target/debug/gatepost "$place/gatepost"
+# shellcheck disable=SC2086 # a list of paths without spaces
+mkdir "$place/programs" && cp $tests "$place/programs"
+chmod -R a+rX "$place"
+mkdir -m 700 "$place/home" "$place/tmp"
+chown "$user:$group" "$place/home" "$place/tmp"
+
+as_user() {
+  (cd "$place" && setpriv --reuid="$user" --regid="$group" --clear-groups \
+    env -i PATH=/usr/local/bin:/usr/bin:/bin HOME="$place/home" TMPDIR="$place/tmp" LANG=C.UTF-8 \
+    GATEPOST_BIN="$place/gatepost" CARGO_MANIFEST_DIR="$place" "$@")
+}
+
+as_user "$place/gatepost-release" demo --once
+for program in "$place"/programs/*; do
+  echo "-- $(basename "$program")"
+  as_user "$program"
+done
