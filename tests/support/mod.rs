@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test file uses its part
 
 pub mod certificate;
+pub mod inventory;
 pub mod processes;
 pub mod smtp;
 
