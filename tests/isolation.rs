@@ -390,3 +390,41 @@ fn a_reload_loses_no_session_and_a_bad_one_changes_nothing() {
     await_that("old generations end", || processes::all(service.pid()).len() == 8);
     service.stop();
 }
+
+#[test]
+fn a_vault_that_keeps_falling_stays_down_and_clients_are_told() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut service = Service::start();
+    let secret = service.add_credential();
+    // Three are mended, as the default of `limits.vault_deaths` says.
+    for death in 1..=4 {
+        await_that("a vault to kill", || processes::children(service.pid()).contains_key("vault"));
+        let vault = processes::children(service.pid())["vault"];
+        processes::signal(vault, Signal::SIGKILL);
+        await_that("it is gone", || processes::children(service.pid()).get("vault") != Some(&vault));
+        if death <= 3 {
+            await_that("its successor serves", || attempt(&service, &secret, &format!("after death {death}")));
+        }
+    }
+    service.await_log(0, "stays down");
+    let mut session = service.connect().secure(&trusting(&service.pair));
+    assert_eq!(session.log_in(&secret), 421);
+    let response = service.http(&format!(
+        "POST /v1/send HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {secret}\r\nContent-Type: application/json\r\n\
+         Content-Length: 2\r\nConnection: close\r\n\r\n{{}}"
+    ));
+    assert!(response.starts_with("HTTP/1.1 503 ") && response.contains("store_unavailable"), "{response}");
+    assert!(service.is_running(), "the parent and the others go on");
+    service.stop();
+}
+
+#[test]
+fn when_the_parent_dies_everybody_goes() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let service = Service::start();
+    let children = processes::children(service.pid());
+    service.signal(Signal::SIGKILL);
+    await_that("no child outlives its parent", || {
+        children.values().all(|pid| processes::title(*pid).is_none_or(|title| title.is_empty()))
+    });
+}
