@@ -55,12 +55,16 @@ struct Sealing {
     sealed: u64,
     refused: Option<Instant>,
     told: bool,
+    /// It did not answer in time: that answer may still come and must not be taken for the next one's.
+    owed: bool,
 }
 
 /// Why sealing did not get on.
 enum Stuck {
-    /// The sealer is gone or silent: wait for its successor.
+    /// The sealer is gone: wait for its successor.
     Gone,
+    /// It did not answer in time. It may be slow, or stopped, and go on later.
+    Silent,
     Refused(String),
 }
 
@@ -68,7 +72,8 @@ pub async fn run(vault: Rc<Vault>, publisher: Publisher, pulse: Rc<Pulse>, mut o
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut seen, mut news) = (vault.writer.size(), Instant::now());
-    let mut sealing = Sealing { vault, publisher, pulse, channel: None, sealed: 0, refused: None, told: false };
+    let mut sealing =
+        Sealing { vault, publisher, pulse, channel: None, sealed: 0, refused: None, told: false, owed: false };
     while let Some(order) = next(&mut ticks, &mut orders).await {
         match order {
             Some(Order::Peer(channel)) => sealing.meet(channel).await,
@@ -103,7 +108,12 @@ async fn next(ticks: &mut Interval, orders: &mut mpsc::UnboundedReceiver<Order>)
 impl Sealing {
     async fn meet(&mut self, channel: Channel) {
         self.channel = Some(channel);
-        (self.refused, self.told) = (None, false);
+        (self.refused, self.told, self.owed) = (None, false, false);
+        self.greet().await;
+    }
+
+    /// Asks where the sealer stands: at its first word, and after a silence, when it may have signed what we did not hear of.
+    async fn greet(&mut self) {
         match self.ask(Ask::Head).await {
             Ok(Answer::Head { size, root: _, vkey }) => {
                 self.publisher.tell(&vkey);
@@ -122,14 +132,18 @@ impl Sealing {
                     )
                     .await;
                 }
-                self.catch_up().await;
             }
-            _ => self.lose(),
+            Ok(_) => self.lose(),
+            Err(Stuck::Silent) => {}
+            Err(_) => self.lose(),
         }
     }
 
     /// Seals until there is nothing new. Also the sign of life: with nothing new it asks for the head.
     async fn catch_up(&mut self) {
+        if self.owed {
+            self.greet().await;
+        }
         if self.channel.is_none() || self.refused.is_some_and(|at| at.elapsed() < AGAIN) {
             return self.ping().await;
         }
@@ -142,6 +156,7 @@ impl Sealing {
         while std::mem::take(&mut first) || self.sealed < target {
             match self.seal().await {
                 Ok(()) => {}
+                Err(Stuck::Silent) => return,
                 Err(Stuck::Gone) => return self.lose(),
                 Err(Stuck::Refused(reason)) => {
                     self.refused = Some(Instant::now());
@@ -179,27 +194,45 @@ impl Sealing {
     }
 
     async fn ping(&mut self) {
-        if self.channel.is_some() && !self.pulse.beats(PATIENCE) && self.ask(Ask::Head).await.is_err() {
+        if self.channel.is_some()
+            && !self.owed
+            && !self.pulse.beats(PATIENCE)
+            && let Err(Stuck::Gone) = self.ask(Ask::Head).await
+        {
             self.lose();
         }
     }
 
     async fn ask(&mut self, ask: Ask) -> Result<Answer, Stuck> {
-        let (asks, answers) = self.channel.as_mut().ok_or(Stuck::Gone)?;
+        if self.owed {
+            self.hear().await?;
+        }
+        let (asks, _) = self.channel.as_ref().ok_or(Stuck::Gone)?;
         asks.send(ask).await.map_err(|_| Stuck::Gone)?;
-        match timeout(PATIENCE, answers.receive()).await {
+        self.hear().await
+    }
+
+    /// The next answer, which may be to a question that was given up.
+    async fn hear(&mut self) -> Result<Answer, Stuck> {
+        let (_, answers) = self.channel.as_mut().ok_or(Stuck::Gone)?;
+        let heard = timeout(PATIENCE, answers.receive()).await;
+        if heard.is_err() && !self.owed {
+            tracing::error!("the sealer is silent: the log goes on unsealed until it answers");
+        }
+        self.owed = heard.is_err();
+        match heard {
             Ok(Ok(Some(answer))) => {
                 self.pulse.0.set(Some(Instant::now()));
                 Ok(answer)
             }
-            _ => Err(Stuck::Gone),
+            Ok(_) => Err(Stuck::Gone),
+            Err(_) => Err(Stuck::Silent),
         }
     }
 
-    /// An answer that comes after all would be taken for the next: the channel is of no use any more.
     fn lose(&mut self) {
         if self.channel.take().is_some() {
-            tracing::error!("the sealer is gone or silent: the log goes on unsealed until there is another");
+            tracing::error!("the sealer is gone: the log goes on unsealed until there is another");
         }
     }
 
