@@ -6,6 +6,7 @@ mod support;
 use std::process::Command;
 use std::time::Duration;
 
+use gatepost::sink::{Fault, Options, Phase};
 use support::smtp::trusting;
 use support::{CREDENTIAL, Service, Setting};
 
@@ -169,6 +170,36 @@ fn a_credential_added_while_the_service_is_stopped_works_when_it_runs() {
     let second = add("offline");
     assert!(!second.status.success(), "an id lives in one place only");
     assert!(String::from_utf8_lossy(&second.stderr).contains("offline"));
+    service.stop();
+}
+
+#[test]
+fn what_the_upstream_defers_is_tried_again_and_what_it_refuses_is_not() {
+    let service = Service::start_with(&Setting {
+        // Longer than the courier keeps an idle connection: the fault is the first connection's alone.
+        more: "[spool]\nretry = [\"10s\"]".to_owned(),
+        sink: || Options {
+            faults: vec![Fault { connection: Some(0), ..Fault::say(Phase::Mail, "451 4.3.0 come again") }],
+            refuse: vec![("nobody@".to_owned(), "550 5.1.1 no such mailbox".to_owned())],
+            ..Options::default()
+        },
+        ..Setting::default()
+    });
+    let secret = service.add_credential();
+    let mut session = service.connect().secure(&trusting(&service.pair));
+    assert_eq!(session.log_in(&secret), 235);
+    assert_eq!(session.say("MAIL FROM:<a@example.net>"), 250);
+    assert_eq!(session.say("RCPT TO:<b@example.org>"), 250);
+    assert_eq!(session.say("RCPT TO:<nobody@example.org>"), 250);
+    assert_eq!(session.say("DATA"), 354);
+    assert_eq!(session.say("From: a@example.net\r\nSubject: s\r\n\r\nx\r\n."), 250);
+    let received = service.sink.next(ARRIVAL).expect("it arrives at last");
+    assert_eq!(received.recipients, ["b@example.org"]);
+    support::await_that("each recipient has its outcome", || {
+        let (_, trail) = audit(&service, &["query", "--json"]);
+        ["deliver.defer", "deliver.success", "deliver.bounce"].iter().all(|event| trail.contains(event))
+    });
+    assert!(service.sink.next(Duration::from_secs(2)).is_none(), "the refused one is not tried again");
     service.stop();
 }
 

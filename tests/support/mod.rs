@@ -45,6 +45,8 @@ pub struct Service {
     pub http: u16,
     pub pair: Pair,
     pub sink: Sink,
+    /// What it tells its service manager, which is us.
+    pub notify: UnixDatagram,
     process: Child,
 }
 
@@ -58,11 +60,22 @@ pub struct Setting {
     pub listener: String,
     /// Anything else.
     pub more: String,
+    /// How the upstream behaves.
+    pub sink: fn() -> Options,
+    /// How long the service manager waits for a sign of life.
+    pub watchdog: Option<Duration>,
 }
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { pair: Pair::ecdsa(), limits: String::new(), listener: String::new(), more: String::new() }
+        Self {
+            pair: Pair::ecdsa(),
+            limits: String::new(),
+            listener: String::new(),
+            more: String::new(),
+            sink: Options::default,
+            watchdog: None,
+        }
     }
 }
 
@@ -75,7 +88,7 @@ impl Service {
         let folder = tempfile::Builder::new().prefix("gatepost-test-").tempdir().unwrap();
         let upstream = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let sink_port = upstream.local_addr().unwrap().port();
-        let sink = Sink::start(upstream, Options::default());
+        let sink = Sink::start(upstream, (setting.sink)());
         let (smtp, http) = (free_port(), free_port());
         setting.pair.write(folder.path());
         let text = configuration(folder.path(), smtp, http, sink_port, setting);
@@ -83,25 +96,23 @@ impl Service {
         let notify_path = folder.path().join("notify");
         let notify = UnixDatagram::bind(&notify_path).unwrap();
         let log = fs::File::create(folder.path().join("log")).unwrap();
-        let process = gatepost()
-            .args(["serve", "--fallback-ids", "--config"])
-            .arg(folder.path().join("gatepost.toml"))
-            .env("NOTIFY_SOCKET", &notify_path)
-            .stdin(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let mut service = Self { folder, smtp, http, pair: setting.pair.clone(), sink, process };
-        service.await_ready(&notify);
+        notify.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let mut command = gatepost();
+        command.args(["serve", "--fallback-ids", "--config"]).arg(folder.path().join("gatepost.toml"));
+        if let Some(every) = setting.watchdog {
+            command.env("WATCHDOG_USEC", every.as_micros().to_string());
+        }
+        let process = command.env("NOTIFY_SOCKET", &notify_path).stdin(Stdio::null()).stderr(log).spawn().unwrap();
+        let mut service = Self { folder, smtp, http, pair: setting.pair.clone(), sink, notify, process };
+        service.await_ready();
         service
     }
 
-    fn await_ready(&mut self, notify: &UnixDatagram) {
-        notify.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    fn await_ready(&mut self) {
         let deadline = Instant::now() + PATIENCE;
         let mut word = [0; 256];
         while Instant::now() < deadline {
-            if notify.recv(&mut word).is_ok_and(|n| word[..n].starts_with(b"READY=1")) {
+            if self.notify.recv(&mut word).is_ok_and(|n| word[..n].starts_with(b"READY=1")) {
                 return;
             }
             if let Some(status) = self.process.try_wait().unwrap() {
