@@ -36,8 +36,6 @@ pub struct Session {
     greeted: bool,
     standing: Standing,
     transaction: Option<Transaction>,
-    /// A transaction has ended: a draining service need not wait for the first one any more.
-    served: bool,
     budget: Budget,
 }
 
@@ -66,7 +64,6 @@ impl Session {
             born: Instant::now(),
             greeted: false,
             transaction: None,
-            served: false,
             budget: Budget::full(),
         }
     }
@@ -104,11 +101,15 @@ impl Session {
             if wire.speaks_already().await? {
                 return Err(reply::EARLY_TALKER.into());
             }
+            if wire.phase() >= Phase::Draining {
+                return Err(reply::SHUTTING_DOWN.into());
+            }
             self.greeted = true;
             wire.say(&Reply::greeting(&self.front.hostname));
         }
         loop {
-            let until = if self.served && self.transaction.is_none() { Phase::Draining } else { Phase::Closing };
+            // A service that drains finishes transactions; who has none open can begin it elsewhere (rule C17).
+            let until = if self.transaction.is_none() { Phase::Draining } else { Phase::Closing };
             if wire.phase() >= until {
                 return Err(reply::SHUTTING_DOWN.into());
             }
@@ -381,7 +382,6 @@ impl Session {
         let setting = Setting { front: &self.front, grant, helo: &hello.name, with, cipher };
         let verdict = transaction.receive(wire, &mut self.visit, &setting).await?;
         self.transaction = None;
-        self.served = true;
         if verdict.kept {
             self.budget.served();
         }

@@ -74,11 +74,11 @@ async fn it_exits_at_once_when_the_parent_is_gone() {
 }
 
 #[tokio::test]
-async fn it_drains_and_exits_when_the_last_session_has_ended() {
+async fn it_retires_when_its_last_session_has_ended_by_itself() {
     let gate = Gate::open(TlsMode::None, 10);
     let mut client = BufReader::new(gate.connect().await);
     say(&mut client, "").await;
-    gate.parent.send(&Order::Drain, None).unwrap();
+    gate.parent.send(&Order::Retire, None).unwrap();
     // One that was on its way is still served.
     let mut late = BufReader::new(gate.connect().await);
     assert!(say(&mut late, "").await.starts_with("220 "));
@@ -86,6 +86,18 @@ async fn it_drains_and_exits_when_the_last_session_has_ended() {
     tokio::time::sleep(ON_THE_WAY + Duration::from_millis(100)).await;
     assert!(!gate.edge.is_finished());
     assert!(say(&mut client, "QUIT").await.starts_with("221 "));
+    tokio::time::timeout(Duration::from_secs(2), gate.edge).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn it_drains_by_telling_everybody_and_then_exits() {
+    let gate = Gate::open(TlsMode::None, 10);
+    let mut client = BufReader::new(gate.connect().await);
+    say(&mut client, "").await;
+    gate.parent.send(&Order::Drain, None).unwrap();
+    assert!(say(&mut client, "").await.starts_with("421 "));
+    let mut late = BufReader::new(gate.connect().await);
+    assert!(say(&mut late, "").await.starts_with("421 "));
     tokio::time::timeout(Duration::from_secs(2), gate.edge).await.unwrap().unwrap();
 }
 
