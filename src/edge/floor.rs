@@ -1,9 +1,10 @@
 //! The floor: the sessions that are being served, each a task of its own, and the listener's account of them.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
@@ -22,6 +23,8 @@ use crate::role::Role;
 /// Connections that were taken from the listener and not yet begun: one turn of the loop's worth. Beyond it they wait in
 /// the channel, and then at the listener.
 const DOORWAY: usize = 64;
+/// A pause after a receive that failed: the next would fail the same way at once.
+const BREATH: Duration = Duration::from_millis(50);
 
 /// All sessions of this process. Nothing is shared between them but what a `Front` holds.
 pub struct Floor {
@@ -31,7 +34,8 @@ pub struct Floor {
     vault: Vault,
     handshaker: Option<Handshaker>,
     sessions: JoinSet<()>,
-    peers: HashMap<Id, IpAddr>,
+    /// The capsule of each session, to show to a listener that did not hand it over.
+    capsules: HashMap<Id, Capsule>,
     /// Which listener is the current one, counted, and the way back to it.
     era: u64,
     returns: Option<mpsc::UnboundedSender<Return>>,
@@ -42,7 +46,8 @@ pub struct Floor {
 /// A connection as it came in.
 struct Entrant {
     capsule: Capsule,
-    socket: OwnedFd,
+    /// None when it was lost on the way: then the listener must still hear that the session is over.
+    socket: Option<OwnedFd>,
     era: u64,
 }
 
@@ -61,7 +66,7 @@ impl Floor {
             vault,
             handshaker,
             sessions: JoinSet::new(),
-            peers: HashMap::new(),
+            capsules: HashMap::new(),
             era: 0,
             returns: None,
             doorway: mpsc::channel(DOORWAY),
@@ -80,10 +85,15 @@ impl Floor {
         let channel = Arc::new(channel);
         // Unbounded, and yet bounded by what the listener hands over: at most two words for each session.
         let (returns, words) = mpsc::unbounded_channel();
-        tokio::spawn(answer(channel.clone(), words));
-        tokio::spawn(take_in(channel, self.era, self.doorway.0.clone()));
-        for peer in self.peers.values() {
-            let _ = returns.send(Return::Holding(*peer));
+        let (era, doorway) = (self.era, self.doorway.0.clone());
+        let answering = tokio::spawn(answer(channel.clone(), words));
+        tokio::spawn(async move {
+            take_in(&channel, era, doorway).await;
+            // The channel ends whole, so that a listener that lives sees it.
+            answering.abort();
+        });
+        for capsule in self.capsules.values() {
+            let _ = returns.send(Return::Holding(capsule.clone()));
         }
         self.returns = Some(returns);
     }
@@ -101,8 +111,8 @@ impl Floor {
                         error.id()
                     }
                 };
-                if let Some(peer) = self.peers.remove(&id) {
-                    self.account(Return::Closed(peer));
+                if let Some(capsule) = self.capsules.remove(&id) {
+                    self.account(Return::Closed(capsule.introduction.peer.ip()));
                 }
             }
         }
@@ -120,10 +130,11 @@ impl Floor {
         let (session, peer) = (introduction.session, introduction.peer);
         if entrant.era != self.era {
             // It was on its way when its listener was replaced.
-            self.account(Return::Holding(peer.ip()));
+            self.account(Return::Holding(entrant.capsule.clone()));
         }
+        let Some(socket) = entrant.socket else { return self.account(Return::Closed(peer.ip())) };
         let front = self.fronts.get(&introduction.listener).cloned();
-        let socket = Socket::new(entrant.socket.into());
+        let socket = Socket::new(socket.into());
         let (front, mut socket) = match (front, socket) {
             (Some(front), Ok(socket)) => (front, socket),
             (None, _) => {
@@ -142,27 +153,27 @@ impl Floor {
             }
             return self.account(Return::Closed(peer.ip()));
         }
-        let visit = self.vault.enter(entrant.capsule);
+        let visit = self.vault.enter(entrant.capsule.clone());
         let seat = match self.role {
             Role::EdgeHttp => self.sessions.spawn(serve_http(socket, visit, front, peer, self.handshaker.clone())),
             _ => self.sessions.spawn(smtp::serve(socket, visit, front, peer, session, self.handshaker.clone())),
         };
-        self.peers.insert(seat.id(), peer.ip());
+        self.capsules.insert(seat.id(), entrant.capsule);
     }
 }
 
 /// Hands in what the listener sends, until it is gone.
-async fn take_in(channel: Arc<Packets<Return, Handover>>, era: u64, doorway: mpsc::Sender<Entrant>) {
+async fn take_in(channel: &Packets<Return, Handover>, era: u64, doorway: mpsc::Sender<Entrant>) {
     let mut dropped = 0u64;
     loop {
         match channel.receive().await {
             Ok(Arrival::Packet(packet)) => {
                 let Handover::Session(capsule) = packet.message;
-                let Some(socket) = packet.descriptor else {
-                    tracing::error!(session = %capsule.introduction.session, "a connection arrived without its socket");
-                    continue;
-                };
-                if doorway.send(Entrant { capsule, socket, era }).await.is_err() {
+                if packet.descriptor.is_none() {
+                    dropped += 1;
+                    tracing::error!(dropped, session = %capsule.introduction.session, "a connection came without its socket");
+                }
+                if doorway.send(Entrant { capsule, socket: packet.descriptor, era }).await.is_err() {
                     return;
                 }
             }
@@ -171,7 +182,11 @@ async fn take_in(channel: Arc<Packets<Return, Handover>>, era: u64, doorway: mps
                 tracing::error!(dropped, "a hand-over did not arrive whole");
             }
             Ok(Arrival::Closed) => return tracing::info!("the listener is gone"),
-            Err(error) => return tracing::warn!(%error, "the listener's channel broke"),
+            Err(error) => {
+                // For want of memory or descriptors: what was on its way is lost, what comes next need not be.
+                tracing::warn!(%error, "a hand-over could not be received");
+                tokio::time::sleep(BREATH).await;
+            }
         }
     }
 }

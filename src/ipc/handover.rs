@@ -15,8 +15,9 @@ pub enum Handover {
 /// The edge's word: what the listener counts by.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Return {
-    /// A session that this edge holds although this listener did not hand it over (the listener was replaced).
-    Holding(IpAddr),
+    /// A session that this edge holds although this listener did not hand it over (the listener was replaced), with the
+    /// capsule that the listener of then made: an edge can't count a stranger in who never came.
+    Holding(Capsule),
     /// A session ended.
     Closed(IpAddr),
 }

@@ -14,7 +14,8 @@ use tokio::io::unix::AsyncFd;
 use super::frame::{self, MAX_FRAME};
 use crate::sys::descriptor;
 
-/// One received message and the descriptor that came with it, if any.
+/// One received message and the descriptor that came with it. None when there was none, and also when there was no room for
+/// it or there were too many: those are closed, and who expected one counts it as lost.
 #[derive(Debug)]
 pub struct Packet<T> {
     pub message: T,
@@ -25,7 +26,7 @@ pub struct Packet<T> {
 #[derive(Debug)]
 pub enum Arrival<T> {
     Packet(Packet<T>),
-    /// Truncated, with more than one descriptor, or not of this conversation: dropped, to be counted, never fatal.
+    /// Truncated, or not of this conversation: dropped, to be counted, never fatal.
     Dropped,
     Closed,
 }
@@ -109,13 +110,13 @@ fn arrive<T: DeserializeOwned>(socket: BorrowedFd<'_>) -> io::Result<Arrival<T>>
     if received.length == 0 && received.descriptors.is_empty() && !received.truncated {
         return Ok(Arrival::Closed);
     }
-    if received.truncated || received.descriptors.len() > 1 {
+    // A message that was cut does not decode: its length is part of its shape.
+    let Ok(message) = frame::decode(buffer.get(..received.length).unwrap_or_default()) else {
         return Ok(Arrival::Dropped);
-    }
-    match frame::decode(buffer.get(..received.length).unwrap_or_default()) {
-        Ok(message) => Ok(Arrival::Packet(Packet { message, descriptor: received.descriptors.pop() })),
-        Err(_) => Ok(Arrival::Dropped),
-    }
+    };
+    let descriptor =
+        if received.truncated || received.descriptors.len() > 1 { None } else { received.descriptors.pop() };
+    Ok(Arrival::Packet(Packet { message, descriptor }))
 }
 
 #[cfg(test)]
@@ -146,17 +147,23 @@ mod tests {
     }
 
     #[test]
-    fn two_descriptors_in_one_message_are_dropped_and_closed() {
+    fn more_than_one_descriptor_is_none_and_all_are_closed_however_many_there_are() {
         use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
-        let (left, right) = pair();
-        let right: Blocking<u32, u32> = Blocking::new(right);
-        let (a, b) = pair();
-        let raw = [a.as_raw_fd(), b.as_raw_fd()];
-        let rights = [ControlMessage::ScmRights(&raw)];
-        let bytes = frame::encode(&7u32).unwrap();
-        sendmsg::<()>(left.as_raw_fd(), &[io::IoSlice::new(&bytes)], &rights, MsgFlags::empty(), None).unwrap();
-        assert!(matches!(right.receive().unwrap(), Arrival::Dropped));
-        drop(left);
-        assert!(matches!(right.receive().unwrap(), Arrival::Closed));
+        for count in [2, 3, 60, 250] {
+            let (left, right) = pair();
+            let right: Blocking<u32, u32> = Blocking::new(right);
+            let (gift, kept) = pair();
+            let raw = vec![gift.as_raw_fd(); count];
+            let rights = [ControlMessage::ScmRights(&raw)];
+            let bytes = frame::encode(&7u32).unwrap();
+            sendmsg::<()>(left.as_raw_fd(), &[io::IoSlice::new(&bytes)], &rights, MsgFlags::empty(), None).unwrap();
+            drop(gift);
+            let Arrival::Packet(packet) = right.receive().unwrap() else { panic!("no packet with {count}") };
+            assert!(packet.descriptor.is_none(), "{count}");
+            // Every copy is closed: otherwise the other side would not read an end, but wait for ever.
+            assert_eq!(descriptor::receive(kept.as_fd(), &mut [0; 8]).unwrap().length, 0, "{count}");
+            drop(left);
+            assert!(matches!(right.receive().unwrap(), Arrival::Closed), "{count}");
+        }
     }
 }

@@ -29,22 +29,26 @@ const BREATH: Duration = Duration::from_millis(50);
 /// Starts a task for each socket that was handed over since the last call.
 pub fn begin(house: &Rc<House>) {
     for (number, socket) in house.take_sockets() {
-        let generation = house.generation();
         let house = Rc::clone(house);
         tokio::task::spawn_local(async move {
-            if let Err(error) = accept(&house, number, socket, generation.0).await {
+            if let Err(error) = accept(&house, number, socket).await {
                 tracing::error!(listener = number, %error, "a listening socket is lost; the others go on");
             }
         });
     }
 }
 
-/// Accepts until the configuration that this socket belongs to is replaced. The parent keeps the socket itself open, so
-/// its backlog outlives this task and this process.
-async fn accept(house: &House, listener: u16, socket: OwnedFd, generation: u32) -> io::Result<()> {
+/// Accepts until the configuration that this socket belongs to is replaced: a connection must never be served by the rules
+/// of another listener. The parent keeps the socket itself open, so its backlog outlives this task and this process.
+async fn accept(house: &House, listener: u16, socket: OwnedFd) -> io::Result<()> {
     let socket = descriptor::watch(socket)?;
-    while house.generation().0 == generation {
-        let accepted = socket.async_io(Interest::READABLE, |socket| descriptor::accept(socket.as_fd())).await;
+    let mut generation = house.generation();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = generation.changed() => return Ok(()),
+            accepted = socket.async_io(Interest::READABLE, |socket| descriptor::accept(socket.as_fd())) => accepted,
+        };
         let (connection, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) if is_passing(&error) => continue,
@@ -54,13 +58,12 @@ async fn accept(house: &House, listener: u16, socket: OwnedFd, generation: u32) 
                 continue;
             }
         };
-        let introduction =
-            Introduction { session: Uuid::now_v7(), peer, listener, edge: Instance(0), accepted_us: now_us() };
+        let session = Uuid::now_v7();
+        let introduction = Introduction { session, peer, listener, edge: Instance(0), accepted_us: now_us() };
         if let Err(turned) = house.hand_over(introduction, &connection) {
             turn_away(house, listener, &connection, turned);
         }
     }
-    Ok(())
 }
 
 /// Errors of one connection that never came to be; the next accept is not affected.

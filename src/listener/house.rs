@@ -1,10 +1,13 @@
 //! What the listener knows at one moment: its configuration, its sockets, the edges it may hand to.
 
-use std::cell::{Cell, Ref, RefCell};
+use std::cell::{Ref, RefCell};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::watch;
 
 use crate::config::slice::{Admission, ListenerSlice, Protocol};
 use crate::ipc::capsule::{Capsule, Introduction};
@@ -16,19 +19,29 @@ use crate::sandbox::Sealed;
 
 use super::admission::Counts;
 
+/// A pause after a receive that failed: the next would fail the same way at once.
+const BREATH: Duration = Duration::from_millis(50);
+
 /// One edge: its channel and how many sessions it holds, by address.
 struct Edge {
     role: Role,
     zone: String,
     generation: Generation,
     channel: Packets<Handover, Return>,
-    sessions: Cell<u32>,
-    held: RefCell<BTreeMap<IpAddr, u32>>,
+    held: RefCell<Held>,
+}
+
+/// How many sessions an edge holds, in all and by address.
+#[derive(Default)]
+struct Held {
+    sessions: u32,
+    by_address: BTreeMap<IpAddr, u32>,
 }
 
 pub struct House {
     slice: RefCell<ListenerSlice>,
-    generation: Cell<Generation>,
+    /// Tells the accepting tasks of older generations to end.
+    generation: watch::Sender<Generation>,
     edges: RefCell<BTreeMap<Instance, Rc<Edge>>>,
     /// Sockets that were handed over and are not yet accepted on, by the number of their listener.
     sockets: RefCell<Vec<(u16, OwnedFd)>>,
@@ -47,7 +60,7 @@ impl House {
     pub fn new(slice: ListenerSlice, generation: Generation, sealed: Sealed) -> Self {
         Self {
             slice: RefCell::new(slice),
-            generation: Cell::new(generation),
+            generation: watch::Sender::new(generation),
             edges: RefCell::default(),
             sockets: RefCell::default(),
             counts: RefCell::default(),
@@ -55,8 +68,9 @@ impl House {
         }
     }
 
-    pub fn generation(&self) -> Generation {
-        self.generation.get()
+    /// The generation that is served, and word of each change.
+    pub fn generation(&self) -> watch::Receiver<Generation> {
+        self.generation.subscribe()
     }
 
     /// The listener of that number, as long as the configuration has it.
@@ -79,7 +93,7 @@ impl House {
     /// From here on connections go to the edges of this generation.
     pub fn switch(&self, slice: ListenerSlice, generation: Generation) {
         self.slice.replace(slice);
-        self.generation.set(generation);
+        self.generation.send_replace(generation);
     }
 
     /// A new edge, or a replaced one. Its word is heard until its channel closes.
@@ -93,7 +107,6 @@ impl House {
             zone: peer.label.clone(),
             generation: peer.generation,
             channel,
-            sessions: Cell::new(0),
             held: RefCell::default(),
         });
         self.edges.borrow_mut().insert(peer.instance, Rc::clone(&edge));
@@ -102,38 +115,64 @@ impl House {
 
     /// Counts what an edge reports; when it is gone, all it held is free again.
     async fn hear(self: Rc<Self>, instance: Instance, edge: Rc<Edge>) {
+        let mut doubted = 0u64;
         loop {
             match edge.channel.receive().await {
-                Ok(Arrival::Packet(packet)) => match packet.message {
-                    Return::Holding(address) => self.count(&edge, address),
-                    Return::Closed(address) => self.uncount(&edge, address),
-                },
+                Ok(Arrival::Packet(packet)) => {
+                    let believed = match packet.message {
+                        Return::Holding(capsule) => self.is_held(instance, &edge, &capsule),
+                        Return::Closed(address) => self.uncount(&edge, address),
+                    };
+                    doubted += u64::from(!believed);
+                    // Once, and then at every power of two: an edge that lies can't fill the log.
+                    if !believed && doubted.is_power_of_two() {
+                        tracing::error!(instance = instance.0, doubted, "an edge's word is not to be believed");
+                    }
+                }
                 Ok(Arrival::Dropped) => tracing::warn!(instance = instance.0, "an edge's word could not be read"),
-                Ok(Arrival::Closed) | Err(_) => break,
+                Ok(Arrival::Closed) => break,
+                Err(error) => {
+                    tracing::warn!(instance = instance.0, %error, "an edge's word could not be received");
+                    tokio::time::sleep(BREATH).await;
+                }
             }
         }
         self.edges.borrow_mut().remove(&instance);
-        for (address, sessions) in edge.held.take() {
+        for (address, sessions) in edge.held.take().by_address {
             self.counts.borrow_mut().leave(address, sessions);
         }
     }
 
+    /// A session of an earlier listener's, believed when that listener's capsule for this edge is shown.
+    fn is_held(&self, instance: Instance, edge: &Edge, capsule: &Capsule) -> bool {
+        let slice = self.slice.borrow();
+        let believed = capsule.introduction.edge == instance
+            && edge.held.borrow().sessions < slice.sessions_per_edge
+            && capsule.is_genuine(&slice.capsule_key);
+        if believed {
+            self.count(edge, capsule.introduction.peer.ip());
+        }
+        believed
+    }
+
     fn count(&self, edge: &Edge, address: IpAddr) {
-        edge.sessions.set(edge.sessions.get().saturating_add(1));
-        *edge.held.borrow_mut().entry(address).or_default() += 1;
+        let mut held = edge.held.borrow_mut();
+        held.sessions = held.sessions.saturating_add(1);
+        *held.by_address.entry(address).or_default() += 1;
         self.counts.borrow_mut().enter(address);
     }
 
     /// An edge can't free what it doesn't hold.
-    fn uncount(&self, edge: &Edge, address: IpAddr) {
+    fn uncount(&self, edge: &Edge, address: IpAddr) -> bool {
         let mut held = edge.held.borrow_mut();
-        let Some(sessions) = held.get_mut(&address) else { return };
+        let Some(sessions) = held.by_address.get_mut(&address) else { return false };
         *sessions -= 1;
         if *sessions == 0 {
-            held.remove(&address);
+            held.by_address.remove(&address);
         }
-        edge.sessions.set(edge.sessions.get().saturating_sub(1));
+        held.sessions = held.sessions.saturating_sub(1);
         self.counts.borrow_mut().leave(address, 1);
+        true
     }
 
     /// Hands a connection to the least busy edge of its kind, or says why not.
@@ -153,12 +192,12 @@ impl House {
             .borrow()
             .iter()
             .filter(|(_, edge)| {
-                edge.role == role && edge.zone == listener.zone && edge.generation == self.generation.get()
+                edge.role == role && edge.zone == listener.zone && edge.generation == *self.generation.borrow()
             })
-            .filter(|(_, edge)| edge.sessions.get() < slice.sessions_per_edge)
+            .filter(|(_, edge)| edge.held.borrow().sessions < slice.sessions_per_edge)
             .map(|(instance, edge)| (*instance, Rc::clone(edge)))
             .collect();
-        candidates.sort_by_key(|(_, edge)| edge.sessions.get());
+        candidates.sort_by_key(|(_, edge)| edge.held.borrow().sessions);
         for (instance, edge) in candidates {
             let introduction = Introduction { edge: instance, ..introduction.clone() };
             let capsule = Capsule::seal(introduction, &slice.capsule_key);

@@ -1,13 +1,11 @@
 //! Descriptors that arrive from outside: over a socket, from systemd, or as standard input.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrLike, SockaddrStorage, recvmsg, sendmsg,
-};
+use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrLike, SockaddrStorage, sendmsg};
 use tokio::io::unix::AsyncFd;
 
 /// What one receive on a packet socket brought.
@@ -43,22 +41,54 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptor: Option<BorrowedFd<
     if sent == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 
-/// Receives one message and whatever descriptors came with it (close-on-exec from the start).
+/// Room for control messages: the one descriptor that is right, and some more, so that too many are counted and closed.
+const CONTROL: usize = 256;
+
+/// Control messages begin with lengths, so their buffer must lie where a length may.
+#[repr(C, align(8))]
+struct Control([u8; CONTROL]);
+
+/// Receives one message and every descriptor that came with it (close-on-exec from the start), also when not all of them
+/// found room: what arrived is owned, and closed by whoever drops the result.
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
-    let mut space = nix::cmsg_space!(RawFd);
-    let mut parts = [IoSliceMut::new(buffer)];
-    let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
+    let mut control = Control([0; CONTROL]);
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: all zeroes are a valid msghdr: no address, no parts, no control.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_iov = &raw mut part;
+    header.msg_iovlen = 1;
+    header.msg_control = (&raw mut control).cast();
+    header.msg_controllen = CONTROL as _;
+    // SAFETY: the header points to a part and a control buffer that are as long as it says and outlive the call.
+    let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_CMSG_CLOEXEC) };
+    let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
+    // SAFETY: the kernel has filled in the control buffer and its length; the macros walk it and stop at its end.
+    let descriptors = unsafe { rights(&header) };
+    let truncated = header.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0;
+    Ok(Received { length, descriptors, truncated })
+}
+
+/// Takes every descriptor out of a received header.
+///
+/// # Safety
+/// The header must be as `recvmsg` left it, and be looked at once: each descriptor gets one owner.
+unsafe fn rights(header: &libc::msghdr) -> Vec<OwnedFd> {
     let mut descriptors = Vec::new();
-    for control in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(raw) = control {
-            for number in raw {
-                // SAFETY: the kernel has just installed this descriptor for us and nobody else knows its number.
-                descriptors.push(unsafe { OwnedFd::from_raw_fd(number) });
+    // SAFETY: see above; a null pointer ends the walk.
+    unsafe {
+        let mut message = libc::CMSG_FIRSTHDR(header);
+        while let Some(found) = message.as_ref() {
+            if (found.cmsg_level, found.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+                let octets = (found.cmsg_len as usize).saturating_sub(libc::CMSG_LEN(0) as usize);
+                let numbers = libc::CMSG_DATA(message).cast::<RawFd>();
+                for at in 0..octets / size_of::<RawFd>() {
+                    descriptors.push(OwnedFd::from_raw_fd(numbers.add(at).read_unaligned()));
+                }
             }
+            message = libc::CMSG_NXTHDR(header, message);
         }
     }
-    let truncated = message.flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC);
-    Ok(Received { length: message.bytes, descriptors, truncated })
+    descriptors
 }
 
 /// Accepts one connection: close-on-exec, non-blocking.

@@ -101,7 +101,7 @@ impl Authority {
         if capsule.introduction.edge != edge {
             return Err("capsule-of-another-edge");
         }
-        if accepted_us + CAPSULE_AGE_US < now_us || accepted_us > now_us + CLOCK_SLACK_US {
+        if accepted_us.saturating_add(CAPSULE_AGE_US) < now_us || accepted_us > now_us.saturating_add(CLOCK_SLACK_US) {
             return Err("capsule-too-old");
         }
         let listeners = self.listeners.get(&generation).or_else(|| self.listeners.get(&self.generation));
@@ -127,7 +127,7 @@ impl Capsules {
         }
         self.order.push_back((accepted_us, session));
         while let Some((accepted_us, session)) = self.order.front().copied() {
-            if self.order.len() <= CAPSULES && accepted_us + CAPSULE_AGE_US >= now_us {
+            if self.order.len() <= CAPSULES && accepted_us.saturating_add(CAPSULE_AGE_US) >= now_us {
                 break;
             }
             self.order.pop_front();

@@ -56,6 +56,10 @@ enum Moment {
     Committing(MessageId),
 }
 
+/// Refusals of one session that are written down: more than an SMTP session's error budget and an HTTP connection's requests
+/// allow. Beyond it an edge writes the log full, and that is a violation.
+const TURNED: u32 = 5000;
+
 pub struct Session {
     slot: Slot,
     number: u64,
@@ -64,6 +68,8 @@ pub struct Session {
     principal: Option<Rc<Credential>>,
     /// What was granted holds no more.
     revoked: bool,
+    /// Refusals of the edge's that were written down.
+    turned: u32,
     moment: Moment,
     vault: Rc<Vault>,
     answers: channel::Sender<Answer>,
@@ -85,7 +91,19 @@ impl Session {
             false => None,
         };
         let moment = Moment::Ready;
-        Self { slot, number, introduction, listener, principal, revoked: false, moment, vault, answers, post }
+        Self {
+            slot,
+            number,
+            introduction,
+            listener,
+            principal,
+            revoked: false,
+            turned: 0,
+            moment,
+            vault,
+            answers,
+            post,
+        }
     }
 
     /// The answer to the first question, once the capsule was believed.
@@ -116,7 +134,9 @@ impl Session {
                 self.abort();
                 Ok(())
             }
+            (_, Ask::Turned { .. }) if self.turned >= TURNED => Err(Violation("refusals-without-end")),
             (_, Ask::Turned { recipient, refusal, .. }) => {
+                self.turned += 1;
                 self.turned(recipient, refusal).await;
                 Ok(())
             }

@@ -8,8 +8,8 @@ fn closed() -> String {
     format!("{:?}", Return::Closed(LOOPBACK.parse().unwrap()))
 }
 
-fn holding() -> String {
-    format!("{:?}", Return::Holding(LOOPBACK.parse().unwrap()))
+fn is_holding(word: &Return) -> bool {
+    matches!(word, Return::Holding(held) if held.introduction.peer.ip().to_string() == LOOPBACK)
 }
 
 #[tokio::test]
@@ -27,12 +27,12 @@ async fn a_new_listener_is_told_what_is_held_and_what_ends() {
     let mut first = BufReader::new(gate.connect().await);
     say(&mut first, "").await;
     let old = gate.replace_listener();
-    assert_eq!(format!("{:?}", gate.word().await), holding());
+    assert!(is_holding(&gate.word().await));
     // One that was still on its way by the old listener is made known to the new one.
     let client = std::net::TcpStream::connect(gate.port.local_addr().unwrap()).unwrap();
     let (socket, _) = gate.port.accept().unwrap();
     old.send(&Handover::Session(capsule()), Some(socket.as_fd())).await.unwrap();
-    assert_eq!(format!("{:?}", gate.word().await), holding());
+    assert!(is_holding(&gate.word().await));
     drop((old, client, first));
     assert_eq!(format!("{:?}", gate.word().await), closed());
     assert_eq!(format!("{:?}", gate.word().await), closed());
