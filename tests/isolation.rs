@@ -1,5 +1,5 @@
 //! Claims: any process can fall at any moment and is replaced, and nobody gets stuck; a stalled keyholder or a slow disk is
-//! noticed only by those who need it; a reload loses no session, and a bad one changes nothing.
+//! noticed only by those who need it.
 //!
 //! `GATEPOST_LONG=1` runs them at full length (the long tier); otherwise they are the same in short.
 
@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use gatepost::sink::Received;
 use nix::sys::signal::Signal;
 use support::smtp::{Tls, trusting};
 use support::{PATIENCE, Pair, Service, Setting, Smtp, await_that, is_root, processes};
@@ -22,29 +21,6 @@ static ALONE: Mutex<()> = Mutex::new(());
 
 fn long() -> bool {
     std::env::var_os("GATEPOST_LONG").is_some()
-}
-
-fn logged_in(service: &Service, secret: &str) -> Smtp<Tls> {
-    let mut session = service.connect().secure(&trusting(&service.pair));
-    assert_eq!(session.log_in(secret), 235);
-    session
-}
-
-fn subject(received: &Received) -> String {
-    let text = String::from_utf8_lossy(&received.content);
-    text.lines().find_map(|line| line.strip_prefix("Subject: ")).unwrap_or_default().to_owned()
-}
-
-/// Waits until the sink has got all of these; more than once is allowed after a kill, never is not.
-fn await_arrival(service: &Service, mut expected: Vec<String>) {
-    let deadline = Instant::now() + PATIENCE + PATIENCE;
-    while !expected.is_empty() {
-        assert!(Instant::now() < deadline, "never arrived: {expected:?}\n{}", service.log());
-        if let Some(received) = service.sink.next(Duration::from_millis(200)) {
-            let arrived = subject(&received);
-            expected.retain(|subject| *subject != arrived);
-        }
-    }
 }
 
 /// Strangers who connect all the time, take the greeting and go.
@@ -140,7 +116,7 @@ fn every_process_can_fall_again_and_again_and_nobody_gets_stuck() {
         assert!(started.elapsed() < PATIENCE, "a session is stuck");
     }
     drop(sessions);
-    await_arrival(&service, sent);
+    service.await_arrival(sent);
     if let Some(at_rest) = at_rest {
         await_that("every process has as many descriptors as at the start", || {
             descriptors(&service).is_some_and(|now| now <= at_rest)
@@ -189,7 +165,7 @@ fn a_stalled_keyholder_is_noticed_by_new_handshakes_only() {
     };
     let service = Service::start_with(&setting);
     let secret = service.add_credential();
-    let mut session = logged_in(&service, &secret);
+    let mut session = service.log_in(&secret);
     let flood = Flood::start(&service);
     let under_flood = slowest(&mut session, if long() { 300 } else { 40 });
     let keyholder = processes::children(service.pid())["keyholder"];
@@ -212,7 +188,7 @@ fn a_stalled_keyholder_is_noticed_by_new_handshakes_only() {
     assert!(patience < Duration::from_secs(30), "a handshake without a keyholder took {patience:?} to end");
     assert!(stalled < Duration::from_secs(5), "a live session noticed the stalled keyholder: {stalled:?}");
     await_that("handshakes work again", || {
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| logged_in(&service, &secret))).is_ok()
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| service.log_in(&secret))).is_ok()
     });
     service.stop();
 }
@@ -276,7 +252,7 @@ fn logins_do_not_wait_for_a_slow_disk() {
     }
     let service = Service::start();
     let secret = service.add_credential();
-    let mut sender = logged_in(&service, &secret);
+    let mut sender = service.log_in(&secret);
     assert_eq!(sender.send("before"), 250);
     let vault = processes::children(service.pid())["vault"].to_string();
     // Every sync of the vault takes this much longer from here on, in whatever thread it happens.
@@ -324,70 +300,6 @@ fn logins_do_not_wait_for_a_slow_disk() {
         times[times.len() - 1]
     );
     assert!(times[times.len() / 2] < delay / 2, "logins wait for the disk: {times:?}");
-    service.stop();
-}
-
-#[test]
-fn a_reload_loses_no_session_and_a_bad_one_changes_nothing() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let service = Service::start();
-    let secret = service.add_credential();
-    let stop = Arc::new(AtomicBool::new(false));
-    let workers: Vec<_> = (0..8)
-        .map(|worker| {
-            let mut session = logged_in(&service, &secret);
-            let ended = Arc::clone(&stop);
-            std::thread::spawn(move || {
-                let mut sent = Vec::new();
-                while !ended.load(Ordering::Relaxed) {
-                    let name = format!("worker {worker} message {}", sent.len());
-                    assert_eq!(session.send(&name), 250, "{name}");
-                    sent.push(name);
-                    std::thread::sleep(Duration::from_millis(20));
-                }
-                assert_eq!(session.say("QUIT"), 221);
-                sent
-            })
-        })
-        .collect();
-    let mut seen = service.log().len();
-    for _ in 0..if long() { 20 } else { 3 } {
-        service.signal(Signal::SIGHUP);
-        seen = service.await_log(seen, "reload done");
-    }
-
-    // A new pair is in use for new sessions once the reload is done.
-    let next = Pair::ecdsa();
-    next.write(service.folder.path());
-    service.signal(Signal::SIGHUP);
-    seen = service.await_log(seen, "reload done");
-    drop(service.connect().secure(&trusting(&next)));
-
-    // A key that isn't the certificate's: refused, the reason said, the pair of before still in use.
-    std::fs::write(service.folder.path().join("key.pem"), Pair::ecdsa().key).unwrap();
-    service.signal(Signal::SIGHUP);
-    seen = service.await_log(seen, "reload refused");
-    assert!(service.log().contains("does not match"), "{}", service.log());
-    drop(service.connect().secure(&trusting(&next)));
-    next.write(service.folder.path());
-
-    // A configuration with a mistake: the same.
-    let good = std::fs::read_to_string(service.config()).unwrap();
-    std::fs::write(service.config(), format!("{good}\nhostnam = \"typo\"\n")).unwrap();
-    service.signal(Signal::SIGHUP);
-    service.await_log(seen, "reload refused");
-    assert!(service.log().contains("hostnam"), "{}", service.log());
-    drop(service.connect().secure(&trusting(&next)));
-    std::fs::write(service.config(), good).unwrap();
-
-    stop.store(true, Ordering::Relaxed);
-    let ended: Vec<_> = workers.into_iter().map(std::thread::JoinHandle::join).collect();
-    assert!(ended.iter().all(Result::is_ok), "a session was lost:\n{}", service.log());
-    let sent: Vec<String> = ended.into_iter().flatten().flatten().collect();
-    println!("{} messages on 8 sessions over 6 reloads", sent.len());
-    await_arrival(&service, sent);
-    // Those of older generations have nobody left and are gone.
-    await_that("old generations end", || processes::all(service.pid()).len() == 8);
     service.stop();
 }
 

@@ -7,6 +7,7 @@
 //!
 //! Whatever fails before step 4 undoes all of it: the new processes end, the old ones never noticed, the reason is said.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -57,7 +58,7 @@ pub fn begin(parent: &mut Parent) {
 
 fn prepare(parent: &mut Parent, generation: Generation) -> Result<(), String> {
     let mut plan = parent.load()?;
-    keep_numbers(parent.plan(), &mut plan)?;
+    keep_numbers(parent.plan(), &parent.ports, &mut plan)?;
     let plan = Rc::new(plan);
     let sockets = parent.sockets.rebind(&plan)?;
     let until = Instant::now() + LONGEST_CHANGE;
@@ -72,15 +73,17 @@ fn prepare(parent: &mut Parent, generation: Generation) -> Result<(), String> {
 
 /// Refuses what only a restart can change, and gives listeners that stay their old numbers: a capsule made before the
 /// switch and shown after it still means the same listener.
-fn keep_numbers(before: &Plan, after: &mut Plan) -> Result<(), String> {
+fn keep_numbers(before: &Plan, ports: &BTreeSet<u16>, after: &mut Plan) -> Result<(), String> {
     let fixed = [
         ("state_directory", before.state_directory == after.state_directory),
         ("runtime_directory", before.runtime_directory == after.runtime_directory),
         ("hostname", before.hostname == after.hostname),
         ("limits.sessions", after.limits.sessions <= before.limits.sessions),
+        // The parent's own rules, which all below it inherit, are from its start.
+        ("a port of an upstream", after.ports().is_subset(ports)),
     ];
     if let Some((key, _)) = fixed.iter().find(|(_, same)| !same) {
-        return Err(format!("{key} was changed: that needs a restart"));
+        return Err(format!("{key} was changed to what needs a restart"));
     }
     let number_of = |name: &str| before.listeners.iter().find(|old| old.name == name).map(|old| old.number);
     let mut next = before.listeners.iter().map(|old| old.number).max().map_or(0, |most| most.saturating_add(1));
@@ -109,7 +112,7 @@ pub fn advance(parent: &mut Parent) {
 fn tell_vault(parent: &Parent, generation: Generation) -> Result<(), String> {
     let plan = parent.plans.get(&generation).ok_or("the plan is gone")?;
     let vault = parent.household.the(Role::Vault).ok_or("the vault is not there to take the new configuration")?;
-    let slice = outfit::slice(plan, &Post::new(Role::Vault, ""), &parent.secrets)?;
+    let slice = outfit::slice(plan, &Post::new(Role::Vault, ""), &parent.kept)?;
     let told = vault.tell_slice(&slice).and_then(|()| vault.tell(&Order::Switch(generation), None));
     told.map_err(|error| format!("telling the vault: {error}"))
 }

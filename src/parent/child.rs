@@ -1,19 +1,19 @@
 //! One child process as the parent sees it: started, spoken with, reaped.
 
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
 use nix::sys::time::TimeVal;
-use nix::unistd::{Pid, pipe2};
+use nix::unistd::Pid;
 
 use super::post::Post;
+use super::tap::Tap;
 use crate::ipc::bytes::Octets;
 use crate::ipc::control::{Order, PART, ParentEnd};
 use crate::role::{Generation, Instance};
@@ -21,8 +21,6 @@ use crate::sys::program;
 
 /// How long the parent waits for a child that doesn't take its orders. A healthy one takes them in microseconds.
 const PATIENCE: i64 = 5;
-/// The longest log line that is copied; the rest of it is cut.
-const LONGEST_LINE: usize = 1024;
 
 /// How far a child has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +47,7 @@ pub struct Child {
     pub control: ParentEnd,
     /// Why it can't serve, by its own word or ours.
     pub reason: Option<String>,
-    log: OwnedFd,
-    line: Vec<u8>,
+    log: Tap,
     process: std::process::Child,
 }
 
@@ -60,10 +57,7 @@ impl Child {
     pub fn spawn(post: Post, instance: Instance, generation: Generation, ready_within: Duration) -> io::Result<Self> {
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
         setsockopt(&ours, sockopt::SendTimeout, &TimeVal::new(PATIENCE, 0))?;
-        let (log, write) = pipe2(OFlag::O_CLOEXEC)?;
-        for end in [&log, &write] {
-            fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        }
+        let (log, write) = Tap::new()?;
         let process = Command::new(program::itself()?)
             .arg0(format!("gatepost: {post}"))
             .args(["role", post.role.name()])
@@ -80,7 +74,6 @@ impl Child {
             control: ParentEnd::new(ours),
             reason: None,
             log,
-            line: Vec::new(),
             process,
         })
     }
@@ -123,28 +116,10 @@ impl Child {
         self.process.try_wait().ok().flatten()
     }
 
-    /// Copies what it logged to stderr, unread but for line ends, each line with the time and its name.
+    /// Copies what it logged, up to a turn's worth.
     pub fn copy_log(&mut self) {
-        let mut buffer = [0; 4096];
-        while let Ok(n @ 1..) = nix::unistd::read(&self.log, &mut buffer) {
-            self.line.extend_from_slice(buffer.get(..n).unwrap_or_default());
-            while let Some(end) = self.line.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.line.drain(..=end).collect();
-                self.print(&line);
-            }
-            if self.line.len() > LONGEST_LINE {
-                let line = std::mem::take(&mut self.line);
-                self.print(&line);
-            }
-        }
-    }
-
-    fn print(&self, line: &[u8]) {
-        let text = String::from_utf8_lossy(line.get(..LONGEST_LINE).unwrap_or(line));
-        let text: String = text.trim_end().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-        let line = format!("{} {} {}: {}\n", crate::log::now(), self.post, self.pid(), text.trim_start());
-        // Nobody reads our stderr any more: then there is nobody to tell.
-        let _ = io::stderr().write_all(line.as_bytes());
+        let pid = self.pid();
+        self.log.copy(&self.post, pid);
     }
 }
 

@@ -14,45 +14,38 @@ mod offline;
 mod outfit;
 mod people;
 mod post;
+mod replace;
 mod run;
 mod state;
 mod stop;
+mod tap;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 
 use crate::config::{Config, Plan};
 use crate::ipc::control::{File, Happening, Order};
-use crate::role::{Generation, Instance, Life, Role};
+use crate::role::{Generation, Instance, Role};
 use crate::sandbox;
 use crate::sys::service::{self, Notifier};
 use crate::sys::signal;
 use bind::Sockets;
 use change::Change;
-use child::{Child, Standing};
 use household::Household;
-use outfit::Secrets;
+use outfit::Kept;
 use people::People;
 use post::Post;
+use replace::Vacancy;
 
 pub use offline::become_vault;
 pub use state::CONTROL_SOCKET;
-
-/// A process that fell within this time of being ready is replaced ever more slowly.
-const SHORT_LIFE: Duration = Duration::from_secs(1);
-/// The first and the longest wait before a process that keeps falling is started again.
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// Vault deaths are counted over this time; beyond `limits.vault_deaths` of them it stays down, because a vault that
-/// can't stand may be harming what it keeps.
-const VAULT_WINDOW: Duration = Duration::from_secs(600);
 
 /// How far the service as a whole has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,18 +56,10 @@ enum Phase {
     Closed,
 }
 
-/// A post whose process fell and that is to be filled again.
-#[derive(Debug)]
-struct Vacancy {
-    due: Instant,
-    post: Post,
-    generation: Generation,
-}
-
 struct Parent {
     config: PathBuf,
     people: People,
-    secrets: Secrets,
+    kept: Kept,
     notifier: Notifier,
     signals: OwnedFd,
     control: UnixListener,
@@ -91,6 +76,8 @@ struct Parent {
     falls: HashMap<Post, u32>,
     vault_deaths: VecDeque<Instant>,
     missing: BTreeSet<String>,
+    /// The ports that may be connected to, as the sandbox was told at the start.
+    ports: BTreeSet<u16>,
     /// When vault and sealer were last known to answer, and when the watchdog was last told so.
     alive: Instant,
     fed: Instant,
@@ -101,12 +88,12 @@ struct Parent {
 /// `fallback` allows made-up user ids where the system users are missing (demonstrations and tests).
 /// Errors: the one line an operator reads; nothing was left half-started.
 pub fn serve(config: &Path, fallback: bool) -> Result<(), String> {
-    let mut parent = Parent::prepare(config, fallback)?;
+    let config = std::path::absolute(config).map_err(|error| format!("finding {}: {error}", config.display()))?;
+    let mut parent = Parent::prepare(&config, fallback)?;
     let outcome = parent.open().and_then(|()| run::run(&mut parent));
     for child in parent.household.iter() {
         child.kill();
     }
-    state::remove_control_socket(&parent.plan().runtime_directory);
     outcome
 }
 
@@ -123,17 +110,18 @@ impl Parent {
         state::prepare(&plan, &people)?;
         let sockets = Sockets::bind(&plan, inherited)?;
         let control = state::control_socket(&plan.runtime_directory)?;
-        outfit::try_files(&plan)?;
+        let kept = Kept::new(&plan)?;
+        outfit::try_files(&plan, &kept)?;
         let signals = signal::catch(&[Signal::SIGCHLD, Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT])
             .map_err(|error| format!("catching signals: {error}"))?;
         sandbox::abort_on_panic();
         let missing = sandbox::confine_parent(&outfit::parent_grounds(&plan, config)?)?;
-        let generation = Generation(1);
+        let (generation, ports) = (Generation(1), plan.ports());
         let now = Instant::now();
         let mut parent = Self {
             config: config.to_owned(),
             people,
-            secrets: Secrets::new()?,
+            kept,
             notifier,
             signals,
             control,
@@ -148,6 +136,7 @@ impl Parent {
             falls: HashMap::new(),
             vault_deaths: VecDeque::new(),
             missing: BTreeSet::new(),
+            ports,
             alive: now,
             fed: now,
         };
@@ -175,7 +164,7 @@ impl Parent {
 
     fn hire(&mut self, post: Post, generation: Generation) -> Result<Instance, String> {
         let plan = self.plans.get(&generation).ok_or("its configuration is gone")?;
-        let outfit = outfit::Outfit::assemble(plan, &post, &self.people, &self.secrets)?;
+        let outfit = outfit::Outfit::assemble(plan, &post, &self.people, &self.kept)?;
         self.household.hire(post.clone(), generation, &outfit).map_err(|error| format!("starting {post}: {error}"))
     }
 
@@ -190,7 +179,11 @@ impl Parent {
                 tracing::info!(processes = self.household.iter().count() + 1, "serving");
                 self.record(Happening::Started { version: env!("CARGO_PKG_VERSION").to_owned() });
             }
-            Phase::Serving if listener => self.open_doors(self.generation)?,
+            Phase::Serving if listener => {
+                if let Err(reason) = self.open_doors(self.generation) {
+                    self.condemn(instance, &reason);
+                }
+            }
             _ => {}
         }
         change::advance(self);
@@ -203,7 +196,7 @@ impl Parent {
         let changing = self.change.as_ref().filter(|change| change.generation == generation);
         let sockets = changing.map_or(&self.sockets, Change::sockets);
         let Some(listener) = self.household.the(Role::Listener) else { return Ok(()) };
-        let slice = outfit::slice(plan, &Post::new(Role::Listener, ""), &self.secrets)?;
+        let slice = outfit::slice(plan, &Post::new(Role::Listener, ""), &self.kept)?;
         let tell = || {
             listener.tell_slice(&slice)?;
             for (number, socket) in sockets.iter() {
@@ -212,75 +205,6 @@ impl Parent {
             listener.tell(&Order::Switch(generation), None)
         };
         tell().map_err(|error| format!("telling the listener: {error}"))
-    }
-
-    /// A child is gone, expected or not.
-    fn fell(&mut self, child: &Child, how: &str) -> Result<(), String> {
-        let expected =
-            matches!(child.standing, Standing::Draining { .. }) || matches!(self.phase, Phase::Closing { .. });
-        if expected {
-            return Ok(());
-        }
-        if self.phase == Phase::Opening {
-            return Err(format!("{}: {how}", child.post));
-        }
-        tracing::error!(role = %child.post, instance = child.instance.0, how, "a process fell");
-        self.record(Happening::Fell { role: child.post.role, instance: child.instance, how: how.to_owned() });
-        if self.change.as_ref().is_some_and(|change| change.generation == child.generation) {
-            change::give_up(self, &format!("{}: {how}", child.post));
-            return Ok(());
-        }
-        if child.post.role == Role::Vault && self.vault_is_beyond_help() {
-            return Ok(());
-        }
-        let life = match child.standing {
-            Standing::Ready { since } => since.elapsed(),
-            _ => Duration::ZERO,
-        };
-        let falls = self.falls.entry(child.post.clone()).or_default();
-        *falls = if life < SHORT_LIFE { falls.saturating_add(1) } else { 0 };
-        let wait = match *falls {
-            0 | 1 => Duration::ZERO,
-            n => FIRST_WAIT.saturating_mul(1 << n.min(16)).min(LONGEST_WAIT),
-        };
-        self.vacancies.push(Vacancy {
-            due: Instant::now() + wait,
-            post: child.post.clone(),
-            generation: child.generation,
-        });
-        Ok(())
-    }
-
-    /// Counts a death of the vault; true when it should stay down.
-    fn vault_is_beyond_help(&mut self) -> bool {
-        let now = Instant::now();
-        self.vault_deaths.push_back(now);
-        self.vault_deaths.retain(|death| now.duration_since(*death) < VAULT_WINDOW);
-        let most = self.plan().limits.vault_deaths;
-        let beyond = self.vault_deaths.len() > usize::try_from(most).unwrap_or(usize::MAX);
-        if beyond {
-            tracing::error!(
-                deaths = self.vault_deaths.len(),
-                "the vault fell too often in ten minutes and stays down; clients are told 421. \
-                 Look for the reason above (disk, memory, damaged database), mend it, and restart the service"
-            );
-            self.notifier.tell("STATUS=the vault stays down: see the log");
-        }
-        beyond
-    }
-
-    /// Starts those whose time has come. One that can't be started is tried again.
-    fn fill_vacancies(&mut self, now: Instant) {
-        let (due, later) = std::mem::take(&mut self.vacancies).into_iter().partition(|vacancy| vacancy.due <= now);
-        self.vacancies = later;
-        for Vacancy { post, generation, .. } in due {
-            // A process of the service that fell while a reload went through comes back with the new configuration.
-            let generation = if post.role.row().life == Life::Service { self.generation } else { generation };
-            if let Err(reason) = self.hire(post.clone(), generation) {
-                tracing::error!(role = %post, reason, "a fallen process could not be replaced; trying again");
-                self.vacancies.push(Vacancy { due: now + LONGEST_WAIT, post, generation });
-            }
-        }
     }
 
     /// Says once, in the log, what this kernel can't give.

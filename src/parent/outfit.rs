@@ -27,17 +27,20 @@ const AUTHORITIES: [&str; 4] = [
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/ca-bundle.pem",
 ];
-/// What the parent makes and some roles share. Never on disk.
+/// What the parent made or opened before it was confined, for the children of its whole life.
 #[derive(Debug)]
-pub struct Secrets {
+pub struct Kept {
+    /// The key of capsules: for listener and vault, never on disk.
     capsule: Secret<[u8; capsule::KEY]>,
+    /// The sealer's two state slots, open for writing; the parent itself may open nothing for writing any more.
+    slots: [OwnedFd; 2],
 }
 
-impl Secrets {
-    pub fn new() -> Result<Self, String> {
+impl Kept {
+    pub fn new(plan: &Plan) -> Result<Self, String> {
         let mut key = [0; capsule::KEY];
         getrandom::fill(&mut key).map_err(|error| format!("asking the system for random octets: {error}"))?;
-        Ok(Self { capsule: Secret::new(key) })
+        Ok(Self { capsule: Secret::new(key), slots: state::slots(&plan.state_directory)? })
     }
 }
 
@@ -49,12 +52,12 @@ pub struct Outfit {
 }
 
 impl Outfit {
-    pub fn assemble(plan: &Plan, post: &Post, people: &People, secrets: &Secrets) -> Result<Self, String> {
+    pub fn assemble(plan: &Plan, post: &Post, people: &People, kept: &Kept) -> Result<Self, String> {
         let said = |reason: String| format!("{post}: {reason}");
         Ok(Self {
             grounds: grounds(plan, post, people),
-            slice: slice(plan, post, secrets).map_err(said)?,
-            files: files(plan, post).map_err(said)?,
+            slice: slice(plan, post, kept).map_err(said)?,
+            files: files(plan, post, kept).map_err(said)?,
         })
     }
 }
@@ -85,17 +88,17 @@ pub fn posts_of_a_generation(plan: &Plan) -> impl Iterator<Item = Post> {
 }
 
 /// The slice of a post, encoded.
-pub fn slice(plan: &Plan, post: &Post, secrets: &Secrets) -> Result<Vec<u8>, String> {
+pub fn slice(plan: &Plan, post: &Post, kept: &Kept) -> Result<Vec<u8>, String> {
     fn encode(slice: &impl Serialize) -> Result<Vec<u8>, String> {
         postcard::to_stdvec(slice).map_err(|error| format!("encoding its slice of configuration: {error}"))
     }
     match post.role {
         Role::Parent => Ok(Vec::new()),
-        Role::Listener => encode(&plan.listener_slice(&secrets.capsule)),
+        Role::Listener => encode(&plan.listener_slice(&kept.capsule)),
         Role::EdgeSmtp => encode(&plan.edge_slice(Protocol::Smtp, &post.label)),
         Role::EdgeHttp => encode(&plan.edge_slice(Protocol::Http, &post.label)),
         Role::Keyholder => encode(&plan.keyholder_slice()),
-        Role::Vault => encode(&plan.vault_slice(&secrets.capsule)),
+        Role::Vault => encode(&plan.vault_slice(&kept.capsule)),
         Role::Sealer => encode(&plan.sealer_slice()),
         Role::Dialer => encode(&plan.dialer_slice()),
         Role::Courier => encode(&plan.courier_slice(upstream(plan, post)?)),
@@ -103,7 +106,7 @@ pub fn slice(plan: &Plan, post: &Post, secrets: &Secrets) -> Result<Vec<u8>, Str
 }
 
 /// The files of a post, open for reading only, save the sealer's two slots.
-fn files(plan: &Plan, post: &Post) -> Result<Vec<(File, OwnedFd)>, String> {
+fn files(plan: &Plan, post: &Post, kept: &Kept) -> Result<Vec<(File, OwnedFd)>, String> {
     let mut files = Vec::new();
     match post.role {
         Role::EdgeSmtp => chains(plan, &plan.edge_certificates(Protocol::Smtp, &post.label), &mut files)?,
@@ -114,7 +117,13 @@ fn files(plan: &Plan, post: &Post) -> Result<Vec<(File, OwnedFd)>, String> {
                 files.push((File::Key(certificate.number), certificate.key.open()?));
             }
         }
-        Role::Sealer => files = state::seal_files(&plan.state_directory)?,
+        Role::Sealer => {
+            files.push((File::LogKey, state::log_key(&plan.state_directory)?));
+            for (number, slot) in (0..).zip(&kept.slots) {
+                let slot = slot.try_clone().map_err(|error| format!("handing over its state: {error}"))?;
+                files.push((File::Slot(number), slot));
+            }
+        }
         Role::Courier => {
             let upstream = upstream(plan, post)?;
             if let Some(password) = &upstream.password {
@@ -186,8 +195,10 @@ pub fn descriptors(plan: &Plan) -> u64 {
 }
 
 /// Opens everything once, to say what is wrong before anything starts.
-pub fn try_files(plan: &Plan) -> Result<(), String> {
-    posts(plan).iter().try_for_each(|post| files(plan, post).map(drop).map_err(|reason| format!("{post}: {reason}")))
+pub fn try_files(plan: &Plan, kept: &Kept) -> Result<(), String> {
+    posts(plan)
+        .iter()
+        .try_for_each(|post| files(plan, post, kept).map(drop).map_err(|reason| format!("{post}: {reason}")))
 }
 
 /// What the parent may touch from its start on: what it and all its children need, and no more.

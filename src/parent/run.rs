@@ -120,25 +120,34 @@ fn hear(parent: &mut Parent, instance: Instance) -> Result<(), String> {
             return reap(parent);
         }
     };
-    match report {
-        Report::Hello { role, build } if role == child.post.role && build == BUILD => {}
-        Report::Hello { build, .. } => {
-            child.reason =
-                Some(format!("it is build {build:?} and we are {BUILD:?}: the program file was replaced, restart"));
-            child.kill();
+    let (post, standing) = (child.post.clone(), child.standing);
+    // Each word is believed from those who have a say in it, and in its moment: a child that was taken over speaks, too.
+    match (report, standing) {
+        (Report::Hello { role, build }, Standing::Starting { .. }) if role == post.role && build == BUILD => {}
+        (Report::Hello { build, .. }, Standing::Starting { .. }) => {
+            let replaced =
+                format!("it is build {build:?} and we are {BUILD:?}: the program file was replaced, restart");
+            parent.condemn(instance, &replaced);
         }
-        Report::Ready { missing } => {
+        (Report::Ready { missing }, Standing::Starting { .. }) => {
             child.standing = Standing::Ready { since: Instant::now() };
-            tracing::debug!(role = %child.post, instance = instance.0, pid = child.pid(), "ready");
+            tracing::debug!(role = %post, instance = instance.0, pid = child.pid(), "ready");
             parent.name_missing(missing);
             parent.on_ready(instance)?;
         }
-        Report::Failed { reason } if child.is_ready() => change::refused(parent, &reason),
-        Report::Failed { reason } => child.reason = Some(reason),
-        Report::Switched(generation) => change::switched(parent, instance, generation),
-        Report::Reload if child.post.role == Role::Vault => change::begin(parent),
-        Report::Reload => tracing::warn!(role = %child.post, "a reload that it may not ask for was ignored"),
-        Report::Alive => parent.alive = Instant::now(),
+        (Report::Failed { reason }, Standing::Starting { .. }) => child.reason = Some(reason),
+        (Report::Failed { reason }, Standing::Ready { .. }) if post.role == Role::Vault => {
+            change::refused(parent, &reason)
+        }
+        (Report::Switched(generation), Standing::Ready { .. }) => change::switched(parent, instance, generation),
+        (Report::Reload, Standing::Ready { .. }) if post.role == Role::Vault => change::begin(parent),
+        (Report::Alive, _) if post.role == Role::Vault => parent.alive = Instant::now(),
+        // One that was told to go may still have its last words on the way.
+        (_, Standing::Draining { .. }) => {}
+        (report, _) => {
+            tracing::error!(role = %post, ?report, "a word out of its moment");
+            parent.condemn(instance, "it said what it has no say in");
+        }
     }
     Ok(())
 }

@@ -21,7 +21,6 @@ use nix::unistd::geteuid;
 
 use super::people::People;
 use crate::config::plan::Plan;
-use crate::ipc::control::File;
 use crate::role::Role;
 use crate::{sealer, vault};
 
@@ -73,23 +72,20 @@ fn own_directory(path: &Path, what: &str, mode: u32) -> Result<(), String> {
     Ok(())
 }
 
-/// The log key and the sealer's two slots.
-pub fn seal_files(state: &Path) -> Result<Vec<(File, OwnedFd)>, String> {
-    let seal = state.join(SEAL);
-    let open = |file: File, name: &str, write: bool| {
-        let path = seal.join(name);
-        let mut options = OpenOptions::new();
-        options.read(true).write(write).create(write).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
-        match options.open(&path) {
-            Ok(descriptor) => Ok((file, descriptor.into())),
-            Err(error) => Err(format!("opening {}: {error}", path.display())),
-        }
-    };
-    Ok(vec![
-        open(File::LogKey, "log.key", false)?,
-        open(File::Slot(0), "head.0", true)?,
-        open(File::Slot(1), "head.1", true)?,
-    ])
+/// The log key, to be read once.
+pub fn log_key(state: &Path) -> Result<OwnedFd, String> {
+    open(&state.join(SEAL).join("log.key"), OpenOptions::new().read(true))
+}
+
+/// The sealer's two state slots, made empty at the first start.
+pub fn slots(state: &Path) -> Result<[OwnedFd; 2], String> {
+    let slot = |name| open(&state.join(SEAL).join(name), OpenOptions::new().read(true).write(true).create(true));
+    Ok([slot("head.0")?, slot("head.1")?])
+}
+
+fn open(path: &Path, options: &mut OpenOptions) -> Result<OwnedFd, String> {
+    let opened = options.mode(0o600).custom_flags(nix::libc::O_NOFOLLOW).open(path);
+    opened.map(OwnedFd::from).map_err(|error| format!("opening {}: {error}", path.display()))
 }
 
 /// Listens for commands. A socket that nobody answers on is left over from an unclean stop and is replaced.
@@ -110,9 +106,4 @@ pub fn control_socket(runtime: &Path) -> Result<UnixListener, String> {
     fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(fail)?;
     socket.set_nonblocking(true).map_err(fail)?;
     Ok(socket)
-}
-
-/// Tidies up at the end; if that fails, the next start does it.
-pub fn remove_control_socket(runtime: &Path) {
-    let _ = fs::remove_file(runtime.join(CONTROL_SOCKET));
 }

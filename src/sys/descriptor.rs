@@ -79,6 +79,7 @@ unsafe fn rights(header: &libc::msghdr) -> Vec<OwnedFd> {
         let mut message = libc::CMSG_FIRSTHDR(header);
         while let Some(found) = message.as_ref() {
             if (found.cmsg_level, found.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+                #[allow(clippy::unnecessary_cast, reason = "its type differs between systems")]
                 let octets = (found.cmsg_len as usize).saturating_sub(libc::CMSG_LEN(0) as usize);
                 let numbers = libc::CMSG_DATA(message).cast::<RawFd>();
                 for at in 0..octets / size_of::<RawFd>() {

@@ -172,6 +172,26 @@ impl Service {
         Smtp::connect(self.smtp)
     }
 
+    /// A session with TLS, logged in.
+    pub fn log_in(&self, secret: &str) -> Smtp<smtp::Tls> {
+        let mut session = self.connect().secure(&smtp::trusting(&self.pair));
+        assert_eq!(session.log_in(secret), 235);
+        session
+    }
+
+    /// Waits until the sink has got messages with all of these subjects; more than once is allowed after a kill, never is not.
+    pub fn await_arrival(&self, mut subjects: Vec<String>) {
+        let deadline = Instant::now() + PATIENCE + PATIENCE;
+        while !subjects.is_empty() {
+            assert!(Instant::now() < deadline, "never arrived: {subjects:?}\n{}", self.log());
+            if let Some(received) = self.sink.next(Duration::from_millis(200)) {
+                let text = String::from_utf8_lossy(&received.content).into_owned();
+                let subject = text.lines().find_map(|line| line.strip_prefix("Subject: ")).unwrap_or_default();
+                subjects.retain(|expected| expected != subject);
+            }
+        }
+    }
+
     /// One HTTP request on a connection of its own; the whole response as text.
     pub fn http(&self, request: &str) -> String {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.http)).unwrap();

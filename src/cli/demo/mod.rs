@@ -5,6 +5,7 @@
 //! is a real command or a real connection; a step that fails ends the tour with a non-zero exit code.
 
 mod client;
+mod interrupt;
 mod screen;
 mod stage;
 
@@ -16,6 +17,7 @@ use clap::Args;
 use super::fail;
 use crate::sink::Received;
 use client::Client;
+use interrupt::Interrupt;
 use screen::Screen;
 use stage::Stage;
 
@@ -43,6 +45,7 @@ impl Demo {
     }
 
     fn tour(&self, screen: &Screen) -> Result<(), String> {
+        let interrupt = Interrupt::catch()?;
         screen.step("Setting the stage: a folder, a self-signed certificate, a configuration, a sink as upstream");
         let mut stage = Stage::set()?;
         screen.detail(&format!("folder         {}", stage.folder.display()));
@@ -50,34 +53,38 @@ impl Demo {
         screen.detail(&format!("HTTP listener  127.0.0.1:{}", stage.http));
         screen.detail(&format!("sink           127.0.0.1:{}", stage.sink_port));
 
-        screen.step("Starting the service: gatepost serve --config FOLDER/gatepost.toml");
+        let step = |text| {
+            screen.step(text);
+            if interrupt.came() { Err("interrupted") } else { Ok(()) }
+        };
+        step("Starting the service: gatepost serve --config FOLDER/gatepost.toml")?;
         stage.start_service()?;
         for line in stage.processes()? {
             screen.detail(&line);
         }
 
-        screen.step("Adding a credential: gatepost credential add demo --sender @example.net");
+        step("Adding a credential: gatepost credential add demo --sender @example.net")?;
         let secret = stage.add_credential(CREDENTIAL)?;
         screen.detail("its secret is shown once; only an argon2id hash of it is kept");
 
-        screen.step("An application sends by SMTP: STARTTLS, AUTH PLAIN, MAIL, RCPT, DATA");
+        step("An application sends by SMTP: STARTTLS, AUTH PLAIN, MAIL, RCPT, DATA")?;
         let mut client = Client::new(&stage.certificate, screen)?;
         client.send_by_smtp(stage.smtp, CREDENTIAL, &secret)?;
         show(screen, &stage.sink.next(DELIVERY).ok_or("the SMTP message did not reach the sink: see the log above")?);
 
-        screen.step("Another sends by HTTP: POST /v1/send with a bearer key");
+        step("Another sends by HTTP: POST /v1/send with a bearer key")?;
         client.send_by_http(stage.http, &secret)?;
         show(screen, &stage.sink.next(DELIVERY).ok_or("the HTTP message did not reach the sink: see the log above")?);
 
-        screen.step("A stranger is refused: no login, no mail");
+        step("A stranger is refused: no login, no mail")?;
         client.fail_by_smtp(stage.smtp)?;
 
-        screen.step("The audit trail: gatepost audit query");
+        step("The audit trail: gatepost audit query")?;
         for line in stage.command(&["audit", "query"])?.lines() {
             screen.detail(line);
         }
 
-        screen.step("The proof: gatepost audit verify");
+        step("The proof: gatepost audit verify")?;
         for line in stage.command(&["audit", "verify"])?.lines() {
             screen.detail(line);
         }
@@ -99,7 +106,7 @@ impl Demo {
             stage.http
         ));
         screen.done("The service stays until Ctrl-C; what the sink receives is shown here.");
-        stage.stay(|received| show(screen, received))?;
+        stage.stay(&interrupt, |received| show(screen, received))?;
         stage.stop_service()
     }
 }

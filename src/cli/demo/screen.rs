@@ -1,7 +1,7 @@
 //! What the demonstration shows: steps, details, quotes. In colour on a terminal, plain otherwise.
 
 use std::cell::Cell;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 
 pub struct Screen {
     colour: bool,
@@ -22,12 +22,12 @@ impl Screen {
 
     pub fn step(&self, text: &str) {
         self.steps.set(self.steps.get() + 1);
-        println!();
+        put("");
         self.line(BOLD, &format!("{}. {text}", self.steps.get()));
     }
 
     pub fn detail(&self, text: &str) {
-        println!("   {}", printable(text));
+        put(&format!("   {}", printable(text)));
     }
 
     /// Something another program said or received.
@@ -37,21 +37,26 @@ impl Screen {
 
     /// A line to be pasted into a shell: alone and unbroken.
     pub fn paste(&self, text: &str) {
-        println!("\n{text}");
+        put(&format!("\n{text}"));
     }
 
     pub fn done(&self, text: &str) {
-        println!();
+        put("");
         self.line(GREEN, text);
     }
 
     fn line(&self, style: &str, text: &str) {
         if self.colour {
-            println!("{style}{text}{PLAIN}");
+            put(&format!("{style}{text}{PLAIN}"));
         } else {
-            println!("{text}");
+            put(text);
         }
     }
+}
+
+/// A reader that has seen enough closes the pipe: the tour goes on, and tidies up.
+fn put(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
 }
 
 /// Mail is data: nothing in it may move the cursor or change colours.

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,8 +13,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::interrupt::Interrupt;
 use crate::sink::{Received, Sink};
-use crate::sys::{program, signal};
+use crate::sys::program;
 
 /// The service must be ready by then; it takes well under a second.
 const START: Duration = Duration::from_secs(60);
@@ -110,7 +112,8 @@ via = ["sink"]
         notify.set_read_timeout(Some(GLANCE)).map_err(|error| error.to_string())?;
         let mut command = self.gatepost()?;
         command.args(["serve", "--fallback-ids"]).arg("--config").arg(self.config());
-        let started = command.env("NOTIFY_SOCKET", &path).stdin(Stdio::null()).spawn();
+        // A group of its own: Ctrl-C in the terminal is for the demonstration, which then stops the service in order.
+        let started = command.env("NOTIFY_SOCKET", &path).stdin(Stdio::null()).process_group(0).spawn();
         let service = self.service.insert(started.map_err(|error| format!("starting the service: {error}"))?);
         let deadline = Instant::now() + START;
         let mut word = [0; 256];
@@ -165,7 +168,10 @@ via = ["sink"]
     }
 
     fn gatepost(&self) -> Result<Command, String> {
-        program::itself().map(Command::new).map_err(|error| format!("finding our own program: {error}"))
+        let mut command =
+            program::itself().map(Command::new).map_err(|error| format!("finding our own program: {error}"))?;
+        command.arg0("gatepost");
+        Ok(command)
     }
 
     fn config(&self) -> PathBuf {
@@ -173,15 +179,12 @@ via = ["sink"]
     }
 
     /// Shows what the sink receives until Ctrl-C.
-    pub fn stay(&mut self, mut show: impl FnMut(&Received)) -> Result<(), String> {
-        let signals =
-            signal::catch(&[Signal::SIGINT, Signal::SIGTERM]).map_err(|error| format!("catching Ctrl-C: {error}"))?;
-        let mut pressed = [0; 1];
+    pub fn stay(&mut self, interrupt: &Interrupt, mut show: impl FnMut(&Received)) -> Result<(), String> {
         loop {
             if let Some(received) = self.sink.next(GLANCE) {
                 show(&received);
             }
-            if nix::unistd::read(&signals, &mut pressed).is_ok_and(|n| n > 0) {
+            if interrupt.came() {
                 return Ok(());
             }
             if let Some(Ok(Some(status))) = self.service.as_mut().map(Child::try_wait) {

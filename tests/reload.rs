@@ -1,0 +1,123 @@
+//! Claims: a reload loses no session, what is new holds for new sessions, and a bad one changes nothing and says why.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use support::smtp::trusting;
+use support::{Pair, Service, await_that, processes};
+
+#[test]
+fn a_reload_loses_no_session_and_a_bad_one_changes_nothing() {
+    let service = Service::start();
+    let secret = service.add_credential();
+    let stop = Arc::new(AtomicBool::new(false));
+    let workers: Vec<_> = (0..8)
+        .map(|worker| {
+            let mut session = service.log_in(&secret);
+            let ended = Arc::clone(&stop);
+            std::thread::spawn(move || {
+                let mut sent = Vec::new();
+                while !ended.load(Ordering::Relaxed) {
+                    let name = format!("worker {worker} message {}", sent.len());
+                    assert_eq!(session.send(&name), 250, "{name}");
+                    sent.push(name);
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                assert_eq!(session.say("QUIT"), 221);
+                sent
+            })
+        })
+        .collect();
+    let mut seen = service.log().len();
+    for _ in 0..3 {
+        service.signal(Signal::SIGHUP);
+        seen = service.await_log(seen, "reload done");
+    }
+
+    // A new pair is in use for new sessions once the reload is done.
+    let next = Pair::ecdsa();
+    next.write(service.folder.path());
+    service.signal(Signal::SIGHUP);
+    seen = service.await_log(seen, "reload done");
+    drop(service.connect().secure(&trusting(&next)));
+
+    // A key that isn't the certificate's: refused, the reason said, the pair of before still in use.
+    std::fs::write(service.folder.path().join("key.pem"), Pair::ecdsa().key).unwrap();
+    service.signal(Signal::SIGHUP);
+    seen = service.await_log(seen, "reload refused");
+    assert!(service.log().contains("does not match"), "{}", service.log());
+    drop(service.connect().secure(&trusting(&next)));
+    next.write(service.folder.path());
+
+    // A configuration with a mistake: the same.
+    let good = std::fs::read_to_string(service.config()).unwrap();
+    std::fs::write(service.config(), format!("{good}\nhostnam = \"typo\"\n")).unwrap();
+    service.signal(Signal::SIGHUP);
+    service.await_log(seen, "reload refused");
+    assert!(service.log().contains("hostnam"), "{}", service.log());
+    drop(service.connect().secure(&trusting(&next)));
+    std::fs::write(service.config(), good).unwrap();
+
+    stop.store(true, Ordering::Relaxed);
+    let ended: Vec<_> = workers.into_iter().map(std::thread::JoinHandle::join).collect();
+    assert!(ended.iter().all(Result::is_ok), "a session was lost:\n{}", service.log());
+    let sent: Vec<String> = ended.into_iter().flatten().flatten().collect();
+    println!("{} messages on 8 sessions over 6 reloads", sent.len());
+    service.await_arrival(sent);
+    // Those of older generations have nobody left and are gone.
+    await_that("old generations end", || processes::all(service.pid()).len() == 8);
+    service.stop();
+}
+
+#[test]
+fn what_needs_a_restart_is_refused_whole() {
+    let service = Service::start();
+    let good = std::fs::read_to_string(service.config()).unwrap();
+    let upstream = good.lines().find(|line| line.starts_with("hosts = ")).unwrap();
+    let mut seen = service.log().len();
+    for (from, to, key) in [
+        ("gate.test.example", "gate2.test.example", "hostname"),
+        (upstream, "hosts = [\"127.0.0.1:9\"]", "a port of an upstream"),
+        ("/state\"", "/state2\"", "state_directory"),
+    ] {
+        assert!(good.contains(from), "{from}");
+        std::fs::write(service.config(), good.replacen(from, to, 1)).unwrap();
+        service.signal(Signal::SIGHUP);
+        seen = service.await_log(seen, "reload refused");
+        assert!(service.log().contains(&format!("{key} was changed to what needs a restart")), "{}", service.log());
+    }
+    std::fs::write(service.config(), good).unwrap();
+    service.signal(Signal::SIGHUP);
+    service.await_log(seen, "reload done");
+    service.stop();
+}
+
+#[test]
+fn a_listener_that_is_removed_is_closed_and_one_that_swaps_places_keeps_its_rules() {
+    let service = Service::start();
+    let good = std::fs::read_to_string(service.config()).unwrap();
+    let mut seen = service.log().len();
+    // SMTP and HTTP change ports: whoever connects afterwards meets the new protocol, the very first one included.
+    let (smtp, http) = (service.smtp.to_string(), service.http.to_string());
+    let swapped = good.replace(&smtp, "PORT").replace(&http, &smtp).replace("PORT", &http);
+    std::fs::write(service.config(), swapped).unwrap();
+    service.signal(Signal::SIGHUP);
+    seen = service.await_log(seen, "reload done");
+    for _ in 0..50 {
+        assert_eq!(support::Smtp::connect(service.http).code(), 220);
+    }
+    let (head, rest) = good.split_once("[[listener]]\nname = \"api\"").unwrap();
+    let (_, tail) = rest.split_once("[tls]").unwrap();
+    std::fs::write(service.config(), format!("{head}[tls]{tail}")).unwrap();
+    service.signal(Signal::SIGHUP);
+    service.await_log(seen, "reload done");
+    await_that("the removed listener's port is closed", || {
+        std::net::TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, service.http)).is_err()
+    });
+    assert_eq!(service.connect().code(), 220);
+    service.stop();
+}
