@@ -185,6 +185,8 @@ fn a_stalled_keyholder_is_noticed_by_new_handshakes_only() {
     println!(
         "{handshakes} RSA-2048 handshakes; slowest NOOP {under_flood:?} under them, {stalled:?} with the keyholder stopped"
     );
+    assert!(handshakes > 10, "there was no flood: {handshakes}");
+    assert!(under_flood < Duration::from_secs(5), "a live session noticed the flood of handshakes: {under_flood:?}");
     assert!(patience < Duration::from_secs(30), "a handshake without a keyholder took {patience:?} to end");
     assert!(stalled < Duration::from_secs(5), "a live session noticed the stalled keyholder: {stalled:?}");
     await_that("handshakes work again", || {
@@ -299,7 +301,8 @@ fn logins_do_not_wait_for_a_slow_disk() {
         times[times.len() / 2],
         times[times.len() - 1]
     );
-    assert!(times[times.len() / 2] < delay / 2, "logins wait for the disk: {times:?}");
+    // A login and its handshake may wait for a processor, never for a sync: nine of ten on a busy machine.
+    assert!(times[times.len() * 9 / 10] < delay, "logins wait for the disk: {times:?}");
     service.stop();
 }
 
