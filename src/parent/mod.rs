@@ -9,6 +9,7 @@
 mod bind;
 mod change;
 mod child;
+mod hearing;
 mod household;
 mod offline;
 mod outfit;

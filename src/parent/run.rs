@@ -7,6 +7,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
 use super::child::{self, Standing};
+use super::hearing::{self, Hearing};
 use super::{Parent, Phase, change, stop};
 use crate::ipc::control::{File, Order, Report};
 use crate::ipc::packet::Arrival;
@@ -120,34 +121,38 @@ fn hear(parent: &mut Parent, instance: Instance) -> Result<(), String> {
             return reap(parent);
         }
     };
-    let (post, standing) = (child.post.clone(), child.standing);
-    // Each word is believed from those who have a say in it, and in its moment: a child that was taken over speaks, too.
-    match (report, standing) {
-        (Report::Hello { role, build }, Standing::Starting { .. }) if role == post.role && build == BUILD => {}
-        (Report::Hello { build, .. }, Standing::Starting { .. }) => {
+    match hearing::hear(child.post.role, child.standing, &report) {
+        Hearing::Heed => heed(parent, instance, report),
+        Hearing::Ignore => Ok(()),
+        Hearing::Condemn => {
+            tracing::error!(role = %child.post, ?report, "a word out of its moment");
+            parent.condemn(instance, "it said what it has no say in");
+            Ok(())
+        }
+    }
+}
+
+/// Does what a report asks for that was found to be in order.
+fn heed(parent: &mut Parent, instance: Instance, report: Report) -> Result<(), String> {
+    let Some(child) = parent.household.get_mut(instance) else { return Ok(()) };
+    match report {
+        Report::Hello { build, .. } if build != BUILD => {
             let replaced =
                 format!("it is build {build:?} and we are {BUILD:?}: the program file was replaced, restart");
             parent.condemn(instance, &replaced);
         }
-        (Report::Ready { missing }, Standing::Starting { .. }) => {
+        Report::Hello { .. } => {}
+        Report::Ready { missing } => {
             child.standing = Standing::Ready { since: Instant::now() };
-            tracing::debug!(role = %post, instance = instance.0, pid = child.pid(), "ready");
+            tracing::debug!(role = %child.post, instance = instance.0, pid = child.pid(), "ready");
             parent.name_missing(missing);
             parent.on_ready(instance)?;
         }
-        (Report::Failed { reason }, Standing::Starting { .. }) => child.reason = Some(reason),
-        (Report::Failed { reason }, Standing::Ready { .. }) if post.role == Role::Vault => {
-            change::refused(parent, &reason)
-        }
-        (Report::Switched(generation), Standing::Ready { .. }) => change::switched(parent, instance, generation),
-        (Report::Reload, Standing::Ready { .. }) if post.role == Role::Vault => change::begin(parent),
-        (Report::Alive, _) if post.role == Role::Vault => parent.alive = Instant::now(),
-        // One that was told to go may still have its last words on the way.
-        (_, Standing::Draining { .. }) => {}
-        (report, _) => {
-            tracing::error!(role = %post, ?report, "a word out of its moment");
-            parent.condemn(instance, "it said what it has no say in");
-        }
+        Report::Failed { reason } if child.is_ready() => change::refused(parent, &reason),
+        Report::Failed { reason } => child.reason = Some(reason),
+        Report::Switched(generation) => change::switched(parent, instance, generation),
+        Report::Reload => change::begin(parent),
+        Report::Alive => parent.alive = Instant::now(),
     }
     Ok(())
 }

@@ -1,13 +1,11 @@
 //! The pipe a child logs to: its lines are copied to stderr, unread but for control characters, and never without bound.
 
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{pipe2, read};
-
-use super::post::Post;
 
 /// The longest log line that is copied; the rest of it is cut.
 const LONGEST: usize = 1024;
@@ -24,7 +22,7 @@ pub struct Tap {
     /// The beginning of a line whose end has not come.
     line: Vec<u8>,
     since: Instant,
-    copied: u32,
+    kept: u32,
     lost: u64,
 }
 
@@ -35,39 +33,40 @@ impl Tap {
         for end in [&pipe, &write] {
             fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
-        Ok((Self { pipe, line: Vec::new(), since: Instant::now(), copied: 0, lost: 0 }, write))
+        Ok((Self { pipe, line: Vec::new(), since: Instant::now(), kept: 0, lost: 0 }, write))
     }
 
-    /// Copies what is there, up to a turn's worth.
-    pub fn copy(&mut self, post: &Post, pid: u32) {
+    /// The lines that are there, up to a turn's worth, fit to be shown.
+    pub fn lines(&mut self) -> Vec<String> {
         let mut buffer = [0; TURN];
-        let Ok(n @ 1..) = read(&self.pipe, &mut buffer) else { return };
+        let Ok(n @ 1..) = read(&self.pipe, &mut buffer) else { return Vec::new() };
         self.line.extend_from_slice(buffer.get(..n).unwrap_or_default());
+        let mut lines = Vec::new();
         while let Some(end) = self.line.iter().position(|octet| *octet == b'\n') {
             let line: Vec<u8> = self.line.drain(..=end).collect();
-            self.print(post, pid, &line);
+            self.keep(&line, &mut lines);
         }
         if self.line.len() > LONGEST {
             let line = std::mem::take(&mut self.line);
-            self.print(post, pid, &line);
+            self.keep(&line, &mut lines);
         }
+        lines
     }
 
-    fn print(&mut self, post: &Post, pid: u32, line: &[u8]) {
+    fn keep(&mut self, line: &[u8], lines: &mut Vec<String>) {
         if self.since.elapsed() >= SECOND {
             if self.lost > 0 {
-                write(post, pid, &format!("WARN {} log lines were dropped: too many in a second", self.lost));
+                lines.push(format!("WARN {} log lines were dropped: too many in a second", self.lost));
             }
-            (self.since, self.copied, self.lost) = (Instant::now(), 0, 0);
+            (self.since, self.kept, self.lost) = (Instant::now(), 0, 0);
         }
-        if self.copied >= LINES {
+        if self.kept >= LINES {
             self.lost += 1;
             return;
         }
-        self.copied += 1;
+        self.kept += 1;
         let text = String::from_utf8_lossy(line.get(..LONGEST).unwrap_or(line));
-        let text: String = text.trim_end().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-        write(post, pid, text.trim_start());
+        lines.push(text.trim().chars().map(|c| if c.is_control() { '?' } else { c }).collect());
     }
 }
 
@@ -77,7 +76,37 @@ impl AsFd for Tap {
     }
 }
 
-fn write(post: &Post, pid: u32, text: &str) {
-    // Nobody reads our stderr any more: then there is nobody to tell.
-    let _ = io::stderr().write_all(format!("{} {post} {pid}: {text}\n", crate::log::now()).as_bytes());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_cut_cleaned_and_counted() {
+        let (mut tap, pipe) = Tap::new().unwrap();
+        let long = "x".repeat(3 * LONGEST);
+        nix::unistd::write(&pipe, format!("one\nt\x1b[31mwo\nhal{long}").as_bytes()).unwrap();
+        let lines = tap.lines();
+        assert_eq!(lines[..2], ["one", "t?[31mwo"]);
+        assert_eq!(lines[2].len(), LONGEST);
+        nix::unistd::write(&pipe, b"f\n").unwrap();
+        assert_eq!(tap.lines(), ["f"]);
+    }
+
+    #[test]
+    fn a_child_gone_mad_is_heard_up_to_a_bound_and_then_counted() {
+        let (mut tap, pipe) = Tap::new().unwrap();
+        let turn = "a\n".repeat(TURN / 2);
+        let mut kept = 0;
+        for _ in 0..20 {
+            nix::unistd::write(&pipe, turn.as_bytes()).unwrap();
+            kept += tap.lines().len();
+        }
+        let bound = usize::try_from(LINES).unwrap();
+        // A slow machine may see a second or two go by, each with its own bound.
+        assert!(kept >= bound && kept < 20 * TURN / 2, "{kept}");
+        std::thread::sleep(SECOND);
+        nix::unistd::write(&pipe, b"calm\n").unwrap();
+        let lines = tap.lines();
+        assert!(lines[0].contains("log lines were dropped") && lines[1] == "calm", "{lines:?}");
+    }
 }
