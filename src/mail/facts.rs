@@ -9,7 +9,7 @@ pub const MAX_AUTHORS: usize = 32;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
-    /// Every mailbox of From, and of Sender where there is one (RFC 6409 section 6.1).
+    /// Every mailbox of From, one at least, and of Sender where there is one (RFC 6409 section 6.1).
     pub authors: Vec<Address>,
     /// Message-ID, without the angle brackets.
     pub message_id: String,

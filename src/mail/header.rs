@@ -39,6 +39,8 @@ pub enum Fault {
     /// Octets above 127, which need SMTPUTF8.
     EightBit,
     NoFrom,
+    /// From has only groups without members.
+    Nobody,
     Twice(&'static str),
     /// From or Sender can't be read in one way only.
     Author(&'static str),
@@ -64,6 +66,7 @@ impl fmt::Display for Fault {
             Self::Line => f.write_str("a line of the header is no field"),
             Self::EightBit => f.write_str("the header has octets that are not ASCII"),
             Self::NoFrom => f.write_str("the header has no From"),
+            Self::Nobody => f.write_str("From names nobody"),
             Self::Twice(name) => write!(f, "the header has more than one {name}"),
             Self::Author(name) => write!(f, "{name} can't be read in one way only"),
             Self::TooManyAuthors => f.write_str("the header has too many authors"),
@@ -126,6 +129,10 @@ pub fn read<'a>(block: &'a [u8], own: &str) -> Result<Header<'a>, Fault> {
             let authors = mailbox::read(field.body()).map_err(|_| Fault::Author(name))?;
             if name == "Sender" && authors.len() != 1 {
                 return Err(Fault::Author(name));
+            }
+            // Else Sender alone would pass for the author, below a display name that is nobody's (P10).
+            if authors.is_empty() {
+                return Err(Fault::Nobody);
             }
             facts.authors.extend(authors);
         } else if name == "From" {
@@ -257,6 +264,17 @@ mod tests {
         let own = format!("Received: from x\r\n\t{OWN};\r\n\tnow\r\n");
         assert!(read((from.clone() + &own).as_bytes(), OWN).is_ok());
         assert_eq!(fault(&(from + &own.repeat(2))), Fault::Loop);
+    }
+
+    #[test]
+    fn rule_p10_vector_v26_a_from_without_a_mailbox_is_no_author_whatever_sender_says() {
+        for from in ["\"CEO <ceo@bank.test>\":;", "nobody:;", "a:;, b:;", "\r\n team:\r\n ;"] {
+            assert_eq!(fault(&format!("From: {from}\r\n")), Fault::Nobody);
+            assert_eq!(fault(&format!("From: {from}\r\nSender: a@ok.net\r\n")), Fault::Nobody);
+            assert_eq!(fault(&format!("Sender: a@ok.net\r\nFrom: {from}\r\n")), Fault::Nobody);
+        }
+        assert!(read(b"From: nobody:;, a@ok.net\r\n", OWN).is_ok());
+        assert_eq!(Fault::Nobody.refusal(), Refusal::Header);
     }
 
     #[test]
