@@ -1,26 +1,28 @@
 //! `gatepost audit`: read and prove the audit log, from the auditors' files, as any auditor can.
 
-use std::fs;
-use std::io::{self, IsTerminal, Write};
+mod verify;
+
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::credential::ask;
 use super::{DEFAULT_CONFIG, fail};
 use crate::config::{self, Plan};
 use crate::ipc::admin::{Command, Response};
-use crate::merkle::note::Verifier;
 use crate::vault::audit::query::{self, COLUMNS, Filter, Found};
-use crate::vault::audit::verify::{self, Fault, Summary, Verdict};
+use verify::Verify;
 
 /// The columns of the table for people; `--json` has them all.
 const TABLE: [&str; 9] = ["seq", "time", "event", "outcome", "account", "reason", "mail_from", "rcpt_to", "msg_id"];
-/// How often `verify` shows on a terminal how far it is, in events.
-const PROGRESS: u64 = 50_000;
+/// The service publishes between two readers of the file: so often, and after so long, it is asked to try once more.
+const TRIES: u32 = 8;
+const PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Subcommand)]
 pub enum Audit {
@@ -77,18 +79,6 @@ pub struct Query {
     json: bool,
 }
 
-#[derive(Debug, Args)]
-pub struct Verify {
-    #[command(flatten)]
-    place: Place,
-    /// The log's verifier key, or a file that holds it; by default seal/log.vkey of the state directory
-    #[arg(long, value_name = "VKEY")]
-    key: Option<String>,
-    /// Print the result as JSON
-    #[arg(long)]
-    json: bool,
-}
-
 impl Audit {
     pub fn run(&self) -> ExitCode {
         match self {
@@ -109,12 +99,58 @@ impl Place {
             return Ok(path.clone());
         }
         let plan = self.plan()?;
-        match ask(&plan.runtime_directory, &Command::Publish) {
-            Ok(None | Some(Response::Published { .. })) => {}
-            // An auditor may read the files and not speak with the service: the last second is missing then.
-            Ok(Some(_)) | Err(_) => eprintln!("gatepost: the service could not be asked for its latest events"),
+        if let Some(waiting) = Latest::of(&plan).waiting {
+            eprintln!("gatepost: {waiting}");
         }
-        Ok(plan.state_directory.join("audit"))
+        Ok(audit_directory(&plan.state_directory))
+    }
+}
+
+fn audit_directory(state: &Path) -> PathBuf {
+    state.join("audit")
+}
+
+/// What the running service tells of the files when it is asked to put its newest events there.
+#[derive(Debug, Default)]
+struct Latest {
+    /// How many events are there.
+    published: Option<u64>,
+    /// Why some are not.
+    waiting: Option<String>,
+}
+
+impl Latest {
+    fn of(plan: &Plan) -> Self {
+        let mut latest = Self::default();
+        for attempt in 0..TRIES {
+            if attempt > 0 {
+                std::thread::sleep(PAUSE);
+            }
+            match ask(&plan.runtime_directory, &Command::Publish) {
+                Ok(None) => return Self::default(),
+                Ok(Some(Response::Published { size, events })) => {
+                    let left = events.saturating_sub(size);
+                    let waiting = format!(
+                        "the newest {left} events are not in the auditors' files yet: a reader holds the file, or the \
+                         sealer is away at the end of a month"
+                    );
+                    latest = Self { published: Some(size), waiting: Some(waiting).filter(|_| left > 0) };
+                    if left == 0 {
+                        break;
+                    }
+                }
+                Ok(Some(Response::Refused { reason })) => {
+                    let waiting = format!("the newest events can't be put into the auditors' files: {reason}");
+                    return Self { published: None, waiting: Some(waiting) };
+                }
+                // An auditor may read the files and not speak with the service: the last second is missing then.
+                Ok(Some(_)) | Err(_) => {
+                    eprintln!("gatepost: the service could not be asked for its latest events");
+                    break;
+                }
+            }
+        }
+        latest
     }
 }
 
@@ -161,63 +197,4 @@ fn object(found: &Found) -> String {
     };
     let members = COLUMNS.iter().filter_map(|column| Some(((*column).to_owned(), value(column, found.get(column)?))));
     Value::Object(members.collect::<Map<_, _>>()).to_string()
-}
-
-impl Verify {
-    fn run(&self) -> ExitCode {
-        let outcome = self.key().and_then(|key| {
-            let files = self.place.files().map_err(usage)?;
-            let shows = io::stderr().is_terminal();
-            verify::verify(&files, &key, |done| {
-                if shows && done % PROGRESS == 0 {
-                    eprint!("\r{done} events");
-                }
-            })
-        });
-        let code = outcome.as_ref().map_or_else(|fault| fault.verdict.code(), |_| Verdict::Sound.code());
-        match (&outcome, self.json) {
-            (outcome, true) => println!("{}", as_json(outcome)),
-            (Ok(summary), false) => println!(
-                "the log is sound: events {} to {}, {} of them under {} signed heads",
-                summary.first,
-                summary.size,
-                summary.sealed.saturating_sub(summary.first),
-                summary.checkpoints
-            ),
-            (Err(fault), false) => eprintln!("gatepost: the log does not verify: {fault}"),
-        }
-        ExitCode::from(code)
-    }
-
-    /// The key that the log is checked against. It never comes from the files that are checked.
-    fn key(&self) -> Result<Verifier, Fault> {
-        let read = |path: &Path| {
-            fs::read_to_string(path).map_err(|error| usage(format!("reading the log key {}: {error}", path.display())))
-        };
-        let text = match &self.key {
-            Some(key) if key.contains('+') && !Path::new(key).exists() => key.clone(),
-            Some(path) => read(Path::new(path))?,
-            None if self.place.directory.is_some() => {
-                return Err(usage(
-                    "--directory needs --key: the log's verifier key, kept apart from the files".to_owned(),
-                ));
-            }
-            None => read(&self.place.plan().map_err(usage)?.state_directory.join("seal").join("log.vkey"))?,
-        };
-        text.trim().parse().map_err(|error| usage(format!("the log key can't be read: {error}")))
-    }
-}
-
-fn usage(what: String) -> Fault {
-    Fault { verdict: Verdict::Usage, what }
-}
-
-fn as_json(outcome: &Result<Summary, Fault>) -> Value {
-    match outcome {
-        Ok(summary) => json!({
-            "sound": true, "first": summary.first, "size": summary.size, "sealed": summary.sealed,
-            "checkpoints": summary.checkpoints, "files": summary.files,
-        }),
-        Err(fault) => json!({ "sound": false, "code": fault.verdict.code(), "fault": fault.what }),
-    }
 }

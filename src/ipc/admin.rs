@@ -21,9 +21,12 @@ pub enum Response {
         id: String,
         secret: Secret<String>,
     },
-    /// Everything up to this number of events is in the auditors' file.
+    /// What is in the auditors' files now.
     Published {
+        /// Everything up to this number of events is.
         size: u64,
+        /// As many events there were when the command came: the rest waits, as long as a reader holds the file.
+        events: u64,
     },
     Done,
     /// What was wrong and what to do about it.

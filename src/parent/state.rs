@@ -80,7 +80,8 @@ pub fn log_key(state: &Path) -> Result<OwnedFd, String> {
 /// The sealer's two state slots, made empty at the first start.
 pub fn slots(state: &Path) -> Result<[OwnedFd; 2], String> {
     let slot = |name| open(&state.join(SEAL).join(name), OpenOptions::new().read(true).write(true).create(true));
-    Ok([slot("head.0")?, slot("head.1")?])
+    let [first, second] = sealer::state::SLOTS;
+    Ok([slot(first)?, slot(second)?])
 }
 
 fn open(path: &Path, options: &mut OpenOptions) -> Result<OwnedFd, String> {

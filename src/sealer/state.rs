@@ -8,6 +8,8 @@ use sha2::{Digest, Sha256};
 
 use crate::merkle::{Hash, empty_root};
 
+/// The slots' names in the sealer's directory.
+pub const SLOTS: [&str; 2] = ["head.0", "head.1"];
 /// First octets of a slot: what it is, and the version of its form.
 const MAGIC: &[u8; 8] = b"GPSEAL\x00\x01";
 /// Magic, turn, size, root.

@@ -39,10 +39,14 @@ pub async fn serve(
                 Ok(secret) => Response::Secret { id, secret },
                 Err(reason) => Response::Refused { reason },
             },
-            Command::Publish => match control::settle(&sealing, &publisher).await {
-                Ok(size) => Response::Published { size },
-                Err(reason) => Response::Refused { reason },
-            },
+            Command::Publish => {
+                // Counted first: what comes meanwhile is not what was asked for.
+                let events = vault.writer.size();
+                match control::settle(&sealing, &publisher).await {
+                    Ok(size) => Response::Published { size, events },
+                    Err(reason) => Response::Refused { reason },
+                }
+            }
             Command::Reload => match parent.send(&Report::Reload, None).await {
                 Ok(()) => Response::Done,
                 Err(error) => Response::Refused { reason: format!("the parent can't be reached: {error}") },

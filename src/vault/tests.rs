@@ -30,7 +30,7 @@ use crate::policy::{Limits as Rules, Policy};
 use crate::role::link::{End, Talk};
 use crate::role::{Instance, Role};
 use crate::vault::audit::query::{Filter, Found, query};
-use crate::vault::audit::verify::verify;
+use crate::vault::audit::verify::{Known, verify};
 
 mod restart;
 mod sessions;

@@ -204,6 +204,11 @@ impl Service {
 
     /// Stops it in order and insists that it goes.
     pub fn stop(mut self) -> String {
+        self.end()
+    }
+
+    /// As `stop`, and leaves what it kept.
+    pub fn end(&mut self) -> String {
         self.signal(Signal::SIGTERM);
         let deadline = Instant::now() + PATIENCE + PATIENCE;
         while Instant::now() < deadline {

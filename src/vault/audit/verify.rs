@@ -1,4 +1,7 @@
-//! Verification: the whole log computed anew from the auditors' files, against a key that doesn't come from them.
+//! Verification: the whole log computed anew from the auditors' files, against a key that doesn't come from them, and
+//! against what else is known of it: where it ends is told by others.
+
+mod known;
 
 use std::fmt;
 use std::iter::Peekable;
@@ -13,6 +16,7 @@ use super::row::{PERSONAL, PersonalRow, Row, columns, octets, unsigned};
 use crate::merkle::note::Verifier;
 use crate::merkle::tree::{WIDTH, hashes};
 use crate::merkle::{Frontier, Hash, node_hash};
+pub use known::{Known, KnownHead};
 
 /// A leaf that is older than this and under no signed head means that sealing has stopped.
 const UNSEALED_US: u64 = 15_000_000;
@@ -25,15 +29,15 @@ pub enum Verdict {
     Usage = 1,
     /// Something could not be read.
     Unreadable = 2,
-    /// An event, a value, a tile or the order of things is not what was signed.
+    /// An event, a value, a tile or the order of things is not what was signed, or events are missing.
     Altered = 10,
     /// Something was erased and no event says so.
     Erased = 11,
     /// A signature is missing, wrong, or another key's.
     Signature = 12,
-    /// Two histories: this one contradicts a head that was kept elsewhere.
+    /// Two histories: this one contradicts a head that was kept elsewhere, or ends before it.
     Fork = 13,
-    /// The end of the log is under no signature although it is old enough.
+    /// The end of the log is not proven: it is under no signature although it is old enough, or not in the files yet.
     Unsealed = 14,
 }
 
@@ -72,14 +76,21 @@ pub struct Summary {
 /// Verifies a file, or the files of a directory as one log. `progress` is told the leaves done, now and then.
 ///
 /// Errors: the first fault.
-pub fn verify(path: &Path, key: &Verifier, progress: impl FnMut(u64)) -> Result<Summary, Fault> {
-    verify_at(now_us(), path, key, progress)
+pub fn verify(path: &Path, key: &Verifier, known: &Known, progress: impl FnMut(u64)) -> Result<Summary, Fault> {
+    verify_at(now_us(), path, key, known, progress)
 }
 
 /// As it looks at that time: events without a signature are wrong only when they are old enough to have one.
-fn verify_at(now_us: u64, path: &Path, key: &Verifier, mut progress: impl FnMut(u64)) -> Result<Summary, Fault> {
+fn verify_at(
+    now_us: u64,
+    path: &Path,
+    key: &Verifier,
+    known: &Known,
+    mut progress: impl FnMut(u64),
+) -> Result<Summary, Fault> {
     let files = query::files(path).map_err(unreadable)?;
-    let mut log = Log { key, frontier: Frontier::default(), rows: Vec::new(), last_us: 0, summary: Summary::default() };
+    let (frontier, summary) = (Frontier::default(), Summary::default());
+    let mut log = Log { key, known, frontier, rows: Vec::new(), last_us: 0, summary };
     for (at, file) in files.iter().enumerate() {
         let connection = query::open(file).map_err(unreadable)?;
         let in_file = |fault: Fault| Fault { what: format!("{}: {}", file.display(), fault.what), ..fault };
@@ -89,6 +100,7 @@ fn verify_at(now_us: u64, path: &Path, key: &Verifier, mut progress: impl FnMut(
         log.walk(&connection, &mut progress).map_err(in_file)?;
         log.summary.files += 1;
     }
+    known.ends(log.summary.first, log.frontier.size)?;
     let tail = log.frontier.size - log.summary.sealed;
     if tail > 0 && log.last_us.saturating_add(UNSEALED_US) < now_us {
         let what = format!("the last {tail} events are under no signed head: look for `sealer.refused`");
@@ -121,6 +133,7 @@ type StoredNote = (u64, Option<Hash>, String);
 /// The log as far as it was read.
 struct Log<'k> {
     key: &'k Verifier,
+    known: &'k Known,
     frontier: Frontier,
     /// For each level of tiles: hashes since the last full tile, and whether they began with the tile.
     rows: Vec<(Vec<Hash>, bool)>,
@@ -143,6 +156,8 @@ impl Log<'_> {
             return Err(wrong());
         }
         if first {
+            self.known.begins(base.size)?;
+            self.known.agrees(&base)?;
             self.summary.first = base.size;
             self.summary.sealed = base.size;
             self.rows = starts(base.size);
@@ -186,6 +201,7 @@ impl Log<'_> {
                     return Err(altered(format!("tile {number} of level {level} isn't what its leaves make it")));
                 }
             }
+            self.known.agrees(&self.frontier)?;
             self.checkpoints(&mut notes)?;
             if row.seq.is_multiple_of(4096) {
                 progress(row.seq);

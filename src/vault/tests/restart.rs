@@ -67,6 +67,6 @@ fn a_sealer_that_has_forgotten_is_reported_and_signs_again() {
     let failures = bench.events(&Filter { event: Some("integrity.failure".into()), ..Filter::default() });
     assert_eq!(failures.len(), 1, "{:?}", bench.names());
     assert_eq!(failures[0].get("reason"), Some("sealer-forgot"));
-    let summary = verify(&bench.home.path().join("audit"), &verifier, |_| {}).unwrap();
+    let summary = verify(&bench.home.path().join("audit"), &verifier, &Known::default(), |_| {}).unwrap();
     assert_eq!((summary.size, summary.sealed), (7, 7));
 }

@@ -75,7 +75,30 @@ impl Bench {
     }
 
     fn verify(&self) -> Result<Summary, Fault> {
-        verify(&self.audit(), key(1).verifier(), |_| {})
+        self.against(Known::default())
+    }
+
+    fn against(&self, known: Known) -> Result<Summary, Fault> {
+        verify(&self.audit(), key(1).verifier(), &known, |_| {})
+    }
+
+    /// What somebody keeps of the log as it was at that size.
+    fn head(&self, size: u64, verdict: Verdict) -> KnownHead {
+        let root = self.writer.run_blocking(move |store| store.ledger.root_at(size)).unwrap().unwrap();
+        KnownHead { what: "a head".into(), size, root, verdict }
+    }
+
+    /// Does it to the file itself.
+    fn tamper(&self, sql: &str) {
+        Connection::open(self.audit().join("audit.db")).unwrap().execute_batch(sql).unwrap();
+    }
+
+    /// Leaves the first events and what fits them.
+    fn cut(&self, size: u64) {
+        self.tamper(&format!(
+            "DELETE FROM event WHERE seq >= {size}; DELETE FROM personal WHERE seq >= {size};
+             DELETE FROM checkpoint WHERE size > {size}; DELETE FROM tile WHERE (number + 1) * 256 > {size};"
+        ));
     }
 
     /// The code after a manipulation of the file.
@@ -84,7 +107,7 @@ impl Bench {
         let copy = tempfile::NamedTempFile::new().unwrap();
         fs::copy(&file, copy.path()).unwrap();
         Connection::open(copy.path()).unwrap().execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
-        match verify(copy.path(), key(1).verifier(), |_| {}) {
+        match verify(copy.path(), key(1).verifier(), &Known::default(), |_| {}) {
             Ok(_) => Verdict::Sound,
             Err(fault) => fault.verdict,
         }
@@ -174,7 +197,7 @@ fn every_manipulation_is_found_out_with_its_code() {
 fn history_that_was_rewritten_and_signed_with_another_key_is_found_out() {
     let bench = Bench::grown();
     let other = key(2);
-    let fault = verify(&bench.audit(), other.verifier(), |_| {}).unwrap_err();
+    let fault = verify(&bench.audit(), other.verifier(), &Known::default(), |_| {}).unwrap_err();
     assert_eq!(fault.verdict, Verdict::Signature);
 }
 
@@ -184,11 +207,11 @@ fn an_old_tail_under_no_head_is_found_out_and_a_fresh_one_is_not() {
     bench.append(2);
     bench.publish();
     assert_eq!(bench.verify().unwrap().sealed, 660);
-    let later = verify_at(now_us() + 60_000_000, &bench.audit(), key(1).verifier(), |_| {});
-    assert_eq!(later.unwrap_err().verdict, Verdict::Unsealed);
+    let later = || verify_at(now_us() + 60_000_000, &bench.audit(), key(1).verifier(), &Known::default(), |_| {});
+    assert_eq!(later().unwrap_err().verdict, Verdict::Unsealed);
     bench.seal();
     bench.publish();
-    assert_eq!(verify_at(now_us() + 60_000_000, &bench.audit(), key(1).verifier(), |_| {}).unwrap().sealed, 662);
+    assert_eq!(later().unwrap().sealed, 662);
 }
 
 #[test]
@@ -203,10 +226,90 @@ fn several_months_are_one_log_and_a_missing_one_is_found_out() {
     runtime.block_on(publisher.publish()).unwrap();
     let summary = bench.verify().unwrap();
     assert_eq!((summary.size, summary.sealed, summary.files), (960, 960, 2));
-    // Each file can be verified by itself.
-    let alone = verify(&audit.join("audit.db"), key(1).verifier(), |_| {}).unwrap();
-    assert_eq!((alone.first, alone.size), (660, 960));
+    // Each file can be verified by itself, by whoever knows where it begins.
+    let alone =
+        |from: u64| verify(&audit.join("audit.db"), key(1).verifier(), &Known { from, ..Known::default() }, |_| {});
+    assert_eq!(alone(660).map(|summary| (summary.first, summary.size)), Ok((660, 960)));
+    for from in [0, 659, 661] {
+        assert_eq!(alone(from).unwrap_err().verdict, Verdict::Altered, "from {from}");
+    }
+    // An older head than that can't be compared with it.
+    let known = Known { from: 660, heads: vec![bench.head(253, Verdict::Fork)], ..Known::default() };
+    assert_eq!(verify(&audit.join("audit.db"), key(1).verifier(), &known, |_| {}).unwrap_err().verdict, Verdict::Usage);
     fs::rename(audit.join("audit-2020-01.db"), audit.join("audit-2019-01.db")).unwrap();
     fs::copy(audit.join("audit.db"), audit.join("audit-2020-01.db")).unwrap();
     assert_eq!(bench.verify().unwrap_err().verdict, Verdict::Altered);
+}
+
+#[test]
+fn a_log_that_was_cut_at_a_signed_head_is_found_out_by_each_who_knows_better() {
+    let bench = Bench::grown();
+    let (sealer, kept) = (bench.head(660, Verdict::Altered), bench.head(260, Verdict::Fork));
+    let known = |published: Option<u64>, heads: &[&KnownHead]| {
+        bench.against(Known { published, heads: heads.iter().copied().cloned().collect(), ..Known::default() })
+    };
+    assert_eq!(known(Some(660), &[&kept, &sealer]).unwrap().size, 660);
+    bench.cut(253);
+    assert_eq!(known(None, &[]).unwrap().size, 253, "the files alone can't tell");
+    for (published, heads, verdict) in [
+        (Some(660), vec![], Verdict::Altered),
+        (Some(254), vec![], Verdict::Altered),
+        (None, vec![&sealer], Verdict::Altered),
+        (None, vec![&kept], Verdict::Fork),
+        (Some(660), vec![&sealer, &kept], Verdict::Fork),
+    ] {
+        assert_eq!(known(published, &heads).unwrap_err().verdict, verdict, "{published:?} {heads:?}");
+    }
+    assert!(known(Some(253), &[&bench.head(253, Verdict::Fork)]).is_ok());
+}
+
+#[test]
+fn a_log_without_events_is_never_sound() {
+    let bench = Bench::grown();
+    bench.cut(0);
+    let fault = bench.verify().unwrap_err();
+    assert_eq!((fault.verdict, fault.what.contains("no event")), (Verdict::Altered, true), "{fault}");
+}
+
+#[test]
+fn a_log_whose_beginning_was_cut_is_found_out_although_its_base_is_right() {
+    let bench = Bench::grown();
+    // Two leaves are one perfect subtree: its root is the whole base.
+    let base: String = bench.head(2, Verdict::Fork).root.iter().map(|octet| format!("{octet:02x}")).collect();
+    bench.tamper(&format!(
+        "UPDATE info SET value = 2 WHERE key = 'first_seq'; UPDATE info SET value = '{base}' WHERE key = 'base';
+         DELETE FROM event WHERE seq < 2; DELETE FROM personal WHERE seq < 2; DELETE FROM tile WHERE number = 0;"
+    ));
+    assert_eq!(bench.verify().unwrap_err().verdict, Verdict::Altered);
+    let meant = bench.against(Known { from: 2, ..Known::default() });
+    assert_eq!(meant.map(|summary| (summary.first, summary.sealed)), Ok((2, 660)), "the cut is well made");
+}
+
+#[test]
+fn a_head_of_another_history_is_found_out_at_its_size() {
+    let bench = Bench::grown();
+    for (size, verdict) in [(660, Verdict::Fork), (5, Verdict::Fork), (660, Verdict::Altered)] {
+        let right = bench.head(size, verdict);
+        let wrong = KnownHead { root: [7; 32], ..right.clone() };
+        let known = |head| Known { heads: vec![head], ..Known::default() };
+        assert!(bench.against(known(right)).is_ok());
+        assert_eq!(bench.against(known(wrong)).unwrap_err().verdict, verdict, "{size}");
+    }
+}
+
+#[test]
+fn events_that_wait_for_the_files_are_told_and_excuse_the_sealers_head_alone() {
+    let bench = Bench::grown();
+    bench.append(3);
+    bench.seal();
+    let known = |published: u64| Known {
+        published: Some(published),
+        waiting: Some("3 events wait".into()),
+        heads: vec![bench.head(663, Verdict::Altered)],
+        ..Known::default()
+    };
+    let fault = bench.against(known(660)).unwrap_err();
+    assert_eq!((fault.verdict, fault.what.as_str()), (Verdict::Unsealed, "3 events wait"));
+    bench.cut(253);
+    assert_eq!(bench.against(known(660)).unwrap_err().verdict, Verdict::Altered);
 }

@@ -1,0 +1,92 @@
+//! What is known of the log from elsewhere than its files, so that a shortened one can't pass for whole.
+
+use super::{Fault, Verdict, altered};
+use crate::merkle::{Frontier, Hash};
+
+/// All that verification compares the files with, beside the key.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// The event that the files are to begin with: not 0 when earlier months are kept elsewhere.
+    pub from: u64,
+    /// Events that the running service has put into the files.
+    pub published: Option<u64>,
+    /// Why the files don't have the newest events yet.
+    pub waiting: Option<String>,
+    pub heads: Vec<KnownHead>,
+}
+
+/// A head that somebody else keeps.
+#[derive(Clone, Debug)]
+pub struct KnownHead {
+    /// Whose it is, in words.
+    pub what: String,
+    pub size: u64,
+    pub root: Hash,
+    /// What a log is that contradicts it, or ends before it.
+    pub verdict: Verdict,
+}
+
+impl KnownHead {
+    fn is_missing(&self, size: u64) -> Fault {
+        let Self { what, size: signed, verdict, .. } = self;
+        let mut what = format!("the log ends at event {size}, but {what} is of {signed} events");
+        if *verdict == Verdict::Altered {
+            what +=
+                ": they were removed; or the service ended before it could publish them, and will when it is started";
+        }
+        Fault { verdict: *verdict, what }
+    }
+}
+
+impl Known {
+    /// Whether the files begin where they should.
+    pub fn begins(&self, first: u64) -> Result<(), Fault> {
+        if first != self.from {
+            return Err(altered(format!(
+                "the log begins with event {first} instead of {}: if the ones before it are kept elsewhere, say `--from {first}`",
+                self.from
+            )));
+        }
+        match self.heads.iter().find(|head| head.size < first) {
+            Some(KnownHead { what, size, .. }) => {
+                let what = format!("{what} is of {size} events, before event {first}: it can't be compared");
+                Err(Fault { verdict: Verdict::Usage, what })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the log as far as it was read is the one of the heads of that size.
+    pub fn agrees(&self, log: &Frontier) -> Result<(), Fault> {
+        match self.heads.iter().find(|head| head.size == log.size && head.root != log.root()) {
+            Some(KnownHead { what, size, verdict, .. }) => {
+                Err(Fault { verdict: *verdict, what: format!("the log up to event {size} isn't the one of {what}") })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether files with the events from `first` up to `size` can be all there is.
+    pub fn ends(&self, first: u64, size: u64) -> Result<(), Fault> {
+        let mut missing = self.heads.iter().filter(|head| head.size > size);
+        if let Some(fork) = missing.clone().find(|head| head.verdict == Verdict::Fork) {
+            return Err(fork.is_missing(size));
+        }
+        if let Some(published) = self.published.filter(|published| *published > size) {
+            return Err(altered(format!(
+                "the log ends at event {size}, but the service has put {published} events into it: they were removed"
+            )));
+        }
+        // Before the sealer's head, which is ahead of the files as long as they wait.
+        if let Some(what) = self.waiting.clone() {
+            return Err(Fault { verdict: Verdict::Unsealed, what });
+        }
+        match missing.next() {
+            Some(head) => Err(head.is_missing(size)),
+            None if size == first => {
+                Err(altered("there is no event at all, and a log begins with the service's start"))
+            }
+            None => Ok(()),
+        }
+    }
+}
