@@ -66,14 +66,20 @@ impl Credential {
     pub fn run(&self) -> ExitCode {
         let Self::Add(add) = self;
         match add.run() {
-            Ok((id, secret)) if add.json => {
-                println!("{}", serde_json::json!({ "id": id, "secret": secret.expose() }));
-                ExitCode::SUCCESS
-            }
             Ok((id, secret)) => {
-                println!("credential {id:?} was added; its secret is shown only now:");
-                println!("{}", secret.expose());
-                ExitCode::SUCCESS
+                let text = match add.json {
+                    true => format!("{}\n", serde_json::json!({ "id": id, "secret": secret.expose() })),
+                    false => {
+                        format!("credential {id:?} was added; its secret is shown only now:\n{}\n", secret.expose())
+                    }
+                };
+                let shown = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+                match shown {
+                    Ok(()) => ExitCode::SUCCESS,
+                    Err(error) => fail(&format!(
+                        "credential {id:?} was added, but its secret could not be written ({error}) and is lost: add another"
+                    )),
+                }
             }
             Err(reason) => fail(&reason),
         }

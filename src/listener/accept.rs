@@ -1,4 +1,4 @@
-//! Accepting: one task per listening socket, which always accepts and never waits for an edge.
+//! Accepting: one task per listening socket, which waits for an edge no longer than a moment.
 //!
 //! When there is no room a connection is accepted and turned away with a word, instead of being left in the backlog:
 //! clients then try again soon instead of hanging.
@@ -23,6 +23,9 @@ use super::house::{House, Turned};
 /// What a turned-away SMTP client reads before the connection closes (RFC 5321 section 3.8). The greeting would have been
 /// ours, so there is nothing of the client's to wait for.
 const BUSY: &[u8] = b"421 4.3.2 Too many connections, try again later\r\n";
+/// A burst of connections waits in the backlog for an edge to take the first of them: this long at most for each.
+const MOMENT: Duration = Duration::from_millis(2);
+const TRIES: u32 = 1000;
 /// A pause after an accept that failed for want of descriptors or memory: the next would fail the same way at once.
 const BREATH: Duration = Duration::from_millis(50);
 
@@ -60,7 +63,15 @@ async fn accept(house: &House, listener: u16, socket: OwnedFd) -> io::Result<()>
         };
         let session = Uuid::now_v7();
         let introduction = Introduction { session, peer, listener, edge: Instance(0), accepted_us: now_us() };
-        if let Err(turned) = house.hand_over(introduction, &connection) {
+        let mut handed = house.hand_over(introduction.clone(), &connection);
+        for _ in 0..TRIES {
+            if handed != Err(Turned::Busy) {
+                break;
+            }
+            tokio::time::sleep(MOMENT).await;
+            handed = house.hand_over(introduction.clone(), &connection);
+        }
+        if let Err(turned) = handed {
             turn_away(house, listener, &connection, turned);
         }
     }

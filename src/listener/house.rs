@@ -2,11 +2,13 @@
 
 use std::cell::{Ref, RefCell};
 use std::collections::BTreeMap;
+use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use tokio::sync::watch;
 
 use crate::config::slice::{Admission, ListenerSlice, Protocol};
@@ -53,7 +55,10 @@ pub struct House {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turned {
     TooManyFromThere,
+    /// No edge has room for a further session.
     Full,
+    /// An edge has room and has not yet taken what is on its way to it: worth a moment's wait.
+    Busy,
 }
 
 impl House {
@@ -198,15 +203,26 @@ impl House {
             .map(|(instance, edge)| (*instance, Rc::clone(edge)))
             .collect();
         candidates.sort_by_key(|(_, edge)| edge.held.borrow().sessions);
+        let mut turned = Turned::Full;
         for (instance, edge) in candidates {
             let introduction = Introduction { edge: instance, ..introduction.clone() };
             let capsule = Capsule::seal(introduction, &slice.capsule_key);
-            // A full or closed channel means that this edge can't take it now; the next one may.
-            if edge.channel.try_send(&Handover::Session(capsule), Some(connection.as_fd())).is_ok() {
-                self.count(&edge, address);
-                return Ok(());
+            match edge.channel.try_send(&Handover::Session(capsule), Some(connection.as_fd())) {
+                Ok(()) => {
+                    self.count(&edge, address);
+                    return Ok(());
+                }
+                // The channel, or the kernel's count of descriptors on their way, is full.
+                Err(error) if is_busy(&error) => turned = Turned::Busy,
+                // This edge is going; the next one may take it.
+                Err(_) => {}
             }
         }
-        Err(Turned::Full)
+        Err(turned)
     }
+}
+
+fn is_busy(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::EAGAIN | Errno::ENOBUFS | Errno::ETOOMANYREFS))
 }

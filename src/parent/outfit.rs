@@ -203,13 +203,17 @@ pub fn try_files(plan: &Plan, kept: &Kept) -> Result<(), String> {
 
 /// What the parent may touch from its start on: what it and all its children need, and no more.
 pub fn parent_grounds(plan: &Plan, config: &Path) -> Result<ParentGrounds, String> {
-    let folder = |path: &Path| path.parent().unwrap_or(Path::new("/")).to_owned();
     let mut read: Vec<PathBuf> = AUTHORITIES.iter().map(PathBuf::from).filter(|path| path.exists()).collect();
-    read.push(folder(config));
+    let mut folders = |path: &Path| {
+        // A link is opened where it stands and read where it leads: certificates are often kept that way.
+        let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        read.extend([path, &target].into_iter().filter_map(Path::parent).map(Path::to_owned));
+    };
+    folders(config);
     let pairs = plan.certificates.iter().flat_map(|certificate| [&certificate.chain, &certificate.key]);
     let others = plan.upstreams.iter().flat_map(|upstream| [&upstream.password, &upstream.authorities]).flatten();
     for source in pairs.chain(others) {
-        read.extend(source.path()?.as_deref().map(folder));
+        source.path()?.iter().for_each(|path| folders(path));
     }
     let addresses = plan.listeners.iter().flat_map(|listener| &listener.addresses);
     let bind = addresses.filter_map(|address| match address {

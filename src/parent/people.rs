@@ -46,6 +46,13 @@ impl People {
         let auditors = Group::from_name(AUDIT_GROUP)
             .map_err(|error| format!("looking up the group {AUDIT_GROUP}: {error}"))?
             .map(|group| group.gid.as_raw());
+        if auditors.is_none() && !fallback {
+            tracing::warn!(
+                group = AUDIT_GROUP,
+                "this group does not exist: nobody but root and the vault can read the auditors' files. \
+                 Make it with `groupadd --system`, then chgrp the audit directory and its files to it"
+            );
+        }
         if identities.iter().any(|(role, identity)| *identity == fallback_identity(*role)) {
             tracing::warn!(from = FALLBACK_ID_BASE, "system users are missing: made-up user ids stand in for them");
         }

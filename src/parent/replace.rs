@@ -94,6 +94,9 @@ impl Parent {
         let (due, later) = std::mem::take(&mut self.vacancies).into_iter().partition(|vacancy| vacancy.due <= now);
         self.vacancies = later;
         for Vacancy { post, generation, .. } in due {
+            if !self.plans.contains_key(&generation) {
+                continue;
+            }
             // A process of the service that fell while a reload went through comes back with the new configuration.
             let generation = if post.role.row().life == Life::Service { self.generation } else { generation };
             if let Err(reason) = self.hire(post.clone(), generation) {

@@ -26,6 +26,8 @@ use crate::{sealer, vault};
 
 /// The name of the control socket in the runtime directory.
 pub const CONTROL_SOCKET: &str = "control.sock";
+/// Octets of a local socket's path: OpenBSD and Linux have room for 104 and 108, with a NUL at the end.
+const LONGEST_SOCKET: usize = 103;
 const SEAL: &str = "seal";
 const EMPTY: &str = "empty";
 
@@ -66,7 +68,9 @@ fn own_directory(path: &Path, what: &str, mode: u32) -> Result<(), String> {
         return Err(format!("{what} {}: owned by user {owner}, must be {us}: chown it", path.display()));
     }
     let permissions = found.mode() & 0o7777;
-    if permissions & 0o022 != 0 || permissions & mode != mode {
+    // What is for its owner alone must not even be looked at by others.
+    let excess = if mode & 0o077 == 0 { 0o077 } else { 0o022 };
+    if permissions & excess != 0 || permissions & mode != mode {
         return Err(format!("{what} {}: mode {permissions:04o}, must be {mode:04o}: chmod it", path.display()));
     }
     Ok(())
@@ -93,6 +97,13 @@ fn open(path: &Path, options: &mut OpenOptions) -> Result<OwnedFd, String> {
 pub fn control_socket(runtime: &Path) -> Result<UnixListener, String> {
     let path = runtime.join(CONTROL_SOCKET);
     let fail = |error: io::Error| format!("the control socket {}: {error}", path.display());
+    if path.as_os_str().len() > LONGEST_SOCKET {
+        return Err(format!(
+            "the control socket {} has a longer path than a socket may have ({LONGEST_SOCKET} octets): \
+             choose a shorter runtime_directory",
+            path.display()
+        ));
+    }
     if UnixStream::connect(&path).is_ok() {
         return Err(format!(
             "the control socket {} is answered: another gatepost uses this runtime_directory",

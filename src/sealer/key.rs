@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use ring::signature::{Ed25519KeyPair, KeyPair};
@@ -65,14 +65,24 @@ pub fn vkey(origin: &str, seed: &Secret<[u8; SEED]>) -> io::Result<String> {
 /// Errors: the files can't be written or read, or `log.vkey` is another key's.
 pub fn create(directory: &Path, origin: &str) -> io::Result<()> {
     let path = directory.join("log.key");
+    let public = directory.join("log.vkey");
     if !path.try_exists()? {
+        if public.try_exists()? {
+            let text =
+                "log.key is missing beside log.vkey: restore it; another key under this log would look like tampering";
+            return Err(io::Error::new(io::ErrorKind::NotFound, text));
+        }
         let mut seed = Secret::new([0; SEED]);
         getrandom::fill(seed.expose_mut()).map_err(io::Error::other)?;
         // Under another name first: after a crash the key is whole or not there.
         write_new(&directory.join("log.key.new"), &path, 0o600, seed.expose())?;
     }
+    let mode = fs::metadata(&path)?.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        let text = format!("log.key has mode {mode:04o}: others could sign the log; chmod it to 0600");
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    }
     let vkey = format!("{}\n", LogKey::read(origin, File::open(&path)?)?.verifier());
-    let public = directory.join("log.vkey");
     match fs::read_to_string(&public) {
         Ok(found) if found == vkey => {}
         Ok(_) => {

@@ -65,6 +65,8 @@ enum Stuck {
     Gone,
     /// It did not answer in time. It may be slow, or stopped, and go on later.
     Silent,
+    /// The vault's own store can't be read now: the next second may do.
+    Later,
     Refused(String),
 }
 
@@ -134,7 +136,7 @@ impl Sealing {
                 }
             }
             Ok(_) => self.lose(),
-            Err(Stuck::Silent) => {}
+            Err(Stuck::Silent | Stuck::Later) => {}
             Err(_) => self.lose(),
         }
     }
@@ -156,7 +158,7 @@ impl Sealing {
         while std::mem::take(&mut first) || self.sealed < target {
             match self.seal().await {
                 Ok(()) => {}
-                Err(Stuck::Silent) => return,
+                Err(Stuck::Silent | Stuck::Later) => return,
                 Err(Stuck::Gone) => return self.lose(),
                 Err(Stuck::Refused(reason)) => {
                     self.refused = Some(Instant::now());
@@ -174,7 +176,7 @@ impl Sealing {
 
     async fn seal(&mut self) -> Result<(), Stuck> {
         let sealed = self.sealed;
-        let head = self.vault.writer.run(move |store| store.ledger.head(sealed)).await.map_err(|_| Stuck::Gone)?;
+        let head = self.vault.writer.run(move |store| store.ledger.head(sealed)).await.map_err(|_| Stuck::Later)?;
         let Some(Head { size, root, proof }) = head else {
             return Err(Stuck::Refused(format!(
                 "it has signed {sealed} leaves, more than there are: was the vault's state restored?"

@@ -1,6 +1,6 @@
 //! Opening the database: what it must be, how it is set, and what it is refused for.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -88,9 +88,13 @@ fn inspect(path: &Path) -> Result<u64, String> {
         return Ok(0);
     }
     let mut header = [0u8; 100];
-    File::open(path)
-        .and_then(|mut file| file.read_exact(&mut header))
-        .map_err(|error| format!("its header can't be read ({error}): restore it from a backup"))?;
+    let read = OpenOptions::new().read(true).write(true).open(path).and_then(|mut file| file.read_exact(&mut header));
+    read.map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "this user may not read and write it: chown it to the vault's user, mode 0600".to_owned()
+        }
+        _ => format!("its header can't be read ({error}): restore it from a backup"),
+    })?;
     if !header.starts_with(b"SQLite format 3\0") {
         return Err("is not a database, or is damaged: move it away or restore it from a backup".into());
     }
