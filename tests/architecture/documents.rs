@@ -124,6 +124,36 @@ fn every_key_is_in_the_manual() {
 }
 
 #[test]
+fn the_page_on_the_audit_log_names_the_events_that_are_written_and_no_others() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let (list, page) = (read("src/vault/audit/event.rs"), read("docs/audit-log.md"));
+    let written: String = files("src/vault", &[".rs"])
+        .iter()
+        .filter(|path| !path.ends_with("audit/event.rs") && !path.to_string_lossy().contains("tests"))
+        .map(|path| fs::read_to_string(path).unwrap().split("\nmod tests {").next().unwrap().to_owned())
+        .collect();
+    let names: Vec<(&str, &str)> = list
+        .split("\nnames! {\n")
+        .nth(1)
+        .and_then(|rest| rest.split("\n}").next())
+        .unwrap()
+        .lines()
+        .map(|line| line.trim().split_once(' ').unwrap())
+        .collect();
+    assert!(names.len() > 40, "the names were not found");
+    // A refusal's event is made where the list is.
+    let refusals = ["MsgReject", "RateLimited", "QuotaExceeded"];
+    let is_written = |name: &str| {
+        let used = written.split(&format!("Name::{name}")).skip(1).any(|rest| !rest.starts_with(char::is_alphanumeric));
+        used || refusals.contains(&name)
+    };
+    for (name, word) in names {
+        let told = page.contains(&format!("`{}`", word.trim_matches('"')));
+        assert_eq!(told, is_written(name), "{word}: written, but not on the page, or the other way round");
+    }
+}
+
+#[test]
 fn the_project_speaks_of_itself_alone() {
     // Taken apart, so that this file is no finding of its own.
     let private = [["/wo", "rk/"], ["/tmp", "/gp"], ["/ro", "ot/"], ["shared", "/design"]].map(|parts| parts.concat());
