@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use gatepost::config::{Config, Plan};
 use gatepost::role;
@@ -92,4 +93,70 @@ fn the_users_file_makes_every_user_of_the_process_table() {
     assert!(made.contains(&("m", "_gatepost-vault")), "the vault writes the auditors' files for their group");
     let named = made.iter().filter(|(kind, _)| kind.starts_with('u')).count();
     assert_eq!(named, users.len(), "a user that no role has");
+}
+
+/// What the program says of a command, by its words.
+fn help(command: &[String]) -> String {
+    let program =
+        std::env::var_os("GATEPOST_BIN").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_gatepost")), PathBuf::from);
+    let output = Command::new(program).args(command).arg("--help").output().unwrap();
+    assert!(output.status.success(), "{command:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The commands below one, those that are shown.
+fn commands(help: &str) -> impl Iterator<Item = &str> {
+    let list = help.split("\nCommands:\n").nth(1).unwrap_or_default();
+    list.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next())
+}
+
+/// The long options in the first column of a help text.
+fn options(help: &str) -> impl Iterator<Item = &str> {
+    help.lines().map(str::trim_start).filter(|line| line.starts_with('-')).filter_map(|line| {
+        let (_, rest) = line.split_once("--")?;
+        rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').next()
+    })
+}
+
+#[test]
+fn every_option_of_every_command_is_in_the_manual() {
+    let manual = read("docs/man/gatepost.8");
+    let explained: Vec<&str> = manual
+        .split("Fl -")
+        .skip(1)
+        .filter_map(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').next())
+        .collect();
+    let (mut open, mut found, mut missing) = (vec![Vec::new()], 0, Vec::new());
+    while let Some(command) = open.pop() {
+        let help = help(&command);
+        open.extend(commands(&help).filter(|name| *name != "help").map(|name| {
+            let mut words: Vec<String> = command.clone();
+            words.push(name.to_owned());
+            words
+        }));
+        for option in options(&help) {
+            found += 1;
+            if !explained.contains(&option) {
+                missing.push(format!("{} --{option}", command.join(" ")));
+            }
+        }
+    }
+    assert!(found > 30, "the options were not found");
+    assert!(missing.is_empty(), "not in gatepost.8: {missing:#?}");
+}
+
+#[test]
+fn the_questions_in_the_page_on_the_audit_log_are_answered_by_its_files() {
+    let page = read("docs/audit-log.md");
+    let log = rusqlite::Connection::open_in_memory().unwrap();
+    log.execute_batch(&read("src/vault/audit/schema.sql")).unwrap();
+    let questions: Vec<&str> = page.split("```sql\n").skip(1).map(|block| block.split("```").next().unwrap()).collect();
+    assert!(questions.len() > 4, "the questions were not found");
+    for question in questions {
+        log.prepare(question).unwrap_or_else(|error| panic!("{error}: {question}"));
+    }
+    let view = log.prepare("SELECT * FROM audit_v1").unwrap();
+    for column in view.column_names() {
+        assert!(page.contains(&format!("`{column}`")), "the column {column} is not explained");
+    }
 }
