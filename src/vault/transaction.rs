@@ -227,7 +227,7 @@ async fn body(vault: &Vault, transaction: &mut Transaction) -> io::Result<(Body,
         let rest = transaction.piece();
         vault.segments.append(rest.segment, rest.octets).await.await.map_err(io::Error::other)??;
     }
-    let digest = vault.segments.sync(name.clone()).await.await.map_err(io::Error::other)??;
+    let digest = vault.segments.sync(name.clone(), transaction.size).await.await.map_err(io::Error::other)??;
     Ok((Body::Segment(name), digest))
 }
 

@@ -19,7 +19,7 @@ const PREFIX: &str = "body-";
 
 enum Job {
     Append { name: String, octets: Vec<u8>, done: oneshot::Sender<io::Result<()>> },
-    Sync { name: String, done: oneshot::Sender<io::Result<[u8; 32]>> },
+    Sync { name: String, octets: u64, done: oneshot::Sender<io::Result<[u8; 32]>> },
     Read { name: String, offset: u64, length: usize, done: oneshot::Sender<io::Result<Vec<u8>>> },
     Remove { name: String },
 }
@@ -40,7 +40,7 @@ impl Segments {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name("segments".into())
-            .spawn(move || Files { directory, open: HashMap::new() }.work(jobs))
+            .spawn(move || Files::new(directory).work(jobs))
             .map_err(|error| format!("the thread for large bodies can't be made: {error}"))?;
         Ok((Self { queue }, thread))
     }
@@ -53,10 +53,10 @@ impl Segments {
         answer
     }
 
-    /// Makes a segment durable and gives its SHA-256.
-    pub async fn sync(&self, name: String) -> oneshot::Receiver<io::Result<[u8; 32]>> {
+    /// Makes a segment of so many octets durable and gives its SHA-256. One that lacks any of them is an error.
+    pub async fn sync(&self, name: String, octets: u64) -> oneshot::Receiver<io::Result<[u8; 32]>> {
         let (done, answer) = oneshot::channel();
-        let _ = self.queue.send(Job::Sync { name, done }).await;
+        let _ = self.queue.send(Job::Sync { name, octets, done }).await;
         answer
     }
 
@@ -87,41 +87,70 @@ pub fn sweep(directory: &Path, needed: &[String]) -> io::Result<()> {
     Ok(())
 }
 
+/// A segment that is being written.
+enum Writing {
+    Sound {
+        digest: Sha256,
+        octets: u64,
+    },
+    /// A piece of it could not be written, for this reason. It stays so until it is removed: whoever asked may not have
+    /// heard of it when the next piece comes, and a body with a hole must never be kept.
+    Spoilt(io::ErrorKind),
+}
+
 struct Files {
     directory: PathBuf,
-    /// The digests of the segments that are being written.
-    open: HashMap<String, Sha256>,
+    open: HashMap<String, Writing>,
 }
 
 impl Files {
+    fn new(directory: PathBuf) -> Self {
+        Self { directory, open: HashMap::new() }
+    }
+
     fn work(mut self, mut jobs: mpsc::Receiver<Job>) {
         while let Some(job) = jobs.blocking_recv() {
             // Those who asked may be gone.
             match job {
                 Job::Append { name, octets, done } => drop(done.send(self.append(name, &octets))),
-                Job::Sync { name, done } => drop(done.send(self.sync(&name))),
+                Job::Sync { name, octets, done } => drop(done.send(self.sync(&name, octets))),
                 Job::Read { name, offset, length, done } => drop(done.send(self.read(&name, offset, length))),
                 Job::Remove { name } => self.remove(&name),
             }
         }
     }
 
-    /// A segment is opened for each piece of 64 KiB: so many may be in progress that they would need more descriptors than
-    /// the process has, and beside such a write an open costs nothing.
     fn append(&mut self, name: String, octets: &[u8]) -> io::Result<()> {
-        let path = self.directory.join(&name);
-        let mut options = OpenOptions::new();
-        let mut file = match self.open.contains_key(&name) {
-            true => options.append(true).open(path)?,
-            false => options.write(true).create_new(true).mode(0o600).open(path)?,
+        let (path, length) = (self.directory.join(&name), u64::try_from(octets.len()).unwrap_or(u64::MAX));
+        let before = match self.open.remove(&name) {
+            Some(Writing::Spoilt(kind)) => Err(kind.into()),
+            Some(Writing::Sound { digest, octets }) => Ok(Some((digest, octets))),
+            None => Ok(None),
         };
-        self.open.entry(name).or_default().update(octets);
-        file.write_all(octets)
+        let written = before.and_then(|before| write(&path, before.is_none(), octets).map(|()| before));
+        let (writing, answer) = match written {
+            Ok(before) => {
+                let (digest, so_far) = before.unwrap_or_default();
+                let writing = Writing::Sound { digest: digest.chain_update(octets), octets: so_far + length };
+                (writing, Ok(()))
+            }
+            Err(error) => (Writing::Spoilt(error.kind()), Err(error)),
+        };
+        self.open.insert(name, writing);
+        answer
     }
 
-    fn sync(&mut self, name: &str) -> io::Result<[u8; 32]> {
-        let digest = self.open.remove(name).ok_or_else(|| io::Error::other("nothing was written"))?;
-        File::open(self.directory.join(name))?.sync_data()?;
+    fn sync(&mut self, name: &str, octets: u64) -> io::Result<[u8; 32]> {
+        let digest = match self.open.remove(name) {
+            Some(Writing::Sound { digest, octets: written }) if written == octets => digest,
+            Some(Writing::Spoilt(kind)) => return Err(kind.into()),
+            _ => return Err(io::Error::other("not all of it was written")),
+        };
+        let file = File::open(self.directory.join(name))?;
+        file.sync_data()?;
+        if file.metadata()?.len() != octets {
+            return Err(io::Error::other("the file has another length than what was written to it"));
+        }
         // The name must be as durable as what it names.
         File::open(&self.directory)?.sync_all()?;
         Ok(digest.finalize().into())
@@ -149,8 +178,21 @@ impl Files {
     }
 }
 
+/// A segment is opened for each piece of 64 KiB: so many may be in progress that they would need more descriptors than the
+/// process has, and beside such a write an open costs nothing.
+fn write(path: &Path, first: bool, octets: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = match first {
+        true => options.write(true).create_new(true).mode(0o600).open(path)?,
+        false => options.append(true).open(path)?,
+    };
+    file.write_all(octets)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     #[test]
@@ -163,7 +205,7 @@ mod tests {
             segments.append(kept.clone(), vec![1; 1000]).await.await.unwrap().unwrap();
             segments.append(kept.clone(), vec![2; 10]).await.await.unwrap().unwrap();
             segments.append(lost.clone(), vec![3; 10]).await.await.unwrap().unwrap();
-            let digest = segments.sync(kept.clone()).await.await.unwrap().unwrap();
+            let digest = segments.sync(kept.clone(), 1010).await.await.unwrap().unwrap();
             assert_eq!(digest, <[u8; 32]>::from(Sha256::digest([vec![1; 1000], vec![2; 10]].concat())));
             assert_eq!(segments.read(kept.clone(), 998, 100).await.unwrap(), [vec![1; 2], vec![2; 10]].concat());
         });
@@ -174,5 +216,55 @@ mod tests {
         let mut left: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, [kept.as_str(), "vault.db"]);
+    }
+
+    #[test]
+    fn a_segment_that_lacks_a_piece_never_becomes_durable() {
+        // What the second piece finds in the place of the file: something that can't be opened, a device without room.
+        let blocks: [fn(&Path); 2] = [|path| fs::create_dir(path).unwrap(), |path| symlink("/dev/full", path).unwrap()];
+        for (block, lacking) in blocks.into_iter().zip(["/", "/dev/full"]) {
+            if !Path::new(lacking).exists() {
+                continue;
+            }
+            let directory = tempfile::tempdir().unwrap();
+            let (path, aside) = (directory.path().join("body-1"), directory.path().join("aside"));
+            let mut files = Files::new(directory.path().to_owned());
+            files.append("body-1".into(), &[1; 10]).unwrap();
+            fs::rename(&path, &aside).unwrap();
+            block(&path);
+            let why = files.append("body-1".into(), &[2; 10]).unwrap_err().kind();
+            fs::rename(&path, directory.path().join("block")).unwrap();
+            fs::rename(&aside, &path).unwrap();
+            let later = files.append("body-1".into(), &[3; 10]).map_err(|error| error.kind());
+            assert_eq!(later, Err(why), "the later piece has the first one's reason");
+            // The file may well be as long as the pieces that came.
+            assert!(files.sync("body-1", 20).is_err(), "{lacking}");
+        }
+    }
+
+    #[test]
+    fn a_segment_that_could_not_be_made_is_not_made_by_its_second_piece() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("body-1");
+        let mut files = Files::new(directory.path().to_owned());
+        fs::write(&path, b"in the way").unwrap();
+        assert!(files.append("body-1".into(), &[1; 10]).is_err());
+        fs::remove_file(&path).unwrap();
+        assert!(files.append("body-1".into(), &[2; 10]).is_err());
+        assert!(files.sync("body-1", 10).is_err());
+    }
+
+    #[test]
+    fn a_segment_is_as_long_as_the_transaction_counted() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut files = Files::new(directory.path().to_owned());
+        for (name, counted, grows, is_kept) in [("a", 10, false, true), ("b", 11, false, false), ("c", 10, true, false)]
+        {
+            files.append(name.into(), &[1; 10]).unwrap();
+            if grows {
+                fs::write(directory.path().join(name), [1; 11]).unwrap();
+            }
+            assert_eq!(files.sync(name, counted).is_ok(), is_kept, "{name}");
+        }
     }
 }
