@@ -190,7 +190,8 @@ impl Session {
         }
     }
 
-    /// Looks whether what was granted still holds, after credentials have changed.
+    /// Looks whether what was granted still holds: when it hears that credentials have changed, and before anything is
+    /// decided by it, because a question may come sooner than that news.
     pub async fn review(&mut self) {
         let Some(principal) = self.principal.as_ref().filter(|_| !self.revoked) else { return };
         let current = self.vault.authority.borrow().credentials.get(&principal.id).map(|current| current.generation);
@@ -224,6 +225,7 @@ impl Session {
         tls: Option<Tls>,
     ) -> Result<(), Violation> {
         let Some(principal) = self.principal.clone() else { return Err(Violation("mail-without-login")) };
+        self.review().await;
         let admitted = match self.revoked {
             true => Err(Refusal::Revoked),
             false => admit(&self.vault, &principal, &sender, size),
@@ -292,6 +294,7 @@ impl Session {
         else {
             return Err(Violation("commit-out-of-order"));
         };
+        self.review().await;
         let sender = self.sender(&principal);
         let decided = match self.revoked {
             true => Err(Refusal::Revoked),

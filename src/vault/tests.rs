@@ -32,6 +32,7 @@ use crate::role::{Instance, Role};
 use crate::vault::audit::query::{Filter, Found, query};
 use crate::vault::audit::verify::{Known, verify};
 
+mod decision;
 mod restart;
 mod sessions;
 mod submission;
@@ -50,6 +51,8 @@ struct Running {
     parent: ParentEnd,
     verifier: Verifier,
     thread: std::thread::JoinHandle<Result<(), String>>,
+    /// The way to its store, which a test may hold up.
+    writer: Writer,
     peers: u32,
 }
 
@@ -106,9 +109,11 @@ impl Bench {
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
         let (home, slice) = (self.home.path().to_owned(), self.slice.clone());
+        let (opened, house) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let house = House::open(&home, slice, Generation(1))?;
+            opened.send(house.vault.writer.clone()).unwrap();
             house.serve(&runtime, ChildEnd::new(theirs), Vec::new(), Sealed::for_tests())
         });
         let slot = |n: u8| {
@@ -117,7 +122,8 @@ impl Bench {
         };
         let (vault, sealer) = stream();
         let verifier = crate::sealer::start_for_tests([slot(0), slot(1)], sealer);
-        let mut running = Running { parent: ParentEnd::new(ours), verifier, thread, peers: 0 };
+        let writer = house.recv().unwrap();
+        let mut running = Running { parent: ParentEnd::new(ours), verifier, thread, writer, peers: 0 };
         running.introduce(Talk::Sealing, End::Asks, Role::Sealer, "", vault);
         running
     }
@@ -179,12 +185,18 @@ impl Running {
     /// Ends it in order.
     fn drain(self) {
         self.parent.send(&Order::Drain, None).unwrap();
+        self.end();
+    }
+
+    /// Waits for an end that it was told of.
+    fn end(self) {
+        drop(self.writer);
         self.thread.join().unwrap().unwrap();
     }
 
     /// Ends it as the parent's death does.
     fn abandon(self) {
-        drop(self.parent);
+        drop((self.parent, self.writer));
         self.thread.join().unwrap().unwrap();
     }
 }
@@ -223,8 +235,12 @@ impl Edge {
         self.ask(Ask::Mail { slot: Slot(slot), sender, size: None, helo, tls: None }).await
     }
 
-    /// MAIL to the dot; as an edge does it, within its credit.
     async fn submit(&mut self, slot: u32, recipients: &[&str], content: &[u8]) -> Answer {
+        self.submit_with(slot, recipients, content, 1).await
+    }
+
+    /// MAIL to the dot; as an edge does it, within its credit.
+    async fn submit_with(&mut self, slot: u32, recipients: &[&str], content: &[u8], received: u32) -> Answer {
         let reserved = self.mail(slot, "a@example.net").await;
         let slot = Slot(slot);
         let Answer::Reserved { message, .. } = reserved else { return reserved };
@@ -241,7 +257,7 @@ impl Edge {
             credit -= chunk.len() as u32;
             self.asks.send(Ask::Chunk { slot, octets: Octets(chunk.to_vec()) }).await.unwrap();
         }
-        let facts = Facts { authors: vec![address("a@example.net")], ..Facts::default() };
+        let facts = Facts { authors: vec![address("a@example.net")], received, ..Facts::default() };
         self.asks.send(Ask::Commit { slot, facts }).await.unwrap();
         loop {
             match self.answer().await {

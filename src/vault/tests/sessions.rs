@@ -150,3 +150,23 @@ fn a_new_configuration_revokes_what_it_changes_and_nothing_else() {
     }
     vault.abandon();
 }
+
+#[test]
+fn an_edge_that_asks_out_of_turn_a_hundred_times_is_let_go() {
+    let bench = Bench::new();
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        let mut other = vault.edge();
+        for slot in 1..100 {
+            let ended = edge.ask(Ask::Content { slot: Slot(slot) }).await;
+            assert!(matches!(ended, Answer::Ended { slot: Slot(n) } if n == slot), "{ended:?}");
+        }
+        assert!(matches!(edge.login(&bench, 200).await, Answer::Granted { .. }), "ninety-nine are not a hundred");
+        assert!(matches!(edge.ask(Ask::Content { slot: Slot(100) }).await, Answer::Ended { .. }));
+        let over = tokio::time::timeout(Duration::from_secs(10), edge.answers.receive()).await.expect("an end");
+        assert!(!matches!(over, Ok(Some(_))), "{over:?}");
+        assert!(matches!(other.login(&bench, 1).await, Answer::Granted { .. }), "the other edge goes on");
+    });
+    vault.drain();
+}

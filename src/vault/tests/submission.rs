@@ -197,3 +197,43 @@ fn many_recipients_are_several_leaves_and_several_offers() {
     }
     assert_eq!(bench.count("SELECT count(*) FROM spool_body"), 0);
 }
+
+/// Something for the writer that begins and then waits to be let go.
+async fn hold(writer: &Writer) -> (std::sync::mpsc::Sender<()>, tokio::sync::oneshot::Receiver<()>) {
+    let ((gate, wait), (begun, begin)) = (std::sync::mpsc::channel(), tokio::sync::oneshot::channel());
+    let work = move |_: &mut store::Store<'_>| {
+        let _ = begun.send(());
+        // A gate that is gone is open: a test that fails must not hang.
+        let _ = wait.recv();
+        Ok(())
+    };
+    drop(writer.queue(0, work).await.unwrap());
+    (gate, begin)
+}
+
+#[test]
+fn nothing_is_kept_before_its_transaction_is_committed() {
+    let bench = Bench::new();
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let (before, begun) = hold(&vault.writer).await;
+        begun.await.unwrap();
+        let mut submitting = std::pin::pin!(edge.submit(1, &["x@example.org"], b"x\r\n"));
+        let moment = Duration::from_millis(300);
+        let early = tokio::time::timeout(moment, submitting.as_mut()).await;
+        assert!(early.is_err(), "kept while it waited to be written: {early:?}");
+        // Behind the message, in the same transaction: the rows are written, the commit is yet to come.
+        let (behind, begun) = hold(&vault.writer).await;
+        before.send(()).unwrap();
+        begun.await.unwrap();
+        let early = tokio::time::timeout(moment, submitting.as_mut()).await;
+        assert!(early.is_err(), "kept before the commit: {early:?}");
+        behind.send(()).unwrap();
+        let kept = submitting.await;
+        assert!(matches!(kept, Answer::Kept { .. }), "{kept:?}");
+    });
+    vault.drain();
+    assert_eq!(bench.count("SELECT count(*) FROM spool_msg"), 1);
+}
