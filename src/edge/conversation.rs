@@ -185,9 +185,9 @@ impl Visit {
     }
 
     /// Tells of a refusal that was decided here. Best effort: the vault decides again whatever matters.
-    pub fn turned(&self, recipient: Option<Address>, refusal: Refusal) {
+    pub fn turned(&self, sender: &ReversePath, recipient: Option<Address>, refusal: Refusal) {
         if let State::Inside(seat) = &self.state {
-            seat.mention(Ask::Turned { slot: seat.slot(), recipient, refusal });
+            seat.mention(Ask::Turned { slot: seat.slot(), sender: sender.clone(), recipient, refusal });
         }
     }
 

@@ -135,9 +135,9 @@ impl Session {
                 Ok(())
             }
             (_, Ask::Turned { .. }) if self.turned >= TURNED => Err(Violation("refusals-without-end")),
-            (_, Ask::Turned { recipient, refusal, .. }) => {
+            (_, Ask::Turned { sender, recipient, refusal, .. }) => {
                 self.turned += 1;
-                self.turned(recipient, refusal).await;
+                self.turned(&sender, recipient, refusal).await;
                 Ok(())
             }
             (_, Ask::Login { .. }) => Err(Violation("login-out-of-order")),
@@ -344,7 +344,7 @@ impl Session {
     }
 
     /// A refusal of the edge's own, for the log.
-    async fn turned(&self, recipient: Option<Address>, refusal: Refusal) {
+    async fn turned(&self, sender: &ReversePath, recipient: Option<Address>, refusal: Refusal) {
         let event = Event::refusal(refusal);
         let event = match &self.principal {
             Some(principal) => self.sender(principal).describe(event, None),
@@ -354,7 +354,7 @@ impl Session {
                 Event { session, listener, ..event }.client(self.introduction.peer.ip())
             }
         };
-        self.vault.writer.record(vec![event.recipients(&recipient)]).await;
+        self.vault.writer.record(vec![event.sender(sender).recipients(&recipient)]).await;
     }
 
     async fn refuse(&self, event: Event, refusal: Refusal) {

@@ -39,13 +39,13 @@ pub async fn submit(
     // Any id makes a trace of the same length.
     let octets = message.len() + mime::trace(*request, &session.front, secure, &when).len();
     let size = u64::try_from(octets).unwrap_or(u64::MAX);
+    let sender = Some(letter.from.address.clone());
     if size > session.front.max_size {
-        seat.visit.turned(None, Refusal::TooBig);
+        seat.visit.turned(&sender, None, Refusal::TooBig);
         return Err(refused(Refusal::TooBig, session, "/from"));
     }
 
-    let sender = letter.from.address.clone();
-    let reserved = seat.visit.mail(Some(sender), Some(size), String::new(), session.tls.clone()).await.map_err(away)?;
+    let reserved = seat.visit.mail(sender, Some(size), String::new(), session.tls.clone()).await.map_err(away)?;
     let id = reserved.map_err(|refusal| refused(refusal, session, &letter.from.pointer))?;
     *request = id;
     let trace = mime::trace(id, &session.front, secure, &when);
@@ -93,18 +93,18 @@ fn recipients(letter: &Letter) -> Vec<Address> {
 fn allowed(seat: &Seat, grant: &Grant, letter: &Letter) -> Result<(), Fault> {
     let sender = Some(letter.from.address.clone());
     if let Err(refusal) = grant.sender(&sender) {
-        seat.visit.turned(None, refusal);
+        seat.visit.turned(&sender, None, refusal);
         return Err(forbidden_sender(&letter.from.pointer));
     }
     let most = usize::try_from(grant.max_recipients).unwrap_or(usize::MAX);
     if recipients(letter).len() > most {
-        seat.visit.turned(None, Refusal::TooManyRecipients);
+        seat.visit.turned(&sender, None, Refusal::TooManyRecipients);
         return Err(invalid("too_many", "/to", &format!("this key may send to {most} recipients at a time")));
     }
     let mut issues = Vec::new();
     for mailbox in letter.recipients() {
         if let Err(refusal) = grant.recipient(&sender, &mailbox.address) {
-            seat.visit.turned(Some(mailbox.address.clone()), refusal);
+            seat.visit.turned(&sender, Some(mailbox.address.clone()), refusal);
             let (code, message) = match refusal {
                 Refusal::NoRoute => ("no_route", "mail for this address has no way to leave"),
                 _ => ("recipient_not_allowed", "this key may not send to this address"),

@@ -304,14 +304,14 @@ impl Session {
             return Ok(if self.standing.by_network() { reply::NOT_KNOWN_HERE } else { reply::LOGIN_FIRST });
         };
         if size.is_some_and(|size| size > self.front.max_size) {
-            self.visit.turned(None, Refusal::TooBig);
+            self.visit.turned(&from, None, Refusal::TooBig);
             return Ok(reply::TOO_BIG);
         }
         if from.as_ref().is_some_and(|from| !from.is_qualified()) {
             return Ok(reply::SENDER_NOT_QUALIFIED);
         }
         if let Err(refusal) = grant.sender(&from) {
-            self.visit.turned(None, refusal);
+            self.visit.turned(&from, None, refusal);
             return Ok(refusal.into());
         }
         match self.visit.mail(from.clone(), size, hello.name.clone(), self.standing.tls.clone()).await? {
@@ -344,7 +344,7 @@ impl Session {
         let most = usize::try_from(grant.max_recipients).unwrap_or(usize::MAX);
         if transaction.recipients.len() >= most {
             if !std::mem::replace(&mut transaction.overflowed, true) {
-                self.visit.turned(Some(recipient), Refusal::TooManyRecipients);
+                self.visit.turned(&transaction.sender, Some(recipient), Refusal::TooManyRecipients);
             }
             return Refusal::TooManyRecipients.into();
         }
@@ -354,7 +354,7 @@ impl Session {
                 reply::RECIPIENT_OK
             }
             Err(refusal) => {
-                self.visit.turned(Some(recipient), refusal);
+                self.visit.turned(&transaction.sender, Some(recipient), refusal);
                 refusal.into()
             }
         }

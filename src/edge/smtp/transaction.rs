@@ -124,7 +124,7 @@ impl Content<'_> {
 
     async fn refuse(&mut self, refusal: Refusal, reply: Reply) {
         self.visit.abort().await;
-        self.visit.turned(None, refusal);
+        self.visit.turned(&self.transaction.sender, None, refusal);
         self.stage = Stage::Refused(reply);
     }
 

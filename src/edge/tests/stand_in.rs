@@ -52,7 +52,8 @@ pub struct Kept {
 pub struct Seen {
     pub kept: Vec<Kept>,
     pub logins: Vec<(String, String)>,
-    pub turned: Vec<(Option<String>, Refusal)>,
+    /// Sender, recipient and why.
+    pub turned: Vec<(Option<String>, Option<String>, Refusal)>,
     pub opened: usize,
     pub closed: usize,
     pub aborted: usize,
@@ -227,8 +228,8 @@ impl Places {
                 let committed = ways.committed.get(&message).copied().unwrap_or(true);
                 Ok(Some(Answer::Was { message, committed }))
             }
-            Ask::Turned { recipient, refusal, .. } => {
-                seen.turned.push((recipient.map(String::from), refusal));
+            Ask::Turned { sender, recipient, refusal, .. } => {
+                seen.turned.push((sender.map(String::from), recipient.map(String::from), refusal));
                 Ok(None)
             }
             Ask::Login { slot, user, password, .. } => {

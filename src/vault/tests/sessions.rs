@@ -170,3 +170,37 @@ fn an_edge_that_asks_out_of_turn_a_hundred_times_is_let_go() {
     });
     vault.drain();
 }
+
+#[test]
+fn what_an_edge_refused_is_logged_with_its_sender_masked() {
+    let bench = Bench::new();
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let (slot, refusal) = (Slot(1), Refusal::SenderNotAllowed);
+        for sender in [Some(address("rosa@evil.example")), None] {
+            edge.asks.send(Ask::Turned { slot, sender, recipient: None, refusal }).await.unwrap();
+        }
+        let (sender, recipient) = (Some(address("a@example.net")), Some(address("emil@denied.example")));
+        let refusal = Refusal::RecipientNotAllowed;
+        edge.asks.send(Ask::Turned { slot, sender, recipient, refusal }).await.unwrap();
+        assert!(matches!(edge.mail(1, "a@example.net").await, Answer::Reserved { .. }), "all of it was heard");
+    });
+    vault.drain();
+    let rejects = bench.events(&Filter { event: Some("msg.reject".into()), ..Filter::default() });
+    let found: Vec<_> =
+        rejects.iter().map(|event| ["account", "mail_from", "rcpt_to"].map(|key| event.get(key))).collect();
+    let shop = Some("shop");
+    let expected = [
+        [shop, Some("***@evil.example"), None],
+        [shop, Some("<>"), None],
+        [shop, Some("***@example.net"), Some("***@denied.example")],
+    ];
+    assert_eq!(found, expected);
+    let log = fs::read(bench.home.path().join("audit/audit.db")).unwrap();
+    assert!(
+        !log.windows(4).any(|window| window == b"rosa" || window == b"emil"),
+        "an address reached the auditors' file"
+    );
+}

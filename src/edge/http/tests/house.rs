@@ -58,7 +58,8 @@ pub struct Message {
 pub struct Seen {
     pub kept: Vec<Message>,
     pub logins: usize,
-    pub turned: Vec<(Option<String>, Refusal)>,
+    /// Sender, recipient and why.
+    pub turned: Vec<(Option<String>, Option<String>, Refusal)>,
     pub asks: usize,
     pub closed: bool,
 }
@@ -211,8 +212,8 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
                     }
                 }
             }
-            Ask::Turned { recipient, refusal, .. } => {
-                seen.lock().unwrap().turned.push((recipient.map(|address| address.to_string()), refusal));
+            Ask::Turned { sender, recipient, refusal, .. } => {
+                seen.lock().unwrap().turned.push((sender.map(String::from), recipient.map(String::from), refusal));
                 continue;
             }
             Ask::Close { .. } => {

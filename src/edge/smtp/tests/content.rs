@@ -139,7 +139,7 @@ async fn a_refused_message_is_read_to_its_end_and_told_to_the_vault_once() {
     client.send(format!("From: b@evil.example\r\n\r\n{}", "x\r\n".repeat(10_000))).await;
     client.run("C: .\nC: NOOP\nS: 550 5.7.1 *\nS: 250 *").await;
     let seen = room.house.until(|seen| seen.aborted == 1 && !seen.turned.is_empty()).await;
-    assert_eq!(seen.turned, [(None, Refusal::AuthorNotAllowed)]);
+    assert_eq!(seen.turned, [(Some("a@example.net".to_owned()), None, Refusal::AuthorNotAllowed)]);
 }
 
 #[tokio::test]
