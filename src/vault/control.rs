@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::audit::event::{Event, Name, Outcome};
 use super::audit::publish::Publisher;
 use super::audit::seal::{self, Pulse};
+use super::delivery::schedule::route_event;
 use super::{Vault, admin, delivery, edge};
 use crate::config::slice::VaultSlice;
 use crate::ipc::channel;
@@ -98,6 +99,9 @@ impl Control {
                     self.vault.authority.borrow_mut().switch(generation, slice);
                     // Nobody may listen: there may be no edge now.
                     let _ = self.vault.changed.send(());
+                    let resumed = self.vault.schedule.borrow_mut().resume();
+                    let event = |upstream: &String| route_event(Name::RouteResume, upstream, Some("config".into()));
+                    self.vault.writer.record(resumed.iter().map(event).collect()).await;
                     spawn_local(delivery::reroute::run(Rc::clone(&self.vault)));
                     if let Err(error) = self.packets.send(&Report::Switched(generation), None).await {
                         tracing::error!(%error, "the parent can't be told of the new configuration");

@@ -174,6 +174,16 @@ impl Running {
         Courier { progress, offers }
     }
 
+    /// Hands over another configuration, in parts.
+    fn switch(&self, slice: &VaultSlice, generation: Generation) {
+        let encoded = frame::encode(slice).unwrap();
+        let (one, two) = encoded.split_at(encoded.len() / 2);
+        for (part, last) in [(one, false), (two, true)] {
+            self.parent.send(&Order::Slice { part: Octets(part.to_vec()), last }, None).unwrap();
+        }
+        self.parent.send(&Order::Switch(generation), None).unwrap();
+    }
+
     /// Records so many events and ends it in order.
     fn drain_after(self, events: u32) {
         for _ in 0..events {

@@ -114,6 +114,16 @@ impl Schedule {
         std::mem::take(&mut upstream.failures) > 0
     }
 
+    /// Every route is tried again now, because what its upstream is may have been mended. Gives those that had failed.
+    pub fn resume(&mut self) -> Vec<String> {
+        let failed = self.upstreams.iter_mut().filter(|(_, upstream)| upstream.failures > 0);
+        let resumed = failed.map(|(name, upstream)| {
+            (upstream.failures, upstream.resting_until) = (0, None);
+            name.clone()
+        });
+        resumed.collect()
+    }
+
     /// The next lane that can move: the first upstream of it that is there and doesn't rest, if it has room.
     fn next(&mut self, now: Instant, now_us: u64) -> Option<Plan> {
         for (lane, _) in self.lanes.iter().filter(|(_, due)| **due <= now_us) {
@@ -259,6 +269,22 @@ mod tests {
         assert!(schedule.works("smarthost"));
         assert!(!schedule.works("smarthost"));
         assert_eq!(schedule.failed("smarthost", at), Some(PAUSE));
+    }
+
+    #[test]
+    fn a_route_that_is_resumed_does_not_rest_and_begins_with_the_shortest_pause() {
+        let (mut schedule, now) = (Schedule::new(vec!["a".into()]), Instant::now());
+        let (offers, _kept) = tokio::sync::mpsc::unbounded_channel();
+        schedule.join("a", Instance(1), Generation(1), offers.clone());
+        schedule.join("b", Instance(2), Generation(1), offers);
+        schedule.room("a", Instance(1), 1);
+        schedule.failed("a", now);
+        schedule.failed("a", now + PAUSE);
+        assert!(schedule.next(now + PAUSE, 1).is_none());
+        assert_eq!(schedule.resume(), ["a"]);
+        assert_eq!(schedule.next(now + PAUSE, 1).unwrap().upstream, "a");
+        assert_eq!(schedule.failed("a", now + PAUSE), Some(PAUSE));
+        assert!(schedule.works("a") && schedule.resume().is_empty());
     }
 
     #[test]

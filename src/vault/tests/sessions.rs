@@ -124,12 +124,7 @@ fn a_new_configuration_revokes_what_it_changes_and_nothing_else() {
 
         let mut slice = bench.slice.clone();
         slice.credentials[0].policy.senders.push("@example.com".parse().unwrap());
-        let encoded = frame::encode(&slice).unwrap();
-        let (one, two) = encoded.split_at(encoded.len() / 2);
-        for (part, last) in [(one, false), (two, true)] {
-            vault.parent.send(&Order::Slice { part: Octets(part.to_vec()), last }, None).unwrap();
-        }
-        vault.parent.send(&Order::Switch(Generation(2)), None).unwrap();
+        vault.switch(&slice, Generation(2));
         assert!(matches!(edge.answer().await, Answer::Revoked { slot: Slot(1) }));
         // The message it was in the middle of is refused at the dot, and a new login makes it good.
         edge.asks.send(Ask::Recipients { slot: Slot(1), batch: vec![address("x@example.org")] }).await.unwrap();

@@ -164,6 +164,32 @@ fn a_route_that_fails_rests_and_the_message_is_not_charged() {
 }
 
 #[test]
+fn a_route_that_rests_is_tried_at_once_with_a_new_configuration() {
+    let bench = Bench::new();
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        edge.submit(1, &["x@example.org"], b"x\r\n").await;
+        let mut courier = vault.courier().await;
+        let (job, ..) = courier.message().await;
+        courier.tell(Progress::RouteFailed { job, reason: "no route to host".into() }).await;
+        let rests = tokio::time::timeout(Duration::from_millis(1500), courier.offers.receive()).await;
+        assert!(rests.is_err(), "{rests:?}");
+        vault.switch(&bench.slice, Generation(2));
+        // It would rest for three seconds more.
+        let soon = tokio::time::timeout(Duration::from_millis(2500), courier.message()).await;
+        let (job, ..) = soon.expect("an offer before the pause is over");
+        courier.say(job, 0, Outcome::Delivered(said(250))).await;
+        courier.settled(job).await;
+    });
+    vault.drain();
+    let resumed = bench.events(&Filter { event: Some("route.resume".into()), ..Filter::default() });
+    let reasons: Vec<_> = resumed.iter().map(|event| event.get("reason")).collect();
+    assert_eq!(reasons, [Some("config")], "once, and not again when it works");
+}
+
+#[test]
 fn many_recipients_are_several_leaves_and_several_offers() {
     let mut bench = Bench::new();
     bench.slice.credentials[0].policy.max_recipients = Some(250);
