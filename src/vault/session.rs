@@ -289,7 +289,7 @@ impl Session {
 
     /// The dot.
     async fn commit(&mut self, facts: Facts) -> Result<(), Violation> {
-        let (Moment::Content(transaction), Some(principal)) =
+        let (Moment::Content(mut transaction), Some(principal)) =
             (std::mem::replace(&mut self.moment, Moment::Ready), self.principal.clone())
         else {
             return Err(Violation("commit-out-of-order"));

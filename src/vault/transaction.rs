@@ -122,12 +122,12 @@ impl Transaction {
         self.size
     }
 
-    /// The decision, with authority: by the policy of this moment, whatever the edge was told before.
-    pub fn decide(&self, vault: &Vault, credential: &Credential, facts: &Facts) -> Result<(), Refusal> {
+    /// The decision, with authority: by the policy of this moment, whatever the edge was told before. Last, the place is used.
+    pub fn decide(&mut self, vault: &Vault, credential: &Credential, facts: &Facts) -> Result<(), Refusal> {
         if let Some(trouble) = self.trouble {
             return Err(trouble);
         }
-        let authority = vault.authority.borrow();
+        let mut authority = vault.authority.borrow_mut();
         let grant = authority.grant(credential);
         grant.sender(&self.sender)?;
         for recipient in &self.recipients {
@@ -137,7 +137,10 @@ impl Transaction {
         if facts.received > HOPS {
             return Err(Refusal::Loop);
         }
-        if self.size > authority.slice.max_size { Err(Refusal::TooBig) } else { Ok(()) }
+        if self.size > authority.slice.max_size {
+            return Err(Refusal::TooBig);
+        }
+        authority.limits.accept(&mut self.reservation, now_us())
     }
 }
 

@@ -37,7 +37,8 @@ impl Direct {
     }
 
     async fn answer(&mut self) -> Answer {
-        self.answers.receive().await.unwrap().unwrap()
+        let answer = tokio::time::timeout(Duration::from_secs(10), self.answers.receive()).await;
+        answer.expect("an answer in time").unwrap().expect("an open channel")
     }
 
     async fn ask(&mut self, ask: Ask) -> Answer {
@@ -151,6 +152,40 @@ fn what_was_revoked_this_instant_is_refused_at_mail_and_at_the_dot() {
         assert!(matches!(direct.mail().await, Answer::Revoked { .. }));
         refused(&direct.answer().await, Refusal::Revoked);
     });
+}
+
+#[test]
+fn places_taken_in_their_time_and_held_are_not_all_used_at_once() {
+    let mut bench = Bench::new();
+    // A step is a tenth of a second.
+    bench.slice.credentials[0].policy.limits = Rules { per_minute: Some(600), per_day: None, burst: Some(1) };
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        for slot in 1..=6 {
+            edge.login(&bench, slot).await;
+            assert!(matches!(edge.mail(slot, "a@example.net").await, Answer::Reserved { .. }));
+            let batch = vec![address("x@example.org")];
+            edge.asks.send(Ask::Recipients { slot: Slot(slot), batch }).await.unwrap();
+            edge.ask(Ask::Content { slot: Slot(slot) }).await;
+            tokio::time::sleep(Duration::from_millis(110)).await;
+        }
+        let facts = Facts { authors: vec![address("a@example.net")], ..Facts::default() };
+        for slot in 1..=6 {
+            edge.asks.send(Ask::Commit { slot: Slot(slot), facts: facts.clone() }).await.unwrap();
+        }
+        let (mut kept, mut limited) = (0, 0);
+        for _ in 1..=6 {
+            match edge.answer().await {
+                Answer::Kept { .. } => kept += 1,
+                Answer::Refused { refusal: Refusal::RateLimited(_), .. } => limited += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        // Two, and a few more if the machine was slow.
+        assert!((2..6).contains(&kept) && limited == 6 - kept, "{kept} {limited}");
+    });
+    vault.drain();
 }
 
 #[test]
