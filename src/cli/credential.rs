@@ -41,13 +41,13 @@ pub struct Add {
     #[arg(long, value_name = "RULE")]
     recipient_deny: Vec<String>,
     /// Messages per minute
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     per_minute: Option<u32>,
     /// Messages per day (UTC)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     per_day: Option<u32>,
     /// Messages at once; by default ten, or a sixth of --per-minute if that is more
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), requires = "per_minute")]
     burst: Option<u32>,
     /// How its messages leave: spool
     #[arg(long, value_name = "MODE", default_value = "spool")]
@@ -160,4 +160,31 @@ pub fn ask(runtime: &Path, command: &Command) -> Result<Option<Response>, String
         }
     };
     talk().map(Some).map_err(|error| format!("the service did not answer ({error}): look at its log, and try again"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        add: Add,
+    }
+
+    #[test]
+    fn limits_that_would_mean_nothing_are_wrong_usage() {
+        let parse = |limits: &str| {
+            let line = format!("add shop --sender @example.net {limits}");
+            Line::try_parse_from(line.split_whitespace()).map(|line| line.add.burst).map_err(|error| error.to_string())
+        };
+        for bad in ["--per-minute 0", "--per-day 0", "--per-minute 6 --burst 0", "--burst 5", "--per-day 6 --burst 5"] {
+            let error = parse(bad).unwrap_err();
+            assert!(error.contains("--per-minute") || error.contains("not in 1.."), "{bad}: {error}");
+        }
+        assert_eq!(parse("--per-minute 6 --burst 5"), Ok(Some(5)));
+        assert_eq!(parse("--per-day 1"), Ok(None));
+    }
 }

@@ -120,6 +120,9 @@ fn rules<R: FromStr<Err = NotARule>>(list: &[At<String>], key: &str, findings: &
 }
 
 fn limits(written: &file::CredentialLimits, findings: &mut Findings<'_>) -> Limits {
+    if let (None, Some(burst)) = (&written.per_minute, &written.burst) {
+        findings.refuse(burst.span(), "burst: is part of a rate: give per_minute beside it");
+    }
     let mut limit = |value: &Option<At<i64>>, key| value.as_ref().map(|_| whole(value, &rate(key), findings));
     Limits {
         per_minute: limit(&written.per_minute, "per_minute"),

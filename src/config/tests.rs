@@ -291,6 +291,8 @@ fn rules_hold_for_each_table() {
         ("id = \"printers\"", "id = \"billing\"", "is used twice"),
         ("@competitor.example", "competitor", "is not a recipient rule"),
         ("per_minute = 60", "per_minute = 0", "per_minute: must be from 1"),
+        ("per_minute = 60, ", "", "44:36: burst: is part of a rate: give per_minute"),
+        ("burst = 20", "burst = 0", "burst: must be from 1"),
         ("secrets = [{ key = \"7fQ2mKx9\", hash = \"HASH\" }]\n", "", "neither secrets nor identified_by"),
         ("192.0.2.128/25", "192.0.2.1/25", "bits beyond its prefix"),
         ("mx1.example.net:587", "mx1.example.net", "write a name and a port"),
