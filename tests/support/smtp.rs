@@ -42,6 +42,7 @@ impl Smtp<TcpStream> {
     }
 
     pub fn over(stream: TcpStream) -> Self {
+        stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Self { stream: BufReader::new(stream) }
