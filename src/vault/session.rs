@@ -307,7 +307,7 @@ impl Session {
                 ..Event::refusal(refusal)
             };
             let event = sender.describe(event, transaction.tls.as_ref()).sender(&transaction.sender);
-            give_up(&self.vault, *transaction);
+            transaction.give_up(&self.vault);
             self.refuse(event, refusal).await;
             return Ok(());
         }
@@ -339,7 +339,7 @@ impl Session {
         if let Moment::Envelope(transaction) | Moment::Content(transaction) =
             std::mem::replace(&mut self.moment, Moment::Ready)
         {
-            give_up(&self.vault, *transaction);
+            transaction.give_up(&self.vault);
         }
     }
 
@@ -392,14 +392,4 @@ fn admit(
         return Err(Refusal::TooBig);
     }
     authority.limits.reserve(&principal.id, principal.policy.limits, now_us())
-}
-
-/// Gives back what a transaction took, and removes what it wrote.
-fn give_up(vault: &Rc<Vault>, transaction: Transaction) {
-    let segment = transaction.segment_name();
-    vault.authority.borrow_mut().limits.release(transaction.reservation);
-    if let Some(segment) = segment {
-        let own = Rc::clone(vault);
-        vault.finish(async move { own.segments.remove(segment).await });
-    }
 }

@@ -142,6 +142,15 @@ impl Transaction {
         }
         authority.limits.accept(&mut self.reservation, now_us())
     }
+
+    /// Gives back what it took, and removes what it wrote.
+    pub fn give_up(self, vault: &Rc<Vault>) {
+        vault.authority.borrow_mut().limits.release(self.reservation);
+        if let Some(segment) = self.segment {
+            let own = Rc::clone(vault);
+            vault.finish(async move { own.segments.remove(segment).await });
+        }
+    }
 }
 
 /// Who sends, as the session knows it.
