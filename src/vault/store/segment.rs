@@ -258,8 +258,8 @@ mod tests {
     fn a_segment_is_as_long_as_the_transaction_counted() {
         let directory = tempfile::tempdir().unwrap();
         let mut files = Files::new(directory.path().to_owned());
-        for (name, counted, grows, is_kept) in [("a", 10, false, true), ("b", 11, false, false), ("c", 10, true, false)]
-        {
+        let cases = [("a", 10, false, true), ("b", 11, false, false), ("c", 10, true, false), ("d", 11, true, false)];
+        for (name, counted, grows, is_kept) in cases {
             files.append(name.into(), &[1; 10]).unwrap();
             if grows {
                 fs::write(directory.path().join(name), [1; 11]).unwrap();
