@@ -1,5 +1,5 @@
-//! Claims: under a service manager Gatepost takes the sockets it is passed, says when it is ready, and feeds the watchdog
-//! as long as vault and sealer answer, and no longer.
+//! Claims: under a service manager Gatepost takes the sockets it is passed, says when it is ready, feeds the watchdog as long
+//! as vault and sealer answer, and no longer, and stops in order when it is told to.
 
 mod support;
 
@@ -51,6 +51,25 @@ fn a_socket_that_the_service_manager_bound_is_listened_on() {
     assert_eq!(support::Smtp::connect(smtp).code(), 220);
     processes::signal(service.id(), Signal::SIGTERM);
     assert!(service.wait().unwrap().success());
+}
+
+#[test]
+fn a_stop_finishes_the_transaction_at_hand_and_ends_the_other_sessions() {
+    let mut service = Service::start();
+    let secret = service.add_credential();
+    let mut busy = service.log_in(&secret);
+    assert_eq!((busy.say("MAIL FROM:<a@example.net>"), busy.say("RCPT TO:<b@example.org>")), (250, 250));
+    assert_eq!(busy.say("DATA"), 354);
+    let mut idle = service.log_in(&secret);
+    service.signal(Signal::SIGTERM);
+    assert_eq!(idle.code(), 421, "an idle session is told at once");
+    assert!(service.is_running());
+    assert_eq!(busy.say("From: a@example.net\r\nSubject: last\r\n\r\nx\r\n."), 250, "the message is kept");
+    assert_eq!(busy.try_code(), Some(421));
+    let received = service.sink.next(PATIENCE).expect("and delivered before the courier stops");
+    assert!(String::from_utf8_lossy(&received.content).contains("Subject: last"));
+    support::await_that("it has stopped", || !service.is_running());
+    assert!(service.log().contains("stopped") && !service.log().contains("killed"), "{}", service.log());
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -15,6 +16,7 @@ use super::credential::ask;
 use super::{DEFAULT_CONFIG, fail};
 use crate::config::{self, Plan};
 use crate::ipc::admin::{Command, Response};
+use crate::vault::audit::event::{Name, Outcome};
 use crate::vault::audit::query::{self, COLUMNS, Filter, Found};
 use verify::Verify;
 
@@ -63,10 +65,10 @@ pub struct Query {
     #[arg(long, value_name = "ID")]
     session: Option<String>,
     /// Of this kind, for example deliver.success
-    #[arg(long, value_name = "EVENT")]
+    #[arg(long, value_name = "EVENT", value_parser = events(), hide_possible_values = true)]
     event: Option<String>,
     /// success, failure, deferred, denied or info
-    #[arg(long, value_name = "OUTCOME")]
+    #[arg(long, value_name = "OUTCOME", value_parser = outcomes(), hide_possible_values = true)]
     outcome: Option<String>,
     /// To this recipient (compared as far as auditors may see it)
     #[arg(long, value_name = "ADDRESS")]
@@ -152,6 +154,16 @@ impl Latest {
         }
         latest
     }
+}
+
+/// The closed list of events: an auditor's typing mistake must not look like "nothing happened".
+fn events() -> PossibleValuesParser {
+    PossibleValuesParser::new(Name::ALL.iter().map(|name| name.word()))
+}
+
+fn outcomes() -> PossibleValuesParser {
+    use Outcome::{Deferred, Denied, Failure, Info, Success};
+    PossibleValuesParser::new([Success, Failure, Deferred, Denied, Info].map(Outcome::word))
 }
 
 impl Query {
