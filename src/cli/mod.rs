@@ -15,8 +15,8 @@ use clap::{Args, Parser, Subcommand};
 /// Where the configuration is unless `--config` says otherwise.
 const DEFAULT_CONFIG: &str = "/etc/gatepost/gatepost.toml";
 
-/// A hardened mail submission gate: applications submit by SMTP or HTTP, Gatepost holds them to policy, writes every
-/// decision into a tamper-evident log, and delivers through an upstream.
+/// A hardened mail submission gate: applications submit by SMTP or HTTP, Gatepost holds them to policy, writes its
+/// decisions into a tamper-evident log, and delivers through an upstream.
 #[derive(Debug, Parser)]
 #[command(name = "gatepost", version)]
 struct Gatepost {

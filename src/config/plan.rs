@@ -124,6 +124,18 @@ impl Plan {
         self.listeners.iter().map(|listener| (listener.protocol, listener.zone.clone())).collect()
     }
 
+    /// Where the listeners listen, for the log.
+    pub fn addresses(&self) -> String {
+        let one = |listener: &Listener| {
+            let addresses = listener.addresses.iter().map(|bind| match bind {
+                Bind::Address(address) => address.to_string(),
+                Bind::Systemd(name) => format!("systemd:{name}"),
+            });
+            format!("{} {}", listener.name, addresses.collect::<Vec<_>>().join(" "))
+        };
+        self.listeners.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
+
     /// The ports that the dialer may connect to.
     pub fn ports(&self) -> BTreeSet<u16> {
         self.upstreams.iter().flat_map(|upstream| &upstream.hosts).map(|(_, port)| *port).collect()

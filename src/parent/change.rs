@@ -138,9 +138,15 @@ fn finish(parent: &mut Parent) {
     let Some(change) = parent.change.take() else { return };
     let before = std::mem::replace(&mut parent.generation, change.generation);
     parent.sockets = change.sockets;
+    // Those of older generations that fall are not replaced: nobody needs their configuration any more.
+    parent.plans.retain(|generation, _| *generation == change.generation);
     parent.household.retire(LONGEST_FAREWELL, before);
     parent.vacancies.retain(|vacancy| vacancy.generation != before);
-    tracing::info!(generation = change.generation.0, "reload done: new sessions use the new configuration");
+    tracing::info!(
+        generation = change.generation.0,
+        at = change.plan.addresses(),
+        "reload done: new sessions use the new configuration"
+    );
     parent.record(Happening::Loaded { generation: change.generation, digest: change.plan.digest.clone() });
 }
 

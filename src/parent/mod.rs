@@ -171,13 +171,17 @@ impl Parent {
 
     /// A child has entered its sandbox.
     fn on_ready(&mut self, instance: Instance) -> Result<(), String> {
-        let listener = self.household.get(instance).is_some_and(|child| child.post.role == Role::Listener);
+        let Some(child) = self.household.get(instance) else { return Ok(()) };
+        let listener = child.post.role == Role::Listener;
+        if self.phase == Phase::Serving && self.change.is_none() {
+            tracing::info!(role = %child.post, instance = instance.0, pid = child.pid(), "a fallen process is replaced");
+        }
         match self.phase {
             Phase::Opening if self.household.all_ready(self.generation) => {
                 self.open_doors(self.generation)?;
                 self.phase = Phase::Serving;
                 self.notifier.tell("READY=1");
-                tracing::info!(processes = self.household.iter().count() + 1, "serving");
+                tracing::info!(processes = self.household.iter().count() + 1, at = self.plan().addresses(), "serving");
                 self.record(Happening::Started { version: env!("CARGO_PKG_VERSION").to_owned() });
             }
             Phase::Serving if listener => {
