@@ -143,7 +143,8 @@ impl Sound {
     fn print(&self) {
         let Summary { first, size, sealed, checkpoints, .. } = self.summary;
         let sealed = sealed.saturating_sub(first);
-        println!("the log is sound: events {first} to {size}, {sealed} of them under {checkpoints} signed heads");
+        let last = size.saturating_sub(1);
+        println!("the log is sound: events {first} to {last}, {sealed} of them under {checkpoints} signed heads");
         if self.against.is_empty() {
             println!(
                 "where it ends was NOT checked: only the files were read; run this as root beside the service, or give a \
