@@ -10,7 +10,9 @@ static LOST: AtomicU64 = AtomicU64::new(0);
 
 /// Lines of the parent and of commands: to stderr, with the time unless the journal adds its own.
 pub fn to_stderr() {
-    let builder = tracing_subscriber::fmt().with_target(false).with_ansi(false).with_writer(io::stderr);
+    // Nobody may read our stderr any more: the complaint about that would go there too, and panic.
+    let builder = tracing_subscriber::fmt().log_internal_errors(false);
+    let builder = builder.with_target(false).with_ansi(false).with_writer(io::stderr);
     if std::env::var_os("JOURNAL_STREAM").is_some() {
         builder.without_time().init();
     } else {

@@ -74,6 +74,41 @@ fn a_reload_loses_no_session_and_a_bad_one_changes_nothing() {
 }
 
 #[test]
+fn who_falls_after_a_reload_or_in_the_middle_of_one_is_replaced_as_ever() {
+    let service = Service::start();
+    let secret = service.add_credential();
+    let mut seen = service.log().len();
+    let mut sent = Vec::new();
+    for role in ["vault", "listener", "sealer", "vault", "listener"] {
+        service.signal(Signal::SIGHUP);
+        // The first three fall when it is done, the others while it is under way: then it is refused or done, not stuck.
+        if sent.len() < 3 {
+            seen = service.await_log(seen, "reload done");
+        }
+        let fallen = processes::children(service.pid())[role];
+        processes::signal(fallen, Signal::SIGKILL);
+        await_that("it is replaced", || processes::children(service.pid()).get(role).is_some_and(|pid| *pid != fallen));
+        if sent.len() >= 3 {
+            let ended = || ["reload done", "reload refused"].iter().any(|end| service.log()[seen..].contains(end));
+            let deadline = std::time::Instant::now() + support::PATIENCE;
+            while !ended() {
+                assert!(std::time::Instant::now() < deadline, "the reload is stuck:\n{}", service.log());
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            seen = service.log().len();
+        }
+        let name = format!("after {role} fell, {}", sent.len());
+        await_that("mail goes on", || {
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| service.log_in(&secret).send(&name)))
+                .is_ok_and(|code| code == 250)
+        });
+        sent.push(name);
+    }
+    service.await_arrival(sent);
+    service.stop();
+}
+
+#[test]
 fn what_needs_a_restart_is_refused_whole() {
     let service = Service::start();
     let good = std::fs::read_to_string(service.config()).unwrap();

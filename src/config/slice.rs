@@ -42,7 +42,7 @@ pub enum Serve {
 pub struct ListenerSlice {
     pub capsule_key: Secret<[u8; capsule::KEY]>,
     pub listeners: Vec<Admission>,
-    /// Sessions that one edge may hold; beyond it, and with no other edge free, new connections wait in the backlog.
+    /// Sessions that one edge may hold; beyond it, and with no other edge free, new connections are turned away.
     pub sessions_per_edge: u32,
 }
 

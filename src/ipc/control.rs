@@ -77,7 +77,8 @@ pub enum Report {
     Hello { role: Role, build: String },
     /// Inside the sandbox. Names what this kernel can't give.
     Ready { missing: Vec<String> },
-    /// It can't serve, and why; it exits after this.
+    /// It can't serve, and why; it exits after this. From a vault that serves: it can't take the new slice, and goes on with
+    /// the one it has.
     Failed { reason: String },
     /// It took the generation it was switched to.
     Switched(Generation),

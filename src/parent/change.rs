@@ -141,7 +141,6 @@ fn finish(parent: &mut Parent) {
     // Those of older generations that fall are not replaced: nobody needs their configuration any more.
     parent.plans.retain(|generation, _| *generation == change.generation);
     parent.household.retire(LONGEST_FAREWELL, before);
-    parent.vacancies.retain(|vacancy| vacancy.generation != before);
     tracing::info!(
         generation = change.generation.0,
         at = change.plan.addresses(),
@@ -166,10 +165,12 @@ pub fn give_up(parent: &mut Parent, reason: &str) {
         parent.household.undo(change.generation);
         parent.plans.remove(&change.generation);
         let current = parent.generation;
-        if change.step != Step::Hiring
-            && let Err(error) = tell_vault(parent, current).and_then(|()| parent.open_doors(current))
-        {
-            tracing::error!(error, "the old configuration could not be put back: restart the service");
+        if change.is_switching() {
+            // A vault that is away comes back with the old configuration by itself.
+            let vault = parent.household.the(Role::Vault).map_or(Ok(()), |_| tell_vault(parent, current));
+            for error in [vault, parent.open_doors(current)].into_iter().filter_map(Result::err) {
+                tracing::error!(error, "the old configuration could not be put back: restart the service");
+            }
         }
     }
     parent.record(Happening::Rejected { reason: reason.to_owned() });
@@ -183,6 +184,16 @@ pub fn expire(parent: &mut Parent, now: Instant) {
 }
 
 impl Change {
+    /// The generation the listener is to serve already, when it is its turn.
+    pub fn at_the_door(&self) -> Option<Generation> {
+        (self.step == Step::Listener).then_some(self.generation)
+    }
+
+    /// Vault and listener are being told.
+    pub fn is_switching(&self) -> bool {
+        self.step != Step::Hiring
+    }
+
     /// The sockets this change would listen on.
     pub fn sockets(&self) -> &Sockets {
         &self.sockets

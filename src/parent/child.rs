@@ -1,7 +1,7 @@
 //! One child process as the parent sees it: started, spoken with, reaped.
 
 use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
@@ -86,8 +86,9 @@ impl Child {
         matches!(self.standing, Standing::Ready { .. })
     }
 
-    pub fn log(&self) -> BorrowedFd<'_> {
-        self.log.as_fd()
+    /// The pipe it logs to, as long as it may say something.
+    pub fn log(&self) -> Option<BorrowedFd<'_>> {
+        self.log.open()
     }
 
     pub fn tell(&self, order: &Order, descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
@@ -116,12 +117,20 @@ impl Child {
         self.process.try_wait().ok().flatten()
     }
 
-    /// Copies what it logged, up to a turn's worth.
-    pub fn copy_log(&mut self) {
-        for line in self.log.lines() {
+    /// Copies what it logged, up to a turn's worth; whether there was anything.
+    pub fn copy_log(&mut self) -> bool {
+        let lines = self.log.lines();
+        for line in &lines {
             // Nobody reads our stderr any more: then there is nobody to tell.
             let _ = writeln!(io::stderr(), "{} {} {}: {line}", crate::log::now(), self.post, self.pid());
         }
+        !lines.is_empty()
+    }
+
+    /// Ends and buries one that never came into the household.
+    pub fn end(&mut self) {
+        self.kill();
+        let _ = self.process.wait();
     }
 }
 

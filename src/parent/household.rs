@@ -26,12 +26,21 @@ impl Household {
     pub fn hire(&mut self, post: Post, generation: Generation, outfit: &Outfit) -> io::Result<Instance> {
         self.hired += 1;
         let instance = Instance(self.hired);
-        let child = Child::spawn(post.clone(), instance, generation, READY_WITHIN)?;
+        let mut child = Child::spawn(post, instance, generation, READY_WITHIN)?;
+        if let Err(error) = self.equip(&child, outfit) {
+            child.end();
+            return Err(error);
+        }
+        self.children.insert(instance, child);
+        Ok(instance)
+    }
+
+    fn equip(&self, child: &Child, outfit: &Outfit) -> io::Result<()> {
         let you = Order::You {
-            role: post.role,
-            instance,
-            generation,
-            label: post.label.clone(),
+            role: child.post.role,
+            instance: child.instance,
+            generation: child.generation,
+            label: child.post.label.clone(),
             grounds: outfit.grounds.clone(),
         };
         child.tell(&you, None)?;
@@ -39,10 +48,8 @@ impl Household {
         for (file, descriptor) in &outfit.files {
             child.tell(&Order::File(file.clone()), Some(descriptor.as_fd()))?;
         }
-        self.introduce(&child)?;
-        child.tell(&Order::Enter, None)?;
-        self.children.insert(instance, child);
-        Ok(instance)
+        self.introduce(child)?;
+        child.tell(&Order::Enter, None)
     }
 
     /// Makes the channels that the table of links allows between the new child and those who live.
@@ -66,8 +73,10 @@ impl Household {
                     label: whom.post.label.clone(),
                 };
                 new.tell(&Order::Peer(peer(other, end)), Some(ours.as_fd()))?;
-                // If the other has just died it will be replaced, and its successor introduced to this one.
-                let _ = other.tell(&Order::Peer(peer(new, other_end)), Some(theirs.as_fd()));
+                // One that can't be told is dying, or stuck: it is replaced, and its successor introduced to this one.
+                if other.tell(&Order::Peer(peer(new, other_end)), Some(theirs.as_fd())).is_err() {
+                    other.kill();
+                }
             }
         }
         Ok(())

@@ -112,11 +112,12 @@ impl Parent {
         let sockets = Sockets::bind(&plan, inherited)?;
         let control = state::control_socket(&plan.runtime_directory)?;
         let kept = Kept::new(&plan)?;
-        outfit::try_files(&plan, &kept)?;
         let signals = signal::catch(&[Signal::SIGCHLD, Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT])
             .map_err(|error| format!("catching signals: {error}"))?;
         sandbox::abort_on_panic();
         let missing = sandbox::confine_parent(&outfit::parent_grounds(&plan, config)?)?;
+        // With the rights that the parent has from here on: what opens now opens for every successor, too.
+        outfit::try_files(&plan, &kept)?;
         let (generation, ports) = (Generation(1), plan.ports());
         let now = Instant::now();
         let mut parent = Self {
@@ -185,7 +186,9 @@ impl Parent {
                 self.record(Happening::Started { version: env!("CARGO_PKG_VERSION").to_owned() });
             }
             Phase::Serving if listener => {
-                if let Err(reason) = self.open_doors(self.generation) {
+                // One that comes back in the middle of a reload may be just what the reload waits for.
+                let generation = self.change.as_ref().and_then(Change::at_the_door).unwrap_or(self.generation);
+                if let Err(reason) = self.open_doors(generation) {
                     self.condemn(instance, &reason);
                 }
             }

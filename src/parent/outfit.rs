@@ -191,7 +191,7 @@ pub fn grounds(plan: &Plan, post: &Post, people: &People) -> Grounds {
 
 /// The most descriptors any role of this configuration may have open.
 pub fn descriptors(plan: &Plan) -> u64 {
-    u64::from(plan.limits.sessions) + RESERVE
+    u64::from(plan.limits.sessions).max(RESERVE) + RESERVE
 }
 
 /// Opens everything once, to say what is wrong before anything starts.

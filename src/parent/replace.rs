@@ -22,7 +22,7 @@ const VAULT_WINDOW: Duration = Duration::from_secs(600);
 pub struct Vacancy {
     pub due: Instant,
     post: Post,
-    pub generation: Generation,
+    generation: Generation,
 }
 
 impl Parent {
@@ -46,9 +46,16 @@ impl Parent {
         }
         tracing::error!(role = %child.post, instance = child.instance.0, how, "a process fell");
         self.record(Happening::Fell { role: child.post.role, instance: child.instance, how: how.to_owned() });
-        if self.change.as_ref().is_some_and(|change| change.generation == child.generation) {
-            change::give_up(self, &format!("{}: {how}", child.post));
-            return Ok(());
+        if let Some(change) = &self.change {
+            let newcomer = change.generation == child.generation && child.post.role.row().life == Life::Generation;
+            // Its successor comes with the old configuration: a switch half done can't be finished with it.
+            let switching = change.is_switching() && matches!(child.post.role, Role::Vault | Role::Listener);
+            if newcomer || switching {
+                change::give_up(self, &format!("{}: {how}", child.post));
+            }
+            if newcomer {
+                return Ok(());
+            }
         }
         if child.post.role == Role::Vault && self.vault_is_beyond_help() {
             return Ok(());
@@ -61,7 +68,7 @@ impl Parent {
         *falls = if life < SHORT_LIFE { falls.saturating_add(1) } else { 0 };
         let wait = match *falls {
             0 | 1 => Duration::ZERO,
-            n => FIRST_WAIT.saturating_mul(1 << n.min(16)).min(LONGEST_WAIT),
+            n => FIRST_WAIT.saturating_mul(1 << (n - 2).min(16)).min(LONGEST_WAIT),
         };
         self.vacancies.push(Vacancy {
             due: Instant::now() + wait,
@@ -94,11 +101,12 @@ impl Parent {
         let (due, later) = std::mem::take(&mut self.vacancies).into_iter().partition(|vacancy| vacancy.due <= now);
         self.vacancies = later;
         for Vacancy { post, generation, .. } in due {
+            // A process of the service comes back with the configuration that serves now, whatever it began with.
+            let generation = if post.role.row().life == Life::Service { self.generation } else { generation };
+            // Nobody needs one of a generation that was replaced.
             if !self.plans.contains_key(&generation) {
                 continue;
             }
-            // A process of the service that fell while a reload went through comes back with the new configuration.
-            let generation = if post.role.row().life == Life::Service { self.generation } else { generation };
             if let Err(reason) = self.hire(post.clone(), generation) {
                 tracing::error!(role = %post, reason, "a fallen process could not be replaced; trying again");
                 self.vacancies.push(Vacancy { due: now + LONGEST_WAIT, post, generation });

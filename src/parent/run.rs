@@ -54,8 +54,12 @@ fn wait(parent: &Parent) -> Result<Vec<Wake>, String> {
     let mut wakes = vec![Wake::Signals, Wake::Administrator];
     let mut sources: Vec<BorrowedFd<'_>> = vec![parent.signals.as_fd(), parent.control.as_fd()];
     for child in parent.household.iter() {
-        wakes.extend([Wake::Control(child.instance), Wake::Log(child.instance)]);
-        sources.extend([child.control.as_fd(), child.log()]);
+        wakes.push(Wake::Control(child.instance));
+        sources.push(child.control.as_fd());
+        if let Some(log) = child.log() {
+            wakes.push(Wake::Log(child.instance));
+            sources.push(log);
+        }
     }
     let mut polled: Vec<PollFd<'_>> = sources.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
     let next = parent.vacancies.iter().map(|vacancy| vacancy.due).min();
@@ -162,7 +166,7 @@ fn reap(parent: &mut Parent) -> Result<(), String> {
     let mut fallen = Vec::new();
     for child in parent.household.iter_mut() {
         if let Some(status) = child.reap() {
-            child.copy_log();
+            while child.copy_log() {}
             // A reason it gave with its last breath may still wait in the channel.
             while child.reason.is_none() {
                 match child.control.receive_now() {

@@ -24,6 +24,8 @@ pub struct Tap {
     since: Instant,
     kept: u32,
     lost: u64,
+    /// The child closed its end: waiting for it would return at once, for ever.
+    ended: bool,
 }
 
 impl Tap {
@@ -33,13 +35,25 @@ impl Tap {
         for end in [&pipe, &write] {
             fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
-        Ok((Self { pipe, line: Vec::new(), since: Instant::now(), kept: 0, lost: 0 }, write))
+        Ok((Self { pipe, line: Vec::new(), since: Instant::now(), kept: 0, lost: 0, ended: false }, write))
+    }
+
+    /// The pipe to wait for; none when the child has closed its end.
+    pub fn open(&self) -> Option<BorrowedFd<'_>> {
+        (!self.ended).then(|| self.pipe.as_fd())
     }
 
     /// The lines that are there, up to a turn's worth, fit to be shown.
     pub fn lines(&mut self) -> Vec<String> {
         let mut buffer = [0; TURN];
-        let Ok(n @ 1..) = read(&self.pipe, &mut buffer) else { return Vec::new() };
+        let n = match read(&self.pipe, &mut buffer) {
+            Ok(0) => {
+                self.ended = true;
+                return Vec::new();
+            }
+            Ok(n) => n,
+            Err(_) => return Vec::new(),
+        };
         self.line.extend_from_slice(buffer.get(..n).unwrap_or_default());
         let mut lines = Vec::new();
         while let Some(end) = self.line.iter().position(|octet| *octet == b'\n') {
@@ -67,12 +81,6 @@ impl Tap {
         self.kept += 1;
         let text = String::from_utf8_lossy(line.get(..LONGEST).unwrap_or(line));
         lines.push(text.trim().chars().map(|c| if c.is_control() { '?' } else { c }).collect());
-    }
-}
-
-impl AsFd for Tap {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.pipe.as_fd()
     }
 }
 

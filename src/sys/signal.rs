@@ -14,7 +14,7 @@ static PIPE: AtomicI32 = AtomicI32::new(-1);
 extern "C" fn tell(signal: libc::c_int) {
     let number = u8::try_from(signal).unwrap_or(0);
     // SAFETY: write(2) may be called from a signal handler (POSIX.1-2024 XSH 2.4.3), and the byte outlives the call. The
-    // pipe is never closed. A full pipe loses the byte, but then the reader is to wake anyway; errno is put back.
+    // pipe is never closed. A full one loses the signal; that takes 65,536 of them unread. errno is put back.
     unsafe {
         let errno = errno_location();
         let before = *errno;

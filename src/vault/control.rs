@@ -107,7 +107,12 @@ impl Control {
                         tracing::error!(%error, "the parent can't be told of the new configuration");
                     }
                 }
-                None => tracing::error!("there is no configuration to switch to"),
+                None => {
+                    let reason = "the new configuration can't be read".to_owned();
+                    if let Err(error) = self.packets.send(&Report::Failed { reason }, None).await {
+                        tracing::error!(%error, "the parent can't be told that the new configuration can't be read");
+                    }
+                }
             },
             (Order::Record(happening), None) => self.vault.writer.record(vec![event(happening)]).await,
             (order, _) => tracing::warn!(?order, "an order that means nothing to the vault"),
