@@ -76,7 +76,7 @@ pub struct Query {
     /// At most so many, the newest
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
-    /// One JSON object per line, with every column
+    /// One JSON object per line, with more columns than the table has
     #[arg(long)]
     json: bool,
 }

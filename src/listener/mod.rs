@@ -2,7 +2,8 @@
 //!
 //! **Does.** Accepts on the sockets the parent bound, counts sessions by address and prefix, hands each connection to an
 //! edge of its protocol and zone together with a capsule that introduces it to the vault.
-//! **Trusts.** The parent. Of an edge it believes only that a session ended; of a stranger, nothing: it reads no byte.
+//! **Trusts.** The parent. Of an edge it believes that a session ended, and what an earlier listener's capsule shows that it
+//! holds; of a stranger, nothing: it reads no byte.
 //! **Holds.** The listening sockets and the capsule key.
 //! **If it falls**, an intruder sees addresses, can refuse service and can introduce sessions that don't exist; no mail,
 //! no password and no key passes through here.

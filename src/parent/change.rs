@@ -20,7 +20,7 @@ use crate::role::{Generation, Instance, Role};
 
 /// A change that isn't done by then is given up.
 const LONGEST_CHANGE: Duration = Duration::from_secs(60);
-/// How long sessions of a replaced generation may go on; who is still there then is told to stop.
+/// How long sessions of a replaced generation may go on; processes that are still there then are ended.
 pub const LONGEST_FAREWELL: Duration = Duration::from_secs(3600);
 
 /// How far a change has come.
