@@ -13,12 +13,13 @@ use super::month::Month;
 use super::row::{self, PERSONAL, PersonalRow, Row, integer};
 use crate::merkle::Frontier;
 
-const SCHEMA: &str = include_str!("schema.sql");
+/// The schema, step by step: a new file takes them all, the current one of an older Gatepost those it lacks.
+const STEPS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
 /// "GTPA": an auditors' file. "GTPP": the personal values of a month.
 const AUDIT: i64 = 0x4754_5041;
 const PERSONAL_FILE: i64 = 0x4754_5050;
-const VERSION: i64 = 1;
 
+const PERSONAL_STEPS: [&str; 1] = [PERSONAL_SCHEMA];
 const PERSONAL_SCHEMA: &str = "CREATE TABLE personal(seq INTEGER NOT NULL, field TEXT NOT NULL, n INTEGER NOT NULL, \
     salt BLOB, value TEXT, PRIMARY KEY(seq, field, n)) STRICT, WITHOUT ROWID;";
 
@@ -173,15 +174,19 @@ fn connect(path: &Path, application: i64, mode: u32) -> Result<Connection, Strin
         }
         _ => explain(&error),
     })?;
-    if tables == 0 && found == 0 {
-        let schema = if application == AUDIT { SCHEMA } else { PERSONAL_SCHEMA };
-        let script =
-            format!("BEGIN; {schema} PRAGMA application_id={application}; PRAGMA user_version={VERSION}; COMMIT;");
-        connection.execute_batch(&script).map_err(|error| explain(&error))?;
-    } else if found != application {
+    let steps: &[&str] = if application == AUDIT { &STEPS } else { &PERSONAL_STEPS };
+    if found != application && (tables > 0 || found != 0) {
         return Err(explain(&"is another program's file: move it away"));
-    } else if version > VERSION {
-        return Err(explain(&"was written by a newer Gatepost: install that version"));
+    }
+    match steps.get(usize::try_from(version).unwrap_or(usize::MAX)..) {
+        Some([]) => {}
+        Some(lacking) => {
+            let (lacking, newest) = (lacking.concat(), steps.len());
+            let script =
+                format!("BEGIN; {lacking} PRAGMA application_id={application}; PRAGMA user_version={newest}; COMMIT;");
+            connection.execute_batch(&script).map_err(|error| explain(&error))?;
+        }
+        None => return Err(explain(&"was written by a newer Gatepost: install that version")),
     }
     Ok(connection)
 }

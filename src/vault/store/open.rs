@@ -14,11 +14,12 @@ use rusqlite::{Connection, ErrorCode};
 
 use crate::vault::audit::row;
 
-const SCHEMA: &str = include_str!("schema.sql");
+/// The schema, step by step: a new file takes them all, one of an older Gatepost those it lacks.
+const STEPS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
 /// "GTP1" in the header, octets 68 to 71, says whose file it is.
 const APPLICATION: i64 = 0x4754_5031;
-/// The number of the schema; a file with a higher one is of a newer Gatepost.
-const VERSION: i64 = 1;
+/// The number of the last step; a file with a higher one is of a newer Gatepost.
+const VERSION: usize = STEPS.len();
 /// Below this size every start checks the whole file (about a tenth of a second); above it only after an unclean stop.
 const CHECK_ALWAYS: u64 = 64 * 1024 * 1024;
 /// No row is larger: a body is at most 64 KiB. What would be is a bug or an attack.
@@ -49,13 +50,7 @@ impl Database {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(say)?;
         settings(&connection).map_err(say)?;
         verify(&connection, length, path)?;
-        let tables: i64 =
-            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(say)?;
-        if tables == 0 {
-            let script =
-                format!("BEGIN; {SCHEMA} PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION}; COMMIT;");
-            connection.execute_batch(&script).map_err(say)?;
-        }
+        upgrade(&connection).map_err(say)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(say)?;
         // Recovered pages become ordinary ones, written and synced anew, before anything is built on them.
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(say)?;
@@ -112,7 +107,7 @@ fn inspect(path: &Path) -> Result<u64, String> {
     if application != APPLICATION {
         return Err("is another program's database: move it away".into());
     }
-    if version > VERSION {
+    if usize::try_from(version).unwrap_or(usize::MAX) > VERSION {
         return Err(format!(
             "was written by a newer Gatepost (schema {version}, this one knows {VERSION}): install that version, or \
              restore a backup from before the upgrade"
@@ -149,6 +144,18 @@ fn settings(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_ROW)?;
     Ok(())
+}
+
+/// Takes the steps that the file lacks, all or none.
+fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let steps = STEPS.get(usize::try_from(version).unwrap_or(0)..).unwrap_or_default();
+    if steps.is_empty() {
+        return Ok(());
+    }
+    let steps = steps.concat();
+    let script = format!("BEGIN; {steps} PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION}; COMMIT;");
+    connection.execute_batch(&script)
 }
 
 /// Whether it is whole. `length` is the file's before it was opened.
@@ -206,8 +213,22 @@ mod tests {
         drop(Database::open(home.path()).unwrap());
         let database = Database::open(home.path()).unwrap();
         let version: i64 = database.connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
-        assert_eq!(version, VERSION);
+        assert_eq!(usize::try_from(version), Ok(VERSION));
         assert!(Database::open(home.path()).unwrap_err().contains("another process"));
+    }
+
+    #[test]
+    fn a_file_of_an_older_gatepost_becomes_what_a_new_one_is() {
+        let tables = |home: &Path| -> Vec<(String, Option<String>)> {
+            let database = Database::open(home).unwrap();
+            let mut all = database.connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").unwrap();
+            all.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().collect::<rusqlite::Result<_>>().unwrap()
+        };
+        let (old, new) = (home(), home());
+        let path = old.path().join("db/vault.db");
+        let first = format!("{} PRAGMA application_id={APPLICATION}; PRAGMA user_version=1;", STEPS[0]);
+        Connection::open(path).unwrap().execute_batch(&first).unwrap();
+        assert_eq!(tables(old.path()), tables(new.path()));
     }
 
     #[test]
@@ -236,7 +257,7 @@ mod tests {
 
         fs::remove_file(&path).unwrap();
         drop(Database::open(home.path()).unwrap());
-        Connection::open(&path).unwrap().execute_batch("PRAGMA journal_mode=DELETE; PRAGMA user_version=2;").unwrap();
+        Connection::open(&path).unwrap().execute_batch("PRAGMA journal_mode=DELETE; PRAGMA user_version=99;").unwrap();
         refused(home.path(), "newer");
 
         fs::remove_file(&path).unwrap();

@@ -1,0 +1,1 @@
+-- The auditors' files, version 2: what version 1 did not have. A month that was closed before stays as it is.

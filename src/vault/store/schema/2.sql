@@ -1,0 +1,1 @@
+-- db/vault.db, version 2: what version 1 did not have.
