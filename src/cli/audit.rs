@@ -12,10 +12,11 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::credential::ask;
+use super::control::{Undone, ask};
 use super::{DEFAULT_CONFIG, fail};
 use crate::config::{self, Plan};
-use crate::ipc::admin::{Command, Response};
+use crate::ipc::admin::audit::{Command, Response};
+use crate::ipc::admin::{Command as Any, Response as Answer};
 use crate::vault::audit::event::{Name, Outcome};
 use crate::vault::audit::query::{self, COLUMNS, Filter, Found};
 use verify::Verify;
@@ -128,9 +129,9 @@ impl Latest {
             if attempt > 0 {
                 std::thread::sleep(PAUSE);
             }
-            match ask(&plan.runtime_directory, &Command::Publish) {
+            match ask(&plan.runtime_directory, Any::Audit(Command::Publish)) {
                 Ok(None) => return Self::default(),
-                Ok(Some(Response::Published { size, events })) => {
+                Ok(Some(Answer::Audit(Response::Published { size, events }))) => {
                     let left = events.saturating_sub(size);
                     let waiting = format!(
                         "the newest {left} events are not in the auditors' files yet: a reader holds the file, or the \
@@ -141,12 +142,12 @@ impl Latest {
                         break;
                     }
                 }
-                Ok(Some(Response::Refused { reason })) => {
+                Err(Undone::Refused(reason)) => {
                     let waiting = format!("the newest events can't be put into the auditors' files: {reason}");
                     return Self { published: None, waiting: Some(waiting) };
                 }
                 // An auditor may read the files and not speak with the service: the last second is missing then.
-                Ok(Some(_)) | Err(_) => {
+                Ok(Some(_)) | Err(Undone::Unreachable(_)) => {
                     eprintln!("gatepost: the service could not be asked for its latest events");
                     break;
                 }

@@ -1,25 +1,19 @@
 //! `gatepost credential`: who may send. While the service runs the vault does it; otherwise this process becomes the
 //! vault's user, enters the vault's sandbox and opens the database itself.
 
-use std::io::{self, Read, Write};
-use std::net::Shutdown;
-use std::os::unix::net::UnixStream;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::{Config, fail};
+use super::{Config, control, fail};
 use crate::config::{self, Plan};
-use crate::ipc::admin::{Command, Response};
-use crate::ipc::frame::{Inbox, Outbox};
+use crate::ipc::admin::credential::{Command, Response};
+use crate::ipc::admin::{Command as Any, Response as Answer};
 use crate::policy::{Delivery, Limits, Policy, Recipients};
 use crate::secret::Secret;
 use crate::{parent, vault};
-
-/// How long the vault may take to answer a command.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Subcommand)]
 pub enum Credential {
@@ -90,10 +84,9 @@ impl Add {
     fn run(&self) -> Result<(String, Secret<String>), String> {
         let policy = self.policy()?;
         let plan = config::Config::load(&self.config.path).map_err(|errors| errors.to_string())?;
-        let command = Command::CredentialAdd { id: self.id.clone(), policy: policy.clone() };
-        match ask(&plan.runtime_directory, &command)? {
-            Some(Response::Secret { id, secret }) => Ok((id, secret)),
-            Some(Response::Refused { reason }) => Err(reason),
+        let command = Command::Add { id: self.id.clone(), policy: policy.clone() };
+        match control::ask(&plan.runtime_directory, Any::Credential(command))? {
+            Some(Answer::Credential(Response::Secret { id, secret })) => Ok((id, secret)),
             Some(_) => Err("the service answered something else: is it another version?".to_owned()),
             None => self.offline(&plan, policy),
         }
@@ -101,9 +94,11 @@ impl Add {
 
     /// The service is stopped: do it here, as the vault would.
     fn offline(&self, plan: &Plan, policy: Policy) -> Result<(String, Secret<String>), String> {
+        let user = nix::unistd::getuid().as_raw();
         let _sealed = parent::become_vault(plan, self.fallback_ids)?;
         // The vault's home is where this process is now.
-        vault::offline::credential_add(Path::new(""), self.id.clone(), policy, &plan.credentials)
+        let actor = vault::admin::actor(user, control::behalf().as_deref());
+        vault::offline::credential_add(Path::new(""), self.id.clone(), policy, &plan.credentials, &actor)
     }
 
     fn policy(&self) -> Result<Policy, String> {
@@ -125,41 +120,6 @@ impl Add {
             ..Policy::default()
         })
     }
-}
-
-/// Asks the running service. None when there is none.
-pub fn ask(runtime: &Path, command: &Command) -> Result<Option<Response>, String> {
-    let path = runtime.join(parent::CONTROL_SOCKET);
-    let mut socket = match UnixStream::connect(&path) {
-        Ok(socket) => socket,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-            return Ok(None);
-        }
-        Err(error) => {
-            return Err(format!(
-                "connecting to {}: {error}: run this as root, or as the service's user",
-                path.display()
-            ));
-        }
-    };
-    let mut talk = || -> io::Result<Response> {
-        socket.set_read_timeout(Some(PATIENCE))?;
-        let mut out = Outbox::default();
-        out.push(command)?;
-        socket.write_all(&out.bytes)?;
-        socket.shutdown(Shutdown::Write)?;
-        let (mut inbox, mut buffer) = (Inbox::default(), [0; 4096]);
-        loop {
-            if let Some(response) = inbox.take()? {
-                return Ok(response);
-            }
-            match socket.read(&mut buffer)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                n => inbox.feed(buffer.get(..n).unwrap_or_default()),
-            }
-        }
-    };
-    talk().map(Some).map_err(|error| format!("the service did not answer ({error}): look at its log, and try again"))
 }
 
 #[cfg(test)]

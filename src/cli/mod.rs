@@ -2,6 +2,7 @@
 
 mod audit;
 mod check;
+mod control;
 mod credential;
 mod demo;
 mod role;

@@ -30,8 +30,8 @@ pub enum File {
     Slot(u8),
     /// A bound and listening socket, by the number of its listener: listener.
     Listening(u16),
-    /// A connection to the control socket, from a user the parent has checked: vault.
-    Administrator,
+    /// A connection to the control socket, from this user, whom the parent has checked: vault.
+    Administrator(u32),
 }
 
 /// A new channel to another process, as the receiver should think of it.

@@ -98,14 +98,14 @@ fn signals(parent: &mut Parent) -> Result<(), String> {
 fn administrator(parent: &Parent) {
     let Ok((connection, _)) = parent.control.accept() else { return };
     let user = crate::sys::peer::user(connection.as_fd());
-    let allowed = user.as_ref().is_ok_and(|user| *user == 0 || *user == nix::unistd::geteuid().as_raw());
-    match (allowed, parent.household.the(Role::Vault)) {
-        (false, _) => tracing::warn!(?user, "a connection to the control socket was refused: not root"),
-        (true, None) => {
-            tracing::warn!("a command came while no vault was ready; it will say so and can be given again")
-        }
-        (true, Some(vault)) => {
-            let _ = vault.tell(&Order::File(File::Administrator), Some(connection.as_fd()));
+    let allowed = |user: &u32| *user == 0 || *user == nix::unistd::geteuid().as_raw();
+    let Some(allowed) = user.as_ref().ok().copied().filter(allowed) else {
+        return tracing::warn!(?user, "a connection to the control socket was refused: not root");
+    };
+    match parent.household.the(Role::Vault) {
+        None => tracing::warn!("a command came while no vault was ready; it will say so and can be given again"),
+        Some(vault) => {
+            let _ = vault.tell(&Order::File(File::Administrator(allowed)), Some(connection.as_fd()));
         }
     }
 }

@@ -85,11 +85,16 @@ impl Control {
     async fn order(&mut self, packet: Packet<Order>) {
         match (packet.message, packet.descriptor) {
             (Order::Peer(peer), Some(socket)) => self.meet(peer, socket),
-            (Order::File(File::Administrator), Some(socket)) => match channel::open(socket, &self.sealed) {
-                Ok((responses, commands)) => {
+            (Order::File(File::Administrator(user)), Some(socket)) => match channel::open(socket, &self.sealed) {
+                Ok((responses, requests)) => {
                     let (vault, publisher) = (Rc::clone(&self.vault), self.publisher.clone());
-                    let (sealing, packets) = (self.sealing.clone(), Rc::clone(&self.packets));
-                    spawn_local(admin::serve(vault, publisher, sealing, packets, responses, commands));
+                    let (sealing, parent) = (self.sealing.clone(), Rc::clone(&self.packets));
+                    spawn_local(admin::serve(
+                        admin::Desk { vault, publisher, sealing, parent },
+                        user,
+                        responses,
+                        requests,
+                    ));
                 }
                 Err(error) => tracing::error!(%error, "an administrator's connection can't be used"),
             },

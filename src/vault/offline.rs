@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::admin;
+use super::admin::credential::{add, taken};
 use super::login::{credentials, hashing, key};
 use super::store::Store;
 use super::store::credentials::Stored;
@@ -21,6 +21,7 @@ pub fn credential_add(
     id: String,
     policy: Policy,
     declared: &[Declared],
+    actor: &str,
 ) -> Result<(String, Secret<String>), String> {
     credentials::check(&id, &policy, declared)?;
     let (key, secret) = key::generate()?;
@@ -29,9 +30,9 @@ pub fn credential_add(
     let database = Database::open(home)?;
     let explain = |error: &dyn std::fmt::Display| format!("{}: {error}", database.path.display());
     let mut store = Store::prepare(&database).map_err(|error| explain(&error))?;
-    let added = store.transaction(|store| admin::add(store, &stored, "command line"));
+    let added = store.transaction(|store| add(store, &stored, actor));
     if !added.map_err(|error| explain(&error))? {
-        return Err(admin::taken(&stored.id));
+        return Err(taken(&stored.id));
     }
     store.checkpoint(true).map_err(|error| explain(&error))?;
     Ok((stored.id, secret))
@@ -49,7 +50,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         std::fs::create_dir(home.path().join("db")).unwrap();
         let policy = Policy { senders: vec!["@example.net".parse().unwrap()], ..Policy::default() };
-        let add = |id: &str| credential_add(home.path(), id.into(), policy.clone(), &[]);
+        let add = |id: &str| credential_add(home.path(), id.into(), policy.clone(), &[], "uid 0");
         let (_, secret) = add("shop").unwrap();
         assert!(add("shop").unwrap_err().contains("already"));
         assert!(add("no good").is_err());

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::config::slice::{Counter, Declared};
-use crate::ipc::admin::{Command, Response};
+use crate::ipc::admin::{Command, Request, Response, audit, credential};
 use crate::ipc::bytes::Octets;
 use crate::ipc::capsule::{Capsule, Introduction};
 use crate::ipc::channel::{self, Receiver, Sender};

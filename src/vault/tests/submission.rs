@@ -2,6 +2,10 @@
 
 use super::*;
 
+fn request(command: Command) -> Request {
+    Request { behalf: None, command }
+}
+
 #[test]
 fn a_submission_is_kept_delivered_logged_sealed_and_its_body_destroyed() {
     let bench = Bench::new();
@@ -32,20 +36,26 @@ fn a_submission_is_kept_delivered_logged_sealed_and_its_body_destroyed() {
 
         // A command by the control socket: everything is published and sealed.
         let (ours, theirs) = stream();
-        vault.parent.send(&Order::File(Handed::Administrator), Some(theirs.as_fd())).unwrap();
-        let (commands, mut responses): (Sender<Command>, Receiver<Response>) =
+        vault.parent.send(&Order::File(Handed::Administrator(0)), Some(theirs.as_fd())).unwrap();
+        let (commands, mut responses): (Sender<Request>, Receiver<Response>) =
             channel::open(ours, &Sealed::for_tests()).unwrap();
-        commands.send(Command::Publish).await.unwrap();
+        commands.send(request(Command::Audit(audit::Command::Publish))).await.unwrap();
         let response = responses.receive().await.unwrap().unwrap();
         assert!(
-            matches!(response, Response::Published { size, events } if size >= 5 && size >= events),
+            matches!(response, Response::Audit(audit::Response::Published { size, events }) if size >= 5 && size >= events),
             "{response:?}"
         );
         let policy = Policy::default();
-        commands.send(Command::CredentialAdd { id: "shop".into(), policy: policy.clone() }).await.unwrap();
+        let add =
+            |id: &str| request(Command::Credential(credential::Command::Add { id: id.into(), policy: policy.clone() }));
+        commands.send(add("shop")).await.unwrap();
         assert!(matches!(responses.receive().await.unwrap().unwrap(), Response::Refused { .. }));
-        commands.send(Command::CredentialAdd { id: "new".into(), policy }).await.unwrap();
-        let Response::Secret { secret, .. } = responses.receive().await.unwrap().unwrap() else { panic!("no secret") };
+        commands.send(add("new")).await.unwrap();
+        let Response::Credential(credential::Response::Secret { secret, .. }) =
+            responses.receive().await.unwrap().unwrap()
+        else {
+            panic!("no secret")
+        };
         let granted = edge.password(7, "new", &secret).await;
         assert!(matches!(granted, Answer::Granted { .. }), "{granted:?}");
         vault.parent.send(&Order::Record(Happening::Stopping), None).unwrap();

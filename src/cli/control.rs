@@ -1,0 +1,102 @@
+//! Commands for the running service, over its control socket.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::ipc::admin::{Command, Request, Response};
+use crate::ipc::frame::{Inbox, Outbox};
+use crate::parent;
+
+/// How long the vault may be silent in the middle of an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why a command was not done, in words.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Undone {
+    /// The service says why not.
+    Refused(String),
+    /// It can't be asked.
+    Unreachable(String),
+}
+
+impl From<Undone> for String {
+    fn from(undone: Undone) -> Self {
+        match undone {
+            Undone::Refused(reason) | Undone::Unreachable(reason) => reason,
+        }
+    }
+}
+
+/// Asks the running service for one thing. None when there is no service.
+pub fn ask(runtime: &Path, command: Command) -> Result<Option<Response>, Undone> {
+    let mut first = None;
+    let asked = ask_for_parts(runtime, command, |part| {
+        first = Some(part);
+        false
+    })?;
+    Ok(asked.then_some(first.unwrap_or(Response::Done)))
+}
+
+/// Asks the running service and gives each part of its answer to `part`, which says whether it wants more. False when there
+/// is no service.
+pub fn ask_for_parts(runtime: &Path, command: Command, mut part: impl FnMut(Response) -> bool) -> Result<bool, Undone> {
+    let Some(mut socket) = connect(runtime)? else { return Ok(false) };
+    let silent = |error: io::Error| {
+        Undone::Unreachable(format!("the service did not answer ({error}): look at its log, and try again"))
+    };
+    send(&mut socket, command).map_err(silent)?;
+    let mut inbox = Inbox::default();
+    loop {
+        match receive(&mut socket, &mut inbox).map_err(silent)? {
+            Response::Refused { reason } => return Err(Undone::Refused(reason)),
+            Response::Done => return Ok(true),
+            response => {
+                if !part(response) {
+                    return Ok(true);
+                }
+            }
+        }
+    }
+}
+
+fn connect(runtime: &Path) -> Result<Option<UnixStream>, Undone> {
+    let path = runtime.join(parent::CONTROL_SOCKET);
+    match UnixStream::connect(&path) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(None),
+        Err(error) => {
+            let path = path.display();
+            let reason = format!("connecting to {path}: {error}: run this as root, or as the service's user");
+            Err(Undone::Unreachable(reason))
+        }
+    }
+}
+
+fn send(socket: &mut UnixStream, command: Command) -> io::Result<()> {
+    socket.set_read_timeout(Some(PATIENCE))?;
+    let mut out = Outbox::default();
+    out.push(&Request { behalf: behalf(), command })?;
+    socket.write_all(&out.bytes)?;
+    socket.shutdown(Shutdown::Write)
+}
+
+fn receive(socket: &mut UnixStream, inbox: &mut Inbox) -> io::Result<Response> {
+    let mut buffer = [0; 4096];
+    loop {
+        if let Some(response) = inbox.take()? {
+            return Ok(response);
+        }
+        match socket.read(&mut buffer)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => inbox.feed(buffer.get(..n).unwrap_or_default()),
+        }
+    }
+}
+
+/// The login name behind `sudo` or `doas`, for the audit log.
+pub fn behalf() -> Option<String> {
+    ["SUDO_USER", "DOAS_USER"].iter().find_map(|name| std::env::var(name).ok()).filter(|name| !name.is_empty())
+}

@@ -1,0 +1,34 @@
+//! Command line and vault, over the control socket: fixed commands, no SQL.
+
+pub mod audit;
+pub mod credential;
+
+use serde::{Deserialize, Serialize};
+
+/// One command, and on whose behalf it is given. Root may name whomever it likes, so this says no more than root's own word.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Request {
+    /// The login name behind `sudo` or `doas`.
+    pub behalf: Option<String>,
+    pub command: Command,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Command {
+    Credential(credential::Command),
+    Audit(audit::Command),
+    /// Load the configuration anew (the parent does).
+    Reload,
+}
+
+/// What comes back: any number of parts, then one of the two last words.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Response {
+    Credential(credential::Response),
+    Audit(audit::Response),
+    Done,
+    /// What was wrong and what to do about it.
+    Refused {
+        reason: String,
+    },
+}

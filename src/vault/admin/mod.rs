@@ -1,0 +1,74 @@
+//! An administrator's commands: a fixed list, from a connection whose user the parent has checked.
+//!
+//! Each noun has its file. What a command changes in the store is a function over a transaction there, so that the command
+//! line can do the same when the service is stopped (`vault::offline`); what it changes in memory happens here alone.
+
+pub mod audit;
+pub mod credential;
+
+use std::rc::Rc;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::Vault;
+use super::audit::publish::Publisher;
+use super::audit::seal;
+use crate::ipc::admin::{Command, Request, Response};
+use crate::ipc::channel::{Receiver, Sender};
+use crate::ipc::control::{ChildPackets, Report};
+
+/// Where commands are given, and all they can reach.
+#[derive(Clone)]
+pub struct Desk {
+    pub vault: Rc<Vault>,
+    pub publisher: Publisher,
+    pub sealing: UnboundedSender<seal::Order>,
+    pub parent: Rc<ChildPackets>,
+}
+
+/// Serves one connection until it closes or says what can't be read. `user` is whose it is, as the kernel told the parent.
+pub async fn serve(desk: Desk, user: u32, responses: Sender<Response>, mut requests: Receiver<Request>) {
+    loop {
+        let Request { behalf, command } = match requests.receive().await {
+            Ok(Some(request)) => request,
+            Ok(None) => return,
+            Err(error) => return tracing::warn!(%error, "an administrator's connection was ended"),
+        };
+        let actor = actor(user, behalf.as_deref());
+        let done = match command {
+            Command::Credential(command) => credential::perform(&desk.vault, command, &actor).await,
+            Command::Audit(command) => audit::perform(&desk, command).await,
+            Command::Reload => reload(&desk).await,
+        };
+        if responses.send(done.unwrap_or_else(|reason| Response::Refused { reason })).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn reload(desk: &Desk) -> Result<Response, String> {
+    let sent = desk.parent.send(&Report::Reload, None).await;
+    sent.map(|()| Response::Done).map_err(|error| format!("the parent can't be reached: {error}"))
+}
+
+/// Who gave a command, as the audit log names it: `uid 0`, or `uid 0 (alice)` when root says for whom.
+pub fn actor(user: u32, behalf: Option<&str>) -> String {
+    /// A login name is no longer anywhere; what else is claimed is cut.
+    const NAME: usize = 32;
+    let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@' | '$');
+    let name: String = behalf.unwrap_or_default().chars().filter(plain).take(NAME).collect();
+    if name.is_empty() { format!("uid {user}") } else { format!("uid {user} ({name})") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_actor_is_a_user_and_a_claimed_name_is_cut_to_what_names_are_made_of() {
+        assert_eq!(actor(0, None), "uid 0");
+        assert_eq!(actor(0, Some("alice")), "uid 0 (alice)");
+        assert_eq!(actor(7, Some("a\nuid 0) \u{202e}")), "uid 7 (auid0)");
+        assert_eq!(actor(7, Some("\u{1b}")), "uid 7");
+    }
+}
