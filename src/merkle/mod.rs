@@ -4,6 +4,8 @@
 
 pub mod note;
 pub mod proof;
+pub mod prover;
+pub mod tlog_proof;
 pub mod tree;
 
 use sha2::{Digest, Sha256};

@@ -31,6 +31,11 @@ impl Checkpoint {
         format!("{}\n{}\n{}\n", self.origin, self.size, STANDARD.encode(self.root))
     }
 
+    /// What a note says, unproven: for those who go on to check it, or have nothing to check it with.
+    pub fn of(note: &str) -> Option<Self> {
+        Self::parse(note.get(..=note.rfind("\n\n")?)?)
+    }
+
     /// Lines behind the third are extensions and ignored, as C2SP tlog-checkpoint demands.
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
@@ -162,6 +167,45 @@ mod tests {
         let verifier: Verifier = GO_KEY.parse().unwrap();
         assert_eq!(verifier.to_string(), GO_KEY);
         assert!(verifier.text(GO_NOTE).unwrap().ends_with("problem is.\n"));
+    }
+
+    /// A log of Sigsum, from the tests of the witness `litewitness`: its key, two heads, and that one extends the other.
+    const LOG: &str = "sigsum.org/v1/tree/4d6d8825a6bb689d459628312889dfbb0bcd41b5211d9e1ce768b0ff0309e562";
+    const LOG_KEY: [u8; 32] = [
+        0xff, 0xdc, 0x2d, 0x4d, 0x98, 0xe4, 0x12, 0x4d, 0x3f, 0xea, 0xf7, 0x88, 0xc0, 0xc2, 0xf9, 0xab, 0xfd, 0x79,
+        0x60, 0x83, 0xd1, 0xf0, 0x49, 0x54, 0x37, 0xf3, 0x02, 0xec, 0x79, 0xcf, 0x10, 0x0f,
+    ];
+    const HEADS: [(&str, &str); 2] = [
+        (
+            "1\nKgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+            "UgIom7fPZTqpxWWhyjWduBvTvGVqsokMbqTArsQilegKoFBJQjUFAmQ0+YeSPM3wfUQMFSzVnnNuWRTYrajXpNUbIQY=",
+        ),
+        (
+            "3\nRcCI1Nk56ZcSmIEfIn0SleqtV7uvrlXNccFx595Iwl0=",
+            "UgIom2VbtIcdFbwFAy1n7s6IkAxIY6J/GQOTuZF2ORV39d75cbAj2aQYwyJre36kezNobZs4SUUdrcawfAB8WVrx6go=",
+        ),
+    ];
+
+    #[test]
+    fn the_heads_of_a_log_of_others_verify_and_extend_each_other() {
+        let key = Verifier::new(LOG, LOG_KEY);
+        let note = |(head, signature): (&str, &str)| format!("{LOG}\n{head}\n\n\u{2014} {LOG} {signature}\n");
+        let [first, second] = HEADS.map(|head| key.checkpoint(&note(head)).unwrap());
+        assert_eq!((first.size, second.size), (1, 3));
+        let step = |octet: u8| std::array::from_fn(|at| if at < 2 { [0x2a, octet][at] } else { 0 });
+        let proof = [step(1), step(2)];
+        assert!(super::super::proof::is_consistent(1, &first.root, 3, &second.root, &proof));
+        assert_eq!(key.checkpoint(&note((HEADS[0].0, HEADS[1].1))), Err(NoteError::Forged));
+        assert_eq!(Checkpoint::of(&note(HEADS[1])), Some(second));
+    }
+
+    #[test]
+    fn the_checksum_database_of_go_verifies_as_a_note_and_is_another_logs_head() {
+        let key: Verifier = "sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8".parse().unwrap();
+        let note = "go.sum database tree\n35225469\nvt5T6GaLCXvyHFl9VUvvItR43XZxfLgftEcTyO3eJCQ=\n\n\u{2014} sum.golang.org \
+            Az3grpukl5AXaVfYkLiDGORx/DN2nlcS5kZHR5uYOBV2KA2HgXpD+gu9HHONebHLAyaKbbTM75QTtPydhKCExixSfwQ=\n";
+        assert!(key.text(note).is_ok());
+        assert_eq!(key.checkpoint(note), Err(NoteError::Origin));
     }
 
     #[test]

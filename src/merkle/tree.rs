@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::prover::{Prover, Subtrees};
 use super::{Frontier, Hash, fold, node_hash};
 
 /// Hashes of one full tile.
@@ -108,13 +109,13 @@ impl Tree {
     }
 
     /// Proofs about this tree and any earlier state of it.
-    pub fn prover<'a, T: Tiles>(&'a self, tiles: &'a mut T) -> Prover<'a, T> {
-        Prover { tree: self, tiles, cache: HashMap::new() }
+    pub fn prover<'a, T: Tiles>(&'a self, tiles: &'a mut T) -> Prover<Tiled<'a, T>> {
+        Prover(Tiled { tree: self, tiles, cache: HashMap::new() })
     }
 }
 
 /// The root of a perfect subtree.
-fn subtree(leaves: &[Hash]) -> Hash {
+pub fn subtree(leaves: &[Hash]) -> Hash {
     let mut row = leaves.to_vec();
     while row.len() > 1 {
         row = row.as_chunks::<2>().0.iter().map(|[left, right]| node_hash(left, right)).collect();
@@ -122,88 +123,16 @@ fn subtree(leaves: &[Hash]) -> Hash {
     row.first().copied().unwrap_or_else(super::empty_root)
 }
 
-/// Makes proofs; reads each stored tile once.
-pub struct Prover<'a, T: Tiles> {
+/// The subtrees of a tree by its stored tiles and its edge; reads each stored tile once.
+pub struct Tiled<'a, T: Tiles> {
     tree: &'a Tree,
     tiles: &'a mut T,
     cache: HashMap<(u8, u64), Vec<Hash>>,
 }
 
-impl<T: Tiles> Prover<'_, T> {
-    /// The root when the tree had that many leaves.
-    pub fn root_at(&mut self, size: u64) -> Result<Hash, T::Error> {
-        Ok(fold(&self.frontier_at(size)?.peaks))
-    }
+impl<T: Tiles> Subtrees for Tiled<'_, T> {
+    type Error = T::Error;
 
-    /// The perfect subtrees when the tree had that many leaves.
-    pub fn frontier_at(&mut self, size: u64) -> Result<Frontier, T::Error> {
-        let (mut peaks, mut start) = (Vec::new(), 0);
-        while start < size {
-            let width = 1 << (size - start).ilog2();
-            peaks.push(self.range(start, start + width)?);
-            start += width;
-        }
-        Ok(Frontier { size, peaks })
-    }
-
-    /// That the tree of `new` leaves extends the one of `old`: RFC 6962 section 2.1.2. Empty when there is nothing to
-    /// show: nothing before, or nothing new.
-    pub fn consistency(&mut self, old: u64, new: u64) -> Result<Vec<Hash>, T::Error> {
-        let mut proof = Vec::new();
-        if old > 0 && old < new {
-            self.consistent(old, 0, new, true, &mut proof)?;
-        }
-        Ok(proof)
-    }
-
-    /// SUBPROOF(m, D[start:end], b), deepest first.
-    fn consistent(&mut self, m: u64, start: u64, end: u64, b: bool, proof: &mut Vec<Hash>) -> Result<(), T::Error> {
-        if m == end - start {
-            if !b {
-                proof.push(self.range(start, end)?);
-            }
-            return Ok(());
-        }
-        let k = split(end - start);
-        if m <= k {
-            self.consistent(m, start, start + k, b, proof)?;
-            proof.push(self.range(start + k, end)?);
-        } else {
-            self.consistent(m - k, start + k, end, false, proof)?;
-            proof.push(self.range(start, start + k)?);
-        }
-        Ok(())
-    }
-
-    /// That a leaf is in the tree of that size: RFC 6962 section 2.1.1.
-    pub fn inclusion(&mut self, leaf: u64, size: u64) -> Result<Vec<Hash>, T::Error> {
-        let mut proof = Vec::new();
-        let (mut start, mut end) = (0, size);
-        while end - start > 1 {
-            let middle = start + split(end - start);
-            if leaf < middle {
-                proof.push(self.range(middle, end)?);
-                end = middle;
-            } else {
-                proof.push(self.range(start, middle)?);
-                start = middle;
-            }
-        }
-        proof.reverse();
-        Ok(proof)
-    }
-
-    /// The root of the leaves from `start` up to `end`, which is how the tree itself divides them.
-    fn range(&mut self, start: u64, end: u64) -> Result<Hash, T::Error> {
-        let width = end - start;
-        if width.is_power_of_two() {
-            return self.perfect(width.ilog2(), start >> width.ilog2());
-        }
-        let k = split(width);
-        Ok(node_hash(&self.range(start, start + k)?, &self.range(start + k, end)?))
-    }
-
-    /// The perfect subtree of 2^height leaves with that index in its row.
     fn perfect(&mut self, height: u32, index: u64) -> Result<Hash, T::Error> {
         let level = u8::try_from(height / WIDTH_BITS).unwrap_or(LEVELS);
         let bits = height % WIDTH_BITS;
@@ -212,7 +141,9 @@ impl<T: Tiles> Prover<'_, T> {
         let offset = usize::try_from(first).unwrap_or(usize::MAX) % WIDTH;
         Ok(subtree(row.get(offset..offset + (1 << bits)).unwrap_or_default()))
     }
+}
 
+impl<T: Tiles> Tiled<'_, T> {
     fn row(&mut self, level: u8, number: u64) -> Result<&[Hash], T::Error> {
         let full = self.tree.size >> (WIDTH_BITS * (u32::from(level) + 1));
         if number >= full {
@@ -224,11 +155,6 @@ impl<T: Tiles> Prover<'_, T> {
         }
         Ok(self.cache.get(&(level, number)).map(Vec::as_slice).unwrap_or_default())
     }
-}
-
-/// The largest power of two below n.
-fn split(n: u64) -> u64 {
-    1 << (n - 1).ilog2()
 }
 
 #[cfg(test)]

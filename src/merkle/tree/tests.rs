@@ -119,3 +119,42 @@ fn a_tree_loaded_from_its_tiles_is_the_tree_that_was_stored() {
         }
     }
 }
+
+/// Octets that look random and are the same in every run.
+fn random(seed: &mut u64) -> u64 {
+    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    *seed >> 33
+}
+
+#[test]
+fn roots_and_proofs_agree_with_ct_merkle_at_random_sizes_to_a_hundred_thousand() {
+    let mut seed = 6962;
+    let mut sizes: Vec<u64> = (0..12).map(|_| 301 + random(&mut seed) % 99_700).collect();
+    // Where tiles of the second level begin and end.
+    sizes.extend([65_535, 65_536, 65_537, 65_792]);
+    sizes.sort_unstable();
+    let (mut tree, mut tiles) = (Tree::default(), Memory::default());
+    let mut oracle = MemoryBackedTree::<Sha256, Vec<u8>>::new();
+    let mut earlier = (0, oracle.root(), tree.root());
+    for size in sizes {
+        for n in tree.size()..size {
+            tiles.keep(tree.push(leaf_hash(&leaf(n))));
+            oracle.push(leaf(n));
+        }
+        let (root, theirs) = (tree.root(), oracle.root());
+        assert_eq!(theirs.as_bytes().as_slice(), root, "size {size}");
+        let (old, old_theirs, old_root) = std::mem::replace(&mut earlier, (size, theirs.clone(), root));
+        if old > 0 && old < size {
+            let ours = tree.prover(&mut tiles).consistency(old, size).unwrap();
+            assert_eq!(oracle.prove_consistency((size - old) as usize).as_bytes(), ours.concat(), "{old} to {size}");
+            let parsed = ConsistencyProof::<Sha256>::try_from_bytes(ours.concat()).unwrap();
+            theirs.verify_consistency(&old_theirs, &parsed).unwrap();
+            assert!(proof::is_consistent(old, &old_root, size, &root, &ours));
+        }
+        for index in [0, random(&mut seed) % size, size - 1] {
+            let ours = tree.prover(&mut tiles).inclusion(index, size).unwrap();
+            assert_eq!(oracle.prove_inclusion(index as usize).as_bytes(), ours.concat(), "{index} of {size}");
+            assert!(proof::is_included(index, &leaf_hash(&leaf(index)), size, &root, &ours));
+        }
+    }
+}
