@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Latest, Place, audit_directory};
+use super::place::{Latest, Place, audit_directory};
 use crate::merkle::note::Verifier;
 use crate::sealer::state::{SLOTS, State};
 use crate::vault::audit::verify::{self, Fault, Known, KnownHead, Summary, Verdict};

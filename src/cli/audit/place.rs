@@ -1,0 +1,93 @@
+//! Where the auditors' files are, and the running service that brings them up to date.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::cli::DEFAULT_CONFIG;
+use crate::cli::control::{Undone, ask};
+use crate::config::{self, Plan};
+use crate::ipc::admin::audit::{Command, Response};
+use crate::ipc::admin::{Command as Any, Response as Answer};
+
+/// The service publishes between two readers of the file: so often, and after so long, it is asked to try once more.
+const TRIES: u32 = 8;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Where the auditors' files are: by the configuration, or directly.
+#[derive(Debug, Args)]
+pub struct Place {
+    /// The configuration file, to find the auditors' files and the running service
+    #[arg(long = "config", value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub config: PathBuf,
+    /// The auditors' files themselves: a directory, or one file of it (no configuration is read then)
+    #[arg(long, value_name = "PATH")]
+    pub directory: Option<PathBuf>,
+}
+
+impl Place {
+    pub fn plan(&self) -> Result<Plan, String> {
+        config::Config::load(&self.config).map_err(|errors| errors.to_string())
+    }
+
+    /// The files, brought up to date by the running service if there is one and we may ask it.
+    pub fn files(&self) -> Result<PathBuf, String> {
+        if let Some(path) = &self.directory {
+            return Ok(path.clone());
+        }
+        let plan = self.plan()?;
+        if let Some(waiting) = Latest::of(&plan).waiting {
+            eprintln!("gatepost: {waiting}");
+        }
+        Ok(audit_directory(&plan.state_directory))
+    }
+}
+
+pub fn audit_directory(state: &Path) -> PathBuf {
+    state.join("audit")
+}
+
+/// What the running service tells of the files when it is asked to put its newest events there.
+#[derive(Debug, Default)]
+pub struct Latest {
+    /// How many events are there.
+    pub published: Option<u64>,
+    /// Why some are not.
+    pub waiting: Option<String>,
+}
+
+impl Latest {
+    pub fn of(plan: &Plan) -> Self {
+        let mut latest = Self::default();
+        for attempt in 0..TRIES {
+            if attempt > 0 {
+                std::thread::sleep(PAUSE);
+            }
+            match ask(&plan.runtime_directory, Any::Audit(Command::Publish)) {
+                Ok(None) => return Self::default(),
+                Ok(Some(Answer::Audit(Response::Published { size, events }))) => {
+                    let left = events.saturating_sub(size);
+                    let waiting = format!(
+                        "the newest {left} events are not in the auditors' files yet: a reader holds the file, or the \
+                         sealer is away at the end of a month"
+                    );
+                    latest = Self { published: Some(size), waiting: Some(waiting).filter(|_| left > 0) };
+                    if left == 0 {
+                        break;
+                    }
+                }
+                Err(Undone::Refused(reason)) => {
+                    let waiting = format!("the newest events can't be put into the auditors' files: {reason}");
+                    return Self { published: None, waiting: Some(waiting) };
+                }
+                // An auditor may read the files and not speak with the service: the last second is missing then.
+                Ok(Some(_)) | Err(Undone::Unreachable(_)) => {
+                    eprintln!("gatepost: the service could not be asked for its latest events");
+                    break;
+                }
+            }
+        }
+        latest
+    }
+}
