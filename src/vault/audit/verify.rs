@@ -2,21 +2,17 @@
 //! against what else is known of it: where it ends is told by others.
 
 mod known;
+mod log;
+mod value;
 
 use std::fmt;
-use std::iter::Peekable;
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, Result as Sql};
-
-use super::leaf;
 use super::ledger::now_us;
 use super::query;
-use super::row::{PERSONAL, PersonalRow, Row, columns, octets, unsigned};
 use crate::merkle::note::Verifier;
-use crate::merkle::tree::{WIDTH, hashes};
-use crate::merkle::{Frontier, Hash, node_hash};
 pub use known::{Known, KnownHead};
+use log::Log;
 
 /// A leaf that is older than this and under no signed head means that sealing has stopped.
 const UNSEALED_US: u64 = 15_000_000;
@@ -89,8 +85,7 @@ fn verify_at(
     mut progress: impl FnMut(u64),
 ) -> Result<Summary, Fault> {
     let files = query::files(path).map_err(unreadable)?;
-    let (frontier, summary) = (Frontier::default(), Summary::default());
-    let mut log = Log { key, known, frontier, rows: Vec::new(), last_us: 0, summary };
+    let mut log = Log::new(key, known);
     for (at, file) in files.iter().enumerate() {
         let connection = query::open(file).map_err(unreadable)?;
         let in_file = |fault: Fault| Fault { what: format!("{}: {}", file.display(), fault.what), ..fault };
@@ -125,229 +120,6 @@ fn sql(error: rusqlite::Error) -> Fault {
         | rusqlite::Error::Utf8Error(..) => altered(format!("a row isn't what is written there: {error}")),
         error => unreadable(error),
     }
-}
-
-/// Size, root and note of a stored head.
-type StoredNote = (u64, Option<Hash>, String);
-
-/// The log as far as it was read.
-struct Log<'k> {
-    key: &'k Verifier,
-    known: &'k Known,
-    frontier: Frontier,
-    /// For each level of tiles: hashes since the last full tile, and whether they began with the tile.
-    rows: Vec<(Vec<Hash>, bool)>,
-    last_us: u64,
-    summary: Summary,
-}
-
-impl Log<'_> {
-    /// The head of a file: which leaves it begins with must follow from the files before it.
-    fn begin(&mut self, connection: &Connection, first: bool) -> Result<(), Fault> {
-        let info = |key: &str| -> Sql<Option<String>> {
-            connection.query_row("SELECT value FROM info WHERE key = ?", [key], |row| row.get(0)).optional()
-        };
-        let wrong = || altered("`info` doesn't say which leaves this file begins with");
-        let size = info("first_seq").map_err(sql)?.and_then(|text| text.parse().ok()).ok_or_else(wrong)?;
-        let peaks = info("base").map_err(sql)?.ok_or_else(wrong)?;
-        let peaks = peaks.split_whitespace().map(unhex).collect::<Option<Vec<Hash>>>().ok_or_else(wrong)?;
-        let base = Frontier { size, peaks };
-        if !base.is_sound() {
-            return Err(wrong());
-        }
-        if first {
-            self.known.begins(base.size)?;
-            self.known.agrees(&base)?;
-            self.summary.first = base.size;
-            self.summary.sealed = base.size;
-            self.rows = starts(base.size);
-            self.frontier = base;
-        } else if base != self.frontier {
-            let (has, needs) = (base.size, self.frontier.size);
-            return Err(altered(format!("it begins with event {has}, but the files before it end at {needs}")));
-        }
-        Ok(())
-    }
-
-    fn walk(&mut self, connection: &Connection, progress: &mut impl FnMut(u64)) -> Result<(), Fault> {
-        let mut events = connection.prepare(&format!("SELECT {} FROM event ORDER BY seq", columns())).map_err(sql)?;
-        let personal = format!("SELECT {PERSONAL} FROM personal ORDER BY seq, field, n");
-        let mut personal = connection.prepare(&personal).map_err(sql)?;
-        let mut personal = personal.query_map([], PersonalRow::read).map_err(sql)?.peekable();
-        let mut notes = connection.prepare("SELECT size, root, note FROM checkpoint ORDER BY size").map_err(sql)?;
-        let notes = notes.query_map([], |row| Ok((unsigned(row, 0)?, octets(row, 1)?, row.get::<_, String>(2)?)));
-        let mut notes = notes.map_err(sql)?.peekable();
-        let mut tile = connection.prepare("SELECT hashes FROM tile WHERE level = ? AND number = ?").map_err(sql)?;
-        let mut stored = |level: usize, number: u64| -> Result<Option<Vec<Hash>>, Fault> {
-            let number = i64::try_from(number).unwrap_or(i64::MAX);
-            let level = i64::try_from(level).unwrap_or(i64::MAX);
-            let found = tile.query_row([level, number], |row| row.get::<_, Vec<u8>>(0)).optional().map_err(sql)?;
-            Ok(found.as_deref().and_then(hashes))
-        };
-        // A head over the leaves before this file may have come too late for the file before it.
-        self.checkpoints(&mut notes)?;
-        for row in events.query_map([], Row::read).map_err(sql)? {
-            let mut row = row.map_err(sql)?;
-            while let Some(value) = personal.next_if(|value| value.as_ref().map_or(true, |(seq, _)| *seq <= row.seq)) {
-                let (seq, value) = value.map_err(sql)?;
-                if seq != row.seq {
-                    return Err(altered(format!("a personal value belongs to event {seq}, which isn't there")));
-                }
-                row.personal.push(value);
-            }
-            self.event(&row)?;
-            for (level, number, hashes) in self.push(row.leaf_hash) {
-                if stored(level, number)? != Some(hashes) {
-                    return Err(altered(format!("tile {number} of level {level} isn't what its leaves make it")));
-                }
-            }
-            self.known.agrees(&self.frontier)?;
-            self.checkpoints(&mut notes)?;
-            if row.seq.is_multiple_of(4096) {
-                progress(row.seq);
-            }
-        }
-        for note in notes {
-            let (size, root, note) = note.map_err(sql)?;
-            self.checkpoint(size, root, &note)?;
-        }
-        match personal.next() {
-            Some(value) => {
-                let (seq, _) = value.map_err(sql)?;
-                Err(altered(format!("a personal value belongs to event {seq}, which isn't there")))
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn event(&mut self, row: &Row) -> Result<(), Fault> {
-        let seq = row.seq;
-        if seq != self.frontier.size {
-            return Err(altered(format!("event {} is missing: the next one is {seq}", self.frontier.size)));
-        }
-        if row.time_us < self.last_us {
-            return Err(altered(format!("event {seq} is older than the one before it")));
-        }
-        self.last_us = row.time_us;
-        if row.hash() != Some(row.leaf_hash) {
-            return Err(altered(format!("event {seq} isn't what its hash was made from")));
-        }
-        row.personal.iter().try_for_each(|value| personal(seq, value))
-    }
-
-    /// Adds a leaf; gives the tiles it fills, of those that began in what was given.
-    fn push(&mut self, hash: Hash) -> Vec<(usize, u64, Vec<Hash>)> {
-        self.frontier.push(hash);
-        let (mut filled, mut hash, mut level) = (Vec::new(), Some(hash), 0);
-        let mut count = self.frontier.size;
-        loop {
-            if self.rows.len() <= level {
-                self.rows.push((Vec::new(), true));
-            }
-            let Some((row, whole)) = self.rows.get_mut(level) else { break };
-            match hash {
-                Some(hash) => row.push(hash),
-                // A subtree below began before what was given: its root isn't known, and neither is this tile.
-                None => *whole = false,
-            }
-            if !count.is_multiple_of(WIDTH as u64) {
-                break;
-            }
-            let full = std::mem::take(row);
-            let known = std::mem::replace(whole, true) && full.len() == WIDTH;
-            count /= WIDTH as u64;
-            hash = known.then(|| perfect(&full)).flatten();
-            if known {
-                filled.push((level, count - 1, full));
-            }
-            level += 1;
-        }
-        filled
-    }
-
-    /// The heads of the log as it is now.
-    fn checkpoints(&mut self, notes: &mut Peekable<impl Iterator<Item = Sql<StoredNote>>>) -> Result<(), Fault> {
-        let size = self.frontier.size;
-        while let Some(note) = notes.next_if(|note| note.as_ref().map_or(true, |(signed, ..)| *signed <= size)) {
-            let (size, root, note) = note.map_err(sql)?;
-            self.checkpoint(size, root, &note)?;
-        }
-        Ok(())
-    }
-
-    fn checkpoint(&mut self, size: u64, root: Option<Hash>, note: &str) -> Result<(), Fault> {
-        let signature = |error: &dyn fmt::Display| Fault {
-            verdict: Verdict::Signature,
-            what: format!("the head of {size} events: {error}"),
-        };
-        let signed = self.key.checkpoint(note).map_err(|error| signature(&error))?;
-        if signed.size != size || Some(signed.root) != root {
-            return Err(altered(format!("the head of {size} events stands beside another one's note")));
-        }
-        if size > self.frontier.size {
-            return Err(altered(format!("a head of {size} events was signed, but there are {}", self.frontier.size)));
-        }
-        if size < self.frontier.size || signed.root != self.frontier.root() {
-            return Err(altered(format!("the log up to event {size} isn't the one that was signed")));
-        }
-        self.summary.sealed = size;
-        self.summary.checkpoints += 1;
-        Ok(())
-    }
-}
-
-/// A value that is there must be the one committed to; one that isn't there must have been hidden from auditors, not erased.
-fn personal(seq: u64, value: &PersonalRow) -> Result<(), Fault> {
-    let key = value.key();
-    let check = |key: &str, salt: Option<leaf::Salt>, text: Option<&String>, commitment: Hash| match (salt, text) {
-        (Some(salt), Some(text)) if leaf::commit(&salt, seq, key, text) == commitment => Ok(true),
-        (None, None) => Ok(false),
-        _ => Err(altered(format!("{key} of event {seq} isn't the value that was committed to"))),
-    };
-    let erased = |what: &str| Fault {
-        verdict: Verdict::Erased,
-        what: format!("{what} of event {seq} was erased, and no event says so"),
-    };
-    let there = check(&key, value.salt, value.value.as_ref(), value.commitment)?;
-    let open = super::event::Field::of(&value.field).is_none_or(super::event::Field::is_open);
-    if open && !there {
-        return Err(erased(&key));
-    }
-    match value.shown_commitment {
-        Some(commitment) => {
-            let key = format!("{key}.shown");
-            if check(&key, value.shown_salt, value.shown.as_ref(), commitment)? { Ok(()) } else { Err(erased(&key)) }
-        }
-        None if value.shown.is_none() && value.shown_salt.is_none() => Ok(()),
-        None => Err(altered(format!("{key} of event {seq} shows what nobody committed to"))),
-    }
-}
-
-/// Which tiles can be known when the log is given from a leaf on.
-fn starts(size: u64) -> Vec<(Vec<Hash>, bool)> {
-    let mut rows = Vec::new();
-    let (mut below, mut exact) = (size, true);
-    while below > 0 {
-        exact &= below.is_multiple_of(WIDTH as u64);
-        rows.push((Vec::new(), exact));
-        below /= WIDTH as u64;
-    }
-    rows
-}
-
-fn perfect(leaves: &[Hash]) -> Option<Hash> {
-    let mut row = leaves.to_vec();
-    while row.len() > 1 {
-        row = row.as_chunks::<2>().0.iter().map(|[left, right]| node_hash(left, right)).collect();
-    }
-    row.first().copied()
-}
-
-fn unhex(text: &str) -> Option<Hash> {
-    let digits: Vec<u8> =
-        text.chars().map(|c| c.to_digit(16).and_then(|n| u8::try_from(n).ok())).collect::<Option<_>>()?;
-    let octets: Vec<u8> = digits.as_chunks::<2>().0.iter().map(|[high, low]| high * 16 + low).collect();
-    octets.try_into().ok().filter(|_| text.len() == 64)
 }
 
 #[cfg(test)]
