@@ -1,5 +1,6 @@
 //! `gatepost audit`: read and prove the audit log, from the auditors' files, as any auditor can.
 
+mod format;
 mod place;
 mod query;
 mod verify;

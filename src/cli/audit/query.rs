@@ -1,18 +1,17 @@
 //! `gatepost audit query`: the events that fit, the oldest first.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter};
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use uuid::Uuid;
 
+use super::format::{Choice, Sheet};
 use super::place::Place;
+use crate::mail::id::MessageId;
 use crate::vault::audit::event::{Name, Outcome};
-use crate::vault::audit::query::{self, COLUMNS, Filter, Found};
-
-/// The columns of the table for people; `--json` has them all.
-const TABLE: [&str; 9] = ["seq", "time", "event", "outcome", "account", "reason", "mail_from", "rcpt_to", "msg_id"];
+use crate::vault::audit::query::{Cursor, Filter};
 
 #[derive(Debug, Args)]
 pub struct Query {
@@ -27,12 +26,12 @@ pub struct Query {
     /// Of this credential
     #[arg(long, value_name = "ID")]
     account: Option<String>,
-    /// About this message
+    /// About this message: its UUID, or req_ and 26 letters
     #[arg(long, value_name = "ID")]
-    message: Option<String>,
+    message: Option<MessageId>,
     /// About this session
     #[arg(long, value_name = "ID")]
-    session: Option<String>,
+    session: Option<Uuid>,
     /// Of this kind, for example deliver.success
     #[arg(long, value_name = "EVENT", value_parser = events(), hide_possible_values = true)]
     event: Option<String>,
@@ -45,9 +44,8 @@ pub struct Query {
     /// At most so many, the newest
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
-    /// One JSON object per line, with more columns than the table has
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    choice: Choice,
 }
 
 impl Query {
@@ -57,23 +55,24 @@ impl Query {
             since_us: self.since.map(micros),
             until_us: self.until.map(micros),
             account: self.account.clone(),
-            message: self.message.clone(),
-            session: self.session.clone(),
+            message: self.message.map(|id| id.to_string()),
+            session: self.session.map(|id| id.to_string()),
             event: self.event.clone(),
             outcome: self.outcome.clone(),
             recipient: self.recipient.clone(),
             limit: self.limit,
+            ..Filter::default()
         };
-        let mut out = io::stdout().lock();
-        let mut broken = false;
-        if !self.json {
-            broken = writeln!(out, "{}", TABLE.join("  ")).is_err();
+        let path = self.place.files()?;
+        let out = BufWriter::new(io::stdout().lock());
+        let mut sheet = Sheet::new(out, self.choice.format(), false);
+        let mut cursor = Cursor::start(&path, &filter)?;
+        let mut goes_on = sheet.header()?;
+        while goes_on {
+            let page = cursor.page()?;
+            goes_on = !page.is_empty() && sheet.events(&page)?;
         }
-        query::query(&self.place.files()?, &filter, |found| {
-            let line = if self.json { object(&found) } else { row(&found) };
-            // A reader that has seen enough closes the pipe: `| head` is no failure.
-            broken = broken || writeln!(out, "{line}").is_err();
-        })
+        sheet.flush().map(|_| ())
     }
 }
 
@@ -85,22 +84,4 @@ fn events() -> PossibleValuesParser {
 fn outcomes() -> PossibleValuesParser {
     use Outcome::{Deferred, Denied, Failure, Info, Success};
     PossibleValuesParser::new([Success, Failure, Deferred, Denied, Info].map(Outcome::word))
-}
-
-/// One event for people: the columns of the table, a dash for what it doesn't have.
-fn row(found: &Found) -> String {
-    TABLE.map(|column| found.get(column).unwrap_or("-").to_owned()).join("  ")
-}
-
-/// One event as JSON. Numbers are numbers, `data` is what it is.
-fn object(found: &Found) -> String {
-    let value = |column: &str, text: &str| match column {
-        "data" => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
-        "seq" | "severity" | "smtp_code" | "bytes" | "rcpt_count" | "attempt" | "duration_us" => {
-            text.parse::<i64>().map_or_else(|_| Value::from(text), Value::from)
-        }
-        _ => Value::from(text),
-    };
-    let members = COLUMNS.iter().filter_map(|column| Some(((*column).to_owned(), value(column, found.get(column)?))));
-    Value::Object(members.collect::<Map<_, _>>()).to_string()
 }

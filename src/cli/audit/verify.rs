@@ -13,6 +13,7 @@ use super::place::{Latest, Place, audit_directory};
 use crate::merkle::note::Verifier;
 use crate::sealer::state::{SLOTS, State};
 use crate::vault::audit::verify::{self, Fault, Known, KnownHead, Summary, Verdict};
+use crate::vault::audit::visible::{visible, visible_json};
 
 /// How often a terminal is shown how far it is, in events.
 const PROGRESS: u64 = 50_000;
@@ -48,9 +49,10 @@ impl Verify {
         let outcome = self.key().and_then(|key| self.verify(&key));
         let code = outcome.as_ref().map_or_else(|fault| fault.verdict.code(), |_| Verdict::Sound.code());
         match (&outcome, self.json) {
-            (outcome, true) => println!("{}", as_json(outcome)),
+            (outcome, true) => println!("{}", visible_json(&as_json(outcome).to_string())),
             (Ok(sound), false) => sound.print(),
-            (Err(fault), false) => eprintln!("gatepost: the log does not verify: {fault}"),
+            // The words may quote what stands in the files.
+            (Err(fault), false) => eprintln!("gatepost: the log does not verify: {}", visible(&fault.what)),
         }
         ExitCode::from(code)
     }

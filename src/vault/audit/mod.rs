@@ -11,3 +11,7 @@ pub mod query;
 pub mod row;
 pub mod seal;
 pub mod verify;
+pub mod visible;
+
+#[cfg(test)]
+pub mod specimen;

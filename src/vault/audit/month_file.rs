@@ -15,8 +15,10 @@ use crate::merkle::Frontier;
 
 /// The schema, step by step: a new file takes them all, the current one of an older Gatepost those it lacks.
 const STEPS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
+/// The newest schema that this program knows.
+pub const NEWEST: usize = STEPS.len();
 /// "GTPA": an auditors' file. "GTPP": the personal values of a month.
-const AUDIT: i64 = 0x4754_5041;
+pub const AUDIT: i64 = 0x4754_5041;
 const PERSONAL_FILE: i64 = 0x4754_5050;
 
 const PERSONAL_STEPS: [&str; 1] = [PERSONAL_SCHEMA];

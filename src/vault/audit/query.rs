@@ -1,16 +1,24 @@
 //! Questions to the auditors' files, read-only: for the command line, and for nobody inside the vault.
 
+mod cursor;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, OpenFlags, Result, params_from_iter};
+use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Result, Row, params_from_iter};
 
 use super::mask;
+use super::month_file::{AUDIT, NEWEST};
+use super::visible::visible;
+pub use cursor::Cursor;
 
 /// What to look for; what is absent matches everything.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
+    /// Places in the log: from this on and before that.
+    pub from: Option<u64>,
+    pub to: Option<u64>,
     /// Unix microseconds, from this on and before that.
     pub since_us: Option<u64>,
     pub until_us: Option<u64>,
@@ -25,10 +33,11 @@ pub struct Filter {
     pub limit: Option<u64>,
 }
 
-/// The columns of an answer, as in `audit_v1`.
-pub const COLUMNS: [&str; 26] = [
+/// The columns of an answer: those of `audit_v1`, in its order.
+pub const COLUMNS: [&str; 30] = [
     "seq",
     "time",
+    "time_us",
     "event",
     "outcome",
     "severity",
@@ -53,16 +62,60 @@ pub const COLUMNS: [&str; 26] = [
     "duration_us",
     "data",
     "leaf_hash",
+    "delivery_id",
+    "listener",
+    "auth_user",
 ];
 
-/// One event: a value for each of `COLUMNS`, as text.
+/// What stands in a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found(pub Vec<Option<String>>);
+pub enum Cell {
+    Empty,
+    /// In decimal.
+    Integer(String),
+    Text(String),
+}
+
+/// One event: a cell for each of `COLUMNS`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found(pub Vec<Cell>);
 
 impl Found {
+    /// The columns that aren't empty.
+    pub fn filled(&self) -> impl Iterator<Item = (&'static str, &Cell)> {
+        COLUMNS.into_iter().zip(&self.0).filter(|(_, cell)| **cell != Cell::Empty)
+    }
+
+    pub fn cell(&self, column: &str) -> &Cell {
+        let at = COLUMNS.iter().position(|name| *name == column);
+        at.and_then(|at| self.0.get(at)).unwrap_or(&Cell::Empty)
+    }
+
     pub fn get(&self, column: &str) -> Option<&str> {
-        let at = COLUMNS.iter().position(|name| *name == column)?;
-        self.0.get(at)?.as_deref()
+        match self.cell(column) {
+            Cell::Empty => None,
+            Cell::Integer(text) | Cell::Text(text) => Some(text),
+        }
+    }
+
+    /// Its place in the log.
+    pub fn seq(&self) -> u64 {
+        self.get("seq").and_then(|seq| seq.parse().ok()).unwrap_or(0)
+    }
+
+    fn read(row: &Row<'_>) -> Result<Self> {
+        let cells = (0..COLUMNS.len()).map(|at| {
+            Ok(match row.get_ref(at)? {
+                ValueRef::Null => Cell::Empty,
+                ValueRef::Integer(n) => Cell::Integer(n.to_string()),
+                // We write neither of these; what somebody else wrote must be seen, and break nothing.
+                ValueRef::Real(n) => Cell::Text(n.to_string()),
+                ValueRef::Text(octets) | ValueRef::Blob(octets) => {
+                    Cell::Text(String::from_utf8_lossy(octets).into_owned())
+                }
+            })
+        });
+        cells.collect::<Result<_>>().map(Self)
     }
 }
 
@@ -91,88 +144,126 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
     }
 }
 
-/// Opens a file as an auditor may: to read.
+/// Opens a file as an auditor may: to read. Nothing of it is changed, whatever it is.
+///
+/// Errors: it isn't one of ours, is newer than this program, is damaged, or may not be read; and what to do.
 pub fn open(path: &Path) -> Result<Connection, String> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || {
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
-        let application: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
-        Ok((application, connection))
+        let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
+        let application = pragma("application_id")?;
+        let is_known = usize::try_from(pragma("user_version")?).is_ok_and(|version| version <= NEWEST);
+        Ok((application, is_known, connection))
     };
     match open() {
-        Ok((0x4754_5041, connection)) => Ok(connection),
+        Ok((AUDIT, true, connection)) => Ok(connection),
+        Ok((AUDIT, false, _)) => {
+            Err(format!("{}: was written by a newer Gatepost: read it with that version", path.display()))
+        }
         Ok(_) => Err(format!("{}: is not an auditors' file", path.display())),
-        Err(error) => Err(format!("{}: {}", path.display(), explain(&error))),
+        Err(error) => Err(explain(path, &error)),
     }
 }
 
-fn explain(error: &rusqlite::Error) -> String {
-    error.to_string()
+/// What SQLite says of a file, and what to do about it.
+pub fn explain(path: &Path, error: &rusqlite::Error) -> String {
+    let advice = match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            "it is damaged, or no database: keep it, and take a copy of it from a backup"
+        }
+        Some(ErrorCode::ReadOnly) => {
+            "its last write was cut short by a kill or a crash: start the service, which mends it"
+        }
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            "root, the service's user and the group _gatepost-audit may read it"
+        }
+        Some(ErrorCode::DatabaseBusy) => "it is being written to: try again",
+        _ => return format!("{}: {}", path.display(), visible(&error.to_string())),
+    };
+    // The words may quote what stands in the file.
+    format!("{}: {}: {advice}", path.display(), visible(&error.to_string()))
 }
 
 /// Calls `each` for every event that matches, the oldest first.
 ///
 /// Errors: a file can't be read, in words.
 pub fn query(path: &Path, filter: &Filter, mut each: impl FnMut(Found)) -> Result<(), String> {
-    let mut newest = Vec::new();
-    for file in files(path)?.iter().rev() {
-        let left = filter.limit.map(|limit| limit.saturating_sub(u64::try_from(newest.len()).unwrap_or(u64::MAX)));
-        if left == Some(0) {
-            break;
+    let mut cursor = Cursor::start(path, filter)?;
+    loop {
+        let page = cursor.page()?;
+        if page.is_empty() {
+            return Ok(());
         }
-        let connection = open(file)?;
-        let found = ask(&connection, filter, left).map_err(|error| format!("{}: {error}", file.display()))?;
-        newest.extend(found);
+        page.into_iter().for_each(&mut each);
     }
-    newest.into_iter().rev().for_each(&mut each);
-    Ok(())
 }
 
-/// The matching events of one file, the newest first. Every value is a parameter; the text of the question is ours.
-fn ask(connection: &Connection, filter: &Filter, limit: Option<u64>) -> Result<Vec<Found>> {
-    let mut sql = format!("SELECT {} FROM audit_v1 WHERE 1", COLUMNS.join(", "));
-    let mut values: Vec<Value> = Vec::new();
-    let integer = |n: u64| Value::Integer(i64::try_from(n).unwrap_or(i64::MAX));
-    let text = |text: &String| Value::Text(text.clone());
-    let conditions = [
-        (" AND time_us >= ?", filter.since_us.map(integer)),
-        (" AND time_us < ?", filter.until_us.map(integer)),
-        (
-            " AND seq IN (SELECT seq FROM personal WHERE field = 'account' AND value = ?)",
-            filter.account.as_ref().map(text),
-        ),
-        (" AND msg_id = ?", filter.message.as_ref().map(text)),
-        (" AND session_id = ?", filter.session.as_ref().map(text)),
-        (" AND event = ?", filter.event.as_ref().map(text)),
-        (" AND outcome = ?", filter.outcome.as_ref().map(text)),
-        (
-            " AND seq IN (SELECT seq FROM personal WHERE field = 'rcpt_to' AND shown = ?)",
-            filter.recipient.as_ref().map(|address| Value::Text(mask::mailbox(address))),
-        ),
-    ];
-    for (condition, value) in conditions {
-        if let Some(value) = value {
-            sql.push_str(condition);
-            values.push(value);
-        }
-    }
-    sql.push_str(" ORDER BY seq DESC");
-    if let Some(limit) = limit {
-        sql.push_str(" LIMIT ?");
-        values.push(integer(limit));
-    }
-    let mut statement = connection.prepare(&sql)?;
-    let rows = statement.query_map(params_from_iter(values), |row| {
-        let columns = (0..COLUMNS.len()).map(|at| {
-            Ok(match row.get(at)? {
-                Value::Null | Value::Blob(_) => None,
-                Value::Integer(n) => Some(n.to_string()),
-                Value::Real(n) => Some(n.to_string()),
-                Value::Text(text) => Some(text),
-            })
-        });
-        columns.collect::<Result<_>>().map(Found)
-    })?;
-    rows.collect()
+/// `COLUMNS` as a file can answer them: a month that was closed by an older Gatepost lacks those that came later.
+fn columns(connection: &Connection) -> Result<Vec<&'static str>> {
+    let view = connection.prepare("SELECT * FROM audit_v1 LIMIT 0")?;
+    let has: Vec<&str> = view.column_names().collect();
+    Ok(COLUMNS.into_iter().map(|name| if has.contains(&name) { name } else { "NULL" }).collect())
 }
+
+impl Filter {
+    /// Conditions in SQL, and their values. Every value is a parameter; the text is ours.
+    fn conditions(&self) -> (String, Vec<Value>) {
+        let (mut sql, mut values) = (String::from("1"), Vec::new());
+        let integer = |n: u64| Value::Integer(i64::try_from(n).unwrap_or(i64::MAX));
+        let text = |text: &String| Value::Text(text.clone());
+        let conditions = [
+            (" AND seq >= ?", self.from.map(integer)),
+            (" AND seq < ?", self.to.map(integer)),
+            (" AND time_us >= ?", self.since_us.map(integer)),
+            (" AND time_us < ?", self.until_us.map(integer)),
+            (
+                " AND seq IN (SELECT seq FROM personal WHERE field = 'account' AND value = ?)",
+                self.account.as_ref().map(text),
+            ),
+            (" AND msg_id = ?", self.message.as_ref().map(text)),
+            (" AND session_id = ?", self.session.as_ref().map(text)),
+            (" AND event = ?", self.event.as_ref().map(text)),
+            (" AND outcome = ?", self.outcome.as_ref().map(text)),
+            (
+                " AND seq IN (SELECT seq FROM personal WHERE field = 'rcpt_to' AND shown = ?)",
+                self.recipient.as_ref().map(|address| Value::Text(mask::mailbox(address))),
+            ),
+        ];
+        for (condition, value) in conditions {
+            if let Some(value) = value {
+                sql.push_str(condition);
+                values.push(value);
+            }
+        }
+        (sql, values)
+    }
+
+    /// The matching events of a file from that place on, the oldest first, at most so many.
+    fn page(&self, connection: &Connection, from: u64, limit: usize) -> Result<Vec<Found>> {
+        let (conditions, mut values) = self.conditions();
+        let columns = columns(connection)?.join(", ");
+        let sql = format!("SELECT {columns} FROM audit_v1 WHERE {conditions} AND seq >= ? ORDER BY seq LIMIT ?");
+        values.push(Value::Integer(i64::try_from(from).unwrap_or(i64::MAX)));
+        values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
+        let mut statement = connection.prepare(&sql)?;
+        statement.query_map(params_from_iter(values), Found::read)?.collect()
+    }
+
+    /// How many events of a file match, at most so many, and the place of the first of these, counted from the newest.
+    fn newest(&self, connection: &Connection, limit: u64) -> Result<(u64, Option<u64>)> {
+        let (conditions, mut values) = self.conditions();
+        let sql = format!(
+            "SELECT count(*), min(seq) FROM (SELECT seq FROM event WHERE {conditions} ORDER BY seq DESC LIMIT ?)"
+        );
+        values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
+        connection.query_row(&sql, params_from_iter(values), |row| {
+            let count = super::row::unsigned(row, 0)?;
+            Ok((count, row.get::<_, Option<i64>>(1)?.and_then(|seq| u64::try_from(seq).ok())))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
