@@ -2,6 +2,8 @@
 //!
 //! Vault, sealer and the auditor's `verify` share it, so that all three mean the same by a head.
 
+pub mod anchor;
+pub mod cosignature;
 pub mod note;
 pub mod proof;
 pub mod prover;

@@ -15,7 +15,7 @@ const ED25519_TYPE: u8 = 1;
 /// The longest note that is read: far above any with cosignatures.
 const MAX_NOTE: usize = 64 * 1024;
 /// How a signature line begins: an em dash and a space.
-const SIGNATURE: &str = "\u{2014} ";
+pub const SIGNATURE: &str = "\u{2014} ";
 
 /// What a checkpoint says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Checkpoint {
     }
 
     /// Lines behind the third are extensions and ignored, as C2SP tlog-checkpoint demands.
-    fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
         let (origin, digits, root) = (lines.next()?, lines.next()?, lines.next()?);
         let canonical = digits == "0" || !digits.starts_with('0');
@@ -84,11 +84,8 @@ impl Verifier {
         Self { name: name.to_owned(), key }
     }
 
-    /// The first four octets of SHA-256 over name, newline, type and key.
     fn id(&self) -> [u8; 4] {
-        let digest = Sha256::new().chain_update(&self.name).chain_update([b'\n', ED25519_TYPE]).chain_update(self.key);
-        let [a, b, c, d, ..]: [u8; 32] = digest.finalize().into();
-        [a, b, c, d]
+        key_id(&self.name, ED25519_TYPE, &self.key)
     }
 
     /// The whole note: text, blank line, signature line.
@@ -130,9 +127,7 @@ impl Verifier {
 /// The verifier key as text: `name+id+key`.
 impl fmt::Display for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let id = u32::from_be_bytes(self.id());
-        let key = STANDARD.encode([&[ED25519_TYPE], self.key.as_slice()].concat());
-        write!(f, "{}+{id:08x}+{key}", self.name)
+        f.write_str(&write_vkey(&self.name, ED25519_TYPE, &self.key))
     }
 }
 
@@ -140,16 +135,36 @@ impl FromStr for Verifier {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("{text:?} is not a verifier key: it looks like name+0123abcd+AbC... and stands in log.vkey");
-        let mut parts = text.trim().splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else { return Err(wrong()) };
-        let key = STANDARD.decode(key).map_err(|_| wrong())?;
-        let Some((&ED25519_TYPE, key)) = key.split_first() else { return Err(wrong()) };
-        let verifier = Self::new(name, key.try_into().map_err(|_| wrong())?);
-        let same = u32::from_str_radix(id, 16).ok() == Some(u32::from_be_bytes(verifier.id()));
-        if same && !name.is_empty() && !name.contains(char::is_whitespace) { Ok(verifier) } else { Err(wrong()) }
+        match read_vkey(text) {
+            Some((name, ED25519_TYPE, key)) => Ok(Self { name, key }),
+            _ => Err(format!(
+                "{text:?} is not a verifier key: it looks like name+0123abcd+AbC... and stands in log.vkey"
+            )),
+        }
     }
+}
+
+/// The first four octets of SHA-256 over name, newline, type and key (C2SP signed-note, "Signatures").
+pub fn key_id(name: &str, kind: u8, key: &[u8; 32]) -> [u8; 4] {
+    let digest = Sha256::new().chain_update(name).chain_update([b'\n', kind]).chain_update(key);
+    let [a, b, c, d, ..]: [u8; 32] = digest.finalize().into();
+    [a, b, c, d]
+}
+
+pub fn write_vkey(name: &str, kind: u8, key: &[u8; 32]) -> String {
+    let id = u32::from_be_bytes(key_id(name, kind, key));
+    format!("{name}+{id:08x}+{}", STANDARD.encode([&[kind], key.as_slice()].concat()))
+}
+
+/// Name, type and key of a verifier key of 32 octets whose id is its own.
+pub fn read_vkey(text: &str) -> Option<(String, u8, [u8; 32])> {
+    let mut parts = text.trim().splitn(3, '+');
+    let (name, id, key) = (parts.next()?, parts.next()?, parts.next()?);
+    let octets = STANDARD.decode(key).ok()?;
+    let (kind, key) = octets.split_first()?;
+    let key: [u8; 32] = key.try_into().ok()?;
+    let same = u32::from_str_radix(id, 16).ok() == Some(u32::from_be_bytes(key_id(name, *kind, &key)));
+    (same && !name.is_empty() && !name.contains(char::is_whitespace)).then(|| (name.to_owned(), *kind, key))
 }
 
 #[cfg(test)]
@@ -216,6 +231,18 @@ mod tests {
         assert_eq!(verifier.text(&format!("{text}\n\n")), Err(NoteError::Unsigned));
         assert_eq!(Verifier::new("PeterNeumann", [7; 32]).text(GO_NOTE), Err(NoteError::Unsigned));
         assert_eq!(verifier.text("nothing"), Err(NoteError::Malformed));
+    }
+
+    #[test]
+    fn signatures_of_others_on_a_note_change_nothing() {
+        let verifier: Verifier = GO_KEY.parse().unwrap();
+        let (_, signature) = GO_NOTE.rsplit_once("\n\n").unwrap();
+        let witness = "\u{2014} witness.example.com/w1 jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcrtPHeolMI5OWXEhZCB9dlrDJsX3b2oyin1nPZqhf5nNo0xUe+mbIUBkBIfZ+qnA==\n";
+        for order in [[signature, witness], [witness, signature]] {
+            let note = GO_NOTE.replace(signature, &order.concat());
+            assert!(verifier.text(&note).is_ok(), "{note}");
+        }
+        assert_eq!(verifier.text(&GO_NOTE.replace(signature, witness)), Err(NoteError::Unsigned));
     }
 
     #[test]
