@@ -196,6 +196,8 @@ impl Control {
             Ok(size) => tracing::info!(size, "the log is published to its last event"),
             Err(error) => tracing::error!(error, "the last events were not published; the next start will"),
         }
+        // Last of all. Where it can't be written, the next start takes this stop for an unclean one.
+        let _ = self.vault.writer.run(|store| store.marker.end()).await;
     }
 }
 

@@ -132,6 +132,12 @@ impl House {
         let now = now_us();
         let (today, _) = month::today(now);
         let first = writer.run_blocking(move |store| {
+            // First of all, so that what may be missing lies between the event before it and this one.
+            let last = store.ledger.last();
+            if let Some(crash) = store.marker.begin(now, last)? {
+                tracing::warn!("the last run ended without an orderly stop; what it had acknowledged is here");
+                store.ledger.append(crash)?;
+            }
             store.spool.release_all()?;
             store.consumption.sweep(now, today)?;
             let (buckets, quotas) = (store.consumption.buckets(now)?, store.consumption.quotas(today)?);

@@ -153,6 +153,11 @@ impl<'c> Ledger<'c> {
         self.tree.size()
     }
 
+    /// Place and time of the last event.
+    pub fn last(&self) -> Option<(u64, u64)> {
+        Some((self.tree.size().checked_sub(1)?, self.last_us))
+    }
+
     /// The head to seal next after `sealed`. A month's last leaf gets a head of its own, so that the closed file can be
     /// verified by itself. None when the sealer knows of more leaves than there are.
     pub fn head(&mut self, sealed: u64) -> Result<Option<Head>> {

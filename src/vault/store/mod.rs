@@ -2,6 +2,7 @@
 
 pub mod consumption;
 pub mod credentials;
+pub mod marker;
 pub mod open;
 pub mod segment;
 pub mod spool;
@@ -14,6 +15,7 @@ use super::audit::event::Event;
 use super::audit::ledger::Ledger;
 use consumption::Consumption;
 use credentials::Credentials;
+use marker::Marker;
 use open::Database;
 use spool::Spool;
 
@@ -23,6 +25,7 @@ pub struct Store<'c> {
     pub spool: Spool<'c>,
     pub consumption: Consumption<'c>,
     pub credentials: Credentials<'c>,
+    pub marker: Marker<'c>,
     /// How many transactions were begun.
     pub transactions: u64,
     connection: &'c Connection,
@@ -68,6 +71,7 @@ impl<'c> Store<'c> {
             spool: Spool::prepare(connection)?,
             consumption: Consumption::prepare(connection)?,
             credentials: Credentials::prepare(connection)?,
+            marker: Marker::prepare(connection)?,
             transactions: 0,
             connection,
             begin: connection.prepare("BEGIN IMMEDIATE")?,

@@ -1,0 +1,80 @@
+//! The marker of a run: set when the vault begins, cleared at an orderly stop. The next start reads off it how the last run
+//! ended, in the same file as what that run wrote.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Result, Statement, params};
+
+use crate::vault::audit::event::{Event, Name, Outcome};
+
+/// The marker's key in `meta`; its value is when the run began.
+const KEY: &str = "run";
+
+pub struct Marker<'c> {
+    read: Statement<'c>,
+    set: Statement<'c>,
+    clear: Statement<'c>,
+}
+
+impl<'c> Marker<'c> {
+    pub fn prepare(connection: &'c Connection) -> Result<Self> {
+        Ok(Self {
+            read: connection.prepare("SELECT value FROM meta WHERE key = ?")?,
+            set: connection.prepare("INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)")?,
+            clear: connection.prepare("DELETE FROM meta WHERE key = ?")?,
+        })
+    }
+
+    /// Sets the marker. Gives the event of an unclean stop if the last run left its own: between the last event of that
+    /// run (`last`: its place and time) and this one, events may be missing that nobody was promised.
+    pub fn begin(&mut self, now_us: u64, last: Option<(u64, u64)>) -> Result<Option<Event>> {
+        let before: Option<String> = self.read.query_row([KEY], |row| row.get(0)).optional()?;
+        self.set.execute(params![KEY, time(now_us)])?;
+        Ok(before.map(|began| {
+            let data = match last {
+                Some((seq, last_us)) => {
+                    serde_json::json!({ "began": began, "last_event": seq, "last_time": time(last_us) })
+                }
+                None => serde_json::json!({ "began": began }),
+            };
+            Event { severity: 3, data: Some(data.to_string()), ..Event::new(Name::DaemonCrash, Outcome::Failure) }
+        }))
+    }
+
+    /// An orderly stop: everything of this run is written.
+    pub fn end(&mut self) -> Result<()> {
+        self.clear.execute([KEY]).map(drop)
+    }
+}
+
+fn time(us: u64) -> String {
+    let time = i64::try_from(us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
+    time.map_or_else(|| us.to_string(), |time| time.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vault::store::Store;
+    use crate::vault::store::open::Database;
+
+    #[test]
+    fn a_run_that_did_not_end_in_order_is_known_to_the_next_and_to_no_other() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("db")).unwrap();
+        let begin = |ends: bool| {
+            let database = Database::open(home.path()).unwrap();
+            let mut store = Store::prepare(&database).unwrap();
+            let event = store.transaction(|store| store.marker.begin(1_000_000, Some((7, 500_000)))).unwrap();
+            if ends {
+                store.transaction(|store| store.marker.end()).unwrap();
+            }
+            event.map(|event| event.data.unwrap())
+        };
+        assert_eq!(begin(true), None, "the first start ever");
+        assert_eq!(begin(false), None);
+        let data = r#"{"began":"1970-01-01T00:00:01Z","last_event":7,"last_time":"1970-01-01T00:00:00.5Z"}"#;
+        assert_eq!(begin(false).as_deref(), Some(data));
+        assert!(begin(true).is_some());
+        assert_eq!(begin(false), None);
+    }
+}
