@@ -25,7 +25,7 @@ pub struct Specimen {
 }
 
 impl Specimen {
-    pub fn new() -> Self {
+    pub fn empty() -> Self {
         let home = tempfile::tempdir().unwrap();
         fs::create_dir(home.path().join("db")).unwrap();
         fs::create_dir(home.path().join("audit")).unwrap();
@@ -37,7 +37,7 @@ impl Specimen {
 
     /// Events in so many portions, with a signed head over each, published.
     pub fn grown(portions: &[usize]) -> Self {
-        let log = Self::new();
+        let log = Self::empty();
         for count in portions {
             log.grow(*count);
         }

@@ -53,7 +53,6 @@ fn time(us: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::vault::store::Store;
     use crate::vault::store::open::Database;
 

@@ -49,7 +49,7 @@ fn pages_and_months_are_one_log() {
 
 #[test]
 fn the_newest_of_what_matches_are_found_across_months() {
-    let mut log = Specimen::new();
+    let mut log = Specimen::empty();
     let other = || Event::new(Name::AuthFailure, Outcome::Denied).with(Field::AuthUser, "x***(3)");
     log.append(vec![other(), accepted(), accepted(), other()]);
     log.publish();
