@@ -14,4 +14,5 @@ pub mod verify;
 pub mod visible;
 
 #[cfg(test)]
+#[path = "tests/specimen.rs"]
 pub mod specimen;
