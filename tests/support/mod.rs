@@ -3,8 +3,12 @@
 #![allow(dead_code)] // each test file uses its part
 
 pub mod certificate;
+pub mod dice;
+pub mod evidence;
 pub mod inventory;
 pub mod processes;
+pub mod revival;
+pub mod senders;
 pub mod smtp;
 
 use std::fs;
@@ -93,16 +97,9 @@ impl Service {
         setting.pair.write(folder.path());
         let text = configuration(folder.path(), smtp, http, sink_port, setting);
         fs::write(folder.path().join("gatepost.toml"), text).unwrap();
-        let notify_path = folder.path().join("notify");
-        let notify = UnixDatagram::bind(&notify_path).unwrap();
-        let log = fs::File::create(folder.path().join("log")).unwrap();
+        let notify = UnixDatagram::bind(folder.path().join("notify")).unwrap();
         notify.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-        let mut command = gatepost();
-        command.args(["serve", "--fallback-ids", "--config"]).arg(folder.path().join("gatepost.toml"));
-        if let Some(every) = setting.watchdog {
-            command.env("WATCHDOG_USEC", every.as_micros().to_string());
-        }
-        let process = command.env("NOTIFY_SOCKET", &notify_path).stdin(Stdio::null()).stderr(log).spawn().unwrap();
+        let process = spawn(folder.path(), setting.watchdog);
         let mut service = Self { folder, smtp, http, pair: setting.pair.clone(), sink, notify, process };
         service.await_ready();
         service
@@ -227,6 +224,17 @@ impl Drop for Service {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Starts the program; its log goes behind what an earlier run of it wrote.
+fn spawn(folder: &Path, watchdog: Option<Duration>) -> Child {
+    let log = fs::OpenOptions::new().append(true).create(true).open(folder.join("log")).unwrap();
+    let mut command = gatepost();
+    command.args(["serve", "--fallback-ids", "--config"]).arg(folder.join("gatepost.toml"));
+    if let Some(every) = watchdog {
+        command.env("WATCHDOG_USEC", every.as_micros().to_string());
+    }
+    command.env("NOTIFY_SOCKET", folder.join("notify")).stdin(Stdio::null()).stderr(log).spawn().unwrap()
 }
 
 pub fn configuration(folder: &Path, smtp: u16, http: u16, sink: u16, setting: &Setting) -> String {

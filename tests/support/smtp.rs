@@ -53,11 +53,23 @@ impl Smtp<TcpStream> {
         assert_eq!(self.code(), 220);
         assert_eq!(self.say("EHLO client.example"), 250);
         assert_eq!(self.say("STARTTLS"), 220);
-        let name = ServerName::try_from("localhost").unwrap();
-        let connection = ClientConnection::new(Arc::clone(config), name).unwrap();
-        let mut secured = Smtp { stream: BufReader::new(StreamOwned::new(connection, self.stream.into_inner())) };
+        let mut secured = self.shake_hands(config);
         assert_eq!(secured.say("EHLO client.example"), 250);
         secured
+    }
+
+    /// As `secure`; none when the other side is gone, or has no time.
+    pub fn try_secure(mut self, config: &Arc<ClientConfig>) -> Option<Smtp<Tls>> {
+        let open = self.try_code()? == 220 && self.try_say("EHLO client.example")? == 250;
+        (open && self.try_say("STARTTLS")? == 220).then_some(())?;
+        let mut secured = self.shake_hands(config);
+        (secured.try_say("EHLO client.example")? == 250).then_some(secured)
+    }
+
+    fn shake_hands(self, config: &Arc<ClientConfig>) -> Smtp<Tls> {
+        let name = ServerName::try_from("localhost").unwrap();
+        let connection = ClientConnection::new(Arc::clone(config), name).unwrap();
+        Smtp { stream: BufReader::new(StreamOwned::new(connection, self.stream.into_inner())) }
     }
 }
 
@@ -83,10 +95,15 @@ impl<S: Read + Write> Smtp<S> {
 
     /// As `say`; none when the connection is gone.
     pub fn try_say(&mut self, line: &str) -> Option<u16> {
+        self.try_ask(line).map(|(code, _)| code)
+    }
+
+    /// As `try_say`, with the words of the reply's last line.
+    pub fn try_ask(&mut self, line: &str) -> Option<(u16, String)> {
         let stream = self.stream.get_mut();
         stream.write_all(format!("{line}\r\n").as_bytes()).ok()?;
         stream.flush().ok()?;
-        self.try_code()
+        self.try_reply()
     }
 
     /// The stream itself, for what isn't SMTP. Nothing may be waiting in the buffer.
@@ -100,13 +117,17 @@ impl<S: Read + Write> Smtp<S> {
 
     /// One reply, of any number of lines; its code. None when the connection closed or was silent too long.
     pub fn try_code(&mut self) -> Option<u16> {
+        self.try_reply().map(|(code, _)| code)
+    }
+
+    fn try_reply(&mut self) -> Option<(u16, String)> {
         loop {
             let mut line = String::new();
             if self.stream.read_line(&mut line).ok()? == 0 {
                 return None;
             }
             if line.as_bytes().get(3) != Some(&b'-') {
-                return line.get(..3)?.parse().ok();
+                return Some((line.get(..3)?.parse().ok()?, line.get(4..)?.trim_end().to_owned()));
             }
         }
     }
