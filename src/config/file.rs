@@ -37,6 +37,7 @@ pub struct Config {
     pub route: Vec<At<Route>>,
     pub spool: Spool,
     pub limits: Limits,
+    pub audit: Audit,
 }
 
 /// `[[listener]]`
@@ -152,6 +153,13 @@ pub struct Limits {
     pub hashers: Option<At<i64>>,
     pub hash_queue: Option<At<i64>>,
     pub vault_deaths: Option<At<i64>>,
+}
+
+/// `[audit]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Audit {
+    pub mask: Option<At<String>>,
 }
 
 /// Reads the text and reports everything that is no TOML, no key of ours or of the wrong type. Serde stops at the first

@@ -3,6 +3,7 @@
 //! It is read as root, so nothing but our own file is parsed here. Whatever is wrong is reported at once, with its place;
 //! a file with one mistake is not used at all.
 
+pub mod audit;
 pub mod file;
 pub mod findings;
 pub mod name;

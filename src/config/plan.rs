@@ -6,12 +6,13 @@ use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 
+use super::audit::Audit;
 use super::file::{At, Config};
 use super::findings::Findings;
 pub use super::limits::{Limits, Spool};
 use super::slice::{Declared, Protocol, Serve, TlsMode};
 use super::source::Source;
-use super::{Mode, credentials, limits, listeners, name, routes, upstreams};
+use super::{Mode, audit, credentials, limits, listeners, name, routes, upstreams};
 use crate::policy::route::Route;
 
 /// The version of the file's keys. It changes when an old file would mean something else.
@@ -33,6 +34,7 @@ pub struct Plan {
     pub routes: Vec<Route>,
     pub spool: Spool,
     pub limits: Limits,
+    pub audit: Audit,
     /// What is odd, though it is used: one line each, with its place.
     pub warnings: Vec<String>,
 }
@@ -108,6 +110,7 @@ impl Plan {
             routes,
             spool: limits::spool(&config.spool, findings),
             limits: limits::limits(&config.limits, findings),
+            audit: audit::plan(&config.audit, findings),
             warnings: Vec::new(),
         };
         if plan.state_directory == plan.runtime_directory {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::audit::{Audit, Mask};
 use crate::ipc::capsule;
 use crate::policy::Policy;
 use crate::policy::route::Route;
@@ -116,6 +117,7 @@ pub struct VaultSlice {
     /// argon2 workers, and logins that may wait for one.
     pub hashers: u16,
     pub hash_queue: u16,
+    pub audit: Audit,
 }
 
 /// One listener as the vault sees it.

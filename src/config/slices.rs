@@ -87,6 +87,7 @@ impl Plan {
             lifetime: self.spool.lifetime,
             hashers: self.limits.hashers,
             hash_queue: self.limits.hash_queue,
+            audit: self.audit.clone(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use super::plan::Bind;
-use super::slice::{Protocol, Serve, TlsMode};
+use super::slice::{Mask, Protocol, Serve, TlsMode};
 use super::*;
 use crate::policy::rule::RecipientRule;
 use crate::secret::Secret;
@@ -99,6 +99,9 @@ lifetime = "2d"
 sessions = 100
 max_size = 1_048_576
 handshake = "3s"
+
+[audit]
+mask = "full"
 "#;
 
 fn load_with_mode(text: &str, mode: u32) -> Result<Plan, Errors> {
@@ -176,6 +179,10 @@ fn each_role_is_told_its_own_part() {
     let key = Secret::new([0; 32]);
     assert_eq!(plan.listener_slice(&key).listeners.len(), 4);
     assert_eq!(plan.vault_slice(&key).upstreams, ["smarthost", "inside"]);
+    assert_eq!(plan.vault_slice(&key).audit.mask, Mask::Full);
+    let without = load(&FULL.replace("mask = \"full\"", "")).unwrap();
+    assert_eq!(without.vault_slice(&key).audit.mask, Mask::LocalPart);
+    assert!(complaint("mask = \"full\"", "mask = \"ful\"").contains("did you mean \"full\"?"));
 }
 
 #[test]

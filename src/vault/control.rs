@@ -101,6 +101,7 @@ impl Control {
             (Order::Slice { part, last }, None) => self.slice(&part.0, last),
             (Order::Switch(generation), None) => match self.next.take() {
                 Some(slice) => {
+                    self.vault.writer.mask(slice.audit.mask).await;
                     self.vault.authority.borrow_mut().switch(generation, slice);
                     // Nobody may listen: there may be no edge now.
                     let _ = self.vault.changed.send(());

@@ -131,7 +131,9 @@ impl House {
         let (writer, writing) = Writer::start(Database::open(home)?, fatal)?;
         let now = now_us();
         let (today, _) = month::today(now);
+        let mask = slice.audit.mask;
         let first = writer.run_blocking(move |store| {
+            store.ledger.mask = mask;
             // First of all, so that what may be missing lies between the event before it and this one.
             let last = store.ledger.last();
             if let Some(crash) = store.marker.begin(now, last)? {

@@ -9,7 +9,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use uuid::Uuid;
 
 use super::*;
-use crate::config::slice::{Counter, Declared};
+use crate::config::slice::{Audit, Counter, Declared, Mask};
 use crate::ipc::admin::{Command, Request, Response, audit, credential};
 use crate::ipc::bytes::Octets;
 use crate::ipc::capsule::{Capsule, Introduction};
@@ -101,6 +101,7 @@ impl Bench {
             lifetime: Duration::from_secs(3600),
             hashers: 1,
             hash_queue: 8,
+            audit: Audit::default(),
         };
         Self { home, slice, password }
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::source::{files, root};
 
 /// The tables of the configuration file, by the structs that read them.
-const TABLES: [(&str, &str); 11] = [
+const TABLES: [(&str, &str); 12] = [
     ("Config", ""),
     ("Listener", "[[listener]]"),
     ("Tls", "[tls]"),
@@ -19,6 +19,7 @@ const TABLES: [(&str, &str); 11] = [
     ("Route", "[[route]]"),
     ("Spool", "[spool]"),
     ("Limits", "[limits]"),
+    ("Audit", "[audit]"),
 ];
 
 fn documents() -> Vec<PathBuf> {

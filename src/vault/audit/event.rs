@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 use super::mask;
+use crate::config::slice::Mask;
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::id::MessageId;
 use crate::policy::refusal::Refusal;
@@ -13,6 +14,8 @@ use crate::role::Role;
 /// Recipients in one event; a message with more makes several, so that no leaf passes the 65,535 octets of C2SP
 /// tlog-tiles.
 pub const MAX_RECIPIENTS: usize = 100;
+/// The null reverse-path: RFC 5321 section 4.5.5.
+const NULL_SENDER: &str = "<>";
 
 macro_rules! names {
     ($($name:ident $word:literal)*) => {
@@ -178,10 +181,14 @@ impl Field {
     }
 
     /// What auditors see instead of a value they may not; nothing for the fields that are hidden whole.
-    pub fn masked(self, value: &str) -> Option<String> {
-        match self {
-            Self::ClientIp => Some(mask::address_of_network(value)),
-            Self::MailFrom | Self::RcptTo => Some(mask::mailbox(value)),
+    pub fn masked(self, value: &str, mask: Mask) -> Option<String> {
+        match (self, mask) {
+            (field, Mask::None) if !field.is_open() => Some(value.to_owned()),
+            (Self::ClientIp, Mask::LocalPart) => Some(mask::address_of_network(value)),
+            (Self::MailFrom | Self::RcptTo, Mask::LocalPart) => Some(mask::mailbox(value)),
+            // No sender is nobody's address.
+            (Self::MailFrom, Mask::Full) if value == NULL_SENDER => Some(value.to_owned()),
+            (Self::ClientIp | Self::MailFrom | Self::RcptTo, Mask::Full) => Some(mask::HIDDEN.to_owned()),
             _ => None,
         }
     }
@@ -275,7 +282,7 @@ impl Event {
 
     /// The sender; the null reverse-path is written as `<>`.
     pub fn sender(self, sender: &ReversePath) -> Self {
-        self.with(Field::MailFrom, sender.as_ref().map_or_else(|| "<>".to_owned(), Address::to_string))
+        self.with(Field::MailFrom, sender.as_ref().map_or_else(|| NULL_SENDER.to_owned(), Address::to_string))
     }
 
     /// Up to `MAX_RECIPIENTS` recipients; the caller makes further events for the rest.

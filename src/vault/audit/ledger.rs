@@ -8,6 +8,7 @@ use rusqlite::{Connection, Error, Result, Statement, params, params_from_iter};
 use super::event::Event;
 use super::leaf::{SALT, Salt};
 use super::row::{self, PERSONAL, PersonalRow, Row, integer, octets, unsigned};
+use crate::config::slice::Mask;
 use crate::merkle::tree::{self, Tiles, Tree, WIDTH};
 use crate::merkle::{Frontier, Hash};
 
@@ -52,6 +53,8 @@ pub struct Ledger<'c> {
     last_us: u64,
     /// The first leaf of the current month when the log is older than that.
     boundary: u64,
+    /// What auditors will see of what is appended.
+    pub mask: Mask,
     pool: Vec<u8>,
 }
 
@@ -95,6 +98,7 @@ impl<'c> Ledger<'c> {
             tree: Tree::default(),
             last_us: 0,
             boundary: 0,
+            mask: Mask::default(),
             pool: Vec::new(),
         };
         ledger.load()?;
@@ -128,7 +132,7 @@ impl<'c> Ledger<'c> {
         // A clock that was set back doesn't turn the log around.
         let time_us = now_us().max(self.last_us).max(1);
         let pool = &mut self.pool;
-        let Some(row) = Row::new(event, seq, time_us, || salt(pool)) else {
+        let Some(row) = Row::new(event, seq, time_us, self.mask, || salt(pool)) else {
             return Err(row::damaged("an event has no encoding"));
         };
         self.insert.execute(params_from_iter(row.values()))?;

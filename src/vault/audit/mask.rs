@@ -1,24 +1,27 @@
-//! What auditors see of a personal value by default: enough to count and group by, too little to know who.
+//! What auditors see of a personal value: by default enough to count and group by, too little to know who.
 
 use std::net::IpAddr;
 
 use ipnet::{Ipv4Net, Ipv6Net};
+
+/// What stands where nothing is shown.
+pub const HIDDEN: &str = "***";
 
 /// The mailbox without its local part; the null sender stays what it is.
 pub fn mailbox(address: &str) -> String {
     match address.rsplit_once('@') {
         Some((_, domain)) => format!("***@{domain}"),
         None if address == "<>" => address.to_owned(),
-        None => "***".to_owned(),
+        None => HIDDEN.to_owned(),
     }
 }
 
 /// The network an address is in: /24, or /48 for IPv6.
 pub fn address_of_network(address: &str) -> String {
     match address.parse() {
-        Ok(IpAddr::V4(v4)) => Ipv4Net::new(v4, 24).map_or_else(|_| "***".into(), |net| net.trunc().to_string()),
-        Ok(IpAddr::V6(v6)) => Ipv6Net::new(v6, 48).map_or_else(|_| "***".into(), |net| net.trunc().to_string()),
-        Err(_) => "***".to_owned(),
+        Ok(IpAddr::V4(v4)) => Ipv4Net::new(v4, 24).map_or_else(|_| HIDDEN.into(), |net| net.trunc().to_string()),
+        Ok(IpAddr::V6(v6)) => Ipv6Net::new(v6, 48).map_or_else(|_| HIDDEN.into(), |net| net.trunc().to_string()),
+        Err(_) => HIDDEN.to_owned(),
     }
 }
 

@@ -226,16 +226,17 @@ impl Filter {
             (" AND session_id = ?", self.session.as_ref().map(text)),
             (" AND event = ?", self.event.as_ref().map(text)),
             (" AND outcome = ?", self.outcome.as_ref().map(text)),
-            (
-                " AND seq IN (SELECT seq FROM personal WHERE field = 'rcpt_to' AND shown = ?)",
-                self.recipient.as_ref().map(|address| Value::Text(mask::mailbox(address))),
-            ),
         ];
         for (condition, value) in conditions {
             if let Some(value) = value {
                 sql.push_str(condition);
                 values.push(value);
             }
+        }
+        if let Some(recipient) = &self.recipient {
+            // As it is shown under either mask that shows something of it.
+            sql.push_str(" AND seq IN (SELECT seq FROM personal WHERE field = 'rcpt_to' AND shown IN (?, ?))");
+            values.extend([recipient.clone(), mask::mailbox(recipient)].map(Value::Text));
         }
         (sql, values)
     }

@@ -5,6 +5,7 @@ use rusqlite::types::Value as Stored;
 
 use super::event::{Event, Field, Personal};
 use super::leaf::{self, Fields, SALT, Salt, Value};
+use crate::config::slice::Mask;
 use crate::merkle::Hash;
 
 /// Octets of a text in the log; the rest is cut off and the event says so.
@@ -78,14 +79,14 @@ impl PersonalRow {
         if self.field == Field::RcptTo.word() { format!("{}[{}]", self.field, self.n) } else { self.field.clone() }
     }
 
-    fn new(personal: Personal, seq: u64, mut salt: impl FnMut() -> Salt, truncated: &mut bool) -> Self {
+    fn new(personal: Personal, seq: u64, mask: Mask, mut salt: impl FnMut() -> Salt, truncated: &mut bool) -> Self {
         let Personal { field, n, value } = personal;
         let value = cut(value, truncated);
         let mut row = Self {
             field: field.word().to_owned(),
             n,
             salt: Some(salt()),
-            shown: field.masked(&value),
+            shown: field.masked(&value, mask),
             value: Some(value),
             commitment: [0; 32],
             shown_salt: None,
@@ -120,7 +121,7 @@ impl PersonalRow {
 
 impl Row {
     /// Gives an event its place. None when it can't be encoded, which no event of ours is.
-    pub fn new(event: Event, seq: u64, time_us: u64, mut salt: impl FnMut() -> Salt) -> Option<Self> {
+    pub fn new(event: Event, seq: u64, time_us: u64, mask: Mask, mut salt: impl FnMut() -> Salt) -> Option<Self> {
         let mut truncated = false;
         let mut text =
             |value: Option<String>| value.map_or(Stored::Null, |value| Stored::Text(cut(value, &mut truncated)));
@@ -146,8 +147,11 @@ impl Row {
             number(event.duration_us),
             event.data.map_or(Stored::Null, Stored::Text),
         ];
-        let personal =
-            event.personal.into_iter().map(|value| PersonalRow::new(value, seq, &mut salt, &mut truncated)).collect();
+        let personal = event
+            .personal
+            .into_iter()
+            .map(|value| PersonalRow::new(value, seq, mask, &mut salt, &mut truncated))
+            .collect();
         clear.push(if truncated { Stored::Integer(1) } else { Stored::Null });
         let mut row =
             Self { seq, time_us, event: event.name.word().to_owned(), clear, personal, leaf_hash: Hash::default() };
@@ -247,12 +251,16 @@ mod tests {
     use crate::mail::address::Address;
 
     fn row(event: Event) -> Row {
+        masked(event, Mask::LocalPart)
+    }
+
+    fn masked(event: Event, mask: Mask) -> Row {
         let mut n = 0;
         let salt = || {
             n += 1;
             [n; SALT]
         };
-        Row::new(event, 9, 1_000, salt).unwrap()
+        Row::new(event, 9, 1_000, mask, salt).unwrap()
     }
 
     #[test]
@@ -265,6 +273,27 @@ mod tests {
         let mut forged = row.clone();
         forged.personal[0].shown_commitment = Some([0; 32]);
         assert_ne!(forged.hash(), Some(row.leaf_hash));
+    }
+
+    #[test]
+    fn a_mask_says_how_much_auditors_see_and_is_committed_to_whatever_it_is() {
+        let event = || {
+            let rosa = Address::parse("rosa@example.net").unwrap();
+            let event = Event::new(Name::MsgAccept, Outcome::Success).sender(&Some(rosa.clone())).recipients([&rosa]);
+            event.client("192.0.2.7".parse().unwrap()).with(Field::Helo, "pc").with(Field::Account, "shop")
+        };
+        for (mask, expected) in [
+            (Mask::LocalPart, [Some("***@example.net"), Some("***@example.net"), Some("192.0.2.0/24"), None, None]),
+            (Mask::Full, [Some("***"), Some("***"), Some("***"), None, None]),
+            (Mask::None, [Some("rosa@example.net"), Some("rosa@example.net"), Some("192.0.2.7"), Some("pc"), None]),
+        ] {
+            let row = masked(event(), mask);
+            let shown: Vec<Option<&str>> = row.personal.iter().map(|value| value.shown.as_deref()).collect();
+            assert_eq!(shown, expected, "{mask:?}");
+            assert!(row.personal.iter().all(|value| value.shown.is_some() == value.shown_commitment.is_some()));
+        }
+        let null = masked(Event::new(Name::MsgAccept, Outcome::Success).sender(&None), Mask::Full);
+        assert_eq!(null.personal[0].shown.as_deref(), Some("<>"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::open::Database;
 use super::{Failure, Store};
+use crate::config::slice::Mask;
 use crate::vault::audit::event::{Event, Name, Outcome};
 
 /// Jobs in one transaction, and octets of what they carry.
@@ -35,6 +36,7 @@ enum Job {
         octets: usize,
     },
     Events(Vec<Event>),
+    Mask(Mask),
     /// A second has passed.
     Tick,
 }
@@ -121,6 +123,13 @@ impl Writer {
         }
     }
 
+    /// What auditors will see of the events that come. It is no transaction of its own, so that a full disk can't keep it
+    /// from being obeyed.
+    pub async fn mask(&self, mask: Mask) {
+        // A writer that has ended writes nothing that would need it.
+        let _ = self.queue.send(Job::Mask(mask)).await;
+    }
+
     /// Says that a second has passed, when there is room to say it: the pause in which the log is copied back.
     pub fn tick(&self) {
         // A full queue means that there is no pause.
@@ -204,6 +213,7 @@ impl Group<'_> {
                     works.push(work);
                 }
                 Job::Events(more) => events.extend(more),
+                Job::Mask(mask) => self.store.ledger.mask = mask,
                 Job::Tick => ticked = true,
             }
             count += 1;

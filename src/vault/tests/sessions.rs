@@ -147,6 +147,35 @@ fn a_new_configuration_revokes_what_it_changes_and_nothing_else() {
 }
 
 #[test]
+fn a_new_configuration_changes_what_auditors_see_of_what_comes_after_it() {
+    let mut bench = Bench::new();
+    bench.slice.audit.mask = Mask::Full;
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let turned = |name: &str| {
+            let (slot, refusal) = (Slot(1), Refusal::SenderNotAllowed);
+            Ask::Turned { slot, sender: Some(address(name)), recipient: None, refusal }
+        };
+        edge.asks.send(turned("rosa@evil.example")).await.unwrap();
+        assert!(matches!(edge.mail(1, "a@example.net").await, Answer::Reserved { .. }), "it was heard");
+        let mut slice = bench.slice.clone();
+        slice.audit.mask = Mask::None;
+        vault.switch(&slice, Generation(2));
+        while !matches!(vault.parent.receive().unwrap(), Arrival::Packet(packet) if matches!(packet.message, Report::Switched(_)))
+        {
+        }
+        edge.asks.send(turned("emil@evil.example")).await.unwrap();
+        assert!(matches!(edge.mail(2, "a@example.net").await, Answer::Ended { .. }), "it was heard");
+    });
+    vault.drain();
+    let rejects = bench.events(&Filter { event: Some("msg.reject".into()), ..Filter::default() });
+    let found: Vec<_> = rejects.iter().map(|event| ["mail_from", "client_ip"].map(|key| event.get(key))).collect();
+    assert_eq!(found, [[Some("***"), Some("***")], [Some("emil@evil.example"), Some("192.0.2.1")]]);
+}
+
+#[test]
 fn an_edge_that_asks_out_of_turn_a_hundred_times_is_let_go() {
     let bench = Bench::new();
     let mut vault = bench.run();
