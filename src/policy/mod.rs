@@ -20,8 +20,10 @@ pub const MAX_ENCODED: usize = 12 * 1024;
 /// Recipients of one message unless the credential says otherwise: the least that RFC 5321 section 4.5.3.1.8 demands.
 pub const DEFAULT_RECIPIENTS: u32 = 100;
 
-/// All that is decided about a credential. An empty sender list sends nothing.
+/// All that is decided about a credential. An empty sender list sends nothing. In the vault it is kept as JSON: what a policy
+/// of an older Gatepost doesn't say has its default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Policy {
     pub senders: Vec<SenderRule>,
     pub recipients: Recipients,

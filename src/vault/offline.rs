@@ -9,20 +9,13 @@ use super::store::Store;
 use super::store::credentials::Stored;
 use super::store::open::Database;
 use crate::config::slice::Declared;
-use crate::policy::Policy;
-use crate::secret::Secret;
+use crate::ipc::admin::credential::{Command, Response};
 
-/// Makes a credential in the vault under `home` and gives its id and its secret, which nobody can ever show again. The event
-/// of it is sealed when the service starts.
+/// Does a command about credentials in the vault under `home`. The event of it is sealed when the service starts.
 ///
-/// Errors: in words, with what to do: a bad id, one that exists, rules too long, a database in use or unfit.
-pub fn credential_add(
-    home: &Path,
-    id: String,
-    policy: Policy,
-    declared: &[Declared],
-    actor: &str,
-) -> Result<(String, Secret<String>), String> {
+/// Errors: in words, with what to do: why it was refused, a database in use or unfit.
+pub fn credential(home: &Path, command: Command, declared: &[Declared], actor: &str) -> Result<Response, String> {
+    let Command::Add { id, policy } = command;
     credentials::check(&id, &policy, declared)?;
     let (key, secret) = key::generate()?;
     let phc = hashing::hash_here(&secret)?;
@@ -35,13 +28,15 @@ pub fn credential_add(
         return Err(taken(&stored.id));
     }
     store.checkpoint(true).map_err(|error| explain(&error))?;
-    Ok((stored.id, secret))
+    Ok(Response::Secret { id: stored.id, secret })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ipc::session::Mechanism;
+    use crate::policy::Policy;
+    use crate::secret::Secret;
     use crate::vault::audit::ledger::now_us;
     use crate::vault::login::credentials::Credentials;
 
@@ -50,8 +45,11 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         std::fs::create_dir(home.path().join("db")).unwrap();
         let policy = Policy { senders: vec!["@example.net".parse().unwrap()], ..Policy::default() };
-        let add = |id: &str| credential_add(home.path(), id.into(), policy.clone(), &[], "uid 0");
-        let (_, secret) = add("shop").unwrap();
+        let add = |id: &str| {
+            let command = Command::Add { id: id.into(), policy: policy.clone() };
+            credential(home.path(), command, &[], "uid 0")
+        };
+        let Response::Secret { secret, .. } = add("shop").unwrap();
         assert!(add("shop").unwrap_err().contains("already"));
         assert!(add("no good").is_err());
 

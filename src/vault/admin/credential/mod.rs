@@ -1,5 +1,9 @@
 //! Commands about credentials.
 
+mod patch;
+
+pub use patch::patched;
+
 use crate::ipc::admin::Response;
 use crate::ipc::admin::credential::{self, Command};
 use crate::policy::Policy;
