@@ -91,11 +91,29 @@ pub enum Report {
 /// What the parent sees and the vault writes down.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Happening {
-    Started { version: String },
+    /// The service serves. `digest` is the configuration's SHA-256, `separate` whether each role has a user of its own, and
+    /// `missing` what this kernel can't give of the sandbox.
+    Started {
+        version: String,
+        digest: String,
+        separate: bool,
+        missing: Vec<String>,
+    },
     Stopping,
-    Fell { role: Role, instance: Instance, how: String },
-    Loaded { generation: Generation, digest: String },
-    Rejected { reason: String },
+    /// `violation`: its own system call filter ended it.
+    Fell {
+        role: Role,
+        instance: Instance,
+        how: String,
+        violation: bool,
+    },
+    Loaded {
+        generation: Generation,
+        digest: String,
+    },
+    Rejected {
+        reason: String,
+    },
 }
 
 /// What fits into one part of a slice.

@@ -134,12 +134,15 @@ impl Child {
     }
 }
 
+/// Whether its system call filter killed it.
+pub fn is_violation(status: ExitStatus) -> bool {
+    status.signal() == Some(Signal::SIGSYS as i32)
+}
+
 /// The words for an exit: what an operator reads, and the audit log.
 pub fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
-        (_, Some(libc_sigsys)) if libc_sigsys == Signal::SIGSYS as i32 => {
-            "killed by its system call filter (SIGSYS)".to_owned()
-        }
+        _ if is_violation(status) => "killed by its system call filter (SIGSYS)".to_owned(),
         (_, Some(signal)) => {
             format!("killed by {}", Signal::try_from(signal).map_or_else(|_| signal.to_string(), |s| s.to_string()))
         }

@@ -183,7 +183,12 @@ impl Parent {
                 self.phase = Phase::Serving;
                 self.notifier.tell("READY=1");
                 tracing::info!(processes = self.household.iter().count() + 1, at = self.plan().addresses(), "serving");
-                self.record(Happening::Started { version: env!("CARGO_PKG_VERSION").to_owned() });
+                self.record(Happening::Started {
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    digest: self.plan().digest.clone(),
+                    separate: self.people.are_separate(),
+                    missing: self.missing.iter().cloned().collect(),
+                });
             }
             Phase::Serving if listener => {
                 // One that comes back in the middle of a reload may be just what the reload waits for.

@@ -59,6 +59,11 @@ impl People {
         Ok(Self { identities, auditors })
     }
 
+    /// Whether each role has a user of its own.
+    pub fn are_separate(&self) -> bool {
+        !self.identities.is_empty()
+    }
+
     pub fn identity(&self, role: Role) -> Option<&Identity> {
         self.identities.iter().find(|(of, _)| *of == role).map(|(_, identity)| identity)
     }

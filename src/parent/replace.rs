@@ -35,7 +35,7 @@ impl Parent {
     }
 
     /// A child is gone, expected or not.
-    pub fn fell(&mut self, child: &Child, how: &str) -> Result<(), String> {
+    pub fn fell(&mut self, child: &Child, how: &str, violation: bool) -> Result<(), String> {
         let expected =
             matches!(child.standing, Standing::Draining { .. }) || matches!(self.phase, Phase::Closing { .. });
         if expected {
@@ -45,7 +45,8 @@ impl Parent {
             return Err(format!("{}: {how}", child.post));
         }
         tracing::error!(role = %child.post, instance = child.instance.0, how, "a process fell");
-        self.record(Happening::Fell { role: child.post.role, instance: child.instance, how: how.to_owned() });
+        let (role, instance) = (child.post.role, child.instance);
+        self.record(Happening::Fell { role, instance, how: how.to_owned(), violation });
         if let Some(change) = &self.change {
             let newcomer = change.generation == child.generation && child.post.role.row().life == Life::Generation;
             // Its successor comes with the old configuration: a switch half done can't be finished with it.

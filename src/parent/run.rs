@@ -184,7 +184,7 @@ fn reap(parent: &mut Parent) -> Result<(), String> {
     for (instance, status) in fallen {
         if let Some(child) = parent.household.remove(instance) {
             let how = child.reason.clone().unwrap_or_else(|| child::describe(status));
-            parent.fell(&child, &how)?;
+            parent.fell(&child, &how, child::is_violation(status))?;
         }
     }
     Ok(())

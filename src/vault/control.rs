@@ -8,17 +8,16 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::audit::event::{Event, Name, Outcome};
+use super::audit::event::Name;
 use super::audit::publish::Publisher;
 use super::audit::seal::{self, Pulse};
 use super::delivery::schedule::route_event;
-use super::{Vault, admin, delivery, edge};
+use super::{Vault, admin, delivery, edge, happening};
 use crate::config::slice::VaultSlice;
 use crate::ipc::channel;
-use crate::ipc::control::{ChildPackets, File, Happening, Order, Peer, Report};
+use crate::ipc::control::{ChildPackets, File, Order, Peer, Report};
 use crate::ipc::frame;
 use crate::ipc::packet::{Arrival, Packet};
-use crate::role::Role;
 use crate::role::link::{End, Talk};
 use crate::sandbox::Sealed;
 
@@ -120,7 +119,7 @@ impl Control {
                     }
                 }
             },
-            (Order::Record(happening), None) => self.vault.writer.record(vec![event(happening)]).await,
+            (Order::Record(happening), None) => happening::record(&self.vault.writer, happening).await,
             (order, _) => tracing::warn!(?order, "an order that means nothing to the vault"),
         }
     }
@@ -182,7 +181,7 @@ impl Control {
                 () = tokio::time::sleep(left) => break,
                 arrival = packets.receive() => match arrival {
                     Ok(Arrival::Packet(Packet { message: Order::Record(happening), .. })) => {
-                        self.vault.writer.record(vec![event(happening)]).await;
+                        happening::record(&self.vault.writer, happening).await;
                     }
                     Ok(Arrival::Packet(_) | Arrival::Dropped) => {}
                     Ok(Arrival::Closed) | Err(_) => return,
@@ -210,30 +209,4 @@ pub async fn settle(sealing: &UnboundedSender<seal::Order>, publisher: &Publishe
         let _ = sealed.await;
     }
     publisher.publish().await
-}
-
-/// What the parent saw, as an event.
-fn event(happening: Happening) -> Event {
-    let event = match happening {
-        Happening::Started { version } => {
-            let data = serde_json::json!({ "version": version }).to_string();
-            Event { data: Some(data), ..Event::new(Name::DaemonStart, Outcome::Info) }
-        }
-        Happening::Stopping => Event::new(Name::DaemonStop, Outcome::Info),
-        Happening::Fell { role, instance, how } => {
-            let how: String = how.chars().take(400).collect();
-            let data = serde_json::json!({ "role": role.name(), "instance": instance.0, "how": how }).to_string();
-            Event { severity: 3, data: Some(data), ..Event::new(Name::ProcExit, Outcome::Failure) }
-        }
-        Happening::Loaded { generation, digest } => {
-            let data = serde_json::json!({ "generation": generation.0, "digest": digest }).to_string();
-            Event { data: Some(data), ..Event::new(Name::ConfigLoad, Outcome::Success) }
-        }
-        Happening::Rejected { reason } => {
-            let reason: String = reason.chars().take(2000).collect();
-            let data = serde_json::json!({ "said": reason }).to_string();
-            Event { data: Some(data), ..Event::new(Name::ConfigReject, Outcome::Failure) }
-        }
-    };
-    Event { component: Role::Parent.name(), ..event }
 }

@@ -14,6 +14,7 @@ pub mod authority;
 pub mod control;
 pub mod delivery;
 pub mod edge;
+pub mod happening;
 pub mod limits;
 pub mod login;
 pub mod offline;

@@ -188,7 +188,8 @@ impl Running {
     /// Records so many events and ends it in order.
     fn drain_after(self, events: u32) {
         for _ in 0..events {
-            self.parent.send(&Order::Record(Happening::Started { version: "0.1.0".into() }), None).unwrap();
+            let rejected = Happening::Rejected { reason: "one event".into() };
+            self.parent.send(&Order::Record(rejected), None).unwrap();
         }
         self.drain();
     }
@@ -353,4 +354,9 @@ fn said(code: u16) -> Said {
 
 fn test<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// The service's start, as the parent tells of it.
+fn started() -> Happening {
+    Happening::Started { version: "0.1.0".into(), digest: "0".repeat(64), separate: false, missing: vec![] }
 }

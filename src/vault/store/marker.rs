@@ -1,5 +1,5 @@
 //! The marker of a run: set when the vault begins, cleared at an orderly stop. The next start reads off it how the last run
-//! ended, in the same file as what that run wrote.
+//! ended, in the same file as what that run wrote; and which configuration it had.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Result, Statement, params};
@@ -8,6 +8,8 @@ use crate::vault::audit::event::{Event, Name, Outcome};
 
 /// The marker's key in `meta`; its value is when the run began.
 const KEY: &str = "run";
+/// Under this key is the digest of the configuration that was in force last.
+const CONFIGURATION: &str = "configuration";
 
 pub struct Marker<'c> {
     read: Statement<'c>,
@@ -38,6 +40,15 @@ impl<'c> Marker<'c> {
             };
             Event { severity: 3, data: Some(data.to_string()), ..Event::new(Name::DaemonCrash, Outcome::Failure) }
         }))
+    }
+
+    /// Remembers the digest of the configuration in force. Gives the one before when there was one and it was another.
+    pub fn configured(&mut self, digest: &str) -> Result<Option<String>> {
+        let before: Option<String> = self.read.query_row([CONFIGURATION], |row| row.get(0)).optional()?;
+        if before.as_deref() != Some(digest) {
+            self.set.execute([CONFIGURATION, digest])?;
+        }
+        Ok(before.filter(|before| before != digest))
     }
 
     /// An orderly stop: everything of this run is written.

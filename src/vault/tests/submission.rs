@@ -12,7 +12,7 @@ fn a_submission_is_kept_delivered_logged_sealed_and_its_body_destroyed() {
     let mut vault = bench.run();
     let verifier = vault.verifier.clone();
     test(async {
-        vault.parent.send(&Order::Record(Happening::Started { version: "0.1.0".into() }), None).unwrap();
+        vault.parent.send(&Order::Record(started()), None).unwrap();
         let mut edge = vault.edge();
         let granted = edge.login(&bench, 7).await;
         let Answer::Granted { grant, .. } = granted else { panic!("{granted:?}") };
