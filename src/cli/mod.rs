@@ -5,6 +5,7 @@ mod check;
 mod control;
 mod credential;
 mod demo;
+mod queue;
 mod role;
 mod serve;
 
@@ -39,6 +40,9 @@ enum Command {
     /// Read and prove the audit log
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Hold, release or drop what waits to be delivered
+    #[command(subcommand)]
+    Queue(queue::Queue),
     /// A process of the service; the parent starts these
     #[command(hide = true)]
     Role { name: String },
@@ -63,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Demo(demo) => demo.run(),
         Command::Credential(credential) => credential.run(),
         Command::Audit(audit) => audit.run(),
+        Command::Queue(queue) => queue.run(),
         Command::Role { name } => role::run(&name),
         Command::Probe { role, action } => crate::sandbox::probe::main(&role, &action),
     }

@@ -19,6 +19,7 @@ pub mod limits;
 pub mod login;
 pub mod offline;
 pub mod prepare;
+pub mod queue;
 pub mod session;
 pub mod store;
 pub mod transaction;
@@ -142,6 +143,7 @@ impl House {
                 store.ledger.append(crash)?;
             }
             store.spool.release_all()?;
+            queue::bury_all(store)?;
             store.consumption.sweep(now, today)?;
             let (buckets, quotas) = (store.consumption.buckets(now)?, store.consumption.quotas(today)?);
             let (segments, lanes) = (store.spool.segments()?, store.spool.lanes()?);

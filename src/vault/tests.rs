@@ -33,6 +33,7 @@ use crate::vault::audit::query::{Filter, Found, query};
 use crate::vault::audit::verify::{Known, verify};
 
 mod decision;
+mod queue;
 mod restart;
 mod sessions;
 mod submission;
@@ -173,6 +174,13 @@ impl Running {
         let (progress, offers) = channel::open(ours, &Sealed::for_tests()).unwrap();
         progress.send(Progress::Slots(4)).await.unwrap();
         Courier { progress, offers }
+    }
+
+    /// A connection to the control socket.
+    fn administrator(&mut self) -> (Sender<Request>, Receiver<Response>) {
+        let (ours, theirs) = stream();
+        self.parent.send(&Order::File(Handed::Administrator(0)), Some(theirs.as_fd())).unwrap();
+        channel::open(ours, &Sealed::for_tests()).unwrap()
     }
 
     /// Hands over another configuration, in parts.

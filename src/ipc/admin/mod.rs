@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod credential;
+pub mod queue;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,7 @@ pub struct Request {
 pub enum Command {
     Credential(credential::Command),
     Audit(audit::Command),
+    Queue(queue::Command),
     /// Load the configuration anew (the parent does).
     Reload,
 }
@@ -26,6 +28,7 @@ pub enum Command {
 pub enum Response {
     Credential(credential::Response),
     Audit(audit::Response),
+    Queue(queue::Response),
     Done,
     /// What was wrong and what to do about it.
     Refused {

@@ -12,6 +12,7 @@ use crate::role::{Generation, Instance};
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
+use crate::vault::queue;
 use crate::vault::store::Store;
 use crate::vault::store::spool::Leased;
 use crate::vault::store::writer::NotStored;
@@ -223,7 +224,13 @@ async fn lease(vault: &Rc<Vault>, plan: Plan) {
 pub fn release(vault: &Rc<Vault>, job: u64, lane: String, next_us: u64) {
     let own = Rc::clone(vault);
     vault.finish(async move {
-        persist(&own, move |store| store.spool.release(job, next_us)).await;
+        let buried = persist(&own, move |store| match store.spool.release(job, next_us)? {
+            Some(row) => queue::bury(store, row),
+            None => Ok(None),
+        });
+        if let Some(Some(segment)) = buried.await {
+            own.segments.remove(segment).await;
+        }
         own.schedule.borrow_mut().arrived([lane]);
         own.poke.notify_one();
     });

@@ -2,6 +2,7 @@
 
 pub mod consumption;
 pub mod credentials;
+pub mod hold;
 pub mod marker;
 pub mod open;
 pub mod segment;
@@ -15,6 +16,7 @@ use super::audit::event::Event;
 use super::audit::ledger::Ledger;
 use consumption::Consumption;
 use credentials::Credentials;
+use hold::Hold;
 use marker::Marker;
 use open::Database;
 use spool::Spool;
@@ -23,6 +25,7 @@ use spool::Spool;
 pub struct Store<'c> {
     pub ledger: Ledger<'c>,
     pub spool: Spool<'c>,
+    pub hold: Hold<'c>,
     pub consumption: Consumption<'c>,
     pub credentials: Credentials<'c>,
     pub marker: Marker<'c>,
@@ -69,6 +72,7 @@ impl<'c> Store<'c> {
         let store = Self {
             ledger: Ledger::prepare(connection)?,
             spool: Spool::prepare(connection)?,
+            hold: Hold::prepare(connection)?,
             consumption: Consumption::prepare(connection)?,
             credentials: Credentials::prepare(connection)?,
             marker: Marker::prepare(connection)?,

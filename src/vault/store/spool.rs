@@ -122,15 +122,14 @@ impl<'c> Spool<'c> {
                 "INSERT INTO spool_rcpt(msg, n, rcpt, lane, state, next_us) VALUES(?, ?, ?, ?, 0, ?)",
             )?,
             was: sql("SELECT 1 FROM spool_msg WHERE msg_id = ?")?,
-            due: sql(
-                "SELECT msg FROM spool_rcpt WHERE state = 0 AND lane = ? AND next_us <= ? ORDER BY next_us, msg LIMIT 1",
-            )?,
-            next: sql("SELECT min(next_us) FROM spool_rcpt WHERE state = 0 AND lane = ?")?,
+            due: sql("SELECT msg FROM spool_rcpt WHERE state = 0 AND held = 0 AND lane = ? AND next_us <= ? \
+                 ORDER BY next_us, msg LIMIT 1")?,
+            next: sql("SELECT min(next_us) FROM spool_rcpt WHERE state = 0 AND held = 0 AND lane = ?")?,
             message: sql("SELECT msg_id, session_id, principal, mail_from, bytes, expires_us, content, segment \
                           FROM spool_msg JOIN spool_body ON msg = id WHERE id = ?")?,
             recipients: sql("SELECT n, rcpt, attempts FROM spool_rcpt WHERE job = ? ORDER BY n")?,
             take: sql("UPDATE spool_rcpt SET state = 1, job = ?1 WHERE msg = ?2 AND n IN (SELECT n FROM spool_rcpt \
-                       WHERE msg = ?2 AND state = 0 AND lane = ?3 AND next_us <= ?4 ORDER BY n LIMIT ?5)")?,
+                       WHERE msg = ?2 AND state = 0 AND held = 0 AND lane = ?3 AND next_us <= ?4 ORDER BY n LIMIT ?5)")?,
             lease: sql("INSERT INTO spool_lease(job, msg, upstream, delivery_id, leased_us) VALUES(?, ?, ?, ?, ?)")?,
             settle: sql(
                 "UPDATE spool_rcpt SET state = ?1, next_us = coalesce(?2, next_us), attempts = attempts + 1, \
@@ -140,13 +139,13 @@ impl<'c> Spool<'c> {
             segment: sql("SELECT segment FROM spool_body WHERE msg = ?")?,
             drop_body: sql("DELETE FROM spool_body WHERE msg = ?")?,
             done: sql("UPDATE spool_msg SET done_us = ? WHERE id = ?")?,
-            end_lease: sql("DELETE FROM spool_lease WHERE job = ?")?,
+            end_lease: sql("DELETE FROM spool_lease WHERE job = ? RETURNING msg")?,
             release: sql("UPDATE spool_rcpt SET state = 0, job = NULL, next_us = ? WHERE job = ?")?,
             release_all: [
                 sql("UPDATE spool_rcpt SET state = 0, job = NULL WHERE job IS NOT NULL")?,
                 sql("DELETE FROM spool_lease")?,
             ],
-            lanes: sql("SELECT DISTINCT lane FROM spool_rcpt WHERE state = 0")?,
+            lanes: sql("SELECT DISTINCT lane FROM spool_rcpt WHERE state = 0 AND held = 0")?,
             waiting: sql(
                 "SELECT msg, n, rcpt, lane, principal, mail_from FROM spool_rcpt JOIN spool_msg ON id = msg \
                           WHERE state = 0 AND (msg, n) > (?, ?) ORDER BY msg, n LIMIT ?",
@@ -250,11 +249,10 @@ impl<'c> Spool<'c> {
         Ok(segment)
     }
 
-    /// Ends a lease; recipients without an outcome wait until then.
-    pub fn release(&mut self, job: u64, next_us: u64) -> Result<()> {
+    /// Ends a lease; recipients without an outcome wait until then. Gives the row of its message.
+    pub fn release(&mut self, job: u64, next_us: u64) -> Result<Option<i64>> {
         self.release.execute(params![integer(next_us), integer(job)])?;
-        self.end_lease.execute([integer(job)])?;
-        Ok(())
+        self.end_lease.query_row([integer(job)], |row| row.get(0)).optional()
     }
 
     /// At start nothing is on offer, whatever was.

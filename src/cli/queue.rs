@@ -1,0 +1,137 @@
+//! `gatepost queue`: hold, release or drop what waits to be delivered, while the service runs and while it is stopped.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use super::{Config, control, fail};
+use crate::config;
+use crate::ipc::admin::queue::{Command, Counts, Deed, Response, Which};
+use crate::ipc::admin::{Command as Any, Response as Answer};
+use crate::mail::id::MessageId;
+use crate::vault::queue::Order;
+use crate::{parent, vault};
+
+#[derive(Debug, Subcommand)]
+pub enum Queue {
+    /// Offer messages to nobody until they are released
+    Hold(Messages),
+    /// Offer held messages again
+    Release(Messages),
+    /// Give messages up: nobody gets them any more, and their bodies are destroyed
+    Drop(Messages),
+}
+
+#[derive(Debug, Args)]
+pub struct Messages {
+    #[command(flatten)]
+    which: Choice,
+    /// Why, for the audit log
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Print {"messages": ..., "recipients": ..., "under_way": ...} instead
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: Config,
+    /// As root, when the system users are missing: use the made-up user ids the service was started with
+    #[arg(long, hide = true)]
+    fallback_ids: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Choice {
+    /// Those that this credential sent
+    #[arg(long, value_name = "ID")]
+    credential: Option<String>,
+    /// This one: its id, in either form
+    #[arg(long, value_name = "ID")]
+    message: Option<MessageId>,
+    /// Everything that waits
+    #[arg(long)]
+    all: bool,
+}
+
+impl Queue {
+    pub fn run(&self) -> ExitCode {
+        let (deed, messages) = match self {
+            Self::Hold(messages) => (Deed::Hold, messages),
+            Self::Release(messages) => (Deed::Release, messages),
+            Self::Drop(messages) => (Deed::Drop, messages),
+        };
+        match messages.carry_out(deed) {
+            Ok(counts) => {
+                println!("{}", messages.told(deed, counts));
+                ExitCode::SUCCESS
+            }
+            Err(reason) => fail(&reason),
+        }
+    }
+}
+
+impl Messages {
+    fn carry_out(&self, deed: Deed) -> Result<Counts, String> {
+        let which = self.which.which();
+        let plan = config::Config::load(&self.config.path).map_err(|errors| errors.to_string())?;
+        let command = Any::Queue(Command::Do { deed, which: which.clone(), note: self.reason.clone() });
+        let (mut counts, mut strange) = (None, false);
+        let asked = control::ask_for_parts(&plan.runtime_directory, command, |part| {
+            match part {
+                Answer::Queue(Response::Counted(sum)) => counts = Some(sum),
+                _ => strange = true,
+            }
+            !strange
+        })?;
+        if strange {
+            return Err("the service answered something else: is it another version?".to_owned());
+        }
+        let counts = match asked {
+            true => counts.unwrap_or_default(),
+            false => {
+                let user = nix::unistd::getuid().as_raw();
+                let _sealed = parent::become_vault(&plan, self.fallback_ids)?;
+                let actor = Some(vault::admin::actor(user, control::behalf().as_deref()));
+                let order = Order { deed, which: which.clone(), actor, reason: "ordered", note: self.reason.clone() };
+                vault::queue::carry_out_here(Path::new(""), &order)?
+            }
+        };
+        match which {
+            Which::Message(message) if counts == Counts::default() => Err(format!(
+                "nothing was done: nobody waits for message {message}, or it is {} already",
+                if deed == Deed::Release { "released" } else { "held" }
+            )),
+            _ => Ok(counts),
+        }
+    }
+
+    fn told(&self, deed: Deed, counts: Counts) -> String {
+        let Counts { messages, recipients, under_way } = counts;
+        if self.json {
+            return serde_json::json!({ "messages": messages, "recipients": recipients, "under_way": under_way })
+                .to_string();
+        }
+        let done = match deed {
+            Deed::Hold => "held",
+            Deed::Release => "released",
+            Deed::Drop => "dropped",
+        };
+        let mut text = format!("{done}: {messages} messages, {recipients} recipients");
+        if under_way > 0 && deed != Deed::Release {
+            text += &format!("; an upstream is being told of {under_way} recipients now: they may still get it");
+        }
+        text
+    }
+}
+
+impl Choice {
+    fn which(&self) -> Which {
+        match (&self.credential, self.message) {
+            (Some(id), _) => Which::Credential(id.clone()),
+            (None, Some(message)) => Which::Message(message),
+            // Exactly one of the three is given.
+            (None, None) => Which::All,
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Orders over a queue, in transactions as the writer makes them.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::*;
+use crate::mail::address::Address;
+use crate::mail::id::MessageId;
+use crate::mail::outcome::Said;
+use crate::vault::audit::row;
+use crate::vault::store::spool::{Accepted, Body, State};
+
+const LANE: &str = "smarthost";
+
+fn home() -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join("db")).unwrap();
+    home
+}
+
+fn accept(store: &mut Store<'_>, principal: &str, recipients: &[&str]) -> MessageId {
+    let message = MessageId::now();
+    let accepted = Accepted {
+        message,
+        session: Uuid::now_v7(),
+        principal: principal.into(),
+        sender: None,
+        recipients: recipients.iter().map(|to| (Address::parse(to).unwrap(), LANE.into())).collect(),
+        body: Body::Inline(b"x\r\n".to_vec()),
+        bytes: 3,
+        sha256: [0; 32],
+        accepted_us: now_us(),
+        expires_us: now_us() + u64::try_from(Duration::from_secs(60).as_micros()).unwrap(),
+    };
+    store.transaction(|store| store.spool.accept(&accepted, 0)).unwrap();
+    message
+}
+
+fn order(deed: Deed, which: Which) -> Order {
+    Order { deed, which, actor: Some("uid 0".into()), reason: "ordered", note: Some("a\nnote".into()) }
+}
+
+fn all(store: &mut Store<'_>, order: &Order) -> Counts {
+    let (mut counts, mut next) = (Counts::default(), Some(0));
+    while let Some(after) = next {
+        let done = store.transaction(|store| slice(store, order, after)).unwrap();
+        add(&mut counts, done.counts);
+        next = done.next;
+    }
+    counts
+}
+
+fn counts(messages: u64, recipients: u64, under_way: u64) -> Counts {
+    Counts { messages, recipients, under_way }
+}
+
+fn lease(store: &mut Store<'_>, job: u64) -> Option<(i64, MessageId)> {
+    let leased = store.transaction(|store| store.spool.lease(LANE, LANE, job, now_us())).unwrap();
+    leased.map(|leased| (leased.row, leased.message))
+}
+
+fn events(store: &mut Store<'_>) -> Vec<(String, Option<String>, usize)> {
+    let rows = store.ledger.batch(5000).unwrap().rows;
+    let data = row::COLUMNS.iter().position(|column| *column == "data").unwrap();
+    let data = |row: &row::Row| match &row.clear[data] {
+        rusqlite::types::Value::Text(text) => Some(text.clone()),
+        _ => None,
+    };
+    rows.into_iter().map(|row| (row.event.clone(), data(&row), row.personal.len())).collect()
+}
+
+#[test]
+fn what_is_held_is_offered_to_nobody_until_it_is_released() {
+    let home = home();
+    let database = Database::open(home.path()).unwrap();
+    let mut store = Store::prepare(&database).unwrap();
+    let shop = accept(&mut store, "shop", &["a@example.org", "b@example.org"]);
+    let other = accept(&mut store, "other", &["c@example.org"]);
+    let of_shop = |deed| order(deed, Which::Credential("shop".into()));
+    assert_eq!(all(&mut store, &of_shop(Deed::Hold)), counts(1, 2, 0));
+    assert_eq!(all(&mut store, &of_shop(Deed::Hold)), counts(0, 0, 0), "it was held already");
+    assert_eq!(lease(&mut store, 1).unwrap().1, other);
+    assert_eq!(lease(&mut store, 2), None);
+    assert_eq!(store.spool.next_due(LANE).unwrap(), None);
+    let released = store.transaction(|store| slice(store, &of_shop(Deed::Release), 0)).unwrap();
+    assert_eq!((released.counts, released.lanes), (counts(1, 2, 0), BTreeSet::from([LANE.to_owned()])));
+    assert_eq!(lease(&mut store, 3).unwrap().1, shop);
+    let data = Some(r#"{"messages":1,"note":"anote"}"#.to_owned());
+    assert_eq!(
+        events(&mut store),
+        [("queue.hold".into(), data.clone(), 1), ("queue.release".into(), data, 1)],
+        "one event for what was done, none for what was not"
+    );
+}
+
+#[test]
+fn what_comes_back_from_a_courier_is_as_held_or_dropped_as_it_was_made_meanwhile() {
+    for (deed, settled) in [(Deed::Hold, false), (Deed::Drop, false), (Deed::Drop, true)] {
+        let home = home();
+        let database = Database::open(home.path()).unwrap();
+        let mut store = Store::prepare(&database).unwrap();
+        let message = accept(&mut store, "shop", &["a@example.org"]);
+        let (row, _) = lease(&mut store, 1).unwrap();
+        let done = all(&mut store, &order(deed, Which::Message(message)));
+        let expected = if deed == Deed::Hold { counts(1, 1, 1) } else { counts(1, 0, 1) };
+        assert_eq!(done, expected);
+        assert_eq!(store.hold.open(0, 9).unwrap().len(), 1, "the courier still needs the body");
+        store
+            .transaction(|store| {
+                if settled {
+                    store.spool.settle(1, 0, State::Delivered, &Said::default())?;
+                } else {
+                    store.spool.settle(1, 0, State::Waiting(0), &Said::default())?;
+                }
+                store.spool.finish(row, now_us())?;
+                let row = store.spool.release(1, 0)?.expect("a lease");
+                bury(store, row)
+            })
+            .unwrap();
+        assert_eq!(lease(&mut store, 2), None);
+        let is_open = !store.hold.open(0, 9).unwrap().is_empty();
+        assert_eq!(is_open, deed == Deed::Hold, "{deed:?}");
+        let drops = events(&mut store).into_iter().filter(|(name, ..)| name == "queue.drop").count();
+        assert_eq!(drops, usize::from(deed == Deed::Drop && !settled), "one final state, and the event of it");
+    }
+}
+
+#[test]
+fn an_order_goes_through_a_queue_longer_than_a_slice() {
+    let home = home();
+    let database = Database::open(home.path()).unwrap();
+    let mut store = Store::prepare(&database).unwrap();
+    let many = usize::try_from(SLICE).unwrap() + 1;
+    let recipients: Vec<String> = (0..=MAX_RECIPIENTS).map(|n| format!("r{n}@example.org")).collect();
+    accept(&mut store, "shop", &recipients.iter().map(String::as_str).collect::<Vec<_>>());
+    for _ in 1..many {
+        accept(&mut store, "shop", &["a@example.org"]);
+    }
+    let (messages, people) = (u64::from(SLICE) + 1, u64::from(SLICE) + 1 + 100);
+    assert_eq!(all(&mut store, &order(Deed::Hold, Which::All)), counts(messages, people, 0));
+    assert_eq!(all(&mut store, &order(Deed::Drop, Which::All)), counts(messages, people, 0));
+    assert_eq!(store.hold.open(0, 9).unwrap(), []);
+    let events = events(&mut store);
+    let of = |name: &str| events.iter().filter(|(event, ..)| event == name).count();
+    // One for each slice; one for each message, and two where one leaf can't hold all.
+    assert_eq!((of("queue.hold"), of("queue.drop")), (2, many + 1));
+}
+
+#[test]
+fn dropped_while_a_courier_had_it_and_then_a_crash() {
+    let home = home();
+    {
+        let database = Database::open(home.path()).unwrap();
+        let mut store = Store::prepare(&database).unwrap();
+        accept(&mut store, "shop", &["a@example.org"]);
+        lease(&mut store, 1).unwrap();
+        all(&mut store, &order(Deed::Drop, Which::All));
+    }
+    let database = Database::open(home.path()).unwrap();
+    let mut store = Store::prepare(&database).unwrap();
+    store
+        .transaction(|store| {
+            store.spool.release_all()?;
+            bury_all(store)
+        })
+        .unwrap();
+    assert_eq!(store.hold.open(0, 9).unwrap(), []);
+    assert_eq!(events(&mut store).last().unwrap().0, "queue.drop");
+}
+
+#[test]
+fn a_stopped_service_takes_orders_too() {
+    let home = home();
+    {
+        let database = Database::open(home.path()).unwrap();
+        let mut store = Store::prepare(&database).unwrap();
+        accept(&mut store, "shop", &["a@example.org"]);
+    }
+    assert_eq!(carry_out_here(home.path(), &order(Deed::Hold, Which::All)), Ok(counts(1, 1, 0)));
+    assert_eq!(carry_out_here(home.path(), &order(Deed::Drop, Which::All)), Ok(counts(1, 1, 0)));
+    assert_eq!(carry_out_here(home.path(), &order(Deed::Drop, Which::All)), Ok(counts(0, 0, 0)));
+}

@@ -1,0 +1,110 @@
+//! What is held back in the spool, and what is dropped from it.
+
+use rusqlite::{Connection, OptionalExtension, Result, Row, Statement, params};
+use uuid::Uuid;
+
+use crate::mail::address::Address;
+use crate::mail::id::MessageId;
+use crate::vault::audit::row::{damaged, octets};
+
+/// A message somebody still waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Open {
+    pub row: i64,
+    pub message: MessageId,
+    pub principal: String,
+}
+
+pub struct Hold<'c> {
+    open: Statement<'c>,
+    find: Statement<'c>,
+    mark: Statement<'c>,
+    hold: Statement<'c>,
+    release: Statement<'c>,
+    under_way: Statement<'c>,
+    lanes: Statement<'c>,
+    waiting: Statement<'c>,
+    fail: Statement<'c>,
+    doom: Statement<'c>,
+    doomed: Statement<'c>,
+    all_doomed: Statement<'c>,
+}
+
+impl<'c> Hold<'c> {
+    pub fn prepare(connection: &'c Connection) -> Result<Self> {
+        let sql = |sql: &str| connection.prepare(sql);
+        Ok(Self {
+            // A body is there exactly as long as somebody waits for it.
+            open: sql("SELECT id, msg_id, principal FROM spool_body CROSS JOIN spool_msg ON id = msg \
+                       WHERE msg > ? ORDER BY msg LIMIT ?")?,
+            find: sql("SELECT id, msg_id, principal FROM spool_msg WHERE msg_id = ? AND done_us IS NULL")?,
+            mark: sql("UPDATE spool_msg SET hold = ?2 WHERE id = ?1")?,
+            hold: sql("UPDATE spool_rcpt SET held = 1 WHERE msg = ? AND state < 2 AND held = 0")?,
+            release: sql("UPDATE spool_rcpt SET held = 0 WHERE msg = ? AND state < 2 AND held = 1")?,
+            under_way: sql("SELECT count(*) FROM spool_rcpt WHERE msg = ? AND state = 1")?,
+            lanes: sql("SELECT DISTINCT lane FROM spool_rcpt WHERE msg = ? AND state = 0")?,
+            waiting: sql("SELECT rcpt FROM spool_rcpt WHERE msg = ? AND state = 0 ORDER BY n")?,
+            fail: sql("UPDATE spool_rcpt SET state = 3, held = 0, said = 'dropped' WHERE msg = ? AND state = 0")?,
+            doom: sql("UPDATE spool_rcpt SET held = 2 WHERE msg = ? AND state = 1")?,
+            doomed: sql("SELECT EXISTS(SELECT 1 FROM spool_rcpt WHERE msg = ? AND state = 0 AND held = 2)")?,
+            all_doomed: sql("SELECT DISTINCT msg FROM spool_rcpt WHERE held = 2")?,
+        })
+    }
+
+    /// The next messages behind that row that somebody waits for.
+    pub fn open(&mut self, after: i64, limit: u32) -> Result<Vec<Open>> {
+        self.open.query_map(params![after, limit], read)?.collect()
+    }
+
+    /// That message, when somebody waits for it.
+    pub fn find(&mut self, message: MessageId) -> Result<Option<Open>> {
+        self.find.query_row([message.uuid().as_bytes()], read).optional()
+    }
+
+    /// Offers a message no more. Gives how many recipients that concerns which it did not before.
+    pub fn hold(&mut self, row: i64) -> Result<usize> {
+        self.mark.execute(params![row, 1])?;
+        self.hold.execute([row])
+    }
+
+    /// The reverse.
+    pub fn release(&mut self, row: i64) -> Result<usize> {
+        self.mark.execute(params![row, 0])?;
+        self.release.execute([row])
+    }
+
+    /// Recipients that a courier has at this moment.
+    pub fn under_way(&mut self, row: i64) -> Result<u64> {
+        let count: i64 = self.under_way.query_row([row], |row| row.get(0))?;
+        u64::try_from(count).map_err(|_| damaged("a count is negative"))
+    }
+
+    /// The lanes its recipients wait in.
+    pub fn lanes(&mut self, row: i64) -> Result<Vec<String>> {
+        self.lanes.query_map([row], |row| row.get(0))?.collect()
+    }
+
+    /// Gives up those who wait, and gives their addresses. Those that a courier has follow when they come back.
+    pub fn drop(&mut self, row: i64) -> Result<Vec<Address>> {
+        let waiting = self.waiting.query_map([row], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>>>()?;
+        self.fail.execute([row])?;
+        self.doom.execute([row])?;
+        let read = |text: String| Address::parse(&text).map_err(|_| damaged("an address can't be read"));
+        waiting.into_iter().map(read).collect()
+    }
+
+    /// Whether somebody of this message came back who was dropped meanwhile.
+    pub fn doomed(&mut self, row: i64) -> Result<bool> {
+        self.doomed.query_row([row], |row| row.get(0))
+    }
+
+    /// The messages of all who were dropped while a courier had them.
+    pub fn all_doomed(&mut self) -> Result<Vec<i64>> {
+        self.all_doomed.query_map([], |row| row.get(0))?.collect()
+    }
+}
+
+fn read(row: &Row<'_>) -> Result<Open> {
+    let message = octets::<16>(row, 1)?.map(Uuid::from_bytes).ok_or_else(|| damaged("an id is missing"))?;
+    Ok(Open { row: row.get(0)?, message: message.into(), principal: row.get(2)? })
+}
