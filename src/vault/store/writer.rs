@@ -205,7 +205,7 @@ struct Group<'c> {
 impl Group<'_> {
     fn group(&mut self, first: Job, queue: &mut mpsc::Receiver<Job>) -> Result<(), Failure> {
         let (mut works, mut events, mut ticked) = (Vec::new(), std::mem::take(&mut self.owed), false);
-        let (mut next, mut weight, mut count) = (Some(first), 0, 0);
+        let (mut next, mut weight, mut count, mut mask) = (Some(first), 0, 0, None);
         while let Some(job) = next {
             match job {
                 Job::Work { work, octets } => {
@@ -213,12 +213,22 @@ impl Group<'_> {
                     works.push(work);
                 }
                 Job::Events(more) => events.extend(more),
-                Job::Mask(mask) => self.store.ledger.mask = mask,
+                // What came before it is written as it was to be seen then.
+                Job::Mask(new) => mask = Some(new),
                 Job::Tick => ticked = true,
             }
             count += 1;
-            next = if count < GROUP && weight < GROUP_OCTETS { queue.try_recv().ok() } else { None };
+            let goes_on = count < GROUP && weight < GROUP_OCTETS && mask.is_none();
+            next = if goes_on { queue.try_recv().ok() } else { None };
         }
+        let done = self.write(works, events, ticked);
+        if let Some(mask) = mask {
+            self.store.ledger.mask = mask;
+        }
+        done
+    }
+
+    fn write(&mut self, works: Vec<Work>, mut events: Vec<Event>, ticked: bool) -> Result<(), Failure> {
         if works.is_empty() && events.is_empty() {
             return self.rest(ticked);
         }
