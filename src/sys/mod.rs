@@ -5,6 +5,7 @@
 
 #[cfg(target_os = "linux")]
 pub mod capability;
+pub mod clock;
 pub mod descriptor;
 pub mod peer;
 pub mod priority;

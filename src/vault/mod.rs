@@ -142,6 +142,7 @@ impl House {
                 tracing::warn!("the last run ended without an orderly stop; what it had acknowledged is here");
                 store.ledger.append(crash)?;
             }
+            store.ledger.begin()?;
             store.spool.release_all()?;
             queue::bury_all(store)?;
             store.consumption.sweep(now, today)?;

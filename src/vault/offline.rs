@@ -23,7 +23,10 @@ pub fn credential(home: &Path, command: Command, declared: &[Declared], actor: &
     let database = Database::open(home)?;
     let explain = |error: &dyn std::fmt::Display| format!("{}: {error}", database.path.display());
     let mut store = Store::prepare(&database).map_err(|error| explain(&error))?;
-    let added = store.transaction(|store| add(store, &stored, actor));
+    let added = store.transaction(|store| {
+        store.tell_unclean_stop()?;
+        add(store, &stored, actor)
+    });
     if !added.map_err(|error| explain(&error))? {
         return Err(taken(&stored.id));
     }

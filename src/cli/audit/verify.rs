@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::place::{Latest, Place, audit_directory};
 use crate::merkle::note::Verifier;
 use crate::sealer::state::{SLOTS, State};
+use crate::vault::audit::ledger::now_us;
 use crate::vault::audit::verify::{self, Fault, Known, KnownHead, Summary, Verdict};
 use crate::vault::audit::visible::{visible, visible_json};
 
@@ -33,6 +34,9 @@ pub struct Verify {
     /// The event that the files begin with, when earlier months are kept elsewhere
     #[arg(long, value_name = "SEQ", default_value_t = 0)]
     from: u64,
+    /// Copies of the files were made at this time (RFC 3339), and should tell everything up to then
+    #[arg(long, value_name = "TIME", requires = "directory")]
+    as_of: Option<jiff::Timestamp>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -75,8 +79,10 @@ impl Verify {
         let kept = self.head.as_deref().map(|path| kept(path, key)).transpose()?;
         let mut known = Known { from: self.from, heads: kept.into_iter().collect(), ..Known::default() };
         if let Some(path) = &self.place.directory {
+            known.as_of_us = self.as_of.and_then(|time| u64::try_from(time.as_microsecond()).ok());
             return Ok((path.clone(), known));
         }
+        known.as_of_us = Some(now_us());
         let plan = self.place.plan().map_err(usage)?;
         // The slots first: whatever they say by now is published when the service is asked after it.
         known.heads.extend(sealed(&plan.state_directory.join(SEAL))?);
@@ -143,10 +149,12 @@ fn usage(what: String) -> Fault {
 
 impl Sound {
     fn print(&self) {
-        let Summary { first, size, sealed, checkpoints, .. } = self.summary;
+        let Summary { first, size, sealed, checkpoints, last_us, ended, .. } = self.summary;
         let sealed = sealed.saturating_sub(first);
         let last = size.saturating_sub(1);
         println!("the log is sound: events {first} to {last}, {sealed} of them under {checkpoints} signed heads");
+        let stop = if ended { ", with the service stopped" } else { "" };
+        println!("it ends at {}{stop}", verify::time(last_us));
         if self.against.is_empty() {
             println!(
                 "where it ends was NOT checked: only the files were read; run this as root beside the service, or give a \
@@ -163,6 +171,7 @@ fn as_json(outcome: &Result<Sound, Fault>) -> Value {
         Ok(Sound { summary, against }) => json!({
             "sound": true, "first": summary.first, "size": summary.size, "sealed": summary.sealed,
             "checkpoints": summary.checkpoints, "files": summary.files, "against": against,
+            "last_time": verify::time(summary.last_us), "ended": summary.ended,
         }),
         Err(fault) => json!({ "sound": false, "code": fault.verdict.code(), "fault": fault.what }),
     }

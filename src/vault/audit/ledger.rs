@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rusqlite::types::Value as Stored;
 use rusqlite::{Connection, Error, Result, Statement, params, params_from_iter};
 
+use super::clock::{Clocks, Reading, Watch};
 use super::event::Event;
 use super::leaf::{SALT, Salt};
 use super::row::{self, PERSONAL, PersonalRow, Row, integer, octets, unsigned};
@@ -56,6 +57,8 @@ pub struct Ledger<'c> {
     /// What auditors will see of what is appended.
     pub mask: Mask,
     pool: Vec<u8>,
+    clocks: Clocks,
+    watch: Watch,
 }
 
 /// What the publisher is to move next.
@@ -100,6 +103,8 @@ impl<'c> Ledger<'c> {
             boundary: 0,
             mask: Mask::default(),
             pool: Vec::new(),
+            clocks: Box::new(Reading::now),
+            watch: Watch::default(),
         };
         ledger.load()?;
         Ok(ledger)
@@ -123,14 +128,60 @@ impl<'c> Ledger<'c> {
         }
         .and_then(|seq| u64::try_from(seq).ok())
         .unwrap_or(0);
+        self.watch.rolled_back();
         Ok(())
     }
 
-    /// Appends an event and returns its place. It is in the log when the transaction is committed.
+    /// Looks at the clocks, which the vault does once a second. True when there is something to tell.
+    pub fn look(&mut self) -> bool {
+        self.read();
+        self.watch.has_news()
+    }
+
+    fn read(&mut self) -> u64 {
+        let reading = (self.clocks)();
+        self.watch.look(reading);
+        u64::try_from(reading.time).unwrap_or(0)
+    }
+
+    /// Looks at the clocks at start: the log may be ahead of them.
+    pub fn begin(&mut self) -> Result<()> {
+        let now = self.read();
+        self.watch.behind(now, self.last_us);
+        self.tell_clocks().map(drop)
+    }
+
+    /// What was appended is on the disk.
+    pub fn committed(&mut self) {
+        self.watch.committed();
+    }
+
+    #[cfg(test)]
+    pub fn set_clocks(&mut self, clocks: Clocks) {
+        (self.clocks, self.watch) = (clocks, Watch::default());
+        self.look();
+    }
+
+    /// Appends an event and returns its place. It is in the log when the transaction is committed. What the clocks did
+    /// comes before it.
     pub fn append(&mut self, event: Event) -> Result<u64> {
+        let now = self.tell_clocks()?;
+        self.write(event, now)
+    }
+
+    /// Appends what the clocks did, and gives the time.
+    pub fn tell_clocks(&mut self) -> Result<u64> {
+        let now = self.read();
+        while let Some(event) = self.watch.tell() {
+            self.write(event, now)?;
+        }
+        Ok(now)
+    }
+
+    fn write(&mut self, event: Event, now_us: u64) -> Result<u64> {
         let seq = self.tree.size();
         // A clock that was set back doesn't turn the log around.
-        let time_us = now_us().max(self.last_us).max(1);
+        let time_us = now_us.max(self.last_us).max(1);
         let pool = &mut self.pool;
         let Some(row) = Row::new(event, seq, time_us, self.mask, || salt(pool)) else {
             return Err(row::damaged("an event has no encoding"));

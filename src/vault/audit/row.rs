@@ -181,6 +181,15 @@ impl Row {
         leaf::hash(self.seq, self.time_us, &self.event, &fields)
     }
 
+    /// A clear field that is text.
+    pub fn text(&self, column: &str) -> Option<&str> {
+        let at = COLUMNS.iter().position(|name| *name == column)?;
+        match self.clear.get(at)? {
+            Stored::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// Reads `columns()`; the personal values come from their own table.
     pub fn read(row: &Columns<'_>) -> rusqlite::Result<Self> {
         let clear = (3..3 + COLUMNS.len()).map(|at| row.get(at)).collect::<rusqlite::Result<Vec<Stored>>>()?;

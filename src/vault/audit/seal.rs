@@ -19,7 +19,7 @@ use crate::vault::audit::publish::Publisher;
 
 const EVERY: Duration = Duration::from_secs(1);
 /// A log in which nothing happens says so this often, so that a truncated one can't pass for a quiet one.
-const HEARTBEAT: Duration = Duration::from_secs(300);
+pub const HEARTBEAT: Duration = Duration::from_secs(300);
 /// How long the sealer may take: two syncs on a poor disk.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// After a refusal it is tried again this often.

@@ -3,16 +3,17 @@
 
 mod known;
 mod log;
+mod silence;
 mod value;
 
 use std::fmt;
 use std::path::Path;
 
-use super::ledger::now_us;
 use super::query;
 use crate::merkle::note::Verifier;
 pub use known::{Known, KnownHead};
 use log::Log;
+pub use silence::time;
 
 /// A leaf that is older than this and under no signed head means that sealing has stopped.
 const UNSEALED_US: u64 = 15_000_000;
@@ -33,7 +34,8 @@ pub enum Verdict {
     Signature = 12,
     /// Two histories: this one contradicts a head that was kept elsewhere, or ends before it.
     Fork = 13,
-    /// The end of the log is not proven: it is under no signature although it is old enough, or not in the files yet.
+    /// The end of the log is not proven: it is under no signature although it is old enough, or not in the files yet, or
+    /// there is no end although nothing came for long.
     Unsealed = 14,
 }
 
@@ -67,23 +69,16 @@ pub struct Summary {
     pub sealed: u64,
     pub checkpoints: u64,
     pub files: u64,
+    /// When the last event was, in microseconds.
+    pub last_us: u64,
+    /// Whether the log ends with the end of the service.
+    pub ended: bool,
 }
 
 /// Verifies a file, or the files of a directory as one log. `progress` is told the leaves done, now and then.
 ///
 /// Errors: the first fault.
-pub fn verify(path: &Path, key: &Verifier, known: &Known, progress: impl FnMut(u64)) -> Result<Summary, Fault> {
-    verify_at(now_us(), path, key, known, progress)
-}
-
-/// As it looks at that time: events without a signature are wrong only when they are old enough to have one.
-fn verify_at(
-    now_us: u64,
-    path: &Path,
-    key: &Verifier,
-    known: &Known,
-    mut progress: impl FnMut(u64),
-) -> Result<Summary, Fault> {
+pub fn verify(path: &Path, key: &Verifier, known: &Known, mut progress: impl FnMut(u64)) -> Result<Summary, Fault> {
     let files = query::files(path).map_err(unreadable)?;
     let mut log = Log::new(key, known);
     for (at, file) in files.iter().enumerate() {
@@ -95,13 +90,38 @@ fn verify_at(
         log.walk(&connection, &mut progress).map_err(in_file)?;
         log.summary.files += 1;
     }
+    log.silence.end()?;
     known.ends(log.summary.first, log.frontier.size)?;
+    tail(&log, known)?;
+    Ok(Summary { size: log.frontier.size, last_us: log.last_us, ended: !log.silence.serves(), ..log.summary })
+}
+
+/// Whether the end of the log is one: under a signed head, and not silent for long.
+fn tail(log: &Log<'_>, known: &Known) -> Result<(), Fault> {
     let tail = log.frontier.size - log.summary.sealed;
-    if tail > 0 && log.last_us.saturating_add(UNSEALED_US) < now_us {
-        let what = format!("the last {tail} events are under no signed head: look for `sealer.refused`");
-        return Err(Fault { verdict: Verdict::Unsealed, what });
+    // Of a copy nobody knows when it was made: it must be sealed by its own time.
+    let until = known.as_of_us.unwrap_or(log.last_us);
+    let fault = |what: String| Err(Fault { verdict: Verdict::Unsealed, what });
+    if log.summary.checkpoints == 0 && known.as_of_us.is_none() {
+        return fault("there is no signed head in the files: nothing shows that they are the log".to_owned());
     }
-    Ok(Summary { size: log.frontier.size, ..log.summary })
+    if log.unsealed_us.is_some_and(|since| since.saturating_add(UNSEALED_US) < until) {
+        return fault(format!(
+            "the last {tail} events are under no signed head: is the service stopped, or the sealer? Look for \
+             `sealer.refused`"
+        ));
+    }
+    let silent = until.saturating_sub(log.last_us) > silence::LONGEST_US;
+    // The sealer's own last head shows that a service which fell had not gone on.
+    let is_last = |head: &KnownHead| head.verdict == Verdict::Altered && head.size == log.frontier.size;
+    let shown = known.published.is_none() && known.heads.iter().any(is_last);
+    if silent && log.silence.serves() && !shown {
+        return fault(format!(
+            "the last event is of {}, and the service had not stopped: it fell, or no longer writes, or the end was cut off",
+            silence::time(log.last_us)
+        ));
+    }
+    Ok(())
 }
 
 fn unreadable(error: impl fmt::Display) -> Fault {

@@ -31,15 +31,16 @@ impl<'c> Marker<'c> {
     pub fn begin(&mut self, now_us: u64, last: Option<(u64, u64)>) -> Result<Option<Event>> {
         let before: Option<String> = self.read.query_row([KEY], |row| row.get(0)).optional()?;
         self.set.execute(params![KEY, time(now_us)])?;
-        Ok(before.map(|began| {
-            let data = match last {
-                Some((seq, last_us)) => {
-                    serde_json::json!({ "began": began, "last_event": seq, "last_time": time(last_us) })
-                }
-                None => serde_json::json!({ "began": began }),
-            };
-            Event { severity: 3, data: Some(data.to_string()), ..Event::new(Name::DaemonCrash, Outcome::Failure) }
-        }))
+        Ok(before.map(|began| crash(&began, last, false)))
+    }
+
+    /// For a command that writes while the service is stopped: the event of the unclean stop before it, if there was one.
+    /// After that event the service still stands, and its next start has nothing more to tell.
+    pub fn bound(&mut self, last: Option<(u64, u64)>) -> Result<Option<Event>> {
+        let before: Option<String> = self.read.query_row([KEY], |row| row.get(0)).optional()?;
+        let Some(began) = before else { return Ok(None) };
+        self.end()?;
+        Ok(Some(crash(&began, last, true)))
     }
 
     /// Remembers the digest of the configuration in force. Gives the one before when there was one and it was another.
@@ -55,6 +56,18 @@ impl<'c> Marker<'c> {
     pub fn end(&mut self) -> Result<()> {
         self.clear.execute([KEY]).map(drop)
     }
+}
+
+fn crash(began: &str, last: Option<(u64, u64)>, is_down: bool) -> Event {
+    let mut data = serde_json::json!({ "began": began });
+    if let (Some((seq, last_us)), Some(data)) = (last, data.as_object_mut()) {
+        data.insert("last_event".to_owned(), seq.into());
+        data.insert("last_time".to_owned(), time(last_us).into());
+    }
+    if let Some(data) = data.as_object_mut().filter(|_| is_down) {
+        data.insert("down".to_owned(), true.into());
+    }
+    Event { severity: 3, data: Some(data.to_string()), ..Event::new(Name::DaemonCrash, Outcome::Failure) }
 }
 
 fn time(us: u64) -> String {
@@ -86,5 +99,15 @@ mod tests {
         assert_eq!(begin(false).as_deref(), Some(data));
         assert!(begin(true).is_some());
         assert_eq!(begin(false), None);
+        // A command writes while the service is down: it tells of the stop, and the next start doesn't.
+        let command = || {
+            let database = Database::open(home.path()).unwrap();
+            let mut store = Store::prepare(&database).unwrap();
+            let bound = store.transaction(|store| store.marker.bound(None)).unwrap();
+            bound.map(|event| event.data.unwrap())
+        };
+        assert_eq!(command().as_deref(), Some(r#"{"began":"1970-01-01T00:00:01Z","down":true}"#));
+        assert_eq!(command(), None);
+        assert_eq!(begin(true), None);
     }
 }

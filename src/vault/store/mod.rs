@@ -91,7 +91,10 @@ impl<'c> Store<'c> {
         self.begin.execute([])?;
         self.transactions += 1;
         match work(self).and_then(|value| self.commit.execute([]).map(|_| value)) {
-            Ok(value) => Ok(value),
+            Ok(value) => {
+                self.ledger.committed();
+                Ok(value)
+            }
             Err(error) => {
                 // SQLite has rolled back by itself after some errors.
                 if !self.connection.is_autocommit() {
@@ -106,9 +109,19 @@ impl<'c> Store<'c> {
         }
     }
 
-    /// Writes events and nothing else.
+    /// Writes events, and what the clocks did, and nothing else.
     pub fn record(&mut self, events: Vec<Event>) -> Result<()> {
+        self.ledger.tell_clocks()?;
         events.into_iter().try_for_each(|event| self.ledger.append(event).map(drop))
+    }
+
+    /// First of all that a command writes while the service is stopped: how it stopped, if that was not in order.
+    pub fn tell_unclean_stop(&mut self) -> Result<()> {
+        let last = self.ledger.last();
+        match self.marker.bound(last)? {
+            Some(crash) => self.ledger.append(crash).map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Copies the write-ahead log back. With `truncate` nothing of it stays in the file.

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rusqlite::Result as Sql;
 use tokio::sync::{mpsc, oneshot};
@@ -25,6 +26,8 @@ const LOG_BUSY: u32 = 4096;
 const LOG_PAUSE: u32 = 1024;
 /// Events that wait for room on a full disk; beyond it they are counted.
 const OWED: usize = 10_000;
+/// A disk that was full for longer is told of, also when no event was lost: until then the log stood still.
+const FULL: Duration = Duration::from_secs(60);
 
 /// Answers when what it belongs to is on the disk.
 type Answer = Box<dyn FnOnce() + Send>;
@@ -171,7 +174,7 @@ fn write(
     };
     let prepared = database.connection.wal_hook(Some(hook)).and_then(|()| Store::prepare(&database));
     let mut writer = match prepared {
-        Ok(store) => Group { store, log, size, owed: Vec::new(), lost: 0, worked: false },
+        Ok(store) => Group { store, log, size, owed: Vec::new(), lost: 0, full: None, worked: false },
         Err(error) => return drop(ready.send(Err(format!("{}: {error}", database.path.display())))),
     };
     size.store(writer.store.ledger.size(), Ordering::Release);
@@ -198,6 +201,8 @@ struct Group<'c> {
     /// Events that found no room, and how many were too many to keep.
     owed: Vec<Event>,
     lost: u64,
+    /// Since when there is no room.
+    full: Option<Instant>,
     /// Whether anything was done since the last tick.
     worked: bool,
 }
@@ -229,14 +234,12 @@ impl Group<'_> {
     }
 
     fn write(&mut self, works: Vec<Work>, mut events: Vec<Event>, ticked: bool) -> Result<(), Failure> {
-        if works.is_empty() && events.is_empty() {
+        if works.is_empty() && events.is_empty() && !(ticked && self.store.ledger.look()) {
             return self.rest(ticked);
         }
         self.worked = true;
-        if self.lost > 0 {
-            let data = Some(format!("{{\"events_lost\":{}}}", self.lost));
-            events.push(Event { data, ..Event::new(Name::StoreRecovered, Outcome::Info) });
-        }
+        // Before what waited: it explains why nothing stands between the event before it and this one.
+        events.splice(0..0, self.recovered());
         let kept = events.clone();
         let done = self.store.transaction(|store| {
             store.record(events)?;
@@ -244,7 +247,7 @@ impl Group<'_> {
         });
         match done {
             Ok(answers) => {
-                self.lost = 0;
+                (self.lost, self.full) = (0, None);
                 self.size.store(self.store.ledger.size(), Ordering::Release);
                 answers.into_iter().for_each(|answer| answer());
                 Ok(())
@@ -257,9 +260,18 @@ impl Group<'_> {
         }
     }
 
+    /// The event of the end of a full disk, if it was long or cost something.
+    fn recovered(&self) -> Option<Event> {
+        let full = self.full.map(|since| since.elapsed()).unwrap_or_default();
+        let data = serde_json::json!({ "events_lost": self.lost, "full_us": u64::try_from(full.as_micros()).ok() });
+        let event = Event { data: Some(data.to_string()), ..Event::new(Name::StoreRecovered, Outcome::Info) };
+        Some(event).filter(|_| self.lost > 0 || full >= FULL)
+    }
+
     /// Keeps the events of a group that found no room. Its other jobs are dropped, which tells those who wait.
     fn owe(&mut self, mut events: Vec<Event>) {
         tracing::error!(events = events.len(), "the disk is full: nothing is accepted until there is room");
+        self.full.get_or_insert_with(Instant::now);
         events.retain(|event| event.name != Name::StoreRecovered);
         let excess = events.len().saturating_sub(OWED);
         events.truncate(OWED);

@@ -19,7 +19,7 @@ pub const ORIGIN: &str = "gate.example.net/audit";
 
 pub struct Specimen {
     pub home: tempfile::TempDir,
-    writer: Writer,
+    pub writer: Writer,
     publisher: Publisher,
     key: LogKey,
 }

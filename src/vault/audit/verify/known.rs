@@ -13,6 +13,8 @@ pub struct Known {
     /// Why the files don't have the newest events yet.
     pub waiting: Option<String>,
     pub heads: Vec<KnownHead>,
+    /// The time that the files should tell everything up to; none for a copy that was made nobody knows when.
+    pub as_of_us: Option<u64>,
 }
 
 /// A head that somebody else keeps.

@@ -5,6 +5,7 @@ use std::iter::Peekable;
 
 use rusqlite::{Connection, OptionalExtension, Result as Sql};
 
+use super::silence::Silence;
 use super::{Fault, Known, Summary, Verdict, altered, sql, value};
 use crate::merkle::note::Verifier;
 use crate::merkle::tree::{WIDTH, hashes};
@@ -22,13 +23,17 @@ pub struct Log<'k> {
     /// For each level of tiles: hashes since the last full tile, and whether they began with the tile.
     rows: Vec<(Vec<Hash>, bool)>,
     pub last_us: u64,
+    pub silence: Silence,
+    /// When the first event was that is under no signed head yet.
+    pub unsealed_us: Option<u64>,
     pub summary: Summary,
 }
 
 impl<'k> Log<'k> {
     pub fn new(key: &'k Verifier, known: &'k Known) -> Self {
         let (frontier, summary) = (Frontier::default(), Summary::default());
-        Self { key, known, frontier, rows: Vec::new(), last_us: 0, summary }
+        let (rows, silence) = (Vec::new(), Silence::default());
+        Self { key, known, frontier, rows, last_us: 0, silence, unsealed_us: None, summary }
     }
 
     /// The head of a file: which leaves it begins with must follow from the files before it.
@@ -118,9 +123,11 @@ impl<'k> Log<'k> {
             return Err(altered(format!("event {seq} is older than the one before it")));
         }
         self.last_us = row.time_us;
+        self.unsealed_us.get_or_insert(row.time_us);
         if row.hash() != Some(row.leaf_hash) {
             return Err(altered(format!("event {seq} isn't what its hash was made from")));
         }
+        self.silence.event(row)?;
         row.personal.iter().try_for_each(|value| value::check(seq, value))
     }
 
@@ -179,6 +186,7 @@ impl<'k> Log<'k> {
         if size < self.frontier.size || signed.root != self.frontier.root() {
             return Err(altered(format!("the log up to event {size} isn't the one that was signed")));
         }
+        self.unsealed_us = None;
         self.summary.sealed = size;
         self.summary.checkpoints += 1;
         Ok(())

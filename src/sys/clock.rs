@@ -1,0 +1,36 @@
+//! Clocks that nobody sets: how long the system has run, and how long ago it was booted.
+
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+
+/// Time in which this system ran: it stands still while the machine sleeps. Zero where there is no such clock.
+pub fn running() -> Duration {
+    #[cfg(target_os = "openbsd")]
+    return read(ClockId::from_raw(libc::CLOCK_UPTIME));
+    #[cfg(not(target_os = "openbsd"))]
+    read(ClockId::CLOCK_MONOTONIC)
+}
+
+/// The same, and the time it slept. Where the system can't tell, it never slept.
+pub fn elapsed() -> Duration {
+    #[cfg(any(target_os = "openbsd", target_os = "linux"))]
+    return read(ClockId::from_raw(libc::CLOCK_BOOTTIME));
+    #[cfg(not(any(target_os = "openbsd", target_os = "linux")))]
+    running()
+}
+
+fn read(clock: ClockId) -> Duration {
+    clock_gettime(clock).map(Duration::from).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_that_counts_sleep_is_never_behind_the_other() {
+        let (running, elapsed) = (running(), elapsed());
+        assert!(running > Duration::ZERO && elapsed >= running, "{running:?} {elapsed:?}");
+    }
+}
