@@ -54,7 +54,8 @@ fn own_directory(path: &Path, what: &str, mode: u32) -> Result<(), String> {
     match DirBuilder::new().mode(mode).create(path) {
         // The mode that was asked for may have been narrowed by the umask.
         Ok(()) => {
-            fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|error| fail("setting its mode", error))?
+            fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|error| fail("setting its mode", error))?;
+            sync_parent(path).map_err(|error| fail("making its name durable", error))?;
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(fail("it can't be made", error)),
@@ -76,6 +77,11 @@ fn own_directory(path: &Path, what: &str, mode: u32) -> Result<(), String> {
     Ok(())
 }
 
+/// Makes the name of a path as durable as what will be kept behind it: POSIX promises no less than this for it.
+fn sync_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |parent| fs::File::open(parent)?.sync_all())
+}
+
 /// The log key, to be read once.
 pub fn log_key(state: &Path) -> Result<OwnedFd, String> {
     open(&state.join(SEAL).join("log.key"), OpenOptions::new().read(true))
@@ -85,7 +91,12 @@ pub fn log_key(state: &Path) -> Result<OwnedFd, String> {
 pub fn slots(state: &Path) -> Result<[OwnedFd; 2], String> {
     let slot = |name| open(&state.join(SEAL).join(name), OpenOptions::new().read(true).write(true).create(true));
     let [first, second] = sealer::state::SLOTS;
-    Ok([slot(first)?, slot(second)?])
+    let slots = [slot(first)?, slot(second)?];
+    // A slot whose name is lost with the power would be a sealer that has forgotten what it signed.
+    let seal = state.join(SEAL);
+    let synced = fs::File::open(&seal).and_then(|directory| directory.sync_all());
+    synced.map_err(|error| format!("making the names in {} durable: {error}", seal.display()))?;
+    Ok(slots)
 }
 
 fn open(path: &Path, options: &mut OpenOptions) -> Result<OwnedFd, String> {

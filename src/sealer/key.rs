@@ -76,6 +76,8 @@ pub fn create(directory: &Path, origin: &str) -> io::Result<()> {
         getrandom::fill(seed.expose_mut()).map_err(io::Error::other)?;
         // Under another name first: after a crash the key is whole or not there.
         write_new(&directory.join("log.key.new"), &path, 0o600, seed.expose())?;
+        // Before its other half: that one without the key would be a lost key.
+        File::open(directory)?.sync_all()?;
     }
     let mode = fs::metadata(&path)?.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {

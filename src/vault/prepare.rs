@@ -1,6 +1,6 @@
 //! The vault's directories, before there is a vault: made by the parent, and refused when they are not what they must be.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown};
 use std::path::Path;
@@ -39,7 +39,10 @@ fn directory(path: &Path, mode: u32, owner: Option<u32>, group: Option<u32>) -> 
     }
     // After the owner: giving a file away drops its set-group-id bit. And whatever the umask is.
     let set = fs::set_permissions(path, Permissions::from_mode(mode));
-    set.map_err(|error| failed("can't be given its mode", error))
+    set.map_err(|error| failed("can't be given its mode", error))?;
+    // What will be kept in it is synced; so must its own name be.
+    let synced = path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all());
+    synced.map_err(|error| failed("its name can't be made durable", error))
 }
 
 fn inspect(path: &Path, found: &fs::Metadata, mode: u32, owner: Option<u32>, group: Option<u32>) -> Result<(), String> {
