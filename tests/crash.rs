@@ -8,16 +8,13 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use gatepost::sink::{Received, Sink};
 use nix::sys::signal::Signal;
+use support::arrivals::Arrivals;
 use support::dice::Dice;
 use support::evidence::Evidence;
-use support::senders::{Book, Senders, Target, text};
+use support::senders::{Book, Senders, Target, now_us, text};
 use support::{PATIENCE, Service, Setting, await_that, processes};
 
 /// Kills that one service and its state live through.
@@ -25,7 +22,7 @@ const PER_LIFE: u32 = 10;
 /// A kill falls within this time after the service is well again.
 const CALM_MS: u64 = 600;
 /// The collector notes an arrival this much later, at most, on a busy machine.
-const SLACK: Duration = Duration::from_millis(500);
+const SLACK_US: u64 = 500_000;
 
 #[derive(Clone, Copy, Debug)]
 enum Victim {
@@ -82,7 +79,7 @@ struct Life {
     senders: Senders,
     arrivals: Arrivals,
     /// When what delivers was killed.
-    kills: Vec<Instant>,
+    kills: Vec<u64>,
     rounds: u32,
 }
 
@@ -106,7 +103,7 @@ impl Life {
             Victim::Sealer => self.kill("sealer"),
             Victim::Everybody => {
                 self.service.kill_all();
-                self.kills.push(Instant::now());
+                self.kills.push(now_us());
                 let evidence = Evidence::of(&self.service.folder.path().join("state"));
                 evidence.assert_whole(&context);
                 // What was acknowledged by now is in the copy that was read a moment ago.
@@ -128,7 +125,7 @@ impl Life {
         let pid = processes::children(self.service.pid())[title];
         processes::signal(pid, Signal::SIGKILL);
         if title == "vault" {
-            self.kills.push(Instant::now());
+            self.kills.push(now_us());
         }
         await_that("it is replaced", || {
             processes::children(self.service.pid()).get(title).is_some_and(|now| *now != pid)
@@ -169,7 +166,7 @@ impl Life {
             }
             for pair in arrivals.windows(2) {
                 twice += 1;
-                let (first, second) = (pair[0].0 - SLACK, pair[1].0);
+                let (first, second) = (pair[0].0 - SLACK_US, pair[1].0);
                 let reason = self.kills.iter().any(|kill| *kill > first && *kill < second);
                 assert!(reason, "{}: {subject} came twice, and nobody had been killed meanwhile", self.name);
             }
@@ -188,52 +185,4 @@ impl Life {
 fn is_whole(subject: &str, size: usize, content: &[u8]) -> bool {
     let text = text(subject, size);
     memchr::memmem::find(content, text.as_bytes()).is_some()
-}
-
-/// By subject, each time it came: when, and what.
-type Arrived = BTreeMap<String, Vec<(Instant, Vec<u8>)>>;
-
-/// What arrives at the upstream.
-struct Arrivals {
-    stop: Arc<AtomicBool>,
-    subjects: Arc<Mutex<Arrived>>,
-    thread: JoinHandle<()>,
-}
-
-impl Arrivals {
-    fn collect(sink: Sink) -> Self {
-        let (stop, subjects) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Arrived::new())));
-        let (ended, all) = (Arc::clone(&stop), Arc::clone(&subjects));
-        let thread = std::thread::spawn(move || {
-            while !ended.load(Ordering::Relaxed) {
-                let Some(Received { content, .. }) = sink.next(Duration::from_millis(50)) else { continue };
-                let head = String::from_utf8_lossy(&content[..content.len().min(4096)]).into_owned();
-                let subject =
-                    head.lines().find_map(|line| line.strip_prefix("Subject: ")).unwrap_or_default().to_owned();
-                all.lock().unwrap().entry(subject).or_default().push((Instant::now(), content));
-            }
-        });
-        Self { stop, subjects, thread }
-    }
-
-    fn await_all(&self, expected: &[&String], service: &Service) {
-        let deadline = Instant::now() + PATIENCE + PATIENCE;
-        loop {
-            let missing: Vec<_> = {
-                let arrived = self.subjects.lock().unwrap();
-                expected.iter().filter(|subject| !arrived.contains_key(**subject)).collect()
-            };
-            if missing.is_empty() {
-                return;
-            }
-            assert!(Instant::now() < deadline, "acknowledged and never delivered: {missing:?}\n{}", service.log());
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    fn stop(self) -> Arrived {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap();
-        std::mem::take(&mut self.subjects.lock().unwrap())
-    }
 }

@@ -2,14 +2,18 @@
 
 #![allow(dead_code)] // each test file uses its part
 
+pub mod arrivals;
 pub mod certificate;
 pub mod dice;
+pub mod disk;
 pub mod evidence;
 pub mod inventory;
 pub mod processes;
+pub mod restored;
 pub mod revival;
 pub mod senders;
 pub mod smtp;
+pub mod strace;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -68,6 +72,8 @@ pub struct Setting {
     pub sink: fn() -> Options,
     /// How long the service manager waits for a sign of life.
     pub watchdog: Option<Duration>,
+    /// The words before the program, when another one starts it.
+    pub under: Vec<String>,
 }
 
 impl Default for Setting {
@@ -79,6 +85,7 @@ impl Default for Setting {
             more: String::new(),
             sink: Options::default,
             watchdog: None,
+            under: Vec::new(),
         }
     }
 }
@@ -89,7 +96,11 @@ impl Service {
     }
 
     pub fn start_with(setting: &Setting) -> Self {
-        let folder = tempfile::Builder::new().prefix("gatepost-test-").tempdir().unwrap();
+        Self::start_in(tempfile::Builder::new().prefix("gatepost-test-").tempdir().unwrap(), setting)
+    }
+
+    /// In a folder that may have a state already.
+    pub fn start_in(folder: TempDir, setting: &Setting) -> Self {
         let upstream = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let sink_port = upstream.local_addr().unwrap().port();
         let sink = Sink::start(upstream, (setting.sink)());
@@ -99,7 +110,7 @@ impl Service {
         fs::write(folder.path().join("gatepost.toml"), text).unwrap();
         let notify = UnixDatagram::bind(folder.path().join("notify")).unwrap();
         notify.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-        let process = spawn(folder.path(), setting.watchdog);
+        let process = spawn(folder.path(), setting.watchdog, &setting.under);
         let mut service = Self { folder, smtp, http, pair: setting.pair.clone(), sink, notify, process };
         service.await_ready();
         service
@@ -227,9 +238,14 @@ impl Drop for Service {
 }
 
 /// Starts the program; its log goes behind what an earlier run of it wrote.
-fn spawn(folder: &Path, watchdog: Option<Duration>) -> Child {
+fn spawn(folder: &Path, watchdog: Option<Duration>, under: &[String]) -> Child {
     let log = fs::OpenOptions::new().append(true).create(true).open(folder.join("log")).unwrap();
     let mut command = gatepost();
+    if let Some((first, rest)) = under.split_first() {
+        let program = command.get_program().to_owned();
+        command = Command::new(first);
+        command.args(rest).arg(program);
+    }
     command.args(["serve", "--fallback-ids", "--config"]).arg(folder.join("gatepost.toml"));
     if let Some(every) = watchdog {
         command.env("WATCHDOG_USEC", every.as_micros().to_string());

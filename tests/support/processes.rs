@@ -24,6 +24,14 @@ pub fn title(pid: u32) -> Option<String> {
     String::from_utf8_lossy(first).strip_prefix("gatepost: ").map(str::to_owned)
 }
 
+/// The thread of a process that bears this name.
+pub fn thread(pid: u32, name: &str) -> u32 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().map(|entry| entry.unwrap().path());
+    let mut named = tasks.filter(|task| fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim() == name));
+    let task = named.next().unwrap_or_else(|| panic!("process {pid} has no thread {name}"));
+    task.file_name().unwrap().to_str().unwrap().parse().unwrap()
+}
+
 pub fn signal(pid: u32, signal: Signal) {
     // It may have gone by itself; then there is nothing to signal.
     let _ = kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal);

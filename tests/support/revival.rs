@@ -22,12 +22,17 @@ impl Service {
 
     /// Starts it again in the same folder, with the configuration that stands there now.
     pub fn start_again(&mut self) {
+        self.start_again_under(&[]);
+    }
+
+    /// As `start_again`, with the words of another program before ours.
+    pub fn start_again_under(&mut self, under: &[String]) {
         // What the one before said last is not the word of this one.
         let mut word = [0; 256];
         self.notify.set_nonblocking(true).unwrap();
         while self.notify.recv(&mut word).is_ok() {}
         self.notify.set_nonblocking(false).unwrap();
-        self.process = spawn(self.folder.path(), None);
+        self.process = spawn(self.folder.path(), None, under);
         self.await_ready();
     }
 

@@ -1,0 +1,293 @@
+//! Claims: the power may fail at any instant, and a disk may forget all that was not synced, in whatever mixture: no
+//! acknowledged message is lost, its body is the one that was accepted, there is no message without its event and no event
+//! without its message, the log verifies, the sealer finds nothing to refuse, and the service starts and delivers.
+//!
+//! How: `strace` records every change of a real service to its files, and every sync, while clients send, the service is
+//! killed, starts again, and stops. The record is replayed into a model of a disk (`support/disk.rs`) which keeps what was
+//! synced and no more. At 200 instants of it the power fails: for vault.db and its log, each segment, the personal and the
+//! auditors' files, each slot of the sealer, and each directory's names by themselves it is chosen whether what was not
+//! synced is lost, kept, or mixed write by write and torn at sectors. What is left is written to a directory and judged
+//! (`support/restored.rs`) by the code that the next start runs; on every tenth one a real service is started.
+//!
+//! What was acknowledged before the cut is known from the clients' clocks and strace's, which are the same.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use gatepost::sink::Options;
+use support::arrivals::{Arrivals, Arrived};
+use support::dice::Dice;
+use support::disk::{Disk, Fate};
+use support::evidence::Evidence;
+use support::restored::{self, Promised};
+use support::senders::{Book, Senders, Target};
+use support::strace::{self, Change, Entry};
+use support::{Service, Setting, await_that, is_root};
+
+/// On every so many-th cut a real service is started.
+const START_EVERY: usize = 10;
+/// Cuts that are judged at once.
+const JUDGES: usize = 2;
+
+/// What was recorded.
+struct Session {
+    /// The state directory as it was in the end.
+    state: PathBuf,
+    entries: Vec<Entry>,
+    book: Book,
+    arrived: Arrived,
+    vkey: String,
+}
+
+/// One cut, ready to be judged.
+struct Cut {
+    number: usize,
+    after: usize,
+    at_us: u64,
+    folder: tempfile::TempDir,
+}
+
+#[test]
+fn whatever_a_disk_forgets_what_was_acknowledged_is_there_and_the_log_verifies() {
+    if !is_root() {
+        println!("NOT RUN: recording the calls of a sealed process needs root; the run as root does it");
+        return;
+    }
+    let cuts = if std::env::var_os("GATEPOST_LONG").is_some() { 2000 } else { 200 };
+    let mut dice = Dice::for_test("power_cut");
+    let (_service, session) = record(&mut dice);
+    let instants = instants(&session.entries, cuts, &mut dice);
+    println!(
+        "{} changes and syncs recorded, {} messages acknowledged, {} cuts",
+        session.entries.len(),
+        session.book.len(),
+        instants.len()
+    );
+    let (ready, waiting) = sync_channel::<Cut>(JUDGES);
+    let waiting = Arc::new(Mutex::new(waiting));
+    std::thread::scope(|scope| {
+        for _ in 0..JUDGES {
+            let (waiting, session) = (Arc::clone(&waiting), &session);
+            scope.spawn(move || {
+                loop {
+                    let next = waiting.lock().unwrap().recv();
+                    let Ok(cut) = next else { return };
+                    session.judge(&cut);
+                }
+            });
+        }
+        // Judges that have failed take nothing more, which ends the loop below.
+        drop(waiting);
+        let (mut disk, mut number) = (Disk::default(), 0);
+        for (after, entry) in session.entries.iter().enumerate() {
+            disk.apply(&entry.change);
+            for _ in 0..instants.iter().filter(|instant| **instant == after).count() {
+                let folder = tempfile::Builder::new().prefix("gatepost-cut-").tempdir().unwrap();
+                fs::create_dir(folder.path().join("state")).unwrap();
+                let mut luck = fates(&mut dice);
+                disk.after_a_cut(&folder.path().join("state"), &mut Dice::new(dice.number()), &mut luck);
+                restored::set_modes(&folder.path().join("state"));
+                number += 1;
+                // The next thing that was seen to happen came after the cut.
+                let at_us = session.entries.get(after + 1).map_or(entry.at_us, |next| next.at_us);
+                if ready.send(Cut { number, after, at_us, folder }).is_err() {
+                    return;
+                }
+            }
+        }
+        drop(ready);
+    });
+}
+
+/// A service under load that is killed, starts again, and stops in order; recorded from its first start on.
+fn record(dice: &mut Dice) -> (Service, Session) {
+    let folder = tempfile::Builder::new().prefix("gatepost-test-").tempdir().unwrap();
+    let (state, first, second) =
+        (folder.path().join("state"), folder.path().join("first"), folder.path().join("second"));
+    fs::create_dir(&state).unwrap();
+    let setting = Setting {
+        under: strace::recording(&first),
+        limits: "vault_deaths = 1000".to_owned(),
+        // Half of the messages stay in the queue.
+        sink: || Options { refuse: vec![("later@".into(), "451 4.2.0 later".into())], ..Options::default() },
+        more: "[spool]\nretry = [\"10s\"]".to_owned(),
+        ..Setting::default()
+    };
+    let mut service = Service::start_in(folder, &setting);
+    let secret = service.add_credential();
+    let arrivals = Arrivals::collect(service.take_sink());
+    let mut target = Target::of(&service, &secret);
+    target.recipients = ["b@example.org", "later@example.org"].map(str::to_owned).to_vec();
+    target.pace = Duration::from_millis(60);
+    let senders = Senders::start(&target, "cut", 3, 1, dice);
+    let load = |service: &Service, messages: usize| {
+        let before = senders.acknowledged();
+        await_that("the load", || senders.acknowledged() >= before + messages);
+        service.await_sound("recording");
+        let before = senders.acknowledged();
+        await_that("the load", || senders.acknowledged() >= before + messages);
+    };
+    load(&service, 30);
+    service.kill_all();
+    await_end_of_record(&first);
+    service.start_again_under(&strace::recording(&second));
+    load(&service, 15);
+    let book = senders.stop();
+    service.end();
+    await_end_of_record(&second);
+    let vkey = fs::read_to_string(state.join("seal/log.vkey")).unwrap().trim().to_owned();
+    let entries = [first, second].iter().flat_map(|record| strace::read(record, &state)).collect();
+    (service, Session { state, entries, book, arrived: arrivals.stop(), vkey })
+}
+
+/// The tracer ends with the last process it traces.
+fn await_end_of_record(record: &Path) {
+    let name = record.to_str().unwrap();
+    await_that("strace has ended", || {
+        let lines =
+            fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+        !lines.into_iter().any(|line| {
+            let words: Vec<&[u8]> = line.split(|octet| *octet == 0).collect();
+            words.first().is_some_and(|word| word.ends_with(b"strace")) && words.contains(&name.as_bytes())
+        })
+    });
+}
+
+/// After which entries the power fails: a half anywhere, a quarter right after a sync, a quarter around the sealer's writes.
+fn instants(entries: &[Entry], cuts: usize, dice: &mut Dice) -> Vec<usize> {
+    let places = |wanted: &dyn Fn(&Change) -> bool| -> Vec<usize> {
+        entries.iter().enumerate().filter(|(_, entry)| wanted(&entry.change)).map(|(at, _)| at).collect()
+    };
+    let syncs = places(&|change| matches!(change, Change::SyncEnds { .. }));
+    let slots = places(&|change| match change {
+        Change::Write { path, .. } | Change::SyncBegins { path, .. } => path.starts_with("seal/"),
+        _ => false,
+    });
+    assert!(syncs.len() > 50 && slots.len() > 5, "{} syncs, {} writes of the sealer", syncs.len(), slots.len());
+    let mut pick = |from: &[usize]| from[usize::try_from(dice.below(u64::try_from(from.len()).unwrap())).unwrap()];
+    let anywhere: Vec<usize> = (0..entries.len()).collect();
+    let mut instants: Vec<usize> = (0..cuts)
+        .map(|n| match n % 4 {
+            0 => pick(&syncs),
+            1 => (pick(&slots) + n % 3).min(entries.len() - 1),
+            _ => pick(&anywhere),
+        })
+        .collect();
+    instants.sort_unstable();
+    instants
+}
+
+/// What happens to each file and directory in one cut.
+fn fates(dice: &mut Dice) -> impl FnMut(&Path) -> Fate + use<> {
+    let (scene, mut dice) = (dice.below(8), Dice::new(dice.number()));
+    move |path: &Path| {
+        let is_sealers = path.starts_with("seal");
+        match scene {
+            0 => Fate::Lost,
+            1 => Fate::Kept,
+            // The worst for the order of the two: one keeps what the other forgets.
+            2 if is_sealers => Fate::Kept,
+            3 if is_sealers => Fate::Lost,
+            2 => Fate::Lost,
+            3 => Fate::Kept,
+            _ => [Fate::Lost, Fate::Kept, Fate::Mixed, Fate::Mixed][usize::try_from(dice.below(4)).unwrap()],
+        }
+    }
+}
+
+impl Session {
+    fn judge(&self, cut: &Cut) {
+        let state = cut.folder.path().join("state");
+        let due = || self.book.iter().filter(|(_, acknowledged)| acknowledged.at_us < cut.at_us);
+        let promised = Promised { messages: due().map(|(_, sent)| sent.id.as_str()).collect(), vkey: &self.vkey };
+        let done = &self.entries[cut.after].change;
+        let context = format!("cut {} after {} of {}, {}", cut.number, cut.after, self.entries.len(), told(done));
+        if !cut.number.is_multiple_of(START_EVERY) {
+            return restored::judge(&state, &promised, &context);
+        }
+        let waiting: BTreeSet<&String> = due()
+            .filter(|(subject, _)| self.arrived.get(*subject).is_none_or(|times| times[0].0 >= cut.at_us))
+            .map(|(subject, _)| subject)
+            .collect();
+        self.start_on(cut, &waiting, &promised, &context);
+    }
+
+    /// A real service on what is left: it delivers what waits, its log verifies, and it has nothing to complain of.
+    fn start_on(&self, cut: &Cut, waiting: &BTreeSet<&String>, promised: &Promised<'_>, context: &str) {
+        restored::give(&cut.folder.path().join("state"), &self.state);
+        let folder = tempfile::Builder::new().prefix("gatepost-test-").tempdir().unwrap();
+        let state: PathBuf = folder.path().join("state");
+        fs::rename(cut.folder.path().join("state"), &state).unwrap();
+        let mut service = Service::start_in(folder, &Setting::default());
+        let arrivals = Arrivals::collect(service.take_sink());
+        arrivals.await_all(&waiting.iter().copied().collect::<Vec<_>>(), &service);
+        service.await_sound(context);
+        service.kill_all();
+        let evidence = Evidence::of(&state);
+        evidence.assert_whole(context);
+        restored::assert_kept(&evidence, promised, context);
+        arrivals.stop();
+    }
+}
+
+fn told(change: &Change) -> String {
+    match change {
+        Change::Write { path, octets, .. } => format!("a write of {} octets to {}", octets.len(), path.display()),
+        other => format!("{other:?}"),
+    }
+}
+
+/// What a model of a disk without this would let pass.
+#[test]
+fn the_model_forgets_whatever_was_not_synced_and_nothing_else() {
+    let path = |name: &str| PathBuf::from(name);
+    let open = |name: &str| Change::Open { path: path(name), make: true, truncate: false, append: false };
+    let write = |name: &str, at, octet| Change::Write { path: path(name), at: Some(at), octets: vec![octet; 1024] };
+    let sync = |name: &str| [Change::SyncBegins { thread: 1, path: path(name) }, Change::SyncEnds { thread: 1 }];
+    let left = |changes: &[Change], fate: Fate| -> Vec<(String, Vec<u8>)> {
+        let (mut disk, home) = (Disk::default(), tempfile::tempdir().unwrap());
+        changes.iter().for_each(|change| disk.apply(change));
+        disk.after_a_cut(home.path(), &mut Dice::new(7), &mut |_| fate);
+        let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+        support::evidence::list(home.path()).iter().map(|path| (name(path), fs::read(path).unwrap())).collect()
+    };
+    let file = |octets: &[u8]| vec![("a".to_owned(), octets.to_vec())];
+
+    let unsynced = [open("a"), write("a", 0, 1)];
+    assert_eq!(left(&unsynced, Fate::Lost), [], "neither name nor content");
+    assert_eq!(left(&unsynced, Fate::Kept), file(&[1; 1024]));
+    let nameless = [&unsynced[..], &sync("a")].concat();
+    assert_eq!(left(&nameless, Fate::Lost), [], "a synced file without a synced name");
+    let empty = [&unsynced[..], &sync("")].concat();
+    assert_eq!(left(&empty, Fate::Lost), file(&[]), "a synced name without a synced file");
+    let synced = [&nameless[..], &sync("")].concat();
+    assert_eq!(left(&synced, Fate::Lost), file(&[1; 1024]));
+
+    let more = [&synced[..], &[write("a", 512, 2), Change::Truncate { path: path("a"), length: 0 }]].concat();
+    assert_eq!(left(&more, Fate::Lost), file(&[1; 1024]));
+    assert_eq!(left(&more, Fate::Kept), file(&[]));
+    let gone = [&synced[..], &[Change::Remove { path: path("a") }]].concat();
+    assert_eq!(left(&gone, Fate::Lost), file(&[1; 1024]), "a removal is a name, too");
+    assert_eq!(left(&gone, Fate::Kept), []);
+    // A write that comes while the sync is under way is not covered by it.
+    let [begins, ends] = sync("a");
+    let late = [&synced[..], &[begins, write("a", 0, 3), ends]].concat();
+    assert_eq!(left(&late, Fate::Lost), file(&[1; 1024]));
+    let torn = [&synced[..], &[write("a", 0, 4)]].concat();
+    let mixtures: BTreeSet<Vec<u8>> = (0..200)
+        .map(|seed| {
+            let (mut disk, home) = (Disk::default(), tempfile::tempdir().unwrap());
+            torn.iter().for_each(|change| disk.apply(change));
+            disk.after_a_cut(home.path(), &mut Dice::new(seed), &mut |_| Fate::Mixed);
+            fs::read(home.path().join("a")).unwrap()
+        })
+        .collect();
+    let sectors = [[1, 1], [1, 4], [4, 1], [4, 4]].map(|[first, second]| [[first; 512], [second; 512]].concat());
+    assert_eq!(mixtures, BTreeSet::from(sectors), "whole, lost, or torn at a sector");
+}
