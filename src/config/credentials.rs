@@ -13,9 +13,9 @@ use super::findings::Findings;
 use super::limits::{Bound, whole};
 use super::plan::word;
 use super::slice::Declared;
-use super::{Mode, name};
+use super::{Mode, name, rates};
 use crate::policy::rule::NotARule;
-use crate::policy::{DEFAULT_RECIPIENTS, Delivery, Limits, MAX_ENCODED, Policy, Recipients, principal};
+use crate::policy::{DEFAULT_RECIPIENTS, Delivery, MAX_ENCODED, Policy, Recipients, principal};
 use crate::secret::Secret;
 
 /// Secrets of one credential: the current one and, while it is replaced, the other.
@@ -31,10 +31,6 @@ const MOST_NETWORKS: usize = 64;
 const WIDEST_V4: u8 = 8;
 const WIDEST_V6: u8 = 32;
 
-const fn rate(key: &'static str) -> Bound<u32> {
-    Bound { key, default: 0, least: 1, most: u32::MAX }
-}
-
 pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings<'_>) -> Vec<Declared> {
     let (mut ids, mut networks) = (BTreeSet::new(), BTreeSet::new());
     let mut credentials = Vec::new();
@@ -49,7 +45,7 @@ pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings
                 allow: rules(&written.recipients.allow, "recipients.allow", findings),
                 deny: rules(&written.recipients.deny, "recipients.deny", findings),
             },
-            limits: limits(&written.limits, findings),
+            limits: rates::limits(&written.limits, findings),
             delivery: delivery.unwrap_or_default(),
             identified_by: identified_by(&written.identified_by, &mut networks, findings),
             max_recipients: written
@@ -88,8 +84,9 @@ fn judge(credential: &Declared, table: &At<file::Credential>, findings: &mut Fin
         let text = "senders: \"*\" with identified_by is an open relay for that network: name addresses or domains";
         findings.refuse(rule.span(), text);
     }
-    if policy.limits.per_minute.is_none() && policy.limits.per_day.is_none() {
-        let text = format!("credential {id:?}: identified_by needs limits, per_minute or per_day");
+    let rates = policy.limits.rates();
+    if rates.per_minute.or(rates.per_hour).or(rates.per_day).is_none() {
+        let text = format!("credential {id:?}: identified_by needs limits: per_minute, per_hour or per_day");
         findings.refuse(table.span(), text);
     }
 }
@@ -117,18 +114,6 @@ fn rules<R: FromStr<Err = NotARule>>(list: &[At<String>], key: &str, findings: &
         }
     }
     rules
-}
-
-fn limits(written: &file::CredentialLimits, findings: &mut Findings<'_>) -> Limits {
-    if let (None, Some(burst)) = (&written.per_minute, &written.burst) {
-        findings.refuse(burst.span(), "burst: is part of a rate: give per_minute beside it");
-    }
-    let mut limit = |value: &Option<At<i64>>, key| value.as_ref().map(|_| whole(value, &rate(key), findings));
-    Limits {
-        per_minute: limit(&written.per_minute, "per_minute"),
-        per_day: limit(&written.per_day, "per_day"),
-        burst: limit(&written.burst, "burst"),
-    }
 }
 
 fn identified_by(list: &[At<String>], taken: &mut BTreeSet<IpNet>, findings: &mut Findings<'_>) -> Vec<IpNet> {

@@ -101,8 +101,51 @@ pub struct Recipients {
 #[serde(deny_unknown_fields, default)]
 pub struct CredentialLimits {
     pub per_minute: Option<At<i64>>,
+    pub per_hour: Option<At<i64>>,
     pub per_day: Option<At<i64>>,
     pub burst: Option<At<i64>>,
+    pub recipients_per_minute: Option<At<i64>>,
+    pub recipients_per_hour: Option<At<i64>>,
+    pub recipients_per_day: Option<At<i64>>,
+    pub recipients_burst: Option<At<i64>>,
+    pub bytes_per_day: Option<At<i64>>,
+    pub per_recipient_domain: Option<Rates>,
+    pub anomaly: Option<Anomaly>,
+}
+
+/// The rates and quotas of a tier.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rates {
+    pub per_minute: Option<At<i64>>,
+    pub per_hour: Option<At<i64>>,
+    pub per_day: Option<At<i64>>,
+    pub burst: Option<At<i64>>,
+    pub recipients_per_minute: Option<At<i64>>,
+    pub recipients_per_hour: Option<At<i64>>,
+    pub recipients_per_day: Option<At<i64>>,
+    pub recipients_burst: Option<At<i64>>,
+    pub bytes_per_day: Option<At<i64>>,
+}
+
+/// `anomaly`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Anomaly {
+    pub factor: Option<At<i64>>,
+    pub minimum: Option<At<i64>>,
+    pub action: Option<At<String>>,
+}
+
+/// `failed_logins`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FailedLogins {
+    pub windows: Option<Vec<At<String>>>,
+    pub per_address: Option<Vec<At<i64>>>,
+    pub per_prefix: Option<Vec<At<i64>>>,
+    pub per_wide_prefix: Option<Vec<At<i64>>>,
+    pub per_credential: Option<Vec<At<i64>>>,
 }
 
 /// `[[upstream]]`
@@ -153,6 +196,12 @@ pub struct Limits {
     pub hashers: Option<At<i64>>,
     pub hash_queue: Option<At<i64>>,
     pub vault_deaths: Option<At<i64>>,
+    pub global: Rates,
+    pub address: Rates,
+    pub prefix: Rates,
+    pub wide_prefix: Rates,
+    pub failed_logins: FailedLogins,
+    pub anomaly: Anomaly,
 }
 
 /// `[audit]`

@@ -7,6 +7,8 @@ use jiff::{SignedDuration, Span, SpanRelativeTo};
 
 use super::file::{self, At};
 use super::findings::Findings;
+use super::rates;
+use super::slice::VaultLimits;
 
 /// A setting's key, default and range.
 pub struct Bound<T> {
@@ -83,6 +85,7 @@ pub struct Limits {
     pub hashers: u16,
     pub hash_queue: u16,
     pub vault_deaths: u32,
+    pub vault: VaultLimits,
 }
 
 /// How long and how often the spool tries.
@@ -105,6 +108,7 @@ pub fn limits(written: &file::Limits, findings: &mut Findings<'_>) -> Limits {
         hashers: whole(&written.hashers, &HASHERS, findings),
         hash_queue: whole(&written.hash_queue, &HASH_QUEUE, findings),
         vault_deaths: whole(&written.vault_deaths, &VAULT_DEATHS, findings),
+        vault: rates::plan(written, findings),
     }
 }
 
@@ -147,7 +151,7 @@ fn time(written: &Option<At<String>>, bound: &Bound<Duration>, findings: &mut Fi
     written.as_ref().map_or(bound.default, |written| duration(written, bound, findings))
 }
 
-fn duration(written: &At<String>, bound: &Bound<Duration>, findings: &mut Findings<'_>) -> Duration {
+pub fn duration(written: &At<String>, bound: &Bound<Duration>, findings: &mut Findings<'_>) -> Duration {
     let Bound { key, least, most, .. } = bound;
     match parse(written.get_ref()) {
         Some(value) if *least <= value && value <= *most => value,

@@ -14,6 +14,7 @@ pub mod source;
 mod credentials;
 mod limits;
 mod listeners;
+mod rates;
 mod routes;
 mod slices;
 mod upstreams;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 pub use super::audit::{Audit, Mask};
 use crate::ipc::capsule;
 use crate::policy::Policy;
+use crate::policy::limits::{Anomaly, FailedLogins, Tiers};
 use crate::policy::route::Route;
 use crate::secret::Secret;
 
@@ -118,6 +119,16 @@ pub struct VaultSlice {
     pub hashers: u16,
     pub hash_queue: u16,
     pub audit: Audit,
+    pub limits: VaultLimits,
+}
+
+/// How often and how much, beside what each credential is held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VaultLimits {
+    pub tiers: Tiers,
+    pub failed_logins: FailedLogins,
+    /// For credentials that have no rule of their own.
+    pub anomaly: Anomaly,
 }
 
 /// One listener as the vault sees it.
@@ -127,6 +138,8 @@ pub struct Counter {
     pub name: String,
     pub identify_by_network: bool,
     pub plain_login: bool,
+    /// Its clients' addresses are the proxy's, and say nothing.
+    pub behind_tls_proxy: bool,
 }
 
 /// A credential that stands in the configuration file.

@@ -74,6 +74,7 @@ impl Plan {
             name: listener.name.clone(),
             identify_by_network: listener.identify_by_network,
             plain_login: listener.plain_login,
+            behind_tls_proxy: listener.behind_tls_proxy,
         };
         VaultSlice {
             hostname: self.hostname.clone(),
@@ -88,6 +89,7 @@ impl Plan {
             hashers: self.limits.hashers,
             hash_queue: self.limits.hash_queue,
             audit: self.audit.clone(),
+            limits: self.limits.vault,
         }
     }
 

@@ -191,7 +191,7 @@ fn an_unknown_key_has_line_column_and_a_suggestion() {
     assert_eq!(complaint("burst = 20", "brust = 20"), "44:45: unknown key \"brust\": did you mean \"burst\"?");
     assert_eq!(complaint("sessions = 100", "colour = 1"), {
         "84:1: unknown key \"colour\": known here: sessions, max_size, handshake, signing, idle_strange, idle, connect, \
-         hashers, hash_queue, vault_deaths"
+         hashers, hash_queue, vault_deaths, global, address, prefix, wide_prefix, failed_logins, anomaly"
     });
     assert!(complaint("[spool]", "[spol]").contains("unknown key \"spol\": did you mean \"spool\"?"));
 }
@@ -298,8 +298,17 @@ fn rules_hold_for_each_table() {
         ("id = \"printers\"", "id = \"billing\"", "is used twice"),
         ("@competitor.example", "competitor", "is not a recipient rule"),
         ("per_minute = 60", "per_minute = 0", "per_minute: must be from 1"),
-        ("per_minute = 60, ", "", "44:36: burst: is part of a rate: give per_minute"),
+        ("per_minute = 60, ", "", "44:36: limits: burst: is part of a rate: give per_minute"),
         ("burst = 20", "burst = 0", "burst: must be from 1"),
+        ("burst = 20", "burst = 20, recipients_burst = 5", "limits: recipients_burst: is part of a rate"),
+        ("burst = 20", "per_recipient_domain = { burst = 3 }", "per_recipient_domain: burst: is part of a rate"),
+        ("burst = 20", "anomaly = { factor = 1 }", "factor: must be from 2"),
+        ("burst = 20", "anomaly = { action = \"stop\" }", "action: \"stop\" is unknown"),
+        ("sessions = 100", "global = { per_hour = 0 }", "per_hour: must be from 1"),
+        ("sessions = 100", "failed_logins = { per_address = [20] }", "per_address is two numbers"),
+        ("sessions = 100", "failed_logins = { per_prefix = [20, 0] }", "per_prefix: must be from 1"),
+        ("sessions = 100", "failed_logins = { windows = [\"1h\"] }", "windows is two lengths of time"),
+        ("sessions = 100", "failed_logins = { windows = [\"1h\", \"30m\"] }", "must be longer than the first"),
         ("secrets = [{ key = \"7fQ2mKx9\", hash = \"HASH\" }]\n", "", "neither secrets nor identified_by"),
         ("192.0.2.128/25", "192.0.2.1/25", "bits beyond its prefix"),
         ("mx1.example.net:587", "mx1.example.net", "write a name and a port"),

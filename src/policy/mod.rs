@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows how often (that is a limit, the vault's alone) or where to (that is a route).
 
+pub mod limits;
 pub mod principal;
 pub mod refusal;
 pub mod route;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::facts::Facts;
+pub use limits::Limits;
 use refusal::Refusal;
 use route::Route;
 use rule::{RecipientRule, SenderRule};
@@ -41,16 +43,6 @@ pub struct Policy {
 pub struct Recipients {
     pub allow: Vec<RecipientRule>,
     pub deny: Vec<RecipientRule>,
-}
-
-/// How often: messages per minute and per UTC day, and how many at once. Absent: no such limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    pub per_minute: Option<u32>,
-    pub per_day: Option<u32>,
-    /// Messages at once; max(10, per_minute / 6) when absent.
-    pub burst: Option<u32>,
 }
 
 /// How a message leaves. Only the spool exists so far.
@@ -105,6 +97,11 @@ impl Grant {
 }
 
 impl Policy {
+    /// Recipients of one message: never more than its own limits could ever let through.
+    pub fn most_recipients(&self) -> u32 {
+        self.max_recipients.unwrap_or(DEFAULT_RECIPIENTS).min(self.limits.most_recipients())
+    }
+
     /// The slice of it that goes to an edge.
     pub fn grant(&self, principal: &str, routes: &[Route]) -> Grant {
         Grant {
@@ -112,7 +109,7 @@ impl Policy {
             senders: self.senders.clone(),
             recipients: self.recipients.clone(),
             routes: routes.iter().filter(|route| route.can_apply_to(principal)).cloned().collect(),
-            max_recipients: self.max_recipients.unwrap_or(DEFAULT_RECIPIENTS),
+            max_recipients: self.most_recipients(),
         }
     }
 }

@@ -26,6 +26,8 @@ pub enum Refusal {
     StoreUnavailable,
     /// The credential was changed or revoked since the login.
     Revoked,
+    /// The credential sent far beyond its history and is suspended; carries the seconds to wait.
+    Suspended(u32),
 }
 
 impl Refusal {
@@ -46,6 +48,7 @@ impl Refusal {
             Self::StoreFull => "store-full",
             Self::StoreUnavailable => "store-unavailable",
             Self::Revoked => "revoked",
+            Self::Suspended(_) => "suspended",
         }
     }
 
@@ -55,9 +58,28 @@ impl Refusal {
             self,
             Self::RateLimited(_)
                 | Self::QuotaExceeded(_)
+                | Self::Suspended(_)
                 | Self::StoreFull
                 | Self::StoreUnavailable
                 | Self::TooManyRecipients
         )
+    }
+
+    /// The same refusal with another wait, where it has one.
+    pub const fn after(self, seconds: u32) -> Self {
+        match self {
+            Self::RateLimited(_) => Self::RateLimited(seconds),
+            Self::QuotaExceeded(_) => Self::QuotaExceeded(seconds),
+            Self::Suspended(_) => Self::Suspended(seconds),
+            other => other,
+        }
+    }
+
+    /// The seconds to wait, where they are known.
+    pub const fn wait(self) -> Option<u32> {
+        match self {
+            Self::RateLimited(seconds) | Self::QuotaExceeded(seconds) | Self::Suspended(seconds) => Some(seconds),
+            _ => None,
+        }
     }
 }

@@ -1,18 +1,25 @@
 //! Everything the session thread decides by, in memory: the configuration, credentials, limits and recent logins.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::IpAddr;
 
 use uuid::Uuid;
 
-use super::limits::Limits;
+use super::audit::event::Event;
+use super::limits::clock::Clock;
+use super::limits::origin::Origin;
+use super::limits::table::Hasher;
+use super::limits::{Limits, Reservation};
 use super::login::cache::Cache;
 use super::login::credentials::{Credential, Credentials};
 use super::login::failures::Failures;
+use super::store::consumption::{Bucket, Consumed};
 use super::store::credentials::Stored;
 use crate::config::slice::{Counter, VaultSlice};
 use crate::ipc::capsule::{Capsule, Introduction};
 use crate::mail::address::{Address, ReversePath};
 use crate::policy::Grant;
+use crate::policy::limits::{Rates, Tiers};
 use crate::policy::route;
 use crate::role::{Generation, Instance};
 
@@ -26,6 +33,8 @@ const CAPSULES: usize = 1 << 20;
 pub struct Authority {
     pub slice: VaultSlice,
     pub credentials: Credentials,
+    /// What limits and failed logins are counted by.
+    pub clock: Clock,
     pub limits: Limits,
     pub cache: Cache,
     pub failures: Failures,
@@ -39,13 +48,23 @@ pub struct Authority {
 }
 
 impl Authority {
-    pub fn new(slice: VaultSlice, generation: Generation, stored: Vec<Stored>, limits: Limits) -> Result<Self, String> {
+    pub fn new(
+        slice: VaultSlice,
+        generation: Generation,
+        stored: Vec<Stored>,
+        consumed: Consumed,
+        clock: Clock,
+    ) -> Result<Self, String> {
         let credentials = Credentials::new(&slice.credentials, &stored);
+        let (hasher, now) = (Hasher::new(consumed.hash_key), clock.now());
+        let mut failures = Failures::new(hasher);
+        failures.load(&consumed.buckets, now);
         Ok(Self {
             credentials,
-            limits,
+            clock,
+            limits: Limits::new(consumed, hasher, now),
             cache: Cache::new()?,
-            failures: Failures::default(),
+            failures,
             draining: false,
             listeners: HashMap::from([(generation, slice.listeners.clone())]),
             generation,
@@ -72,7 +91,49 @@ impl Authority {
     }
 
     pub fn grant(&self, credential: &Credential) -> Grant {
-        credential.policy.grant(&credential.id, &self.slice.routes)
+        let max_recipients = self.most_recipients(credential);
+        Grant { max_recipients, ..credential.policy.grant(&credential.id, &self.slice.routes) }
+    }
+
+    /// Recipients of one message: never more than any limit could ever let through.
+    pub fn most_recipients(&self, credential: &Credential) -> u32 {
+        let Tiers { global, address, prefix, wide_prefix } = &self.slice.limits.tiers;
+        let tiers = [global, address, prefix, wide_prefix].map(Rates::most_recipients);
+        tiers.into_iter().fold(credential.policy.most_recipients(), u32::min)
+    }
+
+    /// Lets go of what is over. Gives what limits refused since it was told.
+    pub fn sweep(&mut self) -> Vec<Event> {
+        let now = self.clock.now();
+        self.failures.sweep(now);
+        self.limits.sweep(now)
+    }
+
+    /// The last that is written down of limits: what they refused, and failed logins as they are, with nothing ahead.
+    pub fn settle(&mut self) -> (Vec<Event>, Vec<Bucket>) {
+        (self.limits.notices.over(u64::MAX), self.failures.settle())
+    }
+
+    /// Nothing comes of a message.
+    pub fn release(&mut self, reservation: Reservation) {
+        self.limits.release(reservation, self.clock.now());
+    }
+
+    /// Where a message of a credential comes from, and what it is held to.
+    pub fn origin<'a>(
+        slice: &'a VaultSlice,
+        credential: &'a Credential,
+        listener: &Counter,
+        address: IpAddr,
+    ) -> Origin<'a> {
+        let rules = &credential.policy.limits;
+        Origin {
+            credential: &credential.id,
+            rules,
+            tiers: &slice.limits.tiers,
+            anomaly: rules.anomaly.unwrap_or(slice.limits.anomaly),
+            address: (!listener.behind_tls_proxy).then_some(address),
+        }
     }
 
     /// The upstreams of the route of a recipient, in order, as one word; empty when there is no route any more.

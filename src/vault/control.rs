@@ -192,6 +192,13 @@ impl Control {
             // What can't be written by then finds its leases released at the next start.
             let _ = timeout(left, self.vault.finished()).await;
         }
+        let (refused, exact) = self.vault.authority.borrow_mut().settle();
+        let kept = self.vault.writer.run(move |store| {
+            store.record(refused)?;
+            store.consumption.keep(&exact)
+        });
+        // Where it can't be written, more failed logins are remembered than there were.
+        let _ = kept.await;
         match settle(&self.sealing, &self.publisher).await {
             Ok(size) => tracing::info!(size, "the log is published to its last event"),
             Err(error) => tracing::error!(error, "the last events were not published; the next start will"),

@@ -49,7 +49,7 @@ use audit::seal::{self, Pulse};
 use authority::Authority;
 use control::Control;
 use delivery::schedule::{self, Schedule};
-use limits::Limits;
+use limits::clock::Clock;
 use login::hashing::{self, Hashers};
 use store::Failure;
 use store::open::Database;
@@ -145,12 +145,11 @@ impl House {
             store.ledger.begin()?;
             store.spool.release_all()?;
             queue::bury_all(store)?;
-            store.consumption.sweep(now, today)?;
-            let (buckets, quotas) = (store.consumption.buckets(now)?, store.consumption.quotas(today)?);
+            let consumed = store.consumption.all(now, today)?;
             let (segments, lanes) = (store.spool.segments()?, store.spool.lanes()?);
-            Ok((store.credentials.all(now)?, Limits::new(buckets, quotas, now), segments, lanes))
+            Ok((store.credentials.all(now)?, consumed, segments, lanes))
         });
-        let (stored, limits, needed, lanes) = first.map_err(|error| format!("the vault's database: {error:?}"))?;
+        let (stored, consumed, needed, lanes) = first.map_err(|error| format!("the vault's database: {error:?}"))?;
         let db = home.join("db");
         segment::sweep(&db, &needed).map_err(|error| format!("{}: {error}", db.display()))?;
         let (segments, bodies) = Segments::start(PathBuf::from(&db))?;
@@ -162,7 +161,7 @@ impl House {
             segments,
             hashers,
             dummy: hashing::hash_here(&nobody)?,
-            authority: RefCell::new(Authority::new(slice, generation, stored, limits)?),
+            authority: RefCell::new(Authority::new(slice, generation, stored, consumed, Clock::start())?),
             schedule: RefCell::new(Schedule::new(lanes)),
             poke: Notify::new(),
             changed: watch::Sender::new(()),
@@ -220,9 +219,16 @@ async fn keep_house(vault: Rc<Vault>) {
         vault.writer.tick();
         second += 1;
         if second.is_multiple_of(SWEEP_SECONDS) {
-            let sweep = vault.writer.run(|store| {
-                let now = now_us();
-                store.consumption.sweep(now, month::today(now).0)?;
+            let now = vault.authority.borrow().clock.now();
+            let refused = vault.authority.borrow_mut().sweep();
+            if !refused.is_empty() {
+                vault.writer.record(refused).await;
+            }
+            // What lies behind by one clock and not by the other is not old yet.
+            let day = now.day().min(month::today(now.us).0);
+            let (sweep_us, now) = (now.us, now_us());
+            let sweep = vault.writer.run(move |store| {
+                store.consumption.sweep(sweep_us, day)?;
                 store.spool.sweep(now.saturating_sub(REMEMBERED_US), SWEEP)
             });
             // No room on the disk, or the end of the store: the next look will do.

@@ -18,7 +18,7 @@ use tokio::task::spawn_local;
 
 use super::Vault;
 use super::audit::event::Event;
-use super::audit::ledger::now_us;
+use super::limits::denial::{Denied, advise};
 use super::login::credentials::Credential;
 use super::login::{self, Login};
 use super::transaction::{self, Sender, Transaction, WINDOW};
@@ -122,9 +122,9 @@ impl Session {
             }
             (Moment::Ready, Ask::Mail { sender, size, helo, tls, .. }) => self.mail(sender, size, helo, tls).await,
             (Moment::Envelope(transaction), Ask::Recipients { batch, .. }) => {
-                let principal = self.principal.as_ref();
-                let most = principal.and_then(|known| known.policy.max_recipients);
-                transaction.add(batch, most.unwrap_or(crate::policy::DEFAULT_RECIPIENTS));
+                let authority = self.vault.authority.borrow();
+                let most = self.principal.as_ref().map_or(0, |known| authority.most_recipients(known));
+                transaction.add(batch, most);
                 Ok(())
             }
             (Moment::Envelope(_), Ask::Content { .. }) => self.content().await,
@@ -226,9 +226,10 @@ impl Session {
     ) -> Result<(), Violation> {
         let Some(principal) = self.principal.clone() else { return Err(Violation("mail-without-login")) };
         self.review().await;
+        let from = self.sender(&principal);
         let admitted = match self.revoked {
-            true => Err(Refusal::Revoked),
-            false => admit(&self.vault, &principal, &sender, size),
+            true => Err(Refusal::Revoked.into()),
+            false => transaction::admit(&self.vault, &from, &sender, size),
         };
         match admitted {
             Ok(reservation) => {
@@ -237,9 +238,9 @@ impl Session {
                 self.moment = Moment::Envelope(Box::new(transaction));
                 self.say(Answer::Reserved { slot: self.slot, message }).await;
             }
-            Err(refusal) => {
-                let event = self.sender(&principal).describe(Event::refusal(refusal), tls.as_ref()).sender(&sender);
-                self.refuse(event, refusal).await;
+            Err(denied) => {
+                let event = from.describe(Event::refusal(denied.refusal), tls.as_ref()).sender(&sender);
+                self.refuse(event, denied).await;
             }
         }
         Ok(())
@@ -297,18 +298,18 @@ impl Session {
         self.review().await;
         let sender = self.sender(&principal);
         let decided = match self.revoked {
-            true => Err(Refusal::Revoked),
-            false => transaction.decide(&self.vault, &principal, &facts),
+            true => Err(Refusal::Revoked.into()),
+            false => transaction.decide(&self.vault, &sender, &facts),
         };
-        if let Err(refusal) = decided {
+        if let Err(denied) = decided {
             let event = Event {
                 message: Some(transaction.message),
                 bytes: Some(transaction.size()),
-                ..Event::refusal(refusal)
+                ..Event::refusal(denied.refusal)
             };
             let event = sender.describe(event, transaction.tls.as_ref()).sender(&transaction.sender);
             transaction.give_up(&self.vault);
-            self.refuse(event, refusal).await;
+            self.refuse(event, denied).await;
             return Ok(());
         }
         self.moment = Moment::Committing(transaction.message);
@@ -321,7 +322,7 @@ impl Session {
                 Ok(()) => tracing::info!(%message, session = %sender.session, bytes, "a message was accepted"),
                 Err(refusal) => {
                     tracing::error!(%message, reason = refusal.word(), "a message could not be kept");
-                    vault.authority.borrow_mut().limits.release(reservation);
+                    vault.authority.borrow_mut().release(reservation);
                     if let Some(segment) = segment {
                         vault.segments.remove(segment).await;
                     }
@@ -357,16 +358,28 @@ impl Session {
         self.vault.writer.record(vec![event.sender(sender).recipients(&recipient)]).await;
     }
 
-    async fn refuse(&self, event: Event, refusal: Refusal) {
-        self.vault.writer.record(vec![event]).await;
-        self.say(Answer::Refused { slot: self.slot, refusal }).await;
+    /// Refuses a message and writes that down; what a limit refused, once in its window.
+    async fn refuse(&self, event: Event, denied: Denied) {
+        let events = match &denied.by {
+            Some(by) => {
+                let mut authority = self.vault.authority.borrow_mut();
+                let now = authority.clock.now();
+                let (before, event) = authority.limits.notices.tell(by, event, now.us);
+                before.into_iter().chain(event).collect()
+            }
+            None => vec![event],
+        };
+        if !events.is_empty() {
+            self.vault.writer.record(events).await;
+        }
+        self.say(Answer::Refused { slot: self.slot, refusal: advise(denied.refusal) }).await;
     }
 
     fn sender(&self, principal: &Rc<Credential>) -> Sender {
         Sender {
             session: self.introduction.session,
             address: self.introduction.peer.ip(),
-            listener: self.listener.name.clone(),
+            listener: Rc::clone(&self.listener),
             credential: Rc::clone(principal),
         }
     }
@@ -375,21 +388,4 @@ impl Session {
         // An edge that is gone is noticed where its questions are read.
         let _ = self.answers.send(answer).await;
     }
-}
-
-fn admit(
-    vault: &Vault,
-    principal: &Credential,
-    sender: &ReversePath,
-    size: Option<u64>,
-) -> Result<super::limits::Reservation, Refusal> {
-    let mut authority = vault.authority.borrow_mut();
-    if authority.draining {
-        return Err(Refusal::StoreUnavailable);
-    }
-    authority.grant(principal).sender(sender)?;
-    if size.is_some_and(|size| size > authority.slice.max_size) {
-        return Err(Refusal::TooBig);
-    }
-    authority.limits.reserve(&principal.id, principal.policy.limits, now_us())
 }

@@ -9,7 +9,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use uuid::Uuid;
 
 use super::*;
-use crate::config::slice::{Audit, Counter, Declared, Mask};
+use crate::config::slice::{Audit, Counter, Declared, Mask, VaultLimits};
 use crate::ipc::admin::{Command, Request, Response, audit, credential};
 use crate::ipc::bytes::Octets;
 use crate::ipc::capsule::{Capsule, Introduction};
@@ -24,6 +24,7 @@ use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
 use crate::mail::outcome::{Outcome, Said};
 use crate::merkle::note::Verifier;
+use crate::policy::limits::{Action, Anomaly, FailedLogins, Tiers};
 use crate::policy::refusal::Refusal;
 use crate::policy::route::Route;
 use crate::policy::{Limits as Rules, Policy};
@@ -73,7 +74,7 @@ impl Bench {
         let (key, password) = login::key::generate().unwrap();
         let policy = Policy {
             senders: vec!["@example.net".parse().unwrap()],
-            limits: Rules { per_minute: Some(600), per_day: Some(5), burst: Some(600) },
+            limits: Rules { per_minute: Some(600), per_day: Some(5), burst: Some(600), ..Rules::default() },
             ..Policy::default()
         };
         let device = Policy {
@@ -86,6 +87,7 @@ impl Bench {
             name: name.into(),
             identify_by_network,
             plain_login: number == 1,
+            behind_tls_proxy: false,
         };
         let slice = VaultSlice {
             hostname: "gate.example.net".into(),
@@ -103,6 +105,17 @@ impl Bench {
             hashers: 1,
             hash_queue: 8,
             audit: Audit::default(),
+            limits: VaultLimits {
+                tiers: Tiers::default(),
+                failed_logins: FailedLogins {
+                    windows: [300, 86_400],
+                    address: [20, 100],
+                    prefix: [60, 300],
+                    wide_prefix: [200, 1000],
+                    credential: [20, 100],
+                },
+                anomaly: Anomaly { factor: 5, minimum: 100, action: Action::Event },
+            },
         };
         Self { home, slice, password }
     }

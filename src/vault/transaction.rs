@@ -10,11 +10,14 @@ use uuid::Uuid;
 use super::Vault;
 use super::audit::event::{Event, Field, MAX_RECIPIENTS, Name, Outcome};
 use super::audit::ledger::now_us;
+use super::authority::Authority;
 use super::limits::Reservation;
+use super::limits::denial::Denied;
 use super::login::credentials::Credential;
 use super::store::segment;
 use super::store::spool::{Accepted, Body};
 use super::store::writer::NotStored;
+use crate::config::slice::Counter;
 use crate::ipc::session::Tls;
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::facts::Facts;
@@ -123,29 +126,31 @@ impl Transaction {
     }
 
     /// The decision, with authority: by the policy of this moment, whatever the edge was told before. Last, the place is used.
-    pub fn decide(&mut self, vault: &Vault, credential: &Credential, facts: &Facts) -> Result<(), Refusal> {
+    pub fn decide(&mut self, vault: &Vault, sender: &Sender, facts: &Facts) -> Result<(), Denied> {
         if let Some(trouble) = self.trouble {
-            return Err(trouble);
+            return Err(trouble.into());
         }
         let mut authority = vault.authority.borrow_mut();
-        let grant = authority.grant(credential);
+        let grant = authority.grant(&sender.credential);
         grant.sender(&self.sender)?;
         for recipient in &self.recipients {
             grant.recipient(&self.sender, recipient)?;
         }
         grant.authors(facts)?;
         if facts.received > HOPS {
-            return Err(Refusal::Loop);
+            return Err(Refusal::Loop.into());
         }
         if self.size > authority.slice.max_size {
-            return Err(Refusal::TooBig);
+            return Err(Refusal::TooBig.into());
         }
-        authority.limits.accept(&mut self.reservation, now_us())
+        let Authority { limits, slice, clock, .. } = &mut *authority;
+        let origin = Authority::origin(slice, &sender.credential, &sender.listener, sender.address);
+        limits.accept(&mut self.reservation, &origin, &self.recipients, self.size, clock.now())
     }
 
     /// Gives back what it took, and removes what it wrote.
     pub fn give_up(self, vault: &Rc<Vault>) {
-        vault.authority.borrow_mut().limits.release(self.reservation);
+        vault.authority.borrow_mut().release(self.reservation);
         if let Some(segment) = self.segment {
             let own = Rc::clone(vault);
             vault.finish(async move { own.segments.remove(segment).await });
@@ -153,12 +158,26 @@ impl Transaction {
     }
 }
 
+/// MAIL, with authority: whether this sender may send one more message now. Takes a place for it.
+pub fn admit(vault: &Vault, from: &Sender, sender: &ReversePath, size: Option<u64>) -> Result<Reservation, Denied> {
+    let mut authority = vault.authority.borrow_mut();
+    if authority.draining {
+        return Err(Refusal::StoreUnavailable.into());
+    }
+    authority.grant(&from.credential).sender(sender)?;
+    if size.is_some_and(|size| size > authority.slice.max_size) {
+        return Err(Refusal::TooBig.into());
+    }
+    let Authority { limits, slice, clock, .. } = &mut *authority;
+    limits.reserve(&Authority::origin(slice, &from.credential, &from.listener, from.address), clock.now())
+}
+
 /// Who sends, as the session knows it.
 #[derive(Clone, Debug)]
 pub struct Sender {
     pub session: Uuid,
     pub address: std::net::IpAddr,
-    pub listener: String,
+    pub listener: Rc<Counter>,
     pub credential: Rc<Credential>,
 }
 
@@ -167,7 +186,7 @@ impl Sender {
     pub fn describe(&self, event: Event, tls: Option<&Tls>) -> Event {
         let event = Event {
             session: Some(self.session),
-            listener: Some(self.listener.clone()),
+            listener: Some(self.listener.name.clone()),
             tls: tls.map(|tls| tls.version.clone()),
             ..event
         };
@@ -206,8 +225,8 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
         };
         (accepted, size)
     };
-    let recipients = u64::try_from(accepted.recipients.len()).unwrap_or(u64::MAX);
-    let used = transaction.reservation.clone().consumed(now, recipients, accepted.bytes);
+    let used = vault.authority.borrow_mut().limits.used(&transaction.reservation);
+    let alarms = transaction.reservation.events();
     let lanes: Vec<String> = accepted.recipients.iter().map(|(_, lane)| lane.clone()).collect();
     let stored = vault.writer.queue(size, move |store| {
         let mut seqs = Vec::with_capacity(events.len());
@@ -215,6 +234,7 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
             seqs.push(store.ledger.append(event)?);
         }
         store.spool.accept(&accepted, seqs.first().copied().unwrap_or_default())?;
+        store.record(alarms)?;
         store.consumption.consume(&used)
     });
     match async { stored.await?.answer().await }.await {

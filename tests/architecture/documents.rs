@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::source::{files, root};
 
 /// The tables of the configuration file, by the structs that read them.
-const TABLES: [(&str, &str); 12] = [
+const TABLES: [(&str, &str); 15] = [
     ("Config", ""),
     ("Listener", "[[listener]]"),
     ("Tls", "[tls]"),
@@ -20,6 +20,9 @@ const TABLES: [(&str, &str); 12] = [
     ("Spool", "[spool]"),
     ("Limits", "[limits]"),
     ("Audit", "[audit]"),
+    ("Rates", "[limits]"),
+    ("FailedLogins", "[limits]"),
+    ("Anomaly", "[limits]"),
 ];
 
 fn documents() -> Vec<PathBuf> {

@@ -144,6 +144,10 @@ fn refused(refusal: Refusal, session: &Session, from: &str) -> Fault {
         Refusal::QuotaExceeded(seconds) => {
             Fault::new(Code::QuotaExceeded, "this key has used up what it may send in a day").after(seconds)
         }
+        Refusal::Suspended(seconds) => {
+            let message = "this key sent far more than it usually does and is suspended; ask the operator";
+            Fault::new(Code::QuotaExceeded, message).after(seconds)
+        }
         Refusal::StoreFull => Fault::new(Code::QueueFull, "there is no room for more mail").after(DISK_AGAIN),
         Refusal::StoreUnavailable => away(crate::edge::conversation::Lost),
         Refusal::Revoked => changed(),

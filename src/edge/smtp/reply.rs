@@ -164,6 +164,7 @@ impl From<Refusal> for Reply {
             Refusal::StoreFull => says(452, "4.3.1", "no room to keep it"),
             Refusal::StoreUnavailable => says(451, "4.3.1", "it can't be kept now"),
             Refusal::Revoked => says(550, "5.7.1", "the login was changed or revoked"),
+            Refusal::Suspended(seconds) => Self::wait(451, "4.7.1", "sending is suspended for this login", seconds),
         }
     }
 }
@@ -188,7 +189,7 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    const REFUSALS: [Refusal; 14] = [
+    const REFUSALS: [Refusal; 15] = [
         Refusal::SenderNotAllowed,
         Refusal::AuthorNotAllowed,
         Refusal::RecipientNotAllowed,
@@ -203,6 +204,7 @@ mod tests {
         Refusal::StoreFull,
         Refusal::StoreUnavailable,
         Refusal::Revoked,
+        Refusal::Suspended(u32::MAX),
     ];
 
     #[test]

@@ -15,6 +15,7 @@ pub struct Request {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant)] // There is one at a time.
 pub enum Command {
     Credential(credential::Command),
     Audit(audit::Command),

@@ -1,12 +1,14 @@
 //! Logins that succeeded lately, so that a client that logs in for each message costs one argon2 and not a thousand.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::secret::Secret;
+use crate::vault::limits::key::Tier;
 
 /// How long a success is believed.
 const BELIEVED: Duration = Duration::from_secs(600);
@@ -29,13 +31,18 @@ impl Cache {
         Ok(Self { key, marks: HashMap::new(), order: VecDeque::new() })
     }
 
-    /// The mark of a password for a credential. The generation is in it: a changed credential finds nothing.
-    pub fn mark(&self, credential: &str, generation: u64, password: &Secret<String>) -> Mark {
+    /// The mark of a password for a credential, from an address. The generation is in it: a changed credential finds
+    /// nothing. And so is the address: what is known is not asked whether there were too many guesses, so it must be of no
+    /// use to who guesses from elsewhere.
+    pub fn mark(&self, credential: &str, generation: u64, password: &Secret<String>, address: IpAddr) -> Mark {
+        let place = Tier::Address.network(address).map(|network| network.to_string()).unwrap_or_default();
         #[allow(clippy::expect_used)] // RFC 2104 section 2
         let mut mac = Hmac::<Sha256>::new_from_slice(self.key.expose()).expect("HMAC takes a key of any length");
         mac.update(&generation.to_be_bytes());
         mac.update(&u64::try_from(credential.len()).unwrap_or(u64::MAX).to_be_bytes());
         mac.update(credential.as_bytes());
+        mac.update(&u64::try_from(place.len()).unwrap_or(u64::MAX).to_be_bytes());
+        mac.update(place.as_bytes());
         mac.update(password.expose().as_bytes());
         mac.finalize().into_bytes().into()
     }
@@ -61,18 +68,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_success_is_known_for_this_credential_in_this_generation_for_a_while() {
+    fn a_success_is_known_for_this_credential_in_this_generation_from_there_for_a_while() {
         let (mut cache, now) = (Cache::new().unwrap(), Instant::now());
         let password = Secret::new("hunter2".to_owned());
-        let mark = cache.mark("billing", 1, &password);
+        let (there, elsewhere) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        let mark = cache.mark("billing", 1, &password, there);
         assert!(!cache.knows(&mark, now));
         cache.learn(mark, now);
         assert!(cache.knows(&mark, now));
         assert!(!cache.knows(&mark, now + BELIEVED));
         for other in [
-            cache.mark("billing", 2, &password),
-            cache.mark("shop", 1, &password),
-            cache.mark("billing", 1, &Secret::new("hunter3".into())),
+            cache.mark("billing", 2, &password, there),
+            cache.mark("shop", 1, &password, there),
+            cache.mark("billing", 1, &Secret::new("hunter3".into()), there),
+            cache.mark("billing", 1, &password, elsewhere),
         ] {
             assert!(!cache.knows(&other, now));
         }

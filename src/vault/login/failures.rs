@@ -1,129 +1,219 @@
-//! Failed logins by where they come from: an address and the network around it.
+//! Failed logins by where they come from and whom they are for: an address, the two networks around it, and one name from
+//! one prefix, each in a short and in a long window.
+//!
+//! It is asked before anything is hashed or looked up, and counts a login as failed until it is known to be none, so that
+//! many at once can't slip through together. Who guesses from elsewhere takes nothing from the owner: there is no count of a
+//! name alone.
+//!
+//! The disk is told ahead: a bucket is kept as if more had failed already than did, and again when that is passed. So a
+//! restart or a kill forgets nothing, and guessing buys few writes.
 
-use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
+use crate::policy::limits::FailedLogins;
+use crate::vault::limits::clock::Now;
+use crate::vault::limits::denial::By;
+use crate::vault::limits::key::{Key, Tier};
+use crate::vault::limits::rate::{Full, Rate, Series, left};
+use crate::vault::limits::table::{Content, Hasher, KEYS, Table};
+use crate::vault::store::consumption::Bucket;
 
-/// So many within the window, and whoever comes from there must wait until it ends.
-const FAILURES: u32 = 20;
-const WINDOW: Duration = Duration::from_secs(300);
-/// Places remembered at most; beyond it the one that has been there longest makes room.
-const PLACES: usize = 65_536;
+/// The part of what may fail that is written down ahead. More saves writes, and costs more of it after a kill.
+const AHEAD: u64 = 4;
 
-#[derive(Default)]
+/// Who tries to log in from where.
+#[derive(Clone, Copy, Debug)]
+pub struct From<'a> {
+    /// None where it says nothing: behind a proxy every client has the proxy's.
+    pub address: Option<IpAddr>,
+    /// The name, or the public part of a key.
+    pub name: &'a str,
+}
+
 pub struct Failures {
-    places: HashMap<IpNet, (u32, Instant)>,
-    order: VecDeque<IpNet>,
+    table: Table<Guesses>,
+    hasher: Hasher,
 }
 
-/// The address and its /24; for IPv6 only the /64, since whoever has one address there has them all.
-fn places(address: IpAddr) -> impl Iterator<Item = IpNet> {
-    let widths: &[u8] = if address.is_ipv4() { &[32, 24] } else { &[64] };
-    widths.iter().filter_map(move |width| IpNet::new(address, *width).ok()).map(|place| place.trunc())
+#[derive(Debug, Default)]
+struct Guesses {
+    /// A time for each of `Series::OF_LOGINS`, and what the disk has for it.
+    tats_us: [u64; 2],
+    kept_us: [u64; 2],
+    /// When the times were loaded, until they are used.
+    loaded_us: Option<u64>,
 }
 
-/// There were too many failures from there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+impl Content for Guesses {
+    fn is_empty(&self, _: Tier, now: Now) -> bool {
+        self.tats_us.iter().all(|tat| *tat <= now.us)
+    }
+}
+
+/// A login that is counted as failed.
+#[derive(Debug)]
+pub struct Attempt {
+    taken: Vec<(Key, [(u64, u64); 2])>,
+    /// What must be on the disk before the answer.
+    pub ahead: Vec<Bucket>,
+}
+
+/// There were too many failures.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Locked {
     /// Seconds until it may be tried again.
     pub wait: u32,
-    /// Nobody was told yet: once in a window is enough for the log.
-    pub first: bool,
+    /// The limit that it is longest for.
+    pub by: By,
 }
 
 impl Failures {
-    /// Counts a login as failed until `forgive` says otherwise, so that many at once can't slip through together.
-    ///
-    /// Errors: there were too many.
-    pub fn begin(&mut self, address: IpAddr, now: Instant) -> Result<(), Locked> {
-        let address = address.to_canonical();
-        let mut locked: Option<Locked> = None;
-        for place in places(address) {
-            let Some((count, since)) = self.places.get_mut(&place) else { continue };
-            let Some(left) = WINDOW.checked_sub(now.saturating_duration_since(*since)) else { continue };
-            if *count < FAILURES {
-                continue;
+    pub fn new(hasher: Hasher) -> Self {
+        Self { table: Table::new(KEYS, hasher), hasher }
+    }
+
+    /// What the store remembers.
+    pub fn load(&mut self, buckets: &[Bucket], now: Now) {
+        for Bucket { tier, series, name, tat_us } in buckets {
+            let Some(at) = Series::OF_LOGINS.iter().position(|known| known == series) else { continue };
+            let key = self.table.resolve(Key::new(*tier, name.as_str()), now);
+            let guesses = self.table.entry(&key);
+            guesses.loaded_us = Some(now.us);
+            for times in [&mut guesses.tats_us, &mut guesses.kept_us] {
+                if let Some(time) = times.get_mut(at) {
+                    *time = (*tat_us).max(*time);
+                }
             }
-            let wait = u32::try_from(left.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
-            let before = locked.unwrap_or(Locked { wait: 0, first: true });
-            locked = Some(Locked { wait: wait.max(before.wait), first: before.first && *count == FAILURES });
-            *count = FAILURES + 1;
+        }
+    }
+
+    /// Counts a login as failed until `forgive` says otherwise.
+    ///
+    /// Errors: there were too many. Then nothing is counted.
+    pub fn begin(&mut self, from: From<'_>, rules: &FailedLogins, now: Now) -> Result<Attempt, Locked> {
+        let mut keys = self.keys(from, rules);
+        let mut locked: Option<Locked> = None;
+        for (key, rates) in &mut keys {
+            *key = self.table.resolve(key.clone(), now);
+            for (at, series) in Series::OF_LOGINS.into_iter().enumerate() {
+                let Some((rate, tat)) = rates.get(at).zip(self.tat(key, at, rates)) else { continue };
+                let wait = match rate.fits(tat, 1, 0, now.us) {
+                    Ok(_) => continue,
+                    Err(Full::For(wait)) => wait,
+                    Err(Full::Ever) => u32::MAX,
+                };
+                let window_us = rate.tolerance_us;
+                if locked.as_ref().is_none_or(|before| before.wait < wait) {
+                    locked = Some(Locked { wait, by: By { key: key.clone(), limit: series.word(), window_us } });
+                }
+            }
         }
         if let Some(locked) = locked {
             return Err(locked);
         }
-        for place in places(address) {
-            self.make_room(place);
-            let (count, since) = self.places.entry(place).or_insert((0, now));
-            if now.saturating_duration_since(*since) >= WINDOW {
-                (*count, *since) = (0, now);
-            }
-            *count += 1;
+        let mut attempt = Attempt { taken: Vec::new(), ahead: Vec::new() };
+        for (key, rates) in keys {
+            let moved = self.table.entry(&key).take(&rates, now, |series, tat_us| {
+                attempt.ahead.push(Bucket { tier: key.tier, series, name: key.name.to_string(), tat_us });
+            });
+            attempt.taken.push((key, moved));
         }
-        Ok(())
+        Ok(attempt)
     }
 
-    /// It was no failure after all.
-    pub fn forgive(&mut self, address: IpAddr) {
-        for place in places(address.to_canonical()) {
-            if let Some((count, _)) = self.places.get_mut(&place) {
-                *count = count.saturating_sub(1);
+    /// It was no failure after all. Gives what the disk should have instead.
+    pub fn forgive(&mut self, attempt: &Attempt, now: Now) -> Vec<Bucket> {
+        let mut exact = Vec::new();
+        for (key, moved) in &attempt.taken {
+            let Some(guesses) = self.table.get_mut(key) else { continue };
+            for (tat, (by, until)) in guesses.tats_us.iter_mut().zip(moved) {
+                *tat = tat.saturating_sub(left(*by, *until, now.us));
             }
+            guesses.settle(key, &mut exact);
         }
+        exact
     }
 
-    fn make_room(&mut self, place: IpNet) {
-        if self.places.contains_key(&place) {
-            return;
+    /// What the disk should have when nothing more will come: what failed, and nothing ahead.
+    pub fn settle(&mut self) -> Vec<Bucket> {
+        let mut exact = Vec::new();
+        self.table.iter_mut().for_each(|(key, guesses)| guesses.settle(key, &mut exact));
+        exact
+    }
+
+    pub fn sweep(&mut self, now: Now) {
+        self.table.sweep(now);
+    }
+
+    fn tat(&self, key: &Key, at: usize, rates: &[Rate; 2]) -> Option<u64> {
+        let Some(guesses) = self.table.get(key) else { return Some(0) };
+        let (tat, rate) = (guesses.tats_us.get(at)?, rates.get(at)?);
+        Some(guesses.loaded_us.map_or(*tat, |loaded| rate.clamped(*tat, loaded)))
+    }
+
+    /// Everything that a login counts in, with its rates.
+    fn keys(&self, from: From<'_>, rules: &FailedLogins) -> Vec<(Key, [Rate; 2])> {
+        let rates = |limits: [u32; 2]| {
+            let [short, long] = [0, 1].map(|at| {
+                let seconds = rules.windows.get(at).copied().unwrap_or(1);
+                let limit = limits.get(at).copied().unwrap_or(1);
+                Rate::new(limit, u64::from(seconds) * 1_000_000, limit)
+            });
+            [short, long]
+        };
+        let mut keys = Vec::new();
+        if let Some(address) = from.address {
+            let limits = [rules.address, rules.prefix, rules.wide_prefix];
+            keys.extend(
+                Tier::PLACES
+                    .into_iter()
+                    .zip(limits)
+                    .filter_map(|(tier, limits)| Some((Key::place(tier, address)?, rates(limits)))),
+            );
         }
-        self.order.push_back(place);
-        while self.order.len() > PLACES {
-            if let Some(oldest) = self.order.pop_front() {
-                self.places.remove(&oldest);
+        // Whoever comes through a proxy is counted by name alone.
+        let prefix = from.address.and_then(|address| Tier::CredentialPrefix.network(address));
+        if !from.name.is_empty() {
+            let place = prefix.map_or_else(|| "proxy".to_owned(), |network| network.to_string());
+            let name = format!("{} {place}", self.hasher.alias(from.name));
+            keys.push((Key::new(Tier::CredentialPrefix, name), rates(rules.credential)));
+        }
+        keys
+    }
+}
+
+impl Guesses {
+    /// One more, for which there is room. Calls `keep` for what is to be written.
+    fn take(&mut self, rates: &[Rate; 2], now: Now, mut keep: impl FnMut(Series, u64)) -> [(u64, u64); 2] {
+        let mut moved = [(0, 0); 2];
+        let loaded = self.loaded_us.take();
+        let times = self.tats_us.iter_mut().zip(&mut self.kept_us).zip(&mut moved);
+        for (((tat, kept), moved), (rate, series)) in times.zip(rates.iter().zip(Series::OF_LOGINS)) {
+            if let Some(loaded) = loaded.filter(|loaded| rate.clamped(*tat, *loaded) != *tat) {
+                // The disk is ahead of any clock: it is to be written anew.
+                (*tat, *kept) = (rate.clamped(*tat, loaded), 0);
+            }
+            *tat = (*tat).max(now.us).saturating_add(rate.step_us);
+            *moved = (rate.step_us, *tat);
+            if *tat > *kept {
+                let full = now.us.saturating_add(rate.tolerance_us);
+                let ahead = tat.saturating_add(rate.tolerance_us / AHEAD);
+                *kept = ahead.min(full).max(*tat);
+                keep(series, *kept);
+            }
+        }
+        moved
+    }
+
+    fn settle(&mut self, key: &Key, exact: &mut Vec<Bucket>) {
+        for ((tat, kept), series) in self.tats_us.iter().zip(&mut self.kept_us).zip(Series::OF_LOGINS) {
+            if *kept != *tat {
+                *kept = *tat;
+                exact.push(Bucket { tier: key.tier, series, name: key.name.to_string(), tat_us: *tat });
             }
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn after_twenty_failures_the_address_and_its_network_wait_until_the_window_ends() {
-        let (mut failures, now) = (Failures::default(), Instant::now());
-        for _ in 0..FAILURES {
-            failures.begin(ip("192.0.2.1"), now).unwrap();
-        }
-        let later = now + Duration::from_secs(60);
-        assert_eq!(failures.begin(ip("192.0.2.1"), later), Err(Locked { wait: 241, first: true }));
-        assert_eq!(failures.begin(ip("192.0.2.1"), later), Err(Locked { wait: 241, first: false }));
-        assert!(failures.begin(ip("::ffff:192.0.2.9"), now).is_err());
-        assert_eq!(failures.begin(ip("192.0.3.1"), now), Ok(()));
-        assert_eq!(failures.begin(ip("192.0.2.1"), now + WINDOW + Duration::from_secs(1)), Ok(()));
-    }
-
-    #[test]
-    fn successes_are_not_counted() {
-        let (mut failures, now) = (Failures::default(), Instant::now());
-        for _ in 0..100 {
-            failures.begin(ip("2001:db8::1"), now).unwrap();
-            failures.forgive(ip("2001:db8::2"));
-        }
-    }
-
-    #[test]
-    fn it_never_grows_beyond_its_bound() {
-        let (mut failures, now) = (Failures::default(), Instant::now());
-        for n in 0..70_000u32 {
-            let _ = failures.begin(IpAddr::V4(n.wrapping_mul(257).into()), now);
-        }
-        assert_eq!((failures.places.len(), failures.order.len()), (PLACES, PLACES));
-    }
-}
+mod tests;

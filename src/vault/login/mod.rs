@@ -15,10 +15,13 @@ use uuid::Uuid;
 use super::Vault;
 use super::audit::event::{Event, Field, Name, Outcome};
 use super::audit::mask;
+use super::limits::denial::later;
+use super::store::writer::Stored;
 use crate::config::slice::Counter;
 use crate::ipc::session::{Denial, Mechanism, Tls};
 use crate::secret::Secret;
 use credentials::Credential;
+use failures::{Attempt, From};
 
 /// One login as it was asked.
 pub struct Login {
@@ -58,11 +61,10 @@ impl Reason {
 /// Decides a login. A password that was verified lately is answered without waiting for anything; every other one costs
 /// the same work, whether the name is known or not.
 pub async fn decide(vault: &Vault, login: Login) -> Result<Rc<Credential>, Denial> {
-    if login.listener.identify_by_network {
-        return Err(fail(vault, &login, Reason::WrongListener).await);
-    }
-    if login.tls.is_none() && !login.listener.plain_login {
-        return Err(fail(vault, &login, Reason::NoTls).await);
+    if let Some(reason) = unfit(&login) {
+        // Nothing is checked, but it is written down: that counts too.
+        begin(vault, &login, None).await?;
+        return Err(fail(vault, &login, reason).await);
     }
     let now = Instant::now();
     let candidates = {
@@ -73,7 +75,7 @@ pub async fn decide(vault: &Vault, login: Login) -> Result<Rc<Credential>, Denia
     let credential = candidates.as_ref().and_then(|candidates| candidates.credential.clone());
     let mark = credential.as_ref().map(|credential| {
         let authority = vault.authority.borrow();
-        authority.cache.mark(&credential.id, credential.generation, &login.password)
+        authority.cache.mark(&credential.id, credential.generation, &login.password, login.address)
     });
     if let (Some(mark), Some(credential)) = (&mark, &credential)
         && vault.authority.borrow().cache.knows(mark, now)
@@ -81,23 +83,19 @@ pub async fn decide(vault: &Vault, login: Login) -> Result<Rc<Credential>, Denia
         succeed(vault, &login, credential).await;
         return Ok(Rc::clone(credential));
     }
-    let begun = vault.authority.borrow_mut().failures.begin(login.address, now);
-    if let Err(locked) = begun {
-        if locked.first {
-            let event =
-                Event { reason: Some("too-many-failures".into()), ..Event::new(Name::AuthLocked, Outcome::Denied) };
-            vault.writer.record(vec![describe(event, &login, credential.as_deref())]).await;
-        }
-        return Err(Denial::Wait(locked.wait));
-    }
+    let (attempt, written) = begin(vault, &login, credential.as_deref()).await?;
     let Some(candidates) = candidates else {
         return Err(fail(vault, &login, Reason::NotAKey).await);
     };
     let Ok(answer) = vault.hashers.verify(login.password.clone(), candidates.phcs) else {
-        vault.authority.borrow_mut().failures.forgive(login.address);
+        forgive(vault, &attempt).await;
         return Err(fail(vault, &login, Reason::Busy).await);
     };
     let fits = matches!(answer.await, Ok(Some(_)));
+    // Nobody learns of a guess that the disk knows nothing of. A full disk is no reason to let nobody in.
+    if let Some(written) = written {
+        let _ = written.answer().await;
+    }
     let (true, Some(credential), Some(mark)) = (fits, credential, mark) else {
         return Err(fail(vault, &login, Reason::Wrong).await);
     };
@@ -106,13 +104,72 @@ pub async fn decide(vault: &Vault, login: Login) -> Result<Rc<Credential>, Denia
     let Some(current) = current.filter(|current| current.generation == credential.generation) else {
         return Err(fail(vault, &login, Reason::Changed).await);
     };
-    {
-        let mut authority = vault.authority.borrow_mut();
-        authority.failures.forgive(login.address);
-        authority.cache.learn(mark, Instant::now());
-    }
+    vault.authority.borrow_mut().cache.learn(mark, Instant::now());
+    forgive(vault, &attempt).await;
     succeed(vault, &login, &current).await;
     Ok(current)
+}
+
+/// Counts a login as failed, before anything is hashed; with what is being written of it.
+async fn begin(
+    vault: &Vault,
+    login: &Login,
+    credential: Option<&Credential>,
+) -> Result<(Attempt, Option<Stored<()>>), Denial> {
+    let begun = {
+        let mut authority = vault.authority.borrow_mut();
+        let now = authority.clock.now();
+        let rules = authority.slice.limits.failed_logins;
+        let address = (!login.listener.behind_tls_proxy).then_some(login.address);
+        let name = match login.mechanism {
+            Mechanism::Bearer => key::id(login.password.expose()).unwrap_or_default(),
+            Mechanism::Plain | Mechanism::Login => &login.user,
+        };
+        let begun = authority.failures.begin(From { address, name }, &rules, now);
+        begun.map_err(|locked| {
+            let event =
+                Event { reason: Some("too-many-failures".into()), ..Event::new(Name::AuthLocked, Outcome::Denied) };
+            let told = authority.limits.notices.tell(&locked.by, describe(event, login, credential), now.us);
+            (locked.wait, told)
+        })
+    };
+    let mut attempt = match begun {
+        Ok(attempt) => attempt,
+        Err((wait, (before, event))) => {
+            let events: Vec<Event> = before.into_iter().chain(event).collect();
+            if !events.is_empty() {
+                vault.writer.record(events).await;
+            }
+            return Err(Denial::Wait(later(wait)));
+        }
+    };
+    let ahead = std::mem::take(&mut attempt.ahead);
+    let written = match ahead.is_empty() {
+        true => None,
+        false => vault.writer.queue(0, move |store| store.consumption.keep(&ahead)).await.ok(),
+    };
+    Ok((attempt, written))
+}
+
+/// It was no failure: what the disk was told ahead is taken back.
+async fn forgive(vault: &Vault, attempt: &Attempt) {
+    let exact = {
+        let mut authority = vault.authority.borrow_mut();
+        let now = authority.clock.now();
+        authority.failures.forgive(attempt, now)
+    };
+    if !exact.is_empty() {
+        // Nobody waits for it: until it is written, the disk has more than failed.
+        let _ = vault.writer.queue(0, move |store| store.consumption.keep(&exact)).await;
+    }
+}
+
+/// Why a login can't be right, whoever it is.
+fn unfit(login: &Login) -> Option<Reason> {
+    if login.listener.identify_by_network {
+        return Some(Reason::WrongListener);
+    }
+    (login.tls.is_none() && !login.listener.plain_login).then_some(Reason::NoTls)
 }
 
 async fn succeed(vault: &Vault, login: &Login, credential: &Credential) {

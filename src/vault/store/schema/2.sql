@@ -7,3 +7,14 @@ ALTER TABLE spool_rcpt ADD COLUMN held INTEGER NOT NULL DEFAULT 0 CHECK(held BET
 DROP INDEX sr_due;
 CREATE INDEX sr_ready ON spool_rcpt(lane, next_us, msg) WHERE state = 0 AND held = 0;
 CREATE INDEX sr_doomed ON spool_rcpt(msg) WHERE held = 2;
+
+-- Limits --------------------------------------------------------------------------------------------------------------
+
+-- The last hour with mail (hours since 1970) and its recipients, and the recipients of the day's busiest hour: what a
+-- credential's volume is compared with.
+ALTER TABLE rl_quota ADD COLUMN hour INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rl_quota ADD COLUMN hour_rcpts INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rl_quota ADD COLUMN peak INTEGER NOT NULL DEFAULT 0;
+
+-- Credentials that sent far beyond their history on a day. Without until_us the suspension was lifted: no other that day.
+CREATE TABLE suspension(credential TEXT PRIMARY KEY, day INTEGER NOT NULL, until_us INTEGER) STRICT, WITHOUT ROWID;

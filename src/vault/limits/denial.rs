@@ -1,0 +1,76 @@
+//! Why a message may not be sent now: the refusal, and which limit of which tier it was.
+
+use super::key::Key;
+use crate::policy::refusal::Refusal;
+
+/// A decision against a message. Nothing was taken for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denied {
+    pub refusal: Refusal,
+    /// Which limit, when it was one.
+    pub by: Option<By>,
+}
+
+/// One limit of one tier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct By {
+    pub key: Key,
+    /// The word for the limit: the key of the configuration.
+    pub limit: &'static str,
+    /// The time it counts by: it is told once in it.
+    pub window_us: u64,
+}
+
+impl From<Refusal> for Denied {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, by: None }
+    }
+}
+
+impl Denied {
+    /// The one of two that keeps a message out for longer: what can never be comes before what can be later.
+    pub fn or_longer(self, other: Self) -> Self {
+        let weight = |denied: &Self| denied.refusal.wait().map_or(u64::MAX, u64::from);
+        if weight(&other) > weight(&self) { other } else { self }
+    }
+}
+
+/// The same refusal with up to a tenth more to wait, so that those who were refused together don't all come back together.
+/// What it says is advice: the decision is exact, and never earlier than the advice.
+pub fn advise(refusal: Refusal) -> Refusal {
+    refusal.wait().map_or(refusal, |wait| refusal.after(later(wait)))
+}
+
+/// Up to a tenth more.
+pub fn later(seconds: u32) -> u32 {
+    // Without random octets everybody is told the same.
+    let random = getrandom::u32().unwrap_or(0);
+    let tenth = u64::from(seconds) / 10 + 1;
+    let more = (u64::from(random) * tenth) >> 32;
+    seconds.saturating_add(u32::try_from(more).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_is_never_earlier_than_the_decision_and_at_most_a_tenth_later() {
+        for exact in [1, 9, 10, 100, 86_400, u32::MAX] {
+            for _ in 0..200 {
+                let told = later(exact);
+                assert!(exact <= told && told <= exact.saturating_add(exact / 10), "{exact} {told}");
+            }
+        }
+        assert_eq!(advise(Refusal::NoRoute), Refusal::NoRoute);
+    }
+
+    #[test]
+    fn the_longer_wait_is_told() {
+        let denied = |refusal| Denied::from(refusal);
+        let (short, long) = (denied(Refusal::RateLimited(7)), denied(Refusal::QuotaExceeded(70)));
+        assert_eq!(short.clone().or_longer(long.clone()), long);
+        assert_eq!(long.clone().or_longer(short), long);
+        assert_eq!(long.or_longer(denied(Refusal::TooManyRecipients)), denied(Refusal::TooManyRecipients));
+    }
+}

@@ -1,0 +1,210 @@
+//! How often and how much: rates and daily quotas of every tier that a message counts in, decided together.
+//!
+//! This is the memory of it, which decides. The store gets each message's use in the message's own transaction, so that
+//! neither can be without the other, and gives it back at start.
+//!
+//! A message is asked for twice. At MAIL it takes a place, so that nobody sends a whole message to be refused then: the
+//! credential's limits keep room for it until the dot. At the dot it is counted, in every tier or in none. Tiers that others
+//! share keep no room for what may never come: they may still refuse at the dot.
+
+pub mod clock;
+pub mod days;
+pub mod denial;
+pub mod key;
+pub mod notices;
+pub mod origin;
+pub mod rate;
+pub mod suspension;
+pub mod table;
+pub mod usage;
+pub mod volume;
+
+use super::audit::event::Event;
+use super::store::consumption::{Bucket, Consumed, DayRow, Use};
+use crate::mail::address::Address;
+use crate::policy::refusal::Refusal;
+use clock::Now;
+use days::Day;
+use denial::Denied;
+use key::{Key, Tier};
+use notices::Notices;
+use origin::Origin;
+use rate::Series;
+use suspension::{Suspension, Suspensions};
+use table::{Hasher, KEYS, Table};
+use usage::{Taken, Usage, Weight};
+use volume::Alarm;
+
+pub struct Limits {
+    /// Credentials and the whole: as many as there are.
+    own: Table<Usage>,
+    /// Places and domains, of which there may be any number.
+    places: Table<Usage>,
+    pub suspensions: Suspensions,
+    pub notices: Notices,
+}
+
+/// A place for one message, until it is counted or given back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reservation {
+    credential: Key,
+    held: bool,
+    taken: Vec<Taken>,
+    alarms: Vec<Alarm>,
+    suspension: Option<Suspension>,
+}
+
+impl Limits {
+    /// What the store remembers.
+    pub fn new(kept: Consumed, hasher: Hasher, now: Now) -> Self {
+        let mut limits = Self {
+            own: Table::new(usize::MAX, hasher),
+            places: Table::new(KEYS, hasher),
+            suspensions: Suspensions::load(kept.suspensions, now),
+            notices: Notices::default(),
+        };
+        for Bucket { tier, series, name, tat_us } in kept.buckets {
+            if Series::OF_MESSAGES.contains(&series) {
+                limits.load(Key::new(tier, name), now).load_bucket(series, tat_us, now);
+            }
+        }
+        for DayRow { tier, name, day } in kept.days {
+            limits.load(Key::new(tier, name), now).load_day(day);
+        }
+        limits
+    }
+
+    fn load(&mut self, key: Key, now: Now) -> &mut Usage {
+        let table = self.table(key.tier);
+        let key = table.resolve(key, now);
+        table.entry(&key)
+    }
+
+    fn table(&mut self, tier: Tier) -> &mut Table<Usage> {
+        if matches!(tier, Tier::Credential | Tier::Global) { &mut self.own } else { &mut self.places }
+    }
+
+    /// MAIL: takes a place, or says how long to wait. A denial takes nothing.
+    pub fn reserve(&mut self, origin: &Origin<'_>, now: Now) -> Result<Reservation, Denied> {
+        self.look_at_suspension(origin, now)?;
+        self.check(&mut origin.counts(None), None, now)?;
+        let credential = Key::new(Tier::Credential, origin.credential);
+        self.own.entry(&credential).held += 1;
+        Ok(Reservation { credential, held: true, taken: Vec::new(), alarms: Vec::new(), suspension: None })
+    }
+
+    /// The dot: counts the message in all its tiers, or in none and says how long to wait.
+    pub fn accept(
+        &mut self,
+        reservation: &mut Reservation,
+        origin: &Origin<'_>,
+        recipients: &[Address],
+        bytes: u64,
+        now: Now,
+    ) -> Result<(), Denied> {
+        self.look_at_suspension(origin, now)?;
+        self.let_go(reservation);
+        let mut counts = origin.counts(Some(recipients));
+        self.check(&mut counts, Some(bytes), now)?;
+        let before = self.day(&reservation.credential, now);
+        for count in counts {
+            let weight = Weight { recipients: count.recipients, bytes: Some(bytes) };
+            let usage = self.table(count.key.tier).entry(&count.key);
+            reservation.taken.push(usage.take(&count.key, &count.rules, weight, now));
+        }
+        if let Some(usage) = self.own.get(&reservation.credential) {
+            reservation.alarms = volume::look(usage.days(), before, origin.anomaly, now);
+        }
+        if reservation.alarms.iter().any(|alarm| alarm.suspends) {
+            reservation.suspension = self.suspensions.suspend(origin.credential, now);
+        }
+        Ok(())
+    }
+
+    /// Gives back what was taken, when nothing comes of the message.
+    pub fn release(&mut self, mut reservation: Reservation, now: Now) {
+        self.let_go(&mut reservation);
+        for taken in &reservation.taken {
+            if let Some(usage) = self.table(taken.key.tier).get_mut(&taken.key) {
+                usage.give_back(taken, now);
+            }
+        }
+    }
+
+    /// What the message's transaction writes down. To be asked when it is queued, so that what is written later is also
+    /// what was decided later.
+    pub fn used(&mut self, reservation: &Reservation) -> Use {
+        let mut used = Use { suspension: reservation.suspension.clone(), ..Use::default() };
+        for taken in &reservation.taken {
+            let (tier, name) = (taken.key.tier, taken.key.name.to_string());
+            if let Some(usage) = self.table(tier).get(&taken.key) {
+                let bucket = |series| Bucket { tier, series, name: name.clone(), tat_us: usage.tat_us(series) };
+                used.buckets.extend(taken.series().map(bucket));
+            }
+            let &Taken { counted, day, hour, recipients, bytes, .. } = taken;
+            if counted {
+                let day = Day { day, hour, recipients, bytes, ..Day::default() };
+                used.days.push(DayRow { tier, name, day });
+            }
+        }
+        used
+    }
+
+    /// Lets go of what doesn't count any more. Gives what was refused and not told yet.
+    pub fn sweep(&mut self, now: Now) -> Vec<Event> {
+        self.own.sweep(now);
+        self.places.sweep(now);
+        self.suspensions.sweep(now);
+        self.notices.over(now.us)
+    }
+
+    fn look_at_suspension(&self, origin: &Origin<'_>, now: Now) -> Result<(), Denied> {
+        let Some(left) = self.suspensions.left(origin.credential, now) else { return Ok(()) };
+        let key = Key::new(Tier::Credential, origin.credential);
+        let by = denial::By { key, limit: "anomaly", window_us: rate::HOUR_US };
+        Err(Denied { refusal: Refusal::Suspended(left), by: Some(by) })
+    }
+
+    /// Whether a message fits everywhere. The keys become those under which it is counted.
+    fn check(&mut self, counts: &mut [origin::Count], bytes: Option<u64>, now: Now) -> Result<(), Denied> {
+        let nothing = Usage::default();
+        let mut denied: Option<Denied> = None;
+        for count in counts {
+            let table = self.table(count.key.tier);
+            count.key = table.resolve(count.key.clone(), now);
+            let usage = table.get(&count.key).unwrap_or(&nothing);
+            let weight = Weight { recipients: count.recipients, bytes };
+            if let Err(one) = usage.check(&count.key, &count.rules, weight, now) {
+                denied = Some(match denied {
+                    Some(before) => before.or_longer(one),
+                    None => one,
+                });
+            }
+        }
+        denied.map_or(Ok(()), Err)
+    }
+
+    fn day(&self, credential: &Key, now: Now) -> Day {
+        self.own.get(credential).map_or_else(Day::default, |usage| usage.days().on(now.day()))
+    }
+
+    /// The place that was held until the dot is held no more.
+    fn let_go(&mut self, reservation: &mut Reservation) {
+        if std::mem::take(&mut reservation.held)
+            && let Some(usage) = self.own.get_mut(&reservation.credential)
+        {
+            usage.held = usage.held.saturating_sub(1);
+        }
+    }
+}
+
+impl Reservation {
+    /// What is to be said of a volume that is beyond all history, as it belongs into the message's transaction.
+    pub fn events(&self) -> Vec<Event> {
+        let suspended = self.suspension.is_some();
+        self.alarms.iter().map(|alarm| alarm.event(&self.credential.name, suspended)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

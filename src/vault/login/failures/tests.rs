@@ -1,0 +1,168 @@
+//! Who is locked out by whom, and what a restart knows of it.
+
+use super::*;
+
+const NOON: u64 = 1_700_000_000_000_000;
+const SECOND: u64 = 1_000_000;
+const RULES: FailedLogins = FailedLogins {
+    windows: [300, 86_400],
+    address: [20, 100],
+    prefix: [60, 300],
+    wide_prefix: [200, 1000],
+    credential: [20, 100],
+};
+
+fn at(seconds: u64) -> Now {
+    Now::at(NOON + seconds * SECOND)
+}
+
+fn failures() -> Failures {
+    Failures::new(Hasher::new([5; 32]))
+}
+
+fn begin(failures: &mut Failures, address: &str, name: &str, now: Now) -> Result<Attempt, Locked> {
+    failures.begin(From { address: Some(address.parse().unwrap()), name }, &RULES, now)
+}
+
+fn why(locked: Locked) -> (u32, Tier, &'static str) {
+    (locked.wait, locked.by.key.tier, locked.by.limit)
+}
+
+#[test]
+fn an_address_a_prefix_and_a_wide_prefix_each_have_their_number() {
+    for (tier, most, address) in [
+        (Tier::Address, 20, (|_| "192.0.2.1".to_owned()) as fn(u32) -> String),
+        (Tier::Prefix, 60, |n| format!("192.0.2.{n}")),
+        (Tier::WidePrefix, 200, |n| format!("192.0.{}.{n}", n % 16)),
+        (Tier::Address, 20, |n| format!("2001:db8::{n:x}")),
+        (Tier::Prefix, 60, |n| format!("2001:db8:0:{n:x}::1")),
+        (Tier::WidePrefix, 200, |n| format!("2001:db8:0:{n:x}00::1")),
+    ] {
+        let mut failures = failures();
+        for n in 0..most {
+            begin(&mut failures, &address(n), &format!("name{n}"), at(0)).unwrap();
+        }
+        let (wait, by, window) = why(begin(&mut failures, &address(201), "another", at(0)).unwrap_err());
+        assert_eq!((by, window), (tier, "short"));
+        assert_eq!(wait, 300u32.div_ceil(most));
+        assert!(begin(&mut failures, "198.51.100.1", "name1", at(0)).is_ok(), "nobody elsewhere");
+    }
+}
+
+#[test]
+fn the_long_window_stops_who_has_the_patience_for_the_short_one() {
+    let mut failures = failures();
+    let admitted = (0..86_400 / 15).filter(|n| begin(&mut failures, "192.0.2.1", "shop", at(n * 15)).is_ok()).count();
+    assert!((150..=201).contains(&admitted), "{admitted}");
+    let (_, _, window) = why(begin(&mut failures, "192.0.2.1", "shop", at(86_400 - 1)).unwrap_err());
+    assert_eq!(window, "long");
+}
+
+#[test]
+fn the_told_second_is_enough_and_one_less_is_not_and_a_denial_takes_nothing() {
+    let mut failures = failures();
+    while begin(&mut failures, "192.0.2.1", "shop", at(0)).is_ok() {}
+    for _ in 0..1000 {
+        assert_eq!(begin(&mut failures, "192.0.2.1", "shop", at(0)).unwrap_err().wait, 15);
+    }
+    assert!(begin(&mut failures, "192.0.2.1", "shop", at(14)).is_err());
+    assert!(begin(&mut failures, "192.0.2.1", "shop", at(15)).is_ok());
+}
+
+#[test]
+fn the_owner_comes_in_from_a_good_place_while_strangers_guess() {
+    let mut failures = failures();
+    for n in 0..5000u32 {
+        // From everywhere, at the owner's name, far more than is let in.
+        let address = format!("{}.{}.{}.7", 11 + n % 80, n / 256 % 256, n % 256);
+        let _ = begin(&mut failures, &address, "shop", at(u64::from(n) / 100));
+        let _ = begin(&mut failures, "203.0.113.66", "shop", at(u64::from(n) / 100));
+    }
+    for n in 0..200 {
+        let attempt = begin(&mut failures, "198.51.100.1", "shop", at(60 + n)).unwrap();
+        failures.forgive(&attempt, at(60 + n));
+    }
+}
+
+#[test]
+fn one_name_is_guessed_at_from_a_prefix_no_more_often_than_from_an_address() {
+    let mut failures = failures();
+    for n in 0..20 {
+        begin(&mut failures, &format!("192.0.2.{n}"), "shop", at(0)).unwrap();
+    }
+    let locked = begin(&mut failures, "192.0.2.99", "shop", at(0)).unwrap_err();
+    assert_eq!(why(locked), (15, Tier::CredentialPrefix, "short"));
+    assert!(begin(&mut failures, "192.0.2.99", "billing", at(0)).is_ok());
+    assert!(begin(&mut failures, "192.0.3.99", "shop", at(0)).is_ok());
+}
+
+#[test]
+fn behind_a_proxy_a_name_is_counted_and_no_address() {
+    let mut failures = failures();
+    let mut guess = |name| failures.begin(From { address: None, name }, &RULES, at(0));
+    for _ in 0..20 {
+        guess("shop").unwrap();
+    }
+    assert_eq!(why(guess("shop").unwrap_err()).1, Tier::CredentialPrefix);
+    assert!(guess("billing").is_ok());
+}
+
+#[test]
+fn names_are_not_written_down() {
+    let mut failures = failures();
+    let attempt = begin(&mut failures, "192.0.2.1", "hunter2", at(0)).unwrap();
+    assert_eq!(attempt.ahead.len(), 8, "four tiers in two windows");
+    assert!(attempt.ahead.iter().all(|bucket| !bucket.name.contains("hunter2")));
+}
+
+#[test]
+fn a_kill_forgets_nothing_and_costs_at_most_what_was_told_ahead() {
+    let mut failures = failures();
+    let mut disk: Vec<Bucket> = Vec::new();
+    let mut write = |buckets: Vec<Bucket>| {
+        for bucket in buckets {
+            disk.retain(|kept| (kept.tier, kept.series, &kept.name) != (bucket.tier, bucket.series, &bucket.name));
+            disk.push(bucket);
+        }
+        disk.clone()
+    };
+    for _ in 0..12 {
+        let attempt = begin(&mut failures, "192.0.2.1", "shop", at(0)).unwrap();
+        write(attempt.ahead);
+    }
+    let kept = write(vec![]);
+    let left = |kept: &[Bucket]| {
+        let mut after = self::failures();
+        after.load(kept, at(0));
+        (0..100).take_while(|_| begin(&mut after, "192.0.2.1", "shop", at(0)).is_ok()).count()
+    };
+    assert!((3..=8).contains(&left(&kept)), "{}", left(&kept));
+    // An orderly stop costs nothing.
+    assert_eq!(left(&write(failures.settle())), 8);
+}
+
+#[test]
+fn successes_cost_nothing_however_often_it_is_killed() {
+    let mut disk: Vec<Bucket> = Vec::new();
+    for n in 0..50 {
+        let mut failures = failures();
+        failures.load(&disk, at(n));
+        let attempt = begin(&mut failures, "192.0.2.1", "shop", at(n)).unwrap();
+        for bucket in attempt.ahead.iter().cloned().chain(failures.forgive(&attempt, at(n))) {
+            disk.retain(|kept| (kept.tier, kept.series, &kept.name) != (bucket.tier, bucket.series, &bucket.name));
+            disk.push(bucket);
+        }
+    }
+}
+
+#[test]
+fn a_full_table_makes_strangers_share_and_frees_no_guesser() {
+    let mut failures = failures();
+    while begin(&mut failures, "203.0.113.66", "shop", at(0)).is_ok() {}
+    for n in 0..40_000u32 {
+        let address = std::net::Ipv4Addr::from(0x0b00_0000 + n * 4096 + 7).to_string();
+        let _ = begin(&mut failures, &address, "", at(1));
+    }
+    assert!(failures.table.keys() > KEYS, "{}", failures.table.keys());
+    assert!(begin(&mut failures, "203.0.113.66", "shop", at(2)).is_err());
+}
