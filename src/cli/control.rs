@@ -62,6 +62,11 @@ pub fn ask_for_parts(runtime: &Path, command: Command, mut part: impl FnMut(Resp
     }
 }
 
+/// Whether there is a service to ask.
+pub fn is_there(runtime: &Path) -> Result<bool, Undone> {
+    connect(runtime).map(|socket| socket.is_some())
+}
+
 fn connect(runtime: &Path) -> Result<Option<UnixStream>, Undone> {
     let path = runtime.join(parent::CONTROL_SOCKET);
     match UnixStream::connect(&path) {

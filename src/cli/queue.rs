@@ -1,5 +1,7 @@
 //! `gatepost queue`: hold, release or drop what waits to be delivered, while the service runs and while it is stopped.
 
+mod rekey;
+
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -21,6 +23,8 @@ pub enum Queue {
     Release(Messages),
     /// Give messages up: nobody gets them any more, and their bodies are destroyed
     Drop(Messages),
+    /// Change the master key that opens the bodies of messages on disk
+    Rekey(rekey::Rekey),
 }
 
 #[derive(Debug, Args)]
@@ -60,6 +64,7 @@ impl Queue {
             Self::Hold(messages) => (Deed::Hold, messages),
             Self::Release(messages) => (Deed::Release, messages),
             Self::Drop(messages) => (Deed::Drop, messages),
+            Self::Rekey(rekey) => return rekey.run(),
         };
         match messages.carry_out(deed) {
             Ok(counts) => {

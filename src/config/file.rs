@@ -180,6 +180,7 @@ pub struct Route {
 pub struct Spool {
     pub retry: Option<Vec<At<String>>>,
     pub lifetime: Option<At<String>>,
+    pub master_key_directory: Option<At<PathBuf>>,
 }
 
 /// `[limits]`

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
@@ -18,6 +18,8 @@ use crate::policy::route::Route;
 /// The version of the file's keys. It changes when an old file would mean something else.
 const VERSION: i64 = 1;
 const STATE: &str = "/var/lib/gatepost";
+/// The directory of the master key in the state directory, unless the configuration says otherwise.
+const MASTER: &str = "master";
 const RUNTIME: &str = "/run/gatepost";
 
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ pub struct Plan {
     /// SHA-256 of the file, in hexadecimal: what the audit log says was loaded.
     pub digest: String,
     pub state_directory: PathBuf,
+    /// Where the master key of bodies is.
+    pub master_directory: PathBuf,
     pub runtime_directory: PathBuf,
     pub hostname: String,
     pub listeners: Vec<Listener>,
@@ -98,10 +102,13 @@ impl Plan {
         let names: Vec<&str> = upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
         let routes = routes::plan(&config.route, &names, findings);
         let credentials = credentials::plan(&config.credential, mode, findings);
+        let state_directory = directory(&config.state_directory, "state_directory", STATE.as_ref(), findings);
+        let beside = state_directory.join(MASTER);
         let plan = Self {
             digest: Sha256::digest(text).iter().map(|octet| format!("{octet:02x}")).collect(),
-            state_directory: directory(&config.state_directory, "state_directory", STATE, findings),
-            runtime_directory: directory(&config.runtime_directory, "runtime_directory", RUNTIME, findings),
+            master_directory: directory(&config.spool.master_key_directory, "master_key_directory", &beside, findings),
+            state_directory,
+            runtime_directory: directory(&config.runtime_directory, "runtime_directory", RUNTIME.as_ref(), findings),
             hostname: hostname(&config.hostname, findings),
             listeners,
             certificates,
@@ -204,7 +211,7 @@ fn version(config: &Config, findings: &mut Findings<'_>) {
     }
 }
 
-fn directory(written: &Option<At<PathBuf>>, key: &str, default: &str, findings: &mut Findings<'_>) -> PathBuf {
+fn directory(written: &Option<At<PathBuf>>, key: &str, default: &Path, findings: &mut Findings<'_>) -> PathBuf {
     let Some(written) = written else { return default.into() };
     if !written.get_ref().is_absolute() {
         findings.refuse(written.span(), format!("{key}: write the whole path, from / on"));

@@ -32,6 +32,8 @@ pub enum File {
     Listening(u16),
     /// A connection to the control socket, from this user, whom the parent has checked: vault.
     Administrator(u32),
+    /// The key that wraps the keys of bodies, or the one that takes its place, 32 octets: vault.
+    MasterKey { next: bool },
 }
 
 /// A new channel to another process, as the receiver should think of it.
@@ -84,6 +86,8 @@ pub enum Report {
     Switched(Generation),
     /// An administrator asks for a reload (vault).
     Reload,
+    /// An administrator changes the master key: the next one is wanted (vault).
+    NextMasterKey,
     /// The watchdog's sign of life (vault, sealer's answer included).
     Alive,
 }

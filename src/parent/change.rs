@@ -77,6 +77,7 @@ fn keep_numbers(before: &Plan, ports: &BTreeSet<u16>, after: &mut Plan) -> Resul
     let fixed = [
         ("state_directory", before.state_directory == after.state_directory),
         ("runtime_directory", before.runtime_directory == after.runtime_directory),
+        ("spool.master_key_directory", before.master_directory == after.master_directory),
         ("hostname", before.hostname == after.hostname),
         ("limits.sessions", after.limits.sessions <= before.limits.sessions),
         // The parent's own rules, which all below it inherit, are from its start.

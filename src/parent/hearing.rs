@@ -19,7 +19,9 @@ pub fn hear(role: Role, standing: Standing, report: &Report) -> Hearing {
         (Report::Hello { role: said, .. }, Starting { .. }) if *said == role => Hearing::Heed,
         (Report::Ready { .. } | Report::Failed { .. }, Starting { .. }) => Hearing::Heed,
         // The vault may refuse a new configuration, and hands on an administrator's wish for one.
-        (Report::Failed { .. } | Report::Reload, Ready { .. }) if role == Role::Vault => Hearing::Heed,
+        (Report::Failed { .. } | Report::Reload | Report::NextMasterKey, Ready { .. }) if role == Role::Vault => {
+            Hearing::Heed
+        }
         (Report::Switched(_), Ready { .. }) if matches!(role, Role::Vault | Role::Listener) => Hearing::Heed,
         (Report::Alive, Ready { .. } | Draining { .. }) if role == Role::Vault => Hearing::Heed,
         (_, Draining { .. }) => Hearing::Ignore,
@@ -48,6 +50,7 @@ mod tests {
                 Report::Switched(Generation(2)),
                 Report::Reload,
                 Report::Alive,
+                Report::NextMasterKey,
             ]
         };
         let heeded = |role, standing| -> Vec<usize> {
@@ -57,7 +60,7 @@ mod tests {
         for role in TABLE.iter().map(|row| row.role) {
             assert_eq!(heeded(role, starting), [0, 1, 2], "{role}");
             let (while_ready, while_draining): (&[usize], &[usize]) = match role {
-                Role::Vault => (&[2, 3, 4, 5], &[5]),
+                Role::Vault => (&[2, 3, 4, 5, 6], &[5]),
                 Role::Listener => (&[3], &[]),
                 _ => (&[], &[]),
             };

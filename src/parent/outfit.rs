@@ -17,6 +17,7 @@ use crate::ipc::control::File;
 use crate::role::{Life, Role, TABLE};
 use crate::sandbox::{Grounds, ParentGrounds};
 use crate::secret::Secret;
+use crate::vault;
 
 /// Descriptors a role needs beside its sessions: its channels, its log, its event loop, and neighbours being replaced.
 const RESERVE: u64 = 128;
@@ -133,7 +134,14 @@ fn files(plan: &Plan, post: &Post, kept: &Kept) -> Result<Vec<(File, OwnedFd)>, 
                 files.push((File::Authorities, authorities));
             }
         }
-        Role::Parent | Role::Listener | Role::Vault | Role::Dialer => {}
+        Role::Vault => {
+            let directory = &plan.master_directory;
+            files.push((File::MasterKey { next: false }, state::master_key(directory)?));
+            if let Some(next) = state::next_master_key(directory)? {
+                files.push((File::MasterKey { next: true }, next));
+            }
+        }
+        Role::Parent | Role::Listener | Role::Dialer => {}
     }
     Ok(files)
 }
@@ -210,6 +218,7 @@ pub fn parent_grounds(plan: &Plan, config: &Path) -> Result<ParentGrounds, Strin
         read.extend([path, &target].into_iter().filter_map(Path::parent).map(Path::to_owned));
     };
     folders(config);
+    folders(&plan.master_directory.join(vault::master::CURRENT));
     let pairs = plan.certificates.iter().flat_map(|certificate| [&certificate.chain, &certificate.key]);
     let others = plan.upstreams.iter().flat_map(|upstream| [&upstream.password, &upstream.authorities]).flatten();
     for source in pairs.chain(others) {

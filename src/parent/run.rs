@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use super::child::{self, Standing};
 use super::hearing::{self, Hearing};
-use super::{Parent, Phase, change, stop};
+use super::{Parent, Phase, change, state, stop};
 use crate::ipc::control::{File, Order, Report};
 use crate::ipc::packet::Arrival;
 use crate::role::start::BUILD;
@@ -156,9 +156,23 @@ fn heed(parent: &mut Parent, instance: Instance, report: Report) -> Result<(), S
         Report::Failed { reason } => child.reason = Some(reason),
         Report::Switched(generation) => change::switched(parent, instance, generation),
         Report::Reload => change::begin(parent),
+        Report::NextMasterKey => hand_over_next_master(parent, instance),
         Report::Alive => parent.alive = Instant::now(),
     }
     Ok(())
+}
+
+/// The vault asked for the key that is to take the place of its master key.
+fn hand_over_next_master(parent: &Parent, instance: Instance) {
+    let Some(vault) = parent.household.get(instance) else { return };
+    let told = match state::next_master_key(&parent.plan().master_directory) {
+        Ok(Some(key)) => vault.tell(&Order::File(File::MasterKey { next: true }), Some(key.as_fd())),
+        Ok(None) => return tracing::error!("the vault asked for the next master key, and there is none"),
+        Err(error) => return tracing::error!(error, "the next master key can't be handed over"),
+    };
+    if let Err(error) = told {
+        tracing::error!(%error, "the next master key can't be handed over");
+    }
 }
 
 /// Buries the dead and decides who replaces them.

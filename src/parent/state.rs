@@ -5,6 +5,7 @@
 //!   db/                 the vault's own, 0700
 //!   audit/              the auditors' files, 02750, group _gatepost-audit
 //!   seal/               root, 0700: the log key and the sealer's two slots
+//!   master/             root, 0700: the master key of bodies, unless it is kept elsewhere
 //! runtime_directory/    root, 0700
 //!   empty/              root, 0555: the root directory of everybody who needs no files
 //!   control.sock        commands, handed to the vault unread
@@ -41,6 +42,9 @@ pub fn prepare(plan: &Plan, people: &People) -> Result<(), String> {
     own_directory(&seal, "the sealer's directory", 0o700)?;
     sealer::key::create(&seal, &plan.sealer_slice().origin)
         .map_err(|error| format!("making the log key in {}: {error}", seal.display()))?;
+    own_directory(&plan.master_directory, "the directory of the master key", 0o700)?;
+    vault::master::create(&plan.master_directory)
+        .map_err(|error| format!("the master key in {}: {error}", plan.master_directory.display()))?;
     vault::prepare::prepare(&plan.state_directory, people.identity(Role::Vault), people.auditors)
 }
 
@@ -85,6 +89,20 @@ fn sync_parent(path: &Path) -> io::Result<()> {
 /// The log key, to be read once.
 pub fn log_key(state: &Path) -> Result<OwnedFd, String> {
     open(&state.join(SEAL).join("log.key"), OpenOptions::new().read(true))
+}
+
+/// The master key, to be read once.
+pub fn master_key(directory: &Path) -> Result<OwnedFd, String> {
+    open(&directory.join(vault::master::CURRENT), OpenOptions::new().read(true))
+}
+
+/// The one that is to take its place, while a change of keys goes on.
+pub fn next_master_key(directory: &Path) -> Result<Option<OwnedFd>, String> {
+    let path = directory.join(vault::master::NEXT);
+    match path.try_exists() {
+        Ok(false) => Ok(None),
+        _ => open(&path, OpenOptions::new().read(true)).map(Some),
+    }
 }
 
 /// The sealer's two state slots, made empty at the first start.

@@ -12,6 +12,7 @@ use super::audit::event::Name;
 use super::audit::publish::Publisher;
 use super::audit::seal::{self, Pulse};
 use super::delivery::schedule::route_event;
+use super::master::Master;
 use super::{Vault, admin, delivery, edge, happening};
 use crate::config::slice::VaultSlice;
 use crate::ipc::channel;
@@ -97,6 +98,7 @@ impl Control {
                 }
                 Err(error) => tracing::error!(%error, "an administrator's connection can't be used"),
             },
+            (Order::File(File::MasterKey { next: true }), Some(file)) => self.next_master(file),
             (Order::Slice { part, last }, None) => self.slice(&part.0, last),
             (Order::Switch(generation), None) => match self.next.take() {
                 Some(slice) => {
@@ -140,6 +142,15 @@ impl Control {
         };
         if let Err(error) = met {
             tracing::error!(%error, "a peer's channel can't be used");
+        }
+    }
+
+    /// The next master key, which a command waits for.
+    fn next_master(&self, file: OwnedFd) {
+        match Master::read(std::fs::File::from(file)) {
+            // The command may have given up.
+            Ok(next) => drop(self.vault.next_master.take().map(|waiting| waiting.send(next))),
+            Err(error) => tracing::error!(%error, "the next master key can't be read"),
         }
     }
 

@@ -11,15 +11,18 @@
 pub mod admin;
 pub mod audit;
 pub mod authority;
+pub mod cipher;
 pub mod control;
 pub mod delivery;
 pub mod edge;
 pub mod happening;
 pub mod limits;
 pub mod login;
+pub mod master;
 pub mod offline;
 pub mod prepare;
 pub mod queue;
+pub mod rekey;
 pub mod session;
 pub mod store;
 pub mod transaction;
@@ -31,7 +34,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -51,6 +54,7 @@ use control::Control;
 use delivery::schedule::{self, Schedule};
 use limits::clock::Clock;
 use login::hashing::{self, Hashers};
+use master::Master;
 use store::Failure;
 use store::open::Database;
 use store::segment::{self, Segments};
@@ -71,6 +75,8 @@ pub struct Vault {
     pub poke: Notify,
     /// Credentials have changed.
     pub changed: watch::Sender<()>,
+    /// Where the next master key goes when the parent hands it over.
+    pub next_master: RefCell<Option<oneshot::Sender<Master>>>,
     /// What must be on the disk before an orderly end holds a permit.
     unfinished: Arc<Semaphore>,
 }
@@ -97,11 +103,12 @@ impl Vault {
 
 pub fn main(start: &mut Start) -> Result<(), String> {
     let slice: VaultSlice = start.slice()?;
+    let masters = rekey::handed_over(start)?;
     // SQLite seeds itself from /dev/urandom once, and takes time and process number instead when it can't reach it.
     let seeded = rusqlite::Connection::open_in_memory();
     seeded.and_then(|memory| memory.execute_batch("SELECT randomblob(16)")).map_err(|error| error.to_string())?;
     let confined = sandbox::confine(start.role, &start.grounds)?;
-    let house = House::open(Path::new("."), slice, start.generation)?;
+    let house = House::open(Path::new("."), slice, start.generation, masters)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -129,7 +136,7 @@ struct House {
 
 impl House {
     /// Opens everything under a directory and starts the threads.
-    fn open(home: &Path, slice: VaultSlice, generation: Generation) -> Result<Self, String> {
+    fn open(home: &Path, slice: VaultSlice, generation: Generation, masters: Vec<Master>) -> Result<Self, String> {
         let (writer, writing) = Writer::start(Database::open(home)?, fatal)?;
         let now = now_us();
         let (today, _) = month::today(now);
@@ -145,6 +152,8 @@ impl House {
             store.ledger.begin()?;
             store.spool.release_all()?;
             queue::bury_all(store)?;
+            store.keys.adopt(masters);
+            rekey::hold_foreign(store)?;
             let consumed = store.consumption.all(now, today)?;
             let (segments, lanes) = (store.spool.segments()?, store.spool.lanes()?);
             Ok((store.credentials.all(now)?, consumed, segments, lanes))
@@ -165,6 +174,7 @@ impl House {
             schedule: RefCell::new(Schedule::new(lanes)),
             poke: Notify::new(),
             changed: watch::Sender::new(()),
+            next_master: RefCell::new(None),
             unfinished: Arc::new(Semaphore::new(usize::try_from(PERMITS).unwrap_or_default())),
         };
         Ok(Self { vault: Rc::new(vault), publisher, threads: [bodies, writing] })
@@ -187,6 +197,7 @@ impl House {
             spawn_local(seal::run(Rc::clone(&vault), publisher.clone(), Rc::clone(&pulse), orders));
             spawn_local(schedule::run(Rc::clone(&vault)));
             spawn_local(keep_house(Rc::clone(&vault)));
+            spawn_local(rekey::go_on(Rc::clone(&vault)));
             // The routes may have changed while nobody was here.
             spawn_local(delivery::reroute::run(Rc::clone(&vault)));
             let mut control = Control::new(vault, publisher, sealing, pulse, Rc::new(packets), sealed);

@@ -150,7 +150,7 @@ fn give_up(store: &mut Store<'_>, open: &Open, order: &Order) -> Sql<(usize, Opt
         };
         store.record(vec![event.with(Field::Account, open.principal.clone()).recipients(batch)])?;
     }
-    Ok((dropped.len(), store.spool.finish(open.row, now_us())?))
+    Ok((dropped.len(), store.finish(open.row, now_us())?))
 }
 
 /// After a lease: whoever of that message was dropped meanwhile and came back without an outcome is final now. Gives the

@@ -272,7 +272,7 @@ impl Session {
         }
         let Some(piece) = piece else { return Ok(()) };
         let length = u32::try_from(piece.octets.len()).unwrap_or(u32::MAX);
-        let written = self.vault.segments.append(piece.segment, piece.octets).await;
+        let written = self.vault.segments.append(piece).await;
         let (post, to) = (self.post.clone(), (self.slot, self.number));
         spawn_local(async move {
             let written = match written.await {

@@ -33,6 +33,7 @@ use crate::role::{Instance, Role};
 use crate::vault::audit::query::{Filter, Found, query};
 use crate::vault::audit::verify::{Known, verify};
 
+mod at_rest;
 mod decision;
 mod queue;
 mod restart;
@@ -61,6 +62,11 @@ struct Running {
 fn stream() -> (OwnedFd, OwnedFd) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     (ours.into(), theirs.into())
+}
+
+/// One of several master keys.
+fn master(n: u8) -> Master {
+    Master::new(Secret::new([n; 32]))
 }
 
 fn address(text: &str) -> Address {
@@ -121,13 +127,17 @@ impl Bench {
     }
 
     fn run(&self) -> Running {
+        self.run_with(vec![master(1)])
+    }
+
+    fn run_with(&self, masters: Vec<Master>) -> Running {
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
         let (home, slice) = (self.home.path().to_owned(), self.slice.clone());
         let (opened, house) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let house = House::open(&home, slice, Generation(1))?;
+            let house = House::open(&home, slice, Generation(1), masters)?;
             opened.send(house.vault.writer.clone()).unwrap();
             house.serve(&runtime, ChildEnd::new(theirs), Vec::new(), Sealed::for_tests())
         });

@@ -11,10 +11,11 @@ use super::Vault;
 use super::audit::event::{Event, Field, MAX_RECIPIENTS, Name, Outcome};
 use super::audit::ledger::now_us;
 use super::authority::Authority;
+use super::cipher::{BodyKey, CHUNK};
 use super::limits::Reservation;
 use super::limits::denial::Denied;
 use super::login::credentials::Credential;
-use super::store::segment;
+use super::store::segment::{self, Piece};
 use super::store::spool::{Accepted, Body};
 use super::store::writer::NotStored;
 use crate::config::slice::Counter;
@@ -27,7 +28,7 @@ use crate::policy::refusal::Refusal;
 /// Octets of content a session may have on its way: the constant memory of a message of any size.
 pub const WINDOW: u32 = 128 * 1024;
 /// Bodies up to this are rows; larger ones go to a segment in pieces of this size.
-const INLINE: usize = 64 * 1024;
+const INLINE: usize = CHUNK;
 /// RFC 5321 section 6.3: so many Received fields mean a loop.
 const HOPS: u32 = 100;
 
@@ -46,15 +47,10 @@ pub struct Transaction {
     /// All octets so far.
     size: u64,
     segment: Option<String>,
+    /// What its body is sealed with.
+    key: BodyKey,
     /// What it will be refused for at the dot, whatever else comes.
     trouble: Option<Refusal>,
-}
-
-/// Content for the disk: where it goes, and how much credit its being written gives back.
-#[derive(Debug)]
-pub struct Piece {
-    pub segment: String,
-    pub octets: Vec<u8>,
 }
 
 impl Transaction {
@@ -70,6 +66,7 @@ impl Transaction {
             buffer: Vec::new(),
             size: 0,
             segment: None,
+            key: BodyKey::generate(),
             trouble: None,
         }
     }
@@ -106,14 +103,16 @@ impl Transaction {
             return Some((None, length));
         }
         self.buffer.extend_from_slice(&octets);
-        let full = self.buffer.len() >= INLINE;
-        Some((full.then(|| self.piece()), 0))
+        // Something stays behind, so that the last piece is known as the last when it comes.
+        let full = self.buffer.len() > INLINE;
+        Some((full.then(|| self.piece(false)), 0))
     }
 
-    /// What is in the buffer, on its way to the segment.
-    fn piece(&mut self) -> Piece {
-        let segment = self.segment.get_or_insert_with(|| segment::name(self.message)).clone();
-        Piece { segment, octets: std::mem::take(&mut self.buffer) }
+    /// What is in the buffer, on its way to the segment: a whole chunk, or what the last one is to hold.
+    fn piece(&mut self, last: bool) -> Piece {
+        let name = self.segment.get_or_insert_with(|| segment::name(self.message)).clone();
+        let rest = self.buffer.split_off(INLINE.min(self.buffer.len()));
+        Piece { name, key: self.key.clone(), octets: std::mem::replace(&mut self.buffer, rest), last }
     }
 
     /// The segment that was begun, if any: to be removed when nothing comes of the message.
@@ -218,6 +217,7 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
             recipients: transaction.recipients.iter().map(|to| (to.clone(), lane(to))).collect(),
             sender: transaction.sender.clone(),
             body,
+            key: transaction.key.clone(),
             bytes: transaction.size,
             sha256,
             accepted_us: now,
@@ -233,7 +233,7 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
         for event in events {
             seqs.push(store.ledger.append(event)?);
         }
-        store.spool.accept(&accepted, seqs.first().copied().unwrap_or_default())?;
+        store.accept(&accepted, seqs.first().copied().unwrap_or_default())?;
         store.record(alarms)?;
         store.consumption.consume(&used)
     });
@@ -248,16 +248,18 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
     }
 }
 
-/// The whole body, durable if it is a segment.
+/// The whole body, sealed, and durable if it is a segment.
 async fn body(vault: &Vault, transaction: &mut Transaction) -> io::Result<(Body, [u8; 32])> {
     let Some(name) = transaction.segment.clone() else {
-        let content = std::mem::take(&mut transaction.buffer);
+        let mut content = std::mem::take(&mut transaction.buffer);
         let digest = Sha256::digest(&content).into();
+        transaction.key.seal(0, true, &mut content)?;
         return Ok((Body::Inline(content), digest));
     };
-    if !transaction.buffer.is_empty() {
-        let rest = transaction.piece();
-        vault.segments.append(rest.segment, rest.octets).await.await.map_err(io::Error::other)??;
+    // The buffer is never empty, and never longer than a chunk and what came at once: see `take`.
+    while !transaction.buffer.is_empty() {
+        let piece = transaction.piece(transaction.buffer.len() <= INLINE);
+        vault.segments.append(piece).await.await.map_err(io::Error::other)??;
     }
     let digest = vault.segments.sync(name.clone(), transaction.size).await.await.map_err(io::Error::other)??;
     Ok((Body::Segment(name), digest))

@@ -76,8 +76,8 @@ const CRATES: [(&str, &[&str]); 24] = [
     ("tokio_rustls", &["edge", "courier", "sink", "cli/demo"]),
     ("rustls", &["edge", "courier", "keyholder", "sink", "cli"]),
     ("rustls_native_certs", &["parent", "courier"]),
-    // keys: TLS signatures, the log's signatures and their proof, the provider of outgoing TLS
-    ("ring", &["keyholder", "sealer", "merkle", "courier"]),
+    // keys: TLS signatures, the log's signatures and their proof, the provider of outgoing TLS, bodies at rest
+    ("ring", &["keyholder", "sealer", "merkle", "courier", "vault/cipher.rs", "vault/master.rs"]),
     ("rcgen", &["cli/demo"]),
     // password hashes: made and checked in the vault, their form checked in the configuration
     ("argon2", &["vault", "config"]),

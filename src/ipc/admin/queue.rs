@@ -27,12 +27,16 @@ pub enum Which {
 pub enum Command {
     /// With the reason the administrator gives, for the log.
     Do { deed: Deed, which: Which, note: Option<String> },
+    /// Take the next master key, whose file is there, and wrap the keys of all bodies with it.
+    Rekey,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Response {
     /// So far; the last one before `Done` is the sum.
     Counted(Counts),
+    /// So many keys are wrapped by the next master key, and none by another.
+    Wrapped { keys: u64 },
 }
 
 /// What an order has come to.

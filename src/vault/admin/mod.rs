@@ -39,7 +39,7 @@ pub async fn serve(desk: Desk, user: u32, responses: Sender<Response>, mut reque
         let done = match command {
             Command::Credential(command) => credential::perform(&desk.vault, command, &actor).await,
             Command::Audit(command) => audit::perform(&desk, command).await,
-            Command::Queue(command) => queue::perform(&desk.vault, command, &actor, &responses).await,
+            Command::Queue(command) => queue::perform(&desk, command, &actor, &responses).await,
             Command::Reload => reload(&desk).await,
         };
         if responses.send(done.unwrap_or_else(|reason| Response::Refused { reason })).await.is_err() {

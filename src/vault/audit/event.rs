@@ -98,6 +98,7 @@ names! {
     BackupMade "backup.made"
     FeedbackReceived "feedback.received"
     IncidentOpened "incident.opened"
+    StoreRekey "store.rekey"
 }
 
 /// How it ended, in five words that never become six.

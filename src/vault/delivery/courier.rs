@@ -20,6 +20,8 @@ use crate::mail::outcome::{Outcome as Delivery, Said};
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
+use crate::vault::store::keys::Lock;
+use crate::vault::store::segment::Part;
 use crate::vault::store::spool::{Body, Leased, State};
 use crate::vault::transaction::microseconds;
 
@@ -126,6 +128,7 @@ impl Courier {
 
     async fn offer(&mut self, leased: Leased) {
         let (job, message) = (Job(leased.job), leased.message);
+        let body = open(&leased);
         let recipients = u32::try_from(leased.recipients.len()).unwrap_or(u32::MAX);
         let sender = leased.sender.clone();
         self.say(Offer::Message { job, message, sender, size: leased.bytes, recipients }).await;
@@ -135,8 +138,14 @@ impl Courier {
         }
         let open = leased.recipients.iter().map(|(n, address, attempts)| (*n, (address.clone(), *attempts))).collect();
         let (begun, writing) = (Instant::now(), Vec::new());
+        let leased = Leased { body: Body::Inline(Vec::new()), ..leased };
         let active = Active { leased, open, begun, writing, sent: 0, wanted: 0, reading: false, ended: false };
         self.active.insert(job, active);
+        match (body, self.active.get_mut(&job)) {
+            (Ok(body), Some(active)) => active.leased.body = body,
+            (Err(error), _) => self.withdraw(job, &error).await,
+            (Ok(_), None) => {}
+        }
     }
 
     /// Sends as much content as was asked for and is at hand.
@@ -163,9 +172,14 @@ impl Courier {
             }
             Body::Segment(name) => {
                 let (vault, pieces) = (Rc::clone(&self.vault), self.pieces.clone());
-                let (name, offset) = (name.clone(), active.sent);
+                let key = match &active.leased.lock {
+                    Lock::Key(key) => Some(key.clone()),
+                    Lock::None | Lock::Lost => None,
+                };
+                let (offset, octets) = (active.sent, active.leased.bytes);
+                let part = Part { name: name.clone(), key, octets, offset, length };
                 spawn_local(async move {
-                    let _ = pieces.send((job, vault.segments.read(name, offset, length).await));
+                    let _ = pieces.send((job, vault.segments.read(part).await));
                 });
             }
         }
@@ -301,6 +315,15 @@ impl Courier {
     }
 }
 
+/// A small body as it is, and a large one by its name; none when there is no key for it.
+fn open(leased: &Leased) -> io::Result<Body> {
+    match (&leased.lock, &leased.body) {
+        (Lock::Lost, _) => Err(io::Error::new(io::ErrorKind::InvalidData, "the master key of its key is not here")),
+        (Lock::Key(key), Body::Inline(sealed)) => key.open(0, true, sealed.clone()).map(Body::Inline),
+        (Lock::Key(_), Body::Segment(_)) | (Lock::None, _) => Ok(leased.body.clone()),
+    }
+}
+
 /// Writes down outcomes, their events and, when they were the last, the end of the body, in one transaction.
 fn write(vault: &Rc<Vault>, job: Job, row: i64, states: Vec<(u32, State, Said)>, events: Vec<Event>) -> JoinHandle<()> {
     let own = Rc::clone(vault);
@@ -310,7 +333,7 @@ fn write(vault: &Rc<Vault>, job: Job, row: i64, states: Vec<(u32, State, Said)>,
                 store.spool.settle(job.0, *number, *state, said)?;
             }
             store.record(events)?;
-            store.spool.finish(row, now_us())
+            store.finish(row, now_us())
         });
         if let Some(Some(segment)) = finished.await {
             own.segments.remove(segment).await;

@@ -186,7 +186,7 @@ async fn lease(vault: &Rc<Vault>, plan: Plan) {
     let leased = vault.writer.run(move |store| {
         let (now, mut leased) = (now_us(), Vec::new());
         for job in first..first + u64::from(count) {
-            match store.spool.lease(&lane, &upstream, job, now)? {
+            match store.lease(&lane, &upstream, job, now)? {
                 Some(found) => leased.push(found),
                 None => break,
             }

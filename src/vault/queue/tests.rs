@@ -8,7 +8,10 @@ use super::*;
 use crate::mail::address::Address;
 use crate::mail::id::MessageId;
 use crate::mail::outcome::Said;
+use crate::secret::Secret;
 use crate::vault::audit::row;
+use crate::vault::cipher::BodyKey;
+use crate::vault::master::Master;
 use crate::vault::store::spool::{Accepted, Body, State};
 
 const LANE: &str = "smarthost";
@@ -28,12 +31,14 @@ fn accept(store: &mut Store<'_>, principal: &str, recipients: &[&str]) -> Messag
         sender: None,
         recipients: recipients.iter().map(|to| (Address::parse(to).unwrap(), LANE.into())).collect(),
         body: Body::Inline(b"x\r\n".to_vec()),
+        key: BodyKey::generate(),
         bytes: 3,
         sha256: [0; 32],
         accepted_us: now_us(),
         expires_us: now_us() + u64::try_from(Duration::from_secs(60).as_micros()).unwrap(),
     };
-    store.transaction(|store| store.spool.accept(&accepted, 0)).unwrap();
+    store.keys.adopt(vec![Master::new(Secret::new([1; 32]))]);
+    store.transaction(|store| store.accept(&accepted, 0)).unwrap();
     message
 }
 
@@ -56,7 +61,7 @@ fn counts(messages: u64, recipients: u64, under_way: u64) -> Counts {
 }
 
 fn lease(store: &mut Store<'_>, job: u64) -> Option<(i64, MessageId)> {
-    let leased = store.transaction(|store| store.spool.lease(LANE, LANE, job, now_us())).unwrap();
+    let leased = store.transaction(|store| store.lease(LANE, LANE, job, now_us())).unwrap();
     leased.map(|leased| (leased.row, leased.message))
 }
 
@@ -113,7 +118,7 @@ fn what_comes_back_from_a_courier_is_as_held_or_dropped_as_it_was_made_meanwhile
                 } else {
                     store.spool.settle(1, 0, State::Waiting(0), &Said::default())?;
                 }
-                store.spool.finish(row, now_us())?;
+                store.finish(row, now_us())?;
                 let row = store.spool.release(1, 0)?.expect("a lease");
                 bury(store, row)
             })

@@ -104,7 +104,7 @@ impl<'c> Hold<'c> {
     }
 }
 
-fn read(row: &Row<'_>) -> Result<Open> {
+pub fn read(row: &Row<'_>) -> Result<Open> {
     let message = octets::<16>(row, 1)?.map(Uuid::from_bytes).ok_or_else(|| damaged("an id is missing"))?;
     Ok(Open { row: row.get(0)?, message: message.into(), principal: row.get(2)? })
 }

@@ -3,6 +3,7 @@
 pub mod consumption;
 pub mod credentials;
 pub mod hold;
+pub mod keys;
 pub mod marker;
 pub mod open;
 pub mod segment;
@@ -17,15 +18,17 @@ use super::audit::ledger::Ledger;
 use consumption::Consumption;
 use credentials::Credentials;
 use hold::Hold;
+use keys::Keys;
 use marker::Marker;
 use open::Database;
-use spool::Spool;
+use spool::{Accepted, Leased, Spool};
 
 /// All prepared statements, by noun.
 pub struct Store<'c> {
     pub ledger: Ledger<'c>,
     pub spool: Spool<'c>,
     pub hold: Hold<'c>,
+    pub keys: Keys<'c>,
     pub consumption: Consumption<'c>,
     pub credentials: Credentials<'c>,
     pub marker: Marker<'c>,
@@ -73,6 +76,7 @@ impl<'c> Store<'c> {
             ledger: Ledger::prepare(connection)?,
             spool: Spool::prepare(connection)?,
             hold: Hold::prepare(connection)?,
+            keys: Keys::prepare(connection)?,
             consumption: Consumption::prepare(connection)?,
             credentials: Credentials::prepare(connection)?,
             marker: Marker::prepare(connection)?,
@@ -107,6 +111,21 @@ impl<'c> Store<'c> {
                 Err(failure)
             }
         }
+    }
+
+    /// Takes a message in.
+    pub fn accept(&mut self, accepted: &Accepted, accept_seq: u64) -> Result<()> {
+        self.spool.accept(accepted, &mut self.keys, accept_seq)
+    }
+
+    /// Leases a message of a lane.
+    pub fn lease(&mut self, lane: &str, upstream: &str, job: u64, now_us: u64) -> Result<Option<Leased>> {
+        self.spool.lease(lane, upstream, job, now_us, &mut self.keys)
+    }
+
+    /// Destroys the body of a message that nobody waits for any more.
+    pub fn finish(&mut self, row: i64, now_us: u64) -> Result<Option<String>> {
+        self.spool.finish(row, now_us, &mut self.keys)
     }
 
     /// Writes events, and what the clocks did, and nothing else.

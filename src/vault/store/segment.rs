@@ -1,4 +1,5 @@
-//! Large bodies: one file each under `db/`, written and synced by a thread of their own before the row that refers to it.
+//! Large bodies: one file each under `db/`, sealed, written and synced by a thread of their own before the row that refers
+//! to it. Chunk follows upon chunk, each longer by its tag than what is in it.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
@@ -11,6 +12,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::mail::id::MessageId;
+use crate::vault::cipher::{BodyKey, CHUNK, TAG};
 
 /// Jobs that may wait: at 64 KiB each, 32 MiB.
 const QUEUE: usize = 512;
@@ -18,10 +20,31 @@ const QUEUE: usize = 512;
 const PREFIX: &str = "body-";
 
 enum Job {
-    Append { name: String, octets: Vec<u8>, done: oneshot::Sender<io::Result<()>> },
+    Append { piece: Piece, done: oneshot::Sender<io::Result<()>> },
     Sync { name: String, octets: u64, done: oneshot::Sender<io::Result<[u8; 32]>> },
-    Read { name: String, offset: u64, length: usize, done: oneshot::Sender<io::Result<Vec<u8>>> },
+    Read { part: Part, done: oneshot::Sender<io::Result<Vec<u8>>> },
     Remove { name: String },
+}
+
+/// Content for the disk: a whole chunk, save the last.
+#[derive(Debug)]
+pub struct Piece {
+    pub name: String,
+    pub key: BodyKey,
+    pub octets: Vec<u8>,
+    pub last: bool,
+}
+
+/// A part of a body that is wanted.
+#[derive(Debug)]
+pub struct Part {
+    pub name: String,
+    /// None when the body was kept before bodies were sealed.
+    pub key: Option<BodyKey>,
+    /// Octets of the whole body.
+    pub octets: u64,
+    pub offset: u64,
+    pub length: usize,
 }
 
 /// The way to the thread.
@@ -46,10 +69,10 @@ impl Segments {
     }
 
     /// Appends to a segment, which the first octets make. The answer comes when they were written (not synced).
-    pub async fn append(&self, name: String, octets: Vec<u8>) -> oneshot::Receiver<io::Result<()>> {
+    pub async fn append(&self, piece: Piece) -> oneshot::Receiver<io::Result<()>> {
         let (done, answer) = oneshot::channel();
         // A thread that is gone drops `done`, and the receiver says so.
-        let _ = self.queue.send(Job::Append { name, octets, done }).await;
+        let _ = self.queue.send(Job::Append { piece, done }).await;
         answer
     }
 
@@ -60,10 +83,10 @@ impl Segments {
         answer
     }
 
-    /// Some octets of a segment; fewer only at its end.
-    pub async fn read(&self, name: String, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    /// Some octets of a body; fewer at its end and at the end of a chunk.
+    pub async fn read(&self, part: Part) -> io::Result<Vec<u8>> {
         let (done, answer) = oneshot::channel();
-        let _ = self.queue.send(Job::Read { name, offset, length, done }).await;
+        let _ = self.queue.send(Job::Read { part, done }).await;
         answer.await.map_err(io::Error::other)?
     }
 
@@ -89,13 +112,21 @@ pub fn sweep(directory: &Path, needed: &[String]) -> io::Result<()> {
 
 /// A segment that is being written.
 enum Writing {
-    Sound {
-        digest: Sha256,
-        octets: u64,
-    },
+    Sound(Sound),
     /// A piece of it could not be written, for this reason. It stays so until it is removed: whoever asked may not have
     /// heard of it when the next piece comes, and a body with a hole must never be kept.
     Spoilt(io::ErrorKind),
+}
+
+/// What was written so far.
+#[derive(Default)]
+struct Sound {
+    digest: Sha256,
+    /// Octets of the body, and of the file.
+    octets: u64,
+    sealed: u64,
+    chunks: u64,
+    whole: bool,
 }
 
 struct Files {
@@ -112,62 +143,73 @@ impl Files {
         while let Some(job) = jobs.blocking_recv() {
             // Those who asked may be gone.
             match job {
-                Job::Append { name, octets, done } => drop(done.send(self.append(name, &octets))),
+                Job::Append { piece, done } => drop(done.send(self.append(piece))),
                 Job::Sync { name, octets, done } => drop(done.send(self.sync(&name, octets))),
-                Job::Read { name, offset, length, done } => drop(done.send(self.read(&name, offset, length))),
+                Job::Read { part, done } => drop(done.send(self.read(&part))),
                 Job::Remove { name } => self.remove(&name),
             }
         }
     }
 
-    fn append(&mut self, name: String, octets: &[u8]) -> io::Result<()> {
-        let (path, length) = (self.directory.join(&name), u64::try_from(octets.len()).unwrap_or(u64::MAX));
+    fn append(&mut self, piece: Piece) -> io::Result<()> {
+        let name = piece.name.clone();
         let before = match self.open.remove(&name) {
             Some(Writing::Spoilt(kind)) => Err(kind.into()),
-            Some(Writing::Sound { digest, octets }) => Ok(Some((digest, octets))),
-            None => Ok(None),
+            Some(Writing::Sound(sound)) => Ok(sound),
+            None => Ok(Sound::default()),
         };
-        let written = before.and_then(|before| write(&path, before.is_none(), octets).map(|()| before));
-        let (writing, answer) = match written {
-            Ok(before) => {
-                let (digest, so_far) = before.unwrap_or_default();
-                let writing = Writing::Sound { digest: digest.chain_update(octets), octets: so_far + length };
-                (writing, Ok(()))
-            }
+        let (writing, answer) = match before.and_then(|before| self.seal(before, piece)) {
+            Ok(sound) => (Writing::Sound(sound), Ok(())),
             Err(error) => (Writing::Spoilt(error.kind()), Err(error)),
         };
         self.open.insert(name, writing);
         answer
     }
 
+    /// Seals and writes the next chunk.
+    fn seal(&self, sound: Sound, piece: Piece) -> io::Result<Sound> {
+        let Piece { name, key, mut octets, last } = piece;
+        if sound.whole || octets.len() > CHUNK || (!last && octets.len() != CHUNK) {
+            return Err(io::Error::other("a piece that is no chunk of this body"));
+        }
+        let (digest, plain) = (sound.digest.chain_update(&octets), count(octets.len()));
+        key.seal(sound.chunks, last, &mut octets)?;
+        write(&self.directory.join(name), sound.chunks == 0, &octets)?;
+        Ok(Sound {
+            digest,
+            octets: sound.octets + plain,
+            sealed: sound.sealed + count(octets.len()),
+            chunks: sound.chunks + 1,
+            whole: last,
+        })
+    }
+
     fn sync(&mut self, name: &str, octets: u64) -> io::Result<[u8; 32]> {
-        let digest = match self.open.remove(name) {
-            Some(Writing::Sound { digest, octets: written }) if written == octets => digest,
+        let sound = match self.open.remove(name) {
+            Some(Writing::Sound(sound)) if sound.whole && sound.octets == octets => sound,
             Some(Writing::Spoilt(kind)) => return Err(kind.into()),
             _ => return Err(io::Error::other("not all of it was written")),
         };
         let file = File::open(self.directory.join(name))?;
         file.sync_data()?;
-        if file.metadata()?.len() != octets {
+        if file.metadata()?.len() != sound.sealed {
             return Err(io::Error::other("the file has another length than what was written to it"));
         }
         // The name must be as durable as what it names.
         File::open(&self.directory)?.sync_all()?;
-        Ok(digest.finalize().into())
+        Ok(sound.digest.finalize().into())
     }
 
-    fn read(&self, name: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        let file = File::open(self.directory.join(name))?;
-        let mut octets = vec![0; length];
-        let mut read = 0;
-        while let Some(rest) = octets.get_mut(read..).filter(|rest| !rest.is_empty()) {
-            match file.read_at(rest, offset + u64::try_from(read).unwrap_or(0))? {
-                0 => break,
-                n => read += n,
-            }
-        }
-        octets.truncate(read);
-        Ok(octets)
+    fn read(&self, part: &Part) -> io::Result<Vec<u8>> {
+        let file = File::open(self.directory.join(&part.name))?;
+        let Some(key) = &part.key else { return read_at(&file, part.offset, part.length) };
+        let (chunk, sealed) = (count(CHUNK), CHUNK + TAG);
+        let number = part.offset / chunk;
+        let last = number >= part.octets.saturating_sub(1) / chunk;
+        let opened = key.open(number, last, read_at(&file, number * count(sealed), sealed)?)?;
+        let from = usize::try_from(part.offset % chunk).unwrap_or(usize::MAX);
+        let to = from.saturating_add(part.length).min(opened.len());
+        Ok(opened.get(from..to).unwrap_or_default().to_vec())
     }
 
     fn remove(&mut self, name: &str) {
@@ -176,6 +218,24 @@ impl Files {
             tracing::warn!(segment = name, %error, "a body could not be removed; the next start will");
         }
     }
+}
+
+fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+/// What is there from an offset on, up to that length.
+fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut octets = vec![0; length];
+    let mut read = 0;
+    while let Some(rest) = octets.get_mut(read..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset + count(read))? {
+            0 => break,
+            n => read += n,
+        }
+    }
+    octets.truncate(read);
+    Ok(octets)
 }
 
 /// A segment is opened for each piece of 64 KiB: so many may be in progress that they would need more descriptors than the
@@ -190,81 +250,4 @@ fn write(path: &Path, first: bool, octets: &[u8]) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-
-    #[test]
-    fn a_segment_is_written_synced_read_and_swept() {
-        let directory = tempfile::tempdir().unwrap();
-        let (segments, thread) = Segments::start(directory.path().to_owned()).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let (kept, lost) = (name(MessageId::now()), name(MessageId::now()));
-        runtime.block_on(async {
-            segments.append(kept.clone(), vec![1; 1000]).await.await.unwrap().unwrap();
-            segments.append(kept.clone(), vec![2; 10]).await.await.unwrap().unwrap();
-            segments.append(lost.clone(), vec![3; 10]).await.await.unwrap().unwrap();
-            let digest = segments.sync(kept.clone(), 1010).await.await.unwrap().unwrap();
-            assert_eq!(digest, <[u8; 32]>::from(Sha256::digest([vec![1; 1000], vec![2; 10]].concat())));
-            assert_eq!(segments.read(kept.clone(), 998, 100).await.unwrap(), [vec![1; 2], vec![2; 10]].concat());
-        });
-        drop(segments);
-        thread.join().unwrap();
-        fs::write(directory.path().join("vault.db"), b"not a segment").unwrap();
-        sweep(directory.path(), std::slice::from_ref(&kept)).unwrap();
-        let mut left: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-        left.sort();
-        assert_eq!(left, [kept.as_str(), "vault.db"]);
-    }
-
-    #[test]
-    fn a_segment_that_lacks_a_piece_never_becomes_durable() {
-        // What the second piece finds in the place of the file: something that can't be opened, a device without room.
-        let blocks: [fn(&Path); 2] = [|path| fs::create_dir(path).unwrap(), |path| symlink("/dev/full", path).unwrap()];
-        for (block, lacking) in blocks.into_iter().zip(["/", "/dev/full"]) {
-            if !Path::new(lacking).exists() {
-                continue;
-            }
-            let directory = tempfile::tempdir().unwrap();
-            let (path, aside) = (directory.path().join("body-1"), directory.path().join("aside"));
-            let mut files = Files::new(directory.path().to_owned());
-            files.append("body-1".into(), &[1; 10]).unwrap();
-            fs::rename(&path, &aside).unwrap();
-            block(&path);
-            let why = files.append("body-1".into(), &[2; 10]).unwrap_err().kind();
-            fs::rename(&path, directory.path().join("block")).unwrap();
-            fs::rename(&aside, &path).unwrap();
-            let later = files.append("body-1".into(), &[3; 10]).map_err(|error| error.kind());
-            assert_eq!(later, Err(why), "the later piece has the first one's reason");
-            // The file may well be as long as the pieces that came.
-            assert!(files.sync("body-1", 20).is_err(), "{lacking}");
-        }
-    }
-
-    #[test]
-    fn a_segment_that_could_not_be_made_is_not_made_by_its_second_piece() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("body-1");
-        let mut files = Files::new(directory.path().to_owned());
-        fs::write(&path, b"in the way").unwrap();
-        assert!(files.append("body-1".into(), &[1; 10]).is_err());
-        fs::remove_file(&path).unwrap();
-        assert!(files.append("body-1".into(), &[2; 10]).is_err());
-        assert!(files.sync("body-1", 10).is_err());
-    }
-
-    #[test]
-    fn a_segment_is_as_long_as_the_transaction_counted() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut files = Files::new(directory.path().to_owned());
-        let cases = [("a", 10, false, true), ("b", 11, false, false), ("c", 10, true, false), ("d", 11, true, false)];
-        for (name, counted, grows, is_kept) in cases {
-            files.append(name.into(), &[1; 10]).unwrap();
-            if grows {
-                fs::write(directory.path().join(name), [1; 11]).unwrap();
-            }
-            assert_eq!(files.sync(name, counted).is_ok(), is_kept, "{name}");
-        }
-    }
-}
+mod tests;

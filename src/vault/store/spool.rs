@@ -7,11 +7,13 @@ use crate::mail::address::{Address, ReversePath};
 use crate::mail::id::MessageId;
 use crate::mail::outcome::Said;
 use crate::vault::audit::row::{damaged, integer, octets, unsigned};
+use crate::vault::cipher::BodyKey;
+use crate::vault::store::keys::{Keys, Lock};
 
 /// Recipients of one offer: what any SMTP server must take in one transaction (RFC 5321 section 4.5.3.1.8).
 pub const PER_OFFER: u32 = 100;
 
-/// A body on its way in or out.
+/// A body on its way in or out, sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
     Inline(Vec<u8>),
@@ -29,6 +31,8 @@ pub struct Accepted {
     /// Each with the lane of its route.
     pub recipients: Vec<(Address, String)>,
     pub body: Body,
+    pub key: BodyKey,
+    /// Octets and SHA-256 of the body itself, not of what it is sealed into.
     pub bytes: u64,
     pub sha256: [u8; 32],
     pub accepted_us: u64,
@@ -49,6 +53,7 @@ pub struct Leased {
     pub bytes: u64,
     pub expires_us: u64,
     pub body: Body,
+    pub lock: Lock,
     /// Number, address, attempts so far.
     pub recipients: Vec<(u32, Address, u32)>,
 }
@@ -156,8 +161,8 @@ impl<'c> Spool<'c> {
         })
     }
 
-    /// Takes a message in. It is ours when the transaction is committed.
-    pub fn accept(&mut self, accepted: &Accepted, accept_seq: u64) -> Result<()> {
+    /// Takes a message in, its key beside it. It is ours when the transaction is committed.
+    pub fn accept(&mut self, accepted: &Accepted, keys: &mut Keys<'_>, accept_seq: u64) -> Result<()> {
         let row: i64 = self.insert.query_row(
             params![
                 accepted.message.uuid().as_bytes(),
@@ -176,6 +181,7 @@ impl<'c> Spool<'c> {
             Body::Inline(content) => self.insert_body.execute(params![row, content, None::<String>])?,
             Body::Segment(name) => self.insert_body.execute(params![row, None::<Vec<u8>>, name])?,
         };
+        keys.keep(row, accepted.message, &accepted.key)?;
         for (n, (recipient, lane)) in (0u32..).zip(&accepted.recipients) {
             let due = integer(accepted.accepted_us);
             self.insert_recipient.execute(params![row, n, recipient.to_string(), lane, due])?;
@@ -189,7 +195,14 @@ impl<'c> Spool<'c> {
     }
 
     /// Leases the message of a lane that has been due the longest, under that job number.
-    pub fn lease(&mut self, lane: &str, upstream: &str, job: u64, now_us: u64) -> Result<Option<Leased>> {
+    pub fn lease(
+        &mut self,
+        lane: &str,
+        upstream: &str,
+        job: u64,
+        now_us: u64,
+        keys: &mut Keys<'_>,
+    ) -> Result<Option<Leased>> {
         let due = self.due.query_row(params![lane, integer(now_us)], |row| row.get::<_, i64>(0)).optional()?;
         let Some(row) = due else { return Ok(None) };
         let delivery = Uuid::now_v7();
@@ -199,7 +212,7 @@ impl<'c> Spool<'c> {
             .recipients
             .query_map([integer(job)], |row| Ok((number(row, 0)?, address(row, 1)?, number(row, 2)?)))?;
         let recipients = recipients.collect::<Result<Vec<_>>>()?;
-        let leased = self.message.query_row([row], |columns| {
+        let mut leased = self.message.query_row([row], |columns| {
             let body = match (columns.get(6)?, columns.get(7)?) {
                 (Some(content), None) => Body::Inline(content),
                 (None, Some(name)) => Body::Segment(name),
@@ -217,9 +230,11 @@ impl<'c> Spool<'c> {
                 bytes: unsigned(columns, 4)?,
                 expires_us: unsigned(columns, 5)?,
                 body,
+                lock: Lock::None,
                 recipients,
             })
         })?;
+        leased.lock = keys.get(row, leased.message)?;
         Ok(Some(leased))
     }
 
@@ -237,14 +252,15 @@ impl<'c> Spool<'c> {
         Ok(changed == 1)
     }
 
-    /// When nobody waits for it any more, destroys the body of a message in this transaction, and returns the segment
-    /// that must be removed after it.
-    pub fn finish(&mut self, row: i64, now_us: u64) -> Result<Option<String>> {
+    /// When nobody waits for it any more, destroys the body of a message and its key in this transaction, and returns the
+    /// segment that must be removed after it.
+    pub fn finish(&mut self, row: i64, now_us: u64, keys: &mut Keys<'_>) -> Result<Option<String>> {
         if self.open.query_row([row], |row| row.get::<_, bool>(0))? {
             return Ok(None);
         }
         let segment = self.segment.query_row([row], |row| row.get::<_, Option<String>>(0)).optional()?.flatten();
         self.drop_body.execute([row])?;
+        keys.destroy(row)?;
         self.done.execute(params![integer(now_us), row])?;
         Ok(segment)
     }

@@ -72,7 +72,7 @@ fn refused(answer: &Answer, expected: Refusal) {
 
 /// Before there is a runtime: it waits for its store.
 fn open(bench: &Bench) -> House {
-    House::open(bench.home.path(), bench.slice.clone(), Generation(1)).unwrap()
+    House::open(bench.home.path(), bench.slice.clone(), Generation(1), vec![master(1)]).unwrap()
 }
 
 fn local<F: Future>(future: F) -> F::Output {

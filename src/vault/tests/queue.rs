@@ -3,7 +3,7 @@
 use super::*;
 use crate::ipc::admin::queue::{Command as Order, Counts, Deed, Response as Told, Which};
 
-async fn order(vault: &mut Running, deed: Deed) -> Counts {
+pub async fn order(vault: &mut Running, deed: Deed) -> Counts {
     let (asks, mut answers) = vault.administrator();
     let command = Command::Queue(Order::Do { deed, which: Which::All, note: None });
     asks.send(Request { behalf: None, command }).await.unwrap();

@@ -18,3 +18,12 @@ ALTER TABLE rl_quota ADD COLUMN peak INTEGER NOT NULL DEFAULT 0;
 
 -- Credentials that sent far beyond their history on a day. Without until_us the suspension was lifted: no other that day.
 CREATE TABLE suspension(credential TEXT PRIMARY KEY, day INTEGER NOT NULL, until_us INTEGER) STRICT, WITHOUT ROWID;
+
+-- The spool: bodies at rest -------------------------------------------------------------------------------------------
+
+-- The key that a body is sealed with, wrapped by a master key. A message without a row here was kept before there were any.
+CREATE TABLE spool_key(
+  msg     INTEGER PRIMARY KEY REFERENCES spool_msg ON DELETE CASCADE,
+  master  BLOB NOT NULL CHECK(length(master) = 8),      -- which one
+  wrapped BLOB NOT NULL CHECK(length(wrapped) = 60)
+) STRICT;

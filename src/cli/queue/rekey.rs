@@ -1,0 +1,58 @@
+//! `gatepost queue rekey`: makes the next master key, lets the service wrap every key with it, and puts it in the place of
+//! the old one. Broken off anywhere, it goes on when it is given again.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::cli::{Config, control, fail};
+use crate::config;
+use crate::ipc::admin::queue::{Command, Response};
+use crate::ipc::admin::{Command as Any, Response as Answer};
+use crate::vault::master;
+
+#[derive(Debug, Args)]
+pub struct Rekey {
+    /// Print {"keys": ..., "master": ...} instead
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: Config,
+}
+
+impl Rekey {
+    pub fn run(&self) -> ExitCode {
+        match self.change() {
+            Ok((keys, id)) if self.json => {
+                println!("{}", serde_json::json!({ "keys": keys, "master": id }));
+                ExitCode::SUCCESS
+            }
+            Ok((keys, id)) => {
+                println!(
+                    "the master key is {id} now, and {keys} keys were wrapped anew. Keep a copy of it apart; backups of \
+                     before need the old one, if you have kept that"
+                );
+                ExitCode::SUCCESS
+            }
+            Err(reason) => fail(&reason),
+        }
+    }
+
+    /// Gives how many keys were wrapped, and the name of the new master key.
+    fn change(&self) -> Result<(u64, String), String> {
+        let plan = config::Config::load(&self.config.path).map_err(|errors| errors.to_string())?;
+        let directory = &plan.master_directory;
+        let said = |doing: &str, error: std::io::Error| format!("{doing} in {}: {error}", directory.display());
+        if !control::is_there(&plan.runtime_directory)? {
+            return Err("the service does not run, and it is the one that wraps the keys: start it first".to_owned());
+        }
+        let next = master::make_next(directory).map_err(|error| said("making the next master key", error))?;
+        let keys = match control::ask(&plan.runtime_directory, Any::Queue(Command::Rekey))? {
+            Some(Answer::Queue(Response::Wrapped { keys })) => keys,
+            Some(_) => return Err("the service answered something else: is it another version?".to_owned()),
+            None => return Err("the service has stopped: start it and give the command again".to_owned()),
+        };
+        master::replace(directory).map_err(|error| said("putting the next master key in place", error))?;
+        Ok((keys, master::name(&next.id)))
+    }
+}

@@ -1,0 +1,262 @@
+//! The master key: it wraps the keys of bodies. The parent makes its file once and hands it to the vault as a descriptor.
+//!
+//! ```text
+//! master.key, master.id   the key (32 octets, 0600) and its name, so that another key in its place is noticed
+//! next.key, next.id       while `gatepost queue rekey` runs: the one that takes its place
+//! ```
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use ring::aead::{Aad, NONCE_LEN, Nonce};
+use sha2::{Digest, Sha256};
+
+use super::cipher::{BodyKey, KEY, TAG, cipher};
+use crate::mail::id::MessageId;
+use crate::secret::Secret;
+
+/// Octets of a wrapped key: its nonce, the key, the tag.
+pub const WRAPPED: usize = NONCE_LEN + KEY + TAG;
+/// Octets of a master key's name.
+pub const ID: usize = 8;
+
+pub const CURRENT: &str = "master.key";
+pub const NEXT: &str = "next.key";
+const CURRENT_ID: &str = "master.id";
+const NEXT_ID: &str = "next.id";
+
+/// Which master key.
+pub type Id = [u8; ID];
+
+/// A master key. One key wraps some billions of others before its random nonces could meet; a new one is made long before.
+#[derive(Clone, Debug)]
+pub struct Master {
+    secret: Secret<[u8; KEY]>,
+    pub id: Id,
+}
+
+impl Master {
+    pub fn new(secret: Secret<[u8; KEY]>) -> Self {
+        let digest = Sha256::new().chain_update(b"gatepost-master/1\n").chain_update(secret.expose()).finalize();
+        let mut id = [0; ID];
+        id.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+        Self { secret, id }
+    }
+
+    /// Reads a key file and insists that there is nothing else in it.
+    pub fn read(mut file: impl Read) -> io::Result<Self> {
+        let mut key = Secret::new([0; KEY + 1]);
+        let mut length = 0;
+        while let Some(rest) = key.expose_mut().get_mut(length..).filter(|rest| !rest.is_empty()) {
+            match file.read(rest)? {
+                0 => break,
+                n => length += n,
+            }
+        }
+        match (length, key.expose().first_chunk()) {
+            (KEY, Some(key)) => Ok(Self::new(Secret::new(*key))),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "a master key has exactly 32 octets")),
+        }
+    }
+
+    /// Wraps the key of a message's body.
+    pub fn wrap(&self, key: &BodyKey, message: MessageId) -> io::Result<[u8; WRAPPED]> {
+        let mut nonce = [0; NONCE_LEN];
+        getrandom::fill(&mut nonce).map_err(io::Error::other)?;
+        let mut text = Secret::new(*key.secret().expose());
+        let sealed = cipher(&self.secret)?.seal_in_place_separate_tag(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::from(message.uuid().as_bytes()),
+            text.expose_mut(),
+        );
+        let tag = sealed.map_err(|_| io::Error::other("a key can't be wrapped"))?;
+        let mut wrapped = [0; WRAPPED];
+        let parts = nonce.iter().chain(text.expose()).chain(tag.as_ref());
+        wrapped.iter_mut().zip(parts).for_each(|(to, from)| *to = *from);
+        Ok(wrapped)
+    }
+
+    /// The key that was wrapped for this message.
+    pub fn unwrap(&self, wrapped: &[u8; WRAPPED], message: MessageId) -> io::Result<BodyKey> {
+        let changed = || io::Error::new(io::ErrorKind::InvalidData, "the key of a body is not what was written");
+        let (nonce, sealed) = wrapped.split_first_chunk::<NONCE_LEN>().ok_or_else(changed)?;
+        let mut text = Secret::new([0; KEY + TAG]);
+        text.expose_mut().iter_mut().zip(sealed).for_each(|(to, from)| *to = *from);
+        let (nonce, message) = (Nonce::assume_unique_for_key(*nonce), message.uuid());
+        let opened = cipher(&self.secret)?.open_in_place(nonce, Aad::from(message.as_bytes()), text.expose_mut());
+        let key = opened.map_err(|_| changed())?.first_chunk().copied().ok_or_else(changed)?;
+        Ok(BodyKey::new(Secret::new(key)))
+    }
+}
+
+/// A name as it is written.
+pub fn name(id: &Id) -> String {
+    id.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+/// Makes the key in a directory that exists, unless it is there. What is there already is never replaced: without its key
+/// no mail that waits can be read. Ends a change of keys that had come to its last step.
+///
+/// Errors: the key is missing, is not the one of before, or can be read by others; with what to do.
+pub fn create(directory: &Path) -> io::Result<()> {
+    let (key, id) = (directory.join(CURRENT), directory.join(CURRENT_ID));
+    if !key.try_exists()? {
+        if id.try_exists()? {
+            let text = "master.key is missing beside master.id: put it back from where a copy is kept. If it is lost for \
+                        good, remove master.id: mail that waits can't be read then, and is held until it is dropped";
+            return Err(io::Error::new(io::ErrorKind::NotFound, text));
+        }
+        make(directory, CURRENT)?;
+    }
+    let found = read_file(&key)?;
+    match read_id(&id)? {
+        Some(expected) if expected == name(&found.id) => {}
+        Some(_) if read_id(&directory.join(NEXT_ID))? == Some(name(&found.id)) => {
+            fs::rename(directory.join(NEXT_ID), &id)?;
+        }
+        Some(expected) => {
+            let text = format!(
+                "master.key is not the key that master.id names ({expected}): put the right one back; if it is lost for \
+                 good, remove master.id"
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        None => write(directory, CURRENT_ID, 0o644, format!("{}\n", name(&found.id)).as_bytes())?,
+    }
+    File::open(directory)?.sync_all()
+}
+
+/// The first step of a change of keys: makes the next one, unless it is there from a change that was broken off.
+pub fn make_next(directory: &Path) -> io::Result<Master> {
+    let key = directory.join(NEXT);
+    if !key.try_exists()? {
+        make(directory, NEXT)?;
+    }
+    let next = read_file(&key)?;
+    write(directory, NEXT_ID, 0o644, format!("{}\n", name(&next.id)).as_bytes())?;
+    File::open(directory)?.sync_all()?;
+    Ok(next)
+}
+
+/// The last step, when no key is wrapped by the old one any more: the next one takes its place, and the old one is
+/// overwritten.
+pub fn replace(directory: &Path) -> io::Result<()> {
+    let mut old = OpenOptions::new().write(true).custom_flags(nix::libc::O_NOFOLLOW).open(directory.join(CURRENT))?;
+    fs::rename(directory.join(NEXT), directory.join(CURRENT))?;
+    fs::rename(directory.join(NEXT_ID), directory.join(CURRENT_ID))?;
+    File::open(directory)?.sync_all()?;
+    // Some file systems and disks write elsewhere; there it is only unlinked.
+    old.write_all(&[0; KEY])?;
+    old.sync_all()
+}
+
+fn make(directory: &Path, file: &str) -> io::Result<()> {
+    let mut key = Secret::new([0; KEY]);
+    getrandom::fill(key.expose_mut()).map_err(io::Error::other)?;
+    write(directory, file, 0o600, key.expose())
+}
+
+fn read_file(path: &Path) -> io::Result<Master> {
+    let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW).open(path)?;
+    let (found, file_name) = (file.metadata()?, path.file_name().unwrap_or_default().to_string_lossy());
+    let mode = found.permissions().mode() & 0o7777;
+    if !found.is_file() || mode & 0o077 != 0 {
+        let text = format!("{file_name} has mode {mode:04o}: others could read mail that waits; chmod it to 0600");
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    }
+    Master::read(file).map_err(|error| io::Error::new(error.kind(), format!("{file_name}: {error}")))
+}
+
+fn read_id(path: &Path) -> io::Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text.trim_end().to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Under another name first: after a crash the file is whole, or as it was.
+fn write(directory: &Path, name: &str, mode: u32, content: &[u8]) -> io::Result<()> {
+    let draft = directory.join(format!("{name}.new"));
+    match fs::remove_file(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&draft)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(draft, directory.join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(directory: &Path) -> Vec<u8> {
+        fs::read(directory.join(CURRENT)).unwrap()
+    }
+
+    #[test]
+    fn a_wrapped_key_is_for_one_message_and_one_master() {
+        let (master, other) = (Master::new(Secret::new([1; KEY])), Master::new(Secret::new([2; KEY])));
+        let (body, message) = (BodyKey::generate(), MessageId::now());
+        let wrapped = master.wrap(&body, message).unwrap();
+        assert_eq!(master.unwrap(&wrapped, message).unwrap().secret().expose(), body.secret().expose());
+        assert!(master.unwrap(&wrapped, MessageId::now()).is_err());
+        assert!(other.unwrap(&wrapped, message).is_err());
+        assert_ne!(master.wrap(&body, message).unwrap(), wrapped);
+        assert_ne!(master.id, other.id);
+    }
+
+    #[test]
+    fn the_key_is_made_once_and_another_or_none_in_its_place_is_noticed() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path();
+        create(directory).unwrap();
+        let first = key(directory);
+        create(directory).unwrap();
+        assert_eq!(key(directory), first);
+        assert_eq!(fs::metadata(directory.join(CURRENT)).unwrap().permissions().mode() & 0o7777, 0o600);
+
+        fs::set_permissions(directory.join(CURRENT), fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(create(directory).unwrap_err().to_string().contains("chmod"));
+        fs::set_permissions(directory.join(CURRENT), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(directory.join(CURRENT), [9; KEY]).unwrap();
+        assert!(create(directory).unwrap_err().to_string().contains("master.id names"));
+        fs::write(directory.join(CURRENT), [9; KEY - 1]).unwrap();
+        assert!(create(directory).unwrap_err().to_string().contains("32 octets"));
+        fs::remove_file(directory.join(CURRENT)).unwrap();
+        assert!(create(directory).unwrap_err().to_string().contains("put it back"));
+        assert!(!directory.join(CURRENT).exists(), "no other key is put in its place");
+        fs::remove_file(directory.join(CURRENT_ID)).unwrap();
+        create(directory).unwrap();
+        assert_ne!(key(directory), first);
+    }
+
+    #[test]
+    fn a_change_of_keys_can_be_broken_off_after_any_step() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path();
+        create(directory).unwrap();
+        let old = key(directory);
+        let next = make_next(directory).unwrap().id;
+        assert_eq!(make_next(directory).unwrap().id, next, "begun again, it goes on");
+        create(directory).unwrap();
+        assert_eq!(key(directory), old);
+        // Between the two renames.
+        fs::rename(directory.join(NEXT), directory.join(CURRENT)).unwrap();
+        create(directory).unwrap();
+        assert_eq!(Master::read(key(directory).as_slice()).unwrap().id, next);
+        assert!(!directory.join(NEXT_ID).exists());
+
+        let after = make_next(directory).unwrap().id;
+        fs::hard_link(directory.join(CURRENT), directory.join("held")).unwrap();
+        replace(directory).unwrap();
+        create(directory).unwrap();
+        assert_eq!(Master::read(key(directory).as_slice()).unwrap().id, after);
+        assert_eq!(fs::read(directory.join("held")).unwrap(), [0; KEY], "the old key is overwritten");
+        assert!(!directory.join(NEXT).exists() && !directory.join(NEXT_ID).exists());
+    }
+}
