@@ -17,3 +17,6 @@ pub mod visible;
 #[cfg(test)]
 #[path = "tests/specimen.rs"]
 pub mod specimen;
+#[cfg(test)]
+#[path = "tests/second_opinion.rs"]
+pub mod second_opinion;

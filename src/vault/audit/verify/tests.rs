@@ -13,6 +13,7 @@ use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::audit::ledger::Note;
 use crate::vault::audit::ledger::now_us;
 use crate::vault::audit::publish::Publisher;
+use crate::vault::audit::second_opinion::second_opinion;
 use crate::vault::store::open::Database;
 use crate::vault::store::writer::Writer;
 
@@ -110,10 +111,12 @@ impl Bench {
         let copy = tempfile::NamedTempFile::new().unwrap();
         fs::copy(&file, copy.path()).unwrap();
         Connection::open(copy.path()).unwrap().execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
-        match verify(copy.path(), key(1).verifier(), &Known::default(), |_| {}) {
+        let found = match verify(copy.path(), key(1).verifier(), &Known::default(), |_| {}) {
             Ok(_) => Verdict::Sound,
             Err(fault) => fault.verdict,
-        }
+        };
+        assert_eq!(second_opinion(copy.path(), key(1).verifier(), &[]), found.code(), "{sql}");
+        found
     }
 }
 
@@ -123,6 +126,7 @@ fn a_log_that_nobody_touched_is_sound() {
     let summary = bench.verify().unwrap();
     assert_eq!((summary.first, summary.size, summary.sealed), (0, 660, 660));
     assert_eq!((summary.checkpoints, summary.files), (4, 1));
+    assert_eq!(second_opinion(&bench.audit(), key(1).verifier(), &[]), 0);
     assert_eq!(bench.after("SELECT 1"), Verdict::Sound);
 }
 
@@ -203,6 +207,7 @@ fn history_that_was_rewritten_and_signed_with_another_key_is_found_out() {
     let other = key(2);
     let fault = verify(&bench.audit(), other.verifier(), &Known::default(), |_| {}).unwrap_err();
     assert_eq!(fault.verdict, Verdict::Signature);
+    assert_eq!(second_opinion(&bench.audit(), other.verifier(), &[]), Verdict::Signature.code());
 }
 
 #[test]
@@ -230,12 +235,16 @@ fn several_months_are_one_log_and_a_missing_one_is_found_out() {
     runtime.block_on(publisher.publish()).unwrap();
     let summary = bench.verify().unwrap();
     assert_eq!((summary.size, summary.sealed, summary.files), (960, 960, 2));
+    assert_eq!(second_opinion(&audit, key(1).verifier(), &[]), 0);
     // Each file can be verified by itself, by whoever knows where it begins.
     let alone =
         |from: u64| verify(&audit.join("audit.db"), key(1).verifier(), &Known { from, ..Known::default() }, |_| {});
     assert_eq!(alone(660).map(|summary| (summary.first, summary.size)), Ok((660, 960)));
+    assert_eq!(second_opinion(&audit.join("audit.db"), key(1).verifier(), &["--from", "660"]), 0);
     for from in [0, 659, 661] {
         assert_eq!(alone(from).unwrap_err().verdict, Verdict::Altered, "from {from}");
+        let words = ["--from", &from.to_string()];
+        assert_eq!(second_opinion(&audit.join("audit.db"), key(1).verifier(), &words), Verdict::Altered.code());
     }
     // An older head than that can't be compared with it.
     let known = Known { from: 660, heads: vec![bench.head(253, Verdict::Fork)], ..Known::default() };
@@ -243,6 +252,7 @@ fn several_months_are_one_log_and_a_missing_one_is_found_out() {
     fs::rename(audit.join("audit-2020-01.db"), audit.join("audit-2019-01.db")).unwrap();
     fs::copy(audit.join("audit.db"), audit.join("audit-2020-01.db")).unwrap();
     assert_eq!(bench.verify().unwrap_err().verdict, Verdict::Altered);
+    assert_eq!(second_opinion(&audit, key(1).verifier(), &[]), Verdict::Altered.code());
 }
 
 #[test]

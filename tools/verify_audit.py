@@ -1,0 +1,370 @@
+#!/usr/bin/env python3
+"""Verifies Gatepost's audit log with Python's standard library alone: a second opinion that shares no code with Gatepost.
+
+    verify_audit.py --key VKEY|FILE [--from SEQ] [--head FILE] PATH
+
+PATH is the auditors' directory, one of its files, or an export in JSON lines. VKEY is the log's verifier key, from a copy
+that is kept apart from the files. It computes every leaf and the whole tree anew and checks every signed head; how leaves
+are made is explained in src/vault/audit/leaf.rs, the tree is RFC 6962's, heads are C2SP tlog-checkpoint notes.
+Exit codes are those of `gatepost audit verify`.
+"""
+import argparse, base64, glob, hashlib, json, os, sqlite3, struct, sys, time, urllib.parse
+
+SOUND, USAGE, UNREADABLE, ALTERED, ERASED, SIGNATURE, FORK, UNSEALED = 0, 1, 2, 10, 11, 12, 13, 14
+OPEN = {"account", "auth_user", "rcpt_domain"}  # what auditors see in clear; of the rest they see `.shown`, if anything
+UNSEALED_US = 15_000_000  # a leaf that is older must be under a signed head
+APPLICATION = 0x47545041  # "GTPA"
+
+
+class Fault(Exception):
+    def __init__(self, code, what):
+        super().__init__(what)
+        self.code = code
+
+
+def sha256(*parts):
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+# Ed25519: RFC 8032, in extended coordinates. One key signs every head, so its multiples are computed once.
+
+P, L = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, -1, P) % P
+
+
+def add(a, b):
+    (x1, y1, z1, t1), (x2, y2, z2, t2) = a, b
+    e, f = (y1 - x1) * (y2 - x2), (y1 + x1) * (y2 + x2)
+    g, h = 2 * D * t1 * t2, 2 * z1 * z2
+    e, f, g, h = f - e, h - g, h + g, f + e
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
+def point(octets):
+    number = int.from_bytes(octets, "little")
+    y, odd = number & (2**255 - 1), number >> 255
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P:
+        x = x * pow(2, (P - 1) // 4, P) % P
+    if (x * x - square) % P or y >= P:
+        raise Fault(USAGE, "the log key is no point of the curve")
+    x = P - x if x & 1 != odd else x
+    return x, y, 1, x * y % P
+
+
+def multiples(base):
+    """Sixteen multiples for each of the 64 hexadecimal digits of a scalar."""
+    rows = []
+    for _ in range(64):
+        row = [(0, 1, 1, 0)]
+        while len(row) < 16:
+            row.append(add(row[-1], base))
+        rows.append(row)
+        base = add(row[-1], base)
+    return rows
+
+
+def times(rows, scalar):
+    total = (0, 1, 1, 0)
+    for row in rows:
+        total, scalar = add(total, row[scalar & 15]), scalar >> 4
+    return total
+
+
+class Key:
+    """A verifier key: name+id+key, as C2SP signed-note writes it."""
+
+    def __init__(self, text):
+        try:
+            self.name, number, key = text.strip().split("+", 2)
+            key = base64.b64decode(key, validate=True)
+            self.id = sha256(self.name.encode(), b"\n", key)[:4]
+            assert len(key) == 33 and key[0] == 1 and self.id.hex() == number
+        except (ValueError, AssertionError):
+            raise Fault(USAGE, "the log key can't be read") from None
+        self.octets = key[1:]
+        x, y, z, t = point(self.octets)
+        self.minus = multiples((P - x, y, z, P - t))
+        self.base = multiples(point((4 * pow(5, -1, P) % P).to_bytes(32, "little")))
+
+    def is_signed(self, text, signature):
+        r, s = signature[:32], int.from_bytes(signature[32:], "little")
+        k = int.from_bytes(hashlib.sha512(r + self.octets + text).digest(), "little") % L
+        x, y, z, _ = add(times(self.base, s), times(self.minus, k))
+        x, y = x * pow(z, -1, P) % P, y * pow(z, -1, P) % P
+        return len(signature) == 64 and s < L and r == (y | (x & 1) << 255).to_bytes(32, "little")
+
+    def head(self, note):
+        """Size and root that a signed note tells. A missing signature is a fault, like a wrong one."""
+        def wrong(why):
+            return Fault(SIGNATURE, f"a signed head: {why}")
+        try:
+            text, border, signatures = note.rpartition("\n\n")
+            origin, size, root = text.split("\n")[:3]
+            lines = [line.split(" ") for line in signatures.removesuffix("\n").split("\n")]
+            decoded = [(name, base64.b64decode(octets, validate=True)) for _, name, octets in lines]
+            size, root = int(size), base64.b64decode(root, validate=True)
+        except (ValueError, AttributeError):
+            raise wrong("it is no signed note") from None
+        mine = [octets[4:] for name, octets in decoded if name == self.name and octets[:4] == self.id]
+        if not border or not mine:
+            raise wrong("no signature of the log's key")
+        if not self.is_signed((text + "\n").encode(), mine[0]) or origin != self.name:
+            raise wrong("the signature is not the log key's")
+        return size, root
+
+
+# The tree and its leaves.
+
+
+class Tree:
+    """The perfect subtrees of an RFC 6962 tree, the largest first: height and hash of each."""
+
+    def __init__(self, size, peaks):
+        heights = [height for height in range(63, -1, -1) if size >> height & 1]
+        if len(heights) != len(peaks) or any(len(peak) != 32 for peak in peaks):
+            raise Fault(ALTERED, "the tree before the first event is not one")
+        self.peaks = list(zip(heights, peaks))
+
+    def push(self, hash, height=0):
+        while self.peaks and self.peaks[-1][0] == height:
+            hash, height = sha256(b"\1", self.peaks.pop()[1], hash), height + 1
+        if self.peaks and self.peaks[-1][0] < height:
+            raise Fault(ALTERED, "a part of the tree stands where it can't")
+        self.peaks.append((height, hash))
+
+    def size(self):
+        return sum(1 << height for height, _ in self.peaks)
+
+    def root(self):
+        hashes = [hash for _, hash in self.peaks] or [sha256()]
+        while len(hashes) > 1:
+            hashes[-2:] = [sha256(b"\1", *hashes[-2:])]
+        return hashes[0]
+
+
+def lp8(text):
+    return bytes([len(text.encode())]) + text.encode()
+
+
+def leaf(event):
+    """audit-leaf/1"""
+    fields = {key: (0, str(value).encode()) for key, value in event["clear"].items() if isinstance(value, (int, str))}
+    if len(fields) != len(event["clear"]):
+        raise Fault(ALTERED, f"event {event['seq']} has a column that is neither text nor number")
+    fields |= {key: (1, bytes.fromhex(value["hash"])) for key, value in event["committed"].items()}
+    octets = b"audit-leaf/1\n" + struct.pack(">QQ", event["seq"], event["time_us"]) + lp8(event["event"])
+    octets += struct.pack(">H", len(fields))
+    for key, (kind, value) in sorted(fields.items()):
+        octets += lp8(key) + struct.pack(">BI", kind, len(value)) + value
+    return octets
+
+
+def check_value(seq, key, value):
+    """A value that is there is the one committed to; one that isn't was hidden from auditors, not erased."""
+    if "value" in value or "salt" in value:
+        salt, text = bytes.fromhex(value.get("salt") or ""), value.get("value")
+        made = sha256(b"audit-field/1\n", salt, struct.pack(">Q", seq), lp8(key), str(text).encode())
+        if text is None or made.hex() != value["hash"]:
+            raise Fault(ALTERED, f"{key} of event {seq} isn't the value that was committed to")
+    elif key in OPEN or key.endswith(".shown"):
+        raise Fault(ERASED, f"{key} of event {seq} was erased, and no event says so")
+
+
+class Log:
+    """The log as far as it was read."""
+
+    def __init__(self, key, first, kept):
+        self.key, self.first, self.kept, self.is_compared = key, first, kept, False
+        self.tree, self.next, self.time_us, self.sealed, self.heads, self.rows = None, first, 0, first, 0, {}
+
+    def begin(self, first, base):
+        tree = Tree(first, base)
+        if self.tree is None:
+            if first != self.first:
+                raise Fault(ALTERED, f"the log begins with event {first} instead of {self.first}: is `--from` needed?")
+            self.tree = tree
+            self.compare()
+        elif tree.peaks != self.tree.peaks:
+            raise Fault(ALTERED, f"a file begins with event {first}, but the files before it end at {self.tree.size()}")
+
+    def event(self, event, stored_tile=None):
+        seq = event["seq"]
+        if seq != self.tree.size():
+            raise Fault(ALTERED, f"event {self.tree.size()} is missing: the next one is {seq}")
+        if event["time_us"] < self.time_us:
+            raise Fault(ALTERED, f"event {seq} is older than the one before it")
+        self.next, self.time_us, hash = seq + 1, event["time_us"], sha256(b"\0", leaf(event))
+        if hash.hex() != event["leaf_hash"]:
+            raise Fault(ALTERED, f"event {seq} isn't what its hash was made from")
+        for key, value in event["committed"].items():
+            check_value(seq, key, value)
+        self.tree.push(hash)
+        if stored_tile:
+            self.tiles(hash, seq + 1, stored_tile)
+        self.compare()
+
+    def tiles(self, hash, count, stored_tile, level=0):
+        """Tiles that this leaf fills must be stored as they are; those that began before the files can't be known."""
+        row = self.rows.setdefault(level, [])
+        row.append(hash)
+        if count % 256 == 0:
+            full, self.rows[level] = row[-256:], []
+            if len(full) == 256 and None not in full:
+                if stored_tile(level, count // 256 - 1) != b"".join(full):
+                    raise Fault(ALTERED, f"tile {count // 256 - 1} of level {level} isn't what its leaves make it")
+                subtree = Tree(0, [])
+                for part in full:
+                    subtree.push(part)
+                hash = subtree.root()
+            else:
+                hash = None
+            self.tiles(hash, count // 256, stored_tile, level + 1)
+
+    def head(self, note, beside=None):
+        signed = self.key.head(note)
+        if beside and signed != beside:
+            raise Fault(ALTERED, f"the head of {beside[0]} events stands beside another one's note")
+        if signed != (self.tree.size(), self.tree.root()):
+            raise Fault(ALTERED, f"the log up to event {signed[0]} isn't the one that was signed")
+        self.sealed, self.heads = signed[0], self.heads + 1
+        self.compare()
+
+    def compare(self):
+        """With the head that was kept elsewhere, where the log is as long."""
+        if self.kept and self.kept[0] == self.tree.size():
+            self.is_compared = True
+            if self.kept[1] != self.tree.root():
+                raise Fault(FORK, f"the log up to event {self.kept[0]} isn't the one of the head that was kept elsewhere")
+
+    def end(self):
+        size = self.tree.size() if self.tree else self.first
+        if self.kept and self.kept[0] > size:
+            raise Fault(FORK, f"the log ends at event {size}, before the head that was kept elsewhere")
+        if self.next == self.first:
+            raise Fault(ALTERED, "there is no event at all")
+        if self.sealed < size and self.time_us + UNSEALED_US < time.time() * 1e6:
+            raise Fault(UNSEALED, f"the last {size - self.sealed} events are under no signed head")
+        if self.kept and not self.is_compared:
+            raise Fault(USAGE, "the head that was kept elsewhere is of a size that isn't in these events")
+
+
+# Where the log comes from.
+
+
+def read_file(log, path):
+    """One of the auditors' files."""
+    database = sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=ro", uri=True, isolation_level=None)
+    database.text_factory = lambda octets: octets.decode()
+    if database.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
+        raise Fault(UNREADABLE, f"{path}: is not an auditors' file")
+    database.execute("BEGIN")  # it may be written to
+    info = dict(database.execute("SELECT key, value FROM info"))
+    log.begin(int(info["first_seq"]), [bytes.fromhex(peak) for peak in info["base"].split()])
+    if database.execute("SELECT 1 FROM personal WHERE seq NOT IN (SELECT seq FROM event) LIMIT 1").fetchone():
+        raise Fault(ALTERED, f"{path}: a personal value belongs to an event that isn't there")
+
+    def stored_tile(level, number):
+        found = database.execute("SELECT hashes FROM tile WHERE level=? AND number=?", (level, number)).fetchone()
+        return found and found[0]
+
+    def head(size, root, note):
+        log.head(note, (size, root))
+
+    heads = database.execute("SELECT size, root, note FROM checkpoint ORDER BY size").fetchall()
+    events = database.execute("SELECT * FROM event ORDER BY seq")
+    names = [column[0] for column in events.description]
+    for row in events:
+        while heads and heads[0][0] <= row[0]:
+            head(*heads.pop(0))
+        log.event(event_of_row(database, dict(zip(names, row))), stored_tile)
+    for found in heads:
+        head(*found)
+
+
+def event_of_row(database, row):
+    event = {key: row.pop(key) for key in ("seq", "time_us", "event", "leaf_hash")}
+    event["leaf_hash"] = (event["leaf_hash"] or b"").hex()
+    event["clear"] = {key: value for key, value in row.items() if value is not None}
+    event["committed"] = committed = {}
+    values = "SELECT field, n, commitment, salt, value, shown_commitment, shown_salt, shown FROM personal WHERE seq=?"
+    for field, n, *both in database.execute(values, (event["seq"],)):
+        key = f"{field}[{n}]" if field == "rcpt_to" else field
+        for key, (hash, salt, value) in ((key, both[:3]), (key + ".shown", both[3:])):
+            if hash is None and (salt is not None or value is not None):
+                raise Fault(ALTERED, f"{key} of event {event['seq']} shows what nobody committed to")
+            if hash is not None:
+                committed[key] = {"hash": hash.hex()}
+                committed[key] |= {"salt": salt.hex()} if salt is not None else {}
+                committed[key] |= {"value": value} if value is not None else {}
+    return event
+
+
+def read_export(log, path):
+    """An export in JSON lines: where it begins, the events with the heads between them, and the head it was taken under."""
+    is_whole = False
+    for number, line in enumerate(open(path, encoding="utf-8")):
+        entry = json.loads(line)
+        if number == 0:
+            log.begin(entry["first"], [bytes.fromhex(peak) for peak in entry["base"]])
+        elif "seq" in entry:
+            is_whole = False
+            log.event(entry)
+        else:
+            for height, hash in entry.get("rest", []):
+                log.tree.push(bytes.fromhex(hash), height)
+            log.head(entry["checkpoint"])
+            is_whole = True
+    if not is_whole:
+        raise Fault(ALTERED, f"{path}: the export doesn't end with a signed head: its end is missing")
+
+
+def read(log, path):
+    if os.path.isdir(path):
+        files = sorted(glob.glob(os.path.join(glob.escape(path), "audit-*.db")))
+        files += [name for name in [os.path.join(path, "audit.db")] if os.path.exists(name)]
+        if not files:
+            raise Fault(UNREADABLE, f"{path}: there is no audit.db here")
+        for name in files:
+            read_file(log, name)
+    else:
+        with open(path, "rb") as file:
+            is_json = file.read(1) == b"{"
+        (read_export if is_json else read_file)(log, path)
+
+
+def verify(words):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--key", required=True, metavar="VKEY", help="the log's verifier key, or a file that holds it")
+    parser.add_argument("--from", dest="first", type=int, default=0, metavar="SEQ", help="the event that PATH begins with")
+    parser.add_argument("--head", metavar="FILE", help="a signed head that was kept elsewhere")
+    parser.add_argument("path", metavar="PATH", help="the auditors' directory, one of its files, or a JSON export")
+    chosen = parser.parse_args(words)
+    key = Key(open(chosen.key).read() if os.path.exists(chosen.key) else chosen.key)
+    kept = key.head(open(chosen.head).read().rstrip() + "\n") if chosen.head else None
+    log = Log(key, chosen.first, kept)
+    read(log, chosen.path)
+    log.end()
+    print(f"the log is sound: events {log.first} to {log.next - 1}, under {log.heads} signed heads up to event {log.sealed}")
+
+
+def main(words):
+    try:
+        verify(words)
+    except Fault as fault:
+        print(f"the log does not verify: {fault!s}".encode("unicode_escape").decode(), file=sys.stderr)
+        return fault.code
+    except SystemExit as wrong_usage:
+        return USAGE if wrong_usage.code else SOUND
+    except (OSError, sqlite3.Error) as obstacle:
+        print(f"it can't be read: {obstacle!s}".encode("unicode_escape").decode(), file=sys.stderr)
+        return UNREADABLE
+    except (KeyError, ValueError, TypeError, AttributeError, struct.error) as nonsense:
+        print(f"the log does not verify: what stands in it isn't what is written there: {nonsense!r}", file=sys.stderr)
+        return ALTERED
+    return SOUND
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
