@@ -6,6 +6,28 @@ use serde::{Deserialize, Serialize};
 pub enum Command {
     /// Move all events to the auditors' file now, and seal them.
     Publish,
+    /// Record that somebody takes these events away: from one place, before another.
+    Export { form: Form, from: u64, to: u64 },
+}
+
+/// The form of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Form {
+    Jsonl,
+    Csv,
+    Tiles,
+    Sqlite,
+}
+
+impl Form {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Jsonl => "jsonl",
+            Self::Csv => "csv",
+            Self::Tiles => "tiles",
+            Self::Sqlite => "sqlite",
+        }
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

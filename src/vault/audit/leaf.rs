@@ -14,11 +14,14 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use crate::merkle::{self, Hash};
+use crate::merkle::Hash;
 
 /// Octets of the salt of one commitment.
 pub const SALT: usize = 16;
 pub type Salt = [u8; SALT];
+
+/// How a leaf begins.
+const FORM: &[u8] = b"audit-leaf/1\n";
 
 /// The value of a field in the leaf.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +35,7 @@ pub type Fields = BTreeMap<String, Value>;
 
 /// The octets. None when they have no encoding: a key or name longer than 255 octets, or too many fields.
 pub fn encode(seq: u64, time_us: u64, event: &str, fields: &Fields) -> Option<Vec<u8>> {
-    let mut leaf = b"audit-leaf/1\n".to_vec();
+    let mut leaf = FORM.to_vec();
     leaf.extend_from_slice(&seq.to_be_bytes());
     leaf.extend_from_slice(&time_us.to_be_bytes());
     short(&mut leaf, event)?;
@@ -50,9 +53,51 @@ pub fn encode(seq: u64, time_us: u64, event: &str, fields: &Fields) -> Option<Ve
     Some(leaf)
 }
 
-/// The hash that stands in the tree.
-pub fn hash(seq: u64, time_us: u64, event: &str, fields: &Fields) -> Option<Hash> {
-    encode(seq, time_us, event, fields).map(|leaf| merkle::leaf_hash(&leaf))
+/// What a leaf says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaf {
+    pub seq: u64,
+    pub time_us: u64,
+    pub event: String,
+    pub fields: Fields,
+}
+
+/// Reads a leaf. None unless the octets are the one encoding of what they say.
+pub fn decode(octets: &[u8]) -> Option<Leaf> {
+    let mut rest = octets.strip_prefix(FORM)?;
+    let seq = u64::from_be_bytes(take(&mut rest)?);
+    let time_us = u64::from_be_bytes(take(&mut rest)?);
+    let event = take_short(&mut rest)?;
+    let count = u16::from_be_bytes(take(&mut rest)?);
+    let mut fields = Fields::new();
+    for _ in 0..count {
+        let key = take_short(&mut rest)?;
+        let [kind] = take(&mut rest)?;
+        let length = usize::try_from(u32::from_be_bytes(take(&mut rest)?)).ok()?;
+        let (value, after) = rest.split_at_checked(length)?;
+        rest = after;
+        let value = match kind {
+            0 => Value::Clear(String::from_utf8(value.to_vec()).ok()?),
+            _ => Value::Committed(value.try_into().ok()?),
+        };
+        fields.insert(key, value);
+    }
+    let leaf = Leaf { seq, time_us, event, fields };
+    let again = encode(leaf.seq, leaf.time_us, &leaf.event, &leaf.fields)?;
+    (again == octets).then_some(leaf)
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (taken, after) = rest.split_first_chunk()?;
+    *rest = after;
+    Some(*taken)
+}
+
+fn take_short(rest: &mut &[u8]) -> Option<String> {
+    let [length] = take(rest)?;
+    let (taken, after) = rest.split_at_checked(usize::from(length))?;
+    *rest = after;
+    String::from_utf8(taken.to_vec()).ok()
 }
 
 /// The commitment to a value. Place and key are in it, so that salt and value can't be moved to another event.
@@ -71,6 +116,7 @@ fn short(leaf: &mut Vec<u8>, text: &str) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::merkle;
 
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -100,6 +146,25 @@ mod tests {
         assert_eq!(hex(&leaf), expected.concat().replace(' ', ""));
         assert_eq!(hex(&commitment), "a1cb117ae41540edd916a6ffe1d7184d3ce9b66f0b6bfb63655bcfd85aeb61af");
         assert_eq!(hex(&merkle::leaf_hash(&leaf)), "ae18bd93b9c723db706e56edd1343c70390677d18bc3611a2b43350642986bcc");
+    }
+
+    #[test]
+    fn a_leaf_is_read_again_and_octets_that_nobody_wrote_are_none() {
+        let fields = Fields::from([
+            ("outcome".to_owned(), Value::Clear("success".into())),
+            ("rcpt_to[0]".to_owned(), Value::Committed([7; 32])),
+        ]);
+        let octets = encode(5, 9, "msg.accept", &fields).unwrap();
+        let leaf = Leaf { seq: 5, time_us: 9, event: "msg.accept".into(), fields };
+        assert_eq!(decode(&octets), Some(leaf));
+        for end in 0..octets.len() {
+            assert_eq!(decode(&octets[..end]), None, "{end}");
+        }
+        assert_eq!(decode(&[octets.as_slice(), b"x"].concat()), None);
+        // A kind that is none, and fields out of order.
+        assert_eq!(decode(&octets.iter().map(|octet| if *octet == 1 { 2 } else { *octet }).collect::<Vec<_>>()), None);
+        let text = String::from_utf8_lossy(&octets).replace("outcome", "zutcome");
+        assert_eq!(decode(text.as_bytes()), None);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The audit log: what happened, in a tree that can't be rewritten quietly, and in files that auditors can read.
 
+pub mod archive;
 pub mod clock;
 pub mod event;
+pub mod json;
 pub mod leaf;
 pub mod ledger;
 pub mod mask;

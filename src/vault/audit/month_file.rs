@@ -11,7 +11,7 @@ use super::event::Field;
 use super::ledger::{Batch, Note, insert_personal};
 use super::month::Month;
 use super::row::{self, PERSONAL, PersonalRow, Row, integer};
-use crate::merkle::Frontier;
+use crate::merkle::{Frontier, Hash};
 
 /// The schema, step by step: a new file takes them all, the current one of an older Gatepost those it lacks.
 const STEPS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
@@ -200,4 +200,12 @@ fn set(connection: &Connection, key: &str, value: &str) -> Result<()> {
 
 pub fn hex(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+/// A hash in hexadecimal.
+pub fn unhex(text: &str) -> Option<Hash> {
+    let digits: Vec<u8> =
+        text.chars().map(|c| c.to_digit(16).and_then(|n| u8::try_from(n).ok())).collect::<Option<_>>()?;
+    let octets: Vec<u8> = digits.as_chunks::<2>().0.iter().map(|[high, low]| high * 16 + low).collect();
+    octets.try_into().ok().filter(|_| text.len() == 64)
 }

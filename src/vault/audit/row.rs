@@ -6,7 +6,7 @@ use rusqlite::types::Value as Stored;
 use super::event::{Event, Field, Personal};
 use super::leaf::{self, Fields, SALT, Salt, Value};
 use crate::config::slice::Mask;
-use crate::merkle::Hash;
+use crate::merkle::{self, Hash};
 
 /// Octets of a text in the log; the rest is cut off and the event says so.
 pub const MAX_TEXT: usize = 512;
@@ -161,6 +161,11 @@ impl Row {
 
     /// The leaf hash, computed anew from everything in the row. None when the row has no encoding.
     pub fn hash(&self) -> Option<Hash> {
+        self.leaf().map(|leaf| merkle::leaf_hash(&leaf))
+    }
+
+    /// The leaf itself.
+    pub fn leaf(&self) -> Option<Vec<u8>> {
         let mut fields = Fields::new();
         for (key, value) in COLUMNS.iter().zip(&self.clear) {
             let text = match value {
@@ -178,7 +183,7 @@ impl Row {
             }
             fields.insert(key, Value::Committed(personal.commitment));
         }
-        leaf::hash(self.seq, self.time_us, &self.event, &fields)
+        leaf::encode(self.seq, self.time_us, &self.event, &fields)
     }
 
     /// A clear field that is text.

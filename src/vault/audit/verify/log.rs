@@ -10,6 +10,7 @@ use super::{Fault, Known, Summary, Verdict, altered, sql, value};
 use crate::merkle::note::Verifier;
 use crate::merkle::tree::{WIDTH, hashes};
 use crate::merkle::{Frontier, Hash, node_hash};
+use crate::vault::audit::month_file::unhex;
 use crate::vault::audit::row::{PERSONAL, PersonalRow, Row, columns, octets, unsigned};
 
 /// Size, root and note of a stored head.
@@ -211,11 +212,4 @@ fn perfect(leaves: &[Hash]) -> Option<Hash> {
         row = row.as_chunks::<2>().0.iter().map(|[left, right]| node_hash(left, right)).collect();
     }
     row.first().copied()
-}
-
-fn unhex(text: &str) -> Option<Hash> {
-    let digits: Vec<u8> =
-        text.chars().map(|c| c.to_digit(16).and_then(|n| u8::try_from(n).ok())).collect::<Option<_>>()?;
-    let octets: Vec<u8> = digits.as_chunks::<2>().0.iter().map(|[high, low]| high * 16 + low).collect();
-    octets.try_into().ok().filter(|_| text.len() == 64)
 }
