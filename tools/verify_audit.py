@@ -8,11 +8,12 @@ that is kept apart from the files. It computes every leaf and the whole tree ane
 are made is explained in src/vault/audit/leaf.rs, the tree is RFC 6962's, heads are C2SP tlog-checkpoint notes.
 Exit codes are those of `gatepost audit verify`.
 """
-import argparse, base64, glob, hashlib, json, os, sqlite3, struct, sys, time, urllib.parse
+import argparse, base64, glob, hashlib, json, os, sqlite3, struct, sys, urllib.parse
 
 SOUND, USAGE, UNREADABLE, ALTERED, ERASED, SIGNATURE, FORK, UNSEALED = 0, 1, 2, 10, 11, 12, 13, 14
 OPEN = {"account", "auth_user", "rcpt_domain"}  # what auditors see in clear; of the rest they see `.shown`, if anything
 UNSEALED_US = 15_000_000  # a leaf that is older must be under a signed head
+LONGEST_US = 600_000_000  # two heartbeats: a log that serves is never silent for longer
 APPLICATION = 0x47545041  # "GTPA"
 
 
@@ -172,12 +173,47 @@ def check_value(seq, key, value):
         raise Fault(ERASED, f"{key} of event {seq} was erased, and no event says so")
 
 
+class Silence:
+    """A pause needs an event right behind it that says why: otherwise a log that was cut could pass for a quiet one."""
+
+    def __init__(self):
+        self.serves, self.last, self.left_us = False, None, 0
+
+    def event(self, event):
+        name, seq, time_us = event["event"], event["seq"], event["time_us"]
+        if self.serves and time_us - self.last[1] > LONGEST_US:
+            self.left_us, self.after = time_us - self.last[1], self.last[0]
+        self.last = (seq, time_us)
+        try:
+            data = json.loads(event["clear"].get("data", "{}"))
+        except ValueError:
+            data = {}
+        if self.left_us:
+            self.left_us -= self.explained_us(name, data)
+            self.left_us = self.left_us if self.left_us > LONGEST_US else 0
+        if name == "daemon.stop" or name == "daemon.crash" and "down" in data:
+            self.serves = False
+        elif name in ("daemon.start", "daemon.crash", "audit.heartbeat"):
+            self.serves = True
+
+    def explained_us(self, name, data):
+        if name in ("clock.step", "store.recovered"):
+            return max(0, data.get("by_us" if name == "clock.step" else "full_us", 0))
+        if name == "daemon.start" or name == "daemon.crash" and data.get("last_event") == self.after:
+            return self.left_us
+        raise self.unexplained()
+
+    def unexplained(self):
+        return Fault(ALTERED, f"nothing stands behind event {self.after} for too long, and no event says why")
+
+
 class Log:
     """The log as far as it was read."""
 
     def __init__(self, key, first, kept):
         self.key, self.first, self.kept, self.is_compared = key, first, kept, False
         self.tree, self.next, self.time_us, self.sealed, self.heads, self.rows = None, first, 0, first, 0, {}
+        self.silence, self.unsealed_us = Silence(), None
 
     def begin(self, first, base):
         tree = Tree(first, base)
@@ -198,6 +234,8 @@ class Log:
         self.next, self.time_us, hash = seq + 1, event["time_us"], sha256(b"\0", leaf(event))
         if hash.hex() != event["leaf_hash"]:
             raise Fault(ALTERED, f"event {seq} isn't what its hash was made from")
+        self.unsealed_us = self.unsealed_us or self.time_us
+        self.silence.event(event)
         for key, value in event["committed"].items():
             check_value(seq, key, value)
         self.tree.push(hash)
@@ -228,7 +266,7 @@ class Log:
             raise Fault(ALTERED, f"the head of {beside[0]} events stands beside another one's note")
         if signed != (self.tree.size(), self.tree.root()):
             raise Fault(ALTERED, f"the log up to event {signed[0]} isn't the one that was signed")
-        self.sealed, self.heads = signed[0], self.heads + 1
+        self.sealed, self.heads, self.unsealed_us = signed[0], self.heads + 1, None
         self.compare()
 
     def compare(self):
@@ -244,7 +282,9 @@ class Log:
             raise Fault(FORK, f"the log ends at event {size}, before the head that was kept elsewhere")
         if self.next == self.first:
             raise Fault(ALTERED, "there is no event at all")
-        if self.sealed < size and self.time_us + UNSEALED_US < time.time() * 1e6:
+        if self.silence.left_us:
+            raise self.silence.unexplained()
+        if not self.heads or self.unsealed_us and self.unsealed_us + UNSEALED_US < self.time_us:
             raise Fault(UNSEALED, f"the last {size - self.sealed} events are under no signed head")
         if self.kept and not self.is_compared:
             raise Fault(USAGE, "the head that was kept elsewhere is of a size that isn't in these events")

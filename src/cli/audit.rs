@@ -1,29 +1,78 @@
 //! `gatepost audit`: read and prove the audit log, from the auditors' files, as any auditor can.
 
+mod check_proof;
+mod checkpoint;
+mod export;
 mod format;
+mod key;
 mod place;
+mod progress;
+mod prove;
 mod query;
+mod show;
+mod tail;
+mod target;
 mod verify;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
 use super::fail;
+use crate::vault::audit::archive::unreadable;
+use crate::vault::audit::verify::Fault;
+use crate::vault::audit::visible::visible;
 
 #[derive(Debug, Subcommand)]
 pub enum Audit {
     /// Show events, the oldest first
     Query(query::Query),
+    /// Show what became of a message, or one event in full
+    Show(show::Show),
+    /// Show the newest events, and those that come
+    Tail(tail::Tail),
     /// Compute the whole log anew and check it against the log key
     Verify(verify::Verify),
+    /// Make a proof that an event is in the log (C2SP tlog-proof)
+    Prove(prove::Prove),
+    /// Check such a proof, with the log's key alone
+    CheckProof(check_proof::CheckProof),
+    /// Print a signed head of the log, to be kept elsewhere
+    Checkpoint(checkpoint::Checkpoint),
+    /// Write the log, or a part of it, in another form
+    Export(export::Export),
 }
 
 impl Audit {
     pub fn run(&self) -> ExitCode {
         match self {
             Self::Query(query) => query.run().map_or_else(|reason| fail(&reason), |()| ExitCode::SUCCESS),
+            Self::Show(show) => finish(show.run()),
+            Self::Tail(tail) => tail.run().map_or_else(|reason| fail(&reason), |()| ExitCode::SUCCESS),
             Self::Verify(verify) => verify.run(),
+            Self::Prove(prove) => finish(prove.run()),
+            Self::CheckProof(check) => finish(check.run()),
+            Self::Checkpoint(checkpoint) => finish(checkpoint.run()),
+            Self::Export(export) => finish(export.run()),
         }
     }
+}
+
+/// The codes of `verify`: what is wrong is the same thing, whoever finds it.
+fn finish(done: Result<(), Fault>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            // The words may quote what stands in the files.
+            eprintln!("gatepost: {}", visible(&fault.what));
+            ExitCode::from(fault.verdict.code())
+        }
+    }
+}
+
+/// Standard output; a reader that is gone is no failure.
+fn print(text: &str) -> Result<(), Fault> {
+    let written = io::stdout().write_all(text.as_bytes());
+    format::goes_on(written).map(drop).map_err(unreadable)
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C and its like, caught from the start: whoever interrupts the tour must not leave a service and a folder behind.
+//! Ctrl-C and its like, caught from the start: whoever interrupts must not leave a service, a folder or half a file behind.
 
 use std::os::fd::OwnedFd;
 

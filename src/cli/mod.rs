@@ -5,6 +5,7 @@ mod check;
 mod control;
 mod credential;
 mod demo;
+mod interrupt;
 mod queue;
 mod role;
 mod serve;

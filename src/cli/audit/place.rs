@@ -8,7 +8,7 @@ use clap::Args;
 use crate::cli::DEFAULT_CONFIG;
 use crate::cli::control::{Undone, ask};
 use crate::config::{self, Plan};
-use crate::ipc::admin::audit::{Command, Response};
+use crate::ipc::admin::audit::{Command, Form, Response};
 use crate::ipc::admin::{Command as Any, Response as Answer};
 
 /// The service publishes between two readers of the file: so often, and after so long, it is asked to try once more.
@@ -41,6 +41,33 @@ impl Place {
             eprintln!("gatepost: {waiting}");
         }
         Ok(audit_directory(&plan.state_directory))
+    }
+}
+
+/// Whether the log tells of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    InTheLog,
+    /// Nobody could be asked to, which is said on standard error.
+    Nowhere,
+}
+
+impl Place {
+    /// Has the running service record that somebody takes these events away.
+    pub fn record_export(&self, form: Form, from: u64, to: u64) -> Result<Recorded, String> {
+        let untold = |why: &str| {
+            eprintln!("gatepost: this export is not recorded in the log: {why}");
+            Recorded::Nowhere
+        };
+        if self.directory.is_some() {
+            return Ok(untold("only the files were read (--directory)"));
+        }
+        let plan = self.plan()?;
+        Ok(match ask(&plan.runtime_directory, Any::Audit(Command::Export { form, from, to })) {
+            Ok(Some(_)) => Recorded::InTheLog,
+            Ok(None) => untold("no service runs"),
+            Err(undone) => untold(&String::from(undone)),
+        })
     }
 }
 

@@ -2,22 +2,23 @@
 //! sealer's slots, and a signed head that was kept elsewhere.
 
 use std::fs::{self, File};
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::key;
 use super::place::{Latest, Place, audit_directory};
+use super::progress::Progress;
 use crate::merkle::note::Verifier;
 use crate::sealer::state::{SLOTS, State};
+use crate::vault::audit::archive::{Archive, usage};
 use crate::vault::audit::ledger::now_us;
 use crate::vault::audit::verify::{self, Fault, Known, KnownHead, Summary, Verdict};
 use crate::vault::audit::visible::{visible, visible_json};
 
-/// How often a terminal is shown how far it is, in events.
-const PROGRESS: u64 = 50_000;
 /// The sealer's directory in the state directory.
 const SEAL: &str = "seal";
 
@@ -63,12 +64,10 @@ impl Verify {
 
     fn verify(&self, key: &Verifier) -> Result<Sound, Fault> {
         let (files, known) = self.known(key)?;
-        let shows = io::stderr().is_terminal();
-        let summary = verify::verify(&files, key, &known, |done| {
-            if shows && done % PROGRESS == 0 {
-                eprint!("\r{done} events");
-            }
-        })?;
+        let range = || Archive::open(&files).ok().map(|archive| (archive.first(), archive.size()));
+        let mut progress = Progress::new("verifying", self.json, range);
+        let summary = verify::verify(&files, key, &known, |seq| progress.at(seq))?;
+        drop(progress);
         let service = known.published.map(|_| "the running service".to_owned());
         let heads = known.heads.into_iter().map(|head| format!("{} ({} events)", head.what, head.size));
         Ok(Sound { summary, against: service.into_iter().chain(heads).collect() })
@@ -93,20 +92,13 @@ impl Verify {
 
     /// The key that the log is checked against. It never comes from the files that are checked.
     fn key(&self) -> Result<Verifier, Fault> {
-        let read = |path: &Path| {
-            fs::read_to_string(path).map_err(|error| usage(format!("reading the log key {}: {error}", path.display())))
-        };
-        let text = match &self.key {
-            Some(key) if key.contains('+') && !Path::new(key).exists() => key.clone(),
-            Some(path) => read(Path::new(path))?,
+        match &self.key {
+            Some(key) => key::read(key),
             None if self.place.directory.is_some() => {
-                return Err(usage(
-                    "--directory needs --key: the log's verifier key, kept apart from the files".to_owned(),
-                ));
+                Err(usage("--directory needs --key: the log's verifier key, kept apart from the files".to_owned()))
             }
-            None => read(&self.place.plan().map_err(usage)?.state_directory.join(SEAL).join("log.vkey"))?,
-        };
-        text.trim().parse().map_err(|error| usage(format!("the log key can't be read: {error}")))
+            None => key::read_file(&self.place.plan().map_err(usage)?.state_directory.join(SEAL).join("log.vkey")),
+        }
     }
 }
 
@@ -141,10 +133,6 @@ fn sealed(directory: &Path) -> Result<Option<KnownHead>, Fault> {
             Err(Fault { verdict: Verdict::Unreadable, what })
         }
     }
-}
-
-fn usage(what: String) -> Fault {
-    Fault { verdict: Verdict::Usage, what }
 }
 
 impl Sound {

@@ -5,7 +5,6 @@
 //! is a real command or a real connection; a step that fails ends the tour with a non-zero exit code.
 
 mod client;
-mod interrupt;
 mod screen;
 mod stage;
 
@@ -15,9 +14,9 @@ use std::time::Duration;
 use clap::Args;
 
 use super::fail;
+use super::interrupt::Interrupt;
 use crate::sink::Received;
 use client::Client;
-use interrupt::Interrupt;
 use screen::Screen;
 use stage::Stage;
 

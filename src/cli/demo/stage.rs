@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::interrupt::Interrupt;
+use crate::cli::interrupt::Interrupt;
 use crate::sink::{Received, Sink};
 use crate::sys::program;
 

@@ -1,0 +1,71 @@
+//! `gatepost audit prove`: a proof that an event is in the log, for anybody, anywhere (C2SP tlog-proof).
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::place::Place;
+use super::target::Target;
+use crate::merkle::proof::is_included;
+use crate::merkle::tlog_proof::TlogProof;
+use crate::vault::audit::archive::{Archive, Head, altered, unreadable, usage};
+use crate::vault::audit::verify::{Fault, Verdict};
+
+#[derive(Debug, Args)]
+pub struct Prove {
+    #[command(flatten)]
+    place: Place,
+    /// The event's number
+    #[arg(value_name = "SEQ")]
+    seq: u64,
+    /// Under the signed head of so many events, instead of the newest
+    #[arg(long, value_name = "SIZE")]
+    at: Option<u64>,
+    /// Write the event itself, as it is hashed, into this file: whoever checks the proof needs it
+    #[arg(long, value_name = "FILE")]
+    entry: Option<PathBuf>,
+    /// Write the proof into this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl Prove {
+    pub fn run(&self) -> Result<(), Fault> {
+        let archive = Archive::open(&self.place.files().map_err(unreadable)?)?;
+        let row = archive.event(self.seq)?;
+        let head = self.head(&archive)?;
+        let path = archive.prover().inclusion(self.seq, head.size)?;
+        // What the files have may not fit together; then nothing is handed out.
+        if row.hash() != Some(row.leaf_hash) || !is_included(self.seq, &row.leaf_hash, head.size, &head.root, &path) {
+            let what = format!("event {} isn't in the log that was signed: run `gatepost audit verify`", self.seq);
+            return Err(altered(what));
+        }
+        let proof = TlogProof { index: self.seq, path, note: head.note };
+        if let Some(entry) = &self.entry {
+            let leaf = row.leaf().ok_or_else(|| altered(format!("event {} can't be encoded", self.seq)))?;
+            Target::write(entry, &leaf)?;
+        }
+        match &self.output {
+            Some(output) => Target::write(output, proof.to_string().as_bytes()),
+            None => super::print(&proof.to_string()),
+        }
+    }
+
+    fn head(&self, archive: &Archive) -> Result<Head, Fault> {
+        let Some(size) = self.at else {
+            let newest = archive.newest()?.filter(|head| head.size > self.seq);
+            return newest.ok_or_else(|| Fault {
+                verdict: Verdict::Unsealed,
+                what: format!("event {} is under no signed head yet: look for `sealer.refused`", self.seq),
+            });
+        };
+        if size <= self.seq {
+            return Err(usage(format!("a head of {size} events doesn't have event {} in it", self.seq)));
+        }
+        archive.head_of(size)?.ok_or_else(|| usage(no_head(size)))
+    }
+}
+
+pub fn no_head(size: u64) -> String {
+    format!("there is no signed head of {size} events in these files")
+}
