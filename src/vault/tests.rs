@@ -35,6 +35,7 @@ use crate::vault::audit::verify::{Known, verify};
 
 mod at_rest;
 mod decision;
+mod limits;
 mod queue;
 mod restart;
 mod sessions;

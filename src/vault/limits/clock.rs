@@ -1,17 +1,18 @@
 //! The clock that limits are counted by: it doesn't jump while the vault lives.
 //!
 //! A rate that was counted by the wall's clock would be refilled by a step forward and would lock out after a step back. So
-//! the wall's clock is read once, at the start, and from there on time passes as it does. A day is still a day of the
-//! calendar, because people and reports count by it.
+//! the wall's clock is read once, at the start, and from there on time passes as it does, also while the machine sleeps. A
+//! day is still a day of the calendar, because people and reports count by it.
 
-use std::time::Instant;
+use std::time::Duration;
 
-use super::super::audit::{ledger, month};
+use crate::sys::clock;
+use crate::vault::audit::{ledger, month};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     began_us: u64,
-    since: Instant,
+    since: Duration,
 }
 
 /// One instant, by both clocks.
@@ -25,11 +26,12 @@ pub struct Now {
 
 impl Clock {
     pub fn start() -> Self {
-        Self { began_us: ledger::now_us(), since: Instant::now() }
+        Self { began_us: ledger::now_us(), since: clock::elapsed() }
     }
 
     pub fn now(&self) -> Now {
-        let passed = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let passed = clock::elapsed().saturating_sub(self.since);
+        let passed = u64::try_from(passed.as_micros()).unwrap_or(u64::MAX);
         Now { us: self.began_us.saturating_add(passed), wall_us: ledger::now_us() }
     }
 }

@@ -159,8 +159,8 @@ async fn forgive(vault: &Vault, attempt: &Attempt) {
         authority.failures.forgive(attempt, now)
     };
     if !exact.is_empty() {
-        // Nobody waits for it: until it is written, the disk has more than failed.
-        let _ = vault.writer.queue(0, move |store| store.consumption.keep(&exact)).await;
+        // Waited for: who logs in right and right before a kill, again and again, must not be taken for a guesser.
+        let _ = vault.writer.run(move |store| store.consumption.keep(&exact)).await;
     }
 }
 

@@ -1,0 +1,78 @@
+//! Limits in the vault as it runs: what a volume beyond history leads to, and what a restart knows of it.
+
+use super::*;
+
+/// A history of twenty days with this many recipients.
+fn history(bench: &Bench, recipients: i64) {
+    let database = Database::open(bench.home.path()).unwrap();
+    let today = i64::try_from(now_us() / 86_400_000_000).unwrap();
+    for day in today - 20..today {
+        let row = "INSERT INTO rl_quota(scope, key, day, msgs, rcpts, bytes, hour, hour_rcpts, peak) \
+                   VALUES(0, 'shop', ?1, 1, ?2, 1, ?1 * 24, ?2, ?2)";
+        database.connection.execute(row, [day, recipients]).unwrap();
+    }
+}
+
+fn day() -> u64 {
+    now_us() / 86_400_000_000
+}
+
+#[test]
+fn who_sends_far_beyond_its_history_is_told_of_and_suspended_also_after_a_restart() {
+    let mut bench = Bench::new();
+    bench.slice.credentials[0].policy.limits = Rules::default();
+    bench.slice.limits.anomaly = Anomaly { factor: 2, minimum: 3, action: Action::Suspend };
+    history(&bench, 1);
+    let begun = day();
+    let mut vault = bench.run();
+    let kept = test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let mut kept = 0;
+        while let Answer::Kept { .. } = edge.submit(1, &["x@example.org"], b"x\r\n").await {
+            kept += 1;
+        }
+        kept
+    });
+    vault.abandon();
+    let mut vault = bench.run();
+    let refused = test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        edge.mail(1, "a@example.net").await
+    });
+    vault.drain();
+    if day() != begun {
+        return; // Midnight ends a suspension.
+    }
+    assert_eq!(kept, 4, "the one that passes the mark is kept");
+    assert!(matches!(refused, Answer::Refused { refusal: Refusal::Suspended(1..), .. }), "{refused:?}");
+    let alarms = bench.events(&Filter { event: Some("anomaly.volume".into()), ..Filter::default() });
+    let words: Vec<_> = alarms.iter().map(|event| (event.get("account"), event.get("reason"))).collect();
+    // One for the day and one for the hour, unless an hour ended in between.
+    assert!((1..=2).contains(&words.len()), "{words:?}");
+    assert!(words.iter().all(|word| *word == (Some("shop"), Some("suspended"))), "{words:?}");
+    let refusals = bench.events(&Filter { event: Some("msg.reject".into()), ..Filter::default() });
+    let reasons: Vec<_> = refusals.iter().map(|event| event.get("reason")).collect();
+    assert_eq!(reasons, [Some("suspended"), Some("suspended")], "once in each run");
+}
+
+#[test]
+fn a_message_has_no_more_recipients_than_a_limit_could_ever_let_through() {
+    let mut bench = Bench::new();
+    bench.slice.credentials[0].policy.limits =
+        Rules { recipients_per_minute: Some(1), recipients_burst: Some(3), ..Rules::default() };
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        let Answer::Granted { grant, .. } = edge.login(&bench, 1).await else { panic!("no grant") };
+        assert_eq!(grant.max_recipients, 3, "the edge answers 452 from the fourth on");
+        let to = ["a@example.org", "b@example.org", "c@example.org", "d@example.org"];
+        let refused = edge.submit(1, &to, b"x\r\n").await;
+        assert!(matches!(refused, Answer::Refused { refusal: Refusal::TooManyRecipients, .. }), "{refused:?}");
+        assert!(matches!(edge.submit(1, &to[..3], b"x\r\n").await, Answer::Kept { .. }));
+        let refused = edge.submit(1, &to[..1], b"x\r\n").await;
+        assert!(matches!(refused, Answer::Refused { refusal: Refusal::RateLimited(1..=66), .. }), "{refused:?}");
+    });
+    vault.drain();
+}
