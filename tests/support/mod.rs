@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test file uses its part
 
 pub mod arrivals;
+pub mod auditor;
 pub mod certificate;
 pub mod dice;
 pub mod disk;
