@@ -12,6 +12,7 @@ use super::row::{self, PERSONAL, PersonalRow, Row, integer, octets, unsigned};
 use crate::config::slice::Mask;
 use crate::merkle::tree::{self, Tiles, Tree, WIDTH};
 use crate::merkle::{Frontier, Hash};
+use crate::vault::store::anchors::Anchored;
 
 /// Random octets fetched at once: salts for some hundred events.
 const POOL: usize = 4096;
@@ -69,6 +70,8 @@ pub struct Batch {
     pub tiles: Vec<tree::Tile>,
     /// The tree before the first row.
     pub base: Frontier,
+    /// Heads that are kept elsewhere by now.
+    pub anchors: Vec<Anchored>,
 }
 
 impl<'c> Ledger<'c> {
@@ -232,6 +235,14 @@ impl<'c> Ledger<'c> {
         self.tree.prover(&mut self.tiles).root_at(size).map(Some)
     }
 
+    /// The proof that the log of `new` leaves extends the one of `old`; none when it never had so many.
+    pub fn consistency(&mut self, old: u64, new: u64) -> Result<Option<Vec<Hash>>> {
+        if old > new || new > self.tree.size() {
+            return Ok(None);
+        }
+        self.tree.prover(&mut self.tiles).consistency(old, new).map(Some)
+    }
+
     pub fn keep_note(&mut self, note: &Note) -> Result<()> {
         self.insert_note.execute(params![integer(note.size), integer(note.time_us), note.root, note.note])?;
         Ok(())
@@ -265,7 +276,7 @@ impl<'c> Ledger<'c> {
         }
         let tiles = self.tiles_filled(first, end)?;
         let base = self.tree.prover(&mut self.tiles).frontier_at(first)?;
-        Ok(Batch { rows, notes, tiles, base })
+        Ok(Batch { rows, notes, tiles, base, anchors: Vec::new() })
     }
 
     /// The tiles that became full while the log grew from one size to another.

@@ -12,6 +12,9 @@ use super::ledger::{Batch, Note, insert_personal};
 use super::month::Month;
 use super::row::{self, PERSONAL, PersonalRow, Row, integer};
 use crate::merkle::{Frontier, Hash};
+use crate::merkle::Frontier;
+use crate::merkle::note::SIGNATURE;
+use crate::vault::store::anchors::Anchored;
 
 /// The schema, step by step: a new file takes them all, the current one of an older Gatepost those it lacks.
 const STEPS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
@@ -117,6 +120,16 @@ impl MonthFile {
                 .prepare("INSERT OR IGNORE INTO checkpoint(size, time_us, root, note) VALUES(?, ?, ?, ?)")?;
             for note in notes {
                 insert.execute(params![integer(note.size), integer(note.time_us), note.root, note.note])?;
+            }
+            let mut insert =
+                transaction.prepare("INSERT OR REPLACE INTO anchor(name, size, time_us, proof) VALUES(?, ?, ?, ?)")?;
+            let mut cosign = transaction
+                .prepare("UPDATE checkpoint SET note = note || ?2 WHERE size = ?1 AND instr(note, ?2) = 0")?;
+            for Anchored { name, size, time_us, proof } in batch.anchors.iter().filter(|head| head.size <= published) {
+                insert.execute(params![name, integer(*size), integer(*time_us), proof])?;
+                if let Some(line) = proof.as_ref().filter(|proof| proof.starts_with(SIGNATURE)) {
+                    cosign.execute(params![integer(*size), format!("{line}\n")])?;
+                }
             }
         }
         set(&transaction, "published_size", &published.to_string())?;

@@ -116,14 +116,24 @@ impl Files {
     fn publish_all(&mut self, writer: &Writer, vkey: Option<&str>) -> Result<u64, String> {
         loop {
             let store = |error| format!("the vault's database: {error:?}");
-            let batch = writer.run_blocking(|store| store.ledger.batch(BATCH)).map_err(store)?;
+            let batch = writer.run_blocking(|store| {
+                let anchors = store.anchors.unpublished(BATCH)?;
+                Ok(Batch { anchors, ..store.ledger.batch(BATCH)? })
+            });
+            let batch = batch.map_err(store)?;
             let sealed = self.current.as_ref().map_or(0, |file| file.sealed);
-            if batch.rows.is_empty() && batch.notes.iter().all(|note| note.size <= sealed) {
+            if batch.rows.is_empty() && batch.anchors.is_empty() && batch.notes.iter().all(|note| note.size <= sealed) {
                 return Ok(self.published());
             }
             let Moved::Below(seq) = self.publish(&batch, vkey)? else { return Ok(self.published()) };
-            writer.run_blocking(move |store| store.ledger.forget(seq)).map_err(store)?;
-            if batch.rows.is_empty() {
+            let rest = batch.rows.is_empty();
+            let anchors: Vec<_> = batch.anchors.into_iter().filter(|anchored| anchored.size <= seq).collect();
+            let forget = writer.run_blocking(move |store| {
+                store.anchors.published(&anchors)?;
+                store.ledger.forget(seq)
+            });
+            forget.map_err(store)?;
+            if rest {
                 return Ok(self.published());
             }
         }

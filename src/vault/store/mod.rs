@@ -1,5 +1,6 @@
 //! The database: every statement that can ever run, in transactions that one thread alone makes.
 
+pub mod anchors;
 pub mod consumption;
 pub mod credentials;
 pub mod hold;
@@ -15,6 +16,7 @@ use rusqlite::{Connection, ErrorCode, Result, Statement};
 
 use super::audit::event::Event;
 use super::audit::ledger::Ledger;
+use anchors::Anchors;
 use consumption::Consumption;
 use credentials::Credentials;
 use hold::Hold;
@@ -32,6 +34,7 @@ pub struct Store<'c> {
     pub consumption: Consumption<'c>,
     pub credentials: Credentials<'c>,
     pub marker: Marker<'c>,
+    pub anchors: Anchors<'c>,
     /// How many transactions were begun.
     pub transactions: u64,
     connection: &'c Connection,
@@ -80,6 +83,7 @@ impl<'c> Store<'c> {
             consumption: Consumption::prepare(connection)?,
             credentials: Credentials::prepare(connection)?,
             marker: Marker::prepare(connection)?,
+            anchors: Anchors::prepare(connection)?,
             transactions: 0,
             connection,
             begin: connection.prepare("BEGIN IMMEDIATE")?,

@@ -3,6 +3,7 @@
 use super::*;
 use crate::mail::address::Address;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
+use crate::vault::store::anchors::Anchored;
 use crate::vault::store::open::Database;
 
 struct Bench {
@@ -127,4 +128,31 @@ impl Bench {
         }
         frontier
     }
+}
+
+#[test]
+fn a_head_that_was_kept_elsewhere_is_told_to_auditors_and_a_cosignature_is_in_its_note() {
+    let bench = Bench::new();
+    bench.append(3);
+    let note = Note { size: 3, time_us: 1, root: [0; 32], note: "text\n\nsigned\n".into() };
+    bench.writer.run_blocking(move |store| store.ledger.keep_note(&note)).unwrap();
+    let mut files = bench.files();
+    assert_eq!(files.publish_all(&bench.writer, None), Ok(3));
+    let line = "\u{2014} witness.example/w1 abcd";
+    let head = |name: &str, proof: Option<&str>| {
+        let proof = proof.map(str::to_owned);
+        Anchored { name: name.into(), size: 3, time_us: 1_000_000, proof }
+    };
+    // Twice, as after a crash between the two files.
+    for _ in 0..2 {
+        for head in [head("file", None), head("w1", Some(line))] {
+            bench.writer.run_blocking(move |store| store.anchors.keep(&head)).unwrap();
+        }
+        assert_eq!(files.publish_all(&bench.writer, None), Ok(3));
+    }
+    let rows = "SELECT count(*) FROM anchor_v1 WHERE size = 3 AND time = '1970-01-01T00:00:01.000000Z'";
+    assert_eq!(bench.count("audit/audit.db", rows), 2);
+    let whole = format!("SELECT note = 'text\n\nsigned\n{line}\n' FROM checkpoint");
+    assert_eq!(bench.count("audit/audit.db", &whole), 1);
+    assert_eq!(bench.writer.run_blocking(|store| store.anchors.unpublished(10)), Ok(vec![]));
 }

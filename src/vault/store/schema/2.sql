@@ -27,3 +27,27 @@ CREATE TABLE spool_key(
   master  BLOB NOT NULL CHECK(length(master) = 8),      -- which one
   wrapped BLOB NOT NULL CHECK(length(wrapped) = 60)
 ) STRICT;
+
+-- Anchors: heads of the log that were kept outside of it ---------------------------------------------------------------
+
+-- Each success until it is in the auditors' files, and always the last one of each anchor.
+CREATE TABLE audit_anchor(
+  name TEXT NOT NULL, size INTEGER NOT NULL CHECK(size > 0), time_us INTEGER NOT NULL,
+  proof TEXT,                                           -- the cosignature of a witness, the id of a mail
+  published INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY(name, size)
+) STRICT, WITHOUT ROWID;
+
+-- What was said of an anchor, so that no restart says it again.
+CREATE TABLE audit_anchor_state(
+  name TEXT PRIMARY KEY,
+  since_us  INTEGER NOT NULL,                           -- when it was first seen in the configuration
+  told_us   INTEGER NOT NULL DEFAULT 0,                 -- its last audit.anchor
+  overdue   INTEGER NOT NULL DEFAULT 0,                 -- anchor.overdue was written and it has not succeeded since
+  contradicted INTEGER                                  -- the size of a witness' head that this log does not extend
+) STRICT, WITHOUT ROWID;
+
+-- Heads on their way by mail.
+CREATE TABLE audit_anchor_mail(
+  msg_id BLOB PRIMARY KEY CHECK(length(msg_id) = 16), name TEXT NOT NULL, size INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
