@@ -1,8 +1,9 @@
-//! `gatepost audit`: read and prove the audit log, from the auditors' files, as any auditor can.
+//! `gatepost audit`: read and prove the audit log, from the auditors' files, as any auditor can; and keep it elsewhere.
 
 mod check_proof;
 mod checkpoint;
 mod export;
+mod anchor;
 mod format;
 mod key;
 mod place;
@@ -32,6 +33,8 @@ pub enum Audit {
     Show(show::Show),
     /// Show the newest events, and those that come
     Tail(tail::Tail),
+    /// Sign the log and keep its head elsewhere, now
+    Anchor(anchor::Anchor),
     /// Compute the whole log anew and check it against the log key
     Verify(verify::Verify),
     /// Make a proof that an event is in the log (C2SP tlog-proof)
@@ -50,6 +53,7 @@ impl Audit {
             Self::Query(query) => query.run().map_or_else(|reason| fail(&reason), |()| ExitCode::SUCCESS),
             Self::Show(show) => finish(show.run()),
             Self::Tail(tail) => tail.run().map_or_else(|reason| fail(&reason), |()| ExitCode::SUCCESS),
+            Self::Anchor(anchor) => anchor.run(),
             Self::Verify(verify) => verify.run(),
             Self::Prove(prove) => finish(prove.run()),
             Self::CheckProof(check) => finish(check.run()),

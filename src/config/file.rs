@@ -20,7 +20,7 @@ pub type At<T> = Spanned<T>;
 const MOST_REPORTED: usize = 20;
 
 /// The tables of which there can be several.
-const TABLES: [&str; 4] = ["listener", "credential", "upstream", "route"];
+const TABLES: [&str; 5] = ["listener", "credential", "upstream", "route", "anchor"];
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -36,8 +36,9 @@ pub struct Config {
     pub upstream: Vec<At<Upstream>>,
     pub route: Vec<At<Route>>,
     pub spool: Spool,
-    pub limits: Limits,
     pub audit: Audit,
+    pub anchor: Vec<At<Anchor>>,
+    pub limits: Limits,
 }
 
 /// `[[listener]]`
@@ -183,6 +184,22 @@ pub struct Spool {
     pub master_key_directory: Option<At<PathBuf>>,
 }
 
+/// `[[anchor]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Anchor {
+    pub name: Option<At<String>>,
+    pub kind: Option<At<String>>,
+    pub every: Option<At<String>>,
+    pub socket: Option<At<String>>,
+    pub path: Option<At<String>>,
+    pub to: Option<At<String>>,
+    pub from: Option<At<String>>,
+    pub url: Option<At<String>>,
+    pub key: Option<At<String>>,
+    pub authorities_file: Option<At<String>>,
+}
+
 /// `[limits]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -209,6 +226,7 @@ pub struct Limits {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Audit {
+    pub anchor_overdue: Option<At<String>>,
     pub mask: Option<At<String>>,
 }
 

@@ -60,6 +60,18 @@ const MOST_RETRY: usize = 32;
 /// How long a message is tried: RFC 5321 section 4.5.4.1 says at least four to five days.
 const LIFETIME: Bound<Duration> = Bound { key: "lifetime", default: days(5), least: minutes(1), most: days(30) };
 
+/// How often the sealer keeps a head in a file or hands it to syslog: a line an hour is 2 MB a year, and what an intruder
+/// could rewrite unseen is at most the last hour.
+pub const ANCHOR_NEAR: Bound<Duration> = Bound { key: "every", default: minutes(60), least: minutes(1), most: days(7) };
+/// How often it is mailed: somebody is to look at it.
+pub const ANCHOR_MAIL: Bound<Duration> = Bound { key: "every", default: days(1), least: minutes(60), most: days(30) };
+/// How often a witness is asked. It costs it a signature; public ones expect logs of their kind at that pace.
+pub const ANCHOR_WITNESS: Bound<Duration> =
+    Bound { key: "every", default: minutes(5), least: minutes(1), most: days(7) };
+/// An anchor without a success for so long is an alarm: a daily mail may fail once.
+pub const ANCHOR_OVERDUE: Bound<Duration> =
+    Bound { key: "anchor_overdue", default: days(2), least: minutes(5), most: days(90) };
+
 const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
@@ -147,7 +159,7 @@ where
 }
 
 /// A length of time within its bounds, or the default.
-fn time(written: &Option<At<String>>, bound: &Bound<Duration>, findings: &mut Findings<'_>) -> Duration {
+pub fn time(written: &Option<At<String>>, bound: &Bound<Duration>, findings: &mut Findings<'_>) -> Duration {
     written.as_ref().map_or(bound.default, |written| duration(written, bound, findings))
 }
 
@@ -200,7 +212,9 @@ mod tests {
         for bound in [SESSIONS, PER_ADDRESS, PER_PREFIX] {
             assert!(bound.least <= bound.default && bound.default <= bound.most, "{}", bound.key);
         }
-        for bound in [HANDSHAKE, SIGNING, IDLE_STRANGE, IDLE, CONNECT, RETRY_WAIT, LIFETIME] {
+        let anchors = [ANCHOR_NEAR, ANCHOR_MAIL, ANCHOR_WITNESS, ANCHOR_OVERDUE];
+        let others = [HANDSHAKE, SIGNING, IDLE_STRANGE, IDLE, CONNECT, RETRY_WAIT, LIFETIME];
+        for bound in others.iter().chain(&anchors) {
             assert!(bound.least <= bound.default && bound.default <= bound.most, "{}", bound.key);
         }
         for wait in RETRY {

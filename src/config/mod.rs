@@ -11,6 +11,7 @@ pub mod plan;
 pub mod slice;
 pub mod source;
 
+mod anchors;
 mod credentials;
 mod limits;
 mod listeners;

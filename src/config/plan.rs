@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+pub use super::anchors::{Anchor, Place, Witness};
 use super::audit::Audit;
 use super::file::{At, Config};
 use super::findings::Findings;
 pub use super::limits::{Limits, Spool};
 use super::slice::{Declared, Protocol, Serve, TlsMode};
 use super::source::Source;
-use super::{Mode, audit, credentials, limits, listeners, name, routes, upstreams};
+use super::{Mode, anchors, audit, credentials, limits, listeners, name, routes, upstreams};
 use crate::policy::route::Route;
 
 /// The version of the file's keys. It changes when an old file would mean something else.
@@ -37,6 +38,7 @@ pub struct Plan {
     pub upstreams: Vec<Upstream>,
     pub routes: Vec<Route>,
     pub spool: Spool,
+    pub anchors: Vec<Anchor>,
     pub limits: Limits,
     pub audit: Audit,
     /// What is odd, though it is used: one line each, with its place.
@@ -104,6 +106,8 @@ impl Plan {
         let credentials = credentials::plan(&config.credential, mode, findings);
         let state_directory = directory(&config.state_directory, "state_directory", STATE.as_ref(), findings);
         let beside = state_directory.join(MASTER);
+        let audit = audit::plan(&config.audit, findings);
+        let anchors = anchors::plan(&config, &routes, audit.anchor_overdue, findings);
         let plan = Self {
             digest: Sha256::digest(text).iter().map(|octet| format!("{octet:02x}")).collect(),
             master_directory: directory(&config.spool.master_key_directory, "master_key_directory", &beside, findings),
@@ -116,8 +120,9 @@ impl Plan {
             upstreams,
             routes,
             spool: limits::spool(&config.spool, findings),
+            anchors,
             limits: limits::limits(&config.limits, findings),
-            audit: audit::plan(&config.audit, findings),
+            audit,
             warnings: Vec::new(),
         };
         if plan.state_directory == plan.runtime_directory {
@@ -148,7 +153,13 @@ impl Plan {
 
     /// The ports that the dialer may connect to.
     pub fn ports(&self) -> BTreeSet<u16> {
-        self.upstreams.iter().flat_map(|upstream| &upstream.hosts).map(|(_, port)| *port).collect()
+        let upstreams = self.upstreams.iter().flat_map(|upstream| &upstream.hosts).map(|(_, port)| *port);
+        upstreams.chain(self.witnesses().map(|(_, witness)| witness.port)).collect()
+    }
+
+    /// The witnesses among the anchors, by their names.
+    pub fn witnesses(&self) -> impl Iterator<Item = (&str, &Witness)> {
+        self.anchors.iter().filter_map(|anchor| Some((anchor.name.as_str(), anchor.witness()?)))
     }
 
     /// What is no mistake, but seldom meant.

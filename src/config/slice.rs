@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::audit::{Audit, Mask};
 use crate::ipc::capsule;
+use crate::mail::address::Address;
 use crate::policy::Policy;
 use crate::policy::limits::{Anomaly, FailedLogins, Tiers};
 use crate::policy::route::Route;
@@ -120,6 +121,7 @@ pub struct VaultSlice {
     pub hash_queue: u16,
     pub audit: Audit,
     pub limits: VaultLimits,
+    pub anchors: Vec<Anchor>,
 }
 
 /// How often and how much, beside what each credential is held to.
@@ -129,6 +131,31 @@ pub struct VaultLimits {
     pub failed_logins: FailedLogins,
     /// For credentials that have no rule of their own.
     pub anomaly: Anomaly,
+}
+
+/// An anchor as the vault sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anchor {
+    pub name: String,
+    pub every: Duration,
+    pub place: Place,
+}
+
+/// Who keeps the heads, and what the vault needs for that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Place {
+    /// The sealer's line in its log, which the parent copies there.
+    Syslog,
+    /// The sealer writes it.
+    File,
+    Mail {
+        to: Address,
+        from: Address,
+    },
+    /// Asked through a courier of its own. The key is checked here.
+    Witness {
+        key: String,
+    },
 }
 
 /// One listener as the vault sees it.
@@ -151,11 +178,20 @@ pub struct Declared {
     pub policy: Policy,
 }
 
-/// Sealer: the name of the log it signs.
+/// Sealer: the name of the log it signs, and the anchors it makes by itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SealerSlice {
     /// First line of every checkpoint (C2SP tlog-checkpoint), for example `gate.example.net/audit`.
     pub origin: String,
+    pub anchors: Vec<NearAnchor>,
+}
+
+/// An anchor that the sealer makes: a file that comes as a descriptor of that number, or a line in its log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NearAnchor {
+    pub name: String,
+    pub every: Duration,
+    pub file: Option<u16>,
 }
 
 /// Dialer: where each upstream is.
@@ -171,9 +207,27 @@ pub struct Destination {
     pub hosts: Vec<(String, u16)>,
 }
 
-/// Courier: how to speak with its one upstream. Authorities and password come as descriptors.
+/// Courier: whom it speaks with, and how. Authorities and password come as descriptors.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct CourierSlice {
+pub enum CourierSlice {
+    Smtp(SmtpSlice),
+    Witness(WitnessSlice),
+}
+
+/// A courier that asks a witness.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WitnessSlice {
+    /// The configured name, which its certificate must bear; the dialer's word is not taken for it.
+    pub host: String,
+    pub port: u16,
+    /// What comes before `/add-checkpoint`.
+    pub prefix: String,
+    pub tls: bool,
+}
+
+/// A courier that delivers to one SMTP upstream.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SmtpSlice {
     pub upstream: String,
     /// The configured names, in the order that the dialer has them: a certificate must bear the one that was connected to,
     /// and the dialer's word alone is not taken for it.

@@ -1,11 +1,11 @@
 //! Each role's slice of the plan, made by adding what that role needs.
 
-use super::plan::{Listener, Plan, Upstream};
+use super::plan::{Anchor, Listener, Place, Plan, Upstream, Witness};
 use super::slice::{
-    Admission, Counter, CourierSlice, Desk, Destination, DialerSlice, EdgeSlice, KeyholderSlice, ListenerSlice,
-    Protocol, SealerSlice, VaultSlice,
+    self, Admission, Counter, CourierSlice, Desk, Destination, DialerSlice, EdgeSlice, KeyholderSlice, ListenerSlice,
+    NearAnchor, Protocol, SealerSlice, SmtpSlice, VaultSlice, WitnessSlice,
 };
-use crate::ipc::capsule;
+use crate::ipc::{capsule, witnessing};
 use crate::secret::Secret;
 
 /// What the edge may add to a message of the announced size: Received, Date and Message-ID, with long names in them.
@@ -90,29 +90,75 @@ impl Plan {
             hash_queue: self.limits.hash_queue,
             audit: self.audit.clone(),
             limits: self.limits.vault,
+            anchors: self.anchors.iter().map(anchor).collect(),
         }
     }
 
     pub fn sealer_slice(&self) -> SealerSlice {
-        SealerSlice { origin: format!("{}/audit", self.hostname) }
+        let near = |(number, anchor): (u16, &Anchor)| NearAnchor {
+            name: anchor.name.clone(),
+            every: anchor.every,
+            file: matches!(anchor.place, Place::File { .. }).then_some(number),
+        };
+        SealerSlice { origin: format!("{}/audit", self.hostname), anchors: self.near_anchors().map(near).collect() }
     }
 
     pub fn dialer_slice(&self) -> DialerSlice {
         let destination =
             |upstream: &Upstream| Destination { name: upstream.name.clone(), hosts: upstream.hosts.clone() };
-        DialerSlice { upstreams: self.upstreams.iter().map(destination).collect(), connect: self.limits.connect }
+        let witness = |(name, witness): (&str, &Witness)| Destination {
+            name: witnessing::post(name),
+            hosts: vec![(witness.host.clone(), witness.port)],
+        };
+        let upstreams = self.upstreams.iter().map(destination).chain(self.witnesses().map(witness)).collect();
+        DialerSlice { upstreams, connect: self.limits.connect }
     }
 
     /// The slice of the courier of one upstream. It has the names that certificates must bear from here, so that the dialer
     /// can't choose them.
     pub fn courier_slice(&self, upstream: &Upstream) -> CourierSlice {
-        CourierSlice {
+        CourierSlice::Smtp(SmtpSlice {
             upstream: upstream.name.clone(),
             hosts: upstream.hosts.iter().map(|(host, _)| host.clone()).collect(),
             helo: self.hostname.clone(),
             tls: upstream.tls,
             username: upstream.username.clone(),
             connections: upstream.connections,
-        }
+        })
     }
+
+    /// The slice of the courier of one witness.
+    pub fn witness_slice(&self, witness: &Witness) -> CourierSlice {
+        let Witness { host, port, prefix, tls, .. } = witness.clone();
+        CourierSlice::Witness(WitnessSlice { host, port, prefix, tls })
+    }
+
+    /// The labels of the couriers that ask witnesses.
+    pub fn witness_labels(&self) -> impl Iterator<Item = String> {
+        self.witnesses().map(|(name, _)| witnessing::post(name))
+    }
+
+    /// The witness that a courier of this label asks; none when it carries mail.
+    ///
+    /// Errors: it would ask one that is not configured.
+    pub fn witness_of(&self, label: &str) -> Result<Option<&Witness>, String> {
+        let Some(name) = witnessing::anchor(label) else { return Ok(None) };
+        let found = self.witnesses().find(|(anchor, _)| *anchor == name);
+        found.map(|(_, witness)| Some(witness)).ok_or_else(|| "its witness is not configured".to_owned())
+    }
+
+    /// The anchors that the sealer makes, by the numbers of their files.
+    pub fn near_anchors(&self) -> impl Iterator<Item = (u16, &Anchor)> {
+        (0..).zip(self.anchors.iter().filter(|anchor| anchor.is_near()))
+    }
+}
+
+fn anchor(anchor: &Anchor) -> slice::Anchor {
+    let place = match &anchor.place {
+        Place::Syslog { .. } => slice::Place::Syslog,
+        Place::File { .. } => slice::Place::File,
+        Place::Mail { to, from } => slice::Place::Mail { to: to.clone(), from: from.clone() },
+        Place::Witness(witness) => slice::Place::Witness { key: witness.key.clone() },
+    };
+    slice::Anchor { name: anchor.name.clone(), every: anchor.every, place }
 }

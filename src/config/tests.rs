@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use super::plan::Bind;
-use super::slice::{Mask, Protocol, Serve, TlsMode};
+use super::slice::{CourierSlice, Mask, Protocol, Serve, TlsMode};
 use super::*;
 use crate::policy::rule::RecipientRule;
 use crate::secret::Secret;
@@ -174,7 +174,8 @@ fn each_role_is_told_its_own_part() {
     assert_eq!(plan.edge_certificates(Protocol::Smtp, "devices"), Vec::<u16>::new());
     assert_eq!(plan.keyholder_slice().certificates.len(), 2);
     assert_eq!(plan.dialer_slice().upstreams[1].hosts, [("127.0.0.1".to_owned(), 25)]);
-    assert_eq!(plan.courier_slice(&plan.upstreams[0]).username.as_deref(), Some("gate"));
+    let CourierSlice::Smtp(slice) = plan.courier_slice(&plan.upstreams[0]) else { panic!("another kind") };
+    assert_eq!(slice.username.as_deref(), Some("gate"));
     assert_eq!(plan.sealer_slice().origin, "gate.example.net/audit");
     let key = Secret::new([0; 32]);
     assert_eq!(plan.listener_slice(&key).listeners.len(), 4);

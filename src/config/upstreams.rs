@@ -96,7 +96,7 @@ fn hosts(written: &file::Upstream, table: &At<file::Upstream>, findings: &mut Fi
 }
 
 /// `name:port`, with an IPv6 address in brackets.
-fn host(text: &str) -> Option<(String, u16)> {
+pub fn host(text: &str) -> Option<(String, u16)> {
     let (host, port) = text.rsplit_once(':')?;
     let port = port.parse().ok().filter(|port| *port != 0)?;
     let host = match host.strip_prefix('[').map(|rest| rest.strip_suffix(']')) {
@@ -107,7 +107,7 @@ fn host(text: &str) -> Option<(String, u16)> {
     Some((host, port))
 }
 
-fn is_loopback(host: &str) -> bool {
+pub fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
@@ -119,7 +119,7 @@ fn username(written: &Option<At<String>>, findings: &mut Findings<'_>) -> Option
     Some(written.get_ref().clone())
 }
 
-fn authorities(written: &Option<At<String>>, findings: &mut Findings<'_>) -> Option<Source> {
+pub fn authorities(written: &Option<At<String>>, findings: &mut Findings<'_>) -> Option<Source> {
     let written = written.as_ref()?;
     Source::file(written.get_ref())
         .map_err(|why| findings.refuse(written.span(), format!("authorities_file: {why}")))

@@ -1,6 +1,6 @@
-//! The courier: delivers to one upstream, over sockets that the dialer hands over.
+//! The courier: delivers to one upstream, or asks one witness, over sockets that the dialer hands over.
 //!
-//! **Does.** TLS, login and delivery; says what became of each recipient.
+//! **Does.** TLS, login and delivery; says what became of each recipient. Or takes heads of the log to a witness.
 //! **Trusts.** The parent and the vault. Not the dialer's word about names, and nothing that the upstream says: its text is data.
 //! **Holds.** That upstream's password, and the messages it is delivering.
 //! **If it falls.** An intruder (a hostile upstream, most likely) has that password and the mail in flight, and no way to connect anywhere but through the dialer, to that upstream.
@@ -8,9 +8,12 @@
 //! A kind of upstream is a module with an `Upstream` that turns a `Parcel` into a `Verdict`; `jobs` and `dial` know no protocol.
 
 mod dial;
+mod http;
 mod jobs;
 mod parcel;
 mod smtp;
+mod tls;
+mod witness;
 
 use std::fs;
 use std::io::Read;
@@ -19,9 +22,10 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
-use crate::config::slice::{CourierSlice, TlsMode};
+use crate::config::slice::{CourierSlice, SmtpSlice, TlsMode, WitnessSlice};
 use crate::ipc::channel;
 use crate::ipc::control::{ChildPackets, File, Order, Peer};
 use crate::ipc::packet::{Arrival, Packet};
@@ -33,6 +37,7 @@ use crate::secret::Secret;
 use dial::Dialer;
 use jobs::Jobs;
 use smtp::{Credential, Hosts, Patience, Settings, Upstream};
+use witness::Witness;
 
 /// A system's bundle of authorities has some 250 KiB.
 const MAX_AUTHORITIES: u64 = 4 * 1024 * 1024;
@@ -42,7 +47,7 @@ const MAX_PASSWORD: u64 = 8 * 1024;
 /// The role's entry: returns when the parent is gone, or when it has drained.
 pub fn main(start: &mut Start) -> Result<(), String> {
     let slice: CourierSlice = start.slice()?;
-    let settings = settings(slice, |wanted| start.file(wanted))?;
+    let business = business(slice, |wanted| start.file(wanted))?;
     let confined = sandbox::confine(start.role, &start.grounds)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -54,18 +59,35 @@ pub fn main(start: &mut Start) -> Result<(), String> {
     let control = start.ready(&sealed)?;
     runtime.block_on(async {
         let control = control.into_async().map_err(|error| format!("can't watch the control channel: {error}"))?;
-        serve(control, peers, settings, &sealed).await
+        serve(control, peers, business, &sealed).await
     })
 }
 
+/// What this courier is for.
+enum Business {
+    Smtp(Box<Settings>),
+    Witness(WitnessSlice, Option<TlsConnector>),
+}
+
 /// Takes the slice, and the files it speaks of, before the sandbox closes.
-fn settings(slice: CourierSlice, mut file: impl FnMut(&File) -> Result<OwnedFd, String>) -> Result<Settings, String> {
+fn business(slice: CourierSlice, mut file: impl FnMut(&File) -> Result<OwnedFd, String>) -> Result<Business, String> {
+    match slice {
+        CourierSlice::Smtp(slice) => settings(slice, file).map(|settings| Business::Smtp(Box::new(settings))),
+        CourierSlice::Witness(slice) => {
+            let connector = if slice.tls { Some(connector(&mut file)?) } else { None };
+            Ok(Business::Witness(slice, connector))
+        }
+    }
+}
+
+fn connector(file: &mut impl FnMut(&File) -> Result<OwnedFd, String>) -> Result<TlsConnector, String> {
+    tls::connector(&read(file(&File::Authorities)?, MAX_AUTHORITIES, "the bundle of authorities")?)
+}
+
+fn settings(slice: SmtpSlice, mut file: impl FnMut(&File) -> Result<OwnedFd, String>) -> Result<Settings, String> {
     let connector = match slice.tls {
         TlsMode::None => None,
-        TlsMode::Starttls | TlsMode::Implicit => {
-            let bundle = read(file(&File::Authorities)?, MAX_AUTHORITIES, "the bundle of authorities")?;
-            Some(smtp::connector(&bundle)?)
-        }
+        TlsMode::Starttls | TlsMode::Implicit => Some(connector(&mut file)?),
     };
     let credential = match slice.username {
         None => None,
@@ -109,26 +131,47 @@ fn password(octets: &[u8]) -> Result<Secret<String>, String> {
     Ok(Secret::new(line.to_owned()))
 }
 
+/// A business with its dialer.
+enum Desk {
+    Smtp(Arc<Upstream>),
+    Witness(Arc<Witness>),
+}
+
+impl Desk {
+    fn new(business: Business, dialer: &Arc<Dialer>) -> Self {
+        let dialer = Arc::clone(dialer);
+        match business {
+            Business::Smtp(settings) => Self::Smtp(Arc::new(Upstream::new(*settings, dialer))),
+            Business::Witness(slice, connector) => Self::Witness(Arc::new(Witness::new(slice, connector, dialer))),
+        }
+    }
+}
+
 /// Vaults and dialers come and go; ends when the parent is gone, or, draining, when every job at hand has ended.
 async fn serve(
     control: ChildPackets,
     peers: Vec<(Peer, OwnedFd)>,
-    settings: Settings,
+    business: Business,
     sealed: &Sealed,
 ) -> Result<(), String> {
     let dialer = Arc::new(Dialer::default());
-    let upstream = Arc::new(Upstream::new(settings, Arc::clone(&dialer)));
+    let desk = Desk::new(business, &dialer);
     let (draining, drain) = watch::channel(false);
     let mut vaults = JoinSet::new();
-    let tending = Arc::clone(&upstream);
-    tokio::spawn(async move { tending.tend().await });
+    if let Desk::Smtp(upstream) = &desk {
+        let tending = Arc::clone(upstream);
+        tokio::spawn(async move { tending.tend().await });
+    }
     let attach = |peer: Peer, socket: OwnedFd, vaults: &mut JoinSet<()>| {
-        let attached = match peer.talk {
-            Talk::Dialing => dialer.attach(socket, sealed),
-            Talk::Delivery => channel::open(socket, sealed).map(|(progress, offers)| {
-                vaults.spawn(Jobs::new(progress, Arc::clone(&upstream)).serve(offers, drain.clone()));
+        let attached = match (peer.talk, &desk) {
+            (Talk::Dialing, _) => dialer.attach(socket, sealed),
+            (Talk::Delivery, Desk::Smtp(upstream)) => channel::open(socket, sealed).map(|(progress, offers)| {
+                vaults.spawn(Jobs::new(progress, Arc::clone(upstream)).serve(offers, drain.clone()));
             }),
-            other => return tracing::warn!(talk = ?other, "a peer that a courier has no business with"),
+            (Talk::Witnessing, Desk::Witness(witness)) => channel::open(socket, sealed).map(|(answers, asks)| {
+                vaults.spawn(Arc::clone(witness).serve(answers, asks, drain.clone()));
+            }),
+            (other, _) => return tracing::warn!(talk = ?other, "a peer that this courier has no business with"),
         };
         if let Err(error) = attached {
             tracing::warn!(%error, talk = ?peer.talk, "a peer's channel can't be watched");
@@ -139,7 +182,9 @@ async fn serve(
     }
     loop {
         if *draining.borrow() && vaults.is_empty() {
-            upstream.close().await;
+            if let Desk::Smtp(upstream) = &desk {
+                upstream.close().await;
+            }
             return Ok(());
         }
         tokio::select! {

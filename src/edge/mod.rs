@@ -178,7 +178,9 @@ impl Edge {
             Talk::Signing => {
                 channel::open(socket, &self.sealed).map(|(asks, answers)| self.keyholder.plug(asks, answers))
             }
-            Talk::Sealing | Talk::Delivery | Talk::Dialing => Err(std::io::Error::other("it is not for an edge")),
+            Talk::Sealing | Talk::Delivery | Talk::Dialing | Talk::Witnessing => {
+                Err(std::io::Error::other("it is not for an edge"))
+            }
         };
         match plugged {
             Ok(()) => tracing::debug!(role = %peer.role, instance = peer.instance.0, "plugged"),

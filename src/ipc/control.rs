@@ -28,6 +28,8 @@ pub enum File {
     LogKey,
     /// State slot 0 or 1, read and write: sealer.
     Slot(u8),
+    /// An append-only file for heads of the log, by the number of its anchor: sealer.
+    Anchor(u16),
     /// A bound and listening socket, by the number of its listener: listener.
     Listening(u16),
     /// A connection to the control socket, from this user, whom the parent has checked: vault.
@@ -68,6 +70,8 @@ pub enum Order {
     Retire,
     /// The service stops: finish what is at hand (a transaction, a delivery), begin nothing, then exit.
     Drain,
+    /// Whether the local syslog takes the lines that the sealer says (vault).
+    Syslog { works: bool },
     /// Something that belongs in the audit log (vault).
     Record(Happening),
 }

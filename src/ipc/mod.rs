@@ -22,3 +22,4 @@ pub mod handover;
 pub mod sealing;
 pub mod session;
 pub mod signing;
+pub mod witnessing;

@@ -11,6 +11,19 @@ pub enum Ask {
     Head,
     /// Sign this head. `proof` shows that it extends the last one sealed (RFC 6962 section 2.1.2); empty after nothing.
     Seal { size: u64, root: Hash, proof: Vec<Hash> },
+    /// Anchor your last head now, at the anchors you make by yourself or the one of that name.
+    Anchor { name: Option<String> },
+    /// What became of these anchors since you were asked last?
+    Anchors,
+}
+
+/// What became of a head at one of the sealer's own anchors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anchored {
+    pub name: String,
+    pub size: u64,
+    /// Why it is not there.
+    pub failed: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -21,4 +34,6 @@ pub enum Answer {
     Sealed { size: u64, note: String },
     /// Not an extension of what was signed before. Mail goes on; the log is unsealed from here until this is resolved.
     Refused { size: u64, reason: String },
+    /// Since the last such answer.
+    Anchors { done: Vec<Anchored> },
 }

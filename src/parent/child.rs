@@ -1,10 +1,12 @@
 //! One child process as the parent sees it: started, spoken with, reaped.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -13,6 +15,7 @@ use nix::sys::time::TimeVal;
 use nix::unistd::Pid;
 
 use super::post::Post;
+use super::syslog::Syslog;
 use super::tap::Tap;
 use crate::ipc::bytes::Octets;
 use crate::ipc::control::{Order, PART, ParentEnd};
@@ -47,6 +50,8 @@ pub struct Child {
     pub control: ParentEnd,
     /// Why it can't serve, by its own word or ours.
     pub reason: Option<String>,
+    /// Where its lines go as well.
+    pub syslog: Option<Rc<RefCell<Syslog>>>,
     log: Tap,
     process: std::process::Child,
 }
@@ -73,6 +78,7 @@ impl Child {
             standing: Standing::Starting { until: Instant::now() + ready_within },
             control: ParentEnd::new(ours),
             reason: None,
+            syslog: None,
             log,
             process,
         })
@@ -123,6 +129,9 @@ impl Child {
         for line in &lines {
             // Nobody reads our stderr any more: then there is nobody to tell.
             let _ = writeln!(io::stderr(), "{} {} {}: {line}", crate::log::now(), self.post, self.pid());
+            if let Some(syslog) = &self.syslog {
+                syslog.borrow_mut().send(self.post.role.name(), self.pid(), line);
+            }
         }
         !lines.is_empty()
     }

@@ -59,7 +59,9 @@ impl Household {
                 End::Asks => (link.answers, End::Answers),
                 End::Answers => (link.asks, End::Asks),
             };
-            for other in self.children.values().filter(|other| other.post.role == role && may_meet(new, other)) {
+            let suits = |child: &Child| link.suits(child.post.role, &child.post.label);
+            let fits = |other: &&Child| other.post.role == role && may_meet(new, other) && suits(new) && suits(other);
+            for other in self.children.values().filter(fits) {
                 let (ours, theirs) = match link.wire {
                     Wire::Stream => stream_pair()?,
                     Wire::Packet => packet_pair()?,

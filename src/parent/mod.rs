@@ -19,6 +19,7 @@ mod replace;
 mod run;
 mod state;
 mod stop;
+mod syslog;
 mod tap;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -111,7 +112,7 @@ impl Parent {
         state::prepare(&plan, &people)?;
         let sockets = Sockets::bind(&plan, inherited)?;
         let control = state::control_socket(&plan.runtime_directory)?;
-        let kept = Kept::new(&plan)?;
+        let kept = Kept::new(&plan, people.auditors)?;
         let signals = signal::catch(&[Signal::SIGCHLD, Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT])
             .map_err(|error| format!("catching signals: {error}"))?;
         sandbox::abort_on_panic();
@@ -167,7 +168,12 @@ impl Parent {
     fn hire(&mut self, post: Post, generation: Generation) -> Result<Instance, String> {
         let plan = self.plans.get(&generation).ok_or("its configuration is gone")?;
         let outfit = outfit::Outfit::assemble(plan, &post, &self.people, &self.kept)?;
-        self.household.hire(post.clone(), generation, &outfit).map_err(|error| format!("starting {post}: {error}"))
+        let hired = self.household.hire(post.clone(), generation, &outfit);
+        let instance = hired.map_err(|error| format!("starting {post}: {error}"))?;
+        if let (Role::Sealer, Some(child)) = (post.role, self.household.get_mut(instance)) {
+            child.syslog.clone_from(&self.kept.syslog);
+        }
+        Ok(instance)
     }
 
     /// A child has entered its sandbox.

@@ -1,17 +1,21 @@
 //! What each post is handed at its start: its slice of the configuration, its files as open descriptors, its grounds.
 //! An outfit is put together anew for each process, so that a replaced one gets what is on disk now.
 
+use std::cell::RefCell;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use serde::Serialize;
 
 use super::people::People;
 use super::post::Post;
 use super::state;
-use crate::config::plan::{Bind, Plan, Upstream};
+use super::syslog::Syslog;
+use crate::config::plan::{Bind, Place, Plan, Upstream};
 use crate::config::slice::{Protocol, TlsMode};
+use crate::config::source::Source;
 use crate::ipc::capsule;
 use crate::ipc::control::File;
 use crate::role::{Life, Role, TABLE};
@@ -35,13 +39,25 @@ pub struct Kept {
     capsule: Secret<[u8; capsule::KEY]>,
     /// The sealer's two state slots, open for writing; the parent itself may open nothing for writing any more.
     slots: [OwnedFd; 2],
+    /// The files that the sealer appends heads to, by the numbers of their anchors.
+    anchors: Vec<(u16, OwnedFd)>,
+    /// Where the sealer's lines go as well, when an anchor wants that.
+    pub syslog: Option<Rc<RefCell<Syslog>>>,
 }
 
 impl Kept {
-    pub fn new(plan: &Plan) -> Result<Self, String> {
+    pub fn new(plan: &Plan, auditors: Option<u32>) -> Result<Self, String> {
         let mut key = [0; capsule::KEY];
         getrandom::fill(&mut key).map_err(|error| format!("asking the system for random octets: {error}"))?;
-        Ok(Self { capsule: Secret::new(key), slots: state::slots(&plan.state_directory)? })
+        let (mut anchors, mut syslog) = (Vec::new(), None);
+        for (number, anchor) in plan.near_anchors() {
+            match &anchor.place {
+                Place::File { path } => anchors.push((number, state::anchor(path, auditors)?)),
+                Place::Syslog { socket } => syslog = Some(Rc::new(RefCell::new(Syslog::new(socket)?))),
+                Place::Mail { .. } | Place::Witness(_) => {}
+            }
+        }
+        Ok(Self { capsule: Secret::new(key), slots: state::slots(&plan.state_directory)?, anchors, syslog })
     }
 }
 
@@ -73,8 +89,12 @@ pub fn posts(plan: &Plan) -> Vec<Post> {
         match role {
             Role::Parent => Vec::new(),
             Role::Keyholder if plan.certificates.is_empty() => Vec::new(),
-            Role::Dialer if plan.upstreams.is_empty() => Vec::new(),
-            Role::Courier => plan.upstreams.iter().map(|upstream| Post::new(role, &upstream.name)).collect(),
+            Role::Dialer if plan.upstreams.is_empty() && plan.witnesses().next().is_none() => Vec::new(),
+            Role::Courier => {
+                let upstreams = plan.upstreams.iter().map(|upstream| Post::new(role, &upstream.name));
+                let witnesses = plan.witness_labels().map(|label| Post::new(role, &label));
+                upstreams.chain(witnesses).collect()
+            }
             Role::EdgeSmtp => edges(Protocol::Smtp),
             Role::EdgeHttp => edges(Protocol::Http),
             Role::Keyholder | Role::Dialer | Role::Vault | Role::Sealer | Role::Listener => vec![Post::new(role, "")],
@@ -102,11 +122,14 @@ pub fn slice(plan: &Plan, post: &Post, kept: &Kept) -> Result<Vec<u8>, String> {
         Role::Vault => encode(&plan.vault_slice(&kept.capsule)),
         Role::Sealer => encode(&plan.sealer_slice()),
         Role::Dialer => encode(&plan.dialer_slice()),
-        Role::Courier => encode(&plan.courier_slice(upstream(plan, post)?)),
+        Role::Courier => match plan.witness_of(&post.label)? {
+            Some(witness) => encode(&plan.witness_slice(witness)),
+            None => encode(&plan.courier_slice(upstream(plan, post)?)),
+        },
     }
 }
 
-/// The files of a post, open for reading only, save the sealer's two slots.
+/// The files of a post, open for reading only, save the sealer's two slots and what it appends to.
 fn files(plan: &Plan, post: &Post, kept: &Kept) -> Result<Vec<(File, OwnedFd)>, String> {
     let mut files = Vec::new();
     match post.role {
@@ -124,15 +147,23 @@ fn files(plan: &Plan, post: &Post, kept: &Kept) -> Result<Vec<(File, OwnedFd)>, 
                 let slot = slot.try_clone().map_err(|error| format!("handing over its state: {error}"))?;
                 files.push((File::Slot(number), slot));
             }
+            for (number, file) in &kept.anchors {
+                let file = file.try_clone().map_err(|error| format!("handing over the file of an anchor: {error}"))?;
+                files.push((File::Anchor(*number), file));
+            }
         }
         Role::Courier => {
-            let upstream = upstream(plan, post)?;
-            if let Some(password) = &upstream.password {
-                files.push((File::Password, password.open()?));
-            }
-            if let Some(authorities) = authorities(upstream)? {
-                files.push((File::Authorities, authorities));
-            }
+            let authorities = match plan.witness_of(&post.label)? {
+                Some(witness) => authorities(&witness.authorities, witness.tls)?,
+                None => {
+                    let upstream = upstream(plan, post)?;
+                    if let Some(password) = &upstream.password {
+                        files.push((File::Password, password.open()?));
+                    }
+                    authorities(&upstream.authorities, upstream.tls != TlsMode::None)?
+                }
+            };
+            files.extend(authorities.map(|authorities| (File::Authorities, authorities)));
         }
         Role::Vault => {
             let directory = &plan.master_directory;
@@ -162,11 +193,11 @@ fn upstream<'a>(plan: &'a Plan, post: &Post) -> Result<&'a Upstream, String> {
 }
 
 /// Whom to trust: what the configuration names, else the system's bundle.
-fn authorities(upstream: &Upstream) -> Result<Option<OwnedFd>, String> {
-    match (&upstream.authorities, upstream.tls) {
-        (Some(source), _) => source.open().map(Some),
-        (None, TlsMode::None) => Ok(None),
-        (None, _) => {
+fn authorities(source: &Option<Source>, tls: bool) -> Result<Option<OwnedFd>, String> {
+    match source {
+        Some(source) => source.open().map(Some),
+        None if !tls => Ok(None),
+        None => {
             let bundle = AUTHORITIES.iter().find_map(|path| fs::File::open(path).ok());
             let missing = || {
                 "no bundle of certificate authorities was found: install ca-certificates, or set authorities_file"
@@ -221,7 +252,8 @@ pub fn parent_grounds(plan: &Plan, config: &Path) -> Result<ParentGrounds, Strin
     folders(&plan.master_directory.join(vault::master::CURRENT));
     let pairs = plan.certificates.iter().flat_map(|certificate| [&certificate.chain, &certificate.key]);
     let others = plan.upstreams.iter().flat_map(|upstream| [&upstream.password, &upstream.authorities]).flatten();
-    for source in pairs.chain(others) {
+    let witnesses = plan.witnesses().filter_map(|(_, witness)| witness.authorities.as_ref());
+    for source in pairs.chain(others).chain(witnesses) {
         source.path()?.iter().for_each(|path| folders(path));
     }
     let addresses = plan.listeners.iter().flat_map(|listener| &listener.addresses);

@@ -218,6 +218,7 @@ fn time(parent: &mut Parent) -> Result<(), String> {
         }
     }
     parent.fill_vacancies(now);
+    parent.tell_of_syslog();
     change::expire(parent, now);
     stop::advance(parent);
     if parent.notifier.watchdog.is_some_and(|every| parent.fed.elapsed() >= every) && parent.alive.elapsed() < SILENCE {

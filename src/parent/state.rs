@@ -14,7 +14,7 @@
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -117,6 +117,44 @@ pub fn slots(state: &Path) -> Result<[OwnedFd; 2], String> {
     Ok(slots)
 }
 
+/// A file that heads of the log are appended to, made when it is missing. It is opened once, at the start: whoever puts it
+/// away empties it (`copytruncate`), or restarts the service.
+///
+/// Errors: it is not ours alone to write, or no file.
+pub fn anchor(path: &Path, auditors: Option<u32>) -> Result<OwnedFd, String> {
+    let failed = |error: io::Error| format!("the file of an anchor, {}: {error}", path.display());
+    let open = |new: bool| {
+        let mut options = OpenOptions::new();
+        // Read as well: whether it ends with a whole line. Without waiting, should it be a pipe.
+        let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
+        options.read(true).append(true).create_new(new).mode(0o640).custom_flags(flags).open(path)
+    };
+    match open(true) {
+        Ok(file) => {
+            fchown(&file, None, auditors).map_err(failed)?;
+            return Ok(file.into());
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let file = open(false).map_err(|error| match error.raw_os_error() {
+        // It is the number for that with O_NOFOLLOW.
+        Some(nix::libc::ELOOP) => failed(io::Error::other("it is a link: name the file itself")),
+        _ => failed(error),
+    })?;
+    let found = file.metadata().map_err(failed)?;
+    let us = geteuid().as_raw();
+    let wrong = match found {
+        _ if !found.is_file() => Some("it is no file".to_owned()),
+        _ if found.uid() != us => Some(format!("owned by user {}, must be {us}: chown it", found.uid())),
+        _ if found.mode() & 0o022 != 0 => {
+            Some(format!("mode {:04o} lets others write: chmod go-w", found.mode() & 0o7777))
+        }
+        _ => None,
+    };
+    wrong.map_or_else(|| Ok(file.into()), |wrong| Err(failed(io::Error::other(wrong))))
+}
+
 fn open(path: &Path, options: &mut OpenOptions) -> Result<OwnedFd, String> {
     let opened = options.mode(0o600).custom_flags(nix::libc::O_NOFOLLOW).open(path);
     opened.map(OwnedFd::from).map_err(|error| format!("opening {}: {error}", path.display()))
@@ -147,4 +185,34 @@ pub fn control_socket(runtime: &Path) -> Result<UnixListener, String> {
     fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(fail)?;
     socket.set_nonblocking(true).map_err(fail)?;
     Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_of_an_anchor_is_made_once_and_never_shared_with_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let refused = |name: &str, why: &str| {
+            let error = anchor(&at(name), None).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        };
+        anchor(&at("heads"), None).unwrap();
+        let mode = fs::metadata(at("heads")).unwrap().mode() & 0o7777;
+        assert_eq!(mode & !0o640, 0, "{mode:o}");
+        fs::write(at("heads"), "kept\n").unwrap();
+        anchor(&at("heads"), None).unwrap();
+        assert_eq!(fs::read_to_string(at("heads")).unwrap(), "kept\n");
+        std::os::unix::fs::symlink(at("heads"), at("link")).unwrap();
+        refused("link", "link");
+        fs::set_permissions(at("heads"), Permissions::from_mode(0o660)).unwrap();
+        refused("heads", "chmod");
+        fs::create_dir(at("folder")).unwrap();
+        refused("folder", "");
+        refused("none/heads", "No such file");
+        nix::unistd::mkfifo(&at("pipe"), nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+        refused("pipe", "no file");
+    }
 }

@@ -6,6 +6,9 @@ const LONGEST: usize = 64;
 /// What an id looks like, for messages.
 pub const ID: &str = "1 to 64 of a-z, A-Z, 0-9, -, _, ., @ and +, a letter or digit first";
 
+/// Who sends what the gate itself has to say. No credential can have this id, and none is needed.
+pub const GATE: &str = "(gate)";
+
 /// Whether a text may be a credential's id.
 pub fn is_id(text: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@' | '+');
@@ -23,7 +26,7 @@ mod tests {
         for id in ["billing", "Billing+eu@example.net", "7", &"x".repeat(64)] {
             assert!(is_id(id), "{id}");
         }
-        for id in ["", ".hidden", "-x", "a b", "a/b", "é", "a\n", &"x".repeat(65)] {
+        for id in [GATE, "", ".hidden", "-x", "a b", "a/b", "é", "a\n", &"x".repeat(65)] {
             assert!(!is_id(id), "{id:?}");
         }
     }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Role;
+use crate::ipc::witnessing;
 
 /// A conversation between two roles. Each has its file in `ipc/` with the two enums that can be said in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -19,6 +20,8 @@ pub enum Talk {
     Delivery,
     /// Courier to dialer: connected sockets by upstream number.
     Dialing,
+    /// Vault to courier: heads of the audit tree for a witness.
+    Witnessing,
 }
 
 /// Which side of a conversation a process is on.
@@ -46,7 +49,19 @@ pub struct Link {
     pub wire: Wire,
 }
 
-pub const LINKS: [Link; 9] = [
+impl Link {
+    /// Whether a process of that role and label has a part in it: a courier carries mail, or asks a witness, never both.
+    pub fn suits(&self, role: Role, label: &str) -> bool {
+        let witness = witnessing::is_post(label);
+        match self.talk {
+            Talk::Delivery => role != Role::Courier || !witness,
+            Talk::Witnessing => role != Role::Courier || witness,
+            _ => true,
+        }
+    }
+}
+
+pub const LINKS: [Link; 10] = [
     Link { asks: Role::Listener, answers: Role::EdgeSmtp, talk: Talk::Handover, wire: Wire::Packet },
     Link { asks: Role::Listener, answers: Role::EdgeHttp, talk: Talk::Handover, wire: Wire::Packet },
     Link { asks: Role::EdgeSmtp, answers: Role::Keyholder, talk: Talk::Signing, wire: Wire::Stream },
@@ -55,6 +70,7 @@ pub const LINKS: [Link; 9] = [
     Link { asks: Role::EdgeHttp, answers: Role::Vault, talk: Talk::Session, wire: Wire::Stream },
     Link { asks: Role::Vault, answers: Role::Sealer, talk: Talk::Sealing, wire: Wire::Stream },
     Link { asks: Role::Vault, answers: Role::Courier, talk: Talk::Delivery, wire: Wire::Stream },
+    Link { asks: Role::Vault, answers: Role::Courier, talk: Talk::Witnessing, wire: Wire::Stream },
     Link { asks: Role::Courier, answers: Role::Dialer, talk: Talk::Dialing, wire: Wire::Packet },
 ];
 

@@ -87,13 +87,17 @@ pub const RESOLVER: &[&str] = &[
 #[cfg(not(target_os = "linux"))]
 pub const RESOLVER: &[&str] = &["/etc/hosts", "/etc/resolv.conf", "/etc/services"];
 
+/// The largest file of heads that the sealer appends to: at a line a minute, ten years of them. It stops before it, because
+/// the limit ends the process.
+pub const LARGEST_ANCHOR: u64 = 1 << 30;
+
 /// Every role but the parent, which `PARENT` is for.
 pub const TABLE: [Row; 8] = [
     Row {
         role: Role::Sealer,
         // recvfd: a restarted vault's channel arrives on the control channel; so for every role below
         promises: "stdio recvfd",
-        // its two slots were opened before
+        // its two slots, and the files it appends heads to, were opened before
         files: Files::Nothing,
         network: Network::None,
         calls: &[
@@ -105,8 +109,8 @@ pub const TABLE: [Row; 8] = [
             Calls::Shutdown,
             Calls::Slots,
         ],
-        // a slot is one signed note of some hundred octets
-        largest_file: Some(64 * 1024),
+        // a slot has some hundred octets; a file of heads gets a line of them each time
+        largest_file: Some(LARGEST_ANCHOR),
     },
     Row {
         role: Role::Vault,

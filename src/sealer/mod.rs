@@ -1,10 +1,12 @@
 //! The sealer: a local witness with a key.
 //!
-//! **Does.** Signs the heads of the audit tree, each only when it is shown to extend the last one signed.
+//! **Does.** Signs the heads of the audit tree, each only when it is shown to extend the last one signed; writes them into
+//! the files it was handed for that, and into its log.
 //! **Trusts.** The parent for key and slots. The vault for nothing: it checks the proof itself.
 //! **Holds.** The log key, and the last head it signed, on disk before the signature exists.
 //! **If it falls.** An intruder can sign the present, not the past, and nothing that contradicts a head someone else keeps.
 
+pub mod anchors;
 pub mod key;
 pub mod state;
 
@@ -12,6 +14,7 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::time::Instant;
 
 use tokio::task::{LocalSet, spawn_local};
 
@@ -24,6 +27,7 @@ use crate::merkle::{Hash, empty_root, proof};
 use crate::role::link::{End, Talk};
 use crate::role::start::Start;
 use crate::sandbox::{self, Sealed};
+use anchors::Anchors;
 use key::LogKey;
 use state::{Head, State};
 
@@ -35,7 +39,9 @@ pub fn main(start: &mut Start) -> Result<(), String> {
     let key = LogKey::read(&slice.origin, seed).map_err(|error| format!("the log key can't be used: {error}"))?;
     // A state that can't be read is no reason to stop: it refuses to sign, and says why each time it is asked.
     let state = State::read(slots).map_err(|error| error.to_string());
-    let sealer = Rc::new(RefCell::new(Sealer { key, state }));
+    let file = |number| start.file(&Handed::Anchor(number)).map(File::from);
+    let anchors = Anchors::start(slice.anchors, file)?;
+    let sealer = Rc::new(RefCell::new(Sealer { key, state, anchors }));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()
@@ -97,6 +103,7 @@ struct Sealer {
     key: LogKey,
     /// Or why the slots can't be believed.
     state: Result<State, String>,
+    anchors: Anchors,
 }
 
 impl Sealer {
@@ -107,12 +114,25 @@ impl Sealer {
                 Answer::Head { size: head.size, root: head.root, vkey: self.key.verifier().to_string() }
             }
             Ask::Seal { size, root, proof } => match self.seal(Head { size, root }, &proof) {
-                Ok(note) => Answer::Sealed { size, note },
+                Ok(note) => {
+                    self.anchors.signed(size, &note, Instant::now());
+                    Answer::Sealed { size, note }
+                }
                 Err(reason) => {
                     tracing::error!(size, reason, "a head was refused");
                     Answer::Refused { size, reason }
                 }
             },
+            Ask::Anchor { name } => {
+                // Nothing was signed yet, or nobody knows what: then there is nothing to be kept anywhere.
+                if let Some(Head { size, root }) =
+                    self.state.as_ref().ok().map(State::head).filter(|head| head.size > 0)
+                {
+                    self.anchors.order(size, &self.key.sign(size, root), name.as_deref());
+                }
+                Answer::Anchors { done: self.anchors.outcomes(Instant::now()) }
+            }
+            Ask::Anchors => Answer::Anchors { done: self.anchors.outcomes(Instant::now()) },
         }
     }
 
@@ -132,11 +152,17 @@ impl Sealer {
 
 /// A sealer for the tests of others: with a fixed key, in a thread that ends with its channel.
 #[cfg(test)]
-pub fn start_for_tests(slots: [File; 2], socket: OwnedFd) -> crate::merkle::note::Verifier {
+pub fn start_for_tests(
+    slots: [File; 2],
+    socket: OwnedFd,
+    anchors: Vec<(crate::config::slice::NearAnchor, File)>,
+) -> crate::merkle::note::Verifier {
     let key = LogKey::new("gate.example.net/audit", &crate::secret::Secret::new([9; 32])).unwrap();
     let verifier = key.verifier().clone();
     std::thread::spawn(move || {
-        let sealer = Sealer { key, state: State::read(slots).map_err(|error| error.to_string()) };
+        let (anchors, mut files): (Vec<_>, Vec<_>) = anchors.into_iter().unzip();
+        let anchors = Anchors::start(anchors, |_| Ok(files.remove(0))).unwrap();
+        let sealer = Sealer { key, state: State::read(slots).map_err(|error| error.to_string()), anchors };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
         runtime.block_on(async {
             let (answers, asks) = channel::open(socket, &Sealed::for_tests()).unwrap();
@@ -163,6 +189,10 @@ mod tests {
         }
     }
 
+    fn none() -> Anchors {
+        Anchors::start(Vec::new(), |_| Err(String::new())).unwrap()
+    }
+
     fn tree(leaves: &[&str]) -> Tree {
         let mut tree = Tree::default();
         for leaf in leaves {
@@ -174,7 +204,7 @@ mod tests {
     fn sealer(slots: &[tempfile::NamedTempFile; 2]) -> Sealer {
         let files = [slots[0].reopen().unwrap(), slots[1].reopen().unwrap()];
         let state = State::read(files).map_err(|error| error.to_string());
-        Sealer { key: LogKey::new("gate/audit", &Secret::new([5; 32])).unwrap(), state }
+        Sealer { key: LogKey::new("gate/audit", &Secret::new([5; 32])).unwrap(), state, anchors: none() }
     }
 
     fn ask(sealer: &mut Sealer, tree: &Tree, old: u64) -> Answer {
@@ -205,7 +235,8 @@ mod tests {
         let slots = [(); 2].map(|()| tempfile::NamedTempFile::new().unwrap());
         let files = [0, 1].map(|n: usize| std::fs::File::open(slots[n].path()).unwrap());
         let state = State::read(files).map_err(|error| error.to_string());
-        let mut sealer = Sealer { key: LogKey::new("gate/audit", &Secret::new([5; 32])).unwrap(), state };
+        let mut sealer =
+            Sealer { key: LogKey::new("gate/audit", &Secret::new([5; 32])).unwrap(), state, anchors: none() };
         assert!(matches!(ask(&mut sealer, &tree(&["a"]), 0), Answer::Refused { .. }));
         let Answer::Head { size, .. } = sealer.answer(Ask::Head) else { panic!("no head") };
         assert_eq!(size, 0);

@@ -16,4 +16,5 @@ pub mod program;
 pub mod seccomp;
 pub mod service;
 pub mod signal;
+pub mod syslog;
 pub mod title;

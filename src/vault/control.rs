@@ -8,6 +8,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::audit::anchor;
 use super::audit::event::Name;
 use super::audit::publish::Publisher;
 use super::audit::seal::{self, Pulse};
@@ -34,6 +35,7 @@ pub struct Control {
     pub vault: Rc<Vault>,
     pub publisher: Publisher,
     pub sealing: UnboundedSender<seal::Order>,
+    pub anchors: UnboundedSender<anchor::Order>,
     pub pulse: Rc<Pulse>,
     pub packets: Rc<ChildPackets>,
     pub sealed: Sealed,
@@ -49,12 +51,13 @@ impl Control {
         vault: Rc<Vault>,
         publisher: Publisher,
         sealing: UnboundedSender<seal::Order>,
+        anchors: UnboundedSender<anchor::Order>,
         pulse: Rc<Pulse>,
         packets: Rc<ChildPackets>,
         sealed: Sealed,
     ) -> Self {
         let (slice, next, peers) = (Vec::new(), None, JoinSet::new());
-        Self { vault, publisher, sealing, pulse, packets, sealed, slice, next, peers }
+        Self { vault, publisher, sealing, anchors, pulse, packets, sealed, slice, next, peers }
     }
 
     /// Obeys until the parent is gone, which ends everything at once, or wants an orderly end.
@@ -89,8 +92,9 @@ impl Control {
                 Ok((responses, requests)) => {
                     let (vault, publisher) = (Rc::clone(&self.vault), self.publisher.clone());
                     let (sealing, parent) = (self.sealing.clone(), Rc::clone(&self.packets));
+                    let anchors = self.anchors.clone();
                     spawn_local(admin::serve(
-                        admin::Desk { vault, publisher, sealing, parent },
+                        admin::Desk { vault, publisher, sealing, anchors, parent },
                         user,
                         responses,
                         requests,
@@ -121,6 +125,8 @@ impl Control {
                     }
                 }
             },
+            // It is read as long as there is a vault.
+            (Order::Syslog { works }, None) => drop(self.anchors.send(anchor::Order::Syslog(works))),
             (Order::Record(happening), None) => happening::record(&self.vault.writer, happening).await,
             (order, _) => tracing::warn!(?order, "an order that means nothing to the vault"),
         }
@@ -138,6 +144,8 @@ impl Control {
             (Talk::Sealing, End::Asks) => {
                 channel::open(socket, &self.sealed).map(|channel| drop(self.sealing.send(seal::Order::Peer(channel))))
             }
+            (Talk::Witnessing, End::Asks) => channel::open(socket, &self.sealed)
+                .map(|channel| drop(self.anchors.send(anchor::Order::Witness(peer, channel)))),
             _ => return tracing::warn!(?peer, "a peer that has nothing to do with the vault"),
         };
         if let Err(error) = met {

@@ -45,6 +45,7 @@ use crate::role::Generation;
 use crate::role::start::Start;
 use crate::sandbox::{self, Sealed};
 use crate::secret::Secret;
+use audit::anchor;
 use audit::ledger::now_us;
 use audit::month;
 use audit::publish::Publisher;
@@ -73,6 +74,8 @@ pub struct Vault {
     pub schedule: RefCell<Schedule>,
     /// There may be something to deliver.
     pub poke: Notify,
+    /// A mail with a signed head has arrived.
+    pub anchored: Notify,
     /// Credentials have changed.
     pub changed: watch::Sender<()>,
     /// Where the next master key goes when the parent hands it over.
@@ -173,6 +176,7 @@ impl House {
             authority: RefCell::new(Authority::new(slice, generation, stored, consumed, Clock::start())?),
             schedule: RefCell::new(Schedule::new(lanes)),
             poke: Notify::new(),
+            anchored: Notify::new(),
             changed: watch::Sender::new(()),
             next_master: RefCell::new(None),
             unfinished: Arc::new(Semaphore::new(usize::try_from(PERMITS).unwrap_or_default())),
@@ -194,13 +198,16 @@ impl House {
             let packets = control.into_async().map_err(|error| format!("the control channel: {error}"))?;
             let (sealing, orders) = mpsc::unbounded_channel();
             let pulse = Rc::new(Pulse::default());
-            spawn_local(seal::run(Rc::clone(&vault), publisher.clone(), Rc::clone(&pulse), orders));
+            let (anchors, wanted) = mpsc::unbounded_channel();
+            let seal = seal::run(Rc::clone(&vault), publisher.clone(), Rc::clone(&pulse), anchors.clone(), orders);
+            spawn_local(seal);
+            spawn_local(anchor::run(Rc::clone(&vault), sealing.clone(), anchors.clone(), wanted));
             spawn_local(schedule::run(Rc::clone(&vault)));
             spawn_local(keep_house(Rc::clone(&vault)));
             spawn_local(rekey::go_on(Rc::clone(&vault)));
             // The routes may have changed while nobody was here.
             spawn_local(delivery::reroute::run(Rc::clone(&vault)));
-            let mut control = Control::new(vault, publisher, sealing, pulse, Rc::new(packets), sealed);
+            let mut control = Control::new(vault, publisher, sealing, anchors, pulse, Rc::new(packets), sealed);
             for (peer, socket) in peers {
                 control.meet(peer, socket);
             }

@@ -111,6 +111,7 @@ impl Bench {
             lifetime: Duration::from_secs(3600),
             hashers: 1,
             hash_queue: 8,
+            anchors: Vec::new(),
             audit: Audit::default(),
             limits: VaultLimits {
                 tiers: Tiers::default(),
@@ -147,7 +148,7 @@ impl Bench {
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).unwrap()
         };
         let (vault, sealer) = stream();
-        let verifier = crate::sealer::start_for_tests([slot(0), slot(1)], sealer);
+        let verifier = crate::sealer::start_for_tests([slot(0), slot(1)], sealer, Vec::new());
         let writer = house.recv().unwrap();
         let mut running = Running { parent: ParentEnd::new(ours), verifier, thread, writer, peers: 0 };
         running.introduce(Talk::Sealing, End::Asks, Role::Sealer, "", vault);

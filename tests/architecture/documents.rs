@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::source::{files, root};
 
 /// The tables of the configuration file, by the structs that read them.
-const TABLES: [(&str, &str); 15] = [
+const TABLES: [(&str, &str); 16] = [
     ("Config", ""),
     ("Listener", "[[listener]]"),
     ("Tls", "[tls]"),
@@ -23,6 +23,7 @@ const TABLES: [(&str, &str); 15] = [
     ("Rates", "[limits]"),
     ("FailedLogins", "[limits]"),
     ("Anomaly", "[limits]"),
+    ("Anchor", "[[anchor]]"),
 ];
 
 fn documents() -> Vec<PathBuf> {

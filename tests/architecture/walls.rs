@@ -19,7 +19,8 @@ const MAY_NAME: [(&str, &[&str]); 20] = [
     ("role", &["ipc", "sandbox", "sys"]),
     ("sandbox", &["role", "sys", "log"]),
     ("ipc", &["role", "sandbox", "mail", "policy", "secret", "sys"]),
-    ("config", &["ipc::capsule", "ipc::frame", "mail", "policy", "secret"]),
+    // A witness' key is checked where it is written.
+    ("config", &["ipc::capsule", "ipc::frame", "ipc::witnessing", "mail", "merkle::cosignature", "policy", "secret"]),
     // The roles. Parent makes the files that sealer and vault keep, before these exist.
     ("parent", &["role", "sandbox", "ipc", "config", "secret", "sys", "log", "sealer", "vault"]),
     ("listener", &["role", "sandbox", "ipc", "config::slice", "secret", "sys"]),
@@ -60,10 +61,10 @@ const MAY_NAME: [(&str, &[&str]); 20] = [
 const CRATES: [(&str, &[&str]); 24] = [
     // the only code that reads and writes the database; the probe shows that the vault's sandbox lets it
     ("rusqlite", &["vault", "sandbox/probe"]),
-    // the only code that speaks HTTP
-    ("hyper", &["edge/http"]),
-    ("hyper_util", &["edge/http"]),
-    ("http_body_util", &["edge/http"]),
+    // the only code that speaks HTTP: with strangers, and with a witness
+    ("hyper", &["edge/http", "courier/http"]),
+    ("hyper_util", &["edge/http", "courier/http"]),
+    ("http_body_util", &["edge/http", "courier/http"]),
     // the only code that makes MIME
     ("mail_builder", &["edge/http"]),
     // the sandbox has one house

@@ -15,6 +15,7 @@ pub mod revival;
 pub mod senders;
 pub mod smtp;
 pub mod strace;
+pub mod witness;
 
 use std::fs;
 use std::io::{Read, Write};

@@ -9,7 +9,6 @@ mod pool;
 mod reply;
 mod session;
 mod stuffing;
-mod tls;
 mod transaction;
 mod wire;
 
@@ -25,7 +24,6 @@ use crate::config::slice::TlsMode;
 
 pub use hosts::Hosts;
 pub use login::Credential;
-pub use tls::connector;
 
 use hosts::Tour;
 use pool::Pool;

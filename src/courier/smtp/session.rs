@@ -5,11 +5,11 @@ use tokio::time::timeout;
 use super::login;
 use super::offers::Offers;
 use super::reply::Reply;
-use super::tls;
-use super::wire::{Broken, Stream, Wire};
+use super::wire::{Broken, Wire};
 use super::{Patience, Settings};
 use crate::config::slice::TlsMode;
 use crate::courier::dial::Connection;
+use crate::courier::tls::{self, Stream};
 
 pub struct Session {
     pub wire: Wire,

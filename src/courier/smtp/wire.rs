@@ -6,17 +6,14 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
 use super::reply::{Collector, Malformed, Reply};
+use crate::courier::tls::Stream;
 
 /// Octets read at once; replies are short.
 const READ: usize = 4096;
-
-/// TCP, or TLS over it.
-pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// Why a connection can't go on.
 #[derive(Debug)]

@@ -88,7 +88,10 @@ impl Bench {
         let thread = thread::spawn(move || {
             let sealed = Sealed::for_tests();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async { serve(ChildPackets::new(child).unwrap(), vec![], settings, &sealed).await })
+            runtime.block_on(async {
+                let business = Business::Smtp(Box::new(settings));
+                serve(ChildPackets::new(child).unwrap(), vec![], business, &sealed).await
+            })
         });
         let control = ParentEnd::new(parent);
         let vault = Vault::attach(&control);

@@ -36,7 +36,7 @@ fn credential(password: &str) -> Option<Credential> {
 }
 
 fn protected(port: u16, tls: TlsMode, bundle: &str, password: Option<&str>) -> Bench {
-    let connector = Some(smtp::connector(bundle.as_bytes()).unwrap());
+    let connector = Some(tls::connector(bundle.as_bytes()).unwrap());
     let credential = password.and_then(credential);
     let patience = Patience { handshake: Duration::from_secs(2), ..Patience::default() };
     Bench::start(&one(port), Settings { tls, connector, credential, patience, ..settings_for(&one(port)) })
@@ -66,7 +66,7 @@ fn rule_u4_a_certificate_for_an_address_is_verified_by_that_address() {
         let (bundle, config) = certified(&["127.0.0.1"]);
         let (_sink, port) = sink(Options { tls: Some(config), implicit: true, ..Options::default() });
         let hosts = vec![(host.to_owned(), port)];
-        let connector = Some(smtp::connector(bundle.as_bytes()).unwrap());
+        let connector = Some(tls::connector(bundle.as_bytes()).unwrap());
         let mut bench = Bench::start(&hosts, Settings { tls: TlsMode::Implicit, connector, ..settings_for(&hosts) });
         assert_eq!(bench.deliver(&["a@b.test"]).word(), expected);
     }
@@ -123,7 +123,7 @@ fn rule_u13_a_handshake_that_stalls_meets_a_deadline() {
     // A sink that speaks no TLS from the first octet, and waits.
     let faults = vec![Fault::at(Phase::Greeting, Act::Hang)];
     let (_sink, port) = sink(Options { tls: Some(config), faults, ..Options::default() });
-    let connector = Some(smtp::connector(bundle.as_bytes()).unwrap());
+    let connector = Some(tls::connector(bundle.as_bytes()).unwrap());
     let patience = Patience { handshake: Duration::from_millis(300), ..Patience::default() };
     let settings = Settings { tls: TlsMode::Implicit, connector, patience, ..settings_for(&one(port)) };
     let ending = Bench::start(&one(port), settings).deliver(&["a@b.test"]);
@@ -172,8 +172,8 @@ fn rule_u5_a_password_goes_in_clear_over_loopback_alone() {
     }
 }
 
-fn slice(tls: TlsMode, username: Option<&str>) -> CourierSlice {
-    CourierSlice {
+fn slice(tls: TlsMode, username: Option<&str>) -> SmtpSlice {
+    SmtpSlice {
         upstream: "smarthost".into(),
         hosts: vec!["mx.test".into()],
         helo: "gate.test".into(),

@@ -8,6 +8,8 @@ pub enum Command {
     Publish,
     /// Record that somebody takes these events away: from one place, before another.
     Export { form: Form, from: u64, to: u64 },
+    /// Seal, and keep the head at all anchors, or at the one of that name, now.
+    Anchor { name: Option<String> },
 }
 
 /// The form of an export.
@@ -30,8 +32,36 @@ impl Form {
     }
 }
 
+/// What became of a head at one anchor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anchoring {
+    pub name: String,
+    pub kind: String,
+    pub made: Made,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Made {
+    /// The head of so many events is kept there.
+    Kept {
+        size: u64,
+    },
+    /// It is under way and nothing is known yet.
+    Pending,
+    Failed {
+        reason: String,
+    },
+    /// A witness holds a head that this log does not extend.
+    Contradicted {
+        holds: u64,
+        reason: String,
+    },
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Response {
+    /// By anchor.
+    Anchors(Vec<Anchoring>),
     /// What is in the auditors' files now.
     Published {
         /// Everything up to this number of events is.

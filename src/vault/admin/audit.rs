@@ -1,14 +1,18 @@
 //! Commands about the audit log.
 
+use tokio::sync::oneshot;
+
 use super::Desk;
 use crate::ipc::admin::Response;
 use crate::ipc::admin::audit::{self, Command};
 use crate::vault::audit::event::{Event, Name, Outcome};
+use crate::vault::audit::{anchor, seal};
 use crate::vault::control;
 
 /// Errors: why it was refused, in words.
 pub async fn perform(desk: &Desk, command: Command, actor: &str) -> Result<Response, String> {
     match command {
+        Command::Anchor { name } => anchor(desk, name, actor).await,
         Command::Publish => {
             // Counted first: what comes meanwhile is not what was asked for.
             let events = desk.vault.writer.size();
@@ -24,4 +28,17 @@ pub async fn perform(desk: &Desk, command: Command, actor: &str) -> Result<Respo
             Ok(Response::Done)
         }
     }
+}
+
+/// Signs what there is, and keeps that elsewhere.
+async fn anchor(desk: &Desk, name: Option<String>, actor: &str) -> Result<Response, String> {
+    let gone = |()| "the vault is ending".to_owned();
+    let (done, sealed) = oneshot::channel();
+    desk.sealing.send(seal::Order::Now(done)).map_err(|_| gone(()))?;
+    sealed.await.map_err(|_| gone(()))?;
+    let (answer, made) = oneshot::channel();
+    let order = anchor::Order::Now { name, actor: actor.to_owned(), answer };
+    desk.anchors.send(order).map_err(|_| gone(()))?;
+    let made = made.await.map_err(|_| gone(()))??;
+    Ok(Response::Audit(audit::Response::Anchors(made)))
 }

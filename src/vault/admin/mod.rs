@@ -12,6 +12,7 @@ use std::rc::Rc;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Vault;
+use super::audit::anchor;
 use super::audit::publish::Publisher;
 use super::audit::seal;
 use crate::ipc::admin::{Command, Request, Response};
@@ -24,6 +25,7 @@ pub struct Desk {
     pub vault: Rc<Vault>,
     pub publisher: Publisher,
     pub sealing: UnboundedSender<seal::Order>,
+    pub anchors: UnboundedSender<anchor::Order>,
     pub parent: Rc<ChildPackets>,
 }
 

@@ -1,5 +1,6 @@
 //! The audit log: what happened, in a tree that can't be rewritten quietly, and in files that auditors can read.
 
+pub mod anchor;
 pub mod archive;
 pub mod clock;
 pub mod event;

@@ -11,9 +11,8 @@ use super::event::Field;
 use super::ledger::{Batch, Note, insert_personal};
 use super::month::Month;
 use super::row::{self, PERSONAL, PersonalRow, Row, integer};
-use crate::merkle::{Frontier, Hash};
-use crate::merkle::Frontier;
 use crate::merkle::note::SIGNATURE;
+use crate::merkle::{Frontier, Hash};
 use crate::vault::store::anchors::Anchored;
 
 /// The schema, step by step: a new file takes them all, the current one of an older Gatepost those it lacks.

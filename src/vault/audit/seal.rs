@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
+use super::anchor;
 use super::event::{Event, Name, Outcome};
 use super::ledger::{Head, Note, now_us};
+use crate::config::slice::{Anchor, Place};
 use crate::ipc::channel::{Receiver, Sender};
 use crate::ipc::sealing::{Answer, Ask};
 use crate::vault::Vault;
@@ -33,6 +35,8 @@ pub enum Order {
     Peer(Channel),
     /// Seal what is on the disk now; the answer comes when it was tried.
     Now(oneshot::Sender<()>),
+    /// The sealer is to anchor its last head, at all anchors of its own or at that one.
+    Anchor(Option<String>),
 }
 
 /// When the sealer answered last; what the watchdog wants to know.
@@ -50,6 +54,7 @@ struct Sealing {
     vault: Rc<Vault>,
     publisher: Publisher,
     pulse: Rc<Pulse>,
+    anchors: mpsc::UnboundedSender<anchor::Order>,
     channel: Option<Channel>,
     /// The sealer's own last head, as far as it said.
     sealed: u64,
@@ -70,12 +75,18 @@ enum Stuck {
     Refused(String),
 }
 
-pub async fn run(vault: Rc<Vault>, publisher: Publisher, pulse: Rc<Pulse>, mut orders: mpsc::UnboundedReceiver<Order>) {
+pub async fn run(
+    vault: Rc<Vault>,
+    publisher: Publisher,
+    pulse: Rc<Pulse>,
+    anchors: mpsc::UnboundedSender<anchor::Order>,
+    mut orders: mpsc::UnboundedReceiver<Order>,
+) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut seen, mut news) = (vault.writer.size(), Instant::now());
     let mut sealing =
-        Sealing { vault, publisher, pulse, channel: None, sealed: 0, refused: None, told: false, owed: false };
+        Sealing { vault, publisher, pulse, anchors, channel: None, sealed: 0, refused: None, told: false, owed: false };
     while let Some(order) = next(&mut ticks, &mut orders).await {
         match order {
             Some(Order::Peer(channel)) => sealing.meet(channel).await,
@@ -84,8 +95,12 @@ pub async fn run(vault: Rc<Vault>, publisher: Publisher, pulse: Rc<Pulse>, mut o
                 sealing.catch_up().await;
                 let _ = done.send(());
             }
+            Some(Order::Anchor(name)) => sealing.anchor(Ask::Anchor { name }).await,
             None => {
                 sealing.catch_up().await;
+                if sealing.has_anchors() {
+                    sealing.anchor(Ask::Anchors).await;
+                }
                 let size = sealing.vault.writer.size();
                 if size != seen {
                     (seen, news) = (size, Instant::now());
@@ -191,7 +206,27 @@ impl Sealing {
                 Ok(())
             }
             Answer::Refused { reason, .. } => Err(Stuck::Refused(reason)),
-            Answer::Sealed { .. } | Answer::Head { .. } => Err(Stuck::Gone),
+            Answer::Sealed { .. } | Answer::Head { .. } | Answer::Anchors { .. } => Err(Stuck::Gone),
+        }
+    }
+
+    /// Whether the sealer has anchors of its own.
+    fn has_anchors(&self) -> bool {
+        let near = |anchor: &Anchor| matches!(anchor.place, Place::Syslog | Place::File);
+        self.vault.authority.borrow().slice.anchors.iter().any(near)
+    }
+
+    /// Has the sealer anchor, or say what became of it.
+    async fn anchor(&mut self, ask: Ask) {
+        if self.channel.is_none() || self.owed {
+            return;
+        }
+        match self.ask(ask).await {
+            Ok(Answer::Anchors { done }) if done.is_empty() => {}
+            // Nobody listens only at the end.
+            Ok(Answer::Anchors { done }) => drop(self.anchors.send(anchor::Order::Sealer(done))),
+            Err(Stuck::Silent | Stuck::Later) => {}
+            Ok(_) | Err(_) => self.lose(),
         }
     }
 

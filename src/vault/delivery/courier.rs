@@ -17,6 +17,7 @@ use crate::ipc::delivery::{Job, Offer, Progress};
 use crate::ipc::frame::MAX_CONTENT;
 use crate::mail::address::Address;
 use crate::mail::outcome::{Outcome as Delivery, Said};
+use crate::policy::principal::GATE;
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
@@ -234,7 +235,7 @@ impl Courier {
             events.push(outcome::event(Name::DeliverExpire, leased, &self.peer.label, recipient, attempts + 1, &said));
         }
         tell(leased, &self.peer.label, state, name, &said);
-        let writing = write(&self.vault, job, leased.row, vec![(number, state, said)], events);
+        let writing = write(&self.vault, job, leased, vec![(number, state, said)], events);
         active.writing.push(writing);
     }
 
@@ -267,7 +268,8 @@ impl Courier {
                 states.push((*number, State::Expired, said));
             }
             let job = Job(active.leased.job);
-            active.writing.push(write(&self.vault, job, active.leased.row, states, events));
+            let writing = write(&self.vault, job, &active.leased, states, events);
+            active.writing.push(writing);
         }
         self.end(active, now_us());
     }
@@ -325,17 +327,32 @@ fn open(leased: &Leased) -> io::Result<Body> {
 }
 
 /// Writes down outcomes, their events and, when they were the last, the end of the body, in one transaction.
-fn write(vault: &Rc<Vault>, job: Job, row: i64, states: Vec<(u32, State, Said)>, events: Vec<Event>) -> JoinHandle<()> {
-    let own = Rc::clone(vault);
+fn write(
+    vault: &Rc<Vault>,
+    job: Job,
+    leased: &Leased,
+    states: Vec<(u32, State, Said)>,
+    events: Vec<Event>,
+) -> JoinHandle<()> {
+    let (own, row) = (Rc::clone(vault), leased.row);
+    // What the gate itself sends is a signed head: one that has arrived is kept elsewhere now.
+    let head = (leased.principal == GATE).then_some(leased.message);
     vault.finish(async move {
         let finished = persist(&own, move |store| {
             for (number, state, said) in &states {
                 store.spool.settle(job.0, *number, *state, said)?;
+                if let Some(message) = head.filter(|_| !matches!(state, State::Waiting(_))) {
+                    store.anchors.mail_ended(message, *state == State::Delivered, now_us())?;
+                }
             }
             store.record(events)?;
             store.finish(row, now_us())
         });
-        if let Some(Some(segment)) = finished.await {
+        let finished = finished.await;
+        if head.is_some() {
+            own.anchored.notify_one();
+        }
+        if let Some(Some(segment)) = finished {
             own.segments.remove(segment).await;
         }
     })

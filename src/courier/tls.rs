@@ -1,4 +1,4 @@
-//! TLS towards an upstream: always verified, against the name that the configuration gives it (rule U4).
+//! TLS towards an upstream or a witness: always verified, against the name that the configuration gives it (rule U4).
 
 use std::sync::Arc;
 
@@ -6,9 +6,12 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ProtocolVersion, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
-use super::wire::Stream;
+/// TCP, or TLS over it.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// A connector that trusts the authorities of a PEM bundle. Errors: none in it, or not PEM.
 pub fn connector(bundle: &[u8]) -> Result<TlsConnector, String> {

@@ -1,0 +1,276 @@
+//! Anchors: where signed heads of the audit log are kept outside of it, and how often.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::file::{self, At, Config};
+use super::findings::Findings;
+use super::limits::{ANCHOR_MAIL, ANCHOR_NEAR, ANCHOR_WITNESS, Bound, time};
+use super::plan::{label, word};
+use super::source::Source;
+use super::upstreams::{self, is_loopback};
+use crate::mail::address::Address;
+use crate::merkle::cosignature::Cosigner;
+use crate::policy::principal;
+use crate::policy::route::{self, Route};
+
+/// Where local programs hand their lines to syslog.
+const SYSLOG: &str = "/dev/log";
+/// Each is a process, or a file of the sealer's: more than this was meant otherwise.
+const MOST: usize = 16;
+
+#[derive(Clone, Debug)]
+pub struct Anchor {
+    pub name: String,
+    pub every: Duration,
+    pub place: Place,
+}
+
+/// What takes the heads.
+#[derive(Clone, Debug)]
+pub enum Place {
+    Syslog { socket: PathBuf },
+    File { path: PathBuf },
+    Mail { to: Address, from: Address },
+    Witness(Witness),
+}
+
+/// A C2SP tlog-witness.
+#[derive(Clone, Debug)]
+pub struct Witness {
+    pub host: String,
+    pub port: u16,
+    /// Its submission prefix: what comes before `/add-checkpoint`.
+    pub prefix: String,
+    pub tls: bool,
+    /// Its verifier key.
+    pub key: String,
+    /// Whom to trust; the system's authorities when absent.
+    pub authorities: Option<Source>,
+}
+
+impl Anchor {
+    /// The sealer makes it by itself, with what it was handed at the start.
+    pub fn is_near(&self) -> bool {
+        matches!(self.place, Place::Syslog { .. } | Place::File { .. })
+    }
+
+    /// Where that is.
+    fn near_path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Syslog { socket: path } | Place::File { path } => Some(path),
+            Place::Mail { .. } | Place::Witness(_) => None,
+        }
+    }
+
+    pub fn witness(&self) -> Option<&Witness> {
+        if let Place::Witness(witness) = &self.place { Some(witness) } else { None }
+    }
+}
+
+/// Whether the sealer would make the same of both. The others change with a reload.
+impl PartialEq for Anchor {
+    fn eq(&self, other: &Self) -> bool {
+        let meant = |anchor: &Self| (anchor.name.clone(), anchor.every, anchor.near_path().map(Path::to_owned));
+        meant(self) == meant(other)
+    }
+}
+
+/// `overdue` is when a missing success is an alarm.
+pub fn plan(config: &Config, routes: &[Route], overdue: Duration, findings: &mut Findings<'_>) -> Vec<Anchor> {
+    let mut names = BTreeSet::new();
+    let mut anchors: Vec<Anchor> = Vec::new();
+    if let Some(beyond) = config.anchor.get(MOST) {
+        findings.refuse(beyond.span(), format!("anchor: at most {MOST}"));
+    }
+    for table in &config.anchor {
+        let written = table.get_ref();
+        let name = label(written.name.as_ref(), table, "name", &mut names, findings);
+        let Some((bound, place)) = place(written, table, routes, findings) else { continue };
+        let every = time(&written.every, bound, findings);
+        if every >= overdue {
+            let at = written.every.as_ref().map_or_else(|| table.span(), At::span);
+            findings.refuse(at, "every: must be shorter than anchor_overdue under [audit], or each wait is an alarm");
+        }
+        let twice = |other: &Anchor| match (&other.place, &place) {
+            (Place::Syslog { .. }, Place::Syslog { .. }) => true,
+            (Place::File { path: one }, Place::File { path: other }) => one == other,
+            _ => false,
+        };
+        if anchors.iter().any(twice) {
+            findings.refuse(table.span(), "there is an anchor to the same place already");
+        }
+        anchors.push(Anchor { name, every, place });
+    }
+    anchors
+}
+
+/// The kind, and what only it needs. A key of another kind is a misunderstanding.
+fn place(
+    written: &file::Anchor,
+    table: &At<file::Anchor>,
+    routes: &[Route],
+    findings: &mut Findings<'_>,
+) -> Option<(&'static Bound<Duration>, Place)> {
+    let Some(kind) = &written.kind else {
+        findings.refuse(table.span(), "kind is missing: syslog, file, mail or witness");
+        return None;
+    };
+    let kinds = ["syslog", "file", "mail", "witness"].map(|kind| (kind, kind));
+    let kind = word(kind, "kind", &kinds, &[], findings)?;
+    let keys = [
+        ("socket", &written.socket, "syslog"),
+        ("path", &written.path, "file"),
+        ("to", &written.to, "mail"),
+        ("from", &written.from, "mail"),
+        ("url", &written.url, "witness"),
+        ("key", &written.key, "witness"),
+        ("authorities_file", &written.authorities_file, "witness"),
+    ];
+    for (key, value, of) in keys {
+        if let Some(value) = value.as_ref().filter(|_| of != kind) {
+            findings.refuse(value.span(), format!("{key}: only an anchor of kind {of:?} has it"));
+        }
+    }
+    match kind {
+        "syslog" => {
+            let socket = written.socket.as_ref().map(|path| absolute(path, "socket", findings));
+            Some((&ANCHOR_NEAR, Place::Syslog { socket: socket.unwrap_or_else(|| SYSLOG.into()) }))
+        }
+        "file" => {
+            let path = needed(&written.path, "path", table, findings)?;
+            Some((&ANCHOR_NEAR, Place::File { path: absolute(path, "path", findings) }))
+        }
+        "mail" => mail(written, table, routes, findings).map(|place| (&ANCHOR_MAIL, place)),
+        _ => witness(written, table, findings).map(|place| (&ANCHOR_WITNESS, place)),
+    }
+}
+
+fn needed<'a>(
+    written: &'a Option<At<String>>,
+    key: &str,
+    table: &At<file::Anchor>,
+    findings: &mut Findings<'_>,
+) -> Option<&'a At<String>> {
+    if written.is_none() {
+        findings.refuse(table.span(), format!("{key} is missing"));
+    }
+    written.as_ref()
+}
+
+fn absolute(written: &At<String>, key: &str, findings: &mut Findings<'_>) -> PathBuf {
+    let path = PathBuf::from(written.get_ref());
+    if !path.is_absolute() {
+        findings.refuse(written.span(), format!("{key}: write the whole path, from / on"));
+    }
+    path
+}
+
+fn mail(
+    written: &file::Anchor,
+    table: &At<file::Anchor>,
+    routes: &[Route],
+    findings: &mut Findings<'_>,
+) -> Option<Place> {
+    let mut address = |written: &Option<At<String>>, key: &str| {
+        let written = needed(written, key, table, findings)?;
+        let parsed = Address::parse(written.get_ref()).ok().filter(Address::is_qualified);
+        if parsed.is_none() {
+            findings.refuse(written.span(), format!("{key}: {:?} is not an address", written.get_ref()));
+        }
+        parsed
+    };
+    let (to, from) = (address(&written.to, "to"), address(&written.from, "from"));
+    let (to, from) = (to?, from?);
+    if route::find(routes, principal::GATE, &Some(from.clone()), &to).is_none() {
+        findings.refuse(table.span(), format!("no route takes mail from {from} to {to}: the head would never leave"));
+    }
+    Some(Place::Mail { to, from })
+}
+
+fn witness(written: &file::Anchor, table: &At<file::Anchor>, findings: &mut Findings<'_>) -> Option<Place> {
+    let (url, key) = (needed(&written.url, "url", table, findings), needed(&written.key, "key", table, findings));
+    let (url, key) = (url?, key?);
+    if let Err(why) = key.get_ref().parse::<Cosigner>() {
+        findings.refuse(key.span(), format!("key: {why}"));
+    }
+    let Some(Url { tls, host, port, prefix }) = Url::parse(url.get_ref()) else {
+        let text = format!(
+            "url: {:?}: write its submission prefix, such as \"https://witness.example.net/log\"",
+            url.get_ref()
+        );
+        findings.refuse(url.span(), text);
+        return None;
+    };
+    if !tls && !is_loopback(&host) {
+        findings.refuse(url.span(), "url: http is for this machine only: write https");
+    }
+    if let Some(file) = written.authorities_file.as_ref().filter(|_| !tls) {
+        findings.refuse(file.span(), "authorities_file: nobody's certificate is checked over http");
+    }
+    let authorities = upstreams::authorities(&written.authorities_file, findings);
+    Some(Place::Witness(Witness { host, port, prefix, tls, key: key.get_ref().clone(), authorities }))
+}
+
+/// As much of a URL as a witness has.
+#[derive(Debug, PartialEq, Eq)]
+struct Url {
+    tls: bool,
+    host: String,
+    port: u16,
+    prefix: String,
+}
+
+impl Url {
+    fn parse(text: &str) -> Option<Self> {
+        let (tls, rest) = match text.strip_prefix("https://") {
+            Some(rest) => (true, rest),
+            None => (false, text.strip_prefix("http://")?),
+        };
+        let (authority, path) = rest.find('/').and_then(|at| rest.split_at_checked(at)).unwrap_or((rest, ""));
+        let usual = if tls { 443 } else { 80 };
+        let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
+        let (host, port) = match has_port {
+            true => upstreams::host(authority)?,
+            false => upstreams::host(&format!("{authority}:{usual}"))?,
+        };
+        let plain = |c: char| c.is_ascii_alphanumeric() || "/-._~%+=@:".contains(c);
+        let prefix = path.trim_end_matches('/').to_owned();
+        prefix.chars().all(plain).then_some(Self { tls, host, port, prefix })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_a_host_a_port_and_a_prefix() {
+        let url =
+            |tls, host: &str, port, prefix: &str| Some(Url { tls, host: host.into(), port, prefix: prefix.into() });
+        for (text, expected) in [
+            ("https://Witness.example.net", url(true, "witness.example.net", 443, "")),
+            ("https://witness.example.net/", url(true, "witness.example.net", 443, "")),
+            ("https://witness.example.net:8443/log/w1/", url(true, "witness.example.net", 8443, "/log/w1")),
+            ("http://127.0.0.1:7380/x", url(false, "127.0.0.1", 7380, "/x")),
+            ("https://[2001:db8::1]/x", url(true, "2001:db8::1", 443, "/x")),
+            ("https://[2001:db8::1]:444", url(true, "2001:db8::1", 444, "")),
+        ] {
+            assert_eq!(Url::parse(text), expected, "{text}");
+        }
+        for text in [
+            "witness.example.net",
+            "ftp://x",
+            "https://",
+            "https://user@x",
+            "https://x/a b",
+            "https://x/?q",
+            "https://x/#f",
+            "https://x:0/",
+            "https://x/\r\nHost: y",
+        ] {
+            assert_eq!(Url::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The anchors that the sealer makes by itself, so that a vault that was taken over can't stop them: a line in an
+//! append-only file that it was handed, and a line in its log, which the parent copies to syslog.
+//!
+//! Each file has a thread of its own: a disk that hangs holds up neither the signing nor the other anchors.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::config::slice::NearAnchor;
+use crate::ipc::sealing::Anchored;
+use crate::merkle::anchor;
+use crate::sandbox::policy::LARGEST_ANCHOR;
+
+/// What failed is tried again with the first head after this time.
+const AGAIN: Duration = Duration::from_secs(60);
+/// Outcomes that wait until the vault asks for them; older ones are forgotten.
+const MOST_OUTCOMES: usize = 64;
+/// The threads do a write and a sync.
+const STACK: usize = 128 * 1024;
+
+/// A line for a file, and the size of its head.
+type Job = (u64, String);
+
+struct Anchor {
+    name: String,
+    every: Duration,
+    /// When it is to be made again.
+    due: Option<Instant>,
+    /// To the thread of its file; none is the log.
+    file: Option<SyncSender<Job>>,
+}
+
+pub struct Anchors {
+    all: Vec<Anchor>,
+    outcomes: Receiver<Anchored>,
+    done: Sender<Anchored>,
+}
+
+impl Anchors {
+    /// Starts the threads, and so must come before the seal. `file` gives the descriptor of a number.
+    pub fn start(slice: Vec<NearAnchor>, mut file: impl FnMut(u16) -> Result<File, String>) -> Result<Self, String> {
+        let (done, outcomes) = channel();
+        let mut all = Vec::new();
+        for NearAnchor { name, every, file: number } in slice {
+            let file = match number {
+                Some(number) => Some(Writing::start(name.clone(), file(number)?, done.clone())?),
+                None => None,
+            };
+            all.push(Anchor { name, every, due: None, file });
+        }
+        Ok(Self { all, outcomes, done })
+    }
+
+    /// A head was signed: those whose time has come get it.
+    pub fn signed(&mut self, size: u64, note: &str, now: Instant) {
+        self.make(size, note, now, |anchor| anchor.due.is_none_or(|due| due <= now));
+    }
+
+    /// Makes those of that name, or all, now.
+    pub fn order(&mut self, size: u64, note: &str, name: Option<&str>) {
+        self.make(size, note, Instant::now(), |anchor| name.is_none_or(|name| anchor.name == name));
+    }
+
+    fn make(&mut self, size: u64, note: &str, now: Instant, which: impl Fn(&Anchor) -> bool) {
+        if !self.all.iter().any(&which) {
+            return;
+        }
+        // Its own note has its own signature.
+        let Some(line) = anchor::line(note) else { return };
+        for anchor in self.all.iter_mut().filter(|anchor| which(anchor)) {
+            let failed = match &anchor.file {
+                None => {
+                    tracing::info!("{line}");
+                    Some(None)
+                }
+                // It may be the last line that still hangs: the next one comes with a later head.
+                Some(file) => match file.try_send((size, line.clone())) {
+                    Ok(()) => None,
+                    Err(_) => Some(Some("the line before it is not written yet: does the disk hang?".to_owned())),
+                },
+            };
+            anchor.due = Some(now + anchor.every);
+            if let Some(failed) = failed {
+                let _ = self.done.send(Anchored { name: anchor.name.clone(), size, failed });
+            }
+        }
+    }
+
+    /// What became of them since the last time.
+    pub fn outcomes(&mut self, now: Instant) -> Vec<Anchored> {
+        let mut outcomes: Vec<Anchored> = self.outcomes.try_iter().collect();
+        outcomes.drain(..outcomes.len().saturating_sub(MOST_OUTCOMES));
+        for Anchored { name, failed, .. } in &outcomes {
+            let Some(failed) = failed else { continue };
+            tracing::error!(anchor = name, failed, "a head could not be anchored");
+            for anchor in self.all.iter_mut().filter(|anchor| anchor.name == *name) {
+                anchor.due = Some(now + AGAIN.min(anchor.every));
+            }
+        }
+        outcomes
+    }
+}
+
+/// The thread of one file.
+struct Writing {
+    name: String,
+    file: File,
+    /// The file does not end with a whole line.
+    torn: bool,
+    done: Sender<Anchored>,
+}
+
+impl Writing {
+    fn start(name: String, file: File, done: Sender<Anchored>) -> Result<SyncSender<Job>, String> {
+        let failed = |error: io::Error| format!("the file of the anchor {name:?}: {error}");
+        let torn = is_torn(&file).map_err(failed)?;
+        // One line waits while another is written.
+        let (queue, jobs) = sync_channel(1);
+        let mut writing = Self { name: name.clone(), file, torn, done };
+        let thread = thread::Builder::new().name("anchor".into()).stack_size(STACK);
+        thread.spawn(move || writing.work(&jobs)).map_err(failed)?;
+        Ok(queue)
+    }
+
+    fn work(&mut self, jobs: &Receiver<Job>) {
+        while let Ok((size, line)) = jobs.recv() {
+            let failed = self.write(&line).err().map(|error| error.to_string());
+            if self.done.send(Anchored { name: self.name.clone(), size, failed }).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Appends a line in one write, and syncs it. What a failure left of a line is ended first.
+    fn write(&mut self, line: &str) -> io::Result<()> {
+        let line = format!("{}{line}\n", if self.torn { "\n" } else { "" });
+        let length = self.file.metadata()?.len();
+        if length.saturating_add(u64::try_from(line.len()).unwrap_or(u64::MAX)) > LARGEST_ANCHOR {
+            return Err(io::Error::other(format!("it has reached {} MiB: put it away", LARGEST_ANCHOR >> 20)));
+        }
+        self.torn = true;
+        self.file.write_all(line.as_bytes())?;
+        self.file.sync_data()?;
+        self.torn = false;
+        Ok(())
+    }
+}
+
+fn is_torn(file: &File) -> io::Result<bool> {
+    let Some(last) = file.metadata()?.len().checked_sub(1) else { return Ok(false) };
+    let mut octet = [0];
+    file.read_exact_at(&mut octet, last)?;
+    Ok(octet != *b"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+
+    use super::*;
+    use crate::sealer::key::LogKey;
+    use crate::secret::Secret;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn note(size: u64) -> String {
+        LogKey::new("gate.example.net/audit", &Secret::new([9; 32])).unwrap().sign(size, [1; 32])
+    }
+
+    fn near(name: &str, file: Option<u16>) -> NearAnchor {
+        NearAnchor { name: name.into(), every: HOUR, file }
+    }
+
+    /// Waits for so many outcomes.
+    fn outcomes(anchors: &mut Anchors, count: usize) -> Vec<Anchored> {
+        let mut all = Vec::new();
+        while all.len() < count {
+            all.push(anchors.outcomes.recv_timeout(Duration::from_secs(20)).unwrap());
+        }
+        all
+    }
+
+    #[test]
+    fn a_head_is_appended_once_in_its_time_and_a_torn_line_is_ended_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("anchors");
+        std::fs::write(&path, "audit-anchor/1 cut in the mid").unwrap();
+        let open = |_| Ok(OpenOptions::new().read(true).append(true).open(&path).unwrap());
+        let mut anchors = Anchors::start(vec![near("disk", Some(0)), near("log", None)], open).unwrap();
+        let start = Instant::now();
+        anchors.signed(3, &note(3), start);
+        anchors.signed(4, &note(4), start + HOUR / 2);
+        assert_eq!(outcomes(&mut anchors, 2).len(), 2);
+        anchors.signed(5, &note(5), start + HOUR);
+        outcomes(&mut anchors, 2);
+        anchors.order(6, &note(6), Some("disk"));
+        let ordered = outcomes(&mut anchors, 1);
+        assert_eq!(ordered, [Anchored { name: "disk".into(), size: 6, failed: None }]);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let expected: Vec<String> = [3, 5, 6].iter().map(|size| anchor::line(&note(*size)).unwrap()).collect();
+        assert_eq!(text, format!("audit-anchor/1 cut in the mid\n{}\n", expected.join("\n")));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_said_and_tried_again_soon() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("anchors");
+        std::fs::write(&path, "").unwrap();
+        let open = |_| Ok(File::open(&path).unwrap());
+        let mut anchors = Anchors::start(vec![near("disk", Some(0))], open).unwrap();
+        let start = Instant::now();
+        anchors.signed(3, &note(3), start);
+        let mut found = Vec::new();
+        while found.is_empty() {
+            found = anchors.outcomes(start);
+            thread::yield_now();
+        }
+        assert!(found[0].failed.is_some());
+        anchors.signed(4, &note(4), start + AGAIN / 2);
+        anchors.signed(5, &note(5), start + AGAIN);
+        assert_eq!(outcomes(&mut anchors, 1)[0].size, 5);
+    }
+}

@@ -1,0 +1,167 @@
+//! Asking a witness through its courier, and what its answer means. Only what its key has signed is believed.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_local;
+use tokio::time::timeout;
+
+use crate::ipc::channel::{Receiver, Sender};
+use crate::ipc::witnessing::{Answer, Ask};
+use crate::merkle::cosignature::{Cosigner, Said};
+use crate::role::{Generation, Instance};
+use crate::vault::Vault;
+use crate::vault::audit::ledger::{Note, now_us};
+use crate::vault::store::anchors::Anchored;
+
+pub type Channel = (Sender<Ask>, Receiver<Answer>);
+
+/// A dial, a handshake and an exchange, each with its own bound in dialer and courier, and something for the way.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// Statuses with a meaning: C2SP tlog-witness, add-checkpoint.
+const STRANGE_KEY: u16 = 403;
+const STRANGE_LOG: u16 = 404;
+const NO_EXTENSION: u16 = 422;
+
+/// The courier of a witness.
+#[derive(Clone)]
+pub struct Line {
+    pub generation: Generation,
+    pub instance: Instance,
+    questions: mpsc::Sender<(Ask, oneshot::Sender<Answer>)>,
+}
+
+impl Line {
+    pub fn open(generation: Generation, instance: Instance, (asks, mut answers): Channel) -> Self {
+        let (questions, mut asked) = mpsc::channel::<(Ask, oneshot::Sender<Answer>)>(1);
+        spawn_local(async move {
+            loop {
+                // Between questions it says nothing: what comes then is its end, or nonsense.
+                let (ask, answer) = tokio::select! {
+                    question = asked.recv() => match question {
+                        Some(question) => question,
+                        None => return,
+                    },
+                    said = answers.receive() => {
+                        if !matches!(said, Ok(None)) {
+                            tracing::error!("the courier of a witness said something unasked; its channel was ended");
+                        }
+                        return;
+                    }
+                };
+                if asks.send(ask).await.is_err() {
+                    return;
+                }
+                let Ok(Some(said)) = answers.receive().await else { return };
+                // Whoever asked may have given up.
+                let _ = answer.send(said);
+            }
+        });
+        Self { generation, instance, questions }
+    }
+
+    pub fn is_gone(&self) -> bool {
+        self.questions.is_closed()
+    }
+
+    async fn ask(&self, ask: Ask) -> Option<Answer> {
+        let (answer, answered) = oneshot::channel();
+        self.questions.send((ask, answer)).await.ok()?;
+        timeout(PATIENCE, answered).await.ok()?.ok()
+    }
+}
+
+/// What an attempt came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Attempt {
+    Kept(Anchored),
+    Failed(String),
+    /// It holds a head of `holds` leaves that the log of `size` leaves does not extend.
+    Contradicted {
+        holds: u64,
+        size: u64,
+        reason: &'static str,
+        said: String,
+    },
+}
+
+/// Shows the newest signed head to a witness that was last seen to hold the one of `known` leaves.
+pub async fn attempt(vault: &Vault, name: &str, key: &str, known: u64, line: &Line) -> Attempt {
+    let key: Cosigner = match key.parse() {
+        Ok(key) => key,
+        Err(error) => return Attempt::Failed(error),
+    };
+    let Ok(note) = vault.writer.run(|store| store.anchors.note()).await else {
+        return Attempt::Failed("the store gives no signed head now".into());
+    };
+    let Some(note) = note else { return Attempt::Failed("no head is signed yet".into()) };
+    let (size, mut old) = (note.size, known.min(note.size));
+    // A second time when it holds another one than we thought.
+    for last in [false, true] {
+        let proof = vault.writer.run(move |store| store.ledger.consistency(old, size)).await;
+        let Ok(Some(proof)) = proof else { return Attempt::Failed("the store gives no proof now".into()) };
+        let answer = line.ask(Ask::Cosign { old, proof, note: note.note.clone() }).await;
+        match judge(name, &key, &note, old, answer) {
+            Judgement::Again(holds) if !last => old = holds,
+            Judgement::Again(holds) => {
+                return Attempt::Failed(format!("it holds {holds} events, then says it does not: try again"));
+            }
+            Judgement::Done(attempt) => return attempt,
+        }
+    }
+    Attempt::Failed("it changes its mind".into())
+}
+
+enum Judgement {
+    Done(Attempt),
+    /// With a proof from that size.
+    Again(u64),
+}
+
+fn judge(name: &str, key: &Cosigner, note: &Note, old: u64, answer: Option<Answer>) -> Judgement {
+    let size = note.size;
+    let failed = |reason: String| Judgement::Done(Attempt::Failed(reason));
+    match answer {
+        Some(Answer::Cosigned { lines }) => {
+            let text = note.note.rfind("\n\n").and_then(|at| note.note.get(..=at)).unwrap_or_default();
+            let mut ours = lines.lines().map(|line| (line, key.judge(text, line)));
+            match ours.find(|(_, said)| *said != Said::Strange) {
+                Some((line, Said::Seen(_))) => Judgement::Done(Attempt::Kept(Anchored {
+                    name: name.to_owned(),
+                    size,
+                    time_us: now_us(),
+                    proof: Some(line.to_owned()),
+                })),
+                Some(_) => failed("its cosignature does not verify".into()),
+                None => failed(
+                    "it gave no cosignature of the configured key: is it another witness, or has it a new key?".into(),
+                ),
+            }
+        }
+        Some(Answer::Holds { size: holds }) if holds > size => Judgement::Done(Attempt::Contradicted {
+            holds,
+            size,
+            reason: "rollback",
+            said: format!("it holds {holds} events of this log, which has {size}: this machine was set back"),
+        }),
+        Some(Answer::Holds { size: holds }) if holds == old => {
+            failed(format!("it says that it holds {holds} events when it was asked from there on"))
+        }
+        Some(Answer::Holds { size: holds }) => Judgement::Again(holds),
+        Some(Answer::Refused { status: NO_EXTENSION, said }) if old > 0 => Judgement::Done(Attempt::Contradicted {
+            holds: old,
+            size,
+            reason: "fork",
+            said: format!("the {old} events it holds are not the first of the {size} here ({said})"),
+        }),
+        Some(Answer::Refused { status: STRANGE_LOG, said }) => {
+            failed(format!("it does not know this log ({said}): give its operator the content of log.vkey"))
+        }
+        Some(Answer::Refused { status: STRANGE_KEY, said }) => {
+            failed(format!("it knows this log by another key ({said}): give its operator the content of log.vkey"))
+        }
+        Some(Answer::Refused { status, said }) => failed(format!("it answered {status} ({said})")),
+        Some(Answer::Failed { reason }) => failed(reason),
+        None => failed("its courier gave no answer".into()),
+    }
+}
