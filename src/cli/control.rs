@@ -62,6 +62,41 @@ pub fn ask_for_parts(runtime: &Path, command: Command, mut part: impl FnMut(Resp
     }
 }
 
+/// A connection for several commands, one after the other.
+pub struct Line {
+    socket: UnixStream,
+    inbox: Inbox,
+}
+
+impl Line {
+    /// None when there is no service.
+    pub fn open(runtime: &Path) -> Result<Option<Self>, Undone> {
+        let Some(socket) = connect(runtime)? else { return Ok(None) };
+        let set = socket.set_read_timeout(Some(PATIENCE));
+        set.map_err(|error| Undone::Unreachable(format!("the control socket: {error}")))?;
+        Ok(Some(Self { socket, inbox: Inbox::default() }))
+    }
+
+    /// Asks for one thing, and gives each part of the answer to `part`.
+    pub fn ask(
+        &mut self,
+        command: Command,
+        mut part: impl FnMut(Response) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let silent = |error: io::Error| format!("the service did not answer ({error}): look at its log, and try again");
+        let mut out = Outbox::default();
+        let pushed = out.push(&Request { behalf: behalf(), command });
+        pushed.map_err(io::Error::from).and_then(|()| self.socket.write_all(&out.bytes)).map_err(silent)?;
+        loop {
+            match receive(&mut self.socket, &mut self.inbox).map_err(silent)? {
+                Response::Refused { reason } => return Err(reason),
+                Response::Done => return Ok(()),
+                response => part(response)?,
+            }
+        }
+    }
+}
+
 /// Whether there is a service to ask.
 pub fn is_there(runtime: &Path) -> Result<bool, Undone> {
     connect(runtime).map(|socket| socket.is_some())

@@ -1,12 +1,14 @@
 //! The command line: one file per command.
 
 mod audit;
+mod backup;
 mod check;
 mod control;
 mod credential;
 mod demo;
 mod interrupt;
 mod queue;
+mod restore;
 mod role;
 mod serve;
 
@@ -44,6 +46,10 @@ enum Command {
     /// Hold, release or drop what waits to be delivered
     #[command(subcommand)]
     Queue(queue::Queue),
+    /// Take a consistent copy of all that is kept, while the service runs
+    Backup(backup::Backup),
+    /// Put a backup in its place, while the service is stopped
+    Restore(restore::Restore),
     /// A process of the service; the parent starts these
     #[command(hide = true)]
     Role { name: String },
@@ -69,6 +75,8 @@ pub fn main() -> ExitCode {
         Command::Credential(credential) => credential.run(),
         Command::Audit(audit) => audit.run(),
         Command::Queue(queue) => queue.run(),
+        Command::Backup(backup) => backup.run(),
+        Command::Restore(restore) => restore.run(),
         Command::Role { name } => role::run(&name),
         Command::Probe { role, action } => crate::sandbox::probe::main(&role, &action),
     }

@@ -1,5 +1,6 @@
 //! `gatepost queue`: hold, release or drop what waits to be delivered, while the service runs and while it is stopped.
 
+mod reconcile;
 mod rekey;
 
 use std::path::Path;
@@ -23,6 +24,8 @@ pub enum Queue {
     Release(Messages),
     /// Give messages up: nobody gets them any more, and their bodies are destroyed
     Drop(Messages),
+    /// After a restore, end what a newer log shows as delivered or given up
+    Reconcile(reconcile::Reconcile),
     /// Change the master key that opens the bodies of messages on disk
     Rekey(rekey::Rekey),
 }
@@ -64,6 +67,7 @@ impl Queue {
             Self::Hold(messages) => (Deed::Hold, messages),
             Self::Release(messages) => (Deed::Release, messages),
             Self::Drop(messages) => (Deed::Drop, messages),
+            Self::Reconcile(reconcile) => return reconcile.run(),
             Self::Rekey(rekey) => return rekey.run(),
         };
         match messages.carry_out(deed) {

@@ -182,6 +182,8 @@ pub struct Spool {
     pub retry: Option<Vec<At<String>>>,
     pub lifetime: Option<At<String>>,
     pub master_key_directory: Option<At<PathBuf>>,
+    pub reserve: Option<At<i64>>,
+    pub ballast: Option<At<i64>>,
 }
 
 /// `[[anchor]]`

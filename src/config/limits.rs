@@ -72,6 +72,11 @@ pub const ANCHOR_WITNESS: Bound<Duration> =
 pub const ANCHOR_OVERDUE: Bound<Duration> =
     Bound { key: "anchor_overdue", default: days(2), least: minutes(5), most: days(90) };
 
+/// Octets free on the disk below which no mail is taken: several of the largest messages, and the log of an hour.
+const RESERVE: Bound<u64> = Bound { key: "reserve", default: 128 << 20, least: 1 << 20, most: 1 << 40 };
+/// Octets of the file that is thrown off when the disk is full after all: outcomes and events of all that is under way.
+const BALLAST: Bound<u64> = Bound { key: "ballast", default: 64 << 20, least: 0, most: 1 << 30 };
+
 const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
@@ -106,6 +111,8 @@ pub struct Spool {
     /// Waits between attempts; the last one repeats. Never empty.
     pub retry: Vec<Duration>,
     pub lifetime: Duration,
+    pub reserve: u64,
+    pub ballast: u64,
 }
 
 pub fn limits(written: &file::Limits, findings: &mut Findings<'_>) -> Limits {
@@ -126,7 +133,8 @@ pub fn limits(written: &file::Limits, findings: &mut Findings<'_>) -> Limits {
 
 pub fn spool(written: &file::Spool, findings: &mut Findings<'_>) -> Spool {
     let lifetime = time(&written.lifetime, &LIFETIME, findings);
-    let Some(list) = &written.retry else { return Spool { retry: RETRY.to_vec(), lifetime } };
+    let (reserve, ballast) = (whole(&written.reserve, &RESERVE, findings), whole(&written.ballast, &BALLAST, findings));
+    let Some(list) = &written.retry else { return Spool { retry: RETRY.to_vec(), lifetime, reserve, ballast } };
     if let Some(beyond) = list.get(MOST_RETRY) {
         findings.refuse(beyond.span(), format!("retry: at most {MOST_RETRY} waits; the last one repeats"));
     }
@@ -139,7 +147,7 @@ pub fn spool(written: &file::Spool, findings: &mut Findings<'_>) -> Spool {
     {
         findings.refuse(place.span(), "retry: the first wait is longer than lifetime: nothing would be tried twice");
     }
-    Spool { retry, lifetime }
+    Spool { retry, lifetime, reserve, ballast }
 }
 
 /// A whole number within its bounds, or the default.

@@ -116,6 +116,9 @@ pub struct VaultSlice {
     pub retry: Vec<Duration>,
     /// How long a message is tried before it fails for good.
     pub lifetime: Duration,
+    /// Octets free on the disk below which no mail is taken, and of the ballast. Both hold from start to end.
+    pub reserve: u64,
+    pub ballast: u64,
     /// argon2 workers, and logins that may wait for one.
     pub hashers: u16,
     pub hash_queue: u16,

@@ -86,6 +86,8 @@ impl Plan {
             max_size: self.limits.max_size + FIX_UPS,
             retry: self.spool.retry.clone(),
             lifetime: self.spool.lifetime,
+            reserve: self.spool.reserve,
+            ballast: self.spool.ballast,
             hashers: self.limits.hashers,
             hash_queue: self.limits.hash_queue,
             audit: self.audit.clone(),

@@ -80,6 +80,8 @@ fn keep_numbers(before: &Plan, ports: &BTreeSet<u16>, after: &mut Plan) -> Resul
         ("spool.master_key_directory", before.master_directory == after.master_directory),
         ("hostname", before.hostname == after.hostname),
         ("an anchor of kind syslog or file", before.near_anchors().eq(after.near_anchors())),
+        ("spool.reserve", before.spool.reserve == after.spool.reserve),
+        ("spool.ballast", before.spool.ballast == after.spool.ballast),
         ("limits.sessions", after.limits.sessions <= before.limits.sessions),
         // The parent's own rules, which all below it inherit, are from its start.
         ("a port of an upstream", after.ports().is_subset(ports)),

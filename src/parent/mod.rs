@@ -16,6 +16,7 @@ mod outfit;
 mod people;
 mod post;
 mod replace;
+mod restore;
 mod run;
 mod state;
 mod stop;
@@ -47,6 +48,7 @@ use post::Post;
 use replace::Vacancy;
 
 pub use offline::become_vault;
+pub use restore::{Owners, owners};
 pub use state::CONTROL_SOCKET;
 
 /// How far the service as a whole has come.

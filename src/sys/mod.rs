@@ -12,6 +12,7 @@ pub mod priority;
 #[cfg(target_os = "linux")]
 pub mod probe;
 pub mod program;
+pub mod room;
 #[cfg(target_os = "linux")]
 pub mod seccomp;
 pub mod service;

@@ -11,6 +11,7 @@
 pub mod admin;
 pub mod audit;
 pub mod authority;
+pub mod backup;
 pub mod cipher;
 pub mod control;
 pub mod delivery;
@@ -23,6 +24,7 @@ pub mod offline;
 pub mod prepare;
 pub mod queue;
 pub mod rekey;
+pub mod restored;
 pub mod session;
 pub mod store;
 pub mod transaction;
@@ -51,6 +53,7 @@ use audit::month;
 use audit::publish::Publisher;
 use audit::seal::{self, Pulse};
 use authority::Authority;
+use backup::copier::Copier;
 use control::Control;
 use delivery::schedule::{self, Schedule};
 use limits::clock::Clock;
@@ -58,6 +61,7 @@ use login::hashing::{self, Hashers};
 use master::Master;
 use store::Failure;
 use store::open::Database;
+use store::room::Watch;
 use store::segment::{self, Segments};
 use store::writer::Writer;
 
@@ -67,6 +71,7 @@ pub use prepare::prepare;
 pub struct Vault {
     pub writer: Writer,
     pub segments: Segments,
+    pub copier: Copier,
     pub hashers: Hashers,
     /// A hash that nothing fits: what an unknown name is compared with.
     pub dummy: Secret<String>,
@@ -125,7 +130,11 @@ pub fn main(start: &mut Start) -> Result<(), String> {
 
 /// The store can't go on. What was not answered was not promised.
 fn fatal(failure: &Failure) {
-    tracing::error!(%failure, "the store can't be written: the vault ends, and its successor takes what is on the disk");
+    if failure.is_damage() {
+        tracing::error!(%failure, "integrity.failure: the database is damaged: keep db/ as it is, and restore a backup");
+    } else {
+        tracing::error!(%failure, "the store can't be written: the vault ends, and its successor takes what is on the disk");
+    }
     std::process::exit(1);
 }
 
@@ -140,7 +149,10 @@ struct House {
 impl House {
     /// Opens everything under a directory and starts the threads.
     fn open(home: &Path, slice: VaultSlice, generation: Generation, masters: Vec<Master>) -> Result<Self, String> {
-        let (writer, writing) = Writer::start(Database::open(home)?, fatal)?;
+        let database = Database::open(home)?;
+        let db = home.join("db");
+        let watch = Watch::new(db.clone(), slice.reserve, slice.ballast);
+        let (writer, writing) = Writer::start_with(database, watch, fatal)?;
         let now = now_us();
         let (today, _) = month::today(now);
         let mask = slice.audit.mask;
@@ -162,15 +174,18 @@ impl House {
             Ok((store.credentials.all(now)?, consumed, segments, lanes))
         });
         let (stored, consumed, needed, lanes) = first.map_err(|error| format!("the vault's database: {error:?}"))?;
-        let db = home.join("db");
         segment::sweep(&db, &needed).map_err(|error| format!("{}: {error}", db.display()))?;
+        backup::sweep(&db).map_err(|error| format!("{}: {error}", db.display()))?;
+        restored::hold(&db, &writer)?;
         let (segments, bodies) = Segments::start(PathBuf::from(&db))?;
+        let (copier, _) = Copier::start(home.to_owned())?;
         let (hashers, _) = Hashers::start(slice.hashers, slice.hash_queue)?;
         let (publisher, _) = Publisher::start(home.to_owned(), writer.clone())?;
         let (_, nobody) = login::key::generate()?;
         let vault = Vault {
             writer,
             segments,
+            copier,
             hashers,
             dummy: hashing::hash_here(&nobody)?,
             authority: RefCell::new(Authority::new(slice, generation, stored, consumed, Clock::start())?),

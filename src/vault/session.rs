@@ -367,6 +367,8 @@ impl Session {
                 let (before, event) = authority.limits.notices.tell(by, event, now.us);
                 before.into_iter().chain(event).collect()
             }
+            // While the disk is short of room every octet is for what was accepted; the service's own log has it.
+            None if denied.refusal == Refusal::StoreFull => Vec::new(),
             None => vec![event],
         };
         if !events.is_empty() {

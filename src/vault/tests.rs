@@ -109,6 +109,8 @@ impl Bench {
             max_size: 1024 * 1024,
             retry: vec![Duration::from_millis(10)],
             lifetime: Duration::from_secs(3600),
+            reserve: 1,
+            ballast: 4096,
             hashers: 1,
             hash_queue: 8,
             anchors: Vec::new(),

@@ -129,6 +129,10 @@ impl Transaction {
         if let Some(trouble) = self.trouble {
             return Err(trouble.into());
         }
+        // It would take the room that the outcomes of what was accepted need.
+        if vault.writer.is_short() {
+            return Err(Refusal::StoreFull.into());
+        }
         let mut authority = vault.authority.borrow_mut();
         let grant = authority.grant(&sender.credential);
         grant.sender(&self.sender)?;
@@ -162,6 +166,9 @@ pub fn admit(vault: &Vault, from: &Sender, sender: &ReversePath, size: Option<u6
     let mut authority = vault.authority.borrow_mut();
     if authority.draining {
         return Err(Refusal::StoreUnavailable.into());
+    }
+    if vault.writer.is_short() {
+        return Err(Refusal::StoreFull.into());
     }
     authority.grant(&from.credential).sender(sender)?;
     if size.is_some_and(|size| size > authority.slice.max_size) {

@@ -1,6 +1,7 @@
 //! Command line and vault, over the control socket: fixed commands, no SQL.
 
 pub mod audit;
+pub mod backup;
 pub mod credential;
 pub mod queue;
 
@@ -20,6 +21,7 @@ pub enum Command {
     Credential(credential::Command),
     Audit(audit::Command),
     Queue(queue::Command),
+    Backup(backup::Command),
     /// Load the configuration anew (the parent does).
     Reload,
 }
@@ -30,6 +32,7 @@ pub enum Response {
     Credential(credential::Response),
     Audit(audit::Response),
     Queue(queue::Response),
+    Backup(backup::Response),
     Done,
     /// What was wrong and what to do about it.
     Refused {

@@ -27,6 +27,12 @@ pub enum Which {
 pub enum Command {
     /// With the reason the administrator gives, for the log.
     Do { deed: Deed, which: Which, note: Option<String> },
+    /// Name messages that wait, behind that row.
+    List { after: i64 },
+    /// Another log, newer than the backup that this is restored from, shows these ends of a message's recipients.
+    Reconcile { message: MessageId, ended: Vec<Ended> },
+    /// Count what is held.
+    Left,
     /// Take the next master key, whose file is there, and wrap the keys of all bodies with it.
     Rekey,
 }
@@ -35,8 +41,45 @@ pub enum Command {
 pub enum Response {
     /// So far; the last one before `Done` is the sum.
     Counted(Counts),
+    /// Where to go on, when that was not all.
+    Listed {
+        messages: Vec<MessageId>,
+        next: Option<i64>,
+    },
+    Reconciled(Reconciled),
     /// So many keys are wrapped by the next master key, and none by another.
-    Wrapped { keys: u64 },
+    Wrapped {
+        keys: u64,
+    },
+}
+
+/// How a recipient ended, as another log has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// The address as auditors see it, and itself where that is known.
+    pub shown: String,
+    pub clear: Option<String>,
+    /// Given up, otherwise.
+    pub delivered: bool,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reconciled {
+    /// Those who wait no more.
+    pub done: Counts,
+    /// Recipients that can't be told from others who have ended.
+    pub unclear: u64,
+    /// What is held.
+    pub left: Counts,
+}
+
+impl Reconciled {
+    pub fn add(&mut self, more: Self) {
+        self.done.messages += more.done.messages;
+        self.done.recipients += more.done.recipients;
+        self.unclear += more.unclear;
+    }
 }
 
 /// What an order has come to.

@@ -4,6 +4,7 @@
 //! line can do the same when the service is stopped (`vault::offline`); what it changes in memory happens here alone.
 
 pub mod audit;
+pub mod backup;
 pub mod credential;
 pub mod queue;
 
@@ -31,6 +32,8 @@ pub struct Desk {
 
 /// Serves one connection until it closes or says what can't be read. `user` is whose it is, as the kernel told the parent.
 pub async fn serve(desk: Desk, user: u32, responses: Sender<Response>, mut requests: Receiver<Request>) {
+    // A copy that is being given away ends with the connection.
+    let mut copy = None;
     loop {
         let Request { behalf, command } = match requests.receive().await {
             Ok(Some(request)) => request,
@@ -41,6 +44,7 @@ pub async fn serve(desk: Desk, user: u32, responses: Sender<Response>, mut reque
         let done = match command {
             Command::Credential(command) => credential::perform(&desk.vault, command, &actor).await,
             Command::Audit(command) => audit::perform(&desk, command, &actor).await,
+            Command::Backup(command) => backup::perform(&desk, command, &actor, &mut copy, &responses).await,
             Command::Queue(command) => queue::perform(&desk, command, &actor, &responses).await,
             Command::Reload => reload(&desk).await,
         };

@@ -2,10 +2,15 @@
 
 use super::Desk;
 use crate::ipc::admin::Response;
-use crate::ipc::admin::queue::{self, Command};
+use crate::ipc::admin::queue::{self, Command, Counts, Reconciled};
 use crate::ipc::channel::Sender;
+use crate::vault::queue::reconcile::{Done, reconcile};
 use crate::vault::queue::{Order, carry_out};
 use crate::vault::rekey;
+use crate::vault::store::Store;
+
+/// Messages named in one answer: a frame has room for twice as many.
+const LISTED: u32 = 400;
 
 /// Errors: why it was refused, in words.
 pub async fn perform(desk: &Desk, command: Command, actor: &str, parts: &Sender<Response>) -> Result<Response, String> {
@@ -18,9 +23,41 @@ pub async fn perform(desk: &Desk, command: Command, actor: &str, parts: &Sender<
             };
             carry_out(&desk.vault, order, tell).await.map(|_| Response::Done)
         }
+        Command::List { after } => {
+            let open = desk.vault.writer.run(move |store| store.hold.open(after, LISTED)).await;
+            let open = open.map_err(|error| format!("the store can't be read: {error:?}"))?;
+            let is_full = u32::try_from(open.len()).is_ok_and(|length| length == LISTED);
+            let next = open.last().map(|last| last.row).filter(|_| is_full);
+            let messages = open.into_iter().map(|open| open.message).collect();
+            say(parts, queue::Response::Listed { messages, next }).await
+        }
+        Command::Reconcile { message, ended } => {
+            let own = actor.to_owned();
+            let work = move |store: &mut Store<'_>| {
+                let mut done = Done::default();
+                reconcile(store, message, &ended, &own, &mut done)?;
+                Ok(done)
+            };
+            let done = desk.vault.writer.run(work).await;
+            let done = done.map_err(|error| format!("the store took nothing: {error:?}"))?;
+            for segment in done.segments {
+                desk.vault.segments.remove(segment).await;
+            }
+            say(parts, queue::Response::Reconciled(done.reconciled)).await
+        }
+        Command::Left => {
+            let held = desk.vault.writer.run(|store| store.hold.held()).await;
+            let (messages, recipients) = held.map_err(|error| format!("the store can't be read: {error:?}"))?;
+            let left = Counts { messages, recipients, under_way: 0 };
+            say(parts, queue::Response::Reconciled(Reconciled { left, ..Reconciled::default() })).await
+        }
         Command::Rekey => {
             let keys = rekey::change(&desk.vault, &desk.parent, actor).await?;
             Ok(Response::Queue(queue::Response::Wrapped { keys }))
         }
     }
+}
+
+async fn say(parts: &Sender<Response>, part: queue::Response) -> Result<Response, String> {
+    parts.send(Response::Queue(part)).await.map(|()| Response::Done).map_err(|_| "whoever asked is gone".to_owned())
 }

@@ -14,6 +14,7 @@ pub mod publish;
 pub mod query;
 pub mod row;
 pub mod seal;
+pub mod values;
 pub mod verify;
 pub mod visible;
 

@@ -25,8 +25,15 @@ const BATCH: u32 = 1000;
 /// How long the end of a month waits for its last leaf to be sealed.
 const SEAL: Duration = Duration::from_secs(60);
 
-/// Publish everything now, and say up to which leaf.
-type Order = oneshot::Sender<Result<u64, String>>;
+enum Order {
+    /// Publish everything now, and say up to which leaf.
+    Publish(oneshot::Sender<Result<u64, String>>),
+    /// Say when nothing is being moved, and move nothing until the other end is dropped.
+    Pause(oneshot::Sender<()>, oneshot::Receiver<()>),
+}
+
+/// As long as it is there, the files stay as they are.
+pub struct Pause(#[allow(dead_code)] oneshot::Sender<()>);
 
 /// The way to the thread.
 #[derive(Clone)]
@@ -53,8 +60,17 @@ impl Publisher {
     pub async fn publish(&self) -> Result<u64, String> {
         let (answer, receiver) = oneshot::channel();
         let gone = || "the publisher has ended".to_owned();
-        self.orders.send(answer).map_err(|_| gone())?;
+        self.orders.send(Order::Publish(answer)).map_err(|_| gone())?;
         receiver.await.map_err(|_| gone())?
+    }
+
+    /// Leaves the files as they are for as long as the answer is kept.
+    pub async fn pause(&self) -> Result<Pause, String> {
+        let ((said, stands), (pause, ended)) = (oneshot::channel(), oneshot::channel());
+        let gone = || "the publisher has ended".to_owned();
+        self.orders.send(Order::Pause(said, ended)).map_err(|_| gone())?;
+        stands.await.map_err(|_| gone())?;
+        Ok(Pause(pause))
     }
 
     /// The verifier key, for the information of those who open the file.
@@ -67,7 +83,13 @@ fn work(mut files: Files, writer: &Writer, orders: &Receiver<Order>, vkey: &Mute
     let mut blocked = false;
     loop {
         let order = match orders.recv_timeout(EVERY) {
-            Ok(order) => Some(order),
+            Ok(Order::Publish(order)) => Some(order),
+            Ok(Order::Pause(said, ended)) => {
+                // It ends with whoever asked for it.
+                let _ = said.send(());
+                let _ = ended.blocking_recv();
+                continue;
+            }
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => return,
         };

@@ -15,6 +15,15 @@ pub struct Open {
     pub principal: String,
 }
 
+/// A recipient of such a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipient {
+    pub number: u32,
+    pub recipient: Address,
+    /// Has no final state, and no courier has it.
+    pub waits: bool,
+}
+
 pub struct Hold<'c> {
     open: Statement<'c>,
     find: Statement<'c>,
@@ -28,6 +37,9 @@ pub struct Hold<'c> {
     doom: Statement<'c>,
     doomed: Statement<'c>,
     all_doomed: Statement<'c>,
+    recipients: Statement<'c>,
+    end: Statement<'c>,
+    held: Statement<'c>,
 }
 
 impl<'c> Hold<'c> {
@@ -48,6 +60,9 @@ impl<'c> Hold<'c> {
             doom: sql("UPDATE spool_rcpt SET held = 2 WHERE msg = ? AND state = 1")?,
             doomed: sql("SELECT EXISTS(SELECT 1 FROM spool_rcpt WHERE msg = ? AND state = 0 AND held = 2)")?,
             all_doomed: sql("SELECT DISTINCT msg FROM spool_rcpt WHERE held = 2")?,
+            recipients: sql("SELECT n, rcpt, state = 0 FROM spool_rcpt WHERE msg = ? ORDER BY n")?,
+            end: sql("UPDATE spool_rcpt SET state = ?3, held = 0, said = 'reconciled' WHERE msg = ?1 AND n = ?2")?,
+            held: sql("SELECT count(DISTINCT msg), count(*) FROM spool_rcpt WHERE state < 2 AND held = 1")?,
         })
     }
 
@@ -91,6 +106,28 @@ impl<'c> Hold<'c> {
         self.doom.execute([row])?;
         let read = |text: String| Address::parse(&text).map_err(|_| damaged("an address can't be read"));
         waiting.into_iter().map(read).collect()
+    }
+
+    /// All its recipients.
+    pub fn recipients(&mut self, row: i64) -> Result<Vec<Recipient>> {
+        let rows = self.recipients.query_map([row], |row| {
+            let number = u32::try_from(row.get::<_, i64>(0)?).map_err(|_| damaged("a number is out of range"))?;
+            let recipient =
+                Address::parse(&row.get::<_, String>(1)?).map_err(|_| damaged("an address can't be read"))?;
+            Ok(Recipient { number, recipient, waits: row.get(2)? })
+        })?;
+        rows.collect()
+    }
+
+    /// Makes the state of one who waits final.
+    pub fn end(&mut self, row: i64, number: u32, delivered: bool) -> Result<()> {
+        self.end.execute(params![row, number, if delivered { 2 } else { 3 }]).map(drop)
+    }
+
+    /// Messages and recipients that are held.
+    pub fn held(&mut self) -> Result<(u64, u64)> {
+        let count = |n: i64| u64::try_from(n).map_err(|_| damaged("a count is negative"));
+        self.held.query_row([], |row| Ok((count(row.get(0)?)?, count(row.get(1)?)?)))
     }
 
     /// Whether somebody of this message came back who was dropped meanwhile.

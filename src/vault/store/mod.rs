@@ -7,6 +7,7 @@ pub mod hold;
 pub mod keys;
 pub mod marker;
 pub mod open;
+pub mod room;
 pub mod segment;
 pub mod spool;
 pub mod writer;
@@ -59,6 +60,14 @@ impl From<rusqlite::Error> for Failure {
             Some(ErrorCode::DiskFull) => Self::Full,
             _ => Self::Fatal(error),
         }
+    }
+}
+
+impl Failure {
+    /// The file is not what was written to it: a new process would find the same.
+    pub fn is_damage(&self) -> bool {
+        let Self::Fatal(error) = self else { return false };
+        matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
     }
 }
 

@@ -6,6 +6,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use sha2::{Digest, Sha256};
@@ -24,6 +26,15 @@ enum Job {
     Sync { name: String, octets: u64, done: oneshot::Sender<io::Result<[u8; 32]>> },
     Read { part: Part, done: oneshot::Sender<io::Result<Vec<u8>>> },
     Remove { name: String },
+}
+
+/// As long as it is there, no segment is removed. Those that nobody needs any more are, after it, with the next one.
+pub struct Keep(Arc<AtomicUsize>);
+
+impl Drop for Keep {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Release);
+    }
 }
 
 /// Content for the disk: a whole chunk, save the last.
@@ -51,6 +62,7 @@ pub struct Part {
 #[derive(Clone)]
 pub struct Segments {
     queue: mpsc::Sender<Job>,
+    kept: Arc<AtomicUsize>,
 }
 
 /// The name of a message's segment.
@@ -61,11 +73,13 @@ pub fn name(message: MessageId) -> String {
 impl Segments {
     pub fn start(directory: PathBuf) -> Result<(Self, JoinHandle<()>), String> {
         let (queue, jobs) = mpsc::channel(QUEUE);
+        let kept = Arc::<AtomicUsize>::default();
+        let files = Files { kept: Arc::clone(&kept), ..Files::new(directory) };
         let thread = std::thread::Builder::new()
             .name("segments".into())
-            .spawn(move || Files::new(directory).work(jobs))
+            .spawn(move || files.work(jobs))
             .map_err(|error| format!("the thread for large bodies can't be made: {error}"))?;
-        Ok((Self { queue }, thread))
+        Ok((Self { queue, kept }, thread))
     }
 
     /// Appends to a segment, which the first octets make. The answer comes when they were written (not synced).
@@ -88,6 +102,12 @@ impl Segments {
         let (done, answer) = oneshot::channel();
         let _ = self.queue.send(Job::Read { part, done }).await;
         answer.await.map_err(io::Error::other)?
+    }
+
+    /// Keeps all segments that are there, for a backup that reads them.
+    pub fn keep(&self) -> Keep {
+        self.kept.fetch_add(1, Ordering::Acquire);
+        Keep(Arc::clone(&self.kept))
     }
 
     /// Removes a segment that no row refers to, after everything asked of it before.
@@ -132,11 +152,14 @@ struct Sound {
 struct Files {
     directory: PathBuf,
     open: HashMap<String, Writing>,
+    /// How many want all segments to stay, and those that wait for the end of that.
+    kept: Arc<AtomicUsize>,
+    later: Vec<String>,
 }
 
 impl Files {
     fn new(directory: PathBuf) -> Self {
-        Self { directory, open: HashMap::new() }
+        Self { directory, open: HashMap::new(), kept: Arc::default(), later: Vec::new() }
     }
 
     fn work(mut self, mut jobs: mpsc::Receiver<Job>) {
@@ -214,6 +237,16 @@ impl Files {
 
     fn remove(&mut self, name: &str) {
         self.open.remove(name);
+        self.later.push(name.to_owned());
+        if self.kept.load(Ordering::Acquire) > 0 {
+            return;
+        }
+        for name in std::mem::take(&mut self.later) {
+            self.unlink(&name);
+        }
+    }
+
+    fn unlink(&self, name: &str) {
         if let Err(error) = fs::remove_file(self.directory.join(name)) {
             tracing::warn!(segment = name, %error, "a body could not be removed; the next start will");
         }

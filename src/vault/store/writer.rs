@@ -3,6 +3,9 @@
 //! It blocks for one job, takes what is queued by then, does it all in one transaction, and answers all. There is no timer:
 //! under load groups grow by themselves, at rest a job waits for nothing.
 
+mod copy;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -11,10 +14,13 @@ use std::time::{Duration, Instant};
 use rusqlite::Result as Sql;
 use tokio::sync::{mpsc, oneshot};
 
-use super::open::Database;
+use super::open::{Database, SUSPECT};
+use super::room::{Change, Room, Watch};
 use super::{Failure, Store};
 use crate::config::slice::Mask;
 use crate::vault::audit::event::{Event, Name, Outcome};
+pub use copy::Copied;
+use copy::Order;
 
 /// Jobs in one transaction, and octets of what they carry.
 const GROUP: usize = 256;
@@ -42,6 +48,7 @@ enum Job {
     Mask(Mask),
     /// A second has passed.
     Tick,
+    Copy(Order),
 }
 
 /// Why something isn't stored.
@@ -58,6 +65,7 @@ pub enum NotStored {
 pub struct Writer {
     queue: mpsc::Sender<Job>,
     size: Arc<AtomicU64>,
+    room: Room,
 }
 
 /// An answer that will come.
@@ -72,17 +80,23 @@ impl<T> Stored<T> {
 }
 
 impl Writer {
+    /// As `start_with`, on a disk that nobody watches.
+    pub fn start(database: Database, fatal: fn(&Failure)) -> Result<(Self, JoinHandle<()>), String> {
+        let directory = database.path.parent().map(std::path::Path::to_owned).unwrap_or_default();
+        Self::start_with(database, Watch::new(directory, 0, 0), fatal)
+    }
+
     /// Starts the thread and waits until every statement is prepared.
     ///
     /// `fatal` is called, once, when the store can't go on; it should end the process.
-    pub fn start(database: Database, fatal: fn(&Failure)) -> Result<(Self, JoinHandle<()>), String> {
+    pub fn start_with(database: Database, watch: Watch, fatal: fn(&Failure)) -> Result<(Self, JoinHandle<()>), String> {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let size = Arc::new(AtomicU64::new(0));
-        let writer = Self { queue, size: Arc::clone(&size) };
+        let writer = Self { queue, size: Arc::clone(&size), room: watch.room() };
         let (ready, prepared) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || write(database, jobs, &size, &ready, fatal))
+            .spawn(move || write(database, watch, jobs, &size, &ready, fatal))
             .map_err(|error| format!("the writer's thread can't be made: {error}"))?;
         prepared.recv().map_err(|_| "the writer ended before it began".to_owned())??;
         Ok((writer, thread))
@@ -133,10 +147,23 @@ impl Writer {
         let _ = self.queue.send(Job::Mask(mask)).await;
     }
 
+    /// Copies the database to a new file, between the groups.
+    pub async fn copy(&self, path: PathBuf) -> Result<Copied, String> {
+        let (done, answer) = oneshot::channel();
+        let ended = || "the writer has ended".to_owned();
+        self.queue.send(Job::Copy(Order { path, done })).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+
     /// Says that a second has passed, when there is room to say it: the pause in which the log is copied back.
     pub fn tick(&self) {
         // A full queue means that there is no pause.
         let _ = self.queue.try_send(Job::Tick);
+    }
+
+    /// Whether there is too little room for new mail.
+    pub fn is_short(&self) -> bool {
+        self.room.is_short()
     }
 
     /// Leaves of the audit log that are on the disk.
@@ -161,6 +188,7 @@ where
 
 fn write(
     mut database: Database,
+    watch: Watch,
     mut jobs: mpsc::Receiver<Job>,
     size: &AtomicU64,
     ready: &std::sync::mpsc::Sender<Result<(), String>>,
@@ -174,7 +202,9 @@ fn write(
     };
     let prepared = database.connection.wal_hook(Some(hook)).and_then(|()| Store::prepare(&database));
     let mut writer = match prepared {
-        Ok(store) => Group { store, log, size, owed: Vec::new(), lost: 0, full: None, worked: false },
+        Ok(store) => {
+            Group { store, copying: false, watch, log, size, owed: Vec::new(), lost: 0, full: None, worked: false }
+        }
         Err(error) => return drop(ready.send(Err(format!("{}: {error}", database.path.display())))),
     };
     size.store(writer.store.ledger.size(), Ordering::Release);
@@ -184,16 +214,26 @@ fn write(
     while let Some(first) = jobs.blocking_recv() {
         let done = writer.group(first, &mut jobs).and_then(|()| writer.copy_back(jobs.is_empty()));
         if let Err(failure) = done {
+            if failure.is_damage() {
+                // The next start looks at the whole file, however large it is.
+                let _ = std::fs::File::create(database.path.with_file_name(SUSPECT));
+            }
             return fatal(&failure);
         }
     }
-    if let Err(failure) = writer.store.checkpoint(true) {
-        fatal(&failure);
+    match writer.store.checkpoint(true) {
+        // The log stays where it is; the next start copies it back.
+        Ok(()) | Err(Failure::Full) => {}
+        Err(failure) => fatal(&failure),
     }
 }
 
 struct Group<'c> {
     store: Store<'c>,
+    /// A copy of the database is being made.
+    copying: bool,
+    /// Room on the disk.
+    watch: Watch,
     /// Pages in the write-ahead log.
     log: Arc<AtomicU32>,
     /// Leaves on the disk, for the other threads.
@@ -211,6 +251,7 @@ impl Group<'_> {
     fn group(&mut self, first: Job, queue: &mut mpsc::Receiver<Job>) -> Result<(), Failure> {
         let (mut works, mut events, mut ticked) = (Vec::new(), std::mem::take(&mut self.owed), false);
         let (mut next, mut weight, mut count, mut mask) = (Some(first), 0, 0, None);
+        let mut copy = None;
         while let Some(job) = next {
             match job {
                 Job::Work { work, octets } => {
@@ -221,19 +262,26 @@ impl Group<'_> {
                 // What came before it is written as it was to be seen then.
                 Job::Mask(new) => mask = Some(new),
                 Job::Tick => ticked = true,
+                Job::Copy(order) => copy = Some(order),
             }
             count += 1;
-            let goes_on = count < GROUP && weight < GROUP_OCTETS && mask.is_none();
+            let goes_on = count < GROUP && weight < GROUP_OCTETS && mask.is_none() && copy.is_none();
             next = if goes_on { queue.try_recv().ok() } else { None };
         }
         let done = self.write(works, events, ticked);
         if let Some(mask) = mask {
             self.store.ledger.mask = mask;
         }
-        done
+        match copy {
+            Some(order) => done.and_then(|()| copy::copy(self, order, queue)),
+            None => done,
+        }
     }
 
     fn write(&mut self, works: Vec<Work>, mut events: Vec<Event>, ticked: bool) -> Result<(), Failure> {
+        if ticked && let Some(change) = self.watch.look() {
+            events.push(Self::told(change));
+        }
         if works.is_empty() && events.is_empty() && !(ticked && self.store.ledger.look()) {
             return self.rest(ticked);
         }
@@ -268,11 +316,31 @@ impl Group<'_> {
         Some(event).filter(|_| self.lost > 0 || full >= FULL)
     }
 
-    /// Keeps the events of a group that found no room. Its other jobs are dropped, which tells those who wait.
+    /// What a change of the room on the disk is in both logs.
+    fn told(change: Change) -> Event {
+        match change {
+            Change::Short(free) => {
+                tracing::error!(free, "the disk is full: nothing is accepted until there is room");
+                let data = Some(serde_json::json!({ "free": free }).to_string());
+                Event { severity: 2, data, ..Event::new(Name::StoreFull, Outcome::Failure) }
+            }
+            Change::Recovered => {
+                tracing::info!("there is room on the disk again: mail is accepted");
+                Event::new(Name::StoreRecovered, Outcome::Info)
+            }
+        }
+    }
+
+    /// Keeps the events of a group that found no room, and throws the ballast off for the next one. The other jobs of this
+    /// one are dropped, which tells those who wait.
     fn owe(&mut self, mut events: Vec<Event>) {
-        tracing::error!(events = events.len(), "the disk is full: nothing is accepted until there is room");
+        if let Some(change) = self.watch.full() {
+            let event = Self::told(change);
+            events.push(event);
+        }
         self.full.get_or_insert_with(Instant::now);
         events.retain(|event| event.name != Name::StoreRecovered);
+        events.extend(std::mem::take(&mut self.owed));
         let excess = events.len().saturating_sub(OWED);
         events.truncate(OWED);
         self.lost += u64::try_from(excess).unwrap_or(u64::MAX);
@@ -282,7 +350,7 @@ impl Group<'_> {
     /// A tick and nothing else: after a second without work the log is emptied, so that no old frame keeps what was erased.
     fn rest(&mut self, ticked: bool) -> Result<(), Failure> {
         if ticked && !std::mem::take(&mut self.worked) && self.log.swap(0, Ordering::Relaxed) > 0 {
-            return self.store.checkpoint(true);
+            return self.checkpoint(true);
         }
         Ok(())
     }
@@ -291,89 +359,22 @@ impl Group<'_> {
         let pages = self.log.load(Ordering::Relaxed);
         if pages > LOG_BUSY || (pause && pages > LOG_PAUSE) {
             self.log.store(0, Ordering::Relaxed);
-            return self.store.checkpoint(false);
+            return self.checkpoint(false);
         }
         Ok(())
+    }
+
+    /// Copies the log back. Without room for it the log stays, and is as good.
+    fn checkpoint(&mut self, truncate: bool) -> Result<(), Failure> {
+        match self.store.checkpoint(truncate) {
+            Err(Failure::Full) => {
+                self.owe(Vec::new());
+                Ok(())
+            }
+            done => done,
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn database() -> (tempfile::TempDir, Database) {
-        let home = tempfile::tempdir().unwrap();
-        std::fs::create_dir(home.path().join("db")).unwrap();
-        let database = Database::open(home.path()).unwrap();
-        (home, database)
-    }
-
-    fn no_failure(failure: &Failure) {
-        panic!("{failure}");
-    }
-
-    fn heartbeat() -> Event {
-        Event::new(Name::AuditHeartbeat, Outcome::Info)
-    }
-
-    #[test]
-    fn what_is_queued_while_the_disk_works_is_one_transaction() {
-        let (_home, database) = database();
-        let (writer, thread) = Writer::start(database, no_failure).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let transactions: Vec<u64> = runtime.block_on(async {
-            let (gate, wait) = std::sync::mpsc::channel::<()>();
-            let (begun, begin) = oneshot::channel();
-            let slow = move |store: &mut Store<'_>| {
-                begun.send(()).unwrap();
-                wait.recv().unwrap();
-                Ok(store.transactions)
-            };
-            let first = writer.queue(0, slow).await.unwrap();
-            begin.await.unwrap();
-            let mut rest = Vec::new();
-            for _ in 0..100 {
-                let work = |store: &mut Store<'_>| store.ledger.append(heartbeat()).map(|_| store.transactions);
-                rest.push(writer.queue(0, work).await.unwrap());
-            }
-            gate.send(()).unwrap();
-            let mut all = vec![first.answer().await.unwrap()];
-            for stored in rest {
-                all.push(stored.answer().await.unwrap());
-            }
-            all
-        });
-        assert_eq!(transactions[0], 1);
-        assert!(transactions[1..].iter().all(|transaction| *transaction == 2), "{transactions:?}");
-        let size = writer.run_blocking(|store| Ok(store.ledger.size())).unwrap();
-        assert_eq!((size, writer.size()), (100, 100));
-        drop(writer);
-        thread.join().unwrap();
-    }
-
-    #[test]
-    fn a_full_disk_keeps_nothing_of_a_group_but_the_events_for_later() {
-        let (home, database) = database();
-        let pages: i64 = database.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
-        let limit = format!("PRAGMA max_page_count={}", pages + 4);
-        database.connection.query_row(&limit, [], |_| Ok(())).unwrap();
-        let (writer, thread) = Writer::start(database, no_failure).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let mut event = heartbeat();
-            event.data = Some("x".repeat(64 * 1024));
-            let refused = writer.run(move |store| store.ledger.append(event)).await;
-            assert_eq!(refused, Err(NotStored::Full));
-            assert_eq!(writer.run(|store| store.ledger.append(heartbeat())).await, Ok(0));
-            let mut event = heartbeat();
-            event.data = Some("x".repeat(64 * 1024));
-            writer.record(vec![event]).await;
-            assert_eq!(writer.run(|store| Ok(store.ledger.size())).await, Err(NotStored::Full));
-        });
-        drop(writer);
-        thread.join().unwrap();
-        // The tree on the disk is whole.
-        let database = Database::open(home.path()).unwrap();
-        assert_eq!(Store::prepare(&database).unwrap().ledger.size(), 1);
-    }
-}
+mod tests;

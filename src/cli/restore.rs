@@ -1,0 +1,205 @@
+//! `gatepost restore`: puts a backup in its place while the service is stopped. Nothing that is there is overwritten, and
+//! what was restored starts with all mail held.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::backup::manifest::{Entry, MANIFEST, Manifest, Place, hex, place};
+use super::{Config, control, fail};
+use crate::config::{self, Plan};
+use crate::parent::{self, Owners};
+use crate::vault::restored::MARK;
+
+/// Octets read at once.
+const PIECE: usize = 256 * 1024;
+
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// What gatepost backup made
+    backup: PathBuf,
+    /// Rename db/ and audit/ that are there to *.before-TIME, instead of refusing
+    #[arg(long)]
+    aside: bool,
+    #[command(flatten)]
+    config: Config,
+    /// As root, when the system users are missing: use the made-up user ids the service is started with
+    #[arg(long, hide = true)]
+    fallback_ids: bool,
+}
+
+impl Restore {
+    pub fn run(&self) -> ExitCode {
+        match self.restore() {
+            Ok(told) => {
+                println!("{told}");
+                ExitCode::SUCCESS
+            }
+            Err(reason) => fail(&reason),
+        }
+    }
+
+    fn restore(&self) -> Result<String, String> {
+        let plan = config::Config::load(&self.config.path).map_err(|errors| errors.to_string())?;
+        if control::is_there(&plan.runtime_directory)? {
+            return Err("the service runs: stop it first".to_owned());
+        }
+        let manifest = Manifest::read(&self.backup)?;
+        self.check(&manifest)?;
+        let owners = parent::owners(self.fallback_ids)?;
+        let state = &plan.state_directory;
+        make(state, 0o755).map_err(|error| format!("{}: {error}", state.display()))?;
+        let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+        let occupied = ["db", "audit"].map(|name| is_occupied(&state.join(name)));
+        if occupied.contains(&true) && !self.aside {
+            return Err(format!(
+                "there is a state in {} already, and nothing is overwritten: move db/ and audit/ away, or let --aside do it",
+                state.display()
+            ));
+        }
+        let placed = self.place(&plan, &manifest, &owners, &stamp);
+        placed.map_err(|error| format!("restoring to {}: {error}", state.display()))?;
+        Ok(told(&plan, &manifest, occupied.contains(&true).then_some(stamp.as_str())))
+    }
+
+    /// Every file is there, as it was, and no other.
+    fn check(&self, manifest: &Manifest) -> Result<(), String> {
+        let said = |error: io::Error| format!("{}: {error}", self.backup.display());
+        for entry in fs::read_dir(&self.backup).map_err(said)? {
+            let name = entry.map_err(said)?.file_name().to_string_lossy().into_owned();
+            if name != MANIFEST && !manifest.files.iter().any(|file| file.name == name) {
+                return Err(format!("{}: {name} is not in its manifest: move it away", self.backup.display()));
+            }
+        }
+        for file in &manifest.files {
+            self.copy(file, &mut io::sink()).map_err(|error| format!("{}: {error}", file.name))?;
+        }
+        Ok(())
+    }
+
+    /// Copies one file and insists that it is what the manifest says.
+    fn copy(&self, entry: &Entry, to: &mut impl Write) -> io::Result<()> {
+        let options =
+            OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW).open(self.backup.join(&entry.name));
+        let (mut from, mut digest, mut octets) = (options?, Sha256::new(), 0u64);
+        let mut piece = vec![0; PIECE];
+        loop {
+            let n = from.read(&mut piece)?;
+            let read = piece.get(..n).unwrap_or_default();
+            if read.is_empty() {
+                break;
+            }
+            digest.update(read);
+            to.write_all(read)?;
+            octets += u64::try_from(n).unwrap_or_default();
+        }
+        if octets != entry.octets || hex(&digest.finalize()) != entry.sha256 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "is not what the manifest says: take another backup",
+            ));
+        }
+        Ok(())
+    }
+
+    fn place(&self, plan: &Plan, manifest: &Manifest, owners: &Owners, stamp: &str) -> io::Result<()> {
+        let state = &plan.state_directory;
+        let (db, audit) = (state.join("db.restoring"), state.join("audit.restoring"));
+        for draft in [&db, &audit] {
+            match fs::remove_dir_all(draft) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            DirBuilder::new().mode(0o700).create(draft)?;
+        }
+        // Before anything that could be delivered is there.
+        let note = format!("backup of {} with {} events", manifest.made, manifest.size);
+        let mut mark = create(&db.join(MARK), 0o600)?;
+        mark.write_all(note.as_bytes())?;
+        mark.sync_all()?;
+        chown(db.join(MARK), owners.vault.0, owners.vault.1)?;
+        for entry in &manifest.files {
+            let (folder, mode, group) = match place(&entry.name) {
+                Some(Place::Audit) => (&audit, 0o640, owners.auditors.or(owners.vault.1)),
+                _ => (&db, 0o600, owners.vault.1),
+            };
+            let path = folder.join(&entry.name);
+            let mut file = create(&path, mode)?;
+            self.copy(entry, &mut file)?;
+            file.set_permissions(fs::Permissions::from_mode(mode))?;
+            file.sync_all()?;
+            chown(&path, owners.vault.0, group)?;
+        }
+        chown(&db, owners.vault.0, owners.vault.1)?;
+        chown(&audit, owners.vault.0, owners.auditors.or(owners.vault.1))?;
+        // After the owner: giving a directory away drops its set-group-id bit.
+        fs::set_permissions(&audit, fs::Permissions::from_mode(0o2750))?;
+        for draft in [&db, &audit] {
+            File::open(draft)?.sync_all()?;
+        }
+        for name in ["audit", "db"] {
+            let path = state.join(name);
+            if is_occupied(&path) {
+                fs::rename(&path, state.join(format!("{name}.before-{stamp}")))?;
+            } else if path.exists() {
+                fs::remove_dir(&path)?;
+            }
+            fs::rename(state.join(format!("{name}.restoring")), &path)?;
+        }
+        File::open(state)?.sync_all()
+    }
+}
+
+fn make(path: &Path, mode: u32) -> io::Result<()> {
+    match DirBuilder::new().mode(mode).create(path) {
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(mode)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn create(path: &Path, mode: u32) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
+}
+
+/// Whether something is there that a restore would take the place of.
+fn is_occupied(path: &Path) -> bool {
+    match fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
+}
+
+/// What was done, and what is to be done next.
+fn told(plan: &Plan, manifest: &Manifest, aside: Option<&str>) -> String {
+    let state = plan.state_directory.display();
+    let mut told = format!(
+        "restored to {state}: {} files, {} events of the audit log, made {} by version {}.",
+        manifest.files.len(),
+        manifest.size,
+        manifest.made,
+        manifest.version
+    );
+    if let Some(stamp) = aside {
+        told += &format!("\nWhat was there is in db.before-{stamp} and audit.before-{stamp}.");
+    }
+    let id = fs::read_to_string(plan.master_directory.join("master.id")).unwrap_or_default();
+    if !manifest.masters.iter().any(|name| name == id.trim_end()) {
+        told += &format!(
+            "\nThe bodies in it need the master key {}, which is not in {}: put master.key and master.id of then there before \
+             the start, or they can't be read.",
+            manifest.masters.join(" or "),
+            plan.master_directory.display()
+        );
+    }
+    if !plan.state_directory.join("seal").join("log.key").exists() {
+        told += &format!("\nPut your copy of the log key into {state}/seal, or the log goes on under another one.");
+    }
+    told + "\nAll mail in it is held. Start the service, then: gatepost queue reconcile, gatepost queue release --all."
+}

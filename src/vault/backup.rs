@@ -1,0 +1,162 @@
+//! A consistent copy of all that is kept, made while the service runs, and given away file by file.
+//!
+//! First what auditors see and the personal values beside it, while the publisher waits; then the database, by the writer
+//! between its groups; so every event is in one or the other. Bodies in segments are kept until they were given away, also
+//! when they are delivered meanwhile. The copies of open files are made in `db/` and removed as they are given away.
+
+pub mod copier;
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Vault;
+use super::audit::event::{Event, Name, Outcome};
+use super::audit::publish::Pause;
+use super::master;
+use super::store::open::VERSION;
+use super::store::segment::Keep;
+use crate::ipc::admin::backup::{Contents, Response, WINDOW};
+use crate::ipc::bytes::Octets;
+use crate::ipc::frame::MAX_CONTENT;
+use copier::{Copier, Turn};
+
+/// Names of copies under way; what an unclean end left is removed at the next start.
+const PREFIX: &str = "copy-";
+
+/// A copy that is being given away.
+pub struct Backup {
+    copier: Copier,
+    actor: String,
+    contents: Contents,
+    files: VecDeque<Part>,
+    /// The file that is given away now, and how much of it was.
+    current: Option<(Part, u64)>,
+    given: u64,
+    count: u64,
+    _segments: Keep,
+    _turn: Turn,
+}
+
+/// One file of it.
+#[derive(Clone, Debug)]
+struct Part {
+    /// As the copy calls it.
+    name: String,
+    /// Where it is now, and whether that is a copy of ours.
+    path: PathBuf,
+    is_copy: bool,
+}
+
+impl Drop for Backup {
+    fn drop(&mut self) {
+        let left = self.current.take().map(|(part, _)| part).into_iter().chain(self.files.drain(..));
+        left.filter(|part| part.is_copy).for_each(|part| self.copier.remove(part.path));
+    }
+}
+
+impl Backup {
+    /// Makes the copy. `pause` is the publisher's.
+    ///
+    /// Errors: in words.
+    pub async fn make(vault: &Vault, pause: Pause, actor: &str) -> Result<Self, String> {
+        let copier = vault.copier.clone();
+        let turn = copier.turn().ok_or("a backup is being made already: wait for its end")?;
+        let segments = vault.segments.keep();
+        let mut backup = Self {
+            copier,
+            actor: actor.to_owned(),
+            contents: Contents::default(),
+            files: VecDeque::new(),
+            current: None,
+            given: 0,
+            count: 0,
+            _segments: segments,
+            _turn: turn,
+        };
+        for (name, path) in backup.copier.list().await?.into_iter() {
+            let copy = backup.place(&name);
+            backup.files.push_back(Part { name, path: copy.clone(), is_copy: true });
+            backup.copier.copy(path, copy).await?;
+        }
+        let copy = backup.place("vault.db");
+        backup.files.push_front(Part { name: "vault.db".into(), path: copy.clone(), is_copy: true });
+        let copied = vault.writer.copy(copy.clone()).await?;
+        drop(pause);
+        backup.copier.check(copy).await?;
+        for name in copied.segments {
+            let path = backup.copier.directory().join(&name);
+            backup.files.push_back(Part { name, path, is_copy: false });
+        }
+        backup.contents = Contents {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            schema: u32::try_from(VERSION).unwrap_or_default(),
+            size: copied.size,
+            root: copied.root,
+            masters: copied.masters.iter().map(master::name).collect(),
+        };
+        Ok(backup)
+    }
+
+    pub fn contents(&self) -> Contents {
+        self.contents.clone()
+    }
+
+    fn place(&self, name: &str) -> PathBuf {
+        self.copier.directory().join(format!("{PREFIX}{name}"))
+    }
+
+    /// The next window of it. True when that was all: then the event of it is written.
+    pub async fn next(&mut self, vault: &Vault, parts: &mut Vec<Response>) -> Result<bool, String> {
+        for _ in 0..WINDOW {
+            let Some((part, offset)) = self.current.take() else {
+                let Some(part) = self.files.pop_front() else {
+                    self.made(vault).await?;
+                    parts.push(Response::End);
+                    return Ok(true);
+                };
+                let octets = self.copier.length(part.path.clone()).await?;
+                parts.push(Response::File { name: part.name.clone(), octets });
+                (self.current, self.count) = (Some((part, 0)), self.count + 1);
+                continue;
+            };
+            let piece = self.copier.read(part.path.clone(), offset, MAX_CONTENT).await;
+            let piece = piece.map_err(|error| format!("{}: {error}", part.name))?;
+            if piece.is_empty() {
+                if part.is_copy {
+                    self.copier.remove(part.path);
+                }
+                continue;
+            }
+            let length = u64::try_from(piece.len()).unwrap_or_default();
+            self.given += length;
+            self.current = Some((part, offset + length));
+            parts.push(Response::Piece(Octets(piece)));
+        }
+        Ok(false)
+    }
+
+    async fn made(&self, vault: &Vault) -> Result<(), String> {
+        let data = serde_json::json!({ "files": self.count, "octets": self.given, "size": self.contents.size });
+        let event = Event {
+            actor: Some(self.actor.clone()),
+            severity: 5,
+            data: Some(data.to_string()),
+            ..Event::new(Name::BackupMade, Outcome::Success)
+        };
+        let recorded = vault.writer.run(move |store| store.record(vec![event])).await;
+        recorded.map_err(|error| format!("the event of it can't be written: {error:?}"))
+    }
+}
+
+/// Removes what a backup that was broken off left in `db/`.
+pub fn sweep(db: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(db)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}

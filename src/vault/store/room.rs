@@ -1,0 +1,209 @@
+//! Room on the disk: how much there is, when mail is refused for want of it, and the ballast that is thrown off so that what
+//! was accepted can still be delivered and written down.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::sys::statvfs::statvfs;
+
+use crate::sys;
+
+/// The file that takes room away until it is needed.
+const BALLAST: &str = "ballast";
+/// It is written in pieces of this size, where room can't be reserved.
+const PIECE: usize = 1024 * 1024;
+
+/// Whether there is room for more mail, as everybody in the vault sees it.
+#[derive(Clone, Debug, Default)]
+pub struct Room(Arc<AtomicBool>);
+
+impl Room {
+    /// New mail is refused: it could not be kept, or would take the room that the outcomes of the old need.
+    pub fn is_short(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, short: bool) {
+        self.0.store(short, Ordering::Relaxed);
+    }
+}
+
+/// A change that is worth an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// So many octets are free, or none could be had.
+    Short(u64),
+    Recovered,
+}
+
+/// How much is kept free, and what is done about it.
+#[derive(Debug)]
+pub struct Watch {
+    directory: PathBuf,
+    /// Octets free below which no mail is taken, and of the ballast.
+    reserve: u64,
+    ballast: u64,
+    room: Room,
+    /// Whether the ballast is in its place.
+    loaded: bool,
+    short: bool,
+}
+
+impl Watch {
+    /// Looks after `db/`. Takes the ballast on board if there is room for it.
+    pub fn new(directory: PathBuf, reserve: u64, ballast: u64) -> Self {
+        let mut watch = Self { directory, reserve, ballast, room: Room::default(), loaded: false, short: false };
+        watch.load();
+        watch
+    }
+
+    pub fn room(&self) -> Room {
+        self.room.clone()
+    }
+
+    pub fn is_short(&self) -> bool {
+        self.short
+    }
+
+    /// A write found no room: throws the ballast off.
+    pub fn full(&mut self) -> Option<Change> {
+        let path = self.directory.join(BALLAST);
+        match fs::remove_file(&path) {
+            Ok(()) => tracing::warn!(octets = self.ballast, "the ballast was thrown off to end what was begun"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => tracing::error!(%error, "the ballast {} can't be thrown off", path.display()),
+        }
+        self.loaded = false;
+        self.begin_short(0)
+    }
+
+    /// Looks how much room there is.
+    pub fn look(&mut self) -> Option<Change> {
+        let free = match self.free() {
+            Ok(free) => free,
+            Err(error) => {
+                tracing::error!(%error, "the room on the disk can't be looked at");
+                return None;
+            }
+        };
+        if !self.short {
+            return if free < self.reserve { self.begin_short(free) } else { None };
+        }
+        // A quarter more than the limit, so that it isn't crossed to and fro.
+        let enough = self.reserve.saturating_add(self.reserve / 4);
+        let enough = if self.loaded { enough } else { enough.saturating_add(self.ballast) };
+        if free < enough {
+            return None;
+        }
+        self.load();
+        if !self.loaded && self.ballast > 0 {
+            return None;
+        }
+        self.short = false;
+        self.room.set(false);
+        Some(Change::Recovered)
+    }
+
+    fn begin_short(&mut self, free: u64) -> Option<Change> {
+        self.room.set(true);
+        (!std::mem::replace(&mut self.short, true)).then_some(Change::Short(free))
+    }
+
+    /// Octets that this user can still write.
+    fn free(&self) -> io::Result<u64> {
+        let found = statvfs(&self.directory)?;
+        // Their types differ between systems.
+        #[allow(clippy::useless_conversion)]
+        let (blocks, size) = (u64::from(found.blocks_available()), u64::from(found.fragment_size()));
+        Ok(blocks.saturating_mul(size))
+    }
+
+    /// Puts the ballast in its place, when it isn't there in its full length.
+    fn load(&mut self) {
+        let path = self.directory.join(BALLAST);
+        let there = fs::metadata(&path).map_or(0, |found| found.len());
+        if there == self.ballast && self.ballast > 0 {
+            self.loaded = true;
+            return;
+        }
+        let written = match self.ballast {
+            0 => fs::remove_file(&path).or_else(|error| match error.kind() {
+                io::ErrorKind::NotFound => Ok(()),
+                _ => Err(error),
+            }),
+            // Never so that it is its own weight that makes room short.
+            _ if !self.free().is_ok_and(|free| free >= self.ballast.saturating_add(self.reserve)) => {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            octets => fill(&path, octets),
+        };
+        self.loaded = written.is_ok() && self.ballast > 0;
+        if let Err(error) = written {
+            let _ = fs::remove_file(&path);
+            tracing::warn!(%error, octets = self.ballast, "there is no room for the ballast");
+        }
+    }
+}
+
+/// Takes that much room for a file, by writing where it can't be reserved.
+fn fill(path: &std::path::Path, octets: u64) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    if !sys::room::reserve(&file, octets)? {
+        let mut piece = vec![0; PIECE];
+        // What compresses to nothing would take no room.
+        getrandom::fill(&mut piece).map_err(io::Error::other)?;
+        let mut left = octets;
+        while left > 0 {
+            let next = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+            file.write_all(piece.get(..next).unwrap_or_default())?;
+            left -= u64::try_from(next).unwrap_or(left);
+        }
+    }
+    file.sync_all()?;
+    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ballast_is_thrown_off_once_and_comes_back_when_there_is_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(BALLAST);
+        let mut watch = Watch::new(directory.path().to_owned(), 1, 3 * 1024 * 1024 + 5);
+        assert_eq!(fs::metadata(&path).unwrap().len(), 3 * 1024 * 1024 + 5);
+        assert_eq!(watch.look(), None);
+        let room = watch.room();
+        assert!(!room.is_short());
+        assert_eq!(watch.full(), Some(Change::Short(0)));
+        assert!(room.is_short() && !path.exists());
+        assert_eq!(watch.full(), None, "it is said once");
+        assert_eq!(watch.look(), Some(Change::Recovered));
+        assert!(!room.is_short() && path.exists());
+    }
+
+    #[test]
+    fn mail_is_refused_before_the_disk_is_full_and_the_ballast_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut watch = Watch::new(directory.path().to_owned(), 1, 1024 * 1024);
+        watch.reserve = u64::MAX / 2;
+        assert!(matches!(watch.look(), Some(Change::Short(free)) if free > 0));
+        assert!(watch.room().is_short() && directory.path().join(BALLAST).exists());
+        assert_eq!(watch.look(), None);
+        watch.reserve = 1;
+        assert_eq!(watch.look(), Some(Change::Recovered));
+    }
+
+    #[test]
+    fn without_a_ballast_there_is_no_file() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(Watch::new(directory.path().to_owned(), 1, 4096));
+        let watch = Watch::new(directory.path().to_owned(), 1, 0);
+        assert!(!watch.loaded && !directory.path().join(BALLAST).exists());
+    }
+}

@@ -1,0 +1,85 @@
+//! The writer over a real file.
+
+use super::*;
+
+fn database() -> (tempfile::TempDir, Database) {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join("db")).unwrap();
+    let database = Database::open(home.path()).unwrap();
+    (home, database)
+}
+
+fn watch(home: &tempfile::TempDir) -> Watch {
+    Watch::new(home.path().join("db"), 1, 1024 * 1024)
+}
+
+fn no_failure(failure: &Failure) {
+    panic!("{failure}");
+}
+
+fn heartbeat() -> Event {
+    Event::new(Name::AuditHeartbeat, Outcome::Info)
+}
+
+#[test]
+fn what_is_queued_while_the_disk_works_is_one_transaction() {
+    let (home, database) = database();
+    let (writer, thread) = Writer::start_with(database, watch(&home), no_failure).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let transactions: Vec<u64> = runtime.block_on(async {
+        let (gate, wait) = std::sync::mpsc::channel::<()>();
+        let (begun, begin) = oneshot::channel();
+        let slow = move |store: &mut Store<'_>| {
+            begun.send(()).unwrap();
+            wait.recv().unwrap();
+            Ok(store.transactions)
+        };
+        let first = writer.queue(0, slow).await.unwrap();
+        begin.await.unwrap();
+        let mut rest = Vec::new();
+        for _ in 0..100 {
+            let work = |store: &mut Store<'_>| store.ledger.append(heartbeat()).map(|_| store.transactions);
+            rest.push(writer.queue(0, work).await.unwrap());
+        }
+        gate.send(()).unwrap();
+        let mut all = vec![first.answer().await.unwrap()];
+        for stored in rest {
+            all.push(stored.answer().await.unwrap());
+        }
+        all
+    });
+    assert_eq!(transactions[0], 1);
+    assert!(transactions[1..].iter().all(|transaction| *transaction == 2), "{transactions:?}");
+    let size = writer.run_blocking(|store| Ok(store.ledger.size())).unwrap();
+    assert_eq!((size, writer.size()), (100, 100));
+    drop(writer);
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_full_disk_keeps_nothing_of_a_group_but_the_events_for_later() {
+    let (home, database) = database();
+    let pages: i64 = database.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    let limit = format!("PRAGMA max_page_count={}", pages + 4);
+    database.connection.query_row(&limit, [], |_| Ok(())).unwrap();
+    let (writer, thread) = Writer::start_with(database, watch(&home), no_failure).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let mut event = heartbeat();
+        event.data = Some("x".repeat(64 * 1024));
+        let refused = writer.run(move |store| store.ledger.append(event)).await;
+        assert_eq!(refused, Err(NotStored::Full));
+        // Behind the event that says so, for which the ballast was thrown off.
+        assert_eq!(writer.run(|store| store.ledger.append(heartbeat())).await, Ok(1));
+        let mut event = heartbeat();
+        event.data = Some("x".repeat(64 * 1024));
+        writer.record(vec![event]).await;
+        assert_eq!(writer.run(|store| Ok(store.ledger.size())).await, Err(NotStored::Full));
+        assert!(writer.is_short() && !home.path().join("db/ballast").exists());
+    });
+    drop(writer);
+    thread.join().unwrap();
+    // The tree on the disk is whole.
+    let database = Database::open(home.path()).unwrap();
+    assert_eq!(Store::prepare(&database).unwrap().ledger.size(), 2);
+}

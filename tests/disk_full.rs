@@ -1,0 +1,183 @@
+//! Claims: on a full disk mail is refused for now (452) and nothing that was acknowledged is lost; what waits is delivered
+//! and written down all the same, in the room of the ballast; and when there is room again, mail is taken without anybody's
+//! help.
+//!
+//! The disk is a small tmpfs, which only root can mount.
+
+mod support;
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use gatepost::sink::{Options, Sink};
+use nix::sys::signal::Signal;
+use support::smtp::Tls;
+use support::{PATIENCE, Service, Setting, Smtp, await_that, free_port, is_root};
+
+/// Octets of the disk, and what the service is told to keep free of it.
+const DISK: &str = "size=48m";
+const SPOOL: &str = "[spool]\nreserve = 4_194_304\nballast = 8_388_608\n";
+
+/// A disk of its own, until it is dropped.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// None when it can't be had, which is said aloud.
+    fn mount(path: PathBuf) -> Option<Self> {
+        fs::create_dir(&path).unwrap();
+        let mounted = is_root()
+            && Command::new("mount").args(["-t", "tmpfs", "-o", DISK, "tmpfs"]).arg(&path).status().unwrap().success();
+        if !mounted {
+            println!(
+                "NOT RUN: a full disk needs a tmpfs of its own, which only root can mount, and not in every container"
+            );
+        }
+        mounted.then_some(Self(path))
+    }
+
+    /// Takes all the room there is.
+    fn fill(&self) {
+        let mut file = File::create(self.0.join("filler")).unwrap();
+        for piece in [vec![0; 64 * 1024], vec![0; 4096], vec![0; 1]] {
+            while file.write_all(&piece).is_ok() {}
+        }
+    }
+
+    /// Leaves so many octets.
+    fn fill_up_to(&self, left: u64) {
+        self.fill();
+        let file = File::options().write(true).open(self.0.join("filler")).unwrap();
+        file.set_len(file.metadata().unwrap().len().saturating_sub(left)).unwrap();
+    }
+
+    fn empty(&self) {
+        fs::remove_file(self.0.join("filler")).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// A service whose state is on that disk and whose upstream listens at no port yet.
+fn begin(folder: &Path) -> Option<(Service, Disk, u16)> {
+    let disk = Disk::mount(folder.join("disk"))?;
+    let mut service = Service::start_with(&Setting { more: SPOOL.into(), ..Setting::default() });
+    service.end();
+    let text = fs::read_to_string(service.config()).unwrap();
+    let hosts = text.lines().find(|line| line.starts_with("hosts")).unwrap();
+    let closed = free_port();
+    let text = text.replace(hosts, &format!("hosts = [\"127.0.0.1:{closed}\"]"));
+    let state = service.folder.path().join("state");
+    let text = text.replace(&state.display().to_string(), &disk.0.join("state").display().to_string());
+    fs::write(service.config(), text).unwrap();
+    service.start_again();
+    Some((service, disk, closed))
+}
+
+/// The code of the reply to the dot, or to the command that was refused before it.
+fn send(session: &mut Smtp<Tls>, subject: &str, size: usize) -> u16 {
+    for (line, good) in [("MAIL FROM:<a@example.net>", 250), ("RCPT TO:<b@example.org>", 250), ("DATA", 354)] {
+        let code = session.say(line);
+        if code != good {
+            session.say("RSET");
+            return code;
+        }
+    }
+    let text = support::senders::text(subject, size);
+    session.say(&format!("From: a@example.net\r\nSubject: {subject}\r\n\r\n{text}."))
+}
+
+fn events(service: &Service, name: &str) -> usize {
+    let output = service.command(&["audit", "query", "--event", name, "--json"]);
+    String::from_utf8_lossy(&output.stdout).lines().count()
+}
+
+fn await_code(session: &mut Smtp<Tls>, subject: &str, code: u16) {
+    let deadline = Instant::now() + PATIENCE;
+    while send(session, subject, 100) != code {
+        assert!(Instant::now() < deadline, "{subject} never got {code}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_mail_for_now_loses_none_and_delivers_what_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    support::open_folder(folder.path());
+    let Some((service, disk, port)) = begin(folder.path()) else { return };
+    let secret = service.add_credential();
+    let mut session = service.log_in(&secret);
+    let mut subjects = Vec::new();
+    for n in 0..20 {
+        let subject = format!("before-{n}");
+        assert_eq!(send(&mut session, &subject, if n % 5 == 0 { 150_000 } else { 2000 }), 250);
+        subjects.push(subject);
+    }
+    let said = service.log().len();
+    disk.fill();
+    // Large ones find it out at once, by their own bodies; others at the latest with the next look.
+    for n in 0..50 {
+        let subject = format!("full-{n}");
+        match send(&mut session, &subject, if n % 2 == 0 { 200_000 } else { 1000 }) {
+            250 => subjects.push(subject),
+            code => assert_eq!(code, 452, "{subject}\n{}", service.log()),
+        }
+    }
+    service.await_log(said, "the disk is full");
+    assert_eq!(send(&mut session, "refused", 100), 452);
+
+    // The upstream is there now. Leases, outcomes and events need room, and get the ballast's.
+    let sink = Sink::start(TcpListener::bind(("127.0.0.1", port)).unwrap(), Options::default());
+    service.signal(Signal::SIGHUP);
+    let mut arrived = Vec::new();
+    let deadline = Instant::now() + PATIENCE;
+    while arrived.len() < subjects.len() {
+        assert!(Instant::now() < deadline, "{} of {} arrived\n{}", arrived.len(), subjects.len(), service.log());
+        let Some(received) = sink.next(Duration::from_millis(200)) else { continue };
+        let text = String::from_utf8_lossy(&received.content).into_owned();
+        let subject = text.lines().find_map(|line| line.strip_prefix("Subject: ")).unwrap().to_owned();
+        arrived.push(subject);
+    }
+    arrived.sort();
+    subjects.sort();
+    assert_eq!(arrived, subjects, "each once, and nothing that was refused");
+    assert!(!disk.0.join("state/db/ballast").exists(), "it was thrown off");
+
+    disk.empty();
+    await_code(&mut session, "after", 250);
+    assert!(sink.next(Duration::from_secs(30)).is_some());
+    await_that("the ballast is back", || disk.0.join("state/db/ballast").exists());
+    service.await_sound("after a full disk");
+    assert_eq!(events(&service, "store.full"), 1);
+    assert!(events(&service, "store.recovered") >= 1);
+    // Nothing of it needs a new vault.
+    assert_eq!(events(&service, "proc.exit"), 0, "{}", service.log());
+    service.stop();
+}
+
+#[test]
+fn mail_is_refused_while_there_is_still_room_for_what_waits_and_a_restart_knows_that_too() {
+    let folder = tempfile::tempdir().unwrap();
+    support::open_folder(folder.path());
+    let Some((mut service, disk, _)) = begin(folder.path()) else { return };
+    let secret = service.add_credential();
+    let mut session = service.log_in(&secret);
+    assert_eq!(send(&mut session, "before", 100), 250);
+    disk.fill_up_to(2 * 1024 * 1024);
+    await_code(&mut session, "short", 452);
+    assert!(disk.0.join("state/db/ballast").exists(), "there was room for what had to be written");
+    service.kill_all();
+    service.start_again();
+    let mut session = service.log_in(&secret);
+    await_code(&mut session, "short", 452);
+    disk.empty();
+    await_code(&mut session, "after", 250);
+    service.stop();
+}
