@@ -4,6 +4,7 @@ mod check_proof;
 mod checkpoint;
 mod export;
 mod anchor;
+mod disclose;
 mod format;
 mod key;
 mod place;
@@ -13,6 +14,8 @@ mod query;
 mod show;
 mod tail;
 mod target;
+mod redact;
+mod running;
 mod verify;
 
 use std::io::{self, Write};
@@ -35,6 +38,10 @@ pub enum Audit {
     Tail(tail::Tail),
     /// Sign the log and keep its head elsewhere, now
     Anchor(anchor::Anchor),
+    /// Erase personal values, and say so in the log
+    Redact(redact::Redact),
+    /// Show one personal value in clear, with what proves it, and say so in the log
+    Disclose(disclose::Disclose),
     /// Compute the whole log anew and check it against the log key
     Verify(verify::Verify),
     /// Make a proof that an event is in the log (C2SP tlog-proof)
@@ -54,6 +61,8 @@ impl Audit {
             Self::Show(show) => finish(show.run()),
             Self::Tail(tail) => tail.run().map_or_else(|reason| fail(&reason), |()| ExitCode::SUCCESS),
             Self::Anchor(anchor) => anchor.run(),
+            Self::Redact(redact) => redact.run().map_or_else(|reason| fail(&reason), |()| ExitCode::SUCCESS),
+            Self::Disclose(disclose) => disclose.run().map_or_else(|reason| fail(&reason), |()| ExitCode::SUCCESS),
             Self::Verify(verify) => verify.run(),
             Self::Prove(prove) => finish(prove.run()),
             Self::CheckProof(check) => finish(check.run()),

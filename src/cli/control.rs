@@ -40,14 +40,33 @@ pub fn ask(runtime: &Path, command: Command) -> Result<Option<Response>, Undone>
     Ok(asked.then_some(first.unwrap_or(Response::Done)))
 }
 
+/// As `ask`, for what takes as long as it takes.
+pub fn ask_at_length(runtime: &Path, command: Command) -> Result<Option<Response>, Undone> {
+    let mut first = None;
+    let asked = parts_within(runtime, command, None, |part| {
+        first = Some(part);
+        false
+    })?;
+    Ok(asked.then_some(first.unwrap_or(Response::Done)))
+}
+
 /// Asks the running service and gives each part of its answer to `part`, which says whether it wants more. False when there
 /// is no service.
-pub fn ask_for_parts(runtime: &Path, command: Command, mut part: impl FnMut(Response) -> bool) -> Result<bool, Undone> {
+pub fn ask_for_parts(runtime: &Path, command: Command, part: impl FnMut(Response) -> bool) -> Result<bool, Undone> {
+    parts_within(runtime, command, Some(PATIENCE), part)
+}
+
+fn parts_within(
+    runtime: &Path,
+    command: Command,
+    patience: Option<Duration>,
+    mut part: impl FnMut(Response) -> bool,
+) -> Result<bool, Undone> {
     let Some(mut socket) = connect(runtime)? else { return Ok(false) };
     let silent = |error: io::Error| {
         Undone::Unreachable(format!("the service did not answer ({error}): look at its log, and try again"))
     };
-    send(&mut socket, command).map_err(silent)?;
+    send(&mut socket, command, patience).map_err(silent)?;
     let mut inbox = Inbox::default();
     loop {
         match receive(&mut socket, &mut inbox).map_err(silent)? {
@@ -115,8 +134,8 @@ fn connect(runtime: &Path) -> Result<Option<UnixStream>, Undone> {
     }
 }
 
-fn send(socket: &mut UnixStream, command: Command) -> io::Result<()> {
-    socket.set_read_timeout(Some(PATIENCE))?;
+fn send(socket: &mut UnixStream, command: Command, patience: Option<Duration>) -> io::Result<()> {
+    socket.set_read_timeout(patience)?;
     let mut out = Outbox::default();
     out.push(&Request { behalf: behalf(), command })?;
     socket.write_all(&out.bytes)?;

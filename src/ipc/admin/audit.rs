@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::mail::id::MessageId;
+use crate::secret::Secret;
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
     /// Move all events to the auditors' file now, and seal them.
@@ -10,6 +13,10 @@ pub enum Command {
     Export { form: Form, from: u64, to: u64 },
     /// Seal, and keep the head at all anchors, or at the one of that name, now.
     Anchor { name: Option<String> },
+    /// Erase personal values. Without fields: the usual ones, or of an address those in which it stands.
+    Redact { target: Target, fields: Vec<String>, ground: String },
+    /// Show one personal value with its salt.
+    Disclose { event: u64, field: String, ground: Option<String> },
 }
 
 /// The form of an export.
@@ -58,6 +65,15 @@ pub enum Made {
     },
 }
 
+/// Which events.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Target {
+    /// First and last, both included.
+    Events(u64, u64),
+    Message(MessageId),
+    Address(String),
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Response {
     /// By anchor.
@@ -68,5 +84,23 @@ pub enum Response {
         size: u64,
         /// As many events there were when the command came: the rest waits, as long as a reader holds the file.
         events: u64,
+    },
+    Redacted {
+        /// The place of the last event that says so.
+        event: u64,
+        /// How many events were named.
+        events: u64,
+        /// The values are gone. They will be, in any case: false when a reader holds a file.
+        gone: bool,
+    },
+    Disclosed {
+        event: u64,
+        /// The field as it stands in the leaf.
+        key: String,
+        salt: [u8; 16],
+        value: Secret<String>,
+        commitment: [u8; 32],
+        /// The place of the event that says that it was shown.
+        logged: u64,
     },
 }

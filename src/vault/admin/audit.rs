@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use super::Desk;
+use super::{Desk, erasure};
 use crate::ipc::admin::Response;
 use crate::ipc::admin::audit::{self, Command};
 use crate::vault::audit::event::{Event, Name, Outcome};
@@ -12,6 +12,8 @@ use crate::vault::control;
 /// Errors: why it was refused, in words.
 pub async fn perform(desk: &Desk, command: Command, actor: &str) -> Result<Response, String> {
     match command {
+        Command::Redact { target, fields, ground } => erasure::redact(desk, target, fields, ground, actor).await,
+        Command::Disclose { event, field, ground } => erasure::disclose(desk, event, field, ground, actor).await,
         Command::Anchor { name } => anchor(desk, name, actor).await,
         Command::Publish => {
             // Counted first: what comes meanwhile is not what was asked for.

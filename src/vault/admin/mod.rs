@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod backup;
 pub mod credential;
+pub mod erasure;
 pub mod queue;
 
 use std::rc::Rc;

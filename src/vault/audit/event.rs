@@ -133,7 +133,7 @@ impl Outcome {
 }
 
 /// A value that says something about a person: in the tree as a salted commitment, so that it can be erased.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Field {
     /// The credential's id.
     Account,
@@ -149,6 +149,17 @@ pub enum Field {
 }
 
 impl Field {
+    pub const ALL: [Self; 8] = [
+        Self::Account,
+        Self::AuthUser,
+        Self::ClientIp,
+        Self::Helo,
+        Self::MailFrom,
+        Self::RcptDomain,
+        Self::RcptTo,
+        Self::RemoteText,
+    ];
+
     pub const fn word(self) -> &'static str {
         match self {
             Self::Account => "account",
@@ -163,17 +174,7 @@ impl Field {
     }
 
     pub fn of(word: &str) -> Option<Self> {
-        let all = [
-            Self::Account,
-            Self::AuthUser,
-            Self::ClientIp,
-            Self::Helo,
-            Self::MailFrom,
-            Self::RcptDomain,
-            Self::RcptTo,
-            Self::RemoteText,
-        ];
-        all.into_iter().find(|field| field.word() == word)
+        Self::ALL.iter().copied().find(|field| field.word() == word)
     }
 
     /// Whether auditors may see the value itself, so that the log can be searched by it.

@@ -3,6 +3,7 @@
 pub mod anchor;
 pub mod archive;
 pub mod clock;
+pub mod erasure;
 pub mod event;
 pub mod json;
 pub mod leaf;

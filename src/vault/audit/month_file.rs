@@ -7,6 +7,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Result, Transaction, params, params_from_iter};
 
+use super::erasure;
 use super::event::Field;
 use super::ledger::{Batch, Note, insert_personal};
 use super::month::Month;
@@ -106,6 +107,15 @@ impl MonthFile {
                     insert_personal(&mut insert_value, row.seq, if open { value } else { &hidden })?;
                 }
             }
+            let mut insert = transaction.prepare(
+                "INSERT OR IGNORE INTO erasure(seq, n, first_seq, last_seq, what, ground) VALUES(?, ?, ?, ?, ?, ?)",
+            )?;
+            for row in rows {
+                for (n, line) in (0u32..).zip(erasure::lines(&row.event, row.text("data"))) {
+                    let (first, last) = (integer(line.first), integer(line.last));
+                    insert.execute(params![integer(row.seq), n, first, last, line.what, line.ground])?;
+                }
+            }
             let mut insert =
                 transaction.prepare("INSERT OR IGNORE INTO tile(level, number, hashes) VALUES(?, ?, ?)")?;
             let filled = |tile: &&crate::merkle::tree::Tile| {
@@ -172,12 +182,7 @@ fn connect(path: &Path, application: i64, mode: u32) -> Result<Connection, Strin
     }
     let connection = Connection::open(path).map_err(|error| explain(&error))?;
     let set_up = || {
-        connection.busy_timeout(std::time::Duration::ZERO)?;
-        // What leaves the vault's database stands here alone: it must be on the disk before it may leave.
-        connection.query_row("PRAGMA journal_mode=TRUNCATE", [], |_| Ok(()))?;
-        connection.execute_batch(
-            "PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0;",
-        )?;
+        settle(&connection)?;
         let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
         let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
         Ok((pragma("application_id")?, pragma("user_version")?, tables))
@@ -203,6 +208,16 @@ fn connect(path: &Path, application: i64, mode: u32) -> Result<Connection, Strin
         None => return Err(explain(&"was written by a newer Gatepost: install that version")),
     }
     Ok(connection)
+}
+
+/// The settings of every file that is written to.
+pub fn settle(connection: &Connection) -> Result<()> {
+    connection.busy_timeout(std::time::Duration::ZERO)?;
+    // What leaves the vault's database stands here alone: it must be on the disk before it may leave.
+    connection.query_row("PRAGMA journal_mode=TRUNCATE", [], |_| Ok(()))?;
+    connection.execute_batch(
+        "PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0;",
+    )
 }
 
 fn set(connection: &Connection, key: &str, value: &str) -> Result<()> {

@@ -13,10 +13,14 @@ use std::time::{Duration, Instant};
 use rusqlite::ErrorCode;
 use tokio::sync::oneshot;
 
+use super::erasure::disclosure::{self, Disclosure};
+use super::erasure::search::{self, Target};
+use super::erasure::{self, Selection, removal};
 use super::ledger::{Batch, Note};
 use super::month;
 use super::month_file::{MonthFile, keep_personal};
 use super::row::Row;
+use crate::vault::store::erasures;
 use crate::vault::store::writer::Writer;
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -25,9 +29,12 @@ const BATCH: u32 = 1000;
 /// How long the end of a month waits for its last leaf to be sealed.
 const SEAL: Duration = Duration::from_secs(60);
 
+/// What may be asked of the thread, and where the answer goes.
 enum Order {
-    /// Publish everything now, and say up to which leaf.
+    /// Publish everything now, erase what is to be erased, and say up to which leaf.
     Publish(oneshot::Sender<Result<u64, String>>),
+    Select(Target, Vec<String>, oneshot::Sender<Result<Selection, String>>),
+    Disclose(u64, String, oneshot::Sender<Result<Disclosure, String>>),
     /// Say when nothing is being moved, and move nothing until the other end is dropped.
     Pause(oneshot::Sender<()>, oneshot::Receiver<()>),
 }
@@ -58,9 +65,23 @@ impl Publisher {
 
     /// Publishes everything that is on the disk by now. Gives the number of leaves that are published.
     pub async fn publish(&self) -> Result<u64, String> {
+        self.ask(Order::Publish).await
+    }
+
+    /// What of the published files is meant by a target.
+    pub async fn select(&self, target: Target, fields: Vec<String>) -> Result<Selection, String> {
+        self.ask(|answer| Order::Select(target, fields, answer)).await
+    }
+
+    /// A personal value with its salt, from the published files.
+    pub async fn disclose(&self, event: u64, key: String) -> Result<Disclosure, String> {
+        self.ask(|answer| Order::Disclose(event, key, answer)).await
+    }
+
+    async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Order) -> Result<T, String> {
         let (answer, receiver) = oneshot::channel();
         let gone = || "the publisher has ended".to_owned();
-        self.orders.send(Order::Publish(answer)).map_err(|_| gone())?;
+        self.orders.send(order(answer)).map_err(|_| gone())?;
         receiver.await.map_err(|_| gone())?
     }
 
@@ -83,18 +104,21 @@ fn work(mut files: Files, writer: &Writer, orders: &Receiver<Order>, vkey: &Mute
     let mut blocked = false;
     loop {
         let order = match orders.recv_timeout(EVERY) {
-            Ok(Order::Publish(order)) => Some(order),
             Ok(Order::Pause(said, ended)) => {
                 // It ends with whoever asked for it.
                 let _ = said.send(());
                 let _ = ended.blocking_recv();
                 continue;
             }
+            Ok(order) => Some(order),
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => return,
         };
         let vkey = vkey.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let done = files.publish_all(writer, vkey.as_deref());
+        let done = files.publish_all(writer, vkey.as_deref()).and_then(|published| {
+            files.erase_all(writer)?;
+            Ok(published)
+        });
         // Once is enough: it is tried again every second.
         if let Err(error) = &done
             && !std::mem::replace(&mut blocked, true)
@@ -102,8 +126,14 @@ fn work(mut files: Files, writer: &Writer, orders: &Receiver<Order>, vkey: &Mute
             tracing::error!(error, "events can't be moved to the auditors' files for now; they wait in the vault");
         }
         blocked &= done.is_err();
-        if let Some(order) = order {
-            let _ = order.send(done);
+        // Whoever asked may be gone.
+        match order {
+            Some(Order::Publish(answer)) => drop(answer.send(done)),
+            Some(Order::Select(target, fields, answer)) => {
+                drop(answer.send(search::select(&files.home, &target, &fields)));
+            }
+            Some(Order::Disclose(event, key, answer)) => drop(answer.send(disclosure::find(&files.home, event, &key))),
+            Some(Order::Pause(..)) | None => {}
         }
     }
 }
@@ -159,6 +189,31 @@ impl Files {
                 return Ok(self.published());
             }
         }
+    }
+
+    /// Works off the orders to erase whose events are published, the oldest first; a reader in the way keeps them for later.
+    fn erase_all(&mut self, writer: &Writer) -> Result<(), String> {
+        let store = |error| format!("the vault's database: {error:?}");
+        while let Some(order) = writer.run_blocking(|store| store.erasures.due()).map_err(store)? {
+            let done = self.erase(&order);
+            // Pages that it has read are not what they were.
+            self.current = MonthFile::open(&self.home.join("audit").join("audit.db"))?;
+            if !done? {
+                return Ok(());
+            }
+            writer.run_blocking(move |store| store.erasures.finish(order.seq)).map_err(store)?;
+            writer.empty_log();
+            tracing::info!(event = order.seq, "what the event says was taken out of the audit log's files");
+        }
+        Ok(())
+    }
+
+    /// False when a reader is in the way.
+    fn erase(&self, order: &erasures::Order) -> Result<bool, String> {
+        let Some(parts) = erasure::parts(&order.event, &order.data) else {
+            return Err(format!("event {} orders an erasure that can't be read", order.seq));
+        };
+        removal::remove(&self.home, &parts)
     }
 
     /// Moves what belongs into one file; the rest of the batch comes with the next.

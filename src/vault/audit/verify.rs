@@ -1,6 +1,7 @@
 //! Verification: the whole log computed anew from the auditors' files, against a key that doesn't come from them, and
 //! against what else is known of it: where it ends is told by others.
 
+mod erased;
 mod known;
 mod log;
 mod silence;
@@ -11,6 +12,7 @@ use std::path::Path;
 
 use super::query;
 use crate::merkle::note::Verifier;
+use erased::Erased;
 pub use known::{Known, KnownHead};
 use log::Log;
 pub use silence::time;
@@ -80,7 +82,7 @@ pub struct Summary {
 /// Errors: the first fault.
 pub fn verify(path: &Path, key: &Verifier, known: &Known, mut progress: impl FnMut(u64)) -> Result<Summary, Fault> {
     let files = query::files(path).map_err(unreadable)?;
-    let mut log = Log::new(key, known);
+    let mut log = Log::new(key, known, Erased::collect(&files, known.as_of_us)?);
     for (at, file) in files.iter().enumerate() {
         let connection = query::open(file).map_err(unreadable)?;
         let in_file = |fault: Fault| Fault { what: format!("{}: {}", file.display(), fault.what), ..fault };
@@ -91,6 +93,7 @@ pub fn verify(path: &Path, key: &Verifier, known: &Known, mut progress: impl FnM
         log.summary.files += 1;
     }
     log.silence.end()?;
+    log.erased.end()?;
     known.ends(log.summary.first, log.frontier.size)?;
     tail(&log, known)?;
     Ok(Summary { size: log.frontier.size, last_us: log.last_us, ended: !log.silence.serves(), ..log.summary })

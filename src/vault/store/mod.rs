@@ -3,6 +3,7 @@
 pub mod anchors;
 pub mod consumption;
 pub mod credentials;
+pub mod erasures;
 pub mod hold;
 pub mod keys;
 pub mod marker;
@@ -20,6 +21,7 @@ use super::audit::ledger::Ledger;
 use anchors::Anchors;
 use consumption::Consumption;
 use credentials::Credentials;
+use erasures::Erasures;
 use hold::Hold;
 use keys::Keys;
 use marker::Marker;
@@ -34,6 +36,7 @@ pub struct Store<'c> {
     pub keys: Keys<'c>,
     pub consumption: Consumption<'c>,
     pub credentials: Credentials<'c>,
+    pub erasures: Erasures<'c>,
     pub marker: Marker<'c>,
     pub anchors: Anchors<'c>,
     /// How many transactions were begun.
@@ -91,6 +94,7 @@ impl<'c> Store<'c> {
             keys: Keys::prepare(connection)?,
             consumption: Consumption::prepare(connection)?,
             credentials: Credentials::prepare(connection)?,
+            erasures: Erasures::prepare(connection)?,
             marker: Marker::prepare(connection)?,
             anchors: Anchors::prepare(connection)?,
             transactions: 0,

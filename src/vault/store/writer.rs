@@ -46,6 +46,8 @@ enum Job {
     },
     Events(Vec<Event>),
     Mask(Mask),
+    /// Nothing of what was erased may stay in the write-ahead log.
+    Empty,
     /// A second has passed.
     Tick,
     Copy(Order),
@@ -155,6 +157,11 @@ impl Writer {
         answer.await.map_err(|_| ended())?
     }
 
+    /// Has the write-ahead log emptied after what was done before, from a thread without a runtime.
+    pub fn empty_log(&self) {
+        let _ = self.queue.blocking_send(Job::Empty);
+    }
+
     /// Says that a second has passed, when there is room to say it: the pause in which the log is copied back.
     pub fn tick(&self) {
         // A full queue means that there is no pause.
@@ -202,9 +209,18 @@ fn write(
     };
     let prepared = database.connection.wal_hook(Some(hook)).and_then(|()| Store::prepare(&database));
     let mut writer = match prepared {
-        Ok(store) => {
-            Group { store, copying: false, watch, log, size, owed: Vec::new(), lost: 0, full: None, worked: false }
-        }
+        Ok(store) => Group {
+            store,
+            copying: false,
+            watch,
+            log,
+            size,
+            owed: Vec::new(),
+            lost: 0,
+            full: None,
+            worked: false,
+            empty: false,
+        },
         Err(error) => return drop(ready.send(Err(format!("{}: {error}", database.path.display())))),
     };
     size.store(writer.store.ledger.size(), Ordering::Release);
@@ -245,6 +261,7 @@ struct Group<'c> {
     full: Option<Instant>,
     /// Whether anything was done since the last tick.
     worked: bool,
+    empty: bool,
 }
 
 impl Group<'_> {
@@ -261,6 +278,7 @@ impl Group<'_> {
                 Job::Events(more) => events.extend(more),
                 // What came before it is written as it was to be seen then.
                 Job::Mask(new) => mask = Some(new),
+                Job::Empty => self.empty = true,
                 Job::Tick => ticked = true,
                 Job::Copy(order) => copy = Some(order),
             }
@@ -357,9 +375,10 @@ impl Group<'_> {
 
     fn copy_back(&mut self, pause: bool) -> Result<(), Failure> {
         let pages = self.log.load(Ordering::Relaxed);
-        if pages > LOG_BUSY || (pause && pages > LOG_PAUSE) {
+        let empty = std::mem::take(&mut self.empty);
+        if empty || pages > LOG_BUSY || (pause && pages > LOG_PAUSE) {
             self.log.store(0, Ordering::Relaxed);
-            return self.checkpoint(false);
+            return self.checkpoint(empty);
         }
         Ok(())
     }

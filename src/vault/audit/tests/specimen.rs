@@ -20,7 +20,7 @@ pub const ORIGIN: &str = "gate.example.net/audit";
 pub struct Specimen {
     pub home: tempfile::TempDir,
     pub writer: Writer,
-    publisher: Publisher,
+    pub publisher: Publisher,
     key: LogKey,
 }
 

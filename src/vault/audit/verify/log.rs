@@ -5,6 +5,7 @@ use std::iter::Peekable;
 
 use rusqlite::{Connection, OptionalExtension, Result as Sql};
 
+use super::erased::Erased;
 use super::silence::Silence;
 use super::{Fault, Known, Summary, Verdict, altered, sql, value};
 use crate::merkle::note::Verifier;
@@ -23,6 +24,7 @@ pub struct Log<'k> {
     pub frontier: Frontier,
     /// For each level of tiles: hashes since the last full tile, and whether they began with the tile.
     rows: Vec<(Vec<Hash>, bool)>,
+    pub erased: Erased,
     pub last_us: u64,
     pub silence: Silence,
     /// When the first event was that is under no signed head yet.
@@ -31,10 +33,10 @@ pub struct Log<'k> {
 }
 
 impl<'k> Log<'k> {
-    pub fn new(key: &'k Verifier, known: &'k Known) -> Self {
+    pub fn new(key: &'k Verifier, known: &'k Known, erased: Erased) -> Self {
         let (frontier, summary) = (Frontier::default(), Summary::default());
         let (rows, silence) = (Vec::new(), Silence::default());
-        Self { key, known, frontier, rows, last_us: 0, silence, unsealed_us: None, summary }
+        Self { key, known, frontier, rows, erased, last_us: 0, silence, unsealed_us: None, summary }
     }
 
     /// The head of a file: which leaves it begins with must follow from the files before it.
@@ -106,6 +108,7 @@ impl<'k> Log<'k> {
             let (size, root, note) = note.map_err(sql)?;
             self.checkpoint(size, root, &note)?;
         }
+        self.erased.end_of_file(connection)?;
         match personal.next() {
             Some(value) => {
                 let (seq, _) = value.map_err(sql)?;
@@ -129,7 +132,11 @@ impl<'k> Log<'k> {
             return Err(altered(format!("event {seq} isn't what its hash was made from")));
         }
         self.silence.event(row)?;
-        row.personal.iter().try_for_each(|value| value::check(seq, value))
+        self.erased.event(row);
+        row.personal.iter().try_for_each(|value| {
+            let state = value::check(seq, value)?;
+            self.erased.value(seq, value, state)
+        })
     }
 
     /// Adds a leaf; gives the tiles it fills, of those that began in what was given.

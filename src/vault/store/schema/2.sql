@@ -51,3 +51,12 @@ CREATE TABLE audit_anchor_state(
 CREATE TABLE audit_anchor_mail(
   msg_id BLOB PRIMARY KEY CHECK(length(msg_id) = 16), name TEXT NOT NULL, size INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- Erasures: what audit events order to be taken out of the files ------------------------------------------------------
+
+CREATE TABLE audit_erasure(
+  seq   INTEGER PRIMARY KEY,                            -- the event
+  event TEXT NOT NULL, data TEXT NOT NULL,              -- its name and its data: what is to go
+  rule  TEXT UNIQUE,                                    -- a month's turn of a retention rule: remembered when it is done
+  done  INTEGER NOT NULL DEFAULT 0
+) STRICT;

@@ -1,0 +1,95 @@
+//! Commands that erase or show personal values of the audit log.
+
+use super::Desk;
+use crate::ipc::admin::{Response, audit};
+use crate::vault::audit::erasure::disclosure::Disclosure;
+use crate::vault::audit::erasure::{self, search};
+use crate::vault::audit::event::{Event, Name, Outcome};
+
+/// Everything up to now in the files, which is where values are looked for.
+async fn settled(desk: &Desk) -> Result<u64, String> {
+    let events = desk.vault.writer.size();
+    let size = desk.publisher.publish().await?;
+    if size < events {
+        let left = events - size;
+        return Err(format!(
+            "the newest {left} events are not in the auditors' files yet: a reader holds the file; close it and try again"
+        ));
+    }
+    Ok(size)
+}
+
+pub async fn redact(
+    desk: &Desk,
+    target: audit::Target,
+    fields: Vec<String>,
+    ground: String,
+    actor: &str,
+) -> Result<Response, String> {
+    erasure::check_ground(&ground)?;
+    if let Some(wrong) = fields.iter().find(|key| erasure::parse_key(key).is_none()) {
+        return Err(format!("{wrong}: no personal field; there are {}", erasure::field_names()));
+    }
+    let target = match target {
+        audit::Target::Events(first, last) if first > last => {
+            return Err(format!("the range ends before it begins: {first} to {last}"));
+        }
+        audit::Target::Events(first, last) => search::Target::Events(first, last),
+        audit::Target::Message(message) => search::Target::Message(message),
+        audit::Target::Address(address) if !address.contains('@') => {
+            return Err(format!("{address:?} is no mail address"));
+        }
+        audit::Target::Address(address) => search::Target::Address(address),
+    };
+    let size = settled(desk).await?;
+    if let search::Target::Events(_, last) = target
+        && last >= size
+    {
+        return Err(format!("there is no event {last}: the last one is {}", size.saturating_sub(1)));
+    }
+    let selection = desk.publisher.select(target, fields).await?;
+    let events = selection.parts.iter().map(erasure::Part::count).sum();
+    let actor = actor.to_owned();
+    let ordered = desk.vault.writer.run(move |store| {
+        let last = erasure::order(store, &selection.parts, &actor, &ground, None)?;
+        if last.is_some() {
+            erasure::forget_done(store, &selection.messages)?;
+        }
+        Ok(last)
+    });
+    let ordered = ordered.await.map_err(|error| format!("the store took nothing: {error:?}"))?;
+    let event = ordered.ok_or("nothing was found: there is nothing to erase")?;
+    // Published, and then worked off, by the same thread.
+    let tried = desk.publisher.publish().await;
+    let open = desk.vault.writer.run(move |store| store.erasures.is_open(event)).await;
+    Ok(Response::Audit(audit::Response::Redacted { event, events, gone: tried.is_ok() && open == Ok(false) }))
+}
+
+pub async fn disclose(
+    desk: &Desk,
+    event: u64,
+    field: String,
+    ground: Option<String>,
+    actor: &str,
+) -> Result<Response, String> {
+    ground.as_deref().map_or(Ok(()), erasure::check_ground)?;
+    if erasure::parse_key(&field).is_none() {
+        return Err(format!("{field}: no personal field; there are {}", erasure::field_names()));
+    }
+    settled(desk).await?;
+    let Disclosure { event, key, salt, value, commitment } = desk.publisher.disclose(event, field).await?;
+    let data = match ground {
+        Some(ground) => serde_json::json!({ "event": event, "field": key, "ground": ground }),
+        None => serde_json::json!({ "event": event, "field": key }),
+    };
+    let said = Event {
+        actor: Some(actor.to_owned()),
+        severity: 5,
+        data: Some(data.to_string()),
+        ..Event::new(Name::AuditDisclose, Outcome::Success)
+    };
+    // In the log before it is shown.
+    let logged = desk.vault.writer.run(move |store| store.ledger.append(said)).await;
+    let logged = logged.map_err(|error| format!("nothing is shown, because the log can't say so: {error:?}"))?;
+    Ok(Response::Audit(audit::Response::Disclosed { event, key, salt, value, commitment, logged }))
+}

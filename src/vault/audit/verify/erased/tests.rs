@@ -1,0 +1,75 @@
+//! Erasures with and without an event, and events without an erasure.
+
+use super::super::super::erasure::{self, Part};
+use super::super::super::ledger::now_us;
+use super::super::super::specimen::Specimen;
+use super::super::{Known, Verdict, verify};
+use super::GRACE_US;
+
+/// The verdict at that many microseconds from now.
+fn verdict(log: &Specimen, later_us: u64) -> Verdict {
+    let known = Known { as_of_us: Some(now_us() + later_us), ..Known::default() };
+    match verify(&log.audit(), log.key(), &known, |_| {}) {
+        Ok(_) => Verdict::Sound,
+        Err(fault) => fault.verdict,
+    }
+}
+
+/// A log whose events 3 to 5 have lost what is shown of their recipients, and say so.
+fn redacted() -> Specimen {
+    let log = Specimen::grown(&[10]);
+    let parts = vec![Part { events: vec![(3, 5)], fields: vec!["rcpt_to".into()] }];
+    let order =
+        move |store: &mut crate::vault::store::Store<'_>| erasure::order(store, &parts, "uid 0", "case 7", None);
+    log.writer.run_blocking(order).unwrap();
+    log.seal();
+    log.publish();
+    log
+}
+
+#[test]
+fn an_erasure_with_its_event_is_sound_and_one_by_hand_is_not() {
+    let log = redacted();
+    assert_eq!(verdict(&log, 0), Verdict::Sound);
+    for (seq, field, columns) in [
+        (3, "client_ip", "shown = NULL, shown_salt = NULL"),
+        (2, "rcpt_to", "shown = NULL, shown_salt = NULL"),
+        (6, "rcpt_to", "shown = NULL, shown_salt = NULL"),
+        (4, "account", "value = NULL, salt = NULL"),
+    ] {
+        let log = redacted();
+        log.tamper(&format!("UPDATE personal SET {columns} WHERE seq = {seq} AND field = '{field}'"));
+        assert_eq!(verdict(&log, 0), Verdict::Erased, "{field} of {seq}");
+    }
+}
+
+#[test]
+fn what_an_event_says_is_gone_must_be_gone_after_a_while() {
+    let log = Specimen::grown(&[10]);
+    log.tamper("CREATE TABLE kept AS SELECT * FROM personal WHERE seq = 4 AND field = 'rcpt_to'");
+    let parts = vec![Part { events: vec![(3, 5)], fields: vec!["rcpt_to[0]".into()] }];
+    let order =
+        move |store: &mut crate::vault::store::Store<'_>| erasure::order(store, &parts, "uid 0", "case 7", None);
+    log.writer.run_blocking(order).unwrap();
+    log.seal();
+    log.publish();
+    assert_eq!(verdict(&log, GRACE_US + 1), Verdict::Sound);
+    log.tamper("INSERT OR REPLACE INTO personal SELECT * FROM kept; DROP TABLE kept");
+    assert_eq!(verdict(&log, 0), Verdict::Sound, "it may be under way");
+    assert_eq!(verdict(&log, GRACE_US + 1_000_000), Verdict::Erased);
+}
+
+#[test]
+fn the_table_of_erasures_says_what_the_events_say() {
+    for sql in [
+        "UPDATE erasure SET last_seq = 4",
+        "UPDATE erasure SET ground = 'another'",
+        "DELETE FROM erasure",
+        "INSERT INTO erasure VALUES(2, 0, 1, 1, 'rcpt_to', 'invented')",
+        "DROP TABLE erasure",
+    ] {
+        let log = redacted();
+        log.tamper(sql);
+        assert_eq!(verdict(&log, 0), Verdict::Altered, "{sql}");
+    }
+}
