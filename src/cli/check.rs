@@ -57,6 +57,11 @@ fn examine(path: &Path) -> Report {
             files.password(password);
         }
     }
+    for (_, witness) in plan.witnesses() {
+        if let Some(authorities) = &witness.authorities {
+            files.authorities(authorities);
+        }
+    }
     Report { summary: summary(path, &plan), warnings: files.warnings, errors: files.errors }
 }
 

@@ -243,7 +243,10 @@ impl Url {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::config::Errors;
 
     #[test]
     fn a_url_is_a_host_a_port_and_a_prefix() {
@@ -271,6 +274,59 @@ mod tests {
             "https://x/\r\nHost: y",
         ] {
             assert_eq!(Url::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_anchor_that_could_not_work_is_refused_with_its_place() {
+        let key = "witness.example.net/w1+0721e632+BJDvE95RcGRA8asbzKp6GVhnCZhVfIC3BHoYo8aS1Ojh";
+        let good = format!(
+            "[[anchor]]\nname = \"a\"\nkind = \"syslog\"\n\
+             [[anchor]]\nname = \"b\"\nkind = \"file\"\npath = \"/heads\"\nevery = \"10m\"\n\
+             [[anchor]]\nname = \"c\"\nkind = \"mail\"\nto = \"x@example.org\"\nfrom = \"y@example.net\"\n\
+             [[anchor]]\nname = \"d\"\nkind = \"witness\"\nurl = \"https://w.example:8443/l\"\nkey = \"{key}\"\n"
+        );
+        let whole = |anchors: &str| {
+            format!(
+                "version = 1\nhostname = \"gate.example.net\"\n\
+                 [[listener]]\nname = \"l\"\naddress = [\"127.0.0.1:2525\"]\nprotocol = \"smtp\"\n\
+                 [[upstream]]\nname = \"u\"\nkind = \"smtp\"\nhosts = [\"smtp.example.net:587\"]\n\
+                 [[route]]\nto = \"@example.org\"\nvia = [\"u\"]\n{anchors}"
+            )
+        };
+        let load = |anchors: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("gatepost.toml");
+            fs::write(&path, whole(anchors)).unwrap();
+            Config::load(&path)
+        };
+        let plan = load(&good).unwrap();
+        assert_eq!(plan.near_anchors().count(), 2);
+        assert_eq!(plan.witness_labels().collect::<Vec<_>>(), ["anchor/d"]);
+        assert!(plan.ports().contains(&8443) && plan.witness_of("u").unwrap().is_none());
+        assert_eq!(plan.witness_of("anchor/d").unwrap().unwrap().prefix, "/l");
+        for (from, to, why) in [
+            ("kind = \"syslog\"", "kind = \"sylog\"", "did you mean \"syslog\"?"),
+            ("kind = \"syslog\"", "", "kind is missing"),
+            ("path = \"/heads\"", "path = \"heads\"", "write the whole path"),
+            ("path = \"/heads\"", "", "path is missing"),
+            ("every = \"10m\"", "every = \"1s\"", "every: must be from"),
+            ("every = \"10m\"", "every = \"3d\"", "shorter than anchor_overdue"),
+            ("every = \"10m\"", "to = \"x@example.org\"", "only an anchor of kind \"mail\" has it"),
+            ("to = \"x@example.org\"", "to = \"x@example.com\"", "no route takes mail from y@example.net"),
+            ("to = \"x@example.org\"", "to = \"nobody\"", "is not an address"),
+            ("https://w.example:8443/l", "http://w.example:8443/l", "http is for this machine only"),
+            ("https://w.example:8443/l", "w.example", "write its submission prefix"),
+            ("+0721e632+", "+0721e633+", "is not a witness' verifier key"),
+            ("name = \"b\"", "name = \"a\"", "used twice"),
+            (
+                "name = \"b\"\nkind = \"file\"\npath = \"/heads\"",
+                "name = \"b\"\nkind = \"syslog\"",
+                "the same place already",
+            ),
+        ] {
+            let Errors(errors) = load(&good.replacen(from, to, 1)).unwrap_err();
+            assert!(errors.len() == 1 && errors[0].contains(why), "{why}: {errors:?}");
         }
     }
 }

@@ -165,3 +165,76 @@ fn judge(name: &str, key: &Cosigner, note: &Note, old: u64, answer: Option<Answe
         None => failed("its courier gave no answer".into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use ring::signature::{Ed25519KeyPair, KeyPair};
+
+    use super::*;
+    use crate::merkle::note::{SIGNATURE, key_id, write_vkey};
+
+    const NAME: &str = "witness.test/w1";
+    const TEXT: &str = "gate.example.net/audit\n20\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n";
+
+    fn pair() -> Ed25519KeyPair {
+        Ed25519KeyPair::from_seed_unchecked(&[3; 32]).unwrap()
+    }
+
+    fn public() -> [u8; 32] {
+        pair().public_key().as_ref().try_into().unwrap()
+    }
+
+    fn line(text: &str) -> String {
+        let signature = pair().sign(format!("cosignature/v1\ntime 7\n{text}").as_bytes());
+        let octets = [&key_id(NAME, 4, &public())[..], &7u64.to_be_bytes(), signature.as_ref()].concat();
+        format!("{SIGNATURE}{NAME} {}", STANDARD.encode(octets))
+    }
+
+    /// What an answer to a note of 20 leaves means, when it was asked from 12 on.
+    fn said(answer: Option<Answer>) -> Judgement {
+        let note = Note { size: 20, time_us: 1, root: [0; 32], note: format!("{TEXT}\n{SIGNATURE}the log's own\n") };
+        let key = write_vkey(NAME, 4, &public()).parse().unwrap();
+        judge("w1", &key, &note, 12, answer)
+    }
+
+    fn failed(answer: Option<Answer>, why: &str) {
+        let Judgement::Done(Attempt::Failed(reason)) = said(answer) else { panic!("not failed: {why}") };
+        assert!(reason.contains(why), "{reason}");
+    }
+
+    #[test]
+    fn only_a_cosignature_of_the_configured_key_over_this_very_head_counts() {
+        let cosigned = |lines: String| Some(Answer::Cosigned { lines });
+        let other = "\u{2014} another.test/w9 AAAAAAAA\n";
+        let Judgement::Done(Attempt::Kept(kept)) = said(cosigned(format!("{other}{}\n", line(TEXT)))) else {
+            panic!("not kept")
+        };
+        assert_eq!((kept.size, kept.proof), (20, Some(line(TEXT))));
+        failed(cosigned(line(&TEXT.replace("20", "21"))), "does not verify");
+        failed(cosigned(other.to_owned()), "no cosignature of the configured key");
+        failed(cosigned(String::new()), "no cosignature of the configured key");
+        failed(cosigned("garbage\n\0".into()), "no cosignature of the configured key");
+    }
+
+    #[test]
+    fn a_witness_that_holds_more_or_another_history_is_an_alarm_and_nothing_else_is() {
+        let refused = |status| Some(Answer::Refused { status, said: "words".into() });
+        let alarm = |answer| match said(answer) {
+            Judgement::Done(Attempt::Contradicted { holds, size, reason, .. }) => (holds, size, reason),
+            _ => panic!("no alarm"),
+        };
+        assert_eq!(alarm(Some(Answer::Holds { size: 21 })), (21, 20, "rollback"));
+        assert_eq!(alarm(refused(NO_EXTENSION)), (12, 20, "fork"));
+        for holds in [0, 11, 13, 20] {
+            assert!(matches!(said(Some(Answer::Holds { size: holds })), Judgement::Again(size) if size == holds));
+        }
+        failed(Some(Answer::Holds { size: 12 }), "says that it holds 12");
+        failed(refused(STRANGE_LOG), "log.vkey");
+        failed(refused(STRANGE_KEY), "log.vkey");
+        failed(refused(503), "503");
+        failed(Some(Answer::Failed { reason: "away".into() }), "away");
+        failed(None, "no answer");
+    }
+}
