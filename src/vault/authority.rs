@@ -52,13 +52,13 @@ impl Authority {
         slice: VaultSlice,
         generation: Generation,
         stored: Vec<Stored>,
-        consumed: Consumed,
+        mut consumed: Consumed,
         clock: Clock,
     ) -> Result<Self, String> {
         let credentials = Credentials::new(&slice.credentials, &stored);
         let (hasher, now) = (Hasher::new(consumed.hash_key), clock.now());
         let mut failures = Failures::new(hasher);
-        failures.load(&consumed.buckets, now);
+        failures.load(&consumed.buckets, std::mem::take(&mut consumed.homes), now);
         Ok(Self {
             credentials,
             clock,

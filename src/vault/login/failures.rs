@@ -1,15 +1,16 @@
 //! Failed logins by where they come from and whom they are for: an address, the two networks around it, and one name from
 //! one prefix, each in a short and in a long window.
 //!
-//! It is asked before anything is hashed or looked up, and counts a login as failed until it is known to be none, so that
-//! many at once can't slip through together. Who guesses from elsewhere takes nothing from the owner: there is no count of a
-//! name alone.
+//! It is asked before anything is hashed, and counts a login as failed until it is known to be none, so that many at once
+//! can't slip through together. Who guesses from elsewhere takes nothing from the owner: there is no count of a name alone.
+//! And where a credential is at home, only failures of its own name at that address count.
 //!
 //! The disk is told ahead: a bucket is kept as if more had failed already than did, and again when that is passed. So a
 //! restart or a kill forgets nothing, and guessing buys few writes.
 
 use std::net::IpAddr;
 
+use super::homes::{Home, Homes};
 use crate::policy::limits::FailedLogins;
 use crate::vault::limits::clock::Now;
 use crate::vault::limits::denial::By;
@@ -30,9 +31,17 @@ pub struct From<'a> {
     pub name: &'a str,
 }
 
+/// Refused logins of one name from one place in a day, after which it is not even compared with what was right lately. A
+/// client with a stale password, every ten seconds, doesn't get there; who guesses as fast as the line allows does.
+const REFUSED: u32 = 10_000;
+const DAY_US: u64 = 86_400_000_000;
+
 pub struct Failures {
     table: Table<Guesses>,
     hasher: Hasher,
+    homes: Homes,
+    /// Whether any login was refused since nobody's refusals count: most logins need not look.
+    refused: bool,
 }
 
 #[derive(Debug, Default)]
@@ -42,11 +51,13 @@ struct Guesses {
     kept_us: [u64; 2],
     /// When the times were loaded, until they are used.
     loaded_us: Option<u64>,
+    /// The same for logins that were refused, in memory alone: a restart forgets what was right lately, too.
+    refused_us: u64,
 }
 
 impl Content for Guesses {
     fn is_empty(&self, _: Tier, now: Now) -> bool {
-        self.tats_us.iter().all(|tat| *tat <= now.us)
+        self.tats_us.iter().chain([&self.refused_us]).all(|tat| *tat <= now.us)
     }
 }
 
@@ -56,6 +67,13 @@ pub struct Attempt {
     taken: Vec<(Key, [(u64, u64); 2])>,
     /// What must be on the disk before the answer.
     pub ahead: Vec<Bucket>,
+}
+
+/// What the disk should have instead, when a login turned out to be no failure.
+#[derive(Debug, Default)]
+pub struct Mercy {
+    pub exact: Vec<Bucket>,
+    pub home: Option<Home>,
 }
 
 /// There were too many failures.
@@ -69,11 +87,12 @@ pub struct Locked {
 
 impl Failures {
     pub fn new(hasher: Hasher) -> Self {
-        Self { table: Table::new(KEYS, hasher), hasher }
+        Self { table: Table::new(KEYS, hasher), hasher, homes: Homes::default(), refused: false }
     }
 
     /// What the store remembers.
-    pub fn load(&mut self, buckets: &[Bucket], now: Now) {
+    pub fn load(&mut self, buckets: &[Bucket], homes: Vec<Home>, now: Now) {
+        self.homes.load(homes);
         for Bucket { tier, series, name, tat_us } in buckets {
             let Some(at) = Series::OF_LOGINS.iter().position(|known| known == series) else { continue };
             let key = self.table.resolve(Key::new(*tier, name.as_str()), now);
@@ -91,7 +110,7 @@ impl Failures {
     ///
     /// Errors: there were too many. Then nothing is counted.
     pub fn begin(&mut self, from: From<'_>, rules: &FailedLogins, now: Now) -> Result<Attempt, Locked> {
-        let mut keys = self.keys(from, rules);
+        let mut keys = self.keys(from, rules, now);
         let mut locked: Option<Locked> = None;
         for (key, rates) in &mut keys {
             *key = self.table.resolve(key.clone(), now);
@@ -109,6 +128,12 @@ impl Failures {
             }
         }
         if let Some(locked) = locked {
+            if let Some((key, _)) = keys.last().filter(|(key, _)| key.tier == Tier::CredentialPrefix) {
+                let guesses = self.table.entry(key);
+                self.refused = true;
+                let refused = Rate::new(REFUSED, DAY_US, REFUSED);
+                guesses.refused_us = refused.fits(guesses.refused_us, 1, 0, now.us).unwrap_or(guesses.refused_us);
+            }
             return Err(locked);
         }
         let mut attempt = Attempt { taken: Vec::new(), ahead: Vec::new() };
@@ -121,8 +146,26 @@ impl Failures {
         Ok(attempt)
     }
 
+    /// Whether a password may be compared with what was right lately, which is not counted and not refused: not by who was
+    /// refused too often.
+    pub fn may_recall(&mut self, from: From<'_>, now: Now) -> bool {
+        if !self.refused {
+            return true;
+        }
+        let Some(key) = self.of_name(from, now) else { return true };
+        let key = self.table.resolve(key, now);
+        let refused = Rate::new(REFUSED, DAY_US, REFUSED);
+        self.table.get(&key).is_none_or(|guesses| refused.fits(guesses.refused_us, 1, 0, now.us).is_ok())
+    }
+
+    /// A login from there was right.
+    pub fn remember(&mut self, from: From<'_>, now: Now) -> Option<Home> {
+        let alias = self.home(from)?;
+        self.homes.remember(alias, now.day())
+    }
+
     /// It was no failure after all. Gives what the disk should have instead.
-    pub fn forgive(&mut self, attempt: &Attempt, now: Now) -> Vec<Bucket> {
+    pub fn forgive(&mut self, attempt: &Attempt, now: Now) -> Mercy {
         let mut exact = Vec::new();
         for (key, moved) in &attempt.taken {
             let Some(guesses) = self.table.get_mut(key) else { continue };
@@ -131,7 +174,7 @@ impl Failures {
             }
             guesses.settle(key, &mut exact);
         }
-        exact
+        Mercy { exact, home: None }
     }
 
     /// What the disk should have when nothing more will come: what failed, and nothing ahead.
@@ -143,6 +186,8 @@ impl Failures {
 
     pub fn sweep(&mut self, now: Now) {
         self.table.sweep(now);
+        self.refused = self.table.iter_mut().any(|(_, guesses)| guesses.refused_us > now.us);
+        self.homes.sweep(now.day());
     }
 
     fn tat(&self, key: &Key, at: usize, rates: &[Rate; 2]) -> Option<u64> {
@@ -151,18 +196,37 @@ impl Failures {
         Some(guesses.loaded_us.map_or(*tat, |loaded| rate.clamped(*tat, loaded)))
     }
 
-    /// Everything that a login counts in, with its rates.
-    fn keys(&self, from: From<'_>, rules: &FailedLogins) -> Vec<(Key, [Rate; 2])> {
+    /// The alias of a name's home at an address.
+    fn home(&self, from: From<'_>) -> Option<String> {
+        let address = Tier::Address.network(from.address?)?;
+        (!from.name.is_empty()).then(|| self.hasher.alias(&format!("{} {address}", from.name)))
+    }
+
+    fn is_at_home(&self, from: From<'_>, now: Now) -> bool {
+        self.home(from).is_some_and(|alias| self.homes.knows(&alias, now.day()))
+    }
+
+    /// Where failures of one name count: at home, from that address alone; elsewhere from its prefix.
+    fn of_name(&self, from: From<'_>, now: Now) -> Option<Key> {
+        let tier = if self.is_at_home(from, now) { Tier::Address } else { Tier::Prefix };
+        // Whoever comes through a proxy is counted by name alone.
+        let network = from.address.and_then(|address| tier.network(address));
+        let place = network.map_or_else(|| "proxy".to_owned(), |network| network.to_string());
+        let name = format!("{} {place}", self.hasher.alias(from.name));
+        (!from.name.is_empty()).then(|| Key::new(Tier::CredentialPrefix, name))
+    }
+
+    /// Everything that a login counts in, with its rates; its name last.
+    fn keys(&self, from: From<'_>, rules: &FailedLogins, now: Now) -> Vec<(Key, [Rate; 2])> {
         let rates = |limits: [u32; 2]| {
-            let [short, long] = [0, 1].map(|at| {
+            [0, 1].map(|at| {
                 let seconds = rules.windows.get(at).copied().unwrap_or(1);
                 let limit = limits.get(at).copied().unwrap_or(1);
                 Rate::new(limit, u64::from(seconds) * 1_000_000, limit)
-            });
-            [short, long]
+            })
         };
         let mut keys = Vec::new();
-        if let Some(address) = from.address {
+        if let Some(address) = from.address.filter(|_| !self.is_at_home(from, now)) {
             let limits = [rules.address, rules.prefix, rules.wide_prefix];
             keys.extend(
                 Tier::PLACES
@@ -171,13 +235,7 @@ impl Failures {
                     .filter_map(|(tier, limits)| Some((Key::place(tier, address)?, rates(limits)))),
             );
         }
-        // Whoever comes through a proxy is counted by name alone.
-        let prefix = from.address.and_then(|address| Tier::CredentialPrefix.network(address));
-        if !from.name.is_empty() {
-            let place = prefix.map_or_else(|| "proxy".to_owned(), |network| network.to_string());
-            let name = format!("{} {place}", self.hasher.alias(from.name));
-            keys.push((Key::new(Tier::CredentialPrefix, name), rates(rules.credential)));
-        }
+        keys.extend(self.of_name(from, now).map(|key| (key, rates(rules.credential))));
         keys
     }
 }

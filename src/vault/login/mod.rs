@@ -3,7 +3,9 @@
 pub mod cache;
 pub mod credentials;
 pub mod failures;
+mod guard;
 pub mod hashing;
+pub mod homes;
 pub mod key;
 
 use std::net::IpAddr;
@@ -15,13 +17,10 @@ use uuid::Uuid;
 use super::Vault;
 use super::audit::event::{Event, Field, Name, Outcome};
 use super::audit::mask;
-use super::limits::denial::later;
-use super::store::writer::Stored;
 use crate::config::slice::Counter;
 use crate::ipc::session::{Denial, Mechanism, Tls};
 use crate::secret::Secret;
 use credentials::Credential;
-use failures::{Attempt, From};
 
 /// One login as it was asked.
 pub struct Login {
@@ -63,7 +62,7 @@ impl Reason {
 pub async fn decide(vault: &Vault, login: Login) -> Result<Rc<Credential>, Denial> {
     if let Some(reason) = unfit(&login) {
         // Nothing is checked, but it is written down: that counts too.
-        begin(vault, &login, None).await?;
+        guard::begin(vault, &login, None).await?;
         return Err(fail(vault, &login, reason).await);
     }
     let now = Instant::now();
@@ -79,16 +78,17 @@ pub async fn decide(vault: &Vault, login: Login) -> Result<Rc<Credential>, Denia
     });
     if let (Some(mark), Some(credential)) = (&mark, &credential)
         && vault.authority.borrow().cache.knows(mark, now)
+        && guard::may_recall(vault, &login)
     {
         succeed(vault, &login, credential).await;
         return Ok(Rc::clone(credential));
     }
-    let (attempt, written) = begin(vault, &login, credential.as_deref()).await?;
+    let (attempt, written) = guard::begin(vault, &login, credential.as_deref()).await?;
     let Some(candidates) = candidates else {
         return Err(fail(vault, &login, Reason::NotAKey).await);
     };
     let Ok(answer) = vault.hashers.verify(login.password.clone(), candidates.phcs) else {
-        forgive(vault, &attempt).await;
+        guard::forgive(vault, &attempt).await;
         return Err(fail(vault, &login, Reason::Busy).await);
     };
     let fits = matches!(answer.await, Ok(Some(_)));
@@ -105,63 +105,9 @@ pub async fn decide(vault: &Vault, login: Login) -> Result<Rc<Credential>, Denia
         return Err(fail(vault, &login, Reason::Changed).await);
     };
     vault.authority.borrow_mut().cache.learn(mark, Instant::now());
-    forgive(vault, &attempt).await;
+    guard::welcome(vault, &login, &attempt).await;
     succeed(vault, &login, &current).await;
     Ok(current)
-}
-
-/// Counts a login as failed, before anything is hashed; with what is being written of it.
-async fn begin(
-    vault: &Vault,
-    login: &Login,
-    credential: Option<&Credential>,
-) -> Result<(Attempt, Option<Stored<()>>), Denial> {
-    let begun = {
-        let mut authority = vault.authority.borrow_mut();
-        let now = authority.clock.now();
-        let rules = authority.slice.limits.failed_logins;
-        let address = (!login.listener.behind_tls_proxy).then_some(login.address);
-        let name = match login.mechanism {
-            Mechanism::Bearer => key::id(login.password.expose()).unwrap_or_default(),
-            Mechanism::Plain | Mechanism::Login => &login.user,
-        };
-        let begun = authority.failures.begin(From { address, name }, &rules, now);
-        begun.map_err(|locked| {
-            let event =
-                Event { reason: Some("too-many-failures".into()), ..Event::new(Name::AuthLocked, Outcome::Denied) };
-            let told = authority.limits.notices.tell(&locked.by, describe(event, login, credential), now.us);
-            (locked.wait, told)
-        })
-    };
-    let mut attempt = match begun {
-        Ok(attempt) => attempt,
-        Err((wait, (before, event))) => {
-            let events: Vec<Event> = before.into_iter().chain(event).collect();
-            if !events.is_empty() {
-                vault.writer.record(events).await;
-            }
-            return Err(Denial::Wait(later(wait)));
-        }
-    };
-    let ahead = std::mem::take(&mut attempt.ahead);
-    let written = match ahead.is_empty() {
-        true => None,
-        false => vault.writer.queue(0, move |store| store.consumption.keep(&ahead)).await.ok(),
-    };
-    Ok((attempt, written))
-}
-
-/// It was no failure: what the disk was told ahead is taken back.
-async fn forgive(vault: &Vault, attempt: &Attempt) {
-    let exact = {
-        let mut authority = vault.authority.borrow_mut();
-        let now = authority.clock.now();
-        authority.failures.forgive(attempt, now)
-    };
-    if !exact.is_empty() {
-        // Waited for: who logs in right and right before a kill, again and again, must not be taken for a guesser.
-        let _ = vault.writer.run(move |store| store.consumption.keep(&exact)).await;
-    }
 }
 
 /// Why a login can't be right, whoever it is.

@@ -7,6 +7,7 @@ use crate::vault::limits::days::{Day, KEPT};
 use crate::vault::limits::key::Tier;
 use crate::vault::limits::rate::Series;
 use crate::vault::limits::suspension::Suspension;
+use crate::vault::login::homes::{self, Home};
 
 /// Days that quotas are kept of places and domains, which say more of people than a credential's name does: today's, and the
 /// one before, in case a clock is set back.
@@ -47,6 +48,7 @@ pub struct Consumed {
     pub buckets: Vec<Bucket>,
     pub days: Vec<DayRow>,
     pub suspensions: Vec<Suspension>,
+    pub homes: Vec<Home>,
     pub hash_key: [u8; 32],
 }
 
@@ -57,7 +59,9 @@ pub struct Consumption<'c> {
     buckets: Statement<'c>,
     days: Statement<'c>,
     suspensions: Statement<'c>,
-    sweep: [Statement<'c>; 4],
+    home: Statement<'c>,
+    homes: Statement<'c>,
+    sweep: [Statement<'c>; 5],
     trim: Statement<'c>,
     hash_key: Statement<'c>,
     set_hash_key: Statement<'c>,
@@ -77,12 +81,15 @@ impl<'c> Consumption<'c> {
             buckets: sql("SELECT scope, key, tat_us FROM rl_bucket WHERE tat_us > ?")?,
             days: sql("SELECT scope, key, day, msgs, rcpts, bytes, hour, hour_rcpts, peak FROM rl_quota")?,
             suspensions: sql("SELECT credential, day, until_us FROM suspension")?,
+            home: sql("INSERT OR REPLACE INTO login_home(alias, day) VALUES(?, ?)")?,
+            homes: sql("SELECT alias, day FROM login_home ORDER BY day DESC")?,
             sweep: [
                 sql("DELETE FROM rl_bucket WHERE tat_us <= ?")?,
                 sql("DELETE FROM rl_quota WHERE day < ?")?,
                 // Neither a credential's nor the whole gate's.
                 sql("DELETE FROM rl_quota WHERE day < ? AND scope NOT IN (0, 2)")?,
                 sql("DELETE FROM suspension WHERE day < ?")?,
+                sql("DELETE FROM login_home WHERE day < ?")?,
             ],
             trim: sql("UPDATE rl_bucket SET tat_us = ?1 WHERE tat_us > ?1")?,
             hash_key: sql("SELECT value FROM meta WHERE key = ?")?,
@@ -111,6 +118,11 @@ impl<'c> Consumption<'c> {
     pub fn suspend(&mut self, suspension: &Suspension) -> Result<()> {
         let Suspension { credential, day, until_us } = suspension;
         self.suspend.execute(params![credential, day, until_us.map(integer)]).map(drop)
+    }
+
+    /// Where a credential is at home.
+    pub fn keep_home(&mut self, home: &Home) -> Result<()> {
+        self.home.execute(params![home.alias, home.day]).map(drop)
     }
 
     /// Everything that still counts; what can't is forgotten.
@@ -143,16 +155,19 @@ impl<'c> Consumption<'c> {
             Ok(Suspension { credential: row.get(0)?, day: row.get(1)?, until_us })
         })?;
         let suspensions = suspensions.collect::<Result<_>>()?;
-        Ok(Consumed { buckets, days, suspensions, hash_key: self.hash_key()? })
+        let homes = self.homes.query_map([], |row| Ok(Home { alias: row.get(0)?, day: row.get(1)? }))?;
+        let homes = homes.collect::<Result<_>>()?;
+        Ok(Consumed { buckets, days, suspensions, homes, hash_key: self.hash_key()? })
     }
 
     /// Forgets empty buckets and old quotas.
     pub fn sweep(&mut self, now_us: u64, day: i64) -> Result<()> {
-        let [buckets, quotas, places, suspensions] = &mut self.sweep;
+        let [buckets, quotas, places, suspensions, homes] = &mut self.sweep;
         buckets.execute([integer(now_us)])?;
         quotas.execute([day - KEPT])?;
         places.execute([day - PLACE_DAYS])?;
         suspensions.execute([day - PLACE_DAYS])?;
+        homes.execute([day - homes::DAYS])?;
         Ok(())
     }
 
@@ -229,8 +244,10 @@ mod tests {
         let days: Vec<Day> = all.days.iter().map(|row| row.day).collect();
         assert_eq!((days.len(), days[1]), (2, today), "{days:?}");
         assert_eq!(all.suspensions, [suspension]);
+        let homes = [19_969, 19_970].map(|day| Home { alias: day.to_string(), day });
+        store.transaction(|store| homes.iter().try_for_each(|home| store.consumption.keep_home(home))).unwrap();
         let again = store.transaction(|store| store.consumption.all(NOW, 20_000)).unwrap();
-        assert_eq!(again.hash_key, all.hash_key);
+        assert_eq!((again.hash_key, &again.homes[..]), (all.hash_key, &homes[1..]));
         assert_ne!(again.hash_key, [0; 32]);
     }
 }

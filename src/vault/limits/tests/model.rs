@@ -175,7 +175,7 @@ fn no_guess_beyond_burst_and_rate_though_the_disk_is_told_ahead() {
                 machine.ahead = machine.ahead.min(machine.now().us as i64 - machine.real as i64);
                 machine.restart(dice.below(step));
                 failures = Failures::new(hasher);
-                failures.load(&disk.0, machine.now());
+                failures.load(&disk.0, vec![], machine.now());
                 refused_since = None;
             }
             let from = From { address: Some("192.0.2.1".parse().unwrap()), name: "shop" };
@@ -184,7 +184,7 @@ fn no_guess_beyond_burst_and_rate_though_the_disk_is_told_ahead() {
                     disk.write(&attempt.ahead);
                     refused_since = None;
                     if dice.once_in(5) {
-                        disk.write(&failures.forgive(&attempt, machine.now()));
+                        disk.write(&failures.forgive(&attempt, machine.now()).exact);
                         continue;
                     }
                     let first = attempt.ahead.iter().filter(|bucket| bucket.tier == Tier::Address).count();

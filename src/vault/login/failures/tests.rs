@@ -133,7 +133,7 @@ fn a_kill_forgets_nothing_and_costs_at_most_what_was_told_ahead() {
     let kept = write(vec![]);
     let left = |kept: &[Bucket]| {
         let mut after = self::failures();
-        after.load(kept, at(0));
+        after.load(kept, vec![], at(0));
         (0..100).take_while(|_| begin(&mut after, "192.0.2.1", "shop", at(0)).is_ok()).count()
     };
     assert!((3..=8).contains(&left(&kept)), "{}", left(&kept));
@@ -146,9 +146,9 @@ fn successes_cost_nothing_however_often_it_is_killed() {
     let mut disk: Vec<Bucket> = Vec::new();
     for n in 0..50 {
         let mut failures = failures();
-        failures.load(&disk, at(n));
+        failures.load(&disk, vec![], at(n));
         let attempt = begin(&mut failures, "192.0.2.1", "shop", at(n)).unwrap();
-        for bucket in attempt.ahead.iter().cloned().chain(failures.forgive(&attempt, at(n))) {
+        for bucket in attempt.ahead.iter().cloned().chain(failures.forgive(&attempt, at(n)).exact) {
             disk.retain(|kept| (kept.tier, kept.series, &kept.name) != (bucket.tier, bucket.series, &bucket.name));
             disk.push(bucket);
         }
@@ -165,4 +165,44 @@ fn a_full_table_makes_strangers_share_and_frees_no_guesser() {
     }
     assert!(failures.table.keys() > KEYS, "{}", failures.table.keys());
     assert!(begin(&mut failures, "203.0.113.66", "shop", at(2)).is_err());
+}
+
+#[test]
+fn a_stale_password_locks_out_nobody_else_who_is_at_home_there() {
+    let mut failures = failures();
+    let from = From { address: Some("192.0.2.1".parse().unwrap()), name: "shop" };
+    let home = failures.remember(from, at(0)).unwrap();
+    assert!(!home.alias.contains("shop") && !home.alias.contains("192"), "nothing of it is written down");
+    // Another application on that machine, and a neighbour, fail without end, also at the owner's name.
+    while begin(&mut failures, "192.0.2.1", "stale", at(0)).is_ok() {}
+    while begin(&mut failures, "192.0.2.9", "shop", at(0)).is_ok() {}
+    assert!(begin(&mut failures, "192.0.2.1", "new", at(0)).is_err());
+    let mut failures = {
+        // Also after a restart.
+        let kept = failures.settle();
+        let mut after = self::failures();
+        after.load(&kept, vec![home], at(0));
+        after
+    };
+    for n in 0..100 {
+        let attempt = begin(&mut failures, "192.0.2.1", "shop", at(n)).unwrap();
+        failures.forgive(&attempt, at(n));
+    }
+    // At home one's own failures count: as many as of one name from a prefix.
+    let own = (0..100).take_while(|_| begin(&mut failures, "192.0.2.1", "shop", at(200)).is_ok()).count();
+    assert_eq!(own, 20);
+}
+
+#[test]
+fn who_is_refused_without_end_is_not_compared_with_what_was_right_lately() {
+    let mut failures = failures();
+    let (home, other) = ("192.0.2.1", "198.51.100.1");
+    let may = |failures: &mut Failures, address: &str| {
+        failures.may_recall(From { address: Some(address.parse().unwrap()), name: "shop" }, at(0))
+    };
+    for n in 0..10_100 {
+        let _ = begin(&mut failures, home, "shop", at(0));
+        assert_eq!(may(&mut failures, home), n < 10_020 - 1, "{n}");
+    }
+    assert!(may(&mut failures, other), "elsewhere");
 }

@@ -19,6 +19,9 @@ ALTER TABLE rl_quota ADD COLUMN peak INTEGER NOT NULL DEFAULT 0;
 -- Credentials that sent far beyond their history on a day. Without until_us the suspension was lifted: no other that day.
 CREATE TABLE suspension(credential TEXT PRIMARY KEY, day INTEGER NOT NULL, until_us INTEGER) STRICT, WITHOUT ROWID;
 
+-- Addresses that a credential has logged in from, by a keyed hash of both, and the last day of it.
+CREATE TABLE login_home(alias TEXT PRIMARY KEY, day INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
 -- The spool: bodies at rest -------------------------------------------------------------------------------------------
 
 -- The key that a body is sealed with, wrapped by a master key. A message without a row here was kept before there were any.
