@@ -92,6 +92,10 @@ impl Archive {
         };
         let read = || Ok((info("first_seq")?, info("base")?, info("published_size")?, info("origin")?));
         let (first, base, end, origin) = read().map_err(|error: rusqlite::Error| unreadable(explain(&path, &error)))?;
+        // The vault has made its tables and nothing else yet.
+        if first.is_none() && base.is_none() && end.is_none() {
+            return Ok(());
+        }
         let number = |text: Option<String>| text.and_then(|text| text.parse::<u64>().ok());
         let peaks = base.and_then(|base| base.split_whitespace().map(unhex).collect::<Option<Vec<Hash>>>());
         let (Some(first), Some(end), Some(peaks)) = (number(first), number(end), peaks) else {

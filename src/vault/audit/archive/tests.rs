@@ -136,6 +136,20 @@ fn an_event_or_head_that_is_not_what_is_written_there_is_altered_and_a_foreign_f
 }
 
 #[test]
+fn a_month_that_was_only_just_made_is_no_obstacle() {
+    let mut log = grown();
+    log.end_month("2020-03");
+    let fresh = log.audit().join("audit.db");
+    fs::write(&fresh, b"").unwrap();
+    assert_eq!(Archive::open(&log.audit()).unwrap().size(), 1001);
+    rusqlite::Connection::open(&fresh)
+        .unwrap()
+        .execute_batch("CREATE TABLE info(key TEXT, value TEXT); PRAGMA application_id = 0x47545041;")
+        .unwrap();
+    assert_eq!(Archive::open(&log.audit()).unwrap().size(), 1001);
+}
+
+#[test]
 fn a_copy_of_the_files_is_the_same_log_and_is_given_up_when_somebody_wants_that() {
     let log = grown();
     let mut archive = Archive::open(&log.audit()).unwrap();
