@@ -1,19 +1,20 @@
 #!/usr/bin/env python3
 """Verifies Gatepost's audit log with Python's standard library alone: a second opinion that shares no code with Gatepost.
 
-    verify_audit.py --key VKEY|FILE [--from SEQ] [--head FILE] PATH
+    verify_audit.py --key VKEY|FILE ... [--from SEQ] [--head FILE] PATH
 
 PATH is the auditors' directory, one of its files, or an export in JSON lines. VKEY is the log's verifier key, from a copy
-that is kept apart from the files. It computes every leaf and the whole tree anew and checks every signed head; how leaves
+that is kept apart from the files; of a log that got a new key, all of them, the oldest first. It computes every leaf and the whole tree anew and checks every signed head; how leaves
 are made is explained in src/vault/audit/leaf.rs, the tree is RFC 6962's, heads are C2SP tlog-checkpoint notes.
 Exit codes are those of `gatepost audit verify`.
 """
 import argparse, base64, glob, hashlib, json, os, sqlite3, struct, sys, urllib.parse
 
-SOUND, USAGE, UNREADABLE, ALTERED, ERASED, SIGNATURE, FORK, UNSEALED = 0, 1, 2, 10, 11, 12, 13, 14
+SOUND, USAGE, UNREADABLE, ALTERED, ERASED, SIGNATURE, FORK, UNSEALED, GAP = 0, 1, 2, 10, 11, 12, 13, 14, 15
 OPEN = {"account", "auth_user", "rcpt_domain"}  # what auditors see in clear; of the rest they see `.shown`, if anything
 UNSEALED_US = 15_000_000  # a leaf that is older must be under a signed head
 LONGEST_US = 600_000_000  # two heartbeats: a log that serves is never silent for longer
+GRACE_US = 600_000_000  # what an event says is erased is gone by then
 APPLICATION = 0x47545041  # "GTPA"
 
 
@@ -97,12 +98,12 @@ class Key:
         return len(signature) == 64 and s < L and r == (y | (x & 1) << 255).to_bytes(32, "little")
 
     def head(self, note):
-        """Size and root that a signed note tells. A missing signature is a fault, like a wrong one."""
+        """Size, root and declared gap that a signed note tells. A missing signature is a fault, like a wrong one."""
         def wrong(why):
             return Fault(SIGNATURE, f"a signed head: {why}")
         try:
             text, border, signatures = note.rpartition("\n\n")
-            origin, size, root = text.split("\n")[:3]
+            origin, size, root, *more = text.split("\n")
             lines = [line.split(" ") for line in signatures.removesuffix("\n").split("\n")]
             decoded = [(name, base64.b64decode(octets, validate=True)) for _, name, octets in lines]
             size, root = int(size), base64.b64decode(root, validate=True)
@@ -113,7 +114,15 @@ class Key:
             raise wrong("no signature of the log's key")
         if not self.is_signed((text + "\n").encode(), mine[0]) or origin != self.name:
             raise wrong("the signature is not the log key's")
-        return size, root
+        return size, root, next((gap for gap in map(declared_gap, more) if gap), None)
+
+
+def declared_gap(line):
+    """What was given up: events kept for certain, the head of before, and the size that goes on from there."""
+    mark, *words = line.split(" ")
+    if mark == "audit-resume/1" and len(words) == 4:
+        return int(words[0]), int(words[1]), base64.b64decode(words[2], validate=True), int(words[3])
+    return None
 
 
 # The tree and its leaves.
@@ -162,15 +171,49 @@ def leaf(event):
     return octets
 
 
-def check_value(seq, key, value):
-    """A value that is there is the one committed to; one that isn't was hidden from auditors, not erased."""
-    if "value" in value or "salt" in value:
-        salt, text = bytes.fromhex(value.get("salt") or ""), value.get("value")
-        made = sha256(b"audit-field/1\n", salt, struct.pack(">Q", seq), lp8(key), str(text).encode())
-        if text is None or made.hex() != value["hash"]:
-            raise Fault(ALTERED, f"{key} of event {seq} isn't the value that was committed to")
-    elif key in OPEN or key.endswith(".shown"):
-        raise Fault(ERASED, f"{key} of event {seq} was erased, and no event says so")
+def is_there(seq, key, value):
+    """Whether a value is there, which must be the one committed to then."""
+    if "value" not in value and "salt" not in value:
+        return False
+    salt, text = bytes.fromhex(value.get("salt") or ""), value.get("value")
+    made = sha256(b"audit-field/1\n", salt, struct.pack(">Q", seq), lp8(key), str(text).encode())
+    if text is None or made.hex() != value["hash"]:
+        raise Fault(ALTERED, f"{key} of event {seq} isn't the value that was committed to")
+    return True
+
+
+class Erasures:
+    """What the log's own events say was erased. They come after what they name, so they are read before the rest."""
+
+    def __init__(self):
+        self.spans, self.last_us = [], 0
+
+    def add(self, seq, time_us, event, data):
+        self.last_us = max(self.last_us, time_us)
+        for first, last, fields, _ in erased_by(event, data):
+            self.spans.append((first, min(last, seq - 1), set(fields), time_us))
+
+    def check(self, seq, committed):
+        """What is gone was named by an event, and what an event names is gone."""
+        there = {key: is_there(seq, key, value) for key, value in committed.items()}
+        spans = [span for span in self.spans if span[0] <= seq <= span[1]]
+        for key in (key for key in there if not key.endswith(".shown")):
+            field, shown = key.split("[")[0], there.get(key + ".shown")
+            is_gone = field in OPEN and not there[key] or shown is False
+            named = [span[3] for span in spans if span[2] & {field, key}]
+            if is_gone and not named:
+                raise Fault(ERASED, f"{key} of event {seq} was erased, and no event says so")
+            if not is_gone and (there[key] or shown) and named and min(named) + GRACE_US < self.last_us:
+                raise Fault(ERASED, f"an event says that {key} of event {seq} was erased, but it is still there")
+
+
+def erased_by(event, data):
+    """First and last event, fields and ground of each range that an erasing event names."""
+    if event == "audit.redact":
+        said = json.loads(data)
+        for part in said["erased"]:
+            for first, last in part["events"]:
+                yield first, last, part["fields"], said["ground"]
 
 
 class Silence:
@@ -197,9 +240,10 @@ class Silence:
             self.serves = True
 
     def explained_us(self, name, data):
-        if name in ("clock.step", "store.recovered"):
+        if name == "clock.step" or name == "store.recovered" and "last_event" not in data:
             return max(0, data.get("by_us" if name == "clock.step" else "full_us", 0))
-        if name == "daemon.start" or name == "daemon.crash" and data.get("last_event") == self.after:
+        names_it = name in ("daemon.crash", "store.recovered") and data.get("last_event") == self.after
+        if names_it or name in ("daemon.start", "audit.resume"):
             return self.left_us
         raise self.unexplained()
 
@@ -210,8 +254,9 @@ class Silence:
 class Log:
     """The log as far as it was read."""
 
-    def __init__(self, key, first, kept):
-        self.key, self.first, self.kept, self.is_compared = key, first, kept, False
+    def __init__(self, keys, first, kept):
+        self.keys, self.first, self.kept, self.is_compared, self.contradicts = keys, first, kept, False, False
+        self.erasures, self.told, self.gaps = Erasures(), {}, []
         self.tree, self.next, self.time_us, self.sealed, self.heads, self.rows = None, first, 0, first, 0, {}
         self.silence, self.unsealed_us = Silence(), None
 
@@ -236,8 +281,10 @@ class Log:
             raise Fault(ALTERED, f"event {seq} isn't what its hash was made from")
         self.unsealed_us = self.unsealed_us or self.time_us
         self.silence.event(event)
-        for key, value in event["committed"].items():
-            check_value(seq, key, value)
+        self.erasures.check(seq, event["committed"])
+        if event["event"] == "audit.resume":
+            told = json.loads(event["clear"]["data"])
+            self.told[seq + 1] = told["kept"], told["old_size"], bytes.fromhex(told["old_root"]), seq + 1
         self.tree.push(hash)
         if stored_tile:
             self.tiles(hash, seq + 1, stored_tile)
@@ -261,25 +308,50 @@ class Log:
             self.tiles(hash, count // 256, stored_tile, level + 1)
 
     def head(self, note, beside=None):
-        signed = self.key.head(note)
+        *signed, gap = self.signed(note)
+        signed = tuple(signed)
         if beside and signed != beside:
             raise Fault(ALTERED, f"the head of {beside[0]} events stands beside another one's note")
         if signed != (self.tree.size(), self.tree.root()):
             raise Fault(ALTERED, f"the log up to event {signed[0]} isn't the one that was signed")
         self.sealed, self.heads, self.unsealed_us = signed[0], self.heads + 1, None
+        if gap and gap not in self.gaps:
+            if gap != self.told.get(gap[3]) and gap[3] > self.first:
+                raise Fault(ALTERED, f"the head of {signed[0]} events declares a gap that no event tells of")
+            self.gaps.append(gap)
         self.compare()
+
+    def signed(self, note):
+        """By the key of its time: another one comes with a declared gap."""
+        if len(self.keys) > 1:
+            try:
+                return self.keys[0].head(note)
+            except Fault:
+                size, root, gap = self.keys[1].head(note)
+                if self.first == 0 and not (gap and gap[3] == size):
+                    raise
+                self.keys = self.keys[1:]
+                return size, root, gap
+        return self.keys[0].head(note)
 
     def compare(self):
         """With the head that was kept elsewhere, where the log is as long."""
         if self.kept and self.kept[0] == self.tree.size():
             self.is_compared = True
-            if self.kept[1] != self.tree.root():
-                raise Fault(FORK, f"the log up to event {self.kept[0]} isn't the one of the head that was kept elsewhere")
+            self.contradicts |= self.kept[1] != self.tree.root()
+
+    def is_given_up(self):
+        """Whether the head that was kept elsewhere lies in what a gap declares lost, and isn't of what came after it."""
+        size, root, own = self.kept
+        later = self.gaps[self.gaps.index(own) + 1 :] if own in self.gaps else self.gaps
+        return any(kept < size and (size < old or (size, root) == (old, old_root)) for kept, old, old_root, _ in later)
 
     def end(self):
         size = self.tree.size() if self.tree else self.first
-        if self.kept and self.kept[0] > size:
-            raise Fault(FORK, f"the log ends at event {size}, before the head that was kept elsewhere")
+        if self.kept and (self.contradicts or self.kept[0] > size):
+            if not self.is_given_up():
+                raise Fault(FORK, f"the log of {size} events isn't the one of the head that was kept elsewhere, of {self.kept[0]}")
+            self.is_compared = True
         if self.next == self.first:
             raise Fault(ALTERED, "there is no event at all")
         if self.silence.left_us:
@@ -293,10 +365,36 @@ class Log:
 # Where the log comes from.
 
 
-def read_file(log, path):
-    """One of the auditors' files."""
+def connect(path):
     database = sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=ro", uri=True, isolation_level=None)
     database.text_factory = lambda octets: octets.decode()
+    return database
+
+
+def erasing_events(path, is_json):
+    """Those that erase, and the last one for its time."""
+    if not is_json:
+        yield from connect(path).execute(
+            "SELECT seq, time_us, event, data FROM event WHERE event='audit.redact' OR seq=(SELECT max(seq) FROM event)"
+        )
+        return
+    last = None
+    for line in open(path, encoding="utf-8"):
+        last = line if '"leaf_hash"' in line else last
+        if '"audit.redact"' in line:
+            yield of_line(line)
+    if last:
+        yield of_line(last)
+
+
+def of_line(line):
+    entry = json.loads(line)
+    return entry["seq"], entry["time_us"], entry["event"], entry["clear"].get("data")
+
+
+def read_file(log, path):
+    """One of the auditors' files."""
+    database = connect(path)
     if database.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
         raise Fault(UNREADABLE, f"{path}: is not an auditors' file")
     database.execute("BEGIN")  # it may be written to
@@ -311,6 +409,13 @@ def read_file(log, path):
 
     def head(size, root, note):
         log.head(note, (size, root))
+
+    said = []
+    for seq, event, data in database.execute("SELECT seq, event, data FROM event WHERE event='audit.redact' ORDER BY seq"):
+        said += [(seq, first, last, " ".join(fields), ground) for first, last, fields, ground in erased_by(event, data)]
+    if database.execute("SELECT 1 FROM sqlite_master WHERE name='erasure'").fetchone():
+        if said != database.execute("SELECT seq, first_seq, last_seq, what, ground FROM erasure ORDER BY seq, n").fetchall():
+            raise Fault(ALTERED, f"{path}: the table `erasure` isn't what its events say")
 
     heads = database.execute("SELECT size, root, note FROM checkpoint ORDER BY size").fetchall()
     events = database.execute("SELECT * FROM event ORDER BY seq")
@@ -367,31 +472,48 @@ def read(log, path):
         if not files:
             raise Fault(UNREADABLE, f"{path}: there is no audit.db here")
         for name in files:
+            for event in erasing_events(name, False):
+                log.erasures.add(*event)
+        for name in files:
             read_file(log, name)
     else:
         with open(path, "rb") as file:
             is_json = file.read(1) == b"{"
+        for event in erasing_events(path, is_json):
+            log.erasures.add(*event)
         (read_export if is_json else read_file)(log, path)
 
 
 def verify(words):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--key", required=True, metavar="VKEY", help="the log's verifier key, or a file that holds it")
+    parser.add_argument("--key", required=True, action="append", metavar="VKEY", help="the log's verifier key, or its file")
     parser.add_argument("--from", dest="first", type=int, default=0, metavar="SEQ", help="the event that PATH begins with")
     parser.add_argument("--head", metavar="FILE", help="a signed head that was kept elsewhere")
     parser.add_argument("path", metavar="PATH", help="the auditors' directory, one of its files, or a JSON export")
     chosen = parser.parse_args(words)
-    key = Key(open(chosen.key).read() if os.path.exists(chosen.key) else chosen.key)
-    kept = key.head(open(chosen.head).read().rstrip() + "\n") if chosen.head else None
-    log = Log(key, chosen.first, kept)
+    keys = [Key(open(key).read() if os.path.exists(key) else key) for key in chosen.key]
+    kept = kept_head(keys, open(chosen.head).read().rstrip() + "\n") if chosen.head else None
+    log = Log(keys, chosen.first, kept)
     read(log, chosen.path)
     log.end()
+    for kept, size, _, resumed in log.gaps:
+        print(f"declared gap: of {size} events {kept} were kept for certain; the log goes on with event {resumed - 1}")
     print(f"the log is sound: events {log.first} to {log.next - 1}, under {log.heads} signed heads up to event {log.sealed}")
+    return GAP if log.gaps else SOUND
+
+
+def kept_head(keys, note):
+    for key in keys:
+        try:
+            return key.head(note)
+        except Fault:
+            pass
+    raise Fault(FORK, "the head that was kept elsewhere is not signed with the log's key")
 
 
 def main(words):
     try:
-        verify(words)
+        return verify(words)
     except Fault as fault:
         print(f"the log does not verify: {fault!s}".encode("unicode_escape").decode(), file=sys.stderr)
         return fault.code
@@ -403,7 +525,6 @@ def main(words):
     except (KeyError, ValueError, TypeError, AttributeError, struct.error) as nonsense:
         print(f"the log does not verify: what stands in it isn't what is written there: {nonsense!r}", file=sys.stderr)
         return ALTERED
-    return SOUND
 
 
 if __name__ == "__main__":
