@@ -12,10 +12,10 @@ use base64::engine::general_purpose::STANDARD;
 use nix::sys::signal::Signal;
 use support::auditor::{audit, run, said};
 use support::smtp::trusting;
-use support::{Service, await_that};
+use support::{Service, Setting, await_that, open_folder};
 
 /// Questions by how they begin on the page, and what the answer has in it. `{message}` is the message that was sent.
-const ANSWERS: [(&str, &[&str]); 11] = [
+const ANSWERS: [(&str, &[&str]); 14] = [
     ("All about one message", &["msg.accept", "deliver.success", "***@example.org"]),
     ("What was sent as an account", &["***@example.net", "{message}"]),
     ("Failed logins by account", &["billing", "127.0.0.0/24"]),
@@ -23,10 +23,13 @@ const ANSWERS: [(&str, &[&str]); 11] = [
     ("Mail that was refused", &["sender-not-allowed", "***@evil.example"]),
     ("What was limited", &["rate.limited", "billing"]),
     ("Deliveries without TLS", &["sink", "example.org", "{message}"]),
-    ("What was erased", &[]),
+    ("What was shown in clear or taken away", &["audit.export", "uid ", "\"format\":\"csv\""]),
     ("Silence of more than", &["daemon.start", "sandbox.applied"]),
     ("Days without any record", &["LATER"]),
     ("The first signed head", &["gate.test.example/audit"]),
+    ("What was erased", &["audit.redact", "uid ", "client_ip", "case 7"]),
+    ("An anchor that has not succeeded", &["audit.anchor", "disk"]),
+    ("Every success is a row", &["disk"]),
 ];
 
 /// The page's own examples, and what they stand for here.
@@ -55,7 +58,11 @@ fn queries(page: &str) -> Vec<(String, String)> {
 
 /// A service that has something to say to every question. Gives a message that was delivered.
 fn eventful() -> (Service, String) {
-    let service = Service::start();
+    let anchors = tempfile::tempdir().unwrap();
+    open_folder(anchors.path());
+    let place = anchors.path().join("heads").display().to_string();
+    let more = format!("[[anchor]]\nname = \"disk\"\nkind = \"file\"\npath = \"{place}\"\n");
+    let service = Service::start_with(&Setting { more, ..Setting::default() });
     let rules = ["--sender", "@example.net", "--per-minute", "1", "--burst", "1"];
     let output = service.command(&[&["credential", "add", "billing"][..], &rules].concat());
     let secret = said(&output).lines().last().unwrap().to_owned();
@@ -77,6 +84,10 @@ fn eventful() -> (Service, String) {
         let names = run(&service, &["query", "--json"]);
         ["deliver.success", "config.load", "msg.reject", "rate.limited"].iter().all(|name| names.contains(name))
     });
+    run(&service, &["export", "--format", "csv"]);
+    run(&service, &["anchor"]);
+    run(&service, &["redact", "--seq", "0-3", "--field", "client_ip", "--ground", "case 7"]);
+    run(&service, &["verify"]);
     let accept = run(&service, &["query", "--event", "msg.accept", "--json"]);
     let accept: serde_json::Value = serde_json::from_str(&accept).unwrap();
     (service, accept["msg_id"].as_str().unwrap().to_owned())
