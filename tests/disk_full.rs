@@ -173,6 +173,10 @@ fn mail_is_refused_while_there_is_still_room_for_what_waits_and_a_restart_knows_
     disk.fill_up_to(2 * 1024 * 1024);
     await_code(&mut session, "short", 452);
     assert!(disk.0.join("state/db/ballast").exists(), "there was room for what had to be written");
+    let backup = folder.path().join("backup");
+    let refused = service.command(&["backup", backup.to_str().unwrap()]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("make room first"), "{refused:?}");
+    assert!(!backup.exists());
     service.kill_all();
     service.start_again();
     let mut session = service.log_in(&secret);

@@ -75,6 +75,8 @@ impl Backup {
             _segments: segments,
             _turn: turn,
         };
+        let reserve = vault.authority.borrow().slice.reserve;
+        backup.copier.room(reserve).await?;
         for (name, path) in backup.copier.list().await?.into_iter() {
             let copy = backup.place(&name);
             backup.files.push_back(Part { name, path: copy.clone(), is_copy: true });

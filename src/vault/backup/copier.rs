@@ -12,6 +12,8 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::vault::store::room::free;
+
 /// Jobs that may wait: there is one backup at a time, and it asks for one thing after the other; at its end its copies are
 /// removed, two for each month of the log.
 const QUEUE: usize = 1024;
@@ -22,6 +24,7 @@ enum Job {
     List(oneshot::Sender<io::Result<Vec<(String, PathBuf)>>>),
     Copy { from: PathBuf, to: PathBuf, done: oneshot::Sender<Result<(), String>> },
     Check { path: PathBuf, done: oneshot::Sender<Result<(), String>> },
+    Room { beside: u64, done: oneshot::Sender<Result<(), String>> },
     Length { path: PathBuf, done: oneshot::Sender<io::Result<u64>> },
     Read { path: PathBuf, offset: u64, length: usize, done: oneshot::Sender<io::Result<Vec<u8>>> },
     Remove(PathBuf),
@@ -77,6 +80,11 @@ impl Copier {
         self.ask(Job::List).await?.map_err(|error| format!("the files of the log can't be listed: {error}"))
     }
 
+    /// Whether a second copy of everything that is copied finds room, and leaves so many octets free.
+    pub async fn room(&self, beside: u64) -> Result<(), String> {
+        self.ask(|done| Job::Room { beside, done }).await?
+    }
+
     /// Copies a database that others may have open.
     pub async fn copy(&self, from: PathBuf, to: PathBuf) -> Result<(), String> {
         self.ask(|done| Job::Copy { from, to, done }).await?
@@ -113,6 +121,7 @@ fn work(home: &Path, mut jobs: mpsc::Receiver<Job>) {
                 drop(done.send(copied));
             }
             Job::Check { path, done } => drop(done.send(check(&path))),
+            Job::Room { beside, done } => drop(done.send(room(home, beside))),
             Job::Length { path, done } => drop(done.send(fs::metadata(path).map(|found| found.len()))),
             Job::Read { path, offset, length, done } => drop(done.send(read(&path, offset, length))),
             Job::Remove(path) => {
@@ -137,6 +146,24 @@ fn list(home: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     }
     found.sort();
     Ok(found)
+}
+
+fn room(home: &Path, beside: u64) -> Result<(), String> {
+    let measure = || {
+        let mut needed = fs::metadata(home.join("db").join("vault.db"))?.len();
+        for (_, path) in list(home)? {
+            needed = needed.saturating_add(fs::metadata(path)?.len());
+        }
+        io::Result::Ok((needed, free(&home.join("db"))?))
+    };
+    let (needed, free) = measure().map_err(|error| format!("the room for a copy can't be measured: {error}"))?;
+    if free >= needed.saturating_add(beside) {
+        return Ok(());
+    }
+    Err(format!(
+        "a copy takes {needed} octets on the disk of the state directory for as long as it is made, and {free} are free, of \
+         which {beside} are the reserve: make room first"
+    ))
 }
 
 /// An empty file of our mode, and a connection to it that syncs nothing: a copy that a crash breaks is thrown away.

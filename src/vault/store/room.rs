@@ -4,7 +4,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -83,7 +83,7 @@ impl Watch {
 
     /// Looks how much room there is.
     pub fn look(&mut self) -> Option<Change> {
-        let free = match self.free() {
+        let free = match free(&self.directory) {
             Ok(free) => free,
             Err(error) => {
                 tracing::error!(%error, "the room on the disk can't be looked at");
@@ -113,15 +113,6 @@ impl Watch {
         (!std::mem::replace(&mut self.short, true)).then_some(Change::Short(free))
     }
 
-    /// Octets that this user can still write.
-    fn free(&self) -> io::Result<u64> {
-        let found = statvfs(&self.directory)?;
-        // Their types differ between systems.
-        #[allow(clippy::useless_conversion)]
-        let (blocks, size) = (u64::from(found.blocks_available()), u64::from(found.fragment_size()));
-        Ok(blocks.saturating_mul(size))
-    }
-
     /// Puts the ballast in its place, when it isn't there in its full length.
     fn load(&mut self) {
         let path = self.directory.join(BALLAST);
@@ -136,7 +127,7 @@ impl Watch {
                 _ => Err(error),
             }),
             // Never so that it is its own weight that makes room short.
-            _ if !self.free().is_ok_and(|free| free >= self.ballast.saturating_add(self.reserve)) => {
+            _ if !free(&self.directory).is_ok_and(|free| free >= self.ballast.saturating_add(self.reserve)) => {
                 Err(io::ErrorKind::StorageFull.into())
             }
             octets => fill(&path, octets),
@@ -149,8 +140,17 @@ impl Watch {
     }
 }
 
+/// Octets that this user can still write in a directory.
+pub fn free(directory: &Path) -> io::Result<u64> {
+    let found = statvfs(directory)?;
+    // Their types differ between systems.
+    #[allow(clippy::useless_conversion)]
+    let (blocks, size) = (u64::from(found.blocks_available()), u64::from(found.fragment_size()));
+    Ok(blocks.saturating_mul(size))
+}
+
 /// Takes that much room for a file, by writing where it can't be reserved.
-fn fill(path: &std::path::Path, octets: u64) -> io::Result<()> {
+fn fill(path: &Path, octets: u64) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     if !sys::room::reserve(&file, octets)? {
         let mut piece = vec![0; PIECE];
