@@ -36,7 +36,7 @@ impl Disk {
                 "NOT RUN: a full disk needs a tmpfs of its own, which only root can mount, and not in every container"
             );
         }
-        mounted.then_some(Self(path))
+        mounted.then(|| Self(path))
     }
 
     /// Takes all the room there is.

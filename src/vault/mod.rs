@@ -30,6 +30,8 @@ pub mod store;
 pub mod transaction;
 
 use std::cell::RefCell;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -48,6 +50,7 @@ use crate::role::start::Start;
 use crate::sandbox::{self, Sealed};
 use crate::secret::Secret;
 use audit::anchor;
+use audit::event::{Event, Name, Outcome};
 use audit::ledger::now_us;
 use audit::month;
 use audit::publish::Publisher;
@@ -60,7 +63,7 @@ use limits::clock::Clock;
 use login::hashing::{self, Hashers};
 use master::Master;
 use store::Failure;
-use store::open::Database;
+use store::open::{Database, FAILED};
 use store::room::Watch;
 use store::segment::{self, Segments};
 use store::writer::Writer;
@@ -138,6 +141,16 @@ fn fatal(failure: &Failure) {
     std::process::exit(1);
 }
 
+/// The event of a store that could not be written, if the last vault left word of it.
+fn failure(db: &Path) -> Option<Event> {
+    /// SQLite's own words are a line.
+    const SAID: usize = 400;
+    let said = fs::read_to_string(db.join(FAILED)).ok()?;
+    let said: String = said.chars().filter(|c| !c.is_control()).take(SAID).collect();
+    let data = Some(serde_json::json!({ "said": said }).to_string());
+    Some(Event { severity: 2, data, ..Event::new(Name::StoreIoerror, Outcome::Failure) })
+}
+
 /// The vault with its threads, before it serves.
 struct House {
     vault: Rc<Vault>,
@@ -156,6 +169,7 @@ impl House {
         let now = now_us();
         let (today, _) = month::today(now);
         let mask = slice.audit.mask;
+        let failed = failure(&db);
         let first = writer.run_blocking(move |store| {
             store.ledger.mask = mask;
             // First of all, so that what may be missing lies between the event before it and this one.
@@ -165,6 +179,9 @@ impl House {
                 store.ledger.append(crash)?;
             }
             store.ledger.begin()?;
+            if let Some(failed) = failed {
+                store.record(vec![failed])?;
+            }
             store.spool.release_all()?;
             queue::bury_all(store)?;
             store.keys.adopt(masters);
@@ -174,6 +191,10 @@ impl House {
             Ok((store.credentials.all(now)?, consumed, segments, lanes))
         });
         let (stored, consumed, needed, lanes) = first.map_err(|error| format!("the vault's database: {error:?}"))?;
+        match fs::remove_file(db.join(FAILED)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(format!("{}: {error}", db.display())),
+            _ => {}
+        }
         segment::sweep(&db, &needed).map_err(|error| format!("{}: {error}", db.display()))?;
         backup::sweep(&db).map_err(|error| format!("{}: {error}", db.display()))?;
         restored::hold(&db, &writer)?;

@@ -22,8 +22,9 @@ const APPLICATION: i64 = 0x4754_5031;
 pub const VERSION: usize = STEPS.len();
 /// Below this size every start checks the whole file (about a tenth of a second); above it only after an unclean stop.
 const CHECK_ALWAYS: u64 = 64 * 1024 * 1024;
-/// A file beside it that says: the last vault found it damaged.
-pub const SUSPECT: &str = "suspect";
+/// A file beside it in which the last vault says, if it could, why it had to end. Until the next one has taken it into the
+/// log, every start looks through the whole database.
+pub const FAILED: &str = "failed";
 /// No row is larger: a body is at most 64 KiB. What would be is a bug or an attack.
 const MAX_ROW: i32 = 8 * 1024 * 1024;
 
@@ -163,19 +164,15 @@ fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
 /// Whether it is whole. `length` is the file's before it was opened.
 fn verify(connection: &Connection, length: u64, path: &Path) -> Result<(), String> {
     let wal = path.with_extension("db-wal");
-    let suspect = path.with_file_name(SUSPECT);
-    let unclean = fs::metadata(wal).is_ok_and(|wal| wal.len() > 0) || suspect.exists();
+    let failed = path.with_file_name(FAILED);
+    let unclean = fs::metadata(wal).is_ok_and(|wal| wal.len() > 0) || failed.exists();
     if length == 0 || (!unclean && length > CHECK_ALWAYS) {
         return Ok(());
     }
     let verdict: String =
         connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| explain(&error))?;
     if verdict == "ok" {
-        // It was the memory, or the way to the disk.
-        return match fs::remove_file(suspect) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(format!("its mark can't be removed: {error}")),
-            _ => Ok(()),
-        };
+        return Ok(());
     }
     Err(format!("is damaged ({verdict}): keep the file, and restore from a backup; nothing was changed"))
 }

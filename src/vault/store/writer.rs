@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Result as Sql;
 use tokio::sync::{mpsc, oneshot};
 
-use super::open::{Database, SUSPECT};
+use super::open::{Database, FAILED};
 use super::room::{Change, Room, Watch};
 use super::{Failure, Store};
 use crate::config::slice::Mask;
@@ -230,10 +230,8 @@ fn write(
     while let Some(first) = jobs.blocking_recv() {
         let done = writer.group(first, &mut jobs).and_then(|()| writer.copy_back(jobs.is_empty()));
         if let Err(failure) = done {
-            if failure.is_damage() {
-                // The next start looks at the whole file, however large it is.
-                let _ = std::fs::File::create(database.path.with_file_name(SUSPECT));
-            }
+            // For the next start, if anything can be written at all.
+            let _ = std::fs::write(database.path.with_file_name(FAILED), failure.to_string());
             return fatal(&failure);
         }
     }

@@ -70,3 +70,15 @@ fn a_sealer_that_has_forgotten_is_reported_and_signs_again() {
     let summary = verify(&bench.home.path().join("audit"), &verifier, &Known::default(), |_| {}).unwrap();
     assert_eq!((summary.size, summary.sealed), (7, 7));
 }
+
+#[test]
+fn why_the_last_vault_had_to_end_is_an_event_of_the_next_and_of_no_other() {
+    let bench = Bench::new();
+    bench.run().drain();
+    fs::write(bench.home.path().join("db/failed"), "disk I/O error\n").unwrap();
+    bench.run().drain();
+    bench.run().drain();
+    let found = bench.events(&Filter { event: Some("store.ioerror".into()), ..Filter::default() });
+    let said: Vec<_> = found.iter().map(|event| event.get("data")).collect();
+    assert_eq!(said, [Some(r#"{"said":"disk I/O error"}"#)]);
+}
