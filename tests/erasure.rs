@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use support::{Service, await_that, processes};
+use support::{Service, Setting, await_that, processes};
 
 const ARRIVAL: Duration = Duration::from_secs(30);
 /// Exit code of `audit verify`.
@@ -150,5 +150,53 @@ fn an_erasure_that_a_reader_delays_is_done_even_if_the_vault_is_killed_meanwhile
     assert_eq!(files_with(&service, RECIPIENT), Vec::<PathBuf>::new());
     let (code, words) = verdict(&service);
     assert_eq!(code, Some(0), "{words}");
+    service.stop();
+}
+
+#[test]
+fn a_month_stays_without_an_anchor_and_is_missed_when_it_goes_without_an_event() {
+    let (mut service, _) = grown();
+    service.end();
+    // The month is over.
+    let state = service.folder.path().join("state");
+    sqlite(&service, "UPDATE info SET value = '2026-01' WHERE key = 'month'");
+    let closed = state.join("audit/audit-2026-01.db");
+    fs::rename(state.join("audit/audit.db"), &closed).unwrap();
+    service.start_again();
+    let dry = done(&service, &["audit", "prune", "--before", "2026-02", "--dry-run"]);
+    assert!(
+        dry.starts_with("2026-01  events 0 to ") && dry.contains("stays: no head of the log was ever anchored"),
+        "{dry}"
+    );
+    let refused = service.command(&["audit", "prune", "--before", "2026-02"]);
+    assert!(!refused.status.success() && closed.exists(), "{}", said(&refused));
+    assert_eq!(verdict(&service).0, Some(0));
+    fs::rename(&closed, state.join("elsewhere")).unwrap();
+    let (code, words) = verdict(&service);
+    assert!(
+        code == Some(ERASED) && words.contains("no event says that those before it were removed"),
+        "{code:?} {words}"
+    );
+    service.stop();
+}
+
+#[test]
+fn a_log_as_large_as_it_may_be_keeps_mail_out_until_there_is_room() {
+    let setting = Setting { more: "[audit]\nmax_bytes = 2_000_000\n".into(), ..Setting::default() };
+    let service = Service::start_with(&setting);
+    let secret = service.add_credential();
+    let mut session = service.log_in(&secret);
+    assert_eq!(session.send("a message"), 250);
+    let large = service.folder.path().join("state/db/personal-2000-01.db");
+    fs::write(&large, vec![0; 3_000_000]).unwrap();
+    await_that("mail is refused", || service.log_in(&secret).say("MAIL FROM:<a@example.net>") == 452);
+    fs::remove_file(&large).unwrap();
+    await_that("mail is taken", || service.log_in(&secret).say("MAIL FROM:<a@example.net>") == 250);
+    let events = done(&service, &["audit", "query"]);
+    assert_eq!(
+        (events.matches(" store.full ").count(), events.matches(" store.recovered ").count()),
+        (1, 1),
+        "{events}"
+    );
     service.stop();
 }

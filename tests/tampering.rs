@@ -13,6 +13,7 @@ use support::{Service, await_that};
 const ARRIVAL: Duration = Duration::from_secs(30);
 /// Exit codes of `audit verify`.
 const ALTERED: i32 = 10;
+const ERASED: i32 = 11;
 const FORK: i32 = 13;
 const UNSEALED: i32 = 14;
 
@@ -125,7 +126,7 @@ fn a_beginning_that_was_cut_off_is_noticed_unless_it_is_meant() {
              UPDATE info SET value='4' WHERE key='first_seq'; UPDATE info SET value='{base}' WHERE key='base';"
         ),
     );
-    assert_verdict(&service, &[], ALTERED, "begins with event 4");
+    assert_verdict(&service, &[], ERASED, "begins with event 4");
     assert_verdict(&service, &["--from", "3"], ALTERED, "begins with event 4");
     assert_verdict(&service, &["--from", "4"], 0, "events 4 to");
 }

@@ -186,10 +186,13 @@ class Erasures:
     """What the log's own events say was erased. They come after what they name, so they are read before the rest."""
 
     def __init__(self):
-        self.spans, self.last_us = [], 0
+        self.spans, self.last_us, self.pruned = [], 0, set()
 
     def add(self, seq, time_us, event, data):
         self.last_us = max(self.last_us, time_us)
+        if event == "audit.prune":
+            said = json.loads(data)
+            self.pruned.add((said["size"], said["root"]))
         for first, last, fields, _ in erased_by(event, data):
             self.spans.append((first, min(last, seq - 1), set(fields), time_us))
 
@@ -214,6 +217,9 @@ def erased_by(event, data):
         for part in said["erased"]:
             for first, last in part["events"]:
                 yield first, last, part["fields"], said["ground"]
+    elif event == "audit.prune":
+        said = json.loads(data)
+        yield said["first"], said["size"] - 1, ["events"], said["ground"]
 
 
 class Silence:
@@ -263,7 +269,12 @@ class Log:
     def begin(self, first, base):
         tree = Tree(first, base)
         if self.tree is None:
-            if first != self.first:
+            if not self.first and (first, tree.root().hex()) in self.erasures.pruned:
+                self.first = self.next = self.sealed = first  # an event says that those before it were removed
+            elif not self.first and first:
+                what = f"the log begins with event {first}, and no event says that those before it were removed"
+                raise Fault(ERASED, f"{what}: is `--from` needed?")
+            elif first != self.first:
                 raise Fault(ALTERED, f"the log begins with event {first} instead of {self.first}: is `--from` needed?")
             self.tree = tree
             self.compare()
@@ -375,13 +386,13 @@ def erasing_events(path, is_json):
     """Those that erase, and the last one for its time."""
     if not is_json:
         yield from connect(path).execute(
-            "SELECT seq, time_us, event, data FROM event WHERE event='audit.redact' OR seq=(SELECT max(seq) FROM event)"
+            "SELECT seq, time_us, event, data FROM event WHERE event IN ('audit.redact', 'audit.prune') OR seq=(SELECT max(seq) FROM event)"
         )
         return
     last = None
     for line in open(path, encoding="utf-8"):
         last = line if '"leaf_hash"' in line else last
-        if '"audit.redact"' in line:
+        if '"audit.redact"' in line or '"audit.prune"' in line:
             yield of_line(line)
     if last:
         yield of_line(last)
@@ -411,7 +422,7 @@ def read_file(log, path):
         log.head(note, (size, root))
 
     said = []
-    for seq, event, data in database.execute("SELECT seq, event, data FROM event WHERE event='audit.redact' ORDER BY seq"):
+    for seq, event, data in database.execute("SELECT seq, event, data FROM event WHERE event IN ('audit.redact', 'audit.prune') ORDER BY seq"):
         said += [(seq, first, last, " ".join(fields), ground) for first, last, fields, ground in erased_by(event, data)]
     if database.execute("SELECT 1 FROM sqlite_master WHERE name='erasure'").fetchone():
         if said != database.execute("SELECT seq, first_seq, last_seq, what, ground FROM erasure ORDER BY seq, n").fetchall():

@@ -10,6 +10,7 @@ mod key;
 mod place;
 mod progress;
 mod prove;
+mod prune;
 mod query;
 mod show;
 mod tail;
@@ -40,6 +41,8 @@ pub enum Audit {
     Anchor(anchor::Anchor),
     /// Erase personal values, and say so in the log
     Redact(redact::Redact),
+    /// Remove months of events that are over, and say so in the log
+    Prune(prune::Prune),
     /// Show one personal value in clear, with what proves it, and say so in the log
     Disclose(disclose::Disclose),
     /// Compute the whole log anew and check it against the log key
@@ -62,6 +65,7 @@ impl Audit {
             Self::Tail(tail) => tail.run().map_or_else(|reason| fail(&reason), |()| ExitCode::SUCCESS),
             Self::Anchor(anchor) => anchor.run(),
             Self::Redact(redact) => redact.run().map_or_else(|reason| fail(&reason), |()| ExitCode::SUCCESS),
+            Self::Prune(prune) => prune.run().map_or_else(|reason| fail(&reason), |()| ExitCode::SUCCESS),
             Self::Disclose(disclose) => disclose.run().map_or_else(|reason| fail(&reason), |()| ExitCode::SUCCESS),
             Self::Verify(verify) => verify.run(),
             Self::Prove(prove) => finish(prove.run()),

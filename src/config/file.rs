@@ -228,6 +228,10 @@ pub struct Limits {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Audit {
+    pub retain_personal: Option<At<String>>,
+    pub retain_events: Option<At<String>>,
+    pub max_bytes: Option<At<i64>>,
+    pub when_full: Option<At<String>>,
     pub anchor_overdue: Option<At<String>>,
     pub mask: Option<At<String>>,
 }

@@ -85,7 +85,7 @@ const fn minutes(n: u64) -> Duration {
     seconds(60 * n)
 }
 
-const fn days(n: u64) -> Duration {
+pub const fn days(n: u64) -> Duration {
     minutes(24 * 60 * n)
 }
 

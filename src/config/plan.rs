@@ -171,6 +171,11 @@ impl Plan {
             );
             findings.warn(config.hostname.as_ref().map(At::span), text);
         }
+        if self.anchors.is_empty() && self.audit.retention.events.is_some() {
+            let text = "no anchor: months of the audit log are not removed after retain_events, because nothing outside shows \
+                        what they were";
+            findings.warn(None, text);
+        }
         if self.upstreams.is_empty() {
             findings.warn(None, "no upstream: nothing can be delivered, so every recipient is refused");
         } else if self.routes.is_empty() {

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use super::plan::Bind;
-use super::slice::{CourierSlice, Mask, Protocol, Serve, TlsMode};
+use super::slice::{CourierSlice, Mask, Protocol, Retention, Serve, TlsMode, WhenFull};
 use super::*;
 use crate::policy::rule::RecipientRule;
 use crate::secret::Secret;
@@ -102,6 +102,10 @@ handshake = "3s"
 
 [audit]
 mask = "full"
+retain_personal = "30d"
+retain_events = "forever"
+max_bytes = 2_000_000_000
+when_full = "oldest"
 "#;
 
 fn load_with_mode(text: &str, mode: u32) -> Result<Plan, Errors> {
@@ -181,6 +185,10 @@ fn each_role_is_told_its_own_part() {
     assert_eq!(plan.listener_slice(&key).listeners.len(), 4);
     assert_eq!(plan.vault_slice(&key).upstreams, ["smarthost", "inside"]);
     assert_eq!(plan.vault_slice(&key).audit.mask, Mask::Full);
+    let days = |n: u64| Some(Duration::from_secs(n * 86_400));
+    let kept =
+        Retention { personal: days(30), events: None, max_octets: Some(2_000_000_000), when_full: WhenFull::Oldest };
+    assert_eq!(plan.vault_slice(&key).audit.retention, kept);
     let without = load(&FULL.replace("mask = \"full\"", "")).unwrap();
     assert_eq!(without.vault_slice(&key).audit.mask, Mask::LocalPart);
     assert!(complaint("mask = \"full\"", "mask = \"ful\"").contains("did you mean \"full\"?"));
@@ -380,7 +388,7 @@ fn what_is_odd_is_a_warning() {
     let bare = "version = 1\nhostname = \"localhost\"\n[[listener]]\nname = \"a\"\naddress = [\"127.0.0.1:0\", \"[::1]:0\", \
                 \"127.0.0.1:0\"]\nprotocol = \"smtp\"\n";
     let warnings = load(bare).unwrap().warnings;
-    assert_eq!(warnings.len(), 3, "{warnings:#?}");
+    assert_eq!(warnings.len(), 4, "{warnings:#?}");
 }
 
 #[test]

@@ -107,6 +107,7 @@ impl Control {
             (Order::Switch(generation), None) => match self.next.take() {
                 Some(slice) => {
                     self.vault.writer.mask(slice.audit.mask).await;
+                    self.publisher.retention.set(slice.audit.retention.clone());
                     self.vault.authority.borrow_mut().switch(generation, slice);
                     // Nobody may listen: there may be no edge now.
                     let _ = self.vault.changed.send(());

@@ -54,6 +54,7 @@ use audit::event::{Event, Name, Outcome};
 use audit::ledger::now_us;
 use audit::month;
 use audit::publish::Publisher;
+use audit::retention::keeper::Shared as Retention;
 use audit::seal::{self, Pulse};
 use authority::Authority;
 use backup::copier::Copier;
@@ -90,6 +91,8 @@ pub struct Vault {
     pub next_master: RefCell<Option<oneshot::Sender<Master>>>,
     /// What must be on the disk before an orderly end holds a permit.
     unfinished: Arc<Semaphore>,
+    /// How large the audit log may be, and whether it is.
+    pub retention: Retention,
 }
 
 /// More permits than there can be tasks.
@@ -202,6 +205,7 @@ impl House {
         let (copier, _) = Copier::start(home.to_owned())?;
         let (hashers, _) = Hashers::start(slice.hashers, slice.hash_queue)?;
         let (publisher, _) = Publisher::start(home.to_owned(), writer.clone())?;
+        publisher.retention.set(slice.audit.retention.clone());
         let (_, nobody) = login::key::generate()?;
         let vault = Vault {
             writer,
@@ -215,6 +219,7 @@ impl House {
             anchored: Notify::new(),
             changed: watch::Sender::new(()),
             next_master: RefCell::new(None),
+            retention: publisher.retention.clone(),
             unfinished: Arc::new(Semaphore::new(usize::try_from(PERMITS).unwrap_or_default())),
         };
         Ok(Self { vault: Rc::new(vault), publisher, threads: [bodies, writing] })

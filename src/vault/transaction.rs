@@ -167,7 +167,8 @@ pub fn admit(vault: &Vault, from: &Sender, sender: &ReversePath, size: Option<u6
     if authority.draining {
         return Err(Refusal::StoreUnavailable.into());
     }
-    if vault.writer.is_short() {
+    // There is no room, or the audit log is as large as it may be and mail is what yields.
+    if vault.writer.is_short() || vault.retention.is_full() {
         return Err(Refusal::StoreFull.into());
     }
     authority.grant(&from.credential).sender(sender)?;

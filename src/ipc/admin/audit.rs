@@ -17,6 +17,8 @@ pub enum Command {
     Redact { target: Target, fields: Vec<String>, ground: String },
     /// Show one personal value with its salt.
     Disclose { event: u64, field: String, ground: Option<String> },
+    /// Remove months: those before this one, or those past their retention. Dry: only look.
+    Prune { before: Option<String>, dry: bool },
 }
 
 /// The form of an export.
@@ -103,4 +105,17 @@ pub enum Response {
         /// The place of the event that says that it was shown.
         logged: u64,
     },
+    Pruned(Vec<LookedAt>),
+}
+
+/// A month that was to go.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LookedAt {
+    pub month: String,
+    /// Its events: from the first, before the end.
+    pub first: u64,
+    pub end: u64,
+    pub octets: u64,
+    /// Why it stays.
+    pub obstacle: Option<String>,
 }

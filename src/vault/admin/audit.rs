@@ -13,6 +13,7 @@ use crate::vault::control;
 pub async fn perform(desk: &Desk, command: Command, actor: &str) -> Result<Response, String> {
     match command {
         Command::Redact { target, fields, ground } => erasure::redact(desk, target, fields, ground, actor).await,
+        Command::Prune { before, dry } => erasure::prune(desk, before, dry, actor).await,
         Command::Disclose { event, field, ground } => erasure::disclose(desk, event, field, ground, actor).await,
         Command::Anchor { name } => anchor(desk, name, actor).await,
         Command::Publish => {

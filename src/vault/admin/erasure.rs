@@ -5,6 +5,8 @@ use crate::ipc::admin::{Response, audit};
 use crate::vault::audit::erasure::disclosure::Disclosure;
 use crate::vault::audit::erasure::{self, search};
 use crate::vault::audit::event::{Event, Name, Outcome};
+use crate::vault::audit::publish::Prune;
+use crate::vault::audit::retention::Looked;
 
 /// Everything up to now in the files, which is where values are looked for.
 async fn settled(desk: &Desk) -> Result<u64, String> {
@@ -63,6 +65,20 @@ pub async fn redact(
     let tried = desk.publisher.publish().await;
     let open = desk.vault.writer.run(move |store| store.erasures.is_open(event)).await;
     Ok(Response::Audit(audit::Response::Redacted { event, events, gone: tried.is_ok() && open == Ok(false) }))
+}
+
+pub async fn prune(desk: &Desk, before: Option<String>, dry: bool, actor: &str) -> Result<Response, String> {
+    let month = |text: String| text.parse().map_err(|()| format!("{text:?} is no month: write it as 2026-01"));
+    let before = before.map(month).transpose()?;
+    let looked = desk.publisher.prune(Prune { before, actor: actor.to_owned(), dry }).await?;
+    let all = looked.into_iter().map(|Looked { month, first, end, octets, obstacle }| audit::LookedAt {
+        month: month.to_string(),
+        first,
+        end,
+        octets,
+        obstacle,
+    });
+    Ok(Response::Audit(audit::Response::Pruned(all.collect())))
 }
 
 pub async fn disclose(

@@ -5,6 +5,7 @@
 
 pub mod disclosure;
 pub mod places;
+pub mod pruning;
 pub mod removal;
 pub mod scrub;
 pub mod search;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::event::{Event, Field, Name, Outcome};
 use crate::mail::id::MessageId;
 use crate::vault::store::Store;
+use pruning::Pruning;
 
 /// Ranges of events in one leaf: some 30 KiB of its 65,535 octets. More make further events.
 const MOST_RANGES: usize = 1000;
@@ -124,7 +126,13 @@ pub fn lines(event: &str, data: Option<&str>) -> Vec<Line> {
         };
         return erased.iter().flat_map(|part| part.events.iter().map(|range| line(part, *range))).collect();
     }
-    Vec::new()
+    let pruned = |pruning: Pruning| Line {
+        first: pruning.first,
+        last: pruning.size.saturating_sub(1),
+        what: "events".to_owned(),
+        ground: pruning.ground,
+    };
+    pruning(event, data).map(pruned).into_iter().collect()
 }
 
 /// The values that an order is to take out. None when it can't be read.
@@ -133,6 +141,11 @@ pub fn parts(event: &str, data: &str) -> Option<Vec<Part>> {
         return None;
     }
     serde_json::from_str::<Redaction>(data).ok().map(|redaction| redaction.erased)
+}
+
+/// The month that an event says was removed. None for other events, and when it can't be read.
+pub fn pruning(event: &str, data: &str) -> Option<Pruning> {
+    if event != Name::AuditPrune.word() { None } else { serde_json::from_str(data).ok() }
 }
 
 /// Writes the events of an erasure and the orders to do it, and forgets the messages concerned that are done. `rule` is the

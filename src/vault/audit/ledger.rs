@@ -243,6 +243,11 @@ impl<'c> Ledger<'c> {
         self.tree.prover(&mut self.tiles).consistency(old, new).map(Some)
     }
 
+    /// The tree when the log had that many leaves.
+    pub fn frontier_at(&mut self, size: u64) -> Result<Frontier> {
+        self.tree.prover(&mut self.tiles).frontier_at(size.min(self.tree.size()))
+    }
+
     pub fn keep_note(&mut self, note: &Note) -> Result<()> {
         self.insert_note.execute(params![integer(note.size), integer(note.time_us), note.root, note.note])?;
         Ok(())

@@ -13,6 +13,7 @@ pub mod month;
 pub mod month_file;
 pub mod publish;
 pub mod query;
+pub mod retention;
 pub mod row;
 pub mod seal;
 pub mod values;

@@ -31,6 +31,15 @@ impl FromStr for Month {
     }
 }
 
+impl Month {
+    /// The first instant after it; none when that can't be said.
+    pub fn end_us(self) -> Option<u64> {
+        let (year, month) = if self.month == 12 { (self.year.checked_add(1)?, 1) } else { (self.year, self.month + 1) };
+        let next = Date::new(year, month, 1).ok()?.to_zoned(TimeZone::UTC).ok()?;
+        u64::try_from(next.timestamp().as_microsecond()).ok()
+    }
+}
+
 fn day(time_us: u64) -> Date {
     let time =
         i64::try_from(time_us).ok().and_then(|us| Timestamp::from_microsecond(us).ok()).unwrap_or(Timestamp::MAX);
@@ -67,6 +76,8 @@ mod tests {
         assert_eq!(of(us("2026-01-31T23:59:59.999999Z")).to_string(), "2026-01");
         assert_eq!(of(us("2026-02-01T00:00:00Z")).to_string(), "2026-02");
         assert_eq!(start(us("2026-02-17T12:00:00Z")), Some(us("2026-02-01T00:00:00Z")));
+        assert_eq!(of(us("2026-02-17T12:00:00Z")).end_us(), Some(us("2026-03-01T00:00:00Z")));
+        assert_eq!(of(us("2026-12-31T23:59:59Z")).end_us(), Some(us("2027-01-01T00:00:00Z")));
         assert_eq!(today(us("1970-01-02T23:59:50Z")), (1, 10));
     }
 }

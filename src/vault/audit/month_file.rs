@@ -73,6 +73,12 @@ impl MonthFile {
         Ok(Some(Self { connection, month, first, published, sealed }))
     }
 
+    /// When its last event was.
+    pub fn last_us(&self) -> Option<u64> {
+        let last = self.connection.query_row("SELECT max(time_us) FROM event", [], |row| row.get::<_, Option<i64>>(0));
+        last.ok().flatten().and_then(|last_us| u64::try_from(last_us).ok())
+    }
+
     /// Makes the file of a month. `base` is the tree before its first leaf.
     pub fn create(path: &Path, month: Month, base: &Frontier) -> Result<Self, String> {
         let mut connection = connect(path, AUDIT, 0o640)?;

@@ -14,12 +14,17 @@ use rusqlite::ErrorCode;
 use tokio::sync::oneshot;
 
 use super::erasure::disclosure::{self, Disclosure};
+use super::erasure::places::Place;
 use super::erasure::search::{self, Target};
-use super::erasure::{self, Selection, removal};
+use super::erasure::{self, Selection, pruning, removal};
 use super::ledger::{Batch, Note};
 use super::month;
+use super::month::Month;
 use super::month_file::{MonthFile, keep_personal};
+use super::retention::keeper::Shared;
+use super::retention::{self, Keeper, Looked};
 use super::row::Row;
+use crate::config::slice::Retention;
 use crate::vault::store::erasures;
 use crate::vault::store::writer::Writer;
 
@@ -35,8 +40,19 @@ enum Order {
     Publish(oneshot::Sender<Result<u64, String>>),
     Select(Target, Vec<String>, oneshot::Sender<Result<Selection, String>>),
     Disclose(u64, String, oneshot::Sender<Result<Disclosure, String>>),
+    Prune(Prune, oneshot::Sender<Result<Vec<Looked>, String>>),
     /// Say when nothing is being moved, and move nothing until the other end is dropped.
     Pause(oneshot::Sender<()>, oneshot::Receiver<()>),
+}
+
+/// Months to be removed by hand.
+#[derive(Clone, Debug)]
+pub struct Prune {
+    /// Those before this one; without it, those past their retention.
+    pub before: Option<Month>,
+    pub actor: String,
+    /// Only say what would be done.
+    pub dry: bool,
 }
 
 /// As long as it is there, the files stay as they are.
@@ -47,6 +63,7 @@ pub struct Pause(#[allow(dead_code)] oneshot::Sender<()>);
 pub struct Publisher {
     orders: Sender<Order>,
     vkey: Arc<Mutex<Option<String>>>,
+    pub retention: Shared,
 }
 
 impl Publisher {
@@ -56,11 +73,13 @@ impl Publisher {
         let (orders, receiver) = channel();
         let vkey = Arc::new(Mutex::new(None));
         let shared = Arc::clone(&vkey);
+        let retention = Shared::default();
+        let rules = retention.clone();
         let thread = std::thread::Builder::new()
             .name("publisher".into())
-            .spawn(move || work(files, &writer, &receiver, &shared))
+            .spawn(move || work(files, &writer, &receiver, &shared, rules))
             .map_err(|error| format!("the publisher's thread can't be made: {error}"))?;
-        Ok((Self { orders, vkey }, thread))
+        Ok((Self { orders, vkey, retention }, thread))
     }
 
     /// Publishes everything that is on the disk by now. Gives the number of leaves that are published.
@@ -76,6 +95,11 @@ impl Publisher {
     /// A personal value with its salt, from the published files.
     pub async fn disclose(&self, event: u64, key: String) -> Result<Disclosure, String> {
         self.ask(|answer| Order::Disclose(event, key, answer)).await
+    }
+
+    /// Removes months, as far as they may go.
+    pub async fn prune(&self, prune: Prune) -> Result<Vec<Looked>, String> {
+        self.ask(|answer| Order::Prune(prune, answer)).await
     }
 
     async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Order) -> Result<T, String> {
@@ -100,8 +124,9 @@ impl Publisher {
     }
 }
 
-fn work(mut files: Files, writer: &Writer, orders: &Receiver<Order>, vkey: &Mutex<Option<String>>) {
+fn work(mut files: Files, writer: &Writer, orders: &Receiver<Order>, vkey: &Mutex<Option<String>>, shared: Shared) {
     let mut blocked = false;
+    let mut keeper = Keeper::new(shared, files.current.as_ref().and_then(MonthFile::last_us));
     loop {
         let order = match orders.recv_timeout(EVERY) {
             Ok(Order::Pause(said, ended)) => {
@@ -115,6 +140,7 @@ fn work(mut files: Files, writer: &Writer, orders: &Receiver<Order>, vkey: &Mute
             Err(RecvTimeoutError::Disconnected) => return,
         };
         let vkey = vkey.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        keeper.look(&files.home, writer);
         let done = files.publish_all(writer, vkey.as_deref()).and_then(|published| {
             files.erase_all(writer)?;
             Ok(published)
@@ -132,6 +158,7 @@ fn work(mut files: Files, writer: &Writer, orders: &Receiver<Order>, vkey: &Mute
             Some(Order::Select(target, fields, answer)) => {
                 drop(answer.send(search::select(&files.home, &target, &fields)));
             }
+            Some(Order::Prune(prune, answer)) => drop(answer.send(files.prune(writer, keeper.rules(), prune))),
             Some(Order::Disclose(event, key, answer)) => drop(answer.send(disclosure::find(&files.home, event, &key))),
             Some(Order::Pause(..)) | None => {}
         }
@@ -210,10 +237,33 @@ impl Files {
 
     /// False when a reader is in the way.
     fn erase(&self, order: &erasures::Order) -> Result<bool, String> {
+        if let Some(pruning) = erasure::pruning(&order.event, &order.data) {
+            return pruning::remove(&self.home, &pruning).map(|()| true);
+        }
         let Some(parts) = erasure::parts(&order.event, &order.data) else {
             return Err(format!("event {} orders an erasure that can't be read", order.seq));
         };
         removal::remove(&self.home, &parts)
+    }
+
+    fn prune(&mut self, writer: &Writer, rules: &Retention, prune: Prune) -> Result<Vec<Looked>, String> {
+        let Prune { before, actor, dry } = prune;
+        let now_us = super::ledger::now_us();
+        let ground = match (before, rules.events) {
+            (Some(month), _) => format!("before {month}"),
+            (None, Some(keep)) => format!("retain_events = {}", retention::days(keep)),
+            (None, None) => return Err("retain_events is \"forever\": say before which month (--before)".into()),
+        };
+        let until = |place: &Place| match before {
+            Some(month) => place.month < month,
+            None => rules.events.is_some_and(|keep| retention::is_over(place, keep, now_us)),
+        };
+        let looked = retention::by_hand(&self.home, writer, until, &ground, &actor, dry)?;
+        if !dry {
+            self.publish_all(writer, None)?;
+            self.erase_all(writer)?;
+        }
+        Ok(looked)
     }
 
     /// Moves what belongs into one file; the rest of the batch comes with the next.

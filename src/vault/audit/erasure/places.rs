@@ -52,6 +52,13 @@ pub fn personal(home: &Path) -> Result<Vec<PathBuf>, String> {
     list(&home.join("db"), "personal-")
 }
 
+/// All files that the log takes, whatever is in them.
+pub fn all(home: &Path) -> Result<Vec<PathBuf>, String> {
+    let mut all = personal(home)?;
+    all.extend(list(&home.join("audit"), "audit")?);
+    Ok(all)
+}
+
 /// Opens a file that is there, to change it. Its schema stays as it is.
 pub fn open(path: &Path) -> Result<Connection, String> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

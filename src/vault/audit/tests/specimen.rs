@@ -26,10 +26,17 @@ pub struct Specimen {
 
 impl Specimen {
     pub fn empty() -> Self {
+        Self::with("")
+    }
+
+    /// With something in the vault's database from the start.
+    pub fn with(sql: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
         fs::create_dir(home.path().join("db")).unwrap();
         fs::create_dir(home.path().join("audit")).unwrap();
-        let (writer, _) = Writer::start(Database::open(home.path()).unwrap(), |failure| panic!("{failure}")).unwrap();
+        let database = Database::open(home.path()).unwrap();
+        database.connection.execute_batch(sql).unwrap();
+        let (writer, _) = Writer::start(database, |failure| panic!("{failure}")).unwrap();
         let (publisher, _) = Publisher::start(home.path().to_owned(), writer.clone()).unwrap();
         let key = LogKey::new(ORIGIN, &Secret::new([1; 32])).unwrap();
         Self { home, writer, publisher, key }
@@ -75,6 +82,15 @@ impl Specimen {
         let audit = self.audit();
         fs::rename(audit.join("audit.db"), audit.join(format!("audit-{month}.db"))).unwrap();
         self.publisher = Publisher::start(self.home.path().to_owned(), self.writer.clone()).unwrap().0;
+    }
+
+    /// As `end_month`, and everything in it was of that month.
+    pub fn age_month(&mut self, month: &str) {
+        let personal = format!("personal-{}.db", super::month::of(now_us()));
+        self.tamper(&format!("UPDATE info SET value = '{month}' WHERE key = 'month'"));
+        let db = self.home.path().join("db");
+        fs::rename(db.join(personal), db.join(format!("personal-{month}.db"))).unwrap();
+        self.end_month(month);
     }
 
     pub fn audit(&self) -> PathBuf {

@@ -10,8 +10,11 @@ use rusqlite::{Connection, OptionalExtension, Result as Sql};
 
 use super::value::State;
 use super::{Fault, Verdict, altered, sql, unreadable};
-use crate::vault::audit::erasure::{Line, Part, lines, parts};
+use crate::merkle::Frontier;
+use crate::vault::audit::erasure::pruning::Pruning;
+use crate::vault::audit::erasure::{Line, Part, lines, parts, pruning};
 use crate::vault::audit::event::Name;
+use crate::vault::audit::month_file::hex;
 use crate::vault::audit::query;
 use crate::vault::audit::row::{PersonalRow, Row, unsigned};
 
@@ -32,6 +35,10 @@ pub struct Erased {
     /// The events that were collected.
     known: BTreeSet<u64>,
     late: Vec<Span>,
+    /// Months that were removed: up to which event, with which root, and what says so since when.
+    pruned: Vec<Pruned>,
+    /// The files are those of the service, not a copy that may have months which it no longer has.
+    is_live: bool,
     /// Values that are gone: event, field and key.
     open: Vec<(u64, String, String)>,
     /// Lines that the file at hand must have in its table.
@@ -49,6 +56,15 @@ struct Span {
     time_us: u64,
 }
 
+/// A month that an event says was removed.
+#[derive(Debug)]
+struct Pruned {
+    size: u64,
+    root: String,
+    by: u64,
+    time_us: u64,
+}
+
 impl Span {
     fn names(&self, seq: u64, field: &str, key: &str) -> bool {
         self.first <= seq && seq <= self.last && seq < self.by && self.part.names(field, key)
@@ -58,21 +74,33 @@ impl Span {
 impl Erased {
     /// Collects the erasing events of all files. They are looked at as at that time, or as at their last event.
     pub fn collect(files: &[PathBuf], as_of_us: Option<u64>) -> Result<Self, Fault> {
-        let mut erased = Self::default();
+        let mut erased = Self { is_live: as_of_us.is_some(), ..Self::default() };
         for file in files {
             let connection = query::open(file).map_err(unreadable)?;
             erased.now_us = as_of_us.map_or_else(|| last_us(&connection), Ok).map_err(sql)?.max(erased.now_us);
-            let read = |(seq, time_us, event, data): (u64, u64, String, Option<String>)| {
-                let spans = spans(seq, time_us, &event, data.as_deref());
-                (seq, spans)
-            };
-            for (seq, spans) in events(&connection).map_err(sql)?.into_iter().map(read) {
+            for (seq, time_us, event, data) in events(&connection).map_err(sql)? {
                 erased.known.insert(seq);
-                erased.spans.extend(spans);
+                erased.spans.extend(spans(seq, time_us, &event, data.as_deref()));
+                let pruning = pruning(&event, data.as_deref().unwrap_or_default());
+                erased.pruned.extend(pruning.map(|Pruning { size, root, .. }| Pruned { size, root, by: seq, time_us }));
             }
         }
         erased.spans.sort_by_key(|span| span.first);
         Ok(erased)
+    }
+
+    /// The tree before the first event that is there. True when the events before it were removed as an event says.
+    pub fn begins(&self, base: &Frontier) -> Result<bool, Fault> {
+        let overdue = |pruned: &&Pruned| {
+            self.is_live && pruned.size > base.size && pruned.time_us.saturating_add(GRACE_US) < self.now_us
+        };
+        if let Some(Pruned { size, by, .. }) = self.pruned.iter().find(overdue) {
+            return Err(fault(format!(
+                "event {by} says that the events before {size} were removed, but they are still there"
+            )));
+        }
+        let root = hex(&base.root());
+        Ok(self.pruned.iter().any(|pruned| (pruned.size, &pruned.root) == (base.size, &root)))
     }
 
     /// The next event of the log, which is what its hash was made from.
@@ -160,9 +188,9 @@ fn last_us(connection: &Connection) -> Sql<u64> {
 type Event = (u64, u64, String, Option<String>);
 
 fn events(connection: &Connection) -> Sql<Vec<Event>> {
-    let sql = "SELECT seq, time_us, event, data FROM event WHERE event = ? ORDER BY seq";
+    let sql = "SELECT seq, time_us, event, data FROM event WHERE event IN (?, ?) ORDER BY seq";
     let mut statement = connection.prepare(sql)?;
-    let names = [Name::AuditRedact.word()];
+    let names = [Name::AuditRedact.word(), Name::AuditPrune.word()];
     statement.query_map(names, |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?, row.get(2)?, row.get(3)?)))?.collect()
 }
 

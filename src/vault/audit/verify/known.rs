@@ -6,7 +6,8 @@ use crate::merkle::{Frontier, Hash};
 /// All that verification compares the files with, beside the key.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
-    /// The event that the files are to begin with: not 0 when earlier months are kept elsewhere.
+    /// The event that the files are to begin with: not 0 when earlier months are kept elsewhere. With 0, a beginning that was
+    /// removed as the log itself says is no fault.
     pub from: u64,
     /// Events that the running service has put into the files.
     pub published: Option<u64>,
@@ -41,9 +42,16 @@ impl KnownHead {
 }
 
 impl Known {
-    /// Whether the files begin where they should.
-    pub fn begins(&self, first: u64) -> Result<(), Fault> {
-        if first != self.from {
+    /// Whether the files begin where they should. `pruned`: an event says that what was before it was removed.
+    pub fn begins(&self, first: u64, pruned: bool) -> Result<(), Fault> {
+        if self.from == 0 && first > 0 && !pruned {
+            let what = format!(
+                "the log begins with event {first} instead of 0, and no event says that those before it were removed: if \
+                 they are kept elsewhere, say `--from {first}`"
+            );
+            return Err(Fault { verdict: Verdict::Erased, what });
+        }
+        if first != self.from && self.from != 0 {
             return Err(altered(format!(
                 "the log begins with event {first} instead of {}: if the ones before it are kept elsewhere, say `--from {first}`",
                 self.from

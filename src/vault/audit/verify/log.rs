@@ -53,7 +53,8 @@ impl<'k> Log<'k> {
             return Err(wrong());
         }
         if first {
-            self.known.begins(base.size)?;
+            let pruned = self.erased.begins(&base)?;
+            self.known.begins(base.size, pruned)?;
             self.known.agrees(&base)?;
             self.summary.first = base.size;
             self.summary.sealed = base.size;

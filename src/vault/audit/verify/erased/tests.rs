@@ -2,6 +2,7 @@
 
 use super::super::super::erasure::{self, Part};
 use super::super::super::ledger::now_us;
+use super::super::super::second_opinion::second_opinion;
 use super::super::super::specimen::Specimen;
 use super::super::{Known, Verdict, verify};
 use super::GRACE_US;
@@ -31,6 +32,7 @@ fn redacted() -> Specimen {
 fn an_erasure_with_its_event_is_sound_and_one_by_hand_is_not() {
     let log = redacted();
     assert_eq!(verdict(&log, 0), Verdict::Sound);
+    assert_eq!(second_opinion(&log.audit(), log.key(), &[]), 0);
     for (seq, field, columns) in [
         (3, "client_ip", "shown = NULL, shown_salt = NULL"),
         (2, "rcpt_to", "shown = NULL, shown_salt = NULL"),
@@ -40,6 +42,7 @@ fn an_erasure_with_its_event_is_sound_and_one_by_hand_is_not() {
         let log = redacted();
         log.tamper(&format!("UPDATE personal SET {columns} WHERE seq = {seq} AND field = '{field}'"));
         assert_eq!(verdict(&log, 0), Verdict::Erased, "{field} of {seq}");
+        assert_eq!(second_opinion(&log.audit(), log.key(), &[]), Verdict::Erased.code(), "{field} of {seq}");
     }
 }
 

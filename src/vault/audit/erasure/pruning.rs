@@ -1,0 +1,134 @@
+//! Removes a month of events that is over: the file whole, after its like was found in a head that is kept elsewhere.
+//!
+//! The tree's hashes stay in the vault, so older heads and proofs of later events still verify. The event has the root at the
+//! cut and the digest of the file: whoever kept a copy of the month can show that it is the one.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use rusqlite::{Connection, Result as Sql};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::places::{self, Place};
+use super::removal::unlink;
+use super::{Name, record};
+use crate::merkle::{Frontier, Hash};
+use crate::vault::audit::month::Month;
+use crate::vault::audit::month_file::hex;
+use crate::vault::audit::row::{PERSONAL, PersonalRow, Row, columns};
+use crate::vault::store::Store;
+use crate::vault::store::writer::Writer;
+
+/// The data of `audit.prune`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pruning {
+    pub month: String,
+    /// The events from the first, before `size`.
+    pub first: u64,
+    pub size: u64,
+    /// The root of the tree of that size.
+    pub root: String,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    pub ground: String,
+}
+
+/// What the vault itself knows of the events of a month.
+struct Witness {
+    anchored: u64,
+    base: Frontier,
+    root: Option<Hash>,
+}
+
+/// Whether a month may go: it is closed and under an anchored head, and its file, read anew, is what the vault's tree was made
+/// from. Gives what the event says of it.
+///
+/// Errors: why not, in words.
+pub fn examine(place: &Place, writer: &Writer, ground: &str) -> Result<Pruning, String> {
+    let (first, end) = (place.first, place.end);
+    let ask = move |store: &mut Store<'_>| {
+        let anchored = store.anchors.largest()?.unwrap_or(0);
+        Ok(Witness { anchored, base: store.ledger.frontier_at(first)?, root: store.ledger.root_at(end)? })
+    };
+    let known = writer.run_blocking(ask).map_err(|error| format!("the vault's database: {error:?}"))?;
+    if place.is_current {
+        return Err("it is being written to".into());
+    }
+    if known.anchored == 0 {
+        return Err("no head of the log was ever anchored: set up an anchor first".into());
+    }
+    if known.anchored < end {
+        return Err(format!(
+            "its last event is {}, but the newest anchored head is of {} events",
+            end - 1,
+            known.anchored
+        ));
+    }
+    let log = reread(place, known.base)?;
+    if log.size != end || known.root != Some(log.root()) {
+        return Err("it isn't what was signed: run `gatepost audit verify` and keep the file".into());
+    }
+    let sha256 = digest(&place.path).map_err(|error| places::explain(&place.path, &error))?;
+    let (month, root) = (place.month.to_string(), hex(&log.root()));
+    Ok(Pruning { month, first, size: end, root, sha256: hex(&sha256), ground: ground.to_owned() })
+}
+
+/// Writes the event and the order. `rule` is the turn of a retention rule that this is.
+pub fn order(store: &mut Store<'_>, pruning: &Pruning, actor: &str) -> Sql<u64> {
+    let rule = format!("events {}", pruning.month);
+    record(store, Name::AuditPrune, serde_json::json!(pruning).to_string(), actor, Some(&rule))
+}
+
+/// Removes the files of a month whose event is in the log. Anything else that bears their names stays.
+pub fn remove(home: &Path, pruning: &Pruning) -> Result<(), String> {
+    let month: Month = pruning.month.parse().map_err(|()| format!("{:?} is no month", pruning.month))?;
+    let place = places::audit(home)?.into_iter().find(|place| !place.is_current && place.month == month);
+    if let Some(place) = place {
+        if (place.first, place.end) != (pruning.first, pruning.size) {
+            return Err(format!("{}: has other events than the ones to be removed", place.path.display()));
+        }
+        unlink(&place.path)?;
+    }
+    unlink(&home.join("db").join(format!("personal-{month}.db")))
+}
+
+/// The tree over the events of a file, computed anew from every one of them.
+fn reread(place: &Place, base: Frontier) -> Result<Frontier, String> {
+    let connection = places::open(&place.path)?;
+    let (mut log, mut sound) = (base, true);
+    walk(&connection, |row| {
+        sound &= row.seq == log.size && row.hash() == Some(row.leaf_hash);
+        log.push(row.leaf_hash);
+    })
+    .map_err(|error| places::explain(&place.path, &error))?;
+    if sound { Ok(log) } else { Err("an event in it isn't what its hash was made from".into()) }
+}
+
+fn walk(connection: &Connection, mut each: impl FnMut(&Row)) -> Sql<()> {
+    let mut events = connection.prepare(&format!("SELECT {} FROM event ORDER BY seq", columns()))?;
+    let mut personal = connection.prepare(&format!("SELECT {PERSONAL} FROM personal ORDER BY seq, field, n"))?;
+    let mut values = personal.query_map([], PersonalRow::read)?.peekable();
+    for row in events.query_map([], Row::read)? {
+        let mut row = row?;
+        while let Some(value) = values.next_if(|value| value.as_ref().map_or(true, |(seq, _)| *seq <= row.seq)) {
+            let (seq, value) = value?;
+            if seq == row.seq {
+                row.personal.push(value);
+            }
+        }
+        each(&row);
+    }
+    Ok(())
+}
+
+fn digest(path: &Path) -> std::io::Result<Hash> {
+    let (mut file, mut digest, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(digest.finalize().into()),
+            n => digest.update(buffer.get(..n).unwrap_or_default()),
+        }
+    }
+}

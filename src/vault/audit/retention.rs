@@ -1,0 +1,189 @@
+//! Retention: what time and size ask to be erased, month by month, each on a clock of its own.
+//!
+//! A wrong clock must not erase the log. So nothing is erased by time within a day after the clock was set, or after a start
+//! that finds the last event a day old: long enough to be noticed. And by time or size, no month goes that isn't under an
+//! anchored head.
+
+pub mod keeper;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::erasure::places::{self, Place};
+use super::erasure::{self, Part, pruning, usual_fields};
+use super::event::{Event, Name, Outcome};
+use super::month::Month;
+use crate::config::slice::{Retention, WhenFull};
+use crate::vault::store::writer::Writer;
+pub use keeper::Keeper;
+
+/// Who erases, when nobody asked for it.
+const POLICY: &str = "policy";
+/// The clock may be off by so much before it counts as set.
+const DRIFT: Duration = Duration::from_secs(3600);
+/// Since the clock was set, or since a start after so long a silence.
+const CAUTION: Duration = Duration::from_secs(86_400);
+/// Months that one command looks at: eight years.
+const MOST_MONTHS: usize = 100;
+
+/// A month that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Looked {
+    pub month: Month,
+    pub first: u64,
+    pub end: u64,
+    /// Of the auditors' file.
+    pub octets: u64,
+    /// Why it stays; none when it goes.
+    pub obstacle: Option<String>,
+}
+
+/// Whether the time of day may be believed.
+#[derive(Debug)]
+pub struct Trust {
+    since: Instant,
+    since_us: u64,
+    caution: Duration,
+}
+
+impl Trust {
+    /// At a start; `last_us` is when the last event was.
+    pub fn start(now_us: u64, last_us: Option<u64>) -> Self {
+        let silence = Duration::from_micros(now_us.saturating_sub(last_us.unwrap_or(now_us)));
+        let caution = if silence > CAUTION { CAUTION } else { Duration::ZERO };
+        Self { since: Instant::now(), since_us: now_us, caution }
+    }
+
+    /// `now` and `now_us` are the same instant on two clocks, of which only the latter can be set.
+    pub fn holds(&mut self, now: Instant, now_us: u64) -> bool {
+        let elapsed = now.saturating_duration_since(self.since);
+        let said = Duration::from_micros(now_us.abs_diff(self.since_us));
+        if now_us < self.since_us || said.abs_diff(elapsed) > DRIFT {
+            *self = Self { since: now, since_us: now_us, caution: CAUTION };
+        }
+        now.saturating_duration_since(self.since) >= self.caution
+    }
+}
+
+/// Orders what the clocks ask for at that time; the publisher works it off. Gives why a month stays that should go.
+pub fn by_time(home: &Path, writer: &Writer, rules: &Retention, now_us: u64) -> Result<Option<String>, String> {
+    let places = places::audit(home)?;
+    if let Some(keep) = rules.personal {
+        for place in places.iter().filter(|place| is_over(place, keep, now_us)) {
+            personal(place, writer, &format!("retain_personal = {}", days(keep)))?;
+        }
+    }
+    if let Some(keep) = rules.events {
+        // The oldest first; the first one that stays keeps all after it.
+        for place in places.iter().take_while(|place| is_over(place, keep, now_us)) {
+            if let Some(reason) = events(place, writer, &format!("retain_events = {}", days(keep)), POLICY)? {
+                return Ok(Some(format!("{}: {reason}", place.month)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+pub fn days(keep: Duration) -> String {
+    format!("{}d", keep.as_secs() / 86_400)
+}
+
+/// What the log takes: the auditors' files, and those of personal values.
+pub fn octets(home: &Path) -> Result<u64, String> {
+    Ok(places::all(home)?.iter().map(|path| length(path)).sum())
+}
+
+fn length(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |found| found.len())
+}
+
+/// Orders what the bound on the size asks for. True when there is no room for more mail.
+pub fn by_size(home: &Path, writer: &Writer, rules: &Retention) -> Result<bool, String> {
+    let Some(most) = rules.max_octets else { return Ok(false) };
+    let used = octets(home)?;
+    if used <= most {
+        return Ok(false);
+    }
+    if rules.when_full == WhenFull::Oldest
+        && let Some(oldest) = places::audit(home)?.first()
+        && events(oldest, writer, &format!("max_bytes = {most}, when_full = oldest"), POLICY)?.is_none()
+    {
+        // The next look sees what has become free.
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+/// The event of the bound: reached, or no longer.
+pub fn size_event(full: bool, rules: &Retention) -> Event {
+    let data = serde_json::json!({ "max_bytes": rules.max_octets }).to_string();
+    let (name, outcome, severity) = match full {
+        true => (Name::StoreFull, Outcome::Failure, 3),
+        false => (Name::StoreRecovered, Outcome::Info, 5),
+    };
+    Event { severity, reason: Some("audit-max-bytes".into()), data: Some(data), ..Event::new(name, outcome) }
+}
+
+/// By hand: the months before one, or those past their retention. With `dry`, only looks.
+pub fn by_hand(
+    home: &Path,
+    writer: &Writer,
+    until: impl Fn(&Place) -> bool,
+    ground: &str,
+    actor: &str,
+    dry: bool,
+) -> Result<Vec<Looked>, String> {
+    let mut all = Vec::new();
+    for place in places::audit(home)?.iter().take_while(|place| until(place)).take(MOST_MONTHS) {
+        let obstacle = match dry {
+            true => pruning::examine(place, writer, ground).err(),
+            false => events(place, writer, ground, actor)?,
+        };
+        let stays = obstacle.is_some();
+        let (month, first, end) = (place.month, place.first, place.end);
+        all.push(Looked { month, first, end, octets: length(&place.path), obstacle });
+        if stays {
+            break;
+        }
+    }
+    Ok(all)
+}
+
+/// Whether a closed month has been over for so long.
+pub fn is_over(place: &Place, keep: Duration, now_us: u64) -> bool {
+    let keep_us = u64::try_from(keep.as_micros()).unwrap_or(u64::MAX);
+    let over = place.month.end_us().is_some_and(|end_us| end_us.saturating_add(keep_us) <= now_us);
+    over && !place.is_current && place.first < place.end
+}
+
+/// Orders the erasure of a month's personal values, once.
+fn personal(place: &Place, writer: &Writer, ground: &str) -> Result<(), String> {
+    let rule = format!("personal {}", place.month);
+    let parts = [Part { events: vec![(place.first, place.end - 1)], fields: usual_fields() }];
+    let ground = ground.to_owned();
+    let order = move |store: &mut crate::vault::store::Store<'_>| match store.erasures.has(&rule)? {
+        true => Ok(None),
+        false => erasure::order(store, &parts, POLICY, &ground, Some(&rule)),
+    };
+    writer.run_blocking(order).map(drop).map_err(|error| format!("the vault's database: {error:?}"))
+}
+
+/// Orders the removal of a month, once. Gives why it stays.
+fn events(place: &Place, writer: &Writer, ground: &str, actor: &str) -> Result<Option<String>, String> {
+    let store = |error| format!("the vault's database: {error:?}");
+    let rule = format!("events {}", place.month);
+    if writer.run_blocking(move |store| store.erasures.has(&rule)).map_err(store)? {
+        return Ok(None);
+    }
+    match pruning::examine(place, writer, ground) {
+        Ok(pruning) => {
+            let actor = actor.to_owned();
+            writer.run_blocking(move |store| pruning::order(store, &pruning, &actor)).map_err(store)?;
+            Ok(None)
+        }
+        Err(reason) => Ok(Some(reason)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

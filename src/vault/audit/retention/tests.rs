@@ -1,0 +1,199 @@
+//! Retention by clocks that the tests set, and months that go only when they may.
+
+use std::fs;
+
+use rusqlite::Connection;
+
+use super::*;
+use crate::vault::audit::publish::Publisher;
+use crate::vault::audit::second_opinion::second_opinion;
+use crate::vault::audit::specimen::Specimen;
+use crate::vault::audit::verify::{Known, Summary, Verdict, verify};
+
+const DAY_US: u64 = 86_400_000_000;
+const MONTH: &str = "2026-01";
+const ANCHORED: &str = "INSERT INTO audit_anchor(name, size, time_us) VALUES('file', 10, 1)";
+
+/// A closed month with ten events, and a current one with five.
+fn grown(sql: &str) -> Specimen {
+    let mut log = Specimen::with(sql);
+    log.grow(10);
+    log.age_month(MONTH);
+    log.grow(5);
+    log
+}
+
+/// So many days after the end of the closed month.
+fn after(days: u64) -> u64 {
+    MONTH.parse::<Month>().unwrap().end_us().unwrap() + days * DAY_US
+}
+
+fn rules(personal: Option<u64>, events: Option<u64>) -> Retention {
+    let days = |days: Option<u64>| days.map(|days| Duration::from_secs(days * 86_400));
+    Retention { personal: days(personal), events: days(events), ..Retention::default() }
+}
+
+fn look(log: &Specimen, rules: &Retention, now_us: u64) -> Option<String> {
+    let stays = by_time(log.home.path(), &log.writer, rules, now_us).unwrap();
+    log.seal();
+    log.publish();
+    stays
+}
+
+fn sound(log: &Specimen) -> Result<Summary, Verdict> {
+    let known = Known { as_of_us: Some(super::super::ledger::now_us()), ..Known::default() };
+    verify(&log.audit(), log.key(), &known, |_| {}).map_err(|fault| fault.verdict)
+}
+
+fn seen(log: &Specimen, file: &str, sql: &str) -> Vec<String> {
+    let connection = Connection::open(log.audit().join(file)).unwrap();
+    let mut statement = connection.prepare(sql).unwrap();
+    statement.query_map([], |row| row.get(0)).unwrap().collect::<rusqlite::Result<_>>().unwrap()
+}
+
+#[test]
+fn personal_values_go_in_their_time_and_who_sent_what_stays() {
+    let log = grown("");
+    let closed = format!("audit-{MONTH}.db");
+    let personal = log.home.path().join("db").join(format!("personal-{MONTH}.db"));
+    look(&log, &rules(Some(90), None), after(89));
+    assert_eq!(log.writer.size(), 15);
+    assert!(personal.exists());
+    look(&log, &rules(Some(90), None), after(91));
+    assert_eq!(log.writer.size(), 16);
+    assert!(!personal.exists(), "nothing is left in it");
+    let columns =
+        "SELECT DISTINCT account || ' ' || client_ip || ' ' || rcpt_to FROM audit_v1 WHERE rcpt_to IS NOT NULL";
+    assert_eq!(seen(&log, &closed, columns), ["shop [erased] [erased]"]);
+    assert_eq!(seen(&log, "audit.db", columns), ["shop 192.0.2.0/24 ***@example.net"]);
+    let said = "SELECT actor || ' ' || ground || ' ' || first_seq || ' ' || last_seq FROM erasure_v1";
+    assert_eq!(seen(&log, "audit.db", said), ["policy retain_personal = 90d 0 9"]);
+    assert_eq!(sound(&log).map(|summary| summary.size), Ok(16));
+    look(&log, &rules(Some(90), None), after(92));
+    assert_eq!(log.writer.size(), 16, "once is enough");
+}
+
+#[test]
+fn a_month_goes_when_it_is_anchored_and_old_and_the_log_is_sound_without_it() {
+    let log = grown("");
+    let stays = look(&log, &rules(None, Some(400)), after(401)).unwrap();
+    assert!(stays.contains("ever anchored"), "{stays}");
+    let log = grown("INSERT INTO audit_anchor(name, size, time_us) VALUES('file', 9, 1)");
+    let stays = look(&log, &rules(None, Some(400)), after(401)).unwrap();
+    assert!(stays.contains("newest anchored head is of 9"), "{stays}");
+
+    let log = grown(ANCHORED);
+    assert_eq!(look(&log, &rules(None, Some(400)), after(399)), None);
+    assert_eq!(log.writer.size(), 15);
+    let root = log.writer.run_blocking(|store| store.ledger.root_at(10)).unwrap();
+    assert_eq!(look(&log, &rules(None, Some(400)), after(401)), None);
+    assert!(!log.audit().join(format!("audit-{MONTH}.db")).exists());
+    assert!(!log.home.path().join("db").join(format!("personal-{MONTH}.db")).exists());
+    assert_eq!(
+        seen(&log, "audit.db", "SELECT what || ' ' || first_seq || ' ' || last_seq FROM erasure_v1"),
+        ["events 0 9"]
+    );
+    let summary = sound(&log).unwrap();
+    assert_eq!((summary.first, summary.size), (10, 16));
+    assert_eq!(second_opinion(&log.audit(), log.key(), &[]), 0);
+    assert_eq!(log.writer.run_blocking(|store| store.ledger.root_at(10)).unwrap(), root, "the tree stays");
+    look(&log, &rules(None, Some(400)), after(402));
+    assert_eq!(log.writer.size(), 16);
+}
+
+#[test]
+fn a_month_that_went_without_an_event_is_missed_and_one_that_should_have_gone_is_found() {
+    let log = grown(ANCHORED);
+    let closed = log.audit().join(format!("audit-{MONTH}.db"));
+    let copy = fs::read(&closed).unwrap();
+    fs::remove_file(&closed).unwrap();
+    assert_eq!(sound(&log), Err(Verdict::Erased));
+    assert_eq!(second_opinion(&log.audit(), log.key(), &[]), Verdict::Erased.code());
+    fs::write(&closed, &copy).unwrap();
+    assert!(sound(&log).is_ok());
+    look(&log, &rules(None, Some(400)), after(401));
+    assert!(sound(&log).is_ok());
+    fs::write(&closed, &copy).unwrap();
+    assert!(sound(&log).is_ok(), "it may be under way");
+    let known = Known { as_of_us: Some(super::super::ledger::now_us() + 700_000_000), ..Known::default() };
+    let late = verify(&log.audit(), log.key(), &known, |_| {}).unwrap_err();
+    assert!(late.what.contains("still there"), "{late}");
+    // An archive may have what the service no longer has.
+    assert!(verify(&log.audit(), log.key(), &Known::default(), |_| {}).is_ok());
+}
+
+#[test]
+fn a_file_that_is_not_what_the_tree_was_made_from_never_goes() {
+    for sql in ["UPDATE event SET reason = 'x' WHERE seq = 3", "DELETE FROM event WHERE seq = 9"] {
+        let log = grown(ANCHORED);
+        Connection::open(log.audit().join(format!("audit-{MONTH}.db"))).unwrap().execute_batch(sql).unwrap();
+        let stays = look(&log, &rules(None, Some(400)), after(401)).unwrap();
+        assert!(stays.contains("isn't what"), "{stays}");
+        assert!(log.audit().join(format!("audit-{MONTH}.db")).exists());
+    }
+}
+
+#[test]
+fn a_crash_between_the_event_and_the_removal_is_made_good() {
+    let mut log = grown(ANCHORED);
+    // A publisher that works for another house: nothing is removed here.
+    log.publisher = Specimen::empty().publisher.clone();
+    assert_eq!(by_time(log.home.path(), &log.writer, &rules(None, Some(400)), after(401)), Ok(None));
+    assert!(log.audit().join(format!("audit-{MONTH}.db")).exists());
+    log.publisher = Publisher::start(log.home.path().to_owned(), log.writer.clone()).unwrap().0;
+    log.seal();
+    log.publish();
+    assert!(!log.audit().join(format!("audit-{MONTH}.db")).exists());
+    assert!(sound(&log).is_ok());
+}
+
+#[test]
+fn by_hand_it_is_looked_at_first_and_the_current_month_never_goes() {
+    let log = grown(ANCHORED);
+    let by_hand = |dry| super::by_hand(log.home.path(), &log.writer, |_| true, "case 7", "uid 0", dry).unwrap();
+    let looked = by_hand(true);
+    assert_eq!(looked.len(), 2);
+    assert_eq!((looked[0].first, looked[0].end, &looked[0].obstacle), (0, 10, &None));
+    assert!(looked[1].obstacle.as_ref().unwrap().contains("being written"));
+    assert_eq!(log.writer.size(), 15);
+    by_hand(false);
+    log.publish();
+    assert_eq!(log.writer.size(), 16);
+    assert_eq!(by_hand(true).len(), 1);
+}
+
+#[test]
+fn a_log_that_is_too_large_loses_its_oldest_month_or_keeps_mail_out() {
+    let bound = |when_full| Retention { max_octets: Some(1), when_full, ..Retention::default() };
+    let size = |log: &Specimen, rules: &Retention| by_size(log.home.path(), &log.writer, rules).unwrap();
+    let log = grown(ANCHORED);
+    assert!(octets(log.home.path()).unwrap() > 100_000);
+    assert!(
+        !size(&log, &Retention::default())
+            && !size(&log, &Retention { max_octets: Some(1 << 30), ..bound(WhenFull::Mail) })
+    );
+    assert!(size(&log, &bound(WhenFull::Mail)));
+    assert_eq!(log.writer.size(), 15);
+    assert!(!size(&log, &bound(WhenFull::Oldest)), "there will be room");
+    log.publish();
+    assert!(!log.audit().join(format!("audit-{MONTH}.db")).exists());
+    assert!(size(&log, &bound(WhenFull::Oldest)), "what is left can't go");
+    assert!(size(&grown(""), &bound(WhenFull::Oldest)), "nothing is anchored");
+}
+
+#[test]
+fn a_clock_that_was_set_is_not_believed_for_a_day() {
+    let (start, day) = (Instant::now(), Duration::from_secs(86_400));
+    let at = |hours: u64| start + Duration::from_secs(hours * 3600);
+    let mut trust = Trust { since: start, since_us: 0, caution: Duration::ZERO };
+    let us = |hours: u64| hours * 3_600_000_000;
+    assert!(trust.holds(at(0), us(0)) && trust.holds(at(100), us(100)));
+    assert!(!trust.holds(at(101), us(9000)), "years ahead");
+    assert!(!trust.holds(at(124), us(9023)));
+    assert!(trust.holds(at(126), us(9025)), "nobody objected");
+    assert!(!trust.holds(at(127), us(128)), "and back");
+    let now = 100 * DAY_US;
+    assert_eq!(Trust::start(now, None).caution, Duration::ZERO);
+    assert_eq!(Trust::start(now, Some(now - DAY_US / 2)).caution, Duration::ZERO);
+    assert_eq!(Trust::start(now, Some(now - 2 * DAY_US)).caution, day);
+}
