@@ -125,20 +125,22 @@ fn record(dice: &mut Dice) -> (Service, Session) {
     let mut target = Target::of(&service, &secret);
     target.recipients = ["b@example.org", "later@example.org"].map(str::to_owned).to_vec();
     target.pace = Duration::from_millis(60);
-    let senders = Senders::start(&target, "cut", 3, 1, dice);
-    let load = |service: &Service, messages: usize| {
-        let before = senders.acknowledged();
-        await_that("the load", || senders.acknowledged() >= before + messages);
-        service.await_sound("recording");
-        let before = senders.acknowledged();
-        await_that("the load", || senders.acknowledged() >= before + messages);
-    };
-    load(&service, 30);
+    // It is killed while they send; then others come, up to the end.
+    target.most = 70;
+    let senders = Senders::start(&target, "first", 3, 1, dice);
+    await_that("the load", || senders.acknowledged() >= 20);
+    service.await_sound("recording");
+    await_that("the load", || senders.acknowledged() >= 40);
     service.kill_all();
+    let mut book = senders.stop();
     await_end_of_record(&first);
     service.start_again_under(&strace::recording(&second));
-    load(&service, 15);
-    let book = senders.stop();
+    target.most = 30;
+    let senders = Senders::start(&target, "second", 3, 1, dice);
+    await_that("the load", || senders.acknowledged() >= 15);
+    service.await_sound("recording");
+    await_that("the load", || senders.acknowledged() >= 30);
+    book.extend(senders.stop());
     service.end();
     await_end_of_record(&second);
     let vkey = fs::read_to_string(state.join("seal/log.vkey")).unwrap().trim().to_owned();

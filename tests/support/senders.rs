@@ -52,6 +52,8 @@ pub struct Target {
     pub recipients: Vec<String>,
     /// Between two messages of one client.
     pub pace: Duration,
+    /// They have sent enough when so many were acknowledged.
+    pub most: usize,
 }
 
 impl Target {
@@ -63,6 +65,7 @@ impl Target {
             secret: secret.to_owned(),
             recipients: vec!["b@example.org".to_owned()],
             pace: Duration::from_millis(10),
+            most: usize::MAX,
         }
     }
 }
@@ -211,7 +214,7 @@ impl Client {
     }
 
     fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.stop.load(Ordering::Relaxed) || lock(&self.book).len() >= self.target.most
     }
 }
 
