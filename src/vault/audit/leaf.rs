@@ -10,6 +10,7 @@
 //! A new key may be added; the meaning of one is never changed. Not JSON, because mail is octets and canonical JSON has
 //! floating point in it; and short enough to be written again in another language in an hour.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
@@ -33,20 +34,41 @@ pub enum Value {
 /// The fields of a leaf by their keys.
 pub type Fields = BTreeMap<String, Value>;
 
+/// A field on its way into a leaf, without a copy of what it holds: a log is hashed by the hundred thousand events a second.
+#[derive(Debug)]
+pub struct Part<'a> {
+    pub key: Cow<'a, str>,
+    pub committed: bool,
+    pub octets: Cow<'a, [u8]>,
+}
+
 /// The octets. None when they have no encoding: a key or name longer than 255 octets, or too many fields.
 pub fn encode(seq: u64, time_us: u64, event: &str, fields: &Fields) -> Option<Vec<u8>> {
-    let mut leaf = FORM.to_vec();
+    let parts = fields.iter().map(|(key, value)| {
+        let (committed, octets) = match value {
+            Value::Clear(text) => (false, text.as_bytes()),
+            Value::Committed(hash) => (true, hash.as_slice()),
+        };
+        Part { key: key.into(), committed, octets: octets.into() }
+    });
+    encode_parts(seq, time_us, event, parts.collect())
+}
+
+/// As `encode`, of fields in any order. None, too, when two have the same key.
+pub fn encode_parts(seq: u64, time_us: u64, event: &str, mut parts: Vec<Part<'_>>) -> Option<Vec<u8>> {
+    parts.sort_unstable_by(|one, other| one.key.as_bytes().cmp(other.key.as_bytes()));
+    if parts.windows(2).any(|pair| matches!(pair, [one, other] if one.key == other.key)) {
+        return None;
+    }
+    let mut leaf = Vec::with_capacity(1024);
+    leaf.extend_from_slice(FORM);
     leaf.extend_from_slice(&seq.to_be_bytes());
     leaf.extend_from_slice(&time_us.to_be_bytes());
     short(&mut leaf, event)?;
-    leaf.extend_from_slice(&u16::try_from(fields.len()).ok()?.to_be_bytes());
-    for (key, value) in fields {
+    leaf.extend_from_slice(&u16::try_from(parts.len()).ok()?.to_be_bytes());
+    for Part { key, committed, octets } in &parts {
         short(&mut leaf, key)?;
-        let (kind, octets) = match value {
-            Value::Clear(text) => (0, text.as_bytes()),
-            Value::Committed(hash) => (1, hash.as_slice()),
-        };
-        leaf.push(kind);
+        leaf.push(u8::from(*committed));
         leaf.extend_from_slice(&u32::try_from(octets.len()).ok()?.to_be_bytes());
         leaf.extend_from_slice(octets);
     }
@@ -165,6 +187,19 @@ mod tests {
         assert_eq!(decode(&octets.iter().map(|octet| if *octet == 1 { 2 } else { *octet }).collect::<Vec<_>>()), None);
         let text = String::from_utf8_lossy(&octets).replace("outcome", "zutcome");
         assert_eq!(decode(text.as_bytes()), None);
+    }
+
+    #[test]
+    fn fields_are_put_in_order_and_a_key_stands_there_once() {
+        let part = |key: &'static str, text: &'static str| Part {
+            key: key.into(),
+            committed: false,
+            octets: text.as_bytes().into(),
+        };
+        let fields = [("a", "1"), ("b", "2")].map(|(key, text)| (key.to_owned(), Value::Clear(text.into())));
+        let sorted = encode(1, 2, "msg.accept", &Fields::from(fields));
+        assert_eq!(encode_parts(1, 2, "msg.accept", vec![part("b", "2"), part("a", "1")]), sorted);
+        assert_eq!(encode_parts(1, 2, "msg.accept", vec![part("a", "2"), part("a", "1")]), None);
     }
 
     #[test]

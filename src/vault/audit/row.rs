@@ -1,10 +1,12 @@
 //! An event with its place in the log: as it is stored in the vault, in the auditors' file, and hashed.
 
+use std::borrow::Cow;
+
 use rusqlite::Row as Columns;
 use rusqlite::types::Value as Stored;
 
 use super::event::{Event, Field, Personal};
-use super::leaf::{self, Fields, SALT, Salt, Value};
+use super::leaf::{self, Part, SALT, Salt};
 use crate::config::slice::Mask;
 use crate::merkle::{self, Hash};
 
@@ -166,24 +168,25 @@ impl Row {
 
     /// The leaf itself.
     pub fn leaf(&self) -> Option<Vec<u8>> {
-        let mut fields = Fields::new();
+        let mut parts = Vec::with_capacity(COLUMNS.len() + 2 * self.personal.len());
         for (key, value) in COLUMNS.iter().zip(&self.clear) {
-            let text = match value {
+            let octets: Cow<'_, [u8]> = match value {
                 Stored::Null => continue,
-                Stored::Integer(n) => n.to_string(),
-                Stored::Text(text) => text.clone(),
+                Stored::Integer(n) => n.to_string().into_bytes().into(),
+                Stored::Text(text) => text.as_bytes().into(),
                 Stored::Real(_) | Stored::Blob(_) => return None,
             };
-            fields.insert((*key).to_owned(), Value::Clear(text));
+            parts.push(Part { key: (*key).into(), committed: false, octets });
         }
         for personal in &self.personal {
             let key = personal.key();
-            if let Some(commitment) = personal.shown_commitment {
-                fields.insert(format!("{key}.shown"), Value::Committed(commitment));
+            if let Some(commitment) = &personal.shown_commitment {
+                let octets = commitment.as_slice().into();
+                parts.push(Part { key: format!("{key}.shown").into(), committed: true, octets });
             }
-            fields.insert(key, Value::Committed(personal.commitment));
+            parts.push(Part { key: key.into(), committed: true, octets: personal.commitment.as_slice().into() });
         }
-        leaf::encode(self.seq, self.time_us, &self.event, &fields)
+        leaf::encode_parts(self.seq, self.time_us, &self.event, parts)
     }
 
     /// A clear field that is text.
