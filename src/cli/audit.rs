@@ -3,6 +3,7 @@
 mod check_proof;
 mod checkpoint;
 mod export;
+mod against;
 mod anchor;
 mod disclose;
 mod format;
@@ -17,6 +18,7 @@ mod tail;
 mod target;
 mod redact;
 mod running;
+mod resume;
 mod verify;
 
 use std::io::{self, Write};
@@ -55,6 +57,8 @@ pub enum Audit {
     Checkpoint(checkpoint::Checkpoint),
     /// Write the log, or a part of it, in another form
     Export(export::Export),
+    /// Say that something of the log was lost, and go on: the log and its signed heads tell of it for ever
+    Resume(resume::Resume),
 }
 
 impl Audit {
@@ -72,6 +76,7 @@ impl Audit {
             Self::CheckProof(check) => finish(check.run()),
             Self::Checkpoint(checkpoint) => finish(checkpoint.run()),
             Self::Export(export) => finish(export.run()),
+            Self::Resume(resume) => resume.run().map_or_else(|reason| fail(&reason), |()| ExitCode::SUCCESS),
         }
     }
 }

@@ -15,6 +15,10 @@ pub enum Ask {
     Anchor { name: Option<String> },
     /// What became of these anchors since you were asked last?
     Anchors,
+    /// Sign this head although it can't be shown to extend the last one: an administrator says so. `last` is what you sealed
+    /// last, as you said it, or none if you have lost it. The note says what is given up: the first `kept` events of the old
+    /// head's are in the new one for certain.
+    Resume { last: Option<(u64, Hash)>, kept: u64, old: (u64, Hash), size: u64, root: Hash },
 }
 
 /// What became of a head at one of the sealer's own anchors.
@@ -29,7 +33,8 @@ pub struct Anchored {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Answer {
     /// `vkey` is the verifier key in the form of C2SP signed-note.
-    Head { size: u64, root: Hash, vkey: String },
+    /// `last` is none when it was lost, and `refuses` says why nothing can be signed until an administrator resumes.
+    Head { last: Option<(u64, Hash)>, refuses: Option<String>, vkey: String },
     /// The whole note: a C2SP tlog-checkpoint with its signature. Written after the head was made durable.
     Sealed { size: u64, note: String },
     /// Not an extension of what was signed before. Mail goes on; the log is unsealed from here until this is resolved.

@@ -2,7 +2,8 @@
 //! into. All of it is ASCII, so that no syslog changes it on the way.
 //!
 //! `audit-anchor/1 ORIGIN SIZE ROOT SIGNATURE`, the last two as they stand in the signed note (C2SP tlog-checkpoint). A log
-//! puts what it likes before it, and after a blank behind it.
+//! puts what it likes before it, and after a blank behind it. A head with extension lines, which declares a gap, has them
+//! behind its root: a comma, then all of them in base64.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -18,10 +19,15 @@ const SIGNED: usize = 4 + 64;
 pub fn line(note: &str) -> Option<String> {
     let (text, signatures) = note.split_once("\n\n")?;
     let checkpoint = Checkpoint::parse(text)?;
+    let extensions: String = text.lines().skip(3).flat_map(|line| [line, "\n"]).collect();
     let Checkpoint { origin, size, root } = &checkpoint;
     let own = format!("{SIGNATURE}{origin} ");
     let signature = signatures.lines().find_map(|line| line.strip_prefix(&own))?;
-    Some(format!("{MARK}{origin} {size} {} {signature}", STANDARD.encode(root)))
+    let mut root = STANDARD.encode(root);
+    if !extensions.is_empty() {
+        root = format!("{root},{}", STANDARD.encode(extensions));
+    }
+    Some(format!("{MARK}{origin} {size} {root} {signature}"))
 }
 
 /// What a line of some log holds.
@@ -44,10 +50,13 @@ pub fn find(line: &str, origin: &str) -> Option<Found> {
         return Some(Found::Cut);
     };
     let whole = |text: &str, octets: usize| STANDARD.decode(text).is_ok_and(|decoded| decoded.len() == octets);
+    let (root, extensions) = root.split_once(',').unwrap_or((root, ""));
+    let extensions = STANDARD.decode(extensions).ok().and_then(|octets| String::from_utf8(octets).ok());
+    let Some(extensions) = extensions else { return Some(Found::Cut) };
     if !whole(root, 32) || !whole(signature, SIGNED) || !size.bytes().all(|octet| octet.is_ascii_digit()) {
         return Some(Found::Cut);
     }
-    Some(Found::Note(format!("{origin}\n{size}\n{root}\n\n{SIGNATURE}{origin} {signature}\n")))
+    Some(Found::Note(format!("{origin}\n{size}\n{root}\n{extensions}\n{SIGNATURE}{origin} {signature}\n")))
 }
 
 #[cfg(test)]
@@ -69,6 +78,16 @@ mod tests {
         assert_eq!(note, format!("{text}\n\n{}\n", signature.lines().nth(1).unwrap()));
         assert_eq!(find(&logged, "example.com/another"), None);
         assert_eq!(find("nothing of the kind", ORIGIN), None);
+    }
+
+    #[test]
+    fn extension_lines_come_back_as_they_were() {
+        let extended = NOTE.replacen("\n\n", "\naudit-resume/1 1 2 3 4\nand more\n\n", 1);
+        let line = line(&extended).unwrap();
+        let Some(Found::Note(note)) = find(&format!("{line} #011"), ORIGIN) else { panic!("{line}") };
+        assert_eq!(note.split_once("\n\n").unwrap().0, extended.split_once("\n\n").unwrap().0);
+        let root = line.split(' ').nth(3).unwrap();
+        assert_eq!(find(&line.replace(root, &root[..root.len() - 3]), ORIGIN), Some(Found::Cut));
     }
 
     #[test]

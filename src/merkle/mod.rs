@@ -4,6 +4,8 @@
 
 pub mod anchor;
 pub mod cosignature;
+pub mod gap;
+pub mod heads;
 pub mod note;
 pub mod proof;
 pub mod prover;

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use ring::signature::{Ed25519KeyPair, KeyPair};
 
+use super::state;
+use crate::merkle::gap::Gap;
 use crate::merkle::note::{Checkpoint, Verifier};
 use crate::secret::Secret;
 
@@ -49,7 +51,13 @@ impl LogKey {
 
     /// The signed note of a head.
     pub fn sign(&self, size: u64, root: [u8; 32]) -> String {
-        let text = Checkpoint { origin: self.verifier.name.clone(), size, root }.text();
+        self.sign_with(size, root, None)
+    }
+
+    /// The same, with the gap that it declares.
+    pub fn sign_with(&self, size: u64, root: [u8; 32], gap: Option<&Gap>) -> String {
+        let mut text = Checkpoint { origin: self.verifier.name.clone(), size, root }.text();
+        text.extend(gap.map(Gap::line));
         self.verifier.signed(&text, self.pair.sign(text.as_bytes()).as_ref())
     }
 }
@@ -72,6 +80,8 @@ pub fn create(directory: &Path, origin: &str) -> io::Result<()> {
                 "log.key is missing beside log.vkey: restore it; another key under this log would look like tampering";
             return Err(io::Error::new(io::ErrorKind::NotFound, text));
         }
+        // The log begins: slots that are lost later must not look like this.
+        create_slots(directory)?;
         let mut seed = Secret::new([0; SEED]);
         getrandom::fill(seed.expose_mut()).map_err(io::Error::other)?;
         // Under another name first: after a crash the key is whole or not there.
@@ -100,6 +110,17 @@ pub fn create(directory: &Path, origin: &str) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
+/// Makes the first slot of a log that begins, unless there are slots. Before there is a key: slots that are missing or empty
+/// beside a key are lost, and the sealer doesn't take them for a beginning.
+pub fn create_slots(directory: &Path) -> io::Result<()> {
+    let [first, second] = state::SLOTS.map(|slot| directory.join(slot));
+    if first.try_exists()? || second.try_exists()? {
+        return Ok(());
+    }
+    write_new(&directory.join("head.new"), &first, 0o600, &state::beginning())?;
+    File::open(directory)?.sync_all()
+}
+
 fn write_new(draft: &Path, path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
     // Left over from a crash; it was never used.
     match fs::remove_file(draft) {
@@ -122,9 +143,13 @@ mod tests {
     fn the_key_is_made_once_and_its_verifier_reads_what_it_signs() {
         let directory = tempfile::tempdir().unwrap();
         create(directory.path(), "gate.example.net/audit").unwrap();
+        let slot = directory.path().join(state::SLOTS[0]);
+        assert_eq!(fs::read(&slot).unwrap(), state::beginning());
+        fs::write(&slot, b"").unwrap();
         let first = fs::read(directory.path().join("log.key")).unwrap();
         create(directory.path(), "gate.example.net/audit").unwrap();
         assert_eq!(fs::read(directory.path().join("log.key")).unwrap(), first);
+        assert_eq!(fs::read(&slot).unwrap(), b"", "what was emptied isn't made anew");
         let mode = fs::metadata(directory.path().join("log.key")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
 

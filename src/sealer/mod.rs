@@ -16,6 +16,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Instant;
 
+use sha2::{Digest, Sha256};
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::config::slice::SealerSlice;
@@ -23,13 +24,14 @@ use crate::ipc::channel::{self, Receiver, Sender};
 use crate::ipc::control::{ChildPackets, File as Handed, Order, Peer};
 use crate::ipc::packet::Arrival;
 use crate::ipc::sealing::{Answer, Ask};
-use crate::merkle::{Hash, empty_root, proof};
+use crate::merkle::gap::Gap;
+use crate::merkle::{Hash, proof};
 use crate::role::link::{End, Talk};
 use crate::role::start::Start;
 use crate::sandbox::{self, Sealed};
 use anchors::Anchors;
 use key::LogKey;
-use state::{Head, State};
+use state::{Head, Memory, State};
 
 pub fn main(start: &mut Start) -> Result<(), String> {
     let slice: SealerSlice = start.slice()?;
@@ -108,45 +110,105 @@ struct Sealer {
 
 impl Sealer {
     fn answer(&mut self, ask: Ask) -> Answer {
-        match ask {
+        let size = match &ask {
             Ask::Head => {
-                let head = self.state.as_ref().map_or(Head { size: 0, root: empty_root() }, State::head);
-                Answer::Head { size: head.size, root: head.root, vkey: self.key.verifier().to_string() }
+                let last = self.state.as_ref().ok().and_then(State::memory);
+                return Answer::Head {
+                    last: last.map(|memory| (memory.head.size, memory.head.root)),
+                    refuses: self.memory().err(),
+                    vkey: self.key.verifier().to_string(),
+                };
             }
-            Ask::Seal { size, root, proof } => match self.seal(Head { size, root }, &proof) {
-                Ok(note) => {
-                    self.anchors.signed(size, &note, Instant::now());
-                    Answer::Sealed { size, note }
-                }
-                Err(reason) => {
-                    tracing::error!(size, reason, "a head was refused");
-                    Answer::Refused { size, reason }
-                }
-            },
             Ask::Anchor { name } => {
                 // Nothing was signed yet, or nobody knows what: then there is nothing to be kept anywhere.
-                if let Some(Head { size, root }) =
-                    self.state.as_ref().ok().map(State::head).filter(|head| head.size > 0)
-                {
-                    self.anchors.order(size, &self.key.sign(size, root), name.as_deref());
+                if let Some(memory) = self.memory().ok().filter(|memory| memory.head.size > 0) {
+                    let note = self.note(&memory);
+                    self.anchors.order(memory.head.size, &note, name.as_deref());
                 }
-                Answer::Anchors { done: self.anchors.outcomes(Instant::now()) }
+                return Answer::Anchors { done: self.anchors.outcomes(Instant::now()) };
             }
-            Ask::Anchors => Answer::Anchors { done: self.anchors.outcomes(Instant::now()) },
+            Ask::Anchors => return Answer::Anchors { done: self.anchors.outcomes(Instant::now()) },
+            Ask::Seal { size, .. } | Ask::Resume { size, .. } => *size,
+        };
+        let done = match ask {
+            Ask::Resume { last, kept, old: (old_size, old_root), size, root } => {
+                let gap = Gap { kept, old_size, old_root, resumed: size };
+                self.resume(last, gap, Head { size, root })
+            }
+            Ask::Seal { size, root, proof } => self.seal(Head { size, root }, &proof),
+            Ask::Head | Ask::Anchor { .. } | Ask::Anchors => Err("no head was shown".to_owned()),
+        };
+        match done {
+            Ok(note) => {
+                self.anchors.signed(size, &note, Instant::now());
+                Answer::Sealed { size, note }
+            }
+            Err(reason) => {
+                tracing::error!(size, reason, "a head was refused");
+                Answer::Refused { size, reason }
+            }
         }
+    }
+
+    /// What it remembers, or why it can't go on from there.
+    fn memory(&self) -> Result<Memory, String> {
+        let state = self.state.as_ref().map_err(Clone::clone)?;
+        let memory = state.memory().ok_or("its state is lost: both slots are empty or damaged")?;
+        match memory.key {
+            Some(key) if key != self.fingerprint() => {
+                Err("the last head was signed with another key, or under another name".to_owned())
+            }
+            _ => Ok(memory),
+        }
+    }
+
+    fn fingerprint(&self) -> Hash {
+        Sha256::digest(self.key.verifier().to_string()).into()
     }
 
     /// Check, persist, sign: in this order, so that no signature can exist that the next start doesn't know of.
     fn seal(&mut self, head: Head, steps: &[Hash]) -> Result<String, String> {
-        let state = self.state.as_mut().map_err(|reason| reason.clone())?;
-        let last = state.head();
+        let memory = self.memory()?;
+        let last = memory.head;
         if !proof::is_consistent(last.size, &last.root, head.size, &head.root, steps) {
             return Err(format!("{} leaves are not shown to extend the {} sealed before", head.size, last.size));
         }
-        if head != last {
-            state.write(head).map_err(|error| format!("the state can't be written: {error}"))?;
+        if head == last {
+            return Ok(self.note(&memory));
         }
-        Ok(self.key.sign(head.size, head.root))
+        let gap = memory.gap.filter(|(_, until)| head.size <= *until);
+        self.sign(head, gap)
+    }
+
+    /// Goes on from elsewhere, because an administrator says so: only by this question, only when what it remembers is named
+    /// as it is, and never without the head itself saying so.
+    fn resume(&mut self, named: Option<(u64, Hash)>, gap: Gap, head: Head) -> Result<String, String> {
+        let memory = self.state.as_ref().map_err(Clone::clone)?.memory();
+        let last = memory.map(|memory| (memory.head.size, memory.head.root));
+        if named != last {
+            return Err("the head to go on from isn't the last one that was sealed".to_owned());
+        }
+        if !gap.is_possible() || last.is_some_and(|last| last != (gap.old_size, gap.old_root)) {
+            return Err("what is to be given up isn't what was sealed last".to_owned());
+        }
+        // Heads of the history that is given up may be of any size up to here: the new ones are told from them until then.
+        let before = memory.and_then(|memory| memory.gap).map_or(0, |(_, until)| until);
+        let until = before.max(gap.old_size).max(head.size);
+        tracing::warn!(old = gap.old_size, kept = gap.kept, size = head.size, "the log goes on after a declared gap");
+        self.sign(head, Some((gap, until)))
+    }
+
+    fn sign(&mut self, head: Head, gap: Option<(Gap, u64)>) -> Result<String, String> {
+        let key = Some(self.fingerprint());
+        let state = self.state.as_mut().map_err(|reason| reason.clone())?;
+        let memory = Memory { head, key, gap };
+        state.write(memory).map_err(|error| format!("the state can't be written: {error}"))?;
+        Ok(self.note(&memory))
+    }
+
+    /// The signed head of what is on the disk, with the gap it must tell of.
+    fn note(&self, Memory { head, gap, .. }: &Memory) -> String {
+        self.key.sign_with(head.size, head.root, gap.as_ref().map(|(gap, _)| gap))
     }
 }
 
@@ -202,9 +264,21 @@ mod tests {
     }
 
     fn sealer(slots: &[tempfile::NamedTempFile; 2]) -> Sealer {
+        sealer_of(5, slots)
+    }
+
+    /// The slots of a log that was never signed.
+    fn slots() -> [tempfile::NamedTempFile; 2] {
+        let slots = [(); 2].map(|()| tempfile::NamedTempFile::new().unwrap());
+        let files = [slots[0].reopen().unwrap(), slots[1].reopen().unwrap()];
+        State::read(files).unwrap().write(Memory::first()).unwrap();
+        slots
+    }
+
+    fn sealer_of(seed: u8, slots: &[tempfile::NamedTempFile; 2]) -> Sealer {
         let files = [slots[0].reopen().unwrap(), slots[1].reopen().unwrap()];
         let state = State::read(files).map_err(|error| error.to_string());
-        Sealer { key: LogKey::new("gate/audit", &Secret::new([5; 32])).unwrap(), state, anchors: none() }
+        Sealer { key: LogKey::new("gate/audit", &Secret::new([seed; 32])).unwrap(), state, anchors: none() }
     }
 
     fn ask(sealer: &mut Sealer, tree: &Tree, old: u64) -> Answer {
@@ -214,7 +288,7 @@ mod tests {
 
     #[test]
     fn it_signs_what_extends_its_last_head_and_refuses_the_rest_for_good() {
-        let slots = [(); 2].map(|()| tempfile::NamedTempFile::new().unwrap());
+        let slots = slots();
         let mut first = sealer(&slots);
         assert!(matches!(ask(&mut first, &tree(&["a", "b"]), 0), Answer::Sealed { size: 2, .. }));
         let Answer::Sealed { note, .. } = ask(&mut first, &tree(&["a", "b", "c"]), 2) else { panic!("refused") };
@@ -232,13 +306,77 @@ mod tests {
 
     #[test]
     fn a_state_that_cannot_be_written_means_no_signature() {
-        let slots = [(); 2].map(|()| tempfile::NamedTempFile::new().unwrap());
+        let slots = slots();
         let files = [0, 1].map(|n: usize| std::fs::File::open(slots[n].path()).unwrap());
         let state = State::read(files).map_err(|error| error.to_string());
         let mut sealer =
             Sealer { key: LogKey::new("gate/audit", &Secret::new([5; 32])).unwrap(), state, anchors: none() };
         assert!(matches!(ask(&mut sealer, &tree(&["a"]), 0), Answer::Refused { .. }));
-        let Answer::Head { size, .. } = sealer.answer(Ask::Head) else { panic!("no head") };
+        let Answer::Head { last: Some((size, _)), .. } = sealer.answer(Ask::Head) else { panic!("no head") };
         assert_eq!(size, 0);
+    }
+
+    fn resume(sealer: &mut Sealer, last: Option<&Tree>, kept: u64, old: &Tree, new: &Tree) -> Answer {
+        let head = |tree: &Tree| (tree.size(), tree.root());
+        let (size, root) = head(new);
+        sealer.answer(Ask::Resume { last: last.map(head), kept, old: head(old), size, root })
+    }
+
+    fn gap(note: &str) -> Option<Gap> {
+        Gap::of(note.split_once("\n\n").unwrap().0)
+    }
+
+    #[test]
+    fn a_gap_is_declared_by_its_own_question_only_and_stays_in_the_heads_until_they_are_past_the_old_one() {
+        let slots = slots();
+        let mut first = sealer(&slots);
+        let old = tree(&["a", "b", "c", "d", "e"]);
+        assert!(matches!(ask(&mut first, &old, 0), Answer::Sealed { .. }));
+        // The vault came back with less, and went on.
+        let new = tree(&["a", "b", "x"]);
+        let wrong = tree(&["a", "b", "c", "d"]);
+        for (last, kept, given_up) in
+            [(None, 2, &old), (Some(&wrong), 2, &wrong), (Some(&old), 2, &wrong), (Some(&old), 3, &old)]
+        {
+            assert!(matches!(resume(&mut first, last, kept, given_up, &new), Answer::Refused { .. }));
+        }
+        let Answer::Sealed { note, .. } = resume(&mut first, Some(&old), 2, &old, &new) else { panic!("refused") };
+        let declared = Gap { kept: 2, old_size: 5, old_root: old.root(), resumed: 3 };
+        assert_eq!(gap(&note), Some(declared));
+        assert!(first.key.verifier().checkpoint(&note).is_ok());
+        // It is on the disk.
+        let mut second = sealer(&slots);
+        for (leaves, expected) in [("abx1", Some(declared)), ("abx12", Some(declared)), ("abx123", None)] {
+            let leaves: Vec<String> = leaves.chars().map(String::from).collect();
+            let grown = tree(&leaves.iter().map(String::as_str).collect::<Vec<_>>());
+            let Answer::Sealed { note, .. } = ask(&mut second, &grown, grown.size() - 1) else { panic!("refused") };
+            assert_eq!(gap(&note), expected, "{}", grown.size());
+        }
+        assert!(matches!(resume(&mut second, Some(&old), 2, &old, &new), Answer::Refused { .. }), "once");
+    }
+
+    #[test]
+    fn a_state_that_is_lost_and_one_of_another_key_sign_nothing_until_they_are_told_to_go_on() {
+        let slots = slots();
+        let old = tree(&["a", "b"]);
+        assert!(matches!(ask(&mut sealer(&slots), &old, 0), Answer::Sealed { .. }));
+        let new = tree(&["a", "b", "c"]);
+        let mut other = sealer_of(6, &slots);
+        assert!(matches!(ask(&mut other, &new, 2), Answer::Refused { .. }));
+        let Answer::Head { last: Some((2, _)), refuses: Some(_), .. } = other.answer(Ask::Head) else {
+            panic!("willing")
+        };
+        assert!(matches!(resume(&mut other, Some(&old), 2, &old, &new), Answer::Sealed { .. }));
+        assert!(matches!(ask(&mut sealer_of(6, &slots), &new, 3), Answer::Sealed { .. }));
+
+        for slot in &slots {
+            slot.as_file().set_len(0).unwrap();
+        }
+        let mut lost = sealer_of(6, &slots);
+        assert!(matches!(ask(&mut lost, &new, 0), Answer::Refused { .. }), "it is no beginning");
+        let Answer::Head { last: None, refuses: Some(_), .. } = lost.answer(Ask::Head) else { panic!("willing") };
+        assert!(matches!(resume(&mut lost, Some(&old), 2, &old, &new), Answer::Refused { .. }));
+        assert!(matches!(resume(&mut lost, None, 2, &old, &new), Answer::Sealed { .. }));
+        assert!(matches!(ask(&mut sealer_of(6, &slots), &new, 3), Answer::Sealed { .. }));
     }
 }

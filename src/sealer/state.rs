@@ -1,20 +1,22 @@
 //! The last head that was signed, in two slots written in turn: a crash in the middle of one leaves the other.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Seek};
 use std::os::unix::fs::FileExt;
 
 use sha2::{Digest, Sha256};
 
+use crate::merkle::gap::Gap;
 use crate::merkle::{Hash, empty_root};
 
 /// The slots' names in the sealer's directory.
 pub const SLOTS: [&str; 2] = ["head.0", "head.1"];
 /// First octets of a slot: what it is, and the version of its form.
-const MAGIC: &[u8; 8] = b"GPSEAL\x00\x01";
-/// Magic, turn, size, root.
-const BODY: usize = 8 + 8 + 8 + 32;
-const SLOT: usize = BODY + 32;
+const MAGIC: &[u8; 8] = b"GPSEAL\x00\x02";
+/// The first form had neither key nor gap.
+const MAGIC_1: &[u8; 8] = b"GPSEAL\x00\x01";
+/// Longer than any form.
+const SLOT: u64 = 512;
 
 /// A tree head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,82 +25,134 @@ pub struct Head {
     pub root: Hash,
 }
 
+/// What the sealer must not forget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    pub head: Head,
+    /// SHA-256 of the verifier key that signed it; none before the first signature.
+    pub key: Option<Hash>,
+    /// The last gap that was declared, and up to which size heads must go on to say so.
+    pub gap: Option<(Gap, u64)>,
+}
+
+impl Memory {
+    /// Of a log that was never signed.
+    pub fn first() -> Self {
+        Self { head: Head { size: 0, root: empty_root() }, key: None, gap: None }
+    }
+}
+
 /// The two slots and what the newer one says.
 #[derive(Debug)]
 pub struct State {
     slots: [File; 2],
     turn: u64,
-    head: Head,
+    memory: Option<Memory>,
 }
 
 /// What one slot holds.
 enum Slot {
     Empty,
     Damaged,
-    Head { turn: u64, head: Head },
+    Whole { turn: u64, memory: Memory },
 }
 
 impl State {
-    /// Reads both slots. Two empty ones are those of a log that was never signed; one that is damaged beside one that is
-    /// whole was being written when the power failed, before anything was signed with it.
-    ///
-    /// Errors: neither can be believed.
+    /// Reads both slots. One that is damaged or empty beside one that is whole was being written when the power failed,
+    /// before anything was signed with it. Without a whole one the state is lost.
     pub fn read(slots: [File; 2]) -> io::Result<Self> {
-        let found = match [read(&slots[0])?, read(&slots[1])?] {
-            [Slot::Head { turn: a, head }, Slot::Head { turn: b, .. }] if a > b => (a, head),
-            [_, Slot::Head { turn, head }] | [Slot::Head { turn, head }, _] => (turn, head),
-            [Slot::Damaged, Slot::Damaged] => {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "both state slots are damaged"));
-            }
-            _ => (0, Head { size: 0, root: empty_root() }),
+        let (turn, memory) = match [read(&slots[0])?, read(&slots[1])?] {
+            [Slot::Whole { turn: a, memory }, Slot::Whole { turn: b, .. }] if a > b => (a, Some(memory)),
+            [_, Slot::Whole { turn, memory }] | [Slot::Whole { turn, memory }, _] => (turn, Some(memory)),
+            [Slot::Damaged | Slot::Empty, Slot::Damaged | Slot::Empty] => (0, None),
         };
-        Ok(Self { slots, turn: found.0, head: found.1 })
+        Ok(Self { slots, turn, memory })
     }
 
-    pub fn head(&self) -> Head {
-        self.head
+    /// None when it is lost.
+    pub fn memory(&self) -> Option<Memory> {
+        self.memory
     }
 
-    /// Makes a head durable in the older slot. Only after that may it be signed.
-    pub fn write(&mut self, head: Head) -> io::Result<()> {
+    /// Makes it durable in the older slot. Only after that may its head be signed.
+    pub fn write(&mut self, memory: Memory) -> io::Result<()> {
         let turn = self.turn + 1;
-        let mut bytes = Vec::with_capacity(SLOT);
-        bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&turn.to_be_bytes());
-        bytes.extend_from_slice(&head.size.to_be_bytes());
-        bytes.extend_from_slice(&head.root);
-        let checksum: Hash = Sha256::digest(&bytes).into();
-        bytes.extend_from_slice(&checksum);
         let slot = if turn.is_multiple_of(2) { &self.slots[0] } else { &self.slots[1] };
-        slot.write_all_at(&bytes, 0)?;
+        slot.write_all_at(&encode(turn, &memory), 0)?;
         slot.sync_all()?;
-        (self.turn, self.head) = (turn, head);
+        (self.turn, self.memory) = (turn, Some(memory));
         Ok(())
     }
 }
 
-fn read(slot: &File) -> io::Result<Slot> {
-    if slot.metadata()?.len() == 0 {
-        return Ok(Slot::Empty);
-    }
-    let mut bytes = [0; SLOT];
-    match slot.read_exact_at(&mut bytes, 0) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Slot::Damaged),
-        other => other?,
-    }
-    let (body, checksum) = bytes.split_at(BODY);
-    Ok(parse(body, checksum).unwrap_or(Slot::Damaged))
+/// The first slot of a log that was never signed: slots that are lost later don't look like it.
+pub fn beginning() -> Vec<u8> {
+    encode(0, &Memory::first())
 }
 
-fn parse(body: &[u8], checksum: &[u8]) -> Option<Slot> {
-    let rest = body.strip_prefix(MAGIC)?;
-    let (turn, rest) = rest.split_first_chunk()?;
-    let (size, root) = rest.split_first_chunk()?;
-    if Sha256::digest(body).as_slice() != checksum {
-        return None;
+/// Magic, turn, size, root, key, then the gap with its bound; zeros stand for what there is none of. A checksum ends it.
+fn encode(turn: u64, memory: &Memory) -> Vec<u8> {
+    let Memory { head, key, gap } = memory;
+    let mut bytes = MAGIC.to_vec();
+    let none = Gap { kept: 0, old_size: 0, old_root: [0; 32], resumed: 0 };
+    let (gap, until) = gap.unwrap_or((none, 0));
+    bytes.extend_from_slice(&turn.to_be_bytes());
+    bytes.extend_from_slice(&head.size.to_be_bytes());
+    bytes.extend_from_slice(&head.root);
+    bytes.extend_from_slice(&key.unwrap_or_default());
+    for number in [gap.kept, gap.old_size, gap.resumed, until] {
+        bytes.extend_from_slice(&number.to_be_bytes());
     }
-    let head = Head { size: u64::from_be_bytes(*size), root: root.try_into().ok()? };
-    Some(Slot::Head { turn: u64::from_be_bytes(*turn), head })
+    bytes.extend_from_slice(&gap.old_root);
+    let checksum: Hash = Sha256::digest(&bytes).into();
+    bytes.extend_from_slice(&checksum);
+    bytes
+}
+
+fn read(mut slot: &File) -> io::Result<Slot> {
+    let mut bytes = Vec::new();
+    slot.rewind()?;
+    slot.take(SLOT).read_to_end(&mut bytes)?;
+    if bytes.is_empty() {
+        return Ok(Slot::Empty);
+    }
+    Ok(decode(&bytes).unwrap_or(Slot::Damaged))
+}
+
+fn decode(bytes: &[u8]) -> Option<Slot> {
+    let mut fields = Fields(bytes);
+    let is_old = match &fields.octets::<8>()? {
+        MAGIC => false,
+        MAGIC_1 => true,
+        _ => return None,
+    };
+    let (turn, size, root) = (fields.number()?, fields.number()?, fields.octets()?);
+    let mut memory = Memory { head: Head { size, root }, key: None, gap: None };
+    if !is_old {
+        memory.key = Some(fields.octets()?).filter(|key| *key != [0; 32]);
+        let [kept, old_size, resumed, until] = [fields.number()?, fields.number()?, fields.number()?, fields.number()?];
+        let gap = Gap { kept, old_size, old_root: fields.octets()?, resumed };
+        memory.gap = Some((gap, until)).filter(|_| resumed > 0);
+    }
+    let body = bytes.get(..bytes.len() - fields.0.len())?;
+    let checksum: Hash = fields.octets()?;
+    let is_whole = <[u8; 32]>::from(Sha256::digest(body)) == checksum && (is_old || fields.0.is_empty());
+    is_whole.then_some(Slot::Whole { turn, memory })
+}
+
+/// Octets to be read one field after the other.
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn octets<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (field, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*field)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        self.octets().map(u64::from_be_bytes)
+    }
 }
 
 #[cfg(test)]
@@ -109,36 +163,54 @@ mod tests {
         (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap())
     }
 
-    fn open((a, b): &(tempfile::NamedTempFile, tempfile::NamedTempFile)) -> io::Result<State> {
-        State::read([a.reopen()?, b.reopen()?])
+    fn open((a, b): &(tempfile::NamedTempFile, tempfile::NamedTempFile)) -> State {
+        State::read([a.reopen().unwrap(), b.reopen().unwrap()]).unwrap()
     }
 
-    fn head(size: u64) -> Head {
-        Head { size, root: [u8::try_from(size).unwrap(); 32] }
+    fn memory(size: u64) -> Memory {
+        let octet = u8::try_from(size).unwrap();
+        let gap = Gap { kept: 1, old_size: 9, old_root: [octet; 32], resumed: 2 };
+        let head = Head { size, root: [octet; 32] };
+        Memory { head, key: Some([3; 32]), gap: Some((gap, 9)).filter(|_| size > 2) }
     }
 
     #[test]
     fn the_newer_of_two_slots_counts() {
         let files = slots();
-        let mut state = open(&files).unwrap();
-        assert_eq!(state.head().size, 0);
+        let mut state = open(&files);
+        assert_eq!(state.memory(), None);
         for size in 1..6 {
-            state.write(head(size)).unwrap();
-            assert_eq!(open(&files).unwrap().head(), head(size));
+            state.write(memory(size)).unwrap();
+            assert_eq!(open(&files).memory(), Some(memory(size)));
         }
     }
 
     #[test]
-    fn a_torn_slot_leaves_the_head_before_it() {
+    fn a_torn_slot_leaves_the_head_before_it_and_two_are_a_state_that_is_lost() {
         let files = slots();
-        let mut state = open(&files).unwrap();
+        let mut state = open(&files);
         for size in 1..4 {
-            state.write(head(size)).unwrap();
+            state.write(memory(size)).unwrap();
         }
         // The third was written to the second slot.
         files.1.as_file().write_all_at(b"torn", 20).unwrap();
-        assert_eq!(open(&files).unwrap().head(), head(2));
+        assert_eq!(open(&files).memory(), Some(memory(2)));
         files.0.as_file().set_len(10).unwrap();
-        assert!(open(&files).is_err());
+        let mut lost = open(&files);
+        assert_eq!(lost.memory(), None);
+        lost.write(memory(7)).unwrap();
+        assert_eq!(open(&files).memory(), Some(memory(7)));
+    }
+
+    #[test]
+    fn a_beginning_is_no_lost_state_and_slots_of_the_first_form_are_read() {
+        let files = slots();
+        files.0.as_file().write_all_at(&beginning(), 0).unwrap();
+        assert_eq!(open(&files).memory(), Some(Memory::first()));
+        let mut bytes = [MAGIC_1.as_slice(), &7u64.to_be_bytes(), &5u64.to_be_bytes(), &[8; 32]].concat();
+        bytes.extend(Sha256::digest(&bytes));
+        files.1.as_file().write_all_at(&bytes, 0).unwrap();
+        let old = Memory { head: Head { size: 5, root: [8; 32] }, key: None, gap: None };
+        assert_eq!(open(&files).memory(), Some(old));
     }
 }

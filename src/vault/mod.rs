@@ -49,6 +49,7 @@ use crate::role::Generation;
 use crate::role::start::Start;
 use crate::sandbox::{self, Sealed};
 use crate::secret::Secret;
+use audit::adopt;
 use audit::anchor;
 use audit::event::{Event, Name, Outcome};
 use audit::ledger::now_us;
@@ -154,6 +155,27 @@ fn failure(db: &Path) -> Option<Event> {
     Some(Event { severity: 2, data, ..Event::new(Name::StoreIoerror, Outcome::Failure) })
 }
 
+/// What came of the auditors' files being ahead of the database.
+fn tell_of_files(writer: &Writer, adopted: Result<u64, String>) {
+    match adopted {
+        Ok(0) => {}
+        Ok(leaves) => {
+            tracing::warn!(leaves, "the database was behind the auditors' files: the log goes on from where they end")
+        }
+        Err(reason) => {
+            tracing::error!(reason, "the auditors' files are ahead of the database and can't be taken for its own log");
+            let data = Some(serde_json::json!({ "said": reason }).to_string());
+            let event = Event {
+                severity: 1,
+                data,
+                reason: Some("files-ahead".into()),
+                ..Event::new(Name::IntegrityFailure, Outcome::Failure)
+            };
+            let _ = writer.run_blocking(move |store| store.record(vec![event]));
+        }
+    }
+}
+
 /// The vault with its threads, before it serves.
 struct House {
     vault: Rc<Vault>,
@@ -169,6 +191,7 @@ impl House {
         let db = home.join("db");
         let watch = Watch::new(db.clone(), slice.reserve, slice.ballast);
         let (writer, writing) = Writer::start_with(database, watch, fatal)?;
+        let adopted = adopt::adopt(home, &writer);
         let now = now_us();
         let (today, _) = month::today(now);
         let mask = slice.audit.mask;
@@ -193,6 +216,7 @@ impl House {
             let (segments, lanes) = (store.spool.segments()?, store.spool.lanes()?);
             Ok((store.credentials.all(now)?, consumed, segments, lanes))
         });
+        tell_of_files(&writer, adopted);
         let (stored, consumed, needed, lanes) = first.map_err(|error| format!("the vault's database: {error:?}"))?;
         match fs::remove_file(db.join(FAILED)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(format!("{}: {error}", db.display())),

@@ -38,6 +38,7 @@ mod decision;
 mod limits;
 mod queue;
 mod restart;
+mod resume;
 mod sessions;
 mod submission;
 
@@ -78,6 +79,7 @@ impl Bench {
     fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         prepare(home.path(), None, None).unwrap();
+        crate::sealer::key::create_slots(home.path()).unwrap();
         let (key, password) = login::key::generate().unwrap();
         let policy = Policy {
             senders: vec!["@example.net".parse().unwrap()],
@@ -146,7 +148,7 @@ impl Bench {
             house.serve(&runtime, ChildEnd::new(theirs), Vec::new(), Sealed::for_tests())
         });
         let slot = |n: u8| {
-            let path = self.home.path().join(format!("slot{n}"));
+            let path = self.home.path().join(crate::sealer::state::SLOTS[usize::from(n)]);
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).unwrap()
         };
         let (vault, sealer) = stream();

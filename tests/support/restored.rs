@@ -45,7 +45,8 @@ pub fn judge(state: &Path, promised: &Promised<'_>, context: &str) {
         options.read(true).write(true).create(true).truncate(false).open(seal.join(name)).unwrap()
     };
     let [first, second] = sealer::state::SLOTS;
-    let sealed = State::read([slot(first), slot(second)]).unwrap_or_else(|error| panic!("{context}: {error}")).head();
+    let state_of_sealer = State::read([slot(first), slot(second)]).unwrap_or_else(|error| panic!("{context}: {error}"));
+    let sealed = state_of_sealer.memory().unwrap_or_else(|| panic!("{context}: the sealer's state is lost")).head;
     if sealed.size > 0 || !promised.messages.is_empty() {
         assert_eq!(vkey.trim(), promised.vkey, "{context}: another key than the one that was pinned");
     }
@@ -86,7 +87,7 @@ pub fn judge(state: &Path, promised: &Promised<'_>, context: &str) {
     let audit = state.join("audit");
     if size > 0 {
         let what = "the sealer's last head".to_owned();
-        let head = KnownHead { what, size: sealed.size, root: sealed.root, verdict: Verdict::Altered };
+        let head = KnownHead { what, size: sealed.size, root: sealed.root, verdict: Verdict::Altered, gap: None };
         let heads = Some(head).filter(|head| head.size > 0).into_iter().collect();
         let key: Verifier = vkey.trim().parse().unwrap();
         match verify(&audit, &key, &Known { heads, ..Known::default() }, |_| {}) {

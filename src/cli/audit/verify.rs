@@ -1,7 +1,7 @@
 //! `gatepost audit verify`: the log against its key, and against those who know where it ends: the running service, the
 //! sealer's slots, and a signed head that was kept elsewhere.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::against;
 use super::key;
 use super::place::{Latest, Place, audit_directory};
 use super::progress::Progress;
@@ -16,7 +17,7 @@ use crate::merkle::note::Verifier;
 use crate::sealer::state::{SLOTS, State};
 use crate::vault::audit::archive::{Archive, usage};
 use crate::vault::audit::ledger::now_us;
-use crate::vault::audit::verify::{self, Fault, Known, KnownHead, Summary, Verdict};
+use crate::vault::audit::verify::{self, DeclaredGap, Fault, Known, KnownHead, Summary, Verdict};
 use crate::vault::audit::visible::{visible, visible_json};
 
 /// The sealer's directory in the state directory.
@@ -26,12 +27,25 @@ const SEAL: &str = "seal";
 pub struct Verify {
     #[command(flatten)]
     place: Place,
-    /// The log's verifier key, or a file that holds it; by default seal/log.vkey of the state directory
-    #[arg(long, value_name = "VKEY")]
-    key: Option<String>,
-    /// A signed head of the log that was kept elsewhere: the log must extend it
+    /// The log's verifier key, or a file that holds it; by default seal/log.vkey of the state directory. After a change of
+    /// the key, all of them, the oldest first
+    #[arg(long = "key", value_name = "VKEY")]
+    keys: Vec<String>,
+    /// A signed head of the log that was kept elsewhere: the log must extend it (the same as --against)
     #[arg(long, value_name = "FILE")]
-    head: Option<PathBuf>,
+    head: Vec<PathBuf>,
+    /// Any file with signed heads of the log in it, which it must extend: a note, an mbox, a system's log
+    #[arg(long, value_name = "FILE")]
+    against: Vec<PathBuf>,
+    /// A log of the service: what it says was accepted must be in the audit log
+    #[arg(long, value_name = "FILE")]
+    acks: Vec<PathBuf>,
+    /// A declared gap that is known, by the event that declares it: it is no finding any more
+    #[arg(long, value_name = "SEQ")]
+    known_gap: Vec<u64>,
+    /// Take each event's stored hash for granted: check the tree over them, the signed heads and the end
+    #[arg(long)]
+    quick: bool,
     /// The event that the files begin with, when earlier months are kept elsewhere
     #[arg(long, value_name = "SEQ", default_value_t = 0)]
     from: u64,
@@ -47,36 +61,45 @@ pub struct Verify {
 struct Sound {
     summary: Summary,
     against: Vec<String>,
+    quick: bool,
 }
 
 impl Verify {
     pub fn run(&self) -> ExitCode {
-        let outcome = self.key().and_then(|key| self.verify(&key));
-        let code = outcome.as_ref().map_or_else(|fault| fault.verdict.code(), |_| Verdict::Sound.code());
+        let outcome = self.keys().and_then(|keys| self.verify(&keys));
+        let verdict = outcome.as_ref().map_or_else(|fault| fault.verdict, |sound| sound.verdict(&self.known_gap));
         match (&outcome, self.json) {
-            (outcome, true) => println!("{}", visible_json(&as_json(outcome).to_string())),
-            (Ok(sound), false) => sound.print(),
+            (outcome, true) => println!("{}", visible_json(&as_json(outcome, verdict).to_string())),
+            // An administrator's words may be in it.
+            (Ok(sound), false) => sound.print(&self.known_gap),
             // The words may quote what stands in the files.
             (Err(fault), false) => eprintln!("gatepost: the log does not verify: {}", visible(&fault.what)),
         }
-        ExitCode::from(code)
+        ExitCode::from(verdict.code())
     }
 
-    fn verify(&self, key: &Verifier) -> Result<Sound, Fault> {
-        let (files, known) = self.known(key)?;
+    fn verify(&self, keys: &[Verifier]) -> Result<Sound, Fault> {
+        let Some((key, older)) = keys.split_last() else { return Err(usage("there is no key".to_owned())) };
+        let (files, mut known) = self.known(keys)?;
+        known.older = older.to_vec();
         let range = || Archive::open(&files).ok().map(|archive| (archive.first(), archive.size()));
         let mut progress = Progress::new("verifying", self.json, range);
         let summary = verify::verify(&files, key, &known, |seq| progress.at(seq))?;
         drop(progress);
         let service = known.published.map(|_| "the running service".to_owned());
-        let heads = known.heads.into_iter().map(|head| format!("{} ({} events)", head.what, head.size));
-        Ok(Sound { summary, against: service.into_iter().chain(heads).collect() })
+        Ok(Sound { summary, against: service.into_iter().chain(compared(&known.heads)).collect(), quick: self.quick })
     }
 
     /// The files, and all that is known of them.
-    fn known(&self, key: &Verifier) -> Result<(PathBuf, Known), Fault> {
-        let kept = self.head.as_deref().map(|path| kept(path, key)).transpose()?;
-        let mut known = Known { from: self.from, heads: kept.into_iter().collect(), ..Known::default() };
+    fn known(&self, keys: &[Verifier]) -> Result<(PathBuf, Known), Fault> {
+        let mut known = Known { from: self.from, quick: self.quick, ..Known::default() };
+        let keys: Vec<&Verifier> = keys.iter().collect();
+        for path in self.head.iter().chain(&self.against) {
+            known.heads.extend(against::heads(path, &keys)?);
+        }
+        for path in &self.acks {
+            known.accepted.extend(against::acceptances(path)?);
+        }
         if let Some(path) = &self.place.directory {
             known.as_of_us = self.as_of.and_then(|time| u64::try_from(time.as_microsecond()).ok());
             return Ok((path.clone(), known));
@@ -90,29 +113,33 @@ impl Verify {
         Ok((audit_directory(&plan.state_directory), known))
     }
 
-    /// The key that the log is checked against. It never comes from the files that are checked.
-    fn key(&self) -> Result<Verifier, Fault> {
-        match &self.key {
-            Some(key) => key::read(key),
-            None if self.place.directory.is_some() => {
-                Err(usage("--directory needs --key: the log's verifier key, kept apart from the files".to_owned()))
-            }
-            None => key::read_file(&self.place.plan().map_err(usage)?.state_directory.join(SEAL).join("log.vkey")),
+    /// The keys that the log is checked against. They never come from the files that are checked.
+    fn keys(&self) -> Result<Vec<Verifier>, Fault> {
+        if !self.keys.is_empty() {
+            return self.keys.iter().map(|key| key::read(key)).collect();
         }
+        if self.place.directory.is_some() {
+            return Err(usage("--directory needs --key: the log's verifier key, kept apart from the files".to_owned()));
+        }
+        let path = self.place.plan().map_err(usage)?.state_directory.join(SEAL).join("log.vkey");
+        Ok(vec![key::read_file(&path)?])
     }
 }
 
-/// The head in a signed note. One that the log's key didn't sign belongs to another history.
-fn kept(path: &Path, key: &Verifier) -> Result<KnownHead, Fault> {
-    let text = fs::read_to_string(path)
-        .map_err(|error| usage(format!("reading the signed head {}: {error}", path.display())))?;
-    // What prints a note, or mails it, may add empty lines.
-    let signed = key.checkpoint(&format!("{}\n", text.trim_end())).map_err(|error| Fault {
-        verdict: Verdict::Fork,
-        what: format!("the signed head {}: {error}", path.display()),
-    })?;
-    let what = format!("the signed head {}", path.display());
-    Ok(KnownHead { what, size: signed.size, root: signed.root, verdict: Verdict::Fork })
+/// What the log was compared with, in words: heads that stand in one file together.
+fn compared(heads: &[KnownHead]) -> Vec<String> {
+    let mut all: Vec<(&str, usize, u64)> = Vec::new();
+    for head in heads {
+        match all.iter_mut().find(|(what, ..)| *what == head.what) {
+            Some((_, count, size)) => (*count, *size) = (*count + 1, head.size.max(*size)),
+            None => all.push((&head.what, 1, head.size)),
+        }
+    }
+    let words = |(what, count, size): (&str, usize, u64)| match count {
+        1 => format!("{what} ({size} events)"),
+        _ => format!("{what} and {} more ({size} events)", count - 1),
+    };
+    all.into_iter().map(words).collect()
 }
 
 /// The last head that the sealer signed, where we may read it. None, too, when it never signed.
@@ -120,12 +147,19 @@ fn sealed(directory: &Path) -> Result<Option<KnownHead>, Fault> {
     let [first, second] = SLOTS.map(|slot| directory.join(slot));
     let read = || State::read([File::open(first)?, File::open(second)?]);
     match read() {
-        Ok(state) => Ok(Some(state.head()).filter(|head| head.size > 0).map(|head| KnownHead {
-            what: "the sealer's last head".to_owned(),
-            size: head.size,
-            root: head.root,
-            verdict: Verdict::Altered,
-        })),
+        Ok(state) => {
+            if state.memory().is_none() {
+                eprintln!("gatepost: the sealer has lost what it signed last: where the log ends is not known from it");
+            }
+            let last = state.memory().map(|memory| memory.head).filter(|head| head.size > 0);
+            Ok(last.map(|head| KnownHead {
+                what: "the sealer's last head".to_owned(),
+                size: head.size,
+                root: head.root,
+                verdict: Verdict::Altered,
+                gap: None,
+            }))
+        }
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
         // They are there from the first start on.
         Err(error) => {
@@ -136,17 +170,39 @@ fn sealed(directory: &Path) -> Result<Option<KnownHead>, Fault> {
 }
 
 impl Sound {
-    fn print(&self) {
+    /// Sound, unless something was declared lost and nobody said that it is known.
+    fn verdict(&self, known: &[u64]) -> Verdict {
+        let is_known = |gap: &DeclaredGap| known.contains(&gap.seq);
+        if self.summary.gaps.iter().all(is_known) { Verdict::Sound } else { Verdict::Gap }
+    }
+
+    fn print(&self, known: &[u64]) {
         let Summary { first, size, sealed, checkpoints, last_us, ended, .. } = self.summary;
         let sealed = sealed.saturating_sub(first);
         let last = size.saturating_sub(1);
-        println!("the log is sound: events {first} to {last}, {sealed} of them under {checkpoints} signed heads");
+        let quick = if self.quick { " (their content was not looked at)" } else { "" };
+        println!(
+            "the log is sound: events {first} to {last}{quick}, {sealed} of them under {checkpoints} signed heads"
+        );
         let stop = if ended { ", with the service stopped" } else { "" };
         println!("it ends at {}{stop}", verify::time(last_us));
+        for DeclaredGap { seq, gap, why } in &self.summary.gaps {
+            let again = if known.contains(seq) { ", which is known" } else { "" };
+            let lost = gap.old_size - gap.kept;
+            println!(
+                "declared gap{again}: event {seq} says that of {} events {} are kept for certain and {lost} are not: {}",
+                gap.old_size,
+                gap.kept,
+                visible(why)
+            );
+        }
+        if self.summary.given_up > 0 {
+            println!("{} heads that were kept elsewhere are of what was given up there", self.summary.given_up);
+        }
         if self.against.is_empty() {
             println!(
                 "where it ends was NOT checked: only the files were read; run this as root beside the service, or give a \
-                 signed head that was kept elsewhere (--head)"
+                 signed head that was kept elsewhere (--against)"
             );
         } else {
             println!("its end was checked against {}", self.against.join(" and "));
@@ -154,13 +210,17 @@ impl Sound {
     }
 }
 
-fn as_json(outcome: &Result<Sound, Fault>) -> Value {
+fn as_json(outcome: &Result<Sound, Fault>, verdict: Verdict) -> Value {
     match outcome {
-        Ok(Sound { summary, against }) => json!({
-            "sound": true, "first": summary.first, "size": summary.size, "sealed": summary.sealed,
-            "checkpoints": summary.checkpoints, "files": summary.files, "against": against,
-            "last_time": verify::time(summary.last_us), "ended": summary.ended,
-        }),
+        Ok(Sound { summary, against, quick }) => {
+            let gap = |gap: &DeclaredGap| json!({ "event": gap.seq, "kept": gap.gap.kept, "old": gap.gap.old_size, "why": gap.why });
+            json!({
+                "sound": true, "code": verdict.code(), "first": summary.first, "size": summary.size,
+                "sealed": summary.sealed, "checkpoints": summary.checkpoints, "files": summary.files, "against": against,
+                "last_time": verify::time(summary.last_us), "ended": summary.ended, "quick": quick,
+                "gaps": summary.gaps.iter().map(gap).collect::<Vec<_>>(), "given_up": summary.given_up,
+            })
+        }
         Err(fault) => json!({ "sound": false, "code": fault.verdict.code(), "fault": fault.what }),
     }
 }

@@ -19,6 +19,12 @@ pub enum Command {
     Disclose { event: u64, field: String, ground: Option<String> },
     /// Remove months: those before this one, or those past their retention. Dry: only look.
     Prune { before: Option<String>, dry: bool },
+    /// Declare a gap and go on: what the sealer signed last and what is there don't belong together, and that is known.
+    Resume {
+        reason: String,
+        /// The last head of before as it was kept elsewhere: its size and root.
+        head: Option<(u64, [u8; 32])>,
+    },
 }
 
 /// The form of an export.
@@ -106,6 +112,12 @@ pub enum Response {
         logged: u64,
     },
     Pruned(Vec<LookedAt>),
+    /// The log had so many events, keeps so many of them for certain, and goes on with the event `resumed`.
+    Resumed {
+        old: u64,
+        kept: u64,
+        resumed: u64,
+    },
 }
 
 /// A month that was to go.

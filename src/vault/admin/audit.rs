@@ -6,6 +6,7 @@ use super::{Desk, erasure};
 use crate::ipc::admin::Response;
 use crate::ipc::admin::audit::{self, Command};
 use crate::vault::audit::event::{Event, Name, Outcome};
+use crate::vault::audit::resume::Wish;
 use crate::vault::audit::{anchor, seal};
 use crate::vault::control;
 
@@ -29,6 +30,15 @@ pub async fn perform(desk: &Desk, command: Command, actor: &str) -> Result<Respo
             let written = desk.vault.writer.run(move |store| store.record(vec![event])).await;
             written.map_err(|error| format!("the event of it could not be written: {error:?}"))?;
             Ok(Response::Done)
+        }
+        Command::Resume { reason, head } => {
+            let wish = Wish { actor: actor.to_owned(), reason, named: head };
+            let (done, answer) = oneshot::channel();
+            let gone = || "the sealing has ended".to_owned();
+            desk.sealing.send(seal::Order::Resume(wish, done)).map_err(|_| gone())?;
+            let gap = answer.await.map_err(|_| gone())??.gap;
+            let resumed = gap.resumed.saturating_sub(1);
+            Ok(Response::Audit(audit::Response::Resumed { old: gap.old_size, kept: gap.kept, resumed }))
         }
     }
 }

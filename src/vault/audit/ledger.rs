@@ -3,8 +3,9 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::types::Value as Stored;
-use rusqlite::{Connection, Error, Result, Statement, params, params_from_iter};
+use rusqlite::{Connection, Error, OptionalExtension, Result, Statement, params, params_from_iter};
 
+use super::adopt::Leaf;
 use super::clock::{Clocks, Reading, Watch};
 use super::event::Event;
 use super::leaf::{SALT, Salt};
@@ -46,6 +47,7 @@ pub struct Ledger<'c> {
     tiles: StoredTiles<'c>,
     insert_note: Statement<'c>,
     last_note: Statement<'c>,
+    last_sealed: Statement<'c>,
     events: Statement<'c>,
     personal: Statement<'c>,
     notes: Statement<'c>,
@@ -87,7 +89,8 @@ impl<'c> Ledger<'c> {
             edge: sql("SELECT seq, time_us, leaf_hash FROM audit_edge ORDER BY seq")?,
             tiles: StoredTiles(sql("SELECT hashes FROM audit_tile WHERE level = ? AND number = ?")?),
             insert_note: sql("INSERT OR REPLACE INTO audit_checkpoint(size, time_us, root, note) VALUES(?, ?, ?, ?)")?,
-            last_note: sql("SELECT max(size) FROM audit_checkpoint")?,
+            last_note: sql("SELECT size, root FROM audit_checkpoint ORDER BY size DESC LIMIT 1")?,
+            last_sealed: sql("SELECT max(size) FROM audit_checkpoint")?,
             events: sql(&format!("SELECT {} FROM audit_event ORDER BY seq LIMIT ?", row::columns()))?,
             personal: sql(&format!(
                 "SELECT {PERSONAL} FROM audit_personal WHERE seq BETWEEN ? AND ? ORDER BY seq, field, n"
@@ -193,8 +196,21 @@ impl<'c> Ledger<'c> {
         for personal in &row.personal {
             insert_personal(&mut self.insert_personal, seq, personal)?;
         }
-        self.insert_edge.execute(params![integer(seq), integer(time_us), row.leaf_hash])?;
-        for tile in self.tree.push(row.leaf_hash) {
+        self.grow(seq, time_us, row.leaf_hash)?;
+        Ok(seq)
+    }
+
+    /// Takes over a leaf whose event is in the auditors' files.
+    pub fn adopt(&mut self, leaf: &Leaf) -> Result<()> {
+        if leaf.seq != self.tree.size() || leaf.time_us < self.last_us {
+            return Err(row::damaged("a leaf doesn't follow the last one"));
+        }
+        self.grow(leaf.seq, leaf.time_us, leaf.hash)
+    }
+
+    fn grow(&mut self, seq: u64, time_us: u64, hash: Hash) -> Result<()> {
+        self.insert_edge.execute(params![integer(seq), integer(time_us), hash])?;
+        for tile in self.tree.push(hash) {
             self.insert_tile.execute(params![tile.level, integer(tile.number), tile.bytes()])?;
             if tile.level == 0 {
                 self.trim_edge.execute([integer(seq)])?;
@@ -204,7 +220,13 @@ impl<'c> Ledger<'c> {
             self.boundary = seq;
         }
         self.last_us = time_us;
-        Ok(seq)
+        Ok(())
+    }
+
+    /// The whole tree as it is now.
+    pub fn frontier(&mut self) -> Result<Frontier> {
+        let size = self.tree.size();
+        self.tree.prover(&mut self.tiles).frontier_at(size)
     }
 
     pub fn size(&self) -> u64 {
@@ -255,8 +277,14 @@ impl<'c> Ledger<'c> {
 
     /// The largest size that was sealed, as far as is known here.
     pub fn last_sealed(&mut self) -> Result<u64> {
-        let size = self.last_note.query_row([], |row| row.get::<_, Option<i64>>(0))?;
+        let size = self.last_sealed.query_row([], |row| row.get::<_, Option<i64>>(0))?;
         Ok(size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0))
+    }
+
+    /// The last head whose note is here.
+    pub fn last_note(&mut self) -> Result<Option<(u64, Hash)>> {
+        let note = self.last_note.query_row([], |row| Ok((unsigned(row, 0)?, octets(row, 1)?.unwrap_or_default())));
+        note.optional()
     }
 
     /// The oldest events that are still here, and the notes that concern them.

@@ -1,5 +1,6 @@
 //! The audit log: what happened, in a tree that can't be rewritten quietly, and in files that auditors can read.
 
+pub mod adopt;
 pub mod anchor;
 pub mod archive;
 pub mod clock;
@@ -13,6 +14,7 @@ pub mod month;
 pub mod month_file;
 pub mod publish;
 pub mod query;
+pub mod resume;
 pub mod retention;
 pub mod row;
 pub mod seal;

@@ -100,6 +100,7 @@ impl MonthFile {
     pub fn publish(&mut self, rows: &[Row], batch: &Batch, notes: &[&Note], vkey: Option<&str>) -> Result<()> {
         let published = rows.last().map_or(self.published, |last| last.seq + 1).max(self.published);
         let transaction = self.connection.transaction()?;
+        follows(&transaction, self.published, rows)?;
         {
             let sql = format!("INSERT OR IGNORE INTO event({}) VALUES({})", row::columns(), row::parameters());
             let mut insert = transaction.prepare(&sql)?;
@@ -158,6 +159,26 @@ impl MonthFile {
         self.sealed = notes.iter().map(|note| note.size).fold(self.sealed, u64::max);
         Ok(())
     }
+}
+
+/// Whether rows go on where the file ends; those that are in it already must be the same. Never is a second history written
+/// over the first, nor past a hole.
+fn follows(transaction: &Transaction<'_>, published: u64, rows: &[Row]) -> Result<()> {
+    if rows.first().is_some_and(|first| first.seq > published) {
+        return Err(row::damaged(
+            "events are missing between the end of this file and what comes next: was it restored alone?",
+        ));
+    }
+    let mut stored = transaction.prepare("SELECT leaf_hash FROM event WHERE seq = ?")?;
+    for row in rows.iter().take_while(|row| row.seq < published) {
+        let hash = stored.query_row([integer(row.seq)], |columns| row::octets::<32>(columns, 0)).optional()?.flatten();
+        if hash != Some(row.leaf_hash) {
+            return Err(row::damaged(
+                "another history is in this file already: was it, or the database, restored alone?",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Writes the salts and clear values of hidden fields into the personal file of their month.
@@ -231,14 +252,14 @@ fn set(connection: &Connection, key: &str, value: &str) -> Result<()> {
     Ok(())
 }
 
-pub fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
-}
-
 /// A hash in hexadecimal.
 pub fn unhex(text: &str) -> Option<Hash> {
     let digits: Vec<u8> =
         text.chars().map(|c| c.to_digit(16).and_then(|n| u8::try_from(n).ok())).collect::<Option<_>>()?;
     let octets: Vec<u8> = digits.as_chunks::<2>().0.iter().map(|[high, low]| high * 16 + low).collect();
     octets.try_into().ok().filter(|_| text.len() == 64)
+}
+
+pub fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }

@@ -13,11 +13,13 @@ use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use super::anchor;
 use super::event::{Event, Name, Outcome};
 use super::ledger::{Head, Note, now_us};
+use super::resume::{self, Declared, Standing, Wish};
 use crate::config::slice::{Anchor, Place};
 use crate::ipc::channel::{Receiver, Sender};
 use crate::ipc::sealing::{Answer, Ask};
 use crate::vault::Vault;
 use crate::vault::audit::publish::Publisher;
+use crate::vault::delivery::schedule;
 
 const EVERY: Duration = Duration::from_secs(1);
 /// A log in which nothing happens says so this often, so that a truncated one can't pass for a quiet one.
@@ -37,6 +39,8 @@ pub enum Order {
     Now(oneshot::Sender<()>),
     /// The sealer is to anchor its last head, at all anchors of its own or at that one.
     Anchor(Option<String>),
+    /// Declare a gap and go on; the answer is what was declared, or why there is nothing to.
+    Resume(Wish, oneshot::Sender<Result<Declared, String>>),
 }
 
 /// When the sealer answered last; what the watchdog wants to know.
@@ -92,10 +96,15 @@ pub async fn run(
             Some(Order::Peer(channel)) => sealing.meet(channel).await,
             Some(Order::Now(done)) => {
                 sealing.refused = None;
+                // What was given to the writer before this is on the disk then, and counted.
+                let _ = sealing.vault.writer.run(|_| Ok(())).await;
                 sealing.catch_up().await;
                 let _ = done.send(());
             }
             Some(Order::Anchor(name)) => sealing.anchor(Ask::Anchor { name }).await,
+            Some(Order::Resume(wish, done)) => {
+                let _ = done.send(sealing.resume(wish).await);
+            }
             None => {
                 sealing.catch_up().await;
                 if sealing.has_anchors() {
@@ -132,7 +141,18 @@ impl Sealing {
     /// Asks where the sealer stands: at its first word, and after a silence, when it may have signed what we did not hear of.
     async fn greet(&mut self) {
         match self.ask(Ask::Head).await {
-            Ok(Answer::Head { size, root: _, vkey }) => {
+            Ok(Answer::Head { last: None, refuses, vkey }) => {
+                self.publisher.tell(&vkey);
+                let reason = refuses.unwrap_or_default();
+                tracing::error!(
+                    reason,
+                    "the sealer has lost what it signed: the log goes on unsealed, see `gatepost audit resume`"
+                );
+                let data = serde_json::json!({ "said": reason }).to_string();
+                self.alarm(Name::IntegrityFailure, "sealer-lost", data).await;
+                (self.refused, self.told) = (Some(Instant::now()), true);
+            }
+            Ok(Answer::Head { last: Some((size, _)), refuses: _, vkey }) => {
                 self.publisher.tell(&vkey);
                 self.sealed = size;
                 let known = self.vault.writer.run(|store| store.ledger.last_sealed()).await.unwrap_or(0);
@@ -194,7 +214,7 @@ impl Sealing {
         let head = self.vault.writer.run(move |store| store.ledger.head(sealed)).await.map_err(|_| Stuck::Later)?;
         let Some(Head { size, root, proof }) = head else {
             return Err(Stuck::Refused(format!(
-                "it has signed {sealed} leaves, more than there are: was the vault's state restored?"
+                "it has signed {sealed} leaves, more than there are: was the vault's state restored? See `gatepost audit resume`"
             )));
         };
         match self.ask(Ask::Seal { size, root, proof }).await? {
@@ -227,6 +247,34 @@ impl Sealing {
             Ok(Answer::Anchors { done }) => drop(self.anchors.send(anchor::Order::Sealer(done))),
             Err(Stuck::Silent | Stuck::Later) => {}
             Ok(_) | Err(_) => self.lose(),
+        }
+    }
+
+    /// Goes on after a gap: the event first, on the disk; then the head that declares it.
+    async fn resume(&mut self, wish: Wish) -> Result<Declared, String> {
+        let stuck = |stuck: Stuck| match stuck {
+            Stuck::Refused(reason) => format!("the sealer refused it: {reason}"),
+            Stuck::Gone | Stuck::Silent | Stuck::Later => "the sealer is away: try again when it is back".to_owned(),
+        };
+        let Answer::Head { last, refuses, .. } = self.ask(Ask::Head).await.map_err(stuck)? else {
+            return Err("the sealer answered something else".to_owned());
+        };
+        let standing = Standing { last, refuses };
+        let declared = self.vault.writer.run(move |store| resume::declare(store, &standing, &wish)).await;
+        let declared = declared.map_err(|error| format!("the store took nothing: {error:?}"))??;
+        let Declared { gap, root } = declared;
+        let (size, old) = (gap.resumed, (gap.old_size, gap.old_root));
+        let ask = Ask::Resume { last, kept: gap.kept, old, size, root };
+        match self.ask(ask).await.map_err(stuck)? {
+            Answer::Sealed { note, .. } => {
+                (self.sealed, self.refused, self.told) = (size, None, false);
+                let note = Note { size, time_us: now_us(), root, note };
+                // This note must not be lost: no other one may say the same.
+                let kept = schedule::persist(&self.vault, move |store| store.ledger.keep_note(&note)).await;
+                kept.map(|()| declared).ok_or_else(|| "the store has ended".to_owned())
+            }
+            Answer::Refused { reason, .. } => Err(stuck(Stuck::Refused(reason))),
+            Answer::Head { .. } | Answer::Anchors { .. } => Err("the sealer answered something else".to_owned()),
         }
     }
 

@@ -1,7 +1,9 @@
 //! Verification: the whole log computed anew from the auditors' files, against a key that doesn't come from them, and
 //! against what else is known of it: where it ends is told by others.
 
+pub mod acks;
 mod erased;
+mod gap;
 mod known;
 mod log;
 mod silence;
@@ -13,6 +15,7 @@ use std::path::Path;
 use super::query;
 use crate::merkle::note::Verifier;
 use erased::Erased;
+pub use gap::DeclaredGap;
 pub use known::{Known, KnownHead};
 use log::Log;
 pub use silence::time;
@@ -39,6 +42,8 @@ pub enum Verdict {
     /// The end of the log is not proven: it is under no signature although it is old enough, or not in the files yet, or
     /// there is no end although nothing came for long.
     Unsealed = 14,
+    /// Sound but for what an administrator declared lost.
+    Gap = 15,
 }
 
 impl Verdict {
@@ -61,7 +66,7 @@ impl fmt::Display for Fault {
 }
 
 /// What a sound log amounts to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// The first leaf that was given; not 0 when earlier months were not.
     pub first: u64,
@@ -75,6 +80,10 @@ pub struct Summary {
     pub last_us: u64,
     /// Whether the log ends with the end of the service.
     pub ended: bool,
+    /// What was given up, and said so.
+    pub gaps: Vec<DeclaredGap>,
+    /// How many of the known heads are of a history that was given up.
+    pub given_up: usize,
 }
 
 /// Verifies a file, or the files of a directory as one log. `progress` is told the leaves done, now and then.
@@ -94,9 +103,13 @@ pub fn verify(path: &Path, key: &Verifier, known: &Known, mut progress: impl FnM
     }
     log.silence.end()?;
     log.erased.end()?;
-    known.ends(log.summary.first, log.frontier.size)?;
+    let gaps = log.gaps.all();
+    let given_up = Known::judge(&log.against, &gaps)?;
+    known.ends(log.summary.first, log.frontier.size, &gaps)?;
+    log.acks.judge(log.first_us.unwrap_or(0), log.last_us)?;
     tail(&log, known)?;
-    Ok(Summary { size: log.frontier.size, last_us: log.last_us, ended: !log.silence.serves(), ..log.summary })
+    let (size, last_us, ended) = (log.frontier.size, log.last_us, !log.silence.serves());
+    Ok(Summary { size, last_us, ended, given_up, gaps: log.gaps.declared, ..log.summary })
 }
 
 /// Whether the end of the log is one: under a signed head, and not silent for long.

@@ -1,6 +1,9 @@
 //! What is known of the log from elsewhere than its files, so that a shortened one can't pass for whole.
 
 use super::{Fault, Verdict, altered};
+use crate::mail::id::MessageId;
+use crate::merkle::gap::Gap;
+use crate::merkle::note::Verifier;
 use crate::merkle::{Frontier, Hash};
 
 /// All that verification compares the files with, beside the key.
@@ -16,6 +19,12 @@ pub struct Known {
     pub heads: Vec<KnownHead>,
     /// The time that the files should tell everything up to; none for a copy that was made nobody knows when.
     pub as_of_us: Option<u64>,
+    /// Keys that the log was signed with before its present one, the oldest first.
+    pub older: Vec<Verifier>,
+    /// Messages that the service said it had accepted.
+    pub accepted: Vec<MessageId>,
+    /// Take the stored hashes of events for granted: what remains is the tree, its heads, and where it ends.
+    pub quick: bool,
 }
 
 /// A head that somebody else keeps.
@@ -27,9 +36,22 @@ pub struct KnownHead {
     pub root: Hash,
     /// What a log is that contradicts it, or ends before it.
     pub verdict: Verdict,
+    /// The gap that it declares.
+    pub gap: Option<Gap>,
 }
 
 impl KnownHead {
+    /// Whether it is of a history that was given up: it lies in what one of the gaps declares lost, and is no head of what
+    /// came after that gap.
+    fn is_given_up(&self, gaps: &[Gap]) -> bool {
+        let after = gaps.iter().position(|gap| self.gap == Some(*gap)).map_or(0, |at| at + 1);
+        let lost = |gap: &Gap| {
+            gap.kept < self.size
+                && (self.size < gap.old_size || (self.size == gap.old_size && self.root == gap.old_root))
+        };
+        gaps.iter().skip(after).any(lost)
+    }
+
     fn is_missing(&self, size: u64) -> Fault {
         let Self { what, size: signed, verdict, .. } = self;
         let mut what = format!("the log ends at event {size}, but {what} is of {signed} events");
@@ -66,19 +88,24 @@ impl Known {
         }
     }
 
-    /// Whether the log as far as it was read is the one of the heads of that size.
-    pub fn agrees(&self, log: &Frontier) -> Result<(), Fault> {
-        match self.heads.iter().find(|head| head.size == log.size && head.root != log.root()) {
+    /// The heads of that size that aren't of the log as far as it was read.
+    pub fn against(&self, log: &Frontier) -> impl Iterator<Item = &KnownHead> {
+        self.heads.iter().filter(|head| head.size == log.size && head.root != log.root())
+    }
+
+    /// Whether the heads that contradict the log are all of a history that it says was given up. Gives how many are.
+    pub fn judge(against: &[&KnownHead], gaps: &[Gap]) -> Result<usize, Fault> {
+        match against.iter().find(|head| !head.is_given_up(gaps)) {
             Some(KnownHead { what, size, verdict, .. }) => {
                 Err(Fault { verdict: *verdict, what: format!("the log up to event {size} isn't the one of {what}") })
             }
-            None => Ok(()),
+            None => Ok(against.len()),
         }
     }
 
     /// Whether files with the events from `first` up to `size` can be all there is.
-    pub fn ends(&self, first: u64, size: u64) -> Result<(), Fault> {
-        let mut missing = self.heads.iter().filter(|head| head.size > size);
+    pub fn ends(&self, first: u64, size: u64, gaps: &[Gap]) -> Result<(), Fault> {
+        let mut missing = self.heads.iter().filter(|head| head.size > size && !head.is_given_up(gaps));
         if let Some(fork) = missing.clone().find(|head| head.verdict == Verdict::Fork) {
             return Err(fork.is_missing(size));
         }

@@ -5,10 +5,14 @@ use std::iter::Peekable;
 
 use rusqlite::{Connection, OptionalExtension, Result as Sql};
 
+use super::acks::Acknowledged;
 use super::erased::Erased;
+use super::gap::Gaps;
+use super::known::KnownHead;
 use super::silence::Silence;
 use super::{Fault, Known, Summary, Verdict, altered, sql, value};
-use crate::merkle::note::Verifier;
+use crate::merkle::gap::Gap;
+use crate::merkle::note::{Checkpoint, NoteError, Verifier};
 use crate::merkle::tree::{WIDTH, hashes};
 use crate::merkle::{Frontier, Hash, node_hash};
 use crate::vault::audit::month_file::unhex;
@@ -19,14 +23,21 @@ type StoredNote = (u64, Option<Hash>, String);
 
 /// The log as far as it was read.
 pub struct Log<'k> {
-    key: &'k Verifier,
+    /// The oldest first; and the one that heads are signed with where the log was read to, once that is known.
+    keys: Vec<&'k Verifier>,
+    era: Option<usize>,
     known: &'k Known,
     pub frontier: Frontier,
     /// For each level of tiles: hashes since the last full tile, and whether they began with the tile.
     rows: Vec<(Vec<Hash>, bool)>,
     pub erased: Erased,
+    pub first_us: Option<u64>,
     pub last_us: u64,
     pub silence: Silence,
+    pub gaps: Gaps,
+    pub acks: Acknowledged,
+    /// Heads that contradict what was read: a gap that is declared later may say why.
+    pub against: Vec<&'k KnownHead>,
     /// When the first event was that is under no signed head yet.
     pub unsealed_us: Option<u64>,
     pub summary: Summary,
@@ -35,8 +46,23 @@ pub struct Log<'k> {
 impl<'k> Log<'k> {
     pub fn new(key: &'k Verifier, known: &'k Known, erased: Erased) -> Self {
         let (frontier, summary) = (Frontier::default(), Summary::default());
-        let (rows, silence) = (Vec::new(), Silence::default());
-        Self { key, known, frontier, rows, erased, last_us: 0, silence, unsealed_us: None, summary }
+        let keys = known.older.iter().chain([key]).collect();
+        Self {
+            keys,
+            era: None,
+            known,
+            frontier,
+            rows: Vec::new(),
+            erased,
+            first_us: None,
+            last_us: 0,
+            silence: Silence::default(),
+            gaps: Gaps::default(),
+            acks: Acknowledged::new(&known.accepted),
+            against: Vec::new(),
+            unsealed_us: None,
+            summary,
+        }
     }
 
     /// The head of a file: which leaves it begins with must follow from the files before it.
@@ -55,7 +81,8 @@ impl<'k> Log<'k> {
         if first {
             let pruned = self.erased.begins(&base)?;
             self.known.begins(base.size, pruned)?;
-            self.known.agrees(&base)?;
+            self.against.extend(self.known.against(&base));
+            self.era = (base.size == 0).then_some(0);
             self.summary.first = base.size;
             self.summary.sealed = base.size;
             self.rows = starts(base.size);
@@ -99,7 +126,7 @@ impl<'k> Log<'k> {
                     return Err(altered(format!("tile {number} of level {level} isn't what its leaves make it")));
                 }
             }
-            self.known.agrees(&self.frontier)?;
+            self.against.extend(self.known.against(&self.frontier));
             self.checkpoints(&mut notes)?;
             if row.seq.is_multiple_of(4096) {
                 progress(row.seq);
@@ -127,12 +154,18 @@ impl<'k> Log<'k> {
         if row.time_us < self.last_us {
             return Err(altered(format!("event {seq} is older than the one before it")));
         }
+        self.first_us.get_or_insert(row.time_us);
         self.last_us = row.time_us;
         self.unsealed_us.get_or_insert(row.time_us);
+        self.silence.event(row)?;
+        self.gaps.event(row)?;
+        self.acks.event(row);
+        if self.known.quick {
+            return Ok(());
+        }
         if row.hash() != Some(row.leaf_hash) {
             return Err(altered(format!("event {seq} isn't what its hash was made from")));
         }
-        self.silence.event(row)?;
         self.erased.event(row);
         row.personal.iter().try_for_each(|value| {
             let state = value::check(seq, value)?;
@@ -180,12 +213,29 @@ impl<'k> Log<'k> {
         Ok(())
     }
 
+    /// The checkpoint in a note, and which key signed it: the one of that time and no other. Another key comes with a declared
+    /// gap, so that nobody can sign old events with a key of today, nor go on with one of before.
+    fn signed(&self, note: &str) -> Result<(usize, Checkpoint), NoteError> {
+        let by = |at: usize| self.keys.get(at).map_or(Err(NoteError::Unsigned), |key| key.checkpoint(note));
+        let Some(era) = self.era else {
+            // The files begin somewhere in the middle.
+            let found = (0..self.keys.len()).find_map(|at| by(at).ok().map(|signed| (at, signed)));
+            return found.map_or_else(|| by(self.keys.len().saturating_sub(1)).map(|signed| (0, signed)), Ok);
+        };
+        let signed = by(era);
+        let begins = |signed: &Checkpoint| gap(note).is_some_and(|gap| gap.resumed == signed.size);
+        match (&signed, by(era + 1)) {
+            (Err(_), Ok(next)) if begins(&next) => Ok((era + 1, next)),
+            _ => signed.map(|signed| (era, signed)),
+        }
+    }
+
     fn checkpoint(&mut self, size: u64, root: Option<Hash>, note: &str) -> Result<(), Fault> {
         let signature = |error: &dyn fmt::Display| Fault {
             verdict: Verdict::Signature,
             what: format!("the head of {size} events: {error}"),
         };
-        let signed = self.key.checkpoint(note).map_err(|error| signature(&error))?;
+        let (key, signed) = self.signed(note).map_err(|error| signature(&error))?;
         if signed.size != size || Some(signed.root) != root {
             return Err(altered(format!("the head of {size} events stands beside another one's note")));
         }
@@ -195,11 +245,20 @@ impl<'k> Log<'k> {
         if size < self.frontier.size || signed.root != self.frontier.root() {
             return Err(altered(format!("the log up to event {size} isn't the one that was signed")));
         }
+        if let Some(gap) = gap(note) {
+            self.gaps.head(size, gap, self.summary.first)?;
+        }
+        self.era = Some(key);
         self.unsealed_us = None;
         self.summary.sealed = size;
         self.summary.checkpoints += 1;
         Ok(())
     }
+}
+
+/// The gap that a note declares.
+fn gap(note: &str) -> Option<Gap> {
+    Gap::of(note.get(..note.rfind("\n\n")?)?)
 }
 
 /// Which tiles can be known when the log is given from a leaf on.

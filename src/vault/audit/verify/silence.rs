@@ -102,12 +102,13 @@ fn explains_us(row: &Row, after: u64) -> Option<u64> {
         // One that set the clock back explains no pause.
         return Some(number("by_us").unwrap_or(0));
     }
-    if is(Name::StoreRecovered) {
+    if is(Name::StoreRecovered) && number("last_event").is_none() {
         return Some(number("full_us").unwrap_or(0));
     }
     // What names the last event of before explains the pause behind that one and no other.
-    let crash = is(Name::DaemonCrash) && number("last_event") == Some(after);
-    (crash || is(Name::DaemonStart)).then_some(u64::MAX)
+    let lost = is(Name::DaemonCrash) || is(Name::StoreRecovered);
+    let names_it = lost && number("last_event") == Some(after);
+    (names_it || is(Name::DaemonStart) || is(Name::AuditResume)).then_some(u64::MAX)
 }
 
 fn field(row: &Row, key: &str) -> Option<serde_json::Value> {

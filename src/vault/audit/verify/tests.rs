@@ -18,6 +18,7 @@ use crate::vault::store::open::Database;
 use crate::vault::store::writer::Writer;
 
 mod causes;
+mod keys;
 
 const ORIGIN: &str = "gate.example.net/audit";
 
@@ -89,7 +90,7 @@ impl Bench {
     /// What somebody keeps of the log as it was at that size.
     fn head(&self, size: u64, verdict: Verdict) -> KnownHead {
         let root = self.writer.run_blocking(move |store| store.ledger.root_at(size)).unwrap().unwrap();
-        KnownHead { what: "a head".into(), size, root, verdict }
+        KnownHead { what: "a head".into(), size, root, verdict, gap: None }
     }
 
     /// Does it to the file itself.

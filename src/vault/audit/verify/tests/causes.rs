@@ -212,7 +212,7 @@ fn a_service_that_ended_is_not_silent_and_one_that_fell_is_shown_by_the_sealers_
     let size = life.verify().unwrap().size;
     let now = u64::try_from(BEGIN + 5 * HOUR).unwrap();
     let root = life.log.writer.run_blocking(move |store| store.ledger.root_at(size)).unwrap().unwrap();
-    let head = KnownHead { what: "the sealer's last head".into(), size, root, verdict: Verdict::Altered };
+    let head = KnownHead { what: "the sealer's last head".into(), size, root, verdict: Verdict::Altered, gap: None };
     let known = |published, heads| Known { as_of_us: Some(now), published, heads, ..Known::default() };
     let check = |known: &Known| verify(&life.log.audit(), life.log.key(), known, |_| {}).map(|summary| summary.ended);
     assert_eq!(check(&known(None, vec![])).unwrap_err().verdict, Verdict::Unsealed);

@@ -1,0 +1,167 @@
+//! When the auditors' files are ahead of the vault's database: a lying disk took its last second, or it alone was restored.
+//! The log is taken up where the files end. To go on from an older place would write a second history over the first.
+//!
+//! The files are believed when all that both have is the same (one root over it), and every further event is what its hash
+//! was made from. The sealer has the last word: what it signed must be in there, or it refuses what comes next.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::event::{Event, Name, Outcome};
+use super::ledger::Note;
+use super::month_file::MonthFile;
+use super::query;
+use super::row::{PERSONAL, PersonalRow, Row, columns, octets, unsigned};
+use crate::merkle::{Frontier, Hash};
+use crate::vault::store::writer::Writer;
+
+/// Leaves taken over in one transaction.
+const SLICE: usize = 10_000;
+
+/// A leaf as the vault's database keeps it.
+#[derive(Clone, Copy, Debug)]
+pub struct Leaf {
+    pub seq: u64,
+    pub time_us: u64,
+    pub hash: Hash,
+}
+
+/// Takes over what the files have and the database hasn't. Gives how many leaves that were.
+///
+/// Errors: the files tell another history, or can't be read. Nothing was taken over then.
+pub fn adopt(home: &Path, writer: &Writer) -> Result<u64, String> {
+    let audit = home.join("audit");
+    // Opened for writing first: a transaction that a crash left half done is rolled back by this.
+    let Some(published) = MonthFile::open(&audit.join("audit.db"))?.map(|file| file.published) else { return Ok(0) };
+    let store = |error| format!("the vault's database: {error:?}");
+    let size = writer.run_blocking(|store| Ok(store.ledger.size())).map_err(store)?;
+    if published <= size {
+        return Ok(0);
+    }
+    let known = writer.run_blocking(|store| store.ledger.frontier()).map_err(store)?;
+    // All of it is proven before any of it is taken.
+    let note = read(&audit, &known, |_| Ok(()))?;
+    let mut slice = Vec::with_capacity(SLICE);
+    let take = |slice: &mut Vec<Leaf>| {
+        let leaves = std::mem::take(slice);
+        writer.run_blocking(move |store| leaves.iter().try_for_each(|leaf| store.ledger.adopt(leaf))).map_err(store)
+    };
+    read(&audit, &known, |leaf| {
+        slice.push(leaf);
+        if slice.len() < SLICE { Ok(()) } else { take(&mut slice) }
+    })?;
+    take(&mut slice)?;
+    let event = recovered(size, published);
+    let last = writer.run_blocking(move |store| {
+        if let Some(note) = note.filter(|note| note.size > size) {
+            store.ledger.keep_note(&note)?;
+        }
+        store.ledger.append(event)
+    });
+    last.map_err(store)?;
+    Ok(published - size)
+}
+
+fn recovered(from: u64, to: u64) -> Event {
+    let data = serde_json::json!({ "from": from, "to": to, "last_event": to - 1 });
+    let event = Event::new(Name::StoreRecovered, Outcome::Info);
+    Event { severity: 3, reason: Some("from-files".to_owned()), data: Some(data.to_string()), ..event }
+}
+
+/// Reads the files from the month on in which the database ends: everything up to there must be the same, and everything
+/// after it sound. Gives the last signed head.
+fn read(
+    audit: &Path,
+    known: &Frontier,
+    mut leaf: impl FnMut(Leaf) -> Result<(), String>,
+) -> Result<Option<Note>, String> {
+    let files = query::files(audit)?;
+    let mut opened = Vec::new();
+    for file in files.iter().rev() {
+        let connection = query::open(file)?;
+        let base = base(&connection).map_err(|error| format!("{}: {error}", file.display()))?;
+        let is_first = base.size <= known.size;
+        opened.push((file, connection, base));
+        if is_first {
+            break;
+        }
+    }
+    let mut log: Option<Frontier> = None;
+    let mut note = None;
+    for (file, connection, base) in opened.iter().rev() {
+        let name = file.display();
+        let log = log.get_or_insert_with(|| base.clone());
+        if log != base {
+            return Err(format!("{name}: doesn't go on where the file before it ends"));
+        }
+        follow(connection, log, known, &mut leaf).map_err(|error| format!("{name}: {error}"))?;
+        note = last_note(connection).map_err(|error| format!("{name}: {error}"))?.or(note);
+    }
+    match log {
+        Some(log) if log.size >= known.size => Ok(note),
+        _ => Err("the auditors' files don't reach back to where the vault's database ends".to_owned()),
+    }
+}
+
+/// One file's leaves.
+fn follow(
+    connection: &Connection,
+    log: &mut Frontier,
+    known: &Frontier,
+    leaf: &mut impl FnMut(Leaf) -> Result<(), String>,
+) -> Result<(), String> {
+    let sql = |error: rusqlite::Error| error.to_string();
+    let other = || format!("another history up to event {}: it is not this vault's", known.size);
+    if log.size == known.size && log != known {
+        return Err(other());
+    }
+    let mut events = connection.prepare(&format!("SELECT {} FROM event ORDER BY seq", columns())).map_err(sql)?;
+    let mut personal =
+        connection.prepare(&format!("SELECT {PERSONAL} FROM personal WHERE seq = ? ORDER BY field, n")).map_err(sql)?;
+    for row in events.query_map([], Row::read).map_err(sql)? {
+        let mut row = row.map_err(sql)?;
+        if row.seq != log.size {
+            return Err(format!("event {} is missing", log.size));
+        }
+        if row.seq >= known.size {
+            let seq = i64::try_from(row.seq).unwrap_or(i64::MAX);
+            let values = personal.query_map([seq], PersonalRow::read).map_err(sql)?;
+            row.personal =
+                values.map(|value| value.map(|(_, value)| value)).collect::<rusqlite::Result<_>>().map_err(sql)?;
+            if row.hash() != Some(row.leaf_hash) {
+                return Err(format!("event {} isn't what its hash was made from", row.seq));
+            }
+            leaf(Leaf { seq: row.seq, time_us: row.time_us, hash: row.leaf_hash })?;
+        }
+        log.push(row.leaf_hash);
+        if log.size == known.size && log != known {
+            return Err(other());
+        }
+    }
+    Ok(())
+}
+
+fn base(connection: &Connection) -> Result<Frontier, String> {
+    let info = |key: &str| {
+        let value = connection.query_row("SELECT value FROM info WHERE key = ?", [key], |row| row.get::<_, String>(0));
+        value.map_err(|error| error.to_string())
+    };
+    let peaks = info("base")?;
+    let peaks = peaks.split_whitespace().map(super::month_file::unhex).collect::<Option<Vec<Hash>>>();
+    let size = info("first_seq")?.parse().ok();
+    let base = size.zip(peaks).map(|(size, peaks)| Frontier { size, peaks }).filter(Frontier::is_sound);
+    base.ok_or_else(|| "`info` doesn't say which leaves this file begins with".to_owned())
+}
+
+fn last_note(connection: &Connection) -> Result<Option<Note>, String> {
+    let sql = "SELECT size, time_us, root, note FROM checkpoint ORDER BY size DESC LIMIT 1";
+    let note = connection.query_row(sql, [], |row| {
+        let root = octets(row, 2)?.unwrap_or_default();
+        Ok(Note { size: unsigned(row, 0)?, time_us: unsigned(row, 1)?, root, note: row.get(3)? })
+    });
+    note.optional().map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

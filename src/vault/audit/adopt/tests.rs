@@ -1,0 +1,136 @@
+//! Databases that are behind the auditors' files, and files that are not theirs.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::*;
+use crate::vault::audit::publish::Publisher;
+use crate::vault::audit::specimen::accepted;
+use crate::vault::store::open::Database;
+
+/// A vault's directory, whose store is opened and closed again.
+struct House(tempfile::TempDir);
+
+impl House {
+    fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir(home.path().join("db")).unwrap();
+        fs::create_dir(home.path().join("audit")).unwrap();
+        Self(home)
+    }
+
+    fn open<T>(&self, work: impl FnOnce(&Writer) -> T) -> T {
+        let (writer, thread) =
+            Writer::start(Database::open(self.0.path()).unwrap(), |failure| panic!("{failure}")).unwrap();
+        let done = work(&writer);
+        drop(writer);
+        thread.join().unwrap();
+        done
+    }
+
+    /// Writes so many events and publishes them.
+    fn grow(&self, count: usize) {
+        self.open(|writer| {
+            writer.run_blocking(move |store| store.record(vec![accepted(); count])).unwrap();
+            let (publisher, thread) = Publisher::start(self.0.path().to_owned(), writer.clone()).unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(publisher.publish()).unwrap();
+            drop(publisher);
+            thread.join().unwrap();
+        });
+    }
+
+    fn adopt(&self) -> Result<u64, String> {
+        self.open(|writer| adopt(self.0.path(), writer))
+    }
+
+    fn database(&self) -> PathBuf {
+        self.0.path().join("db/vault.db")
+    }
+
+    fn root(&self, size: u64) -> Option<Hash> {
+        self.open(|writer| writer.run_blocking(move |store| store.ledger.root_at(size)).unwrap())
+    }
+
+    fn tamper(&self, sql: &str) {
+        Connection::open(self.0.path().join("audit/audit.db")).unwrap().execute_batch(sql).unwrap();
+    }
+}
+
+#[test]
+fn a_database_that_is_behind_takes_up_the_log_where_the_files_end_over_tiles_and_months() {
+    for (before, after) in [(0, 3), (5, 1), (5, 300), (300, 500), (256, 256)] {
+        let house = House::new();
+        house.grow(before);
+        let old = fs::read(house.database()).unwrap();
+        house.grow(after);
+        let audit = house.0.path().join("audit");
+        if after == 500 {
+            fs::rename(audit.join("audit.db"), audit.join("audit-2020-01.db")).unwrap();
+            house.grow(7);
+        }
+        let size = house.open(|writer| writer.size());
+        let root = house.root(size);
+        fs::write(house.database(), old).unwrap();
+        assert_eq!(house.adopt(), Ok(size - before as u64), "{before} {after}");
+        assert_eq!(house.root(size), root);
+        assert_eq!(house.adopt(), Ok(0), "once");
+        // What comes next goes on from there, in the files, too.
+        house.grow(2);
+        let next: u64 = size + 3;
+        let count = Connection::open(audit.join("audit.db")).unwrap();
+        let last: i64 = count.query_row("SELECT max(seq) FROM event", [], |row| row.get(0)).unwrap();
+        assert_eq!(u64::try_from(last), Ok(next - 1));
+        let event: String = count
+            .query_row("SELECT event FROM event WHERE seq = ?", [i64::try_from(size).unwrap()], |row| row.get(0))
+            .unwrap();
+        assert_eq!(event, "store.recovered");
+    }
+}
+
+#[test]
+fn files_that_tell_another_history_or_are_damaged_are_not_taken_and_nothing_is_written_into_them() {
+    for (what, sql) in [
+        ("before the end of the database", "UPDATE event SET leaf_hash = randomblob(32) WHERE seq = 2"),
+        ("after it", "UPDATE event SET reason = 'x' WHERE seq = 7"),
+        ("a hash after it", "UPDATE event SET leaf_hash = randomblob(32) WHERE seq = 7"),
+        ("a hole", "DELETE FROM event WHERE seq = 7"),
+        ("a value", "DELETE FROM personal WHERE seq = 7 AND field = 'helo'"),
+    ] {
+        let house = House::new();
+        house.grow(5);
+        let old = fs::read(house.database()).unwrap();
+        house.grow(5);
+        fs::write(house.database(), old).unwrap();
+        house.tamper(sql);
+        let path = house.0.path().join("audit/audit.db");
+        let file = fs::read(&path).unwrap();
+        assert!(house.adopt().is_err(), "{what}");
+        assert_eq!(house.open(|writer| writer.size()), 5, "{what}");
+        house.open(|writer| {
+            writer.run_blocking(|store| store.record(vec![accepted()])).unwrap();
+            let (publisher, _) = Publisher::start(house.0.path().to_owned(), writer.clone()).unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let refused = runtime.block_on(publisher.publish()).unwrap_err();
+            assert!(refused.contains("another history"), "{what}: {refused}");
+        });
+        assert_eq!(fs::read(&path).unwrap(), file, "{what}");
+    }
+}
+
+#[test]
+fn files_that_are_behind_the_database_get_no_hole() {
+    let house = House::new();
+    house.grow(5);
+    let path = house.0.path().join("audit/audit.db");
+    let old = fs::read(&path).unwrap();
+    house.grow(5);
+    fs::write(&path, &old).unwrap();
+    house.open(|writer| {
+        assert_eq!(adopt(house.0.path(), writer), Ok(0));
+        writer.run_blocking(|store| store.record(vec![accepted()])).unwrap();
+        let (publisher, _) = Publisher::start(house.0.path().to_owned(), writer.clone()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        assert!(runtime.block_on(publisher.publish()).unwrap_err().contains("events are missing"));
+    });
+}

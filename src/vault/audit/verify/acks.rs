@@ -1,0 +1,58 @@
+//! What the service said it had accepted, against the events of it: a captured vault that leaves events out is found by those
+//! who kept the words of the processes before it.
+
+use std::collections::HashSet;
+
+use super::{Fault, altered};
+use crate::mail::id::MessageId;
+use crate::vault::audit::event::Name;
+use crate::vault::audit::row::Row;
+
+/// The words before the id in a line of the service's log.
+const ACCEPTED: &str = "a message was accepted message=";
+
+/// The messages of the lines that say so.
+pub fn acceptances(log: &str) -> Vec<MessageId> {
+    let id = |line: &str| {
+        let (_, rest) = line.split_once(ACCEPTED)?;
+        rest.split_ascii_whitespace().next()?.parse().ok()
+    };
+    log.lines().filter_map(id).collect()
+}
+
+/// Those of which no event was seen yet.
+#[derive(Debug, Default)]
+pub struct Acknowledged(HashSet<MessageId>);
+
+impl Acknowledged {
+    pub fn new(messages: &[MessageId]) -> Self {
+        Self(messages.iter().copied().collect())
+    }
+
+    pub fn event(&mut self, row: &Row) {
+        if !self.0.is_empty()
+            && row.event == Name::MsgAccept.word()
+            && let Some(message) = row.text("msg_id").and_then(|id| id.parse().ok())
+        {
+            self.0.remove(&message);
+        }
+    }
+
+    /// Whether everything has its event that was accepted in the time of this log. An id begins with the time at which it was
+    /// given, which is shortly before the event.
+    pub fn judge(&self, first_us: u64, last_us: u64) -> Result<(), Fault> {
+        let time_us = |message: &MessageId| {
+            u64::try_from(message.uuid().as_u128() >> 80).unwrap_or(u64::MAX).saturating_mul(1000)
+        };
+        let mut missing: Vec<&MessageId> =
+            self.0.iter().filter(|message| (first_us..=last_us).contains(&time_us(message))).collect();
+        missing.sort();
+        match missing.first() {
+            Some(first) => Err(altered(format!(
+                "{} messages were acknowledged and have no event of it, first {first}: they were left out",
+                missing.len()
+            ))),
+            None => Ok(()),
+        }
+    }
+}

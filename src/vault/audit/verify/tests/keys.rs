@@ -1,0 +1,173 @@
+//! Each signed head by the key of its time; gaps by event and head; and what others say was accepted.
+
+use rusqlite::params;
+
+use super::*;
+use crate::mail::id::MessageId;
+use crate::merkle::gap::Gap;
+use crate::vault::audit::resume::{Standing, Wish, declare};
+use crate::vault::store::Store;
+
+impl Bench {
+    /// A signed head over all there is.
+    fn sign(&self, signer: LogKey, gap: Option<Gap>) {
+        let work = move |store: &mut Store<'_>| {
+            let size = store.ledger.size();
+            let root = store.ledger.root_at(size)?.unwrap();
+            let note = signer.sign_with(size, root, gap.as_ref());
+            store.ledger.keep_note(&Note { size, time_us: now_us(), root, note })
+        };
+        self.writer.run_blocking(work).unwrap();
+    }
+
+    /// The event of a gap: the sealer remembers that head, and signs nothing.
+    fn declare(&self, last: (u64, [u8; 32])) -> Gap {
+        let standing = Standing { last: Some(last), refuses: Some("the disk was replaced".into()) };
+        let wish = Wish { actor: "uid 0".into(), reason: "the key was lost".into(), named: None };
+        self.writer.run_blocking(move |store| declare(store, &standing, &wish)).unwrap().unwrap().gap
+    }
+
+    fn head_at(&self, size: u64) -> (u64, [u8; 32]) {
+        (size, self.head(size, Verdict::Fork).root)
+    }
+
+    fn by(&self, seeds: &[u8]) -> Result<Summary, Fault> {
+        let keys: Vec<_> = seeds.iter().map(|seed| key(*seed).verifier().clone()).collect();
+        let (last, older) = keys.split_last().unwrap();
+        verify(&self.audit(), last, &Known { older: older.to_vec(), ..Known::default() }, |_| {})
+    }
+}
+
+/// Events under a first key, a gap, and more under a second.
+fn two_keys() -> Bench {
+    let bench = Bench::new();
+    bench.append(5);
+    bench.sign(key(1), None);
+    let gap = bench.declare(bench.head_at(5));
+    bench.sign(key(2), Some(gap));
+    bench.append(3);
+    bench.sign(key(2), None);
+    bench.publish();
+    bench
+}
+
+#[test]
+fn another_key_comes_with_a_declared_gap_and_each_head_needs_the_key_of_its_time() {
+    let bench = two_keys();
+    let summary = bench.by(&[1, 2]).unwrap();
+    assert_eq!((summary.checkpoints, summary.sealed, summary.gaps.len()), (3, 9, 1));
+    for seeds in [vec![1], vec![2], vec![2, 1], vec![1, 3], vec![3, 2], vec![1, 3, 2]] {
+        assert_eq!(bench.by(&seeds).unwrap_err().verdict, Verdict::Signature, "{seeds:?}");
+    }
+    // Signed anew with the key of another time: an old head with today's, and one of today with the old one.
+    for (size, seed) in [(5, 2), (9, 1)] {
+        let bench = two_keys();
+        let (size, root) = bench.head_at(size);
+        let file = Connection::open(bench.audit().join("audit.db")).unwrap();
+        let sql = "UPDATE checkpoint SET note = ? WHERE size = ?";
+        file.execute(sql, params![key(seed).sign(size, root), i64::try_from(size).unwrap()]).unwrap();
+        assert_eq!(bench.by(&[1, 2]).unwrap_err().verdict, Verdict::Signature, "{size}");
+    }
+    // Without a gap no other key comes in.
+    let bench = Bench::new();
+    for seed in [1, 2] {
+        bench.append(3);
+        bench.sign(key(seed), None);
+    }
+    bench.publish();
+    assert_eq!(bench.by(&[1, 2]).unwrap_err().verdict, Verdict::Signature);
+}
+
+#[test]
+fn a_gap_is_one_only_when_event_and_head_say_the_same() {
+    let declared = |change: fn(&mut Gap)| {
+        let bench = Bench::new();
+        bench.append(5);
+        bench.sign(key(1), None);
+        let mut gap = bench.declare((7, [7; 32]));
+        change(&mut gap);
+        bench.sign(key(1), Some(gap));
+        bench.publish();
+        bench
+    };
+    let bench = declared(|_| ());
+    let summary = bench.verify().unwrap();
+    let [DeclaredGap { seq: 5, gap, why }] = summary.gaps.as_slice() else { panic!("{:?}", summary.gaps) };
+    assert_eq!((gap.kept, gap.old_size, why.as_str()), (5, 7, "the key was lost"));
+    let lies: [fn(&mut Gap); 3] = [|gap| gap.kept = 2, |gap| gap.old_size = 900, |gap| gap.old_root = [8; 32]];
+    for lie in lies {
+        assert_eq!(declared(lie).verify().unwrap_err().verdict, Verdict::Altered);
+    }
+    // What the event alone says excuses nothing.
+    let bench = Bench::new();
+    bench.append(5);
+    bench.sign(key(1), None);
+    bench.declare((9, [7; 32]));
+    bench.sign(key(1), None);
+    bench.publish();
+    assert_eq!(bench.verify().unwrap().gaps, []);
+    let old = KnownHead { what: "it".into(), size: 9, root: [7; 32], verdict: Verdict::Fork, gap: None };
+    assert_eq!(bench.against(Known { heads: vec![old], ..Known::default() }).unwrap_err().verdict, Verdict::Fork);
+}
+
+#[test]
+fn two_gaps_excuse_each_its_own_range() {
+    let bench = Bench::new();
+    let lost = |size| KnownHead { what: "it".into(), size, root: [9; 32], verdict: Verdict::Fork, gap: None };
+    bench.append(5);
+    bench.sign(key(1), None);
+    let first = bench.declare((8, [7; 32]));
+    bench.sign(key(1), Some(first));
+    bench.append(20);
+    bench.sign(key(1), None);
+    let second = bench.declare((40, [8; 32]));
+    bench.sign(key(1), Some(second));
+    bench.publish();
+    let against = |head: KnownHead| {
+        bench.against(Known { heads: vec![head], ..Known::default() }).map(|summary| summary.gaps.len())
+    };
+    for size in [6, 7, 27, 30, 39] {
+        assert_eq!(against(lost(size)), Ok(2), "{size}");
+    }
+    for size in [3, 5, 8, 9, 20, 26, 40, 41] {
+        assert_eq!(against(lost(size)).unwrap_err().verdict, Verdict::Fork, "{size}");
+    }
+    // A head that declares the first gap was signed after it: only the second can have lost it.
+    assert!(against(KnownHead { gap: Some(first), ..lost(7) }).is_err());
+    assert!(against(KnownHead { gap: Some(first), ..lost(30) }).is_ok());
+    assert!(against(KnownHead { gap: Some(second), ..lost(30) }).is_err());
+}
+
+#[test]
+fn what_was_acknowledged_and_has_no_event_is_found_out() {
+    let bench = Bench::new();
+    bench.append(1);
+    let (told, silent) = (MessageId::now(), MessageId::now());
+    let accepted = Event { message: Some(told), ..Event::new(Name::MsgAccept, Outcome::Success) };
+    bench.writer.run_blocking(move |store| store.record(vec![accepted])).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(2));
+    bench.append(1);
+    bench.seal();
+    bench.publish();
+    let later = MessageId::from(uuid::Uuid::from_u128(u128::MAX));
+    let check = |messages: &[MessageId]| bench.against(Known { accepted: messages.to_vec(), ..Known::default() });
+    assert!(check(&[told, later]).is_ok(), "of what comes after the end nothing is known");
+    let fault = check(&[told, silent]).unwrap_err();
+    assert!(fault.verdict == Verdict::Altered && fault.what.contains(&silent.to_string()), "{fault}");
+    let log = format!(
+        "INFO a message was accepted message={told} session=1 bytes=3\nnoise\nINFO a message was accepted message=x\n"
+    );
+    assert_eq!(acks::acceptances(&log), [told]);
+}
+
+#[test]
+fn a_quick_look_sees_what_the_tree_sees_and_a_full_one_the_content_too() {
+    let bench = Bench::grown();
+    let quick = || bench.against(Known { quick: true, ..Known::default() }).map(|summary| summary.size);
+    assert_eq!(quick(), Ok(660));
+    bench.tamper("UPDATE event SET reason = 'x' WHERE seq = 5");
+    assert_eq!(quick(), Ok(660));
+    assert!(bench.verify().is_err());
+    bench.tamper("UPDATE event SET leaf_hash = zeroblob(32) WHERE seq = 6");
+    assert_eq!(quick().unwrap_err().verdict, Verdict::Altered);
+}
