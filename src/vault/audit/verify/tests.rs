@@ -1,7 +1,7 @@
 //! Manipulations of the auditors' files, and the code each is found out with.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
@@ -19,6 +19,7 @@ use crate::vault::store::writer::Writer;
 
 mod causes;
 mod keys;
+mod lessons;
 
 const ORIGIN: &str = "gate.example.net/audit";
 

@@ -14,14 +14,14 @@ const HOUR: i64 = 60 * MINUTE;
 const BEGIN: i64 = 1_801_396_800_000_000;
 
 /// A log whose time the test makes.
-struct Life {
-    log: Specimen,
+pub struct Life {
+    pub log: Specimen,
     clocks: Arc<Mutex<Reading>>,
 }
 
 impl Life {
     /// A service that has just started.
-    fn new() -> Self {
+    pub fn new() -> Self {
         let clocks = Arc::new(Mutex::new(Reading { time: BEGIN, elapsed: HOUR, running: HOUR }));
         let life = Self { log: Specimen::empty(), clocks };
         life.boot();
@@ -69,7 +69,7 @@ impl Life {
     }
 
     /// Hours in which nothing happens but the vault's own looks and heartbeats.
-    fn quiet(&self, minutes: i64) {
+    pub fn quiet(&self, minutes: i64) {
         for minute in 1..=minutes {
             self.jump(0, 0, MINUTE);
             self.look();

@@ -34,7 +34,14 @@ impl Bench {
     fn by(&self, seeds: &[u8]) -> Result<Summary, Fault> {
         let keys: Vec<_> = seeds.iter().map(|seed| key(*seed).verifier().clone()).collect();
         let (last, older) = keys.split_last().unwrap();
-        verify(&self.audit(), last, &Known { older: older.to_vec(), ..Known::default() }, |_| {})
+        let found = verify(&self.audit(), last, &Known { older: older.to_vec(), ..Known::default() }, |_| {});
+        let code = found
+            .as_ref()
+            .map_or_else(|fault| fault.verdict.code(), |summary| if summary.gaps.is_empty() { 0 } else { 15 });
+        let later: Vec<String> = keys.iter().skip(1).map(ToString::to_string).collect();
+        let words: Vec<&str> = later.iter().flat_map(|key| ["--key", key]).collect();
+        assert_eq!(second_opinion(&self.audit(), &keys[0], &words), code, "{seeds:?}");
+        found
     }
 }
 
@@ -94,9 +101,13 @@ fn a_gap_is_one_only_when_event_and_head_say_the_same() {
     let summary = bench.verify().unwrap();
     let [DeclaredGap { seq: 5, gap, why }] = summary.gaps.as_slice() else { panic!("{:?}", summary.gaps) };
     assert_eq!((gap.kept, gap.old_size, why.as_str()), (5, 7, "the key was lost"));
+    assert_eq!(second_opinion(&bench.audit(), key(1).verifier(), &[]), Verdict::Gap.code());
+    assert_eq!(second_opinion(&bench.audit(), key(1).verifier(), &["--known-gap", "5"]), 0);
     let lies: [fn(&mut Gap); 3] = [|gap| gap.kept = 2, |gap| gap.old_size = 900, |gap| gap.old_root = [8; 32]];
     for lie in lies {
-        assert_eq!(declared(lie).verify().unwrap_err().verdict, Verdict::Altered);
+        let bench = declared(lie);
+        assert_eq!(bench.verify().unwrap_err().verdict, Verdict::Altered);
+        assert_eq!(second_opinion(&bench.audit(), key(1).verifier(), &[]), Verdict::Altered.code());
     }
     // What the event alone says excuses nothing.
     let bench = Bench::new();
