@@ -39,7 +39,7 @@ enum Command {
     Demo(demo::Demo),
     /// Manage credentials
     #[command(subcommand)]
-    Credential(credential::Credential),
+    Credential(Box<credential::Credential>),
     /// Read and prove the audit log
     #[command(subcommand)]
     Audit(audit::Audit),

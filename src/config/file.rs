@@ -79,6 +79,12 @@ pub struct Credential {
     pub delivery: Option<At<String>>,
     pub identified_by: Vec<At<String>>,
     pub max_recipients: Option<At<i64>>,
+    pub enabled: Option<At<bool>>,
+    pub description: Option<At<String>>,
+    pub max_size: Option<At<i64>>,
+    pub networks: Vec<At<String>>,
+    pub expires: Option<At<String>>,
+    pub scopes: Option<Vec<At<String>>>,
 }
 
 /// One of `secrets`.
@@ -215,6 +221,7 @@ pub struct Limits {
     pub connect: Option<At<String>>,
     pub hashers: Option<At<i64>>,
     pub hash_queue: Option<At<i64>>,
+    pub hash_deadline: Option<At<String>>,
     pub vault_deaths: Option<At<i64>>,
     pub global: Rates,
     pub address: Rates,

@@ -40,6 +40,10 @@ const CONNECT: Bound<Duration> = Bound { key: "connect", default: seconds(5), le
 const HASHERS: Bound<u16> = Bound { key: "hashers", default: 2, least: 1, most: 64 };
 /// Logins that may wait for one of them: a second's worth. Beyond it a login is told to come again (454).
 const HASH_QUEUE: Bound<u16> = Bound { key: "hash_queue", default: 64, least: 1, most: 4096 };
+/// How long a login may take to be checked, waiting included. Beyond it the client is told to come again, and no work is
+/// spent on it any more. An edge waits half a minute for an answer, so it must be less.
+const HASH_DEADLINE: Bound<Duration> =
+    Bound { key: "hash_deadline", default: seconds(10), least: seconds(1), most: seconds(20) };
 
 /// Deaths of the vault within ten minutes that are mended by a new one. Beyond it the vault stays down, because one that
 /// can't stand may be harming what it keeps.
@@ -101,6 +105,7 @@ pub struct Limits {
     pub connect: Duration,
     pub hashers: u16,
     pub hash_queue: u16,
+    pub hash_deadline: Duration,
     pub vault_deaths: u32,
     pub vault: VaultLimits,
 }
@@ -126,6 +131,7 @@ pub fn limits(written: &file::Limits, findings: &mut Findings<'_>) -> Limits {
         connect: time(&written.connect, &CONNECT, findings),
         hashers: whole(&written.hashers, &HASHERS, findings),
         hash_queue: whole(&written.hash_queue, &HASH_QUEUE, findings),
+        hash_deadline: time(&written.hash_deadline, &HASH_DEADLINE, findings),
         vault_deaths: whole(&written.vault_deaths, &VAULT_DEATHS, findings),
         vault: rates::plan(written, findings),
     }
@@ -190,7 +196,7 @@ pub fn duration(written: &At<String>, bound: &Bound<Duration>, findings: &mut Fi
 }
 
 /// "1h 30m", with days of 24 hours.
-fn parse(text: &str) -> Option<Duration> {
+pub fn parse(text: &str) -> Option<Duration> {
     let span: Span = text.parse().ok()?;
     span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?.try_into().ok()
 }
@@ -221,7 +227,7 @@ mod tests {
             assert!(bound.least <= bound.default && bound.default <= bound.most, "{}", bound.key);
         }
         let anchors = [ANCHOR_NEAR, ANCHOR_MAIL, ANCHOR_WITNESS, ANCHOR_OVERDUE];
-        let others = [HANDSHAKE, SIGNING, IDLE_STRANGE, IDLE, CONNECT, RETRY_WAIT, LIFETIME];
+        let others = [HANDSHAKE, SIGNING, IDLE_STRANGE, IDLE, CONNECT, HASH_DEADLINE, RETRY_WAIT, LIFETIME];
         for bound in others.iter().chain(&anchors) {
             assert!(bound.least <= bound.default && bound.default <= bound.most, "{}", bound.key);
         }

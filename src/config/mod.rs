@@ -27,8 +27,11 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+pub use credentials::instant;
+pub use credentials::networks::network;
 pub use file::Config;
 pub use findings::Errors;
+pub use limits::parse as duration;
 pub use plan::Plan;
 
 use findings::Findings;

@@ -2,8 +2,6 @@
 
 /// A process title and a log column still look well with it.
 const MAX_LABEL: usize = 32;
-/// The key id is a short public part of a key; four characters keep chance collisions apart.
-const KEY_ID: std::ops::RangeInclusive<usize> = 4..=32;
 /// RFC 1035 section 2.3.4.
 const MAX_HOST: usize = 253;
 const MAX_HOST_LABEL: usize = 63;
@@ -18,11 +16,6 @@ pub fn is_label(text: &str) -> bool {
 
 /// What a label looks like, for messages.
 pub const LABEL: &str = "1 to 32 of a-z, 0-9, - and _, a letter or digit first";
-
-/// The public part of a key.
-pub fn is_key_id(text: &str) -> bool {
-    KEY_ID.contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric())
-}
 
 /// A host name by RFC 1123 section 2.1.
 pub fn is_host(text: &str) -> bool {
@@ -46,6 +39,5 @@ mod tests {
         }
         assert!(is_label("smart-host_2") && !is_label("Smarthost") && !is_label(&"x".repeat(33)));
         assert!(is_host("gate.example.net") && !is_host("gate.example.net.") && !is_host("a..b"));
-        assert!(is_key_id("7fQ2mKx9") && !is_key_id("7fQ"));
     }
 }

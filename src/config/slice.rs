@@ -123,6 +123,8 @@ pub struct VaultSlice {
     pub hashers: u16,
     pub hash_queue: u16,
     pub audit: Audit,
+    /// How long a login may take to be checked.
+    pub hash_deadline: Duration,
     pub limits: VaultLimits,
     pub anchors: Vec<Anchor>,
 }
@@ -166,6 +168,7 @@ pub enum Place {
 pub struct Counter {
     pub number: u16,
     pub name: String,
+    pub protocol: Protocol,
     pub identify_by_network: bool,
     pub plain_login: bool,
     /// Its clients' addresses are the proxy's, and say nothing.
@@ -179,6 +182,8 @@ pub struct Declared {
     /// Up to two, for rotation: key id and PHC string.
     pub secrets: Vec<(String, Secret<String>)>,
     pub policy: Policy,
+    /// False: it is known, and nobody can be it.
+    pub enabled: bool,
 }
 
 /// Sealer: the name of the log it signs, and the anchors it makes by itself.

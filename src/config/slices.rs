@@ -6,10 +6,8 @@ use super::slice::{
     NearAnchor, Protocol, SealerSlice, SmtpSlice, VaultSlice, WitnessSlice,
 };
 use crate::ipc::{capsule, witnessing};
+use crate::policy::FIX_UPS;
 use crate::secret::Secret;
-
-/// What the edge may add to a message of the announced size: Received, Date and Message-ID, with long names in them.
-const FIX_UPS: u64 = 4096;
 
 impl Plan {
     pub fn listener_slice(&self, capsule_key: &Secret<[u8; capsule::KEY]>) -> ListenerSlice {
@@ -72,6 +70,7 @@ impl Plan {
         let counter = |listener: &Listener| Counter {
             number: listener.number,
             name: listener.name.clone(),
+            protocol: listener.protocol,
             identify_by_network: listener.identify_by_network,
             plain_login: listener.plain_login,
             behind_tls_proxy: listener.behind_tls_proxy,
@@ -93,6 +92,7 @@ impl Plan {
             audit: self.audit.clone(),
             limits: self.limits.vault,
             anchors: self.anchors.iter().map(anchor).collect(),
+            hash_deadline: self.limits.hash_deadline,
         }
     }
 

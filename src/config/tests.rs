@@ -200,7 +200,7 @@ fn an_unknown_key_has_line_column_and_a_suggestion() {
     assert_eq!(complaint("burst = 20", "brust = 20"), "44:45: unknown key \"brust\": did you mean \"burst\"?");
     assert_eq!(complaint("sessions = 100", "colour = 1"), {
         "84:1: unknown key \"colour\": known here: sessions, max_size, handshake, signing, idle_strange, idle, connect, \
-         hashers, hash_queue, vault_deaths, global, address, prefix, wide_prefix, failed_logins, anomaly"
+         hashers, hash_queue, hash_deadline, vault_deaths, global, address, prefix, wide_prefix, failed_logins, anomaly"
     });
     assert!(complaint("[spool]", "[spol]").contains("unknown key \"spol\": did you mean \"spool\"?"));
 }

@@ -3,11 +3,16 @@
 //! Nothing here knows how often (that is a limit, the vault's alone) or where to (that is a route).
 
 pub mod limits;
+pub mod phc;
 pub mod principal;
 pub mod refusal;
 pub mod route;
 pub mod rule;
+pub mod scope;
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::mail::address::{Address, ReversePath};
@@ -16,11 +21,22 @@ pub use limits::Limits;
 use refusal::Refusal;
 use route::Route;
 use rule::{RecipientRule, SenderRule};
+use scope::Scopes;
 
 /// The most octets the rules of one credential may take when encoded, so that a grant always fits into one frame.
 pub const MAX_ENCODED: usize = 12 * 1024;
 /// Recipients of one message unless the credential says otherwise: the least that RFC 5321 section 4.5.3.1.8 demands.
 pub const DEFAULT_RECIPIENTS: u32 = 100;
+/// The most that a credential may be given: few upstreams take more than a thousand, and each is a row, an event and a limit.
+pub const MOST_RECIPIENTS: u32 = 10_000;
+/// The least that a credential's messages may be bounded to: less is a typing error.
+pub const LEAST_SIZE: u64 = 1024;
+/// Octets that the edge may add to a message of the announced size: Received, Date and Message-ID, with long names in them.
+pub const FIX_UPS: u64 = 4096;
+/// Networks in one list.
+pub const MOST_NETWORKS: usize = 64;
+/// Characters of a description.
+pub const MOST_DESCRIPTION: usize = 200;
 
 /// All that is decided about a credential. An empty sender list sends nothing. In the vault it is kept as JSON: what a policy
 /// of an older Gatepost doesn't say has its default.
@@ -32,9 +48,18 @@ pub struct Policy {
     pub limits: Limits,
     pub delivery: Delivery,
     /// Networks whose members are this credential on listeners with `identify_by_network`.
-    pub identified_by: Vec<ipnet::IpNet>,
+    pub identified_by: Vec<IpNet>,
     /// Recipients of one message; `DEFAULT_RECIPIENTS` when absent.
     pub max_recipients: Option<u32>,
+    /// What it is for, in the operator's words.
+    pub description: String,
+    /// Octets of one message, as the client sends it; what the gate takes when absent.
+    pub max_size: Option<u64>,
+    /// Where it may log in from; from everywhere when empty.
+    pub networks: Vec<IpNet>,
+    /// The instant from which on it is nobody's; in microseconds.
+    pub expires_us: Option<u64>,
+    pub scopes: Scopes,
 }
 
 /// Deny wins over allow. An empty allow list allows everybody who is not denied.
@@ -64,9 +89,16 @@ pub struct Grant {
     /// The routes that can apply to this credential, in order.
     pub routes: Vec<Route>,
     pub max_recipients: u32,
+    pub max_size: Option<u64>,
+    pub scopes: Scopes,
 }
 
 impl Grant {
+    /// Octets of one message, on a gate that takes so many.
+    pub fn size(&self, gate: u64) -> u64 {
+        self.max_size.map_or(gate, |own| own.min(gate))
+    }
+
     /// May this credential be the envelope sender? RFC 6409 section 6.1. The null sender is refused: what it would bounce
     /// to nobody, nobody would learn of.
     pub fn sender(&self, sender: &ReversePath) -> Result<(), Refusal> {
@@ -110,7 +142,44 @@ impl Policy {
             recipients: self.recipients.clone(),
             routes: routes.iter().filter(|route| route.can_apply_to(principal)).cloned().collect(),
             max_recipients: self.most_recipients(),
+            max_size: self.max_size,
+            scopes: self.scopes.clone(),
         }
+    }
+
+    /// Whether a client at this address may be this credential.
+    pub fn is_reachable_from(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.networks.is_empty() || self.networks.iter().any(|network| network.contains(&address))
+    }
+
+    pub fn is_over(&self, now_us: u64) -> bool {
+        self.expires_us.is_some_and(|end| end <= now_us)
+    }
+
+    /// What no single value shows.
+    ///
+    /// Errors: in words: which value can't be meant, and why.
+    pub fn check(&self) -> Result<(), String> {
+        if self.description.chars().count() > MOST_DESCRIPTION || self.description.chars().any(char::is_control) {
+            return Err(format!("description: at most {MOST_DESCRIPTION} characters, on one line"));
+        }
+        if self.scopes.0.is_empty() {
+            return Err("scopes: without any it could not be used: name one, or disable it".to_owned());
+        }
+        if self.networks.len() > MOST_NETWORKS {
+            return Err(format!("networks: at most {MOST_NETWORKS}"));
+        }
+        if let Some(network) = self.networks.iter().find(|network| network.addr() != network.network()) {
+            return Err(format!("networks: {network} has bits beyond its prefix: {} is meant?", network.trunc()));
+        }
+        if self.max_size.is_some_and(|size| size < LEAST_SIZE) {
+            return Err(format!("max_size: at least {LEAST_SIZE} octets"));
+        }
+        if self.max_recipients.is_some_and(|most| !(1..=MOST_RECIPIENTS).contains(&most)) {
+            return Err(format!("max_recipients: from 1 to {MOST_RECIPIENTS}"));
+        }
+        Ok(())
     }
 }
 

@@ -28,6 +28,10 @@ pub enum Refusal {
     Revoked,
     /// The credential sent far beyond its history and is suspended; carries the seconds to wait.
     Suspended(u32),
+    /// What the credential may was changed since the login: a new login brings what holds now.
+    Changed,
+    /// The key is not for this.
+    Scope,
 }
 
 impl Refusal {
@@ -49,6 +53,8 @@ impl Refusal {
             Self::StoreUnavailable => "store-unavailable",
             Self::Revoked => "revoked",
             Self::Suspended(_) => "suspended",
+            Self::Changed => "credential-changed",
+            Self::Scope => "scope",
         }
     }
 
@@ -62,6 +68,7 @@ impl Refusal {
                 | Self::StoreFull
                 | Self::StoreUnavailable
                 | Self::TooManyRecipients
+                | Self::Changed
         )
     }
 

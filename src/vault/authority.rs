@@ -12,15 +12,16 @@ use super::limits::table::Hasher;
 use super::limits::{Limits, Reservation};
 use super::login::cache::Cache;
 use super::login::credentials::{Credential, Credentials};
+use super::login::expiry::Noticed;
 use super::login::failures::Failures;
 use super::store::consumption::{Bucket, Consumed};
 use super::store::credentials::Stored;
 use crate::config::slice::{Counter, VaultSlice};
 use crate::ipc::capsule::{Capsule, Introduction};
 use crate::mail::address::{Address, ReversePath};
-use crate::policy::Grant;
 use crate::policy::limits::{Rates, Tiers};
 use crate::policy::route;
+use crate::policy::{FIX_UPS, Grant, Policy};
 use crate::role::{Generation, Instance};
 
 /// A connection is introduced to the vault with its first question; the edge ends those that ask nothing long before.
@@ -38,12 +39,15 @@ pub struct Authority {
     pub limits: Limits,
     pub cache: Cache,
     pub failures: Failures,
+    pub noticed: Noticed,
     /// Take nothing new.
     pub draining: bool,
     /// The listeners by the generation of the edges that are told their numbers.
     listeners: HashMap<Generation, Vec<Counter>>,
     generation: Generation,
     stored: Vec<Stored>,
+    /// The size of the log when they were read.
+    stamp: u64,
     capsules: Capsules,
 }
 
@@ -65,10 +69,12 @@ impl Authority {
             limits: Limits::new(consumed, hasher, now),
             cache: Cache::new()?,
             failures,
+            noticed: Noticed::default(),
             draining: false,
             listeners: HashMap::from([(generation, slice.listeners.clone())]),
             generation,
             stored,
+            stamp: 0,
             capsules: Capsules::default(),
             slice,
         })
@@ -84,10 +90,18 @@ impl Authority {
         self.credentials = Credentials::new(&self.slice.credentials, &self.stored);
     }
 
-    /// Takes a new credential of the vault.
-    pub fn add(&mut self, stored: Stored) {
-        self.stored.push(stored);
+    /// Takes the credentials of the vault as they were when the log had this size; later ones are never undone by earlier ones.
+    pub fn replace(&mut self, stamp: u64, stored: Vec<Stored>) {
+        if stamp < self.stamp {
+            return;
+        }
+        (self.stamp, self.stored) = (stamp, stored);
         self.credentials = Credentials::new(&self.slice.credentials, &self.stored);
+    }
+
+    /// Octets of one message under a policy, with what the edge adds.
+    pub fn max_size(&self, policy: &Policy) -> u64 {
+        policy.max_size.map_or(self.slice.max_size, |own| own.saturating_add(FIX_UPS).min(self.slice.max_size))
     }
 
     pub fn grant(&self, credential: &Credential) -> Grant {

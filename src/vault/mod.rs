@@ -36,7 +36,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
@@ -62,7 +62,9 @@ use backup::copier::Copier;
 use control::Control;
 use delivery::schedule::{self, Schedule};
 use limits::clock::Clock;
-use login::hashing::{self, Hashers};
+use login::hashing;
+use login::pool::Hashers;
+use login::tag::Tagger;
 use master::Master;
 use store::Failure;
 use store::open::{Database, FAILED};
@@ -80,6 +82,7 @@ pub struct Vault {
     pub hashers: Hashers,
     /// A hash that nothing fits: what an unknown name is compared with.
     pub dummy: Secret<String>,
+    pub tagger: Tagger,
     pub authority: RefCell<Authority>,
     pub schedule: RefCell<Schedule>,
     /// There may be something to deliver.
@@ -90,6 +93,8 @@ pub struct Vault {
     pub changed: watch::Sender<()>,
     /// Where the next master key goes when the parent hands it over.
     pub next_master: RefCell<Option<oneshot::Sender<Master>>>,
+    /// Held by every message that was decided and is not on the disk yet.
+    pub keeping: RefCell<Rc<()>>,
     /// What must be on the disk before an orderly end holds a permit.
     unfinished: Arc<Semaphore>,
     /// How large the audit log may be, and whether it is.
@@ -214,10 +219,11 @@ impl House {
             rekey::hold_foreign(store)?;
             let consumed = store.consumption.all(now, today)?;
             let (segments, lanes) = (store.spool.segments()?, store.spool.lanes()?);
-            Ok((store.credentials.all(now)?, consumed, segments, lanes))
+            Ok(((store.credentials.all()?, store.credentials.tagger()?), consumed, segments, lanes))
         });
         tell_of_files(&writer, adopted);
-        let (stored, consumed, needed, lanes) = first.map_err(|error| format!("the vault's database: {error:?}"))?;
+        let ((stored, tagger), consumed, needed, lanes) =
+            first.map_err(|error| format!("the vault's database: {error:?}"))?;
         match fs::remove_file(db.join(FAILED)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(format!("{}: {error}", db.display())),
             _ => {}
@@ -227,16 +233,20 @@ impl House {
         restored::hold(&db, &writer)?;
         let (segments, bodies) = Segments::start(PathBuf::from(&db))?;
         let (copier, _) = Copier::start(home.to_owned())?;
-        let (hashers, _) = Hashers::start(slice.hashers, slice.hash_queue)?;
+        let (hashers, _) = Hashers::start(slice.hashers, slice.hash_queue, slice.hash_deadline)?;
         let (publisher, _) = Publisher::start(home.to_owned(), writer.clone())?;
         publisher.retention.set(slice.audit.retention.clone());
         let (_, nobody) = login::key::generate()?;
+        let begun = Instant::now();
+        let dummy = hashing::hash_here(&nobody)?;
+        hashers.pace.note(begun.elapsed());
         let vault = Vault {
             writer,
             segments,
             copier,
             hashers,
-            dummy: hashing::hash_here(&nobody)?,
+            dummy,
+            tagger,
             authority: RefCell::new(Authority::new(slice, generation, stored, consumed, Clock::start())?),
             schedule: RefCell::new(Schedule::new(lanes)),
             poke: Notify::new(),
@@ -244,6 +254,7 @@ impl House {
             changed: watch::Sender::new(()),
             next_master: RefCell::new(None),
             retention: publisher.retention.clone(),
+            keeping: RefCell::default(),
             unfinished: Arc::new(Semaphore::new(usize::try_from(PERMITS).unwrap_or_default())),
         };
         Ok(Self { vault: Rc::new(vault), publisher, threads: [bodies, writing] })
@@ -300,6 +311,7 @@ async fn keep_house(vault: Rc<Vault>) {
     loop {
         ticks.tick().await;
         vault.writer.tick();
+        login::expiry::look(&vault).await;
         second += 1;
         if second.is_multiple_of(SWEEP_SECONDS) {
             let now = vault.authority.borrow().clock.now();

@@ -3,10 +3,8 @@
 
 use std::path::Path;
 
-use super::admin::credential::{add, taken};
-use super::login::{credentials, hashing, key};
+use super::admin::credential::perform_offline;
 use super::store::Store;
-use super::store::credentials::Stored;
 use super::store::open::Database;
 use crate::config::slice::Declared;
 use crate::ipc::admin::credential::{Command, Response};
@@ -14,57 +12,202 @@ use crate::ipc::admin::credential::{Command, Response};
 /// Does a command about credentials in the vault under `home`. The event of it is sealed when the service starts.
 ///
 /// Errors: in words, with what to do: why it was refused, a database in use or unfit.
-pub fn credential(home: &Path, command: Command, declared: &[Declared], actor: &str) -> Result<Response, String> {
-    let Command::Add { id, policy } = command;
-    credentials::check(&id, &policy, declared)?;
-    let (key, secret) = key::generate()?;
-    let phc = hashing::hash_here(&secret)?;
-    let stored = Stored { id, policy, generation: 1, secrets: vec![(key, phc)] };
+pub fn credential(home: &Path, command: Command, declared: &[Declared], actor: &str) -> Result<Vec<Response>, String> {
     let database = Database::open(home)?;
     let explain = |error: &dyn std::fmt::Display| format!("{}: {error}", database.path.display());
     let mut store = Store::prepare(&database).map_err(|error| explain(&error))?;
-    let added = store.transaction(|store| {
-        store.tell_unclean_stop()?;
-        add(store, &stored, actor)
-    });
-    if !added.map_err(|error| explain(&error))? {
-        return Err(taken(&stored.id));
-    }
+    let done = perform_offline(&mut store, command, declared, actor)?;
     store.checkpoint(true).map_err(|error| explain(&error))?;
-    Ok(Response::Secret { id: stored.id, secret })
+    Ok(done)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipc::session::Mechanism;
+    use crate::ipc::admin::credential::{Entry, Material, Queue, Trial};
     use crate::policy::Policy;
+    use crate::policy::scope::Scope;
     use crate::secret::Secret;
-    use crate::vault::audit::ledger::now_us;
-    use crate::vault::login::credentials::Credentials;
+
+    struct Bench(tempfile::TempDir);
+
+    impl Bench {
+        fn new() -> Self {
+            let home = tempfile::tempdir().unwrap();
+            std::fs::create_dir(home.path().join("db")).unwrap();
+            Self(home)
+        }
+
+        fn all(&self, command: Command) -> Result<Vec<Response>, String> {
+            credential(self.0.path(), command, &[], "uid 0")
+        }
+
+        fn ask(&self, command: Command) -> Result<Response, String> {
+            self.all(command).map(|mut answers| answers.remove(0))
+        }
+
+        fn secret(&self, command: Command) -> (String, Secret<String>) {
+            match self.ask(command).unwrap() {
+                Response::Secret { key, secret, .. } => (key, secret),
+                other => panic!("{other:?}"),
+            }
+        }
+
+        fn entry(&self) -> Entry {
+            match self.ask(Command::Show { id: "shop".into() }).unwrap() {
+                Response::Entry(entry) => *entry,
+                other => panic!("{other:?}"),
+            }
+        }
+
+        /// What is in the way of this secret.
+        fn obstacles(&self, secret: &Secret<String>) -> Vec<String> {
+            let (secret, scope) = (secret.clone(), Scope::Smtp);
+            let trial = Trial { id: Some("shop".into()), secret, address: None, scope };
+            match self.ask(Command::Test(trial)).unwrap() {
+                Response::Tested(verdict) => verdict.obstacles,
+                other => panic!("{other:?}"),
+            }
+        }
+
+        fn events(&self) -> Vec<(String, Option<String>)> {
+            let database = Database::open(self.0.path()).unwrap();
+            let mut all = database.connection.prepare("SELECT event, data FROM audit_event ORDER BY seq").unwrap();
+            all.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().collect::<Result<_, _>>().unwrap()
+        }
+    }
+
+    fn id() -> String {
+        "shop".to_owned()
+    }
+
+    fn policy() -> Policy {
+        Policy { senders: vec!["@example.net".parse().unwrap()], ..Policy::default() }
+    }
 
     #[test]
-    fn a_credential_made_while_the_service_is_stopped_can_log_in_and_is_in_the_log() {
-        let home = tempfile::tempdir().unwrap();
-        std::fs::create_dir(home.path().join("db")).unwrap();
-        let policy = Policy { senders: vec!["@example.net".parse().unwrap()], ..Policy::default() };
-        let add = |id: &str| {
-            let command = Command::Add { id: id.into(), policy: policy.clone() };
-            credential(home.path(), command, &[], "uid 0")
-        };
-        let Response::Secret { secret, .. } = add("shop").unwrap();
-        assert!(add("shop").unwrap_err().contains("already"));
-        assert!(add("no good").is_err());
+    fn the_life_of_a_credential_while_the_service_is_stopped() {
+        let bench = Bench::new();
+        let (one, first) = bench.secret(Command::Add { id: id(), policy: Box::new(policy()) });
+        assert!(bench.ask(Command::Add { id: id(), policy: Box::new(policy()) }).unwrap_err().contains("already"));
+        assert!(bench.ask(Command::Add { id: "no good".into(), policy: Box::new(policy()) }).is_err());
+        assert!(bench.obstacles(&first).is_empty());
+        assert_eq!(bench.obstacles(&Secret::new("guess".into())), ["wrong-name-or-password"]);
 
-        let database = Database::open(home.path()).unwrap();
-        let mut store = Store::prepare(&database).unwrap();
-        assert_eq!(store.ledger.size(), 1);
-        let stored = store.credentials.all(now_us()).unwrap();
-        assert_eq!(stored[0].policy, policy);
-        let all = Credentials::new(&[], &stored);
-        let candidates = all.candidates(Mechanism::Bearer, "", secret.expose(), &Secret::default()).unwrap();
-        assert_eq!(candidates.credential.unwrap().id, "shop");
-        let (hashers, _) = hashing::Hashers::start(1, 1).unwrap();
-        assert_eq!(hashers.verify(secret, candidates.phcs).unwrap().blocking_recv(), Ok(Some(0)));
+        bench.ask(Command::Set { id: id(), patch: r#"{"limits":{"per_day":5}}"#.into() }).unwrap();
+        assert_eq!(bench.entry().policy.limits.per_day, Some(5));
+        let same = bench.ask(Command::Set { id: id(), patch: r#"{"limits":{"per_day":5}}"#.into() });
+        assert!(same.unwrap_err().contains("already"));
+
+        bench.ask(Command::Disable { id: id(), queue: Queue::Deliver }).unwrap();
+        assert_eq!(bench.obstacles(&first), ["disabled"]);
+        assert!(bench.ask(Command::Disable { id: id(), queue: Queue::Deliver }).unwrap_err().contains("already"));
+        bench.ask(Command::Enable { id: id() }).unwrap();
+        assert!(bench.ask(Command::Enable { id: id() }).unwrap_err().contains("not disabled"));
+
+        let (two, second) = bench.secret(Command::Rotate { id: id(), overlap: None });
+        assert!(bench.obstacles(&first).is_empty() && bench.obstacles(&second).is_empty());
+        let third = bench.ask(Command::Rotate { id: id(), overlap: None }).unwrap_err();
+        assert!(third.contains(&one) && third.contains(&two), "{third}");
+        let retire = |key: Option<&str>| {
+            bench.ask(Command::Retire { id: id(), key: key.map(str::to_owned), queue: Queue::Deliver })
+        };
+        assert!(retire(Some("nobodys")).is_err());
+        retire(None).unwrap();
+        assert_eq!(bench.obstacles(&first), ["wrong-name-or-password"]);
+        assert!(bench.obstacles(&second).is_empty());
+        assert!(retire(None).unwrap_err().contains("no rotation"));
+        assert!(retire(Some(&two)).unwrap_err().contains("only live secret"));
+
+        bench.ask(Command::Remove { id: id(), queue: Queue::Deliver }).unwrap();
+        assert!(bench.ask(Command::Show { id: id() }).unwrap_err().contains("list"));
+        assert_eq!(bench.all(Command::List).unwrap().len(), 0);
+
+        let events = bench.events();
+        let names: Vec<&str> = events.iter().map(|(name, _)| name.as_str()).collect();
+        let expected = ["create", "change", "disable", "enable", "rotate", "rotate", "revoke"];
+        assert_eq!(names, expected.map(|word| format!("credential.{word}")));
+        assert_eq!(events[1].1.as_deref(), Some(r#"{"changed":{"limits.per_day":[null,5]}}"#));
+        let everything = format!("{events:?}");
+        for secret in [&first, &second] {
+            assert!(!everything.contains(&secret.expose()[17..]), "a secret is in the log");
+        }
+    }
+
+    #[test]
+    fn enabling_lifts_a_suspension_by_rule_also_of_a_declared_credential() {
+        use crate::vault::audit::{ledger::now_us, month};
+        use crate::vault::limits::suspension::Suspension;
+        let bench = Bench::new();
+        let declared = [Declared { id: id(), secrets: vec![], policy: policy(), enabled: true }];
+        let enable = || credential(bench.0.path(), Command::Enable { id: id() }, &declared, "uid 0");
+        assert!(enable().unwrap_err().contains("configuration"));
+        let now = now_us();
+        let held = Suspension { credential: id(), day: month::today(now).0, until_us: Some(now + 3_600_000_000) };
+        {
+            let database = Database::open(bench.0.path()).unwrap();
+            Store::prepare(&database).unwrap().transaction(|store| store.consumption.suspend(&held)).unwrap();
+        }
+        enable().unwrap();
+        assert!(enable().is_err(), "it is lifted");
+        let events = bench.events();
+        assert_eq!(events, [("credential.enable".to_owned(), Some(r#"{"suspension":"lifted"}"#.to_owned()))]);
+    }
+
+    #[test]
+    fn an_overlap_ends_the_old_secret_by_itself() {
+        let bench = Bench::new();
+        let (_, first) = bench.secret(Command::Add { id: id(), policy: Box::new(policy()) });
+        let (_, second) = bench.secret(Command::Rotate { id: id(), overlap: Some(std::time::Duration::ZERO) });
+        assert_eq!(bench.obstacles(&first), ["key-expired"]);
+        assert!(bench.obstacles(&second).is_empty());
+        // It counts no longer, and makes room.
+        let (_, third) = bench.secret(Command::Rotate { id: id(), overlap: None });
+        assert_eq!(bench.obstacles(&first), ["wrong-name-or-password"]);
+        assert!(bench.obstacles(&second).is_empty() && bench.obstacles(&third).is_empty());
+    }
+
+    #[test]
+    fn what_was_made_elsewhere_is_imported_and_what_is_weak_is_not() {
+        let bench = Bench::new();
+        let import = |id: &str, key: Option<&str>, material: Material| {
+            bench.ask(Command::Import {
+                id: id.into(),
+                policy: Box::new(policy()),
+                key: key.map(str::to_owned),
+                material,
+            })
+        };
+        let own = Secret::new("kV7xpQ2mZx9Lr4Tn8Wb3Yc6Hd1Jf5Gs0Ka7Pv2Mq9Xz4Rt8".to_owned());
+        assert!(import("shop", None, Material::Secret(Secret::new("changeme".into()))).is_err());
+        assert!(bench.events().is_empty());
+        import("shop", Some("old1"), Material::Secret(own.clone())).unwrap();
+        assert!(bench.obstacles(&own).is_empty());
+        let hash = crate::vault::login::hashing::hash_here(&own).unwrap();
+        let taken = import("till", Some("old1"), Material::Hash(hash.clone())).unwrap_err();
+        assert!(taken.contains("\"shop\""), "{taken}");
+        import("till", Some("old2"), Material::Hash(hash)).unwrap();
+        let trial = Trial { id: Some("till".into()), secret: own, address: None, scope: Scope::Smtp };
+        let Response::Tested(verdict) = bench.ask(Command::Test(trial)).unwrap() else { panic!() };
+        assert_eq!((verdict.key.as_deref(), verdict.obstacles.len()), (Some("old2"), 0));
+        assert_eq!(bench.all(Command::List).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_is_declared_is_listed_and_cant_be_changed_here() {
+        let bench = Bench::new();
+        let declared = [Declared { id: id(), secrets: vec![], policy: policy(), enabled: false }];
+        let ask = |command| credential(bench.0.path(), command, &declared, "uid 0");
+        for command in [
+            Command::Add { id: id(), policy: Box::new(policy()) },
+            Command::Enable { id: id() },
+            Command::Rotate { id: id(), overlap: None },
+            Command::Remove { id: id(), queue: Queue::Deliver },
+        ] {
+            assert!(ask(command).unwrap_err().contains("configuration"));
+        }
+        let listed = ask(Command::List).unwrap();
+        let [Response::Entry(entry)] = listed.as_slice() else { panic!("{listed:?}") };
+        assert!(entry.declared && !entry.enabled);
     }
 }

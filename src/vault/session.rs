@@ -14,15 +14,17 @@
 use std::rc::Rc;
 
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
 use super::Vault;
 use super::audit::event::Event;
+use super::audit::ledger::now_us;
 use super::limits::denial::{Denied, advise};
-use super::login::credentials::Credential;
+use super::login::credentials::{Known, Way};
 use super::login::{self, Login};
 use super::transaction::{self, Sender, Transaction, WINDOW};
-use crate::config::slice::Counter;
+use crate::config::slice::{Counter, Protocol};
 use crate::ipc::capsule::Introduction;
 use crate::ipc::channel;
 use crate::ipc::session::{Answer, Ask, Denial, Slot, Tls};
@@ -30,11 +32,12 @@ use crate::mail::address::{Address, ReversePath};
 use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
 use crate::policy::refusal::Refusal;
+use crate::policy::scope::Scope;
 
 /// What something that was waited for has come to.
 #[derive(Debug)]
 pub enum News {
-    Checked(Result<Rc<Credential>, Denial>),
+    Checked(Result<Known, Denial>),
     /// So many octets of that message are on their way to the disk no longer; or why they won't get there.
     Written(MessageId, Result<u32, Refusal>),
     Kept(Result<(), Refusal>),
@@ -50,7 +53,8 @@ pub struct Violation(pub &'static str);
 #[derive(Debug)]
 enum Moment {
     Ready,
-    Checking,
+    /// Dropped when nobody waits for the answer any more.
+    Checking(#[allow(dead_code, reason = "it says what it says by its end")] oneshot::Sender<()>),
     Envelope(Box<Transaction>),
     Content(Box<Transaction>),
     Committing(MessageId),
@@ -65,9 +69,9 @@ pub struct Session {
     number: u64,
     pub introduction: Introduction,
     listener: Rc<Counter>,
-    principal: Option<Rc<Credential>>,
-    /// What was granted holds no more.
-    revoked: bool,
+    principal: Option<Known>,
+    /// Why what was granted holds no more.
+    revoked: Option<Refusal>,
     /// Refusals of the edge's that were written down.
     turned: u32,
     moment: Moment,
@@ -87,28 +91,18 @@ impl Session {
         post: Post,
     ) -> Self {
         let principal = match listener.identify_by_network {
-            true => vault.authority.borrow().credentials.of_network(introduction.peer.ip()).cloned(),
+            true => vault.authority.borrow().credentials.of_network(introduction.peer.ip(), now_us()).cloned(),
             false => None,
         };
+        let principal = principal.map(|credential| Known { credential, key: None });
         let moment = Moment::Ready;
-        Self {
-            slot,
-            number,
-            introduction,
-            listener,
-            principal,
-            revoked: false,
-            turned: 0,
-            moment,
-            vault,
-            answers,
-            post,
-        }
+        Self { slot, number, introduction, listener, principal, revoked: None, turned: 0, moment, vault, answers, post }
     }
 
     /// The answer to the first question, once the capsule was believed.
     pub async fn welcome(&self) {
-        let grant = self.principal.as_ref().map(|known| Box::new(self.vault.authority.borrow().grant(known)));
+        let grant =
+            self.principal.as_ref().map(|known| Box::new(self.vault.authority.borrow().grant(&known.credential)));
         self.say(Answer::Opened { slot: self.slot, network: grant }).await;
     }
 
@@ -123,7 +117,7 @@ impl Session {
             (Moment::Ready, Ask::Mail { sender, size, helo, tls, .. }) => self.mail(sender, size, helo, tls).await,
             (Moment::Envelope(transaction), Ask::Recipients { batch, .. }) => {
                 let authority = self.vault.authority.borrow();
-                let most = self.principal.as_ref().map_or(0, |known| authority.most_recipients(known));
+                let most = self.principal.as_ref().map_or(0, |known| authority.most_recipients(&known.credential));
                 transaction.add(batch, most);
                 Ok(())
             }
@@ -156,12 +150,12 @@ impl Session {
         }
         let slot = self.slot;
         match (&mut self.moment, news) {
-            (Moment::Checking, News::Checked(result)) => {
+            (Moment::Checking(_), News::Checked(result)) => {
                 self.moment = Moment::Ready;
                 match result {
-                    Ok(credential) => {
-                        let grant = Box::new(self.vault.authority.borrow().grant(&credential));
-                        (self.principal, self.revoked) = (Some(credential), false);
+                    Ok(known) => {
+                        let grant = Box::new(self.vault.authority.borrow().grant(&known.credential));
+                        (self.principal, self.revoked) = (Some(known), None);
                         self.say(Answer::Granted { slot, grant }).await;
                     }
                     Err(denial) => self.say(Answer::Denied { slot, denial }).await,
@@ -193,10 +187,9 @@ impl Session {
     /// Looks whether what was granted still holds: when it hears that credentials have changed, and before anything is
     /// decided by it, because a question may come sooner than that news.
     pub async fn review(&mut self) {
-        let Some(principal) = self.principal.as_ref().filter(|_| !self.revoked) else { return };
-        let current = self.vault.authority.borrow().credentials.get(&principal.id).map(|current| current.generation);
-        if current != Some(principal.generation) {
-            self.revoked = true;
+        let Some(known) = self.principal.as_ref().filter(|_| self.revoked.is_none()) else { return };
+        self.revoked = self.vault.authority.borrow().credentials.review(known, now_us()).err();
+        if self.revoked.is_some() {
             self.say(Answer::Revoked { slot: self.slot }).await;
         }
     }
@@ -207,10 +200,11 @@ impl Session {
     }
 
     fn check(&mut self, login: Login) {
-        self.moment = Moment::Checking;
+        let (waits, gone) = oneshot::channel();
+        self.moment = Moment::Checking(waits);
         let (vault, post, to) = (Rc::clone(&self.vault), self.post.clone(), (self.slot, self.number));
         spawn_local(async move {
-            let checked = login::decide(&vault, login).await;
+            let checked = login::decide(&vault, login, gone).await;
             // The session may be over.
             let _ = post.send((to.0, to.1, News::Checked(checked)));
         });
@@ -228,8 +222,8 @@ impl Session {
         self.review().await;
         let from = self.sender(&principal);
         let admitted = match self.revoked {
-            true => Err(Refusal::Revoked.into()),
-            false => transaction::admit(&self.vault, &from, &sender, size),
+            Some(refusal) => Err(refusal.into()),
+            None => transaction::admit(&self.vault, &from, self.way(), &sender, size),
         };
         match admitted {
             Ok(reservation) => {
@@ -262,7 +256,8 @@ impl Session {
 
     async fn chunk(&mut self, octets: Vec<u8>) -> Result<(), Violation> {
         let Moment::Content(transaction) = &mut self.moment else { return Err(Violation("content-out-of-order")) };
-        let max_size = self.vault.authority.borrow().slice.max_size;
+        let policy = self.principal.as_ref().map(|known| &known.credential.policy);
+        let max_size = policy.map_or(0, |policy| self.vault.authority.borrow().max_size(policy));
         let taken = transaction.take(octets, max_size);
         let (piece, credit) = taken.ok_or(Violation("content-beyond-credit"))?;
         let message = transaction.message;
@@ -298,8 +293,8 @@ impl Session {
         self.review().await;
         let sender = self.sender(&principal);
         let decided = match self.revoked {
-            true => Err(Refusal::Revoked.into()),
-            false => transaction.decide(&self.vault, &sender, &facts),
+            Some(refusal) => Err(refusal.into()),
+            None => transaction.decide(&self.vault, &sender, &facts),
         };
         if let Err(denied) = decided {
             let event = Event {
@@ -314,7 +309,9 @@ impl Session {
         }
         self.moment = Moment::Committing(transaction.message);
         let (vault, post, to) = (Rc::clone(&self.vault), self.post.clone(), (self.slot, self.number));
+        let keeping = Rc::clone(&self.vault.keeping.borrow());
         self.vault.finish(async move {
+            let _keeping = keeping;
             let (message, bytes) = (transaction.message, transaction.size());
             let (reservation, segment) = (transaction.reservation.clone(), transaction.segment_name());
             let kept = transaction::keep(&vault, &sender, *transaction).await;
@@ -377,13 +374,21 @@ impl Session {
         self.say(Answer::Refused { slot: self.slot, refusal: advise(denied.refusal) }).await;
     }
 
-    fn sender(&self, principal: &Rc<Credential>) -> Sender {
+    fn sender(&self, principal: &Known) -> Sender {
         Sender {
             session: self.introduction.session,
             address: self.introduction.peer.ip(),
             listener: Rc::clone(&self.listener),
-            credential: Rc::clone(principal),
+            credential: Rc::clone(&principal.credential),
         }
+    }
+
+    fn way(&self) -> Way {
+        let scope = match self.listener.protocol {
+            Protocol::Smtp => Scope::Smtp,
+            Protocol::Http => Scope::Send,
+        };
+        Way { address: Some(self.introduction.peer.ip()), scope: Some(scope) }
     }
 
     async fn say(&self, answer: Answer) {

@@ -9,7 +9,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use uuid::Uuid;
 
 use super::*;
-use crate::config::slice::{Audit, Counter, Declared, Mask, VaultLimits};
+use crate::config::slice::{Audit, Counter, Declared, Mask, Protocol, VaultLimits};
 use crate::ipc::admin::{Command, Request, Response, audit, credential};
 use crate::ipc::bytes::Octets;
 use crate::ipc::capsule::{Capsule, Introduction};
@@ -32,8 +32,11 @@ use crate::role::link::{End, Talk};
 use crate::role::{Instance, Role};
 use crate::vault::audit::query::{Filter, Found, query};
 use crate::vault::audit::verify::{Known, verify};
+use courier::Courier;
 
 mod at_rest;
+mod courier;
+mod credentials;
 mod decision;
 mod limits;
 mod queue;
@@ -94,17 +97,28 @@ impl Bench {
         let counter = |number, name: &str, identify_by_network| Counter {
             number,
             name: name.into(),
+            protocol: if number == 4 { Protocol::Http } else { Protocol::Smtp },
             identify_by_network,
-            plain_login: number == 1,
+            plain_login: matches!(number, 1 | 4),
             behind_tls_proxy: false,
         };
         let slice = VaultSlice {
             hostname: "gate.example.net".into(),
             capsule_key: Secret::new(KEY),
-            listeners: vec![counter(1, "submission", false), counter(2, "devices", true), counter(3, "tls", false)],
+            listeners: vec![
+                counter(1, "submission", false),
+                counter(2, "devices", true),
+                counter(3, "tls", false),
+                counter(4, "api", false),
+            ],
             credentials: vec![
-                Declared { id: "shop".into(), secrets: vec![(key, hashing::hash_here(&password).unwrap())], policy },
-                Declared { id: "printer".into(), secrets: vec![], policy: device },
+                Declared {
+                    id: "shop".into(),
+                    secrets: vec![(key, hashing::hash_here(&password).unwrap())],
+                    policy,
+                    enabled: true,
+                },
+                Declared { id: "printer".into(), secrets: vec![], policy: device, enabled: true },
             ],
             upstreams: vec!["smarthost".into()],
             routes: vec![Route { credential: None, from: None, to: "*".parse().unwrap(), via: vec![0] }],
@@ -116,6 +130,7 @@ impl Bench {
             hashers: 1,
             hash_queue: 8,
             anchors: Vec::new(),
+            hash_deadline: Duration::from_secs(20),
             audit: Audit::default(),
             limits: VaultLimits {
                 tiers: Tiers::default(),
@@ -317,65 +332,6 @@ impl Edge {
                 }
                 other => return other,
             }
-        }
-    }
-}
-
-struct Courier {
-    progress: Sender<Progress>,
-    offers: Receiver<Offer>,
-}
-
-impl Courier {
-    async fn offer(&mut self) -> Offer {
-        let offer = tokio::time::timeout(Duration::from_secs(10), self.offers.receive()).await;
-        offer.expect("an offer in time").unwrap().expect("an open channel")
-    }
-
-    /// One message with its recipients.
-    async fn message(&mut self) -> (Job, MessageId, Vec<(u32, Address)>, u64) {
-        let Offer::Message { job, message, size, recipients, .. } = self.offer().await else { panic!("no message") };
-        let mut all = Vec::new();
-        while all.len() < recipients as usize {
-            let Offer::Recipients { job: same, batch } = self.offer().await else { panic!("no recipients") };
-            assert_eq!(same, job);
-            all.extend(batch);
-        }
-        (job, message, all, size)
-    }
-
-    async fn content(&mut self, job: Job) -> Vec<u8> {
-        let mut content = Vec::new();
-        loop {
-            self.progress.send(Progress::Want { job, octets: 40_000 }).await.unwrap();
-            let mut wanted = 40_000;
-            while wanted > 0 {
-                match self.offer().await {
-                    Offer::Content { octets, .. } => {
-                        assert!(octets.0.len() <= wanted, "more than was asked for");
-                        wanted -= octets.0.len();
-                        content.extend(octets.0);
-                    }
-                    Offer::End { .. } => return content,
-                    other => panic!("{other:?}"),
-                }
-            }
-        }
-    }
-
-    async fn say(&mut self, job: Job, number: u32, outcome: Outcome) {
-        self.tell(Progress::Recipient { job, number, outcome }).await;
-    }
-
-    async fn settled(&mut self, job: Job) {
-        self.tell(Progress::Settled { job }).await;
-    }
-
-    /// The frame is in the socket when this returns: the task that writes it runs while this one yields.
-    async fn tell(&mut self, progress: Progress) {
-        self.progress.send(progress).await.unwrap();
-        for _ in 0..10 {
-            tokio::task::yield_now().await;
         }
     }
 }

@@ -14,7 +14,7 @@ use super::authority::Authority;
 use super::cipher::{BodyKey, CHUNK};
 use super::limits::Reservation;
 use super::limits::denial::Denied;
-use super::login::credentials::Credential;
+use super::login::credentials::{Credential, Way};
 use super::store::segment::{self, Piece};
 use super::store::spool::{Accepted, Body};
 use super::store::writer::NotStored;
@@ -143,7 +143,7 @@ impl Transaction {
         if facts.received > HOPS {
             return Err(Refusal::Loop.into());
         }
-        if self.size > authority.slice.max_size {
+        if self.size > authority.max_size(&sender.credential.policy) {
             return Err(Refusal::TooBig.into());
         }
         let Authority { limits, slice, clock, .. } = &mut *authority;
@@ -162,7 +162,13 @@ impl Transaction {
 }
 
 /// MAIL, with authority: whether this sender may send one more message now. Takes a place for it.
-pub fn admit(vault: &Vault, from: &Sender, sender: &ReversePath, size: Option<u64>) -> Result<Reservation, Denied> {
+pub fn admit(
+    vault: &Vault,
+    from: &Sender,
+    way: Way,
+    sender: &ReversePath,
+    size: Option<u64>,
+) -> Result<Reservation, Denied> {
     let mut authority = vault.authority.borrow_mut();
     if authority.draining {
         return Err(Refusal::StoreUnavailable.into());
@@ -171,8 +177,15 @@ pub fn admit(vault: &Vault, from: &Sender, sender: &ReversePath, size: Option<u6
     if vault.writer.is_short() || vault.retention.is_full() {
         return Err(Refusal::StoreFull.into());
     }
+    let policy = &from.credential.policy;
+    if way.scope.is_some_and(|scope| !policy.scopes.has(scope)) {
+        return Err(Refusal::Scope.into());
+    }
+    if way.address.is_some_and(|address| !policy.is_reachable_from(address)) {
+        return Err(Refusal::Revoked.into());
+    }
     authority.grant(&from.credential).sender(sender)?;
-    if size.is_some_and(|size| size > authority.slice.max_size) {
+    if size.is_some_and(|size| size > authority.max_size(policy)) {
         return Err(Refusal::TooBig.into());
     }
     let Authority { limits, slice, clock, .. } = &mut *authority;

@@ -232,6 +232,14 @@ impl Service {
     }
 }
 
+impl Service {
+    /// Starts it again, over what it kept.
+    pub fn restart(&mut self) {
+        self.process = spawn(self.folder.path(), None, &[]);
+        self.await_ready();
+    }
+}
+
 impl Drop for Service {
     fn drop(&mut self) {
         let _ = self.process.kill();

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::Place;
-use super::rules::Rules;
+use super::rules::{Rules, Unset};
+use super::{Place, show};
 use crate::ipc::admin::credential::Command;
 use crate::policy::Policy;
 use crate::vault::admin::credential::patched;
@@ -19,7 +19,7 @@ pub struct Add {
     senders: Vec<String>,
     #[command(flatten)]
     rules: Rules,
-    /// Print {"id": ..., "secret": ...} instead
+    /// Print {"id": ..., "key": ..., "secret": ...} instead
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -28,8 +28,12 @@ pub struct Add {
 
 impl Add {
     pub fn run(&self) -> Result<ExitCode, String> {
-        let patch = self.rules.patch(&self.senders).to_string();
-        let command = Command::Add { id: self.id.clone(), policy: patched(&Policy::default(), &patch)? };
-        super::show_secret(&self.place.ask(command)?, self.json, "was added")
+        let policy = Box::new(policy(&self.rules, &self.senders)?);
+        show::secret(&self.place.ask(Command::Add { id: self.id.clone(), policy })?, self.json, "was added")
     }
+}
+
+/// The policy of a new credential.
+pub fn policy(rules: &Rules, senders: &[String]) -> Result<Policy, String> {
+    patched(&Policy::default(), &rules.patch(senders, &Unset::default())?.to_string())
 }

@@ -2,16 +2,24 @@
 //! vault's user, enters the vault's sandbox and opens the database itself.
 
 mod add;
+mod import;
+mod list;
+mod rates;
+mod rotate;
 mod rules;
+mod set;
+mod show;
+mod source;
+mod state;
+mod test;
 
-use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
 use super::{Config, control, fail};
-use crate::config;
+use crate::config::{self, Plan};
 use crate::ipc::admin::credential::{Command, Response};
 use crate::ipc::admin::{Command as Any, Response as Answer};
 use crate::{parent, vault};
@@ -20,12 +28,39 @@ use crate::{parent, vault};
 pub enum Credential {
     /// Make a credential and print its secret, once, alone on the last line
     Add(add::Add),
+    /// Make a credential with a secret that was made elsewhere
+    Import(import::Import),
+    /// Show all credentials: of the configuration and of the vault
+    List(list::List),
+    /// Show one credential: what it may, its secrets and their dates; never a hash
+    Show(list::Show),
+    /// Change what a credential may
+    Set(set::Set),
+    /// Let nobody be it until it is enabled again, and end what its open sessions may
+    Disable(state::End),
+    /// Take back `disable`
+    Enable(state::Enable),
+    /// Make a second secret while the first one still works; --finish ends the first
+    Rotate(rotate::Rotate),
+    /// Remove a credential and its secrets
+    Remove(state::End),
+    /// Would this secret log in? Says why not, and leaves no trace
+    Test(test::Test),
 }
 
 impl Credential {
     pub fn run(&self) -> ExitCode {
         let done = match self {
             Self::Add(add) => add.run(),
+            Self::Import(import) => import.run(),
+            Self::List(list) => list.run(),
+            Self::Show(show) => show.run(),
+            Self::Set(set) => set.run(),
+            Self::Disable(end) => end.disable(),
+            Self::Enable(enable) => enable.run(),
+            Self::Rotate(rotate) => rotate.run(),
+            Self::Remove(end) => end.remove(),
+            Self::Test(test) => test.run(),
         };
         done.unwrap_or_else(|reason| fail(&reason))
     }
@@ -42,54 +77,55 @@ pub struct Place {
 }
 
 impl Place {
+    /// Has one of the vault's credentials changed. Those of the configuration file are the operator's to change.
+    fn change(&self, id: &str, command: Command) -> Result<Response, String> {
+        let plan = self.plan()?;
+        if plan.credentials.iter().any(|declared| declared.id == id) {
+            let path = self.config.path.display();
+            return Err(format!("credential {id:?} stands in {path}: change it there, and reload"));
+        }
+        only(self.ask_by(&plan, command)?)
+    }
+
+    /// Asks for one answer.
+    fn ask(&self, command: Command) -> Result<Response, String> {
+        only(self.ask_all(command)?)
+    }
+
+    fn ask_all(&self, command: Command) -> Result<Vec<Response>, String> {
+        self.ask_by(&self.plan()?, command)
+    }
+
+    fn plan(&self) -> Result<Plan, String> {
+        config::Config::load(&self.config.path).map_err(|errors| errors.to_string())
+    }
+
     /// Has the running service do it, or does it here when there is none, as the vault would.
-    pub fn ask(&self, command: Command) -> Result<Response, String> {
-        let plan = config::Config::load(&self.config.path).map_err(|errors| errors.to_string())?;
-        match control::ask(&plan.runtime_directory, Any::Credential(command.clone()))? {
-            Some(Answer::Credential(response)) => Ok(response),
-            Some(_) => Err("the service answered something else: is it another version?".to_owned()),
-            None => {
-                let user = nix::unistd::getuid().as_raw();
-                let _sealed = parent::become_vault(&plan, self.fallback_ids)?;
-                // The vault's home is where this process is now.
-                let actor = vault::admin::actor(user, control::behalf().as_deref());
-                vault::offline::credential(Path::new(""), command, &plan.credentials, &actor)
+    fn ask_by(&self, plan: &Plan, command: Command) -> Result<Vec<Response>, String> {
+        let is_list = matches!(command, Command::List);
+        let mut answers = Vec::new();
+        let mut strange = false;
+        let asked = control::ask_for_parts(&plan.runtime_directory, Any::Credential(command.clone()), |part| {
+            match part {
+                Answer::Credential(response) => answers.push(response),
+                _ => strange = true,
             }
+            is_list && !strange
+        })?;
+        if strange {
+            return Err("the service answered something else: is it another version?".to_owned());
         }
+        if asked {
+            return Ok(answers);
+        }
+        let user = nix::unistd::getuid().as_raw();
+        let _sealed = parent::become_vault(plan, self.fallback_ids)?;
+        // The vault's home is where this process is now.
+        let actor = vault::admin::actor(user, control::behalf().as_deref());
+        vault::offline::credential(Path::new(""), command, &plan.credentials, &actor)
     }
 }
 
-/// Prints a new secret, which nobody can ever show again.
-fn show_secret(response: &Response, json: bool, done: &str) -> Result<ExitCode, String> {
-    let Response::Secret { id, secret } = response;
-    let text = match json {
-        true => format!("{}\n", serde_json::json!({ "id": id, "secret": secret.expose() })),
-        false => format!("credential {id:?} {done}; its secret is shown only now:\n{}\n", secret.expose()),
-    };
-    let shown = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
-    shown.map(|()| ExitCode::SUCCESS).map_err(|error| {
-        format!("credential {id:?} {done}, but its secret could not be written ({error}) and is lost: make another")
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Debug, Parser)]
-    struct Line {
-        #[command(flatten)]
-        add: add::Add,
-    }
-
-    #[test]
-    fn limits_that_would_mean_nothing_are_wrong_usage() {
-        for bad in ["--per-minute 0", "--per-day 0", "--per-minute 6 --burst 0"] {
-            let line = format!("add shop --sender @example.net {bad}");
-            let error = Line::try_parse_from(line.split_whitespace()).map(drop).unwrap_err().to_string();
-            assert!(error.contains("not in 1.."), "{bad}: {error}");
-        }
-    }
+fn only(answers: Vec<Response>) -> Result<Response, String> {
+    answers.into_iter().next().ok_or_else(|| "the service did not say what became of it: look at its log".to_owned())
 }

@@ -1,7 +1,26 @@
 //! The options that say what a credential may do, as a change to its policy.
 
+use std::time::SystemTime;
+
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use serde_json::{Map, Value, json};
+
+use super::rates::{self, Rates};
+use crate::config;
+
+/// The name of each option and its place in a policy.
+const PLACES: [(&str, &[&str]); 9] = [
+    ("sender", &["senders"]),
+    ("recipient-allow", &["recipients", "allow"]),
+    ("recipient-deny", &["recipients", "deny"]),
+    ("max-size", &["max_size"]),
+    ("max-recipients", &["max_recipients"]),
+    ("network", &["networks"]),
+    ("expires", &["expires_us"]),
+    ("scope", &["scopes"]),
+    ("description", &["description"]),
+];
 
 #[derive(Debug, Default, Args)]
 pub struct Rules {
@@ -11,47 +30,143 @@ pub struct Rules {
     /// Never send to these recipients; wins over --recipient-allow
     #[arg(long, value_name = "RULE")]
     recipient_deny: Vec<String>,
-    /// Messages per minute
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    per_minute: Option<u32>,
-    /// Messages per day (UTC)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    per_day: Option<u32>,
-    /// Messages at once, beside a rate; by default ten, or a sixth of --per-minute if that is more
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    burst: Option<u32>,
+    #[command(flatten)]
+    rates: Rates,
+    /// Octets of one message
+    #[arg(long, value_name = "N")]
+    max_size: Option<u64>,
+    /// Recipients of one message; 100 by default
+    #[arg(long, value_name = "N")]
+    max_recipients: Option<u32>,
+    /// Log in from this network or address only (may be given several times)
+    #[arg(long = "network", value_name = "NETWORK")]
+    networks: Vec<String>,
+    /// The end of it: 2027-01-31, 2027-01-31T18:00:00Z, or a length of time from now on such as 90d
+    #[arg(long, value_name = "TIME")]
+    expires: Option<String>,
+    /// What it may be used for: smtp, send (over HTTP); both by default (may be given several times)
+    #[arg(long = "scope", value_name = "SCOPE")]
+    scopes: Vec<String>,
+    /// What it is for
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
     /// How its messages leave: spool
     #[arg(long, value_name = "MODE")]
     delivery: Option<String>,
 }
 
+/// The options that can be taken back.
+#[derive(Debug, Default, Args)]
+pub struct Unset {
+    /// Take this option back, as if it had never been given (may be given several times)
+    #[arg(long = "unset", value_name = "OPTION", value_parser = PossibleValuesParser::new(places().map(|(name, _)| name)))]
+    names: Vec<String>,
+}
+
+fn places() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    PLACES.into_iter().chain(rates::PLACES)
+}
+
 impl Rules {
-    /// What is given here, as a JSON Merge Patch (RFC 7396) of a policy: what is not named stays as it is.
-    pub fn patch(&self, senders: &[String]) -> Value {
+    /// What is given here, as a JSON Merge Patch (RFC 7396) of a policy: what is not named stays as it is, a list is replaced
+    /// as a whole.
+    pub fn patch(&self, senders: &[String], unset: &Unset) -> Result<Value, String> {
         let mut patch = Map::new();
-        let mut put = |path: &[&str], value: Option<Value>| {
-            if let (Some(value), Some((last, tables))) = (value, path.split_last()) {
-                let mut table = &mut patch;
-                for name in tables {
-                    let inner = table.entry(*name).or_insert_with(|| json!({}));
-                    let Some(inner) = inner.as_object_mut() else { return };
-                    table = inner;
-                }
-                table.insert((*last).to_owned(), value);
-            }
-        };
-        put(&["senders"], list(senders));
-        put(&["recipients", "allow"], list(&self.recipient_allow));
-        put(&["recipients", "deny"], list(&self.recipient_deny));
-        put(&["limits", "per_minute"], self.per_minute.map(Value::from));
-        put(&["limits", "per_day"], self.per_day.map(Value::from));
-        put(&["limits", "burst"], self.burst.map(Value::from));
-        put(&["delivery"], self.delivery.clone().map(Value::from));
-        Value::Object(patch)
+        for name in &unset.names {
+            put(&mut patch, name, Some(Value::Null));
+        }
+        put(&mut patch, "sender", list(senders));
+        put(&mut patch, "recipient-allow", list(&self.recipient_allow));
+        put(&mut patch, "recipient-deny", list(&self.recipient_deny));
+        for ((name, _), value) in rates::PLACES.iter().zip(self.rates.values()) {
+            put(&mut patch, name, value.map(Value::from));
+        }
+        put(&mut patch, "max-size", self.max_size.map(Value::from));
+        put(&mut patch, "max-recipients", self.max_recipients.map(Value::from));
+        let networks: Result<Vec<String>, String> =
+            self.networks.iter().map(|text| config::network(text).map(|network| network.to_string())).collect();
+        put(&mut patch, "network", list(&networks.map_err(|why| format!("--network: {why}"))?));
+        put(&mut patch, "expires", self.expires.as_deref().map(instant).transpose()?.map(Value::from));
+        put(&mut patch, "scope", list(&self.scopes));
+        put(&mut patch, "description", self.description.clone().map(Value::from));
+        if let Some(mode) = &self.delivery {
+            patch.insert("delivery".to_owned(), json!(mode));
+        }
+        Ok(Value::Object(patch))
     }
 }
 
-/// A list that was given; a list is replaced as a whole.
+fn put(patch: &mut Map<String, Value>, option: &str, value: Option<Value>) {
+    let place = places().find(|(name, _)| *name == option).and_then(|(_, path)| path.split_last());
+    let (Some(value), Some((last, tables))) = (value, place) else { return };
+    let mut table = patch;
+    for name in tables {
+        let inner = table.entry(*name).or_insert_with(|| json!({}));
+        let Some(inner) = inner.as_object_mut() else { return };
+        table = inner;
+    }
+    table.insert((*last).to_owned(), value);
+}
+
+/// A list that was given.
 fn list(texts: &[String]) -> Option<Value> {
     (!texts.is_empty()).then(|| json!(texts))
+}
+
+/// A time, or how far off it is; in microseconds.
+fn instant(text: &str) -> Result<u64, String> {
+    let Some(wait) = config::duration(text) else {
+        return config::instant(text).map_err(|why| format!("--expires: {why}, or a length of time such as \"90d\""));
+    };
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.saturating_add(wait).as_micros()).map_err(|_| format!("--expires: {text:?} is too far off"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        rules: Rules,
+        #[command(flatten)]
+        unset: Unset,
+    }
+
+    fn patch(line: &str) -> Result<Value, String> {
+        let line = Line::try_parse_from(format!("set {line}").split_whitespace()).map_err(|error| error.to_string())?;
+        line.rules.patch(&[], &line.unset)
+    }
+
+    #[test]
+    fn options_become_a_patch_of_what_they_name() {
+        assert_eq!(patch(""), Ok(json!({})));
+        let given = "--per-minute 6 --network 192.0.2.7 --network 10.0.0.0/8 --expires 2027-01-31 --scope smtp";
+        let expected = json!({
+            "limits": { "per_minute": 6 }, "networks": ["192.0.2.7/32", "10.0.0.0/8"], "scopes": ["smtp"],
+            "expires_us": 1_801_353_600_000_000_u64,
+        });
+        assert_eq!(patch(given), Ok(expected));
+        let unset = json!({ "limits": { "burst": null }, "expires_us": null });
+        assert_eq!(patch("--unset burst --unset expires"), Ok(unset));
+    }
+
+    #[test]
+    fn values_that_would_mean_nothing_are_wrong_usage() {
+        for (bad, why) in [
+            ("--per-minute 0", "not in 1.."),
+            ("--burst 0", "not in 1.."),
+            ("--per-day 0", "not in 1.."),
+            ("--unset colour", "possible values"),
+            ("--network printer", "not a network"),
+            ("--network 10.0.0.1/8", "bits beyond"),
+            ("--expires soon", "length of time"),
+        ] {
+            let error = patch(bad).unwrap_err();
+            assert!(error.contains(why), "{bad}: {error}");
+        }
+    }
 }

@@ -11,6 +11,7 @@ use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
 use crate::policy::refusal::Refusal;
+use crate::policy::scope::Scope;
 
 /// Seconds until a full disk may have room.
 const DISK_AGAIN: u32 = 60;
@@ -40,19 +41,19 @@ pub async fn submit(
     let octets = message.len() + mime::trace(*request, &session.front, secure, &when).len();
     let size = u64::try_from(octets).unwrap_or(u64::MAX);
     let sender = Some(letter.from.address.clone());
-    if size > session.front.max_size {
+    if size > grant.size(session.front.max_size) {
         seat.visit.turned(&sender, None, Refusal::TooBig);
-        return Err(refused(Refusal::TooBig, session, "/from"));
+        return Err(refused(Refusal::TooBig, session, grant, "/from"));
     }
 
     let reserved = seat.visit.mail(sender, Some(size), String::new(), session.tls.clone()).await.map_err(away)?;
-    let id = reserved.map_err(|refusal| refused(refusal, session, &letter.from.pointer))?;
+    let id = reserved.map_err(|refusal| refused(refusal, session, grant, &letter.from.pointer))?;
     *request = id;
     let trace = mime::trace(id, &session.front, secure, &when);
     let facts = mime::facts(&letter, id, &session.front.hostname);
     match hand_over(seat, &recipients(&letter), &trace, &message, facts).await {
         Ok(Ok(id)) => Ok(Kept { id, octets }),
-        Ok(Err(refusal)) => Err(refused(refusal, session, &letter.from.pointer)),
+        Ok(Err(refusal)) => Err(refused(refusal, session, grant, &letter.from.pointer)),
         Err(lost) => {
             seat.visit.abort().await;
             Err(away(lost))
@@ -92,6 +93,10 @@ fn recipients(letter: &Letter) -> Vec<Address> {
 /// questions again at the end.
 fn allowed(seat: &Seat, grant: &Grant, letter: &Letter) -> Result<(), Fault> {
     let sender = Some(letter.from.address.clone());
+    if !grant.scopes.has(Scope::Send) {
+        seat.visit.turned(&sender, None, Refusal::Scope);
+        return Err(insufficient());
+    }
     if let Err(refusal) = grant.sender(&sender) {
         seat.visit.turned(&sender, None, refusal);
         return Err(forbidden_sender(&letter.from.pointer));
@@ -115,6 +120,10 @@ fn allowed(seat: &Seat, grant: &Grant, letter: &Letter) -> Result<(), Fault> {
     if issues.is_empty() { Ok(()) } else { Err(Fault::of(Code::ValidationFailed, issues)) }
 }
 
+fn insufficient() -> Fault {
+    Fault::new(Code::InsufficientScope, "this key is not for sending over HTTP: its scopes lack \"send\"")
+}
+
 fn forbidden_sender(pointer: &str) -> Fault {
     let message = "this key may not send from this address".to_owned();
     Fault::of(Code::ForbiddenSender, vec![Issue { code: "sender_not_allowed", pointer: pointer.to_owned(), message }])
@@ -126,7 +135,7 @@ fn invalid(code: &'static str, pointer: &str, message: &str) -> Fault {
 }
 
 /// The vault's refusal as the client may know it.
-fn refused(refusal: Refusal, session: &Session, from: &str) -> Fault {
+fn refused(refusal: Refusal, session: &Session, grant: &Grant, from: &str) -> Fault {
     match refusal {
         Refusal::SenderNotAllowed | Refusal::AuthorNotAllowed => forbidden_sender(from),
         Refusal::RecipientNotAllowed => {
@@ -135,7 +144,7 @@ fn refused(refusal: Refusal, session: &Session, from: &str) -> Fault {
         Refusal::NoRoute => invalid("no_route", "/to", "mail for one of these addresses has no way to leave"),
         Refusal::TooManyRecipients => invalid("too_many", "/to", "there are more recipients than this key may send to"),
         Refusal::TooBig => {
-            let most = session.front.max_size;
+            let most = grant.size(session.front.max_size);
             Fault::new(Code::PayloadTooLarge, format!("the finished message is longer than {most} octets"))
         }
         Refusal::RateLimited(seconds) => {
@@ -150,7 +159,8 @@ fn refused(refusal: Refusal, session: &Session, from: &str) -> Fault {
         }
         Refusal::StoreFull => Fault::new(Code::QueueFull, "there is no room for more mail").after(DISK_AGAIN),
         Refusal::StoreUnavailable => away(crate::edge::conversation::Lost),
-        Refusal::Revoked => changed(),
+        Refusal::Revoked | Refusal::Changed => changed(),
+        Refusal::Scope => insufficient(),
         // The message is of our own making: it has one From, canonical lines and one Received field.
         Refusal::Header | Refusal::Framing | Refusal::Loop => {
             Fault::new(Code::InternalError, "the message could not be written; tell the operator")

@@ -163,8 +163,10 @@ impl From<Refusal> for Reply {
             Refusal::QuotaExceeded(seconds) => Self::wait(452, "4.7.1", "over the quota", seconds),
             Refusal::StoreFull => says(452, "4.3.1", "no room to keep it"),
             Refusal::StoreUnavailable => says(451, "4.3.1", "it can't be kept now"),
-            Refusal::Revoked => says(550, "5.7.1", "the login was changed or revoked"),
+            Refusal::Revoked => says(550, "5.7.1", "the login was revoked"),
             Refusal::Suspended(seconds) => Self::wait(451, "4.7.1", "sending is suspended for this login", seconds),
+            Refusal::Changed => says(451, "4.7.0", "the login was changed, log in again"),
+            Refusal::Scope => says(550, "5.7.1", "this login is not for this"),
         }
     }
 }
@@ -189,7 +191,7 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    const REFUSALS: [Refusal; 15] = [
+    const REFUSALS: [Refusal; 17] = [
         Refusal::SenderNotAllowed,
         Refusal::AuthorNotAllowed,
         Refusal::RecipientNotAllowed,
@@ -205,6 +207,8 @@ mod tests {
         Refusal::StoreUnavailable,
         Refusal::Revoked,
         Refusal::Suspended(u32::MAX),
+        Refusal::Changed,
+        Refusal::Scope,
     ];
 
     #[test]

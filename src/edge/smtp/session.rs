@@ -303,7 +303,7 @@ impl Session {
         let Some(grant) = &self.standing.grant else {
             return Ok(if self.standing.by_network() { reply::NOT_KNOWN_HERE } else { reply::LOGIN_FIRST });
         };
-        if size.is_some_and(|size| size > self.front.max_size) {
+        if size.is_some_and(|size| size > grant.size(self.front.max_size)) {
             self.visit.turned(&from, None, Refusal::TooBig);
             return Ok(reply::TOO_BIG);
         }

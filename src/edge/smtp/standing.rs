@@ -48,9 +48,14 @@ impl Standing {
         self.tls.is_none() && self.front.desk.tls == TlsMode::Starttls && self.front.tls.is_some()
     }
 
+    /// Octets of one message.
+    pub fn size(&self) -> u64 {
+        self.grant.as_ref().map_or(self.front.max_size, |grant| grant.size(self.front.max_size))
+    }
+
     /// What this session can use now, and nothing else.
     pub fn extensions(&self) -> Vec<String> {
-        let mut offered = vec!["PIPELINING".to_owned(), format!("SIZE {}", self.front.max_size)];
+        let mut offered = vec!["PIPELINING".to_owned(), format!("SIZE {}", self.size())];
         offered.extend(["8BITMIME", "ENHANCEDSTATUSCODES"].map(str::to_owned));
         if self.offers_starttls() {
             offered.push("STARTTLS".to_owned());

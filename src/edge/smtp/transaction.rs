@@ -48,6 +48,13 @@ pub struct Setting<'a> {
     pub cipher: Option<&'a str>,
 }
 
+impl Setting<'_> {
+    /// Octets of the message.
+    fn max_size(&self) -> u64 {
+        self.grant.size(self.front.max_size)
+    }
+}
+
 /// The one reply to the message, and the reply that ends the session after it, if it must end.
 #[derive(Debug)]
 pub struct Verdict {
@@ -94,7 +101,7 @@ impl Transaction {
             if scanned.ended {
                 return Ok(content.end(scanner.fault()).await);
             }
-            if scanner.octets() > setting.front.max_size.saturating_mul(2) {
+            if scanner.octets() > setting.max_size().saturating_mul(2) {
                 return Err(reply::TOO_BIG.into());
             }
             let allowed = FREE + Duration::from_secs(scanner.octets() / MIN_RATE);
@@ -112,7 +119,7 @@ impl Content<'_> {
         if matches!(self.stage, Stage::Refused(_)) {
             return;
         }
-        if scanner.octets() > self.setting.front.max_size {
+        if scanner.octets() > self.setting.max_size() {
             return self.refuse(Refusal::TooBig, Refusal::TooBig.into()).await;
         }
         match scanner.fault() {

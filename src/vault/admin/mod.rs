@@ -43,7 +43,7 @@ pub async fn serve(desk: Desk, user: u32, responses: Sender<Response>, mut reque
         };
         let actor = actor(user, behalf.as_deref());
         let done = match command {
-            Command::Credential(command) => credential::perform(&desk.vault, command, &actor).await,
+            Command::Credential(command) => credential::perform(&desk.vault, command, &actor, &responses).await,
             Command::Audit(command) => audit::perform(&desk, command, &actor).await,
             Command::Backup(command) => backup::perform(&desk, command, &actor, &mut copy, &responses).await,
             Command::Queue(command) => queue::perform(&desk, command, &actor, &responses).await,

@@ -99,6 +99,7 @@ names! {
     FeedbackReceived "feedback.received"
     IncidentOpened "incident.opened"
     StoreRekey "store.rekey"
+    CredentialChange "credential.change"
 }
 
 /// How it ended, in five words that never become six.

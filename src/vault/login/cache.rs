@@ -20,7 +20,8 @@ type Mark = [u8; 32];
 
 pub struct Cache {
     key: Secret<[u8; 32]>,
-    marks: HashMap<Mark, Instant>,
+    /// When it was verified, and which of the credential's secrets it was.
+    marks: HashMap<Mark, (Instant, u64)>,
     order: VecDeque<Mark>,
 }
 
@@ -47,12 +48,14 @@ impl Cache {
         mac.finalize().into_bytes().into()
     }
 
-    pub fn knows(&self, mark: &Mark, now: Instant) -> bool {
-        self.marks.get(mark).is_some_and(|since| now.saturating_duration_since(*since) < BELIEVED)
+    /// The secret it was, as long as that is believed. Whether that one is still the credential's is the caller's to see.
+    pub fn recall(&self, mark: &Mark, now: Instant) -> Option<u64> {
+        let known = self.marks.get(mark).filter(|(since, _)| now.saturating_duration_since(*since) < BELIEVED);
+        known.map(|(_, secret)| *secret)
     }
 
-    pub fn learn(&mut self, mark: Mark, now: Instant) {
-        if self.marks.insert(mark, now).is_none() {
+    pub fn learn(&mut self, mark: Mark, secret: u64, now: Instant) {
+        if self.marks.insert(mark, (now, secret)).is_none() {
             self.order.push_back(mark);
         }
         while self.order.len() > ENTRIES {
@@ -73,17 +76,17 @@ mod tests {
         let password = Secret::new("hunter2".to_owned());
         let (there, elsewhere) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
         let mark = cache.mark("billing", 1, &password, there);
-        assert!(!cache.knows(&mark, now));
-        cache.learn(mark, now);
-        assert!(cache.knows(&mark, now));
-        assert!(!cache.knows(&mark, now + BELIEVED));
+        assert_eq!(cache.recall(&mark, now), None);
+        cache.learn(mark, 7, now);
+        assert_eq!(cache.recall(&mark, now), Some(7));
+        assert_eq!(cache.recall(&mark, now + BELIEVED), None);
         for other in [
             cache.mark("billing", 2, &password, there),
             cache.mark("shop", 1, &password, there),
             cache.mark("billing", 1, &Secret::new("hunter3".into()), there),
             cache.mark("billing", 1, &password, elsewhere),
         ] {
-            assert!(!cache.knows(&other, now));
+            assert_eq!(cache.recall(&other, now), None);
         }
     }
 
@@ -93,7 +96,7 @@ mod tests {
         for n in 0..ENTRIES + 50 {
             let mut mark = [0; 32];
             mark[..8].copy_from_slice(&n.to_be_bytes());
-            cache.learn(mark, now);
+            cache.learn(mark, 7, now);
         }
         assert_eq!((cache.marks.len(), cache.order.len()), (ENTRIES, ENTRIES));
     }

@@ -1,4 +1,6 @@
 //! The credentials in force: those of the configuration and those of the vault, each id in one place only.
+//!
+//! Those that are disabled or expired are here too, so that a login as one of them costs what any other does.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -7,22 +9,90 @@ use std::rc::Rc;
 
 use ipnet::IpNet;
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
 use super::key;
+use super::reason::Reason;
+use super::tag::Tagger;
 use crate::config::slice::Declared;
 use crate::ipc::session::Mechanism;
+use crate::policy::refusal::Refusal;
+use crate::policy::scope::Scope;
 use crate::policy::{MAX_ENCODED, Policy, principal};
 use crate::secret::Secret;
-use crate::vault::store::credentials::Stored;
+use crate::vault::store::credentials::{self as stored, Stored};
 
 /// One credential as it is in force.
 #[derive(Debug)]
 pub struct Credential {
     pub id: String,
     pub policy: Policy,
-    /// Changes with anything in it: what was granted or remembered under another one is void.
+    pub enabled: bool,
+    /// Changes with whatever it may: what was granted or remembered under another one is void.
     pub generation: u64,
-    secrets: Vec<(String, Secret<String>)>,
+    pub keys: Vec<Key>,
+}
+
+/// One secret of a credential.
+#[derive(Debug)]
+pub struct Key {
+    pub id: String,
+    /// Names this secret and no later one of the same key id.
+    pub mark: u64,
+    pub expires_us: Option<u64>,
+    phc: Secret<String>,
+    /// Of a generated key that was made here.
+    tag: Option<u16>,
+}
+
+/// Where a login comes from and what it is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// None to leave that question open.
+    pub address: Option<IpAddr>,
+    /// What the credential must be good for; none where that is asked later, request by request.
+    pub scope: Option<Scope>,
+}
+
+/// Who a session is: a credential, and the secret that showed it. None for a device known by its address.
+#[derive(Clone, Debug)]
+pub struct Known {
+    pub credential: Rc<Credential>,
+    pub key: Option<u64>,
+}
+
+impl Key {
+    pub fn is_over(&self, now_us: u64) -> bool {
+        self.expires_us.is_some_and(|end| end <= now_us)
+    }
+}
+
+impl Credential {
+    /// Whether anybody can be it now.
+    pub fn is_live(&self, now_us: u64) -> bool {
+        self.enabled && !self.policy.is_over(now_us)
+    }
+
+    /// Whether somebody who has the right secret is let in, or the first reason why not.
+    pub fn admits(&self, key: u64, way: Way, now_us: u64) -> Result<(), Reason> {
+        self.obstacles(key, way, now_us).into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// All that is in the way of somebody who has the right secret.
+    pub fn obstacles(&self, key: u64, way: Way, now_us: u64) -> Vec<Reason> {
+        let key = self.keys.iter().find(|own| own.mark == key);
+        [
+            key.is_none().then_some(Reason::Changed),
+            (!self.enabled).then_some(Reason::Disabled),
+            self.policy.is_over(now_us).then_some(Reason::Expired),
+            key.is_some_and(|key| key.is_over(now_us)).then_some(Reason::KeyExpired),
+            way.address.is_some_and(|address| !self.policy.is_reachable_from(address)).then_some(Reason::Network),
+            way.scope.is_some_and(|scope| !self.policy.scopes.has(scope)).then_some(Reason::Scope),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
 }
 
 /// What a login is to be checked against.
@@ -30,7 +100,19 @@ pub struct Credential {
 pub struct Candidates {
     /// Whose it would be; none when nobody has that name or key.
     pub credential: Option<Rc<Credential>>,
-    pub phcs: Vec<Secret<String>>,
+    /// Each with the secret's mark. None: the tag is wrong, and no work is needed to know it.
+    pub phcs: Option<Vec<(Option<u64>, Secret<String>)>>,
+}
+
+impl Candidates {
+    pub fn hashes(&self) -> Option<Vec<Secret<String>>> {
+        Some(self.phcs.as_ref()?.iter().map(|(_, phc)| phc.clone()).collect())
+    }
+
+    /// The secret whose hash was found to fit.
+    pub fn key(&self, found: usize) -> Option<u64> {
+        self.phcs.as_ref()?.get(found).and_then(|(mark, _)| *mark)
+    }
 }
 
 #[derive(Default)]
@@ -38,7 +120,8 @@ pub struct Credentials {
     by_id: HashMap<String, Rc<Credential>>,
     by_key: HashMap<String, Rc<Credential>>,
     networks: Vec<(IpNet, Rc<Credential>)>,
-    /// The most secrets any credential has: as many hashes as every password costs, known name or not.
+    /// The most secrets any credential has that are no generated keys: as many hashes as every password costs, known name
+    /// or not.
     width: usize,
 }
 
@@ -46,43 +129,51 @@ impl Credentials {
     /// What contradicts itself isn't in force, and the log says so.
     pub fn new(declared: &[Declared], stored: &[Stored]) -> Self {
         let mut all = Self { width: 1, ..Self::default() };
-        for Declared { id, secrets, policy } in declared {
-            all.add(id, secrets, policy, 0);
+        for Declared { id, secrets, policy, enabled } in declared {
+            let key = |(id, phc): &(String, Secret<String>)| Key {
+                id: id.clone(),
+                mark: digest(&(id, phc)),
+                expires_us: None,
+                phc: phc.clone(),
+                tag: None,
+            };
+            all.add(id, policy, *enabled, (0, 0), secrets.iter().map(key).collect());
         }
-        for Stored { id, secrets, policy, generation } in stored {
-            all.add(id, secrets, policy, *generation);
+        for Stored { id, policy, generation, created_us, disabled_us, keys } in stored {
+            let key = |key: &stored::Key| Key {
+                id: key.id.clone(),
+                mark: digest(&(&key.id, &key.phc)),
+                expires_us: key.expires_us,
+                phc: key.phc.clone(),
+                tag: key.tag,
+            };
+            let keys = keys.iter().map(key).collect();
+            all.add(id, policy, disabled_us.is_none(), (*created_us, *generation), keys);
         }
         all
     }
 
-    fn add(&mut self, id: &str, secrets: &[(String, Secret<String>)], policy: &Policy, generation: i64) {
+    fn add(&mut self, id: &str, policy: &Policy, enabled: bool, version: (u64, i64), keys: Vec<Key>) {
         let Entry::Vacant(entry) = self.by_id.entry(id.to_owned()) else {
             return tracing::error!(
                 id,
                 "a credential of the vault is declared in the configuration too: the vault's is refused, remove one"
             );
         };
-        let mut digest = Sha256::new().chain_update(generation.to_be_bytes());
-        digest.update(postcard::to_stdvec(&(policy, secrets)).unwrap_or_default());
-        let [a, b, c, d, e, f, g, h, ..]: [u8; 32] = digest.finalize().into();
-        let credential = Rc::new(Credential {
-            id: id.to_owned(),
-            policy: policy.clone(),
-            generation: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
-            secrets: secrets.to_vec(),
-        });
+        let generation = digest(&(policy, version));
+        let credential = Rc::new(Credential { id: id.to_owned(), policy: policy.clone(), enabled, generation, keys });
         entry.insert(Rc::clone(&credential));
-        self.width = self.width.max(secrets.len());
-        for (key, _) in secrets {
-            if self.by_key.contains_key(key) {
+        self.width = self.width.max(credential.keys.iter().filter(|key| key.tag.is_none()).count());
+        for key in &credential.keys {
+            if self.by_key.contains_key(&key.id) {
                 tracing::error!(
                     id,
-                    key,
+                    key = key.id,
                     "this key id is another credential's already: choose one key id for each secret"
                 );
                 continue;
             }
-            self.by_key.insert(key.clone(), Rc::clone(&credential));
+            self.by_key.insert(key.id.clone(), Rc::clone(&credential));
         }
         for network in &policy.identified_by {
             self.networks.push((*network, Rc::clone(&credential)));
@@ -93,11 +184,31 @@ impl Credentials {
         self.by_id.get(id)
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = &Rc<Credential>> {
+        self.by_id.values()
+    }
+
     /// The credential known by its address: the longest prefix wins.
-    pub fn of_network(&self, address: IpAddr) -> Option<&Rc<Credential>> {
+    pub fn of_network(&self, address: IpAddr, now_us: u64) -> Option<&Rc<Credential>> {
         let address = address.to_canonical();
         let own = self.networks.iter().filter(|(network, _)| network.contains(&address));
-        own.max_by_key(|(network, _)| network.prefix_len()).map(|(_, credential)| credential)
+        let nearest = own.max_by_key(|(network, _)| network.prefix_len()).map(|(_, credential)| credential);
+        nearest.filter(|credential| {
+            let policy = &credential.policy;
+            credential.is_live(now_us) && policy.is_reachable_from(address) && policy.scopes.has(Scope::Smtp)
+        })
+    }
+
+    /// Whether what a session was granted still holds.
+    pub fn review(&self, known: &Known, now_us: u64) -> Result<(), Refusal> {
+        let current = self.get(&known.credential.id).filter(|current| current.is_live(now_us));
+        let current = current.ok_or(Refusal::Revoked)?;
+        if let Some(mark) = known.key
+            && !current.keys.iter().any(|key| key.mark == mark && !key.is_over(now_us))
+        {
+            return Err(Refusal::Revoked);
+        }
+        if current.generation == known.credential.generation { Ok(()) } else { Err(Refusal::Changed) }
     }
 
     /// What a login must be compared with, padded with `dummy` so that it costs the same whether the name is known.
@@ -107,43 +218,54 @@ impl Credentials {
         mechanism: Mechanism,
         user: &str,
         password: &str,
+        tagger: &Tagger,
         dummy: &Secret<String>,
     ) -> Option<Candidates> {
         let named = self.by_id.get(user);
-        let secret_of = |credential: &Rc<Credential>, key: &str| {
-            credential.secrets.iter().find(|(id, _)| id == key).map(|(_, phc)| phc.clone())
-        };
         let (credential, mut phcs, width) = match (mechanism, key::id(password)) {
             (Mechanism::Bearer, None) => return None,
-            (Mechanism::Bearer, Some(key)) => {
-                let owner = self.by_key.get(key);
-                (owner, owner.and_then(|owner| secret_of(owner, key)).into_iter().collect(), 1)
-            }
             // A generated key says which secret it is; it must be this name's.
-            (_, Some(key)) if named.is_none_or(|named| secret_of(named, key).is_some()) => {
-                (named, named.and_then(|named| secret_of(named, key)).into_iter().collect::<Vec<_>>(), 1)
+            (_, Some(id)) => {
+                let owner = if mechanism == Mechanism::Bearer { self.by_key.get(id) } else { named };
+                let own = owner.and_then(|owner| owner.keys.iter().find(|key| key.id == id));
+                let tag = own.map_or_else(|| Some(tagger.nobody(id)), |key| key.tag);
+                if tag.is_some_and(|tag| !bool::from(tag.ct_eq(&tagger.tag(password)))) {
+                    return Some(Candidates { credential: owner.cloned(), phcs: None });
+                }
+                (owner, own.into_iter().map(pair).collect::<Vec<_>>(), 1)
             }
-            (_, Some(_)) => (named, Vec::new(), 1),
             (_, None) => {
-                let secrets = named.iter().flat_map(|named| &named.secrets);
-                (named, secrets.map(|(_, phc)| phc.clone()).collect(), self.width)
+                // What isn't in the form of a generated key isn't one.
+                let imported = named.iter().flat_map(|named| &named.keys).filter(|key| key.tag.is_none());
+                (named, imported.map(pair).collect(), self.width)
             }
         };
         while phcs.len() < width {
-            phcs.push(dummy.clone());
+            phcs.push((None, dummy.clone()));
         }
-        Some(Candidates { credential: credential.cloned(), phcs })
+        Some(Candidates { credential: credential.cloned(), phcs: Some(phcs) })
     }
 }
 
-/// What is wrong with a new credential.
-pub fn check(id: &str, policy: &Policy, declared: &[Declared]) -> Result<(), String> {
+fn pair(key: &Key) -> (Option<u64>, Secret<String>) {
+    (Some(key.mark), key.phc.clone())
+}
+
+fn digest(value: &impl serde::Serialize) -> u64 {
+    let encoded = postcard::to_stdvec(value).unwrap_or_default();
+    let [a, b, c, d, e, f, g, h, ..]: [u8; 32] = Sha256::digest(encoded).into();
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// What is wrong with a credential that the vault is to keep.
+pub fn check(id: &str, policy: &Policy) -> Result<(), String> {
     if !principal::is_id(id) {
         return Err(format!("{id:?} can't be a credential's id: use {}", principal::ID));
     }
-    if declared.iter().any(|other| other.id == id) {
-        return Err(format!("{id:?} stands in the configuration: choose another id, or remove it there"));
+    if !policy.identified_by.is_empty() {
+        return Err("devices known by their network are declared in the configuration file".to_owned());
     }
+    policy.check()?;
     let octets = postcard::to_stdvec(policy).map_or(usize::MAX, |encoded| encoded.len());
     if octets > MAX_ENCODED {
         return Err(format!(
@@ -154,69 +276,4 @@ pub fn check(id: &str, policy: &Policy, declared: &[Declared]) -> Result<(), Str
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn secret(text: &str) -> Secret<String> {
-        Secret::new(text.to_owned())
-    }
-
-    fn declared(id: &str, key: &str, networks: &[&str]) -> Declared {
-        let identified_by = networks.iter().map(|network| network.parse().unwrap()).collect();
-        let policy = Policy { identified_by, ..Policy::default() };
-        Declared { id: id.into(), secrets: vec![(key.into(), secret(&format!("hash of {id}")))], policy }
-    }
-
-    fn phcs(candidates: &Candidates) -> Vec<&str> {
-        candidates.phcs.iter().map(|phc| phc.expose().as_str()).collect()
-    }
-
-    #[test]
-    fn a_login_costs_one_hash_whoever_it_claims_to_be() {
-        let (key, password) = key::generate().unwrap();
-        let all = Credentials::new(&[declared("shop", &key, &[]), declared("billing", "other000", &[])], &[]);
-        let dummy = secret("dummy");
-        let ask = |mechanism, user: &str, password: &str| all.candidates(mechanism, user, password, &dummy).unwrap();
-        let password = password.expose().as_str();
-        assert_eq!(phcs(&ask(Mechanism::Plain, "shop", password)), ["hash of shop"]);
-        assert_eq!(phcs(&ask(Mechanism::Bearer, "", password)), ["hash of shop"]);
-        assert_eq!(phcs(&ask(Mechanism::Plain, "billing", password)), ["dummy"], "another's key");
-        assert_eq!(phcs(&ask(Mechanism::Plain, "nobody", password)), ["dummy"]);
-        assert_eq!(phcs(&ask(Mechanism::Login, "nobody", "guess")), ["dummy"]);
-        assert_eq!(phcs(&ask(Mechanism::Login, "billing", "guess")), ["hash of billing"]);
-        let (_, strange) = key::generate().unwrap();
-        assert_eq!(phcs(&ask(Mechanism::Bearer, "", strange.expose())), ["dummy"]);
-        assert!(all.candidates(Mechanism::Bearer, "", "guess", &dummy).is_none());
-    }
-
-    #[test]
-    fn the_longest_prefix_names_the_device() {
-        let all = Credentials::new(
-            &[declared("floor", "a", &["10.0.0.0/8"]), declared("printer", "b", &["10.1.2.0/24"])],
-            &[],
-        );
-        let of = |address: &str| all.of_network(address.parse().unwrap()).map(|credential| credential.id.as_str());
-        assert_eq!(of("10.1.2.3"), Some("printer"));
-        assert_eq!(of("::ffff:10.9.9.9"), Some("floor"));
-        assert_eq!(of("192.0.2.1"), None);
-    }
-
-    #[test]
-    fn an_id_lives_in_one_place_only() {
-        let stored = Stored {
-            id: "shop".into(),
-            policy: Policy::default(),
-            generation: 1,
-            secrets: vec![("k".into(), secret("vault"))],
-        };
-        let all = Credentials::new(&[declared("shop", "a", &[])], &[stored]);
-        let candidates = all.candidates(Mechanism::Plain, "shop", "guess", &secret("dummy")).unwrap();
-        assert_eq!(phcs(&candidates), ["hash of shop"]);
-        assert!(check("shop", &Policy::default(), &[declared("shop", "a", &[])]).is_err());
-        assert!(check("../x", &Policy::default(), &[]).is_err());
-        assert!(check("", &Policy::default(), &[]).is_err());
-        let senders = (0..1000).map(|n| format!("user{n}@example.net").parse().unwrap()).collect();
-        assert!(check("a", &Policy { senders, ..Policy::default() }, &[]).unwrap_err().contains("octets"));
-        assert_eq!(check("a", &Policy::default(), &[]), Ok(()));
-    }
-}
+mod tests;

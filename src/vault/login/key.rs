@@ -15,15 +15,25 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 ///
 /// Errors: the kernel gives no random octets.
 pub fn generate() -> Result<(String, Secret<String>), String> {
-    let id = random(ID)?;
+    let id = fresh_id()?;
+    let key = with(&id)?;
+    Ok((id, key))
+}
+
+/// A new key id, for a secret that was made elsewhere.
+pub fn fresh_id() -> Result<String, String> {
+    random(ID)
+}
+
+fn with(id: &str) -> Result<Secret<String>, String> {
     let mut key = Secret::new(String::with_capacity(PREFIX.len() + ID + 1 + SECRET + CHECK));
     let secret = Secret::new(random(SECRET)?);
-    for part in [PREFIX, &id, "_", secret.expose()] {
+    for part in [PREFIX, id, "_", secret.expose()] {
         key.expose_mut().push_str(part);
     }
     let check = checksum(key.expose());
     key.expose_mut().push_str(&check);
-    Ok((id, key))
+    Ok(key)
 }
 
 /// The key id in a well-formed key.
@@ -68,6 +78,12 @@ fn crc32(octets: &[u8]) -> u32 {
         }
     }
     !crc
+}
+
+/// A guess at a key: well-formed, with this id.
+#[cfg(test)]
+pub fn of(id: &str) -> Secret<String> {
+    with(id).unwrap()
 }
 
 #[cfg(test)]

@@ -2,25 +2,36 @@
 
 pub mod cache;
 pub mod credentials;
+pub mod expiry;
 pub mod failures;
 mod guard;
 pub mod hashing;
 pub mod homes;
 pub mod key;
+pub mod pace;
+pub mod pool;
+pub mod reason;
+pub mod strength;
+pub mod tag;
 
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
+use tokio::sync::oneshot;
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::Vault;
 use super::audit::event::{Event, Field, Name, Outcome};
+use super::audit::ledger::now_us;
 use super::audit::mask;
-use crate::config::slice::Counter;
+use crate::config::slice::{Counter, Protocol};
 use crate::ipc::session::{Denial, Mechanism, Tls};
+use crate::policy::scope::Scope;
 use crate::secret::Secret;
-use credentials::Credential;
+use credentials::{Candidates, Credential, Known, Way};
+use reason::Reason;
 
 /// One login as it was asked.
 pub struct Login {
@@ -33,81 +44,96 @@ pub struct Login {
     pub tls: Option<Tls>,
 }
 
-/// Why a login failed, for the audit log alone: outside, all but busy and locked are one answer.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reason {
-    WrongListener,
-    NoTls,
-    NotAKey,
-    Wrong,
-    Changed,
-    Busy,
-}
-
-impl Reason {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::WrongListener => "listener-identifies-by-network",
-            Self::NoTls => "no-tls",
-            Self::NotAKey => "not-a-key",
-            Self::Wrong => "wrong-name-or-password",
-            Self::Changed => "credential-changed",
-            Self::Busy => "busy",
-        }
-    }
-}
+/// Resolves when whoever asked is gone.
+pub type Gone = oneshot::Receiver<()>;
 
 /// Decides a login. A password that was verified lately is answered without waiting for anything; every other one costs
-/// the same work, whether the name is known or not.
-pub async fn decide(vault: &Vault, login: Login) -> Result<Rc<Credential>, Denial> {
+/// the same work, or as much time, whether the name is known or not.
+pub async fn decide(vault: &Vault, login: Login, gone: Gone) -> Result<Known, Denial> {
     if let Some(reason) = unfit(&login) {
         // Nothing is checked, but it is written down: that counts too.
         guard::begin(vault, &login, None).await?;
-        return Err(fail(vault, &login, reason).await);
+        return Err(fail(vault, &login, None, reason).await);
     }
+    // What a key is good for over HTTP is asked request by request.
+    let scope = (login.listener.protocol == Protocol::Smtp).then_some(Scope::Smtp);
+    let way = Way { address: Some(login.address), scope };
     let now = Instant::now();
     let candidates = {
         let authority = vault.authority.borrow();
         let password = login.password.expose();
-        authority.credentials.candidates(login.mechanism, &login.user, password, &vault.dummy)
+        authority.credentials.candidates(login.mechanism, &login.user, password, &vault.tagger, &vault.dummy)
     };
     let credential = candidates.as_ref().and_then(|candidates| candidates.credential.clone());
     let mark = credential.as_ref().map(|credential| {
         let authority = vault.authority.borrow();
         authority.cache.mark(&credential.id, credential.generation, &login.password, login.address)
     });
-    if let (Some(mark), Some(credential)) = (&mark, &credential)
-        && vault.authority.borrow().cache.knows(mark, now)
-        && guard::may_recall(vault, &login)
-    {
-        succeed(vault, &login, credential).await;
-        return Ok(Rc::clone(credential));
+    if let (Some(mark), Some(credential)) = (&mark, &credential) {
+        let recalled = vault.authority.borrow().cache.recall(mark, now);
+        // Where anything is in the way, the answer takes as long as any refusal.
+        if let Some(key) = recalled.filter(|key| credential.admits(*key, way, now_us()).is_ok())
+            && guard::may_recall(vault, &login)
+        {
+            succeed(vault, &login, credential).await;
+            return Ok(Known { credential: Rc::clone(credential), key: Some(key) });
+        }
     }
     let (attempt, written) = guard::begin(vault, &login, credential.as_deref()).await?;
     let Some(candidates) = candidates else {
-        return Err(fail(vault, &login, Reason::NotAKey).await);
+        return Err(fail(vault, &login, None, Reason::NotAKey).await);
     };
-    let Ok(answer) = vault.hashers.verify(login.password.clone(), candidates.phcs) else {
+    let known = credential.as_deref();
+    let checked = check(vault, &login.password, &candidates, gone).await;
+    if checked == Err(Reason::Busy) {
         guard::forgive(vault, &attempt).await;
-        return Err(fail(vault, &login, Reason::Busy).await);
-    };
-    let fits = matches!(answer.await, Ok(Some(_)));
+        return Err(fail(vault, &login, known, Reason::Busy).await);
+    }
     // Nobody learns of a guess that the disk knows nothing of. A full disk is no reason to let nobody in.
     if let Some(written) = written {
         let _ = written.answer().await;
     }
-    let (true, Some(credential), Some(mark)) = (fits, credential, mark) else {
-        return Err(fail(vault, &login, Reason::Wrong).await);
+    let (key, credential, mark) = match (checked, &credential, mark) {
+        (Ok(Some(key)), Some(credential), Some(mark)) => (key, credential, mark),
+        (Ok(_), ..) => return Err(fail(vault, &login, known, Reason::Wrong).await),
+        (Err(reason), ..) => return Err(fail(vault, &login, known, reason).await),
     };
     // It may have been changed or revoked while the password was being hashed.
     let current = vault.authority.borrow().credentials.get(&credential.id).cloned();
     let Some(current) = current.filter(|current| current.generation == credential.generation) else {
-        return Err(fail(vault, &login, Reason::Changed).await);
+        return Err(fail(vault, &login, known, Reason::Changed).await);
     };
-    vault.authority.borrow_mut().cache.learn(mark, Instant::now());
+    if let Err(reason) = current.admits(key, way, now_us()) {
+        return Err(fail(vault, &login, known, reason).await);
+    }
+    vault.authority.borrow_mut().cache.learn(mark, key, Instant::now());
     guard::welcome(vault, &login, &attempt).await;
     succeed(vault, &login, &current).await;
-    Ok(current)
+    Ok(Known { credential: current, key: Some(key) })
+}
+
+/// Which of the credential's secrets the password is. What is wrong by its tag takes as long as what must be hashed.
+async fn check(
+    vault: &Vault,
+    password: &Secret<String>,
+    candidates: &Candidates,
+    gone: Gone,
+) -> Result<Option<u64>, Reason> {
+    let Some(hashes) = candidates.hashes() else {
+        let wait = vault.hashers.pace.draw();
+        return tokio::select! {
+            () = sleep(wait) => Ok(None),
+            _ = gone => Err(Reason::Gone),
+        };
+    };
+    let pending = vault.hashers.verify(password.clone(), hashes).map_err(|_| Reason::Busy)?;
+    tokio::select! {
+        found = pending.answer() => match found {
+            Ok(found) => Ok(found.and_then(|found| candidates.key(found))),
+            Err(_) => Err(Reason::Busy),
+        },
+        _ = gone => Err(Reason::Gone),
+    }
 }
 
 /// Why a login can't be right, whoever it is.
@@ -123,10 +149,11 @@ async fn succeed(vault: &Vault, login: &Login, credential: &Credential) {
     vault.writer.record(vec![event]).await;
 }
 
-async fn fail(vault: &Vault, login: &Login, reason: Reason) -> Denial {
+async fn fail(vault: &Vault, login: &Login, owner: Option<&Credential>, reason: Reason) -> Denial {
     let known = vault.authority.borrow().credentials.get(&login.user).cloned();
+    let known = known.as_deref().or(owner);
     let event = Event { reason: Some(reason.word().into()), ..Event::new(Name::AuthFailure, Outcome::Failure) };
-    vault.writer.record(vec![describe(event, login, known.as_deref())]).await;
+    vault.writer.record(vec![describe(event, login, known)]).await;
     tracing::info!(session = %login.session, reason = reason.word(), "a login failed");
     if reason == Reason::Busy { Denial::Busy } else { Denial::Invalid }
 }

@@ -61,6 +61,7 @@ pub struct Consumption<'c> {
     suspensions: Statement<'c>,
     home: Statement<'c>,
     homes: Statement<'c>,
+    last_day: Statement<'c>,
     sweep: [Statement<'c>; 5],
     trim: Statement<'c>,
     hash_key: Statement<'c>,
@@ -83,6 +84,7 @@ impl<'c> Consumption<'c> {
             suspensions: sql("SELECT credential, day, until_us FROM suspension")?,
             home: sql("INSERT OR REPLACE INTO login_home(alias, day) VALUES(?, ?)")?,
             homes: sql("SELECT alias, day FROM login_home ORDER BY day DESC")?,
+            last_day: sql("SELECT max(day) FROM rl_quota WHERE scope = 0 AND key = ?")?,
             sweep: [
                 sql("DELETE FROM rl_bucket WHERE tat_us <= ?")?,
                 sql("DELETE FROM rl_quota WHERE day < ?")?,
@@ -158,6 +160,11 @@ impl<'c> Consumption<'c> {
         let homes = self.homes.query_map([], |row| Ok(Home { alias: row.get(0)?, day: row.get(1)? }))?;
         let homes = homes.collect::<Result<_>>()?;
         Ok(Consumed { buckets, days, suspensions, homes, hash_key: self.hash_key()? })
+    }
+
+    /// The last day on which a message of that credential was accepted, as far as days are kept.
+    pub fn last_day(&mut self, credential: &str) -> Result<Option<i64>> {
+        self.last_day.query_row([credential], |row| row.get(0))
     }
 
     /// Forgets empty buckets and old quotas.

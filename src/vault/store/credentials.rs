@@ -1,74 +1,180 @@
 //! Credentials that are kept in the vault.
 
-use rusqlite::{Connection, Result, Statement, params};
+use rusqlite::{Connection, OptionalExtension, Result, Row, Statement, params};
 
 use crate::policy::Policy;
 use crate::secret::Secret;
-use crate::vault::audit::row::{damaged, integer};
+use crate::vault::audit::row::{damaged, integer, unsigned};
+use crate::vault::login::tag::Tagger;
+
+/// The key of tags in `meta`.
+const TAG_KEY: &str = "tag-key";
 
 /// A credential as it is stored. Hashes are secrets too: they can be guessed against.
 #[derive(Clone, Debug)]
 pub struct Stored {
     pub id: String,
     pub policy: Policy,
+    /// Rises with every change to what it may.
     pub generation: i64,
-    /// Key id and PHC string.
-    pub secrets: Vec<(String, Secret<String>)>,
+    pub created_us: u64,
+    pub disabled_us: Option<u64>,
+    /// In the order they were made.
+    pub keys: Vec<Key>,
+}
+
+/// One secret.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// The public part of it.
+    pub id: String,
+    pub phc: Secret<String>,
+    /// Of a generated key.
+    pub tag: Option<u16>,
+    pub created_us: u64,
+    pub expires_us: Option<u64>,
+}
+
+impl Stored {
+    pub fn live(&self, now_us: u64) -> impl Iterator<Item = &Key> {
+        self.keys.iter().filter(move |key| key.expires_us.is_none_or(|end| end > now_us))
+    }
 }
 
 pub struct Credentials<'c> {
     all: Statement<'c>,
-    secrets: Statement<'c>,
-    exists: Statement<'c>,
+    keys: Statement<'c>,
+    owner: Statement<'c>,
     insert: Statement<'c>,
-    insert_secret: Statement<'c>,
+    insert_key: Statement<'c>,
+    update: Statement<'c>,
+    expire_key: Statement<'c>,
+    delete_key: Statement<'c>,
+    delete: Statement<'c>,
+    end: Statement<'c>,
+    forget_ends: Statement<'c>,
+    tag_key: Statement<'c>,
+    set_tag_key: Statement<'c>,
 }
 
 impl<'c> Credentials<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
         let sql = |sql: &str| connection.prepare(sql);
         Ok(Self {
-            all: sql(
-                "SELECT id, policy, gen FROM credential WHERE disabled_us IS NULL AND (expires_us IS NULL OR expires_us > ?)",
+            all: sql("SELECT id, policy, gen, created_us, disabled_us, expires_us FROM credential ORDER BY id")?,
+            keys: sql("SELECT key_id, phc, tag, created_us, expires_us FROM credential_secret WHERE credential = ? \
+                       ORDER BY created_us, key_id")?,
+            owner: sql("SELECT credential FROM credential_secret WHERE key_id = ?")?,
+            insert: sql("INSERT INTO credential(id, policy, gen, created_us, expires_us) VALUES(?, ?, 1, ?, ?)")?,
+            insert_key: sql("INSERT INTO credential_secret(key_id, credential, phc, tag, created_us, expires_us) \
+                             VALUES(?, ?, ?, ?, ?, ?)")?,
+            update: sql(
+                "UPDATE credential SET policy = ?2, expires_us = ?3, disabled_us = ?4, gen = gen + 1 WHERE id = ?1",
             )?,
-            secrets: sql(
-                "SELECT key_id, phc FROM credential_secret WHERE credential = ?1 AND (expires_us IS NULL OR expires_us > ?2)",
+            expire_key: sql("UPDATE credential_secret SET expires_us = ? WHERE key_id = ?")?,
+            delete_key: sql("DELETE FROM credential_secret WHERE key_id = ?")?,
+            delete: sql("DELETE FROM credential WHERE id = ?")?,
+            end: sql(
+                "INSERT INTO credential_end(credential, key_id, expires_us) VALUES(?, ?, ?) ON CONFLICT DO UPDATE \
+                      SET expires_us = excluded.expires_us WHERE expires_us <> excluded.expires_us",
             )?,
-            exists: sql("SELECT 1 FROM credential WHERE id = ?")?,
-            insert: sql("INSERT INTO credential(id, policy, gen, created_us) VALUES(?, ?, 1, ?)")?,
-            insert_secret: sql(
-                "INSERT INTO credential_secret(key_id, credential, phc, created_us) VALUES(?, ?, ?, ?)",
-            )?,
+            forget_ends: sql("DELETE FROM credential_end WHERE credential = ?")?,
+            tag_key: sql("SELECT value FROM meta WHERE key = ?")?,
+            set_tag_key: sql("INSERT INTO meta(key, value) VALUES(?, ?)")?,
         })
     }
 
-    /// Those that are neither disabled nor expired.
-    pub fn all(&mut self, now_us: u64) -> Result<Vec<Stored>> {
-        let rows = self.all.query_map([integer(now_us)], |row| {
+    /// All of them, also those that are disabled or expired.
+    pub fn all(&mut self) -> Result<Vec<Stored>> {
+        let rows = self.all.query_map([], |row| {
             let policy: String = row.get(1)?;
             let policy = serde_json::from_str(&policy).map_err(|_| damaged("a credential's policy can't be read"))?;
-            Ok(Stored { id: row.get(0)?, policy, generation: row.get(2)?, secrets: Vec::new() })
+            Ok(Stored {
+                id: row.get(0)?,
+                // The column is written with the policy and says the same.
+                policy: Policy { expires_us: time(row, 5)?, ..policy },
+                generation: row.get(2)?,
+                created_us: unsigned(row, 3)?,
+                disabled_us: time(row, 4)?,
+                keys: Vec::new(),
+            })
         })?;
         let mut all = rows.collect::<Result<Vec<Stored>>>()?;
         for stored in &mut all {
-            let rows = self.secrets.query_map(params![stored.id, integer(now_us)], |row| {
-                Ok((row.get(0)?, Secret::new(row.get::<_, String>(1)?)))
+            let rows = self.keys.query_map([&stored.id], |row| {
+                Ok(Key {
+                    id: row.get(0)?,
+                    phc: Secret::new(row.get(1)?),
+                    tag: row.get(2)?,
+                    created_us: unsigned(row, 3)?,
+                    expires_us: time(row, 4)?,
+                })
             })?;
-            stored.secrets = rows.collect::<Result<_>>()?;
+            stored.keys = rows.collect::<Result<_>>()?;
         }
         Ok(all)
     }
 
-    pub fn exists(&mut self, id: &str) -> Result<bool> {
-        self.exists.exists([id])
+    pub fn get(&mut self, id: &str) -> Result<Option<Stored>> {
+        Ok(self.all()?.into_iter().find(|stored| stored.id == id))
     }
 
-    pub fn add(&mut self, stored: &Stored, now_us: u64) -> Result<()> {
-        let policy = serde_json::to_string(&stored.policy).map_err(|_| damaged("a policy can't be written"))?;
-        self.insert.execute(params![stored.id, policy, integer(now_us)])?;
-        for (key, phc) in &stored.secrets {
-            self.insert_secret.execute(params![key, stored.id, phc.expose(), integer(now_us)])?;
-        }
-        Ok(())
+    /// Whose key that is.
+    pub fn owner(&mut self, key: &str) -> Result<Option<String>> {
+        self.owner.query_row([key], |row| row.get(0)).optional()
     }
+
+    pub fn add(&mut self, id: &str, policy: &Policy, now_us: u64) -> Result<()> {
+        let (policy, end) = (encode(policy)?, policy.expires_us.map(integer));
+        self.insert.execute(params![id, policy, integer(now_us), end]).map(drop)
+    }
+
+    pub fn add_key(&mut self, id: &str, key: &Key) -> Result<()> {
+        let (made, end) = (integer(key.created_us), key.expires_us.map(integer));
+        self.insert_key.execute(params![key.id, id, key.phc.expose(), key.tag, made, end]).map(drop)
+    }
+
+    /// Writes down what it may now, and whether it is enabled: a new generation.
+    pub fn update(&mut self, id: &str, policy: &Policy, disabled_us: Option<u64>) -> Result<()> {
+        let (text, end) = (encode(policy)?, policy.expires_us.map(integer));
+        self.update.execute(params![id, text, end, disabled_us.map(integer)]).map(drop)
+    }
+
+    pub fn expire_key(&mut self, key: &str, end_us: u64) -> Result<()> {
+        self.expire_key.execute(params![integer(end_us), key]).map(drop)
+    }
+
+    pub fn remove_key(&mut self, key: &str) -> Result<()> {
+        self.delete_key.execute([key]).map(drop)
+    }
+
+    /// Removes it with its secrets, and what is remembered of their ends.
+    pub fn remove(&mut self, id: &str) -> Result<()> {
+        self.forget_ends.execute([id])?;
+        self.delete.execute([id]).map(drop)
+    }
+
+    /// Whether this end of a credential, or of one of its secrets, is written down for the first time.
+    pub fn ended(&mut self, id: &str, key: Option<&str>, end_us: u64) -> Result<bool> {
+        Ok(self.end.execute(params![id, key.unwrap_or_default(), integer(end_us)])? > 0)
+    }
+
+    /// What makes tags in this vault; made when it is asked for the first time.
+    pub fn tagger(&mut self) -> Result<Tagger> {
+        let kept: Option<String> = self.tag_key.query_row([TAG_KEY], |row| row.get(0)).optional()?;
+        if let Some(kept) = kept {
+            return Tagger::decode(&Secret::new(kept)).ok_or_else(|| damaged("the key of the tags can't be read"));
+        }
+        let tagger = Tagger::new().map_err(|_| damaged("there are no random octets for the key of the tags"))?;
+        self.set_tag_key.execute(params![TAG_KEY, tagger.encode().expose()])?;
+        Ok(tagger)
+    }
+}
+
+fn encode(policy: &Policy) -> Result<String> {
+    serde_json::to_string(policy).map_err(|_| damaged("a policy can't be written"))
+}
+
+fn time(row: &Row<'_>, at: usize) -> Result<Option<u64>> {
+    Ok(row.get::<_, Option<i64>>(at)?.and_then(|time| u64::try_from(time).ok()))
 }

@@ -143,8 +143,8 @@ fn what_was_revoked_this_instant_is_refused_at_mail_and_at_the_dot() {
         // Nobody has told the session; it is told by the way.
         let told = direct.commit().await;
         assert!(matches!(told, Answer::Revoked { .. }), "{told:?}");
-        refused(&direct.answer().await, Refusal::Revoked);
-        refused(&direct.mail().await, Refusal::Revoked);
+        refused(&direct.answer().await, Refusal::Changed);
+        refused(&direct.mail().await, Refusal::Changed);
     });
     let bench = Bench::new();
     let house = open(&bench);

@@ -140,7 +140,7 @@ fn a_new_configuration_revokes_what_it_changes_and_nothing_else() {
         edge.ask(Ask::Content { slot: Slot(1) }).await;
         let facts = Facts { authors: vec![address("a@example.net")], ..Facts::default() };
         let refused = edge.ask(Ask::Commit { slot: Slot(1), facts }).await;
-        assert!(matches!(refused, Answer::Refused { refusal: Refusal::Revoked, .. }), "{refused:?}");
+        assert!(matches!(refused, Answer::Refused { refusal: Refusal::Changed, .. }), "{refused:?}");
         assert!(matches!(edge.password(1, "shop", &bench.password).await, Answer::Granted { .. }));
         assert!(matches!(edge.mail(1, "a@example.com").await, Answer::Reserved { .. }));
         assert!(matches!(edge.mail(2, "printer@example.net").await, Answer::Reserved { .. }));

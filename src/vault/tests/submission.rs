@@ -45,7 +45,7 @@ fn a_submission_is_kept_delivered_logged_sealed_and_its_body_destroyed() {
             matches!(response, Response::Audit(audit::Response::Published { size, events }) if size >= 5 && size >= events),
             "{response:?}"
         );
-        let policy = Policy::default();
+        let policy = Box::new(Policy::default());
         let add =
             |id: &str| request(Command::Credential(credential::Command::Add { id: id.into(), policy: policy.clone() }));
         commands.send(add("shop")).await.unwrap();

@@ -1,62 +1,254 @@
 //! Commands about credentials.
 
+mod change;
+mod list;
+mod material;
 mod patch;
+mod queue;
+mod trial;
+
+use std::time::Duration;
+
+use crate::config::slice::Declared;
+use crate::ipc::admin::Response;
+use crate::ipc::admin::credential::{self, Command, Entry, Material, Trial, Verdict};
+use crate::ipc::admin::queue::Counts;
+use crate::ipc::channel::Sender;
+use crate::secret::Secret;
+use crate::vault::Vault;
+use crate::vault::audit::ledger::now_us;
+use crate::vault::audit::month;
+use crate::vault::limits::suspension::Suspension;
+use crate::vault::login::credentials::Credentials;
+use crate::vault::login::hashing::{fits_here, hash_here};
+use crate::vault::store::credentials::Key;
+use crate::vault::store::{Failure, Store};
+use change::Change;
+use material::Fresh;
 
 pub use patch::patched;
 
-use crate::ipc::admin::Response;
-use crate::ipc::admin::credential::{self, Command};
-use crate::policy::Policy;
-use crate::secret::Secret;
-use crate::vault::Vault;
-use crate::vault::audit::event::{Event, Field, Name, Outcome};
-use crate::vault::audit::ledger::now_us;
-use crate::vault::login::{credentials, key};
-use crate::vault::store::Store;
-use crate::vault::store::credentials::Stored;
+const BUSY: &str =
+    "logins are being checked as fast as possible and the key can't be hashed now: try again in a moment";
 
+/// While the service runs.
+///
 /// Errors: why it was refused, in words.
-pub async fn perform(vault: &Vault, command: Command, actor: &str) -> Result<Response, String> {
+pub async fn perform(
+    vault: &Vault,
+    command: Command,
+    actor: &str,
+    responses: &Sender<Response>,
+) -> Result<Response, String> {
     match command {
-        Command::Add { id, policy } => {
-            let secret = generate(vault, id.clone(), policy, actor.to_owned()).await?;
-            Ok(Response::Credential(credential::Response::Secret { id, secret }))
+        Command::List => {
+            for entry in entries(vault).await? {
+                let part = Response::Credential(credential::Response::Entry(Box::new(entry)));
+                responses.send(part).await.map_err(|_| "whoever asked is gone")?;
+            }
+            Ok(Response::Done)
+        }
+        Command::Show { id } => {
+            let entry = entries(vault).await?.into_iter().find(|entry| entry.id == id).ok_or_else(|| unknown(&id))?;
+            Ok(Response::Credential(credential::Response::Entry(Box::new(entry))))
+        }
+        Command::Test(trial) => {
+            let verdict = test(vault, &trial).await?;
+            Ok(Response::Credential(credential::Response::Tested(verdict)))
+        }
+        command => change_of(vault, command, actor).await.map(Response::Credential),
+    }
+}
+
+async fn change_of(vault: &Vault, command: Command, actor: &str) -> Result<credential::Response, String> {
+    let fresh = Fresh::of(&command, &vault.tagger)?;
+    let phc = match fresh.as_ref().map(|fresh| &fresh.material) {
+        None => None,
+        Some(Material::Hash(hash)) => Some(hash.clone()),
+        Some(Material::Secret(secret)) => {
+            let hashed = vault.hashers.hash(secret.clone()).map_err(|_| BUSY)?;
+            Some(hashed.answer().await.map_err(|_| BUSY)??)
+        }
+    };
+    let now = now_us();
+    let lifted = match &command {
+        Command::Enable { id } => {
+            let mut authority = vault.authority.borrow_mut();
+            let now = authority.clock.now();
+            authority.limits.suspensions.lift(id, now)
+        }
+        _ => None,
+    };
+    let (change, shown) = change(command, fresh, phc, lifted, now)?;
+    let id = change.id().to_owned();
+    let declared: Vec<String> =
+        vault.authority.borrow().slice.credentials.iter().map(|declared| declared.id.clone()).collect();
+    let (actor, queue_actor) = (actor.to_owned(), actor.to_owned());
+    let done = vault.writer.run(move |store| {
+        let done = change::perform(store, change, |id| declared.iter().any(|known| known == id), &actor, now)?;
+        Ok((done, store.ledger.size(), store.credentials.all()?))
+    });
+    let (done, stamp, stored) = done.await.map_err(|error| format!("the store took nothing: {error:?}"))?;
+    let done = done?;
+    vault.authority.borrow_mut().replace(stamp, stored);
+    // Nobody may listen: there may be no edge now.
+    let _ = vault.changed.send(());
+    let counts = match done.queue {
+        Some(what) => Some((what, queue::settle(vault, &id, what, &queue_actor).await?)),
+        None => None,
+    };
+    Ok(response(id, done.keys, counts, shown))
+}
+
+async fn entries(vault: &Vault) -> Result<Vec<Entry>, String> {
+    let declared = vault.authority.borrow().slice.credentials.clone();
+    let listed = vault.writer.run(move |store| {
+        let stored = store.credentials.all()?;
+        list::entries(store, &declared, &stored, now_us())
+    });
+    listed.await.map_err(|error| format!("the store can't be read: {error:?}"))
+}
+
+async fn test(vault: &Vault, trial: &Trial) -> Result<Verdict, String> {
+    let candidates = trial::candidates(&vault.authority.borrow().credentials, trial, &vault.tagger);
+    let found = match candidates.as_ref().and_then(|candidates| candidates.hashes()) {
+        None => None,
+        Some(hashes) => {
+            let pending = vault.hashers.verify(trial.secret.clone(), hashes).map_err(|_| BUSY)?;
+            pending.answer().await.map_err(|_| BUSY)?
+        }
+    };
+    Ok(trial::verdict(candidates.as_ref(), found, trial, now_us()))
+}
+
+/// While the service is stopped: the same over a store that this process has opened.
+///
+/// Errors: why it was refused, in words; or why the store can't be used.
+pub fn perform_offline(
+    store: &mut Store<'_>,
+    command: Command,
+    declared: &[Declared],
+    actor: &str,
+) -> Result<Vec<credential::Response>, String> {
+    let now = now_us();
+    let failed = |error: &dyn std::fmt::Display| format!("the database: {error}");
+    match command {
+        Command::List | Command::Show { .. } => {
+            let entries = store.transaction(|store| {
+                let stored = store.credentials.all()?;
+                list::entries(store, declared, &stored, now)
+            });
+            let entries = entries.map_err(|error| failed(&error))?.into_iter();
+            let wanted = |entry: &Entry| !matches!(&command, Command::Show { id } if *id != entry.id);
+            let found: Vec<_> =
+                entries.filter(wanted).map(|entry| credential::Response::Entry(Box::new(entry))).collect();
+            match &command {
+                Command::Show { id } if found.is_empty() => Err(unknown(id)),
+                Command::Show { .. } => Ok(found.into_iter().take(1).collect()),
+                _ => Ok(found),
+            }
+        }
+        Command::Test(trial) => {
+            let known = store.transaction(|store| Ok((store.credentials.all()?, store.credentials.tagger()?)));
+            let (stored, tagger) = known.map_err(|error| failed(&error))?;
+            let candidates = trial::candidates(&Credentials::new(declared, &stored), &trial, &tagger);
+            let hashes = candidates.as_ref().and_then(|candidates| candidates.hashes());
+            let found = hashes.and_then(|hashes| hashes.iter().position(|phc| fits_here(&trial.secret, phc)));
+            Ok(vec![credential::Response::Tested(trial::verdict(candidates.as_ref(), found, &trial, now))])
+        }
+        command => {
+            let tagger = store.transaction(|store| store.credentials.tagger()).map_err(|error| failed(&error))?;
+            let fresh = Fresh::of(&command, &tagger)?;
+            let phc = match fresh.as_ref().map(|fresh| &fresh.material) {
+                None => None,
+                Some(Material::Hash(hash)) => Some(hash.clone()),
+                Some(Material::Secret(secret)) => Some(hash_here(secret)?),
+            };
+            let lifted = match &command {
+                Command::Enable { id } => suspended(store, id, now).map_err(|error| failed(&error))?,
+                _ => None,
+            };
+            let (change, shown) = change(command, fresh, phc, lifted, now)?;
+            let id = change.id().to_owned();
+            let is_declared = |id: &str| declared.iter().any(|known| known.id == id);
+            let done = store.transaction(|store| {
+                store.tell_unclean_stop()?;
+                change::perform(store, change, is_declared, actor, now)
+            });
+            let done = done.map_err(|error| failed(&error))??;
+            let counts = match done.queue {
+                Some(what) => {
+                    let settled = queue::settle_here(store, &id, what, actor);
+                    Some((what, settled.map_err(|error| failed(&error))?))
+                }
+                None => None,
+            };
+            Ok(vec![response(id, done.keys, counts, shown)])
         }
     }
 }
 
-async fn generate(vault: &Vault, id: String, policy: Policy, actor: String) -> Result<Secret<String>, String> {
-    credentials::check(&id, &policy, &vault.authority.borrow().slice.credentials)?;
-    let (key, secret) = key::generate()?;
-    let busy = "logins are being checked as fast as possible and the key can't be hashed now: try again in a moment";
-    let phc = vault.hashers.hash(secret.clone()).map_err(|_| busy)?.await.map_err(|_| "the hashing ended")??;
-    let stored = Stored { id, policy, generation: 1, secrets: vec![(key, phc)] };
-    let added = stored.clone();
-    let done = vault.writer.run(move |store| add(store, &added, &actor)).await;
-    if !done.map_err(|error| format!("the store took nothing: {error:?}"))? {
-        return Err(taken(&stored.id));
-    }
-    vault.authority.borrow_mut().add(stored);
-    Ok(secret)
+/// The end of a suspension that holds now, while the service is stopped.
+fn suspended(store: &mut Store<'_>, id: &str, now_us: u64) -> Result<Option<Suspension>, Failure> {
+    let (today, _) = month::today(now_us);
+    let consumed = store.transaction(|store| store.consumption.all(now_us, today))?;
+    let holds = |kept: &Suspension| kept.credential == id && kept.until_us.is_some_and(|until| until > now_us);
+    let kept = consumed.suspensions.into_iter().find(holds);
+    Ok(kept.map(|kept| Suspension { until_us: None, ..kept }))
 }
 
-pub fn taken(id: &str) -> String {
-    format!("there is a credential {id:?} in the vault already: choose another id")
+fn unknown(id: &str) -> String {
+    format!("there is no credential {id:?}: `gatepost credential list` shows those there are")
 }
 
-/// Adds a credential and the event of it. False when there is one of that name.
-pub fn add(store: &mut Store<'_>, stored: &Stored, actor: &str) -> rusqlite::Result<bool> {
-    if store.credentials.exists(&stored.id)? {
-        return Ok(false);
-    }
-    store.credentials.add(stored, now_us())?;
-    let keys: Vec<&str> = stored.secrets.iter().map(|(key, _)| key.as_str()).collect();
-    let event = Event {
-        actor: Some(actor.to_owned()),
-        severity: 5,
-        data: Some(serde_json::json!({ "keys": keys }).to_string()),
-        ..Event::new(Name::CredentialCreate, Outcome::Success)
+/// What is shown once: the key id, the secret, and when those before it end.
+type Shown = Option<(String, Secret<String>, Option<u64>)>;
+
+/// The change that a command asks for, and what is to be shown of it.
+fn change(
+    command: Command,
+    fresh: Option<Fresh>,
+    phc: Option<Secret<String>>,
+    lifted: Option<Suspension>,
+    now_us: u64,
+) -> Result<(Change, Shown), String> {
+    let overlap_us = match &command {
+        Command::Rotate { overlap, .. } => overlap.map(microseconds),
+        _ => None,
     };
-    store.record(vec![event.with(Field::Account, stored.id.clone())])?;
-    Ok(true)
+    let end = overlap_us.map(|overlap| now_us.saturating_add(overlap));
+    let shown = fresh.as_ref().and_then(|fresh| match &fresh.material {
+        Material::Secret(secret) if fresh.generated => Some((fresh.id.clone(), secret.clone(), end)),
+        _ => None,
+    });
+    let key: Option<Key> = fresh.zip(phc).map(|(fresh, phc)| fresh.key(phc, now_us));
+    let key = || key.ok_or_else(|| "there is no secret for it".to_owned());
+    let change = match command {
+        Command::Add { id, policy } => Change::Add { id, policy, key: key()?, imported: false },
+        Command::Import { id, policy, .. } => Change::Add { id, policy, key: key()?, imported: true },
+        Command::Set { id, patch } => Change::Set { id, patch },
+        Command::Disable { id, queue } => Change::Disable { id, queue },
+        Command::Enable { id } => Change::Enable { id, lifted },
+        Command::Remove { id, queue } => Change::Remove { id, queue },
+        Command::Rotate { id, .. } => Change::Rotate { id, key: key()?, overlap_us },
+        Command::Retire { id, key, queue } => Change::Retire { id, key, queue },
+        Command::List | Command::Show { .. } | Command::Test(_) => return Err("this changes nothing".to_owned()),
+    };
+    Ok((change, shown))
+}
+
+fn response(
+    id: String,
+    keys: Vec<String>,
+    queue: Option<(credential::Queue, Counts)>,
+    shown: Shown,
+) -> credential::Response {
+    match shown {
+        Some((key, secret, overlap_us)) => credential::Response::Secret { id, key, secret, overlap_us },
+        None => credential::Response::Changed { id, keys, queue },
+    }
+}
+
+fn microseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

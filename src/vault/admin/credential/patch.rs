@@ -17,10 +17,42 @@ pub fn patched(policy: &Policy, patch: &str) -> Result<Policy, String> {
     let mut value = serde_json::to_value(policy).map_err(|error| format!("the policy can't be written: {error}"))?;
     merge(&mut value, patch);
     let policy: Policy = serde_json::from_value(value).map_err(|error| error.to_string())?;
-    if let (None, Some(_)) = (policy.limits.per_minute, policy.limits.burst) {
-        return Err("burst is part of a rate: give --per-minute beside it".to_owned());
+    let limits = &policy.limits;
+    if limits.burst.is_some() && limits.per_minute.or(limits.per_hour).is_none() {
+        return Err("burst is part of a rate: give --per-minute or --per-hour beside it".to_owned());
+    }
+    if limits.recipients_burst.is_some() && limits.recipients_per_minute.or(limits.recipients_per_hour).is_none() {
+        let rates = "--recipients-per-minute or --recipients-per-hour";
+        return Err(format!("recipients_burst is part of a rate: give {rates} beside it"));
     }
     Ok(policy)
+}
+
+/// What differs, by its place in the policy: a number with what it was, of all else only that it changed, because addresses
+/// are nobody's business in the log.
+pub fn differences(before: &Policy, after: &Policy) -> Value {
+    let (before, after) = (serde_json::to_value(before), serde_json::to_value(after));
+    let mut found = serde_json::Map::new();
+    if let (Ok(before), Ok(after)) = (before, after) {
+        differ("", &before, &after, &mut found);
+    }
+    Value::Object(found)
+}
+
+fn differ(path: &str, before: &Value, after: &Value, found: &mut serde_json::Map<String, Value>) {
+    if let (Value::Object(before), Value::Object(after)) = (before, after) {
+        for (name, value) in after {
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            differ(&path, before.get(name).unwrap_or(&Value::Null), value, found);
+        }
+    } else if before != after {
+        let is_plain = |value: &Value| value.is_number() || value.is_null() || value.is_boolean();
+        let said = match is_plain(before) && is_plain(after) {
+            true => serde_json::json!([before, after]),
+            false => Value::from("changed"),
+        };
+        found.insert(path.to_owned(), said);
+    }
 }
 
 /// RFC 7396 section 2.
@@ -45,6 +77,17 @@ fn merge(target: &mut Value, patch: Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_told_and_addresses_are_not() {
+        let before = patched(&Policy::default(), r#"{"senders":["rosa@example.net"],"limits":{"per_day":6}}"#).unwrap();
+        let after = r#"{"senders":["@example.net"],"limits":{"per_day":null},"max_size":5000,"description":"rosa"}"#;
+        let after = patched(&before, after).unwrap();
+        let expected = serde_json::json!({
+            "senders": "changed", "limits.per_day": [6, null], "max_size": [null, 5000], "description": "changed",
+        });
+        assert_eq!(differences(&before, &after), expected);
+    }
 
     #[test]
     fn a_patch_changes_what_it_names_and_nothing_else() {

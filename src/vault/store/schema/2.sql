@@ -63,3 +63,13 @@ CREATE TABLE audit_erasure(
   rule  TEXT UNIQUE,                                    -- a month's turn of a retention rule: remembered when it is done
   done  INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+
+-- Credentials ---------------------------------------------------------------------------------------------------------
+
+-- Of a generated key: sixteen bits under a key of this vault's, by which most guesses are refused without hashing.
+ALTER TABLE credential_secret ADD COLUMN tag INTEGER CHECK(tag BETWEEN 0 AND 65535);
+
+-- Ends of credentials (key_id is empty) and of their secrets that were written down: each end is one event.
+CREATE TABLE credential_end(
+  credential TEXT NOT NULL, key_id TEXT NOT NULL, expires_us INTEGER NOT NULL, PRIMARY KEY(credential, key_id)
+) STRICT, WITHOUT ROWID;

@@ -1,11 +1,13 @@
 //! Credentials that stand in the file: who they are, what they may do, and that none of them opens a relay.
 
+pub mod networks;
+
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::str::FromStr;
 
-use argon2::password_hash::phc::PasswordHash;
-use ipnet::IpNet;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::file::{self, At};
@@ -13,26 +15,27 @@ use super::findings::Findings;
 use super::limits::{Bound, whole};
 use super::plan::word;
 use super::slice::Declared;
-use super::{Mode, name, rates};
+use super::{Mode, rates};
 use crate::policy::rule::NotARule;
-use crate::policy::{DEFAULT_RECIPIENTS, Delivery, MAX_ENCODED, Policy, Recipients, principal};
+use crate::policy::scope::{Scope, Scopes};
+use crate::policy::{
+    DEFAULT_RECIPIENTS, Delivery, LEAST_SIZE, MAX_ENCODED, MOST_RECIPIENTS, Policy, Recipients, phc, principal,
+};
 use crate::secret::Secret;
 
 /// Secrets of one credential: the current one and, while it is replaced, the other.
 const MOST_SECRETS: usize = 2;
-/// The most memory that checking one password may take, in KiB: a hash made elsewhere could ask for all there is.
-const MOST_HASH_MEMORY: u32 = 256 * 1024;
-/// Recipients of one message. Few upstreams take more than a thousand; each is a row, an event and a limit.
-const MAX_RECIPIENTS: Bound<u32> = Bound { key: "max_recipients", default: DEFAULT_RECIPIENTS, least: 1, most: 10_000 };
-/// Networks of one credential.
-const MOST_NETWORKS: usize = 64;
-/// The widest networks that may stand for a password: 10.0.0.0/8 is the largest private one, and a /32 the least that a
-/// provider gets. Anything wider would be an open relay by another name.
-const WIDEST_V4: u8 = 8;
-const WIDEST_V6: u8 = 32;
+/// Recipients of one message.
+const MAX_RECIPIENTS: Bound<u32> =
+    Bound { key: "max_recipients", default: DEFAULT_RECIPIENTS, least: 1, most: MOST_RECIPIENTS };
+/// Octets of one message. What the gate takes as a whole bounds it too.
+const MAX_SIZE: Bound<u64> = Bound { key: "max_size", default: u64::MAX, least: LEAST_SIZE, most: 1 << 30 };
+
+/// Scopes of paths that are not built yet.
+const LATER: &[&str] = &["send_raw", "status", "admin"];
 
 pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings<'_>) -> Vec<Declared> {
-    let (mut ids, mut networks) = (BTreeSet::new(), BTreeSet::new());
+    let (mut ids, mut taken) = (BTreeSet::new(), BTreeSet::new());
     let mut credentials = Vec::new();
     for table in tables {
         let written = table.get_ref();
@@ -47,13 +50,23 @@ pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings
             },
             limits: rates::limits(&written.limits, findings),
             delivery: delivery.unwrap_or_default(),
-            identified_by: identified_by(&written.identified_by, &mut networks, findings),
+            identified_by: networks::identified_by(&written.identified_by, &mut taken, findings),
             max_recipients: written
                 .max_recipients
                 .as_ref()
                 .map(|_| whole(&written.max_recipients, &MAX_RECIPIENTS, findings)),
+            description: description(&written.description, findings),
+            max_size: written.max_size.as_ref().map(|_| whole(&written.max_size, &MAX_SIZE, findings)),
+            networks: networks::networks(&written.networks, findings),
+            expires_us: written.expires.as_ref().and_then(|written| expires(written, findings)),
+            scopes: scopes(&written.scopes, findings),
         };
-        let credential = Declared { id: id(table, &mut ids, findings), secrets: secrets(written, findings), policy };
+        let credential = Declared {
+            id: id(table, &mut ids, findings),
+            secrets: secrets(written, findings),
+            policy,
+            enabled: written.enabled.as_ref().is_none_or(|enabled| *enabled.get_ref()),
+        };
         judge(&credential, table, findings);
         credentials.push(credential);
     }
@@ -65,7 +78,7 @@ pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings
 
 /// What no single key shows: a grant that fits no frame, a credential that nobody can use, an open relay.
 fn judge(credential: &Declared, table: &At<file::Credential>, findings: &mut Findings<'_>) {
-    let Declared { id, secrets, policy } = credential;
+    let Declared { id, secrets, policy, .. } = credential;
     if encoded(&(&policy.senders, &policy.recipients)) > MAX_ENCODED {
         let text = format!(
             "credential {id:?}: its senders and recipients take more than {} KiB together; use \"@domain\" or \".suffix\"",
@@ -116,36 +129,42 @@ fn rules<R: FromStr<Err = NotARule>>(list: &[At<String>], key: &str, findings: &
     rules
 }
 
-fn identified_by(list: &[At<String>], taken: &mut BTreeSet<IpNet>, findings: &mut Findings<'_>) -> Vec<IpNet> {
-    if let Some(beyond) = list.get(MOST_NETWORKS) {
-        findings.refuse(beyond.span(), format!("identified_by: at most {MOST_NETWORKS} networks"));
+fn description(written: &Option<At<String>>, findings: &mut Findings<'_>) -> String {
+    let Some(written) = written else { return String::new() };
+    let described = Policy { description: written.get_ref().clone(), ..Policy::default() };
+    if let Err(why) = described.check() {
+        findings.refuse(written.span(), why);
     }
-    let mut networks = Vec::new();
-    for written in list {
-        match network(written.get_ref()) {
-            Err(why) => findings.refuse(written.span(), format!("identified_by: {why}")),
-            Ok(network) if !taken.insert(network) => {
-                findings
-                    .refuse(written.span(), format!("identified_by: {network} stands for another credential already"));
-            }
-            Ok(network) => networks.push(network),
-        }
-    }
-    networks
+    described.description
 }
 
-/// A network, or one address.
-fn network(text: &str) -> Result<IpNet, String> {
-    let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    let network = parsed.map_err(|_| format!("{text:?} is not a network: write \"192.0.2.0/28\" or one address"))?;
-    if network.addr() != network.network() {
-        return Err(format!("{text:?} has bits beyond its prefix: {} is meant?", network.trunc()));
+fn expires(written: &At<String>, findings: &mut Findings<'_>) -> Option<u64> {
+    let instant = instant(written.get_ref());
+    if let Err(why) = &instant {
+        findings.refuse(written.span(), format!("expires: {why}"));
     }
-    let widest = if network.addr().is_ipv4() { WIDEST_V4 } else { WIDEST_V6 };
-    match network.prefix_len() < widest {
-        true => Err(format!("{text:?} is too wide to stand for a password: /{widest} at the widest")),
-        false => Ok(network),
+    instant.ok()
+}
+
+/// "2027-01-31T18:00:00Z", or the beginning of a day (UTC); in microseconds.
+pub fn instant(text: &str) -> Result<u64, String> {
+    let time = text.parse::<Timestamp>().or_else(|error| {
+        let day = text.parse::<Date>().map_err(|_| error)?;
+        day.to_zoned(TimeZone::UTC).map(|zoned| zoned.timestamp())
+    });
+    let time = time.ok().and_then(|time| u64::try_from(time.as_microsecond()).ok());
+    time.ok_or_else(|| format!("{text:?} is not a time: write \"2027-01-31\" or \"2027-01-31T18:00:00Z\""))
+}
+
+fn scopes(written: &Option<Vec<At<String>>>, findings: &mut Findings<'_>) -> Scopes {
+    let Some(list) = written else { return Scopes::default() };
+    if list.is_empty() {
+        findings.refuse_whole(
+            "scopes: an empty list is a credential that can't be used: leave the key out, or say enabled = false",
+        );
     }
+    let here: Vec<(&str, Scope)> = Scope::ALL.iter().map(|scope| (scope.word(), *scope)).collect();
+    Scopes(list.iter().filter_map(|scope| word(scope, "scopes", &here, LATER, findings)).collect())
 }
 
 fn secrets(written: &file::Credential, findings: &mut Findings<'_>) -> Vec<(String, Secret<String>)> {
@@ -158,12 +177,12 @@ fn secrets(written: &file::Credential, findings: &mut Findings<'_>) -> Vec<(Stri
             findings.refuse(table.span(), "secrets: each is { key = \"...\", hash = \"$argon2id$...\" }");
             continue;
         };
-        if !name::is_key_id(key.get_ref()) {
+        if !principal::is_key_id(key.get_ref()) {
             findings.refuse(key.span(), "key: 4 to 32 letters and digits: the public part of the key");
         } else if secrets.iter().any(|(known, _)| known == key.get_ref()) {
             findings.refuse(key.span(), "key: the two secrets of a credential need different key ids");
         }
-        if let Err(why) = check_hash(hash.get_ref().expose()) {
+        if let Err(why) = phc::check(hash.get_ref().expose()) {
             findings.refuse(hash.span(), format!("hash: {why}"));
         }
         secrets.push((key.get_ref().clone(), hash.get_ref().clone()));
@@ -171,57 +190,7 @@ fn secrets(written: &file::Credential, findings: &mut Findings<'_>) -> Vec<(Stri
     secrets
 }
 
-/// A whole argon2id PHC string. The text is never repeated: it may be a password in the wrong place.
-fn check_hash(text: &str) -> Result<(), &'static str> {
-    let hash = PasswordHash::new(text).map_err(|_| "is not a PHC string; one begins with $argon2id$v=19$m=...")?;
-    if hash.algorithm.as_str() != "argon2id" {
-        return Err("is not argon2id; nothing else is accepted");
-    }
-    if hash.salt.is_none() || hash.hash.is_none() {
-        return Err("lacks its salt or its end: it was cut short");
-    }
-    match argon2::Params::try_from(&hash) {
-        Ok(parameters) if parameters.m_cost() <= MOST_HASH_MEMORY => Ok(()),
-        Ok(_) => Err("asks for more than 256 MiB of memory for each login"),
-        Err(_) => Err("has parameters that argon2id can't have"),
-    }
-}
-
 /// Octets between processes.
 pub fn encoded(value: &impl Serialize) -> usize {
     postcard::to_stdvec(value).map_or(usize::MAX, |octets| octets.len())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn networks_that_would_make_an_open_relay_are_refused() {
-        for text in ["0.0.0.0/0", "::/0", "8.0.0.0/7", "2000::/3", "192.0.2.1/24", "printer", ""] {
-            assert!(network(text).is_err(), "{text}");
-        }
-        for text in ["10.0.0.0/8", "192.0.2.7", "2001:db8::/48", "::1"] {
-            assert!(network(text).is_ok(), "{text}");
-        }
-    }
-
-    #[test]
-    fn only_whole_argon2id_hashes_are_taken() {
-        const GOOD: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$\
-                            cmFuZG9tIG9jdGV0cyBvZiBhIGhhc2ggLSAzMiBsb25n";
-        assert_eq!(check_hash(GOOD), Ok(()));
-        let bad = [
-            "hunter2",
-            "$2b$12$abcdefghijklmnopqrstuv",
-            "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA",
-            &GOOD.replace("argon2id", "argon2i"),
-            &GOOD.replace("m=19456", "m=4194304"),
-            &GOOD.replace("p=1", "p=0"),
-        ];
-        for text in bad {
-            let why = check_hash(text).unwrap_err();
-            assert!(!why.contains("hunter2"), "{text}");
-        }
-    }
 }

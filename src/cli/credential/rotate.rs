@@ -1,0 +1,59 @@
+//! `gatepost credential rotate`: a second secret beside the first, and the end of one of them.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::state::Queue;
+use super::{Place, show};
+use crate::config;
+use crate::ipc::admin::credential::Command;
+
+#[derive(Debug, Args)]
+pub struct Rotate {
+    /// Which credential
+    id: String,
+    /// The secrets there are end by themselves after this time, such as 7d
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["finish", "retire"])]
+    overlap: Option<String>,
+    /// End the old secret: all but the newest
+    #[arg(long, conflicts_with = "retire")]
+    finish: bool,
+    /// End the secret with this key id now, because it leaked
+    #[arg(long, value_name = "KEYID")]
+    retire: Option<String>,
+    /// With --finish and --retire, what becomes of the credential's mail in the queue: by default --finish delivers it and
+    /// --retire holds it
+    #[arg(long, value_name = "WHAT")]
+    queue: Option<Queue>,
+    /// Print an object instead
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Rotate {
+    pub fn run(&self) -> Result<ExitCode, String> {
+        let id = self.id.clone();
+        if self.finish || self.retire.is_some() {
+            // Whoever finishes a rotation suspects nobody; whoever retires one key does.
+            let usual = if self.finish { Queue::Deliver } else { Queue::Hold };
+            let queue = self.queue.unwrap_or(usual).into();
+            let command = Command::Retire { id, key: self.retire.clone(), queue };
+            return show::done(&self.place.change(&self.id, command)?, self.json, "has one secret less");
+        }
+        if self.queue.is_some() {
+            return Err("--queue goes with --finish or --retire: a new secret ends nothing".to_owned());
+        }
+        let overlap = match &self.overlap {
+            None => None,
+            Some(text) => Some(
+                config::duration(text)
+                    .ok_or_else(|| format!("--overlap: {text:?} is not a length of time: write \"7d\" or \"12h\""))?,
+            ),
+        };
+        let command = Command::Rotate { id, overlap };
+        show::secret(&self.place.change(&self.id, command)?, self.json, "has a second secret")
+    }
+}

@@ -1,0 +1,79 @@
+//! `gatepost credential disable`, `enable` and `remove`.
+
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+
+use super::{Place, show};
+use crate::ipc::admin::credential::{self, Command};
+
+/// What becomes of the credential's mail in the queue.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Queue {
+    /// It waits until it is released or dropped
+    Hold,
+    /// It is thrown away
+    Drop,
+    /// It goes on
+    Deliver,
+}
+
+impl From<Queue> for credential::Queue {
+    fn from(queue: Queue) -> Self {
+        match queue {
+            Queue::Hold => Self::Hold,
+            Queue::Drop => Self::Drop,
+            Queue::Deliver => Self::Deliver,
+        }
+    }
+}
+
+/// `disable` and `remove`.
+#[derive(Debug, Args)]
+pub struct End {
+    /// Which credential
+    id: String,
+    /// What becomes of its mail in the queue
+    #[arg(long, value_name = "WHAT", default_value = "hold")]
+    queue: Queue,
+    /// Print an object instead
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl End {
+    pub fn disable(&self) -> Result<ExitCode, String> {
+        let command = Command::Disable { id: self.id.clone(), queue: self.queue.into() };
+        show::done(&self.place.change(&self.id, command)?, self.json, "was disabled; its open sessions can do no more")
+    }
+
+    pub fn remove(&self) -> Result<ExitCode, String> {
+        let command = Command::Remove { id: self.id.clone(), queue: self.queue.into() };
+        show::done(&self.place.change(&self.id, command)?, self.json, "was removed; its open sessions can do no more")
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Enable {
+    /// Which credential
+    id: String,
+    /// Print an object instead
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Enable {
+    pub fn run(&self) -> Result<ExitCode, String> {
+        let command = Command::Enable { id: self.id.clone() };
+        let done = format!(
+            "was enabled; what is held of its mail waits for `gatepost queue release --credential {}`",
+            self.id
+        );
+        // A credential of the file can be suspended too, and the vault knows.
+        show::done(&self.place.ask(command)?, self.json, &done)
+    }
+}

@@ -1,0 +1,49 @@
+//! `gatepost credential test`: would this secret log in?
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+
+use super::{Place, show, source};
+use crate::ipc::admin::credential::{Command, Trial};
+use crate::policy::scope::Scope;
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Protocol {
+    Smtp,
+    Http,
+}
+
+#[derive(Debug, Args)]
+pub struct Test {
+    /// Which credential; without it, the one that the key names
+    id: Option<String>,
+    /// A file with the secret in its only line, or "-" for standard input
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    secret_file: PathBuf,
+    /// The client's address: would it be let in from there?
+    #[arg(long, value_name = "ADDRESS")]
+    from: Option<IpAddr>,
+    /// How it would come
+    #[arg(long, value_name = "PROTOCOL", default_value = "smtp")]
+    protocol: Protocol,
+    /// Print an object instead
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Test {
+    pub fn run(&self) -> Result<ExitCode, String> {
+        let scope = match self.protocol {
+            Protocol::Smtp => Scope::Smtp,
+            Protocol::Http => Scope::Send,
+        };
+        let secret = source::line(&self.secret_file)?;
+        let trial = Trial { id: self.id.clone(), secret, address: self.from, scope };
+        show::verdict(&self.place.ask(Command::Test(trial))?, self.json)
+    }
+}

@@ -1,0 +1,59 @@
+//! What a credential may be used for, as clients' protocols and paths divide it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Log in and send over SMTP.
+    Smtp,
+    /// `POST /v1/send`.
+    Send,
+}
+
+impl Scope {
+    pub const ALL: [Self; 2] = [Self::Smtp, Self::Send];
+
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Smtp => "smtp",
+            Self::Send => "send",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl FromStr for Scope {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|scope| scope.word() == text);
+        found.ok_or_else(|| format!("{text:?} is not a scope: there are \"smtp\" and \"send\""))
+    }
+}
+
+/// All that it may be used for. By default to send, whichever way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Scopes(pub BTreeSet<Scope>);
+
+impl Default for Scopes {
+    fn default() -> Self {
+        Self(Scope::ALL.into_iter().collect())
+    }
+}
+
+impl Scopes {
+    pub fn has(&self, scope: Scope) -> bool {
+        self.0.contains(&scope)
+    }
+}

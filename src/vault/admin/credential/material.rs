@@ -1,0 +1,92 @@
+//! A secret on its way into the vault: generated here or made elsewhere, and not hashed yet.
+
+use crate::ipc::admin::credential::{Command, Material};
+use crate::policy::{phc, principal};
+use crate::secret::Secret;
+use crate::vault::login::tag::Tagger;
+use crate::vault::login::{key, strength};
+use crate::vault::store::credentials::Key;
+
+#[derive(Debug)]
+pub struct Fresh {
+    pub id: String,
+    pub material: Material,
+    /// To be shown once: whoever imports a secret has it.
+    pub generated: bool,
+    tag: Option<u16>,
+}
+
+impl Fresh {
+    /// The secret that a command needs, if it needs one.
+    ///
+    /// Errors: why what was given can't be one; never with a part of it.
+    pub fn of(command: &Command, tagger: &Tagger) -> Result<Option<Self>, String> {
+        match command {
+            Command::Add { .. } | Command::Rotate { .. } => {
+                let (id, secret) = key::generate()?;
+                let tag = Some(tagger.tag(secret.expose()));
+                Ok(Some(Self { id, material: Material::Secret(secret), generated: true, tag }))
+            }
+            Command::Import { key, material, .. } => Self::imported(key.as_deref(), material, tagger).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn imported(id: Option<&str>, material: &Material, tagger: &Tagger) -> Result<Self, String> {
+        let mut tag = None;
+        let mut own = None;
+        match material {
+            Material::Hash(hash) => phc::check(hash.expose()).map_err(|why| format!("the hash {why}"))?,
+            Material::Secret(secret) => {
+                strength::check(secret.expose())?;
+                own = key::id(secret.expose());
+                tag = own.map(|_| tagger.tag(secret.expose()));
+            }
+        }
+        let id = match (own, id) {
+            (Some(own), Some(id)) if own != id => {
+                return Err(format!("the secret is a key of Gatepost's with the key id {own:?}, not {id:?}"));
+            }
+            (Some(own), _) => own.to_owned(),
+            (None, Some(id)) => id.to_owned(),
+            (None, None) => key::fresh_id()?,
+        };
+        if !principal::is_key_id(&id) {
+            return Err(format!("{id:?} can't be a key id: {}", principal::KEY_ID));
+        }
+        Ok(Self { id, material: material.clone(), generated: false, tag })
+    }
+
+    pub fn key(self, phc: Secret<String>, now_us: u64) -> Key {
+        Key { id: self.id, phc, tag: self.tag, created_us: now_us, expires_us: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$\
+                        cmFuZG9tIG9jdGV0cyBvZiBhIGhhc2ggLSAzMiBsb25n";
+
+    #[test]
+    fn what_is_imported_gets_the_key_id_it_has_or_is_given() {
+        let tagger = Tagger::new().unwrap();
+        let import = |id: Option<&str>, material: Material| Fresh::imported(id, &material, &tagger);
+        let secret = |text: &str| Material::Secret(Secret::new(text.to_owned()));
+        let (id, key) = key::generate().unwrap();
+        let ours = import(None, Material::Secret(key.clone())).unwrap();
+        assert_eq!((ours.id.as_str(), ours.tag), (id.as_str(), Some(tagger.tag(key.expose()))));
+        assert!(import(Some("other000"), Material::Secret(key)).unwrap_err().contains(&id));
+
+        let plain = "kV7xpQ2mZx9Lr4Tn8Wb3Yc6Hd1Jf5Gs0Ka7Pv2Mq9Xz4Rt8";
+        let theirs = import(Some("old1"), secret(plain)).unwrap();
+        assert_eq!((theirs.id.as_str(), theirs.tag), ("old1", None));
+        assert_eq!(import(None, secret(plain)).unwrap().id.len(), 8);
+        assert!(import(Some("a b"), secret(plain)).unwrap_err().contains("key id"));
+        assert!(import(None, secret("changeme")).is_err());
+
+        assert_eq!(import(Some("old1"), Material::Hash(Secret::new(HASH.into()))).unwrap().tag, None);
+        assert!(import(None, Material::Hash(Secret::new("$2b$12$abcdefghijklmnopqrstuv".into()))).is_err());
+    }
+}

@@ -1,0 +1,41 @@
+//! Would this secret log in? A question of an administrator's, who could hash it anyway: it is no login, so it is not counted
+//! and not written down, and nobody is locked out by it.
+
+use crate::ipc::admin::credential::{Trial, Verdict};
+use crate::ipc::session::Mechanism;
+use crate::policy::scope::Scope;
+use crate::secret::Secret;
+use crate::vault::login::credentials::{Candidates, Credentials, Way};
+use crate::vault::login::reason::Reason;
+use crate::vault::login::tag::Tagger;
+
+/// What the secret is to be compared with; none when that is known to fail.
+pub fn candidates(credentials: &Credentials, trial: &Trial, tagger: &Tagger) -> Option<Candidates> {
+    let mechanism = if trial.scope == Scope::Send { Mechanism::Bearer } else { Mechanism::Plain };
+    let found = match &trial.id {
+        Some(id) => credentials.candidates(mechanism, id, trial.secret.expose(), tagger, &Secret::default()),
+        None => credentials.candidates(Mechanism::Bearer, "", trial.secret.expose(), tagger, &Secret::default()),
+    };
+    // An SMTP client names its credential, a bearer has it named by the key.
+    found.filter(|found| {
+        let owner = found.credential.as_ref().map(|credential| &credential.id);
+        trial.id.as_ref().is_none_or(|id| owner == Some(id))
+    })
+}
+
+/// What comes of it when that one was found to fit.
+pub fn verdict(candidates: Option<&Candidates>, found: Option<usize>, trial: &Trial, now_us: u64) -> Verdict {
+    let no = |reason: Reason| Verdict { id: None, key: None, obstacles: vec![reason.word().to_owned()] };
+    let Some(candidates) = candidates else {
+        return no(if trial.scope == Scope::Send { Reason::NotAKey } else { Reason::Wrong });
+    };
+    let mark = found.and_then(|found| candidates.key(found));
+    let (Some(credential), Some(mark)) = (&candidates.credential, mark) else { return no(Reason::Wrong) };
+    let way = Way { address: trial.address, scope: Some(trial.scope) };
+    let obstacles = credential.obstacles(mark, way, now_us);
+    Verdict {
+        id: Some(credential.id.clone()),
+        key: credential.keys.iter().find(|key| key.mark == mark).map(|key| key.id.clone()),
+        obstacles: obstacles.into_iter().map(|reason| reason.word().to_owned()).collect(),
+    }
+}

@@ -1,0 +1,40 @@
+//! Why a login failed, for the audit log alone: outside, all but busy and locked are one answer.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reason {
+    WrongListener,
+    NoTls,
+    NotAKey,
+    Wrong,
+    Changed,
+    Busy,
+    /// The password was right, and yet:
+    Disabled,
+    Expired,
+    KeyExpired,
+    Network,
+    Scope,
+    /// The client didn't wait for the answer.
+    Gone,
+}
+
+impl Reason {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::WrongListener => "listener-identifies-by-network",
+            Self::NoTls => "no-tls",
+            Self::NotAKey => "not-a-key",
+            Self::Wrong => "wrong-name-or-password",
+            Self::Changed => "credential-changed",
+            Self::Busy => "busy",
+            Self::Disabled => "disabled",
+            Self::Expired => "expired",
+            Self::KeyExpired => "key-expired",
+            Self::Network => "network",
+            Self::Scope => "scope",
+            Self::Gone => "client-left",
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The test as a courier.
+
+use super::*;
+
+pub struct Courier {
+    pub progress: Sender<Progress>,
+    pub offers: Receiver<Offer>,
+}
+
+impl Courier {
+    pub async fn offer(&mut self) -> Offer {
+        let offer = tokio::time::timeout(Duration::from_secs(10), self.offers.receive()).await;
+        offer.expect("an offer in time").unwrap().expect("an open channel")
+    }
+
+    /// One message with its recipients.
+    pub async fn message(&mut self) -> (Job, MessageId, Vec<(u32, Address)>, u64) {
+        let Offer::Message { job, message, size, recipients, .. } = self.offer().await else { panic!("no message") };
+        let mut all = Vec::new();
+        while all.len() < recipients as usize {
+            let Offer::Recipients { job: same, batch } = self.offer().await else { panic!("no recipients") };
+            assert_eq!(same, job);
+            all.extend(batch);
+        }
+        (job, message, all, size)
+    }
+
+    pub async fn content(&mut self, job: Job) -> Vec<u8> {
+        let mut content = Vec::new();
+        loop {
+            self.progress.send(Progress::Want { job, octets: 40_000 }).await.unwrap();
+            let mut wanted = 40_000;
+            while wanted > 0 {
+                match self.offer().await {
+                    Offer::Content { octets, .. } => {
+                        assert!(octets.0.len() <= wanted, "more than was asked for");
+                        wanted -= octets.0.len();
+                        content.extend(octets.0);
+                    }
+                    Offer::End { .. } => return content,
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+
+    pub async fn say(&mut self, job: Job, number: u32, outcome: Outcome) {
+        self.tell(Progress::Recipient { job, number, outcome }).await;
+    }
+
+    pub async fn settled(&mut self, job: Job) {
+        self.tell(Progress::Settled { job }).await;
+    }
+
+    /// The frame is in the socket when this returns: the task that writes it runs while this one yields.
+    pub async fn tell(&mut self, progress: Progress) {
+        self.progress.send(progress).await.unwrap();
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Credentials while the vault runs: what a client learns, what open sessions may, and what the log says.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::ipc::admin::credential::{Command as Wish, Queue, Response as Reply};
+use crate::policy::scope::Scope;
+use crate::vault::login::key;
+
+/// An administrator's connection.
+struct Admin {
+    commands: Sender<Request>,
+    responses: Receiver<Response>,
+}
+
+impl Admin {
+    fn new(vault: &Running) -> Self {
+        let (ours, theirs) = stream();
+        vault.parent.send(&Order::File(Handed::Administrator(0)), Some(theirs.as_fd())).unwrap();
+        let (commands, responses) = channel::open(ours, &Sealed::for_tests()).unwrap();
+        Self { commands, responses }
+    }
+
+    async fn ask(&mut self, command: Wish) -> Response {
+        let command = Command::Credential(command);
+        self.commands.send(Request { behalf: None, command }).await.unwrap();
+        self.responses.receive().await.unwrap().unwrap()
+    }
+
+    async fn secret(&mut self, command: Wish) -> (String, Secret<String>) {
+        match self.ask(command).await {
+            Response::Credential(Reply::Secret { key, secret, .. }) => (key, secret),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn done(&mut self, command: Wish) {
+        let said = self.ask(command).await;
+        assert!(matches!(said, Response::Credential(Reply::Changed { .. })), "{said:?}");
+    }
+}
+
+fn policy() -> Policy {
+    Policy { senders: vec!["@example.net".parse().unwrap()], ..Policy::default() }
+}
+
+fn add(id: &str, policy: Policy) -> Wish {
+    Wish::Add { id: id.into(), policy: Box::new(policy) }
+}
+
+fn denied(answer: &Answer) -> bool {
+    matches!(answer, Answer::Denied { denial: Denial::Invalid, .. })
+}
+
+#[test]
+fn whatever_is_in_the_way_a_client_gets_one_answer_and_the_log_the_reason() {
+    let bench = Bench::new();
+    let mut vault = bench.run();
+    test(async {
+        let mut admin = Admin::new(&vault);
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let mut secrets = Vec::new();
+        let near = vec!["198.51.100.0/24".parse().unwrap()];
+        for (id, policy) in [
+            ("off", policy()),
+            ("over", Policy { expires_us: Some(1), ..policy() }),
+            ("elsewhere", Policy { networks: near, ..policy() }),
+            ("web", Policy { scopes: crate::policy::scope::Scopes([Scope::Send].into()), ..policy() }),
+        ] {
+            secrets.push((id, admin.secret(add(id, policy)).await.1));
+        }
+        admin.done(Wish::Disable { id: "off".into(), queue: Queue::Deliver }).await;
+        for (id, secret) in &secrets {
+            let answer = edge.password(1, id, secret).await;
+            assert!(denied(&answer), "{id}: {answer:?}");
+        }
+        let strange = key::generate().unwrap().1;
+        for (user, password) in [("shop", &strange), ("nobody", &strange), ("nobody", &Secret::new("guess".into()))] {
+            let answer = edge.password(1, user, password).await;
+            assert!(denied(&answer), "{user}: {answer:?}");
+        }
+        // Enabled again it is let in, also without being hashed anew.
+        admin.done(Wish::Enable { id: "off".into() }).await;
+        for _ in 0..2 {
+            let answer = edge.password(1, "off", &secrets[0].1).await;
+            assert!(matches!(answer, Answer::Granted { .. }), "{answer:?}");
+        }
+    });
+    vault.drain();
+    let failures = bench.events(&Filter { event: Some("auth.failure".into()), ..Filter::default() });
+    let reasons: Vec<_> = failures.iter().map(|event| event.get("reason").unwrap().to_owned()).collect();
+    let wrong = "wrong-name-or-password";
+    assert_eq!(reasons, ["disabled", "expired", "network", "scope", wrong, wrong, wrong]);
+}
+
+#[test]
+fn rotation_keeps_both_secrets_until_one_is_retired_and_then_its_sessions_end() {
+    let bench = Bench::new();
+    let mut vault = bench.run();
+    test(async {
+        let mut admin = Admin::new(&vault);
+        let mut edge = vault.edge();
+        let (one, first) = admin.secret(add("till", policy())).await;
+        for slot in [1, 2] {
+            edge.login(&bench, slot).await;
+        }
+        let granted = |answer: Answer| assert!(matches!(answer, Answer::Granted { .. }), "{answer:?}");
+        granted(edge.password(1, "till", &first).await);
+        assert!(matches!(edge.mail(1, "a@example.net").await, Answer::Reserved { .. }));
+        let (_, second) = admin.secret(Wish::Rotate { id: "till".into(), overlap: None }).await;
+        granted(edge.password(2, "till", &second).await);
+        // The session of the first secret goes on in the middle of its message.
+        edge.asks.send(Ask::Recipients { slot: Slot(1), batch: vec![address("x@example.org")] }).await.unwrap();
+        let credit = edge.ask(Ask::Content { slot: Slot(1) }).await;
+        assert!(matches!(credit, Answer::Credit { .. }), "{credit:?}");
+
+        let retire = Wish::Retire { id: "till".into(), key: Some(one), queue: Queue::Deliver };
+        admin.done(retire).await;
+        let told = edge.answer().await;
+        assert!(matches!(told, Answer::Revoked { slot: Slot(1) }), "{told:?}");
+        let facts = Facts { authors: vec![address("a@example.net")], ..Facts::default() };
+        let refused = edge.ask(Ask::Commit { slot: Slot(1), facts }).await;
+        assert!(matches!(refused, Answer::Refused { refusal: Refusal::Revoked, .. }), "{refused:?}");
+        assert!(denied(&edge.password(1, "till", &first).await));
+        let kept = edge.submit(2, &["x@example.org"], b"x\r\n").await;
+        assert!(matches!(kept, Answer::Kept { .. }), "{kept:?}");
+    });
+    vault.drain();
+}
+
+#[test]
+fn an_end_that_comes_by_itself_ends_open_sessions_and_is_written_down_once() {
+    let bench = Bench::new();
+    let mut vault = bench.run();
+    test(async {
+        let mut admin = Admin::new(&vault);
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let (_, secret) = admin.secret(add("till", policy())).await;
+        let answer = edge.password(1, "till", &secret).await;
+        assert!(matches!(answer, Answer::Granted { .. }), "{answer:?}");
+        admin.secret(Wish::Rotate { id: "till".into(), overlap: Some(Duration::from_millis(500)) }).await;
+        let told = edge.answer().await;
+        assert!(matches!(told, Answer::Revoked { slot: Slot(1) }), "{told:?}");
+        let refused = edge.mail(1, "a@example.net").await;
+        assert!(matches!(refused, Answer::Refused { refusal: Refusal::Revoked, .. }), "{refused:?}");
+        assert!(denied(&edge.password(1, "till", &secret).await));
+    });
+    vault.drain();
+    // Another run looks as soon as it begins, and finds it written down.
+    bench.run().drain();
+    let ends = bench.events(&Filter { event: Some("credential.expire".into()), ..Filter::default() });
+    let accounts: Vec<_> = ends.iter().map(|event| event.get("account")).collect();
+    assert_eq!(accounts, [Some("till")]);
+}
+
+#[test]
+fn the_size_and_the_scope_of_a_credential_hold_whatever_an_edge_lets_pass() {
+    let mut bench = Bench::new();
+    bench.slice.credentials[0].policy.max_size = Some(20_000);
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let (sender, helo) = (Some(address("a@example.net")), "client.example.net".to_owned());
+        let mail =
+            |size| Ask::Mail { slot: Slot(1), sender: sender.clone(), size: Some(size), helo: helo.clone(), tls: None };
+        let refused = edge.ask(mail(30_000)).await;
+        assert!(matches!(refused, Answer::Refused { refusal: Refusal::TooBig, .. }), "{refused:?}");
+        let refused = edge.submit(1, &["x@example.org"], &[b'x'; 30_000]).await;
+        assert!(matches!(refused, Answer::Refused { refusal: Refusal::TooBig, .. }), "{refused:?}");
+        let kept = edge.submit(1, &["x@example.org"], &[b'x'; 20_000]).await;
+        assert!(matches!(kept, Answer::Kept { .. }), "{kept:?}");
+
+        // A key for SMTP alone on an HTTP listener.
+        let mut slice = bench.slice.clone();
+        slice.credentials[0].policy.scopes.0 = BTreeSet::from([Scope::Smtp]);
+        vault.switch(&slice, Generation(2));
+        assert!(matches!(edge.answer().await, Answer::Revoked { .. }));
+        let capsule = bench.capsule(edge.instance, 4, "192.0.2.1");
+        edge.ask(Ask::Open { slot: Slot(2), capsule }).await;
+        let password = bench.password.clone();
+        let (mechanism, user) = (Mechanism::Bearer, String::new());
+        let granted = edge.ask(Ask::Login { slot: Slot(2), mechanism, user, password, tls: None }).await;
+        assert!(matches!(granted, Answer::Granted { .. }), "{granted:?}");
+        let refused = edge.mail(2, "a@example.net").await;
+        assert!(matches!(refused, Answer::Refused { refusal: Refusal::Scope, .. }), "{refused:?}");
+    });
+    vault.drain();
+}
+
+#[test]
+fn a_client_that_leaves_before_its_answer_is_written_down() {
+    let bench = Bench::new();
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let (mechanism, user, password) = (Mechanism::Plain, "nobody".to_owned(), Secret::new("guess".to_owned()));
+        edge.asks.send(Ask::Login { slot: Slot(1), mechanism, user, password, tls: None }).await.unwrap();
+        edge.asks.send(Ask::Close { slot: Slot(1) }).await.unwrap();
+        // Whatever is heard after it was heard after the goodbye.
+        assert!(matches!(edge.login(&bench, 2).await, Answer::Granted { .. }));
+    });
+    vault.drain();
+    let failures = bench.events(&Filter { event: Some("auth.failure".into()), ..Filter::default() });
+    let reasons: Vec<_> = failures.iter().map(|event| event.get("reason")).collect();
+    assert_eq!(reasons, [Some("client-left")]);
+}
