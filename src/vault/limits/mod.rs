@@ -31,7 +31,7 @@ use notices::Notices;
 use origin::Origin;
 use rate::Series;
 use suspension::{Suspension, Suspensions};
-use table::{Hasher, KEYS, Table};
+use table::{Hasher, Table, Tables};
 use usage::{Taken, Usage, Weight};
 use volume::Alarm;
 
@@ -39,7 +39,7 @@ pub struct Limits {
     /// Credentials and the whole: as many as there are.
     own: Table<Usage>,
     /// Places and domains, of which there may be any number.
-    places: Table<Usage>,
+    places: Tables<Usage>,
     pub suspensions: Suspensions,
     pub notices: Notices,
 }
@@ -59,7 +59,7 @@ impl Limits {
     pub fn new(kept: Consumed, hasher: Hasher, now: Now) -> Self {
         let mut limits = Self {
             own: Table::new(usize::MAX, hasher),
-            places: Table::new(KEYS, hasher),
+            places: Tables::new(hasher),
             suspensions: Suspensions::load(kept.suspensions, now),
             notices: Notices::default(),
         };
@@ -81,7 +81,7 @@ impl Limits {
     }
 
     fn table(&mut self, tier: Tier) -> &mut Table<Usage> {
-        if matches!(tier, Tier::Credential | Tier::Global) { &mut self.own } else { &mut self.places }
+        if matches!(tier, Tier::Credential | Tier::Global) { &mut self.own } else { self.places.of(tier) }
     }
 
     /// MAIL: takes a place, or says how long to wait. A denial takes nothing.
@@ -153,7 +153,7 @@ impl Limits {
     /// Lets go of what doesn't count any more. Gives what was refused and not told yet.
     pub fn sweep(&mut self, now: Now) -> Vec<Event> {
         self.own.sweep(now);
-        self.places.sweep(now);
+        self.places.iter_mut().for_each(|table| table.sweep(now));
         self.suspensions.sweep(now);
         self.notices.over(now.us)
     }

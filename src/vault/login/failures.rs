@@ -3,7 +3,8 @@
 //!
 //! It is asked before anything is hashed, and counts a login as failed until it is known to be none, so that many at once
 //! can't slip through together. Who guesses from elsewhere takes nothing from the owner: there is no count of a name alone.
-//! And where a credential is at home, only failures of its own name at that address count.
+//! And where a credential is at home, only failures of its own name at that address count, in a table of its own: strangers
+//! without number have to share buckets with each other, but never with who is at home.
 //!
 //! The disk is told ahead: a bucket is kept as if more had failed already than did, and again when that is passed. So a
 //! restart or a kill forgets nothing, and guessing buys few writes.
@@ -16,7 +17,7 @@ use crate::vault::limits::clock::Now;
 use crate::vault::limits::denial::By;
 use crate::vault::limits::key::{Key, Tier};
 use crate::vault::limits::rate::{Full, Rate, Series, left};
-use crate::vault::limits::table::{Content, Hasher, KEYS, Table};
+use crate::vault::limits::table::{Content, Hasher, Table, Tables};
 use crate::vault::store::consumption::Bucket;
 
 /// The part of what may fail that is written down ahead. More saves writes, and costs more of it after a kill.
@@ -36,8 +37,13 @@ pub struct From<'a> {
 const REFUSED: u32 = 10_000;
 const DAY_US: u64 = 86_400_000_000;
 
+/// What stands before the alias of a home in its key; no other key begins with it.
+const HOME: char = '@';
+
 pub struct Failures {
-    table: Table<Guesses>,
+    tables: Tables<Guesses>,
+    /// Where a credential is at home. It needs no bound: there are no more than there are homes.
+    at_home: Table<Guesses>,
     hasher: Hasher,
     homes: Homes,
     /// Whether any login was refused since nobody's refusals count: most logins need not look.
@@ -87,7 +93,16 @@ pub struct Locked {
 
 impl Failures {
     pub fn new(hasher: Hasher) -> Self {
-        Self { table: Table::new(KEYS, hasher), hasher, homes: Homes::default(), refused: false }
+        let (tables, at_home) = (Tables::new(hasher), Table::new(usize::MAX, hasher));
+        Self { tables, at_home, hasher, homes: Homes::default(), refused: false }
+    }
+
+    fn table(&mut self, key: &Key) -> &mut Table<Guesses> {
+        if key.name.starts_with(HOME) { &mut self.at_home } else { self.tables.of(key.tier) }
+    }
+
+    fn all(&mut self) -> impl Iterator<Item = &mut Table<Guesses>> {
+        self.tables.iter_mut().chain([&mut self.at_home])
     }
 
     /// What the store remembers.
@@ -95,8 +110,10 @@ impl Failures {
         self.homes.load(homes);
         for Bucket { tier, series, name, tat_us } in buckets {
             let Some(at) = Series::OF_LOGINS.iter().position(|known| known == series) else { continue };
-            let key = self.table.resolve(Key::new(*tier, name.as_str()), now);
-            let guesses = self.table.entry(&key);
+            let key = Key::new(*tier, name.as_str());
+            let table = self.table(&key);
+            let key = table.resolve(key, now);
+            let guesses = table.entry(&key);
             guesses.loaded_us = Some(now.us);
             for times in [&mut guesses.tats_us, &mut guesses.kept_us] {
                 if let Some(time) = times.get_mut(at) {
@@ -113,7 +130,7 @@ impl Failures {
         let mut keys = self.keys(from, rules, now);
         let mut locked: Option<Locked> = None;
         for (key, rates) in &mut keys {
-            *key = self.table.resolve(key.clone(), now);
+            *key = self.table(key).resolve(key.clone(), now);
             for (at, series) in Series::OF_LOGINS.into_iter().enumerate() {
                 let Some((rate, tat)) = rates.get(at).zip(self.tat(key, at, rates)) else { continue };
                 let wait = match rate.fits(tat, 1, 0, now.us) {
@@ -128,9 +145,11 @@ impl Failures {
             }
         }
         if let Some(locked) = locked {
-            if let Some((key, _)) = keys.last().filter(|(key, _)| key.tier == Tier::CredentialPrefix) {
-                let guesses = self.table.entry(key);
-                self.refused = true;
+            self.refused = true;
+            // Who is refused makes no entry: that would fill the table without any work.
+            if let Some((key, _)) = keys.last().filter(|(key, _)| key.tier == Tier::CredentialPrefix)
+                && let Some(guesses) = self.table(key).get_mut(key)
+            {
                 let refused = Rate::new(REFUSED, DAY_US, REFUSED);
                 guesses.refused_us = refused.fits(guesses.refused_us, 1, 0, now.us).unwrap_or(guesses.refused_us);
             }
@@ -138,7 +157,7 @@ impl Failures {
         }
         let mut attempt = Attempt { taken: Vec::new(), ahead: Vec::new() };
         for (key, rates) in keys {
-            let moved = self.table.entry(&key).take(&rates, now, |series, tat_us| {
+            let moved = self.table(&key).entry(&key).take(&rates, now, |series, tat_us| {
                 attempt.ahead.push(Bucket { tier: key.tier, series, name: key.name.to_string(), tat_us });
             });
             attempt.taken.push((key, moved));
@@ -153,9 +172,12 @@ impl Failures {
             return true;
         }
         let Some(key) = self.of_name(from, now) else { return true };
-        let key = self.table.resolve(key, now);
+        // Refusals without an entry are not counted: then only homes are known well enough.
+        let unknown = from.address.is_none() || self.is_at_home(from, now);
+        let table = self.table(&key);
+        let key = table.resolve(key, now);
         let refused = Rate::new(REFUSED, DAY_US, REFUSED);
-        self.table.get(&key).is_none_or(|guesses| refused.fits(guesses.refused_us, 1, 0, now.us).is_ok())
+        table.get(&key).map_or(unknown, |guesses| refused.fits(guesses.refused_us, 1, 0, now.us).is_ok())
     }
 
     /// A login from there was right.
@@ -168,7 +190,7 @@ impl Failures {
     pub fn forgive(&mut self, attempt: &Attempt, now: Now) -> Mercy {
         let mut exact = Vec::new();
         for (key, moved) in &attempt.taken {
-            let Some(guesses) = self.table.get_mut(key) else { continue };
+            let Some(guesses) = self.table(key).get_mut(key) else { continue };
             for (tat, (by, until)) in guesses.tats_us.iter_mut().zip(moved) {
                 *tat = tat.saturating_sub(left(*by, *until, now.us));
             }
@@ -180,18 +202,19 @@ impl Failures {
     /// What the disk should have when nothing more will come: what failed, and nothing ahead.
     pub fn settle(&mut self) -> Vec<Bucket> {
         let mut exact = Vec::new();
-        self.table.iter_mut().for_each(|(key, guesses)| guesses.settle(key, &mut exact));
+        self.all().flat_map(Table::iter_mut).for_each(|(key, guesses)| guesses.settle(key, &mut exact));
         exact
     }
 
     pub fn sweep(&mut self, now: Now) {
-        self.table.sweep(now);
-        self.refused = self.table.iter_mut().any(|(_, guesses)| guesses.refused_us > now.us);
+        self.all().for_each(|table| table.sweep(now));
+        let refused = self.all().flat_map(Table::iter_mut).any(|(_, guesses)| guesses.refused_us > now.us);
+        self.refused = refused;
         self.homes.sweep(now.day());
     }
 
-    fn tat(&self, key: &Key, at: usize, rates: &[Rate; 2]) -> Option<u64> {
-        let Some(guesses) = self.table.get(key) else { return Some(0) };
+    fn tat(&mut self, key: &Key, at: usize, rates: &[Rate; 2]) -> Option<u64> {
+        let Some(guesses) = self.table(key).get(key) else { return Some(0) };
         let (tat, rate) = (guesses.tats_us.get(at)?, rates.get(at)?);
         Some(guesses.loaded_us.map_or(*tat, |loaded| rate.clamped(*tat, loaded)))
     }
@@ -208,9 +231,11 @@ impl Failures {
 
     /// Where failures of one name count: at home, from that address alone; elsewhere from its prefix.
     fn of_name(&self, from: From<'_>, now: Now) -> Option<Key> {
-        let tier = if self.is_at_home(from, now) { Tier::Address } else { Tier::Prefix };
+        if let Some(home) = self.home(from).filter(|home| self.homes.knows(home, now.day())) {
+            return Some(Key::new(Tier::CredentialPrefix, format!("{HOME}{home}")));
+        }
         // Whoever comes through a proxy is counted by name alone.
-        let network = from.address.and_then(|address| tier.network(address));
+        let network = from.address.and_then(|address| Tier::Prefix.network(address));
         let place = network.map_or_else(|| "proxy".to_owned(), |network| network.to_string());
         let name = format!("{} {place}", self.hasher.alias(from.name));
         (!from.name.is_empty()).then(|| Key::new(Tier::CredentialPrefix, name))

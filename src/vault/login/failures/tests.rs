@@ -1,6 +1,7 @@
 //! Who is locked out by whom, and what a restart knows of it.
 
 use super::*;
+use crate::vault::limits::table::KEYS;
 
 const NOON: u64 = 1_700_000_000_000_000;
 const SECOND: u64 = 1_000_000;
@@ -155,16 +156,67 @@ fn successes_cost_nothing_however_often_it_is_killed() {
     }
 }
 
+/// Full tables of places and of names, by strangers from everywhere.
+fn crowded(failures: &mut Failures) {
+    for n in 0..40_000u32 {
+        let address = std::net::Ipv4Addr::from(0x0b00_0000 + n * 4096 + 7).to_string();
+        let _ = begin(failures, &address, &format!("name{n}"), at(1));
+    }
+}
+
 #[test]
 fn a_full_table_makes_strangers_share_and_frees_no_guesser() {
     let mut failures = failures();
     while begin(&mut failures, "203.0.113.66", "shop", at(0)).is_ok() {}
-    for n in 0..40_000u32 {
-        let address = std::net::Ipv4Addr::from(0x0b00_0000 + n * 4096 + 7).to_string();
-        let _ = begin(&mut failures, &address, "", at(1));
+    crowded(&mut failures);
+    for table in failures.tables.iter_mut() {
+        assert!((KEYS..=KEYS + 4096).contains(&table.keys()), "{}", table.keys());
     }
-    assert!(failures.table.keys() > KEYS, "{}", failures.table.keys());
     assert!(begin(&mut failures, "203.0.113.66", "shop", at(2)).is_err());
+}
+
+#[test]
+fn strangers_without_number_lock_nobody_out_at_home() {
+    let mut failures = failures();
+    let from = From { address: Some("198.51.100.1".parse().unwrap()), name: "shop" };
+    failures.remember(from, at(0)).unwrap();
+    crowded(&mut failures);
+    // Every shared bucket of every tier is as full as it can be.
+    for key in (0..4096).flat_map(|n| {
+        let tiers = [Tier::Address, Tier::Prefix, Tier::WidePrefix, Tier::CredentialPrefix];
+        tiers.map(|tier| Key::new(tier, format!("#{n}")))
+    }) {
+        failures.table(&key).entry(&key).tats_us = [at(300).us, at(86_400).us];
+    }
+    assert!(begin(&mut failures, "198.51.100.9", "billing", at(2)).is_err(), "who is new shares");
+    for n in 0..200 {
+        let attempt = begin(&mut failures, "198.51.100.1", "shop", at(2 + n)).unwrap();
+        failures.forgive(&attempt, at(2 + n));
+    }
+    // A password that is wrong for a while costs its owner what it always did.
+    let own = (0..100).take_while(|_| begin(&mut failures, "198.51.100.1", "shop", at(300)).is_ok()).count();
+    assert_eq!(own, 20);
+}
+
+#[test]
+fn names_that_are_made_up_push_no_address_out_and_who_is_refused_makes_no_entry() {
+    let mut failures = failures();
+    for n in 0..40_000 {
+        failures.begin(From { address: None, name: &format!("name{n}") }, &RULES, at(0)).unwrap();
+    }
+    let attempt = begin(&mut failures, "198.51.100.1", "", at(0)).unwrap();
+    assert!(attempt.taken.iter().all(|(key, _)| !key.name.starts_with('#')), "{attempt:?}");
+
+    let mut failures = self::failures();
+    while begin(&mut failures, "192.0.2.1", "shop", at(0)).is_ok() {}
+    let names = |failures: &mut Failures| failures.tables.of(Tier::CredentialPrefix).keys();
+    let before = names(&mut failures);
+    for n in 0..1000 {
+        assert!(begin(&mut failures, "192.0.2.1", &format!("name{n}"), at(0)).is_err());
+    }
+    assert_eq!(names(&mut failures), before);
+    let from = From { address: Some("192.0.2.1".parse().unwrap()), name: "name1" };
+    assert!(!failures.may_recall(from, at(0)), "what is not counted is not compared");
 }
 
 #[test]
@@ -197,6 +249,9 @@ fn a_stale_password_locks_out_nobody_else_who_is_at_home_there() {
 fn who_is_refused_without_end_is_not_compared_with_what_was_right_lately() {
     let mut failures = failures();
     let (home, other) = ("192.0.2.1", "198.51.100.1");
+    for address in [home, other] {
+        failures.remember(From { address: Some(address.parse().unwrap()), name: "shop" }, at(0));
+    }
     let may = |failures: &mut Failures, address: &str| {
         failures.may_recall(From { address: Some(address.parse().unwrap()), name: "shop" }, at(0))
     };
