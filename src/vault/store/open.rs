@@ -52,6 +52,7 @@ impl Database {
         // Until it is known to be sound, closing it must not copy anything back into it.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(say)?;
         settings(&connection).map_err(say)?;
+        belongs_to_us(&connection)?;
         verify(&connection, length, path)?;
         upgrade(&connection).map_err(say)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(say)?;
@@ -93,6 +94,11 @@ fn inspect(path: &Path) -> Result<u64, String> {
         }
         _ => format!("its header can't be read ({error}): restore it from a backup"),
     })?;
+    // All of it may still stand in the log beside it: the power failed while that was copied back for the first time.
+    let has_log = fs::metadata(path.with_extension("db-wal")).is_ok_and(|log| log.len() > 0);
+    if has_log && header.iter().all(|octet| *octet == 0) {
+        return Ok(length);
+    }
     if !header.starts_with(b"SQLite format 3\0") {
         return Err("is not a database, or is damaged: move it away or restore it from a backup".into());
     }
@@ -103,8 +109,8 @@ fn inspect(path: &Path) -> Result<u64, String> {
             .map_or(0, |octets| i64::from(u32::from_be_bytes(octets)))
     };
     let (application, version) = (field(68), field(60));
-    // One page and no owner: its creation was interrupted before there was a table.
-    if application == 0 && version == 0 && length <= 4096 {
+    // No owner: its creation was interrupted before there was a table, or what came then stands in the log.
+    if application == 0 && version == 0 && (length <= 4096 || has_log) {
         return Ok(length);
     }
     if application != APPLICATION {
@@ -147,6 +153,18 @@ fn settings(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_ROW)?;
     Ok(())
+}
+
+/// Whether it is ours by what SQLite has recovered, when its first page alone could not tell.
+fn belongs_to_us(connection: &Connection) -> Result<(), String> {
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let found = number("PRAGMA application_id")
+        .and_then(|owner| Ok((owner, number("SELECT count(*) FROM sqlite_master")?)))
+        .map_err(|error| explain(&error))?;
+    match found {
+        (APPLICATION, _) | (0, 0) => Ok(()),
+        _ => Err("is another program's database: move it away".into()),
+    }
 }
 
 /// Takes the steps that the file lacks, all or none.
@@ -219,6 +237,30 @@ mod tests {
         let version: i64 = database.connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
         assert_eq!(usize::try_from(version), Ok(VERSION));
         assert!(Database::open(home.path()).unwrap_err().contains("another process"));
+    }
+
+    #[test]
+    fn a_file_that_was_cut_off_from_its_log_while_that_was_first_copied_back_is_recovered() {
+        // The state before the first checkpoint: a page without an owner, and everything else in the log.
+        let (home, other) = (home(), self::home());
+        let path = home.path().join("db/vault.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+        settings(&connection).unwrap();
+        upgrade(&connection).unwrap();
+        drop(connection);
+        let (page, log) = (fs::read(&path).unwrap(), fs::read(path.with_extension("db-wal")).unwrap());
+        assert!(page.len() <= 4096 && log.len() > 4096);
+        let torn = [[page, vec![0; 4096]].concat(), vec![0; 8192]];
+        for file in torn {
+            let place = other.path().join("db/vault.db");
+            fs::write(&place, file).unwrap();
+            fs::write(place.with_extension("db-wal"), &log).unwrap();
+            drop(Database::open(other.path()).unwrap());
+            // Without its log it is nothing of ours.
+            fs::write(&place, vec![0; 8192]).unwrap();
+            refused(other.path(), "is not a database");
+        }
     }
 
     #[test]
