@@ -116,7 +116,7 @@ fn record(dice: &mut Dice) -> (Service, Session) {
         limits: "vault_deaths = 1000".to_owned(),
         // Half of the messages stay in the queue.
         sink: || Options { refuse: vec![("later@".into(), "451 4.2.0 later".into())], ..Options::default() },
-        more: "[spool]\nretry = [\"10s\"]".to_owned(),
+        more: "[spool]\nretry = [\"10s\"]\nballast = 65536".to_owned(),
         ..Setting::default()
     };
     let mut service = Service::start_in(folder, &setting);
