@@ -59,11 +59,13 @@ pub enum Failure {
 
 impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Self::Full,
-            _ => Self::Fatal(error),
-        }
+        if is_full(&error) { Self::Full } else { Self::Fatal(error) }
     }
+}
+
+/// Whether it failed for want of room, and is undone.
+fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DiskFull)
 }
 
 impl Failure {

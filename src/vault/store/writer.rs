@@ -3,6 +3,7 @@
 //! It blocks for one job, takes what is queued by then, does it all in one transaction, and answers all. There is no timer:
 //! under load groups grow by themselves, at rest a job waits for nothing.
 
+mod answer;
 mod copy;
 
 use std::path::PathBuf;
@@ -19,6 +20,8 @@ use super::room::{Change, Room, Watch};
 use super::{Failure, Store};
 use crate::config::slice::Mask;
 use crate::vault::audit::event::{Event, Name, Outcome};
+use answer::{Answer, Work, job, unsaid};
+pub use answer::{NotStored, Stored};
 pub use copy::Copied;
 use copy::Order;
 
@@ -35,10 +38,6 @@ const OWED: usize = 10_000;
 /// A disk that was full for longer is told of, also when no event was lost: until then the log stood still.
 const FULL: Duration = Duration::from_secs(60);
 
-/// Answers when what it belongs to is on the disk.
-type Answer = Box<dyn FnOnce() + Send>;
-type Work = Box<dyn FnOnce(&mut Store<'_>) -> Sql<Answer> + Send>;
-
 enum Job {
     Work {
         work: Work,
@@ -53,32 +52,12 @@ enum Job {
     Copy(Order),
 }
 
-/// Why something isn't stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotStored {
-    /// The disk is full; nothing of it was kept.
-    Full,
-    /// The writer has ended.
-    Closed,
-}
-
 /// The way to the writer, from any thread.
 #[derive(Clone)]
 pub struct Writer {
     queue: mpsc::Sender<Job>,
     size: Arc<AtomicU64>,
     room: Room,
-}
-
-/// An answer that will come.
-pub struct Stored<T>(oneshot::Receiver<T>);
-
-impl<T> Stored<T> {
-    /// Waits for the commit.
-    pub async fn answer(self) -> Result<T, NotStored> {
-        // A job is dropped without an answer only when its transaction found no room.
-        self.0.await.map_err(|_| NotStored::Full)
-    }
 }
 
 impl Writer {
@@ -132,7 +111,7 @@ impl Writer {
     {
         let (work, answer) = job(work);
         self.queue.blocking_send(Job::Work { work, octets: 0 }).map_err(|_| NotStored::Closed)?;
-        answer.0.blocking_recv().map_err(|_| NotStored::Full)
+        answer.blocking_answer()
     }
 
     /// Events that nobody waits for. On a full disk they are kept until there is room.
@@ -177,20 +156,6 @@ impl Writer {
     pub fn size(&self) -> u64 {
         self.size.load(Ordering::Acquire)
     }
-}
-
-fn job<T, W>(work: W) -> (Work, Stored<T>)
-where
-    T: Send + 'static,
-    W: FnOnce(&mut Store<'_>) -> Sql<T> + Send + 'static,
-{
-    let (sender, receiver) = oneshot::channel();
-    let work = Box::new(move |store: &mut Store<'_>| {
-        let value = work(store)?;
-        // Whoever asked may be gone; what was done stays done.
-        Ok(Box::new(move || drop(sender.send(value))) as Answer)
-    });
-    (work, Stored(receiver))
 }
 
 fn write(
@@ -305,12 +270,13 @@ impl Group<'_> {
         // Before what waited: it explains why nothing stands between the event before it and this one.
         events.splice(0..0, self.recovered());
         let kept = events.clone();
+        let (mut works, mut answers) = (works.into_iter(), Vec::<Answer>::new());
         let done = self.store.transaction(|store| {
             store.record(events)?;
-            works.into_iter().map(|work| work(store)).collect::<Sql<Vec<Answer>>>()
+            works.by_ref().try_for_each(|work| work(store).map(|answer| answers.push(answer)))
         });
         match done {
-            Ok(answers) => {
+            Ok(()) => {
                 (self.lost, self.full) = (0, None);
                 self.size.store(self.store.ledger.size(), Ordering::Release);
                 answers.into_iter().for_each(|answer| answer());
@@ -320,7 +286,10 @@ impl Group<'_> {
                 self.owe(kept);
                 Ok(())
             }
-            Err(failure) => Err(failure),
+            Err(failure) => {
+                unsaid((works, answers));
+                Err(failure)
+            }
         }
     }
 

@@ -56,6 +56,62 @@ fn what_is_queued_while_the_disk_works_is_one_transaction() {
     thread.join().unwrap();
 }
 
+/// Stops where the process would end, and says so.
+fn end(_: &Failure) {
+    ENDED.lock().unwrap().take().unwrap().send(()).unwrap();
+    loop {
+        std::thread::park();
+    }
+}
+
+static ENDED: std::sync::Mutex<Option<std::sync::mpsc::Sender<()>>> = std::sync::Mutex::new(None);
+
+#[test]
+fn after_a_commit_that_failed_nobody_is_answered() {
+    let failing: [fn(&mut Store<'_>) -> Sql<()>; 2] = [
+        // A commit that fails when everything in it was done.
+        |_| Ok(()),
+        |_| Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_READ), None)),
+    ];
+    for (case, work) in failing.into_iter().enumerate() {
+        let (home, mut database) = database();
+        let mut commits = 0;
+        let second = move || {
+            commits += 1;
+            case == 0 && commits == 2
+        };
+        database.connection.commit_hook(Some(second)).unwrap();
+        let (ended, end_of_it) = std::sync::mpsc::channel();
+        *ENDED.lock().unwrap() = Some(ended);
+        let (writer, _) = Writer::start_with(database, watch(&home), end).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut stored = runtime.block_on(async {
+            let (gate, wait) = std::sync::mpsc::channel::<()>();
+            let (begun, begin) = oneshot::channel();
+            let first = move |_: &mut Store<'_>| {
+                begun.send(()).unwrap();
+                wait.recv().unwrap();
+                Ok(())
+            };
+            let mut stored = vec![writer.queue(0, first).await.unwrap()];
+            begin.await.unwrap();
+            // One before the one that fails, one behind it, and one that no transaction has begun with.
+            let before = |store: &mut Store<'_>| store.ledger.append(heartbeat()).map(drop);
+            stored.push(writer.queue(0, before).await.unwrap());
+            stored.push(writer.queue(0, work).await.unwrap());
+            stored.push(writer.queue(GROUP_OCTETS, before).await.unwrap());
+            stored.push(writer.queue(0, before).await.unwrap());
+            gate.send(()).unwrap();
+            stored
+        });
+        end_of_it.recv().unwrap();
+        for (n, stored) in stored.iter_mut().enumerate() {
+            let answer = stored.0.try_recv();
+            assert_eq!(answer, if n == 0 { Ok(()) } else { Err(oneshot::error::TryRecvError::Empty) }, "{case}: {n}");
+        }
+    }
+}
+
 #[test]
 fn a_full_disk_keeps_nothing_of_a_group_but_the_events_for_later() {
     let (home, database) = database();
