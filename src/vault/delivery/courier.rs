@@ -5,6 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Instant;
 
+use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinHandle, spawn_local};
 
@@ -40,6 +41,8 @@ struct Active {
     /// Outcomes on their way to the disk.
     writing: Vec<JoinHandle<()>>,
     sent: u64,
+    /// Of what was sent.
+    digest: Sha256,
     wanted: u64,
     reading: bool,
     ended: bool,
@@ -140,7 +143,8 @@ impl Courier {
         let open = leased.recipients.iter().map(|(n, address, attempts)| (*n, (address.clone(), *attempts))).collect();
         let (begun, writing) = (Instant::now(), Vec::new());
         let leased = Leased { body: Body::Inline(Vec::new()), ..leased };
-        let active = Active { leased, open, begun, writing, sent: 0, wanted: 0, reading: false, ended: false };
+        let (sent, digest, wanted) = (0, Sha256::new(), 0);
+        let active = Active { leased, open, begun, writing, sent, digest, wanted, reading: false, ended: false };
         self.active.insert(job, active);
         match (body, self.active.get_mut(&job)) {
             (Ok(body), Some(active)) => active.leased.body = body,
@@ -156,6 +160,10 @@ impl Courier {
             return;
         }
         if active.sent >= active.leased.bytes {
+            // Before the final dot: until then nothing that was sent is a message.
+            if active.digest.clone().finalize().as_slice() != active.leased.sha256 {
+                return self.withdraw(job, &changed()).await;
+            }
             active.ended = true;
             return self.say(Offer::End { job }).await;
         }
@@ -198,6 +206,7 @@ impl Courier {
         let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
         (active.reading, active.sent) = (false, active.sent + length);
         active.wanted = active.wanted.saturating_sub(length);
+        active.digest.update(&piece);
         for octets in piece.chunks(MAX_CONTENT) {
             self.say(Offer::Content { job, octets: Octets(octets.to_vec()) }).await;
         }
@@ -317,13 +326,19 @@ impl Courier {
     }
 }
 
-/// A small body as it is, and a large one by its name; none when there is no key for it.
+/// A small body as it is, and a large one by its name; none when there is no key for it. One that is sealed is longer than
+/// what is in it, and so is never taken for one of before bodies were sealed (a segment: see where it is read).
 fn open(leased: &Leased) -> io::Result<Body> {
     match (&leased.lock, &leased.body) {
         (Lock::Lost, _) => Err(io::Error::new(io::ErrorKind::InvalidData, "the master key of its key is not here")),
         (Lock::Key(key), Body::Inline(sealed)) => key.open(0, true, sealed.clone()).map(Body::Inline),
+        (Lock::None, Body::Inline(content)) if u64::try_from(content.len()) != Ok(leased.bytes) => Err(changed()),
         (Lock::Key(_), Body::Segment(_)) | (Lock::None, _) => Ok(leased.body.clone()),
     }
+}
+
+fn changed() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the body is not what was accepted, or its key is gone")
 }
 
 /// Writes down outcomes, their events and, when they were the last, the end of the body, in one transaction.

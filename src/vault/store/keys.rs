@@ -12,10 +12,11 @@ use crate::vault::master::{ID, Id, Master, WRAPPED};
 /// How a body that is read is locked.
 #[derive(Clone, Debug)]
 pub enum Lock {
-    /// It was written before bodies were sealed.
+    /// It has no key. So it was written before bodies were sealed, or its key was taken away: then what is there of it is
+    /// another body than the row of its message says.
     None,
     Key(BodyKey),
-    /// None of the master keys that are here opens its key.
+    /// None of the master keys that are here opens its key, or its key is none.
     Lost,
 }
 
@@ -68,8 +69,11 @@ impl<'c> Keys<'c> {
     /// The key of a message's body.
     pub fn get(&mut self, row: i64, message: MessageId) -> Result<Lock> {
         let found = self.get.query_row([row], |row| Ok((octets::<WRAPPED>(row, 0)?, octets::<ID>(row, 1)?)));
-        let Some((Some(wrapped), Some(id))) = found.optional()? else { return Ok(Lock::None) };
-        Ok(self.unwrap(&wrapped, &id, message).map_or(Lock::Lost, Lock::Key))
+        Ok(match found.optional()? {
+            None => Lock::None,
+            Some((Some(wrapped), Some(id))) => self.unwrap(&wrapped, &id, message).map_or(Lock::Lost, Lock::Key),
+            Some(_) => Lock::Lost,
+        })
     }
 
     fn unwrap(&self, wrapped: &[u8; WRAPPED], id: &Id, message: MessageId) -> Option<BodyKey> {

@@ -51,6 +51,7 @@ pub struct Leased {
     pub principal: String,
     pub sender: ReversePath,
     pub bytes: u64,
+    pub sha256: [u8; 32],
     pub expires_us: u64,
     pub body: Body,
     pub lock: Lock,
@@ -130,8 +131,10 @@ impl<'c> Spool<'c> {
             due: sql("SELECT msg FROM spool_rcpt WHERE state = 0 AND held = 0 AND lane = ? AND next_us <= ? \
                  ORDER BY next_us, msg LIMIT 1")?,
             next: sql("SELECT min(next_us) FROM spool_rcpt WHERE state = 0 AND held = 0 AND lane = ?")?,
-            message: sql("SELECT msg_id, session_id, principal, mail_from, bytes, expires_us, content, segment \
-                          FROM spool_msg JOIN spool_body ON msg = id WHERE id = ?")?,
+            message: sql(
+                "SELECT msg_id, session_id, principal, mail_from, bytes, expires_us, content, segment, sha256 \
+                          FROM spool_msg JOIN spool_body ON msg = id WHERE id = ?",
+            )?,
             recipients: sql("SELECT n, rcpt, attempts FROM spool_rcpt WHERE job = ? ORDER BY n")?,
             take: sql("UPDATE spool_rcpt SET state = 1, job = ?1 WHERE msg = ?2 AND n IN (SELECT n FROM spool_rcpt \
                        WHERE msg = ?2 AND state = 0 AND held = 0 AND lane = ?3 AND next_us <= ?4 ORDER BY n LIMIT ?5)")?,
@@ -228,6 +231,7 @@ impl<'c> Spool<'c> {
                 principal: columns.get(2)?,
                 sender: reverse_path(columns, 3)?,
                 bytes: unsigned(columns, 4)?,
+                sha256: octets::<32>(columns, 8)?.ok_or_else(|| damaged("the SHA-256 of a body is missing"))?,
                 expires_us: unsigned(columns, 5)?,
                 body,
                 lock: Lock::None,

@@ -110,6 +110,44 @@ fn a_body_that_was_changed_on_disk_is_not_sent() {
 }
 
 #[test]
+fn a_body_whose_key_was_taken_away_is_never_sent_for_one_that_was_not_sealed() {
+    // What is put in the place of the body is as long as the body was.
+    let deeds = [
+        "DELETE FROM spool_key",
+        "DELETE FROM spool_key; UPDATE spool_body SET content = CAST('false' || char(10) AS BLOB) \
+         WHERE content IS NOT NULL",
+    ];
+    for deed in deeds {
+        let bench = Bench::new();
+        let mut vault = bench.run();
+        test(async {
+            let mut edge = vault.edge();
+            edge.login(&bench, 1).await;
+            edge.submit(1, &["x@example.org"], b"true\r\n").await;
+            edge.submit(1, &["x@example.org"], &[b'x'; 100_000]).await;
+        });
+        vault.drain();
+        Database::open(bench.home.path()).unwrap().connection.execute_batch(deed).unwrap();
+        let mut vault = bench.run();
+        test(async {
+            let mut courier = vault.courier().await;
+            let mut withdrawn = 0;
+            while withdrawn < 2 {
+                match courier.offer().await {
+                    Offer::Message { job, .. } => courier.tell(Progress::Want { job, octets: 200_000 }).await,
+                    Offer::Withdraw { .. } => withdrawn += 1,
+                    Offer::Content { octets, .. } => assert_eq!(octets.0, b"false\n", "{deed}"),
+                    other => assert!(matches!(other, Offer::Recipients { .. }), "{deed}: {other:?}"),
+                }
+            }
+        });
+        vault.drain();
+        let found = bench.events(&Filter { event: Some("integrity.failure".into()), ..Filter::default() });
+        assert_eq!(found.len(), 2, "{deed}");
+    }
+}
+
+#[test]
 fn keys_are_wrapped_anew_in_slices_and_an_old_master_key_opens_nothing_more() {
     let bench = Bench::new();
     let mut vault = bench.run();

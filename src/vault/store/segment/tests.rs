@@ -82,6 +82,8 @@ fn a_segment_of_an_older_gatepost_is_read_as_it_is() {
     fs::write(directory.path().join("a"), [[1; 1000], [2; 1000]].concat()).unwrap();
     assert_eq!(files.read(&part("a", None, 2000, 999, 2)).unwrap(), [1, 2]);
     assert_eq!(files.read(&part("a", None, 2000, 1998, 9)).unwrap(), [2, 2]);
+    // One that is sealed, whose key is gone, is never taken for one of those.
+    assert!(files.read(&part("a", None, 2000 - count(TAG), 0, 9)).is_err());
 }
 
 #[test]
