@@ -8,8 +8,10 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use ring::aead::{Aad, NONCE_LEN, Nonce};
 use sha2::{Digest, Sha256};
 
@@ -128,28 +130,49 @@ pub fn create(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// The first step of a change of keys: makes the next one, unless it is there from a change that was broken off.
-pub fn make_next(directory: &Path) -> io::Result<Master> {
-    let key = directory.join(NEXT);
-    if !key.try_exists()? {
-        make(directory, NEXT)?;
-    }
-    let next = read_file(&key)?;
-    write(directory, NEXT_ID, 0o644, format!("{}\n", name(&next.id)).as_bytes())?;
-    File::open(directory)?.sync_all()?;
-    Ok(next)
+/// A change of keys under way. There is one at a time: a second one would put its own next key in the place of the one that
+/// everything was wrapped with by the first.
+pub struct Change {
+    directory: PathBuf,
+    pub next: Master,
+    _lock: Flock<File>,
 }
 
-/// The last step, when no key is wrapped by the old one any more: the next one takes its place, and the old one is
-/// overwritten.
-pub fn replace(directory: &Path) -> io::Result<()> {
-    let mut old = OpenOptions::new().write(true).custom_flags(nix::libc::O_NOFOLLOW).open(directory.join(CURRENT))?;
-    fs::rename(directory.join(NEXT), directory.join(CURRENT))?;
-    fs::rename(directory.join(NEXT_ID), directory.join(CURRENT_ID))?;
-    File::open(directory)?.sync_all()?;
-    // Some file systems and disks write elsewhere; there it is only unlinked.
-    old.write_all(&[0; KEY])?;
-    old.sync_all()
+impl Change {
+    /// The first step: makes the next key, unless it is there from a change that was broken off.
+    pub fn begin(directory: &Path) -> io::Result<Self> {
+        let lock = Flock::lock(File::open(directory)?, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| {
+            let busy = "the master key is being changed by another command: wait for its end";
+            if error == Errno::EWOULDBLOCK { io::Error::new(io::ErrorKind::WouldBlock, busy) } else { error.into() }
+        })?;
+        let key = directory.join(NEXT);
+        if !key.try_exists()? {
+            make(directory, NEXT)?;
+        }
+        let next = read_file(&key)?;
+        write(directory, NEXT_ID, 0o644, format!("{}\n", name(&next.id)).as_bytes())?;
+        File::open(directory)?.sync_all()?;
+        Ok(Self { directory: directory.to_owned(), next, _lock: lock })
+    }
+
+    /// The last step, when no key is wrapped by the old one any more: the next one takes its place, and the old one is
+    /// overwritten.
+    pub fn end(self) -> io::Result<()> {
+        let directory = &self.directory;
+        if read_file(&directory.join(NEXT))?.id != self.next.id {
+            let text =
+                "next.key is not the key that everything was wrapped with: nothing was replaced; put that one back";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        let mut old =
+            OpenOptions::new().write(true).custom_flags(nix::libc::O_NOFOLLOW).open(directory.join(CURRENT))?;
+        fs::rename(directory.join(NEXT), directory.join(CURRENT))?;
+        fs::rename(directory.join(NEXT_ID), directory.join(CURRENT_ID))?;
+        File::open(directory)?.sync_all()?;
+        // Some file systems and disks write elsewhere; there it is only unlinked.
+        old.write_all(&[0; KEY])?;
+        old.sync_all()
+    }
 }
 
 fn make(directory: &Path, file: &str) -> io::Result<()> {
@@ -241,8 +264,8 @@ mod tests {
         let directory = home.path();
         create(directory).unwrap();
         let old = key(directory);
-        let next = make_next(directory).unwrap().id;
-        assert_eq!(make_next(directory).unwrap().id, next, "begun again, it goes on");
+        let next = Change::begin(directory).unwrap().next.id;
+        assert_eq!(Change::begin(directory).unwrap().next.id, next, "begun again, it goes on");
         create(directory).unwrap();
         assert_eq!(key(directory), old);
         // Between the two renames.
@@ -251,12 +274,30 @@ mod tests {
         assert_eq!(Master::read(key(directory).as_slice()).unwrap().id, next);
         assert!(!directory.join(NEXT_ID).exists());
 
-        let after = make_next(directory).unwrap().id;
+        let change = Change::begin(directory).unwrap();
+        let after = change.next.id;
         fs::hard_link(directory.join(CURRENT), directory.join("held")).unwrap();
-        replace(directory).unwrap();
+        change.end().unwrap();
         create(directory).unwrap();
         assert_eq!(Master::read(key(directory).as_slice()).unwrap().id, after);
         assert_eq!(fs::read(directory.join("held")).unwrap(), [0; KEY], "the old key is overwritten");
         assert!(!directory.join(NEXT).exists() && !directory.join(NEXT_ID).exists());
+    }
+
+    #[test]
+    fn keys_are_changed_by_one_command_at_a_time_and_only_to_the_key_it_began_with() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path();
+        create(directory).unwrap();
+        let old = key(directory);
+        let change = Change::begin(directory).unwrap();
+        let refused = Change::begin(directory).err().unwrap();
+        assert!(refused.to_string().contains("another command"), "{refused}");
+        // Somebody has put another key there meanwhile.
+        fs::write(directory.join(NEXT), [9; KEY]).unwrap();
+        assert!(change.end().unwrap_err().to_string().contains("nothing was replaced"));
+        assert_eq!(key(directory), old);
+        Change::begin(directory).unwrap().end().unwrap();
+        assert_eq!(key(directory), [9; KEY]);
     }
 }

@@ -46,13 +46,15 @@ impl Rekey {
         if !control::is_there(&plan.runtime_directory)? {
             return Err("the service does not run, and it is the one that wraps the keys: start it first".to_owned());
         }
-        let next = master::make_next(directory).map_err(|error| said("making the next master key", error))?;
+        // Held to the end of the command.
+        let change = master::Change::begin(directory).map_err(|error| said("making the next master key", error))?;
+        let id = master::name(&change.next.id);
         let keys = match control::ask(&plan.runtime_directory, Any::Queue(Command::Rekey))? {
             Some(Answer::Queue(Response::Wrapped { keys })) => keys,
             Some(_) => return Err("the service answered something else: is it another version?".to_owned()),
             None => return Err("the service has stopped: start it and give the command again".to_owned()),
         };
-        master::replace(directory).map_err(|error| said("putting the next master key in place", error))?;
-        Ok((keys, master::name(&next.id)))
+        change.end().map_err(|error| said("putting the next master key in place", error))?;
+        Ok((keys, id))
     }
 }
