@@ -13,6 +13,12 @@ use crate::vault::control;
 
 /// How often whoever waits for a copy hears that it is being made.
 const SIGN: Duration = Duration::from_secs(2);
+/// How long a window may lie untaken: a slow disk of the one who takes it is no reason to give up, but as long as a copy is
+/// there no body leaves the disk.
+pub const STALLED: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 300 });
+
+const GIVEN_UP: &str =
+    "no copy is kept for this connection (any more): whoever takes a backup must not stop for minutes";
 
 /// `held` is the copy that this connection is being given.
 ///
@@ -41,18 +47,27 @@ pub async fn perform(
             Ok(Response::Done)
         }
         Command::Next => {
-            let copy = held.as_mut().ok_or("no copy was made on this connection")?;
+            let mut copy = held.take().ok_or(GIVEN_UP)?;
             let mut window = Vec::new();
             let ended = copy.next(&desk.vault, &mut window).await?;
-            for part in window {
-                say(parts, part).await?;
-            }
-            if ended {
-                *held = None;
-            }
+            let all = async {
+                for part in window {
+                    say(parts, part).await?;
+                }
+                Ok::<_, String>(())
+            };
+            timeout(STALLED, all).await.map_err(|_| give_up())??;
+            *held = Some(copy).filter(|_| !ended);
             Ok(Response::Done)
         }
     }
+}
+
+/// A copy is dropped because nobody takes it.
+pub fn give_up() -> String {
+    let seconds = STALLED.as_secs();
+    tracing::warn!(seconds, "a backup was given up: nothing of it was taken for too long");
+    GIVEN_UP.to_owned()
 }
 
 async fn say(parts: &Sender<Response>, part: backup::Response) -> Result<(), String> {

@@ -12,6 +12,7 @@ pub mod queue;
 use std::rc::Rc;
 
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::timeout;
 
 use super::Vault;
 use super::audit::anchor;
@@ -36,7 +37,18 @@ pub async fn serve(desk: Desk, user: u32, responses: Sender<Response>, mut reque
     // A copy that is being given away ends with the connection.
     let mut copy = None;
     loop {
-        let Request { behalf, command } = match requests.receive().await {
+        let received = match copy {
+            None => requests.receive().await,
+            Some(_) => match timeout(backup::STALLED, requests.receive()).await {
+                Ok(received) => received,
+                Err(_) => {
+                    copy = None;
+                    backup::give_up();
+                    continue;
+                }
+            },
+        };
+        let Request { behalf, command } = match received {
             Ok(Some(request)) => request,
             Ok(None) => return,
             Err(error) => return tracing::warn!(%error, "an administrator's connection was ended"),

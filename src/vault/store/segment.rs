@@ -22,18 +22,40 @@ const QUEUE: usize = 512;
 const PREFIX: &str = "body-";
 
 enum Job {
-    Append { piece: Piece, done: oneshot::Sender<io::Result<()>> },
-    Sync { name: String, octets: u64, done: oneshot::Sender<io::Result<[u8; 32]>> },
-    Read { part: Part, done: oneshot::Sender<io::Result<Vec<u8>>> },
-    Remove { name: String },
+    Append {
+        piece: Piece,
+        done: oneshot::Sender<io::Result<()>>,
+    },
+    Sync {
+        name: String,
+        octets: u64,
+        done: oneshot::Sender<io::Result<[u8; 32]>>,
+    },
+    Read {
+        part: Part,
+        done: oneshot::Sender<io::Result<Vec<u8>>>,
+    },
+    Remove {
+        name: String,
+    },
+    /// Nobody keeps what was to be removed meanwhile, perhaps.
+    Free,
 }
 
-/// As long as it is there, no segment is removed. Those that nobody needs any more are, after it, with the next one.
-pub struct Keep(Arc<AtomicUsize>);
+/// As long as it is there, no segment is removed. Those that nobody needs any more are, after it.
+pub struct Keep {
+    kept: Arc<AtomicUsize>,
+    /// Weak: the thread ends although somebody keeps its files.
+    queue: mpsc::WeakSender<Job>,
+}
 
 impl Drop for Keep {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Release);
+        self.kept.fetch_sub(1, Ordering::Release);
+        if let Some(queue) = self.queue.upgrade() {
+            // Where there is no room for it, the next removal does the same.
+            let _ = queue.try_send(Job::Free);
+        }
     }
 }
 
@@ -107,7 +129,7 @@ impl Segments {
     /// Keeps all segments that are there, for a backup that reads them.
     pub fn keep(&self) -> Keep {
         self.kept.fetch_add(1, Ordering::Acquire);
-        Keep(Arc::clone(&self.kept))
+        Keep { kept: Arc::clone(&self.kept), queue: self.queue.downgrade() }
     }
 
     /// Removes a segment that no row refers to, after everything asked of it before.
@@ -170,6 +192,7 @@ impl Files {
                 Job::Sync { name, octets, done } => drop(done.send(self.sync(&name, octets))),
                 Job::Read { part, done } => drop(done.send(self.read(&part))),
                 Job::Remove { name } => self.remove(&name),
+                Job::Free => self.free(),
             }
         }
     }
@@ -247,6 +270,10 @@ impl Files {
     fn remove(&mut self, name: &str) {
         self.open.remove(name);
         self.later.push(name.to_owned());
+        self.free();
+    }
+
+    fn free(&mut self) {
         if self.kept.load(Ordering::Acquire) > 0 {
             return;
         }

@@ -1,6 +1,7 @@
 //! Orders over the queue of a vault that runs.
 
 use super::*;
+use crate::ipc::admin::backup;
 use crate::ipc::admin::queue::{Command as Order, Counts, Deed, Response as Told, Which};
 
 pub async fn order(vault: &mut Running, deed: Deed) -> Counts {
@@ -64,4 +65,38 @@ fn held_mail_waits_released_mail_is_offered_at_once_and_dropped_mail_is_gone() {
     for name in ["queue.hold", "queue.release", "queue.drop"] {
         assert_eq!(names.iter().filter(|event| *event == name).count(), 1, "{name} in {names:?}");
     }
+}
+
+#[test]
+fn a_backup_that_nobody_takes_is_given_up_and_bodies_leave_the_disk_again() {
+    let bench = Bench::new();
+    let mut vault = bench.run();
+    let bodies = || {
+        let entries = fs::read_dir(bench.home.path().join("db")).unwrap().map(|entry| entry.unwrap().file_name());
+        entries.filter(|name| name.to_string_lossy().starts_with("body-")).count()
+    };
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        edge.submit(1, &["a@example.org"], &[b'x'; 200_000]).await;
+        let (asks, mut answers) = vault.administrator();
+        let ask = |command| Request { behalf: None, command: Command::Backup(command) };
+        asks.send(ask(backup::Command::Begin)).await.unwrap();
+        while !matches!(answers.receive().await.unwrap().expect("an answer"), Response::Done) {}
+        let mut courier = vault.courier().await;
+        let (job, ..) = courier.message().await;
+        courier.say(job, 0, Outcome::Delivered(said(250))).await;
+        courier.settled(job).await;
+        // The connection stays, and nothing is asked on it.
+        let mut looks = 0;
+        while bodies() > 0 {
+            looks += 1;
+            assert!(looks < 200, "the body is kept for ever");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        asks.send(ask(backup::Command::Next)).await.unwrap();
+        let said = answers.receive().await.unwrap();
+        assert!(matches!(said, Some(Response::Refused { .. })), "{said:?}");
+    });
+    vault.drain();
 }

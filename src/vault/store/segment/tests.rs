@@ -76,6 +76,30 @@ fn a_file_that_was_cut_continued_or_reordered_is_not_read() {
 }
 
 #[test]
+fn what_was_to_be_removed_while_a_backup_kept_it_is_removed_at_its_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let (segments, thread) = Segments::start(directory.path().to_owned()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (name, key) = (name(MessageId::now()), BodyKey::generate());
+    let path = directory.path().join(&name);
+    runtime.block_on(async {
+        segments.append(end(&name, &key)).await.await.unwrap().unwrap();
+        let (one, other) = (segments.keep(), segments.keep());
+        segments.remove(name.clone()).await;
+        drop(one);
+        assert_eq!(segments.read(part(&name, Some(&key), 10, 0, 10)).await.unwrap(), [2; 10], "it is kept");
+        drop(other);
+        // Behind what the end of it caused.
+        segments.read(part(&name, Some(&key), 10, 0, 10)).await.unwrap_err();
+        assert!(!path.exists());
+        let late = segments.keep();
+        drop(segments);
+        thread.join().unwrap();
+        drop(late);
+    });
+}
+
+#[test]
 fn a_segment_of_an_older_gatepost_is_read_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let files = Files::new(directory.path().to_owned());
