@@ -17,6 +17,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::vault::audit::visible::visible;
+
 /// Where the configuration is unless `--config` says otherwise.
 const DEFAULT_CONFIG: &str = "/etc/gatepost/gatepost.toml";
 
@@ -82,8 +84,10 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Prints one clear line and fails.
+/// Prints one clear line and fails. The words may quote a peer, a file of a stranger or the vault: line by line they are
+/// shown as a terminal may have them.
 fn fail(reason: &str) -> ExitCode {
-    eprintln!("gatepost: {reason}");
+    let lines: Vec<String> = reason.lines().map(visible).collect();
+    eprintln!("gatepost: {}", lines.join("\n"));
     ExitCode::FAILURE
 }

@@ -1,6 +1,8 @@
 //! `gatepost restore`: puts a backup in its place while the service is stopped. Nothing that is there is overwritten, and
 //! what was restored starts with all mail held.
 
+mod swap;
+
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
@@ -15,7 +17,9 @@ use super::backup::manifest::{Entry, MANIFEST, Manifest, Place, hex, place};
 use super::{Config, control, fail};
 use crate::config::{self, Plan};
 use crate::parent::{self, Owners};
+use crate::vault::audit::visible::visible;
 use crate::vault::restored::MARK;
+use swap::Swap;
 
 /// Octets read at once.
 const PIECE: usize = 256 * 1024;
@@ -56,16 +60,16 @@ impl Restore {
         let state = &plan.state_directory;
         make(state, 0o755).map_err(|error| format!("{}: {error}", state.display()))?;
         let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
-        let occupied = ["db", "audit"].map(|name| is_occupied(&state.join(name)));
-        if occupied.contains(&true) && !self.aside {
+        let swap = Swap::look(state, stamp).map_err(|error| format!("{}: {error}", state.display()))?;
+        if !swap.occupied.is_empty() && !self.aside && !swap.goes_on {
             return Err(format!(
                 "there is a state in {} already, and nothing is overwritten: move db/ and audit/ away, or let --aside do it",
                 state.display()
             ));
         }
-        let placed = self.place(&plan, &manifest, &owners, &stamp);
+        let placed = self.place(&plan, &manifest, &owners, &swap);
         placed.map_err(|error| format!("restoring to {}: {error}", state.display()))?;
-        Ok(told(&plan, &manifest, occupied.contains(&true).then_some(stamp.as_str())))
+        Ok(told(&plan, &manifest, &swap))
     }
 
     /// Every file is there, as it was, and no other.
@@ -108,7 +112,7 @@ impl Restore {
         Ok(())
     }
 
-    fn place(&self, plan: &Plan, manifest: &Manifest, owners: &Owners, stamp: &str) -> io::Result<()> {
+    fn place(&self, plan: &Plan, manifest: &Manifest, owners: &Owners, swap: &Swap) -> io::Result<()> {
         let state = &plan.state_directory;
         let (db, audit) = (state.join("db.restoring"), state.join("audit.restoring"));
         for draft in [&db, &audit] {
@@ -143,16 +147,7 @@ impl Restore {
         for draft in [&db, &audit] {
             File::open(draft)?.sync_all()?;
         }
-        for name in ["audit", "db"] {
-            let path = state.join(name);
-            if is_occupied(&path) {
-                fs::rename(&path, state.join(format!("{name}.before-{stamp}")))?;
-            } else if path.exists() {
-                fs::remove_dir(&path)?;
-            }
-            fs::rename(state.join(format!("{name}.restoring")), &path)?;
-        }
-        File::open(state)?.sync_all()
+        swap.end(state)
     }
 }
 
@@ -168,25 +163,19 @@ fn create(path: &Path, mode: u32) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
 }
 
-/// Whether something is there that a restore would take the place of.
-fn is_occupied(path: &Path) -> bool {
-    match fs::read_dir(path) {
-        Ok(mut entries) => entries.next().is_some(),
-        Err(error) => error.kind() != io::ErrorKind::NotFound,
-    }
-}
-
 /// What was done, and what is to be done next.
-fn told(plan: &Plan, manifest: &Manifest, aside: Option<&str>) -> String {
+fn told(plan: &Plan, manifest: &Manifest, swap: &Swap) -> String {
     let state = plan.state_directory.display();
     let mut told = format!(
         "restored to {state}: {} files, {} events of the audit log, made {} by version {}.",
         manifest.files.len(),
         manifest.size,
-        manifest.made,
-        manifest.version
+        // Whoever can write to a backup must not write to a terminal.
+        visible(&manifest.made),
+        visible(&manifest.version)
     );
-    if let Some(stamp) = aside {
+    if !swap.occupied.is_empty() {
+        let stamp = &swap.stamp;
         told += &format!("\nWhat was there is in db.before-{stamp} and audit.before-{stamp}.");
     }
     let id = fs::read_to_string(plan.master_directory.join("master.id")).unwrap_or_default();
@@ -194,7 +183,7 @@ fn told(plan: &Plan, manifest: &Manifest, aside: Option<&str>) -> String {
         told += &format!(
             "\nThe bodies in it need the master key {}, which is not in {}: put master.key and master.id of then there before \
              the start, or they can't be read.",
-            manifest.masters.join(" or "),
+            visible(&manifest.masters.join(" or ")),
             plan.master_directory.display()
         );
     }

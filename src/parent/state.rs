@@ -36,6 +36,7 @@ const EMPTY: &str = "empty";
 pub fn prepare(plan: &Plan, people: &People) -> Result<(), String> {
     // Everybody may pass through the state directory; what is in it is closed to all but its owner.
     own_directory(&plan.state_directory, "state_directory", 0o755)?;
+    vault::restored::check(&plan.state_directory)?;
     own_directory(&plan.runtime_directory, "runtime_directory", 0o700)?;
     own_directory(&empty_directory(&plan.runtime_directory), "the empty directory", 0o555)?;
     let seal = plan.state_directory.join(SEAL);

@@ -13,6 +13,20 @@ use crate::ipc::admin::queue::{Deed, Which};
 /// removed when everything is held.
 pub const MARK: &str = "restored";
 
+/// Says in the state directory that a restore is between the old state and the new one: nothing that is there is to be
+/// served.
+pub const UNFINISHED: &str = "restore-unfinished";
+
+/// Errors: a restore was broken off.
+pub fn check(state_directory: &Path) -> Result<(), String> {
+    let mark = state_directory.join(UNFINISHED);
+    match mark.try_exists() {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(format!("{} is there: a restore was broken off; give gatepost restore again", mark.display())),
+        Err(error) => Err(format!("{}: {error}", mark.display())),
+    }
+}
+
 /// Holds everything, if the mark is there. Before anybody is served, and again after a crash.
 pub fn hold(db: &Path, writer: &Writer) -> Result<(), String> {
     let mark = db.join(MARK);

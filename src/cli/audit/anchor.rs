@@ -40,7 +40,7 @@ impl Anchor {
                 }
                 ExitCode::from(made.iter().map(|anchoring| code(&anchoring.made)).fold(0, worse))
             }
-            Err(reason) => fail(&visible(&reason)),
+            Err(reason) => fail(&reason),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::cli::control::{Undone, ask};
 use crate::config::{self, Plan};
 use crate::ipc::admin::audit::{Command, Form, Response};
 use crate::ipc::admin::{Command as Any, Response as Answer};
+use crate::vault::audit::visible::visible;
 
 /// The service publishes between two readers of the file: so often, and after so long, it is asked to try once more.
 const TRIES: u32 = 8;
@@ -38,7 +39,7 @@ impl Place {
         }
         let plan = self.plan()?;
         if let Some(waiting) = Latest::of(&plan).waiting {
-            eprintln!("gatepost: {waiting}");
+            eprintln!("gatepost: {}", visible(&waiting));
         }
         Ok(audit_directory(&plan.state_directory))
     }
@@ -56,7 +57,7 @@ impl Place {
     /// Has the running service record that somebody takes these events away.
     pub fn record_export(&self, form: Form, from: u64, to: u64) -> Result<Recorded, String> {
         let untold = |why: &str| {
-            eprintln!("gatepost: this export is not recorded in the log: {why}");
+            eprintln!("gatepost: this export is not recorded in the log: {}", visible(why));
             Recorded::Nowhere
         };
         if self.directory.is_some() {
