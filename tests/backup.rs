@@ -117,6 +117,20 @@ fn what_was_acknowledged_before_a_backup_is_in_it_and_is_delivered_once_after_a_
     );
     assert!(sink.next(Duration::from_secs(3)).is_none(), "what was restored waits");
 
+    // One who can write to that log makes it say that everything was delivered.
+    let aside = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().path());
+    let aside = aside.filter(|path| path.to_string_lossy().contains("/audit.before-")).collect::<Vec<_>>();
+    let forged = service.folder.path().join("forged");
+    fs::create_dir(&forged).unwrap();
+    for entry in fs::read_dir(&aside[0]).unwrap().map(Result::unwrap) {
+        fs::copy(entry.path(), forged.join(entry.file_name())).unwrap();
+    }
+    let log = rusqlite::Connection::open(forged.join("audit.db")).unwrap();
+    log.execute("UPDATE event SET event = 'deliver.success' WHERE event = 'msg.accept'", []).unwrap();
+    log.close().unwrap();
+    let refused = service.command(&["queue", "reconcile", "--audit", forged.to_str().unwrap()]);
+    assert!(!refused.status.success() && said(&refused).contains("does not verify"), "{}", said(&refused));
+
     let sum = done(&service.command(&["queue", "reconcile", "--json"]));
     let sum: serde_json::Value = serde_json::from_str(sum.lines().last().unwrap()).unwrap();
     assert_eq!(sum["left"]["messages"], held.len(), "{sum}");
@@ -185,9 +199,21 @@ fn a_backup_that_is_not_whole_or_not_ours_is_refused_and_nothing_is_touched() {
         refused(why);
     }
     fs::write(&path, &manifest).unwrap();
+    // A restore that a power cut broke off between the two folders: what is there is not served, and it goes on.
+    let unfinished = state.join("restore-unfinished");
+    fs::create_dir_all(state.join("audit")).unwrap();
+    fs::write(&unfinished, "20261120T000000Z db audit\n").unwrap();
+    fs::write(state.join("audit/audit.db"), b"of before").unwrap();
+    let started = gatepost().args(["serve", "--fallback-ids", "--config"]).arg(service.config()).output().unwrap();
+    assert!(!started.status.success() && said(&started).contains("give gatepost restore again"), "{}", said(&started));
+    let manifest = manifest.replacen("\"version\": \"", "\"version\": \"\\u001b[2J", 1);
+    fs::write(&path, &manifest).unwrap();
     // Elsewhere, with a master key of its own: it is said, and the mail is held and not lost.
     let told = done(&restore(&service, &backup, &[]));
     assert!(told.contains("put master.key and master.id"), "{told}");
+    assert!(told.contains("\\u{1b}[2J") && !told.contains('\u{1b}'), "a backup's words steer no terminal: {told}");
+    let before = fs::read(state.join("audit.before-20261120T000000Z/audit.db")).unwrap();
+    assert!(!unfinished.exists() && before == b"of before");
     fs::create_dir(state.join("master")).unwrap();
     fs::set_permissions(state.join("master"), fs::Permissions::from_mode(0o700)).unwrap();
     for name in ["master.key", "master.id"] {

@@ -7,7 +7,7 @@ mod against;
 mod anchor;
 mod disclose;
 mod format;
-mod key;
+pub mod key;
 mod place;
 mod progress;
 mod prove;

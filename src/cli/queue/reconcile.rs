@@ -8,13 +8,16 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::cli::audit::key;
 use crate::cli::{Config, control, fail};
 use crate::config;
 use crate::ipc::admin::queue::{Command, Ended, Reconciled, Response};
 use crate::ipc::admin::{Command as Any, Response as Answer};
 use crate::mail::id::MessageId;
+use crate::vault::audit::archive::Archive;
 use crate::vault::audit::query::{self, Filter};
 use crate::vault::audit::values::Values;
+use crate::vault::audit::verify::{Known, verify};
 
 /// The events after which a recipient waits no more, and whether it got the message.
 const ENDS: [(&str, bool); 4] =
@@ -30,6 +33,12 @@ pub struct Reconcile {
     /// The personal files beside them, which tell recipients apart that auditors see as one
     #[arg(long, value_name = "DIRECTORY")]
     personal: Option<PathBuf>,
+    /// The verifier key of that log, or a file that holds it; by default seal/log.vkey of the state directory
+    #[arg(long, value_name = "VKEY")]
+    key: Option<String>,
+    /// Believe that log although it doesn't verify, and what stands in it under no signed head
+    #[arg(long, conflicts_with = "key")]
+    unverified: bool,
     /// Print an object instead
     #[arg(long)]
     json: bool,
@@ -65,6 +74,7 @@ impl Reconcile {
                  there are none, release by hand what you know was not delivered",
             )?,
         };
+        let believed = if self.unverified { None } else { Some(self.verify(&audit, state)?) };
         let beside = || self.audit.is_none().then(|| latest(state, "db.before-")).flatten();
         let mut values = self.personal.clone().or_else(beside).map(Values::of);
         let Some(mut line) = control::Line::open(&plan.runtime_directory)? else {
@@ -72,7 +82,7 @@ impl Reconcile {
         };
         let mut waiting = waiting(&mut line)?;
         for (event, delivered) in ENDS {
-            let filter = Filter { event: Some(event.to_owned()), ..Filter::default() };
+            let filter = Filter { event: Some(event.to_owned()), to: believed, ..Filter::default() };
             query::query(&audit, &filter, |found| {
                 let message = found.get("msg_id").and_then(|id| id.parse::<MessageId>().ok());
                 let Some(ends) = message.and_then(|message| waiting.get_mut(&message)) else { return };
@@ -94,6 +104,31 @@ impl Reconcile {
         }
         sum.left = reconciled(&mut line, Command::Left)?.left;
         Ok(sum)
+    }
+
+    /// Verifies that log and gives how many of its events are under a signed head: what it says takes mail out of the queue
+    /// for good, so whoever can write to those files must not be able to make it say anything.
+    fn verify(&self, audit: &Path, state: &Path) -> Result<u64, String> {
+        let key = match &self.key {
+            Some(key) => key::read(key),
+            None => key::read_file(&state.join("seal").join("log.vkey")),
+        };
+        let key = key.map_err(|fault| fault.what)?;
+        // What came before may be kept elsewhere: mail that waits is younger.
+        let from = Archive::open(audit).map_err(|fault| fault.what)?.first();
+        let sound = verify(audit, &key, &Known { from, ..Known::default() }, |_| {}).map_err(|fault| {
+            format!(
+                "the log in {} does not verify, and nothing was done: {}. If it has another key, give that with --key; if you \
+                 know that it is what the machine wrote, give --unverified",
+                audit.display(),
+                fault.what
+            )
+        })?;
+        if sound.sealed < sound.size {
+            let tail = sound.size - sound.sealed;
+            eprintln!("gatepost: the last {tail} events of that log are under no signed head, and are not believed");
+        }
+        Ok(sound.sealed)
     }
 }
 
