@@ -16,6 +16,10 @@ UNSEALED_US = 15_000_000  # a leaf that is older must be under a signed head
 LONGEST_US = 600_000_000  # two heartbeats: a log that serves is never silent for longer
 GRACE_US = 600_000_000  # what an event says is erased is gone by then
 APPLICATION = 0x47545041  # "GTPA"
+SCHEMA = {  # SHA-256 of what a file's tables, views and indices are, by its user_version
+    1: "aaa83a88fd3b67ee4b0b96b51adbc47f6cbed1c9859bf725175ff6cecb142e30",
+    2: "8c3a5b3110854110228f08b0e37f808c377b03fe15101d06de20c704af83ec3f",
+}
 
 
 class Fault(Exception):
@@ -378,6 +382,7 @@ class Log:
 
 def connect(path):
     database = sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=ro", uri=True, isolation_level=None)
+    database.execute("PRAGMA trusted_schema=OFF")  # nothing that stands in it is to act
     database.text_factory = lambda octets: octets.decode()
     return database
 
@@ -403,12 +408,25 @@ def of_line(line):
     return entry["seq"], entry["time_us"], entry["event"], entry["clear"].get("data")
 
 
+def whole(database, path):
+    """Nothing covers views and indices but this: they must be the ones that Gatepost made, and each index have every row."""
+    rows = database.execute("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master ORDER BY type, name, tbl_name")
+    listing = "\0".join(text for row in rows for text in row)
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    if sha256(listing.encode()).hex() != SCHEMA.get(version):
+        raise Fault(ALTERED, f"{path}: its tables, views and indices are not the ones that Gatepost made")
+    said = database.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    if said != "ok":
+        raise Fault(ALTERED, f"{path}: the file is not a whole database: {said}")
+
+
 def read_file(log, path):
     """One of the auditors' files."""
     database = connect(path)
     if database.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
         raise Fault(UNREADABLE, f"{path}: is not an auditors' file")
     database.execute("BEGIN")  # it may be written to
+    whole(database, path)
     info = dict(database.execute("SELECT key, value FROM info"))
     log.begin(int(info["first_seq"]), [bytes.fromhex(peak) for peak in info["base"].split()])
     if database.execute("SELECT 1 FROM personal WHERE seq NOT IN (SELECT seq FROM event) LIMIT 1").fetchone():
@@ -424,9 +442,10 @@ def read_file(log, path):
     said = []
     for seq, event, data in database.execute("SELECT seq, event, data FROM event WHERE event IN ('audit.redact', 'audit.prune') ORDER BY seq"):
         said += [(seq, first, last, " ".join(fields), ground) for first, last, fields, ground in erased_by(event, data)]
-    if database.execute("SELECT 1 FROM sqlite_master WHERE name='erasure'").fetchone():
-        if said != database.execute("SELECT seq, first_seq, last_seq, what, ground FROM erasure ORDER BY seq, n").fetchall():
-            raise Fault(ALTERED, f"{path}: the table `erasure` isn't what its events say")
+    tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+    listed = "SELECT seq, first_seq, last_seq, what, ground FROM erasure ORDER BY seq, n"
+    if said != (database.execute(listed).fetchall() if "erasure" in tables else []):
+        raise Fault(ALTERED, f"{path}: the table `erasure` isn't what its events say")
 
     heads = database.execute("SELECT size, root, note FROM checkpoint ORDER BY size").fetchall()
     events = database.execute("SELECT * FROM event ORDER BY seq")
@@ -437,6 +456,8 @@ def read_file(log, path):
         log.event(event_of_row(database, dict(zip(names, row))), stored_tile)
     for found in heads:
         head(*found)
+    if "anchor" in tables and (database.execute("SELECT max(size) FROM anchor").fetchone()[0] or 0) > log.tree.size():
+        raise Fault(ALTERED, f"{path}: a head was anchored of more events than there are")
 
 
 def event_of_row(database, row):

@@ -17,6 +17,7 @@ pub mod query;
 pub mod resume;
 pub mod retention;
 pub mod row;
+pub mod schema;
 pub mod seal;
 pub mod values;
 pub mod verify;

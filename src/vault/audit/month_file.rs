@@ -12,14 +12,11 @@ use super::event::Field;
 use super::ledger::{Batch, Note, insert_personal};
 use super::month::Month;
 use super::row::{self, PERSONAL, PersonalRow, Row, integer};
-use crate::merkle::note::SIGNATURE;
+use super::schema::{self, STEPS};
+use crate::merkle::note::{SIGNATURE, with_line};
 use crate::merkle::{Frontier, Hash};
 use crate::vault::store::anchors::Anchored;
 
-/// The schema, step by step: a new file takes them all, the current one of an older Gatepost those it lacks.
-const STEPS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
-/// The newest schema that this program knows.
-pub const NEWEST: usize = STEPS.len();
 /// "GTPA": an auditors' file. "GTPP": the personal values of a month.
 pub const AUDIT: i64 = 0x4754_5041;
 const PERSONAL_FILE: i64 = 0x4754_5050;
@@ -247,6 +244,7 @@ pub fn settle(connection: &Connection) -> Result<()> {
     )
 }
 
+    schema::distrust(connection)?;
 fn set(connection: &Connection, key: &str, value: &str) -> Result<()> {
     connection.execute("INSERT OR REPLACE INTO info(key, value) VALUES(?, ?)", [key, value])?;
     Ok(())

@@ -9,7 +9,8 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Result, Row, params_from_iter};
 
 use super::mask;
-use super::month_file::{AUDIT, NEWEST};
+use super::month_file::AUDIT;
+use super::schema::{self, NEWEST};
 use super::visible::visible;
 pub use cursor::Cursor;
 
@@ -66,6 +67,9 @@ pub const COLUMNS: [&str; 30] = [
     "listener",
     "auth_user",
 ];
+
+/// What is wrong with a file whose views, tables or indices are not those that the vault makes.
+pub const FOREIGN: &str = "its tables, views and indices are not the ones that Gatepost made: somebody changed it";
 
 /// What stands in a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,11 +150,23 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
 
 /// Opens a file as an auditor may: to read. Nothing of it is changed, whatever it is.
 ///
-/// Errors: it isn't one of ours, is newer than this program, is damaged, or may not be read; and what to do.
+/// Errors: it isn't one of ours, is newer than this program, has another schema than ours, is damaged, or may not be read;
+/// and what to do.
 pub fn open(path: &Path) -> Result<Connection, String> {
+    let connection = open_unchecked(path)?;
+    match schema::is_whole(&connection) {
+        Ok(true) => Ok(connection),
+        Ok(false) => Err(format!("{}: {}: keep it, and take a copy of it from a backup", path.display(), FOREIGN)),
+        Err(error) => Err(explain(path, &error)),
+    }
+}
+
+/// As `open`, for those that look at the schema themselves.
+pub fn open_unchecked(path: &Path) -> Result<Connection, String> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || {
         let connection = Connection::open_with_flags(path, flags)?;
+        schema::distrust(&connection)?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
         let application = pragma("application_id")?;

@@ -3,6 +3,7 @@
 
 pub mod acks;
 mod erased;
+mod file;
 mod gap;
 mod known;
 mod log;
@@ -91,13 +92,19 @@ pub struct Summary {
 /// Errors: the first fault.
 pub fn verify(path: &Path, key: &Verifier, known: &Known, mut progress: impl FnMut(u64)) -> Result<Summary, Fault> {
     let files = query::files(path).map_err(unreadable)?;
+    // Before anything in them is asked for.
+    files.iter().try_for_each(|file| {
+        let connection = query::open_unchecked(file).map_err(unreadable)?;
+        file::schema(&connection).map_err(|fault| in_file(file, fault))
+    })?;
     let mut log = Log::new(key, known, Erased::collect(&files, known.as_of_us)?);
     for (at, file) in files.iter().enumerate() {
-        let connection = query::open(file).map_err(unreadable)?;
-        let in_file = |fault: Fault| Fault { what: format!("{}: {}", file.display(), fault.what), ..fault };
+        let connection = query::open_unchecked(file).map_err(unreadable)?;
+        let in_file = |fault: Fault| in_file(file, fault);
         // One transaction: the vault may be writing to it.
         let done = connection.execute_batch("BEGIN").map_err(unreadable);
-        done.and_then(|()| log.begin(&connection, at == 0)).map_err(in_file)?;
+        done.and_then(|()| file::check(&connection)).map_err(in_file)?;
+        log.begin(&connection, at == 0).map_err(in_file)?;
         log.walk(&connection, &mut progress).map_err(in_file)?;
         log.summary.files += 1;
     }
@@ -110,6 +117,10 @@ pub fn verify(path: &Path, key: &Verifier, known: &Known, mut progress: impl FnM
     tail(&log, known)?;
     let (size, last_us, ended) = (log.frontier.size, log.last_us, !log.silence.serves());
     Ok(Summary { size, last_us, ended, given_up, gaps: log.gaps.declared, ..log.summary })
+}
+
+fn in_file(file: &Path, fault: Fault) -> Fault {
+    Fault { what: format!("{}: {}", file.display(), fault.what), ..fault }
 }
 
 /// Whether the end of the log is one: under a signed head, and not silent for long.

@@ -6,6 +6,7 @@ use std::fs;
 use super::*;
 use crate::merkle::proof::is_included;
 use crate::merkle::{fold, node_hash};
+use crate::vault::audit::schema::{NEWEST, STEPS};
 use crate::vault::audit::specimen::Specimen;
 
 /// Three months, with tiles that are full, that span two months, and that aren't full yet.
@@ -144,7 +145,10 @@ fn a_month_that_was_only_just_made_is_no_obstacle() {
     assert_eq!(Archive::open(&log.audit()).unwrap().size(), 1001);
     rusqlite::Connection::open(&fresh)
         .unwrap()
-        .execute_batch("CREATE TABLE info(key TEXT, value TEXT); PRAGMA application_id = 0x47545041;")
+        .execute_batch(&format!(
+            "{} PRAGMA application_id = 0x47545041; PRAGMA user_version = {NEWEST};",
+            STEPS.concat()
+        ))
         .unwrap();
     assert_eq!(Archive::open(&log.audit()).unwrap().size(), 1001);
 }

@@ -137,12 +137,29 @@ impl<'k> Log<'k> {
             self.checkpoint(size, root, &note)?;
         }
         self.erased.end_of_file(connection)?;
+        self.anchors(connection)?;
         match personal.next() {
             Some(value) => {
                 let (seq, _) = value.map_err(sql)?;
                 Err(altered(format!("a personal value belongs to event {seq}, which isn't there")))
             }
             None => Ok(()),
+        }
+    }
+
+    /// Where heads were kept is the vault's word; but never more than there is.
+    fn anchors(&self, connection: &Connection) -> Result<(), Fault> {
+        let has = "SELECT EXISTS(SELECT 1 FROM sqlite_master WHERE name = 'anchor')";
+        if !connection.query_row(has, [], |row| row.get::<_, bool>(0)).map_err(sql)? {
+            return Ok(());
+        }
+        let largest: Option<i64> =
+            connection.query_row("SELECT max(size) FROM anchor", [], |row| row.get(0)).map_err(sql)?;
+        match largest.and_then(|size| u64::try_from(size).ok()) {
+            Some(size) if size > self.frontier.size => {
+                Err(altered(format!("a head of {size} events was anchored, but there are {}", self.frontier.size)))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -130,6 +130,7 @@ fn a_log_that_nobody_touched_is_sound() {
     assert_eq!((summary.checkpoints, summary.files), (4, 1));
     assert_eq!(second_opinion(&bench.audit(), key(1).verifier(), &[]), 0);
     assert_eq!(bench.after("SELECT 1"), Verdict::Sound);
+    assert_eq!(bench.after("VACUUM; REINDEX"), Verdict::Sound, "the same in other pages");
 }
 
 #[test]
@@ -198,6 +199,27 @@ fn every_manipulation_is_found_out_with_its_code() {
         ),
         ("begin later", "UPDATE info SET value = '1' WHERE key = 'first_seq'", Verdict::Altered),
         ("not ours", "PRAGMA application_id = 7", Verdict::Unreadable),
+        (
+            "hide in a view",
+            "DROP VIEW auth_failure_v1; CREATE VIEW auth_failure_v1 AS SELECT 1 AS seq",
+            Verdict::Altered,
+        ),
+        ("add a trigger", "CREATE TRIGGER t AFTER INSERT ON event BEGIN SELECT 1; END", Verdict::Altered),
+        ("drop an index", "DROP INDEX e_msg", Verdict::Altered),
+        ("add a table", "CREATE TABLE more(a)", Verdict::Altered),
+        ("call it older", "PRAGMA user_version = 1", Verdict::Altered),
+        ("invent an anchor", "INSERT INTO anchor(name, size, time_us) VALUES('w1', 661, 1)", Verdict::Altered),
+        (
+            // Its rows go from what queries find; the table keeps them.
+            "empty an index",
+            "PRAGMA writable_schema = ON;
+             UPDATE sqlite_master SET sql = 'CREATE INDEX p_value ON personal(field, value, seq) WHERE value = 0'
+               WHERE name = 'p_value'; PRAGMA writable_schema = RESET; REINDEX p_value;
+             PRAGMA writable_schema = ON;
+             UPDATE sqlite_master SET sql = 'CREATE INDEX p_value ON personal(field, value, seq) WHERE value IS NOT NULL'
+               WHERE name = 'p_value'",
+            Verdict::Altered,
+        ),
     ] {
         assert_eq!(bench.after(sql), verdict, "{what}");
     }

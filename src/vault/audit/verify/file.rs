@@ -1,0 +1,23 @@
+//! A file as a database: what auditors and their queries see of it must be what stands in its tables.
+
+use rusqlite::Connection;
+
+use super::{Fault, altered, sql};
+use crate::vault::audit::query::FOREIGN;
+use crate::vault::audit::schema;
+
+/// Pages that are kept in memory meanwhile, in KiB: an index is looked up for every row.
+const CACHE: i64 = 64 * 1024;
+
+pub fn check(connection: &Connection) -> Result<(), Fault> {
+    schema(connection)?;
+    connection.pragma_update(None, "cache_size", -CACHE).map_err(sql)?;
+    // That each index has every row, and each page its place. It stops at the first fault.
+    let said: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(sql)?;
+    if said == "ok" { Ok(()) } else { Err(altered(format!("the file is not a whole database: {said}"))) }
+}
+
+/// A view that leaves out events would hide them from everybody who doesn't read the tables.
+pub fn schema(connection: &Connection) -> Result<(), Fault> {
+    if schema::is_whole(connection).map_err(sql)? { Ok(()) } else { Err(altered(FOREIGN)) }
+}
