@@ -14,7 +14,7 @@ use super::http::{self, Reply};
 use super::tls::{self, Stream};
 use crate::config::slice::WitnessSlice;
 use crate::ipc::channel::{Receiver, Sender};
-use crate::ipc::witnessing::{Answer, Ask, MAX_TEXT};
+use crate::ipc::witnessing::{self, Answer, Ask, MAX_TEXT};
 
 /// The handshake and the whole exchange; the dialer has its own bound. A witness persists before it answers: some disks are
 /// slow, none takes this long.
@@ -37,7 +37,7 @@ impl Witness {
     /// Answers one vault, question by question, until it is gone; draining, the question at hand is the last.
     pub async fn serve(
         self: Arc<Self>,
-        answers: Sender<Answer>,
+        answers: Sender<witnessing::Reply>,
         mut asks: Receiver<Ask>,
         mut drain: watch::Receiver<bool>,
     ) {
@@ -46,14 +46,14 @@ impl Witness {
                 ask = asks.receive() => ask,
                 _ = drain.changed() => continue,
             };
-            let Ask::Cosign { old, proof, note } = match ask {
+            let Ask::Cosign { question, old, proof, note } = match ask {
                 Ok(Some(ask)) => ask,
                 Ok(None) => return,
                 Err(error) => return tracing::error!(%error, "the vault's channel can't be read"),
             };
             let answer = self.cosign(body(old, proof.iter().map(|hash| hash.as_slice()), &note)).await;
             let answer = answer.unwrap_or_else(|reason| Answer::Failed { reason: cut(&reason) });
-            if answers.send(answer).await.is_err() {
+            if answers.send(witnessing::Reply { question, answer }).await.is_err() {
                 return;
             }
         }
@@ -90,7 +90,11 @@ fn body<'a>(old: u64, proof: impl Iterator<Item = &'a [u8]>, note: &str) -> Stri
 fn understand(Reply { status, kind, body }: Reply) -> Answer {
     let text = String::from_utf8_lossy(&body);
     match status {
-        200 => Answer::Cosigned { lines: text.into_owned() },
+        // Signatures are ASCII. What isn't text grows when it is made into some, and then fits into no frame.
+        200 => match String::from_utf8(body) {
+            Ok(lines) => Answer::Cosigned { lines },
+            Err(_) => Answer::Failed { reason: "what it answered is not text".to_owned() },
+        },
         CONFLICT if kind == SIZE => match text.trim_end().parse() {
             Ok(size) => Answer::Holds { size },
             Err(_) => Answer::Failed { reason: "its 409 has no size".to_owned() },
@@ -127,6 +131,8 @@ mod tests {
         assert_eq!(understand(reply(409, SIZE, "1234\n")), Answer::Holds { size: 1234 });
         assert!(matches!(understand(reply(409, SIZE, "-1\n")), Answer::Failed { .. }));
         assert_eq!(understand(reply(409, "text/plain", "7\n")), Answer::Refused { status: 409, said: "7".into() });
+        let strange = Reply { status: 200, kind: String::new(), body: vec![0xff; MAX_TEXT] };
+        assert!(matches!(understand(strange), Answer::Failed { .. }));
         let said = understand(reply(404, "text/plain", "unknown\r\n\x1b[31mlog"));
         assert_eq!(said, Answer::Refused { status: 404, said: "unknown   [31mlog".into() });
     }

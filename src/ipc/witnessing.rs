@@ -29,7 +29,15 @@ pub const MAX_TEXT: usize = 8 * 1024;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Ask {
     /// C2SP tlog-witness, add-checkpoint: `proof` shows that the note's head extends the one of `old` leaves.
-    Cosign { old: u64, proof: Vec<Hash>, note: String },
+    /// `question` comes back with the answer.
+    Cosign { question: u64, old: u64, proof: Vec<Hash>, note: String },
+}
+
+/// An answer, and to which question: one that comes too late must not be taken for the next one's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    pub question: u64,
+    pub answer: Answer,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

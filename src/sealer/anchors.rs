@@ -17,6 +17,10 @@ use crate::sandbox::policy::LARGEST_ANCHOR;
 
 /// What failed is tried again with the first head after this time.
 const AGAIN: Duration = Duration::from_secs(60);
+/// Orders of further heads that an anchor obeys: so many at once, and one more each time. Whoever took the vault over could
+/// fill a file, or syslog, with heads that are all good.
+const MOST_ORDERS: u32 = 5;
+const REFILL: Duration = Duration::from_secs(10);
 /// Outcomes that wait until the vault asks for them; older ones are forgotten.
 const MOST_OUTCOMES: usize = 64;
 /// The threads do a write and a sync.
@@ -25,6 +29,13 @@ const STACK: usize = 128 * 1024;
 /// A line for a file, and the size of its head.
 type Job = (u64, String);
 
+/// The last head that an anchor was given, and whether it is known to be there.
+struct Given {
+    size: u64,
+    note: String,
+    is_there: bool,
+}
+
 struct Anchor {
     name: String,
     every: Duration,
@@ -32,12 +43,33 @@ struct Anchor {
     due: Option<Instant>,
     /// To the thread of its file; none is the log.
     file: Option<SyncSender<Job>>,
+    last: Option<Given>,
+    /// Orders left, and since when that is counted.
+    orders: (u32, Instant),
+}
+
+impl Anchor {
+    /// Whether another order may be obeyed now; it counts.
+    fn may(&mut self, now: Instant) -> bool {
+        let (left, since) = &mut self.orders;
+        while *left < MOST_ORDERS && now.saturating_duration_since(*since) >= REFILL {
+            (*left, *since) = (*left + 1, *since + REFILL);
+        }
+        if *left == MOST_ORDERS {
+            *since = now;
+        }
+        let Some(fewer) = left.checked_sub(1) else { return false };
+        *left = fewer;
+        true
+    }
 }
 
 pub struct Anchors {
     all: Vec<Anchor>,
     outcomes: Receiver<Anchored>,
     done: Sender<Anchored>,
+    /// Of orders for which nothing was made.
+    answers: Vec<Anchored>,
 }
 
 impl Anchors {
@@ -50,9 +82,9 @@ impl Anchors {
                 Some(number) => Some(Writing::start(name.clone(), file(number)?, done.clone())?),
                 None => None,
             };
-            all.push(Anchor { name, every, due: None, file });
+            all.push(Anchor { name, every, due: None, file, last: None, orders: (MOST_ORDERS, Instant::now()) });
         }
-        Ok(Self { all, outcomes, done })
+        Ok(Self { all, outcomes, done, answers: Vec::new() })
     }
 
     /// A head was signed: those whose time has come get it.
@@ -60,9 +92,25 @@ impl Anchors {
         self.make(size, note, now, |anchor| anchor.due.is_none_or(|due| due <= now));
     }
 
-    /// Makes those of that name, or all, now.
-    pub fn order(&mut self, size: u64, note: &str, name: Option<&str>) {
-        self.make(size, note, Instant::now(), |anchor| name.is_none_or(|name| anchor.name == name));
+    /// Makes those of that name, or all, now; where that head is already, nothing is to be made.
+    pub fn order(&mut self, size: u64, note: &str, name: Option<&str>, now: Instant) {
+        let mut wanted = Vec::new();
+        for anchor in self.all.iter_mut().filter(|anchor| name.is_none_or(|name| anchor.name == name)) {
+            let failed = match &anchor.last {
+                Some(last) if last.note == note && last.is_there => None,
+                // Its outcome is on the way.
+                Some(last) if last.note == note => continue,
+                _ => {
+                    if anchor.may(now) {
+                        wanted.push(anchor.name.clone());
+                        continue;
+                    }
+                    Some(format!("too many orders: it takes one in {} s", REFILL.as_secs()))
+                }
+            };
+            self.answers.push(Anchored { name: anchor.name.clone(), size, failed });
+        }
+        self.make(size, note, now, |anchor| wanted.contains(&anchor.name));
     }
 
     fn make(&mut self, size: u64, note: &str, now: Instant, which: impl Fn(&Anchor) -> bool) {
@@ -72,6 +120,7 @@ impl Anchors {
         // Its own note has its own signature.
         let Some(line) = anchor::line(note) else { return };
         for anchor in self.all.iter_mut().filter(|anchor| which(anchor)) {
+            anchor.last = Some(Given { size, note: note.to_owned(), is_there: false });
             let failed = match &anchor.file {
                 None => {
                     tracing::info!("{line}");
@@ -94,13 +143,21 @@ impl Anchors {
     pub fn outcomes(&mut self, now: Instant) -> Vec<Anchored> {
         let mut outcomes: Vec<Anchored> = self.outcomes.try_iter().collect();
         outcomes.drain(..outcomes.len().saturating_sub(MOST_OUTCOMES));
-        for Anchored { name, failed, .. } in &outcomes {
+        for Anchored { name, size, failed } in &outcomes {
+            for anchor in self.all.iter_mut().filter(|anchor| anchor.name == *name) {
+                // What failed may be ordered again.
+                anchor.last.take_if(|last| last.size == *size && failed.is_some());
+                if let Some(last) = anchor.last.as_mut().filter(|last| last.size == *size) {
+                    last.is_there = true;
+                }
+            }
             let Some(failed) = failed else { continue };
             tracing::error!(anchor = name, failed, "a head could not be anchored");
             for anchor in self.all.iter_mut().filter(|anchor| anchor.name == *name) {
                 anchor.due = Some(now + AGAIN.min(anchor.every));
             }
         }
+        outcomes.append(&mut self.answers);
         outcomes
     }
 }
@@ -197,12 +254,40 @@ mod tests {
         assert_eq!(outcomes(&mut anchors, 2).len(), 2);
         anchors.signed(5, &note(5), start + HOUR);
         outcomes(&mut anchors, 2);
-        anchors.order(6, &note(6), Some("disk"));
+        anchors.order(6, &note(6), Some("disk"), start);
         let ordered = outcomes(&mut anchors, 1);
         assert_eq!(ordered, [Anchored { name: "disk".into(), size: 6, failed: None }]);
         let text = std::fs::read_to_string(&path).unwrap();
         let expected: Vec<String> = [3, 5, 6].iter().map(|size| anchor::line(&note(*size)).unwrap()).collect();
         assert_eq!(text, format!("audit-anchor/1 cut in the mid\n{}\n", expected.join("\n")));
+    }
+
+    #[test]
+    fn whoever_orders_without_end_gets_answers_and_no_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("anchors");
+        let open = |_| Ok(OpenOptions::new().read(true).append(true).create(true).open(&path).unwrap());
+        let mut anchors = Anchors::start(vec![near("disk", Some(0))], open).unwrap();
+        let start = Instant::now();
+        let mut answers = |size: u64, now: Instant| {
+            anchors.order(size, &note(size), None, now);
+            loop {
+                match anchors.outcomes(now).pop() {
+                    Some(Anchored { failed, .. }) => break failed.is_none(),
+                    None => thread::yield_now(),
+                }
+            }
+        };
+        for _ in 0..100 {
+            assert!(answers(3, start));
+        }
+        let lines = || std::fs::read_to_string(&path).unwrap().lines().count();
+        assert_eq!(lines(), 1, "it is there already");
+        assert_eq!((4..100).filter(|size| answers(*size, start)).count(), 4, "one was used");
+        assert!(!answers(101, start + REFILL - Duration::from_millis(1)) && answers(101, start + REFILL));
+        assert!(answers(101, start + REFILL) && !answers(102, start + REFILL));
+        assert_eq!(lines(), 6);
+        assert_eq!((200..300).filter(|size| answers(*size, start + HOUR)).count(), 5);
     }
 
     #[test]

@@ -123,7 +123,7 @@ impl Sealer {
                 // Nothing was signed yet, or nobody knows what: then there is nothing to be kept anywhere.
                 if let Some(memory) = self.memory().ok().filter(|memory| memory.head.size > 0) {
                     let note = self.note(&memory);
-                    self.anchors.order(memory.head.size, &note, name.as_deref());
+                    self.anchors.order(memory.head.size, &note, name.as_deref(), Instant::now());
                 }
                 return Answer::Anchors { done: self.anchors.outcomes(Instant::now()) };
             }

@@ -131,18 +131,7 @@ impl Keeper {
                     self.lines.insert(name, Line::open(peer.generation, peer.instance, channel));
                 }
             }
-            Order::Sealer(done) => {
-                for sealing::Anchored { name, size, failed } in done {
-                    let anchored = Anchored { name: name.clone(), size, time_us: now_us(), proof: None };
-                    let place = self.watch(&name).map(|watch| watch.anchor.place.clone());
-                    match (failed, place) {
-                        (_, None) => {}
-                        (Some(reason), _) => self.failed(&name, reason, true),
-                        (None, Some(Place::Syslog)) => self.said.push((anchored, Instant::now() + SYSLOG)),
-                        (None, _) => self.kept(anchored).await,
-                    }
-                }
-            }
+            Order::Sealer(done) => self.sealer(done).await,
             Order::Syslog(works) => self.syslog = Some(works),
             Order::Ended(name, attempt) => match attempt {
                 Attempt::Kept(anchored) => self.kept(anchored).await,
@@ -152,6 +141,23 @@ impl Keeper {
                 }
             },
             Order::Now { name, actor, answer } => self.order(name, actor, answer).await,
+        }
+    }
+
+    /// What the sealer says of its own anchors. It is believed about them alone, and about heads that there are.
+    async fn sealer(&mut self, done: Vec<sealing::Anchored>) {
+        let sealed = self.vault.writer.run(|store| store.ledger.last_sealed()).await.unwrap_or(0);
+        for sealing::Anchored { name, size, failed } in done {
+            let anchored = Anchored { name: name.clone(), size, time_us: now_us(), proof: None };
+            match (failed, self.watch(&name).map(|watch| watch.anchor.place.clone())) {
+                (_, None | Some(Place::Mail { .. } | Place::Witness { .. })) => {}
+                (Some(reason), _) => self.failed(&name, reason, true),
+                _ if !(1..=sealed).contains(&size) => {
+                    self.failed(&name, format!("the sealer names {size} events, but {sealed} are sealed"), true);
+                }
+                (None, Some(Place::Syslog)) => self.said.push((anchored, Instant::now() + SYSLOG)),
+                (None, Some(Place::File)) => self.kept(anchored).await,
+            }
         }
     }
 

@@ -7,14 +7,15 @@ use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 use crate::ipc::channel::{Receiver, Sender};
-use crate::ipc::witnessing::{Answer, Ask};
+use crate::ipc::sealing::Hash;
+use crate::ipc::witnessing::{Answer, Ask, Reply};
 use crate::merkle::cosignature::{Cosigner, Said};
 use crate::role::{Generation, Instance};
 use crate::vault::Vault;
 use crate::vault::audit::ledger::{Note, now_us};
 use crate::vault::store::anchors::Anchored;
 
-pub type Channel = (Sender<Ask>, Receiver<Answer>);
+pub type Channel = (Sender<Ask>, Receiver<Reply>);
 
 /// A dial, a handshake and an exchange, each with its own bound in dialer and courier, and something for the way.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -28,46 +29,67 @@ const NO_EXTENSION: u16 = 422;
 pub struct Line {
     pub generation: Generation,
     pub instance: Instance,
-    questions: mpsc::Sender<(Ask, oneshot::Sender<Answer>)>,
+    questions: mpsc::Sender<(Question, oneshot::Sender<Answer>)>,
+    patience: Duration,
+}
+
+/// What `Ask::Cosign` asks.
+struct Question {
+    old: u64,
+    proof: Vec<Hash>,
+    note: String,
 }
 
 impl Line {
     pub fn open(generation: Generation, instance: Instance, (asks, mut answers): Channel) -> Self {
-        let (questions, mut asked) = mpsc::channel::<(Ask, oneshot::Sender<Answer>)>(1);
+        let (questions, mut asked) = mpsc::channel::<(Question, oneshot::Sender<Answer>)>(1);
         spawn_local(async move {
+            let (mut number, mut waiting) = (0, None::<oneshot::Sender<Answer>>);
             loop {
-                // Between questions it says nothing: what comes then is its end, or nonsense.
-                let (ask, answer) = tokio::select! {
-                    question = asked.recv() => match question {
-                        Some(question) => question,
-                        None => return,
-                    },
-                    said = answers.receive() => {
-                        if !matches!(said, Ok(None)) {
-                            tracing::error!("the courier of a witness said something unasked; its channel was ended");
+                let reply = tokio::select! {
+                    question = asked.recv() => {
+                        let Some((Question { old, proof, note }, answer)) = question else { return };
+                        // Whoever asked before has given up.
+                        (number, waiting) = (number + 1, Some(answer));
+                        if asks.send(Ask::Cosign { question: number, old, proof, note }).await.is_err() {
+                            return;
                         }
-                        return;
+                        continue;
+                    }
+                    reply = answers.receive() => match reply {
+                        Ok(Some(reply)) => reply,
+                        Ok(None) => return,
+                        Err(_) => {
+                            tracing::error!("the courier of a witness said what can't be read; its channel was ended");
+                            return;
+                        }
                     }
                 };
-                if asks.send(ask).await.is_err() {
-                    return;
+                match waiting.take_if(|_| reply.question == number) {
+                    Some(answer) => drop(answer.send(reply.answer)),
+                    None if reply.question <= number => {}
+                    None => {
+                        tracing::error!("the courier of a witness said something unasked; its channel was ended");
+                        return;
+                    }
                 }
-                let Ok(Some(said)) = answers.receive().await else { return };
-                // Whoever asked may have given up.
-                let _ = answer.send(said);
             }
         });
-        Self { generation, instance, questions }
+        Self { generation, instance, questions, patience: PATIENCE }
     }
 
     pub fn is_gone(&self) -> bool {
         self.questions.is_closed()
     }
 
-    async fn ask(&self, ask: Ask) -> Option<Answer> {
+    /// None when there is no answer in time: whatever the courier does, this ends.
+    async fn ask(&self, question: Question) -> Option<Answer> {
         let (answer, answered) = oneshot::channel();
-        self.questions.send((ask, answer)).await.ok()?;
-        timeout(PATIENCE, answered).await.ok()?.ok()
+        let asked = async {
+            self.questions.send((question, answer)).await.ok()?;
+            answered.await.ok()
+        };
+        timeout(self.patience, asked).await.ok()?
     }
 }
 
@@ -100,7 +122,7 @@ pub async fn attempt(vault: &Vault, name: &str, key: &str, known: u64, line: &Li
     for last in [false, true] {
         let proof = vault.writer.run(move |store| store.ledger.consistency(old, size)).await;
         let Ok(Some(proof)) = proof else { return Attempt::Failed("the store gives no proof now".into()) };
-        let answer = line.ask(Ask::Cosign { old, proof, note: note.note.clone() }).await;
+        let answer = line.ask(Question { old, proof, note: note.note.clone() }).await;
         match judge(name, &key, &note, old, answer) {
             Judgement::Again(holds) if !last => old = holds,
             Judgement::Again(holds) => {
@@ -173,6 +195,7 @@ mod tests {
     use ring::signature::{Ed25519KeyPair, KeyPair};
 
     use super::*;
+    use crate::ipc::channel;
     use crate::merkle::note::{SIGNATURE, key_id, write_vkey};
 
     const NAME: &str = "witness.test/w1";
@@ -216,6 +239,38 @@ mod tests {
         failed(cosigned(other.to_owned()), "no cosignature of the configured key");
         failed(cosigned(String::new()), "no cosignature of the configured key");
         failed(cosigned("garbage\n\0".into()), "no cosignature of the configured key");
+    }
+
+    #[test]
+    fn a_courier_that_gives_no_answer_costs_that_attempt_and_no_other() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+            let sealed = crate::sandbox::Sealed::for_tests();
+            let line = Line::open(Generation(1), Instance(1), channel::open(near.into(), &sealed).unwrap());
+            let line = Line { patience: Duration::from_millis(50), ..line };
+            let (replies, mut asks) = channel::open::<Reply, Ask>(far.into(), &sealed).unwrap();
+            let question = || Question { old: 0, proof: Vec::new(), note: "note".into() };
+            for _ in 0..3 {
+                assert_eq!(line.ask(question()).await, None);
+            }
+            let late = |number: u64| Reply { question: number, answer: Answer::Failed { reason: "late".into() } };
+            for number in 1..=3 {
+                assert!(asks.receive().await.unwrap().is_some());
+                replies.send(late(number)).await.unwrap();
+            }
+            let line = Line { patience: Duration::from_secs(20), ..line };
+            let right = async {
+                let Some(Ask::Cosign { question, .. }) = asks.receive().await.unwrap() else { panic!("gone") };
+                replies.send(late(3)).await.unwrap();
+                replies.send(Reply { question, answer: Answer::Holds { size: 7 } }).await.unwrap();
+            };
+            let (answer, ()) = tokio::join!(line.ask(question()), right);
+            assert_eq!(answer, Some(Answer::Holds { size: 7 }));
+            assert!(!line.is_gone());
+            replies.send(late(99)).await.unwrap();
+            line.questions.closed().await;
+        });
     }
 
     #[test]
