@@ -49,18 +49,28 @@ pub async fn redact(
     {
         return Err(format!("there is no event {last}: the last one is {}", size.saturating_sub(1)));
     }
-    let selection = desk.publisher.select(target, fields).await?;
+    let mut selection = desk.publisher.select(target, fields).await?;
+    let messages = std::mem::take(&mut selection.messages);
     let events = selection.parts.iter().map(erasure::Part::count).sum();
     let actor = actor.to_owned();
+    let (now, later) = messages.split_at(messages.len().min(erasure::MOST_MESSAGES));
+    let now = now.to_vec();
     let ordered = desk.vault.writer.run(move |store| {
         let last = erasure::order(store, &selection.parts, &actor, &ground, None)?;
         if last.is_some() {
-            erasure::forget_done(store, &selection.messages)?;
+            erasure::forget_done(store, &now)?;
         }
         Ok(last)
     });
     let ordered = ordered.await.map_err(|error| format!("the store took nothing: {error:?}"))?;
     let event = ordered.ok_or("nothing was found: there is nothing to erase")?;
+    for messages in later.chunks(erasure::MOST_MESSAGES) {
+        let messages = messages.to_vec();
+        let forgotten = desk.vault.writer.run(move |store| erasure::forget_done(store, &messages));
+        forgotten.await.map_err(|error| {
+            format!("event {event} says it, but the spool still knows messages that are done ({error:?}): give the order again")
+        })?;
+    }
     // Published, and then worked off, by the same thread.
     let tried = desk.publisher.publish().await;
     let open = desk.vault.writer.run(move |store| store.erasures.is_open(event)).await;

@@ -23,7 +23,7 @@ const MOST_RANGES: usize = 1000;
 /// Octets of a ground: a reference to a case and a sentence. It stays in the log for ever.
 pub const MAX_GROUND: usize = 512;
 /// Messages that are forgotten in one transaction.
-const MOST_MESSAGES: usize = 1000;
+pub const MOST_MESSAGES: usize = 1000;
 
 /// Fields of events: each of the fields, in every event of the ranges.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,10 +80,14 @@ pub fn field_names() -> String {
     Field::ALL.map(Field::word).join(", ")
 }
 
-/// A field's name and which of several, for `rcpt_to[3]`. None when it isn't a personal field.
+/// A field's name and which of several, for `rcpt_to[3]`. None when it isn't a personal field, or isn't written as the log
+/// writes it: there it is compared as text.
 pub fn parse_key(key: &str) -> Option<(Field, Option<u32>)> {
     let (name, n) = match key.strip_suffix(']').and_then(|key| key.split_once('[')) {
-        Some((name, n)) => (name, Some(n.parse().ok()?)),
+        Some((name, digits)) => {
+            let n: u32 = digits.parse().ok().filter(|n: &u32| n.to_string() == digits)?;
+            (name, Some(n))
+        }
         None => (key, None),
     };
     let field = Field::of(name)?;
@@ -171,9 +175,9 @@ fn record(store: &mut Store<'_>, name: Name, data: String, actor: &str, rule: Op
     Ok(seq)
 }
 
-/// What the spool remembers of messages that are done, for those who ask how they ended.
+/// What the spool remembers of messages that are done, for those who ask how they ended. At most `MOST_MESSAGES` at once.
 pub fn forget_done(store: &mut Store<'_>, messages: &[MessageId]) -> Sql<()> {
-    messages.iter().take(MOST_MESSAGES).try_for_each(|message| store.erasures.forget_message(*message))
+    messages.iter().try_for_each(|message| store.erasures.forget_message(*message))
 }
 
 /// In portions that fit into a leaf.
@@ -209,6 +213,10 @@ mod forms {
         assert_eq!(parse_key("rcpt_to[12]"), Some((Field::RcptTo, Some(12))));
         for wrong in ["", "data", "mail_from[0]", "rcpt_to[]", "rcpt_to[x]", "rcpt_to[1", "rcpt_to[-1]"] {
             assert_eq!(parse_key(wrong), None, "{wrong}");
+        }
+        // What the log says it took out must name the value as the log does.
+        for other in ["rcpt_to[03]", "rcpt_to[+3]", "rcpt_to[00]", "rcpt_to[4294967296]", "rcpt_to[3]]"] {
+            assert_eq!(parse_key(other), None, "{other}");
         }
         assert!(!usual_fields().iter().any(|field| field == "account" || field == "rcpt_domain"));
         assert_eq!(usual_fields().len(), 6);

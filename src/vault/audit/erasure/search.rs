@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::{Result as Sql, params};
 
-use super::{MOST_MESSAGES, Part, Selection, places, ranges, usual_fields};
+use super::{Part, Selection, places, ranges, usual_fields};
 use crate::mail::id::MessageId;
 use crate::vault::audit::event::Field;
 use crate::vault::audit::row::{integer, unsigned};
@@ -29,7 +29,10 @@ type Found = (u64, String);
 /// The values of the target in the published files. Without fields: the usual ones, and of an address the values alone in
 /// which it stands. Nothing is selected when nothing is found.
 pub fn select(home: &Path, target: &Target, fields: &[String]) -> Result<Selection, String> {
-    let named = || if fields.is_empty() { usual_fields() } else { fields.to_vec() };
+    // Each once, however often it was named.
+    let fields = fields.iter().collect::<BTreeSet<_>>();
+    let fields: Vec<String> = fields.into_iter().cloned().collect();
+    let named = || if fields.is_empty() { usual_fields() } else { fields.clone() };
     let whole = |events: Vec<(u64, u64)>, fields| match events.is_empty() {
         true => Vec::new(),
         false => vec![Part { events, fields }],
@@ -47,7 +50,7 @@ pub fn select(home: &Path, target: &Target, fields: &[String]) -> Result<Selecti
             let found = find(home, address)?;
             let events = ranges(found.iter().map(|(seq, _)| *seq).collect::<BTreeSet<u64>>());
             let messages = messages(home, &events)?;
-            let parts = if fields.is_empty() { by_field(found) } else { whole(events, fields.to_vec()) };
+            let parts = if fields.is_empty() { by_field(found) } else { whole(events, named()) };
             Ok(Selection { parts, messages })
         }
     }
@@ -126,7 +129,7 @@ fn events_of(home: &Path, message: MessageId) -> Result<Vec<u64>, String> {
     Ok(seqs)
 }
 
-/// The messages that the events are about, at most as many as can be forgotten at once.
+/// The messages that the events are about, at most as many as one search may find.
 fn messages(home: &Path, events: &[(u64, u64)]) -> Result<Vec<MessageId>, String> {
     let mut all = BTreeSet::new();
     for place in places::audit(home)? {
@@ -135,7 +138,7 @@ fn messages(home: &Path, events: &[(u64, u64)]) -> Result<Vec<MessageId>, String
             let sql = "SELECT DISTINCT msg_id FROM event WHERE seq BETWEEN ? AND ? AND msg_id IS NOT NULL LIMIT ?";
             let mut statement = connection.prepare(sql)?;
             for range in events.iter().filter(|range| place.has(**range)) {
-                let room = MOST_MESSAGES.saturating_sub(all.len());
+                let room = MOST_FOUND.saturating_sub(all.len());
                 let limit = i64::try_from(room).unwrap_or(i64::MAX);
                 let rows = statement
                     .query_map(params![integer(range.0), integer(range.1), limit], |row| row.get::<_, String>(0))?;

@@ -125,6 +125,16 @@ fn a_message_and_a_range_are_erased_but_for_who_sent_to_which_domain() {
     sound(&log).unwrap();
 }
 
+#[test]
+fn more_messages_than_one_transaction_forgets_are_all_found() {
+    let log = grown();
+    let all = select(&log, Target::Events(0, 1199), &[]);
+    assert_eq!(all.messages.len(), 1200);
+    assert!(all.messages.len() > MOST_MESSAGES);
+    let twice = select(&log, Target::Events(0, 5), &["mail_from", "rcpt_to", "mail_from"]);
+    assert_eq!(twice.parts[0].fields, ["mail_from", "rcpt_to"]);
+}
+
 /// The specimen with another publisher, as after a restart.
 fn restarted(mut log: Specimen) -> Specimen {
     log.publisher = Publisher::start(log.home.path().to_owned(), log.writer.clone()).unwrap().0;
