@@ -171,9 +171,10 @@ impl Plan {
             );
             findings.warn(config.hostname.as_ref().map(At::span), text);
         }
-        if self.anchors.is_empty() && self.audit.retention.events.is_some() {
-            let text = "no anchor: months of the audit log are not removed after retain_events, because nothing outside shows \
-                        what they were";
+        let is_elsewhere = |anchor: &Anchor| matches!(anchor.place, Place::Mail { .. } | Place::Witness(_));
+        if !self.anchors.iter().any(is_elsewhere) && self.audit.retention.events.is_some() {
+            let text = "no anchor at a witness or by mail: months of the audit log are not removed after retain_events, because \
+                        nothing on another machine shows what they were";
             findings.warn(None, text);
         }
         if self.upstreams.is_empty() {

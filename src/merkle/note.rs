@@ -144,6 +144,24 @@ impl FromStr for Verifier {
     }
 }
 
+/// A note with that signature line: behind the others, and in place of any by the same key.
+pub fn with_line(note: &str, line: &str) -> String {
+    let Some((text, lines)) = note.rfind("\n\n").and_then(|at| note.split_at_checked(at + 2)) else {
+        return note.to_owned();
+    };
+    let signer = signer(line);
+    let others = lines.lines().filter(|other| *other != line && (signer.is_none() || self::signer(other) != signer));
+    let lines: String = others.chain([line]).flat_map(|line| [line, "\n"]).collect();
+    text.to_owned() + &lines
+}
+
+/// Name and id of the key of a signature line.
+fn signer(line: &str) -> Option<(&str, [u8; 4])> {
+    let (name, encoded) = line.strip_prefix(SIGNATURE)?.split_once(' ')?;
+    let octets = STANDARD.decode(encoded).ok()?;
+    Some((name, *octets.first_chunk::<4>()?))
+}
+
 /// The first four octets of SHA-256 over name, newline, type and key (C2SP signed-note, "Signatures").
 pub fn key_id(name: &str, kind: u8, key: &[u8; 32]) -> [u8; 4] {
     let digest = Sha256::new().chain_update(name).chain_update([b'\n', kind]).chain_update(key);

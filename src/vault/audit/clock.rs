@@ -8,6 +8,8 @@ use crate::sys::clock;
 /// Readings this far apart from each other mean that a clock was set. What NTP corrects bit by bit stays below it, because
 /// the vault looks once a second.
 const APART_US: i64 = 1_000_000;
+/// A clock that was set by more than this is doubted: nothing is erased by its word for a while.
+pub const DOUBTFUL_US: u64 = 3_600_000_000;
 /// The vault looks once a second. If it did not for so long, the machine stood still, or the disk or the processor hung.
 const STALL_US: i64 = 60_000_000;
 /// Readings are taken one after the other; if that took longer, they say nothing about each other.
@@ -107,6 +109,15 @@ impl Watch {
     }
 }
 
+/// Whether an event of the clocks says that the time of day was set so far that it is doubted.
+pub fn is_doubtful(event: &Event) -> bool {
+    let data = event.data.as_deref().and_then(|data| serde_json::from_str::<serde_json::Value>(data).ok());
+    let Some(data) = data else { return false };
+    let whole = if event.reason.as_deref() == Some("step") { "by_us" } else { "step_us" };
+    let stepped = data.get("step_us").or_else(|| data.get(whole)).and_then(serde_json::Value::as_i64);
+    stepped.is_some_and(|us| us.unsigned_abs() > DOUBTFUL_US)
+}
+
 fn event(kind: &str, by_us: i64, parts: &[(&str, i64)]) -> Event {
     let mut data = serde_json::json!({ "kind": kind, "by_us": by_us });
     let several = parts.iter().filter(|(_, us)| *us != 0).count() > 1;
@@ -149,6 +160,18 @@ mod tests {
         assert_eq!(noticed(0, 0, HOUR).as_deref(), Some(r#"{"by_us":3601000000,"kind":"stall"}"#));
         let both = r#"{"by_us":3610000000,"kind":"suspend","step_us":10000000,"suspend_us":3600000000}"#;
         assert_eq!(noticed(HOUR, 10 * SECOND, 0).as_deref(), Some(both));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_far_is_doubted_whatever_else_happened() {
+        let doubted = |slept: i64, stepped: i64| {
+            let mut watch = Watch::default();
+            watch.look(Reading { time: 0, elapsed: 0, running: 0 });
+            watch.look(Reading { time: slept + stepped + SECOND, elapsed: slept + SECOND, running: SECOND });
+            is_doubtful(&watch.tell().unwrap())
+        };
+        assert!(doubted(0, 2 * HOUR) && doubted(0, -2 * HOUR) && doubted(9 * HOUR, 2 * HOUR));
+        assert!(!doubted(9 * HOUR, 0) && !doubted(0, HOUR / 2) && !doubted(9 * HOUR, HOUR / 2));
     }
 
     #[test]

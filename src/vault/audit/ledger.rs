@@ -6,7 +6,7 @@ use rusqlite::types::Value as Stored;
 use rusqlite::{Connection, Error, OptionalExtension, Result, Statement, params, params_from_iter};
 
 use super::adopt::Leaf;
-use super::clock::{Clocks, Reading, Watch};
+use super::clock::{self, Clocks, Reading, Watch};
 use super::event::Event;
 use super::leaf::{SALT, Salt};
 use super::row::{self, PERSONAL, PersonalRow, Row, integer, octets, unsigned};
@@ -14,6 +14,7 @@ use crate::config::slice::Mask;
 use crate::merkle::tree::{self, Tiles, Tree, WIDTH};
 use crate::merkle::{Frontier, Hash};
 use crate::vault::store::anchors::Anchored;
+use crate::vault::store::doubt;
 
 /// Random octets fetched at once: salts for some hundred events.
 const POOL: usize = 4096;
@@ -53,6 +54,7 @@ pub struct Ledger<'c> {
     notes: Statement<'c>,
     forget: [Statement<'c>; 3],
     first_of: Statement<'c>,
+    doubt: Statement<'c>,
     tree: Tree,
     last_us: u64,
     /// The first leaf of the current month when the log is older than that.
@@ -103,6 +105,7 @@ impl<'c> Ledger<'c> {
                     "DELETE FROM audit_checkpoint WHERE size <= ? AND size < (SELECT max(size) FROM audit_checkpoint)",
                 )?,
             ],
+            doubt: sql(doubt::SET)?,
             first_of: sql("SELECT min(seq) FROM audit_event WHERE time_us >= ?")?,
             tree: Tree::default(),
             last_us: 0,
@@ -179,6 +182,10 @@ impl<'c> Ledger<'c> {
     pub fn tell_clocks(&mut self) -> Result<u64> {
         let now = self.read();
         while let Some(event) = self.watch.tell() {
+            // With the first event that bears the new time: no restart forgets that it is doubted.
+            if clock::is_doubtful(&event) {
+                doubt::set(&mut self.doubt, doubt::LONGEST)?;
+            }
             self.write(event, now)?;
         }
         Ok(now)

@@ -72,8 +72,7 @@ impl MonthFile {
 
     /// When its last event was.
     pub fn last_us(&self) -> Option<u64> {
-        let last = self.connection.query_row("SELECT max(time_us) FROM event", [], |row| row.get::<_, Option<i64>>(0));
-        last.ok().flatten().and_then(|last_us| u64::try_from(last_us).ok())
+        last_us(&self.connection)
     }
 
     /// Makes the file of a month. `base` is the tree before its first leaf.
@@ -136,12 +135,15 @@ impl MonthFile {
             }
             let mut insert =
                 transaction.prepare("INSERT OR REPLACE INTO anchor(name, size, time_us, proof) VALUES(?, ?, ?, ?)")?;
-            let mut cosign = transaction
-                .prepare("UPDATE checkpoint SET note = note || ?2 WHERE size = ?1 AND instr(note, ?2) = 0")?;
+            let mut signed = transaction.prepare("SELECT note FROM checkpoint WHERE size = ?")?;
+            let mut cosign = transaction.prepare("UPDATE checkpoint SET note = ?2 WHERE size = ?1")?;
             for Anchored { name, size, time_us, proof } in batch.anchors.iter().filter(|head| head.size <= published) {
                 insert.execute(params![name, integer(*size), integer(*time_us), proof])?;
                 if let Some(line) = proof.as_ref().filter(|proof| proof.starts_with(SIGNATURE)) {
-                    cosign.execute(params![integer(*size), format!("{line}\n")])?;
+                    let note: Option<String> = signed.query_row([integer(*size)], |row| row.get(0)).optional()?;
+                    if let Some(note) = note {
+                        cosign.execute(params![integer(*size), with_line(&note, line)])?;
+                    }
                 }
             }
         }
@@ -176,6 +178,12 @@ fn follows(transaction: &Transaction<'_>, published: u64, rows: &[Row]) -> Resul
         }
     }
     Ok(())
+}
+
+/// When the last event of an auditors' file was.
+pub fn last_us(connection: &Connection) -> Option<u64> {
+    let last = connection.query_row("SELECT max(time_us) FROM event", [], |row| row.get::<_, Option<i64>>(0));
+    last.ok().flatten().and_then(|last_us| u64::try_from(last_us).ok())
 }
 
 /// Writes the salts and clear values of hidden fields into the personal file of their month.
@@ -236,6 +244,7 @@ fn connect(path: &Path, application: i64, mode: u32) -> Result<Connection, Strin
 
 /// The settings of every file that is written to.
 pub fn settle(connection: &Connection) -> Result<()> {
+    schema::distrust(connection)?;
     connection.busy_timeout(std::time::Duration::ZERO)?;
     // What leaves the vault's database stands here alone: it must be on the disk before it may leave.
     connection.query_row("PRAGMA journal_mode=TRUNCATE", [], |_| Ok(()))?;
@@ -244,7 +253,6 @@ pub fn settle(connection: &Connection) -> Result<()> {
     )
 }
 
-    schema::distrust(connection)?;
 fn set(connection: &Connection, key: &str, value: &str) -> Result<()> {
     connection.execute("INSERT OR REPLACE INTO info(key, value) VALUES(?, ?)", [key, value])?;
     Ok(())

@@ -3,6 +3,7 @@
 //! First the personal values, then the auditors' file, then they leave the vault's database. Each step may be done again,
 //! so a crash between any two loses nothing and doubles nothing.
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -14,13 +15,13 @@ use rusqlite::ErrorCode;
 use tokio::sync::oneshot;
 
 use super::erasure::disclosure::{self, Disclosure};
-use super::erasure::places::Place;
+use super::erasure::places::{self, Place};
 use super::erasure::search::{self, Target};
 use super::erasure::{self, Selection, pruning, removal};
 use super::ledger::{Batch, Note};
 use super::month;
 use super::month::Month;
-use super::month_file::{MonthFile, keep_personal};
+use super::month_file::{self, MonthFile, keep_personal};
 use super::retention::keeper::Shared;
 use super::retention::{self, Keeper, Looked};
 use super::row::Row;
@@ -126,9 +127,11 @@ impl Publisher {
 
 fn work(mut files: Files, writer: &Writer, orders: &Receiver<Order>, vkey: &Mutex<Option<String>>, shared: Shared) {
     let mut blocked = false;
-    let mut keeper = Keeper::new(shared, files.current.as_ref().and_then(MonthFile::last_us));
+    let mut keeper = Keeper::new(shared, files.last_us(), writer);
+    let mut turns: VecDeque<Turns> = VecDeque::new();
     loop {
-        let order = match orders.recv_timeout(EVERY) {
+        // One month in each round: what is to be published never waits for more.
+        let order = match orders.recv_timeout(if turns.is_empty() { EVERY } else { Duration::ZERO }) {
             Ok(Order::Pause(said, ended)) => {
                 // It ends with whoever asked for it.
                 let _ = said.send(());
@@ -158,11 +161,28 @@ fn work(mut files: Files, writer: &Writer, orders: &Receiver<Order>, vkey: &Mute
             Some(Order::Select(target, fields, answer)) => {
                 drop(answer.send(search::select(&files.home, &target, &fields)));
             }
-            Some(Order::Prune(prune, answer)) => drop(answer.send(files.prune(writer, keeper.rules(), prune))),
+            Some(Order::Prune(prune, answer)) => match files.begin(keeper.rules(), prune) {
+                Ok((months, ground, prune)) => {
+                    turns.push_back(Turns { months, ground, prune, looked: Vec::new(), answer })
+                }
+                Err(reason) => drop(answer.send(Err(reason))),
+            },
             Some(Order::Disclose(event, key, answer)) => drop(answer.send(disclosure::find(&files.home, event, &key))),
             Some(Order::Pause(..)) | None => {}
         }
+        if let Some(next) = turns.pop_front() {
+            turns.extend(files.prune(writer, next));
+        }
     }
+}
+
+/// Months that are removed by hand, one after the other.
+struct Turns {
+    months: VecDeque<Place>,
+    ground: String,
+    prune: Prune,
+    looked: Vec<Looked>,
+    answer: oneshot::Sender<Result<Vec<Looked>, String>>,
 }
 
 /// The auditors' files and the personal ones.
@@ -246,8 +266,18 @@ impl Files {
         removal::remove(&self.home, &parts)
     }
 
-    fn prune(&mut self, writer: &Writer, rules: &Retention, prune: Prune) -> Result<Vec<Looked>, String> {
-        let Prune { before, actor, dry } = prune;
+    /// When the last event was that was published.
+    fn last_us(&self) -> Option<u64> {
+        let closed = || {
+            let place = places::audit(&self.home).ok()?.pop()?;
+            month_file::last_us(&places::open(&place.path).ok()?)
+        };
+        self.current.as_ref().and_then(MonthFile::last_us).or_else(closed)
+    }
+
+    /// What an order by hand means.
+    fn begin(&self, rules: &Retention, prune: Prune) -> Result<(VecDeque<Place>, String, Prune), String> {
+        let before = prune.before;
         let now_us = super::ledger::now_us();
         let ground = match (before, rules.events) {
             (Some(month), _) => format!("before {month}"),
@@ -258,12 +288,33 @@ impl Files {
             Some(month) => place.month < month,
             None => rules.events.is_some_and(|keep| retention::is_over(place, keep, now_us)),
         };
-        let looked = retention::by_hand(&self.home, writer, until, &ground, &actor, dry)?;
-        if !dry {
-            self.publish_all(writer, None)?;
-            self.erase_all(writer)?;
+        Ok((retention::meant(&self.home, until)?, ground, prune))
+    }
+
+    /// The next month by hand; what stays keeps all after it. Gives what is left, or answers.
+    fn prune(&mut self, writer: &Writer, mut turns: Turns) -> Option<Turns> {
+        let Prune { actor, dry, .. } = &turns.prune;
+        let looked = turns.months.pop_front().map(|place| {
+            let looked = retention::by_hand(&place, writer, &turns.ground, actor, *dry)?;
+            if !dry {
+                self.publish_all(writer, None)?;
+                self.erase_all(writer)?;
+            }
+            Ok(looked)
+        });
+        match looked {
+            Some(Ok(looked)) => {
+                let stays = looked.obstacle.is_some();
+                turns.looked.push(looked);
+                if !stays && !turns.months.is_empty() {
+                    return Some(turns);
+                }
+                drop(turns.answer.send(Ok(turns.looked)));
+            }
+            Some(Err(reason)) => drop(turns.answer.send(Err(reason))),
+            None => drop(turns.answer.send(Ok(turns.looked))),
         }
-        Ok(looked)
+        None
     }
 
     /// Moves what belongs into one file; the rest of the batch comes with the next.

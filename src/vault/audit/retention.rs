@@ -1,28 +1,29 @@
 //! Retention: what time and size ask to be erased, month by month, each on a clock of its own.
 //!
 //! A wrong clock must not erase the log. So nothing is erased by time within a day after the clock was set, or after a start
-//! that finds the last event a day old: long enough to be noticed. And by time or size, no month goes that isn't under an
-//! anchored head.
+//! that finds the last event a day old: long enough to be noticed, and no restart shortens it. One look by time orders one
+//! month, so that a mistake is seen before it is total. And by time or size, no month goes that isn't under an anchored head.
 
 pub mod keeper;
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::clock::DOUBTFUL_US;
 use super::erasure::places::{self, Place};
 use super::erasure::{self, Part, pruning, usual_fields};
 use super::event::{Event, Name, Outcome};
 use super::month::Month;
 use crate::config::slice::{Retention, WhenFull};
+use crate::vault::store::doubt;
 use crate::vault::store::writer::Writer;
 pub use keeper::Keeper;
 
 /// Who erases, when nobody asked for it.
 const POLICY: &str = "policy";
 /// The clock may be off by so much before it counts as set.
-const DRIFT: Duration = Duration::from_secs(3600);
-/// Since the clock was set, or since a start after so long a silence.
-const CAUTION: Duration = Duration::from_secs(86_400);
+const DRIFT: Duration = Duration::from_micros(DOUBTFUL_US);
 /// Months that one command looks at: eight years.
 const MOST_MONTHS: usize = 100;
 
@@ -43,15 +44,15 @@ pub struct Looked {
 pub struct Trust {
     since: Instant,
     since_us: u64,
-    caution: Duration,
+    doubt: Duration,
 }
 
 impl Trust {
-    /// At a start; `last_us` is when the last event was.
-    pub fn start(now_us: u64, last_us: Option<u64>) -> Self {
+    /// At a start; `last_us` is when the last event was, `left` what is left of an earlier doubt.
+    pub fn start(now_us: u64, last_us: Option<u64>, left: Duration) -> Self {
         let silence = Duration::from_micros(now_us.saturating_sub(last_us.unwrap_or(now_us)));
-        let caution = if silence > CAUTION { CAUTION } else { Duration::ZERO };
-        Self { since: Instant::now(), since_us: now_us, caution }
+        let doubt = if silence > doubt::LONGEST { doubt::LONGEST } else { left };
+        Self { since: Instant::now(), since_us: now_us, doubt }
     }
 
     /// `now` and `now_us` are the same instant on two clocks, of which only the latter can be set.
@@ -59,25 +60,44 @@ impl Trust {
         let elapsed = now.saturating_duration_since(self.since);
         let said = Duration::from_micros(now_us.abs_diff(self.since_us));
         if now_us < self.since_us || said.abs_diff(elapsed) > DRIFT {
-            *self = Self { since: now, since_us: now_us, caution: CAUTION };
+            *self = Self { since: now, since_us: now_us, doubt: doubt::LONGEST };
         }
-        now.saturating_duration_since(self.since) >= self.caution
+        self.left(now).is_zero()
+    }
+
+    /// For how long it is not believed yet.
+    pub fn left(&self, now: Instant) -> Duration {
+        self.doubt.saturating_sub(now.saturating_duration_since(self.since))
     }
 }
 
-/// Orders what the clocks ask for at that time; the publisher works it off. Gives why a month stays that should go.
+/// What came of a month's turn.
+#[derive(Debug, PartialEq, Eq)]
+enum Turn {
+    Ordered,
+    /// It was ordered before, and is not gone yet.
+    Pending,
+    /// Why it stays.
+    Stays(String),
+}
+
+/// Orders the first that the clocks ask for at that time; the publisher works it off. Gives why a month stays that should go.
 pub fn by_time(home: &Path, writer: &Writer, rules: &Retention, now_us: u64) -> Result<Option<String>, String> {
     let places = places::audit(home)?;
     if let Some(keep) = rules.personal {
         for place in places.iter().filter(|place| is_over(place, keep, now_us)) {
-            personal(place, writer, &format!("retain_personal = {}", days(keep)))?;
+            if personal(place, writer, &format!("retain_personal = {}", days(keep)))? {
+                return Ok(None);
+            }
         }
     }
     if let Some(keep) = rules.events {
         // The oldest first; the first one that stays keeps all after it.
         for place in places.iter().take_while(|place| is_over(place, keep, now_us)) {
-            if let Some(reason) = events(place, writer, &format!("retain_events = {}", days(keep)), POLICY)? {
-                return Ok(Some(format!("{}: {reason}", place.month)));
+            match events(place, writer, &format!("retain_events = {}", days(keep)), POLICY)? {
+                Turn::Ordered => return Ok(None),
+                Turn::Pending => {}
+                Turn::Stays(reason) => return Ok(Some(format!("{}: {reason}", place.month))),
             }
         }
     }
@@ -106,7 +126,10 @@ pub fn by_size(home: &Path, writer: &Writer, rules: &Retention) -> Result<bool, 
     }
     if rules.when_full == WhenFull::Oldest
         && let Some(oldest) = places::audit(home)?.first()
-        && events(oldest, writer, &format!("max_bytes = {most}, when_full = oldest"), POLICY)?.is_none()
+        && !matches!(
+            events(oldest, writer, &format!("max_bytes = {most}, when_full = oldest"), POLICY)?,
+            Turn::Stays(_)
+        )
     {
         // The next look sees what has become free.
         return Ok(false);
@@ -124,29 +147,22 @@ pub fn size_event(full: bool, rules: &Retention) -> Event {
     Event { severity, reason: Some("audit-max-bytes".into()), data: Some(data), ..Event::new(name, outcome) }
 }
 
-/// By hand: the months before one, or those past their retention. With `dry`, only looks.
-pub fn by_hand(
-    home: &Path,
-    writer: &Writer,
-    until: impl Fn(&Place) -> bool,
-    ground: &str,
-    actor: &str,
-    dry: bool,
-) -> Result<Vec<Looked>, String> {
-    let mut all = Vec::new();
-    for place in places::audit(home)?.iter().take_while(|place| until(place)).take(MOST_MONTHS) {
-        let obstacle = match dry {
-            true => pruning::examine(place, writer, ground).err(),
-            false => events(place, writer, ground, actor)?,
-        };
-        let stays = obstacle.is_some();
-        let (month, first, end) = (place.month, place.first, place.end);
-        all.push(Looked { month, first, end, octets: length(&place.path), obstacle });
-        if stays {
-            break;
-        }
-    }
-    Ok(all)
+/// The months that a command means, the oldest first.
+pub fn meant(home: &Path, until: impl Fn(&Place) -> bool) -> Result<VecDeque<Place>, String> {
+    Ok(places::audit(home)?.into_iter().take_while(|place| until(place)).take(MOST_MONTHS).collect())
+}
+
+/// One month by hand. With `dry`, it is only looked at.
+pub fn by_hand(place: &Place, writer: &Writer, ground: &str, actor: &str, dry: bool) -> Result<Looked, String> {
+    let obstacle = match dry {
+        true => pruning::examine(place, writer, ground).err(),
+        false => match events(place, writer, ground, actor)? {
+            Turn::Stays(reason) => Some(reason),
+            Turn::Ordered | Turn::Pending => None,
+        },
+    };
+    let (month, first, end) = (place.month, place.first, place.end);
+    Ok(Looked { month, first, end, octets: length(&place.path), obstacle })
 }
 
 /// Whether a closed month has been over for so long.
@@ -156,8 +172,8 @@ pub fn is_over(place: &Place, keep: Duration, now_us: u64) -> bool {
     over && !place.is_current && place.first < place.end
 }
 
-/// Orders the erasure of a month's personal values, once.
-fn personal(place: &Place, writer: &Writer, ground: &str) -> Result<(), String> {
+/// Orders the erasure of a month's personal values, once. True when that was now.
+fn personal(place: &Place, writer: &Writer, ground: &str) -> Result<bool, String> {
     let rule = format!("personal {}", place.month);
     let parts = [Part { events: vec![(place.first, place.end - 1)], fields: usual_fields() }];
     let ground = ground.to_owned();
@@ -165,23 +181,24 @@ fn personal(place: &Place, writer: &Writer, ground: &str) -> Result<(), String> 
         true => Ok(None),
         false => erasure::order(store, &parts, POLICY, &ground, Some(&rule)),
     };
-    writer.run_blocking(order).map(drop).map_err(|error| format!("the vault's database: {error:?}"))
+    let ordered = writer.run_blocking(order).map_err(|error| format!("the vault's database: {error:?}"))?;
+    Ok(ordered.is_some())
 }
 
-/// Orders the removal of a month, once. Gives why it stays.
-fn events(place: &Place, writer: &Writer, ground: &str, actor: &str) -> Result<Option<String>, String> {
+/// Orders the removal of a month, unless that is under way. One that was removed and is there again goes again.
+fn events(place: &Place, writer: &Writer, ground: &str, actor: &str) -> Result<Turn, String> {
     let store = |error| format!("the vault's database: {error:?}");
-    let rule = format!("events {}", place.month);
+    let rule = pruning::rule(place.month);
     if writer.run_blocking(move |store| store.erasures.has(&rule)).map_err(store)? {
-        return Ok(None);
+        return Ok(Turn::Pending);
     }
     match pruning::examine(place, writer, ground) {
         Ok(pruning) => {
-            let actor = actor.to_owned();
-            writer.run_blocking(move |store| pruning::order(store, &pruning, &actor)).map_err(store)?;
-            Ok(None)
+            let (actor, month) = (actor.to_owned(), place.month);
+            writer.run_blocking(move |store| pruning::order(store, &pruning, month, &actor)).map_err(store)?;
+            Ok(Turn::Ordered)
         }
-        Err(reason) => Ok(Some(reason)),
+        Err(reason) => Ok(Turn::Stays(reason)),
     }
 }
 

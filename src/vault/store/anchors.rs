@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Result, Row, Statement, params};
 
 use crate::mail::id::MessageId;
+use crate::merkle::note::with_line;
 use crate::vault::audit::ledger::Note;
 use crate::vault::audit::row::{integer, octets, unsigned};
 
@@ -42,7 +43,7 @@ pub struct Anchors<'c> {
     state: Statement<'c>,
     set: Statement<'c>,
     note: Statement<'c>,
-    cosign: Statement<'c>,
+    cosign: [Statement<'c>; 2],
     mail: Statement<'c>,
     mailed: Statement<'c>,
     forget_mail: Statement<'c>,
@@ -55,7 +56,8 @@ impl<'c> Anchors<'c> {
         let sql = |sql: &str| connection.prepare(sql);
         Ok(Self {
             keep: sql("INSERT OR REPLACE INTO audit_anchor(name, size, time_us, proof) VALUES(?, ?, ?, ?)")?,
-            largest: sql("SELECT max(size) FROM audit_anchor")?,
+            largest: sql("SELECT max(size) FROM audit_anchor WHERE proof IS NOT NULL \
+                          AND size <= (SELECT max(size) FROM audit_checkpoint)")?,
             last: sql(
                 "SELECT name, size, time_us, proof FROM audit_anchor WHERE name = ? ORDER BY time_us DESC LIMIT 1",
             )?,
@@ -68,7 +70,10 @@ impl<'c> Anchors<'c> {
             state: sql("SELECT since_us, told_us, overdue, contradicted FROM audit_anchor_state WHERE name = ?")?,
             set: sql("UPDATE audit_anchor_state SET told_us = ?, overdue = ?, contradicted = ? WHERE name = ?")?,
             note: sql("SELECT size, time_us, root, note FROM audit_checkpoint ORDER BY size DESC LIMIT 1")?,
-            cosign: sql("UPDATE audit_checkpoint SET note = note || ?2 WHERE size = ?1 AND instr(note, ?2) = 0")?,
+            cosign: [
+                sql("SELECT note FROM audit_checkpoint WHERE size = ?")?,
+                sql("UPDATE audit_checkpoint SET note = ?2 WHERE size = ?1")?,
+            ],
             mail: sql("INSERT INTO audit_anchor_mail(msg_id, name, size) VALUES(?, ?, ?)")?,
             mailed: sql("SELECT name, size FROM audit_anchor_mail WHERE msg_id = ?")?,
             forget_mail: sql("DELETE FROM audit_anchor_mail WHERE msg_id = ?")?,
@@ -79,8 +84,8 @@ impl<'c> Anchors<'c> {
         })
     }
 
-    /// The size of the largest head that is kept elsewhere: below it nothing can be rewritten unseen. None when there is no
-    /// such head.
+    /// The size of the largest head that is kept on another machine, by a witness or in a mailbox: below it nothing can be
+    /// rewritten unseen. A file and syslog have no proof of that, and don't count. None when there is no such head.
     pub fn largest(&mut self) -> Result<Option<u64>> {
         let size = self.largest.query_row([], |row| row.get::<_, Option<i64>>(0))?;
         Ok(size.and_then(|size| u64::try_from(size).ok()))
@@ -139,10 +144,11 @@ impl<'c> Anchors<'c> {
         self.note.query_row([], read).optional()
     }
 
-    /// Adds the line of a cosignature to a note that is still here. The one in the auditors' files gets it with the anchor.
+    /// Puts the line of a cosignature into a note that is still here. The one in the auditors' files gets it with the anchor.
     pub fn cosign(&mut self, size: u64, line: &str) -> Result<()> {
-        self.cosign.execute(params![integer(size), format!("{line}\n")])?;
-        Ok(())
+        let [read, write] = &mut self.cosign;
+        let note: Option<String> = read.query_row([integer(size)], |row| row.get(0)).optional()?;
+        note.map_or(Ok(()), |note| write.execute(params![integer(size), with_line(&note, line)]).map(drop))
     }
 
     /// A head is on its way by mail.
@@ -198,17 +204,48 @@ mod tests {
             for anchored in [row("w1", 5, Some("line")), row("w1", 9, None), row("file", 7, None)] {
                 store.anchors.keep(&anchored).unwrap();
             }
-            assert_eq!(store.anchors.largest().unwrap(), Some(9));
             let all = store.anchors.unpublished(10).unwrap();
             assert_eq!(all, [row("w1", 5, Some("line")), row("file", 7, None), row("w1", 9, None)]);
             store.anchors.published(&all).unwrap();
             assert_eq!(store.anchors.unpublished(10).unwrap(), []);
             assert_eq!(store.anchors.last("w1").unwrap(), Some(row("w1", 9, None)));
             assert_eq!(store.anchors.last("file").unwrap(), Some(row("file", 7, None)));
-            assert_eq!(store.anchors.largest().unwrap(), Some(9));
             // The same head again is a new success.
             store.anchors.keep(&Anchored { time_us: 5000, ..row("w1", 9, None) }).unwrap();
             assert_eq!(store.anchors.unpublished(10).unwrap().len(), 1);
+        });
+    }
+
+    fn signed(size: u64) -> Note {
+        Note { size, time_us: 1, root: [0; 32], note: format!("log\n{size}\nroot\n\n\u{2014} log AAAAAAAA\n") }
+    }
+
+    #[test]
+    fn only_a_head_that_was_signed_and_is_on_another_machine_counts() {
+        on_a_store(|store| {
+            store.anchors.keep(&row("w1", 5, Some("line"))).unwrap();
+            assert_eq!(store.anchors.largest().unwrap(), None, "nothing is sealed");
+            store.ledger.keep_note(&signed(8)).unwrap();
+            for anchored in [row("disk", 8, None), row("w1", 9, Some("line")), row("w2", 1 << 62, Some("line"))] {
+                store.anchors.keep(&anchored).unwrap();
+            }
+            assert_eq!(store.anchors.largest().unwrap(), Some(5));
+            store.anchors.keep(&row("auditor", 7, Some("id"))).unwrap();
+            assert_eq!(store.anchors.largest().unwrap(), Some(7));
+        });
+    }
+
+    #[test]
+    fn a_witness_that_signs_again_has_one_line() {
+        on_a_store(|store| {
+            store.ledger.keep_note(&signed(8)).unwrap();
+            for line in ["\u{2014} w1 AAAAAQAA", "\u{2014} w2 AAAAAQBB", "\u{2014} w1 AAAAAQCC", "\u{2014} w1 AAAAAQDD"]
+            {
+                store.anchors.cosign(8, line).unwrap();
+                store.anchors.cosign(9, line).unwrap();
+            }
+            let lines = "\u{2014} w2 AAAAAQBB\n\u{2014} w1 AAAAAQDD\n";
+            assert_eq!(store.anchors.note().unwrap().unwrap().note, signed(8).note + lines);
         });
     }
 

@@ -33,7 +33,7 @@ impl<'c> Erasures<'c> {
                       AND seq < coalesce((SELECT min(seq) FROM audit_event), seq + 1) ORDER BY seq LIMIT 1")?,
             is_open: sql("SELECT EXISTS(SELECT 1 FROM audit_erasure WHERE seq = ? AND done = 0)")?,
             finish: [
-                sql("DELETE FROM audit_erasure WHERE seq = ? AND rule IS NULL")?,
+                sql("DELETE FROM audit_erasure WHERE seq = ? AND (rule IS NULL OR event = 'audit.prune')")?,
                 sql("UPDATE audit_erasure SET done = 1 WHERE seq = ?")?,
             ],
             has: sql("SELECT EXISTS(SELECT 1 FROM audit_erasure WHERE rule = ?)")?,
@@ -58,7 +58,8 @@ impl<'c> Erasures<'c> {
         self.is_open.query_row([integer(seq)], |row| row.get(0))
     }
 
-    /// What the order of that event names is gone. The turn of a rule is remembered, so that it comes once.
+    /// What the order of that event names is gone. The turn of a rule is remembered, so that it comes once; but not that a
+    /// month was removed: it may be put back.
     pub fn finish(&mut self, seq: u64) -> Result<()> {
         self.finish.iter_mut().try_for_each(|statement| statement.execute([integer(seq)]).map(drop))
     }

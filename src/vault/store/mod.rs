@@ -3,6 +3,7 @@
 pub mod anchors;
 pub mod consumption;
 pub mod credentials;
+pub mod doubt;
 pub mod erasures;
 pub mod hold;
 pub mod keys;
@@ -21,6 +22,7 @@ use super::audit::ledger::Ledger;
 use anchors::Anchors;
 use consumption::Consumption;
 use credentials::Credentials;
+use doubt::Doubt;
 use erasures::Erasures;
 use hold::Hold;
 use keys::Keys;
@@ -37,6 +39,7 @@ pub struct Store<'c> {
     pub consumption: Consumption<'c>,
     pub credentials: Credentials<'c>,
     pub erasures: Erasures<'c>,
+    pub doubt: Doubt<'c>,
     pub marker: Marker<'c>,
     pub anchors: Anchors<'c>,
     /// How many transactions were begun.
@@ -97,6 +100,7 @@ impl<'c> Store<'c> {
             consumption: Consumption::prepare(connection)?,
             credentials: Credentials::prepare(connection)?,
             erasures: Erasures::prepare(connection)?,
+            doubt: Doubt::prepare(connection)?,
             marker: Marker::prepare(connection)?,
             anchors: Anchors::prepare(connection)?,
             transactions: 0,

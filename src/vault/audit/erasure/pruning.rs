@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::places::{self, Place};
-use super::removal::unlink;
+use super::removal::{self, unlink};
 use super::{Name, record};
 use crate::merkle::{Frontier, Hash};
-use crate::vault::audit::month::Month;
+use crate::vault::audit::month::{self, Month};
 use crate::vault::audit::month_file::hex;
 use crate::vault::audit::row::{PERSONAL, PersonalRow, Row, columns};
 use crate::vault::store::Store;
@@ -57,7 +57,7 @@ pub fn examine(place: &Place, writer: &Writer, ground: &str) -> Result<Pruning, 
         return Err("it is being written to".into());
     }
     if known.anchored == 0 {
-        return Err("no head of the log was ever anchored: set up an anchor first".into());
+        return Err("no head of the log was ever anchored at a witness or by mail: set up such an anchor first".into());
     }
     if known.anchored < end {
         return Err(format!(
@@ -66,19 +66,29 @@ pub fn examine(place: &Place, writer: &Writer, ground: &str) -> Result<Pruning, 
             known.anchored
         ));
     }
-    let log = reread(place, known.base)?;
+    let (log, times) = reread(place, known.base)?;
     if log.size != end || known.root != Some(log.root()) {
         return Err("it isn't what was signed: run `gatepost audit verify` and keep the file".into());
+    }
+    // What `info` says is under no signature, and decides about the age and about another file.
+    let is_named = place.path.ends_with(format!("audit-{}.db", place.month));
+    if !is_named || times.is_none_or(|(first, last)| month::of(first) != place.month || month::of(last) != place.month)
+    {
+        return Err(format!("its events are not those of {}: keep the file", place.month));
     }
     let sha256 = digest(&place.path).map_err(|error| places::explain(&place.path, &error))?;
     let (month, root) = (place.month.to_string(), hex(&log.root()));
     Ok(Pruning { month, first, size: end, root, sha256: hex(&sha256), ground: ground.to_owned() })
 }
 
-/// Writes the event and the order. `rule` is the turn of a retention rule that this is.
-pub fn order(store: &mut Store<'_>, pruning: &Pruning, actor: &str) -> Sql<u64> {
-    let rule = format!("events {}", pruning.month);
-    record(store, Name::AuditPrune, serde_json::json!(pruning).to_string(), actor, Some(&rule))
+/// What the order to remove a month is known by as long as it is under way.
+pub fn rule(month: Month) -> String {
+    format!("events {month}")
+}
+
+/// Writes the event and the order.
+pub fn order(store: &mut Store<'_>, pruning: &Pruning, month: Month, actor: &str) -> Sql<u64> {
+    record(store, Name::AuditPrune, serde_json::json!(pruning).to_string(), actor, Some(&rule(month)))
 }
 
 /// Removes the files of a month whose event is in the log. Anything else that bears their names stays.
@@ -91,19 +101,28 @@ pub fn remove(home: &Path, pruning: &Pruning) -> Result<(), String> {
         }
         unlink(&place.path)?;
     }
-    unlink(&home.join("db").join(format!("personal-{month}.db")))
+    let personal = home.join("db").join(format!("personal-{month}.db"));
+    if personal.exists() {
+        let connection = places::open(&personal)?;
+        let range = removal::range_of(&connection).map_err(|error| places::explain(&personal, &error))?;
+        if range.is_some_and(|(first, last)| first < pruning.first || last >= pruning.size) {
+            return Err(format!("{}: has values of other events than the ones to be removed", personal.display()));
+        }
+    }
+    unlink(&personal)
 }
 
-/// The tree over the events of a file, computed anew from every one of them.
-fn reread(place: &Place, base: Frontier) -> Result<Frontier, String> {
+/// The tree over the events of a file, computed anew from every one of them; and when the first and the last were.
+fn reread(place: &Place, base: Frontier) -> Result<(Frontier, Option<(u64, u64)>), String> {
     let connection = places::open(&place.path)?;
-    let (mut log, mut sound) = (base, true);
+    let (mut log, mut sound, mut times) = (base, true, None);
     walk(&connection, |row| {
         sound &= row.seq == log.size && row.hash() == Some(row.leaf_hash);
         log.push(row.leaf_hash);
+        times = Some((times.map_or(row.time_us, |(first, _)| first), row.time_us));
     })
     .map_err(|error| places::explain(&place.path, &error))?;
-    if sound { Ok(log) } else { Err("an event in it isn't what its hash was made from".into()) }
+    if sound { Ok((log, times)) } else { Err("an event in it isn't what its hash was made from".into()) }
 }
 
 fn walk(connection: &Connection, mut each: impl FnMut(&Row)) -> Sql<()> {

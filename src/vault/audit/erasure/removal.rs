@@ -71,7 +71,7 @@ fn is_current(path: &Path, places: &[Place]) -> bool {
 }
 
 /// The first and the last event that a file of personal values has any of.
-fn range_of(connection: &Connection) -> Sql<Option<(u64, u64)>> {
+pub fn range_of(connection: &Connection) -> Sql<Option<(u64, u64)>> {
     connection.query_row("SELECT min(seq), max(seq) FROM personal", [], |row| {
         let (first, last): (Option<i64>, Option<i64>) = (row.get(0)?, row.get(1)?);
         Ok(first.and_then(|first| u64::try_from(first).ok()).zip(last.and_then(|last| u64::try_from(last).ok())))

@@ -8,11 +8,14 @@ use std::time::{Duration, Instant};
 use super::{Trust, by_size, by_time, size_event};
 use crate::config::slice::Retention;
 use crate::vault::audit::ledger::now_us;
+use crate::vault::store::doubt;
 use crate::vault::store::writer::Writer;
 
 /// Months are counted in days, the size grows with the mail.
 const TIME: Duration = Duration::from_secs(3600);
 const SIZE: Duration = Duration::from_secs(10);
+/// What is left of a doubt is written down so often: a restart makes it longer by that at most.
+const DOUBT: Duration = Duration::from_secs(600);
 
 /// What the session thread and the publisher's share.
 #[derive(Clone, Default)]
@@ -35,6 +38,8 @@ impl Shared {
 pub struct Keeper {
     shared: Shared,
     trust: Trust,
+    /// What the store knows of the doubt.
+    doubt: Duration,
     /// The rules of the last look, and when time and size were looked at.
     rules: Retention,
     time: Option<Instant>,
@@ -45,9 +50,10 @@ pub struct Keeper {
 
 impl Keeper {
     /// `last_us` is when the last event was.
-    pub fn new(shared: Shared, last_us: Option<u64>) -> Self {
-        let trust = Trust::start(now_us(), last_us);
-        Self { shared, trust, rules: Retention::default(), time: None, size: None, told: None }
+    pub fn new(shared: Shared, last_us: Option<u64>, writer: &Writer) -> Self {
+        let doubt = writer.run_blocking(|store| store.doubt.left()).unwrap_or(doubt::LONGEST);
+        let trust = Trust::start(now_us(), last_us, doubt);
+        Self { shared, trust, doubt, rules: Retention::default(), time: None, size: None, told: None }
     }
 
     pub fn rules(&self) -> &Retention {
@@ -71,6 +77,8 @@ impl Keeper {
         };
         // Asked every time, so that it notices when the clock is set.
         let trusted = self.trust.holds(now, now_us);
+        // Before anything is published that bears the time in doubt.
+        self.remember(self.trust.left(now), writer);
         if due(&mut self.size, SIZE) {
             match by_size(home, writer, &self.rules) {
                 Ok(full) => self.bound(writer, full),
@@ -83,6 +91,14 @@ impl Keeper {
                 Ok(None) => {}
                 Err(error) => self.tell(&error),
             }
+        }
+    }
+
+    /// Writes down what is left of the doubt, when it is more than is known there, or much less.
+    fn remember(&mut self, left: Duration, writer: &Writer) {
+        let is_news = left > self.doubt || self.doubt.saturating_sub(left) >= DOUBT || left.is_zero();
+        if is_news && left != self.doubt && writer.run_blocking(move |store| store.doubt.set(left)).is_ok() {
+            self.doubt = left;
         }
     }
 

@@ -12,14 +12,16 @@ use crate::vault::audit::verify::{Known, Summary, Verdict, verify};
 
 const DAY_US: u64 = 86_400_000_000;
 const MONTH: &str = "2026-01";
-const ANCHORED: &str = "INSERT INTO audit_anchor(name, size, time_us) VALUES('file', 10, 1)";
+const ANCHORED: &str = "INSERT INTO audit_anchor(name, size, time_us, proof) VALUES('w1', 10, 1, 'its line')";
 
 /// A closed month with ten events, and a current one with five.
 fn grown(sql: &str) -> Specimen {
-    let mut log = Specimen::with(sql);
+    let log = Specimen::with(sql);
+    log.set_time(after(0) - DAY_US);
     log.grow(10);
-    log.age_month(MONTH);
-    log.grow(5);
+    log.set_time(super::super::ledger::now_us());
+    log.append(vec![Event::new(Name::DaemonStart, Outcome::Info)]);
+    log.grow(4);
     log
 }
 
@@ -78,7 +80,10 @@ fn a_month_goes_when_it_is_anchored_and_old_and_the_log_is_sound_without_it() {
     let log = grown("");
     let stays = look(&log, &rules(None, Some(400)), after(401)).unwrap();
     assert!(stays.contains("ever anchored"), "{stays}");
-    let log = grown("INSERT INTO audit_anchor(name, size, time_us) VALUES('file', 9, 1)");
+    let log = grown("INSERT INTO audit_anchor(name, size, time_us) VALUES('file', 10, 1)");
+    let stays = look(&log, &rules(None, Some(400)), after(401)).unwrap();
+    assert!(stays.contains("ever anchored"), "not on another machine: {stays}");
+    let log = grown(&ANCHORED.replace("10", "9"));
     let stays = look(&log, &rules(None, Some(400)), after(401)).unwrap();
     assert!(stays.contains("newest anchored head is of 9"), "{stays}");
 
@@ -150,7 +155,10 @@ fn a_crash_between_the_event_and_the_removal_is_made_good() {
 #[test]
 fn by_hand_it_is_looked_at_first_and_the_current_month_never_goes() {
     let log = grown(ANCHORED);
-    let by_hand = |dry| super::by_hand(log.home.path(), &log.writer, |_| true, "case 7", "uid 0", dry).unwrap();
+    let by_hand = |dry| -> Vec<Looked> {
+        let meant = meant(log.home.path(), |_| true).unwrap();
+        meant.iter().map(|place| super::by_hand(place, &log.writer, "case 7", "uid 0", dry).unwrap()).collect()
+    };
     let looked = by_hand(true);
     assert_eq!(looked.len(), 2);
     assert_eq!((looked[0].first, looked[0].end, &looked[0].obstacle), (0, 10, &None));
@@ -185,7 +193,7 @@ fn a_log_that_is_too_large_loses_its_oldest_month_or_keeps_mail_out() {
 fn a_clock_that_was_set_is_not_believed_for_a_day() {
     let (start, day) = (Instant::now(), Duration::from_secs(86_400));
     let at = |hours: u64| start + Duration::from_secs(hours * 3600);
-    let mut trust = Trust { since: start, since_us: 0, caution: Duration::ZERO };
+    let mut trust = Trust { since: start, since_us: 0, doubt: Duration::ZERO };
     let us = |hours: u64| hours * 3_600_000_000;
     assert!(trust.holds(at(0), us(0)) && trust.holds(at(100), us(100)));
     assert!(!trust.holds(at(101), us(9000)), "years ahead");
@@ -193,7 +201,104 @@ fn a_clock_that_was_set_is_not_believed_for_a_day() {
     assert!(trust.holds(at(126), us(9025)), "nobody objected");
     assert!(!trust.holds(at(127), us(128)), "and back");
     let now = 100 * DAY_US;
-    assert_eq!(Trust::start(now, None).caution, Duration::ZERO);
-    assert_eq!(Trust::start(now, Some(now - DAY_US / 2)).caution, Duration::ZERO);
-    assert_eq!(Trust::start(now, Some(now - 2 * DAY_US)).caution, day);
+    let doubt = |last_us, left| Trust::start(now, last_us, left).doubt;
+    assert_eq!(doubt(None, Duration::ZERO), Duration::ZERO);
+    assert_eq!(doubt(Some(now - DAY_US / 2), Duration::ZERO), Duration::ZERO);
+    assert_eq!(doubt(Some(now - 2 * DAY_US), Duration::ZERO), day);
+    assert_eq!(doubt(Some(now), day / 3), day / 3, "a restart forgets nothing");
+}
+
+#[test]
+fn a_doubt_outlives_the_vault_whoever_noticed_it() {
+    let log = Specimen::grown(&[3]);
+    let left = || log.writer.run_blocking(|store| store.doubt.left()).unwrap();
+    let keeper = |last_us| Keeper::new(keeper::Shared::default(), Some(last_us), &log.writer);
+    let now_us = super::super::ledger::now_us();
+    keeper(now_us).look(log.home.path(), &log.writer);
+    assert_eq!(left(), Duration::ZERO);
+    // A start after a long silence, and one soon after it.
+    keeper(now_us - 2 * DAY_US).look(log.home.path(), &log.writer);
+    let first = left();
+    assert!(first > Duration::from_secs(86_300), "{first:?}");
+    keeper(now_us).look(log.home.path(), &log.writer);
+    assert!(left() > Duration::from_secs(86_200));
+    // The event that tells of a clock that was set, and what is left of the doubt, are one transaction.
+    log.writer.run_blocking(|store| store.doubt.set(Duration::ZERO)).unwrap();
+    let step = |store: &mut crate::vault::store::Store<'_>| {
+        let mut times = [0, 7_200_000_000].into_iter();
+        let read = move || {
+            let time = 1_800_000_000_000_000 + times.next().unwrap_or(7_200_000_000);
+            crate::vault::audit::clock::Reading { time, elapsed: 0, running: 0 }
+        };
+        store.ledger.set_clocks(Box::new(read));
+        store.ledger.append(Event::new(Name::AuditHeartbeat, Outcome::Info)).map(drop)
+    };
+    log.writer.run_blocking(step).unwrap();
+    assert_eq!(left(), doubt::LONGEST);
+}
+
+#[test]
+fn one_look_by_time_orders_one_month() {
+    let log = Specimen::with(&ANCHORED.replace("10", "30"));
+    for month in 0..3 {
+        log.set_time(after(31 * month) - DAY_US);
+        log.append(vec![Event::new(Name::DaemonStart, Outcome::Info)]);
+        log.grow(9);
+    }
+    log.set_time(super::super::ledger::now_us());
+    log.append(vec![Event::new(Name::DaemonStart, Outcome::Info)]);
+    log.grow(4);
+    let closed = || places::audit(log.home.path()).unwrap().len() - 1;
+    let ordered = || {
+        let count = "SELECT count(*) FROM event WHERE event IN ('audit.redact', 'audit.prune')";
+        seen(&log, "audit.db", &count.replace("count(*)", "CAST(count(*) AS TEXT)"))[0].parse::<u32>().unwrap()
+    };
+    assert_eq!(closed(), 3);
+    for turn in 1..=3 {
+        look(&log, &rules(Some(1), None), after(900));
+        assert_eq!((ordered(), closed()), (turn, 3));
+    }
+    for turn in 1..=3 {
+        assert_eq!(look(&log, &rules(Some(1), Some(400)), after(900)), None);
+        assert_eq!((ordered(), closed()), (3 + turn, 3 - usize::try_from(turn).unwrap()));
+    }
+    assert!(sound(&log).is_ok());
+}
+
+#[test]
+fn a_month_that_was_put_back_goes_again() {
+    let log = grown(ANCHORED);
+    let closed = log.audit().join(format!("audit-{MONTH}.db"));
+    let copy = fs::read(&closed).unwrap();
+    for _ in 0..2 {
+        fs::write(&closed, &copy).unwrap();
+        assert_eq!(look(&log, &rules(None, Some(400)), after(401)), None);
+        assert!(!closed.exists());
+    }
+    assert_eq!(log.writer.size(), 17);
+    assert!(sound(&log).is_ok());
+}
+
+#[test]
+fn a_month_under_another_name_stays_and_no_other_months_values_go() {
+    for name in [MONTH, "2025-11"] {
+        let log = grown(ANCHORED);
+        let closed = log.audit().join(format!("audit-{MONTH}.db"));
+        let edit = "UPDATE info SET value = '2025-11' WHERE key = 'month'";
+        Connection::open(&closed).unwrap().execute_batch(edit).unwrap();
+        let renamed = log.audit().join(format!("audit-{name}.db"));
+        fs::rename(&closed, &renamed).unwrap();
+        let stays = look(&log, &rules(None, Some(400)), after(401)).unwrap();
+        assert!(stays.contains("its events are not those of 2025-11"), "{stays}");
+        assert!(renamed.exists());
+    }
+    // What was examined may be another file by the time it goes.
+    let log = grown(ANCHORED);
+    let place = places::audit(log.home.path()).unwrap().remove(0);
+    let pruning = pruning::examine(&place, &log.writer, "case 7").unwrap();
+    let personal = |month: &str| log.home.path().join("db").join(format!("personal-{month}.db"));
+    let other = super::super::month::of(super::super::ledger::now_us()).to_string();
+    let pruning = pruning::Pruning { month: other.clone(), ..pruning };
+    assert!(pruning::remove(log.home.path(), &pruning).unwrap_err().contains("of other events"));
+    assert!(personal(&other).exists() && personal(MONTH).exists());
 }

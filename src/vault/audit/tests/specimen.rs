@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use rusqlite::Connection;
 
+use super::clock::Reading;
 use super::event::{Event, Field, Name, Outcome};
 use super::ledger::{Note, now_us};
 use super::publish::Publisher;
@@ -84,13 +85,14 @@ impl Specimen {
         self.publisher = Publisher::start(self.home.path().to_owned(), self.writer.clone()).unwrap().0;
     }
 
-    /// As `end_month`, and everything in it was of that month.
-    pub fn age_month(&mut self, month: &str) {
-        let personal = format!("personal-{}.db", super::month::of(now_us()));
-        self.tamper(&format!("UPDATE info SET value = '{month}' WHERE key = 'month'"));
-        let db = self.home.path().join("db");
-        fs::rename(db.join(personal), db.join(format!("personal-{month}.db"))).unwrap();
-        self.end_month(month);
+    /// What comes is of that time.
+    pub fn set_time(&self, time_us: u64) {
+        let time = i64::try_from(time_us).unwrap();
+        let set = move |store: &mut crate::vault::store::Store<'_>| {
+            store.ledger.set_clocks(Box::new(move || Reading { time, elapsed: 0, running: 0 }));
+            Ok(())
+        };
+        self.writer.run_blocking(set).unwrap();
     }
 
     pub fn audit(&self) -> PathBuf {
