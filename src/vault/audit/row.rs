@@ -13,6 +13,9 @@ use crate::merkle::{self, Hash};
 /// Octets of a text in the log; the rest is cut off and the event says so.
 pub const MAX_TEXT: usize = 512;
 
+/// Octets of a leaf: its length in a tile has two octets (C2SP tlog-tiles).
+const MAX_LEAF: usize = 65_535;
+
 /// The clear fields, which are columns of the same name, in the order of the tables.
 pub const COLUMNS: [&str; 20] = [
     "outcome",
@@ -157,8 +160,25 @@ impl Row {
         clear.push(if truncated { Stored::Integer(1) } else { Stored::Null });
         let mut row =
             Self { seq, time_us, event: event.name.word().to_owned(), clear, personal, leaf_hash: Hash::default() };
-        row.leaf_hash = row.hash()?;
+        let mut leaf = row.leaf()?;
+        if leaf.len() > MAX_LEAF {
+            // Whatever made it so long: a leaf that can't be exported would be in the way of all of them.
+            row.drop_data();
+            leaf = row.leaf()?;
+        }
+        row.leaf_hash = merkle::leaf_hash(&leaf);
         Some(row)
+    }
+
+    /// Gives up `data`, and says so.
+    fn drop_data(&mut self) {
+        for (key, value) in COLUMNS.iter().zip(&mut self.clear) {
+            match *key {
+                "data" => *value = Stored::Null,
+                "truncated" => *value = Stored::Integer(1),
+                _ => {}
+            }
+        }
     }
 
     /// The leaf hash, computed anew from everything in the row. None when the row has no encoding.
@@ -331,7 +351,19 @@ mod tests {
             row(Event::new(Name::MsgAccept, Outcome::Success)
                 .recipients([&address; super::super::event::MAX_RECIPIENTS]));
         // Each recipient is two commitments, whatever its length.
-        assert!(row.personal.len() * 2 * (32 + 24) < 65_535);
+        assert!(row.personal.len() * 2 * (32 + 24) < MAX_LEAF);
         assert_eq!(row.hash(), Some(row.leaf_hash));
+    }
+    #[test]
+    fn data_that_no_leaf_of_the_tiles_format_could_hold_is_dropped_and_the_event_says_so() {
+        let of = |octets: usize| {
+            let data = serde_json::json!({ "said": "x".repeat(octets) }).to_string();
+            row(Event { data: Some(data), ..Event::new(Name::SealerRefused, Outcome::Failure) })
+        };
+        let (whole, dropped) = (of(60_000), of(66_000));
+        assert!(whole.text("data").is_some());
+        assert_eq!((dropped.text("data"), dropped.clear[19].clone()), (None, Stored::Integer(1)));
+        assert!(dropped.leaf().unwrap().len() <= MAX_LEAF);
+        assert_eq!(dropped.hash(), Some(dropped.leaf_hash));
     }
 }

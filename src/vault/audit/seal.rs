@@ -29,6 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// After a refusal it is tried again this often.
 const AGAIN: Duration = Duration::from_secs(60);
 
+/// Characters of the sealer's own words in an event.
+const SAID: usize = 400;
+
 pub type Channel = (Sender<Ask>, Receiver<Answer>);
 
 /// What others may ask of the sealing.
@@ -199,6 +202,7 @@ impl Sealing {
                     self.refused = Some(Instant::now());
                     tracing::error!(reason, "the sealer refused the head of the audit log: it goes on unsealed");
                     if !std::mem::replace(&mut self.told, true) {
+                        let reason: String = reason.chars().filter(|c| !c.is_control()).take(SAID).collect();
                         let data = serde_json::json!({ "said": reason }).to_string();
                         self.alarm(Name::SealerRefused, "not-an-extension", data).await;
                     }
