@@ -9,6 +9,7 @@ use super::file::{self, At};
 use super::findings::Findings;
 use super::rates;
 use super::slice::VaultLimits;
+use crate::ipc::delivery::MAX_SLOTS;
 
 /// A setting's key, default and range.
 pub struct Bound<T> {
@@ -54,7 +55,7 @@ pub const PER_ADDRESS: Bound<u32> = Bound { key: "per_address", default: 100, le
 /// Sessions from one prefix (/24, /56): a few such servers.
 pub const PER_PREFIX: Bound<u32> = Bound { key: "per_prefix", default: 400, least: 1, most: 8192 };
 /// Connections a courier keeps to its upstream. Providers commonly allow ten to twenty.
-pub const CONNECTIONS: Bound<u16> = Bound { key: "connections", default: 4, least: 1, most: 64 };
+pub const CONNECTIONS: Bound<u16> = Bound { key: "connections", default: 4, least: 1, most: MAX_SLOTS };
 
 /// Waits between attempts: soon at first, for greylisting and restarts, then seldom (RFC 5321 section 4.5.4.1).
 const RETRY: [Duration; 6] = [minutes(1), minutes(5), minutes(15), minutes(30), minutes(60), minutes(120)];

@@ -94,6 +94,8 @@ pub enum Report {
     NextMasterKey,
     /// The watchdog's sign of life (vault, sealer's answer included).
     Alive,
+    /// That edge or courier said what it may not, and its channel was ended: it is to be replaced (vault).
+    LetGo(Instance),
 }
 
 /// What the parent sees and the vault writes down.
@@ -124,5 +126,45 @@ pub enum Happening {
     },
 }
 
+/// Characters of a process' last words, and of why a configuration was refused: both come from children, and must fit into a
+/// packet whatever they say.
+pub const HOW: usize = 400;
+pub const REASON: usize = 2000;
+
+impl Happening {
+    /// The same, with texts that are cut to what is kept of them.
+    #[must_use]
+    pub fn cut(self) -> Self {
+        match self {
+            Self::Fell { role, instance, how, violation } => {
+                Self::Fell { role, instance, how: shortened(&how, HOW), violation }
+            }
+            Self::Rejected { reason } => Self::Rejected { reason: shortened(&reason, REASON) },
+            whole => whole,
+        }
+    }
+}
+
+fn shortened(text: &str, most: usize) -> String {
+    text.chars().take(most).collect()
+}
+
 /// What fits into one part of a slice.
 pub const PART: usize = super::frame::MAX_CONTENT;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::frame;
+
+    #[test]
+    fn whatever_a_child_says_last_its_fall_can_be_told_to_the_vault() {
+        let said = "\u{1f4a3}".repeat(5000);
+        let fell = Happening::Fell { role: Role::EdgeHttp, instance: Instance(7), how: said.clone(), violation: true };
+        let rejected = Happening::Rejected { reason: said };
+        for happening in [fell, rejected] {
+            assert!(frame::encode(&Order::Record(happening.clone())).is_err(), "as it came it has no packet");
+            assert!(frame::encode(&Order::Record(happening.cut())).is_ok());
+        }
+    }
+}

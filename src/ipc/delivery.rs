@@ -11,6 +11,9 @@ use crate::mail::outcome::Outcome;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Job(pub u64);
 
+/// The most jobs a courier may take at once: as many connections as an upstream can be given. Each has its body in memory.
+pub const MAX_SLOTS: u16 = 64;
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Offer {
     /// A message for this upstream. Its recipients and content follow.
@@ -27,7 +30,7 @@ pub enum Offer {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Progress {
-    /// How many jobs this courier takes at once. Said first.
+    /// How many jobs this courier takes at once, up to `MAX_SLOTS`. Said once and first; zero, when it drains.
     Slots(u16),
     /// Send up to this many octets more of the content.
     Want { job: Job, octets: u32 },

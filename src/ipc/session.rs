@@ -65,8 +65,8 @@ pub enum Ask {
     /// The transaction is given up (RSET, an error, a lost connection). No answer.
     Abort { slot: Slot },
     /// A refusal that the edge decided by the grant's policy, for the audit log: of this sender's message, or of one
-    /// recipient of it. No answer.
-    Turned { slot: Slot, sender: ReversePath, recipient: Option<Address>, refusal: Refusal },
+    /// recipient of it, with the number of further ones that were refused with it. No answer.
+    Turned { slot: Slot, sender: ReversePath, recipient: Option<Address>, further: u32, refusal: Refusal },
     /// The session is over; the slot is free. No answer.
     Close { slot: Slot },
     /// Asked on a fresh channel after the vault was replaced: was this message committed? Answer: `Was`.

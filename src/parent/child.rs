@@ -14,6 +14,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair
 use nix::sys::time::TimeVal;
 use nix::unistd::Pid;
 
+use super::hearing::Talk;
 use super::post::Post;
 use super::syslog::Syslog;
 use super::tap::Tap;
@@ -50,6 +51,8 @@ pub struct Child {
     pub control: ParentEnd,
     /// Why it can't serve, by its own word or ours.
     pub reason: Option<String>,
+    /// How much it says.
+    pub talk: Talk,
     /// Where its lines go as well.
     pub syslog: Option<Rc<RefCell<Syslog>>>,
     log: Tap,
@@ -78,6 +81,7 @@ impl Child {
             standing: Standing::Starting { until: Instant::now() + ready_within },
             control: ParentEnd::new(ours),
             reason: None,
+            talk: Talk::new(Instant::now()),
             syslog: None,
             log,
             process,

@@ -240,7 +240,7 @@ impl Parent {
     /// Tells the vault what the audit log should hold. Without a vault it is in the parent's log alone.
     pub fn record(&self, happening: Happening) {
         if let Some(vault) = self.household.the(Role::Vault)
-            && let Err(error) = vault.tell(&Order::Record(happening), None)
+            && let Err(error) = vault.tell(&Order::Record(happening.cut()), None)
         {
             tracing::warn!(%error, "an event could not be told to the vault");
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::child::{Child, Standing};
 use super::post::Post;
 use super::{Parent, Phase, change};
-use crate::ipc::control::Happening;
+use crate::ipc::control::{HOW, Happening};
 use crate::role::{Generation, Instance, Life, Role};
 
 /// A process that fell within this time of being ready is replaced ever more slowly.
@@ -36,6 +36,7 @@ impl Parent {
 
     /// A child is gone, expected or not.
     pub fn fell(&mut self, child: &Child, how: &str, violation: bool) -> Result<(), String> {
+        let how = &how.chars().take(HOW).collect::<String>();
         let expected =
             matches!(child.standing, Standing::Draining { .. }) || matches!(self.phase, Phase::Closing { .. });
         if expected {
@@ -44,9 +45,9 @@ impl Parent {
         if self.phase == Phase::Opening {
             return Err(format!("{}: {how}", child.post));
         }
-        tracing::error!(role = %child.post, instance = child.instance.0, how, "a process fell");
+        tracing::error!(role = %child.post, instance = child.instance.0, how = %how, "a process fell");
         let (role, instance) = (child.post.role, child.instance);
-        self.record(Happening::Fell { role, instance, how: how.to_owned(), violation });
+        self.record(Happening::Fell { role, instance, how: how.clone(), violation });
         if let Some(change) = &self.change {
             let newcomer = change.generation == child.generation && child.post.role.row().life == Life::Generation;
             // Its successor comes with the old configuration: a switch half done can't be finished with it.

@@ -113,7 +113,13 @@ fn administrator(parent: &Parent) {
 /// Takes one report of a child.
 fn hear(parent: &mut Parent, instance: Instance) -> Result<(), String> {
     let Some(child) = parent.household.get_mut(instance) else { return Ok(()) };
-    let report = match child.control.receive() {
+    let arrival = child.control.receive();
+    if child.talk.is_too_much(Instant::now()) {
+        tracing::error!(role = %child.post, "a child talks without end");
+        parent.condemn(instance, "it said more than it can have to say");
+        return Ok(());
+    }
+    let report = match arrival {
         Ok(Arrival::Packet(packet)) => packet.message,
         Ok(Arrival::Dropped) => {
             tracing::warn!(role = %child.post, "a report did not arrive whole and was dropped");
@@ -158,8 +164,21 @@ fn heed(parent: &mut Parent, instance: Instance, report: Report) -> Result<(), S
         Report::Reload => change::begin(parent),
         Report::NextMasterKey => hand_over_next_master(parent, instance),
         Report::Alive => parent.alive = Instant::now(),
+        Report::LetGo(neighbour) => let_go(parent, neighbour),
     }
     Ok(())
+}
+
+/// The vault ended the channel of one that said what it may not. Left alone it would turn everybody away.
+fn let_go(parent: &mut Parent, neighbour: Instance) {
+    match parent.household.get(neighbour).map(|child| child.post.role) {
+        Some(role) if hearing::may_be_let_go(role) => {
+            parent.condemn(neighbour, "the vault let it go: it asked for what it may not");
+        }
+        Some(role) => tracing::error!(%role, "the vault may not have this process replaced"),
+        // It is gone already.
+        None => {}
+    }
 }
 
 /// The vault asked for the key that is to take the place of its master key.
@@ -185,10 +204,10 @@ fn reap(parent: &mut Parent) -> Result<(), String> {
             while child.reason.is_none() {
                 match child.control.receive_now() {
                     Ok(Arrival::Packet(packet)) => {
-                        if let Report::Failed { reason } = packet.message {
-                            child.reason = Some(reason);
-                        }
+                        child.reason = hearing::last_words(child.post.role, child.standing, packet.message);
                     }
+                    // What came before it doesn't hide it.
+                    Ok(Arrival::Dropped) => {}
                     _ => break,
                 }
             }

@@ -13,6 +13,7 @@ use super::audit::event::Name;
 use super::audit::publish::Publisher;
 use super::audit::seal::{self, Pulse};
 use super::delivery::schedule::route_event;
+use super::edge::Parting;
 use super::master::Master;
 use super::{Vault, admin, delivery, edge, happening};
 use crate::config::slice::VaultSlice;
@@ -20,6 +21,7 @@ use crate::ipc::channel;
 use crate::ipc::control::{ChildPackets, File, Order, Peer, Report};
 use crate::ipc::frame;
 use crate::ipc::packet::{Arrival, Packet};
+use crate::role::Instance;
 use crate::role::link::{End, Talk};
 use crate::sandbox::Sealed;
 
@@ -137,10 +139,13 @@ impl Control {
     pub fn meet(&mut self, peer: Peer, socket: OwnedFd) {
         let vault = Rc::clone(&self.vault);
         let met = match (peer.talk, peer.end) {
-            (Talk::Session, End::Answers) => channel::open(socket, &self.sealed)
-                .map(|(answers, asks)| drop(self.peers.spawn_local(edge::serve(vault, peer, answers, asks)))),
+            (Talk::Session, End::Answers) => channel::open(socket, &self.sealed).map(|(answers, asks)| {
+                let instance = peer.instance;
+                self.attend(instance, edge::serve(vault, peer, answers, asks));
+            }),
             (Talk::Delivery, End::Asks) => channel::open(socket, &self.sealed).map(|(offers, progress)| {
-                drop(self.peers.spawn_local(delivery::courier::serve(vault, peer, offers, progress)));
+                let instance = peer.instance;
+                self.attend(instance, delivery::courier::serve(vault, peer, offers, progress));
             }),
             (Talk::Sealing, End::Asks) => {
                 channel::open(socket, &self.sealed).map(|channel| drop(self.sealing.send(seal::Order::Peer(channel))))
@@ -152,6 +157,19 @@ impl Control {
         if let Err(error) = met {
             tracing::error!(%error, "a peer's channel can't be used");
         }
+    }
+
+    /// Serves an edge or a courier to its end. One that is let go would live on without us, and turn everybody away: the
+    /// parent ends and replaces it.
+    fn attend(&mut self, instance: Instance, served: impl Future<Output = Parting> + 'static) {
+        let parent = Rc::clone(&self.packets);
+        self.peers.spawn_local(async move {
+            if served.await == Parting::LetGo
+                && let Err(error) = parent.send(&Report::LetGo(instance), None).await
+            {
+                tracing::error!(instance = instance.0, %error, "the parent can't be told to replace a process");
+            }
+        });
     }
 
     /// The next master key, which a command waits for.

@@ -2,7 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::spawn_local;
 
@@ -18,8 +21,20 @@ use crate::mail::id::MessageId;
 
 /// Sessions one edge can have: twice what any is configured for. Beyond it the edge is lying.
 const SESSIONS: usize = 16 * 1024;
-/// Questions out of their moment before the whole edge is let go: an honest one asks none.
+/// Questions out of their moment within a time before the whole edge is let go: an honest one asks none.
 const VIOLATIONS: u32 = 100;
+const WITHIN: Duration = Duration::from_secs(3600);
+/// Sessions that may wait at once to hear what became of their message. Those of an edge that asks for more wait until then.
+const WAS: usize = 256;
+
+/// How a neighbour's channel came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// It closed it: it is gone, or on its way.
+    Gone,
+    /// It said what it may not: it must not serve on without us.
+    LetGo,
+}
 
 struct Edge {
     vault: Rc<Vault>,
@@ -30,20 +45,50 @@ struct Edge {
     /// Slots whose sessions we ended; what is still on its way from them means nothing, until the edge closes them.
     ended: HashSet<Slot>,
     opened: u64,
+    patience: Patience,
+    /// One permit for each `Was` under way.
+    was: Arc<Semaphore>,
+}
+
+/// What is left of our patience with an edge. It grows back, so that rare mistakes never add up to an end.
+struct Patience {
+    since: Instant,
     violations: u32,
 }
 
+impl Patience {
+    fn new(now: Instant) -> Self {
+        Self { since: now, violations: 0 }
+    }
+
+    fn spend(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.since) >= WITHIN {
+            *self = Self::new(now);
+        }
+        self.violations += 1;
+    }
+
+    fn is_over(&self) -> bool {
+        self.violations >= VIOLATIONS
+    }
+}
+
 /// Serves one edge until it is gone, says what can't be read, or has asked too much.
-pub async fn serve(vault: Rc<Vault>, peer: Peer, answers: Sender<Answer>, mut asks: Receiver<Ask>) {
+pub async fn serve(vault: Rc<Vault>, peer: Peer, answers: Sender<Answer>, mut asks: Receiver<Ask>) -> Parting {
     let (post, mut news) = unbounded_channel();
     let mut changed = vault.changed.subscribe();
     let (sessions, ended) = (HashMap::new(), HashSet::new());
-    let mut edge = Edge { vault, peer, answers, post, sessions, ended, opened: 0, violations: 0 };
-    while edge.violations < VIOLATIONS {
+    let (patience, was) = (Patience::new(Instant::now()), Arc::new(Semaphore::new(WAS)));
+    let mut edge = Edge { vault, peer, answers, post, sessions, ended, opened: 0, patience, was };
+    let mut parting = Parting::LetGo;
+    while !edge.patience.is_over() {
         tokio::select! {
             ask = asks.receive() => match ask {
                 Ok(Some(ask)) => edge.hear(ask).await,
-                Ok(None) => break,
+                Ok(None) => {
+                    parting = Parting::Gone;
+                    break;
+                }
                 Err(error) => {
                     edge.note("malformed-frame", None).await;
                     tracing::error!(edge = edge.peer.instance.0, %error, "an edge's channel ended");
@@ -59,13 +104,14 @@ pub async fn serve(vault: Rc<Vault>, peer: Peer, answers: Sender<Answer>, mut as
         }
     }
     edge.sessions.into_values().for_each(Session::end);
+    parting
 }
 
 impl Edge {
     async fn hear(&mut self, ask: Ask) {
         match ask {
             Ask::Open { slot, capsule } => self.open(slot, &capsule).await,
-            Ask::Was { message } => self.was(message),
+            Ask::Was { message } => self.was(message).await,
             Ask::Close { slot } => {
                 self.ended.remove(&slot);
                 if let Some(session) = self.sessions.remove(&slot) {
@@ -134,7 +180,7 @@ impl Edge {
     }
 
     async fn note(&mut self, word: &'static str, session: Option<&Session>) {
-        self.violations += 1;
+        self.patience.spend(Instant::now());
         let (role, instance) = (self.peer.role.name(), self.peer.instance.0);
         tracing::error!(role, instance, word, "an edge asked out of turn; the session was ended");
         let event = Event {
@@ -151,9 +197,12 @@ impl Edge {
         self.vault.writer.record(vec![event]).await;
     }
 
-    fn was(&self, message: MessageId) {
+    async fn was(&self, message: MessageId) {
         let (vault, answers) = (Rc::clone(&self.vault), self.answers.clone());
+        // It is never closed.
+        let permit = Arc::clone(&self.was).acquire_owned().await;
         spawn_local(async move {
+            let _permit = permit;
             // Without an answer from the store there is none for the edge, which gives up in time.
             if let Ok(committed) = vault.writer.run(move |store| store.spool.was(message)).await {
                 let _ = answers.send(Answer::Was { message, committed }).await;
@@ -175,5 +224,25 @@ fn slot(ask: &Ask) -> Slot {
         | Ask::Turned { slot, .. }
         | Ask::Close { slot } => *slot,
         Ask::Was { .. } => Slot(u32::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mistakes_that_are_far_apart_never_add_up_and_a_hundred_in_an_hour_do() {
+        let begun = Instant::now();
+        let mut patience = Patience::new(begun);
+        for minute in 0..10 * u64::from(VIOLATIONS) {
+            patience.spend(begun + Duration::from_secs(60 * minute));
+            assert!(!patience.is_over(), "minute {minute}");
+        }
+        let mut patience = Patience::new(begun);
+        (1..VIOLATIONS).for_each(|_| patience.spend(begun));
+        assert!(!patience.is_over());
+        patience.spend(begun + WITHIN - Duration::from_secs(1));
+        assert!(patience.is_over());
     }
 }

@@ -8,10 +8,6 @@ use super::store::writer::Writer;
 use crate::ipc::control::Happening;
 use crate::role::Role;
 
-/// Characters of a child's last words, and of why a configuration was refused.
-const HOW: usize = 400;
-const REASON: usize = 2000;
-
 /// Writes down what the parent saw. On a full disk the events wait for room; whether the configuration is another one than
 /// the last is not found out then.
 pub async fn record(writer: &Writer, happening: Happening) {
@@ -38,7 +34,7 @@ fn changed(store: &mut Store<'_>, digest: &str) -> rusqlite::Result<()> {
 fn events(happening: Happening) -> (Vec<Event>, Option<String>) {
     let with =
         |name, outcome, data: serde_json::Value| Event { data: Some(data.to_string()), ..Event::new(name, outcome) };
-    let (events, digest) = match happening {
+    let (events, digest) = match happening.cut() {
         Happening::Started { version, digest, separate, missing } => {
             let start = with(Name::DaemonStart, Outcome::Info, json!({ "version": version, "digest": digest }));
             let outcome = if missing.is_empty() && separate { Outcome::Success } else { Outcome::Info };
@@ -47,7 +43,6 @@ fn events(happening: Happening) -> (Vec<Event>, Option<String>) {
         }
         Happening::Stopping => (vec![Event::new(Name::DaemonStop, Outcome::Info)], None),
         Happening::Fell { role, instance, how, violation } => {
-            let how: String = how.chars().take(HOW).collect();
             let data = json!({ "role": role.name(), "instance": instance.0, "how": how });
             let exit = Event { severity: 3, ..with(Name::ProcExit, Outcome::Failure, data.clone()) };
             let violated = Event { severity: 2, ..with(Name::SandboxViolation, Outcome::Denied, data) };
@@ -58,7 +53,6 @@ fn events(happening: Happening) -> (Vec<Event>, Option<String>) {
             (vec![with(Name::ConfigLoad, Outcome::Success, data)], Some(digest))
         }
         Happening::Rejected { reason } => {
-            let reason: String = reason.chars().take(REASON).collect();
             (vec![with(Name::ConfigReject, Outcome::Failure, json!({ "said": reason }))], None)
         }
     };

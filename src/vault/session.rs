@@ -60,9 +60,9 @@ enum Moment {
     Committing(MessageId),
 }
 
-/// Refusals of one session that are written down: more than an SMTP session's error budget and an HTTP connection's requests
-/// allow. Beyond it an edge writes the log full, and that is a violation.
-const TURNED: u32 = 5000;
+/// Refusals of one session that are written down one by one: as many as an HTTP connection has requests. The rest is a number,
+/// so that neither a client that repeats itself nor an edge that was taken over writes the log full.
+const TURNED: u32 = 1000;
 
 pub struct Session {
     slot: Slot,
@@ -72,8 +72,9 @@ pub struct Session {
     principal: Option<Known>,
     /// Why what was granted holds no more.
     revoked: Option<Refusal>,
-    /// Refusals of the edge's that were written down.
+    /// Refusals of the edge's; and the last beyond those that are written down.
     turned: u32,
+    untold: Option<Refusal>,
     moment: Moment,
     vault: Rc<Vault>,
     answers: channel::Sender<Answer>,
@@ -96,7 +97,20 @@ impl Session {
         };
         let principal = principal.map(|credential| Known { credential, key: None });
         let moment = Moment::Ready;
-        Self { slot, number, introduction, listener, principal, revoked: None, turned: 0, moment, vault, answers, post }
+        Self {
+            slot,
+            number,
+            introduction,
+            listener,
+            principal,
+            revoked: None,
+            turned: 0,
+            untold: None,
+            moment,
+            vault,
+            answers,
+            post,
+        }
     }
 
     /// The answer to the first question, once the capsule was believed.
@@ -128,10 +142,13 @@ impl Session {
                 self.abort();
                 Ok(())
             }
-            (_, Ask::Turned { .. }) if self.turned >= TURNED => Err(Violation("refusals-without-end")),
-            (_, Ask::Turned { sender, recipient, refusal, .. }) => {
-                self.turned += 1;
-                self.turned(&sender, recipient, refusal).await;
+            (_, Ask::Turned { sender, recipient, further, refusal, .. }) => {
+                self.turned = self.turned.saturating_add(1);
+                if self.turned > TURNED {
+                    self.untold = Some(refusal);
+                } else {
+                    self.turned(&sender, recipient, further, refusal).await;
+                }
                 Ok(())
             }
             (_, Ask::Login { .. }) => Err(Violation("login-out-of-order")),
@@ -197,6 +214,12 @@ impl Session {
     /// The session is over, whatever it was doing. A message that is being kept is kept.
     pub fn end(mut self) {
         self.abort();
+        let Some(refusal) = self.untold else { return };
+        let more = self.turned.saturating_sub(TURNED);
+        let data = Some(serde_json::json!({ "refused": more }).to_string());
+        let event = Event { data, ..self.about(Event::refusal(refusal)) };
+        let vault = Rc::clone(&self.vault);
+        self.vault.finish(async move { vault.writer.record(vec![event]).await });
     }
 
     fn check(&mut self, login: Login) {
@@ -342,17 +365,19 @@ impl Session {
     }
 
     /// A refusal of the edge's own, for the log.
-    async fn turned(&self, sender: &ReversePath, recipient: Option<Address>, refusal: Refusal) {
-        let event = Event::refusal(refusal);
-        let event = match &self.principal {
-            Some(principal) => self.sender(principal).describe(event, None),
-            None => {
-                let listener = Some(self.listener.name.clone());
-                let session = Some(self.introduction.session);
-                Event { session, listener, ..event }.client(self.introduction.peer.ip())
-            }
-        };
-        self.vault.writer.record(vec![event.sender(sender).recipients(&recipient)]).await;
+    async fn turned(&self, sender: &ReversePath, recipient: Option<Address>, further: u32, refusal: Refusal) {
+        let event = self.about(Event::refusal(refusal)).sender(sender).recipients(&recipient);
+        let rcpt_count = (further > 0).then(|| u64::from(further) + 1).or(event.rcpt_count);
+        self.vault.writer.record(vec![Event { rcpt_count, ..event }]).await;
+    }
+
+    /// An event with whose session it is of.
+    fn about(&self, event: Event) -> Event {
+        if let Some(principal) = &self.principal {
+            return self.sender(principal).describe(event, None);
+        }
+        let (listener, session) = (Some(self.listener.name.clone()), Some(self.introduction.session));
+        Event { session, listener, ..event }.client(self.introduction.peer.ip())
     }
 
     /// Refuses a message and writes that down; what a limit refused, once in its window.

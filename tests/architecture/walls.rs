@@ -20,7 +20,19 @@ const MAY_NAME: [(&str, &[&str]); 20] = [
     ("sandbox", &["role", "sys", "log"]),
     ("ipc", &["role", "sandbox", "mail", "policy", "secret", "sys"]),
     // A witness' key is checked where it is written.
-    ("config", &["ipc::capsule", "ipc::frame", "ipc::witnessing", "mail", "merkle::cosignature", "policy", "secret"]),
+    (
+        "config",
+        &[
+            "ipc::capsule",
+            "ipc::delivery",
+            "ipc::frame",
+            "ipc::witnessing",
+            "mail",
+            "merkle::cosignature",
+            "policy",
+            "secret",
+        ],
+    ),
     // The roles. Parent makes the files that sealer and vault keep, before these exist.
     ("parent", &["role", "sandbox", "ipc", "config", "secret", "sys", "log", "sealer", "vault"]),
     ("listener", &["role", "sandbox", "ipc", "config::slice", "secret", "sys"]),

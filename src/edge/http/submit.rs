@@ -89,8 +89,8 @@ fn recipients(letter: &Letter) -> Vec<Address> {
     all
 }
 
-/// What the grant forbids is answered at once, all of it, and told to the vault for the audit log. The vault asks the same
-/// questions again at the end.
+/// What the grant forbids is answered at once, all of it, and told to the vault for the audit log: once for a request, so
+/// that a client that repeats itself doesn't fill it. The vault asks the same questions again at the end.
 fn allowed(seat: &Seat, grant: &Grant, letter: &Letter) -> Result<(), Fault> {
     let sender = Some(letter.from.address.clone());
     if !grant.scopes.has(Scope::Send) {
@@ -106,10 +106,10 @@ fn allowed(seat: &Seat, grant: &Grant, letter: &Letter) -> Result<(), Fault> {
         seat.visit.turned(&sender, None, Refusal::TooManyRecipients);
         return Err(invalid("too_many", "/to", &format!("this key may send to {most} recipients at a time")));
     }
-    let mut issues = Vec::new();
+    let (mut issues, mut first) = (Vec::new(), None);
     for mailbox in letter.recipients() {
         if let Err(refusal) = grant.recipient(&sender, &mailbox.address) {
-            seat.visit.turned(&sender, Some(mailbox.address.clone()), refusal);
+            first.get_or_insert_with(|| (mailbox.address.clone(), refusal));
             let (code, message) = match refusal {
                 Refusal::NoRoute => ("no_route", "mail for this address has no way to leave"),
                 _ => ("recipient_not_allowed", "this key may not send to this address"),
@@ -117,7 +117,10 @@ fn allowed(seat: &Seat, grant: &Grant, letter: &Letter) -> Result<(), Fault> {
             issues.push(Issue { code, pointer: mailbox.pointer.clone(), message: message.to_owned() });
         }
     }
-    if issues.is_empty() { Ok(()) } else { Err(Fault::of(Code::ValidationFailed, issues)) }
+    let Some((recipient, refusal)) = first else { return Ok(()) };
+    let further = u32::try_from(issues.len() - 1).unwrap_or(u32::MAX);
+    seat.visit.turned_with(&sender, Some(recipient), further, refusal);
+    Err(Fault::of(Code::ValidationFailed, issues))
 }
 
 fn insufficient() -> Fault {

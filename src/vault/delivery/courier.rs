@@ -14,7 +14,7 @@ use super::schedule::{persist, release, route_event};
 use crate::ipc::bytes::Octets;
 use crate::ipc::channel::{Receiver, Sender};
 use crate::ipc::control::Peer;
-use crate::ipc::delivery::{Job, Offer, Progress};
+use crate::ipc::delivery::{Job, MAX_SLOTS, Offer, Progress};
 use crate::ipc::frame::MAX_CONTENT;
 use crate::mail::address::Address;
 use crate::mail::outcome::{Outcome as Delivery, Said};
@@ -22,6 +22,7 @@ use crate::policy::principal::GATE;
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
+use crate::vault::edge::Parting;
 use crate::vault::store::keys::Lock;
 use crate::vault::store::segment::Part;
 use crate::vault::store::spool::{Body, Leased, State};
@@ -53,6 +54,8 @@ struct Courier {
     peer: Peer,
     offers: Sender<Offer>,
     active: HashMap<Job, Active>,
+    /// It said how many jobs it takes.
+    introduced: bool,
     pieces: UnboundedSender<(Job, io::Result<Vec<u8>>)>,
 }
 
@@ -60,16 +63,16 @@ struct Courier {
 struct Violation(&'static str);
 
 /// Serves one courier until it is gone. What it leaves without an outcome is offered to another at once.
-pub async fn serve(vault: Rc<Vault>, peer: Peer, offers: Sender<Offer>, mut progress: Receiver<Progress>) {
+pub async fn serve(vault: Rc<Vault>, peer: Peer, offers: Sender<Offer>, mut progress: Receiver<Progress>) -> Parting {
     let (lease, mut leased) = unbounded_channel();
     let (pieces, mut read) = unbounded_channel();
     vault.schedule.borrow_mut().join(&peer.label, peer.instance, peer.generation, lease);
-    let mut courier = Courier { vault, peer, offers, active: HashMap::new(), pieces };
-    loop {
+    let mut courier = Courier { vault, peer, offers, active: HashMap::new(), introduced: false, pieces };
+    let parting = loop {
         let heard = tokio::select! {
             said = progress.receive() => match said {
                 Ok(Some(said)) => courier.hear(said).await,
-                Ok(None) => break,
+                Ok(None) => break Parting::Gone,
                 Err(error) => {
                     tracing::error!(upstream = courier.peer.label, %error, "a courier's channel ended");
                     Err(Violation("malformed-frame"))
@@ -86,16 +89,22 @@ pub async fn serve(vault: Rc<Vault>, peer: Peer, offers: Sender<Offer>, mut prog
         };
         if let Err(Violation(word)) = heard {
             courier.accuse(word).await;
-            break;
+            break Parting::LetGo;
         }
-    }
+    };
     courier.leave(leased).await;
+    parting
 }
 
 impl Courier {
     async fn hear(&mut self, said: Progress) -> Result<(), Violation> {
         match said {
+            // Said once; no more may be lent to a courier than that. One that drains says that it takes no more.
+            Progress::Slots(0) => {}
             Progress::Slots(slots) => {
+                if slots > MAX_SLOTS || std::mem::replace(&mut self.introduced, true) {
+                    return Err(Violation("slots-without-end"));
+                }
                 self.vault.schedule.borrow_mut().room(&self.peer.label, self.peer.instance, u32::from(slots));
                 self.vault.poke.notify_one();
             }

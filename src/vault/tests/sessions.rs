@@ -165,7 +165,7 @@ fn a_new_configuration_changes_what_auditors_see_of_what_comes_after_it() {
         edge.login(&bench, 1).await;
         let turned = |name: &str| {
             let (slot, refusal) = (Slot(1), Refusal::SenderNotAllowed);
-            Ask::Turned { slot, sender: Some(address(name)), recipient: None, refusal }
+            Ask::Turned { slot, sender: Some(address(name)), recipient: None, further: 0, refusal }
         };
         edge.asks.send(turned("rosa@evil.example")).await.unwrap();
         assert!(matches!(edge.mail(1, "a@example.net").await, Answer::Reserved { .. }), "it was heard");
@@ -200,8 +200,89 @@ fn an_edge_that_asks_out_of_turn_a_hundred_times_is_let_go() {
         let over = tokio::time::timeout(Duration::from_secs(10), edge.answers.receive()).await.expect("an end");
         assert!(!matches!(over, Ok(Some(_))), "{over:?}");
         assert!(matches!(other.login(&bench, 1).await, Answer::Granted { .. }), "the other edge goes on");
+        assert_eq!(let_go(&vault), edge.instance);
     });
     vault.drain();
+}
+
+/// Which process the parent is asked to replace.
+fn let_go(vault: &Running) -> Instance {
+    loop {
+        match vault.parent.receive().unwrap() {
+            Arrival::Packet(packet) if matches!(packet.message, Report::Alive) => {}
+            Arrival::Packet(Packet { message: Report::LetGo(instance), .. }) => return instance,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_client_that_repeats_what_is_refused_neither_fills_the_log_nor_ends_its_edge() {
+    let bench = Bench::new();
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let (sender, recipient) = (Some(address("a@example.net")), Some(address("emil@denied.example")));
+        let (slot, further, refusal) = (Slot(1), 49, Refusal::RecipientNotAllowed);
+        for _ in 0..6000 {
+            let (sender, recipient) = (sender.clone(), recipient.clone());
+            edge.asks.send(Ask::Turned { slot, sender, recipient, further, refusal }).await.unwrap();
+        }
+        assert!(matches!(edge.mail(1, "a@example.net").await, Answer::Reserved { .. }), "it goes on");
+        edge.asks.send(Ask::Close { slot }).await.unwrap();
+        assert!(matches!(edge.login(&bench, 2).await, Answer::Granted { .. }), "and so does the edge");
+    });
+    vault.drain();
+    let names = bench.names();
+    assert!(!names.iter().any(|name| name == "ipc.violation"));
+    let rejects = bench.events(&Filter { event: Some("msg.reject".into()), ..Filter::default() });
+    assert_eq!(rejects.len(), 1001);
+    let (rest, single): (Vec<_>, Vec<_>) = rejects.iter().partition(|event| event.get("data").is_some());
+    assert_eq!(single[0].get("rcpt_count"), Some("50"));
+    let [rest] = rest.as_slice() else { panic!("one number") };
+    assert_eq!([rest.get("data"), rest.get("account")], [Some(r#"{"refused":5000}"#), Some("shop")]);
+}
+
+#[test]
+fn an_edge_that_asks_without_end_what_became_of_messages_waits_its_turn() {
+    let bench = Bench::new();
+    let mut vault = bench.run();
+    test(async {
+        let edge = vault.edge();
+        let (gate, begun) = super::submission::hold(&vault.writer).await;
+        begun.await.unwrap();
+        // More than sockets and queues hold: who takes all of them keeps a task for each.
+        let flood = async {
+            for _ in 0..100_000 {
+                edge.asks.send(Ask::Was { message: MessageId::now() }).await.unwrap();
+            }
+        };
+        let taken = tokio::time::timeout(Duration::from_secs(5), flood).await;
+        assert!(taken.is_err(), "all of them were taken while the disk stood still");
+        gate.send(()).unwrap();
+    });
+    vault.abandon();
+}
+
+#[test]
+fn a_courier_says_once_how_much_it_takes_and_within_bounds() {
+    for more in [MAX_SLOTS + 1, 4] {
+        let bench = Bench::new();
+        let mut vault = bench.run();
+        test(async {
+            // It has said four already, and that it takes none is always in order.
+            let mut courier = vault.courier().await;
+            courier.tell(Progress::Slots(0)).await;
+            courier.tell(Progress::Slots(more)).await;
+            let over = tokio::time::timeout(Duration::from_secs(10), courier.offers.receive()).await.expect("an end");
+            assert!(!matches!(over, Ok(Some(_))), "{over:?}");
+        });
+        vault.drain();
+        let violations = bench.events(&Filter { event: Some("ipc.violation".into()), ..Filter::default() });
+        let reasons: Vec<_> = violations.iter().map(|event| event.get("reason")).collect();
+        assert_eq!(reasons, [Some("slots-without-end")]);
+    }
 }
 
 #[test]
@@ -213,11 +294,11 @@ fn what_an_edge_refused_is_logged_with_its_sender_masked() {
         edge.login(&bench, 1).await;
         let (slot, refusal) = (Slot(1), Refusal::SenderNotAllowed);
         for sender in [Some(address("rosa@evil.example")), None] {
-            edge.asks.send(Ask::Turned { slot, sender, recipient: None, refusal }).await.unwrap();
+            edge.asks.send(Ask::Turned { slot, sender, recipient: None, further: 0, refusal }).await.unwrap();
         }
         let (sender, recipient) = (Some(address("a@example.net")), Some(address("emil@denied.example")));
         let refusal = Refusal::RecipientNotAllowed;
-        edge.asks.send(Ask::Turned { slot, sender, recipient, refusal }).await.unwrap();
+        edge.asks.send(Ask::Turned { slot, sender, recipient, further: 2, refusal }).await.unwrap();
         assert!(matches!(edge.mail(1, "a@example.net").await, Answer::Reserved { .. }), "all of it was heard");
     });
     vault.drain();

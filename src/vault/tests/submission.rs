@@ -235,7 +235,7 @@ fn many_recipients_are_several_leaves_and_several_offers() {
 }
 
 /// Something for the writer that begins and then waits to be let go.
-async fn hold(writer: &Writer) -> (std::sync::mpsc::Sender<()>, tokio::sync::oneshot::Receiver<()>) {
+pub async fn hold(writer: &Writer) -> (std::sync::mpsc::Sender<()>, tokio::sync::oneshot::Receiver<()>) {
     let ((gate, wait), (begun, begin)) = (std::sync::mpsc::channel(), tokio::sync::oneshot::channel());
     let work = move |_: &mut store::Store<'_>| {
         let _ = begun.send(());

@@ -58,8 +58,8 @@ pub struct Message {
 pub struct Seen {
     pub kept: Vec<Message>,
     pub logins: usize,
-    /// Sender, recipient and why.
-    pub turned: Vec<(Option<String>, Option<String>, Refusal)>,
+    /// Sender, recipient, how many further ones, and why.
+    pub turned: Vec<(Option<String>, Option<String>, u32, Refusal)>,
     pub asks: usize,
     pub closed: bool,
 }
@@ -212,8 +212,9 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
                     }
                 }
             }
-            Ask::Turned { sender, recipient, refusal, .. } => {
-                seen.lock().unwrap().turned.push((sender.map(String::from), recipient.map(String::from), refusal));
+            Ask::Turned { sender, recipient, further, refusal, .. } => {
+                let told = (sender.map(String::from), recipient.map(String::from), further, refusal);
+                seen.lock().unwrap().turned.push(told);
                 continue;
             }
             Ask::Close { .. } => {

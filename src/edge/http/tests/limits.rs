@@ -16,7 +16,7 @@ async fn a_message_beyond_the_size_is_refused_before_the_vault_is_asked_for_room
     let file = "QUJD".repeat(270_000);
     let response = house.client.send(&body(&format!(r#""attachments":[{{"filename":"a","content":"{file}"}}]"#))).await;
     assert_eq!((response.status, response.code()), (413, "payload_too_large"));
-    assert_eq!(house.hang_up().await.turned, [(Some("ann@example.net".to_owned()), None, Refusal::TooBig)]);
+    assert_eq!(house.hang_up().await.turned, [(Some("ann@example.net".to_owned()), None, 0, Refusal::TooBig)]);
 }
 
 #[tokio::test]
