@@ -125,7 +125,7 @@ impl Authority {
 
     /// The last that is written down of limits: what they refused, and failed logins as they are, with nothing ahead.
     pub fn settle(&mut self) -> (Vec<Event>, Vec<Bucket>) {
-        (self.limits.notices.over(u64::MAX), self.failures.settle())
+        (self.limits.untold(u64::MAX), self.failures.settle())
     }
 
     /// Nothing comes of a message.

@@ -27,6 +27,7 @@ pub mod rekey;
 pub mod restored;
 pub mod session;
 pub mod store;
+mod telling;
 pub mod transaction;
 
 use std::cell::RefCell;

@@ -23,6 +23,7 @@ use super::audit::ledger::now_us;
 use super::limits::denial::{Denied, advise};
 use super::login::credentials::{Known, Way};
 use super::login::{self, Login};
+use super::telling;
 use super::transaction::{self, Sender, Transaction, WINDOW};
 use crate::config::slice::{Counter, Protocol};
 use crate::ipc::capsule::Introduction;
@@ -368,7 +369,7 @@ impl Session {
     async fn turned(&self, sender: &ReversePath, recipient: Option<Address>, further: u32, refusal: Refusal) {
         let event = self.about(Event::refusal(refusal)).sender(sender).recipients(&recipient);
         let rcpt_count = (further > 0).then(|| u64::from(further) + 1).or(event.rcpt_count);
-        self.vault.writer.record(vec![Event { rcpt_count, ..event }]).await;
+        telling::tell(&self.vault, Event { rcpt_count, ..event }, None).await;
     }
 
     /// An event with whose session it is of.
@@ -382,19 +383,9 @@ impl Session {
 
     /// Refuses a message and writes that down; what a limit refused, once in its window.
     async fn refuse(&self, event: Event, denied: Denied) {
-        let events = match &denied.by {
-            Some(by) => {
-                let mut authority = self.vault.authority.borrow_mut();
-                let now = authority.clock.now();
-                let (before, event) = authority.limits.notices.tell(by, event, now.us);
-                before.into_iter().chain(event).collect()
-            }
-            // While the disk is short of room every octet is for what was accepted; the service's own log has it.
-            None if denied.refusal == Refusal::StoreFull => Vec::new(),
-            None => vec![event],
-        };
-        if !events.is_empty() {
-            self.vault.writer.record(events).await;
+        // While the disk is short of room every octet is for what was accepted; the service's own log has it.
+        if denied.by.is_some() || denied.refusal != Refusal::StoreFull {
+            telling::tell(&self.vault, event, denied.by).await;
         }
         self.say(Answer::Refused { slot: self.slot, refusal: advise(denied.refusal) }).await;
     }

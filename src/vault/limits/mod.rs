@@ -41,7 +41,9 @@ pub struct Limits {
     /// Places and domains, of which there may be any number.
     places: Tables<Usage>,
     pub suspensions: Suspensions,
-    pub notices: Notices,
+    notices: Notices,
+    /// The same for logins whose password was right lately: whoever has many addresses must not crowd out refusals.
+    remembered: Notices,
 }
 
 /// A place for one message, until it is counted or given back.
@@ -62,6 +64,7 @@ impl Limits {
             places: Tables::new(hasher),
             suspensions: Suspensions::load(kept.suspensions, now),
             notices: Notices::default(),
+            remembered: Notices::default(),
         };
         for Bucket { tier, series, name, tat_us } in kept.buckets {
             if Series::OF_MESSAGES.contains(&series) {
@@ -155,7 +158,18 @@ impl Limits {
         self.own.sweep(now);
         self.places.iter_mut().for_each(|table| table.sweep(now));
         self.suspensions.sweep(now);
-        self.notices.over(now.us)
+        self.untold(now.us)
+    }
+
+    /// What is to be written of something that there may be any number of: see `Notices::tell`.
+    pub fn tell(&mut self, by: &denial::By, event: Event, now: Now) -> (Option<Event>, Option<Event>) {
+        let notices = if by.limit == notices::REMEMBERED { &mut self.remembered } else { &mut self.notices };
+        notices.tell(by, event, now.us)
+    }
+
+    /// The numbers of windows that are over by then.
+    pub fn untold(&mut self, by_us: u64) -> Vec<Event> {
+        [&mut self.notices, &mut self.remembered].into_iter().flat_map(|notices| notices.over(by_us)).collect()
     }
 
     fn look_at_suspension(&self, origin: &Origin<'_>, now: Now) -> Result<(), Denied> {

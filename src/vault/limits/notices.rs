@@ -10,6 +10,9 @@ use crate::vault::audit::event::{Event, Field, Name};
 /// Limits that are told apart; beyond it those of a tier are told together.
 const KEYS: usize = 4096;
 
+/// The limit that a login with a remembered password is told under: none, it was let in.
+pub const REMEMBERED: &str = "remembered";
+
 #[derive(Default)]
 pub struct Notices(HashMap<(Key, &'static str), Notice>);
 
@@ -33,7 +36,8 @@ impl Notices {
             return (None, None);
         }
         let until_us = now_us.saturating_add(by.window_us);
-        let over = self.0.insert(key, Notice { until_us, more: 0, event: general(&event, by.key.tier) });
+        let notice = Notice { until_us, more: 0, event: general(&event, &key.0) };
+        let over = self.0.insert(key, notice);
         let event = with_limit(event, by.key.tier, by.limit, None);
         (over.and_then(|notice| notice.summary(by.key.tier, by.limit)), Some(event))
     }
@@ -52,10 +56,11 @@ impl Notice {
 }
 
 /// What an event says of all that were refused by the same limit. Those of one credential have its name; where several may
-/// have been refused, none of them is named.
-fn general(event: &Event, tier: Tier) -> Event {
-    let one = matches!(tier, Tier::Credential | Tier::RecipientDomain);
-    let account = event.personal.iter().filter(|personal| one && personal.field == Field::Account).cloned().collect();
+/// have been refused, none of them is named. Logins are told for each address.
+fn general(event: &Event, key: &Key) -> Event {
+    let one = matches!(key.tier, Tier::Credential | Tier::RecipientDomain) && !key.name.is_empty();
+    let said = |field| field == Field::Account || field == Field::ClientIp && event.name == Name::AuthSuccess;
+    let account = event.personal.iter().filter(|personal| one && said(personal.field)).cloned().collect();
     Event {
         severity: event.severity,
         reason: event.reason.clone(),
@@ -67,12 +72,17 @@ fn general(event: &Event, tier: Tier) -> Event {
 fn with_limit(event: Event, tier: Tier, limit: &str, more: Option<u64>) -> Event {
     let mut data: serde_json::Map<String, serde_json::Value> =
         event.data.as_deref().and_then(|data| serde_json::from_str(data).ok()).unwrap_or_default();
+    if limit == REMEMBERED {
+        data.insert(limit.into(), more.unwrap_or(1).into());
+        return Event { data: Some(serde_json::Value::Object(data).to_string()), ..event };
+    }
     data.insert("tier".into(), tier.word().into());
     // A login is limited by windows, a message by rates.
     let word = if event.name == Name::AuthLocked { "window" } else { "limit" };
     data.insert(word.into(), limit.into());
     if let Some(more) = more {
-        data.insert("refused".into(), more.into());
+        let word = if event.name == Name::AuthSuccess { "more" } else { "refused" };
+        data.insert(word.into(), more.into());
     }
     Event { data: Some(serde_json::Value::Object(data).to_string()), ..event }
 }
@@ -81,6 +91,7 @@ fn with_limit(event: Event, tier: Tier, limit: &str, more: Option<u64>) -> Event
 mod tests {
     use super::*;
     use crate::policy::refusal::Refusal;
+    use crate::vault::audit::event::Outcome;
 
     fn by(name: &str) -> By {
         By { key: Key::new(Tier::Credential, name), limit: "per_minute", window_us: 60 }
@@ -105,6 +116,25 @@ mod tests {
         assert_eq!((summary.data.as_deref(), summary.name.word()), (Some(expected), "rate.limited"));
         assert_eq!(summary.personal.len(), 1, "not the address of one of them");
         assert!(next.is_some() && notices.over(u64::MAX).is_empty(), "nothing was refused but what was told");
+    }
+
+    #[test]
+    fn logins_with_a_remembered_password_are_an_event_and_a_count_of_one_address() {
+        let mut notices = Notices::default();
+        let by = By { key: Key::new(Tier::Credential, "shop 192.0.2.1/32"), limit: REMEMBERED, window_us: 60 };
+        let event = || {
+            let event = Event {
+                data: Some(r#"{"mechanism":"PLAIN"}"#.into()),
+                ..Event::new(Name::AuthSuccess, Outcome::Success)
+            };
+            event.with(Field::Account, "shop").with(Field::ClientIp, "192.0.2.1")
+        };
+        let first = notices.tell(&by, event(), 0).1.unwrap();
+        assert_eq!(first.data.as_deref(), Some(r#"{"mechanism":"PLAIN","remembered":1}"#));
+        assert!((0..500).all(|_| matches!(notices.tell(&by, event(), 1), (None, None))));
+        let more = notices.over(60);
+        assert_eq!(more[0].data.as_deref(), Some(r#"{"remembered":500}"#));
+        assert_eq!(more[0].personal.len(), 2, "whose, and from where");
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! The disk is told ahead: a bucket is kept as if more had failed already than did, and again when that is passed. So a
 //! restart or a kill forgets nothing, and guessing buys few writes.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::homes::{Home, Homes};
@@ -46,6 +47,8 @@ pub struct Failures {
     at_home: Table<Guesses>,
     hasher: Hasher,
     homes: Homes,
+    /// Failures through each listener behind a proxy, in memory alone: nobody is refused by them.
+    proxied: HashMap<String, u64>,
     /// Whether any login was refused since nobody's refusals count: most logins need not look.
     refused: bool,
 }
@@ -94,7 +97,7 @@ pub struct Locked {
 impl Failures {
     pub fn new(hasher: Hasher) -> Self {
         let (tables, at_home) = (Tables::new(hasher), Table::new(usize::MAX, hasher));
-        Self { tables, at_home, hasher, homes: Homes::default(), refused: false }
+        Self { tables, at_home, hasher, homes: Homes::default(), proxied: HashMap::new(), refused: false }
     }
 
     fn table(&mut self, key: &Key) -> &mut Table<Guesses> {
@@ -188,15 +191,36 @@ impl Failures {
 
     /// It was no failure after all. Gives what the disk should have instead.
     pub fn forgive(&mut self, attempt: &Attempt, now: Now) -> Mercy {
+        self.take_back(attempt, now);
         let mut exact = Vec::new();
+        for (key, _) in &attempt.taken {
+            if let Some(guesses) = self.table(key).get_mut(key) {
+                guesses.settle(key, &mut exact);
+            }
+        }
+        Mercy { exact, home: None }
+    }
+
+    /// It was not looked at. The disk keeps what it was told ahead until somebody is forgiven: who is turned away without any
+    /// work must cost no write either.
+    pub fn take_back(&mut self, attempt: &Attempt, now: Now) {
         for (key, moved) in &attempt.taken {
             let Some(guesses) = self.table(key).get_mut(key) else { continue };
             for (tat, (by, until)) in guesses.tats_us.iter_mut().zip(moved) {
                 *tat = tat.saturating_sub(left(*by, *until, now.us));
             }
-            guesses.settle(key, &mut exact);
         }
-        Mercy { exact, home: None }
+    }
+
+    /// One more failure through a listener behind a proxy, where no address tells strangers apart. Whether they are few enough
+    /// to be told each by itself: as many as of a wide prefix elsewhere.
+    pub fn is_told(&mut self, listener: &str, rules: &FailedLogins, now: Now) -> bool {
+        let ([seconds, _], [limit, _]) = (rules.windows, rules.wide_prefix);
+        let rate = Rate::new(limit, u64::from(seconds) * 1_000_000, limit);
+        let tat = self.proxied.entry(listener.to_owned()).or_default();
+        let fits = rate.fits(*tat, 1, 0, now.us);
+        *tat = fits.unwrap_or(*tat);
+        fits.is_ok()
     }
 
     /// What the disk should have when nothing more will come: what failed, and nothing ahead.

@@ -5,8 +5,12 @@ use super::{Credential, Login, describe, key};
 use crate::ipc::session::{Denial, Mechanism};
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Name, Outcome};
-use crate::vault::limits::denial::later;
+use crate::vault::limits::denial::{By, later};
+use crate::vault::limits::key::{Key, Tier};
+use crate::vault::limits::notices::REMEMBERED;
+use crate::vault::limits::rate::HOUR_US;
 use crate::vault::store::writer::Stored;
+use crate::vault::telling::tell;
 
 /// Who tries to log in from where.
 fn from(login: &Login) -> From<'_> {
@@ -27,22 +31,15 @@ pub async fn begin(
         let mut authority = vault.authority.borrow_mut();
         let now = authority.clock.now();
         let rules = authority.slice.limits.failed_logins;
-        let begun = authority.failures.begin(from(login), &rules, now);
-        begun.map_err(|locked| {
-            let event =
-                Event { reason: Some("too-many-failures".into()), ..Event::new(Name::AuthLocked, Outcome::Denied) };
-            let told = authority.limits.notices.tell(&locked.by, describe(event, login, credential), now.us);
-            (locked.wait, told)
-        })
+        authority.failures.begin(from(login), &rules, now)
     };
     let mut attempt = match begun {
         Ok(attempt) => attempt,
-        Err((wait, (before, event))) => {
-            let events: Vec<Event> = before.into_iter().chain(event).collect();
-            if !events.is_empty() {
-                vault.writer.record(events).await;
-            }
-            return Err(Denial::Wait(later(wait)));
+        Err(locked) => {
+            let event =
+                Event { reason: Some("too-many-failures".into()), ..Event::new(Name::AuthLocked, Outcome::Denied) };
+            tell(vault, describe(event, login, credential), Some(locked.by)).await;
+            return Err(Denial::Wait(later(locked.wait)));
         }
     };
     let ahead = std::mem::take(&mut attempt.ahead);
@@ -60,14 +57,34 @@ pub fn may_recall(vault: &Vault, login: &Login) -> bool {
     authority.failures.may_recall(from(login), now)
 }
 
-/// It was no failure: what the disk was told ahead is taken back.
-pub async fn forgive(vault: &Vault, attempt: &Attempt) {
-    let mercy = {
-        let mut authority = vault.authority.borrow_mut();
-        let now = authority.clock.now();
-        authority.failures.forgive(attempt, now)
-    };
-    write(vault, mercy).await;
+/// It was not looked at, so it is no failure.
+pub fn take_back(vault: &Vault, attempt: &Attempt) {
+    let mut authority = vault.authority.borrow_mut();
+    let now = authority.clock.now();
+    authority.failures.take_back(attempt, now);
+}
+
+/// How a failed login is told, where there may be any number of them: those that nobody had the time to look at, and those
+/// through a proxy, which no address tells apart.
+pub fn told_by(vault: &Vault, login: &Login, is_busy: bool) -> Option<By> {
+    let mut authority = vault.authority.borrow_mut();
+    let now = authority.clock.now();
+    let rules = authority.slice.limits.failed_logins;
+    let [seconds, _] = rules.windows;
+    let window_us = u64::from(seconds) * 1_000_000;
+    if is_busy {
+        return Some(By { key: Key::new(Tier::Global, ""), limit: "hash_queue", window_us });
+    }
+    let listener = &login.listener;
+    let many = listener.behind_tls_proxy && !authority.failures.is_told(&listener.name, &rules, now);
+    many.then(|| By { key: Key::new(Tier::Global, listener.name.as_str()), limit: "failed_logins", window_us })
+}
+
+/// How a login with a remembered password is told: once an hour from each address.
+pub fn remembered(login: &Login, credential: &Credential) -> By {
+    let place = Tier::Address.network(login.address).map(|network| network.to_string()).unwrap_or_default();
+    let key = Key::new(Tier::Credential, format!("{} {place}", credential.id));
+    By { key, limit: REMEMBERED, window_us: HOUR_US }
 }
 
 /// It was right: who logs in is at home where it did.

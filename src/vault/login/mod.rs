@@ -26,6 +26,8 @@ use super::Vault;
 use super::audit::event::{Event, Field, Name, Outcome};
 use super::audit::ledger::now_us;
 use super::audit::mask;
+use super::limits::denial::By;
+use super::telling::tell;
 use crate::config::slice::{Counter, Protocol};
 use crate::ipc::session::{Denial, Mechanism, Tls};
 use crate::policy::scope::Scope;
@@ -75,7 +77,7 @@ pub async fn decide(vault: &Vault, login: Login, gone: Gone) -> Result<Known, De
         if let Some(key) = recalled.filter(|key| credential.admits(*key, way, now_us()).is_ok())
             && guard::may_recall(vault, &login)
         {
-            succeed(vault, &login, credential).await;
+            succeed(vault, &login, credential, Some(guard::remembered(&login, credential))).await;
             return Ok(Known { credential: Rc::clone(credential), key: Some(key) });
         }
     }
@@ -86,7 +88,7 @@ pub async fn decide(vault: &Vault, login: Login, gone: Gone) -> Result<Known, De
     let known = credential.as_deref();
     let checked = check(vault, &login.password, &candidates, gone).await;
     if checked == Err(Reason::Busy) {
-        guard::forgive(vault, &attempt).await;
+        guard::take_back(vault, &attempt);
         return Err(fail(vault, &login, known, Reason::Busy).await);
     }
     // Nobody learns of a guess that the disk knows nothing of. A full disk is no reason to let nobody in.
@@ -108,7 +110,7 @@ pub async fn decide(vault: &Vault, login: Login, gone: Gone) -> Result<Known, De
     }
     vault.authority.borrow_mut().cache.learn(mark, key, Instant::now());
     guard::welcome(vault, &login, &attempt).await;
-    succeed(vault, &login, &current).await;
+    succeed(vault, &login, &current, None).await;
     Ok(Known { credential: current, key: Some(key) })
 }
 
@@ -144,17 +146,19 @@ fn unfit(login: &Login) -> Option<Reason> {
     (login.tls.is_none() && !login.listener.plain_login).then_some(Reason::NoTls)
 }
 
-async fn succeed(vault: &Vault, login: &Login, credential: &Credential) {
+async fn succeed(vault: &Vault, login: &Login, credential: &Credential, by: Option<By>) {
     let event = describe(Event::new(Name::AuthSuccess, Outcome::Success), login, Some(credential));
-    vault.writer.record(vec![event]).await;
+    tell(vault, event, by).await;
 }
 
 async fn fail(vault: &Vault, login: &Login, owner: Option<&Credential>, reason: Reason) -> Denial {
     let known = vault.authority.borrow().credentials.get(&login.user).cloned();
     let known = known.as_deref().or(owner);
     let event = Event { reason: Some(reason.word().into()), ..Event::new(Name::AuthFailure, Outcome::Failure) };
-    vault.writer.record(vec![describe(event, login, known)]).await;
-    tracing::info!(session = %login.session, reason = reason.word(), "a login failed");
+    let by = guard::told_by(vault, login, reason == Reason::Busy);
+    if tell(vault, describe(event, login, known), by).await {
+        tracing::info!(session = %login.session, reason = reason.word(), "a login failed");
+    }
     if reason == Reason::Busy { Denial::Busy } else { Denial::Invalid }
 }
 

@@ -318,3 +318,35 @@ fn what_an_edge_refused_is_logged_with_its_sender_masked() {
         "an address reached the auditors' file"
     );
 }
+
+#[test]
+fn guesses_through_a_proxy_and_remembered_logins_are_told_once_and_then_by_number() {
+    let mut bench = Bench::new();
+    bench.slice.listeners.iter_mut().for_each(|listener| listener.behind_tls_proxy = true);
+    bench.slice.limits.failed_logins.wide_prefix[0] = 5;
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        for slot in 1..=40 {
+            edge.login(&bench, slot).await;
+        }
+        for slot in 101..=140 {
+            let capsule = bench.capsule(edge.instance, 1, "192.0.2.1");
+            edge.ask(Ask::Open { slot: Slot(slot), capsule }).await;
+            let none = edge.password(slot, &format!("nobody{slot}"), &Secret::new("wrong".into())).await;
+            assert!(matches!(none, Answer::Denied { .. }), "{none:?}");
+        }
+    });
+    vault.drain();
+    let said = |name: &str| -> Vec<String> {
+        let found = bench.events(&Filter { event: Some(name.into()), ..Filter::default() });
+        found.iter().filter_map(|event| event.get("data").map(str::to_owned)).collect()
+    };
+    let (failures, successes) = (said("auth.failure"), said("auth.success"));
+    let told = |all: &[String], text: &str| all.iter().filter(|data| data.contains(text)).count();
+    // An hour or a window may end on a slow machine.
+    assert!((7..=12).contains(&failures.len()), "{failures:?}");
+    assert!(told(&failures, "\"refused\":") >= 1, "{failures:?}");
+    assert!((3..=6).contains(&successes.len()), "{successes:?}");
+    assert_eq!(told(&successes, "\"remembered\":38"), 1, "{successes:?}");
+}
