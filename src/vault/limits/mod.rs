@@ -44,6 +44,8 @@ pub struct Limits {
     notices: Notices,
     /// The same for logins whose password was right lately: whoever has many addresses must not crowd out refusals.
     remembered: Notices,
+    /// Alarms whose message was not kept, although it went on.
+    alarms: Vec<Event>,
 }
 
 /// A place for one message, until it is counted or given back.
@@ -65,6 +67,7 @@ impl Limits {
             suspensions: Suspensions::load(kept.suspensions, now),
             notices: Notices::default(),
             remembered: Notices::default(),
+            alarms: Vec::new(),
         };
         for Bucket { tier, series, name, tat_us } in kept.buckets {
             if Series::OF_MESSAGES.contains(&series) {
@@ -132,6 +135,14 @@ impl Limits {
                 usage.give_back(taken, now);
             }
         }
+        // What nobody will find on the disk must not hold either.
+        if let Some(suspension) = &reservation.suspension {
+            self.suspensions.undo(suspension);
+        }
+        let Some(days) = self.own.get(&reservation.credential).map(Usage::days) else { return };
+        let days_of = reservation.taken.first().map(|taken| taken.day).into_iter();
+        let anew = days_of.flat_map(|day| reservation.alarms.iter().filter_map(move |alarm| alarm.anew(days, day)));
+        self.alarms.extend(anew.map(|alarm| alarm.event(&reservation.credential.name, false)));
     }
 
     /// What the message's transaction writes down. To be asked when it is queued, so that what is written later is also
@@ -167,9 +178,11 @@ impl Limits {
         notices.tell(by, event, now.us)
     }
 
-    /// The numbers of windows that are over by then.
+    /// The numbers of windows that are over by then, and the alarms that no message carries.
     pub fn untold(&mut self, by_us: u64) -> Vec<Event> {
-        [&mut self.notices, &mut self.remembered].into_iter().flat_map(|notices| notices.over(by_us)).collect()
+        let mut all = std::mem::take(&mut self.alarms);
+        all.extend([&mut self.notices, &mut self.remembered].into_iter().flat_map(|notices| notices.over(by_us)));
+        all
     }
 
     fn look_at_suspension(&self, origin: &Origin<'_>, now: Now) -> Result<(), Denied> {

@@ -54,6 +54,11 @@ impl Suspensions {
         Some(Suspension { credential: credential.to_owned(), day, until_us: Some(now.wall_us + left_us) })
     }
 
+    /// Undoes a suspension whose message was not kept, unless somebody has lifted it meanwhile.
+    pub fn undo(&mut self, kept: &Suspension) {
+        self.0.retain(|name, held| *name != kept.credential || held.day != kept.day || held.until_us.is_none());
+    }
+
     /// Lifts a suspension. None when there is none.
     pub fn lift(&mut self, credential: &str, now: Now) -> Option<Suspension> {
         self.left(credential, now)?;

@@ -306,3 +306,34 @@ fn who_is_suspended_by_rule_sends_no_more_until_the_day_ends_or_somebody_lifts_i
     assert!(desk.limits.suspensions.lift("shop", at(6)).is_some());
     assert!(desk.reserve(at(6)).is_ok());
 }
+
+#[test]
+fn a_message_that_was_not_kept_suspends_nobody_and_an_alarm_that_it_took_along_is_told() {
+    let mut desk = Desk::new(Rules::default());
+    desk.anomaly = Anomaly { factor: 2, minimum: 3, action: Action::Suspend };
+    history(&mut desk, 1);
+    let passing = |desk: &mut Desk, second| {
+        let mut place = desk.reserve(at(second)).unwrap();
+        desk.accept(&mut place, ONE, 10, at(second)).unwrap();
+        place
+    };
+    (0..3).for_each(|n| drop(passing(&mut desk, n)));
+    let lost = passing(&mut desk, 3);
+    assert!(desk.reserve(at(4)).is_err());
+    desk.limits.release(lost, at(4));
+    assert!(desk.limits.untold(0).is_empty(), "it is not beyond the mark any more");
+    let kept = passing(&mut desk, 5);
+    assert!(desk.limits.used(&kept).suspension.is_some(), "the next one suspends, with its event");
+
+    desk.anomaly.action = Action::Event;
+    history(&mut desk, 1);
+    (0..3).for_each(|n| drop(passing(&mut desk, n)));
+    let lost = passing(&mut desk, 3);
+    assert!(!lost.events().is_empty());
+    assert!(passing(&mut desk, 4).events().is_empty(), "told by the one before");
+    desk.limits.release(lost, at(5));
+    let told = desk.limits.untold(0);
+    let data = told.iter().filter_map(|event| event.data.as_deref()).find(|data| data.contains(r#""of":"day""#));
+    assert_eq!(data, Some(r#"{"action":"event","factor":2,"of":"day","recipients":4,"usual":1}"#));
+    assert!(desk.limits.untold(0).is_empty(), "once");
+}

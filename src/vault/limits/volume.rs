@@ -14,6 +14,9 @@ pub struct Alarm {
     /// What is usual for it.
     usual: u64,
     factor: u32,
+    /// Above which it is told, and the hour it was in.
+    mark: u64,
+    hour: i64,
     pub suspends: bool,
 }
 
@@ -24,7 +27,7 @@ pub fn look(days: &Days, before: Day, rule: Anomaly, now: Now) -> Vec<Alarm> {
         return Vec::new();
     }
     let Some((day, hour)) = days.usual(now.day()) else { return Vec::new() };
-    let after = days.on(now.day());
+    let (after, this) = (days.on(now.day()), now.hour());
     let passed = |of, before: u64, after: u64, usual: u64| {
         let mark = usual.saturating_mul(u64::from(rule.factor)).max(u64::from(rule.minimum));
         let suspends = rule.action == Action::Suspend;
@@ -33,15 +36,23 @@ pub fn look(days: &Days, before: Day, rule: Anomaly, now: Now) -> Vec<Alarm> {
             recipients: after,
             usual,
             factor: rule.factor,
+            mark,
+            hour: this,
             suspends,
         })
     };
-    let this = now.hour();
     let (in_day, in_hour) = ((before.recipients, after.recipients), (before.in_hour(this), after.in_hour(this)));
     [passed("day", in_day.0, in_day.1, day), passed("hour", in_hour.0, in_hour.1, hour)].into_iter().flatten().collect()
 }
 
 impl Alarm {
+    /// The same, when the message that made it came to nothing and others that came after it are beyond the mark as well.
+    pub fn anew(self, days: &Days, day: i64) -> Option<Self> {
+        let day = days.on(day);
+        let recipients = if self.of == "hour" { day.in_hour(self.hour) } else { day.recipients };
+        (recipients > self.mark).then_some(Self { recipients, ..self })
+    }
+
     pub fn event(&self, credential: &str, suspended: bool) -> Event {
         let Self { of, recipients, usual, factor, .. } = *self;
         let action = if suspended { Action::Suspend } else { Action::Event }.word();
