@@ -91,7 +91,8 @@ fn a_head_goes_to_a_file_and_to_syslog_by_the_sealer_and_both_verify() {
     };
     assert_extends(&service, &verified(&logged, &key).0);
 
-    // Ordered, both are made at once, each tells of it, and the order is in the log.
+    // Ordered, both are made at once if there is news, each tells of it, and the order is in the log.
+    service.add_credential();
     let told = anchor(&service, &["--json"], 0);
     assert!(told.contains(r#""anchor":"disk","kind":"file","outcome":"kept""#), "{told}");
     assert!(told.contains(r#""anchor":"syslog","kind":"syslog","outcome":"kept""#), "{told}");
