@@ -122,13 +122,13 @@ fn a_full_disk_keeps_nothing_of_a_group_but_the_events_for_later() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let mut event = heartbeat();
-        event.data = Some("x".repeat(64 * 1024));
+        event.data = Some("x".repeat(60 * 1024));
         let refused = writer.run(move |store| store.ledger.append(event)).await;
         assert_eq!(refused, Err(NotStored::Full));
         // Behind the event that says so, for which the ballast was thrown off.
         assert_eq!(writer.run(|store| store.ledger.append(heartbeat())).await, Ok(1));
         let mut event = heartbeat();
-        event.data = Some("x".repeat(64 * 1024));
+        event.data = Some("x".repeat(60 * 1024));
         writer.record(vec![event]).await;
         assert_eq!(writer.run(|store| Ok(store.ledger.size())).await, Err(NotStored::Full));
         assert!(writer.is_short() && !home.path().join("db/ballast").exists());
