@@ -21,6 +21,9 @@ use support::{PATIENCE, Service, Setting, await_that, processes};
 const PER_LIFE: u32 = 10;
 /// A kill falls within this time after the service is well again.
 const CALM_MS: u64 = 600;
+/// Between two messages of one client: some hundred are under way in each round, and looking through all that a life has
+/// kept stays short on a slow machine, too.
+const PACE: Duration = Duration::from_millis(40);
 /// The collector notes an arrival this much later, at most, on a busy machine.
 const SLACK_US: u64 = 500_000;
 
@@ -89,7 +92,8 @@ impl Life {
         let mut service = Service::start_with(&Setting { limits, ..Setting::default() });
         let secret = service.add_credential();
         let arrivals = Arrivals::collect(service.take_sink());
-        let senders = Senders::start(&Target::of(&service, &secret), &format!("life-{number}"), 4, 2, dice);
+        let target = Target { pace: PACE, ..Target::of(&service, &secret) };
+        let senders = Senders::start(&target, &format!("life-{number}"), 4, 2, dice);
         Self { name: format!("life {number}"), service, senders, arrivals, kills: Vec::new(), rounds: 0 }
     }
 
