@@ -33,6 +33,9 @@ const AGES: Duration = days(36_500);
 /// The log's files together: at least a few weeks of an idle gate. There is no bound unless one is set, because a full disk
 /// is noticed in any case, and a bound makes either mail or evidence yield before that.
 const MAX_BYTES: Bound<u64> = Bound { key: "max_bytes", default: 1 << 40, least: 1 << 20, most: 1 << 50 };
+/// What never goes for want of room, because whoever floods the log could have the record of his deed go: as long as it
+/// takes to notice one, and as long as personal values are there by default.
+const LEAST_KEPT: Bound<Duration> = Bound { key: "least_kept", default: days(90), least: days(1), most: AGES };
 
 /// What yields when the log is as large as it may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +43,7 @@ pub enum WhenFull {
     /// New mail is refused until there is room.
     #[default]
     Mail,
-    /// The oldest months go early, as far as they are anchored; then mail is refused.
+    /// The oldest months go early, as far as they are anchored and no younger than `least_kept`; then mail is refused.
     Oldest,
 }
 
@@ -53,6 +56,8 @@ pub struct Retention {
     pub events: Option<Duration>,
     pub max_octets: Option<u64>,
     pub when_full: WhenFull,
+    /// Since its end, for a month that could go for want of room.
+    pub least_kept: Duration,
 }
 
 /// The audit log as it is meant.
@@ -78,6 +83,7 @@ fn retention(written: &file::Audit, findings: &mut Findings<'_>) -> Retention {
         events: keep(written.retain_events.as_ref(), &RETAIN_EVENTS, findings),
         max_octets: written.max_bytes.is_some().then(|| whole(&written.max_bytes, &MAX_BYTES, findings)),
         when_full: when_full.unwrap_or_default(),
+        least_kept: time(&written.least_kept, &LEAST_KEPT, findings),
     }
 }
 

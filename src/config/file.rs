@@ -239,6 +239,7 @@ pub struct Audit {
     pub retain_events: Option<At<String>>,
     pub max_bytes: Option<At<i64>>,
     pub when_full: Option<At<String>>,
+    pub least_kept: Option<At<String>>,
     pub anchor_overdue: Option<At<String>>,
     pub mask: Option<At<String>>,
 }

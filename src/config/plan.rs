@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 pub use super::anchors::{Anchor, Place, Witness};
-use super::audit::Audit;
+use super::audit::{Audit, Retention, WhenFull};
 use super::file::{At, Config};
 use super::findings::Findings;
 pub use super::limits::{Limits, Spool};
@@ -176,6 +176,12 @@ impl Plan {
             let text = "no anchor at a witness or by mail: months of the audit log are not removed after retain_events, because \
                         nothing on another machine shows what they were";
             findings.warn(None, text);
+        }
+        let Retention { events, when_full, least_kept, .. } = self.audit.retention;
+        if when_full == WhenFull::Oldest && events.is_some_and(|events| events <= least_kept) {
+            let text = "when_full: with a least_kept that is not shorter than retain_events no month ever goes for want of room, and \
+                        mail is refused instead";
+            findings.warn(config.audit.when_full.as_ref().map(At::span), text);
         }
         if self.upstreams.is_empty() {
             findings.warn(None, "no upstream: nothing can be delivered, so every recipient is refused");

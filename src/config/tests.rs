@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use super::plan::Bind;
-use super::slice::{CourierSlice, Mask, Protocol, Retention, Serve, TlsMode, WhenFull};
+use super::slice::{CourierSlice, Mask, Protocol, Serve, TlsMode, WhenFull};
 use super::*;
 use crate::policy::rule::RecipientRule;
 use crate::secret::Secret;
@@ -186,9 +186,9 @@ fn each_role_is_told_its_own_part() {
     assert_eq!(plan.vault_slice(&key).upstreams, ["smarthost", "inside"]);
     assert_eq!(plan.vault_slice(&key).audit.mask, Mask::Full);
     let days = |n: u64| Some(Duration::from_secs(n * 86_400));
-    let kept =
-        Retention { personal: days(30), events: None, max_octets: Some(2_000_000_000), when_full: WhenFull::Oldest };
-    assert_eq!(plan.vault_slice(&key).audit.retention, kept);
+    let kept = plan.vault_slice(&key).audit.retention;
+    assert_eq!((kept.personal, kept.events, kept.max_octets), (days(30), None, Some(2_000_000_000)));
+    assert_eq!((kept.when_full, Some(kept.least_kept)), (WhenFull::Oldest, days(90)));
     let without = load(&FULL.replace("mask = \"full\"", "")).unwrap();
     assert_eq!(without.vault_slice(&key).audit.mask, Mask::LocalPart);
     assert!(complaint("mask = \"full\"", "mask = \"ful\"").contains("did you mean \"full\"?"));
@@ -380,6 +380,7 @@ fn what_is_odd_is_a_warning() {
             "identifies by network",
         ),
         ("hosts = [\"127.0.0.1:25\"]", "hosts = [\"192.0.2.9:25\"]", "in the clear"),
+        ("retain_events = \"forever\"", "least_kept = \"9d\"\nretain_events = \"9d\"", "for want of room"),
     ];
     for (old, new, expected) in cases {
         let warnings = load(&FULL.replacen(old, new, 1)).unwrap().warnings;

@@ -14,7 +14,7 @@ use crate::config::slice::Mask;
 use crate::merkle::tree::{self, Tiles, Tree, WIDTH};
 use crate::merkle::{Frontier, Hash};
 use crate::vault::store::anchors::Anchored;
-use crate::vault::store::doubt;
+use crate::vault::store::waits::{self, Wait};
 
 /// Random octets fetched at once: salts for some hundred events.
 const POOL: usize = 4096;
@@ -105,7 +105,7 @@ impl<'c> Ledger<'c> {
                     "DELETE FROM audit_checkpoint WHERE size <= ? AND size < (SELECT max(size) FROM audit_checkpoint)",
                 )?,
             ],
-            doubt: sql(doubt::SET)?,
+            doubt: sql(waits::SET)?,
             first_of: sql("SELECT min(seq) FROM audit_event WHERE time_us >= ?")?,
             tree: Tree::default(),
             last_us: 0,
@@ -184,7 +184,7 @@ impl<'c> Ledger<'c> {
         while let Some(event) = self.watch.tell() {
             // With the first event that bears the new time: no restart forgets that it is doubted.
             if clock::is_doubtful(&event) {
-                doubt::set(&mut self.doubt, doubt::LONGEST)?;
+                waits::set(&mut self.doubt, Wait::Doubt, waits::LONGEST)?;
             }
             self.write(event, now)?;
         }

@@ -3,6 +3,9 @@
 //! A wrong clock must not erase the log. So nothing is erased by time within a day after the clock was set, or after a start
 //! that finds the last event a day old: long enough to be noticed, and no restart shortens it. One look by time orders one
 //! month, so that a mistake is seen before it is total. And by time or size, no month goes that isn't under an anchored head.
+//!
+//! The size is what an attacker can make grow, to be rid of the record of his deed. So no month goes for want of room before
+//! its least age, nor while the clock is doubted, and one goes a day; else mail waits.
 
 pub mod keeper;
 
@@ -16,7 +19,7 @@ use super::erasure::{self, Part, pruning, usual_fields};
 use super::event::{Event, Name, Outcome};
 use super::month::Month;
 use crate::config::slice::{Retention, WhenFull};
-use crate::vault::store::doubt;
+use crate::vault::store::waits::{self, Wait};
 use crate::vault::store::writer::Writer;
 pub use keeper::Keeper;
 
@@ -51,7 +54,7 @@ impl Trust {
     /// At a start; `last_us` is when the last event was, `left` what is left of an earlier doubt.
     pub fn start(now_us: u64, last_us: Option<u64>, left: Duration) -> Self {
         let silence = Duration::from_micros(now_us.saturating_sub(last_us.unwrap_or(now_us)));
-        let doubt = if silence > doubt::LONGEST { doubt::LONGEST } else { left };
+        let doubt = if silence > waits::LONGEST { waits::LONGEST } else { left };
         Self { since: Instant::now(), since_us: now_us, doubt }
     }
 
@@ -60,7 +63,7 @@ impl Trust {
         let elapsed = now.saturating_duration_since(self.since);
         let said = Duration::from_micros(now_us.abs_diff(self.since_us));
         if now_us < self.since_us || said.abs_diff(elapsed) > DRIFT {
-            *self = Self { since: now, since_us: now_us, doubt: doubt::LONGEST };
+            *self = Self { since: now, since_us: now_us, doubt: waits::LONGEST };
         }
         self.left(now).is_zero()
     }
@@ -94,7 +97,7 @@ pub fn by_time(home: &Path, writer: &Writer, rules: &Retention, now_us: u64) -> 
     if let Some(keep) = rules.events {
         // The oldest first; the first one that stays keeps all after it.
         for place in places.iter().take_while(|place| is_over(place, keep, now_us)) {
-            match events(place, writer, &format!("retain_events = {}", days(keep)), POLICY)? {
+            match events(place, writer, &format!("retain_events = {}", days(keep)), POLICY, None)? {
                 Turn::Ordered => return Ok(None),
                 Turn::Pending => {}
                 Turn::Stays(reason) => return Ok(Some(format!("{}: {reason}", place.month))),
@@ -117,34 +120,72 @@ fn length(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |found| found.len())
 }
 
-/// Orders what the bound on the size asks for. True when there is no room for more mail.
-pub fn by_size(home: &Path, writer: &Writer, rules: &Retention) -> Result<bool, String> {
-    let Some(most) = rules.max_octets else { return Ok(false) };
-    let used = octets(home)?;
-    if used <= most {
-        return Ok(false);
-    }
-    if rules.when_full == WhenFull::Oldest
-        && let Some(oldest) = places::audit(home)?.first()
-        && !matches!(
-            events(oldest, writer, &format!("max_bytes = {most}, when_full = oldest"), POLICY)?,
-            Turn::Stays(_)
-        )
-    {
-        // The next look sees what has become free.
-        return Ok(false);
-    }
-    Ok(true)
+/// What the bound on the size comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Size {
+    Fits,
+    /// A month goes to make room.
+    Ordered,
+    /// One that was to go before is not gone yet.
+    Going,
+    /// There is no room for more mail, and why no month makes it.
+    Full(String),
 }
 
-/// The event of the bound: reached, or no longer.
-pub fn size_event(full: bool, rules: &Retention) -> Event {
-    let data = serde_json::json!({ "max_bytes": rules.max_octets }).to_string();
-    let (name, outcome, severity) = match full {
-        true => (Name::StoreFull, Outcome::Failure, 3),
-        false => (Name::StoreRecovered, Outcome::Info, 5),
+/// Orders what the bound on the size asks for. `now_us` is none while the clock is doubted, `wait` is for how long no month
+/// goes yet since one did; an order makes it a day, in its own transaction.
+pub fn by_size(
+    home: &Path,
+    writer: &Writer,
+    rules: &Retention,
+    now_us: Option<u64>,
+    wait: Duration,
+) -> Result<Size, String> {
+    let Some(most) = rules.max_octets else { return Ok(Size::Fits) };
+    if octets(home)? <= most {
+        return Ok(Size::Fits);
+    }
+    if rules.when_full == WhenFull::Mail {
+        return Ok(Size::Full("when_full is \"mail\"".into()));
+    }
+    let places = places::audit(home)?;
+    let Some(oldest) = places.first() else { return Ok(Size::Full("there is no month that could go".into())) };
+    let full = |reason: &str| Ok(Size::Full(format!("{}: {reason}", oldest.month)));
+    if is_under_way(oldest.month, writer)? {
+        return Ok(Size::Going);
+    }
+    let Some(now_us) = now_us else {
+        return full("the clock is doubted, and nothing goes for a day after it was set or the service was away long");
     };
-    Event { severity, reason: Some("audit-max-bytes".into()), data: Some(data), ..Event::new(name, outcome) }
+    if !wait.is_zero() {
+        return full("another month went for want of room, and one goes a day");
+    }
+    if !is_over(oldest, rules.least_kept, now_us) {
+        return full(&format!("it is not over since least_kept = {}", days(rules.least_kept)));
+    }
+    match events(oldest, writer, &format!("max_bytes = {most}, when_full = oldest"), POLICY, Some(Wait::Room))? {
+        Turn::Ordered => Ok(Size::Ordered),
+        Turn::Pending => Ok(Size::Going),
+        Turn::Stays(reason) => full(&reason),
+    }
+}
+
+/// The event of the bound: reached, with why nothing else yields, or no longer.
+pub fn size_event(full: Option<&str>, rules: &Retention) -> Event {
+    let mut data = serde_json::json!({ "max_bytes": rules.max_octets });
+    let (name, outcome, severity) = match full {
+        Some(reason) => {
+            data["stays"] = reason.into();
+            (Name::StoreFull, Outcome::Failure, 3)
+        }
+        None => (Name::StoreRecovered, Outcome::Info, 5),
+    };
+    Event {
+        severity,
+        reason: Some("audit-max-bytes".into()),
+        data: Some(data.to_string()),
+        ..Event::new(name, outcome)
+    }
 }
 
 /// The months that a command means, the oldest first.
@@ -156,7 +197,7 @@ pub fn meant(home: &Path, until: impl Fn(&Place) -> bool) -> Result<VecDeque<Pla
 pub fn by_hand(place: &Place, writer: &Writer, ground: &str, actor: &str, dry: bool) -> Result<Looked, String> {
     let obstacle = match dry {
         true => pruning::examine(place, writer, ground).err(),
-        false => match events(place, writer, ground, actor)? {
+        false => match events(place, writer, ground, actor, None)? {
             Turn::Stays(reason) => Some(reason),
             Turn::Ordered | Turn::Pending => None,
         },
@@ -185,17 +226,29 @@ fn personal(place: &Place, writer: &Writer, ground: &str) -> Result<bool, String
     Ok(ordered.is_some())
 }
 
-/// Orders the removal of a month, unless that is under way. One that was removed and is there again goes again.
-fn events(place: &Place, writer: &Writer, ground: &str, actor: &str) -> Result<Turn, String> {
+/// Whether the removal of a month was ordered and is not done.
+fn is_under_way(month: Month, writer: &Writer) -> Result<bool, String> {
+    let rule = pruning::rule(month);
+    writer
+        .run_blocking(move |store| store.erasures.has(&rule))
+        .map_err(|error| format!("the vault's database: {error:?}"))
+}
+
+/// Orders the removal of a month, unless that is under way. One that was removed and is there again goes again. `wait` begins
+/// with the order.
+fn events(place: &Place, writer: &Writer, ground: &str, actor: &str, wait: Option<Wait>) -> Result<Turn, String> {
     let store = |error| format!("the vault's database: {error:?}");
-    let rule = pruning::rule(place.month);
-    if writer.run_blocking(move |store| store.erasures.has(&rule)).map_err(store)? {
+    if is_under_way(place.month, writer)? {
         return Ok(Turn::Pending);
     }
     match pruning::examine(place, writer, ground) {
         Ok(pruning) => {
             let (actor, month) = (actor.to_owned(), place.month);
-            writer.run_blocking(move |store| pruning::order(store, &pruning, month, &actor)).map_err(store)?;
+            let order = move |store: &mut crate::vault::store::Store<'_>| {
+                wait.map_or(Ok(()), |wait| store.waits.set(wait, waits::LONGEST))?;
+                pruning::order(store, &pruning, month, &actor)
+            };
+            writer.run_blocking(order).map_err(store)?;
             Ok(Turn::Ordered)
         }
         Err(reason) => Ok(Turn::Stays(reason)),

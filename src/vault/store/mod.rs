@@ -3,7 +3,6 @@
 pub mod anchors;
 pub mod consumption;
 pub mod credentials;
-pub mod doubt;
 pub mod erasures;
 pub mod hold;
 pub mod keys;
@@ -12,6 +11,7 @@ pub mod open;
 pub mod room;
 pub mod segment;
 pub mod spool;
+pub mod waits;
 pub mod writer;
 
 use rusqlite::wal::CheckpointMode;
@@ -22,13 +22,13 @@ use super::audit::ledger::Ledger;
 use anchors::Anchors;
 use consumption::Consumption;
 use credentials::Credentials;
-use doubt::Doubt;
 use erasures::Erasures;
 use hold::Hold;
 use keys::Keys;
 use marker::Marker;
 use open::Database;
 use spool::{Accepted, Leased, Spool};
+use waits::Waits;
 
 /// All prepared statements, by noun.
 pub struct Store<'c> {
@@ -39,7 +39,7 @@ pub struct Store<'c> {
     pub consumption: Consumption<'c>,
     pub credentials: Credentials<'c>,
     pub erasures: Erasures<'c>,
-    pub doubt: Doubt<'c>,
+    pub waits: Waits<'c>,
     pub marker: Marker<'c>,
     pub anchors: Anchors<'c>,
     /// How many transactions were begun.
@@ -100,7 +100,7 @@ impl<'c> Store<'c> {
             consumption: Consumption::prepare(connection)?,
             credentials: Credentials::prepare(connection)?,
             erasures: Erasures::prepare(connection)?,
-            doubt: Doubt::prepare(connection)?,
+            waits: Waits::prepare(connection)?,
             marker: Marker::prepare(connection)?,
             anchors: Anchors::prepare(connection)?,
             transactions: 0,

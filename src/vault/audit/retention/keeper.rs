@@ -5,17 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Trust, by_size, by_time, size_event};
+use super::{Size, Trust, by_size, by_time, size_event};
 use crate::config::slice::Retention;
 use crate::vault::audit::ledger::now_us;
-use crate::vault::store::doubt;
+use crate::vault::store::waits::{self, Wait};
 use crate::vault::store::writer::Writer;
 
 /// Months are counted in days, the size grows with the mail.
 const TIME: Duration = Duration::from_secs(3600);
 const SIZE: Duration = Duration::from_secs(10);
-/// What is left of a doubt is written down so often: a restart makes it longer by that at most.
-const DOUBT: Duration = Duration::from_secs(600);
+/// What is left of a wait is written down so often: a restart makes it longer by that at most.
+const NEWS: Duration = Duration::from_secs(600);
 
 /// What the session thread and the publisher's share.
 #[derive(Clone, Default)]
@@ -35,11 +35,19 @@ impl Shared {
     }
 }
 
+struct Pause {
+    since: Instant,
+    whole: Duration,
+    known: Duration,
+}
+
 pub struct Keeper {
     shared: Shared,
     trust: Trust,
     /// What the store knows of the doubt.
     doubt: Duration,
+    /// No month goes for want of room for so long, from an instant on; and what the store knows of that.
+    room: Pause,
     /// The rules of the last look, and when time and size were looked at.
     rules: Retention,
     time: Option<Instant>,
@@ -51,9 +59,11 @@ pub struct Keeper {
 impl Keeper {
     /// `last_us` is when the last event was.
     pub fn new(shared: Shared, last_us: Option<u64>, writer: &Writer) -> Self {
-        let doubt = writer.run_blocking(|store| store.doubt.left()).unwrap_or(doubt::LONGEST);
+        let left = |wait| writer.run_blocking(move |store| store.waits.left(wait)).unwrap_or(waits::LONGEST);
+        let (doubt, room) = (left(Wait::Doubt), left(Wait::Room));
         let trust = Trust::start(now_us(), last_us, doubt);
-        Self { shared, trust, doubt, rules: Retention::default(), time: None, size: None, told: None }
+        let room = Pause { since: Instant::now(), whole: room, known: room };
+        Self { shared, trust, doubt, room, rules: Retention::default(), time: None, size: None, told: None }
     }
 
     pub fn rules(&self) -> &Retention {
@@ -62,7 +72,11 @@ impl Keeper {
 
     /// Looks at what is due, and orders it.
     pub fn look(&mut self, home: &Path, writer: &Writer) {
-        let (now, now_us) = (Instant::now(), now_us());
+        self.look_at(home, writer, Instant::now(), now_us());
+    }
+
+    /// `now` and `now_us` are the same instant on two clocks.
+    pub(super) fn look_at(&mut self, home: &Path, writer: &Writer, now: Instant, now_us: u64) {
         let rules = self.shared.rules.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if rules != self.rules {
             (self.time, self.size) = (None, None);
@@ -78,10 +92,17 @@ impl Keeper {
         // Asked every time, so that it notices when the clock is set.
         let trusted = self.trust.holds(now, now_us);
         // Before anything is published that bears the time in doubt.
-        self.remember(self.trust.left(now), writer);
+        remember(Wait::Doubt, self.trust.left(now), &mut self.doubt, writer);
+        let wait = self.room.whole.saturating_sub(now.saturating_duration_since(self.room.since));
+        remember(Wait::Room, wait, &mut self.room.known, writer);
         if due(&mut self.size, SIZE) {
-            match by_size(home, writer, &self.rules) {
-                Ok(full) => self.bound(writer, full),
+            match by_size(home, writer, &self.rules, trusted.then_some(now_us), wait) {
+                Ok(size) => {
+                    if size == Size::Ordered {
+                        self.room = Pause { since: now, whole: waits::LONGEST, known: waits::LONGEST };
+                    }
+                    self.bound(writer, &size);
+                }
                 Err(error) => self.tell(&error),
             }
         }
@@ -94,22 +115,20 @@ impl Keeper {
         }
     }
 
-    /// Writes down what is left of the doubt, when it is more than is known there, or much less.
-    fn remember(&mut self, left: Duration, writer: &Writer) {
-        let is_news = left > self.doubt || self.doubt.saturating_sub(left) >= DOUBT || left.is_zero();
-        if is_news && left != self.doubt && writer.run_blocking(move |store| store.doubt.set(left)).is_ok() {
-            self.doubt = left;
-        }
-    }
-
     /// The bound on the size was reached, or is no longer.
-    fn bound(&self, writer: &Writer, full: bool) {
-        if self.shared.full.swap(full, Ordering::Relaxed) == full {
+    fn bound(&self, writer: &Writer, size: &Size) {
+        let full = if let Size::Full(reason) = size { Some(reason.as_str()) } else { None };
+        if self.shared.full.swap(full.is_some(), Ordering::Relaxed) == full.is_some() {
             return;
         }
         match full {
-            true => tracing::error!("the audit log is as large as audit.max_bytes allows: mail is refused (452, 503)"),
-            false => tracing::info!("the audit log has room again: mail is taken"),
+            Some(reason) => {
+                tracing::error!(
+                    reason,
+                    "the audit log is as large as audit.max_bytes allows: mail is refused (452, 503)"
+                );
+            }
+            None => tracing::info!("the audit log has room again: mail is taken"),
         }
         let event = size_event(full, &self.rules);
         // On a full disk the log line has to do.
@@ -121,5 +140,13 @@ impl Keeper {
             tracing::warn!("{what}");
             self.told = Some(what.to_owned());
         }
+    }
+}
+
+/// Writes down what is left of a wait, when it is more than is known there, or much less.
+fn remember(wait: Wait, left: Duration, known: &mut Duration, writer: &Writer) {
+    let is_news = left > *known || known.saturating_sub(left) >= NEWS || left.is_zero();
+    if is_news && left != *known && writer.run_blocking(move |store| store.waits.set(wait, left)).is_ok() {
+        *known = left;
     }
 }

@@ -173,20 +173,95 @@ fn by_hand_it_is_looked_at_first_and_the_current_month_never_goes() {
 #[test]
 fn a_log_that_is_too_large_loses_its_oldest_month_or_keeps_mail_out() {
     let bound = |when_full| Retention { max_octets: Some(1), when_full, ..Retention::default() };
-    let size = |log: &Specimen, rules: &Retention| by_size(log.home.path(), &log.writer, rules).unwrap();
+    let size = |log: &Specimen, rules: &Retention| {
+        by_size(log.home.path(), &log.writer, rules, Some(after(100)), Duration::ZERO).unwrap()
+    };
+    let stays = |log: &Specimen, rules: &Retention, why: &str| {
+        let Size::Full(reason) = size(log, rules) else { panic!("there is room") };
+        assert!(reason.contains(why), "{reason}");
+    };
     let log = grown(ANCHORED);
     assert!(octets(log.home.path()).unwrap() > 100_000);
-    assert!(
-        !size(&log, &Retention::default())
-            && !size(&log, &Retention { max_octets: Some(1 << 30), ..bound(WhenFull::Mail) })
-    );
-    assert!(size(&log, &bound(WhenFull::Mail)));
+    assert_eq!(size(&log, &Retention::default()), Size::Fits);
+    assert_eq!(size(&log, &Retention { max_octets: Some(1 << 30), ..bound(WhenFull::Mail) }), Size::Fits);
+    stays(&log, &bound(WhenFull::Mail), "when_full");
     assert_eq!(log.writer.size(), 15);
-    assert!(!size(&log, &bound(WhenFull::Oldest)), "there will be room");
+    assert_eq!(size(&log, &bound(WhenFull::Oldest)), Size::Ordered);
     log.publish();
     assert!(!log.audit().join(format!("audit-{MONTH}.db")).exists());
-    assert!(size(&log, &bound(WhenFull::Oldest)), "what is left can't go");
-    assert!(size(&grown(""), &bound(WhenFull::Oldest)), "nothing is anchored");
+    stays(&log, &bound(WhenFull::Oldest), "least_kept");
+    stays(&grown(""), &bound(WhenFull::Oldest), "ever anchored");
+}
+
+/// Three closed months, all anchored, a current one, and a bound that leaves room for none of them.
+fn flooded(least_kept: u64) -> (Specimen, keeper::Shared) {
+    let log = Specimen::with(&ANCHORED.replace("10", "30"));
+    for month in 0..3 {
+        log.set_time(after(31 * month) - DAY_US);
+        log.append(vec![Event::new(Name::DaemonStart, Outcome::Info)]);
+        log.grow(9);
+    }
+    log.set_time(super::super::ledger::now_us());
+    log.append(vec![Event::new(Name::DaemonStart, Outcome::Info)]);
+    log.grow(4);
+    let shared = keeper::Shared::default();
+    let least_kept = Duration::from_secs(least_kept * 86_400);
+    shared.set(Retention { max_octets: Some(1), when_full: WhenFull::Oldest, least_kept, ..Retention::default() });
+    (log, shared)
+}
+
+/// A keeper looks, so many hours after this instant, with a clock that is so many days ahead. Gives how many closed months there
+/// are then.
+fn months_after(log: &Specimen, keeper: &mut Keeper, hours: u64, ahead: u64) -> usize {
+    let now = Instant::now() + Duration::from_secs(hours * 3600);
+    let now_us = super::super::ledger::now_us() + hours * 3_600_000_000 + ahead * DAY_US;
+    keeper.look_at(log.home.path(), &log.writer, now, now_us);
+    log.seal();
+    log.publish();
+    places::audit(log.home.path()).unwrap().len() - 1
+}
+
+#[test]
+fn a_flood_costs_one_month_a_day_whatever_is_restarted() {
+    let (log, shared) = flooded(1);
+    let now_us = super::super::ledger::now_us();
+    let keeper = || Keeper::new(shared.clone(), Some(now_us), &log.writer);
+    let mut first = keeper();
+    assert_eq!(months_after(&log, &mut first, 0, 0), 2);
+    assert!(!shared.is_full(), "one makes room");
+    assert_eq!(months_after(&log, &mut first, 1, 0), 2);
+    assert!(shared.is_full(), "no second one");
+    for _ in 0..3 {
+        assert_eq!(months_after(&log, &mut keeper(), 7, 0), 2, "a restart is no new day");
+    }
+    // It has run for a day but two hours.
+    let mut second = keeper();
+    assert_eq!(months_after(&log, &mut second, 1, 0), 2);
+    assert_eq!(months_after(&log, &mut second, 3, 0), 1);
+    assert!(!shared.is_full());
+    assert_eq!(months_after(&log, &mut second, 26, 0), 1);
+    assert_eq!(months_after(&log, &mut second, 28, 0), 0);
+    assert!(sound(&log).is_ok());
+    let full = "SELECT data FROM audit_v1 WHERE event = 'store.full'";
+    assert!(seen(&log, "audit.db", full)[0].contains("one goes a day"));
+}
+
+#[test]
+fn what_is_young_never_goes_for_want_of_room_and_a_clock_that_was_set_makes_nothing_old() {
+    let over_days = |months: u64| (super::super::ledger::now_us() - after(31 * months)) / DAY_US;
+    let (log, shared) = flooded(over_days(1) + 10);
+    let now_us = super::super::ledger::now_us();
+    let mut keeper = Keeper::new(shared.clone(), Some(now_us), &log.writer);
+    assert_eq!(months_after(&log, &mut keeper, 0, 0), 2, "the first one is old enough");
+    assert_eq!(months_after(&log, &mut keeper, 25, 0), 2);
+    assert!(shared.is_full(), "and mail waits");
+    // Years ahead: old by that clock, which is not believed for a day.
+    assert_eq!(months_after(&log, &mut keeper, 26, 4000), 2);
+    assert_eq!(months_after(&log, &mut keeper, 49, 4000), 2);
+    let mut next = Keeper::new(shared.clone(), Some(now_us), &log.writer);
+    assert_eq!(months_after(&log, &mut next, 0, 0), 2, "nor after a restart");
+    assert!(shared.is_full());
+    assert_eq!(months_after(&log, &mut keeper, 51, 4000), 1, "nobody objected");
 }
 
 #[test]
@@ -211,7 +286,7 @@ fn a_clock_that_was_set_is_not_believed_for_a_day() {
 #[test]
 fn a_doubt_outlives_the_vault_whoever_noticed_it() {
     let log = Specimen::grown(&[3]);
-    let left = || log.writer.run_blocking(|store| store.doubt.left()).unwrap();
+    let left = || log.writer.run_blocking(|store| store.waits.left(Wait::Doubt)).unwrap();
     let keeper = |last_us| Keeper::new(keeper::Shared::default(), Some(last_us), &log.writer);
     let now_us = super::super::ledger::now_us();
     keeper(now_us).look(log.home.path(), &log.writer);
@@ -223,7 +298,7 @@ fn a_doubt_outlives_the_vault_whoever_noticed_it() {
     keeper(now_us).look(log.home.path(), &log.writer);
     assert!(left() > Duration::from_secs(86_200));
     // The event that tells of a clock that was set, and what is left of the doubt, are one transaction.
-    log.writer.run_blocking(|store| store.doubt.set(Duration::ZERO)).unwrap();
+    log.writer.run_blocking(|store| store.waits.set(Wait::Doubt, Duration::ZERO)).unwrap();
     let step = |store: &mut crate::vault::store::Store<'_>| {
         let mut times = [0, 7_200_000_000].into_iter();
         let read = move || {
@@ -234,20 +309,12 @@ fn a_doubt_outlives_the_vault_whoever_noticed_it() {
         store.ledger.append(Event::new(Name::AuditHeartbeat, Outcome::Info)).map(drop)
     };
     log.writer.run_blocking(step).unwrap();
-    assert_eq!(left(), doubt::LONGEST);
+    assert_eq!(left(), waits::LONGEST);
 }
 
 #[test]
 fn one_look_by_time_orders_one_month() {
-    let log = Specimen::with(&ANCHORED.replace("10", "30"));
-    for month in 0..3 {
-        log.set_time(after(31 * month) - DAY_US);
-        log.append(vec![Event::new(Name::DaemonStart, Outcome::Info)]);
-        log.grow(9);
-    }
-    log.set_time(super::super::ledger::now_us());
-    log.append(vec![Event::new(Name::DaemonStart, Outcome::Info)]);
-    log.grow(4);
+    let (log, _) = flooded(1);
     let closed = || places::audit(log.home.path()).unwrap().len() - 1;
     let ordered = || {
         let count = "SELECT count(*) FROM event WHERE event IN ('audit.redact', 'audit.prune')";
