@@ -123,6 +123,9 @@ fn a_month_that_went_without_an_event_is_missed_and_one_that_should_have_gone_is
     let known = Known { as_of_us: Some(super::super::ledger::now_us() + 700_000_000), ..Known::default() };
     let late = verify(&log.audit(), log.key(), &known, |_| {}).unwrap_err();
     assert!(late.what.contains("still there"), "{late}");
+    let as_of = |later_us| super::super::verify::time(super::super::ledger::now_us() + later_us);
+    let opinion = |later_us| second_opinion(&log.audit(), log.key(), &["--as-of", &as_of(later_us)]);
+    assert_eq!((opinion(0), opinion(700_000_000)), (0, Verdict::Erased.code()));
     // An archive may have what the service no longer has.
     assert!(verify(&log.audit(), log.key(), &Known::default(), |_| {}).is_ok());
 }

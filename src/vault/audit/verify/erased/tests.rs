@@ -4,16 +4,19 @@ use super::super::super::erasure::{self, Part};
 use super::super::super::ledger::now_us;
 use super::super::super::second_opinion::second_opinion;
 use super::super::super::specimen::Specimen;
-use super::super::{Known, Verdict, verify};
+use super::super::{Known, Verdict, time, verify};
 use super::GRACE_US;
 
 /// The verdict at that many microseconds from now.
 fn verdict(log: &Specimen, later_us: u64) -> Verdict {
-    let known = Known { as_of_us: Some(now_us() + later_us), ..Known::default() };
-    match verify(&log.audit(), log.key(), &known, |_| {}) {
+    let as_of_us = now_us() + later_us;
+    let known = Known { as_of_us: Some(as_of_us), ..Known::default() };
+    let found = match verify(&log.audit(), log.key(), &known, |_| {}) {
         Ok(_) => Verdict::Sound,
         Err(fault) => fault.verdict,
-    }
+    };
+    assert_eq!(second_opinion(&log.audit(), log.key(), &["--as-of", &time(as_of_us)]), found.code());
+    found
 }
 
 /// A log whose events 3 to 5 have lost what is shown of their recipients, and say so.

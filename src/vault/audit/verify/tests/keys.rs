@@ -5,6 +5,7 @@ use rusqlite::params;
 use super::*;
 use crate::mail::id::MessageId;
 use crate::merkle::gap::Gap;
+use crate::vault::audit::erasure::{self, Part};
 use crate::vault::audit::resume::{Standing, Wish, declare};
 use crate::vault::store::Store;
 
@@ -169,15 +170,38 @@ fn what_was_acknowledged_and_has_no_event_is_found_out() {
         "INFO a message was accepted message={told} session=1 bytes=3\nnoise\nINFO a message was accepted message=x\n"
     );
     assert_eq!(acks::acceptances(&log), [told]);
+    // The second opinion reads the same logs, with an id in either form.
+    let file = bench.home.path().join("service.log");
+    let opinion = |text: &str| {
+        fs::write(&file, text).unwrap();
+        second_opinion(&bench.audit(), key(1).verifier(), &["--acks", file.to_str().unwrap()])
+    };
+    assert_eq!(opinion(&log), 0);
+    assert_eq!(opinion(&log.replace(&told.to_string(), &told.request_id())), 0);
+    assert_eq!(opinion(&log.replace(&told.to_string(), &later.to_string())), 0);
+    assert_eq!(opinion(&log.replace("message=x", &format!("message={silent}"))), Verdict::Altered.code());
+    assert_eq!(opinion("noise\n"), Verdict::Usage.code());
 }
 
 #[test]
 fn a_quick_look_sees_what_the_tree_sees_and_a_full_one_the_content_too() {
     let bench = Bench::grown();
-    let quick = || bench.against(Known { quick: true, ..Known::default() }).map(|summary| summary.size);
+    let quick = || {
+        let found = bench.against(Known { quick: true, ..Known::default() }).map(|summary| summary.size);
+        let code = found.as_ref().map_or_else(|fault| fault.verdict.code(), |_| 0);
+        assert_eq!(second_opinion(&bench.audit(), key(1).verifier(), &["--quick"]), code);
+        found
+    };
     assert_eq!(quick(), Ok(660));
+    let part = Part { events: vec![(3, 5)], fields: vec!["rcpt_to".into()] };
+    let order =
+        move |store: &mut crate::vault::store::Store<'_>| erasure::order(store, &[part], "uid 0", "case 7", None);
+    bench.writer.run_blocking(order).unwrap();
+    bench.seal();
+    bench.publish();
+    assert_eq!(quick(), Ok(661), "what was erased is no fault");
     bench.tamper("UPDATE event SET reason = 'x' WHERE seq = 5");
-    assert_eq!(quick(), Ok(660));
+    assert_eq!(quick(), Ok(661));
     assert!(bench.verify().is_err());
     bench.tamper("UPDATE event SET leaf_hash = zeroblob(32) WHERE seq = 6");
     assert_eq!(quick().unwrap_err().verdict, Verdict::Altered);
