@@ -13,6 +13,8 @@ import argparse, base64, datetime, glob, hashlib, json, os, sqlite3, struct, sys
 
 SOUND, USAGE, UNREADABLE, ALTERED, ERASED, SIGNATURE, FORK, UNSEALED, GAP = 0, 1, 2, 10, 11, 12, 13, 14, 15
 OPEN = {"account", "auth_user", "rcpt_domain"}  # what auditors see in clear; of the rest they see `.shown`, if anything
+MASKED = {"client_ip", "mail_from", "rcpt_to"}  # of these they always see it
+FIELDS = OPEN | MASKED | {"helo", "remote_text"}  # and there are no others
 UNSEALED_US = 15_000_000  # a leaf that is older must be under a signed head
 LONGEST_US = 600_000_000  # two heartbeats: a log that serves is never silent for longer
 GRACE_US = 600_000_000  # what an event says is erased is gone by then
@@ -544,7 +546,12 @@ def event_of_row(database, row, quick):
     event["committed"] = committed = {}
     values = "SELECT field, n, commitment, salt, value, shown_commitment, shown_salt, shown FROM personal WHERE seq=?"
     for field, n, *both in () if quick else database.execute(values, (event["seq"],)):
+        # Another row could have the same keys in the leaf and show nothing, or something else.
+        if field not in FIELDS or type(n) is not int or n < 0 or n and field != "rcpt_to":
+            raise Fault(ALTERED, f"event {event['seq']} has a value {field!r} ({n!r}), which no event has")
         key = f"{field}[{n}]" if field == "rcpt_to" else field
+        if field in MASKED and both[3] is None:
+            raise Fault(ALTERED, f"{key} of event {event['seq']} has nothing that is shown in its stead")
         for key, (hash, salt, value) in ((key, both[:3]), (key + ".shown", both[3:])):
             if hash is None and (salt is not None or value is not None):
                 raise Fault(ALTERED, f"{key} of event {event['seq']} shows what nobody committed to")

@@ -183,6 +183,11 @@ impl Field {
         matches!(self, Self::Account | Self::AuthUser | Self::RcptDomain)
     }
 
+    /// Whether auditors are shown something in its stead, whatever the mask.
+    pub const fn is_masked(self) -> bool {
+        matches!(self, Self::ClientIp | Self::MailFrom | Self::RcptTo)
+    }
+
     /// What auditors see instead of a value they may not; nothing for the fields that are hidden whole.
     pub fn masked(self, value: &str, mask: Mask) -> Option<String> {
         match (self, mask) {

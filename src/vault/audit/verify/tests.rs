@@ -20,6 +20,7 @@ use crate::vault::store::writer::Writer;
 mod causes;
 mod keys;
 mod lessons;
+mod rows;
 
 const ORIGIN: &str = "gate.example.net/audit";
 
@@ -57,7 +58,10 @@ impl Bench {
     fn append(&self, count: usize) {
         let address = Address::parse("rosa@example.net").unwrap();
         let event = Event::new(Name::MsgAccept, Outcome::Success).with(Field::Account, "shop").recipients([&address]);
-        let event = event.client("192.0.2.7".parse().unwrap()).with(Field::Helo, "pc.example.net");
+        let event = event
+            .sender(&Some(address.clone()))
+            .client("192.0.2.7".parse().unwrap())
+            .with(Field::Helo, "pc.example.net");
         self.writer.run_blocking(move |store| store.record(vec![event; count])).unwrap();
     }
 

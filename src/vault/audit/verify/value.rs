@@ -17,8 +17,13 @@ pub enum State {
     Hidden,
 }
 
-/// A value that is there must be the one committed to.
+/// A value that is there must be the one committed to, and its row one that we write: another may have the same keys in the leaf
+/// and show nothing, or something else.
 pub fn check(seq: u64, value: &PersonalRow) -> Result<State, Fault> {
+    let Some(field) = Field::of(&value.field).filter(|field| value.n == 0 || *field == Field::RcptTo) else {
+        let what = format!("event {seq} has a value `{}` ({}), which no event has", value.field, value.n);
+        return Err(altered(what));
+    };
     let key = value.key();
     let is_there = |key: &str, salt: Option<leaf::Salt>, text: Option<&String>, commitment: Hash| match (salt, text) {
         (Some(salt), Some(text)) if leaf::commit(&salt, seq, key, text) == commitment => Ok(true),
@@ -26,13 +31,15 @@ pub fn check(seq: u64, value: &PersonalRow) -> Result<State, Fault> {
         _ => Err(altered(format!("{key} of event {seq} isn't the value that was committed to"))),
     };
     let there = is_there(&key, value.salt, value.value.as_ref(), value.commitment)?;
-    let open = Field::of(&value.field).is_none_or(Field::is_open);
     let shown = match value.shown_commitment {
         Some(commitment) => is_there(&format!("{key}.shown"), value.shown_salt, value.shown.as_ref(), commitment)?,
+        None if field.is_masked() => {
+            return Err(altered(format!("{key} of event {seq} has nothing that is shown in its stead")));
+        }
         None if value.shown.is_none() && value.shown_salt.is_none() => false,
         None => return Err(altered(format!("{key} of event {seq} shows what nobody committed to"))),
     };
-    Ok(match (open, value.shown_commitment.is_some()) {
+    Ok(match (field.is_open(), value.shown_commitment.is_some()) {
         (true, _) if !there => State::Gone,
         (_, true) if !shown => State::Gone,
         (false, false) if !there => State::Hidden,

@@ -1,0 +1,42 @@
+//! Rows of personal values that nobody wrote: they have the keys of the leaf, and show something else, or nothing.
+
+use super::*;
+
+/// What is shown of a value, in a row of its own.
+fn split(field: &str, name: &str) -> String {
+    format!(
+        "INSERT INTO personal SELECT seq, {name}, 0, shown_salt, shown, shown_commitment, NULL, NULL, NULL FROM personal
+           WHERE field = '{field}' AND shown IS NOT NULL;
+         UPDATE personal SET shown = NULL, shown_salt = NULL, shown_commitment = NULL WHERE field = '{field}';"
+    )
+}
+
+/// A second row of a value, before which the first one can be forged.
+fn double(field: &str, name: &str, forged: &str) -> String {
+    format!(
+        "INSERT INTO personal SELECT seq, {name}, 9, salt, value, commitment, shown, shown_salt, shown_commitment
+           FROM personal WHERE seq = 5 AND field = '{field}';
+         UPDATE personal SET {forged} WHERE seq = 5 AND field = '{field}' AND n = 0;"
+    )
+}
+
+#[test]
+fn a_value_stands_in_the_one_row_that_is_its_own() {
+    let bench = Bench::grown();
+    for sql in [
+        split("client_ip", "field || '.shown'"),
+        split("mail_from", "field || '.shown'"),
+        split("rcpt_to", "field || '[' || n || '].shown'"),
+        double("account", "field", "value = 'other', salt = randomblob(16)"),
+        double("client_ip", "field", "shown = '203.0.113.0/24', shown_salt = randomblob(16)"),
+        double("rcpt_to", "field || '[0]'", "shown = '***@good.example', shown_salt = randomblob(16)"),
+        "UPDATE personal SET field = 'rcpt_to[0]' WHERE field = 'rcpt_to'".to_owned(),
+        "UPDATE personal SET n = 1 WHERE seq = 5 AND field = 'account'".to_owned(),
+        "UPDATE personal SET n = '' WHERE seq = 5 AND field = 'account'".to_owned(),
+        "UPDATE personal SET n = x'30' WHERE seq = 5 AND field = 'account'".to_owned(),
+        "UPDATE personal SET n = 'x' WHERE seq = 5 AND field = 'rcpt_to'".to_owned(),
+        "UPDATE personal SET field = CAST(field AS BLOB) WHERE seq = 5 AND field = 'account'".to_owned(),
+    ] {
+        assert_eq!(bench.after(&sql), Verdict::Altered, "{sql}");
+    }
+}
