@@ -8,20 +8,7 @@ use super::file::{self, At};
 use super::findings::Findings;
 use super::limits::{ANCHOR_OVERDUE, Bound, days, duration, time, whole};
 use super::plan::word;
-
-/// What auditors see of mail addresses and of clients' addresses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Mask {
-    /// The domain of a mailbox, and the network of a client: enough to count and group by, too little to know who.
-    #[default]
-    LocalPart,
-    /// That there was one.
-    Full,
-    /// Everything, also what clients and upstreams said of themselves.
-    None,
-}
-
-const MASK: [(&str, Mask); 3] = [("local-part", Mask::LocalPart), ("full", Mask::Full), ("none", Mask::None)];
+use crate::policy::mask::Mask;
 
 /// Personal values: long enough for complaints and for bounces that come late.
 const RETAIN_PERSONAL: Bound<Duration> =
@@ -70,7 +57,7 @@ pub struct Audit {
 }
 
 pub fn plan(written: &file::Audit, findings: &mut Findings<'_>) -> Audit {
-    let mask = written.mask.as_ref().and_then(|mask| word(mask, "mask", &MASK, &[], findings));
+    let mask = written.mask.as_ref().and_then(|mask| word(mask, "mask", &Mask::WORDS, &[], findings));
     let anchor_overdue = time(&written.anchor_overdue, &ANCHOR_OVERDUE, findings);
     let retention = retention(written, findings);
     Audit { retention, mask: mask.unwrap_or_default(), anchor_overdue }

@@ -85,6 +85,7 @@ pub struct Credential {
     pub networks: Vec<At<String>>,
     pub expires: Option<At<String>>,
     pub scopes: Option<Vec<At<String>>>,
+    pub mask: Option<At<String>>,
 }
 
 /// One of `secrets`.

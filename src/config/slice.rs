@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use super::audit::{Audit, Mask, Retention, WhenFull};
+pub use super::audit::{Audit, Retention, WhenFull};
 use crate::ipc::capsule;
 use crate::mail::address::Address;
 use crate::policy::Policy;

@@ -5,8 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use super::plan::Bind;
-use super::slice::{CourierSlice, Mask, Protocol, Serve, TlsMode, WhenFull};
+use super::slice::{CourierSlice, Protocol, Serve, TlsMode, WhenFull};
 use super::*;
+use crate::policy::mask::Mask;
 use crate::policy::rule::RecipientRule;
 use crate::secret::Secret;
 
@@ -66,6 +67,7 @@ recipients = { allow = ["@example.net"] }
 limits = { per_day = 500 }
 identified_by = ["192.0.2.128/25", "2001:db8::7"]
 max_recipients = 10
+mask = "none"
 
 [[upstream]]
 name = "smarthost"
@@ -191,6 +193,9 @@ fn each_role_is_told_its_own_part() {
     assert_eq!((kept.when_full, Some(kept.least_kept)), (WhenFull::Oldest, days(90)));
     let without = load(&FULL.replace("mask = \"full\"", "")).unwrap();
     assert_eq!(without.vault_slice(&key).audit.mask, Mask::LocalPart);
+    let own: Vec<_> = plan.credentials.iter().map(|credential| credential.policy.mask).collect();
+    assert_eq!(own, [None, Some(Mask::None)]);
+    assert!(complaint("mask = \"none\"", "mask = \"nona\"").contains("did you mean \"none\"?"));
     assert!(complaint("mask = \"full\"", "mask = \"ful\"").contains("did you mean \"full\"?"));
 }
 

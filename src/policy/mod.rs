@@ -3,6 +3,7 @@
 //! Nothing here knows how often (that is a limit, the vault's alone) or where to (that is a route).
 
 pub mod limits;
+pub mod mask;
 pub mod phc;
 pub mod principal;
 pub mod refusal;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::facts::Facts;
 pub use limits::Limits;
+use mask::Mask;
 use refusal::Refusal;
 use route::Route;
 use rule::{RecipientRule, SenderRule};
@@ -60,6 +62,8 @@ pub struct Policy {
     /// The instant from which on it is nobody's; in microseconds.
     pub expires_us: Option<u64>,
     pub scopes: Scopes,
+    /// What auditors see of addresses in its events, where that isn't what they see of the others.
+    pub mask: Option<Mask>,
 }
 
 /// Deny wins over allow. An empty allow list allows everybody who is not denied.

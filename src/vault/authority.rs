@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 use super::audit::event::Event;
+use super::audit::masks::Masks;
 use super::limits::clock::Clock;
 use super::limits::origin::Origin;
 use super::limits::table::Hasher;
@@ -97,6 +98,11 @@ impl Authority {
         }
         (self.stamp, self.stored) = (stamp, stored);
         self.credentials = Credentials::new(&self.slice.credentials, &self.stored);
+    }
+
+    /// What auditors see of whose events.
+    pub fn masks(&self) -> Masks {
+        Masks::new(self.slice.audit.mask, &self.slice.credentials, &self.stored)
     }
 
     /// Octets of one message under a policy, with what the edge adds.

@@ -108,9 +108,10 @@ impl Control {
             (Order::Slice { part, last }, None) => self.slice(&part.0, last),
             (Order::Switch(generation), None) => match self.next.take() {
                 Some(slice) => {
-                    self.vault.writer.mask(slice.audit.mask).await;
                     self.publisher.retention.set(slice.audit.retention.clone());
                     self.vault.authority.borrow_mut().switch(generation, slice);
+                    let masks = self.vault.authority.borrow().masks();
+                    self.vault.writer.mask(masks).await;
                     // Nobody may listen: there may be no edge now.
                     let _ = self.vault.changed.send(());
                     let resumed = self.vault.schedule.borrow_mut().resume();

@@ -54,6 +54,7 @@ use audit::adopt;
 use audit::anchor;
 use audit::event::{Event, Name, Outcome};
 use audit::ledger::now_us;
+use audit::masks::Masks;
 use audit::month;
 use audit::publish::Publisher;
 use audit::retention::keeper::Shared as Retention;
@@ -200,10 +201,11 @@ impl House {
         let adopted = adopt::adopt(home, &writer);
         let now = now_us();
         let (today, _) = month::today(now);
-        let mask = slice.audit.mask;
+        let (mask, declared) = (slice.audit.mask, slice.credentials.clone());
         let failed = failure(&db);
         let first = writer.run_blocking(move |store| {
-            store.ledger.mask = mask;
+            let credentials = store.credentials.all()?;
+            store.ledger.masks = Masks::new(mask, &declared, &credentials);
             // First of all, so that what may be missing lies between the event before it and this one.
             let last = store.ledger.last();
             if let Some(crash) = store.marker.begin(now, last)? {
@@ -220,7 +222,7 @@ impl House {
             rekey::hold_foreign(store)?;
             let consumed = store.consumption.all(now, today)?;
             let (segments, lanes) = (store.spool.segments()?, store.spool.lanes()?);
-            Ok(((store.credentials.all()?, store.credentials.tagger()?), consumed, segments, lanes))
+            Ok(((credentials, store.credentials.tagger()?), consumed, segments, lanes))
         });
         tell_of_files(&writer, adopted);
         let ((stored, tagger), consumed, needed, lanes) =

@@ -8,9 +8,10 @@ use serde_json::{Map, Value, json};
 
 use super::rates::{self, Rates};
 use crate::config;
+use crate::policy::mask::Mask;
 
 /// The name of each option and its place in a policy.
-const PLACES: [(&str, &[&str]); 9] = [
+const PLACES: [(&str, &[&str]); 10] = [
     ("sender", &["senders"]),
     ("recipient-allow", &["recipients", "allow"]),
     ("recipient-deny", &["recipients", "deny"]),
@@ -20,6 +21,7 @@ const PLACES: [(&str, &[&str]); 9] = [
     ("expires", &["expires_us"]),
     ("scope", &["scopes"]),
     ("description", &["description"]),
+    ("mask", &["mask"]),
 ];
 
 #[derive(Debug, Default, Args)]
@@ -50,6 +52,9 @@ pub struct Rules {
     /// What it is for
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
+    /// What auditors see of addresses in its events: local-part, full (hides all) or none; as `[audit]` says by default
+    #[arg(long, value_name = "MASK", value_parser = PossibleValuesParser::new(Mask::WORDS.map(|(word, _)| word)))]
+    mask: Option<String>,
     /// How its messages leave: spool
     #[arg(long, value_name = "MODE")]
     delivery: Option<String>,
@@ -89,6 +94,7 @@ impl Rules {
         put(&mut patch, "expires", self.expires.as_deref().map(instant).transpose()?.map(Value::from));
         put(&mut patch, "scope", list(&self.scopes));
         put(&mut patch, "description", self.description.clone().map(Value::from));
+        put(&mut patch, "mask", self.mask.clone().map(Value::from));
         if let Some(mode) = &self.delivery {
             patch.insert("delivery".to_owned(), json!(mode));
         }

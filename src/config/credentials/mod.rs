@@ -16,6 +16,7 @@ use super::limits::{Bound, whole};
 use super::plan::word;
 use super::slice::Declared;
 use super::{Mode, rates};
+use crate::policy::mask::Mask;
 use crate::policy::rule::NotARule;
 use crate::policy::scope::{Scope, Scopes};
 use crate::policy::{
@@ -60,6 +61,7 @@ pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings
             networks: networks::networks(&written.networks, findings),
             expires_us: written.expires.as_ref().and_then(|written| expires(written, findings)),
             scopes: scopes(&written.scopes, findings),
+            mask: written.mask.as_ref().and_then(|mask| word(mask, "mask", &Mask::WORDS, &[], findings)),
         };
         let credential = Declared {
             id: id(table, &mut ids, findings),

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 use super::mask;
-use crate::config::slice::Mask;
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::id::MessageId;
+use crate::policy::mask::Mask;
 use crate::policy::refusal::Refusal;
 use crate::role::Role;
 

@@ -9,8 +9,8 @@ use super::adopt::Leaf;
 use super::clock::{self, Clocks, Reading, Watch};
 use super::event::Event;
 use super::leaf::{SALT, Salt};
+use super::masks::Masks;
 use super::row::{self, PERSONAL, PersonalRow, Row, integer, octets, unsigned};
-use crate::config::slice::Mask;
 use crate::merkle::tree::{self, Tiles, Tree, WIDTH};
 use crate::merkle::{Frontier, Hash};
 use crate::vault::store::anchors::Anchored;
@@ -60,7 +60,7 @@ pub struct Ledger<'c> {
     /// The first leaf of the current month when the log is older than that.
     boundary: u64,
     /// What auditors will see of what is appended.
-    pub mask: Mask,
+    pub masks: Masks,
     pool: Vec<u8>,
     clocks: Clocks,
     watch: Watch,
@@ -110,7 +110,7 @@ impl<'c> Ledger<'c> {
             tree: Tree::default(),
             last_us: 0,
             boundary: 0,
-            mask: Mask::default(),
+            masks: Masks::default(),
             pool: Vec::new(),
             clocks: Box::new(Reading::now),
             watch: Watch::default(),
@@ -196,7 +196,8 @@ impl<'c> Ledger<'c> {
         // A clock that was set back doesn't turn the log around.
         let time_us = now_us.max(self.last_us).max(1);
         let pool = &mut self.pool;
-        let Some(row) = Row::new(event, seq, time_us, self.mask, || salt(pool)) else {
+        let mask = self.masks.of(&event);
+        let Some(row) = Row::new(event, seq, time_us, mask, || salt(pool)) else {
             return Err(row::damaged("an event has no encoding"));
         };
         self.insert.execute(params_from_iter(row.values()))?;

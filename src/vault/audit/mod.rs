@@ -10,6 +10,7 @@ pub mod json;
 pub mod leaf;
 pub mod ledger;
 pub mod mask;
+pub mod masks;
 pub mod month;
 pub mod month_file;
 pub mod publish;

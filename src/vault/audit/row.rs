@@ -7,8 +7,8 @@ use rusqlite::types::Value as Stored;
 
 use super::event::{Event, Field, Personal};
 use super::leaf::{self, Part, SALT, Salt};
-use crate::config::slice::Mask;
 use crate::merkle::{self, Hash};
+use crate::policy::mask::Mask;
 
 /// Octets of a text in the log; the rest is cut off and the event says so.
 pub const MAX_TEXT: usize = 512;

@@ -18,8 +18,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::open::{Database, FAILED};
 use super::room::{Change, Room, Watch};
 use super::{Failure, Store};
-use crate::config::slice::Mask;
 use crate::vault::audit::event::{Event, Name, Outcome};
+use crate::vault::audit::masks::Masks;
 use answer::{Answer, Work, job, unsaid};
 pub use answer::{NotStored, Stored};
 pub use copy::Copied;
@@ -44,7 +44,7 @@ enum Job {
         octets: usize,
     },
     Events(Vec<Event>),
-    Mask(Mask),
+    Masks(Masks),
     /// Nothing of what was erased may stay in the write-ahead log.
     Empty,
     /// A second has passed.
@@ -123,9 +123,9 @@ impl Writer {
 
     /// What auditors will see of the events that come. It is no transaction of its own, so that a full disk can't keep it
     /// from being obeyed.
-    pub async fn mask(&self, mask: Mask) {
+    pub async fn mask(&self, masks: Masks) {
         // A writer that has ended writes nothing that would need it.
-        let _ = self.queue.send(Job::Mask(mask)).await;
+        let _ = self.queue.send(Job::Masks(masks)).await;
     }
 
     /// Copies the database to a new file, between the groups.
@@ -230,7 +230,7 @@ struct Group<'c> {
 impl Group<'_> {
     fn group(&mut self, first: Job, queue: &mut mpsc::Receiver<Job>) -> Result<(), Failure> {
         let (mut works, mut events, mut ticked) = (Vec::new(), std::mem::take(&mut self.owed), false);
-        let (mut next, mut weight, mut count, mut mask) = (Some(first), 0, 0, None);
+        let (mut next, mut weight, mut count, mut masks) = (Some(first), 0, 0, None);
         let mut copy = None;
         while let Some(job) = next {
             match job {
@@ -240,18 +240,18 @@ impl Group<'_> {
                 }
                 Job::Events(more) => events.extend(more),
                 // What came before it is written as it was to be seen then.
-                Job::Mask(new) => mask = Some(new),
+                Job::Masks(new) => masks = Some(new),
                 Job::Empty => self.empty = true,
                 Job::Tick => ticked = true,
                 Job::Copy(order) => copy = Some(order),
             }
             count += 1;
-            let goes_on = count < GROUP && weight < GROUP_OCTETS && mask.is_none() && copy.is_none();
+            let goes_on = count < GROUP && weight < GROUP_OCTETS && masks.is_none() && copy.is_none();
             next = if goes_on { queue.try_recv().ok() } else { None };
         }
         let done = self.write(works, events, ticked);
-        if let Some(mask) = mask {
-            self.store.ledger.mask = mask;
+        if let Some(masks) = masks {
+            self.store.ledger.masks = masks;
         }
         match copy {
             Some(order) => done.and_then(|()| copy::copy(self, order, queue)),

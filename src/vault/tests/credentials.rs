@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::ipc::admin::credential::{Command as Wish, Queue, Response as Reply};
+use crate::policy::mask::Mask;
 use crate::policy::scope::Scope;
 use crate::vault::login::key;
 
@@ -92,6 +93,33 @@ fn whatever_is_in_the_way_a_client_gets_one_answer_and_the_log_the_reason() {
     let reasons: Vec<_> = failures.iter().map(|event| event.get("reason").unwrap().to_owned()).collect();
     let wrong = "wrong-name-or-password";
     assert_eq!(reasons, ["disabled", "expired", "network", "scope", wrong, wrong, wrong]);
+}
+
+#[test]
+fn a_credentials_own_mask_holds_for_its_events_from_the_change_on_and_for_nobody_elses() {
+    let bench = Bench::new();
+    let mut vault = bench.run();
+    test(async {
+        let mut admin = Admin::new(&vault);
+        let mut edges = [vault.edge(), vault.edge(), vault.edge()];
+        for edge in &mut edges {
+            assert!(matches!(edge.login(&bench, 1).await, Answer::Granted { .. }));
+        }
+        let open = Policy { mask: Some(Mask::None), ..policy() };
+        let (_, secret) = admin.secret(add("board", open)).await;
+        for (edge, mask) in edges.iter_mut().zip(["\"full\"", "null", "\"none\""]) {
+            assert!(matches!(edge.password(1, "board", &secret).await, Answer::Granted { .. }));
+            admin.done(Wish::Set { id: "board".into(), patch: format!("{{\"mask\":{mask}}}") }).await;
+        }
+    });
+    vault.drain();
+    let logins = bench.events(&Filter { event: Some("auth.success".into()), ..Filter::default() });
+    let of = |account: &str| -> Vec<_> {
+        let own = logins.iter().filter(|login| login.get("account") == Some(account));
+        own.map(|login| login.get("client_ip").unwrap()).collect()
+    };
+    assert_eq!(of("board"), ["192.0.2.1", "***", "192.0.2.0/24"]);
+    assert!(!of("shop").is_empty() && of("shop").iter().all(|seen| *seen == "192.0.2.0/24"), "{:?}", of("shop"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What sessions may ask, and what becomes of those that ask otherwise.
 
 use super::*;
+use crate::policy::mask::Mask;
 
 #[test]
 fn what_is_forged_repeated_or_out_of_its_moment_ends_that_session_alone() {

@@ -28,8 +28,8 @@ pub fn patched(policy: &Policy, patch: &str) -> Result<Policy, String> {
     Ok(policy)
 }
 
-/// What differs, by its place in the policy: a number with what it was, of all else only that it changed, because addresses
-/// are nobody's business in the log.
+/// What differs, by its place in the policy: a number or a mask with what it was, of all else only that it changed, because
+/// addresses are nobody's business in the log.
 pub fn differences(before: &Policy, after: &Policy) -> Value {
     let (before, after) = (serde_json::to_value(before), serde_json::to_value(after));
     let mut found = serde_json::Map::new();
@@ -47,7 +47,7 @@ fn differ(path: &str, before: &Value, after: &Value, found: &mut serde_json::Map
         }
     } else if before != after {
         let is_plain = |value: &Value| value.is_number() || value.is_null() || value.is_boolean();
-        let said = match is_plain(before) && is_plain(after) {
+        let said = match path == "mask" || is_plain(before) && is_plain(after) {
             true => serde_json::json!([before, after]),
             false => Value::from("changed"),
         };
@@ -81,10 +81,11 @@ mod tests {
     #[test]
     fn numbers_are_told_and_addresses_are_not() {
         let before = patched(&Policy::default(), r#"{"senders":["rosa@example.net"],"limits":{"per_day":6}}"#).unwrap();
-        let after = r#"{"senders":["@example.net"],"limits":{"per_day":null},"max_size":5000,"description":"rosa"}"#;
+        let after = r#"{"senders":["@example.net"],"limits":{"per_day":null},"max_size":5000,"description":"rosa","mask":"none"}"#;
         let after = patched(&before, after).unwrap();
         let expected = serde_json::json!({
             "senders": "changed", "limits.per_day": [6, null], "max_size": [null, 5000], "description": "changed",
+            "mask": [null, "none"],
         });
         assert_eq!(differences(&before, &after), expected);
     }

@@ -124,7 +124,7 @@ pub fn time(us: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::audit::Mask;
+    use crate::policy::mask::Mask;
     use crate::vault::audit::event::{Event, Outcome};
     use crate::vault::audit::leaf::SALT;
 
