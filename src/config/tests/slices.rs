@@ -1,0 +1,40 @@
+//! What of a whole file reaches whom.
+
+use super::super::slice::{CourierSlice, WhenFull};
+use super::*;
+use crate::policy::mask::Mask;
+
+#[test]
+fn each_role_is_told_its_own_part() {
+    let plan = load(FULL).unwrap();
+    let edges: Vec<_> = plan.edges().into_iter().collect();
+    let expected = [(Protocol::Smtp, "devices"), (Protocol::Smtp, "main"), (Protocol::Http, "main")];
+    assert_eq!(edges, expected.map(|(protocol, zone)| (protocol, zone.to_owned())));
+    let numbers = |protocol, zone| -> Vec<u16> {
+        plan.edge_slice(protocol, zone).listeners.iter().map(|desk| desk.number).collect()
+    };
+    assert_eq!(numbers(Protocol::Smtp, "main"), [0]);
+    assert_eq!(numbers(Protocol::Smtp, "devices"), [1]);
+    assert_eq!(numbers(Protocol::Http, "main"), [2, 3]);
+    assert_eq!(plan.edge_certificates(Protocol::Http, "main"), [1]);
+    assert_eq!(plan.edge_certificates(Protocol::Smtp, "devices"), Vec::<u16>::new());
+    assert_eq!(plan.keyholder_slice().certificates.len(), 2);
+    assert_eq!(plan.dialer_slice().upstreams[1].hosts, [("127.0.0.1".to_owned(), 25)]);
+    let CourierSlice::Smtp(slice) = plan.courier_slice(&plan.upstreams[0]) else { panic!("another kind") };
+    assert_eq!(slice.username.as_deref(), Some("gate"));
+    assert_eq!(plan.sealer_slice().origin, "gate.example.net/audit");
+    let key = Secret::new([0; 32]);
+    assert_eq!(plan.listener_slice(&key).listeners.len(), 4);
+    assert_eq!(plan.vault_slice(&key).upstreams, ["smarthost", "inside"]);
+    assert_eq!(plan.vault_slice(&key).audit.mask, Mask::Full);
+    let days = |n: u64| Some(Duration::from_secs(n * 86_400));
+    let kept = plan.vault_slice(&key).audit.retention;
+    assert_eq!((kept.personal, kept.events, kept.max_octets), (days(30), None, Some(2_000_000_000)));
+    assert_eq!((kept.when_full, Some(kept.least_kept)), (WhenFull::Oldest, days(90)));
+    let without = load(&FULL.replace("mask = \"full\"", "")).unwrap();
+    assert_eq!(without.vault_slice(&key).audit.mask, Mask::LocalPart);
+    let own: Vec<_> = plan.credentials.iter().map(|credential| credential.policy.mask).collect();
+    assert_eq!(own, [None, Some(Mask::None)]);
+    assert!(complaint("mask = \"none\"", "mask = \"nona\"").contains("did you mean \"none\"?"));
+    assert!(complaint("mask = \"full\"", "mask = \"ful\"").contains("did you mean \"full\"?"));
+}
