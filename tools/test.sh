@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages='gcc libc6-dev openssl strace procps curl swaks libnet-ssleay-perl sqlite3 python3'
+command -v systemd-sysusers > /dev/null || packages="$packages systemd-standalone-sysusers"
 missing=$(for package in $packages; do
   dpkg-query -W -f='${Status}' "$package" 2> /dev/null | grep -q 'install ok installed' || echo "$package"
 done)

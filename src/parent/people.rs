@@ -38,7 +38,7 @@ impl People {
         missing.dedup();
         if !missing.is_empty() {
             return Err(format!(
-                "the users {} do not exist: create them with `systemd-sysusers systemd/gatepost.sysusers` or \
+                "the users {} do not exist: create them with `systemd-sysusers /path/to/systemd/gatepost.sysusers` (a whole path) or \
                  `useradd --system --no-create-home --shell /usr/sbin/nologin NAME`, and the group {AUDIT_GROUP} with `groupadd --system`",
                 missing.join(", ")
             ));
