@@ -20,7 +20,7 @@ use tokio::task::spawn_local;
 use super::Vault;
 use super::audit::event::Event;
 use super::audit::ledger::now_us;
-use super::limits::denial::{Denied, advise};
+use super::limits::denial::{By, Denied, advise};
 use super::login::credentials::{Known, Way};
 use super::login::{self, Login};
 use super::telling;
@@ -61,10 +61,6 @@ enum Moment {
     Committing(MessageId),
 }
 
-/// Refusals of one session that are written down one by one: as many as an HTTP connection has requests. The rest is a number,
-/// so that neither a client that repeats itself nor an edge that was taken over writes the log full.
-const TURNED: u32 = 1000;
-
 pub struct Session {
     slot: Slot,
     number: u64,
@@ -73,9 +69,6 @@ pub struct Session {
     principal: Option<Known>,
     /// Why what was granted holds no more.
     revoked: Option<Refusal>,
-    /// Refusals of the edge's; and the last beyond those that are written down.
-    turned: u32,
-    untold: Option<Refusal>,
     moment: Moment,
     vault: Rc<Vault>,
     answers: channel::Sender<Answer>,
@@ -98,20 +91,7 @@ impl Session {
         };
         let principal = principal.map(|credential| Known { credential, key: None });
         let moment = Moment::Ready;
-        Self {
-            slot,
-            number,
-            introduction,
-            listener,
-            principal,
-            revoked: None,
-            turned: 0,
-            untold: None,
-            moment,
-            vault,
-            answers,
-            post,
-        }
+        Self { slot, number, introduction, listener, principal, revoked: None, moment, vault, answers, post }
     }
 
     /// The answer to the first question, once the capsule was believed.
@@ -144,12 +124,7 @@ impl Session {
                 Ok(())
             }
             (_, Ask::Turned { sender, recipient, further, refusal, .. }) => {
-                self.turned = self.turned.saturating_add(1);
-                if self.turned > TURNED {
-                    self.untold = Some(refusal);
-                } else {
-                    self.turned(&sender, recipient, further, refusal).await;
-                }
+                self.turned(&sender, recipient, further, refusal).await;
                 Ok(())
             }
             (_, Ask::Login { .. }) => Err(Violation("login-out-of-order")),
@@ -215,12 +190,6 @@ impl Session {
     /// The session is over, whatever it was doing. A message that is being kept is kept.
     pub fn end(mut self) {
         self.abort();
-        let Some(refusal) = self.untold else { return };
-        let more = self.turned.saturating_sub(TURNED);
-        let data = Some(serde_json::json!({ "refused": more }).to_string());
-        let event = Event { data, ..self.about(Event::refusal(refusal)) };
-        let vault = Rc::clone(&self.vault);
-        self.vault.finish(async move { vault.writer.record(vec![event]).await });
     }
 
     fn check(&mut self, login: Login) {
@@ -369,7 +338,7 @@ impl Session {
     async fn turned(&self, sender: &ReversePath, recipient: Option<Address>, further: u32, refusal: Refusal) {
         let event = self.about(Event::refusal(refusal)).sender(sender).recipients(&recipient);
         let rcpt_count = (further > 0).then(|| u64::from(further) + 1).or(event.rcpt_count);
-        telling::tell(&self.vault, Event { rcpt_count, ..event }, None).await;
+        telling::tell(&self.vault, Event { rcpt_count, ..event }, Some(self.by(refusal))).await;
     }
 
     /// An event with whose session it is of.
@@ -381,11 +350,18 @@ impl Session {
         Event { session, listener, ..event }.client(self.introduction.peer.ip())
     }
 
+    /// What refusals are counted under, so that neither a client that repeats itself nor an edge that was taken over writes
+    /// the log full.
+    fn by(&self, refusal: Refusal) -> By {
+        telling::refused(self.principal.as_ref().map(|known| known.credential.id.as_str()), refusal)
+    }
+
     /// Refuses a message and writes that down; what a limit refused, once in its window.
     async fn refuse(&self, event: Event, denied: Denied) {
         // While the disk is short of room every octet is for what was accepted; the service's own log has it.
         if denied.by.is_some() || denied.refusal != Refusal::StoreFull {
-            telling::tell(&self.vault, event, denied.by).await;
+            let by = denied.by.unwrap_or_else(|| self.by(denied.refusal));
+            telling::tell(&self.vault, event, Some(by)).await;
         }
         self.say(Answer::Refused { slot: self.slot, refusal: advise(denied.refusal) }).await;
     }

@@ -4,7 +4,18 @@ use super::Vault;
 use super::audit::event::Event;
 use super::limits::denial::By;
 use super::limits::key::{Key, Tier};
+use super::limits::notices::POLICY;
 use super::limits::rate::HOUR_US;
+use crate::policy::refusal::Refusal;
+
+/// How a refusal is told that no limit is the reason of: by whom, and why. Without a credential, only why.
+pub fn refused(principal: Option<&str>, refusal: Refusal) -> By {
+    let key = match principal {
+        Some(principal) => Key::new(Tier::Credential, format!("{principal} {}", refusal.word())),
+        None => Key::new(Tier::Global, refusal.word()),
+    };
+    By { key, limit: POLICY, window_us: HOUR_US }
+}
 
 /// Writes an event; with `by`, the first of its kind in a window, and when that is over how many more there were. While the
 /// disk is short of room everything is told so: that room is for the outcomes of what was accepted. Says whether it was

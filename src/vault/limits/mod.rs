@@ -44,6 +44,8 @@ pub struct Limits {
     notices: Notices,
     /// The same for logins whose password was right lately: whoever has many addresses must not crowd out refusals.
     remembered: Notices,
+    /// And for what no limit refused.
+    refused: Notices,
     /// Alarms whose message was not kept, although it went on.
     alarms: Vec<Event>,
 }
@@ -67,6 +69,7 @@ impl Limits {
             suspensions: Suspensions::load(kept.suspensions, now),
             notices: Notices::default(),
             remembered: Notices::default(),
+            refused: Notices::of(notices::ONE_BY_ONE),
             alarms: Vec::new(),
         };
         for Bucket { tier, series, name, tat_us } in kept.buckets {
@@ -174,14 +177,22 @@ impl Limits {
 
     /// What is to be written of something that there may be any number of: see `Notices::tell`.
     pub fn tell(&mut self, by: &denial::By, event: Event, now: Now) -> (Option<Event>, Option<Event>) {
-        let notices = if by.limit == notices::REMEMBERED { &mut self.remembered } else { &mut self.notices };
+        let notices = match by.limit {
+            notices::REMEMBERED => &mut self.remembered,
+            notices::POLICY => &mut self.refused,
+            _ => &mut self.notices,
+        };
         notices.tell(by, event, now.us)
     }
 
     /// The numbers of windows that are over by then, and the alarms that no message carries.
     pub fn untold(&mut self, by_us: u64) -> Vec<Event> {
         let mut all = std::mem::take(&mut self.alarms);
-        all.extend([&mut self.notices, &mut self.remembered].into_iter().flat_map(|notices| notices.over(by_us)));
+        all.extend(
+            [&mut self.notices, &mut self.remembered, &mut self.refused]
+                .into_iter()
+                .flat_map(|notices| notices.over(by_us)),
+        );
         all
     }
 

@@ -1,5 +1,6 @@
 //! What was refused, told once for each limit and window, with the number of the rest: a refusal costs nothing, so it must
-//! not fill the log.
+//! not fill the log. What no limit but a policy refused is told some hundreds of times: those who mend an application want to
+//! see which of its messages.
 
 use std::collections::HashMap;
 
@@ -13,38 +14,62 @@ const KEYS: usize = 4096;
 /// The limit that a login with a remembered password is told under: none, it was let in.
 pub const REMEMBERED: &str = "remembered";
 
-#[derive(Default)]
-pub struct Notices(HashMap<(Key, &'static str), Notice>);
+/// The limit that is none: what a credential's policy, or the form of a message, refused.
+pub const POLICY: &str = "policy";
+/// So many of those are told one by one in a window, of each credential and reason.
+pub const ONE_BY_ONE: u64 = 250;
+
+pub struct Notices {
+    notices: HashMap<(Key, &'static str), Notice>,
+    /// So many of a kind are told one by one in a window.
+    first: u64,
+}
 
 struct Notice {
     until_us: u64,
-    /// Since it was told.
+    told: u64,
+    /// Since the last one that was told.
     more: u64,
     event: Event,
 }
 
+impl Default for Notices {
+    fn default() -> Self {
+        Self::of(1)
+    }
+}
+
 impl Notices {
-    /// What is to be written of a refusal: the event with its limit when it is the first in the window, nothing when that
-    /// was told already.
+    /// With so many of a kind told one by one.
+    pub fn of(first: u64) -> Self {
+        Self { notices: HashMap::new(), first }
+    }
+
+    /// What is to be written of a refusal: the event with its limit when it is one of the first in the window, nothing when
+    /// they were told already; and before it, how many there were of the window that is over.
     pub fn tell(&mut self, by: &By, event: Event, now_us: u64) -> (Option<Event>, Option<Event>) {
         let mut key = (by.key.clone(), by.limit);
-        if !self.0.contains_key(&key) && self.0.len() >= KEYS {
+        if !self.notices.contains_key(&key) && self.notices.len() >= KEYS {
             key.0.name = Box::default();
         }
-        if let Some(notice) = self.0.get_mut(&key).filter(|notice| notice.until_us > now_us) {
-            notice.more += 1;
-            return (None, None);
+        if let Some(notice) = self.notices.get_mut(&key).filter(|notice| notice.until_us > now_us) {
+            if notice.told >= self.first {
+                notice.more += 1;
+                return (None, None);
+            }
+            notice.told += 1;
+            return (None, Some(with_limit(event, by.key.tier, by.limit, None)));
         }
         let until_us = now_us.saturating_add(by.window_us);
-        let notice = Notice { until_us, more: 0, event: general(&event, &key.0) };
-        let over = self.0.insert(key, notice);
+        let notice = Notice { until_us, told: 1, more: 0, event: general(&event, &key.0, by.limit) };
+        let over = self.notices.insert(key, notice);
         let event = with_limit(event, by.key.tier, by.limit, None);
         (over.and_then(|notice| notice.summary(by.key.tier, by.limit)), Some(event))
     }
 
     /// The summaries of windows that are over, and of all of them at the end.
     pub fn over(&mut self, now_us: u64) -> Vec<Event> {
-        let over = self.0.extract_if(|_, notice| notice.until_us <= now_us);
+        let over = self.notices.extract_if(|_, notice| notice.until_us <= now_us);
         over.filter_map(|((key, limit), notice)| notice.summary(key.tier, limit)).collect()
     }
 }
@@ -57,29 +82,31 @@ impl Notice {
 
 /// What an event says of all that were refused by the same limit. Those of one credential have its name; where several may
 /// have been refused, none of them is named. Logins are told for each address.
-fn general(event: &Event, key: &Key) -> Event {
+fn general(event: &Event, key: &Key, limit: &str) -> Event {
     let one = matches!(key.tier, Tier::Credential | Tier::RecipientDomain) && !key.name.is_empty();
     let said = |field| field == Field::Account || field == Field::ClientIp && event.name == Name::AuthSuccess;
     let account = event.personal.iter().filter(|personal| one && said(personal.field)).cloned().collect();
-    Event {
-        severity: event.severity,
-        reason: event.reason.clone(),
-        personal: account,
-        ..Event::new(event.name, event.outcome)
-    }
+    // Those that had to be told together were refused for different reasons.
+    let reason = event.reason.clone().filter(|_| limit != POLICY || !key.name.is_empty());
+    Event { severity: event.severity, reason, personal: account, ..Event::new(event.name, event.outcome) }
 }
 
 fn with_limit(event: Event, tier: Tier, limit: &str, more: Option<u64>) -> Event {
+    if limit == POLICY && more.is_none() {
+        return event;
+    }
     let mut data: serde_json::Map<String, serde_json::Value> =
         event.data.as_deref().and_then(|data| serde_json::from_str(data).ok()).unwrap_or_default();
     if limit == REMEMBERED {
         data.insert(limit.into(), more.unwrap_or(1).into());
         return Event { data: Some(serde_json::Value::Object(data).to_string()), ..event };
     }
-    data.insert("tier".into(), tier.word().into());
-    // A login is limited by windows, a message by rates.
-    let word = if event.name == Name::AuthLocked { "window" } else { "limit" };
-    data.insert(word.into(), limit.into());
+    if limit != POLICY {
+        data.insert("tier".into(), tier.word().into());
+        // A login is limited by windows, a message by rates.
+        let word = if event.name == Name::AuthLocked { "window" } else { "limit" };
+        data.insert(word.into(), limit.into());
+    }
     if let Some(more) = more {
         let word = if event.name == Name::AuthSuccess { "more" } else { "refused" };
         data.insert(word.into(), more.into());
@@ -138,11 +165,28 @@ mod tests {
     }
 
     #[test]
+    fn what_a_policy_refused_is_told_some_hundreds_of_times_and_then_by_number_for_each_credential_and_reason() {
+        let mut notices = Notices::of(3);
+        let by = |name| By { key: Key::new(Tier::Credential, name), limit: POLICY, window_us: 60 };
+        let event = || Event::refusal(Refusal::SenderNotAllowed).with(Field::Account, "shop");
+        let told = (0..10).filter_map(|_| notices.tell(&by("shop sender"), event(), 0).1).collect::<Vec<_>>();
+        assert_eq!((told.len(), told[2].data.as_deref()), (3, None), "as it is, without a limit");
+        assert!(
+            notices.tell(&by("shop size"), event(), 0).1.is_some() && notices.tell(&by("bulk"), event(), 0).1.is_some()
+        );
+        let (summary, next) = notices.tell(&by("shop sender"), event(), 60);
+        let summary = summary.unwrap();
+        assert_eq!(summary.data.as_deref(), Some(r#"{"refused":7}"#));
+        assert_eq!((summary.reason.as_deref(), summary.personal.len()), (Some("sender-not-allowed"), 1));
+        assert!(next.is_some() && notices.over(u64::MAX).is_empty());
+    }
+
+    #[test]
     fn it_never_grows_beyond_its_bound() {
         let mut notices = Notices::default();
         let told = (0..10_000).filter(|n| notices.tell(&by(&n.to_string()), event(), 0).1.is_some()).count();
-        assert_eq!((told, notices.0.len()), (KEYS + 1, KEYS + 1));
+        assert_eq!((told, notices.notices.len()), (KEYS + 1, KEYS + 1));
         let summaries = notices.over(60);
-        assert_eq!((summaries.len(), notices.0.len()), (1, 0));
+        assert_eq!((summaries.len(), notices.notices.len()), (1, 0));
     }
 }

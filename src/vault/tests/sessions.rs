@@ -217,32 +217,67 @@ fn let_go(vault: &Running) -> Instance {
     }
 }
 
+/// What was refused by one reason: how many one by one, and the number of the rest with its account.
+fn rejected(bench: &Bench, reason: &str) -> (Vec<Found>, Vec<[Option<String>; 2]>) {
+    let rejects = bench.events(&Filter { event: Some("msg.reject".into()), ..Filter::default() });
+    let rejects = rejects.into_iter().filter(|event| event.get("reason") == Some(reason));
+    let (rest, single): (Vec<_>, Vec<_>) = rejects.partition(|event| event.get("data").is_some());
+    (single, rest.iter().map(|event| ["data", "account"].map(|key| event.get(key).map(str::to_owned))).collect())
+}
+
 #[test]
 fn a_client_that_repeats_what_is_refused_neither_fills_the_log_nor_ends_its_edge() {
     let bench = Bench::new();
     let mut vault = bench.run();
     test(async {
         let mut edge = vault.edge();
-        edge.login(&bench, 1).await;
-        let (sender, recipient) = (Some(address("a@example.net")), Some(address("emil@denied.example")));
-        let (slot, further, refusal) = (Slot(1), 49, Refusal::RecipientNotAllowed);
-        for _ in 0..6000 {
-            let (sender, recipient) = (sender.clone(), recipient.clone());
-            edge.asks.send(Ask::Turned { slot, sender, recipient, further, refusal }).await.unwrap();
+        // A new connection starts no new count.
+        for slot in 1..=3 {
+            edge.login(&bench, slot).await;
+            let (sender, recipient) = (Some(address("a@example.net")), Some(address("emil@denied.example")));
+            let (slot, further, refusal) = (Slot(slot), 49, Refusal::RecipientNotAllowed);
+            for _ in 0..2000 {
+                let (sender, recipient) = (sender.clone(), recipient.clone());
+                edge.asks.send(Ask::Turned { slot, sender, recipient, further, refusal }).await.unwrap();
+            }
+            assert!(matches!(edge.mail(slot.0, "a@example.net").await, Answer::Reserved { .. }), "it goes on");
+            edge.asks.send(Ask::Close { slot }).await.unwrap();
         }
-        assert!(matches!(edge.mail(1, "a@example.net").await, Answer::Reserved { .. }), "it goes on");
-        edge.asks.send(Ask::Close { slot }).await.unwrap();
-        assert!(matches!(edge.login(&bench, 2).await, Answer::Granted { .. }), "and so does the edge");
+        assert!(matches!(edge.login(&bench, 4).await, Answer::Granted { .. }), "and so does the edge");
     });
     vault.drain();
-    let names = bench.names();
-    assert!(!names.iter().any(|name| name == "ipc.violation"));
-    let rejects = bench.events(&Filter { event: Some("msg.reject".into()), ..Filter::default() });
-    assert_eq!(rejects.len(), 1001);
-    let (rest, single): (Vec<_>, Vec<_>) = rejects.iter().partition(|event| event.get("data").is_some());
-    assert_eq!(single[0].get("rcpt_count"), Some("50"));
-    let [rest] = rest.as_slice() else { panic!("one number") };
-    assert_eq!([rest.get("data"), rest.get("account")], [Some(r#"{"refused":5000}"#), Some("shop")]);
+    assert!(!bench.names().iter().any(|name| name == "ipc.violation"));
+    let (single, rest) = rejected(&bench, "recipient-not-allowed");
+    assert_eq!((single.len(), single[0].get("rcpt_count")), (250, Some("50")));
+    assert_eq!(rest, [[Some(r#"{"refused":5750}"#.to_owned()), Some("shop".to_owned())]]);
+}
+
+#[test]
+fn an_edge_that_asks_for_what_is_refused_over_and_over_does_not_fill_the_log() {
+    let mut bench = Bench::new();
+    bench.slice.credentials[0].policy.limits.burst = Some(1000);
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let slot = Slot(1);
+        for _ in 0..400 {
+            let refused = edge.mail(1, "a@evil.example").await;
+            assert!(matches!(refused, Answer::Refused { refusal: Refusal::SenderNotAllowed, .. }), "{refused:?}");
+            assert!(matches!(edge.mail(1, "a@example.net").await, Answer::Reserved { .. }));
+            edge.asks.send(Ask::Recipients { slot, batch: vec![address("x@example.org")] }).await.unwrap();
+            assert!(matches!(edge.ask(Ask::Content { slot }).await, Answer::Credit { .. }));
+            let facts = Facts { authors: vec![address("b@evil.example")], ..Facts::default() };
+            let refused = edge.ask(Ask::Commit { slot, facts }).await;
+            assert!(matches!(refused, Answer::Refused { refusal: Refusal::AuthorNotAllowed, .. }), "{refused:?}");
+        }
+    });
+    vault.drain();
+    for reason in ["sender-not-allowed", "author-not-allowed"] {
+        let (single, rest) = rejected(&bench, reason);
+        let number = [Some(r#"{"refused":150}"#.to_owned()), Some("shop".to_owned())];
+        assert_eq!((single.len(), rest), (250, vec![number]), "{reason}");
+    }
 }
 
 #[test]
