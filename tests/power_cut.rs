@@ -16,22 +16,23 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gatepost::sink::Options;
 use support::arrivals::{Arrivals, Arrived};
+use support::cuts::{self, Cut};
 use support::dice::Dice;
 use support::disk::{Disk, Fate};
 use support::evidence::Evidence;
 use support::restored::{self, Promised};
 use support::senders::{Book, Senders, Target};
 use support::strace::{self, Change, Entry};
-use support::{Service, Setting, await_that, is_root};
+use support::{Service, Setting, await_that, gatepost, is_root};
+use tempfile::TempDir;
 
-/// On every so many-th cut a real service is started.
-const START_EVERY: usize = 10;
 /// Cuts that are judged at once.
 const JUDGES: usize = 2;
 
@@ -45,12 +46,12 @@ struct Session {
     vkey: String,
 }
 
-/// One cut, ready to be judged.
-struct Cut {
+/// What one cut left, ready to be judged.
+struct Left {
     number: usize,
-    after: usize,
+    cut: Cut,
     at_us: u64,
-    folder: tempfile::TempDir,
+    folder: TempDir,
 }
 
 #[test]
@@ -62,14 +63,14 @@ fn whatever_a_disk_forgets_what_was_acknowledged_is_there_and_the_log_verifies()
     let cuts = if std::env::var_os("GATEPOST_LONG").is_some() { 2000 } else { 200 };
     let mut dice = Dice::for_test("power_cut");
     let (_service, session) = record(&mut dice);
-    let instants = instants(&session.entries, cuts, &mut dice);
+    let cuts = cuts::choose(&session.entries, cuts, &mut dice);
     println!(
         "{} changes and syncs recorded, {} messages acknowledged, {} cuts",
         session.entries.len(),
         session.book.len(),
-        instants.len()
+        cuts.len()
     );
-    let (ready, waiting) = sync_channel::<Cut>(JUDGES);
+    let (ready, waiting) = sync_channel::<Left>(JUDGES);
     let waiting = Arc::new(Mutex::new(waiting));
     std::thread::scope(|scope| {
         for _ in 0..JUDGES {
@@ -77,26 +78,26 @@ fn whatever_a_disk_forgets_what_was_acknowledged_is_there_and_the_log_verifies()
             scope.spawn(move || {
                 loop {
                     let next = waiting.lock().unwrap().recv();
-                    let Ok(cut) = next else { return };
-                    session.judge(&cut);
+                    let Ok(left) = next else { return };
+                    session.judge(&left);
                 }
             });
         }
         // Judges that have failed take nothing more, which ends the loop below.
         drop(waiting);
-        let (mut disk, mut number) = (Disk::default(), 0);
+        let (mut disk, mut cuts) = (Disk::default(), cuts.into_iter().enumerate().peekable());
         for (after, entry) in session.entries.iter().enumerate() {
             disk.apply(&entry.change);
-            for _ in 0..instants.iter().filter(|instant| **instant == after).count() {
-                let folder = tempfile::Builder::new().prefix("gatepost-cut-").tempdir().unwrap();
+            while let Some((number, cut)) = cuts.next_if(|(_, cut)| cut.after == after) {
+                let folder = folder("gatepost-cut-");
                 fs::create_dir(folder.path().join("state")).unwrap();
-                let mut luck = fates(&mut dice);
-                disk.after_a_cut(&folder.path().join("state"), &mut Dice::new(dice.number()), &mut luck);
+                let mut luck = Dice::new(dice.number());
+                let mut fate = |path: &Path| cut.scene.fate(path, &mut luck);
+                disk.after_a_cut(&folder.path().join("state"), &mut Dice::new(dice.number()), &mut fate);
                 restored::set_modes(&folder.path().join("state"));
-                number += 1;
                 // The next thing that was seen to happen came after the cut.
                 let at_us = session.entries.get(after + 1).map_or(entry.at_us, |next| next.at_us);
-                if ready.send(Cut { number, after, at_us, folder }).is_err() {
+                if ready.send(Left { number, cut, at_us, folder }).is_err() {
                     return;
                 }
             }
@@ -108,8 +109,8 @@ fn whatever_a_disk_forgets_what_was_acknowledged_is_there_and_the_log_verifies()
 /// A service under load that is killed, starts again, and stops in order; recorded from its first start on.
 fn record(dice: &mut Dice) -> (Service, Session) {
     let folder = tempfile::Builder::new().prefix("gatepost-test-").tempdir().unwrap();
-    let (state, first, second) =
-        (folder.path().join("state"), folder.path().join("first"), folder.path().join("second"));
+    let [state, first, rekeying, second] =
+        ["state", "first", "rekeying", "second"].map(|name| folder.path().join(name));
     fs::create_dir(&state).unwrap();
     let setting = Setting {
         under: strace::recording(&first),
@@ -130,6 +131,7 @@ fn record(dice: &mut Dice) -> (Service, Session) {
     let senders = Senders::start(&target, "first", 3, 1, dice);
     await_that("the load", || senders.acknowledged() >= 20);
     service.await_sound("recording");
+    rekey(&service, &rekeying);
     await_that("the load", || senders.acknowledged() >= 40);
     service.kill_all();
     let mut book = senders.stop();
@@ -144,8 +146,26 @@ fn record(dice: &mut Dice) -> (Service, Session) {
     service.end();
     await_end_of_record(&second);
     let vkey = fs::read_to_string(state.join("seal/log.vkey")).unwrap().trim().to_owned();
-    let entries = [first, second].iter().flat_map(|record| strace::read(record, &state)).collect();
+    let entries = strace::merge([first, rekeying, second].map(|record| strace::read(&record, &state)));
     (service, Session { state, entries, book, arrived: arrivals.stop(), vkey })
+}
+
+/// A folder for what is left of a disk: in memory, where there is a place for it, because no sync there is waited for.
+fn folder(prefix: &str) -> TempDir {
+    let mut builder = tempfile::Builder::new();
+    let builder = builder.prefix(prefix);
+    builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()).unwrap()
+}
+
+/// Changes the master key, recorded.
+fn rekey(service: &Service, record: &Path) {
+    let words = strace::recording(record);
+    let program = gatepost();
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).arg(program.get_program()).args(["queue", "rekey", "--config"]).arg(service.config());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    await_end_of_record(record);
 }
 
 /// The tracer ends with the last process it traces.
@@ -161,71 +181,30 @@ fn await_end_of_record(record: &Path) {
     });
 }
 
-/// After which entries the power fails: a half anywhere, a quarter right after a sync, a quarter around the sealer's writes.
-fn instants(entries: &[Entry], cuts: usize, dice: &mut Dice) -> Vec<usize> {
-    let places = |wanted: &dyn Fn(&Change) -> bool| -> Vec<usize> {
-        entries.iter().enumerate().filter(|(_, entry)| wanted(&entry.change)).map(|(at, _)| at).collect()
-    };
-    let syncs = places(&|change| matches!(change, Change::SyncEnds { .. }));
-    let slots = places(&|change| match change {
-        Change::Write { path, .. } | Change::SyncBegins { path, .. } => path.starts_with("seal/"),
-        _ => false,
-    });
-    assert!(syncs.len() > 50 && slots.len() > 5, "{} syncs, {} writes of the sealer", syncs.len(), slots.len());
-    let mut pick = |from: &[usize]| from[usize::try_from(dice.below(u64::try_from(from.len()).unwrap())).unwrap()];
-    let anywhere: Vec<usize> = (0..entries.len()).collect();
-    let mut instants: Vec<usize> = (0..cuts)
-        .map(|n| match n % 4 {
-            0 => pick(&syncs),
-            1 => (pick(&slots) + n % 3).min(entries.len() - 1),
-            _ => pick(&anywhere),
-        })
-        .collect();
-    instants.sort_unstable();
-    instants
-}
-
-/// What happens to each file and directory in one cut.
-fn fates(dice: &mut Dice) -> impl FnMut(&Path) -> Fate + use<> {
-    let (scene, mut dice) = (dice.below(8), Dice::new(dice.number()));
-    move |path: &Path| {
-        let is_sealers = path.starts_with("seal");
-        match scene {
-            0 => Fate::Lost,
-            1 => Fate::Kept,
-            // The worst for the order of the two: one keeps what the other forgets.
-            2 if is_sealers => Fate::Kept,
-            3 if is_sealers => Fate::Lost,
-            2 => Fate::Lost,
-            3 => Fate::Kept,
-            _ => [Fate::Lost, Fate::Kept, Fate::Mixed, Fate::Mixed][usize::try_from(dice.below(4)).unwrap()],
-        }
-    }
-}
-
 impl Session {
-    fn judge(&self, cut: &Cut) {
-        let state = cut.folder.path().join("state");
-        let due = || self.book.iter().filter(|(_, acknowledged)| acknowledged.at_us < cut.at_us);
+    fn judge(&self, left: &Left) {
+        let (cut, state) = (left.cut, left.folder.path().join("state"));
+        let due = || self.book.iter().filter(|(_, acknowledged)| acknowledged.at_us < left.at_us);
         let promised = Promised { messages: due().map(|(_, sent)| sent.id.as_str()).collect(), vkey: &self.vkey };
         let done = &self.entries[cut.after].change;
-        let context = format!("cut {} after {} of {}, {}", cut.number, cut.after, self.entries.len(), told(done));
-        if !cut.number.is_multiple_of(START_EVERY) {
+        let (number, all) = (left.number, self.entries.len());
+        let context = format!("cut {number} after {} of {all}, {}, {:?}", cut.after, told(done), cut.scene);
+        if !cut.starts {
             return restored::judge(&state, &promised, &context);
         }
         let waiting: BTreeSet<&String> = due()
-            .filter(|(subject, _)| self.arrived.get(*subject).is_none_or(|times| times[0].0 >= cut.at_us))
+            .filter(|(subject, _)| self.arrived.get(*subject).is_none_or(|times| times[0].0 >= left.at_us))
             .map(|(subject, _)| subject)
             .collect();
-        self.start_on(cut, &waiting, &promised, &context);
+        self.start_on(left, &waiting, &promised, &context);
     }
 
     /// A real service on what is left: it delivers what waits, its log verifies, and it has nothing to complain of.
-    fn start_on(&self, cut: &Cut, waiting: &BTreeSet<&String>, promised: &Promised<'_>, context: &str) {
-        restored::give(&cut.folder.path().join("state"), &self.state);
-        let folder = tempfile::Builder::new().prefix("gatepost-test-").tempdir().unwrap();
+    fn start_on(&self, left: &Left, waiting: &BTreeSet<&String>, promised: &Promised<'_>, context: &str) {
+        restored::give(&left.folder.path().join("state"), &self.state);
+        let folder = folder("gatepost-test-");
         let state: PathBuf = folder.path().join("state");
-        fs::rename(cut.folder.path().join("state"), &state).unwrap();
+        fs::rename(left.folder.path().join("state"), &state).unwrap();
         let mut service = Service::start_in(folder, &Setting::default());
         let arrivals = Arrivals::collect(service.take_sink());
         arrivals.await_all(&waiting.iter().copied().collect::<Vec<_>>(), &service);

@@ -111,6 +111,8 @@ pub fn create(directory: &Path) -> io::Result<()> {
             return Err(io::Error::new(io::ErrorKind::NotFound, text));
         }
         make(directory, CURRENT)?;
+        // Before its name: that one without the key would be a lost key.
+        File::open(directory)?.sync_all()?;
     }
     let found = read_file(&key)?;
     match read_id(&id)? {
@@ -139,12 +141,14 @@ pub struct Change {
 }
 
 impl Change {
-    /// The first step: makes the next key, unless it is there from a change that was broken off.
+    /// The first step: makes the next key, unless it is there from a change that was broken off. One that had come to its
+    /// last step is ended first.
     pub fn begin(directory: &Path) -> io::Result<Self> {
         let lock = Flock::lock(File::open(directory)?, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| {
             let busy = "the master key is being changed by another command: wait for its end";
             if error == Errno::EWOULDBLOCK { io::Error::new(io::ErrorKind::WouldBlock, busy) } else { error.into() }
         })?;
+        create(directory)?;
         let key = directory.join(NEXT);
         if !key.try_exists()? {
             make(directory, NEXT)?;
@@ -167,6 +171,8 @@ impl Change {
         let mut old =
             OpenOptions::new().write(true).custom_flags(nix::libc::O_NOFOLLOW).open(directory.join(CURRENT))?;
         fs::rename(directory.join(NEXT), directory.join(CURRENT))?;
+        // Key and name may be renamed in one order only: after a crash between the two, `next.id` says what has happened.
+        File::open(directory)?.sync_all()?;
         fs::rename(directory.join(NEXT_ID), directory.join(CURRENT_ID))?;
         File::open(directory)?.sync_all()?;
         // Some file systems and disks write elsewhere; there it is only unlinked.
@@ -274,7 +280,11 @@ mod tests {
         assert_eq!(Master::read(key(directory).as_slice()).unwrap().id, next);
         assert!(!directory.join(NEXT_ID).exists());
 
+        // The same, and the command is given again without a start.
+        let third = Change::begin(directory).unwrap().next.id;
+        fs::rename(directory.join(NEXT), directory.join(CURRENT)).unwrap();
         let change = Change::begin(directory).unwrap();
+        assert_eq!(read_id(&directory.join(CURRENT_ID)).unwrap(), Some(name(&third)));
         let after = change.next.id;
         fs::hard_link(directory.join(CURRENT), directory.join("held")).unwrap();
         change.end().unwrap();

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::dice::Dice;
-use super::strace::Change;
+use super::strace::{Change, without_name};
 
 /// A disk writes sectors whole (SQLite relies on it, too: "powersafe overwrite").
 const SECTOR: usize = 512;
@@ -72,11 +72,13 @@ pub struct Disk {
     folders: Vec<Folder>,
     /// Syncs under way: what they will have made durable, by thread.
     syncing: HashMap<u32, (Entry, usize)>,
+    /// Files that lost their name last, by what they are called since: a durable directory may still have it.
+    nameless: HashMap<PathBuf, Entry>,
 }
 
 impl Default for Disk {
     fn default() -> Self {
-        Self { files: Vec::new(), folders: vec![Folder::default()], syncing: HashMap::new() }
+        Self { files: Vec::new(), folders: vec![Folder::default()], syncing: HashMap::new(), nameless: HashMap::new() }
     }
 }
 
@@ -117,8 +119,9 @@ impl Disk {
             Change::Rename { from, to } => self.rename(from, to),
             Change::Remove { path } => {
                 let (folder, name) = self.place(path);
-                folder.now.remove(&name);
+                let gone = folder.now.remove(&name);
                 folder.pending.push(Naming::Gone(name));
+                self.nameless.extend(gone.map(|entry| (without_name(path), entry)));
             }
             Change::MakeFolder { path } => {
                 let entry = Entry::Folder(self.folders.len());
@@ -173,8 +176,9 @@ impl Disk {
         let (_, new) = self.place(to);
         let (folder, old) = self.place(from);
         folder.now.remove(&old);
-        folder.now.insert(new.clone(), entry);
+        let gone = folder.now.insert(new.clone(), entry);
         folder.pending.push(Naming::Moved(old, new, entry));
+        self.nameless.extend(gone.map(|entry| (without_name(to), entry)));
     }
 
     fn put(&mut self, path: &Path, entry: Entry) {
@@ -184,6 +188,9 @@ impl Disk {
     }
 
     fn entry(&self, path: &Path) -> Option<Entry> {
+        if let Some(entry) = self.nameless.get(path) {
+            return Some(*entry);
+        }
         let mut entry = Entry::Folder(0);
         for part in path.components() {
             let Entry::Folder(number) = entry else { return None };

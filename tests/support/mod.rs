@@ -4,7 +4,9 @@
 
 pub mod arrivals;
 pub mod auditor;
+pub mod bodies;
 pub mod certificate;
+pub mod cuts;
 pub mod dice;
 pub mod disk;
 pub mod evidence;

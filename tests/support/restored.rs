@@ -1,22 +1,19 @@
 //! A state directory as a power cut left it: opened with the vault's and the sealer's own code, and judged.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
-use gatepost::mail::id::MessageId;
 use gatepost::merkle::note::Verifier;
 use gatepost::sealer::{self, state::State};
 use gatepost::vault::audit::publish::Publisher;
 use gatepost::vault::audit::verify::{Known, KnownHead, Verdict, verify};
-use gatepost::vault::cipher::{CHUNK, TAG};
-use gatepost::vault::master::{self, Master};
-use gatepost::vault::store::keys::Lock;
+use gatepost::vault::master;
 use gatepost::vault::store::open::Database;
 use gatepost::vault::store::segment;
 use gatepost::vault::store::writer::Writer;
-use sha2::{Digest, Sha256};
 
+use super::bodies;
 use super::evidence::Evidence;
 
 /// What was promised by the instant of the cut: the ids of the messages that were acknowledged.
@@ -36,7 +33,6 @@ pub fn judge(state: &Path, promised: &Promised<'_>, context: &str) {
         }
     }
     master::create(&master).unwrap_or_else(|error| panic!("{context}: the master key: {error}"));
-    let master = Master::read(File::open(master.join(master::CURRENT)).unwrap()).unwrap();
     let origin = promised.vkey.split('+').next().unwrap();
     sealer::key::create(&seal, origin).unwrap_or_else(|error| panic!("{context}: the log key: {error}"));
     let vkey = fs::read_to_string(seal.join("log.vkey")).unwrap();
@@ -52,7 +48,7 @@ pub fn judge(state: &Path, promised: &Promised<'_>, context: &str) {
     }
 
     let database = Database::open(state).unwrap_or_else(|error| panic!("{context}: {error}"));
-    let bodies = bodies(&database);
+    let bodies = bodies::read(&database);
     let (writer, thread) = Writer::start(database, |failure| panic!("{failure}")).unwrap();
     let (size, known, root, needed) = writer
         .run_blocking(move |store| {
@@ -64,14 +60,7 @@ pub fn judge(state: &Path, promised: &Promised<'_>, context: &str) {
     assert_eq!(root, Some(sealed.root), "{context}: the vault's first {} leaves aren't what was signed", sealed.size);
     assert!(known <= sealed.size, "{context}: the vault knows a head of {known}, the sealer of {}", sealed.size);
     segment::sweep(&db, &needed).unwrap();
-    for body in bodies {
-        let (row, message, master) = (body.row, body.message, master.clone());
-        let lock = writer.run_blocking(move |store| {
-            store.keys.adopt(vec![master]);
-            store.keys.get(row, message)
-        });
-        body.assert_whole(&lock.unwrap(), &db, context);
-    }
+    bodies::assert_whole(&bodies, &writer, state, context);
     let missing = needed.iter().find(|name| !db.join(name).exists());
     assert_eq!(missing, None, "{context}: a segment that a message needs");
 
@@ -106,46 +95,6 @@ pub fn judge(state: &Path, promised: &Promised<'_>, context: &str) {
 pub fn assert_kept(evidence: &Evidence, promised: &Promised<'_>, context: &str) {
     let lost: Vec<_> = promised.messages.iter().filter(|id| !evidence.stored.contains_key(**id)).collect();
     assert!(lost.is_empty(), "{context}: acknowledged and lost: {lost:?}");
-}
-
-/// The body of a message that is not done.
-struct Body {
-    row: i64,
-    message: MessageId,
-    sha256: Vec<u8>,
-    content: Option<Vec<u8>>,
-    segment: Option<String>,
-}
-
-fn bodies(database: &Database) -> Vec<Body> {
-    let sql = "SELECT id, msg_id, sha256, content, segment FROM spool_msg LEFT JOIN spool_body ON msg = id \
-               WHERE done_us IS NULL";
-    let mut statement = database.connection.prepare(sql).unwrap();
-    let read = |row: &rusqlite::Row<'_>| {
-        let message = MessageId::from(uuid::Uuid::from_bytes(row.get(1)?));
-        Ok(Body { row: row.get(0)?, message, sha256: row.get(2)?, content: row.get(3)?, segment: row.get(4)? })
-    };
-    statement.query_map([], read).unwrap().map(Result::unwrap).collect()
-}
-
-impl Body {
-    /// It is there, opens under its key, and is what was accepted.
-    fn assert_whole(self, lock: &Lock, db: &Path, context: &str) {
-        let Self { message, sha256, content, segment, .. } = self;
-        let sealed = content.unwrap_or_else(|| {
-            let name = segment.unwrap_or_else(|| panic!("{context}: message {message} has no body"));
-            fs::read(db.join(&name)).unwrap_or_else(|error| panic!("{context}: {name}: {error}"))
-        });
-        let Lock::Key(key) = lock else { panic!("{context}: message {message} has no key that opens: {lock:?}") };
-        let chunks: Vec<&[u8]> = sealed.chunks(CHUNK + TAG).collect();
-        let mut plain = Vec::new();
-        for (number, chunk) in chunks.iter().enumerate() {
-            let opened = key.open(u64::try_from(number).unwrap(), number + 1 == chunks.len(), chunk.to_vec());
-            plain
-                .extend(opened.unwrap_or_else(|error| panic!("{context}: message {message}, chunk {number}: {error}")));
-        }
-        assert!(Sha256::digest(&plain).as_slice() == sha256, "{context}: message {message} has another body");
-    }
 }
 
 /// Gives what was left its modes: a directory's and a file's are as durable as its name.

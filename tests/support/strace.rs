@@ -71,6 +71,21 @@ pub fn recording(to: &Path) -> Vec<String> {
     words
 }
 
+/// Several records as one, by their times. What a process does because of what another one did comes after it by far more
+/// than the clock's steps.
+pub fn merge(records: impl IntoIterator<Item = Vec<Entry>>) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = records.into_iter().flatten().collect();
+    entries.sort_by_key(|entry| entry.at_us);
+    entries
+}
+
+/// How a file is called that had this name, and lost it to another one or to a removal, while it is still open.
+pub fn without_name(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(" (deleted)");
+    name.into()
+}
+
 /// Reads what was recorded below `root`. A process that is locked into `root` names its files from there on, too.
 pub fn read(record: &Path, root: &Path) -> Vec<Entry> {
     let file = BufReader::new(File::open(record).unwrap());
@@ -208,13 +223,14 @@ impl Reader {
         self.entries.push(Entry { at_us: self.at_us, change });
     }
 
-    /// The path behind the first descriptor, when it is ours.
+    /// The path behind the first descriptor, when it is ours; as `without_name` when the file has lost it.
     fn descriptor(&self, text: &str) -> Option<PathBuf> {
         let (number, rest) = text.split_once('<')?;
         number.parse::<u32>().ok()?;
-        let (path, _) = rest.split_once('>')?;
+        let (path, rest) = rest.split_once('>')?;
         let path = PathBuf::from(String::from_utf8(octets(path)).ok()?);
-        Some(path.strip_prefix(&self.root).ok()?.to_owned())
+        let path = path.strip_prefix(&self.root).ok()?;
+        Some(if rest.starts_with("(deleted)") { without_name(path) } else { path.to_owned() })
     }
 
     /// A path that a process named.
