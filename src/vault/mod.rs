@@ -273,8 +273,11 @@ impl House {
     ) -> Result<(), String> {
         let Self { vault, publisher, threads } = self;
         let local = LocalSet::new();
+        // Kept open until the threads have ended: the parent takes one that is closed for an end, and kills who lives on.
+        let mut channel = None;
         let ended = local.block_on(runtime, async {
             let packets = control.into_async().map_err(|error| format!("the control channel: {error}"))?;
+            let packets = Rc::clone(channel.insert(Rc::new(packets)));
             let (sealing, orders) = mpsc::unbounded_channel();
             let pulse = Rc::new(Pulse::default());
             let (anchors, wanted) = mpsc::unbounded_channel();
@@ -286,7 +289,7 @@ impl House {
             spawn_local(rekey::go_on(Rc::clone(&vault)));
             // The routes may have changed while nobody was here.
             spawn_local(delivery::reroute::run(Rc::clone(&vault)));
-            let mut control = Control::new(vault, publisher, sealing, anchors, pulse, Rc::new(packets), sealed);
+            let mut control = Control::new(vault, publisher, sealing, anchors, pulse, packets, sealed);
             for (peer, socket) in peers {
                 control.meet(peer, socket);
             }
