@@ -9,7 +9,7 @@ the whole tree anew and checks every signed head; how leaves are made is explain
 RFC 6962's, heads are C2SP tlog-checkpoint notes. With --quick each leaf's stored hash is taken for granted.
 Exit codes are those of `gatepost audit verify`.
 """
-import argparse, base64, datetime, glob, hashlib, json, os, sqlite3, struct, sys, urllib.parse, uuid
+import argparse, base64, datetime, glob, hashlib, json, os, re, sqlite3, struct, sys, urllib.parse, uuid
 
 SOUND, USAGE, UNREADABLE, ALTERED, ERASED, SIGNATURE, FORK, UNSEALED, GAP = 0, 1, 2, 10, 11, 12, 13, 14, 15
 OPEN = {"account", "auth_user", "rcpt_domain"}  # what auditors see in clear; of the rest they see `.shown`, if anything
@@ -18,7 +18,7 @@ FIELDS = OPEN | MASKED | {"helo", "remote_text"}  # and there are no others
 UNSEALED_US = 15_000_000  # a leaf that is older must be under a signed head
 LONGEST_US = 600_000_000  # two heartbeats: a log that serves is never silent for longer
 GRACE_US = 600_000_000  # what an event says is erased is gone by then
-ACCEPTED = "a message was accepted message="  # in the service's own log, before the id
+ACCEPTED = re.compile(r"a message was (?:accepted|acknowledged) (\S+)")  # the vault's line, and the edge's
 LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # of an id behind `req_`
 APPLICATION = 0x47545041  # "GTPA"
 SCHEMA = {  # SHA-256 of what a file's tables, views and indices are, by its user_version
@@ -257,8 +257,7 @@ class Acknowledged:
     def __init__(self, paths):
         self.first_us, self.missing = None, set()
         for path in paths:
-            told = [line.split(ACCEPTED, 1)[1].split() for line in elsewhere(path).split("\n") if ACCEPTED in line]
-            found = {message_id(words[0]) for words in told if words} - {None}
+            found = {message_id(id) for id in ACCEPTED.findall(elsewhere(path))} - {None}
             if not found:
                 raise Fault(USAGE, f"{path}: it says of no message that it was accepted")
             self.missing |= found

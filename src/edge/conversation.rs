@@ -150,7 +150,18 @@ impl Visit {
     }
 
     /// The dot: kept, refused, or lost. When the vault dies after it was asked, its successor is asked what became of it.
+    ///
+    /// What was kept is told in the log before it is told to the client: a vault that acknowledges what it leaves out of the
+    /// audit log has no say in this line.
     pub async fn commit(&mut self, facts: Facts) -> Result<Result<MessageId, Refusal>, Lost> {
+        let committed = self.decide(facts).await;
+        if let Ok(Ok(message)) = &committed {
+            tracing::info!(%message, "a message was acknowledged");
+        }
+        committed
+    }
+
+    async fn decide(&mut self, facts: Facts) -> Result<Result<MessageId, Refusal>, Lost> {
         let message = self.message.take().ok_or(Lost)?;
         self.content = false;
         let seat = self.seat().await?;

@@ -8,13 +8,15 @@ use crate::mail::id::MessageId;
 use crate::vault::audit::event::Name;
 use crate::vault::audit::row::Row;
 
-/// The words before the id in a line of the service's log.
-const ACCEPTED: &str = "a message was accepted message=";
+/// The words before the id in a line of the service's log: the vault's, and those of the edge, which told the client. The
+/// edge is the better witness: a vault that was taken over has no say in its lines. A field called `message` stands in a line
+/// without its name.
+const WORDS: [&str; 2] = ["a message was accepted ", "a message was acknowledged "];
 
 /// The messages of the lines that say so.
 pub fn acceptances(log: &str) -> Vec<MessageId> {
     let id = |line: &str| {
-        let (_, rest) = line.split_once(ACCEPTED)?;
+        let (_, rest) = WORDS.iter().find_map(|words| line.split_once(words))?;
         rest.split_ascii_whitespace().next()?.parse().ok()
     };
     log.lines().filter_map(id).collect()

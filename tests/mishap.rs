@@ -1,0 +1,171 @@
+//! Claims: after a restore or a loss, the steps of `docs/operations.md` lead back to a log that is sealed and verifies, with
+//! what was lost declared in it for ever, and mail flows all the while.
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use support::auditor::{python, said, verifier};
+use support::{Service, await_that, gatepost};
+
+/// Exit codes of `audit verify`.
+const SOUND: i32 = 0;
+const ALTERED: i32 = 10;
+const UNSEALED: i32 = 14;
+const GAP: i32 = 15;
+
+fn state(service: &Service) -> PathBuf {
+    service.folder.path().join("state")
+}
+
+fn copy(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
+}
+
+fn done(output: &Output) -> String {
+    assert!(output.status.success(), "{}", said(output));
+    said(output)
+}
+
+/// Verifies until the log is sealed to its end, insists on the code, and gives what was said.
+fn verify(service: &Service, words: &[&str], code: i32) -> String {
+    let words = [&["audit", "verify"], words].concat();
+    let mut told = String::new();
+    await_that("the log is sealed", || {
+        let output = service.command(&words);
+        told = said(&output);
+        assert!([code, UNSEALED].map(Some).contains(&output.status.code()), "{words:?}: {:?}: {told}", output.status);
+        output.status.code() == Some(code)
+    });
+    told
+}
+
+fn python_verify(service: &Service) -> (Option<i32>, String) {
+    let (audit, key) = (state(service).join("audit"), state(service).join("seal/log.vkey"));
+    let output = python(&[&verifier(), audit.to_str().unwrap(), "--key", key.to_str().unwrap()]);
+    (output.status.code(), said(&output))
+}
+
+fn assert_mail_flows(service: &Service, secret: &str, subject: &str) {
+    assert_eq!(service.log_in(secret).send(subject), 250);
+    service.await_arrival(vec![subject.to_owned()]);
+}
+
+/// Declares a loss and gives the event that says so.
+fn resume(service: &Service, why: &str) -> String {
+    let told = done(&service.command(&["audit", "resume", "--accept-loss", why]));
+    assert!(told.contains("exit code 15"), "{told}");
+    told.split("--known-gap ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap().to_owned()
+}
+
+/// The log is sealed to its end, says what was given up and why, and goes on to say it; who knows of it is left alone.
+fn assert_declared(service: &mut Service, gap: &str, why: &str) {
+    let told = verify(service, &[], GAP);
+    assert!(told.contains(&format!("declared gap: event {gap} says")) && told.contains(why), "{told}");
+    assert!(verify(service, &["--known-gap", gap], SOUND).contains("which is known"));
+    let again = service.command(&["audit", "resume", "--accept-loss", "again"]);
+    assert!(!again.status.success() && said(&again).contains("nothing to resume"), "{}", said(&again));
+    let event = done(&service.command(&["audit", "show", gap]));
+    assert!(event.contains("audit.resume") && event.contains(why), "{event}");
+    service.end();
+    assert!(verify(service, &[], GAP).contains(why));
+    let (code, told) = python_verify(service);
+    assert_eq!(code, Some(GAP), "{told}");
+    service.start_again();
+}
+
+#[test]
+fn after_a_restore_the_sealer_refuses_until_the_loss_is_declared_and_mail_flows() {
+    let mut service = Service::start();
+    let secret = service.add_credential();
+    assert_mail_flows(&service, &secret, "before the backup");
+    let backup = service.folder.path().join("backup");
+    let mut command = gatepost();
+    done(&command.arg("backup").arg(&backup).arg("--config").arg(service.config()).output().unwrap());
+    assert_mail_flows(&service, &secret, "after the backup");
+    verify(&service, &[], SOUND);
+    let kept = service.folder.path().join("kept.note");
+    fs::write(&kept, service.command(&["audit", "checkpoint"]).stdout).unwrap();
+    service.end();
+
+    // As "Restore" says.
+    let mut command = gatepost();
+    command.arg("restore").arg(&backup).args(["--aside", "--fallback-ids", "--config"]).arg(service.config());
+    done(&command.output().unwrap());
+    let from = service.log().len();
+    service.start_again();
+    service.await_log(from, "the sealer refused the head");
+    done(&service.command(&["queue", "reconcile"]));
+    done(&service.command(&["queue", "release", "--all"]));
+    assert!(verify(&service, &[], ALTERED).contains("the sealer's last head"));
+    assert!(done(&service.command(&["audit", "query"])).contains("sealer.refused"));
+    assert_mail_flows(&service, &secret, "unsealed");
+
+    // As "The audit log after a mishap" says.
+    let refused = service.command(&["audit", "resume"]);
+    assert!(!refused.status.success() && said(&refused).contains("--accept-loss"), "{}", said(&refused));
+    let why = "restored from the backup of the morning";
+    let gap = resume(&service, why);
+    assert_declared(&mut service, &gap, why);
+    // A head of what is declared lost is none of another history.
+    let told = verify(&service, &["--against", kept.to_str().unwrap()], GAP);
+    assert!(told.contains("1 heads that were kept elsewhere are of what was given up"), "{told}");
+    assert_mail_flows(&service, &secret, "after all");
+    verify(&service, &["--known-gap", &gap], SOUND);
+    service.stop();
+}
+
+#[test]
+fn a_database_that_alone_was_restored_loses_nothing_of_the_log_and_there_is_nothing_to_declare() {
+    let mut service = Service::start();
+    let secret = service.add_credential();
+    assert_mail_flows(&service, &secret, "before");
+    service.end();
+    // An orderly stop leaves one file, which is all of it.
+    assert!(!state(&service).join("db/vault.db-wal").exists());
+    let old = service.folder.path().join("vault.db");
+    copy(&state(&service).join("db/vault.db"), &old);
+    service.start_again();
+    assert_mail_flows(&service, &secret, "after");
+    verify(&service, &[], SOUND);
+    service.end();
+
+    fs::remove_file(state(&service).join("db/vault.db")).unwrap();
+    copy(&old, &state(&service).join("db/vault.db"));
+    let from = service.log().len();
+    service.start_again();
+    service.await_log(from, "the database was behind the auditors' files");
+    verify(&service, &[], SOUND);
+    assert!(done(&service.command(&["audit", "query"])).contains("store.recovered"));
+    let refused = service.command(&["audit", "resume", "--accept-loss", "nothing"]);
+    assert!(!refused.status.success() && said(&refused).contains("nothing to resume"), "{}", said(&refused));
+    assert_mail_flows(&service, &secret, "after all");
+    service.stop();
+}
+
+#[test]
+fn lost_slots_of_the_sealer_are_declared_with_a_head_that_was_kept_elsewhere() {
+    let mut service = Service::start();
+    let secret = service.add_credential();
+    assert_mail_flows(&service, &secret, "before");
+    verify(&service, &[], SOUND);
+    service.end();
+    let kept = service.folder.path().join("kept.note");
+    fs::write(&kept, service.command(&["audit", "checkpoint"]).stdout).unwrap();
+    for slot in ["head.0", "head.1"] {
+        fs::write(state(&service).join("seal").join(slot), b"").unwrap();
+    }
+    let from = service.log().len();
+    service.start_again();
+    service.await_log(from, "the sealer has lost what it signed");
+    assert_mail_flows(&service, &secret, "unsealed");
+    let words = ["audit", "resume", "--accept-loss", "the disk of seal/ died", "--head", kept.to_str().unwrap()];
+    let told = done(&service.command(&words));
+    assert!(told.contains("nothing of the"), "{told}");
+    let gap = told.split("--known-gap ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap().to_owned();
+    assert_declared(&mut service, &gap, "the disk of seal/ died");
+    assert_mail_flows(&service, &secret, "after all");
+    service.stop();
+}
