@@ -1,18 +1,23 @@
-//! Log lines. A child writes whole lines to a pipe and never waits for it; the parent copies them, unread, to stderr.
+//! Log lines. Nobody ever waits for whoever reads them: a child writes whole lines to a pipe that takes them or doesn't, and
+//! the parent copies them, unread, to its stderr in the same way.
+
+mod stderr;
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing_subscriber::fmt::MakeWriter;
 
+pub use stderr::copy;
+
 /// Lines that a full pipe did not take. The next line that goes through says how many.
 static LOST: AtomicU64 = AtomicU64::new(0);
 
-/// Lines of the parent and of commands: to stderr, with the time unless the journal adds its own.
+/// Lines of the parent: to stderr, with the time unless the journal adds its own.
 pub fn to_stderr() {
     // Nobody may read our stderr any more: the complaint about that would go there too, and panic.
     let builder = tracing_subscriber::fmt().log_internal_errors(false);
-    let builder = builder.with_target(false).with_ansi(false).with_writer(io::stderr);
+    let builder = builder.with_target(false).with_ansi(false).with_writer(|| stderr::Stderr);
     if std::env::var_os("JOURNAL_STREAM").is_some() {
         builder.without_time().init();
     } else {

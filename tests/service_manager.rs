@@ -8,6 +8,7 @@ use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
 use support::{PATIENCE, Service, Setting, configuration, free_port, gatepost, processes};
 
@@ -51,6 +52,36 @@ fn a_socket_that_the_service_manager_bound_is_listened_on() {
     assert_eq!(support::Smtp::connect(smtp).code(), 220);
     processes::signal(service.id(), Signal::SIGTERM);
     assert!(service.wait().unwrap().success());
+}
+
+#[test]
+fn a_reader_of_the_log_that_has_stopped_keeps_the_parent_from_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let setting = Setting::default();
+    setting.pair.write(folder.path());
+    let (smtp, http) = (free_port(), free_port());
+    fs::write(folder.path().join("gatepost.toml"), configuration(folder.path(), smtp, http, 1, &setting)).unwrap();
+    let notify = UnixDatagram::bind(folder.path().join("notify")).unwrap();
+    notify.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (reader, log) = nix::unistd::pipe().unwrap();
+    fcntl(&log, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    while nix::unistd::write(&log, b"x").is_ok() {}
+    fcntl(&log, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+    let mut service = gatepost()
+        .args(["serve", "--fallback-ids", "--config"])
+        .arg(folder.path().join("gatepost.toml"))
+        .env("NOTIFY_SOCKET", folder.path().join("notify"))
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    notify.recv(&mut [0; 64]).expect("it says that it is ready");
+    let vault = processes::children(service.id())["vault"];
+    processes::signal(vault, Signal::SIGKILL);
+    let replaced = |pid: Option<&u32>| pid.is_some_and(|pid| *pid != vault);
+    support::await_that("the vault is replaced", || replaced(processes::children(service.id()).get("vault")));
+    processes::signal(service.id(), Signal::SIGTERM);
+    support::await_that("it stops", || service.try_wait().unwrap().is_some());
+    drop(reader);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! One child process as the parent sees it: started, spoken with, reaped.
 
 use std::cell::RefCell;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -131,8 +131,7 @@ impl Child {
     pub fn copy_log(&mut self) -> bool {
         let lines = self.log.lines();
         for line in &lines {
-            // Nobody reads our stderr any more: then there is nobody to tell.
-            let _ = writeln!(io::stderr(), "{} {} {}: {line}", crate::log::now(), self.post, self.pid());
+            crate::log::copy(format!("{} {} {}: {line}\n", crate::log::now(), self.post, self.pid()).as_bytes());
             if let Some(syslog) = &self.syslog {
                 syslog.borrow_mut().send(self.post.role.name(), self.pid(), line);
             }

@@ -1,0 +1,142 @@
+//! The parent's stderr: a pipe, a socket of the journal, a file or a terminal, whose reader may have stopped reading. A parent
+//! that waited for it could neither replace a child nor stop.
+
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::{Mutex, PoisonError};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, send};
+
+/// What a pipe takes whole when it says that it takes anything: the least PIPE_BUF that POSIX allows.
+const PIECE: usize = 512;
+/// How long a reader may be behind, once: a busy journal catches up in less. In milliseconds.
+const GRACE: u8 = 100;
+
+static STATE: Mutex<State> = Mutex::new(State { lost: 0, torn: false, stuck: false });
+
+/// What became of the lines before.
+#[derive(Default)]
+struct State {
+    /// Lines that were not taken since the last that was.
+    lost: u64,
+    /// The last line was taken in part.
+    torn: bool,
+    /// The reader was waited for in vain, and has read nothing since.
+    stuck: bool,
+}
+
+/// Copies a whole line, with its end, or counts it as lost.
+pub fn copy(line: &[u8]) {
+    // Whoever panicked over it left three numbers that are as good as any.
+    STATE.lock().unwrap_or_else(PoisonError::into_inner).line(io::stderr().as_fd(), line);
+}
+
+/// The same as a writer of whole lines.
+#[derive(Clone, Copy)]
+pub struct Stderr;
+
+impl Write for Stderr {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        copy(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl State {
+    fn line(&mut self, to: BorrowedFd<'_>, line: &[u8]) {
+        if self.lost > 0 {
+            let end = if self.torn { "\n" } else { "" };
+            let count = format!("{end}{} WARN {} log lines were lost: nobody read them\n", super::now(), self.lost);
+            if !self.put(to, count.as_bytes()) {
+                self.lost += 1;
+                return;
+            }
+            (self.lost, self.torn) = (0, false);
+        }
+        if !self.put(to, line) {
+            self.lost += 1;
+        }
+    }
+
+    /// Whether all of it was taken. What can't be told to anybody is not lost to a reader who is slow: a closed pipe takes it.
+    fn put(&mut self, to: BorrowedFd<'_>, line: &[u8]) -> bool {
+        for (at, piece) in line.chunks(PIECE).enumerate() {
+            if !self.piece(to, piece) {
+                self.torn |= at > 0;
+                return false;
+            }
+        }
+        true
+    }
+
+    fn piece(&mut self, to: BorrowedFd<'_>, piece: &[u8]) -> bool {
+        let mut waiting = [PollFd::new(to, PollFlags::POLLOUT)];
+        let grace = if self.stuck { PollTimeout::ZERO } else { PollTimeout::from(GRACE) };
+        self.stuck = poll(&mut waiting, grace) == Ok(0);
+        if self.stuck {
+            return false;
+        }
+        match send(to.as_raw_fd(), piece, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL) {
+            Err(Errno::ENOTSOCK) => !matches!(nix::unistd::write(to, piece), Err(Errno::EAGAIN | Errno::EINTR)),
+            done => !matches!(done, Err(Errno::EAGAIN | Errno::EINTR)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Read;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// Fills it until it takes nothing, has it read, and looks at what comes then.
+    fn stuck(ours: &OwnedFd, mut theirs: impl Read) {
+        let mut state = State::default();
+        let long = format!("{}\n", "x".repeat(1_000));
+        let mut taken = 0;
+        while state.lost == 0 {
+            state.line(ours.as_fd(), long.as_bytes());
+            taken += 1;
+            assert!(taken < 100_000, "it is never full");
+        }
+        state.line(ours.as_fd(), b"another\n");
+        assert_eq!(state.lost, 2);
+        let mut read = vec![0; 3_000_000];
+        let n = theirs.read(&mut read).unwrap();
+        state.line(ours.as_fd(), b"the last\n");
+        assert_eq!(state.lost, 0);
+        let m = theirs.read(&mut read[n..]).unwrap();
+        let text = String::from_utf8_lossy(&read[..n + m]);
+        let end: Vec<_> = text.lines().rev().take(2).collect();
+        assert!(end[0] == "the last" && end[1].ends_with("WARN 2 log lines were lost: nobody read them"), "{end:?}");
+    }
+
+    #[test]
+    fn a_reader_that_has_stopped_is_not_waited_for_and_is_told_how_much_it_missed() {
+        let (theirs, ours) = nix::unistd::pipe().unwrap();
+        stuck(&ours, File::from(theirs));
+        let (theirs, ours) = UnixStream::pair().unwrap();
+        stuck(&ours.into(), theirs);
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_error_and_a_file_takes_everything() {
+        let (theirs, ours) = UnixStream::pair().unwrap();
+        drop(theirs);
+        let mut state = State::default();
+        state.line(ours.as_fd(), b"nobody hears this\n");
+        assert_eq!(state.lost, 0);
+        let file = tempfile::tempfile().unwrap();
+        state.line(file.as_fd(), b"a line\n");
+        assert_eq!(file.metadata().unwrap().len(), 7);
+    }
+}
