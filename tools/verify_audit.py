@@ -236,6 +236,9 @@ def erased_by(event, data):
         for part in said["erased"]:
             for first, last in part["events"]:
                 yield first, last, part["fields"], said["ground"]
+    elif hashes_went(event, data):
+        said = json.loads(data)
+        yield 0, max(0, said["hashes"] - 1), ["hashes"], said["ground"]
     elif month:
         yield month["first"], max(0, month["size"] - 1), ["events"], month["ground"]
 
@@ -249,6 +252,17 @@ def pruned_month(event, data):
     words, numbers = ("month", "root", "sha256", "ground"), ("first", "size")
     has = lambda keys, kind: all(isinstance(said.get(key), kind) for key in keys)
     return said if isinstance(said, dict) and has(words, str) and has(numbers, int) else None
+
+
+def hashes_went(event, data):
+    """Whether an event says that leaf hashes were removed, which were in no file."""
+    try:
+        said = json.loads(data) if event == "audit.prune" and data else None
+    except ValueError:
+        said = None
+    if not isinstance(said, dict) or set(said) != {"hashes", "root", "ground"}:
+        return False
+    return isinstance(said["hashes"], int) and isinstance(said["root"], str) and isinstance(said["ground"], str)
 
 
 class Acknowledged:

@@ -15,6 +15,8 @@ const RETAIN_PERSONAL: Bound<Duration> =
     Bound { key: "retain_personal", default: days(90), least: days(1), most: AGES };
 /// Events: twelve months, as PCI DSS and others ask for, and some weeks in which nobody noticed that they are over.
 const RETAIN_EVENTS: Bound<Duration> = Bound { key: "retain_events", default: days(400), least: days(1), most: AGES };
+/// Leaf hashes of removed events: for ever unless it is set, because they are small and heads of long ago are proven by them.
+const RETAIN_HASHES: Bound<Duration> = Bound { key: "retain_hashes", default: AGES, least: days(1), most: AGES };
 /// A century; who wants more writes "forever".
 const AGES: Duration = days(36_500);
 /// The log's files together: at least a few weeks of an idle gate. There is no bound unless one is set, because a full disk
@@ -41,6 +43,8 @@ const WHEN_FULL: [(&str, WhenFull); 2] = [("mail", WhenFull::Mail), ("oldest", W
 pub struct Retention {
     pub personal: Option<Duration>,
     pub events: Option<Duration>,
+    /// As long as the events in any case.
+    pub hashes: Option<Duration>,
     pub max_octets: Option<u64>,
     pub when_full: WhenFull,
     /// Since its end, for a month that could go for want of room.
@@ -67,6 +71,7 @@ fn retention(written: &file::Audit, findings: &mut Findings<'_>) -> Retention {
     let when_full = written.when_full.as_ref().and_then(|text| word(text, "when_full", &WHEN_FULL, &[], findings));
     Retention {
         personal: keep(written.retain_personal.as_ref(), &RETAIN_PERSONAL, findings),
+        hashes: written.retain_hashes.as_ref().and_then(|text| keep(Some(text), &RETAIN_HASHES, findings)),
         events: keep(written.retain_events.as_ref(), &RETAIN_EVENTS, findings),
         max_octets: written.max_bytes.is_some().then(|| whole(&written.max_bytes, &MAX_BYTES, findings)),
         when_full: when_full.unwrap_or_default(),

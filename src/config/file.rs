@@ -238,6 +238,7 @@ pub struct Limits {
 pub struct Audit {
     pub retain_personal: Option<At<String>>,
     pub retain_events: Option<At<String>>,
+    pub retain_hashes: Option<At<String>>,
     pub max_bytes: Option<At<i64>>,
     pub when_full: Option<At<String>>,
     pub least_kept: Option<At<String>>,

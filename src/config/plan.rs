@@ -177,11 +177,15 @@ impl Plan {
                         nothing on another machine shows what they were";
             findings.warn(None, text);
         }
-        let Retention { events, when_full, least_kept, .. } = self.audit.retention;
+        let Retention { events, hashes, when_full, least_kept, .. } = self.audit.retention;
         if when_full == WhenFull::Oldest && events.is_some_and(|events| events <= least_kept) {
             let text = "when_full: with a least_kept that is not shorter than retain_events no month ever goes for want of room, and \
                         mail is refused instead";
             findings.warn(config.audit.when_full.as_ref().map(At::span), text);
+        }
+        if hashes.is_some_and(|hashes| events.is_none_or(|events| hashes < events)) {
+            let text = "retain_hashes: leaf hashes are kept as long as the events, and retain_events is longer";
+            findings.warn(config.audit.retain_hashes.as_ref().map(At::span), text);
         }
         if self.upstreams.is_empty() {
             findings.warn(None, "no upstream: nothing can be delivered, so every recipient is refused");

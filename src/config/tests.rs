@@ -9,6 +9,7 @@ use super::slice::{Protocol, Serve, TlsMode};
 use super::*;
 use crate::policy::rule::RecipientRule;
 use crate::secret::Secret;
+mod audit;
 
 mod slices;
 
@@ -351,7 +352,6 @@ fn what_is_odd_is_a_warning() {
             "identifies by network",
         ),
         ("hosts = [\"127.0.0.1:25\"]", "hosts = [\"192.0.2.9:25\"]", "in the clear"),
-        ("retain_events = \"forever\"", "least_kept = \"9d\"\nretain_events = \"9d\"", "for want of room"),
     ];
     for (old, new, expected) in cases {
         let warnings = load(&FULL.replacen(old, new, 1)).unwrap().warnings;

@@ -83,6 +83,8 @@ pub struct Latest {
     pub published: Option<u64>,
     /// Why some are not.
     pub waiting: Option<String>,
+    /// The first event whose leaf hash the vault has.
+    pub hashes: Option<u64>,
 }
 
 impl Latest {
@@ -94,20 +96,24 @@ impl Latest {
             }
             match ask(&plan.runtime_directory, Any::Audit(Command::Publish)) {
                 Ok(None) => return Self::default(),
-                Ok(Some(Answer::Audit(Response::Published { size, events }))) => {
+                Ok(Some(Answer::Audit(Response::Published { size, events, hashes }))) => {
                     let left = events.saturating_sub(size);
                     let waiting = format!(
                         "the newest {left} events are not in the auditors' files yet: a reader holds the file, or the \
                          sealer is away at the end of a month"
                     );
-                    latest = Self { published: Some(size), waiting: Some(waiting).filter(|_| left > 0) };
+                    latest = Self {
+                        published: Some(size),
+                        waiting: Some(waiting).filter(|_| left > 0),
+                        hashes: Some(hashes),
+                    };
                     if left == 0 {
                         break;
                     }
                 }
                 Err(Undone::Refused(reason)) => {
                     let waiting = format!("the newest events can't be put into the auditors' files: {reason}");
-                    return Self { published: None, waiting: Some(waiting) };
+                    return Self { waiting: Some(waiting), ..Self::default() };
                 }
                 // An auditor may read the files and not speak with the service: the last second is missing then.
                 Ok(Some(_)) | Err(Undone::Unreachable(_)) => {

@@ -109,7 +109,7 @@ impl Verify {
         // The slots first: whatever they say by now is published when the service is asked after it.
         known.heads.extend(sealed(&plan.state_directory.join(SEAL))?);
         let latest = Latest::of(&plan);
-        (known.published, known.waiting) = (latest.published, latest.waiting);
+        (known.published, known.waiting, known.hashes) = (latest.published, latest.waiting, latest.hashes);
         Ok((audit_directory(&plan.state_directory), known))
     }
 

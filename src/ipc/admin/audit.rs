@@ -92,6 +92,8 @@ pub enum Response {
         size: u64,
         /// As many events there were when the command came: the rest waits, as long as a reader holds the file.
         events: u64,
+        /// The first one whose leaf hash is in the vault.
+        hashes: u64,
     },
     Redacted {
         /// The place of the last event that says so.

@@ -20,8 +20,10 @@ pub async fn perform(desk: &Desk, command: Command, actor: &str) -> Result<Respo
         Command::Publish => {
             // Counted first: what comes meanwhile is not what was asked for.
             let events = desk.vault.writer.size();
+            let hashes = desk.vault.writer.run(|store| store.hashes.first(store.ledger.size())).await;
+            let hashes = hashes.map_err(|error| format!("the vault's database can't be asked: {error:?}"))?;
             let size = control::settle(&desk.sealing, &desk.publisher).await?;
-            Ok(Response::Audit(audit::Response::Published { size, events }))
+            Ok(Response::Audit(audit::Response::Published { size, events, hashes }))
         }
         Command::Export { form, from, to } => {
             let data = serde_json::json!({ "format": form.word(), "from": from, "to": to }).to_string();

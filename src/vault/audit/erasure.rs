@@ -4,6 +4,7 @@
 //! publisher works off: nothing is ever erased without its event, and what an event says is done, after a crash as well.
 
 pub mod disclosure;
+pub mod hashes;
 pub mod places;
 pub mod pruning;
 pub mod removal;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::event::{Event, Field, Name, Outcome};
 use crate::mail::id::MessageId;
 use crate::vault::store::Store;
+pub use hashes::hash_pruning;
 use pruning::Pruning;
 
 /// Ranges of events in one leaf: some 30 KiB of its 65,535 octets. More make further events.
@@ -130,13 +132,11 @@ pub fn lines(event: &str, data: Option<&str>) -> Vec<Line> {
         };
         return erased.iter().flat_map(|part| part.events.iter().map(|range| line(part, *range))).collect();
     }
-    let pruned = |pruning: Pruning| Line {
-        first: pruning.first,
-        last: pruning.size.saturating_sub(1),
-        what: "events".to_owned(),
-        ground: pruning.ground,
-    };
-    pruning(event, data).map(pruned).into_iter().collect()
+    let line =
+        |first, end: u64, what: &str, ground| Line { first, last: end.saturating_sub(1), what: what.into(), ground };
+    let events = pruning(event, data).map(|pruned| line(pruned.first, pruned.size, "events", pruned.ground));
+    let hashes = || hash_pruning(event, data).map(|pruned| line(0, pruned.hashes, "hashes", pruned.ground));
+    events.or_else(hashes).into_iter().collect()
 }
 
 /// The values that an order is to take out. None when it can't be read.

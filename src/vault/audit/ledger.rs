@@ -130,7 +130,8 @@ impl<'c> Ledger<'c> {
             return Err(row::damaged("leaf hashes behind the last full tile are missing"));
         }
         self.last_us = edge.last().map_or(0, |(_, time_us, _)| *time_us);
-        self.tree = Tree::load(size, hashes, &mut self.tiles)?;
+        let tree = there(Tree::load(size, hashes, &mut self.tiles))?;
+        self.tree = tree.ok_or_else(|| row::damaged("leaf hashes that the tree is made from are missing"))?;
         self.boundary = match super::month::start(self.last_us) {
             Some(start) => self.first_of.query_row([integer(start)], |row| row.get::<_, Option<i64>>(0))?,
             None => None,
@@ -247,35 +248,38 @@ impl<'c> Ledger<'c> {
     }
 
     /// The head to seal next after `sealed`. A month's last leaf gets a head of its own, so that the closed file can be
-    /// verified by itself. None when the sealer knows of more leaves than there are.
+    /// verified by itself. None when the sealer knows of more leaves than there are, or of so few that what would show it is
+    /// gone.
     pub fn head(&mut self, sealed: u64) -> Result<Option<Head>> {
         let size = if sealed < self.boundary { self.boundary } else { self.tree.size() };
         if sealed > size {
             return Ok(None);
         }
         let mut prover = self.tree.prover(&mut self.tiles);
-        Ok(Some(Head { size, root: prover.root_at(size)?, proof: prover.consistency(sealed, size)? }))
+        let root = prover.root_at(size)?;
+        let proof = there(prover.consistency(sealed, size))?;
+        Ok(proof.map(|proof| Head { size, root, proof }))
     }
 
-    /// The root when the log had that many leaves, or none when it never had.
+    /// The root when the log had that many leaves; none when it never had, or the hashes that it is made from are gone.
     pub fn root_at(&mut self, size: u64) -> Result<Option<Hash>> {
         if size > self.tree.size() {
             return Ok(None);
         }
-        self.tree.prover(&mut self.tiles).root_at(size).map(Some)
+        there(self.tree.prover(&mut self.tiles).root_at(size))
     }
 
-    /// The proof that the log of `new` leaves extends the one of `old`; none when it never had so many.
+    /// The proof that the log of `new` leaves extends the one of `old`; none when it never had so many, or the hashes are gone.
     pub fn consistency(&mut self, old: u64, new: u64) -> Result<Option<Vec<Hash>>> {
         if old > new || new > self.tree.size() {
             return Ok(None);
         }
-        self.tree.prover(&mut self.tiles).consistency(old, new).map(Some)
+        there(self.tree.prover(&mut self.tiles).consistency(old, new))
     }
 
-    /// The tree when the log had that many leaves.
-    pub fn frontier_at(&mut self, size: u64) -> Result<Frontier> {
-        self.tree.prover(&mut self.tiles).frontier_at(size.min(self.tree.size()))
+    /// The tree when the log had that many leaves; none when the hashes are gone.
+    pub fn frontier_at(&mut self, size: u64) -> Result<Option<Frontier>> {
+        there(self.tree.prover(&mut self.tiles).frontier_at(size.min(self.tree.size())))
     }
 
     pub fn keep_note(&mut self, note: &Note) -> Result<()> {
@@ -339,6 +343,14 @@ impl<'c> Ledger<'c> {
             statement.execute([integer(seq)])?;
         }
         Ok(())
+    }
+}
+
+/// None when a tile is missing that it is made from: hashes that were let go are no damage.
+fn there<T>(made: Result<T>) -> Result<Option<T>> {
+    match made {
+        Err(Error::QueryReturnedNoRows) => Ok(None),
+        made => made.map(Some),
     }
 }
 

@@ -242,7 +242,7 @@ impl Files {
     fn erase_all(&mut self, writer: &Writer) -> Result<(), String> {
         let store = |error| format!("the vault's database: {error:?}");
         while let Some(order) = writer.run_blocking(|store| store.erasures.due()).map_err(store)? {
-            let done = self.erase(&order);
+            let done = self.erase(&order, writer);
             // Pages that it has read are not what they were.
             self.current = MonthFile::open(&self.home.join("audit").join("audit.db"))?;
             if !done? {
@@ -256,9 +256,15 @@ impl Files {
     }
 
     /// False when a reader is in the way.
-    fn erase(&self, order: &erasures::Order) -> Result<bool, String> {
+    fn erase(&self, order: &erasures::Order, writer: &Writer) -> Result<bool, String> {
         if let Some(pruning) = erasure::pruning(&order.event, &order.data) {
             return pruning::remove(&self.home, &pruning).map(|()| true);
+        }
+        if let Some(pruning) = erasure::hash_pruning(&order.event, &order.data) {
+            let from = pruning.hashes;
+            let remove = || writer.run_blocking(move |store| store.hashes.remove(from));
+            while remove().map_err(|error| format!("the vault's database: {error:?}"))? {}
+            return Ok(true);
         }
         let Some(parts) = erasure::parts(&order.event, &order.data) else {
             return Err(format!("event {} orders an erasure that can't be read", order.seq));

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::clock::DOUBTFUL_US;
 use super::erasure::places::{self, Place};
-use super::erasure::{self, Part, pruning, usual_fields};
+use super::erasure::{self, Part, hashes, pruning, usual_fields};
 use super::event::{Event, Name, Outcome};
 use super::month::Month;
 use crate::config::slice::{Retention, WhenFull};
@@ -92,6 +92,17 @@ pub fn by_time(home: &Path, writer: &Writer, rules: &Retention, now_us: u64) -> 
             if personal(place, writer, &format!("retain_personal = {}", days(keep)))? {
                 return Ok(None);
             }
+        }
+    }
+    if let Some(keep) = rules.hashes
+        && let Some(oldest) = places.first()
+    {
+        let (first, ground) = (oldest.first, format!("retain_hashes = {}", days(keep)));
+        let order = move |store: &mut crate::vault::store::Store<'_>| {
+            hashes::order(store, first, keep, now_us, POLICY, &ground)
+        };
+        if writer.run_blocking(order).map_err(|error| format!("the vault's database: {error:?}"))? {
+            return Ok(None);
         }
     }
     if let Some(keep) = rules.events {

@@ -217,9 +217,13 @@ impl Sealing {
         let sealed = self.sealed;
         let head = self.vault.writer.run(move |store| store.ledger.head(sealed)).await.map_err(|_| Stuck::Later)?;
         let Some(Head { size, root, proof }) = head else {
-            return Err(Stuck::Refused(format!(
-                "it has signed {sealed} leaves, more than there are: was the vault's state restored? See `gatepost audit resume`"
-            )));
+            let why = match sealed > self.vault.writer.size() {
+                true => "more than there are: was the vault's state restored?",
+                false => {
+                    "and the hashes that show what follows them are gone (retain_hashes): was the sealer's state restored?"
+                }
+            };
+            return Err(Stuck::Refused(format!("it has signed {sealed} leaves, {why} See `gatepost audit resume`")));
         };
         match self.ask(Ask::Seal { size, root, proof }).await? {
             Answer::Sealed { size: signed, note } if signed == size => {

@@ -113,6 +113,7 @@ pub fn verify(path: &Path, key: &Verifier, known: &Known, mut progress: impl FnM
     let gaps = log.gaps.all();
     let given_up = Known::judge(&log.against, &gaps)?;
     known.ends(log.summary.first, log.frontier.size, &gaps)?;
+    log.erased.hashes(known.hashes)?;
     log.acks.judge(log.first_us.unwrap_or(0), log.last_us)?;
     tail(&log, known)?;
     let (size, last_us, ended) = (log.frontier.size, log.last_us, !log.silence.serves());

@@ -4,6 +4,7 @@ pub mod anchors;
 pub mod consumption;
 pub mod credentials;
 pub mod erasures;
+pub mod hashes;
 pub mod hold;
 pub mod keys;
 pub mod marker;
@@ -23,6 +24,7 @@ use anchors::Anchors;
 use consumption::Consumption;
 use credentials::Credentials;
 use erasures::Erasures;
+use hashes::Hashes;
 use hold::Hold;
 use keys::Keys;
 use marker::Marker;
@@ -39,6 +41,7 @@ pub struct Store<'c> {
     pub consumption: Consumption<'c>,
     pub credentials: Credentials<'c>,
     pub erasures: Erasures<'c>,
+    pub hashes: Hashes<'c>,
     pub waits: Waits<'c>,
     pub marker: Marker<'c>,
     pub anchors: Anchors<'c>,
@@ -100,6 +103,7 @@ impl<'c> Store<'c> {
             consumption: Consumption::prepare(connection)?,
             credentials: Credentials::prepare(connection)?,
             erasures: Erasures::prepare(connection)?,
+            hashes: Hashes::prepare(connection)?,
             waits: Waits::prepare(connection)?,
             marker: Marker::prepare(connection)?,
             anchors: Anchors::prepare(connection)?,

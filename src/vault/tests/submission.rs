@@ -42,7 +42,7 @@ fn a_submission_is_kept_delivered_logged_sealed_and_its_body_destroyed() {
         commands.send(request(Command::Audit(audit::Command::Publish))).await.unwrap();
         let response = responses.receive().await.unwrap().unwrap();
         assert!(
-            matches!(response, Response::Audit(audit::Response::Published { size, events }) if size >= 5 && size >= events),
+            matches!(response, Response::Audit(audit::Response::Published { size, events, .. }) if size >= 5 && size >= events),
             "{response:?}"
         );
         let policy = Box::new(Policy::default());

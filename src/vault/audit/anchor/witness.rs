@@ -121,7 +121,16 @@ pub async fn attempt(vault: &Vault, name: &str, key: &str, known: u64, line: &Li
     // A second time when it holds another one than we thought.
     for last in [false, true] {
         let proof = vault.writer.run(move |store| store.ledger.consistency(old, size)).await;
-        let Ok(Some(proof)) = proof else { return Attempt::Failed("the store gives no proof now".into()) };
+        let proof = match proof {
+            Ok(Some(proof)) => proof,
+            Ok(None) => {
+                return Attempt::Failed(format!(
+                    "it holds {old} events, and the hashes that show what follows them are gone (retain_hashes): agree with its \
+                     operator, or take it under another name"
+                ));
+            }
+            Err(_) => return Attempt::Failed("the store gives no proof now".into()),
+        };
         let answer = line.ask(Question { old, proof, note: note.note.clone() }).await;
         match judge(name, &key, &note, old, answer) {
             Judgement::Again(holds) if !last => old = holds,

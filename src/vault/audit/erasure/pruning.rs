@@ -1,6 +1,7 @@
 //! Removes a month of events that is over: the file whole, after its like was found in a head that is kept elsewhere.
 //!
-//! The tree's hashes stay in the vault, so older heads and proofs of later events still verify. The event has the root at the
+//! The tree's hashes stay in the vault, for as long as their own clock says, so older heads and proofs of later events still
+//! verify. The event has the root at the
 //! cut and the digest of the file: whoever kept a copy of the month can show that it is the one.
 
 use std::fs::File;
@@ -33,12 +34,19 @@ pub struct Pruning {
     /// SHA-256 of the file.
     pub sha256: String,
     pub ground: String,
+    /// The first event whose leaf hash is kept; 0 is not written.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hashes: u64,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// What the vault itself knows of the events of a month.
 struct Witness {
     anchored: u64,
-    base: Frontier,
+    base: Option<Frontier>,
     root: Option<Hash>,
 }
 
@@ -66,7 +74,14 @@ pub fn examine(place: &Place, writer: &Writer, ground: &str) -> Result<Pruning, 
             known.anchored
         ));
     }
-    let (log, times) = reread(place, known.base)?;
+    let Some(base) = known.base else {
+        return Err(
+            "it was removed before, and the hashes that would show that it is the log's were, too (retain_hashes): \
+                    move the file away"
+                .into(),
+        );
+    };
+    let (log, times) = reread(place, base)?;
     if log.size != end || known.root != Some(log.root()) {
         return Err("it isn't what was signed: run `gatepost audit verify` and keep the file".into());
     }
@@ -78,7 +93,7 @@ pub fn examine(place: &Place, writer: &Writer, ground: &str) -> Result<Pruning, 
     }
     let sha256 = digest(&place.path).map_err(|error| places::explain(&place.path, &error))?;
     let (month, root) = (place.month.to_string(), hex(&log.root()));
-    Ok(Pruning { month, first, size: end, root, sha256: hex(&sha256), ground: ground.to_owned() })
+    Ok(Pruning { month, first, size: end, root, sha256: hex(&sha256), ground: ground.to_owned(), hashes: 0 })
 }
 
 /// What the order to remove a month is known by as long as it is under way.
@@ -88,6 +103,8 @@ pub fn rule(month: Month) -> String {
 
 /// Writes the event and the order.
 pub fn order(store: &mut Store<'_>, pruning: &Pruning, month: Month, actor: &str) -> Sql<u64> {
+    let pruning = Pruning { hashes: store.hashes.kept_from()?, ..pruning.clone() };
+    store.hashes.month_went(month, pruning.size)?;
     record(store, Name::AuditPrune, serde_json::json!(pruning).to_string(), actor, Some(&rule(month)))
 }
 

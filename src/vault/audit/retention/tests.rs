@@ -232,6 +232,8 @@ fn a_flood_costs_one_month_a_day_whatever_is_restarted() {
     let mut first = keeper();
     assert_eq!(months_after(&log, &mut first, 0, 0), 2);
     assert!(!shared.is_full(), "one makes room");
+    let mut first = keeper();
+    assert_eq!(months_after(&log, &mut first, 0, 0), 2, "a kill right after it is no new day");
     assert_eq!(months_after(&log, &mut first, 1, 0), 2);
     assert!(shared.is_full(), "no second one");
     for _ in 0..3 {

@@ -12,7 +12,7 @@ use super::value::State;
 use super::{Fault, Verdict, altered, sql, unreadable};
 use crate::merkle::Frontier;
 use crate::vault::audit::erasure::pruning::Pruning;
-use crate::vault::audit::erasure::{Line, Part, lines, parts, pruning};
+use crate::vault::audit::erasure::{Line, Part, hash_pruning, lines, parts, pruning};
 use crate::vault::audit::event::Name;
 use crate::vault::audit::month_file::hex;
 use crate::vault::audit::query;
@@ -37,6 +37,8 @@ pub struct Erased {
     late: Vec<Span>,
     /// Months that were removed: up to which event, with which root, and what says so since when.
     pruned: Vec<Pruned>,
+    /// The first event whose leaf hash is kept, as the newest event says that tells of it.
+    hashes: u64,
     /// The files are those of the service, not a copy that may have months which it no longer has.
     is_live: bool,
     /// Values that are gone: event, field and key.
@@ -81,7 +83,11 @@ impl Erased {
             for (seq, time_us, event, data) in events(&connection).map_err(sql)? {
                 erased.known.insert(seq);
                 erased.spans.extend(spans(seq, time_us, &event, data.as_deref()));
-                let pruning = pruning(&event, data.as_deref().unwrap_or_default());
+                let data = data.as_deref().unwrap_or_default();
+                let pruning = pruning(&event, data);
+                let kept_from = pruning.as_ref().map(|pruning| pruning.hashes);
+                let kept_from = kept_from.or_else(|| hash_pruning(&event, data).map(|pruning| pruning.hashes));
+                erased.hashes = kept_from.unwrap_or(erased.hashes);
                 erased.pruned.extend(pruning.map(|Pruning { size, root, .. }| Pruned { size, root, by: seq, time_us }));
             }
         }
@@ -149,6 +155,17 @@ impl Erased {
             Ok(())
         } else {
             Err(altered("the table `erasure` isn't what its events say"))
+        }
+    }
+
+    /// Leaf hashes are in the vault alone: which is the first one there, if that is known.
+    pub fn hashes(&self, first: Option<u64>) -> Result<(), Fault> {
+        match first.filter(|first| *first > self.hashes) {
+            Some(first) => Err(fault(format!(
+                "the vault has leaf hashes from event {first} on, and no event says that those from {} on were removed",
+                self.hashes
+            ))),
+            None => Ok(()),
         }
     }
 

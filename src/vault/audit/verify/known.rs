@@ -16,6 +16,8 @@ pub struct Known {
     pub published: Option<u64>,
     /// Why the files don't have the newest events yet.
     pub waiting: Option<String>,
+    /// The first event whose leaf hash the running service has.
+    pub hashes: Option<u64>,
     pub heads: Vec<KnownHead>,
     /// The time that the files should tell everything up to; none for a copy that was made nobody knows when.
     pub as_of_us: Option<u64>,

@@ -27,7 +27,7 @@ CREATE TABLE audit_personal(
   PRIMARY KEY(seq, field, n)
 ) STRICT, WITHOUT ROWID;
 
--- C2SP tlog-tiles, full ones only, kept for ever.
+-- C2SP tlog-tiles, full ones only; kept for ever, but those of level 0 as audit.retain_hashes says.
 CREATE TABLE audit_tile(
   level INTEGER NOT NULL, number INTEGER NOT NULL, hashes BLOB NOT NULL CHECK(length(hashes) = 8192),
   PRIMARY KEY(level, number)
