@@ -40,7 +40,7 @@ pub struct Vault {
 }
 
 impl Vault {
-    /// `more` is what the configuration has beside one SMTP listener on loopback.
+    /// `more` is what the configuration has beside one SMTP listener on loopback. Where there was a vault it goes on.
     pub fn start(home: &Path, more: &str) -> Self {
         let state = home.join("state");
         let text = format!(
@@ -51,9 +51,12 @@ impl Vault {
         );
         fs::write(home.join("gatepost.toml"), text).unwrap();
         let plan = Config::load(&home.join("gatepost.toml")).unwrap_or_else(|errors| panic!("{errors}"));
+        let is_new = !state.exists();
         let is_root = nix::unistd::geteuid().is_root();
         let identity = is_root.then(|| sandbox::fallback_identity(Role::Vault));
-        fs::create_dir(&state).unwrap();
+        if is_new {
+            fs::create_dir(&state).unwrap();
+        }
         if is_root {
             // The vault's user passes through.
             use std::os::unix::fs::PermissionsExt;
@@ -61,8 +64,10 @@ impl Vault {
         }
         prepare(&state, identity.as_ref(), None).unwrap();
         let keys = home.join("master");
-        fs::create_dir(&keys).unwrap();
-        master::create(&keys).unwrap();
+        if is_new {
+            fs::create_dir(&keys).unwrap();
+            master::create(&keys).unwrap();
+        }
 
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();

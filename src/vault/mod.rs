@@ -65,6 +65,7 @@ use control::Control;
 use delivery::schedule::{self, Schedule};
 use limits::clock::Clock;
 use login::hashing;
+use login::line::Claim;
 use login::pool::Hashers;
 use login::tag::Tagger;
 use master::Master;
@@ -242,7 +243,7 @@ impl House {
         let (_, nobody) = login::key::generate()?;
         let begun = Instant::now();
         let dummy = hashing::hash_here(&nobody)?;
-        hashers.pace.note(begun.elapsed());
+        hashers.pace.note(Claim::New, begun.elapsed());
         let vault = Vault {
             writer,
             segments,

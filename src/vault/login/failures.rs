@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::homes::{Home, Homes};
+use super::line::Claim;
 use crate::policy::limits::FailedLogins;
 use crate::vault::limits::clock::Now;
 use crate::vault::limits::denial::By;
@@ -60,6 +61,8 @@ struct Guesses {
     kept_us: [u64; 2],
     /// When the times were loaded, until they are used.
     loaded_us: Option<u64>,
+    /// Until when one that is known to have failed counts. Of those under way nobody knows that yet.
+    failed_us: u64,
     /// The same for logins that were refused, in memory alone: a restart forgets what was right lately, too.
     refused_us: u64,
 }
@@ -74,6 +77,8 @@ impl Content for Guesses {
 #[derive(Debug)]
 pub struct Attempt {
     taken: Vec<(Key, [(u64, u64); 2])>,
+    /// Who goes first where many wait.
+    pub claim: Claim,
     /// What must be on the disk before the answer.
     pub ahead: Vec<Bucket>,
 }
@@ -123,6 +128,7 @@ impl Failures {
                     *time = (*tat_us).max(*time);
                 }
             }
+            guesses.failed_us = guesses.failed_us.max(*tat_us);
         }
     }
 
@@ -158,7 +164,7 @@ impl Failures {
             }
             return Err(locked);
         }
-        let mut attempt = Attempt { taken: Vec::new(), ahead: Vec::new() };
+        let mut attempt = Attempt { taken: Vec::new(), claim: self.claim(&keys, now), ahead: Vec::new() };
         for (key, rates) in keys {
             let moved = self.table(&key).entry(&key).take(&rates, now, |series, tat_us| {
                 attempt.ahead.push(Bucket { tier: key.tier, series, name: key.name.to_string(), tat_us });
@@ -183,6 +189,27 @@ impl Failures {
         table.get(&key).map_or(unknown, |guesses| refused.fits(guesses.refused_us, 1, 0, now.us).is_ok())
     }
 
+    /// What a login may claim before anything of it is looked at: it follows from what is counted alone, which is counted
+    /// for every name, known or not, and from being at home.
+    fn claim(&mut self, keys: &[(Key, [Rate; 2])], now: Now) -> Claim {
+        let has_failed =
+            |(key, _): &(Key, [Rate; 2])| self.table(key).get(key).is_some_and(|guesses| guesses.failed_us > now.us);
+        match keys {
+            keys if keys.iter().any(has_failed) => Claim::Failed,
+            [(key, _)] if key.name.starts_with(HOME) => Claim::Known,
+            _ => Claim::New,
+        }
+    }
+
+    /// It was a failure, as it was counted.
+    pub fn confirm(&mut self, attempt: &Attempt) {
+        for (key, _) in &attempt.taken {
+            if let Some(guesses) = self.table(key).get_mut(key) {
+                guesses.failed_us = guesses.tats_us.into_iter().fold(guesses.failed_us, u64::max);
+            }
+        }
+    }
+
     /// A login from there was right.
     pub fn remember(&mut self, from: From<'_>, now: Now) -> Option<Home> {
         let alias = self.home(from)?;
@@ -196,6 +223,10 @@ impl Failures {
         for (key, _) in &attempt.taken {
             if let Some(guesses) = self.table(key).get_mut(key) {
                 guesses.settle(key, &mut exact);
+                if key.tier == Tier::CredentialPrefix {
+                    // Who gets in had mistyped before.
+                    guesses.failed_us = 0;
+                }
             }
         }
         Mercy { exact, home: None }

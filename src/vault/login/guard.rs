@@ -57,6 +57,11 @@ pub fn may_recall(vault: &Vault, login: &Login) -> bool {
     authority.failures.may_recall(from(login), now)
 }
 
+/// It was wrong, or came to nothing.
+pub fn confirm(vault: &Vault, attempt: &Attempt) {
+    vault.authority.borrow_mut().failures.confirm(attempt);
+}
+
 /// It was not looked at, so it is no failure.
 pub fn take_back(vault: &Vault, attempt: &Attempt) {
     let mut authority = vault.authority.borrow_mut();

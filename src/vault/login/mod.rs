@@ -8,6 +8,7 @@ mod guard;
 pub mod hashing;
 pub mod homes;
 pub mod key;
+pub mod line;
 pub mod pace;
 pub mod pool;
 pub mod reason;
@@ -33,6 +34,7 @@ use crate::ipc::session::{Denial, Mechanism, Tls};
 use crate::policy::scope::Scope;
 use crate::secret::Secret;
 use credentials::{Candidates, Credential, Known, Way};
+use line::Claim;
 use reason::Reason;
 
 /// One login as it was asked.
@@ -54,7 +56,8 @@ pub type Gone = oneshot::Receiver<()>;
 pub async fn decide(vault: &Vault, login: Login, gone: Gone) -> Result<Known, Denial> {
     if let Some(reason) = unfit(&login) {
         // Nothing is checked, but it is written down: that counts too.
-        guard::begin(vault, &login, None).await?;
+        let (attempt, _) = guard::begin(vault, &login, None).await?;
+        guard::confirm(vault, &attempt);
         return Err(fail(vault, &login, None, reason).await);
     }
     // What a key is good for over HTTP is asked request by request.
@@ -83,13 +86,18 @@ pub async fn decide(vault: &Vault, login: Login, gone: Gone) -> Result<Known, De
     }
     let (attempt, written) = guard::begin(vault, &login, credential.as_deref()).await?;
     let Some(candidates) = candidates else {
+        guard::confirm(vault, &attempt);
         return Err(fail(vault, &login, None, Reason::NotAKey).await);
     };
     let known = credential.as_deref();
-    let checked = check(vault, &login.password, &candidates, gone).await;
-    if checked == Err(Reason::Busy) {
-        guard::take_back(vault, &attempt);
-        return Err(fail(vault, &login, known, Reason::Busy).await);
+    let checked = check(vault, attempt.claim, &login.password, &candidates, gone).await;
+    match checked {
+        Ok(Some(_)) => {}
+        Err(Reason::Busy) => {
+            guard::take_back(vault, &attempt);
+            return Err(fail(vault, &login, known, Reason::Busy).await);
+        }
+        _ => guard::confirm(vault, &attempt),
     }
     // Nobody learns of a guess that the disk knows nothing of. A full disk is no reason to let nobody in.
     if let Some(written) = written {
@@ -103,9 +111,11 @@ pub async fn decide(vault: &Vault, login: Login, gone: Gone) -> Result<Known, De
     // It may have been changed or revoked while the password was being hashed.
     let current = vault.authority.borrow().credentials.get(&credential.id).cloned();
     let Some(current) = current.filter(|current| current.generation == credential.generation) else {
+        guard::confirm(vault, &attempt);
         return Err(fail(vault, &login, known, Reason::Changed).await);
     };
     if let Err(reason) = current.admits(key, way, now_us()) {
+        guard::confirm(vault, &attempt);
         return Err(fail(vault, &login, known, reason).await);
     }
     vault.authority.borrow_mut().cache.learn(mark, key, Instant::now());
@@ -117,18 +127,19 @@ pub async fn decide(vault: &Vault, login: Login, gone: Gone) -> Result<Known, De
 /// Which of the credential's secrets the password is. What is wrong by its tag takes as long as what must be hashed.
 async fn check(
     vault: &Vault,
+    claim: Claim,
     password: &Secret<String>,
     candidates: &Candidates,
     gone: Gone,
 ) -> Result<Option<u64>, Reason> {
     let Some(hashes) = candidates.hashes() else {
-        let wait = vault.hashers.pace.draw();
+        let wait = vault.hashers.pace.draw(claim);
         return tokio::select! {
             () = sleep(wait) => Ok(None),
             _ = gone => Err(Reason::Gone),
         };
     };
-    let pending = vault.hashers.verify(password.clone(), hashes).map_err(|_| Reason::Busy)?;
+    let pending = vault.hashers.verify(claim, password.clone(), hashes).map_err(|_| Reason::Busy)?;
     tokio::select! {
         found = pending.answer() => match found {
             Ok(found) => Ok(found.and_then(|found| candidates.key(found))),

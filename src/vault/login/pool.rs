@@ -1,7 +1,6 @@
 //! argon2 in threads of its own: bounded in number, in memory, in how many may wait, and for how long.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
 use super::hashing::{Memory, fits, hash};
+use super::line::{Claim, Line};
 use super::pace::Pace;
 use crate::secret::Secret;
 use crate::sys::priority;
@@ -23,6 +23,7 @@ enum Work {
 
 struct Job {
     work: Work,
+    claim: Claim,
     asked: Instant,
     until: Instant,
 }
@@ -41,10 +42,83 @@ impl Job {
 /// The way to the threads. When the last one is dropped, they end.
 #[derive(Clone)]
 pub struct Hashers {
-    queue: SyncSender<Job>,
+    entrance: Arc<Entrance>,
     patience: Duration,
     /// How long answers take these days.
     pub pace: Arc<Pace>,
+}
+
+/// Closes the room when nobody can come any more.
+struct Entrance(Arc<Room>);
+
+impl Drop for Entrance {
+    fn drop(&mut self) {
+        self.0.lock().is_open = false;
+        self.0.news.notify_all();
+    }
+}
+
+/// Where jobs wait.
+struct Room {
+    waiting: Mutex<Waiting>,
+    news: Condvar,
+}
+
+struct Waiting {
+    line: Line<Job>,
+    is_open: bool,
+}
+
+/// What a thread does next.
+enum Next {
+    Job(Box<Job>),
+    Idle,
+    End,
+}
+
+impl Room {
+    fn new(places: usize) -> Self {
+        let waiting = Waiting { line: Line::new(places), is_open: true };
+        Self { waiting: Mutex::new(waiting), news: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // A thread that panicked left the line as it was.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn join(&self, job: Job) -> Result<(), Busy> {
+        let mut waiting = self.lock();
+        let claim = job.claim;
+        let joined = waiting.line.join(claim, job).or_else(|job| {
+            // A guesser that hangs up, and one that comes in a flood, buys nothing.
+            waiting.line.retain(|job| !job.is_in_vain());
+            waiting.line.join(claim, job)
+        });
+        drop(waiting);
+        self.news.notify_one();
+        joined.map_err(|_| Busy)
+    }
+
+    /// Waits for a job that somebody waits for, for `IDLE` at the longest.
+    fn next(&self) -> Next {
+        let until = Instant::now() + IDLE;
+        let mut waiting = self.lock();
+        loop {
+            while let Some(job) = waiting.line.serve() {
+                if !job.is_in_vain() {
+                    return Next::Job(Box::new(job));
+                }
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            match (waiting.is_open, left.is_zero()) {
+                (false, _) => return Next::End,
+                (true, true) => return Next::Idle,
+                (true, false) => {}
+            }
+            waiting = self.news.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
 }
 
 /// No room to check it now, or it took too long.
@@ -71,17 +145,17 @@ impl<T> Pending<T> {
 impl Hashers {
     /// Makes the threads, and waits until each is in place. `patience` is how long a job may take, waiting included.
     pub fn start(threads: u16, waiting: u16, patience: Duration) -> Result<(Self, Vec<JoinHandle<()>>), String> {
-        let (queue, jobs) = sync_channel(usize::from(waiting));
-        let (jobs, pace) = (Arc::new(Mutex::new(jobs)), Arc::new(Pace::default()));
+        let (room, pace) = (Arc::new(Room::new(usize::from(waiting))), Arc::new(Pace::default()));
+        let entrance = Arc::new(Entrance(Arc::clone(&room)));
         let (ready, prepared) = std::sync::mpsc::channel();
         let mut handles = Vec::new();
         for n in 0..threads.max(1) {
-            let (jobs, pace, ready) = (Arc::clone(&jobs), Arc::clone(&pace), ready.clone());
+            let (room, pace, ready) = (Arc::clone(&room), Arc::clone(&pace), ready.clone());
             let thread = std::thread::Builder::new().name(format!("hasher {n}")).spawn(move || {
                 // Logins must not slow down mail that is being taken.
                 priority::lower_this_thread();
                 if ready.send(()).is_ok() {
-                    toil(&jobs, &pace);
+                    toil(&room, &pace);
                 }
             });
             handles.push(thread.map_err(|error| format!("a thread for passwords can't be made: {error}"))?);
@@ -89,44 +163,47 @@ impl Hashers {
         for _ in &handles {
             prepared.recv().map_err(|_| "a thread for passwords ended before it began".to_owned())?;
         }
-        Ok((Self { queue, patience, pace }, handles))
+        Ok((Self { entrance, patience, pace }, handles))
     }
 
     /// Which of these PHC strings the password fits. All of them are computed, whichever fits.
     pub fn verify(
         &self,
+        claim: Claim,
         password: Secret<String>,
         against: Vec<Secret<String>>,
     ) -> Result<Pending<Option<usize>>, Busy> {
         let (answer, receiver) = oneshot::channel();
-        self.put(Work::Verify { password, against, answer }, receiver)
+        self.put(claim, Work::Verify { password, against, answer }, receiver)
     }
 
-    /// The PHC string of a new key.
+    /// The PHC string of a new key, which an administrator waits for.
     pub fn hash(&self, password: Secret<String>) -> Result<Pending<Result<Secret<String>, String>>, Busy> {
         let (answer, receiver) = oneshot::channel();
-        self.put(Work::Hash { password, answer }, receiver)
+        self.put(Claim::Known, Work::Hash { password, answer }, receiver)
     }
 
-    fn put<T>(&self, work: Work, answer: oneshot::Receiver<T>) -> Result<Pending<T>, Busy> {
+    fn put<T>(&self, claim: Claim, work: Work, answer: oneshot::Receiver<T>) -> Result<Pending<T>, Busy> {
         let asked = Instant::now();
         let until = asked + self.patience;
-        self.queue.try_send(Job { work, asked, until }).map_err(|error| match error {
-            TrySendError::Full(_) | TrySendError::Disconnected(_) => Busy,
-        })?;
+        self.entrance.0.join(Job { work, claim, asked, until })?;
         Ok(Pending { answer, until })
     }
 }
 
-fn toil(jobs: &Mutex<Receiver<Job>>, pace: &Pace) {
+fn toil(room: &Room, pace: &Pace) {
     let mut memory = Memory::new();
     loop {
-        // A thread that panicked left the queue as it was.
-        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(IDLE);
-        match job {
-            // A guesser that hangs up, and one that comes in a flood, buys nothing.
-            Ok(job) if job.is_in_vain() => {}
-            Ok(Job { work: Work::Verify { password, against, answer }, asked, .. }) => {
+        let Job { work, claim, asked, .. } = match room.next() {
+            Next::Job(job) => *job,
+            Next::Idle => {
+                memory = Memory::new();
+                continue;
+            }
+            Next::End => return,
+        };
+        match work {
+            Work::Verify { password, against, answer } => {
                 let mut found = None;
                 for (at, phc) in against.iter().enumerate() {
                     if fits(&password, phc, &mut memory) && found.is_none() {
@@ -134,15 +211,13 @@ fn toil(jobs: &Mutex<Receiver<Job>>, pace: &Pace) {
                     }
                 }
                 if against.len() == 1 {
-                    pace.note(asked.elapsed());
+                    pace.note(claim, asked.elapsed());
                 }
                 let _ = answer.send(found);
             }
-            Ok(Job { work: Work::Hash { password, answer }, .. }) => {
+            Work::Hash { password, answer } => {
                 let _ = answer.send(hash(&password, &mut memory));
             }
-            Err(RecvTimeoutError::Timeout) => memory = Memory::new(),
-            Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }
@@ -167,37 +242,50 @@ mod tests {
         let other = hash_here(&Secret::new("battery staple".into())).unwrap();
         let nonsense = Secret::new("$argon2id$v=19$m=4294967295,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAA".to_owned());
         let against = vec![nonsense, other, phc];
-        assert_eq!(wait(hashers.verify(password(), against.clone()).unwrap()), Ok(Some(2)));
+        assert_eq!(wait(hashers.verify(Claim::New, password(), against.clone()).unwrap()), Ok(Some(2)));
         let wrong = Secret::new("wrong".to_owned());
-        assert_eq!(wait(hashers.verify(wrong, against).unwrap()), Ok(None));
+        assert_eq!(wait(hashers.verify(Claim::New, wrong, against).unwrap()), Ok(None));
         drop(hashers);
         threads.into_iter().for_each(|thread| thread.join().unwrap());
     }
 
-    /// Hashers without threads, and their queue.
-    fn idle(waiting: usize, patience: Duration) -> (Hashers, Receiver<Job>) {
-        let (queue, jobs) = sync_channel(waiting);
-        (Hashers { queue, patience, pace: Arc::default() }, jobs)
+    /// Hashers without threads, and where their jobs wait.
+    fn idle(waiting: usize, patience: Duration) -> (Hashers, Arc<Room>) {
+        let room = Arc::new(Room::new(waiting));
+        let entrance = Arc::new(Entrance(Arc::clone(&room)));
+        (Hashers { entrance, patience, pace: Arc::default() }, room)
+    }
+
+    fn ask(hashers: &Hashers) -> Result<Pending<Option<usize>>, Busy> {
+        hashers.verify(Claim::New, Secret::default(), vec![])
+    }
+
+    fn is_next_in_vain(room: &Room) -> bool {
+        room.lock().line.serve().unwrap().is_in_vain()
     }
 
     #[test]
-    fn a_full_queue_says_so_at_once() {
-        let (hashers, _jobs) = idle(1, PATIENCE);
-        let _waiting = hashers.verify(Secret::default(), vec![]).unwrap();
-        assert_eq!(hashers.verify(Secret::default(), vec![]).unwrap_err(), Busy);
+    fn a_full_room_says_so_at_once_and_who_has_left_it_holds_no_place() {
+        let (hashers, _room) = idle(1, PATIENCE);
+        let waiting = ask(&hashers).unwrap();
+        assert_eq!(ask(&hashers).unwrap_err(), Busy);
+        drop(waiting);
+        assert!(ask(&hashers).is_ok());
     }
 
     #[test]
     fn what_is_not_answered_in_time_is_not_computed_either() {
-        let (hashers, jobs) = idle(4, Duration::from_millis(1));
-        let late = hashers.verify(Secret::default(), vec![]).unwrap();
+        let (hashers, room) = idle(4, Duration::from_millis(1));
+        let late = ask(&hashers).unwrap();
         assert_eq!(wait(late), Err(Busy));
-        assert!(jobs.recv().unwrap().is_in_vain());
-        let (hashers, jobs) = idle(4, PATIENCE);
-        let kept = hashers.verify(Secret::default(), vec![]).unwrap();
-        assert!(!jobs.recv().unwrap().is_in_vain());
+        assert!(is_next_in_vain(&room));
+        let (hashers, room) = idle(4, PATIENCE);
+        let kept = ask(&hashers).unwrap();
+        assert!(!is_next_in_vain(&room));
         drop(kept);
         drop(hashers.hash(Secret::default()).unwrap());
-        assert!(jobs.recv().unwrap().is_in_vain(), "whoever asked is gone");
+        assert!(is_next_in_vain(&room), "whoever asked is gone");
+        drop(hashers);
+        assert!(matches!(room.next(), Next::End));
     }
 }

@@ -21,6 +21,7 @@ use crate::vault::audit::month;
 use crate::vault::limits::suspension::Suspension;
 use crate::vault::login::credentials::Credentials;
 use crate::vault::login::hashing::{fits_here, hash_here};
+use crate::vault::login::line::Claim;
 use crate::vault::store::credentials::Key;
 use crate::vault::store::{Failure, Store};
 use change::Change;
@@ -116,7 +117,7 @@ async fn test(vault: &Vault, trial: &Trial) -> Result<Verdict, String> {
     let found = match candidates.as_ref().and_then(|candidates| candidates.hashes()) {
         None => None,
         Some(hashes) => {
-            let pending = vault.hashers.verify(trial.secret.clone(), hashes).map_err(|_| BUSY)?;
+            let pending = vault.hashers.verify(Claim::Known, trial.secret.clone(), hashes).map_err(|_| BUSY)?;
             pending.answer().await.map_err(|_| BUSY)?
         }
     };

@@ -261,3 +261,59 @@ fn who_is_refused_without_end_is_not_compared_with_what_was_right_lately() {
     }
     assert!(may(&mut failures, other), "elsewhere");
 }
+
+#[test]
+fn what_a_login_may_claim_follows_from_what_failed_near_and_from_no_name() {
+    let mut failures = failures();
+    let claim = |failures: &mut Failures, address: &str, name: &str| {
+        let attempt = begin(failures, address, name, at(0)).unwrap();
+        let claim = attempt.claim;
+        failures.take_back(&attempt, at(0));
+        claim
+    };
+    assert_eq!(claim(&mut failures, "192.0.2.1", "shop"), Claim::New);
+    // Many at once, of which none is known to have failed.
+    let under_way: Vec<Attempt> = (0..5).map(|_| begin(&mut failures, "192.0.2.1", "shop", at(0)).unwrap()).collect();
+    assert_eq!(claim(&mut failures, "192.0.2.1", "shop"), Claim::New);
+    for attempt in &under_way {
+        failures.forgive(attempt, at(0));
+    }
+    assert_eq!(claim(&mut failures, "192.0.2.1", "shop"), Claim::New);
+    let wrong = begin(&mut failures, "192.0.2.1", "shop", at(0)).unwrap();
+    failures.confirm(&wrong);
+    for (address, name, expected) in [
+        ("192.0.2.1", "shop", Claim::Failed),
+        ("192.0.2.1", "billing", Claim::Failed),
+        ("192.0.2.9", "billing", Claim::Failed),
+        ("192.0.3.1", "billing", Claim::Failed),
+        ("198.51.100.1", "shop", Claim::New),
+    ] {
+        assert_eq!(claim(&mut failures, address, name), expected, "{name} from {address}");
+    }
+    // It is over when the count of it is.
+    let later = begin(&mut failures, "192.0.2.1", "shop", at(86_400)).unwrap();
+    assert_eq!(later.claim, Claim::New);
+}
+
+#[test]
+fn who_is_at_home_goes_first_until_somebody_fails_as_it_there_and_again_when_it_was_right() {
+    let mut failures = failures();
+    let (address, name) = ("192.0.2.1", "shop");
+    let begin = |failures: &mut Failures| begin(failures, address, name, at(0)).unwrap();
+    let home = failures.remember(From { address: Some(address.parse().unwrap()), name }, at(0)).unwrap();
+    // Strangers who fail around it don't matter.
+    let stranger = self::begin(&mut failures, address, "stranger", at(0)).unwrap();
+    failures.confirm(&stranger);
+    let wrong = begin(&mut failures);
+    assert_eq!(wrong.claim, Claim::Known);
+    failures.confirm(&wrong);
+    let right = begin(&mut failures);
+    assert_eq!(right.claim, Claim::Failed);
+    let buckets = failures.settle();
+    failures.forgive(&right, at(0));
+    assert_eq!(begin(&mut failures).claim, Claim::Known);
+    // A restart forgets no failure.
+    let mut after = self::failures();
+    after.load(&buckets, vec![home], at(0));
+    assert_eq!(begin(&mut after).claim, Claim::Failed);
+}
