@@ -59,6 +59,8 @@ impl<T> Sender<T> {
 pub struct Receiver<T> {
     stream: OwnedReadHalf,
     inbox: InboxOf<T>,
+    /// Here and not where it is read into: there it would be made, and moved, for each frame.
+    buffer: Box<[u8]>,
 }
 
 struct InboxOf<T>(Inbox, std::marker::PhantomData<fn() -> T>);
@@ -74,14 +76,13 @@ impl<T: DeserializeOwned> Receiver<T> {
     ///
     /// Errors: a frame that can't be read (`InvalidData`), after which the channel must be dropped; or the socket's own.
     pub async fn receive(&mut self) -> io::Result<Option<T>> {
-        let mut buffer = [0u8; READ];
         loop {
             if let Some(frame) = self.inbox.0.take()? {
                 return Ok(Some(frame));
             }
-            match self.stream.read(&mut buffer).await? {
+            match self.stream.read(&mut self.buffer).await? {
                 0 => return Ok(None),
-                n => self.inbox.0.feed(buffer.get(..n).unwrap_or_default()),
+                n => self.inbox.0.feed(self.buffer.get(..n).unwrap_or_default()),
             }
         }
     }
@@ -102,7 +103,8 @@ where
     let (read, write) = UnixStream::from_std(socket)?.into_split();
     let (queue, frames) = mpsc::channel(QUEUE);
     tokio::spawn(drain(frames, write));
-    Ok((Sender { queue }, Receiver { stream: read, inbox: InboxOf(Inbox::default(), std::marker::PhantomData) }))
+    let inbox = InboxOf(Inbox::default(), std::marker::PhantomData);
+    Ok((Sender { queue }, Receiver { stream: read, inbox, buffer: vec![0; READ].into() }))
 }
 
 /// Writes what is queued, all that is ready in one call, until every sender or the peer is gone.

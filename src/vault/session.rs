@@ -106,7 +106,7 @@ impl Session {
             (Moment::Ready, Ask::Login { mechanism, user, password, tls, .. }) => {
                 let (listener, peer) = (Rc::clone(&self.listener), self.introduction.peer.ip());
                 let session = self.introduction.session;
-                self.check(Login { session, address: peer, listener, mechanism, user, password, tls });
+                self.check(Login { session, address: peer, listener, mechanism, user, password, tls }).await;
                 Ok(())
             }
             (Moment::Ready, Ask::Mail { sender, size, helo, tls, .. }) => self.mail(sender, size, helo, tls).await,
@@ -146,11 +146,7 @@ impl Session {
             (Moment::Checking(_), News::Checked(result)) => {
                 self.moment = Moment::Ready;
                 match result {
-                    Ok(known) => {
-                        let grant = Box::new(self.vault.authority.borrow().grant(&known.credential));
-                        (self.principal, self.revoked) = (Some(known), None);
-                        self.say(Answer::Granted { slot, grant }).await;
-                    }
+                    Ok(known) => self.grant(known).await,
                     Err(denial) => self.say(Answer::Denied { slot, denial }).await,
                 }
             }
@@ -192,7 +188,10 @@ impl Session {
         self.abort();
     }
 
-    fn check(&mut self, login: Login) {
+    async fn check(&mut self, login: Login) {
+        if let Some(known) = login::recall(&self.vault, &login) {
+            return self.grant(known).await;
+        }
         let (waits, gone) = oneshot::channel();
         self.moment = Moment::Checking(waits);
         let (vault, post, to) = (Rc::clone(&self.vault), self.post.clone(), (self.slot, self.number));
@@ -201,6 +200,12 @@ impl Session {
             // The session may be over.
             let _ = post.send((to.0, to.1, News::Checked(checked)));
         });
+    }
+
+    async fn grant(&mut self, known: Known) {
+        let grant = Box::new(self.vault.authority.borrow().grant(&known.credential));
+        (self.principal, self.revoked) = (Some(known), None);
+        self.say(Answer::Granted { slot: self.slot, grant }).await;
     }
 
     /// MAIL: whether this sender may send one more message now. A refusal takes nothing.

@@ -177,12 +177,20 @@ impl Limits {
 
     /// What is to be written of something that there may be any number of: see `Notices::tell`.
     pub fn tell(&mut self, by: &denial::By, event: Event, now: Now) -> (Option<Event>, Option<Event>) {
-        let notices = match by.limit {
+        self.notices_of(by).tell(by, event, now.us)
+    }
+
+    /// Counts one more of it without an event: see `Notices::count`.
+    pub fn count(&mut self, by: &denial::By, now: Now) -> bool {
+        self.notices_of(by).count(by, now.us)
+    }
+
+    fn notices_of(&mut self, by: &denial::By) -> &mut Notices {
+        match by.limit {
             notices::REMEMBERED => &mut self.remembered,
             notices::POLICY => &mut self.refused,
             _ => &mut self.notices,
-        };
-        notices.tell(by, event, now.us)
+        }
     }
 
     /// The numbers of windows that are over by then, and the alarms that no message carries.

@@ -48,15 +48,11 @@ impl Notices {
     /// What is to be written of a refusal: the event with its limit when it is one of the first in the window, nothing when
     /// they were told already; and before it, how many there were of the window that is over.
     pub fn tell(&mut self, by: &By, event: Event, now_us: u64) -> (Option<Event>, Option<Event>) {
-        let mut key = (by.key.clone(), by.limit);
-        if !self.notices.contains_key(&key) && self.notices.len() >= KEYS {
-            key.0.name = Box::default();
+        let key = self.key(by);
+        if self.is_counted(&key, now_us) {
+            return (None, None);
         }
         if let Some(notice) = self.notices.get_mut(&key).filter(|notice| notice.until_us > now_us) {
-            if notice.told >= self.first {
-                notice.more += 1;
-                return (None, None);
-            }
             notice.told += 1;
             return (None, Some(with_limit(event, by.key.tier, by.limit, None)));
         }
@@ -65,6 +61,25 @@ impl Notices {
         let over = self.notices.insert(key, notice);
         let event = with_limit(event, by.key.tier, by.limit, None);
         (over.and_then(|notice| notice.summary(by.key.tier, by.limit)), Some(event))
+    }
+
+    /// Counts one more of what was told already in this window. False when there is something to be told.
+    pub fn count(&mut self, by: &By, now_us: u64) -> bool {
+        let key = self.key(by);
+        self.is_counted(&key, now_us)
+    }
+
+    fn key(&self, by: &By) -> (Key, &'static str) {
+        let mut key = (by.key.clone(), by.limit);
+        if !self.notices.contains_key(&key) && self.notices.len() >= KEYS {
+            key.0.name = Box::default();
+        }
+        key
+    }
+
+    fn is_counted(&mut self, key: &(Key, &'static str), now_us: u64) -> bool {
+        let counted = |notice: &&mut Notice| notice.until_us > now_us && notice.told >= self.first;
+        self.notices.get_mut(key).filter(counted).map(|notice| notice.more += 1).is_some()
     }
 
     /// The summaries of windows that are over, and of all of them at the end.
@@ -158,7 +173,9 @@ mod tests {
         };
         let first = notices.tell(&by, event(), 0).1.unwrap();
         assert_eq!(first.data.as_deref(), Some(r#"{"mechanism":"PLAIN","remembered":1}"#));
-        assert!((0..500).all(|_| matches!(notices.tell(&by, event(), 1), (None, None))));
+        assert!((0..250).all(|_| matches!(notices.tell(&by, event(), 1), (None, None))));
+        assert!((0..250).all(|_| notices.count(&by, 1)), "without an event");
+        assert!(!notices.count(&by, 60), "there is something to be told");
         let more = notices.over(60);
         assert_eq!(more[0].data.as_deref(), Some(r#"{"remembered":500}"#));
         assert_eq!(more[0].personal.len(), 2, "whose, and from where");

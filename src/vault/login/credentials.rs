@@ -211,6 +211,14 @@ impl Credentials {
         if current.generation == known.credential.generation { Ok(()) } else { Err(Refusal::Changed) }
     }
 
+    /// Whose login it would be: a bearer's by its key, every other by its name.
+    pub fn owner(&self, mechanism: Mechanism, user: &str, password: &str) -> Option<&Rc<Credential>> {
+        match mechanism {
+            Mechanism::Bearer => self.by_key.get(key::id(password)?),
+            Mechanism::Plain | Mechanism::Login => self.by_id.get(user),
+        }
+    }
+
     /// What a login must be compared with, padded with `dummy` so that it costs the same whether the name is known.
     /// None for a bearer that isn't a key of ours: that it isn't, everybody can see.
     pub fn candidates(
@@ -221,29 +229,28 @@ impl Credentials {
         tagger: &Tagger,
         dummy: &Secret<String>,
     ) -> Option<Candidates> {
-        let named = self.by_id.get(user);
-        let (credential, mut phcs, width) = match (mechanism, key::id(password)) {
+        let owner = self.owner(mechanism, user, password);
+        let (mut phcs, width) = match (mechanism, key::id(password)) {
             (Mechanism::Bearer, None) => return None,
             // A generated key says which secret it is; it must be this name's.
             (_, Some(id)) => {
-                let owner = if mechanism == Mechanism::Bearer { self.by_key.get(id) } else { named };
                 let own = owner.and_then(|owner| owner.keys.iter().find(|key| key.id == id));
                 let tag = own.map_or_else(|| Some(tagger.nobody(id)), |key| key.tag);
                 if tag.is_some_and(|tag| !bool::from(tag.ct_eq(&tagger.tag(password)))) {
                     return Some(Candidates { credential: owner.cloned(), phcs: None });
                 }
-                (owner, own.into_iter().map(pair).collect::<Vec<_>>(), 1)
+                (own.into_iter().map(pair).collect::<Vec<_>>(), 1)
             }
             (_, None) => {
                 // What isn't in the form of a generated key isn't one.
-                let imported = named.iter().flat_map(|named| &named.keys).filter(|key| key.tag.is_none());
-                (named, imported.map(pair).collect(), self.width)
+                let imported = owner.iter().flat_map(|owner| &owner.keys).filter(|key| key.tag.is_none());
+                (imported.map(pair).collect(), self.width)
             }
         };
         while phcs.len() < width {
             phcs.push((None, dummy.clone()));
         }
-        Some(Candidates { credential: credential.cloned(), phcs: Some(phcs) })
+        Some(Candidates { credential: owner.cloned(), phcs: Some(phcs) })
     }
 }
 

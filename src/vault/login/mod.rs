@@ -28,7 +28,7 @@ use super::audit::event::{Event, Field, Name, Outcome};
 use super::audit::ledger::now_us;
 use super::audit::mask;
 use super::limits::denial::By;
-use super::telling::tell;
+use super::telling::{count, tell};
 use crate::config::slice::{Counter, Protocol};
 use crate::ipc::session::{Denial, Mechanism, Tls};
 use crate::policy::scope::Scope;
@@ -60,30 +60,16 @@ pub async fn decide(vault: &Vault, login: Login, gone: Gone) -> Result<Known, De
         guard::confirm(vault, &attempt);
         return Err(fail(vault, &login, None, reason).await);
     }
-    // What a key is good for over HTTP is asked request by request.
-    let scope = (login.listener.protocol == Protocol::Smtp).then_some(Scope::Smtp);
-    let way = Way { address: Some(login.address), scope };
-    let now = Instant::now();
+    if let Some(known) = remembered(vault, &login) {
+        succeed(vault, &login, &known.credential, Some(guard::remembered(&login, &known.credential))).await;
+        return Ok(known);
+    }
     let candidates = {
         let authority = vault.authority.borrow();
         let password = login.password.expose();
         authority.credentials.candidates(login.mechanism, &login.user, password, &vault.tagger, &vault.dummy)
     };
     let credential = candidates.as_ref().and_then(|candidates| candidates.credential.clone());
-    let mark = credential.as_ref().map(|credential| {
-        let authority = vault.authority.borrow();
-        authority.cache.mark(&credential.id, credential.generation, &login.password, login.address)
-    });
-    if let (Some(mark), Some(credential)) = (&mark, &credential) {
-        let recalled = vault.authority.borrow().cache.recall(mark, now);
-        // Where anything is in the way, the answer takes as long as any refusal.
-        if let Some(key) = recalled.filter(|key| credential.admits(*key, way, now_us()).is_ok())
-            && guard::may_recall(vault, &login)
-        {
-            succeed(vault, &login, credential, Some(guard::remembered(&login, credential))).await;
-            return Ok(Known { credential: Rc::clone(credential), key: Some(key) });
-        }
-    }
     let (attempt, written) = guard::begin(vault, &login, credential.as_deref()).await?;
     let Some(candidates) = candidates else {
         guard::confirm(vault, &attempt);
@@ -103,8 +89,8 @@ pub async fn decide(vault: &Vault, login: Login, gone: Gone) -> Result<Known, De
     if let Some(written) = written {
         let _ = written.answer().await;
     }
-    let (key, credential, mark) = match (checked, &credential, mark) {
-        (Ok(Some(key)), Some(credential), Some(mark)) => (key, credential, mark),
+    let (key, credential) = match (checked, &credential) {
+        (Ok(Some(key)), Some(credential)) => (key, credential),
         (Ok(_), ..) => return Err(fail(vault, &login, known, Reason::Wrong).await),
         (Err(reason), ..) => return Err(fail(vault, &login, known, reason).await),
     };
@@ -114,14 +100,45 @@ pub async fn decide(vault: &Vault, login: Login, gone: Gone) -> Result<Known, De
         guard::confirm(vault, &attempt);
         return Err(fail(vault, &login, known, Reason::Changed).await);
     };
-    if let Err(reason) = current.admits(key, way, now_us()) {
+    if let Err(reason) = current.admits(key, way(&login), now_us()) {
         guard::confirm(vault, &attempt);
         return Err(fail(vault, &login, known, reason).await);
     }
-    vault.authority.borrow_mut().cache.learn(mark, key, Instant::now());
+    {
+        let cache = &mut vault.authority.borrow_mut().cache;
+        let mark = cache.mark(&current.id, current.generation, &login.password, login.address);
+        cache.learn(mark, key, Instant::now());
+    }
     guard::welcome(vault, &login, &attempt).await;
     succeed(vault, &login, &current, None).await;
     Ok(Known { credential: current, key: Some(key) })
+}
+
+/// As `decide`, where there is nothing to wait for: the password was verified lately from there, and that is no news for the
+/// log. None: it is to be decided.
+pub fn recall(vault: &Vault, login: &Login) -> Option<Known> {
+    let known = unfit(login).is_none().then(|| remembered(vault, login)).flatten()?;
+    count(vault, &guard::remembered(login, &known.credential)).then_some(known)
+}
+
+/// Who it is, when the password was verified lately and nothing is in the way. Where anything is, the answer takes as long as
+/// any refusal.
+fn remembered(vault: &Vault, login: &Login) -> Option<Known> {
+    let known = {
+        let authority = vault.authority.borrow();
+        let credential = authority.credentials.owner(login.mechanism, &login.user, login.password.expose())?;
+        let mark = authority.cache.mark(&credential.id, credential.generation, &login.password, login.address);
+        let key = authority.cache.recall(&mark, Instant::now())?;
+        credential.admits(key, way(login), now_us()).ok()?;
+        Known { credential: Rc::clone(credential), key: Some(key) }
+    };
+    guard::may_recall(vault, login).then_some(known)
+}
+
+fn way(login: &Login) -> Way {
+    // What a key is good for over HTTP is asked request by request.
+    let scope = (login.listener.protocol == Protocol::Smtp).then_some(Scope::Smtp);
+    Way { address: Some(login.address), scope }
 }
 
 /// Which of the credential's secrets the password is. What is wrong by its tag takes as long as what must be hashed.
