@@ -48,13 +48,20 @@ pub struct Frontier {
 
 impl Frontier {
     pub fn push(&mut self, leaf: Hash) {
+        self.push_with(leaf, |_, _| {});
+    }
+
+    /// As `push`; gives the root of each perfect subtree that the leaf completes, with its height: itself first.
+    pub fn push_with(&mut self, leaf: Hash, mut completed: impl FnMut(u32, &Hash)) {
         let mut node = leaf;
+        completed(0, &node);
         // As many subtrees are completed as the old size has trailing one bits.
-        for _ in 0..self.size.trailing_ones() {
+        for height in 1..=self.size.trailing_ones() {
             match self.peaks.pop() {
                 Some(left) => node = node_hash(&left, &node),
                 None => break,
             }
+            completed(height, &node);
         }
         self.peaks.push(node);
         self.size += 1;

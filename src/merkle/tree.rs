@@ -7,7 +7,8 @@ use super::{Frontier, Hash, fold, node_hash};
 
 /// Hashes of one full tile.
 pub const WIDTH: usize = 256;
-const WIDTH_BITS: u32 = 8;
+/// The height of the subtree that is one hash of the level above.
+pub const WIDTH_BITS: u32 = 8;
 /// Levels of tiles: one of the highest that can become full covers 2^56 leaves.
 const LEVELS: u8 = 7;
 

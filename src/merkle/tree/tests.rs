@@ -120,6 +120,19 @@ fn a_tree_loaded_from_its_tiles_is_the_tree_that_was_stored() {
     }
 }
 
+#[test]
+fn a_frontier_gives_the_roots_of_the_subtrees_that_a_leaf_completes() {
+    let leaves: Vec<Hash> = (0..600).map(|n| leaf_hash(&leaf(n))).collect();
+    let mut frontier = Frontier::default();
+    for (size, hash) in (1..).zip(&leaves) {
+        let mut completed = Vec::new();
+        frontier.push_with(*hash, |height, root| completed.push((height, *root)));
+        let size: usize = size;
+        let expected = (0..=size.trailing_zeros()).map(|height| (height, subtree(&leaves[size - (1 << height)..size])));
+        assert_eq!(completed, expected.collect::<Vec<_>>(), "{size}");
+    }
+}
+
 /// Octets that look random and are the same in every run.
 fn random(seed: &mut u64) -> u64 {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -174,6 +174,20 @@ impl Field {
         }
     }
 
+    /// The key of what stands for it.
+    pub const fn shown_word(self) -> &'static str {
+        match self {
+            Self::Account => "account.shown",
+            Self::AuthUser => "auth_user.shown",
+            Self::ClientIp => "client_ip.shown",
+            Self::Helo => "helo.shown",
+            Self::MailFrom => "mail_from.shown",
+            Self::RcptDomain => "rcpt_domain.shown",
+            Self::RcptTo => "rcpt_to.shown",
+            Self::RemoteText => "remote_text.shown",
+        }
+    }
+
     pub fn of(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|field| field.word() == word)
     }

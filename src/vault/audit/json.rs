@@ -33,10 +33,10 @@ pub fn object(row: &Row) -> Value {
 fn commitments(personal: &PersonalRow) -> impl Iterator<Item = (String, Value)> {
     let key = personal.key();
     let shown = personal.shown_commitment.map(|hash| {
-        (format!("{key}.shown"), commitment(&hash, personal.shown_salt.as_ref(), personal.shown.as_deref()))
+        (personal.shown_key().into_owned(), commitment(&hash, personal.shown_salt.as_ref(), personal.shown.as_deref()))
     });
     let own = commitment(&personal.commitment, personal.salt.as_ref(), personal.value.as_deref());
-    [(key, own)].into_iter().chain(shown)
+    [(key.into_owned(), own)].into_iter().chain(shown)
 }
 
 fn commitment(hash: &Hash, salt: Option<&Salt>, value: Option<&str>) -> Value {

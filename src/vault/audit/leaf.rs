@@ -38,41 +38,60 @@ pub type Fields = BTreeMap<String, Value>;
 #[derive(Debug)]
 pub struct Part<'a> {
     pub key: Cow<'a, str>,
-    pub committed: bool,
-    pub octets: Cow<'a, [u8]>,
+    pub holds: Holds<'a>,
+}
+
+/// What a field holds: the octets of a text, a number that becomes text, or a commitment.
+#[derive(Clone, Copy, Debug)]
+pub enum Holds<'a> {
+    Text(&'a str),
+    Number(i64),
+    Commitment(&'a Hash),
 }
 
 /// The octets. None when they have no encoding: a key or name longer than 255 octets, or too many fields.
 pub fn encode(seq: u64, time_us: u64, event: &str, fields: &Fields) -> Option<Vec<u8>> {
     let parts = fields.iter().map(|(key, value)| {
-        let (committed, octets) = match value {
-            Value::Clear(text) => (false, text.as_bytes()),
-            Value::Committed(hash) => (true, hash.as_slice()),
+        let holds = match value {
+            Value::Clear(text) => Holds::Text(text),
+            Value::Committed(hash) => Holds::Commitment(hash),
         };
-        Part { key: key.into(), committed, octets: octets.into() }
+        Part { key: key.into(), holds }
     });
-    encode_parts(seq, time_us, event, parts.collect())
+    let mut leaf = Vec::with_capacity(1024);
+    encode_parts(&mut leaf, seq, time_us, event, parts.collect())?;
+    Some(leaf)
 }
 
-/// As `encode`, of fields in any order. None, too, when two have the same key.
-pub fn encode_parts(seq: u64, time_us: u64, event: &str, mut parts: Vec<Part<'_>>) -> Option<Vec<u8>> {
-    parts.sort_unstable_by(|one, other| one.key.as_bytes().cmp(other.key.as_bytes()));
-    if parts.windows(2).any(|pair| matches!(pair, [one, other] if one.key == other.key)) {
-        return None;
+/// As `encode`, of fields in any order, in place of what `leaf` holds. None, too, when two have the same key.
+pub fn encode_parts(leaf: &mut Vec<u8>, seq: u64, time_us: u64, event: &str, mut parts: Vec<Part<'_>>) -> Option<()> {
+    // Nearly always they are in order.
+    if !is_ascending(&parts) {
+        parts.sort_unstable_by(|one, other| one.key.as_bytes().cmp(other.key.as_bytes()));
+        if !is_ascending(&parts) {
+            return None;
+        }
     }
-    let mut leaf = Vec::with_capacity(1024);
+    leaf.clear();
     leaf.extend_from_slice(FORM);
     leaf.extend_from_slice(&seq.to_be_bytes());
     leaf.extend_from_slice(&time_us.to_be_bytes());
-    short(&mut leaf, event)?;
+    short(leaf, event)?;
     leaf.extend_from_slice(&u16::try_from(parts.len()).ok()?.to_be_bytes());
-    for Part { key, committed, octets } in &parts {
-        short(&mut leaf, key)?;
-        leaf.push(u8::from(*committed));
-        leaf.extend_from_slice(&u32::try_from(octets.len()).ok()?.to_be_bytes());
-        leaf.extend_from_slice(octets);
+    for Part { key, holds } in &parts {
+        short(leaf, key)?;
+        match holds {
+            Holds::Text(text) => long(leaf, false, text.as_bytes())?,
+            Holds::Number(number) => long(leaf, false, number.to_string().as_bytes())?,
+            Holds::Commitment(hash) => long(leaf, true, hash.as_slice())?,
+        }
     }
-    Some(leaf)
+    Some(())
+}
+
+/// Whether each key is larger than the one before.
+fn is_ascending(parts: &[Part<'_>]) -> bool {
+    parts.is_sorted_by(|one, other| one.key.as_bytes() < other.key.as_bytes())
 }
 
 /// What a leaf says.
@@ -135,6 +154,13 @@ fn short(leaf: &mut Vec<u8>, text: &str) -> Option<()> {
     Some(())
 }
 
+fn long(leaf: &mut Vec<u8>, committed: bool, octets: &[u8]) -> Option<()> {
+    leaf.push(u8::from(committed));
+    leaf.extend_from_slice(&u32::try_from(octets.len()).ok()?.to_be_bytes());
+    leaf.extend_from_slice(octets);
+    Some(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,15 +217,20 @@ mod tests {
 
     #[test]
     fn fields_are_put_in_order_and_a_key_stands_there_once() {
-        let part = |key: &'static str, text: &'static str| Part {
-            key: key.into(),
-            committed: false,
-            octets: text.as_bytes().into(),
+        let part = |key: &'static str, text: &'static str| Part { key: key.into(), holds: Holds::Text(text) };
+        let encoded = |parts: Vec<Part<'_>>| {
+            let mut leaf = b"of the one before".to_vec();
+            encode_parts(&mut leaf, 1, 2, "msg.accept", parts).map(|()| leaf)
         };
         let fields = [("a", "1"), ("b", "2")].map(|(key, text)| (key.to_owned(), Value::Clear(text.into())));
         let sorted = encode(1, 2, "msg.accept", &Fields::from(fields));
-        assert_eq!(encode_parts(1, 2, "msg.accept", vec![part("b", "2"), part("a", "1")]), sorted);
-        assert_eq!(encode_parts(1, 2, "msg.accept", vec![part("a", "2"), part("a", "1")]), None);
+        assert!(sorted.is_some());
+        assert_eq!(encoded(vec![part("b", "2"), part("a", "1")]), sorted);
+        assert_eq!(encoded(vec![part("a", "1"), part("b", "2")]), sorted);
+        assert_eq!(encoded(vec![part("a", "2"), part("a", "1")]), None);
+        assert_eq!(encoded(vec![part("a", "2"), part("b", "1"), part("a", "1")]), None);
+        let number = Part { key: "a".into(), holds: Holds::Number(1) };
+        assert_eq!(encoded(vec![number, part("b", "2")]), sorted);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! An event with its place in the log: as it is stored in the vault, in the auditors' file, and hashed.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use rusqlite::Row as Columns;
-use rusqlite::types::Value as Stored;
+use rusqlite::types::{Value as Stored, ValueRef};
 
-use super::event::{Event, Field, Personal};
-use super::leaf::{self, Part, SALT, Salt};
+use super::event::{Event, Field, MAX_RECIPIENTS, Personal};
+use super::leaf::{self, Holds, Part, SALT, Salt};
 use crate::merkle::{self, Hash};
 use crate::policy::mask::Mask;
 
@@ -40,6 +41,22 @@ pub const COLUMNS: [&str; 20] = [
     "truncated",
 ];
 
+/// The same by the order of their names, which is the one of the leaf.
+static ORDERED: LazyLock<[usize; COLUMNS.len()]> = LazyLock::new(|| {
+    let mut ordered = std::array::from_fn(|at| at);
+    ordered.sort_unstable_by_key(|at| COLUMNS.get(*at));
+    ordered
+});
+
+/// The keys of recipients, and of what stands for them.
+static RECIPIENTS: LazyLock<[[String; 2]; MAX_RECIPIENTS]> = LazyLock::new(|| {
+    let numbered = |n| format!("{}[{n}]", Field::RcptTo.word());
+    std::array::from_fn(|n| [numbered(n), numbered(n) + SHOWN])
+});
+
+/// What the key of a value ends with that stands for another.
+const SHOWN: &str = ".shown";
+
 /// All columns of an event, for SQL: `seq, time_us, event`, the clear fields, `leaf_hash`.
 pub fn columns() -> String {
     format!("seq, time_us, event, {}, leaf_hash", COLUMNS.join(", "))
@@ -53,7 +70,7 @@ pub fn parameters() -> String {
 /// The columns of a personal value, for SQL.
 pub const PERSONAL: &str = "seq, field, n, salt, value, commitment, shown, shown_salt, shown_commitment";
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Row {
     pub seq: u64,
     pub time_us: u64,
@@ -65,7 +82,7 @@ pub struct Row {
 }
 
 /// A personal value: itself, and what auditors see instead, each with its salt while it isn't erased.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PersonalRow {
     pub field: String,
     pub n: u32,
@@ -79,9 +96,35 @@ pub struct PersonalRow {
 }
 
 impl PersonalRow {
-    /// The key of the value in the leaf; `.shown` is added for what stands in its stead.
-    pub fn key(&self) -> String {
-        if self.field == Field::RcptTo.word() { format!("{}[{}]", self.field, self.n) } else { self.field.clone() }
+    /// The key of the value in the leaf.
+    pub fn key(&self) -> Cow<'_, str> {
+        if self.field != Field::RcptTo.word() {
+            return self.field.as_str().into();
+        }
+        match self.recipient() {
+            Some([key, _]) => key.into(),
+            None => format!("{}[{}]", self.field, self.n).into(),
+        }
+    }
+
+    /// The key of what stands in its stead.
+    pub fn shown_key(&self) -> Cow<'_, str> {
+        match (Field::of(&self.field), self.recipient()) {
+            (Some(Field::RcptTo), Some([_, key])) => key.into(),
+            (Some(Field::RcptTo), None) | (None, _) => (self.key() + SHOWN).into_owned().into(),
+            (Some(field), _) => field.shown_word().into(),
+        }
+    }
+
+    fn recipient(&self) -> Option<&'static [String; 2]> {
+        usize::try_from(self.n).ok().and_then(|n| RECIPIENTS.get(n))
+    }
+
+    fn add<'a>(&'a self, parts: &mut Vec<Part<'a>>) {
+        parts.push(Part { key: self.key(), holds: Holds::Commitment(&self.commitment) });
+        if let Some(commitment) = &self.shown_commitment {
+            parts.push(Part { key: self.shown_key(), holds: Holds::Commitment(commitment) });
+        }
     }
 
     fn new(personal: Personal, seq: u64, mask: Mask, mut salt: impl FnMut() -> Salt, truncated: &mut bool) -> Self {
@@ -98,29 +141,32 @@ impl PersonalRow {
             shown_commitment: None,
         };
         row.shown_salt = row.shown.is_some().then(&mut salt);
-        let key = row.key();
         let commit = |salt: Option<Salt>, key: &str, value: Option<&String>| {
             salt.zip(value).map(|(salt, value)| leaf::commit(&salt, seq, key, value))
         };
-        row.commitment = commit(row.salt, &key, row.value.as_ref()).unwrap_or_default();
-        row.shown_commitment = commit(row.shown_salt, &format!("{key}.shown"), row.shown.as_ref());
+        row.commitment = commit(row.salt, &row.key(), row.value.as_ref()).unwrap_or_default();
+        row.shown_commitment = commit(row.shown_salt, &row.shown_key(), row.shown.as_ref());
         row
     }
 
     /// Reads `PERSONAL`.
     pub fn read(row: &Columns<'_>) -> rusqlite::Result<(u64, Self)> {
-        let seq = unsigned(row, 0)?;
-        let personal = Self {
-            field: row.get(1)?,
-            n: u32::try_from(row.get::<_, i64>(2)?).map_err(|_| bad(2))?,
-            salt: octets::<SALT>(row, 3)?,
-            value: row.get(4)?,
-            commitment: octets(row, 5)?.ok_or_else(|| bad(5))?,
-            shown: row.get(6)?,
-            shown_salt: octets::<SALT>(row, 7)?,
-            shown_commitment: octets(row, 8)?,
-        };
+        let mut personal = Self::default();
+        let seq = personal.refill(row)?;
         Ok((seq, personal))
+    }
+
+    /// Reads `PERSONAL` in place of what it was, in the same memory. Gives the event that it belongs to.
+    pub fn refill(&mut self, row: &Columns<'_>) -> rusqlite::Result<u64> {
+        retext(&mut self.field, row, 1)?;
+        self.n = u32::try_from(row.get::<_, i64>(2)?).map_err(|_| bad(2))?;
+        self.salt = octets::<SALT>(row, 3)?;
+        retext_or_none(&mut self.value, row, 4)?;
+        self.commitment = octets(row, 5)?.ok_or_else(|| bad(5))?;
+        retext_or_none(&mut self.shown, row, 6)?;
+        self.shown_salt = octets::<SALT>(row, 7)?;
+        self.shown_commitment = octets(row, 8)?;
+        unsigned(row, 0)
     }
 }
 
@@ -183,30 +229,38 @@ impl Row {
 
     /// The leaf hash, computed anew from everything in the row. None when the row has no encoding.
     pub fn hash(&self) -> Option<Hash> {
-        self.leaf().map(|leaf| merkle::leaf_hash(&leaf))
+        self.hash_in(&mut Vec::new())
+    }
+
+    /// As `hash`, with memory for the leaf.
+    pub fn hash_in(&self, leaf: &mut Vec<u8>) -> Option<Hash> {
+        self.encode(leaf).map(|()| merkle::leaf_hash(leaf))
     }
 
     /// The leaf itself.
     pub fn leaf(&self) -> Option<Vec<u8>> {
+        let mut leaf = Vec::with_capacity(1024);
+        self.encode(&mut leaf).map(|()| leaf)
+    }
+
+    fn encode(&self, leaf: &mut Vec<u8>) -> Option<()> {
         let mut parts = Vec::with_capacity(COLUMNS.len() + 2 * self.personal.len());
-        for (key, value) in COLUMNS.iter().zip(&self.clear) {
-            let octets: Cow<'_, [u8]> = match value {
+        let mut personal = self.personal.iter().peekable();
+        for at in ORDERED.iter() {
+            let (Some(key), Some(value)) = (COLUMNS.get(*at), self.clear.get(*at)) else { continue };
+            let holds = match value {
                 Stored::Null => continue,
-                Stored::Integer(n) => n.to_string().into_bytes().into(),
-                Stored::Text(text) => text.as_bytes().into(),
+                Stored::Integer(number) => Holds::Number(*number),
+                Stored::Text(text) => Holds::Text(text),
                 Stored::Real(_) | Stored::Blob(_) => return None,
             };
-            parts.push(Part { key: (*key).into(), committed: false, octets });
-        }
-        for personal in &self.personal {
-            let key = personal.key();
-            if let Some(commitment) = &personal.shown_commitment {
-                let octets = commitment.as_slice().into();
-                parts.push(Part { key: format!("{key}.shown").into(), committed: true, octets });
+            while let Some(before) = personal.next_if(|personal| personal.field.as_str() < *key) {
+                before.add(&mut parts);
             }
-            parts.push(Part { key: key.into(), committed: true, octets: personal.commitment.as_slice().into() });
+            parts.push(Part { key: (*key).into(), holds });
         }
-        leaf::encode_parts(self.seq, self.time_us, &self.event, parts)
+        personal.for_each(|personal| personal.add(&mut parts));
+        leaf::encode_parts(leaf, self.seq, self.time_us, &self.event, parts)
     }
 
     /// A clear field that is text.
@@ -220,16 +274,29 @@ impl Row {
 
     /// Reads `columns()`; the personal values come from their own table.
     pub fn read(row: &Columns<'_>) -> rusqlite::Result<Self> {
-        let clear = (3..3 + COLUMNS.len()).map(|at| row.get(at)).collect::<rusqlite::Result<Vec<Stored>>>()?;
+        let mut read = Self::default();
+        read.refill(row)?;
+        Ok(read)
+    }
+
+    /// As `read`, in place of what it was and in the same memory. The personal values stay.
+    pub fn refill(&mut self, row: &Columns<'_>) -> rusqlite::Result<()> {
+        self.clear.resize(COLUMNS.len(), Stored::Null);
+        for (at, stored) in (3..).zip(&mut self.clear) {
+            match (row.get_ref(at)?, stored) {
+                (ValueRef::Null, stored) => *stored = Stored::Null,
+                (ValueRef::Integer(number), stored) => *stored = Stored::Integer(number),
+                (ValueRef::Text(octets), Stored::Text(text)) => replace(text, octets, at)?,
+                (ValueRef::Text(_), stored) => *stored = Stored::Text(row.get(at)?),
+                (ValueRef::Real(_) | ValueRef::Blob(_), stored) => *stored = row.get(at)?,
+            }
+        }
         let at = 3 + COLUMNS.len();
-        Ok(Self {
-            seq: unsigned(row, 0)?,
-            time_us: unsigned(row, 1)?,
-            event: row.get(2)?,
-            clear,
-            personal: Vec::new(),
-            leaf_hash: octets(row, at)?.ok_or_else(|| bad(at))?,
-        })
+        self.seq = unsigned(row, 0)?;
+        self.time_us = unsigned(row, 1)?;
+        retext(&mut self.event, row, 2)?;
+        self.leaf_hash = octets(row, at)?.ok_or_else(|| bad(at))?;
+        Ok(())
     }
 
     /// The values for `columns()`.
@@ -254,8 +321,37 @@ pub fn unsigned(row: &Columns<'_>, at: usize) -> rusqlite::Result<u64> {
 
 /// A blob column of a fixed length.
 pub fn octets<const N: usize>(row: &Columns<'_>, at: usize) -> rusqlite::Result<Option<[u8; N]>> {
-    let blob: Option<Vec<u8>> = row.get(at)?;
-    blob.map(|blob| blob.try_into().map_err(|_| bad(at))).transpose()
+    match row.get_ref(at)? {
+        ValueRef::Null => Ok(None),
+        ValueRef::Blob(blob) => blob.try_into().map(Some).map_err(|_| bad(at)),
+        _ => Err(bad(at)),
+    }
+}
+
+/// A text column into a text that is there.
+fn retext(text: &mut String, row: &Columns<'_>, at: usize) -> rusqlite::Result<()> {
+    match row.get_ref(at)? {
+        ValueRef::Text(octets) => replace(text, octets, at),
+        _ => row.get(at).map(|read| *text = read),
+    }
+}
+
+fn retext_or_none(text: &mut Option<String>, row: &Columns<'_>, at: usize) -> rusqlite::Result<()> {
+    match (row.get_ref(at)?, text) {
+        (ValueRef::Null, text) => {
+            *text = None;
+            Ok(())
+        }
+        (ValueRef::Text(octets), Some(text)) => replace(text, octets, at),
+        (_, text) => row.get(at).map(|read| *text = read),
+    }
+}
+
+fn replace(text: &mut String, octets: &[u8], at: usize) -> rusqlite::Result<()> {
+    let read = std::str::from_utf8(octets).map_err(|error| rusqlite::Error::Utf8Error(at, error))?;
+    text.clear();
+    text.push_str(read);
+    Ok(())
 }
 
 /// What stands in the store isn't what we write there.
@@ -282,88 +378,4 @@ fn cut(text: String, truncated: &mut bool) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::event::{Name, Outcome};
-    use super::*;
-    use crate::mail::address::Address;
-
-    fn row(event: Event) -> Row {
-        masked(event, Mask::LocalPart)
-    }
-
-    fn masked(event: Event, mask: Mask) -> Row {
-        let mut n = 0;
-        let salt = || {
-            n += 1;
-            [n; SALT]
-        };
-        Row::new(event, 9, 1_000, mask, salt).unwrap()
-    }
-
-    #[test]
-    fn what_auditors_see_is_committed_to_as_well() {
-        let address = Address::parse("rosa@example.net").unwrap();
-        let row = row(Event::new(Name::MsgAccept, Outcome::Success).recipients([&address]));
-        let [personal] = row.personal.as_slice() else { panic!("one recipient") };
-        assert_eq!(personal.key(), "rcpt_to[0]");
-        assert_eq!(personal.shown.as_deref(), Some("***@example.net"));
-        let mut forged = row.clone();
-        forged.personal[0].shown_commitment = Some([0; 32]);
-        assert_ne!(forged.hash(), Some(row.leaf_hash));
-    }
-
-    #[test]
-    fn a_mask_says_how_much_auditors_see_and_is_committed_to_whatever_it_is() {
-        let event = || {
-            let rosa = Address::parse("rosa@example.net").unwrap();
-            let event = Event::new(Name::MsgAccept, Outcome::Success).sender(&Some(rosa.clone())).recipients([&rosa]);
-            event.client("192.0.2.7".parse().unwrap()).with(Field::Helo, "pc").with(Field::Account, "shop")
-        };
-        for (mask, expected) in [
-            (Mask::LocalPart, [Some("***@example.net"), Some("***@example.net"), Some("192.0.2.0/24"), None, None]),
-            (Mask::Full, [Some("***"), Some("***"), Some("***"), None, None]),
-            (Mask::None, [Some("rosa@example.net"), Some("rosa@example.net"), Some("192.0.2.7"), Some("pc"), None]),
-        ] {
-            let row = masked(event(), mask);
-            let shown: Vec<Option<&str>> = row.personal.iter().map(|value| value.shown.as_deref()).collect();
-            assert_eq!(shown, expected, "{mask:?}");
-            assert!(row.personal.iter().all(|value| value.shown.is_some() == value.shown_commitment.is_some()));
-        }
-        let null = masked(Event::new(Name::MsgAccept, Outcome::Success).sender(&None), Mask::Full);
-        assert_eq!(null.personal[0].shown.as_deref(), Some("<>"));
-    }
-
-    #[test]
-    fn long_texts_are_cut_at_a_character_and_control_characters_are_not_kept() {
-        let text = format!("{}é\nX", "x".repeat(MAX_TEXT - 1));
-        let row = row(Event { reason: Some(text), ..Event::new(Name::MsgReject, Outcome::Denied) });
-        assert_eq!(row.clear[11], Stored::Text("x".repeat(MAX_TEXT - 1)));
-        assert_eq!(row.clear[19], Stored::Integer(1));
-        let row = self::row(Event { mx: Some("a\r\nb".into()), ..Event::new(Name::MsgReject, Outcome::Denied) });
-        assert_eq!(row.clear[13], Stored::Text("a\u{fffd}\u{fffd}b".into()));
-    }
-
-    #[test]
-    fn a_full_event_fits_into_a_leaf_of_the_tiles_format() {
-        let label = "d".repeat(63);
-        let address = Address::parse(&format!("{}@{label}.{label}.example", "l".repeat(64))).unwrap();
-        let row =
-            row(Event::new(Name::MsgAccept, Outcome::Success)
-                .recipients([&address; super::super::event::MAX_RECIPIENTS]));
-        // Each recipient is two commitments, whatever its length.
-        assert!(row.personal.len() * 2 * (32 + 24) < MAX_LEAF);
-        assert_eq!(row.hash(), Some(row.leaf_hash));
-    }
-    #[test]
-    fn data_that_no_leaf_of_the_tiles_format_could_hold_is_dropped_and_the_event_says_so() {
-        let of = |octets: usize| {
-            let data = serde_json::json!({ "said": "x".repeat(octets) }).to_string();
-            row(Event { data: Some(data), ..Event::new(Name::SealerRefused, Outcome::Failure) })
-        };
-        let (whole, dropped) = (of(60_000), of(66_000));
-        assert!(whole.text("data").is_some());
-        assert_eq!((dropped.text("data"), dropped.clear[19].clone()), (None, Stored::Integer(1)));
-        assert!(dropped.leaf().unwrap().len() <= MAX_LEAF);
-        assert_eq!(dropped.hash(), Some(dropped.leaf_hash));
-    }
-}
+mod tests;

@@ -9,9 +9,11 @@ mod known;
 mod log;
 mod silence;
 mod value;
+mod values;
 
 use std::fmt;
 use std::path::Path;
+use std::thread;
 
 use super::query;
 use crate::merkle::note::Verifier;
@@ -100,12 +102,21 @@ pub fn verify(path: &Path, key: &Verifier, known: &Known, mut progress: impl FnM
     let mut log = Log::new(key, known, Erased::collect(&files, known.as_of_us)?);
     for (at, file) in files.iter().enumerate() {
         let connection = query::open_unchecked(file).map_err(unreadable)?;
-        let in_file = |fault: Fault| in_file(file, fault);
-        // One transaction: the vault may be writing to it.
+        // One transaction: the vault may be writing to it, and waits from here on.
         let done = connection.execute_batch("BEGIN").map_err(unreadable);
-        done.and_then(|()| file::check(&connection)).map_err(in_file)?;
-        log.begin(&connection, at == 0).map_err(in_file)?;
-        log.walk(&connection, &mut progress).map_err(in_file)?;
+        done.and_then(|()| file::schema(&connection)).map_err(|fault| in_file(file, fault))?;
+        let (whole, walked) = thread::scope(|scope| {
+            // What reads every page costs as much as what reads every event.
+            let checking = thread::Builder::new().spawn_scoped(scope, || file::check(file));
+            let walked = log.begin(&connection, at == 0).and_then(|()| log.walk(&connection, &mut progress));
+            let whole = match checking {
+                Ok(checking) => checking.join().unwrap_or_else(|_| Err(unreadable("it could not be checked"))),
+                Err(_) => file::check(file),
+            };
+            (whole, walked)
+        });
+        // Of a file that is no database nobody knows what else was read.
+        whole.and(walked).map_err(|fault| in_file(file, fault))?;
         log.summary.files += 1;
     }
     log.silence.end()?;

@@ -35,7 +35,7 @@ pub fn find(home: &Path, event: u64, key: &str) -> Result<Disclosure, String> {
         .optional()
         .map_err(|error| places::explain(&place.path, &error))?;
     let Some((_, row)) = found else { return Err(format!("event {event} has no {key}")) };
-    let key = row.key();
+    let key = row.key().into_owned();
     let kept = match row.salt.zip(row.value) {
         Some(open) => Some(open),
         None => personal(home, event, field.word(), n)?,

@@ -119,6 +119,9 @@ impl Erased {
             }
             self.next += 1;
         }
+        if row.event != Name::AuditRedact.word() && row.event != Name::AuditPrune.word() {
+            return;
+        }
         self.lines.extend(lines(&row.event, row.text("data")).into_iter().map(|line| (seq, line)));
         if !self.known.contains(&seq) {
             self.late.extend(spans(seq, row.time_us, &row.event, row.text("data")));
@@ -141,7 +144,7 @@ impl Erased {
             ))),
             (State::Gone, None) if self.open.len() >= MOST_OPEN => Err(silent(seq, &key)),
             (State::Gone, None) => {
-                self.open.push((seq, value.field.clone(), key));
+                self.open.push((seq, value.field.clone(), key.into_owned()));
                 Ok(())
             }
             _ => Ok(()),

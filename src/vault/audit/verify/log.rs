@@ -10,13 +10,14 @@ use super::erased::Erased;
 use super::gap::Gaps;
 use super::known::KnownHead;
 use super::silence::Silence;
+use super::values::Values;
 use super::{Fault, Known, Summary, Verdict, altered, sql, value};
 use crate::merkle::gap::Gap;
 use crate::merkle::note::{Checkpoint, NoteError, Verifier};
-use crate::merkle::tree::{WIDTH, hashes};
-use crate::merkle::{Frontier, Hash, node_hash};
+use crate::merkle::tree::{WIDTH, WIDTH_BITS, hashes};
+use crate::merkle::{Frontier, Hash};
 use crate::vault::audit::month_file::unhex;
-use crate::vault::audit::row::{PERSONAL, PersonalRow, Row, columns, octets, unsigned};
+use crate::vault::audit::row::{PERSONAL, Row, columns, octets, unsigned};
 
 /// Size, root and note of a stored head.
 type StoredNote = (u64, Option<Hash>, String);
@@ -41,6 +42,8 @@ pub struct Log<'k> {
     /// When the first event was that is under no signed head yet.
     pub unsealed_us: Option<u64>,
     pub summary: Summary,
+    /// Memory for the leaf at hand.
+    leaf: Vec<u8>,
 }
 
 impl<'k> Log<'k> {
@@ -62,6 +65,7 @@ impl<'k> Log<'k> {
             against: Vec::new(),
             unsealed_us: None,
             summary,
+            leaf: Vec::new(),
         }
     }
 
@@ -98,7 +102,7 @@ impl<'k> Log<'k> {
         let mut events = connection.prepare(&format!("SELECT {} FROM event ORDER BY seq", columns())).map_err(sql)?;
         let personal = format!("SELECT {PERSONAL} FROM personal ORDER BY seq, field, n");
         let mut personal = connection.prepare(&personal).map_err(sql)?;
-        let mut personal = personal.query_map([], PersonalRow::read).map_err(sql)?.peekable();
+        let mut personal = Values::new(personal.query([]).map_err(sql)?)?;
         let mut notes = connection.prepare("SELECT size, root, note FROM checkpoint ORDER BY size").map_err(sql)?;
         let notes = notes.query_map([], |row| Ok((unsigned(row, 0)?, octets(row, 1)?, row.get::<_, String>(2)?)));
         let mut notes = notes.map_err(sql)?.peekable();
@@ -111,15 +115,11 @@ impl<'k> Log<'k> {
         };
         // A head over the leaves before this file may have come too late for the file before it.
         self.checkpoints(&mut notes)?;
-        for row in events.query_map([], Row::read).map_err(sql)? {
-            let mut row = row.map_err(sql)?;
-            while let Some(value) = personal.next_if(|value| value.as_ref().map_or(true, |(seq, _)| *seq <= row.seq)) {
-                let (seq, value) = value.map_err(sql)?;
-                if seq != row.seq {
-                    return Err(altered(format!("a personal value belongs to event {seq}, which isn't there")));
-                }
-                row.personal.push(value);
-            }
+        let mut events = events.query([]).map_err(sql)?;
+        let mut row = Row::default();
+        while let Some(columns) = events.next().map_err(sql)? {
+            row.refill(columns).map_err(sql)?;
+            personal.of(&mut row)?;
             self.event(&row)?;
             for (level, number, hashes) in self.push(row.leaf_hash) {
                 if stored(level, number)? != Some(hashes) {
@@ -138,13 +138,7 @@ impl<'k> Log<'k> {
         }
         self.erased.end_of_file(connection)?;
         self.anchors(connection)?;
-        match personal.next() {
-            Some(value) => {
-                let (seq, _) = value.map_err(sql)?;
-                Err(altered(format!("a personal value belongs to event {seq}, which isn't there")))
-            }
-            None => Ok(()),
-        }
+        personal.end()
     }
 
     /// Where heads were kept is the vault's word; but never more than there is.
@@ -177,7 +171,7 @@ impl<'k> Log<'k> {
         self.silence.event(row)?;
         self.gaps.event(row)?;
         self.acks.event(row);
-        if !self.known.quick && row.hash() != Some(row.leaf_hash) {
+        if !self.known.quick && row.hash_in(&mut self.leaf) != Some(row.leaf_hash) {
             return Err(altered(format!("event {seq} isn't what its hash was made from")));
         }
         // Also of a quick look: the table of erasures is made from it.
@@ -193,30 +187,28 @@ impl<'k> Log<'k> {
 
     /// Adds a leaf; gives the tiles it fills, of those that began in what was given.
     fn push(&mut self, hash: Hash) -> Vec<(usize, u64, Vec<Hash>)> {
-        self.frontier.push(hash);
-        let (mut filled, mut hash, mut level) = (Vec::new(), Some(hash), 0);
-        let mut count = self.frontier.size;
-        loop {
-            if self.rows.len() <= level {
-                self.rows.push((Vec::new(), true));
+        let rows = &mut self.rows;
+        self.frontier.push_with(hash, |height, root| {
+            if height.is_multiple_of(WIDTH_BITS) {
+                let level = usize::try_from(height / WIDTH_BITS).unwrap_or(usize::MAX);
+                if rows.len() == level {
+                    rows.push((Vec::with_capacity(WIDTH), true));
+                }
+                if let Some((row, _)) = rows.get_mut(level) {
+                    row.push(*root);
+                }
             }
-            let Some((row, whole)) = self.rows.get_mut(level) else { break };
-            match hash {
-                Some(hash) => row.push(hash),
-                // A subtree below began before what was given: its root isn't known, and neither is this tile.
-                None => *whole = false,
-            }
+        });
+        let (mut filled, mut count) = (Vec::new(), self.frontier.size);
+        for (level, (row, whole)) in rows.iter_mut().enumerate() {
             if !count.is_multiple_of(WIDTH as u64) {
                 break;
             }
-            let full = std::mem::take(row);
-            let known = std::mem::replace(whole, true) && full.len() == WIDTH;
             count /= WIDTH as u64;
-            hash = known.then(|| perfect(&full)).flatten();
-            if known {
+            let full = std::mem::replace(row, Vec::with_capacity(WIDTH));
+            if std::mem::replace(whole, true) && full.len() == WIDTH {
                 filled.push((level, count - 1, full));
             }
-            level += 1;
         }
         filled
     }
@@ -289,12 +281,4 @@ fn starts(size: u64) -> Vec<(Vec<Hash>, bool)> {
         below /= WIDTH as u64;
     }
     rows
-}
-
-fn perfect(leaves: &[Hash]) -> Option<Hash> {
-    let mut row = leaves.to_vec();
-    while row.len() > 1 {
-        row = row.as_chunks::<2>().0.iter().map(|[left, right]| node_hash(left, right)).collect();
-    }
-    row.first().copied()
 }

@@ -24,15 +24,15 @@ pub fn check(seq: u64, value: &PersonalRow) -> Result<State, Fault> {
         let what = format!("event {seq} has a value `{}` ({}), which no event has", value.field, value.n);
         return Err(altered(what));
     };
-    let key = value.key();
     let is_there = |key: &str, salt: Option<leaf::Salt>, text: Option<&String>, commitment: Hash| match (salt, text) {
         (Some(salt), Some(text)) if leaf::commit(&salt, seq, key, text) == commitment => Ok(true),
         (None, None) => Ok(false),
         _ => Err(altered(format!("{key} of event {seq} isn't the value that was committed to"))),
     };
+    let key = value.key();
     let there = is_there(&key, value.salt, value.value.as_ref(), value.commitment)?;
     let shown = match value.shown_commitment {
-        Some(commitment) => is_there(&format!("{key}.shown"), value.shown_salt, value.shown.as_ref(), commitment)?,
+        Some(commitment) => is_there(&value.shown_key(), value.shown_salt, value.shown.as_ref(), commitment)?,
         None if field.is_masked() => {
             return Err(altered(format!("{key} of event {seq} has nothing that is shown in its stead")));
         }
