@@ -14,6 +14,7 @@ use crate::vault::audit::erasure::pruning::{self, Pruning};
 use crate::vault::audit::event::{Event, Outcome};
 use crate::vault::audit::ledger::now_us;
 use crate::vault::audit::publish::Publisher;
+use crate::vault::audit::resume::{Standing, Wish, declare};
 use crate::vault::audit::retention::by_time;
 use crate::vault::audit::second_opinion::second_opinion;
 use crate::vault::audit::specimen::Specimen;
@@ -103,6 +104,9 @@ fn they_go_in_their_time_and_what_stays_proves_what_it_did() {
     }
     // Whoever signed something in there last is told so, and nobody falls over it.
     assert_eq!(log.writer.run_blocking(|store| store.ledger.head(300)).unwrap(), None);
+    // As after a start: from the disk.
+    log.writer.run_blocking(|store| store.ledger.load()).unwrap();
+    assert_eq!(log.writer.run_blocking(move |store| store.ledger.root_at(size)).unwrap(), Some(root));
     log.grow(300);
     assert_eq!((verdict(&log, first(&log)), second_opinion(&log.audit(), log.key(), &[])), (Verdict::Sound, 0));
     look(&log, 402);
@@ -178,6 +182,22 @@ fn a_month_that_is_put_back_after_its_hashes_went_stays_and_the_reason_is_told()
     let place = Place { path, month: MONTH.parse().unwrap(), first: 100, end: OLD, is_current: false };
     let stays = pruning::examine(&place, &log.writer, "case 7").unwrap_err();
     assert!(stays.contains("move the file away"), "{stays}");
+}
+
+#[test]
+fn a_sealer_that_was_set_back_behind_them_goes_on_with_a_declared_gap() {
+    let log = pruned();
+    let root = log.writer.run_blocking(|store| store.ledger.root_at(300)).unwrap().unwrap();
+    let standing = Standing { last: Some((300, root)), refuses: None };
+    let declare = || {
+        let (standing, wish) =
+            (standing.clone(), Wish { actor: "uid 0".into(), reason: "restored".into(), named: None });
+        log.writer.run_blocking(move |store| declare(store, &standing, &wish)).unwrap()
+    };
+    assert!(declare().unwrap_err().contains("nothing to resume"), "as long as it can be shown");
+    look(&log, 401);
+    let gap = declare().unwrap().gap;
+    assert_eq!((gap.kept, gap.old_size, gap.old_root), (0, 300, root));
 }
 
 #[test]
