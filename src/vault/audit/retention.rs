@@ -87,10 +87,13 @@ enum Turn {
 /// Orders the first that the clocks ask for at that time; the publisher works it off. Gives why a month stays that should go.
 pub fn by_time(home: &Path, writer: &Writer, rules: &Retention, now_us: u64) -> Result<Option<String>, String> {
     let places = places::audit(home)?;
+    let mut stays = None;
     if let Some(keep) = rules.personal {
         for place in places.iter().filter(|place| is_over(place, keep, now_us)) {
-            if personal(place, writer, &format!("retain_personal = {}", days(keep)))? {
-                return Ok(None);
+            match personal(place, writer, &format!("retain_personal = {}", days(keep)))? {
+                Turn::Ordered => return Ok(None),
+                Turn::Pending => {}
+                Turn::Stays(reason) => stays = Some(format!("{}: its personal values: {reason}", place.month)),
             }
         }
     }
@@ -115,7 +118,7 @@ pub fn by_time(home: &Path, writer: &Writer, rules: &Retention, now_us: u64) -> 
             }
         }
     }
-    Ok(None)
+    Ok(stays)
 }
 
 pub fn days(keep: Duration) -> String {
@@ -224,17 +227,24 @@ pub fn is_over(place: &Place, keep: Duration, now_us: u64) -> bool {
     over && !place.is_current && place.first < place.end
 }
 
-/// Orders the erasure of a month's personal values, once. True when that was now.
-fn personal(place: &Place, writer: &Writer, ground: &str) -> Result<bool, String> {
+/// Orders the erasure of a month's personal values, once.
+fn personal(place: &Place, writer: &Writer, ground: &str) -> Result<Turn, String> {
+    let store = |error| format!("the vault's database: {error:?}");
     let rule = format!("personal {}", place.month);
+    let asked = rule.clone();
+    if writer.run_blocking(move |store| store.erasures.has(&asked)).map_err(store)? {
+        return Ok(Turn::Pending);
+    }
+    if let Err(reason) = pruning::recognise(place, writer) {
+        return Ok(Turn::Stays(reason));
+    }
     let parts = [Part { events: vec![(place.first, place.end - 1)], fields: usual_fields() }];
     let ground = ground.to_owned();
-    let order = move |store: &mut crate::vault::store::Store<'_>| match store.erasures.has(&rule)? {
-        true => Ok(None),
-        false => erasure::order(store, &parts, POLICY, &ground, Some(&rule)),
+    let order = move |store: &mut crate::vault::store::Store<'_>| {
+        erasure::order(store, &parts, POLICY, &ground, Some(&rule)).map(drop)
     };
-    let ordered = writer.run_blocking(order).map_err(|error| format!("the vault's database: {error:?}"))?;
-    Ok(ordered.is_some())
+    writer.run_blocking(order).map_err(store)?;
+    Ok(Turn::Ordered)
 }
 
 /// Whether the removal of a month was ordered and is not done.

@@ -55,15 +55,10 @@ struct Witness {
 ///
 /// Errors: why not, in words.
 pub fn examine(place: &Place, writer: &Writer, ground: &str) -> Result<Pruning, String> {
-    let (first, end) = (place.first, place.end);
-    let ask = move |store: &mut Store<'_>| {
-        let anchored = store.anchors.largest()?.unwrap_or(0);
-        Ok(Witness { anchored, base: store.ledger.frontier_at(first)?, root: store.ledger.root_at(end)? })
-    };
-    let known = writer.run_blocking(ask).map_err(|error| format!("the vault's database: {error:?}"))?;
     if place.is_current {
         return Err("it is being written to".into());
     }
+    let (first, end, known) = (place.first, place.end, witness(place, writer)?);
     if known.anchored == 0 {
         return Err("no head of the log was ever anchored at a witness or by mail: set up such an anchor first".into());
     }
@@ -74,7 +69,38 @@ pub fn examine(place: &Place, writer: &Writer, ground: &str) -> Result<Pruning, 
             known.anchored
         ));
     }
-    let Some(base) = known.base else {
+    let root = confirm(place, &known)?;
+    let sha256 = digest(&place.path).map_err(|error| places::explain(&place.path, &error))?;
+    Ok(Pruning {
+        month: place.month.to_string(),
+        first,
+        size: end,
+        root: hex(&root),
+        sha256: hex(&sha256),
+        ground: ground.to_owned(),
+        hashes: 0,
+    })
+}
+
+/// Whether a closed month is what the vault's tree was made from: before anything is erased by what its file says of itself.
+///
+/// Errors: why not, in words.
+pub fn recognise(place: &Place, writer: &Writer) -> Result<(), String> {
+    confirm(place, &witness(place, writer)?).map(drop)
+}
+
+fn witness(place: &Place, writer: &Writer) -> Result<Witness, String> {
+    let (first, end) = (place.first, place.end);
+    let ask = move |store: &mut Store<'_>| {
+        let anchored = store.anchors.largest()?.unwrap_or(0);
+        Ok(Witness { anchored, base: store.ledger.frontier_at(first)?, root: store.ledger.root_at(end)? })
+    };
+    writer.run_blocking(ask).map_err(|error| format!("the vault's database: {error:?}"))
+}
+
+/// Reads the file anew and gives the root of the log at its end.
+fn confirm(place: &Place, known: &Witness) -> Result<Hash, String> {
+    let Some(base) = known.base.clone() else {
         return Err(
             "it was removed before, and the hashes that would show that it is the log's were, too (retain_hashes): \
                     move the file away"
@@ -82,7 +108,7 @@ pub fn examine(place: &Place, writer: &Writer, ground: &str) -> Result<Pruning, 
         );
     };
     let (log, times) = reread(place, base)?;
-    if log.size != end || known.root != Some(log.root()) {
+    if log.size != place.end || known.root != Some(log.root()) {
         return Err("it isn't what was signed: run `gatepost audit verify` and keep the file".into());
     }
     // What `info` says is under no signature, and decides about the age and about another file.
@@ -91,9 +117,7 @@ pub fn examine(place: &Place, writer: &Writer, ground: &str) -> Result<Pruning, 
     {
         return Err(format!("its events are not those of {}: keep the file", place.month));
     }
-    let sha256 = digest(&place.path).map_err(|error| places::explain(&place.path, &error))?;
-    let (month, root) = (place.month.to_string(), hex(&log.root()));
-    Ok(Pruning { month, first, size: end, root, sha256: hex(&sha256), ground: ground.to_owned(), hashes: 0 })
+    Ok(log.root())
 }
 
 /// What the order to remove a month is known by as long as it is under way.
@@ -139,7 +163,7 @@ fn reread(place: &Place, base: Frontier) -> Result<(Frontier, Option<(u64, u64)>
         times = Some((times.map_or(row.time_us, |(first, _)| first), row.time_us));
     })
     .map_err(|error| places::explain(&place.path, &error))?;
-    if sound { Ok((log, times)) } else { Err("an event in it isn't what its hash was made from".into()) }
+    if sound { Ok((log, times)) } else { Err("an event in it isn't what its hash was made from: keep the file".into()) }
 }
 
 fn walk(connection: &Connection, mut each: impl FnMut(&Row)) -> Sql<()> {

@@ -142,6 +142,28 @@ fn a_file_that_is_not_what_the_tree_was_made_from_never_goes() {
 }
 
 #[test]
+fn personal_values_never_go_by_what_a_file_says_of_itself() {
+    let set = |key: &str, value: &str| format!("UPDATE info SET value = '{value}' WHERE key = '{key}';");
+    for (name, lie) in [
+        (MONTH, set("month", "2020-01")),
+        ("2020-01", set("month", "2020-01")),
+        (MONTH, set("published_size", "100000")),
+        (MONTH, set("first_seq", "1")),
+        (MONTH, "UPDATE event SET time_us = 1577836800000000".to_owned()),
+    ] {
+        let log = grown("");
+        let closed = log.audit().join(format!("audit-{MONTH}.db"));
+        Connection::open(&closed).unwrap().execute_batch(&lie).unwrap();
+        fs::rename(&closed, log.audit().join(format!("audit-{name}.db"))).unwrap();
+        let before = log.writer.size();
+        let stays = look(&log, &rules(Some(90), None), after(91)).unwrap_or_default();
+        assert!(stays.contains("keep the file"), "{lie}: {stays}");
+        assert_eq!(log.writer.size(), before, "{lie}");
+        assert!(log.home.path().join("db").join(format!("personal-{MONTH}.db")).exists(), "{lie}");
+    }
+}
+
+#[test]
 fn a_crash_between_the_event_and_the_removal_is_made_good() {
     let mut log = grown(ANCHORED);
     // A publisher that works for another house: nothing is removed here.
