@@ -41,7 +41,7 @@ pub fn adopt(home: &Path, writer: &Writer) -> Result<u64, String> {
     }
     let known = writer.run_blocking(|store| store.ledger.frontier()).map_err(store)?;
     // All of it is proven before any of it is taken.
-    let note = read(&audit, &known, |_| Ok(()))?;
+    let (note, end) = read(&audit, &known, |_| Ok(()))?;
     let mut slice = Vec::with_capacity(SLICE);
     let take = |slice: &mut Vec<Leaf>| {
         let leaves = std::mem::take(slice);
@@ -52,7 +52,7 @@ pub fn adopt(home: &Path, writer: &Writer) -> Result<u64, String> {
         if slice.len() < SLICE { Ok(()) } else { take(&mut slice) }
     })?;
     take(&mut slice)?;
-    let event = recovered(size, published);
+    let event = recovered(size, end);
     let last = writer.run_blocking(move |store| {
         if let Some(note) = note.filter(|note| note.size > size) {
             store.ledger.keep_note(&note)?;
@@ -60,7 +60,7 @@ pub fn adopt(home: &Path, writer: &Writer) -> Result<u64, String> {
         store.ledger.append(event)
     });
     last.map_err(store)?;
-    Ok(published - size)
+    Ok(end - size)
 }
 
 fn recovered(from: u64, to: u64) -> Event {
@@ -70,12 +70,12 @@ fn recovered(from: u64, to: u64) -> Event {
 }
 
 /// Reads the files from the month on in which the database ends: everything up to there must be the same, and everything
-/// after it sound. Gives the last signed head.
+/// after it sound. Gives the last signed head, and where they end.
 fn read(
     audit: &Path,
     known: &Frontier,
     mut leaf: impl FnMut(Leaf) -> Result<(), String>,
-) -> Result<Option<Note>, String> {
+) -> Result<(Option<Note>, u64), String> {
     let files = query::files(audit)?;
     let mut opened = Vec::new();
     for file in files.iter().rev() {
@@ -99,7 +99,7 @@ fn read(
         note = last_note(connection).map_err(|error| format!("{name}: {error}"))?.or(note);
     }
     match log {
-        Some(log) if log.size >= known.size => Ok(note),
+        Some(log) if log.size >= known.size => Ok((note, log.size)),
         _ => Err("the auditors' files don't reach back to where the vault's database ends".to_owned()),
     }
 }

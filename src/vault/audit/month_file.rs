@@ -51,22 +51,33 @@ impl MonthFile {
         Ok(None)
     }
 
-    /// None when it was made and never written to.
+    /// None when it was made and never written to. Which events are in it is what its events say: `info` is under no signature,
+    /// and what it says otherwise is put right with the next that are published.
     fn read(connection: Connection) -> Result<Option<Self>> {
         let info = |key: &str| {
             connection
                 .query_row("SELECT value FROM info WHERE key = ?", [key], |row| row.get::<_, String>(0))
                 .optional()
         };
-        let (Some(month), Some(first), Some(published)) = (info("month")?, info("first_seq")?, info("published_size")?)
-        else {
-            return Ok(None);
+        let max = |sql: &str| -> Result<Option<u64>> {
+            let max: Option<i64> = connection.query_row(sql, [], |row| row.get(0))?;
+            Ok(max.and_then(|max| u64::try_from(max).ok()))
         };
-        let sealed: Option<i64> = connection.query_row("SELECT max(size) FROM checkpoint", [], |row| row.get(0))?;
-        let number = |text: String| text.parse().map_err(|_| row::damaged("a number in info can't be read"));
+        let last = max("SELECT max(seq) FROM event")?;
+        let (Some(month), Some(first)) = (info("month")?, info("first_seq")?) else {
+            return match last {
+                None => Ok(None),
+                Some(_) => Err(row::damaged("info lacks what is in the file: put back the file as it was")),
+            };
+        };
         let month = month.parse().map_err(|()| row::damaged("the month in info can't be read"))?;
-        let (first, published) = (number(first)?, number(published)?);
-        let sealed = sealed.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
+        let first = first.parse().map_err(|_| row::damaged("a number in info can't be read"))?;
+        let published = last.map_or(first, |last| last + 1);
+        let said = info("published_size")?.unwrap_or_default();
+        if said != published.to_string() {
+            tracing::error!(said, published, "info of the auditors' file was edited: the events in it end elsewhere");
+        }
+        let sealed = max("SELECT max(size) FROM checkpoint")?.unwrap_or(0);
         Ok(Some(Self { connection, month, first, published, sealed }))
     }
 

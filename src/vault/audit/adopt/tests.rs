@@ -134,3 +134,35 @@ fn files_that_are_behind_the_database_get_no_hole() {
         assert!(runtime.block_on(publisher.publish()).unwrap_err().contains("events are missing"));
     });
 }
+
+#[test]
+fn what_info_says_of_the_end_is_not_believed_and_is_put_right() {
+    for (said, behind) in [("1000000", false), ("3", false), ("1000000", true), ("6", true)] {
+        let house = House::new();
+        house.grow(5);
+        let old = fs::read(house.database()).unwrap();
+        house.grow(4);
+        if behind {
+            fs::write(house.database(), old).unwrap();
+        }
+        house.tamper(&format!("UPDATE info SET value = '{said}' WHERE key = 'published_size'"));
+        assert_eq!(house.adopt(), Ok(if behind { 4 } else { 0 }), "{said}");
+        house.grow(2);
+        let file = Connection::open(house.0.path().join("audit/audit.db")).unwrap();
+        let ends = "SELECT max(seq) + 1, (SELECT value FROM info WHERE key = 'published_size'),
+            (SELECT data FROM event WHERE event = 'store.recovered') FROM event";
+        let read =
+            |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, Option<String>>(2)?));
+        let (size, info, told): (i64, _, _) = file.query_row(ends, [], read).unwrap();
+        assert_eq!((size, info), (if behind { 12 } else { 11 }, size.to_string()), "{said}");
+        assert_eq!(told, behind.then(|| r#"{"from":5,"last_event":8,"to":9}"#.to_owned()));
+    }
+}
+
+#[test]
+fn a_file_whose_info_was_emptied_is_not_begun_anew() {
+    let house = House::new();
+    house.grow(5);
+    house.tamper("DELETE FROM info WHERE key = 'first_seq'");
+    assert!(house.adopt().unwrap_err().contains("info lacks"));
+}

@@ -79,10 +79,15 @@ fn range(connection: &Connection) -> Sql<Option<(Month, u64, u64)>> {
     let info = |key: &str| {
         connection.query_row("SELECT value FROM info WHERE key = ?", [key], |row| row.get::<_, String>(0)).optional()
     };
-    let (month, first, end) = (info("month")?, info("first_seq")?, info("published_size")?);
-    let number = |text: Option<String>| text.and_then(|text| text.parse().ok());
-    let month = month.and_then(|month| month.parse().ok());
-    Ok(month.zip(number(first)).zip(number(end)).map(|((month, first), end)| (month, first, end)))
+    let (month, first) = (info("month")?, info("first_seq")?);
+    let month: Option<Month> = month.and_then(|month| month.parse().ok());
+    let first: Option<u64> = first.and_then(|first| first.parse().ok());
+    let said: Option<u64> = info("published_size")?.and_then(|end| end.parse().ok());
+    // Neither alone: what `info` leaves out could never be erased, and a file that was cut could pass for a shorter one.
+    let last: Option<i64> = connection.query_row("SELECT max(seq) FROM event", [], |row| row.get(0))?;
+    let last = last.and_then(|last| u64::try_from(last).ok());
+    let end = |first| last.map_or(first, |last| last + 1).max(said.unwrap_or(first));
+    Ok(month.zip(first).map(|(month, first)| (month, first, end(first))))
 }
 
 fn list(folder: &Path, start: &str) -> Result<Vec<PathBuf>, String> {
