@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::{Result as Sql, params};
 
-use super::{Part, Selection, places, ranges, usual_fields};
+use super::{Part, Selection, parse_key, places, ranges, usual_fields};
 use crate::mail::id::MessageId;
 use crate::vault::audit::event::Field;
 use crate::vault::audit::row::{integer, unsigned};
@@ -27,8 +27,68 @@ pub enum Target {
 type Found = (u64, String);
 
 /// The values of the target in the published files. Without fields: the usual ones, and of an address the values alone in
-/// which it stands. Nothing is selected when nothing is found.
+/// which it stands. Nothing is selected when nothing is found, or when it was erased before: the log must not say that it erased
+/// what wasn't there.
 pub fn select(home: &Path, target: &Target, fields: &[String]) -> Result<Selection, String> {
+    let mut selection = meant(home, target, fields)?;
+    still_there(home, &mut selection.parts, !fields.is_empty())?;
+    Ok(if selection.parts.is_empty() { Selection::default() } else { selection })
+}
+
+/// Leaves what there is of the parts; and of fields that were named, those that any of the events still has.
+fn still_there(home: &Path, parts: &mut Vec<Part>, named: bool) -> Result<(), String> {
+    let mut opened = Vec::new();
+    let audit =
+        places::audit(home)?.into_iter().map(|place| (place.path, " AND (value IS NOT NULL OR shown IS NOT NULL)"));
+    for (path, condition) in audit.chain(places::personal(home)?.into_iter().map(|path| (path, ""))) {
+        opened.push((places::open(&path)?, condition, path));
+    }
+    let is_there = |part: &Part, key: &String| -> Result<bool, String> {
+        let Some((field, n)) = parse_key(key) else { return Ok(false) };
+        for (connection, condition, path) in &opened {
+            let look = || -> Sql<bool> {
+                let sql = format!(
+                    "SELECT EXISTS(SELECT 1 FROM personal WHERE seq BETWEEN ?1 AND ?2 AND field = ?3 AND (?4 IS NULL OR n = ?4)\
+                     {condition})"
+                );
+                let mut found = connection.prepare(&sql)?;
+                for (first, last) in &part.events {
+                    if found.query_row(params![integer(*first), integer(*last), field.word(), n], |row| row.get(0))? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            };
+            if look().map_err(|error| places::explain(path, &error))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    let mut left = Vec::new();
+    for mut part in parts.drain(..) {
+        let mut there = Vec::new();
+        for key in &part.fields {
+            if is_there(&part, key)? {
+                there.push(key.clone());
+                if !named {
+                    break;
+                }
+            }
+        }
+        if there.is_empty() {
+            continue;
+        }
+        if named {
+            part.fields = there;
+        }
+        left.push(part);
+    }
+    *parts = left;
+    Ok(())
+}
+
+fn meant(home: &Path, target: &Target, fields: &[String]) -> Result<Selection, String> {
     // Each once, however often it was named.
     let fields = fields.iter().collect::<BTreeSet<_>>();
     let fields: Vec<String> = fields.into_iter().cloned().collect();

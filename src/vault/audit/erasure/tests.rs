@@ -131,8 +131,26 @@ fn more_messages_than_one_transaction_forgets_are_all_found() {
     let all = select(&log, Target::Events(0, 1199), &[]);
     assert_eq!(all.messages.len(), 1200);
     assert!(all.messages.len() > MOST_MESSAGES);
-    let twice = select(&log, Target::Events(0, 5), &["mail_from", "rcpt_to", "mail_from"]);
-    assert_eq!(twice.parts[0].fields, ["mail_from", "rcpt_to"]);
+    let twice = select(&log, Target::Events(0, 5), &["remote_text", "rcpt_to", "remote_text"]);
+    assert_eq!(twice.parts[0].fields, ["rcpt_to", "remote_text"]);
+}
+
+#[test]
+fn what_isnt_there_is_not_said_to_be_erased() {
+    let log = grown();
+    for fields in [&["rcpt_to[17]"][..], &["mail_from"], &["helo", "client_ip"]] {
+        assert_eq!(select(&log, Target::Events(5, 8), fields), Selection::default(), "{fields:?}");
+    }
+    let named = select(&log, Target::Events(5, 8), &["rcpt_to[0]", "rcpt_to[17]", "account"]);
+    assert_eq!(named.parts[0].fields, ["account", "rcpt_to[0]"]);
+    // Once, and no second time.
+    ordered(&log, select(&log, Target::Events(5, 8), &[]).parts);
+    log.publish();
+    assert_eq!(select(&log, Target::Events(5, 8), &[]), Selection::default());
+    assert_eq!(select(&log, Target::Events(5, 8), &["rcpt_to"]), Selection::default());
+    let kept = select(&log, Target::Events(5, 8), &["rcpt_to", "account"]);
+    assert_eq!(kept.parts[0].fields, ["account"]);
+    assert!(!select(&log, Target::Events(8, 9), &[]).parts.is_empty(), "one of them is whole");
 }
 
 /// The specimen with another publisher, as after a restart.
