@@ -7,6 +7,7 @@ mod against;
 mod anchor;
 mod disclose;
 mod format;
+mod handed;
 pub mod key;
 mod place;
 mod progress;

@@ -144,6 +144,11 @@ impl FromStr for Verifier {
     }
 }
 
+/// Whether a note has the form of one, whoever signed it.
+pub fn is_note(note: &str) -> bool {
+    Verifier::new("", [0; 32]).text(note) != Err(NoteError::Malformed) && Checkpoint::of(note).is_some()
+}
+
 /// A note with that signature line: behind the others, and in place of any by the same key.
 pub fn with_line(note: &str, line: &str) -> String {
     let Some((text, lines)) = note.rfind("\n\n").and_then(|at| note.split_at_checked(at + 2)) else {

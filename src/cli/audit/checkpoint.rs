@@ -4,6 +4,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::handed::handed;
 use super::place::Place;
 use super::prove::no_head;
 use crate::vault::audit::archive::{Archive, unreadable, usage};
@@ -42,6 +43,7 @@ impl Checkpoint {
                 what: "there is no signed head yet: look for `sealer.refused`".to_owned(),
             })?,
         };
+        let head = handed(head, &self.place, self.at.is_none() && self.before.is_none())?;
         super::print(&match self.json {
             true => {
                 let head = json!({

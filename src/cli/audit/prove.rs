@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::handed::handed;
 use super::place::Place;
 use super::target::Target;
 use crate::merkle::proof::is_included;
@@ -33,7 +34,7 @@ impl Prove {
     pub fn run(&self) -> Result<(), Fault> {
         let archive = Archive::open(&self.place.files().map_err(unreadable)?)?;
         let row = archive.event(self.seq)?;
-        let head = self.head(&archive)?;
+        let head = handed(self.head(&archive)?, &self.place, self.at.is_none())?;
         let path = archive.prover().inclusion(self.seq, head.size)?;
         // What the files have may not fit together; then nothing is handed out.
         if row.hash() != Some(row.leaf_hash) || !is_included(self.seq, &row.leaf_hash, head.size, &head.root, &path) {
