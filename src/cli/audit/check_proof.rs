@@ -1,6 +1,7 @@
 //! `gatepost audit check-proof`: checks a proof with nothing but the log's key: no configuration, no files of the log.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -15,6 +16,11 @@ use crate::vault::audit::leaf::{self, Leaf};
 use crate::vault::audit::month_file::hex;
 use crate::vault::audit::verify::{Fault, Verdict};
 use crate::vault::audit::visible::{visible, visible_json};
+
+/// Octets of a proof: a path of 64 hashes and a note of 64 KiB are less.
+const MAX_PROOF: u64 = 128 * 1024;
+/// Octets of an entry: C2SP tlog-tiles has two octets for its length.
+const MAX_ENTRY: u64 = 65_535;
 
 #[derive(Debug, Args)]
 pub struct CheckProof {
@@ -35,9 +41,10 @@ pub struct CheckProof {
 impl CheckProof {
     pub fn run(&self) -> Result<(), Fault> {
         let key = key::read(&self.key)?;
-        let text = String::from_utf8(read(&self.proof)?).map_err(|_| usage(self.no_proof("it isn't text")))?;
+        let text =
+            String::from_utf8(read(&self.proof, MAX_PROOF)?).map_err(|_| usage(self.no_proof("it isn't text")))?;
         let proof: TlogProof = text.parse().map_err(|why: String| usage(self.no_proof(&why)))?;
-        let octets = read(&self.entry)?;
+        let octets = read(&self.entry, MAX_ENTRY)?;
         let head = proof.check(&leaf_hash(&octets), &key).map_err(|error| Fault {
             verdict: match error {
                 ProofError::Note(_) => Verdict::Signature,
@@ -60,8 +67,17 @@ impl CheckProof {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Fault> {
-    fs::read(path).map_err(|error| unreadable(format!("{}: {error}", path.display())))
+/// Reads a file that comes from a stranger.
+///
+/// Errors: it can't be read, or is longer than what it is for can be.
+fn read(path: &Path, most: u64) -> Result<Vec<u8>, Fault> {
+    let mut octets = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut octets));
+    read.map_err(|error| unreadable(format!("{}: {error}", path.display())))?;
+    match octets.len() as u64 > most {
+        true => Err(usage(format!("{}: is longer than {most} octets: it is something else", path.display()))),
+        false => Ok(octets),
+    }
 }
 
 fn in_words(leaf: &Leaf, origin: &str, size: u64) -> String {
@@ -91,4 +107,18 @@ fn as_json(leaf: &Leaf, origin: &str, size: u64) -> Value {
         "proven": true, "origin": origin, "size": size, "seq": leaf.seq, "time_us": leaf.time_us, "time": time(leaf.time_us),
         "event": leaf.event, "clear": clear, "committed": committed,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_an_end_is_read_as_far_as_it_can_be_one() {
+        let endless = read(Path::new("/dev/zero"), MAX_ENTRY).unwrap_err();
+        assert_eq!((endless.verdict, endless.what.contains("longer than 65535 octets")), (Verdict::Usage, true));
+        let whole = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(whole.path(), vec![7; 65_535]).unwrap();
+        assert_eq!(read(whole.path(), MAX_ENTRY).map(|octets| octets.len()), Ok(65_535));
+    }
 }

@@ -6,7 +6,6 @@ mod jsonl;
 mod tests;
 mod tiles;
 
-use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -158,8 +157,7 @@ impl Export {
             Format::Sqlite => {
                 let (folder, stop) = (target.folder()?, Arc::clone(&way.stop));
                 archive::copy(archive, folder, move || stop())?;
-                let written = fs::write(folder.join("checkpoint"), &range.head.note);
-                written.map_err(|error| target.failed(&error))?;
+                Target::write(&folder.join("checkpoint"), range.head.note.as_bytes())?;
                 target.settle_folder()
             }
         }

@@ -1,6 +1,8 @@
 //! `gatepost audit query`: the events that fit, the oldest first.
 
+use std::fs;
 use std::io::{self, BufWriter};
+use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
@@ -11,7 +13,7 @@ use super::format::{Choice, Sheet};
 use super::place::Place;
 use crate::mail::id::MessageId;
 use crate::vault::audit::event::{Name, Outcome};
-use crate::vault::audit::query::{Cursor, Filter};
+use crate::vault::audit::query::{Cursor, Filter, files};
 
 #[derive(Debug, Args)]
 pub struct Query {
@@ -64,6 +66,10 @@ impl Query {
             ..Filter::default()
         };
         let path = self.place.files()?;
+        let is_empty = |file: &PathBuf| fs::metadata(file).is_ok_and(|found| found.len() == 0);
+        if self.place.directory.is_some() && files(&path)?.iter().all(is_empty) {
+            return Err(format!("{}: is not an auditors' file: it is empty", path.display()));
+        }
         let out = BufWriter::new(io::stdout().lock());
         let mut sheet = Sheet::new(out, self.choice.format(), false);
         let mut cursor = Cursor::start(&path, &filter)?;

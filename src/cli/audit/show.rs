@@ -10,10 +10,14 @@ use super::format::{Format, Sheet, goes_on, shown};
 use super::place::Place;
 use crate::mail::id::MessageId;
 use crate::vault::audit::archive::{Archive, unreadable, usage};
+use crate::vault::audit::erasure::parse_key;
 use crate::vault::audit::json;
 use crate::vault::audit::query::{Cell, Cursor, Filter, Found};
 use crate::vault::audit::verify::Fault;
 use crate::vault::audit::visible::{visible, visible_json};
+
+/// How the key of what is shown in a value's stead ends.
+const SHOWN: &str = ".shown";
 
 /// What a line of a timeline tells of an event, besides its place, time, name and outcome.
 const DETAILS: [&str; 17] = [
@@ -129,10 +133,48 @@ fn full(event: &Value) -> String {
         .map(|name| (name, plain(event.get(name).unwrap_or(&Value::Null))))
         .collect();
     lines.extend(members("clear").map(|(name, value)| (name.as_str(), plain(value))));
+    let committed = |name: &str| event.get("committed").and_then(|committed| committed.get(name));
     lines.extend(members("committed").map(|(name, value)| {
         let seen = value.get("value").map(plain);
-        (name.as_str(), seen.unwrap_or_else(|| "(committed to, not shown here)".to_owned()))
+        let is_open = parse_key(name).is_some_and(|(field, _)| field.is_open());
+        // What auditors may see is there unless it was erased, and then it is gone together with what is shown.
+        let seen_once =
+            if is_open || name.ends_with(SHOWN) { Some(value) } else { committed(&format!("{name}{SHOWN}")) };
+        let is_erased = seen_once.is_some_and(|value| value.get("value").is_none());
+        let unseen = if is_erased { "[erased]" } else { "(committed to, not shown here)" };
+        (name.as_str(), seen.unwrap_or_else(|| unseen.to_owned()))
     }));
     lines.push(("leaf_hash", plain(event.get("leaf_hash").unwrap_or(&Value::Null))));
     lines.iter().map(|(name, value)| format!("{:20}{value}\n", visible(name))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_was_erased_is_told_from_one_that_was_never_shown() {
+        let event = serde_json::json!({ "event": "msg.accept", "seq": 5, "time": "x", "leaf_hash": "00", "clear": {}, "committed": {
+            "account": { "hash": "00" }, "auth_user": { "hash": "00", "salt": "00", "value": "g***(5)" },
+            "helo": { "hash": "00" }, "mail_from": { "hash": "00" },
+            "mail_from.shown": { "hash": "00", "salt": "00", "value": "***@example.net" },
+            "rcpt_to[0]": { "hash": "00" }, "rcpt_to[0].shown": { "hash": "00" },
+        } });
+        let text = full(&event);
+        let shown = |name: &str| {
+            let line = text.lines().find(|line| line.split(' ').next() == Some(name)).unwrap();
+            line.split_once(' ').unwrap().1.trim().to_owned()
+        };
+        for (name, value) in [
+            ("account", "[erased]"),
+            ("auth_user", "g***(5)"),
+            ("helo", "(committed to, not shown here)"),
+            ("mail_from", "(committed to, not shown here)"),
+            ("mail_from.shown", "***@example.net"),
+            ("rcpt_to[0]", "[erased]"),
+            ("rcpt_to[0].shown", "[erased]"),
+        ] {
+            assert_eq!(shown(name), value, "{name}");
+        }
+    }
 }

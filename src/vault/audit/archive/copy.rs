@@ -1,9 +1,14 @@
 //! A consistent copy of the auditors' files, while the service writes to them.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::{Archive, Month, unreadable};
 use crate::vault::audit::verify::Fault;
+
+/// As the files themselves; the umask may take more.
+const MODE: u32 = 0o640;
 
 /// Steps of SQLite's machine between two looks whether somebody wants an end: some milliseconds.
 const STEPS: i32 = 10_000;
@@ -26,5 +31,8 @@ fn copy_month(month: &mut Month, into: &Path, stop: impl FnMut() -> bool + Send 
     };
     let watched = month.connection.progress_handler(STEPS, Some(stop));
     watched.map_err(|error| unreadable(error.to_string()))?;
+    // SQLite fills an empty file that is there, and would make one by the umask alone.
+    let made = OpenOptions::new().write(true).create_new(true).mode(MODE).open(place);
+    made.map_err(|error| unreadable(format!("{place}: {error}")))?;
     month.ask(|connection| connection.execute("VACUUM INTO ?", [place]).map(drop))
 }
