@@ -66,7 +66,7 @@ fn cut(service: &Service, size: u64) {
         service,
         &format!(
             "DELETE FROM event WHERE seq>={size}; DELETE FROM personal WHERE seq>={size}; \
-             DELETE FROM checkpoint WHERE size>{size};"
+             DELETE FROM checkpoint WHERE size>{size}; UPDATE info SET value={size} WHERE key='published_size';"
         ),
     );
 }

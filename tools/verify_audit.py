@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Verifies Gatepost's audit log with Python's standard library alone: a second opinion that shares no code with Gatepost.
 
-    verify_audit.py --key VKEY|FILE ... [--from SEQ] [--head FILE] [--acks FILE] [--as-of TIME] [--quick] PATH
+    verify_audit.py --key VKEY|FILE ... [--from SEQ] [--head FILE] [--against FILE] [--acks FILE] [--as-of TIME] [--quick] PATH
 
 PATH is the auditors' directory, one of its files, or an export in JSON lines. VKEY is the log's verifier key, from a copy
 that is kept apart from the files; of a log that got a new key, all of them, the oldest first. It computes every leaf and
@@ -9,7 +9,7 @@ the whole tree anew and checks every signed head; how leaves are made is explain
 RFC 6962's, heads are C2SP tlog-checkpoint notes. With --quick each leaf's stored hash is taken for granted.
 Exit codes are those of `gatepost audit verify`.
 """
-import argparse, base64, datetime, glob, hashlib, json, os, re, sqlite3, struct, sys, urllib.parse, uuid
+import argparse, base64, datetime, glob, hashlib, json, os, quopri, re, sqlite3, struct, sys, unicodedata, urllib.parse, uuid
 
 SOUND, USAGE, UNREADABLE, ALTERED, ERASED, SIGNATURE, FORK, UNSEALED, GAP = 0, 1, 2, 10, 11, 12, 13, 14, 15
 OPEN = {"account", "auth_user", "rcpt_domain"}  # what auditors see in clear; of the rest they see `.shown`, if anything
@@ -19,7 +19,17 @@ UNSEALED_US = 15_000_000  # a leaf that is older must be under a signed head
 LONGEST_US = 600_000_000  # two heartbeats: a log that serves is never silent for longer
 GRACE_US = 600_000_000  # what an event says is erased is gone by then
 ACCEPTED = re.compile(r"a message was (?:accepted|acknowledged) (\S+)")  # the vault's line, and the edge's
+ANCHOR = "audit-anchor/1 "  # a head on a line of some log: origin, size, root, signature
+UNSEEN = {"Cc", "Cf", "Zl", "Zp"}  # what steers a terminal, or turns a line around
 LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # of an id behind `req_`
+NUMBERS = {"severity", "smtp_code", "bytes", "rcpt_count", "attempt", "duration_us", "truncated"}  # the others are text
+INFO = {"origin", "vkey", "month", "first_seq", "base", "published_size", "published_time"}  # all that it may say
+FORMS = {  # cells that are not of their column's kind: SQLite lets anything stand anywhere
+    "checkpoint": "typeof(time_us)<>'integer' OR time_us<0 OR typeof(root)<>'blob' OR typeof(note)<>'text'",
+    "anchor": "typeof(name)<>'text' OR typeof(size)<>'integer' OR size<0 OR typeof(time_us)<>'integer' OR time_us<0"
+    " OR typeof(proof) NOT IN ('text','null')",
+    "erasure": "typeof(n)<>'integer'",
+}
 APPLICATION = 0x47545041  # "GTPA"
 SCHEMA = {  # SHA-256 of what a file's tables, views and indices are, by its user_version
     1: "aaa83a88fd3b67ee4b0b96b51adbc47f6cbed1c9859bf725175ff6cecb142e30",
@@ -28,9 +38,9 @@ SCHEMA = {  # SHA-256 of what a file's tables, views and indices are, by its use
 
 
 class Fault(Exception):
-    def __init__(self, code, what):
+    def __init__(self, code, what, forged=False):
         super().__init__(what)
-        self.code = code
+        self.code, self.forged = code, forged
 
 
 def sha256(*parts):
@@ -94,7 +104,7 @@ class Key:
             assert len(key) == 33 and key[0] == 1 and self.id.hex() == number
         except (ValueError, AssertionError):
             raise Fault(USAGE, "the log key can't be read") from None
-        self.octets = key[1:]
+        self.text, self.octets = text.strip(), key[1:]
         x, y, z, t = point(self.octets)
         self.minus = multiples((P - x, y, z, P - t))
         self.base = multiples(point((4 * pow(5, -1, P) % P).to_bytes(32, "little")))
@@ -108,8 +118,10 @@ class Key:
 
     def head(self, note):
         """Size, root and declared gap that a signed note tells. A missing signature is a fault, like a wrong one."""
-        def wrong(why):
-            return Fault(SIGNATURE, f"a signed head: {why}")
+        def wrong(why, forged=False):
+            return Fault(SIGNATURE, f"a signed head: {why}", forged)
+        if any(c != "\n" and unicodedata.category(c) in UNSEEN for c in note):
+            raise wrong("a line in it holds what no terminal shows")
         try:
             text, border, signatures = note.rpartition("\n\n")
             origin, size, root, *more = text.split("\n")
@@ -122,7 +134,7 @@ class Key:
         if not border or not mine:
             raise wrong("no signature of the log's key")
         if not self.is_signed((text + "\n").encode(), mine[0]) or origin != self.name:
-            raise wrong("the signature is not the log key's")
+            raise wrong("the signature is not the log key's", forged=True)
         return size, root, next((gap for gap in map(declared_gap, more) if gap), None)
 
 
@@ -169,9 +181,9 @@ def lp8(text):
 
 def leaf(event):
     """audit-leaf/1"""
-    fields = {key: (0, str(value).encode()) for key, value in event["clear"].items() if isinstance(value, (int, str))}
-    if len(fields) != len(event["clear"]):
-        raise Fault(ALTERED, f"event {event['seq']} has a column that is neither text nor number")
+    fields = {key: (0, str(value).encode()) for key, value in event["clear"].items()}
+    if any(type(value) is not (int if key in NUMBERS else str) for key, value in event["clear"].items()):
+        raise Fault(ALTERED, f"event {event['seq']} has a column that is not what is written there: text, or a number")
     fields |= {key: (1, bytes.fromhex(value["hash"])) for key, value in event["committed"].items()}
     octets = b"audit-leaf/1\n" + struct.pack(">QQ", event["seq"], event["time_us"]) + lp8(event["event"])
     octets += struct.pack(">H", len(fields))
@@ -196,6 +208,7 @@ class Erasures:
 
     def __init__(self, as_of_us):
         self.spans, self.now_us, self.as_of_us, self.pruned = [], as_of_us or 0, as_of_us, []
+        self.is_whole, self.unjudged = True, None  # whether the log goes on elsewhere, and what is told there if anywhere
 
     def add(self, seq, time_us, event, data):
         self.now_us = self.as_of_us or max(self.now_us, time_us)
@@ -205,6 +218,11 @@ class Erasures:
         elif event == "audit.redact":
             for first, last, fields, _ in erased_by(event, data):
                 self.spans.append((first, min(last, seq - 1), set(fields), time_us))
+
+    def ends(self, path, is_json):
+        """With an export, or the file of a month that is over, nobody knows what events say that come later."""
+        goes_on = is_json or os.path.basename(path).startswith("audit-")
+        self.is_whole = bool(self.as_of_us) or not goes_on
 
     def begins(self, first, root):
         """Whether an event says that what was before the first event was removed. What one says is removed is so by now,
@@ -222,8 +240,10 @@ class Erasures:
             field, shown = key.split("[")[0], there.get(key + ".shown")
             is_gone = field in OPEN and not there[key] or shown is False
             named = [span[3] for span in spans if span[2] & {field, key}]
-            if is_gone and not named:
+            if is_gone and not named and self.is_whole:
                 raise Fault(ERASED, f"{key} of event {seq} was erased, and no event says so")
+            if is_gone and not named:
+                self.unjudged = self.unjudged or (key, seq)
             if not is_gone and (there[key] or shown) and named and min(named) + GRACE_US < self.now_us:
                 raise Fault(ERASED, f"an event says that {key} of event {seq} was erased, but it is still there")
 
@@ -350,7 +370,8 @@ class Log:
     """The log as far as it was read."""
 
     def __init__(self, keys, first, kept, acks=(), as_of_us=None, quick=False):
-        self.keys, self.first, self.kept, self.is_compared, self.contradicts = keys, first, kept, False, False
+        self.keys, self.first, self.kept, self.compared, self.contradicted = keys, first, kept, set(), set()
+        self.all_keys = keys
         self.erasures, self.told, self.gaps, self.quick = Erasures(as_of_us), {}, [], quick
         self.acks, self.as_of_us = Acknowledged(acks), as_of_us
         self.tree, self.next, self.time_us, self.sealed, self.heads, self.rows = None, first, 0, first, 0, {}
@@ -439,14 +460,15 @@ class Log:
         return self.keys[0].head(note)
 
     def compare(self):
-        """With the head that was kept elsewhere, where the log is as long."""
-        if self.kept and self.kept[0] == self.tree.size():
-            self.is_compared = True
-            self.contradicts |= self.kept[1] != self.tree.root()
+        """With the heads that were kept elsewhere, where the log is as long."""
+        for head in self.kept:
+            if head[0] == self.tree.size():
+                self.compared.add(head)
+                self.contradicted |= {head} if head[1] != self.tree.root() else set()
 
-    def is_given_up(self):
-        """Whether the head that was kept elsewhere lies in what a gap declares lost, and isn't of what came after it."""
-        size, root, own = self.kept
+    def is_given_up(self, head):
+        """Whether a head that was kept elsewhere lies in what a gap declares lost, and isn't of what came after it."""
+        size, root, own = head
         later = self.gaps[self.gaps.index(own) + 1 :] if own in self.gaps else self.gaps
         return any(kept < size and (size < old or (size, root) == (old, old_root)) for kept, old, old_root, _ in later)
 
@@ -454,10 +476,9 @@ class Log:
         size, until = self.tree.size() if self.tree else self.first, self.as_of_us or self.time_us
         if self.silence.left_us:
             raise self.silence.unexplained()
-        if self.kept and (self.contradicts or self.kept[0] > size):
-            if not self.is_given_up():
-                raise Fault(FORK, f"the log of {size} events isn't the one of the head that was kept elsewhere, of {self.kept[0]}")
-            self.is_compared = True
+        for head in self.kept:
+            if (head in self.contradicted or head[0] > size) and not self.is_given_up(head):
+                raise Fault(FORK, f"the log of {size} events isn't the one of the head that was kept elsewhere, of {head[0]}")
         if self.next == self.first:
             raise Fault(ALTERED, "there is no event at all")
         self.acks.judge(self.time_us)
@@ -465,16 +486,23 @@ class Log:
             raise Fault(UNSEALED, f"the last {size - self.sealed} events are under no signed head")
         if self.silence.serves and until - self.time_us > LONGEST_US:
             raise Fault(UNSEALED, f"event {size - 1} is long ago, and the service had not stopped: was the end cut off?")
-        if self.kept and not self.is_compared:
+        if any(head[0] <= size and head not in self.compared for head in self.kept):
             raise Fault(USAGE, "the head that was kept elsewhere is of a size that isn't in these events")
+        if self.erasures.unjudged:
+            what = "{} of event {} was erased, and no event in here says so; one that comes later may, which can't be judged"
+            raise Fault(USAGE, what.format(*self.erasures.unjudged) + " without those that follow: everything else is sound")
 
 
 # Where the log comes from.
+
+BEGINNING, EVENT = "base first form origin", "clear committed event leaf_hash seq time time_us"  # members of lines of an export
 
 
 def connect(path):
     database = sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=ro", uri=True, isolation_level=None)
     database.execute("PRAGMA trusted_schema=OFF")  # nothing that stands in it is to act
+    if database.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
+        raise Fault(UNREADABLE, f"{path}: is not an auditors' file")
     database.text_factory = lambda octets: octets.decode()
     return database
 
@@ -495,8 +523,37 @@ def erasing_events(path, is_json):
         yield of_line(last)
 
 
+def strict(line, *forms):
+    """A line of an export has the members of one of its forms and each once: another reader might take another one."""
+
+    def once(pairs):
+        members = dict(pairs)
+        if len(members) != len(pairs):
+            raise ValueError("a member stands there twice")
+        return members
+
+    entry = json.loads(line, object_pairs_hook=once)
+    if type(entry) is not dict or " ".join(sorted(entry)) not in forms:
+        raise ValueError("a line has other members than an export has")
+    return entry
+
+
+def checked(entry):
+    """An event of an export: also what stands there for the eyes alone, or in more than one form."""
+    numbers = type(entry["seq"]) is type(entry["time_us"]) is int
+    time = numbers and datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=entry["time_us"])
+    if not numbers or type(entry["event"]) is not str or entry["time"] != time.isoformat(timespec="microseconds") + "Z":
+        raise ValueError("the place, the time or the name of an event isn't one")
+    for value in entry["committed"].values():
+        texts = all(type(text) is str for text in value.values())
+        octets = [value.get("hash"), value.get("salt", "")]
+        if not texts or not value.keys() <= {"hash", "salt", "value"} or any(bytes.fromhex(text).hex() != text for text in octets):
+            raise ValueError("a commitment isn't one")
+    return entry
+
+
 def of_line(line):
-    entry = json.loads(line)
+    entry = strict(line, EVENT)
     return entry["seq"], entry["time_us"], entry["event"], entry["clear"].get("data")
 
 
@@ -505,6 +562,8 @@ def whole(database, path):
     rows = database.execute("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master ORDER BY type, name, tbl_name")
     listing = "\0".join(text for row in rows for text in row)
     version = database.execute("PRAGMA user_version").fetchone()[0]
+    if not 0 <= version <= max(SCHEMA):
+        raise Fault(UNREADABLE, f"{path}: was written by a newer Gatepost: take the verify_audit.py of that version")
     if sha256(listing.encode()).hex() != SCHEMA.get(version):
         raise Fault(ALTERED, f"{path}: its tables, views and indices are not the ones that Gatepost made")
     said = database.execute("PRAGMA integrity_check(1)").fetchone()[0]
@@ -515,8 +574,6 @@ def whole(database, path):
 def read_file(log, path):
     """One of the auditors' files."""
     database = connect(path)
-    if database.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
-        raise Fault(UNREADABLE, f"{path}: is not an auditors' file")
     database.execute("BEGIN")  # it may be written to
     whole(database, path)
     info = dict(database.execute("SELECT key, value FROM info"))
@@ -550,6 +607,38 @@ def read_file(log, path):
         head(*found)
     if "anchor" in tables and (database.execute("SELECT max(size) FROM anchor").fetchone()[0] or 0) > log.tree.size():
         raise Fault(ALTERED, f"{path}: a head was anchored of more events than there are")
+    beside(log, path, database, info)
+    for table in tables & FORMS.keys():
+        if database.execute(f"SELECT EXISTS(SELECT 1 FROM {table} WHERE {FORMS[table]})").fetchone()[0]:
+            raise Fault(ALTERED, f"{path}: a cell of the table `{table}` isn't what is written there")
+
+
+def beside(log, path, database, info):
+    """What no signature covers, and programs go by: `info`, and which tiles there are."""
+    first, end = int(info["first_seq"]), log.tree.size()
+    edges = database.execute("SELECT min(time_us), max(time_us) FROM event").fetchone()
+    months = {month_of(time_us) for time_us in edges if time_us is not None}
+    for key, value in info.items():
+        is_so = {
+            "first_seq": value == str(first),
+            "published_size": value == str(end),
+            "month": {value} >= months,
+            "origin": value in {key.name for key in log.all_keys},
+            "vkey": value in {key.text for key in log.all_keys},
+        }
+        if key not in INFO or not is_so.get(key, True):
+            what = f"{path}: what `info` says as `{key}` isn't so"
+            raise Fault(SIGNATURE if key == "vkey" else ALTERED, what)  # it may have got a key that is not known here
+    if not {"published_size", "month"} <= info.keys():
+        raise Fault(ALTERED, f"{path}: `info` doesn't say which events are in it")
+    filled = {(level, n) for level in range(8) for n in range(first >> 8 * level + 8, end >> 8 * level + 8)}
+    if filled != set(database.execute("SELECT level, number FROM tile")):
+        raise Fault(ALTERED, f"{path}: its tiles are not those that its events fill")
+
+
+def month_of(time_us):
+    last = 253_402_207_200_000_000  # no calendar goes on for ever
+    return (datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=min(time_us, last))).strftime("%Y-%m")
 
 
 def event_of_row(database, row, quick):
@@ -579,12 +668,16 @@ def read_export(log, path):
     """An export in JSON lines: where it begins, the events with the heads between them, and the head it was taken under."""
     is_whole = False
     for number, line in enumerate(open(path, encoding="utf-8")):
-        entry = json.loads(line)
+        entry = strict(line, *([BEGINNING] if number == 0 else [EVENT, "checkpoint", "checkpoint rest"]))
         if number == 0:
+            if entry["form"] != "audit-jsonl/1":
+                raise Fault(UNREADABLE, f"{path}: its form is another than this program knows")
+            if entry["origin"] not in {None} | {key.name for key in log.all_keys} or type(entry["first"]) is not int:
+                raise Fault(ALTERED, f"{path}: its first line isn't one")
             log.begin(entry["first"], [bytes.fromhex(peak) for peak in entry["base"]])
         elif "seq" in entry:
             is_whole = False
-            log.event(entry)
+            log.event(checked(entry))
         else:
             for height, hash in entry.get("rest", []):
                 log.tree.push(bytes.fromhex(hash), height)
@@ -600,6 +693,7 @@ def read(log, path):
         files += [name for name in [os.path.join(path, "audit.db")] if os.path.exists(name)]
         if not files:
             raise Fault(UNREADABLE, f"{path}: there is no audit.db here")
+        log.erasures.ends(files[-1], False)
         for name in files:
             for event in erasing_events(name, False):
                 log.erasures.add(*event)
@@ -608,6 +702,7 @@ def read(log, path):
     else:
         with open(path, "rb") as file:
             is_json = file.read(1) == b"{"
+        log.erasures.ends(path, is_json)
         for event in erasing_events(path, is_json):
             log.erasures.add(*event)
         (read_export if is_json else read_file)(log, path)
@@ -617,15 +712,17 @@ def verify(words):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--key", required=True, action="append", metavar="VKEY", help="the log's verifier key, or its file")
     parser.add_argument("--from", dest="first", type=int, default=0, metavar="SEQ", help="the event that PATH begins with")
-    parser.add_argument("--head", metavar="FILE", help="a signed head that was kept elsewhere")
+    parser.add_argument("--head", action="append", default=[], metavar="FILE", help="a signed head that was kept elsewhere")
+    parser.add_argument("--against", action="append", default=[], metavar="FILE", help="a note, a mailbox or a log with signed heads")
     parser.add_argument("--known-gap", action="append", default=[], type=int, metavar="SEQ", help="a declared gap that is known")
     parser.add_argument("--acks", action="append", default=[], metavar="FILE", help="a log of the service: what it says was accepted")
     parser.add_argument("--as-of", type=microseconds, metavar="TIME", help="when copies of the files were made (RFC 3339)")
     parser.add_argument("--quick", action="store_true", help="take each event's stored hash for granted")
     parser.add_argument("path", metavar="PATH", help="the auditors' directory, one of its files, or a JSON export")
     chosen = parser.parse_args(words)
-    keys = [Key(open(key).read() if os.path.exists(key) else key) for key in chosen.key]
-    kept = kept_head(keys, elsewhere(chosen.head).rstrip() + "\n") if chosen.head else None
+    keys = [Key(key if "+" in key and not os.path.exists(key) else elsewhere(key)) for key in chosen.key]
+    kept = {head for path in chosen.head for head in kept_heads(path, keys, True)}
+    kept |= {head for path in chosen.against for head in kept_heads(path, keys, False)}
     log = Log(keys, chosen.first, kept, chosen.acks, chosen.as_of, chosen.quick)
     read(log, chosen.path)
     log.end()
@@ -644,13 +741,72 @@ def microseconds(text):
     return (time - datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)) // datetime.timedelta(microseconds=1)
 
 
-def kept_head(keys, note):
+def kept_heads(path, keys, strict):
+    """The heads of the log in a file of any kind. Those that claim to be of it and aren't count where `strict`, or where there
+    are no others: into a mailbox or a system's log anybody can put such a line."""
+    text, good, wrong, cut = elsewhere(path), [], [], 0
+    mailed = [quopri.decodestring(text.encode()).decode(errors="replace")] if "=E2=80=94" in text else []
+    for text in [text, *mailed, *base64_parts(text)]:
+        for note in notes(text.replace("\r\n", "\n").split("\n"), {key.name for key in keys}):
+            try:
+                good += [head_of(note, keys)] if note else []
+                cut += not note
+            except Fault as fault:
+                wrong.append(fault)
+    if wrong and (strict or not good):
+        raise Fault(SIGNATURE if wrong[0].forged else FORK, f"in {path}: {wrong[0]}")
+    if wrong:
+        print(f"{path}: {len(wrong)} heads that claim to be of this log were left out", file=sys.stderr)
+    if cut:
+        print(f"{path}: {cut} lines hold a part of a signed head only and were left out", file=sys.stderr)
+    if not good:
+        raise Fault(USAGE, f"{path}: there is no signed head of this log in it")
+    return good
+
+
+def head_of(note, keys):
+    why = None
     for key in keys:
         try:
             return key.head(note)
-        except Fault:
+        except Fault as fault:
+            why = fault if fault.forged or why is None else why
+    raise why
+
+
+def notes(lines, origins):
+    """The heads that stand there, as notes; None for one of which a part is there."""
+    for at, line in enumerate(lines):
+        words = line.partition(ANCHOR)[2].split()
+        if words and words[0] in origins:
+            yield note_of(*words[:4]) if len(words) > 3 else None
+        elif line in origins:
+            border = next((n for n in range(at, len(lines)) if not lines[n]), len(lines))
+            end = border + 1
+            while end < len(lines) and lines[end].startswith("\u2014 "):
+                end += 1
+            if border - at > 2 and lines[at + 1].isdecimal() and end > border + 1:
+                yield "\n".join(lines[at:end]) + "\n"
+
+
+def note_of(origin, size, root, signature):
+    """Lines of extension stand behind the root: a comma, then all of them in base64."""
+    root, _, more = root.partition(",")
+    try:
+        more = base64.b64decode(more, validate=True).decode()
+        is_whole = len(base64.b64decode(root, validate=True)) == 32 and len(base64.b64decode(signature, validate=True)) == 68
+    except ValueError:
+        is_whole = False
+    return f"{origin}\n{size}\n{root}\n{more}\n\u2014 {origin} {signature}\n" if is_whole and size.isdecimal() else None
+
+
+def base64_parts(text):
+    """What the longer runs of base64 in a mail say."""
+    for run in re.findall(r"(?m)(?:^[A-Za-z0-9+/=]{60,}\r?\n)(?:^[A-Za-z0-9+/=]+(?:\r?\n|\Z))*", text + "\n"):
+        try:
+            yield base64.b64decode("".join(run.split()), validate=True).decode()
+        except ValueError:
             pass
-    raise Fault(FORK, "the head that was kept elsewhere is not signed with the log's key")
 
 
 def main(words):
@@ -659,12 +815,12 @@ def main(words):
     except Fault as fault:
         print(f"the log does not verify: {fault!s}".encode("unicode_escape").decode(), file=sys.stderr)
         return fault.code
-    except SystemExit as wrong_usage:
-        return USAGE if wrong_usage.code else SOUND
+    except SystemExit as end:
+        return end.code or SOUND
     except (OSError, sqlite3.Error) as obstacle:
         print(f"it can't be read: {obstacle!s}".encode("unicode_escape").decode(), file=sys.stderr)
         return UNREADABLE
-    except (KeyError, ValueError, TypeError, AttributeError, struct.error) as nonsense:
+    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError, struct.error) as nonsense:
         print(f"the log does not verify: what stands in it isn't what is written there: {nonsense!r}", file=sys.stderr)
         return ALTERED
 

@@ -31,10 +31,11 @@ pub struct Verify {
     /// the key, all of them, the oldest first
     #[arg(long = "key", value_name = "VKEY")]
     keys: Vec<String>,
-    /// A signed head of the log that was kept elsewhere: the log must extend it (the same as --against)
+    /// A signed head of the log that was kept elsewhere: the log must extend it, and every head in the file must be its own
     #[arg(long, value_name = "FILE")]
     head: Vec<PathBuf>,
-    /// Any file with signed heads of the log in it, which it must extend: a note, an mbox, a system's log
+    /// Any file with signed heads of the log in it, which it must extend: a note, an mbox, a system's log. Those that aren't the
+    /// log's are left out beside some that are
     #[arg(long, value_name = "FILE")]
     against: Vec<PathBuf>,
     /// A log of the service: what it says was accepted must be in the audit log
@@ -94,8 +95,11 @@ impl Verify {
     fn known(&self, keys: &[Verifier]) -> Result<(PathBuf, Known), Fault> {
         let mut known = Known { from: self.from, quick: self.quick, ..Known::default() };
         let keys: Vec<&Verifier> = keys.iter().collect();
-        for path in self.head.iter().chain(&self.against) {
-            known.heads.extend(against::heads(path, &keys)?);
+        for path in &self.head {
+            known.heads.extend(against::heads(path, &keys, true)?);
+        }
+        for path in &self.against {
+            known.heads.extend(against::heads(path, &keys, false)?);
         }
         for path in &self.acks {
             known.accepted.extend(against::acceptances(path)?);

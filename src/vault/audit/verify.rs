@@ -2,6 +2,7 @@
 //! against what else is known of it: where it ends is told by others.
 
 pub mod acks;
+mod beside;
 mod erased;
 mod file;
 mod gap;
@@ -120,13 +121,16 @@ pub fn verify(path: &Path, key: &Verifier, known: &Known, mut progress: impl FnM
         log.summary.files += 1;
     }
     log.silence.end()?;
-    log.erased.end()?;
+    let unjudged = log.erased.end()?;
     let gaps = log.gaps.all();
     let given_up = Known::judge(&log.against, &gaps)?;
     known.ends(log.summary.first, log.frontier.size, &gaps)?;
     log.erased.hashes(known.hashes)?;
     log.acks.judge(log.first_us.unwrap_or(0), log.last_us)?;
     tail(&log, known)?;
+    if let Some(fault) = unjudged {
+        return Err(fault);
+    }
     let (size, last_us, ended) = (log.frontier.size, log.last_us, !log.silence.serves());
     Ok(Summary { size, last_us, ended, given_up, gaps: log.gaps.declared, ..log.summary })
 }

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::merkle::note::Checkpoint;
 use crate::merkle::tree::subtree;
 use crate::merkle::{Frontier, Hash, leaf_hash};
+use crate::vault::audit::ledger::now_us;
 use crate::vault::audit::second_opinion::second_opinion;
 use crate::vault::audit::specimen::Specimen;
-use crate::vault::audit::verify::{Known, verify};
+use crate::vault::audit::verify::{Known, time, verify};
 
 fn grown() -> Specimen {
     let mut log = Specimen::grown(&[3, 250, 7, 400]);
@@ -39,9 +41,13 @@ fn jsonl(log: &Specimen, from: Option<u64>, to: Option<u64>) -> String {
 }
 
 fn opinion(log: &Specimen, text: &str, from: u64) -> u8 {
+    opinion_with(log, text, &["--from", &from.to_string()])
+}
+
+fn opinion_with(log: &Specimen, text: &str, words: &[&str]) -> u8 {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), text).unwrap();
-    second_opinion(file.path(), log.key(), &["--from", &from.to_string()])
+    second_opinion(file.path(), log.key(), words)
 }
 
 #[test]
@@ -83,11 +89,42 @@ fn json_lines_that_were_changed_are_found_out() {
         assert_ne!(changed, lines[200], "{old}");
         assert_eq!(found(&[&lines[..200], &[&changed], &lines[201..]].concat()), code, "{old}");
     }
+    // What nobody hashed, and what another reader would read otherwise.
+    let seq: serde_json::Value = serde_json::from_str(lines[200]).unwrap();
+    let seq = format!("\"seq\":{}", seq["seq"]);
+    let (more, float) = (format!("\"account\":\"mallory\",{seq}"), format!("{seq}.0"));
+    for (old, new) in [
+        ("\"time\":\"20", "\"time\":\"19"),
+        ("\"bytes\":1200", "\"bytes\":\"1200\""),
+        ("\"event\":\"msg.accept\"", "\"event\":\"msg.reject\",\"event\":\"msg.accept\""),
+        ("\"value\":\"shop\"", "\"value\":\"stop\",\"value\":\"shop\""),
+        (&seq, &more),
+        (&seq, &float),
+        ("\"hash\":\"", "\"more\":\"x\",\"hash\":\""),
+    ] {
+        let changed = lines[200].replacen(old, new, 1);
+        assert_ne!(changed, lines[200], "{old}");
+        assert_eq!(found(&[&lines[..200], &[&changed], &lines[201..]].concat()), 10, "{new}");
+    }
+    for (at, old, new) in [
+        (0, "\"first\":600", "\"first\":600,\"more\":1"),
+        (0, "\"origin\":null", "\"origin\":\"else.example.net/audit\""),
+        (lines.len() - 1, "{\"checkpoint\"", "{\"more\":1,\"checkpoint\""),
+    ] {
+        let changed = lines[at].replacen(old, new, 1);
+        assert_ne!(changed, lines[at], "{old}");
+        assert_eq!(found(&[&lines[..at], &[&changed], &lines[at + 1..]].concat()), 10, "{new}");
+    }
     let mut event: serde_json::Value = serde_json::from_str(lines[200]).unwrap();
     for member in ["value", "salt"] {
         event["committed"]["account"].as_object_mut().unwrap().remove(member);
     }
-    assert_eq!(found(&[&lines[..200], &[&event.to_string()], &lines[201..]].concat()), 11, "a value erased");
+    let event = event.to_string();
+    let erased = [&lines[..200], &[event.as_str()], &lines[201..]].concat();
+    assert_eq!(found(&erased), 1, "a value erased: an event behind the last one here may say so");
+    let now = time(now_us());
+    let words = ["--from", "600", "--as-of", &now];
+    assert_eq!(opinion_with(&log, &erased.join("\n"), &words), 11, "and none can when this was all");
 }
 
 /// The hashes of a level, from its tiles in order.
@@ -174,6 +211,10 @@ fn sqlite_copies_verify_and_are_the_whole_log() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("copy");
     export(&log, Format::Sqlite, None, None, &folder).unwrap();
+    for entry in fs::read_dir(&folder).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o027, 0, "{entry:?}");
+    }
     assert_eq!(verify(&folder, log.key(), &Known::default(), |_| {}).unwrap().size, 1001);
     assert_eq!(second_opinion(&folder, log.key(), &["--head", folder.join("checkpoint").to_str().unwrap()]), 0);
     assert!(export(&log, Format::Sqlite, None, None, &folder).unwrap_err().what.contains("exists already"));

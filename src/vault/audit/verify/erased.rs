@@ -4,7 +4,8 @@
 //! They are believed as far as the walk finds them unaltered; what it finds that was not there before counts at the end.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Result as Sql};
 
@@ -41,6 +42,8 @@ pub struct Erased {
     hashes: u64,
     /// The files are those of the service, not a copy that may have months which it no longer has.
     is_live: bool,
+    /// They go on to where the log was when they were read or copied: whatever was erased by then is named in them.
+    is_whole: bool,
     /// Values that are gone: event, field and key.
     open: Vec<(u64, String, String)>,
     /// Lines that the file at hand must have in its table.
@@ -76,7 +79,8 @@ impl Span {
 impl Erased {
     /// Collects the erasing events of all files. They are looked at as at that time, or as at their last event.
     pub fn collect(files: &[PathBuf], as_of_us: Option<u64>) -> Result<Self, Fault> {
-        let mut erased = Self { is_live: as_of_us.is_some(), ..Self::default() };
+        let mut erased = Self { is_live: as_of_us.is_some(), is_whole: as_of_us.is_some(), ..Self::default() };
+        erased.is_whole |= files.last().is_none_or(|last| !is_month(last));
         for file in files {
             let connection = query::open(file).map_err(unreadable)?;
             erased.now_us = as_of_us.map_or_else(|| last_us(&connection), Ok).map_err(sql)?.max(erased.now_us);
@@ -142,7 +146,8 @@ impl Erased {
                  copy that was made before must be replaced",
                 span.by
             ))),
-            (State::Gone, None) if self.open.len() >= MOST_OPEN => Err(silent(seq, &key)),
+            (State::Gone, None) if self.open.len() >= MOST_OPEN && self.is_whole => Err(silent(seq, &key)),
+            (State::Gone, None) if self.open.len() >= MOST_OPEN => Ok(()),
             (State::Gone, None) => {
                 self.open.push((seq, value.field.clone(), key.into_owned()));
                 Ok(())
@@ -172,12 +177,27 @@ impl Erased {
         }
     }
 
-    /// The end of the log: everything that is gone was named.
-    pub fn end(&self) -> Result<(), Fault> {
+    /// The end of the log: everything that is gone was named. Gives what can't be judged, because the log goes on elsewhere.
+    pub fn end(&self) -> Result<Option<Fault>, Fault> {
         let named =
             |(seq, field, key): &&(u64, String, String)| !self.late.iter().any(|span| span.names(*seq, field, key));
-        self.open.iter().find(named).map_or(Ok(()), |(seq, _, key)| Err(silent(*seq, key)))
+        match self.open.iter().find(named) {
+            None => Ok(None),
+            Some((seq, _, key)) if self.is_whole => Err(silent(*seq, key)),
+            Some((seq, _, key)) => Ok(Some(Fault {
+                verdict: Verdict::Usage,
+                what: format!(
+                    "{key} of event {seq} was erased, and no event in these files says so; one that comes later may, which \
+                     can't be judged without the files that follow: everything else is sound"
+                ),
+            })),
+        }
     }
+}
+
+/// Whether a file is of a month that is over: the log goes on in another one.
+fn is_month(file: &Path) -> bool {
+    file.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with("audit-"))
 }
 
 fn fault(what: String) -> Fault {

@@ -11,13 +11,14 @@ use super::gap::Gaps;
 use super::known::KnownHead;
 use super::silence::Silence;
 use super::values::Values;
-use super::{Fault, Known, Summary, Verdict, altered, sql, value};
+use super::{Fault, Known, Summary, Verdict, altered, beside, sql, value};
 use crate::merkle::gap::Gap;
 use crate::merkle::note::{Checkpoint, NoteError, Verifier};
 use crate::merkle::tree::{WIDTH, WIDTH_BITS, hashes};
 use crate::merkle::{Frontier, Hash};
 use crate::vault::audit::month_file::unhex;
 use crate::vault::audit::row::{PERSONAL, Row, columns, octets, unsigned};
+use crate::vault::audit::visible::is_unseen;
 
 /// Size, root and note of a stored head.
 type StoredNote = (u64, Option<Hash>, String);
@@ -138,6 +139,7 @@ impl<'k> Log<'k> {
         }
         self.erased.end_of_file(connection)?;
         self.anchors(connection)?;
+        beside::check(connection, self.frontier.size, &self.keys)?;
         personal.end()
     }
 
@@ -245,6 +247,9 @@ impl<'k> Log<'k> {
             verdict: Verdict::Signature,
             what: format!("the head of {size} events: {error}"),
         };
+        if note.chars().any(|c| c != '\n' && is_unseen(c)) {
+            return Err(signature(&"a line in it holds what no terminal shows"));
+        }
         let (key, signed) = self.signed(note).map_err(|error| signature(&error))?;
         if signed.size != size || Some(signed.root) != root {
             return Err(altered(format!("the head of {size} events stands beside another one's note")));

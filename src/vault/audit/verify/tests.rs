@@ -17,6 +17,7 @@ use crate::vault::audit::second_opinion::second_opinion;
 use crate::vault::store::open::Database;
 use crate::vault::store::writer::Writer;
 
+mod beside;
 mod causes;
 mod keys;
 mod lessons;
@@ -107,7 +108,8 @@ impl Bench {
     fn cut(&self, size: u64) {
         self.tamper(&format!(
             "DELETE FROM event WHERE seq >= {size}; DELETE FROM personal WHERE seq >= {size};
-             DELETE FROM checkpoint WHERE size > {size}; DELETE FROM tile WHERE (number + 1) * 256 > {size};"
+             DELETE FROM checkpoint WHERE size > {size}; DELETE FROM tile WHERE (number + 1) * 256 > {size};
+             UPDATE info SET value = {size} WHERE key = 'published_size';"
         ));
     }
 
@@ -320,7 +322,7 @@ fn a_log_whose_beginning_was_cut_is_found_out_although_its_base_is_right() {
     let base: String = bench.head(2, Verdict::Fork).root.iter().map(|octet| format!("{octet:02x}")).collect();
     bench.tamper(&format!(
         "UPDATE info SET value = 2 WHERE key = 'first_seq'; UPDATE info SET value = '{base}' WHERE key = 'base';
-         DELETE FROM event WHERE seq < 2; DELETE FROM personal WHERE seq < 2; DELETE FROM tile WHERE number = 0;"
+         DELETE FROM event WHERE seq < 2; DELETE FROM personal WHERE seq < 2;"
     ));
     assert_eq!(bench.verify().unwrap_err().verdict, Verdict::Erased);
     let meant = bench.against(Known { from: 2, ..Known::default() });

@@ -50,6 +50,36 @@ fn an_erasure_with_its_event_is_sound_and_one_by_hand_is_not() {
 }
 
 #[test]
+fn a_month_whose_later_events_are_not_there_is_not_called_tampered_with_nor_sound() {
+    let mut log = Specimen::grown(&[10]);
+    log.end_month("2020-01");
+    let parts = vec![Part { events: vec![(3, 5)], fields: vec!["rcpt_to".into()] }];
+    let order =
+        move |store: &mut crate::vault::store::Store<'_>| erasure::order(store, &parts, "uid 0", "case 7", None);
+    log.writer.run_blocking(order).unwrap();
+    log.seal();
+    log.publish();
+    assert_eq!(verdict(&log, 0), Verdict::Sound);
+    let month = log.audit().join("audit-2020-01.db");
+    let alone = |as_of_us: Option<u64>| {
+        let known = Known { as_of_us, ..Known::default() };
+        let found = verify(&month, log.key(), &known, |_| {}).unwrap_err();
+        let words = as_of_us.map(time);
+        let words: Vec<&str> = words.iter().flat_map(|time| ["--as-of", time]).collect();
+        assert_eq!(second_opinion(&month, log.key(), &words), found.verdict.code(), "{found}");
+        found
+    };
+    let unjudged = alone(None);
+    assert!(unjudged.verdict == Verdict::Usage && unjudged.what.contains("can't be judged"), "{unjudged}");
+    // Who says that this was all knows that nothing came later.
+    assert_eq!(alone(Some(now_us())).verdict, Verdict::Erased);
+    // What can be judged goes first.
+    let file = rusqlite::Connection::open(&month).unwrap();
+    file.execute("UPDATE event SET reason = 'x' WHERE seq = 7", []).unwrap();
+    assert_eq!(alone(None).verdict, Verdict::Altered);
+}
+
+#[test]
 fn what_an_event_says_is_gone_must_be_gone_after_a_while() {
     let log = Specimen::grown(&[10]);
     let side = format!("ATTACH '{}' AS side;", log.home.path().join("side.db").display());
