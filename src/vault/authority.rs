@@ -25,7 +25,8 @@ use crate::policy::route;
 use crate::policy::{FIX_UPS, Grant, Policy};
 use crate::role::{Generation, Instance};
 
-/// A connection is introduced to the vault with its first question; the edge ends those that ask nothing long before.
+/// A connection is introduced to the vault with its first question. Long before this is over the SMTP edge ends those that ask
+/// nothing, and the HTTP edge introduces them.
 const CAPSULE_AGE_US: u64 = 600_000_000;
 /// Two processes on one machine see the same clock, but not at the same instant.
 const CLOCK_SLACK_US: u64 = 60_000_000;

@@ -50,8 +50,8 @@ impl Seat {
             Some(_) if revoked && key.is_none() => return Err(changed()),
             Some(known) => known.clone(),
             None => {
-                let opened = self.visit.open().await.map_err(away)?.map(Arc::new);
-                self.network.insert(opened).clone()
+                self.introduce().await.map_err(away)?;
+                self.network.clone().flatten()
             }
         };
         let Some(key) = key else { return network.ok_or_else(unauthorized) };
@@ -60,6 +60,14 @@ impl Seat {
             Some((_, grant)) if !revoked => Ok(Arc::clone(grant)),
             _ => self.login(session, key).await,
         }
+    }
+
+    /// Has the vault know this connection.
+    pub async fn introduce(&mut self) -> Result<(), Lost> {
+        if self.network.is_none() {
+            self.network = Some(self.visit.open().await?.map(Arc::new));
+        }
+        Ok(())
     }
 
     async fn login(&mut self, session: &Session, key: Secret<String>) -> Result<Arc<Grant>, Fault> {

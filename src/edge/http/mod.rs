@@ -20,8 +20,8 @@ mod v1;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
@@ -53,6 +53,9 @@ const FIELDS: usize = 64;
 /// A connection's life: then it ends after the request at hand, so that load can move to a new generation.
 const LIFE: Duration = Duration::from_secs(3600);
 const REQUESTS: u32 = 1000;
+/// By then the vault knows the connection, whether it was asked anything or not: it believes an introduction for ten minutes,
+/// and who only looks whether the gate is well may send on the same connection much later.
+const INTRODUCED: Duration = Duration::from_secs(240);
 /// What a request may take once no further one is taken: the body's time and the vault's.
 const LAST_REQUEST: Duration = Duration::from_secs(90);
 /// How long and how much we listen to a client that still sends after our last word, so that it gets to read it: a socket
@@ -81,6 +84,7 @@ where
     let (under_way, mut nothing_left) = mpsc::channel(1);
     let seat = Mutex::new(Seat::new(visit));
     let session = Arc::new(Session { front, peer, tls, seat, requests: AtomicU32::new(0), _under_way: under_way });
+    let weak = Arc::downgrade(&session);
     let service = service_fn(move |request| {
         // Boxed, because lingering needs the connection's parts back and so a future that can be moved.
         let answered: Pin<Box<dyn Future<Output = Result<Reply, std::convert::Infallible>> + Send>> =
@@ -98,7 +102,7 @@ where
         tokio::select! {
             // When nobody can say it any more, the process ends: as good as a drain.
             _ = phase.wait_for(|phase| *phase != Phase::Serving) => {}
-            () = sleep(LIFE) => {}
+            () = live(&weak) => {}
         }
     };
     let mut done = tokio::select! {
@@ -123,6 +127,17 @@ where
     // A submission under way goes on until the vault has answered. One that still waits for its body has just lost the
     // connection that it would come from.
     nothing_left.recv().await;
+}
+
+/// A connection's life, after which no further request is taken. It is over early when there is no vault to introduce it to.
+async fn live(session: &Weak<Session>) {
+    sleep(INTRODUCED).await;
+    let Some(session) = session.upgrade() else { return };
+    let is_known = session.seat.lock().await.introduce().await.is_ok();
+    drop(session);
+    if is_known {
+        sleep(LIFE.saturating_sub(INTRODUCED)).await;
+    }
 }
 
 async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {

@@ -39,6 +39,8 @@ pub struct Ways {
     /// The grant of the client's network, on a listener that identifies by it.
     pub network: bool,
     pub falls_at_commit: bool,
+    /// There is none.
+    pub away: bool,
     /// The credential is changed while a message is on its way.
     pub revokes: bool,
 }
@@ -92,9 +94,12 @@ impl House {
         let (edge, vault) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC).unwrap();
         let (replies, questions) = channel::open(vault, &Sealed::for_tests()).unwrap();
         let (asks, answers) = channel::open(edge, &Sealed::for_tests()).unwrap();
+        let away = ways.away;
         tokio::spawn(serve_vault(ways, questions, replies, Arc::clone(&seen)));
         let vault = Vault::default();
-        vault.plug(asks, answers);
+        if !away {
+            vault.plug(asks, answers);
+        }
         let (near, far) = tokio::io::duplex(64 * 1024);
         let (front, phase) = front(change);
         let peer = "192.0.2.7:40000".parse().unwrap();

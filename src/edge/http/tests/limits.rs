@@ -154,3 +154,32 @@ async fn a_client_that_is_still_sending_gets_to_read_its_refusal() {
     assert_eq!(house.client.hear().await.status, 401);
     assert!(house.client.is_closed().await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_only_asks_after_our_health_is_known_to_the_vault_long_before_its_capsule_is_too_old() {
+    let mut house = House::new(Ways::default());
+    let start = tokio::time::Instant::now();
+    while start.elapsed() < Duration::from_secs(300) {
+        let health = house.client.ask("GET /healthz HTTP/1.1\r\nHost: gate\r\n\r\n").await;
+        assert_eq!((health.status, health.field("connection")), (200, None));
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    assert_eq!(house.seen().asks, 1, "introduced, and nothing else");
+    assert_eq!(house.client.send(GOOD).await.status, 202, "on the same connection");
+    assert_eq!(house.hang_up().await.kept.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_nobody_can_introduce_ends_in_time() {
+    let mut house = House::new(Ways { away: true, ..Ways::default() });
+    let start = tokio::time::Instant::now();
+    loop {
+        house.client.say("GET /healthz HTTP/1.1\r\nHost: gate\r\n\r\n").await;
+        let mut octets = [0; 4096];
+        if house.client.stream.read(&mut octets).await.unwrap_or(0) == 0 {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(300), "it goes on");
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+}
