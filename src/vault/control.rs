@@ -232,9 +232,11 @@ impl Control {
             let _ = timeout(left, self.vault.finished()).await;
         }
         let (refused, exact) = self.vault.authority.borrow_mut().settle();
+        let now_us = self.vault.authority.borrow().clock.now().us;
         let kept = self.vault.writer.run(move |store| {
             store.record(refused)?;
-            store.consumption.keep(&exact)
+            store.consumption.keep(&exact)?;
+            store.consumption.stamp(now_us)
         });
         // Where it can't be written, more failed logins are remembered than there were.
         let _ = kept.await;

@@ -6,8 +6,10 @@
 //! And where a credential is at home, only failures of its own name at that address count, in a table of its own: strangers
 //! without number have to share buckets with each other, but never with who is at home.
 //!
-//! The disk is told ahead: a bucket is kept as if more had failed already than did, and again when that is passed. So a
-//! restart or a kill forgets nothing, and guessing buys few writes.
+//! Only what has failed is written down, before its answer: who is killed in the middle of a login has not failed. The disk
+//! is told ahead: a bucket is kept as if more had failed already than did, and again when that is passed. It is never more than what
+//! failed in the same run. So a restart or a kill forgets nothing, however many there are of them nobody's failures become
+//! more than twice as many, and guessing buys few writes.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -22,7 +24,7 @@ use crate::vault::limits::rate::{Full, Rate, Series, left};
 use crate::vault::limits::table::{Content, Hasher, Table, Tables};
 use crate::vault::store::consumption::Bucket;
 
-/// The part of what may fail that is written down ahead. More saves writes, and costs more of it after a kill.
+/// The part of what may fail that is written down ahead at most. More saves writes, and costs more of it after a kill.
 const AHEAD: u64 = 4;
 
 /// Who tries to log in from where.
@@ -56,13 +58,16 @@ pub struct Failures {
 
 #[derive(Debug, Default)]
 struct Guesses {
-    /// A time for each of `Series::OF_LOGINS`, and what the disk has for it.
+    /// A time for each of `Series::OF_LOGINS`, with what is being looked at; the same without; and what the disk has for it.
     tats_us: [u64; 2],
+    failed_us: [u64; 2],
     kept_us: [u64; 2],
+    /// How many failed since the start, as long as any of them counts.
+    fails: [u64; 2],
     /// When the times were loaded, until they are used.
     loaded_us: Option<u64>,
-    /// Until when one that is known to have failed counts. Of those under way nobody knows that yet.
-    failed_us: u64,
+    /// Until when whoever logs in is taken for one who guesses.
+    blamed_us: u64,
     /// The same for logins that were refused, in memory alone: a restart forgets what was right lately, too.
     refused_us: u64,
 }
@@ -76,11 +81,19 @@ impl Content for Guesses {
 /// A login that is counted as failed.
 #[derive(Debug)]
 pub struct Attempt {
-    taken: Vec<(Key, [(u64, u64); 2])>,
+    began_us: u64,
+    taken: Vec<Taken>,
     /// Who goes first where many wait.
     pub claim: Claim,
-    /// What must be on the disk before the answer.
-    pub ahead: Vec<Bucket>,
+}
+
+/// What it counts in.
+#[derive(Debug)]
+struct Taken {
+    key: Key,
+    rates: [Rate; 2],
+    /// The times that it was taken up to.
+    until_us: [u64; 2],
 }
 
 /// What the disk should have instead, when a login turned out to be no failure.
@@ -95,6 +108,8 @@ pub struct Mercy {
 pub struct Locked {
     /// Seconds until it may be tried again.
     pub wait: u32,
+    /// It is not for failures but for logins that are being looked at: none of them need be one.
+    pub is_crowd: bool,
     /// The limit that it is longest for.
     pub by: By,
 }
@@ -123,12 +138,12 @@ impl Failures {
             let key = table.resolve(key, now);
             let guesses = table.entry(&key);
             guesses.loaded_us = Some(now.us);
-            for times in [&mut guesses.tats_us, &mut guesses.kept_us] {
+            for times in [&mut guesses.tats_us, &mut guesses.failed_us, &mut guesses.kept_us] {
                 if let Some(time) = times.get_mut(at) {
                     *time = (*tat_us).max(*time);
                 }
             }
-            guesses.failed_us = guesses.failed_us.max(*tat_us);
+            guesses.blamed_us = guesses.blamed_us.max(*tat_us);
         }
     }
 
@@ -141,15 +156,19 @@ impl Failures {
         for (key, rates) in &mut keys {
             *key = self.table(key).resolve(key.clone(), now);
             for (at, series) in Series::OF_LOGINS.into_iter().enumerate() {
-                let Some((rate, tat)) = rates.get(at).zip(self.tat(key, at, rates)) else { continue };
-                let wait = match rate.fits(tat, 1, 0, now.us) {
-                    Ok(_) => continue,
-                    Err(Full::For(wait)) => wait,
-                    Err(Full::Ever) => u32::MAX,
+                let Some((rate, [tat, failed])) = rates.get(at).zip(self.times(key, at, rates)) else { continue };
+                let wait = |tat| match rate.fits(tat, 1, 0, now.us) {
+                    Ok(_) => None,
+                    Err(Full::For(wait)) => Some(wait),
+                    Err(Full::Ever) => Some(u32::MAX),
                 };
-                let window_us = rate.tolerance_us;
-                if locked.as_ref().is_none_or(|before| before.wait < wait) {
-                    locked = Some(Locked { wait, by: By { key: key.clone(), limit: series.word(), window_us } });
+                let (failed, any) = (wait(failed), wait(tat));
+                let Some(wait) = failed.or(any) else { continue };
+                let (is_crowd, window_us) = (failed.is_none(), rate.tolerance_us);
+                // What has failed comes before what is being looked at, and the longest wait before others.
+                if locked.as_ref().is_none_or(|before| (before.is_crowd, wait) > (is_crowd, before.wait)) {
+                    let by = By { key: key.clone(), limit: series.word(), window_us };
+                    locked = Some(Locked { wait, is_crowd, by });
                 }
             }
         }
@@ -164,14 +183,25 @@ impl Failures {
             }
             return Err(locked);
         }
-        let mut attempt = Attempt { taken: Vec::new(), claim: self.claim(&keys, now), ahead: Vec::new() };
+        let (claim, mut taken) = (self.claim(&keys, now), Vec::new());
         for (key, rates) in keys {
-            let moved = self.table(&key).entry(&key).take(&rates, now, |series, tat_us| {
-                attempt.ahead.push(Bucket { tier: key.tier, series, name: key.name.to_string(), tat_us });
-            });
-            attempt.taken.push((key, moved));
+            let until_us = self.table(&key).entry(&key).take(&rates, now);
+            taken.push(Taken { key, rates, until_us });
         }
-        Ok(attempt)
+        Ok(Attempt { began_us: now.us, taken, claim })
+    }
+
+    /// It failed. Gives what must be on the disk before anybody is told.
+    pub fn fail(&mut self, attempt: &Attempt) -> Vec<Bucket> {
+        let mut ahead = Vec::new();
+        for Taken { key, rates, .. } in &attempt.taken {
+            // What is gone from the table has drained away.
+            let Some(guesses) = self.table(key).get_mut(key) else { continue };
+            guesses.fail(rates, attempt.began_us, |series, tat_us| {
+                ahead.push(Bucket { tier: key.tier, series, name: key.name.to_string(), tat_us });
+            });
+        }
+        ahead
     }
 
     /// Whether a password may be compared with what was right lately, which is not counted and not refused: not by who was
@@ -193,20 +223,11 @@ impl Failures {
     /// for every name, known or not, and from being at home.
     fn claim(&mut self, keys: &[(Key, [Rate; 2])], now: Now) -> Claim {
         let has_failed =
-            |(key, _): &(Key, [Rate; 2])| self.table(key).get(key).is_some_and(|guesses| guesses.failed_us > now.us);
+            |(key, _): &(Key, [Rate; 2])| self.table(key).get(key).is_some_and(|guesses| guesses.blamed_us > now.us);
         match keys {
             keys if keys.iter().any(has_failed) => Claim::Failed,
             [(key, _)] if key.name.starts_with(HOME) => Claim::Known,
             _ => Claim::New,
-        }
-    }
-
-    /// It was a failure, as it was counted.
-    pub fn confirm(&mut self, attempt: &Attempt) {
-        for (key, _) in &attempt.taken {
-            if let Some(guesses) = self.table(key).get_mut(key) {
-                guesses.failed_us = guesses.tats_us.into_iter().fold(guesses.failed_us, u64::max);
-            }
         }
     }
 
@@ -220,12 +241,12 @@ impl Failures {
     pub fn forgive(&mut self, attempt: &Attempt, now: Now) -> Mercy {
         self.take_back(attempt, now);
         let mut exact = Vec::new();
-        for (key, _) in &attempt.taken {
+        for Taken { key, .. } in &attempt.taken {
             if let Some(guesses) = self.table(key).get_mut(key) {
                 guesses.settle(key, &mut exact);
                 if key.tier == Tier::CredentialPrefix {
                     // Who gets in had mistyped before.
-                    guesses.failed_us = 0;
+                    guesses.blamed_us = 0;
                 }
             }
         }
@@ -235,10 +256,10 @@ impl Failures {
     /// It was not looked at. The disk keeps what it was told ahead until somebody is forgiven: who is turned away without any
     /// work must cost no write either.
     pub fn take_back(&mut self, attempt: &Attempt, now: Now) {
-        for (key, moved) in &attempt.taken {
+        for Taken { key, rates, until_us } in &attempt.taken {
             let Some(guesses) = self.table(key).get_mut(key) else { continue };
-            for (tat, (by, until)) in guesses.tats_us.iter_mut().zip(moved) {
-                *tat = tat.saturating_sub(left(*by, *until, now.us));
+            for (tat, (rate, until)) in guesses.tats_us.iter_mut().zip(rates.iter().zip(until_us)) {
+                *tat = tat.saturating_sub(left(rate.step_us, *until, now.us));
             }
         }
     }
@@ -268,10 +289,11 @@ impl Failures {
         self.homes.sweep(now.day());
     }
 
-    fn tat(&mut self, key: &Key, at: usize, rates: &[Rate; 2]) -> Option<u64> {
-        let Some(guesses) = self.table(key).get(key) else { return Some(0) };
-        let (tat, rate) = (guesses.tats_us.get(at)?, rates.get(at)?);
-        Some(guesses.loaded_us.map_or(*tat, |loaded| rate.clamped(*tat, loaded)))
+    /// A time with what is being looked at, and without.
+    fn times(&mut self, key: &Key, at: usize, rates: &[Rate; 2]) -> Option<[u64; 2]> {
+        let Some(guesses) = self.table(key).get(key) else { return Some([0, 0]) };
+        let (tat, failed, rate) = (guesses.tats_us.get(at)?, guesses.failed_us.get(at)?, rates.get(at)?);
+        Some([*tat, *failed].map(|time| guesses.loaded_us.map_or(time, |loaded| rate.clamped(time, loaded))))
     }
 
     /// The alias of a name's home at an address.
@@ -321,33 +343,53 @@ impl Failures {
 }
 
 impl Guesses {
-    /// One more, for which there is room. Calls `keep` for what is to be written.
-    fn take(&mut self, rates: &[Rate; 2], now: Now, mut keep: impl FnMut(Series, u64)) -> [(u64, u64); 2] {
-        let mut moved = [(0, 0); 2];
+    /// One more, for which there is room. Gives the times that it was taken up to.
+    fn take(&mut self, rates: &[Rate; 2], now: Now) -> [u64; 2] {
+        let mut until_us = [0; 2];
         let loaded = self.loaded_us.take();
-        let times = self.tats_us.iter_mut().zip(&mut self.kept_us).zip(&mut moved);
-        for (((tat, kept), moved), (rate, series)) in times.zip(rates.iter().zip(Series::OF_LOGINS)) {
+        for (at, rate) in rates.iter().enumerate() {
+            let [Some(tat), Some(failed), Some(kept), Some(until)] =
+                [&mut self.tats_us, &mut self.failed_us, &mut self.kept_us, &mut until_us]
+                    .map(|times| times.get_mut(at))
+            else {
+                continue;
+            };
             if let Some(loaded) = loaded.filter(|loaded| rate.clamped(*tat, *loaded) != *tat) {
                 // The disk is ahead of any clock: it is to be written anew.
-                (*tat, *kept) = (rate.clamped(*tat, loaded), 0);
+                (*tat, *failed, *kept) = (rate.clamped(*tat, loaded), rate.clamped(*failed, loaded), 0);
             }
             *tat = (*tat).max(now.us).saturating_add(rate.step_us);
-            *moved = (rate.step_us, *tat);
-            if *tat > *kept {
-                let full = now.us.saturating_add(rate.tolerance_us);
-                let ahead = tat.saturating_add(rate.tolerance_us / AHEAD);
-                *kept = ahead.min(full).max(*tat);
+            *until = *tat;
+        }
+        until_us
+    }
+
+    /// One that was taken then has failed. Calls `keep` for what is to be written.
+    fn fail(&mut self, rates: &[Rate; 2], began_us: u64, mut keep: impl FnMut(Series, u64)) {
+        for (at, (rate, series)) in rates.iter().zip(Series::OF_LOGINS).enumerate() {
+            let [Some(tat), Some(failed), Some(kept), Some(fails)] =
+                [&mut self.tats_us, &mut self.failed_us, &mut self.kept_us, &mut self.fails].map(|all| all.get_mut(at))
+            else {
+                continue;
+            };
+            *fails = if *failed > began_us { *fails + 1 } else { 1 };
+            // They may fail in another order than they were taken in.
+            *failed = (*failed).max(began_us).saturating_add(rate.step_us).min(*tat);
+            if *failed > *kept {
+                let ahead = rate.step_us.saturating_mul(*fails).min(rate.tolerance_us / AHEAD);
+                let full = began_us.saturating_add(rate.tolerance_us);
+                *kept = failed.saturating_add(ahead).min(full).max(*failed);
                 keep(series, *kept);
             }
         }
-        moved
+        self.blamed_us = self.tats_us.into_iter().fold(self.blamed_us, u64::max);
     }
 
     fn settle(&mut self, key: &Key, exact: &mut Vec<Bucket>) {
-        for ((tat, kept), series) in self.tats_us.iter().zip(&mut self.kept_us).zip(Series::OF_LOGINS) {
-            if *kept != *tat {
-                *kept = *tat;
-                exact.push(Bucket { tier: key.tier, series, name: key.name.to_string(), tat_us: *tat });
+        for ((failed, kept), series) in self.failed_us.iter().zip(&mut self.kept_us).zip(Series::OF_LOGINS) {
+            if *kept != *failed {
+                *kept = *failed;
+                exact.push(Bucket { tier: key.tier, series, name: key.name.to_string(), tat_us: *failed });
             }
         }
     }

@@ -1,7 +1,9 @@
 //! Failed logins around one login: it counts as failed before anything is looked at, and no more once it was right.
 
 use super::failures::{Attempt, From, Mercy};
-use super::{Credential, Login, describe, key};
+use super::homes::Home;
+use super::reason::Reason;
+use super::{Credential, Login, describe, key, tell_failure};
 use crate::ipc::session::{Denial, Mechanism};
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Name, Outcome};
@@ -9,7 +11,8 @@ use crate::vault::limits::denial::{By, later};
 use crate::vault::limits::key::{Key, Tier};
 use crate::vault::limits::notices::REMEMBERED;
 use crate::vault::limits::rate::HOUR_US;
-use crate::vault::store::writer::Stored;
+use crate::vault::store::consumption::Bucket;
+use crate::vault::store::writer::NotStored;
 use crate::vault::telling::tell;
 
 /// Who tries to log in from where.
@@ -21,33 +24,35 @@ fn from(login: &Login) -> From<'_> {
     From { address: (!login.listener.behind_tls_proxy).then_some(login.address), name }
 }
 
-/// Counts a login as failed, before anything is hashed; with what is being written of it.
-pub async fn begin(
-    vault: &Vault,
-    login: &Login,
-    credential: Option<&Credential>,
-) -> Result<(Attempt, Option<Stored<()>>), Denial> {
+/// Counts a login as failed, before anything is hashed.
+pub async fn begin(vault: &Vault, login: &Login, credential: Option<&Credential>) -> Result<Attempt, Denial> {
     let begun = {
         let mut authority = vault.authority.borrow_mut();
         let now = authority.clock.now();
         let rules = authority.slice.limits.failed_logins;
         authority.failures.begin(from(login), &rules, now)
     };
-    let mut attempt = match begun {
-        Ok(attempt) => attempt,
+    match begun {
+        Ok(attempt) => Ok(attempt),
+        Err(locked) if locked.is_crowd => {
+            tell_failure(vault, login, credential, Reason::Busy).await;
+            Err(Denial::Busy)
+        }
         Err(locked) => {
             let event =
                 Event { reason: Some("too-many-failures".into()), ..Event::new(Name::AuthLocked, Outcome::Denied) };
             tell(vault, describe(event, login, credential), Some(locked.by)).await;
-            return Err(Denial::Wait(later(locked.wait)));
+            Err(Denial::Wait(later(locked.wait)))
         }
-    };
-    let ahead = std::mem::take(&mut attempt.ahead);
-    let written = match ahead.is_empty() {
-        true => None,
-        false => vault.writer.queue(0, move |store| store.consumption.keep(&ahead)).await.ok(),
-    };
-    Ok((attempt, written))
+    }
+}
+
+/// It was wrong, or came to nothing. Nobody learns of a guess that the disk knows nothing of. A full disk is no reason to let nobody in.
+pub async fn fail(vault: &Vault, attempt: &Attempt) {
+    let ahead = vault.authority.borrow_mut().failures.fail(attempt);
+    if !ahead.is_empty() {
+        let _ = keep(vault, ahead, None).await;
+    }
 }
 
 /// Whether a password may be compared with those that were right lately: not by who was refused too often for guessing.
@@ -55,11 +60,6 @@ pub fn may_recall(vault: &Vault, login: &Login) -> bool {
     let mut authority = vault.authority.borrow_mut();
     let now = authority.clock.now();
     authority.failures.may_recall(from(login), now)
-}
-
-/// It was wrong, or came to nothing.
-pub fn confirm(vault: &Vault, attempt: &Attempt) {
-    vault.authority.borrow_mut().failures.confirm(attempt);
 }
 
 /// It was not looked at, so it is no failure.
@@ -108,10 +108,17 @@ async fn write(vault: &Vault, Mercy { exact, home }: Mercy) {
     if exact.is_empty() && home.is_none() {
         return;
     }
-    let written = vault.writer.run(move |store| {
-        store.consumption.keep(&exact)?;
+    // On a full disk nobody is kept out; until there is room, it has more than failed.
+    let _ = keep(vault, exact, home).await;
+}
+
+/// Writes buckets down, and by which time.
+async fn keep(vault: &Vault, buckets: Vec<Bucket>, home: Option<Home>) -> Result<(), NotStored> {
+    let now_us = vault.authority.borrow().clock.now().us;
+    let kept = vault.writer.run(move |store| {
+        store.consumption.keep(&buckets)?;
+        store.consumption.stamp(now_us)?;
         home.iter().try_for_each(|home| store.consumption.keep_home(home))
     });
-    // On a full disk nobody is kept out; until there is room, it has more than failed.
-    let _ = written.await;
+    kept.await
 }

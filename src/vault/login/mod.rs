@@ -34,6 +34,7 @@ use crate::ipc::session::{Denial, Mechanism, Tls};
 use crate::policy::scope::Scope;
 use crate::secret::Secret;
 use credentials::{Candidates, Credential, Known, Way};
+use failures::Attempt;
 use line::Claim;
 use reason::Reason;
 
@@ -56,9 +57,8 @@ pub type Gone = oneshot::Receiver<()>;
 pub async fn decide(vault: &Vault, login: Login, gone: Gone) -> Result<Known, Denial> {
     if let Some(reason) = unfit(&login) {
         // Nothing is checked, but it is written down: that counts too.
-        let (attempt, _) = guard::begin(vault, &login, None).await?;
-        guard::confirm(vault, &attempt);
-        return Err(fail(vault, &login, None, reason).await);
+        let attempt = guard::begin(vault, &login, None).await?;
+        return Err(fail(vault, &login, &attempt, None, reason).await);
     }
     if let Some(known) = remembered(vault, &login) {
         succeed(vault, &login, &known.credential, Some(guard::remembered(&login, &known.credential))).await;
@@ -70,39 +70,24 @@ pub async fn decide(vault: &Vault, login: Login, gone: Gone) -> Result<Known, De
         authority.credentials.candidates(login.mechanism, &login.user, password, &vault.tagger, &vault.dummy)
     };
     let credential = candidates.as_ref().and_then(|candidates| candidates.credential.clone());
-    let (attempt, written) = guard::begin(vault, &login, credential.as_deref()).await?;
+    let attempt = guard::begin(vault, &login, credential.as_deref()).await?;
     let Some(candidates) = candidates else {
-        guard::confirm(vault, &attempt);
-        return Err(fail(vault, &login, None, Reason::NotAKey).await);
+        return Err(fail(vault, &login, &attempt, None, Reason::NotAKey).await);
     };
     let known = credential.as_deref();
     let checked = check(vault, attempt.claim, &login.password, &candidates, gone).await;
-    match checked {
-        Ok(Some(_)) => {}
-        Err(Reason::Busy) => {
-            guard::take_back(vault, &attempt);
-            return Err(fail(vault, &login, known, Reason::Busy).await);
-        }
-        _ => guard::confirm(vault, &attempt),
-    }
-    // Nobody learns of a guess that the disk knows nothing of. A full disk is no reason to let nobody in.
-    if let Some(written) = written {
-        let _ = written.answer().await;
-    }
     let (key, credential) = match (checked, &credential) {
         (Ok(Some(key)), Some(credential)) => (key, credential),
-        (Ok(_), ..) => return Err(fail(vault, &login, known, Reason::Wrong).await),
-        (Err(reason), ..) => return Err(fail(vault, &login, known, reason).await),
+        (Ok(_), ..) => return Err(fail(vault, &login, &attempt, known, Reason::Wrong).await),
+        (Err(reason), ..) => return Err(fail(vault, &login, &attempt, known, reason).await),
     };
     // It may have been changed or revoked while the password was being hashed.
     let current = vault.authority.borrow().credentials.get(&credential.id).cloned();
     let Some(current) = current.filter(|current| current.generation == credential.generation) else {
-        guard::confirm(vault, &attempt);
-        return Err(fail(vault, &login, known, Reason::Changed).await);
+        return Err(fail(vault, &login, &attempt, known, Reason::Changed).await);
     };
     if let Err(reason) = current.admits(key, way(&login), now_us()) {
-        guard::confirm(vault, &attempt);
-        return Err(fail(vault, &login, known, reason).await);
+        return Err(fail(vault, &login, &attempt, known, reason).await);
     }
     {
         let cache = &mut vault.authority.borrow_mut().cache;
@@ -179,7 +164,18 @@ async fn succeed(vault: &Vault, login: &Login, credential: &Credential, by: Opti
     tell(vault, event, by).await;
 }
 
-async fn fail(vault: &Vault, login: &Login, owner: Option<&Credential>, reason: Reason) -> Denial {
+/// It is no login. What nobody looked at has not failed.
+async fn fail(vault: &Vault, login: &Login, attempt: &Attempt, owner: Option<&Credential>, reason: Reason) -> Denial {
+    if reason == Reason::Busy {
+        guard::take_back(vault, attempt);
+    } else {
+        guard::fail(vault, attempt).await;
+    }
+    tell_failure(vault, login, owner, reason).await;
+    if reason == Reason::Busy { Denial::Busy } else { Denial::Invalid }
+}
+
+async fn tell_failure(vault: &Vault, login: &Login, owner: Option<&Credential>, reason: Reason) {
     let known = vault.authority.borrow().credentials.get(&login.user).cloned();
     let known = known.as_deref().or(owner);
     let event = Event { reason: Some(reason.word().into()), ..Event::new(Name::AuthFailure, Outcome::Failure) };
@@ -187,7 +183,6 @@ async fn fail(vault: &Vault, login: &Login, owner: Option<&Credential>, reason: 
     if tell(vault, describe(event, login, known), by).await {
         tracing::info!(session = %login.session, reason = reason.word(), "a login failed");
     }
-    if reason == Reason::Busy { Denial::Busy } else { Denial::Invalid }
 }
 
 fn describe(event: Event, login: &Login, credential: Option<&Credential>) -> Event {

@@ -16,6 +16,8 @@ const PLACE_DAYS: i64 = 1;
 const LONGEST_US: u64 = 7 * 86_400_000_000;
 /// The key in `meta` of the key that finds shared buckets and hides names.
 const HASH_KEY: &str = "limits";
+/// The key in `meta` of the time by which buckets were last written.
+const CLOCK: &str = "limits-clock";
 
 /// The theoretical arrival time of one bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,8 +66,10 @@ pub struct Consumption<'c> {
     last_day: Statement<'c>,
     sweep: [Statement<'c>; 5],
     trim: Statement<'c>,
-    hash_key: Statement<'c>,
-    set_hash_key: Statement<'c>,
+    shift: Statement<'c>,
+    meta: Statement<'c>,
+    set_meta: Statement<'c>,
+    stamp_any: Statement<'c>,
 }
 
 impl<'c> Consumption<'c> {
@@ -94,8 +98,12 @@ impl<'c> Consumption<'c> {
                 sql("DELETE FROM login_home WHERE day < ?")?,
             ],
             trim: sql("UPDATE rl_bucket SET tat_us = ?1 WHERE tat_us > ?1")?,
-            hash_key: sql("SELECT value FROM meta WHERE key = ?")?,
-            set_hash_key: sql("INSERT INTO meta(key, value) VALUES(?, ?)")?,
+            shift: sql("UPDATE rl_bucket SET tat_us = max(tat_us - ?, 0)")?,
+            meta: sql("SELECT value FROM meta WHERE key = ?")?,
+            set_meta: sql("INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)")?,
+            stamp_any: sql(
+                "INSERT OR REPLACE INTO meta(key, value) SELECT ?, ? WHERE EXISTS (SELECT 1 FROM rl_bucket)",
+            )?,
         })
     }
 
@@ -116,6 +124,11 @@ impl<'c> Consumption<'c> {
         Ok(())
     }
 
+    /// By which time buckets were written: a start whose clock is behind it finds them as full as they were then.
+    pub fn stamp(&mut self, now_us: u64) -> Result<()> {
+        self.set_meta.execute([CLOCK, &now_us.to_string()]).map(drop)
+    }
+
     /// A suspension, or that it was lifted.
     pub fn suspend(&mut self, suspension: &Suspension) -> Result<()> {
         let Suspension { credential, day, until_us } = suspension;
@@ -127,8 +140,21 @@ impl<'c> Consumption<'c> {
         self.home.execute(params![home.alias, home.day]).map(drop)
     }
 
+    /// When the clock is behind the time that buckets were written by, it was set back: of what they held, nothing is known
+    /// to have drained, and nothing more was used.
+    fn follow(&mut self, now_us: u64) -> Result<()> {
+        let stamp: Option<String> = self.meta.query_row([CLOCK], |row| row.get(0)).optional()?;
+        let behind_us = stamp.and_then(|stamp| stamp.parse().ok()).map_or(0, |stamp: u64| stamp.saturating_sub(now_us));
+        if behind_us > 0 {
+            self.shift.execute([integer(behind_us)])?;
+            self.stamp(now_us)?;
+        }
+        Ok(())
+    }
+
     /// Everything that still counts; what can't is forgotten.
     pub fn all(&mut self, now_us: u64, day: i64) -> Result<Consumed> {
+        self.follow(now_us)?;
         self.sweep(now_us, day)?;
         self.trim.execute([integer(now_us.saturating_add(LONGEST_US))])?;
         let buckets = self.buckets.query_map([integer(now_us)], |row| {
@@ -175,12 +201,13 @@ impl<'c> Consumption<'c> {
         places.execute([day - PLACE_DAYS])?;
         suspensions.execute([day - PLACE_DAYS])?;
         homes.execute([day - homes::DAYS])?;
-        Ok(())
+        // Where there is nothing, there is nothing to write.
+        self.stamp_any.execute([CLOCK, &now_us.to_string()]).map(drop)
     }
 
     /// Made at the first start.
     fn hash_key(&mut self) -> Result<[u8; 32]> {
-        let kept: Option<String> = self.hash_key.query_row([HASH_KEY], |row| row.get(0)).optional()?;
+        let kept: Option<String> = self.meta.query_row([HASH_KEY], |row| row.get(0)).optional()?;
         if let Some(kept) = kept {
             let octet = |at: usize| kept.get(2 * at..2 * at + 2).and_then(|two| u8::from_str_radix(two, 16).ok());
             let octets: Option<Vec<u8>> = (0..32).map(octet).collect();
@@ -190,7 +217,7 @@ impl<'c> Consumption<'c> {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|_| damaged("there are no random octets"))?;
         let text: String = key.iter().map(|octet| format!("{octet:02x}")).collect();
-        self.set_hash_key.execute([HASH_KEY, &text])?;
+        self.set_meta.execute([HASH_KEY, &text])?;
         Ok(key)
     }
 }
@@ -256,5 +283,26 @@ mod tests {
         let again = store.transaction(|store| store.consumption.all(NOW, 20_000)).unwrap();
         assert_eq!((again.hash_key, &again.homes[..]), (all.hash_key, &homes[1..]));
         assert_ne!(again.hash_key, [0; 32]);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_finds_buckets_as_full_as_they_were_however_often_it_starts() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("db")).unwrap();
+        let database = Database::open(home.path()).unwrap();
+        let mut store = Store::prepare(&database).unwrap();
+        let bucket = |tat_us| Bucket { tier: Tier::Address, series: Series::FailedLong, name: "n".into(), tat_us };
+        store
+            .transaction(|store| {
+                store.consumption.keep(&[bucket(NOW + 864)])?;
+                store.consumption.stamp(NOW)
+            })
+            .unwrap();
+        for (now_us, left) in [(NOW - 400 * DAY_US, 864), (NOW - 401 * DAY_US, 864), (NOW - 401 * DAY_US + 100, 764)] {
+            let all = store.transaction(|store| store.consumption.all(now_us, 1)).unwrap();
+            assert_eq!(all.buckets, [bucket(now_us + left)]);
+        }
+        let all = store.transaction(|store| store.consumption.all(NOW, 20_000)).unwrap();
+        assert_eq!(all.buckets, [], "ahead, it is time that passed");
     }
 }

@@ -181,13 +181,14 @@ fn no_guess_beyond_burst_and_rate_though_the_disk_is_told_ahead() {
             let from = From { address: Some("192.0.2.1".parse().unwrap()), name: "shop" };
             match failures.begin(from, &rules, machine.now()) {
                 Ok(attempt) => {
-                    disk.write(&attempt.ahead);
                     refused_since = None;
                     if dice.once_in(5) {
                         disk.write(&failures.forgive(&attempt, machine.now()).exact);
                         continue;
                     }
-                    let first = attempt.ahead.iter().filter(|bucket| bucket.tier == Tier::Address).count();
+                    let ahead = failures.fail(&attempt);
+                    disk.write(&ahead);
+                    let first = ahead.iter().filter(|bucket| bucket.tier == Tier::Address).count();
                     (guesses, writes) = (guesses + 2, writes + first as u64);
                     failed.push((machine.real, 1));
                 }
@@ -206,4 +207,57 @@ fn no_guess_beyond_burst_and_rate_though_the_disk_is_told_ahead() {
     assert!(kills > 5000 && guesses > 20_000, "{kills} {guesses}");
     // Of each bucket of a guess that was let in, well under one write.
     assert!(writes * 10 < guesses * 7, "{writes} writes for {guesses} buckets of guesses");
+}
+
+#[test]
+fn who_failed_seldom_or_never_is_never_locked_out_whatever_is_killed_and_whichever_way_the_clock_is_set() {
+    let hasher = Hasher::new([9; 32]);
+    let rules = FailedLogins {
+        windows: [300, 86_400],
+        address: [20, 100],
+        prefix: [60, 300],
+        wide_prefix: [200, 1000],
+        credential: [20, 100],
+    };
+    let (mut kills, mut logins) = (0u64, 0u64);
+    for seed in 1..=400 {
+        let mut dice = Dice::new(seed);
+        let (mut machine, mut disk, mut stamp) = (Machine::new(), Disk::default(), 0);
+        let mut failures = Failures::new(hasher);
+        // Twice as many may count, and not one of them in another place.
+        let mut may_fail = [0, 9];
+        for _ in 0..300 {
+            machine.real += dice.below(3 * SECOND);
+            if dice.once_in(12) {
+                machine.ahead = dice.below(200_000_000_000_000) as i64 - 100_000_000_000_000;
+            }
+            let (address, own) = if dice.once_in(2) { ("192.0.2.1", 0) } else { ("198.51.100.1", 1) };
+            let from = From { address: Some(address.parse().unwrap()), name: "shop" };
+            let begun = failures.begin(from, &rules, machine.now());
+            let attempt = begun.unwrap_or_else(|locked| panic!("seed {seed}: {address}: {locked:?}"));
+            logins += 1;
+            let is_killed = dice.once_in(10);
+            if may_fail[own] > 0 && dice.once_in(5) {
+                may_fail[own] -= 1;
+                disk.write(&failures.fail(&attempt));
+                stamp = machine.now().us;
+            } else if !is_killed {
+                let exact = failures.forgive(&attempt, machine.now()).exact;
+                stamp = if exact.is_empty() { stamp } else { machine.now().us };
+                disk.write(&exact);
+            }
+            if is_killed {
+                kills += 1;
+                machine.restart(dice.below(SECOND));
+                let behind = stamp.saturating_sub(machine.now().us);
+                for bucket in &mut disk.0 {
+                    bucket.tat_us = bucket.tat_us.saturating_sub(behind);
+                }
+                stamp -= behind;
+                failures = Failures::new(hasher);
+                failures.load(&disk.0, vec![], machine.now());
+            }
+        }
+    }
+    assert!(kills > 10_000 && logins == 120_000, "{kills} {logins}");
 }
