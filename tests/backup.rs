@@ -219,6 +219,14 @@ fn a_backup_that_is_not_whole_or_not_ours_is_refused_and_nothing_is_touched() {
     for name in ["master.key", "master.id"] {
         fs::copy(service.folder.path().join("gone/master").join(name), state.join("master").join(name)).unwrap();
     }
+    assert!(told.contains("Put your copy of log.key and log.vkey"), "{told}");
+    let started = gatepost().args(["serve", "--fallback-ids", "--config"]).arg(service.config()).output().unwrap();
+    assert!(!started.status.success() && said(&started).contains("neither its key"), "{}", said(&started));
+    fs::create_dir(state.join("seal")).unwrap();
+    fs::set_permissions(state.join("seal"), fs::Permissions::from_mode(0o700)).unwrap();
+    for name in ["log.key", "log.vkey"] {
+        fs::copy(service.folder.path().join("gone/seal").join(name), state.join("seal").join(name)).unwrap();
+    }
     service.start_again();
     let listed = done(&service.command(&["queue", "release", "--all", "--json"]));
     assert!(listed.contains("\"messages\":1"), "{listed}");

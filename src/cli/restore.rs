@@ -182,13 +182,14 @@ fn told(plan: &Plan, manifest: &Manifest, swap: &Swap) -> String {
     if !manifest.masters.iter().any(|name| name == id.trim_end()) {
         told += &format!(
             "\nThe bodies in it need the master key {}, which is not in {}: put master.key and master.id of then there before \
-             the start, or they can't be read.",
+             the start, or they can't be read, and without any the start is refused.",
             visible(&manifest.masters.join(" or ")),
             plan.master_directory.display()
         );
     }
     if !plan.state_directory.join("seal").join("log.key").exists() {
-        told += &format!("\nPut your copy of the log key into {state}/seal, or the log goes on under another one.");
+        told +=
+            &format!("\nPut your copy of log.key and log.vkey into {state}/seal: without them the start is refused.");
     }
     told + "\nAll mail in it is held. Start the service, then: gatepost queue reconcile, gatepost queue release --all."
 }

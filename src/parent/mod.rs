@@ -6,6 +6,7 @@
 //! **Holds.** Root, where it was started as root; the listening sockets; the capsule key.
 //! **If it falls**, everything falls: so it reads no byte of a stranger, and none of a peer but those few words.
 
+mod beginning;
 mod bind;
 mod change;
 mod child;

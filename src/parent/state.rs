@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
+use super::beginning;
 use super::people::People;
 use crate::config::plan::Plan;
 use crate::role::Role;
@@ -29,7 +30,7 @@ use crate::{sealer, vault};
 pub const CONTROL_SOCKET: &str = "control.sock";
 /// Octets of a local socket's path: OpenBSD and Linux have room for 104 and 108, with a NUL at the end.
 const LONGEST_SOCKET: usize = 103;
-const SEAL: &str = "seal";
+pub const SEAL: &str = "seal";
 const EMPTY: &str = "empty";
 
 /// Makes what is missing and refuses what isn't ours to use.
@@ -39,6 +40,7 @@ pub fn prepare(plan: &Plan, people: &People) -> Result<(), String> {
     vault::restored::check(&plan.state_directory)?;
     own_directory(&plan.runtime_directory, "runtime_directory", 0o700)?;
     own_directory(&empty_directory(&plan.runtime_directory), "the empty directory", 0o555)?;
+    beginning::check(plan)?;
     let seal = plan.state_directory.join(SEAL);
     own_directory(&seal, "the sealer's directory", 0o700)?;
     sealer::key::create(&seal, &plan.sealer_slice().origin)

@@ -110,6 +110,21 @@ pub fn create(directory: &Path, origin: &str) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
+/// Insists on what was left of the sealer, where there is a log already. Without any of it the disk isn't there, or all was
+/// lost; a slot alone, be it empty, is an administrator's word that the key is gone: then a new one is made, which signs
+/// nothing before the loss is declared.
+pub fn demand(directory: &Path) -> io::Result<()> {
+    for name in ["log.key", "log.vkey"].into_iter().chain(state::SLOTS) {
+        if directory.join(name).try_exists()? {
+            return Ok(());
+        }
+    }
+    let text = "there is a log, but neither its key nor what was signed with it is here: is a disk not mounted? Put log.key, \
+                log.vkey, head.0 and head.1 back. If the key is lost for good, make an empty file head.0 there, start, and \
+                declare it with gatepost audit resume; heads of then go on to verify with the old log.vkey";
+    Err(io::Error::new(io::ErrorKind::NotFound, text))
+}
+
 /// Makes the first slot of a log that begins, unless there are slots. Before there is a key: slots that are missing or empty
 /// beside a key are lost, and the sealer doesn't take them for a beginning.
 pub fn create_slots(directory: &Path) -> io::Result<()> {

@@ -85,6 +85,14 @@ impl State {
     }
 }
 
+/// How many leaves the head in a slot has, for whoever only looks; 0 when nothing was signed, or nobody knows.
+pub fn signed(slot: &File) -> io::Result<u64> {
+    Ok(match read(slot)? {
+        Slot::Whole { memory, .. } => memory.head.size,
+        Slot::Empty | Slot::Damaged => 0,
+    })
+}
+
 /// The first slot of a log that was never signed: slots that are lost later don't look like it.
 pub fn beginning() -> Vec<u8> {
     encode(0, &Memory::first())

@@ -5,9 +5,9 @@
 //! next.key, next.id       while `gatepost queue rekey` runs: the one that takes its place
 //! ```
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -28,6 +28,10 @@ pub const CURRENT: &str = "master.key";
 pub const NEXT: &str = "next.key";
 const CURRENT_ID: &str = "master.id";
 const NEXT_ID: &str = "next.id";
+
+/// What is left to do without a key.
+const LOST: &str = "If it is lost for good: gatepost queue rekey --lost makes a new one; mail that waits can't be read then, and is \
+                    held until it is dropped";
 
 /// Which master key.
 pub type Id = [u8; ID];
@@ -106,8 +110,7 @@ pub fn create(directory: &Path) -> io::Result<()> {
     let (key, id) = (directory.join(CURRENT), directory.join(CURRENT_ID));
     if !key.try_exists()? {
         if id.try_exists()? {
-            let text = "master.key is missing beside master.id: put it back from where a copy is kept. If it is lost for \
-                        good, remove master.id: mail that waits can't be read then, and is held until it is dropped";
+            let text = format!("master.key is missing beside master.id: put it back from where a copy is kept. {LOST}");
             return Err(io::Error::new(io::ErrorKind::NotFound, text));
         }
         make(directory, CURRENT)?;
@@ -121,15 +124,54 @@ pub fn create(directory: &Path) -> io::Result<()> {
             fs::rename(directory.join(NEXT_ID), &id)?;
         }
         Some(expected) => {
-            let text = format!(
-                "master.key is not the key that master.id names ({expected}): put the right one back; if it is lost for \
-                 good, remove master.id"
-            );
+            let text =
+                format!("master.key is not the key that master.id names ({expected}): put the right one back. {LOST}");
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         None => write(directory, CURRENT_ID, 0o644, format!("{}\n", name(&found.id)).as_bytes())?,
     }
     File::open(directory)?.sync_all()
+}
+
+/// Insists on a key, or its name, where bodies were sealed already: without both the directory is not the right one, or is
+/// not there yet.
+pub fn demand(directory: &Path) -> io::Result<()> {
+    if directory.join(CURRENT).try_exists()? || directory.join(CURRENT_ID).try_exists()? {
+        return Ok(());
+    }
+    let text = format!(
+        "neither master.key nor master.id is here, but bodies were sealed with one: is a disk not mounted, or was the \
+         directory moved? Put them back. {LOST}"
+    );
+    Err(io::Error::new(io::ErrorKind::NotFound, text))
+}
+
+/// Puts a new key in the place of one that is lost for good, while no service runs. What is there is renamed, and stays.
+/// Gives the name of the new key.
+pub fn replace_lost(directory: &Path) -> io::Result<Id> {
+    match DirBuilder::new().mode(0o700).create(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    for name in [CURRENT, CURRENT_ID] {
+        let path = directory.join(name);
+        if path.try_exists()? {
+            fs::rename(&path, free_name(directory, name)?)?;
+        }
+    }
+    create(directory)?;
+    read_file(&directory.join(CURRENT)).map(|master| master.id)
+}
+
+/// A name for what is put aside, which nothing has.
+fn free_name(directory: &Path, name: &str) -> io::Result<PathBuf> {
+    for n in 1..u32::MAX {
+        let path = directory.join(format!("{name}.lost-{n}"));
+        if !path.try_exists()? {
+            return Ok(path);
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
 }
 
 /// A change of keys under way. There is one at a time: a second one would put its own next key in the place of the one that
@@ -259,9 +301,17 @@ mod tests {
         fs::remove_file(directory.join(CURRENT)).unwrap();
         assert!(create(directory).unwrap_err().to_string().contains("put it back"));
         assert!(!directory.join(CURRENT).exists(), "no other key is put in its place");
-        fs::remove_file(directory.join(CURRENT_ID)).unwrap();
-        create(directory).unwrap();
-        assert_ne!(key(directory), first);
+        assert!(demand(directory).is_ok(), "the key is named: `create` says what to do");
+        let new = replace_lost(directory).unwrap();
+        assert!(key(directory) != first && Master::read(key(directory).as_slice()).unwrap().id == new);
+        // Nothing is overwritten, whatever it is.
+        assert!(directory.join("master.id.lost-1").exists());
+        let second = key(directory);
+        replace_lost(directory).unwrap();
+        assert_eq!(fs::read(directory.join("master.key.lost-1")).unwrap(), second);
+        assert!(directory.join("master.id.lost-2").exists() && demand(directory).is_ok());
+        let other = tempfile::tempdir().unwrap();
+        assert!(demand(other.path()).unwrap_err().to_string().contains("rekey --lost"));
     }
 
     #[test]

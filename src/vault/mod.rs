@@ -12,6 +12,7 @@ pub mod admin;
 pub mod audit;
 pub mod authority;
 pub mod backup;
+pub mod beginning;
 pub mod cipher;
 pub mod control;
 pub mod delivery;
@@ -163,6 +164,20 @@ fn failure(db: &Path) -> Option<Event> {
     Some(Event { severity: 2, data, ..Event::new(Name::StoreIoerror, Outcome::Failure) })
 }
 
+/// Sets aside what only a newer database can know of, if this one is behind the auditors' files. Before it takes up their
+/// events: from then on nothing shows that it was.
+fn spare_bodies(home: &Path, writer: &Writer) -> Result<bool, String> {
+    // Files that can't be read are no reason to remove anything.
+    let behind = adopt::is_behind(home, writer).unwrap_or(true);
+    if behind {
+        let needed = writer.run_blocking(|store| store.spool.segments());
+        let needed = needed.map_err(|error| format!("the vault's database: {error:?}"))?;
+        let db = home.join("db");
+        segment::set_aside(&db, &needed).map_err(|error| format!("{}: {error}", db.display()))?;
+    }
+    Ok(behind)
+}
+
 /// What came of the auditors' files being ahead of the database.
 fn tell_of_files(writer: &Writer, adopted: Result<u64, String>) {
     match adopted {
@@ -199,6 +214,7 @@ impl House {
         let db = home.join("db");
         let watch = Watch::new(db.clone(), slice.reserve, slice.ballast);
         let (writer, writing) = Writer::start_with(database, watch, fatal)?;
+        let behind = spare_bodies(home, &writer)?;
         let adopted = adopt::adopt(home, &writer);
         let now = now_us();
         let (today, _) = month::today(now);
@@ -232,7 +248,8 @@ impl House {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(format!("{}: {error}", db.display())),
             _ => {}
         }
-        segment::sweep(&db, &needed).map_err(|error| format!("{}: {error}", db.display()))?;
+        let cleared = if behind { segment::set_aside(&db, &needed) } else { segment::sweep(&db, &needed) };
+        cleared.map_err(|error| format!("{}: {error}", db.display()))?;
         backup::sweep(&db).map_err(|error| format!("{}: {error}", db.display()))?;
         restored::hold(&db, &writer)?;
         let (segments, bodies) = Segments::start(PathBuf::from(&db))?;

@@ -43,8 +43,8 @@ pub fn hold_foreign(store: &mut Store<'_>) -> Sql<()> {
         let messages = foreign.len();
         tracing::error!(
             messages,
-            "messages wait whose master key is not here: they are held. Put the right master.key and master.id back \
-             and release them, or drop them"
+            "messages wait whose master key is not here: they are held. Keep the key that is here now, and see \
+             \"An older master key\" in the operations manual for how to use both; or drop them"
         );
     }
     if held > 0 {

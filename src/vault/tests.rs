@@ -39,6 +39,7 @@ mod courier;
 mod credentials;
 mod decision;
 mod limits;
+mod loss;
 mod queue;
 mod restart;
 mod resume;

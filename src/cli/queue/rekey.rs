@@ -16,6 +16,9 @@ pub struct Rekey {
     /// Print {"keys": ..., "master": ...} instead
     #[arg(long)]
     json: bool,
+    /// With the service stopped: make a new key in the place of one that is lost for good
+    #[arg(long)]
+    lost: bool,
     #[command(flatten)]
     config: Config,
 }
@@ -25,6 +28,13 @@ impl Rekey {
         match self.change() {
             Ok((keys, id)) if self.json => {
                 println!("{}", serde_json::json!({ "keys": keys, "master": id }));
+                ExitCode::SUCCESS
+            }
+            Ok((_, id)) if self.lost => {
+                println!(
+                    "the master key is {id} now. Keep a copy of it apart. Start the service: mail that waits under the lost \
+                     key is held; gatepost queue drop gives it up"
+                );
                 ExitCode::SUCCESS
             }
             Ok((keys, id)) => {
@@ -43,7 +53,15 @@ impl Rekey {
         let plan = config::Config::load(&self.config.path).map_err(|errors| errors.to_string())?;
         let directory = &plan.master_directory;
         let said = |doing: &str, error: std::io::Error| format!("{doing} in {}: {error}", directory.display());
-        if !control::is_there(&plan.runtime_directory)? {
+        let runs = control::is_there(&plan.runtime_directory)?;
+        if self.lost {
+            if runs {
+                return Err("the service runs, so its key is not lost: leave out --lost, or stop it first".to_owned());
+            }
+            let made = master::replace_lost(directory).map_err(|error| said("making a new master key", error))?;
+            return Ok((0, master::name(&made)));
+        }
+        if !runs {
             return Err("the service does not run, and it is the one that wraps the keys: start it first".to_owned());
         }
         // Held to the end of the command.

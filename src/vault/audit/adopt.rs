@@ -27,6 +27,13 @@ pub struct Leaf {
     pub hash: Hash,
 }
 
+/// Whether the database lacks events that the files have.
+pub fn is_behind(home: &Path, writer: &Writer) -> Result<bool, String> {
+    let published = MonthFile::open(&home.join("audit").join("audit.db"))?.map_or(0, |file| file.published);
+    let size = writer.run_blocking(|store| Ok(store.ledger.size()));
+    Ok(published > size.map_err(|error| format!("the vault's database: {error:?}"))?)
+}
+
 /// Takes over what the files have and the database hasn't. Gives how many leaves that were.
 ///
 /// Errors: the files tell another history, or can't be read. Nothing was taken over then.

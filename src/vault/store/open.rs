@@ -1,6 +1,6 @@
 //! Opening the database: what it must be, how it is set, and what it is refused for.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode};
 
 use crate::vault::audit::row;
+use crate::vault::beginning;
 
 /// The schema, step by step: a new file takes them all, one of an older Gatepost those it lacks.
 const STEPS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
@@ -25,6 +26,11 @@ const CHECK_ALWAYS: u64 = 64 * 1024 * 1024;
 /// A file beside it in which the last vault says, if it could, why it had to end. Until the next one has taken it into the
 /// log, every start looks through the whole database.
 pub const FAILED: &str = "failed";
+/// What is told for a file system that takes no writes.
+const READ_ONLY: &str = "its file system is read-only, and nothing is known to be lost: find out why (dmesg), mount it for \
+                         writing again, and start";
+/// What becomes of a damaged database. Alone or away from its log it is worth less.
+const KEEP: &str = "keep db/ whole as it is, vault.db and vault.db-wal together";
 /// No row is larger: a body is at most 64 KiB. What would be is a bug or an attack.
 const MAX_ROW: i32 = 8 * 1024 * 1024;
 
@@ -37,12 +43,13 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens or makes `db/vault.db` under a directory.
+    /// Opens `db/vault.db` under a directory, or makes it at a first start.
     ///
     /// Errors: in words, with what to do. The file was not changed.
     pub fn open(home: &Path) -> Result<Self, String> {
         let path = home.join("db").join("vault.db");
-        Self::open_file(&path).map_err(|error| format!("{}: {error}", path.display()))
+        let opened = beginning::check(home).and_then(|()| Self::open_file(&path));
+        opened.map_err(|error| format!("{}: {error}", path.display()))
     }
 
     fn open_file(path: &Path) -> Result<Self, String> {
@@ -78,8 +85,13 @@ impl Database {
 fn inspect(path: &Path) -> Result<u64, String> {
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     match made {
-        Ok(_) => return Ok(0),
+        Ok(_) => {
+            // Its name before anything that is built on it: what is there without it is no first start.
+            let synced = path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all());
+            return synced.map(|()| 0).map_err(|error| format!("its name can't be made durable: {error}"));
+        }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => return Err(READ_ONLY.into()),
         Err(error) => return Err(format!("can't be made: {error}")),
     }
     let length = fs::metadata(path).map_err(|error| format!("can't be looked at: {error}"))?.len();
@@ -92,7 +104,11 @@ fn inspect(path: &Path) -> Result<u64, String> {
         io::ErrorKind::PermissionDenied => {
             "this user may not read and write it: chown it to the vault's user, mode 0600".to_owned()
         }
-        _ => format!("its header can't be read ({error}): restore it from a backup"),
+        io::ErrorKind::ReadOnlyFilesystem => READ_ONLY.to_owned(),
+        io::ErrorKind::UnexpectedEof => {
+            format!("is shorter than a header: it is damaged; {KEEP}, and restore a backup")
+        }
+        _ => format!("can't be read ({error}): look at the disk (dmesg) before anything else; {KEEP}"),
     })?;
     // All of it may still stand in the log beside it: the power failed while that was copied back for the first time.
     let has_log = fs::metadata(path.with_extension("db-wal")).is_ok_and(|log| log.len() > 0);
@@ -100,7 +116,7 @@ fn inspect(path: &Path) -> Result<u64, String> {
         return Ok(length);
     }
     if !header.starts_with(b"SQLite format 3\0") {
-        return Err("is not a database, or is damaged: move it away or restore it from a backup".into());
+        return Err(format!("is not a database, or its header is damaged: {KEEP}, and restore a backup"));
     }
     let field = |at: usize| {
         header
@@ -192,7 +208,7 @@ fn verify(connection: &Connection, length: u64, path: &Path) -> Result<(), Strin
     if verdict == "ok" {
         return Ok(());
     }
-    Err(format!("is damaged ({verdict}): keep the file, and restore from a backup; nothing was changed"))
+    Err(format!("is damaged ({verdict}): {KEEP}, and restore a backup; nothing was changed"))
 }
 
 /// An error of SQLite's at opening, with what to do.
@@ -202,11 +218,12 @@ fn explain(error: &rusqlite::Error) -> String {
             "is in use by another process: stop the other vault first".into()
         }
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            format!("is damaged ({error}): keep the file and its -wal together, and restore from a backup")
+            format!("is damaged ({error}): {KEEP}, and restore a backup")
         }
-        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => {
-            format!("can't be opened for writing ({error}): its directory must belong to the vault's user")
-        }
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => format!(
+            "can't be opened for writing ({error}): its directory must belong to the vault's user, on a file system that \
+             is mounted for writing"
+        ),
         _ => error.to_string(),
     }
 }
@@ -295,7 +312,7 @@ mod tests {
         fs::write(&path, vec![b'x'; 9000]).unwrap();
         refused(home.path(), "not a database");
         fs::write(&path, b"short").unwrap();
-        refused(home.path(), "header");
+        refused(home.path(), "shorter than a header");
 
         fs::remove_file(&path).unwrap();
         Connection::open(&path).unwrap().execute_batch("CREATE TABLE t(x); PRAGMA application_id=7;").unwrap();

@@ -19,7 +19,9 @@ use crate::vault::cipher::{BodyKey, CHUNK, TAG};
 /// Jobs that may wait: at 64 KiB each, 32 MiB.
 const QUEUE: usize = 512;
 /// The names of our files; nothing else in the directory is ever touched.
-const PREFIX: &str = "body-";
+pub const PREFIX: &str = "body-";
+/// Stands before the name of one that was set aside.
+pub const ASIDE: &str = "aside-";
 
 enum Job {
     Append {
@@ -138,18 +140,56 @@ impl Segments {
     }
 }
 
-/// Removes the segments that no message needs: left over from a crash between body and row, or between row and removal.
+/// Removes the segments that no message needs: left over from a crash between body and row, or between row and removal. What
+/// was set aside and is needed again is put back first.
 pub fn sweep(directory: &Path, needed: &[String]) -> io::Result<()> {
+    put_back(directory, needed)?;
+    for name in strays(directory, needed)? {
+        tracing::info!(segment = name, "a body that belongs to no message was removed");
+        fs::remove_file(directory.join(name))?;
+    }
+    Ok(())
+}
+
+/// The same beside a database that has forgotten what it knew: what no message needs gets another name and stays.
+pub fn set_aside(directory: &Path, needed: &[String]) -> io::Result<()> {
+    put_back(directory, needed)?;
+    let strays = strays(directory, needed)?;
+    for name in &strays {
+        fs::rename(directory.join(name), directory.join(format!("{ASIDE}{name}")))?;
+    }
+    if !strays.is_empty() {
+        tracing::warn!(
+            bodies = strays.len(),
+            "bodies of messages that this database doesn't know were set aside (db/{ASIDE}{PREFIX}*): beside the newer \
+             vault.db they are found again; without it nobody can read them"
+        );
+    }
+    Ok(())
+}
+
+fn put_back(directory: &Path, needed: &[String]) -> io::Result<()> {
+    for name in needed {
+        let (path, aside) = (directory.join(name), directory.join(format!("{ASIDE}{name}")));
+        if !path.try_exists()? && aside.try_exists()? {
+            fs::rename(aside, path)?;
+        }
+    }
+    Ok(())
+}
+
+/// The names of segments that no message needs.
+fn strays(directory: &Path, needed: &[String]) -> io::Result<Vec<String>> {
     let needed: HashSet<&str> = needed.iter().map(String::as_str).collect();
+    let mut strays = Vec::new();
     for entry in fs::read_dir(directory)? {
         let name = entry?.file_name();
         let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
         if !needed.contains(name) {
-            tracing::info!(segment = name, "a body that belongs to no message was removed");
-            fs::remove_file(directory.join(name))?;
+            strays.push(name.to_owned());
         }
     }
-    Ok(())
+    Ok(strays)
 }
 
 /// A segment that is being written.

@@ -13,7 +13,7 @@ fn is_anywhere(bench: &Bench, words: &[u8]) -> bool {
     })
 }
 
-async fn deliver(courier: &mut Courier) -> Vec<u8> {
+pub async fn deliver(courier: &mut Courier) -> Vec<u8> {
     let (job, _, _, size) = courier.message().await;
     let content = courier.content(job).await;
     assert_eq!(u64::try_from(content.len()), Ok(size));
