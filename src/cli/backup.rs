@@ -16,6 +16,7 @@ use super::{Config, control, fail};
 use crate::config::{self, Plan};
 use crate::ipc::admin::backup::{Command, Contents, Response};
 use crate::ipc::admin::{Command as Any, Response as Answer};
+use crate::vault::audit::visible::visible;
 use manifest::{Entry, MANIFEST, Manifest, place};
 
 #[derive(Debug, Args)]
@@ -32,11 +33,11 @@ pub struct Backup {
 impl Backup {
     pub fn run(&self) -> ExitCode {
         match self.take() {
-            Ok((_, manifest)) if self.json => {
+            Ok((_, manifest, faults)) if self.json => {
                 println!("{}", manifest.text());
-                ExitCode::SUCCESS
+                verdict(&faults)
             }
-            Ok((plan, manifest)) => {
+            Ok((plan, manifest, faults)) => {
                 println!(
                     "{}: {} files, {} octets, {} events of the audit log.\nThe keys are not in it. Keep copies apart from \
                      it, at a safe place: {} opens the mail in it, {} signs the log.",
@@ -47,13 +48,13 @@ impl Backup {
                     plan.master_directory.join("master.key").display(),
                     plan.state_directory.join("seal").join("log.key").display(),
                 );
-                ExitCode::SUCCESS
+                verdict(&faults)
             }
             Err(reason) => fail(&reason),
         }
     }
 
-    fn take(&self) -> Result<(Plan, Manifest), String> {
+    fn take(&self) -> Result<(Plan, Manifest, Vec<String>), String> {
         let plan = config::Config::load(&self.config.path).map_err(|errors| errors.to_string())?;
         let target = std::path::absolute(&self.directory).map_err(|error| error.to_string())?;
         if target.exists() {
@@ -71,12 +72,12 @@ impl Backup {
         DirBuilder::new().mode(0o700).create(&draft).map_err(|error| {
             format!("{}: {error}: if a backup was broken off, remove what it left", draft.display())
         })?;
-        let taken = take(&mut line, &plan, &draft).and_then(|manifest| {
+        let taken = take(&mut line, &plan, &draft).and_then(|(manifest, faults)| {
             finish(&draft, &target, &manifest).map_err(|error| format!("{}: {error}", target.display()))?;
-            Ok(manifest)
+            Ok((manifest, faults))
         });
         match taken {
-            Ok(manifest) => Ok((plan, manifest)),
+            Ok((manifest, faults)) => Ok((plan, manifest, faults)),
             Err(reason) => {
                 // A part of a backup is worth nothing.
                 let _ = fs::remove_dir_all(&draft);
@@ -86,7 +87,20 @@ impl Backup {
     }
 }
 
-fn take(line: &mut control::Line, plan: &Plan, draft: &Path) -> Result<Manifest, String> {
+/// What there is to say of a log that the copy can't have whole.
+fn verdict(faults: &[String]) -> ExitCode {
+    if faults.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    let faults: Vec<String> = faults.iter().map(|fault| format!("\n  {}", visible(fault))).collect();
+    fail(&format!(
+        "the copy has all mail, but not all of the audit log. Keep the backups of before: they may have it.{}",
+        faults.concat()
+    ))
+}
+
+/// Takes all of it. Gives the manifest, and what the copy lacks.
+fn take(line: &mut control::Line, plan: &Plan, draft: &Path) -> Result<(Manifest, Vec<String>), String> {
     let mut contents = None;
     line.ask(Any::Backup(Command::Begin), |part| {
         if let Answer::Backup(Response::Ready(ready)) = part {
@@ -99,7 +113,8 @@ fn take(line: &mut control::Line, plan: &Plan, draft: &Path) -> Result<Manifest,
     while !taking.ended {
         line.ask(Any::Backup(Command::Next), |part| taking.take(part))?;
     }
-    Ok(Manifest::new(contents, plan.hostname.clone(), taking.files))
+    let faults = contents.faults.clone();
+    Ok((Manifest::new(contents, plan.hostname.clone(), taking.files), faults))
 }
 
 /// A copy that arrives.

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use super::Vault;
 use super::audit::event::{Event, Name, Outcome};
 use super::audit::publish::Pause;
+use super::audit::survey;
 use super::master;
 use super::store::open::VERSION;
 use super::store::segment::Keep;
@@ -77,16 +78,27 @@ impl Backup {
         };
         let reserve = vault.authority.borrow().slice.reserve;
         backup.copier.room(reserve).await?;
+        let kept = vault.writer.run(survey::kept_in).await;
+        let kept = kept.map_err(|error| format!("the vault's database: {error:?}"))?;
+        let lacks = backup.copier.survey(kept).await?;
+        let mut faults: Vec<String> = lacks.iter().map(|lack| lack.what.clone()).collect();
         for (name, path) in backup.copier.list().await?.into_iter() {
+            // What is no database can't be copied as one; the rest is worth more with a word of it than nothing.
+            if lacks.iter().any(|lack| lack.unreadable.as_ref() == Some(&path)) {
+                continue;
+            }
             let copy = backup.place(&name);
-            backup.files.push_back(Part { name, path: copy.clone(), is_copy: true });
-            backup.copier.copy(path, copy).await?;
+            backup.files.push_back(Part { name: name.clone(), path: copy.clone(), is_copy: true });
+            backup.copier.copy(path, copy.clone()).await?;
+            faults.extend(backup.copier.check(copy).await.err().map(|reason| format!("{name}: {reason}")));
         }
         let copy = backup.place("vault.db");
         backup.files.push_front(Part { name: "vault.db".into(), path: copy.clone(), is_copy: true });
         let copied = vault.writer.copy(copy.clone()).await?;
         drop(pause);
-        backup.copier.check(copy).await?;
+        backup.copier.check(copy).await.map_err(|reason| {
+            format!("the database: {reason}: keep db/ as it is, stop, and restore an earlier backup")
+        })?;
         for name in copied.segments {
             let path = backup.copier.directory().join(&name);
             backup.files.push_back(Part { name, path, is_copy: false });
@@ -97,6 +109,7 @@ impl Backup {
             size: copied.size,
             root: copied.root,
             masters: copied.masters.iter().map(master::name).collect(),
+            faults,
         };
         Ok(backup)
     }
@@ -140,12 +153,21 @@ impl Backup {
     }
 
     async fn made(&self, vault: &Vault) -> Result<(), String> {
-        let data = serde_json::json!({ "files": self.count, "octets": self.given, "size": self.contents.size });
+        let Contents { size, faults, .. } = &self.contents;
+        let mut data = serde_json::json!({ "files": self.count, "octets": self.given, "size": size });
+        let (outcome, severity, reason) = match faults.len() {
+            0 => (Outcome::Success, 5, None),
+            faults => {
+                data["faults"] = faults.into();
+                (Outcome::Failure, 2, Some("log-incomplete".to_owned()))
+            }
+        };
         let event = Event {
             actor: Some(self.actor.clone()),
-            severity: 5,
+            severity,
+            reason,
             data: Some(data.to_string()),
-            ..Event::new(Name::BackupMade, Outcome::Success)
+            ..Event::new(Name::BackupMade, outcome)
         };
         let recorded = vault.writer.run(move |store| store.record(vec![event])).await;
         recorded.map_err(|error| format!("the event of it can't be written: {error:?}"))

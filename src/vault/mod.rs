@@ -60,6 +60,7 @@ use audit::month;
 use audit::publish::Publisher;
 use audit::retention::keeper::Shared as Retention;
 use audit::seal::{self, Pulse};
+use audit::survey;
 use authority::Authority;
 use backup::copier::Copier;
 use control::Control;
@@ -199,6 +200,20 @@ fn tell_of_files(writer: &Writer, adopted: Result<u64, String>) {
     }
 }
 
+/// What is missing of the files that the log was moved to. Before the publisher may make a new one in the place of one.
+fn tell_of_lacks(home: &Path, writer: &Writer) -> Result<(), String> {
+    let lacks = survey::survey(home, survey::kept(writer)?);
+    for lack in &lacks {
+        tracing::error!(reason = lack.reason, lack.what, "a part of the audit log is missing or damaged");
+    }
+    let events: Vec<Event> = lacks.iter().map(survey::Lack::event).collect();
+    if events.is_empty() {
+        return Ok(());
+    }
+    let told = writer.run_blocking(move |store| store.record(events));
+    told.map_err(|error| format!("the vault's database: {error:?}"))
+}
+
 /// The vault with its threads, before it serves.
 struct House {
     vault: Rc<Vault>,
@@ -244,6 +259,7 @@ impl House {
         tell_of_files(&writer, adopted);
         let ((stored, tagger), consumed, needed, lanes) =
             first.map_err(|error| format!("the vault's database: {error:?}"))?;
+        tell_of_lacks(home, &writer)?;
         match fs::remove_file(db.join(FAILED)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(format!("{}: {error}", db.display())),
             _ => {}

@@ -43,4 +43,6 @@ pub struct Contents {
     pub root: [u8; 32],
     /// The master keys that the bodies in it need, by name.
     pub masters: Vec<String>,
+    /// What is missing of the log or damaged in it, in words: the rest is in the copy.
+    pub faults: Vec<String>,
 }

@@ -4,6 +4,7 @@
 //! publisher works off: nothing is ever erased without its event, and what an event says is done, after a crash as well.
 
 pub mod disclosure;
+pub mod erased;
 pub mod hashes;
 pub mod places;
 pub mod pruning;
@@ -134,7 +135,7 @@ pub fn lines(event: &str, data: Option<&str>) -> Vec<Line> {
     }
     let line =
         |first, end: u64, what: &str, ground| Line { first, last: end.saturating_sub(1), what: what.into(), ground };
-    let events = pruning(event, data).map(|pruned| line(pruned.first, pruned.size, "events", pruned.ground));
+    let events = pruning(event, data).map(|pruned| line(pruned.first, pruned.size, erased::EVENTS, pruned.ground));
     let hashes = || hash_pruning(event, data).map(|pruned| line(0, pruned.hashes, "hashes", pruned.ground));
     events.or_else(hashes).into_iter().collect()
 }

@@ -20,6 +20,7 @@ pub mod retention;
 pub mod row;
 pub mod schema;
 pub mod seal;
+pub mod survey;
 pub mod values;
 pub mod verify;
 pub mod visible;

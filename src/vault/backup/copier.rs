@@ -12,6 +12,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::vault::audit::survey::{Lack, survey};
 use crate::vault::store::room::free;
 
 /// Jobs that may wait: there is one backup at a time, and it asks for one thing after the other; at its end its copies are
@@ -24,6 +25,7 @@ enum Job {
     List(oneshot::Sender<io::Result<Vec<(String, PathBuf)>>>),
     Copy { from: PathBuf, to: PathBuf, done: oneshot::Sender<Result<(), String>> },
     Check { path: PathBuf, done: oneshot::Sender<Result<(), String>> },
+    Survey { kept: u64, done: oneshot::Sender<Vec<Lack>> },
     Room { beside: u64, done: oneshot::Sender<Result<(), String>> },
     Length { path: PathBuf, done: oneshot::Sender<io::Result<u64>> },
     Read { path: PathBuf, offset: u64, length: usize, done: oneshot::Sender<io::Result<Vec<u8>>> },
@@ -80,6 +82,11 @@ impl Copier {
         self.ask(Job::List).await?.map_err(|error| format!("the files of the log can't be listed: {error}"))
     }
 
+    /// What is missing of the log's files. The database itself has the events from `kept` on.
+    pub async fn survey(&self, kept: u64) -> Result<Vec<Lack>, String> {
+        self.ask(|done| Job::Survey { kept, done }).await
+    }
+
     /// Whether a second copy of everything that is copied finds room, and leaves so many octets free.
     pub async fn room(&self, beside: u64) -> Result<(), String> {
         self.ask(|done| Job::Room { beside, done }).await?
@@ -121,6 +128,7 @@ fn work(home: &Path, mut jobs: mpsc::Receiver<Job>) {
                 drop(done.send(copied));
             }
             Job::Check { path, done } => drop(done.send(check(&path))),
+            Job::Survey { kept, done } => drop(done.send(survey(home, kept))),
             Job::Room { beside, done } => drop(done.send(room(home, beside))),
             Job::Length { path, done } => drop(done.send(fs::metadata(path).map(|found| found.len()))),
             Job::Read { path, offset, length, done } => drop(done.send(read(&path, offset, length))),
@@ -198,10 +206,8 @@ fn check(path: &Path) -> Result<(), String> {
     };
     match look() {
         Ok(verdict) if verdict == "ok" => Ok(()),
-        Ok(verdict) => {
-            Err(format!("the database is damaged ({verdict}): keep db/ as it is, stop, and restore an earlier backup"))
-        }
-        Err(error) => Err(format!("the copy of the database can't be looked through: {error}")),
+        Ok(verdict) => Err(format!("is damaged ({verdict})")),
+        Err(error) => Err(format!("its copy can't be looked through ({error})")),
     }
 }
 

@@ -40,3 +40,31 @@ fn an_older_database_destroys_no_body_that_the_newer_one_needs() {
     });
     vault.abandon();
 }
+
+#[test]
+fn files_of_the_log_that_are_gone_at_a_start_are_an_event() {
+    let bench = Bench::new();
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let kept = edge.submit(1, &["x@example.org"], b"x\r\n").await;
+        assert!(matches!(kept, Answer::Kept { .. }), "{kept:?}");
+    });
+    vault.drain();
+    bench.run().drain();
+    assert!(!bench.names().contains(&"integrity.failure".to_owned()), "{:?}", bench.names());
+    let personal = fs::read_dir(bench.home.path().join("db")).unwrap().map(|entry| entry.unwrap().path());
+    let personal: Vec<_> = personal.filter(|path| path.to_string_lossy().contains("personal-")).collect();
+    assert!(!personal.is_empty());
+    personal.iter().for_each(|path| fs::remove_file(path).unwrap());
+    let told = |reason: &str| {
+        bench.run().drain();
+        let found = bench.events(&Filter { event: Some("integrity.failure".into()), ..Filter::default() });
+        assert_eq!(found.iter().map(|event| event.get("reason")).collect::<Vec<_>>(), [Some(reason)]);
+    };
+    told("personal-missing");
+    // With it goes the event of before.
+    fs::remove_file(bench.home.path().join("audit/audit.db")).unwrap();
+    told("events-missing");
+}

@@ -4,10 +4,12 @@ use std::path::Path;
 
 use rusqlite::{OptionalExtension, Result as Sql, params};
 
+use super::erased::Erased;
 use super::{parse_key, places};
 use crate::merkle::Hash;
 use crate::secret::Secret;
 use crate::vault::audit::leaf::{self, Salt};
+use crate::vault::audit::query;
 use crate::vault::audit::row::{PERSONAL, PersonalRow, integer, octets};
 
 /// A value, and all that its commitment was made from.
@@ -41,7 +43,16 @@ pub fn find(home: &Path, event: u64, key: &str) -> Result<Disclosure, String> {
         None => personal(home, event, field.word(), n)?,
     };
     let Some((salt, value)) = kept else {
-        return Err(format!("{key} of event {event} was erased: see `gatepost audit query --event audit.redact`"));
+        let files = query::files(&home.join("audit"))?;
+        return Err(if Erased::read(&files).names(event, field.word(), &key) {
+            format!("{key} of event {event} was erased: see `gatepost audit query --event audit.redact`")
+        } else {
+            format!(
+                "{key} of event {event} is not here, and no event says that it was erased: db/personal-{}.db is missing, or \
+                 another one. Put a copy of it back from a backup",
+                place.month
+            )
+        });
     };
     if leaf::commit(&salt, event, &key, &value) != row.commitment {
         return Err(format!("{key} of event {event} is kept, but is not what was committed to: it was tampered with"));

@@ -75,7 +75,8 @@ pub fn explain(path: &Path, error: &dyn std::fmt::Display) -> String {
     format!("{}: {error}", path.display())
 }
 
-fn range(connection: &Connection) -> Sql<Option<(Month, u64, u64)>> {
+/// The month of a file, its first event and the end of it. None when it was made and never written to.
+pub fn range(connection: &Connection) -> Sql<Option<(Month, u64, u64)>> {
     let info = |key: &str| {
         connection.query_row("SELECT value FROM info WHERE key = ?", [key], |row| row.get::<_, String>(0)).optional()
     };
