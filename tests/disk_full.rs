@@ -185,3 +185,29 @@ fn mail_is_refused_while_there_is_still_room_for_what_waits_and_a_restart_knows_
     await_code(&mut session, "after", 250);
     service.stop();
 }
+
+#[test]
+fn a_start_without_an_octet_left_delivers_in_the_room_of_the_ballast_and_a_restart_tells_the_end_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    support::open_folder(folder.path());
+    let Some((mut service, disk, port)) = begin(folder.path()) else { return };
+    let secret = service.add_credential();
+    assert_eq!(send(&mut service.log_in(&secret), "waits", 100), 250);
+    service.end();
+    disk.fill();
+    let sink = Sink::start(TcpListener::bind(("127.0.0.1", port)).unwrap(), Options::default());
+    let from = service.log().len();
+    service.start_again();
+    assert!(sink.next(PATIENCE).is_some(), "{}", service.log());
+    service.await_log(from, "the disk is full");
+    assert!(!disk.0.join("state/db/ballast").exists(), "it was thrown off");
+    await_that("the event of it is written", || events(&service, "store.full") == 1);
+    service.kill_all();
+    disk.empty();
+    service.start_again();
+    await_that("the end of it is told", || events(&service, "store.recovered") == 1);
+    await_code(&mut service.log_in(&secret), "after", 250);
+    assert!(disk.0.join("state/db/ballast").exists());
+    service.await_sound("after a start on a full disk");
+    service.stop();
+}

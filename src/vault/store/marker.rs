@@ -11,6 +11,9 @@ const KEY: &str = "run";
 /// Under this key is the digest of the configuration that was in force last.
 const CONFIGURATION: &str = "configuration";
 
+/// This key is there while mail is refused for want of room.
+const SHORT: &str = "short";
+
 pub struct Marker<'c> {
     read: Statement<'c>,
     set: Statement<'c>,
@@ -50,6 +53,23 @@ impl<'c> Marker<'c> {
             self.set.execute([CONFIGURATION, digest])?;
         }
         Ok(before.filter(|before| before != digest))
+    }
+
+    /// Remembers with its event that room became short, and with that of its end that it is not.
+    pub fn room(&mut self, events: &[Event]) -> Result<()> {
+        for event in events {
+            match (event.name, &event.data) {
+                (Name::StoreFull, _) => self.set.execute([SHORT, ""])?,
+                (Name::StoreRecovered, None) => self.clear.execute([SHORT])?,
+                _ => 0,
+            };
+        }
+        Ok(())
+    }
+
+    /// Whether room was short when the last run ended.
+    pub fn is_short(&mut self) -> Result<bool> {
+        self.read.exists([SHORT])
     }
 
     /// An orderly stop: everything of this run is written.

@@ -12,6 +12,7 @@ use rusqlite::hooks::{AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode};
 
+use super::room;
 use crate::vault::audit::row;
 use crate::vault::beginning;
 
@@ -48,7 +49,10 @@ impl Database {
     /// Errors: in words, with what to do. The file was not changed.
     pub fn open(home: &Path) -> Result<Self, String> {
         let path = home.join("db").join("vault.db");
-        let opened = beginning::check(home).and_then(|()| Self::open_file(&path));
+        let opened = beginning::check(home).and_then(|()| {
+            room::make_way(&home.join("db"));
+            Self::open_file(&path)
+        });
         opened.map_err(|error| format!("{}: {error}", path.display()))
     }
 
@@ -224,6 +228,9 @@ fn explain(error: &rusqlite::Error) -> String {
             "can't be opened for writing ({error}): its directory must belong to the vault's user, on a file system that \
              is mounted for writing"
         ),
+        Some(ErrorCode::DiskFull) => {
+            format!("{error}: make room on its disk; what was accepted is delivered as soon as there is some")
+        }
         _ => error.to_string(),
     }
 }

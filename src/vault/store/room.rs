@@ -71,14 +71,16 @@ impl Watch {
 
     /// A write found no room: throws the ballast off.
     pub fn full(&mut self) -> Option<Change> {
-        let path = self.directory.join(BALLAST);
-        match fs::remove_file(&path) {
-            Ok(()) => tracing::warn!(octets = self.ballast, "the ballast was thrown off to end what was begun"),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => tracing::error!(%error, "the ballast {} can't be thrown off", path.display()),
-        }
+        throw_off(&self.directory);
         self.loaded = false;
         self.begin_short(0)
+    }
+
+    /// The last run ended while room was short: its end is still to be told.
+    pub fn go_on_short(&mut self) {
+        self.short = true;
+        let enough = self.enough();
+        self.room.set(!free(&self.directory).is_ok_and(|free| free >= enough));
     }
 
     /// Looks how much room there is.
@@ -93,10 +95,7 @@ impl Watch {
         if !self.short {
             return if free < self.reserve { self.begin_short(free) } else { None };
         }
-        // A quarter more than the limit, so that it isn't crossed to and fro.
-        let enough = self.reserve.saturating_add(self.reserve / 4);
-        let enough = if self.loaded { enough } else { enough.saturating_add(self.ballast) };
-        if free < enough {
+        if free < self.enough() {
             return None;
         }
         self.load();
@@ -106,6 +105,12 @@ impl Watch {
         self.short = false;
         self.room.set(false);
         Some(Change::Recovered)
+    }
+
+    /// What must be free again: a quarter more than the limit, so that it isn't crossed to and fro.
+    fn enough(&self) -> u64 {
+        let enough = self.reserve.saturating_add(self.reserve / 4);
+        if self.loaded { enough } else { enough.saturating_add(self.ballast) }
     }
 
     fn begin_short(&mut self, free: u64) -> Option<Change> {
@@ -137,6 +142,26 @@ impl Watch {
             let _ = fs::remove_file(&path);
             tracing::warn!(%error, octets = self.ballast, "there is no room for the ballast");
         }
+    }
+}
+
+/// Octets that a start writes at most before it looks at the room: the log of its first transactions.
+const START: u64 = 1024 * 1024;
+
+/// Before a database is opened: on a disk that is full to the last octet, the ballast makes room for that.
+pub fn make_way(directory: &Path) {
+    if free(directory).is_ok_and(|free| free < START) && directory.join(BALLAST).exists() {
+        throw_off(directory);
+    }
+}
+
+fn throw_off(directory: &Path) {
+    let path = directory.join(BALLAST);
+    let octets = fs::metadata(&path).map_or(0, |found| found.len());
+    match fs::remove_file(&path) {
+        Ok(()) => tracing::warn!(octets, "the ballast was thrown off to end what was begun"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => tracing::error!(%error, "the ballast {} can't be thrown off", path.display()),
     }
 }
 
@@ -185,6 +210,20 @@ mod tests {
         assert_eq!(watch.full(), None, "it is said once");
         assert_eq!(watch.look(), Some(Change::Recovered));
         assert!(!room.is_short() && path.exists());
+    }
+
+    #[test]
+    fn what_was_short_before_a_restart_is_told_of_when_it_ends() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut watch = Watch::new(directory.path().to_owned(), 1, 1024 * 1024);
+        assert_eq!(watch.look(), None);
+        watch.go_on_short();
+        assert!(!watch.room().is_short(), "there is room: nobody is refused meanwhile");
+        assert_eq!((watch.look(), watch.look()), (Some(Change::Recovered), None));
+        watch.reserve = u64::MAX / 2;
+        watch.go_on_short();
+        assert!(watch.room().is_short());
+        assert_eq!(watch.look(), None, "it was told");
     }
 
     #[test]

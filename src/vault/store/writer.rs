@@ -188,6 +188,11 @@ fn write(
         },
         Err(error) => return drop(ready.send(Err(format!("{}: {error}", database.path.display())))),
     };
+    match writer.store.marker.is_short() {
+        Ok(true) => writer.watch.go_on_short(),
+        Ok(false) => {}
+        Err(error) => return drop(ready.send(Err(format!("{}: {error}", database.path.display())))),
+    }
     size.store(writer.store.ledger.size(), Ordering::Release);
     if ready.send(Ok(())).is_err() {
         return;
@@ -272,6 +277,7 @@ impl Group<'_> {
         let kept = events.clone();
         let (mut works, mut answers) = (works.into_iter(), Vec::<Answer>::new());
         let done = self.store.transaction(|store| {
+            store.marker.room(&events)?;
             store.record(events)?;
             works.by_ref().try_for_each(|work| work(store).map(|answer| answers.push(answer)))
         });
