@@ -227,7 +227,10 @@ impl House {
     fn open(home: &Path, slice: VaultSlice, generation: Generation, masters: Vec<Master>) -> Result<Self, String> {
         let database = Database::open(home)?;
         let db = home.join("db");
-        let watch = Watch::new(db.clone(), slice.reserve, slice.ballast);
+        let mut watch = Watch::new(db.clone(), slice.reserve, slice.ballast);
+        if database.needs_ballast {
+            watch.was_thrown_off();
+        }
         let (writer, writing) = Writer::start_with(database, watch, fatal)?;
         let behind = spare_bodies(home, &writer)?;
         let adopted = adopt::adopt(home, &writer);

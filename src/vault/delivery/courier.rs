@@ -223,10 +223,10 @@ impl Courier {
         self.pump(job).await;
     }
 
-    /// Our own body can't be read: the courier must not send the final dot. It is tried again, in case it was the disk.
+    /// Our own body can't be read: the courier must not send the final dot. It is tried again until its time is over.
     async fn withdraw(&mut self, job: Job, error: &io::Error) {
-        let Some(active) = self.active.remove(&job) else { return };
-        tracing::error!(message = %active.leased.message, %error, "the body of a message can't be read: look at the disk");
+        let Some(mut active) = self.active.remove(&job) else { return };
+        tracing::error!(message = %active.leased.message, %error, "the body of a message can't be read");
         let event = Event {
             severity: 1,
             message: Some(active.leased.message),
@@ -236,6 +236,7 @@ impl Courier {
         self.vault.writer.record(vec![event]).await;
         self.say(Offer::Withdraw { job }).await;
         let wait = self.vault.authority.borrow().slice.retry.last().copied().unwrap_or_default();
+        self.expire(&mut active);
         self.end(active, now_us() + microseconds(wait));
     }
 
@@ -270,26 +271,25 @@ impl Courier {
             };
             self.vault.writer.record(vec![event.with(Field::RemoteText, reason)]).await;
         }
-        if now_us() >= active.leased.expires_us {
-            let (mut states, mut events) = (Vec::new(), Vec::new());
-            for (number, (recipient, attempts)) in &active.open {
-                let said = Said::default();
-                events.push(outcome::event(
-                    Name::DeliverExpire,
-                    &active.leased,
-                    &upstream,
-                    recipient,
-                    attempts + 1,
-                    &said,
-                ));
-                tell(&active.leased, &upstream, State::Expired, Name::DeliverExpire, &said);
-                states.push((*number, State::Expired, said));
-            }
-            let job = Job(active.leased.job);
-            let writing = write(&self.vault, job, &active.leased, states, events);
-            active.writing.push(writing);
-        }
+        self.expire(&mut active);
         self.end(active, now_us());
+    }
+
+    /// Gives up the recipients that have no outcome, if the time of the message is over.
+    fn expire(&self, active: &mut Active) {
+        if now_us() < active.leased.expires_us {
+            return;
+        }
+        let (upstream, said) = (&self.peer.label, Said::default());
+        let (mut states, mut events) = (Vec::new(), Vec::new());
+        for (number, (recipient, attempts)) in &active.open {
+            let attempt = attempts + 1;
+            events.push(outcome::event(Name::DeliverExpire, &active.leased, upstream, recipient, attempt, &said));
+            tell(&active.leased, upstream, State::Expired, Name::DeliverExpire, &said);
+            states.push((*number, State::Expired, said.clone()));
+        }
+        let writing = write(&self.vault, Job(active.leased.job), &active.leased, states, events);
+        active.writing.push(writing);
     }
 
     /// The job is over. Its lease ends when its outcomes are on the disk; what has none waits until then.

@@ -40,6 +40,8 @@ const MAX_ROW: i32 = 8 * 1024 * 1024;
 pub struct Database {
     pub connection: Connection,
     pub path: PathBuf,
+    /// The disk was full: the ballast was thrown off to open it.
+    pub needs_ballast: bool,
     closed: Arc<AtomicBool>,
 }
 
@@ -50,8 +52,8 @@ impl Database {
     pub fn open(home: &Path) -> Result<Self, String> {
         let path = home.join("db").join("vault.db");
         let opened = beginning::check(home).and_then(|()| {
-            room::make_way(&home.join("db"));
-            Self::open_file(&path)
+            let needs_ballast = room::make_way(&home.join("db"));
+            Self::open_file(&path).map(|database| Self { needs_ballast, ..database })
         });
         opened.map_err(|error| format!("{}: {error}", path.display()))
     }
@@ -76,7 +78,7 @@ impl Database {
             if switch.load(Ordering::Relaxed) { Authorization::Deny } else { Authorization::Allow }
         };
         connection.authorizer(Some(authorizer)).map_err(say)?;
-        Ok(Self { connection, path: path.to_owned(), closed })
+        Ok(Self { connection, path: path.to_owned(), needs_ballast: false, closed })
     }
 
     /// From here on no SQL can be compiled, only what was prepared can run.

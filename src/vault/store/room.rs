@@ -51,12 +51,15 @@ pub struct Watch {
     /// Whether the ballast is in its place.
     loaded: bool,
     short: bool,
+    /// It was thrown off before anybody could be told.
+    untold: bool,
 }
 
 impl Watch {
     /// Looks after `db/`. Takes the ballast on board if there is room for it.
     pub fn new(directory: PathBuf, reserve: u64, ballast: u64) -> Self {
-        let mut watch = Self { directory, reserve, ballast, room: Room::default(), loaded: false, short: false };
+        let mut watch =
+            Self { directory, reserve, ballast, room: Room::default(), loaded: false, short: false, untold: false };
         watch.load();
         watch
     }
@@ -76,6 +79,12 @@ impl Watch {
         self.begin_short(0)
     }
 
+    /// The start needed the room of the ballast: there is none for more mail, unless it could be put back meanwhile.
+    pub fn was_thrown_off(&mut self) {
+        self.untold = !self.loaded;
+        self.room.set(self.untold);
+    }
+
     /// The last run ended while room was short: its end is still to be told.
     pub fn go_on_short(&mut self) {
         self.short = true;
@@ -93,7 +102,8 @@ impl Watch {
             }
         };
         if !self.short {
-            return if free < self.reserve { self.begin_short(free) } else { None };
+            let untold = std::mem::take(&mut self.untold);
+            return if untold || free < self.reserve { self.begin_short(free) } else { None };
         }
         if free < self.enough() {
             return None;
@@ -149,10 +159,13 @@ impl Watch {
 const START: u64 = 1024 * 1024;
 
 /// Before a database is opened: on a disk that is full to the last octet, the ballast makes room for that.
-pub fn make_way(directory: &Path) {
-    if free(directory).is_ok_and(|free| free < START) && directory.join(BALLAST).exists() {
+/// True when it did.
+pub fn make_way(directory: &Path) -> bool {
+    let needed = free(directory).is_ok_and(|free| free < START) && directory.join(BALLAST).exists();
+    if needed {
         throw_off(directory);
     }
+    needed
 }
 
 fn throw_off(directory: &Path) {
@@ -220,6 +233,15 @@ mod tests {
         watch.go_on_short();
         assert!(!watch.room().is_short(), "there is room: nobody is refused meanwhile");
         assert_eq!((watch.look(), watch.look()), (Some(Change::Recovered), None));
+        let small = tempfile::tempdir().unwrap();
+        let mut thrown = Watch::new(small.path().to_owned(), u64::MAX / 2, 1);
+        thrown.reserve = 1;
+        thrown.was_thrown_off();
+        assert!(thrown.room().is_short());
+        assert!(
+            matches!(thrown.look(), Some(Change::Short(free)) if free > 0),
+            "although there is more than the reserve"
+        );
         watch.reserve = u64::MAX / 2;
         watch.go_on_short();
         assert!(watch.room().is_short());

@@ -85,28 +85,39 @@ fn a_message_of_an_older_gatepost_is_delivered_and_one_whose_master_key_is_away_
 }
 
 #[test]
-fn a_body_that_was_changed_on_disk_is_not_sent() {
-    let bench = Bench::new();
-    let mut vault = bench.run();
-    test(async {
-        let mut edge = vault.edge();
-        edge.login(&bench, 1).await;
-        edge.submit(1, &["x@example.org"], b"true\r\n").await;
-    });
-    vault.drain();
-    {
-        let database = Database::open(bench.home.path()).unwrap();
-        database.connection.execute("UPDATE spool_body SET content = zeroblob(length(content))", []).unwrap();
+fn a_body_that_was_changed_on_disk_is_not_sent_and_given_up_when_its_time_is_over() {
+    for lifetime in [Duration::from_secs(3600), Duration::ZERO] {
+        let mut bench = Bench::new();
+        bench.slice.lifetime = lifetime;
+        let mut vault = bench.run();
+        test(async {
+            let mut edge = vault.edge();
+            edge.login(&bench, 1).await;
+            edge.submit(1, &["x@example.org"], b"true\r\n").await;
+        });
+        vault.drain();
+        {
+            let database = Database::open(bench.home.path()).unwrap();
+            database.connection.execute("UPDATE spool_body SET content = zeroblob(length(content))", []).unwrap();
+        }
+        let mut vault = bench.run();
+        test(async {
+            let mut courier = vault.courier().await;
+            let (job, ..) = courier.message().await;
+            let said = courier.offer().await;
+            assert!(matches!(said, Offer::Withdraw { job: same } if same == job), "{said:?}");
+        });
+        vault.drain();
+        assert!(bench.names().contains(&"integrity.failure".to_owned()));
+        let is_over = bench.names().contains(&"deliver.expire".to_owned());
+        assert_eq!(
+            (is_over, bench.count("SELECT count(*) FROM spool_body")),
+            match lifetime {
+                Duration::ZERO => (true, 0),
+                _ => (false, 1),
+            }
+        );
     }
-    let mut vault = bench.run();
-    test(async {
-        let mut courier = vault.courier().await;
-        let (job, ..) = courier.message().await;
-        let said = courier.offer().await;
-        assert!(matches!(said, Offer::Withdraw { job: same } if same == job), "{said:?}");
-    });
-    vault.drain();
-    assert!(bench.names().contains(&"integrity.failure".to_owned()));
 }
 
 #[test]
@@ -143,7 +154,9 @@ fn a_body_whose_key_was_taken_away_is_never_sent_for_one_that_was_not_sealed() {
         });
         vault.drain();
         let found = bench.events(&Filter { event: Some("integrity.failure".into()), ..Filter::default() });
-        assert_eq!(found.len(), 2, "{deed}");
+        // On a busy machine one is tried again before the end.
+        let messages: std::collections::BTreeSet<_> = found.iter().map(|event| event.get("msg_id")).collect();
+        assert_eq!(messages.len(), 2, "{deed}");
     }
 }
 
