@@ -84,3 +84,17 @@ fn events_that_are_in_no_file_or_in_two_and_files_that_were_cut_are_told() {
     fs::write(&current, whole).unwrap();
     assert_eq!(reasons(&log), Vec::<&str>::new());
 }
+
+#[test]
+fn a_hole_that_was_declared_is_known_and_no_other() {
+    let mut log = grown();
+    log.end_month("2020-01");
+    fs::remove_file(log.audit().join("audit-2020-01.db")).unwrap();
+    for (last, expected) in [(EVENTS - 2, &["events-missing"][..]), (EVENTS - 1, &[])] {
+        let data = serde_json::json!({ "missing": [[0, last]] }).to_string();
+        log.append(vec![Event { data: Some(data), ..Event::new(Name::AuditResume, Outcome::Info) }]);
+        log.seal();
+        log.publish();
+        assert_eq!(reasons(&log), expected, "{last}");
+    }
+}
