@@ -72,16 +72,6 @@ impl Refusal {
         )
     }
 
-    /// The same refusal with another wait, where it has one.
-    pub const fn after(self, seconds: u32) -> Self {
-        match self {
-            Self::RateLimited(_) => Self::RateLimited(seconds),
-            Self::QuotaExceeded(_) => Self::QuotaExceeded(seconds),
-            Self::Suspended(_) => Self::Suspended(seconds),
-            other => other,
-        }
-    }
-
     /// The seconds to wait, where they are known.
     pub const fn wait(self) -> Option<u32> {
         match self {

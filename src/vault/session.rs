@@ -20,7 +20,7 @@ use tokio::task::spawn_local;
 use super::Vault;
 use super::audit::event::Event;
 use super::audit::ledger::now_us;
-use super::limits::denial::{By, Denied, advise};
+use super::limits::denial::{By, Denied};
 use super::login::credentials::{Known, Way};
 use super::login::{self, Login};
 use super::telling;
@@ -368,7 +368,7 @@ impl Session {
             let by = denied.by.unwrap_or_else(|| self.by(denied.refusal));
             telling::tell(&self.vault, event, Some(by)).await;
         }
-        self.say(Answer::Refused { slot: self.slot, refusal: advise(denied.refusal) }).await;
+        self.say(Answer::Refused { slot: self.slot, refusal: denied.refusal }).await;
     }
 
     fn sender(&self, principal: &Known) -> Sender {

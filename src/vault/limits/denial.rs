@@ -35,35 +35,9 @@ impl Denied {
     }
 }
 
-/// The same refusal with up to a tenth more to wait, so that those who were refused together don't all come back together.
-/// What it says is advice: the decision is exact, and never earlier than the advice.
-pub fn advise(refusal: Refusal) -> Refusal {
-    refusal.wait().map_or(refusal, |wait| refusal.after(later(wait)))
-}
-
-/// Up to a tenth more.
-pub fn later(seconds: u32) -> u32 {
-    // Without random octets everybody is told the same.
-    let random = getrandom::u32().unwrap_or(0);
-    let tenth = u64::from(seconds) / 10 + 1;
-    let more = (u64::from(random) * tenth) >> 32;
-    seconds.saturating_add(u32::try_from(more).unwrap_or(0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn advice_is_never_earlier_than_the_decision_and_at_most_a_tenth_later() {
-        for exact in [1, 9, 10, 100, 86_400, u32::MAX] {
-            for _ in 0..200 {
-                let told = later(exact);
-                assert!(exact <= told && told <= exact.saturating_add(exact / 10), "{exact} {told}");
-            }
-        }
-        assert_eq!(advise(Refusal::NoRoute), Refusal::NoRoute);
-    }
 
     #[test]
     fn the_longer_wait_is_told() {

@@ -6,10 +6,9 @@
 //! And where a credential is at home, only failures of its own name at that address count, in a table of its own: strangers
 //! without number have to share buckets with each other, but never with who is at home.
 //!
-//! Only what has failed is written down, before its answer: who is killed in the middle of a login has not failed. The disk
-//! is told ahead: a bucket is kept as if more had failed already than did, and again when that is passed. It is never more than what
-//! failed in the same run. So a restart or a kill forgets nothing, however many there are of them nobody's failures become
-//! more than twice as many, and guessing buys few writes.
+//! Only what has failed is written down, before its answer. The disk is told ahead: a bucket is kept as if more had failed
+//! than did, by as many as failed in this run, and again when that is passed. So a restart or a kill forgets nothing, makes
+//! nobody's failures more than twice as many however often it happens, and guessing buys few writes.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -49,7 +48,7 @@ pub struct Failures {
     /// Where a credential is at home. It needs no bound: there are no more than there are homes.
     at_home: Table<Guesses>,
     hasher: Hasher,
-    homes: Homes,
+    pub homes: Homes,
     /// Failures through each listener behind a proxy, in memory alone: nobody is refused by them.
     proxied: HashMap<String, u64>,
     /// Whether any login was refused since nobody's refusals count: most logins need not look.
@@ -101,6 +100,8 @@ struct Taken {
 pub struct Mercy {
     pub exact: Vec<Bucket>,
     pub home: Option<Home>,
+    /// Homes that made room.
+    pub left: Vec<String>,
 }
 
 /// There were too many failures.
@@ -233,8 +234,7 @@ impl Failures {
 
     /// A login from there was right.
     pub fn remember(&mut self, from: From<'_>, now: Now) -> Option<Home> {
-        let alias = self.home(from)?;
-        self.homes.remember(alias, now.day())
+        self.home(from).and_then(|alias| self.homes.remember(alias, now.day()))
     }
 
     /// It was no failure after all. Gives what the disk should have instead.
@@ -250,7 +250,7 @@ impl Failures {
                 }
             }
         }
-        Mercy { exact, home: None }
+        Mercy { exact, ..Mercy::default() }
     }
 
     /// It was not looked at. The disk keeps what it was told ahead until somebody is forgiven: who is turned away without any
@@ -299,7 +299,8 @@ impl Failures {
     /// The alias of a name's home at an address.
     fn home(&self, from: From<'_>) -> Option<String> {
         let address = Tier::Address.network(from.address?)?;
-        (!from.name.is_empty()).then(|| self.hasher.alias(&format!("{} {address}", from.name)))
+        let alias = |name: &str| self.hasher.alias(name);
+        (!from.name.is_empty()).then(|| format!("{} {}", alias(from.name), alias(&format!("{} {address}", from.name))))
     }
 
     fn is_at_home(&self, from: From<'_>, now: Now) -> bool {

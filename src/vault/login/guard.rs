@@ -7,7 +7,7 @@ use super::{Credential, Login, describe, key, tell_failure};
 use crate::ipc::session::{Denial, Mechanism};
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Name, Outcome};
-use crate::vault::limits::denial::{By, later};
+use crate::vault::limits::denial::By;
 use crate::vault::limits::key::{Key, Tier};
 use crate::vault::limits::notices::REMEMBERED;
 use crate::vault::limits::rate::HOUR_US;
@@ -42,7 +42,7 @@ pub async fn begin(vault: &Vault, login: &Login, credential: Option<&Credential>
             let event =
                 Event { reason: Some("too-many-failures".into()), ..Event::new(Name::AuthLocked, Outcome::Denied) };
             tell(vault, describe(event, login, credential), Some(locked.by)).await;
-            Err(Denial::Wait(later(locked.wait)))
+            Err(Denial::Wait(locked.wait))
         }
     }
 }
@@ -51,7 +51,7 @@ pub async fn begin(vault: &Vault, login: &Login, credential: Option<&Credential>
 pub async fn fail(vault: &Vault, attempt: &Attempt) {
     let ahead = vault.authority.borrow_mut().failures.fail(attempt);
     if !ahead.is_empty() {
-        let _ = keep(vault, ahead, None).await;
+        let _ = keep(vault, ahead, None, Vec::new()).await;
     }
 }
 
@@ -98,26 +98,28 @@ pub async fn welcome(vault: &Vault, login: &Login, attempt: &Attempt) {
         let mut authority = vault.authority.borrow_mut();
         let now = authority.clock.now();
         let mercy = authority.failures.forgive(attempt, now);
-        Mercy { home: authority.failures.remember(from(login), now), ..mercy }
+        let home = authority.failures.remember(from(login), now);
+        Mercy { home, left: authority.failures.homes.left(), ..mercy }
     };
     write(vault, mercy).await;
 }
 
 /// Waited for: who logs in right, and right before a kill, again and again, must not be taken for a guesser.
-async fn write(vault: &Vault, Mercy { exact, home }: Mercy) {
+async fn write(vault: &Vault, Mercy { exact, home, left }: Mercy) {
     if exact.is_empty() && home.is_none() {
         return;
     }
     // On a full disk nobody is kept out; until there is room, it has more than failed.
-    let _ = keep(vault, exact, home).await;
+    let _ = keep(vault, exact, home, left).await;
 }
 
 /// Writes buckets down, and by which time.
-async fn keep(vault: &Vault, buckets: Vec<Bucket>, home: Option<Home>) -> Result<(), NotStored> {
+async fn keep(vault: &Vault, buckets: Vec<Bucket>, home: Option<Home>, left: Vec<String>) -> Result<(), NotStored> {
     let now_us = vault.authority.borrow().clock.now().us;
     let kept = vault.writer.run(move |store| {
         store.consumption.keep(&buckets)?;
         store.consumption.stamp(now_us)?;
+        left.iter().try_for_each(|alias| store.consumption.forget_home(alias))?;
         home.iter().try_for_each(|home| store.consumption.keep_home(home))
     });
     kept.await

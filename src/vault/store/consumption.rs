@@ -63,6 +63,7 @@ pub struct Consumption<'c> {
     suspensions: Statement<'c>,
     home: Statement<'c>,
     homes: Statement<'c>,
+    no_home: Statement<'c>,
     last_day: Statement<'c>,
     sweep: [Statement<'c>; 5],
     trim: Statement<'c>,
@@ -88,6 +89,7 @@ impl<'c> Consumption<'c> {
             suspensions: sql("SELECT credential, day, until_us FROM suspension")?,
             home: sql("INSERT OR REPLACE INTO login_home(alias, day) VALUES(?, ?)")?,
             homes: sql("SELECT alias, day FROM login_home ORDER BY day DESC")?,
+            no_home: sql("DELETE FROM login_home WHERE alias = ?")?,
             last_day: sql("SELECT max(day) FROM rl_quota WHERE scope = 0 AND key = ?")?,
             sweep: [
                 sql("DELETE FROM rl_bucket WHERE tat_us <= ?")?,
@@ -138,6 +140,11 @@ impl<'c> Consumption<'c> {
     /// Where a credential is at home.
     pub fn keep_home(&mut self, home: &Home) -> Result<()> {
         self.home.execute(params![home.alias, home.day]).map(drop)
+    }
+
+    /// It made room for another.
+    pub fn forget_home(&mut self, alias: &str) -> Result<()> {
+        self.no_home.execute([alias]).map(drop)
     }
 
     /// When the clock is behind the time that buckets were written by, it was set back: of what they held, nothing is known
