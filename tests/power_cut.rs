@@ -9,6 +9,10 @@
 //! synced is lost, kept, or mixed write by write and torn at sectors. What is left is written to a directory and judged
 //! (`support/restored.rs`) by the code that the next start runs; on every tenth one a real service is started.
 //!
+//! Each of these, put into the code for a try, makes it fail: a database that doesn't sync its commits, a segment or its name
+//! that isn't synced, the sealer's slot that isn't, the auditors' files that are synced never or only after the vault forgot
+//! what is in them, a key file that isn't synced, and a master key whose name may be durable before it.
+//!
 //! What was acknowledged before the cut is known from the clients' clocks and strace's, which are the same.
 
 mod support;
