@@ -91,15 +91,24 @@ fn what_was_acknowledged_before_a_backup_is_in_it_and_is_delivered_once_after_a_
 
     // Two of those before the backup must not leave before the disaster; all others do.
     let held: Vec<(&String, &support::senders::Acknowledged)> = before.iter().take(2).collect();
-    for (_, message) in &held {
+    // The last of those after it never leaves, and no database knows it then.
+    let gone = all.iter().max_by_key(|(_, message)| message.at_us).expect("one after the backup");
+    let kept_back: Vec<&String> = held.iter().map(|(subject, _)| *subject).chain([gone.0]).collect();
+    for message in held.iter().map(|(_, message)| message).chain([&gone.1]) {
         done(&service.command(&["queue", "hold", "--message", &message.id]));
     }
     let sink = Sink::start(TcpListener::bind(("127.0.0.1", port)).unwrap(), Options::default());
     service.signal(Signal::SIGHUP);
-    let arrived = collect(&sink, all.len() - held.len(), || service.log());
-    assert!(held.iter().all(|(subject, _)| !arrived.contains_key(*subject)));
-    assert_eq!(arrived.len(), all.len() - held.len());
+    let arrived = collect(&sink, all.len() - kept_back.len(), || service.log());
+    assert!(kept_back.iter().all(|subject| !arrived.contains_key(*subject)));
+    assert_eq!(arrived.len(), all.len() - kept_back.len());
     service.await_sound("before the disaster");
+    // A service that no command finds any more has its database open all the same.
+    let socket = service.folder.path().join("run/control.sock");
+    fs::rename(&socket, socket.with_extension("away")).unwrap();
+    let refused = restore(&service, &backup, &["--aside"]);
+    assert!(!refused.status.success() && said(&refused).contains("vault.db open"), "{}", said(&refused));
+    fs::rename(socket.with_extension("away"), &socket).unwrap();
     service.end();
 
     let refused = restore(&service, &backup, &[]);
@@ -116,10 +125,16 @@ fn what_was_acknowledged_before_a_backup_is_in_it_and_is_delivered_once_after_a_
             || service.log().contains("what waits is held")
     );
     assert!(sink.next(Duration::from_secs(3)).is_none(), "what was restored waits");
+    // And once more: then two logs were moved aside, and what was delivered stands in the first.
+    service.end();
+    done(&restore(&service, &backup, &["--aside"]));
+    service.start_again();
 
     // One who can write to that log makes it say that everything was delivered.
     let aside = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().path());
-    let aside = aside.filter(|path| path.to_string_lossy().contains("/audit.before-")).collect::<Vec<_>>();
+    let mut aside = aside.filter(|path| path.to_string_lossy().contains("/audit.before-")).collect::<Vec<_>>();
+    aside.sort();
+    assert_eq!(aside.len(), 2);
     let forged = service.folder.path().join("forged");
     fs::create_dir(&forged).unwrap();
     for entry in fs::read_dir(&aside[0]).unwrap().map(Result::unwrap) {
@@ -131,10 +146,12 @@ fn what_was_acknowledged_before_a_backup_is_in_it_and_is_delivered_once_after_a_
     let refused = service.command(&["queue", "reconcile", "--audit", forged.to_str().unwrap()]);
     assert!(!refused.status.success() && said(&refused).contains("does not verify"), "{}", said(&refused));
 
-    let sum = done(&service.command(&["queue", "reconcile", "--json"]));
-    let sum: serde_json::Value = serde_json::from_str(sum.lines().last().unwrap()).unwrap();
+    let sum = service.command(&["queue", "reconcile", "--json"]);
+    let sum: serde_json::Value = serde_json::from_slice(&sum.stdout).unwrap_or_else(|_| panic!("{}", said(&sum)));
     assert_eq!(sum["left"]["messages"], held.len(), "{sum}");
     assert_eq!(sum["unclear"], 0, "{sum}");
+    let lost: Vec<_> = sum["lost"].as_array().unwrap().iter().map(|one| one["message"].as_str().unwrap()).collect();
+    assert_eq!(lost, [gone.1.id.as_str()], "{sum}");
     let ended = sum["ended"]["messages"].as_u64().unwrap();
     assert!(ended >= u64::try_from(before.len() - held.len()).unwrap(), "{sum}");
     done(&service.command(&["queue", "release", "--all"]));

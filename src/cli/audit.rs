@@ -9,7 +9,7 @@ mod disclose;
 mod format;
 mod handed;
 pub mod key;
-mod place;
+pub mod place;
 mod progress;
 mod prove;
 mod prune;

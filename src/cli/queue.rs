@@ -1,5 +1,7 @@
 //! `gatepost queue`: hold, release or drop what waits to be delivered, while the service runs and while it is stopped.
 
+mod before;
+mod lost;
 mod reconcile;
 mod rekey;
 

@@ -8,6 +8,7 @@ pub mod capability;
 pub mod clock;
 pub mod descriptor;
 pub mod peer;
+pub mod lock;
 pub mod priority;
 #[cfg(target_os = "linux")]
 pub mod probe;

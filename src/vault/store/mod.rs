@@ -7,6 +7,7 @@ pub mod erasures;
 pub mod hashes;
 pub mod hold;
 pub mod keys;
+pub mod lock;
 pub mod marker;
 pub mod open;
 pub mod room;
