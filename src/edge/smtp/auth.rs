@@ -25,22 +25,34 @@ pub struct Offered {
     pub password: Secret<String>,
 }
 
-/// Why there is nothing to judge: what is said to the client, and whether it counts as a guess.
+/// Why there is nothing to judge.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Unfit {
-    pub reply: Reply,
-    pub guessed: bool,
+pub enum Unfit {
+    /// The shape is wrong, and no guess was made: what is said to the client.
+    Malformed(Reply),
+    /// The shape is right, and no name or password can be like this: whose the guess was, in printable ASCII.
+    Impossible(String),
 }
 
-/// The shape is wrong: no guess was made.
+impl Unfit {
+    /// As a guess that the vault counts, writes down and refuses like any other: no secret is NUL, because nobody can offer
+    /// that.
+    pub fn guess(self) -> Result<Offered, Reply> {
+        match self {
+            Self::Malformed(reply) => Err(reply),
+            Self::Impossible(user) => Ok(Offered { user, password: Secret::new("\0".to_owned()) }),
+        }
+    }
+}
+
 fn malformed(reply: Reply) -> Unfit {
-    Unfit { reply, guessed: false }
+    Unfit::Malformed(reply)
 }
 
-/// The shape is right and no name or password can be like this: answered as a wrong guess, and never passed on, so that
-/// no table, log or frame sees a control character.
-fn impossible() -> Unfit {
-    Unfit { reply: reply::BAD_CREDENTIALS, guessed: true }
+/// What is passed on is escaped and cut, so that no table, log or frame sees a control character.
+fn impossible(user: &[u8]) -> Unfit {
+    let user = String::from_utf8_lossy(user);
+    Unfit::Impossible(user.chars().flat_map(char::escape_default).take(MAX_PART).collect())
 }
 
 /// Leads the exchange to its end.
@@ -98,23 +110,23 @@ fn plain(response: &[u8]) -> Result<Offered, Unfit> {
     let mut parts = response.split(|octet| *octet == 0);
     match (parts.next(), parts.next(), parts.next(), parts.next()) {
         (Some(behalf), Some(user), Some(password), None) => match offered(user, password) {
-            Ok(_) if !behalf.is_empty() && behalf != user => Err(impossible()),
+            Ok(_) if !behalf.is_empty() && behalf != user => Err(impossible(user)),
             other => other,
         },
         _ => Err(malformed(reply::BAD_BASE64)),
     }
 }
 
-fn offered(user: &[u8], password: &[u8]) -> Result<Offered, Unfit> {
+fn offered(name: &[u8], password: &[u8]) -> Result<Offered, Unfit> {
     let sized = |part: &[u8]| (1..=MAX_PART).contains(&part.len());
     let sound = |part: &str| !part.chars().any(char::is_control);
-    let user = std::str::from_utf8(user).ok().filter(|user| user.is_ascii() && sized(user.as_bytes()) && sound(user));
+    let user = std::str::from_utf8(name).ok().filter(|user| user.is_ascii() && sized(user.as_bytes()) && sound(user));
     let password = std::str::from_utf8(password).ok().filter(|word| sized(word.as_bytes()) && sound(word));
     match (user, password) {
         (Some(user), Some(password)) => {
             Ok(Offered { user: user.to_owned(), password: Secret::new(password.to_owned()) })
         }
-        _ => Err(impossible()),
+        _ => Err(impossible(name)),
     }
 }
 
@@ -124,6 +136,10 @@ mod tests {
 
     fn read(response: &[u8]) -> Result<(String, String), Unfit> {
         plain(response).map(|offered| (offered.user, offered.password.expose().clone()))
+    }
+
+    fn impossible(user: &str) -> Unfit {
+        Unfit::Impossible(user.to_owned())
     }
 
     fn pair(user: &str, password: &str) -> Result<(String, String), Unfit> {
@@ -144,26 +160,34 @@ mod tests {
     fn rule_a6_plain_has_three_parts() {
         assert_eq!(read(b"\0billing\0s3cret"), pair("billing", "s3cret"));
         assert_eq!(read(b"billing\0billing\0p\xc3\xa4ss"), pair("billing", "p\u{e4}ss"));
-        assert_eq!(read(b"other\0billing\0s3cret"), Err(impossible()));
+        assert_eq!(read(b"other\0billing\0s3cret"), Err(impossible("billing")));
         for bad in [&b""[..], b"a", b"a\0b", b"\0a\0b\0", b"\0a\0b\0c"] {
             assert_eq!(read(bad), Err(malformed(reply::BAD_BASE64)), "{bad:?}");
         }
         let long = [&b"\0"[..], &[b'a'; 256], b"\0b"].concat();
-        assert_eq!(read(&long), Err(impossible()));
-        assert_eq!(read(b"\0\0b"), Err(impossible()));
-        assert_eq!(read(b"\0a\0"), Err(impossible()));
-        assert_eq!(read(b"\0a\0\xff"), Err(impossible()));
+        assert_eq!(read(&long), Err(impossible(&"a".repeat(255))));
+        assert_eq!(read(b"\0\0b"), Err(impossible("")));
+        assert_eq!(read(b"\0a\0"), Err(impossible("a")));
+        assert_eq!(read(b"\0a\0\xff"), Err(impossible("a")));
     }
 
     #[test]
     fn rule_a7_control_characters_are_a_wrong_guess() {
-        for bad in [&b"\0a\nb\0c"[..], b"\0a\0c\rd", b"\0a\x1b\0c", b"\0a\0\x7f", b"\0a\0\xc2\x85"] {
-            assert_eq!(read(bad), Err(impossible()), "{bad:?}");
+        for (bad, user) in [
+            (&b"\0a\nb\0c"[..], r"a\nb"),
+            (b"\0a\0c\rd", "a"),
+            (b"\0a\x1b\0c", r"a\u{1b}"),
+            (b"\0a\0\x7f", "a"),
+            (b"\0a\0\xc2\x85", "a"),
+            ("\0a\u{202e}\0c".as_bytes(), r"a\u{202e}"),
+        ] {
+            assert_eq!(read(bad), Err(impossible(user)), "{bad:?}");
         }
     }
 
     #[test]
     fn rule_a8_names_are_ascii() {
-        assert_eq!(read(b"\0b\xc3\xa4r\0c"), Err(impossible()));
+        assert_eq!(read(b"\0b\xc3\xa4r\0c"), Err(impossible(r"b\u{e4}r")));
+        assert_eq!(read(b"\0b\xffr\0c"), Err(impossible(r"b\u{fffd}r")));
     }
 }

@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use super::auth::Unfit;
 use super::budget::{Budget, Charge};
 use super::command::{self, Command, Fault, Recipient};
 use super::line::{Line, Said};
@@ -262,7 +263,8 @@ impl Session {
             None => return Ok(reply::UNKNOWN_MECHANISM),
             Some(mechanism) => mechanism,
         };
-        let refused = match auth::exchange(wire, mechanism, initial, self.deadline()).await? {
+        let offered = auth::exchange(wire, mechanism, initial, self.deadline()).await?;
+        let refused = match offered.or_else(Unfit::guess) {
             Ok(offered) => {
                 let tls = self.standing.tls.clone();
                 match self.visit.login(mechanism, offered.user, offered.password, tls).await? {
@@ -274,8 +276,7 @@ impl Session {
                     Err(denial) => Reply::from(denial),
                 }
             }
-            Err(unfit) if unfit.guessed => unfit.reply,
-            Err(unfit) => return Ok(unfit.reply),
+            Err(malformed) => return Ok(malformed),
         };
         if refused == reply::BAD_CREDENTIALS && !self.budget.failed_login() {
             wire.say(&refused);
