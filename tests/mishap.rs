@@ -6,6 +6,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use support::auditor::{python, said, verifier};
 use support::{Service, await_that, gatepost};
@@ -13,8 +14,16 @@ use support::{Service, await_that, gatepost};
 /// Exit codes of `audit verify`.
 const SOUND: i32 = 0;
 const ALTERED: i32 = 10;
+const ERASED: i32 = 11;
 const UNSEALED: i32 = 14;
 const GAP: i32 = 15;
+
+/// One service at a time: each hashes passwords, and a machine has few cores.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn state(service: &Service) -> PathBuf {
     service.folder.path().join("state")
@@ -78,6 +87,7 @@ fn assert_declared(service: &mut Service, gap: &str, why: &str) {
 
 #[test]
 fn after_a_restore_the_sealer_refuses_until_the_loss_is_declared_and_mail_flows() {
+    let _alone = alone();
     let mut service = Service::start();
     let secret = service.add_credential();
     assert_mail_flows(&service, &secret, "before the backup");
@@ -119,6 +129,7 @@ fn after_a_restore_the_sealer_refuses_until_the_loss_is_declared_and_mail_flows(
 
 #[test]
 fn a_database_that_alone_was_restored_loses_nothing_of_the_log_and_there_is_nothing_to_declare() {
+    let _alone = alone();
     let mut service = Service::start();
     let secret = service.add_credential();
     assert_mail_flows(&service, &secret, "before");
@@ -147,6 +158,7 @@ fn a_database_that_alone_was_restored_loses_nothing_of_the_log_and_there_is_noth
 
 #[test]
 fn lost_slots_of_the_sealer_are_declared_with_a_head_that_was_kept_elsewhere() {
+    let _alone = alone();
     let mut service = Service::start();
     let secret = service.add_credential();
     assert_mail_flows(&service, &secret, "before");
@@ -168,4 +180,59 @@ fn lost_slots_of_the_sealer_are_declared_with_a_head_that_was_kept_elsewhere() {
     assert_declared(&mut service, &gap, "the disk of seal/ died");
     assert_mail_flows(&service, &secret, "after all");
     service.stop();
+}
+
+#[test]
+fn auditors_files_that_are_older_than_the_vault_are_put_aside_and_what_is_in_none_is_declared() {
+    let _alone = alone();
+    let mut service = Service::start();
+    let secret = service.add_credential();
+    assert_mail_flows(&service, &secret, "yesterday");
+    service.end();
+    let (audit, old) = (state(&service).join("audit"), service.folder.path().join("yesterday"));
+    copy(&audit, &old);
+    service.start_again();
+    assert_mail_flows(&service, &secret, "today");
+    verify(&service, &[], SOUND);
+    service.end();
+    let kept = service.folder.path().join("kept.note");
+    fs::write(&kept, service.command(&["audit", "checkpoint"]).stdout).unwrap();
+
+    // By mistake.
+    fs::remove_dir_all(&audit).unwrap();
+    copy(&old, &audit);
+    let from = service.log().len();
+    service.start_again();
+    service.await_log(from, "events can't be moved to the auditors' files");
+    assert_mail_flows(&service, &secret, "unpublished");
+    let refused = service.command(&["audit", "resume", "--accept-loss", "too early"]);
+    assert!(!refused.status.success() && said(&refused).contains("move that file out"), "{}", said(&refused));
+
+    // As "Lost files of audit/" says.
+    service.end();
+    let aside = service.folder.path().join("aside.db");
+    fs::rename(audit.join("audit.db"), &aside).unwrap();
+    service.start_again();
+    let told = verify(&service, &[], ERASED);
+    assert!(told.contains("the log begins with event"), "{told}");
+    let why = "audit/ was restored from yesterday's backup by mistake";
+    let gap = resume(&service, why);
+    assert_declared(&mut service, &gap, why);
+    assert!(verify(&service, &[], GAP).contains("are in no file any more"));
+    // The tree has lost nothing.
+    let told = verify(&service, &["--against", kept.to_str().unwrap()], GAP);
+    assert!(told.contains("kept.note"), "{told}");
+    let key = state(&service).join("seal/log.vkey");
+    let words = ["audit", "verify", "--key", key.to_str().unwrap(), "--directory"];
+    let output = gatepost().args(words).arg(&aside).output().unwrap();
+    assert!(output.status.success(), "what was put aside verifies by itself: {}", said(&output));
+    assert_mail_flows(&service, &secret, "after all");
+    verify(&service, &["--known-gap", &gap], SOUND);
+
+    // It excuses that hole and no other.
+    service.end();
+    let file = rusqlite::Connection::open(audit.join("audit.db")).unwrap();
+    file.execute("DELETE FROM event WHERE seq = (SELECT max(seq) FROM event)", []).unwrap();
+    drop(file);
+    verify(&service, &[], ALTERED);
 }

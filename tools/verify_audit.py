@@ -301,9 +301,11 @@ class Acknowledged:
         if self.missing and event["event"] == "msg.accept":
             self.missing.discard(message_id(str(event["clear"].get("msg_id"))))
 
-    def judge(self, last_us):
+    def judge(self, last_us, holes):
         """An id begins with the time in milliseconds at which it was given."""
-        left = sorted(id for id in self.missing if (self.first_us or 0) <= (id >> 80) * 1000 <= last_us)
+        left = {id: (id >> 80) * 1000 for id in self.missing}
+        is_lost = lambda us: any(hole.after_us <= us <= (hole.until_us or us) for hole in holes)
+        left = sorted(id for id, us in left.items() if (self.first_us or 0) <= us <= last_us and not is_lost(us))
         if left:
             what = f"{len(left)} messages were acknowledged and have no event of it, first {uuid.UUID(int=left[0])}"
             raise Fault(ALTERED, f"{what}: they were left out")
@@ -366,6 +368,13 @@ class Silence:
         return Fault(ALTERED, f"nothing stands behind event {self.after} for too long, and no event says why")
 
 
+class Hole:
+    """Events that no file has: from the first, before the end."""
+
+    def __init__(self, first, end, after_us, fault):
+        self.first, self.end, self.after_us, self.until_us, self.fault = first, end, after_us, None, fault
+
+
 class Log:
     """The log as far as it was read."""
 
@@ -375,7 +384,7 @@ class Log:
         self.erasures, self.told, self.gaps, self.quick = Erasures(as_of_us), {}, [], quick
         self.acks, self.as_of_us = Acknowledged(acks), as_of_us
         self.tree, self.next, self.time_us, self.sealed, self.heads, self.rows = None, first, 0, first, 0, {}
-        self.silence, self.unsealed_us = Silence(), None
+        self.silence, self.unsealed_us, self.holes, self.missing = Silence(), None, [], {}
 
     def begin(self, first, base):
         tree = Tree(first, base)
@@ -385,13 +394,27 @@ class Log:
                 self.first = self.next = self.sealed = first  # an event says that those before it were removed
             elif not self.first and first:
                 what = f"the log begins with event {first}, and no event says that those before it were removed"
-                raise Fault(ERASED, f"{what}: is `--from` needed?")
+                self.holes.append(Hole(0, first, self.time_us, Fault(ERASED, f"{what}: is `--from` needed?")))
+                self.first = self.next = self.sealed = first
             elif first != self.first:
                 raise Fault(ALTERED, f"the log begins with event {first} instead of {self.first}: is `--from` needed?")
             self.tree = tree
             self.compare()
         elif tree.peaks != self.tree.peaks:
-            raise Fault(ALTERED, f"a file begins with event {first}, but the files before it end at {self.tree.size()}")
+            end = self.tree.size()
+            fault = Fault(ALTERED, f"a file begins with event {first}, but the files before it end at {end}")
+            if first <= end:
+                raise fault
+            self.holes.append(Hole(end, first, self.time_us, fault))
+            self.tree, self.rows, self.silence = tree, {}, Silence()
+            self.compare()
+
+    def declared(self):
+        """Events that are in no file are no fault when a gap that is declared names exactly them."""
+        named = {tuple(hole) for gap in self.gaps for hole in self.missing.get(gap[3], ())}
+        for hole in self.holes:
+            if (hole.first, hole.end - 1) not in named:
+                raise hole.fault
 
     def event(self, event, stored_tile=None):
         seq = event["seq"]
@@ -403,6 +426,8 @@ class Log:
         self.unsealed_us = self.unsealed_us or self.time_us
         self.silence.event(event)
         self.acks.event(event)
+        if self.holes and self.holes[-1].until_us is None:
+            self.holes[-1].until_us = event["time_us"]
         if not self.quick:
             if hash != sha256(b"\0", leaf(event)):
                 raise Fault(ALTERED, f"event {seq} isn't what its hash was made from")
@@ -410,6 +435,7 @@ class Log:
         if event["event"] == "audit.resume":
             told = json.loads(event["clear"]["data"])
             self.told[seq + 1] = told["kept"], told["old_size"], bytes.fromhex(told["old_root"]), seq + 1
+            self.missing[seq + 1] = told.get("missing", [])
         self.tree.push(hash)
         if stored_tile:
             self.tiles(hash, seq + 1, stored_tile)
@@ -481,7 +507,7 @@ class Log:
                 raise Fault(FORK, f"the log of {size} events isn't the one of the head that was kept elsewhere, of {head[0]}")
         if self.next == self.first:
             raise Fault(ALTERED, "there is no event at all")
-        self.acks.judge(self.time_us)
+        self.acks.judge(self.time_us, self.holes)
         if not self.heads and not self.as_of_us or self.unsealed_us and self.unsealed_us + UNSEALED_US < until:
             raise Fault(UNSEALED, f"the last {size - self.sealed} events are under no signed head")
         if self.silence.serves and until - self.time_us > LONGEST_US:
@@ -724,10 +750,15 @@ def verify(words):
     kept = {head for path in chosen.head for head in kept_heads(path, keys, True)}
     kept |= {head for path in chosen.against for head in kept_heads(path, keys, False)}
     log = Log(keys, chosen.first, kept, chosen.acks, chosen.as_of, chosen.quick)
-    read(log, chosen.path)
+    try:
+        read(log, chosen.path)
+    finally:
+        log.declared()  # it may be why something else doesn't fit
     log.end()
     for kept, size, _, resumed in log.gaps:
         print(f"declared gap: of {size} events {kept} were kept for certain; the log goes on with event {resumed - 1}")
+        for first, last in log.missing.get(resumed, ()):
+            print(f"declared gap: events {first} to {last} are in no file any more")
     quick = " (their content was not looked at)" if log.quick else ""
     print(f"the log is sound: events {log.first} to {log.next - 1}{quick}, under {log.heads} signed heads up to event {log.sealed}")
     return SOUND if all(gap[3] - 1 in chosen.known_gap for gap in log.gaps) else GAP

@@ -20,7 +20,7 @@ pub struct Resume {
     /// The newest signed head from before that was kept elsewhere; for a sealer that has lost its state
     #[arg(long, value_name = "FILE")]
     head: Option<PathBuf>,
-    /// Print {"old": ..., "kept": ..., "event": ...} instead
+    /// Print {"old": ..., "kept": ..., "event": ..., "missing": [[first, last], ...]} instead
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -41,22 +41,29 @@ impl Resume {
         let plan = config::Config::load(&self.config.path).map_err(|errors| errors.to_string())?;
         let command = Command::Resume { reason: reason.to_owned(), head: head.transpose()? };
         match control::ask(&plan.runtime_directory, Any::Audit(command))? {
-            Some(Answer::Audit(Response::Resumed { old, kept, resumed })) => self.print(old, kept, resumed),
+            Some(Answer::Audit(Response::Resumed { old, kept, resumed, missing })) => {
+                self.print(old, kept, resumed, &missing)
+            }
             Some(_) => Err("the service answered something else: is it another version?".to_owned()),
             None => Err("the service is not running: start it first, the sealer must sign what is declared".to_owned()),
         }
     }
 
-    fn print(&self, old: u64, kept: u64, event: u64) -> Result<(), String> {
+    fn print(&self, old: u64, kept: u64, event: u64, missing: &[(u64, u64)]) -> Result<(), String> {
         let text = if self.json {
-            serde_json::json!({ "old": old, "kept": kept, "event": event }).to_string()
+            let missing: Vec<_> = missing.iter().map(|(first, end)| [*first, end - 1]).collect();
+            serde_json::json!({ "old": old, "kept": kept, "event": event, "missing": missing }).to_string()
         } else {
             let lost = match old - kept.min(old) {
-                0 => format!("nothing of the {old} events that were signed before is lost"),
+                0 if missing.is_empty() => {
+                    format!("nothing of the {old} events that were signed before is lost")
+                }
+                0 => "the tree over all events is whole".to_owned(),
                 lost => format!(
                     "of the {old} events that were signed before, {kept} are kept for certain and {lost} are not"
                 ),
             };
+            let lost: String = [lost].into_iter().chain(missing.iter().map(in_no_file)).collect::<Vec<_>>().join("\n");
             format!(
                 "the log goes on with event {event}, which says so, and is sealed again\n{lost}\n`gatepost audit verify` says \
                  \"declared gap\" from now on (exit code 15), and --known-gap {event} that you know of it"
@@ -64,4 +71,9 @@ impl Resume {
         };
         writeln!(io::stdout(), "{text}").map_err(|error| format!("writing the answer: {error}"))
     }
+}
+
+/// A hole in words.
+pub fn in_no_file((first, end): &(u64, u64)) -> String {
+    format!("events {first} to {} are in no file any more", end.saturating_sub(1))
 }

@@ -13,6 +13,7 @@ use super::against;
 use super::key;
 use super::place::{Latest, Place, audit_directory};
 use super::progress::Progress;
+use super::resume::in_no_file;
 use crate::merkle::note::Verifier;
 use crate::sealer::state::{SLOTS, State};
 use crate::vault::audit::archive::{Archive, usage};
@@ -190,7 +191,7 @@ impl Sound {
         );
         let stop = if ended { ", with the service stopped" } else { "" };
         println!("it ends at {}{stop}", verify::time(last_us));
-        for DeclaredGap { seq, gap, why } in &self.summary.gaps {
+        for DeclaredGap { seq, gap, missing, why } in &self.summary.gaps {
             let again = if known.contains(seq) { ", which is known" } else { "" };
             let lost = gap.old_size - gap.kept;
             println!(
@@ -199,6 +200,7 @@ impl Sound {
                 gap.kept,
                 visible(why)
             );
+            missing.iter().for_each(|hole| println!("declared gap{again}: {}", in_no_file(hole)));
         }
         if self.summary.given_up > 0 {
             println!("{} heads that were kept elsewhere are of what was given up there", self.summary.given_up);
@@ -214,10 +216,15 @@ impl Sound {
     }
 }
 
+/// First and last of each.
+fn ranges(holes: &[(u64, u64)]) -> Vec<[u64; 2]> {
+    holes.iter().map(|(first, end)| [*first, end.saturating_sub(1)]).collect()
+}
+
 fn as_json(outcome: &Result<Sound, Fault>, verdict: Verdict) -> Value {
     match outcome {
         Ok(Sound { summary, against, quick }) => {
-            let gap = |gap: &DeclaredGap| json!({ "event": gap.seq, "kept": gap.gap.kept, "old": gap.gap.old_size, "why": gap.why });
+            let gap = |gap: &DeclaredGap| json!({ "event": gap.seq, "kept": gap.gap.kept, "old": gap.gap.old_size, "why": gap.why, "missing": ranges(&gap.missing) });
             json!({
                 "sound": true, "code": verdict.code(), "first": summary.first, "size": summary.size,
                 "sealed": summary.sealed, "checkpoints": summary.checkpoints, "files": summary.files, "against": against,

@@ -119,6 +119,8 @@ pub enum Response {
         old: u64,
         kept: u64,
         resumed: u64,
+        /// Events that are in no file any more: from the first, before the end.
+        missing: Vec<(u64, u64)>,
     },
 }
 

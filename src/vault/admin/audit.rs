@@ -6,7 +6,7 @@ use super::{Desk, erasure};
 use crate::ipc::admin::Response;
 use crate::ipc::admin::audit::{self, Command};
 use crate::vault::audit::event::{Event, Name, Outcome};
-use crate::vault::audit::resume::Wish;
+use crate::vault::audit::resume::{Declared, Wish};
 use crate::vault::audit::{anchor, seal};
 use crate::vault::control;
 
@@ -38,9 +38,9 @@ pub async fn perform(desk: &Desk, command: Command, actor: &str) -> Result<Respo
             let (done, answer) = oneshot::channel();
             let gone = || "the sealing has ended".to_owned();
             desk.sealing.send(seal::Order::Resume(wish, done)).map_err(|_| gone())?;
-            let gap = answer.await.map_err(|_| gone())??.gap;
+            let Declared { gap, missing, .. } = answer.await.map_err(|_| gone())??;
             let resumed = gap.resumed.saturating_sub(1);
-            Ok(Response::Audit(audit::Response::Resumed { old: gap.old_size, kept: gap.kept, resumed }))
+            Ok(Response::Audit(audit::Response::Resumed { old: gap.old_size, kept: gap.kept, resumed, missing }))
         }
     }
 }

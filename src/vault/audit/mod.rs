@@ -6,6 +6,7 @@ pub mod archive;
 pub mod clock;
 pub mod erasure;
 pub mod event;
+pub mod holes;
 pub mod json;
 pub mod leaf;
 pub mod ledger;

@@ -34,7 +34,7 @@ pub struct MonthFile {
     pub first: u64,
     /// The leaves up to this one are here or in an earlier file.
     pub published: u64,
-    /// The largest head whose note is here.
+    /// The largest head whose note is here, or needs not be: it ends before the first leaf.
     pub sealed: u64,
 }
 
@@ -77,7 +77,7 @@ impl MonthFile {
         if said != published.to_string() {
             tracing::error!(said, published, "info of the auditors' file was edited: the events in it end elsewhere");
         }
-        let sealed = max("SELECT max(size) FROM checkpoint")?.unwrap_or(0);
+        let sealed = max("SELECT max(size) FROM checkpoint")?.unwrap_or(0).max(before(first));
         Ok(Some(Self { connection, month, first, published, sealed }))
     }
 
@@ -99,7 +99,7 @@ impl MonthFile {
             transaction.commit()
         };
         connection.transaction().and_then(write).map_err(explain)?;
-        Ok(Self { connection, month, first: base.size, published: base.size, sealed: 0 })
+        Ok(Self { connection, month, first: base.size, published: base.size, sealed: before(base.size) })
     }
 
     /// Adds events and notes in one transaction. What is here already stays as it is, so that it may be called again after
@@ -169,6 +169,11 @@ impl MonthFile {
         self.sealed = notes.iter().map(|note| note.size).fold(self.sealed, u64::max);
         Ok(())
     }
+}
+
+/// The largest head that no file beginning there can show: it ends before what the file begins behind.
+fn before(first: u64) -> u64 {
+    first.saturating_sub(1)
 }
 
 /// Whether rows go on where the file ends; those that are in it already must be the same. Never is a second history written

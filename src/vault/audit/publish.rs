@@ -18,6 +18,7 @@ use super::erasure::disclosure::{self, Disclosure};
 use super::erasure::places::{self, Place};
 use super::erasure::search::{self, Target};
 use super::erasure::{self, Selection, pruning, removal};
+use super::holes::{self, Hole};
 use super::ledger::{Batch, Note};
 use super::month;
 use super::month::Month;
@@ -42,6 +43,8 @@ enum Order {
     Select(Target, Vec<String>, oneshot::Sender<Result<Selection, String>>),
     Disclose(u64, String, oneshot::Sender<Result<Disclosure, String>>),
     Prune(Prune, oneshot::Sender<Result<Vec<Looked>, String>>),
+    /// Which events are in no file any more.
+    Holes(oneshot::Sender<Result<Vec<Hole>, String>>),
     /// Say when nothing is being moved, and move nothing until the other end is dropped.
     Pause(oneshot::Sender<()>, oneshot::Receiver<()>),
 }
@@ -101,6 +104,11 @@ impl Publisher {
     /// Removes months, as far as they may go.
     pub async fn prune(&self, prune: Prune) -> Result<Vec<Looked>, String> {
         self.ask(|answer| Order::Prune(prune, answer)).await
+    }
+
+    /// The events that are in no file any more, although they have left the vault's database.
+    pub async fn holes(&self) -> Result<Vec<Hole>, String> {
+        self.ask(Order::Holes).await
     }
 
     async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Order) -> Result<T, String> {
@@ -168,6 +176,7 @@ fn work(mut files: Files, writer: &Writer, orders: &Receiver<Order>, vkey: &Mute
                 Err(reason) => drop(answer.send(Err(reason))),
             },
             Some(Order::Disclose(event, key, answer)) => drop(answer.send(disclosure::find(&files.home, event, &key))),
+            Some(Order::Holes(answer)) => drop(answer.send(holes::find(&files.home, writer))),
             Some(Order::Pause(..)) | None => {}
         }
         if let Some(next) = turns.pop_front() {

@@ -2,11 +2,13 @@
 //!
 //! After a restore, a lost second of the disk or a lost state of the sealer, the log can't be shown to extend the last head
 //! that was signed. An administrator says that this is known and why; the log says so in an event and in its signed heads,
-//! for ever. Whatever lies outside of the range that is named must still agree.
+//! for ever. Whatever lies outside of the range that is named must still agree. Events that are in none of the auditors'
+//! files any more are declared in the same way: then the tree has lost nothing, and the files have a hole.
 
 use rusqlite::Result;
 
 use super::event::{Event, Name, Outcome};
+use super::holes::Hole;
 use super::month_file::hex;
 use crate::merkle::gap::Gap;
 use crate::merkle::{Hash, empty_root};
@@ -25,6 +27,8 @@ pub struct Standing {
     pub last: Option<Head>,
     /// Why it signs nothing, whatever it is shown.
     pub refuses: Option<String>,
+    /// Events that are in none of the auditors' files any more.
+    pub holes: Vec<Hole>,
 }
 
 /// Who asks for it, and why.
@@ -37,10 +41,11 @@ pub struct Wish {
 }
 
 /// What was declared, and the head that is to say so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Declared {
     pub gap: Gap,
     pub root: Hash,
+    pub missing: Vec<Hole>,
 }
 
 /// Writes the event of a gap. The head to be signed ends with it.
@@ -52,13 +57,14 @@ pub fn declare(
     wish: &Wish,
 ) -> Result<std::result::Result<Declared, String>> {
     let (old, kind) = match standing {
-        Standing { last: Some(last), refuses: None } => {
-            if agrees(store, *last)? {
+        Standing { last: Some(last), refuses: None, holes } => {
+            let agrees = agrees(store, *last)?;
+            if agrees && holes.is_empty() {
                 return Ok(Err(
                     "there is nothing to resume: the log goes on from the sealer's last head, and is sealed".to_owned(),
                 ));
             }
-            (*last, "rollback")
+            (*last, if agrees { "files-lost" } else { "rollback" })
         }
         Standing { last: Some(last), .. } => (*last, "another-key"),
         Standing { last: None, .. } => {
@@ -77,10 +83,14 @@ pub fn declare(
     let resumed = store.ledger.size() + 1;
     let gap = Gap { kept, old_size: old.0, old_root: old.1, resumed };
     let reason: String = wish.reason.chars().take(REASON).collect();
-    let data = serde_json::json!({
+    let mut data = serde_json::json!({
         "kept": kept, "old_size": old.0, "old_root": hex(&old.1), "new_size": resumed,
         "lost": old.0 - kept, "why": reason,
     });
+    let missing = standing.holes.clone();
+    if !missing.is_empty() {
+        data["missing"] = missing.iter().map(|(first, end)| serde_json::json!([first, end - 1])).collect();
+    }
     let seq = store.ledger.append(Event {
         severity: 2,
         actor: Some(wish.actor.clone()),
@@ -89,7 +99,7 @@ pub fn declare(
         ..Event::new(Name::AuditResume, Outcome::Info)
     })?;
     match store.ledger.root_at(resumed)? {
-        Some(root) if seq + 1 == resumed => Ok(Ok(Declared { gap, root })),
+        Some(root) if seq + 1 == resumed => Ok(Ok(Declared { gap, root, missing })),
         _ => Ok(Err("a clock was set at this very moment: try again".to_owned())),
     }
 }

@@ -267,10 +267,10 @@ impl Sealing {
         let Answer::Head { last, refuses, .. } = self.ask(Ask::Head).await.map_err(stuck)? else {
             return Err("the sealer answered something else".to_owned());
         };
-        let standing = Standing { last, refuses };
+        let standing = Standing { last, refuses, holes: self.publisher.holes().await? };
         let declared = self.vault.writer.run(move |store| resume::declare(store, &standing, &wish)).await;
         let declared = declared.map_err(|error| format!("the store took nothing: {error:?}"))??;
-        let Declared { gap, root } = declared;
+        let Declared { gap, root, .. } = declared;
         let (size, old) = (gap.resumed, (gap.old_size, gap.old_root));
         let ask = Ask::Resume { last, kept: gap.kept, old, size, root };
         match self.ask(ask).await.map_err(stuck)? {

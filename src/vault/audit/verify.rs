@@ -6,6 +6,7 @@ mod beside;
 mod erased;
 mod file;
 mod gap;
+mod hole;
 mod known;
 mod log;
 mod silence;
@@ -19,7 +20,8 @@ use std::thread;
 use super::query;
 use crate::merkle::note::Verifier;
 use erased::Erased;
-pub use gap::DeclaredGap;
+pub use gap::{DeclaredGap, declared};
+use hole::Hole;
 pub use known::{Known, KnownHead};
 use log::Log;
 pub use silence::time;
@@ -101,7 +103,7 @@ pub fn verify(path: &Path, key: &Verifier, known: &Known, mut progress: impl FnM
         file::schema(&connection).map_err(|fault| in_file(file, fault))
     })?;
     let mut log = Log::new(key, known, Erased::collect(&files, known.as_of_us)?);
-    for (at, file) in files.iter().enumerate() {
+    let read = files.iter().enumerate().try_for_each(|(at, file)| {
         let connection = query::open_unchecked(file).map_err(unreadable)?;
         // One transaction: the vault may be writing to it, and waits from here on.
         let done = connection.execute_batch("BEGIN").map_err(unreadable);
@@ -109,7 +111,10 @@ pub fn verify(path: &Path, key: &Verifier, known: &Known, mut progress: impl FnM
         let (whole, walked) = thread::scope(|scope| {
             // What reads every page costs as much as what reads every event.
             let checking = thread::Builder::new().spawn_scoped(scope, || file::check(file));
-            let walked = log.begin(&connection, at == 0).and_then(|()| log.walk(&connection, &mut progress));
+            let walked = log.begin(&connection, at == 0).and_then(|hole| {
+                log.holes.0.extend(hole.map(|hole| Hole { fault: in_file(file, hole.fault), ..hole }));
+                log.walk(&connection, &mut progress)
+            });
             let whole = match checking {
                 Ok(checking) => checking.join().unwrap_or_else(|_| Err(unreadable("it could not be checked"))),
                 Err(_) => file::check(file),
@@ -119,14 +124,18 @@ pub fn verify(path: &Path, key: &Verifier, known: &Known, mut progress: impl FnM
         // Of a file that is no database nobody knows what else was read.
         whole.and(walked).map_err(|fault| in_file(file, fault))?;
         log.summary.files += 1;
-    }
+        Ok(())
+    });
+    // It may be why something else doesn't fit.
+    log.holes.judge(&log.gaps.declared)?;
+    read?;
     log.silence.end()?;
     let unjudged = log.erased.end()?;
     let gaps = log.gaps.all();
-    let given_up = Known::judge(&log.against, &gaps)?;
+    let given_up = Known::judge(&log.against, &gaps)? + log.holes.heads(&known.heads);
     known.ends(log.summary.first, log.frontier.size, &gaps)?;
     log.erased.hashes(known.hashes)?;
-    log.acks.judge(log.first_us.unwrap_or(0), log.last_us)?;
+    log.acks.judge(log.first_us.unwrap_or(0), log.last_us, &log.holes)?;
     tail(&log, known)?;
     if let Some(fault) = unjudged {
         return Err(fault);

@@ -65,7 +65,7 @@ fn after_a_restore_a_gap_is_declared_that_excuses_what_it_names_and_nothing_else
     let vault = bench.run();
     let verifier = vault.verifier.clone();
     let response = resume(&vault, None);
-    let Response::Audit(audit::Response::Resumed { old, kept, resumed }) = response else { panic!("{response:?}") };
+    let Response::Audit(audit::Response::Resumed { old, kept, resumed, .. }) = response else { panic!("{response:?}") };
     assert_eq!((old, kept), (last.size, before.size));
     assert!(matches!(resume(&vault, None), Response::Refused { reason } if reason.contains("nothing to resume")));
     vault.drain_after(1);

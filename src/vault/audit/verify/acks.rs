@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use super::hole::Holes;
 use super::{Fault, altered};
 use crate::mail::id::MessageId;
 use crate::vault::audit::event::Name;
@@ -40,14 +41,14 @@ impl Acknowledged {
         }
     }
 
-    /// Whether everything has its event that was accepted in the time of this log. An id begins with the time at which it was
+    /// Whether everything has its event that was accepted in the time of this log, save what is declared lost. An id begins with the time at which it was
     /// given, which is shortly before the event.
-    pub fn judge(&self, first_us: u64, last_us: u64) -> Result<(), Fault> {
+    pub fn judge(&self, first_us: u64, last_us: u64, holes: &Holes) -> Result<(), Fault> {
         let time_us = |message: &MessageId| {
             u64::try_from(message.uuid().as_u128() >> 80).unwrap_or(u64::MAX).saturating_mul(1000)
         };
-        let mut missing: Vec<&MessageId> =
-            self.0.iter().filter(|message| (first_us..=last_us).contains(&time_us(message))).collect();
+        let is_due = |time_us: u64| (first_us..=last_us).contains(&time_us) && !holes.has(time_us);
+        let mut missing: Vec<&MessageId> = self.0.iter().filter(|message| is_due(time_us(message))).collect();
         missing.sort();
         match missing.first() {
             Some(first) => Err(altered(format!(

@@ -12,6 +12,8 @@ pub struct DeclaredGap {
     /// The event that says so.
     pub seq: u64,
     pub gap: Gap,
+    /// Events that are in no file any more: from the first, before the end.
+    pub missing: Vec<(u64, u64)>,
     /// In the administrator's words.
     pub why: String,
 }
@@ -44,6 +46,7 @@ impl Gaps {
             None if gap.resumed <= first => DeclaredGap {
                 seq: gap.resumed.saturating_sub(1),
                 gap,
+                missing: Vec::new(),
                 why: "its event is in an earlier month".to_owned(),
             },
             None => return Err(altered(format!("the head of {size} events declares a gap that no event tells of"))),
@@ -59,10 +62,23 @@ impl Gaps {
 }
 
 fn read(row: &Row) -> Option<DeclaredGap> {
-    let data: serde_json::Value = serde_json::from_str(row.text("data")?).ok()?;
+    declared(row.seq, &row.event, row.text("data")?)
+}
+
+/// What an event declares. None when it isn't one that does, or can't be read.
+pub fn declared(seq: u64, event: &str, data: &str) -> Option<DeclaredGap> {
+    if event != Name::AuditResume.word() {
+        return None;
+    }
+    let data: serde_json::Value = serde_json::from_str(data).ok()?;
     let number = |key: &str| data.get(key)?.as_u64();
     let old_root = unhex(data.get("old_root")?.as_str()?)?;
-    let gap = Gap { kept: number("kept")?, old_size: number("old_size")?, old_root, resumed: row.seq + 1 };
+    let gap = Gap { kept: number("kept")?, old_size: number("old_size")?, old_root, resumed: seq + 1 };
     let why = data.get("why").and_then(|why| why.as_str()).unwrap_or_default().to_owned();
-    gap.is_possible().then_some(DeclaredGap { seq: row.seq, gap, why })
+    let range = |range: &serde_json::Value| Some((range.get(0)?.as_u64()?, range.get(1)?.as_u64()?.checked_add(1)?));
+    let missing = match data.get("missing") {
+        Some(ranges) => ranges.as_array()?.iter().map(range).collect::<Option<_>>()?,
+        None => Vec::new(),
+    };
+    gap.is_possible().then_some(DeclaredGap { seq, gap, missing, why })
 }

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Result as Sql};
 use super::acks::Acknowledged;
 use super::erased::Erased;
 use super::gap::Gaps;
+use super::hole::{Hole, Holes};
 use super::known::KnownHead;
 use super::silence::Silence;
 use super::values::Values;
@@ -37,6 +38,7 @@ pub struct Log<'k> {
     pub last_us: u64,
     pub silence: Silence,
     pub gaps: Gaps,
+    pub holes: Holes,
     pub acks: Acknowledged,
     /// Heads that contradict what was read: a gap that is declared later may say why.
     pub against: Vec<&'k KnownHead>,
@@ -62,6 +64,7 @@ impl<'k> Log<'k> {
             last_us: 0,
             silence: Silence::default(),
             gaps: Gaps::default(),
+            holes: Holes::default(),
             acks: Acknowledged::new(&known.accepted),
             against: Vec::new(),
             unsealed_us: None,
@@ -70,8 +73,9 @@ impl<'k> Log<'k> {
         }
     }
 
-    /// The head of a file: which leaves it begins with must follow from the files before it.
-    pub fn begin(&mut self, connection: &Connection, first: bool) -> Result<(), Fault> {
+    /// The head of a file: which leaves it begins with must follow from the files before it. Gives the events that are missing
+    /// before it: the log goes on behind them, and must say so.
+    pub fn begin(&mut self, connection: &Connection, first: bool) -> Result<Option<Hole>, Fault> {
         let info = |key: &str| -> Sql<Option<String>> {
             connection.query_row("SELECT value FROM info WHERE key = ?", [key], |row| row.get(0)).optional()
         };
@@ -83,9 +87,13 @@ impl<'k> Log<'k> {
         if !base.is_sound() {
             return Err(wrong());
         }
+        let (size, mut hole) = (base.size, None);
         if first {
             let pruned = self.erased.begins(&base)?;
-            self.known.begins(base.size, pruned)?;
+            match self.known.begins(size, pruned) {
+                Err(fault) if fault.verdict == Verdict::Erased => hole = Some(self.hole(0, size, fault)),
+                begins => begins?,
+            }
             self.against.extend(self.known.against(&base));
             self.era = (base.size == 0).then_some(0);
             self.summary.first = base.size;
@@ -93,10 +101,20 @@ impl<'k> Log<'k> {
             self.rows = starts(base.size);
             self.frontier = base;
         } else if base != self.frontier {
-            let (has, needs) = (base.size, self.frontier.size);
-            return Err(altered(format!("it begins with event {has}, but the files before it end at {needs}")));
+            let needs = self.frontier.size;
+            let fault = altered(format!("it begins with event {size}, but the files before it end at {needs}"));
+            if size <= needs {
+                return Err(fault);
+            }
+            hole = Some(self.hole(needs, size, fault));
+            (self.rows, self.frontier, self.silence) = (starts(size), base, Silence::default());
+            self.against.extend(self.known.against(&self.frontier));
         }
-        Ok(())
+        Ok(hole)
+    }
+
+    fn hole(&self, first: u64, end: u64, fault: Fault) -> Hole {
+        Hole { first, end, after_us: self.last_us, until_us: None, fault }
     }
 
     pub fn walk(&mut self, connection: &Connection, progress: &mut impl FnMut(u64)) -> Result<(), Fault> {
@@ -173,6 +191,7 @@ impl<'k> Log<'k> {
         self.silence.event(row)?;
         self.gaps.event(row)?;
         self.acks.event(row);
+        self.holes.event(row.time_us);
         if !self.known.quick && row.hash_in(&mut self.leaf) != Some(row.leaf_hash) {
             return Err(altered(format!("event {seq} isn't what its hash was made from")));
         }

@@ -188,7 +188,7 @@ fn a_month_that_is_put_back_after_its_hashes_went_stays_and_the_reason_is_told()
 fn a_sealer_that_was_set_back_behind_them_goes_on_with_a_declared_gap() {
     let log = pruned();
     let root = log.writer.run_blocking(|store| store.ledger.root_at(300)).unwrap().unwrap();
-    let standing = Standing { last: Some((300, root)), refuses: None };
+    let standing = Standing { last: Some((300, root)), refuses: None, holes: Vec::new() };
     let declare = || {
         let (standing, wish) =
             (standing.clone(), Wish { actor: "uid 0".into(), reason: "restored".into(), named: None });

@@ -6,6 +6,7 @@ use super::*;
 use crate::mail::id::MessageId;
 use crate::merkle::gap::Gap;
 use crate::vault::audit::erasure::{self, Part};
+use crate::vault::audit::holes;
 use crate::vault::audit::resume::{Standing, Wish, declare};
 use crate::vault::store::Store;
 
@@ -23,7 +24,7 @@ impl Bench {
 
     /// The event of a gap: the sealer remembers that head, and signs nothing.
     fn declare(&self, last: (u64, [u8; 32])) -> Gap {
-        let standing = Standing { last: Some(last), refuses: Some("the disk was replaced".into()) };
+        let standing = Standing { last: Some(last), refuses: Some("the disk was replaced".into()), holes: Vec::new() };
         let wish = Wish { actor: "uid 0".into(), reason: "the key was lost".into(), named: None };
         self.writer.run_blocking(move |store| declare(store, &standing, &wish)).unwrap().unwrap().gap
     }
@@ -100,7 +101,7 @@ fn a_gap_is_one_only_when_event_and_head_say_the_same() {
     };
     let bench = declared(|_| ());
     let summary = bench.verify().unwrap();
-    let [DeclaredGap { seq: 5, gap, why }] = summary.gaps.as_slice() else { panic!("{:?}", summary.gaps) };
+    let [DeclaredGap { seq: 5, gap, why, .. }] = summary.gaps.as_slice() else { panic!("{:?}", summary.gaps) };
     assert_eq!((gap.kept, gap.old_size, why.as_str()), (5, 7, "the key was lost"));
     assert_eq!(second_opinion(&bench.audit(), key(1).verifier(), &[]), Verdict::Gap.code());
     assert_eq!(second_opinion(&bench.audit(), key(1).verifier(), &["--known-gap", "5"]), 0);
@@ -120,6 +121,70 @@ fn a_gap_is_one_only_when_event_and_head_say_the_same() {
     assert_eq!(bench.verify().unwrap().gaps, []);
     let old = KnownHead { what: "it".into(), size: 9, root: [7; 32], verdict: Verdict::Fork, gap: None };
     assert_eq!(bench.against(Known { heads: vec![old], ..Known::default() }).unwrap_err().verdict, Verdict::Fork);
+}
+
+#[test]
+fn a_month_that_was_lost_is_declared_and_that_excuses_no_other() {
+    // Its own publisher would go on with a file that gets another name here: it is let go, and each one here ends.
+    let (idle, mut bench) = (Bench::new(), Bench::new());
+    bench.publisher = idle.publisher.clone();
+    let (audit, runtime) = (bench.audit(), tokio::runtime::Builder::new_current_thread().build().unwrap());
+    let publish = || {
+        let (publisher, thread) = Publisher::start(bench.home.path().to_owned(), bench.writer.clone()).unwrap();
+        runtime.block_on(publisher.publish()).unwrap();
+        drop(publisher);
+        thread.join().unwrap();
+    };
+    for month in ["2020-01", "2020-02", "2020-03"] {
+        bench.append(300);
+        bench.sign(key(1), None);
+        publish();
+        fs::rename(audit.join("audit.db"), audit.join(format!("audit-{month}.db"))).unwrap();
+    }
+    bench.append(1);
+    bench.sign(key(1), None);
+    publish();
+    let holes = || holes::find(bench.home.path(), &bench.writer);
+    let both = |code: Verdict| {
+        let found = bench.verify();
+        assert_eq!(found.as_ref().map_or_else(|fault| fault.verdict, |_| Verdict::Gap), code, "{found:?}");
+        assert_eq!(second_opinion(&audit, key(1).verifier(), &[]), code.code());
+    };
+    assert_eq!(holes(), Ok(vec![]));
+    let (of_the_lost, other) = (bench.head(600, Verdict::Fork), bench.head(300, Verdict::Fork));
+    fs::remove_file(audit.join("audit-2020-02.db")).unwrap();
+    assert_eq!(holes(), Ok(vec![(300, 600)]));
+    both(Verdict::Altered);
+
+    let last = bench.head_at(901);
+    let declared = |holes: Vec<holes::Hole>| {
+        let standing = Standing { last: Some(last), refuses: None, holes };
+        let wish = Wish { actor: "uid 0".into(), reason: "rm".into(), named: None };
+        bench.writer.run_blocking(move |store| declare(store, &standing, &wish)).unwrap()
+    };
+    assert!(declared(vec![]).unwrap_err().contains("nothing to resume"));
+    let gap = declared(holes().unwrap()).unwrap().gap;
+    assert_eq!((gap.kept, gap.old_size), (901, 901), "the tree is whole");
+    publish();
+    both(Verdict::Altered);
+    bench.sign(key(1), Some(gap));
+    publish();
+    both(Verdict::Gap);
+    assert_eq!(holes(), Ok(vec![]), "it is declared");
+    let summary = bench.verify().unwrap();
+    assert_eq!((summary.gaps[0].missing.as_slice(), summary.first, summary.size), ([(300, 600)].as_slice(), 0, 902));
+    let forked = KnownHead { root: [7; 32], ..other.clone() };
+    let heads = |heads: &[&KnownHead]| {
+        bench.against(Known { heads: heads.iter().copied().cloned().collect(), ..Known::default() })
+    };
+    assert!(heads(&[&other, &of_the_lost]).is_ok() && heads(&[&forked]).is_err());
+    let (month, rest) = (audit.join("audit-2020-03.db"), audit.join("audit-2020-01.db"));
+    fs::rename(&month, bench.home.path().join("kept")).unwrap();
+    both(Verdict::Altered);
+    fs::rename(bench.home.path().join("kept"), &month).unwrap();
+    fs::remove_file(rest).unwrap();
+    assert_eq!(holes(), Ok(vec![(0, 600)]));
+    both(Verdict::Erased);
 }
 
 #[test]
