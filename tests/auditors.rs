@@ -144,6 +144,18 @@ fn proofs_heads_and_exports_are_checked_by_those_who_have_nothing_but_the_key() 
     let size: u64 = head.lines().nth(1).unwrap().parse().unwrap();
     service.log_in(&secret).send("one more");
     run(&service, &["verify", "--head", &place("head.note")]);
+    // A reader who has left changes nothing of the verdict; a disk that takes nothing is told.
+    let verify = |stdout: Stdio| {
+        let mut verify = gatepost();
+        verify.args(["audit", "verify", "--config"]).arg(service.config()).stdout(stdout);
+        let output = verify.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (left, gone) = std::io::pipe().unwrap();
+    drop(left);
+    assert_eq!(verify(gone.into()), (Some(0), String::new()));
+    let (code, text) = verify(fs::File::options().write(true).open("/dev/full").unwrap().into());
+    assert!(code == Some(1) && text.starts_with("gatepost: writing: "), "{code:?} {text}");
     assert_eq!(run(&service, &["checkpoint", "--at", &size.to_string()]), head);
     for (name, words) in [("new", &[][..]), ("old", &["--at", &size.to_string()][..])] {
         let (proof, entry) = (place(&format!("{name}.proof")), place(&format!("{name}.entry")));

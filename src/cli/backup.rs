@@ -13,6 +13,7 @@ use clap::Args;
 use sha2::{Digest, Sha256};
 
 use super::{Config, control, fail};
+use crate::cli::out::say;
 use crate::config::{self, Plan};
 use crate::ipc::admin::backup::{Command, Contents, Response};
 use crate::ipc::admin::{Command as Any, Response as Answer};
@@ -34,11 +35,11 @@ impl Backup {
     pub fn run(&self) -> ExitCode {
         match self.take() {
             Ok((_, manifest, faults)) if self.json => {
-                println!("{}", manifest.text());
+                say!("{}", manifest.text());
                 verdict(&faults)
             }
             Ok((plan, manifest, faults)) => {
-                println!(
+                say!(
                     "{}: {} files, {} octets, {} events of the audit log.\nThe keys are not in it. Keep copies apart from \
                      it, at a safe place: {} opens the mail in it, {} signs the log.",
                     self.directory.display(),

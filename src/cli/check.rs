@@ -13,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use zeroize::Zeroizing;
 
+use crate::cli::out::say;
 use crate::config::Config;
 use crate::config::plan::{Certificate, Plan};
 use crate::config::source::Source;
@@ -29,7 +30,7 @@ pub fn check(path: &Path) -> ExitCode {
     if !report.errors.is_empty() {
         return ExitCode::FAILURE;
     }
-    println!("{}", report.summary);
+    say!("{}", report.summary);
     ExitCode::SUCCESS
 }
 

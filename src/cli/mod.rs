@@ -7,16 +7,18 @@ mod control;
 mod credential;
 mod demo;
 mod interrupt;
+mod out;
 mod queue;
 mod restore;
 mod role;
 mod serve;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config;
 use crate::vault::audit::visible::visible;
 
 /// Where the configuration is unless `--config` says otherwise.
@@ -82,6 +84,20 @@ pub fn main() -> ExitCode {
         Command::Role { name } => role::run(&name),
         Command::Probe { role, action } => crate::sandbox::probe::main(&role, &action),
     }
+}
+
+/// Where the service is by a configuration file, and its files; also by one that has mistakes now, which is said.
+fn places(path: &Path) -> Result<config::Places, String> {
+    let mistakes = match config::Config::load(path) {
+        Ok(plan) => return Ok(config::Places::from(&plan)),
+        Err(mistakes) => mistakes,
+    };
+    let places = config::Places::salvage(path).ok_or_else(|| mistakes.to_string())?;
+    eprintln!(
+        "gatepost: {} has mistakes, which `gatepost check` names: the service that runs is asked all the same",
+        path.display()
+    );
+    Ok(places)
 }
 
 /// Prints one clear line and fails. The words may quote a peer, a file of a stranger or the vault: line by line they are

@@ -10,7 +10,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::{Config, control, fail};
+use super::{Config, control, fail, places};
+use crate::cli::out::say;
 use crate::config;
 use crate::ipc::admin::queue::{Command, Counts, Deed, Response, Which};
 use crate::ipc::admin::{Command as Any, Response as Answer};
@@ -74,7 +75,7 @@ impl Queue {
         };
         match messages.carry_out(deed) {
             Ok(counts) => {
-                println!("{}", messages.told(deed, counts));
+                say!("{}", messages.told(deed, counts));
                 ExitCode::SUCCESS
             }
             Err(reason) => fail(&reason),
@@ -85,10 +86,14 @@ impl Queue {
 impl Messages {
     fn carry_out(&self, deed: Deed) -> Result<Counts, String> {
         let which = self.which.which();
-        let plan = config::Config::load(&self.config.path).map_err(|errors| errors.to_string())?;
+        let plan = config::Config::load(&self.config.path);
+        let runtime = match &plan {
+            Ok(plan) => plan.runtime_directory.clone(),
+            Err(_) => places(&self.config.path)?.runtime_directory,
+        };
         let command = Any::Queue(Command::Do { deed, which: which.clone(), note: self.reason.clone() });
         let (mut counts, mut strange) = (None, false);
-        let asked = control::ask_for_parts(&plan.runtime_directory, command, |part| {
+        let asked = control::ask_for_parts(&runtime, command, |part| {
             match part {
                 Answer::Queue(Response::Counted(sum)) => counts = Some(sum),
                 _ => strange = true,
@@ -101,6 +106,7 @@ impl Messages {
         let counts = match asked {
             true => counts.unwrap_or_default(),
             false => {
+                let plan = plan.map_err(|mistakes| mistakes.to_string())?;
                 let user = nix::unistd::getuid().as_raw();
                 let _sealed = parent::become_vault(&plan, self.fallback_ids)?;
                 let actor = Some(vault::admin::actor(user, control::behalf().as_deref()));

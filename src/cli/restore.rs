@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::backup::manifest::{Entry, MANIFEST, Manifest, Place, hex, place};
 use super::{Config, control, fail};
+use crate::cli::out::say;
 use crate::config::{self, Plan};
 use crate::parent::{self, Owners};
 use crate::vault::audit::visible::visible;
@@ -43,7 +44,7 @@ impl Restore {
     pub fn run(&self) -> ExitCode {
         match self.restore() {
             Ok(told) => {
-                println!("{told}");
+                say!("{told}");
                 ExitCode::SUCCESS
             }
             Err(reason) => fail(&reason),

@@ -272,6 +272,21 @@ pub fn read(text: &str, findings: &mut Findings<'_>) -> Option<Config> {
     None
 }
 
+/// What can be read of a file, whatever else is in it.
+pub fn salvage(text: &str) -> Config {
+    let (mut tree, _) = DeTable::parse_recoverable(text);
+    for _ in 0..MOST_REPORTED {
+        let span = match Config::deserialize(toml::Deserializer::from(tree.clone())) {
+            Ok(config) => return config,
+            Err(mistake) => mistake.span().unwrap_or_default(),
+        };
+        if cut(tree.get_mut(), &span).is_none() {
+            break;
+        }
+    }
+    Config::default()
+}
+
 /// Removes the key that stands at this place, or whose value or list member does, and tells its name.
 fn cut(table: &mut DeTable<'_>, span: &Range<usize>) -> Option<String> {
     for (_, value) in table.iter_mut() {

@@ -15,6 +15,7 @@ mod anchors;
 mod credentials;
 mod limits;
 mod listeners;
+mod places;
 mod rates;
 mod routes;
 mod slices;
@@ -32,6 +33,7 @@ pub use credentials::networks::network;
 pub use file::Config;
 pub use findings::Errors;
 pub use limits::parse as duration;
+pub use places::Places;
 pub use plan::Plan;
 
 use findings::Findings;

@@ -18,10 +18,10 @@ use crate::policy::route::Route;
 
 /// The version of the file's keys. It changes when an old file would mean something else.
 const VERSION: i64 = 1;
-const STATE: &str = "/var/lib/gatepost";
+pub const STATE: &str = "/var/lib/gatepost";
 /// The directory of the master key in the state directory, unless the configuration says otherwise.
 const MASTER: &str = "master";
-const RUNTIME: &str = "/run/gatepost";
+pub const RUNTIME: &str = "/run/gatepost";
 
 #[derive(Clone, Debug)]
 pub struct Plan {

@@ -7,8 +7,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::control::ask;
+use crate::cli::out::say;
+use crate::cli::places;
 use crate::cli::{DEFAULT_CONFIG, fail};
-use crate::config::Config;
 use crate::ipc::admin::audit::{Anchoring, Command, Made, Response};
 use crate::ipc::admin::{Command as Any, Response as Answer};
 use crate::vault::audit::verify::Verdict;
@@ -35,7 +36,7 @@ impl Anchor {
         match self.order() {
             Ok(made) => {
                 match self.json {
-                    true => println!("{}", visible_json(&Value::from_iter(made.iter().map(as_json)).to_string())),
+                    true => say!("{}", visible_json(&Value::from_iter(made.iter().map(as_json)).to_string())),
                     false => made.iter().for_each(print),
                 }
                 ExitCode::from(made.iter().map(|anchoring| code(&anchoring.made)).fold(0, worse))
@@ -45,8 +46,8 @@ impl Anchor {
     }
 
     fn order(&self) -> Result<Vec<Anchoring>, String> {
-        let plan = Config::load(&self.config).map_err(|errors| errors.to_string())?;
-        match ask(&plan.runtime_directory, Any::Audit(Command::Anchor { name: self.to.clone() }))? {
+        let places = places(&self.config)?;
+        match ask(&places.runtime_directory, Any::Audit(Command::Anchor { name: self.to.clone() }))? {
             Some(Answer::Audit(Response::Anchors(made))) => Ok(made),
             Some(_) => Err("the service gave another answer: is it of another version?".to_owned()),
             None => Err("the service is not running: what it signed last is where it was anchored last".to_owned()),
@@ -76,7 +77,7 @@ fn print(Anchoring { name, kind, made }: &Anchoring) {
         Made::Failed { reason } => format!("FAILED: {reason}"),
         Made::Contradicted { reason, .. } => format!("CONTRADICTS THE LOG: {reason}"),
     };
-    println!("{name} ({kind}): {}", visible(&said));
+    say!("{name} ({kind}): {}", visible(&said));
 }
 
 fn as_json(Anchoring { name, kind, made }: &Anchoring) -> Value {

@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::running::{Running, field, strange};
+use crate::cli::out::say;
 use crate::ipc::admin::audit::{Command, Response};
 use crate::vault::audit::month_file::hex;
 use crate::vault::audit::visible::{visible, visible_json};
@@ -38,15 +39,13 @@ impl Disclose {
                 "event": event, "field": key, "value": value.expose(), "salt": salt, "commitment": commitment,
                 "logged": logged,
             });
-            println!("{}", visible_json(&shown.to_string()));
+            say!("{}", visible_json(&shown.to_string()));
             return Ok(());
         }
-        println!("event       {event}\nfield       {key}\nvalue       {}", visible(value.expose()));
-        println!("salt        {salt}\ncommitment  {commitment}");
-        println!(
-            "event {logged} says that this was shown. The commitment is in the event's leaf, and is the SHA-256 of"
-        );
-        println!(
+        say!("event       {event}\nfield       {key}\nvalue       {}", visible(value.expose()));
+        say!("salt        {salt}\ncommitment  {commitment}");
+        say!("event {logged} says that this was shown. The commitment is in the event's leaf, and is the SHA-256 of");
+        say!(
             "\"audit-field/1\\n\", the salt, the event as 8 octets, the field's length as 1 octet, the field, the value"
         );
         Ok(())

@@ -16,7 +16,9 @@ pub fn handed(head: Head, place: &Place, newest: bool) -> Result<Head, Fault> {
         // The key of another log, for all we know.
         Some(_) => None,
         // Who may not read it takes the head as a copy would have it.
-        None => place.plan().ok().and_then(|plan| key::read_file(&plan.state_directory.join("seal/log.vkey")).ok()),
+        None => {
+            place.places().ok().and_then(|places| key::read_file(&places.state_directory.join("seal/log.vkey")).ok())
+        }
     };
     check(&head, key.as_ref(), newest)?;
     Ok(head)

@@ -7,7 +7,8 @@ use clap::Args;
 
 use crate::cli::DEFAULT_CONFIG;
 use crate::cli::control::{Undone, ask};
-use crate::config::{self, Plan};
+use crate::cli::places;
+use crate::config::Places;
 use crate::ipc::admin::audit::{Command, Form, Response};
 use crate::ipc::admin::{Command as Any, Response as Answer};
 use crate::vault::audit::visible::visible;
@@ -28,8 +29,8 @@ pub struct Place {
 }
 
 impl Place {
-    pub fn plan(&self) -> Result<Plan, String> {
-        config::Config::load(&self.config).map_err(|errors| errors.to_string())
+    pub fn places(&self) -> Result<Places, String> {
+        places(&self.config)
     }
 
     /// The files, brought up to date by the running service if there is one and we may ask it.
@@ -37,11 +38,11 @@ impl Place {
         if let Some(path) = &self.directory {
             return Ok(path.clone());
         }
-        let plan = self.plan()?;
-        if let Some(waiting) = Latest::of(&plan).waiting {
+        let places = self.places()?;
+        if let Some(waiting) = Latest::of(&places).waiting {
             eprintln!("gatepost: {}", visible(&waiting));
         }
-        Ok(audit_directory(&plan.state_directory))
+        Ok(audit_directory(&places.state_directory))
     }
 }
 
@@ -63,8 +64,8 @@ impl Place {
         if self.directory.is_some() {
             return Ok(untold("only the files were read (--directory)"));
         }
-        let plan = self.plan()?;
-        Ok(match ask(&plan.runtime_directory, Any::Audit(Command::Export { form, from, to })) {
+        let places = self.places()?;
+        Ok(match ask(&places.runtime_directory, Any::Audit(Command::Export { form, from, to })) {
             Ok(Some(_)) => Recorded::InTheLog,
             Ok(None) => untold("no service runs"),
             Err(undone) => untold(&String::from(undone)),
@@ -88,13 +89,13 @@ pub struct Latest {
 }
 
 impl Latest {
-    pub fn of(plan: &Plan) -> Self {
+    pub fn of(places: &Places) -> Self {
         let mut latest = Self::default();
         for attempt in 0..TRIES {
             if attempt > 0 {
                 std::thread::sleep(PAUSE);
             }
-            match ask(&plan.runtime_directory, Any::Audit(Command::Publish)) {
+            match ask(&places.runtime_directory, Any::Audit(Command::Publish)) {
                 Ok(None) => return Self::default(),
                 Ok(Some(Answer::Audit(Response::Published { size, events, hashes }))) => {
                     let left = events.saturating_sub(size);

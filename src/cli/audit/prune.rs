@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::running::{Running, strange};
+use crate::cli::out::say;
 use crate::ipc::admin::audit::{Command, LookedAt, Response};
 
 #[derive(Debug, Args)]
@@ -32,11 +33,11 @@ impl Prune {
                     "stays": looked.obstacle,
                 })
             };
-            println!("{}", json!({ "dry_run": self.dry_run, "months": months.iter().map(month).collect::<Vec<_>>() }));
+            say!("{}", json!({ "dry_run": self.dry_run, "months": months.iter().map(month).collect::<Vec<_>>() }));
         } else {
-            months.iter().for_each(|looked| println!("{}", self.line(looked)));
+            months.iter().for_each(|looked| say!("{}", self.line(looked)));
             if months.is_empty() {
-                println!("no month is old enough");
+                say!("no month is old enough");
             }
         }
         match months.iter().find(|looked| looked.obstacle.is_some()) {

@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::running::{Running, field, strange};
+use crate::cli::out::say;
 use crate::ipc::admin::audit::{Command, Response, Target};
 use crate::mail::id::MessageId;
 
@@ -67,9 +68,9 @@ impl Redact {
         };
         let Response::Redacted { event, events, gone } = self.running.ask(command)? else { return Err(strange()) };
         if self.json {
-            println!("{}", json!({ "event": event, "events": events, "gone": gone }));
+            say!("{}", json!({ "event": event, "events": events, "gone": gone }));
         } else if gone {
-            println!("values of {events} events are erased; event {event} says so");
+            say!("values of {events} events are erased; event {event} says so");
         }
         match gone {
             true => Ok(()),

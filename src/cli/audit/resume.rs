@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::cli::places;
 use crate::cli::{Config, control};
-use crate::config;
 use crate::ipc::admin::audit::{Command, Response};
 use crate::ipc::admin::{Command as Any, Response as Answer};
 use crate::merkle::note::Checkpoint;
@@ -38,9 +38,9 @@ impl Resume {
             let head = Checkpoint::of(&format!("{}\n", text.trim_end()));
             head.map(|head| (head.size, head.root)).ok_or_else(|| format!("{} is not a signed head", path.display()))
         });
-        let plan = config::Config::load(&self.config.path).map_err(|errors| errors.to_string())?;
+        let places = places(&self.config.path)?;
         let command = Command::Resume { reason: reason.to_owned(), head: head.transpose()? };
-        match control::ask(&plan.runtime_directory, Any::Audit(command))? {
+        match control::ask(&places.runtime_directory, Any::Audit(command))? {
             Some(Answer::Audit(Response::Resumed { old, kept, resumed, missing })) => {
                 self.print(old, kept, resumed, &missing)
             }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::cli::DEFAULT_CONFIG;
 use crate::cli::control::ask_at_length;
-use crate::config;
+use crate::cli::places;
 use crate::ipc::admin::audit::{Command, Response};
 use crate::ipc::admin::{Command as Any, Response as Answer};
 
@@ -20,8 +20,8 @@ pub struct Running {
 impl Running {
     /// Asks, and waits as long as it takes: a search goes through all files.
     pub fn ask(&self, command: Command) -> Result<Response, String> {
-        let plan = config::Config::load(&self.config).map_err(|errors| errors.to_string())?;
-        match ask_at_length(&plan.runtime_directory, Any::Audit(command))? {
+        let places = places(&self.config)?;
+        match ask_at_length(&places.runtime_directory, Any::Audit(command))? {
             Some(Answer::Audit(answer)) => Ok(answer),
             Some(_) => Err(strange()),
             None => {

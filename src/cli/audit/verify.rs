@@ -14,6 +14,7 @@ use super::key;
 use super::place::{Latest, Place, audit_directory};
 use super::progress::Progress;
 use super::resume::in_no_file;
+use crate::cli::out::say;
 use crate::merkle::note::Verifier;
 use crate::sealer::state::{SLOTS, State};
 use crate::vault::audit::archive::{Archive, usage};
@@ -71,7 +72,7 @@ impl Verify {
         let outcome = self.keys().and_then(|keys| self.verify(&keys));
         let verdict = outcome.as_ref().map_or_else(|fault| fault.verdict, |sound| sound.verdict(&self.known_gap));
         match (&outcome, self.json) {
-            (outcome, true) => println!("{}", visible_json(&as_json(outcome, verdict).to_string())),
+            (outcome, true) => say!("{}", visible_json(&as_json(outcome, verdict).to_string())),
             // An administrator's words may be in it.
             (Ok(sound), false) => sound.print(&self.known_gap),
             // The words may quote what stands in the files.
@@ -110,12 +111,12 @@ impl Verify {
             return Ok((path.clone(), known));
         }
         known.as_of_us = Some(now_us());
-        let plan = self.place.plan().map_err(usage)?;
+        let places = self.place.places().map_err(usage)?;
         // The slots first: whatever they say by now is published when the service is asked after it.
-        known.heads.extend(sealed(&plan.state_directory.join(SEAL))?);
-        let latest = Latest::of(&plan);
+        known.heads.extend(sealed(&places.state_directory.join(SEAL))?);
+        let latest = Latest::of(&places);
         (known.published, known.waiting, known.hashes) = (latest.published, latest.waiting, latest.hashes);
-        Ok((audit_directory(&plan.state_directory), known))
+        Ok((audit_directory(&places.state_directory), known))
     }
 
     /// The keys that the log is checked against. They never come from the files that are checked.
@@ -126,7 +127,7 @@ impl Verify {
         if self.place.directory.is_some() {
             return Err(usage("--directory needs --key: the log's verifier key, kept apart from the files".to_owned()));
         }
-        let path = self.place.plan().map_err(usage)?.state_directory.join(SEAL).join("log.vkey");
+        let path = self.place.places().map_err(usage)?.state_directory.join(SEAL).join("log.vkey");
         Ok(vec![key::read_file(&path)?])
     }
 }
@@ -186,32 +187,30 @@ impl Sound {
         let sealed = sealed.saturating_sub(first);
         let last = size.saturating_sub(1);
         let quick = if self.quick { " (their content was not looked at)" } else { "" };
-        println!(
-            "the log is sound: events {first} to {last}{quick}, {sealed} of them under {checkpoints} signed heads"
-        );
+        say!("the log is sound: events {first} to {last}{quick}, {sealed} of them under {checkpoints} signed heads");
         let stop = if ended { ", with the service stopped" } else { "" };
-        println!("it ends at {}{stop}", verify::time(last_us));
+        say!("it ends at {}{stop}", verify::time(last_us));
         for DeclaredGap { seq, gap, missing, why } in &self.summary.gaps {
             let again = if known.contains(seq) { ", which is known" } else { "" };
             let lost = gap.old_size - gap.kept;
-            println!(
+            say!(
                 "declared gap{again}: event {seq} says that of {} events {} are kept for certain and {lost} are not: {}",
                 gap.old_size,
                 gap.kept,
                 visible(why)
             );
-            missing.iter().for_each(|hole| println!("declared gap{again}: {}", in_no_file(hole)));
+            missing.iter().for_each(|hole| say!("declared gap{again}: {}", in_no_file(hole)));
         }
         if self.summary.given_up > 0 {
-            println!("{} heads that were kept elsewhere are of what was given up there", self.summary.given_up);
+            say!("{} heads that were kept elsewhere are of what was given up there", self.summary.given_up);
         }
         if self.against.is_empty() {
-            println!(
+            say!(
                 "where it ends was NOT checked: only the files were read; run this as root beside the service, or give a \
                  signed head that was kept elsewhere (--against)"
             );
         } else {
-            println!("its end was checked against {}", self.against.join(" and "));
+            say!("its end was checked against {}", self.against.join(" and "));
         }
     }
 }

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::{Config, control, fail};
+use super::{Config, control, fail, places};
 use crate::config::{self, Plan};
 use crate::ipc::admin::credential::{Command, Response};
 use crate::ipc::admin::{Command as Any, Response as Answer};
@@ -79,7 +79,7 @@ pub struct Place {
 impl Place {
     /// Has one of the vault's credentials changed. Those of the configuration file are the operator's to change.
     fn change(&self, id: &str, command: Command) -> Result<Response, String> {
-        let plan = self.plan()?;
+        let Ok(plan) = self.plan() else { return only(self.ask_all(command)?) };
         if plan.credentials.iter().any(|declared| declared.id == id) {
             let path = self.config.path.display();
             return Err(format!("credential {id:?} stands in {path}: change it there, and reload"));
@@ -93,7 +93,10 @@ impl Place {
     }
 
     fn ask_all(&self, command: Command) -> Result<Vec<Response>, String> {
-        self.ask_by(&self.plan()?, command)
+        match self.plan() {
+            Ok(plan) => self.ask_by(&plan, command),
+            Err(mistakes) => self.running(&places(&self.config.path)?.runtime_directory, command)?.ok_or(mistakes),
+        }
     }
 
     fn plan(&self) -> Result<Plan, String> {
@@ -102,10 +105,22 @@ impl Place {
 
     /// Has the running service do it, or does it here when there is none, as the vault would.
     fn ask_by(&self, plan: &Plan, command: Command) -> Result<Vec<Response>, String> {
+        if let Some(answers) = self.running(&plan.runtime_directory, command.clone())? {
+            return Ok(answers);
+        }
+        let user = nix::unistd::getuid().as_raw();
+        let _sealed = parent::become_vault(plan, self.fallback_ids)?;
+        // The vault's home is where this process is now.
+        let actor = vault::admin::actor(user, control::behalf().as_deref());
+        vault::offline::credential(Path::new(""), command, &plan.credentials, &actor)
+    }
+
+    /// Has the running service do it. None when there is none.
+    fn running(&self, runtime: &Path, command: Command) -> Result<Option<Vec<Response>>, String> {
         let is_list = matches!(command, Command::List);
         let mut answers = Vec::new();
         let mut strange = false;
-        let asked = control::ask_for_parts(&plan.runtime_directory, Any::Credential(command.clone()), |part| {
+        let asked = control::ask_for_parts(runtime, Any::Credential(command), |part| {
             match part {
                 Answer::Credential(response) => answers.push(response),
                 _ => strange = true,
@@ -115,14 +130,7 @@ impl Place {
         if strange {
             return Err("the service answered something else: is it another version?".to_owned());
         }
-        if asked {
-            return Ok(answers);
-        }
-        let user = nix::unistd::getuid().as_raw();
-        let _sealed = parent::become_vault(plan, self.fallback_ids)?;
-        // The vault's home is where this process is now.
-        let actor = vault::admin::actor(user, control::behalf().as_deref());
-        vault::offline::credential(Path::new(""), command, &plan.credentials, &actor)
+        Ok(asked.then_some(answers))
     }
 }
 

@@ -10,8 +10,8 @@ use clap::Args;
 use super::before::{self, Before, Mark};
 use super::lost::Lost;
 use crate::cli::audit::place::{Latest, audit_directory};
-use crate::cli::{Config, control, fail};
-use crate::config;
+use crate::cli::out::say;
+use crate::cli::{Config, control, fail, places};
 use crate::ipc::admin::queue::{Command, Ended, Reconciled, Response};
 use crate::ipc::admin::{Command as Any, Response as Answer};
 use crate::mail::id::MessageId;
@@ -51,11 +51,11 @@ impl Reconcile {
                 let ended = serde_json::json!({ "messages": done.messages, "recipients": done.recipients });
                 let left = serde_json::json!({ "messages": left.messages, "recipients": left.recipients });
                 let lost = lost.json();
-                println!("{}", serde_json::json!({ "ended": ended, "unclear": unclear, "left": left, "lost": lost }));
+                say!("{}", serde_json::json!({ "ended": ended, "unclear": unclear, "left": left, "lost": lost }));
                 ExitCode::SUCCESS
             }
             Ok((sum, lost)) => {
-                println!("{}{}", told(sum), lost.told());
+                say!("{}{}", told(sum), lost.told());
                 ExitCode::SUCCESS
             }
             Err(reason) => fail(&reason),
@@ -63,15 +63,15 @@ impl Reconcile {
     }
 
     fn reconcile(&self) -> Result<(Reconciled, Lost), String> {
-        let plan = config::Config::load(&self.config.path).map_err(|errors| errors.to_string())?;
-        let mut logs = self.logs(&plan.state_directory)?;
-        let Some(mut line) = control::Line::open(&plan.runtime_directory)? else {
+        let places = places(&self.config.path)?;
+        let mut logs = self.logs(&places.state_directory)?;
+        let Some(mut line) = control::Line::open(&places.runtime_directory)? else {
             return Err("the service does not run: start it first; what was restored is held".to_owned());
         };
         let mut waiting = waiting(&mut line)?;
         let mut lost = Lost::default();
         // What the present log has of before is in its files then.
-        Latest::of(&plan);
+        Latest::of(&places);
         for log in &mut logs {
             for (event, delivered) in ENDS {
                 log.recipients(event, None, |found, mark, shown, clear| {
@@ -83,7 +83,7 @@ impl Reconcile {
                     ends.entry(mark).or_insert(end);
                 })?;
             }
-            lost.add(log, &audit_directory(&plan.state_directory))?;
+            lost.add(log, &audit_directory(&places.state_directory))?;
         }
         let mut sum = Reconciled::default();
         for (message, ended) in waiting.into_iter().filter(|(_, ended)| !ended.is_empty()) {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::cli::out::say;
 use crate::cli::{Config, control, fail};
 use crate::config;
 use crate::ipc::admin::queue::{Command, Response};
@@ -27,18 +28,18 @@ impl Rekey {
     pub fn run(&self) -> ExitCode {
         match self.change() {
             Ok((keys, id)) if self.json => {
-                println!("{}", serde_json::json!({ "keys": keys, "master": id }));
+                say!("{}", serde_json::json!({ "keys": keys, "master": id }));
                 ExitCode::SUCCESS
             }
             Ok((_, id)) if self.lost => {
-                println!(
+                say!(
                     "the master key is {id} now. Keep a copy of it apart. Start the service: mail that waits under the lost \
                      key is held; gatepost queue drop gives it up"
                 );
                 ExitCode::SUCCESS
             }
             Ok((keys, id)) => {
-                println!(
+                say!(
                     "the master key is {id} now, and {keys} keys were wrapped anew. Keep a copy of it apart; backups of \
                      before need the old one, if you have kept that"
                 );
