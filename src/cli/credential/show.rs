@@ -82,13 +82,13 @@ pub fn list(responses: &[Response], as_json: bool) -> Result<ExitCode, String> {
         let width = entries.iter().map(|entry| entry.id.len()).max().unwrap_or(0).max(2);
         if !entries.is_empty() {
             text =
-                format!("{:width$}  {:8}  {:5}  {:7}  {:10}  description\n", "id", "state", "from", "secrets", "last");
+                format!("{:width$}  {:9}  {:5}  {:7}  {:10}  description\n", "id", "state", "from", "secrets", "last");
         }
         for entry in entries {
             let live = entry.keys.iter().filter(|key| !key.expired).count();
             let last = entry.last_day.map(day).unwrap_or_default();
             text += &format!(
-                "{:width$}  {:8}  {:5}  {live:7}  {last:10}  {}\n",
+                "{:width$}  {:9}  {:5}  {live:7}  {last:10}  {}\n",
                 entry.id,
                 state(entry),
                 origin(entry),
@@ -142,7 +142,7 @@ fn object(entry: &Entry) -> Value {
     });
     json!({
         "id": entry.id, "state": state(entry), "from": origin(entry), "created": entry.created_us.as_ref().map(time),
-        "last_message_day": entry.last_day.map(day), "keys": keys.collect::<Vec<_>>(), "policy": policy,
+        "last_message_day": entry.last_day.map(day), "suspended_until": entry.suspended_us.as_ref().map(time), "keys": keys.collect::<Vec<_>>(), "policy": policy,
     })
 }
 
@@ -172,10 +172,11 @@ fn lines(path: &str, value: &Value) -> String {
 }
 
 fn state(entry: &Entry) -> &'static str {
-    match (entry.enabled, entry.expired) {
-        (false, _) => "disabled",
-        (true, true) => "expired",
-        (true, false) => "enabled",
+    match entry {
+        Entry { enabled: false, .. } => "disabled",
+        Entry { expired: true, .. } => "expired",
+        Entry { suspended_us: Some(_), .. } => "suspended",
+        Entry { .. } => "enabled",
     }
 }
 

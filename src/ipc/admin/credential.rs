@@ -122,6 +122,8 @@ pub struct Entry {
     pub keys: Vec<KeyEntry>,
     /// The last day (days since 1970, UTC) on which a message of its was accepted, as long as that is remembered.
     pub last_day: Option<i64>,
+    /// Until when a rule keeps it from sending; in microseconds.
+    pub suspended_us: Option<u64>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

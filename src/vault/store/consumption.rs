@@ -65,6 +65,7 @@ pub struct Consumption<'c> {
     homes: Statement<'c>,
     no_home: Statement<'c>,
     last_day: Statement<'c>,
+    suspended: Statement<'c>,
     sweep: [Statement<'c>; 5],
     trim: Statement<'c>,
     shift: Statement<'c>,
@@ -90,6 +91,7 @@ impl<'c> Consumption<'c> {
             home: sql("INSERT OR REPLACE INTO login_home(alias, day) VALUES(?, ?)")?,
             homes: sql("SELECT alias, day FROM login_home ORDER BY day DESC")?,
             no_home: sql("DELETE FROM login_home WHERE alias = ?")?,
+            suspended: sql("SELECT until_us FROM suspension WHERE credential = ?")?,
             last_day: sql("SELECT max(day) FROM rl_quota WHERE scope = 0 AND key = ?")?,
             sweep: [
                 sql("DELETE FROM rl_bucket WHERE tat_us <= ?")?,
@@ -198,6 +200,12 @@ impl<'c> Consumption<'c> {
     /// The last day on which a message of that credential was accepted, as far as days are kept.
     pub fn last_day(&mut self, credential: &str) -> Result<Option<i64>> {
         self.last_day.query_row([credential], |row| row.get(0))
+    }
+
+    /// Until when that credential is suspended, or was, in Unix microseconds.
+    pub fn suspended(&mut self, credential: &str) -> Result<Option<u64>> {
+        let until = self.suspended.query_row([credential], |row| row.get::<_, Option<i64>>(0)).optional()?;
+        Ok(until.flatten().and_then(|until_us| u64::try_from(until_us).ok()))
     }
 
     /// Forgets empty buckets and old quotas.

@@ -9,20 +9,20 @@ use crate::policy::scope::Scope;
 use crate::vault::login::key;
 
 /// An administrator's connection.
-struct Admin {
+pub struct Admin {
     commands: Sender<Request>,
     responses: Receiver<Response>,
 }
 
 impl Admin {
-    fn new(vault: &Running) -> Self {
+    pub fn new(vault: &Running) -> Self {
         let (ours, theirs) = stream();
         vault.parent.send(&Order::File(Handed::Administrator(0)), Some(theirs.as_fd())).unwrap();
         let (commands, responses) = channel::open(ours, &Sealed::for_tests()).unwrap();
         Self { commands, responses }
     }
 
-    async fn ask(&mut self, command: Wish) -> Response {
+    pub async fn ask(&mut self, command: Wish) -> Response {
         let command = Command::Credential(command);
         self.commands.send(Request { behalf: None, command }).await.unwrap();
         self.responses.receive().await.unwrap().unwrap()

@@ -1,5 +1,6 @@
 //! Limits in the vault as it runs: what a volume beyond history leads to, and what a restart knows of it.
 
+use super::credentials::Admin;
 use super::*;
 
 /// A history of twenty days with this many recipients.
@@ -36,10 +37,12 @@ fn who_sends_far_beyond_its_history_is_told_of_and_suspended_also_after_a_restar
     });
     vault.abandon();
     let mut vault = bench.run();
-    let refused = test(async {
+    let (refused, shown) = test(async {
         let mut edge = vault.edge();
         edge.login(&bench, 1).await;
-        edge.mail(1, "a@example.net").await
+        let refused = edge.mail(1, "a@example.net").await;
+        let show = credential::Command::Show { id: "shop".into() };
+        (refused, Admin::new(&vault).ask(show).await)
     });
     vault.drain();
     if day() != begun {
@@ -47,6 +50,10 @@ fn who_sends_far_beyond_its_history_is_told_of_and_suspended_also_after_a_restar
     }
     assert_eq!(kept, 4, "the one that passes the mark is kept");
     assert!(matches!(refused, Answer::Refused { refusal: Refusal::Suspended(1..), .. }), "{refused:?}");
+    let Response::Credential(credential::Response::Entry(entry)) = shown else { panic!("{shown:?}") };
+    // To the second: that is what clients are told.
+    let until = entry.suspended_us.map(|until_us| until_us / 1_000_000);
+    assert_eq!(until, Some((begun + 1) * 86_400), "administrators see it");
     let alarms = bench.events(&Filter { event: Some("anomaly.volume".into()), ..Filter::default() });
     let words: Vec<_> = alarms.iter().map(|event| (event.get("account"), event.get("reason"))).collect();
     // One for the day and one for the hour, unless an hour ended in between.

@@ -17,6 +17,7 @@ pub fn entries(
     entries.sort_by(|a, b| a.id.cmp(&b.id).then(b.declared.cmp(&a.declared)));
     for entry in &mut entries {
         entry.last_day = store.consumption.last_day(&entry.id)?;
+        entry.suspended_us = store.consumption.suspended(&entry.id)?.filter(|until_us| *until_us > now_us);
     }
     Ok(entries)
 }
@@ -38,6 +39,7 @@ fn of_file(declared: &Declared, now_us: u64) -> Entry {
         created_us: None,
         keys: declared.secrets.iter().map(key).collect(),
         last_day: None,
+        suspended_us: None,
     }
 }
 
@@ -61,5 +63,6 @@ fn of_vault(stored: &Stored, now_us: u64) -> Entry {
             })
             .collect(),
         last_day: None,
+        suspended_us: None,
     }
 }
