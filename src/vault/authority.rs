@@ -17,7 +17,7 @@ use super::login::expiry::Noticed;
 use super::login::failures::Failures;
 use super::store::consumption::{Bucket, Consumed};
 use super::store::credentials::Stored;
-use crate::config::slice::{Counter, VaultSlice};
+use crate::config::slice::{Counter, Declared, VaultSlice};
 use crate::ipc::capsule::{Capsule, Introduction};
 use crate::mail::address::{Address, ReversePath};
 use crate::policy::limits::{Rates, Tiers};
@@ -79,6 +79,21 @@ impl Authority {
             stamp: 0,
             capsules: Capsules::default(),
             slice,
+        })
+    }
+
+    /// Why a configuration can't come into force: a credential or a key of it is the vault's already.
+    pub fn conflict(&self, slice: &VaultSlice) -> Option<String> {
+        slice.credentials.iter().find_map(|Declared { id, secrets, .. }| {
+            if self.stored.iter().any(|stored| stored.id == *id) {
+                return Some(format!(
+                    "credential {id:?} is in the vault already: give this one another id, or remove that one first \
+                     (gatepost credential remove {id})"
+                ));
+            }
+            let keys = self.stored.iter().flat_map(|stored| stored.keys.iter().map(move |key| (&key.id, &stored.id)));
+            let (key, owner) = keys.into_iter().find(|(key, _)| secrets.iter().any(|(own, _)| own == *key))?;
+            Some(format!("the key id {key:?} of credential {id:?} is used by {owner:?} in the vault: choose another"))
         })
     }
 

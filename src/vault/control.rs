@@ -106,8 +106,8 @@ impl Control {
             },
             (Order::File(File::MasterKey { next: true }), Some(file)) => self.next_master(file),
             (Order::Slice { part, last }, None) => self.slice(&part.0, last),
-            (Order::Switch(generation), None) => match self.next.take() {
-                Some(slice) => {
+            (Order::Switch(generation), None) => match self.next() {
+                Ok(slice) => {
                     self.publisher.retention.set(slice.audit.retention.clone());
                     self.vault.authority.borrow_mut().switch(generation, slice);
                     let masks = self.vault.authority.borrow().masks();
@@ -122,10 +122,9 @@ impl Control {
                         tracing::error!(%error, "the parent can't be told of the new configuration");
                     }
                 }
-                None => {
-                    let reason = "the new configuration can't be read".to_owned();
+                Err(reason) => {
                     if let Err(error) = self.packets.send(&Report::Failed { reason }, None).await {
-                        tracing::error!(%error, "the parent can't be told that the new configuration can't be read");
+                        tracing::error!(%error, "the parent can't be told that the new configuration is none");
                     }
                 }
             },
@@ -179,6 +178,17 @@ impl Control {
             // The command may have given up.
             Ok(next) => drop(self.vault.next_master.take().map(|waiting| waiting.send(next))),
             Err(error) => tracing::error!(%error, "the next master key can't be read"),
+        }
+    }
+
+    /// The configuration that is to come into force.
+    ///
+    /// Errors: why it can't.
+    fn next(&mut self) -> Result<VaultSlice, String> {
+        let next = self.next.take().ok_or("the new configuration can't be read")?;
+        match self.vault.authority.borrow().conflict(&next) {
+            Some(reason) => Err(reason),
+            None => Ok(next),
         }
     }
 

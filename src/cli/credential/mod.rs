@@ -80,7 +80,9 @@ impl Place {
     /// Has one of the vault's credentials changed. Those of the configuration file are the operator's to change.
     fn change(&self, id: &str, command: Command) -> Result<Response, String> {
         let Ok(plan) = self.plan() else { return only(self.ask_all(command)?) };
-        if plan.credentials.iter().any(|declared| declared.id == id) {
+        // One that is in both places by now can go from the vault, which knows whether it is.
+        let goes = matches!(command, Command::Remove { .. });
+        if !goes && plan.credentials.iter().any(|declared| declared.id == id) {
             let path = self.config.path.display();
             return Err(format!("credential {id:?} stands in {path}: change it there, and reload"));
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::ipc::admin::credential::{Command as Wish, Queue, Response as Reply};
+use crate::ipc::admin::credential::{Command as Wish, Material, Queue, Response as Reply};
 use crate::policy::mask::Mask;
 use crate::policy::scope::Scope;
 use crate::vault::login::key;
@@ -235,4 +235,53 @@ fn a_client_that_leaves_before_its_answer_is_written_down() {
     let failures = bench.events(&Filter { event: Some("auth.failure".into()), ..Filter::default() });
     let reasons: Vec<_> = failures.iter().map(|event| event.get("reason")).collect();
     assert_eq!(reasons, [Some("client-left")]);
+}
+
+#[test]
+fn an_id_and_a_key_live_in_one_place_only() {
+    let mut bench = Bench::new();
+    let vault = bench.run();
+    let shop = bench.slice.credentials[0].clone();
+    let twice = Declared { id: "billing".into(), secrets: Vec::new(), ..shop.clone() };
+    let key = test(async {
+        let mut admin = Admin::new(&vault);
+        let material = Material::Hash(shop.secrets[0].1.clone());
+        let import = Wish::Import {
+            id: "till".into(),
+            policy: Box::new(policy()),
+            key: Some(shop.secrets[0].0.clone()),
+            material,
+        };
+        let refused = admin.ask(import).await;
+        assert!(
+            matches!(&refused, Response::Refused { reason } if reason.contains("of the configuration")),
+            "{refused:?}"
+        );
+        admin.secret(add("billing", policy())).await.0
+    });
+    let stolen = Declared { id: "till".into(), secrets: vec![(key, shop.secrets[0].1.clone())], ..shop };
+    for (declared, advice) in [(twice.clone(), "credential remove billing"), (stolen, "choose another")] {
+        let mut slice = bench.slice.clone();
+        slice.credentials.push(declared);
+        vault.switch(&slice, Generation(2));
+        let refused = loop {
+            match vault.parent.receive().unwrap() {
+                Arrival::Packet(Packet { message: Report::Failed { reason }, .. }) => break reason,
+                Arrival::Packet(packet) => assert!(!matches!(packet.message, Report::Switched(_)), "{advice}"),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(refused.contains(advice), "{refused}");
+    }
+    vault.drain();
+    // A start can't refuse it: the file's holds, and the vault's can go.
+    bench.slice.credentials.push(twice);
+    let vault = bench.run();
+    test(async {
+        let mut admin = Admin::new(&vault);
+        admin.done(Wish::Remove { id: "billing".into(), queue: Queue::Deliver }).await;
+        let refused = admin.ask(Wish::Remove { id: "billing".into(), queue: Queue::Deliver }).await;
+        assert!(matches!(&refused, Response::Refused { reason } if reason.contains("change it there")), "{refused:?}");
+    });
+    vault.drain();
 }

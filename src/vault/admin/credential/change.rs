@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::patch::{differences, patched};
+use crate::config::slice::Declared;
 use crate::ipc::admin::credential::Queue;
 use crate::policy::Policy;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
@@ -78,20 +79,30 @@ pub struct Done {
 pub fn perform(
     store: &mut Store<'_>,
     change: Change,
-    declared: impl Fn(&str) -> bool,
+    declared: &[Declared],
     actor: &str,
     now_us: u64,
 ) -> rusqlite::Result<Result<Done, String>> {
     let id = change.id().to_owned();
     // A suspension is the gate's own doing, and its end too.
     let lifts = matches!(change, Change::Enable { lifted: Some(_), .. });
-    if declared(&id) && !lifts {
+    let found = store.credentials.get(&id)?;
+    // One that is in both places is not in force in the vault's: it can go from there.
+    let goes = matches!(change, Change::Remove { .. }) && found.is_some();
+    if declared.iter().any(|declared| declared.id == id) && !lifts && !goes {
         return Ok(Err(match change {
             Change::Add { .. } => format!("{id:?} stands in the configuration: choose another id, or remove it there"),
             _ => format!("{id:?} stands in the configuration file: change it there, and reload"),
         }));
     }
-    let found = store.credentials.get(&id)?;
+    if let Change::Add { key, .. } | Change::Rotate { key, .. } = &change
+        && let Some(owner) = declared.iter().find(|declared| declared.secrets.iter().any(|(known, _)| *known == key.id))
+    {
+        let (key, owner) = (&key.id, &owner.id);
+        return Ok(Err(format!(
+            "the key id {key:?} is used by credential {owner:?} of the configuration: choose another"
+        )));
+    }
     let mut scribe = Scribe { store, id: &id, actor, now_us };
     match (change, found) {
         (Change::Add { .. }, Some(_)) => {

@@ -82,11 +82,10 @@ async fn change_of(vault: &Vault, command: Command, actor: &str) -> Result<crede
     };
     let (change, shown) = change(command, fresh, phc, lifted, now)?;
     let id = change.id().to_owned();
-    let declared: Vec<String> =
-        vault.authority.borrow().slice.credentials.iter().map(|declared| declared.id.clone()).collect();
+    let declared = vault.authority.borrow().slice.credentials.clone();
     let (actor, queue_actor) = (actor.to_owned(), actor.to_owned());
     let done = vault.writer.run(move |store| {
-        let done = change::perform(store, change, |id| declared.iter().any(|known| known == id), &actor, now)?;
+        let done = change::perform(store, change, &declared, &actor, now)?;
         Ok((done, store.ledger.size(), store.credentials.all()?))
     });
     let (done, stamp, stored) = done.await.map_err(|error| format!("the store took nothing: {error:?}"))?;
@@ -173,10 +172,9 @@ pub fn perform_offline(
             };
             let (change, shown) = change(command, fresh, phc, lifted, now)?;
             let id = change.id().to_owned();
-            let is_declared = |id: &str| declared.iter().any(|known| known.id == id);
             let done = store.transaction(|store| {
                 store.tell_unclean_stop()?;
-                change::perform(store, change, is_declared, actor, now)
+                change::perform(store, change, declared, actor, now)
             });
             let done = done.map_err(|error| failed(&error))??;
             let counts = match done.queue {
