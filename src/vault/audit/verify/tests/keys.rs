@@ -219,6 +219,8 @@ fn two_gaps_excuse_each_its_own_range() {
 fn what_was_acknowledged_and_has_no_event_is_found_out() {
     let bench = Bench::new();
     bench.append(1);
+    // An id has the time in milliseconds: one of the same as the first event could be from before it.
+    std::thread::sleep(std::time::Duration::from_millis(2));
     let (told, silent) = (MessageId::now(), MessageId::now());
     let accepted = Event { message: Some(told), ..Event::new(Name::MsgAccept, Outcome::Success) };
     bench.writer.run_blocking(move |store| store.record(vec![accepted])).unwrap();
