@@ -53,6 +53,26 @@ fn a_message_by_smtp_reaches_every_recipient_of_the_envelope_and_nobody_else() {
 }
 
 #[test]
+fn vector_v27_what_came_in_chunks_leaves_as_one_message_whatever_is_in_it() {
+    let service = Service::start();
+    let secret = service.add_credential();
+    let mut session = service.connect().secure(&trusting(&service.pair));
+    assert_eq!(session.log_in(&secret), 235);
+    assert_eq!(session.say("MAIL FROM:<a@example.net>"), 250);
+    assert_eq!(session.say("RCPT TO:<b@example.org>"), 250);
+    let head = "From: a@example.net\r\n\r\nx\r\n.";
+    assert_eq!(session.say(&format!("BDAT {}\r\n{head}BDAT 0", head.len())), 250);
+    assert_eq!(session.code(), 250);
+    let rest = "\r\nMAIL FROM:<a@example.net>\r\n..\r\n";
+    assert_eq!(session.say(&format!("BDAT {} LAST\r\n{rest}NOOP", rest.len())), 250);
+    assert_eq!(session.code(), 250);
+    let content = String::from_utf8(service.sink.next(ARRIVAL).expect("it arrives").content).unwrap();
+    assert!(content.ends_with("\r\n\r\nx\r\n.\r\nMAIL FROM:<a@example.net>\r\n..\r\n"), "{content}");
+    assert!(service.sink.next(Duration::from_millis(500)).is_none(), "one message");
+    service.stop();
+}
+
+#[test]
 fn a_message_by_http_is_accepted_when_it_is_kept_and_arrives() {
     let service = Service::start();
     let secret = service.add_credential();

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use super::chunk::Chunk;
 use super::line::Said;
 use crate::ipc::session::Mechanism;
 use crate::mail::address::{Address, ReversePath};
@@ -11,6 +12,8 @@ use crate::mail::address::{Address, ReversePath};
 const LINE: usize = 512;
 const PATH_LINE: usize = 2048;
 pub const AUTH_LINE: usize = 12288;
+/// Told apart from all others: after a BDAT line that can't be read nobody knows what is content and what a command.
+pub const CHUNK_LINE: usize = LINE + 1;
 /// RFC 5321 section 4.5.3.1.3, with the angle brackets.
 const MAX_PATH: usize = 256;
 const MAX_HELLO: usize = 255;
@@ -32,6 +35,7 @@ pub enum Command {
     },
     Rcpt(Recipient),
     Data,
+    Bdat(Chunk),
     Rset,
     Noop,
     Quit,
@@ -55,7 +59,7 @@ pub enum Fault {
     UnknownVerb,
     /// A verb that we know and don't offer.
     NotOffered,
-    /// BDAT is not offered, and what follows it are no commands: the session can't go on.
+    /// A BDAT that doesn't say how much follows it: what follows are no commands, and the session can't go on.
     Chunk,
     /// HELO or EHLO with a name that is none.
     Hello,
@@ -77,6 +81,7 @@ pub fn limit(begin: &[u8]) -> usize {
     match () {
         () if is(b"MAIL ") || is(b"RCPT ") => PATH_LINE,
         () if is(b"AUTH ") => AUTH_LINE,
+        () if is(b"BDAT") => CHUNK_LINE,
         () => LINE,
     }
 }
@@ -103,7 +108,7 @@ pub fn is_foreign(begin: &[u8]) -> bool {
 /// Reads one line, without its CRLF. A TAB is no separator: it once sent passwords to a log.
 pub fn parse(line: &[u8]) -> Result<Command, Fault> {
     if !line.iter().all(|octet| matches!(octet, b' '..=b'~')) {
-        return Err(Fault::Octets);
+        return Err(if limit(line) == CHUNK_LINE { Fault::Chunk } else { Fault::Octets });
     }
     let line = std::str::from_utf8(line).map_err(|_| Fault::Octets)?.trim_end_matches(' ');
     let (verb, rest) = line.split_once(' ').map_or((line, None), |(verb, rest)| (verb, Some(rest)));
@@ -122,7 +127,7 @@ pub fn parse(line: &[u8]) -> Result<Command, Fault> {
         "HELP" => Ok(Command::Help),
         "VRFY" => Ok(Command::Vrfy),
         "EXPN" => Ok(Command::Expn),
-        "BDAT" => Err(Fault::Chunk),
+        "BDAT" => chunk(rest.unwrap_or_default()).map(Command::Bdat),
         "ETRN" | "ATRN" | "TURN" | "SEND" | "SOML" | "SAML" | "LHLO" | "BURL" | "XCLIENT" | "XFORWARD" => {
             Err(Fault::NotOffered)
         }
@@ -200,6 +205,16 @@ fn rcpt(rest: &str) -> Result<Command, Fault> {
         return Err(Fault::UnknownParameter);
     }
     Ok(Command::Rcpt(recipient))
+}
+
+/// RFC 3030 section 2: how many octets follow, and whether they are the last.
+fn chunk(rest: &str) -> Result<Chunk, Fault> {
+    let (octets, last) = match rest.split_once(' ') {
+        None => (rest, false),
+        Some((octets, end)) if end.eq_ignore_ascii_case("LAST") => (octets, true),
+        Some(_) => return Err(Fault::Chunk),
+    };
+    number(Some(octets).filter(|octets| !octets.is_empty())).map(|octets| Chunk { octets, last }).or(Err(Fault::Chunk))
 }
 
 /// What follows `FROM:` or `TO:`, which is one word with the path. One blank between them is what Outlook and many

@@ -3,26 +3,14 @@
 //! The end is CR LF . CR LF and nothing that resembles it (RFC 5321 section 4.1.1.4): servers that disagreed about this
 //! have let one message become two.
 
-/// Octets of a line with its CRLF, a stuffed dot not counted (RFC 5321 section 4.5.3.1.6).
-const MAX_LINE: usize = 1000;
-
-/// What makes content unfit. Reading goes on to the true end, so that no octet of it is ever taken for a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// A bare CR, a bare LF, or NUL.
-    Framing,
-    LineTooLong,
-}
+use super::tally::{Fault, Tally};
 
 /// Scans in whatever segments the content comes. At its start it is behind the CRLF that ended the DATA command.
 #[derive(Debug, Default)]
 pub struct Scanner {
     at: At,
-    /// Octets of the current line.
-    line: usize,
-    /// Octets of the content, dots un-stuffed.
-    octets: u64,
-    fault: Option<Fault>,
+    /// Of the content with its dots un-stuffed.
+    tally: Tally,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,12 +36,8 @@ pub struct Scanned {
 }
 
 impl Scanner {
-    pub fn fault(&self) -> Option<Fault> {
-        self.fault
-    }
-
-    pub fn octets(&self) -> u64 {
-        self.octets
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// Takes content off the front of `input` and adds its canonical form to `out`.
@@ -68,18 +52,19 @@ impl Scanner {
                 At::Dot => self.at = At::Line,
                 At::DotCr if first == b'\n' => return Scanned { consumed: at + 1, ended: true },
                 At::DotCr => {
-                    self.spoil(Fault::Framing);
-                    self.keep(b"\r", out);
+                    self.tally.spoil(Fault::Framing);
+                    self.tally.keep(b"\r", out);
                     self.at = At::Line;
                 }
                 At::Line => at += self.line(rest, out),
                 At::Cr if first == b'\n' => {
-                    self.keep(b"\r\n", out);
-                    (self.at, self.line, at) = (At::Start, 0, at + 1);
+                    self.tally.keep(b"\r\n", out);
+                    self.tally.end_line();
+                    (self.at, at) = (At::Start, at + 1);
                 }
                 At::Cr => {
-                    self.spoil(Fault::Framing);
-                    self.keep(b"\r", out);
+                    self.tally.spoil(Fault::Framing);
+                    self.tally.keep(b"\r", out);
                     self.at = At::Line;
                 }
             }
@@ -93,56 +78,30 @@ impl Scanner {
         for hit in memchr::memchr3_iter(b'\r', b'\n', 0, rest) {
             match rest.get(hit..) {
                 Some([b'\r', b'\n', next, ..]) => {
-                    self.measure(hit + 2 - begin);
-                    (begin, self.line) = (hit + 2, 0);
+                    self.tally.measure(hit + 2 - begin);
+                    self.tally.end_line();
+                    begin = hit + 2;
                     if *next == b'.' {
-                        self.take(rest, begin, out);
+                        self.tally.take(rest.get(..begin).unwrap_or_default(), out);
                         self.at = At::Start;
                         return begin;
                     }
                 }
                 // A CR with too little behind it to judge: the next call does.
                 Some([b'\r', b'\n'] | [b'\r']) => {
-                    self.measure(hit - begin);
-                    self.take(rest, hit, out);
+                    self.tally.measure(hit - begin);
+                    self.tally.take(rest.get(..hit).unwrap_or_default(), out);
                     self.at = At::Cr;
                     return hit + 1;
                 }
                 // The LF of a CRLF that was passed over above.
                 Some([b'\n', ..]) if begin == hit + 1 => (),
-                _ => self.spoil(Fault::Framing),
+                _ => self.tally.spoil(Fault::Framing),
             }
         }
-        self.measure(rest.len() - begin);
-        self.take(rest, rest.len(), out);
+        self.tally.measure(rest.len() - begin);
+        self.tally.take(rest, out);
         rest.len()
-    }
-
-    fn measure(&mut self, octets: usize) {
-        self.line = self.line.saturating_add(octets);
-        if self.line > MAX_LINE {
-            self.spoil(Fault::LineTooLong);
-        }
-    }
-
-    /// The first fault is the one that is told, save that a fault of framing is told before any other.
-    fn spoil(&mut self, fault: Fault) {
-        if self.fault.is_none() || fault == Fault::Framing {
-            self.fault = Some(fault);
-        }
-    }
-
-    fn keep(&mut self, octets: &[u8], out: &mut Vec<u8>) {
-        self.measure(octets.len());
-        self.take(octets, octets.len(), out);
-    }
-
-    fn take(&mut self, from: &[u8], end: usize, out: &mut Vec<u8>) {
-        let taken = from.get(..end).unwrap_or_default();
-        self.octets = self.octets.saturating_add(u64::try_from(taken.len()).unwrap_or(u64::MAX));
-        if self.fault.is_none() {
-            out.extend_from_slice(taken);
-        }
     }
 }
 

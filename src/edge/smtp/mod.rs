@@ -2,13 +2,17 @@
 
 pub mod auth;
 pub mod budget;
+pub mod chunk;
 pub mod command;
+pub mod content;
 pub mod data;
 pub mod guard;
 pub mod line;
 pub mod reply;
 pub mod session;
 pub mod standing;
+pub mod submit;
+pub mod tally;
 pub mod transaction;
 pub mod wire;
 

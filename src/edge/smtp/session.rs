@@ -14,7 +14,7 @@ use super::command::{self, Command, Fault, Recipient};
 use super::line::{Line, Said};
 use super::reply::{self, Reply};
 use super::standing::{Hello, Standing};
-use super::transaction::{Setting, Transaction};
+use super::transaction::{Envelope, Transaction};
 use super::wire::{Stop, Wire};
 use super::{auth, guard};
 use crate::config::slice::TlsMode;
@@ -30,14 +30,14 @@ const STRANGER: Duration = Duration::from_secs(300);
 /// A session's state. It outlives the change to TLS, which takes away all that was said before it.
 #[derive(Debug)]
 pub struct Session {
-    front: Arc<Front>,
-    visit: Visit,
+    pub(super) front: Arc<Front>,
+    pub(super) visit: Visit,
     id: Uuid,
     born: Instant,
     greeted: bool,
-    standing: Standing,
-    transaction: Option<Transaction>,
-    budget: Budget,
+    pub(super) standing: Standing,
+    pub(super) transaction: Option<Transaction>,
+    pub(super) budget: Budget,
 }
 
 /// How a conversation ended.
@@ -124,6 +124,7 @@ impl Session {
                     self.answer(wire, reply::RESPONSE_TOO_LONG).await?;
                     continue;
                 }
+                Line::TooLong(command::CHUNK_LINE) => return Err(reply::LINE_TOO_LONG.into()),
                 Line::TooLong(_) => {
                     self.answer(wire, reply::LINE_TOO_LONG).await?;
                     continue;
@@ -135,13 +136,13 @@ impl Session {
                     Next::Go => (),
                     Next::Starttls => return Ok(()),
                 },
-                Err(Fault::Chunk) => return Err(reply::NOT_OFFERED.into()),
+                Err(fault @ Fault::Chunk) => return Err(Reply::from(fault).into()),
                 Err(fault) => self.answer(wire, fault.into()).await?,
             }
         }
     }
 
-    fn deadline(&self) -> Instant {
+    pub(super) fn deadline(&self) -> Instant {
         match self.standing.grant {
             Some(_) => Instant::now() + self.front.idle,
             None => (Instant::now() + self.front.idle_strange).min(self.born + STRANGER),
@@ -170,14 +171,14 @@ impl Session {
         wire: &mut Wire<S>,
         command: Command,
     ) -> Result<Next, Stop> {
-        use Command::{Auth, Data, Ehlo, Expn, Helo, Help, Mail, Noop, Quit, Rcpt, Rset, Starttls, Vrfy};
+        use Command::{Auth, Bdat, Data, Ehlo, Expn, Helo, Help, Mail, Noop, Quit, Rcpt, Rset, Starttls, Vrfy};
         if matches!(command, Ehlo(_) | Helo(_) | Rset | Noop | Help | Vrfy | Expn)
             && !self.budget.idle_command(self.standing.grant.is_some())
         {
             return Err(reply::TOO_MANY_COMMANDS.into());
         }
-        // RFC 3207 section 4: before TLS these and nothing else.
-        if self.standing.needs_tls() && !matches!(command, Noop | Ehlo(_) | Starttls | Quit | Rset | Help) {
+        // RFC 3207 section 4: before TLS these and nothing else. What follows BDAT is read before it is answered.
+        if self.standing.needs_tls() && !matches!(command, Noop | Ehlo(_) | Starttls | Quit | Rset | Help | Bdat(_)) {
             self.answer(wire, reply::TLS_FIRST).await?;
             return Ok(Next::Go);
         }
@@ -192,6 +193,7 @@ impl Session {
             Mail { from, size } => self.mail(from, size).await?,
             Rcpt(recipient) => self.rcpt(recipient),
             Data => self.data(wire).await?,
+            Bdat(chunk) => self.bdat(wire, chunk).await?,
             Rset => {
                 self.forget().await;
                 reply::RESET
@@ -317,8 +319,8 @@ impl Session {
         }
         match self.visit.mail(from.clone(), size, hello.name.clone(), self.standing.tls.clone()).await? {
             Ok(message) => {
-                let recipients = BTreeSet::new();
-                self.transaction = Some(Transaction { message, sender: from, recipients, overflowed: false });
+                let envelope = Envelope { message, sender: from, recipients: BTreeSet::new() };
+                self.transaction = Some(Transaction { envelope, overflowed: false, chunks: None });
                 Ok(reply::SENDER_OK)
             }
             Err(refusal) => Ok(refusal.into()),
@@ -329,6 +331,10 @@ impl Session {
         let (Some(transaction), Some(grant)) = (&mut self.transaction, &self.standing.grant) else {
             return reply::NO_TRANSACTION;
         };
+        if transaction.chunks.is_some() {
+            return reply::BETWEEN_CHUNKS;
+        }
+        let Transaction { envelope, overflowed, .. } = transaction;
         let recipient = match recipient {
             Recipient::Mailbox(address) => address,
             Recipient::Postmaster => match Address::parse(&format!("postmaster@{}", self.front.hostname)) {
@@ -336,61 +342,27 @@ impl Session {
                 Err(_) => return Fault::Recipient.into(),
             },
         };
-        if transaction.recipients.contains(&recipient) {
+        if envelope.recipients.contains(&recipient) {
             return reply::RECIPIENT_OK;
         }
         if !recipient.is_qualified() {
             return reply::RECIPIENT_NOT_QUALIFIED;
         }
         let most = usize::try_from(grant.max_recipients).unwrap_or(usize::MAX);
-        if transaction.recipients.len() >= most {
-            if !std::mem::replace(&mut transaction.overflowed, true) {
-                self.visit.turned(&transaction.sender, Some(recipient), Refusal::TooManyRecipients);
+        if envelope.recipients.len() >= most {
+            if !std::mem::replace(overflowed, true) {
+                self.visit.turned(&envelope.sender, Some(recipient), Refusal::TooManyRecipients);
             }
             return Refusal::TooManyRecipients.into();
         }
-        match grant.recipient(&transaction.sender, &recipient) {
+        match grant.recipient(&envelope.sender, &recipient) {
             Ok(()) => {
-                transaction.recipients.insert(recipient);
+                envelope.recipients.insert(recipient);
                 reply::RECIPIENT_OK
             }
             Err(refusal) => {
-                self.visit.turned(&transaction.sender, Some(recipient), refusal);
+                self.visit.turned(&envelope.sender, Some(recipient), refusal);
                 refusal.into()
-            }
-        }
-    }
-
-    /// The content. DATA is the last of its group: what stands behind it is not content yet.
-    async fn data<S: AsyncRead + AsyncWrite + Unpin>(&mut self, wire: &mut Wire<S>) -> Result<Reply, Stop> {
-        if wire.is_ahead() {
-            return Err(reply::SPEAKS_TOO_EARLY.into());
-        }
-        let with = self.standing.with();
-        let (Some(transaction), Some(grant), Some(hello)) =
-            (&self.transaction, &self.standing.grant, &self.standing.hello)
-        else {
-            return Ok(reply::NO_TRANSACTION);
-        };
-        if transaction.recipients.is_empty() {
-            return Ok(reply::NO_RECIPIENT);
-        }
-        let recipients: Vec<Address> = transaction.recipients.iter().cloned().collect();
-        self.visit.recipients(&recipients).await?;
-        self.visit.content().await?;
-        wire.say(&reply::GO_AHEAD);
-        let cipher = self.standing.tls.as_ref().map(|tls| tls.cipher.as_str());
-        let setting = Setting { front: &self.front, grant, helo: &hello.name, with, cipher };
-        let verdict = transaction.receive(wire, &mut self.visit, &setting).await?;
-        self.transaction = None;
-        if verdict.kept {
-            self.budget.served();
-        }
-        match verdict.end {
-            None => Ok(verdict.reply),
-            Some(end) => {
-                wire.say(&verdict.reply);
-                Err(end.into())
             }
         }
     }

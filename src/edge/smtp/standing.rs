@@ -56,7 +56,7 @@ impl Standing {
     /// What this session can use now, and nothing else.
     pub fn extensions(&self) -> Vec<String> {
         let mut offered = vec!["PIPELINING".to_owned(), format!("SIZE {}", self.size())];
-        offered.extend(["8BITMIME", "ENHANCEDSTATUSCODES"].map(str::to_owned));
+        offered.extend(["8BITMIME", "ENHANCEDSTATUSCODES", "CHUNKING"].map(str::to_owned));
         if self.offers_starttls() {
             offered.push("STARTTLS".to_owned());
         }

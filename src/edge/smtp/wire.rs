@@ -14,6 +14,7 @@ use super::line::{Inbox, Line};
 use super::reply::{self, Reply};
 use crate::edge::conversation::Lost;
 use crate::edge::front::Phase;
+use crate::ipc::frame::MAX_CONTENT;
 
 /// Octets of commands that are read at once.
 const COMMANDS: usize = 2048;
@@ -137,6 +138,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 Err(_) => Err(reply::TOO_SLOW.into()),
             },
             _ = self.phase.wait_for(|phase| *phase >= until) => Err(reply::SHUTTING_DOWN.into()),
+        }
+    }
+
+    /// Reads octets that are no commands, and forgets them.
+    pub async fn skip(&mut self, octets: u64, deadline: Instant) -> Result<(), Stop> {
+        let mut left = usize::try_from(octets).unwrap_or(usize::MAX);
+        loop {
+            let here = self.inbox.pending().len().min(left);
+            self.inbox.consume(here);
+            left -= here;
+            if left == 0 {
+                return Ok(());
+            }
+            self.fill(MAX_CONTENT, deadline, Phase::Closing).await?;
         }
     }
 

@@ -98,7 +98,32 @@ fn rule_c13_unknown_and_known_but_not_offered() {
     is("MAILFROM:<a@b.net>", Err(Fault::UnknownVerb));
     is("ETRN x", Err(Fault::NotOffered));
     is("XCLIENT ADDR=127.0.0.1", Err(Fault::NotOffered));
-    is("BDAT 4 LAST", Err(Fault::Chunk));
+}
+
+#[test]
+fn rule_d7_rule_l10_vector_v9_vector_v10_a_chunk_says_how_much_follows() {
+    is("BDAT 0", Ok(Command::Bdat(Chunk { octets: 0, last: false })));
+    is("bdat 18446744073709551615 last", Ok(Command::Bdat(Chunk { octets: u64::MAX, last: true })));
+    for bad in [
+        "BDAT",
+        "BDAT ",
+        "BDAT -1",
+        "BDAT +1",
+        "BDAT 1e3",
+        "BDAT 0x10",
+        "BDAT LAST",
+        "BDAT 1  LAST",
+        "BDAT 1 LAST x",
+        "BDAT 1 LA",
+        "BDAT 10 LA\u{17f}T",
+        "BDAT\t10",
+        "BDAT 1\tLAST",
+        "BDAT 18446744073709551616",
+        "BDAT 99999999999999999999",
+        "BDAT 000000000000000000001",
+    ] {
+        is(bad, Err(Fault::Chunk));
+    }
 }
 
 #[test]

@@ -25,7 +25,13 @@ fn scan(input: &[u8], step: usize) -> Seen {
         }
         assert_eq!(scanned.consumed, part.len());
     }
-    Seen { content, octets: scanner.octets(), ended, left: input[taken..].to_vec(), fault: scanner.fault() }
+    Seen {
+        content,
+        octets: scanner.tally().octets(),
+        ended,
+        left: input[taken..].to_vec(),
+        fault: scanner.tally().fault(),
+    }
 }
 
 /// The same at every segmentation.

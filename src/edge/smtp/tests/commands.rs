@@ -19,7 +19,8 @@ async fn rule_c2_a_second_hello_is_legal_and_acts_as_a_reset() {
         S: 250-PIPELINING
         S: 250-SIZE 100000
         S: 250-8BITMIME
-        S: 250 ENHANCEDSTATUSCODES
+        S: 250-ENHANCEDSTATUSCODES
+        S: 250 CHUNKING
         C: RCPT TO:<b@example.org>
         S: 503 5.5.1 *
         C: HELO again.example
@@ -162,10 +163,9 @@ async fn rule_c13_unknown_not_offered_and_out_of_order() {
         S: 503 5.5.1 *
         C: MAIL FROM:<a@example.net>
         S: 530 5.7.0 *
-        C: BDAT 4 LAST
+        C: BDAT 6 LAST
         C: QUIT
-        S: 502 5.5.1 *
-        --",
+        S: 503 5.5.1 *",
     )
     .await;
 }

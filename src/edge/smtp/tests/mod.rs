@@ -1,6 +1,7 @@
 //! Sessions over a pipe, with a vault that stands in: each test bears the id of the rule or vector that it shows.
 
 mod auth;
+mod chunking;
 mod commands;
 mod content;
 mod dialogs;
@@ -171,7 +172,7 @@ impl Client {
 
     /// A script: one step a line. `C:` sends a line with CRLF, `C~` without, and all that follow each other go in one
     /// write; `\r \n \0 \xNN` stand for octets. `S:` is the next line from the server, with `*` at its end for any rest.
-    /// `--` says that the session is closed. `@hello`, `@login`, `@mail` and `@data` lead up to that point.
+    /// `--` says that the session is closed. `@hello`, `@login`, `@mail` and `@data` lead up to that point; `@again` is the next MAIL and RCPT.
     pub async fn run(&mut self, script: &str) {
         let mut pending = Vec::new();
         for step in script.lines().map(str::trim).filter(|step| !step.is_empty() && !step.starts_with('#')) {
@@ -190,6 +191,7 @@ impl Client {
                 "@hello" => Box::pin(self.run(HELLO)).await,
                 "@login" => Box::pin(self.run(&[HELLO, LOGIN].concat())).await,
                 "@mail" => Box::pin(self.run(&[HELLO, LOGIN, MAIL].concat())).await,
+                "@again" => Box::pin(self.run(MAIL)).await,
                 "@data" => Box::pin(self.run(&[HELLO, LOGIN, MAIL, DATA].concat())).await,
                 _ => {
                     let expected = step.strip_prefix("S: ").unwrap_or_else(|| panic!("not a step: {step}"));
@@ -214,6 +216,7 @@ const HELLO: &str = "
     S: 250-SIZE 100000
     S: 250-8BITMIME
     S: 250-ENHANCEDSTATUSCODES
+    S: 250-CHUNKING
     S: 250 AUTH PLAIN LOGIN
 ";
 const LOGIN: &str = "

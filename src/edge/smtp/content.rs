@@ -1,0 +1,203 @@
+//! One message's content on its way to the vault: held until its header was judged, then passed on as it comes.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use super::reply::{self, Reply};
+use super::tally::{Fault, Tally};
+use super::transaction::Setting;
+use super::wire::{Stop, Wire};
+use crate::edge::conversation::Lost;
+use crate::edge::front::Phase;
+use crate::ipc::frame::MAX_CONTENT;
+use crate::mail::facts::Facts;
+use crate::mail::{fixup, header};
+use crate::policy::refusal::Refusal;
+
+/// Octets of a header, which is held until it was judged as a whole.
+const MAX_HEADER: usize = 64 * 1024;
+/// A client must send this many octets a second, after a while that it has for free: one that trickles would hold its
+/// place for ever.
+const MIN_RATE: u64 = 500;
+const FREE: Duration = Duration::from_secs(60);
+
+/// The one reply to the message, and the reply that ends the session after it, if it must end.
+#[derive(Debug)]
+pub struct Verdict {
+    pub reply: Reply,
+    pub kept: bool,
+    pub end: Option<Reply>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Held, and not yet complete.
+    Header(Vec<u8>),
+    /// Judged and passed on; the rest follows as it comes.
+    Body(Facts),
+    /// Read to its end and thrown away.
+    Refused(Reply),
+}
+
+/// What became of the content so far.
+#[derive(Debug)]
+pub struct Content {
+    stage: Stage,
+    /// For how long the client was waited for.
+    waited: Duration,
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self { stage: Stage::Header(Vec::new()), waited: Duration::ZERO }
+    }
+}
+
+impl Content {
+    /// Reads what more there is, up to about `MAX_CONTENT` octets. Ends the session of a client that sends too slowly, or far
+    /// more than it may.
+    pub async fn more<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        wire: &mut Wire<S>,
+        tally: &Tally,
+        setting: &Setting<'_>,
+    ) -> Result<(), Stop> {
+        if tally.octets() > setting.max_size().saturating_mul(2) {
+            return Err(reply::TOO_BIG.into());
+        }
+        let allowed = FREE + Duration::from_secs(tally.octets() / MIN_RATE);
+        let patience = allowed.saturating_sub(self.waited).min(setting.front.idle);
+        let begun = Instant::now();
+        wire.fill(MAX_CONTENT, begun + patience, Phase::Closing).await?;
+        self.waited += begun.elapsed();
+        Ok(())
+    }
+
+    /// Takes a block that was scanned: judges what the scanner found, and passes it on.
+    pub async fn take(&mut self, block: &[u8], tally: &Tally, setting: &mut Setting<'_>) {
+        self.judge(tally, setting).await;
+        self.pass(block, setting).await;
+    }
+
+    /// What it was refused with, if it was.
+    pub fn refused(&self) -> Option<&Reply> {
+        match &self.stage {
+            Stage::Refused(reply) => Some(reply),
+            _ => None,
+        }
+    }
+
+    /// What the scanner found wrong is told to the vault at once: what it holds of the message is of no more use.
+    async fn judge(&mut self, tally: &Tally, setting: &mut Setting<'_>) {
+        if matches!(self.stage, Stage::Refused(_)) {
+            return;
+        }
+        if tally.octets() > setting.max_size() {
+            return self.refuse(Refusal::TooBig, Refusal::TooBig.into(), setting).await;
+        }
+        match tally.fault() {
+            Some(Fault::Framing) => self.refuse(Refusal::Framing, Refusal::Framing.into(), setting).await,
+            Some(Fault::LineTooLong) => self.refuse(Refusal::Framing, reply::DATA_LINE_TOO_LONG, setting).await,
+            None => (),
+        }
+    }
+
+    async fn refuse(&mut self, refusal: Refusal, reply: Reply, setting: &mut Setting<'_>) {
+        setting.visit.abort().await;
+        setting.visit.turned(&setting.envelope.sender, None, refusal);
+        self.stage = Stage::Refused(reply);
+    }
+
+    async fn pass(&mut self, block: &[u8], setting: &mut Setting<'_>) {
+        match &mut self.stage {
+            Stage::Refused(_) => (),
+            Stage::Body(_) => {
+                let sent = setting.visit.chunk(block).await;
+                self.settle(sent);
+            }
+            Stage::Header(held) => {
+                held.extend_from_slice(block);
+                if let Some(end) = header_end(held) {
+                    let held = std::mem::take(held);
+                    self.begin(&held, end, setting).await;
+                } else if held.len() > MAX_HEADER {
+                    self.refuse(Refusal::Header, header::Fault::TooLong.into(), setting).await;
+                }
+            }
+        }
+    }
+
+    /// The header is complete: judge it, fix it up, and pass it on with what came behind it.
+    async fn begin(&mut self, held: &[u8], end: usize, setting: &mut Setting<'_>) {
+        let Some((block, rest)) = held.split_at_checked(end) else { return };
+        if block.len() > MAX_HEADER {
+            return self.refuse(Refusal::Header, header::Fault::TooLong.into(), setting).await;
+        }
+        let Setting { front, grant, helo, with, cipher, envelope, .. } = setting;
+        let mut recipients = envelope.recipients.iter();
+        let trace = fixup::Trace {
+            helo,
+            hostname: &front.hostname,
+            listener: &front.desk.name,
+            with,
+            cipher: *cipher,
+            id: envelope.message,
+            only_recipient: recipients.next().filter(|_| recipients.next().is_none()),
+        };
+        let own = fixup::mark(&front.hostname, &front.desk.name);
+        let fixed = header::read(block, &own).and_then(|header| fixup::apply(&header, &trace, Timestamp::now()));
+        match fixed {
+            Err(fault) => self.refuse(fault.refusal(), fault.into(), setting).await,
+            Ok((mut out, facts)) => match grant.authors(&facts) {
+                Err(refusal) => self.refuse(refusal, refusal.into(), setting).await,
+                Ok(()) => {
+                    out.extend_from_slice(rest);
+                    let sent = setting.visit.chunk(&out).await;
+                    self.stage = Stage::Body(facts);
+                    self.settle(sent);
+                }
+            },
+        }
+    }
+
+    /// Without the vault the content is still read to its end: only then is it the client's turn to hear.
+    fn settle(&mut self, sent: Result<(), Lost>) {
+        if sent.is_err() {
+            self.stage = Stage::Refused(Refusal::StoreUnavailable.into());
+        }
+    }
+
+    /// The dot, or the end of the last chunk: asks the vault to keep it.
+    pub async fn end(mut self, fault: Option<Fault>, setting: &mut Setting<'_>) -> Verdict {
+        if let Stage::Header(held) = &mut self.stage {
+            // No empty line came: all of it is header.
+            let held = std::mem::take(held);
+            self.begin(&held, held.len(), setting).await;
+        }
+        let facts = match self.stage {
+            _ if fault == Some(Fault::Framing) => {
+                let end = Some(reply::AFTER_BAD_CONTENT);
+                return Verdict { reply: Refusal::Framing.into(), kept: false, end };
+            }
+            Stage::Body(facts) => facts,
+            Stage::Refused(reply) => return Verdict { reply, kept: false, end: None },
+            Stage::Header(_) => Facts::default(),
+        };
+        match setting.visit.commit(facts).await {
+            Ok(Ok(message)) => Verdict { reply: Reply::kept(message), kept: true, end: None },
+            Ok(Err(refusal)) => Verdict { reply: refusal.into(), kept: false, end: None },
+            Err(Lost) => Verdict { reply: reply::LOST_AFTER_DOT, kept: false, end: None },
+        }
+    }
+}
+
+/// Where the header ends: before the first empty line.
+fn header_end(held: &[u8]) -> Option<usize> {
+    if held.starts_with(b"\r\n") {
+        return Some(0);
+    }
+    memchr::memmem::find(held, b"\r\n\r\n").map(|at| at + 2)
+}
