@@ -236,3 +236,82 @@ fn auditors_files_that_are_older_than_the_vault_are_put_aside_and_what_is_in_non
     drop(file);
     verify(&service, &[], ALTERED);
 }
+
+/// A reader that keeps the current file from being written to.
+fn hold(service: &Service) -> rusqlite::Connection {
+    let reader = rusqlite::Connection::open(state(service).join("audit/audit.db")).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    reader.query_row("SELECT count(*) FROM event", [], |_| Ok(())).unwrap();
+    reader
+}
+
+/// What `verify` finds of a stopped service, which touches nothing of its database.
+fn verify_stopped(service: &Service) -> (Option<i32>, String) {
+    let database = || {
+        let mut files: Vec<_> =
+            fs::read_dir(state(service).join("db")).unwrap().map(|file| file.unwrap().path()).collect();
+        files.sort();
+        files.into_iter().map(|file| (fs::read(&file).unwrap(), file)).collect::<Vec<_>>()
+    };
+    let before = database();
+    let output = service.command(&["audit", "verify"]);
+    assert!(before == database(), "the database was touched");
+    (output.status.code(), said(&output))
+}
+
+#[test]
+fn what_a_reader_kept_from_being_published_is_proven_from_the_database_of_a_stopped_service() {
+    let _alone = alone();
+    let mut service = Service::start();
+    let secret = service.add_credential();
+    assert_mail_flows(&service, &secret, "published");
+    verify(&service, &[], SOUND);
+    let reader = hold(&service);
+    assert_mail_flows(&service, &secret, "held back");
+    service.end();
+    drop(reader);
+    let (code, told) = verify_stopped(&service);
+    assert!(code == Some(UNSEALED) && told.contains("are what was signed"), "{code:?}: {told}");
+
+    // Whoever edits what waits there is found out.
+    let path = state(&service).join("db/vault.db");
+    let whole = fs::read(&path).unwrap();
+    let edit = |sql: &str| {
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        connection.execute_batch(&format!("{sql}; PRAGMA wal_checkpoint(TRUNCATE)")).unwrap();
+        drop(connection);
+        let found = verify_stopped(&service);
+        fs::write(&path, &whole).unwrap();
+        found
+    };
+    let last = "(SELECT max(seq) FROM audit_event)";
+    for sql in [
+        format!("UPDATE audit_event SET reason = 'edited' WHERE seq = {last}"),
+        format!("DELETE FROM audit_event WHERE seq = {last}"),
+        "UPDATE audit_personal SET value = 'edited' WHERE seq = (SELECT max(seq) FROM audit_personal)".to_owned(),
+    ] {
+        let (code, told) = edit(&sql);
+        assert!(
+            code == Some(ALTERED) && told.contains("were removed") && told.contains("vault.db"),
+            "{sql}: {code:?}: {told}"
+        );
+    }
+    service.start_again();
+    verify(&service, &[], SOUND);
+
+    // After a kill the newest is in the database's write-ahead log alone.
+    let reader = hold(&service);
+    assert_mail_flows(&service, &secret, "killed");
+    await_that("it is sealed and waits", || {
+        let output = service.command(&["audit", "verify"]);
+        output.status.code() == Some(UNSEALED) && said(&output).contains("a reader holds")
+    });
+    service.kill_all();
+    drop(reader);
+    assert!(fs::metadata(path.with_extension("db-wal")).unwrap().len() > 0);
+    let (code, told) = verify_stopped(&service);
+    assert!(code == Some(UNSEALED) && told.contains("are what was signed"), "{code:?}: {told}");
+    service.start_again();
+    verify(&service, &[], SOUND);
+    service.stop();
+}

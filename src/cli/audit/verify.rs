@@ -115,6 +115,9 @@ impl Verify {
         // The slots first: whatever they say by now is published when the service is asked after it.
         known.heads.extend(sealed(&places.state_directory.join(SEAL))?);
         let latest = Latest::of(&places);
+        // Nobody answers for them then.
+        let stopped = latest.published.is_none() && latest.waiting.is_none();
+        known.state = Some(places.state_directory.clone()).filter(|_| stopped);
         (known.published, known.waiting, known.hashes) = (latest.published, latest.waiting, latest.hashes);
         Ok((audit_directory(&places.state_directory), known))
     }

@@ -10,6 +10,7 @@ mod hole;
 mod known;
 mod log;
 mod silence;
+mod unpublished;
 mod value;
 mod values;
 
@@ -133,7 +134,7 @@ pub fn verify(path: &Path, key: &Verifier, known: &Known, mut progress: impl FnM
     let unjudged = log.erased.end()?;
     let gaps = log.gaps.all();
     let given_up = Known::judge(&log.against, &gaps)? + log.holes.heads(&known.heads);
-    known.ends(log.summary.first, log.frontier.size, &gaps)?;
+    known.ends(log.summary.first, &log.frontier, &gaps)?;
     log.erased.hashes(known.hashes)?;
     log.acks.judge(log.first_us.unwrap_or(0), log.last_us, &log.holes)?;
     tail(&log, known)?;

@@ -1,5 +1,7 @@
 //! What is known of the log from elsewhere than its files, so that a shortened one can't pass for whole.
 
+use std::path::PathBuf;
+
 use super::{Fault, Verdict, altered};
 use crate::mail::id::MessageId;
 use crate::merkle::gap::Gap;
@@ -16,6 +18,8 @@ pub struct Known {
     pub published: Option<u64>,
     /// Why the files don't have the newest events yet.
     pub waiting: Option<String>,
+    /// The state directory, when no service runs: its database may have what was not published.
+    pub state: Option<PathBuf>,
     /// The first event whose leaf hash the running service has.
     pub hashes: Option<u64>,
     pub heads: Vec<KnownHead>,
@@ -54,12 +58,15 @@ impl KnownHead {
         gaps.iter().skip(after).any(lost)
     }
 
-    fn is_missing(&self, size: u64) -> Fault {
+    /// `why`: why the database beside the files doesn't account for it, if that is known.
+    fn is_missing(&self, size: u64, why: &str) -> Fault {
         let Self { what, size: signed, verdict, .. } = self;
         let mut what = format!("the log ends at event {size}, but {what} is of {signed} events");
         if *verdict == Verdict::Altered {
-            what +=
-                ": they were removed; or the service ended before it could publish them, and will when it is started";
+            what += ": they were removed";
+        }
+        if !why.is_empty() {
+            what = format!("{what}, and they can't be found in the vault's database either: {why}");
         }
         Fault { verdict: *verdict, what }
     }
@@ -105,11 +112,14 @@ impl Known {
         }
     }
 
-    /// Whether files with the events from `first` up to `size` can be all there is.
-    pub fn ends(&self, first: u64, size: u64, gaps: &[Gap]) -> Result<(), Fault> {
-        let mut missing = self.heads.iter().filter(|head| head.size > size && !head.is_given_up(gaps));
-        if let Some(fork) = missing.clone().find(|head| head.verdict == Verdict::Fork) {
-            return Err(fork.is_missing(size));
+    /// Whether files with the events from `first` up to the end of `files` can be all there is.
+    pub fn ends(&self, first: u64, files: &Frontier, gaps: &[Gap]) -> Result<(), Fault> {
+        let size = files.size;
+        let missing = self.heads.iter().filter(|head| head.size > size && !head.is_given_up(gaps));
+        let missing: Vec<&KnownHead> = missing.collect();
+        let why = self.waits(files, &missing)?;
+        if let Some(fork) = missing.iter().find(|head| head.verdict == Verdict::Fork) {
+            return Err(fork.is_missing(size, &why));
         }
         if let Some(published) = self.published.filter(|published| *published > size) {
             return Err(altered(format!(
@@ -120,8 +130,8 @@ impl Known {
         if let Some(what) = self.waiting.clone() {
             return Err(Fault { verdict: Verdict::Unsealed, what });
         }
-        match missing.next() {
-            Some(head) => Err(head.is_missing(size)),
+        match missing.first() {
+            Some(head) => Err(head.is_missing(size, &why)),
             None if size == first => {
                 Err(altered("there is no event at all, and a log begins with the service's start"))
             }
