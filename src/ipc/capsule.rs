@@ -23,7 +23,8 @@ pub struct Introduction {
     pub listener: u16,
     /// The edge it was handed to; no other may show it.
     pub edge: Instance,
-    /// Unix time in microseconds.
+    /// Microseconds that this system had run by then (`sys::clock`): nobody sets that clock, and it stands still while the
+    /// machine sleeps.
     pub accepted_us: u64,
 }
 

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::config::slice::{Protocol, TlsMode};
 use crate::ipc::capsule::Introduction;
 use crate::role::Instance;
+use crate::sys::clock::running_us;
 use crate::sys::descriptor;
 
 use super::house::{House, Turned};
@@ -62,7 +63,7 @@ async fn accept(house: &House, listener: u16, socket: OwnedFd) -> io::Result<()>
             }
         };
         let session = Uuid::now_v7();
-        let introduction = Introduction { session, peer, listener, edge: Instance(0), accepted_us: now_us() };
+        let introduction = Introduction { session, peer, listener, edge: Instance(0), accepted_us: running_us() };
         let mut handed = house.hand_over(introduction.clone(), &connection);
         for _ in 0..TRIES {
             if handed != Err(Turned::Busy) {
@@ -92,9 +93,4 @@ fn turn_away(house: &House, listener: u16, connection: &OwnedFd, turned: Turned)
         // The client may be gone already; it is turned away either way.
         let _ = write(connection, BUSY);
     }
-}
-
-fn now_us() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

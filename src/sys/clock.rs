@@ -20,6 +20,11 @@ pub fn elapsed() -> Duration {
     running()
 }
 
+/// The same as `running`, in microseconds.
+pub fn running_us() -> u64 {
+    u64::try_from(running().as_micros()).unwrap_or(u64::MAX)
+}
+
 fn read(clock: ClockId) -> Duration {
     clock_gettime(clock).map(Duration::from).unwrap_or_default()
 }

@@ -33,6 +33,16 @@ const CLOCK_SLACK_US: u64 = 60_000_000;
 /// Capsules remembered; when there are more, older ones than the oldest forgotten are refused.
 const CAPSULES: usize = 1 << 20;
 
+/// Why a session is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inadmissible {
+    /// The edge may not ask that; the word for what is wrong.
+    Violation(&'static str),
+    /// It asked nothing for so long that what was shown in its time may be forgotten. That is no lie: the vault itself, or
+    /// the machine, may have stood still.
+    TooOld,
+}
+
 pub struct Authority {
     pub slice: VaultSlice,
     pub credentials: Credentials,
@@ -181,30 +191,32 @@ impl Authority {
     }
 
     /// Whether a session is what the edge says: made by the listener, for this edge, lately, and not shown before. Gives
-    /// the listener it came by.
-    ///
-    /// Errors: the word for what is wrong.
+    /// the listener it came by. `now_us` is by the clock of introductions.
     pub fn admit(
         &mut self,
         capsule: &Capsule,
         edge: Instance,
         generation: Generation,
         now_us: u64,
-    ) -> Result<Counter, &'static str> {
+    ) -> Result<Counter, Inadmissible> {
+        let violation = |word| Err(Inadmissible::Violation(word));
         let Introduction { session, listener, accepted_us, .. } = capsule.introduction;
         if !capsule.is_genuine(&self.slice.capsule_key) {
-            return Err("capsule-forged");
+            return violation("capsule-forged");
         }
         if capsule.introduction.edge != edge {
-            return Err("capsule-of-another-edge");
+            return violation("capsule-of-another-edge");
         }
-        if accepted_us.saturating_add(CAPSULE_AGE_US) < now_us || accepted_us > now_us.saturating_add(CLOCK_SLACK_US) {
-            return Err("capsule-too-old");
+        if accepted_us > now_us.saturating_add(CLOCK_SLACK_US) {
+            return violation("capsule-of-the-future");
+        }
+        if accepted_us.saturating_add(CAPSULE_AGE_US) < now_us {
+            return Err(Inadmissible::TooOld);
         }
         let listeners = self.listeners.get(&generation).or_else(|| self.listeners.get(&self.generation));
         let counter = listeners.into_iter().flatten().find(|counter| counter.number == listener).cloned();
-        let counter = counter.ok_or("listener-unknown")?;
-        if self.capsules.take(session, accepted_us, now_us) { Ok(counter) } else { Err("capsule-shown-before") }
+        let counter = counter.ok_or(Inadmissible::Violation("listener-unknown"))?;
+        if self.capsules.take(session, accepted_us, now_us) { Ok(counter) } else { violation("capsule-shown-before") }
     }
 }
 

@@ -11,13 +11,14 @@ use tokio::task::spawn_local;
 
 use super::Vault;
 use super::audit::event::{Event, Name, Outcome};
-use super::audit::ledger::now_us;
+use super::authority::Inadmissible;
 use super::session::{News, Post, Session, Violation};
 use crate::ipc::capsule::Capsule;
 use crate::ipc::channel::{Receiver, Sender};
 use crate::ipc::control::Peer;
 use crate::ipc::session::{Answer, Ask, Slot};
 use crate::mail::id::MessageId;
+use crate::sys::clock::running_us;
 
 /// Sessions one edge can have: twice what any is configured for. Beyond it the edge is lying.
 const SESSIONS: usize = 16 * 1024;
@@ -150,8 +151,8 @@ impl Edge {
         let (edge, generation) = (self.peer.instance, self.peer.generation);
         let full = self.sessions.len() >= SESSIONS;
         let admitted = match full {
-            true => Err("too-many-sessions"),
-            false => self.vault.authority.borrow_mut().admit(capsule, edge, generation, now_us()),
+            true => Err(Inadmissible::Violation("too-many-sessions")),
+            false => self.vault.authority.borrow_mut().admit(capsule, edge, generation, running_us()),
         };
         match admitted {
             Ok(listener) => {
@@ -162,7 +163,14 @@ impl Edge {
                 session.welcome().await;
                 self.sessions.insert(slot, session);
             }
-            Err(word) => self.finish(slot, Violation(word)).await,
+            Err(Inadmissible::Violation(word)) => self.finish(slot, Violation(word)).await,
+            Err(Inadmissible::TooOld) => {
+                tracing::info!(
+                    session = %capsule.introduction.session,
+                    "a connection that asked nothing for too long was not let in; its client is told to come again"
+                );
+                self.dismiss(slot).await;
+            }
         }
     }
 
@@ -173,6 +181,11 @@ impl Edge {
         if let Some(session) = session {
             session.end();
         }
+        self.dismiss(slot).await;
+    }
+
+    /// Whatever is still on its way from there means nothing.
+    async fn dismiss(&mut self, slot: Slot) {
         if self.ended.len() < SESSIONS {
             self.ended.insert(slot);
         }

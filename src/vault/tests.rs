@@ -30,6 +30,7 @@ use crate::policy::route::Route;
 use crate::policy::{Limits as Rules, Policy};
 use crate::role::link::{End, Talk};
 use crate::role::{Instance, Role};
+use crate::sys::clock::running_us;
 use crate::vault::audit::query::{Filter, Found, query};
 use crate::vault::audit::verify::{Known, verify};
 use courier::Courier;
@@ -177,7 +178,7 @@ impl Bench {
 
     fn capsule(&self, edge: Instance, listener: u16, peer: &str) -> Capsule {
         let peer = SocketAddr::new(peer.parse().unwrap(), 40_000);
-        let introduction = Introduction { session: Uuid::now_v7(), peer, listener, edge, accepted_us: now_us() };
+        let introduction = Introduction { session: Uuid::now_v7(), peer, listener, edge, accepted_us: running_us() };
         Capsule::seal(introduction, &Secret::new(KEY))
     }
 

@@ -46,6 +46,8 @@ pub struct Inner {
     credit: usize,
     revoked: bool,
     over: bool,
+    /// Whoever asked has given up waiting: what comes now is late, and nobody's.
+    given_up: bool,
 }
 
 impl Inner {
@@ -169,7 +171,7 @@ impl Inner {
                 tracing::warn!("the vault ended a session");
                 self.over = true;
             }
-            _ if !self.opened => (),
+            _ if !self.opened || self.given_up => (),
             Answer::Credit { octets, .. } => {
                 self.credit = self.credit.saturating_add(usize::try_from(octets).unwrap_or(usize::MAX));
             }
@@ -224,6 +226,11 @@ impl Seat {
         if self.line.asks.try_send(ask).is_err() {
             tracing::warn!("the vault could not be told of a refusal");
         }
+    }
+
+    /// Takes no further answer: the session ends, and one that is under way would be taken for another's.
+    pub fn give_up(&self) {
+        lock(&self.place.inner).given_up = true;
     }
 
     /// A refusal that came while content was still being sent.

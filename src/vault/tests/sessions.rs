@@ -24,9 +24,16 @@ fn what_is_forged_repeated_or_out_of_its_moment_ends_that_session_alone() {
         ended(edge.ask(Ask::Open { slot: Slot(4), capsule: forged }).await, 4);
         let unknown = bench.capsule(edge.instance, 9, "192.0.2.1");
         ended(edge.ask(Ask::Open { slot: Slot(5), capsule: unknown }).await, 5);
+        let mut early = bench.capsule(edge.instance, 1, "192.0.2.1").introduction;
+        early.accepted_us += 120_000_000;
+        ended(edge.ask(Ask::Open { slot: Slot(6), capsule: Capsule::seal(early, &Secret::new(KEY)) }).await, 6);
+
+        // One that asked nothing for long is no lie; a machine that has just started has none.
         let mut old = bench.capsule(edge.instance, 1, "192.0.2.1").introduction;
-        old.accepted_us -= 601_000_000;
-        ended(edge.ask(Ask::Open { slot: Slot(6), capsule: Capsule::seal(old, &Secret::new(KEY)) }).await, 6);
+        if let Some(accepted_us) = old.accepted_us.checked_sub(601_000_000) {
+            old.accepted_us = accepted_us;
+            ended(edge.ask(Ask::Open { slot: Slot(7), capsule: Capsule::seal(old, &Secret::new(KEY)) }).await, 7);
+        }
 
         // Mail before a login, content before an envelope, more than the credit.
         ended(edge.mail(2, "a@example.net").await, 2);
@@ -56,8 +63,8 @@ fn what_is_forged_repeated_or_out_of_its_moment_ends_that_session_alone() {
         [
             "capsule-forged",
             "capsule-of-another-edge",
+            "capsule-of-the-future",
             "capsule-shown-before",
-            "capsule-too-old",
             "content-beyond-credit",
             "content-out-of-order",
             "listener-unknown",
