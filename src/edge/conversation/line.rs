@@ -46,8 +46,10 @@ pub struct Inner {
     credit: usize,
     revoked: bool,
     over: bool,
-    /// Whoever asked has given up waiting: what comes now is late, and nobody's.
-    given_up: bool,
+    /// The vault was asked to open it.
+    introduced: bool,
+    /// Nobody sits here any more, and the vault has not answered its introduction yet.
+    left: bool,
 }
 
 impl Inner {
@@ -150,11 +152,33 @@ impl Line {
         let place = lock(&self.state).places.get(index(slot)).cloned().flatten();
         // Nobody sits there any more: it crossed a goodbye.
         let Some(place) = place else { return };
-        lock(&place.inner).take(answer);
+        let left = {
+            let mut inner = lock(&place.inner);
+            inner.take(answer);
+            inner.left && (inner.opened || inner.over)
+        };
         place.bell.notify_one();
+        if left {
+            self.free(slot);
+        }
     }
 
+    /// The goodbye is on its way. As long as the vault has not answered the introduction, the slot stays taken: else that
+    /// answer, and the grant behind it, would fall to whoever comes next.
     fn leave(&self, slot: Slot) {
+        let place = lock(&self.state).places.get(index(slot)).cloned().flatten();
+        let Some(place) = place else { return };
+        let waits = {
+            let mut inner = lock(&place.inner);
+            inner.left = inner.introduced && !inner.opened && !inner.over;
+            inner.left
+        };
+        if !waits {
+            self.free(slot);
+        }
+    }
+
+    fn free(&self, slot: Slot) {
         let mut state = lock(&self.state);
         if let Some(entry) = state.places.get_mut(index(slot)) {
             *entry = None;
@@ -171,7 +195,7 @@ impl Inner {
                 tracing::warn!("the vault ended a session");
                 self.over = true;
             }
-            _ if !self.opened || self.given_up => (),
+            _ if !self.opened => (),
             Answer::Credit { octets, .. } => {
                 self.credit = self.credit.saturating_add(usize::try_from(octets).unwrap_or(usize::MAX));
             }
@@ -218,7 +242,12 @@ impl Seat {
         if self.is_over() {
             return Err(Lost);
         }
-        self.line.asks.send(ask).await.map_err(|_| Lost)
+        let introduces = matches!(ask, Ask::Open { .. });
+        self.line.asks.send(ask).await.map_err(|_| Lost)?;
+        if introduces {
+            lock(&self.place.inner).introduced = true;
+        }
+        Ok(())
     }
 
     /// Says something that needs no answer, unless the vault has more to read than it can.
@@ -226,11 +255,6 @@ impl Seat {
         if self.line.asks.try_send(ask).is_err() {
             tracing::warn!("the vault could not be told of a refusal");
         }
-    }
-
-    /// Takes no further answer: the session ends, and one that is under way would be taken for another's.
-    pub fn give_up(&self) {
-        lock(&self.place.inner).given_up = true;
     }
 
     /// A refusal that came while content was still being sent.
@@ -260,7 +284,7 @@ impl Seat {
 }
 
 impl Drop for Seat {
-    /// The slot is free once the goodbye is on its way, and not before: the next session's `Open` must come after it.
+    /// The slot is free once the goodbye is on its way, at the earliest: the next session's `Open` must come after it.
     fn drop(&mut self) {
         let (line, slot) = (self.line.clone(), self.slot);
         let close = Ask::Close { slot };

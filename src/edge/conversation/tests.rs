@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::edge::tests::stand_in::{StandIn, Ways};
+use crate::ipc::session::Slot;
 
 fn address(text: &str) -> Address {
     Address::parse(text).unwrap()
@@ -117,6 +118,30 @@ async fn goodbye_frees_the_slot_and_a_late_grant_falls_to_nobody() {
     assert_eq!(next.open().await, Ok(None));
     assert_eq!(next.seat().await.unwrap().slot(), slot);
     assert_eq!(login(&mut next, "wrong").await, Ok(Err(Denial::Invalid)));
+    house.seen();
+}
+
+#[tokio::test]
+async fn what_a_vault_says_that_stood_still_falls_to_nobody_who_came_meanwhile() {
+    let ways = Ways::default();
+    let still = ways.still.clone();
+    let house = StandIn::new(ways);
+    let stands = still.write().await;
+    let mut visit = house.visit();
+    tokio::select! {
+        biased;
+        _ = login(&mut visit, "s3cret") => panic!("the vault stands still"),
+        () = tokio::task::yield_now() => (),
+    }
+    // Its client has gone, and another one comes, before the vault has even heard of the first.
+    drop(visit);
+    let mut next = house.visit();
+    let (denied, ()) = tokio::join!(login(&mut next, "wrong"), async { drop(stands) });
+    assert_eq!(denied, Ok(Err(Denial::Invalid)));
+    assert!(!next.is_lost());
+    let mut third = house.visit();
+    assert_eq!(third.open().await, Ok(None));
+    assert_eq!(third.seat().await.unwrap().slot(), Slot(0), "the first one's is free again");
     house.seen();
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use tokio::sync::RwLock;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -35,6 +36,8 @@ pub struct Ways {
     pub falls_at_commit: Option<bool>,
     /// It falls when content comes.
     pub falls_at_chunk: bool,
+    /// It stands still as long as somebody writes here.
+    pub still: Arc<RwLock<()>>,
     pub committed: HashMap<MessageId, bool>,
 }
 
@@ -85,6 +88,7 @@ impl Default for Ways {
             credit: 32 * 1024,
             falls_at_commit: None,
             falls_at_chunk: false,
+            still: Arc::default(),
             committed: HashMap::new(),
         }
     }
@@ -196,6 +200,7 @@ struct Place {
 impl Places {
     async fn serve(mut self, mut asks: Receiver<Ask>) {
         while let Ok(Some(ask)) = asks.receive().await {
+            drop(self.ways.still.read().await);
             self.seen.lock().unwrap().frames += 1;
             let word = format!("{ask:?}");
             match self.take(ask) {
