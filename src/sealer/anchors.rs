@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,6 +23,9 @@ const MOST_ORDERS: u32 = 5;
 const REFILL: Duration = Duration::from_secs(10);
 /// Outcomes that wait until the vault asks for them; older ones are forgotten.
 const MOST_OUTCOMES: usize = 64;
+/// A file that was deleted under its anchor.
+const GONE: &str = "its file was deleted, and what is written there is lost: restart the service, which makes it anew, and \
+                    rotate it by copying and emptying it (copytruncate)";
 /// The threads do a write and a sync.
 const STACK: usize = 128 * 1024;
 
@@ -203,6 +206,10 @@ impl Writing {
         self.file.write_all(line.as_bytes())?;
         self.file.sync_data()?;
         self.torn = false;
+        // A line in a file without a name is gone with this process.
+        if self.file.metadata()?.nlink() == 0 {
+            return Err(io::Error::other(GONE));
+        }
         Ok(())
     }
 }
@@ -260,6 +267,21 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         let expected: Vec<String> = [3, 5, 6].iter().map(|size| anchor::line(&note(*size)).unwrap()).collect();
         assert_eq!(text, format!("audit-anchor/1 cut in the mid\n{}\n", expected.join("\n")));
+    }
+
+    #[test]
+    fn a_line_in_a_file_that_was_deleted_is_kept_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("anchors");
+        let open = |_| Ok(OpenOptions::new().read(true).append(true).create(true).open(&path).unwrap());
+        let mut anchors = Anchors::start(vec![near("disk", Some(0))], open).unwrap();
+        let start = Instant::now();
+        anchors.signed(3, &note(3), start);
+        assert_eq!(outcomes(&mut anchors, 1)[0].failed, None);
+        std::fs::remove_file(&path).unwrap();
+        anchors.order(4, &note(4), None, start);
+        let [Anchored { failed: Some(why), .. }] = &outcomes(&mut anchors, 1)[..] else { panic!("it is not kept") };
+        assert!(why.contains("deleted") && why.contains("restart"), "{why}");
     }
 
     #[test]
