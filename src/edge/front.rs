@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use tokio::sync::watch;
 
+use super::refusals::Refusals;
 use crate::config::slice::{Desk, EdgeSlice};
 
 /// How much longer this process serves.
@@ -31,6 +32,8 @@ pub struct Front {
     /// Present when the desk has a certificate.
     pub tls: Option<Arc<ServerConfig>>,
     pub phase: watch::Receiver<Phase>,
+    /// Of those that the service's log tells of.
+    pub refusals: Refusals,
 }
 
 impl Front {
@@ -43,6 +46,7 @@ impl Front {
             idle: slice.idle,
             tls,
             phase,
+            refusals: Refusals::default(),
         }
     }
 }

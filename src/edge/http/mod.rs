@@ -186,7 +186,10 @@ async fn work(session: &Session, head: &Parts, body: Incoming, mut id: MessageId
         // What wasn't read of the body is in the way of the next request.
         fault.close |= unread;
         let code = fault.code.row().0;
-        tracing::info!(request = %id, peer = %session.peer, listener = session.front.desk.name, path, code, "refused");
+        let listener = &session.front.desk.name;
+        if session.front.refusals.has_line(listener) {
+            tracing::info!(request = %id, peer = %session.peer, listener, path, code, "refused");
+        }
         reply::fault(&fault, id)
     })
 }
