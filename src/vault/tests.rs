@@ -39,6 +39,7 @@ mod at_rest;
 mod courier;
 mod credentials;
 mod decision;
+mod lifetime;
 mod limits;
 mod loss;
 mod queue;

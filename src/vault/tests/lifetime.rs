@@ -1,0 +1,84 @@
+//! Messages whose time is over, as all of them are at once after a clock that was set far forward: none is given up before
+//! one more attempt was made.
+
+use super::*;
+
+/// What became of the deliveries, in its order.
+fn deliveries(bench: &Bench) -> Vec<String> {
+    bench.names().into_iter().filter(|name| name.starts_with("deliver.")).collect()
+}
+
+/// A clock that was set forward while the vault was down, as a message sees it: its time was over long ago.
+fn step_forward(bench: &Bench) {
+    let database = Database::open(bench.home.path()).unwrap();
+    assert_eq!(database.connection.execute("UPDATE spool_msg SET expires_us = 1", []).unwrap(), 1);
+}
+
+#[test]
+fn a_message_that_waits_when_its_time_is_over_is_offered_once_more() {
+    let mut bench = Bench::new();
+    bench.slice.lifetime = Duration::ZERO;
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let kept = edge.submit(1, &["x@example.org"], b"x\r\n").await;
+        let Answer::Kept { message, .. } = kept else { panic!("{kept:?}") };
+        // No courier yet, and the schedule looks at the time every second.
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+        let mut courier = vault.courier().await;
+        let (job, offered, ..) = courier.message().await;
+        assert_eq!(offered, message);
+        courier.say(job, 0, Outcome::Delivered(said(250))).await;
+        courier.settled(job).await;
+    });
+    vault.drain();
+    assert_eq!(deliveries(&bench), ["deliver.success"]);
+}
+
+#[test]
+fn after_a_step_of_the_clock_it_is_the_next_attempt_that_decides() {
+    let attempts: [(Option<Outcome>, &[&str]); 5] = [
+        (Some(Outcome::Delivered(said(250))), &["deliver.success"]),
+        (Some(Outcome::Failed(said(550))), &["deliver.bounce"]),
+        (Some(Outcome::Deferred(said(451))), &["deliver.defer", "deliver.expire"]),
+        (Some(Outcome::Unknown(Said::default())), &["deliver.unknown", "deliver.expire"]),
+        // The upstream can't be reached.
+        (None, &["deliver.expire"]),
+    ];
+    for (outcome, expected) in attempts {
+        let bench = Bench::new();
+        let mut vault = bench.run();
+        test(async {
+            let mut edge = vault.edge();
+            edge.login(&bench, 1).await;
+            edge.submit(1, &["x@example.org"], b"x\r\n").await;
+            let mut courier = vault.courier().await;
+            let (job, ..) = courier.message().await;
+            courier.say(job, 0, Outcome::Deferred(said(451))).await;
+            courier.settled(job).await;
+        });
+        vault.drain();
+        step_forward(&bench);
+        // A start gives nothing up.
+        bench.run().drain_after(1);
+        assert_eq!(deliveries(&bench), ["deliver.defer"], "before {outcome:?}");
+        assert_eq!(bench.count("SELECT count(*) FROM spool_body"), 1);
+
+        let mut vault = bench.run();
+        test(async {
+            let mut courier = vault.courier().await;
+            let (job, ..) = courier.message().await;
+            match &outcome {
+                Some(outcome) => {
+                    courier.say(job, 0, outcome.clone()).await;
+                    courier.settled(job).await;
+                }
+                None => courier.tell(Progress::RouteFailed { job, reason: "no route to host".into() }).await,
+            }
+        });
+        vault.drain();
+        assert_eq!(deliveries(&bench)[1..], *expected, "after {outcome:?}");
+        assert_eq!(bench.count("SELECT count(*) FROM spool_body"), 0, "after {outcome:?}");
+    }
+}
