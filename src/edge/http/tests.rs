@@ -163,14 +163,15 @@ async fn keys_are_not_taken_in_the_clear() {
 #[tokio::test]
 async fn refused_logins_have_their_codes() {
     let cases = [
-        (Denial::Invalid, 403, "forbidden", None),
-        (Denial::Busy, 503, "store_unavailable", Some("2")),
-        (Denial::Wait(30), 429, "rate_limited", Some("30")),
+        (Denial::Invalid, 403, "forbidden", None, "this key is not valid here"),
+        (Denial::Busy, 503, "store_unavailable", Some("2"), "there is no room to check keys now; try again"),
+        (Denial::Wait(30), 429, "rate_limited", Some("30"), "too many failed logins from this address; wait"),
     ];
-    for (denial, status, code, retry) in cases {
+    for (denial, status, code, retry, message) in cases {
         let mut house = House::new(Ways { denial: Some(denial), ..Ways::default() });
         let response = house.client.send(GOOD).await;
         assert_eq!((response.status, response.code(), response.field("retry-after")), (status, code, retry));
+        assert_eq!(response.message(), message);
         assert!(house.hang_up().await.kept.is_empty());
     }
 }
@@ -259,6 +260,23 @@ async fn the_vaults_refusals_have_their_codes_before_and_after_the_content() {
         for ways in [early, late] {
             let response = House::new(ways).client.send(GOOD).await;
             assert_eq!((response.status, response.code(), response.field("retry-after")), (status, code, retry));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_vault_without_room_or_time_says_which_and_for_how_long() {
+    let cases = [
+        (Refusal::StoreFull, "queue_full", "60", "there is no room for more mail"),
+        (Refusal::StoreUnavailable, "store_unavailable", "5", "the message store is away for a moment; try again"),
+    ];
+    for (refusal, code, retry, message) in cases {
+        let early = Ways { at_mail: Some(refusal), ..Ways::default() };
+        let late = Ways { at_commit: Some(refusal), ..Ways::default() };
+        for ways in [early, late] {
+            let response = House::new(ways).client.send(GOOD).await;
+            assert_eq!((response.status, response.code(), response.message()), (503, code, message));
+            assert_eq!((response.field("retry-after"), &response.body["retryable"]), (Some(retry), &true.into()));
         }
     }
 }

@@ -256,6 +256,10 @@ impl Response {
         self.body["code"].as_str().unwrap_or_default()
     }
 
+    pub fn message(&self) -> &str {
+        self.body["message"].as_str().unwrap_or_default()
+    }
+
     /// The findings as `code pointer`.
     pub fn findings(&self) -> Vec<String> {
         let errors = self.body["errors"].as_array().unwrap();

@@ -45,13 +45,13 @@ async fn rule_d2_rule_d3_vector_v2_content_arrives_without_its_dots_and_otherwis
 #[tokio::test]
 async fn rule_d5_the_reply_to_the_dot_is_the_vaults() {
     for (refusal, expected) in [
-        (Refusal::AuthorNotAllowed, "550 5.7.1"),
-        (Refusal::QuotaExceeded(60), "452 4.7.1"),
-        (Refusal::StoreFull, "452 4.3.1"),
-        (Refusal::StoreUnavailable, "451 4.3.1"),
+        (Refusal::AuthorNotAllowed, "550 5.7.1 an author in the header is not allowed for this login"),
+        (Refusal::QuotaExceeded(60), "452 4.7.1 over the quota, try again in 60 seconds"),
+        (Refusal::StoreFull, "452 4.3.1 no room to keep it"),
+        (Refusal::StoreUnavailable, "451 4.3.1 it can't be kept now"),
     ] {
         let room = Room::with(Ways { at_commit: Some(refusal), ..Ways::default() }, |desk| desk.plain_login = true);
-        room.run(&format!("@data\nC: From: a@example.net\nC: .\nS: {expected} *\nC: DATA\nS: 503 5.5.1 *")).await;
+        room.run(&format!("@data\nC: From: a@example.net\nC: .\nS: {expected}\nC: DATA\nS: 503 5.5.1 *")).await;
     }
 }
 

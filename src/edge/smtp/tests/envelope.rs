@@ -131,6 +131,19 @@ async fn rule_p18_limits_of_the_vault_are_said_with_their_wait() {
 }
 
 #[tokio::test]
+async fn a_vault_without_room_or_time_says_so_before_anything_is_sent() {
+    for (refusal, expected) in [
+        (Refusal::StoreFull, "452 4.3.1 no room to keep it"),
+        (Refusal::StoreUnavailable, "451 4.3.1 it can't be kept now"),
+    ] {
+        let room = Room::with(Ways { at_mail: Some(refusal), ..Ways::default() }, |desk| desk.plain_login = true);
+        // The session goes on.
+        let refused = format!("C: MAIL FROM:<a@example.net>\nS: {expected}\n").repeat(2);
+        room.run(&format!("@login\n{refused}C: NOOP\nS: 250 *")).await;
+    }
+}
+
+#[tokio::test]
 async fn a_device_is_known_by_its_network_and_never_asked_for_a_password() {
     let known = Some(Ways::default().login.2);
     let room = Room::with(Ways { network: known, ..Ways::default() }, |desk| desk.identify_by_network = true);
