@@ -3,14 +3,18 @@
 
 mod support;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
 use support::{PATIENCE, Service, Setting, configuration, free_port, gatepost, processes};
+use tempfile::TempDir;
 
 /// Does what a service manager does: a socket as descriptor 3, named, for exactly this process.
 const ACTIVATE: &str = "
@@ -56,32 +60,98 @@ fn a_socket_that_the_service_manager_bound_is_listened_on() {
 
 #[test]
 fn a_reader_of_the_log_that_has_stopped_keeps_the_parent_from_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let setting = Setting::default();
-    setting.pair.write(folder.path());
-    let (smtp, http) = (free_port(), free_port());
-    fs::write(folder.path().join("gatepost.toml"), configuration(folder.path(), smtp, http, 1, &setting)).unwrap();
-    let notify = UnixDatagram::bind(folder.path().join("notify")).unwrap();
-    notify.set_read_timeout(Some(PATIENCE)).unwrap();
-    let (reader, log) = nix::unistd::pipe().unwrap();
-    fcntl(&log, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
-    while nix::unistd::write(&log, b"x").is_ok() {}
-    fcntl(&log, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
-    let mut service = gatepost()
-        .args(["serve", "--fallback-ids", "--config"])
-        .arg(folder.path().join("gatepost.toml"))
-        .env("NOTIFY_SOCKET", folder.path().join("notify"))
-        .stderr(log)
-        .spawn()
-        .unwrap();
-    notify.recv(&mut [0; 64]).expect("it says that it is ready");
-    let vault = processes::children(service.id())["vault"];
-    processes::signal(vault, Signal::SIGKILL);
-    let replaced = |pid: Option<&u32>| pid.is_some_and(|pid| *pid != vault);
-    support::await_that("the vault is replaced", || replaced(processes::children(service.id()).get("vault")));
-    processes::signal(service.id(), Signal::SIGTERM);
-    support::await_that("it stops", || service.try_wait().unwrap().is_some());
-    drop(reader);
+    for full_at_first in [true, false] {
+        let mut stuck = Stuck::start(full_at_first);
+        // It had a reader until now: the next line is one that the parent waits with.
+        fill(&stuck.reader);
+        let pid = stuck.service.id();
+        let vault = processes::child(pid, "vault");
+        processes::signal(vault, Signal::SIGKILL);
+        stuck.insist("the vault is replaced", |_| {
+            processes::children(pid).get("vault").is_some_and(|successor| *successor != vault)
+        });
+        processes::signal(pid, Signal::SIGTERM);
+        stuck.insist("it stops", |service| service.try_wait().unwrap().is_some());
+        assert!(stuck.service.wait().unwrap().success());
+    }
+}
+
+/// A service whose log nobody reads.
+struct Stuck {
+    _folder: TempDir,
+    service: Child,
+    reader: OwnedFd,
+}
+
+impl Stuck {
+    /// Starts it and waits until it says that it is ready.
+    fn start(full: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let setting = Setting::default();
+        setting.pair.write(folder.path());
+        let config = folder.path().join("gatepost.toml");
+        fs::write(&config, configuration(folder.path(), free_port(), free_port(), 1, &setting)).unwrap();
+        let notify = UnixDatagram::bind(folder.path().join("notify")).unwrap();
+        notify.set_nonblocking(true).unwrap();
+        let (reader, log) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
+        if full {
+            fill(&reader);
+        }
+        let service = gatepost()
+            .args(["serve", "--fallback-ids", "--config"])
+            .arg(config)
+            .env("NOTIFY_SOCKET", folder.path().join("notify"))
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut stuck = Self { _folder: folder, service, reader };
+        let mut word = [0; 64];
+        stuck.insist("it says that it is ready", |_| {
+            notify.recv(&mut word).is_ok_and(|n| word[..n].starts_with(b"READY=1"))
+        });
+        stuck
+    }
+
+    /// Waits until something holds, and sends the parent signals all the while: whatever it waits for is interrupted.
+    fn insist(&mut self, what: &str, mut holds: impl FnMut(&mut Child) -> bool) {
+        let deadline = Instant::now() + PATIENCE + PATIENCE;
+        while !holds(&mut self.service) {
+            assert!(Instant::now() < deadline, "never came true: {what}\n{}", self.account());
+            processes::signal(self.service.id(), Signal::SIGCHLD);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// What can be told of it: how it is, and what it says when its log is read after all.
+    fn account(&mut self) -> String {
+        let pid = self.service.id();
+        let state = (processes::status(pid, "State"), fs::read_to_string(format!("/proc/{pid}/wchan")));
+        let children = (processes::children(pid), self.service.try_wait());
+        fcntl(&self.reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+        let (mut log, mut part) = (Vec::new(), [0; 4096]);
+        for _ in 0..100 {
+            while let Ok(n @ 1..) = nix::unistd::read(&self.reader, &mut part) {
+                log.extend_from_slice(&part[..n]);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let log = String::from_utf8_lossy(&log).into_owned();
+        format!("{state:?} {children:?}\n{}", log.replace(&"x".repeat(64), ""))
+    }
+}
+
+/// Fills a pipe, by an end of its own that does not wait.
+fn fill(pipe: &OwnedFd) {
+    let end = format!("/proc/self/fd/{}", pipe.as_raw_fd());
+    let mut end = File::options().write(true).custom_flags(libc::O_NONBLOCK).open(end).unwrap();
+    while end.write(b"x").is_ok() {}
+}
+
+impl Drop for Stuck {
+    fn drop(&mut self) {
+        let _ = self.service.kill();
+        let _ = self.service.wait();
+    }
 }
 
 #[test]
@@ -106,9 +176,9 @@ fn a_stop_finishes_the_transaction_at_hand_and_ends_the_other_sessions() {
 #[test]
 fn the_watchdog_is_fed_while_vault_and_sealer_answer_and_no_longer() {
     let service = Service::start_with(&Setting { watchdog: Some(Duration::from_secs(2)), ..Setting::default() });
-    let fed = || {
+    let fed_within = |time| {
         let mut word = [0; 64];
-        let until = Instant::now() + Duration::from_secs(3);
+        let until = Instant::now() + time;
         while Instant::now() < until {
             if service.notify.recv(&mut word).is_ok_and(|n| word[..n].starts_with(b"WATCHDOG=1")) {
                 return true;
@@ -116,11 +186,11 @@ fn the_watchdog_is_fed_while_vault_and_sealer_answer_and_no_longer() {
         }
         false
     };
-    assert!(fed() && fed(), "it is fed");
-    let sealer = processes::children(service.pid())["sealer"];
+    assert!(fed_within(PATIENCE) && fed_within(PATIENCE), "it is fed");
+    let sealer = processes::child(service.pid(), "sealer");
     processes::signal(sealer, Signal::SIGSTOP);
-    support::await_that("a stopped sealer lets the watchdog go hungry", || !fed());
+    support::await_that("a stopped sealer lets the watchdog go hungry", || !fed_within(Duration::from_secs(3)));
     processes::signal(sealer, Signal::SIGCONT);
-    support::await_that("it is fed again", fed);
+    assert!(fed_within(PATIENCE), "it is fed again");
     service.stop();
 }

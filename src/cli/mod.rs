@@ -103,7 +103,12 @@ fn places(path: &Path) -> Result<config::Places, String> {
 /// Prints one clear line and fails. The words may quote a peer, a file of a stranger or the vault: line by line they are
 /// shown as a terminal may have them.
 fn fail(reason: &str) -> ExitCode {
-    let lines: Vec<String> = reason.lines().map(visible).collect();
-    eprintln!("gatepost: {}", lines.join("\n"));
+    eprintln!("{}", last_words(reason));
     ExitCode::FAILURE
+}
+
+/// The line that a failure ends with.
+fn last_words(reason: &str) -> String {
+    let lines: Vec<String> = reason.lines().map(visible).collect();
+    format!("gatepost: {}", lines.join("\n"))
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{Config, fail};
+use super::{Config, last_words};
 use crate::parent;
 
 #[derive(Debug, Args)]
@@ -21,7 +21,11 @@ impl Serve {
         crate::log::to_stderr();
         match parent::serve(&self.config.path, self.fallback_ids) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(reason) => fail(&reason),
+            Err(reason) => {
+                // Whoever reads the log may have stopped; that must not keep the service manager from starting another.
+                crate::log::copy(format!("{}\n", last_words(&reason)).as_bytes());
+                ExitCode::FAILURE
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -11,8 +12,8 @@ use nix::sys::socket::{MsgFlags, send};
 
 /// What a pipe takes whole when it says that it takes anything: the least PIPE_BUF that POSIX allows.
 const PIECE: usize = 512;
-/// How long a reader may be behind, once: a busy journal catches up in less. In milliseconds.
-const GRACE: u8 = 100;
+/// How long a reader may be behind, once: a busy journal catches up in less.
+const GRACE: Duration = Duration::from_millis(100);
 
 static STATE: Mutex<State> = Mutex::new(State { lost: 0, torn: false, stuck: false });
 
@@ -76,15 +77,27 @@ impl State {
     }
 
     fn piece(&mut self, to: BorrowedFd<'_>, piece: &[u8]) -> bool {
-        let mut waiting = [PollFd::new(to, PollFlags::POLLOUT)];
-        let grace = if self.stuck { PollTimeout::ZERO } else { PollTimeout::from(GRACE) };
-        self.stuck = poll(&mut waiting, grace) == Ok(0);
+        let grace = if self.stuck { Duration::ZERO } else { GRACE };
+        self.stuck = !takes(to, grace);
         if self.stuck {
             return false;
         }
         match send(to.as_raw_fd(), piece, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL) {
             Err(Errno::ENOTSOCK) => !matches!(nix::unistd::write(to, piece), Err(Errno::EAGAIN | Errno::EINTR)),
             done => !matches!(done, Err(Errno::EAGAIN | Errno::EINTR)),
+        }
+    }
+}
+
+/// Whether it takes a piece within that time. The signals that come meanwhile, of children that ended, change nothing.
+fn takes(to: BorrowedFd<'_>, within: Duration) -> bool {
+    let until = Instant::now() + within;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match poll(&mut [PollFd::new(to, PollFlags::POLLOUT)], PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO))
+        {
+            Err(Errno::EINTR) => {}
+            ready => return ready.is_ok_and(|ready| ready > 0),
         }
     }
 }

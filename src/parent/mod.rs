@@ -67,7 +67,8 @@ struct Parent {
     kept: Kept,
     notifier: Notifier,
     signals: OwnedFd,
-    control: UnixListener,
+    /// Where commands come in; closed when nobody is left who could be asked.
+    control: Option<UnixListener>,
     phase: Phase,
     household: Household,
     sockets: Sockets,
@@ -130,7 +131,7 @@ impl Parent {
             kept,
             notifier,
             signals,
-            control,
+            control: Some(control),
             phase: Phase::Opening,
             household: Household::default(),
             sockets,

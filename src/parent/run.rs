@@ -1,6 +1,7 @@
 //! The parent's loop: one `poll` over signals, children and the control socket. It never reads a stranger's byte.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -51,8 +52,12 @@ pub fn run(parent: &mut Parent) -> Result<(), String> {
 }
 
 fn wait(parent: &Parent) -> Result<Vec<Wake>, String> {
-    let mut wakes = vec![Wake::Signals, Wake::Administrator];
-    let mut sources: Vec<BorrowedFd<'_>> = vec![parent.signals.as_fd(), parent.control.as_fd()];
+    let mut wakes = vec![Wake::Signals];
+    let mut sources: Vec<BorrowedFd<'_>> = vec![parent.signals.as_fd()];
+    if let Some(control) = &parent.control {
+        wakes.push(Wake::Administrator);
+        sources.push(control.as_fd());
+    }
     for child in parent.household.iter() {
         wakes.push(Wake::Control(child.instance));
         sources.push(child.control.as_fd());
@@ -96,7 +101,7 @@ fn signals(parent: &mut Parent) -> Result<(), String> {
 
 /// Hands a connection to the control socket to the vault, unread, when it comes from root or from the user we run as.
 fn administrator(parent: &Parent) {
-    let Ok((connection, _)) = parent.control.accept() else { return };
+    let Some(Ok((connection, _))) = parent.control.as_ref().map(UnixListener::accept) else { return };
     let user = crate::sys::peer::user(connection.as_fd());
     let allowed = |user: &u32| *user == 0 || *user == nix::unistd::geteuid().as_raw();
     let Some(allowed) = user.as_ref().ok().copied().filter(allowed) else {

@@ -37,6 +37,8 @@ pub fn begin(parent: &mut Parent) {
 pub fn advance(parent: &mut Parent) {
     while let Phase::Closing { stage } = parent.phase {
         let Some((roles, _)) = ORDER.get(stage) else {
+            // Whoever reads that it has stopped can do what needs a stopped service.
+            parent.control = None;
             tracing::info!("stopped");
             parent.phase = Phase::Closed;
             return;

@@ -11,9 +11,28 @@ pub fn children(parent: u32) -> BTreeMap<String, u32> {
     all(parent).into_iter().filter_map(|pid| Some((title(pid)?, pid))).collect()
 }
 
+/// The child with this title, as soon as the kernel lists it: a child that ends meanwhile can hide others from the list.
+pub fn child(parent: u32, title: &str) -> u32 {
+    let mut found = None;
+    super::await_that(&format!("{parent} has a child {title}"), || {
+        found = children(parent).remove(title);
+        found.is_some()
+    });
+    found.unwrap()
+}
+
 /// Every child, also where two have the same title (an old generation beside the new one).
 pub fn all(parent: u32) -> Vec<u32> {
-    let listed = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
+    let list = || fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
+    let mut listed = list();
+    // While one of them ends, others can be missing.
+    for _ in 0..100 {
+        let again = list();
+        if again == listed {
+            break;
+        }
+        listed = again;
+    }
     listed.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
