@@ -68,7 +68,7 @@ fn a_killed_vault_is_replaced_and_its_files_are_read_again_at_once() {
         for n in 0..20 {
             assert_eq!(session.send(&format!("{round} {n}")), 250);
         }
-        let vault = processes::children(service.pid())["vault"];
+        let vault = processes::child(service.pid(), "vault");
         processes::signal(vault, Signal::SIGKILL);
         await_that("an auditor reads again", || count(&service).is_some());
         await_that("the log verifies again", || service.command(&["audit", "verify"]).status.success());

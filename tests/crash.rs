@@ -126,7 +126,7 @@ impl Life {
 
     fn kill(&mut self, title: &str) {
         await_that("there is one to kill", || processes::children(self.service.pid()).contains_key(title));
-        let pid = processes::children(self.service.pid())[title];
+        let pid = processes::child(self.service.pid(), title);
         processes::signal(pid, Signal::SIGKILL);
         if title == "vault" {
             self.kills.push(now_us());

@@ -11,7 +11,6 @@ use std::process::{Output, Stdio};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use gatepost::sink::{Fault, Options, Phase};
-use nix::sys::signal::Signal;
 use serde_json::Value;
 use support::smtp::{Tls, trusting};
 use support::{CREDENTIAL, PATIENCE, Service, Setting, Smtp, await_that};
@@ -356,10 +355,10 @@ fn the_queue_of_a_revoked_credential_is_held_unless_something_else_is_asked_for(
 
 #[test]
 fn a_leaked_key_is_ended_whatever_is_wrong_with_the_configuration_by_now() {
-    let service = Service::start();
+    let mut service = Service::start();
     service.add_credential();
     let good = fs::read_to_string(service.config()).unwrap();
-    let said = |words: &[&str]| {
+    let said = |service: &Service, words: &[&str]| {
         let output = service.command(words);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         (output.status.success(), text)
@@ -372,15 +371,12 @@ fn a_leaked_key_is_ended_whatever_is_wrong_with_the_configuration_by_now() {
             &["queue", "hold", "--all"],
             &["audit", "query"],
         ] {
-            let (done, text) = said(words);
+            let (done, text) = said(&service, words);
             assert!(done && text.contains("has mistakes"), "{words:?}: {text}");
         }
     }
-    let from = service.log().len();
-    service.signal(Signal::SIGTERM);
-    service.await_log(from, "stopped");
-    let output = service.command(&["credential", "disable", CREDENTIAL]);
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && text.contains("gatepost.toml:"), "nobody runs who could be asked: {text}");
+    service.end();
+    let (done, text) = said(&service, &["credential", "disable", CREDENTIAL]);
+    assert!(!done && text.contains("gatepost.toml:"), "nobody runs who could be asked: {text}");
     fs::write(service.config(), good).unwrap();
 }

@@ -26,7 +26,7 @@ struct Fault {
 impl Fault {
     /// `thread` is the name of one, or none for the first. `error` may say which calls, in strace's words.
     fn begin(service: &Service, title: &str, thread: Option<&str>, calls: &str, error: &str) -> Self {
-        let process = processes::children(service.pid())[title];
+        let process = processes::child(service.pid(), title);
         let thread = thread.map_or(process, |name| processes::thread(process, name));
         // In the place of the call a harmless one is made, which every filter lets pass.
         let inject = format!("inject={calls}:error={error}:syscall=getpid");
@@ -122,7 +122,7 @@ fn a_body_that_cannot_be_written_or_synced_is_not_acknowledged_and_the_vault_goe
     }
     let mut service = Service::start();
     let secret = service.add_credential();
-    let vault = processes::children(service.pid())["vault"];
+    let vault = processes::child(service.pid(), "vault");
     // Each piece of a body is opened anew: the second one finds no room.
     for (calls, error, reply) in [(SYNCS, "EIO", 451), ("openat", "EIO", 451), ("openat", "ENOSPC:when=2+", 452)] {
         let mut session = service.log_in(&secret);
@@ -136,7 +136,7 @@ fn a_body_that_cannot_be_written_or_synced_is_not_acknowledged_and_the_vault_goe
             assert!(text.contains(&format!("Subject: {subject}\r\n")), "{subject}");
         }
     }
-    assert_eq!(processes::children(service.pid())["vault"], vault, "it is the same process");
+    assert_eq!(processes::child(service.pid(), "vault"), vault, "it is the same process");
     let state = service.folder.path().join("state");
     await_that("no piece of a body is left", || {
         let names = support::evidence::list(&state.join("db")).into_iter();

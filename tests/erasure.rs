@@ -134,7 +134,7 @@ fn an_erasure_that_a_reader_delays_is_done_even_if_the_vault_is_killed_meanwhile
     // Either there is news that waits for the file, or the erasure waits for it: both are told.
     let delayed = service.command(&redact);
     assert!(!delayed.status.success() && said(&delayed).contains("a reader holds"), "{}", said(&delayed));
-    let vault = processes::children(service.pid())["vault"];
+    let vault = processes::child(service.pid(), "vault");
     processes::signal(vault, Signal::SIGKILL);
     drop(rows);
     drop(statement);

@@ -168,7 +168,7 @@ fn a_stalled_keyholder_is_noticed_by_new_handshakes_only() {
     let mut session = service.log_in(&secret);
     let flood = Flood::start(&service);
     let under_flood = slowest(&mut session, if long() { 300 } else { 40 });
-    let keyholder = processes::children(service.pid())["keyholder"];
+    let keyholder = processes::child(service.pid(), "keyholder");
     processes::signal(keyholder, Signal::SIGSTOP);
     let stalled = slowest(&mut session, 30);
     let started = Instant::now();
@@ -256,7 +256,7 @@ fn logins_do_not_wait_for_a_slow_disk() {
     let secret = service.add_credential();
     let mut sender = service.log_in(&secret);
     assert_eq!(sender.send("before"), 250);
-    let vault = processes::children(service.pid())["vault"].to_string();
+    let vault = processes::child(service.pid(), "vault").to_string();
     // Every sync of the vault takes this much longer from here on, in whatever thread it happens.
     let delay = Duration::from_millis(700);
     let calls = "fsync,fdatasync";
@@ -314,7 +314,7 @@ fn a_vault_that_keeps_falling_stays_down_and_clients_are_told() {
     // Three are mended, as the default of `limits.vault_deaths` says.
     for death in 1..=4 {
         await_that("a vault to kill", || processes::children(service.pid()).contains_key("vault"));
-        let vault = processes::children(service.pid())["vault"];
+        let vault = processes::child(service.pid(), "vault");
         processes::signal(vault, Signal::SIGKILL);
         await_that("it is gone", || processes::children(service.pid()).get("vault") != Some(&vault));
         if death <= 3 {

@@ -22,7 +22,7 @@ fn setting(limits: &str) -> Setting {
 fn end_and_begin(service: &mut Service, round: usize) {
     match round % 3 {
         0 => {
-            let vault = processes::children(service.pid())["vault"];
+            let vault = processes::child(service.pid(), "vault");
             processes::signal(vault, Signal::SIGKILL);
             await_that("the vault is replaced", || {
                 processes::children(service.pid()).get("vault").is_some_and(|pid| *pid != vault)

@@ -85,7 +85,7 @@ fn who_falls_after_a_reload_or_in_the_middle_of_one_is_replaced_as_ever() {
         if sent.len() < 3 {
             seen = service.await_log(seen, "reload done");
         }
-        let fallen = processes::children(service.pid())[role];
+        let fallen = processes::child(service.pid(), role);
         processes::signal(fallen, Signal::SIGKILL);
         await_that("it is replaced", || processes::children(service.pid()).get(role).is_some_and(|pid| *pid != fallen));
         if sent.len() >= 3 {

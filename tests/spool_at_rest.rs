@@ -130,7 +130,7 @@ fn the_master_key_is_changed_under_load_and_over_kills_and_all_mail_can_be_read(
         let first = fs::read(&key).unwrap();
         if round % 2 == 1 {
             // The vault dies with the next key already made: both are handed to its successor.
-            let vault = processes::children(service.pid())["vault"];
+            let vault = processes::child(service.pid(), "vault");
             let mut command = gatepost();
             command.args(["queue", "rekey", "--config"]).arg(service.config());
             let command = std::thread::spawn(move || command.output().unwrap());

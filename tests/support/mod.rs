@@ -11,6 +11,7 @@ pub mod dice;
 pub mod disk;
 pub mod evidence;
 pub mod inventory;
+pub mod ports;
 pub mod processes;
 pub mod restored;
 pub mod revival;
@@ -34,6 +35,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 pub use certificate::Pair;
+pub use ports::free_port;
 pub use smtp::Smtp;
 
 /// Generous, because the machines that run tests are shared: a test that needs it all has found something.
@@ -222,6 +224,11 @@ impl Service {
     /// As `stop`, and leaves what it kept.
     pub fn end(&mut self) -> String {
         self.signal(Signal::SIGTERM);
+        self.await_end()
+    }
+
+    /// Waits until it has gone, of which it was told. Gives its log.
+    pub fn await_end(&mut self) -> String {
         let deadline = Instant::now() + PATIENCE + PATIENCE;
         while Instant::now() < deadline {
             if let Some(status) = self.process.try_wait().unwrap() {
@@ -308,11 +315,6 @@ via = ["sink"]
 {more}
 "#
     )
-}
-
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// Lets the test's own user id, and the service's made-up ones, pass through a folder.
