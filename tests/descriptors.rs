@@ -18,7 +18,7 @@ fn open() -> usize {
 }
 
 #[test]
-fn a_full_table_loses_one_connection_and_nothing_else() {
+fn rule_s8_a_full_table_loses_one_connection_and_nothing_else() {
     let (left, right) = pair();
     let (left, right): (Blocking<u32, u32>, Blocking<u32, u32>) = (Blocking::new(left), Blocking::new(right));
     let (gift, kept) = pair();

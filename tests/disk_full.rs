@@ -108,7 +108,7 @@ fn await_code(session: &mut Smtp<Tls>, subject: &str, code: u16) {
 }
 
 #[test]
-fn a_full_disk_refuses_mail_for_now_loses_none_and_delivers_what_waits() {
+fn rule_s8_a_full_disk_refuses_mail_for_now_loses_none_and_delivers_what_waits() {
     let folder = tempfile::tempdir().unwrap();
     support::open_folder(folder.path());
     let Some((service, disk, port)) = begin(folder.path()) else { return };

@@ -39,7 +39,7 @@ const ROWS: [Row; 8] = [
 ];
 
 #[test]
-fn each_process_holds_what_the_table_gives_it_and_nothing_else() {
+fn rule_t12_each_process_holds_what_the_table_gives_it_and_nothing_else() {
     let service = Service::start();
     let parent = Inventory::of(service.pid());
     assert!(parent.no_new_privs, "the parent, too, can't gain rights by running a program");

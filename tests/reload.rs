@@ -11,7 +11,7 @@ use support::smtp::trusting;
 use support::{Pair, Service, await_that, processes};
 
 #[test]
-fn a_reload_loses_no_session_and_a_bad_one_changes_nothing() {
+fn rule_t11_a_reload_loses_no_session_and_a_bad_one_changes_nothing() {
     let service = Service::start();
     let secret = service.add_credential();
     let stop = Arc::new(AtomicBool::new(false));

@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_over_its_cap_is_refused_and_admitted_again_when_one_leaves() {
+    fn rule_s4_an_address_over_its_cap_is_refused_and_admitted_again_when_one_leaves() {
         let (mut counts, listener) = (Counts::default(), listener(2, 10));
         let address: IpAddr = "192.0.2.1".parse().unwrap();
         counts.enter(address);
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn the_addresses_of_one_ipv6_customer_count_as_one() {
+    fn rule_s4_the_addresses_of_one_ipv6_customer_count_as_one() {
         let (mut counts, listener) = (Counts::default(), listener(2, 3));
         counts.enter("2001:db8:0:1::1".parse().unwrap());
         counts.enter("2001:db8:0:1::2".parse().unwrap());

@@ -121,7 +121,7 @@ fn rule_u12_parameters_are_sent_only_where_they_are_offered() {
 }
 
 #[test]
-fn rule_u6_a_quoted_local_part_goes_out_quoted_and_as_one_argument() {
+fn rule_u6_rule_p14_a_quoted_local_part_goes_out_quoted_and_as_one_argument() {
     let (mut bench, sink) = bench(Options::default());
     assert_eq!(bench.deliver(&[r#""a> SIZE=1"@b.test"#, r#""plain"@b.test"#]).word(), "delivered 250");
     assert_eq!(sink.next(PATIENCE).unwrap().recipients, [r#""a> SIZE=1"@b.test"#, "plain@b.test"]);

@@ -9,7 +9,7 @@ fn keywords(pipelining: bool) -> Vec<String> {
 }
 
 #[test]
-fn every_phase_has_the_outcome_of_the_table() {
+fn rule_u10_every_phase_has_the_outcome_of_the_table() {
     let table = [
         (Phase::Greeting, "421 4.3.2 busy", "route"),
         (Phase::Greeting, "554 5.7.1 go away", "route"),

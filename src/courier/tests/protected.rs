@@ -43,7 +43,7 @@ fn protected(port: u16, tls: TlsMode, bundle: &str, password: Option<&str>) -> B
 }
 
 #[test]
-fn rule_u4_u5_a_verified_upstream_gets_login_and_message_by_starttls_and_by_implicit_tls() {
+fn rule_u4_rule_u5_a_verified_upstream_gets_login_and_message_by_starttls_and_by_implicit_tls() {
     for (tls, implicit) in [(TlsMode::Starttls, false), (TlsMode::Implicit, true)] {
         let (bundle, config) = certified(&["mx.test"]);
         let (sink, port) = sink(Options { tls: Some(config), implicit, login: login(), ..Options::default() });

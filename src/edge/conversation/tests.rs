@@ -104,7 +104,7 @@ async fn a_session_past_the_dot_gives_up_when_no_successor_comes() {
 }
 
 #[tokio::test]
-async fn goodbye_frees_the_slot_and_a_late_grant_falls_to_nobody() {
+async fn rule_a13_goodbye_frees_the_slot_and_a_late_grant_falls_to_nobody() {
     let house = StandIn::new(Ways::default());
     let mut visit = house.visit();
     login(&mut visit, "s3cret").await.unwrap().unwrap();

@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_ends_a_line_gets_into_a_header() {
+    fn rule_h8_nothing_that_ends_a_line_gets_into_a_header() {
         for text in ["a\r\nBcc: x@evil.example", "a\nb", "a\rb", "a\0b", "a\tb", "a\u{85}b", "a\u{2028}b"] {
             assert_eq!(HeaderText::parse(text, 255).unwrap_err().code, "control_character", "{text:?}");
             assert!(Mailbox::named(text, "a@example.net", "").is_err());

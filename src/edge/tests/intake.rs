@@ -39,7 +39,7 @@ async fn a_new_listener_is_told_what_is_held_and_what_ends() {
 }
 
 #[tokio::test]
-async fn a_session_above_the_cap_is_told_so_and_accounted_for() {
+async fn rule_s4_a_session_above_the_cap_is_told_so_and_accounted_for() {
     let gate = Gate::open(TlsMode::None, 1);
     let mut first = BufReader::new(gate.connect().await);
     say(&mut first, "").await;

@@ -182,7 +182,8 @@ mod tests {
     }
 
     #[test]
-    fn what_a_policy_refused_is_told_some_hundreds_of_times_and_then_by_number_for_each_credential_and_reason() {
+    fn rule_s9_what_a_policy_refused_is_told_some_hundreds_of_times_and_then_by_number_for_each_credential_and_reason()
+    {
         let mut notices = Notices::of(3);
         let by = |name| By { key: Key::new(Tier::Credential, name), limit: POLICY, window_us: 60 };
         let event = || Event::refusal(Refusal::SenderNotAllowed).with(Field::Account, "shop");

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_success_is_known_for_this_credential_in_this_generation_from_there_for_a_while() {
+    fn rule_a14_a_success_is_known_for_this_credential_in_this_generation_from_there_for_a_while() {
         let (mut cache, now) = (Cache::new().unwrap(), Instant::now());
         let password = Secret::new("hunter2".to_owned());
         let (there, elsewhere) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());

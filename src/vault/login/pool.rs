@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_room_says_so_at_once_and_who_has_left_it_holds_no_place() {
+    fn rule_a10_a_full_room_says_so_at_once_and_who_has_left_it_holds_no_place() {
         let (hashers, _room) = idle(1, PATIENCE);
         let waiting = ask(&hashers).unwrap();
         assert_eq!(ask(&hashers).unwrap_err(), Busy);

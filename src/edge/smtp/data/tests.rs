@@ -71,7 +71,7 @@ fn rule_l14_commands_behind_the_final_dot_are_commands() {
 }
 
 #[test]
-fn rule_l1_rule_l2_vectors_v3_and_v4_nothing_else_ends_the_content() {
+fn rule_l1_rule_l2_vector_v3_vector_v4_nothing_else_ends_the_content() {
     for false_end in [
         &b"a\r\n.\r\r\nMAIL FROM:<x@y>\r\n"[..],
         b"a\n.\r\n",

@@ -33,6 +33,36 @@ async fn rule_c2_a_second_hello_is_legal_and_acts_as_a_reset() {
 }
 
 #[tokio::test]
+async fn rule_x1_rule_x11_ehlo_lists_what_can_be_used_now_and_nothing_else() {
+    const ALWAYS: [&str; 5] = ["PIPELINING", "SIZE 100000", "8BITMIME", "ENHANCEDSTATUSCODES", "CHUNKING"];
+    let lists = |reply: String, more: &[&str]| {
+        let lines: Vec<_> = reply.lines().skip(1).map(|line| line[4..].to_owned()).collect();
+        assert_eq!(lines, [&ALWAYS[..], more].concat());
+    };
+    let room = Room::plain();
+    let mut client = room.run("S: 220 *\nC: EHLO x.example").await;
+    lists(client.reply().await, &["AUTH PLAIN LOGIN"]);
+    client.run("C: AUTH PLAIN AGJpbGxpbmcAczNjcmV0\nS: 235 *\nC: EHLO x.example").await;
+    lists(client.reply().await, &[]);
+    let room = Room::with(Ways::default(), |desk| desk.tls = TlsMode::Starttls);
+    let mut client = room.run("S: 220 *\nC: EHLO x.example").await;
+    lists(client.reply().await, &["STARTTLS"]);
+    client.run("C: STARTTLS\nS: 220 *").await;
+    let mut client = client.secured(&room.front).await;
+    client.run("C: EHLO x.example").await;
+    lists(client.reply().await, &["AUTH PLAIN LOGIN"]);
+}
+
+#[tokio::test]
+async fn rule_a19_rule_d10_what_is_never_offered_is_not_taken_either() {
+    let room = Room::plain();
+    for mechanism in ["ANONYMOUS", "CRAM-MD5", "DIGEST-MD5", "NTLM", "GSSAPI"] {
+        room.run(&format!("@hello\nC: AUTH {mechanism}\nS: 504 5.5.4 *")).await;
+    }
+    room.run("@login\nC: MAIL FROM:<a@example.net> BODY=BINARYMIME\nS: 501 5.5.4 *").await;
+}
+
+#[tokio::test]
 async fn rule_c3_rule_c14_a_name_with_bad_syntax_is_501_and_hello_has_no_status_code() {
     let room = Room::plain();
     let mut client = room.run("S: 220 *\nC: EHLO <x>").await;

@@ -43,6 +43,27 @@ async fn rule_d2_rule_d3_vector_v2_content_arrives_without_its_dots_and_otherwis
 }
 
 #[tokio::test]
+async fn rule_x2_eight_bits_of_content_pass_as_they_are() {
+    let room = Room::plain();
+    room.run(
+        "@login
+        C: MAIL FROM:<a@example.net> BODY=8BITMIME
+        C: RCPT TO:<b@example.org>
+        C: DATA
+        S: 250 *
+        S: 250 *
+        S: 354 *
+        C: From: a@example.net
+        C:
+        C: Grüße
+        C: .
+        S: 250 2.0.0 kept as *",
+    )
+    .await;
+    assert!(room.seen().kept[0].content.ends_with("\r\n\r\nGrüße\r\n"));
+}
+
+#[tokio::test]
 async fn rule_d5_the_reply_to_the_dot_is_the_vaults() {
     for (refusal, expected) in [
         (Refusal::AuthorNotAllowed, "550 5.7.1 an author in the header is not allowed for this login"),

@@ -19,7 +19,7 @@ async fn rule_l1_defect_x22_a_bare_line_feed_or_carriage_return_ends_no_command(
 }
 
 #[tokio::test]
-async fn rule_l2_vectors_v3_and_v4_no_false_end_lets_a_command_in() {
+async fn rule_l2_vector_v3_vector_v4_no_false_end_lets_a_command_in() {
     for end in
         ["\\n.\\r\\n", "\\r\\n.\\n", "\\n.\\n", "\\r.\\r", "\\r.\\r\\n", "\\r\\n.\\r\\r\\n", "\\r\\n\\r\\n.\\n\\r\\n"]
     {

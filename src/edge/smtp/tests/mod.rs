@@ -3,6 +3,7 @@
 mod auth;
 mod chunking;
 mod commands;
+mod conformance;
 mod content;
 mod dialogs;
 mod envelope;

@@ -38,7 +38,7 @@ fn phcs(candidates: &Candidates) -> Option<Vec<&str>> {
 }
 
 #[test]
-fn a_login_costs_one_hash_whoever_it_claims_to_be() {
+fn rule_a9_a_login_costs_one_hash_whoever_it_claims_to_be() {
     let (key, password) = key::generate().unwrap();
     let all = Credentials::new(&[declared("shop", &key, &[]), declared("billing", "other000", &[])], &[]);
     let (dummy, tagger) = (secret("dummy"), Tagger::new().unwrap());

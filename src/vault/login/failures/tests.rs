@@ -35,7 +35,7 @@ fn why(locked: Locked) -> (u32, Tier, &'static str) {
 }
 
 #[test]
-fn an_address_a_prefix_and_a_wide_prefix_each_have_their_number() {
+fn rule_a11_an_address_a_prefix_and_a_wide_prefix_each_have_their_number() {
     for (tier, most, address) in [
         (Tier::Address, 20, (|_| "192.0.2.1".to_owned()) as fn(u32) -> String),
         (Tier::Prefix, 60, |n| format!("192.0.2.{n}")),
@@ -76,7 +76,7 @@ fn the_told_second_is_enough_and_one_less_is_not_and_a_denial_takes_nothing() {
 }
 
 #[test]
-fn the_owner_comes_in_from_a_good_place_while_strangers_guess() {
+fn rule_a12_the_owner_comes_in_from_a_good_place_while_strangers_guess() {
     let mut failures = failures();
     for n in 0..5000u32 {
         // From everywhere, at the owner's name, far more than is let in.
