@@ -40,3 +40,30 @@ fn a_value_stands_in_the_one_row_that_is_its_own() {
         assert_eq!(bench.after(&sql), Verdict::Altered, "{sql}");
     }
 }
+
+#[test]
+fn of_several_faults_the_first_in_the_log_is_told_and_what_cant_be_read_comes_behind_what_was() {
+    let changed = |seq: u32| format!("UPDATE event SET component = 'other' WHERE seq = {seq};");
+    let unread = |seq: u32| format!("UPDATE event SET leaf_hash = 'none' WHERE seq = {seq};");
+    let value = |seq: u32| format!("UPDATE personal SET value = 'other' WHERE seq = {seq} AND field = 'account';");
+    let wrong = |seq: u32| format!("event {seq} isn't what its hash was made from");
+    for (sql, told) in [
+        (changed(300) + &unread(302), wrong(300)),
+        (changed(100) + &unread(600), wrong(100)),
+        (unread(300) + &changed(302), "a row isn't what is written there".to_owned()),
+        (value(300) + &changed(301), "account of event 300 isn't the value that was committed to".to_owned()),
+        (value(301) + &changed(300), wrong(300)),
+        (value(300) + &changed(300), wrong(300)),
+        ("DELETE FROM event WHERE seq = 255;".to_owned() + &changed(254), wrong(254)),
+        (
+            "DELETE FROM event WHERE seq = 255;".to_owned() + &changed(256),
+            "personal value belongs to event 255".to_owned(),
+        ),
+    ] {
+        let bench = Bench::grown();
+        bench.tamper(&sql);
+        let fault = bench.verify().unwrap_err();
+        assert_eq!(fault.verdict, Verdict::Altered, "{sql}");
+        assert!(fault.what.contains(&told), "{sql} {fault}");
+    }
+}
