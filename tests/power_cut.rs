@@ -9,9 +9,14 @@
 //! synced is lost, kept, or mixed write by write and torn at sectors. What is left is written to a directory and judged
 //! (`support/restored.rs`) by the code that the next start runs; on every tenth one a real service is started.
 //!
-//! Each of these, put into the code for a try, makes it fail: a database that doesn't sync its commits, a segment or its name
-//! that isn't synced, the sealer's slot that isn't, the auditors' files that are synced never or only after the vault forgot
-//! what is in them, a key file that isn't synced, and a master key whose name may be durable before it.
+//! Each of these, put into the code for a try, makes it fail: a database that doesn't sync its commits (`synchronous=NORMAL`),
+//! a segment or its name that isn't synced, a body's key that is stored only after the acknowledgement, the sealer's slot
+//! that isn't synced, a sealer that is asked before COMMIT, the auditors' files that are synced never or only after the vault
+//! forgot what is in them, the personal file that alone is not synced, a key file that isn't synced, and a master key whose
+//! name may be durable before it. Of a change of the master key: the next key, its name or their directory that isn't synced,
+//! a directory that isn't between the two renames, and an old key that is overwritten and not synced. The last sync of the
+//! directory in it may be left out and nothing is lost: by then the new key has its place, and the next start gives it its
+//! name.
 //!
 //! What was acknowledged before the cut is known from the clients' clocks and strace's, which are the same.
 
@@ -48,6 +53,8 @@ struct Session {
     book: Book,
     arrived: Arrived,
     vkey: String,
+    /// The master key of before the change, and the one of after it.
+    masters: [Vec<u8>; 2],
 }
 
 /// What one cut left, ready to be judged.
@@ -107,6 +114,9 @@ fn whatever_a_disk_forgets_what_was_acknowledged_is_there_and_the_log_verifies()
             }
         }
         drop(ready);
+        let [old, new] = &session.masters;
+        assert!(disk.holds(new), "a key is found where there is one");
+        assert!(!disk.holds(old), "the old master key is still on the disk, although it was said to be overwritten");
     });
 }
 
@@ -135,7 +145,10 @@ fn record(dice: &mut Dice) -> (Service, Session) {
     let senders = Senders::start(&target, "first", 3, 1, dice);
     await_that("the load", || senders.acknowledged() >= 20);
     service.await_sound("recording");
+    let master = || fs::read(state.join("master/master.key")).unwrap();
+    let old = master();
     rekey(&service, &rekeying);
+    let masters = [old, master()];
     await_that("the load", || senders.acknowledged() >= 40);
     service.kill_all();
     let mut book = senders.stop();
@@ -151,7 +164,7 @@ fn record(dice: &mut Dice) -> (Service, Session) {
     await_end_of_record(&second);
     let vkey = fs::read_to_string(state.join("seal/log.vkey")).unwrap().trim().to_owned();
     let entries = strace::merge([first, rekeying, second].map(|record| strace::read(&record, &state)));
-    (service, Session { state, entries, book, arrived: arrivals.stop(), vkey })
+    (service, Session { state, entries, book, arrived: arrivals.stop(), vkey, masters })
 }
 
 /// A folder for what is left of a disk: in memory, where there is a place for it, because no sync there is waited for.
@@ -260,6 +273,13 @@ fn the_model_forgets_whatever_was_not_synced_and_nothing_else() {
     let gone = [&synced[..], &[Change::Remove { path: path("a") }]].concat();
     assert_eq!(left(&gone, Fate::Lost), file(&[1; 1024]), "a removal is a name, too");
     assert_eq!(left(&gone, Fate::Kept), []);
+    let moved =
+        [&synced[..], &[open("b"), Change::Rename { from: path("a"), to: path("c") }, write("c", 512, 5)]].concat();
+    let names = |fate| left(&moved, fate).into_iter().map(|(name, content)| (name, content[600..].to_vec())).collect();
+    let last: Vec<(String, Vec<u8>)> = names(Fate::Last);
+    assert_eq!(last, [("c".to_owned(), vec![5; 936])], "the last name and the last write, without those before them");
+    let both = [&moved[..], &[write("c", 0, 6), write("c", 1024, 7)]].concat();
+    assert_eq!(left(&both, Fate::Last)[0].1, [[1; 1024], [7; 1024]].concat());
     // A write that comes while the sync is under way is not covered by it.
     let [begins, ends] = sync("a");
     let late = [&synced[..], &[begins, write("a", 0, 3), ends]].concat();

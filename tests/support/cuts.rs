@@ -37,6 +37,8 @@ pub enum Scene {
     AuditorsBehind,
     /// The master key and its name are forgotten: what was wrapped too early can't be opened.
     KeysBehind,
+    /// Of the keys and their names only the last step stays: what was done before it came too late.
+    KeysDisordered,
     /// Each file and directory by its own luck.
     Mixed,
 }
@@ -65,6 +67,8 @@ impl Scene {
             Self::SealerBehind => kept(!path.starts_with("seal")),
             Self::AuditorsBehind => kept(!is_auditors(path)),
             Self::KeysBehind => kept(!path.starts_with("master")),
+            Self::KeysDisordered if path.starts_with("master") => Fate::Last,
+            Self::KeysDisordered => Fate::Kept,
             Self::Mixed => [Fate::Lost, Fate::Kept, Fate::Mixed, Fate::Mixed][index(dice, 4)],
         }
     }
@@ -106,7 +110,7 @@ pub fn choose(entries: &[Entry], by_chance: usize, dice: &mut Dice) -> Vec<Cut> 
     at(departures(entries), &[Scene::AuditorsBehind]);
     let keys = places(&|change| named(change).any(is_key));
     at(keys.iter().map(|at| at.saturating_sub(1)).collect(), &[Scene::KeysBehind]);
-    at(keys, &[&[Scene::Lost][..], &[Scene::Mixed; MIXTURES]].concat());
+    at(keys, &[&[Scene::Lost, Scene::KeysDisordered][..], &[Scene::Mixed; MIXTURES]].concat());
     cuts.sort_by_key(|cut| cut.after);
     cuts
 }

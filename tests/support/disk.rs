@@ -20,6 +20,8 @@ const SECTOR: usize = 512;
 pub enum Fate {
     Lost,
     Kept,
+    /// All but the last write, or name, are lost.
+    Last,
     /// Each write by its own luck.
     Mixed,
 }
@@ -216,6 +218,11 @@ impl Disk {
         }
     }
 
+    /// Whether a file holds these octets whatever is forgotten, also one without a name.
+    pub fn holds(&self, octets: &[u8]) -> bool {
+        self.files.iter().any(|file| file.durable.windows(octets.len()).any(|part| part == octets))
+    }
+
     /// Writes below `to` what may be left after a power cut now. `fate` says what happens to a file's unsynced writes, or to
     /// a directory's unsynced names.
     pub fn after_a_cut(&self, to: &Path, dice: &mut Dice, fate: &mut impl FnMut(&Path) -> Fate) {
@@ -226,8 +233,14 @@ impl Disk {
         let folder = &self.folders[number];
         let mut names = folder.durable.clone();
         let luck = fate(path);
-        for naming in &folder.pending {
-            if luck == Fate::Kept || (luck == Fate::Mixed && dice.one_in(2)) {
+        for (at, naming) in folder.pending.iter().enumerate() {
+            let stays = match luck {
+                Fate::Lost => false,
+                Fate::Kept => true,
+                Fate::Last => at + 1 == folder.pending.len(),
+                Fate::Mixed => dice.one_in(2),
+            };
+            if stays {
                 naming.apply(&mut names);
             }
         }
@@ -250,10 +263,11 @@ impl Disk {
 impl Node {
     fn after_a_cut(&self, fate: Fate, dice: &mut Dice) -> Vec<u8> {
         let mut content = self.durable.clone();
-        for write in &self.pending {
+        for (at, write) in self.pending.iter().enumerate() {
             match fate {
                 Fate::Lost => {}
-                Fate::Kept => write.apply(&mut content),
+                Fate::Last if at + 1 < self.pending.len() => {}
+                Fate::Kept | Fate::Last => write.apply(&mut content),
                 Fate::Mixed if dice.one_in(2) => {}
                 Fate::Mixed => write.apply_torn(&mut content, dice),
             }

@@ -17,6 +17,8 @@ pub struct Stored {
 
 /// Name, message and data of an event.
 type Event = (String, Option<String>, Option<String>);
+/// Event, field and number of a personal value.
+type Personal = (i64, String, i64);
 
 /// Store and log of a service that does not run, by the ids of messages.
 #[derive(Debug, Default)]
@@ -29,6 +31,10 @@ pub struct Evidence {
     /// Events that would be an alarm.
     pub alarms: Vec<String>,
     pub events: BTreeMap<u64, Event>,
+    /// Personal values that auditors see masked or not at all: event, field, number.
+    hidden: BTreeSet<Personal>,
+    /// Those that the vault keeps.
+    kept: BTreeSet<Personal>,
 }
 
 impl Evidence {
@@ -59,6 +65,13 @@ impl Evidence {
             let file = Connection::open(&path).unwrap();
             if has(&file, "event") {
                 evidence.events(&file, "event");
+                evidence.hidden.extend(personal(&file, "personal WHERE value IS NULL"));
+            }
+        }
+        for path in list(&state.join("db")).into_iter().filter(|path| path.extension().is_some_and(|e| e == "db")) {
+            let file = Connection::open(&path).unwrap();
+            for table in ["audit_personal", "personal"].into_iter().filter(|table| has(&file, table)) {
+                evidence.kept.extend(personal(&file, &format!("{table} WHERE salt IS NOT NULL")));
             }
         }
         for (seq, (event, message, data)) in &evidence.events {
@@ -85,6 +98,8 @@ impl Evidence {
             assert_eq!(told, stored.delivered, "{context}: deliveries of {id} in the log and in the store");
         }
         assert!(self.alarms.is_empty(), "{context}: {:?}", self.alarms);
+        let lost: Vec<&Personal> = self.hidden.difference(&self.kept).collect();
+        assert!(lost.is_empty(), "{context}: personal values that left the vault's database and are nowhere: {lost:?}");
         let gap = self.events.keys().zip(0..).find(|(seq, place)| **seq != *place);
         assert_eq!(gap, None, "{context}: the log has a gap");
     }
@@ -113,6 +128,12 @@ impl Evidence {
             assert!(before.is_none_or(|before| before == event), "event {seq} is there twice, and differs: {event:?}");
         }
     }
+}
+
+fn personal(file: &Connection, table: &str) -> Vec<Personal> {
+    let mut statement = file.prepare(&format!("SELECT seq, field, n FROM {table}")).unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    rows.map(Result::unwrap).collect()
 }
 
 fn has(file: &Connection, table: &str) -> bool {
