@@ -24,7 +24,7 @@ const CALM_MS: u64 = 600;
 /// Between two messages of one client: some hundred are under way in each round, and looking through all that a life has
 /// kept stays short on a slow machine, too.
 const PACE: Duration = Duration::from_millis(40);
-/// The collector notes an arrival this much later, at most, on a busy machine.
+/// What was on its way out at a kill arrives this much later, at most, on a busy machine.
 const SLACK_US: u64 = 500_000;
 
 #[derive(Clone, Copy, Debug)]
@@ -127,10 +127,10 @@ impl Life {
     fn kill(&mut self, title: &str) {
         await_that("there is one to kill", || processes::children(self.service.pid()).contains_key(title));
         let pid = processes::child(self.service.pid(), title);
-        processes::signal(pid, Signal::SIGKILL);
         if title == "vault" {
             self.kills.push(now_us());
         }
+        processes::signal(pid, Signal::SIGKILL);
         await_that("it is replaced", || {
             processes::children(self.service.pid()).get(title).is_some_and(|now| *now != pid)
         });

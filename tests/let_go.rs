@@ -9,7 +9,6 @@ mod support;
 
 use std::fs;
 use std::io::Write;
-use std::process::{Command, Stdio};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -37,13 +36,8 @@ fn an_edge_that_the_vault_lets_go_is_replaced_and_nobody_else_is() {
     let mut session = service.connect().secure(&trusting(&service.pair));
     let record = service.folder.path().join("strace");
     // In the place of the call a harmless one is made, which every filter lets pass.
-    let mut strace = Command::new("strace")
-        .args(["-qq", "-p", &edge.to_string(), "-e", "trace=sendto", "-o", record.to_str().unwrap()])
-        .args(["-e", "inject=sendto:retval=2:syscall=getpid:when=1"])
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("strace is needed (Debian: strace)");
-    await_that("strace has attached", || processes::status(edge, "TracerPid").is_some_and(|pid| pid != "0"));
+    let inject = "inject=sendto:retval=2:syscall=getpid:when=1";
+    let mut strace = processes::traced(edge, &["-o", record.to_str().unwrap(), "-e", "trace=sendto", "-e", inject]);
     // What the edge says next by this call it says to the vault: name and password.
     let login = STANDARD.encode(format!("\0{CREDENTIAL}\0{secret}"));
     session.stream().write_all(format!("AUTH PLAIN {login}\r\n").as_bytes()).unwrap();

@@ -42,9 +42,8 @@ fn end_and_begin(service: &mut Service, round: usize) {
 /// What MAIL is answered, in a session of its own. A session that meets a vault which is being replaced is begun anew.
 fn mail(service: &Service, secret: &str) -> (Smtp<support::smtp::Tls>, u16, String) {
     for _ in 0..600 {
-        let session = service.connect().try_secure(&trusting(&service.pair));
-        let Some(mut session) = session else { continue };
-        if session.log_in(secret) == 235
+        if let Some(mut session) = service.connect().try_secure(&trusting(&service.pair))
+            && session.try_log_in(secret) == Some(235)
             && let Some((code, text)) = session.try_ask("MAIL FROM:<a@example.net>").filter(|(code, _)| *code != 421)
         {
             return (session, code, text);
@@ -133,7 +132,7 @@ fn a_quota_is_remembered_until_the_day_ends() {
 fn guess(service: &Service, from: Ipv4Addr, secret: &str) -> u16 {
     for _ in 0..600 {
         let session = Smtp::over(connect_from(from, service.smtp)).try_secure(&trusting(&service.pair));
-        if let Some(code) = session.map(|mut session| session.log_in(secret)).filter(|code| *code != 421) {
+        if let Some(code) = session.and_then(|mut session| session.try_log_in(secret)).filter(|code| *code != 421) {
             return code;
         }
         std::thread::sleep(std::time::Duration::from_millis(100));

@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustls::ServerConfig;
 
@@ -103,6 +103,8 @@ pub struct Received {
     pub tls: bool,
     /// Who logged in.
     pub authenticated: Option<String>,
+    /// When it was whole: before the reply that takes it.
+    pub at: SystemTime,
 }
 
 /// What it has seen beside whole messages.

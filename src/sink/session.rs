@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Mutex;
 use std::sync::mpsc::Sender;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -123,7 +123,8 @@ pub fn serve(
                 sender = None;
                 if session.fault(Phase::Dot)? == Left::Everything {
                     let (tls, authenticated) = (session.tls, session.user.clone());
-                    let received = Received { sender: from, recipients, content, tls, authenticated };
+                    let at = SystemTime::now();
+                    let received = Received { sender: from, recipients, content, tls, authenticated, at };
                     keep.send(received).map_err(io::Error::other)?;
                     session.say(&format!("250 2.0.0 Ok: queued as {number}"))?;
                 }

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use gatepost::sink::{Received, Sink};
 
-use super::senders::now_us;
+use super::senders::unix_us;
 use super::{PATIENCE, Service};
 
-/// By subject, each time it came: when (Unix time in microseconds), and what.
+/// By subject, each time it came: when, before that was acknowledged (Unix time in microseconds), and what.
 pub type Arrived = BTreeMap<String, Vec<(u64, Vec<u8>)>>;
 
 pub struct Arrivals {
@@ -26,10 +26,10 @@ impl Arrivals {
         let (ended, all) = (Arc::clone(&stop), Arc::clone(&subjects));
         let thread = std::thread::spawn(move || {
             while !ended.load(Ordering::Relaxed) {
-                let Some(Received { content, .. }) = sink.next(Duration::from_millis(50)) else { continue };
+                let Some(Received { content, at, .. }) = sink.next(Duration::from_millis(50)) else { continue };
                 let head = String::from_utf8_lossy(&content[..content.len().min(4096)]).into_owned();
                 let subject = head.lines().find_map(|line| line.strip_prefix("Subject: ")).unwrap_or_default();
-                all.lock().unwrap().entry(subject.to_owned()).or_default().push((now_us(), content));
+                all.lock().unwrap().entry(subject.to_owned()).or_default().push((unix_us(at), content));
             }
         });
         Self { stop, subjects, thread }

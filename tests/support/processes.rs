@@ -1,7 +1,8 @@
 //! The processes of a service, as the kernel shows them.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -54,6 +55,24 @@ pub fn thread(pid: u32, name: &str) -> u32 {
 pub fn signal(pid: u32, signal: Signal) {
     // It may have gone by itself; then there is nothing to signal.
     let _ = kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal);
+}
+
+/// Has strace do something to a process, or with `-f` to all its threads. It does from here on: whatever begins a call later
+/// begins it under its eyes. A process that is gone by then is no error.
+pub fn traced(pid: u32, words: &[&str]) -> Child {
+    let said = tempfile::NamedTempFile::new().unwrap();
+    let mut strace = Command::new("strace")
+        .args(["-o", "/dev/null", "-p", &pid.to_string()])
+        .args(words)
+        .stdin(Stdio::null())
+        .stderr(File::create(said.path()).unwrap())
+        .spawn()
+        .expect("strace is needed (Debian: strace)");
+    // /proc names the tracer before the process was stopped once, and of one thread before the others.
+    super::await_that("strace has attached", || {
+        fs::read_to_string(said.path()).unwrap().contains(" attached") || strace.try_wait().unwrap().is_some()
+    });
+    strace
 }
 
 /// How many descriptors a process has open; none when it is gone or may not be looked at (only root may).

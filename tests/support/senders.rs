@@ -219,7 +219,11 @@ impl Client {
 }
 
 pub fn now_us() -> u64 {
-    u64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros()).unwrap()
+    unix_us(SystemTime::now())
+}
+
+pub fn unix_us(time: SystemTime) -> u64 {
+    u64::try_from(time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros()).unwrap()
 }
 
 /// One request on a connection that is kept; the answer when it was 202.

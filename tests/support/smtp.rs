@@ -75,7 +75,12 @@ impl Smtp<TcpStream> {
 
 impl Smtp<Tls> {
     pub fn log_in(&mut self, secret: &str) -> u16 {
-        self.say(&format!("AUTH PLAIN {}", STANDARD.encode(format!("\0{CREDENTIAL}\0{secret}"))))
+        self.try_log_in(secret).expect("no reply to a login")
+    }
+
+    /// As `log_in`; none when the connection is gone.
+    pub fn try_log_in(&mut self, secret: &str) -> Option<u16> {
+        self.try_say(&format!("AUTH PLAIN {}", STANDARD.encode(format!("\0{CREDENTIAL}\0{secret}"))))
     }
 
     /// One whole message; the code of the reply to the dot.
