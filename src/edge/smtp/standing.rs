@@ -60,6 +60,10 @@ impl Standing {
         if self.offers_starttls() {
             offered.push("STARTTLS".to_owned());
         }
+        // Whoever has logged in can be told a number that is kept to (RFC 9422); a stranger's is not known.
+        if let Some(grant) = &self.grant {
+            offered.push(format!("LIMITS RCPTMAX={}", grant.max_recipients));
+        }
         if self.takes_login() && self.grant.is_none() {
             offered.push("AUTH PLAIN LOGIN".to_owned());
         }

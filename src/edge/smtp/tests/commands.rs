@@ -20,7 +20,8 @@ async fn rule_c2_a_second_hello_is_legal_and_acts_as_a_reset() {
         S: 250-SIZE 100000
         S: 250-8BITMIME
         S: 250-ENHANCEDSTATUSCODES
-        S: 250 CHUNKING
+        S: 250-CHUNKING
+        S: 250 LIMITS RCPTMAX=100
         C: RCPT TO:<b@example.org>
         S: 503 5.5.1 *
         C: HELO again.example
@@ -33,7 +34,7 @@ async fn rule_c2_a_second_hello_is_legal_and_acts_as_a_reset() {
 }
 
 #[tokio::test]
-async fn rule_x1_rule_x11_ehlo_lists_what_can_be_used_now_and_nothing_else() {
+async fn rule_x1_rule_x9_rule_x11_ehlo_lists_what_can_be_used_now_and_nothing_else() {
     const ALWAYS: [&str; 5] = ["PIPELINING", "SIZE 100000", "8BITMIME", "ENHANCEDSTATUSCODES", "CHUNKING"];
     let lists = |reply: String, more: &[&str]| {
         let lines: Vec<_> = reply.lines().skip(1).map(|line| line[4..].to_owned()).collect();
@@ -43,7 +44,7 @@ async fn rule_x1_rule_x11_ehlo_lists_what_can_be_used_now_and_nothing_else() {
     let mut client = room.run("S: 220 *\nC: EHLO x.example").await;
     lists(client.reply().await, &["AUTH PLAIN LOGIN"]);
     client.run("C: AUTH PLAIN AGJpbGxpbmcAczNjcmV0\nS: 235 *\nC: EHLO x.example").await;
-    lists(client.reply().await, &[]);
+    lists(client.reply().await, &["LIMITS RCPTMAX=100"]);
     let room = Room::with(Ways::default(), |desk| desk.tls = TlsMode::Starttls);
     let mut client = room.run("S: 220 *\nC: EHLO x.example").await;
     lists(client.reply().await, &["STARTTLS"]);
