@@ -134,6 +134,10 @@ fn an_erasure_that_a_reader_delays_is_done_even_if_the_vault_is_killed_meanwhile
     // Either there is news that waits for the file, or the erasure waits for it: both are told.
     let delayed = service.command(&redact);
     assert!(!delayed.status.success() && said(&delayed).contains("a reader holds"), "{}", said(&delayed));
+    if said(&delayed).contains("says that values") {
+        let (code, words) = verdict(&service);
+        assert_eq!(code, Some(14), "{words}");
+    }
     let vault = processes::child(service.pid(), "vault");
     processes::signal(vault, Signal::SIGKILL);
     drop(rows);

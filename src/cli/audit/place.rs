@@ -86,6 +86,8 @@ pub struct Latest {
     pub waiting: Option<String>,
     /// The first event whose leaf hash the vault has.
     pub hashes: Option<u64>,
+    /// The events that order an erasure which is not carried out yet.
+    pub erasing: Vec<u64>,
 }
 
 impl Latest {
@@ -97,7 +99,7 @@ impl Latest {
             }
             match ask(&places.runtime_directory, Any::Audit(Command::Publish)) {
                 Ok(None) => return Self::default(),
-                Ok(Some(Answer::Audit(Response::Published { size, events, hashes }))) => {
+                Ok(Some(Answer::Audit(Response::Published { size, events, hashes, erasing }))) => {
                     let left = events.saturating_sub(size);
                     let waiting = format!(
                         "the newest {left} events are not in the auditors' files yet: a reader holds the file, or the \
@@ -107,8 +109,9 @@ impl Latest {
                         published: Some(size),
                         waiting: Some(waiting).filter(|_| left > 0),
                         hashes: Some(hashes),
+                        erasing,
                     };
-                    if left == 0 {
+                    if left == 0 && latest.erasing.is_empty() {
                         break;
                     }
                 }

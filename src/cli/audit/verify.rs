@@ -118,6 +118,7 @@ impl Verify {
         // Nobody answers for them then.
         let stopped = latest.published.is_none() && latest.waiting.is_none();
         known.state = Some(places.state_directory.clone()).filter(|_| stopped);
+        known.erasing = latest.erasing;
         (known.published, known.waiting, known.hashes) = (latest.published, latest.waiting, latest.hashes);
         Ok((audit_directory(&places.state_directory), known))
     }

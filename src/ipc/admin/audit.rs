@@ -94,6 +94,8 @@ pub enum Response {
         events: u64,
         /// The first one whose leaf hash is in the vault.
         hashes: u64,
+        /// The events that order an erasure which is not carried out yet.
+        erasing: Vec<u64>,
     },
     Redacted {
         /// The place of the last event that says so.

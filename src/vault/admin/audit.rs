@@ -23,7 +23,9 @@ pub async fn perform(desk: &Desk, command: Command, actor: &str) -> Result<Respo
             let hashes = desk.vault.writer.run(|store| store.hashes.first(store.ledger.size())).await;
             let hashes = hashes.map_err(|error| format!("the vault's database can't be asked: {error:?}"))?;
             let size = control::settle(&desk.sealing, &desk.publisher).await?;
-            Ok(Response::Audit(audit::Response::Published { size, events, hashes }))
+            let erasing = desk.vault.writer.run(|store| store.erasures.open()).await;
+            let erasing = erasing.map_err(|error| format!("the vault's database can't be asked: {error:?}"))?;
+            Ok(Response::Audit(audit::Response::Published { size, events, hashes, erasing }))
         }
         Command::Export { form, from, to } => {
             let data = serde_json::json!({ "format": form.word(), "from": from, "to": to }).to_string();

@@ -3,6 +3,8 @@
 //! First the personal values, then the auditors' file, then they leave the vault's database. Each step may be done again,
 //! so a crash between any two loses nothing and doubles nothing.
 
+mod delay;
+
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -29,6 +31,7 @@ use super::row::Row;
 use crate::config::slice::Retention;
 use crate::vault::store::erasures;
 use crate::vault::store::writer::Writer;
+use delay::Delay;
 
 const EVERY: Duration = Duration::from_secs(1);
 /// Events moved at once: a few milliseconds of the writer's time.
@@ -200,6 +203,8 @@ struct Files {
     current: Option<MonthFile>,
     /// Since when a month waits to be closed.
     closing: Option<Instant>,
+    /// The erasure that waits for a reader.
+    delay: Delay,
 }
 
 /// How far a batch got.
@@ -214,7 +219,7 @@ enum Moved {
 impl Files {
     fn open(home: &Path) -> Result<Self, String> {
         let current = MonthFile::open(&home.join("audit").join("audit.db"))?;
-        Ok(Self { home: home.to_owned(), current, closing: None })
+        Ok(Self { home: home.to_owned(), current, closing: None, delay: Delay::default() })
     }
 
     fn published(&self) -> u64 {
@@ -255,11 +260,21 @@ impl Files {
             // Pages that it has read are not what they were.
             self.current = MonthFile::open(&self.home.join("audit").join("audit.db"))?;
             if !done? {
-                return Ok(());
+                break;
             }
             writer.run_blocking(move |store| store.erasures.finish(order.seq)).map_err(store)?;
             writer.empty_log();
             tracing::info!(event = order.seq, "what the event says was taken out of the audit log's files");
+        }
+        // Also those whose events are not published yet.
+        let open = writer.run_blocking(|store| store.erasures.open()).map_err(store)?;
+        let oldest = open.first().copied();
+        if let (Some(event), Some(waits)) = (oldest, self.delay.look(oldest, Instant::now())) {
+            tracing::warn!(
+                event,
+                seconds = waits.as_secs(),
+                "an erasure waits, and so may new events: somebody reads one of the audit log's files without end"
+            );
         }
         Ok(())
     }

@@ -103,7 +103,7 @@ pub fn verify(path: &Path, key: &Verifier, known: &Known, mut progress: impl FnM
         let connection = query::open_unchecked(file).map_err(unreadable)?;
         file::schema(&connection).map_err(|fault| in_file(file, fault))
     })?;
-    let mut log = Log::new(key, known, Erased::collect(&files, known.as_of_us)?);
+    let mut log = Log::new(key, known, Erased::collect(&files, known.as_of_us, &known.erasing)?);
     let read = files.iter().enumerate().try_for_each(|(at, file)| {
         let connection = query::open_unchecked(file).map_err(unreadable)?;
         // One transaction: the vault may be writing to it, and waits from here on.
@@ -138,6 +138,7 @@ pub fn verify(path: &Path, key: &Verifier, known: &Known, mut progress: impl FnM
     log.erased.hashes(known.hashes)?;
     log.acks.judge(log.first_us.unwrap_or(0), log.last_us, &log.holes)?;
     tail(&log, known)?;
+    known.erased()?;
     if let Some(fault) = unjudged {
         return Err(fault);
     }

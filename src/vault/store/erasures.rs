@@ -18,6 +18,7 @@ pub struct Order {
 pub struct Erasures<'c> {
     add: Statement<'c>,
     due: Statement<'c>,
+    open: Statement<'c>,
     is_open: Statement<'c>,
     finish: [Statement<'c>; 2],
     has: Statement<'c>,
@@ -31,6 +32,7 @@ impl<'c> Erasures<'c> {
             add: sql("INSERT INTO audit_erasure(seq, event, data, rule) VALUES(?, ?, ?, ?)")?,
             due: sql("SELECT seq, event, data FROM audit_erasure WHERE done = 0 \
                       AND seq < coalesce((SELECT min(seq) FROM audit_event), seq + 1) ORDER BY seq LIMIT 1")?,
+            open: sql("SELECT seq FROM audit_erasure WHERE done = 0 ORDER BY seq LIMIT 1000")?,
             is_open: sql("SELECT EXISTS(SELECT 1 FROM audit_erasure WHERE seq = ? AND done = 0)")?,
             finish: [
                 sql("DELETE FROM audit_erasure WHERE seq = ? AND (rule IS NULL OR event = 'audit.prune')")?,
@@ -51,6 +53,11 @@ impl<'c> Erasures<'c> {
         let read =
             |row: &rusqlite::Row<'_>| Ok(Order { seq: unsigned(row, 0)?, event: row.get(1)?, data: row.get(2)? });
         self.due.query_row([], read).optional()
+    }
+
+    /// The events that order what is not done yet, the oldest first, as far as an answer has room for them.
+    pub fn open(&mut self) -> Result<Vec<u64>> {
+        self.open.query_map([], |row| unsigned(row, 0))?.collect()
     }
 
     /// Whether what the event of that place names is still to go.

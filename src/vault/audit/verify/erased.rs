@@ -44,6 +44,8 @@ pub struct Erased {
     is_live: bool,
     /// They go on to where the log was when they were read or copied: whatever was erased by then is named in them.
     is_whole: bool,
+    /// Events that order what is not carried out yet, as the service says.
+    ordered: BTreeSet<u64>,
     /// Values that are gone: event, field and key.
     open: Vec<(u64, String, String)>,
     /// Lines that the file at hand must have in its table.
@@ -77,9 +79,11 @@ impl Span {
 }
 
 impl Erased {
-    /// Collects the erasing events of all files. They are looked at as at that time, or as at their last event.
-    pub fn collect(files: &[PathBuf], as_of_us: Option<u64>) -> Result<Self, Fault> {
+    /// Collects the erasing events of all files. They are looked at as at that time, or as at their last event. `ordered`:
+    /// those that the service has not carried out yet.
+    pub fn collect(files: &[PathBuf], as_of_us: Option<u64>, ordered: &[u64]) -> Result<Self, Fault> {
         let mut erased = Self { is_live: as_of_us.is_some(), is_whole: as_of_us.is_some(), ..Self::default() };
+        erased.ordered.extend(ordered);
         erased.is_whole |= files.last().is_none_or(|last| !is_month(last));
         for file in files {
             let connection = query::open(file).map_err(unreadable)?;
@@ -102,7 +106,10 @@ impl Erased {
     /// The tree before the first event that is there. True when the events before it were removed as an event says.
     pub fn begins(&self, base: &Frontier) -> Result<bool, Fault> {
         let overdue = |pruned: &&Pruned| {
-            self.is_live && pruned.size > base.size && pruned.time_us.saturating_add(GRACE_US) < self.now_us
+            self.is_live
+                && !self.ordered.contains(&pruned.by)
+                && pruned.size > base.size
+                && pruned.time_us.saturating_add(GRACE_US) < self.now_us
         };
         if let Some(Pruned { size, by, .. }) = self.pruned.iter().find(overdue) {
             return Err(fault(format!(
@@ -140,8 +147,10 @@ impl Erased {
         let key = value.key();
         let spans = || self.active.iter().filter_map(|at| self.spans.get(*at));
         let span = spans().find(|span| span.names(seq, &value.field, &key));
+        let overdue =
+            |span: &Span| span.time_us.saturating_add(GRACE_US) < self.now_us && !self.ordered.contains(&span.by);
         match (state, span) {
-            (State::There, Some(span)) if span.time_us.saturating_add(GRACE_US) < self.now_us => Err(fault(format!(
+            (State::There, Some(span)) if overdue(span) => Err(fault(format!(
                 "event {} says that {key} of event {seq} was erased, but it is still there: is the service running? a \
                  copy that was made before must be replaced",
                 span.by

@@ -22,6 +22,8 @@ pub struct Known {
     pub state: Option<PathBuf>,
     /// The first event whose leaf hash the running service has.
     pub hashes: Option<u64>,
+    /// The events that order an erasure which the service has not carried out yet.
+    pub erasing: Vec<u64>,
     pub heads: Vec<KnownHead>,
     /// The time that the files should tell everything up to; none for a copy that was made nobody knows when.
     pub as_of_us: Option<u64>,
@@ -92,6 +94,20 @@ impl Known {
             Some(KnownHead { what, size, .. }) => {
                 let what = format!("{what} is of {size} events, before event {first}: it can't be compared");
                 Err(Fault { verdict: Verdict::Usage, what })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether everything that was to be erased is.
+    pub fn erased(&self) -> Result<(), Fault> {
+        match self.erasing.first() {
+            Some(event) => {
+                let what = format!(
+                    "what event {event} says was erased is not yet: somebody reads one of the files without end; close the \
+                     reader and verify again"
+                );
+                Err(Fault { verdict: Verdict::Unsealed, what })
             }
             None => Ok(()),
         }

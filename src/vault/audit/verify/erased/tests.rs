@@ -94,6 +94,19 @@ fn what_an_event_says_is_gone_must_be_gone_after_a_while() {
     log.tamper(&format!("{side} INSERT OR REPLACE INTO personal SELECT * FROM side.kept"));
     assert_eq!(verdict(&log, 0), Verdict::Sound, "it may be under way");
     assert_eq!(verdict(&log, GRACE_US + 1_000_000), Verdict::Erased);
+    // A reader may delay it as long as it likes: the service says that it is ordered.
+    let ordered = |event: u64| {
+        let as_of_us = Some(now_us() + GRACE_US + 1_000_000);
+        let known = Known { as_of_us, erasing: vec![event], ..Known::default() };
+        verify(&log.audit(), log.key(), &known, |_| {}).unwrap_err().verdict
+    };
+    let event = "SELECT max(seq) FROM event WHERE event = 'audit.redact'";
+    let event: i64 = rusqlite::Connection::open(log.audit().join("audit.db"))
+        .unwrap()
+        .query_row(event, [], |row| row.get(0))
+        .unwrap();
+    let event = u64::try_from(event).unwrap();
+    assert_eq!((ordered(event), ordered(event + 1)), (Verdict::Unsealed, Verdict::Erased));
 }
 
 #[test]
