@@ -48,6 +48,10 @@ use people::People;
 use post::Post;
 use replace::Vacancy;
 
+/// Missing properties that are remembered and told, and characters of each. A kernel lacks a handful.
+const PROPERTIES: usize = 64;
+const PROPERTY: usize = 200;
+
 pub use offline::become_vault;
 pub use restore::{Owners, owners};
 pub use state::CONTROL_SOCKET;
@@ -232,8 +236,8 @@ impl Parent {
 
     /// Says once, in the log, what this kernel can't give.
     fn name_missing(&mut self, missing: Vec<String>) {
-        for property in missing {
-            if self.missing.insert(property.clone()) {
+        for property in fit(missing) {
+            if self.missing.len() < PROPERTIES && self.missing.insert(property.clone()) {
                 tracing::warn!(%property, "the sandbox lacks a property on this kernel");
             }
         }
@@ -247,6 +251,13 @@ impl Parent {
             tracing::warn!(%error, "an event could not be told to the vault");
         }
     }
+}
+
+/// What a child says is missing, as far as it may be remembered and told: it says so before anybody knows whether it is what
+/// it should be.
+fn fit(missing: Vec<String>) -> impl Iterator<Item = String> {
+    let fit = |text: String| text.chars().filter(|c| !c.is_control()).take(PROPERTY).collect();
+    missing.into_iter().take(PROPERTIES).map(fit)
 }
 
 /// The parent's own limit is its children's upper bound, and that of the descriptors in flight between them.
@@ -269,4 +280,21 @@ fn load(path: &Path) -> Result<Plan, String> {
         tracing::warn!(config = %path.display(), "{warning}");
     }
     Ok(plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_child_says_is_missing_is_bounded_and_steers_no_terminal() {
+        let said: Vec<String> = (0..10_000).map(|n| format!("{n}\u{1b}[31m\n{}", "x".repeat(5000))).collect();
+        let told: Vec<String> = fit(said).collect();
+        assert_eq!(told.len(), PROPERTIES);
+        assert!(told.iter().all(|text| text.len() <= PROPERTY && !text.contains(char::is_control)));
+        assert_eq!(
+            fit(vec!["landlock: no network rules".to_owned()]).collect::<Vec<_>>(),
+            ["landlock: no network rules"]
+        );
+    }
 }
