@@ -9,6 +9,7 @@ mod disclose;
 mod format;
 mod handed;
 pub mod key;
+mod moment;
 pub mod place;
 mod progress;
 mod prove;

@@ -74,13 +74,28 @@ impl fmt::Debug for MessageId {
 }
 
 /// Takes both forms, the UUID and `req_` with its 26 letters.
+/// What was given for an id is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAnId;
+
+impl fmt::Display for NotAnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "an id is what the client was told: a UUID such as 0199e2a4-6c1d-7e2b-9c55-3f2f4a1b7d10, or req_ and 26 letters \
+             and digits",
+        )
+    }
+}
+
+impl std::error::Error for NotAnId {}
+
 impl FromStr for MessageId {
-    type Err = uuid::Error;
+    type Err = NotAnId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.strip_prefix(REQUEST).and_then(Self::from_base32) {
             Some(id) => Ok(id),
-            None => text.parse().map(Self),
+            None => text.parse().map(Self).map_err(|_| NotAnId),
         }
     }
 }

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::handed::handed;
+use super::moment::moment;
 use super::place::Place;
 use super::prove::no_head;
 use crate::vault::audit::archive::{Archive, unreadable, usage};
@@ -21,7 +22,7 @@ pub struct Checkpoint {
     #[arg(long, value_name = "SIZE", conflicts_with = "before")]
     at: Option<u64>,
     /// The newest head that was stored before this time
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     before: Option<Timestamp>,
     /// Print JSON, with the time it was stored
     #[arg(long)]

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::format::{Choice, Sheet};
+use super::moment::moment;
 use super::place::Place;
 use crate::mail::id::MessageId;
 use crate::vault::audit::event::{Name, Outcome};
@@ -19,11 +20,11 @@ use crate::vault::audit::query::{Cursor, Filter, files};
 pub struct Query {
     #[command(flatten)]
     place: Place,
-    /// From this time on, for example 2026-11-20T08:00:00Z
-    #[arg(long, value_name = "TIME")]
+    /// From this time on, for example 2026-11-20T08:00:00Z, or 2026-11-20 for midnight UTC
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Timestamp>,
     /// Before this time
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<Timestamp>,
     /// Of this credential
     #[arg(long, value_name = "ID")]

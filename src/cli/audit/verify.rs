@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::against;
 use super::key;
+use super::moment::moment;
 use super::place::{Latest, Place, audit_directory};
 use super::progress::Progress;
 use super::resume::in_no_file;
@@ -53,7 +54,7 @@ pub struct Verify {
     #[arg(long, value_name = "SEQ", default_value_t = 0)]
     from: u64,
     /// Copies of the files were made at this time (RFC 3339), and should tell everything up to then
-    #[arg(long, value_name = "TIME", requires = "directory")]
+    #[arg(long, value_name = "TIME", requires = "directory", value_parser = moment)]
     as_of: Option<jiff::Timestamp>,
     /// Print the result as JSON
     #[arg(long)]

@@ -44,6 +44,9 @@ impl Test {
         };
         let secret = source::line(&self.secret_file)?;
         let trial = Trial { id: self.id.clone(), secret, address: self.from, scope };
+        if self.from.is_none() && !self.json {
+            eprintln!("gatepost: networks were not looked at: say from where it would log in (--from ADDRESS)");
+        }
         show::verdict(&self.place.ask(Command::Test(trial))?, self.json)
     }
 }
