@@ -266,17 +266,7 @@ impl Files {
             writer.empty_log();
             tracing::info!(event = order.seq, "what the event says was taken out of the audit log's files");
         }
-        // Also those whose events are not published yet.
-        let open = writer.run_blocking(|store| store.erasures.open()).map_err(store)?;
-        let oldest = open.first().copied();
-        if let (Some(event), Some(waits)) = (oldest, self.delay.look(oldest, Instant::now())) {
-            tracing::warn!(
-                event,
-                seconds = waits.as_secs(),
-                "an erasure waits, and so may new events: somebody reads one of the audit log's files without end"
-            );
-        }
-        Ok(())
+        self.delay.tell(writer).map_err(store)
     }
 
     /// False when a reader is in the way.

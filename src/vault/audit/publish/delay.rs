@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::vault::store::writer::{NotStored, Writer};
+
 /// How long one may wait before the service's log says so; and again after so long.
 const LONG: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_secs(3600);
@@ -11,6 +13,19 @@ const AGAIN: Duration = Duration::from_secs(3600);
 pub struct Delay(Option<(u64, Instant, Instant)>);
 
 impl Delay {
+    /// Looks whether one waits, also one whose event is not published yet, and says so in time.
+    pub fn tell(&mut self, writer: &Writer) -> Result<(), NotStored> {
+        let oldest = writer.run_blocking(|store| store.erasures.open())?.first().copied();
+        if let (Some(event), Some(waits)) = (oldest, self.look(oldest, Instant::now())) {
+            tracing::warn!(
+                event,
+                seconds = waits.as_secs(),
+                "an erasure waits, and so may new events: somebody reads one of the audit log's files without end"
+            );
+        }
+        Ok(())
+    }
+
     /// How long that order has waited, when it is time to say so.
     pub fn look(&mut self, oldest: Option<u64>, now: Instant) -> Option<Duration> {
         let Some(order) = oldest else {
