@@ -73,7 +73,6 @@ impl fmt::Debug for MessageId {
     }
 }
 
-/// Takes both forms, the UUID and `req_` with its 26 letters.
 /// What was given for an id is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAnId;
@@ -89,6 +88,7 @@ impl fmt::Display for NotAnId {
 
 impl std::error::Error for NotAnId {}
 
+/// Takes both forms, the UUID and `req_` with its 26 letters.
 impl FromStr for MessageId {
     type Err = NotAnId;
 
