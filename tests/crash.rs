@@ -24,7 +24,7 @@ const CALM_MS: u64 = 600;
 /// Between two messages of one client: some hundred are under way in each round, and looking through all that a life has
 /// kept stays short on a slow machine, too.
 const PACE: Duration = Duration::from_millis(40);
-/// What was on its way out at a kill arrives this much later, at most, on a busy machine.
+/// What was on its way out at a kill arrives this much later, at most, than somebody is there again who hands out more.
 const SLACK_US: u64 = 500_000;
 
 #[derive(Clone, Copy, Debug)]
@@ -81,8 +81,8 @@ struct Life {
     service: Service,
     senders: Senders,
     arrivals: Arrivals,
-    /// When what delivers was killed.
-    kills: Vec<u64>,
+    /// From when to when nothing was handed out to be delivered, because who does that was killed.
+    kills: Vec<(u64, u64)>,
     rounds: u32,
 }
 
@@ -106,8 +106,8 @@ impl Life {
             Victim::Vault => self.kill("vault"),
             Victim::Sealer => self.kill("sealer"),
             Victim::Everybody => {
+                self.kills.push((now_us(), u64::MAX));
                 self.service.kill_all();
-                self.kills.push(now_us());
                 let evidence = Evidence::of(&self.service.folder.path().join("state"));
                 evidence.assert_whole(&context);
                 // What was acknowledged by now is in the copy that was read a moment ago.
@@ -120,6 +120,11 @@ impl Life {
             assert!(Instant::now() < deadline, "{context}: nothing is accepted any more\n{}", self.service.log());
             std::thread::sleep(Duration::from_millis(5));
         }
+        if let Some((_, until)) = self.kills.last_mut()
+            && *until == u64::MAX
+        {
+            *until = now_us();
+        }
         self.service.await_sound(&context);
         victim
     }
@@ -128,7 +133,7 @@ impl Life {
         await_that("there is one to kill", || processes::children(self.service.pid()).contains_key(title));
         let pid = processes::child(self.service.pid(), title);
         if title == "vault" {
-            self.kills.push(now_us());
+            self.kills.push((now_us(), u64::MAX));
         }
         processes::signal(pid, Signal::SIGKILL);
         await_that("it is replaced", || {
@@ -171,7 +176,7 @@ impl Life {
             for pair in arrivals.windows(2) {
                 twice += 1;
                 let (first, second) = (pair[0].0 - SLACK_US, pair[1].0);
-                let reason = self.kills.iter().any(|kill| *kill > first && *kill < second);
+                let reason = self.kills.iter().any(|(killed, well)| *well > first && *killed < second);
                 assert!(reason, "{}: {subject} came twice, and nobody had been killed meanwhile", self.name);
             }
         }
