@@ -69,15 +69,19 @@ pub async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
             let response = challenge(wire, &reply::ASK_RESPONSE, deadline).await?;
             Ok(response.and_then(|response| plain(&response)))
         }
-        (Mechanism::Login, None) => {
-            let user = match challenge(wire, &reply::ASK_USER, deadline).await? {
+        // LOGIN has no specification that says where its name goes, and the mail client of .NET sends it with the command.
+        (Mechanism::Login, initial) => {
+            let user = match initial {
+                Some(initial) => decode(&initial),
+                None => challenge(wire, &reply::ASK_USER, deadline).await?,
+            };
+            let user = match user {
                 Ok(user) => user,
                 Err(unfit) => return Ok(Err(unfit)),
             };
             let password = challenge(wire, &reply::ASK_PASSWORD, deadline).await?;
             Ok(password.and_then(|password| offered(&user, &password)))
         }
-        (Mechanism::Login, Some(_)) => Ok(Err(malformed(reply::NO_INITIAL))),
         (Mechanism::Bearer, _) => Ok(Err(malformed(reply::UNKNOWN_MECHANISM))),
     }
 }

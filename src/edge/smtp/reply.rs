@@ -57,7 +57,6 @@ pub const RESPONSE_TOO_LONG: Reply = says(500, "5.5.6", "authentication exchange
 pub const NOT_OFFERED: Reply = says(502, "5.5.1", "not offered here");
 pub const BAD_BASE64: Reply = says(501, "5.5.2", "not base64, or not a response of this mechanism");
 pub const CANCELLED: Reply = says(501, "5.7.0", "cancelled");
-pub const NO_INITIAL: Reply = says(501, "5.7.0", "this mechanism has no initial response");
 pub const HELLO_FIRST: Reply = says(503, "5.5.1", "say EHLO first");
 pub const NESTED: Reply = says(503, "5.5.1", "a transaction is open already");
 pub const NO_TRANSACTION: Reply = says(503, "5.5.1", "say MAIL first");

@@ -72,8 +72,10 @@ async fn rule_a4_challenges_cancellation_and_initial_responses() {
         S: 334 UGFzc3dvcmQ6
         C: *
         S: 501 5.7.0 *
-        C: AUTH LOGIN YmlsbGluZw==
-        S: 501 5.7.0 *
+        C: AUTH LOGIN =
+        S: 501 5.5.2 *
+        C: AUTH LOGIN YmlsbGluZw
+        S: 501 5.5.2 *
         C: AUTH PLAIN =
         S: 501 5.5.2 *
         C: AUTH LOGIN
