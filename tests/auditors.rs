@@ -177,6 +177,11 @@ fn proofs_heads_and_exports_are_checked_by_those_who_have_nothing_but_the_key() 
         let other = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
         assert_eq!(check(&proof, &entry, other).0, Some(12));
         assert_eq!(check(&key, &entry, &key).0, Some(1), "no proof at all");
+        let told = run(&service, &[&["prove", "3", "--json"], words].concat());
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(told["seq"], 3, "{told}");
+        fs::write(place(&format!("{name}.again")), told["proof"].as_str().unwrap()).unwrap();
+        assert_eq!(check(&place(&format!("{name}.again")), &entry, &key).0, Some(0));
         let again = service.command(&["audit", "prove", "3", "-o", &proof]);
         assert!(said(&again).contains("exists already"), "{}", said(&again));
     }

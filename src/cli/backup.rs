@@ -17,6 +17,7 @@ use crate::cli::out::say;
 use crate::config::{self, Plan};
 use crate::ipc::admin::backup::{Command, Contents, Response};
 use crate::ipc::admin::{Command as Any, Response as Answer};
+use crate::vault::audit::month_file::hex;
 use crate::vault::audit::visible::visible;
 use manifest::{Entry, MANIFEST, Manifest, place};
 
@@ -161,7 +162,7 @@ impl Taking<'_> {
             return Err(format!("{}: {written} of {} octets came", entry.name, entry.octets));
         }
         file.sync_all().map_err(|error| format!("{}: {error}", entry.name))?;
-        entry.sha256 = manifest::hex(&digest.finalize());
+        entry.sha256 = hex(&digest.finalize());
         self.files.push(entry);
         Ok(())
     }

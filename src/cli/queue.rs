@@ -135,6 +135,11 @@ impl Messages {
             Deed::Drop => "dropped",
         };
         let mut text = format!("{done}: {messages} messages, {recipients} recipients");
+        if let (Which::Credential(id), 0) = (self.which.which(), messages) {
+            text += &format!(
+                "; none of {id:?} is there to be {done}: `gatepost credential list` shows how each is written"
+            );
+        }
         if under_way > 0 && deed != Deed::Release {
             text += &format!("; an upstream is being told of {under_way} recipients now: they may still get it");
         }

@@ -13,11 +13,12 @@ use clap::Args;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::backup::manifest::{Entry, MANIFEST, Manifest, Place, hex, place};
+use super::backup::manifest::{Entry, MANIFEST, Manifest, Place, place};
 use super::{Config, control, fail};
 use crate::cli::out::say;
 use crate::config::{self, Plan};
 use crate::parent::{self, Owners};
+use crate::vault::audit::month_file::hex;
 use crate::vault::audit::visible::visible;
 use crate::vault::restored::MARK;
 use crate::vault::store::lock;

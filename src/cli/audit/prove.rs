@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::json;
 
 use super::handed::handed;
 use super::place::Place;
@@ -10,7 +11,9 @@ use super::target::Target;
 use crate::merkle::proof::is_included;
 use crate::merkle::tlog_proof::TlogProof;
 use crate::vault::audit::archive::{Archive, Head, altered, unreadable, usage};
+use crate::vault::audit::month_file::hex;
 use crate::vault::audit::verify::{Fault, Verdict};
+use crate::vault::audit::visible::visible_json;
 
 #[derive(Debug, Args)]
 pub struct Prove {
@@ -28,6 +31,9 @@ pub struct Prove {
     /// Write the proof into this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Print an object instead: what was proven, with the proof in it unless --output names a file for it
+    #[arg(long)]
+    json: bool,
 }
 
 impl Prove {
@@ -41,14 +47,24 @@ impl Prove {
             let what = format!("event {} isn't in the log that was signed: run `gatepost audit verify`", self.seq);
             return Err(altered(what));
         }
-        let proof = TlogProof { index: self.seq, path, note: head.note };
+        let proof = TlogProof { index: self.seq, path, note: head.note }.to_string();
         if let Some(entry) = &self.entry {
             let leaf = row.leaf().ok_or_else(|| altered(format!("event {} can't be encoded", self.seq)))?;
             Target::write(entry, &leaf)?;
         }
-        match &self.output {
-            Some(output) => Target::write(output, proof.to_string().as_bytes()),
-            None => super::print(&proof.to_string()),
+        if let Some(output) = &self.output {
+            Target::write(output, proof.as_bytes())?;
+        }
+        if self.json {
+            let shown = json!({
+                "seq": self.seq, "size": head.size, "leaf_hash": hex(&row.leaf_hash),
+                "proof": Some(&proof).filter(|_| self.output.is_none()), "output": self.output, "entry": self.entry,
+            });
+            return super::print(&(visible_json(&shown.to_string()) + "\n"));
+        }
+        match self.output {
+            Some(_) => Ok(()),
+            None => super::print(&proof),
         }
     }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ipc::admin::backup::Contents;
 use crate::mail::id::MessageId;
+use crate::vault::audit::month_file::hex;
 use crate::vault::store::open::VERSION;
 
 pub const MANIFEST: &str = "manifest.json";
@@ -108,10 +109,6 @@ impl Manifest {
     pub fn octets(&self) -> u64 {
         self.files.iter().map(|file| file.octets).sum()
     }
-}
-
-pub fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 #[cfg(test)]
