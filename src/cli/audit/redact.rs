@@ -70,12 +70,12 @@ impl Redact {
         if self.json {
             say!("{}", json!({ "event": event, "events": events, "gone": gone }));
         } else if gone {
-            say!("values of {events} events are erased; event {event} says so");
+            say!("what {events} events had of these values is erased; event {event} says so");
         }
         match gone {
             true => Ok(()),
             false => Err(format!(
-                "event {event} says that values of {events} events are erased, but a reader holds one of the files: the \
+                "event {event} says that what {events} events had of these values is erased, but a reader holds one of the files: the \
                  service tries again every second, and goes on after a restart"
             )),
         }
