@@ -111,7 +111,8 @@ impl Messages {
                 let _sealed = parent::become_vault(&plan, self.fallback_ids)?;
                 let actor = Some(vault::admin::actor(user, control::behalf().as_deref()));
                 let order = Order { deed, which: which.clone(), actor, reason: "ordered", note: self.reason.clone() };
-                vault::queue::carry_out_here(Path::new(""), &order)?
+                vault::offline::Stopped { home: Path::new(""), mask: plan.audit.mask, declared: &plan.credentials }
+                    .queue(&order)?
             }
         };
         match which {

@@ -4,21 +4,50 @@
 use std::path::Path;
 
 use super::admin::credential::perform_offline;
+use super::audit::masks::Masks;
+use super::queue::{self, Order};
 use super::store::Store;
 use super::store::open::Database;
 use crate::config::slice::Declared;
 use crate::ipc::admin::credential::{Command, Response};
+use crate::ipc::admin::queue::Counts;
+use crate::policy::mask::Mask;
 
-/// Does a command about credentials in the vault under `home`. The event of it is sealed when the service starts.
+/// The vault of a stopped service. Events of what is done here are sealed when the service starts.
 ///
-/// Errors: in words, with what to do: why it was refused, a database in use or unfit.
-pub fn credential(home: &Path, command: Command, declared: &[Declared], actor: &str) -> Result<Vec<Response>, String> {
-    let database = Database::open(home)?;
-    let explain = |error: &dyn std::fmt::Display| format!("{}: {error}", database.path.display());
-    let mut store = Store::prepare(&database).map_err(|error| explain(&error))?;
-    let done = perform_offline(&mut store, command, declared, actor)?;
-    store.checkpoint(true).map_err(|error| explain(&error))?;
-    Ok(done)
+/// Errors of all that it does: in words, with what to do: why it was refused, a database in use or unfit.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopped<'a> {
+    pub home: &'a Path,
+    /// Of `[audit]`.
+    pub mask: Mask,
+    pub declared: &'a [Declared],
+}
+
+impl Stopped<'_> {
+    /// Does a command about credentials.
+    pub fn credential(&self, command: Command, actor: &str) -> Result<Vec<Response>, String> {
+        self.open(|store, _| perform_offline(store, command, self.declared, actor))
+    }
+
+    /// Carries out an order over the queue.
+    pub fn queue(&self, order: &Order) -> Result<Counts, String> {
+        self.open(|store, database| {
+            queue::carry_out_here(store, order).map_err(|error| format!("{}: {error}", database.path.display()))
+        })
+    }
+
+    /// Works on the store as the running vault has it: auditors are shown what the masks let them see.
+    fn open<T>(&self, work: impl FnOnce(&mut Store<'_>, &Database) -> Result<T, String>) -> Result<T, String> {
+        let database = Database::open(self.home)?;
+        let explain = |error: &dyn std::fmt::Display| format!("{}: {error}", database.path.display());
+        let mut store = Store::prepare(&database).map_err(|error| explain(&error))?;
+        let credentials = store.transaction(|store| store.credentials.all()).map_err(|error| explain(&error))?;
+        store.ledger.masks = Masks::new(self.mask, self.declared, &credentials);
+        let done = work(&mut store, &database)?;
+        store.checkpoint(true).map_err(|error| explain(&error))?;
+        Ok(done)
+    }
 }
 
 #[cfg(test)]
@@ -38,8 +67,12 @@ mod tests {
             Self(home)
         }
 
+        fn stopped<'a>(&'a self, declared: &'a [Declared]) -> Stopped<'a> {
+            Stopped { home: self.0.path(), mask: Mask::LocalPart, declared }
+        }
+
         fn all(&self, command: Command) -> Result<Vec<Response>, String> {
-            credential(self.0.path(), command, &[], "uid 0")
+            self.stopped(&[]).credential(command, "uid 0")
         }
 
         fn ask(&self, command: Command) -> Result<Response, String> {
@@ -140,7 +173,7 @@ mod tests {
         use crate::vault::limits::suspension::Suspension;
         let bench = Bench::new();
         let declared = [Declared { id: id(), secrets: vec![], policy: policy(), enabled: true }];
-        let enable = || credential(bench.0.path(), Command::Enable { id: id() }, &declared, "uid 0");
+        let enable = || bench.stopped(&declared).credential(Command::Enable { id: id() }, "uid 0");
         assert!(enable().unwrap_err().contains("configuration"));
         let now = now_us();
         let held = Suspension { credential: id(), day: month::today(now).0, until_us: Some(now + 3_600_000_000) };
@@ -197,7 +230,7 @@ mod tests {
     fn what_is_declared_is_listed_and_cant_be_changed_here() {
         let bench = Bench::new();
         let declared = [Declared { id: id(), secrets: vec![], policy: policy(), enabled: false }];
-        let ask = |command| credential(bench.0.path(), command, &declared, "uid 0");
+        let ask = |command| bench.stopped(&declared).credential(command, "uid 0");
         for command in [
             Command::Add { id: id(), policy: Box::new(policy()) },
             Command::Enable { id: id() },

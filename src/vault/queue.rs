@@ -6,7 +6,6 @@
 pub mod reconcile;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use rusqlite::Result as Sql;
 
@@ -14,7 +13,6 @@ use super::Vault;
 use super::audit::event::{Event, Field, MAX_RECIPIENTS, Name, Outcome};
 use super::audit::ledger::now_us;
 use super::store::hold::Open;
-use super::store::open::Database;
 use super::store::{Failure, Store};
 use crate::ipc::admin::queue::{Counts, Deed, Which};
 
@@ -71,19 +69,18 @@ pub async fn carry_out(vault: &Vault, order: Order, mut tell: impl AsyncFnMut(Co
     Ok(counts)
 }
 
-/// The same while the service is stopped, in the vault under `home`.
-pub fn carry_out_here(home: &Path, order: &Order) -> Result<Counts, String> {
-    let database = Database::open(home)?;
-    let explain = |error: &dyn std::fmt::Display| format!("{}: {error}", database.path.display());
-    let mut store = Store::prepare(&database).map_err(|error| explain(&error))?;
+/// The same while the service is stopped, in a store that this process has opened.
+pub fn carry_out_here(store: &mut Store<'_>, order: &Order) -> Result<Counts, Failure> {
     let (mut counts, mut next) = (Counts::default(), Some(0));
     while let Some(after) = next {
-        let done = store.transaction(|store| slice(store, order, after)).map_err(|error: Failure| explain(&error))?;
+        let done = store.transaction(|store| {
+            store.tell_unclean_stop()?;
+            slice(store, order, after)
+        })?;
         add(&mut counts, done.counts);
         next = done.next;
         // Segments that nobody needs are removed at the next start.
     }
-    store.checkpoint(true).map_err(|error| explain(&error))?;
     Ok(counts)
 }
 

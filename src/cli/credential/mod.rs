@@ -114,7 +114,9 @@ impl Place {
         let _sealed = parent::become_vault(plan, self.fallback_ids)?;
         // The vault's home is where this process is now.
         let actor = vault::admin::actor(user, control::behalf().as_deref());
-        vault::offline::credential(Path::new(""), command, &plan.credentials, &actor)
+        let stopped =
+            vault::offline::Stopped { home: Path::new(""), mask: plan.audit.mask, declared: &plan.credentials };
+        stopped.credential(command, &actor)
     }
 
     /// Has the running service do it. None when there is none.

@@ -9,10 +9,13 @@ use crate::ipc::admin::queue::Ended;
 use crate::mail::address::Address;
 use crate::mail::id::MessageId;
 use crate::mail::outcome::Said;
+use crate::policy::mask::Mask;
 use crate::secret::Secret;
 use crate::vault::audit::row;
 use crate::vault::cipher::BodyKey;
 use crate::vault::master::Master;
+use crate::vault::offline::Stopped;
+use crate::vault::store::open::Database;
 use crate::vault::store::spool::{Accepted, Body, State};
 
 const LANE: &str = "smarthost";
@@ -176,16 +179,26 @@ fn dropped_while_a_courier_had_it_and_then_a_crash() {
 }
 
 #[test]
-fn a_stopped_service_takes_orders_too() {
+fn a_stopped_service_takes_orders_too_and_shows_auditors_what_the_mask_lets_them_see() {
     let home = home();
     {
         let database = Database::open(home.path()).unwrap();
         let mut store = Store::prepare(&database).unwrap();
         accept(&mut store, "shop", &["a@example.org"]);
+        // It serves, and is killed.
+        store.transaction(|store| store.marker.begin(now_us(), store.ledger.last())).unwrap();
     }
-    assert_eq!(carry_out_here(home.path(), &order(Deed::Hold, Which::All)), Ok(counts(1, 1, 0)));
-    assert_eq!(carry_out_here(home.path(), &order(Deed::Drop, Which::All)), Ok(counts(1, 1, 0)));
-    assert_eq!(carry_out_here(home.path(), &order(Deed::Drop, Which::All)), Ok(counts(0, 0, 0)));
+    let stopped = Stopped { home: home.path(), mask: Mask::Full, declared: &[] };
+    assert_eq!(stopped.queue(&order(Deed::Hold, Which::All)), Ok(counts(1, 1, 0)));
+    assert_eq!(stopped.queue(&order(Deed::Drop, Which::All)), Ok(counts(1, 1, 0)));
+    assert_eq!(stopped.queue(&order(Deed::Drop, Which::All)), Ok(counts(0, 0, 0)));
+    let database = Database::open(home.path()).unwrap();
+    let mut store = Store::prepare(&database).unwrap();
+    let names: Vec<_> = events(&mut store).into_iter().map(|event| event.0).collect();
+    assert_eq!(names, ["daemon.crash", "queue.hold", "queue.drop"], "the crash comes first, and once");
+    let rows = store.ledger.batch(10).unwrap().rows;
+    let shown: Vec<_> = rows[2].personal.iter().map(|personal| personal.shown.clone()).collect();
+    assert!(!shown.is_empty() && !format!("{shown:?}").contains("example.org"), "{shown:?}");
 }
 
 #[test]
