@@ -20,7 +20,7 @@ use gatepost::role::link::{End, Talk};
 use gatepost::role::{Generation, Instance, Role};
 use gatepost::sandbox::{self, Grounds};
 use gatepost::secret::Secret;
-use gatepost::vault::audit::ledger::now_us;
+use gatepost::sys::clock::running_us;
 use gatepost::vault::{master, prepare};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use uuid::Uuid;
@@ -160,6 +160,7 @@ impl Drop for Vault {
 /// The listener's introduction of a client.
 pub fn capsule(address: std::net::Ipv4Addr) -> Capsule {
     let peer = SocketAddr::new(address.into(), 40_000);
-    let introduction = Introduction { session: Uuid::now_v7(), peer, listener: 0, edge: EDGE, accepted_us: now_us() };
+    let introduction =
+        Introduction { session: Uuid::now_v7(), peer, listener: 0, edge: EDGE, accepted_us: running_us() };
     Capsule::seal(introduction, &Secret::new(KEY))
 }
