@@ -205,6 +205,8 @@ fn auditors_files_that_are_older_than_the_vault_are_put_aside_and_what_is_in_non
     service.start_again();
     service.await_log(from, "events can't be moved to the auditors' files");
     assert_mail_flows(&service, &secret, "unpublished");
+    // What was there is not there any more, whatever waits behind it.
+    assert!(verify(&service, &[], ALTERED).contains("they were removed"));
     let refused = service.command(&["audit", "resume", "--accept-loss", "too early"]);
     assert!(!refused.status.success() && said(&refused).contains("move that file out"), "{}", said(&refused));
 
@@ -272,6 +274,12 @@ fn what_a_reader_kept_from_being_published_is_proven_from_the_database_of_a_stop
     drop(reader);
     let (code, told) = verify_stopped(&service);
     assert!(code == Some(UNSEALED) && told.contains("are what was signed"), "{code:?}: {told}");
+    // That hides nothing else: an acknowledged message that isn't there, of a time that is.
+    let log = service.log();
+    let line = log.lines().find(|line| line.contains("a message was acknowledged")).unwrap();
+    let acks = service.folder.path().join("acks");
+    fs::write(&acks, format!("{}000000000000\n", &line[..line.len() - 12])).unwrap();
+    verify(&service, &["--acks", acks.to_str().unwrap()], ALTERED);
 
     // Whoever edits what waits there is found out.
     let path = state(&service).join("db/vault.db");
@@ -296,8 +304,60 @@ fn what_a_reader_kept_from_being_published_is_proven_from_the_database_of_a_stop
             "{sql}: {code:?}: {told}"
         );
     }
+    for (sql, expected, words) in [
+        (
+            "UPDATE audit_personal SET salt = NULL, value = NULL, shown = NULL, shown_salt = NULL",
+            ERASED,
+            "was erased before it was published",
+        ),
+        (
+            "ALTER TABLE audit_personal RENAME TO others; CREATE VIEW audit_personal AS SELECT * FROM others",
+            ALTERED,
+            "no database of Gatepost's vault",
+        ),
+        (
+            "INSERT INTO audit_erasure(seq, event, data, done) VALUES(2, 'audit.redact', '{}', 0)",
+            UNSEALED,
+            "are what was signed",
+        ),
+    ] {
+        let (code, told) = edit(sql);
+        assert!(code == Some(expected) && told.contains(words), "{sql}: {code:?}: {told}");
+    }
+    // Anybody can hold a lock on a file: that proves nothing.
+    let held = fs::File::open(&path).unwrap();
+    let lock = nix::libc::flock {
+        l_type: nix::libc::F_RDLCK as i16,
+        l_whence: nix::libc::SEEK_SET as i16,
+        l_start: 0x4000_0000 + 100,
+        l_len: 1,
+        l_pid: 0,
+    };
+    nix::fcntl::fcntl(&held, nix::fcntl::FcntlArg::F_SETLK(&lock)).unwrap();
+    let gone = format!("DELETE FROM audit_event WHERE seq = {last}");
+    assert_eq!(edit(&gone).0, Some(ALTERED));
+    drop(held);
+    // Nor is anything but a file waited for, or followed.
+    let aside = path.with_extension("aside");
+    fs::rename(&path, &aside).unwrap();
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    let output = service.command(&["audit", "verify"]);
+    assert!(output.status.code() == Some(ALTERED) && said(&output).contains("no regular file"), "{}", said(&output));
+    fs::rename(&aside, &path).unwrap();
     service.start_again();
     verify(&service, &[], SOUND);
+
+    // What is ordered and not carried out when the service stops is no tampering.
+    service.end();
+    let whole = fs::read(&path).unwrap();
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let order = "INSERT INTO audit_erasure(seq, event, data, done) VALUES(2, 'audit.redact', '{}', 0)";
+    connection.execute_batch(&format!("{order}; PRAGMA wal_checkpoint(TRUNCATE)")).unwrap();
+    drop(connection);
+    let (code, told) = verify_stopped(&service);
+    assert!(code == Some(UNSEALED) && told.contains("start the service"), "{code:?}: {told}");
+    fs::write(&path, &whole).unwrap();
+    service.start_again();
 
     // After a kill the newest is in the database's write-ahead log alone.
     let reader = hold(&service);

@@ -99,19 +99,23 @@ impl Latest {
             }
             match ask(&places.runtime_directory, Any::Audit(Command::Publish)) {
                 Ok(None) => return Self::default(),
-                Ok(Some(Answer::Audit(Response::Published { size, events, hashes, erasing }))) => {
+                Ok(Some(Answer::Audit(Response::Published { size, events, hashes, erasing, problem }))) => {
                     let left = events.saturating_sub(size);
-                    let waiting = format!(
-                        "the newest {left} events are not in the auditors' files yet: a reader holds the file, or the \
-                         sealer is away at the end of a month"
-                    );
+                    let stuck = problem.is_some();
+                    let waiting = match problem {
+                        Some(reason) => format!("the newest events can't be put into the auditors' files: {reason}"),
+                        None => format!(
+                            "the newest {left} events are not in the auditors' files yet: a reader holds the file, or the \
+                             sealer is away at the end of a month"
+                        ),
+                    };
                     latest = Self {
                         published: Some(size),
-                        waiting: Some(waiting).filter(|_| left > 0),
+                        waiting: Some(waiting).filter(|_| left > 0 || stuck),
                         hashes: Some(hashes),
                         erasing,
                     };
-                    if left == 0 && latest.erasing.is_empty() {
+                    if stuck || (left == 0 && latest.erasing.is_empty()) {
                         break;
                     }
                 }

@@ -96,6 +96,8 @@ pub enum Response {
         hashes: u64,
         /// The events that order an erasure which is not carried out yet.
         erasing: Vec<u64>,
+        /// Why the others can't be put there; `size` is then what had been before.
+        problem: Option<String>,
     },
     Redacted {
         /// The place of the last event that says so.

@@ -22,10 +22,15 @@ pub async fn perform(desk: &Desk, command: Command, actor: &str) -> Result<Respo
             let events = desk.vault.writer.size();
             let hashes = desk.vault.writer.run(|store| store.hashes.first(store.ledger.size())).await;
             let hashes = hashes.map_err(|error| format!("the vault's database can't be asked: {error:?}"))?;
-            let size = control::settle(&desk.sealing, &desk.publisher).await?;
-            let erasing = desk.vault.writer.run(|store| store.erasures.open()).await;
-            let erasing = erasing.map_err(|error| format!("the vault's database can't be asked: {error:?}"))?;
-            Ok(Response::Audit(audit::Response::Published { size, events, hashes, erasing }))
+            let settled = control::settle(&desk.sealing, &desk.publisher).await;
+            let asked =
+                desk.vault.writer.run(|store| Ok((store.erasures.open()?, store.erasures.unpublished()?))).await;
+            let (erasing, before) = asked.map_err(|error| format!("the vault's database can't be asked: {error:?}"))?;
+            let (size, problem) = match settled {
+                Ok(size) => (size, None),
+                Err(reason) => (before.unwrap_or(events), Some(reason)),
+            };
+            Ok(Response::Audit(audit::Response::Published { size, events, hashes, erasing, problem }))
         }
         Command::Export { form, from, to } => {
             let data = serde_json::json!({ "format": form.word(), "from": from, "to": to }).to_string();

@@ -10,6 +10,7 @@ mod hole;
 mod known;
 mod log;
 mod silence;
+mod stopped;
 mod unpublished;
 mod value;
 mod values;
@@ -103,7 +104,8 @@ pub fn verify(path: &Path, key: &Verifier, known: &Known, mut progress: impl FnM
         let connection = query::open_unchecked(file).map_err(unreadable)?;
         file::schema(&connection).map_err(|fault| in_file(file, fault))
     })?;
-    let mut log = Log::new(key, known, Erased::collect(&files, known.as_of_us, &known.erasing)?);
+    let erasing = known.orders();
+    let mut log = Log::new(key, known, Erased::collect(&files, known.as_of_us, &erasing)?);
     let read = files.iter().enumerate().try_for_each(|(at, file)| {
         let connection = query::open_unchecked(file).map_err(unreadable)?;
         // One transaction: the vault may be writing to it, and waits from here on.
@@ -134,11 +136,16 @@ pub fn verify(path: &Path, key: &Verifier, known: &Known, mut progress: impl FnM
     let unjudged = log.erased.end()?;
     let gaps = log.gaps.all();
     let given_up = Known::judge(&log.against, &gaps)? + log.holes.heads(&known.heads);
-    known.ends(log.summary.first, &log.frontier, &gaps)?;
+    let waits = match known.ends(log.summary.first, &log.frontier, &gaps) {
+        // A reader, or a stop, makes the end wait: that hides nothing of what else is wrong.
+        Err(fault) if fault.verdict == Verdict::Unsealed => Err(fault),
+        ends => Ok(ends?),
+    };
     log.erased.hashes(known.hashes)?;
     log.acks.judge(log.first_us.unwrap_or(0), log.last_us, &log.holes)?;
+    waits?;
     tail(&log, known)?;
-    known.erased()?;
+    known.erased(&erasing)?;
     if let Some(fault) = unjudged {
         return Err(fault);
     }

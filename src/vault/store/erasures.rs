@@ -19,6 +19,7 @@ pub struct Erasures<'c> {
     add: Statement<'c>,
     due: Statement<'c>,
     open: Statement<'c>,
+    unpublished: Statement<'c>,
     is_open: Statement<'c>,
     finish: [Statement<'c>; 2],
     has: Statement<'c>,
@@ -33,6 +34,7 @@ impl<'c> Erasures<'c> {
             due: sql("SELECT seq, event, data FROM audit_erasure WHERE done = 0 \
                       AND seq < coalesce((SELECT min(seq) FROM audit_event), seq + 1) ORDER BY seq LIMIT 1")?,
             open: sql("SELECT seq FROM audit_erasure WHERE done = 0 ORDER BY seq LIMIT 1000")?,
+            unpublished: sql("SELECT min(seq) FROM audit_event")?,
             is_open: sql("SELECT EXISTS(SELECT 1 FROM audit_erasure WHERE seq = ? AND done = 0)")?,
             finish: [
                 sql("DELETE FROM audit_erasure WHERE seq = ? AND (rule IS NULL OR event = 'audit.prune')")?,
@@ -58,6 +60,12 @@ impl<'c> Erasures<'c> {
     /// The events that order what is not done yet, the oldest first, as far as an answer has room for them.
     pub fn open(&mut self) -> Result<Vec<u64>> {
         self.open.query_map([], |row| unsigned(row, 0))?.collect()
+    }
+
+    /// The first event that is not in the auditors' files, whose values can't be erased yet.
+    pub fn unpublished(&mut self) -> Result<Option<u64>> {
+        let first = self.unpublished.query_row([], |row| row.get::<_, Option<i64>>(0))?;
+        Ok(first.and_then(|first| u64::try_from(first).ok()))
     }
 
     /// Whether what the event of that place names is still to go.

@@ -19,7 +19,7 @@ use crate::vault::beginning;
 /// The schema, step by step: a new file takes them all, one of an older Gatepost those it lacks.
 const STEPS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
 /// "GTP1" in the header, octets 68 to 71, says whose file it is.
-const APPLICATION: i64 = 0x4754_5031;
+pub const APPLICATION: i64 = 0x4754_5031;
 /// The number of the last step; a file with a higher one is of a newer Gatepost.
 pub const VERSION: usize = STEPS.len();
 /// Below this size every start checks the whole file (about a tenth of a second); above it only after an unclean stop.

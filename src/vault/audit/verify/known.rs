@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::stopped::Stopped;
 use super::{Fault, Verdict, altered};
 use crate::mail::id::MessageId;
 use crate::merkle::gap::Gap;
@@ -99,13 +100,23 @@ impl Known {
         }
     }
 
-    /// Whether everything that was to be erased is.
-    pub fn erased(&self) -> Result<(), Fault> {
-        match self.erasing.first() {
+    /// The events that order an erasure which is not carried out yet, as the service says, or its database where it doesn't run.
+    pub fn orders(&self) -> Vec<u64> {
+        let stopped = self.state.as_ref().and_then(|state| Stopped::open(state).ok());
+        match stopped.and_then(|stopped| stopped.erasing().ok()) {
+            Some(orders) => orders,
+            None => self.erasing.clone(),
+        }
+    }
+
+    /// Whether everything that was to be erased is. `orders`: those that are not carried out.
+    pub fn erased(&self, orders: &[u64]) -> Result<(), Fault> {
+        match orders.first() {
             Some(event) => {
+                let next = if self.state.is_some() { "start the service" } else { "close the reader" };
                 let what = format!(
-                    "what event {event} says was erased is not yet: somebody reads one of the files without end; close the \
-                     reader and verify again"
+                    "what event {event} says was erased is not yet: somebody reads, or read, one of the files without end; \
+                     {next} and verify again"
                 );
                 Err(Fault { verdict: Verdict::Unsealed, what })
             }

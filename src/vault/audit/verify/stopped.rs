@@ -1,0 +1,117 @@
+//! The vault's database while no service answers: read without a lock, a write or a file beside it, and believed in nothing
+//! that no signed head bears out.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+use rusqlite::{Connection, OpenFlags};
+
+use super::{Fault, altered, sql};
+use crate::vault::audit::schema;
+use crate::vault::store::open::APPLICATION;
+
+/// What is read of it. A view of that name could be anything, and go on for ever.
+const TABLES: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' \
+                      AND name IN ('audit_event', 'audit_personal', 'audit_erasure')";
+
+pub struct Stopped {
+    pub database: Connection,
+    /// Removed with it.
+    _copy: Option<Copy>,
+}
+
+/// Where it is.
+pub fn path(state: &Path) -> PathBuf {
+    state.join("db").join("vault.db")
+}
+
+impl Stopped {
+    /// Opens it, with what its write-ahead log has: a copy, where there is one, because reading it in place takes locks and
+    /// makes an index beside it.
+    ///
+    /// Errors: in words; it isn't there, may not be read, or isn't a database of the vault.
+    pub fn open(state: &Path) -> Result<Self, Fault> {
+        let unfit = |error: io::Error| altered(format!("it can't be read: {error}"));
+        let folder = fs::canonicalize(state.join("db")).map_err(unfit)?;
+        let path = folder.join("vault.db");
+        let file = plain(&path).map_err(unfit)?;
+        let log = match plain(&path.with_extension("db-wal")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            log => Some(log.map_err(unfit)?).filter(|log| log.metadata().is_ok_and(|log| log.len() > 0)),
+        };
+        let copy = log.map(|log| Copy::make(file, log)).transpose().map_err(unfit)?;
+        let name = match &copy {
+            Some(copy) => uri(&copy.0.join("vault.db"), "mode=ro"),
+            None => uri(&path, "immutable=1"),
+        };
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_URI
+            | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        let database = Connection::open_with_flags(name, flags).map_err(sql)?;
+        schema::distrust(&database).map_err(sql)?;
+        let number = |text: &str| database.query_row(text, [], |row| row.get::<_, i64>(0)).map_err(sql);
+        if number("PRAGMA application_id")? != APPLICATION || number(TABLES)? != 3 {
+            return Err(altered("it is no database of Gatepost's vault"));
+        }
+        Ok(Self { database, _copy: copy })
+    }
+
+    /// The events that order an erasure which was not carried out yet.
+    pub fn erasing(&self) -> Result<Vec<u64>, Fault> {
+        let orders = self.database.prepare("SELECT seq FROM audit_erasure WHERE done = 0 ORDER BY seq LIMIT 1000");
+        let mut orders = orders.map_err(sql)?;
+        let rows = orders.query_map([], |row| row.get::<_, i64>(0)).map_err(sql)?;
+        let found: Vec<i64> = rows.collect::<Result<_, _>>().map_err(sql)?;
+        Ok(found.into_iter().filter_map(|seq| u64::try_from(seq).ok()).collect())
+    }
+}
+
+/// Opens what is a file, and no way to another one, a pipe or a device.
+fn plain(path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("it is no regular file")),
+    }
+}
+
+/// A folder of our own with a copy of both files.
+struct Copy(PathBuf);
+
+impl Copy {
+    fn make(mut file: File, mut log: File) -> io::Result<Self> {
+        // Made for its owner alone, as mkdtemp(3) has it.
+        let template = std::env::temp_dir().join(format!("gatepost-verify-{}", "X".repeat(6)));
+        let copy = Self(nix::unistd::mkdtemp(&template)?);
+        for (from, name) in [(&mut file, "vault.db"), (&mut log, "vault.db-wal")] {
+            io::copy(from, &mut File::create_new(copy.0.join(name))?)?;
+        }
+        Ok(copy)
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            eprintln!("gatepost: remove {} yourself, it has a copy of the vault's database: {error}", self.0.display());
+        }
+    }
+}
+
+/// A path as SQLite takes it with parameters (https://www.sqlite.org/uri.html).
+fn uri(path: &Path, parameter: &str) -> String {
+    let mut name = String::from("file:");
+    for octet in path.as_os_str().as_bytes() {
+        match octet {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => name.push(char::from(*octet)),
+            other => name += &format!("%{other:02x}"),
+        }
+    }
+    name + "?" + parameter
+}
