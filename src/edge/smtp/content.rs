@@ -68,12 +68,22 @@ impl Content {
         if tally.octets() > setting.max_size().saturating_mul(2) {
             return Err(reply::TOO_BIG.into());
         }
-        let allowed = FREE + Duration::from_secs(tally.octets() / MIN_RATE);
-        let patience = allowed.saturating_sub(self.waited).min(setting.front.idle);
+        let patience = self.patience(tally).min(setting.front.idle);
         let begun = Instant::now();
         wire.fill(MAX_CONTENT, begun + patience, Phase::Closing).await?;
         self.waited += begun.elapsed();
         Ok(())
+    }
+
+    /// How much longer the client may be waited for, for as much as it has sent.
+    pub fn patience(&self, tally: &Tally) -> Duration {
+        (FREE + Duration::from_secs(tally.octets() / MIN_RATE)).saturating_sub(self.waited)
+    }
+
+    /// The client was waited for elsewhere. Ends the session when that was too long.
+    pub fn resume(&mut self, waited: Duration, tally: &Tally) -> Result<(), Stop> {
+        self.waited += waited;
+        if self.patience(tally).is_zero() { Err(reply::TOO_SLOW.into()) } else { Ok(()) }
     }
 
     /// Takes a block that was scanned: judges what the scanner found, and passes it on.

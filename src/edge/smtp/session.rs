@@ -143,10 +143,12 @@ impl Session {
     }
 
     pub(super) fn deadline(&self) -> Instant {
-        match self.standing.grant {
+        let deadline = match self.standing.grant {
             Some(_) => Instant::now() + self.front.idle,
             None => (Instant::now() + self.front.idle_strange).min(self.born + STRANGER),
-        }
+        };
+        let chunks = self.transaction.as_ref().and_then(|transaction| transaction.chunks.as_ref());
+        chunks.map_or(deadline, |chunks| deadline.min(chunks.deadline()))
     }
 
     /// Says it, and charges for it when it is an error.

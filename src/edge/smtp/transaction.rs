@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 use super::chunk::{self, Chunk};
 use super::content::{Content, Verdict};
@@ -32,10 +33,12 @@ pub struct Envelope {
 }
 
 /// Content between two of its chunks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Chunks {
     scanner: chunk::Scanner,
     content: Content,
+    /// Since then it is the client's turn to send the next.
+    since: Instant,
 }
 
 /// What the trace field, the decision about the header and the vault need to know of the session.
@@ -77,7 +80,19 @@ pub async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
+/// The first is about to come.
+impl Default for Chunks {
+    fn default() -> Self {
+        Self { scanner: chunk::Scanner::default(), content: Content::default(), since: Instant::now() }
+    }
+}
+
 impl Chunks {
+    /// When the next must have begun, whatever else is said meanwhile: what came so far is held for a client that sends.
+    pub fn deadline(&self) -> Instant {
+        self.since + self.content.patience(self.scanner.tally())
+    }
+
     /// BDAT: reads one chunk to its end, whatever is thought of it meanwhile, so that none of it is taken for a command.
     ///
     /// None: it was taken, and others follow. RFC 3030 section 2: one that is refused ends the transaction.
@@ -87,7 +102,8 @@ impl Chunks {
         wire: &mut Wire<S>,
         setting: &mut Setting<'_>,
     ) -> Result<Option<Verdict>, Stop> {
-        let Self { scanner, content } = self;
+        let Self { scanner, content, since } = self;
+        content.resume(since.elapsed(), scanner.tally())?;
         let mut left = usize::try_from(chunk.octets).unwrap_or(usize::MAX);
         let mut block = Vec::new();
         while left > 0 {
@@ -113,6 +129,7 @@ impl Chunks {
             let (fault, content) = (scanner.tally().fault(), std::mem::take(content));
             return Ok(Some(content.end(fault, setting).await));
         }
+        *since = Instant::now();
         Ok(None)
     }
 }

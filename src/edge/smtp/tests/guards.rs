@@ -100,6 +100,51 @@ async fn rule_s3_content_that_trickles_has_a_least_rate() {
     assert!(room.seen().kept.is_empty());
 }
 
+#[tokio::test]
+async fn rule_s3_rule_d9_what_came_in_chunks_is_not_held_for_a_client_that_only_keeps_talking() {
+    let room = Room::plain();
+    let mut client = room.run("@mail\nC: BDAT 22\nC~ From: a@example.net\\r\\nx\nS: 250 *").await;
+    tokio::time::pause();
+    let begun = Instant::now();
+    for _ in 0..2 {
+        tokio::time::sleep(Duration::from_secs(25)).await;
+        client.run("C: NOOP\nS: 250 *").await;
+    }
+    client.slow_line("421 4.4.2").await;
+    assert_eq!(begun.elapsed().as_secs(), 60);
+    assert!(room.seen().kept.is_empty());
+}
+
+#[tokio::test]
+async fn rule_s3_rule_d9_the_time_between_chunks_is_counted_together() {
+    let room = Room::plain();
+    let mut client = room.run("@mail\nC: BDAT 23\nC~ From: a@example.net\\r\\n\\r\\n\nS: 250 *").await;
+    tokio::time::pause();
+    let line = format!("{}\r\n", "x".repeat(510));
+    let begun = Instant::now();
+    let chunk = format!("BDAT 512\r\n{line}");
+    for _ in 0..2 {
+        tokio::time::sleep(Duration::from_secs(25)).await;
+        client.send(&chunk).await;
+        client.expect("250 2.0.0").await;
+    }
+    client.slow_line("421 4.4.2").await;
+    assert_eq!(begun.elapsed().as_secs(), 62, "a minute, and a second for each 500 octets");
+    assert!(room.seen().kept.is_empty());
+}
+
+#[tokio::test]
+async fn rule_s3_rule_d9_a_chunk_that_comes_behind_what_was_answered_late_is_too_late() {
+    let room = Room::plain();
+    let mut client = room.run("@mail\nC: BDAT 22\nC~ From: a@example.net\\r\\nx\nS: 250 *").await;
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(59)).await;
+    client.send("WIZ\r\n".repeat(15) + "BDAT 0 LAST\r\n").await;
+    client.run(&"S: 500 5.5.2 *\n".repeat(15)).await;
+    client.run("S: 421 4.4.2 *\n--").await;
+    assert!(room.seen().kept.is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_read_its_replies_is_left() {
     let room = Room::plain();
