@@ -27,7 +27,7 @@ impl Session {
         }
         self.begin().await?;
         wire.say(&reply::GO_AHEAD);
-        let Some((mut setting, _)) = self.setting() else { return Ok(reply::NO_TRANSACTION) };
+        let Some((mut setting, _)) = self.setting() else { return Err(reply::BROKEN.into()) };
         let verdict = transaction::receive(wire, &mut setting).await?;
         self.conclude(wire, verdict)
     }
@@ -57,7 +57,7 @@ impl Session {
                 Chunks::default()
             }
         };
-        let Some((mut setting, between)) = self.setting() else { return Ok(reply::NO_TRANSACTION) };
+        let Some((mut setting, between)) = self.setting() else { return Err(reply::BROKEN.into()) };
         match chunks.receive(chunk, wire, &mut setting).await? {
             Some(verdict) => self.conclude(wire, verdict),
             None => {
@@ -85,7 +85,8 @@ impl Session {
         Ok(())
     }
 
-    /// What content needs to know; and the place for what is between two chunks.
+    /// What content needs to know; and the place for what is between two chunks. Without it the session must end: its client
+    /// sends content, and none of that may be taken for a command.
     fn setting(&mut self) -> Option<(Setting<'_>, &mut Option<Chunks>)> {
         let with = self.standing.with();
         let (Some(transaction), Some(grant), Some(hello)) =
