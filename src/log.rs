@@ -1,6 +1,7 @@
 //! Log lines. Nobody ever waits for whoever reads them: a child writes whole lines to a pipe that takes them or doesn't, and
 //! the parent copies them, unread, to its stderr in the same way.
 
+pub mod flood;
 mod stderr;
 
 use std::io::{self, Write};

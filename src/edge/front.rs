@@ -6,8 +6,8 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use tokio::sync::watch;
 
-use super::refusals::Refusals;
 use crate::config::slice::{Desk, EdgeSlice};
+use crate::log::flood::Flood;
 
 /// How much longer this process serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,8 +32,8 @@ pub struct Front {
     /// Present when the desk has a certificate.
     pub tls: Option<Arc<ServerConfig>>,
     pub phase: watch::Receiver<Phase>,
-    /// Of those that the service's log tells of.
-    pub refusals: Refusals,
+    /// Requests that were refused: the service's log tells of so many.
+    pub refusals: Flood,
 }
 
 impl Front {
@@ -46,7 +46,7 @@ impl Front {
             idle: slice.idle,
             tls,
             phase,
-            refusals: Refusals::default(),
+            refusals: Flood::default(),
         }
     }
 }

@@ -9,7 +9,6 @@
 pub mod conversation;
 pub mod floor;
 pub mod front;
-mod refusals;
 pub mod http;
 pub mod signing;
 pub mod smtp;

@@ -88,7 +88,13 @@ fn is_passing(error: &io::Error) -> bool {
 
 fn turn_away(house: &House, listener: u16, connection: &OwnedFd, turned: Turned) {
     let Some(admission) = house.admission(listener) else { return };
-    tracing::info!(listener = %admission.name, reason = ?turned, "connection turned away");
+    let further = {
+        let listener = admission.name.clone();
+        move |connections| tracing::info!(listener, reason = ?turned, connections, "further connections were turned away, not told one by one")
+    };
+    if house.turned(listener, turned).has_line(further) {
+        tracing::info!(listener = %admission.name, reason = ?turned, "connection turned away");
+    }
     if admission.protocol == Protocol::Smtp && admission.tls != TlsMode::Implicit {
         // The client may be gone already; it is turned away either way.
         let _ = write(connection, BUSY);

@@ -16,6 +16,7 @@ use crate::ipc::capsule::{Capsule, Introduction};
 use crate::ipc::control::{File, Peer};
 use crate::ipc::handover::{Handover, Return};
 use crate::ipc::packet::{Arrival, Packets};
+use crate::log::flood::Flood;
 use crate::role::{Generation, Instance, Role};
 use crate::sandbox::Sealed;
 
@@ -48,11 +49,13 @@ pub struct House {
     /// Sockets that were handed over and are not yet accepted on, by the number of their listener.
     sockets: RefCell<Vec<(u16, OwnedFd)>>,
     counts: RefCell<Counts>,
+    /// Connections that were turned away, by the number of their listener and the reason.
+    turned: RefCell<BTreeMap<(u16, Turned), Flood>>,
     _sealed: Sealed,
 }
 
 /// Why a connection is not handed to anybody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Turned {
     TooManyFromThere,
     /// No edge has room for a further session.
@@ -69,6 +72,7 @@ impl House {
             edges: RefCell::default(),
             sockets: RefCell::default(),
             counts: RefCell::default(),
+            turned: RefCell::default(),
             _sealed: sealed,
         }
     }
@@ -81,6 +85,11 @@ impl House {
     /// The listener of that number, as long as the configuration has it.
     pub fn admission(&self, number: u16) -> Option<Ref<'_, Admission>> {
         Ref::filter_map(self.slice.borrow(), |slice| slice.listeners.iter().find(|l| l.number == number)).ok()
+    }
+
+    /// What the log is told of those that this listener turns away for this reason.
+    pub fn turned(&self, listener: u16, reason: Turned) -> Flood {
+        self.turned.borrow_mut().entry((listener, reason)).or_default().clone()
     }
 
     /// Keeps a listening socket for the next `take_sockets`.

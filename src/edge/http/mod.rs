@@ -187,7 +187,11 @@ async fn work(session: &Session, head: &Parts, body: Incoming, mut id: MessageId
         fault.close |= unread;
         let code = fault.code.row().0;
         let listener = &session.front.desk.name;
-        if session.front.refusals.has_line(listener) {
+        let further = {
+            let listener = listener.clone();
+            move |requests| tracing::info!(listener, requests, "further requests were refused, not told one by one")
+        };
+        if session.front.refusals.has_line(further) {
             tracing::info!(request = %id, peer = %session.peer, listener, path, code, "refused");
         }
         reply::fault(&fault, id)

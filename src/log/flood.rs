@@ -1,18 +1,17 @@
-//! How many refused requests the service's log tells of: whoever can connect can be refused without end.
+//! How many lines the log has of one thing that strangers can bring about without end.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// Lines about refused requests in a window, of one listener in one process; then their number. What was decided about mail and
-/// logins is in the audit log besides.
+/// Lines in a window, of one thing in one process; then the number of those that had none.
 const LINES: u32 = 100;
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// What was refused lately.
+/// What happened of it lately.
 #[derive(Clone, Debug, Default)]
-pub struct Refusals(Arc<Mutex<Lately>>);
+pub struct Flood(Arc<Mutex<Lately>>);
 
 #[derive(Debug, Default)]
 struct Lately {
@@ -21,9 +20,9 @@ struct Lately {
     untold: u64,
 }
 
-impl Refusals {
-    /// Whether another one gets a line of its own. Of those that don't, their number is told at the end of the window.
-    pub fn has_line(&self, listener: &str) -> bool {
+impl Flood {
+    /// Whether another one gets a line of its own. Of those that don't, `tell` is given the number at the end of the window.
+    pub fn has_line(&self, tell: impl FnOnce(u64) + Send + 'static) -> bool {
         let now = Instant::now();
         let mut lately = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if lately.untold == 0 && lately.since.is_none_or(|since| now.saturating_duration_since(since) >= WINDOW) {
@@ -35,11 +34,10 @@ impl Refusals {
         }
         lately.untold += 1;
         if lately.untold == 1 {
-            let (refusals, listener, end) = (self.clone(), listener.to_owned(), lately.since.unwrap_or(now) + WINDOW);
+            let (flood, end) = (self.clone(), lately.since.unwrap_or(now) + WINDOW);
             tokio::spawn(async move {
                 sleep_until(end).await;
-                let requests = refusals.take();
-                tracing::info!(listener, requests, "further requests were refused, not told one by one");
+                tell(flood.take());
             });
         }
         false
@@ -53,18 +51,24 @@ impl Refusals {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_flood_of_refusals_is_a_hundred_lines_a_minute_and_a_number() {
-        let refusals = Refusals::default();
-        let lines = |count: usize| (0..count).filter(|_| refusals.has_line("api")).count();
+    async fn a_flood_is_a_hundred_lines_a_minute_and_a_number() {
+        let (flood, number) = (Flood::default(), Arc::new(AtomicU64::new(0)));
+        let has_line = || {
+            let number = number.clone();
+            flood.has_line(move |untold| _ = number.fetch_add(untold, Ordering::Relaxed))
+        };
+        let lines = |count: usize| (0..count).filter(|_| has_line()).count();
         assert_eq!(lines(5000), 100);
-        assert_eq!(refusals.0.lock().unwrap().untold, 4900);
         tokio::time::sleep(WINDOW - Duration::from_millis(1)).await;
         assert_eq!(lines(1), 0);
+        assert_eq!(number.load(Ordering::Relaxed), 0);
         tokio::time::sleep(Duration::from_millis(2)).await;
-        assert_eq!(refusals.0.lock().unwrap().untold, 0, "they were told");
+        assert_eq!(number.load(Ordering::Relaxed), 4901, "they were told");
         assert_eq!(lines(100), 100);
         tokio::time::sleep(WINDOW).await;
         assert_eq!(lines(200), 100);
