@@ -40,6 +40,7 @@ use crate::role::{Generation, Instance, Role};
 use crate::sandbox;
 use crate::sys::service::{self, Notifier};
 use crate::sys::signal;
+use crate::vault::audit::visible::is_unseen;
 use bind::Sockets;
 use change::Change;
 use household::Household;
@@ -256,7 +257,7 @@ impl Parent {
 /// What a child says is missing, as far as it may be remembered and told: it says so before anybody knows whether it is what
 /// it should be.
 fn fit(missing: Vec<String>) -> impl Iterator<Item = String> {
-    let fit = |text: String| text.chars().filter(|c| !c.is_control()).take(PROPERTY).collect();
+    let fit = |text: String| text.chars().filter(|c| !is_unseen(*c)).take(PROPERTY).collect();
     missing.into_iter().take(PROPERTIES).map(fit)
 }
 
@@ -288,10 +289,11 @@ mod tests {
 
     #[test]
     fn what_a_child_says_is_missing_is_bounded_and_steers_no_terminal() {
-        let said: Vec<String> = (0..10_000).map(|n| format!("{n}\u{1b}[31m\n{}", "x".repeat(5000))).collect();
+        let said: Vec<String> =
+            (0..10_000).map(|n| format!("{n}\u{1b}[31m\n\u{202e}\u{2028}\u{200b}{}", "x".repeat(5000))).collect();
         let told: Vec<String> = fit(said).collect();
         assert_eq!(told.len(), PROPERTIES);
-        assert!(told.iter().all(|text| text.len() <= PROPERTY && !text.contains(char::is_control)));
+        assert!(told.iter().all(|text| text.len() <= PROPERTY && !text.contains(is_unseen)));
         assert_eq!(
             fit(vec!["landlock: no network rules".to_owned()]).collect::<Vec<_>>(),
             ["landlock: no network rules"]
