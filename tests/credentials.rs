@@ -374,7 +374,15 @@ fn a_leaked_key_is_ended_whatever_is_wrong_with_the_configuration_by_now() {
             let (done, text) = said(&service, words);
             assert!(done && text.contains("has mistakes"), "{words:?}: {text}");
         }
+        let (done, text) = said(&service, &["queue", "rekey"]);
+        assert!(done && text.contains("has mistakes"), "{text}");
+        let copy = service.folder.path().join("copy");
+        let (done, text) = said(&service, &["backup", copy.to_str().unwrap()]);
+        assert!(done && text.contains("has mistakes"), "{text}");
+        fs::remove_dir_all(copy).unwrap();
     }
+    let (done, text) = said(&service, &["queue", "rekey", "--lost"]);
+    assert!(!done && text.contains("gatepost.toml:"), "where the key is would be a guess: {text}");
     service.end();
     let (done, text) = said(&service, &["credential", "disable", CREDENTIAL]);
     assert!(!done && text.contains("gatepost.toml:"), "nobody runs who could be asked: {text}");

@@ -185,6 +185,13 @@ fn a_master_key_that_is_gone_is_not_made_anew_unasked_and_a_newer_one_and_it_can
     service.await_log(from, "messages wait whose master key is not here");
     let refused = service.command(&["queue", "rekey", "--lost"]);
     assert!(!refused.status.success() && said(&refused).contains("the service runs"), "{}", said(&refused));
+    // A service that no command finds any more goes on with its key all the same.
+    let (socket, key) = (service.folder.path().join("run/control.sock"), fs::read(master.join("master.key")).unwrap());
+    fs::rename(&socket, socket.with_extension("away")).unwrap();
+    let refused = service.command(&["queue", "rekey", "--lost"]);
+    assert!(!refused.status.success() && said(&refused).contains("vault.db open"), "{}", said(&refused));
+    assert!(fs::read(master.join("master.key")).unwrap() == key, "the key in use is where it was");
+    fs::rename(socket.with_extension("away"), &socket).unwrap();
     service.end();
     // The old one is found: the newer one becomes the next one, and every key is wrapped with it.
     for name in ["key", "id"] {

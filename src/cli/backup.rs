@@ -12,9 +12,9 @@ use std::process::ExitCode;
 use clap::Args;
 use sha2::{Digest, Sha256};
 
-use super::{Config, control, fail};
+use super::{Config, control, fail, places};
 use crate::cli::out::say;
-use crate::config::{self, Plan};
+use crate::config::Places;
 use crate::ipc::admin::backup::{Command, Contents, Response};
 use crate::ipc::admin::{Command as Any, Response as Answer};
 use crate::vault::audit::month_file::hex;
@@ -39,7 +39,7 @@ impl Backup {
                 say!("{}", manifest.text());
                 verdict(&faults)
             }
-            Ok((plan, manifest, faults)) => {
+            Ok((places, manifest, faults)) => {
                 say!(
                     "{}: {} files, {} octets, {} events of the audit log.\nThe keys are not in it. Keep copies apart from \
                      it, at a safe place: {} opens the mail in it, {} signs the log.",
@@ -47,8 +47,8 @@ impl Backup {
                     manifest.files.len(),
                     manifest.octets(),
                     manifest.size,
-                    plan.master_directory.join("master.key").display(),
-                    plan.state_directory.join("seal").join("log.key").display(),
+                    places.master_directory.join("master.key").display(),
+                    places.state_directory.join("seal").join("log.key").display(),
                 );
                 verdict(&faults)
             }
@@ -56,13 +56,13 @@ impl Backup {
         }
     }
 
-    fn take(&self) -> Result<(Plan, Manifest, Vec<String>), String> {
-        let plan = config::Config::load(&self.config.path).map_err(|errors| errors.to_string())?;
+    fn take(&self) -> Result<(Places, Manifest, Vec<String>), String> {
+        let places = places(&self.config.path)?;
         let target = std::path::absolute(&self.directory).map_err(|error| error.to_string())?;
         if target.exists() {
             return Err(format!("{} exists already: name a directory that does not", target.display()));
         }
-        let Some(mut line) = control::Line::open(&plan.runtime_directory)? else {
+        let Some(mut line) = control::Line::open(&places.runtime_directory)? else {
             return Err(
                 "the service does not run: start it, or copy the whole state_directory while it is stopped".into()
             );
@@ -74,12 +74,12 @@ impl Backup {
         DirBuilder::new().mode(0o700).create(&draft).map_err(|error| {
             format!("{}: {error}: if a backup was broken off, remove what it left", draft.display())
         })?;
-        let taken = take(&mut line, &plan, &draft).and_then(|(manifest, faults)| {
+        let taken = take(&mut line, &places.hostname, &draft).and_then(|(manifest, faults)| {
             finish(&draft, &target, &manifest).map_err(|error| format!("{}: {error}", target.display()))?;
             Ok((manifest, faults))
         });
         match taken {
-            Ok((manifest, faults)) => Ok((plan, manifest, faults)),
+            Ok((manifest, faults)) => Ok((places, manifest, faults)),
             Err(reason) => {
                 // A part of a backup is worth nothing.
                 let _ = fs::remove_dir_all(&draft);
@@ -102,7 +102,7 @@ fn verdict(faults: &[String]) -> ExitCode {
 }
 
 /// Takes all of it. Gives the manifest, and what the copy lacks.
-fn take(line: &mut control::Line, plan: &Plan, draft: &Path) -> Result<(Manifest, Vec<String>), String> {
+fn take(line: &mut control::Line, hostname: &str, draft: &Path) -> Result<(Manifest, Vec<String>), String> {
     let mut contents = None;
     line.ask(Any::Backup(Command::Begin), |part| {
         if let Answer::Backup(Response::Ready(ready)) = part {
@@ -116,7 +116,7 @@ fn take(line: &mut control::Line, plan: &Plan, draft: &Path) -> Result<(Manifest
         line.ask(Any::Backup(Command::Next), |part| taking.take(part))?;
     }
     let faults = contents.faults.clone();
-    Ok((Manifest::new(contents, plan.hostname.clone(), taking.files), faults))
+    Ok((Manifest::new(contents, hostname.to_owned(), taking.files), faults))
 }
 
 /// A copy that arrives.

@@ -6,9 +6,11 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::config::Plan;
 use crate::ipc::admin::{Command, Request, Response};
 use crate::ipc::frame::{Inbox, Outbox};
 use crate::parent;
+use crate::vault::store::lock;
 
 /// How long the vault may be silent in the middle of an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,6 +29,23 @@ impl From<Undone> for String {
         match undone {
             Undone::Refused(reason) | Undone::Unreachable(reason) => reason,
         }
+    }
+}
+
+/// Insists that no process has the database of this service open, for a command that needs it stopped: one whose socket is
+/// gone runs all the same.
+///
+/// Errors: which process has it.
+pub fn demand_unheld(plan: &Plan) -> Result<(), String> {
+    let database = plan.state_directory.join("db").join("vault.db");
+    let holder = lock::holder(&database).map_err(|error| format!("{}: {error}", database.display()))?;
+    match holder {
+        None => Ok(()),
+        Some(pid) => Err(format!(
+            "process {pid} has {} open, and no service answers in {}: stop it first",
+            database.display(),
+            plan.runtime_directory.display()
+        )),
     }
 }
 

@@ -21,7 +21,6 @@ use crate::parent::{self, Owners};
 use crate::vault::audit::month_file::hex;
 use crate::vault::audit::visible::visible;
 use crate::vault::restored::MARK;
-use crate::vault::store::lock;
 use swap::Swap;
 
 /// Octets read at once.
@@ -57,15 +56,7 @@ impl Restore {
         if control::is_there(&plan.runtime_directory)? {
             return Err("the service runs: stop it first".to_owned());
         }
-        let database = plan.state_directory.join("db").join("vault.db");
-        let holder = lock::holder(&database).map_err(|error| format!("{}: {error}", database.display()))?;
-        if let Some(pid) = holder {
-            let socket = plan.runtime_directory.display();
-            return Err(format!(
-                "process {pid} has {} open, and no service answers in {socket}: stop it first",
-                database.display()
-            ));
-        }
+        control::demand_unheld(&plan)?;
         let manifest = Manifest::read(&self.backup)?;
         self.check(&manifest)?;
         let owners = parent::owners(self.fallback_ids)?;

@@ -20,7 +20,7 @@ use crate::policy::route::Route;
 const VERSION: i64 = 1;
 pub const STATE: &str = "/var/lib/gatepost";
 /// The directory of the master key in the state directory, unless the configuration says otherwise.
-const MASTER: &str = "master";
+pub const MASTER: &str = "master";
 pub const RUNTIME: &str = "/run/gatepost";
 
 #[derive(Clone, Debug)]

@@ -1,12 +1,14 @@
 //! `gatepost queue rekey`: makes the next master key, lets the service wrap every key with it, and puts it in the place of
 //! the old one. Broken off anywhere, it goes on when it is given again.
 
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
 
 use crate::cli::out::say;
-use crate::cli::{Config, control, fail};
+use crate::cli::{Config, control, fail, places};
 use crate::config;
 use crate::ipc::admin::queue::{Command, Response};
 use crate::ipc::admin::{Command as Any, Response as Answer};
@@ -51,24 +53,19 @@ impl Rekey {
 
     /// Gives how many keys were wrapped, and the name of the new master key.
     fn change(&self) -> Result<(u64, String), String> {
-        let plan = config::Config::load(&self.config.path).map_err(|errors| errors.to_string())?;
-        let directory = &plan.master_directory;
-        let said = |doing: &str, error: std::io::Error| format!("{doing} in {}: {error}", directory.display());
-        let runs = control::is_there(&plan.runtime_directory)?;
         if self.lost {
-            if runs {
-                return Err("the service runs, so its key is not lost: leave out --lost, or stop it first".to_owned());
-            }
-            let made = master::replace_lost(directory).map_err(|error| said("making a new master key", error))?;
-            return Ok((0, master::name(&made)));
+            return self.replace().map(|id| (0, id));
         }
-        if !runs {
+        let places = places(&self.config.path)?;
+        let said = |doing, error| failed(doing, &places.master_directory, &error);
+        if !control::is_there(&places.runtime_directory)? {
             return Err("the service does not run, and it is the one that wraps the keys: start it first".to_owned());
         }
         // Held to the end of the command.
-        let change = master::Change::begin(directory).map_err(|error| said("making the next master key", error))?;
+        let change = master::Change::begin(&places.master_directory)
+            .map_err(|error| said("making the next master key", error))?;
         let id = master::name(&change.next.id);
-        let keys = match control::ask(&plan.runtime_directory, Any::Queue(Command::Rekey))? {
+        let keys = match control::ask(&places.runtime_directory, Any::Queue(Command::Rekey))? {
             Some(Answer::Queue(Response::Wrapped { keys })) => keys,
             Some(_) => return Err("the service answered something else: is it another version?".to_owned()),
             None => return Err("the service has stopped: start it and give the command again".to_owned()),
@@ -76,4 +73,21 @@ impl Rekey {
         change.end().map_err(|error| said("putting the next master key in place", error))?;
         Ok((keys, id))
     }
+
+    /// While the service is stopped. Gives the name of the new master key.
+    fn replace(&self) -> Result<String, String> {
+        let plan = config::Config::load(&self.config.path).map_err(|errors| errors.to_string())?;
+        if control::is_there(&plan.runtime_directory)? {
+            return Err("the service runs, so its key is not lost: leave out --lost, or stop it first".to_owned());
+        }
+        // What it acknowledges from now on would be under the key that goes.
+        control::demand_unheld(&plan)?;
+        let made = master::replace_lost(&plan.master_directory);
+        let made = made.map_err(|error| failed("making a new master key", &plan.master_directory, &error))?;
+        Ok(master::name(&made))
+    }
+}
+
+fn failed(doing: &str, directory: &Path, error: &io::Error) -> String {
+    format!("{doing} in {}: {error}", directory.display())
 }
