@@ -29,8 +29,12 @@ const GONE: &str = "its file was deleted, and what is written there is lost: res
 /// The threads do a write and a sync.
 const STACK: usize = 128 * 1024;
 
-/// A line for a file, and the size of its head.
-type Job = (u64, String);
+/// What the thread of a file is to do for the head of that size.
+struct Job {
+    size: u64,
+    /// To be appended; none where the line is there already, and only whether the file is has to be looked at.
+    line: Option<String>,
+}
 
 /// The last head that an anchor was given, and whether it is known to be there.
 struct Given {
@@ -100,7 +104,14 @@ impl Anchors {
         let mut wanted = Vec::new();
         for anchor in self.all.iter_mut().filter(|anchor| name.is_none_or(|name| anchor.name == name)) {
             let failed = match &anchor.last {
-                Some(last) if last.note == note && last.is_there => None,
+                Some(last) if last.note == note && last.is_there => match &anchor.file {
+                    None => None,
+                    Some(file) => {
+                        // Where another look waits, the answer of that one is on the way.
+                        let _ = file.try_send(Job { size, line: None });
+                        continue;
+                    }
+                },
                 // Its outcome is on the way.
                 Some(last) if last.note == note => continue,
                 _ => {
@@ -130,7 +141,7 @@ impl Anchors {
                     Some(None)
                 }
                 // It may be the last line that still hangs: the next one comes with a later head.
-                Some(file) => match file.try_send((size, line.clone())) {
+                Some(file) => match file.try_send(Job { size, line: Some(line.clone()) }) {
                     Ok(()) => None,
                     Err(_) => Some(Some("the line before it is not written yet: does the disk hang?".to_owned())),
                 },
@@ -187,8 +198,9 @@ impl Writing {
     }
 
     fn work(&mut self, jobs: &Receiver<Job>) {
-        while let Ok((size, line)) = jobs.recv() {
-            let failed = self.write(&line).err().map(|error| error.to_string());
+        while let Ok(Job { size, line }) = jobs.recv() {
+            let done = line.map_or(Ok(()), |line| self.write(&line)).and_then(|()| self.look());
+            let failed = done.err().map(|error| error.to_string());
             if self.done.send(Anchored { name: self.name.clone(), size, failed }).is_err() {
                 return;
             }
@@ -206,7 +218,11 @@ impl Writing {
         self.file.write_all(line.as_bytes())?;
         self.file.sync_data()?;
         self.torn = false;
-        // A line in a file without a name is gone with this process.
+        Ok(())
+    }
+
+    /// A line in a file without a name is gone with this process.
+    fn look(&self) -> io::Result<()> {
         if self.file.metadata()?.nlink() == 0 {
             return Err(io::Error::other(GONE));
         }
@@ -276,12 +292,25 @@ mod tests {
         let open = |_| Ok(OpenOptions::new().read(true).append(true).create(true).open(&path).unwrap());
         let mut anchors = Anchors::start(vec![near("disk", Some(0))], open).unwrap();
         let start = Instant::now();
+        let outcomes = |anchors: &mut Anchors, now| {
+            loop {
+                let all = anchors.outcomes(now);
+                if !all.is_empty() {
+                    break all;
+                }
+                thread::yield_now();
+            }
+        };
         anchors.signed(3, &note(3), start);
-        assert_eq!(outcomes(&mut anchors, 1)[0].failed, None);
+        assert_eq!(outcomes(&mut anchors, start)[0].failed, None);
         std::fs::remove_file(&path).unwrap();
-        anchors.order(4, &note(4), None, start);
-        let [Anchored { failed: Some(why), .. }] = &outcomes(&mut anchors, 1)[..] else { panic!("it is not kept") };
-        assert!(why.contains("deleted") && why.contains("restart"), "{why}");
+        // The head that was there is not there any more, and a later one can't be.
+        for size in [3, 4] {
+            anchors.order(size, &note(size), None, start);
+            let all = outcomes(&mut anchors, start);
+            let [Anchored { failed: Some(why), .. }] = &all[..] else { panic!("it is not kept") };
+            assert!(why.contains("deleted") && why.contains("restart"), "{why}");
+        }
     }
 
     #[test]
