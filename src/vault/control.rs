@@ -250,7 +250,9 @@ impl Control {
         });
         // Where it can't be written, more failed logins are remembered than there were.
         let _ = kept.await;
-        match settle(&self.sealing, &self.publisher).await {
+        let events = self.vault.writer.size();
+        let settled = settle(&self.sealing, &self.publisher).await;
+        match settled.and_then(|published| all_of(published, events)) {
             Ok(size) => tracing::info!(size, "the log is published to its last event"),
             Err(error) => tracing::error!(error, "the last events were not published; the next start will"),
         }
@@ -267,4 +269,24 @@ pub async fn settle(sealing: &UnboundedSender<seal::Order>, publisher: &Publishe
         let _ = sealed.await;
     }
     publisher.publish().await
+}
+
+/// Insists that the log was published up to the events that there were.
+fn all_of(published: u64, events: u64) -> Result<u64, String> {
+    if published < events {
+        let waiting = events - published;
+        return Err(format!("{waiting} events wait in the vault: does a reader hold the auditors' file?"));
+    }
+    Ok(published)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_with_events_that_wait_for_a_reader_does_not_call_the_log_published() {
+        assert_eq!((all_of(7, 7), all_of(8, 7)), (Ok(7), Ok(8)));
+        assert!(all_of(5, 7).unwrap_err().starts_with("2 events wait"));
+    }
 }
