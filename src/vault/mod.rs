@@ -51,7 +51,7 @@ use crate::role::Generation;
 use crate::role::start::Start;
 use crate::sandbox::{self, Sealed};
 use crate::secret::Secret;
-use audit::adopt;
+use audit::adopt::{self, Untaken};
 use audit::anchor;
 use audit::event::{Event, Name, Outcome};
 use audit::ledger::now_us;
@@ -180,13 +180,15 @@ fn spare_bodies(home: &Path, writer: &Writer) -> Result<bool, String> {
 }
 
 /// What came of the auditors' files being ahead of the database.
-fn tell_of_files(writer: &Writer, adopted: Result<u64, String>) {
+fn tell_of_files(writer: &Writer, adopted: Result<u64, Untaken>) {
     match adopted {
         Ok(0) => {}
         Ok(leaves) => {
             tracing::warn!(leaves, "the database was behind the auditors' files: the log goes on from where they end")
         }
-        Err(reason) => {
+        // The event of it is among those of what is missing.
+        Err(Untaken::Unopened(reason)) => tracing::error!(reason, "the file that auditors read can't be used"),
+        Err(Untaken::Refused(reason)) => {
             tracing::error!(reason, "the auditors' files are ahead of the database and can't be taken for its own log");
             let data = Some(serde_json::json!({ "said": reason }).to_string());
             let event = Event {

@@ -27,6 +27,21 @@ pub struct Leaf {
     pub hash: Hash,
 }
 
+/// Why nothing was taken over, in words.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Untaken {
+    /// The file that is being written can't be opened: nothing is known of what it tells.
+    Unopened(String),
+    /// The files tell another history, or not all of theirs; or the store failed.
+    Refused(String),
+}
+
+impl From<String> for Untaken {
+    fn from(reason: String) -> Self {
+        Self::Refused(reason)
+    }
+}
+
 /// Whether the database lacks events that the files have.
 pub fn is_behind(home: &Path, writer: &Writer) -> Result<bool, String> {
     let published = MonthFile::open(&home.join("audit").join("audit.db"))?.map_or(0, |file| file.published);
@@ -37,10 +52,11 @@ pub fn is_behind(home: &Path, writer: &Writer) -> Result<bool, String> {
 /// Takes over what the files have and the database hasn't. Gives how many leaves that were.
 ///
 /// Errors: the files tell another history, or can't be read. Nothing was taken over then.
-pub fn adopt(home: &Path, writer: &Writer) -> Result<u64, String> {
+pub fn adopt(home: &Path, writer: &Writer) -> Result<u64, Untaken> {
     let audit = home.join("audit");
     // Opened for writing first: a transaction that a crash left half done is rolled back by this.
-    let Some(published) = MonthFile::open(&audit.join("audit.db"))?.map(|file| file.published) else { return Ok(0) };
+    let current = MonthFile::open(&audit.join("audit.db")).map_err(Untaken::Unopened)?;
+    let Some(published) = current.map(|file| file.published) else { return Ok(0) };
     let store = |error| format!("the vault's database: {error:?}");
     let size = writer.run_blocking(|store| Ok(store.ledger.size())).map_err(store)?;
     if published <= size {

@@ -43,7 +43,7 @@ impl MonthFile {
     ///
     /// Errors: it isn't ours, is newer or damaged.
     pub fn open(path: &Path) -> Result<Option<Self>, String> {
-        let explain = |error: rusqlite::Error| format!("{}: {error}", path.display());
+        let explain = |error: rusqlite::Error| said(path, AUDIT, &error);
         if fs::metadata(path).is_ok_and(|file| file.len() > 0) {
             let connection = connect(path, AUDIT, 0o640)?;
             return Self::read(connection).map_err(explain);
@@ -235,12 +235,7 @@ fn connect(path: &Path, application: i64, mode: u32) -> Result<Connection, Strin
         let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
         Ok((pragma("application_id")?, pragma("user_version")?, tables))
     };
-    let (found, version, tables) = set_up().map_err(|error: rusqlite::Error| match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            explain(&"is damaged: move it away, keep it, and restore it from a backup")
-        }
-        _ => explain(&error),
-    })?;
+    let (found, version, tables) = set_up().map_err(|error: rusqlite::Error| said(path, application, &error))?;
     let steps: &[&str] = if application == AUDIT { &STEPS } else { &PERSONAL_STEPS };
     if found != application && (tables > 0 || found != 0) {
         return Err(explain(&"is another program's file: move it away"));
@@ -256,6 +251,21 @@ fn connect(path: &Path, application: i64, mode: u32) -> Result<Connection, Strin
         None => return Err(explain(&"was written by a newer Gatepost: install that version")),
     }
     Ok(connection)
+}
+
+/// What is wrong with a file, and what to do if it is damaged.
+fn said(path: &Path, application: i64, error: &rusqlite::Error) -> String {
+    let advice = match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) if application == AUDIT => {
+            "is damaged: with the service stopped, move this one file away, keep it, and start. No mail is in it, and none is \
+             lost. Then declare the events that were in it alone: gatepost audit resume --accept-loss"
+        }
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            "is damaged: move it away, keep it, and restore it from a backup"
+        }
+        _ => return format!("{}: {error}", path.display()),
+    };
+    format!("{}: {advice}", path.display())
 }
 
 /// The settings of every file that is written to.

@@ -40,7 +40,7 @@ impl House {
         });
     }
 
-    fn adopt(&self) -> Result<u64, String> {
+    fn adopt(&self) -> Result<u64, Untaken> {
         self.open(|writer| adopt(self.0.path(), writer))
     }
 
@@ -164,5 +164,26 @@ fn a_file_whose_info_was_emptied_is_not_begun_anew() {
     let house = House::new();
     house.grow(5);
     house.tamper("DELETE FROM info WHERE key = 'first_seq'");
-    assert!(house.adopt().unwrap_err().contains("info lacks"));
+    let Err(Untaken::Unopened(said)) = house.adopt() else { panic!("it is opened") };
+    assert!(said.contains("info lacks"), "{said}");
+}
+
+#[test]
+fn a_damaged_file_is_called_so_and_neither_another_history_nor_a_reason_to_restore_the_mail() {
+    let house = House::new();
+    house.grow(400);
+    let path = house.0.path().join("audit/audit.db");
+    let octets = fs::read(&path).unwrap();
+    let noise = octets.iter().map(|octet| octet ^ 0x5a).collect::<Vec<u8>>();
+    for damaged in [noise, octets[..100].to_vec(), octets[..octets.len() / 2].to_vec()] {
+        fs::write(&path, damaged).unwrap();
+        let Err(Untaken::Unopened(said)) = house.adopt() else { panic!("it is opened") };
+        for words in [
+            path.to_str().unwrap(),
+            "is damaged: with the service stopped, move this one file away",
+            "gatepost audit resume",
+        ] {
+            assert!(said.contains(words), "{said}");
+        }
+    }
 }
