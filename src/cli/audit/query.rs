@@ -32,8 +32,8 @@ pub struct Query {
     /// About this message: its UUID, or req_ and 26 letters
     #[arg(long, value_name = "ID")]
     message: Option<MessageId>,
-    /// About this session
-    #[arg(long, value_name = "ID")]
+    /// About this session: its UUID
+    #[arg(long, value_name = "ID", value_parser = session)]
     session: Option<Uuid>,
     /// Of this kind, for example deliver.success
     #[arg(long, value_name = "EVENT", value_parser = events(), hide_possible_values = true)]
@@ -83,6 +83,13 @@ impl Query {
     }
 }
 
+/// Reads the name of a session.
+///
+/// Errors: it is none, with an example.
+fn session(text: &str) -> Result<Uuid, String> {
+    text.parse().map_err(|_| "not the id of a session: write it as 01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e".to_owned())
+}
+
 /// The closed list of events: an auditor's typing mistake must not look like "nothing happened".
 fn events() -> PossibleValuesParser {
     PossibleValuesParser::new(Name::ALL.iter().map(|name| name.word()))
@@ -91,4 +98,18 @@ fn events() -> PossibleValuesParser {
 fn outcomes() -> PossibleValuesParser {
     use Outcome::{Deferred, Denied, Failure, Info, Success};
     PossibleValuesParser::new([Success, Failure, Deferred, Denied, Info].map(Outcome::word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_session_is_told_what_one_looks_like() {
+        let id = "01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e";
+        assert_eq!(session(id).unwrap().to_string(), id);
+        for text in ["notanid", "", "req_01M7W6C3BXFMWVRF9Z58NNRTBY"] {
+            assert!(session(text).unwrap_err().contains(id), "{text}");
+        }
+    }
 }
