@@ -61,6 +61,8 @@ impl Rekey {
         if !control::is_there(&places.runtime_directory)? {
             return Err("the service does not run, and it is the one that wraps the keys: start it first".to_owned());
         }
+        // The service runs, so its key is where it was told: a folder without one is not that folder.
+        master::demand(&places.master_directory).map_err(|error| said("looking for the master key", error))?;
         // Held to the end of the command.
         let change = master::Change::begin(&places.master_directory)
             .map_err(|error| said("making the next master key", error))?;

@@ -27,6 +27,7 @@ use hole::Hole;
 pub use known::{Known, KnownHead};
 use log::Log;
 pub use silence::time;
+use stopped::Stopped;
 
 /// A leaf that is older than this and under no signed head means that sealing has stopped.
 const UNSEALED_US: u64 = 15_000_000;
@@ -94,6 +95,9 @@ pub struct Summary {
     pub given_up: usize,
 }
 
+/// The longest that lies between a message's id and its event: the largest message at the least rate takes fourteen hours.
+const TRANSACTION_US: u64 = 24 * 3_600_000_000;
+
 /// Verifies a file, or the files of a directory as one log. `progress` is told the leaves done, now and then.
 ///
 /// Errors: the first fault.
@@ -104,7 +108,9 @@ pub fn verify(path: &Path, key: &Verifier, known: &Known, mut progress: impl FnM
         let connection = query::open_unchecked(file).map_err(unreadable)?;
         file::schema(&connection).map_err(|fault| in_file(file, fault))
     })?;
-    let erasing = known.orders();
+    // Before the files: whatever is published meanwhile is in one of the two.
+    let stopped = known.state.as_ref().map(|state| Stopped::open(state));
+    let erasing = known.orders(stopped.as_ref());
     let mut log = Log::new(key, known, Erased::collect(&files, known.as_of_us, &erasing)?);
     let read = files.iter().enumerate().try_for_each(|(at, file)| {
         let connection = query::open_unchecked(file).map_err(unreadable)?;
@@ -136,13 +142,15 @@ pub fn verify(path: &Path, key: &Verifier, known: &Known, mut progress: impl FnM
     let unjudged = log.erased.end()?;
     let gaps = log.gaps.all();
     let given_up = Known::judge(&log.against, &gaps)? + log.holes.heads(&known.heads);
-    let waits = match known.ends(log.summary.first, &log.frontier, &gaps) {
+    let waits = match known.ends(log.summary.first, &log.frontier, &gaps, stopped.as_ref()) {
         // A reader, or a stop, makes the end wait: that hides nothing of what else is wrong.
         Err(fault) if fault.verdict == Verdict::Unsealed => Err(fault),
         ends => Ok(ends?),
     };
     log.erased.hashes(known.hashes)?;
-    log.acks.judge(log.first_us.unwrap_or(0), log.last_us, &log.holes)?;
+    // A message has its id at MAIL and its event at the dot: where events wait, it may be among them.
+    let known_us = if waits.is_err() { log.last_us.saturating_sub(TRANSACTION_US) } else { log.last_us };
+    log.acks.judge(log.first_us.unwrap_or(0), known_us, &log.holes)?;
     waits?;
     tail(&log, known)?;
     known.erased(&erasing)?;

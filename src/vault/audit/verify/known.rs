@@ -100,13 +100,10 @@ impl Known {
         }
     }
 
-    /// The events that order an erasure which is not carried out yet, as the service says, or its database where it doesn't run.
-    pub fn orders(&self) -> Vec<u64> {
-        let stopped = self.state.as_ref().and_then(|state| Stopped::open(state).ok());
-        match stopped.and_then(|stopped| stopped.erasing().ok()) {
-            Some(orders) => orders,
-            None => self.erasing.clone(),
-        }
+    /// The events that order an erasure which is not carried out yet, as the service says, or its database where none answers.
+    pub fn orders(&self, stopped: Option<&Result<Stopped, Fault>>) -> Vec<u64> {
+        let stopped = stopped.and_then(|stopped| stopped.as_ref().ok());
+        stopped.and_then(|stopped| stopped.erasing().ok()).unwrap_or_else(|| self.erasing.clone())
     }
 
     /// Whether everything that was to be erased is. `orders`: those that are not carried out.
@@ -140,11 +137,17 @@ impl Known {
     }
 
     /// Whether files with the events from `first` up to the end of `files` can be all there is.
-    pub fn ends(&self, first: u64, files: &Frontier, gaps: &[Gap]) -> Result<(), Fault> {
+    pub fn ends(
+        &self,
+        first: u64,
+        files: &Frontier,
+        gaps: &[Gap],
+        stopped: Option<&Result<Stopped, Fault>>,
+    ) -> Result<(), Fault> {
         let size = files.size;
         let missing = self.heads.iter().filter(|head| head.size > size && !head.is_given_up(gaps));
         let missing: Vec<&KnownHead> = missing.collect();
-        let why = self.waits(files, &missing)?;
+        let why = self.waits(stopped, files, &missing)?;
         if let Some(fork) = missing.iter().find(|head| head.verdict == Verdict::Fork) {
             return Err(fork.is_missing(size, &why));
         }

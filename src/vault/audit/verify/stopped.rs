@@ -4,13 +4,14 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Fault, altered, sql};
+use super::{Fault, altered, sql, unreadable};
 use crate::vault::audit::schema;
 use crate::vault::store::open::APPLICATION;
 
@@ -20,9 +21,15 @@ const TABLES: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' \
 
 pub struct Stopped {
     pub database: Connection,
-    /// Removed with it.
-    _copy: Option<Copy>,
+    state: PathBuf,
+    stamp: Stamp,
 }
+
+/// Length and time of the database and of its write-ahead log: a service that runs, and can't be asked, changes them.
+type Stamp = [Option<(u64, i64, i64)>; 2];
+
+/// Times that a copy is made anew because the files changed meanwhile.
+const TRIES: u32 = 5;
 
 /// Where it is.
 pub fn path(state: &Path) -> PathBuf {
@@ -33,32 +40,38 @@ impl Stopped {
     /// Opens it, with what its write-ahead log has: a copy, where there is one, because reading it in place takes locks and
     /// makes an index beside it.
     ///
-    /// Errors: in words; it isn't there, may not be read, or isn't a database of the vault.
+    /// Errors, in words: `Altered` when it isn't there, may not be read, or isn't a database of the vault; `Unreadable` when it
+    /// can't be copied.
     pub fn open(state: &Path) -> Result<Self, Fault> {
         let unfit = |error: io::Error| altered(format!("it can't be read: {error}"));
         let folder = fs::canonicalize(state.join("db")).map_err(unfit)?;
         let path = folder.join("vault.db");
-        let file = plain(&path).map_err(unfit)?;
-        let log = match plain(&path.with_extension("db-wal")) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            log => Some(log.map_err(unfit)?).filter(|log| log.metadata().is_ok_and(|log| log.len() > 0)),
-        };
-        let copy = log.map(|log| Copy::make(file, log)).transpose().map_err(unfit)?;
-        let name = match &copy {
-            Some(copy) => uri(&copy.0.join("vault.db"), "mode=ro"),
-            None => uri(&path, "immutable=1"),
-        };
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX
-            | OpenFlags::SQLITE_OPEN_URI
-            | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-        let database = Connection::open_with_flags(name, flags).map_err(sql)?;
-        schema::distrust(&database).map_err(sql)?;
-        let number = |text: &str| database.query_row(text, [], |row| row.get::<_, i64>(0)).map_err(sql);
-        if number("PRAGMA application_id")? != APPLICATION || number(TABLES)? != 3 {
-            return Err(altered("it is no database of Gatepost's vault"));
+        for _ in 0..TRIES {
+            let stamp = stamp(&path);
+            let file = plain(&path).map_err(unfit)?;
+            let log = match plain(&path.with_extension("db-wal")) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                log => Some(log.map_err(unfit)?).filter(|log| log.metadata().is_ok_and(|log| log.len() > 0)),
+            };
+            let copy = log.map(|log| Copy::make(file, log)).transpose();
+            let copy = copy.map_err(|error| unreadable(format!("the vault's database can't be copied: {error}")))?;
+            if copy.is_some() && self::stamp(&path) != stamp {
+                continue;
+            }
+            let database = match &copy {
+                Some(copy) => connect(&copy.0.join("vault.db"), "mode=rw", OpenFlags::SQLITE_OPEN_READ_WRITE),
+                None => connect(&path, "immutable=1", OpenFlags::SQLITE_OPEN_READ_ONLY),
+            }?;
+            // What is open stays readable; nothing of it is left when this process ends, however it does.
+            drop(copy);
+            return Ok(Self { database, state: state.to_owned(), stamp });
         }
-        Ok(Self { database, _copy: copy })
+        Err(unreadable(CHANGES))
+    }
+
+    /// Insists that nobody has written to the database since it was opened.
+    pub fn is_still(&self) -> Result<(), Fault> {
+        if stamp(&path(&self.state)) == self.stamp { Ok(()) } else { Err(unreadable(CHANGES)) }
     }
 
     /// The events that order an erasure which was not carried out yet.
@@ -69,6 +82,29 @@ impl Stopped {
         let found: Vec<i64> = rows.collect::<Result<_, _>>().map_err(sql)?;
         Ok(found.into_iter().filter_map(|seq| u64::try_from(seq).ok()).collect())
     }
+}
+
+const CHANGES: &str = "the vault's database changes while it is read: a service runs that can't be asked, or a backup is made; verify again";
+
+fn stamp(path: &Path) -> Stamp {
+    [path.to_owned(), path.with_extension("db-wal")].map(|path| {
+        let about = fs::symlink_metadata(path).ok()?;
+        Some((about.len(), about.mtime(), about.mtime_nsec()))
+    })
+}
+
+fn connect(path: &Path, parameter: &str, access: OpenFlags) -> Result<Connection, Fault> {
+    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let database = Connection::open_with_flags(uri(path, parameter), flags).map_err(sql)?;
+    schema::distrust(&database).map_err(sql)?;
+    // With the index of the log in memory, and a copy that stays as it was made.
+    database.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sql)?;
+    database.execute_batch("PRAGMA locking_mode = EXCLUSIVE; PRAGMA query_only = ON").map_err(sql)?;
+    let number = |text: &str| database.query_row(text, [], |row| row.get::<_, i64>(0)).map_err(sql);
+    if number("PRAGMA application_id")? != APPLICATION || number(TABLES)? != 3 {
+        return Err(altered("it is no database of Gatepost's vault"));
+    }
+    Ok(database)
 }
 
 /// Opens what is a file, and no way to another one, a pipe or a device.
@@ -88,7 +124,7 @@ impl Copy {
     fn make(mut file: File, mut log: File) -> io::Result<Self> {
         // Made for its owner alone, as mkdtemp(3) has it.
         let template = std::env::temp_dir().join(format!("gatepost-verify-{}", "X".repeat(6)));
-        let copy = Self(nix::unistd::mkdtemp(&template)?);
+        let copy = Self(fs::canonicalize(nix::unistd::mkdtemp(&template)?)?);
         for (from, name) in [(&mut file, "vault.db"), (&mut log, "vault.db-wal")] {
             io::copy(from, &mut File::create_new(copy.0.join(name))?)?;
         }

@@ -13,10 +13,19 @@ impl Known {
     /// Gives why that leads to none of them. Errors: `Unsealed` when it leads to all, each event what its hash was made from: no
     /// fault of the log. `Erased` when it does, and values of them are gone. Whether a process has the database open counts for
     /// nothing: anybody can lock a file, and what is read is judged by the heads alone.
-    pub(super) fn waits(&self, files: &Frontier, heads: &[&KnownHead]) -> Result<String, Fault> {
-        let (Some(state), [_, ..]) = (&self.state, heads) else { return Ok(String::new()) };
+    pub(super) fn waits(
+        &self,
+        stopped: Option<&Result<Stopped, Fault>>,
+        files: &Frontier,
+        heads: &[&KnownHead],
+    ) -> Result<String, Fault> {
+        let (Some(state), Some(stopped), [_, ..]) = (&self.state, stopped, heads) else { return Ok(String::new()) };
         let path = stopped::path(state);
-        match Stopped::open(state).and_then(|stopped| walk(&stopped, files, heads)) {
+        let walked = stopped.as_ref().map_err(Clone::clone).and_then(|stopped| {
+            // What looks wrong because it was being written proves nothing.
+            walk(stopped, files, heads).or_else(|fault| stopped.is_still().and(Err(fault)))
+        });
+        match walked {
             Ok(count) => Err(Fault {
                 verdict: Verdict::Unsealed,
                 what: format!(
@@ -25,7 +34,7 @@ impl Known {
                     path.display()
                 ),
             }),
-            Err(fault) if fault.verdict == Verdict::Erased => {
+            Err(fault) if matches!(fault.verdict, Verdict::Erased | Verdict::Unreadable) => {
                 Err(Fault { what: format!("{}: {}", path.display(), fault.what), ..fault })
             }
             Err(fault) => Ok(format!("{}: {}", path.display(), fault.what)),
