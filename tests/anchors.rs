@@ -34,7 +34,11 @@ fn sqlite(file: &Path, sql: &str) -> String {
 }
 
 fn audit(service: &Service, sql: &str) -> String {
-    sqlite(&service.folder.path().join("state/audit/audit.db"), sql)
+    let file = service.folder.path().join("state/audit/audit.db");
+    // It is made when the first events are published, and a service that was started a moment ago may be making it now.
+    let tables = || Command::new("sqlite3").arg(&file).arg("SELECT count(*) FROM anchor_v1").output();
+    await_that("the auditors' file is made", || file.exists() && tables().is_ok_and(|made| made.status.success()));
+    sqlite(&file, sql)
 }
 
 /// Orders an anchor, insists on the code, and gives what was said.
