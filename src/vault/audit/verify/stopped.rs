@@ -1,5 +1,5 @@
-//! The vault's database while no service answers: read without a lock, a write or a file beside it, and believed in nothing
-//! that no signed head bears out.
+//! The vault's database while no service answers: read without a lock, a write or a file beside it. Of its events nothing is
+//! believed that no signed head bears out; its orders of erasures are taken as they stand.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -30,6 +30,9 @@ type Stamp = [Option<(u64, i64, i64)>; 2];
 
 /// Times that a copy is made anew because the files changed meanwhile.
 const TRIES: u32 = 5;
+
+const CHANGES: &str = "the vault's database changes while it is read: a service runs that can't be asked, or a backup is made; \
+                       verify again";
 
 /// Where it is.
 pub fn path(state: &Path) -> PathBuf {
@@ -83,8 +86,6 @@ impl Stopped {
         Ok(found.into_iter().filter_map(|seq| u64::try_from(seq).ok()).collect())
     }
 }
-
-const CHANGES: &str = "the vault's database changes while it is read: a service runs that can't be asked, or a backup is made; verify again";
 
 fn stamp(path: &Path) -> Stamp {
     [path.to_owned(), path.with_extension("db-wal")].map(|path| {
