@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use gatepost::mail::envelope::Manner;
 use gatepost::mail::id::MessageId;
 use gatepost::secret::Secret;
 use gatepost::vault::audit::ledger::now_us;
@@ -97,7 +98,8 @@ fn keep(store: &mut Store<'_>, group: u32) {
                 session: Uuid::now_v7(),
                 principal: "billing".to_owned(),
                 sender: Some(address("billing@example.net")),
-                recipients: vec![(address(&format!("person{number}@example.org")), "smarthost".to_owned())],
+                manner: Manner::default(),
+                recipients: vec![(address(&format!("person{number}@example.org")).into(), "smarthost".to_owned())],
                 sha256: Sha256::digest(&content).into(),
                 body: Body::Inline(sealed),
                 key,

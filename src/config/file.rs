@@ -54,6 +54,7 @@ pub struct Listener {
     pub key: Option<At<String>>,
     pub behind_tls_proxy: Option<At<bool>>,
     pub identify_by_network: Option<At<bool>>,
+    pub extensions_off: Option<Vec<At<String>>>,
     pub zone: Option<At<String>>,
     pub per_address: Option<At<i64>>,
     pub per_prefix: Option<At<i64>>,

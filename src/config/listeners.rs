@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use super::extensions;
 use super::file::{self, At, Config};
 use super::findings::Findings;
 use super::limits::{PER_ADDRESS, PER_PREFIX, whole};
@@ -47,6 +48,7 @@ pub fn plan(config: &Config, findings: &mut Findings<'_>) -> (Vec<Listener>, Vec
             behind_tls_proxy: written.behind_tls_proxy.as_ref().is_some_and(|flag| *flag.get_ref()),
             identify_by_network: written.identify_by_network.as_ref().is_some_and(|flag| *flag.get_ref()),
             plain_login: false,
+            extensions_off: extensions::off(written, protocol, findings),
             zone: zone(&written.zone, findings),
             per_address: whole(&written.per_address, &PER_ADDRESS, findings),
             per_prefix: whole(&written.per_prefix, &PER_PREFIX, findings),

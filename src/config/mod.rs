@@ -13,6 +13,7 @@ pub mod source;
 
 mod anchors;
 mod credentials;
+mod extensions;
 mod limits;
 mod listeners;
 mod places;

@@ -11,7 +11,7 @@ use super::audit::{Audit, Retention, WhenFull};
 use super::file::{At, Config};
 use super::findings::Findings;
 pub use super::limits::{Limits, Spool};
-use super::slice::{Declared, Protocol, Serve, TlsMode};
+use super::slice::{Declared, Extension, Protocol, Serve, TlsMode};
 use super::source::Source;
 use super::{Mode, anchors, audit, credentials, limits, listeners, name, routes, upstreams};
 use crate::policy::route::Route;
@@ -68,6 +68,7 @@ pub struct Listener {
     pub identify_by_network: bool,
     /// A password may be said without TLS.
     pub plain_login: bool,
+    pub extensions_off: Vec<Extension>,
     pub zone: String,
     pub per_address: u32,
     pub per_prefix: u32,

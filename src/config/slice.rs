@@ -80,6 +80,19 @@ pub struct EdgeSlice {
     pub idle: Duration,
 }
 
+/// One that a listener offers unless its configuration says otherwise. STARTTLS and AUTH are none of them: they follow
+/// from how the listener is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Extension {
+    Pipelining,
+    Size,
+    EightBit,
+    StatusCodes,
+    Chunking,
+    Dsn,
+    Limits,
+}
+
 /// One listener as its edge sees it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Desk {
@@ -93,6 +106,7 @@ pub struct Desk {
     pub identify_by_network: bool,
     /// What an HTTP listener answers; empty for SMTP.
     pub serve: Vec<Serve>,
+    pub extensions_off: Vec<Extension>,
 }
 
 /// Keyholder: the certificates, by number and by file name for messages. The files come as descriptors.

@@ -38,6 +38,7 @@ impl Plan {
             plain_login: listener.plain_login,
             identify_by_network: listener.identify_by_network,
             serve: listener.serve.clone(),
+            extensions_off: listener.extensions_off.clone(),
         };
         let its_own = |listener: &&Listener| listener.protocol == protocol && listener.zone == zone;
         EdgeSlice {

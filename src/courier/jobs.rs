@@ -12,7 +12,8 @@ use super::parcel::{Content, Credit, Feed, Parcel, Verdict};
 use super::smtp::Upstream;
 use crate::ipc::channel::{Gone, Receiver, Sender};
 use crate::ipc::delivery::{Job, Offer, Progress};
-use crate::mail::address::{Address, ReversePath};
+use crate::mail::address::ReversePath;
+use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::id::MessageId;
 use crate::mail::outcome::{Outcome, Said};
 
@@ -24,10 +25,11 @@ const GRACE: Duration = Duration::from_millis(500);
 struct Desk {
     message: MessageId,
     sender: ReversePath,
+    manner: Manner,
     size: u64,
     /// As many as the vault has announced.
     expected: u32,
-    recipients: Vec<(u32, Address)>,
+    recipients: Vec<(u32, Addressee)>,
     credit: Credit,
     /// Kept until the job ends: its end tells the task that the vault is gone.
     feed: mpsc::UnboundedSender<Feed>,
@@ -82,7 +84,7 @@ impl Jobs {
 
     async fn take(&mut self, offer: Offer) -> Result<(), Gone> {
         match offer {
-            Offer::Message { job, message, sender, size, recipients } => {
+            Offer::Message { job, message, sender, manner, size, recipients } => {
                 // Twice the slots, because a job that the vault took back may still be ending.
                 if self.desks.len() >= 2 * usize::from(self.upstream.slots()) || self.desks.contains_key(&job) {
                     return Err(impossible("more jobs than slots, or one twice"));
@@ -92,8 +94,8 @@ impl Jobs {
                 let content = Content::new(job, self.vault.clone(), feeding, credit.clone());
                 let (expected, content) = (recipients, Some(content));
                 let (recipients, numbers) = (Vec::new(), Vec::new());
-                self.desks
-                    .insert(job, Desk { message, sender, size, expected, recipients, credit, feed, content, numbers });
+                let desk = Desk { message, sender, manner, size, expected, recipients, credit, feed, content, numbers };
+                self.desks.insert(job, desk);
                 self.begin(job);
             }
             Offer::Recipients { job, batch } => {
@@ -139,7 +141,8 @@ impl Jobs {
         }
         let Some(content) = desk.content.take() else { return };
         let (sender, recipients) = (desk.sender.take(), std::mem::take(&mut desk.recipients));
-        let mut parcel = Parcel { message: desk.message, sender, size: desk.size, recipients, content };
+        let manner = std::mem::take(&mut desk.manner);
+        let mut parcel = Parcel { message: desk.message, sender, manner, size: desk.size, recipients, content };
         let upstream = Arc::clone(&self.upstream);
         let task = self.tasks.spawn(async move {
             if parcel.recipients.is_empty() {

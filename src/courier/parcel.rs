@@ -11,7 +11,8 @@ use tokio::time::timeout;
 use crate::ipc::bytes::Octets;
 use crate::ipc::channel::Sender;
 use crate::ipc::delivery::{Job, Progress};
-use crate::mail::address::{Address, ReversePath};
+use crate::mail::address::ReversePath;
+use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::id::MessageId;
 use crate::mail::outcome::Outcome;
 
@@ -26,10 +27,11 @@ const VAULT: Duration = Duration::from_secs(120);
 pub struct Parcel {
     pub message: MessageId,
     pub sender: ReversePath,
+    pub manner: Manner,
     /// Octets of the content, dots not stuffed.
     pub size: u64,
     /// Numbered as the vault numbers them.
-    pub recipients: Vec<(u32, Address)>,
+    pub recipients: Vec<(u32, Addressee)>,
     pub content: Content,
 }
 

@@ -16,6 +16,7 @@ use crate::ipc::channel::{Receiver, Sender};
 use crate::ipc::frame::MAX_CONTENT;
 use crate::ipc::session::{Answer, Ask, Denial, Mechanism, Tls};
 use crate::mail::address::{Address, ReversePath};
+use crate::mail::envelope::{Addressee, MAX_ADDRESSEE, Manner};
 use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
@@ -29,8 +30,8 @@ const ANSWER: Duration = Duration::from_secs(30);
 const DISK: Duration = Duration::from_secs(60);
 /// How long a session past the dot looks for the vault's successor, to learn whether its message was kept.
 const SUCCESSOR: Duration = Duration::from_secs(10);
-/// Addresses in one frame: each at most 256 octets and its length.
-const BATCH: usize = MAX_CONTENT / 260;
+/// Recipients in one frame.
+const BATCH: usize = MAX_CONTENT / MAX_ADDRESSEE;
 
 /// The vault is away, or this session is no longer known to it: 421 4.3.2 at the next command, 451 after the dot, 503.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,11 +105,12 @@ impl Visit {
         &mut self,
         sender: ReversePath,
         size: Option<u64>,
+        manner: Manner,
         helo: String,
         tls: Option<Tls>,
     ) -> Result<Result<MessageId, Refusal>, Lost> {
         let slot = self.seat().await?.slot();
-        self.ask(Ask::Mail { slot, sender, size, helo, tls }).await?;
+        self.ask(Ask::Mail { slot, sender, size, manner, helo, tls }).await?;
         match self.answer(DISK).await? {
             Answer::Reserved { message, .. } => {
                 (self.message, self.content) = (Some(message), false);
@@ -120,7 +122,7 @@ impl Visit {
     }
 
     /// Names recipients, in as many frames as it takes.
-    pub async fn recipients(&mut self, all: &[Address]) -> Result<(), Lost> {
+    pub async fn recipients(&mut self, all: &[Addressee]) -> Result<(), Lost> {
         let slot = self.seat().await?.slot();
         for batch in all.chunks(BATCH) {
             self.ask(Ask::Recipients { slot, batch: batch.to_vec() }).await?;

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::bytes::Octets;
-use crate::mail::address::{Address, ReversePath};
+use crate::mail::address::ReversePath;
+use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::id::MessageId;
 use crate::mail::outcome::Outcome;
 
@@ -17,9 +18,9 @@ pub const MAX_SLOTS: u16 = 64;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Offer {
     /// A message for this upstream. Its recipients and content follow.
-    Message { job: Job, message: MessageId, sender: ReversePath, size: u64, recipients: u32 },
+    Message { job: Job, message: MessageId, sender: ReversePath, manner: Manner, size: u64, recipients: u32 },
     /// The next recipients, numbered as the vault numbers them.
-    Recipients { job: Job, batch: Vec<(u32, Address)> },
+    Recipients { job: Job, batch: Vec<(u32, Addressee)> },
     /// The next octets: canonical lines that end in CRLF, dots not stuffed. Only as many as the courier asked for.
     Content { job: Job, octets: Octets },
     /// All content was sent.

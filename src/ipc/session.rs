@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::bytes::Octets;
 use super::capsule::Capsule;
 use crate::mail::address::{Address, ReversePath};
+use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
@@ -52,9 +53,9 @@ pub enum Ask {
     /// Answer: `Granted` or `Denied`.
     Login { slot: Slot, mechanism: Mechanism, user: String, password: Secret<String>, tls: Option<Tls> },
     /// A transaction begins: reserves limits and gives the message its id. Answer: `Reserved` or `Refused`.
-    Mail { slot: Slot, sender: ReversePath, size: Option<u64>, helo: String, tls: Option<Tls> },
+    Mail { slot: Slot, sender: ReversePath, size: Option<u64>, manner: Manner, helo: String, tls: Option<Tls> },
     /// Recipients the grant's policy allows, as the client gave them; in batches, before the content. No answer.
-    Recipients { slot: Slot, batch: Vec<Address> },
+    Recipients { slot: Slot, batch: Vec<Addressee> },
     /// The content begins. Answer: `Credit`.
     Content { slot: Slot },
     /// The next octets, within the credit: canonical lines that end in CRLF, dots un-stuffed, header fix-ups done.

@@ -1,9 +1,12 @@
 //! The nouns of mail, without I/O: addresses, ids, outcomes, what a header says.
 
 pub mod address;
+pub mod dsn;
+pub mod envelope;
 pub mod facts;
 pub mod fixup;
 pub mod header;
 pub mod id;
 pub mod mailbox;
 pub mod outcome;
+pub mod xtext;

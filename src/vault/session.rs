@@ -30,6 +30,7 @@ use crate::ipc::capsule::Introduction;
 use crate::ipc::channel;
 use crate::ipc::session::{Answer, Ask, Denial, Slot, Tls};
 use crate::mail::address::{Address, ReversePath};
+use crate::mail::envelope::Manner;
 use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
 use crate::policy::refusal::Refusal;
@@ -109,7 +110,9 @@ impl Session {
                 self.check(Login { session, address: peer, listener, mechanism, user, password, tls }).await;
                 Ok(())
             }
-            (Moment::Ready, Ask::Mail { sender, size, helo, tls, .. }) => self.mail(sender, size, helo, tls).await,
+            (Moment::Ready, Ask::Mail { sender, size, manner, helo, tls, .. }) => {
+                self.mail(sender, size, manner, helo, tls).await
+            }
             (Moment::Envelope(transaction), Ask::Recipients { batch, .. }) => {
                 let authority = self.vault.authority.borrow();
                 let most = self.principal.as_ref().map_or(0, |known| authority.most_recipients(&known.credential));
@@ -213,6 +216,7 @@ impl Session {
         &mut self,
         sender: ReversePath,
         size: Option<u64>,
+        manner: Manner,
         helo: String,
         tls: Option<Tls>,
     ) -> Result<(), Violation> {
@@ -225,7 +229,7 @@ impl Session {
         };
         match admitted {
             Ok(reservation) => {
-                let transaction = Transaction::new(sender, helo, tls, reservation);
+                let transaction = Transaction::new(sender, manner, helo, tls, reservation);
                 let message = transaction.message;
                 self.moment = Moment::Envelope(Box::new(transaction));
                 self.say(Answer::Reserved { slot: self.slot, message }).await;

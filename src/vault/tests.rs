@@ -20,6 +20,7 @@ use crate::ipc::frame;
 use crate::ipc::packet::{Arrival, Packet};
 use crate::ipc::session::{Answer, Ask, Denial, Mechanism, Slot};
 use crate::mail::address::Address;
+use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
 use crate::mail::outcome::{Outcome, Said};
@@ -39,6 +40,7 @@ mod at_rest;
 mod courier;
 mod credentials;
 mod decision;
+mod envelope;
 mod lifetime;
 mod limits;
 mod loss;
@@ -299,7 +301,7 @@ impl Edge {
 
     async fn mail(&mut self, slot: u32, sender: &str) -> Answer {
         let (sender, helo) = (Some(address(sender)), "client.example.net".to_owned());
-        self.ask(Ask::Mail { slot: Slot(slot), sender, size: None, helo, tls: None }).await
+        self.ask(Ask::Mail { slot: Slot(slot), sender, size: None, manner: Manner::default(), helo, tls: None }).await
     }
 
     async fn submit(&mut self, slot: u32, recipients: &[&str], content: &[u8]) -> Answer {
@@ -311,7 +313,7 @@ impl Edge {
         let reserved = self.mail(slot, "a@example.net").await;
         let slot = Slot(slot);
         let Answer::Reserved { message, .. } = reserved else { return reserved };
-        let batch = recipients.iter().map(|recipient| address(recipient)).collect();
+        let batch = recipients.iter().map(|recipient| address(recipient).into()).collect();
         self.asks.send(Ask::Recipients { slot, batch }).await.unwrap();
         let Answer::Credit { octets: mut credit, .. } = self.ask(Ask::Content { slot }).await else {
             panic!("no credit")

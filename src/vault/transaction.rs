@@ -21,6 +21,8 @@ use super::store::writer::NotStored;
 use crate::config::slice::Counter;
 use crate::ipc::session::Tls;
 use crate::mail::address::{Address, ReversePath};
+use crate::mail::dsn::Wish;
+use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
 use crate::policy::refusal::Refusal;
@@ -37,9 +39,12 @@ const HOPS: u32 = 100;
 pub struct Transaction {
     pub message: MessageId,
     pub sender: ReversePath,
+    pub manner: Manner,
     pub helo: String,
     pub tls: Option<Tls>,
     pub recipients: Vec<Address>,
+    /// What each of them is to be told.
+    wishes: Vec<Wish>,
     pub reservation: Reservation,
     /// Octets the edge may still send.
     credit: u32,
@@ -54,13 +59,15 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    pub fn new(sender: ReversePath, helo: String, tls: Option<Tls>, reservation: Reservation) -> Self {
+    pub fn new(sender: ReversePath, manner: Manner, helo: String, tls: Option<Tls>, reservation: Reservation) -> Self {
         Self {
             message: MessageId::now(),
             sender,
+            manner,
             helo,
             tls,
             recipients: Vec::new(),
+            wishes: Vec::new(),
             reservation,
             credit: 0,
             buffer: Vec::new(),
@@ -72,12 +79,20 @@ impl Transaction {
     }
 
     /// More recipients, but never more than the credential may have.
-    pub fn add(&mut self, batch: Vec<Address>, most: u32) {
+    pub fn add(&mut self, batch: Vec<Addressee>, most: u32) {
         let room = usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(self.recipients.len());
         if batch.len() > room {
             self.fail(Refusal::TooManyRecipients);
         }
-        self.recipients.extend(batch.into_iter().take(room));
+        for Addressee { address, wish } in batch.into_iter().take(room) {
+            self.recipients.push(address);
+            self.wishes.push(wish);
+        }
+    }
+
+    fn addressees(&self) -> impl Iterator<Item = Addressee> {
+        let pairs = self.recipients.iter().zip(&self.wishes);
+        pairs.map(|(address, wish)| Addressee { address: address.clone(), wish: wish.clone() })
     }
 
     pub fn give(&mut self, octets: u32) {
@@ -235,8 +250,13 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
             message: transaction.message,
             session: sender.session,
             principal: principal.clone(),
-            recipients: transaction.recipients.iter().map(|to| (to.clone(), lane(to))).collect(),
+            recipients: transaction
+                .addressees()
+                .map(|to| (lane(&to.address), to))
+                .map(|(lane, to)| (to, lane))
+                .collect(),
             sender: transaction.sender.clone(),
+            manner: transaction.manner.clone(),
             body,
             key: transaction.key.clone(),
             bytes: transaction.size,

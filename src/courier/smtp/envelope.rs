@@ -3,6 +3,7 @@
 use super::offers::Offers;
 use crate::courier::parcel::Parcel;
 use crate::mail::address::ReversePath;
+use crate::mail::dsn::{Report, Wish};
 
 /// Octets of commands in one write (rule U8). The kernel takes that much at once whatever the other side does (16 KiB is the
 /// smallest send buffer of the systems we run on), so we are never stuck writing while the upstream is stuck answering.
@@ -43,11 +44,15 @@ pub fn envelope(parcel: &Parcel, offers: &Offers) -> Vec<Command> {
         // What the content is shows only when it has gone out, and a 7-bit message is an 8-bit one, too.
         line.push_str(" BODY=8BITMIME");
     }
+    if offers.dsn {
+        line.push_str(&report(&parcel.manner.report));
+    }
     line.push_str("\r\n");
     let mail = Command { step: Step::Mail, line };
     let recipients = parcel.recipients.iter().enumerate();
-    let rcpt = recipients.map(|(at, (_, address))| {
-        let line = format!("RCPT TO:<{address}>\r\n");
+    let rcpt = recipients.map(|(at, (_, to))| {
+        let parameters = if offers.dsn { wish(&to.wish) } else { String::new() };
+        let line = format!("RCPT TO:<{}>{parameters}\r\n", to.address);
         Command { step: Step::Rcpt(at), line }
     });
     let data = Command { step: Step::Data, line: "DATA\r\n".to_owned() };
@@ -56,6 +61,19 @@ pub fn envelope(parcel: &Parcel, offers: &Offers) -> Vec<Command> {
 
 fn reverse(path: &ReversePath) -> String {
     path.as_ref().map_or_else(|| "<>".to_owned(), |address| format!("<{address}>"))
+}
+
+/// RFC 3461 section 5.2.1: what was asked for is asked for, unchanged.
+fn report(report: &Report) -> String {
+    let ret = report.ret.map(|ret| format!(" RET={}", ret.word())).unwrap_or_default();
+    let envid = report.envid.as_ref().map(|envid| format!(" ENVID={envid}")).unwrap_or_default();
+    ret + &envid
+}
+
+fn wish(wish: &Wish) -> String {
+    let notify = wish.notify.map(|notify| format!(" NOTIFY={notify}")).unwrap_or_default();
+    let orcpt = wish.orcpt.as_ref().map(|orcpt| format!(" ORCPT={orcpt}")).unwrap_or_default();
+    notify + &orcpt
 }
 
 /// Splits the commands into groups that each go out in one write: one by one, unless the upstream offers PIPELINING.

@@ -8,6 +8,7 @@ pub struct Offers {
     pub pipelining: bool,
     pub size: bool,
     pub eight_bit: bool,
+    pub dsn: bool,
     pub plain: bool,
     pub login: bool,
 }
@@ -23,6 +24,7 @@ impl Offers {
                 "PIPELINING" => offers.pipelining = true,
                 "SIZE" => offers.size = true,
                 "8BITMIME" => offers.eight_bit = true,
+                "DSN" => offers.dsn = true,
                 "AUTH" => {
                     for mechanism in words {
                         offers.plain |= mechanism.eq_ignore_ascii_case("PLAIN");
@@ -44,8 +46,7 @@ mod tests {
     fn keywords_are_read_whatever_their_case_and_the_greeting_is_none() {
         let lines = ["PIPELINING mx", "starttls", "SIZE 1000", "auth CRAM-MD5 plain", "X-AUTH LOGIN", "8bitmime"];
         let reply = Reply { code: 250, lines: lines.map(str::to_owned).to_vec() };
-        let expected =
-            Offers { starttls: true, size: true, plain: true, eight_bit: true, pipelining: false, login: false };
+        let expected = Offers { starttls: true, size: true, plain: true, eight_bit: true, ..Offers::default() };
         assert_eq!(Offers::read(&reply), expected);
     }
 }

@@ -1,5 +1,6 @@
 //! The courier over real sockets: the test plays parent, vault and dialer, and the sink plays the upstream.
 
+mod extensions;
 mod hostile;
 mod neighbours;
 mod phases;
@@ -24,6 +25,7 @@ use crate::ipc::dialing::{Dial, Dialed};
 use crate::ipc::frame::{Inbox, MAX_CONTENT, Outbox};
 use crate::ipc::packet::Blocking;
 use crate::mail::address::Address;
+use crate::mail::envelope::{Addressee, MAX_ADDRESSEE, Manner};
 use crate::mail::id::MessageId;
 use crate::mail::outcome::Outcome;
 use crate::role::link::End;
@@ -243,15 +245,19 @@ impl Vault {
 
     /// Offers a message without its content.
     fn offer(&mut self, recipients: &[&str], size: usize) -> Job {
-        let recipients: Vec<Address> = recipients.iter().map(|text| Address::parse(text).unwrap()).collect();
+        let recipients = recipients.iter().map(|text| Address::parse(text).unwrap().into()).collect();
+        self.offer_with(Manner::default(), recipients, size)
+    }
+
+    fn offer_with(&mut self, manner: Manner, recipients: Vec<Addressee>, size: usize) -> Job {
         self.job += 1;
         let job = Job(self.job);
         let sender = Some(Address::parse("sender@gate.test").unwrap());
         let count = u32::try_from(recipients.len()).unwrap();
         let (message, size) = (MessageId::now(), u64::try_from(size).unwrap());
-        self.say(&Offer::Message { job, message, sender, size, recipients: count });
-        let numbered: Vec<(u32, Address)> = (10..).zip(recipients).collect();
-        for batch in numbered.chunks(100) {
+        self.say(&Offer::Message { job, message, sender, manner, size, recipients: count });
+        let numbered: Vec<(u32, Addressee)> = (10..).zip(recipients).collect();
+        for batch in numbered.chunks(MAX_CONTENT / MAX_ADDRESSEE) {
             self.say(&Offer::Recipients { job, batch: batch.to_vec() });
         }
         job

@@ -31,7 +31,7 @@ fn a_message_withdrawn_before_its_recipients_came_is_settled_too() {
     let (mut bench, _sink) = bench(Options::default());
     let (job, message) = (Job(77), MessageId::now());
     assert_eq!(bench.vault.slots(), 1);
-    bench.vault.say(&Offer::Message { job, message, sender: None, size: 1, recipients: 2 });
+    bench.vault.say(&Offer::Message { job, message, sender: None, manner: Manner::default(), size: 1, recipients: 2 });
     bench.vault.say(&Offer::Withdraw { job });
     assert!(matches!(bench.vault.hear(), Some(Progress::Settled { job: Job(77) })));
 }
@@ -90,8 +90,8 @@ fn more_recipients_than_announced_end_the_channel() {
     let (mut bench, sink) = bench(Options::default());
     let (job, message) = (Job(5), MessageId::now());
     let address = Address::parse("a@b.test").unwrap();
-    bench.vault.say(&Offer::Message { job, message, sender: None, size: 1, recipients: 1 });
-    bench.vault.say(&Offer::Recipients { job, batch: vec![(0, address.clone()), (1, address)] });
+    bench.vault.say(&Offer::Message { job, message, sender: None, manner: Manner::default(), size: 1, recipients: 1 });
+    bench.vault.say(&Offer::Recipients { job, batch: vec![(0, address.clone().into()), (1, address.into())] });
     assert_eq!(bench.vault.slots(), 1);
     assert!(bench.vault.hear().is_none());
     assert_eq!(sink.tally().connections, 0);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::edge::tests::stand_in::{StandIn, Ways};
 use crate::ipc::session::Slot;
+use crate::mail::dsn::Wish;
 
 fn address(text: &str) -> Address {
     Address::parse(text).unwrap()
@@ -18,8 +19,8 @@ async fn login(visit: &mut Visit, password: &str) -> Result<Result<Grant, Denial
 async fn begin(visit: &mut Visit, octets: usize) -> MessageId {
     login(visit, "s3cret").await.unwrap().unwrap();
     let sender = Some(address("a@example.net"));
-    let message = visit.mail(sender, None, "client".into(), None).await.unwrap().unwrap();
-    visit.recipients(&[address("b@example.org")]).await.unwrap();
+    let message = visit.mail(sender, None, Manner::default(), "client".into(), None).await.unwrap().unwrap();
+    visit.recipients(&[address("b@example.org").into()]).await.unwrap();
     visit.content().await.unwrap();
     visit.chunk(&vec![b'x'; octets]).await.unwrap();
     message
@@ -42,7 +43,13 @@ async fn recipients_that_fill_many_frames_all_arrive() {
     let mut visit = house.visit();
     begin(&mut visit, 1).await;
     let long = "d".repeat(60);
-    let all: Vec<_> = (0..1000).map(|n| address(&format!("{n}@{long}.{long}.{long}.{long}.net"))).collect();
+    let all: Vec<_> = (0..1000)
+        .map(|n| {
+            let orcpt = format!("rfc822;{}", "x".repeat(493)).try_into().ok();
+            let address = address(&format!("{n}@{long}.{long}.{long}.{long}.net"));
+            Addressee { address, wish: Wish { orcpt, ..Wish::default() } }
+        })
+        .collect();
     visit.recipients(&all).await.unwrap();
     visit.commit(Facts::default()).await.unwrap().unwrap();
     assert_eq!(house.seen().kept[0].recipients.len(), 1001);

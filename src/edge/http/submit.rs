@@ -7,6 +7,7 @@ use super::mime;
 use super::reply::{Code, Fault, Issue};
 use crate::ipc::frame::MAX_CONTENT;
 use crate::mail::address::Address;
+use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
@@ -46,7 +47,11 @@ pub async fn submit(
         return Err(refused(Refusal::TooBig, session, grant, "/from"));
     }
 
-    let reserved = seat.visit.mail(sender, Some(size), String::new(), session.tls.clone()).await.map_err(away)?;
+    let reserved = seat
+        .visit
+        .mail(sender, Some(size), Manner::default(), String::new(), session.tls.clone())
+        .await
+        .map_err(away)?;
     let id = reserved.map_err(|refusal| refused(refusal, session, grant, &letter.from.pointer))?;
     *request = id;
     let trace = mime::trace(id, &session.front, secure, &when);
@@ -69,7 +74,7 @@ async fn hand_over(
     facts: Facts,
 ) -> Result<Result<MessageId, Refusal>, crate::edge::conversation::Lost> {
     let visit = &mut seat.visit;
-    visit.recipients(recipients).await?;
+    visit.recipients(&recipients.iter().cloned().map(Addressee::from).collect::<Vec<_>>()).await?;
     visit.content().await?;
     visit.chunk(trace).await?;
     for octets in message.chunks(MAX_CONTENT) {

@@ -1,11 +1,16 @@
 //! One command line, read strictly and without I/O: RFC 5321 section 4.1 and the extensions that we announce.
 
+pub mod parameters;
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::chunk::Chunk;
 use super::line::Said;
+use crate::config::slice::Extension;
 use crate::ipc::session::Mechanism;
 use crate::mail::address::{Address, ReversePath};
+use crate::mail::dsn::Wish;
+use crate::mail::envelope::Manner;
 
 /// Octets of a command line with its CRLF, by verb: MAIL and RCPT bear paths and parameters, AUTH a response of RFC 4954
 /// section 4.
@@ -29,11 +34,8 @@ pub enum Command {
         /// As it was said: base64, or `=`.
         initial: Option<Said>,
     },
-    Mail {
-        from: ReversePath,
-        size: Option<u64>,
-    },
-    Rcpt(Recipient),
+    Mail(Box<Mail>),
+    Rcpt(Box<Rcpt>),
     Data,
     Bdat(Chunk),
     Rset,
@@ -42,6 +44,36 @@ pub enum Command {
     Help,
     Vrfy,
     Expn,
+}
+
+/// MAIL: the sender, and what it wants done.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Mail {
+    pub from: ReversePath,
+    pub size: Option<u64>,
+    /// It says what its content is.
+    pub body: bool,
+    pub manner: Manner,
+}
+
+impl Mail {
+    /// Those whose parameters it bears.
+    pub fn extensions(&self) -> impl Iterator<Item = Extension> {
+        let report = &self.manner.report;
+        let borne = [
+            (self.size.is_some(), Extension::Size),
+            (self.body, Extension::EightBit),
+            (report.ret.is_some() || report.envid.is_some(), Extension::Dsn),
+        ];
+        borne.into_iter().filter(|(is_borne, _)| *is_borne).map(|(_, extension)| extension)
+    }
+}
+
+/// RCPT: a recipient, and what it is to be told.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rcpt {
+    pub recipient: Recipient,
+    pub wish: Wish,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -175,20 +207,7 @@ fn mail(rest: &str) -> Result<Command, Fault> {
         path if at_literal(path) => return Err(Fault::SenderLiteral),
         path => Some(Address::parse(path).map_err(|_| Fault::Sender)?),
     };
-    let (mut size, mut body, mut auth) = (None, None, None);
-    for parameter in split(parameters)? {
-        let (keyword, value) = parameter?;
-        let once = match keyword.to_ascii_uppercase().as_str() {
-            "SIZE" => size.replace(number(value)?).is_none(),
-            "BODY" => body.replace(body_type(value)?).is_none(),
-            "AUTH" => auth.replace(on_behalf(value)?).is_none(),
-            _ => return Err(Fault::UnknownParameter),
-        };
-        if !once {
-            return Err(Fault::Parameter);
-        }
-    }
-    Ok(Command::Mail { from, size })
+    parameters::of_mail(from, parameters).map(|mail| Command::Mail(Box::new(mail)))
 }
 
 fn rcpt(rest: &str) -> Result<Command, Fault> {
@@ -199,12 +218,8 @@ fn rcpt(rest: &str) -> Result<Command, Fault> {
         path if at_literal(path) => return Err(Fault::RecipientLiteral),
         path => Recipient::Mailbox(Address::parse(path).map_err(|_| Fault::Recipient)?),
     };
-    if let Some(parameter) = split(parameters)?.next() {
-        // None is offered for recipients.
-        parameter?;
-        return Err(Fault::UnknownParameter);
-    }
-    Ok(Command::Rcpt(recipient))
+    let wish = parameters::of_rcpt(parameters)?;
+    Ok(Command::Rcpt(Box::new(Rcpt { recipient, wish })))
 }
 
 /// RFC 3030 section 2: how many octets follow, and whether they are the last.
@@ -214,7 +229,9 @@ fn chunk(rest: &str) -> Result<Chunk, Fault> {
         Some((octets, end)) if end.eq_ignore_ascii_case("LAST") => (octets, true),
         Some(_) => return Err(Fault::Chunk),
     };
-    number(Some(octets).filter(|octets| !octets.is_empty())).map(|octets| Chunk { octets, last }).or(Err(Fault::Chunk))
+    parameters::number(Some(octets).filter(|octets| !octets.is_empty()))
+        .map(|octets| Chunk { octets, last })
+        .or(Err(Fault::Chunk))
 }
 
 /// What follows `FROM:` or `TO:`, which is one word with the path. One blank between them is what Outlook and many
@@ -257,45 +274,6 @@ fn without_route(path: &str) -> Option<&str> {
 fn at_literal(path: &str) -> bool {
     let literal = path.rsplit_once("@[").and_then(|(local, rest)| Some((local, rest.strip_suffix(']')?)));
     literal.is_some_and(|(local, inner)| is_literal(inner) && Address::parse(&format!("{local}@x")).is_ok())
-}
-
-type Parameter<'a> = Result<(&'a str, Option<&'a str>), Fault>;
-
-/// `SP keyword[=value]`, any number of them (RFC 5321 section 4.1.2, esmtp-param).
-fn split(parameters: &str) -> Result<impl Iterator<Item = Parameter<'_>>, Fault> {
-    let all = match parameters {
-        "" => None,
-        some => Some(some.strip_prefix(' ').ok_or(Fault::Argument)?),
-    };
-    Ok(all.into_iter().flat_map(|all| all.split(' ')).map(|one| {
-        let (keyword, value) = one.split_once('=').map_or((one, None), |(keyword, value)| (keyword, Some(value)));
-        let named = keyword.starts_with(|first: char| first.is_ascii_alphanumeric())
-            && keyword.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-');
-        let valued = value.is_none_or(|value| !value.is_empty() && !value.contains('='));
-        if named && valued { Ok((keyword, value)) } else { Err(Fault::Parameter) }
-    }))
-}
-
-/// RFC 1870: one to twenty digits. A sign, an exponent or an overflow is no size.
-fn number(value: Option<&str>) -> Result<u64, Fault> {
-    let digits = value.filter(|value| value.len() <= 20 && value.bytes().all(|octet| octet.is_ascii_digit()));
-    digits.and_then(|digits| digits.parse().ok()).ok_or(Fault::Parameter)
-}
-
-/// RFC 6152. Eight bits pass through either way; BINARYMIME is not announced.
-fn body_type(value: Option<&str>) -> Result<(), Fault> {
-    let known = |value: &str| ["7BIT", "8BITMIME"].iter().any(|known| known.eq_ignore_ascii_case(value));
-    if value.is_some_and(known) { Ok(()) } else { Err(Fault::Parameter) }
-}
-
-/// RFC 4954 section 5: `AUTH=` is read, accepted from anybody, and believed of nobody.
-fn on_behalf(value: Option<&str>) -> Result<(), Fault> {
-    let value = value.ok_or(Fault::Parameter)?;
-    let mut parts = value.split('+');
-    let plain = parts.next().is_some_and(|first| !first.is_empty() || value.starts_with('+'));
-    let hex =
-        |part: &str| part.get(..2).is_some_and(|code| code.bytes().all(|o| matches!(o, b'0'..=b'9' | b'A'..=b'F')));
-    if plain && parts.all(hex) { Ok(()) } else { Err(Fault::Parameter) }
 }
 
 #[cfg(test)]

@@ -147,7 +147,7 @@ impl Content {
             return self.refuse(Refusal::Header, header::Fault::TooLong.into(), setting).await;
         }
         let Setting { front, grant, helo, with, cipher, envelope, .. } = setting;
-        let mut recipients = envelope.recipients.iter();
+        let mut recipients = envelope.recipients.keys();
         let trace = fixup::Trace {
             helo,
             hostname: &front.hostname,

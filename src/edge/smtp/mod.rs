@@ -6,6 +6,7 @@ pub mod chunk;
 pub mod command;
 pub mod content;
 pub mod data;
+pub mod envelope;
 pub mod guard;
 pub mod line;
 pub mod reply;

@@ -1,6 +1,5 @@
 //! One SMTP session: which command when, and what is said to it.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,19 +9,17 @@ use uuid::Uuid;
 
 use super::auth::Unfit;
 use super::budget::{Budget, Charge};
-use super::command::{self, Command, Fault, Recipient};
+use super::command::{self, Command, Fault};
 use super::line::{Line, Said};
 use super::reply::{self, Reply};
 use super::standing::{Hello, Standing};
-use super::transaction::{Envelope, Transaction};
+use super::transaction::Transaction;
 use super::wire::{Stop, Wire};
 use super::{auth, guard};
 use crate::config::slice::TlsMode;
 use crate::edge::conversation::Visit;
 use crate::edge::front::{Front, Phase};
 use crate::ipc::session::{Mechanism, Tls};
-use crate::mail::address::{Address, ReversePath};
-use crate::policy::refusal::Refusal;
 
 /// How long a stranger may stay a stranger, whatever it says meanwhile.
 const STRANGER: Duration = Duration::from_secs(300);
@@ -192,8 +189,8 @@ impl Session {
                 None => return Ok(Next::Starttls),
             },
             Auth { mechanism, initial } => self.auth(wire, mechanism, initial).await?,
-            Mail { from, size } => self.mail(from, size).await?,
-            Rcpt(recipient) => self.rcpt(recipient),
+            Mail(mail) => self.mail(*mail).await?,
+            Rcpt(rcpt) => self.rcpt(*rcpt),
             Data => self.data(wire).await?,
             Bdat(chunk) => self.bdat(wire, chunk).await?,
             Rset => {
@@ -290,82 +287,9 @@ impl Session {
     }
 
     /// A login that was revoked is none; an open transaction is the vault's to refuse.
-    fn drop_revoked(&mut self) {
+    pub(super) fn drop_revoked(&mut self) {
         if self.transaction.is_none() && self.visit.revoked() {
             self.standing.grant = None;
-        }
-    }
-
-    async fn mail(&mut self, from: ReversePath, size: Option<u64>) -> Result<Reply, Stop> {
-        self.drop_revoked();
-        let Some(hello) = &self.standing.hello else { return Ok(reply::HELLO_FIRST) };
-        if self.transaction.is_some() {
-            return Ok(reply::NESTED);
-        }
-        if self.standing.grant.is_none() && self.standing.by_network() {
-            self.standing.grant = self.visit.open().await?;
-        }
-        let Some(grant) = &self.standing.grant else {
-            return Ok(if self.standing.by_network() { reply::NOT_KNOWN_HERE } else { reply::LOGIN_FIRST });
-        };
-        if size.is_some_and(|size| size > grant.size(self.front.max_size)) {
-            self.visit.turned(&from, None, Refusal::TooBig);
-            return Ok(reply::TOO_BIG);
-        }
-        if from.as_ref().is_some_and(|from| !from.is_qualified()) {
-            return Ok(reply::SENDER_NOT_QUALIFIED);
-        }
-        if let Err(refusal) = grant.sender(&from) {
-            self.visit.turned(&from, None, refusal);
-            return Ok(refusal.into());
-        }
-        match self.visit.mail(from.clone(), size, hello.name.clone(), self.standing.tls.clone()).await? {
-            Ok(message) => {
-                let envelope = Envelope { message, sender: from, recipients: BTreeSet::new() };
-                self.transaction = Some(Transaction { envelope, overflowed: false, chunks: None });
-                Ok(reply::SENDER_OK)
-            }
-            Err(refusal) => Ok(refusal.into()),
-        }
-    }
-
-    fn rcpt(&mut self, recipient: Recipient) -> Reply {
-        let (Some(transaction), Some(grant)) = (&mut self.transaction, &self.standing.grant) else {
-            return reply::NO_TRANSACTION;
-        };
-        if transaction.chunks.is_some() {
-            return reply::BETWEEN_CHUNKS;
-        }
-        let Transaction { envelope, overflowed, .. } = transaction;
-        let recipient = match recipient {
-            Recipient::Mailbox(address) => address,
-            Recipient::Postmaster => match Address::parse(&format!("postmaster@{}", self.front.hostname)) {
-                Ok(address) => address,
-                Err(_) => return Fault::Recipient.into(),
-            },
-        };
-        if envelope.recipients.contains(&recipient) {
-            return reply::RECIPIENT_OK;
-        }
-        if !recipient.is_qualified() {
-            return reply::RECIPIENT_NOT_QUALIFIED;
-        }
-        let most = usize::try_from(grant.max_recipients).unwrap_or(usize::MAX);
-        if envelope.recipients.len() >= most {
-            if !std::mem::replace(overflowed, true) {
-                self.visit.turned(&envelope.sender, Some(recipient), Refusal::TooManyRecipients);
-            }
-            return Refusal::TooManyRecipients.into();
-        }
-        match grant.recipient(&envelope.sender, &recipient) {
-            Ok(()) => {
-                envelope.recipients.insert(recipient);
-                reply::RECIPIENT_OK
-            }
-            Err(refusal) => {
-                self.visit.turned(&envelope.sender, Some(recipient), refusal);
-                refusal.into()
-            }
         }
     }
 }

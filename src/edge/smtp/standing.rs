@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::slice::TlsMode;
+use crate::config::slice::{Extension, TlsMode};
 use crate::edge::front::Front;
 use crate::ipc::session::Tls;
 use crate::policy::Grant;
@@ -53,15 +53,28 @@ impl Standing {
         self.grant.as_ref().map_or(self.front.max_size, |grant| grant.size(self.front.max_size))
     }
 
+    /// Whether a client may use it here.
+    pub fn offers(&self, extension: Extension) -> bool {
+        !self.front.desk.extensions_off.contains(&extension)
+    }
+
     /// What this session can use now, and nothing else.
     pub fn extensions(&self) -> Vec<String> {
-        let mut offered = vec!["PIPELINING".to_owned(), format!("SIZE {}", self.size())];
-        offered.extend(["8BITMIME", "ENHANCEDSTATUSCODES", "CHUNKING"].map(str::to_owned));
+        let always = [
+            (Extension::Pipelining, "PIPELINING".to_owned()),
+            (Extension::Size, format!("SIZE {}", self.size())),
+            (Extension::EightBit, "8BITMIME".to_owned()),
+            (Extension::StatusCodes, "ENHANCEDSTATUSCODES".to_owned()),
+            (Extension::Chunking, "CHUNKING".to_owned()),
+            (Extension::Dsn, "DSN".to_owned()),
+        ];
+        let mut offered: Vec<_> =
+            always.into_iter().filter(|(one, _)| self.offers(*one)).map(|(_, line)| line).collect();
         if self.offers_starttls() {
             offered.push("STARTTLS".to_owned());
         }
         // Whoever has logged in can be told a number that is kept to (RFC 9422); a stranger's is not known.
-        if let Some(grant) = &self.grant {
+        if let Some(grant) = self.grant.as_ref().filter(|_| self.offers(Extension::Limits)) {
             offered.push(format!("LIMITS RCPTMAX={}", grant.max_recipients));
         }
         if self.takes_login() && self.grant.is_none() {

@@ -8,7 +8,8 @@ use super::reply::{self, Reply};
 use super::session::Session;
 use super::transaction::{self, Chunks, Setting};
 use super::wire::{Stop, Wire};
-use crate::mail::address::Address;
+use crate::config::slice::Extension;
+use crate::mail::envelope::Addressee;
 
 /// A chunk of fewer octets that isn't the last does nothing that the next couldn't do: it is charged for as NOOP is.
 const SMALL_CHUNK: u64 = 512;
@@ -45,7 +46,12 @@ impl Session {
         if chunk.octets < SMALL_CHUNK && !chunk.last && !self.budget.idle_command(self.standing.grant.is_some()) {
             return Err(reply::TOO_MANY_COMMANDS.into());
         }
-        let unfit = if self.standing.needs_tls() { Some(reply::TLS_FIRST) } else { self.unfit() };
+        let unfit = match () {
+            () if self.standing.needs_tls() => Some(reply::TLS_FIRST),
+            // What follows is content all the same, and no command.
+            () if !self.standing.offers(Extension::Chunking) => Some(reply::NOT_OFFERED),
+            () => self.unfit(),
+        };
         if let Some(unfit) = unfit {
             wire.skip(chunk.octets, self.deadline()).await?;
             return Ok(unfit);
@@ -79,7 +85,9 @@ impl Session {
     /// Tells the vault that the envelope is complete, and what comes now is content.
     async fn begin(&mut self) -> Result<(), Stop> {
         let Some(transaction) = &self.transaction else { return Ok(()) };
-        let recipients: Vec<Address> = transaction.envelope.recipients.iter().cloned().collect();
+        let recipients = transaction.envelope.recipients.iter();
+        let recipients: Vec<_> =
+            recipients.map(|(address, wish)| Addressee { address: address.clone(), wish: wish.clone() }).collect();
         self.visit.recipients(&recipients).await?;
         self.visit.content().await?;
         Ok(())

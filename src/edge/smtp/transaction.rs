@@ -1,6 +1,6 @@
 //! One transaction: from MAIL to the dot, or to the last chunk.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -12,6 +12,7 @@ use super::wire::{Stop, Wire};
 use crate::edge::conversation::Visit;
 use crate::edge::front::Front;
 use crate::mail::address::{Address, ReversePath};
+use crate::mail::dsn::Wish;
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
 
@@ -28,8 +29,8 @@ pub struct Transaction {
 pub struct Envelope {
     pub message: MessageId,
     pub sender: ReversePath,
-    /// Each once, however often it was named.
-    pub recipients: BTreeSet<Address>,
+    /// Each once, however often it was named, and what it is to be told.
+    pub recipients: BTreeMap<Address, Wish>,
 }
 
 /// Content between two of its chunks.

@@ -59,6 +59,7 @@ impl Gate {
             plain_login: tls == TlsMode::None,
             identify_by_network: false,
             serve: vec![],
+            extensions_off: vec![],
         };
         let slice = EdgeSlice {
             hostname: "gate.example.net".into(),

@@ -12,6 +12,8 @@ use crate::edge::conversation::{Vault, Visit};
 use crate::ipc::capsule::{Capsule, Introduction, KEY};
 use crate::ipc::channel::{self, Receiver, Sender};
 use crate::ipc::session::{Answer, Ask, Denial, Slot};
+use crate::mail::dsn::Wish;
+use crate::mail::envelope::Manner;
 use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
 use crate::policy::refusal::Refusal;
@@ -45,6 +47,9 @@ pub struct Ways {
 pub struct Kept {
     pub sender: String,
     pub recipients: Vec<String>,
+    /// What each of them is to be told.
+    pub wishes: Vec<Wish>,
+    pub manner: Manner,
     pub content: String,
     pub facts: Facts,
     pub helo: String,
@@ -246,7 +251,7 @@ impl Places {
                     (denial, _) => Answer::Denied { slot, denial: denial.unwrap_or(Denial::Invalid) },
                 }))
             }
-            Ask::Mail { slot, sender, helo, .. } => {
+            Ask::Mail { slot, sender, manner, helo, .. } => {
                 let place = self.places.get_mut(&slot).filter(|place| place.message.is_none()).ok_or(false)?;
                 if let Some(refusal) = ways.at_mail {
                     return Ok(Some(Answer::Refused { slot, refusal }));
@@ -256,6 +261,8 @@ impl Places {
                 place.draft = Some(Kept {
                     sender: sender.map(String::from).unwrap_or_default(),
                     recipients: vec![],
+                    wishes: vec![],
+                    manner,
                     content: String::new(),
                     facts: Facts::default(),
                     helo,
@@ -264,7 +271,10 @@ impl Places {
             }
             Ask::Recipients { slot, batch } => {
                 let draft = self.places.get_mut(&slot).and_then(|place| place.draft.as_mut()).ok_or(false)?;
-                draft.recipients.extend(batch.into_iter().map(String::from));
+                for to in batch {
+                    draft.recipients.push(to.address.into());
+                    draft.wishes.push(to.wish);
+                }
                 Ok(None)
             }
             Ask::Content { slot } => {

@@ -17,6 +17,7 @@ use crate::ipc::control::Peer;
 use crate::ipc::delivery::{Job, MAX_SLOTS, Offer, Progress};
 use crate::ipc::frame::MAX_CONTENT;
 use crate::mail::address::Address;
+use crate::mail::envelope::MAX_ADDRESSEE;
 use crate::mail::outcome::{Outcome as Delivery, Said};
 use crate::policy::principal::GATE;
 use crate::vault::Vault;
@@ -30,8 +31,6 @@ use crate::vault::transaction::microseconds;
 
 /// Octets of a segment read at once.
 const READ: usize = 64 * 1024;
-/// The most octets an address takes in a frame (RFC 5321 section 4.5.3.1.3, and its number).
-const ADDRESS: usize = 320;
 
 /// A message that this courier has.
 struct Active {
@@ -143,13 +142,13 @@ impl Courier {
         let (job, message) = (Job(leased.job), leased.message);
         let body = open(&leased);
         let recipients = u32::try_from(leased.recipients.len()).unwrap_or(u32::MAX);
-        let sender = leased.sender.clone();
-        self.say(Offer::Message { job, message, sender, size: leased.bytes, recipients }).await;
-        for batch in leased.recipients.chunks(MAX_CONTENT / ADDRESS) {
-            let batch = batch.iter().map(|(n, address, _)| (*n, address.clone())).collect();
+        let (sender, manner) = (leased.sender.clone(), leased.manner.clone());
+        self.say(Offer::Message { job, message, sender, manner, size: leased.bytes, recipients }).await;
+        for batch in leased.recipients.chunks(MAX_CONTENT / MAX_ADDRESSEE) {
+            let batch = batch.iter().map(|(n, addressee, _)| (*n, addressee.clone())).collect();
             self.say(Offer::Recipients { job, batch }).await;
         }
-        let open = leased.recipients.iter().map(|(n, address, attempts)| (*n, (address.clone(), *attempts))).collect();
+        let open = leased.recipients.iter().map(|(n, to, attempts)| (*n, (to.address.clone(), *attempts))).collect();
         let (begun, writing) = (Instant::now(), Vec::new());
         let leased = Leased { body: Body::Inline(Vec::new()), ..leased };
         let (sent, digest, wanted) = (0, Sha256::new(), 0);

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::*;
 use crate::ipc::admin::queue::Ended;
 use crate::mail::address::Address;
+use crate::mail::envelope::Manner;
 use crate::mail::id::MessageId;
 use crate::mail::outcome::Said;
 use crate::policy::mask::Mask;
@@ -33,7 +34,8 @@ fn accept(store: &mut Store<'_>, principal: &str, recipients: &[&str]) -> Messag
         session: Uuid::now_v7(),
         principal: principal.into(),
         sender: None,
-        recipients: recipients.iter().map(|to| (Address::parse(to).unwrap(), LANE.into())).collect(),
+        manner: Manner::default(),
+        recipients: recipients.iter().map(|to| (Address::parse(to).unwrap().into(), LANE.into())).collect(),
         body: Body::Inline(b"x\r\n".to_vec()),
         key: BodyKey::generate(),
         bytes: 3,

@@ -1,9 +1,12 @@
 //! Messages that were accepted: their recipients' states, their leases, and their bodies until nobody needs them.
 
+mod manner;
+
 use rusqlite::{Connection, OptionalExtension, Result, Row, Statement, params};
 use uuid::Uuid;
 
 use crate::mail::address::{Address, ReversePath};
+use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::id::MessageId;
 use crate::mail::outcome::Said;
 use crate::vault::audit::row::{damaged, integer, octets, unsigned};
@@ -28,8 +31,9 @@ pub struct Accepted {
     pub session: Uuid,
     pub principal: String,
     pub sender: ReversePath,
+    pub manner: Manner,
     /// Each with the lane of its route.
-    pub recipients: Vec<(Address, String)>,
+    pub recipients: Vec<(Addressee, String)>,
     pub body: Body,
     pub key: BodyKey,
     /// Octets and SHA-256 of the body itself, not of what it is sealed into.
@@ -50,13 +54,14 @@ pub struct Leased {
     pub session: Uuid,
     pub principal: String,
     pub sender: ReversePath,
+    pub manner: Manner,
     pub bytes: u64,
     pub sha256: [u8; 32],
     pub expires_us: u64,
     pub body: Body,
     pub lock: Lock,
-    /// Number, address, attempts so far.
-    pub recipients: Vec<(u32, Address, u32)>,
+    /// Number, recipient, attempts so far.
+    pub recipients: Vec<(u32, Addressee, u32)>,
 }
 
 /// What a recipient's state becomes.
@@ -122,20 +127,21 @@ impl<'c> Spool<'c> {
         let sql = |sql: &str| connection.prepare(sql);
         Ok(Self {
             insert: sql("INSERT INTO spool_msg(msg_id, accept_seq, session_id, principal, mail_from, bytes, sha256, \
-                         accepted_us, expires_us) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id")?,
+                         accepted_us, expires_us, flags, envid) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id")?,
             insert_body: sql("INSERT INTO spool_body(msg, content, segment) VALUES(?, ?, ?)")?,
             insert_recipient: sql(
-                "INSERT INTO spool_rcpt(msg, n, rcpt, lane, state, next_us) VALUES(?, ?, ?, ?, 0, ?)",
+                "INSERT INTO spool_rcpt(msg, n, rcpt, lane, state, next_us, notify, orcpt) VALUES(?, ?, ?, ?, 0, ?, ?, ?)",
             )?,
             was: sql("SELECT 1 FROM spool_msg WHERE msg_id = ?")?,
             due: sql("SELECT msg FROM spool_rcpt WHERE state = 0 AND held = 0 AND lane = ? AND next_us <= ? \
                  ORDER BY next_us, msg LIMIT 1")?,
             next: sql("SELECT min(next_us) FROM spool_rcpt WHERE state = 0 AND held = 0 AND lane = ?")?,
             message: sql(
-                "SELECT msg_id, session_id, principal, mail_from, bytes, expires_us, content, segment, sha256 \
+                "SELECT msg_id, session_id, principal, mail_from, bytes, expires_us, content, segment, sha256, \
+                 flags, envid \
                           FROM spool_msg JOIN spool_body ON msg = id WHERE id = ?",
             )?,
-            recipients: sql("SELECT n, rcpt, attempts FROM spool_rcpt WHERE job = ? ORDER BY n")?,
+            recipients: sql("SELECT n, rcpt, attempts, notify, orcpt FROM spool_rcpt WHERE job = ? ORDER BY n")?,
             take: sql("UPDATE spool_rcpt SET state = 1, job = ?1 WHERE msg = ?2 AND n IN (SELECT n FROM spool_rcpt \
                        WHERE msg = ?2 AND state = 0 AND held = 0 AND lane = ?3 AND next_us <= ?4 ORDER BY n LIMIT ?5)")?,
             lease: sql("INSERT INTO spool_lease(job, msg, upstream, delivery_id, leased_us) VALUES(?, ?, ?, ?, ?)")?,
@@ -177,6 +183,8 @@ impl<'c> Spool<'c> {
                 accepted.sha256,
                 integer(accepted.accepted_us),
                 integer(accepted.expires_us),
+                manner::flags(&accepted.manner),
+                accepted.manner.report.envid.as_ref().map(ToString::to_string),
             ],
             |row| row.get(0),
         )?;
@@ -187,7 +195,8 @@ impl<'c> Spool<'c> {
         keys.keep(row, accepted.message, &accepted.key)?;
         for (n, (recipient, lane)) in (0u32..).zip(&accepted.recipients) {
             let due = integer(accepted.accepted_us);
-            self.insert_recipient.execute(params![row, n, recipient.to_string(), lane, due])?;
+            let (notify, orcpt) = manner::columns(&recipient.wish);
+            self.insert_recipient.execute(params![row, n, recipient.address.to_string(), lane, due, notify, orcpt])?;
         }
         Ok(())
     }
@@ -211,9 +220,10 @@ impl<'c> Spool<'c> {
         let delivery = Uuid::now_v7();
         self.take.execute(params![integer(job), row, lane, integer(now_us), PER_OFFER])?;
         self.lease.execute(params![integer(job), row, upstream, delivery.as_bytes(), integer(now_us)])?;
-        let recipients = self
-            .recipients
-            .query_map([integer(job)], |row| Ok((number(row, 0)?, address(row, 1)?, number(row, 2)?)))?;
+        let recipients = self.recipients.query_map([integer(job)], |row| {
+            let addressee = Addressee { address: address(row, 1)?, wish: manner::wish(row, 3, 4)? };
+            Ok((number(row, 0)?, addressee, number(row, 2)?))
+        })?;
         let recipients = recipients.collect::<Result<Vec<_>>>()?;
         let mut leased = self.message.query_row([row], |columns| {
             let body = match (columns.get(6)?, columns.get(7)?) {
@@ -230,6 +240,7 @@ impl<'c> Spool<'c> {
                 session: id(columns, 1)?,
                 principal: columns.get(2)?,
                 sender: reverse_path(columns, 3)?,
+                manner: manner::read(columns, 9, 10)?,
                 bytes: unsigned(columns, 4)?,
                 sha256: octets::<32>(columns, 8)?.ok_or_else(|| damaged("the SHA-256 of a body is missing"))?,
                 expires_us: unsigned(columns, 5)?,

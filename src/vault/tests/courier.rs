@@ -15,14 +15,22 @@ impl Courier {
 
     /// One message with its recipients.
     pub async fn message(&mut self) -> (Job, MessageId, Vec<(u32, Address)>, u64) {
-        let Offer::Message { job, message, size, recipients, .. } = self.offer().await else { panic!("no message") };
+        let (job, message, all, size, _) = self.envelope().await;
+        (job, message, all.into_iter().map(|(n, to)| (n, to.address)).collect(), size)
+    }
+
+    /// The same, with all that was said.
+    pub async fn envelope(&mut self) -> (Job, MessageId, Vec<(u32, Addressee)>, u64, Manner) {
+        let Offer::Message { job, message, manner, size, recipients, .. } = self.offer().await else {
+            panic!("no message")
+        };
         let mut all = Vec::new();
         while all.len() < recipients as usize {
             let Offer::Recipients { job: same, batch } = self.offer().await else { panic!("no recipients") };
             assert_eq!(same, job);
             all.extend(batch);
         }
-        (job, message, all, size)
+        (job, message, all, size, manner)
     }
 
     pub async fn content(&mut self, job: Job) -> Vec<u8> {

@@ -139,7 +139,7 @@ fn rotation_keeps_both_secrets_until_one_is_retired_and_then_its_sessions_end() 
         let (_, second) = admin.secret(Wish::Rotate { id: "till".into(), overlap: None }).await;
         granted(edge.password(2, "till", &second).await);
         // The session of the first secret goes on in the middle of its message.
-        edge.asks.send(Ask::Recipients { slot: Slot(1), batch: vec![address("x@example.org")] }).await.unwrap();
+        edge.asks.send(Ask::Recipients { slot: Slot(1), batch: vec![address("x@example.org").into()] }).await.unwrap();
         let credit = edge.ask(Ask::Content { slot: Slot(1) }).await;
         assert!(matches!(credit, Answer::Credit { .. }), "{credit:?}");
 
@@ -192,8 +192,14 @@ fn the_size_and_the_scope_of_a_credential_hold_whatever_an_edge_lets_pass() {
         let mut edge = vault.edge();
         edge.login(&bench, 1).await;
         let (sender, helo) = (Some(address("a@example.net")), "client.example.net".to_owned());
-        let mail =
-            |size| Ask::Mail { slot: Slot(1), sender: sender.clone(), size: Some(size), helo: helo.clone(), tls: None };
+        let mail = |size| Ask::Mail {
+            slot: Slot(1),
+            sender: sender.clone(),
+            size: Some(size),
+            manner: Manner::default(),
+            helo: helo.clone(),
+            tls: None,
+        };
         let refused = edge.ask(mail(30_000)).await;
         assert!(matches!(refused, Answer::Refused { refusal: Refusal::TooBig, .. }), "{refused:?}");
         let refused = edge.submit(1, &["x@example.org"], &[b'x'; 30_000]).await;

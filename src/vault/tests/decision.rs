@@ -49,13 +49,13 @@ impl Direct {
 
     async fn mail(&mut self) -> Answer {
         let (sender, helo) = (Some(address("a@example.net")), "client.example.net".to_owned());
-        self.ask(Ask::Mail { slot: Slot(1), sender, size: None, helo, tls: None }).await
+        self.ask(Ask::Mail { slot: Slot(1), sender, size: None, manner: Manner::default(), helo, tls: None }).await
     }
 
     /// From MAIL to where the dot would follow.
     async fn content(&mut self) {
         assert!(matches!(self.mail().await, Answer::Reserved { .. }));
-        let batch = vec![address("x@example.org")];
+        let batch = vec![address("x@example.org").into()];
         self.session.hear(Ask::Recipients { slot: Slot(1), batch }).await.unwrap();
         assert!(matches!(self.ask(Ask::Content { slot: Slot(1) }).await, Answer::Credit { .. }));
     }
@@ -118,8 +118,9 @@ fn a_sender_is_held_to_what_the_credential_may_at_the_dot() {
         let origin = Authority::origin(&bench.slice, &shop.credential, &shop.listener, shop.address);
         let reservation = vault.authority.borrow_mut().limits.reserve(&origin, Now::at(now_us())).unwrap();
         let sender = Some(address("a@example.net"));
-        let mut transaction = transaction::Transaction::new(sender, String::new(), None, reservation);
-        transaction.add(vec![address("x@example.org")], 1);
+        let mut transaction =
+            transaction::Transaction::new(sender, Manner::default(), String::new(), None, reservation);
+        transaction.add(vec![address("x@example.org").into()], 1);
         assert_eq!(transaction.decide(vault, &shop, &facts), Ok(()));
         let mut slice = bench.slice.clone();
         // The author in the header is still the credential's own.
@@ -176,7 +177,7 @@ fn places_that_are_held_are_places_and_none_is_refused_at_the_dot() {
                 continue;
             }
             assert!(matches!(reserved, Answer::Reserved { .. }));
-            let batch = vec![address("x@example.org")];
+            let batch = vec![address("x@example.org").into()];
             edge.asks.send(Ask::Recipients { slot: Slot(slot), batch }).await.unwrap();
             edge.ask(Ask::Content { slot: Slot(slot) }).await;
         }

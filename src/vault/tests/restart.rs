@@ -14,7 +14,7 @@ fn a_quota_outlives_a_restart_and_a_refusal_takes_nothing_of_it() {
             for _ in 0..7 {
                 // Refused at the dot.
                 assert!(matches!(edge.mail(1, "a@example.net").await, Answer::Reserved { .. }));
-                let batch = vec![address("x@example.org")];
+                let batch = vec![address("x@example.org").into()];
                 edge.asks.send(Ask::Recipients { slot: Slot(1), batch }).await.unwrap();
                 edge.ask(Ask::Content { slot: Slot(1) }).await;
                 let refused = edge.ask(Ask::Commit { slot: Slot(1), facts: not_ours.clone() }).await;

@@ -41,7 +41,7 @@ fn what_is_forged_repeated_or_out_of_its_moment_ends_that_session_alone() {
         edge.asks.send(Ask::Close { slot: Slot(1) }).await.unwrap();
         assert!(matches!(edge.login(&bench, 1).await, Answer::Granted { .. }));
         assert!(matches!(edge.mail(1, "a@example.net").await, Answer::Reserved { .. }));
-        edge.asks.send(Ask::Recipients { slot: Slot(1), batch: vec![address("x@example.org")] }).await.unwrap();
+        edge.asks.send(Ask::Recipients { slot: Slot(1), batch: vec![address("x@example.org").into()] }).await.unwrap();
         edge.ask(Ask::Content { slot: Slot(1) }).await;
         for _ in 0..13 {
             edge.asks.send(Ask::Chunk { slot: Slot(1), octets: Octets(vec![1; 15_000]) }).await.unwrap();
@@ -144,7 +144,7 @@ fn a_new_configuration_revokes_what_it_changes_and_nothing_else() {
         vault.switch(&slice, Generation(2));
         assert!(matches!(edge.answer().await, Answer::Revoked { slot: Slot(1) }));
         // The message it was in the middle of is refused at the dot, and a new login makes it good.
-        edge.asks.send(Ask::Recipients { slot: Slot(1), batch: vec![address("x@example.org")] }).await.unwrap();
+        edge.asks.send(Ask::Recipients { slot: Slot(1), batch: vec![address("x@example.org").into()] }).await.unwrap();
         edge.ask(Ask::Content { slot: Slot(1) }).await;
         let facts = Facts { authors: vec![address("a@example.net")], ..Facts::default() };
         let refused = edge.ask(Ask::Commit { slot: Slot(1), facts }).await;
@@ -272,7 +272,7 @@ fn an_edge_that_asks_for_what_is_refused_over_and_over_does_not_fill_the_log() {
             let refused = edge.mail(1, "a@evil.example").await;
             assert!(matches!(refused, Answer::Refused { refusal: Refusal::SenderNotAllowed, .. }), "{refused:?}");
             assert!(matches!(edge.mail(1, "a@example.net").await, Answer::Reserved { .. }));
-            edge.asks.send(Ask::Recipients { slot, batch: vec![address("x@example.org")] }).await.unwrap();
+            edge.asks.send(Ask::Recipients { slot, batch: vec![address("x@example.org").into()] }).await.unwrap();
             assert!(matches!(edge.ask(Ask::Content { slot }).await, Answer::Credit { .. }));
             let facts = Facts { authors: vec![address("b@evil.example")], ..Facts::default() };
             let refused = edge.ask(Ask::Commit { slot, facts }).await;

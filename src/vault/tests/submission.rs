@@ -107,7 +107,7 @@ fn a_large_message_survives_a_deferral_a_lost_courier_and_a_restart() {
         edge.login(&bench, 1).await;
         // One that is given up leaves nothing behind.
         edge.mail(1, "a@example.net").await;
-        edge.asks.send(Ask::Recipients { slot: Slot(1), batch: vec![address("x@example.org")] }).await.unwrap();
+        edge.asks.send(Ask::Recipients { slot: Slot(1), batch: vec![address("x@example.org").into()] }).await.unwrap();
         edge.ask(Ask::Content { slot: Slot(1) }).await;
         for _ in 0..8 {
             edge.asks.send(Ask::Chunk { slot: Slot(1), octets: Octets(vec![1; 10_000]) }).await.unwrap();

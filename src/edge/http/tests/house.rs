@@ -135,6 +135,7 @@ pub fn front(change: impl FnOnce(&mut Desk)) -> (Front, watch::Sender<Phase>) {
         plain_login: true,
         identify_by_network: false,
         serve: vec![Serve::V1, Serve::Ops],
+        extensions_off: vec![],
     };
     change(&mut desk);
     let (say, phase) = watch::channel(Phase::Serving);
@@ -192,7 +193,7 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
                 }
             },
             Ask::Recipients { batch, .. } => {
-                open.as_mut().unwrap().recipients.extend(batch.iter().map(ToString::to_string));
+                open.as_mut().unwrap().recipients.extend(batch.iter().map(|to| to.address.to_string()));
                 continue;
             }
             Ask::Content { slot } => Answer::Credit { slot, octets: CREDIT },

@@ -1,6 +1,7 @@
 //! What is a command and what isn't, line by line.
 
 use super::*;
+use crate::mail::dsn::{Notify, Report, Ret};
 
 fn mailbox(text: &str) -> Address {
     Address::parse(text).unwrap()
@@ -12,14 +13,14 @@ fn is(line: &str, expected: Result<Command, Fault>) {
 
 fn from(line: &str) -> Result<ReversePath, Fault> {
     match parse(line.as_bytes())? {
-        Command::Mail { from, .. } => Ok(from),
+        Command::Mail(mail) => Ok(mail.from),
         other => panic!("{line:?} is {other:?}"),
     }
 }
 
 fn to(line: &str) -> Result<Recipient, Fault> {
     match parse(line.as_bytes())? {
-        Command::Rcpt(recipient) => Ok(recipient),
+        Command::Rcpt(rcpt) => Ok(rcpt.recipient),
         other => panic!("{line:?} is {other:?}"),
     }
 }
@@ -44,7 +45,7 @@ fn rule_l6_rule_l11_controls_and_eight_bit_octets_are_no_command() {
 #[test]
 fn rule_l10_verbs_compare_in_ascii_alone() {
     is("nOOp", Ok(Command::Noop));
-    is("mail from:<>", Ok(Command::Mail { from: None, size: None }));
+    is("mail from:<>", Ok(Command::Mail(Box::default())));
     is("quit", Ok(Command::Quit));
     assert_eq!(parse("RſET".as_bytes()), Err(Fault::Octets));
     assert_eq!(parse("\u{212a}".as_bytes()), Err(Fault::Octets));
@@ -128,8 +129,11 @@ fn rule_d7_rule_l10_vector_v9_vector_v10_a_chunk_says_how_much_follows() {
 
 #[test]
 fn rule_c12_vector_v17_parameters() {
-    is("MAIL FROM:<> SIZE=100 BODY=8bitmime", Ok(Command::Mail { from: None, size: Some(100) }));
-    is("MAIL FROM:<> BODY=7BIT", Ok(Command::Mail { from: None, size: None }));
+    is(
+        "MAIL FROM:<> SIZE=100 BODY=8bitmime",
+        Ok(Command::Mail(Box::new(Mail { size: Some(100), body: true, ..Mail::default() }))),
+    );
+    is("MAIL FROM:<> BODY=7BIT", Ok(Command::Mail(Box::new(Mail { body: true, ..Mail::default() }))));
     for bad in [
         "SIZE=1 SIZE=2",
         "SIZE=-1",
@@ -149,12 +153,48 @@ fn rule_c12_vector_v17_parameters() {
     ] {
         is(&format!("MAIL FROM:<a@b.net> {bad}"), Err(Fault::Parameter));
     }
-    for unknown in ["SMTPUTF8", "RET=FULL", "X-A", "XYZ=1"] {
+    for unknown in ["SMTPUTF8", "X-A", "XYZ=1"] {
         is(&format!("MAIL FROM:<a@b.net> {unknown}"), Err(Fault::UnknownParameter));
         is(&format!("RCPT TO:<a@b.net> {unknown}"), Err(Fault::UnknownParameter));
     }
+    // Each has its place.
+    is("MAIL FROM:<a@b.net> NOTIFY=NEVER", Err(Fault::UnknownParameter));
+    is("RCPT TO:<a@b.net> RET=FULL", Err(Fault::UnknownParameter));
     is("MAIL FROM:<a@b.net>SIZE=1", Err(Fault::Argument));
     is("MAIL FROM:<a@b.net>, SIZE=1", Err(Fault::Argument));
+}
+
+#[test]
+fn rule_x5_what_is_asked_of_reports_is_read_strictly() {
+    let Ok(Command::Mail(mail)) = parse(b"MAIL FROM:<a@b.net> ret=hdrs ENVID=QQ+2B1") else { panic!("a good MAIL") };
+    assert_eq!(mail.manner.report, Report { ret: Some(Ret::Headers), envid: "QQ+2B1".to_owned().try_into().ok() });
+    let Ok(Command::Rcpt(rcpt)) = parse(b"RCPT TO:<a@b.net> ORCPT=rfc822;b+2Ba@b.net notify=success,Delay") else {
+        panic!("a good RCPT")
+    };
+    let wish =
+        Wish { notify: Notify::parse("SUCCESS,DELAY").ok(), orcpt: "rfc822;b+2Ba@b.net".to_owned().try_into().ok() };
+    assert!(rcpt.wish == wish && wish.orcpt.is_some() && wish.notify.is_some());
+    for bad in ["RET", "RET=", "RET=ALL", "RET=FULL RET=FULL", "ENVID", "ENVID=+0A", "ENVID=a ENVID=a", "ENVID=a=b"] {
+        is(&format!("MAIL FROM:<a@b.net> {bad}"), Err(Fault::Parameter));
+    }
+    for bad in [
+        "NOTIFY",
+        "NOTIFY=NEVER,DELAY",
+        "NOTIFY=SUCCESS NOTIFY=SUCCESS",
+        "NOTIFY=SUCCESS, DELAY",
+        "ORCPT=a@b.net",
+        "ORCPT=rfc822;a+b",
+        "ORCPT=rfc822;a ORCPT=rfc822;a",
+    ] {
+        is(&format!("RCPT TO:<a@b.net> {bad}"), Err(Fault::Parameter));
+    }
+}
+
+#[test]
+fn rule_l7_rule_x5_the_longest_parameters_fit_a_line() {
+    let path = format!("{}@{}.{}.net", "a".repeat(64), "d".repeat(63), "d".repeat(63));
+    let line = format!("RCPT TO:<{path}> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;{}\r\n", "x".repeat(493));
+    assert!(parse(line.trim_end().as_bytes()).is_ok() && line.len() <= limit(line.as_bytes()));
 }
 
 #[test]
@@ -241,7 +281,7 @@ proptest::proptest! {
         ascii in "[ -~]{0,60}",
     ) {
         let _ = parse(&[verb.as_bytes(), &rest].concat());
-        if let Ok(Command::Mail { from: Some(from), .. }) = parse(format!("{verb}{ascii}").as_bytes()) {
+        if let Ok(Command::Mail(mail)) = parse(format!("{verb}{ascii}").as_bytes()) && let Some(from) = mail.from {
             proptest::prop_assert_eq!(Address::parse(&from.to_string()).ok(), Some(from));
         }
     }

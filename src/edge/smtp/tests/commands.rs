@@ -21,6 +21,7 @@ async fn rule_c2_a_second_hello_is_legal_and_acts_as_a_reset() {
         S: 250-8BITMIME
         S: 250-ENHANCEDSTATUSCODES
         S: 250-CHUNKING
+        S: 250-DSN
         S: 250 LIMITS RCPTMAX=100
         C: RCPT TO:<b@example.org>
         S: 503 5.5.1 *
@@ -35,7 +36,7 @@ async fn rule_c2_a_second_hello_is_legal_and_acts_as_a_reset() {
 
 #[tokio::test]
 async fn rule_x1_rule_x9_rule_x11_ehlo_lists_what_can_be_used_now_and_nothing_else() {
-    const ALWAYS: [&str; 5] = ["PIPELINING", "SIZE 100000", "8BITMIME", "ENHANCEDSTATUSCODES", "CHUNKING"];
+    const ALWAYS: [&str; 6] = ["PIPELINING", "SIZE 100000", "8BITMIME", "ENHANCEDSTATUSCODES", "CHUNKING", "DSN"];
     let lists = |reply: String, more: &[&str]| {
         let lines: Vec<_> = reply.lines().skip(1).map(|line| line[4..].to_owned()).collect();
         assert_eq!(lines, [&ALWAYS[..], more].concat());
@@ -163,7 +164,7 @@ async fn rule_c11_rule_c12_defect_x21_bad_arguments_leave_the_state_as_it_was() 
         S: 503 5.5.1 *
         C: MAIL FROM:<a@example.net>
         S: 250 2.1.0 *
-        C: RCPT TO:<b@example.org> NOTIFY=NEVER
+        C: RCPT TO:<b@example.org> RET=FULL
         S: 555 5.5.4 *
         C: DATA x
         S: 501 5.5.4 *

@@ -7,6 +7,7 @@ mod conformance;
 mod content;
 mod dialogs;
 mod envelope;
+mod extensions;
 mod framing;
 mod guards;
 mod tls;
@@ -52,6 +53,7 @@ impl Room {
             plain_login: false,
             identify_by_network: false,
             serve: vec![],
+            extensions_off: vec![],
         };
         change(&mut desk);
         let slice = EdgeSlice {
@@ -218,6 +220,7 @@ const HELLO: &str = "
     S: 250-8BITMIME
     S: 250-ENHANCEDSTATUSCODES
     S: 250-CHUNKING
+    S: 250-DSN
     S: 250 AUTH PLAIN LOGIN
 ";
 const LOGIN: &str = "

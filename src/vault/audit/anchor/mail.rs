@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::mail::address::Address;
+use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::id::MessageId;
 use crate::merkle::anchor;
 use crate::merkle::note::Checkpoint;
@@ -44,7 +45,8 @@ pub async fn send(vault: &Vault, name: &str, to: &Address, from: &Address) -> Re
         session: Uuid::nil(),
         principal: GATE.to_owned(),
         sender: Some(from.clone()),
-        recipients: vec![(to.clone(), lane.clone())],
+        manner: Manner::default(),
+        recipients: vec![(Addressee::from(to.clone()), lane.clone())],
         bytes,
         sha256,
         body: Body::Inline(body),

@@ -1,0 +1,100 @@
+//! MAIL and RCPT: an envelope is begun, and gets its recipients.
+
+use std::collections::BTreeMap;
+
+use super::command::{Fault, Mail, Rcpt, Recipient};
+use super::reply::{self, Reply};
+use super::session::Session;
+use super::transaction::{Envelope, Transaction};
+use super::wire::Stop;
+use crate::config::slice::Extension;
+use crate::mail::address::Address;
+use crate::mail::dsn::Wish;
+use crate::policy::refusal::Refusal;
+
+impl Session {
+    pub(super) async fn mail(&mut self, mail: Mail) -> Result<Reply, Stop> {
+        self.drop_revoked();
+        if !mail.extensions().all(|extension| self.standing.offers(extension)) {
+            return Ok(Fault::UnknownParameter.into());
+        }
+        let Mail { from, size, manner, .. } = mail;
+        let Some(hello) = &self.standing.hello else { return Ok(reply::HELLO_FIRST) };
+        if self.transaction.is_some() {
+            return Ok(reply::NESTED);
+        }
+        if self.standing.grant.is_none() && self.standing.by_network() {
+            self.standing.grant = self.visit.open().await?;
+        }
+        let Some(grant) = &self.standing.grant else {
+            return Ok(if self.standing.by_network() { reply::NOT_KNOWN_HERE } else { reply::LOGIN_FIRST });
+        };
+        if size.is_some_and(|size| size > grant.size(self.front.max_size)) {
+            self.visit.turned(&from, None, Refusal::TooBig);
+            return Ok(reply::TOO_BIG);
+        }
+        if from.as_ref().is_some_and(|from| !from.is_qualified()) {
+            return Ok(reply::SENDER_NOT_QUALIFIED);
+        }
+        if let Err(refusal) = grant.sender(&from) {
+            self.visit.turned(&from, None, refusal);
+            return Ok(refusal.into());
+        }
+        match self.visit.mail(from.clone(), size, manner, hello.name.clone(), self.standing.tls.clone()).await? {
+            Ok(message) => {
+                let envelope = Envelope { message, sender: from, recipients: BTreeMap::new() };
+                self.transaction = Some(Transaction { envelope, overflowed: false, chunks: None });
+                Ok(reply::SENDER_OK)
+            }
+            Err(refusal) => Ok(refusal.into()),
+        }
+    }
+
+    pub(super) fn rcpt(&mut self, rcpt: Rcpt) -> Reply {
+        let Rcpt { recipient, wish } = rcpt;
+        if wish != Wish::default() && !self.standing.offers(Extension::Dsn) {
+            return Fault::UnknownParameter.into();
+        }
+        let (Some(transaction), Some(grant)) = (&mut self.transaction, &self.standing.grant) else {
+            return reply::NO_TRANSACTION;
+        };
+        if transaction.chunks.is_some() {
+            return reply::BETWEEN_CHUNKS;
+        }
+        let Transaction { envelope, overflowed, .. } = transaction;
+        let recipient = match recipient {
+            Recipient::Mailbox(address) => address,
+            Recipient::Postmaster => match Address::parse(&format!("postmaster@{}", self.front.hostname)) {
+                Ok(address) => address,
+                Err(_) => return Fault::Recipient.into(),
+            },
+        };
+        if let Some(known) = envelope.recipients.get_mut(&recipient) {
+            // Who says nothing now doesn't take back what was asked before.
+            if wish != Wish::default() {
+                *known = wish;
+            }
+            return reply::RECIPIENT_OK;
+        }
+        if !recipient.is_qualified() {
+            return reply::RECIPIENT_NOT_QUALIFIED;
+        }
+        let most = usize::try_from(grant.max_recipients).unwrap_or(usize::MAX);
+        if envelope.recipients.len() >= most {
+            if !std::mem::replace(overflowed, true) {
+                self.visit.turned(&envelope.sender, Some(recipient), Refusal::TooManyRecipients);
+            }
+            return Refusal::TooManyRecipients.into();
+        }
+        match grant.recipient(&envelope.sender, &recipient) {
+            Ok(()) => {
+                envelope.recipients.insert(recipient, wish);
+                reply::RECIPIENT_OK
+            }
+            Err(refusal) => {
+                self.visit.turned(&envelope.sender, Some(recipient), refusal);
+                refusal.into()
+            }
+        }
+    }
+}

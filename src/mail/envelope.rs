@@ -1,0 +1,30 @@
+//! What an envelope says beside its addresses: what the sender wants done with the message, and for whom.
+
+use serde::{Deserialize, Serialize};
+
+use super::address::Address;
+use super::dsn::{Report, Wish};
+
+/// The most octets that an addressee takes in a frame: a path, an original recipient (RFC 3461 section 4), and what is
+/// around them.
+pub const MAX_ADDRESSEE: usize = 800;
+
+/// What was said with MAIL.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manner {
+    pub report: Report,
+}
+
+/// A recipient, and what was said with RCPT.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Addressee {
+    pub address: Address,
+    pub wish: Wish,
+}
+
+/// One of whom nothing was said.
+impl From<Address> for Addressee {
+    fn from(address: Address) -> Self {
+        Self { address, wish: Wish::default() }
+    }
+}
