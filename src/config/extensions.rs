@@ -6,10 +6,11 @@ use super::plan::word;
 use super::slice::{Extension, Protocol};
 
 impl Extension {
-    const ALL: [(&str, Self); 7] = [
+    const ALL: [(&str, Self); 8] = [
         ("PIPELINING", Self::Pipelining),
         ("SIZE", Self::Size),
         ("8BITMIME", Self::EightBit),
+        ("SMTPUTF8", Self::Utf8),
         ("ENHANCEDSTATUSCODES", Self::StatusCodes),
         ("CHUNKING", Self::Chunking),
         ("DSN", Self::Dsn),

@@ -7,11 +7,9 @@
 //! open a connection, invent a session or an address, or read a message of another process.
 
 pub mod conversation;
-pub mod doorstep;
 pub mod floor;
 pub mod front;
 pub mod http;
-pub mod proxy;
 pub mod signing;
 pub mod smtp;
 pub mod socket;

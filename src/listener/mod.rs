@@ -9,6 +9,7 @@
 //! no password and no key passes through here.
 
 mod accept;
+mod admission;
 mod house;
 
 use std::rc::Rc;

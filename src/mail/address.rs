@@ -1,8 +1,11 @@
-//! One mail address, by one strict grammar: RFC 5321 section 4.1.2, without source routes, address literals and 8-bit.
+//! One mail address, by one strict grammar: RFC 5321 section 4.1.2, without source routes and address literals, and RFC
+//! 6531 section 3.3 where it is asked for.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use super::international;
 
 /// RFC 5321 section 4.5.3.1: octets of a local part, as it was given.
 const MAX_LOCAL: usize = 64;
@@ -12,7 +15,7 @@ const MAX_LABEL: usize = 63;
 /// A path has 256 octets with its angle brackets.
 const MAX_ADDRESS: usize = 254;
 
-/// A mailbox in canonical form: the local part as it is meant, without quotes, and the domain in lower case. Two
+/// A mailbox in canonical form: the local part as it is meant, without quotes, and the domain as the DNS has it. Two
 /// addresses are the same mailbox, for every decision, when they are equal: `"abc"@c` is `abc@C`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -37,13 +40,18 @@ impl fmt::Display for NotAnAddress {
 impl std::error::Error for NotAnAddress {}
 
 impl Address {
-    /// Reads `local@domain`, all of it. No spaces, comments or angle brackets.
+    /// Reads `local@domain`, all of it, in ASCII. No spaces, comments or angle brackets.
     pub fn parse(text: &str) -> Result<Self, NotAnAddress> {
+        if text.is_ascii() { Self::parse_international(text) } else { Err(NotAnAddress("an octet that is not ASCII")) }
+    }
+
+    /// The same, in any script: a local part in UTF-8, a domain with U-labels, which becomes one of A-labels.
+    pub fn parse_international(text: &str) -> Result<Self, NotAnAddress> {
         if text.len() > MAX_ADDRESS {
             return Err(NotAnAddress("longer than a path may be"));
         }
-        if !text.bytes().all(|octet| matches!(octet, b' '..=b'~')) {
-            return Err(NotAnAddress("an octet that is not printable ASCII"));
+        if text.bytes().any(|octet| octet.is_ascii_control()) {
+            return Err(NotAnAddress("a control character"));
         }
         let (given, domain) = split(text).ok_or(NotAnAddress("no @ behind a local part"))?;
         if given.len() > MAX_LOCAL {
@@ -57,8 +65,24 @@ impl Address {
         if local.is_empty() {
             return Err(NotAnAddress("an empty local part"));
         }
-        check_domain(domain)?;
-        Ok(Self { local, domain: domain.to_ascii_lowercase() })
+        if !international::is_sound(&local) {
+            return Err(NotAnAddress("a local part that has another spelling, or characters that nobody sees"));
+        }
+        let domain = match domain.is_ascii() {
+            true => domain.to_ascii_lowercase(),
+            false => international::a_labels(domain).ok_or(NotAnAddress("a domain that has no name in the DNS"))?,
+        };
+        check_domain(&domain)?;
+        // The name in the DNS is longer.
+        if given.len() + 1 + domain.len() > MAX_ADDRESS {
+            return Err(NotAnAddress("longer than a path may be"));
+        }
+        Ok(Self { local, domain })
+    }
+
+    /// What somebody wrote, as it stands in the log and in the queue: another spelling of the same domain would not be found.
+    pub fn canonical(text: &str) -> String {
+        Self::parse_international(text).map_or_else(|_| text.to_owned(), |address| address.to_string())
     }
 
     /// The local part as it is meant: quotes and backslashes are gone. For comparison, never to be written out as it is.
@@ -69,6 +93,11 @@ impl Address {
     /// The domain in lower case, an A-label where it is international.
     pub fn domain(&self) -> &str {
         &self.domain
+    }
+
+    /// Whether it can be said only to who takes UTF-8 (RFC 6531). Its domain never needs that.
+    pub fn is_international(&self) -> bool {
+        !self.local.is_ascii()
     }
 
     /// Whether the domain is fully qualified as far as its form tells (RFC 6409 section 4.2).
@@ -116,9 +145,10 @@ fn is_dot_string(text: &str) -> bool {
     text.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(is_atext))
 }
 
-/// RFC 5322 section 3.2.3. `%`, `!` and `/` are among it, and have no meaning to us.
+/// RFC 5322 section 3.2.3 and RFC 6532 section 3.2. `%`, `!` and `/` are among it, and have no meaning to us. Which characters
+/// the octets above 127 may be is judged elsewhere.
 pub(super) fn is_atext(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&octet)
+    octet.is_ascii_alphanumeric() || !octet.is_ascii() || b"!#$%&'*+-/=?^_`{|}~".contains(&octet)
 }
 
 fn check_domain(domain: &str) -> Result<(), NotAnAddress> {
@@ -169,7 +199,7 @@ impl TryFrom<String> for Address {
     type Error = NotAnAddress;
 
     fn try_from(text: String) -> Result<Self, NotAnAddress> {
-        Self::parse(&text)
+        Self::parse_international(&text)
     }
 }
 
@@ -256,7 +286,49 @@ mod tests {
         assert_ne!(address("A@c.net"), address("a@c.net"));
     }
 
+    #[test]
+    fn rule_x3_rule_x4_other_scripts_are_taken_where_they_are_asked_for() {
+        let read = |text: &str| Address::parse_international(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let person = read("jörg@Bücher.example");
+        assert_eq!((person.local(), person.domain()), ("jörg", "xn--bcher-kva.example"));
+        assert_eq!(person, read("jörg@xn--bcher-kva.example"));
+        assert_eq!(Address::canonical("jörg@bücher.example"), "jörg@xn--bcher-kva.example");
+        assert_eq!(Address::canonical("no address"), "no address");
+        assert_ne!(person, read("Jörg@xn--bcher-kva.example"));
+        assert_eq!(read("\"jörg\"@c.net"), read("jörg@c.net"));
+        assert_eq!(read("\"jö rg\"@c.net").to_string(), "\"jö rg\"@c.net");
+        assert!(person.is_international() && !read("joerg@bücher.example").is_international());
+        for text in ["jörg@c.net", "joerg@bücher.example"] {
+            assert!(Address::parse(text).is_err(), "{text}");
+        }
+        for bad in
+            ["jo\u{308}rg@c.net", "a\u{202e}b@c.net", "\"a\u{a0}b\"@c.net", "a@b\u{200b}c.net", "ö@", "a\u{85}@c.net"]
+        {
+            assert!(Address::parse_international(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn rule_p1_lengths_are_those_of_what_is_said_in_the_end() {
+        let local = |n| format!("{}@c.net", "ö".repeat(n));
+        assert!(Address::parse_international(&local(32)).is_ok() && Address::parse_international(&local(33)).is_err());
+        // A name in the DNS is longer.
+        let labels = |n| format!("abcdefghij@{}net", "ö.".repeat(n));
+        assert!(
+            Address::parse_international(&labels(30)).is_ok() && Address::parse_international(&labels(31)).is_err()
+        );
+    }
+
     proptest! {
+        #[test]
+        fn whatever_passes_in_any_script_reads_back_as_the_same(text in "\\PC{0,12}@\\PC{0,12}", more in "[a-zé界\"\\\\ .]{0,9}@[a-zü例-]{1,6}\\.net") {
+            for text in [text, more] {
+                if let Ok(once) = Address::parse_international(&text) {
+                    prop_assert_eq!(Address::parse_international(&once.to_string()), Ok(once));
+                }
+            }
+        }
+
         #[test]
         fn what_is_written_out_reads_back_as_the_same(local in "[ -~]{1,31}", domain in "[a-zA-Z0-9]{1,8}(\\.[a-z0-9]{1,8}){0,2}") {
             let quoted = local.replace('\\', "\\\\").replace('"', "\\\"");

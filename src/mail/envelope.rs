@@ -12,7 +12,20 @@ pub const MAX_ADDRESSEE: usize = 800;
 /// What was said with MAIL.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manner {
+    pub utf8: Utf8,
     pub report: Report,
+}
+
+/// What octets above 127 there may be in addresses and in the header (RFC 6531).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Utf8 {
+    /// None.
+    #[default]
+    None,
+    /// SMTPUTF8 was asked for. Whether it is needed shows in the addresses.
+    Allowed,
+    /// The header needs it, whoever it goes to.
+    Needed,
 }
 
 /// A recipient, and what was said with RCPT.

@@ -13,6 +13,8 @@ pub struct Facts {
     pub authors: Vec<Address>,
     /// Message-ID, without the angle brackets.
     pub message_id: String,
+    /// It has octets above 127 and needs SMTPUTF8 on its whole way (RFC 6532).
+    pub utf8: bool,
     /// Subject length in octets; the subject itself stays in the body.
     pub subject_octets: u32,
     /// How many Received fields it bears, ours included (RFC 5321 section 6.3).

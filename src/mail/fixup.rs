@@ -106,7 +106,7 @@ mod tests {
             id: "01890000-0000-7000-8000-000000000000".parse().unwrap(),
             only_recipient: recipient.as_ref(),
         };
-        let header = header::read(block.as_bytes(), "by x").unwrap();
+        let header = header::read(block.as_bytes(), "by x", false).unwrap();
         apply(&header, &trace, Timestamp::UNIX_EPOCH).map(|(out, facts)| {
             assert_eq!(facts.received, header.facts.received + 1);
             String::from_utf8(out).unwrap()

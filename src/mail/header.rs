@@ -38,6 +38,8 @@ pub enum Fault {
     Line,
     /// Octets above 127, which need SMTPUTF8.
     EightBit,
+    /// Octets above 127 that are no UTF-8.
+    NotUtf8,
     NoFrom,
     /// From has only groups without members.
     Nobody,
@@ -64,6 +66,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line => f.write_str("a line of the header is no field"),
+            Self::NotUtf8 => f.write_str("the header has octets that are neither ASCII nor UTF-8"),
             Self::EightBit => f.write_str("the header has octets that are not ASCII"),
             Self::NoFrom => f.write_str("the header has no From"),
             Self::Nobody => f.write_str("From names nobody"),
@@ -88,7 +91,7 @@ impl<'a> Field<'a> {
         body.strip_suffix(b"\r\n").unwrap_or(body)
     }
 
-    /// The body as one line. It is ASCII: `read` has seen to that.
+    /// The body as one line. It is ASCII or UTF-8: `read` has seen to that.
     pub fn text(&self) -> Cow<'a, str> {
         match String::from_utf8_lossy(self.body()) {
             Cow::Borrowed(text) if !text.contains('\r') => Cow::Borrowed(text.trim()),
@@ -98,10 +101,15 @@ impl<'a> Field<'a> {
 }
 
 /// Reads a header block: canonical lines, without the empty line that ends it. `own` is how our Received fields show
-/// themselves. H9: a line that is no field ends the header for one reader and not for another, so it ends the message.
-pub fn read<'a>(block: &'a [u8], own: &str) -> Result<Header<'a>, Fault> {
+/// themselves; `utf8`, whether SMTPUTF8 was asked for (RFC 6532). H9: a line that is no field ends the header for one reader and not for another, so it ends the message.
+pub fn read<'a>(block: &'a [u8], own: &str, utf8: bool) -> Result<Header<'a>, Fault> {
+    match block.is_ascii() {
+        true => (),
+        false if !utf8 => return Err(Fault::EightBit),
+        false => drop(std::str::from_utf8(block).map_err(|_| Fault::NotUtf8)?),
+    }
     let fields = split(block)?;
-    let mut facts = Facts::default();
+    let mut facts = Facts { utf8: !block.is_ascii(), ..Facts::default() };
     for name in ONCE {
         if fields.iter().filter(|field| field.is(name)).count() > 1 {
             return Err(Fault::Twice(name));
@@ -173,9 +181,6 @@ fn message_id(text: &str) -> String {
 
 /// Fields and where each begins and ends.
 fn split(block: &[u8]) -> Result<Vec<Field<'_>>, Fault> {
-    if !block.is_ascii() {
-        return Err(Fault::EightBit);
-    }
     let mut fields: Vec<Field<'_>> = Vec::new();
     let mut rest = block;
     while !rest.is_empty() {
@@ -211,14 +216,14 @@ mod tests {
     const OWN: &str = "by gate.example.net (Gatepost submission)";
 
     fn fault(block: &str) -> Fault {
-        read(block.as_bytes(), OWN).unwrap_err()
+        read(block.as_bytes(), OWN, false).unwrap_err()
     }
 
     #[test]
     fn what_policy_needs_is_read() {
         let block = "Received: from a by b; now\r\nFROM: Ann <a@ok.net>\r\nsender: b@ok.net\r\n\
                      Message-Id:\r\n <1@ok.net>\r\nSubject: a\r\n b\r\nTo: x@y.net\r\n";
-        let header = read(block.as_bytes(), OWN).unwrap();
+        let header = read(block.as_bytes(), OWN, false).unwrap();
         let authors: Vec<_> = header.facts.authors.iter().map(ToString::to_string).collect();
         assert_eq!(authors, ["a@ok.net", "b@ok.net"]);
         assert_eq!((header.facts.message_id.as_str(), header.facts.subject_octets), ("1@ok.net", 3));
@@ -257,12 +262,32 @@ mod tests {
     }
 
     #[test]
+    fn rule_h10_with_smtputf8_a_header_is_utf8_and_its_authors_are_who_they_are() {
+        let block = "From: J\u{f6}rg \"\u{dc}\" (\u{fc}) <j\u{f6}rg@b\u{fc}cher.example>\r\nSubject: gr\u{fc}n\r\n";
+        let facts = read(block.as_bytes(), OWN, true).unwrap().facts;
+        assert_eq!(
+            facts.authors.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["j\u{f6}rg@xn--bcher-kva.example"]
+        );
+        assert!(facts.utf8 && !read(b"From: a@ok.net\r\n", OWN, true).unwrap().facts.utf8);
+        let reads = |block: &[u8]| read(block, OWN, true).map(|_| ());
+        assert_eq!(reads(b"From: a@ok.net\r\nSubject: gr\xfcn\r\n"), Err(Fault::NotUtf8));
+        assert_eq!(reads("From: a@ok.net\r\nBetr\u{e4}ff: x\r\n".as_bytes()), Err(Fault::Line));
+        // What one reader skips as blank or unseen, and another takes for a part of the address.
+        for odd in
+            ["a\u{200b}@ok.net", "a@ok.net\u{a0}", "\u{a0}a@ok.net", "a@ok.net\u{3000}<b@evil.net>", "a\u{ff20}ok.net"]
+        {
+            assert_eq!(reads(format!("From: {odd}\r\n").as_bytes()), Err(Fault::Author("From")), "{odd:?}");
+        }
+    }
+
+    #[test]
     fn rule_h3_circles_are_seen() {
         let from = "From: a@ok.net\r\n".to_owned();
-        assert!(read((from.clone() + &"Received: x\r\n".repeat(99)).as_bytes(), OWN).is_ok());
+        assert!(read((from.clone() + &"Received: x\r\n".repeat(99)).as_bytes(), OWN, false).is_ok());
         assert_eq!(fault(&(from.clone() + &"Received: x\r\n".repeat(100))), Fault::Loop);
         let own = format!("Received: from x\r\n\t{OWN};\r\n\tnow\r\n");
-        assert!(read((from.clone() + &own).as_bytes(), OWN).is_ok());
+        assert!(read((from.clone() + &own).as_bytes(), OWN, false).is_ok());
         assert_eq!(fault(&(from + &own.repeat(2))), Fault::Loop);
     }
 
@@ -273,7 +298,7 @@ mod tests {
             assert_eq!(fault(&format!("From: {from}\r\nSender: a@ok.net\r\n")), Fault::Nobody);
             assert_eq!(fault(&format!("Sender: a@ok.net\r\nFrom: {from}\r\n")), Fault::Nobody);
         }
-        assert!(read(b"From: nobody:;, a@ok.net\r\n", OWN).is_ok());
+        assert!(read(b"From: nobody:;, a@ok.net\r\n", OWN, false).is_ok());
         assert_eq!(Fault::Nobody.refusal(), Refusal::Header);
     }
 
@@ -288,7 +313,7 @@ mod tests {
     #[test]
     fn what_a_signature_covers_is_known() {
         let block = "From: a@ok.net\r\nDKIM-Signature: v=1; bh=date;\r\n h=From:To:\r\n Message-ID; b=x\r\n";
-        let header = read(block.as_bytes(), OWN).unwrap();
+        let header = read(block.as_bytes(), OWN, false).unwrap();
         assert!(header.signs("message-id") && header.signs("from"));
         assert!(!header.signs("Date") && !header.signs("Bcc"));
     }
@@ -304,10 +329,10 @@ mod tests {
             ),
         ) {
             let block = format!("From: {}\r\n", parts.concat());
-            if let Ok(header) = read(block.as_bytes(), OWN) {
+            if let Ok(header) = read(block.as_bytes(), OWN, false) {
                 // Whatever passes is read alike once more, when it is unfolded.
                 let unfolded = block.replace("\r\n ", " ");
-                let again = read(unfolded.as_bytes(), OWN);
+                let again = read(unfolded.as_bytes(), OWN, false);
                 proptest::prop_assert_eq!(again.map(|again| again.facts.authors), Ok(header.facts.authors));
             }
         }

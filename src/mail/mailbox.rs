@@ -1,7 +1,7 @@
 //! The mailboxes in a From or Sender field: every one of them, or a refusal.
 //!
 //! Parsers disagree about what a sloppy From says, and a reader downstream may see another author than we did. So this is
-//! RFC 5322 section 3.4 without its obsolete forms, save a dot in a display name, which everybody writes.
+//! RFC 5322 section 3.4, with UTF-8 where RFC 6532 section 3.2 has it, without its obsolete forms, save a dot in a display name, which everybody writes.
 
 use super::address::{Address, is_atext};
 
@@ -108,7 +108,7 @@ impl<'a> Reader<'a> {
         }
         self.atom();
         let text = from.get(..from.len() - self.rest.len()).and_then(|text| std::str::from_utf8(text).ok());
-        let address = text.and_then(|text| Address::parse(text).ok()).ok_or(NotMailboxes)?;
+        let address = text.and_then(|text| Address::parse_international(text).ok()).ok_or(NotMailboxes)?;
         found.push(address);
         Ok(())
     }
@@ -124,10 +124,10 @@ impl<'a> Reader<'a> {
             match self.take() {
                 Some(b'"') => return Ok(()),
                 Some(b'\\') => match self.take() {
-                    Some(b' '..=b'~') => (),
+                    Some(b' '..=b'~' | 0x80..) => (),
                     _ => return Err(NotMailboxes),
                 },
-                Some(b' '..=b'~' | b'\t' | b'\r' | b'\n') => (),
+                Some(b' '..=b'~' | b'\t' | b'\r' | b'\n' | 0x80..) => (),
                 _ => return Err(NotMailboxes),
             }
         }
@@ -143,11 +143,11 @@ impl<'a> Reader<'a> {
                 Some(b')') if depth > 0 => depth -= 1,
                 Some(b'\\') if depth > 0 => {
                     self.take();
-                    if !matches!(self.peek(), Some(b' '..=b'~')) {
+                    if !matches!(self.peek(), Some(b' '..=b'~' | 0x80..)) {
                         return Err(NotMailboxes);
                     }
                 }
-                Some(b'!'..=b'\'' | b'*'..=b'~') if depth > 0 => (),
+                Some(b'!'..=b'\'' | b'*'..=b'~' | 0x80..) if depth > 0 => (),
                 _ if depth == 0 => return Ok(()),
                 _ => return Err(NotMailboxes),
             }

@@ -7,6 +7,7 @@ pub mod facts;
 pub mod fixup;
 pub mod header;
 pub mod id;
+pub mod international;
 pub mod mailbox;
 pub mod outcome;
 pub mod xtext;

@@ -5,7 +5,6 @@
 pub mod limits;
 pub mod mask;
 pub mod phc;
-pub mod presence;
 pub mod principal;
 pub mod refusal;
 pub mod route;

@@ -32,6 +32,8 @@ pub enum Refusal {
     Changed,
     /// The key is not for this.
     Scope,
+    /// An address or the header has octets above 127, and SMTPUTF8 was not asked for.
+    Utf8,
 }
 
 impl Refusal {
@@ -55,6 +57,7 @@ impl Refusal {
             Self::Suspended(_) => "suspended",
             Self::Changed => "credential-changed",
             Self::Scope => "scope",
+            Self::Utf8 => "utf8",
         }
     }
 

@@ -66,7 +66,7 @@ fn domain(text: &str) -> Option<String> {
     if text.is_empty() {
         return None;
     }
-    Address::parse(&format!("postmaster@{text}")).ok().map(|address| address.domain().to_owned())
+    Address::parse_international(&format!("postmaster@{text}")).ok().map(|address| address.domain().to_owned())
 }
 
 impl FromStr for SenderRule {
@@ -77,7 +77,7 @@ impl FromStr for SenderRule {
             "*" => Some(Self::Any),
             _ => match text.strip_prefix('@') {
                 Some(rest) => domain(rest).map(Self::Domain),
-                None => Address::parse(text).ok().map(Self::Address),
+                None => Address::parse_international(text).ok().map(Self::Address),
             },
         };
         rule.ok_or_else(|| {
@@ -94,7 +94,7 @@ impl FromStr for RecipientRule {
             ("*", ..) => Some(Self::Any),
             (_, Some(rest), _) => domain(rest).map(Self::Domain),
             (_, _, Some(rest)) => domain(rest).map(Self::Suffix),
-            _ => Address::parse(text).ok().map(Self::Address),
+            _ => Address::parse_international(text).ok().map(Self::Address),
         };
         rule.ok_or_else(|| {
             NotARule(format!(

@@ -30,7 +30,6 @@ pub mod session;
 pub mod store;
 mod telling;
 pub mod transaction;
-mod visitor;
 
 use std::cell::RefCell;
 use std::fs;

@@ -20,14 +20,12 @@ use tokio::task::spawn_local;
 use super::Vault;
 use super::audit::event::Event;
 use super::audit::ledger::now_us;
-use super::authority::Visitor;
 use super::limits::denial::{By, Denied};
 use super::login::credentials::{Known, Way};
 use super::login::{self, Login};
 use super::telling;
 use super::transaction::{self, Sender, Transaction, WINDOW};
-use super::visitor::{self, Place};
-use crate::config::slice::Counter;
+use crate::config::slice::{Counter, Protocol};
 use crate::ipc::capsule::Introduction;
 use crate::ipc::channel;
 use crate::ipc::session::{Answer, Ask, Denial, Slot, Tls};
@@ -36,6 +34,7 @@ use crate::mail::envelope::Manner;
 use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
 use crate::policy::refusal::Refusal;
+use crate::policy::scope::Scope;
 
 /// What something that was waited for has come to.
 #[derive(Debug)]
@@ -68,8 +67,6 @@ pub struct Session {
     number: u64,
     pub introduction: Introduction,
     listener: Rc<Counter>,
-    /// Held until the session is gone.
-    _place: Option<Place>,
     principal: Option<Known>,
     /// Why what was granted holds no more.
     revoked: Option<Refusal>,
@@ -83,19 +80,19 @@ impl Session {
     pub fn new(
         slot: Slot,
         number: u64,
-        Visitor { introduction, listener, place: _place }: Visitor,
+        introduction: Introduction,
+        listener: Rc<Counter>,
         vault: Rc<Vault>,
         answers: channel::Sender<Answer>,
         post: Post,
     ) -> Self {
-        let listener = Rc::new(listener);
         let principal = match listener.identify_by_network {
             true => vault.authority.borrow().credentials.of_network(introduction.peer.ip(), now_us()).cloned(),
             false => None,
         };
         let principal = principal.map(|credential| Known { credential, key: None });
         let moment = Moment::Ready;
-        Self { slot, number, introduction, listener, _place, principal, revoked: None, moment, vault, answers, post }
+        Self { slot, number, introduction, listener, principal, revoked: None, moment, vault, answers, post }
     }
 
     /// The answer to the first question, once the capsule was believed.
@@ -228,7 +225,7 @@ impl Session {
         let from = self.sender(&principal);
         let admitted = match self.revoked {
             Some(refusal) => Err(refusal.into()),
-            None => transaction::admit(&self.vault, &from, self.way(), &sender, size),
+            None => transaction::admit(&self.vault, &from, self.way(), &sender, manner.utf8, size),
         };
         match admitted {
             Ok(reservation) => {
@@ -388,7 +385,11 @@ impl Session {
     }
 
     fn way(&self) -> Way {
-        visitor::way(&self.listener, self.introduction.peer.ip())
+        let scope = match self.listener.protocol {
+            Protocol::Smtp => Scope::Smtp,
+            Protocol::Http => Scope::Send,
+        };
+        Way { address: Some(self.introduction.peer.ip()), scope: Some(scope) }
     }
 
     async fn say(&self, answer: Answer) {

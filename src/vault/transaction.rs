@@ -22,7 +22,7 @@ use crate::config::slice::Counter;
 use crate::ipc::session::Tls;
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::dsn::Wish;
-use crate::mail::envelope::{Addressee, Manner};
+use crate::mail::envelope::{Addressee, Manner, Utf8};
 use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
 use crate::policy::refusal::Refusal;
@@ -85,6 +85,9 @@ impl Transaction {
             self.fail(Refusal::TooManyRecipients);
         }
         for Addressee { address, wish } in batch.into_iter().take(room) {
+            if address.is_international() && self.manner.utf8 == Utf8::None {
+                self.fail(Refusal::Utf8);
+            }
             self.recipients.push(address);
             self.wishes.push(wish);
         }
@@ -155,6 +158,11 @@ impl Transaction {
             grant.recipient(&self.sender, recipient)?;
         }
         grant.authors(facts)?;
+        match self.manner.utf8 {
+            Utf8::None if facts.utf8 => return Err(Refusal::Utf8.into()),
+            Utf8::Allowed if facts.utf8 => self.manner.utf8 = Utf8::Needed,
+            _ => {}
+        }
         if facts.received > HOPS {
             return Err(Refusal::Loop.into());
         }
@@ -182,8 +190,12 @@ pub fn admit(
     from: &Sender,
     way: Way,
     sender: &ReversePath,
+    utf8: Utf8,
     size: Option<u64>,
 ) -> Result<Reservation, Denied> {
+    if utf8 == Utf8::None && sender.as_ref().is_some_and(Address::is_international) {
+        return Err(Refusal::Utf8.into());
+    }
     let mut authority = vault.authority.borrow_mut();
     if authority.draining {
         return Err(Refusal::StoreUnavailable.into());

@@ -4,6 +4,7 @@ use super::offers::Offers;
 use crate::courier::parcel::Parcel;
 use crate::mail::address::ReversePath;
 use crate::mail::dsn::{Report, Wish};
+use crate::mail::envelope::{Addressee, Utf8};
 
 /// Octets of commands in one write (rule U8). The kernel takes that much at once whatever the other side does (16 KiB is the
 /// smallest send buffer of the systems we run on), so we are never stuck writing while the upstream is stuck answering.
@@ -34,7 +35,8 @@ pub struct Command {
 }
 
 /// Puts a parcel's envelope into words, with what the upstream offers and nothing else (rule U12). Addresses are written
-/// anew from their parsed form (rule U6), which has no control character and no letter beyond ASCII.
+/// anew from their parsed form (rule U6), which has no control character; one with letters beyond ASCII is
+/// said to who takes it (rule X3).
 pub fn envelope(parcel: &Parcel, offers: &Offers) -> Vec<Command> {
     let mut line = format!("MAIL FROM:{}", reverse(&parcel.sender));
     if offers.size {
@@ -44,12 +46,16 @@ pub fn envelope(parcel: &Parcel, offers: &Offers) -> Vec<Command> {
         // What the content is shows only when it has gone out, and a 7-bit message is an 8-bit one, too.
         line.push_str(" BODY=8BITMIME");
     }
+    if offers.utf8 && parcel.manner.utf8 != Utf8::None {
+        line.push_str(" SMTPUTF8");
+    }
     if offers.dsn {
         line.push_str(&report(&parcel.manner.report));
     }
     line.push_str("\r\n");
     let mail = Command { step: Step::Mail, line };
-    let recipients = parcel.recipients.iter().enumerate();
+    let said = |to: &Addressee| offers.utf8 || !to.address.is_international();
+    let recipients = parcel.recipients.iter().enumerate().filter(|(_, (_, to))| said(to));
     let rcpt = recipients.map(|(at, (_, to))| {
         let parameters = if offers.dsn { wish(&to.wish) } else { String::new() };
         let line = format!("RCPT TO:<{}>{parameters}\r\n", to.address);

@@ -9,6 +9,7 @@ pub struct Offers {
     pub size: bool,
     pub eight_bit: bool,
     pub dsn: bool,
+    pub utf8: bool,
     pub plain: bool,
     pub login: bool,
 }
@@ -24,6 +25,7 @@ impl Offers {
                 "PIPELINING" => offers.pipelining = true,
                 "SIZE" => offers.size = true,
                 "8BITMIME" => offers.eight_bit = true,
+                "SMTPUTF8" => offers.utf8 = true,
                 "DSN" => offers.dsn = true,
                 "AUTH" => {
                     for mechanism in words {

@@ -18,6 +18,8 @@ use super::reply::{Reply, cut};
 use super::session::Session;
 use super::stuffing::{Stuffing, Unfit};
 use crate::courier::parcel::{Parcel, Withdrawn};
+use crate::mail::address::Address;
+use crate::mail::envelope::Utf8;
 use crate::mail::outcome::{Outcome, Said};
 
 /// Content is written in pieces of this size, each with its own deadline.
@@ -71,12 +73,30 @@ struct Answers {
 
 impl Transaction<'_> {
     async fn run(mut self) -> Attempt {
+        if !self.session.offers.utf8 && self.untellable() {
+            return self.finish(true, false);
+        }
         let commands = envelope::envelope(self.parcel, &self.session.offers);
         let answers = match self.exchange(commands).await {
             Ok(answers) => answers,
             Err(attempt) => return attempt,
         };
         self.judge(answers).await
+    }
+
+    /// Gives their outcome to those whom an upstream without SMTPUTF8 can't be told of; true when these are all (rule X3).
+    fn untellable(&mut self) -> bool {
+        let Parcel { sender, manner, .. } = &*self.parcel;
+        let whole = manner.utf8 == Utf8::Needed || sender.as_ref().is_some_and(Address::is_international);
+        let outcome = Outcome::Failed(
+            self.ours("5.6.7", "it needs SMTPUTF8, which the upstream does not offer; it was not sent"),
+        );
+        for (pending, (_, to)) in self.outcomes.iter_mut().zip(&self.parcel.recipients) {
+            if whole || to.address.is_international() {
+                *pending = Some(outcome.clone());
+            }
+        }
+        !self.has_accepted()
     }
 
     /// Says the envelope and reads the answers, group by group, as far as they make sense.

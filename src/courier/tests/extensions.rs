@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::mail::dsn::{Notify, Report, Ret, Wish};
+use crate::mail::envelope::Utf8;
 
 fn offering(keywords: &[&str]) -> Options {
     Options { keywords: keywords.iter().map(|word| (*word).to_owned()).collect(), ..Options::default() }
@@ -19,7 +20,10 @@ fn commands(sink: &Sink) -> Vec<String> {
 
 #[test]
 fn rule_x6_rule_u12_what_was_asked_of_reports_goes_where_dsn_is_offered_and_nowhere_else() {
-    let manner = Manner { report: Report { ret: Some(Ret::Headers), envid: "QQ+2B1".to_owned().try_into().ok() } };
+    let manner = Manner {
+        report: Report { ret: Some(Ret::Headers), envid: "QQ+2B1".to_owned().try_into().ok() },
+        ..Manner::default()
+    };
     let recipients = || {
         let plain = Address::parse("b@b.test").unwrap().into();
         vec![addressee("a@b.test", "SUCCESS,DELAY", "rfc822;x+2By@c.test"), plain]
@@ -36,4 +40,61 @@ fn rule_x6_rule_u12_what_was_asked_of_reports_goes_where_dsn_is_offered_and_nowh
         assert_eq!(bench.vault.follow(job, b"x\r\n").word(), "delivered 250");
         assert_eq!(commands(&sink), expected);
     }
+}
+
+const UTF8: [&str; 3] = ["PIPELINING", "8BITMIME", "SMTPUTF8"];
+const WITHOUT: [&str; 2] = ["PIPELINING", "8BITMIME"];
+
+fn asked(utf8: Utf8) -> Manner {
+    Manner { utf8, ..Manner::default() }
+}
+
+fn international(text: &str) -> Addressee {
+    Address::parse_international(text).unwrap().into()
+}
+
+/// How a message to these recipients ends, each in its word.
+fn ends(bench: &mut Bench, manner: Manner, to: &[&str]) -> Vec<(String, Option<String>)> {
+    let job = bench.vault.offer_with(manner, to.iter().map(|text| international(text)).collect(), 3);
+    match bench.vault.follow(job, b"x\r\n") {
+        Ending::Settled(mut outcomes) => {
+            outcomes.sort_by_key(|(number, _)| *number);
+            let word = |outcome: Outcome| Ending::Settled(vec![(0, outcome.clone())]).word();
+            outcomes.into_iter().map(|(_, outcome)| (word(outcome.clone()), outcome.said().enhanced.clone())).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn rule_x3_rule_u12_smtputf8_is_said_where_it_is_offered_and_asked_for() {
+    let (mut bench, sink) = bench(offering(&UTF8));
+    ends(&mut bench, asked(Utf8::Allowed), &["jörg@bücher.example"]);
+    ends(&mut bench, asked(Utf8::None), &["joerg@bücher.example"]);
+    let expected = [
+        "MAIL FROM:<sender@gate.test> BODY=8BITMIME SMTPUTF8",
+        "RCPT TO:<jörg@xn--bcher-kva.example>",
+        "MAIL FROM:<sender@gate.test> BODY=8BITMIME",
+        "RCPT TO:<joerg@xn--bcher-kva.example>",
+    ];
+    assert_eq!(commands(&sink), expected);
+}
+
+#[test]
+fn rule_x3_without_smtputf8_nothing_goes_out_that_needs_it_and_all_else_does() {
+    let (mut bench, sink) = bench(offering(&WITHOUT));
+    let failed = ("failed".to_owned(), Some("5.6.7".to_owned()));
+    // The address of one recipient needs it: that one fails, and a domain alone never does.
+    let all = ends(&mut bench, asked(Utf8::Allowed), &["jörg@b.test", "joerg@bücher.example"]);
+    assert_eq!(all[0], failed);
+    assert!(all[1].0.starts_with("delivered"), "{all:?}");
+    assert_eq!(
+        commands(&sink),
+        ["MAIL FROM:<sender@gate.test> BODY=8BITMIME", "RCPT TO:<joerg@xn--bcher-kva.example>"]
+    );
+    // Its header, or everybody's address: nothing is said at all, and the connection serves the next message.
+    assert_eq!(ends(&mut bench, asked(Utf8::Needed), &["a@b.test", "jörg@b.test"]), [failed.clone(), failed.clone()]);
+    assert_eq!(ends(&mut bench, asked(Utf8::Allowed), &["jörg@b.test"]), [failed]);
+    assert_eq!(bench.deliver(&["a@b.test"]).word(), "delivered 250");
+    assert_eq!((commands(&sink).len(), sink.tally().connections), (4, 1));
 }

@@ -48,6 +48,7 @@ pub fn facts(letter: &Letter, id: MessageId, hostname: &str) -> Facts {
     Facts {
         authors: vec![letter.from.address.clone()],
         message_id: format!("{}@{hostname}", id.base32()),
+        utf8: false,
         subject_octets: u32::try_from(subject).unwrap_or(u32::MAX),
         received: RECEIVED,
     }

@@ -10,7 +10,7 @@ use crate::config::slice::Extension;
 use crate::ipc::session::Mechanism;
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::dsn::Wish;
-use crate::mail::envelope::Manner;
+use crate::mail::envelope::{Manner, Utf8};
 
 /// Octets of a command line with its CRLF, by verb: MAIL and RCPT bear paths and parameters, AUTH a response of RFC 4954
 /// section 4.
@@ -63,6 +63,7 @@ impl Mail {
         let borne = [
             (self.size.is_some(), Extension::Size),
             (self.body, Extension::EightBit),
+            (self.manner.utf8 != Utf8::None, Extension::Utf8),
             (report.ret.is_some() || report.envid.is_some(), Extension::Dsn),
         ];
         borne.into_iter().filter(|(is_borne, _)| *is_borne).map(|(_, extension)| extension)
@@ -74,6 +75,8 @@ impl Mail {
 pub struct Rcpt {
     pub recipient: Recipient,
     pub wish: Wish,
+    /// It was said in UTF-8, which its transaction must ask for.
+    pub utf8: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -102,6 +105,9 @@ pub enum Fault {
     /// A sender or recipient at an address literal.
     SenderLiteral,
     RecipientLiteral,
+    /// In UTF-8, which the transaction doesn't ask for.
+    SenderUtf8,
+    RecipientUtf8,
     UnknownParameter,
     /// Said twice, or with a value that it can't have.
     Parameter,
@@ -139,7 +145,9 @@ pub fn is_foreign(begin: &[u8]) -> bool {
 
 /// Reads one line, without its CRLF. A TAB is no separator: it once sent passwords to a log.
 pub fn parse(line: &[u8]) -> Result<Command, Fault> {
-    if !line.iter().all(|octet| matches!(octet, b' '..=b'~')) {
+    // UTF-8 is where addresses are, and nowhere else (RFC 6531 section 3.3).
+    let most = if limit(line) == PATH_LINE { u8::MAX } else { b'~' };
+    if !line.iter().all(|octet| (b' '..=most).contains(octet) && *octet != 0x7f) {
         return Err(if limit(line) == CHUNK_LINE { Fault::Chunk } else { Fault::Octets });
     }
     let line = std::str::from_utf8(line).map_err(|_| Fault::Octets)?.trim_end_matches(' ');
@@ -205,9 +213,13 @@ fn mail(rest: &str) -> Result<Command, Fault> {
     let from = match path {
         "" => None,
         path if at_literal(path) => return Err(Fault::SenderLiteral),
-        path => Some(Address::parse(path).map_err(|_| Fault::Sender)?),
+        path => Some(Address::parse_international(path).map_err(|_| Fault::Sender)?),
     };
-    parameters::of_mail(from, parameters).map(|mail| Command::Mail(Box::new(mail)))
+    let mail = parameters::of_mail(from, parameters)?;
+    match mail.manner.utf8 {
+        Utf8::None if !path.is_ascii() => Err(Fault::SenderUtf8),
+        _ => Ok(Command::Mail(Box::new(mail))),
+    }
 }
 
 fn rcpt(rest: &str) -> Result<Command, Fault> {
@@ -216,10 +228,10 @@ fn rcpt(rest: &str) -> Result<Command, Fault> {
     let recipient = match path {
         path if path.eq_ignore_ascii_case("postmaster") => Recipient::Postmaster,
         path if at_literal(path) => return Err(Fault::RecipientLiteral),
-        path => Recipient::Mailbox(Address::parse(path).map_err(|_| Fault::Recipient)?),
+        path => Recipient::Mailbox(Address::parse_international(path).map_err(|_| Fault::Recipient)?),
     };
     let wish = parameters::of_rcpt(parameters)?;
-    Ok(Command::Rcpt(Box::new(Rcpt { recipient, wish })))
+    Ok(Command::Rcpt(Box::new(Rcpt { recipient, wish, utf8: !rest.is_ascii() })))
 }
 
 /// RFC 3030 section 2: how many octets follow, and whether they are the last.
@@ -267,13 +279,14 @@ fn without_route(path: &str) -> Option<&str> {
         return Some(path);
     }
     let (route, mailbox) = path.split_once(':')?;
-    let hop = |hop: &str| hop.starts_with('@') && Address::parse(&format!("x{hop}")).is_ok();
+    let hop = |hop: &str| hop.starts_with('@') && Address::parse_international(&format!("x{hop}")).is_ok();
     (!mailbox.is_empty() && route.split(',').all(hop)).then_some(mailbox)
 }
 
 fn at_literal(path: &str) -> bool {
     let literal = path.rsplit_once("@[").and_then(|(local, rest)| Some((local, rest.strip_suffix(']')?)));
-    literal.is_some_and(|(local, inner)| is_literal(inner) && Address::parse(&format!("{local}@x")).is_ok())
+    literal
+        .is_some_and(|(local, inner)| is_literal(inner) && Address::parse_international(&format!("{local}@x")).is_ok())
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::wire::{Stop, Wire};
 use crate::edge::conversation::Lost;
 use crate::edge::front::Phase;
 use crate::ipc::frame::MAX_CONTENT;
+use crate::mail::envelope::Utf8;
 use crate::mail::facts::Facts;
 use crate::mail::{fixup, header};
 use crate::policy::refusal::Refusal;
@@ -158,7 +159,8 @@ impl Content {
             only_recipient: recipients.next().filter(|_| recipients.next().is_none()),
         };
         let own = fixup::mark(&front.hostname, &front.desk.name);
-        let fixed = header::read(block, &own).and_then(|header| fixup::apply(&header, &trace, Timestamp::now()));
+        let fixed = header::read(block, &own, envelope.utf8 != Utf8::None)
+            .and_then(|header| fixup::apply(&header, &trace, Timestamp::now()));
         match fixed {
             Err(fault) => self.refuse(fault.refusal(), fault.into(), setting).await,
             Ok((mut out, facts)) => match grant.authors(&facts) {

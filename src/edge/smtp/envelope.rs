@@ -10,6 +10,7 @@ use super::wire::Stop;
 use crate::config::slice::Extension;
 use crate::mail::address::Address;
 use crate::mail::dsn::Wish;
+use crate::mail::envelope::Utf8;
 use crate::policy::refusal::Refusal;
 
 impl Session {
@@ -19,6 +20,7 @@ impl Session {
             return Ok(Fault::UnknownParameter.into());
         }
         let Mail { from, size, manner, .. } = mail;
+        let utf8 = manner.utf8;
         let Some(hello) = &self.standing.hello else { return Ok(reply::HELLO_FIRST) };
         if self.transaction.is_some() {
             return Ok(reply::NESTED);
@@ -42,7 +44,7 @@ impl Session {
         }
         match self.visit.mail(from.clone(), size, manner, hello.name.clone(), self.standing.tls.clone()).await? {
             Ok(message) => {
-                let envelope = Envelope { message, sender: from, recipients: BTreeMap::new() };
+                let envelope = Envelope { message, sender: from, utf8, recipients: BTreeMap::new() };
                 self.transaction = Some(Transaction { envelope, overflowed: false, chunks: None });
                 Ok(reply::SENDER_OK)
             }
@@ -51,7 +53,7 @@ impl Session {
     }
 
     pub(super) fn rcpt(&mut self, rcpt: Rcpt) -> Reply {
-        let Rcpt { recipient, wish } = rcpt;
+        let Rcpt { recipient, wish, utf8 } = rcpt;
         if wish != Wish::default() && !self.standing.offers(Extension::Dsn) {
             return Fault::UnknownParameter.into();
         }
@@ -62,6 +64,9 @@ impl Session {
             return reply::BETWEEN_CHUNKS;
         }
         let Transaction { envelope, overflowed, .. } = transaction;
+        if utf8 && envelope.utf8 == Utf8::None {
+            return Fault::RecipientUtf8.into();
+        }
         let recipient = match recipient {
             Recipient::Mailbox(address) => address,
             Recipient::Postmaster => match Address::parse(&format!("postmaster@{}", self.front.hostname)) {

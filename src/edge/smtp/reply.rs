@@ -132,6 +132,8 @@ impl From<Fault> for Reply {
             Fault::Recipient => says(501, "5.1.3", "that is not a recipient's address"),
             Fault::SenderLiteral => says(550, "5.1.8", "a sender at an address literal is not taken"),
             Fault::RecipientLiteral => says(550, "5.1.2", "a recipient at an address literal is not taken"),
+            Fault::SenderUtf8 => says(550, "5.6.7", "a sender in UTF-8 needs SMTPUTF8"),
+            Fault::RecipientUtf8 => says(553, "5.6.7", "a recipient in UTF-8 needs SMTPUTF8"),
             Fault::UnknownParameter => says(555, "5.5.4", "parameter not offered"),
             Fault::Parameter => says(501, "5.5.4", "a parameter has no such value, or was said twice"),
         }
@@ -168,6 +170,7 @@ impl From<Refusal> for Reply {
             Refusal::Revoked => says(550, "5.7.1", "the login was revoked"),
             Refusal::Suspended(seconds) => Self::wait(451, "4.7.1", "sending is suspended for this login", seconds),
             Refusal::Changed => says(451, "4.7.0", "the login was changed, log in again"),
+            Refusal::Utf8 => says(550, "5.6.7", "octets above 127 need SMTPUTF8"),
             Refusal::Scope => says(550, "5.7.1", "this login is not for this"),
         }
     }
@@ -177,7 +180,9 @@ impl From<header::Fault> for Reply {
     fn from(fault: header::Fault) -> Self {
         match fault {
             header::Fault::Loop => Refusal::Loop.into(),
-            header::Fault::EightBit => says(550, "5.6.7", "the header has octets that are not ASCII"),
+            header::Fault::EightBit | header::Fault::NotUtf8 => {
+                Self { code: 550, status: "5.6.7", text: Cow::Owned(fault.to_string()) }
+            }
             other => Self { code: 550, status: "5.6.0", text: Cow::Owned(other.to_string()) },
         }
     }
@@ -193,7 +198,7 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    const REFUSALS: [Refusal; 17] = [
+    const REFUSALS: [Refusal; 18] = [
         Refusal::SenderNotAllowed,
         Refusal::AuthorNotAllowed,
         Refusal::RecipientNotAllowed,
@@ -211,6 +216,7 @@ mod tests {
         Refusal::Suspended(u32::MAX),
         Refusal::Changed,
         Refusal::Scope,
+        Refusal::Utf8,
     ];
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::config::slice::{Extension, TlsMode};
 use crate::edge::front::Front;
 use crate::ipc::session::Tls;
+use crate::mail::envelope::Utf8;
 use crate::policy::Grant;
 
 /// Who speaks, how, and with whose authority.
@@ -55,7 +56,12 @@ impl Standing {
 
     /// Whether a client may use it here.
     pub fn offers(&self, extension: Extension) -> bool {
-        !self.front.desk.extensions_off.contains(&extension)
+        // RFC 6531 section 3.1: whoever offers SMTPUTF8 offers 8BITMIME.
+        let off = |extension| self.front.desk.extensions_off.contains(&extension);
+        match extension {
+            Extension::Utf8 => !off(Extension::Utf8) && !off(Extension::EightBit),
+            other => !off(other),
+        }
     }
 
     /// What this session can use now, and nothing else.
@@ -64,6 +70,7 @@ impl Standing {
             (Extension::Pipelining, "PIPELINING".to_owned()),
             (Extension::Size, format!("SIZE {}", self.size())),
             (Extension::EightBit, "8BITMIME".to_owned()),
+            (Extension::Utf8, "SMTPUTF8".to_owned()),
             (Extension::StatusCodes, "ENHANCEDSTATUSCODES".to_owned()),
             (Extension::Chunking, "CHUNKING".to_owned()),
             (Extension::Dsn, "DSN".to_owned()),
@@ -83,11 +90,15 @@ impl Standing {
         offered
     }
 
-    /// The Received field's word for it (RFC 3848): S for TLS, A for a login.
-    pub fn with(&self) -> &'static str {
+    /// The Received field's word for it (RFC 3848, RFC 6531 section 4.3): S for TLS, A for a login.
+    pub fn with(&self, utf8: Utf8) -> &'static str {
         let extended = self.hello.as_ref().is_some_and(|hello| hello.extended);
         match (extended, self.tls.is_some(), self.grant.is_some() && !self.by_network()) {
             (false, ..) => "SMTP",
+            (true, false, false) if utf8 != Utf8::None => "UTF8SMTP",
+            (true, false, true) if utf8 != Utf8::None => "UTF8SMTPA",
+            (true, true, false) if utf8 != Utf8::None => "UTF8SMTPS",
+            (true, true, true) if utf8 != Utf8::None => "UTF8SMTPSA",
             (true, false, false) => "ESMTP",
             (true, false, true) => "ESMTPA",
             (true, true, false) => "ESMTPS",

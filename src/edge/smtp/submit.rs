@@ -96,7 +96,8 @@ impl Session {
     /// What content needs to know; and the place for what is between two chunks. Without it the session must end: its client
     /// sends content, and none of that may be taken for a command.
     fn setting(&mut self) -> Option<(Setting<'_>, &mut Option<Chunks>)> {
-        let with = self.standing.with();
+        let utf8 = self.transaction.as_ref().map(|transaction| transaction.envelope.utf8).unwrap_or_default();
+        let with = self.standing.with(utf8);
         let (Some(transaction), Some(grant), Some(hello)) =
             (&mut self.transaction, &self.standing.grant, &self.standing.hello)
         else {

@@ -13,6 +13,7 @@ use crate::edge::conversation::Visit;
 use crate::edge::front::Front;
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::dsn::Wish;
+use crate::mail::envelope::Utf8;
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
 
@@ -29,6 +30,7 @@ pub struct Transaction {
 pub struct Envelope {
     pub message: MessageId,
     pub sender: ReversePath,
+    pub utf8: Utf8,
     /// Each once, however often it was named, and what it is to be told.
     pub recipients: BTreeMap<Address, Wish>,
 }

@@ -12,6 +12,7 @@ use super::mask;
 use super::month_file::AUDIT;
 use super::schema::{self, NEWEST};
 use super::visible::visible;
+use crate::mail::address::Address;
 pub use cursor::Cursor;
 
 /// What to look for; what is absent matches everything.
@@ -252,7 +253,8 @@ impl Filter {
         if let Some(recipient) = &self.recipient {
             // As it is shown under either mask that shows something of it.
             sql.push_str(" AND seq IN (SELECT seq FROM personal WHERE field = 'rcpt_to' AND shown IN (?, ?))");
-            values.extend([recipient.clone(), mask::mailbox(recipient)].map(Value::Text));
+            let recipient = Address::canonical(recipient);
+            values.extend([mask::mailbox(&recipient), recipient].map(Value::Text));
         }
         (sql, values)
     }

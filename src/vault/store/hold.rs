@@ -104,7 +104,7 @@ impl<'c> Hold<'c> {
         let waiting = self.waiting.query_map([row], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>>>()?;
         self.fail.execute([row])?;
         self.doom.execute([row])?;
-        let read = |text: String| Address::parse(&text).map_err(|_| damaged("an address can't be read"));
+        let read = |text: String| Address::parse_international(&text).map_err(|_| damaged("an address can't be read"));
         waiting.into_iter().map(read).collect()
     }
 
@@ -112,8 +112,8 @@ impl<'c> Hold<'c> {
     pub fn recipients(&mut self, row: i64) -> Result<Vec<Recipient>> {
         let rows = self.recipients.query_map([row], |row| {
             let number = u32::try_from(row.get::<_, i64>(0)?).map_err(|_| damaged("a number is out of range"))?;
-            let recipient =
-                Address::parse(&row.get::<_, String>(1)?).map_err(|_| damaged("an address can't be read"))?;
+            let recipient = Address::parse_international(&row.get::<_, String>(1)?)
+                .map_err(|_| damaged("an address can't be read"))?;
             Ok(Recipient { number, recipient, waits: row.get(2)? })
         })?;
         rows.collect()

@@ -339,10 +339,10 @@ fn id(row: &Row<'_>, at: usize) -> Result<Uuid> {
 }
 
 fn address(row: &Row<'_>, at: usize) -> Result<Address> {
-    Address::parse(&row.get::<_, String>(at)?).map_err(|_| damaged("an address can't be read"))
+    Address::parse_international(&row.get::<_, String>(at)?).map_err(|_| damaged("an address can't be read"))
 }
 
 fn reverse_path(row: &Row<'_>, at: usize) -> Result<ReversePath> {
     let text: Option<String> = row.get(at)?;
-    text.map(|text| Address::parse(&text).map_err(|_| damaged("a sender can't be read"))).transpose()
+    text.map(|text| Address::parse_international(&text).map_err(|_| damaged("a sender can't be read"))).transpose()
 }

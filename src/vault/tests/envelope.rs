@@ -2,26 +2,36 @@
 
 use super::*;
 use crate::mail::dsn::{Notify, Report, Ret, Wish};
+use crate::mail::envelope::Utf8;
 
 /// A message that is kept, with all that may be said of it.
 async fn keep(edge: &mut Edge, manner: &Manner, recipients: &[Addressee]) {
+    let kept = submit(edge, manner, recipients, false).await;
+    assert!(matches!(kept, Answer::Kept { .. }), "{kept:?}");
+}
+
+async fn submit(edge: &mut Edge, manner: &Manner, recipients: &[Addressee], utf8: bool) -> Answer {
     let (slot, sender, helo) = (Slot(1), Some(address("a@example.net")), "client.example.net".to_owned());
     let mail = Ask::Mail { slot, sender, size: None, manner: manner.clone(), helo, tls: None };
     assert!(matches!(edge.ask(mail).await, Answer::Reserved { .. }));
     edge.asks.send(Ask::Recipients { slot, batch: recipients.to_vec() }).await.unwrap();
     assert!(matches!(edge.ask(Ask::Content { slot }).await, Answer::Credit { .. }));
     edge.asks.send(Ask::Chunk { slot, octets: Octets(b"x\r\n".to_vec()) }).await.unwrap();
-    let facts = Facts { authors: vec![address("a@example.net")], received: 1, ..Facts::default() };
-    let kept = edge.ask(Ask::Commit { slot, facts }).await;
-    assert!(matches!(kept, Answer::Kept { .. }), "{kept:?}");
+    let facts = Facts { authors: vec![address("a@example.net")], received: 1, utf8, ..Facts::default() };
+    let mut answer = edge.ask(Ask::Commit { slot, facts }).await;
+    // What is refused already has its credit back.
+    while matches!(answer, Answer::Credit { .. }) {
+        answer = edge.answer().await;
+    }
+    answer
 }
 
 #[test]
 fn rule_x5_rule_x6_what_was_asked_of_reports_is_kept_over_a_restart() {
     let bench = Bench::new();
     let envid = Some("order+2B7".to_owned().try_into().unwrap());
-    let manners =
-        [Some(Ret::Full), Some(Ret::Headers), None].map(|ret| Manner { report: Report { ret, envid: envid.clone() } });
+    let manners = [Some(Ret::Full), Some(Ret::Headers), None]
+        .map(|ret| Manner { utf8: Utf8::None, report: Report { ret, envid: envid.clone() } });
     let wish = |notify: &str| Wish {
         notify: Some(Notify::parse(notify).unwrap()),
         orcpt: Some("rfc822;c@example.org".to_owned().try_into().unwrap()),
@@ -55,4 +65,49 @@ fn rule_x5_rule_x6_what_was_asked_of_reports_is_kept_over_a_restart() {
         }
     });
     vault.drain();
+}
+
+#[test]
+fn rule_x3_rule_x4_whether_utf8_is_asked_for_or_needed_reaches_the_courier() {
+    let bench = Bench::new();
+    let asked = Manner { utf8: Utf8::Allowed, ..Manner::default() };
+    let recipients = [address("jörg@bücher.example").into(), address("b@example.org").into()];
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        for utf8 in [false, true] {
+            let kept = submit(&mut edge, &asked, &recipients, utf8).await;
+            assert!(matches!(kept, Answer::Kept { .. }), "{kept:?}");
+        }
+        // What an edge must not have taken is not taken.
+        for (recipients, utf8) in [(&recipients[..], false), (&recipients[1..], true)] {
+            let refused = submit(&mut edge, &Manner::default(), recipients, utf8).await;
+            assert!(matches!(refused, Answer::Refused { refusal: Refusal::Utf8, .. }), "{refused:?}");
+        }
+        let (slot, sender, helo) = (Slot(1), Some(address("jörg@example.net")), String::new());
+        let manner = Manner::default();
+        let refused = edge.ask(Ask::Mail { slot, sender, size: None, manner, helo, tls: None }).await;
+        assert!(matches!(refused, Answer::Refused { refusal: Refusal::Utf8, .. }), "{refused:?}");
+    });
+    vault.drain();
+    let mut vault = bench.run();
+    test(async {
+        let mut courier = vault.courier().await;
+        for utf8 in [Utf8::Allowed, Utf8::Needed] {
+            let (job, _, offered, _, manner) = courier.envelope().await;
+            assert_eq!(manner.utf8, utf8);
+            assert_eq!(offered.into_iter().map(|(_, to)| to).collect::<Vec<_>>(), recipients);
+            for number in 0..2 {
+                courier.say(job, number, Outcome::Delivered(said(250))).await;
+            }
+            courier.settled(job).await;
+        }
+    });
+    vault.drain();
+    // The log has the domain as every rule about it has.
+    let delivered = bench.events(&Filter { event: Some("deliver.success".into()), ..Filter::default() });
+    assert!(delivered.iter().any(|event| event.get("rcpt_domain") == Some("xn--bcher-kva.example")));
+    let spelled = Filter { recipient: Some("jörg@Bücher.example".into()), ..Filter::default() };
+    assert!(!bench.events(&spelled).is_empty());
 }

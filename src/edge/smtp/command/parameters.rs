@@ -2,7 +2,8 @@
 
 use super::{Fault, Mail};
 use crate::mail::address::ReversePath;
-use crate::mail::dsn::{Envid, Notify, Orcpt, Ret, Wish};
+use crate::mail::dsn::{Envid, Notify, Orcpt, Ret, Unfit, Wish};
+use crate::mail::envelope::Utf8;
 use crate::mail::xtext;
 
 pub fn of_mail(from: ReversePath, parameters: &str) -> Result<Mail, Fault> {
@@ -15,6 +16,8 @@ pub fn of_mail(from: ReversePath, parameters: &str) -> Result<Mail, Fault> {
             "SIZE" => mail.size.replace(number(value)?).is_none(),
             "BODY" => !std::mem::replace(&mut mail.body, body_type(value)?),
             "AUTH" => !std::mem::replace(&mut auth, on_behalf(value)?),
+            "SMTPUTF8" if value.is_some() => return Err(Fault::Parameter),
+            "SMTPUTF8" => std::mem::replace(&mut mail.manner.utf8, Utf8::Allowed) == Utf8::None,
             "RET" => report.ret.replace(read(value, Ret::parse)?).is_none(),
             "ENVID" => report.envid.replace(read(value, |text| Envid::try_from(text.to_owned()))?).is_none(),
             _ => return Err(Fault::UnknownParameter),
@@ -32,7 +35,7 @@ pub fn of_rcpt(parameters: &str) -> Result<Wish, Fault> {
         let (keyword, value) = parameter?;
         let once = match keyword.to_ascii_uppercase().as_str() {
             "NOTIFY" => wish.notify.replace(read(value, Notify::parse)?).is_none(),
-            "ORCPT" => wish.orcpt.replace(read(value, |text| Orcpt::try_from(text.to_owned()))?).is_none(),
+            "ORCPT" => wish.orcpt.replace(read(value, original)?).is_none(),
             _ => return Err(Fault::UnknownParameter),
         };
         if !once {
@@ -62,6 +65,22 @@ fn split(parameters: &str) -> Result<impl Iterator<Item = Parameter<'_>>, Fault>
 /// A value that must be there, by what reads it.
 fn read<T, E>(value: Option<&str>, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<T, Fault> {
     value.and_then(|text| parse(text).ok()).ok_or(Fault::Parameter)
+}
+
+/// RFC 6533 section 3: one in UTF-8 is written as the next server may be told it, with or without SMTPUTF8.
+fn original(text: &str) -> Result<Orcpt, Unfit> {
+    if text.is_ascii() {
+        return Orcpt::try_from(text.to_owned());
+    }
+    let (kind, address) = text.split_once(';').filter(|(kind, _)| kind.eq_ignore_ascii_case("utf-8")).ok_or(Unfit)?;
+    let mut written = format!("{kind};");
+    for c in address.chars() {
+        match c.is_ascii() {
+            true => written.push(c),
+            false => written.push_str(&format!("\\x{{{:X}}}", u32::from(c))),
+        }
+    }
+    Orcpt::try_from(written)
 }
 
 /// RFC 1870: one to twenty digits. A sign, an exponent or an overflow is no size.

@@ -38,8 +38,39 @@ fn rule_l6_rule_l11_controls_and_eight_bit_octets_are_no_command() {
         "MAIL FROM:<\"a\\",
         "NOOP \u{7f}",
     ] {
-        assert!(matches!(parse(line.as_bytes()), Err(Fault::Octets | Fault::Sender)), "{line:?}");
+        assert!(matches!(parse(line.as_bytes()), Err(Fault::Octets | Fault::Sender | Fault::SenderUtf8)), "{line:?}");
     }
+}
+
+#[test]
+fn rule_l11_rule_x3_utf8_is_taken_in_addresses_that_ask_for_it() {
+    let jorg = Address::parse_international("jörg@bücher.example").unwrap();
+    assert_eq!(from("MAIL FROM:<jörg@bücher.example> SMTPUTF8"), Ok(Some(jorg.clone())));
+    assert_eq!(from("MAIL FROM:<jörg@bücher.example>"), Err(Fault::SenderUtf8));
+    // A name in the DNS is ASCII; what was said isn't.
+    assert_eq!(from("MAIL FROM:<joerg@bücher.example> SIZE=1"), Err(Fault::SenderUtf8));
+    let Ok(Command::Rcpt(rcpt)) = parse("RCPT TO:<jörg@bücher.example>".as_bytes()) else { panic!("a good RCPT") };
+    assert!(rcpt.recipient == Recipient::Mailbox(jorg) && rcpt.utf8);
+    for bad in ["SMTPUTF8=1", "SMTPUTF8 smtputf8", "SMTPUTF8 ENVID=ö", "SMTPUTF8 AUTH=ö", "SMTPUTF8 BÖDY=7BIT"] {
+        is(&format!("MAIL FROM:<a@b.net> {bad}"), Err(Fault::Parameter));
+    }
+    for bad in ["a\u{202e}b@c.net", "jo\u{308}rg@c.net", "a\u{9b}@c.net", "a@ｂ.net"] {
+        is(&format!("MAIL FROM:<{bad}> SMTPUTF8"), Err(Fault::Sender));
+        is(&format!("RCPT TO:<{bad}>"), Err(Fault::Recipient));
+    }
+    for bad in [&b"MAIL FROM:<\xf6@b.net> SMTPUTF8"[..], b"RCPT TO:<\xc0\xaf@b.net>", b"RCPT TO:<\xed\xa0\x80@b.net>"] {
+        assert_eq!(parse(bad), Err(Fault::Octets), "{bad:?}");
+    }
+}
+
+#[test]
+fn rule_x5_rule_x3_an_original_recipient_in_utf8_is_kept_as_any_server_may_be_told_it() {
+    let Ok(Command::Rcpt(rcpt)) = parse("RCPT TO:<a@b.net> ORCPT=UTF-8;jörg+2B@b.net".as_bytes()) else {
+        panic!("a good RCPT")
+    };
+    assert_eq!(rcpt.wish.orcpt.unwrap().to_string(), r"UTF-8;j\x{F6}rg+2B@b.net");
+    assert!(rcpt.utf8);
+    is("RCPT TO:<a@b.net> ORCPT=rfc822;jörg@b.net", Err(Fault::Parameter));
 }
 
 #[test]
@@ -153,12 +184,13 @@ fn rule_c12_vector_v17_parameters() {
     ] {
         is(&format!("MAIL FROM:<a@b.net> {bad}"), Err(Fault::Parameter));
     }
-    for unknown in ["SMTPUTF8", "X-A", "XYZ=1"] {
+    for unknown in ["X-A", "XYZ=1"] {
         is(&format!("MAIL FROM:<a@b.net> {unknown}"), Err(Fault::UnknownParameter));
         is(&format!("RCPT TO:<a@b.net> {unknown}"), Err(Fault::UnknownParameter));
     }
     // Each has its place.
     is("MAIL FROM:<a@b.net> NOTIFY=NEVER", Err(Fault::UnknownParameter));
+    is("RCPT TO:<a@b.net> SMTPUTF8", Err(Fault::UnknownParameter));
     is("RCPT TO:<a@b.net> RET=FULL", Err(Fault::UnknownParameter));
     is("MAIL FROM:<a@b.net>SIZE=1", Err(Fault::Argument));
     is("MAIL FROM:<a@b.net>, SIZE=1", Err(Fault::Argument));

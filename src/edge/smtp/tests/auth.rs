@@ -28,6 +28,7 @@ async fn rule_a2_vector_v7_one_login_per_session_and_none_in_a_transaction() {
         S: 250-*
         S: 250-*
         S: 250-*
+        S: 250-*
         S: 250-STARTTLS
         S: 250 AUTH PLAIN LOGIN
         C: AUTH PLAIN AGJpbGxpbmcAczNjcmV0

@@ -19,6 +19,7 @@ async fn rule_c2_a_second_hello_is_legal_and_acts_as_a_reset() {
         S: 250-PIPELINING
         S: 250-SIZE 100000
         S: 250-8BITMIME
+        S: 250-SMTPUTF8
         S: 250-ENHANCEDSTATUSCODES
         S: 250-CHUNKING
         S: 250-DSN
@@ -36,7 +37,8 @@ async fn rule_c2_a_second_hello_is_legal_and_acts_as_a_reset() {
 
 #[tokio::test]
 async fn rule_x1_rule_x9_rule_x11_ehlo_lists_what_can_be_used_now_and_nothing_else() {
-    const ALWAYS: [&str; 6] = ["PIPELINING", "SIZE 100000", "8BITMIME", "ENHANCEDSTATUSCODES", "CHUNKING", "DSN"];
+    const ALWAYS: [&str; 7] =
+        ["PIPELINING", "SIZE 100000", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING", "DSN"];
     let lists = |reply: String, more: &[&str]| {
         let lines: Vec<_> = reply.lines().skip(1).map(|line| line[4..].to_owned()).collect();
         assert_eq!(lines, [&ALWAYS[..], more].concat());

@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::config::slice::Extension;
+use crate::edge::tests::stand_in::grant;
 use crate::mail::dsn::{Notify, Report, Ret, Wish};
+use crate::mail::envelope::Utf8;
+use crate::policy::Recipients;
 
 #[tokio::test]
 async fn rule_x5_what_is_asked_of_reports_reaches_the_vault() {
@@ -63,12 +66,13 @@ async fn rule_x5_rule_c12_a_bad_wish_leaves_the_transaction_as_it_was() {
 #[tokio::test]
 async fn rule_x1_what_a_listener_leaves_out_is_neither_offered_nor_taken() {
     use Extension::{Chunking, Dsn, EightBit, Limits, Pipelining, Size, StatusCodes};
+    // SMTPUTF8 goes with 8BITMIME.
     let all = vec![Chunking, Dsn, EightBit, Limits, Pipelining, Size, StatusCodes];
     let room = Room::with(Ways::default(), |desk| (desk.plain_login, desk.extensions_off) = (true, all));
     let mut client =
         room.run("S: 220 *\nC: EHLO client.example\nS: 250-gate.example.net\nS: 250 AUTH PLAIN LOGIN").await;
     client.run("C: AUTH PLAIN AGJpbGxpbmcAczNjcmV0\nS: 235 *\nC: EHLO client.example\nS: 250 gate.example.net").await;
-    for parameter in ["RET=FULL", "ENVID=a", "SIZE=1", "BODY=7BIT"] {
+    for parameter in ["RET=FULL", "ENVID=a", "SIZE=1", "BODY=7BIT", "SMTPUTF8"] {
         client.run(&format!("C: MAIL FROM:<a@example.net> {parameter}\nS: 555 5.5.4 *")).await;
     }
     client
@@ -87,4 +91,134 @@ async fn rule_x1_what_a_listener_leaves_out_is_neither_offered_nor_taken() {
             S: 354 *",
         )
         .await;
+}
+
+/// A login that may send as everybody at a domain with U-labels.
+fn german() -> Ways {
+    let recipients = Recipients { allow: vec![], deny: vec!["@verboten-ü.example".parse().unwrap()] };
+    let grant = grant(&["@bücher.example"], recipients, 100);
+    Ways { login: ("billing".into(), "s3cret".into(), grant), ..Ways::default() }
+}
+
+#[tokio::test]
+async fn rule_x3_rule_l11_utf8_needs_its_parameter() {
+    let room = Room::with(german(), |desk| desk.plain_login = true);
+    room.run(
+        "@login
+        C: MAIL FROM:<jörg@bücher.example>
+        S: 550 5.6.7 *
+        C: MAIL FROM:<joerg@xn--bcher-kva.example>
+        S: 250 *
+        C: RCPT TO:<b@bücher.example>
+        S: 553 5.6.7 *
+        C: RCPT TO:<ö@example.org>
+        S: 553 5.6.7 *
+        C: RSET
+        S: 250 *
+        C: MAIL FROM:<jörg@bücher.example> SMTPUTF8=yes
+        S: 501 5.5.4 *
+        C: MAIL FROM:<\\xf6@bücher.example> SMTPUTF8
+        S: 500 5.5.2 *
+        C: MAIL FROM:<jo\u{308}rg@bücher.example> SMTPUTF8
+        S: 501 5.1.7 *
+        C: MAIL FROM:<jörg@bücher.example> SMTPUTF8
+        S: 250 *
+        C: RCPT TO:<b@Bücher.example>
+        S: 250 *
+        C: RCPT TO:<b@xn--bcher-kva.example>
+        S: 250 *
+        C: RCPT TO:<ö@example.org> ORCPT=utf-8;ü@example.org
+        S: 250 *
+        C: NOOP ö
+        S: 500 5.5.2 *
+        C: DATA
+        S: 354 *
+        C: From: Jörg <jörg@bücher.example>
+        C: Subject: grün
+        C:
+        C: .
+        S: 250 *",
+    )
+    .await;
+    let seen = room.seen();
+    assert_eq!(seen.kept[0].sender, "jörg@xn--bcher-kva.example");
+    assert_eq!(seen.kept[0].recipients, ["b@xn--bcher-kva.example", "ö@example.org"]);
+    assert_eq!(seen.kept[0].manner.utf8, Utf8::Allowed);
+    assert!(seen.kept[0].facts.utf8);
+}
+
+#[tokio::test]
+async fn rule_x4_rules_about_a_domain_hold_however_it_is_spelled() {
+    let room = Room::with(german(), |desk| desk.plain_login = true);
+    room.run(
+        "@login
+        C: MAIL FROM:<a@buecher.example> SMTPUTF8
+        S: 550 5.7.1 *
+        C: MAIL FROM:<a@XN--BCHER-KVA.example> SMTPUTF8
+        S: 250 *
+        C: RCPT TO:<b@verboten-ü.example>
+        S: 550 5.7.1 *
+        C: RCPT TO:<b@Verboten-Ü.example>
+        S: 550 5.7.1 *
+        C: RCPT TO:<b@xn--verboten--y9a.example>
+        S: 550 5.7.1 *
+        C: RCPT TO:<b@example.org>
+        S: 250 *
+        C: DATA
+        S: 354 *
+        C: From: <a@bücher.example>, <ö@evil.example>
+        C:
+        C: .
+        S: 550 5.7.1 *",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn rule_t10_rule_x3_received_says_that_utf8_was_asked_for() {
+    for (parameter, with) in [(" SMTPUTF8", "with UTF8SMTPA id"), ("", "with ESMTPA id")] {
+        let room = Room::plain();
+        let script = format!(
+            "@login
+            C: MAIL FROM:<a@example.net>{parameter}
+            S: 250 *
+            C: RCPT TO:<b@example.org>
+            S: 250 *
+            C: DATA
+            S: 354 *
+            C: From: a@example.net
+            C:
+            C: .
+            S: 250 *"
+        );
+        room.run(&script).await;
+        let seen = room.seen();
+        assert!(seen.kept[0].content.contains(with), "{}", seen.kept[0].content);
+        assert!(!seen.kept[0].facts.utf8, "asked for, and not needed");
+    }
+}
+
+#[tokio::test]
+async fn rule_h10_octets_above_127_in_a_header_need_smtputf8_and_are_utf8() {
+    for (parameter, subject, reply) in
+        [("", "grün", "550 5.6.7 *"), (" SMTPUTF8", "gr\\xfcn", "550 5.6.7 *"), (" SMTPUTF8", "grün", "250 *")]
+    {
+        let room = Room::plain();
+        let script = format!(
+            "@login
+            C: MAIL FROM:<a@example.net>{parameter}
+            S: 250 *
+            C: RCPT TO:<b@example.org>
+            S: 250 *
+            C: DATA
+            S: 354 *
+            C: From: a@example.net
+            C: Subject: {subject}
+            C:
+            C: .
+            S: {reply}"
+        );
+        room.run(&script).await;
+        assert!(room.seen().kept.iter().all(|kept| kept.content.contains("Subject: grün\r\n")));
+    }
 }

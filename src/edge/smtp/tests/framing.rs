@@ -115,7 +115,7 @@ async fn rule_l14_speaking_before_the_greeting_is_answered_with_554() {
 async fn rule_l14_nothing_may_stand_behind_ehlo_data_or_a_login_of_several_rounds() {
     let room = Room::plain();
     for ahead in [
-        "S: 220 *\nC: EHLO client.example\nC: NOOP\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250 *\nS: 554 5.5.0 *\n--",
+        "S: 220 *\nC: EHLO client.example\nC: NOOP\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250 *\nS: 554 5.5.0 *\n--",
         "@mail\nC: DATA\nC: From: a@example.net\nS: 554 5.5.0 *\n--",
         "@hello\nC: AUTH LOGIN\nC: YmlsbGluZw==\nS: 554 5.5.0 *\n--",
         "@hello\nC: AUTH PLAIN\nC: AGJpbGxpbmcAczNjcmV0\nS: 554 5.5.0 *\n--",

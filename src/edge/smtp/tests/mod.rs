@@ -52,7 +52,6 @@ impl Room {
             certificate: None,
             plain_login: false,
             identify_by_network: false,
-            proxied: false,
             serve: vec![],
             extensions_off: vec![],
         };
@@ -219,6 +218,7 @@ const HELLO: &str = "
     S: 250-PIPELINING
     S: 250-SIZE 100000
     S: 250-8BITMIME
+    S: 250-SMTPUTF8
     S: 250-ENHANCEDSTATUSCODES
     S: 250-CHUNKING
     S: 250-DSN

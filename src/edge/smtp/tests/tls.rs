@@ -12,6 +12,7 @@ const HELLO_CLEAR: &str = "
     S: 250-PIPELINING
     S: 250-SIZE 100000
     S: 250-8BITMIME
+    S: 250-SMTPUTF8
     S: 250-ENHANCEDSTATUSCODES
     S: 250-CHUNKING
     S: 250-DSN
@@ -27,7 +28,7 @@ async fn rule_t1_what_was_said_before_tls_is_forgotten() {
         .run("C: MAIL FROM:<a@example.net>\nS: 503 5.5.1 *\nC: AUTH PLAIN AGJpbGxpbmcAczNjcmV0\nS: 503 5.5.1 *")
         .await;
     client
-        .run("C: EHLO client.example\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250 AUTH PLAIN LOGIN")
+        .run("C: EHLO client.example\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250 AUTH PLAIN LOGIN")
         .await;
     client.run("C: STARTTLS\nS: 503 5.5.1 *").await;
     client.run("C: AUTH PLAIN AGJpbGxpbmcAczNjcmV0\nS: 235 *\nC: MAIL FROM:<a@example.net>\nS: 250 *").await;

@@ -6,6 +6,7 @@ use std::path::Path;
 use rusqlite::{Result as Sql, params};
 
 use super::{Part, Selection, parse_key, places, ranges, usual_fields};
+use crate::mail::address::Address;
 use crate::mail::id::MessageId;
 use crate::vault::audit::event::Field;
 use crate::vault::audit::row::{integer, unsigned};
@@ -127,7 +128,7 @@ fn by_field(found: Vec<Found>) -> Vec<Part> {
 
 /// Every value of the personal files that is the address, or quotes it.
 fn find(home: &Path, address: &str) -> Result<Vec<Found>, String> {
-    let address = address.to_ascii_lowercase();
+    let address = Address::canonical(address).to_ascii_lowercase();
     let mut found = Vec::new();
     for path in places::personal(home)? {
         let connection = places::open(&path)?;

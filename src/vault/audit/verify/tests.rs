@@ -22,7 +22,6 @@ mod causes;
 mod keys;
 mod lessons;
 mod rows;
-mod waits;
 
 const ORIGIN: &str = "gate.example.net/audit";
 

@@ -3,32 +3,40 @@
 use rusqlite::{Result, Row};
 
 use crate::mail::dsn::{Envid, Notify, Orcpt, Report, Ret, Wish};
-use crate::mail::envelope::Manner;
+use crate::mail::envelope::{Manner, Utf8};
 use crate::vault::audit::row::damaged;
 
-/// Bits of `spool_msg.flags`; the schema names them.
+/// Bits of `spool_msg.flags`; the schema names all but the last, which is set beside SMTPUTF8 when the header needs it.
+const UTF8: i64 = 2;
 const HEADERS: i64 = 8;
 const FULL: i64 = 16;
+const UTF8_HEADER: i64 = 32;
 
 pub fn flags(manner: &Manner) -> i64 {
-    match manner.report.ret {
+    let ret = match manner.report.ret {
         None => 0,
         Some(Ret::Headers) => HEADERS,
         Some(Ret::Full) => FULL,
-    }
+    };
+    let utf8 = match manner.utf8 {
+        Utf8::None => 0,
+        Utf8::Allowed => UTF8,
+        Utf8::Needed => UTF8 | UTF8_HEADER,
+    };
+    ret | utf8
 }
 
 /// From `flags` and `envid`, by their places in the row.
 pub fn read(row: &Row<'_>, flags: usize, envid: usize) -> Result<Manner> {
-    let ret = match row.get::<_, i64>(flags)? {
-        0 => None,
-        HEADERS => Some(Ret::Headers),
-        FULL => Some(Ret::Full),
-        _ => return Err(damaged("the flags of a message are none that there are")),
-    };
+    let flags = row.get::<_, i64>(flags)?;
+    let ret = [None, Some(Ret::Headers), Some(Ret::Full)];
+    let utf8 = [Utf8::None, Utf8::Allowed, Utf8::Needed];
     let envid = row.get::<_, Option<String>>(envid)?.map(Envid::try_from).transpose();
     let envid = envid.map_err(|_| damaged("an envelope id can't be read"))?;
-    Ok(Manner { report: Report { ret, envid } })
+    let all = utf8.into_iter().flat_map(|utf8| ret.map(|ret| (utf8, ret)));
+    let mut manners = all.map(|(utf8, ret)| Manner { utf8, report: Report { ret, envid: envid.clone() } });
+    let found = manners.find(|manner| self::flags(manner) == flags);
+    found.ok_or_else(|| damaged("the flags of a message are none that there are"))
 }
 
 /// `notify` and `orcpt`.
