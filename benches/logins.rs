@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use gatepost::ipc::session::{Answer, Ask, Denial, Mechanism, Slot};
+use gatepost::ipc::session::{Answer, Ask, Denial, Mechanism, Slot, Via};
 use gatepost::secret::Secret;
 use gatepost::vault::login::{hashing, key};
 use support::vault::{Vault, capsule};
@@ -103,7 +103,7 @@ fn sessions(vault: &mut Vault) {
 }
 
 fn open(slot: u32) -> Ask {
-    Ask::Open { slot: Slot(slot), capsule: capsule(Ipv4Addr::new(198, 51, 100, 1)) }
+    Ask::Open { slot: Slot(slot), capsule: capsule(Ipv4Addr::new(198, 51, 100, 1)), via: Via::Direct }
 }
 
 /// Takes the answers that are still on their way.
@@ -151,7 +151,7 @@ impl Strangers {
         let prefix = self.guesses % PREFIXES;
         self.guesses += 1;
         let address = Ipv4Addr::from(0x0a00_0000 + prefix * 256 + 1);
-        vault.ask(&Ask::Open { slot: Slot(slot), capsule: capsule(address) });
+        vault.ask(&Ask::Open { slot: Slot(slot), capsule: capsule(address), via: Via::Direct });
         vault.ask(&login(slot, &format!("name{prefix}"), &Secret::new(format!("guess {prefix}"))));
     }
 
@@ -187,7 +187,11 @@ fn guessed(vault: &mut Vault, accounts: &[Account], network: u32, strangers: &mu
     let (mut waits, mut busy): (Vec<f64>, u32) = (Vec::new(), 0);
     for (account, host) in accounts.iter().zip(1u32..) {
         let began = Instant::now();
-        vault.ask(&Ask::Open { slot: Slot(0), capsule: capsule(Ipv4Addr::from(network + host % 250)) });
+        vault.ask(&Ask::Open {
+            slot: Slot(0),
+            capsule: capsule(Ipv4Addr::from(network + host % 250)),
+            via: Via::Direct,
+        });
         vault.ask(&login(0, &account.id, &account.password));
         let mut open = true;
         while open {

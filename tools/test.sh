@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The tests, and what they need: real clients, openssl for certificates, strace to slow a disk, sqlite3 as an auditor.
+# The tests, and what they need: real clients, a proxy, openssl for certificates, strace to slow a disk, sqlite3 as an auditor.
 # As root missing Debian packages are installed; otherwise they are named. Arguments go to `cargo test`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages='gcc libc6-dev openssl strace procps curl swaks libnet-ssleay-perl sqlite3 python3'
+packages='gcc libc6-dev openssl strace procps curl swaks libnet-ssleay-perl sqlite3 python3 haproxy'
 command -v systemd-sysusers > /dev/null || packages="$packages systemd-standalone-sysusers"
 missing=$(for package in $packages; do
   dpkg-query -W -f='${Status}' "$package" 2> /dev/null | grep -q 'install ok installed' || echo "$package"

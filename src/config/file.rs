@@ -53,6 +53,7 @@ pub struct Listener {
     pub certificate: Option<At<String>>,
     pub key: Option<At<String>>,
     pub behind_tls_proxy: Option<At<bool>>,
+    pub proxy_from: Option<Vec<At<String>>>,
     pub identify_by_network: Option<At<bool>>,
     pub extensions_off: Option<Vec<At<String>>>,
     pub zone: Option<At<String>>,

@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use ipnet::IpNet;
+
+use super::credentials::networks;
 use super::extensions;
 use super::file::{self, At, Config};
 use super::findings::Findings;
@@ -46,6 +49,7 @@ pub fn plan(config: &Config, findings: &mut Findings<'_>) -> (Vec<Listener>, Vec
             tls,
             certificate,
             behind_tls_proxy: written.behind_tls_proxy.as_ref().is_some_and(|flag| *flag.get_ref()),
+            proxy_from: proxy_from(written, table, findings),
             identify_by_network: written.identify_by_network.as_ref().is_some_and(|flag| *flag.get_ref()),
             plain_login: false,
             extensions_off: extensions::off(written, protocol, findings),
@@ -100,7 +104,22 @@ fn judge(
         );
         findings.refuse(place.span(), text);
     }
+    if let (true, None, Some(place)) = (in_the_clear, exposed, written.proxy_from.iter().flatten().next()) {
+        let text = "proxy_from: clients come from elsewhere through the proxy, and there is no TLS: set tls, or say \
+                    behind_tls_proxy = true when the proxy does TLS for it";
+        findings.refuse(place.span(), text);
+    }
     tls == TlsMode::None && !identify_by_network && (behind_tls_proxy || exposed.is_none())
+}
+
+/// The proxies whose headers are believed.
+fn proxy_from(written: &file::Listener, table: &At<file::Listener>, findings: &mut Findings<'_>) -> Vec<IpNet> {
+    let Some(list) = &written.proxy_from else { return Vec::new() };
+    if list.is_empty() {
+        let text = "proxy_from is empty: name the addresses of the proxies that send a PROXY header, or drop it";
+        findings.refuse(table.span(), text);
+    }
+    networks::proxy_from(list, findings)
 }
 
 fn protocol(written: &file::Listener, table: &At<file::Listener>, findings: &mut Findings<'_>) -> Protocol {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 
 pub use super::anchors::{Anchor, Place, Witness};
@@ -14,6 +15,7 @@ pub use super::limits::{Limits, Spool};
 use super::slice::{Declared, Extension, Protocol, Serve, TlsMode};
 use super::source::Source;
 use super::{Mode, anchors, audit, credentials, limits, listeners, name, routes, upstreams};
+use crate::policy::presence::Caps;
 use crate::policy::route::Route;
 
 /// The version of the file's keys. It changes when an old file would mean something else.
@@ -65,6 +67,8 @@ pub struct Listener {
     /// Present whenever `tls` is not none.
     pub certificate: Option<u16>,
     pub behind_tls_proxy: bool,
+    /// The proxies that begin every connection with a PROXY header; empty when there is none.
+    pub proxy_from: Vec<IpNet>,
     pub identify_by_network: bool,
     /// A password may be said without TLS.
     pub plain_login: bool,
@@ -72,6 +76,12 @@ pub struct Listener {
     pub zone: String,
     pub per_address: u32,
     pub per_prefix: u32,
+}
+
+impl Listener {
+    pub fn caps(&self) -> Caps {
+        Caps { address: self.per_address, prefix: self.per_prefix }
+    }
 }
 
 /// A pair of files, by number.

@@ -1,7 +1,9 @@
 //! What each role is told. A slice is built by adding what its role needs, never by taking away from the whole.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use super::audit::{Audit, Retention, WhenFull};
@@ -9,6 +11,7 @@ use crate::ipc::capsule;
 use crate::mail::address::Address;
 use crate::policy::Policy;
 use crate::policy::limits::{Anomaly, FailedLogins, Tiers};
+use crate::policy::presence::Caps;
 use crate::policy::route::Route;
 use crate::secret::Secret;
 
@@ -57,11 +60,18 @@ pub struct Admission {
     pub tls: TlsMode,
     /// Edges of this zone alone are handed its connections.
     pub zone: String,
-    /// Sessions from one address (an IPv6 /64), and from one prefix (/24, /56).
-    pub per_address: u32,
-    pub per_prefix: u32,
-    /// Clients come from everywhere through one proxy: the two caps above don't apply to it.
-    pub behind_tls_proxy: bool,
+    /// None where clients come from everywhere through a proxy.
+    pub caps: Option<Caps>,
+    /// The proxies whose connections alone are taken, each to begin with a PROXY header. Empty: no header is expected.
+    pub proxy_from: Vec<IpNet>,
+}
+
+impl Admission {
+    /// Whether connections from this address are taken at all.
+    pub fn admits(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.proxy_from.is_empty() || self.proxy_from.iter().any(|network| network.contains(&address))
+    }
 }
 
 /// Edge: how to greet, what to offer, how long to wait.
@@ -105,6 +115,8 @@ pub struct Desk {
     /// Whether a password may be said without TLS: on loopback and behind a TLS proxy only.
     pub plain_login: bool,
     pub identify_by_network: bool,
+    /// Every connection begins with a PROXY header.
+    pub proxied: bool,
     /// What an HTTP listener answers; empty for SMTP.
     pub serve: Vec<Serve>,
     pub extensions_off: Vec<Extension>,
@@ -186,8 +198,29 @@ pub struct Counter {
     pub protocol: Protocol,
     pub identify_by_network: bool,
     pub plain_login: bool,
-    /// Its clients' addresses are the proxy's, and say nothing.
-    pub behind_tls_proxy: bool,
+    pub clients: Clients,
+    /// The proxies that name its clients, and none else. Empty: its clients are those that the listener sees.
+    pub proxy_from: Vec<IpNet>,
+    /// Sessions of one client that a proxy named.
+    pub caps: Caps,
+}
+
+impl Counter {
+    /// Its clients' addresses tell them apart.
+    pub fn knows_addresses(&self) -> bool {
+        self.clients == Clients::Known
+    }
+}
+
+/// What the address of a client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Clients {
+    /// Its own.
+    Known,
+    /// The proxy's, whoever comes through it.
+    Proxied,
+    /// The proxy's, although that names its clients: whose connection this is, it didn't say.
+    Unnamed,
 }
 
 /// A credential that stands in the configuration file.

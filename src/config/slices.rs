@@ -2,8 +2,8 @@
 
 use super::plan::{Anchor, Listener, Place, Plan, Upstream, Witness};
 use super::slice::{
-    self, Admission, Counter, CourierSlice, Desk, Destination, DialerSlice, EdgeSlice, KeyholderSlice, ListenerSlice,
-    NearAnchor, Protocol, SealerSlice, SmtpSlice, VaultSlice, WitnessSlice,
+    self, Admission, Clients, Counter, CourierSlice, Desk, Destination, DialerSlice, EdgeSlice, KeyholderSlice,
+    ListenerSlice, NearAnchor, Protocol, SealerSlice, SmtpSlice, VaultSlice, WitnessSlice,
 };
 use crate::ipc::{capsule, witnessing};
 use crate::policy::FIX_UPS;
@@ -17,9 +17,8 @@ impl Plan {
             protocol: listener.protocol,
             tls: listener.tls,
             zone: listener.zone.clone(),
-            per_address: listener.per_address,
-            per_prefix: listener.per_prefix,
-            behind_tls_proxy: listener.behind_tls_proxy,
+            caps: (!listener.behind_tls_proxy && listener.proxy_from.is_empty()).then(|| listener.caps()),
+            proxy_from: listener.proxy_from.clone(),
         };
         ListenerSlice {
             capsule_key: capsule_key.clone(),
@@ -37,6 +36,7 @@ impl Plan {
             certificate: listener.certificate,
             plain_login: listener.plain_login,
             identify_by_network: listener.identify_by_network,
+            proxied: !listener.proxy_from.is_empty(),
             serve: listener.serve.clone(),
             extensions_off: listener.extensions_off.clone(),
         };
@@ -74,7 +74,12 @@ impl Plan {
             protocol: listener.protocol,
             identify_by_network: listener.identify_by_network,
             plain_login: listener.plain_login,
-            behind_tls_proxy: listener.behind_tls_proxy,
+            clients: match listener.behind_tls_proxy && listener.proxy_from.is_empty() {
+                true => Clients::Proxied,
+                false => Clients::Known,
+            },
+            proxy_from: listener.proxy_from.clone(),
+            caps: listener.caps(),
         };
         VaultSlice {
             hostname: self.hostname.clone(),

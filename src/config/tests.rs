@@ -232,6 +232,10 @@ fn passwords_never_cross_a_network_in_the_clear() {
     assert!(complaint("tls = \"starttls\"\nuser", "tls = \"none\"\nuser").contains("in the clear"));
     let proxied = load(&FULL.replace("tls = \"starttls\"\nper", "behind_tls_proxy = true\nper")).unwrap();
     assert!(proxied.listeners[0].plain_login);
+    let through = complaint("serve = [\"v1\", \"ops\"]", "proxy_from = [\"127.0.0.1\"]");
+    assert!(through.starts_with("25:15: proxy_from: clients come from elsewhere"), "{through}");
+    let proxied = FULL.replace("serve = [\"v1\", \"ops\"]", "proxy_from = [\"127.0.0.1\"]\nbehind_tls_proxy = true");
+    assert!(load(&proxied).unwrap().listeners[2].plain_login);
     let systemd = FULL.replace("address = [\"127.0.0.1:8080\"]", "address = [\"systemd:api\"]");
     assert!(load(&systemd).unwrap_err().0[0].contains("is not loopback"));
 }
@@ -276,6 +280,11 @@ fn rules_hold_for_each_table() {
         ("zone = \"devices\"", "serve = [\"v1\"]", "serve: is for protocol = \"http\""),
         ("key = \"credential:api.key\"\n", "", "key is missing beside it"),
         ("tls = \"starttls\"\nper", "tls = \"starttls\"\nbehind_tls_proxy = true\nper", "TLS ends at the proxy"),
+        ("per_address = 10", "proxy_from = []", "proxy_from is empty: name the addresses of the proxies"),
+        ("per_address = 10", "proxy_from = [\"10.0.0.0/7\"]", "too wide to be believed: /8 at the widest"),
+        ("per_address = 10", "proxy_from = [\"10.0.0.1/24\"]", "10.0.0.0/24 is meant?"),
+        ("per_address = 10", "proxy_from = [\"haproxy\"]", "is not a network"),
+        ("per_address = 10", "proxy_from = \"10.0.0.1\"", "proxy_from"),
         ("per_address = 10", "per_address = 0", "must be from 1 to 8192"),
         ("key = \"7fQ2mKx9\", ", "", "each is { key"),
         ("HASH", "hunter2", "is not a PHC string"),

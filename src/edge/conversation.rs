@@ -4,6 +4,7 @@ pub mod line;
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::ipc::bytes::Octets;
 use crate::ipc::capsule::Capsule;
 use crate::ipc::channel::{Receiver, Sender};
 use crate::ipc::frame::MAX_CONTENT;
-use crate::ipc::session::{Answer, Ask, Denial, Mechanism, Tls};
+use crate::ipc::session::{Answer, Ask, Denial, Mechanism, Tls, Via};
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::envelope::{Addressee, MAX_ADDRESSEE, Manner};
 use crate::mail::facts::Facts;
@@ -37,6 +38,14 @@ const BATCH: usize = MAX_CONTENT / MAX_ADDRESSEE;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost;
 
+/// What the vault says to a client that a proxy named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Welcome {
+    Opened,
+    /// It has as many sessions as it may have; this one is over.
+    Crowded,
+}
+
 /// The way to whichever vault there is now. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Vault {
@@ -51,7 +60,8 @@ impl Vault {
 
     /// A session enters. Nothing is said to the vault before the session's first question.
     pub fn enter(&self, capsule: Capsule) -> Visit {
-        Visit { vault: self.clone(), state: State::Outside(Box::new(capsule)), message: None, content: false }
+        let state = State::Outside(Box::new(capsule));
+        Visit { vault: self.clone(), state, via: Via::Direct, message: None, content: false }
     }
 
     pub(super) fn current(&self) -> Option<Arc<Line>> {
@@ -64,6 +74,7 @@ impl Vault {
 pub struct Visit {
     vault: Vault,
     state: State,
+    via: Via,
     /// The transaction's message, once the vault has named it.
     message: Option<MessageId>,
     /// Whether its content has begun.
@@ -82,6 +93,20 @@ impl Visit {
     pub async fn open(&mut self) -> Result<Option<Grant>, Lost> {
         self.seat().await?;
         self.wait(ANSWER, |inner| inner.network.as_mut().map(Option::take)).await.map(|grant| grant.map(|grant| *grant))
+    }
+
+    /// Shows the capsule now, of a connection that came through a proxy, with whose it is.
+    ///
+    /// Errors: the vault is away, and can be asked later.
+    pub async fn introduce(&mut self, client: Option<SocketAddr>) -> Result<Welcome, Lost> {
+        self.via = Via::Proxy(client);
+        self.seat().await?;
+        let met = |inner: &mut line::Inner| match (inner.opened, inner.crowded) {
+            (_, true) => Some(Welcome::Crowded),
+            (true, false) => Some(Welcome::Opened),
+            (false, false) => None,
+        };
+        self.wait(ANSWER, met).await
     }
 
     pub async fn login(
@@ -231,7 +256,7 @@ impl Visit {
                 let seat = line.sit();
                 let slot = seat.slot();
                 self.state = State::Inside(seat);
-                self.ask(Ask::Open { slot, capsule: *capsule }).await?;
+                self.ask(Ask::Open { slot, capsule: *capsule, via: self.via }).await?;
             }
         }
         match &self.state {

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
+use uuid::Uuid;
 
 use super::conversation::{Vault, Visit};
 use super::front::Front;
 use super::socket::Socket;
 use super::tls::Handshaker;
-use super::{http, smtp};
+use super::{doorstep, http, smtp};
 use crate::config::slice::TlsMode;
 use crate::ipc::capsule::Capsule;
 use crate::ipc::handover::{Handover, Return};
@@ -148,17 +149,45 @@ impl Floor {
         };
         if self.sessions.len() >= self.capacity {
             tracing::warn!(%session, sessions = self.capacity, "a session above the cap was turned away");
-            if self.role == Role::EdgeSmtp && front.desk.tls != TlsMode::Implicit {
-                socket.say_at_once(smtp::reply::OVERLOADED);
-            }
+            socket.say_at_once(overloaded(self.role, &front));
             return self.account(Return::Closed(peer.ip()));
         }
         let visit = self.vault.enter(entrant.capsule.clone());
-        let seat = match self.role {
-            Role::EdgeHttp => self.sessions.spawn(serve_http(socket, visit, front, peer, self.handshaker.clone())),
-            _ => self.sessions.spawn(smtp::serve(socket, visit, front, peer, session, self.handshaker.clone())),
-        };
+        let stranger = Stranger { socket, visit, peer, session };
+        let seat = self.sessions.spawn(stranger.serve(self.role, front, self.handshaker.clone()));
         self.capsules.insert(seat.id(), entrant.capsule);
+    }
+}
+
+/// What a client reads for which there is no room, where it understands it before anything else.
+fn overloaded(role: Role, front: &Front) -> &'static [u8] {
+    match role == Role::EdgeSmtp && front.desk.tls != TlsMode::Implicit {
+        true => smtp::reply::OVERLOADED,
+        false => b"",
+    }
+}
+
+/// A connection, from here on on its own.
+struct Stranger {
+    socket: Socket,
+    visit: Visit,
+    peer: SocketAddr,
+    session: Uuid,
+}
+
+impl Stranger {
+    async fn serve(mut self, role: Role, front: Arc<Front>, handshaker: Option<Handshaker>) {
+        if front.desk.proxied {
+            let Self { socket, visit, peer, session } = &mut self;
+            let crossed = doorstep::cross(socket, visit, &front, *peer, *session, overloaded(role, &front)).await;
+            let Some(crossed) = crossed else { return };
+            self.peer = crossed;
+        }
+        let Self { socket, visit, peer, session } = self;
+        match role {
+            Role::EdgeHttp => serve_http(socket, visit, front, peer, handshaker).await,
+            _ => smtp::serve(socket, visit, front, peer, session, handshaker).await,
+        }
     }
 }
 

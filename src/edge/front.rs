@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use tokio::sync::watch;
 
+use super::doorstep::Doorstep;
 use crate::config::slice::{Desk, EdgeSlice};
 use crate::log::flood::Flood;
 
@@ -34,6 +35,10 @@ pub struct Front {
     pub phase: watch::Receiver<Phase>,
     /// Requests that were refused: the service's log tells of so many.
     pub refusals: Flood,
+    /// Where connections wait for their PROXY header.
+    pub doorstep: Doorstep,
+    /// Connections that came no further than that: the log tells of so many.
+    pub turned: Flood,
 }
 
 impl Front {
@@ -47,6 +52,8 @@ impl Front {
             tls,
             phase,
             refusals: Flood::default(),
+            doorstep: Doorstep::new(slice.sessions),
+            turned: Flood::default(),
         }
     }
 }

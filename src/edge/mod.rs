@@ -7,9 +7,11 @@
 //! open a connection, invent a session or an address, or read a message of another process.
 
 pub mod conversation;
+pub mod doorstep;
 pub mod floor;
 pub mod front;
 pub mod http;
+pub mod proxy;
 pub mod signing;
 pub mod smtp;
 pub mod socket;

@@ -47,9 +47,18 @@ impl Socket {
 
     /// Writes what fits at once, and leaves it at that.
     pub fn say_at_once(&mut self, text: &[u8]) {
-        if let State::Detached(stream) = &mut self.0 {
+        if let (State::Detached(stream), false) = (&mut self.0, text.is_empty()) {
             // The connection ends here whether or not this arrives.
             let _ = io::Write::write(stream, text);
+        }
+    }
+
+    /// Reads what is there at once. `WouldBlock`: nothing is yet, or only the runtime that it is attached to can tell.
+    pub fn read_at_once(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            State::Detached(stream) => io::Read::read(stream, room),
+            State::Attached(_) => Err(io::ErrorKind::WouldBlock.into()),
+            State::Closed => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 

@@ -4,6 +4,8 @@
 //! free again after `Close`. The vault keeps a state machine per slot and treats the edge as hostile: a question out of
 //! its moment ends the session, and the audit log says so.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::bytes::Octets;
@@ -38,6 +40,15 @@ impl Mechanism {
     }
 }
 
+/// Which way a client came to its listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Via {
+    /// By itself: it is the peer that the listener saw.
+    Direct,
+    /// Through a proxy, whose header named it; or none, when the header named nobody.
+    Proxy(Option<SocketAddr>),
+}
+
 /// What the edge knows of the session's TLS, for the audit log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tls {
@@ -48,8 +59,8 @@ pub struct Tls {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Ask {
     /// Shows the capsule, once, with the session's first question.
-    /// Answer: `Opened`, or `Ended` when the capsule is not to be believed.
-    Open { slot: Slot, capsule: Capsule },
+    /// Answer: `Opened`, `Crowded`, or `Ended` when the capsule or the way is not to be believed.
+    Open { slot: Slot, capsule: Capsule, via: Via },
     /// Answer: `Granted` or `Denied`.
     Login { slot: Slot, mechanism: Mechanism, user: String, password: Secret<String>, tls: Option<Tls> },
     /// A transaction begins: reserves limits and gives the message its id. Answer: `Reserved` or `Refused`.
@@ -107,6 +118,10 @@ pub enum Answer {
     },
     /// The credential was changed or revoked: whatever the session does next needs a new login.
     Revoked {
+        slot: Slot,
+    },
+    /// There are as many sessions of the client that the proxy named as there may be. The session is over.
+    Crowded {
         slot: Slot,
     },
     /// The session was ended: its capsule was not genuine, or the edge asked out of its moment.

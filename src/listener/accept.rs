@@ -95,7 +95,7 @@ fn turn_away(house: &House, listener: u16, connection: &OwnedFd, turned: Turned)
     if house.turned(listener, turned).has_line(further) {
         tracing::info!(listener = %admission.name, reason = ?turned, "connection turned away");
     }
-    if admission.protocol == Protocol::Smtp && admission.tls != TlsMode::Implicit {
+    if admission.protocol == Protocol::Smtp && admission.tls != TlsMode::Implicit && turned != Turned::NoProxy {
         // The client may be gone already; it is turned away either way.
         let _ = write(connection, BUSY);
     }

@@ -17,10 +17,9 @@ use crate::ipc::control::{File, Peer};
 use crate::ipc::handover::{Handover, Return};
 use crate::ipc::packet::{Arrival, Packets};
 use crate::log::flood::Flood;
+use crate::policy::presence::Presence;
 use crate::role::{Generation, Instance, Role};
 use crate::sandbox::Sealed;
-
-use super::admission::Counts;
 
 /// A pause after a receive that failed: the next would fail the same way at once.
 const BREATH: Duration = Duration::from_millis(50);
@@ -48,7 +47,7 @@ pub struct House {
     edges: RefCell<BTreeMap<Instance, Rc<Edge>>>,
     /// Sockets that were handed over and are not yet accepted on, by the number of their listener.
     sockets: RefCell<Vec<(u16, OwnedFd)>>,
-    counts: RefCell<Counts>,
+    presence: RefCell<Presence>,
     /// Connections that were turned away, by the number of their listener and the reason.
     turned: RefCell<BTreeMap<(u16, Turned), Flood>>,
     _sealed: Sealed,
@@ -58,6 +57,8 @@ pub struct House {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Turned {
     TooManyFromThere,
+    /// Clients come through a proxy here, and this one is none.
+    NoProxy,
     /// No edge has room for a further session.
     Full,
     /// An edge has room and has not yet taken what is on its way to it: worth a moment's wait.
@@ -71,7 +72,7 @@ impl House {
             generation: watch::Sender::new(generation),
             edges: RefCell::default(),
             sockets: RefCell::default(),
-            counts: RefCell::default(),
+            presence: RefCell::default(),
             turned: RefCell::default(),
             _sealed: sealed,
         }
@@ -153,7 +154,7 @@ impl House {
         }
         self.edges.borrow_mut().remove(&instance);
         for (address, sessions) in edge.held.take().by_address {
-            self.counts.borrow_mut().leave(address, sessions);
+            self.presence.borrow_mut().leave(address, sessions);
         }
     }
 
@@ -173,7 +174,7 @@ impl House {
         let mut held = edge.held.borrow_mut();
         held.sessions = held.sessions.saturating_add(1);
         *held.by_address.entry(address).or_default() += 1;
-        self.counts.borrow_mut().enter(address);
+        self.presence.borrow_mut().enter(address);
     }
 
     /// An edge can't free what it doesn't hold.
@@ -185,7 +186,7 @@ impl House {
             held.by_address.remove(&address);
         }
         held.sessions = held.sessions.saturating_sub(1);
-        self.counts.borrow_mut().leave(address, 1);
+        self.presence.borrow_mut().leave(address, 1);
         true
     }
 
@@ -194,8 +195,10 @@ impl House {
         let address = introduction.peer.ip();
         let slice = self.slice.borrow();
         let listener = slice.listeners.iter().find(|l| l.number == introduction.listener).ok_or(Turned::Full)?;
-        if !listener.behind_tls_proxy && !self.counts.borrow().admits(address, listener) {
-            return Err(Turned::TooManyFromThere);
+        match &listener.caps {
+            Some(caps) if !self.presence.borrow().admits(address, *caps) => return Err(Turned::TooManyFromThere),
+            _ if !listener.admits(address) => return Err(Turned::NoProxy),
+            _ => {}
         }
         let role = match listener.protocol {
             Protocol::Smtp => Role::EdgeSmtp,

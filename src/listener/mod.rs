@@ -9,7 +9,6 @@
 //! no password and no key passes through here.
 
 mod accept;
-mod admission;
 mod house;
 
 use std::rc::Rc;

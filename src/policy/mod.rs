@@ -5,6 +5,7 @@
 pub mod limits;
 pub mod mask;
 pub mod phc;
+pub mod presence;
 pub mod principal;
 pub mod refusal;
 pub mod route;

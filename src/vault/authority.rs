@@ -1,7 +1,9 @@
 //! Everything the session thread decides by, in memory: the configuration, credentials, limits and recent logins.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use uuid::Uuid;
 
@@ -17,10 +19,13 @@ use super::login::expiry::Noticed;
 use super::login::failures::Failures;
 use super::store::consumption::{Bucket, Consumed};
 use super::store::credentials::Stored;
+use super::visitor::{self, Place};
 use crate::config::slice::{Counter, Declared, VaultSlice};
 use crate::ipc::capsule::{Capsule, Introduction};
+use crate::ipc::session::Via;
 use crate::mail::address::{Address, ReversePath};
 use crate::policy::limits::{Rates, Tiers};
+use crate::policy::presence::Presence;
 use crate::policy::route;
 use crate::policy::{FIX_UPS, Grant, Policy};
 use crate::role::{Generation, Instance};
@@ -41,6 +46,16 @@ pub enum Inadmissible {
     /// It asked nothing for so long that what was shown in its time may be forgotten. That is no lie: the vault itself, or
     /// the machine, may have stood still.
     TooOld,
+    /// There are as many sessions of the client that a proxy named as there may be.
+    Crowded,
+}
+
+/// Who was let in.
+pub struct Visitor {
+    /// As the listener gave it, with the client's address where a proxy named it.
+    pub introduction: Introduction,
+    pub listener: Counter,
+    pub place: Option<Place>,
 }
 
 pub struct Authority {
@@ -61,6 +76,8 @@ pub struct Authority {
     /// The size of the log when they were read.
     stamp: u64,
     capsules: Capsules,
+    /// The sessions of clients that proxies named.
+    presence: Rc<RefCell<Presence>>,
 }
 
 impl Authority {
@@ -88,6 +105,7 @@ impl Authority {
             stored,
             stamp: 0,
             capsules: Capsules::default(),
+            presence: Rc::default(),
             slice,
         })
     }
@@ -178,7 +196,7 @@ impl Authority {
             rules,
             tiers: &slice.limits.tiers,
             anomaly: rules.anomaly.unwrap_or(slice.limits.anomaly),
-            address: (!listener.behind_tls_proxy).then_some(address),
+            address: listener.knows_addresses().then_some(address),
         }
     }
 
@@ -191,14 +209,15 @@ impl Authority {
     }
 
     /// Whether a session is what the edge says: made by the listener, for this edge, lately, and not shown before. Gives
-    /// the listener it came by. `now_us` is by the clock of introductions.
+    /// the visitor that it is of, which has a place from here on. `now_us` is by the clock of introductions.
     pub fn admit(
         &mut self,
         capsule: &Capsule,
+        via: Via,
         edge: Instance,
         generation: Generation,
         now_us: u64,
-    ) -> Result<Counter, Inadmissible> {
+    ) -> Result<Visitor, Inadmissible> {
         let violation = |word| Err(Inadmissible::Violation(word));
         let Introduction { session, listener, accepted_us, .. } = capsule.introduction;
         if !capsule.is_genuine(&self.slice.capsule_key) {
@@ -216,7 +235,20 @@ impl Authority {
         let listeners = self.listeners.get(&generation).or_else(|| self.listeners.get(&self.generation));
         let counter = listeners.into_iter().flatten().find(|counter| counter.number == listener).cloned();
         let counter = counter.ok_or(Inadmissible::Violation("listener-unknown"))?;
-        if self.capsules.take(session, accepted_us, now_us) { Ok(counter) } else { violation("capsule-shown-before") }
+        let (peer, listener) =
+            visitor::identify(capsule.introduction.peer, via, counter).map_err(Inadmissible::Violation)?;
+        if !self.capsules.take(session, accepted_us, now_us) {
+            return violation("capsule-shown-before");
+        }
+        // Those that come by themselves have their place at the listener.
+        let place = match via {
+            Via::Direct => None,
+            Via::Proxy(_) => {
+                let place = Place::take(&self.presence, peer.ip(), listener.caps);
+                Some(place.ok_or(Inadmissible::Crowded)?)
+            }
+        };
+        Ok(Visitor { introduction: Introduction { peer, ..capsule.introduction.clone() }, listener, place })
     }
 }
 

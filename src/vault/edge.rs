@@ -16,7 +16,7 @@ use super::session::{News, Post, Session, Violation};
 use crate::ipc::capsule::Capsule;
 use crate::ipc::channel::{Receiver, Sender};
 use crate::ipc::control::Peer;
-use crate::ipc::session::{Answer, Ask, Slot};
+use crate::ipc::session::{Answer, Ask, Slot, Via};
 use crate::mail::id::MessageId;
 use crate::sys::clock::running_us;
 
@@ -111,7 +111,7 @@ pub async fn serve(vault: Rc<Vault>, peer: Peer, answers: Sender<Answer>, mut as
 impl Edge {
     async fn hear(&mut self, ask: Ask) {
         match ask {
-            Ask::Open { slot, capsule } => self.open(slot, &capsule).await,
+            Ask::Open { slot, capsule, via } => self.open(slot, &capsule, via).await,
             Ask::Was { message } => self.was(message).await,
             Ask::Close { slot } => {
                 self.ended.remove(&slot);
@@ -141,7 +141,7 @@ impl Edge {
         }
     }
 
-    async fn open(&mut self, slot: Slot, capsule: &Capsule) {
+    async fn open(&mut self, slot: Slot, capsule: &Capsule, via: Via) {
         if self.ended.contains(&slot) {
             return;
         }
@@ -152,24 +152,24 @@ impl Edge {
         let full = self.sessions.len() >= SESSIONS;
         let admitted = match full {
             true => Err(Inadmissible::Violation("too-many-sessions")),
-            false => self.vault.authority.borrow_mut().admit(capsule, edge, generation, running_us()),
+            false => self.vault.authority.borrow_mut().admit(capsule, via, edge, generation, running_us()),
         };
         match admitted {
-            Ok(listener) => {
+            Ok(visitor) => {
                 self.opened += 1;
-                let introduction = capsule.introduction.clone();
                 let (vault, answers, post) = (Rc::clone(&self.vault), self.answers.clone(), self.post.clone());
-                let session = Session::new(slot, self.opened, introduction, Rc::new(listener), vault, answers, post);
+                let session = Session::new(slot, self.opened, visitor, vault, answers, post);
                 session.welcome().await;
                 self.sessions.insert(slot, session);
             }
             Err(Inadmissible::Violation(word)) => self.finish(slot, Violation(word)).await,
+            Err(Inadmissible::Crowded) => self.dismiss(slot, Answer::Crowded { slot }).await,
             Err(Inadmissible::TooOld) => {
                 tracing::info!(
                     session = %capsule.introduction.session,
                     "a connection that asked nothing for too long was not let in; its client is told to come again"
                 );
-                self.dismiss(slot).await;
+                self.dismiss(slot, Answer::Ended { slot }).await;
             }
         }
     }
@@ -181,15 +181,15 @@ impl Edge {
         if let Some(session) = session {
             session.end();
         }
-        self.dismiss(slot).await;
+        self.dismiss(slot, Answer::Ended { slot }).await;
     }
 
     /// Whatever is still on its way from there means nothing.
-    async fn dismiss(&mut self, slot: Slot) {
+    async fn dismiss(&mut self, slot: Slot, answer: Answer) {
         if self.ended.len() < SESSIONS {
             self.ended.insert(slot);
         }
-        let _ = self.answers.send(Answer::Ended { slot }).await;
+        let _ = self.answers.send(answer).await;
     }
 
     async fn note(&mut self, word: &'static str, session: Option<&Session>) {

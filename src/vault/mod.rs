@@ -30,6 +30,7 @@ pub mod session;
 pub mod store;
 mod telling;
 pub mod transaction;
+mod visitor;
 
 use std::cell::RefCell;
 use std::fs;

@@ -20,12 +20,14 @@ use tokio::task::spawn_local;
 use super::Vault;
 use super::audit::event::Event;
 use super::audit::ledger::now_us;
+use super::authority::Visitor;
 use super::limits::denial::{By, Denied};
 use super::login::credentials::{Known, Way};
 use super::login::{self, Login};
 use super::telling;
 use super::transaction::{self, Sender, Transaction, WINDOW};
-use crate::config::slice::{Counter, Protocol};
+use super::visitor::{self, Place};
+use crate::config::slice::Counter;
 use crate::ipc::capsule::Introduction;
 use crate::ipc::channel;
 use crate::ipc::session::{Answer, Ask, Denial, Slot, Tls};
@@ -34,7 +36,6 @@ use crate::mail::envelope::Manner;
 use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
 use crate::policy::refusal::Refusal;
-use crate::policy::scope::Scope;
 
 /// What something that was waited for has come to.
 #[derive(Debug)]
@@ -67,6 +68,8 @@ pub struct Session {
     number: u64,
     pub introduction: Introduction,
     listener: Rc<Counter>,
+    /// Held until the session is gone.
+    _place: Option<Place>,
     principal: Option<Known>,
     /// Why what was granted holds no more.
     revoked: Option<Refusal>,
@@ -80,19 +83,19 @@ impl Session {
     pub fn new(
         slot: Slot,
         number: u64,
-        introduction: Introduction,
-        listener: Rc<Counter>,
+        Visitor { introduction, listener, place: _place }: Visitor,
         vault: Rc<Vault>,
         answers: channel::Sender<Answer>,
         post: Post,
     ) -> Self {
+        let listener = Rc::new(listener);
         let principal = match listener.identify_by_network {
             true => vault.authority.borrow().credentials.of_network(introduction.peer.ip(), now_us()).cloned(),
             false => None,
         };
         let principal = principal.map(|credential| Known { credential, key: None });
         let moment = Moment::Ready;
-        Self { slot, number, introduction, listener, principal, revoked: None, moment, vault, answers, post }
+        Self { slot, number, introduction, listener, _place, principal, revoked: None, moment, vault, answers, post }
     }
 
     /// The answer to the first question, once the capsule was believed.
@@ -385,11 +388,7 @@ impl Session {
     }
 
     fn way(&self) -> Way {
-        let scope = match self.listener.protocol {
-            Protocol::Smtp => Scope::Smtp,
-            Protocol::Http => Scope::Send,
-        };
-        Way { address: Some(self.introduction.peer.ip()), scope: Some(scope) }
+        visitor::way(&self.listener, self.introduction.peer.ip())
     }
 
     async fn say(&self, answer: Answer) {

@@ -9,7 +9,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use uuid::Uuid;
 
 use super::*;
-use crate::config::slice::{Audit, Counter, Declared, Protocol, VaultLimits};
+use crate::config::slice::{Audit, Clients, Counter, Declared, Protocol, VaultLimits};
 use crate::ipc::admin::{Command, Request, Response, audit, credential};
 use crate::ipc::bytes::Octets;
 use crate::ipc::capsule::{Capsule, Introduction};
@@ -18,7 +18,7 @@ use crate::ipc::control::{File as Handed, Happening, Order, ParentEnd, Report};
 use crate::ipc::delivery::{Job, MAX_SLOTS, Offer, Progress};
 use crate::ipc::frame;
 use crate::ipc::packet::{Arrival, Packet};
-use crate::ipc::session::{Answer, Ask, Denial, Mechanism, Slot};
+use crate::ipc::session::{Answer, Ask, Denial, Mechanism, Slot, Via};
 use crate::mail::address::Address;
 use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::facts::Facts;
@@ -26,6 +26,7 @@ use crate::mail::id::MessageId;
 use crate::mail::outcome::{Outcome, Said};
 use crate::merkle::note::Verifier;
 use crate::policy::limits::{Action, Anomaly, FailedLogins, Tiers};
+use crate::policy::presence::Caps;
 use crate::policy::refusal::Refusal;
 use crate::policy::route::Route;
 use crate::policy::{Limits as Rules, Policy};
@@ -44,6 +45,7 @@ mod envelope;
 mod lifetime;
 mod limits;
 mod loss;
+mod proxied;
 mod queue;
 mod restart;
 mod resume;
@@ -105,7 +107,9 @@ impl Bench {
             protocol: if number == 4 { Protocol::Http } else { Protocol::Smtp },
             identify_by_network,
             plain_login: matches!(number, 1 | 4),
-            behind_tls_proxy: false,
+            clients: Clients::Known,
+            proxy_from: Vec::new(),
+            caps: Caps { address: 100, prefix: 400 },
         };
         let slice = VaultSlice {
             hostname: "gate.example.net".into(),
@@ -289,7 +293,7 @@ impl Edge {
 
     async fn login(&mut self, bench: &Bench, slot: u32) -> Answer {
         let capsule = bench.capsule(self.instance, 1, "192.0.2.1");
-        let opened = self.ask(Ask::Open { slot: Slot(slot), capsule }).await;
+        let opened = self.ask(Ask::Open { slot: Slot(slot), capsule, via: Via::Direct }).await;
         assert!(matches!(opened, Answer::Opened { network: None, .. }), "{opened:?}");
         self.password(slot, "shop", &bench.password).await
     }

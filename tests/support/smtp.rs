@@ -66,7 +66,8 @@ impl Smtp<TcpStream> {
         (secured.try_say("EHLO client.example")? == 250).then_some(secured)
     }
 
-    fn shake_hands(self, config: &Arc<ClientConfig>) -> Smtp<Tls> {
+    /// Nothing that was said may be waiting to be read.
+    pub fn shake_hands(self, config: &Arc<ClientConfig>) -> Smtp<Tls> {
         let name = ServerName::try_from("localhost").unwrap();
         let connection = ClientConnection::new(Arc::clone(config), name).unwrap();
         Smtp { stream: BufReader::new(StreamOwned::new(connection, self.stream.into_inner())) }

@@ -19,12 +19,25 @@ pub fn identified_by(list: &[At<String>], taken: &mut BTreeSet<IpNet>, findings:
     bounded(list, "identified_by", findings);
     let mut networks = Vec::new();
     for written in list {
-        match network(written.get_ref()).and_then(narrow) {
+        match network(written.get_ref()).and_then(|network| narrow(network, "stand for a password")) {
             Err(why) => findings.refuse(written.span(), format!("identified_by: {why}")),
             Ok(network) if !taken.insert(network) => {
                 findings
                     .refuse(written.span(), format!("identified_by: {network} stands for another credential already"));
             }
+            Ok(network) => networks.push(network),
+        }
+    }
+    networks
+}
+
+/// Networks whose PROXY headers are believed. Whoever is in one can say to be anybody.
+pub fn proxy_from(list: &[At<String>], findings: &mut Findings<'_>) -> Vec<IpNet> {
+    bounded(list, "proxy_from", findings);
+    let mut networks = Vec::new();
+    for written in list {
+        match network(written.get_ref()).and_then(|network| narrow(network, "be believed")) {
+            Err(why) => findings.refuse(written.span(), format!("proxy_from: {why}")),
             Ok(network) => networks.push(network),
         }
     }
@@ -60,10 +73,10 @@ pub fn network(text: &str) -> Result<IpNet, String> {
     Ok(network)
 }
 
-fn narrow(network: IpNet) -> Result<IpNet, String> {
+fn narrow(network: IpNet, purpose: &str) -> Result<IpNet, String> {
     let widest = if network.addr().is_ipv4() { WIDEST_V4 } else { WIDEST_V6 };
     match network.prefix_len() < widest {
-        true => Err(format!("\"{network}\" is too wide to stand for a password: /{widest} at the widest")),
+        true => Err(format!("\"{network}\" is too wide to {purpose}: /{widest} at the widest")),
         false => Ok(network),
     }
 }
@@ -75,10 +88,10 @@ mod tests {
     #[test]
     fn networks_that_would_make_an_open_relay_are_refused() {
         for text in ["0.0.0.0/0", "::/0", "8.0.0.0/7", "2000::/3", "192.0.2.1/24", "printer", ""] {
-            assert!(network(text).and_then(narrow).is_err(), "{text}");
+            assert!(network(text).and_then(|network| narrow(network, "be believed")).is_err(), "{text}");
         }
         for text in ["10.0.0.0/8", "192.0.2.7", "2001:db8::/48", "::1"] {
-            assert!(network(text).and_then(narrow).is_ok(), "{text}");
+            assert!(network(text).and_then(|network| narrow(network, "be believed")).is_ok(), "{text}");
         }
     }
 }

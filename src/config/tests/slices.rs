@@ -5,6 +5,31 @@ use super::*;
 use crate::policy::mask::Mask;
 
 #[test]
+fn rule_l16_where_a_proxy_is_expected_nobody_else_is_taken() {
+    let key = Secret::new([0; 32]);
+    let text = FULL.replace("per_address = 10", "proxy_from = [\"10.0.0.0/24\", \"2001:db8::7\"]\nper_address = 10");
+    let plan = load(&text).unwrap();
+    let [submission, devices, ..] = &plan.listener_slice(&key).listeners[..] else { panic!() };
+    let admits = |address: &str| submission.admits(address.parse().unwrap());
+    assert!(admits("10.0.0.9") && admits("::ffff:10.0.0.9") && admits("2001:db8::7"));
+    assert!(!admits("10.0.1.9") && !admits("2001:db8::8") && !admits("127.0.0.1"));
+    assert!(devices.admits("10.0.1.9".parse().unwrap()));
+    // The proxy has no cap of its own there; the clients that it names have, and addresses of their own.
+    assert!(submission.caps.is_none() && devices.caps.is_some());
+    let vault = plan.vault_slice(&key);
+    assert_eq!((vault.listeners[0].caps.address, vault.listeners[0].caps.prefix), (10, 20));
+    assert!(vault.listeners[0].knows_addresses() && vault.listeners[0].proxy_from.len() == 2);
+    let desks = plan.edge_slice(Protocol::Smtp, "main").listeners;
+    assert!(desks[0].proxied && !plan.edge_slice(Protocol::Smtp, "devices").listeners[0].proxied);
+    let behind = text.replace("tls = \"starttls\"\nproxy", "behind_tls_proxy = true\nproxy");
+    assert!(load(&behind).unwrap().vault_slice(&key).listeners[0].knows_addresses());
+    let unnamed = FULL.replace("tls = \"starttls\"\nper", "behind_tls_proxy = true\nper");
+    let unnamed = load(&unnamed).unwrap();
+    assert!(!unnamed.vault_slice(&key).listeners[0].knows_addresses());
+    assert!(unnamed.listener_slice(&key).listeners[0].caps.is_none());
+}
+
+#[test]
 fn each_role_is_told_its_own_part() {
     let plan = load(FULL).unwrap();
     let edges: Vec<_> = plan.edges().into_iter().collect();

@@ -40,12 +40,14 @@ struct Place {
 pub struct Inner {
     /// Whether `Opened` has come. What comes before it was meant for the slot's last holder, whose goodbye crossed it on
     /// the way: a grant among it must not fall to a stranger.
-    opened: bool,
+    pub opened: bool,
     pub network: Option<Option<Box<Grant>>>,
     pub answer: Option<Answer>,
     credit: usize,
     revoked: bool,
     over: bool,
+    /// It is over because there was no place for it.
+    pub crowded: bool,
     /// The vault was asked to open it.
     introduced: bool,
     /// Nobody sits here any more, and the vault has not answered its introduction yet.
@@ -147,6 +149,7 @@ impl Line {
             | Answer::Kept { slot, .. }
             | Answer::Refused { slot, .. }
             | Answer::Revoked { slot }
+            | Answer::Crowded { slot }
             | Answer::Ended { slot } => *slot,
         };
         let place = lock(&self.state).places.get(index(slot)).cloned().flatten();
@@ -191,6 +194,7 @@ impl Inner {
     fn take(&mut self, answer: Answer) {
         match answer {
             Answer::Opened { network, .. } if !self.opened => (self.opened, self.network) = (true, Some(network)),
+            Answer::Crowded { .. } => (self.crowded, self.over) = (true, true),
             Answer::Ended { .. } => {
                 tracing::warn!("the vault ended a session");
                 self.over = true;
@@ -315,6 +319,7 @@ pub fn word(answer: &Answer) -> &'static str {
         Answer::Kept { .. } => "kept",
         Answer::Refused { .. } => "refused",
         Answer::Revoked { .. } => "revoked",
+        Answer::Crowded { .. } => "crowded",
         Answer::Ended { .. } => "ended",
         Answer::Was { .. } => "was",
     }

@@ -2,6 +2,7 @@
 
 mod handshakes;
 mod intake;
+mod proxied;
 pub mod stand_in;
 
 use std::collections::HashMap;
@@ -48,6 +49,10 @@ pub struct Gate {
 
 impl Gate {
     pub fn open(tls: TlsMode, sessions: u32) -> Self {
+        Self::with(tls, sessions, false, Ways::default())
+    }
+
+    fn with(tls: TlsMode, sessions: u32, proxied: bool, ways: Ways) -> Self {
         let key = KeyPair::generate().unwrap();
         let certificate =
             CertificateParams::new(vec!["gate.example.net".to_owned()]).unwrap().self_signed(&key).unwrap();
@@ -58,6 +63,7 @@ impl Gate {
             certificate: (tls != TlsMode::None).then_some(3),
             plain_login: tls == TlsMode::None,
             identify_by_network: false,
+            proxied,
             serve: vec![],
             extensions_off: vec![],
         };
@@ -79,7 +85,7 @@ impl Gate {
         };
         let (season, phase) = watch::channel(Phase::Serving);
         let handshaker = Handshaker::start(10, slice.handshake).unwrap();
-        let house = StandIn::new(Ways::default());
+        let house = StandIn::new(ways);
         let vault = house.vault.clone();
         let floor = Floor::new(
             Role::EdgeSmtp,
@@ -106,8 +112,14 @@ impl Gate {
 
     /// A connection of a stranger's, handed over.
     pub async fn connect(&self) -> TcpStream {
-        let client = std::net::TcpStream::connect(self.port.local_addr().unwrap()).unwrap();
+        self.connect_saying(b"").await
+    }
+
+    /// One whose first octets are there when it is handed over.
+    async fn connect_saying(&self, octets: &[u8]) -> TcpStream {
+        let mut client = std::net::TcpStream::connect(self.port.local_addr().unwrap()).unwrap();
         let (socket, _) = self.port.accept().unwrap();
+        std::io::Write::write_all(&mut client, octets).unwrap();
         self.listener.send(&Handover::Session(capsule()), Some(socket.as_fd())).await.unwrap();
         client.set_nonblocking(true).unwrap();
         TcpStream::from_std(client).unwrap()

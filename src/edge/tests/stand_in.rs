@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::edge::conversation::{Vault, Visit};
 use crate::ipc::capsule::{Capsule, Introduction, KEY};
 use crate::ipc::channel::{self, Receiver, Sender};
-use crate::ipc::session::{Answer, Ask, Denial, Slot};
+use crate::ipc::session::{Answer, Ask, Denial, Slot, Via};
 use crate::mail::dsn::Wish;
 use crate::mail::envelope::Manner;
 use crate::mail::facts::Facts;
@@ -30,6 +30,8 @@ pub struct Ways {
     pub login: (String, String, Grant),
     pub network: Option<Grant>,
     pub denial: Option<Denial>,
+    /// There are enough sessions of whoever a proxy names.
+    pub crowded: bool,
     pub at_mail: Option<Refusal>,
     pub at_commit: Option<Refusal>,
     /// Octets that it takes ahead.
@@ -63,6 +65,7 @@ pub struct Seen {
     /// Sender, recipient and why.
     pub turned: Vec<(Option<String>, Option<String>, Refusal)>,
     pub opened: usize,
+    pub ways: Vec<Via>,
     pub closed: usize,
     pub aborted: usize,
     pub asked: Vec<MessageId>,
@@ -88,6 +91,7 @@ impl Default for Ways {
             login: ("billing".into(), "s3cret".into(), grant),
             network: None,
             denial: None,
+            crowded: false,
             at_mail: None,
             at_commit: None,
             credit: 32 * 1024,
@@ -222,10 +226,14 @@ impl Places {
         let ways = self.ways.clone();
         let mut seen = self.seen.lock().unwrap();
         match ask {
-            Ask::Open { slot, .. } => {
+            Ask::Open { slot, via, .. } => {
                 seen.opened += 1;
+                seen.ways.push(via);
                 if self.places.insert(slot, Place::default()).is_some() {
                     return Err(false);
+                }
+                if ways.crowded {
+                    return Ok(Some(Answer::Crowded { slot }));
                 }
                 Ok(Some(Answer::Opened { slot, network: ways.network.map(Box::new) }))
             }

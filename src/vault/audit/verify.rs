@@ -9,6 +9,7 @@ mod gap;
 mod hole;
 mod known;
 mod log;
+mod orders;
 mod silence;
 mod stopped;
 mod unpublished;
@@ -26,6 +27,7 @@ pub use gap::{DeclaredGap, declared};
 use hole::Hole;
 pub use known::{Known, KnownHead};
 use log::Log;
+use orders::Orders;
 pub use silence::time;
 use stopped::Stopped;
 
@@ -110,8 +112,8 @@ pub fn verify(path: &Path, key: &Verifier, known: &Known, mut progress: impl FnM
     })?;
     // Before the files: whatever is published meanwhile is in one of the two.
     let stopped = known.state.as_ref().map(|state| Stopped::open(state));
-    let erasing = known.orders(stopped.as_ref());
-    let mut log = Log::new(key, known, Erased::collect(&files, known.as_of_us, &erasing)?);
+    let orders = Orders::of(known, stopped.as_ref())?;
+    let mut log = Log::new(key, known, Erased::collect(&files, known.as_of_us, orders)?);
     let read = files.iter().enumerate().try_for_each(|(at, file)| {
         let connection = query::open_unchecked(file).map_err(unreadable)?;
         // One transaction: the vault may be writing to it, and waits from here on.
@@ -148,12 +150,14 @@ pub fn verify(path: &Path, key: &Verifier, known: &Known, mut progress: impl FnM
         ends => Ok(ends?),
     };
     log.erased.hashes(known.hashes)?;
+    let is_elsewhere = |seq| seq < known.from || log.holes.has_event(seq);
+    log.erased.orders.judge(stopped.as_ref(), log.frontier.size, is_elsewhere)?;
     // A message has its id at MAIL and its event at the dot: where events wait, it may be among them.
     let known_us = if waits.is_err() { log.last_us.saturating_sub(TRANSACTION_US) } else { log.last_us };
     log.acks.judge(log.first_us.unwrap_or(0), known_us, &log.holes)?;
     waits?;
     tail(&log, known)?;
-    known.erased(&erasing)?;
+    known.erased(log.erased.orders.first())?;
     if let Some(fault) = unjudged {
         return Err(fault);
     }

@@ -21,7 +21,7 @@ fn from(login: &Login) -> From<'_> {
         Mechanism::Bearer => key::id(login.password.expose()).unwrap_or_default(),
         Mechanism::Plain | Mechanism::Login => &login.user,
     };
-    From { address: (!login.listener.behind_tls_proxy).then_some(login.address), name }
+    From { address: login.listener.knows_addresses().then_some(login.address), name }
 }
 
 /// Counts a login as failed, before anything is hashed.
@@ -81,7 +81,7 @@ pub fn told_by(vault: &Vault, login: &Login, is_busy: bool) -> Option<By> {
         return Some(By { key: Key::new(Tier::Global, ""), limit: "hash_queue", window_us });
     }
     let listener = &login.listener;
-    let many = listener.behind_tls_proxy && !authority.failures.is_told(&listener.name, &rules, now);
+    let many = !listener.knows_addresses() && !authority.failures.is_told(&listener.name, &rules, now);
     many.then(|| By { key: Key::new(Tier::Global, listener.name.as_str()), limit: "failed_logins", window_us })
 }
 

@@ -29,6 +29,7 @@ use super::audit::ledger::now_us;
 use super::audit::mask;
 use super::limits::denial::By;
 use super::telling::{count, tell};
+use super::visitor::whereabouts;
 use crate::config::slice::{Counter, Protocol};
 use crate::ipc::session::{Denial, Mechanism, Tls};
 use crate::policy::scope::Scope;
@@ -123,7 +124,7 @@ fn remembered(vault: &Vault, login: &Login) -> Option<Known> {
 fn way(login: &Login) -> Way {
     // What a key is good for over HTTP is asked request by request.
     let scope = (login.listener.protocol == Protocol::Smtp).then_some(Scope::Smtp);
-    Way { address: Some(login.address), scope }
+    Way { address: Some(whereabouts(&login.listener, login.address)), scope }
 }
 
 /// Which of the credential's secrets the password is. What is wrong by its tag takes as long as what must be hashed.

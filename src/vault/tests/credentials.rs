@@ -213,7 +213,7 @@ fn the_size_and_the_scope_of_a_credential_hold_whatever_an_edge_lets_pass() {
         vault.switch(&slice, Generation(2));
         assert!(matches!(edge.answer().await, Answer::Revoked { .. }));
         let capsule = bench.capsule(edge.instance, 4, "192.0.2.1");
-        edge.ask(Ask::Open { slot: Slot(2), capsule }).await;
+        edge.ask(Ask::Open { slot: Slot(2), capsule, via: Via::Direct }).await;
         let password = bench.password.clone();
         let (mechanism, user) = (Mechanism::Bearer, String::new());
         let granted = edge.ask(Ask::Login { slot: Slot(2), mechanism, user, password, tls: None }).await;

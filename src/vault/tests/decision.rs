@@ -6,6 +6,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
 use crate::policy::Recipients;
+use crate::vault::authority::Visitor;
 use crate::vault::limits::clock::Now;
 use crate::vault::session::{News, Session};
 
@@ -25,8 +26,8 @@ impl Direct {
         let (_, answers): (Sender<Ask>, Receiver<Answer>) = channel::open(theirs, &Sealed::for_tests()).unwrap();
         let (post, news) = unbounded_channel();
         let introduction = bench.capsule(Instance(1), 1, "192.0.2.1").introduction;
-        let listener = Rc::new(bench.slice.listeners[0].clone());
-        let session = Session::new(Slot(1), 1, introduction, listener, Rc::clone(&house.vault), tell, post);
+        let visitor = Visitor { introduction, listener: bench.slice.listeners[0].clone(), place: None };
+        let session = Session::new(Slot(1), 1, visitor, Rc::clone(&house.vault), tell, post);
         let mut direct = Self { house, session, answers, news };
         let (user, password) = ("shop".to_owned(), bench.password.clone());
         let login = Ask::Login { slot: Slot(1), mechanism: Mechanism::Plain, user, password, tls: None };
@@ -222,7 +223,7 @@ fn an_address_stands_for_a_login_only_where_the_listener_says_so() {
         let mut edge = vault.edge();
         for (slot, listener) in [(1, 1), (3, 3)] {
             let capsule = bench.capsule(edge.instance, listener, "10.1.2.3");
-            let opened = edge.ask(Ask::Open { slot: Slot(slot), capsule }).await;
+            let opened = edge.ask(Ask::Open { slot: Slot(slot), capsule, via: Via::Direct }).await;
             assert!(matches!(opened, Answer::Opened { network: None, .. }), "{opened:?}");
             let ended = edge.mail(slot, "printer@example.net").await;
             assert!(matches!(ended, Answer::Ended { .. }), "{ended:?}");

@@ -16,23 +16,34 @@ fn what_is_forged_repeated_or_out_of_its_moment_ends_that_session_alone() {
         };
 
         let capsule = bench.capsule(edge.instance, 1, "192.0.2.1");
-        assert!(matches!(edge.ask(Ask::Open { slot: Slot(2), capsule: capsule.clone() }).await, Answer::Opened { .. }));
-        ended(edge.ask(Ask::Open { slot: Slot(3), capsule: capsule.clone() }).await, 3);
-        ended(other.ask(Ask::Open { slot: Slot(1), capsule }).await, 1);
+        assert!(matches!(
+            edge.ask(Ask::Open { slot: Slot(2), capsule: capsule.clone(), via: Via::Direct }).await,
+            Answer::Opened { .. }
+        ));
+        ended(edge.ask(Ask::Open { slot: Slot(3), capsule: capsule.clone(), via: Via::Direct }).await, 3);
+        ended(other.ask(Ask::Open { slot: Slot(1), capsule, via: Via::Direct }).await, 1);
         let mut forged = bench.capsule(edge.instance, 1, "192.0.2.1");
         forged.introduction.peer = "198.51.100.1:1".parse().unwrap();
-        ended(edge.ask(Ask::Open { slot: Slot(4), capsule: forged }).await, 4);
+        ended(edge.ask(Ask::Open { slot: Slot(4), capsule: forged, via: Via::Direct }).await, 4);
         let unknown = bench.capsule(edge.instance, 9, "192.0.2.1");
-        ended(edge.ask(Ask::Open { slot: Slot(5), capsule: unknown }).await, 5);
+        ended(edge.ask(Ask::Open { slot: Slot(5), capsule: unknown, via: Via::Direct }).await, 5);
         let mut early = bench.capsule(edge.instance, 1, "192.0.2.1").introduction;
         early.accepted_us += 120_000_000;
-        ended(edge.ask(Ask::Open { slot: Slot(6), capsule: Capsule::seal(early, &Secret::new(KEY)) }).await, 6);
+        ended(
+            edge.ask(Ask::Open { slot: Slot(6), capsule: Capsule::seal(early, &Secret::new(KEY)), via: Via::Direct })
+                .await,
+            6,
+        );
 
         // One that asked nothing for long is no lie; a machine that has just started has none.
         let mut old = bench.capsule(edge.instance, 1, "192.0.2.1").introduction;
         if let Some(accepted_us) = old.accepted_us.checked_sub(601_000_000) {
             old.accepted_us = accepted_us;
-            ended(edge.ask(Ask::Open { slot: Slot(7), capsule: Capsule::seal(old, &Secret::new(KEY)) }).await, 7);
+            ended(
+                edge.ask(Ask::Open { slot: Slot(7), capsule: Capsule::seal(old, &Secret::new(KEY)), via: Via::Direct })
+                    .await,
+                7,
+            );
         }
 
         // Mail before a login, content before an envelope, more than the credit.
@@ -82,7 +93,7 @@ fn logins_are_held_to_their_listener_and_failures_to_their_address() {
         let mut edge = vault.edge();
         let wrong = Secret::new("hunter2".to_owned());
         let capsule = bench.capsule(edge.instance, 2, "10.1.2.3");
-        let opened = edge.ask(Ask::Open { slot: Slot(1), capsule }).await;
+        let opened = edge.ask(Ask::Open { slot: Slot(1), capsule, via: Via::Direct }).await;
         let Answer::Opened { network: Some(grant), .. } = opened else { panic!("{opened:?}") };
         assert_eq!(grant.principal, "printer");
         let invalid =
@@ -96,11 +107,11 @@ fn logins_are_held_to_their_listener_and_failures_to_their_address() {
         ));
 
         let capsule = bench.capsule(edge.instance, 3, "192.0.2.1");
-        edge.ask(Ask::Open { slot: Slot(2), capsule }).await;
+        edge.ask(Ask::Open { slot: Slot(2), capsule, via: Via::Direct }).await;
         invalid(edge.password(2, "shop", &bench.password).await);
 
         let capsule = bench.capsule(edge.instance, 1, "192.0.2.1");
-        edge.ask(Ask::Open { slot: Slot(3), capsule }).await;
+        edge.ask(Ask::Open { slot: Slot(3), capsule, via: Via::Direct }).await;
         assert!(matches!(edge.password(3, "shop", &bench.password).await, Answer::Granted { .. }));
         for _ in 0..19 {
             invalid(edge.password(3, "nobody", &wrong).await);
@@ -136,7 +147,7 @@ fn a_new_configuration_revokes_what_it_changes_and_nothing_else() {
         let mut edge = vault.edge();
         edge.login(&bench, 1).await;
         let capsule = bench.capsule(edge.instance, 2, "10.1.2.3");
-        edge.ask(Ask::Open { slot: Slot(2), capsule }).await;
+        edge.ask(Ask::Open { slot: Slot(2), capsule, via: Via::Direct }).await;
         edge.mail(1, "a@example.net").await;
 
         let mut slice = bench.slice.clone();
@@ -360,36 +371,4 @@ fn what_an_edge_refused_is_logged_with_its_sender_masked() {
         !log.windows(4).any(|window| window == b"rosa" || window == b"emil"),
         "an address reached the auditors' file"
     );
-}
-
-#[test]
-fn guesses_through_a_proxy_and_remembered_logins_are_told_once_and_then_by_number() {
-    let mut bench = Bench::new();
-    bench.slice.listeners.iter_mut().for_each(|listener| listener.behind_tls_proxy = true);
-    bench.slice.limits.failed_logins.wide_prefix[0] = 5;
-    let mut vault = bench.run();
-    test(async {
-        let mut edge = vault.edge();
-        for slot in 1..=40 {
-            edge.login(&bench, slot).await;
-        }
-        for slot in 101..=140 {
-            let capsule = bench.capsule(edge.instance, 1, "192.0.2.1");
-            edge.ask(Ask::Open { slot: Slot(slot), capsule }).await;
-            let none = edge.password(slot, &format!("nobody{slot}"), &Secret::new("wrong".into())).await;
-            assert!(matches!(none, Answer::Denied { .. }), "{none:?}");
-        }
-    });
-    vault.drain();
-    let said = |name: &str| -> Vec<String> {
-        let found = bench.events(&Filter { event: Some(name.into()), ..Filter::default() });
-        found.iter().filter_map(|event| event.get("data").map(str::to_owned)).collect()
-    };
-    let (failures, successes) = (said("auth.failure"), said("auth.success"));
-    let told = |all: &[String], text: &str| all.iter().filter(|data| data.contains(text)).count();
-    // An hour or a window may end on a slow machine.
-    assert!((7..=12).contains(&failures.len()), "{failures:?}");
-    assert!(told(&failures, "\"refused\":") >= 1, "{failures:?}");
-    assert!((3..=6).contains(&successes.len()), "{successes:?}");
-    assert_eq!(told(&successes, "\"remembered\":38"), 1, "{successes:?}");
 }

@@ -134,6 +134,7 @@ pub fn front(change: impl FnOnce(&mut Desk)) -> (Front, watch::Sender<Phase>) {
         certificate: None,
         plain_login: true,
         identify_by_network: false,
+        proxied: false,
         serve: vec![Serve::V1, Serve::Ops],
         extensions_off: vec![],
     };

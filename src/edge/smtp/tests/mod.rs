@@ -52,6 +52,7 @@ impl Room {
             certificate: None,
             plain_login: false,
             identify_by_network: false,
+            proxied: false,
             serve: vec![],
             extensions_off: vec![],
         };

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Result as Sql};
 
+use super::orders::Orders;
 use super::value::State;
 use super::{Fault, Verdict, altered, sql, unreadable};
 use crate::merkle::Frontier;
@@ -44,8 +45,8 @@ pub struct Erased {
     is_live: bool,
     /// They go on to where the log was when they were read or copied: whatever was erased by then is named in them.
     is_whole: bool,
-    /// Events that order what is not carried out yet, as the service says.
-    ordered: BTreeSet<u64>,
+    /// What is not carried out yet.
+    pub orders: Orders,
     /// Values that are gone: event, field and key.
     open: Vec<(u64, String, String)>,
     /// Lines that the file at hand must have in its table.
@@ -79,11 +80,10 @@ impl Span {
 }
 
 impl Erased {
-    /// Collects the erasing events of all files. They are looked at as at that time, or as at their last event. `ordered`:
+    /// Collects the erasing events of all files. They are looked at as at that time, or as at their last event. `orders`:
     /// those that the service has not carried out yet.
-    pub fn collect(files: &[PathBuf], as_of_us: Option<u64>, ordered: &[u64]) -> Result<Self, Fault> {
-        let mut erased = Self { is_live: as_of_us.is_some(), is_whole: as_of_us.is_some(), ..Self::default() };
-        erased.ordered.extend(ordered);
+    pub fn collect(files: &[PathBuf], as_of_us: Option<u64>, orders: Orders) -> Result<Self, Fault> {
+        let mut erased = Self { is_live: as_of_us.is_some(), is_whole: as_of_us.is_some(), orders, ..Self::default() };
         erased.is_whole |= files.last().is_none_or(|last| !is_month(last));
         for file in files {
             let connection = query::open(file).map_err(unreadable)?;
@@ -92,6 +92,7 @@ impl Erased {
                 erased.known.insert(seq);
                 erased.spans.extend(spans(seq, time_us, &event, data.as_deref()));
                 let data = data.as_deref().unwrap_or_default();
+                erased.orders.event(seq, &event, data);
                 let pruning = pruning(&event, data);
                 let kept_from = pruning.as_ref().map(|pruning| pruning.hashes);
                 let kept_from = kept_from.or_else(|| hash_pruning(&event, data).map(|pruning| pruning.hashes));
@@ -107,7 +108,7 @@ impl Erased {
     pub fn begins(&self, base: &Frontier) -> Result<bool, Fault> {
         let overdue = |pruned: &&Pruned| {
             self.is_live
-                && !self.ordered.contains(&pruned.by)
+                && !self.orders.has(pruned.by)
                 && pruned.size > base.size
                 && pruned.time_us.saturating_add(GRACE_US) < self.now_us
         };
@@ -135,6 +136,7 @@ impl Erased {
         }
         self.lines.extend(lines(&row.event, row.text("data")).into_iter().map(|line| (seq, line)));
         if !self.known.contains(&seq) {
+            self.orders.event(seq, &row.event, row.text("data").unwrap_or_default());
             self.late.extend(spans(seq, row.time_us, &row.event, row.text("data")));
         }
     }
@@ -147,8 +149,7 @@ impl Erased {
         let key = value.key();
         let spans = || self.active.iter().filter_map(|at| self.spans.get(*at));
         let span = spans().find(|span| span.names(seq, &value.field, &key));
-        let overdue =
-            |span: &Span| span.time_us.saturating_add(GRACE_US) < self.now_us && !self.ordered.contains(&span.by);
+        let overdue = |span: &Span| span.time_us.saturating_add(GRACE_US) < self.now_us && !self.orders.has(span.by);
         match (state, span) {
             (State::There, Some(span)) if overdue(span) => Err(fault(format!(
                 "event {} says that {key} of event {seq} was erased, but it is still there: is the service running? a \

@@ -39,6 +39,11 @@ impl Holes {
         self.0.iter().any(|hole| (hole.after_us..=hole.until_us.unwrap_or(u64::MAX)).contains(&time_us))
     }
 
+    /// Whether that event is in one of them.
+    pub fn has_event(&self, seq: u64) -> bool {
+        self.0.iter().any(|hole| (hole.first..hole.end).contains(&seq))
+    }
+
     /// How many of the heads end in one of them: they can't be compared with anything.
     pub fn heads(&self, heads: &[KnownHead]) -> usize {
         let is_in = |head: &&KnownHead| self.0.iter().any(|hole| hole.first < head.size && head.size < hole.end);

@@ -100,15 +100,9 @@ impl Known {
         }
     }
 
-    /// The events that order an erasure which is not carried out yet, as the service says, or its database where none answers.
-    pub fn orders(&self, stopped: Option<&Result<Stopped, Fault>>) -> Vec<u64> {
-        let stopped = stopped.and_then(|stopped| stopped.as_ref().ok());
-        stopped.and_then(|stopped| stopped.erasing().ok()).unwrap_or_else(|| self.erasing.clone())
-    }
-
-    /// Whether everything that was to be erased is. `orders`: those that are not carried out.
-    pub fn erased(&self, orders: &[u64]) -> Result<(), Fault> {
-        match orders.first() {
+    /// Whether everything that was to be erased is. `order`: the first event of those whose orders are not carried out.
+    pub fn erased(&self, order: Option<u64>) -> Result<(), Fault> {
+        match order {
             Some(event) => {
                 let next = if self.state.is_some() { "start the service" } else { "close the reader" };
                 let what = format!(

@@ -1,5 +1,5 @@
 //! The vault's database while no service answers: read without a lock, a write or a file beside it. Of its events nothing is
-//! believed that no signed head bears out; its orders of erasures are taken as they stand.
+//! believed that no signed head bears out; of its orders of erasures none that no event says.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, Row, params};
 
 use super::{Fault, altered, sql, unreadable};
+use crate::vault::audit::row::{integer, unsigned};
 use crate::vault::audit::schema;
+use crate::vault::store::erasures::Order;
 use crate::vault::store::open::APPLICATION;
 
 /// What is read of it. A view of that name could be anything, and go on for ever.
@@ -77,13 +79,19 @@ impl Stopped {
         if stamp(&path(&self.state)) == self.stamp { Ok(()) } else { Err(unreadable(CHANGES)) }
     }
 
-    /// The events that order an erasure which was not carried out yet.
-    pub fn erasing(&self) -> Result<Vec<u64>, Fault> {
-        let orders = self.database.prepare("SELECT seq FROM audit_erasure WHERE done = 0 ORDER BY seq LIMIT 1000");
-        let mut orders = orders.map_err(sql)?;
-        let rows = orders.query_map([], |row| row.get::<_, i64>(0)).map_err(sql)?;
-        let found: Vec<i64> = rows.collect::<Result<_, _>>().map_err(sql)?;
-        Ok(found.into_iter().filter_map(|seq| u64::try_from(seq).ok()).collect())
+    /// The orders of erasures that were not carried out yet.
+    pub fn erasing(&self) -> Result<Vec<Order>, Fault> {
+        let orders = "SELECT seq, event, data FROM audit_erasure WHERE done = 0 ORDER BY seq LIMIT 1000";
+        let mut orders = self.database.prepare(orders).map_err(sql)?;
+        let read = |row: &Row<'_>| Ok(Order { seq: unsigned(row, 0)?, event: row.get(1)?, data: row.get(2)? });
+        orders.query_map([], read).map_err(sql)?.collect::<Result<_, _>>().map_err(sql)
+    }
+
+    /// Whether the event of that order was not published yet.
+    pub fn waits(&self, order: &Order) -> Result<bool, Fault> {
+        let event = "SELECT EXISTS(SELECT 1 FROM audit_event WHERE seq = ? AND event = ? AND data = ?)";
+        let of = params![integer(order.seq), order.event, order.data];
+        self.database.query_row(event, of, |row| row.get(0)).map_err(sql)
     }
 }
 

@@ -22,6 +22,7 @@ mod causes;
 mod keys;
 mod lessons;
 mod rows;
+mod waits;
 
 const ORIGIN: &str = "gate.example.net/audit";
 

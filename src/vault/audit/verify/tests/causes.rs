@@ -62,6 +62,12 @@ impl Life {
         clocks.running += ran;
     }
 
+    /// Hours in which the machine sleeps, and a message after them.
+    pub fn sleep(&self, hours: i64) {
+        self.jump(hours * HOUR, 0, MINUTE / 60);
+        self.log.append(vec![accepted()]);
+    }
+
     /// The look that the vault takes once a second.
     fn look(&self) {
         self.log.writer.tick();

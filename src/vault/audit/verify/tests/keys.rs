@@ -178,6 +178,12 @@ fn a_month_that_was_lost_is_declared_and_that_excuses_no_other() {
         bench.against(Known { heads: heads.iter().copied().cloned().collect(), ..Known::default() })
     };
     assert!(heads(&[&other, &of_the_lost]).is_ok() && heads(&[&forked]).is_err());
+    // What was to be erased may have had its event there.
+    let ordered = |seq: u64| {
+        bench.writer.run_blocking(move |store| store.erasures.add(seq, "audit.redact", "{}", None)).unwrap();
+        bench.against(Known { state: Some(bench.home.path().to_owned()), ..Known::default() }).unwrap_err().verdict
+    };
+    assert_eq!((ordered(300), ordered(599), ordered(600)), (Verdict::Unsealed, Verdict::Unsealed, Verdict::Altered));
     let (month, rest) = (audit.join("audit-2020-03.db"), audit.join("audit-2020-01.db"));
     fs::rename(&month, bench.home.path().join("kept")).unwrap();
     both(Verdict::Altered);

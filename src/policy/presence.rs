@@ -1,26 +1,33 @@
-//! Who is let in: sessions counted by address and by prefix.
+//! Who is there: sessions counted by address and by prefix. The listener counts those that it sees, the vault those that a
+//! proxy names.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-
-use crate::config::slice::Admission;
+use serde::{Deserialize, Serialize};
 
 /// What counts as one address, and as one neighbourhood. One IPv6 customer has a whole /64 at least.
 const ADDRESS: (u8, u8) = (32, 64);
 const PREFIX: (u8, u8) = (24, 56);
 
+/// How many sessions there may be from one address, and from one prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caps {
+    pub address: u32,
+    pub prefix: u32,
+}
+
 /// Sessions by network. It holds an entry only for networks that hold sessions, so their cap bounds it.
 #[derive(Debug, Default)]
-pub struct Counts {
+pub struct Presence {
     sessions: HashMap<IpNet, u32>,
 }
 
-impl Counts {
-    pub fn admits(&self, address: IpAddr, listener: &Admission) -> bool {
+impl Presence {
+    pub fn admits(&self, address: IpAddr, caps: Caps) -> bool {
         let count = |width| self.sessions.get(&network(address, width)).copied().unwrap_or(0);
-        count(ADDRESS) < listener.per_address && count(PREFIX) < listener.per_prefix
+        count(ADDRESS) < caps.address && count(PREFIX) < caps.prefix
     }
 
     pub fn enter(&mut self, address: IpAddr) {
@@ -53,43 +60,29 @@ fn network(address: IpAddr, (v4, v6): (u8, u8)) -> IpNet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::slice::Protocol;
-
-    fn listener(per_address: u32, per_prefix: u32) -> Admission {
-        Admission {
-            number: 0,
-            name: String::new(),
-            protocol: Protocol::Smtp,
-            tls: crate::config::slice::TlsMode::None,
-            zone: String::new(),
-            per_address,
-            per_prefix,
-            behind_tls_proxy: false,
-        }
-    }
 
     #[test]
     fn rule_s4_an_address_over_its_cap_is_refused_and_admitted_again_when_one_leaves() {
-        let (mut counts, listener) = (Counts::default(), listener(2, 10));
+        let (mut presence, caps) = (Presence::default(), Caps { address: 2, prefix: 10 });
         let address: IpAddr = "192.0.2.1".parse().unwrap();
-        counts.enter(address);
-        counts.enter("::ffff:192.0.2.1".parse().unwrap());
-        assert!(!counts.admits(address, &listener));
-        assert!(counts.admits("192.0.2.2".parse().unwrap(), &listener));
-        counts.leave(address, 1);
-        assert!(counts.admits(address, &listener));
-        counts.leave(address, 1);
-        assert!(counts.sessions.is_empty());
+        presence.enter(address);
+        presence.enter("::ffff:192.0.2.1".parse().unwrap());
+        assert!(!presence.admits(address, caps));
+        assert!(presence.admits("192.0.2.2".parse().unwrap(), caps));
+        presence.leave(address, 1);
+        assert!(presence.admits(address, caps));
+        presence.leave(address, 1);
+        assert!(presence.sessions.is_empty());
     }
 
     #[test]
     fn rule_s4_the_addresses_of_one_ipv6_customer_count_as_one() {
-        let (mut counts, listener) = (Counts::default(), listener(2, 3));
-        counts.enter("2001:db8:0:1::1".parse().unwrap());
-        counts.enter("2001:db8:0:1::2".parse().unwrap());
-        assert!(!counts.admits("2001:db8:0:1::3".parse().unwrap(), &listener));
-        assert!(counts.admits("2001:db8:0:2::1".parse().unwrap(), &listener));
-        counts.enter("2001:db8:0:2::1".parse().unwrap());
-        assert!(!counts.admits("2001:db8:0:3::1".parse().unwrap(), &listener), "the /56 is full");
+        let (mut presence, caps) = (Presence::default(), Caps { address: 2, prefix: 3 });
+        presence.enter("2001:db8:0:1::1".parse().unwrap());
+        presence.enter("2001:db8:0:1::2".parse().unwrap());
+        assert!(!presence.admits("2001:db8:0:1::3".parse().unwrap(), caps));
+        assert!(presence.admits("2001:db8:0:2::1".parse().unwrap(), caps));
+        presence.enter("2001:db8:0:2::1".parse().unwrap());
+        assert!(!presence.admits("2001:db8:0:3::1".parse().unwrap(), caps), "the /56 is full");
     }
 }

@@ -1,0 +1,134 @@
+//! Whose session it is: of the client that the listener saw, or of the one that a proxy in front of it named.
+
+use std::cell::RefCell;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+
+use super::login::credentials::Way;
+use crate::config::slice::{Clients, Counter, Protocol};
+use crate::ipc::session::Via;
+use crate::policy::presence::{Caps, Presence};
+use crate::policy::scope::Scope;
+
+/// A place among the sessions from one address, given back when it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    presence: Rc<RefCell<Presence>>,
+    address: IpAddr,
+}
+
+impl Place {
+    /// None: there are as many sessions from there as there may be.
+    pub fn take(presence: &Rc<RefCell<Presence>>, address: IpAddr, caps: Caps) -> Option<Self> {
+        let mut counts = presence.borrow_mut();
+        counts.admits(address, caps).then(|| {
+            counts.enter(address);
+            Self { presence: Rc::clone(presence), address }
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.presence.borrow_mut().leave(self.address, 1);
+    }
+}
+
+/// Takes what the listener saw and what the edge read in the PROXY header. Gives the client's address, and the listener as
+/// it is for this client.
+///
+/// Errors: the edge may not say so, and the word for it. A header is believed where the listener has one, and from those that
+/// may send it; there it is never left out.
+pub fn identify(seen: SocketAddr, via: Via, listener: Counter) -> Result<(SocketAddr, Counter), &'static str> {
+    let from_proxy = listener.proxy_from.iter().any(|network| network.contains(&seen.ip().to_canonical()));
+    match via {
+        Via::Direct if listener.proxy_from.is_empty() => Ok((seen, listener)),
+        Via::Direct => Err("proxy-header-missing"),
+        Via::Proxy(_) if !from_proxy => Err("proxy-header-not-believed"),
+        // The proxy's own address says who the proxy is, and not who the client is.
+        Via::Proxy(None) => Ok((seen, Counter { identify_by_network: false, clients: Clients::Unnamed, ..listener })),
+        Via::Proxy(Some(client)) => {
+            let is_proxy = client.ip().to_canonical() == seen.ip().to_canonical();
+            let identify_by_network = listener.identify_by_network && !is_proxy;
+            Ok((client, Counter { identify_by_network, ..listener }))
+        }
+    }
+}
+
+/// Where the networks of a credential see a client of this listener: one that nobody named is in none but that of everybody.
+pub fn whereabouts(listener: &Counter, address: IpAddr) -> IpAddr {
+    match listener.clients {
+        Clients::Known | Clients::Proxied => address,
+        Clients::Unnamed => Ipv4Addr::UNSPECIFIED.into(),
+    }
+}
+
+/// What a message that comes by this listener asks of its credential.
+pub fn way(listener: &Counter, address: IpAddr) -> Way {
+    let scope = match listener.protocol {
+        Protocol::Smtp => Scope::Smtp,
+        Protocol::Http => Scope::Send,
+    };
+    Way { address: Some(whereabouts(listener, address)), scope: Some(scope) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listener(proxy_from: &[&str]) -> Counter {
+        Counter {
+            number: 1,
+            name: "devices".into(),
+            protocol: Protocol::Smtp,
+            identify_by_network: true,
+            plain_login: false,
+            clients: Clients::Known,
+            proxy_from: proxy_from.iter().map(|network| network.parse().unwrap()).collect(),
+            caps: Caps { address: 2, prefix: 3 },
+        }
+    }
+
+    fn address(text: &str) -> SocketAddr {
+        format!("{text}:40000").parse().unwrap()
+    }
+
+    #[test]
+    fn rule_l16_a_header_is_believed_of_listed_proxies_alone_and_never_left_out() {
+        let client = Some(address("192.0.2.7"));
+        for (seen, via, networks, expected) in [
+            ("10.0.0.5", Via::Direct, &[][..], Ok("10.0.0.5")),
+            ("10.0.0.5", Via::Proxy(client), &[], Err("proxy-header-not-believed")),
+            ("10.0.0.5", Via::Proxy(None), &[], Err("proxy-header-not-believed")),
+            ("10.0.0.5", Via::Direct, &["10.0.0.0/24"], Err("proxy-header-missing")),
+            ("10.0.0.5", Via::Proxy(client), &["2001:db8::/32", "10.0.0.0/24"], Ok("192.0.2.7")),
+            ("[::ffff:10.0.0.5]", Via::Proxy(client), &["10.0.0.0/24"], Ok("192.0.2.7")),
+            ("10.0.1.5", Via::Proxy(client), &["10.0.0.0/24"], Err("proxy-header-not-believed")),
+            ("192.0.2.7", Via::Proxy(client), &["10.0.0.0/24"], Err("proxy-header-not-believed")),
+        ] {
+            let identified = identify(address(seen), via, listener(networks));
+            assert_eq!(identified.map(|(client, _)| client), expected.map(address), "{seen} {via:?} {networks:?}");
+        }
+    }
+
+    #[test]
+    fn rule_l16_a_proxys_own_address_identifies_nobody() {
+        let identified = |via| identify(address("10.0.0.5"), via, listener(&["10.0.0.5/32"])).unwrap().1;
+        let own = identified(Via::Proxy(None));
+        assert!(!own.identify_by_network && own.clients == Clients::Unnamed);
+        assert!(whereabouts(&own, "10.0.0.5".parse().unwrap()).is_unspecified());
+        let named = identified(Via::Proxy(Some(address("10.0.0.5"))));
+        assert!(!named.identify_by_network && named.clients == Clients::Known);
+        assert!(identified(Via::Proxy(Some(address("10.0.0.6")))).identify_by_network);
+    }
+
+    #[test]
+    fn rule_l16_rule_s4_a_place_is_free_again_when_its_session_is_gone() {
+        let presence = Rc::default();
+        let take = |text: &str| Place::take(&presence, text.parse().unwrap(), Caps { address: 2, prefix: 3 });
+        let (first, _second) = (take("192.0.2.1"), take("192.0.2.1"));
+        assert!(take("192.0.2.1").is_none() && take("192.0.2.2").is_some());
+        drop(first);
+        assert!(take("192.0.2.1").is_some());
+    }
+}

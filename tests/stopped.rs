@@ -1,0 +1,244 @@
+//! Claim: of the database of a stopped service `audit verify` believes what signed heads and events bear out, and nothing else.
+
+mod support;
+
+use std::fs;
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use support::auditor::said;
+use support::{Service, await_that};
+
+/// Exit codes of `audit verify`.
+const SOUND: i32 = 0;
+const ALTERED: i32 = 10;
+const ERASED: i32 = 11;
+const UNSEALED: i32 = 14;
+
+/// One service at a time: each hashes passwords, and a machine has few cores.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn state(service: &Service) -> PathBuf {
+    service.folder.path().join("state")
+}
+
+/// Verifies until the log is sealed to its end, insists on the code, and gives what was said.
+fn verify(service: &Service, words: &[&str], code: i32) -> String {
+    let words = [&["audit", "verify"], words].concat();
+    let mut told = String::new();
+    await_that("the log is sealed", || {
+        let output = service.command(&words);
+        told = said(&output);
+        assert!([code, UNSEALED].map(Some).contains(&output.status.code()), "{words:?}: {:?}: {told}", output.status);
+        output.status.code() == Some(code)
+    });
+    told
+}
+
+fn assert_mail_flows(service: &Service, secret: &str, subject: &str) {
+    assert_eq!(service.log_in(secret).send(subject), 250);
+    service.await_arrival(vec![subject.to_owned()]);
+}
+
+/// A reader that keeps the current file from being written to.
+fn hold(service: &Service) -> rusqlite::Connection {
+    let reader = rusqlite::Connection::open(state(service).join("audit/audit.db")).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    reader.query_row("SELECT count(*) FROM event", [], |_| Ok(())).unwrap();
+    reader
+}
+
+/// What `verify` finds of a stopped service, which touches nothing of its database.
+fn verify_stopped(service: &Service) -> (Option<i32>, String) {
+    let database = || {
+        let mut files: Vec<_> =
+            fs::read_dir(state(service).join("db")).unwrap().map(|file| file.unwrap().path()).collect();
+        files.sort();
+        files.into_iter().map(|file| (fs::read(&file).unwrap(), file)).collect::<Vec<_>>()
+    };
+    let before = database();
+    let output = service.command(&["audit", "verify"]);
+    assert!(before == database(), "the database was touched");
+    (output.status.code(), said(&output))
+}
+
+/// Orders an erasure that a reader delays, and gives the reader. News may be what the reader keeps out: then once more.
+fn redact_behind_a_reader(service: &Service) -> rusqlite::Connection {
+    let mut held = None;
+    await_that("an erasure is ordered", || {
+        held = None;
+        verify(service, &[], SOUND);
+        held = Some(hold(service));
+        let output = service.command(&["audit", "redact", "--address", "b@example.org", "--ground", "case 7"]);
+        said(&output).contains("says that what")
+    });
+    held.unwrap()
+}
+
+#[test]
+fn what_was_ordered_to_be_erased_when_the_service_ended_is_believed_as_far_as_an_event_says_it() {
+    let _alone = alone();
+    let mut service = Service::start();
+    let secret = service.add_credential();
+    assert_mail_flows(&service, &secret, "to be erased");
+    let path = state(&service).join("db/vault.db");
+    let edit = |sql: &str| {
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        connection.execute_batch(&format!("{sql}; PRAGMA wal_checkpoint(TRUNCATE)")).unwrap();
+    };
+
+    // The order and its event are in the database alone.
+    let reader = redact_behind_a_reader(&service);
+    service.end();
+    drop(reader);
+    let (code, told) = verify_stopped(&service);
+    assert!(code == Some(UNSEALED) && told.contains("are what was signed"), "{code:?}: {told}");
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let order = "SELECT format('INSERT INTO audit_erasure(seq, event, data) VALUES(%d, %Q, %Q)', seq, event, data) \
+                 FROM audit_erasure WHERE done = 0";
+    let order: String = connection.query_row(order, [], |row| row.get(0)).unwrap();
+    drop(connection);
+    let whole = fs::read(&path).unwrap();
+    edit("UPDATE audit_erasure SET data = replace(data, 'case 7', 'case 8')");
+    let (code, told) = verify_stopped(&service);
+    assert!(code == Some(ALTERED) && told.contains("no event says"), "{code:?}: {told}");
+    fs::write(&path, &whole).unwrap();
+    service.start_again();
+    verify(&service, &[], SOUND);
+
+    // The event is in the files, and the service ended before it noted that all is done.
+    service.end();
+    assert_eq!(verify_stopped(&service).0, Some(SOUND));
+    edit(&order);
+    let (code, told) = verify_stopped(&service);
+    assert!(code == Some(UNSEALED) && told.contains("start the service"), "{code:?}: {told}");
+    let whole = fs::read(&path).unwrap();
+    for (sql, words) in [
+        ("UPDATE audit_erasure SET seq = seq - 1", "no event says"),
+        ("UPDATE audit_erasure SET seq = -1", "isn't what is written there"),
+    ] {
+        edit(sql);
+        let (code, told) = verify_stopped(&service);
+        assert!(code == Some(ALTERED) && told.contains(words), "{sql}: {code:?}: {told}");
+        fs::write(&path, &whole).unwrap();
+    }
+    service.start_again();
+    verify(&service, &[], SOUND);
+    service.stop();
+}
+
+/// Holds a lock where SQLite has its own, until its input ends.
+const LOCK: &str = "
+import fcntl, sys
+held = open(sys.argv[1], 'rb')
+fcntl.lockf(held, fcntl.LOCK_SH, 1, 0x40000000 + 100)
+sys.stdout.write('x')
+sys.stdout.flush()
+sys.stdin.read()
+";
+
+#[test]
+fn what_a_reader_kept_from_being_published_is_proven_from_the_database_of_a_stopped_service() {
+    let _alone = alone();
+    let mut service = Service::start();
+    let secret = service.add_credential();
+    assert_mail_flows(&service, &secret, "published");
+    verify(&service, &[], SOUND);
+    let reader = hold(&service);
+    assert_mail_flows(&service, &secret, "held back");
+    service.end();
+    drop(reader);
+    let (code, told) = verify_stopped(&service);
+    assert!(code == Some(UNSEALED) && told.contains("are what was signed"), "{code:?}: {told}");
+    // What was acknowledged and waits there is not missing.
+    let acks = service.folder.path().join("log");
+    verify(&service, &["--acks", acks.to_str().unwrap()], UNSEALED);
+
+    // Whoever edits what waits there is found out.
+    let path = state(&service).join("db/vault.db");
+    let whole = fs::read(&path).unwrap();
+    let edit = |sql: &str| {
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        connection.execute_batch(&format!("{sql}; PRAGMA wal_checkpoint(TRUNCATE)")).unwrap();
+        drop(connection);
+        let found = verify_stopped(&service);
+        fs::write(&path, &whole).unwrap();
+        found
+    };
+    let last = "(SELECT max(seq) FROM audit_event)";
+    for sql in [
+        format!("UPDATE audit_event SET reason = 'edited' WHERE seq = {last}"),
+        format!("DELETE FROM audit_event WHERE seq = {last}"),
+        "UPDATE audit_personal SET value = 'edited' WHERE seq = (SELECT max(seq) FROM audit_personal)".to_owned(),
+    ] {
+        let (code, told) = edit(&sql);
+        assert!(
+            code == Some(ALTERED) && told.contains("were removed") && told.contains("vault.db"),
+            "{sql}: {code:?}: {told}"
+        );
+    }
+    for (sql, expected, words) in [
+        (
+            "UPDATE audit_personal SET salt = NULL, value = NULL, shown = NULL, shown_salt = NULL",
+            ERASED,
+            "was erased before it was published",
+        ),
+        (
+            "ALTER TABLE audit_personal RENAME TO others; CREATE VIEW audit_personal AS SELECT * FROM others",
+            ALTERED,
+            "no database of Gatepost's vault",
+        ),
+        (
+            "INSERT INTO audit_erasure(seq, event, data, done) VALUES(2, 'audit.redact', '{}', 0)",
+            ALTERED,
+            "no event says",
+        ),
+    ] {
+        let (code, told) = edit(sql);
+        assert!(code == Some(expected) && told.contains(words), "{sql}: {code:?}: {told}");
+    }
+    // Anybody can hold a lock on a file: that proves nothing.
+    let mut held = Command::new("python3")
+        .args(["-c", LOCK])
+        .arg(&path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3 is needed");
+    held.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    let gone = format!("DELETE FROM audit_event WHERE seq = {last}");
+    assert_eq!(edit(&gone).0, Some(ALTERED));
+    drop(held.stdin.take());
+    held.wait().unwrap();
+    // Nor is anything but a file waited for, or followed.
+    let aside = path.with_extension("aside");
+    fs::rename(&path, &aside).unwrap();
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    let output = service.command(&["audit", "verify"]);
+    assert!(output.status.code() == Some(ALTERED) && said(&output).contains("no regular file"), "{}", said(&output));
+    fs::rename(&aside, &path).unwrap();
+    service.start_again();
+    verify(&service, &[], SOUND);
+
+    // After a kill the newest is in the database's write-ahead log alone.
+    let reader = hold(&service);
+    assert_mail_flows(&service, &secret, "killed");
+    await_that("it is sealed and waits", || {
+        let output = service.command(&["audit", "verify"]);
+        output.status.code() == Some(UNSEALED) && said(&output).contains("a reader holds")
+    });
+    service.kill_all();
+    drop(reader);
+    assert!(fs::metadata(path.with_extension("db-wal")).unwrap().len() > 0);
+    let (code, told) = verify_stopped(&service);
+    assert!(code == Some(UNSEALED) && told.contains("are what was signed"), "{code:?}: {told}");
+    service.start_again();
+    verify(&service, &[], SOUND);
+    service.stop();
+}
