@@ -6,7 +6,7 @@ use super::plan::word;
 use super::slice::{Extension, Protocol};
 
 impl Extension {
-    const ALL: [(&str, Self); 8] = [
+    const ALL: [(&str, Self); 9] = [
         ("PIPELINING", Self::Pipelining),
         ("SIZE", Self::Size),
         ("8BITMIME", Self::EightBit),
@@ -14,6 +14,7 @@ impl Extension {
         ("ENHANCEDSTATUSCODES", Self::StatusCodes),
         ("CHUNKING", Self::Chunking),
         ("DSN", Self::Dsn),
+        ("REQUIRETLS", Self::RequireTls),
         ("LIMITS", Self::Limits),
     ];
 }

@@ -103,6 +103,8 @@ pub struct Upstream {
     pub password: Option<Source>,
     /// Whom to trust; the system's authorities when absent.
     pub authorities: Option<Source>,
+    /// It offers REQUIRETLS, as its operator says.
+    pub requiretls: bool,
     pub connections: u16,
 }
 
@@ -112,8 +114,7 @@ impl Plan {
         version(&config, findings);
         let (listeners, certificates) = listeners::plan(&config, findings);
         let upstreams = upstreams::plan(&config.upstream, mode, findings);
-        let names: Vec<&str> = upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
-        let routes = routes::plan(&config.route, &names, findings);
+        let routes = routes::plan(&config.route, &upstreams, findings);
         let credentials = credentials::plan(&config.credential, mode, findings);
         let state_directory = directory(&config.state_directory, "state_directory", STATE.as_ref(), findings);
         let beside = state_directory.join(MASTER);

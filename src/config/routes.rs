@@ -6,6 +6,7 @@ use std::str::FromStr;
 use super::credentials::encoded;
 use super::file::{self, At};
 use super::findings::{Findings, suggestion};
+use super::plan::Upstream;
 use super::slice::Declared;
 use crate::policy::MAX_ENCODED;
 use crate::policy::route::Route;
@@ -16,7 +17,8 @@ use crate::policy::rule::{NotARule, RecipientRule, SenderRule};
 const MAX_ROUTES_ENCODED: usize = 3 * 1024;
 const _: () = assert!(MAX_ROUTES_ENCODED + MAX_ENCODED + 512 <= crate::ipc::frame::MAX_FRAME);
 
-pub fn plan(tables: &[At<file::Route>], upstreams: &[&str], findings: &mut Findings<'_>) -> Vec<Route> {
+pub fn plan(tables: &[At<file::Route>], upstreams: &[Upstream], findings: &mut Findings<'_>) -> Vec<Route> {
+    let names: Vec<&str> = upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
     let mut routes: Vec<Route> = Vec::new();
     let mut catch_all = false;
     for table in tables {
@@ -24,11 +26,14 @@ pub fn plan(tables: &[At<file::Route>], upstreams: &[&str], findings: &mut Findi
             findings.warn(Some(table.span()), "this route is never used: one before it takes all mail");
         }
         let written = table.get_ref();
+        let via = via(table, &names, findings);
+        let has_it = |number: &u16| upstreams.get(usize::from(*number)).is_some_and(|upstream| upstream.requiretls);
         let route = Route {
             credential: written.credential.as_ref().map(|credential| credential.get_ref().clone()),
             from: written.from.as_ref().and_then(|from| rule(from, "from", findings)),
             to: written.to.as_ref().and_then(|to| rule(to, "to", findings)).unwrap_or(RecipientRule::Any),
-            via: via(table, upstreams, findings),
+            requiretls: !via.is_empty() && via.iter().all(has_it),
+            via,
         };
         catch_all |= route.credential.is_none()
             && matches!(route.from, None | Some(SenderRule::Any))

@@ -82,6 +82,8 @@ pub struct EdgeSlice {
     pub sessions: u32,
     /// Octets of one message, header included, dots un-stuffed.
     pub max_size: u64,
+    /// Some route has REQUIRETLS.
+    pub requiretls: bool,
     /// How long the keyholder may take for a signature, and a whole handshake.
     pub signing: Duration,
     pub handshake: Duration,
@@ -98,6 +100,7 @@ pub enum Extension {
     Size,
     EightBit,
     Utf8,
+    RequireTls,
     StatusCodes,
     Chunking,
     Dsn,

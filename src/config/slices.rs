@@ -46,6 +46,7 @@ impl Plan {
             listeners: self.listeners.iter().filter(its_own).map(desk).collect(),
             sessions: self.limits.sessions,
             max_size: self.limits.max_size,
+            requiretls: self.routes.iter().any(|route| route.requiretls),
             signing: self.limits.signing,
             handshake: self.limits.handshake,
             idle_strange: self.limits.idle_strange,

@@ -167,6 +167,15 @@ fn a_full_file_means_what_it_says() {
 }
 
 #[test]
+fn rule_x8_a_route_has_requiretls_when_each_of_its_upstreams_has() {
+    let plan = load(&FULL.replace("connections = 8", "connections = 8\nrequiretls = true")).unwrap();
+    let routes: Vec<bool> = plan.routes.iter().map(|route| route.requiretls).collect();
+    assert_eq!(routes, [false, true], "the first has another upstream, too");
+    assert!(plan.edge_slice(Protocol::Smtp, "main").requiretls);
+    assert!(!load(FULL).unwrap().edge_slice(Protocol::Smtp, "main").requiretls);
+}
+
+#[test]
 fn an_unknown_key_has_line_column_and_a_suggestion() {
     assert_eq!(complaint("address = [\"0", "adress = [\"0"), "8:1: unknown key \"adress\": did you mean \"address\"?");
     assert_eq!(complaint("burst = 20", "brust = 20"), "44:45: unknown key \"brust\": did you mean \"burst\"?");
@@ -274,6 +283,11 @@ fn rules_hold_for_each_table() {
         ("127.0.0.1:8080", "localhost:8080", "write an address and a port"),
         ("192.0.2.1:25", "0.0.0.0:587", "is used twice"),
         ("serve = [\"v1\", \"ops\"]", "tls = \"starttls\"", "HTTP has no STARTTLS"),
+        (
+            "tls = \"starttls\"\nusername = \"gate\"\npassword_file = \"/etc/gatepost/smarthost.secret\"",
+            "tls = \"none\"\nrequiretls = true",
+            "requiretls: there is no TLS",
+        ),
         ("zone = \"devices\"", "extensions_off = [\"DSM\"]", "did you mean \"DSN\""),
         ("zone = \"devices\"", "extensions_off = [\"STARTTLS\"]", "extensions_off: \"STARTTLS\" is unknown"),
         ("serve = [\"v1\", \"ops\"]", "extensions_off = [\"DSN\"]", "is for protocol = \"smtp\""),

@@ -31,6 +31,7 @@ pub fn plan(tables: &[At<file::Upstream>], mode: Mode, findings: &mut Findings<'
             username: username(&written.username, findings),
             password: password(written, mode, findings),
             authorities: authorities(&written.authorities_file, findings),
+            requiretls: written.requiretls.as_ref().is_some_and(|flag| *flag.get_ref()),
             connections: whole(&written.connections, &CONNECTIONS, findings),
         };
         judge(&upstream, table, findings);
@@ -50,6 +51,10 @@ fn judge(upstream: &Upstream, table: &At<file::Upstream>, findings: &mut Finding
         }
         None if gave_password => findings.refuse(table.span(), "username is missing beside the password"),
         _ => {}
+    }
+    if let (TlsMode::None, true, Some(flag)) = (upstream.tls, upstream.requiretls, &written.requiretls) {
+        let text = "requiretls: there is no TLS to this upstream: set tls to \"starttls\" or \"implicit\"";
+        findings.refuse(flag.span(), text);
     }
     let leaves = upstream.hosts.iter().find(|(host, _)| !is_loopback(host));
     if let (TlsMode::None, Some((host, _))) = (upstream.tls, leaves) {

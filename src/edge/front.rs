@@ -27,6 +27,8 @@ pub struct Front {
     pub hostname: String,
     /// Octets of one message, header included, dots un-stuffed.
     pub max_size: u64,
+    /// Some route has REQUIRETLS.
+    pub requiretls: bool,
     /// How long a session may be silent before and after its login.
     pub idle_strange: Duration,
     pub idle: Duration,
@@ -47,6 +49,7 @@ impl Front {
             desk,
             hostname: slice.hostname.clone(),
             max_size: slice.max_size,
+            requiretls: slice.requiretls,
             idle_strange: slice.idle_strange,
             idle: slice.idle,
             tls,

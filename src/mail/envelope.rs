@@ -13,6 +13,8 @@ pub const MAX_ADDRESSEE: usize = 800;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manner {
     pub utf8: Utf8,
+    /// REQUIRETLS: from server to server it goes over verified TLS, or not at all (RFC 8689).
+    pub require_tls: bool,
     pub report: Report,
 }
 

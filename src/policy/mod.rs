@@ -126,6 +126,12 @@ impl Grant {
         }
     }
 
+    /// Is that way one that keeps mail under TLS from server to server (RFC 8689)?
+    pub fn protected(&self, sender: &ReversePath, recipient: &Address) -> Result<(), Refusal> {
+        let route = route::find(&self.routes, &self.principal, sender, recipient);
+        if route.is_some_and(|route| route.requiretls) { Ok(()) } else { Err(Refusal::RequireTls) }
+    }
+
     /// Are all the authors in the header this credential's? At least one is needed: RFC 5322 section 3.6.2.
     pub fn authors(&self, facts: &Facts) -> Result<(), Refusal> {
         let own = |author: &Address| self.senders.iter().any(|rule| rule.matches(author));
@@ -202,7 +208,10 @@ mod tests {
             recipients: Recipients { allow: vec![], deny: deny.iter().map(|rule| rule.parse().unwrap()).collect() },
             ..Policy::default()
         };
-        policy.grant("billing", &[Route { credential: None, from: None, to: "*".parse().unwrap(), via: vec![0] }])
+        policy.grant(
+            "billing",
+            &[Route { credential: None, from: None, to: "*".parse().unwrap(), via: vec![0], requiretls: false }],
+        )
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub enum Refusal {
     Scope,
     /// An address or the header has octets above 127, and SMTPUTF8 was not asked for.
     Utf8,
+    /// The sender asks for TLS from server to server, and there is no such way.
+    RequireTls,
 }
 
 impl Refusal {
@@ -58,6 +60,7 @@ impl Refusal {
             Self::Changed => "credential-changed",
             Self::Scope => "scope",
             Self::Utf8 => "utf8",
+            Self::RequireTls => "requiretls",
         }
     }
 

@@ -13,6 +13,8 @@ pub struct Route {
     pub to: RecipientRule,
     /// Upstreams by number, in the order of preference. Never empty.
     pub via: Vec<u16>,
+    /// Each of them offers REQUIRETLS (RFC 8689).
+    pub requiretls: bool,
 }
 
 impl Route {

@@ -156,6 +156,9 @@ impl Transaction {
         grant.sender(&self.sender)?;
         for recipient in &self.recipients {
             grant.recipient(&self.sender, recipient)?;
+            if self.manner.require_tls {
+                grant.protected(&self.sender, recipient)?;
+            }
         }
         grant.authors(facts)?;
         match self.manner.utf8 {
@@ -330,6 +333,8 @@ fn accept_events(sender: &Sender, transaction: &Transaction) -> Vec<Event> {
         message: Some(transaction.message),
         bytes: Some(transaction.size),
         rcpt_count: u64::try_from(transaction.recipients.len()).ok(),
+        // A promise: whoever looks for what became of it finds where it was made.
+        data: transaction.manner.require_tls.then(|| serde_json::json!({ "requiretls": true }).to_string()),
         ..Event::new(Name::MsgAccept, Outcome::Success)
     };
     let first = sender.describe(first, transaction.tls.as_ref()).sender(&transaction.sender);

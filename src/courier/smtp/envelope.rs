@@ -49,6 +49,10 @@ pub fn envelope(parcel: &Parcel, offers: &Offers) -> Vec<Command> {
     if offers.utf8 && parcel.manner.utf8 != Utf8::None {
         line.push_str(" SMTPUTF8");
     }
+    if parcel.manner.require_tls {
+        // A host that doesn't offer it was passed over.
+        line.push_str(" REQUIRETLS");
+    }
     if offers.dsn {
         line.push_str(&report(&parcel.manner.report));
     }

@@ -112,7 +112,7 @@ impl Upstream {
         let mut tour = self.settings.hosts.tour();
         let mut reused = self.pool.take().await;
         let mut reasons: Vec<String> = Vec::new();
-        let mut put_off = None;
+        let (mut put_off, mut unprotected) = (None, None);
         loop {
             let (mut session, is_reused) = match reused.take() {
                 Some(session) => (session, true),
@@ -137,6 +137,13 @@ impl Upstream {
                     }
                     put_off = Some(outcomes);
                 }
+                Attempt::Unprotected { outcomes } => {
+                    if is_reused {
+                        tour.reached(session.index, session.index);
+                    }
+                    self.let_go(session, true);
+                    unprotected = Some(outcomes);
+                }
                 Attempt::Route { stale: true, reason } if is_reused => {
                     tracing::debug!(reason, "a kept connection had ended; trying a fresh one");
                 }
@@ -153,7 +160,8 @@ impl Upstream {
                 Attempt::Withdrawn => return Verdict::Withdrawn,
             }
         }
-        match put_off {
+        // A host that is away may have what the others lack.
+        match put_off.or(unprotected.filter(|_| reasons.is_empty())) {
             Some(outcomes) => Verdict::Settled(outcomes),
             None => Verdict::RouteFailed(reply::cut(reasons.join("; "))),
         }

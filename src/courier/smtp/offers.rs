@@ -10,6 +10,7 @@ pub struct Offers {
     pub eight_bit: bool,
     pub dsn: bool,
     pub utf8: bool,
+    pub require_tls: bool,
     pub plain: bool,
     pub login: bool,
 }
@@ -26,6 +27,7 @@ impl Offers {
                 "SIZE" => offers.size = true,
                 "8BITMIME" => offers.eight_bit = true,
                 "SMTPUTF8" => offers.utf8 = true,
+                "REQUIRETLS" => offers.require_tls = true,
                 "DSN" => offers.dsn = true,
                 "AUTH" => {
                     for mechanism in words {

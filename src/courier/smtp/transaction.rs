@@ -3,6 +3,7 @@
 //! | phase | answer | for the recipient | for the job |
 //! |---|---|---|---|
 //! | any before the dot | none, garbled, 421 | | route failed |
+//! | before MAIL | REQUIRETLS or SMTPUTF8 is needed and not offered | Failed (another host may be tried: REQUIRETLS) | |
 //! | MAIL, DATA | 454, 503, 530, 534, 535, 538 | | route failed: they speak of the login or the session |
 //! | MAIL, DATA | 4yz / 5yz | Deferred (another host may be tried once) / Failed | |
 //! | RCPT | 503, 530, 534, 535, 538 | | route failed |
@@ -37,6 +38,11 @@ pub enum Attempt {
     PutOff {
         outcomes: Vec<(u32, Outcome)>,
         reusable: bool,
+    },
+    /// The message must be kept under TLS by this host and its successors (RFC 8689), and that is not offered. Nothing was
+    /// said, and another host may offer it; if none does, these are the outcomes.
+    Unprotected {
+        outcomes: Vec<(u32, Outcome)>,
     },
     /// The session is finished and nothing was delivered. `stale`: it ended at MAIL, and with a reused connection that may
     /// be all there is to it.
@@ -73,6 +79,21 @@ struct Answers {
 
 impl Transaction<'_> {
     async fn run(mut self) -> Attempt {
+        if self.parcel.manner.require_tls {
+            let outcome = match (self.session.tls, self.session.offers.require_tls) {
+                (Some(_), true) => None,
+                (Some(_), false) => {
+                    Some(self.ours("5.7.30", "it needs REQUIRETLS, which the upstream does not offer; it was not sent"))
+                }
+                (None, _) => Some(
+                    self.ours("5.7.10", "it needs TLS, which the way to the upstream does not have; it was not sent"),
+                ),
+            };
+            if let Some(said) = outcome {
+                self.settle(&Outcome::Failed(said));
+                return Attempt::Unprotected { outcomes: self.outcomes() };
+            }
+        }
         if !self.session.offers.utf8 && self.untellable() {
             return self.finish(true, false);
         }
@@ -277,9 +298,13 @@ impl Transaction<'_> {
     }
 
     fn finish(self, reusable: bool, put_off: bool) -> Attempt {
-        let numbers = self.parcel.recipients.iter().map(|(number, _)| *number);
-        let outcomes = numbers.zip(self.outcomes).filter_map(|(number, outcome)| Some((number, outcome?))).collect();
+        let outcomes = self.outcomes();
         if put_off { Attempt::PutOff { outcomes, reusable } } else { Attempt::Settled { outcomes, reusable } }
+    }
+
+    fn outcomes(self) -> Vec<(u32, Outcome)> {
+        let numbers = self.parcel.recipients.iter().map(|(number, _)| *number);
+        numbers.zip(self.outcomes).filter_map(|(number, outcome)| Some((number, outcome?))).collect()
     }
 
     fn route(&self, phase: &str, why: &str, stale: bool) -> Attempt {

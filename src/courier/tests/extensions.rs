@@ -1,5 +1,6 @@
 //! What the upstream is told beside addresses, and what it is not told.
 
+use super::protected::certified;
 use super::*;
 use crate::mail::dsn::{Notify, Report, Ret, Wish};
 use crate::mail::envelope::Utf8;
@@ -97,4 +98,68 @@ fn rule_x3_without_smtputf8_nothing_goes_out_that_needs_it_and_all_else_does() {
     assert_eq!(ends(&mut bench, asked(Utf8::Allowed), &["jörg@b.test"]), [failed]);
     assert_eq!(bench.deliver(&["a@b.test"]).word(), "delivered 250");
     assert_eq!((commands(&sink).len(), sink.tally().connections), (4, 1));
+}
+
+/// A courier with these hosts, all of them with the same certificate.
+fn under_tls(hosts: &Where, bundle: &str) -> Bench {
+    let connector = Some(tls::connector(bundle.as_bytes()).unwrap());
+    Bench::start(hosts, Settings { tls: TlsMode::Starttls, connector, ..settings_for(hosts) })
+}
+
+fn tagged() -> Manner {
+    Manner { require_tls: true, ..Manner::default() }
+}
+
+#[test]
+fn rule_x8_rule_u12_requiretls_goes_to_the_host_that_offers_it_and_to_no_other() {
+    let (bundle, config) = certified(&["mx1.test", "mx2.test"]);
+    let sinks = [&["PIPELINING"][..], &["PIPELINING", "REQUIRETLS"]]
+        .map(|keywords| sink(Options { tls: Some(Arc::clone(&config)), ..offering(keywords) }));
+    let hosts = vec![("mx1.test".to_owned(), sinks[0].1), ("mx2.test".to_owned(), sinks[1].1)];
+    let mut bench = under_tls(&hosts, &bundle);
+    // A session with the first host is at hand.
+    assert_eq!(bench.deliver(&["a@b.test"]).word(), "delivered 250");
+    let ended = ends(&mut bench, tagged(), &["c@b.test"]);
+    assert!(ended[0].0.starts_with("delivered"), "{ended:?}");
+    assert_eq!(commands(&sinks[0].0), ["MAIL FROM:<sender@gate.test>", "RCPT TO:<a@b.test>"]);
+    assert_eq!(commands(&sinks[1].0), ["MAIL FROM:<sender@gate.test> REQUIRETLS", "RCPT TO:<c@b.test>"]);
+    // Nobody is told of it who was not asked.
+    assert_eq!(bench.deliver(&["d@b.test"]).word(), "delivered 250");
+    let both: Vec<String> = sinks.iter().flat_map(|(sink, _)| commands(sink)).collect();
+    assert_eq!(both.iter().filter(|line| line.contains("REQUIRETLS")).count(), 1);
+}
+
+#[test]
+fn rule_x8_without_requiretls_or_tls_nothing_is_said_and_it_has_failed() {
+    let (bundle, config) = certified(&["mx1.test", "mx2.test"]);
+    let without = |tls| sink(Options { tls, ..offering(&["PIPELINING"]) });
+    let (sink, port) = without(Some(Arc::clone(&config)));
+    let hosts = vec![("mx1.test".to_owned(), port)];
+    let mut bench = under_tls(&hosts, &bundle);
+    let failed = |status: &str| [("failed".to_owned(), Some(status.to_owned()))];
+    for _ in 0..2 {
+        assert_eq!(ends(&mut bench, tagged(), &["a@b.test"]), failed("5.7.30"));
+    }
+    assert!(commands(&sink).is_empty());
+    // The session serves what it can.
+    assert_eq!(bench.deliver(&["a@b.test"]).word(), "delivered 250");
+    assert_eq!(sink.tally().connections, 1);
+
+    // In clear an offer is none.
+    let (mut bench, sink) = super::bench(offering(&["REQUIRETLS"]));
+    assert_eq!(ends(&mut bench, tagged(), &["a@b.test"]), failed("5.7.10"));
+    assert!(commands(&sink).is_empty());
+}
+
+#[test]
+fn rule_x8_a_host_that_is_away_may_have_what_the_others_lack() {
+    let (bundle, config) = certified(&["mx1.test", "mx2.test"]);
+    let (_lacking, one) = sink(Options { tls: Some(Arc::clone(&config)), ..offering(&["PIPELINING"]) });
+    // No TLS there now: that host lets nobody in.
+    let (_away, two) = sink(offering(&["REQUIRETLS"]));
+    let hosts = vec![("mx1.test".to_owned(), one), ("mx2.test".to_owned(), two)];
+    let mut bench = under_tls(&hosts, &bundle);
+    let job = bench.vault.offer_with(tagged(), vec![international("a@b.test")], 3);
+    let ending = bench.vault.follow(job, b"x\r\n");
+    assert!(ending.reason().contains("mx2.test: STARTTLS"), "{ending:?}");
 }

@@ -10,7 +10,7 @@ use super::*;
 use crate::sink::{Act, Fault, Phase};
 
 /// An authority and a certificate for these names or addresses; the PEM bundle and the server's side.
-fn certified(names: &[&str]) -> (String, Arc<ServerConfig>) {
+pub(super) fn certified(names: &[&str]) -> (String, Arc<ServerConfig>) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();

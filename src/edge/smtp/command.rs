@@ -64,6 +64,7 @@ impl Mail {
             (self.size.is_some(), Extension::Size),
             (self.body, Extension::EightBit),
             (self.manner.utf8 != Utf8::None, Extension::Utf8),
+            (self.manner.require_tls, Extension::RequireTls),
             (report.ret.is_some() || report.envid.is_some(), Extension::Dsn),
         ];
         borne.into_iter().filter(|(is_borne, _)| *is_borne).map(|(_, extension)| extension)

@@ -20,7 +20,7 @@ impl Session {
             return Ok(Fault::UnknownParameter.into());
         }
         let Mail { from, size, manner, .. } = mail;
-        let utf8 = manner.utf8;
+        let (utf8, require_tls) = (manner.utf8, manner.require_tls);
         let Some(hello) = &self.standing.hello else { return Ok(reply::HELLO_FIRST) };
         if self.transaction.is_some() {
             return Ok(reply::NESTED);
@@ -35,6 +35,10 @@ impl Session {
             self.visit.turned(&from, None, Refusal::TooBig);
             return Ok(reply::TOO_BIG);
         }
+        if let Some(refused) = self.standing.unprotected().filter(|_| require_tls) {
+            self.visit.turned(&from, None, Refusal::RequireTls);
+            return Ok(refused);
+        }
         if from.as_ref().is_some_and(|from| !from.is_qualified()) {
             return Ok(reply::SENDER_NOT_QUALIFIED);
         }
@@ -44,7 +48,7 @@ impl Session {
         }
         match self.visit.mail(from.clone(), size, manner, hello.name.clone(), self.standing.tls.clone()).await? {
             Ok(message) => {
-                let envelope = Envelope { message, sender: from, utf8, recipients: BTreeMap::new() };
+                let envelope = Envelope { message, sender: from, utf8, require_tls, recipients: BTreeMap::new() };
                 self.transaction = Some(Transaction { envelope, overflowed: false, chunks: None });
                 Ok(reply::SENDER_OK)
             }
@@ -91,7 +95,11 @@ impl Session {
             }
             return Refusal::TooManyRecipients.into();
         }
-        match grant.recipient(&envelope.sender, &recipient) {
+        let protected = || match envelope.require_tls {
+            true => grant.protected(&envelope.sender, &recipient),
+            false => Ok(()),
+        };
+        match grant.recipient(&envelope.sender, &recipient).and_then(|()| protected()) {
             Ok(()) => {
                 envelope.recipients.insert(recipient, wish);
                 reply::RECIPIENT_OK

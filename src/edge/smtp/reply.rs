@@ -67,6 +67,7 @@ pub const LOGIN_IS_DONE: Reply = says(503, "5.5.1", "logged in already");
 pub const NOT_NOW: Reply = says(503, "5.5.1", "not in a transaction");
 pub const UNKNOWN_MECHANISM: Reply = says(504, "5.5.4", "mechanism not offered");
 pub const TLS_FIRST: Reply = says(530, "5.7.0", "must issue a STARTTLS command first");
+pub const REQUIRETLS_NEEDS_TLS: Reply = says(530, "5.7.10", "REQUIRETLS begins with TLS here");
 pub const LOGIN_FIRST: Reply = says(530, "5.7.0", "authentication required");
 pub const NOT_KNOWN_HERE: Reply = says(550, "5.7.1", "this address may not send here");
 pub const BAD_CREDENTIALS: Reply = says(535, "5.7.8", "authentication credentials invalid");
@@ -171,6 +172,7 @@ impl From<Refusal> for Reply {
             Refusal::Suspended(seconds) => Self::wait(451, "4.7.1", "sending is suspended for this login", seconds),
             Refusal::Changed => says(451, "4.7.0", "the login was changed, log in again"),
             Refusal::Utf8 => says(550, "5.6.7", "octets above 127 need SMTPUTF8"),
+            Refusal::RequireTls => says(550, "5.7.30", "no way to there has REQUIRETLS"),
             Refusal::Scope => says(550, "5.7.1", "this login is not for this"),
         }
     }
@@ -198,7 +200,7 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    const REFUSALS: [Refusal; 18] = [
+    const REFUSALS: [Refusal; 19] = [
         Refusal::SenderNotAllowed,
         Refusal::AuthorNotAllowed,
         Refusal::RecipientNotAllowed,
@@ -217,6 +219,7 @@ mod tests {
         Refusal::Changed,
         Refusal::Scope,
         Refusal::Utf8,
+        Refusal::RequireTls,
     ];
 
     #[test]

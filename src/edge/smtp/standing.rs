@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use super::reply::{self, Reply};
 use crate::config::slice::{Extension, TlsMode};
 use crate::edge::front::Front;
 use crate::ipc::session::Tls;
 use crate::mail::envelope::Utf8;
 use crate::policy::Grant;
+use crate::policy::refusal::Refusal;
 
 /// Who speaks, how, and with whose authority.
 #[derive(Debug)]
@@ -64,6 +66,17 @@ impl Standing {
         }
     }
 
+    /// Why a message can't be sent with REQUIRETLS; none when it can. RFC 8689 section 2 wants TLS from the client on; and what
+    /// is promised must have a way. Before the login nobody knows which: some login has one.
+    pub fn unprotected(&self) -> Option<Reply> {
+        let has_way = |grant: &Grant| grant.routes.iter().any(|route| route.requiretls);
+        match self.tls {
+            None => Some(reply::REQUIRETLS_NEEDS_TLS),
+            Some(_) if self.grant.as_ref().map_or(self.front.requiretls, has_way) => None,
+            Some(_) => Some(Refusal::RequireTls.into()),
+        }
+    }
+
     /// What this session can use now, and nothing else.
     pub fn extensions(&self) -> Vec<String> {
         let always = [
@@ -77,6 +90,9 @@ impl Standing {
         ];
         let mut offered: Vec<_> =
             always.into_iter().filter(|(one, _)| self.offers(*one)).map(|(_, line)| line).collect();
+        if self.offers(Extension::RequireTls) && self.unprotected().is_none() {
+            offered.push("REQUIRETLS".to_owned());
+        }
         if self.offers_starttls() {
             offered.push("STARTTLS".to_owned());
         }

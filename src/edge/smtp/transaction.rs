@@ -31,6 +31,7 @@ pub struct Envelope {
     pub message: MessageId,
     pub sender: ReversePath,
     pub utf8: Utf8,
+    pub require_tls: bool,
     /// Each once, however often it was named, and what it is to be told.
     pub recipients: BTreeMap<Address, Wish>,
 }

@@ -72,6 +72,7 @@ impl Gate {
             listeners: vec![desk],
             sessions,
             max_size: 1_000_000,
+            requiretls: false,
             signing: SIGNING,
             handshake: HANDSHAKE,
             idle_strange: Duration::from_secs(30),

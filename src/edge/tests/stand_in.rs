@@ -80,7 +80,10 @@ pub fn grant(senders: &[&str], recipients: Recipients, max_recipients: u32) -> G
         max_recipients: Some(max_recipients),
         ..Policy::default()
     };
-    policy.grant("billing", &[Route { credential: None, from: None, to: "*".parse().unwrap(), via: vec![0] }])
+    policy.grant(
+        "billing",
+        &[Route { credential: None, from: None, to: "*".parse().unwrap(), via: vec![0], requiretls: false }],
+    )
 }
 
 impl Default for Ways {

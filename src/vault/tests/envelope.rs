@@ -1,6 +1,7 @@
 //! What an envelope says beside its addresses, from MAIL to the courier.
 
 use super::*;
+use crate::ipc::session::Tls;
 use crate::mail::dsn::{Notify, Report, Ret, Wish};
 use crate::mail::envelope::Utf8;
 
@@ -12,7 +13,8 @@ async fn keep(edge: &mut Edge, manner: &Manner, recipients: &[Addressee]) {
 
 async fn submit(edge: &mut Edge, manner: &Manner, recipients: &[Addressee], utf8: bool) -> Answer {
     let (slot, sender, helo) = (Slot(1), Some(address("a@example.net")), "client.example.net".to_owned());
-    let mail = Ask::Mail { slot, sender, size: None, manner: manner.clone(), helo, tls: None };
+    let tls = manner.require_tls.then(|| Tls { version: "TLSv1.3".into(), cipher: "x".into() });
+    let mail = Ask::Mail { slot, sender, size: None, manner: manner.clone(), helo, tls };
     assert!(matches!(edge.ask(mail).await, Answer::Reserved { .. }));
     edge.asks.send(Ask::Recipients { slot, batch: recipients.to_vec() }).await.unwrap();
     assert!(matches!(edge.ask(Ask::Content { slot }).await, Answer::Credit { .. }));
@@ -31,7 +33,7 @@ fn rule_x5_rule_x6_what_was_asked_of_reports_is_kept_over_a_restart() {
     let bench = Bench::new();
     let envid = Some("order+2B7".to_owned().try_into().unwrap());
     let manners = [Some(Ret::Full), Some(Ret::Headers), None]
-        .map(|ret| Manner { utf8: Utf8::None, report: Report { ret, envid: envid.clone() } });
+        .map(|ret| Manner { report: Report { ret, envid: envid.clone() }, ..Manner::default() });
     let wish = |notify: &str| Wish {
         notify: Some(Notify::parse(notify).unwrap()),
         orcpt: Some("rfc822;c@example.org".to_owned().try_into().unwrap()),
@@ -110,4 +112,46 @@ fn rule_x3_rule_x4_whether_utf8_is_asked_for_or_needed_reaches_the_courier() {
     assert!(delivered.iter().any(|event| event.get("rcpt_domain") == Some("xn--bcher-kva.example")));
     let spelled = Filter { recipient: Some("jörg@Bücher.example".into()), ..Filter::default() };
     assert!(!bench.events(&spelled).is_empty());
+}
+
+#[test]
+fn rule_x8_requiretls_is_kept_and_taken_only_where_it_can_be_kept_to() {
+    let tagged = Manner { require_tls: true, ..Manner::default() };
+    let recipients = [address("b@example.org").into()];
+    let mut bench = Bench::new();
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let refused = submit(&mut edge, &tagged, &recipients, false).await;
+        assert!(matches!(refused, Answer::Refused { refusal: Refusal::RequireTls, .. }), "no way: {refused:?}");
+    });
+    vault.drain();
+    bench.slice.routes[0].requiretls = true;
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let (slot, sender, helo) = (Slot(1), Some(address("a@example.net")), String::new());
+        let manner = tagged.clone();
+        let refused = edge.ask(Ask::Mail { slot, sender, size: None, manner, helo, tls: None }).await;
+        assert!(matches!(refused, Answer::Refused { refusal: Refusal::RequireTls, .. }), "in clear: {refused:?}");
+        keep(&mut edge, &tagged, &recipients).await;
+        keep(&mut edge, &Manner::default(), &recipients).await;
+    });
+    vault.drain();
+    let mut vault = bench.run();
+    test(async {
+        let mut courier = vault.courier().await;
+        for manner in [tagged.clone(), Manner::default()] {
+            let (job, _, _, _, said_of_it) = courier.envelope().await;
+            assert_eq!(said_of_it, manner);
+            courier.say(job, 0, Outcome::Delivered(said(250))).await;
+            courier.settled(job).await;
+        }
+    });
+    vault.drain();
+    let accepted = bench.events(&Filter { event: Some("msg.accept".into()), ..Filter::default() });
+    let promises: Vec<_> = accepted.iter().map(|event| event.get("data").unwrap_or_default()).collect();
+    assert_eq!(promises, [r#"{"requiretls":true}"#, ""]);
 }

@@ -73,7 +73,10 @@ pub fn grant() -> Grant {
         max_recipients: Some(5),
         ..Policy::default()
     };
-    policy.grant("billing", &[Route { credential: None, from: None, to: "*".parse().unwrap(), via: vec![0] }])
+    policy.grant(
+        "billing",
+        &[Route { credential: None, from: None, to: "*".parse().unwrap(), via: vec![0], requiretls: false }],
+    )
 }
 
 /// A gate with one connection to it.
@@ -145,6 +148,7 @@ pub fn front(change: impl FnOnce(&mut Desk)) -> (Front, watch::Sender<Phase>) {
         listeners: vec![],
         sessions: 10,
         max_size: 1024 * 1024,
+        requiretls: false,
         signing: Duration::from_secs(2),
         handshake: Duration::from_secs(10),
         idle_strange: Duration::from_secs(60),

@@ -18,6 +18,8 @@ pub fn of_mail(from: ReversePath, parameters: &str) -> Result<Mail, Fault> {
             "AUTH" => !std::mem::replace(&mut auth, on_behalf(value)?),
             "SMTPUTF8" if value.is_some() => return Err(Fault::Parameter),
             "SMTPUTF8" => std::mem::replace(&mut mail.manner.utf8, Utf8::Allowed) == Utf8::None,
+            "REQUIRETLS" if value.is_some() => return Err(Fault::Parameter),
+            "REQUIRETLS" => !std::mem::replace(&mut mail.manner.require_tls, true),
             "RET" => report.ret.replace(read(value, Ret::parse)?).is_none(),
             "ENVID" => report.envid.replace(read(value, |text| Envid::try_from(text.to_owned()))?).is_none(),
             _ => return Err(Fault::UnknownParameter),

@@ -6,6 +6,8 @@ use crate::edge::tests::stand_in::grant;
 use crate::mail::dsn::{Notify, Report, Ret, Wish};
 use crate::mail::envelope::Utf8;
 use crate::policy::Recipients;
+use crate::policy::refusal::Refusal;
+use crate::policy::route::Route;
 
 #[tokio::test]
 async fn rule_x5_what_is_asked_of_reports_reaches_the_vault() {
@@ -65,14 +67,14 @@ async fn rule_x5_rule_c12_a_bad_wish_leaves_the_transaction_as_it_was() {
 
 #[tokio::test]
 async fn rule_x1_what_a_listener_leaves_out_is_neither_offered_nor_taken() {
-    use Extension::{Chunking, Dsn, EightBit, Limits, Pipelining, Size, StatusCodes};
+    use Extension::{Chunking, Dsn, EightBit, Limits, Pipelining, RequireTls, Size, StatusCodes};
     // SMTPUTF8 goes with 8BITMIME.
-    let all = vec![Chunking, Dsn, EightBit, Limits, Pipelining, Size, StatusCodes];
+    let all = vec![Chunking, Dsn, EightBit, Limits, Pipelining, RequireTls, Size, StatusCodes];
     let room = Room::with(Ways::default(), |desk| (desk.plain_login, desk.extensions_off) = (true, all));
     let mut client =
         room.run("S: 220 *\nC: EHLO client.example\nS: 250-gate.example.net\nS: 250 AUTH PLAIN LOGIN").await;
     client.run("C: AUTH PLAIN AGJpbGxpbmcAczNjcmV0\nS: 235 *\nC: EHLO client.example\nS: 250 gate.example.net").await;
-    for parameter in ["RET=FULL", "ENVID=a", "SIZE=1", "BODY=7BIT", "SMTPUTF8"] {
+    for parameter in ["RET=FULL", "ENVID=a", "SIZE=1", "BODY=7BIT", "SMTPUTF8", "REQUIRETLS"] {
         client.run(&format!("C: MAIL FROM:<a@example.net> {parameter}\nS: 555 5.5.4 *")).await;
     }
     client
@@ -221,4 +223,117 @@ async fn rule_h10_octets_above_127_in_a_header_need_smtputf8_and_are_utf8() {
         room.run(&script).await;
         assert!(room.seen().kept.iter().all(|kept| kept.content.contains("Subject: grün\r\n")));
     }
+}
+
+const UNDER_TLS: &str = "S: 220 *
+    C: EHLO client.example
+    S: 250-gate.example.net
+    S: 250-PIPELINING
+    S: 250-SIZE 100000
+    S: 250-8BITMIME
+    S: 250-SMTPUTF8
+    S: 250-ENHANCEDSTATUSCODES
+    S: 250-CHUNKING
+    S: 250-DSN
+    S: 250 STARTTLS
+    C: MAIL FROM:<a@example.net> REQUIRETLS
+    S: 530 5.7.0 *
+    C: STARTTLS
+    S: 220 *";
+
+/// A listener with STARTTLS, for a login whose mail to one domain has a way with REQUIRETLS, and all other mail one without.
+fn with_protected_route() -> Room {
+    let mut ways = Ways::default();
+    let route = ways.login.2.routes[0].clone();
+    let protected = Route { to: "@safe.example".parse().unwrap(), requiretls: true, ..route };
+    ways.login.2.routes.insert(0, protected);
+    Room::with(ways, |desk| desk.tls = TlsMode::Starttls)
+}
+
+#[tokio::test]
+async fn rule_x8_rule_x1_requiretls_is_offered_under_tls_where_a_route_has_it() {
+    let room = with_protected_route();
+    let client = room.run(UNDER_TLS).await;
+    let mut client = client.secured(&room.front).await;
+    client
+        .run(
+            "C: EHLO client.example
+            S: 250-gate.example.net
+            S: 250-PIPELINING
+            S: 250-SIZE 100000
+            S: 250-8BITMIME
+            S: 250-SMTPUTF8
+            S: 250-ENHANCEDSTATUSCODES
+            S: 250-CHUNKING
+            S: 250-DSN
+            S: 250-REQUIRETLS
+            S: 250 AUTH PLAIN LOGIN
+            C: AUTH PLAIN AGJpbGxpbmcAczNjcmV0
+            S: 235 *
+            C: MAIL FROM:<a@example.net> REQUIRETLS=yes
+            S: 501 5.5.4 *
+            C: MAIL FROM:<a@example.net> REQUIRETLS REQUIRETLS
+            S: 501 5.5.4 *
+            C: MAIL FROM:<a@example.net> REQUIRETLS
+            S: 250 *
+            C: RCPT TO:<b@example.org>
+            S: 550 5.7.30 *
+            C: RCPT TO:<b@safe.example>
+            S: 250 *
+            C: DATA
+            S: 354 *
+            C: TLS-Required: No
+            C: From: a@example.net
+            C:
+            C: .
+            S: 250 *
+            C: MAIL FROM:<a@example.net>
+            S: 250 *
+            C: RCPT TO:<b@example.org>
+            S: 250 *
+            C: DATA
+            S: 354 *
+            C: TLS-Required: No
+            C: From: a@example.net
+            C:
+            C: .
+            S: 250 *",
+        )
+        .await;
+    let seen = room.seen();
+    // The header asks for less, which is nobody's to grant here, and goes on as it is (RFC 8689 section 4.1).
+    assert!(seen.kept.iter().all(|kept| kept.content.contains("\r\nTLS-Required: No\r\n")));
+    assert_eq!(seen.kept.iter().map(|kept| kept.manner.require_tls).collect::<Vec<_>>(), [true, false]);
+    let refused = (Some("a@example.net".to_owned()), Some("b@example.org".to_owned()), Refusal::RequireTls);
+    assert_eq!(seen.turned, [refused]);
+}
+
+#[tokio::test]
+async fn rule_x8_without_tls_or_a_route_that_has_it_requiretls_is_refused() {
+    let room = Room::plain();
+    room.run(
+        "@login\nC: MAIL FROM:<a@example.net> REQUIRETLS\nS: 530 5.7.10 *\nC: MAIL FROM:<a@example.net>\nS: 250 *",
+    )
+    .await;
+    let room = Room::with(Ways::default(), |desk| desk.tls = TlsMode::Starttls);
+    let client = room.run(UNDER_TLS).await;
+    let mut client = client.secured(&room.front).await;
+    client
+        .run(
+            "C: EHLO client.example
+            S: 250-gate.example.net
+            S: 250-PIPELINING
+            S: 250-SIZE 100000
+            S: 250-8BITMIME
+            S: 250-SMTPUTF8
+            S: 250-ENHANCEDSTATUSCODES
+            S: 250-CHUNKING
+            S: 250-DSN
+            S: 250 AUTH PLAIN LOGIN
+            C: AUTH PLAIN AGJpbGxpbmcAczNjcmV0
+            S: 235 *
+            C: MAIL FROM:<a@example.net> REQUIRETLS
+            S: 550 5.7.30 *",
+        )
+        .await;
 }

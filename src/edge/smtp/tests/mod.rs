@@ -62,6 +62,7 @@ impl Room {
             listeners: vec![],
             sessions: 10,
             max_size: MAX_SIZE,
+            requiretls: ways.login.2.routes.iter().any(|route| route.requiretls),
             signing: Duration::from_secs(1),
             handshake: Duration::from_secs(2),
             idle_strange: Duration::from_secs(30),

@@ -8,6 +8,7 @@ use crate::vault::audit::row::damaged;
 
 /// Bits of `spool_msg.flags`; the schema names all but the last, which is set beside SMTPUTF8 when the header needs it.
 const UTF8: i64 = 2;
+const REQUIRETLS: i64 = 4;
 const HEADERS: i64 = 8;
 const FULL: i64 = 16;
 const UTF8_HEADER: i64 = 32;
@@ -23,7 +24,7 @@ pub fn flags(manner: &Manner) -> i64 {
         Utf8::Allowed => UTF8,
         Utf8::Needed => UTF8 | UTF8_HEADER,
     };
-    ret | utf8
+    ret | utf8 | if manner.require_tls { REQUIRETLS } else { 0 }
 }
 
 /// From `flags` and `envid`, by their places in the row.
@@ -33,8 +34,9 @@ pub fn read(row: &Row<'_>, flags: usize, envid: usize) -> Result<Manner> {
     let utf8 = [Utf8::None, Utf8::Allowed, Utf8::Needed];
     let envid = row.get::<_, Option<String>>(envid)?.map(Envid::try_from).transpose();
     let envid = envid.map_err(|_| damaged("an envelope id can't be read"))?;
+    let require_tls = flags & REQUIRETLS != 0;
     let all = utf8.into_iter().flat_map(|utf8| ret.map(|ret| (utf8, ret)));
-    let mut manners = all.map(|(utf8, ret)| Manner { utf8, report: Report { ret, envid: envid.clone() } });
+    let mut manners = all.map(|(utf8, ret)| Manner { utf8, require_tls, report: Report { ret, envid: envid.clone() } });
     let found = manners.find(|manner| self::flags(manner) == flags);
     found.ok_or_else(|| damaged("the flags of a message are none that there are"))
 }
