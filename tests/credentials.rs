@@ -3,7 +3,6 @@
 
 mod support;
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Output, Stdio};
@@ -13,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use gatepost::sink::{Fault, Options, Phase};
 use serde_json::Value;
 use support::smtp::{Tls, trusting};
-use support::{CREDENTIAL, PATIENCE, Service, Setting, Smtp, await_that};
+use support::{PATIENCE, Service, Setting, Smtp, await_that};
 
 /// A command about credentials, with its JSON answer.
 fn credential(service: &Service, words: &str) -> Value {
@@ -351,40 +350,4 @@ fn the_queue_of_a_revoked_credential_is_held_unless_something_else_is_asked_for(
     let done = credential(&service, &format!("rotate leaked --retire {key}"));
     assert_eq!(queue(&done), ("hold".to_owned(), 1));
     service.stop();
-}
-
-#[test]
-fn a_leaked_key_is_ended_whatever_is_wrong_with_the_configuration_by_now() {
-    let mut service = Service::start();
-    service.add_credential();
-    let good = fs::read_to_string(service.config()).unwrap();
-    let said = |service: &Service, words: &[&str]| {
-        let output = service.command(words);
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        (output.status.success(), text)
-    };
-    for mistake in ["[limits]\nsesions = 4\n", "[[credential]]\nid = \"unfinished\n"] {
-        fs::write(service.config(), format!("{good}\n{mistake}")).unwrap();
-        for words in [
-            &["credential", "disable", CREDENTIAL][..],
-            &["credential", "enable", CREDENTIAL],
-            &["queue", "hold", "--all"],
-            &["audit", "query"],
-        ] {
-            let (done, text) = said(&service, words);
-            assert!(done && text.contains("has mistakes"), "{words:?}: {text}");
-        }
-        let (done, text) = said(&service, &["queue", "rekey"]);
-        assert!(done && text.contains("has mistakes"), "{text}");
-        let copy = service.folder.path().join("copy");
-        let (done, text) = said(&service, &["backup", copy.to_str().unwrap()]);
-        assert!(done && text.contains("has mistakes"), "{text}");
-        fs::remove_dir_all(copy).unwrap();
-    }
-    let (done, text) = said(&service, &["queue", "rekey", "--lost"]);
-    assert!(!done && text.contains("gatepost.toml:"), "where the key is would be a guess: {text}");
-    service.end();
-    let (done, text) = said(&service, &["credential", "disable", CREDENTIAL]);
-    assert!(!done && text.contains("gatepost.toml:"), "nobody runs who could be asked: {text}");
-    fs::write(service.config(), good).unwrap();
 }

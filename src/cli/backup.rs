@@ -40,14 +40,18 @@ impl Backup {
                 verdict(&faults)
             }
             Ok((places, manifest, faults)) => {
+                // By a file with mistakes it may be known where the service is, and not where its master key is.
+                let master = match &places.master_directory {
+                    Ok(directory) => directory.join("master.key").display().to_string(),
+                    Err(_) => "master.key of its master_key_directory".to_owned(),
+                };
                 say!(
                     "{}: {} files, {} octets, {} events of the audit log.\nThe keys are not in it. Keep copies apart from \
-                     it, at a safe place: {} opens the mail in it, {} signs the log.",
+                     it, at a safe place: {master} opens the mail in it, {} signs the log.",
                     self.directory.display(),
                     manifest.files.len(),
                     manifest.octets(),
                     manifest.size,
-                    places.master_directory.join("master.key").display(),
                     places.state_directory.join("seal").join("log.key").display(),
                 );
                 verdict(&faults)
@@ -63,9 +67,10 @@ impl Backup {
             return Err(format!("{} exists already: name a directory that does not", target.display()));
         }
         let Some(mut line) = control::Line::open(&places.runtime_directory)? else {
-            return Err(
-                "the service does not run: start it, or copy the whole state_directory while it is stopped".into()
-            );
+            return Err(format!(
+                "the service does not run ({}): start it, or copy the whole state_directory while it is stopped",
+                control::nobody(&places.runtime_directory)
+            ));
         };
         // Under another name until it is whole.
         let mut draft = target.clone().into_os_string();

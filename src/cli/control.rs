@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::Plan;
@@ -49,6 +49,20 @@ pub fn demand_unheld(plan: &Plan) -> Result<(), String> {
     }
 }
 
+/// Where a service listens for commands.
+pub fn socket(runtime: &Path) -> PathBuf {
+    runtime.join(parent::CONTROL_SOCKET)
+}
+
+/// That there is no service, in words.
+pub fn nobody(runtime: &Path) -> String {
+    format!("nobody answers at {}", socket(runtime).display())
+}
+
+fn silent(runtime: &Path, error: &io::Error) -> String {
+    format!("the service at {} did not answer ({error}): look at its log, and try again", socket(runtime).display())
+}
+
 /// Asks the running service for one thing. None when there is no service.
 pub fn ask(runtime: &Path, command: Command) -> Result<Option<Response>, Undone> {
     let mut first = None;
@@ -82,9 +96,7 @@ fn parts_within(
     mut part: impl FnMut(Response) -> bool,
 ) -> Result<bool, Undone> {
     let Some(mut socket) = connect(runtime)? else { return Ok(false) };
-    let silent = |error: io::Error| {
-        Undone::Unreachable(format!("the service did not answer ({error}): look at its log, and try again"))
-    };
+    let silent = |error: io::Error| Undone::Unreachable(silent(runtime, &error));
     send(&mut socket, command, patience).map_err(silent)?;
     let mut inbox = Inbox::default();
     loop {
@@ -102,6 +114,7 @@ fn parts_within(
 
 /// A connection for several commands, one after the other.
 pub struct Line {
+    runtime: PathBuf,
     socket: UnixStream,
     inbox: Inbox,
 }
@@ -111,8 +124,8 @@ impl Line {
     pub fn open(runtime: &Path) -> Result<Option<Self>, Undone> {
         let Some(socket) = connect(runtime)? else { return Ok(None) };
         let set = socket.set_read_timeout(Some(PATIENCE));
-        set.map_err(|error| Undone::Unreachable(format!("the control socket: {error}")))?;
-        Ok(Some(Self { socket, inbox: Inbox::default() }))
+        set.map_err(|error| Undone::Unreachable(silent(runtime, &error)))?;
+        Ok(Some(Self { runtime: runtime.to_owned(), socket, inbox: Inbox::default() }))
     }
 
     /// Asks for one thing, and gives each part of the answer to `part`.
@@ -121,7 +134,8 @@ impl Line {
         command: Command,
         mut part: impl FnMut(Response) -> Result<(), String>,
     ) -> Result<(), String> {
-        let silent = |error: io::Error| format!("the service did not answer ({error}): look at its log, and try again");
+        let runtime = self.runtime.clone();
+        let silent = |error: io::Error| silent(&runtime, &error);
         let mut out = Outbox::default();
         let pushed = out.push(&Request { behalf: behalf(), command });
         pushed.map_err(io::Error::from).and_then(|()| self.socket.write_all(&out.bytes)).map_err(silent)?;
@@ -141,7 +155,7 @@ pub fn is_there(runtime: &Path) -> Result<bool, Undone> {
 }
 
 fn connect(runtime: &Path) -> Result<Option<UnixStream>, Undone> {
-    let path = runtime.join(parent::CONTROL_SOCKET);
+    let path = socket(runtime);
     match UnixStream::connect(&path) {
         Ok(socket) => Ok(Some(socket)),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(None),

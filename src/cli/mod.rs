@@ -87,16 +87,17 @@ pub fn main() -> ExitCode {
 }
 
 /// Where the service is by a configuration file, and its files; also by one that has mistakes now, which is said.
+///
+/// Errors: the file can't be read, or where the service is would be a guess by it.
 fn places(path: &Path) -> Result<config::Places, String> {
-    let mistakes = match config::Config::load(path) {
-        Ok(plan) => return Ok(config::Places::from(&plan)),
-        Err(mistakes) => mistakes,
-    };
-    let places = config::Places::salvage(path).ok_or_else(|| mistakes.to_string())?;
-    eprintln!(
-        "gatepost: {} has mistakes, which `gatepost check` names: the service that runs is asked all the same",
-        path.display()
-    );
+    let (places, mistakes) = config::Places::find(path)?;
+    if mistakes.is_some() {
+        eprintln!(
+            "gatepost: {} has mistakes, which `gatepost check` names: the service that runs is asked all the same, at {}",
+            path.display(),
+            control::socket(&places.runtime_directory).display()
+        );
+    }
     Ok(places)
 }
 

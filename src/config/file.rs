@@ -3,21 +3,21 @@
 //! Each value keeps its place in the file, so that whatever is wrong with it can be said with line and column. What is
 //! missing is none here; which keys are needed is decided in `plan`.
 
-use std::ops::Range;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 use super::findings::{Findings, suggestion};
+use super::salvage::{Cut, cut};
 use crate::secret::Secret;
 
 /// A value and its place.
 pub type At<T> = Spanned<T>;
 
 /// One run reports at most this many keys: who has more wrong than a screenful has given us some other file.
-const MOST_REPORTED: usize = 20;
+pub(super) const MOST_REPORTED: usize = 20;
 
 /// The tables of which there can be several.
 const TABLES: [&str; 5] = ["listener", "credential", "upstream", "route", "anchor"];
@@ -266,53 +266,13 @@ pub fn read(text: &str, findings: &mut Findings<'_>) -> Option<Config> {
             Err(mistake) => mistake,
         };
         let span = mistake.span().unwrap_or_default();
-        let Some(key) = cut(tree.get_mut(), &span) else {
+        let Some(Cut { key, .. }) = cut(tree.get_mut(), &span) else {
             findings.refuse(span, mistake.message());
             return None;
         };
         findings.refuse(span, explain(mistake.message(), &key));
     }
     None
-}
-
-/// What can be read of a file, whatever else is in it.
-pub fn salvage(text: &str) -> Config {
-    let (mut tree, _) = DeTable::parse_recoverable(text);
-    for _ in 0..MOST_REPORTED {
-        let span = match Config::deserialize(toml::Deserializer::from(tree.clone())) {
-            Ok(config) => return config,
-            Err(mistake) => mistake.span().unwrap_or_default(),
-        };
-        if cut(tree.get_mut(), &span).is_none() {
-            break;
-        }
-    }
-    Config::default()
-}
-
-/// Removes the key that stands at this place, or whose value or list member does, and tells its name.
-fn cut(table: &mut DeTable<'_>, span: &Range<usize>) -> Option<String> {
-    for (_, value) in table.iter_mut() {
-        let inner = match value.get_mut() {
-            DeValue::Table(table) => cut(table, span),
-            DeValue::Array(list) => list.iter_mut().find_map(|member| match member.get_mut() {
-                DeValue::Table(table) => cut(table, span),
-                _ => None,
-            }),
-            _ => None,
-        };
-        if inner.is_some() {
-            return inner;
-        }
-    }
-    let faulty = |value: &Spanned<DeValue<'_>>| value.span() == *span;
-    let (key, _) = table.iter().find(|(key, value)| {
-        let member = || value.get_ref().as_array().is_some_and(|list| list.iter().any(faulty));
-        key.span() == *span || faulty(value) || member()
-    })?;
-    let name = key.get_ref().to_string();
-    table.remove(name.as_str());
-    Some(name)
 }
 
 /// Serde's message in the operator's words. A value is shown only where it can't be a secret.

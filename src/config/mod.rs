@@ -19,6 +19,7 @@ mod listeners;
 mod places;
 mod rates;
 mod routes;
+mod salvage;
 mod slices;
 mod upstreams;
 
@@ -62,24 +63,29 @@ impl Config {
     ///
     /// Errors: everything that is wrong with it, not only the first thing.
     pub fn load(path: &Path) -> Result<Plan, Errors> {
-        let (text, mode) = open(path).map_err(|why| Errors(vec![format!("{}: {why}", path.display())]))?;
-        let mut findings = Findings::new(path, &text);
-        let plan = file::read(&text, &mut findings).map(|config| Plan::make(config, &text, mode, &mut findings));
+        let (text, mode) = open(path)?;
+        Self::understand(path, &text, mode)
+    }
+
+    fn understand(path: &Path, text: &str, mode: Mode) -> Result<Plan, Errors> {
+        let mut findings = Findings::new(path, text);
+        let plan = file::read(text, &mut findings).map(|config| Plan::make(config, text, mode, &mut findings));
         let warnings = findings.finish()?;
         let plan = plan.ok_or_else(|| Errors(vec![format!("{}: can't be read", path.display())]))?;
         Ok(Plan { warnings, ..plan })
     }
 }
 
-fn open(path: &Path) -> Result<(Zeroizing<String>, Mode), String> {
-    let failed = |error: std::io::Error| format!("the configuration can't be read: {error}");
+fn open(path: &Path) -> Result<(Zeroizing<String>, Mode), Errors> {
+    let said = |why: String| Errors(vec![format!("{}: {why}", path.display())]);
+    let failed = |error: std::io::Error| said(format!("the configuration can't be read: {error}"));
     let file = File::open(path).map_err(failed)?;
     let found = file.metadata().map_err(failed)?;
     if !found.is_file() {
-        return Err("the configuration can't be read: not a file".into());
+        return Err(said("the configuration can't be read: not a file".into()));
     }
     if found.len() > MAX_FILE {
-        return Err(format!("is longer than {} MiB: not a configuration of ours", MAX_FILE >> 20));
+        return Err(said(format!("is longer than {} MiB: not a configuration of ours", MAX_FILE >> 20)));
     }
     let mut text = Zeroizing::new(String::new());
     file.take(MAX_FILE).read_to_string(&mut text).map_err(failed)?;

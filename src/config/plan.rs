@@ -19,7 +19,7 @@ use crate::policy::presence::Caps;
 use crate::policy::route::Route;
 
 /// The version of the file's keys. It changes when an old file would mean something else.
-const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 1;
 pub const STATE: &str = "/var/lib/gatepost";
 /// The directory of the master key in the state directory, unless the configuration says otherwise.
 pub const MASTER: &str = "master";

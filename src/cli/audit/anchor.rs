@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::control::ask;
+use crate::cli::control::{ask, nobody};
 use crate::cli::out::say;
 use crate::cli::places;
 use crate::cli::{DEFAULT_CONFIG, fail};
@@ -50,7 +50,10 @@ impl Anchor {
         match ask(&places.runtime_directory, Any::Audit(Command::Anchor { name: self.to.clone() }))? {
             Some(Answer::Audit(Response::Anchors(made))) => Ok(made),
             Some(_) => Err("the service gave another answer: is it of another version?".to_owned()),
-            None => Err("the service is not running: what it signed last is where it was anchored last".to_owned()),
+            None => Err(format!(
+                "the service is not running ({}): what it signed last is where it was anchored last",
+                nobody(&places.runtime_directory)
+            )),
         }
     }
 }

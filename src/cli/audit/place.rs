@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::cli::DEFAULT_CONFIG;
-use crate::cli::control::{Undone, ask};
+use crate::cli::control::{Undone, ask, nobody, socket};
 use crate::cli::places;
 use crate::config::Places;
 use crate::ipc::admin::audit::{Command, Form, Response};
@@ -67,7 +67,7 @@ impl Place {
         let places = self.places()?;
         Ok(match ask(&places.runtime_directory, Any::Audit(Command::Export { form, from, to })) {
             Ok(Some(_)) => Recorded::InTheLog,
-            Ok(None) => untold("no service runs"),
+            Ok(None) => untold(&format!("no service runs: {}", nobody(&places.runtime_directory))),
             Err(undone) => untold(&String::from(undone)),
         })
     }
@@ -125,7 +125,11 @@ impl Latest {
                 }
                 // An auditor may read the files and not speak with the service: the last second is missing then.
                 Ok(Some(_)) | Err(Undone::Unreachable(_)) => {
-                    eprintln!("gatepost: the service could not be asked for its latest events");
+                    let socket = socket(&places.runtime_directory);
+                    eprintln!(
+                        "gatepost: the service could not be asked for its latest events, at {}",
+                        socket.display()
+                    );
                     break;
                 }
             }

@@ -45,7 +45,10 @@ impl Resume {
                 self.print(old, kept, resumed, &missing)
             }
             Some(_) => Err("the service answered something else: is it another version?".to_owned()),
-            None => Err("the service is not running: start it first, the sealer must sign what is declared".to_owned()),
+            None => Err(format!(
+                "the service is not running ({}): start it first, the sealer must sign what is declared",
+                control::nobody(&places.runtime_directory)
+            )),
         }
     }
 

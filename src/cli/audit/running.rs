@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::DEFAULT_CONFIG;
-use crate::cli::control::ask_at_length;
+use crate::cli::control::{ask_at_length, nobody};
 use crate::cli::places;
 use crate::ipc::admin::audit::{Command, Response};
 use crate::ipc::admin::{Command as Any, Response as Answer};
@@ -24,11 +24,11 @@ impl Running {
         match ask_at_length(&places.runtime_directory, Any::Audit(command))? {
             Some(Answer::Audit(answer)) => Ok(answer),
             Some(_) => Err(strange()),
-            None => {
-                Err("the service is not running, and only it may do this: its log must say so, and be sealed; start \
-                         it, and give the command again"
-                    .to_owned())
-            }
+            None => Err(format!(
+                "the service is not running ({}), and only it may do this: its log must say so, and be sealed; start it, \
+                 and give the command again",
+                nobody(&places.runtime_directory)
+            )),
         }
     }
 }

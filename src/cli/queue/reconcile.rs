@@ -66,7 +66,8 @@ impl Reconcile {
         let places = places(&self.config.path)?;
         let mut logs = self.logs(&places.state_directory)?;
         let Some(mut line) = control::Line::open(&places.runtime_directory)? else {
-            return Err("the service does not run: start it first; what was restored is held".to_owned());
+            let nobody = control::nobody(&places.runtime_directory);
+            return Err(format!("the service does not run ({nobody}): start it first; what was restored is held"));
         };
         let mut waiting = waiting(&mut line)?;
         let mut lost = Lost::default();

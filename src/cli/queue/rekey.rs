@@ -57,15 +57,18 @@ impl Rekey {
             return self.replace().map(|id| (0, id));
         }
         let places = places(&self.config.path)?;
-        let said = |doing, error| failed(doing, &places.master_directory, &error);
+        let directory = places.master_directory?;
+        let said = |doing, error| failed(doing, &directory, &error);
         if !control::is_there(&places.runtime_directory)? {
-            return Err("the service does not run, and it is the one that wraps the keys: start it first".to_owned());
+            return Err(format!(
+                "the service does not run ({}), and it is the one that wraps the keys: start it first",
+                control::nobody(&places.runtime_directory)
+            ));
         }
         // The service runs, so its key is where it was told: a folder without one is not that folder.
-        master::demand(&places.master_directory).map_err(|error| said("looking for the master key", error))?;
+        master::demand(&directory).map_err(|error| said("looking for the master key", error))?;
         // Held to the end of the command.
-        let change = master::Change::begin(&places.master_directory)
-            .map_err(|error| said("making the next master key", error))?;
+        let change = master::Change::begin(&directory).map_err(|error| said("making the next master key", error))?;
         let id = master::name(&change.next.id);
         let keys = match control::ask(&places.runtime_directory, Any::Queue(Command::Rekey))? {
             Some(Answer::Queue(Response::Wrapped { keys })) => keys,
