@@ -181,8 +181,9 @@ fn a_message_that_was_acknowledged_and_left_out_is_found_by_the_lines_of_the_vau
     for log in &logs {
         let told = verify(&service, &["--acks", log.to_str().unwrap()], ALTERED);
         assert!(told.contains("2 messages were acknowledged and have no event"), "{told}");
+        // Who has the files alone can't know that the log ends where they do: the messages of the last day are left to later ones.
         let output = second_opinion(&service, &["--acks", log.to_str().unwrap()]);
-        assert_eq!(output.status.code(), Some(ALTERED), "{}", said(&output));
+        assert_eq!(output.status.code(), Some(SOUND), "{}", said(&output));
     }
     let none = folder.path().join("none.log");
     fs::write(&none, "INFO nothing of the kind\n").unwrap();

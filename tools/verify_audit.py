@@ -16,6 +16,7 @@ OPEN = {"account", "auth_user", "rcpt_domain"}  # what auditors see in clear; of
 MASKED = {"client_ip", "mail_from", "rcpt_to"}  # of these they always see it
 FIELDS = OPEN | MASKED | {"helo", "remote_text"}  # and there are no others
 UNSEALED_US = 15_000_000  # a leaf that is older must be under a signed head
+TRANSACTION_US = 86_400_000_000  # what lies between a message's id and its event is never longer
 LONGEST_US = 600_000_000  # two heartbeats: a log that serves is never silent for longer
 GRACE_US = 600_000_000  # what an event says is erased is gone by then
 ACCEPTED = re.compile(r"a message was (?:accepted|acknowledged) (\S+)")  # the vault's line, and the edge's
@@ -302,7 +303,8 @@ class Acknowledged:
             self.missing.discard(message_id(str(event["clear"].get("msg_id"))))
 
     def judge(self, last_us, holes):
-        """An id begins with the time in milliseconds at which it was given."""
+        """An id begins with the time in milliseconds at which it was given, at MAIL; its event comes with the dot, which may be
+        behind the end of a copy."""
         left = {id: (id >> 80) * 1000 for id in self.missing}
         is_lost = lambda us: any(hole.after_us <= us <= (hole.until_us or us) for hole in holes)
         left = sorted(id for id, us in left.items() if (self.first_us or 0) <= us <= last_us and not is_lost(us))
@@ -507,7 +509,7 @@ class Log:
                 raise Fault(FORK, f"the log of {size} events isn't the one of the head that was kept elsewhere, of {head[0]}")
         if self.next == self.first:
             raise Fault(ALTERED, "there is no event at all")
-        self.acks.judge(self.time_us, self.holes)
+        self.acks.judge(self.time_us - TRANSACTION_US, self.holes)
         if not self.heads and not self.as_of_us or self.unsealed_us and self.unsealed_us + UNSEALED_US < until:
             raise Fault(UNSEALED, f"the last {size - self.sealed} events are under no signed head")
         if self.silence.serves and until - self.time_us > LONGEST_US:

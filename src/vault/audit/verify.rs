@@ -152,8 +152,13 @@ pub fn verify(path: &Path, key: &Verifier, known: &Known, mut progress: impl FnM
     log.erased.hashes(known.hashes)?;
     let is_elsewhere = |seq| seq < known.from || log.holes.has_event(seq);
     log.erased.orders.judge(stopped.as_ref(), log.frontier.size, is_elsewhere)?;
-    // A message has its id at MAIL and its event at the dot: where events wait, it may be among them.
-    let known_us = if waits.is_err() { log.last_us.saturating_sub(TRANSACTION_US) } else { log.last_us };
+    let is_whole = match &stopped {
+        Some(stopped) => stopped.as_ref().is_ok_and(|stopped| log.acks.waiting(stopped)),
+        None => known.published.is_some() && waits.is_ok(),
+    };
+    // A message has its id at MAIL and its event at the dot: it may be behind the end, if that isn't where the log ended when
+    // whoever knows it was asked.
+    let known_us = if is_whole { log.last_us } else { log.last_us.saturating_sub(TRANSACTION_US) };
     log.acks.judge(log.first_us.unwrap_or(0), known_us, &log.holes)?;
     waits?;
     tail(&log, known)?;

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use super::hole::Holes;
+use super::stopped::Stopped;
 use super::{Fault, altered};
 use crate::mail::id::MessageId;
 use crate::vault::audit::event::Name;
@@ -41,8 +42,20 @@ impl Acknowledged {
         }
     }
 
-    /// Whether everything has its event that was accepted in the time of this log, save what is declared lost. An id begins with the time at which it was
-    /// given, which is shortly before the event.
+    /// Passes over those that have their event in the database of a stopped service, which no file has yet. Whether all of them
+    /// are known by that.
+    pub fn waiting(&mut self, stopped: &Stopped) -> bool {
+        if self.0.is_empty() {
+            return true;
+        }
+        let Ok(accepted) = stopped.accepted() else { return false };
+        self.0.retain(|message| !accepted.contains(message));
+        // What looks left out because it was being written proves nothing.
+        stopped.is_still().is_ok()
+    }
+
+    /// Whether everything has its event that was accepted in the time of this log, save what is declared lost. An id begins with
+    /// the time at which it was given, which is before the event.
     pub fn judge(&self, first_us: u64, last_us: u64, holes: &Holes) -> Result<(), Fault> {
         let time_us = |message: &MessageId| {
             u64::try_from(message.uuid().as_u128() >> 80).unwrap_or(u64::MAX).saturating_mul(1000)

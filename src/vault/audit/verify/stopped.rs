@@ -1,6 +1,7 @@
 //! The vault's database while no service answers: read without a lock, a write or a file beside it. Of its events nothing is
 //! believed that no signed head bears out; of its orders of erasures none that no event says.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -12,6 +13,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Row, params};
 
 use super::{Fault, altered, sql, unreadable};
+use crate::mail::id::MessageId;
+use crate::vault::audit::event::Name;
 use crate::vault::audit::row::{integer, unsigned};
 use crate::vault::audit::schema;
 use crate::vault::store::erasures::Order;
@@ -85,6 +88,14 @@ impl Stopped {
         let mut orders = self.database.prepare(orders).map_err(sql)?;
         let read = |row: &Row<'_>| Ok(Order { seq: unsigned(row, 0)?, event: row.get(1)?, data: row.get(2)? });
         orders.query_map([], read).map_err(sql)?.collect::<Result<_, _>>().map_err(sql)
+    }
+
+    /// The messages whose acceptance was not published yet.
+    pub fn accepted(&self) -> Result<HashSet<MessageId>, Fault> {
+        let accepted = "SELECT msg_id FROM audit_event WHERE event = ? AND msg_id IS NOT NULL";
+        let mut accepted = self.database.prepare(accepted).map_err(sql)?;
+        let ids = accepted.query_map([Name::MsgAccept.word()], |row| row.get::<_, String>(0)).map_err(sql)?;
+        ids.filter_map(|id| id.map(|id| id.parse().ok()).transpose()).collect::<Result<_, _>>().map_err(sql)
     }
 
     /// Whether the event of that order was not published yet.
