@@ -62,7 +62,7 @@ fn every_process_can_fall_again_and_again_and_nobody_gets_stuck() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let (live, kills) = if long() { (5000, 100) } else { (200, 24) };
     let cap = live + 100;
-    let limits = format!("sessions = {cap}\nvault_deaths = 1000\nidle_strange = \"10m\"");
+    let limits = format!("sessions = {cap}\nstrangers = {cap}\nvault_deaths = 1000\nidle_strange = \"10m\"");
     raise_own_limit();
     let service = Service::start_with(&Setting { limits, ..Setting::default() });
     let secret = service.add_credential();

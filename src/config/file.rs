@@ -217,6 +217,7 @@ pub struct Anchor {
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     pub sessions: Option<At<i64>>,
+    pub strangers: Option<At<i64>>,
     pub max_size: Option<At<i64>>,
     pub handshake: Option<At<String>>,
     pub signing: Option<At<String>>,

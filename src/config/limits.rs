@@ -22,6 +22,9 @@ pub struct Bound<T> {
 /// Sessions one edge process holds. Each takes a descriptor and some 40 KiB; the channels between processes are laid out
 /// for twice as many.
 const SESSIONS: Bound<u32> = Bound { key: "sessions", default: 4096, least: 1, most: 8192 };
+/// How many of them may be of clients that have not logged in: with fewer than this there is nobody to choose from who should
+/// make room. The default goes by `sessions`.
+const STRANGERS: Bound<u32> = Bound { key: "strangers", default: 2048, least: 8, most: 8192 };
 /// Octets of a message. The large providers stop at 25 MiB; below 64 KiB a gate may not go (RFC 5321 section 4.5.3.1.7).
 const MAX_SIZE: Bound<u64> = Bound { key: "max_size", default: 25 << 20, least: 64 << 10, most: 1 << 30 };
 /// A whole TLS handshake: three slow round trips, not a stranger who holds the door.
@@ -98,6 +101,8 @@ pub const fn days(n: u64) -> Duration {
 #[derive(Clone, Debug)]
 pub struct Limits {
     pub sessions: u32,
+    /// How many of them may be of clients that have not logged in.
+    pub strangers: u32,
     pub max_size: u64,
     pub handshake: Duration,
     pub signing: Duration,
@@ -122,8 +127,10 @@ pub struct Spool {
 }
 
 pub fn limits(written: &file::Limits, findings: &mut Findings<'_>) -> Limits {
+    let sessions = whole(&written.sessions, &SESSIONS, findings);
     Limits {
-        sessions: whole(&written.sessions, &SESSIONS, findings),
+        sessions,
+        strangers: strangers(&written.strangers, sessions, findings),
         max_size: whole(&written.max_size, &MAX_SIZE, findings),
         handshake: time(&written.handshake, &HANDSHAKE, findings),
         signing: time(&written.signing, &SIGNING, findings),
@@ -136,6 +143,18 @@ pub fn limits(written: &file::Limits, findings: &mut Findings<'_>) -> Limits {
         vault_deaths: whole(&written.vault_deaths, &VAULT_DEATHS, findings),
         vault: rates::plan(written, findings),
     }
+}
+
+/// Half of the sessions, unless it is said otherwise; where these are few, as many as there are.
+fn strangers(written: &Option<At<i64>>, sessions: u32, findings: &mut Findings<'_>) -> u32 {
+    if written.is_none() {
+        return (sessions / 2).max(STRANGERS.least).min(sessions);
+    }
+    let strangers = whole(written, &STRANGERS, findings);
+    if let Some(place) = written.as_ref().filter(|_| strangers > sessions) {
+        findings.refuse(place.span(), format!("strangers: there are only {sessions} sessions (limits.sessions)"));
+    }
+    strangers
 }
 
 pub fn spool(written: &file::Spool, findings: &mut Findings<'_>) -> Spool {

@@ -80,6 +80,8 @@ pub struct EdgeSlice {
     pub hostname: String,
     pub listeners: Vec<Desk>,
     pub sessions: u32,
+    /// How many of them may be strangers', who have not logged in.
+    pub strangers: u32,
     /// Octets of one message, header included, dots un-stuffed.
     pub max_size: u64,
     /// Some route has REQUIRETLS.

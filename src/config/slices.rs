@@ -45,6 +45,7 @@ impl Plan {
             hostname: self.hostname.clone(),
             listeners: self.listeners.iter().filter(its_own).map(desk).collect(),
             sessions: self.limits.sessions,
+            strangers: self.limits.strangers,
             max_size: self.limits.max_size,
             requiretls: self.routes.iter().any(|route| route.requiretls),
             signing: self.limits.signing,

@@ -10,6 +10,7 @@ use super::*;
 use crate::policy::rule::RecipientRule;
 use crate::secret::Secret;
 mod audit;
+mod listeners;
 
 mod slices;
 
@@ -160,7 +161,10 @@ fn a_full_file_means_what_it_says() {
     assert_eq!(plan.routes[0].via, [1, 0]);
     assert_eq!(plan.routes[1].to, RecipientRule::Any);
     assert_eq!(plan.spool.retry, [Duration::from_secs(30), Duration::from_secs(5400)]);
-    assert_eq!(plan.limits.sessions, 100);
+    assert_eq!((plan.limits.sessions, plan.limits.strangers), (100, 50));
+    for (written, strangers) in [("sessions = 5", 5), ("sessions = 10", 8), ("strangers = 4096", 4096), ("", 2048)] {
+        assert_eq!(load(&FULL.replace("sessions = 100", written)).unwrap().limits.strangers, strangers, "{written}");
+    }
     assert_eq!(plan.limits.idle, Duration::from_secs(300));
     assert_eq!(plan.ports().into_iter().collect::<Vec<_>>(), [25, 587, 2587]);
     assert_eq!(plan.digest.len(), 64);
@@ -180,7 +184,7 @@ fn an_unknown_key_has_line_column_and_a_suggestion() {
     assert_eq!(complaint("address = [\"0", "adress = [\"0"), "8:1: unknown key \"adress\": did you mean \"address\"?");
     assert_eq!(complaint("burst = 20", "brust = 20"), "44:45: unknown key \"brust\": did you mean \"burst\"?");
     assert_eq!(complaint("sessions = 100", "colour = 1"), {
-        "85:1: unknown key \"colour\": known here: sessions, max_size, handshake, signing, idle_strange, idle, connect, \
+        "85:1: unknown key \"colour\": known here: sessions, strangers, max_size, handshake, signing, idle_strange, idle, connect, \
          hashers, hash_queue, hash_deadline, vault_deaths, global, address, prefix, wide_prefix, failed_logins, anomaly"
     });
     assert!(complaint("[spool]", "[spol]").contains("unknown key \"spol\": did you mean \"spool\"?"));
@@ -234,32 +238,6 @@ fn what_is_not_built_yet_is_refused_by_name() {
 }
 
 #[test]
-fn passwords_never_cross_a_network_in_the_clear() {
-    let exposed = complaint("tls = \"implicit\"\ncert", "cert");
-    assert!(exposed.starts_with("29:12: address: \"0.0.0.0:443\" is not loopback and has no TLS"), "{exposed}");
-    assert!(complaint("identify_by_network = true\n", "").contains("is not loopback and has no TLS"));
-    assert!(complaint("tls = \"starttls\"\nuser", "tls = \"none\"\nuser").contains("in the clear"));
-    let proxied = load(&FULL.replace("tls = \"starttls\"\nper", "behind_tls_proxy = true\nper")).unwrap();
-    assert!(proxied.listeners[0].plain_login);
-    let through = complaint("serve = [\"v1\", \"ops\"]", "proxy_from = [\"127.0.0.1\"]");
-    assert!(through.starts_with("25:15: proxy_from: clients come from elsewhere"), "{through}");
-    let proxied = FULL.replace("serve = [\"v1\", \"ops\"]", "proxy_from = [\"127.0.0.1\"]\nbehind_tls_proxy = true");
-    assert!(load(&proxied).unwrap().listeners[2].plain_login);
-    let systemd = FULL.replace("address = [\"127.0.0.1:8080\"]", "address = [\"systemd:api\"]");
-    assert!(load(&systemd).unwrap_err().0[0].contains("is not loopback"));
-}
-
-#[test]
-fn a_listener_that_believes_addresses_never_takes_passwords_or_hides_behind_a_proxy() {
-    let own = "identify_by_network = true\n";
-    assert!(complaint(own, "identify_by_network = true\nbehind_tls_proxy = true\n").contains("choose one of the two"));
-    let api = "protocol = \"http\"\nserve";
-    assert!(
-        complaint(api, "identify_by_network = true\nprotocol = \"http\"\nserve").contains("over HTTP a key is needed")
-    );
-}
-
-#[test]
 fn no_configuration_is_an_open_relay() {
     let wide = complaint("192.0.2.128/25", "0.0.0.0/0");
     assert!(wide.contains("too wide to stand for a password"), "{wide}");
@@ -294,6 +272,8 @@ fn rules_hold_for_each_table() {
         ("zone = \"devices\"", "serve = [\"v1\"]", "serve: is for protocol = \"http\""),
         ("key = \"credential:api.key\"\n", "", "key is missing beside it"),
         ("tls = \"starttls\"\nper", "tls = \"starttls\"\nbehind_tls_proxy = true\nper", "TLS ends at the proxy"),
+        ("sessions = 100", "sessions = 100\nstrangers = 101", "strangers: there are only 100 sessions"),
+        ("sessions = 100", "strangers = 7", "strangers: must be from 8 to 8192"),
         ("per_address = 10", "proxy_from = []", "proxy_from is empty: name the addresses of the proxies"),
         ("per_address = 10", "proxy_from = [\"10.0.0.0/7\"]", "too wide to be believed: /8 at the widest"),
         ("per_address = 10", "proxy_from = [\"10.0.0.1/24\"]", "10.0.0.0/24 is meant?"),

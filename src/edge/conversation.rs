@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::strangers::{Notice, Place};
 use crate::ipc::bytes::Octets;
 use crate::ipc::capsule::Capsule;
 use crate::ipc::channel::{Receiver, Sender};
@@ -61,7 +62,7 @@ impl Vault {
     /// A session enters. Nothing is said to the vault before the session's first question.
     pub fn enter(&self, capsule: Capsule) -> Visit {
         let state = State::Outside(Box::new(capsule));
-        Visit { vault: self.clone(), state, via: Via::Direct, message: None, content: false }
+        Visit { vault: self.clone(), state, via: Via::Direct, place: None, message: None, content: false }
     }
 
     pub(super) fn current(&self) -> Option<Arc<Line>> {
@@ -75,6 +76,8 @@ pub struct Visit {
     vault: Vault,
     state: State,
     via: Via,
+    /// Its place among the strangers, until somebody has logged in.
+    place: Option<Place>,
     /// The transaction's message, once the vault has named it.
     message: Option<MessageId>,
     /// Whether its content has begun.
@@ -89,10 +92,24 @@ enum State {
 }
 
 impl Visit {
+    /// It is a stranger's until somebody logs in, and has this place until then.
+    pub fn take(&mut self, place: Place) {
+        self.place = Some(place);
+    }
+
+    /// Word for the stranger that it must make room.
+    pub fn notice(&self) -> Notice {
+        self.place.as_ref().map_or_else(Notice::never, Place::notice)
+    }
+
     /// Shows the capsule now. Gives, once, the grant of a device known by its address, where the listener identifies so.
     pub async fn open(&mut self) -> Result<Option<Grant>, Lost> {
         self.seat().await?;
-        self.wait(ANSWER, |inner| inner.network.as_mut().map(Option::take)).await.map(|grant| grant.map(|grant| *grant))
+        let grant = self.wait(ANSWER, |inner| inner.network.as_mut().map(Option::take)).await?;
+        if grant.is_some() {
+            self.place = None;
+        }
+        Ok(grant.map(|grant| *grant))
     }
 
     /// Shows the capsule now, of a connection that came through a proxy, with whose it is.
@@ -100,6 +117,9 @@ impl Visit {
     /// Errors: the vault is away, and can be asked later.
     pub async fn introduce(&mut self, client: Option<SocketAddr>) -> Result<Welcome, Lost> {
         self.via = Via::Proxy(client);
+        if let (Some(place), Some(client)) = (&mut self.place, client) {
+            place.moves(client.ip());
+        }
         self.seat().await?;
         let met = |inner: &mut line::Inner| match (inner.opened, inner.crowded) {
             (_, true) => Some(Welcome::Crowded),
@@ -119,7 +139,10 @@ impl Visit {
         let slot = self.seat().await?.slot();
         self.ask(Ask::Login { slot, mechanism, user, password, tls }).await?;
         match self.answer(ANSWER).await? {
-            Answer::Granted { grant, .. } => Ok(Ok(*grant)),
+            Answer::Granted { grant, .. } => {
+                self.place = None;
+                Ok(Ok(*grant))
+            }
             Answer::Denied { denial, .. } => Ok(Err(denial)),
             other => self.astray(&other),
         }

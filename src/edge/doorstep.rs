@@ -39,9 +39,9 @@ struct Place {
 }
 
 impl Doorstep {
-    /// Of a process that has this many sessions: the greater part is kept for those that are begun.
-    pub fn new(sessions: u32) -> Self {
-        Self { waiting: Arc::default(), most: sessions.div_ceil(4) }
+    /// Of a process that has so many places for strangers: most of them are kept for those whose sessions are begun.
+    pub fn new(strangers: u32) -> Self {
+        Self { waiting: Arc::default(), most: strangers.div_ceil(4) }
     }
 
     fn wait(&self, proxy: IpAddr) -> Option<Place> {

@@ -13,12 +13,14 @@ use uuid::Uuid;
 use super::conversation::{Vault, Visit};
 use super::front::Front;
 use super::socket::Socket;
+use super::strangers::Strangers;
 use super::tls::Handshaker;
 use super::{doorstep, http, smtp};
 use crate::config::slice::TlsMode;
 use crate::ipc::capsule::Capsule;
 use crate::ipc::handover::{Handover, Return};
 use crate::ipc::packet::{Arrival, Packets};
+use crate::log::flood::Flood;
 use crate::role::Role;
 
 /// Connections that were taken from the listener and not yet begun: one turn of the loop's worth. Beyond it they wait in
@@ -31,6 +33,7 @@ const BREATH: Duration = Duration::from_millis(50);
 pub struct Floor {
     role: Role,
     capacity: usize,
+    strangers: Strangers,
     fronts: HashMap<u16, Arc<Front>>,
     vault: Vault,
     handshaker: Option<Handshaker>,
@@ -42,6 +45,8 @@ pub struct Floor {
     returns: Option<mpsc::UnboundedSender<Return>>,
     doorway: (mpsc::Sender<Entrant>, mpsc::Receiver<Entrant>),
     panics: u64,
+    /// Sessions that were turned away: the log tells of so many.
+    turned: Flood,
 }
 
 /// A connection as it came in.
@@ -56,6 +61,7 @@ impl Floor {
     pub fn new(
         role: Role,
         capacity: usize,
+        strangers: Strangers,
         fronts: HashMap<u16, Arc<Front>>,
         vault: Vault,
         handshaker: Option<Handshaker>,
@@ -63,6 +69,7 @@ impl Floor {
         Self {
             role,
             capacity,
+            strangers,
             fronts,
             vault,
             handshaker,
@@ -72,6 +79,7 @@ impl Floor {
             returns: None,
             doorway: mpsc::channel(DOORWAY),
             panics: 0,
+            turned: Flood::default(),
         }
     }
 
@@ -147,12 +155,17 @@ impl Floor {
                 return self.account(Return::Closed(peer.ip()));
             }
         };
-        if self.sessions.len() >= self.capacity {
-            tracing::warn!(%session, sessions = self.capacity, "a session above the cap was turned away");
+        let place = (self.sessions.len() < self.capacity).then(|| self.strangers.enter(peer.ip())).flatten();
+        let Some(place) = place else {
+            let further = |sessions| tracing::warn!(sessions, "further sessions were turned away, not told one by one");
+            if self.turned.has_line(further) {
+                tracing::warn!(%session, sessions = self.sessions.len(), "a session above the cap was turned away");
+            }
             socket.say_at_once(overloaded(self.role, &front));
             return self.account(Return::Closed(peer.ip()));
-        }
-        let visit = self.vault.enter(entrant.capsule.clone());
+        };
+        let mut visit = self.vault.enter(entrant.capsule.clone());
+        visit.take(place);
         let stranger = Stranger { socket, visit, peer, session };
         let seat = self.sessions.spawn(stranger.serve(self.role, front, self.handshaker.clone()));
         self.capsules.insert(seat.id(), entrant.capsule);
@@ -176,7 +189,16 @@ struct Stranger {
 }
 
 impl Stranger {
-    async fn serve(mut self, role: Role, front: Arc<Front>, handshaker: Option<Handshaker>) {
+    /// To its end; or until it must make room for others, and has neither gone nor logged in by itself.
+    async fn serve(self, role: Role, front: Arc<Front>, handshaker: Option<Handshaker>) {
+        let mut notice = self.visit.notice();
+        tokio::select! {
+            () = self.converse(role, front, handshaker) => {}
+            () = notice.over() => {}
+        }
+    }
+
+    async fn converse(mut self, role: Role, front: Arc<Front>, handshaker: Option<Handshaker>) {
         if front.desk.proxied {
             let Self { socket, visit, peer, session } = &mut self;
             let crossed = doorstep::cross(socket, visit, &front, *peer, *session, overloaded(role, &front)).await;

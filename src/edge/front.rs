@@ -55,7 +55,7 @@ impl Front {
             tls,
             phase,
             refusals: Flood::default(),
-            doorstep: Doorstep::new(slice.sessions),
+            doorstep: Doorstep::new(slice.strangers),
             turned: Flood::default(),
         }
     }

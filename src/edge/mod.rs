@@ -15,6 +15,7 @@ pub mod proxy;
 pub mod signing;
 pub mod smtp;
 pub mod socket;
+pub mod strangers;
 pub mod tls;
 
 use std::collections::HashMap;
@@ -37,6 +38,7 @@ use conversation::Vault;
 use floor::Floor;
 use front::{Front, Phase};
 use signing::Keyholder;
+use strangers::Strangers;
 use tls::Handshaker;
 
 /// How long a draining edge waits for transactions to end before it closes what is left.
@@ -71,7 +73,8 @@ pub fn main(start: &mut Start) -> Result<(), String> {
     let vault = Vault::default();
     runtime.block_on(async move {
         let control = control.into_async().map_err(|error| format!("the control channel can't be watched: {error}"))?;
-        let floor = Floor::new(start.role, sessions, fronts, vault.clone(), handshaker);
+        let floor =
+            Floor::new(start.role, sessions, Strangers::new(slice.strangers), fronts, vault.clone(), handshaker);
         let mut edge = Edge { floor, vault, keyholder, sealed, season };
         for (peer, socket) in peers {
             edge.plug(&peer, socket);

@@ -49,6 +49,11 @@ impl Presence {
     }
 }
 
+/// The prefix around an address.
+pub fn neighbourhood(address: IpAddr) -> IpNet {
+    network(address, PREFIX)
+}
+
 /// The network an address is counted in. An IPv4 address inside IPv6 (`::ffff:192.0.2.1`) counts as IPv4.
 fn network(address: IpAddr, (v4, v6): (u8, u8)) -> IpNet {
     let address = address.to_canonical();

@@ -42,6 +42,7 @@ pub const ASK_RESPONSE: Reply = says(334, "", "");
 pub const SHUTTING_DOWN: Reply = says(421, "4.3.2", "this service is restarting, connect again");
 pub const VAULT_AWAY: Reply = says(421, "4.3.2", "this service is not available now, try again later");
 pub const BROKEN: Reply = says(421, "4.3.0", "an error of ours, this session is over");
+pub const MAKES_ROOM: Reply = says(421, "4.3.2", "too many clients without a login, try again later");
 pub const TOO_SLOW: Reply = says(421, "4.4.2", "nothing came for too long");
 pub const TOO_MANY_ERRORS: Reply = says(421, "4.7.0", "too many errors");
 pub const TOO_MANY_COMMANDS: Reply = says(421, "4.7.0", "too many commands without mail");

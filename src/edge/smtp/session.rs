@@ -75,7 +75,7 @@ impl Session {
 
     /// Speaks on this stream until the client leaves, must leave, or begins TLS. A panic ends this session alone.
     pub async fn converse<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: S) -> Leave<S> {
-        let mut wire = Wire::new(stream, self.front.phase.clone());
+        let mut wire = Wire::new(stream, self.front.phase.clone(), self.visit.notice());
         match guard::unwinding(self.talk(&mut wire)).await {
             Ok(Ok(())) => match wire.flush().await {
                 Ok(()) => Leave::Starttls(wire.into_stream()),

@@ -14,6 +14,7 @@ use super::line::{Inbox, Line};
 use super::reply::{self, Reply};
 use crate::edge::conversation::Lost;
 use crate::edge::front::Phase;
+use crate::edge::strangers::Notice;
 use crate::ipc::frame::MAX_CONTENT;
 
 /// Octets of commands that are read at once.
@@ -60,11 +61,12 @@ pub struct Wire<S> {
     pub inbox: Inbox,
     out: Vec<u8>,
     phase: watch::Receiver<Phase>,
+    notice: Notice,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    pub fn new(stream: S, phase: watch::Receiver<Phase>) -> Self {
-        Self { stream, inbox: Inbox::default(), out: Vec::new(), phase }
+    pub fn new(stream: S, phase: watch::Receiver<Phase>, notice: Notice) -> Self {
+        Self { stream, inbox: Inbox::default(), out: Vec::new(), phase, notice }
     }
 
     /// The stream, for TLS to begin on. What was read before is forgotten.
@@ -137,6 +139,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 Ok(Err(error)) => Err(error.into()),
                 Err(_) => Err(reply::TOO_SLOW.into()),
             },
+            () = self.notice.given() => Err(reply::MAKES_ROOM.into()),
             _ = self.phase.wait_for(|phase| *phase >= until) => Err(reply::SHUTTING_DOWN.into()),
         }
     }

@@ -4,6 +4,7 @@ mod handshakes;
 mod intake;
 mod proxied;
 pub mod stand_in;
+mod strangers;
 
 use std::collections::HashMap;
 use std::net::TcpListener as StdListener;
@@ -71,6 +72,7 @@ impl Gate {
             hostname: "gate.example.net".into(),
             listeners: vec![desk],
             sessions,
+            strangers: sessions,
             max_size: 1_000_000,
             requiretls: false,
             signing: SIGNING,
@@ -91,6 +93,7 @@ impl Gate {
         let floor = Floor::new(
             Role::EdgeSmtp,
             sessions as usize,
+            Strangers::new(slice.strangers),
             fronts(&slice, &offers, &phase),
             vault.clone(),
             Some(handshaker),

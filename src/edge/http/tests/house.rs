@@ -147,6 +147,7 @@ pub fn front(change: impl FnOnce(&mut Desk)) -> (Front, watch::Sender<Phase>) {
         hostname: "gate.example.net".into(),
         listeners: vec![],
         sessions: 10,
+        strangers: 10,
         max_size: 1024 * 1024,
         requiretls: false,
         signing: Duration::from_secs(2),

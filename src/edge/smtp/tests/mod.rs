@@ -61,6 +61,7 @@ impl Room {
             hostname: "gate.example.net".into(),
             listeners: vec![],
             sessions: 10,
+            strangers: 10,
             max_size: MAX_SIZE,
             requiretls: ways.login.2.routes.iter().any(|route| route.requiretls),
             signing: Duration::from_secs(1),
