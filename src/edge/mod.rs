@@ -31,6 +31,7 @@ use crate::ipc::channel;
 use crate::ipc::control::{ChildPackets, File, Order, Peer};
 use crate::ipc::packet::{Arrival, Packets};
 use crate::role::Role;
+use crate::role::leaving::{DRAIN, LAST_WORDS};
 use crate::role::link::Talk;
 use crate::role::start::Start;
 use crate::sandbox::{self, Sealed};
@@ -41,10 +42,6 @@ use signing::Keyholder;
 use strangers::Strangers;
 use tls::Handshaker;
 
-/// How long a draining edge waits for transactions to end before it closes what is left.
-const DRAIN: Duration = Duration::from_secs(60);
-/// How long it then waits for its last words to be written.
-const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long it waits for sockets that were on their way when the order to drain came.
 const ON_THE_WAY: Duration = Duration::from_millis(500);
 

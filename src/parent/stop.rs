@@ -5,11 +5,12 @@ use std::time::Duration;
 use super::{Parent, Phase};
 use crate::ipc::control::Happening;
 use crate::role::Role;
+use crate::role::leaving::PATIENCE;
 
 /// Who stops together, and how long they may take. Edges finish the transaction at hand; couriers the delivery.
 const ORDER: [(&[Role], Duration); 6] = [
     (&[Role::Listener], Duration::from_secs(2)),
-    (&[Role::EdgeSmtp, Role::EdgeHttp], Duration::from_secs(30)),
+    (&[Role::EdgeSmtp, Role::EdgeHttp], PATIENCE),
     (&[Role::Courier], Duration::from_secs(30)),
     (&[Role::Dialer, Role::Keyholder], Duration::from_secs(2)),
     (&[Role::Vault], Duration::from_secs(15)),

@@ -1,0 +1,32 @@
+//! Claim: whoever is in the middle of something when the service stops is told so, however long it takes.
+
+mod support;
+
+use std::io::{Read, Write};
+
+use nix::sys::signal::Signal;
+use support::Service;
+
+#[test]
+fn rule_c17_whose_transaction_outlasts_a_stop_reads_421() {
+    let mut service = Service::start();
+    let secret = service.add_credential();
+    let open = || {
+        let mut session = service.log_in(&secret);
+        assert_eq!(session.say("MAIL FROM:<a@example.net>"), 250);
+        assert_eq!(session.say("RCPT TO:<b@example.org>"), 250);
+        session
+    };
+    let (between, mut within) = (open(), open());
+    assert_eq!(within.say("DATA"), 354);
+    within.stream().write_all(b"From: a@example.net\r\n\r\nto be gone on with\r\n").unwrap();
+    service.signal(Signal::SIGTERM);
+    for mut session in [between, within] {
+        assert_eq!(session.try_code(), Some(421), "{}", service.log());
+        let mut rest = Vec::new();
+        session.stream().read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, b"");
+    }
+    let log = service.await_end();
+    assert!(log.contains("stopped") && !log.contains("killed"), "{log}");
+}
