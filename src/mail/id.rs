@@ -26,6 +26,12 @@ impl MessageId {
         self.0
     }
 
+    /// When it was given, in milliseconds since 1970.
+    pub fn time_ms(self) -> Option<u64> {
+        let (seconds, nanoseconds) = self.0.get_timestamp()?.to_unix();
+        Some(seconds * 1000 + u64::from(nanoseconds / 1_000_000))
+    }
+
     /// The 26 letters, as they stand in Message-ID and behind `req_`.
     pub fn base32(self) -> String {
         let bits = self.0.as_u128();

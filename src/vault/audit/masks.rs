@@ -13,33 +13,48 @@ use crate::vault::store::credentials::Stored;
 #[derive(Clone, Debug, Default)]
 pub struct Masks {
     general: Mask,
-    own: BTreeMap<String, Mask>,
+    own: BTreeMap<String, Own>,
     /// Mail of a credential may be delivered or dropped when it, and what it said of masks, is gone.
     gone: Mask,
+}
+
+/// The mask of a credential.
+#[derive(Clone, Copy, Debug)]
+struct Own {
+    mask: Mask,
+    /// When it was made; 0 for one of the configuration. What was accepted before is of another one that had its id.
+    since_us: u64,
 }
 
 impl Masks {
     /// Of the credentials in force: an id that the configuration declares is none of the vault's.
     pub fn new(general: Mask, declared: &[Declared], stored: &[Stored]) -> Self {
-        let stored = stored.iter().map(|stored| (&stored.id, &stored.policy));
-        let declared = declared.iter().map(|declared| (&declared.id, &declared.policy));
-        let all: BTreeMap<&String, &Policy> = stored.chain(declared).collect();
-        let mut own: BTreeMap<String, Mask> =
-            all.into_iter().map(|(id, policy)| (id.clone(), policy.mask.unwrap_or(general))).collect();
-        own.insert(GATE.to_owned(), general);
+        let own = |policy: &Policy, since_us| Own { mask: policy.mask.unwrap_or(general), since_us };
+        let stored = stored.iter().map(|stored| (stored.id.clone(), own(&stored.policy, stored.created_us)));
+        let declared = declared.iter().map(|declared| (declared.id.clone(), own(&declared.policy, 0)));
+        let gate = (GATE.to_owned(), Own { mask: general, since_us: 0 });
+        let own = stored.chain(declared).chain([gate]).collect();
         Self { general, own, gone: Mask::Full }
     }
 
-    /// What holds for an event: its account's, whatever the outcome. A credential that is gone is shown least of.
+    /// What holds for an event: its account's, whatever the outcome. A credential that is gone is shown least of, also when
+    /// there is another one of its id by now.
     pub fn of(&self, event: &Event) -> Mask {
-        let account = event.personal.iter().find(|personal| personal.field == Field::Account);
-        account.map_or(self.general, |account| self.own.get(&account.value).copied().unwrap_or(self.gone))
+        let Some(account) = event.personal.iter().find(|personal| personal.field == Field::Account) else {
+            return self.general;
+        };
+        let is_older = |own: &&Own| {
+            let time_ms = event.message.map(|message| message.time_ms().unwrap_or_default());
+            own.since_us > 0 && time_ms.is_some_and(|time_ms| time_ms <= own.since_us / 1000)
+        };
+        self.own.get(&account.value).filter(|own| !is_older(own)).map_or(self.gone, |own| own.mask)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::id::MessageId;
     use crate::vault::audit::event::{Name, Outcome};
 
     #[test]
@@ -71,5 +86,27 @@ mod tests {
         let event = |account: &str| Event::new(Name::QueueDrop, Outcome::Failure).with(Field::Account, account);
         let of = |account| later.of(&event(account));
         assert_eq!((of("board"), of("shop"), of("printer")), (Mask::Full, Mask::Full, Mask::None));
+    }
+
+    #[test]
+    fn mail_of_a_credential_that_was_removed_and_made_again_is_shown_least_of() {
+        let made = |created_us| Stored {
+            id: "board".to_owned(),
+            policy: Policy { mask: Some(Mask::None), ..Policy::default() },
+            generation: 1,
+            created_us,
+            disabled_us: None,
+            keys: Vec::new(),
+        };
+        let message = MessageId::now();
+        let time_us = message.time_ms().unwrap() * 1000;
+        let of = |created_us, message| {
+            let event = Event { message, ..Event::new(Name::DeliverSuccess, Outcome::Success) };
+            Masks::new(Mask::None, &[], &[made(created_us)]).of(&event.with(Field::Account, "board"))
+        };
+        assert_eq!(of(time_us - 1000, Some(message)), Mask::None, "its own");
+        assert_eq!(of(time_us, Some(message)), Mask::Full, "nobody knows");
+        assert_eq!(of(time_us + 1000, Some(message)), Mask::Full, "of the one before");
+        assert_eq!(of(time_us + 1000, None), Mask::None, "of no message");
     }
 }
