@@ -1,4 +1,5 @@
-//! Claim: whoever is in the middle of something when the service stops is told so, however long it takes.
+//! Claims: whoever is in the middle of something when the service stops is told so, however long it takes; and what the service
+//! counted until then is told.
 
 mod support;
 
@@ -29,4 +30,16 @@ fn rule_c17_whose_transaction_outlasts_a_stop_reads_421() {
     }
     let log = service.await_end();
     assert!(log.contains("stopped") && !log.contains("killed"), "{log}");
+}
+
+#[test]
+fn refusals_of_the_last_minute_before_a_stop_are_told_by_number() {
+    let mut service = Service::start();
+    for _ in 0..130 {
+        let answer = service.http("GET /none HTTP/1.1\r\nHost: gate.test.example\r\nConnection: close\r\n\r\n");
+        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    }
+    let log = service.end();
+    let told = log.lines().find(|line| line.contains("further requests were refused"));
+    assert!(told.is_some_and(|line| line.contains("requests=30")), "{told:?}");
 }

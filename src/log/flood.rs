@@ -1,5 +1,6 @@
 //! How many lines the log has of one thing that strangers can bring about without end.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,15 +10,17 @@ use tokio::time::{Instant, sleep_until};
 const LINES: u32 = 100;
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// What happened of it lately.
+/// What happened of it lately. With the last one goes what it had not told: it tells that.
 #[derive(Clone, Debug, Default)]
 pub struct Flood(Arc<Mutex<Lately>>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Lately {
     since: Option<Instant>,
     told: u32,
     untold: u64,
+    /// Who is given that number.
+    tell: Option<Box<dyn FnOnce(u64) + Send>>,
 }
 
 impl Flood {
@@ -26,7 +29,7 @@ impl Flood {
         let now = Instant::now();
         let mut lately = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if lately.untold == 0 && lately.since.is_none_or(|since| now.saturating_duration_since(since) >= WINDOW) {
-            *lately = Lately { since: Some(now), ..Lately::default() };
+            (lately.since, lately.told) = (Some(now), 0);
         }
         if lately.told < LINES {
             lately.told += 1;
@@ -34,18 +37,31 @@ impl Flood {
         }
         lately.untold += 1;
         if lately.untold == 1 {
-            let (flood, end) = (self.clone(), lately.since.unwrap_or(now) + WINDOW);
+            lately.tell = Some(Box::new(tell));
+            // A process that ends doesn't wait for the end of the window.
+            let (flood, end) = (Arc::downgrade(&self.0), lately.since.unwrap_or(now) + WINDOW);
             tokio::spawn(async move {
                 sleep_until(end).await;
-                tell(flood.take());
+                if let Some(flood) = flood.upgrade() {
+                    *flood.lock().unwrap_or_else(PoisonError::into_inner) = Lately::default();
+                }
             });
         }
         false
     }
+}
 
-    /// The number of those that got no line; a new window begins.
-    fn take(&self) -> u64 {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).untold
+impl Drop for Lately {
+    fn drop(&mut self) {
+        if let Some(tell) = self.tell.take() {
+            tell(self.untold);
+        }
+    }
+}
+
+impl fmt::Debug for Lately {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lately").field("told", &self.told).field("untold", &self.untold).finish_non_exhaustive()
     }
 }
 
@@ -72,5 +88,19 @@ mod tests {
         assert_eq!(lines(100), 100);
         tokio::time::sleep(WINDOW).await;
         assert_eq!(lines(200), 100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_not_told_when_it_ends_is_told_then_and_once() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let flood = Flood::default();
+        for _ in 0..150 {
+            let told = told.clone();
+            flood.clone().has_line(move |untold| told.lock().unwrap().push(untold));
+        }
+        drop(flood);
+        assert_eq!(*told.lock().unwrap(), [50]);
+        tokio::time::sleep(2 * WINDOW).await;
+        assert_eq!(*told.lock().unwrap(), [50]);
     }
 }
