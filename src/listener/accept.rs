@@ -73,7 +73,7 @@ async fn accept(house: &House, listener: u16, socket: OwnedFd) -> io::Result<()>
             handed = house.hand_over(introduction.clone(), &connection);
         }
         if let Err(turned) = handed {
-            turn_away(house, listener, &connection, turned);
+            turn_away(house, &introduction, &connection, turned);
         }
     }
 }
@@ -86,14 +86,15 @@ fn is_passing(error: &io::Error) -> bool {
     )
 }
 
-fn turn_away(house: &House, listener: u16, connection: &OwnedFd, turned: Turned) {
+fn turn_away(house: &House, introduction: &Introduction, connection: &OwnedFd, turned: Turned) {
+    let Introduction { listener, peer, .. } = *introduction;
     let Some(admission) = house.admission(listener) else { return };
     let further = {
         let listener = admission.name.clone();
         move |connections| tracing::info!(listener, reason = ?turned, connections, "further connections were turned away, not told one by one")
     };
     if house.turned(listener, turned).has_line(further) {
-        tracing::info!(listener = %admission.name, reason = ?turned, "connection turned away");
+        tracing::info!(listener = %admission.name, %peer, reason = ?turned, "connection turned away");
     }
     if admission.protocol == Protocol::Smtp && admission.tls != TlsMode::Implicit && turned != Turned::NoProxy {
         // The client may be gone already; it is turned away either way.
