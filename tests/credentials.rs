@@ -168,7 +168,8 @@ fn row_45_unknown_disabled_expired_and_elsewhere_get_one_answer() {
     let known = made("known", "");
     let off = made("off", "");
     credential(&service, "disable off --queue deliver");
-    let over = made("over", "--expires 2020-01-01");
+    let over = made("over", "--expires 1s");
+    await_that("it is over", || credential(&service, "show over")["state"] == "expired");
     let elsewhere = made("elsewhere", "--network 192.0.2.0/24");
     let web = made("web", "--scope send");
     let smtp = made("smtp", "--scope smtp");

@@ -77,9 +77,6 @@ impl Rules {
     /// as a whole.
     pub fn patch(&self, senders: &[String], unset: &Unset) -> Result<Value, String> {
         let mut patch = Map::new();
-        for name in &unset.names {
-            put(&mut patch, name, Some(Value::Null));
-        }
         put(&mut patch, "sender", list(senders));
         put(&mut patch, "recipient-allow", list(&self.recipient_allow));
         put(&mut patch, "recipient-deny", list(&self.recipient_deny));
@@ -98,8 +95,22 @@ impl Rules {
         if let Some(mode) = &self.delivery {
             patch.insert("delivery".to_owned(), json!(mode));
         }
+        for name in &unset.names {
+            if is_given(&patch, name) {
+                return Err(format!("--{name} and --unset {name} contradict each other: give one of them"));
+            }
+            put(&mut patch, name, Some(Value::Null));
+        }
         Ok(Value::Object(patch))
     }
+}
+
+/// Whether an option has a value in it; one that was taken back twice has not.
+fn is_given(patch: &Map<String, Value>, option: &str) -> bool {
+    let Some((_, path)) = places().find(|(name, _)| *name == option) else { return false };
+    let Some((first, rest)) = path.split_first() else { return false };
+    let place = rest.iter().try_fold(patch.get(*first), |value, name| Some(value?.get(*name)));
+    place.flatten().is_some_and(|value| !value.is_null())
 }
 
 fn put(patch: &mut Map<String, Value>, option: &str, value: Option<Value>) {
@@ -119,13 +130,23 @@ fn list(texts: &[String]) -> Option<Value> {
     (!texts.is_empty()).then(|| json!(texts))
 }
 
-/// A time, or how far off it is; in microseconds.
+/// A time that comes, or how far off it is; in microseconds.
 fn instant(text: &str) -> Result<u64, String> {
-    let Some(wait) = config::duration(text) else {
-        return config::instant(text).map_err(|why| format!("--expires: {why}, or a length of time such as \"90d\""));
-    };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.saturating_add(wait).as_micros()).map_err(|_| format!("--expires: {text:?} is too far off"))
+    let end = match config::duration(text) {
+        Some(wait) => u64::try_from(now.saturating_add(wait).as_micros())
+            .map_err(|_| format!("--expires: {text:?} is too far off"))?,
+        None => {
+            config::instant(text).map_err(|why| format!("--expires: {why}, or a length of time such as \"90d\""))?
+        }
+    };
+    match u128::from(end) > now.as_micros() {
+        true => Ok(end),
+        false => Err(format!(
+            "--expires: {text:?} is over already: give a time that comes, or let nobody be it from now on: gatepost \
+             credential disable"
+        )),
+    }
 }
 
 #[cfg(test)]
@@ -157,7 +178,9 @@ mod tests {
         });
         assert_eq!(patch(given), Ok(expected));
         let unset = json!({ "limits": { "burst": null }, "expires_us": null });
-        assert_eq!(patch("--unset burst --unset expires"), Ok(unset));
+        assert_eq!(patch("--unset burst --unset expires --unset burst"), Ok(unset));
+        let one_of_two = json!({ "limits": { "per_minute": 6, "burst": null } });
+        assert_eq!(patch("--per-minute 6 --unset burst"), Ok(one_of_two));
     }
 
     #[test]
@@ -170,6 +193,11 @@ mod tests {
             ("--network printer", "not a network"),
             ("--network 10.0.0.1/8", "bits beyond"),
             ("--expires soon", "length of time"),
+            ("--expires 2020-01-01", "credential disable"),
+            ("--expires 0s", "over already"),
+            ("--mask none --unset mask", "--mask and --unset mask contradict"),
+            ("--unset per-minute --per-minute 6", "give one of them"),
+            ("--network 192.0.2.7 --unset network", "give one of them"),
         ] {
             let error = patch(bad).unwrap_err();
             assert!(error.contains(why), "{bad}: {error}");
