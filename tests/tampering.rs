@@ -2,16 +2,21 @@
 
 mod support;
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use support::auditor::verifier;
 use support::smtp::trusting;
-use support::{Service, await_that};
+use support::{Service, await_that, gatepost};
 
 const ARRIVAL: Duration = Duration::from_secs(30);
 /// Exit codes of `audit verify`.
+const UNREADABLE: i32 = 2;
 const ALTERED: i32 = 10;
 const ERASED: i32 = 11;
 const FORK: i32 = 13;
@@ -134,6 +139,39 @@ fn a_beginning_that_was_cut_off_is_noticed_unless_it_is_meant() {
 fn hash(hex: &str) -> gatepost::merkle::Hash {
     let octet = |at: usize| u8::from_str_radix(&hex[at * 2..at * 2 + 2], 16).unwrap();
     std::array::from_fn(octet)
+}
+
+#[test]
+fn what_is_no_regular_file_is_not_waited_for() {
+    let mut service = grown();
+    service.end();
+    let state = service.folder.path().join("state");
+    let patient = |program: &OsStr| {
+        let mut command = Command::new("timeout");
+        command.arg("60").arg(program);
+        command
+    };
+    for place in ["audit/audit.db", "audit/audit.db-journal", "seal/head.0", "seal/log.vkey"] {
+        let (place, aside) = (state.join(place), state.join("aside"));
+        let was_there = std::fs::rename(&place, &aside).is_ok();
+        mkfifo(&place, Mode::S_IRWXU).unwrap();
+        let mut verify = patient(gatepost().get_program());
+        let output = verify.args(["audit", "verify", "--config"]).arg(service.config()).output().unwrap();
+        let told = said(&output);
+        assert!(output.status.code() == Some(UNREADABLE) && told.contains("no regular file"), "{place:?}: {told}");
+        if place.starts_with(state.join("audit")) {
+            let mut second = patient(OsStr::new("python3"));
+            second.arg(verifier()).arg("--key").arg(state.join("seal/log.vkey")).arg(file(&service));
+            let output = second.output().unwrap();
+            let told = said(&output);
+            assert!(output.status.code() == Some(UNREADABLE) && told.contains("no regular file"), "{place:?}: {told}");
+        }
+        std::fs::remove_file(&place).unwrap();
+        if was_there {
+            std::fs::rename(&aside, &place).unwrap();
+        }
+    }
+    assert_verdict(&service, &[], 0, "sound");
 }
 
 #[test]

@@ -318,7 +318,7 @@ def elsewhere(path):
     try:
         return open(path, errors="replace").read()
     except OSError as obstacle:
-        raise Fault(USAGE, f"reading {path}: {obstacle}") from None
+        raise Fault(UNREADABLE, f"reading {path}: {obstacle}") from None
 
 
 def message_id(text):
@@ -527,6 +527,9 @@ BEGINNING, EVENT = "base first form origin", "clear committed event leaf_hash se
 
 
 def connect(path):
+    for end in ("", "-journal", "-wal"):
+        if os.path.exists(path + end) and not os.path.isfile(path + end):
+            raise Fault(UNREADABLE, f"{path}{end}: is no regular file")  # a pipe would be waited for
     database = sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=ro", uri=True, isolation_level=None)
     database.execute("PRAGMA trusted_schema=OFF")  # nothing that stands in it is to act
     if database.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
@@ -728,6 +731,8 @@ def read(log, path):
         for name in files:
             read_file(log, name)
     else:
+        if not os.path.isfile(path):
+            raise Fault(UNREADABLE, f"{path}: is no regular file")
         with open(path, "rb") as file:
             is_json = file.read(1) == b"{"
         log.erasures.ends(path, is_json)

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::mail::id::MessageId;
 use crate::merkle::heads::Heads;
 use crate::merkle::note::{NoteError, Verifier};
-use crate::vault::audit::archive::usage;
+use crate::vault::audit::archive::{unreadable, usage};
 use crate::vault::audit::verify::{Fault, KnownHead, Verdict, acks};
 
 /// The heads of the log in a note, an mbox or a system's log: each must be extended by the log.
@@ -61,7 +61,7 @@ pub fn acceptances(path: &Path) -> Result<Vec<MessageId>, Fault> {
 
 /// Mails and logs may hold anything.
 fn read(path: &Path) -> Result<String, Fault> {
-    let octets = fs::read(path).map_err(|error| usage(format!("reading {}: {error}", path.display())))?;
+    let octets = fs::read(path).map_err(|error| unreadable(format!("reading {}: {error}", path.display())))?;
     Ok(String::from_utf8_lossy(&octets).into_owned())
 }
 
@@ -70,6 +70,7 @@ mod tests {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
 
+    use super::super::key;
     use super::*;
     use crate::merkle::anchor;
     use crate::sealer::key::LogKey;
@@ -135,7 +136,23 @@ mod tests {
             let words = ["--against", file.path().to_str().unwrap()];
             assert_eq!(second_opinion(&another.audit(), log.key(), &words), Verdict::Fork.code(), "{text}");
         }
-        assert_eq!(second_opinion(&log.audit(), log.key(), &["--against", "/nowhere"]), Verdict::Usage.code());
         assert_eq!(second_opinion(&log.audit(), log.key(), &["--nonsense"]), Verdict::Unreadable.code(), "as clap's");
+    }
+
+    #[test]
+    fn what_can_not_be_read_is_no_wrong_question() {
+        let (log, nowhere) = (Specimen::grown(&[1]), Path::new("/nowhere"));
+        let verdicts = [
+            heads(nowhere, &[log.key()], true).unwrap_err().verdict,
+            acceptances(nowhere).unwrap_err().verdict,
+            key::read("/nowhere").unwrap_err().verdict,
+            key::read_own(nowhere).unwrap_err().verdict,
+        ];
+        assert_eq!(verdicts, [Verdict::Unreadable; 4]);
+        for option in ["--against", "--head", "--acks", "--key"] {
+            let code = second_opinion(&log.audit(), log.key(), &[option, "/nowhere"]);
+            assert_eq!(code, Verdict::Unreadable.code(), "{option}");
+        }
+        assert_eq!(key::read("name+00000000+AAAA").unwrap_err().verdict, Verdict::Usage);
     }
 }

@@ -17,7 +17,7 @@ pub fn handed(head: Head, place: &Place, newest: bool) -> Result<Head, Fault> {
         Some(_) => None,
         // Who may not read it takes the head as a copy would have it.
         None => {
-            place.places().ok().and_then(|places| key::read_file(&places.state_directory.join("seal/log.vkey")).ok())
+            place.places().ok().and_then(|places| key::read_own(&places.state_directory.join("seal/log.vkey")).ok())
         }
     };
     check(&head, key.as_ref(), newest)?;

@@ -1,7 +1,6 @@
 //! `gatepost audit verify`: the log against its key, and against those who know where it ends: the running service, the
 //! sealer's slots, and a signed head that was kept elsewhere.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,7 +19,7 @@ use crate::merkle::note::Verifier;
 use crate::sealer::state::{SLOTS, State};
 use crate::vault::audit::archive::{Archive, usage};
 use crate::vault::audit::ledger::now_us;
-use crate::vault::audit::verify::{self, DeclaredGap, Fault, Known, KnownHead, Summary, Verdict};
+use crate::vault::audit::verify::{self, DeclaredGap, Fault, Known, KnownHead, Summary, Verdict, plain};
 use crate::vault::audit::visible::{visible, visible_json};
 
 /// The sealer's directory in the state directory.
@@ -133,7 +132,7 @@ impl Verify {
             return Err(usage("--directory needs --key: the log's verifier key, kept apart from the files".to_owned()));
         }
         let path = self.place.places().map_err(usage)?.state_directory.join(SEAL).join("log.vkey");
-        Ok(vec![key::read_file(&path)?])
+        Ok(vec![key::read_own(&path)?])
     }
 }
 
@@ -156,7 +155,7 @@ fn compared(heads: &[KnownHead]) -> Vec<String> {
 /// The last head that the sealer signed, where we may read it. None, too, when it never signed.
 fn sealed(directory: &Path) -> Result<Option<KnownHead>, Fault> {
     let [first, second] = SLOTS.map(|slot| directory.join(slot));
-    let read = || State::read([File::open(first)?, File::open(second)?]);
+    let read = || State::read([plain(&first)?, plain(&second)?]);
     match read() {
         Ok(state) => {
             if state.memory().is_none() {

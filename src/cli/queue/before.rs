@@ -54,7 +54,7 @@ impl Before {
     pub fn verified(place: Place, state: &Path, key: Option<&String>) -> Result<Self, String> {
         let key = match key {
             Some(key) => key::read(key),
-            None => key::read_file(&state.join("seal").join("log.vkey")),
+            None => key::read_own(&state.join("seal").join("log.vkey")),
         };
         let key = key.map_err(|fault| fault.what)?;
         let audit = &place.0;

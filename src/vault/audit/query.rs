@@ -165,6 +165,15 @@ pub fn open(path: &Path) -> Result<Connection, String> {
 /// As `open`, for those that look at the schema themselves.
 pub fn open_unchecked(path: &Path) -> Result<Connection, String> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    // SQLite would wait for who writes into a pipe, also where its journals are.
+    for end in ["", "-journal", "-wal"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        let path = Path::new(&name);
+        if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
+            return Err(format!("{}: is no regular file", path.display()));
+        }
+    }
     let open = || {
         let connection = Connection::open_with_flags(path, flags)?;
         schema::distrust(&connection)?;

@@ -30,6 +30,7 @@ use log::Log;
 use orders::Orders;
 pub use silence::time;
 use stopped::Stopped;
+pub use stopped::plain;
 
 /// A leaf that is older than this and under no signed head means that sealing has stopped.
 const UNSEALED_US: u64 = 15_000_000;

@@ -127,8 +127,8 @@ fn connect(path: &Path, parameter: &str, access: OpenFlags) -> Result<Connection
     Ok(database)
 }
 
-/// Opens what is a file, and no way to another one, a pipe or a device.
-fn plain(path: &Path) -> io::Result<File> {
+/// Opens what is a file, and no way to another one, a pipe or a device: nobody waits for who may write into that.
+pub fn plain(path: &Path) -> io::Result<File> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
     match file.metadata()?.is_file() {
