@@ -180,11 +180,14 @@ fn rule_l16_clients_of_a_real_proxy_are_who_its_header_says() {
 
 #[test]
 fn rule_l16_rule_s4_devices_and_caps_go_by_the_header_and_nobody_else_may_send_one() {
-    let devices = Behind::new();
+    let (devices, direct) = (Behind::new(), free_port());
     let more = [
         devices.listener(
             "devices",
             "protocol = \"smtp\"\nidentify_by_network = true\nper_address = 2\nzone = \"devices\"",
+        ),
+        format!(
+            "[[listener]]\nname = \"direct\"\naddress = [\"127.0.0.1:{direct}\"]\nprotocol = \"smtp\"\nper_address = 1"
         ),
         format!(
             "[[credential]]\nid = \"printers\"\nsenders = [\"printer@example.net\"]\nlimits = {{ per_day = 500 }}\n\
@@ -237,6 +240,9 @@ fn rule_l16_rule_s4_devices_and_caps_go_by_the_header_and_nobody_else_may_send_o
         assert_eq!(mail(connect_from(DEVICE, port)), (421, 0));
         assert!(greeted(OTHER, port).is_some());
     }
+    // What they take is not the proxy's, which may be a client itself elsewhere.
+    let own = greeted(PROXY, direct);
+    assert!(own.is_some() && greeted(PROXY, direct).is_none());
     held.pop();
     await_that("there is room again", || greeted(DEVICE, devices.lines).is_some());
     let log = service.stop();

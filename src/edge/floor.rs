@@ -17,7 +17,7 @@ use super::strangers::Strangers;
 use super::tls::Handshaker;
 use super::{doorstep, http, smtp};
 use crate::config::slice::TlsMode;
-use crate::ipc::capsule::Capsule;
+use crate::ipc::capsule::{Capsule, Introduction};
 use crate::ipc::handover::{Handover, Return};
 use crate::ipc::packet::{Arrival, Packets};
 use crate::log::flood::Flood;
@@ -121,7 +121,7 @@ impl Floor {
                     }
                 };
                 if let Some(capsule) = self.capsules.remove(&id) {
-                    self.account(Return::Closed(capsule.introduction.peer.ip()));
+                    self.account(closed(&capsule.introduction));
                 }
             }
         }
@@ -141,18 +141,18 @@ impl Floor {
             // It was on its way when its listener was replaced.
             self.account(Return::Holding(entrant.capsule.clone()));
         }
-        let Some(socket) = entrant.socket else { return self.account(Return::Closed(peer.ip())) };
+        let Some(socket) = entrant.socket else { return self.account(closed(introduction)) };
         let front = self.fronts.get(&introduction.listener).cloned();
         let socket = Socket::new(socket.into());
         let (front, mut socket) = match (front, socket) {
             (Some(front), Ok(socket)) => (front, socket),
             (None, _) => {
                 tracing::error!(%session, listener = introduction.listener, "a connection for a listener unknown here");
-                return self.account(Return::Closed(peer.ip()));
+                return self.account(closed(introduction));
             }
             (_, Err(error)) => {
                 tracing::error!(%session, %error, "a connection could not be taken");
-                return self.account(Return::Closed(peer.ip()));
+                return self.account(closed(introduction));
             }
         };
         let place = (self.sessions.len() < self.capacity).then(|| self.strangers.enter(peer.ip())).flatten();
@@ -162,7 +162,7 @@ impl Floor {
                 tracing::warn!(%session, sessions = self.sessions.len(), "a session above the cap was turned away");
             }
             socket.say_at_once(overloaded(self.role, &front));
-            return self.account(Return::Closed(peer.ip()));
+            return self.account(closed(introduction));
         };
         let mut visit = self.vault.enter(entrant.capsule.clone());
         visit.take(place);
@@ -170,6 +170,11 @@ impl Floor {
         let seat = self.sessions.spawn(stranger.serve(self.role, front, self.handshaker.clone()));
         self.capsules.insert(seat.id(), entrant.capsule);
     }
+}
+
+/// The word for its listener that a session is over.
+fn closed(introduction: &Introduction) -> Return {
+    Return::Closed(introduction.listener, introduction.peer.ip())
 }
 
 /// What a client reads for which there is no room, where it understands it before anything else.

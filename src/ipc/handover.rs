@@ -18,6 +18,6 @@ pub enum Return {
     /// A session that this edge holds although this listener did not hand it over (the listener was replaced), with the
     /// capsule that the listener of then made: an edge can't count a stranger in who never came.
     Holding(Capsule),
-    /// A session ended.
-    Closed(IpAddr),
+    /// A session of this listener's, by its number, and from this address ended.
+    Closed(u16, IpAddr),
 }

@@ -37,7 +37,15 @@ struct Edge {
 #[derive(Default)]
 struct Held {
     sessions: u32,
-    by_address: BTreeMap<IpAddr, u32>,
+    by_address: BTreeMap<(u16, IpAddr), Group>,
+}
+
+/// Sessions that came by one listener from one address.
+#[derive(Default)]
+struct Group {
+    sessions: u32,
+    /// Whether they are present for the caps. Those of a proxy are not: they are its clients'.
+    counted: bool,
 }
 
 pub struct House {
@@ -136,7 +144,7 @@ impl House {
                 Ok(Arrival::Packet(packet)) => {
                     let believed = match packet.message {
                         Return::Holding(capsule) => self.is_held(instance, &edge, &capsule),
-                        Return::Closed(address) => self.uncount(&edge, address),
+                        Return::Closed(listener, address) => self.uncount(&edge, listener, address),
                     };
                     doubted += u64::from(!believed);
                     // Once, and then at every power of two: an edge that lies can't fill the log.
@@ -153,8 +161,10 @@ impl House {
             }
         }
         self.edges.borrow_mut().remove(&instance);
-        for (address, sessions) in edge.held.take().by_address {
-            self.presence.borrow_mut().leave(address, sessions);
+        for ((_, address), group) in edge.held.take().by_address {
+            if group.counted {
+                self.presence.borrow_mut().leave(address, group.sessions);
+            }
         }
     }
 
@@ -165,28 +175,37 @@ impl House {
             && edge.held.borrow().sessions < slice.sessions_per_edge
             && capsule.is_genuine(&slice.capsule_key);
         if believed {
-            self.count(edge, capsule.introduction.peer.ip());
+            self.count(edge, capsule.introduction.listener, capsule.introduction.peer.ip());
         }
         believed
     }
 
-    fn count(&self, edge: &Edge, address: IpAddr) {
+    /// A session more. What an edge holds of one listener from one address is counted in the same way from first to last.
+    fn count(&self, edge: &Edge, listener: u16, address: IpAddr) {
         let mut held = edge.held.borrow_mut();
         held.sessions = held.sessions.saturating_add(1);
-        *held.by_address.entry(address).or_default() += 1;
-        self.presence.borrow_mut().enter(address);
+        let group = held.by_address.entry((listener, address)).or_insert_with(|| {
+            let has_caps = self.admission(listener).is_none_or(|admission| admission.caps.is_some());
+            Group { sessions: 0, counted: has_caps }
+        });
+        group.sessions += 1;
+        if group.counted {
+            self.presence.borrow_mut().enter(address);
+        }
     }
 
     /// An edge can't free what it doesn't hold.
-    fn uncount(&self, edge: &Edge, address: IpAddr) -> bool {
+    fn uncount(&self, edge: &Edge, listener: u16, address: IpAddr) -> bool {
         let mut held = edge.held.borrow_mut();
-        let Some(sessions) = held.by_address.get_mut(&address) else { return false };
-        *sessions -= 1;
-        if *sessions == 0 {
-            held.by_address.remove(&address);
+        let Some(group) = held.by_address.get_mut(&(listener, address)) else { return false };
+        group.sessions -= 1;
+        if group.counted {
+            self.presence.borrow_mut().leave(address, 1);
+        }
+        if group.sessions == 0 {
+            held.by_address.remove(&(listener, address));
         }
         held.sessions = held.sessions.saturating_sub(1);
-        self.presence.borrow_mut().leave(address, 1);
         true
     }
 
@@ -221,7 +240,7 @@ impl House {
             let capsule = Capsule::seal(introduction, &slice.capsule_key);
             match edge.channel.try_send(&Handover::Session(capsule), Some(connection.as_fd())) {
                 Ok(()) => {
-                    self.count(&edge, address);
+                    self.count(&edge, listener.number, address);
                     return Ok(());
                 }
                 // The channel, or the kernel's count of descriptors on their way, is full.

@@ -5,7 +5,7 @@ use super::*;
 const LOOPBACK: &str = "192.0.2.7";
 
 fn closed() -> String {
-    format!("{:?}", Return::Closed(LOOPBACK.parse().unwrap()))
+    format!("{:?}", Return::Closed(1, LOOPBACK.parse().unwrap()))
 }
 
 fn is_holding(word: &Return) -> bool {

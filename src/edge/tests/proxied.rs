@@ -30,7 +30,7 @@ async fn all(mut stream: TcpStream) -> String {
 }
 
 async fn is_accounted_for(gate: &Gate) {
-    assert_eq!(format!("{:?}", gate.word().await), "Closed(192.0.2.7)", "the listener counts the proxy that it saw");
+    assert_eq!(format!("{:?}", gate.word().await), "Closed(1, 192.0.2.7)", "the listener counts the proxy that it saw");
 }
 
 #[tokio::test]
