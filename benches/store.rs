@@ -105,6 +105,7 @@ fn keep(store: &mut Store<'_>, group: u32) {
                 key,
                 bytes: BODY as u64,
                 accepted_us: now,
+                due_us: now,
                 expires_us: now + 1_000_000,
             };
             let seq = store.ledger.append(accepted(number))?;

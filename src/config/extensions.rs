@@ -1,7 +1,10 @@
 //! Extensions of SMTP that a listener can be told not to offer.
 
+use std::time::Duration;
+
 use super::file::{self, At};
 use super::findings::Findings;
+use super::limits;
 use super::plan::word;
 use super::slice::{Extension, Protocol};
 
@@ -17,6 +20,15 @@ impl Extension {
         ("REQUIRETLS", Self::RequireTls),
         ("LIMITS", Self::Limits),
     ];
+}
+
+/// FUTURERELEASE, which is off unless it is written down.
+pub fn future_release(written: &file::Listener, protocol: Protocol, findings: &mut Findings<'_>) -> Option<Duration> {
+    let written = written.future_release.as_ref()?;
+    if protocol == Protocol::Http {
+        findings.refuse(written.span(), "future_release: is for protocol = \"smtp\"");
+    }
+    Some(limits::duration(written, &limits::FUTURE_RELEASE, findings))
 }
 
 /// What this listener doesn't offer.

@@ -56,6 +56,7 @@ pub struct Listener {
     pub proxy_from: Option<Vec<At<String>>>,
     pub identify_by_network: Option<At<bool>>,
     pub extensions_off: Option<Vec<At<String>>>,
+    pub future_release: Option<At<String>>,
     pub zone: Option<At<String>>,
     pub per_address: Option<At<i64>>,
     pub per_prefix: Option<At<i64>>,

@@ -68,6 +68,11 @@ const MOST_RETRY: usize = 32;
 /// How long a message is tried: RFC 5321 section 4.5.4.1 says at least four to five days.
 const LIFETIME: Bound<Duration> = Bound { key: "lifetime", default: days(5), least: minutes(1), most: days(30) };
 
+/// How long a message may ask to be held (RFC 4865); what is held fills the disk. The default is not one: without the key
+/// nothing is held.
+pub const FUTURE_RELEASE: Bound<Duration> =
+    Bound { key: "future_release", default: days(7), least: minutes(1), most: days(30) };
+
 /// How often the sealer keeps a head in a file or hands it to syslog: a line an hour is 2 MB a year, and what an intruder
 /// could rewrite unseen is at most the last hour.
 pub const ANCHOR_NEAR: Bound<Duration> = Bound { key: "every", default: minutes(60), least: minutes(1), most: days(7) };

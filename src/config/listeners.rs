@@ -53,6 +53,7 @@ pub fn plan(config: &Config, findings: &mut Findings<'_>) -> (Vec<Listener>, Vec
             identify_by_network: written.identify_by_network.as_ref().is_some_and(|flag| *flag.get_ref()),
             plain_login: false,
             extensions_off: extensions::off(written, protocol, findings),
+            future_release: extensions::future_release(written, protocol, findings),
             zone: zone(&written.zone, findings),
             per_address: whole(&written.per_address, &PER_ADDRESS, findings),
             per_prefix: whole(&written.per_prefix, &PER_PREFIX, findings),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ipnet::IpNet;
 use sha2::{Digest, Sha256};
@@ -73,6 +74,8 @@ pub struct Listener {
     /// A password may be said without TLS.
     pub plain_login: bool,
     pub extensions_off: Vec<Extension>,
+    /// The longest that a message may ask to be held; none: it may not ask.
+    pub future_release: Option<Duration>,
     pub zone: String,
     pub per_address: u32,
     pub per_prefix: u32,

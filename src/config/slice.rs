@@ -125,6 +125,8 @@ pub struct Desk {
     /// What an HTTP listener answers; empty for SMTP.
     pub serve: Vec<Serve>,
     pub extensions_off: Vec<Extension>,
+    /// The longest that a message may ask to be held; none: it may not ask.
+    pub future_release: Option<Duration>,
 }
 
 /// Keyholder: the certificates, by number and by file name for messages. The files come as descriptors.
@@ -203,6 +205,8 @@ pub struct Counter {
     pub protocol: Protocol,
     pub identify_by_network: bool,
     pub plain_login: bool,
+    /// The longest that a message may ask to be held; none: it may not ask.
+    pub future_release: Option<Duration>,
     pub clients: Clients,
     /// The proxies that name its clients, and none else. Empty: its clients are those that the listener sees.
     pub proxy_from: Vec<IpNet>,

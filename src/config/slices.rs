@@ -39,6 +39,7 @@ impl Plan {
             proxied: !listener.proxy_from.is_empty(),
             serve: listener.serve.clone(),
             extensions_off: listener.extensions_off.clone(),
+            future_release: listener.future_release,
         };
         let its_own = |listener: &&Listener| listener.protocol == protocol && listener.zone == zone;
         EdgeSlice {
@@ -76,6 +77,7 @@ impl Plan {
             protocol: listener.protocol,
             identify_by_network: listener.identify_by_network,
             plain_login: listener.plain_login,
+            future_release: listener.future_release,
             clients: match listener.behind_tls_proxy && listener.proxy_from.is_empty() {
                 true => Clients::Proxied,
                 false => Clients::Known,

@@ -266,6 +266,8 @@ fn rules_hold_for_each_table() {
             "tls = \"none\"\nrequiretls = true",
             "requiretls: there is no TLS",
         ),
+        ("zone = \"devices\"", "future_release = \"90d\"", "future_release: must be from 1m to 720h"),
+        ("serve = [\"v1\", \"ops\"]", "future_release = \"1d\"", "future_release: is for protocol = \"smtp\""),
         ("zone = \"devices\"", "extensions_off = [\"DSM\"]", "did you mean \"DSN\""),
         ("zone = \"devices\"", "extensions_off = [\"STARTTLS\"]", "extensions_off: \"STARTTLS\" is unknown"),
         ("serve = [\"v1\", \"ops\"]", "extensions_off = [\"DSN\"]", "is for protocol = \"smtp\""),

@@ -15,6 +15,8 @@ pub struct Manner {
     pub utf8: Utf8,
     /// REQUIRETLS: from server to server it goes over verified TLS, or not at all (RFC 8689).
     pub require_tls: bool,
+    /// FUTURERELEASE: not before that time, in microseconds since 1970 (RFC 4865).
+    pub release_us: Option<u64>,
     pub report: Report,
 }
 

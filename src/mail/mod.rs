@@ -6,6 +6,7 @@ pub mod envelope;
 pub mod facts;
 pub mod fixup;
 pub mod header;
+pub mod hold;
 pub mod id;
 pub mod international;
 pub mod mailbox;

@@ -36,6 +36,8 @@ pub enum Refusal {
     Utf8,
     /// The sender asks for TLS from server to server, and there is no such way.
     RequireTls,
+    /// The sender asks to have it held for longer than it may.
+    HeldTooLong,
 }
 
 impl Refusal {
@@ -61,6 +63,7 @@ impl Refusal {
             Self::Scope => "scope",
             Self::Utf8 => "utf8",
             Self::RequireTls => "requiretls",
+            Self::HeldTooLong => "held-too-long",
         }
     }
 

@@ -228,8 +228,7 @@ impl Session {
         let from = self.sender(&principal);
         let admitted = match self.revoked {
             Some(refusal) => Err(refusal.into()),
-            None if manner.require_tls && tls.is_none() => Err(Refusal::RequireTls.into()),
-            None => transaction::admit(&self.vault, &from, self.way(), &sender, manner.utf8, size),
+            None => transaction::admit(&self.vault, &from, self.way(), &sender, &manner, tls.is_some(), size),
         };
         match admitted {
             Ok(reservation) => {

@@ -107,6 +107,7 @@ impl Bench {
             protocol: if number == 4 { Protocol::Http } else { Protocol::Smtp },
             identify_by_network,
             plain_login: matches!(number, 1 | 4),
+            future_release: None,
             clients: Clients::Known,
             proxy_from: Vec::new(),
             caps: Caps { address: 100, prefix: 400 },

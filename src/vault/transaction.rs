@@ -193,11 +193,12 @@ pub fn admit(
     from: &Sender,
     way: Way,
     sender: &ReversePath,
-    utf8: Utf8,
+    manner: &Manner,
+    is_protected: bool,
     size: Option<u64>,
 ) -> Result<Reservation, Denied> {
-    if utf8 == Utf8::None && sender.as_ref().is_some_and(Address::is_international) {
-        return Err(Refusal::Utf8.into());
+    if let Some(unfit) = unfit(from, sender, manner, is_protected) {
+        return Err(unfit.into());
     }
     let mut authority = vault.authority.borrow_mut();
     if authority.draining {
@@ -220,6 +221,20 @@ pub fn admit(
     }
     let Authority { limits, slice, clock, .. } = &mut *authority;
     limits.reserve(&Authority::origin(slice, &from.credential, &from.listener, from.address), clock.now())
+}
+
+/// What an edge must not have taken: nobody could keep to it. The edge's clock is ours, a moment earlier.
+fn unfit(from: &Sender, sender: &ReversePath, manner: &Manner, is_protected: bool) -> Option<Refusal> {
+    let longest = from.listener.future_release;
+    let latest = longest.map_or(0, |longest| now_us().saturating_add(microseconds(longest)));
+    match () {
+        () if manner.utf8 == Utf8::None && sender.as_ref().is_some_and(Address::is_international) => {
+            Some(Refusal::Utf8)
+        }
+        () if manner.require_tls && !is_protected => Some(Refusal::RequireTls),
+        () if manner.release_us.is_some_and(|release| release > latest) => Some(Refusal::HeldTooLong),
+        () => None,
+    }
 }
 
 /// Who sends, as the session knows it.
@@ -256,6 +271,7 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
     };
     let events = accept_events(sender, &transaction);
     let now = now_us();
+    let due = transaction.manner.release_us.unwrap_or(now).max(now);
     let (accepted, size) = {
         let size = if let Body::Inline(content) = &body { content.len() } else { 0 };
         let authority = vault.authority.borrow();
@@ -277,7 +293,9 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
             bytes: transaction.size,
             sha256,
             accepted_us: now,
-            expires_us: now.saturating_add(microseconds(authority.slice.lifetime)),
+            due_us: due,
+            // The time that it is tried begins when it may be.
+            expires_us: due.saturating_add(microseconds(authority.slice.lifetime)),
         };
         (accepted, size)
     };
@@ -333,8 +351,7 @@ fn accept_events(sender: &Sender, transaction: &Transaction) -> Vec<Event> {
         message: Some(transaction.message),
         bytes: Some(transaction.size),
         rcpt_count: u64::try_from(transaction.recipients.len()).ok(),
-        // A promise: whoever looks for what became of it finds where it was made.
-        data: transaction.manner.require_tls.then(|| serde_json::json!({ "requiretls": true }).to_string()),
+        data: promises(&transaction.manner),
         ..Event::new(Name::MsgAccept, Outcome::Success)
     };
     let first = sender.describe(first, transaction.tls.as_ref()).sender(&transaction.sender);
@@ -344,6 +361,14 @@ fn accept_events(sender: &Sender, transaction: &Transaction) -> Vec<Event> {
         sender.describe(event, None).recipients(batch)
     });
     std::iter::once(first).chain(more).collect()
+}
+
+/// What was asked for and taken: whoever looks for what became of it finds where it was promised.
+fn promises(manner: &Manner) -> Option<String> {
+    let tls = manner.require_tls.then(|| ("requiretls".to_owned(), true.into()));
+    let held = manner.release_us.map(|release| ("held_until_us".to_owned(), release.into()));
+    let all: serde_json::Map<_, serde_json::Value> = tls.into_iter().chain(held).collect();
+    (!all.is_empty()).then(|| serde_json::Value::Object(all).to_string())
 }
 
 pub fn microseconds(duration: Duration) -> u64 {

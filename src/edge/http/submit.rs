@@ -170,7 +170,12 @@ fn refused(refusal: Refusal, session: &Session, grant: &Grant, from: &str) -> Fa
         Refusal::Revoked | Refusal::Changed => changed(),
         Refusal::Scope => insufficient(),
         // The message is of our own making: it has one From, canonical lines and one Received field.
-        Refusal::Header | Refusal::Framing | Refusal::Loop | Refusal::Utf8 | Refusal::RequireTls => {
+        Refusal::Header
+        | Refusal::Framing
+        | Refusal::Loop
+        | Refusal::Utf8
+        | Refusal::RequireTls
+        | Refusal::HeldTooLong => {
             Fault::new(Code::InternalError, "the message could not be written; tell the operator")
         }
     }

@@ -11,6 +11,7 @@ use crate::ipc::session::Mechanism;
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::dsn::Wish;
 use crate::mail::envelope::{Manner, Utf8};
+use crate::mail::hold::Hold;
 
 /// Octets of a command line with its CRLF, by verb: MAIL and RCPT bear paths and parameters, AUTH a response of RFC 4954
 /// section 4.
@@ -53,6 +54,7 @@ pub struct Mail {
     pub size: Option<u64>,
     /// It says what its content is.
     pub body: bool,
+    pub hold: Option<Hold>,
     pub manner: Manner,
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::command::{Fault, Mail, Rcpt, Recipient};
 use super::reply::{self, Reply};
 use super::session::Session;
@@ -16,10 +18,13 @@ use crate::policy::refusal::Refusal;
 impl Session {
     pub(super) async fn mail(&mut self, mail: Mail) -> Result<Reply, Stop> {
         self.drop_revoked();
-        if !mail.extensions().all(|extension| self.standing.offers(extension)) {
+        let holds = mail.hold.is_none() || self.front.desk.future_release.is_some();
+        if !holds || !mail.extensions().all(|extension| self.standing.offers(extension)) {
             return Ok(Fault::UnknownParameter.into());
         }
-        let Mail { from, size, manner, .. } = mail;
+        let Mail { from, size, mut manner, hold, .. } = mail;
+        let now_us = u64::try_from(Timestamp::now().as_microsecond()).unwrap_or(0);
+        manner.release_us = hold.map(|hold| hold.release_us(now_us));
         let (utf8, require_tls) = (manner.utf8, manner.require_tls);
         let Some(hello) = &self.standing.hello else { return Ok(reply::HELLO_FIRST) };
         if self.transaction.is_some() {

@@ -174,6 +174,7 @@ impl From<Refusal> for Reply {
             Refusal::Changed => says(451, "4.7.0", "the login was changed, log in again"),
             Refusal::Utf8 => says(550, "5.6.7", "octets above 127 need SMTPUTF8"),
             Refusal::RequireTls => says(550, "5.7.30", "no way to there has REQUIRETLS"),
+            Refusal::HeldTooLong => says(501, "5.5.4", "it can't be held for so long"),
             Refusal::Scope => says(550, "5.7.1", "this login is not for this"),
         }
     }
@@ -201,7 +202,7 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    const REFUSALS: [Refusal; 19] = [
+    const REFUSALS: [Refusal; 20] = [
         Refusal::SenderNotAllowed,
         Refusal::AuthorNotAllowed,
         Refusal::RecipientNotAllowed,
@@ -221,6 +222,7 @@ mod tests {
         Refusal::Scope,
         Refusal::Utf8,
         Refusal::RequireTls,
+        Refusal::HeldTooLong,
     ];
 
     #[test]

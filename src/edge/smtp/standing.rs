@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::reply::{self, Reply};
 use crate::config::slice::{Extension, TlsMode};
 use crate::edge::front::Front;
@@ -92,6 +94,9 @@ impl Standing {
             always.into_iter().filter(|(one, _)| self.offers(*one)).map(|(_, line)| line).collect();
         if self.offers(Extension::RequireTls) && self.unprotected().is_none() {
             offered.push("REQUIRETLS".to_owned());
+        }
+        if let Some(longest) = self.front.desk.future_release {
+            offered.push(format!("FUTURERELEASE {} {:.0}", longest.as_secs(), Timestamp::now() + longest));
         }
         if self.offers_starttls() {
             offered.push("STARTTLS".to_owned());

@@ -67,6 +67,7 @@ impl Gate {
             proxied,
             serve: vec![],
             extensions_off: vec![],
+            future_release: None,
         };
         let slice = EdgeSlice {
             hostname: "gate.example.net".into(),

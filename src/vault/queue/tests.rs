@@ -41,6 +41,7 @@ fn accept(store: &mut Store<'_>, principal: &str, recipients: &[&str]) -> Messag
         bytes: 3,
         sha256: [0; 32],
         accepted_us: now_us(),
+        due_us: 0,
         expires_us: now_us() + u64::try_from(Duration::from_secs(60).as_micros()).unwrap(),
     };
     store.keys.adopt(vec![Master::new(Secret::new([1; 32]))]);

@@ -40,6 +40,8 @@ pub struct Accepted {
     pub bytes: u64,
     pub sha256: [u8; 32],
     pub accepted_us: u64,
+    /// When it may first be tried.
+    pub due_us: u64,
     pub expires_us: u64,
 }
 
@@ -194,7 +196,7 @@ impl<'c> Spool<'c> {
         };
         keys.keep(row, accepted.message, &accepted.key)?;
         for (n, (recipient, lane)) in (0u32..).zip(&accepted.recipients) {
-            let due = integer(accepted.accepted_us);
+            let due = integer(accepted.due_us);
             let (notify, orcpt) = manner::columns(&recipient.wish);
             self.insert_recipient.execute(params![row, n, recipient.address.to_string(), lane, due, notify, orcpt])?;
         }

@@ -15,7 +15,10 @@ async fn submit(edge: &mut Edge, manner: &Manner, recipients: &[Addressee], utf8
     let (slot, sender, helo) = (Slot(1), Some(address("a@example.net")), "client.example.net".to_owned());
     let tls = manner.require_tls.then(|| Tls { version: "TLSv1.3".into(), cipher: "x".into() });
     let mail = Ask::Mail { slot, sender, size: None, manner: manner.clone(), helo, tls };
-    assert!(matches!(edge.ask(mail).await, Answer::Reserved { .. }));
+    let reserved = edge.ask(mail).await;
+    if !matches!(reserved, Answer::Reserved { .. }) {
+        return reserved;
+    }
     edge.asks.send(Ask::Recipients { slot, batch: recipients.to_vec() }).await.unwrap();
     assert!(matches!(edge.ask(Ask::Content { slot }).await, Answer::Credit { .. }));
     edge.asks.send(Ask::Chunk { slot, octets: Octets(b"x\r\n".to_vec()) }).await.unwrap();
@@ -154,4 +157,48 @@ fn rule_x8_requiretls_is_kept_and_taken_only_where_it_can_be_kept_to() {
     let accepted = bench.events(&Filter { event: Some("msg.accept".into()), ..Filter::default() });
     let promises: Vec<_> = accepted.iter().map(|event| event.get("data").unwrap_or_default()).collect();
     assert_eq!(promises, [r#"{"requiretls":true}"#, ""]);
+}
+
+#[test]
+fn rule_x10_what_is_held_waits_for_its_time_and_lives_from_then_on() {
+    let mut bench = Bench::new();
+    let hour = Duration::from_secs(3600);
+    let recipients = [address("b@example.org").into()];
+    let at = |wait: Duration| {
+        let release_us = Some(now_us() + u64::try_from(wait.as_micros()).unwrap());
+        Manner { release_us, ..Manner::default() }
+    };
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let refused = submit(&mut edge, &at(hour), &recipients, false).await;
+        assert!(matches!(refused, Answer::Refused { refusal: Refusal::HeldTooLong, .. }), "not here: {refused:?}");
+    });
+    vault.drain();
+    for counter in &mut bench.slice.listeners {
+        counter.future_release = Some(hour);
+    }
+    let held = at(hour);
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let refused = submit(&mut edge, &at(2 * hour), &recipients, false).await;
+        assert!(matches!(refused, Answer::Refused { refusal: Refusal::HeldTooLong, .. }), "too long: {refused:?}");
+        keep(&mut edge, &held, &recipients).await;
+        keep(&mut edge, &at(Duration::ZERO), &[address("c@example.org").into()]).await;
+        let mut courier = vault.courier().await;
+        let (job, _, offered, _) = courier.message().await;
+        assert_eq!(offered[0].1, address("c@example.org"), "the other waits");
+        courier.say(job, 0, Outcome::Delivered(said(250))).await;
+        courier.settled(job).await;
+    });
+    vault.drain();
+    let release = held.release_us.unwrap();
+    let lifetime = bench.slice.lifetime.as_micros();
+    assert_eq!(bench.count(&format!("SELECT count(*) FROM spool_rcpt WHERE state = 0 AND next_us = {release}")), 1);
+    assert_eq!(bench.count(&format!("SELECT count(*) FROM spool_msg WHERE expires_us = {release} + {lifetime}")), 1);
+    let accepted = bench.events(&Filter { event: Some("msg.accept".into()), ..Filter::default() });
+    assert_eq!(accepted[0].get("data"), Some(format!(r#"{{"held_until_us":{release}}}"#).as_str()));
 }

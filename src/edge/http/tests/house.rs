@@ -140,6 +140,7 @@ pub fn front(change: impl FnOnce(&mut Desk)) -> (Front, watch::Sender<Phase>) {
         proxied: false,
         serve: vec![Serve::V1, Serve::Ops],
         extensions_off: vec![],
+        future_release: None,
     };
     change(&mut desk);
     let (say, phase) = watch::channel(Phase::Serving);

@@ -4,6 +4,7 @@ use super::{Fault, Mail};
 use crate::mail::address::ReversePath;
 use crate::mail::dsn::{Envid, Notify, Orcpt, Ret, Unfit, Wish};
 use crate::mail::envelope::Utf8;
+use crate::mail::hold::Hold;
 use crate::mail::xtext;
 
 pub fn of_mail(from: ReversePath, parameters: &str) -> Result<Mail, Fault> {
@@ -20,6 +21,9 @@ pub fn of_mail(from: ReversePath, parameters: &str) -> Result<Mail, Fault> {
             "SMTPUTF8" => std::mem::replace(&mut mail.manner.utf8, Utf8::Allowed) == Utf8::None,
             "REQUIRETLS" if value.is_some() => return Err(Fault::Parameter),
             "REQUIRETLS" => !std::mem::replace(&mut mail.manner.require_tls, true),
+            // One of the two, once (RFC 4865 section 4).
+            "HOLDFOR" => mail.hold.replace(some(value, Hold::seconds)?).is_none(),
+            "HOLDUNTIL" => mail.hold.replace(some(value, Hold::until)?).is_none(),
             "RET" => report.ret.replace(read(value, Ret::parse)?).is_none(),
             "ENVID" => report.envid.replace(read(value, |text| Envid::try_from(text.to_owned()))?).is_none(),
             _ => return Err(Fault::UnknownParameter),
@@ -67,6 +71,10 @@ fn split(parameters: &str) -> Result<impl Iterator<Item = Parameter<'_>>, Fault>
 /// A value that must be there, by what reads it.
 fn read<T, E>(value: Option<&str>, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<T, Fault> {
     value.and_then(|text| parse(text).ok()).ok_or(Fault::Parameter)
+}
+
+fn some<T>(value: Option<&str>, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, Fault> {
+    value.and_then(parse).ok_or(Fault::Parameter)
 }
 
 /// RFC 6533 section 3: one in UTF-8 is written as the next server may be told it, with or without SMTPUTF8.

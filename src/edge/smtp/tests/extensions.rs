@@ -5,6 +5,7 @@ use crate::config::slice::Extension;
 use crate::edge::tests::stand_in::grant;
 use crate::mail::dsn::{Notify, Report, Ret, Wish};
 use crate::mail::envelope::Utf8;
+use crate::mail::hold::Hold;
 use crate::policy::Recipients;
 use crate::policy::refusal::Refusal;
 use crate::policy::route::Route;
@@ -74,7 +75,7 @@ async fn rule_x1_what_a_listener_leaves_out_is_neither_offered_nor_taken() {
     let mut client =
         room.run("S: 220 *\nC: EHLO client.example\nS: 250-gate.example.net\nS: 250 AUTH PLAIN LOGIN").await;
     client.run("C: AUTH PLAIN AGJpbGxpbmcAczNjcmV0\nS: 235 *\nC: EHLO client.example\nS: 250 gate.example.net").await;
-    for parameter in ["RET=FULL", "ENVID=a", "SIZE=1", "BODY=7BIT", "SMTPUTF8", "REQUIRETLS"] {
+    for parameter in ["RET=FULL", "ENVID=a", "SIZE=1", "BODY=7BIT", "SMTPUTF8", "REQUIRETLS", "HOLDFOR=1"] {
         client.run(&format!("C: MAIL FROM:<a@example.net> {parameter}\nS: 555 5.5.4 *")).await;
     }
     client
@@ -336,4 +337,46 @@ async fn rule_x8_without_tls_or_a_route_that_has_it_requiretls_is_refused() {
             S: 550 5.7.30 *",
         )
         .await;
+}
+
+#[tokio::test]
+async fn rule_x10_futurerelease_is_offered_where_it_is_written_down() {
+    let room = Room::with(Ways::default(), |desk| {
+        (desk.plain_login, desk.future_release) = (true, Some(Duration::from_secs(86_400)));
+    });
+    let mut client = room.run("S: 220 *\nC: EHLO client.example\nS: 250-gate.example.net").await;
+    let reply = client.reply().await;
+    let offer = reply.lines().find_map(|line| line.get(4..)?.strip_prefix("FUTURERELEASE ")).unwrap();
+    let (seconds, until) = offer.split_once(' ').unwrap();
+    assert_eq!(seconds, "86400");
+    assert!(
+        matches!(Hold::until(until), Some(Hold::Until(_))) && until.ends_with('Z') && !until.contains('.'),
+        "{until}"
+    );
+    client.run("C: AUTH PLAIN AGJpbGxpbmcAczNjcmV0\nS: 235 *").await;
+    for bad in
+        ["HOLDFOR=0", "HOLDFOR", "HOLDFOR=1 HOLDUNTIL=2030-01-01T00:00:00Z", "HOLDFOR=1 HOLDFOR=1", "HOLDUNTIL=soon"]
+    {
+        client.run(&format!("C: MAIL FROM:<a@example.net> {bad}\nS: 501 5.5.4 *")).await;
+    }
+    for good in ["HOLDFOR=3600", "HOLDUNTIL=2030-01-01T00:00:00Z", "HOLDUNTIL=2000-01-01T00:00:00Z"] {
+        let script = format!(
+            "C: MAIL FROM:<a@example.net> {good}
+            S: 250 *
+            C: RCPT TO:<b@example.org>
+            S: 250 *
+            C: DATA
+            S: 354 *
+            C: From: a@example.net
+            C:
+            C: .
+            S: 250 *"
+        );
+        client.run(&script).await;
+    }
+    let released: Vec<u64> = room.seen().kept.iter().map(|kept| kept.manner.release_us.unwrap()).collect();
+    assert_eq!(released[1], 1_893_456_000_000_000);
+    // An hour from now, and now, whenever that was.
+    let hour = 3_600_000_000;
+    assert!(released[0] >= released[2] + hour / 2 && released[0] <= released[2] + hour, "{released:?}");
 }

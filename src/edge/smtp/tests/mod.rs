@@ -55,6 +55,7 @@ impl Room {
             proxied: false,
             serve: vec![],
             extensions_off: vec![],
+            future_release: None,
         };
         change(&mut desk);
         let slice = EdgeSlice {

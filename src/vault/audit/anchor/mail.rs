@@ -52,6 +52,7 @@ pub async fn send(vault: &Vault, name: &str, to: &Address, from: &Address) -> Re
         body: Body::Inline(body),
         key,
         accepted_us: now,
+        due_us: now,
         expires_us: now.saturating_add(microseconds(lifetime)),
     };
     let data = serde_json::json!({ "anchor": name, "size": note.size }).to_string();

@@ -36,7 +36,13 @@ pub fn read(row: &Row<'_>, flags: usize, envid: usize) -> Result<Manner> {
     let envid = envid.map_err(|_| damaged("an envelope id can't be read"))?;
     let require_tls = flags & REQUIRETLS != 0;
     let all = utf8.into_iter().flat_map(|utf8| ret.map(|ret| (utf8, ret)));
-    let mut manners = all.map(|(utf8, ret)| Manner { utf8, require_tls, report: Report { ret, envid: envid.clone() } });
+    let mut manners = all.map(|(utf8, ret)| Manner {
+        utf8,
+        require_tls,
+        // That is in the recipients' next_us, and over.
+        release_us: None,
+        report: Report { ret, envid: envid.clone() },
+    });
     let found = manners.find(|manner| self::flags(manner) == flags);
     found.ok_or_else(|| damaged("the flags of a message are none that there are"))
 }
