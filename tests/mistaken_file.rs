@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use support::{CREDENTIAL, Service};
@@ -109,4 +110,47 @@ fn a_mistaken_file_leads_to_no_other_service() {
     assert!(events() > before);
     default.stop();
     other.stop();
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+#[test]
+fn a_master_key_is_not_changed_in_another_folder_than_the_services() {
+    let service = Service::start();
+    let right = service.folder.path().join("state/master");
+    let wrong = service.folder.path().join("elsewhere");
+    copy(&right, &wrong);
+    let good = fs::read_to_string(service.config()).unwrap();
+    let names = || {
+        let mut names: Vec<_> = fs::read_dir(&wrong).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        (names, fs::read(wrong.join("master.key")).unwrap())
+    };
+    let before = names();
+    let rekey = || {
+        let output = service.command(&["queue", "rekey"]);
+        assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        assert_eq!(names(), before, "what was made there is taken back");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let key = format!("{good}\n[spool]\nmaster_key_directory = \"{}\"\n", wrong.display());
+    fs::write(service.config(), key).unwrap();
+    let said = rekey();
+    assert!(said.contains("does not keep its master key in") && said.contains("no next key"), "{said}");
+    // A change that was broken off in the right one.
+    fs::copy(right.join("master.key"), right.join("next.key")).unwrap();
+    fs::write(right.join("next.key"), [7; 32]).unwrap();
+    let said = rekey();
+    assert!(said.contains("the next key ") && said.contains("lies in its own"), "{said}");
+    fs::write(service.config(), &good).unwrap();
+    let output = service.command(&["queue", "rekey"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(fs::read(right.join("master.key")).unwrap(), [7; 32]);
+    service.stop();
 }

@@ -179,6 +179,8 @@ fn free_name(directory: &Path, name: &str) -> io::Result<PathBuf> {
 pub struct Change {
     directory: PathBuf,
     pub next: Master,
+    /// This change has made the next key; it is none of one that was broken off.
+    is_new: bool,
     _lock: Flock<File>,
 }
 
@@ -192,13 +194,24 @@ impl Change {
         })?;
         create(directory)?;
         let key = directory.join(NEXT);
-        if !key.try_exists()? {
+        let is_new = !key.try_exists()?;
+        if is_new {
             make(directory, NEXT)?;
         }
         let next = read_file(&key)?;
         write(directory, NEXT_ID, 0o644, format!("{}\n", name(&next.id)).as_bytes())?;
         File::open(directory)?.sync_all()?;
-        Ok(Self { directory: directory.to_owned(), next, _lock: lock })
+        Ok(Self { directory: directory.to_owned(), next, is_new, _lock: lock })
+    }
+
+    /// Takes back the first step, when it is certain that nobody has taken the next key. What was there before stays.
+    pub fn withdraw(self) -> io::Result<()> {
+        if !self.is_new {
+            return Ok(());
+        }
+        fs::remove_file(self.directory.join(NEXT_ID))?;
+        fs::remove_file(self.directory.join(NEXT))?;
+        File::open(&self.directory)?.sync_all()
     }
 
     /// The last step, when no key is wrapped by the old one any more: the next one takes its place, and the old one is
@@ -357,7 +370,12 @@ mod tests {
         fs::write(directory.join(NEXT), [9; KEY]).unwrap();
         assert!(change.end().unwrap_err().to_string().contains("nothing was replaced"));
         assert_eq!(key(directory), old);
+        // Of a change that was broken off: it stays.
+        Change::begin(directory).unwrap().withdraw().unwrap();
+        assert!(directory.join(NEXT).exists());
         Change::begin(directory).unwrap().end().unwrap();
         assert_eq!(key(directory), [9; KEY]);
+        Change::begin(directory).unwrap().withdraw().unwrap();
+        assert!(!directory.join(NEXT).exists() && !directory.join(NEXT_ID).exists());
     }
 }

@@ -59,10 +59,19 @@ pub fn hold_foreign(store: &mut Store<'_>) -> Sql<()> {
     Ok(())
 }
 
-/// Takes the next master key from the parent and wraps all keys with it. Gives how many there were.
+/// What became of a change of the master key.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Change {
+    /// So many keys were wrapped.
+    Done(u64),
+    /// The key that was named is in none of our hands: the parent has that one, or none. Nothing was touched.
+    Another(Option<String>),
+}
+
+/// Takes the next master key from the parent and wraps all keys with it, if it is the one of that name.
 ///
 /// Errors: in words; the key of before still holds for what was not wrapped anew.
-pub async fn change(vault: &Vault, parent: &ChildPackets, actor: &str) -> Result<u64, String> {
+pub async fn change(vault: &Vault, parent: &ChildPackets, actor: &str, named: &str) -> Result<Change, String> {
     let (sender, next) = oneshot::channel();
     {
         let mut waiting = vault.next_master.borrow_mut();
@@ -74,6 +83,16 @@ pub async fn change(vault: &Vault, parent: &ChildPackets, actor: &str) -> Result
     let asked = parent.send(&Report::NextMasterKey, None).await;
     asked.map_err(|error| format!("the parent can't be reached: {error}"))?;
     let next = timeout(PARENT, next).await.ok().and_then(Result::ok);
+    let handed = next.as_ref().map(|next| master::name(&next.id));
+    if handed.as_deref() != Some(named) {
+        let names = |store: &mut Store<'_>| Ok(store.keys.masters().iter().map(|one| master::name(&one.id)).collect());
+        let ours: Vec<String> =
+            vault.writer.run(names).await.map_err(|error| format!("the store can't be read: {error:?}"))?;
+        if !ours.iter().any(|ours| ours == named) {
+            return Ok(Change::Another(handed));
+        }
+    }
+    let next = next.filter(|_| handed.as_deref() == Some(named));
     let next = next.ok_or("the parent did not hand over the next key: its log says why")?;
     let id = next.id;
     let adopted = vault.writer.run(move |store| {
@@ -92,7 +111,7 @@ pub async fn change(vault: &Vault, parent: &ChildPackets, actor: &str) -> Result
         store.record(vec![event])
     });
     done.await.map_err(|error| format!("the event was not written: {error:?}"))?;
-    Ok(count)
+    Ok(Change::Done(count))
 }
 
 /// At start: ends what was broken off, as far as the vault has a part in it.

@@ -70,8 +70,13 @@ impl Rekey {
         // Held to the end of the command.
         let change = master::Change::begin(&directory).map_err(|error| said("making the next master key", error))?;
         let id = master::name(&change.next.id);
-        let keys = match control::ask(&places.runtime_directory, Any::Queue(Command::Rekey))? {
-            Some(Answer::Queue(Response::Wrapped { keys })) => keys,
+        let command = Any::Queue(Command::Rekey { next: id.clone() });
+        let keys = match control::ask(&places.runtime_directory, command)? {
+            Some(Answer::Queue(Response::Wrapped { keys, master })) if master == id => keys,
+            Some(Answer::Queue(Response::NotThatKey { handed })) => {
+                change.withdraw().map_err(|error| said("taking back the next master key", error))?;
+                return Err(elsewhere(&directory, &id, handed));
+            }
             Some(_) => return Err("the service answered something else: is it another version?".to_owned()),
             None => return Err("the service has stopped: start it and give the command again".to_owned()),
         };
@@ -91,6 +96,19 @@ impl Rekey {
         let made = made.map_err(|error| failed("making a new master key", &plan.master_directory, &error))?;
         Ok(master::name(&made))
     }
+}
+
+/// The service has its master key in another folder.
+fn elsewhere(directory: &Path, id: &str, handed: Option<String>) -> String {
+    let handed = match handed {
+        Some(handed) => format!("the next key {handed} lies in its own"),
+        None => "no next key lies in its own, see its log".to_owned(),
+    };
+    format!(
+        "the service does not keep its master key in {}: {handed}, and not {id}, which was made here. Nothing was wrapped or \
+         replaced. Give the master_key_directory that the service was started with",
+        directory.display()
+    )
 }
 
 fn failed(doing: &str, directory: &Path, error: &io::Error) -> String {

@@ -33,8 +33,9 @@ pub enum Command {
     Reconcile { message: MessageId, ended: Vec<Ended> },
     /// Count what is held.
     Left,
-    /// Take the next master key, whose file is there, and wrap the keys of all bodies with it.
-    Rekey,
+    /// Take the next master key, whose file is there, and wrap the keys of all bodies with it. It must be the one of this
+    /// name.
+    Rekey { next: String },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -47,9 +48,14 @@ pub enum Response {
         next: Option<i64>,
     },
     Reconciled(Reconciled),
-    /// So many keys are wrapped by the next master key, and none by another.
+    /// So many keys are wrapped by the master key of this name, and none by another.
     Wrapped {
         keys: u64,
+        master: String,
+    },
+    /// The next master key that the service was handed is another one, or none; it knows nothing of the one that was named.
+    NotThatKey {
+        handed: Option<String>,
     },
 }
 

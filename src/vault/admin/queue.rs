@@ -6,7 +6,7 @@ use crate::ipc::admin::queue::{self, Command, Counts, Reconciled};
 use crate::ipc::channel::Sender;
 use crate::vault::queue::reconcile::{Done, reconcile};
 use crate::vault::queue::{Order, carry_out};
-use crate::vault::rekey;
+use crate::vault::rekey::{self, Change};
 use crate::vault::store::Store;
 
 /// Messages named in one answer: a frame has room for twice as many.
@@ -51,9 +51,12 @@ pub async fn perform(desk: &Desk, command: Command, actor: &str, parts: &Sender<
             let left = Counts { messages, recipients, under_way: 0 };
             say(parts, queue::Response::Reconciled(Reconciled { left, ..Reconciled::default() })).await
         }
-        Command::Rekey => {
-            let keys = rekey::change(&desk.vault, &desk.parent, actor).await?;
-            Ok(Response::Queue(queue::Response::Wrapped { keys }))
+        Command::Rekey { next } => {
+            let response = match rekey::change(&desk.vault, &desk.parent, actor, &next).await? {
+                Change::Done(keys) => queue::Response::Wrapped { keys, master: next },
+                Change::Another(handed) => queue::Response::NotThatKey { handed },
+            };
+            Ok(Response::Queue(response))
         }
     }
 }
