@@ -238,3 +238,47 @@ fn auditors_files_that_are_older_than_the_vault_are_put_aside_and_what_is_in_non
     drop(file);
     verify(&service, &[], ALTERED);
 }
+
+#[test]
+fn a_current_file_that_is_damaged_in_its_middle_is_called_so_and_moved_away() {
+    let _alone = alone();
+    let mut service = Service::start();
+    let secret = service.add_credential();
+    let mut session = service.log_in(&secret);
+    for n in 0..40 {
+        assert_eq!(session.send(&format!("whole {n}")), 250);
+    }
+    drop(session);
+    verify(&service, &[], SOUND);
+    service.end();
+    let current = state(&service).join("audit/audit.db");
+    let mut octets = fs::read(&current).unwrap();
+    octets[4096 * 6..4096 * 9].fill(0xa5);
+    fs::write(&current, octets).unwrap();
+
+    let advice = "with the service stopped, move this one file away";
+    let from = service.log().len();
+    service.start_again();
+    assert_mail_flows(&service, &secret, "over a damaged file");
+    let from = service.await_log(from, "events can't be moved to the auditors' files");
+    assert!(service.log()[..from].contains(&format!("audit.db: is damaged: {advice}")), "{}", service.log());
+    let refused = service.command(&["audit", "resume", "--accept-loss", "too early"]);
+    assert!(!refused.status.success() && said(&refused).contains(advice), "{}", said(&refused));
+    for words in [&["audit", "query"][..], &["audit", "verify"]] {
+        let told = service.command(words);
+        assert!(!told.status.success() && said(&told).contains(advice), "{words:?}: {}", said(&told));
+    }
+
+    // As "A damaged audit.db" says.
+    service.end();
+    fs::rename(&current, service.folder.path().join("damaged.db")).unwrap();
+    service.start_again();
+    let told = verify(&service, &[], ERASED);
+    assert!(told.contains("the log begins with event"), "{told}");
+    let why = "audit.db was damaged by the disk";
+    let gap = resume(&service, why);
+    assert_declared(&mut service, &gap, why);
+    assert_mail_flows(&service, &secret, "after all");
+    verify(&service, &["--known-gap", &gap], SOUND);
+    service.stop();
+}

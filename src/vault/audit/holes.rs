@@ -6,8 +6,9 @@ use std::path::Path;
 use rusqlite::{Connection, Result as Sql};
 
 use super::erasure;
-use super::erasure::places::{self, Place, explain};
+use super::erasure::places::{self, Place};
 use super::event::Name;
+use super::month_file;
 use super::row::unsigned;
 use super::verify::declared;
 use crate::vault::store::writer::Writer;
@@ -50,6 +51,11 @@ pub fn find(home: &Path, writer: &Writer) -> Result<Vec<Hole>, String> {
     }
 }
 
+/// Whether a file is sound also where nobody has looked: while it isn't, events wait, and there is more to do than to declare.
+fn is_sound(connection: &Connection) -> Sql<bool> {
+    connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0)).map(|found| found == "ok")
+}
+
 /// What events say of holes: before which ones everything was removed, and which holes were declared.
 #[derive(Default)]
 struct Said {
@@ -62,7 +68,12 @@ impl Said {
         let mut said = Self::default();
         for file in files {
             let connection = places::open(&file.path)?;
-            said.file(&connection).map_err(|error| explain(&file.path, &error))?;
+            said.file(&connection).map_err(|error| month_file::said(&file.path, &error))?;
+            let sound =
+                !file.is_current || is_sound(&connection).map_err(|error| month_file::said(&file.path, &error))?;
+            if !sound {
+                return Err(month_file::damaged(&file.path));
+            }
         }
         Ok(said)
     }

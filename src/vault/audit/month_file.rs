@@ -21,6 +21,12 @@ use crate::vault::store::anchors::Anchored;
 pub const AUDIT: i64 = 0x4754_5041;
 const PERSONAL_FILE: i64 = 0x4754_5050;
 
+/// The file that is being written.
+pub const CURRENT: &str = "audit.db";
+/// What to do with that one when it is damaged.
+const MOVE_AWAY: &str = "with the service stopped, move this one file away, keep it, and start; then declare the events \
+    that were in it alone: gatepost audit resume --accept-loss";
+
 const PERSONAL_STEPS: [&str; 1] = [PERSONAL_SCHEMA];
 const PERSONAL_SCHEMA: &str = "CREATE TABLE personal(seq INTEGER NOT NULL, field TEXT NOT NULL, n INTEGER NOT NULL, \
     salt BLOB, value TEXT, PRIMARY KEY(seq, field, n)) STRICT, WITHOUT ROWID;";
@@ -43,7 +49,7 @@ impl MonthFile {
     ///
     /// Errors: it isn't ours, is newer or damaged.
     pub fn open(path: &Path) -> Result<Option<Self>, String> {
-        let explain = |error: rusqlite::Error| said(path, AUDIT, &error);
+        let explain = |error: rusqlite::Error| said(path, &error);
         if fs::metadata(path).is_ok_and(|file| file.len() > 0) {
             let connection = connect(path, AUDIT, 0o640)?;
             return Self::read(connection).map_err(explain);
@@ -235,7 +241,7 @@ fn connect(path: &Path, application: i64, mode: u32) -> Result<Connection, Strin
         let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
         Ok((pragma("application_id")?, pragma("user_version")?, tables))
     };
-    let (found, version, tables) = set_up().map_err(|error: rusqlite::Error| said(path, application, &error))?;
+    let (found, version, tables) = set_up().map_err(|error: rusqlite::Error| said(path, &error))?;
     let steps: &[&str] = if application == AUDIT { &STEPS } else { &PERSONAL_STEPS };
     if found != application && (tables > 0 || found != 0) {
         return Err(explain(&"is another program's file: move it away"));
@@ -254,18 +260,33 @@ fn connect(path: &Path, application: i64, mode: u32) -> Result<Connection, Strin
 }
 
 /// What is wrong with a file, and what to do if it is damaged.
-fn said(path: &Path, application: i64, error: &rusqlite::Error) -> String {
-    let advice = match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) if application == AUDIT => {
-            "is damaged: with the service stopped, move this one file away, keep it, and start. No mail is in it, and none is \
-             lost. Then declare the events that were in it alone: gatepost audit resume --accept-loss"
+pub fn said(path: &Path, error: &rusqlite::Error) -> String {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => damaged(path),
+        _ => format!("{}: {error}", path.display()),
+    }
+}
+
+/// That a file is damaged, and what to do.
+pub fn damaged(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let advice = match &*name {
+        CURRENT => &format!("{MOVE_AWAY}. No mail is in it, and none is lost"),
+        _ if name.starts_with("audit-") => {
+            "keep it, and put a copy of it back from a backup; a month that is over never changes"
         }
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            "is damaged: move it away, keep it, and restore it from a backup"
-        }
-        _ => return format!("{}: {error}", path.display()),
+        _ => "move it away, keep it, and restore it from a backup",
     };
-    format!("{}: {advice}", path.display())
+    format!("{}: is damaged: {advice}", path.display())
+}
+
+/// What who reads a damaged file is to do: it may be the service's own, or a copy.
+pub fn for_readers(path: &Path) -> String {
+    let copy = "take a copy of it from a backup";
+    match path.file_name().is_some_and(|name| name == CURRENT) {
+        true => format!("keep it. If it is the one that the service writes: {MOVE_AWAY}. Else {copy}"),
+        false => format!("keep it, and {copy}"),
+    }
 }
 
 /// The settings of every file that is written to.

@@ -364,7 +364,7 @@ impl Files {
         match file.publish(rows, batch, &notes, vkey) {
             Ok(()) => Ok(Moved::Below(end)),
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(Moved::NotNow),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(month_file::said(&self.home.join("audit").join(month_file::CURRENT), &error)),
         }
     }
 

@@ -9,7 +9,7 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Result, Row, params_from_iter};
 
 use super::mask;
-use super::month_file::AUDIT;
+use super::month_file::{self, AUDIT};
 use super::schema::{self, NEWEST};
 use super::visible::visible;
 use crate::mail::address::Address;
@@ -197,7 +197,7 @@ pub fn open_unchecked(path: &Path) -> Result<Connection, String> {
 pub fn explain(path: &Path, error: &rusqlite::Error) -> String {
     let advice = match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            "it is damaged, or no database: keep it, and take a copy of it from a backup"
+            &format!("it is damaged, or no database: {}", month_file::for_readers(path))
         }
         Some(ErrorCode::ReadOnly) => {
             "its last write was cut short by a kill or a crash: start the service, which mends it"

@@ -119,8 +119,11 @@ fn holes(months: &[Month], kept: u64, erased: &Erased) -> Vec<Lack> {
 }
 
 fn missing(first: u64, end: u64) -> Lack {
-    let what =
-        format!("the auditors' files lack events {first} to {}: put a copy of the file back that had them", end - 1);
+    let what = format!(
+        "the auditors' files lack events {first} to {}: put a copy of the file back that has them all; without one, declare it: \
+         gatepost audit resume --accept-loss",
+        end - 1
+    );
     Lack::new("events-missing", what)
 }
 

@@ -38,7 +38,7 @@ pub fn audit(home: &Path) -> Result<Vec<Place>, String> {
     let mut places = Vec::new();
     for path in paths {
         let connection = open(&path)?;
-        let found = range(&connection).map_err(|error| explain(&path, &error))?;
+        let found = range(&connection).map_err(|error| month_file::said(&path, &error))?;
         let is_current = path == current;
         // Made and never written to.
         let Some((month, first, end)) = found else { continue };
@@ -68,7 +68,7 @@ pub fn open(path: &Path) -> Result<Connection, String> {
         connection.busy_timeout(PATIENCE)?;
         Ok(connection)
     };
-    open().map_err(|error: rusqlite::Error| explain(path, &error))
+    open().map_err(|error: rusqlite::Error| month_file::said(path, &error))
 }
 
 pub fn explain(path: &Path, error: &dyn std::fmt::Display) -> String {

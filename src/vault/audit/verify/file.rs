@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::{Fault, altered, sql, unreadable};
+use crate::vault::audit::month_file;
 use crate::vault::audit::query::{FOREIGN, open_unchecked};
 use crate::vault::audit::schema;
 
@@ -17,7 +18,8 @@ pub fn check(path: &Path) -> Result<(), Fault> {
     connection.pragma_update(None, "cache_size", -CACHE).map_err(sql)?;
     // It stops at the first fault.
     let said: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(sql)?;
-    if said == "ok" { Ok(()) } else { Err(altered(format!("the file is not a whole database: {said}"))) }
+    let advice = month_file::for_readers(path);
+    if said == "ok" { Ok(()) } else { Err(altered(format!("the file is not a whole database: {said}: {advice}"))) }
 }
 
 /// A view that leaves out events would hide them from everybody who doesn't read the tables.
