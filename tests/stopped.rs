@@ -16,6 +16,8 @@ const SOUND: i32 = 0;
 const ALTERED: i32 = 10;
 const ERASED: i32 = 11;
 const UNSEALED: i32 = 14;
+/// What whoever reads the files is told when the database has more.
+const LEFT_BEHIND: &str = "events are not in the auditors' files, because the service ended";
 
 /// One service at a time: each hashes passwords, and a machine has few cores.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -115,6 +117,7 @@ fn what_was_ordered_to_be_erased_when_the_service_ended_is_believed_as_far_as_an
     // The event is in the files, and the service ended before it noted that all is done.
     service.end();
     assert_eq!(verify_stopped(&service).0, Some(SOUND));
+    assert!(!said(&service.command(&["audit", "query"])).contains(LEFT_BEHIND));
     edit(&order);
     let (code, told) = verify_stopped(&service);
     assert!(code == Some(UNSEALED) && told.contains("start the service"), "{code:?}: {told}");
@@ -156,6 +159,9 @@ fn what_a_reader_kept_from_being_published_is_proven_from_the_database_of_a_stop
     drop(reader);
     let (code, told) = verify_stopped(&service);
     assert!(code == Some(UNSEALED) && told.contains("are what was signed"), "{code:?}: {told}");
+    // Who reads the files is told that they are not all.
+    let output = service.command(&["audit", "query", "--event", "daemon.stop"]);
+    assert!(said(&output).contains(LEFT_BEHIND) && !said(&output).contains(" daemon.stop "), "{}", said(&output));
     // What was acknowledged and waits there is not missing.
     let acks = service.folder.path().join("log");
     verify(&service, &["--acks", acks.to_str().unwrap()], UNSEALED);

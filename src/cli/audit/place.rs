@@ -11,6 +11,8 @@ use crate::cli::places;
 use crate::config::Places;
 use crate::ipc::admin::audit::{Command, Form, Response};
 use crate::ipc::admin::{Command as Any, Response as Answer};
+use crate::vault::audit::archive::Archive;
+use crate::vault::audit::verify;
 use crate::vault::audit::visible::visible;
 
 /// The service publishes between two readers of the file: so often, and after so long, it is asked to try once more.
@@ -39,10 +41,21 @@ impl Place {
             return Ok(path.clone());
         }
         let places = self.places()?;
-        if let Some(waiting) = Latest::of(&places).waiting {
+        let (audit, latest) = (audit_directory(&places.state_directory), Latest::of(&places));
+        if let Some(waiting) = latest.waiting {
             eprintln!("gatepost: {}", visible(&waiting));
+        } else if latest.published.is_none() {
+            // Nobody answers for them: what the service left behind is known to who may read its database.
+            let end = Archive::open(&audit).map_or(0, |archive| archive.size());
+            match verify::left_behind(&places.state_directory, end) {
+                0 => {}
+                left => eprintln!(
+                    "gatepost: the newest {left} events are not in the auditors' files, because the service ended before it \
+                     could put them there: start it, and it does"
+                ),
+            }
         }
-        Ok(audit_directory(&places.state_directory))
+        Ok(audit)
     }
 }
 

@@ -171,6 +171,11 @@ pub fn verify(path: &Path, key: &Verifier, known: &Known, mut progress: impl FnM
     Ok(Summary { size, last_us, ended, given_up, gaps: log.gaps.declared, ..log.summary })
 }
 
+/// How many events the database of a stopped service has behind the end of the files: none where it can't be read.
+pub fn left_behind(state: &Path, end: u64) -> u64 {
+    Stopped::open(state).and_then(|stopped| stopped.events(end)).unwrap_or(0)
+}
+
 fn in_file(file: &Path, fault: Fault) -> Fault {
     Fault { what: format!("{}: {}", file.display(), fault.what), ..fault }
 }

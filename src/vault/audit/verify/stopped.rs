@@ -98,6 +98,12 @@ impl Stopped {
         ids.filter_map(|id| id.map(|id| id.parse().ok()).transpose()).collect::<Result<_, _>>().map_err(sql)
     }
 
+    /// How many events it has from that one on.
+    pub fn events(&self, from: u64) -> Result<u64, Fault> {
+        let count = "SELECT count(*) FROM audit_event WHERE seq >= ?";
+        self.database.query_row(count, [integer(from)], |row| unsigned(row, 0)).map_err(sql)
+    }
+
     /// Whether the event of that order was not published yet.
     pub fn waits(&self, order: &Order) -> Result<bool, Fault> {
         let event = "SELECT EXISTS(SELECT 1 FROM audit_event WHERE seq = ? AND event = ? AND data = ?)";
