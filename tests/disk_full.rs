@@ -211,3 +211,42 @@ fn a_start_without_an_octet_left_delivers_in_the_room_of_the_ballast_and_a_resta
     service.await_sound("after a start on a full disk");
     service.stop();
 }
+
+#[test]
+fn events_that_were_removed_are_found_also_while_the_disk_is_full() {
+    let folder = tempfile::tempdir().unwrap();
+    support::open_folder(folder.path());
+    let Some((mut service, disk, _)) = begin(folder.path()) else { return };
+    let secret = service.add_credential();
+    service.await_sound("before it is full");
+    let file = disk.0.join("state/audit/audit.db");
+    let old = fs::read(&file).unwrap();
+    let mut session = service.log_in(&secret);
+    for n in 0..3 {
+        assert_eq!(send(&mut session, &format!("published {n}"), 100), 250);
+    }
+    service.await_sound("with more");
+    let verify = || {
+        // What the service throws off, or lets go of, is taken as well.
+        let mut more = File::options().append(true).create(true).open(disk.0.join("more")).unwrap();
+        while more.write_all(&[0; 4096]).is_ok() {}
+        let output = service.command(&["audit", "verify"]);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let mut names = 0..;
+    await_that("nothing can be written any more", || {
+        service.command(&["credential", "add", &format!("c{}", names.next().unwrap()), "--sender", "@example.net"]);
+        let (code, told) = verify();
+        assert!([0, 2, 14].map(Some).contains(&code), "{code:?}: {told}");
+        code == Some(14) && told.contains("Full")
+    });
+    let mut audit = File::options().write(true).open(&file).unwrap();
+    audit.write_all(&old).unwrap();
+    audit.set_len(old.len() as u64).unwrap();
+    await_that("it is found", || {
+        let (code, told) = verify();
+        assert!([2, 10, 14].map(Some).contains(&code), "{code:?}: {told}");
+        code == Some(10) && told.contains("the service has put")
+    });
+    service.kill_all();
+}

@@ -4,17 +4,20 @@ mod support;
 
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use support::auditor::said;
-use support::{Service, await_that};
+use support::auditor::{as_auditor, said};
+use support::{Service, await_that, gatepost, is_root, open_folder};
 
 /// Exit codes of `audit verify`.
 const SOUND: i32 = 0;
+const UNREADABLE: i32 = 2;
 const ALTERED: i32 = 10;
 const ERASED: i32 = 11;
+const FORK: i32 = 13;
 const UNSEALED: i32 = 14;
 /// What whoever reads the files is told when the database has more.
 const LEFT_BEHIND: &str = "events are not in the auditors' files, because the service ended";
@@ -195,6 +198,9 @@ fn what_a_reader_kept_from_being_published_is_proven_from_the_database_of_a_stop
             ERASED,
             "was erased before it was published",
         ),
+        ("DROP TABLE audit_erasure", ALTERED, "no database of Gatepost's vault"),
+        // Of an older Gatepost, which had none.
+        ("DROP TABLE audit_erasure; PRAGMA user_version = 1", UNSEALED, "are what was signed"),
         (
             "ALTER TABLE audit_personal RENAME TO others; CREATE VIEW audit_personal AS SELECT * FROM others",
             ALTERED,
@@ -244,7 +250,81 @@ fn what_a_reader_kept_from_being_published_is_proven_from_the_database_of_a_stop
     assert!(fs::metadata(path.with_extension("db-wal")).unwrap().len() > 0);
     let (code, told) = verify_stopped(&service);
     assert!(code == Some(UNSEALED) && told.contains("are what was signed"), "{code:?}: {told}");
+    // That needs no room that others may take; and what a killed one left there goes. No process has that number.
+    let left = state(&service).join("gatepost-verify-4194305-left");
+    fs::create_dir(&left).unwrap();
+    fs::write(left.join("vault.db"), "a copy").unwrap();
+    let verify_in = |folder: &str| {
+        let mut verify = gatepost();
+        verify.args(["audit", "verify", "--config"]).arg(service.config()).env("TMPDIR", folder).output().unwrap()
+    };
+    let output = verify_in("/nonexistent");
+    assert_eq!(output.status.code(), Some(UNSEALED), "{}", said(&output));
+    let mut names = fs::read_dir(state(&service)).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(names.all(|name| !name.to_str().unwrap().starts_with("gatepost-verify")), "something is left");
+    // Where others could take it away, it is copied elsewhere; and if that can't be, both folders are named.
+    fs::set_permissions(state(&service), fs::Permissions::from_mode(0o777)).unwrap();
+    assert_eq!(verify_in(service.folder.path().to_str().unwrap()).status.code(), Some(UNSEALED));
+    let output = verify_in("/nonexistent");
+    assert!(output.status.code() == Some(UNREADABLE) && said(&output).contains("/nonexistent"), "{}", said(&output));
+    fs::set_permissions(state(&service), fs::Permissions::from_mode(0o755)).unwrap();
     service.start_again();
     verify(&service, &[], SOUND);
+    service.stop();
+}
+
+#[test]
+fn a_log_whose_files_are_gone_is_no_log_that_has_not_begun() {
+    let _alone = alone();
+    let mut service = Service::start();
+    verify(&service, &[], SOUND);
+    service.end();
+    assert_eq!(verify_stopped(&service).0, Some(SOUND));
+    let (file, aside) = (state(&service).join("audit/audit.db"), service.folder.path().join("aside.db"));
+    fs::rename(&file, &aside).unwrap();
+    let (code, told) = verify_stopped(&service);
+    assert!(code == Some(ALTERED) && told.contains("from a backup"), "{code:?}: {told}");
+    fs::rename(&aside, &file).unwrap();
+    service.start_again();
+    verify(&service, &[], SOUND);
+    service.stop();
+}
+
+#[test]
+fn an_auditor_who_may_not_read_the_database_is_told_that_it_would_decide_and_root_what_it_decides() {
+    let _alone = alone();
+    let mut service = Service::start();
+    open_folder(service.folder.path());
+    let secret = service.add_credential();
+    verify(&service, &[], SOUND);
+    let file = state(&service).join("audit/audit.db");
+    let old = fs::read(&file).unwrap();
+    assert_mail_flows(&service, &secret, "published");
+    verify(&service, &[], SOUND);
+    let note = service.folder.path().join("kept.note");
+    fs::write(&note, service.command(&["audit", "checkpoint"]).stdout).unwrap();
+    service.end();
+    let whole = fs::read(&file).unwrap();
+    fs::write(&file, &old).unwrap();
+    let output = service.command(&["audit", "verify", "--against", note.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(FORK), "{}", said(&output));
+    let program = service.folder.path().join("gatepost");
+    fs::copy(gatepost().get_program(), &program).unwrap();
+    let key = fs::read_to_string(state(&service).join("seal/log.vkey")).unwrap();
+    let config = service.config();
+    let words = ["audit", "verify", "--config", config.to_str().unwrap(), "--key", key.trim(), "--against"];
+    let words = [&words[..], &[note.to_str().unwrap()]].concat();
+    if is_root() {
+        let output = as_auditor(&service, program.to_str().unwrap(), &words);
+        assert!(
+            output.status.code() == Some(UNSEALED) && said(&output).contains("can't be judged"),
+            "{:?}: {}",
+            output.status,
+            said(&output)
+        );
+    }
+    fs::write(&file, whole).unwrap();
+    service.start_again();
+    verify(&service, &["--against", note.to_str().unwrap()], SOUND);
     service.stop();
 }

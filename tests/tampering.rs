@@ -107,10 +107,12 @@ fn an_end_that_was_cut_off_while_the_service_is_stopped_is_noticed() {
     assert_verdict(&service, &[], ALTERED, "the sealer's last head");
     cut(&service, 0);
     assert_verdict(&service, &[], ALTERED, "the sealer's last head");
-    // The slots were set back, too: a log without any event is none.
+    // The slots were set back, too, and then the vault's database: a log without any event is none.
     for slot in ["head.0", "head.1"] {
         std::fs::write(service.folder.path().join("state/seal").join(slot), b"").unwrap();
     }
+    assert_verdict(&service, &[], ALTERED, "the vault has written");
+    std::fs::remove_file(service.folder.path().join("state/db/vault.db")).unwrap();
     assert_verdict(&service, &[], ALTERED, "no event at all");
 }
 

@@ -95,12 +95,16 @@ pub fn audit_directory(state: &Path) -> PathBuf {
 pub struct Latest {
     /// How many events are there.
     pub published: Option<u64>,
+    /// How many the service has.
+    pub events: Option<u64>,
     /// Why some are not.
     pub waiting: Option<String>,
     /// The first event whose leaf hash the vault has.
     pub hashes: Option<u64>,
     /// The events that order an erasure which is not carried out yet.
     pub erasing: Vec<u64>,
+    /// Why the service can't say which these are.
+    pub erasing_unknown: Option<String>,
 }
 
 impl Latest {
@@ -114,7 +118,7 @@ impl Latest {
                 Ok(None) => return Self::default(),
                 Ok(Some(Answer::Audit(Response::Published { size, events, hashes, erasing, problem }))) => {
                     let left = events.saturating_sub(size);
-                    let stuck = problem.is_some();
+                    let (stuck, unknown) = (problem.is_some(), erasing.is_none());
                     let waiting = match problem {
                         Some(reason) => format!("the newest events can't be put into the auditors' files: {reason}"),
                         None => format!(
@@ -124,9 +128,11 @@ impl Latest {
                     };
                     latest = Self {
                         published: Some(size),
+                        events: Some(events),
+                        hashes,
+                        erasing: erasing.unwrap_or_default(),
+                        erasing_unknown: Some(waiting.clone()).filter(|_| unknown),
                         waiting: Some(waiting).filter(|_| left > 0 || stuck),
-                        hashes: Some(hashes),
-                        erasing,
                     };
                     if stuck || (left == 0 && latest.erasing.is_empty()) {
                         break;
@@ -134,7 +140,7 @@ impl Latest {
                 }
                 Err(Undone::Refused(reason)) => {
                     let waiting = format!("the newest events can't be put into the auditors' files: {reason}");
-                    return Self { waiting: Some(waiting), ..Self::default() };
+                    return Self { erasing_unknown: Some(waiting.clone()), waiting: Some(waiting), ..Self::default() };
                 }
                 // An auditor may read the files and not speak with the service: the last second is missing then.
                 Ok(Some(_)) | Err(Undone::Unreachable(_)) => {

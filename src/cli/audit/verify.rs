@@ -115,11 +115,10 @@ impl Verify {
         // The slots first: whatever they say by now is published when the service is asked after it.
         known.heads.extend(sealed(&places.state_directory.join(SEAL))?);
         let latest = Latest::of(&places);
-        // Nobody answers for them then.
-        let stopped = latest.published.is_none() && latest.waiting.is_none();
-        known.state = Some(places.state_directory.clone()).filter(|_| stopped);
-        known.erasing = latest.erasing;
-        (known.published, known.waiting, known.hashes) = (latest.published, latest.waiting, latest.hashes);
+        known.state = Some(places.state_directory.clone());
+        (known.erasing, known.erasing_unknown) = (latest.erasing, latest.erasing_unknown);
+        (known.published, known.events) = (latest.published, latest.events);
+        (known.waiting, known.hashes) = (latest.waiting, latest.hashes);
         Ok((audit_directory(&places.state_directory), known))
     }
 

@@ -92,10 +92,10 @@ pub enum Response {
         size: u64,
         /// As many events there were when the command came: the rest waits, as long as a reader holds the file.
         events: u64,
-        /// The first one whose leaf hash is in the vault.
-        hashes: u64,
-        /// The events that order an erasure which is not carried out yet.
-        erasing: Vec<u64>,
+        /// The first one whose leaf hash is in the vault, where that can be asked.
+        hashes: Option<u64>,
+        /// The events that order an erasure which is not carried out yet, where that can be asked.
+        erasing: Option<Vec<u64>>,
         /// Why the others can't be put there; `size` is then what had been before.
         problem: Option<String>,
     },

@@ -20,16 +20,21 @@ pub async fn perform(desk: &Desk, command: Command, actor: &str) -> Result<Respo
         Command::Publish => {
             // Counted first: what comes meanwhile is not what was asked for.
             let events = desk.vault.writer.size();
-            let hashes = desk.vault.writer.run(|store| store.hashes.first(store.ledger.size())).await;
-            let hashes = hashes.map_err(|error| format!("the vault's database can't be asked: {error:?}"))?;
+            let dumb = |error| format!("the vault's database can't be asked: {error:?}");
+            let hashes = desk.vault.writer.run(|store| store.hashes.first(store.ledger.size())).await.map_err(dumb);
             let settled = control::settle(&desk.sealing, &desk.publisher).await;
             let asked =
                 desk.vault.writer.run(|store| Ok((store.erasures.open()?, store.erasures.unpublished()?))).await;
-            let (erasing, before) = asked.map_err(|error| format!("the vault's database can't be asked: {error:?}"))?;
+            let asked = asked.map_err(dumb);
+            // What had been published before is known also on a full disk, of which nothing else is.
+            let before = asked.as_ref().ok().map(|(_, before)| before.unwrap_or(events));
+            let before = before.unwrap_or_else(|| desk.publisher.published());
             let (size, problem) = match settled {
                 Ok(size) => (size, None),
-                Err(reason) => (before.unwrap_or(events), Some(reason)),
+                Err(reason) => (before, Some(reason)),
             };
+            let problem = problem.or_else(|| hashes.as_ref().err().or(asked.as_ref().err()).cloned());
+            let (hashes, erasing) = (hashes.ok(), asked.ok().map(|(erasing, _)| erasing));
             Ok(Response::Audit(audit::Response::Published { size, events, hashes, erasing, problem }))
         }
         Command::Export { form, from, to } => {

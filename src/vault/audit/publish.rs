@@ -4,10 +4,12 @@
 //! so a crash between any two loses nothing and doubles nothing.
 
 mod delay;
+mod turns;
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -32,6 +34,8 @@ use crate::config::slice::Retention;
 use crate::vault::store::erasures;
 use crate::vault::store::writer::Writer;
 use delay::Delay;
+pub use turns::Prune;
+use turns::Turns;
 
 const EVERY: Duration = Duration::from_secs(1);
 /// Events moved at once: a few milliseconds of the writer's time.
@@ -52,16 +56,6 @@ enum Order {
     Pause(oneshot::Sender<()>, oneshot::Receiver<()>),
 }
 
-/// Months to be removed by hand.
-#[derive(Clone, Debug)]
-pub struct Prune {
-    /// Those before this one; without it, those past their retention.
-    pub before: Option<Month>,
-    pub actor: String,
-    /// Only say what would be done.
-    pub dry: bool,
-}
-
 /// As long as it is there, the files stay as they are.
 pub struct Pause(#[allow(dead_code)] oneshot::Sender<()>);
 
@@ -70,6 +64,7 @@ pub struct Pause(#[allow(dead_code)] oneshot::Sender<()>);
 pub struct Publisher {
     orders: Sender<Order>,
     vkey: Arc<Mutex<Option<String>>>,
+    published: Arc<AtomicU64>,
     pub retention: Shared,
 }
 
@@ -80,13 +75,20 @@ impl Publisher {
         let (orders, receiver) = channel();
         let vkey = Arc::new(Mutex::new(None));
         let shared = Arc::clone(&vkey);
+        let published = Arc::new(AtomicU64::new(files.published()));
+        let so_far = Arc::clone(&published);
         let retention = Shared::default();
         let rules = retention.clone();
         let thread = std::thread::Builder::new()
             .name("publisher".into())
-            .spawn(move || work(files, &writer, &receiver, &shared, rules))
+            .spawn(move || work(files, &writer, &receiver, &shared, &so_far, rules))
             .map_err(|error| format!("the publisher's thread can't be made: {error}"))?;
-        Ok((Self { orders, vkey, retention }, thread))
+        Ok((Self { orders, vkey, published, retention }, thread))
+    }
+
+    /// The number of leaves that have been published, as far as this process has seen: whatever becomes of the files.
+    pub fn published(&self) -> u64 {
+        self.published.load(Ordering::Acquire)
     }
 
     /// Publishes everything that is on the disk by now. Gives the number of leaves that are published.
@@ -136,7 +138,14 @@ impl Publisher {
     }
 }
 
-fn work(mut files: Files, writer: &Writer, orders: &Receiver<Order>, vkey: &Mutex<Option<String>>, shared: Shared) {
+fn work(
+    mut files: Files,
+    writer: &Writer,
+    orders: &Receiver<Order>,
+    vkey: &Mutex<Option<String>>,
+    published: &AtomicU64,
+    shared: Shared,
+) {
     let mut blocked = false;
     let mut keeper = Keeper::new(shared, files.last_us(), writer);
     let mut turns: VecDeque<Turns> = VecDeque::new();
@@ -155,7 +164,10 @@ fn work(mut files: Files, writer: &Writer, orders: &Receiver<Order>, vkey: &Mute
         };
         let vkey = vkey.lock().unwrap_or_else(PoisonError::into_inner).clone();
         keeper.look(&files.home, writer);
-        let done = files.publish_all(writer, vkey.as_deref()).and_then(|published| {
+        let done = files.publish_all(writer, vkey.as_deref());
+        // Before a file is opened anew, which may be another one by now.
+        published.fetch_max(files.published(), Ordering::AcqRel);
+        let done = done.and_then(|published| {
             files.erase_all(writer)?;
             Ok(published)
         });
@@ -186,15 +198,6 @@ fn work(mut files: Files, writer: &Writer, orders: &Receiver<Order>, vkey: &Mute
             turns.extend(files.prune(writer, next));
         }
     }
-}
-
-/// Months that are removed by hand, one after the other.
-struct Turns {
-    months: VecDeque<Place>,
-    ground: String,
-    prune: Prune,
-    looked: Vec<Looked>,
-    answer: oneshot::Sender<Result<Vec<Looked>, String>>,
 }
 
 /// The auditors' files and the personal ones.

@@ -2,6 +2,7 @@
 //! against what else is known of it: where it ends is told by others.
 
 pub mod acks;
+mod aside;
 mod beside;
 mod erased;
 mod file;
@@ -12,16 +13,20 @@ mod log;
 mod orders;
 mod silence;
 mod stopped;
+mod taken;
 mod unpublished;
 mod value;
 mod values;
 
 use std::fmt;
+use std::fs;
+use std::io;
 use std::path::Path;
 use std::thread;
 
 use super::query;
 use crate::merkle::note::Verifier;
+pub use aside::plain;
 use erased::Erased;
 pub use gap::{DeclaredGap, declared};
 use hole::Hole;
@@ -30,7 +35,6 @@ use log::Log;
 use orders::Orders;
 pub use silence::time;
 use stopped::Stopped;
-pub use stopped::plain;
 
 /// A leaf that is older than this and under no signed head means that sealing has stopped.
 const UNSEALED_US: u64 = 15_000_000;
@@ -98,6 +102,10 @@ pub struct Summary {
     pub given_up: usize,
 }
 
+/// What is said when not one of the files is there.
+const GONE: &str = "None of the auditors' files is there: put copies of them back from a backup, or declare with `gatepost audit \
+                    resume` what is lost";
+
 /// The longest that lies between a message's id and its event: the largest message at the least rate takes fourteen hours.
 const TRANSACTION_US: u64 = 24 * 3_600_000_000;
 
@@ -105,15 +113,28 @@ const TRANSACTION_US: u64 = 24 * 3_600_000_000;
 ///
 /// Errors: the first fault.
 pub fn verify(path: &Path, key: &Verifier, known: &Known, mut progress: impl FnMut(u64)) -> Result<Summary, Fault> {
-    let files = query::files(path).map_err(unreadable)?;
+    let (files, nothing) = match query::files(path) {
+        Ok(files) => (files, None),
+        // What others know of the log says whether there ever was a file.
+        Err(reason) if known.state.is_some() && is_empty(path) => (Vec::new(), Some(unreadable(reason))),
+        Err(reason) => return Err(unreadable(reason)),
+    };
     // Before anything in them is asked for.
     files.iter().try_for_each(|file| {
         let connection = query::open_unchecked(file).map_err(unreadable)?;
         file::schema(&connection).map_err(|fault| in_file(file, fault))
     })?;
     // Before the files: whatever is published meanwhile is in one of the two.
-    let stopped = known.state.as_ref().map(|state| Stopped::open(state));
-    let orders = Orders::of(known, stopped.as_ref())?;
+    let database = known.state.as_ref().filter(|_| known.asks_database()).map(|state| Stopped::open(state));
+    let stopped = database.as_ref().filter(|_| known.is_unasked());
+    if let Some(nothing) = nothing
+        && known.heads.is_empty()
+        && known.published.is_none_or(|published| published == 0)
+        && database.as_ref().is_none_or(|database| database.as_ref().is_ok_and(|database| database.size == 0))
+    {
+        return Err(nothing);
+    }
+    let orders = Orders::of(known, stopped)?;
     let mut log = Log::new(key, known, Erased::collect(&files, known.as_of_us, orders)?);
     let read = files.iter().enumerate().try_for_each(|(at, file)| {
         let connection = query::open_unchecked(file).map_err(unreadable)?;
@@ -145,15 +166,16 @@ pub fn verify(path: &Path, key: &Verifier, known: &Known, mut progress: impl FnM
     let unjudged = log.erased.end()?;
     let gaps = log.gaps.all();
     let given_up = Known::judge(&log.against, &gaps)? + log.holes.heads(&known.heads);
-    let waits = match known.ends(log.summary.first, &log.frontier, &gaps, stopped.as_ref()) {
+    let waits = match known.ends(log.summary.first, &log.frontier, &gaps, database.as_ref()) {
         // A reader, or a stop, makes the end wait: that hides nothing of what else is wrong.
         Err(fault) if fault.verdict == Verdict::Unsealed => Err(fault),
+        Err(fault) if files.is_empty() => return Err(Fault { what: format!("{}. {GONE}", fault.what), ..fault }),
         ends => Ok(ends?),
     };
     log.erased.hashes(known.hashes)?;
     let is_elsewhere = |seq| seq < known.from || log.holes.has_event(seq);
-    log.erased.orders.judge(stopped.as_ref(), log.frontier.size, is_elsewhere)?;
-    let is_whole = match &stopped {
+    log.erased.orders.judge(stopped, log.frontier.size, is_elsewhere)?;
+    let is_whole = match stopped {
         Some(stopped) => stopped.as_ref().is_ok_and(|stopped| log.acks.waiting(stopped)),
         None => known.published.is_some() && waits.is_ok(),
     };
@@ -174,6 +196,11 @@ pub fn verify(path: &Path, key: &Verifier, known: &Known, mut progress: impl FnM
 /// How many events the database of a stopped service has behind the end of the files: none where it can't be read.
 pub fn left_behind(state: &Path, end: u64) -> u64 {
     Stopped::open(state).and_then(|stopped| stopped.events(end)).unwrap_or(0)
+}
+
+/// Whether there is no file, where there could be some.
+fn is_empty(audit: &Path) -> bool {
+    fs::read_dir(audit).map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |_| true)
 }
 
 fn in_file(file: &Path, fault: Fault) -> Fault {

@@ -108,9 +108,9 @@ impl Erased {
     pub fn begins(&self, base: &Frontier) -> Result<bool, Fault> {
         let overdue = |pruned: &&Pruned| {
             self.is_live
-                && !self.orders.has(pruned.by)
                 && pruned.size > base.size
                 && pruned.time_us.saturating_add(GRACE_US) < self.now_us
+                && !self.orders.has(pruned.by)
         };
         if let Some(Pruned { size, by, .. }) = self.pruned.iter().find(overdue) {
             return Err(fault(format!(

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::stopped::Stopped;
+use super::stopped::{self, Stopped};
 use super::{Fault, Verdict, altered};
 use crate::mail::id::MessageId;
 use crate::merkle::gap::Gap;
@@ -19,12 +19,16 @@ pub struct Known {
     pub published: Option<u64>,
     /// Why the files don't have the newest events yet.
     pub waiting: Option<String>,
-    /// The state directory, when no service runs: its database may have what was not published.
+    /// Events that it has.
+    pub events: Option<u64>,
+    /// The state directory: its database may have what was not published.
     pub state: Option<PathBuf>,
     /// The first event whose leaf hash the running service has.
     pub hashes: Option<u64>,
     /// The events that order an erasure which the service has not carried out yet.
     pub erasing: Vec<u64>,
+    /// Why the service can't say which these are.
+    pub erasing_unknown: Option<String>,
     pub heads: Vec<KnownHead>,
     /// The time that the files should tell everything up to; none for a copy that was made nobody knows when.
     pub as_of_us: Option<u64>,
@@ -100,19 +104,40 @@ impl Known {
         }
     }
 
-    /// Whether everything that was to be erased is. `order`: the first event of those whose orders are not carried out.
-    pub fn erased(&self, order: Option<u64>) -> Result<(), Fault> {
-        match order {
-            Some(event) => {
-                let next = if self.state.is_some() { "start the service" } else { "close the reader" };
-                let what = format!(
+    /// Whether everything that was to be erased is. `order`: the first event of those whose orders are not carried out, and why
+    /// it isn't known whether that is so.
+    pub fn erased(&self, order: Option<(u64, Option<&str>)>) -> Result<(), Fault> {
+        let what = match order {
+            Some((event, Some(why))) => format!(
+                "what event {event} says was erased is still there, and whether the service waits to erase it can't be judged: \
+                 {why}"
+            ),
+            Some((event, None)) => {
+                let next = if self.is_unasked() { "start the service" } else { "close the reader" };
+                format!(
                     "what event {event} says was erased is not yet: somebody reads, or read, one of the files without end; \
                      {next} and verify again"
-                );
-                Err(Fault { verdict: Verdict::Unsealed, what })
+                )
             }
-            None => Ok(()),
-        }
+            None => return Ok(()),
+        };
+        Err(Fault { verdict: Verdict::Unsealed, what })
+    }
+
+    /// Whether no service answers for the files of a state directory.
+    pub fn is_unasked(&self) -> bool {
+        self.state.is_some() && self.published.is_none() && self.waiting.is_none()
+    }
+
+    /// Whether the vault's database may have what the files don't.
+    pub fn asks_database(&self) -> bool {
+        self.is_unasked() || (self.waiting.is_some() && !self.heads.is_empty())
+    }
+
+    /// A fault of the vault's database, with its path.
+    pub fn in_database(&self, fault: &Fault) -> Fault {
+        let path = self.state.as_deref().map(stopped::path).unwrap_or_default();
+        Fault { what: format!("{}: {}", path.display(), fault.what), ..fault.clone() }
     }
 
     /// The heads of that size that aren't of the log as far as it was read.
@@ -136,12 +161,14 @@ impl Known {
         first: u64,
         files: &Frontier,
         gaps: &[Gap],
-        stopped: Option<&Result<Stopped, Fault>>,
+        database: Option<&Result<Stopped, Fault>>,
     ) -> Result<(), Fault> {
         let size = files.size;
         let missing = self.heads.iter().filter(|head| head.size > size && !head.is_given_up(gaps));
         let missing: Vec<&KnownHead> = missing.collect();
-        let why = self.waits(stopped, files, &missing)?;
+        // What had been there doesn't wait.
+        let were_there = self.published.is_some_and(|published| published > size);
+        let why = if were_there { String::new() } else { self.waits(database, files, &missing)? };
         if let Some(fork) = missing.iter().find(|head| head.verdict == Verdict::Fork) {
             return Err(fork.is_missing(size, &why));
         }

@@ -19,6 +19,7 @@ use crate::vault::store::writer::Writer;
 
 mod beside;
 mod causes;
+mod database;
 mod keys;
 mod lessons;
 mod rows;
@@ -343,7 +344,7 @@ fn a_head_of_another_history_is_found_out_at_its_size() {
 }
 
 #[test]
-fn events_that_wait_for_the_files_are_told_and_excuse_the_sealers_head_alone() {
+fn events_that_wait_for_the_files_are_told_before_the_sealers_head() {
     let bench = Bench::grown();
     bench.append(3);
     bench.seal();

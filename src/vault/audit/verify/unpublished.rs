@@ -1,49 +1,112 @@
-//! What no service published before it ended: the events that the vault's database alone has, and the heads they lead to.
+//! What is in no file yet: the events that the vault's database alone has, and the heads they lead to.
 
-use super::stopped::{self, Stopped};
+use super::stopped::Stopped;
 use super::value::State;
 use super::values::Values;
 use super::{Fault, Known, KnownHead, Verdict, altered, sql, value};
 use crate::merkle::Frontier;
 use crate::vault::audit::row::{PERSONAL, Row, columns, integer};
 
+/// How many events wait, and how many of them are under no signed head.
+struct Waiting {
+    all: u64,
+    unsigned: u64,
+}
+
 impl Known {
-    /// Goes on from the end of the files with the events that the database of a stopped service has, up to these heads.
+    /// Goes on from the end of the files with the events that the vault's database has, over these heads.
     ///
-    /// Gives why that leads to none of them. Errors: `Unsealed` when it leads to all, each event what its hash was made from: no
-    /// fault of the log. `Erased` when it does, and values of them are gone. Whether a process has the database open counts for
-    /// nothing: anybody can lock a file, and what is read is judged by the heads alone.
+    /// Gives why that doesn't lead to all of them. Errors: `Unsealed` when it does, each event what its hash was made from: no
+    /// fault of the log; or when nobody could look. `Erased` when it does, and values of them are gone. `Altered` when the
+    /// database has more events than the files, and they aren't there. Whether a process has it open counts for nothing:
+    /// anybody can lock a file, and what is read is judged by the heads alone.
     pub(super) fn waits(
         &self,
-        stopped: Option<&Result<Stopped, Fault>>,
+        database: Option<&Result<Stopped, Fault>>,
         files: &Frontier,
         heads: &[&KnownHead],
     ) -> Result<String, Fault> {
-        let (Some(state), Some(stopped), [_, ..]) = (&self.state, stopped, heads) else { return Ok(String::new()) };
-        let path = stopped::path(state);
-        let walked = stopped.as_ref().map_err(Clone::clone).and_then(|stopped| {
-            // What looks wrong because it was being written proves nothing.
-            walk(stopped, files, heads).or_else(|fault| stopped.is_still().and(Err(fault)))
-        });
-        match walked {
-            Ok(count) => Err(Fault {
-                verdict: Verdict::Unsealed,
-                what: format!(
-                    "the newest {count} events are not in the auditors' files yet, because the service ended before it could \
-                     put them there, or can't be asked: they are in {}, and are what was signed. Start the service, and it does",
-                    path.display()
-                ),
-            }),
-            Err(fault) if matches!(fault.verdict, Verdict::Erased | Verdict::Unreadable) => {
-                Err(Fault { what: format!("{}: {}", path.display(), fault.what), ..fault })
-            }
-            Err(fault) => Ok(format!("{}: {}", path.display(), fault.what)),
+        if let Some(what) = &self.waiting {
+            return self.waits_for_a_reader(what, database, files, heads);
         }
+        match database {
+            None => Ok(String::new()),
+            Some(Err(_)) if heads.is_empty() => Ok(String::new()),
+            Some(Err(fault)) => match (fault.verdict, heads.first()) {
+                (Verdict::Unsealed, Some(head)) => {
+                    let what = &self.in_database(fault).what;
+                    let KnownHead { what: whose, size: signed, .. } = head;
+                    let what = format!(
+                        "the log ends at event {}, and {whose} is of {signed} events: whether the newest ones wait in the \
+                         vault's database can't be judged. {what}",
+                        files.size
+                    );
+                    Err(Fault { verdict: Verdict::Unsealed, what })
+                }
+                (Verdict::Altered, _) => Ok(self.in_database(fault).what),
+                _ => Err(self.in_database(fault)),
+            },
+            Some(Ok(stopped)) => {
+                // What looks wrong because it was being written proves nothing.
+                let walked = walk(stopped, files, heads).or_else(|fault| stopped.is_still().and(Err(fault)));
+                match walked {
+                    Ok(Waiting { all: 0, .. }) => Ok(String::new()),
+                    Ok(waiting) => Err(self.were_left(&waiting)),
+                    Err(fault) if fault.verdict != Verdict::Altered => Err(self.in_database(&fault)),
+                    Err(fault) if heads.is_empty() => Err(altered(format!(
+                        "the log ends at event {}, but the vault has written {}: they were removed, and they can't be found in \
+                         its database either: {}",
+                        files.size,
+                        stopped.size,
+                        self.in_database(&fault).what
+                    ))),
+                    Err(fault) => Ok(self.in_database(&fault).what),
+                }
+            }
+        }
+    }
+
+    /// The same while the service says that events wait. Where its database can't be read as it stood, its word counts.
+    fn waits_for_a_reader(
+        &self,
+        what: &str,
+        database: Option<&Result<Stopped, Fault>>,
+        files: &Frontier,
+        heads: &[&KnownHead],
+    ) -> Result<String, Fault> {
+        let waits = || Err(Fault { verdict: Verdict::Unsealed, what: what.to_owned() });
+        let last = heads.iter().map(|head| head.size).max().unwrap_or(0);
+        if self.events.is_some_and(|events| events < last) {
+            return Ok(String::new());
+        }
+        let Some(Ok(stopped)) = database else { return waits() };
+        match walk(stopped, files, heads) {
+            Err(fault) if fault.verdict == Verdict::Altered && stopped.is_still().is_ok() => {
+                Ok(self.in_database(&fault).what)
+            }
+            Err(fault) if fault.verdict == Verdict::Erased => Err(self.in_database(&fault)),
+            _ => waits(),
+        }
+    }
+
+    /// No service published them before it ended.
+    fn were_left(&self, waiting: &Waiting) -> Fault {
+        let Waiting { all, unsigned } = waiting;
+        let proven = match unsigned {
+            0 => "are what was signed".to_owned(),
+            unsigned if unsigned == all => "are under no signed head yet".to_owned(),
+            unsigned => format!("are what was signed, but for the last {unsigned}, which are under no signed head yet"),
+        };
+        let what = format!(
+            "the newest {all} events are not in the auditors' files yet, because the service was stopped or ended before it could \
+             put them there, or can't be asked: they are there, and {proven}. Start the service, and it puts them there"
+        );
+        self.in_database(&Fault { verdict: Verdict::Unsealed, what })
     }
 }
 
-/// How many events lead from there to the last of these heads.
-fn walk(stopped: &Stopped, files: &Frontier, heads: &[&KnownHead]) -> Result<u64, Fault> {
+/// Follows the events from there to the end of the log, over all of these heads.
+fn walk(stopped: &Stopped, files: &Frontier, heads: &[&KnownHead]) -> Result<Waiting, Fault> {
     let database = &stopped.database;
     let (from, mut log) = (integer(files.size), files.clone());
     let events = format!("SELECT {} FROM audit_event WHERE seq >= ? ORDER BY seq", columns());
@@ -52,7 +115,8 @@ fn walk(stopped: &Stopped, files: &Frontier, heads: &[&KnownHead]) -> Result<u64
     let mut personal = database.prepare(&personal).map_err(sql)?;
     let mut personal = Values::new(personal.query([&from]).map_err(sql)?)?;
     let mut events = events.query([&from]).map_err(sql)?;
-    let end = heads.iter().map(|head| head.size).max().unwrap_or(0);
+    let signed = heads.iter().map(|head| head.size).max().unwrap_or(0);
+    let end = signed.max(stopped.size);
     let (mut row, mut leaf, mut gone) = (Row::default(), Vec::new(), None);
     while log.size < end {
         let Some(columns) = events.next().map_err(sql)? else {
@@ -82,6 +146,6 @@ fn walk(stopped: &Stopped, files: &Frontier, heads: &[&KnownHead]) -> Result<u64
     }
     match gone {
         Some(what) => Err(Fault { verdict: Verdict::Erased, what }),
-        None => Ok(log.size - files.size),
+        None => Ok(Waiting { all: log.size - files.size, unsigned: log.size - signed.max(files.size) }),
     }
 }

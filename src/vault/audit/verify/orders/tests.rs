@@ -10,14 +10,18 @@ const REDACT: &str = "audit.redact";
 
 /// What is found beside the stopped service, at a time when nothing of it is under way any more.
 fn fault(log: &Specimen, from: u64) -> Option<Fault> {
-    let (as_of_us, state) = (Some(now_us() + 3_600_000_000), Some(log.home.path().to_owned()));
+    fault_of(log, Known { from, state: Some(log.home.path().to_owned()), ..Known::default() })
+}
+
+fn fault_of(log: &Specimen, known: Known) -> Option<Fault> {
+    let as_of_us = Some(now_us() + 3_600_000_000);
     let signed = |store: &mut Store<'_>| {
         let size = store.ledger.last_sealed()?;
         Ok((size, store.ledger.root_at(size)?.unwrap()))
     };
     let (size, root) = log.writer.run_blocking(signed).unwrap();
     let head = KnownHead { what: "the sealer's last head".into(), size, root, verdict: Verdict::Altered, gap: None };
-    let known = Known { as_of_us, state, from, heads: vec![head], ..Known::default() };
+    let known = Known { as_of_us, heads: vec![head], ..known };
     verify(&log.audit(), log.key(), &known, |_| {}).err()
 }
 
@@ -83,6 +87,21 @@ fn an_order_that_no_event_says_excuses_nothing_that_an_event_says_is_gone() {
     assert_eq!(verdict(&log), Verdict::Erased);
     insert(&log, seq, REDACT, &data.replace("[3,5]", "[3,4]"));
     assert_eq!(verdict(&log), Verdict::Erased);
+    // Nobody knows whether it was ordered: that is no tampering, and nothing sound.
+    let unread = Known { state: Some("/proc/self/none".into()), ..Known::default() };
+    let untold = Known {
+        published: Some(seq + 1),
+        waiting: Some("the disk is full".into()),
+        erasing_unknown: Some("the disk is full".into()),
+        ..Known::default()
+    };
+    let nothing = Known { waiting: None, ..untold.clone() };
+    for (known, why) in
+        [(unread, "/proc/self/none/db/vault.db"), (untold, "the disk is full"), (nothing, "can't be judged")]
+    {
+        let fault = fault_of(&log, known).unwrap();
+        assert!(fault.verdict == Verdict::Unsealed && fault.what.contains(why), "{fault}");
+    }
 }
 
 #[test]
