@@ -8,9 +8,11 @@ mod erased;
 mod file;
 mod gap;
 mod hole;
+mod index;
 mod known;
 mod log;
 mod orders;
+mod reader;
 mod silence;
 mod stopped;
 mod taken;
@@ -22,14 +24,12 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::thread;
 
 use super::query;
 use crate::merkle::note::Verifier;
 pub use aside::plain;
 use erased::Erased;
 pub use gap::{DeclaredGap, declared};
-use hole::Hole;
 pub use known::{Known, KnownHead};
 use log::Log;
 use orders::Orders;
@@ -137,27 +137,9 @@ pub fn verify(path: &Path, key: &Verifier, known: &Known, mut progress: impl FnM
     let orders = Orders::of(known, stopped)?;
     let mut log = Log::new(key, known, Erased::collect(&files, known.as_of_us, orders)?);
     let read = files.iter().enumerate().try_for_each(|(at, file)| {
-        let connection = query::open_unchecked(file).map_err(unreadable)?;
-        // One transaction: the vault may be writing to it, and waits from here on.
-        let done = connection.execute_batch("BEGIN").map_err(unreadable);
-        done.and_then(|()| file::schema(&connection)).map_err(|fault| in_file(file, fault))?;
-        let (whole, walked) = thread::scope(|scope| {
-            // What reads every page costs as much as what reads every event.
-            let checking = thread::Builder::new().spawn_scoped(scope, || file::check(file));
-            let walked = log.begin(&connection, at == 0).and_then(|hole| {
-                log.holes.0.extend(hole.map(|hole| Hole { fault: in_file(file, hole.fault), ..hole }));
-                log.walk(&connection, &mut progress)
-            });
-            let whole = match checking {
-                Ok(checking) => checking.join().unwrap_or_else(|_| Err(unreadable("it could not be checked"))),
-                Err(_) => file::check(file),
-            };
-            (whole, walked)
-        });
-        // Of a file that is no database nobody knows what else was read.
-        whole.and(walked).map_err(|fault| in_file(file, fault))?;
+        let done = file::verify(file, at == 0, &mut log, &mut progress);
         log.summary.files += 1;
-        Ok(())
+        done.map_err(|fault| in_file(file, fault))
     });
     // It may be why something else doesn't fit.
     log.holes.judge(&log.gaps.declared)?;
@@ -243,9 +225,17 @@ fn altered(what: impl Into<String>) -> Fault {
     Fault { verdict: Verdict::Altered, what: what.into() }
 }
 
-/// An error of SQLite's: a row that isn't what we write is an alteration, the rest is an obstacle.
+/// How it is told that a file isn't a whole database.
+const NOT_WHOLE: &str = "the file is not a whole database";
+
+fn not_whole(what: impl fmt::Display) -> Fault {
+    altered(format!("{NOT_WHOLE}: {what}"))
+}
+
+/// An error of SQLite's: a row that isn't what we write is an alteration, and so is a page; the rest is an obstacle.
 fn sql(error: rusqlite::Error) -> Fault {
     match error {
+        error if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt) => not_whole(error),
         rusqlite::Error::InvalidColumnType(..)
         | rusqlite::Error::FromSqlConversionFailure(..)
         | rusqlite::Error::Utf8Error(..) => altered(format!("a row isn't what is written there: {error}")),

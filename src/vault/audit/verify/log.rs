@@ -10,15 +10,15 @@ use super::erased::Erased;
 use super::gap::Gaps;
 use super::hole::{Hole, Holes};
 use super::known::KnownHead;
+use super::reader::Batches;
 use super::silence::Silence;
-use super::values::Values;
 use super::{Fault, Known, Summary, Verdict, altered, beside, sql, value};
 use crate::merkle::gap::Gap;
 use crate::merkle::note::{Checkpoint, NoteError, Verifier};
 use crate::merkle::tree::{WIDTH, WIDTH_BITS, hashes};
 use crate::merkle::{Frontier, Hash};
 use crate::vault::audit::month_file::unhex;
-use crate::vault::audit::row::{PERSONAL, Row, columns, octets, unsigned};
+use crate::vault::audit::row::{Row, octets, unsigned};
 use crate::vault::audit::visible::is_unseen;
 
 /// Size, root and note of a stored head.
@@ -117,11 +117,13 @@ impl<'k> Log<'k> {
         Hole { first, end, after_us: self.last_us, until_us: None, fault }
     }
 
-    pub fn walk(&mut self, connection: &Connection, progress: &mut impl FnMut(u64)) -> Result<(), Fault> {
-        let mut events = connection.prepare(&format!("SELECT {} FROM event ORDER BY seq", columns())).map_err(sql)?;
-        let personal = format!("SELECT {PERSONAL} FROM personal ORDER BY seq, field, n");
-        let mut personal = connection.prepare(&personal).map_err(sql)?;
-        let mut personal = Values::new(personal.query([]).map_err(sql)?)?;
+    /// Judges the events of a file, and what else is in it.
+    pub fn walk(
+        &mut self,
+        connection: &Connection,
+        events: &Batches,
+        progress: &mut impl FnMut(u64),
+    ) -> Result<(), Fault> {
         let mut notes = connection.prepare("SELECT size, root, note FROM checkpoint ORDER BY size").map_err(sql)?;
         let notes = notes.query_map([], |row| Ok((unsigned(row, 0)?, octets(row, 1)?, row.get::<_, String>(2)?)));
         let mut notes = notes.map_err(sql)?.peekable();
@@ -134,22 +136,25 @@ impl<'k> Log<'k> {
         };
         // A head over the leaves before this file may have come too late for the file before it.
         self.checkpoints(&mut notes)?;
-        let mut events = events.query([]).map_err(sql)?;
-        let mut row = Row::default();
-        while let Some(columns) = events.next().map_err(sql)? {
-            row.refill(columns).map_err(sql)?;
-            personal.of(&mut row)?;
-            self.event(&row)?;
-            for (level, number, hashes) in self.push(row.leaf_hash) {
-                if stored(level, number)? != Some(hashes) {
-                    return Err(altered(format!("tile {number} of level {level} isn't what its leaves make it")));
+        loop {
+            let batch = events.next()?;
+            for row in &batch {
+                self.event(row)?;
+                for (level, number, hashes) in self.push(row.leaf_hash) {
+                    if stored(level, number)? != Some(hashes) {
+                        return Err(altered(format!("tile {number} of level {level} isn't what its leaves make it")));
+                    }
+                }
+                self.against.extend(self.known.against(&self.frontier));
+                self.checkpoints(&mut notes)?;
+                if row.seq.is_multiple_of(4096) {
+                    progress(row.seq);
                 }
             }
-            self.against.extend(self.known.against(&self.frontier));
-            self.checkpoints(&mut notes)?;
-            if row.seq.is_multiple_of(4096) {
-                progress(row.seq);
+            if batch.is_empty() {
+                break;
             }
+            events.give_back(batch);
         }
         for note in notes {
             let (size, root, note) = note.map_err(sql)?;
@@ -157,8 +162,7 @@ impl<'k> Log<'k> {
         }
         self.erased.end_of_file(connection)?;
         self.anchors(connection)?;
-        beside::check(connection, self.frontier.size, &self.keys)?;
-        personal.end()
+        beside::check(connection, self.frontier.size, &self.keys)
     }
 
     /// Where heads were kept is the vault's word; but never more than there is.

@@ -34,8 +34,14 @@ impl<'r> Values<'r> {
                 return Err(stray(seq));
             }
             let empty = self.spare.pop().unwrap_or_default();
-            row.personal.push(std::mem::replace(&mut self.next, empty));
+            let value = std::mem::replace(&mut self.next, empty);
             self.read()?;
+            if self.seq == Some(seq) && (&self.next.field, self.next.n) <= (&value.field, value.n) {
+                return Err(altered(format!(
+                    "the values of event {seq} are not in order: SQLite doesn't find all of them"
+                )));
+            }
+            row.personal.push(value);
         }
         Ok(())
     }
