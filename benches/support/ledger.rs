@@ -39,8 +39,19 @@ pub fn accepted(number: u32) -> Event {
     event.sender(&Some(address("billing@example.net"))).recipients([&recipient])
 }
 
+/// The event of a failed login: the claimed account and the client, with what stands for its address. Three commitments.
+pub fn refused(number: u32) -> Event {
+    let event = Event {
+        session: Some(Uuid::now_v7()),
+        listener: Some("submission".to_owned()),
+        tls: Some("TLSv1.3".to_owned()),
+        ..Event::new(Name::AuthFailure, Outcome::Failure)
+    };
+    event.with(Field::Account, "billing").client(std::net::Ipv4Addr::from(0xc000_0200 + number % 65_536).into())
+}
+
 /// Makes the auditors' files of so many events under a directory. Gives the key that they are verified with.
-pub fn grow(home: &Path, events: u32) -> Verifier {
+pub fn grow(home: &Path, events: u32, event: fn(u32) -> Event) -> Verifier {
     fs::create_dir_all(home.join("db")).unwrap();
     fs::create_dir_all(home.join("audit")).unwrap();
     let key = LogKey::new("gate.example.net/audit", &Secret::new([9; 32])).unwrap();
@@ -48,7 +59,7 @@ pub fn grow(home: &Path, events: u32) -> Verifier {
     let (publisher, publishing) = Publisher::start(home.to_owned(), writer.clone()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for from in (0..events).step_by(GROUP as usize) {
-        let batch: Vec<Event> = (from..(from + GROUP).min(events)).map(accepted).collect();
+        let batch: Vec<Event> = (from..(from + GROUP).min(events)).map(event).collect();
         writer.run_blocking(move |store| store.record(batch)).unwrap();
         let head = writer
             .run_blocking(|store| {

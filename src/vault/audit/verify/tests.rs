@@ -20,6 +20,7 @@ use crate::vault::store::writer::Writer;
 mod beside;
 mod causes;
 mod database;
+mod indices;
 mod keys;
 mod lessons;
 mod rows;
@@ -217,63 +218,6 @@ fn every_manipulation_is_found_out_with_its_code() {
         ("add a table", "CREATE TABLE more(a)", Verdict::Altered),
         ("call it older", "PRAGMA user_version = 1", Verdict::Altered),
         ("invent an anchor", "INSERT INTO anchor(name, size, time_us) VALUES('w1', 661, 1)", Verdict::Altered),
-        (
-            // Its rows go from what queries find; the table keeps them.
-            "empty an index",
-            "PRAGMA writable_schema = ON;
-             UPDATE sqlite_master SET sql = 'CREATE INDEX p_value ON personal(field, value, seq) WHERE value = 0'
-               WHERE name = 'p_value'; PRAGMA writable_schema = RESET; REINDEX p_value;
-             PRAGMA writable_schema = ON;
-             UPDATE sqlite_master SET sql = 'CREATE INDEX p_value ON personal(field, value, seq) WHERE value IS NOT NULL'
-               WHERE name = 'p_value'",
-            Verdict::Altered,
-        ),
-        (
-            // As many rows as before, under other names.
-            "turn an index to other values",
-            "PRAGMA writable_schema = ON;
-             UPDATE sqlite_master SET sql = 'CREATE INDEX p_value ON personal(field, commitment, seq) WHERE value IS NOT NULL'
-               WHERE name = 'p_value'; PRAGMA writable_schema = RESET; REINDEX p_value;
-             PRAGMA writable_schema = ON;
-             UPDATE sqlite_master SET sql = 'CREATE INDEX p_value ON personal(field, value, seq) WHERE value IS NOT NULL'
-               WHERE name = 'p_value'",
-            Verdict::Altered,
-        ),
-        (
-            "turn an index round",
-            "PRAGMA writable_schema = ON;
-             UPDATE sqlite_master SET sql = 'CREATE INDEX p_value ON personal(field, value, seq DESC) WHERE value IS NOT NULL'
-               WHERE name = 'p_value'; PRAGMA writable_schema = RESET; REINDEX p_value;
-             PRAGMA writable_schema = ON;
-             UPDATE sqlite_master SET sql = 'CREATE INDEX p_value ON personal(field, value, seq) WHERE value IS NOT NULL'
-               WHERE name = 'p_value'",
-            Verdict::Altered,
-        ),
-        (
-            "turn the index of events round",
-            "PRAGMA writable_schema = ON;
-             UPDATE sqlite_master SET sql = 'CREATE INDEX e_time ON event(time_us DESC)' WHERE name = 'e_time';
-             PRAGMA writable_schema = RESET; REINDEX e_time;
-             PRAGMA writable_schema = ON;
-             UPDATE sqlite_master SET sql = 'CREATE INDEX e_time ON event(time_us)' WHERE name = 'e_time'",
-            Verdict::Altered,
-        ),
-        (
-            // Every value is there, but looked for it isn't found.
-            "turn the values of an event round",
-            "CREATE TABLE kept AS SELECT * FROM personal;
-             CREATE TABLE old AS SELECT sql FROM sqlite_master WHERE name = 'personal';
-             DELETE FROM personal;
-             PRAGMA writable_schema = ON;
-             UPDATE sqlite_master SET sql = replace(sql, 'KEY(seq, field, n)', 'KEY(seq, field DESC, n)')
-               WHERE name = 'personal'; PRAGMA writable_schema = RESET;
-             INSERT INTO personal SELECT * FROM kept;
-             PRAGMA writable_schema = ON;
-             UPDATE sqlite_master SET sql = (SELECT sql FROM old) WHERE name = 'personal';
-             PRAGMA writable_schema = RESET;
-             DROP TABLE kept; DROP TABLE old",
-            Verdict::Altered,
-        ),
     ] {
         assert_eq!(bench.after(sql), verdict, "{what}");
     }
