@@ -238,7 +238,8 @@ fn events_that_were_removed_are_found_also_while_the_disk_is_full() {
         service.command(&["credential", "add", &format!("c{}", names.next().unwrap()), "--sender", "@example.net"]);
         let (code, told) = verify();
         assert!([0, 2, 14].map(Some).contains(&code), "{code:?}: {told}");
-        code == Some(14) && told.contains("Full")
+        // Which of the two finds it out first, the auditors' file or the database, is the disk's choice.
+        code == Some(14) && told.to_lowercase().contains("full")
     });
     let mut audit = File::options().write(true).open(&file).unwrap();
     audit.write_all(&old).unwrap();
