@@ -530,6 +530,10 @@ def connect(path):
     for end in ("", "-journal", "-wal"):
         if os.path.exists(path + end) and not os.path.isfile(path + end):
             raise Fault(UNREADABLE, f"{path}{end}: is no regular file")  # a pipe would be waited for
+    if os.path.exists(path):
+        with open(path, "rb") as file:
+            if file.read(20)[19:] == b"\2":  # what it says depends on what lies beside it
+                raise Fault(UNREADABLE, f"{path}: is read together with a write-ahead log (-wal), which no file that Gatepost makes is")
     database = sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=ro", uri=True, isolation_level=None)
     database.execute("PRAGMA trusted_schema=OFF")  # nothing that stands in it is to act
     if database.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
@@ -590,6 +594,8 @@ def of_line(line):
 
 def whole(database, path):
     """Nothing covers views and indices but this: they must be the ones that Gatepost made, and each index have every row."""
+    if database.execute("PRAGMA encoding").fetchone()[0] != "UTF-8":  # of others SQLite compares octets that it doesn't show
+        raise Fault(ALTERED, f"{path}: is not in UTF-8, as every file is that Gatepost makes")
     rows = database.execute("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master ORDER BY type, name, tbl_name")
     listing = "\0".join(text for row in rows for text in row)
     version = database.execute("PRAGMA user_version").fetchone()[0]

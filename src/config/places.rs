@@ -10,6 +10,8 @@ use super::name;
 use super::plan::{MASTER, Plan, RUNTIME, STATE, VERSION};
 use super::salvage::{self, Cut, Salvaged};
 
+const MASTER_KEY: &str = "master_key_directory";
+
 /// What a command needs to find the service and its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Places {
@@ -40,8 +42,9 @@ impl Places {
         let guess = |key: &str| {
             format!(
                 "{mistakes}\n{key} is not plainly written in {}, so it may stand in what is wrong there; its default may be \
-                 another service's, and nothing was done. Mend the file, or write {key} at its top",
-                path.display()
+                 another service's, and nothing was done. Mend the file, or write {key} {}",
+                path.display(),
+                if key == MASTER_KEY { "in [spool]" } else { "at its top" }
             )
         };
         let understood = salvaged.is_understood();
@@ -64,7 +67,7 @@ impl Places {
         let hostname = config.hostname.as_ref().filter(|written| salvaged.is_plain(written, "hostname", text));
         let hostname = hostname.map(At::get_ref).filter(|written| name::is_host(written));
         Ok(Self {
-            master_directory: directory(&config.spool.master_key_directory, "master_key_directory", beside),
+            master_directory: directory(&config.spool.master_key_directory, MASTER_KEY, beside),
             state_directory,
             runtime_directory,
             hostname: hostname.map(|name| name.to_ascii_lowercase()).unwrap_or_default(),

@@ -2,7 +2,8 @@
 
 mod cursor;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rusqlite::types::{Value, ValueRef};
@@ -174,6 +175,13 @@ pub fn open_unchecked(path: &Path) -> Result<Connection, String> {
             return Err(format!("{}: is no regular file", path.display()));
         }
     }
+    if is_of_two(path) {
+        return Err(format!(
+            "{}: is read together with a write-ahead log (-wal), which no file that Gatepost makes is: what it says depends on \
+             what lies beside it. Keep both, and take a copy of it from a backup",
+            path.display()
+        ));
+    }
     let open = || {
         let connection = Connection::open_with_flags(path, flags)?;
         schema::distrust(&connection)?;
@@ -191,6 +199,14 @@ pub fn open_unchecked(path: &Path) -> Result<Connection, String> {
         Ok(_) => Err(format!("{}: is not an auditors' file", path.display())),
         Err(error) => Err(explain(path, &error)),
     }
+}
+
+/// Whether SQLite would read a write-ahead log as part of the file: octet 19 of its header says so
+/// (https://www.sqlite.org/fileformat2.html, 1.3.3). What can't be read is SQLite's to tell.
+fn is_of_two(path: &Path) -> bool {
+    let mut header = [0; 20];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    read.is_ok() && header.ends_with(&[2])
 }
 
 /// What SQLite says of a file, and what to do about it.

@@ -13,8 +13,16 @@ pub const NEWEST: usize = STEPS.len();
 /// Everything that a schema is made of, as it was written. The columns: kind, name, table, SQL.
 const LISTING: &str = "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master ORDER BY type, name, tbl_name";
 
+/// The encoding of every file of ours. In another one SQLite compares octets that it doesn't show: texts that read the same are
+/// not found.
+const ENCODING: &str = "UTF-8";
+
 /// Whether a file has what its version says, and nothing else: no other view, no trigger, no index more or less.
 pub fn is_whole(connection: &Connection) -> Result<bool> {
+    let encoding: String = connection.query_row("PRAGMA encoding", [], |row| row.get(0))?;
+    if encoding != ENCODING {
+        return Ok(false);
+    }
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let steps = usize::try_from(version).ok().and_then(|version| STEPS.get(..version));
     let Some(steps) = steps.filter(|steps| !steps.is_empty()) else { return Ok(false) };
@@ -73,6 +81,14 @@ mod tests {
                 connection.execute_batch(change).unwrap();
                 assert!(!is_whole(&connection).unwrap(), "{version}: {change}");
             }
+        }
+        for encoding in ["UTF-16le", "UTF-16be"] {
+            let connection = Connection::open_in_memory().unwrap();
+            connection.pragma_update(None, "encoding", encoding).unwrap();
+            connection.execute_batch(&STEPS.concat()).unwrap();
+            connection.pragma_update(None, "user_version", i64::try_from(NEWEST).unwrap()).unwrap();
+            assert_eq!(listing(&connection).unwrap(), listing(&made(NEWEST)).unwrap());
+            assert!(!is_whole(&connection).unwrap(), "{encoding}");
         }
         let older = made(NEWEST);
         older.pragma_update(None, "user_version", 1).unwrap();

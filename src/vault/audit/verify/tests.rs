@@ -208,6 +208,7 @@ fn every_manipulation_is_found_out_with_its_code() {
         ),
         ("begin later", "UPDATE info SET value = '1' WHERE key = 'first_seq'", Verdict::Altered),
         ("not ours", "PRAGMA application_id = 7", Verdict::Unreadable),
+        ("a file of two", "PRAGMA journal_mode = WAL", Verdict::Unreadable),
         (
             "hide in a view",
             "DROP VIEW auth_failure_v1; CREATE VIEW auth_failure_v1 AS SELECT 1 AS seq",
