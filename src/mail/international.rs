@@ -6,51 +6,12 @@
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use unicode_normalization::is_nfc;
 
+use super::unseen::has_no_look;
+
 /// Whether a local part can be taken: nothing blank, invisible, or that turns its neighbours around, no private character or
 /// none at all; and in the spelling that everybody else has for it.
 pub fn is_sound(local: &str) -> bool {
-    !local.chars().any(is_unseen) && is_nfc(local)
-}
-
-/// Control characters, blanks, characters of Unicode's category Cf and others without a look of their own (the property
-/// Default_Ignorable_Code_Point), those for private use, and what is no character. Blanks of ASCII are not among them.
-fn is_unseen(c: char) -> bool {
-    c.is_control()
-        || u32::from(c) & 0xfffe == 0xfffe
-        || matches!(
-            c,
-            '\u{a0}'
-                | '\u{ad}'
-                | '\u{34f}'
-                | '\u{600}'..='\u{605}'
-                | '\u{61c}'
-                | '\u{6dd}'
-                | '\u{70f}'
-                | '\u{890}'..='\u{891}'
-                | '\u{8e2}'
-                | '\u{115f}'..='\u{1160}'
-                | '\u{1680}'
-                | '\u{17b4}'..='\u{17b5}'
-                | '\u{180b}'..='\u{180f}'
-                | '\u{2000}'..='\u{200f}'
-                | '\u{2028}'..='\u{202f}'
-                | '\u{205f}'..='\u{206f}'
-                | '\u{2800}'
-                | '\u{3000}'
-                | '\u{3164}'
-                | '\u{e000}'..='\u{f8ff}'
-                | '\u{fdd0}'..='\u{fdef}'
-                | '\u{fe00}'..='\u{fe0f}'
-                | '\u{feff}'
-                | '\u{ffa0}'
-                | '\u{fff0}'..='\u{ffff}'
-                | '\u{110bd}'
-                | '\u{110cd}'
-                | '\u{13430}'..='\u{1343f}'
-                | '\u{1bca0}'..='\u{1bca3}'
-                | '\u{1d173}'..='\u{1d17a}'
-                | '\u{e0000}'..='\u{10ffff}'
-        )
+    !local.chars().any(has_no_look) && is_nfc(local)
 }
 
 /// A domain with U-labels as the DNS has it (RFC 5891), in lower case; none when it is no domain, or would have to be mapped

@@ -11,4 +11,5 @@ pub mod id;
 pub mod international;
 pub mod mailbox;
 pub mod outcome;
+pub mod unseen;
 pub mod xtext;

@@ -36,11 +36,11 @@ use nix::sys::signal::Signal;
 
 use crate::config::{Config, Plan};
 use crate::ipc::control::{File, Happening, Order};
+use crate::mail::unseen::is_unseen;
 use crate::role::{Generation, Instance, Role};
 use crate::sandbox;
 use crate::sys::service::{self, Notifier};
 use crate::sys::signal;
-use crate::vault::audit::visible::is_unseen;
 use bind::Sockets;
 use change::Change;
 use household::Household;

@@ -34,7 +34,7 @@ const MAY_NAME: [(&str, &[&str]); 20] = [
         ],
     ),
     // The roles. Parent makes the files that sealer and vault keep, before these exist.
-    ("parent", &["role", "sandbox", "ipc", "config", "secret", "sys", "log", "sealer", "vault"]),
+    ("parent", &["role", "sandbox", "ipc", "config", "mail::unseen", "secret", "sys", "log", "sealer", "vault"]),
     ("listener", &["role", "sandbox", "ipc", "config::slice", "policy::presence", "secret", "sys", "log::flood"]),
     ("edge", &["role", "sandbox", "ipc", "config::slice", "mail", "policy", "secret", "sys", "log::flood"]),
     ("keyholder", &["role", "sandbox", "ipc", "config::slice", "secret", "sys"]),

@@ -178,7 +178,7 @@ mod tests {
             assert_eq!(text.lines().count(), if format == Format::Table { 2 } else { 1 }, "{text}");
             assert!(text.ends_with('\n'));
             let seen = text.trim_end_matches('\n').replace('\n', "");
-            assert!(!seen.chars().any(crate::vault::audit::visible::is_unseen), "{text:?}");
+            assert!(!seen.chars().any(crate::mail::unseen::is_unseen), "{text:?}");
         }
         let json: Value = serde_json::from_str(&printed(Format::Jsonl, false, reason)).unwrap();
         assert_eq!((&json["reason"], &json["seq"], &json["data"]["n"]), (&reason.into(), &7.into(), &1.into()));

@@ -2,10 +2,10 @@
 
 use super::key;
 use super::place::Place;
+use crate::mail::unseen::is_unseen;
 use crate::merkle::note::{NoteError, Verifier, is_note};
 use crate::vault::audit::archive::Head;
 use crate::vault::audit::verify::{Fault, Verdict};
-use crate::vault::audit::visible::is_unseen;
 
 /// Gives the head back when it is a note that steers no terminal; and, where the log's key is at hand, signed with it. `newest`:
 /// it must be; an older one may be by a key of before.

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::mail::unseen::is_unseen;
+
 /// The text with every such character as `\u{...}`, and the backslash doubled, so that nothing reads like something else.
 pub fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -32,34 +34,6 @@ pub fn visible_json(json: &str) -> String {
         }
     }
     shown
-}
-
-/// Control characters, line and paragraph separators, and the characters of Unicode's category Cf: directions, joiners,
-/// invisible marks and tags.
-pub fn is_unseen(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{ad}'
-                | '\u{600}'..='\u{605}'
-                | '\u{61c}'
-                | '\u{6dd}'
-                | '\u{70f}'
-                | '\u{890}'..='\u{891}'
-                | '\u{8e2}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{110bd}'
-                | '\u{110cd}'
-                | '\u{13430}'..='\u{1343f}'
-                | '\u{1bca0}'..='\u{1bca3}'
-                | '\u{1d173}'..='\u{1d17a}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
 }
 
 #[cfg(test)]

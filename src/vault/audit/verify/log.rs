@@ -13,13 +13,13 @@ use super::known::KnownHead;
 use super::reader::Batches;
 use super::silence::Silence;
 use super::{Fault, Known, Summary, Verdict, altered, beside, sql, value};
+use crate::mail::unseen::is_unseen;
 use crate::merkle::gap::Gap;
 use crate::merkle::note::{Checkpoint, NoteError, Verifier};
 use crate::merkle::tree::{WIDTH, WIDTH_BITS, hashes};
 use crate::merkle::{Frontier, Hash};
 use crate::vault::audit::month_file::unhex;
 use crate::vault::audit::row::{Row, octets, unsigned};
-use crate::vault::audit::visible::is_unseen;
 
 /// Size, root and note of a stored head.
 type StoredNote = (u64, Option<Hash>, String);
