@@ -4,30 +4,12 @@
 mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use support::auditor::{python, said, verifier};
-use support::{Service, await_that, gatepost};
-
-/// Exit codes of `audit verify`.
-const SOUND: i32 = 0;
-const ALTERED: i32 = 10;
-const ERASED: i32 = 11;
-const UNSEALED: i32 = 14;
-const GAP: i32 = 15;
-
-/// One service at a time: each hashes passwords, and a machine has few cores.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn state(service: &Service) -> PathBuf {
-    service.folder.path().join("state")
-}
+use support::verdict::{ALTERED, ERASED, GAP, SOUND, alone, assert_mail_flows, state, verify};
+use support::{Service, gatepost};
 
 fn copy(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
@@ -38,28 +20,10 @@ fn done(output: &Output) -> String {
     said(output)
 }
 
-/// Verifies until the log is sealed to its end, insists on the code, and gives what was said.
-fn verify(service: &Service, words: &[&str], code: i32) -> String {
-    let words = [&["audit", "verify"], words].concat();
-    let mut told = String::new();
-    await_that("the log is sealed", || {
-        let output = service.command(&words);
-        told = said(&output);
-        assert!([code, UNSEALED].map(Some).contains(&output.status.code()), "{words:?}: {:?}: {told}", output.status);
-        output.status.code() == Some(code)
-    });
-    told
-}
-
 fn python_verify(service: &Service) -> (Option<i32>, String) {
     let (audit, key) = (state(service).join("audit"), state(service).join("seal/log.vkey"));
     let output = python(&[&verifier(), audit.to_str().unwrap(), "--key", key.to_str().unwrap()]);
     (output.status.code(), said(&output))
-}
-
-fn assert_mail_flows(service: &Service, secret: &str, subject: &str) {
-    assert_eq!(service.log_in(secret).send(subject), 250);
-    service.await_arrival(vec![subject.to_owned()]);
 }
 
 /// Declares a loss and gives the event that says so.

@@ -5,51 +5,14 @@ mod support;
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use support::auditor::{as_auditor, said};
+use support::verdict::{ALTERED, ERASED, FORK, SOUND, UNREADABLE, UNSEALED, alone, assert_mail_flows, state, verify};
 use support::{Service, await_that, gatepost, is_root, open_folder};
 
-/// Exit codes of `audit verify`.
-const SOUND: i32 = 0;
-const UNREADABLE: i32 = 2;
-const ALTERED: i32 = 10;
-const ERASED: i32 = 11;
-const FORK: i32 = 13;
-const UNSEALED: i32 = 14;
 /// What whoever reads the files is told when the database has more.
 const LEFT_BEHIND: &str = "events are not in the auditors' files, because the service ended";
-
-/// One service at a time: each hashes passwords, and a machine has few cores.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn state(service: &Service) -> PathBuf {
-    service.folder.path().join("state")
-}
-
-/// Verifies until the log is sealed to its end, insists on the code, and gives what was said.
-fn verify(service: &Service, words: &[&str], code: i32) -> String {
-    let words = [&["audit", "verify"], words].concat();
-    let mut told = String::new();
-    await_that("the log is sealed", || {
-        let output = service.command(&words);
-        told = said(&output);
-        assert!([code, UNSEALED].map(Some).contains(&output.status.code()), "{words:?}: {:?}: {told}", output.status);
-        output.status.code() == Some(code)
-    });
-    told
-}
-
-fn assert_mail_flows(service: &Service, secret: &str, subject: &str) {
-    assert_eq!(service.log_in(secret).send(subject), 250);
-    service.await_arrival(vec![subject.to_owned()]);
-}
 
 /// A reader that keeps the current file from being written to.
 fn hold(service: &Service) -> rusqlite::Connection {

@@ -18,6 +18,7 @@ pub mod revival;
 pub mod senders;
 pub mod smtp;
 pub mod strace;
+pub mod verdict;
 pub mod witness;
 
 use std::fs;

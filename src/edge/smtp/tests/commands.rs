@@ -15,14 +15,7 @@ async fn rule_c2_a_second_hello_is_legal_and_acts_as_a_reset() {
     room.run(
         "@mail
         C: EHLO again.example
-        S: 250-gate.example.net
-        S: 250-PIPELINING
-        S: 250-SIZE 100000
-        S: 250-8BITMIME
-        S: 250-SMTPUTF8
-        S: 250-ENHANCEDSTATUSCODES
-        S: 250-CHUNKING
-        S: 250-DSN
+        @offers
         S: 250 LIMITS RCPTMAX=100
         C: RCPT TO:<b@example.org>
         S: 503 5.5.1 *

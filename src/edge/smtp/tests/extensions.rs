@@ -228,14 +228,7 @@ async fn rule_h10_octets_above_127_in_a_header_need_smtputf8_and_are_utf8() {
 
 const UNDER_TLS: &str = "S: 220 *
     C: EHLO client.example
-    S: 250-gate.example.net
-    S: 250-PIPELINING
-    S: 250-SIZE 100000
-    S: 250-8BITMIME
-    S: 250-SMTPUTF8
-    S: 250-ENHANCEDSTATUSCODES
-    S: 250-CHUNKING
-    S: 250-DSN
+    @offers
     S: 250 STARTTLS
     C: MAIL FROM:<a@example.net> REQUIRETLS
     S: 530 5.7.0 *
@@ -259,14 +252,7 @@ async fn rule_x8_rule_x1_requiretls_is_offered_under_tls_where_a_route_has_it() 
     client
         .run(
             "C: EHLO client.example
-            S: 250-gate.example.net
-            S: 250-PIPELINING
-            S: 250-SIZE 100000
-            S: 250-8BITMIME
-            S: 250-SMTPUTF8
-            S: 250-ENHANCEDSTATUSCODES
-            S: 250-CHUNKING
-            S: 250-DSN
+            @offers
             S: 250-REQUIRETLS
             S: 250 AUTH PLAIN LOGIN
             C: AUTH PLAIN AGJpbGxpbmcAczNjcmV0
@@ -322,14 +308,7 @@ async fn rule_x8_without_tls_or_a_route_that_has_it_requiretls_is_refused() {
     client
         .run(
             "C: EHLO client.example
-            S: 250-gate.example.net
-            S: 250-PIPELINING
-            S: 250-SIZE 100000
-            S: 250-8BITMIME
-            S: 250-SMTPUTF8
-            S: 250-ENHANCEDSTATUSCODES
-            S: 250-CHUNKING
-            S: 250-DSN
+            @offers
             S: 250 AUTH PLAIN LOGIN
             C: AUTH PLAIN AGJpbGxpbmcAczNjcmV0
             S: 235 *

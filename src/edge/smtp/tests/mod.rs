@@ -180,6 +180,7 @@ impl Client {
     /// A script: one step a line. `C:` sends a line with CRLF, `C~` without, and all that follow each other go in one
     /// write; `\r \n \0 \xNN` stand for octets. `S:` is the next line from the server, with `*` at its end for any rest.
     /// `--` says that the session is closed. `@hello`, `@login`, `@mail` and `@data` lead up to that point; `@again` is the next MAIL and RCPT.
+    /// `@offers` are the lines of the reply to EHLO that stand in each.
     pub async fn run(&mut self, script: &str) {
         let mut pending = Vec::new();
         for step in script.lines().map(str::trim).filter(|step| !step.is_empty() && !step.starts_with('#')) {
@@ -196,6 +197,7 @@ impl Client {
             match step {
                 "--" => self.closed().await,
                 "@hello" => Box::pin(self.run(HELLO)).await,
+                "@offers" => Box::pin(self.run(OFFERS)).await,
                 "@login" => Box::pin(self.run(&[HELLO, LOGIN].concat())).await,
                 "@mail" => Box::pin(self.run(&[HELLO, LOGIN, MAIL].concat())).await,
                 "@again" => Box::pin(self.run(MAIL)).await,
@@ -218,6 +220,10 @@ impl Client {
 const HELLO: &str = "
     S: 220 gate.example.net ESMTP
     C: EHLO client.example
+    @offers
+    S: 250 AUTH PLAIN LOGIN
+";
+const OFFERS: &str = "
     S: 250-gate.example.net
     S: 250-PIPELINING
     S: 250-SIZE 100000
@@ -226,7 +232,6 @@ const HELLO: &str = "
     S: 250-ENHANCEDSTATUSCODES
     S: 250-CHUNKING
     S: 250-DSN
-    S: 250 AUTH PLAIN LOGIN
 ";
 const LOGIN: &str = "
     C: AUTH PLAIN AGJpbGxpbmcAczNjcmV0

@@ -8,14 +8,7 @@ fn room() -> Room {
 
 const HELLO_CLEAR: &str = "
     C: EHLO client.example
-    S: 250-gate.example.net
-    S: 250-PIPELINING
-    S: 250-SIZE 100000
-    S: 250-8BITMIME
-    S: 250-SMTPUTF8
-    S: 250-ENHANCEDSTATUSCODES
-    S: 250-CHUNKING
-    S: 250-DSN
+    @offers
     S: 250 STARTTLS
 ";
 
