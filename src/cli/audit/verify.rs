@@ -76,7 +76,13 @@ impl Verify {
             // An administrator's words may be in it.
             (Ok(sound), false) => sound.print(&self.known_gap),
             // The words may quote what stands in the files.
-            (Err(fault), false) => eprintln!("gatepost: the log does not verify: {}", visible(&fault.what)),
+            (Err(fault), false) => {
+                let what = match fault.verdict {
+                    Verdict::Usage | Verdict::Unreadable => "could not be verified",
+                    _ => "does not verify",
+                };
+                eprintln!("gatepost: the log {what}: {}", visible(&fault.what));
+            }
         }
         ExitCode::from(verdict.code())
     }

@@ -6,8 +6,10 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::unistd::{Uid, mkdtemp};
+use nix::sys::signal::kill;
+use nix::unistd::{Pid, Uid, mkdtemp};
 
 /// What a folder is called before the number of the process that made it.
 const NAME: &str = "gatepost-verify-";
@@ -70,8 +72,8 @@ fn sweep(parent: &Path) -> io::Result<()> {
     for entry in fs::read_dir(parent)? {
         let entry = entry?;
         let name = entry.file_name();
-        let pid = name.to_str().and_then(|name| name.strip_prefix(NAME)?.split_once('-')?.0.parse::<u32>().ok());
-        let is_left = pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists());
+        let pid = name.to_str().and_then(|name| name.strip_prefix(NAME)?.split_once('-')?.0.parse::<i32>().ok());
+        let is_left = pid.is_some_and(|pid| pid > 0 && kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH));
         if is_left && is_ours(&entry.path()) {
             // It may be gone by now.
             let _ = fs::remove_dir_all(entry.path());
