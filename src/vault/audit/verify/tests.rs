@@ -20,6 +20,7 @@ use crate::vault::store::writer::Writer;
 mod beside;
 mod causes;
 mod database;
+mod encoding;
 mod indices;
 mod keys;
 mod lessons;
