@@ -57,6 +57,7 @@ pub struct Listener {
     pub identify_by_network: Option<At<bool>>,
     pub extensions_off: Option<Vec<At<String>>>,
     pub future_release: Option<At<String>>,
+    pub repair_bare_lf: Option<At<bool>>,
     pub zone: Option<At<String>>,
     pub per_address: Option<At<i64>>,
     pub per_prefix: Option<At<i64>>,

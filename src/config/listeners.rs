@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 
 use super::credentials::networks;
-use super::extensions;
 use super::file::{self, At, Config};
 use super::findings::Findings;
 use super::limits::{PER_ADDRESS, PER_PREFIX, whole};
@@ -14,6 +13,7 @@ use super::name;
 use super::plan::{Bind, Certificate, Listener, label, number, word};
 use super::slice::{Protocol, Serve, TlsMode};
 use super::source::Source;
+use super::{dialect, extensions};
 
 /// The zone of a listener that names none.
 const ZONE: &str = "main";
@@ -54,6 +54,7 @@ pub fn plan(config: &Config, findings: &mut Findings<'_>) -> (Vec<Listener>, Vec
             plain_login: false,
             extensions_off: extensions::off(written, protocol, findings),
             future_release: extensions::future_release(written, protocol, findings),
+            dialect: dialect::plan(written, protocol, findings),
             zone: zone(&written.zone, findings),
             per_address: whole(&written.per_address, &PER_ADDRESS, findings),
             per_prefix: whole(&written.per_prefix, &PER_PREFIX, findings),

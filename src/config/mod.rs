@@ -13,6 +13,7 @@ pub mod source;
 
 mod anchors;
 mod credentials;
+mod dialect;
 mod extensions;
 mod limits;
 mod listeners;
@@ -32,6 +33,7 @@ use zeroize::Zeroizing;
 
 pub use credentials::instant;
 pub use credentials::networks::network;
+pub use dialect::Dialect;
 pub use file::Config;
 pub use findings::Errors;
 pub use limits::parse as duration;

@@ -15,7 +15,7 @@ use super::findings::Findings;
 pub use super::limits::{Limits, Spool};
 use super::slice::{Declared, Extension, Protocol, Serve, TlsMode};
 use super::source::Source;
-use super::{Mode, anchors, audit, credentials, limits, listeners, name, routes, upstreams};
+use super::{Dialect, Mode, anchors, audit, credentials, limits, listeners, name, routes, upstreams};
 use crate::policy::presence::Caps;
 use crate::policy::route::Route;
 
@@ -76,6 +76,7 @@ pub struct Listener {
     pub extensions_off: Vec<Extension>,
     /// The longest that a message may ask to be held; none: it may not ask.
     pub future_release: Option<Duration>,
+    pub dialect: Dialect,
     pub zone: String,
     pub per_address: u32,
     pub per_prefix: u32,

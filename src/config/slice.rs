@@ -6,6 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::Dialect;
 pub use super::audit::{Audit, Retention, WhenFull};
 use crate::ipc::capsule;
 use crate::mail::address::Address;
@@ -127,6 +128,7 @@ pub struct Desk {
     pub extensions_off: Vec<Extension>,
     /// The longest that a message may ask to be held; none: it may not ask.
     pub future_release: Option<Duration>,
+    pub dialect: Dialect,
 }
 
 /// Keyholder: the certificates, by number and by file name for messages. The files come as descriptors.

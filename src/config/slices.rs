@@ -40,6 +40,7 @@ impl Plan {
             serve: listener.serve.clone(),
             extensions_off: listener.extensions_off.clone(),
             future_release: listener.future_release,
+            dialect: listener.dialect.clone(),
         };
         let its_own = |listener: &&Listener| listener.protocol == protocol && listener.zone == zone;
         EdgeSlice {

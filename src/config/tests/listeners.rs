@@ -27,3 +27,13 @@ fn a_listener_that_believes_addresses_never_takes_passwords_or_hides_behind_a_pr
         complaint(api, "identify_by_network = true\nprotocol = \"http\"\nserve").contains("over HTTP a key is needed")
     );
 }
+
+#[test]
+fn rule_l5_line_feeds_are_repaired_where_it_is_written_down_and_in_smtp_alone() {
+    assert!(load(FULL).unwrap().listeners.iter().all(|listener| !listener.dialect.repair_bare_lf));
+    let text = FULL.replace("identify_by_network = true", "identify_by_network = true\nrepair_bare_lf = true");
+    let plan = load(&text).unwrap();
+    assert!(!plan.listeners[0].dialect.repair_bare_lf && plan.listeners[1].dialect.repair_bare_lf);
+    let http = complaint("serve = [\"v1\", \"ops\"]", "repair_bare_lf = true");
+    assert!(http.contains("repair_bare_lf: is for protocol = \"smtp\""), "{http}");
+}

@@ -11,6 +11,10 @@ pub struct Scanner {
     at: At,
     /// Of the content with its dots un-stuffed.
     tally: Tally,
+    /// A bare LF becomes the CRLF that it was meant for, and nothing else: it begins no line of the protocol, so that a dot
+    /// behind it is content and no end.
+    repairs: bool,
+    repaired: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +40,15 @@ pub struct Scanned {
 }
 
 impl Scanner {
+    pub fn new(repairs: bool) -> Self {
+        Self { repairs, ..Self::default() }
+    }
+
+    /// How many line ends were made of a bare LF.
+    pub fn repaired(&self) -> u64 {
+        self.repaired
+    }
+
     pub fn tally(&self) -> &Tally {
         &self.tally
     }
@@ -74,7 +87,8 @@ impl Scanner {
 
     /// Takes whole lines as long as none begins with a dot, in one run. Gives how much it took.
     fn line(&mut self, rest: &[u8], out: &mut Vec<u8>) -> usize {
-        let mut begin = 0;
+        // Where the line begins, and where what was not taken yet does.
+        let (mut begin, mut from) = (0, 0);
         for hit in memchr::memchr3_iter(b'\r', b'\n', 0, rest) {
             match rest.get(hit..) {
                 Some([b'\r', b'\n', next, ..]) => {
@@ -82,7 +96,7 @@ impl Scanner {
                     self.tally.end_line();
                     begin = hit + 2;
                     if *next == b'.' {
-                        self.tally.take(rest.get(..begin).unwrap_or_default(), out);
+                        self.tally.take(rest.get(from..begin).unwrap_or_default(), out);
                         self.at = At::Start;
                         return begin;
                     }
@@ -90,17 +104,25 @@ impl Scanner {
                 // A CR with too little behind it to judge: the next call does.
                 Some([b'\r', b'\n'] | [b'\r']) => {
                     self.tally.measure(hit - begin);
-                    self.tally.take(rest.get(..hit).unwrap_or_default(), out);
+                    self.tally.take(rest.get(from..hit).unwrap_or_default(), out);
                     self.at = At::Cr;
                     return hit + 1;
                 }
                 // The LF of a CRLF that was passed over above.
                 Some([b'\n', ..]) if begin == hit + 1 => (),
+                Some([b'\n', ..]) if self.repairs => {
+                    self.tally.measure(hit - begin);
+                    self.tally.take(rest.get(from..hit).unwrap_or_default(), out);
+                    self.tally.keep(b"\r\n", out);
+                    self.tally.end_line();
+                    self.repaired = self.repaired.saturating_add(1);
+                    (begin, from) = (hit + 1, hit + 1);
+                }
                 _ => self.tally.spoil(Fault::Framing),
             }
         }
         self.tally.measure(rest.len() - begin);
-        self.tally.take(rest, out);
+        self.tally.take(rest.get(from..).unwrap_or_default(), out);
         rest.len()
     }
 }
@@ -108,3 +130,7 @@ impl Scanner {
 #[cfg(test)]
 #[path = "data/tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "data/repair.rs"]
+mod repair;

@@ -70,7 +70,8 @@ pub async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
     wire: &mut Wire<S>,
     setting: &mut Setting<'_>,
 ) -> Result<Verdict, Stop> {
-    let (mut scanner, mut content) = (data::Scanner::default(), Content::default());
+    let (mut scanner, mut content) =
+        (data::Scanner::new(setting.front.desk.dialect.repair_bare_lf), Content::default());
     let mut block = Vec::new();
     loop {
         block.clear();
@@ -78,7 +79,12 @@ pub async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
         wire.inbox.consume(scanned.consumed);
         content.take(&block, scanner.tally(), setting).await;
         if scanned.ended {
-            return Ok(content.end(scanner.tally().fault(), setting).await);
+            let verdict = content.end(scanner.tally().fault(), setting).await;
+            if verdict.kept && scanner.repaired() > 0 {
+                let (message, lines) = (setting.envelope.message, scanner.repaired());
+                tracing::info!(%message, principal = setting.grant.principal, lines, "bare line feeds were made line ends");
+            }
+            return Ok(verdict);
         }
         content.more(wire, scanner.tally(), setting).await?;
     }

@@ -68,6 +68,7 @@ impl Gate {
             serve: vec![],
             extensions_off: vec![],
             future_release: None,
+            dialect: Default::default(),
         };
         let slice = EdgeSlice {
             hostname: "gate.example.net".into(),

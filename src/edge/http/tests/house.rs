@@ -141,6 +141,7 @@ pub fn front(change: impl FnOnce(&mut Desk)) -> (Front, watch::Sender<Phase>) {
         serve: vec![Serve::V1, Serve::Ops],
         extensions_off: vec![],
         future_release: None,
+        dialect: Default::default(),
     };
     change(&mut desk);
     let (say, phase) = watch::channel(Phase::Serving);

@@ -11,6 +11,10 @@ fn room(setting: &str) -> Room {
             let network = Some(Ways::default().login.2);
             Room::with(Ways { network, ..Ways::default() }, |desk| desk.identify_by_network = true)
         }
+        "# on a listener that repairs line feeds" => Room::with(Ways::default(), |desk| {
+            desk.plain_login = true;
+            desk.dialect.repair_bare_lf = true;
+        }),
         other => panic!("unknown setting: {other}"),
     }
 }

@@ -5,6 +5,7 @@ mod chunking;
 mod commands;
 mod conformance;
 mod content;
+mod dialect;
 mod dialogs;
 mod envelope;
 mod extensions;
@@ -56,6 +57,7 @@ impl Room {
             serve: vec![],
             extensions_off: vec![],
             future_release: None,
+            dialect: Default::default(),
         };
         change(&mut desk);
         let slice = EdgeSlice {
