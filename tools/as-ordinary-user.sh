@@ -20,6 +20,7 @@ for line in sys.stdin:
 git ls-files -z | xargs -0 cp --parents -t "$place"
 cp target/release/gatepost "$place/gatepost-release"
 cp target/debug/gatepost "$place/gatepost"
+if [ -d target/clients ]; then mkdir "$place/target" && cp -r target/clients "$place/target"; fi
 # shellcheck disable=SC2086 # a list of paths without spaces
 mkdir "$place/programs" && cp $tests "$place/programs"
 chmod -R a+rX "$place"

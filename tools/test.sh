@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # The tests, and what they need: real clients, a proxy, openssl for certificates, strace to slow a disk, sqlite3 as an auditor.
+# Postfix is for a private instance of the tests: here it gets no configuration and isn't started.
 # As root missing Debian packages are installed; otherwise they are named. Arguments go to `cargo test`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages='gcc libc6-dev openssl strace procps curl swaks libnet-ssleay-perl sqlite3 python3 haproxy'
+packages='gcc libc6-dev openssl strace procps curl swaks libnet-ssleay-perl sqlite3 python3 haproxy msmtp postfix libsasl2-modules'
 command -v systemd-sysusers > /dev/null || packages="$packages systemd-standalone-sysusers"
+command -v npm > /dev/null || packages="$packages nodejs npm"
 missing=$(for package in $packages; do
   dpkg-query -W -f='${Status}' "$package" 2> /dev/null | grep -q 'install ok installed' || echo "$package"
 done)
@@ -15,8 +17,18 @@ if [ -n "$missing" ]; then
     exit 1
   fi
   apt-get update -qq
+  echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections
   # shellcheck disable=SC2086 # a list of words
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing > /dev/null
+fi
+
+# Clients of Node.js, in the versions of the lock file, none of whose scripts run.
+clients=target/clients
+if ! cmp -s tests/clients/package-lock.json "$clients/installed"; then
+  mkdir -p "$clients"
+  cp tests/clients/package.json tests/clients/package-lock.json "$clients"
+  npm ci --silent --ignore-scripts --no-audit --no-fund --prefix "$clients"
+  cp tests/clients/package-lock.json "$clients/installed"
 fi
 
 exec cargo test --no-fail-fast "$@"

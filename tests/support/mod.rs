@@ -12,6 +12,7 @@ pub mod disk;
 pub mod evidence;
 pub mod inventory;
 pub mod ports;
+pub mod postfix;
 pub mod processes;
 pub mod restored;
 pub mod revival;
