@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use gatepost::ipc::session::{Answer, Ask, Denial, Mechanism, Slot, Via};
+use gatepost::ipc::session::{Answer, Ask, Denial, Slot, Via};
+use gatepost::policy::mechanism::Mechanism;
 use gatepost::secret::Secret;
 use gatepost::vault::login::{hashing, key};
 use support::vault::{Vault, capsule};

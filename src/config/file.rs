@@ -55,6 +55,7 @@ pub struct Listener {
     pub behind_tls_proxy: Option<At<bool>>,
     pub proxy_from: Option<Vec<At<String>>>,
     pub identify_by_network: Option<At<bool>>,
+    pub mechanisms: Option<Vec<At<String>>>,
     pub extensions_off: Option<Vec<At<String>>>,
     pub future_release: Option<At<String>>,
     pub repair_bare_lf: Option<At<bool>>,

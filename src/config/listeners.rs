@@ -9,6 +9,7 @@ use super::credentials::networks;
 use super::file::{self, At, Config};
 use super::findings::Findings;
 use super::limits::{PER_ADDRESS, PER_PREFIX, whole};
+use super::mechanisms;
 use super::name;
 use super::plan::{Bind, Certificate, Listener, label, number, word};
 use super::slice::{Protocol, Serve, TlsMode};
@@ -52,6 +53,7 @@ pub fn plan(config: &Config, findings: &mut Findings<'_>) -> (Vec<Listener>, Vec
             proxy_from: proxy_from(written, table, findings),
             identify_by_network: written.identify_by_network.as_ref().is_some_and(|flag| *flag.get_ref()),
             plain_login: false,
+            mechanisms: mechanisms::offered(written, table, protocol, findings),
             extensions_off: extensions::off(written, protocol, findings),
             future_release: extensions::future_release(written, protocol, findings),
             dialect: dialect::plan(written, protocol, findings),

@@ -17,6 +17,7 @@ mod dialect;
 mod extensions;
 mod limits;
 mod listeners;
+mod mechanisms;
 mod places;
 mod rates;
 mod routes;

@@ -16,6 +16,7 @@ pub use super::limits::{Limits, Spool};
 use super::slice::{Declared, Extension, Protocol, Serve, TlsMode};
 use super::source::Source;
 use super::{Dialect, Mode, anchors, audit, credentials, limits, listeners, name, routes, upstreams};
+use crate::policy::mechanism::Mechanism;
 use crate::policy::presence::Caps;
 use crate::policy::route::Route;
 
@@ -73,6 +74,8 @@ pub struct Listener {
     pub identify_by_network: bool,
     /// A password may be said without TLS.
     pub plain_login: bool,
+    /// By which a client may log in, in the order in which they are announced.
+    pub mechanisms: Vec<Mechanism>,
     pub extensions_off: Vec<Extension>,
     /// The longest that a message may ask to be held; none: it may not ask.
     pub future_release: Option<Duration>,

@@ -12,6 +12,7 @@ use crate::ipc::capsule;
 use crate::mail::address::Address;
 use crate::policy::Policy;
 use crate::policy::limits::{Anomaly, FailedLogins, Tiers};
+use crate::policy::mechanism::Mechanism;
 use crate::policy::presence::Caps;
 use crate::policy::route::Route;
 use crate::secret::Secret;
@@ -125,6 +126,8 @@ pub struct Desk {
     pub proxied: bool,
     /// What an HTTP listener answers; empty for SMTP.
     pub serve: Vec<Serve>,
+    /// By which a client may log in, in the order in which they are announced.
+    pub mechanisms: Vec<Mechanism>,
     pub extensions_off: Vec<Extension>,
     /// The longest that a message may ask to be held; none: it may not ask.
     pub future_release: Option<Duration>,
@@ -207,6 +210,8 @@ pub struct Counter {
     pub protocol: Protocol,
     pub identify_by_network: bool,
     pub plain_login: bool,
+    /// By which its clients may log in.
+    pub mechanisms: Vec<Mechanism>,
     /// The longest that a message may ask to be held; none: it may not ask.
     pub future_release: Option<Duration>,
     pub clients: Clients,

@@ -38,6 +38,7 @@ impl Plan {
             identify_by_network: listener.identify_by_network,
             proxied: !listener.proxy_from.is_empty(),
             serve: listener.serve.clone(),
+            mechanisms: listener.mechanisms.clone(),
             extensions_off: listener.extensions_off.clone(),
             future_release: listener.future_release,
             dialect: listener.dialect.clone(),
@@ -78,6 +79,7 @@ impl Plan {
             protocol: listener.protocol,
             identify_by_network: listener.identify_by_network,
             plain_login: listener.plain_login,
+            mechanisms: listener.mechanisms.clone(),
             future_release: listener.future_release,
             clients: match listener.behind_tls_proxy && listener.proxy_from.is_empty() {
                 true => Clients::Proxied,

@@ -15,30 +15,13 @@ use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
+use crate::policy::mechanism::Mechanism;
 use crate::policy::refusal::Refusal;
 use crate::secret::Secret;
 
 /// A session's number on its channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Slot(pub u32);
-
-/// How a client showed who it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Mechanism {
-    Plain,
-    Login,
-    Bearer,
-}
-
-impl Mechanism {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "PLAIN",
-            Self::Login => "LOGIN",
-            Self::Bearer => "bearer",
-        }
-    }
-}
 
 /// Which way a client came to its listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

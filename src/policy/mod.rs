@@ -4,6 +4,7 @@
 
 pub mod limits;
 pub mod mask;
+pub mod mechanism;
 pub mod phc;
 pub mod presence;
 pub mod principal;

@@ -18,7 +18,7 @@ use crate::ipc::control::{File as Handed, Happening, Order, ParentEnd, Report};
 use crate::ipc::delivery::{Job, MAX_SLOTS, Offer, Progress};
 use crate::ipc::frame;
 use crate::ipc::packet::{Arrival, Packet};
-use crate::ipc::session::{Answer, Ask, Denial, Mechanism, Slot, Via};
+use crate::ipc::session::{Answer, Ask, Denial, Slot, Via};
 use crate::mail::address::Address;
 use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::facts::Facts;
@@ -26,6 +26,7 @@ use crate::mail::id::MessageId;
 use crate::mail::outcome::{Outcome, Said};
 use crate::merkle::note::Verifier;
 use crate::policy::limits::{Action, Anomaly, FailedLogins, Tiers};
+use crate::policy::mechanism::Mechanism;
 use crate::policy::presence::Caps;
 use crate::policy::refusal::Refusal;
 use crate::policy::route::Route;
@@ -107,6 +108,11 @@ impl Bench {
             protocol: if number == 4 { Protocol::Http } else { Protocol::Smtp },
             identify_by_network,
             plain_login: matches!(number, 1 | 4),
+            mechanisms: match number {
+                2 => Vec::new(),
+                4 => vec![Mechanism::Bearer],
+                _ => vec![Mechanism::Plain, Mechanism::Login],
+            },
             future_release: None,
             clients: Clients::Known,
             proxy_from: Vec::new(),

@@ -83,6 +83,7 @@ mod tests {
             protocol: Protocol::Smtp,
             identify_by_network: true,
             plain_login: false,
+            mechanisms: Vec::new(),
             future_release: None,
             clients: Clients::Known,
             proxy_from: proxy_from.iter().map(|network| network.parse().unwrap()).collect(),

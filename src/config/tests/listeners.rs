@@ -1,6 +1,7 @@
 //! Listeners: what may be said in the clear, and whose address is believed.
 
 use super::*;
+use crate::policy::mechanism::Mechanism;
 
 #[test]
 fn passwords_never_cross_a_network_in_the_clear() {
@@ -36,4 +37,22 @@ fn rule_l5_line_feeds_are_repaired_where_it_is_written_down_and_in_smtp_alone() 
     assert!(!plan.listeners[0].dialect.repair_bare_lf && plan.listeners[1].dialect.repair_bare_lf);
     let http = complaint("serve = [\"v1\", \"ops\"]", "repair_bare_lf = true");
     assert!(http.contains("repair_bare_lf: is for protocol = \"smtp\""), "{http}");
+}
+
+#[test]
+fn row_37_a_listener_offers_the_mechanisms_that_are_written_and_without_them_a_password_in_either_form() {
+    let of = |text: &str| {
+        let plan = load(&FULL.replace("per_address = 10", text)).unwrap();
+        plan.listeners.iter().map(|listener| listener.mechanisms.clone()).collect::<Vec<_>>()
+    };
+    let usual = vec![Mechanism::Plain, Mechanism::Login];
+    let keys = vec![Mechanism::Bearer];
+    assert_eq!(of("per_address = 10"), [usual.clone(), vec![], keys.clone(), keys.clone()]);
+    assert_eq!(of("mechanisms = [\"LOGIN\", \"PLAIN\"]")[0], [Mechanism::Login, Mechanism::Plain]);
+    assert_eq!(of("mechanisms = [\"PLAIN\"]")[0], [Mechanism::Plain]);
+    let none = load(&FULL.replace("zone = \"devices\"", "mechanisms = []")).unwrap();
+    assert_eq!(none.listeners[1].mechanisms, []);
+    let plan = load(&FULL.replace("per_address = 10", "mechanisms = [\"PLAIN\"]")).unwrap();
+    assert_eq!(plan.edge_slice(Protocol::Smtp, "main").listeners[0].mechanisms, [Mechanism::Plain]);
+    assert_eq!(plan.vault_slice(&Secret::new([0; 32])).listeners[0].mechanisms, [Mechanism::Plain]);
 }

@@ -8,8 +8,9 @@ use sha2::{Digest, Sha256};
 use super::Session;
 use super::reply::{Code, Fault};
 use crate::edge::conversation::{Lost, Visit};
-use crate::ipc::session::{Denial, Mechanism};
+use crate::ipc::session::Denial;
 use crate::policy::Grant;
+use crate::policy::mechanism::Mechanism;
 use crate::secret::Secret;
 
 /// The longest key: ours have some 70 octets, imported ones may be longer.

@@ -12,7 +12,7 @@ use super::line::{Line, Said};
 use super::reply::{self, Reply};
 use super::wire::{Stop, Wire};
 use crate::edge::front::Phase;
-use crate::ipc::session::Mechanism;
+use crate::policy::mechanism::Mechanism;
 use crate::secret::Secret;
 
 /// RFC 4616 section 2: octets of each part.

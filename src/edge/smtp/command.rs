@@ -7,11 +7,11 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use super::chunk::Chunk;
 use super::line::Said;
 use crate::config::slice::Extension;
-use crate::ipc::session::Mechanism;
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::dsn::Wish;
 use crate::mail::envelope::{Manner, Utf8};
 use crate::mail::hold::Hold;
+use crate::policy::mechanism::Mechanism;
 
 /// Octets of a command line with its CRLF, by verb: MAIL and RCPT bear paths and parameters, AUTH a response of RFC 4954
 /// section 4.
@@ -205,8 +205,7 @@ fn auth(rest: &str) -> Result<Command, Fault> {
     if name.is_empty() || initial.is_some_and(|initial| initial.is_empty() || initial.contains(' ')) {
         return Err(Fault::Argument);
     }
-    let known = [Mechanism::Plain, Mechanism::Login];
-    let mechanism = known.into_iter().find(|mechanism| mechanism.name().eq_ignore_ascii_case(name));
+    let mechanism = Mechanism::SASL.into_iter().find(|mechanism| mechanism.name().eq_ignore_ascii_case(name));
     Ok(Command::Auth { mechanism, initial: initial.map(|initial| initial.as_bytes().into()) })
 }
 

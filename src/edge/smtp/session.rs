@@ -19,7 +19,8 @@ use super::{auth, guard};
 use crate::config::slice::TlsMode;
 use crate::edge::conversation::Visit;
 use crate::edge::front::{Front, Phase};
-use crate::ipc::session::{Mechanism, Tls};
+use crate::ipc::session::Tls;
+use crate::policy::mechanism::Mechanism;
 
 /// How long a stranger may stay a stranger, whatever it says meanwhile.
 const STRANGER: Duration = Duration::from_secs(300);
@@ -261,8 +262,10 @@ impl Session {
             _ if self.transaction.is_some() => return Ok(reply::NOT_NOW),
             _ if self.standing.grant.is_some() => return Ok(reply::LOGIN_IS_DONE),
             _ if !self.standing.hello.as_ref().is_some_and(|hello| hello.extended) => return Ok(reply::HELLO_FIRST),
-            None => return Ok(reply::UNKNOWN_MECHANISM),
-            Some(mechanism) => mechanism,
+            other => match other.filter(|mechanism| self.standing.mechanisms().any(|offered| offered == *mechanism)) {
+                None => return Ok(reply::UNKNOWN_MECHANISM),
+                Some(mechanism) => mechanism,
+            },
         };
         let offered = auth::exchange(wire, mechanism, initial, self.deadline()).await?;
         let refused = match offered.or_else(Unfit::guess) {

@@ -10,6 +10,7 @@ use crate::edge::front::Front;
 use crate::ipc::session::Tls;
 use crate::mail::envelope::Utf8;
 use crate::policy::Grant;
+use crate::policy::mechanism::Mechanism;
 use crate::policy::refusal::Refusal;
 
 /// Who speaks, how, and with whose authority.
@@ -47,6 +48,11 @@ impl Standing {
 
     pub fn takes_login(&self) -> bool {
         !self.by_network() && (self.tls.is_some() || self.front.desk.plain_login)
+    }
+
+    /// By which a client can log in now.
+    pub fn mechanisms(&self) -> impl Iterator<Item = Mechanism> {
+        self.front.desk.mechanisms.iter().copied().filter(|_| self.takes_login())
     }
 
     pub fn offers_starttls(&self) -> bool {
@@ -105,8 +111,9 @@ impl Standing {
         if let Some(grant) = self.grant.as_ref().filter(|_| self.offers(Extension::Limits)) {
             offered.push(format!("LIMITS RCPTMAX={}", grant.max_recipients));
         }
-        if self.takes_login() && self.grant.is_none() {
-            offered.push("AUTH PLAIN LOGIN".to_owned());
+        let mechanisms: Vec<&str> = self.mechanisms().map(Mechanism::name).collect();
+        if !mechanisms.is_empty() && self.grant.is_none() {
+            offered.push(format!("AUTH {}", mechanisms.join(" ")));
         }
         offered
     }

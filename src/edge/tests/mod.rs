@@ -26,6 +26,7 @@ use crate::ipc::control::ParentEnd;
 use crate::ipc::handover::{Handover, Return};
 use crate::ipc::packet::Packet;
 use crate::ipc::signing::{Sign, Signature};
+use crate::policy::mechanism::Mechanism;
 use crate::role::link::End;
 use crate::role::{Generation, Instance};
 use stand_in::{StandIn, Ways, capsule};
@@ -66,6 +67,7 @@ impl Gate {
             identify_by_network: false,
             proxied,
             serve: vec![],
+            mechanisms: Mechanism::SASL.to_vec(),
             extensions_off: vec![],
             future_release: None,
             dialect: Default::default(),

@@ -15,7 +15,7 @@ use super::key;
 use super::reason::Reason;
 use super::tag::Tagger;
 use crate::config::slice::Declared;
-use crate::ipc::session::Mechanism;
+use crate::policy::mechanism::Mechanism;
 use crate::policy::refusal::Refusal;
 use crate::policy::scope::Scope;
 use crate::policy::{MAX_ENCODED, Policy, principal};

@@ -31,7 +31,8 @@ use super::limits::denial::By;
 use super::telling::{count, tell};
 use super::visitor::whereabouts;
 use crate::config::slice::{Counter, Protocol};
-use crate::ipc::session::{Denial, Mechanism, Tls};
+use crate::ipc::session::{Denial, Tls};
+use crate::policy::mechanism::Mechanism;
 use crate::policy::scope::Scope;
 use crate::secret::Secret;
 use credentials::{Candidates, Credential, Known, Way};
@@ -157,7 +158,10 @@ fn unfit(login: &Login) -> Option<Reason> {
     if login.listener.identify_by_network {
         return Some(Reason::WrongListener);
     }
-    (login.tls.is_none() && !login.listener.plain_login).then_some(Reason::NoTls)
+    if login.tls.is_none() && !login.listener.plain_login {
+        return Some(Reason::NoTls);
+    }
+    (!login.listener.mechanisms.contains(&login.mechanism)).then_some(Reason::Mechanism)
 }
 
 async fn succeed(vault: &Vault, login: &Login, credential: &Credential, by: Option<By>) {

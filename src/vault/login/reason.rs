@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 pub enum Reason {
     WrongListener,
     NoTls,
+    Mechanism,
     NotAKey,
     Wrong,
     Changed,
@@ -25,6 +26,7 @@ impl Reason {
         match self {
             Self::WrongListener => "listener-identifies-by-network",
             Self::NoTls => "no-tls",
+            Self::Mechanism => "mechanism-not-offered",
             Self::NotAKey => "not-a-key",
             Self::Wrong => "wrong-name-or-password",
             Self::Changed => "credential-changed",

@@ -225,6 +225,25 @@ fn the_size_and_the_scope_of_a_credential_hold_whatever_an_edge_lets_pass() {
 }
 
 #[test]
+fn row_37_a_right_secret_by_a_mechanism_that_the_listener_does_not_offer_is_no_login() {
+    let mut bench = Bench::new();
+    bench.slice.listeners[0].mechanisms = vec![Mechanism::Login];
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        let refused = edge.login(&bench, 1).await;
+        assert!(matches!(refused, Answer::Denied { denial: Denial::Invalid, .. }), "{refused:?}");
+        let (mechanism, user, password) = (Mechanism::Login, "shop".to_owned(), bench.password.clone());
+        let granted = edge.ask(Ask::Login { slot: Slot(1), mechanism, user, password, tls: None }).await;
+        assert!(matches!(granted, Answer::Granted { .. }), "{granted:?}");
+    });
+    vault.drain();
+    let failures = bench.events(&Filter { event: Some("auth.failure".into()), ..Filter::default() });
+    let reasons: Vec<_> = failures.iter().map(|event| event.get("reason")).collect();
+    assert_eq!(reasons, [Some("mechanism-not-offered")]);
+}
+
+#[test]
 fn a_client_that_leaves_before_its_answer_is_written_down() {
     let bench = Bench::new();
     let mut vault = bench.run();

@@ -139,6 +139,7 @@ pub fn front(change: impl FnOnce(&mut Desk)) -> (Front, watch::Sender<Phase>) {
         identify_by_network: false,
         proxied: false,
         serve: vec![Serve::V1, Serve::Ops],
+        mechanisms: vec![crate::policy::mechanism::Mechanism::Bearer],
         extensions_off: vec![],
         future_release: None,
         dialect: Default::default(),

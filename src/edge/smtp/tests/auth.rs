@@ -9,6 +9,16 @@ use crate::ipc::session::{Answer, Denial};
 const WRONG: &str = "AGJpbGxpbmcAd3Jvbmc=";
 
 #[tokio::test]
+async fn row_37_only_the_mechanisms_of_the_listener_are_offered_and_taken() {
+    let room = Room::with(Ways::default(), |desk| {
+        (desk.plain_login, desk.mechanisms) = (true, vec![Mechanism::Login]);
+    });
+    room.run("S: 220 *\nC: EHLO client.example\n@offers\nS: 250 AUTH LOGIN\nC: AUTH PLAIN AGJpbGxpbmcAczNjcmV0\nS: 504 5.5.4 *")
+        .await;
+    assert_eq!(room.seen().frames, 0);
+}
+
+#[tokio::test]
 async fn rule_a1_no_mail_without_a_login() {
     let room = Room::plain();
     room.run("@hello\nC: MAIL FROM:<a@example.net>\nS: 530 5.7.0 *\nC: MAIL FROM:<>\nS: 530 5.7.0 *").await;

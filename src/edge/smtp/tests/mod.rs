@@ -27,6 +27,7 @@ use super::session::{Leave, Session};
 use crate::config::slice::{Desk, EdgeSlice, TlsMode};
 use crate::edge::front::{Front, Phase};
 use crate::edge::tests::stand_in::{Seen, StandIn, Ways};
+use crate::policy::mechanism::Mechanism;
 
 pub const MAX_SIZE: u64 = 100_000;
 /// No test waits longer for a line.
@@ -55,6 +56,7 @@ impl Room {
             identify_by_network: false,
             proxied: false,
             serve: vec![],
+            mechanisms: Mechanism::SASL.to_vec(),
             extensions_off: vec![],
             future_release: None,
             dialect: Default::default(),

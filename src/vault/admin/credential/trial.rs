@@ -2,7 +2,7 @@
 //! and not written down, and nobody is locked out by it.
 
 use crate::ipc::admin::credential::{Trial, Verdict};
-use crate::ipc::session::Mechanism;
+use crate::policy::mechanism::Mechanism;
 use crate::policy::scope::Scope;
 use crate::secret::Secret;
 use crate::vault::login::credentials::{Candidates, Credentials, Way};
