@@ -1,5 +1,7 @@
 //! `gatepost check`: reads the configuration and the files it names, and starts nothing.
 
+mod chosen;
+
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -47,9 +49,8 @@ fn examine(path: &Path) -> Report {
         Err(errors) => return Report { errors: errors.0, ..Report::default() },
     };
     let mut files = Files { path, errors: Vec::new(), warnings: plan.warnings.clone() };
-    for certificate in &plan.certificates {
-        files.pair(certificate);
-    }
+    let pairs: Vec<_> = plan.certificates.iter().filter_map(|certificate| files.pair(certificate)).collect();
+    files.warnings.extend(chosen::never(path, &plan, &pairs));
     for upstream in &plan.upstreams {
         if let Some(authorities) = &upstream.authorities {
             files.authorities(authorities);
@@ -85,8 +86,9 @@ struct Files<'a> {
 }
 
 impl Files<'_> {
-    /// A certificate and a key that belong together. The keyholder checks it again, at each start and reload.
-    fn pair(&mut self, Certificate { chain, key, .. }: &Certificate) {
+    /// A certificate and a key that belong together, with the certificate's number. The keyholder checks it again, at each
+    /// start and reload.
+    fn pair(&mut self, Certificate { number, chain, key }: &Certificate) -> Option<(u16, CertifiedKey)> {
         let certificates = self.read(chain, false).map(|text| certificates(&text));
         let secret = self.read(key, true).map(|text| PrivateKeyDer::from_pem_slice(&text));
         let wrong = match (certificates, secret) {
@@ -94,13 +96,14 @@ impl Files<'_> {
             (_, Some(Err(why))) => format!("{key}: not a private key in PEM form: {why}"),
             (Some(Ok(certificates)), Some(Ok(secret))) => {
                 match CertifiedKey::from_der(certificates, secret, &default_provider()) {
-                    Ok(_) => return,
+                    Ok(pair) => return Some((*number, pair)),
                     Err(why) => format!("{chain}: {key} does not serve this certificate: {why}"),
                 }
             }
-            _ => return,
+            _ => return None,
         };
         self.refuse(&wrong);
+        None
     }
 
     fn authorities(&mut self, source: &Source) {
@@ -224,6 +227,31 @@ mod tests {
             assert!(errors.len() == 1 && errors[0].contains(expected), "{expected}: {errors:?}");
             assert!(!errors[0].contains("hunter"));
         }
+    }
+
+    #[test]
+    fn a_further_certificate_is_checked_like_the_first_and_one_that_is_never_shown_is_a_warning() {
+        let house = House::new();
+        let made = rcgen::generate_simple_self_signed(["other.example.net".to_owned()]).unwrap();
+        house.write("second.pem", &made.cert.pem(), 0o644);
+        house.write("second.key", &made.signing_key.serialize_pem(), 0o600);
+        let with = |chain: &str, key: &str| {
+            let at = house.0.path().display();
+            let text = format!(
+                "version = 1\nhostname = \"gate.example.net\"\n\
+                 [[listener]]\nname = \"a\"\naddress = [\"127.0.0.1:2525\"]\nprotocol = \"smtp\"\ntls = \"starttls\"\n\
+                 certificate = \"{at}/chain.pem\"\nkey = \"{at}/key.pem\"\n\
+                 certificates = [{{ certificate = \"{at}/{chain}\", key = \"{at}/{key}\" }}]\n"
+            );
+            examine(&house.write("gatepost.toml", &text, 0o640))
+        };
+        let errors = with("second.pem", "other.pem").errors;
+        assert!(errors.len() == 1 && errors[0].contains("second.pem: ") && errors[0].contains("does not serve"));
+        let is_told = |report: &Report| report.warnings.iter().any(|line| line.contains("is never shown"));
+        let good = with("second.pem", "second.key");
+        assert!(good.errors.is_empty() && !is_told(&good), "{good:?}");
+        house.write("copy.pem", &fs::read_to_string(house.0.path().join("chain.pem")).unwrap(), 0o644);
+        assert!(is_told(&with("copy.pem", "key.pem")));
     }
 
     #[test]

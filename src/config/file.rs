@@ -52,6 +52,7 @@ pub struct Listener {
     pub tls: Option<At<String>>,
     pub certificate: Option<At<String>>,
     pub key: Option<At<String>>,
+    pub certificates: Option<Vec<At<Pair>>>,
     pub behind_tls_proxy: Option<At<bool>>,
     pub proxy_from: Option<Vec<At<String>>>,
     pub identify_by_network: Option<At<bool>>,
@@ -68,6 +69,15 @@ pub struct Listener {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tls {
+    pub certificate: Option<At<String>>,
+    pub key: Option<At<String>>,
+    pub certificates: Option<Vec<At<Pair>>>,
+}
+
+/// One of `certificates`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pair {
     pub certificate: Option<At<String>>,
     pub key: Option<At<String>>,
 }

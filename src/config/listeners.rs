@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
+use super::certificates::{Certificates, pairs};
 use super::credentials::networks;
 use super::file::{self, At, Config};
 use super::findings::Findings;
@@ -13,7 +14,6 @@ use super::mechanisms;
 use super::name;
 use super::plan::{Bind, Certificate, Listener, label, number, word};
 use super::slice::{Protocol, Serve, TlsMode};
-use super::source::Source;
 use super::{dialect, extensions};
 
 /// The zone of a listener that names none.
@@ -24,21 +24,21 @@ pub const TLS: [(&str, TlsMode); 3] =
     [("none", TlsMode::None), ("starttls", TlsMode::Starttls), ("implicit", TlsMode::Implicit)];
 
 pub fn plan(config: &Config, findings: &mut Findings<'_>) -> (Vec<Listener>, Vec<Certificate>) {
-    let mut certificates = Certificates::default();
-    let general = pair(&config.tls.certificate, &config.tls.key, findings);
+    let mut numbered = Certificates::default();
+    let general = pairs(&config.tls.certificate, &config.tls.key, &config.tls.certificates, findings);
     let (mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new());
     let mut listeners = Vec::new();
     for (index, table) in config.listener.iter().enumerate() {
         let written = table.get_ref();
         let tls = written.tls.as_ref().and_then(|tls| word(tls, "tls", &TLS, &[], findings)).unwrap_or_default();
         let protocol = protocol(written, table, findings);
-        let own = pair(&written.certificate, &written.key, findings);
-        let certificate = match own.or_else(|| general.clone()) {
-            _ if tls == TlsMode::None => None,
-            Some(pair) => Some(certificates.number(pair, findings)),
+        let own = pairs(&written.certificate, &written.key, &written.certificates, findings);
+        let certificates = match own.or_else(|| general.clone()) {
+            _ if tls == TlsMode::None => Vec::new(),
+            Some(pairs) => pairs.into_iter().map(|pair| numbered.number(pair, findings)).collect(),
             None => {
                 findings.refuse(table.span(), "tls needs a certificate: give certificate and key here or under [tls]");
-                None
+                Vec::new()
             }
         };
         let listener = Listener {
@@ -48,7 +48,7 @@ pub fn plan(config: &Config, findings: &mut Findings<'_>) -> (Vec<Listener>, Vec
             protocol,
             serve: serve(written, protocol, findings),
             tls,
-            certificate,
+            certificates,
             behind_tls_proxy: written.behind_tls_proxy.as_ref().is_some_and(|flag| *flag.get_ref()),
             proxy_from: proxy_from(written, table, findings),
             identify_by_network: written.identify_by_network.as_ref().is_some_and(|flag| *flag.get_ref()),
@@ -67,7 +67,7 @@ pub fn plan(config: &Config, findings: &mut Findings<'_>) -> (Vec<Listener>, Vec
     if listeners.is_empty() {
         findings.refuse_whole("no [[listener]]: there is nothing to listen on");
     }
-    (listeners, certificates.0)
+    (listeners, numbered.into_list())
 }
 
 /// Refuses what would carry passwords or mail in the clear, or believe an address that says nothing. Tells whether a
@@ -194,46 +194,4 @@ fn binds(
         binds.push(bind);
     }
     binds
-}
-
-type Pair = (Source, Source);
-
-/// Certificate and key, which come together.
-fn pair(certificate: &Option<At<String>>, key: &Option<At<String>>, findings: &mut Findings<'_>) -> Option<Pair> {
-    let mut open = |written: &At<String>, name: &str| match Source::file(written.get_ref()) {
-        Ok(source) => Some(source),
-        Err(why) => {
-            findings.refuse(written.span(), format!("{name}: {why}"));
-            None
-        }
-    };
-    match (certificate, key) {
-        (Some(certificate), Some(key)) => Option::zip(open(certificate, "certificate"), open(key, "key")),
-        (Some(alone), None) => {
-            findings.refuse(alone.span(), "certificate: key is missing beside it");
-            None
-        }
-        (None, Some(alone)) => {
-            findings.refuse(alone.span(), "key: certificate is missing beside it");
-            None
-        }
-        (None, None) => None,
-    }
-}
-
-/// Every pair of files once, numbered.
-#[derive(Default)]
-struct Certificates(Vec<Certificate>);
-
-impl Certificates {
-    fn number(&mut self, (chain, key): Pair, findings: &mut Findings<'_>) -> u16 {
-        let names = (chain.to_string(), key.to_string());
-        let known = self.0.iter().find(|known| (known.chain.to_string(), known.key.to_string()) == names);
-        if let Some(known) = known {
-            return known.number;
-        }
-        let number = number(self.0.len(), "certificates", findings);
-        self.0.push(Certificate { number, chain, key });
-        number
-    }
 }

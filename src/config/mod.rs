@@ -4,6 +4,7 @@
 //! a file with one mistake is not used at all.
 
 pub mod audit;
+mod certificates;
 pub mod file;
 pub mod findings;
 pub mod name;

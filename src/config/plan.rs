@@ -66,8 +66,8 @@ pub struct Listener {
     /// What an HTTP listener answers; empty for SMTP.
     pub serve: Vec<Serve>,
     pub tls: TlsMode,
-    /// Present whenever `tls` is not none.
-    pub certificate: Option<u16>,
+    /// Empty when `tls` is none. The first is shown to whoever asks for none by its name.
+    pub certificates: Vec<u16>,
     pub behind_tls_proxy: bool,
     /// The proxies that begin every connection with a PROXY header; empty when there is none.
     pub proxy_from: Vec<IpNet>,

@@ -117,8 +117,8 @@ pub struct Desk {
     pub number: u16,
     pub name: String,
     pub tls: TlsMode,
-    /// Which certificate; present when `tls` is not none.
-    pub certificate: Option<u16>,
+    /// Which certificates; empty when `tls` is none. The first is shown to whoever asks for none by its name.
+    pub certificates: Vec<u16>,
     /// Whether a password may be said without TLS: on loopback and behind a TLS proxy only.
     pub plain_login: bool,
     pub identify_by_network: bool,

@@ -33,7 +33,7 @@ impl Plan {
             number: listener.number,
             name: listener.name.clone(),
             tls: listener.tls,
-            certificate: listener.certificate,
+            certificates: listener.certificates.clone(),
             plain_login: listener.plain_login,
             identify_by_network: listener.identify_by_network,
             proxied: !listener.proxy_from.is_empty(),
@@ -61,7 +61,7 @@ impl Plan {
     /// The certificates that the edges of one protocol and zone need as descriptors.
     pub fn edge_certificates(&self, protocol: Protocol, zone: &str) -> Vec<u16> {
         let slice = self.edge_slice(protocol, zone);
-        let mut numbers: Vec<u16> = slice.listeners.iter().filter_map(|desk| desk.certificate).collect();
+        let mut numbers: Vec<u16> = slice.listeners.into_iter().flat_map(|desk| desk.certificates).collect();
         numbers.sort_unstable();
         numbers.dedup();
         numbers

@@ -10,6 +10,7 @@ use super::*;
 use crate::policy::rule::RecipientRule;
 use crate::secret::Secret;
 mod audit;
+mod certificates;
 mod listeners;
 
 mod slices;
@@ -150,11 +151,14 @@ fn a_full_file_means_what_it_says() {
     assert_eq!(plan.hostname, "gate.example.net");
     let [submission, devices, api, tls_api] = plan.listeners.as_slice() else { panic!() };
     assert_eq!(submission.addresses[2], Bind::Systemd("submission".into()));
-    assert_eq!((submission.tls, submission.certificate, submission.plain_login), (TlsMode::Starttls, Some(0), false));
+    assert_eq!(
+        (submission.tls, &submission.certificates[..], submission.plain_login),
+        (TlsMode::Starttls, &[0][..], false)
+    );
     assert_eq!((submission.per_address, submission.per_prefix, submission.zone.as_str()), (10, 20, "main"));
     assert!(devices.identify_by_network && !devices.plain_login);
     assert!(api.plain_login && api.serve == [Serve::V1, Serve::Ops]);
-    assert_eq!(tls_api.certificate, Some(1));
+    assert_eq!(tls_api.certificates, [1]);
     assert_eq!(plan.certificates[1].key.to_string(), "credential:api.key");
     assert_eq!(plan.credentials[0].policy.limits.burst, Some(20));
     assert_eq!(plan.credentials[1].policy.max_recipients, Some(10));

@@ -32,7 +32,7 @@ pub struct Front {
     /// How long a session may be silent before and after its login.
     pub idle_strange: Duration,
     pub idle: Duration,
-    /// Present when the desk has a certificate.
+    /// Present when the desk has certificates.
     pub tls: Option<Arc<ServerConfig>>,
     pub phase: watch::Receiver<Phase>,
     /// Requests that were refused: the service's log tells of so many.

@@ -6,6 +6,7 @@
 //! **If it falls.** Its sessions, and the passwords of those that come after it, until it is replaced. An intruder can't
 //! open a connection, invent a session or an address, or read a message of another process.
 
+pub mod certificates;
 pub mod conversation;
 pub mod doorstep;
 pub mod floor;
@@ -19,6 +20,7 @@ pub mod strangers;
 pub mod tls;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +37,7 @@ use crate::role::leaving::{DRAIN, LAST_WORDS};
 use crate::role::link::Talk;
 use crate::role::start::Start;
 use crate::sandbox::{self, Sealed};
+use certificates::Shelf;
 use conversation::Vault;
 use floor::Floor;
 use front::{Front, Phase};
@@ -81,24 +84,32 @@ pub fn main(start: &mut Start) -> Result<(), String> {
     })
 }
 
-/// Reads the certificate chains and makes of each what its listeners offer.
+/// Reads the certificate chains and makes of them what each listener offers, by the listener's number.
 fn offers(
     start: &mut Start,
     slice: &EdgeSlice,
     keyholder: &Keyholder,
 ) -> Result<HashMap<u16, Arc<ServerConfig>>, String> {
     let alpn: &[u8] = if start.role == Role::EdgeHttp { b"http/1.1" } else { b"smtp" };
+    let mut pairs = HashMap::new();
     let mut offers = HashMap::new();
     for desk in slice.listeners.iter().filter(|desk| desk.tls != TlsMode::None) {
-        let number = desk.certificate.ok_or_else(|| format!("listener {:?} has TLS and no certificate", desk.name))?;
-        if offers.contains_key(&number) {
-            continue;
+        let failed = |error| format!("a certificate of listener {:?} can't be used: {error}", desk.name);
+        let mut shelf = Shelf::default();
+        for number in &desk.certificates {
+            let pair = match pairs.entry(*number) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => {
+                    let chain = tls::read_chain(start.file(&File::Chain(*number))?.into()).map_err(failed)?;
+                    place.insert(certificates::certified(chain, *number, keyholder.clone()).map_err(failed)?)
+                }
+            };
+            shelf.add(pair).map_err(failed)?;
         }
-        let file = start.file(&File::Chain(number))?;
-        let offer = tls::read_chain(file.into())
-            .and_then(|chain| tls::offer(chain, number, keyholder.clone(), alpn))
-            .map_err(|error| format!("the certificate of listener {:?} can't be used: {error}", desk.name))?;
-        offers.insert(number, Arc::new(offer));
+        if desk.certificates.is_empty() {
+            return Err(format!("listener {:?} has TLS and no certificate", desk.name));
+        }
+        offers.insert(desk.number, Arc::new(tls::offer(shelf, alpn).map_err(failed)?));
     }
     Ok(offers)
 }
@@ -109,7 +120,7 @@ fn fronts(
     phase: &watch::Receiver<Phase>,
 ) -> HashMap<u16, Arc<Front>> {
     let front = |desk: &crate::config::slice::Desk| {
-        let tls = desk.certificate.and_then(|number| offers.get(&number)).cloned();
+        let tls = offers.get(&desk.number).cloned();
         (desk.number, Arc::new(Front::new(slice, desk.clone(), tls, phase.clone())))
     };
     slice.listeners.iter().map(front).collect()

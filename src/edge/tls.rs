@@ -7,14 +7,13 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::server::NoServerSessionStorage;
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ProtocolVersion, ServerConfig};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::signing::{Keyholder, RemoteKey};
+use super::certificates::Shelf;
 use super::socket::Socket;
 use crate::ipc::session::Tls;
 
@@ -35,20 +34,12 @@ pub fn read_chain(file: std::fs::File) -> Result<Vec<CertificateDer<'static>>, S
 
 /// What a listener offers: TLS 1.2 and 1.3, no tickets, no client certificates. A client that names protocols by ALPN
 /// must name ours, so that one service's session can't be turned into another's (ALPACA).
-pub fn offer(
-    chain: Vec<CertificateDer<'static>>,
-    certificate: u16,
-    keyholder: Keyholder,
-    alpn: &[u8],
-) -> Result<ServerConfig, String> {
-    let leaf = chain.first().ok_or("there is no certificate in it")?;
-    let key = RemoteKey::of(leaf, certificate, keyholder)?;
-    let resolver = SingleCertAndKey::from(CertifiedKey::new(chain, Arc::new(key)));
+pub fn offer(shelf: Shelf, alpn: &[u8]) -> Result<ServerConfig, String> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .map_err(|error| format!("no TLS can be offered with it: {error}"))?
+        .map_err(|error| format!("no TLS can be offered: {error}"))?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(resolver));
+        .with_cert_resolver(Arc::new(shelf));
     config.alpn_protocols = vec![alpn.to_vec()];
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use crate::source::{files, root};
 
 /// The tables of the configuration file, by the structs that read them.
-const TABLES: [(&str, &str); 16] = [
+const TABLES: [(&str, &str); 17] = [
     ("Config", ""),
     ("Listener", "[[listener]]"),
     ("Tls", "[tls]"),
+    ("Pair", "[tls]"),
     ("Credential", "[[credential]]"),
     ("KeyHash", "[[credential]]"),
     ("Recipients", "[[credential]]"),

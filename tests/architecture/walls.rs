@@ -70,7 +70,7 @@ const MAY_NAME: [(&str, &[&str]); 20] = [
 ];
 
 /// Crates that stand for a power or a danger, and where they may be used.
-const CRATES: [(&str, &[&str]); 24] = [
+const CRATES: [(&str, &[&str]); 25] = [
     // the only code that reads and writes the database; the probe shows that the vault's sandbox lets it
     ("rusqlite", &["vault", "sandbox/probe"]),
     // the only code that speaks HTTP: with strangers, and with a witness
@@ -88,6 +88,7 @@ const CRATES: [(&str, &[&str]); 24] = [
     // TLS: who speaks it, who signs for it, and the command that checks its files
     ("tokio_rustls", &["edge", "courier", "sink", "cli/demo"]),
     ("rustls", &["edge", "courier", "keyholder", "sink", "cli"]),
+    ("webpki", &["edge", "cli"]),
     ("rustls_native_certs", &["parent", "courier"]),
     // keys: TLS signatures, the log's signatures and their proof, the provider of outgoing TLS, bodies at rest
     ("ring", &["keyholder", "sealer", "merkle", "courier", "vault/cipher.rs", "vault/master.rs"]),

@@ -14,7 +14,12 @@ pub struct Pair {
 
 impl Pair {
     pub fn ecdsa() -> Self {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        Self::named("localhost")
+    }
+
+    /// One for this name.
+    pub fn named(name: &str) -> Self {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
         Self { certificate: made.cert.pem(), key: made.signing_key.serialize_pem() }
     }
 
@@ -35,8 +40,12 @@ impl Pair {
     }
 
     pub fn write(&self, folder: &Path) {
-        fs::write(folder.join("certificate.pem"), &self.certificate).unwrap();
-        fs::write(folder.join("key.pem"), &self.key).unwrap();
-        fs::set_permissions(folder.join("key.pem"), fs::Permissions::from_mode(0o600)).unwrap();
+        self.write_as(&folder.join("certificate.pem"), &folder.join("key.pem"));
+    }
+
+    pub fn write_as(&self, certificate: &Path, key: &Path) {
+        fs::write(certificate, &self.certificate).unwrap();
+        fs::write(key, &self.key).unwrap();
+        fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();
     }
 }

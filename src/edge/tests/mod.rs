@@ -62,7 +62,7 @@ impl Gate {
             number: 1,
             name: "submission".into(),
             tls,
-            certificate: (tls != TlsMode::None).then_some(3),
+            certificates: if tls == TlsMode::None { vec![] } else { vec![3] },
             plain_login: tls == TlsMode::None,
             identify_by_network: false,
             proxied,
@@ -88,7 +88,11 @@ impl Gate {
         let chain = vec![certificate.der().clone()];
         let offers = match tls {
             TlsMode::None => HashMap::new(),
-            _ => [(3, Arc::new(tls::offer(chain, 3, keyholder.clone(), b"smtp").unwrap()))].into(),
+            _ => {
+                let mut shelf = Shelf::default();
+                shelf.add(&certificates::certified(chain, 3, keyholder.clone()).unwrap()).unwrap();
+                [(1, Arc::new(tls::offer(shelf, b"smtp").unwrap()))].into()
+            }
         };
         let (season, phase) = watch::channel(Phase::Serving);
         let handshaker = Handshaker::start(10, slice.handshake).unwrap();

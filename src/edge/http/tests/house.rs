@@ -134,7 +134,7 @@ pub fn front(change: impl FnOnce(&mut Desk)) -> (Front, watch::Sender<Phase>) {
         number: 0,
         name: "api".into(),
         tls: TlsMode::None,
-        certificate: None,
+        certificates: Vec::new(),
         plain_login: true,
         identify_by_network: false,
         proxied: false,

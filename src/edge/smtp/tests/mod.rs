@@ -51,7 +51,7 @@ impl Room {
             number: 1,
             name: "submission".into(),
             tls: TlsMode::None,
-            certificate: None,
+            certificates: Vec::new(),
             plain_login: false,
             identify_by_network: false,
             proxied: false,
