@@ -82,6 +82,9 @@ fn judge(
     let is_loopback = |bind: &Bind| matches!(bind, Bind::Address(address) if address.ip().is_loopback());
     let exposed = listener.addresses.iter().position(|bind| !is_loopback(bind));
     let tls_place = written.tls.as_ref().map_or_else(|| table.span(), At::span);
+    if listener.dialect.lmtp {
+        dialect::judge_lmtp(written, &listener.addresses, &listener.extensions_off, findings);
+    }
     if protocol == Protocol::Http && tls == TlsMode::Starttls {
         findings.refuse(tls_place.clone(), "tls: HTTP has no STARTTLS: write \"implicit\" or \"none\"");
     }
@@ -128,11 +131,11 @@ fn proxy_from(written: &file::Listener, table: &At<file::Listener>, findings: &m
 
 fn protocol(written: &file::Listener, table: &At<file::Listener>, findings: &mut Findings<'_>) -> Protocol {
     let Some(protocol) = &written.protocol else {
-        findings.refuse(table.span(), "protocol is missing: \"smtp\" or \"http\"");
+        findings.refuse(table.span(), "protocol is missing: \"smtp\", \"lmtp\" or \"http\"");
         return Protocol::Smtp;
     };
-    let here = [("smtp", Protocol::Smtp), ("http", Protocol::Http)];
-    word(protocol, "protocol", &here, &["lmtp"], findings).unwrap_or(Protocol::Smtp)
+    let here = [("smtp", Protocol::Smtp), (dialect::LMTP, Protocol::Smtp), ("http", Protocol::Http)];
+    word(protocol, "protocol", &here, &[], findings).unwrap_or(Protocol::Smtp)
 }
 
 fn serve(written: &file::Listener, protocol: Protocol, findings: &mut Findings<'_>) -> Vec<Serve> {

@@ -228,7 +228,6 @@ fn wrong_types_are_said_in_the_operators_words_and_secrets_are_not_repeated() {
 #[test]
 fn what_is_not_built_yet_is_refused_by_name() {
     let cases = [
-        ("protocol = \"smtp\"\ntls", "protocol = \"lmtp\"\ntls"),
         ("\"ops\"", "\"resend\""),
         ("delivery = \"spool\"", "delivery = \"direct\""),
         ("delivery = \"spool\"", "delivery = \"fallback\""),

@@ -56,3 +56,20 @@ fn row_37_a_listener_offers_the_mechanisms_that_are_written_and_without_them_a_p
     assert_eq!(plan.edge_slice(Protocol::Smtp, "main").listeners[0].mechanisms, [Mechanism::Plain]);
     assert_eq!(plan.vault_slice(&Secret::new([0; 32])).listeners[0].mechanisms, [Mechanism::Plain]);
 }
+
+#[test]
+fn row_14_lmtp_is_held_to_what_smtp_is_and_never_on_port_25() {
+    let plan =
+        load(&FULL.replace("protocol = \"smtp\"\ntls = \"starttls\"", "protocol = \"lmtp\"\ntls = \"starttls\""));
+    let plan = plan.unwrap();
+    assert!(plan.listeners[0].dialect.lmtp && plan.listeners[0].protocol == Protocol::Smtp);
+    assert!(!plan.listeners[1].dialect.lmtp);
+    let device = "protocol = \"smtp\"\nidentify_by_network = true";
+    let text = complaint(device, "protocol = \"lmtp\"\nidentify_by_network = true");
+    assert!(text.contains("LMTP is never spoken on port 25"), "{text}");
+    let exposed = complaint("protocol = \"smtp\"\ntls = \"starttls\"", "protocol = \"lmtp\"");
+    assert!(exposed.contains("is not loopback and has no TLS"), "{exposed}");
+    let off = "protocol = \"lmtp\"\nextensions_off = [\"PIPELINING\"]\ntls = \"starttls\"";
+    let off = complaint("protocol = \"smtp\"\ntls = \"starttls\"", off);
+    assert!(off.contains("LMTP has PIPELINING and ENHANCEDSTATUSCODES always"), "{off}");
+}

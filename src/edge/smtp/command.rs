@@ -28,6 +28,8 @@ const MAX_HELLO: usize = 255;
 pub enum Command {
     Helo(String),
     Ehlo(String),
+    /// The name, unless it is none.
+    Lhlo(Option<String>),
     Starttls,
     Auth {
         /// None: one that we don't know.
@@ -158,6 +160,7 @@ pub fn parse(line: &[u8]) -> Result<Command, Fault> {
     let alone = |command: Command| if rest.is_none() { Ok(command) } else { Err(Fault::Argument) };
     match verb.to_ascii_uppercase().as_str() {
         "EHLO" => hello(rest).map(Command::Ehlo),
+        "LHLO" => Ok(Command::Lhlo(hello(rest).ok())),
         "HELO" => hello(rest).map(Command::Helo),
         "MAIL" => mail(rest.unwrap_or_default()),
         "RCPT" => rcpt(rest.unwrap_or_default()),
@@ -171,9 +174,7 @@ pub fn parse(line: &[u8]) -> Result<Command, Fault> {
         "VRFY" => Ok(Command::Vrfy),
         "EXPN" => Ok(Command::Expn),
         "BDAT" => chunk(rest.unwrap_or_default()).map(Command::Bdat),
-        "ETRN" | "ATRN" | "TURN" | "SEND" | "SOML" | "SAML" | "LHLO" | "BURL" | "XCLIENT" | "XFORWARD" => {
-            Err(Fault::NotOffered)
-        }
+        "ETRN" | "ATRN" | "TURN" | "SEND" | "SOML" | "SAML" | "BURL" | "XCLIENT" | "XFORWARD" => Err(Fault::NotOffered),
         _ => Err(Fault::UnknownVerb),
     }
 }

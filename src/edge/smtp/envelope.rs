@@ -54,7 +54,7 @@ impl Session {
         match self.visit.mail(from.clone(), size, manner, hello.name.clone(), self.standing.tls.clone()).await? {
             Ok(message) => {
                 let envelope = Envelope { message, sender: from, utf8, require_tls, recipients: BTreeMap::new() };
-                self.transaction = Some(Transaction { envelope, overflowed: false, chunks: None });
+                self.transaction = Some(Transaction { envelope, taken: 0, overflowed: false, chunks: None });
                 Ok(reply::SENDER_OK)
             }
             Err(refusal) => Ok(refusal.into()),
@@ -62,6 +62,14 @@ impl Session {
     }
 
     pub(super) fn rcpt(&mut self, rcpt: Rcpt) -> Reply {
+        let reply = self.recipient(rcpt);
+        if let Some(transaction) = self.transaction.as_mut().filter(|_| reply == reply::RECIPIENT_OK) {
+            transaction.taken = transaction.taken.saturating_add(1);
+        }
+        reply
+    }
+
+    fn recipient(&mut self, rcpt: Rcpt) -> Reply {
         let Rcpt { recipient, wish, utf8 } = rcpt;
         if wish != Wish::default() && !self.standing.offers(Extension::Dsn) {
             return Fault::UnknownParameter.into();
@@ -72,7 +80,7 @@ impl Session {
         if transaction.chunks.is_some() {
             return reply::BETWEEN_CHUNKS;
         }
-        let Transaction { envelope, overflowed, .. } = transaction;
+        let Transaction { envelope, overflowed, taken, .. } = transaction;
         if utf8 && envelope.utf8 == Utf8::None {
             return Fault::RecipientUtf8.into();
         }
@@ -83,6 +91,10 @@ impl Session {
                 Err(_) => return Fault::Recipient.into(),
             },
         };
+        // In LMTP each costs a reply later, the same ones too.
+        if self.front.desk.dialect.lmtp && *taken >= grant.max_recipients {
+            return Refusal::TooManyRecipients.into();
+        }
         if let Some(known) = envelope.recipients.get_mut(&recipient) {
             // Who says nothing now doesn't take back what was asked before.
             if wish != Wish::default() {

@@ -6,6 +6,7 @@ pub mod chunk;
 pub mod command;
 pub mod content;
 pub mod data;
+pub mod dialect;
 pub mod envelope;
 pub mod guard;
 pub mod line;

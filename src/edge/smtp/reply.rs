@@ -34,6 +34,7 @@ pub const RESET: Reply = says(250, "2.0.0", "forgotten");
 pub const OK: Reply = says(250, "2.0.0", "ok");
 pub const NOT_VERIFIED: Reply = says(252, "2.1.5", "send it and see");
 pub const HELP: Reply = says(214, "2.0.0", "EHLO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP QUIT");
+pub const HELP_OF_LMTP: Reply = says(214, "2.0.0", "LHLO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP QUIT");
 pub const GO_AHEAD: Reply = says(354, "", "end with a line that is a single dot");
 pub const ASK_USER: Reply = says(334, "", "VXNlcm5hbWU6");
 pub const ASK_PASSWORD: Reply = says(334, "", "UGFzc3dvcmQ6");
@@ -58,11 +59,13 @@ pub const RESPONSE_TOO_LONG: Reply = says(500, "5.5.6", "authentication exchange
 pub const NOT_OFFERED: Reply = says(502, "5.5.1", "not offered here");
 pub const BAD_BASE64: Reply = says(501, "5.5.2", "not base64, or not a response of this mechanism");
 pub const CANCELLED: Reply = says(501, "5.7.0", "cancelled");
-pub const HELLO_FIRST: Reply = says(503, "5.5.1", "say EHLO first");
+pub const HELLO_FIRST: Reply = says(503, "5.5.1", "introduce yourself first");
+pub const ONLY_LMTP: Reply = says(500, "5.5.1", "this is LMTP, say LHLO");
 pub const NESTED: Reply = says(503, "5.5.1", "a transaction is open already");
 pub const NO_TRANSACTION: Reply = says(503, "5.5.1", "say MAIL first");
 pub const BETWEEN_CHUNKS: Reply = says(503, "5.5.1", "the content has begun, it goes on with BDAT");
 pub const NO_RECIPIENT: Reply = says(554, "5.5.1", "no valid recipient");
+pub const NO_LMTP_RECIPIENT: Reply = says(503, "5.5.1", "no valid recipient");
 pub const TLS_IS_ON: Reply = says(503, "5.5.1", "TLS is on already");
 pub const LOGIN_IS_DONE: Reply = says(503, "5.5.1", "logged in already");
 pub const NOT_NOW: Reply = says(503, "5.5.1", "not in a transaction");
@@ -91,8 +94,9 @@ impl Reply {
     }
 
     /// 220: begins with our name, and doesn't say what we are.
-    pub fn greeting(hostname: &str) -> Self {
-        Self { code: 220, status: "", text: Cow::Owned(format!("{hostname} ESMTP")) }
+    pub fn greeting(hostname: &str, lmtp: bool) -> Self {
+        let protocol = if lmtp { "LMTP" } else { "ESMTP" };
+        Self { code: 220, status: "", text: Cow::Owned(format!("{hostname} {protocol}")) }
     }
 
     pub fn hello(hostname: &str) -> Self {
@@ -230,7 +234,7 @@ mod tests {
         let mut all: Vec<Reply> = REFUSALS.into_iter().map(Reply::from).collect();
         all.extend([Denial::Invalid, Denial::Busy, Denial::Wait(u32::MAX)].map(Reply::from));
         all.extend([
-            Reply::greeting(&"h".repeat(255)),
+            Reply::greeting(&"h".repeat(255), false),
             Reply::kept(MessageId::now()),
             ASK_RESPONSE,
             Fault::Octets.into(),

@@ -104,7 +104,7 @@ impl Session {
                 return Err(reply::SHUTTING_DOWN.into());
             }
             self.greeted = true;
-            wire.say(&Reply::greeting(&self.front.hostname));
+            wire.say(&Reply::greeting(&self.front.hostname, self.standing.lmtp()));
         }
         loop {
             // A service that drains finishes transactions; who has none open can begin it elsewhere (rule C17).
@@ -130,9 +130,12 @@ impl Session {
                 Line::Endless => return Err(reply::LINE_TOO_LONG.into()),
             };
             match command {
-                Ok(command) => match self.obey(wire, command).await? {
-                    Next::Go => (),
-                    Next::Starttls => return Ok(()),
+                Ok(command) => match self.understood(command) {
+                    Ok(command) => match self.obey(wire, command).await? {
+                        Next::Go => (),
+                        Next::Starttls => return Ok(()),
+                    },
+                    Err(refused) => self.answer(wire, refused).await?,
                 },
                 Err(fault @ Fault::Chunk) => return Err(Reply::from(fault).into()),
                 Err(fault) => self.answer(wire, fault.into()).await?,
@@ -171,7 +174,7 @@ impl Session {
         wire: &mut Wire<S>,
         command: Command,
     ) -> Result<Next, Stop> {
-        use Command::{Auth, Bdat, Data, Ehlo, Expn, Helo, Help, Mail, Noop, Quit, Rcpt, Rset, Starttls, Vrfy};
+        use Command::{Auth, Bdat, Data, Ehlo, Expn, Helo, Help, Lhlo, Mail, Noop, Quit, Rcpt, Rset, Starttls, Vrfy};
         if matches!(command, Ehlo(_) | Helo(_) | Rset | Noop | Help | Vrfy | Expn)
             && !self.budget.idle_command(self.standing.grant.is_some())
         {
@@ -199,9 +202,10 @@ impl Session {
                 reply::RESET
             }
             Noop => reply::OK,
+            Help if self.standing.lmtp() => reply::HELP_OF_LMTP,
             Help => reply::HELP,
             Vrfy => reply::NOT_VERIFIED,
-            Expn => reply::NOT_OFFERED,
+            Expn | Lhlo(_) => reply::NOT_OFFERED,
             Quit => return Err(reply::CLOSING.into()),
         };
         self.answer(wire, reply).await?;

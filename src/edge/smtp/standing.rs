@@ -41,6 +41,10 @@ impl Standing {
         self.tls.is_none() && desk.tls == TlsMode::Starttls && !desk.plain_login && !desk.identify_by_network
     }
 
+    pub fn lmtp(&self) -> bool {
+        self.front.desk.dialect.lmtp
+    }
+
     /// The client's address is its login, and there is no other.
     pub fn by_network(&self) -> bool {
         self.front.desk.identify_by_network
@@ -120,17 +124,21 @@ impl Standing {
 
     /// The Received field's word for it (RFC 3848, RFC 6531 section 4.3): S for TLS, A for a login.
     pub fn with(&self, utf8: Utf8) -> &'static str {
-        let extended = self.hello.as_ref().is_some_and(|hello| hello.extended);
-        match (extended, self.tls.is_some(), self.grant.is_some() && !self.by_network()) {
-            (false, ..) => "SMTP",
-            (true, false, false) if utf8 != Utf8::None => "UTF8SMTP",
-            (true, false, true) if utf8 != Utf8::None => "UTF8SMTPA",
-            (true, true, false) if utf8 != Utf8::None => "UTF8SMTPS",
-            (true, true, true) if utf8 != Utf8::None => "UTF8SMTPSA",
-            (true, false, false) => "ESMTP",
-            (true, false, true) => "ESMTPA",
-            (true, true, false) => "ESMTPS",
-            (true, true, true) => "ESMTPSA",
+        if !self.hello.as_ref().is_some_and(|hello| hello.extended) {
+            return "SMTP";
+        }
+        let words = match (self.lmtp(), utf8) {
+            (false, Utf8::None) => ["ESMTP", "ESMTPA", "ESMTPS", "ESMTPSA"],
+            (false, _) => ["UTF8SMTP", "UTF8SMTPA", "UTF8SMTPS", "UTF8SMTPSA"],
+            (true, Utf8::None) => ["LMTP", "LMTPA", "LMTPS", "LMTPSA"],
+            (true, _) => ["UTF8LMTP", "UTF8LMTPA", "UTF8LMTPS", "UTF8LMTPSA"],
+        };
+        let [plain, login, tls, both] = words;
+        match (self.tls.is_some(), self.grant.is_some() && !self.by_network()) {
+            (false, false) => plain,
+            (false, true) => login,
+            (true, false) => tls,
+            (true, true) => both,
         }
     }
 }

@@ -30,7 +30,7 @@ impl Session {
         wire.say(&reply::GO_AHEAD);
         let Some((mut setting, _)) = self.setting() else { return Err(reply::BROKEN.into()) };
         let verdict = transaction::receive(wire, &mut setting).await?;
-        self.conclude(wire, verdict)
+        self.conclude(wire, verdict, true).await
     }
 
     /// One chunk. Its octets are read to their end whatever the answer is; only what is far too much, and what comes too
@@ -65,7 +65,7 @@ impl Session {
         };
         let Some((mut setting, between)) = self.setting() else { return Err(reply::BROKEN.into()) };
         match chunks.receive(chunk, wire, &mut setting).await? {
-            Some(verdict) => self.conclude(wire, verdict),
+            Some(verdict) => self.conclude(wire, verdict, chunk.last).await,
             None => {
                 *between = Some(chunks);
                 Ok(reply::CHUNK_OK)
@@ -77,7 +77,10 @@ impl Session {
     fn unfit(&self) -> Option<Reply> {
         match &self.transaction {
             None => Some(reply::NO_TRANSACTION),
-            Some(transaction) if transaction.envelope.recipients.is_empty() => Some(reply::NO_RECIPIENT),
+            Some(transaction) if transaction.envelope.recipients.is_empty() => Some(match self.standing.lmtp() {
+                true => reply::NO_LMTP_RECIPIENT,
+                false => reply::NO_RECIPIENT,
+            }),
             Some(_) => None,
         }
     }
@@ -109,13 +112,16 @@ impl Session {
         Some((Setting { front, grant, helo: &hello.name, with, cipher, envelope, visit }, &mut transaction.chunks))
     }
 
-    /// The transaction is over.
-    fn conclude<S: AsyncRead + AsyncWrite + Unpin>(
+    /// The transaction is over: at the end of its content, or before it.
+    async fn conclude<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         wire: &mut Wire<S>,
-        verdict: Verdict,
+        mut verdict: Verdict,
+        at_end: bool,
     ) -> Result<Reply, Stop> {
-        self.transaction = None;
+        if let Some(transaction) = self.transaction.take().filter(|_| at_end) {
+            verdict.reply = self.for_each_recipient(wire, &transaction, verdict.reply).await?;
+        }
         if verdict.kept {
             self.budget.served();
         }

@@ -20,6 +20,8 @@ use crate::policy::Grant;
 #[derive(Debug)]
 pub struct Transaction {
     pub envelope: Envelope,
+    /// Replies to RCPT that took one. A recipient that is named twice is taken twice.
+    pub taken: u32,
     /// The vault was told that there were too many recipients.
     pub overflowed: bool,
     /// The content has begun to come in chunks.

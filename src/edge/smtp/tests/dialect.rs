@@ -1,12 +1,11 @@
 //! What a listener allows beside the rules that all keep to: it changes what it says, and nothing else.
 
 use super::*;
-use crate::config::Dialect;
 
 fn repairing() -> Room {
     Room::with(Ways::default(), |desk| {
         desk.plain_login = true;
-        desk.dialect = Dialect { repair_bare_lf: true };
+        desk.dialect.repair_bare_lf = true;
     })
 }
 

@@ -15,6 +15,10 @@ fn room(setting: &str) -> Room {
             desk.plain_login = true;
             desk.dialect.repair_bare_lf = true;
         }),
+        "# on a listener of LMTP" => Room::with(Ways::default(), |desk| {
+            desk.plain_login = true;
+            desk.dialect.lmtp = true;
+        }),
         other => panic!("unknown setting: {other}"),
     }
 }

@@ -11,6 +11,7 @@ mod envelope;
 mod extensions;
 mod framing;
 mod guards;
+mod lmtp;
 mod tls;
 
 use std::sync::Arc;
