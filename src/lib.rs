@@ -21,6 +21,7 @@ pub mod ipc;
 pub mod mail;
 pub mod merkle;
 pub mod policy;
+pub mod sasl;
 pub mod secret;
 
 pub mod cli;

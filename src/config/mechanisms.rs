@@ -10,10 +10,15 @@ use crate::policy::mechanism::Mechanism;
 const USUAL: [Mechanism; 2] = [Mechanism::Plain, Mechanism::Login];
 
 /// Those that can be offered, by the names that IANA has for them.
-const HERE: [(&str, Mechanism); 2] = [("PLAIN", Mechanism::Plain), ("LOGIN", Mechanism::Login)];
+const HERE: [(&str, Mechanism); 4] = [
+    ("PLAIN", Mechanism::Plain),
+    ("LOGIN", Mechanism::Login),
+    ("OAUTHBEARER", Mechanism::OauthBearer),
+    ("XOAUTH2", Mechanism::Xoauth2),
+];
 
 /// Those that are in the design and not yet in the program.
-const LATER: [&str; 5] = ["XOAUTH2", "OAUTHBEARER", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "EXTERNAL"];
+const LATER: [&str; 3] = ["SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "EXTERNAL"];
 
 /// Those that never will be, and why.
 const NEVER: [(&str, &str); 4] = [

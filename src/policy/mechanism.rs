@@ -6,17 +6,28 @@ use serde::{Deserialize, Serialize};
 pub enum Mechanism {
     Plain,
     Login,
+    /// The secret is the token (RFC 7628), and names its credential itself.
+    OauthBearer,
+    Xoauth2,
+    /// Of HTTP.
     Bearer,
 }
 
 impl Mechanism {
     /// Those of SMTP. Which of them a listener offers, its configuration says.
-    pub const SASL: [Self; 2] = [Self::Plain, Self::Login];
+    pub const SASL: [Self; 4] = [Self::Plain, Self::Login, Self::OauthBearer, Self::Xoauth2];
+
+    /// Whether the secret says whose it is; in every other a name does.
+    pub const fn is_bearer(self) -> bool {
+        matches!(self, Self::OauthBearer | Self::Xoauth2 | Self::Bearer)
+    }
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Plain => "PLAIN",
             Self::Login => "LOGIN",
+            Self::OauthBearer => "OAUTHBEARER",
+            Self::Xoauth2 => "XOAUTH2",
             Self::Bearer => "bearer",
         }
     }

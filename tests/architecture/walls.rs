@@ -5,7 +5,7 @@ use gatepost::role::{Role, TABLE, link};
 use crate::source::{Source, sources};
 
 /// What each part of the house may name of it. Roles never name each other: they talk through `ipc`.
-const MAY_NAME: [(&str, &[&str]); 20] = [
+const MAY_NAME: [(&str, &[&str]); 21] = [
     // Nouns and tools, which know nothing of processes.
     ("secret", &[]),
     // What can't be read as mail is refused by a word of the same list.
@@ -13,6 +13,7 @@ const MAY_NAME: [(&str, &[&str]); 20] = [
     ("log", &[]),
     ("sys", &["secret"]),
     ("policy", &["mail"]),
+    ("sasl", &[]),
     ("merkle", &["ipc::sealing"]),
     ("sink", &["mail", "secret"]),
     // The frame of every process.
@@ -36,7 +37,7 @@ const MAY_NAME: [(&str, &[&str]); 20] = [
     // The roles. Parent makes the files that sealer and vault keep, before these exist.
     ("parent", &["role", "sandbox", "ipc", "config", "mail::unseen", "secret", "sys", "log", "sealer", "vault"]),
     ("listener", &["role", "sandbox", "ipc", "config::slice", "policy::presence", "secret", "sys", "log::flood"]),
-    ("edge", &["role", "sandbox", "ipc", "config::slice", "mail", "policy", "secret", "sys", "log::flood"]),
+    ("edge", &["role", "sandbox", "ipc", "config::slice", "mail", "policy", "sasl", "secret", "sys", "log::flood"]),
     ("keyholder", &["role", "sandbox", "ipc", "config::slice", "secret", "sys"]),
     ("vault", &["role", "sandbox", "ipc", "config::slice", "mail", "policy", "secret", "sys", "merkle"]),
     ("sealer", &["role", "sandbox", "ipc", "config::slice", "secret", "sys", "merkle"]),

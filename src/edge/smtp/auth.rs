@@ -1,5 +1,5 @@
-//! AUTH: PLAIN (RFC 4616) and LOGIN, inside the exchange of RFC 4954. What is read here is a stranger's guess until the
-//! vault has judged it.
+//! AUTH: PLAIN (RFC 4616), LOGIN, OAUTHBEARER (RFC 7628) and XOAUTH2, inside the exchange of RFC 4954. What is read here is a
+//! stranger's guess until the vault has judged it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,12 +13,17 @@ use super::reply::{self, Reply};
 use super::wire::{Stop, Wire};
 use crate::edge::front::Phase;
 use crate::policy::mechanism::Mechanism;
+use crate::sasl;
+use crate::sasl::bearer::Bearer;
 use crate::secret::Secret;
 
 /// RFC 4616 section 2: octets of each part.
 const MAX_PART: usize = 255;
 
-/// A name and a password that were offered.
+/// The longest key, as over HTTP: ours have some 70 octets, imported ones may be longer.
+const MAX_TOKEN: usize = 512;
+
+/// A name and a password that were offered; of a bearer, the name may be empty.
 #[derive(Debug)]
 pub struct Offered {
     pub user: String,
@@ -62,15 +67,12 @@ pub async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     initial: Option<Said>,
     deadline: Instant,
 ) -> Result<Result<Offered, Unfit>, Stop> {
-    match (mechanism, initial) {
-        (Mechanism::Plain, Some(initial)) if *initial == *b"=" => Ok(plain(&[])),
-        (Mechanism::Plain, Some(initial)) => Ok(decode(&initial).and_then(|response| plain(&response))),
-        (Mechanism::Plain, None) => {
-            let response = challenge(wire, &reply::ASK_RESPONSE, deadline).await?;
-            Ok(response.and_then(|response| plain(&response)))
-        }
+    let read: fn(&[u8]) -> Result<Offered, Unfit> = match mechanism {
+        Mechanism::Plain => plain,
+        Mechanism::OauthBearer => |response| bearer(sasl::bearer::oauthbearer(response)),
+        Mechanism::Xoauth2 => |response| bearer(sasl::bearer::xoauth2(response)),
         // LOGIN has no specification that says where its name goes, and the mail client of .NET sends it with the command.
-        (Mechanism::Login, initial) => {
+        Mechanism::Login => {
             let user = match initial {
                 Some(initial) => decode(&initial),
                 None => challenge(wire, &reply::ASK_USER, deadline).await?,
@@ -80,10 +82,30 @@ pub async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
                 Err(unfit) => return Ok(Err(unfit)),
             };
             let password = challenge(wire, &reply::ASK_PASSWORD, deadline).await?;
-            Ok(password.and_then(|password| offered(&user, &password)))
+            return Ok(password.and_then(|password| offered(&user, &password)));
         }
-        (Mechanism::Bearer, _) => Ok(Err(malformed(reply::UNKNOWN_MECHANISM))),
-    }
+        Mechanism::Bearer => return Ok(Err(malformed(reply::UNKNOWN_MECHANISM))),
+    };
+    let response = match initial {
+        Some(initial) if *initial == *b"=" => Ok(Zeroizing::default()),
+        Some(initial) => decode(&initial),
+        None => challenge(wire, &reply::ASK_RESPONSE, deadline).await?,
+    };
+    Ok(response.and_then(|response| read(&response)))
+}
+
+/// Tells a bearer that its token is none, in the words of its mechanism, and hears what it has to say to that: nothing, which
+/// each of them says in another way (RFC 7628 section 3.2.3). Gives the last reply.
+pub async fn explain<S: AsyncRead + AsyncWrite + Unpin>(
+    wire: &mut Wire<S>,
+    mechanism: Mechanism,
+    deadline: Instant,
+) -> Result<Reply, Stop> {
+    let why = if mechanism == Mechanism::Xoauth2 { reply::XOAUTH2_ERROR } else { reply::OAUTHBEARER_ERROR };
+    Ok(match challenge(wire, &why, deadline).await? {
+        Err(Unfit::Malformed(cancelled)) if cancelled == reply::CANCELLED => cancelled,
+        _ => reply::BAD_CREDENTIALS,
+    })
 }
 
 /// Asks and reads the answer. A client that answers before it is asked has pipelined what must not be.
@@ -118,6 +140,19 @@ fn plain(response: &[u8]) -> Result<Offered, Unfit> {
             other => other,
         },
         _ => Err(malformed(reply::BAD_BASE64)),
+    }
+}
+
+/// The token is a key of ours, said as over HTTP (RFC 6750 section 2.1).
+fn bearer(said: Option<Bearer<'_>>) -> Result<Offered, Unfit> {
+    let Bearer { user, token } = said.ok_or_else(|| malformed(reply::BAD_BASE64))?;
+    let sound = |octet: &u8| octet.is_ascii_alphanumeric() || b"-._~+/=".contains(octet);
+    let key = std::str::from_utf8(token).ok().filter(|key| (1..=MAX_TOKEN).contains(&key.len()));
+    match (key.filter(|_| token.iter().all(sound)), user.is_ascii() && user.len() <= MAX_PART) {
+        (Some(key), true) if !user.iter().any(u8::is_ascii_control) => {
+            Ok(Offered { user: String::from_utf8(user).unwrap_or_default(), password: Secret::new(key.to_owned()) })
+        }
+        _ => Err(impossible(&user)),
     }
 }
 
@@ -173,6 +208,29 @@ mod tests {
         assert_eq!(read(b"\0\0b"), Err(impossible("")));
         assert_eq!(read(b"\0a\0"), Err(impossible("a")));
         assert_eq!(read(b"\0a\0\xff"), Err(impossible("a")));
+    }
+
+    #[test]
+    fn rule_a7_row_36_a_bearer_says_a_key_and_may_say_whose_it_is() {
+        let read = |message: &[u8]| {
+            bearer(sasl::bearer::xoauth2(message)).map(|offered| (offered.user, offered.password.expose().clone()))
+        };
+        assert_eq!(read(b"user=\x01auth=Bearer gp_x\x01\x01"), pair("", "gp_x"));
+        assert_eq!(read(b"user=billing\x01auth=Bearer a-b._~+/=\x01\x01"), pair("billing", "a-b._~+/="));
+        assert_eq!(read(b"user=billing\x01auth=Bearer gp_x\x01"), Err(malformed(reply::BAD_BASE64)));
+        for (bad, user) in [
+            (&b"user=a\nb\x01auth=Bearer gp_x\x01\x01"[..], r"a\nb"),
+            (b"user=a\0\x01auth=Bearer gp_x\x01\x01", r"a\u{0}"),
+            (b"user=b\xc3\xa4r\x01auth=Bearer gp_x\x01\x01", r"b\u{e4}r"),
+            (b"user=a\x01auth=Bearer \x01\x01", "a"),
+            (b"user=a\x01auth=Basic gp_x\x01\x01", "a"),
+            (b"user=a\x01auth=Bearer gp x\x01\x01", "a"),
+            (b"user=a\x01auth=Bearer gp\r\n\x01\x01", "a"),
+        ] {
+            assert_eq!(read(bad), Err(impossible(user)), "{bad:?}");
+        }
+        let long = format!("user=a\x01auth=Bearer {}\x01\x01", "x".repeat(MAX_TOKEN + 1));
+        assert_eq!(read(long.as_bytes()), Err(impossible("a")));
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod dialect;
 pub mod envelope;
 pub mod guard;
 pub mod line;
+pub mod login;
 pub mod reply;
 pub mod session;
 pub mod standing;

@@ -39,6 +39,10 @@ pub const GO_AHEAD: Reply = says(354, "", "end with a line that is a single dot"
 pub const ASK_USER: Reply = says(334, "", "VXNlcm5hbWU6");
 pub const ASK_PASSWORD: Reply = says(334, "", "UGFzc3dvcmQ6");
 pub const ASK_RESPONSE: Reply = says(334, "", "");
+/// `{"status":"invalid_token"}`
+pub const OAUTHBEARER_ERROR: Reply = says(334, "", "eyJzdGF0dXMiOiJpbnZhbGlkX3Rva2VuIn0=");
+/// `{"status":"401","schemes":"bearer"}`
+pub const XOAUTH2_ERROR: Reply = says(334, "", "eyJzdGF0dXMiOiI0MDEiLCJzY2hlbWVzIjoiYmVhcmVyIn0=");
 
 pub const SHUTTING_DOWN: Reply = says(421, "4.3.2", "this service is restarting, connect again");
 pub const VAULT_AWAY: Reply = says(421, "4.3.2", "this service is not available now, try again later");

@@ -7,20 +7,18 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::auth::Unfit;
 use super::budget::{Budget, Charge};
 use super::command::{self, Command, Fault};
-use super::line::{Line, Said};
+use super::guard;
+use super::line::Line;
 use super::reply::{self, Reply};
 use super::standing::{Hello, Standing};
 use super::transaction::Transaction;
 use super::wire::{Stop, Wire};
-use super::{auth, guard};
 use crate::config::slice::TlsMode;
 use crate::edge::conversation::Visit;
 use crate::edge::front::{Front, Phase};
 use crate::ipc::session::Tls;
-use crate::policy::mechanism::Mechanism;
 
 /// How long a stranger may stay a stranger, whatever it says meanwhile.
 const STRANGER: Duration = Duration::from_secs(300);
@@ -30,7 +28,7 @@ const STRANGER: Duration = Duration::from_secs(300);
 pub struct Session {
     pub(super) front: Arc<Front>,
     pub(super) visit: Visit,
-    id: Uuid,
+    pub(super) id: Uuid,
     born: Instant,
     greeted: bool,
     pub(super) standing: Standing,
@@ -251,52 +249,5 @@ impl Session {
                 None
             }
         })
-    }
-
-    async fn auth<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        wire: &mut Wire<S>,
-        mechanism: Option<Mechanism>,
-        initial: Option<Said>,
-    ) -> Result<Reply, Stop> {
-        self.drop_revoked();
-        let mechanism = match mechanism {
-            _ if self.standing.by_network() => return Ok(reply::NOT_OFFERED),
-            _ if !self.standing.takes_login() => return Ok(reply::TLS_FIRST),
-            _ if self.transaction.is_some() => return Ok(reply::NOT_NOW),
-            _ if self.standing.grant.is_some() => return Ok(reply::LOGIN_IS_DONE),
-            _ if !self.standing.hello.as_ref().is_some_and(|hello| hello.extended) => return Ok(reply::HELLO_FIRST),
-            other => match other.filter(|mechanism| self.standing.mechanisms().any(|offered| offered == *mechanism)) {
-                None => return Ok(reply::UNKNOWN_MECHANISM),
-                Some(mechanism) => mechanism,
-            },
-        };
-        let offered = auth::exchange(wire, mechanism, initial, self.deadline()).await?;
-        let refused = match offered.or_else(Unfit::guess) {
-            Ok(offered) => {
-                let tls = self.standing.tls.clone();
-                match self.visit.login(mechanism, offered.user, offered.password, tls).await? {
-                    Ok(grant) => {
-                        tracing::debug!(session = %self.id, principal = grant.principal, "logged in");
-                        self.standing.grant = Some(grant);
-                        return Ok(reply::LOGGED_IN);
-                    }
-                    Err(denial) => Reply::from(denial),
-                }
-            }
-            Err(malformed) => return Ok(malformed),
-        };
-        if refused == reply::BAD_CREDENTIALS && !self.budget.failed_login() {
-            wire.say(&refused);
-            return Err(reply::TOO_MANY_GUESSES.into());
-        }
-        Ok(refused)
-    }
-
-    /// A login that was revoked is none; an open transaction is the vault's to refuse.
-    pub(super) fn drop_revoked(&mut self) {
-        if self.transaction.is_none() && self.visit.revoked() {
-            self.standing.grant = None;
-        }
     }
 }

@@ -67,7 +67,7 @@ impl Gate {
             identify_by_network: false,
             proxied,
             serve: vec![],
-            mechanisms: Mechanism::SASL.to_vec(),
+            mechanisms: vec![Mechanism::Plain, Mechanism::Login],
             extensions_off: vec![],
             future_release: None,
             dialect: Default::default(),

@@ -213,9 +213,9 @@ impl Credentials {
 
     /// Whose login it would be: a bearer's by its key, every other by its name.
     pub fn owner(&self, mechanism: Mechanism, user: &str, password: &str) -> Option<&Rc<Credential>> {
-        match mechanism {
-            Mechanism::Bearer => self.by_key.get(key::id(password)?),
-            Mechanism::Plain | Mechanism::Login => self.by_id.get(user),
+        match mechanism.is_bearer() {
+            true => self.by_key.get(key::id(password)?),
+            false => self.by_id.get(user),
         }
     }
 
@@ -230,8 +230,8 @@ impl Credentials {
         dummy: &Secret<String>,
     ) -> Option<Candidates> {
         let owner = self.owner(mechanism, user, password);
-        let (mut phcs, width) = match (mechanism, key::id(password)) {
-            (Mechanism::Bearer, None) => return None,
+        let (mut phcs, width) = match (mechanism.is_bearer(), key::id(password)) {
+            (true, None) => return None,
             // A generated key says which secret it is; it must be this name's.
             (_, Some(id)) => {
                 let own = owner.and_then(|owner| owner.keys.iter().find(|key| key.id == id));
@@ -241,7 +241,7 @@ impl Credentials {
                 }
                 (own.into_iter().map(pair).collect::<Vec<_>>(), 1)
             }
-            (_, None) => {
+            (false, None) => {
                 // What isn't in the form of a generated key isn't one.
                 let imported = owner.iter().flat_map(|owner| &owner.keys).filter(|key| key.tag.is_none());
                 (imported.map(pair).collect(), self.width)

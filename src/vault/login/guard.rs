@@ -5,7 +5,6 @@ use super::homes::Home;
 use super::reason::Reason;
 use super::{Credential, Login, describe, key, tell_failure};
 use crate::ipc::session::Denial;
-use crate::policy::mechanism::Mechanism;
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Name, Outcome};
 use crate::vault::limits::denial::By;
@@ -18,9 +17,9 @@ use crate::vault::telling::tell;
 
 /// Who tries to log in from where.
 fn from(login: &Login) -> From<'_> {
-    let name = match login.mechanism {
-        Mechanism::Bearer => key::id(login.password.expose()).unwrap_or_default(),
-        Mechanism::Plain | Mechanism::Login => &login.user,
+    let name = match login.mechanism.is_bearer() {
+        true => key::id(login.password.expose()).unwrap_or(&login.user),
+        false => &login.user,
     };
     From { address: login.listener.knows_addresses().then_some(login.address), name }
 }

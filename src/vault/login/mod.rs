@@ -79,7 +79,7 @@ pub async fn decide(vault: &Vault, login: Login, gone: Gone) -> Result<Known, De
     let known = credential.as_deref();
     let checked = check(vault, attempt.claim, &login.password, &candidates, gone).await;
     let (key, credential) = match (checked, &credential) {
-        (Ok(Some(key)), Some(credential)) => (key, credential),
+        (Ok(Some(key)), Some(credential)) if is_named(&login, credential) => (key, credential),
         (Ok(_), ..) => return Err(fail(vault, &login, &attempt, known, Reason::Wrong).await),
         (Err(reason), ..) => return Err(fail(vault, &login, &attempt, known, reason).await),
     };
@@ -114,6 +114,7 @@ fn remembered(vault: &Vault, login: &Login) -> Option<Known> {
     let known = {
         let authority = vault.authority.borrow();
         let credential = authority.credentials.owner(login.mechanism, &login.user, login.password.expose())?;
+        is_named(login, credential).then_some(())?;
         let mark = authority.cache.mark(&credential.id, credential.generation, &login.password, login.address);
         let key = authority.cache.recall(&mark, Instant::now())?;
         credential.admits(key, way(login), now_us()).ok()?;
@@ -153,6 +154,11 @@ async fn check(
     }
 }
 
+/// A bearer need not say who it is, and may say nothing else.
+fn is_named(login: &Login, credential: &Credential) -> bool {
+    login.user == credential.id || login.mechanism.is_bearer() && login.user.is_empty()
+}
+
 /// Why a login can't be right, whoever it is.
 fn unfit(login: &Login) -> Option<Reason> {
     if login.listener.identify_by_network {
@@ -181,8 +187,8 @@ async fn fail(vault: &Vault, login: &Login, attempt: &Attempt, owner: Option<&Cr
 }
 
 async fn tell_failure(vault: &Vault, login: &Login, owner: Option<&Credential>, reason: Reason) {
-    let known = vault.authority.borrow().credentials.get(&login.user).cloned();
-    let known = known.as_deref().or(owner);
+    let claimed = vault.authority.borrow().credentials.get(&login.user).cloned();
+    let known = owner.or(claimed.as_deref());
     let event = Event { reason: Some(reason.word().into()), ..Event::new(Name::AuthFailure, Outcome::Failure) };
     let by = guard::told_by(vault, login, reason == Reason::Busy);
     if tell(vault, describe(event, login, known), by).await {

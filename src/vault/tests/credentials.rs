@@ -244,6 +244,39 @@ fn row_37_a_right_secret_by_a_mechanism_that_the_listener_does_not_offer_is_no_l
 }
 
 #[test]
+fn row_36_a_token_is_the_key_of_whom_it_names_or_of_nobody() {
+    let mut bench = Bench::new();
+    bench.slice.listeners[0].mechanisms = vec![Mechanism::OauthBearer, Mechanism::Xoauth2];
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let other = login::key::of(login::key::id(bench.password.expose()).unwrap());
+        for (mechanism, user, password, is_right) in [
+            (Mechanism::Xoauth2, "printer", &bench.password, false),
+            (Mechanism::OauthBearer, "nobody", &bench.password, false),
+            (Mechanism::OauthBearer, "shop", &other, false),
+            (Mechanism::Xoauth2, "shop", &bench.password, true),
+            (Mechanism::OauthBearer, "", &bench.password, true),
+            // It is remembered by now, and still nobody else's.
+            (Mechanism::Xoauth2, "printer", &bench.password, false),
+        ] {
+            let (user, password) = (user.to_owned(), password.clone());
+            let slot = Slot(1);
+            let answer = edge.ask(Ask::Login { slot, mechanism, user: user.clone(), password, tls: None }).await;
+            let granted = matches!(answer, Answer::Granted { .. });
+            assert_eq!(granted, is_right, "{mechanism:?} {user:?} {answer:?}");
+            assert!(granted || matches!(answer, Answer::Denied { denial: Denial::Invalid, .. }), "{answer:?}");
+        }
+    });
+    vault.drain();
+    let failures = bench.events(&Filter { event: Some("auth.failure".into()), ..Filter::default() });
+    let told: Vec<_> = failures.iter().map(|event| (event.get("reason"), event.get("account"))).collect();
+    let wrong = (Some("wrong-name-or-password"), Some("shop"));
+    assert_eq!(told, [(Some("mechanism-not-offered"), Some("shop")), wrong, wrong, wrong, wrong]);
+}
+
+#[test]
 fn a_client_that_leaves_before_its_answer_is_written_down() {
     let bench = Bench::new();
     let mut vault = bench.run();

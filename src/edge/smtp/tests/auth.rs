@@ -179,3 +179,56 @@ async fn a_login_that_was_revoked_must_be_made_again() {
     client.run("C: MAIL FROM:<a@example.net>\nS: 530 5.7.0 *\nC: AUTH PLAIN AGJpbGxpbmcAczNjcmV0\nS: 235 *").await;
     client.run("C: MAIL FROM:<a@example.net>\nS: 250 2.1.0 *").await;
 }
+
+fn tokens() -> Room {
+    Room::with(Ways::default(), |desk| {
+        (desk.plain_login, desk.mechanisms) = (true, vec![Mechanism::OauthBearer, Mechanism::Xoauth2]);
+    })
+}
+
+const TOKENS: &str = "S: 220 *\nC: EHLO client.example\n@offers\nS: 250 AUTH OAUTHBEARER XOAUTH2\n";
+
+#[tokio::test]
+async fn row_36_a_key_logs_in_as_a_bearers_token_with_the_command_or_behind_it() {
+    for (mechanism, token) in [
+        ("XOAUTH2", "dXNlcj1iaWxsaW5nAWF1dGg9QmVhcmVyIHMzY3JldAEB"),
+        ("OAUTHBEARER", "bixhPWJpbGxpbmcsAWF1dGg9QmVhcmVyIHMzY3JldAEB"),
+    ] {
+        let room = tokens();
+        room.run(&format!("{TOKENS}C: AUTH {mechanism} {token}\nS: 235 2.7.0 *")).await;
+        room.run(&format!("{TOKENS}C: AUTH {mechanism}\nS: 334*\nC: {token}\nS: 235 2.7.0 *")).await;
+        assert_eq!(room.seen().logins, vec![("billing".to_owned(), "s3cret".to_owned()); 2]);
+        room.run(&format!(
+            "{TOKENS}C: AUTH {mechanism} =\nS: 501 5.5.2 *\nC: AUTH {mechanism} AGEAYg==\nS: 501 5.5.2 *"
+        ))
+        .await;
+        assert_eq!(room.seen().logins.len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn rule_a9_row_36_a_wrong_token_is_explained_and_then_refused_like_any_other_login() {
+    for (mechanism, token, why, nothing) in [
+        ("XOAUTH2", "dXNlcj1iaWxsaW5nAWF1dGg9QmVhcmVyIHdyb25nAQE=", r#"{"status":"401","schemes":"bearer"}"#, ""),
+        ("OAUTHBEARER", "bixhPWJpbGxpbmcsAWF1dGg9QmVhcmVyIHdyb25nAQE=", r#"{"status":"invalid_token"}"#, "AQ=="),
+    ] {
+        let room = tokens();
+        let why = STANDARD.encode(why);
+        let refused = "S: 535 5.7.8 authentication credentials invalid";
+        let guess =
+            |answer: &str, end: &str| format!("C: AUTH {mechanism} {token}\nS: 334 {why}\nC: {answer}\n{end}\n");
+        room.run(&format!("{TOKENS}{}S: 421 4.7.0 *\n--", guess(nothing, refused).repeat(3))).await;
+        assert_eq!(room.seen().logins.len(), 3);
+        // Whatever it answers: the guess was made, and counts.
+        let gives_up = guess("*", "S: 501 5.7.0 cancelled");
+        let shouts = guess("not base64", refused);
+        room.run(&format!("{TOKENS}{gives_up}{shouts}{gives_up}S: 421 4.7.0 *\n--")).await;
+        for (denial, expected) in [(Denial::Busy, "454 4.7.0 *"), (Denial::Wait(9), "454 4.7.0 *")] {
+            let ways = Ways { denial: Some(denial), ..Ways::default() };
+            let room = Room::with(ways, |desk| {
+                (desk.plain_login, desk.mechanisms) = (true, vec![Mechanism::OauthBearer, Mechanism::Xoauth2]);
+            });
+            room.run(&format!("{TOKENS}C: AUTH {mechanism} {token}\nS: {expected}")).await;
+        }
+    }
+}

@@ -57,7 +57,7 @@ impl Room {
             identify_by_network: false,
             proxied: false,
             serve: vec![],
-            mechanisms: Mechanism::SASL.to_vec(),
+            mechanisms: vec![Mechanism::Plain, Mechanism::Login],
             extensions_off: vec![],
             future_release: None,
             dialect: Default::default(),
