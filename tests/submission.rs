@@ -3,7 +3,8 @@
 
 mod support;
 
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use gatepost::sink::{Fault, Options, Phase};
@@ -219,8 +220,36 @@ fn what_the_upstream_defers_is_tried_again_and_what_it_refuses_is_not() {
         let (_, trail) = audit(&service, &["query", "--json"]);
         ["deliver.defer", "deliver.success", "deliver.bounce"].iter().all(|event| trail.contains(event))
     });
+    let report = service.sink.next(ARRIVAL).expect("its sender is told of the refused one");
+    assert_eq!((report.sender.as_str(), report.recipients), ("", vec!["a@example.net".to_owned()]));
+    assert_eq!(
+        as_mail_programs_see_it(&report.content),
+        "multipart/report delivery-status\n\
+         text/plain message/delivery-status text/rfc822-headers\n\
+         rfc822; nobody@example.org failed 5.1.1 smtp; 550 5.1.1 no such mailbox\n\
+         s\n"
+    );
     assert!(service.sink.next(Duration::from_secs(2)).is_none(), "the refused one is not tried again");
     service.stop();
+}
+
+/// A report, read by Python's library for mail: its types, the fields about its recipient, and the subject that it is about.
+fn as_mail_programs_see_it(report: &[u8]) -> String {
+    let script = "import email, sys\n\
+        mail = email.message_from_binary_file(sys.stdin.buffer)\n\
+        parts = mail.get_payload()\n\
+        print(mail.get_content_type(), mail.get_param('report-type'))\n\
+        print(*(part.get_content_type() for part in parts))\n\
+        about = parts[1].get_payload()[1]\n\
+        print(*(about[name] for name in ['Final-Recipient', 'Action', 'Status', 'Diagnostic-Code']))\n\
+        print(email.message_from_string(parts[2].get_payload())['Subject'])\n\
+        assert not any(part.defects for part in mail.walk())\n";
+    let python = Command::new("python3").args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut python = python.expect("python3");
+    python.stdin.take().expect("its input").write_all(report).expect("it reads");
+    let output = python.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(report));
+    String::from_utf8(output.stdout).expect("text")
 }
 
 #[test]

@@ -76,7 +76,17 @@ impl Ret {
 
 impl Notify {
     const NEVER: u8 = 1;
-    const OCCASIONS: [(&str, u8); 3] = [("SUCCESS", 2), ("FAILURE", 4), ("DELAY", 8)];
+    const SUCCESS: u8 = 2;
+    const FAILURE: u8 = 4;
+    const OCCASIONS: [(&str, u8); 3] = [("SUCCESS", Self::SUCCESS), ("FAILURE", Self::FAILURE), ("DELAY", 8)];
+
+    pub const fn on_success(self) -> bool {
+        self.0 & Self::SUCCESS != 0
+    }
+
+    pub const fn on_failure(self) -> bool {
+        self.0 & Self::FAILURE != 0
+    }
 
     /// Reads `NEVER`, or occasions with commas between them. One that is named twice is named.
     pub fn parse(text: &str) -> Result<Self, Unfit> {
@@ -116,6 +126,25 @@ impl From<Notify> for u8 {
     fn from(notify: Notify) -> Self {
         notify.0
     }
+}
+
+impl Envid {
+    /// What it means, in printable ASCII.
+    pub fn meaning(&self) -> String {
+        meaning(&self.0)
+    }
+}
+
+impl Orcpt {
+    /// The type of the address, `;`, and what the address means, in printable ASCII.
+    pub fn meaning(&self) -> String {
+        self.0.split_once(';').map(|(kind, address)| format!("{kind};{}", meaning(address))).unwrap_or_default()
+    }
+}
+
+/// What was found to be xtext of printable characters when it was taken.
+fn meaning(xtext: &str) -> String {
+    String::from_utf8(xtext::decode(xtext).unwrap_or_default()).unwrap_or_default()
 }
 
 /// What it means must be printable (RFC 3461 sections 4.2 and 4.4): it is written into the fields of reports.
@@ -212,6 +241,12 @@ mod tests {
         {
             assert_eq!(orcpt(bad), Err(Unfit), "{bad}");
         }
+    }
+
+    #[test]
+    fn rule_x5_what_is_reported_is_what_was_meant() {
+        assert_eq!(Envid::try_from("QQ+2B1".to_owned()).unwrap().meaning(), "QQ+1");
+        assert_eq!(Orcpt::try_from("rfc822;a+20b@c".to_owned()).unwrap().meaning(), "rfc822;a b@c");
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod hold;
 pub mod id;
 pub mod international;
 pub mod mailbox;
+pub mod notification;
 pub mod outcome;
 pub mod unseen;
 pub mod xtext;

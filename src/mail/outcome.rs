@@ -17,6 +17,8 @@ pub struct Said {
     pub host: String,
     /// TLS version of the connection, none when it was plain.
     pub tls: Option<String>,
+    /// That host was told what its sender wants to know of the delivery, and tells it (DSN, RFC 3461).
+    pub reports: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -23,14 +23,11 @@ impl Route {
     }
 }
 
-/// The first route for this mail.
+/// The first route for this mail. From nobody (`<>`) comes what tells its recipient of that one's own mail, and goes as if
+/// that one had sent it.
 pub fn find<'a>(routes: &'a [Route], principal: &str, sender: &ReversePath, recipient: &Address) -> Option<&'a Route> {
     routes.iter().find(|route| {
-        let from = match (&route.from, sender) {
-            (None, _) => true,
-            (Some(rule), Some(address)) => rule.matches(address),
-            (Some(_), None) => false,
-        };
+        let from = route.from.as_ref().is_none_or(|rule| rule.matches(sender.as_ref().unwrap_or(recipient)));
         route.can_apply_to(principal) && from && route.to.matches(recipient)
     })
 }

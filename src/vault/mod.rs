@@ -41,7 +41,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -99,6 +99,8 @@ pub struct Vault {
     pub changed: watch::Sender<()>,
     /// Where the next master key goes when the parent hands it over.
     pub next_master: RefCell<Option<oneshot::Sender<Master>>>,
+    /// Held by whoever makes reports.
+    pub reporting: Mutex<()>,
     /// Held by every message that was decided and is not on the disk yet.
     pub keeping: RefCell<Rc<()>>,
     /// What must be on the disk before an orderly end holds a permit.
@@ -297,6 +299,7 @@ impl House {
             changed: watch::Sender::new(()),
             next_master: RefCell::new(None),
             retention: publisher.retention.clone(),
+            reporting: Mutex::new(()),
             keeping: RefCell::default(),
             unfinished: Arc::new(Semaphore::new(usize::try_from(PERMITS).unwrap_or_default())),
         };
@@ -327,6 +330,7 @@ impl House {
             spawn_local(schedule::run(Rc::clone(&vault)));
             spawn_local(keep_house(Rc::clone(&vault)));
             spawn_local(rekey::go_on(Rc::clone(&vault)));
+            spawn_local(delivery::report::begin(Rc::clone(&vault)));
             // The routes may have changed while nobody was here.
             spawn_local(delivery::reroute::run(Rc::clone(&vault)));
             let mut control = Control::new(vault, publisher, sealing, anchors, pulse, packets, sealed);

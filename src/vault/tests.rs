@@ -18,7 +18,7 @@ use crate::ipc::control::{File as Handed, Happening, Order, ParentEnd, Report};
 use crate::ipc::delivery::{Job, MAX_SLOTS, Offer, Progress};
 use crate::ipc::frame;
 use crate::ipc::packet::{Arrival, Packet};
-use crate::ipc::session::{Answer, Ask, Denial, Slot, Via};
+use crate::ipc::session::{Answer, Ask, Denial, Slot, Tls, Via};
 use crate::mail::address::Address;
 use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::facts::Facts;
@@ -48,6 +48,7 @@ mod limits;
 mod loss;
 mod proxied;
 mod queue;
+mod reports;
 mod restart;
 mod resume;
 mod sessions;
@@ -212,6 +213,11 @@ impl Bench {
         self.events(&Filter::default()).iter().map(|event| event.get("event").unwrap().to_owned()).collect()
     }
 
+    /// Messages of clients whose bodies are there; reports of ours are others.
+    fn bodies(&self) -> i64 {
+        self.count("SELECT count(*) FROM spool_body JOIN spool_msg ON id = msg WHERE mail_from IS NOT NULL")
+    }
+
     fn count(&self, sql: &str) -> i64 {
         let database = Database::open(self.home.path()).unwrap();
         database.connection.query_row(sql, [], |row| row.get(0)).unwrap()
@@ -317,20 +323,37 @@ impl Edge {
     }
 
     async fn mail(&mut self, slot: u32, sender: &str) -> Answer {
+        self.mail_as(slot, sender, Manner::default()).await
+    }
+
+    async fn mail_as(&mut self, slot: u32, sender: &str, manner: Manner) -> Answer {
         let (sender, helo) = (Some(address(sender)), "client.example.net".to_owned());
-        self.ask(Ask::Mail { slot: Slot(slot), sender, size: None, manner: Manner::default(), helo, tls: None }).await
+        let tls =
+            manner.require_tls.then(|| Tls { version: "TLSv1.3".into(), cipher: "TLS_AES_128_GCM_SHA256".into() });
+        self.ask(Ask::Mail { slot: Slot(slot), sender, size: None, manner, helo, tls }).await
     }
 
     async fn submit(&mut self, slot: u32, recipients: &[&str], content: &[u8]) -> Answer {
         self.submit_with(slot, recipients, content, 1).await
     }
 
-    /// MAIL to the dot; as an edge does it, within its credit.
     async fn submit_with(&mut self, slot: u32, recipients: &[&str], content: &[u8], received: u32) -> Answer {
-        let reserved = self.mail(slot, "a@example.net").await;
+        let recipients = recipients.iter().map(|recipient| address(recipient).into()).collect();
+        self.transact(slot, Manner::default(), recipients, content, received).await
+    }
+
+    /// MAIL to the dot; as an edge does it, within its credit.
+    async fn transact(
+        &mut self,
+        slot: u32,
+        manner: Manner,
+        batch: Vec<Addressee>,
+        content: &[u8],
+        received: u32,
+    ) -> Answer {
+        let reserved = self.mail_as(slot, "a@example.net", manner).await;
         let slot = Slot(slot);
         let Answer::Reserved { message, .. } = reserved else { return reserved };
-        let batch = recipients.iter().map(|recipient| address(recipient).into()).collect();
         self.asks.send(Ask::Recipients { slot, batch }).await.unwrap();
         let Answer::Credit { octets: mut credit, .. } = self.ask(Ask::Content { slot }).await else {
             panic!("no credit")

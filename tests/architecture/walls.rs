@@ -103,7 +103,7 @@ const CRATES: [(&str, &[&str]); 25] = [
     ("clap", &["cli"]),
     // JSON comes from strangers at the HTTP edge only; elsewhere it is written
     ("serde_json", &["edge/http", "vault", "cli"]),
-    ("base64", &["edge", "courier", "sink", "merkle", "vault", "cli"]),
+    ("base64", &["edge", "courier", "sink", "merkle", "vault", "cli", "mail"]),
     ("tracing_subscriber", &["log", "cli"]),
     (
         "tokio",

@@ -110,7 +110,14 @@ impl Reply {
             text.push_str(rest.trim());
         }
         let (enhanced, text) = (found.map(str::to_owned), cut(text));
-        Said { code: Some(self.code), enhanced, text, host: host.to_owned(), tls: tls.map(str::to_owned) }
+        Said {
+            code: Some(self.code),
+            enhanced,
+            text,
+            host: host.to_owned(),
+            tls: tls.map(str::to_owned),
+            reports: false,
+        }
     }
 }
 

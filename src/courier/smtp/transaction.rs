@@ -312,7 +312,7 @@ impl Transaction<'_> {
     }
 
     fn said(&self, reply: &Reply) -> Said {
-        reply.said(&self.session.host, self.session.tls)
+        Said { reports: self.session.offers.dsn, ..reply.said(&self.session.host, self.session.tls) }
     }
 
     /// Our own words, where the upstream has said nothing.
@@ -323,6 +323,7 @@ impl Transaction<'_> {
             text: text.to_owned(),
             host: self.session.host.clone(),
             tls: self.session.tls.map(str::to_owned),
+            reports: false,
         }
     }
 }

@@ -9,8 +9,9 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinHandle, spawn_local};
 
-use super::outcome;
-use super::schedule::{persist, release, route_event};
+use super::schedule::{release, route_event};
+use super::settlement::{bounded, owes, tell, write};
+use super::{outcome, report};
 use crate::ipc::bytes::Octets;
 use crate::ipc::channel::{Receiver, Sender};
 use crate::ipc::control::Peer;
@@ -19,14 +20,13 @@ use crate::ipc::frame::MAX_CONTENT;
 use crate::mail::address::Address;
 use crate::mail::envelope::MAX_ADDRESSEE;
 use crate::mail::outcome::{Outcome as Delivery, Said};
-use crate::policy::principal::GATE;
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
 use crate::vault::edge::Parting;
 use crate::vault::store::keys::Lock;
 use crate::vault::store::segment::Part;
-use crate::vault::store::spool::{Body, Leased, State};
+use crate::vault::store::spool::{Body, Leased, Settled, State};
 use crate::vault::transaction::microseconds;
 
 /// Octets of a segment read at once.
@@ -140,7 +140,7 @@ impl Courier {
 
     async fn offer(&mut self, leased: Leased) {
         let (job, message) = (Job(leased.job), leased.message);
-        let body = open(&leased);
+        let body = open(&leased.lock, &leased.body, leased.bytes);
         let recipients = u32::try_from(leased.recipients.len()).unwrap_or(u32::MAX);
         let (sender, manner) = (leased.sender.clone(), leased.manner.clone());
         self.say(Offer::Message { job, message, sender, manner, size: leased.bytes, recipients }).await;
@@ -252,8 +252,9 @@ impl Courier {
         if state == State::Expired {
             events.push(outcome::event(Name::DeliverExpire, leased, &self.peer.label, recipient, attempts + 1, &said));
         }
-        tell(leased, &self.peer.label, state, name, &said);
-        let writing = write(&self.vault, job, leased, vec![(number, state, said)], events);
+        let settled = Settled { state, owed: owes(leased, number, state, &said), said };
+        tell(leased, &self.peer.label, &settled, name);
+        let writing = write(&self.vault, job, leased, vec![(number, settled)], events);
         active.writing.push(writing);
     }
 
@@ -279,15 +280,17 @@ impl Courier {
         if now_us() < active.leased.expires_us {
             return;
         }
-        let (upstream, said) = (&self.peer.label, Said::default());
-        let (mut states, mut events) = (Vec::new(), Vec::new());
+        let (upstream, said, state) = (&self.peer.label, Said::default(), State::Expired);
+        let (mut all, mut events) = (Vec::new(), Vec::new());
         for (number, (recipient, attempts)) in &active.open {
             let attempt = attempts + 1;
             events.push(outcome::event(Name::DeliverExpire, &active.leased, upstream, recipient, attempt, &said));
-            tell(&active.leased, upstream, State::Expired, Name::DeliverExpire, &said);
-            states.push((*number, State::Expired, said.clone()));
+            let owed = owes(&active.leased, *number, state, &said);
+            let settled = Settled { state, owed, said: said.clone() };
+            tell(&active.leased, upstream, &settled, Name::DeliverExpire);
+            all.push((*number, settled));
         }
-        let writing = write(&self.vault, Job(active.leased.job), &active.leased, states, events);
+        let writing = write(&self.vault, Job(active.leased.job), &active.leased, all, events);
         active.writing.push(writing);
     }
 
@@ -300,7 +303,9 @@ impl Courier {
                 // It ends early only with the store.
                 let _ = writing.await;
             }
-            release(&vault, active.leased.job, active.leased.lane, next_us);
+            // Who failed in this attempt is told of when nobody is under way any more.
+            let _ = release(&vault, active.leased.job, active.leased.lane, next_us).await;
+            report::make_all(&vault).await;
         });
     }
 
@@ -336,64 +341,15 @@ impl Courier {
 
 /// A small body as it is, and a large one by its name; none when there is no key for it. One that is sealed is longer than
 /// what is in it, and so is never taken for one of before bodies were sealed (a segment: see where it is read).
-fn open(leased: &Leased) -> io::Result<Body> {
-    match (&leased.lock, &leased.body) {
+pub fn open(lock: &Lock, body: &Body, octets: u64) -> io::Result<Body> {
+    match (lock, body) {
         (Lock::Lost, _) => Err(io::Error::new(io::ErrorKind::InvalidData, "the master key of its key is not here")),
         (Lock::Key(key), Body::Inline(sealed)) => key.open(0, true, sealed.clone()).map(Body::Inline),
-        (Lock::None, Body::Inline(content)) if u64::try_from(content.len()) != Ok(leased.bytes) => Err(changed()),
-        (Lock::Key(_), Body::Segment(_)) | (Lock::None, _) => Ok(leased.body.clone()),
+        (Lock::None, Body::Inline(content)) if u64::try_from(content.len()) != Ok(octets) => Err(changed()),
+        (Lock::Key(_), Body::Segment(_)) | (Lock::None, _) => Ok(body.clone()),
     }
 }
 
 fn changed() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "the body is not what was accepted, or its key is gone")
-}
-
-/// Writes down outcomes, their events and, when they were the last, the end of the body, in one transaction.
-fn write(
-    vault: &Rc<Vault>,
-    job: Job,
-    leased: &Leased,
-    states: Vec<(u32, State, Said)>,
-    events: Vec<Event>,
-) -> JoinHandle<()> {
-    let (own, row) = (Rc::clone(vault), leased.row);
-    // What the gate itself sends is a signed head: one that has arrived is kept elsewhere now.
-    let head = (leased.principal == GATE).then_some(leased.message);
-    vault.finish(async move {
-        let finished = persist(&own, move |store| {
-            for (number, state, said) in &states {
-                store.spool.settle(job.0, *number, *state, said)?;
-                if let Some(message) = head.filter(|_| !matches!(state, State::Waiting(_))) {
-                    store.anchors.mail_ended(message, *state == State::Delivered, now_us())?;
-                }
-            }
-            store.record(events)?;
-            store.finish(row, now_us())
-        });
-        let finished = finished.await;
-        if head.is_some() {
-            own.anchored.notify_one();
-        }
-        if let Some(Some(segment)) = finished {
-            own.segments.remove(segment).await;
-        }
-    })
-}
-
-/// A stranger's words, no longer than they are kept.
-fn bounded(said: &Said) -> Said {
-    let cut = |text: &str| text.chars().filter(|c| !c.is_control()).take(crate::mail::outcome::MAX_TEXT).collect();
-    Said { text: cut(&said.text), host: cut(&said.host), enhanced: said.enhanced.as_deref().map(cut), ..said.clone() }
-}
-
-fn tell(leased: &Leased, upstream: &str, state: State, name: Name, said: &Said) {
-    let (message, code) = (leased.message, said.code);
-    match state {
-        State::Failed | State::Expired => {
-            tracing::error!(%message, upstream, code, event = name.word(), "a recipient can't be reached; nobody is told yet");
-        }
-        State::Delivered => tracing::info!(%message, upstream, code, "delivered"),
-        State::Waiting(_) => tracing::info!(%message, upstream, code, event = name.word(), "will be tried again"),
-    }
 }

@@ -2,5 +2,7 @@
 
 pub mod courier;
 pub mod outcome;
+pub mod report;
 pub mod reroute;
 pub mod schedule;
+pub mod settlement;

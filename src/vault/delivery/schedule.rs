@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinHandle;
 
 use crate::role::{Generation, Instance};
 use crate::vault::Vault;
@@ -221,7 +222,7 @@ async fn lease(vault: &Rc<Vault>, plan: Plan) {
 }
 
 /// Ends a lease, in its own time; what has no outcome waits until then.
-pub fn release(vault: &Rc<Vault>, job: u64, lane: String, next_us: u64) {
+pub fn release(vault: &Rc<Vault>, job: u64, lane: String, next_us: u64) -> JoinHandle<()> {
     let own = Rc::clone(vault);
     vault.finish(async move {
         let buried = persist(&own, move |store| match store.spool.release(job, next_us)? {
@@ -233,7 +234,7 @@ pub fn release(vault: &Rc<Vault>, job: u64, lane: String, next_us: u64) {
         }
         own.schedule.borrow_mut().arrived([lane]);
         own.poke.notify_one();
-    });
+    })
 }
 
 /// Does what must be done, as soon as there is room for it on the disk. None when the store has ended.

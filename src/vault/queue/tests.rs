@@ -17,7 +17,7 @@ use crate::vault::cipher::BodyKey;
 use crate::vault::master::Master;
 use crate::vault::offline::Stopped;
 use crate::vault::store::open::Database;
-use crate::vault::store::spool::{Accepted, Body, State};
+use crate::vault::store::spool::{Accepted, Body, Settled, State};
 
 const LANE: &str = "smarthost";
 
@@ -25,6 +25,10 @@ fn home() -> tempfile::TempDir {
     let home = tempfile::tempdir().unwrap();
     std::fs::create_dir(home.path().join("db")).unwrap();
     home
+}
+
+fn came_to(state: State) -> Settled {
+    Settled { state, said: Said::default(), owed: false }
 }
 
 fn accept(store: &mut Store<'_>, principal: &str, recipients: &[&str]) -> MessageId {
@@ -121,9 +125,9 @@ fn what_comes_back_from_a_courier_is_as_held_or_dropped_as_it_was_made_meanwhile
         store
             .transaction(|store| {
                 if settled {
-                    store.spool.settle(1, 0, State::Delivered, &Said::default())?;
+                    store.spool.settle(1, 0, &came_to(State::Delivered))?;
                 } else {
-                    store.spool.settle(1, 0, State::Waiting(0), &Said::default())?;
+                    store.spool.settle(1, 0, &came_to(State::Waiting(0)))?;
                 }
                 store.finish(row, now_us())?;
                 let row = store.spool.release(1, 0)?.expect("a lease");

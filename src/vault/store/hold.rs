@@ -46,7 +46,7 @@ impl<'c> Hold<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
         let sql = |sql: &str| connection.prepare(sql);
         Ok(Self {
-            // A body is there exactly as long as somebody waits for it.
+            // A body is there as long as somebody waits for it, and until its sender was told who does no more.
             open: sql("SELECT id, msg_id, principal FROM spool_body CROSS JOIN spool_msg ON id = msg \
                        WHERE msg > ? ORDER BY msg LIMIT ?")?,
             find: sql("SELECT id, msg_id, principal FROM spool_msg WHERE msg_id = ? AND done_us IS NULL")?,

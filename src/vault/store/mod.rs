@@ -10,6 +10,7 @@ pub mod keys;
 pub mod lock;
 pub mod marker;
 pub mod open;
+pub mod owed;
 pub mod room;
 pub mod segment;
 pub mod spool;
@@ -30,6 +31,7 @@ use hold::Hold;
 use keys::Keys;
 use marker::Marker;
 use open::Database;
+use owed::{Owed, Owing};
 use spool::{Accepted, Leased, Spool};
 use waits::Waits;
 
@@ -45,6 +47,7 @@ pub struct Store<'c> {
     pub hashes: Hashes<'c>,
     pub waits: Waits<'c>,
     pub marker: Marker<'c>,
+    pub owing: Owing<'c>,
     pub anchors: Anchors<'c>,
     /// How many transactions were begun.
     pub transactions: u64,
@@ -107,6 +110,7 @@ impl<'c> Store<'c> {
             hashes: Hashes::prepare(connection)?,
             waits: Waits::prepare(connection)?,
             marker: Marker::prepare(connection)?,
+            owing: Owing::prepare(connection)?,
             anchors: Anchors::prepare(connection)?,
             transactions: 0,
             connection,
@@ -149,6 +153,11 @@ impl<'c> Store<'c> {
     /// Leases a message of a lane.
     pub fn lease(&mut self, lane: &str, upstream: &str, job: u64, now_us: u64) -> Result<Option<Leased>> {
         self.spool.lease(lane, upstream, job, now_us, &mut self.keys)
+    }
+
+    /// A message of which a report is owed.
+    pub fn owed(&mut self) -> Result<Option<Owed>> {
+        self.owing.next(&mut self.keys)
     }
 
     /// Destroys the body of a message that nobody waits for any more.

@@ -1,6 +1,6 @@
 //! Messages that were accepted: their recipients' states, their leases, and their bodies until nobody needs them.
 
-mod manner;
+pub mod manner;
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, Statement, params};
 use uuid::Uuid;
@@ -87,6 +87,15 @@ impl State {
     }
 }
 
+/// What became of one recipient in an attempt.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    pub state: State,
+    pub said: Said,
+    /// The sender is to be told.
+    pub owed: bool,
+}
+
 /// A waiting recipient, as a new configuration must look at it.
 #[derive(Clone, Debug)]
 pub struct Waiting {
@@ -149,9 +158,12 @@ impl<'c> Spool<'c> {
             lease: sql("INSERT INTO spool_lease(job, msg, upstream, delivery_id, leased_us) VALUES(?, ?, ?, ?, ?)")?,
             settle: sql(
                 "UPDATE spool_rcpt SET state = ?1, next_us = coalesce(?2, next_us), attempts = attempts + 1, \
-                         job = NULL, code = ?3, enhanced = ?4, said = ?5 WHERE job = ?6 AND n = ?7",
+                         job = NULL, owed = ?7, \
+                         code = iif(?3 IS NULL AND ?5 = '', code, ?3), enhanced = iif(?3 IS NULL AND ?5 = '', enhanced, ?4), \
+                         host = iif(?3 IS NULL AND ?5 = '', host, ?6), said = iif(?3 IS NULL AND ?5 = '', said, ?5) \
+                 WHERE job = ?8 AND n = ?9",
             )?,
-            open: sql("SELECT EXISTS(SELECT 1 FROM spool_rcpt WHERE msg = ? AND state < 2)")?,
+            open: sql("SELECT EXISTS(SELECT 1 FROM spool_rcpt WHERE msg = ? AND (state < 2 OR owed = 1))")?,
             segment: sql("SELECT segment FROM spool_body WHERE msg = ?")?,
             drop_body: sql("DELETE FROM spool_body WHERE msg = ?")?,
             done: sql("UPDATE spool_msg SET done_us = ? WHERE id = ?")?,
@@ -261,15 +273,18 @@ impl<'c> Spool<'c> {
         Ok(next.and_then(|next| u64::try_from(next).ok()))
     }
 
-    /// Writes down what became of one leased recipient. False when that recipient wasn't on this lease.
-    pub fn settle(&mut self, job: u64, n: u32, state: State, said: &Said) -> Result<bool> {
-        let next = if let State::Waiting(next) = state { Some(integer(next)) } else { None };
-        let (code, enhanced, text) = (said.code, &said.enhanced, &said.text);
-        let changed = self.settle.execute(params![state.number(), next, code, enhanced, text, integer(job), n])?;
+    /// Writes down what became of one leased recipient; the last answer stays when there is none now. False when that recipient wasn't on this lease.
+    pub fn settle(&mut self, job: u64, n: u32, settled: &Settled) -> Result<bool> {
+        let Settled { state, said, owed } = settled;
+        let next = if let State::Waiting(next) = state { Some(integer(*next)) } else { None };
+        let (code, enhanced, text, host) = (said.code, &said.enhanced, &said.text, &said.host);
+        let state = state.number();
+        let job = integer(job);
+        let changed = self.settle.execute(params![state, next, code, enhanced, text, host, owed, job, n])?;
         Ok(changed == 1)
     }
 
-    /// When nobody waits for it any more, destroys the body of a message and its key in this transaction, and returns the
+    /// When nobody waits for it any more and no report of it is owed, destroys the body of a message and its key in this transaction, and returns the
     /// segment that must be removed after it.
     pub fn finish(&mut self, row: i64, now_us: u64, keys: &mut Keys<'_>) -> Result<Option<String>> {
         if self.open.query_row([row], |row| row.get::<_, bool>(0))? {

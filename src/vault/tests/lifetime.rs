@@ -63,7 +63,7 @@ fn after_a_step_of_the_clock_it_is_the_next_attempt_that_decides() {
         // A start gives nothing up.
         bench.run().drain_after(1);
         assert_eq!(deliveries(&bench), ["deliver.defer"], "before {outcome:?}");
-        assert_eq!(bench.count("SELECT count(*) FROM spool_body"), 1);
+        assert_eq!(bench.bodies(), 1);
 
         let mut vault = bench.run();
         test(async {
@@ -79,6 +79,6 @@ fn after_a_step_of_the_clock_it_is_the_next_attempt_that_decides() {
         });
         vault.drain();
         assert_eq!(deliveries(&bench)[1..], *expected, "after {outcome:?}");
-        assert_eq!(bench.count("SELECT count(*) FROM spool_body"), 0, "after {outcome:?}");
+        assert_eq!(bench.bodies(), 0, "after {outcome:?}");
     }
 }

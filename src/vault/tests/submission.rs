@@ -85,7 +85,7 @@ fn a_submission_is_kept_delivered_logged_sealed_and_its_body_destroyed() {
     assert_eq!(accepts[0].get("rcpt_count"), Some("2"));
     let summary = verify(&bench.home.path().join("audit"), &verifier, &Known::default(), |_| {}).unwrap();
     assert_eq!((summary.first, summary.size, summary.sealed), (0, names.len() as u64, names.len() as u64));
-    assert_eq!(bench.count("SELECT count(*) FROM spool_body"), 0);
+    assert_eq!(bench.bodies(), 0);
     assert_eq!(bench.count("SELECT count(*) FROM spool_lease"), 0);
     assert_eq!(bench.count("SELECT count(*) FROM spool_msg WHERE done_us IS NOT NULL"), 1);
     assert_eq!(bench.count("SELECT count(*) FROM audit_event"), 0);

@@ -1,0 +1,156 @@
+//! Reports to senders: what is owed is made a message of its own, in the transaction that owes it no more.
+//!
+//! A report goes out from nobody (`<>`), to the sender that the message was accepted from, by the route that mail takes for
+//! that one. One that fails is not reported in its turn (RFC 5321 section 6.1).
+
+use std::rc::Rc;
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::courier::open;
+use super::schedule::persist;
+use crate::mail::envelope::{Addressee, Manner, Utf8};
+use crate::mail::id::MessageId;
+use crate::mail::notification::{Action, Fate, MAX_WHOLE, Notification, Original};
+use crate::vault::Vault;
+use crate::vault::audit::event::{Event, Field, Name, Outcome};
+use crate::vault::audit::ledger::now_us;
+use crate::vault::cipher::BodyKey;
+use crate::vault::store::keys::Lock;
+use crate::vault::store::owed::Owed;
+use crate::vault::store::segment::Part;
+use crate::vault::store::spool::{Accepted, Body};
+use crate::vault::transaction::microseconds;
+
+/// At start: what was owed when the vault ended.
+pub async fn begin(vault: Rc<Vault>) {
+    make_all(&vault).await;
+}
+
+/// Makes all reports that are owed and can be made now.
+pub async fn make_all(vault: &Vault) {
+    // One at a time: what two find owed, one would report twice.
+    let _turn = vault.reporting.lock().await;
+    while let Some(Some(owed)) = persist(vault, |store| store.owed()).await {
+        if !make(vault, owed).await {
+            return;
+        }
+    }
+}
+
+/// False when the store has ended.
+async fn make(vault: &Vault, owed: Owed) -> bool {
+    // RFC 8689 section 5: a report is protected like the message, or tells nothing of what is in it.
+    let keeps_tls = vault.authority.borrow().keeps_tls(&owed.principal, &None, &owed.sender);
+    let require_tls = owed.manner.require_tls && keeps_tls;
+    let original =
+        if owed.manner.require_tls && !require_tls { Original::Nothing } else { original(vault, &owed).await };
+    let (numbers, fates): (Vec<u32>, Vec<Fate>) = owed.fates.into_iter().unzip();
+    let id = MessageId::now();
+    let time = |us: u64| i64::try_from(us).ok().and_then(|us| Timestamp::from_microsecond(us).ok()).unwrap_or_default();
+    let now = now_us();
+    let (content, lane, lifetime) = {
+        let authority = vault.authority.borrow();
+        let notification = Notification {
+            hostname: &authority.slice.hostname,
+            id,
+            to: &owed.sender,
+            now: time(now),
+            about: owed.message,
+            accepted: time(owed.accepted_us),
+            envid: owed.manner.report.envid.as_ref(),
+            fates: &fates,
+            original: &original,
+        };
+        let lane = authority.lane(&owed.principal, &None, &owed.sender);
+        (notification.compose(), lane, authority.slice.lifetime)
+    };
+    let (bytes, sha256) = (u64::try_from(content.len()).unwrap_or(u64::MAX), Sha256::digest(&content).into());
+    let (key, mut body) = (BodyKey::generate(), content);
+    let sealed = key.seal(0, true, &mut body);
+    let utf8 = if owed.sender.is_international() { Utf8::Needed } else { Utf8::None };
+    let accepted = Accepted {
+        message: id,
+        // Nobody's connection.
+        session: Uuid::nil(),
+        principal: owed.principal.clone(),
+        sender: None,
+        manner: Manner { utf8, require_tls, ..Manner::default() },
+        recipients: vec![(Addressee::from(owed.sender.clone()), lane.clone())],
+        body: Body::Inline(body),
+        key,
+        bytes,
+        sha256,
+        accepted_us: now,
+        due_us: now,
+        expires_us: now.saturating_add(microseconds(lifetime)),
+    };
+    let unsent = match sealed {
+        _ if lane.is_empty() => Some("no-route"),
+        Err(_) => Some("not-encrypted"),
+        Ok(()) => None,
+    };
+    if let Some(reason) = unsent {
+        tracing::error!(message = %owed.message, reason, "the sender of a message can't be told what became of it");
+    }
+    let event = event(&owed.principal, owed.message, &accepted, &fates, unsent);
+    let (row, is_sent) = (owed.row, unsent.is_none());
+    let made = persist(vault, move |store| {
+        for number in &numbers {
+            store.owing.told(row, *number)?;
+        }
+        let seq = store.ledger.append(event)?;
+        if is_sent {
+            store.accept(&accepted, seq)?;
+        }
+        store.finish(row, now_us())
+    });
+    let Some(segment) = made.await else { return false };
+    if is_sent {
+        vault.schedule.borrow_mut().arrived([lane]);
+        vault.poke.notify_one();
+    }
+    if let Some(segment) = segment {
+        vault.segments.remove(segment).await;
+    }
+    true
+}
+
+/// What can be given back of a message.
+async fn original(vault: &Vault, owed: &Owed) -> Original {
+    let beginning = match open(&owed.lock, &owed.body, owed.bytes) {
+        Ok(Body::Inline(content)) => Ok(content),
+        Ok(Body::Segment(name)) => {
+            let key = if let Lock::Key(key) = &owed.lock { Some(key.clone()) } else { None };
+            let length = usize::try_from(owed.bytes.min(MAX_WHOLE)).unwrap_or_default();
+            vault.segments.read(Part { name, key, octets: owed.bytes, offset: 0, length }).await
+        }
+        Err(error) => Err(error),
+    };
+    match beginning {
+        Ok(beginning) => Original::of(&beginning, owed.bytes, owed.manner.report.ret),
+        Err(error) => {
+            tracing::error!(message = %owed.message, %error, "a report is made without its message, which can't be read");
+            Original::Nothing
+        }
+    }
+}
+
+/// The event of a report: its own id, and in its data that of the message it is about.
+fn event(principal: &str, about: MessageId, report: &Accepted, fates: &[Fate], unsent: Option<&str>) -> Event {
+    let relayed = fates.iter().all(|fate| fate.action == Action::Relayed);
+    let outcome = if unsent.is_some() { Outcome::Failure } else { Outcome::Success };
+    let reason = unsent.unwrap_or(if relayed { "relayed" } else { "failed" });
+    let event = Event {
+        message: Some(report.message),
+        bytes: Some(report.bytes),
+        rcpt_count: Some(1),
+        reason: Some(reason.to_owned()),
+        data: Some(serde_json::json!({ "about": about, "recipients": fates.len() }).to_string()),
+        ..Event::new(Name::DsnSent, outcome)
+    };
+    let to = report.recipients.iter().map(|(to, _)| &to.address);
+    event.with(Field::Account, principal).sender(&report.sender).recipients(to)
+}

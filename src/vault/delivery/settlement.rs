@@ -1,0 +1,80 @@
+//! Outcomes on their way to the disk.
+
+use std::rc::Rc;
+
+use tokio::task::JoinHandle;
+
+use super::schedule::persist;
+use crate::ipc::delivery::Job;
+use crate::mail::dsn::Notify;
+use crate::mail::outcome::Said;
+use crate::policy::principal::GATE;
+use crate::vault::Vault;
+use crate::vault::audit::event::{Event, Name};
+use crate::vault::audit::ledger::now_us;
+use crate::vault::store::spool::{Leased, Settled, State};
+
+/// Writes down outcomes, their events and, when they were the last, the end of the body, in one transaction.
+pub fn write(
+    vault: &Rc<Vault>,
+    job: Job,
+    leased: &Leased,
+    settled: Vec<(u32, Settled)>,
+    events: Vec<Event>,
+) -> JoinHandle<()> {
+    let (own, row) = (Rc::clone(vault), leased.row);
+    // What the gate itself sends is a signed head: one that has arrived is kept elsewhere now.
+    let head = (leased.principal == GATE).then_some(leased.message);
+    vault.finish(async move {
+        let finished = persist(&own, move |store| {
+            for (number, settled) in &settled {
+                store.spool.settle(job.0, *number, settled)?;
+                if let Some(message) = head.filter(|_| !matches!(settled.state, State::Waiting(_))) {
+                    store.anchors.mail_ended(message, settled.state == State::Delivered, now_us())?;
+                }
+            }
+            store.record(events)?;
+            store.finish(row, now_us())
+        });
+        let finished = finished.await;
+        if head.is_some() {
+            own.anchored.notify_one();
+        }
+        if let Some(Some(segment)) = finished {
+            own.segments.remove(segment).await;
+        }
+    })
+}
+
+/// Whether the sender is to be told of a state: of a failure unless it wants not to be, of a delivery when it wants to be
+/// and the host that took the message will not do it (RFC 3461 sections 4.1 and 5.2.2). Nobody is told who sent from
+/// nobody (RFC 5321 section 6.1), nor the gate, whose log says it.
+pub fn owes(leased: &Leased, number: u32, state: State, said: &Said) -> bool {
+    let recipient = leased.recipients.iter().find(|(n, ..)| *n == number);
+    let notify = recipient.and_then(|(_, addressee, _)| addressee.wish.notify);
+    let wanted = match state {
+        State::Failed | State::Expired => notify.is_none_or(Notify::on_failure),
+        State::Delivered => !said.reports && notify.is_some_and(Notify::on_success),
+        State::Waiting(_) => false,
+    };
+    wanted && leased.sender.is_some() && leased.principal != GATE
+}
+
+/// A stranger's words, no longer than they are kept.
+pub fn bounded(said: &Said) -> Said {
+    let cut = |text: &str| text.chars().filter(|c| !c.is_control()).take(crate::mail::outcome::MAX_TEXT).collect();
+    Said { text: cut(&said.text), host: cut(&said.host), enhanced: said.enhanced.as_deref().map(cut), ..said.clone() }
+}
+
+/// For the service's log.
+pub fn tell(leased: &Leased, upstream: &str, settled: &Settled, name: Name) {
+    let (message, code, event) = (leased.message, settled.said.code, name.word());
+    match settled.state {
+        State::Failed | State::Expired => {
+            let told = settled.owed;
+            tracing::error!(%message, upstream, code, event, told, "a recipient can't be reached");
+        }
+        State::Delivered => tracing::info!(%message, upstream, code, "delivered"),
+        State::Waiting(_) => tracing::info!(%message, upstream, code, event, "will be tried again"),
+    }
+}
