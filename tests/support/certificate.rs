@@ -4,6 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// A certificate for `localhost` and its key, as PEM.
 #[derive(Clone)]
@@ -37,6 +42,15 @@ impl Pair {
             .expect("openssl is needed (Debian: openssl)");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         Self { certificate: fs::read_to_string(certificate).unwrap(), key: fs::read_to_string(key).unwrap() }
+    }
+
+    /// As a server presents it.
+    pub fn server(&self) -> Arc<ServerConfig> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let certificate = CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        Arc::new(config.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap())
     }
 
     pub fn write(&self, folder: &Path) {

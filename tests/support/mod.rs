@@ -74,6 +74,8 @@ pub struct Setting {
     pub limits: String,
     /// Lines of the SMTP listener.
     pub listener: String,
+    /// Lines of the upstream, beside its host.
+    pub upstream: String,
     /// Anything else.
     pub more: String,
     /// How the upstream behaves.
@@ -90,6 +92,7 @@ impl Default for Setting {
             pair: Pair::ecdsa(),
             limits: String::new(),
             listener: String::new(),
+            upstream: "tls = \"none\"".into(),
             more: String::new(),
             sink: Options::default,
             watchdog: None,
@@ -276,7 +279,7 @@ fn spawn(folder: &Path, watchdog: Option<Duration>, under: &[String]) -> Child {
 
 pub fn configuration(folder: &Path, smtp: u16, http: u16, sink: u16, setting: &Setting) -> String {
     let folder = folder.display();
-    let Setting { limits, listener, more, .. } = setting;
+    let Setting { limits, listener, upstream, more, .. } = setting;
     format!(
         r#"version = 1
 state_directory = "{folder}/state"
@@ -309,7 +312,7 @@ key = "{folder}/key.pem"
 name = "sink"
 kind = "smtp"
 hosts = ["127.0.0.1:{sink}"]
-tls = "none"
+{upstream}
 
 [[route]]
 to = "*"

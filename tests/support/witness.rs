@@ -11,8 +11,6 @@ use gatepost::merkle::Hash;
 use gatepost::merkle::note::{SIGNATURE, Verifier, key_id, write_vkey};
 use gatepost::merkle::proof::is_consistent;
 use ring::signature::{Ed25519KeyPair, KeyPair};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::{PATIENCE, Pair};
@@ -47,17 +45,7 @@ impl Witness {
         let port = listener.local_addr().unwrap().port();
         let (pair, state) = (Pair::ecdsa(), Arc::new(Mutex::new(State::default())));
         let key = Arc::new(Ed25519KeyPair::from_seed_unchecked(&[42; 32]).unwrap());
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap()],
-                PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap(),
-            )
-            .unwrap();
-        let (config, shared, signer) = (Arc::new(config), Arc::clone(&state), Arc::clone(&key));
+        let (config, shared, signer) = (pair.server(), Arc::clone(&state), Arc::clone(&key));
         std::thread::spawn(move || {
             for socket in listener.incoming().flatten() {
                 let (config, state, key) = (Arc::clone(&config), Arc::clone(&shared), Arc::clone(&signer));
