@@ -38,32 +38,62 @@ pub struct Change {
     sockets: Sockets,
     step: Step,
     until: Instant,
+    occasion: Occasion,
+}
+
+/// What it is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Occasion {
+    /// Somebody asked for it: the configuration is read anew.
+    Asked,
+    /// Files of certificates changed: the configuration stays the one that serves, whatever is in its file by now.
+    Files,
 }
 
 /// Begins a reload, unless one is under way or the service isn't serving.
 pub fn begin(parent: &mut Parent) {
+    if parent.change.as_ref().is_some_and(|change| change.occasion == Occasion::Files) {
+        return parent.watch.ask();
+    }
     if parent.phase != Phase::Serving || parent.change.is_some() {
         tracing::warn!(
             "a reload was asked for while the service starts, stops or reloads; ask again when that is done"
         );
         return;
     }
-    let generation = Generation(parent.last_generation.0 + 1);
-    parent.last_generation = generation;
+    let generation = next_generation(parent);
     tracing::info!(generation = generation.0, config = %parent.config.display(), "reload begins");
-    if let Err(reason) = prepare(parent, generation) {
+    let prepared = parent.load().and_then(|mut plan| {
+        keep_numbers(parent.plan(), &parent.ports, &mut plan)?;
+        prepare(parent, generation, Rc::new(plan), Occasion::Asked)
+    });
+    if let Err(reason) = prepared {
         give_up(parent, &reason);
     }
 }
 
-fn prepare(parent: &mut Parent, generation: Generation) -> Result<(), String> {
-    let mut plan = parent.load()?;
-    keep_numbers(parent.plan(), &parent.ports, &mut plan)?;
-    let plan = Rc::new(plan);
+/// Begins a change to the same configuration with the files that it names as they are now. The caller has seen that
+/// nothing else is under way.
+pub fn renew(parent: &mut Parent) {
+    let generation = next_generation(parent);
+    let plan = Rc::clone(parent.plan());
+    if let Err(reason) = prepare(parent, generation, plan, Occasion::Files) {
+        give_up(parent, &reason);
+    }
+}
+
+fn next_generation(parent: &mut Parent) -> Generation {
+    parent.last_generation = Generation(parent.last_generation.0 + 1);
+    parent.last_generation
+}
+
+fn prepare(parent: &mut Parent, generation: Generation, plan: Rc<Plan>, occasion: Occasion) -> Result<(), String> {
     let sockets = parent.sockets.rebind(&plan)?;
     let until = Instant::now() + LONGEST_CHANGE;
     parent.plans.insert(generation, Rc::clone(&plan));
-    parent.change = Some(Change { generation, plan: Rc::clone(&plan), sockets, step: Step::Hiring, until });
+    // Before they are opened: what is written meanwhile is seen at the next look.
+    parent.watch.learn(&plan);
+    parent.change = Some(Change { generation, plan: Rc::clone(&plan), sockets, step: Step::Hiring, until, occasion });
     for post in outfit::posts_of_a_generation(&plan) {
         parent.hire(post, generation)?;
     }
@@ -164,8 +194,17 @@ pub fn refused(parent: &mut Parent, reason: &str) {
 
 /// Undoes what was begun. The old generation goes on as if nothing had happened.
 pub fn give_up(parent: &mut Parent, reason: &str) {
-    tracing::error!(reason, "reload refused: nothing was changed");
+    match parent.change.as_ref().map(|change| change.occasion) {
+        Some(Occasion::Files) => tracing::error!(
+            reason,
+            "reload refused: the changed certificate files can't be used; those of before stay in use until the files change again"
+        ),
+        Some(Occasion::Asked) | None => tracing::error!(reason, "reload refused: nothing was changed"),
+    }
     if let Some(change) = parent.change.take() {
+        if change.occasion == Occasion::Asked {
+            parent.watch.unlearn();
+        }
         parent.household.undo(change.generation);
         parent.plans.remove(&change.generation);
         let current = parent.generation;

@@ -23,6 +23,7 @@ mod state;
 mod stop;
 mod syslog;
 mod tap;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
@@ -48,6 +49,7 @@ use outfit::Kept;
 use people::People;
 use post::Post;
 use replace::Vacancy;
+use watch::Watch;
 
 /// Missing properties that are remembered and told, and characters of each. A kernel lacks a handful.
 const PROPERTIES: usize = 64;
@@ -82,6 +84,7 @@ struct Parent {
     generation: Generation,
     last_generation: Generation,
     change: Option<Change>,
+    watch: Watch,
     vacancies: Vec<Vacancy>,
     /// How often in a row a post's process fell soon after it was ready.
     falls: HashMap<Post, u32>,
@@ -128,6 +131,8 @@ impl Parent {
         let missing = sandbox::confine_parent(&outfit::parent_grounds(&plan, config)?)?;
         // With the rights that the parent has from here on: what opens now opens for every successor, too.
         outfit::try_files(&plan, &kept)?;
+        let mut watch = Watch::default();
+        watch.learn(&plan);
         let (generation, ports) = (Generation(1), plan.ports());
         let now = Instant::now();
         let mut parent = Self {
@@ -144,6 +149,7 @@ impl Parent {
             generation,
             last_generation: generation,
             change: None,
+            watch,
             vacancies: Vec::new(),
             falls: HashMap::new(),
             vault_deaths: VecDeque::new(),

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use super::child::{self, Standing};
 use super::hearing::{self, Hearing};
-use super::{Parent, Phase, change, state, stop};
+use super::{Parent, Phase, change, state, stop, watch};
 use crate::ipc::control::{File, Order, Report};
 use crate::ipc::packet::Arrival;
 use crate::role::start::BUILD;
@@ -245,6 +245,7 @@ fn time(parent: &mut Parent) -> Result<(), String> {
     parent.fill_vacancies(now);
     parent.tell_of_syslog();
     change::expire(parent, now);
+    watch::look(parent, now);
     stop::advance(parent);
     if parent.notifier.watchdog.is_some_and(|every| parent.fed.elapsed() >= every) && parent.alive.elapsed() < SILENCE {
         parent.notifier.tell("WATCHDOG=1");

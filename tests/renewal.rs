@@ -1,0 +1,66 @@
+//! Claim: certificate files that change are taken into use without a signal and without ending a session; a pair that is only
+//! half there changes nothing, is told once, and settles by itself.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use nix::sys::signal::Signal;
+use support::smtp::trusting;
+use support::{Pair, Service, Setting};
+
+/// Puts another link in the place of one, as certbot does.
+fn lead(folder: &Path, name: &str, target: &str) {
+    let next = folder.join("next");
+    symlink(target, &next).unwrap();
+    fs::rename(next, folder.join(name)).unwrap();
+}
+
+#[test]
+fn rule_t11_a_renewed_certificate_is_taken_into_use_by_itself() {
+    let folder = tempfile::Builder::new().prefix("gatepost-test-").tempdir().unwrap();
+    let at = folder.path().to_owned();
+    symlink("chain1.pem", at.join("certificate.pem")).unwrap();
+    symlink("key1.pem", at.join("key.pem")).unwrap();
+    let before = Pair::ecdsa();
+    let service = Service::start_in(folder, &Setting { pair: before.clone(), ..Setting::default() });
+    let secret = service.add_credential();
+    let mut session = service.log_in(&secret);
+    assert_eq!(session.send("before"), 250);
+
+    // What is in the configuration's file by now is none of it: nobody has asked for that.
+    let good = fs::read_to_string(service.config()).unwrap();
+    fs::write(service.config(), format!("{good}\nhostnam = \"typo\"\n")).unwrap();
+
+    let next = Pair::ecdsa();
+    next.write_as(&at.join("chain2.pem"), &at.join("key2.pem"));
+    lead(&at, "certificate.pem", "chain2.pem");
+    let refused = "the changed certificate files can't be used";
+    let seen = service.await_log(0, refused);
+    assert!(service.log().contains("does not match"), "{}", service.log());
+    drop(service.connect().secure(&trusting(&before)));
+
+    lead(&at, "key.pem", "key2.pem");
+    let seen = service.await_log(seen, "reload done");
+    drop(service.connect().secure(&trusting(&next)));
+    assert_eq!(service.log().matches(refused).count(), 1, "{}", service.log());
+
+    // Written in place, as by `install` or `cat`.
+    let third = Pair::ecdsa();
+    third.write(&at);
+    let seen = service.await_log(seen, "reload done");
+    drop(service.connect().secure(&trusting(&third)));
+    assert_eq!(session.send("after"), 250, "the session of before goes on");
+
+    // A signal still means the whole configuration.
+    service.signal(Signal::SIGHUP);
+    let seen = service.await_log(seen, "reload refused");
+    assert!(service.log().contains("hostnam"), "{}", service.log());
+    fs::write(service.config(), good).unwrap();
+    service.signal(Signal::SIGHUP);
+    service.await_log(seen, "reload done");
+    service.await_arrival(vec!["before".to_owned(), "after".to_owned()]);
+    service.stop();
+}
