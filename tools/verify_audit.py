@@ -13,7 +13,7 @@ import argparse, base64, datetime, glob, hashlib, json, os, quopri, re, sqlite3,
 
 SOUND, USAGE, UNREADABLE, ALTERED, ERASED, SIGNATURE, FORK, UNSEALED, GAP = 0, 1, 2, 10, 11, 12, 13, 14, 15
 OPEN = {"account", "auth_user", "rcpt_domain"}  # what auditors see in clear; of the rest they see `.shown`, if anything
-MASKED = {"client_ip", "mail_from", "rcpt_to"}  # of these they always see it
+MASKED = {"client_ip", "mail_from", "rcpt_to", "sender_given"}  # of these they always see it
 FIELDS = OPEN | MASKED | {"helo", "remote_text"}  # and there are no others
 UNSEALED_US = 15_000_000  # a leaf that is older must be under a signed head
 TRANSACTION_US = 86_400_000_000  # what lies between a message's id and its event is never longer

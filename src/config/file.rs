@@ -3,6 +3,7 @@
 //! Each value keeps its place in the file, so that whatever is wrong with it can be said with line and column. What is
 //! missing is none here; which keys are needed is decided in `plan`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -101,6 +102,8 @@ pub struct Credential {
     pub expires: Option<At<String>>,
     pub scopes: Option<Vec<At<String>>>,
     pub mask: Option<At<String>>,
+    pub rewrite: BTreeMap<String, At<String>>,
+    pub remove_headers: Vec<At<String>>,
 }
 
 /// One of `secrets`.

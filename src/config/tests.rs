@@ -11,6 +11,7 @@ use crate::policy::rule::RecipientRule;
 use crate::secret::Secret;
 mod audit;
 mod certificates;
+mod credentials;
 mod listeners;
 
 mod slices;

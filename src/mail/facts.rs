@@ -19,4 +19,27 @@ pub struct Facts {
     pub subject_octets: u32,
     /// How many Received fields it bears, ours included (RFC 5321 section 6.3).
     pub received: u32,
+    /// What the edge changed by the credential's wish.
+    pub changes: Changes,
+}
+
+/// What was changed in a message because its credential says so; for the audit log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// The envelope's sender as it was given, when it became another.
+    pub sender: Option<Address>,
+    /// The first of the header's authors that became another, as it was given.
+    pub author: Option<Address>,
+    /// Fields that were removed, by the name that the credential has for them, and how many of each.
+    pub removed: Vec<(String, u32)>,
+}
+
+impl Changes {
+    /// Counts a field that was removed.
+    pub fn remove(&mut self, name: &str) {
+        match self.removed.iter_mut().find(|(known, _)| known == name) {
+            Some((_, times)) => *times = times.saturating_add(1),
+            None => self.removed.push((name.to_owned(), 1)),
+        }
+    }
 }

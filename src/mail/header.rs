@@ -142,7 +142,7 @@ pub fn read<'a>(block: &'a [u8], own: &str, utf8: bool) -> Result<Header<'a>, Fa
             if authors.is_empty() {
                 return Err(Fault::Nobody);
             }
-            facts.authors.extend(authors);
+            facts.authors.extend(authors.into_iter().map(|(author, _)| author));
         } else if name == "From" {
             return Err(Fault::NoFrom);
         }
@@ -160,6 +160,17 @@ impl<'a> Header<'a> {
 
     pub fn has(&self, name: &str) -> bool {
         self.fields.iter().any(|field| field.is(name))
+    }
+
+    /// Whether its author signed the message (S/MIME, RFC 8551 section 3.5; PGP/MIME, RFC 3156 section 5): readers compare
+    /// From with the signer.
+    pub fn is_signed_by_its_author(&self) -> bool {
+        self.fields.iter().filter(|field| field.is("Content-Type")).any(|field| {
+            let text = field.text().to_ascii_lowercase();
+            let essence = text.split(';').next().unwrap_or_default().trim();
+            let opaque = matches!(essence, "application/pkcs7-mime" | "application/x-pkcs7-mime");
+            essence == "multipart/signed" || opaque && !text.contains("enveloped-data")
+        })
     }
 
     /// Whether a DKIM signature covers this field, or its absence (RFC 6376 section 3.5, `h=`).

@@ -3,6 +3,8 @@
 //! Parsers disagree about what a sloppy From says, and a reader downstream may see another author than we did. So this is
 //! RFC 5322 section 3.4, with UTF-8 where RFC 6532 section 3.2 has it, without its obsolete forms, save a dot in a display name, which everybody writes.
 
+use std::ops::Range;
+
 use super::address::{Address, is_atext};
 
 /// Comments in comments: nobody needs more, and each costs a turn.
@@ -12,9 +14,12 @@ const MAX_DEPTH: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotMailboxes;
 
+/// A mailbox's address, and where it stands in the body: without its display name and its angle brackets.
+pub type Placed = (Address, Range<usize>);
+
 /// Reads a field body: mailboxes and groups of them, separated by commas. Groups may be empty; the list may not.
-pub fn read(body: &[u8]) -> Result<Vec<Address>, NotMailboxes> {
-    let mut reader = Reader { rest: body };
+pub fn read(body: &[u8]) -> Result<Vec<Placed>, NotMailboxes> {
+    let mut reader = Reader { whole: body.len(), rest: body };
     let mut found = Vec::new();
     loop {
         reader.item(&mut found, true)?;
@@ -28,6 +33,8 @@ pub fn read(body: &[u8]) -> Result<Vec<Address>, NotMailboxes> {
 }
 
 struct Reader<'a> {
+    /// Octets of the body.
+    whole: usize,
     rest: &'a [u8],
 }
 
@@ -43,7 +50,7 @@ impl<'a> Reader<'a> {
     }
 
     /// One mailbox, or one group where groups may be.
-    fn item(&mut self, found: &mut Vec<Address>, groups: bool) -> Result<(), NotMailboxes> {
+    fn item(&mut self, found: &mut Vec<Placed>, groups: bool) -> Result<(), NotMailboxes> {
         self.blank()?;
         let from = self.rest;
         let mut words = 0;
@@ -79,7 +86,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn group(&mut self, found: &mut Vec<Address>) -> Result<(), NotMailboxes> {
+    fn group(&mut self, found: &mut Vec<Placed>) -> Result<(), NotMailboxes> {
         self.blank()?;
         if self.peek() == Some(b';') {
             self.take();
@@ -97,7 +104,7 @@ impl<'a> Reader<'a> {
     }
 
     /// local-part@domain, as long as it goes.
-    fn address(&mut self, found: &mut Vec<Address>) -> Result<(), NotMailboxes> {
+    fn address(&mut self, found: &mut Vec<Placed>) -> Result<(), NotMailboxes> {
         let from = self.rest;
         match self.peek() {
             Some(b'"') => self.quoted()?,
@@ -109,7 +116,7 @@ impl<'a> Reader<'a> {
         self.atom();
         let text = from.get(..from.len() - self.rest.len()).and_then(|text| std::str::from_utf8(text).ok());
         let address = text.and_then(|text| Address::parse_international(text).ok()).ok_or(NotMailboxes)?;
-        found.push(address);
+        found.push((address, self.whole - from.len()..self.whole - self.rest.len()));
         Ok(())
     }
 
@@ -161,7 +168,7 @@ mod tests {
     use super::*;
 
     fn texts(body: &str) -> Result<Vec<String>, NotMailboxes> {
-        read(body.as_bytes()).map(|all| all.iter().map(ToString::to_string).collect())
+        read(body.as_bytes()).map(|all| all.iter().map(|(address, _)| address.to_string()).collect())
     }
 
     #[test]

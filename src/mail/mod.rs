@@ -12,5 +12,6 @@ pub mod international;
 pub mod mailbox;
 pub mod notification;
 pub mod outcome;
+pub mod removal;
 pub mod unseen;
 pub mod xtext;

@@ -9,6 +9,7 @@ pub mod phc;
 pub mod presence;
 pub mod principal;
 pub mod refusal;
+pub mod rewrite;
 pub mod route;
 pub mod rule;
 pub mod scope;
@@ -20,9 +21,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::facts::Facts;
+use crate::mail::removal::{self, Removable};
 pub use limits::Limits;
 use mask::Mask;
 use refusal::Refusal;
+use rewrite::Rewrite;
 use route::Route;
 use rule::{RecipientRule, SenderRule};
 use scope::Scopes;
@@ -66,6 +69,10 @@ pub struct Policy {
     pub scopes: Scopes,
     /// What auditors see of addresses in its events, where that isn't what they see of the others.
     pub mask: Option<Mask>,
+    /// Whose mail goes out as whose, in the envelope and in From and Sender.
+    pub rewrite: Vec<Rewrite>,
+    /// Fields that don't go out.
+    pub remove_headers: Vec<Removable>,
 }
 
 /// Deny wins over allow. An empty allow list allows everybody who is not denied.
@@ -97,9 +104,17 @@ pub struct Grant {
     pub max_recipients: u32,
     pub max_size: Option<u64>,
     pub scopes: Scopes,
+    pub rewrite: Vec<Rewrite>,
+    pub remove_headers: Vec<Removable>,
 }
 
 impl Grant {
+    /// What this sender or author becomes; none when it stays as it is. What the credential may be itself stays.
+    pub fn rewritten(&self, address: &Address) -> Option<&Address> {
+        let own = self.senders.iter().any(|rule| rule.matches(address));
+        if own { None } else { rewrite::find(&self.rewrite, address) }
+    }
+
     /// Octets of one message, on a gate that takes so many.
     pub fn size(&self, gate: u64) -> u64 {
         self.max_size.map_or(gate, |own| own.min(gate))
@@ -156,6 +171,8 @@ impl Policy {
             max_recipients: self.most_recipients(),
             max_size: self.max_size,
             scopes: self.scopes.clone(),
+            rewrite: self.rewrite.clone(),
+            remove_headers: self.remove_headers.clone(),
         }
     }
 
@@ -190,6 +207,28 @@ impl Policy {
         }
         if self.max_recipients.is_some_and(|most| !(1..=MOST_RECIPIENTS).contains(&most)) {
             return Err(format!("max_recipients: from 1 to {MOST_RECIPIENTS}"));
+        }
+        self.check_changes()
+    }
+
+    /// What is wrong with the changes to its messages; in words.
+    pub fn check_changes(&self) -> Result<(), String> {
+        if self.rewrite.len() > rewrite::MOST {
+            return Err(format!("rewrite: at most {}", rewrite::MOST));
+        }
+        if self.remove_headers.len() > removal::MOST {
+            return Err(format!("remove_headers: at most {}", removal::MOST));
+        }
+        for (at, line) in self.rewrite.iter().enumerate() {
+            if !self.senders.iter().any(|rule| rule.matches(&line.to)) {
+                return Err(format!(
+                    "rewrite: {} is none of its senders, so it would be refused: add it to them",
+                    line.to
+                ));
+            }
+            if self.rewrite.iter().take(at).any(|other| other.from == line.from) {
+                return Err(format!("rewrite: {} stands there twice", line.from));
+            }
         }
         Ok(())
     }

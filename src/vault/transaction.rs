@@ -23,7 +23,7 @@ use crate::ipc::session::Tls;
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::dsn::Wish;
 use crate::mail::envelope::{Addressee, Manner, Utf8};
-use crate::mail::facts::Facts;
+use crate::mail::facts::{Changes, Facts};
 use crate::mail::id::MessageId;
 use crate::policy::refusal::Refusal;
 
@@ -54,6 +54,8 @@ pub struct Transaction {
     segment: Option<String>,
     /// What its body is sealed with.
     key: BodyKey,
+    /// What the edge changed by the credential's wish.
+    changes: Changes,
     /// What it will be refused for at the dot, whatever else comes.
     trouble: Option<Refusal>,
 }
@@ -74,6 +76,7 @@ impl Transaction {
             size: 0,
             segment: None,
             key: BodyKey::generate(),
+            changes: Changes::default(),
             trouble: None,
         }
     }
@@ -172,6 +175,9 @@ impl Transaction {
         if self.size > authority.max_size(&sender.credential.policy) {
             return Err(Refusal::TooBig.into());
         }
+        self.changes = facts.changes.clone();
+        // An edge could say any other.
+        self.changes.removed.retain(|(name, _)| grant.remove_headers.iter().any(|own| own.name() == name));
         let Authority { limits, slice, clock, .. } = &mut *authority;
         let origin = Authority::origin(slice, &sender.credential, &sender.listener, sender.address);
         limits.accept(&mut self.reservation, &origin, &self.recipients, self.size, clock.now())
@@ -351,10 +357,12 @@ fn accept_events(sender: &Sender, transaction: &Transaction) -> Vec<Event> {
         message: Some(transaction.message),
         bytes: Some(transaction.size),
         rcpt_count: u64::try_from(transaction.recipients.len()).ok(),
-        data: promises(&transaction.manner),
+        data: rarities(&transaction.manner, &transaction.changes),
         ..Event::new(Name::MsgAccept, Outcome::Success)
     };
     let first = sender.describe(first, transaction.tls.as_ref()).sender(&transaction.sender);
+    let given = transaction.changes.sender.as_ref().or(transaction.changes.author.as_ref());
+    let first = given.into_iter().fold(first, |event, given| event.with(Field::SenderGiven, given.to_string()));
     let first = first.with(Field::Helo, transaction.helo.clone()).recipients(batches.next().unwrap_or_default());
     let more = batches.map(|batch| {
         let event = Event { message: Some(transaction.message), ..Event::new(Name::MsgRecipients, Outcome::Info) };
@@ -363,11 +371,19 @@ fn accept_events(sender: &Sender, transaction: &Transaction) -> Vec<Event> {
     std::iter::once(first).chain(more).collect()
 }
 
-/// What was asked for and taken: whoever looks for what became of it finds where it was promised.
-fn promises(manner: &Manner) -> Option<String> {
+/// What was asked for and taken: whoever looks for what became of it finds where it was promised. And what was changed in it:
+/// where, by names that the operator chose; whose it was is personal.
+fn rarities(manner: &Manner, changes: &Changes) -> Option<String> {
+    let Changes { sender, author, removed } = changes;
+    let places = [("envelope", sender.is_some()), ("header", author.is_some())];
+    let rewritten: Vec<&str> = places.into_iter().filter(|(_, is)| *is).map(|(place, _)| place).collect();
+    let rewritten = (!rewritten.is_empty()).then(|| ("rewritten".to_owned(), rewritten.into()));
+    let counted = removed.iter().map(|(name, times)| (name.clone(), (*times).into()));
+    let removed = (!removed.is_empty()).then(|| ("removed".to_owned(), serde_json::Value::Object(counted.collect())));
     let tls = manner.require_tls.then(|| ("requiretls".to_owned(), true.into()));
     let held = manner.release_us.map(|release| ("held_until_us".to_owned(), release.into()));
-    let all: serde_json::Map<_, serde_json::Value> = tls.into_iter().chain(held).collect();
+    let all: serde_json::Map<_, serde_json::Value> =
+        tls.into_iter().chain(held).chain(rewritten).chain(removed).collect();
     (!all.is_empty()).then(|| serde_json::Value::Object(all).to_string())
 }
 

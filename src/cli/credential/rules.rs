@@ -11,7 +11,7 @@ use crate::config;
 use crate::policy::mask::Mask;
 
 /// The name of each option and its place in a policy.
-const PLACES: [(&str, &[&str]); 10] = [
+const PLACES: [(&str, &[&str]); 12] = [
     ("sender", &["senders"]),
     ("recipient-allow", &["recipients", "allow"]),
     ("recipient-deny", &["recipients", "deny"]),
@@ -22,6 +22,8 @@ const PLACES: [(&str, &[&str]); 10] = [
     ("scope", &["scopes"]),
     ("description", &["description"]),
     ("mask", &["mask"]),
+    ("rewrite", &["rewrite"]),
+    ("remove-header", &["remove_headers"]),
 ];
 
 #[derive(Debug, Default, Args)]
@@ -55,6 +57,13 @@ pub struct Rules {
     /// What auditors see of addresses in its events: local-part, full (hides all) or none; as `[audit]` says by default
     #[arg(long, value_name = "MASK", value_parser = PossibleValuesParser::new(Mask::WORDS.map(|(word, _)| word)))]
     mask: Option<String>,
+    /// Let mail of this sender go out as another's, in envelope, From and Sender: PATTERN=ADDRESS, where the pattern is
+    /// user@domain, @domain or "*" and no sender of its own (may be given several times)
+    #[arg(long, value_name = "PATTERN=ADDRESS")]
+    rewrite: Vec<String>,
+    /// Remove these fields: Received, User-Agent, Organization or any that begins with X- (may be given several times)
+    #[arg(long = "remove-header", value_name = "NAME")]
+    removed: Vec<String>,
     /// How its messages leave: spool
     #[arg(long, value_name = "MODE")]
     delivery: Option<String>,
@@ -92,6 +101,8 @@ impl Rules {
         put(&mut patch, "scope", list(&self.scopes));
         put(&mut patch, "description", self.description.clone().map(Value::from));
         put(&mut patch, "mask", self.mask.clone().map(Value::from));
+        put(&mut patch, "rewrite", list(&self.rewrite));
+        put(&mut patch, "remove-header", list(&self.removed));
         if let Some(mode) = &self.delivery {
             patch.insert("delivery".to_owned(), json!(mode));
         }

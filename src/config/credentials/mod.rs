@@ -1,5 +1,6 @@
 //! Credentials that stand in the file: who they are, what they may do, and that none of them opens a relay.
 
+mod changes;
 pub mod networks;
 
 use std::collections::BTreeSet;
@@ -62,6 +63,8 @@ pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings
             expires_us: written.expires.as_ref().and_then(|written| expires(written, findings)),
             scopes: scopes(&written.scopes, findings),
             mask: written.mask.as_ref().and_then(|mask| word(mask, "mask", &Mask::WORDS, &[], findings)),
+            rewrite: changes::rewrite(&written.rewrite, findings),
+            remove_headers: changes::removed(&written.remove_headers, findings),
         };
         let credential = Declared {
             id: id(table, &mut ids, findings),
@@ -81,12 +84,15 @@ pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings
 /// What no single key shows: a grant that fits no frame, a credential that nobody can use, an open relay.
 fn judge(credential: &Declared, table: &At<file::Credential>, findings: &mut Findings<'_>) {
     let Declared { id, secrets, policy, .. } = credential;
-    if encoded(&(&policy.senders, &policy.recipients)) > MAX_ENCODED {
+    if encoded(&(&policy.senders, &policy.recipients, &policy.rewrite, &policy.remove_headers)) > MAX_ENCODED {
         let text = format!(
-            "credential {id:?}: its senders and recipients take more than {} KiB together; use \"@domain\" or \".suffix\"",
+            "credential {id:?}: its senders, recipients, rewrite and remove_headers take more than {} KiB together; use \"@domain\" or \".suffix\"",
             MAX_ENCODED / 1024
         );
         findings.refuse(table.span(), text);
+    }
+    if let Err(why) = policy.check_changes() {
+        findings.refuse(table.span(), format!("credential {id:?}: {why}"));
     }
     if policy.identified_by.is_empty() {
         if secrets.is_empty() && table.get_ref().secrets.is_empty() {

@@ -4,6 +4,8 @@
 
 use super::media::MediaType;
 use crate::mail::address::Address;
+use crate::mail::facts::Changes;
+use crate::policy::Grant;
 
 /// Recipients of one submission, to, cc and bcc together.
 pub const MAX_RECIPIENTS: usize = 50;
@@ -35,9 +37,25 @@ pub struct Letter {
     pub html: Option<String>,
     pub fields: Vec<super::field::Field>,
     pub attachments: Vec<Attachment>,
+    /// What was changed since the client wrote it.
+    pub changes: Changes,
 }
 
 impl Letter {
+    /// Changes what the credential's mail doesn't go out with: its sender, and fields that are removed.
+    pub fn change(&mut self, grant: &Grant) {
+        if let Some(other) = grant.rewritten(&self.from.address).cloned() {
+            let given = std::mem::replace(&mut self.from.address, other);
+            self.changes.author = Some(given.clone());
+            self.changes.sender = Some(given);
+        }
+        let changes = &mut self.changes;
+        self.fields.retain(|field| {
+            let removed = grant.remove_headers.iter().find(|name| name.name().eq_ignore_ascii_case(&field.name));
+            removed.inspect(|name| changes.remove(name.name())).is_none()
+        });
+    }
+
     /// The envelope's recipients, in order.
     pub fn recipients(&self) -> impl Iterator<Item = &Mailbox> {
         self.to.iter().chain(&self.cc).chain(&self.bcc)

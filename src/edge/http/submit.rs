@@ -31,9 +31,10 @@ pub async fn submit(
     seat: &mut Seat,
     session: &Session,
     grant: &Grant,
-    letter: Letter,
+    mut letter: Letter,
     request: &mut MessageId,
 ) -> Result<Kept, Fault> {
+    letter.change(grant);
     allowed(seat, grant, &letter)?;
     let when = mime::now();
     let secure = session.tls.is_some();

@@ -10,6 +10,7 @@ use super::json::{self, Node};
 use super::letter::{self, Attachment, Flaw, HeaderText, Letter, Mailbox, flaw};
 use super::members::{At, Findings, Members, Table, elements};
 use super::reply::Fault;
+use crate::mail::facts::Changes;
 
 const LETTER: &Table = &[
     ("to", &[]),
@@ -77,7 +78,19 @@ fn read(findings: &mut Findings, at: &At<'_, '_>) -> Option<Letter> {
     }
     let fields = members.get("headers").map(|at| fields(findings, at)).unwrap_or_default();
     let attachments = members.get("attachments").map(|at| attachments(findings, at)).unwrap_or_default();
-    Some(Letter { from: from?, to, cc, bcc, reply_to, subject, text, html, fields, attachments })
+    Some(Letter {
+        from: from?,
+        to,
+        cc,
+        bcc,
+        reply_to,
+        subject,
+        text,
+        html,
+        fields,
+        attachments,
+        changes: Changes::default(),
+    })
 }
 
 /// A text member that may be absent, checked.

@@ -13,6 +13,7 @@ use super::wire::{Stop, Wire};
 use crate::edge::conversation::Lost;
 use crate::edge::front::Phase;
 use crate::ipc::frame::MAX_CONTENT;
+use crate::mail::address::Address;
 use crate::mail::envelope::Utf8;
 use crate::mail::facts::Facts;
 use crate::mail::{fixup, header};
@@ -159,13 +160,16 @@ impl Content {
             only_recipient: recipients.next().filter(|_| recipients.next().is_none()),
         };
         let own = fixup::mark(&front.hostname, &front.desk.name);
+        let rewrite = |author: &Address| grant.rewritten(author).cloned();
+        let orders = fixup::Orders { rewrite: &rewrite, remove: &grant.remove_headers };
         let fixed = header::read(block, &own, envelope.utf8 != Utf8::None)
-            .and_then(|header| fixup::apply(&header, &trace, Timestamp::now()));
+            .and_then(|header| fixup::apply(&header, &trace, orders, Timestamp::now()));
         match fixed {
             Err(fault) => self.refuse(fault.refusal(), fault.into(), setting).await,
-            Ok((mut out, facts)) => match grant.authors(&facts) {
+            Ok((mut out, mut facts)) => match grant.authors(&facts) {
                 Err(refusal) => self.refuse(refusal, refusal.into(), setting).await,
                 Ok(()) => {
+                    facts.changes.sender.clone_from(&envelope.given);
                     out.extend_from_slice(rest);
                     let sent = setting.visit.chunk(&out).await;
                     self.stage = Stage::Body(facts);

@@ -36,6 +36,10 @@ impl Session {
         let Some(grant) = &self.standing.grant else {
             return Ok(if self.standing.by_network() { reply::NOT_KNOWN_HERE } else { reply::LOGIN_FIRST });
         };
+        let (from, given) = match from.as_ref().and_then(|from| grant.rewritten(from)).cloned() {
+            Some(other) => (Some(other), from),
+            None => (from, None),
+        };
         if size.is_some_and(|size| size > grant.size(self.front.max_size)) {
             self.visit.turned(&from, None, Refusal::TooBig);
             return Ok(reply::TOO_BIG);
@@ -53,7 +57,8 @@ impl Session {
         }
         match self.visit.mail(from.clone(), size, manner, hello.name.clone(), self.standing.tls.clone()).await? {
             Ok(message) => {
-                let envelope = Envelope { message, sender: from, utf8, require_tls, recipients: BTreeMap::new() };
+                let envelope =
+                    Envelope { message, sender: from, given, utf8, require_tls, recipients: BTreeMap::new() };
                 self.transaction = Some(Transaction { envelope, taken: 0, overflowed: false, chunks: None });
                 Ok(reply::SENDER_OK)
             }

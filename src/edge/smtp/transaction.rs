@@ -32,6 +32,8 @@ pub struct Transaction {
 pub struct Envelope {
     pub message: MessageId,
     pub sender: ReversePath,
+    /// Who the client said, when the credential's mail goes out as another's.
+    pub given: ReversePath,
     pub utf8: Utf8,
     pub require_tls: bool,
     /// Each once, however often it was named, and what it is to be told.

@@ -220,7 +220,7 @@ mod forms {
             assert_eq!(parse_key(other), None, "{other}");
         }
         assert!(!usual_fields().iter().any(|field| field == "account" || field == "rcpt_domain"));
-        assert_eq!(usual_fields().len(), 6);
+        assert_eq!(usual_fields().len(), 7);
     }
 
     #[test]

@@ -147,10 +147,12 @@ pub enum Field {
     RcptTo,
     /// An upstream's words, which quote addresses.
     RemoteText,
+    /// Who a client said it was, when its credential's mail goes out as another's.
+    SenderGiven,
 }
 
 impl Field {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Account,
         Self::AuthUser,
         Self::ClientIp,
@@ -159,6 +161,7 @@ impl Field {
         Self::RcptDomain,
         Self::RcptTo,
         Self::RemoteText,
+        Self::SenderGiven,
     ];
 
     pub const fn word(self) -> &'static str {
@@ -171,6 +174,7 @@ impl Field {
             Self::RcptDomain => "rcpt_domain",
             Self::RcptTo => "rcpt_to",
             Self::RemoteText => "remote_text",
+            Self::SenderGiven => "sender_given",
         }
     }
 
@@ -185,6 +189,7 @@ impl Field {
             Self::RcptDomain => "rcpt_domain.shown",
             Self::RcptTo => "rcpt_to.shown",
             Self::RemoteText => "remote_text.shown",
+            Self::SenderGiven => "sender_given.shown",
         }
     }
 
@@ -199,6 +204,7 @@ impl Field {
             "rcpt_domain" => Self::RcptDomain,
             "rcpt_to" => Self::RcptTo,
             "remote_text" => Self::RemoteText,
+            "sender_given" => Self::SenderGiven,
             _ => return None,
         })
     }
@@ -210,7 +216,7 @@ impl Field {
 
     /// Whether auditors are shown something in its stead, whatever the mask.
     pub const fn is_masked(self) -> bool {
-        matches!(self, Self::ClientIp | Self::MailFrom | Self::RcptTo)
+        matches!(self, Self::ClientIp | Self::MailFrom | Self::RcptTo | Self::SenderGiven)
     }
 
     /// What auditors see instead of a value they may not; nothing for the fields that are hidden whole.
@@ -218,10 +224,12 @@ impl Field {
         match (self, mask) {
             (field, Mask::None) if !field.is_open() => Some(value.to_owned()),
             (Self::ClientIp, Mask::LocalPart) => Some(mask::address_of_network(value)),
-            (Self::MailFrom | Self::RcptTo, Mask::LocalPart) => Some(mask::mailbox(value)),
+            (Self::MailFrom | Self::RcptTo | Self::SenderGiven, Mask::LocalPart) => Some(mask::mailbox(value)),
             // No sender is nobody's address.
             (Self::MailFrom, Mask::Full) if value == NULL_SENDER => Some(value.to_owned()),
-            (Self::ClientIp | Self::MailFrom | Self::RcptTo, Mask::Full) => Some(mask::HIDDEN.to_owned()),
+            (Self::ClientIp | Self::MailFrom | Self::RcptTo | Self::SenderGiven, Mask::Full) => {
+                Some(mask::HIDDEN.to_owned())
+            }
             _ => None,
         }
     }
