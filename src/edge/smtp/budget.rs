@@ -14,6 +14,10 @@ const IDLE_COMMANDS: u32 = 100;
 const REGAIN: Duration = Duration::from_millis(100);
 /// Failed logins of one session.
 const GUESSES: u32 = 3;
+/// Logins of one session that could not be judged: each but the first costs the client a wait, so that asking again and
+/// again takes no place from who asks once; and the end.
+const UNJUDGED: u32 = 10;
+const UNJUDGED_WAIT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Charge {
@@ -28,11 +32,12 @@ pub struct Budget {
     idle: u32,
     regained: Instant,
     guesses: u32,
+    unjudged: u32,
 }
 
 impl Budget {
     pub fn full() -> Self {
-        Self { errors: 0, idle: 0, regained: Instant::now(), guesses: 0 }
+        Self { errors: 0, idle: 0, regained: Instant::now(), guesses: 0, unjudged: 0 }
     }
 
     pub fn error(&mut self) -> Charge {
@@ -58,6 +63,16 @@ impl Budget {
     /// A message was kept.
     pub fn served(&mut self) {
         self.idle = 0;
+    }
+
+    /// A login was put off: there was no room for it, or too many had failed.
+    pub fn unjudged_login(&mut self) -> Charge {
+        self.unjudged = self.unjudged.saturating_add(1);
+        match self.unjudged {
+            1 => Charge::Free,
+            UNJUDGED.. => Charge::Spent,
+            _ => Charge::Wait(UNJUDGED_WAIT),
+        }
     }
 
     /// Whether the session may go on after another failed login.

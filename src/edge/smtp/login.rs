@@ -1,8 +1,10 @@
 //! AUTH in a session: when there may be a login, what the vault says to it, and what that changes.
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::sleep;
 
 use super::auth::{self, Unfit};
+use super::budget::Charge;
 use super::line::Said;
 use super::reply::{self, Reply};
 use super::session::Session;
@@ -44,6 +46,14 @@ impl Session {
             Err(malformed) => return Ok(malformed),
         };
         if refused != reply::BAD_CREDENTIALS {
+            match self.budget.unjudged_login() {
+                Charge::Free => (),
+                Charge::Wait(wait) => sleep(wait).await,
+                Charge::Spent => {
+                    wire.say(&refused);
+                    return Err(reply::TOO_MANY_GUESSES.into());
+                }
+            }
             return Ok(refused);
         }
         if mechanism.is_bearer() {

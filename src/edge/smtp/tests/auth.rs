@@ -160,6 +160,16 @@ async fn rule_a11_defect_x17_three_failed_logins_end_the_session() {
     assert_eq!(room.seen().logins.len(), 3);
 }
 
+#[tokio::test(start_paused = true)]
+async fn rule_a10_who_asks_again_while_there_is_no_room_waits_and_then_must_leave() {
+    let begun = tokio::time::Instant::now();
+    let room = Room::with(Ways { denial: Some(Denial::Busy), ..Ways::default() }, |desk| desk.plain_login = true);
+    let busy = format!("C: AUTH PLAIN {WRONG}\nS: 454 4.7.0 *\n");
+    room.run(&format!("@hello\n{}S: 421 4.7.0 *\n--", busy.repeat(10))).await;
+    assert!(begun.elapsed() >= std::time::Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert_eq!(room.seen().logins.len(), 10);
+}
+
 #[tokio::test]
 async fn rule_a15_a_login_in_one_round_may_stand_in_a_group() {
     let room = Room::plain();
