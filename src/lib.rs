@@ -29,4 +29,8 @@ pub mod config;
 pub mod log;
 pub mod sink;
 
+/// What fuzzing feeds: compiled for it and for tests alone.
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+
 pub mod sys;

@@ -10,8 +10,8 @@
 mod dial;
 mod http;
 mod jobs;
-mod parcel;
-mod smtp;
+pub(crate) mod parcel;
+pub(crate) mod smtp;
 mod tls;
 mod witness;
 

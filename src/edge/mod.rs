@@ -202,5 +202,9 @@ impl Edge {
     }
 }
 
+/// A vault that stands in.
+#[cfg(any(test, fuzzing))]
+#[path = "tests/stand_in.rs"]
+pub mod stand_in;
 #[cfg(test)]
 mod tests;

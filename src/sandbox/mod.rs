@@ -83,7 +83,7 @@ pub struct Sealed {
 
 impl Sealed {
     /// For unit tests, which are threads of one process and can't be sandboxed. Tests in `tests/` use real processes.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn for_tests() -> Self {
         Self { missing: Vec::new() }
     }

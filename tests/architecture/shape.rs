@@ -68,7 +68,7 @@ fn names_say_what_a_file_is() {
     for source in sources() {
         for part in source.path.trim_end_matches(".rs").split('/') {
             // DATA is a verb of SMTP.
-            let is_verb = source.path == "edge/smtp/data.rs" || source.path.starts_with("edge/smtp/data/");
+            let is_verb = ["edge/smtp/data", "fuzzing/data"].iter().any(|place| source.is_below(place));
             assert!(!EMPTY_NAMES.contains(&part) || part == "data" && is_verb, "src/{}", source.path);
         }
     }
@@ -88,6 +88,7 @@ fn unsafe_code_stands_in_one_place() {
     }
     let library = fs::read_to_string(root().join("src/lib.rs")).unwrap();
     assert!(library.contains("#![deny(unsafe_code)]"));
+    assert!(library.contains("#[cfg(any(test, fuzzing))]\npub mod fuzzing;"), "what is fuzzed is in no release");
 }
 
 #[test]

@@ -21,8 +21,9 @@ impl Source {
         first.strip_suffix(".rs").unwrap_or(first)
     }
 
+    /// Compiled for tests alone, or for them and for fuzzing.
     pub fn is_test(&self) -> bool {
-        self.path.ends_with("/tests.rs") || self.path.contains("/tests/")
+        self.path.ends_with("/tests.rs") || self.path.contains("/tests/") || self.is_below("fuzzing")
     }
 
     pub fn is_below(&self, prefix: &str) -> bool {

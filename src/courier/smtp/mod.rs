@@ -1,14 +1,14 @@
 //! Delivery by SMTP to a smart host. The client is our own: lettre's connection level reads the greeting itself and bounds no
 //! reply.
 
-mod envelope;
+pub(crate) mod envelope;
 mod hosts;
 mod login;
-mod offers;
+pub(crate) mod offers;
 mod pool;
 mod reply;
 mod session;
-mod stuffing;
+pub(crate) mod stuffing;
 mod transaction;
 mod wire;
 

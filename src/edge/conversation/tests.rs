@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::edge::tests::stand_in::{StandIn, Ways};
+use crate::edge::stand_in::{StandIn, Ways};
 use crate::ipc::session::Slot;
 use crate::mail::dsn::Wish;
 

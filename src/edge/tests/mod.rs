@@ -3,7 +3,6 @@
 mod handshakes;
 mod intake;
 mod proxied;
-pub mod stand_in;
 mod strangers;
 
 use std::collections::HashMap;

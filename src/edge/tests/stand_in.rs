@@ -53,6 +53,8 @@ pub struct Kept {
     pub wishes: Vec<Wish>,
     pub manner: Manner,
     pub content: String,
+    /// The same, as it came.
+    pub octets: Vec<u8>,
     pub facts: Facts,
     pub helo: String,
 }
@@ -275,6 +277,7 @@ impl Places {
                     wishes: vec![],
                     manner,
                     content: String::new(),
+                    octets: Vec::new(),
                     facts: Facts::default(),
                     helo,
                 });
@@ -300,7 +303,9 @@ impl Places {
                 let place = self.places.get_mut(&slot).filter(|place| place.content).ok_or(false)?;
                 let length = octets.0.len() as u64;
                 place.credit = place.credit.checked_sub(length).ok_or(false)? + length;
-                place.draft.as_mut().ok_or(false)?.content.push_str(&String::from_utf8_lossy(&octets.0));
+                let draft = place.draft.as_mut().ok_or(false)?;
+                draft.content.push_str(&String::from_utf8_lossy(&octets.0));
+                draft.octets.extend_from_slice(&octets.0);
                 Ok(Some(Answer::Credit { slot, octets: length as u32 }))
             }
             Ask::Commit { slot, facts } => {

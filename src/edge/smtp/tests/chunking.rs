@@ -1,7 +1,7 @@
 //! Section D: content by BDAT. Its octets are counted, and none of them is ever a command.
 
 use super::*;
-use crate::edge::tests::stand_in::Kept;
+use crate::edge::stand_in::Kept;
 
 /// The content that was kept, behind what the gate adds.
 fn passed(kept: &Kept) -> &str {

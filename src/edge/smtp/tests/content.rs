@@ -1,7 +1,7 @@
 //! Sections D and H: content, its size, and its header.
 
 use super::*;
-use crate::edge::tests::stand_in::Kept;
+use crate::edge::stand_in::Kept;
 use crate::policy::refusal::Refusal;
 
 /// Sends this content, and gives the reply and what was kept.

@@ -1,7 +1,7 @@
 //! Section P: senders and recipients.
 
 use super::*;
-use crate::edge::tests::stand_in::grant;
+use crate::edge::stand_in::grant;
 use crate::policy::Recipients;
 use crate::policy::refusal::Refusal;
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::slice::Extension;
-use crate::edge::tests::stand_in::grant;
+use crate::edge::stand_in::grant;
 use crate::mail::dsn::{Notify, Report, Ret, Wish};
 use crate::mail::envelope::Utf8;
 use crate::mail::hold::Hold;

@@ -27,7 +27,7 @@ use uuid::Uuid;
 use super::session::{Leave, Session};
 use crate::config::slice::{Desk, EdgeSlice, TlsMode};
 use crate::edge::front::{Front, Phase};
-use crate::edge::tests::stand_in::{Seen, StandIn, Ways};
+use crate::edge::stand_in::{Seen, StandIn, Ways};
 use crate::policy::mechanism::Mechanism;
 
 pub const MAX_SIZE: u64 = 100_000;

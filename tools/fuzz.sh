@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# Fuzzes one target for so many seconds, or all of them, on the stable toolchain: tools/fuzz.sh TARGET [SECONDS]
+#
+#   tools/fuzz.sh all 30          each target for 30 seconds
+#   tools/fuzz.sh data            until it is stopped
+#   tools/fuzz.sh --long [TARGET] each until its coverage was flat for ten minutes; says executions and edges
+#   tools/fuzz.sh --shrink TARGET brings what is new into fuzz/corpus, as few and as small files as cover the same
+#
+# What is found grows in fuzz/target/corpus; a crash ends it and leaves its input in fuzz/target/artifacts.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+targets=$(sed -n 's/^path = "targets\/\(.*\)\.rs"$/\1/p' fuzz/Cargo.toml)
+FLAT=600
+host=$(rustc -vV | sed -n 's/^host: //p')
+programs=fuzz/target/$host/release
+
+build() {
+  command -v g++ > /dev/null || {
+    [ "$(id -u)" = 0 ] || { echo 'fuzzing needs g++, and only root can install it: apt-get install g++' >&2; exit 1; }
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends g++ > /dev/null
+  }
+  RUSTFLAGS='--cfg fuzzing' RUSTC_WRAPPER=$PWD/fuzz/instrument.sh cargo build --quiet --locked --release \
+    --manifest-path fuzz/Cargo.toml --target "$host" --target-dir fuzz/target
+}
+
+# Sets `run` to what fuzzes a target: libFuzzer's options may follow.
+prepare() {
+  mkdir -p "fuzz/target/corpus/$1" "fuzz/target/artifacts/$1"
+  run=("$programs/$1" "fuzz/target/corpus/$1" "fuzz/corpus/$1" -dict="fuzz/dictionaries/$1.txt" -max_len=8192 -timeout=10
+    -rss_limit_mb=1024 -artifact_prefix="fuzz/target/artifacts/$1/")
+}
+
+# What a log of libFuzzer says: the edges so far, and at the end the executions.
+edges() { grep -aE '^#[0-9]+.*cov: ' "$1" | tail -1 | sed 's/.*cov: \([0-9]*\).*/\1/'; }
+executions() { sed -n 's/^stat::number_of_executed_units: *//p' "$1"; }
+
+fail() {
+  tail -60 "$1"
+  echo "fuzzing $2 found something: its input is in fuzz/target/artifacts/$2" >&2
+  exit 1
+}
+
+brief() {
+  local log=fuzz/target/$1.log
+  prepare "$1"
+  "${run[@]}" -max_total_time="$2" -print_final_stats=1 > "$log" 2>&1 || fail "$log" "$1"
+  echo "$1: $(executions "$log") executions, $(edges "$log") edges"
+}
+
+long() {
+  local log=fuzz/target/$1.log most=0 since now seen job
+  since=$(date +%s)
+  prepare "$1"
+  "${run[@]}" -print_final_stats=1 > "$log" 2>&1 &
+  job=$!
+  # shellcheck disable=SC2064 # this job
+  trap "kill $job 2> /dev/null" EXIT
+  while kill -0 "$job" 2> /dev/null; do
+    sleep 5
+    now=$(date +%s)
+    seen=$(edges "$log" || true)
+    [ "${seen:-0}" -le "$most" ] || { most=$seen since=$now; }
+    [ $((now - since)) -lt $FLAT ] || kill -TERM "$job" 2> /dev/null || true
+  done
+  wait "$job" || grep -aq 'libFuzzer: run interrupted' "$log" || fail "$log" "$1"
+  trap - EXIT
+  echo "$1: $(executions "$log") executions, $most edges, none new for $((now - since)) seconds"
+}
+
+case ${1-} in
+  --long)
+    build
+    for target in ${2:-$targets}; do long "$target"; done
+    ;;
+  --shrink)
+    target=${2:?a target}
+    build
+    mkdir -p "fuzz/target/shrunk/$target"
+    rm -f "fuzz/target/shrunk/$target/"*
+    "$programs/$target" -merge=1 -max_len=8192 "fuzz/target/shrunk/$target" "fuzz/corpus/$target" "fuzz/target/corpus/$target"
+    rm -f "fuzz/corpus/$target/"*
+    cp "fuzz/target/shrunk/$target/"* "fuzz/corpus/$target/"
+    ;;
+  all)
+    build
+    for target in $targets; do brief "$target" "${2:-30}"; done
+    ;;
+  '' | -*) usage ;;
+  *)
+    grep -qx "$1" <<< "$targets" || usage
+    build
+    prepare "$1"
+    exec "${run[@]}" -max_total_time="${2:-0}"
+    ;;
+esac
