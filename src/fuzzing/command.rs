@@ -1,5 +1,6 @@
 //! One command line: it is read or refused, and what is read means the same when it is written again.
 
+use super::differences;
 use crate::edge::smtp::command::{self, Command, Recipient};
 use crate::mail::address::Address;
 
@@ -26,6 +27,7 @@ pub fn run(line: &[u8]) {
         let upper = [&line.to_ascii_uppercase()[..4], &line[4..]].concat();
         assert_eq!(command::parse(&upper), read, "the verb's case matters");
     }
+    differences::check(line);
 }
 
 /// An address has one spelling, which means the same and hides nothing.

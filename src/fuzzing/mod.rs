@@ -9,6 +9,7 @@ pub mod proxy;
 pub mod sasl;
 pub mod session;
 
+mod differences;
 mod heard;
 mod reference;
 mod script;
