@@ -7,6 +7,8 @@
 pub mod capability;
 pub mod clock;
 pub mod descriptor;
+#[cfg(test)]
+pub mod heap;
 pub mod peer;
 pub mod lock;
 pub mod priority;

@@ -9,16 +9,17 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::command::is_foreign;
+use super::command::{AUTH_LINE, is_foreign};
 use super::line::{Inbox, Line};
 use super::reply::{self, Reply};
 use crate::edge::conversation::Lost;
 use crate::edge::front::Phase;
 use crate::edge::strangers::Notice;
-use crate::ipc::frame::MAX_CONTENT;
 
 /// Octets of commands that are read at once.
 const COMMANDS: usize = 2048;
+/// Octets that may wait to be a line: the longest that there is, and room to read what is behind it.
+const MOST_WAITING: usize = AUTH_LINE + 256;
 /// How long a client may take to accept our replies.
 const WRITE: Duration = Duration::from_secs(30);
 /// How long we wait for a client to hear our last words: closing while its octets are unread would reset the connection,
@@ -123,7 +124,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             if let Some(line) = self.inbox.line(limit) {
                 return Ok(line);
             }
-            self.fill(COMMANDS, deadline, until).await?;
+            let room = MOST_WAITING.saturating_sub(self.inbox.pending().len());
+            self.fill(room.clamp(256, COMMANDS), deadline, until).await?;
         }
     }
 
@@ -154,7 +156,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             if left == 0 {
                 return Ok(());
             }
-            self.fill(MAX_CONTENT, deadline, Phase::Closing).await?;
+            // A stranger's, most likely: no more is held for it than for its commands.
+            self.fill(COMMANDS, deadline, Phase::Closing).await?;
         }
     }
 
@@ -167,7 +170,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             self.stream.flush().await
         });
         let written = written.await;
-        self.out.clear();
+        // A session that waits holds nothing that it doesn't need.
+        self.out = Vec::new();
         match written {
             Ok(written) => Ok(written?),
             Err(_) => Err(Stop::Silently),

@@ -36,6 +36,8 @@ pub struct Ways {
     pub at_commit: Option<Refusal>,
     /// Octets that it takes ahead.
     pub credit: u32,
+    /// It says that it keeps what it forgets at once.
+    pub forgets: bool,
     /// It falls when it is asked to commit; its successor says that it was, or wasn't.
     pub falls_at_commit: Option<bool>,
     /// It falls when content comes.
@@ -100,6 +102,7 @@ impl Default for Ways {
             at_mail: None,
             at_commit: None,
             credit: 32 * 1024,
+            forgets: false,
             falls_at_commit: None,
             falls_at_chunk: false,
             still: Arc::default(),
@@ -303,6 +306,9 @@ impl Places {
                 let place = self.places.get_mut(&slot).filter(|place| place.content).ok_or(false)?;
                 let length = octets.0.len() as u64;
                 place.credit = place.credit.checked_sub(length).ok_or(false)? + length;
+                if ways.forgets {
+                    return Ok(Some(Answer::Credit { slot, octets: length as u32 }));
+                }
                 let draft = place.draft.as_mut().ok_or(false)?;
                 draft.content.push_str(&String::from_utf8_lossy(&octets.0));
                 draft.octets.extend_from_slice(&octets.0);

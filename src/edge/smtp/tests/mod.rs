@@ -12,6 +12,7 @@ mod extensions;
 mod framing;
 mod guards;
 mod lmtp;
+mod memory;
 mod tls;
 
 use std::sync::Arc;
