@@ -1,10 +1,12 @@
 //! How a listener's SMTP differs from everybody's: LMTP, and what its operator has allowed for the sake of those who need it.
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::credentials::networks;
 use super::file::{self, At};
 use super::findings::Findings;
-use super::plan::Bind;
+use super::plan::{Bind, Listener};
 use super::slice::{Extension, Protocol};
 
 /// The word for LMTP, which is SMTP in all that roles and zones are about.
@@ -19,6 +21,10 @@ const OF_LMTP: [Extension; 2] = [Extension::Pipelining, Extension::StatusCodes];
 pub struct Dialect {
     /// LMTP (RFC 2033) instead of SMTP.
     pub lmtp: bool,
+    /// Gateways that may say by XCLIENT whose session it is.
+    pub xclient_from: Vec<IpNet>,
+    /// Filters that may say by XFORWARD whose message it was, for the log.
+    pub xforward_from: Vec<IpNet>,
     /// A bare LF in the content of DATA is taken for a line's end.
     pub repair_bare_lf: bool,
 }
@@ -26,6 +32,8 @@ pub struct Dialect {
 pub fn plan(written: &file::Listener, protocol: Protocol, findings: &mut Findings<'_>) -> Dialect {
     Dialect {
         lmtp: written.protocol.as_ref().is_some_and(|protocol| protocol.get_ref() == LMTP),
+        xclient_from: listed(&written.xclient_from, "xclient_from", protocol, findings),
+        xforward_from: listed(&written.xforward_from, "xforward_from", protocol, findings),
         repair_bare_lf: repair_bare_lf(&written.repair_bare_lf, protocol, findings),
     }
 }
@@ -42,6 +50,30 @@ pub fn judge_lmtp(written: &file::Listener, binds: &[Bind], off: &[Extension], f
     {
         findings.refuse(place.span(), "extensions_off: LMTP has PIPELINING and ENHANCEDSTATUSCODES always (RFC 2033)");
     }
+}
+
+/// Whose word about a client counts, where several could say it.
+pub fn judge_gateways(listener: &Listener, written: &file::Listener, findings: &mut Findings<'_>) {
+    for (key, list) in [("xclient_from", &written.xclient_from), ("xforward_from", &written.xforward_from)] {
+        if let (false, Some(place)) = (listener.proxy_from.is_empty(), list.iter().flatten().next()) {
+            let text =
+                format!("{key}: with proxy_from the proxy's header says whose connection it is: choose one of the two");
+            findings.refuse(place.span(), text);
+        }
+    }
+    if let (true, Some(place)) = (listener.identify_by_network, written.xclient_from.iter().flatten().next()) {
+        let text = "xclient_from: with identify_by_network an address is a login, and XCLIENT never gives one: choose one \
+                    of the two";
+        findings.refuse(place.span(), text);
+    }
+}
+
+fn listed(written: &Option<Vec<At<String>>>, key: &str, protocol: Protocol, findings: &mut Findings<'_>) -> Vec<IpNet> {
+    let list = written.as_deref().unwrap_or_default();
+    if let (Protocol::Http, Some(first)) = (protocol, list.first()) {
+        findings.refuse(first.span(), format!("{key}: is for protocol = \"smtp\""));
+    }
+    networks::believed(list, key, findings)
 }
 
 fn repair_bare_lf(written: &Option<At<bool>>, protocol: Protocol, findings: &mut Findings<'_>) -> bool {

@@ -61,6 +61,8 @@ pub struct Listener {
     pub extensions_off: Option<Vec<At<String>>>,
     pub future_release: Option<At<String>>,
     pub repair_bare_lf: Option<At<bool>>,
+    pub xclient_from: Option<Vec<At<String>>>,
+    pub xforward_from: Option<Vec<At<String>>>,
     pub zone: Option<At<String>>,
     pub per_address: Option<At<i64>>,
     pub per_prefix: Option<At<i64>>,

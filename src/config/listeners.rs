@@ -101,6 +101,7 @@ fn judge(
             findings.refuse(flag.span(), text);
         }
     }
+    dialect::judge_gateways(listener, written, findings);
     let in_the_clear = tls == TlsMode::None && !behind_tls_proxy && !identify_by_network;
     if let (true, Some(place)) = (in_the_clear, exposed.and_then(|at| written.address.get(at))) {
         let starttls = if protocol == Protocol::Smtp { "\"starttls\" or " } else { "" };
@@ -111,10 +112,14 @@ fn judge(
         );
         findings.refuse(place.span(), text);
     }
-    if let (true, None, Some(place)) = (in_the_clear, exposed, written.proxy_from.iter().flatten().next()) {
-        let text = "proxy_from: clients come from elsewhere through the proxy, and there is no TLS: set tls, or say \
-                    behind_tls_proxy = true when the proxy does TLS for it";
-        findings.refuse(place.span(), text);
+    for (key, list) in [("proxy_from", &written.proxy_from), ("xclient_from", &written.xclient_from)] {
+        if let (true, None, Some(place)) = (in_the_clear, exposed, list.iter().flatten().next()) {
+            let text = format!(
+                "{key}: clients come from elsewhere through the proxy, and there is no TLS: set tls, or say \
+                 behind_tls_proxy = true when the proxy does TLS for it"
+            );
+            findings.refuse(place.span(), text);
+        }
     }
     tls == TlsMode::None && !identify_by_network && (behind_tls_proxy || exposed.is_none())
 }
@@ -126,7 +131,7 @@ fn proxy_from(written: &file::Listener, table: &At<file::Listener>, findings: &m
         let text = "proxy_from is empty: name the addresses of the proxies that send a PROXY header, or drop it";
         findings.refuse(table.span(), text);
     }
-    networks::proxy_from(list, findings)
+    networks::believed(list, "proxy_from", findings)
 }
 
 fn protocol(written: &file::Listener, table: &At<file::Listener>, findings: &mut Findings<'_>) -> Protocol {

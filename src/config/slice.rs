@@ -64,11 +64,19 @@ pub struct Admission {
     pub zone: String,
     /// None where clients come from everywhere through a proxy.
     pub caps: Option<Caps>,
+    /// Gateways, for which there are no caps here either.
+    pub xclient_from: Vec<IpNet>,
     /// The proxies whose connections alone are taken, each to begin with a PROXY header. Empty: no header is expected.
     pub proxy_from: Vec<IpNet>,
 }
 
 impl Admission {
+    /// How many sessions there may be from this address.
+    pub fn caps_of(&self, address: IpAddr) -> Option<Caps> {
+        let address = address.to_canonical();
+        self.caps.filter(|_| !self.xclient_from.iter().any(|network| network.contains(&address)))
+    }
+
     /// Whether connections from this address are taken at all.
     pub fn admits(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
@@ -217,6 +225,8 @@ pub struct Counter {
     pub clients: Clients,
     /// The proxies that name its clients, and none else. Empty: its clients are those that the listener sees.
     pub proxy_from: Vec<IpNet>,
+    /// The gateways that may name a client by XCLIENT.
+    pub xclient_from: Vec<IpNet>,
     /// Sessions of one client that a proxy named.
     pub caps: Caps,
 }

@@ -18,6 +18,7 @@ impl Plan {
             tls: listener.tls,
             zone: listener.zone.clone(),
             caps: (!listener.behind_tls_proxy && listener.proxy_from.is_empty()).then(|| listener.caps()),
+            xclient_from: listener.dialect.xclient_from.clone(),
             proxy_from: listener.proxy_from.clone(),
         };
         ListenerSlice {
@@ -86,6 +87,7 @@ impl Plan {
                 false => Clients::Known,
             },
             proxy_from: listener.proxy_from.clone(),
+            xclient_from: listener.dialect.xclient_from.clone(),
             caps: listener.caps(),
         };
         VaultSlice {

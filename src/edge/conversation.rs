@@ -62,8 +62,9 @@ impl Vault {
 
     /// A session enters. Nothing is said to the vault before the session's first question.
     pub fn enter(&self, capsule: Capsule) -> Visit {
+        let peer = capsule.introduction.peer;
         let state = State::Outside(Box::new(capsule));
-        Visit { vault: self.clone(), state, via: Via::Direct, place: None, message: None, content: false }
+        Visit { vault: self.clone(), peer, state, via: Via::Direct, place: None, message: None, content: false }
     }
 
     pub(super) fn current(&self) -> Option<Arc<Line>> {
@@ -75,6 +76,8 @@ impl Vault {
 #[derive(Debug)]
 pub struct Visit {
     vault: Vault,
+    /// Where the connection comes from, as the listener saw it.
+    peer: SocketAddr,
     state: State,
     via: Via,
     /// Its place among the strangers, until somebody has logged in.
@@ -113,12 +116,21 @@ impl Visit {
         Ok(grant.map(|grant| *grant))
     }
 
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The vault was asked nothing yet: whose session this is can still be said.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self.state, State::Outside(_))
+    }
+
     /// Shows the capsule now, of a connection that came through a proxy, with whose it is.
     ///
     /// Errors: the vault is away, and can be asked later.
-    pub async fn introduce(&mut self, client: Option<SocketAddr>) -> Result<Welcome, Lost> {
-        self.via = Via::Proxy(client);
-        if let (Some(place), Some(client)) = (&mut self.place, client) {
+    pub async fn introduce(&mut self, via: Via) -> Result<Welcome, Lost> {
+        self.via = via;
+        if let (Some(place), Some(client)) = (&mut self.place, via.named()) {
             place.moves(client.ip());
         }
         self.seat().await?;

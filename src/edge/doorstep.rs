@@ -18,6 +18,7 @@ use super::conversation::{Visit, Welcome};
 use super::front::Front;
 use super::proxy::{self, Malformed, Step};
 use super::socket::Socket;
+use crate::ipc::session::Via;
 
 /// How long a whole header may take: the three seconds that the specification has for a lost segment, and some more.
 const HEADER: Duration = Duration::from_secs(5);
@@ -122,7 +123,7 @@ pub async fn cross(
     };
     tracing::debug!(%session, %proxy, ?client, listener = front.desk.name, "a header was read");
     // While the vault is away nobody can do anything here; it will hear of the client with the first question.
-    if visit.introduce(client).await == Ok(Welcome::Crowded) {
+    if visit.introduce(Via::Proxy(client)).await == Ok(Welcome::Crowded) {
         if socket.detach().is_ok() {
             socket.say_at_once(overloaded);
         }

@@ -41,7 +41,7 @@ pub fn read(octets: &[u8]) -> Result<Step, Malformed> {
 }
 
 /// The address of a client, which is one that a connection can come from.
-fn client(address: IpAddr, port: u16) -> Result<Option<SocketAddr>, Malformed> {
+pub fn client(address: IpAddr, port: u16) -> Result<Option<SocketAddr>, Malformed> {
     let address = address.to_canonical();
     let is_broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
     if address.is_unspecified() || address.is_multicast() || is_broadcast {

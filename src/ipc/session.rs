@@ -30,6 +30,18 @@ pub enum Via {
     Direct,
     /// Through a proxy, whose header named it; or none, when the header named nobody.
     Proxy(Option<SocketAddr>),
+    /// Through a gateway, whose XCLIENT named it; or none, when that said that it is not known.
+    Xclient(Option<SocketAddr>),
+}
+
+impl Via {
+    /// The client that was named.
+    pub fn named(self) -> Option<SocketAddr> {
+        match self {
+            Self::Direct => None,
+            Self::Proxy(client) | Self::Xclient(client) => client,
+        }
+    }
 }
 
 /// What the edge knows of the session's TLS, for the audit log.

@@ -185,7 +185,7 @@ impl House {
         let mut held = edge.held.borrow_mut();
         held.sessions = held.sessions.saturating_add(1);
         let group = held.by_address.entry((listener, address)).or_insert_with(|| {
-            let has_caps = self.admission(listener).is_none_or(|admission| admission.caps.is_some());
+            let has_caps = self.admission(listener).is_none_or(|admission| admission.caps_of(address).is_some());
             Group { sessions: 0, counted: has_caps }
         });
         group.sessions += 1;
@@ -214,8 +214,8 @@ impl House {
         let address = introduction.peer.ip();
         let slice = self.slice.borrow();
         let listener = slice.listeners.iter().find(|l| l.number == introduction.listener).ok_or(Turned::Full)?;
-        match &listener.caps {
-            Some(caps) if !self.presence.borrow().admits(address, *caps) => return Err(Turned::TooManyFromThere),
+        match listener.caps_of(address) {
+            Some(caps) if !self.presence.borrow().admits(address, caps) => return Err(Turned::TooManyFromThere),
             _ if !listener.admits(address) => return Err(Turned::NoProxy),
             _ => {}
         }

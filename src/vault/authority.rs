@@ -248,7 +248,7 @@ impl Authority {
         // Those that come by themselves have their place at the listener.
         let place = match via {
             Via::Direct => None,
-            Via::Proxy(_) => {
+            Via::Proxy(_) | Via::Xclient(_) => {
                 let place = Place::take(&self.presence, peer.ip(), listener.caps);
                 Some(place.ok_or(Inadmissible::Crowded)?)
             }

@@ -117,6 +117,7 @@ impl Bench {
             future_release: None,
             clients: Clients::Known,
             proxy_from: Vec::new(),
+            xclient_from: Vec::new(),
             caps: Caps { address: 100, prefix: 400 },
         };
         let slice = VaultSlice {

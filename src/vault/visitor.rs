@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
+use ipnet::IpNet;
+
 use super::login::credentials::Way;
 use crate::config::slice::{Clients, Counter, Protocol};
 use crate::ipc::session::Via;
@@ -38,19 +40,25 @@ impl Drop for Place {
 /// it is for this client.
 ///
 /// Errors: the edge may not say so, and the word for it. A header is believed where the listener has one, and from those that
-/// may send it; there it is never left out.
+/// may send it; there it is never left out. XCLIENT is believed from those that may say it, and may be left out.
 pub fn identify(seen: SocketAddr, via: Via, listener: Counter) -> Result<(SocketAddr, Counter), &'static str> {
-    let from_proxy = listener.proxy_from.iter().any(|network| network.contains(&seen.ip().to_canonical()));
+    let is_in = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&seen.ip().to_canonical()));
     match via {
         Via::Direct if listener.proxy_from.is_empty() => Ok((seen, listener)),
         Via::Direct => Err("proxy-header-missing"),
-        Via::Proxy(_) if !from_proxy => Err("proxy-header-not-believed"),
+        Via::Proxy(_) if !is_in(&listener.proxy_from) => Err("proxy-header-not-believed"),
         // The proxy's own address says who the proxy is, and not who the client is.
         Via::Proxy(None) => Ok((seen, Counter { identify_by_network: false, clients: Clients::Unnamed, ..listener })),
         Via::Proxy(Some(client)) => {
             let is_proxy = client.ip().to_canonical() == seen.ip().to_canonical();
             let identify_by_network = listener.identify_by_network && !is_proxy;
             Ok((client, Counter { identify_by_network, ..listener }))
+        }
+        Via::Xclient(_) if !is_in(&listener.xclient_from) => Err("xclient-not-believed"),
+        // What a gateway says of its client is never a login, also not where an address is one.
+        Via::Xclient(None) => Ok((seen, Counter { identify_by_network: false, clients: Clients::Unnamed, ..listener })),
+        Via::Xclient(Some(client)) => {
+            Ok((client, Counter { identify_by_network: false, clients: Clients::Known, ..listener }))
         }
     }
 }
@@ -87,6 +95,7 @@ mod tests {
             future_release: None,
             clients: Clients::Known,
             proxy_from: proxy_from.iter().map(|network| network.parse().unwrap()).collect(),
+            xclient_from: vec!["10.9.0.0/16".parse().unwrap()],
             caps: Caps { address: 2, prefix: 3 },
         }
     }
@@ -111,6 +120,25 @@ mod tests {
             let identified = identify(address(seen), via, listener(networks));
             assert_eq!(identified.map(|(client, _)| client), expected.map(address), "{seen} {via:?} {networks:?}");
         }
+    }
+
+    #[test]
+    fn row_13_a_gateway_is_believed_where_it_is_listed_and_its_word_is_no_login() {
+        let client = Some(address("192.0.2.7"));
+        let said = |seen: &str, via| identify(address(seen), via, listener(&[]));
+        assert_eq!(said("10.9.0.5", Via::Direct).unwrap().0, address("10.9.0.5"));
+        for seen in ["10.8.0.5", "192.0.2.7", "[::ffff:10.8.0.5]"] {
+            for via in [Via::Xclient(client), Via::Xclient(None)] {
+                assert_eq!(said(seen, via).unwrap_err(), "xclient-not-believed", "{seen} {via:?}");
+            }
+        }
+        let (named, counter) = said("10.9.0.5", Via::Xclient(client)).unwrap();
+        assert_eq!((Some(named), counter.identify_by_network, counter.clients), (client, false, Clients::Known));
+        let (own, counter) = said("[::ffff:10.9.0.5]", Via::Xclient(None)).unwrap();
+        assert_eq!((own.ip().to_canonical(), counter.identify_by_network), ("10.9.0.5".parse().unwrap(), false));
+        assert!(whereabouts(&counter, own.ip()).is_unspecified());
+        let behind = identify(address("10.9.0.5"), Via::Xclient(client), listener(&["10.9.0.0/16"]));
+        assert!(behind.is_ok_and(|(named, _)| Some(named) == client));
     }
 
     #[test]

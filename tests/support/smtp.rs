@@ -18,6 +18,11 @@ pub struct Smtp<S: Read + Write> {
     stream: BufReader<S>,
 }
 
+/// The response of PLAIN for the usual credential.
+pub fn plain(secret: &str) -> String {
+    STANDARD.encode(format!("\0{CREDENTIAL}\0{secret}"))
+}
+
 /// A client configuration that trusts one self-signed certificate.
 pub fn trusting(pair: &Pair) -> Arc<ClientConfig> {
     configured(pair, rustls::DEFAULT_VERSIONS)
@@ -81,7 +86,7 @@ impl Smtp<Tls> {
 
     /// As `log_in`; none when the connection is gone.
     pub fn try_log_in(&mut self, secret: &str) -> Option<u16> {
-        self.try_say(&format!("AUTH PLAIN {}", STANDARD.encode(format!("\0{CREDENTIAL}\0{secret}"))))
+        self.try_say(&format!("AUTH PLAIN {}", plain(secret)))
     }
 
     /// One whole message; the code of the reply to the dot.

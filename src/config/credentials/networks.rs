@@ -31,13 +31,13 @@ pub fn identified_by(list: &[At<String>], taken: &mut BTreeSet<IpNet>, findings:
     networks
 }
 
-/// Networks whose PROXY headers are believed. Whoever is in one can say to be anybody.
-pub fn proxy_from(list: &[At<String>], findings: &mut Findings<'_>) -> Vec<IpNet> {
-    bounded(list, "proxy_from", findings);
+/// Networks that are believed when they say whose connection it is. Whoever is in one can say to be anybody.
+pub fn believed(list: &[At<String>], key: &str, findings: &mut Findings<'_>) -> Vec<IpNet> {
+    bounded(list, key, findings);
     let mut networks = Vec::new();
     for written in list {
         match network(written.get_ref()).and_then(|network| narrow(network, "be believed")) {
-            Err(why) => findings.refuse(written.span(), format!("proxy_from: {why}")),
+            Err(why) => findings.refuse(written.span(), format!("{key}: {why}")),
             Ok(network) => networks.push(network),
         }
     }

@@ -73,3 +73,32 @@ fn row_14_lmtp_is_held_to_what_smtp_is_and_never_on_port_25() {
     let off = complaint("protocol = \"smtp\"\ntls = \"starttls\"", off);
     assert!(off.contains("LMTP has PIPELINING and ENHANCEDSTATUSCODES always"), "{off}");
 }
+
+#[test]
+fn row_13_gateways_are_believed_where_they_are_listed_and_never_instead_of_a_login() {
+    let starttls = "tls = \"starttls\"\nper";
+    let with = |text: &str| FULL.replace(starttls, &format!("tls = \"starttls\"\n{text}\nper"));
+    let plan = load(&with("xclient_from = [\"10.0.0.0/24\"]\nxforward_from = [\"10.0.1.1\"]")).unwrap();
+    assert!(plan.listeners[1].dialect.xclient_from.is_empty());
+    let dialect = &plan.listeners[0].dialect;
+    assert_eq!((dialect.xclient_from.len(), dialect.xforward_from.len()), (1, 1));
+    let key = Secret::new([0; 32]);
+    assert_eq!(plan.vault_slice(&key).listeners[0].xclient_from, dialect.xclient_from);
+    let admission = &plan.listener_slice(&key).listeners[0];
+    let caps = |address: &str| admission.caps_of(address.parse().unwrap()).is_some();
+    assert!(!caps("10.0.0.9") && !caps("::ffff:10.0.0.9") && caps("10.0.1.9"), "a gateway's sessions are its clients'");
+    let refused = |text: &str| complaint(starttls, &format!("tls = \"starttls\"\n{text}\nper"));
+    assert!(
+        refused("xclient_from = [\"0.0.0.0/0\"]").contains("xclient_from: \"0.0.0.0/0\" is too wide to be believed")
+    );
+    let both = refused("proxy_from = [\"10.0.0.1\"]\nxforward_from = [\"10.0.0.1\"]");
+    assert!(both.contains("xforward_from: with proxy_from"), "{both}");
+    let device = "identify_by_network = true";
+    let login = complaint(device, "identify_by_network = true\nxclient_from = [\"10.0.0.1\"]");
+    assert!(login.contains("XCLIENT never gives one"), "{login}");
+    let http = complaint("serve = [\"v1\", \"ops\"]", "xforward_from = [\"127.0.0.1\"]");
+    assert!(http.contains("xforward_from: is for protocol = \"smtp\""), "{http}");
+    let clear = "address = [\"127.0.0.1:8080\"]\nprotocol = \"http\"\nserve = [\"v1\", \"ops\"]";
+    let smtp = "address = [\"127.0.0.1:8080\"]\nprotocol = \"smtp\"\nxclient_from = [\"127.0.0.1\"]";
+    assert!(complaint(clear, smtp).contains("xclient_from: clients come from elsewhere"));
+}

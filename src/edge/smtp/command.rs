@@ -47,6 +47,9 @@ pub enum Command {
     Help,
     Vrfy,
     Expn,
+    /// With its attributes, unread.
+    Xclient(String),
+    Xforward(String),
 }
 
 /// MAIL: the sender, and what it wants done.
@@ -160,6 +163,8 @@ pub fn parse(line: &[u8]) -> Result<Command, Fault> {
     let alone = |command: Command| if rest.is_none() { Ok(command) } else { Err(Fault::Argument) };
     match verb.to_ascii_uppercase().as_str() {
         "EHLO" => hello(rest).map(Command::Ehlo),
+        "XCLIENT" => Ok(Command::Xclient(rest.unwrap_or_default().to_owned())),
+        "XFORWARD" => Ok(Command::Xforward(rest.unwrap_or_default().to_owned())),
         "LHLO" => Ok(Command::Lhlo(hello(rest).ok())),
         "HELO" => hello(rest).map(Command::Helo),
         "MAIL" => mail(rest.unwrap_or_default()),
@@ -174,7 +179,7 @@ pub fn parse(line: &[u8]) -> Result<Command, Fault> {
         "VRFY" => Ok(Command::Vrfy),
         "EXPN" => Ok(Command::Expn),
         "BDAT" => chunk(rest.unwrap_or_default()).map(Command::Bdat),
-        "ETRN" | "ATRN" | "TURN" | "SEND" | "SOML" | "SAML" | "BURL" | "XCLIENT" | "XFORWARD" => Err(Fault::NotOffered),
+        "ETRN" | "ATRN" | "TURN" | "SEND" | "SOML" | "SAML" | "BURL" => Err(Fault::NotOffered),
         _ => Err(Fault::UnknownVerb),
     }
 }

@@ -55,7 +55,11 @@ impl Session {
             self.visit.turned(&from, None, refusal);
             return Ok(refusal.into());
         }
-        match self.visit.mail(from.clone(), size, manner, hello.name.clone(), self.standing.tls.clone()).await? {
+        match self
+            .visit
+            .mail(from.clone(), size, manner, self.forwarded.behind(&hello.name), self.standing.tls.clone())
+            .await?
+        {
             Ok(message) => {
                 let envelope =
                     Envelope { message, sender: from, given, utf8, require_tls, recipients: BTreeMap::new() };

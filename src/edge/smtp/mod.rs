@@ -1,5 +1,6 @@
 //! SMTP of strangers: one session per task, from the first octet to the last.
 
+pub mod attribute;
 pub mod auth;
 pub mod budget;
 pub mod chunk;
@@ -18,6 +19,7 @@ pub mod submit;
 pub mod tally;
 pub mod transaction;
 pub mod wire;
+pub mod xclient;
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@ use super::reply::{self, Reply};
 use super::standing::{Hello, Standing};
 use super::transaction::Transaction;
 use super::wire::{Stop, Wire};
+use super::xclient::Forwarded;
 use crate::config::slice::TlsMode;
 use crate::edge::conversation::Visit;
 use crate::edge::front::{Front, Phase};
@@ -34,6 +35,8 @@ pub struct Session {
     pub(super) standing: Standing,
     pub(super) transaction: Option<Transaction>,
     pub(super) budget: Budget,
+    /// For the next transaction.
+    pub(super) forwarded: Forwarded,
 }
 
 /// How a conversation ended.
@@ -62,6 +65,7 @@ impl Session {
             greeted: false,
             transaction: None,
             budget: Budget::full(),
+            forwarded: Forwarded::default(),
         }
     }
 
@@ -70,6 +74,7 @@ impl Session {
         self.standing = Standing::new(self.front.clone());
         self.standing.tls = Some(tls);
         self.transaction = None;
+        self.forwarded = Forwarded::default();
     }
 
     /// Speaks on this stream until the client leaves, must leave, or begins TLS. A panic ends this session alone.
@@ -172,8 +177,11 @@ impl Session {
         wire: &mut Wire<S>,
         command: Command,
     ) -> Result<Next, Stop> {
-        use Command::{Auth, Bdat, Data, Ehlo, Expn, Helo, Help, Lhlo, Mail, Noop, Quit, Rcpt, Rset, Starttls, Vrfy};
-        if matches!(command, Ehlo(_) | Helo(_) | Rset | Noop | Help | Vrfy | Expn)
+        use Command::{
+            Auth, Bdat, Data, Ehlo, Expn, Helo, Help, Lhlo, Mail, Noop, Quit, Rcpt, Rset, Starttls, Vrfy, Xclient,
+            Xforward,
+        };
+        if matches!(command, Ehlo(_) | Helo(_) | Rset | Noop | Help | Vrfy | Expn | Xclient(_) | Xforward(_))
             && !self.budget.idle_command(self.standing.grant.is_some())
         {
             return Err(reply::TOO_MANY_COMMANDS.into());
@@ -190,6 +198,8 @@ impl Session {
                 Some(refused) => refused,
                 None => return Ok(Next::Starttls),
             },
+            Xclient(said) => self.xclient(wire, &said).await?,
+            Xforward(said) => self.xforward(&said),
             Auth { mechanism, initial } => self.auth(wire, mechanism, initial).await?,
             Mail(mail) => self.mail(*mail).await?,
             Rcpt(rcpt) => self.rcpt(*rcpt),
@@ -211,6 +221,7 @@ impl Session {
     }
 
     async fn forget(&mut self) {
+        self.forwarded = Forwarded::default();
         if self.transaction.take().is_some() {
             self.visit.abort().await;
         }
@@ -226,7 +237,7 @@ impl Session {
         self.forget().await;
         self.standing.hello = Some(Hello { name, extended });
         if extended {
-            Reply::write_extensions(&self.front.hostname, &self.standing.extensions(), wire.out());
+            Reply::write_extensions(&self.front.hostname, &self.extensions(), wire.out());
         } else {
             wire.say(&Reply::hello(&self.front.hostname));
         }

@@ -8,6 +8,7 @@ use super::reply::{self, Reply};
 use super::session::Session;
 use super::transaction::{self, Chunks, Setting};
 use super::wire::{Stop, Wire};
+use super::xclient::Forwarded;
 use crate::config::slice::Extension;
 use crate::mail::envelope::Addressee;
 
@@ -119,6 +120,7 @@ impl Session {
         mut verdict: Verdict,
         at_end: bool,
     ) -> Result<Reply, Stop> {
+        self.forwarded = Forwarded::default();
         if let Some(transaction) = self.transaction.take().filter(|_| at_end) {
             verdict.reply = self.for_each_recipient(wire, &transaction, verdict.reply).await?;
         }

@@ -129,7 +129,7 @@ fn rule_c13_unknown_and_known_but_not_offered() {
     is("", Err(Fault::UnknownVerb));
     is("MAILFROM:<a@b.net>", Err(Fault::UnknownVerb));
     is("ETRN x", Err(Fault::NotOffered));
-    is("XCLIENT ADDR=127.0.0.1", Err(Fault::NotOffered));
+    is("XCLIENT ADDR=127.0.0.1", Ok(Command::Xclient("ADDR=127.0.0.1".into())));
 }
 
 #[test]

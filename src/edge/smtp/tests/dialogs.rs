@@ -19,6 +19,10 @@ fn room(setting: &str) -> Room {
             desk.plain_login = true;
             desk.dialect.lmtp = true;
         }),
+        "# on a listener that believes a gateway" => Room::with(Ways::default(), |desk| {
+            desk.plain_login = true;
+            desk.dialect.xclient_from = vec!["192.0.2.7/32".parse().unwrap()];
+        }),
         other => panic!("unknown setting: {other}"),
     }
 }

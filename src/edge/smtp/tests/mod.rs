@@ -14,6 +14,7 @@ mod guards;
 mod lmtp;
 mod memory;
 mod tls;
+mod xclient;
 
 use std::sync::Arc;
 use std::time::Duration;
