@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::credentials::networks;
 use super::file::{self, At};
 use super::findings::Findings;
-use super::plan::{Bind, Listener};
+use super::plan::{Bind, Listener, word};
 use super::slice::{Extension, Protocol};
 
 /// The word for LMTP, which is SMTP in all that roles and zones are about.
@@ -16,11 +16,26 @@ const SMTP_PORT: u16 = 25;
 /// RFC 2033 section 5 wants them of every server of LMTP.
 const OF_LMTP: [Extension; 2] = [Extension::Pipelining, Extension::StatusCodes];
 
+/// A command that can be turned off. The others can't: mail needs them, or a client that is lost. BDAT goes with CHUNKING.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Optional {
+    Helo,
+    Help,
+    Vrfy,
+    Expn,
+}
+
+impl Optional {
+    const ALL: [(&str, Self); 4] =
+        [("HELO", Self::Helo), ("HELP", Self::Help), ("VRFY", Self::Vrfy), ("EXPN", Self::Expn)];
+}
+
 /// The default is SMTP as it is written down.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dialect {
     /// LMTP (RFC 2033) instead of SMTP.
     pub lmtp: bool,
+    pub commands_off: Vec<Optional>,
     /// Gateways that may say by XCLIENT whose session it is.
     pub xclient_from: Vec<IpNet>,
     /// Filters that may say by XFORWARD whose message it was, for the log.
@@ -32,6 +47,7 @@ pub struct Dialect {
 pub fn plan(written: &file::Listener, protocol: Protocol, findings: &mut Findings<'_>) -> Dialect {
     Dialect {
         lmtp: written.protocol.as_ref().is_some_and(|protocol| protocol.get_ref() == LMTP),
+        commands_off: commands_off(written, protocol, findings),
         xclient_from: listed(&written.xclient_from, "xclient_from", protocol, findings),
         xforward_from: listed(&written.xforward_from, "xforward_from", protocol, findings),
         repair_bare_lf: repair_bare_lf(&written.repair_bare_lf, protocol, findings),
@@ -50,6 +66,14 @@ pub fn judge_lmtp(written: &file::Listener, binds: &[Bind], off: &[Extension], f
     {
         findings.refuse(place.span(), "extensions_off: LMTP has PIPELINING and ENHANCEDSTATUSCODES always (RFC 2033)");
     }
+}
+
+fn commands_off(written: &file::Listener, protocol: Protocol, findings: &mut Findings<'_>) -> Vec<Optional> {
+    let list: &[At<String>] = written.commands_off.as_deref().unwrap_or_default();
+    if let (Protocol::Http, Some(first)) = (protocol, list.first()) {
+        findings.refuse(first.span(), "commands_off: is for protocol = \"smtp\"");
+    }
+    list.iter().filter_map(|item| word(item, "commands_off", &Optional::ALL, &[], findings)).collect()
 }
 
 /// Whose word about a client counts, where several could say it.

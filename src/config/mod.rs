@@ -35,7 +35,7 @@ use zeroize::Zeroizing;
 
 pub use credentials::instant;
 pub use credentials::networks::network;
-pub use dialect::Dialect;
+pub use dialect::{Dialect, Optional};
 pub use file::Config;
 pub use findings::Errors;
 pub use limits::parse as duration;

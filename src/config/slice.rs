@@ -6,8 +6,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::Dialect;
 pub use super::audit::{Audit, Retention, WhenFull};
+pub use super::dialect::{Dialect, Optional};
 use crate::ipc::capsule;
 use crate::mail::address::Address;
 use crate::policy::Policy;

@@ -33,6 +33,9 @@ const ANSWER: Duration = Duration::from_secs(30);
 const DISK: Duration = Duration::from_secs(60);
 /// How long a session past the dot looks for the vault's successor, to learn whether its message was kept.
 const SUCCESSOR: Duration = Duration::from_secs(10);
+/// How long a client of SMTP waits for us in all, however many questions its command takes: with what is left for a successor,
+/// within those two minutes.
+const TURN: Duration = Duration::from_secs(105);
 /// Recipients in one frame.
 const BATCH: usize = MAX_CONTENT / MAX_ADDRESSEE;
 
@@ -64,7 +67,16 @@ impl Vault {
     pub fn enter(&self, capsule: Capsule) -> Visit {
         let peer = capsule.introduction.peer;
         let state = State::Outside(Box::new(capsule));
-        Visit { vault: self.clone(), peer, state, via: Via::Direct, place: None, message: None, content: false }
+        Visit {
+            vault: self.clone(),
+            peer,
+            state,
+            via: Via::Direct,
+            place: None,
+            message: None,
+            content: false,
+            turn: None,
+        }
     }
 
     pub(super) fn current(&self) -> Option<Arc<Line>> {
@@ -86,6 +98,8 @@ pub struct Visit {
     message: Option<MessageId>,
     /// Whether its content has begun.
     content: bool,
+    /// Since then its client waits for an answer; none where nobody says so.
+    turn: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -114,6 +128,16 @@ impl Visit {
             self.place = None;
         }
         Ok(grant.map(|grant| *grant))
+    }
+
+    /// Something came of the client: from now on it waits for us.
+    pub fn turn(&mut self) {
+        self.turn = Some(Instant::now());
+    }
+
+    /// So long, or what is left of the client's wait.
+    fn within(&self, patience: Duration) -> Duration {
+        self.turn.map_or(patience, |turn| patience.min(TURN.saturating_sub(turn.elapsed())))
     }
 
     pub fn peer(&self) -> SocketAddr {
@@ -303,7 +327,7 @@ impl Visit {
 
     async fn ask(&mut self, ask: Ask) -> Result<(), Lost> {
         let State::Inside(seat) = &self.state else { return Err(Lost) };
-        match timeout(ANSWER, seat.ask(ask)).await {
+        match timeout(self.within(ANSWER), seat.ask(ask)).await {
             Ok(asked) => asked,
             Err(_) => self.lose(),
         }
@@ -321,7 +345,7 @@ impl Visit {
         take: impl FnMut(&mut line::Inner) -> Option<T>,
     ) -> Result<T, Lost> {
         let State::Inside(seat) = &self.state else { return Err(Lost) };
-        match timeout(patience, seat.wait(take)).await {
+        match timeout(self.within(patience), seat.wait(take)).await {
             Ok(found) => found,
             Err(_) => {
                 tracing::warn!(seconds = patience.as_secs(), "the vault did not answer a session in time");

@@ -103,11 +103,11 @@ impl Bench {
             identified_by: vec!["10.1.0.0/16".parse().unwrap()],
             ..Policy::default()
         };
-        let counter = |number, name: &str, identify_by_network| Counter {
+        let counter = |(number, name): (u16, &str)| Counter {
             number,
             name: name.into(),
             protocol: if number == 4 { Protocol::Http } else { Protocol::Smtp },
-            identify_by_network,
+            identify_by_network: number == 2,
             plain_login: matches!(number, 1 | 4),
             mechanisms: match number {
                 2 => Vec::new(),
@@ -123,12 +123,7 @@ impl Bench {
         let slice = VaultSlice {
             hostname: "gate.example.net".into(),
             capsule_key: Secret::new(KEY),
-            listeners: vec![
-                counter(1, "submission", false),
-                counter(2, "devices", true),
-                counter(3, "tls", false),
-                counter(4, "api", false),
-            ],
+            listeners: [(1, "submission"), (2, "devices"), (3, "tls"), (4, "api")].map(counter).to_vec(),
             credentials: vec![
                 Declared {
                     id: "shop".into(),

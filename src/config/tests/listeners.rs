@@ -102,3 +102,14 @@ fn row_13_gateways_are_believed_where_they_are_listed_and_never_instead_of_a_log
     let smtp = "address = [\"127.0.0.1:8080\"]\nprotocol = \"smtp\"\nxclient_from = [\"127.0.0.1\"]";
     assert!(complaint(clear, smtp).contains("xclient_from: clients come from elsewhere"));
 }
+
+#[test]
+fn row_31_only_commands_that_nobody_needs_can_be_turned_off() {
+    let plan = load(&FULL.replace("zone = \"devices\"", "commands_off = [\"VRFY\", \"HELP\"]")).unwrap();
+    assert_eq!(plan.listeners[1].dialect.commands_off, [Optional::Vrfy, Optional::Help]);
+    for needed in ["QUIT", "RSET", "NOOP", "MAIL", "EHLO"] {
+        let text = complaint("zone = \"devices\"", &format!("commands_off = [\"{needed}\"]"));
+        assert!(text.contains(&format!("commands_off: \"{needed}\" is unknown")), "{text}");
+    }
+    assert!(complaint("serve = [\"v1\", \"ops\"]", "commands_off = [\"HELP\"]").contains("is for protocol = \"smtp\""));
+}

@@ -8,6 +8,7 @@ use super::reply::{self, Reply};
 use super::session::Session;
 use super::transaction::Transaction;
 use super::wire::{Stop, Wire};
+use crate::config::slice::Optional;
 
 /// Replies to the end of content that are held before they are written.
 const IN_ONE_WRITE: u32 = 256;
@@ -17,6 +18,16 @@ impl Session {
     ///
     /// Errors: it has none such, and what is said to that.
     pub(super) fn understood(&self, command: Command) -> Result<Command, Reply> {
+        let optional = match &command {
+            Command::Helo(_) => Some(Optional::Helo),
+            Command::Help => Some(Optional::Help),
+            Command::Vrfy => Some(Optional::Vrfy),
+            Command::Expn => Some(Optional::Expn),
+            _ => None,
+        };
+        if optional.is_some_and(|one| self.front.desk.dialect.commands_off.contains(&one)) {
+            return Err(reply::NOT_OFFERED);
+        }
         match (command, self.standing.lmtp()) {
             (Command::Lhlo(Some(name)), true) => Ok(Command::Ehlo(name)),
             (Command::Lhlo(None), true) => Err(Fault::Hello.into()),

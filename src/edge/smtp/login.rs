@@ -31,6 +31,7 @@ impl Session {
             },
         };
         let offered = auth::exchange(wire, mechanism, initial, self.deadline()).await?;
+        self.visit.turn();
         let mut refused = match offered.or_else(Unfit::guess) {
             Ok(offered) => {
                 let tls = self.standing.tls.clone();

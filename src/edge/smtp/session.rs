@@ -116,6 +116,7 @@ impl Session {
                 return Err(reply::SHUTTING_DOWN.into());
             }
             let line = wire.line(command::limit, self.deadline(), until).await?;
+            self.visit.turn();
             if self.visit.is_lost() {
                 return Err(reply::VAULT_AWAY.into());
             }

@@ -91,6 +91,7 @@ pub async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
             return Ok(verdict);
         }
         content.more(wire, scanner.tally(), setting).await?;
+        setting.visit.turn();
     }
 }
 
@@ -125,6 +126,7 @@ impl Chunks {
             let here = pending.get(..left).unwrap_or(pending);
             if here.is_empty() {
                 content.more(wire, scanner.tally(), setting).await?;
+                setting.visit.turn();
                 continue;
             }
             block.clear();

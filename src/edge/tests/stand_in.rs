@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use tokio::sync::RwLock;
@@ -42,6 +43,8 @@ pub struct Ways {
     pub falls_at_commit: Option<bool>,
     /// It falls when content comes.
     pub falls_at_chunk: bool,
+    /// It takes so long for each question.
+    pub slow: Duration,
     /// It stands still as long as somebody writes here.
     pub still: Arc<RwLock<()>>,
     pub committed: HashMap<MessageId, bool>,
@@ -105,6 +108,7 @@ impl Default for Ways {
             forgets: false,
             falls_at_commit: None,
             falls_at_chunk: false,
+            slow: Duration::ZERO,
             still: Arc::default(),
             committed: HashMap::new(),
         }
@@ -218,6 +222,9 @@ impl Places {
     async fn serve(mut self, mut asks: Receiver<Ask>) {
         while let Ok(Some(ask)) = asks.receive().await {
             drop(self.ways.still.read().await);
+            if !self.ways.slow.is_zero() {
+                tokio::time::sleep(self.ways.slow).await;
+            }
             self.seen.lock().unwrap().frames += 1;
             let word = format!("{ask:?}");
             match self.take(ask) {

@@ -145,6 +145,39 @@ async fn rule_s3_rule_d9_a_chunk_that_comes_behind_what_was_answered_late_is_too
     assert!(room.seen().kept.is_empty());
 }
 
+/// A vault that answers each question, and each of them late: the deadlines of a command's questions don't add up.
+#[tokio::test(start_paused = true)]
+async fn rule_s6_however_slow_the_vault_is_every_command_is_answered_in_two_minutes() {
+    const LIMIT: Duration = Duration::from_secs(120);
+    let ways = Ways { slow: Duration::from_secs(14), credit: 1000, ..Ways::default() };
+    let room = Room::with(ways.clone(), |desk| desk.plain_login = true);
+    let mut client = room.run(HELLO).await;
+    for (command, expected) in [
+        ("AUTH PLAIN AGJpbGxpbmcAczNjcmV0", "235"),
+        ("MAIL FROM:<a@example.net>", "250"),
+        ("RCPT TO:<b@example.org>", "250"),
+        ("DATA", "354"),
+    ] {
+        let begun = Instant::now();
+        client.send(format!("{command}\r\n")).await;
+        client.slow_line(expected).await;
+        assert!(begun.elapsed() < LIMIT, "{command}: {:?}", begun.elapsed());
+    }
+    let begun = Instant::now();
+    client.send(format!("From: a@example.net\r\n\r\n{}.\r\n", "x\r\n".repeat(4000))).await;
+    client.slow_line("451 ").await;
+    assert!(begun.elapsed() < LIMIT, "the dot: {:?}", begun.elapsed());
+    // The vault does not answer at all.
+    let still = ways.still.clone();
+    let room = Room::with(Ways { slow: Duration::ZERO, ..ways }, |desk| desk.plain_login = true);
+    let mut client = room.run("@mail").await;
+    let _hold = still.write().await;
+    let begun = Instant::now();
+    client.send("BDAT 24 LAST\r\nFrom: a@example.net\r\n\r\nx").await;
+    client.slow_line("4").await;
+    assert!(begun.elapsed() < LIMIT, "the last chunk: {:?}", begun.elapsed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_read_its_replies_is_left() {
     let room = Room::plain();

@@ -13,6 +13,7 @@ mod framing;
 mod guards;
 mod lmtp;
 mod memory;
+mod replies;
 mod tls;
 mod xclient;
 
