@@ -4,7 +4,7 @@ pub mod line;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ impl Vault {
 
     /// A session enters. Nothing is said to the vault before the session's first question.
     pub fn enter(&self, capsule: Capsule) -> Visit {
-        let peer = capsule.introduction.peer;
+        let peer = capsule.introduction.peer.ip();
         let state = State::Outside(Box::new(capsule));
         Visit {
             vault: self.clone(),
@@ -89,7 +89,7 @@ impl Vault {
 pub struct Visit {
     vault: Vault,
     /// Where the connection comes from, as the listener saw it.
-    peer: SocketAddr,
+    peer: IpAddr,
     state: State,
     via: Via,
     /// Its place among the strangers, until somebody has logged in.
@@ -140,7 +140,7 @@ impl Visit {
         self.turn.map_or(patience, |turn| patience.min(TURN.saturating_sub(turn.elapsed())))
     }
 
-    pub fn peer(&self) -> SocketAddr {
+    pub fn peer(&self) -> IpAddr {
         self.peer
     }
 

@@ -6,7 +6,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::command::{Command, Fault};
 use super::reply::{self, Reply};
 use super::session::Session;
-use super::transaction::Transaction;
 use super::wire::{Stop, Wire};
 use crate::config::slice::Optional;
 
@@ -43,10 +42,10 @@ impl Session {
     pub(super) async fn for_each_recipient<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         wire: &mut Wire<S>,
-        transaction: &Transaction,
+        taken: u32,
         verdict: Reply,
     ) -> Result<Reply, Stop> {
-        let others = if self.standing.lmtp() { transaction.taken.saturating_sub(1) } else { 0 };
+        let others = if self.standing.lmtp() { taken.saturating_sub(1) } else { 0 };
         for said in 1..=others {
             wire.say(&verdict);
             if said.is_multiple_of(IN_ONE_WRITE) {

@@ -199,7 +199,7 @@ impl Session {
                 Some(refused) => refused,
                 None => return Ok(Next::Starttls),
             },
-            Xclient(said) => self.xclient(wire, &said).await?,
+            Xclient(said) => Box::pin(self.xclient(wire, &said)).await?,
             Xforward(said) => self.xforward(&said),
             Auth { mechanism, initial } => self.auth(wire, mechanism, initial).await?,
             Mail(mail) => self.mail(*mail).await?,

@@ -121,8 +121,9 @@ impl Session {
         at_end: bool,
     ) -> Result<Reply, Stop> {
         self.forwarded = Forwarded::default();
-        if let Some(transaction) = self.transaction.take().filter(|_| at_end) {
-            verdict.reply = self.for_each_recipient(wire, &transaction, verdict.reply).await?;
+        let taken = self.transaction.take().map_or(0, |transaction| transaction.taken);
+        if at_end {
+            verdict.reply = self.for_each_recipient(wire, taken, verdict.reply).await?;
         }
         if verdict.kept {
             self.budget.served();

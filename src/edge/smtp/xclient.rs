@@ -20,15 +20,17 @@ const MAX_TOLD: usize = 400;
 
 /// What XFORWARD said of the next message. It holds until the end of its transaction.
 #[derive(Debug, Default)]
-pub struct Forwarded(Vec<Attribute>);
+pub struct Forwarded(Box<[Attribute]>);
 
 impl Forwarded {
     /// Each value takes the place of an earlier one, and one that is not known takes it away.
     fn take(&mut self, said: Vec<Attribute>) {
+        let mut all = std::mem::take(&mut self.0).into_vec();
         for attribute in said {
-            self.0.retain(|other| other.name != attribute.name);
-            self.0.extend(Some(attribute).filter(|attribute| attribute.value.is_some()));
+            all.retain(|other| other.name != attribute.name);
+            all.extend(Some(attribute).filter(|attribute| attribute.value.is_some()));
         }
+        self.0 = all.into_boxed_slice();
     }
 
     /// What the client called itself, as the audit log has it: with what it said of whom the message came from. Nobody believes
@@ -59,7 +61,7 @@ impl Session {
     }
 
     fn is_from(&self, networks: &[IpNet]) -> bool {
-        let peer = self.visit.peer().ip().to_canonical();
+        let peer = self.visit.peer().to_canonical();
         networks.iter().any(|network| network.contains(&peer))
     }
 
