@@ -51,6 +51,9 @@ fn examine(path: &Path) -> Report {
     let mut files = Files { path, errors: Vec::new(), warnings: plan.warnings.clone() };
     let pairs: Vec<_> = plan.certificates.iter().filter_map(|certificate| files.pair(certificate)).collect();
     files.warnings.extend(chosen::never(path, &plan, &pairs));
+    for authorities in plan.listeners.iter().filter_map(|listener| listener.client_authorities.as_ref()) {
+        files.authorities(authorities);
+    }
     for upstream in &plan.upstreams {
         if let Some(authorities) = &upstream.authorities {
             files.authorities(authorities);

@@ -10,10 +10,10 @@ use super::credentials::networks;
 use super::file::{self, At, Config};
 use super::findings::Findings;
 use super::limits::{PER_ADDRESS, PER_PREFIX, whole};
-use super::mechanisms;
 use super::name;
 use super::plan::{Bind, Certificate, Listener, label, number, word};
 use super::slice::{Protocol, Serve, TlsMode};
+use super::{client_certificates, mechanisms};
 use super::{dialect, extensions};
 
 /// The zone of a listener that names none.
@@ -41,6 +41,8 @@ pub fn plan(config: &Config, findings: &mut Findings<'_>) -> (Vec<Listener>, Vec
                 Vec::new()
             }
         };
+        let mechanisms = mechanisms::offered(written, table, protocol, findings);
+        let asked = client_certificates::plan(written, protocol, tls, &mechanisms, findings);
         let listener = Listener {
             number: number(index, "listeners", findings),
             name: label(written.name.as_ref(), table, "name", &mut names, findings),
@@ -49,11 +51,13 @@ pub fn plan(config: &Config, findings: &mut Findings<'_>) -> (Vec<Listener>, Vec
             serve: serve(written, protocol, findings),
             tls,
             certificates,
+            client_certificates: asked.as_ref().map(|(asked, _)| *asked),
+            client_authorities: asked.map(|(_, authorities)| authorities),
             behind_tls_proxy: written.behind_tls_proxy.as_ref().is_some_and(|flag| *flag.get_ref()),
             proxy_from: proxy_from(written, table, findings),
             identify_by_network: written.identify_by_network.as_ref().is_some_and(|flag| *flag.get_ref()),
             plain_login: false,
-            mechanisms: mechanisms::offered(written, table, protocol, findings),
+            mechanisms,
             extensions_off: extensions::off(written, protocol, findings),
             future_release: extensions::future_release(written, protocol, findings),
             dialect: dialect::plan(written, protocol, findings),

@@ -10,15 +10,16 @@ use crate::policy::mechanism::Mechanism;
 const USUAL: [Mechanism; 2] = [Mechanism::Plain, Mechanism::Login];
 
 /// Those that can be offered, by the names that IANA has for them.
-const HERE: [(&str, Mechanism); 4] = [
+const HERE: [(&str, Mechanism); 5] = [
     ("PLAIN", Mechanism::Plain),
     ("LOGIN", Mechanism::Login),
     ("OAUTHBEARER", Mechanism::OauthBearer),
     ("XOAUTH2", Mechanism::Xoauth2),
+    ("EXTERNAL", Mechanism::External),
 ];
 
 /// Those that are in the design and not yet in the program.
-const LATER: [&str; 3] = ["SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "EXTERNAL"];
+const LATER: [&str; 2] = ["SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"];
 
 /// Those that never will be, and why.
 const NEVER: [(&str, &str); 4] = [

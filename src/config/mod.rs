@@ -5,6 +5,7 @@
 
 pub mod audit;
 mod certificates;
+mod client_certificates;
 pub mod file;
 pub mod findings;
 pub mod name;

@@ -13,7 +13,7 @@ use super::audit::{Audit, Retention, WhenFull};
 use super::file::{At, Config};
 use super::findings::Findings;
 pub use super::limits::{Limits, Spool};
-use super::slice::{Declared, Extension, Protocol, Serve, TlsMode};
+use super::slice::{ClientCertificates, Declared, Extension, Protocol, Serve, TlsMode};
 use super::source::Source;
 use super::{Dialect, Mode, anchors, audit, credentials, limits, listeners, name, routes, upstreams};
 use crate::policy::mechanism::Mechanism;
@@ -68,6 +68,9 @@ pub struct Listener {
     pub tls: TlsMode,
     /// Empty when `tls` is none. The first is shown to whoever asks for none by its name.
     pub certificates: Vec<u16>,
+    /// Whether clients are asked for certificates; then whose are believed is there too.
+    pub client_certificates: Option<ClientCertificates>,
+    pub client_authorities: Option<Source>,
     pub behind_tls_proxy: bool,
     /// The proxies that begin every connection with a PROXY header; empty when there is none.
     pub proxy_from: Vec<IpNet>,
@@ -225,6 +228,13 @@ impl Plan {
                 && let Some((from, to)) = routes::uncovered(credential, &self.routes)
             {
                 let text = format!("credential {:?}: no route takes mail from {from} to {to}", credential.id);
+                findings.warn(Some(written.span()), text);
+            }
+            if !credential.certificates.is_empty() && !self.listeners.iter().any(|l| l.client_certificates.is_some()) {
+                let text = format!(
+                    "credential {:?} has certificates, but no listener has client_certificates: nobody can log in as it",
+                    credential.id
+                );
                 findings.warn(Some(written.span()), text);
             }
             if !credential.policy.identified_by.is_empty() && !self.listeners.iter().any(|l| l.identify_by_network) {

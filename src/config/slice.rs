@@ -11,6 +11,7 @@ pub use super::dialect::{Dialect, Optional};
 use crate::ipc::capsule;
 use crate::mail::address::Address;
 use crate::policy::Policy;
+use crate::policy::certificate::Wanted;
 use crate::policy::limits::{Anomaly, FailedLogins, Tiers};
 use crate::policy::mechanism::Mechanism;
 use crate::policy::presence::Caps;
@@ -33,6 +34,15 @@ pub enum TlsMode {
     None,
     Starttls,
     Implicit,
+}
+
+/// Whether clients are asked for certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClientCertificates {
+    /// They may show one.
+    Request,
+    /// Without one there is no handshake.
+    Require,
 }
 
 /// What an HTTP listener answers.
@@ -127,6 +137,8 @@ pub struct Desk {
     pub tls: TlsMode,
     /// Which certificates; empty when `tls` is none. The first is shown to whoever asks for none by its name.
     pub certificates: Vec<u16>,
+    /// Whether clients are asked for certificates: then the authorities come as a descriptor.
+    pub client_certificates: Option<ClientCertificates>,
     /// Whether a password may be said without TLS: on loopback and behind a TLS proxy only.
     pub plain_login: bool,
     pub identify_by_network: bool,
@@ -217,6 +229,7 @@ pub struct Counter {
     pub name: String,
     pub protocol: Protocol,
     pub identify_by_network: bool,
+    pub client_certificates: Option<ClientCertificates>,
     pub plain_login: bool,
     /// By which its clients may log in.
     pub mechanisms: Vec<Mechanism>,
@@ -255,6 +268,8 @@ pub struct Declared {
     pub id: String,
     /// Up to two, for rotation: key id and PHC string.
     pub secrets: Vec<(String, Secret<String>)>,
+    /// When there are any, a login needs one of them beside its secret.
+    pub certificates: Vec<Wanted>,
     pub policy: Policy,
     /// False: it is known, and nobody can be it.
     pub enabled: bool,

@@ -5,6 +5,7 @@ use super::slice::{
     self, Admission, Clients, Counter, CourierSlice, Desk, Destination, DialerSlice, EdgeSlice, KeyholderSlice,
     ListenerSlice, NearAnchor, Protocol, SealerSlice, SmtpSlice, VaultSlice, WitnessSlice,
 };
+use super::source::Source;
 use crate::ipc::{capsule, witnessing};
 use crate::policy::FIX_UPS;
 use crate::secret::Secret;
@@ -35,6 +36,7 @@ impl Plan {
             name: listener.name.clone(),
             tls: listener.tls,
             certificates: listener.certificates.clone(),
+            client_certificates: listener.client_certificates,
             plain_login: listener.plain_login,
             identify_by_network: listener.identify_by_network,
             proxied: !listener.proxy_from.is_empty(),
@@ -68,6 +70,13 @@ impl Plan {
         numbers
     }
 
+    /// The listeners that the edges of one protocol and zone serve and that ask for certificates of clients.
+    pub fn asking(&self, protocol: Protocol, zone: &str) -> impl Iterator<Item = (u16, &Source)> {
+        let its_own = move |listener: &&Listener| listener.protocol == protocol && listener.zone == zone;
+        let listeners = self.listeners.iter().filter(its_own);
+        listeners.filter_map(|listener| Some((listener.number, listener.client_authorities.as_ref()?)))
+    }
+
     pub fn keyholder_slice(&self) -> KeyholderSlice {
         let pair = |pair: &super::plan::Certificate| (pair.number, format!("{} with key {}", pair.chain, pair.key));
         KeyholderSlice { certificates: self.certificates.iter().map(pair).collect() }
@@ -79,6 +88,7 @@ impl Plan {
             name: listener.name.clone(),
             protocol: listener.protocol,
             identify_by_network: listener.identify_by_network,
+            client_certificates: listener.client_certificates,
             plain_login: listener.plain_login,
             mechanisms: listener.mechanisms.clone(),
             future_release: listener.future_release,

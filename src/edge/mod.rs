@@ -7,6 +7,7 @@
 //! open a connection, invent a session or an address, or read a message of another process.
 
 pub mod certificates;
+mod clients;
 pub mod conversation;
 pub mod doorstep;
 pub mod floor;
@@ -109,7 +110,15 @@ fn offers(
         if desk.certificates.is_empty() {
             return Err(format!("listener {:?} has TLS and no certificate", desk.name));
         }
-        offers.insert(desk.number, Arc::new(tls::offer(shelf, alpn).map_err(failed)?));
+        let asks = match desk.client_certificates {
+            Some(asked) => {
+                let file = start.file(&File::ClientAuthorities(desk.number))?;
+                let why = |error| format!("the client_authorities_file of listener {:?}: {error}", desk.name);
+                Some(clients::verifier(file.into(), asked).map_err(why)?)
+            }
+            None => None,
+        };
+        offers.insert(desk.number, Arc::new(tls::offer(shelf, alpn, asks).map_err(failed)?));
     }
     Ok(offers)
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::server::NoServerSessionStorage;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, NoServerSessionStorage};
 use rustls::{ProtocolVersion, ServerConfig};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -14,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::certificates::Shelf;
+use super::clients;
 use super::socket::Socket;
 use crate::ipc::session::Tls;
 
@@ -32,13 +34,14 @@ pub fn read_chain(file: std::fs::File) -> Result<Vec<CertificateDer<'static>>, S
     }
 }
 
-/// What a listener offers: TLS 1.2 and 1.3, no tickets, no client certificates. A client that names protocols by ALPN
+/// What a listener offers: TLS 1.2 and 1.3, no tickets. A client that names protocols by ALPN
 /// must name ours, so that one service's session can't be turned into another's (ALPACA).
-pub fn offer(shelf: Shelf, alpn: &[u8]) -> Result<ServerConfig, String> {
+/// Who is asked for a certificate is asked by `clients`.
+pub fn offer(shelf: Shelf, alpn: &[u8], clients: Option<Arc<dyn ClientCertVerifier>>) -> Result<ServerConfig, String> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(|error| format!("no TLS can be offered: {error}"))?
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients.unwrap_or_else(|| Arc::new(NoClientAuth)))
         .with_cert_resolver(Arc::new(shelf));
     config.alpn_protocols = vec![alpn.to_vec()];
     config.send_tls13_tickets = 0;
@@ -140,5 +143,6 @@ fn describe(stream: &TlsStream<Socket>) -> Tls {
         _ => "unknown",
     };
     let cipher = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("unknown");
-    Tls { version: version.to_owned(), cipher: cipher.replace("TLS13_", "TLS_") }
+    let client = session.peer_certificates().and_then(<[_]>::first).and_then(clients::presented);
+    Tls { version: version.to_owned(), cipher: cipher.replace("TLS13_", "TLS_"), client }
 }

@@ -20,6 +20,8 @@ pub enum File {
     Chain(u16),
     /// PEM private key of certificate number n: keyholder.
     Key(u16),
+    /// PEM bundle of authorities to verify certificates of clients with, by the number of their listener: edge.
+    ClientAuthorities(u16),
     /// PEM bundle of authorities to verify an upstream with: courier.
     Authorities,
     /// The upstream's password, one line: courier.

@@ -15,6 +15,7 @@ use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
+use crate::policy::certificate::Presented;
 use crate::policy::mechanism::Mechanism;
 use crate::policy::refusal::Refusal;
 use crate::secret::Secret;
@@ -49,6 +50,8 @@ impl Via {
 pub struct Tls {
     pub version: String,
     pub cipher: String,
+    /// The certificate that the client showed and that was verified, where it was asked for one.
+    pub client: Option<Presented>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

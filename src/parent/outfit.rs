@@ -133,7 +133,12 @@ pub fn slice(plan: &Plan, post: &Post, kept: &Kept) -> Result<Vec<u8>, String> {
 fn files(plan: &Plan, post: &Post, kept: &Kept) -> Result<Vec<(File, OwnedFd)>, String> {
     let mut files = Vec::new();
     match post.role {
-        Role::EdgeSmtp => chains(plan, &plan.edge_certificates(Protocol::Smtp, &post.label), &mut files)?,
+        Role::EdgeSmtp => {
+            chains(plan, &plan.edge_certificates(Protocol::Smtp, &post.label), &mut files)?;
+            for (listener, authorities) in plan.asking(Protocol::Smtp, &post.label) {
+                files.push((File::ClientAuthorities(listener), authorities.open()?));
+            }
+        }
         Role::EdgeHttp => chains(plan, &plan.edge_certificates(Protocol::Http, &post.label), &mut files)?,
         Role::Keyholder => {
             for certificate in &plan.certificates {
@@ -253,7 +258,8 @@ pub fn parent_grounds(plan: &Plan, config: &Path) -> Result<ParentGrounds, Strin
     let pairs = plan.certificates.iter().flat_map(|certificate| [&certificate.chain, &certificate.key]);
     let others = plan.upstreams.iter().flat_map(|upstream| [&upstream.password, &upstream.authorities]).flatten();
     let witnesses = plan.witnesses().filter_map(|(_, witness)| witness.authorities.as_ref());
-    for source in pairs.chain(others).chain(witnesses) {
+    let clients = plan.listeners.iter().filter_map(|listener| listener.client_authorities.as_ref());
+    for source in pairs.chain(others).chain(witnesses).chain(clients) {
         source.path()?.iter().for_each(|path| folders(path));
     }
     let addresses = plan.listeners.iter().flat_map(|listener| &listener.addresses);

@@ -93,7 +93,8 @@ pub fn look(parent: &mut Parent, now: Instant) {
 
 fn prints(plan: &Plan) -> HashMap<PathBuf, Print> {
     let sources = plan.certificates.iter().flat_map(|certificate| [&certificate.chain, &certificate.key]);
-    let paths = sources.filter_map(|source| source.path().ok().flatten());
+    let authorities = plan.listeners.iter().filter_map(|listener| listener.client_authorities.as_ref());
+    let paths = sources.chain(authorities).filter_map(|source| source.path().ok().flatten());
     paths.map(|path| (path.clone(), print(&path))).collect()
 }
 

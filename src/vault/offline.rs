@@ -172,7 +172,7 @@ mod tests {
         use crate::vault::audit::{ledger::now_us, month};
         use crate::vault::limits::suspension::Suspension;
         let bench = Bench::new();
-        let declared = [Declared { id: id(), secrets: vec![], policy: policy(), enabled: true }];
+        let declared = [Declared { id: id(), secrets: vec![], policy: policy(), certificates: vec![], enabled: true }];
         let enable = || bench.stopped(&declared).credential(Command::Enable { id: id() }, "uid 0");
         assert!(enable().unwrap_err().contains("configuration"));
         let now = now_us();
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn what_is_declared_is_listed_and_cant_be_changed_here() {
         let bench = Bench::new();
-        let declared = [Declared { id: id(), secrets: vec![], policy: policy(), enabled: false }];
+        let declared = [Declared { id: id(), secrets: vec![], policy: policy(), certificates: vec![], enabled: false }];
         let ask = |command| bench.stopped(&declared).credential(command, "uid 0");
         for command in [
             Command::Add { id: id(), policy: Box::new(policy()) },

@@ -108,6 +108,7 @@ impl Bench {
             name: name.into(),
             protocol: if number == 4 { Protocol::Http } else { Protocol::Smtp },
             identify_by_network: number == 2,
+            client_certificates: None,
             plain_login: matches!(number, 1 | 4),
             mechanisms: match number {
                 2 => Vec::new(),
@@ -120,18 +121,14 @@ impl Bench {
             xclient_from: Vec::new(),
             caps: Caps { address: 100, prefix: 400 },
         };
+        let secrets = vec![(key, hashing::hash_here(&password).unwrap())];
         let slice = VaultSlice {
             hostname: "gate.example.net".into(),
             capsule_key: Secret::new(KEY),
             listeners: [(1, "submission"), (2, "devices"), (3, "tls"), (4, "api")].map(counter).to_vec(),
             credentials: vec![
-                Declared {
-                    id: "shop".into(),
-                    secrets: vec![(key, hashing::hash_here(&password).unwrap())],
-                    policy,
-                    enabled: true,
-                },
-                Declared { id: "printer".into(), secrets: vec![], policy: device, enabled: true },
+                Declared { id: "shop".into(), secrets, policy, certificates: vec![], enabled: true },
+                Declared { id: "printer".into(), secrets: vec![], policy: device, certificates: vec![], enabled: true },
             ],
             upstreams: vec!["smarthost".into()],
             routes: vec![Route {
@@ -324,8 +321,11 @@ impl Edge {
 
     async fn mail_as(&mut self, slot: u32, sender: &str, manner: Manner) -> Answer {
         let (sender, helo) = (Some(address(sender)), "client.example.net".to_owned());
-        let tls =
-            manner.require_tls.then(|| Tls { version: "TLSv1.3".into(), cipher: "TLS_AES_128_GCM_SHA256".into() });
+        let tls = manner.require_tls.then(|| Tls {
+            version: "TLSv1.3".into(),
+            cipher: "TLS_AES_128_GCM_SHA256".into(),
+            client: None,
+        });
         self.ask(Ask::Mail { slot: Slot(slot), sender, size: None, manner, helo, tls }).await
     }
 

@@ -81,15 +81,16 @@ pub fn way(listener: &Counter, address: IpAddr) -> Way {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
-    fn listener(proxy_from: &[&str]) -> Counter {
+    pub fn listener(proxy_from: &[&str]) -> Counter {
         Counter {
             number: 1,
             name: "devices".into(),
             protocol: Protocol::Smtp,
             identify_by_network: true,
+            client_certificates: None,
             plain_login: false,
             mechanisms: Vec::new(),
             future_release: None,

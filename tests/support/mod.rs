@@ -4,6 +4,7 @@
 
 pub mod arrivals;
 pub mod auditor;
+pub mod authority;
 pub mod bodies;
 pub mod certificate;
 pub mod cuts;

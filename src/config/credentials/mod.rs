@@ -16,7 +16,7 @@ use super::findings::Findings;
 use super::limits::{Bound, whole};
 use super::plan::word;
 use super::slice::Declared;
-use super::{Mode, rates};
+use super::{Mode, client_certificates, rates};
 use crate::policy::mask::Mask;
 use crate::policy::rule::NotARule;
 use crate::policy::scope::{Scope, Scopes};
@@ -69,6 +69,7 @@ pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings
         let credential = Declared {
             id: id(table, &mut ids, findings),
             secrets: secrets(written, findings),
+            certificates: client_certificates::wanted(written, findings),
             policy,
             enabled: written.enabled.as_ref().is_none_or(|enabled| *enabled.get_ref()),
         };
@@ -95,8 +96,10 @@ fn judge(credential: &Declared, table: &At<file::Credential>, findings: &mut Fin
         findings.refuse(table.span(), format!("credential {id:?}: {why}"));
     }
     if policy.identified_by.is_empty() {
-        if secrets.is_empty() && table.get_ref().secrets.is_empty() {
-            let text = format!("credential {id:?} has neither secrets nor identified_by: nobody could ever be it");
+        if secrets.is_empty() && table.get_ref().secrets.is_empty() && table.get_ref().certificates.is_empty() {
+            let text = format!(
+                "credential {id:?} has neither secrets nor identified_by nor certificates: nobody could ever be it"
+            );
             findings.refuse(table.span(), text);
         }
         return;

@@ -29,3 +29,41 @@ fn certificates_come_in_pairs_the_first_of_a_listener_first_and_its_own_instead_
     let found = complaint(own, &format!("{own}certificates = [{}]\n", many.join(", ")));
     assert!(found.contains("more than 100 certificates"), "{found}");
 }
+
+#[test]
+fn row_7_clients_are_asked_for_certificates_where_there_is_tls_and_a_login_and_an_authority() {
+    let place = "per_address = 10\n";
+    let authorities = "client_authorities_file = \"/c/devices.pem\"\n";
+    let good =
+        format!("{place}client_certificates = \"require\"\n{authorities}mechanisms = [\"PLAIN\", \"EXTERNAL\"]\n");
+    let plan = load(&FULL.replace(place, &good)).unwrap();
+    assert_eq!(plan.listeners[0].client_certificates, Some(super::slice::ClientCertificates::Require));
+    assert_eq!(plan.asking(Protocol::Smtp, "main").map(|(number, _)| number).collect::<Vec<_>>(), [0]);
+    for (at, written, expected) in [
+        (place, "client_certificates = \"require\"\n", "client_authorities_file is missing"),
+        (place, authorities, "client_authorities_file: nobody is asked"),
+        (place, "mechanisms = [\"EXTERNAL\"]\n", "\"EXTERNAL\" needs client_certificates"),
+        (
+            place,
+            &format!("client_certificates = \"requires\"\n{authorities}"),
+            "client_certificates: \"requires\" is unknown",
+        ),
+        ("zone = \"devices\"\n", &format!("client_certificates = \"request\"\n{authorities}"), "there is no TLS here"),
+        (
+            "serve = [\"v1\", \"ops\"]\n",
+            &format!("client_certificates = \"request\"\n{authorities}"),
+            "over HTTP each request",
+        ),
+    ] {
+        let found = complaint(at, &format!("{at}{written}"));
+        assert!(found.contains(expected), "{found}");
+    }
+    let device = "max_recipients = 10\n";
+    let both = complaint(device, &format!("{device}certificates = [\"dns:printer.example.net\"]\n"));
+    assert!(both.contains("identified_by lets the network in without one"), "{both}");
+    let delivery = "delivery = \"spool\"\n";
+    let bad = complaint(delivery, &format!("{delivery}certificates = [\"CN=billing\"]\n"));
+    assert!(bad.contains("certificates: \"CN=billing\": write \"sha256:\""), "{bad}");
+    let unused = load(&FULL.replace(delivery, &format!("{delivery}certificates = [\"dns:a.example.net\"]\n"))).unwrap();
+    assert!(unused.warnings.iter().any(|line| line.contains("no listener has client_certificates")), "{unused:?}");
+}

@@ -1,5 +1,5 @@
-//! AUTH: PLAIN (RFC 4616), LOGIN, OAUTHBEARER (RFC 7628) and XOAUTH2, inside the exchange of RFC 4954. What is read here is a
-//! stranger's guess until the vault has judged it.
+//! AUTH: PLAIN (RFC 4616), LOGIN, OAUTHBEARER (RFC 7628), XOAUTH2 and EXTERNAL (RFC 4422), inside the exchange of RFC 4954. What
+//! is read here is a stranger's guess until the vault has judged it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -69,6 +69,7 @@ pub async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<Result<Offered, Unfit>, Stop> {
     let read: fn(&[u8]) -> Result<Offered, Unfit> = match mechanism {
         Mechanism::Plain => plain,
+        Mechanism::External => external,
         Mechanism::OauthBearer => |response| bearer(sasl::bearer::oauthbearer(response)),
         Mechanism::Xoauth2 => |response| bearer(sasl::bearer::xoauth2(response)),
         // LOGIN has no specification that says where its name goes, and the mail client of .NET sends it with the command.
@@ -153,6 +154,15 @@ fn bearer(said: Option<Bearer<'_>>) -> Result<Offered, Unfit> {
             Ok(Offered { user: String::from_utf8(user).unwrap_or_default(), password: Secret::new(key.to_owned()) })
         }
         _ => Err(impossible(&user)),
+    }
+}
+
+/// RFC 4422 appendix A: who the client wants to be, or nothing. There is no password.
+fn external(response: &[u8]) -> Result<Offered, Unfit> {
+    let nothing = Offered { user: String::new(), password: Secret::new(String::new()) };
+    match response {
+        [] => Ok(nothing),
+        name => offered(name, b"-").map(|named| Offered { user: named.user, ..nothing }),
     }
 }
 

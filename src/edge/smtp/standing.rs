@@ -56,7 +56,10 @@ impl Standing {
 
     /// By which a client can log in now.
     pub fn mechanisms(&self) -> impl Iterator<Item = Mechanism> {
-        self.front.desk.mechanisms.iter().copied().filter(|_| self.takes_login())
+        self.front.desk.mechanisms.iter().copied().filter(|mechanism| {
+            let has_certificate = self.tls.as_ref().is_some_and(|tls| tls.client.is_some());
+            self.takes_login() && (*mechanism != Mechanism::External || has_certificate)
+        })
     }
 
     pub fn offers_starttls(&self) -> bool {

@@ -62,6 +62,7 @@ impl Gate {
             name: "submission".into(),
             tls,
             certificates: if tls == TlsMode::None { vec![] } else { vec![3] },
+            client_certificates: None,
             plain_login: tls == TlsMode::None,
             identify_by_network: false,
             proxied,
@@ -90,7 +91,7 @@ impl Gate {
             _ => {
                 let mut shelf = Shelf::default();
                 shelf.add(&certificates::certified(chain, 3, keyholder.clone()).unwrap()).unwrap();
-                [(1, Arc::new(tls::offer(shelf, b"smtp").unwrap()))].into()
+                [(1, Arc::new(tls::offer(shelf, b"smtp", None).unwrap()))].into()
             }
         };
         let (season, phase) = watch::channel(Phase::Serving);

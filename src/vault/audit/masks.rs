@@ -68,8 +68,13 @@ mod tests {
             disabled_us: None,
             keys: Vec::new(),
         };
-        let declared =
-            |id: &str, mask| Declared { id: id.to_owned(), secrets: Vec::new(), policy: policy(mask), enabled: true };
+        let declared = |id: &str, mask| Declared {
+            id: id.to_owned(),
+            secrets: Vec::new(),
+            policy: policy(mask),
+            certificates: vec![],
+            enabled: true,
+        };
         let of_vault = [stored("board", Some(Mask::Full)), stored("printer", Some(Mask::None))];
         let masks =
             Masks::new(Mask::LocalPart, &[declared("printer", None), declared("shop", Some(Mask::None))], &of_vault);

@@ -15,6 +15,7 @@ use super::key;
 use super::reason::Reason;
 use super::tag::Tagger;
 use crate::config::slice::Declared;
+use crate::policy::certificate::{Presented, Wanted};
 use crate::policy::mechanism::Mechanism;
 use crate::policy::refusal::Refusal;
 use crate::policy::scope::Scope;
@@ -31,6 +32,8 @@ pub struct Credential {
     /// Changes with whatever it may: what was granted or remembered under another one is void.
     pub generation: u64,
     pub keys: Vec<Key>,
+    /// When there are any, a login needs one of them beside its secret.
+    pub certificates: Vec<Wanted>,
 }
 
 /// One secret of a credential.
@@ -54,7 +57,8 @@ pub struct Way {
     pub scope: Option<Scope>,
 }
 
-/// Who a session is: a credential, and the secret that showed it. None for a device known by its address.
+/// Who a session is: a credential, and the secret that showed it. None for a device known by its address, and for a
+/// certificate alone.
 #[derive(Clone, Debug)]
 pub struct Known {
     pub credential: Rc<Credential>,
@@ -75,14 +79,18 @@ impl Credential {
 
     /// Whether somebody who has the right secret is let in, or the first reason why not.
     pub fn admits(&self, key: u64, way: Way, now_us: u64) -> Result<(), Reason> {
-        self.obstacles(key, way, now_us).into_iter().next().map_or(Ok(()), Err)
+        self.obstacles(Some(key), way, now_us).into_iter().next().map_or(Ok(()), Err)
     }
 
-    /// All that is in the way of somebody who has the right secret.
-    pub fn obstacles(&self, key: u64, way: Way, now_us: u64) -> Vec<Reason> {
-        let key = self.keys.iter().find(|own| own.mark == key);
+    pub fn holds(&self, presented: &Presented) -> bool {
+        self.certificates.iter().any(|wanted| wanted.is(presented))
+    }
+
+    /// All that is in the way of somebody who has the right secret, or the right certificate and no secret.
+    pub fn obstacles(&self, mark: Option<u64>, way: Way, now_us: u64) -> Vec<Reason> {
+        let key = mark.and_then(|mark| self.keys.iter().find(|own| own.mark == mark));
         [
-            key.is_none().then_some(Reason::Changed),
+            (mark.is_some() && key.is_none()).then_some(Reason::Changed),
             (!self.enabled).then_some(Reason::Disabled),
             self.policy.is_over(now_us).then_some(Reason::Expired),
             key.is_some_and(|key| key.is_over(now_us)).then_some(Reason::KeyExpired),
@@ -129,7 +137,7 @@ impl Credentials {
     /// What contradicts itself isn't in force, and the log says so.
     pub fn new(declared: &[Declared], stored: &[Stored]) -> Self {
         let mut all = Self { width: 1, ..Self::default() };
-        for Declared { id, secrets, policy, enabled } in declared {
+        for Declared { id, secrets, certificates, policy, enabled } in declared {
             let key = |(id, phc): &(String, Secret<String>)| Key {
                 id: id.clone(),
                 mark: digest(&(id, phc)),
@@ -137,7 +145,7 @@ impl Credentials {
                 phc: phc.clone(),
                 tag: None,
             };
-            all.add(id, policy, *enabled, (0, 0), secrets.iter().map(key).collect());
+            all.add(id, policy, *enabled, (0, 0), secrets.iter().map(key).collect(), certificates);
         }
         for Stored { id, policy, generation, created_us, disabled_us, keys } in stored {
             let key = |key: &stored::Key| Key {
@@ -148,20 +156,29 @@ impl Credentials {
                 tag: key.tag,
             };
             let keys = keys.iter().map(key).collect();
-            all.add(id, policy, disabled_us.is_none(), (*created_us, *generation), keys);
+            all.add(id, policy, disabled_us.is_none(), (*created_us, *generation), keys, &[]);
         }
         all
     }
 
-    fn add(&mut self, id: &str, policy: &Policy, enabled: bool, version: (u64, i64), keys: Vec<Key>) {
+    fn add(
+        &mut self,
+        id: &str,
+        policy: &Policy,
+        enabled: bool,
+        version: (u64, i64),
+        keys: Vec<Key>,
+        certificates: &[Wanted],
+    ) {
         let Entry::Vacant(entry) = self.by_id.entry(id.to_owned()) else {
             return tracing::error!(
                 id,
                 "a credential of the vault is declared in the configuration too: the vault's is refused, remove one"
             );
         };
-        let generation = digest(&(policy, version));
-        let credential = Rc::new(Credential { id: id.to_owned(), policy: policy.clone(), enabled, generation, keys });
+        let generation = digest(&(policy, version, certificates));
+        let (policy, certificates) = (policy.clone(), certificates.to_vec());
+        let credential = Rc::new(Credential { id: id.to_owned(), policy, enabled, generation, keys, certificates });
         entry.insert(Rc::clone(&credential));
         self.width = self.width.max(credential.keys.iter().filter(|key| key.tag.is_none()).count());
         for key in &credential.keys {
@@ -175,7 +192,7 @@ impl Credentials {
             }
             self.by_key.insert(key.id.clone(), Rc::clone(&credential));
         }
-        for network in &policy.identified_by {
+        for network in &credential.policy.identified_by {
             self.networks.push((*network, Rc::clone(&credential)));
         }
     }

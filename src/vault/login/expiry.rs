@@ -85,7 +85,10 @@ mod tests {
     fn an_end_is_noticed_once_and_again_when_it_was_moved() {
         let shop = |end| {
             let policy = Policy { expires_us: end, ..Policy::default() };
-            Credentials::new(&[Declared { id: "shop".into(), secrets: vec![], policy, enabled: true }], &[])
+            Credentials::new(
+                &[Declared { id: "shop".into(), secrets: vec![], policy, certificates: vec![], enabled: true }],
+                &[],
+            )
         };
         let mut noticed = Noticed::default();
         assert_eq!(noticed.look(&shop(Some(10)), 9), []);

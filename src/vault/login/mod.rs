@@ -1,6 +1,7 @@
 //! Who somebody is: one login, from the question to the answer.
 
 pub mod cache;
+mod certificate;
 pub mod credentials;
 pub mod expiry;
 pub mod failures;
@@ -62,6 +63,9 @@ pub async fn decide(vault: &Vault, login: Login, gone: Gone) -> Result<Known, De
         let attempt = guard::begin(vault, &login, None).await?;
         return Err(fail(vault, &login, &attempt, None, reason).await);
     }
+    if login.mechanism == Mechanism::External {
+        return certificate::decide(vault, login).await;
+    }
     if let Some(known) = remembered(vault, &login) {
         succeed(vault, &login, &known.credential, Some(guard::remembered(&login, &known.credential))).await;
         return Ok(known);
@@ -88,7 +92,8 @@ pub async fn decide(vault: &Vault, login: Login, gone: Gone) -> Result<Known, De
     let Some(current) = current.filter(|current| current.generation == credential.generation) else {
         return Err(fail(vault, &login, &attempt, known, Reason::Changed).await);
     };
-    if let Err(reason) = current.admits(key, way(&login), now_us()) {
+    let admitted = current.admits(key, way(&login), now_us()).and_then(|()| certificate::suits(&login, &current));
+    if let Err(reason) = admitted {
         return Err(fail(vault, &login, &attempt, known, reason).await);
     }
     {
@@ -118,6 +123,7 @@ fn remembered(vault: &Vault, login: &Login) -> Option<Known> {
         let mark = authority.cache.mark(&credential.id, credential.generation, &login.password, login.address);
         let key = authority.cache.recall(&mark, Instant::now())?;
         credential.admits(key, way(login), now_us()).ok()?;
+        certificate::suits(login, credential).ok()?;
         Known { credential: Rc::clone(credential), key: Some(key) }
     };
     guard::may_recall(vault, login).then_some(known)
@@ -201,7 +207,10 @@ fn describe(event: Event, login: &Login, credential: Option<&Credential>) -> Eve
         session: Some(login.session),
         listener: Some(login.listener.name.clone()),
         tls: login.tls.as_ref().map(|tls| tls.version.clone()),
-        data: Some(format!("{{\"mechanism\":\"{}\"}}", login.mechanism.name())),
+        data: Some(match certificate::presented(login) {
+            Some(shown) => format!("{{\"mechanism\":\"{}\",\"certificate\":\"{shown}\"}}", login.mechanism.name()),
+            None => format!("{{\"mechanism\":\"{}\"}}", login.mechanism.name()),
+        }),
         ..event
     };
     let event = match credential {

@@ -17,6 +17,8 @@ pub enum Reason {
     KeyExpired,
     Network,
     Scope,
+    /// It is not the credential's certificate, or there is none.
+    Certificate,
     /// The client didn't wait for the answer.
     Gone,
 }
@@ -36,6 +38,7 @@ impl Reason {
             Self::KeyExpired => "key-expired",
             Self::Network => "network",
             Self::Scope => "scope",
+            Self::Certificate => "certificate",
             Self::Gone => "client-left",
         }
     }

@@ -13,7 +13,7 @@ async fn keep(edge: &mut Edge, manner: &Manner, recipients: &[Addressee]) {
 
 async fn submit(edge: &mut Edge, manner: &Manner, recipients: &[Addressee], utf8: bool) -> Answer {
     let (slot, sender, helo) = (Slot(1), Some(address("a@example.net")), "client.example.net".to_owned());
-    let tls = manner.require_tls.then(|| Tls { version: "TLSv1.3".into(), cipher: "x".into() });
+    let tls = manner.require_tls.then(|| Tls { version: "TLSv1.3".into(), cipher: "x".into(), client: None });
     let mail = Ask::Mail { slot, sender, size: None, manner: manner.clone(), helo, tls };
     let reserved = edge.ask(mail).await;
     if !matches!(reserved, Answer::Reserved { .. }) {

@@ -135,6 +135,7 @@ pub fn front(change: impl FnOnce(&mut Desk)) -> (Front, watch::Sender<Phase>) {
         name: "api".into(),
         tls: TlsMode::None,
         certificates: Vec::new(),
+        client_certificates: None,
         plain_login: true,
         identify_by_network: false,
         proxied: false,

@@ -56,6 +56,7 @@ impl Room {
             name: "submission".into(),
             tls: TlsMode::None,
             certificates: Vec::new(),
+            client_certificates: None,
             plain_login: false,
             identify_by_network: false,
             proxied: false,
@@ -181,7 +182,7 @@ impl Client {
         assert!(matches!(leave, Leave::Starttls(_)), "{leave:?}");
         let (ours, theirs) = tokio::io::duplex(256 * 1024);
         let cipher = "TLS_AES_128_GCM_SHA256".to_owned();
-        session.secured(crate::ipc::session::Tls { version: "TLSv1.3".into(), cipher });
+        session.secured(crate::ipc::session::Tls { version: "TLSv1.3".into(), cipher, client: None });
         Self { stream: ours, read: Vec::new(), session: spawn(session, theirs) }
     }
 

@@ -32,7 +32,7 @@ pub fn verdict(candidates: Option<&Candidates>, found: Option<usize>, trial: &Tr
     let mark = found.and_then(|found| candidates.key(found));
     let (Some(credential), Some(mark)) = (&candidates.credential, mark) else { return no(Reason::Wrong) };
     let way = Way { address: trial.address, scope: Some(trial.scope) };
-    let obstacles = credential.obstacles(mark, way, now_us);
+    let obstacles = credential.obstacles(Some(mark), way, now_us);
     Verdict {
         id: Some(credential.id.clone()),
         key: credential.keys.iter().find(|key| key.mark == mark).map(|key| key.id.clone()),

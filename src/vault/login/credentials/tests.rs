@@ -11,7 +11,8 @@ fn secret(text: &str) -> Secret<String> {
 fn declared(id: &str, key: &str, networks: &[&str]) -> Declared {
     let identified_by = networks.iter().map(|network| network.parse().unwrap()).collect();
     let policy = Policy { identified_by, ..Policy::default() };
-    Declared { id: id.into(), secrets: vec![(key.into(), secret(&format!("hash of {id}")))], policy, enabled: true }
+    let secrets = vec![(key.into(), secret(&format!("hash of {id}")))];
+    Declared { id: id.into(), secrets, certificates: vec![], policy, enabled: true }
 }
 
 /// A credential of the vault with generated keys, each with its tag.
