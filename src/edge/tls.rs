@@ -144,5 +144,5 @@ fn describe(stream: &TlsStream<Socket>) -> Tls {
     };
     let cipher = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("unknown");
     let client = session.peer_certificates().and_then(<[_]>::first).and_then(clients::presented);
-    Tls { version: version.to_owned(), cipher: cipher.replace("TLS13_", "TLS_"), client }
+    Tls { version: version.to_owned(), cipher: cipher.replace("TLS13_", "TLS_"), client: client.map(Box::new) }
 }

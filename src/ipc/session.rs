@@ -51,7 +51,7 @@ pub struct Tls {
     pub version: String,
     pub cipher: String,
     /// The certificate that the client showed and that was verified, where it was asked for one.
-    pub client: Option<Presented>,
+    pub client: Option<Box<Presented>>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -201,11 +201,11 @@ impl Session {
             },
             Xclient(said) => Box::pin(self.xclient(wire, &said)).await?,
             Xforward(said) => self.xforward(&said),
-            Auth { mechanism, initial } => self.auth(wire, mechanism, initial).await?,
-            Mail(mail) => self.mail(*mail).await?,
+            Auth { mechanism, initial } => Box::pin(self.auth(wire, mechanism, initial)).await?,
+            Mail(mail) => Box::pin(self.mail(*mail)).await?,
             Rcpt(rcpt) => self.rcpt(*rcpt),
-            Data => self.data(wire).await?,
-            Bdat(chunk) => self.bdat(wire, chunk).await?,
+            Data => Box::pin(self.data(wire)).await?,
+            Bdat(chunk) => Box::pin(self.bdat(wire, chunk)).await?,
             Rset => {
                 self.forget().await;
                 reply::RESET

@@ -17,7 +17,7 @@ use crate::vault::audit::ledger::now_us;
 /// What the client showed, where it was asked.
 pub fn presented(login: &Login) -> Option<&Presented> {
     login.listener.client_certificates?;
-    login.tls.as_ref()?.client.as_ref()
+    login.tls.as_ref()?.client.as_deref()
 }
 
 /// Whether the right certificate stands beside the right password: one of the credential's own, wherever it has any, and
@@ -94,7 +94,7 @@ mod tests {
             mechanism: Mechanism::External,
             user: user.to_owned(),
             password: Secret::new(String::new()),
-            tls: Some(Tls { version: "TLSv1.3".into(), cipher: "x".into(), client }),
+            tls: Some(Tls { version: "TLSv1.3".into(), cipher: "x".into(), client: client.map(Box::new) }),
         }
     }
 

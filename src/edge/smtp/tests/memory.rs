@@ -92,10 +92,19 @@ async fn rule_s5_a_stranger_that_waits_takes_16_kib() {
     let room = Room::plain();
     // Whatever is made once is made.
     taken(&room, vec![once(b"EHLO a\r\n"), once(b"AUTH PLAIN AGEAYg==\r\n")]).await;
-    for (what, parts) in [("silence", vec![]), ("a greeting", vec![once(b"EHLO client.example\r\n")])] {
+    let greeting = once(b"EHLO client.example\r\n");
+    let cases = [
+        ("silence", vec![]),
+        ("a greeting", vec![greeting]),
+        ("a line without its end", vec![greeting, (&[b'x'; 1024], 80)]),
+        ("a path without its end", vec![greeting, once(b"MAIL FROM:<"), (&[b'x'; 512], 4)]),
+        ("commands in one segment", vec![greeting, (b"RSET\r\nNOOP\r\nHELP\r\n", 30)]),
+        ("a chunk that nobody asked for", vec![greeting, once(b"BDAT 60000\r\n"), (&[b'x'; 1000], 50)]),
+    ];
+    for (what, parts) in cases {
         let (most, waiting) = taken(&room, parts).await;
         eprintln!("{what}: {most} octets at most, {waiting} while it waits");
-        assert!(most <= STRANGER, "{what}: {most} octets");
+        assert!(waiting <= STRANGER, "{what}: {waiting} octets");
         assert!(waiting > 500, "{what}: nothing was counted");
     }
 }
