@@ -155,7 +155,7 @@ fn looser(line: &[u8], ours: &Command) -> Option<Difference> {
     match ours {
         Command::Noop | Command::Help | Command::Vrfy | Command::Expn => Some(Difference::Idle),
         Command::Auth { .. } => Some(Difference::Mechanism),
-        Command::Lhlo(_) => Some(Difference::Verb),
+        Command::Lhlo(_) | Command::Xclient(_) | Command::Xforward(_) => Some(Difference::Verb),
         Command::Bdat(chunk) => (chunk.octets == u64::MAX).then_some(Difference::Number),
         Command::Mail(_) | Command::Rcpt(_) => {
             let inside = path(line)?;
