@@ -51,6 +51,7 @@ mod queue;
 mod reports;
 mod restart;
 mod resume;
+mod retry;
 mod sessions;
 mod submission;
 

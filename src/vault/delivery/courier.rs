@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinHandle, spawn_local};
 
+use super::outcome::PutOff;
 use super::schedule::{release, route_event};
 use super::settlement::{bounded, owes, tell, write};
 use super::{outcome, report};
@@ -38,6 +39,8 @@ struct Active {
     /// Recipients without an outcome, with the attempts before this one.
     open: HashMap<u32, (Address, u32)>,
     begun: Instant,
+    /// Since its first outcome.
+    put_off: Option<PutOff>,
     /// Outcomes on their way to the disk.
     writing: Vec<JoinHandle<()>>,
     sent: u64,
@@ -149,10 +152,11 @@ impl Courier {
             self.say(Offer::Recipients { job, batch }).await;
         }
         let open = leased.recipients.iter().map(|(n, to, attempts)| (*n, (to.address.clone(), *attempts))).collect();
-        let (begun, writing) = (Instant::now(), Vec::new());
+        let (begun, put_off, writing) = (Instant::now(), None, Vec::new());
         let leased = Leased { body: Body::Inline(Vec::new()), ..leased };
         let (sent, digest, wanted) = (0, Sha256::new(), 0);
-        let active = Active { leased, open, begun, writing, sent, digest, wanted, reading: false, ended: false };
+        let active =
+            Active { leased, open, begun, put_off, writing, sent, digest, wanted, reading: false, ended: false };
         self.active.insert(job, active);
         match (body, self.active.get_mut(&job)) {
             (Ok(body), Some(active)) => active.leased.body = body,
@@ -242,9 +246,10 @@ impl Courier {
     /// What one outcome means.
     fn settle(&mut self, job: Job, number: u32, recipient: &Address, attempts: u32, delivery: &Delivery) {
         let Some(active) = self.active.get_mut(&job) else { return };
+        let put_off = *active.put_off.get_or_insert_with(PutOff::now);
         let leased = &active.leased;
         let retry = self.vault.authority.borrow().slice.retry.clone();
-        let (state, name) = outcome::decide(leased, attempts, delivery, &retry);
+        let (state, name) = outcome::decide(leased, attempts, delivery, &retry, put_off);
         let said = bounded(delivery.said());
         let event = outcome::event(name, leased, &self.peer.label, recipient, attempts + 1, &said);
         let duration = u64::try_from(active.begun.elapsed().as_micros()).ok();

@@ -11,35 +11,54 @@ use crate::vault::store::spool::{Leased, State};
 /// The jitter of a retry, to each side, in parts of a hundred: what failed together shall not come back together.
 const JITTER: u64 = 20;
 
-/// What becomes of one recipient, and the events that say so.
-pub fn decide(leased: &Leased, attempts: u32, delivery: &Delivery, retry: &[Duration]) -> (State, Name) {
+/// Whence those wait whom one attempt did not reach, and by how much longer or shorter: the same for all of them, so that
+/// recipients of a message who were put off together come back in one transaction, and other messages at other moments.
+#[derive(Clone, Copy)]
+pub struct PutOff {
+    at_us: u64,
+    percent: u64,
+}
+
+impl PutOff {
+    pub fn now() -> Self {
+        let mut octets = [0; 4];
+        // Without random octets all come back together, which is no reason to stop.
+        let _ = getrandom::fill(&mut octets);
+        let percent = 100 - JITTER + u64::from(u32::from_le_bytes(octets)) % (2 * JITTER + 1);
+        Self { at_us: now_us(), percent }
+    }
+
+    /// Another attempt after so many, or none when the message is too old. An attempt was just made, so a clock that was set
+    /// forward can't expire what was never tried.
+    fn until(self, leased: &Leased, attempts: u32, retry: &[Duration]) -> State {
+        if self.at_us >= leased.expires_us {
+            return State::Expired;
+        }
+        State::Waiting(self.at_us.saturating_add(self.wait(attempts, retry)))
+    }
+
+    /// Microseconds until the attempt after so many.
+    fn wait(self, attempts: u32, retry: &[Duration]) -> u64 {
+        let at = usize::try_from(attempts).unwrap_or(usize::MAX).min(retry.len().saturating_sub(1));
+        let base = retry.get(at).map_or(60_000_000, |wait| u64::try_from(wait.as_micros()).unwrap_or(u64::MAX));
+        base.saturating_mul(self.percent) / 100
+    }
+}
+
+/// What becomes of one recipient, and the event that says so.
+pub fn decide(
+    leased: &Leased,
+    attempts: u32,
+    delivery: &Delivery,
+    retry: &[Duration],
+    put_off: PutOff,
+) -> (State, Name) {
     match delivery {
         Delivery::Delivered(_) => (State::Delivered, Name::DeliverSuccess),
         Delivery::Failed(_) => (State::Failed, Name::DeliverBounce),
-        Delivery::Deferred(_) => (later(leased, attempts, retry), Name::DeliverDefer),
-        Delivery::Unknown(_) => (later(leased, attempts, retry), Name::DeliverUnknown),
+        Delivery::Deferred(_) => (put_off.until(leased, attempts, retry), Name::DeliverDefer),
+        Delivery::Unknown(_) => (put_off.until(leased, attempts, retry), Name::DeliverUnknown),
     }
-}
-
-/// Another attempt, or none when the message is too old. An attempt was just made, so a clock that was set forward can't
-/// expire what was never tried.
-fn later(leased: &Leased, attempts: u32, retry: &[Duration]) -> State {
-    let now = now_us();
-    if now >= leased.expires_us {
-        return State::Expired;
-    }
-    State::Waiting(now.saturating_add(wait(attempts, retry)))
-}
-
-/// Microseconds until the attempt after so many.
-fn wait(attempts: u32, retry: &[Duration]) -> u64 {
-    let at = usize::try_from(attempts).unwrap_or(usize::MAX).min(retry.len().saturating_sub(1));
-    let base = retry.get(at).map_or(60_000_000, |wait| u64::try_from(wait.as_micros()).unwrap_or(u64::MAX));
-    let mut octets = [0; 4];
-    // Without random octets all come back together, which is no reason to stop.
-    let _ = getrandom::fill(&mut octets);
-    let percent = 100 - JITTER + u64::from(u32::from_le_bytes(octets)) % (2 * JITTER + 1);
-    base.saturating_mul(percent) / 100
 }
 
 /// An event about one recipient of an attempt.
@@ -78,7 +97,7 @@ mod tests {
         let retry = [Duration::from_secs(10), Duration::from_secs(100)];
         for (attempts, base) in [(0, 10_000_000), (1, 100_000_000), (9, 100_000_000)] {
             for _ in 0..50 {
-                let wait = wait(attempts, &retry);
+                let wait = PutOff::now().wait(attempts, &retry);
                 assert!((base * 80 / 100..=base * 120 / 100).contains(&wait), "{attempts}: {wait}");
             }
         }

@@ -2,6 +2,17 @@
 
 use super::*;
 
+/// A message of the shop's, and the courier to whom it is offered.
+pub async fn offered(bench: &Bench, vault: &mut Running, to: &[&str], content: &[u8]) -> (Courier, Job, MessageId) {
+    let mut edge = vault.edge();
+    edge.login(bench, 1).await;
+    let kept = edge.submit(1, to, content).await;
+    let Answer::Kept { message, .. } = kept else { panic!("{kept:?}") };
+    let mut courier = vault.courier().await;
+    let (job, ..) = courier.message().await;
+    (courier, job, message)
+}
+
 pub struct Courier {
     pub progress: Sender<Progress>,
     pub offers: Receiver<Offer>,

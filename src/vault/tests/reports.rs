@@ -1,5 +1,6 @@
 //! Reports to senders: who is told, of what, and once.
 
+use super::courier::offered;
 use super::*;
 use crate::mail::dsn::{Notify, Report, Ret, Wish};
 
@@ -28,13 +29,9 @@ fn rule_d6_rule_x7_who_fails_later_is_reported_once_to_the_sender_from_nobody() 
     let bench = Bench::new();
     let mut vault = bench.run();
     let (message, told) = test(async {
-        let mut edge = vault.edge();
-        edge.login(&bench, 1).await;
         let to = ["x@example.org", "y@example.org", "z@example.org"];
-        let kept = edge.submit(1, &to, b"Subject: offer\r\nX-Key: k\r\n\r\nthe body\r\n").await;
-        let Answer::Kept { message, .. } = kept else { panic!("{kept:?}") };
-        let mut courier = vault.courier().await;
-        let (job, ..) = courier.message().await;
+        let content = b"Subject: offer\r\nX-Key: k\r\n\r\nthe body\r\n";
+        let (mut courier, job, message) = offered(&bench, &mut vault, &to, content).await;
         courier.say(job, 0, failed()).await;
         courier.say(job, 1, Outcome::Delivered(said(250))).await;
         courier.say(job, 2, failed()).await;
@@ -69,15 +66,12 @@ fn rule_x7_nothing_is_reported_of_a_report() {
     let bench = Bench::new();
     let mut vault = bench.run();
     test(async {
-        let mut edge = vault.edge();
-        edge.login(&bench, 1).await;
-        edge.submit(1, &["x@example.org"], b"x\r\n").await;
-        let mut courier = vault.courier().await;
-        for _ in 0..2 {
-            let (job, ..) = courier.message().await;
-            courier.say(job, 0, failed()).await;
-            courier.settled(job).await;
-        }
+        let (mut courier, job, _) = offered(&bench, &mut vault, &["x@example.org"], b"x\r\n").await;
+        courier.say(job, 0, failed()).await;
+        courier.settled(job).await;
+        let (job, ..) = courier.message().await;
+        courier.say(job, 0, failed()).await;
+        courier.settled(job).await;
     });
     vault.drain();
     assert_eq!(deliveries(&bench), ["deliver.bounce", "dsn.sent", "deliver.bounce"]);
@@ -162,11 +156,7 @@ fn rule_d6_a_report_that_was_owed_when_the_vault_fell_is_made_by_the_next_one() 
     let mut vault = bench.run();
     let content = [b"Subject: large\r\n\r\n".to_vec(), b"0123456789\r\n".repeat(10_000)].concat();
     test(async {
-        let mut edge = vault.edge();
-        edge.login(&bench, 1).await;
-        edge.submit(1, &["x@example.org", "y@example.org"], &content).await;
-        let mut courier = vault.courier().await;
-        let (job, ..) = courier.message().await;
+        let (mut courier, job, _) = offered(&bench, &mut vault, &["x@example.org", "y@example.org"], &content).await;
         let before = vault.writer.size();
         courier.say(job, 0, failed()).await;
         while vault.writer.size() == before {
@@ -209,11 +199,7 @@ fn a_report_that_no_route_takes_is_written_down_and_owed_no_more() {
     bench.slice.routes[0].to = "@example.org".parse().unwrap();
     let mut vault = bench.run();
     test(async {
-        let mut edge = vault.edge();
-        edge.login(&bench, 1).await;
-        edge.submit(1, &["x@example.org"], b"x\r\n").await;
-        let mut courier = vault.courier().await;
-        let (job, ..) = courier.message().await;
+        let (mut courier, job, _) = offered(&bench, &mut vault, &["x@example.org"], b"x\r\n").await;
         courier.say(job, 0, failed()).await;
         courier.settled(job).await;
     });
