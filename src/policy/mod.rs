@@ -3,6 +3,7 @@
 //! Nothing here knows how often (that is a limit, the vault's alone) or where to (that is a route).
 
 pub mod certificate;
+pub mod derived;
 pub mod limits;
 pub mod mask;
 pub mod mechanism;

@@ -2,3 +2,4 @@
 
 pub mod bearer;
 pub mod gs2;
+pub mod scram;

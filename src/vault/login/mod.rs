@@ -12,6 +12,7 @@ pub mod key;
 pub mod line;
 pub mod pace;
 pub mod pool;
+pub mod proof;
 pub mod reason;
 pub mod strength;
 pub mod tag;
