@@ -118,6 +118,7 @@ pub struct Credential {
 pub struct KeyHash {
     pub key: Option<At<String>>,
     pub hash: Option<At<Secret<String>>>,
+    pub scram: Option<At<Secret<String>>>,
 }
 
 /// `recipients` of a credential.

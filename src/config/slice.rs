@@ -266,13 +266,24 @@ pub enum Clients {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Declared {
     pub id: String,
-    /// Up to two, for rotation: key id and PHC string.
-    pub secrets: Vec<(String, Secret<String>)>,
+    /// Up to two, for rotation.
+    pub secrets: Vec<DeclaredSecret>,
     /// When there are any, a login needs one of them beside its secret.
     pub certificates: Vec<Wanted>,
     pub policy: Policy,
     /// False: it is known, and nobody can be it.
     pub enabled: bool,
+}
+
+/// One secret of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeclaredSecret {
+    /// The public part of it.
+    pub key: String,
+    /// Its argon2id hash as a PHC string.
+    pub hash: Secret<String>,
+    /// The keys that were derived from it, as text, where it may be used by SCRAM.
+    pub scram: Option<Secret<String>>,
 }
 
 /// Sealer: the name of the log it signs, and the anchors it makes by itself.

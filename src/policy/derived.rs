@@ -22,6 +22,7 @@ const MOST_ITERATIONS: u32 = 1_000_000;
 pub const SALT: usize = 16;
 
 const BEGINS: &str = "SCRAM-SHA-256$";
+const SHAPE: &str = "is not SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>";
 
 pub type Salt = [u8; SALT];
 
@@ -40,20 +41,9 @@ impl Keys {
     ///
     /// Errors: what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        const SHAPE: &str = "is not SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>";
-        let (head, keys) = text.strip_prefix(BEGINS).and_then(|rest| rest.split_once('$')).ok_or(SHAPE)?;
-        let (iterations, salt) = head.split_once(':').ok_or(SHAPE)?;
+        let (begin, keys) = text.strip_prefix(BEGINS).and_then(|rest| rest.split_once('$')).ok_or(SHAPE)?;
         let (stored, server) = keys.split_once(':').ok_or(SHAPE)?;
-        let digits = !iterations.starts_with('0') && iterations.bytes().all(|octet| octet.is_ascii_digit());
-        let iterations: u32 = iterations.parse().ok().filter(|_| digits).ok_or(SHAPE)?;
-        if iterations < LEAST_ITERATIONS {
-            return Err("has fewer than 4096 iterations");
-        }
-        if iterations > MOST_ITERATIONS {
-            return Err("has more than 1000000 iterations, which every client would have to do at each login");
-        }
-        let salt = STANDARD.decode(salt).map_err(|_| SHAPE)?;
-        let salt = salt.try_into().map_err(|_| "has a salt of other than 16 octets")?;
+        let (iterations, salt) = head(begin)?;
         Ok(Self { iterations, salt, stored: key(stored).ok_or(SHAPE)?, server: key(server).ok_or(SHAPE)? })
     }
 
@@ -75,12 +65,21 @@ fn key(text: &str) -> Option<Secret<[u8; 32]>> {
     octets.expose().as_slice().try_into().ok().map(Secret::new)
 }
 
-/// What a salt looks like as text.
+/// How a secret is stretched, `<iterations>:<salt>`: all of the text that is no secret.
 ///
 /// Errors: what is wrong with it.
-pub fn salt(text: &str) -> Result<Salt, &'static str> {
-    let octets = STANDARD.decode(text).ok().and_then(|octets| octets.try_into().ok());
-    octets.ok_or("a salt is 16 octets in base64, what stands between \":\" and \"$\" in SCRAM keys")
+pub fn head(text: &str) -> Result<(u32, Salt), &'static str> {
+    let (iterations, salt) = text.split_once(':').ok_or(SHAPE)?;
+    let digits = !iterations.starts_with('0') && iterations.bytes().all(|octet| octet.is_ascii_digit());
+    let iterations: u32 = iterations.parse().ok().filter(|_| digits).ok_or(SHAPE)?;
+    if iterations < LEAST_ITERATIONS {
+        return Err("has fewer than 4096 iterations");
+    }
+    if iterations > MOST_ITERATIONS {
+        return Err("has more than 1000000 iterations, which every client would have to do at each login");
+    }
+    let salt = STANDARD.decode(salt).map_err(|_| SHAPE)?;
+    Ok((iterations, salt.try_into().map_err(|_| "has a salt of other than 16 octets")?))
 }
 
 #[cfg(test)]

@@ -120,7 +120,7 @@ impl Authority {
                 ));
             }
             let keys = self.stored.iter().flat_map(|stored| stored.keys.iter().map(move |key| (&key.id, &stored.id)));
-            let (key, owner) = keys.into_iter().find(|(key, _)| secrets.iter().any(|(own, _)| own == *key))?;
+            let (key, owner) = keys.into_iter().find(|(key, _)| secrets.iter().any(|own| own.key == **key))?;
             Some(format!("the key id {key:?} of credential {id:?} is used by {owner:?} in the vault: choose another"))
         })
     }

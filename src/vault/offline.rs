@@ -55,8 +55,10 @@ mod tests {
     use super::*;
     use crate::ipc::admin::credential::{Entry, Material, Queue, Trial};
     use crate::policy::Policy;
+    use crate::policy::derived::Keys;
     use crate::policy::scope::Scope;
     use crate::secret::Secret;
+    use crate::vault::login::proof;
 
     struct Bench(tempfile::TempDir);
 
@@ -103,6 +105,13 @@ mod tests {
             }
         }
 
+        /// The keys of each secret.
+        fn kept(&self) -> Vec<Option<String>> {
+            let database = Database::open(self.0.path()).unwrap();
+            let mut all = database.connection.prepare("SELECT scram FROM credential_secret").unwrap();
+            all.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+        }
+
         fn events(&self) -> Vec<(String, Option<String>)> {
             let database = Database::open(self.0.path()).unwrap();
             let mut all = database.connection.prepare("SELECT event, data FROM audit_event ORDER BY seq").unwrap();
@@ -121,9 +130,14 @@ mod tests {
     #[test]
     fn the_life_of_a_credential_while_the_service_is_stopped() {
         let bench = Bench::new();
-        let (one, first) = bench.secret(Command::Add { id: id(), policy: Box::new(policy()) });
-        assert!(bench.ask(Command::Add { id: id(), policy: Box::new(policy()) }).unwrap_err().contains("already"));
-        assert!(bench.ask(Command::Add { id: "no good".into(), policy: Box::new(policy()) }).is_err());
+        let (one, first) = bench.secret(Command::Add { id: id(), policy: Box::new(policy()), scram: false });
+        assert!(
+            bench
+                .ask(Command::Add { id: id(), policy: Box::new(policy()), scram: false })
+                .unwrap_err()
+                .contains("already")
+        );
+        assert!(bench.ask(Command::Add { id: "no good".into(), policy: Box::new(policy()), scram: false }).is_err());
         assert!(bench.obstacles(&first).is_empty());
         assert_eq!(bench.obstacles(&Secret::new("guess".into())), ["wrong-name-or-password"]);
 
@@ -138,9 +152,9 @@ mod tests {
         bench.ask(Command::Enable { id: id() }).unwrap();
         assert!(bench.ask(Command::Enable { id: id() }).unwrap_err().contains("not disabled"));
 
-        let (two, second) = bench.secret(Command::Rotate { id: id(), overlap: None });
+        let (two, second) = bench.secret(Command::Rotate { id: id(), overlap: None, scram: false });
         assert!(bench.obstacles(&first).is_empty() && bench.obstacles(&second).is_empty());
-        let third = bench.ask(Command::Rotate { id: id(), overlap: None }).unwrap_err();
+        let third = bench.ask(Command::Rotate { id: id(), overlap: None, scram: false }).unwrap_err();
         assert!(third.contains(&one) && third.contains(&two), "{third}");
         let retire = |key: Option<&str>| {
             bench.ask(Command::Retire { id: id(), key: key.map(str::to_owned), queue: Queue::Deliver })
@@ -190,14 +204,35 @@ mod tests {
     #[test]
     fn an_overlap_ends_the_old_secret_by_itself() {
         let bench = Bench::new();
-        let (_, first) = bench.secret(Command::Add { id: id(), policy: Box::new(policy()) });
-        let (_, second) = bench.secret(Command::Rotate { id: id(), overlap: Some(std::time::Duration::ZERO) });
+        let (_, first) = bench.secret(Command::Add { id: id(), policy: Box::new(policy()), scram: false });
+        let (_, second) =
+            bench.secret(Command::Rotate { id: id(), overlap: Some(std::time::Duration::ZERO), scram: false });
         assert_eq!(bench.obstacles(&first), ["key-expired"]);
         assert!(bench.obstacles(&second).is_empty());
         // It counts no longer, and makes room.
-        let (_, third) = bench.secret(Command::Rotate { id: id(), overlap: None });
+        let (_, third) = bench.secret(Command::Rotate { id: id(), overlap: None, scram: false });
         assert_eq!(bench.obstacles(&first), ["wrong-name-or-password"]);
         assert!(bench.obstacles(&second).is_empty() && bench.obstacles(&third).is_empty());
+    }
+
+    #[test]
+    fn rule_a17_keys_are_derived_where_it_is_asked_for_with_one_salt_for_a_credential_and_never_told() {
+        let bench = Bench::new();
+        let rotate = |scram| Command::Rotate { id: id(), overlap: None, scram };
+        let (one, first) = bench.secret(Command::Add { id: id(), policy: Box::new(policy()), scram: true });
+        let (_, second) = bench.secret(rotate(true));
+        let texts: Vec<String> = bench.kept().into_iter().map(Option::unwrap).collect();
+        let keys: Vec<Keys> = texts.iter().map(|text| Keys::parse(text).unwrap()).collect();
+        assert!(keys[0].is_beside(&keys[1]) && texts[0] != texts[1]);
+        for secret in [first, second] {
+            let own = proof::with(&secret, keys[0].iterations, keys[0].salt).unwrap();
+            assert_eq!(texts.iter().filter(|text| *text == own.text().expose()).count(), 1);
+        }
+        bench.ask(Command::Retire { id: id(), key: Some(one), queue: Queue::Hold }).unwrap();
+        bench.secret(rotate(false));
+        assert_eq!(bench.entry().keys.iter().map(|key| key.scram).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(bench.kept().iter().flatten().count(), 1);
+        assert!(!format!("{:?} {:?}", bench.events(), bench.entry()).contains("SCRAM-"));
     }
 
     #[test]
@@ -209,6 +244,7 @@ mod tests {
                 policy: Box::new(policy()),
                 key: key.map(str::to_owned),
                 material,
+                scram: false,
             })
         };
         let own = Secret::new("kV7xpQ2mZx9Lr4Tn8Wb3Yc6Hd1Jf5Gs0Ka7Pv2Mq9Xz4Rt8".to_owned());
@@ -232,9 +268,9 @@ mod tests {
         let declared = [Declared { id: id(), secrets: vec![], policy: policy(), certificates: vec![], enabled: false }];
         let ask = |command| bench.stopped(&declared).credential(command, "uid 0");
         for command in [
-            Command::Add { id: id(), policy: Box::new(policy()) },
+            Command::Add { id: id(), policy: Box::new(policy()), scram: false },
             Command::Enable { id: id() },
-            Command::Rotate { id: id(), overlap: None },
+            Command::Rotate { id: id(), overlap: None, scram: false },
             Command::Remove { id: id(), queue: Queue::Deliver },
         ] {
             assert!(ask(command).unwrap_err().contains("configuration"));

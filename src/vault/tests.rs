@@ -9,7 +9,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use uuid::Uuid;
 
 use super::*;
-use crate::config::slice::{Audit, Clients, Counter, Declared, Protocol, VaultLimits};
+use crate::config::slice::{Audit, Clients, Counter, Declared, DeclaredSecret, Protocol, VaultLimits};
 use crate::ipc::admin::{Command, Request, Response, audit, credential};
 use crate::ipc::bytes::Octets;
 use crate::ipc::capsule::{Capsule, Introduction};
@@ -122,7 +122,8 @@ impl Bench {
             xclient_from: Vec::new(),
             caps: Caps { address: 100, prefix: 400 },
         };
-        let secrets = vec![(key, hashing::hash_here(&password).unwrap())];
+        let hash = hashing::hash_here(&password).unwrap();
+        let secrets = vec![DeclaredSecret { key, hash, scram: None }];
         let slice = VaultSlice {
             hostname: "gate.example.net".into(),
             capsule_key: Secret::new(KEY),

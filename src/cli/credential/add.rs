@@ -19,6 +19,9 @@ pub struct Add {
     senders: Vec<String>,
     #[command(flatten)]
     rules: Rules,
+    /// Also keep keys derived from the secret, by which a client can log in with SCRAM-SHA-256
+    #[arg(long)]
+    scram: bool,
     /// Print {"id": ..., "key": ..., "secret": ...} instead
     #[arg(long)]
     json: bool,
@@ -29,7 +32,11 @@ pub struct Add {
 impl Add {
     pub fn run(&self) -> Result<ExitCode, String> {
         let policy = Box::new(policy(&self.rules, &self.senders)?);
-        show::secret(&self.place.ask(Command::Add { id: self.id.clone(), policy })?, self.json, "was added")
+        show::secret(
+            &self.place.ask(Command::Add { id: self.id.clone(), policy, scram: self.scram })?,
+            self.json,
+            "was added",
+        )
     }
 }
 

@@ -26,6 +26,9 @@ pub struct Import {
     /// The secret's public name: 4 to 32 letters and digits; made up when it is not given
     #[arg(long, value_name = "KEYID")]
     key: Option<String>,
+    /// Also keep keys derived from the secret, by which a client can log in with SCRAM-SHA-256
+    #[arg(long, conflicts_with = "hash_file")]
+    scram: bool,
     #[command(flatten)]
     rules: Rules,
     /// Print an object instead
@@ -43,7 +46,8 @@ impl Import {
             (None, Some(file)) => Material::Hash(source::line(file)?),
             (None, None) => return Err("give --secret-file or --hash-file".to_owned()),
         };
-        let command = Command::Import { id: self.id.clone(), policy, key: self.key.clone(), material };
+        let command =
+            Command::Import { id: self.id.clone(), policy, key: self.key.clone(), material, scram: self.scram };
         show::done(&self.place.ask(command)?, self.json, "was imported")
     }
 }

@@ -2,6 +2,7 @@
 //! vault's user, enters the vault's sandbox and opens the database itself.
 
 mod add;
+mod hash;
 mod import;
 mod list;
 mod rates;
@@ -30,6 +31,8 @@ pub enum Credential {
     Add(add::Add),
     /// Make a credential with a secret that was made elsewhere
     Import(import::Import),
+    /// Print what the configuration file keeps of a secret
+    Hash(hash::Hash),
     /// Show all credentials: of the configuration and of the vault
     List(list::List),
     /// Show one credential: what it may, its secrets and their dates; never a hash
@@ -53,6 +56,7 @@ impl Credential {
         let done = match self {
             Self::Add(add) => add.run(),
             Self::Import(import) => import.run(),
+            Self::Hash(hash) => hash.run(),
             Self::List(list) => list.run(),
             Self::Show(show) => show.run(),
             Self::Set(set) => set.run(),

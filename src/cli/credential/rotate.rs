@@ -16,6 +16,9 @@ pub struct Rotate {
     /// The secrets there are end by themselves after this time, such as 7d
     #[arg(long, value_name = "TIME", conflicts_with_all = ["finish", "retire"])]
     overlap: Option<String>,
+    /// Also keep keys derived from the new secret, by which a client can log in with SCRAM-SHA-256
+    #[arg(long, conflicts_with_all = ["finish", "retire"])]
+    scram: bool,
     /// End the old secret: all but the newest
     #[arg(long, conflicts_with = "retire")]
     finish: bool,
@@ -53,7 +56,7 @@ impl Rotate {
                     .ok_or_else(|| format!("--overlap: {text:?} is not a length of time: write \"7d\" or \"12h\""))?,
             ),
         };
-        let command = Command::Rotate { id, overlap };
+        let command = Command::Rotate { id, overlap, scram: self.scram };
         show::secret(&self.place.change(&self.id, command)?, self.json, "has a second secret")
     }
 }

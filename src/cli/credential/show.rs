@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::ipc::admin::credential::{Entry, Queue, Response};
 use crate::ipc::admin::queue::Counts;
+use crate::secret::Secret;
 
 const ASTRAY: &str = "the service answered something else: is it another version?";
 
@@ -35,6 +36,24 @@ pub fn secret(response: &Response, as_json: bool, done: &str) -> Result<ExitCode
     say(&text).map_err(|error| {
         format!("credential {id:?} {done}, but its secret could not be written ({error}) and is lost: make another")
     })
+}
+
+/// Prints an entry for `secrets` of the configuration file.
+pub fn hashed(
+    key: &str,
+    hash: &Secret<String>,
+    scram: Option<&Secret<String>>,
+    as_json: bool,
+) -> Result<ExitCode, String> {
+    let (hash, scram) = (hash.expose(), scram.map(Secret::expose));
+    let text = match as_json {
+        true => format!("{}\n", json!({ "key": key, "hash": hash, "scram": scram })),
+        false => {
+            let scram = scram.map(|scram| format!(", scram = \"{scram}\"")).unwrap_or_default();
+            format!("{{ key = \"{key}\", hash = \"{hash}\"{scram} }}\n")
+        }
+    };
+    say(&text).map_err(|error| error.to_string())
 }
 
 /// Prints that something was done.
@@ -136,7 +155,7 @@ fn object(entry: &Entry) -> Value {
     }
     let keys = entry.keys.iter().map(|key| {
         json!({
-            "key": key.id, "generated": key.generated, "created": key.created_us.as_ref().map(time),
+            "key": key.id, "generated": key.generated, "scram": key.scram, "created": key.created_us.as_ref().map(time),
             "expires": key.expires_us.as_ref().map(time), "expired": key.expired,
         })
     });

@@ -2,6 +2,7 @@
 
 mod changes;
 pub mod networks;
+mod secrets;
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -21,12 +22,9 @@ use crate::policy::mask::Mask;
 use crate::policy::rule::NotARule;
 use crate::policy::scope::{Scope, Scopes};
 use crate::policy::{
-    DEFAULT_RECIPIENTS, Delivery, LEAST_SIZE, MAX_ENCODED, MOST_RECIPIENTS, Policy, Recipients, phc, principal,
+    DEFAULT_RECIPIENTS, Delivery, LEAST_SIZE, MAX_ENCODED, MOST_RECIPIENTS, Policy, Recipients, principal,
 };
-use crate::secret::Secret;
 
-/// Secrets of one credential: the current one and, while it is replaced, the other.
-const MOST_SECRETS: usize = 2;
 /// Recipients of one message.
 const MAX_RECIPIENTS: Bound<u32> =
     Bound { key: "max_recipients", default: DEFAULT_RECIPIENTS, least: 1, most: MOST_RECIPIENTS };
@@ -68,7 +66,7 @@ pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings
         };
         let credential = Declared {
             id: id(table, &mut ids, findings),
-            secrets: secrets(written, findings),
+            secrets: secrets::plan(written, findings),
             certificates: client_certificates::wanted(written, findings),
             policy,
             enabled: written.enabled.as_ref().is_none_or(|enabled| *enabled.get_ref()),
@@ -176,29 +174,6 @@ fn scopes(written: &Option<Vec<At<String>>>, findings: &mut Findings<'_>) -> Sco
     }
     let here: Vec<(&str, Scope)> = Scope::ALL.iter().map(|scope| (scope.word(), *scope)).collect();
     Scopes(list.iter().filter_map(|scope| word(scope, "scopes", &here, LATER, findings)).collect())
-}
-
-fn secrets(written: &file::Credential, findings: &mut Findings<'_>) -> Vec<(String, Secret<String>)> {
-    if let Some(beyond) = written.secrets.get(MOST_SECRETS) {
-        findings.refuse(beyond.span(), format!("secrets: at most {MOST_SECRETS}, the current one and its successor"));
-    }
-    let mut secrets: Vec<(String, Secret<String>)> = Vec::new();
-    for table in &written.secrets {
-        let file::KeyHash { key: Some(key), hash: Some(hash) } = table.get_ref() else {
-            findings.refuse(table.span(), "secrets: each is { key = \"...\", hash = \"$argon2id$...\" }");
-            continue;
-        };
-        if !principal::is_key_id(key.get_ref()) {
-            findings.refuse(key.span(), "key: 4 to 32 letters and digits: the public part of the key");
-        } else if secrets.iter().any(|(known, _)| known == key.get_ref()) {
-            findings.refuse(key.span(), "key: the two secrets of a credential need different key ids");
-        }
-        if let Err(why) = phc::check(hash.get_ref().expose()) {
-            findings.refuse(hash.span(), format!("hash: {why}"));
-        }
-        secrets.push((key.get_ref().clone(), hash.get_ref().clone()));
-    }
-    secrets
 }
 
 /// Octets between processes.

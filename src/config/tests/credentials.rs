@@ -1,4 +1,4 @@
-//! What a credential wants changed in its messages.
+//! Secrets of a credential, and what it wants changed in its messages.
 
 use super::*;
 
@@ -24,5 +24,29 @@ fn row_55a_rewriting_and_removal_stand_in_the_file_too() {
     ] {
         let said = load(&with(keys)).unwrap_err().to_string();
         assert!(said.contains(why), "{keys}: {said}");
+    }
+}
+
+#[test]
+fn rule_a17_keys_for_scram_stand_beside_their_hash_and_share_a_salt() {
+    const KEYS: &str = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
+    let file = |scrams: &[&str]| {
+        let secret =
+            |(n, scram): (usize, &&str)| format!("{{ key = \"key{n}\", hash = \"HASH\", scram = \"{scram}\" }}");
+        let secrets: Vec<String> = scrams.iter().enumerate().map(secret).collect();
+        FULL.replace("{ key = \"7fQ2mKx9\", hash = \"HASH\" }", &secrets.join(", "))
+    };
+    let plan = load(&file(&[KEYS, KEYS])).unwrap();
+    let kept = plan.credentials[0].secrets.iter().filter_map(|secret| secret.scram.as_ref());
+    assert_eq!(kept.map(|keys| keys.expose().as_str()).collect::<Vec<_>>(), [KEYS, KEYS]);
+    let (fewer, other) = (KEYS.replace("4096", "4095"), KEYS.replace("W22Z", "W22A"));
+    for (scrams, why) in [
+        (&["hunter2"][..], "scram: is not SCRAM-SHA-256$<iterations>"),
+        (&[&fewer], "scram: has fewer than 4096 iterations"),
+        (&[KEYS, &other], "need the same salt and iterations"),
+        (&[&KEYS.replace("4096", "5000"), KEYS], "need the same salt and iterations"),
+    ] {
+        let said = load(&file(scrams)).unwrap_err().to_string();
+        assert!(said.contains(why) && !said.contains("hunter2") && !said.contains("WG5d"), "{scrams:?}: {said}");
     }
 }

@@ -16,6 +16,8 @@ pub enum Command {
     Add {
         id: String,
         policy: Box<Policy>,
+        /// Derive keys from it, for SCRAM. So in all that follow.
+        scram: bool,
     },
     /// Make a credential with a secret that was made elsewhere.
     Import {
@@ -23,6 +25,7 @@ pub enum Command {
         policy: Box<Policy>,
         key: Option<String>,
         material: Material,
+        scram: bool,
     },
     /// Answer: an `Entry` for each, of the configuration and of the vault.
     List,
@@ -49,6 +52,7 @@ pub enum Command {
     Rotate {
         id: String,
         overlap: Option<Duration>,
+        scram: bool,
     },
     /// End all secrets but the newest, or that one.
     Retire {
@@ -58,6 +62,16 @@ pub enum Command {
     },
     /// Would this secret log in? Leaves no trace.
     Test(Trial),
+}
+
+impl Command {
+    /// The credential that gets a new secret.
+    pub fn of(&self) -> Option<&str> {
+        match self {
+            Self::Add { id, .. } | Self::Import { id, .. } | Self::Rotate { id, .. } => Some(id),
+            _ => None,
+        }
+    }
 }
 
 /// What somebody has of a secret that was made elsewhere.
@@ -134,6 +148,8 @@ pub struct KeyEntry {
     pub expired: bool,
     /// Generated here, and not imported.
     pub generated: bool,
+    /// There are keys derived from it.
+    pub scram: bool,
 }
 
 /// What would come of a login.

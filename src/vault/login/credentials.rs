@@ -11,11 +11,14 @@ use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+mod derived;
+
 use super::key;
 use super::reason::Reason;
 use super::tag::Tagger;
-use crate::config::slice::Declared;
+use crate::config::slice::{Declared, DeclaredSecret};
 use crate::policy::certificate::{Presented, Wanted};
+use crate::policy::derived::Keys;
 use crate::policy::mechanism::Mechanism;
 use crate::policy::refusal::Refusal;
 use crate::policy::scope::Scope;
@@ -44,6 +47,8 @@ pub struct Key {
     pub mark: u64,
     pub expires_us: Option<u64>,
     phc: Secret<String>,
+    /// What was derived from it for SCRAM.
+    scram: Option<Keys>,
     /// Of a generated key that was made here.
     tag: Option<u16>,
 }
@@ -131,6 +136,8 @@ pub struct Credentials {
     /// The most secrets any credential has that are no generated keys: as many hashes as every password costs, known name
     /// or not.
     width: usize,
+    /// The counts of iterations that there are.
+    counts: Vec<u32>,
 }
 
 impl Credentials {
@@ -138,11 +145,12 @@ impl Credentials {
     pub fn new(declared: &[Declared], stored: &[Stored]) -> Self {
         let mut all = Self { width: 1, ..Self::default() };
         for Declared { id, secrets, certificates, policy, enabled } in declared {
-            let key = |(id, phc): &(String, Secret<String>)| Key {
-                id: id.clone(),
-                mark: digest(&(id, phc)),
+            let key = |secret: &DeclaredSecret| Key {
+                id: secret.key.clone(),
+                mark: digest(&(&secret.key, &secret.hash)),
                 expires_us: None,
-                phc: phc.clone(),
+                phc: secret.hash.clone(),
+                scram: scram(id, secret.scram.as_ref()),
                 tag: None,
             };
             all.add(id, policy, *enabled, (0, 0), secrets.iter().map(key).collect(), certificates);
@@ -153,11 +161,14 @@ impl Credentials {
                 mark: digest(&(&key.id, &key.phc)),
                 expires_us: key.expires_us,
                 phc: key.phc.clone(),
+                scram: scram(id, key.scram.as_ref()),
                 tag: key.tag,
             };
             let keys = keys.iter().map(key).collect();
             all.add(id, policy, disabled_us.is_none(), (*created_us, *generation), keys, &[]);
         }
+        let derived = all.by_id.values().flat_map(|credential| &credential.keys).filter_map(|key| key.scram.as_ref());
+        all.counts = derived::counts(derived);
         all
     }
 
@@ -269,6 +280,12 @@ impl Credentials {
         }
         Some(Candidates { credential: owner.cloned(), phcs: Some(phcs) })
     }
+}
+
+/// Keys for SCRAM, read.
+fn scram(id: &str, text: Option<&Secret<String>>) -> Option<Keys> {
+    let keys = Keys::parse(text?.expose());
+    keys.inspect_err(|why| tracing::error!(id, why, "what was derived for SCRAM can't be used: rotate the secret")).ok()
 }
 
 fn pair(key: &Key) -> (Option<u64>, Secret<String>) {

@@ -4,6 +4,8 @@ use argon2::password_hash::phc::{Output, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use subtle::ConstantTimeEq;
 
+use super::proof;
+use crate::policy::derived::Keys;
 use crate::policy::phc::MOST_MEMORY;
 use crate::secret::Secret;
 
@@ -36,6 +38,38 @@ pub fn fits(password: &Secret<String>, phc: &Secret<String>, memory: &mut Memory
     done.is_ok() && bool::from(output.expose().as_slice().ct_eq(expected.as_bytes()))
 }
 
+/// Whether keys for SCRAM are derived from a secret, too.
+#[derive(Clone, Debug)]
+pub enum Scram {
+    No,
+    Alone,
+    /// With the salt of these, so that one challenge serves both secrets.
+    Beside(Box<Keys>),
+}
+
+/// What is kept of a secret.
+#[derive(Debug)]
+pub struct Hashed {
+    pub phc: Secret<String>,
+    /// As text.
+    pub scram: Option<Secret<String>>,
+}
+
+/// All that is kept of a password.
+pub fn make(password: &Secret<String>, scram: &Scram, memory: &mut Memory) -> Result<Hashed, String> {
+    let keys = match scram {
+        Scram::No => None,
+        Scram::Alone => Some(proof::derive(password, None)?),
+        Scram::Beside(other) => Some(proof::derive(password, Some(other))?),
+    };
+    Ok(Hashed { phc: hash(password, memory)?, scram: keys.as_ref().map(Keys::text) })
+}
+
+/// As `make`, without threads: for a command that opens the vault itself.
+pub fn make_here(password: &Secret<String>, scram: &Scram) -> Result<Hashed, String> {
+    make(password, scram, &mut Memory::new())
+}
+
 /// The PHC string of a password.
 pub fn hash(password: &Secret<String>, memory: &mut Memory) -> Result<Secret<String>, String> {
     let wrong = |error: &dyn std::fmt::Display| format!("the key can't be hashed: {error}");
@@ -61,7 +95,7 @@ pub fn hash(password: &Secret<String>, memory: &mut Memory) -> Result<Secret<Str
     Ok(Secret::new(phc.to_string()))
 }
 
-/// Hashes one key without threads: for a command that opens the vault itself.
+/// As `hash`, without threads.
 pub fn hash_here(password: &Secret<String>) -> Result<Secret<String>, String> {
     hash(password, &mut Memory::new())
 }

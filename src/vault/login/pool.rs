@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
-use super::hashing::{Memory, fits, hash};
+use super::hashing::{Hashed, Memory, Scram, fits, make};
 use super::line::{Claim, Line};
 use super::pace::Pace;
 use crate::secret::Secret;
@@ -18,7 +18,7 @@ const IDLE: Duration = Duration::from_secs(30);
 
 enum Work {
     Verify { password: Secret<String>, against: Vec<Secret<String>>, answer: oneshot::Sender<Option<usize>> },
-    Hash { password: Secret<String>, answer: oneshot::Sender<Result<Secret<String>, String>> },
+    Hash { password: Secret<String>, scram: Scram, answer: oneshot::Sender<Result<Hashed, String>> },
 }
 
 struct Job {
@@ -177,10 +177,10 @@ impl Hashers {
         self.put(claim, Work::Verify { password, against, answer }, receiver)
     }
 
-    /// The PHC string of a new key, which an administrator waits for.
-    pub fn hash(&self, password: Secret<String>) -> Result<Pending<Result<Secret<String>, String>>, Busy> {
+    /// What is kept of a new key, which an administrator waits for.
+    pub fn hash(&self, password: Secret<String>, scram: Scram) -> Result<Pending<Result<Hashed, String>>, Busy> {
         let (answer, receiver) = oneshot::channel();
-        self.put(Claim::Known, Work::Hash { password, answer }, receiver)
+        self.put(Claim::Known, Work::Hash { password, scram, answer }, receiver)
     }
 
     fn put<T>(&self, claim: Claim, work: Work, answer: oneshot::Receiver<T>) -> Result<Pending<T>, Busy> {
@@ -215,8 +215,8 @@ fn toil(room: &Room, pace: &Pace) {
                 }
                 let _ = answer.send(found);
             }
-            Work::Hash { password, answer } => {
-                let _ = answer.send(hash(&password, &mut memory));
+            Work::Hash { password, scram, answer } => {
+                let _ = answer.send(make(&password, &scram, &mut memory));
             }
         }
     }
@@ -237,7 +237,7 @@ mod tests {
     fn a_hash_fits_its_password_and_no_other() {
         let (hashers, threads) = Hashers::start(1, 4, PATIENCE).unwrap();
         let password = || Secret::new("correct horse".to_owned());
-        let phc = wait(hashers.hash(password()).unwrap()).unwrap().unwrap();
+        let phc = wait(hashers.hash(password(), Scram::No).unwrap()).unwrap().unwrap().phc;
         assert!(phc.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", phc.expose());
         let other = hash_here(&Secret::new("battery staple".into())).unwrap();
         let nonsense = Secret::new("$argon2id$v=19$m=4294967295,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAA".to_owned());
@@ -283,7 +283,7 @@ mod tests {
         let kept = ask(&hashers).unwrap();
         assert!(!is_next_in_vain(&room));
         drop(kept);
-        drop(hashers.hash(Secret::default()).unwrap());
+        drop(hashers.hash(Secret::default(), Scram::No).unwrap());
         assert!(is_next_in_vain(&room), "whoever asked is gone");
         drop(hashers);
         assert!(matches!(room.next(), Next::End));

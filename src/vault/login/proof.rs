@@ -96,8 +96,8 @@ mod tests {
     fn rule_a17_the_example_of_rfc_7677() {
         const FIRST: &str = "n,,n=user,r=rOprNGfwEbeRWgbNEkqO";
         const LAST: &str = "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
-        let keys =
-            with(&Secret::new("pencil".into()), 4096, derived::salt("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap()).unwrap();
+        let (iterations, salt) = derived::head("4096:W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
+        let keys = with(&Secret::new("pencil".into()), iterations, salt).unwrap();
         assert_eq!(
             keys.text().expose(),
             "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="

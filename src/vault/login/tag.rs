@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use crate::policy::derived::{SALT, Salt};
 use crate::secret::Secret;
 
 const KEY: usize = 32;
@@ -43,14 +44,30 @@ impl Tagger {
         self.first(b"nobody", key_id)
     }
 
+    /// The salt of SCRAM of a name that has none: always the same one, as if somebody had it.
+    pub fn salt(&self, name: &str) -> Salt {
+        let mut salt = [0; SALT];
+        salt.copy_from_slice(self.mac(b"salt", name).split_at(SALT).0);
+        salt
+    }
+
+    /// Which of so many things a name would have if it had one.
+    pub fn one_of(&self, name: &str, things: usize) -> usize {
+        usize::from(self.first(b"one of", name)).checked_rem(things).unwrap_or_default()
+    }
+
     fn first(&self, about: &[u8], text: &str) -> u16 {
+        let [a, b, ..] = self.mac(about, text);
+        u16::from_be_bytes([a, b])
+    }
+
+    fn mac(&self, about: &[u8], text: &str) -> [u8; 32] {
         #[allow(clippy::expect_used)] // RFC 2104 section 2
         let mut mac = Hmac::<Sha256>::new_from_slice(self.0.expose()).expect("HMAC takes a key of any length");
         mac.update(about);
         mac.update(&[0]);
         mac.update(text.as_bytes());
-        let [a, b, ..]: [u8; 32] = mac.finalize().into_bytes().into();
-        u16::from_be_bytes([a, b])
+        mac.finalize().into_bytes().into()
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Key {
     /// The public part of it.
     pub id: String,
     pub phc: Secret<String>,
+    /// The keys that were derived from it, as text, where it may be used by SCRAM.
+    pub scram: Option<Secret<String>>,
     /// Of a generated key.
     pub tag: Option<u16>,
     pub created_us: u64,
@@ -62,12 +64,16 @@ impl<'c> Credentials<'c> {
         let sql = |sql: &str| connection.prepare(sql);
         Ok(Self {
             all: sql("SELECT id, policy, gen, created_us, disabled_us, expires_us FROM credential ORDER BY id")?,
-            keys: sql("SELECT key_id, phc, tag, created_us, expires_us FROM credential_secret WHERE credential = ? \
-                       ORDER BY created_us, key_id")?,
+            keys: sql(
+                "SELECT key_id, phc, tag, created_us, expires_us, scram FROM credential_secret WHERE credential = ? \
+                       ORDER BY created_us, key_id",
+            )?,
             owner: sql("SELECT credential FROM credential_secret WHERE key_id = ?")?,
             insert: sql("INSERT INTO credential(id, policy, gen, created_us, expires_us) VALUES(?, ?, 1, ?, ?)")?,
-            insert_key: sql("INSERT INTO credential_secret(key_id, credential, phc, tag, created_us, expires_us) \
-                             VALUES(?, ?, ?, ?, ?, ?)")?,
+            insert_key: sql(
+                "INSERT INTO credential_secret(key_id, credential, phc, tag, created_us, expires_us, scram) \
+                             VALUES(?, ?, ?, ?, ?, ?, ?)",
+            )?,
             update: sql(
                 "UPDATE credential SET policy = ?2, expires_us = ?3, disabled_us = ?4, gen = gen + 1 WHERE id = ?1",
             )?,
@@ -108,6 +114,7 @@ impl<'c> Credentials<'c> {
                     tag: row.get(2)?,
                     created_us: unsigned(row, 3)?,
                     expires_us: time(row, 4)?,
+                    scram: row.get::<_, Option<String>>(5)?.map(Secret::new),
                 })
             })?;
             stored.keys = rows.collect::<Result<_>>()?;
@@ -131,7 +138,8 @@ impl<'c> Credentials<'c> {
 
     pub fn add_key(&mut self, id: &str, key: &Key) -> Result<()> {
         let (made, end) = (integer(key.created_us), key.expires_us.map(integer));
-        self.insert_key.execute(params![key.id, id, key.phc.expose(), key.tag, made, end]).map(drop)
+        let scram = key.scram.as_ref().map(Secret::expose);
+        self.insert_key.execute(params![key.id, id, key.phc.expose(), key.tag, made, end, scram]).map(drop)
     }
 
     /// Writes down what it may now, and whether it is enabled: a new generation.

@@ -46,7 +46,7 @@ fn policy() -> Policy {
 }
 
 fn add(id: &str, policy: Policy) -> Wish {
-    Wish::Add { id: id.into(), policy: Box::new(policy) }
+    Wish::Add { id: id.into(), policy: Box::new(policy), scram: false }
 }
 
 fn denied(answer: &Answer) -> bool {
@@ -136,7 +136,7 @@ fn rotation_keeps_both_secrets_until_one_is_retired_and_then_its_sessions_end() 
         let granted = |answer: Answer| assert!(matches!(answer, Answer::Granted { .. }), "{answer:?}");
         granted(edge.password(1, "till", &first).await);
         assert!(matches!(edge.mail(1, "a@example.net").await, Answer::Reserved { .. }));
-        let (_, second) = admin.secret(Wish::Rotate { id: "till".into(), overlap: None }).await;
+        let (_, second) = admin.secret(Wish::Rotate { id: "till".into(), overlap: None, scram: false }).await;
         granted(edge.password(2, "till", &second).await);
         // The session of the first secret goes on in the middle of its message.
         edge.asks.send(Ask::Recipients { slot: Slot(1), batch: vec![address("x@example.org").into()] }).await.unwrap();
@@ -168,7 +168,7 @@ fn an_end_that_comes_by_itself_ends_open_sessions_and_is_written_down_once() {
         let (_, secret) = admin.secret(add("till", policy())).await;
         let answer = edge.password(1, "till", &secret).await;
         assert!(matches!(answer, Answer::Granted { .. }), "{answer:?}");
-        admin.secret(Wish::Rotate { id: "till".into(), overlap: Some(Duration::from_millis(500)) }).await;
+        admin.secret(Wish::Rotate { id: "till".into(), overlap: Some(Duration::from_millis(500)), scram: false }).await;
         let told = edge.answer().await;
         assert!(matches!(told, Answer::Revoked { slot: Slot(1) }), "{told:?}");
         let refused = edge.mail(1, "a@example.net").await;
@@ -303,12 +303,13 @@ fn an_id_and_a_key_live_in_one_place_only() {
     let twice = Declared { id: "billing".into(), secrets: Vec::new(), ..shop.clone() };
     let key = test(async {
         let mut admin = Admin::new(&vault);
-        let material = Material::Hash(shop.secrets[0].1.clone());
+        let material = Material::Hash(shop.secrets[0].hash.clone());
         let import = Wish::Import {
             id: "till".into(),
             policy: Box::new(policy()),
-            key: Some(shop.secrets[0].0.clone()),
+            key: Some(shop.secrets[0].key.clone()),
             material,
+            scram: false,
         };
         let refused = admin.ask(import).await;
         assert!(
@@ -317,7 +318,8 @@ fn an_id_and_a_key_live_in_one_place_only() {
         );
         admin.secret(add("billing", policy())).await.0
     });
-    let stolen = Declared { id: "till".into(), secrets: vec![(key, shop.secrets[0].1.clone())], ..shop };
+    let stolen =
+        Declared { id: "till".into(), secrets: vec![DeclaredSecret { key, ..shop.secrets[0].clone() }], ..shop };
     for (declared, advice) in [(twice.clone(), "credential remove billing"), (stolen, "choose another")] {
         let mut slice = bench.slice.clone();
         slice.credentials.push(declared);

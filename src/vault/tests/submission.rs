@@ -46,8 +46,13 @@ fn a_submission_is_kept_delivered_logged_sealed_and_its_body_destroyed() {
             "{response:?}"
         );
         let policy = Box::new(Policy::default());
-        let add =
-            |id: &str| request(Command::Credential(credential::Command::Add { id: id.into(), policy: policy.clone() }));
+        let add = |id: &str| {
+            request(Command::Credential(credential::Command::Add {
+                id: id.into(),
+                policy: policy.clone(),
+                scram: false,
+            }))
+        };
         commands.send(add("shop")).await.unwrap();
         assert!(matches!(responses.receive().await.unwrap().unwrap(), Response::Refused { .. }));
         commands.send(add("new")).await.unwrap();

@@ -96,7 +96,7 @@ pub fn perform(
         }));
     }
     if let Change::Add { key, .. } | Change::Rotate { key, .. } = &change
-        && let Some(owner) = declared.iter().find(|declared| declared.secrets.iter().any(|(known, _)| *known == key.id))
+        && let Some(owner) = declared.iter().find(|declared| declared.secrets.iter().any(|known| known.key == key.id))
     {
         let (key, owner) = (&key.id, &owner.id);
         return Ok(Err(format!(

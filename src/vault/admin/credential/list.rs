@@ -1,6 +1,6 @@
 //! The credentials there are, as an administrator may see them.
 
-use crate::config::slice::Declared;
+use crate::config::slice::{Declared, DeclaredSecret};
 use crate::ipc::admin::credential::{Entry, KeyEntry};
 use crate::vault::store::Store;
 use crate::vault::store::credentials::Stored;
@@ -23,12 +23,13 @@ pub fn entries(
 }
 
 fn of_file(declared: &Declared, now_us: u64) -> Entry {
-    let key = |(id, _): &(String, _)| KeyEntry {
-        id: id.clone(),
+    let key = |secret: &DeclaredSecret| KeyEntry {
+        id: secret.key.clone(),
         created_us: None,
         expires_us: None,
         expired: false,
         generated: false,
+        scram: secret.scram.is_some(),
     };
     Entry {
         id: declared.id.clone(),
@@ -60,6 +61,7 @@ fn of_vault(stored: &Stored, now_us: u64) -> Entry {
                 expires_us: key.expires_us,
                 expired: key.expires_us.is_some_and(|end| end <= now_us),
                 generated: key.tag.is_some(),
+                scram: key.scram.is_some(),
             })
             .collect(),
         last_day: None,

@@ -2,7 +2,8 @@
 
 use crate::ipc::admin::credential::{Command, Material};
 use crate::policy::{phc, principal};
-use crate::secret::Secret;
+use crate::vault::login::credentials::Credential;
+use crate::vault::login::hashing::{Hashed, Scram};
 use crate::vault::login::tag::Tagger;
 use crate::vault::login::{key, strength};
 use crate::vault::store::credentials::Key;
@@ -13,6 +14,8 @@ pub struct Fresh {
     pub material: Material,
     /// To be shown once: whoever imports a secret has it.
     pub generated: bool,
+    /// Keys for SCRAM are to be derived from it.
+    pub scram: bool,
     tag: Option<u16>,
 }
 
@@ -22,12 +25,18 @@ impl Fresh {
     /// Errors: why what was given can't be one; never with a part of it.
     pub fn of(command: &Command, tagger: &Tagger) -> Result<Option<Self>, String> {
         match command {
-            Command::Add { .. } | Command::Rotate { .. } => {
+            Command::Add { scram, .. } | Command::Rotate { scram, .. } => {
                 let (id, secret) = key::generate()?;
                 let tag = Some(tagger.tag(secret.expose()));
-                Ok(Some(Self { id, material: Material::Secret(secret), generated: true, tag }))
+                Ok(Some(Self { id, material: Material::Secret(secret), generated: true, scram: *scram, tag }))
             }
-            Command::Import { key, material, .. } => Self::imported(key.as_deref(), material, tagger).map(Some),
+            Command::Import { scram: true, material: Material::Hash(_), .. } => {
+                Err("keys for SCRAM can't be made of a hash: give the secret itself".to_owned())
+            }
+            Command::Import { key, material, scram, .. } => {
+                let fresh = Self::imported(key.as_deref(), material, tagger)?;
+                Ok(Some(Self { scram: *scram, ..fresh }))
+            }
             _ => Ok(None),
         }
     }
@@ -54,17 +63,27 @@ impl Fresh {
         if !principal::is_key_id(&id) {
             return Err(format!("{id:?} can't be a key id: {}", principal::KEY_ID));
         }
-        Ok(Self { id, material: material.clone(), generated: false, tag })
+        Ok(Self { id, material: material.clone(), generated: false, scram: false, tag })
     }
 
-    pub fn key(self, phc: Secret<String>, now_us: u64) -> Key {
-        Key { id: self.id, phc, tag: self.tag, created_us: now_us, expires_us: None }
+    /// Keys come beside those that the credential has.
+    pub fn derives(&self, credential: Option<&Credential>, now_us: u64) -> Scram {
+        match (self.scram, credential.and_then(|credential| credential.derived(now_us))) {
+            (false, _) => Scram::No,
+            (true, None) => Scram::Alone,
+            (true, Some(keys)) => Scram::Beside(Box::new(keys.clone())),
+        }
+    }
+
+    pub fn key(self, Hashed { phc, scram }: Hashed, now_us: u64) -> Key {
+        Key { id: self.id, phc, scram, tag: self.tag, created_us: now_us, expires_us: None }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Secret;
 
     const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$\
                         cmFuZG9tIG9jdGV0cyBvZiBhIGhhc2ggLSAzMiBsb25n";

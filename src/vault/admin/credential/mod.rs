@@ -20,7 +20,7 @@ use crate::vault::audit::ledger::now_us;
 use crate::vault::audit::month;
 use crate::vault::limits::suspension::Suspension;
 use crate::vault::login::credentials::Credentials;
-use crate::vault::login::hashing::{fits_here, hash_here};
+use crate::vault::login::hashing::{Hashed, fits_here, make_here};
 use crate::vault::login::line::Claim;
 use crate::vault::store::credentials::Key;
 use crate::vault::store::{Failure, Store};
@@ -63,11 +63,16 @@ pub async fn perform(
 
 async fn change_of(vault: &Vault, command: Command, actor: &str) -> Result<credential::Response, String> {
     let fresh = Fresh::of(&command, &vault.tagger)?;
-    let phc = match fresh.as_ref().map(|fresh| &fresh.material) {
+    let now = now_us();
+    let hashed = match fresh.as_ref().map(|fresh| (fresh, &fresh.material)) {
         None => None,
-        Some(Material::Hash(hash)) => Some(hash.clone()),
-        Some(Material::Secret(secret)) => {
-            let hashed = vault.hashers.hash(secret.clone()).map_err(|_| BUSY)?;
+        Some((_, Material::Hash(hash))) => Some(Hashed { phc: hash.clone(), scram: None }),
+        Some((fresh, Material::Secret(secret))) => {
+            let scram = {
+                let authority = vault.authority.borrow();
+                fresh.derives(command.of().and_then(|id| authority.credentials.get(id)).map(|found| &**found), now)
+            };
+            let hashed = vault.hashers.hash(secret.clone(), scram).map_err(|_| BUSY)?;
             Some(hashed.answer().await.map_err(|_| BUSY)??)
         }
     };
@@ -80,7 +85,7 @@ async fn change_of(vault: &Vault, command: Command, actor: &str) -> Result<crede
         }
         _ => None,
     };
-    let (change, shown) = change(command, fresh, phc, lifted, now)?;
+    let (change, shown) = change(command, fresh, hashed, lifted, now)?;
     let id = change.id().to_owned();
     let declared = vault.authority.borrow().slice.credentials.clone();
     let (actor, queue_actor) = (actor.to_owned(), actor.to_owned());
@@ -161,16 +166,21 @@ pub fn perform_offline(
         command => {
             let tagger = store.transaction(|store| store.credentials.tagger()).map_err(|error| failed(&error))?;
             let fresh = Fresh::of(&command, &tagger)?;
-            let phc = match fresh.as_ref().map(|fresh| &fresh.material) {
+            let hashed = match fresh.as_ref().map(|fresh| (fresh, &fresh.material)) {
                 None => None,
-                Some(Material::Hash(hash)) => Some(hash.clone()),
-                Some(Material::Secret(secret)) => Some(hash_here(secret)?),
+                Some((_, Material::Hash(hash))) => Some(Hashed { phc: hash.clone(), scram: None }),
+                Some((fresh, Material::Secret(secret))) => {
+                    let stored = store.transaction(|store| store.credentials.all()).map_err(|error| failed(&error))?;
+                    let all = Credentials::new(&[], &stored);
+                    let beside = command.of().and_then(|id| all.get(id)).map(|found| &**found);
+                    Some(make_here(secret, &fresh.derives(beside, now))?)
+                }
             };
             let lifted = match &command {
                 Command::Enable { id } => suspended(store, id, now).map_err(|error| failed(&error))?,
                 _ => None,
             };
-            let (change, shown) = change(command, fresh, phc, lifted, now)?;
+            let (change, shown) = change(command, fresh, hashed, lifted, now)?;
             let id = change.id().to_owned();
             let done = store.transaction(|store| {
                 store.tell_unclean_stop()?;
@@ -209,7 +219,7 @@ type Shown = Option<(String, Secret<String>, Option<u64>)>;
 fn change(
     command: Command,
     fresh: Option<Fresh>,
-    phc: Option<Secret<String>>,
+    hashed: Option<Hashed>,
     lifted: Option<Suspension>,
     now_us: u64,
 ) -> Result<(Change, Shown), String> {
@@ -222,10 +232,10 @@ fn change(
         Material::Secret(secret) if fresh.generated => Some((fresh.id.clone(), secret.clone(), end)),
         _ => None,
     });
-    let key: Option<Key> = fresh.zip(phc).map(|(fresh, phc)| fresh.key(phc, now_us));
+    let key: Option<Key> = fresh.zip(hashed).map(|(fresh, hashed)| fresh.key(hashed, now_us));
     let key = || key.ok_or_else(|| "there is no secret for it".to_owned());
     let change = match command {
-        Command::Add { id, policy } => Change::Add { id, policy, key: key()?, imported: false },
+        Command::Add { id, policy, .. } => Change::Add { id, policy, key: key()?, imported: false },
         Command::Import { id, policy, .. } => Change::Add { id, policy, key: key()?, imported: true },
         Command::Set { id, patch } => Change::Set { id, patch },
         Command::Disable { id, queue } => Change::Disable { id, queue },

@@ -11,7 +11,7 @@ fn secret(text: &str) -> Secret<String> {
 fn declared(id: &str, key: &str, networks: &[&str]) -> Declared {
     let identified_by = networks.iter().map(|network| network.parse().unwrap()).collect();
     let policy = Policy { identified_by, ..Policy::default() };
-    let secrets = vec![(key.into(), secret(&format!("hash of {id}")))];
+    let secrets = vec![DeclaredSecret { key: key.into(), hash: secret(&format!("hash of {id}")), scram: None }];
     Declared { id: id.into(), secrets, certificates: vec![], policy, enabled: true }
 }
 
@@ -20,6 +20,7 @@ fn stored(id: &str, tagger: &Tagger, passwords: &[(&str, &Secret<String>)]) -> S
     let key = |(key, password): &(&str, &Secret<String>)| stored::Key {
         id: (*key).to_owned(),
         phc: secret(&format!("hash of {key}")),
+        scram: None,
         tag: Some(tagger.tag(password.expose())),
         created_us: 1,
         expires_us: None,
