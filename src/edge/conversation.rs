@@ -1,6 +1,7 @@
 //! One session's side of the conversation with the vault.
 
 pub mod line;
+pub mod scribe;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use crate::policy::mechanism::Mechanism;
 use crate::policy::refusal::Refusal;
 use crate::secret::Secret;
 use line::{Line, Seat};
+use scribe::Scribe;
 
 /// For an answer that needs no disk: a login that waits for its turn to be hashed is the longest.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -73,6 +75,7 @@ impl Vault {
             state,
             via: Via::Direct,
             place: None,
+            scribe: Scribe::default(),
             message: None,
             content: false,
             turn: None,
@@ -94,6 +97,7 @@ pub struct Visit {
     via: Via,
     /// Its place among the strangers, until somebody has logged in.
     place: Option<Place>,
+    scribe: Scribe,
     /// The transaction's message, once the vault has named it.
     message: Option<MessageId>,
     /// Whether its content has begun.
@@ -315,6 +319,7 @@ impl Visit {
             if let State::Outside(capsule) = std::mem::replace(&mut self.state, State::Lost) {
                 let seat = line.sit();
                 let slot = seat.slot();
+                seat.lend(&self.scribe);
                 self.state = State::Inside(seat);
                 self.ask(Ask::Open { slot, capsule: *capsule, via: self.via }).await?;
             }

@@ -49,6 +49,12 @@ impl<T> Sender<T> {
         self.queue.try_send(frame).map_err(|_| Gone)
     }
 
+    /// As `try_send`, for what is worth less than what others send: only where fewer frames than that wait already.
+    pub fn try_send_behind(&self, frame: T, fewer: usize) -> Result<(), Gone> {
+        let waiting = self.queue.max_capacity().saturating_sub(self.queue.capacity());
+        if waiting < fewer { self.try_send(frame) } else { Err(Gone) }
+    }
+
     pub fn is_gone(&self) -> bool {
         self.queue.is_closed()
     }

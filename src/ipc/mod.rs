@@ -22,4 +22,5 @@ pub mod handover;
 pub mod sealing;
 pub mod session;
 pub mod signing;
+pub mod trace;
 pub mod witnessing;

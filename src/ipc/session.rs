@@ -6,10 +6,12 @@
 
 use std::net::SocketAddr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::bytes::Octets;
 use super::capsule::Capsule;
+use super::trace::Told;
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::facts::Facts;
@@ -77,6 +79,8 @@ pub enum Ask {
     /// A refusal that the edge decided by the grant's policy, for the audit log: of this sender's message, or of one
     /// recipient of it, with the number of further ones that were refused with it. No answer.
     Turned { slot: Slot, sender: ReversePath, recipient: Option<Address>, further: u32, refusal: Refusal },
+    /// A line for those who follow this session, which the vault has asked for. No answer.
+    Told { slot: Slot, told: Told },
     /// The session is over; the slot is free. No answer.
     Close { slot: Slot },
     /// Asked on a fresh channel after the vault was replaced: was this message committed? Answer: `Was`.
@@ -85,10 +89,12 @@ pub enum Ask {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Answer {
-    /// `network` is the grant of a device known by its address, on listeners that identify by network.
+    /// `network` is the grant of a device known by its address, on listeners that identify by network; `traced` as in
+    /// `Trace`.
     Opened {
         slot: Slot,
         network: Option<Box<Grant>>,
+        traced: bool,
     },
     Granted {
         slot: Slot,
@@ -117,6 +123,16 @@ pub enum Answer {
     /// The credential was changed or revoked: whatever the session does next needs a new login.
     Revoked {
         slot: Slot,
+    },
+    /// Somebody follows this session, and wants to be told of it; or nobody does any more.
+    Trace {
+        slot: Slot,
+        on: bool,
+    },
+    /// Somebody follows sessions from there: they are to be shown to the vault at their beginning, and not with their first
+    /// question. In place of what was said before.
+    Introduce {
+        networks: Vec<IpNet>,
     },
     /// There are as many sessions of the client that the proxy named as there may be. The session is over.
     Crowded {

@@ -237,6 +237,8 @@ impl Control {
                 }
             }
         }
+        // Those who follow sessions have seen the last of them.
+        self.vault.traces.end();
         if let Some(left) = until.checked_duration_since(Instant::now()) {
             // What can't be written by then finds its leases released at the next start.
             let _ = timeout(left, self.vault.finished()).await;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::spawn_local;
@@ -18,6 +19,7 @@ use crate::ipc::channel::{Receiver, Sender};
 use crate::ipc::control::Peer;
 use crate::ipc::session::{Answer, Ask, Slot, Via};
 use crate::mail::id::MessageId;
+use crate::role::Role;
 use crate::sys::clock::running_us;
 
 /// Sessions one edge can have: twice what any is configured for. Beyond it the edge is lying.
@@ -49,6 +51,8 @@ struct Edge {
     patience: Patience,
     /// One permit for each `Was` under way.
     was: Arc<Semaphore>,
+    /// Where sessions come from that it was asked to introduce at their beginning.
+    networks: Vec<IpNet>,
 }
 
 /// What is left of our patience with an edge. It grows back, so that rare mistakes never add up to an end.
@@ -77,10 +81,12 @@ impl Patience {
 /// Serves one edge until it is gone, says what can't be read, or has asked too much.
 pub async fn serve(vault: Rc<Vault>, peer: Peer, answers: Sender<Answer>, mut asks: Receiver<Ask>) -> Parting {
     let (post, mut news) = unbounded_channel();
-    let mut changed = vault.changed.subscribe();
+    let (mut changed, mut followed) = (vault.changed.subscribe(), vault.traces.changed.subscribe());
     let (sessions, ended) = (HashMap::new(), HashSet::new());
     let (patience, was) = (Patience::new(Instant::now()), Arc::new(Semaphore::new(WAS)));
-    let mut edge = Edge { vault, peer, answers, post, sessions, ended, opened: 0, patience, was };
+    let networks = Vec::new();
+    let mut edge = Edge { vault, peer, answers, post, sessions, ended, opened: 0, patience, was, networks };
+    edge.follow().await;
     let mut parting = Parting::LetGo;
     while !edge.patience.is_over() {
         tokio::select! {
@@ -102,6 +108,7 @@ pub async fn serve(vault: Rc<Vault>, peer: Peer, answers: Sender<Answer>, mut as
                     session.review().await;
                 }
             }
+            Ok(()) = followed.changed() => edge.follow().await,
         }
     }
     edge.sessions.into_values().for_each(Session::end);
@@ -141,6 +148,21 @@ impl Edge {
         }
     }
 
+    /// Operators have come or gone.
+    async fn follow(&mut self) {
+        let networks = match self.peer.role {
+            Role::EdgeSmtp => self.vault.traces.networks(),
+            _ => Vec::new(),
+        };
+        if networks != self.networks {
+            self.networks.clone_from(&networks);
+            let _ = self.answers.send(Answer::Introduce { networks }).await;
+        }
+        for session in self.sessions.values_mut() {
+            session.follow().await;
+        }
+    }
+
     async fn open(&mut self, slot: Slot, capsule: &Capsule, via: Via) {
         if self.ended.contains(&slot) {
             return;
@@ -158,7 +180,7 @@ impl Edge {
             Ok(visitor) => {
                 self.opened += 1;
                 let (vault, answers, post) = (Rc::clone(&self.vault), self.answers.clone(), self.post.clone());
-                let session = Session::new(slot, self.opened, visitor, vault, answers, post);
+                let mut session = Session::new(slot, self.opened, visitor, vault, answers, post);
                 session.welcome().await;
                 self.sessions.insert(slot, session);
             }
@@ -178,7 +200,8 @@ impl Edge {
     async fn finish(&mut self, slot: Slot, Violation(word): Violation) {
         let session = self.sessions.remove(&slot);
         self.note(word, session.as_ref()).await;
-        if let Some(session) = session {
+        if let Some(mut session) = session {
+            session.over(Some(word));
             session.end();
         }
         self.dismiss(slot, Answer::Ended { slot }).await;
@@ -235,6 +258,7 @@ fn slot(ask: &Ask) -> Slot {
         | Ask::Commit { slot, .. }
         | Ask::Abort { slot }
         | Ask::Turned { slot, .. }
+        | Ask::Told { slot, .. }
         | Ask::Close { slot } => *slot,
         Ask::Was { .. } => Slot(u32::MAX),
     }

@@ -29,6 +29,7 @@ pub mod restored;
 pub mod session;
 pub mod store;
 mod telling;
+pub mod trace;
 pub mod transaction;
 mod visitor;
 
@@ -77,6 +78,7 @@ use store::open::{Database, FAILED};
 use store::room::Watch;
 use store::segment::{self, Segments};
 use store::writer::Writer;
+use trace::Traces;
 
 pub use prepare::prepare;
 
@@ -107,6 +109,8 @@ pub struct Vault {
     unfinished: Arc<Semaphore>,
     /// How large the audit log may be, and whether it is.
     pub retention: Retention,
+    /// Those who follow sessions.
+    pub traces: Rc<Traces>,
 }
 
 /// More permits than there can be tasks.
@@ -299,6 +303,7 @@ impl House {
             changed: watch::Sender::new(()),
             next_master: RefCell::new(None),
             retention: publisher.retention.clone(),
+            traces: Rc::default(),
             reporting: Mutex::new(()),
             keeping: RefCell::default(),
             unfinished: Arc::new(Semaphore::new(usize::try_from(PERMITS).unwrap_or_default())),

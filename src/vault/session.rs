@@ -8,8 +8,11 @@
 //! | Content    | Chunk, Commit                                  |
 //! | Committing | none: the message is being kept                |
 //!
-//! Turned, Abort and Close may come at any moment; Abort does nothing where there is nothing to give up, and comes too late
+//! Turned, Told, Abort and Close may come at any moment; Abort does nothing where there is nothing to give up, and comes too late
 //! when the message is being kept.
+
+mod refusals;
+mod traced;
 
 use std::rc::Rc;
 
@@ -21,21 +24,20 @@ use super::Vault;
 use super::audit::event::Event;
 use super::audit::ledger::now_us;
 use super::authority::Visitor;
-use super::limits::denial::{By, Denied};
 use super::login::credentials::{Known, Way};
 use super::login::{self, Login};
-use super::telling;
 use super::transaction::{self, Sender, Transaction, WINDOW};
 use super::visitor::{self, Place};
 use crate::config::slice::Counter;
 use crate::ipc::capsule::Introduction;
 use crate::ipc::channel;
 use crate::ipc::session::{Answer, Ask, Denial, Slot, Tls};
-use crate::mail::address::{Address, ReversePath};
+use crate::mail::address::ReversePath;
 use crate::mail::envelope::Manner;
 use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
 use crate::policy::refusal::Refusal;
+use traced::Traced;
 
 /// What something that was waited for has come to.
 #[derive(Debug)]
@@ -74,6 +76,7 @@ pub struct Session {
     /// Why what was granted holds no more.
     revoked: Option<Refusal>,
     moment: Moment,
+    traced: Traced,
     vault: Rc<Vault>,
     answers: channel::Sender<Answer>,
     post: Post,
@@ -94,20 +97,22 @@ impl Session {
             false => None,
         };
         let principal = principal.map(|credential| Known { credential, key: None });
-        let moment = Moment::Ready;
-        Self { slot, number, introduction, listener, _place, principal, revoked: None, moment, vault, answers, post }
+        let (revoked, moment, traced) = (None, Moment::Ready, Traced::default());
+        Self { slot, number, introduction, listener, _place, principal, revoked, moment, traced, vault, answers, post }
     }
 
     /// The answer to the first question, once the capsule was believed.
-    pub async fn welcome(&self) {
+    pub async fn welcome(&mut self) {
         let grant =
             self.principal.as_ref().map(|known| Box::new(self.vault.authority.borrow().grant(&known.credential)));
-        self.say(Answer::Opened { slot: self.slot, network: grant }).await;
+        let traced = self.begins();
+        self.say(Answer::Opened { slot: self.slot, network: grant, traced }).await;
     }
 
     pub async fn hear(&mut self, ask: Ask) -> Result<(), Violation> {
         match (&mut self.moment, ask) {
             (Moment::Ready, Ask::Login { mechanism, user, password, tls, .. }) => {
+                self.claims(mechanism, &user, &password).await;
                 let (listener, peer) = (Rc::clone(&self.listener), self.introduction.peer.ip());
                 let session = self.introduction.session;
                 self.check(Login { session, address: peer, listener, mechanism, user, password, tls }).await;
@@ -133,6 +138,7 @@ impl Session {
                 self.turned(&sender, recipient, further, refusal).await;
                 Ok(())
             }
+            (_, Ask::Told { told, .. }) => self.told(told),
             (_, Ask::Login { .. }) => Err(Violation("login-out-of-order")),
             (_, Ask::Mail { .. }) => Err(Violation("mail-out-of-order")),
             (_, Ask::Recipients { .. }) => Err(Violation("recipients-out-of-order")),
@@ -191,6 +197,7 @@ impl Session {
 
     /// The session is over, whatever it was doing. A message that is being kept is kept.
     pub fn end(mut self) {
+        self.over(None);
         self.abort();
     }
 
@@ -211,6 +218,7 @@ impl Session {
     async fn grant(&mut self, known: Known) {
         let grant = Box::new(self.vault.authority.borrow().grant(&known.credential));
         (self.principal, self.revoked) = (Some(known), None);
+        self.is_known().await;
         self.say(Answer::Granted { slot: self.slot, grant }).await;
     }
 
@@ -344,38 +352,6 @@ impl Session {
         {
             transaction.give_up(&self.vault);
         }
-    }
-
-    /// A refusal of the edge's own, for the log.
-    async fn turned(&self, sender: &ReversePath, recipient: Option<Address>, further: u32, refusal: Refusal) {
-        let event = self.about(Event::refusal(refusal)).sender(sender).recipients(&recipient);
-        let rcpt_count = (further > 0).then(|| u64::from(further) + 1).or(event.rcpt_count);
-        telling::tell(&self.vault, Event { rcpt_count, ..event }, Some(self.by(refusal))).await;
-    }
-
-    /// An event with whose session it is of.
-    fn about(&self, event: Event) -> Event {
-        if let Some(principal) = &self.principal {
-            return self.sender(principal).describe(event, None);
-        }
-        let (listener, session) = (Some(self.listener.name.clone()), Some(self.introduction.session));
-        Event { session, listener, ..event }.client(self.introduction.peer.ip())
-    }
-
-    /// What refusals are counted under, so that neither a client that repeats itself nor an edge that was taken over writes
-    /// the log full.
-    fn by(&self, refusal: Refusal) -> By {
-        telling::refused(self.principal.as_ref().map(|known| known.credential.id.as_str()), refusal)
-    }
-
-    /// Refuses a message and writes that down; what a limit refused, once in its window.
-    async fn refuse(&self, event: Event, denied: Denied) {
-        // While the disk is short of room every octet is for what was accepted; the service's own log has it.
-        if denied.by.is_some() || denied.refusal != Refusal::StoreFull {
-            let by = denied.by.unwrap_or_else(|| self.by(denied.refusal));
-            telling::tell(&self.vault, event, Some(by)).await;
-        }
-        self.say(Answer::Refused { slot: self.slot, refusal: denied.refusal }).await;
     }
 
     fn sender(&self, principal: &Known) -> Sender {

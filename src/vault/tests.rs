@@ -54,6 +54,7 @@ mod resume;
 mod retry;
 mod sessions;
 mod submission;
+mod trace;
 
 const KEY: [u8; 32] = [3; 32];
 

@@ -1,20 +1,24 @@
 //! One channel to the vault, and the seats of the sessions that share it.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use ipnet::IpNet;
 use tokio::sync::{Notify, oneshot};
 
 use super::Lost;
+use super::scribe::Scribe;
 use crate::ipc::channel::{Receiver, Sender};
 use crate::ipc::session::{Answer, Ask, Slot};
+use crate::ipc::trace::Pace;
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
 
 /// A channel and who sits on it.
 #[derive(Debug)]
 pub struct Line {
-    asks: Sender<Ask>,
+    pub(super) asks: Sender<Ask>,
     state: Mutex<State>,
 }
 
@@ -26,12 +30,14 @@ struct State {
     free: VecDeque<Slot>,
     /// Those who ask what became of a message.
     was: HashMap<MessageId, oneshot::Sender<bool>>,
+    /// Where sessions come from that are shown to the vault at their beginning.
+    networks: Vec<IpNet>,
     down: bool,
 }
 
 #[derive(Debug, Default)]
-struct Place {
-    inner: Mutex<Inner>,
+pub struct Place {
+    pub(super) inner: Mutex<Inner>,
     bell: Notify,
 }
 
@@ -50,6 +56,10 @@ pub struct Inner {
     pub crowded: bool,
     /// The vault was asked to open it.
     introduced: bool,
+    /// Somebody follows the session.
+    trace: Option<Box<Pace>>,
+    /// The goodbye is on its way: nothing may be said behind it.
+    gone: bool,
     /// Nobody sits here any more, and the vault has not answered its introduction yet.
     left: bool,
 }
@@ -65,9 +75,14 @@ impl Inner {
         self.credit -= drawn;
         (drawn > 0).then_some(Some(drawn))
     }
+
+    /// How fast it is told what the session does, where somebody follows it.
+    pub fn trace(&mut self) -> Option<&mut Pace> {
+        self.trace.as_deref_mut().filter(|_| !self.gone && !self.over)
+    }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -96,6 +111,11 @@ impl Line {
         }
         drop(state);
         Seat { line: self.clone(), place, slot }
+    }
+
+    /// Whether sessions from there are shown to the vault at their beginning.
+    pub fn introduces(&self, peer: IpAddr) -> bool {
+        lock(&self.state).networks.iter().any(|network| network.contains(&peer))
     }
 
     /// Whether this message was committed; none when the vault is gone before it says.
@@ -141,6 +161,10 @@ impl Line {
                 }
                 return;
             }
+            Answer::Introduce { networks } => {
+                lock(&self.state).networks.clone_from(networks);
+                return;
+            }
             Answer::Opened { slot, .. }
             | Answer::Granted { slot, .. }
             | Answer::Denied { slot, .. }
@@ -149,6 +173,7 @@ impl Line {
             | Answer::Kept { slot, .. }
             | Answer::Refused { slot, .. }
             | Answer::Revoked { slot }
+            | Answer::Trace { slot, .. }
             | Answer::Crowded { slot }
             | Answer::Ended { slot } => *slot,
         };
@@ -193,7 +218,10 @@ impl Line {
 impl Inner {
     fn take(&mut self, answer: Answer) {
         match answer {
-            Answer::Opened { network, .. } if !self.opened => (self.opened, self.network) = (true, Some(network)),
+            Answer::Opened { network, traced, .. } if !self.opened => {
+                (self.opened, self.network) = (true, Some(network));
+                self.trace = traced.then(Box::default);
+            }
             Answer::Crowded { .. } => (self.crowded, self.over) = (true, true),
             Answer::Ended { .. } => {
                 tracing::warn!("the vault ended a session");
@@ -204,6 +232,8 @@ impl Inner {
                 self.credit = self.credit.saturating_add(usize::try_from(octets).unwrap_or(usize::MAX));
             }
             Answer::Revoked { .. } => self.revoked = true,
+            Answer::Trace { on: false, .. } => self.trace = None,
+            Answer::Trace { .. } => self.trace = self.trace.take().or_else(|| Some(Box::default())),
             answer if self.answer.is_none() => {
                 match answer {
                     Answer::Granted { .. } => self.revoked = false,
@@ -232,6 +262,11 @@ pub struct Seat {
 impl Seat {
     pub fn slot(&self) -> Slot {
         self.slot
+    }
+
+    /// Lends its place to who tells what the session does.
+    pub fn lend(&self, scribe: &Scribe) {
+        scribe.sit(&self.line, &self.place, self.slot);
     }
 
     pub fn is_over(&self) -> bool {
@@ -290,6 +325,7 @@ impl Seat {
 impl Drop for Seat {
     /// The slot is free once the goodbye is on its way, at the earliest: the next session's `Open` must come after it.
     fn drop(&mut self) {
+        lock(&self.place.inner).gone = true;
         let (line, slot) = (self.line.clone(), self.slot);
         let close = Ask::Close { slot };
         if line.asks.try_send(close.clone()).is_ok() {
@@ -319,6 +355,8 @@ pub fn word(answer: &Answer) -> &'static str {
         Answer::Kept { .. } => "kept",
         Answer::Refused { .. } => "refused",
         Answer::Revoked { .. } => "revoked",
+        Answer::Trace { .. } => "trace",
+        Answer::Introduce { .. } => "introduce",
         Answer::Crowded { .. } => "crowded",
         Answer::Ended { .. } => "ended",
         Answer::Was { .. } => "was",

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::edge::stand_in::{StandIn, Ways};
 use crate::ipc::session::Slot;
+use crate::ipc::trace::{PACE, Told};
 use crate::mail::dsn::Wish;
 
 fn address(text: &str) -> Address {
@@ -177,4 +178,35 @@ async fn a_session_that_the_vault_ended_is_lost() {
         tokio::task::yield_now().await;
     }
     assert_eq!(login(&mut visit, "s3cret").await, Err(Lost));
+}
+
+#[tokio::test]
+async fn what_is_told_has_bounds_and_never_takes_the_room_of_questions() {
+    let pace = usize::try_from(PACE).unwrap();
+    let house = StandIn::new(Ways { traced: true, ..Ways::default() });
+    let mut visits: Vec<Visit> = (0..6).map(|_| house.visit()).collect();
+    for visit in &mut visits {
+        assert_eq!(visit.introduce(Via::Direct).await, Ok(Welcome::Opened));
+    }
+    let line = || Told::Client("x".repeat(5000));
+    for visit in &visits {
+        assert!(visit.scribe().is_on());
+        // Nobody reads meanwhile.
+        (0..2 * pace).for_each(|_| visit.scribe().tell(line));
+    }
+    // A session that asks something is heard all the same.
+    login(&mut visits[0], "s3cret").await.unwrap().unwrap();
+    let seen = house.until(|seen| seen.told.len() >= 8 * 1024).await;
+    assert_eq!(seen.told.len(), 8 * 1024);
+    assert_eq!(&seen.told[0], &line().cut());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    visits[5].scribe().tell(line);
+    let seen = house.until(|seen| seen.told.len() > 8 * 1024 + 1).await;
+    assert_eq!(seen.told[8 * 1024], Told::LeftOut(2 * PACE));
+    let scribe = visits[0].scribe().clone();
+    drop(visits.remove(0));
+    // Its place may be another's by now. Whatever was said before an answer has been heard with it.
+    scribe.tell(line);
+    login(&mut visits[0], "s3cret").await.unwrap().unwrap();
+    assert_eq!(house.until(|seen| seen.closed == 1).await.told.len(), 8 * 1024 + 2);
 }

@@ -18,6 +18,7 @@ pub mod standing;
 pub mod submit;
 pub mod tally;
 pub mod transaction;
+pub mod transcript;
 pub mod wire;
 pub mod xclient;
 
@@ -47,6 +48,9 @@ pub async fn serve(
 ) {
     tracing::debug!(session = %id, %peer, listener = front.desk.name, "a session begins");
     let mut session = Session::new(front.clone(), visit, id);
+    if session.show().await.is_err() {
+        return;
+    }
     if front.desk.tls != TlsMode::Implicit {
         if socket.attach().is_err() {
             return;
@@ -64,6 +68,9 @@ pub async fn serve(
             session.secured(tls);
             session.converse(stream).await;
         }
-        Err(error) => tracing::debug!(session = %id, %peer, %error, "a handshake failed"),
+        Err(error) => {
+            session.visit.scribe().tell(|| transcript::no_tls(&error));
+            tracing::debug!(session = %id, %peer, %error, "a handshake failed");
+        }
     }
 }

@@ -14,6 +14,7 @@ use super::line::Line;
 use super::reply::{self, Reply};
 use super::standing::{Hello, Standing};
 use super::transaction::Transaction;
+use super::transcript;
 use super::wire::{Stop, Wire};
 use super::xclient::Forwarded;
 use crate::config::slice::TlsMode;
@@ -71,6 +72,7 @@ impl Session {
 
     /// TLS is on. RFC 3207 section 4.2: whatever was learned before it is forgotten.
     pub fn secured(&mut self, tls: Tls) {
+        self.visit.scribe().tell(|| transcript::tls(&tls));
         self.standing = Standing::new(self.front.clone());
         self.standing.tls = Some(tls);
         self.transaction = None;
@@ -79,7 +81,7 @@ impl Session {
 
     /// Speaks on this stream until the client leaves, must leave, or begins TLS. A panic ends this session alone.
     pub async fn converse<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: S) -> Leave<S> {
-        let mut wire = Wire::new(stream, self.front.phase.clone(), self.visit.notice());
+        let mut wire = Wire::new(stream, self.front.phase.clone(), self.visit.notice()).told_by(self.visit.scribe());
         match guard::unwinding(self.talk(&mut wire)).await {
             Ok(Ok(())) => match wire.flush().await {
                 Ok(()) => Leave::Starttls(wire.into_stream()),
@@ -115,7 +117,8 @@ impl Session {
             if wire.phase() >= until {
                 return Err(reply::SHUTTING_DOWN.into());
             }
-            let line = wire.line(command::limit, self.deadline(), until).await?;
+            self.show().await?;
+            let line = wire.command(self.deadline(), until).await?;
             self.visit.turn();
             if self.visit.is_lost() {
                 return Err(reply::VAULT_AWAY.into());

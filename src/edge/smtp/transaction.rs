@@ -83,6 +83,7 @@ pub async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
         wire.inbox.consume(scanned.consumed);
         content.take(&block, scanner.tally(), setting).await;
         if scanned.ended {
+            wire.content_came(scanner.tally().octets());
             let verdict = content.end(scanner.tally().fault(), setting).await;
             if verdict.kept && scanner.repaired() > 0 {
                 let (message, lines) = (setting.envelope.message, scanner.repaired());
@@ -136,6 +137,7 @@ impl Chunks {
             left -= taken;
             content.take(&block, scanner.tally(), setting).await;
         }
+        wire.content_came(chunk.octets);
         if chunk.last {
             block.clear();
             scanner.finish(&mut block);

@@ -9,12 +9,15 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::command::{AUTH_LINE, is_foreign};
+use super::command::{self, AUTH_LINE, is_foreign};
 use super::line::{Inbox, Line};
 use super::reply::{self, Reply};
+use super::transcript;
 use crate::edge::conversation::Lost;
+use crate::edge::conversation::scribe::Scribe;
 use crate::edge::front::Phase;
 use crate::edge::strangers::Notice;
+use crate::ipc::trace::Told;
 
 /// Octets of commands that are read at once.
 const COMMANDS: usize = 2048;
@@ -61,13 +64,22 @@ pub struct Wire<S> {
     stream: S,
     pub inbox: Inbox,
     out: Vec<u8>,
+    /// Octets of `out` that those who follow the session were told.
+    told: usize,
+    scribe: Scribe,
     phase: watch::Receiver<Phase>,
     notice: Notice,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub fn new(stream: S, phase: watch::Receiver<Phase>, notice: Notice) -> Self {
-        Self { stream, inbox: Inbox::default(), out: Vec::new(), phase, notice }
+        let (inbox, scribe) = (Inbox::default(), Scribe::default());
+        Self { stream, inbox, out: Vec::new(), told: 0, scribe, phase, notice }
+    }
+
+    /// The same, and what is said on it is told to those who follow the session.
+    pub fn told_by(self, scribe: &Scribe) -> Self {
+        Self { scribe: scribe.clone(), ..self }
     }
 
     /// The stream, for TLS to begin on. What was read before is forgotten.
@@ -115,8 +127,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Ok(false)
     }
 
-    /// The next line. Waits until the deadline, and no longer than the service's phase `until`.
+    /// The next line, of which nobody who follows the session is told more than that it came: it may be a password. Waits until
+    /// the deadline, and no longer than the service's phase `until`.
     pub async fn line(&mut self, limit: fn(&[u8]) -> usize, deadline: Instant, until: Phase) -> Result<Line, Stop> {
+        let line = self.next(limit, deadline, until).await?;
+        self.tell(transcript::hidden);
+        Ok(line)
+    }
+
+    /// The same, of a command: what was understood of it is told.
+    pub async fn command(&mut self, deadline: Instant, until: Phase) -> Result<Line, Stop> {
+        let line = self.next(command::limit, deadline, until).await?;
+        self.tell(|| transcript::command(&line));
+        Ok(line)
+    }
+
+    /// So many octets came that are no commands.
+    pub fn content_came(&mut self, octets: u64) {
+        self.tell(|| transcript::content(octets));
+    }
+
+    /// Tells those who follow the session: what was said to the client before, and this.
+    fn tell(&mut self, told: impl FnOnce() -> Told) {
+        self.tell_replies();
+        self.scribe.tell(told);
+    }
+
+    fn tell_replies(&mut self) {
+        let fresh = self.out.get(self.told..).unwrap_or_default();
+        if !fresh.is_empty() && self.scribe.is_on() {
+            transcript::replies(fresh).for_each(|reply| self.scribe.tell(|| reply));
+        }
+        self.told = self.out.len();
+    }
+
+    async fn next(&mut self, limit: fn(&[u8]) -> usize, deadline: Instant, until: Phase) -> Result<Line, Stop> {
         loop {
             if is_foreign(self.inbox.pending()) {
                 return Err(Stop::Silently);
@@ -154,6 +199,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             self.inbox.consume(here);
             left -= here;
             if left == 0 {
+                self.content_came(octets);
                 return Ok(());
             }
             // A stranger's, most likely: no more is held for it than for its commands.
@@ -165,13 +211,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         if self.out.is_empty() {
             return Ok(());
         }
+        self.tell_replies();
         let written = timeout(WRITE, async {
             self.stream.write_all(&self.out).await?;
             self.stream.flush().await
         });
         let written = written.await;
         // A session that waits holds nothing that it doesn't need.
-        self.out = Vec::new();
+        (self.out, self.told) = (Vec::new(), 0);
         match written {
             Ok(written) => Ok(written?),
             Err(_) => Err(Stop::Silently),
@@ -181,7 +228,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Says the last words, if there are any, and closes.
     pub async fn close(mut self, stop: Stop) {
         match stop {
-            Stop::Silently => self.out.clear(),
+            Stop::Silently => {
+                (self.out, self.told) = (Vec::new(), 0);
+                self.tell(transcript::silence);
+            }
             Stop::With(reply) => self.say(&reply),
         }
         if self.flush().await.is_err() {

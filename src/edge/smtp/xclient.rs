@@ -60,7 +60,7 @@ impl Session {
         all
     }
 
-    fn is_from(&self, networks: &[IpNet]) -> bool {
+    pub(super) fn is_from(&self, networks: &[IpNet]) -> bool {
         let peer = self.visit.peer().to_canonical();
         networks.iter().any(|network| network.contains(&peer))
     }

@@ -13,6 +13,7 @@ use crate::edge::conversation::{Vault, Visit};
 use crate::ipc::capsule::{Capsule, Introduction, KEY};
 use crate::ipc::channel::{self, Receiver, Sender};
 use crate::ipc::session::{Answer, Ask, Denial, Slot, Via};
+use crate::ipc::trace::Told;
 use crate::mail::dsn::Wish;
 use crate::mail::envelope::Manner;
 use crate::mail::facts::Facts;
@@ -31,6 +32,8 @@ pub struct Ways {
     pub login: (String, String, Grant),
     pub network: Option<Grant>,
     pub denial: Option<Denial>,
+    /// Somebody follows every session.
+    pub traced: bool,
     /// There are enough sessions of whoever a proxy names.
     pub crowded: bool,
     pub at_mail: Option<Refusal>,
@@ -76,6 +79,7 @@ pub struct Seen {
     pub closed: usize,
     pub aborted: usize,
     pub asked: Vec<MessageId>,
+    pub told: Vec<Told>,
     pub frames: usize,
     pub out_of_turn: Vec<String>,
 }
@@ -101,6 +105,7 @@ impl Default for Ways {
             login: ("billing".into(), "s3cret".into(), grant),
             network: None,
             denial: None,
+            traced: false,
             crowded: false,
             at_mail: None,
             at_commit: None,
@@ -250,7 +255,7 @@ impl Places {
                 if ways.crowded {
                     return Ok(Some(Answer::Crowded { slot }));
                 }
-                Ok(Some(Answer::Opened { slot, network: ways.network.map(Box::new) }))
+                Ok(Some(Answer::Opened { slot, network: ways.network.map(Box::new), traced: ways.traced }))
             }
             Ask::Close { slot } => {
                 seen.closed += 1;
@@ -264,6 +269,10 @@ impl Places {
             Ask::Turned { sender, recipient, refusal, .. } => {
                 seen.turned.push((sender.map(String::from), recipient.map(String::from), refusal));
                 Ok(None)
+            }
+            Ask::Told { slot, told } => {
+                seen.told.push(told);
+                self.places.contains_key(&slot).then_some(None).ok_or(false)
             }
             Ask::Login { slot, user, password, .. } => {
                 let password = password.expose().clone();

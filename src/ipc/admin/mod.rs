@@ -4,6 +4,7 @@ pub mod audit;
 pub mod backup;
 pub mod credential;
 pub mod queue;
+pub mod trace;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,8 @@ pub enum Command {
     Audit(audit::Command),
     Queue(queue::Command),
     Backup(backup::Command),
+    /// Follow sessions until the connection closes.
+    Trace(trace::Filter),
     /// Load the configuration anew (the parent does).
     Reload,
 }
@@ -33,6 +36,7 @@ pub enum Response {
     Audit(audit::Response),
     Queue(queue::Response),
     Backup(backup::Response),
+    Trace(trace::Response),
     Done,
     /// What was wrong and what to do about it.
     Refused {

@@ -8,6 +8,7 @@ pub mod backup;
 pub mod credential;
 pub mod erasure;
 pub mod queue;
+pub mod trace;
 
 use std::rc::Rc;
 
@@ -54,7 +55,18 @@ pub async fn serve(desk: Desk, user: u32, responses: Sender<Response>, mut reque
             Err(error) => return tracing::warn!(%error, "an administrator's connection was ended"),
         };
         let actor = actor(user, behalf.as_deref());
+        let command = match command {
+            // It has the connection to itself, and an orderly end waits for it.
+            Command::Trace(filter) => {
+                let vault = Rc::clone(&desk.vault);
+                let followed = trace::follow(Rc::clone(&vault), filter, actor, responses, requests);
+                let _ = vault.finish(followed).await;
+                return;
+            }
+            command => command,
+        };
         let done = match command {
+            Command::Trace(_) => return,
             Command::Credential(command) => credential::perform(&desk.vault, command, &actor, &responses).await,
             Command::Audit(command) => audit::perform(&desk, command, &actor).await,
             Command::Backup(command) => backup::perform(&desk, command, &actor, &mut copy, &responses).await,

@@ -100,6 +100,8 @@ names! {
     IncidentOpened "incident.opened"
     StoreRekey "store.rekey"
     CredentialChange "credential.change"
+    TraceBegin "trace.begin"
+    TraceEnd "trace.end"
 }
 
 /// How it ended, in five words that never become six.

@@ -178,7 +178,9 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
     while let Ok(Some(ask)) = asks.receive().await {
         seen.lock().unwrap().asks += 1;
         let answer = match ask {
-            Ask::Open { slot, .. } => Answer::Opened { slot, network: ways.network.then(|| Box::new(grant())) },
+            Ask::Open { slot, .. } => {
+                Answer::Opened { slot, network: ways.network.then(|| Box::new(grant())), traced: false }
+            }
             Ask::Login { slot, password, .. } => {
                 seen.lock().unwrap().logins += 1;
                 match ways.denial {
@@ -237,7 +239,7 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
                 seen.lock().unwrap().closed = true;
                 continue;
             }
-            Ask::Abort { .. } | Ask::Was { .. } => continue,
+            Ask::Abort { .. } | Ask::Told { .. } | Ask::Was { .. } => continue,
         };
         // The gate may have left meanwhile.
         let _ = tell.send(answer).await;

@@ -15,6 +15,7 @@ mod lmtp;
 mod memory;
 mod replies;
 mod tls;
+mod transcript;
 mod xclient;
 
 use std::sync::Arc;

@@ -1,0 +1,49 @@
+//! What is refused, for the log and to the edge.
+
+use super::super::audit::event::Event;
+use super::super::limits::denial::{By, Denied};
+use super::super::telling;
+use super::Session;
+use crate::ipc::session::Answer;
+use crate::mail::address::{Address, ReversePath};
+use crate::policy::refusal::Refusal;
+
+impl Session {
+    /// A refusal of the edge's own, for the log.
+    pub(super) async fn turned(
+        &self,
+        sender: &ReversePath,
+        recipient: Option<Address>,
+        further: u32,
+        refusal: Refusal,
+    ) {
+        let event = self.about(Event::refusal(refusal)).sender(sender).recipients(&recipient);
+        let rcpt_count = (further > 0).then(|| u64::from(further) + 1).or(event.rcpt_count);
+        telling::tell(&self.vault, Event { rcpt_count, ..event }, Some(self.by(refusal))).await;
+    }
+
+    /// An event with whose session it is of.
+    fn about(&self, event: Event) -> Event {
+        if let Some(principal) = &self.principal {
+            return self.sender(principal).describe(event, None);
+        }
+        let (listener, session) = (Some(self.listener.name.clone()), Some(self.introduction.session));
+        Event { session, listener, ..event }.client(self.introduction.peer.ip())
+    }
+
+    /// What refusals are counted under, so that neither a client that repeats itself nor an edge that was taken over writes
+    /// the log full.
+    fn by(&self, refusal: Refusal) -> By {
+        telling::refused(self.principal.as_ref().map(|known| known.credential.id.as_str()), refusal)
+    }
+
+    /// Refuses a message and writes that down; what a limit refused, once in its window.
+    pub(super) async fn refuse(&self, event: Event, denied: Denied) {
+        // While the disk is short of room every octet is for what was accepted; the service's own log has it.
+        if denied.by.is_some() || denied.refusal != Refusal::StoreFull {
+            let by = denied.by.unwrap_or_else(|| self.by(denied.refusal));
+            telling::tell(&self.vault, event, Some(by)).await;
+        }
+        self.say(Answer::Refused { slot: self.slot, refusal: denied.refusal }).await;
+    }
+}
