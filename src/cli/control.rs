@@ -149,6 +149,38 @@ impl Line {
     }
 }
 
+/// A connection for one command whose answer goes on as long as it is open.
+pub struct Stream {
+    socket: UnixStream,
+    inbox: Inbox,
+}
+
+impl Stream {
+    /// None when there is no service. Nothing is waited for longer than `patience` at a time.
+    pub fn open(runtime: &Path, command: Command, patience: Duration) -> Result<Option<Self>, Undone> {
+        let Some(mut socket) = connect(runtime)? else { return Ok(None) };
+        let mut out = Outbox::default();
+        let pushed = out.push(&Request { behalf: behalf(), command }).map_err(io::Error::from);
+        let given =
+            pushed.and_then(|()| socket.write_all(&out.bytes)).and_then(|()| socket.set_read_timeout(Some(patience)));
+        given.map_err(|error| Undone::Unreachable(silent(runtime, &error)))?;
+        Ok(Some(Self { socket, inbox: Inbox::default() }))
+    }
+
+    /// The next part; none when none came meanwhile.
+    ///
+    /// Errors: the service is gone, or says what can't be read.
+    pub fn next(&mut self) -> io::Result<Option<Response>> {
+        match receive(&mut self.socket, &mut self.inbox) {
+            Ok(part) => Ok(Some(part)),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => Ok(None),
+                _ => Err(error),
+            },
+        }
+    }
+}
+
 /// Whether there is a service to ask.
 pub fn is_there(runtime: &Path) -> Result<bool, Undone> {
     connect(runtime).map(|socket| socket.is_some())

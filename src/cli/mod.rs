@@ -12,6 +12,7 @@ mod queue;
 mod restore;
 mod role;
 mod serve;
+mod trace;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -50,6 +51,12 @@ enum Command {
     /// Hold, release or drop what waits to be delivered
     #[command(subcommand)]
     Queue(queue::Queue),
+    /// Show sessions of SMTP while they happen, without their secrets
+    ///
+    /// Shows what clients say, as it was understood, and what is said to them; of content and of what is no command, how many
+    /// octets it has. Addresses of mail are shown in full. With several options, sessions of which all holds; without any, all.
+    /// The audit log tells who asked for what. Goes on until Ctrl-C, or until the service stops.
+    Trace(trace::Trace),
     /// Take a consistent copy of all that is kept, while the service runs
     Backup(backup::Backup),
     /// Put a backup in its place, while the service is stopped
@@ -79,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Credential(credential) => credential.run(),
         Command::Audit(audit) => audit.run(),
         Command::Queue(queue) => queue.run(),
+        Command::Trace(trace) => trace.run(),
         Command::Backup(backup) => backup.run(),
         Command::Restore(restore) => restore.run(),
         Command::Role { name } => role::run(&name),

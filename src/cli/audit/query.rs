@@ -86,7 +86,7 @@ impl Query {
 /// Reads the name of a session.
 ///
 /// Errors: it is none, with an example.
-fn session(text: &str) -> Result<Uuid, String> {
+pub fn session(text: &str) -> Result<Uuid, String> {
     text.parse().map_err(|_| "not the id of a session: write it as 01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e".to_owned())
 }
 

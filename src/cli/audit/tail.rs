@@ -1,16 +1,15 @@
 //! `gatepost audit tail`: the newest events, and with `-f` those that come.
 
 use std::io::{self, BufWriter, StdoutLock};
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::format::{Choice, Sheet};
 use super::place::Place;
 use crate::cli::interrupt::Interrupt;
+use crate::cli::out::is_read;
 use crate::vault::audit::query::{Cursor, Filter};
 
 /// The service publishes once a second.
@@ -73,12 +72,4 @@ fn follow(mut cursor: Cursor, sheet: &mut Out, path: &Path, interrupt: &Interrup
         }
     }
     Ok(())
-}
-
-/// Whether somebody still holds the other end of a pipe: `| head` is gone long before the next event.
-fn is_read() -> bool {
-    let stdout = io::stdout();
-    let mut watched = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
-    poll(&mut watched, PollTimeout::ZERO).is_err()
-        || watched[0].revents().is_none_or(|events| !events.intersects(PollFlags::POLLERR | PollFlags::POLLHUP))
 }
