@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages='gcc libc6-dev openssl strace procps curl swaks libnet-ssleay-perl sqlite3 python3 haproxy msmtp postfix libsasl2-modules'
+packages='gcc libc6-dev openssl strace procps curl swaks libnet-ssleay-perl sqlite3 python3 haproxy msmtp gsasl postfix libsasl2-modules'
 command -v systemd-sysusers > /dev/null || packages="$packages systemd-standalone-sysusers"
 command -v npm > /dev/null || packages="$packages nodejs npm"
 missing=$(for package in $packages; do

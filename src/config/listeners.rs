@@ -41,7 +41,7 @@ pub fn plan(config: &Config, findings: &mut Findings<'_>) -> (Vec<Listener>, Vec
                 Vec::new()
             }
         };
-        let mechanisms = mechanisms::offered(written, table, protocol, findings);
+        let mechanisms = mechanisms::offered(written, table, protocol, tls, findings);
         let asked = client_certificates::plan(written, protocol, tls, &mechanisms, findings);
         let listener = Listener {
             number: number(index, "listeners", findings),

@@ -3,23 +3,22 @@
 use super::file::{self, At};
 use super::findings::Findings;
 use super::plan::word;
-use super::slice::Protocol;
+use super::slice::{Protocol, TlsMode};
 use crate::policy::mechanism::Mechanism;
 
 /// What is offered where nothing else is written: a password inside TLS, which every client can say.
 const USUAL: [Mechanism; 2] = [Mechanism::Plain, Mechanism::Login];
 
 /// Those that can be offered, by the names that IANA has for them.
-const HERE: [(&str, Mechanism); 5] = [
+const HERE: [(&str, Mechanism); 7] = [
     ("PLAIN", Mechanism::Plain),
     ("LOGIN", Mechanism::Login),
     ("OAUTHBEARER", Mechanism::OauthBearer),
     ("XOAUTH2", Mechanism::Xoauth2),
     ("EXTERNAL", Mechanism::External),
+    ("SCRAM-SHA-256", Mechanism::ScramSha256),
+    ("SCRAM-SHA-256-PLUS", Mechanism::ScramSha256Plus),
 ];
-
-/// Those that are in the design and not yet in the program.
-const LATER: [&str; 2] = ["SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"];
 
 /// Those that never will be, and why.
 const NEVER: [(&str, &str); 4] = [
@@ -34,6 +33,7 @@ pub fn offered(
     written: &file::Listener,
     table: &At<file::Listener>,
     protocol: Protocol,
+    tls: TlsMode,
     findings: &mut Findings<'_>,
 ) -> Vec<Mechanism> {
     let by_network = written.identify_by_network.as_ref().is_some_and(|flag| *flag.get_ref());
@@ -66,10 +66,15 @@ pub fn offered(
             findings.refuse(item.span(), format!("mechanisms: {name:?} is not offered on purpose: {why}"));
             continue;
         }
-        let Some(mechanism) = word(item, "mechanisms", &HERE, &LATER, findings) else { continue };
+        let Some(mechanism) = word(item, "mechanisms", &HERE, &[], findings) else { continue };
         if offered.contains(&mechanism) {
             findings.refuse(item.span(), format!("mechanisms: {name:?} is named twice"));
             continue;
+        }
+        if mechanism == Mechanism::ScramSha256Plus && tls == TlsMode::None {
+            let text =
+                format!("mechanisms: {name:?} binds a login to its TLS, and there is none here: set tls, or drop it");
+            findings.refuse(item.span(), text);
         }
         offered.push(mechanism);
     }

@@ -1,5 +1,6 @@
 //! One session's side of the conversation with the vault.
 
+pub mod dialogue;
 pub mod line;
 pub mod scribe;
 #[cfg(test)]

@@ -17,7 +17,7 @@ use tokio_rustls::server::TlsStream;
 use super::certificates::Shelf;
 use super::clients;
 use super::socket::Socket;
-use crate::ipc::session::Tls;
+use crate::ipc::session::{Exported, Tls};
 
 /// The longest certificate chain file: some fifty certificates.
 const MAX_CHAIN: u64 = 256 * 1024;
@@ -132,6 +132,15 @@ async fn shake_one(mut socket: Socket, config: Arc<ServerConfig>) -> io::Result<
     let mut stream = TlsAcceptor::from(config).accept(socket).await?;
     stream.get_mut().0.detach()?;
     Ok(stream)
+}
+
+/// What this session alone can export (RFC 9266). None for TLS 1.2, where that is the client's session alone only with an extension
+/// that can't be seen here.
+pub fn exported(stream: &TlsStream<Socket>) -> Option<Exported> {
+    let session = stream.get_ref().1;
+    let is_new = session.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+    let exported = is_new.then(|| session.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")))?;
+    exported.ok()
 }
 
 /// Version and cipher in the words of RFC 8446 and the IANA registry.

@@ -14,6 +14,7 @@ use crate::edge::smtp::auth::{self, Unfit};
 use crate::edge::smtp::wire::Wire;
 use crate::edge::strangers::Notice;
 use crate::policy::mechanism::Mechanism;
+use crate::sasl::scram;
 
 const MECHANISMS: [Mechanism; 2] = [Mechanism::Plain, Mechanism::Login];
 
@@ -23,6 +24,7 @@ pub fn run(input: &[u8]) {
     let mechanism = MECHANISMS[usize::from(*way >> 1) % MECHANISMS.len()];
     let said = segments::of(rest);
     let whole = said.concat();
+    scram(&whole);
     let mut lines = whole.split(|octet| *octet == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let initial = if way & 1 == 1 { lines.next() } else { None };
     let rest =
@@ -69,5 +71,17 @@ pub fn run(input: &[u8]) {
         }
         Ok(Err(Unfit::Malformed(reply))) => assert!(reply.is_error()),
         Err(_) => (),
+    }
+}
+
+/// The messages of SCRAM: what is read of one is all of it, in the order in which it was said.
+fn scram(message: &[u8]) {
+    if let Some(first) = scram::first(message) {
+        assert_eq!([first.header_text, first.bare].concat().as_bytes(), message);
+        assert!(!first.user.is_empty() && !first.user.contains(&0));
+        assert!(!first.nonce.is_empty() && first.nonce.bytes().all(|octet| octet.is_ascii_graphic() && octet != b','));
+    }
+    if let Some(last) = scram::last(message) {
+        assert_eq!(format!("{},p={}", last.unproven, STANDARD.encode(last.proof)).as_bytes(), message);
     }
 }

@@ -127,7 +127,10 @@ pub fn run(input: &[u8]) {
         let mut session = Session::new(Arc::new(setting.front(phase)), house.visit(), Uuid::nil());
         // Once in the clear and once under TLS, whose octets the script has as they are.
         while let Leave::Starttls(stream) = session.converse(script).await {
-            session.secured(Tls { version: "TLSv1.3".into(), cipher: "TLS_AES_128_GCM_SHA256".into(), client: None });
+            session.secured(
+                Tls { version: "TLSv1.3".into(), cipher: "TLS_AES_128_GCM_SHA256".into(), client: None },
+                None,
+            );
             script = stream;
         }
         drop(session);

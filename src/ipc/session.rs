@@ -56,6 +56,9 @@ pub struct Tls {
     pub client: Option<Box<Presented>>,
 }
 
+/// What one TLS session alone can export (RFC 9266): a login by SCRAM can be bound by it.
+pub type Exported = [u8; 32];
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Ask {
     /// Shows the capsule, once, with the session's first question.
@@ -63,6 +66,11 @@ pub enum Ask {
     Open { slot: Slot, capsule: Capsule, via: Via },
     /// Answer: `Granted` or `Denied`.
     Login { slot: Slot, mechanism: Mechanism, user: String, password: Secret<String>, tls: Option<Tls> },
+    /// The first message of a login by SCRAM, and what the session's TLS can be bound by.
+    /// Answer: `Challenge`, or `Denied`.
+    Scram { slot: Slot, mechanism: Mechanism, message: Secret<Vec<u8>>, exported: Option<Exported>, tls: Option<Tls> },
+    /// What the client answers to a challenge. Answer: `Challenge`, `Granted` or `Denied`.
+    Respond { slot: Slot, message: Secret<Vec<u8>> },
     /// A transaction begins: reserves limits and gives the message its id. Answer: `Reserved` or `Refused`.
     Mail { slot: Slot, sender: ReversePath, size: Option<u64>, manner: Manner, helo: String, tls: Option<Tls> },
     /// Recipients the grant's policy allows, as the client gave them; in batches, before the content. No answer.
@@ -74,7 +82,7 @@ pub enum Ask {
     Chunk { slot: Slot, octets: Octets },
     /// The dot. Answer: `Kept` once it is on disk, or `Refused`.
     Commit { slot: Slot, facts: Facts },
-    /// The transaction is given up (RSET, an error, a lost connection). No answer.
+    /// The transaction is given up (RSET, an error, a lost connection), or a challenge is not answered. No answer.
     Abort { slot: Slot },
     /// A refusal that the edge decided by the grant's policy, for the audit log: of this sender's message, or of one
     /// recipient of it, with the number of further ones that were refused with it. No answer.
@@ -103,6 +111,11 @@ pub enum Answer {
     Denied {
         slot: Slot,
         denial: Denial,
+    },
+    /// To be told to the client, which answers it.
+    Challenge {
+        slot: Slot,
+        message: Octets,
     },
     Reserved {
         slot: Slot,

@@ -11,17 +11,34 @@ pub enum Mechanism {
     Xoauth2,
     /// The certificate of the client's TLS (RFC 4422 appendix A).
     External,
+    /// The secret is proven and never said (RFC 7677).
+    ScramSha256,
+    /// The same, bound to the client's TLS session (RFC 9266).
+    ScramSha256Plus,
     /// Of HTTP.
     Bearer,
 }
 
 impl Mechanism {
     /// Those of SMTP. Which of them a listener offers, its configuration says.
-    pub const SASL: [Self; 5] = [Self::Plain, Self::Login, Self::OauthBearer, Self::Xoauth2, Self::External];
+    pub const SASL: [Self; 7] = [
+        Self::Plain,
+        Self::Login,
+        Self::OauthBearer,
+        Self::Xoauth2,
+        Self::External,
+        Self::ScramSha256,
+        Self::ScramSha256Plus,
+    ];
 
     /// Whether the secret says whose it is; in every other a name does.
     pub const fn is_bearer(self) -> bool {
         matches!(self, Self::OauthBearer | Self::Xoauth2 | Self::Bearer)
+    }
+
+    /// Whether keys that were derived from the secret stand for it.
+    pub const fn is_scram(self) -> bool {
+        matches!(self, Self::ScramSha256 | Self::ScramSha256Plus)
     }
 
     pub const fn name(self) -> &'static str {
@@ -31,6 +48,8 @@ impl Mechanism {
             Self::OauthBearer => "OAUTHBEARER",
             Self::Xoauth2 => "XOAUTH2",
             Self::External => "EXTERNAL",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha256Plus => "SCRAM-SHA-256-PLUS",
             Self::Bearer => "bearer",
         }
     }

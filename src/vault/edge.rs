@@ -251,6 +251,8 @@ fn slot(ask: &Ask) -> Slot {
     match ask {
         Ask::Open { slot, .. }
         | Ask::Login { slot, .. }
+        | Ask::Scram { slot, .. }
+        | Ask::Respond { slot, .. }
         | Ask::Mail { slot, .. }
         | Ask::Recipients { slot, .. }
         | Ask::Content { slot }

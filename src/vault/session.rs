@@ -2,8 +2,10 @@
 //!
 //! | moment     | questions that may come                        |
 //! |------------|------------------------------------------------|
-//! | Ready      | Login, Mail (when somebody is known)           |
+//! | Ready      | Login, Scram, Mail (when somebody is known)    |
 //! | Checking   | none: a login is being decided                 |
+//! | Answering  | none: what a client said by SCRAM is looked at |
+//! | Challenged | Respond                                        |
 //! | Envelope   | Recipients, Content                            |
 //! | Content    | Chunk, Commit                                  |
 //! | Committing | none: the message is being kept                |
@@ -11,12 +13,13 @@
 //! Turned, Told, Abort and Close may come at any moment; Abort does nothing where there is nothing to give up, and comes too late
 //! when the message is being kept.
 
+mod login;
 mod refusals;
 mod traced;
 
 use std::rc::Rc;
 
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
@@ -25,10 +28,10 @@ use super::audit::event::Event;
 use super::audit::ledger::now_us;
 use super::authority::Visitor;
 use super::login::credentials::{Known, Way};
-use super::login::{self, Login};
 use super::transaction::{self, Sender, Transaction, WINDOW};
 use super::visitor::{self, Place};
 use crate::config::slice::Counter;
+use crate::ipc::bytes::Octets;
 use crate::ipc::capsule::Introduction;
 use crate::ipc::channel;
 use crate::ipc::session::{Answer, Ask, Denial, Slot, Tls};
@@ -37,12 +40,15 @@ use crate::mail::envelope::Manner;
 use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
 use crate::policy::refusal::Refusal;
+use crate::secret::Secret;
 use traced::Traced;
 
 /// What something that was waited for has come to.
 #[derive(Debug)]
 pub enum News {
     Checked(Result<Known, Denial>),
+    /// What a client that logs in is to answer.
+    Challenge(Octets),
     /// So many octets of that message are on their way to the disk no longer; or why they won't get there.
     Written(MessageId, Result<u32, Refusal>),
     Kept(Result<(), Refusal>),
@@ -60,6 +66,9 @@ enum Moment {
     Ready,
     /// Dropped when nobody waits for the answer any more.
     Checking(#[allow(dead_code, reason = "it says what it says by its end")] oneshot::Sender<()>),
+    /// The same, of SCRAM: the way of the client's next message to who decides.
+    Answering(mpsc::Sender<Secret<Vec<u8>>>),
+    Challenged(mpsc::Sender<Secret<Vec<u8>>>),
     Envelope(Box<Transaction>),
     Content(Box<Transaction>),
     Committing(MessageId),
@@ -113,11 +122,13 @@ impl Session {
         match (&mut self.moment, ask) {
             (Moment::Ready, Ask::Login { mechanism, user, password, tls, .. }) => {
                 self.claims(mechanism, &user, &password).await;
-                let (listener, peer) = (Rc::clone(&self.listener), self.introduction.peer.ip());
-                let session = self.introduction.session;
-                self.check(Login { session, address: peer, listener, mechanism, user, password, tls }).await;
+                self.check(mechanism, user, password, tls).await;
                 Ok(())
             }
+            (Moment::Ready, Ask::Scram { mechanism, message, exported, tls, .. }) => {
+                self.begin(mechanism, message, exported, tls).await
+            }
+            (Moment::Challenged(_), Ask::Respond { message, .. }) => self.respond(message),
             (Moment::Ready, Ask::Mail { sender, size, manner, helo, tls, .. }) => {
                 self.mail(sender, size, manner, helo, tls).await
             }
@@ -139,7 +150,8 @@ impl Session {
                 Ok(())
             }
             (_, Ask::Told { told, .. }) => self.told(told),
-            (_, Ask::Login { .. }) => Err(Violation("login-out-of-order")),
+            (_, Ask::Respond { .. }) => Err(Violation("response-out-of-order")),
+            (_, Ask::Login { .. } | Ask::Scram { .. }) => Err(Violation("login-out-of-order")),
             (_, Ask::Mail { .. }) => Err(Violation("mail-out-of-order")),
             (_, Ask::Recipients { .. }) => Err(Violation("recipients-out-of-order")),
             (_, Ask::Content { .. } | Ask::Chunk { .. }) => Err(Violation("content-out-of-order")),
@@ -155,13 +167,8 @@ impl Session {
         }
         let slot = self.slot;
         match (&mut self.moment, news) {
-            (Moment::Checking(_), News::Checked(result)) => {
-                self.moment = Moment::Ready;
-                match result {
-                    Ok(known) => self.grant(known).await,
-                    Err(denial) => self.say(Answer::Denied { slot, denial }).await,
-                }
-            }
+            (Moment::Checking(_) | Moment::Answering(_), News::Checked(result)) => self.checked(result).await,
+            (Moment::Answering(_), News::Challenge(message)) => self.challenge(message).await,
             (Moment::Content(transaction), News::Written(message, Ok(octets))) if transaction.message == message => {
                 transaction.give(octets);
                 self.say(Answer::Credit { slot, octets }).await;
@@ -199,27 +206,6 @@ impl Session {
     pub fn end(mut self) {
         self.over(None);
         self.abort();
-    }
-
-    async fn check(&mut self, login: Login) {
-        if let Some(known) = login::recall(&self.vault, &login) {
-            return self.grant(known).await;
-        }
-        let (waits, gone) = oneshot::channel();
-        self.moment = Moment::Checking(waits);
-        let (vault, post, to) = (Rc::clone(&self.vault), self.post.clone(), (self.slot, self.number));
-        spawn_local(async move {
-            let checked = login::decide(&vault, login, gone).await;
-            // The session may be over.
-            let _ = post.send((to.0, to.1, News::Checked(checked)));
-        });
-    }
-
-    async fn grant(&mut self, known: Known) {
-        let grant = Box::new(self.vault.authority.borrow().grant(&known.credential));
-        (self.principal, self.revoked) = (Some(known), None);
-        self.is_known().await;
-        self.say(Answer::Granted { slot: self.slot, grant }).await;
     }
 
     /// MAIL: whether this sender may send one more message now. A refusal takes nothing.
@@ -344,7 +330,7 @@ impl Session {
     }
 
     fn abort(&mut self) {
-        if !matches!(self.moment, Moment::Envelope(_) | Moment::Content(_)) {
+        if !matches!(self.moment, Moment::Challenged(_) | Moment::Envelope(_) | Moment::Content(_)) {
             return;
         }
         if let Moment::Envelope(transaction) | Moment::Content(transaction) =

@@ -50,6 +50,7 @@ mod proxied;
 mod queue;
 mod reports;
 mod restart;
+mod scram;
 mod resume;
 mod retry;
 mod sessions;

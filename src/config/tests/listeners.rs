@@ -113,3 +113,17 @@ fn row_31_only_commands_that_nobody_needs_can_be_turned_off() {
     }
     assert!(complaint("serve = [\"v1\", \"ops\"]", "commands_off = [\"HELP\"]").contains("is for protocol = \"smtp\""));
 }
+
+#[test]
+fn rule_a17_scram_is_offered_where_it_is_named_and_bound_to_tls_where_there_is_some() {
+    let with = |mechanisms: &str, tls: &str| {
+        let line = format!("per_address = 10\nmechanisms = [{mechanisms}]");
+        load(&FULL.replace("per_address = 10", &line).replacen("tls = \"starttls\"", tls, 1))
+    };
+    const BOTH: &str = "\"SCRAM-SHA-256-PLUS\", \"SCRAM-SHA-256\"";
+    let plan = with(BOTH, "tls = \"starttls\"").unwrap();
+    assert_eq!(plan.listeners[0].mechanisms, [Mechanism::ScramSha256Plus, Mechanism::ScramSha256]);
+    let said = with(BOTH, "behind_tls_proxy = true").unwrap_err().to_string();
+    assert!(said.contains("\"SCRAM-SHA-256-PLUS\" binds a login to its TLS, and there is none here"), "{said}");
+    assert!(with("\"SCRAM-SHA-256\"", "behind_tls_proxy = true").is_ok());
+}

@@ -168,6 +168,7 @@ impl Line {
             Answer::Opened { slot, .. }
             | Answer::Granted { slot, .. }
             | Answer::Denied { slot, .. }
+            | Answer::Challenge { slot, .. }
             | Answer::Reserved { slot, .. }
             | Answer::Credit { slot, .. }
             | Answer::Kept { slot, .. }
@@ -350,6 +351,7 @@ pub fn word(answer: &Answer) -> &'static str {
         Answer::Opened { .. } => "opened",
         Answer::Granted { .. } => "granted",
         Answer::Denied { .. } => "denied",
+        Answer::Challenge { .. } => "challenge",
         Answer::Reserved { .. } => "reserved",
         Answer::Credit { .. } => "credit",
         Answer::Kept { .. } => "kept",

@@ -85,14 +85,24 @@ pub async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
             let password = challenge(wire, &reply::ASK_PASSWORD, deadline).await?;
             return Ok(password.and_then(|password| offered(&user, &password)));
         }
-        Mechanism::Bearer => return Ok(Err(malformed(reply::UNKNOWN_MECHANISM))),
+        Mechanism::Bearer | Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => {
+            return Ok(Err(malformed(reply::UNKNOWN_MECHANISM)));
+        }
     };
-    let response = match initial {
+    Ok(response(wire, initial, deadline).await?.and_then(|response| read(&response)))
+}
+
+/// The client's first response: with the command, or when it is asked for.
+pub async fn response<S: AsyncRead + AsyncWrite + Unpin>(
+    wire: &mut Wire<S>,
+    initial: Option<Said>,
+    deadline: Instant,
+) -> Result<Result<Zeroizing<Vec<u8>>, Unfit>, Stop> {
+    Ok(match initial {
         Some(initial) if *initial == *b"=" => Ok(Zeroizing::default()),
         Some(initial) => decode(&initial),
         None => challenge(wire, &reply::ASK_RESPONSE, deadline).await?,
-    };
-    Ok(response.and_then(|response| read(&response)))
+    })
 }
 
 /// Tells a bearer that its token is none, in the words of its mechanism, and hears what it has to say to that: nothing, which
@@ -110,7 +120,7 @@ pub async fn explain<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// Asks and reads the answer. A client that answers before it is asked has pipelined what must not be.
-async fn challenge<S: AsyncRead + AsyncWrite + Unpin>(
+pub async fn challenge<S: AsyncRead + AsyncWrite + Unpin>(
     wire: &mut Wire<S>,
     ask: &Reply,
     deadline: Instant,
@@ -162,8 +172,13 @@ fn external(response: &[u8]) -> Result<Offered, Unfit> {
     let nothing = Offered { user: String::new(), password: Secret::new(String::new()) };
     match response {
         [] => Ok(nothing),
-        name => offered(name, b"-").map(|named| Offered { user: named.user, ..nothing }),
+        name => named(name).map(|user| Offered { user, ..nothing }),
     }
+}
+
+/// A name, where there is no password beside it.
+pub fn named(name: &[u8]) -> Result<String, Unfit> {
+    offered(name, b"-").map(|offered| offered.user)
 }
 
 fn offered(name: &[u8], password: &[u8]) -> Result<Offered, Unfit> {

@@ -3,13 +3,18 @@
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::sleep;
 
-use super::auth::{self, Unfit};
+use super::auth::{self, Offered, Unfit};
 use super::budget::Charge;
 use super::line::Said;
 use super::reply::{self, Reply};
 use super::session::Session;
 use super::wire::{Stop, Wire};
+use crate::ipc::session::Denial;
+use crate::policy::Grant;
 use crate::policy::mechanism::Mechanism;
+
+/// What came of a login: the vault's word, or what is said to the client about what was no login.
+pub(super) type Judged = Result<Result<Grant, Denial>, Reply>;
 
 impl Session {
     pub(super) async fn auth<S: AsyncRead + AsyncWrite + Unpin>(
@@ -30,20 +35,21 @@ impl Session {
                 Some(mechanism) => mechanism,
             },
         };
-        let offered = auth::exchange(wire, mechanism, initial, self.deadline()).await?;
-        self.visit.turn();
-        let mut refused = match offered.or_else(Unfit::guess) {
-            Ok(offered) => {
-                let tls = self.standing.tls.clone();
-                match self.visit.login(mechanism, offered.user, offered.password, tls).await? {
-                    Ok(grant) => {
-                        tracing::debug!(session = %self.id, principal = grant.principal, "logged in");
-                        self.standing.grant = Some(grant);
-                        return Ok(reply::LOGGED_IN);
-                    }
-                    Err(denial) => Reply::from(denial),
-                }
+        let judged = match mechanism.is_scram() {
+            true => Box::pin(self.scram(wire, mechanism, initial)).await?,
+            false => {
+                let offered = auth::exchange(wire, mechanism, initial, self.deadline()).await?;
+                self.visit.turn();
+                self.judge(mechanism, offered).await?
             }
+        };
+        let mut refused = match judged {
+            Ok(Ok(grant)) => {
+                tracing::debug!(session = %self.id, principal = grant.principal, "logged in");
+                self.standing.grant = Some(grant);
+                return Ok(reply::LOGGED_IN);
+            }
+            Ok(Err(denial)) => Reply::from(denial),
             Err(malformed) => return Ok(malformed),
         };
         if refused != reply::BAD_CREDENTIALS {
@@ -65,6 +71,21 @@ impl Session {
             return Err(reply::TOO_MANY_GUESSES.into());
         }
         Ok(refused)
+    }
+
+    /// Has the vault judge what was offered. What can't be right is judged too, when it is a guess.
+    pub(super) async fn judge(
+        &mut self,
+        mechanism: Mechanism,
+        offered: Result<Offered, Unfit>,
+    ) -> Result<Judged, Stop> {
+        match offered.or_else(Unfit::guess) {
+            Ok(Offered { user, password }) => {
+                let tls = self.standing.tls.clone();
+                Ok(Ok(self.visit.login(mechanism, user, password, tls).await?))
+            }
+            Err(malformed) => Ok(Err(malformed)),
+        }
     }
 
     /// A login that was revoked is none; an open transaction is the vault's to refuse.

@@ -13,6 +13,7 @@ pub mod guard;
 pub mod line;
 pub mod login;
 pub mod reply;
+pub mod scram;
 pub mod session;
 pub mod standing;
 pub mod submit;
@@ -33,7 +34,7 @@ use uuid::Uuid;
 use super::conversation::Visit;
 use super::front::Front;
 use super::socket::Socket;
-use super::tls::Handshaker;
+use super::tls::{self, Handshaker};
 use crate::config::slice::TlsMode;
 use session::{Leave, Session};
 
@@ -65,7 +66,7 @@ pub async fn serve(
     };
     match handshaker.shake(socket, config).await {
         Ok((stream, tls)) => {
-            session.secured(tls);
+            session.secured(tls, tls::exported(&stream));
             session.converse(stream).await;
         }
         Err(error) => {

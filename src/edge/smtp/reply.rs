@@ -1,6 +1,10 @@
-//! Everything that is ever said to an SMTP client. Nothing that a client sent is ever said back to it.
+//! Everything that is ever said to an SMTP client. Nothing that a client sent is ever said back to it, but its own nonce of SCRAM,
+//! inside base64.
 
 use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use super::command::Fault;
 use crate::ipc::session::Denial;
@@ -104,6 +108,11 @@ impl Reply {
     pub fn greeting(hostname: &str, lmtp: bool) -> Self {
         let protocol = if lmtp { "LMTP" } else { "ESMTP" };
         Self { code: 220, status: "", text: Cow::Owned(format!("{hostname} {protocol}")) }
+    }
+
+    /// What a mechanism asks.
+    pub fn challenge(message: &[u8]) -> Self {
+        Self { code: 334, status: "", text: Cow::Owned(STANDARD.encode(message)) }
     }
 
     pub fn hello(hostname: &str) -> Self {

@@ -20,7 +20,7 @@ use super::xclient::Forwarded;
 use crate::config::slice::TlsMode;
 use crate::edge::conversation::Visit;
 use crate::edge::front::{Front, Phase};
-use crate::ipc::session::Tls;
+use crate::ipc::session::{Exported, Tls};
 
 /// How long a stranger may stay a stranger, whatever it says meanwhile.
 const STRANGER: Duration = Duration::from_secs(300);
@@ -71,10 +71,10 @@ impl Session {
     }
 
     /// TLS is on. RFC 3207 section 4.2: whatever was learned before it is forgotten.
-    pub fn secured(&mut self, tls: Tls) {
+    pub fn secured(&mut self, tls: Tls, exported: Option<Exported>) {
         self.visit.scribe().tell(|| transcript::tls(&tls));
         self.standing = Standing::new(self.front.clone());
-        self.standing.tls = Some(tls);
+        (self.standing.tls, self.standing.exported) = (Some(tls), exported);
         self.transaction = None;
         self.forwarded = Forwarded::default();
     }

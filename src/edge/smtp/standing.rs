@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::reply::{self, Reply};
 use crate::config::slice::{Extension, TlsMode};
 use crate::edge::front::Front;
-use crate::ipc::session::Tls;
+use crate::ipc::session::{Exported, Tls};
 use crate::mail::envelope::Utf8;
 use crate::policy::Grant;
 use crate::policy::mechanism::Mechanism;
@@ -18,6 +18,8 @@ use crate::policy::refusal::Refusal;
 pub struct Standing {
     front: Arc<Front>,
     pub tls: Option<Tls>,
+    /// What a login by SCRAM can be bound to this TLS session by.
+    pub exported: Option<Exported>,
     pub hello: Option<Hello>,
     pub grant: Option<Grant>,
 }
@@ -32,7 +34,7 @@ pub struct Hello {
 
 impl Standing {
     pub fn new(front: Arc<Front>) -> Self {
-        Self { front, tls: None, hello: None, grant: None }
+        Self { front, tls: None, exported: None, hello: None, grant: None }
     }
 
     /// TLS is offered, and nothing else makes this client trusted.
@@ -57,8 +59,12 @@ impl Standing {
     /// By which a client can log in now.
     pub fn mechanisms(&self) -> impl Iterator<Item = Mechanism> {
         self.front.desk.mechanisms.iter().copied().filter(|mechanism| {
-            let has_certificate = self.tls.as_ref().is_some_and(|tls| tls.client.is_some());
-            self.takes_login() && (*mechanism != Mechanism::External || has_certificate)
+            let fits = match mechanism {
+                Mechanism::External => self.tls.as_ref().is_some_and(|tls| tls.client.is_some()),
+                Mechanism::ScramSha256Plus => self.exported.is_some(),
+                _ => true,
+            };
+            self.takes_login() && fits
         })
     }
 

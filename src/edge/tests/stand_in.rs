@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::edge::conversation::{Vault, Visit};
+use crate::ipc::bytes::Octets;
 use crate::ipc::capsule::{Capsule, Introduction, KEY};
 use crate::ipc::channel::{self, Receiver, Sender};
 use crate::ipc::session::{Answer, Ask, Denial, Slot, Via};
@@ -221,6 +222,8 @@ struct Place {
     draft: Option<Kept>,
     content: bool,
     credit: u64,
+    /// What of a login by SCRAM it waits for: 1 for the proof, 2 for the end.
+    round: u8,
 }
 
 impl Places {
@@ -281,6 +284,28 @@ impl Places {
                 Ok(Some(match (ways.denial, grant) {
                     (None, Some(grant)) => Answer::Granted { slot, grant: Box::new(grant) },
                     (denial, _) => Answer::Denied { slot, denial: denial.unwrap_or(Denial::Invalid) },
+                }))
+            }
+            Ask::Scram { slot, mechanism, message, exported, .. } => {
+                let said = String::from_utf8_lossy(message.expose()).into_owned();
+                seen.logins.push((mechanism.name().to_owned(), format!("{said} {exported:?}")));
+                let place = self.places.get_mut(&slot).filter(|place| place.round == 0).ok_or(false)?;
+                if let Some(denial) = ways.denial {
+                    return Ok(Some(Answer::Denied { slot, denial }));
+                }
+                place.round = 1;
+                Ok(Some(Answer::Challenge { slot, message: Octets(b"challenge".to_vec()) }))
+            }
+            Ask::Respond { slot, message } => {
+                let place = self.places.get_mut(&slot).filter(|place| place.round > 0).ok_or(false)?;
+                let round = std::mem::take(&mut place.round);
+                Ok(Some(match (round, message.expose().as_slice()) {
+                    (1, b"proof") => {
+                        place.round = 2;
+                        Answer::Challenge { slot, message: Octets(b"verdict".to_vec()) }
+                    }
+                    (2, b"") => Answer::Granted { slot, grant: Box::new(ways.login.2) },
+                    _ => Answer::Denied { slot, denial: Denial::Invalid },
                 }))
             }
             Ask::Mail { slot, sender, manner, helo, .. } => {
@@ -345,7 +370,8 @@ impl Places {
             }
             Ask::Abort { slot } => {
                 seen.aborted += 1;
-                let place = self.places.get_mut(&slot).filter(|place| place.message.is_some()).ok_or(false)?;
+                let begun = |place: &&mut Place| place.message.is_some() || place.round > 0;
+                let place = self.places.get_mut(&slot).filter(begun).ok_or(false)?;
                 *place = Place::default();
                 Ok(None)
             }

@@ -14,6 +14,7 @@ pub mod pace;
 pub mod pool;
 pub mod proof;
 pub mod reason;
+pub mod scram;
 pub mod strength;
 pub mod tag;
 
@@ -59,7 +60,9 @@ pub type Gone = oneshot::Receiver<()>;
 /// Decides a login. A password that was verified lately is answered without waiting for anything; every other one costs
 /// the same work, or as much time, whether the name is known or not.
 pub async fn decide(vault: &Vault, login: Login, gone: Gone) -> Result<Known, Denial> {
-    if let Some(reason) = unfit(&login) {
+    // A password that comes as if it were proven is none.
+    let unproven = login.mechanism.is_scram().then_some(Reason::Wrong);
+    if let Some(reason) = unfit(&login).or(unproven) {
         // Nothing is checked, but it is written down: that counts too.
         let attempt = guard::begin(vault, &login, None).await?;
         return Err(fail(vault, &login, &attempt, None, reason).await);
@@ -88,15 +91,10 @@ pub async fn decide(vault: &Vault, login: Login, gone: Gone) -> Result<Known, De
         (Ok(_), ..) => return Err(fail(vault, &login, &attempt, known, Reason::Wrong).await),
         (Err(reason), ..) => return Err(fail(vault, &login, &attempt, known, reason).await),
     };
-    // It may have been changed or revoked while the password was being hashed.
-    let current = vault.authority.borrow().credentials.get(&credential.id).cloned();
-    let Some(current) = current.filter(|current| current.generation == credential.generation) else {
-        return Err(fail(vault, &login, &attempt, known, Reason::Changed).await);
+    let current = match admit(vault, &login, credential, key) {
+        Ok(current) => current,
+        Err(reason) => return Err(fail(vault, &login, &attempt, known, reason).await),
     };
-    let admitted = current.admits(key, way(&login), now_us()).and_then(|()| certificate::suits(&login, &current));
-    if let Err(reason) = admitted {
-        return Err(fail(vault, &login, &attempt, known, reason).await);
-    }
     {
         let cache = &mut vault.authority.borrow_mut().cache;
         let mark = cache.mark(&current.id, current.generation, &login.password, login.address);
@@ -107,10 +105,22 @@ pub async fn decide(vault: &Vault, login: Login, gone: Gone) -> Result<Known, De
     Ok(Known { credential: current, key: Some(key) })
 }
 
+/// Whoever has shown this secret of a credential is let in, or why not. It may have been changed or revoked meanwhile.
+fn admit(vault: &Vault, login: &Login, credential: &Credential, key: u64) -> Result<Rc<Credential>, Reason> {
+    let authority = vault.authority.borrow();
+    let current = authority.credentials.get(&credential.id).ok_or(Reason::Changed)?;
+    if current.generation != credential.generation {
+        return Err(Reason::Changed);
+    }
+    current.admits(key, way(login), now_us()).and_then(|()| certificate::suits(login, current))?;
+    Ok(Rc::clone(current))
+}
+
 /// As `decide`, where there is nothing to wait for: the password was verified lately from there, and that is no news for the
 /// log. None: it is to be decided.
 pub fn recall(vault: &Vault, login: &Login) -> Option<Known> {
-    let known = unfit(login).is_none().then(|| remembered(vault, login)).flatten()?;
+    let sayable = unfit(login).is_none() && !login.mechanism.is_scram();
+    let known = sayable.then(|| remembered(vault, login)).flatten()?;
     count(vault, &guard::remembered(login, &known.credential)).then_some(known)
 }
 

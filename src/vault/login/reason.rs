@@ -19,6 +19,8 @@ pub enum Reason {
     Scope,
     /// It is not the credential's certificate, or there is none.
     Certificate,
+    /// The login is not bound to this TLS session, or somebody took the offer to do it away.
+    Binding,
     /// The client didn't wait for the answer.
     Gone,
 }
@@ -39,6 +41,7 @@ impl Reason {
             Self::Network => "network",
             Self::Scope => "scope",
             Self::Certificate => "certificate",
+            Self::Binding => "channel-binding",
             Self::Gone => "client-left",
         }
     }

@@ -28,7 +28,7 @@ impl Admin {
         self.responses.receive().await.unwrap().unwrap()
     }
 
-    async fn secret(&mut self, command: Wish) -> (String, Secret<String>) {
+    pub async fn secret(&mut self, command: Wish) -> (String, Secret<String>) {
         match self.ask(command).await {
             Response::Credential(Reply::Secret { key, secret, .. }) => (key, secret),
             other => panic!("{other:?}"),

@@ -189,6 +189,7 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
                     Some(denial) => Answer::Denied { slot, denial },
                 }
             }
+            Ask::Scram { .. } | Ask::Respond { .. } => panic!("over HTTP there is no SCRAM"),
             Ask::Mail { slot, sender, size, .. } => match ways.at_mail {
                 Some(refusal) => Answer::Refused { slot, refusal },
                 None => {

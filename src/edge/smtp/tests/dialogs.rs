@@ -23,6 +23,10 @@ fn room(setting: &str) -> Room {
             desk.plain_login = true;
             desk.dialect.xclient_from = vec!["192.0.2.7/32".parse().unwrap()];
         }),
+        "# on a listener that offers SCRAM" => Room::with(Ways::default(), |desk| {
+            desk.plain_login = true;
+            desk.mechanisms = vec![Mechanism::ScramSha256Plus, Mechanism::ScramSha256];
+        }),
         other => panic!("unknown setting: {other}"),
     }
 }

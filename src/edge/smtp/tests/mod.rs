@@ -14,6 +14,7 @@ mod guards;
 mod lmtp;
 mod memory;
 mod replies;
+mod scram;
 mod tls;
 mod transcript;
 mod xclient;
@@ -35,6 +36,8 @@ use crate::edge::stand_in::{Seen, StandIn, Ways};
 use crate::policy::mechanism::Mechanism;
 
 pub const MAX_SIZE: u64 = 100_000;
+/// What sessions under TLS are bound by.
+const EXPORTED: [u8; 32] = [9; 32];
 /// No test waits longer for a line.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -183,7 +186,7 @@ impl Client {
         assert!(matches!(leave, Leave::Starttls(_)), "{leave:?}");
         let (ours, theirs) = tokio::io::duplex(256 * 1024);
         let cipher = "TLS_AES_128_GCM_SHA256".to_owned();
-        session.secured(crate::ipc::session::Tls { version: "TLSv1.3".into(), cipher, client: None });
+        session.secured(crate::ipc::session::Tls { version: "TLSv1.3".into(), cipher, client: None }, Some(EXPORTED));
         Self { stream: ours, read: Vec::new(), session: spawn(session, theirs) }
     }
 
