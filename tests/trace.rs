@@ -255,3 +255,36 @@ fn a_trace_ends_by_itself_and_says_why_it_can_not_begin() {
     assert!(!alone.status.success());
     drop(session);
 }
+
+#[test]
+fn what_goes_wrong_before_a_login_is_seen_also_by_the_id_of_a_session_and_after_a_reload() {
+    let service = Service::start();
+    let mut trace = Trace::begin(&service, &["--address", "127.0.0.1"]);
+    let mut session = Smtp::connect(service.smtp);
+    assert_eq!((session.code(), session.say("EHLO one.example")), (220, 250));
+    let first = trace.await_line(|| assert_eq!(session.say("NOOP"), 250));
+    let id = first.split(' ').find(|word| word.len() == 36).unwrap().to_owned();
+    let mut one = Trace::begin(&service, &["--session", &id]);
+    one.await_line(|| assert_eq!(session.say("NOOP"), 250));
+
+    // A client that has never heard of our certificate's issuer, or of TLS.
+    let mut garbage = Smtp::connect(service.smtp);
+    assert_eq!((garbage.code(), garbage.say("EHLO two.example"), garbage.say("STARTTLS")), (220, 250, 220));
+    assert_eq!(garbage.try_say("MAIL FROM:<a@example.net>"), None);
+    let lines = trace.until("-- over");
+    let failed = lines.iter().position(|line| line.starts_with("-- the TLS handshake failed: "));
+    assert!(failed == Some(lines.len() - 2) && lines[lines.len() - 3] == "S: 220 2.0.0 go ahead", "{lines:#?}");
+
+    let before = service.log().len();
+    service.signal(Signal::SIGHUP);
+    service.await_log(before, "reload done");
+    let mut after = service.connect();
+    assert_eq!((after.code(), after.say("QUIT")), (220, 221));
+    assert!(trace.until("-- over").contains(&"S: 221 2.0.0 goodbye".to_owned()), "{}", trace.seen);
+    assert_eq!(session.say("QUIT"), 221);
+    one.until("-- over");
+    let shown = one.end();
+    assert!(shown.contains("S: 221 2.0.0 ") && !shown.contains("two.example") && !shown.contains("TLS"), "{shown}");
+    trace.end();
+    service.stop();
+}

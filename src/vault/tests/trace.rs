@@ -162,9 +162,9 @@ fn an_edge_that_tells_what_nobody_asked_for_is_out_of_its_moment() {
     let bench = Bench::new();
     let mut vault = bench.run();
     test(async {
-        let mut edge = vault.edge();
         let mut operator = Operator::begin(&mut vault, of(None, Some("192.0.2.1/32"))).await;
-        assert_eq!(edge.introduces().await, 1);
+        let mut edge = vault.edge();
+        assert_eq!(edge.introduces().await, 1, "one that comes later is told, too");
         assert!(!edge.open(&bench, 1, 1, "192.0.2.2").await);
         edge.tell(1, server("250 forged")).await;
         assert!(matches!(edge.answer().await, Answer::Ended { slot: Slot(1) }));
