@@ -100,6 +100,12 @@ impl Address {
         !self.local.is_ascii()
     }
 
+    /// Whether it has an encoded-word in it: there is no place for one in an address (RFC 2047 section 5), and yet some readers
+    /// decode it there, and see another.
+    pub fn is_encoded(&self) -> bool {
+        self.local.split_once("=?").is_some_and(|(_, rest)| rest.contains("?="))
+    }
+
     /// Whether the domain is fully qualified as far as its form tells (RFC 6409 section 4.2).
     pub fn is_qualified(&self) -> bool {
         self.domain.contains('.')

@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::address::Address;
-use super::facts::Facts;
+use super::facts::{Facts, MAX_AUTHORS};
 use super::header::{Fault, Field, Header};
 use super::id::MessageId;
 use super::mailbox;
 use super::removal::Removable;
+use super::verdict;
 
 /// Octets of a line with its CR (RFC 5322 section 2.1.1).
 const MAX_LINE: usize = 999;
@@ -39,8 +40,7 @@ impl Trace<'_> {
     /// The field, folded, with its CRLF (RFC 5321 section 4.4, RFC 8314 section 4.3).
     fn field(&self, now: &str) -> String {
         let Self { helo, hostname, listener, with, cipher, id, only_recipient } = self;
-        // An address literal would tell the address that is not to be told.
-        let helo = if helo.starts_with('[') { "localhost" } else { helo };
+        let helo = if is_address(helo) { "localhost" } else { helo };
         let mut field = format!("Received: from {helo} (address not shown)\r\n\t{}\r\n\t", mark(hostname, listener));
         // Writing to a string can't fail.
         let _ = write!(field, "with {with} id {id}");
@@ -55,6 +55,15 @@ impl Trace<'_> {
     }
 }
 
+/// Whether it would tell the address that is not to be told. No name in the DNS ends in a number; what does, is an address in
+/// one of its spellings, with brackets or without.
+fn is_address(helo: &str) -> bool {
+    let last = helo.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    let is_number = |digits: &str, radix| !digits.is_empty() && digits.chars().all(|digit| digit.is_digit(radix));
+    let hexadecimal = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
+    helo.contains(['[', ':']) || is_number(last, 10) || hexadecimal.is_some_and(|digits| is_number(digits, 16))
+}
+
 /// What the credential wants changed beyond that.
 #[derive(Clone, Copy)]
 pub struct Orders<'a> {
@@ -62,6 +71,18 @@ pub struct Orders<'a> {
     pub rewrite: &'a (dyn Fn(&Address) -> Option<Address> + Sync),
     /// Fields that don't go out.
     pub remove: &'a [Removable],
+}
+
+/// The facts of the header as it goes out. They tell whether it may, before any more is done for it.
+pub fn facts(header: &Header<'_>, orders: Orders<'_>) -> Facts {
+    let mut facts = header.facts.clone();
+    facts.received = facts.received.saturating_add(1);
+    for author in &mut facts.authors {
+        if let Some(other) = (orders.rewrite)(author) {
+            *author = other;
+        }
+    }
+    facts
 }
 
 /// The header as it goes out, without the empty line behind it, and the facts of it: one Received on top, Date and
@@ -72,8 +93,7 @@ pub fn apply(
     orders: Orders<'_>,
     now: Timestamp,
 ) -> Result<(Vec<u8>, Facts), Fault> {
-    let mut facts = header.facts.clone();
-    facts.received = facts.received.saturating_add(1);
+    let mut facts = facts(header, orders);
     let message_id = format!("{}@{}", trace.id, trace.hostname);
     let now = jiff::fmt::rfc2822::to_string(&now.to_zoned(TimeZone::UTC)).unwrap_or_default();
     let mut out = trace.field(&now).into_bytes();
@@ -94,15 +114,11 @@ pub fn apply(
             }
         }
     }
-    for author in &mut facts.authors {
-        if let Some(other) = (orders.rewrite)(author) {
-            *author = other;
-        }
-    }
     let added = [("Date", format!("Date: {now}\r\n")), ("Message-ID", format!("Message-ID: <{message_id}>\r\n"))];
     for (name, text) in added {
         // A signature over a field that isn't there says that it must not be added.
-        if !header.has(name) && !header.signs(name) {
+        let has = header.fields().any(|field| field.is(name) && !field.is_empty());
+        if !has && !header.signs(name) {
             out.extend_from_slice(text.as_bytes());
             if name == "Message-ID" {
                 facts.message_id.clone_from(&message_id);
@@ -132,7 +148,7 @@ fn author(
     };
     let (begun, start) = (out.len(), field.name.len() + 1);
     let mut passed = 0;
-    for (address, place) in mailbox::read(field.body()).map_err(|_| Fault::Author(name))? {
+    for (address, place) in mailbox::read(field.body(), MAX_AUTHORS).map_err(|_| Fault::Author(name))? {
         let Some(other) = (orders.rewrite)(&address) else { continue };
         if header.signs(name) || header.is_signed_by_its_author() {
             return Err(Fault::Signed(name));
@@ -151,14 +167,11 @@ fn author(
 }
 
 /// The name of a field that must not go out: Bcc betrays its recipients, Return-Path and a verdict in our name are ours to
-/// write (RFC 5321 section 4.4, RFC 8601 section 5).
+/// write (RFC 5321 section 4.4, RFC 8601 section 5), and an empty Date or Message-ID stands in the place of one.
 fn dropped(field: &Field<'_>, hostname: &str) -> Option<&'static str> {
     let name = ["Bcc", "Resent-Bcc", "Return-Path"].into_iter().find(|name| field.is(name));
-    name.or_else(|| {
-        let text = field.text();
-        let authority = text.split([';', ' ', '\t', '(']).next().unwrap_or_default();
-        (field.is("Authentication-Results") && authority.eq_ignore_ascii_case(hostname))
-            .then_some("Authentication-Results")
+    name.or_else(|| ["Date", "Message-ID"].into_iter().find(|name| field.is(name) && field.is_empty())).or_else(|| {
+        (field.is("Authentication-Results") && verdict::is_of(field, hostname)).then_some("Authentication-Results")
     })
 }
 

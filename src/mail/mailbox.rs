@@ -17,12 +17,16 @@ pub struct NotMailboxes;
 /// A mailbox's address, and where it stands in the body: without its display name and its angle brackets.
 pub type Placed = (Address, Range<usize>);
 
-/// Reads a field body: mailboxes and groups of them, separated by commas. Groups may be empty; the list may not.
-pub fn read(body: &[u8]) -> Result<Vec<Placed>, NotMailboxes> {
-    let mut reader = Reader { whole: body.len(), rest: body };
+/// Reads a field body: mailboxes and groups of them, separated by commas. Groups may be empty; the list may not. Where there
+/// are more than `most` mailboxes it gives some, more than `most`, and reads no further.
+pub fn read(body: &[u8], most: usize) -> Result<Vec<Placed>, NotMailboxes> {
+    let mut reader = Reader { most, ..Reader::new(body) };
     let mut found = Vec::new();
     loop {
         reader.item(&mut found, true)?;
+        if found.len() > most {
+            return Ok(found);
+        }
         reader.blank()?;
         match reader.take() {
             Some(b',') => (),
@@ -32,14 +36,21 @@ pub fn read(body: &[u8]) -> Result<Vec<Placed>, NotMailboxes> {
     }
 }
 
-struct Reader<'a> {
+/// Reads the body of a structured field, token by token.
+pub(super) struct Reader<'a> {
     /// Octets of the body.
     whole: usize,
     rest: &'a [u8],
+    /// Mailboxes, after which it stops.
+    most: usize,
 }
 
 impl<'a> Reader<'a> {
-    fn peek(&self) -> Option<u8> {
+    pub(super) fn new(body: &'a [u8]) -> Self {
+        Self { whole: body.len(), rest: body, most: usize::MAX }
+    }
+
+    pub(super) fn peek(&self) -> Option<u8> {
         self.rest.first().copied()
     }
 
@@ -47,6 +58,21 @@ impl<'a> Reader<'a> {
         let (first, rest) = self.rest.split_first()?;
         self.rest = rest;
         Some(*first)
+    }
+
+    /// What was passed by reading it.
+    pub(super) fn taken<E>(&mut self, read: impl FnOnce(&mut Self) -> Result<(), E>) -> Result<&'a [u8], E> {
+        let from = self.rest;
+        read(self)?;
+        Ok(from.get(..from.len() - self.rest.len()).unwrap_or_default())
+    }
+
+    /// The octets from here on that are of this kind.
+    pub(super) fn run(&mut self, is_one: impl Fn(u8) -> bool) -> &'a [u8] {
+        let end = self.rest.iter().position(|octet| !is_one(*octet)).unwrap_or(self.rest.len());
+        let (run, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        run
     }
 
     /// One mailbox, or one group where groups may be.
@@ -94,6 +120,9 @@ impl<'a> Reader<'a> {
         }
         loop {
             self.item(found, false)?;
+            if found.len() > self.most {
+                return Ok(());
+            }
             self.blank()?;
             match self.take() {
                 Some(b',') => (),
@@ -116,16 +145,18 @@ impl<'a> Reader<'a> {
         self.atom();
         let text = from.get(..from.len() - self.rest.len()).and_then(|text| std::str::from_utf8(text).ok());
         let address = text.and_then(|text| Address::parse_international(text).ok()).ok_or(NotMailboxes)?;
+        if address.is_encoded() {
+            return Err(NotMailboxes);
+        }
         found.push((address, self.whole - from.len()..self.whole - self.rest.len()));
         Ok(())
     }
 
     fn atom(&mut self) {
-        let end = self.rest.iter().position(|octet| !is_atext(*octet) && *octet != b'.');
-        self.rest = self.rest.get(end.unwrap_or(self.rest.len())..).unwrap_or_default();
+        self.run(|octet| is_atext(octet) || octet == b'.');
     }
 
-    fn quoted(&mut self) -> Result<(), NotMailboxes> {
+    pub(super) fn quoted(&mut self) -> Result<(), NotMailboxes> {
         self.take();
         loop {
             match self.take() {
@@ -141,7 +172,7 @@ impl<'a> Reader<'a> {
     }
 
     /// White space, folds and comments. Folds are sound: the header reader has seen to that.
-    fn blank(&mut self) -> Result<(), NotMailboxes> {
+    pub(super) fn blank(&mut self) -> Result<(), NotMailboxes> {
         let mut depth = 0usize;
         loop {
             match self.peek() {
@@ -168,12 +199,12 @@ mod tests {
     use super::*;
 
     fn texts(body: &str) -> Result<Vec<String>, NotMailboxes> {
-        read(body.as_bytes()).map(|all| all.iter().map(|(address, _)| address.to_string()).collect())
+        read(body.as_bytes(), 9).map(|all| all.iter().map(|(address, _)| address.to_string()).collect())
     }
 
     #[test]
     fn vector_v26_every_mailbox_is_seen() {
-        let cases: [(&str, &[&str]); 14] = [
+        let cases: [(&str, &[&str]); 15] = [
             ("a@ok.net", &["a@ok.net"]),
             (" Ann <a@ok.net>", &["a@ok.net"]),
             ("\r\n b@evil.net", &["b@evil.net"]),
@@ -188,6 +219,7 @@ mod tests {
             ("(x@y.net) John Q. Public <a@ok.net> (b)", &["a@ok.net"]),
             ("=?utf-8?q?b=40evil=2Enet?= <a@ok.net>", &["a@ok.net"]),
             ("\"a b\"@ok.net", &["\"a b\"@ok.net"]),
+            ("a=?b@ok.net", &["a=?b@ok.net"]),
         ];
         for (body, expected) in cases {
             assert_eq!(
@@ -195,6 +227,13 @@ mod tests {
                 Ok(expected.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>().as_slice()),
                 "{body}"
             );
+        }
+    }
+
+    #[test]
+    fn rule_p10_a_list_that_is_too_long_is_read_no_further() {
+        for list in ["a@b.c, ".repeat(20_000), format!("g: {}", "a@b.c, ".repeat(20_000))] {
+            assert_eq!(read(list.as_bytes(), 9).map(|found| found.len()), Ok(10));
         }
     }
 
@@ -227,6 +266,9 @@ mod tests {
             "\"Ann <a@ok.net>",
             "Ann\\ <a@ok.net>",
             "((((((((((a)))))))))) a@ok.net",
+            "=?utf-8?q?ceo=40bank=2Etest=2C?=@ok.net",
+            "Ann <x=?utf-8?q?ceo=40bank=2Etest?=@ok.net>",
+            "\"=?utf-8?b?Y2VvQGJhbmsudGVzdCw=?=\"@ok.net",
         ];
         for body in bodies {
             assert_eq!(texts(body), Err(NotMailboxes), "{body}");

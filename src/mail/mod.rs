@@ -13,5 +13,7 @@ pub mod mailbox;
 pub mod notification;
 pub mod outcome;
 pub mod removal;
+pub mod signed;
 pub mod unseen;
+pub mod verdict;
 pub mod xtext;

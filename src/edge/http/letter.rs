@@ -139,7 +139,9 @@ fn address(text: &str) -> Result<Address, Flaw> {
     let plain = |part: &str, signs: &[u8]| {
         !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || signs.contains(&b))
     };
-    if plain(address.local(), b"!#$%&'*+-/=?^_`{|}~.") && plain(address.domain(), b"-.[]:") {
+    if address.is_encoded() {
+        Err(flaw("invalid_address", "is not an address: an encoded-word can't stand in one"))
+    } else if plain(address.local(), b"!#$%&'*+-/=?^_`{|}~.") && plain(address.domain(), b"-.[]:") {
         Ok(address)
     } else {
         Err(flaw(

@@ -25,6 +25,7 @@ const MAX_HEADER: usize = 64 * 1024;
 /// place for ever.
 const MIN_RATE: u64 = 500;
 const FREE: Duration = Duration::from_secs(60);
+const EMPTY_LINE: &[u8] = b"\r\n\r\n";
 
 /// The one reply to the message, and the reply that ends the session after it, if it must end.
 #[derive(Debug)]
@@ -42,6 +43,22 @@ enum Stage {
     Body(Facts),
     /// Read to its end and thrown away.
     Refused(Reply),
+}
+
+/// Why a header isn't passed on.
+#[derive(Debug)]
+struct Unfit(Refusal, Reply);
+
+impl From<header::Fault> for Unfit {
+    fn from(fault: header::Fault) -> Self {
+        Self(fault.refusal(), fault.into())
+    }
+}
+
+impl From<Refusal> for Unfit {
+    fn from(refusal: Refusal) -> Self {
+        Self(refusal, refusal.into())
+    }
 }
 
 /// What became of the content so far.
@@ -131,8 +148,9 @@ impl Content {
                 self.settle(sent);
             }
             Stage::Header(held) => {
+                let seen = held.len();
                 held.extend_from_slice(block);
-                if let Some(end) = header_end(held) {
+                if let Some(end) = header_end(held, seen) {
                     let held = std::mem::take(held);
                     self.begin(&held, end, setting).await;
                 } else if held.len() > MAX_HEADER {
@@ -162,20 +180,19 @@ impl Content {
         let own = fixup::mark(&front.hostname, &front.desk.name);
         let rewrite = |author: &Address| grant.rewritten(author).cloned();
         let orders = fixup::Orders { rewrite: &rewrite, remove: &grant.remove_headers };
-        let fixed = header::read(block, &own, envelope.utf8 != Utf8::None)
-            .and_then(|header| fixup::apply(&header, &trace, orders, Timestamp::now()));
+        let fixed = header::read(block, &own, envelope.utf8 != Utf8::None).map_err(Unfit::from).and_then(|header| {
+            grant.authors(&fixup::facts(&header, orders)).map_err(Unfit::from)?;
+            fixup::apply(&header, &trace, orders, Timestamp::now()).map_err(Unfit::from)
+        });
         match fixed {
-            Err(fault) => self.refuse(fault.refusal(), fault.into(), setting).await,
-            Ok((mut out, mut facts)) => match grant.authors(&facts) {
-                Err(refusal) => self.refuse(refusal, refusal.into(), setting).await,
-                Ok(()) => {
-                    facts.changes.sender.clone_from(&envelope.given);
-                    out.extend_from_slice(rest);
-                    let sent = setting.visit.chunk(&out).await;
-                    self.stage = Stage::Body(facts);
-                    self.settle(sent);
-                }
-            },
+            Err(Unfit(refusal, reply)) => self.refuse(refusal, reply, setting).await,
+            Ok((mut out, mut facts)) => {
+                facts.changes.sender.clone_from(&envelope.given);
+                out.extend_from_slice(rest);
+                let sent = setting.visit.chunk(&out).await;
+                self.stage = Stage::Body(facts);
+                self.settle(sent);
+            }
         }
     }
 
@@ -210,10 +227,34 @@ impl Content {
     }
 }
 
-/// Where the header ends: before the first empty line.
-fn header_end(held: &[u8]) -> Option<usize> {
+/// Where the header ends: before the first empty line. None was found in the first `seen` octets, which are looked at no
+/// second time: a client that sends octet by octet would have us look at all of them for each.
+fn header_end(held: &[u8], seen: usize) -> Option<usize> {
     if held.starts_with(b"\r\n") {
         return Some(0);
     }
-    memchr::memmem::find(held, b"\r\n\r\n").map(|at| at + 2)
+    let from = seen.saturating_sub(EMPTY_LINE.len() - 1);
+    memchr::memmem::find(held.get(from..)?, EMPTY_LINE).map(|at| from + at + 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_h9_the_end_of_a_header_is_found_in_whatever_pieces_it_comes() {
+        for (content, end) in [("a: b\r\n\r\nc", Some(6)), ("\r\nx\r\n\r\n", Some(0)), ("a\r\n\r", None), ("", None)] {
+            for step in 1..=content.len().max(1) {
+                let (mut held, mut found) = (Vec::new(), None);
+                for piece in content.as_bytes().chunks(step) {
+                    let seen = held.len();
+                    held.extend_from_slice(piece);
+                    found = found.or_else(|| header_end(&held, seen));
+                }
+                assert_eq!(found, end, "{content:?} {step}");
+            }
+        }
+        // What was seen is not looked at again.
+        assert_eq!(header_end(b"a\r\n\r\nbbbb", 8), None);
+    }
 }

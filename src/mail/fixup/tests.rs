@@ -84,6 +84,57 @@ fn rule_h6_rule_h7_bcc_return_path_and_verdicts_in_our_name_are_dropped() {
     }
     assert!(out.contains("other.net; spf=fail"));
 }
+
+#[test]
+fn rule_h7_a_verdict_in_our_name_is_dropped_in_whatever_spelling_and_one_that_nobody_can_read() {
+    for gone in
+        ["(x) gate.example.net; auth=pass", "\"gate.example.net\" 1; auth=pass", "gate.example.net/1; auth=pass"]
+    {
+        let block = format!("From: a@ok.net\r\nAuthentication-Results: {gone}\r\n{PRESENT}");
+        assert_eq!(rest(&fixed(&block, None).unwrap()), format!("From: a@ok.net\r\n{PRESENT}"), "{gone}");
+    }
+}
+
+#[test]
+fn rule_h2_an_address_without_brackets_is_not_told_either() {
+    let trace = |helo| Trace {
+        helo,
+        hostname: "gate.example.net",
+        listener: "submission",
+        with: "ESMTPA",
+        cipher: None,
+        id: "01890000-0000-7000-8000-000000000000".parse().unwrap(),
+        only_recipient: None,
+    };
+    for helo in ["192.168.77.5", "192.168.77.5.", "3232255237", "0xC0A84D05", "192.168.0x4d05", "2001:db8::7", "[::1]"]
+    {
+        assert!(trace(helo).field("now").starts_with("Received: from localhost (address"), "{helo}");
+    }
+    for helo in ["pc-5.example.net", "192.168.77.5.example.net", "4d05.example", "0x", "localhost"] {
+        assert!(trace(helo).field("now").starts_with(&format!("Received: from {helo} (address")), "{helo}");
+    }
+}
+
+#[test]
+fn rule_h4_an_empty_date_or_message_id_is_none() {
+    let out = fixed("Date: \r\nFrom: a@ok.net\r\nmessage-id:\r\n", None).unwrap();
+    assert_eq!(out, fixed("From: a@ok.net\r\n", None).unwrap());
+    let signed = "Date:\r\nFrom: a@ok.net\r\nDKIM-Signature: h=from:date; b=x\r\n";
+    assert_eq!(fixed(signed, None), Err(Fault::Signed("Date")));
+}
+
+#[test]
+fn rule_h5_signatures_are_read_once_however_many_fields_there_are() {
+    let signature = format!("DKIM-Signature: {};h=x\r\n", "\r\n ;;;;;;;;".repeat(50));
+    let removed = policy(&[], &["X-Mailer"]);
+    let octets = |n: usize| {
+        let block = format!("{}From: a@ok.net\r\n{}", signature.repeat(9), "Bcc:\r\nX-Mailer: y\r\n".repeat(n));
+        header::tests::looked(|| drop(ordered(&block, None, &removed).unwrap()))
+    };
+    assert_eq!(octets(1), octets(400), "nothing is unfolded for a field that is dropped");
+    assert!(octets(1) <= 9 * signature.len());
+}
+
 fn policy(rewrite: &[&str], removed: &[&str]) -> Policy {
     Policy {
         senders: vec!["@ok.net".parse().unwrap()],
@@ -149,6 +200,8 @@ fn rule_h5_row_55a_a_signed_author_is_not_rewritten_and_a_signed_field_not_remov
     );
     let signed = "From: a@ok.net\r\nX-Mailer: y\r\nDKIM-Signature: h=from:x-mailer; b=x\r\n";
     assert_eq!(ordered(signed, None, &rewrite).map(|(out, _)| out), Err(Fault::Signed("a field to be removed")));
+    let sealed = "From: a@ok.net\r\nX-Mailer: y\r\nARC-Message-Signature: i=1; h=from:x-mailer; b=x\r\n";
+    assert_eq!(ordered(sealed, None, &rewrite).map(|(out, _)| out), Err(Fault::Signed("a field to be removed")));
 }
 
 #[test]
