@@ -149,6 +149,11 @@ impl Visit {
         self.peer
     }
 
+    /// A gateway on the connection has said whose session it is.
+    pub fn is_a_gateways(&self) -> bool {
+        matches!(self.via, Via::Xclient(_))
+    }
+
     /// The vault was asked nothing yet: whose session this is can still be said.
     pub fn is_unknown(&self) -> bool {
         matches!(self.state, State::Outside(_))

@@ -75,6 +75,9 @@ impl Session {
         self.visit.scribe().tell(|| transcript::tls(&tls));
         self.standing = Standing::new(self.front.clone());
         (self.standing.tls, self.standing.exported) = (Some(tls), exported);
+        if self.visit.is_a_gateways() {
+            self.standing.forget_certificate();
+        }
         self.transaction = None;
         self.forwarded = Forwarded::default();
     }

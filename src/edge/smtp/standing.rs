@@ -37,6 +37,13 @@ impl Standing {
         Self { front, tls: None, exported: None, hello: None, grant: None }
     }
 
+    /// Whoever showed it is not whose session it is.
+    pub fn forget_certificate(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.client = None;
+        }
+    }
+
     /// TLS is offered, and nothing else makes this client trusted.
     pub fn needs_tls(&self) -> bool {
         let desk = &self.front.desk;

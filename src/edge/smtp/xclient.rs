@@ -71,7 +71,8 @@ impl Session {
         settled.then_some(reply::NO_LONGER)
     }
 
-    /// The session begins anew, as that of the client that is named. What follows in one group is that client's, and must not
+    /// The session begins anew, as that of the client that is named, without the certificate that the gateway showed: it would
+    /// be the client's login, or a part of it. What follows in one group is that client's, and must not
     /// have been sent before the greeting.
     pub(super) async fn xclient<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
@@ -108,6 +109,7 @@ impl Session {
             }
         }
         (self.standing.hello, self.forwarded) = (None, Forwarded::default());
+        self.standing.forget_certificate();
         Ok(Reply::greeting(&self.front.hostname, self.standing.lmtp()))
     }
 

@@ -19,6 +19,7 @@ use crate::mail::dsn::Wish;
 use crate::mail::envelope::Manner;
 use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
+use crate::policy::certificate::Presented;
 use crate::policy::refusal::Refusal;
 use crate::policy::route::Route;
 use crate::policy::{Grant, Policy, Recipients};
@@ -73,6 +74,8 @@ pub struct Kept {
 pub struct Seen {
     pub kept: Vec<Kept>,
     pub logins: Vec<(String, String)>,
+    /// Shown by clients that log in.
+    pub certificates: Vec<Box<Presented>>,
     /// Sender, recipient and why.
     pub turned: Vec<(Option<String>, Option<String>, Refusal)>,
     pub opened: usize,
@@ -277,7 +280,8 @@ impl Places {
                 seen.told.push(told);
                 self.places.contains_key(&slot).then_some(None).ok_or(false)
             }
-            Ask::Login { slot, user, password, .. } => {
+            Ask::Login { slot, user, password, tls, .. } => {
+                seen.certificates.extend(tls.and_then(|tls| tls.client));
                 let password = password.expose().clone();
                 seen.logins.push((user.clone(), password.clone()));
                 let grant = (user == ways.login.0 && password == ways.login.1).then_some(ways.login.2);

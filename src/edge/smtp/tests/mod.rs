@@ -33,6 +33,7 @@ use super::session::{Leave, Session};
 use crate::config::slice::{Desk, EdgeSlice, TlsMode};
 use crate::edge::front::{Front, Phase};
 use crate::edge::stand_in::{Seen, StandIn, Ways};
+use crate::policy::certificate::Presented;
 use crate::policy::mechanism::Mechanism;
 
 pub const MAX_SIZE: u64 = 100_000;
@@ -181,12 +182,18 @@ impl Client {
 
     /// TLS begins, as far as the session can tell: it goes on over a new pipe.
     pub async fn secured(self, front: &Front) -> Self {
+        self.secured_with(front, None).await
+    }
+
+    /// With this certificate of the client.
+    pub async fn secured_with(self, front: &Front, client: Option<Presented>) -> Self {
         assert!(front.tls.is_some());
         let (mut session, leave) = self.session.await.unwrap();
         assert!(matches!(leave, Leave::Starttls(_)), "{leave:?}");
         let (ours, theirs) = tokio::io::duplex(256 * 1024);
         let cipher = "TLS_AES_128_GCM_SHA256".to_owned();
-        session.secured(crate::ipc::session::Tls { version: "TLSv1.3".into(), cipher, client: None }, Some(EXPORTED));
+        let tls = crate::ipc::session::Tls { version: "TLSv1.3".into(), cipher, client: client.map(Box::new) };
+        session.secured(tls, Some(EXPORTED));
         Self { stream: ours, read: Vec::new(), session: spawn(session, theirs) }
     }
 

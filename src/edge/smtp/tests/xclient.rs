@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::*;
 use crate::config::Dialect;
 use crate::ipc::session::Via;
+use crate::policy::certificate::Presented;
 
 /// The stand-in's client is there.
 const HERE: &str = "192.0.2.7/32";
@@ -106,6 +107,40 @@ async fn row_13_before_tls_there_is_none() {
         .run("C: EHLO x\n@offers\nS: 250-AUTH PLAIN LOGIN\nS: 250 XCLIENT *\nC: XCLIENT ADDR=198.51.100.9\nS: 220 *")
         .await;
     client.run("C: STARTTLS\nS: 503 5.5.1 TLS is on *\nC: EHLO x\n@offers\nS: 250 AUTH PLAIN LOGIN").await;
+}
+
+/// One that has a certificate, on a listener where that can be a login.
+fn certified(from: &str) -> (Room, Presented) {
+    let room = Room::with(Ways::default(), |desk| {
+        desk.tls = TlsMode::Starttls;
+        desk.plain_login = true;
+        desk.mechanisms = vec![Mechanism::Plain, Mechanism::External];
+        desk.dialect.xclient_from = vec![from.parse().unwrap()];
+    });
+    (room, Presented { key: [7; 32], names: vec!["gateway.example".into()] })
+}
+
+#[tokio::test]
+async fn rule_t9_row_13_the_certificate_is_the_gateways_and_never_its_clients() {
+    let begin = "S: 220 *\nC: STARTTLS\nS: 220 *";
+    let settled = "S: 250 AUTH PLAIN";
+    for (said, offers) in [
+        ("ADDR=198.51.100.9", settled),
+        ("ADDR=[UNAVAILABLE]", settled),
+        ("NAME=client.example", "S: 250-AUTH PLAIN\nS: 250 XCLIENT *"),
+    ] {
+        let (room, shown) = certified(HERE);
+        let mut client = room.run(begin).await.secured_with(&room.front, Some(shown)).await;
+        client.run("C: EHLO x\n@offers\nS: 250-AUTH PLAIN EXTERNAL\nS: 250 XCLIENT *").await;
+        client.run(&format!("C: XCLIENT {said}\nS: 220 *\nC: EHLO x\n@offers\n{offers}")).await;
+        client.run("C: AUTH EXTERNAL =\nS: 504 *\nC: AUTH PLAIN AGJpbGxpbmcAczNjcmV0\nS: 235 *").await;
+        assert_eq!((room.seen().logins.len(), room.seen().certificates), (1, vec![]), "{said}");
+    }
+    // One that is shown later is the gateway's, too.
+    let (room, shown) = certified(HERE);
+    let client = room.run(&format!("S: 220 *\nC: XCLIENT ADDR=198.51.100.9\n{begin}")).await;
+    let mut client = client.secured_with(&room.front, Some(shown)).await;
+    client.run("C: EHLO x\n@offers\nS: 250 AUTH PLAIN\nC: AUTH EXTERNAL =\nS: 504 *").await;
 }
 
 #[tokio::test]
