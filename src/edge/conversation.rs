@@ -337,6 +337,7 @@ impl Visit {
     }
 
     async fn ask(&mut self, ask: Ask) -> Result<(), Lost> {
+        let _asking = self.place.as_ref().map(Place::asks);
         let State::Inside(seat) = &self.state else { return Err(Lost) };
         match timeout(self.within(ANSWER), seat.ask(ask)).await {
             Ok(asked) => asked,
@@ -355,6 +356,7 @@ impl Visit {
         patience: Duration,
         take: impl FnMut(&mut line::Inner) -> Option<T>,
     ) -> Result<T, Lost> {
+        let _asking = self.place.as_ref().map(Place::asks);
         let State::Inside(seat) = &self.state else { return Err(Lost) };
         match timeout(self.within(patience), seat.wait(take)).await {
             Ok(found) => found,

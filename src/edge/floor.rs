@@ -194,10 +194,11 @@ struct Stranger {
 }
 
 impl Stranger {
-    /// To its end; or until it must make room for others, and has neither gone nor logged in by itself.
+    /// To its end; or until it must make room for others. What it can be told at once it is told; nobody waits for it to hear.
     async fn serve(self, role: Role, front: Arc<Front>, handshaker: Option<Handshaker>) {
         let mut notice = self.visit.notice();
         tokio::select! {
+            biased;
             () = self.converse(role, front, handshaker) => {}
             () = notice.over() => {}
         }

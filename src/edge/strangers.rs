@@ -3,11 +3,13 @@
 //!
 //! A full pool turns nobody away who may be about to log in: the neighbourhood (a /24, or a /56 of IPv6) with the most strangers
 //! gives up the one that has been there longest. An honest client logs in within a moment; who would fill the pool against it
-//! needs as many connections in that moment as there are places, from as many neighbourhoods.
+//! needs as many connections in that moment as there are places, from as many neighbourhoods. Who makes room is gone at once,
+//! unless the vault is about to say who it is: whoever could stay for a moment longer would keep newcomers out for as long.
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::pending;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +20,7 @@ use tokio::time::sleep;
 use crate::log::flood::Flood;
 use crate::policy::presence::neighbourhood;
 
-/// How long one that must leave may take: its last words, or the login that it was about to finish.
+/// How long one that must leave may take for a login that is under way.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// All strangers of this process.
@@ -48,7 +50,21 @@ pub struct Place {
 
 /// Word that a place must be left.
 #[derive(Clone, Debug)]
-pub struct Notice(watch::Receiver<bool>);
+pub struct Notice {
+    must_leave: watch::Receiver<bool>,
+    /// The vault was asked, and has not answered yet.
+    asking: Arc<AtomicBool>,
+}
+
+/// The vault is being asked, until this is dropped.
+#[derive(Debug)]
+pub struct Asking(Arc<AtomicBool>);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
 
 impl Strangers {
     pub fn new(most: u32) -> Self {
@@ -72,7 +88,8 @@ impl Strangers {
         if must_leave {
             crowd.dismiss();
         }
-        Some(Place { strangers: self.clone(), neighbourhood, number, notice: Notice(notice) })
+        let notice = Notice { must_leave: notice, asking: Arc::default() };
+        Some(Place { strangers: self.clone(), neighbourhood, number, notice })
     }
 
     fn lock(&self) -> MutexGuard<'_, Crowd> {
@@ -131,6 +148,12 @@ impl Place {
     pub fn notice(&self) -> Notice {
         self.notice.clone()
     }
+
+    /// The vault is asked about it now.
+    pub fn asks(&self) -> Asking {
+        self.notice.asking.store(true, Ordering::Relaxed);
+        Asking(self.notice.asking.clone())
+    }
 }
 
 impl Drop for Place {
@@ -142,22 +165,24 @@ impl Drop for Place {
 impl Notice {
     /// Of one who has no place that it could be asked to leave.
     pub fn never() -> Self {
-        Self(watch::channel(false).1)
+        Self { must_leave: watch::channel(false).1, asking: Arc::default() }
     }
 
     /// Resolves when the place must be left; never for who has logged in. Cancel-safe.
     pub async fn given(&mut self) {
-        if self.0.wait_for(|must_leave| *must_leave).await.is_err() {
+        if self.must_leave.wait_for(|must_leave| *must_leave).await.is_err() {
             pending().await
         }
     }
 
-    /// Resolves some time after that, when the place is still taken by a stranger.
+    /// Resolves then, or some time after it when the vault is being asked, and the place is still taken by a stranger.
     pub async fn over(&mut self) {
         loop {
             self.given().await;
-            sleep(GRACE).await;
-            if *self.0.borrow() {
+            if self.asking.load(Ordering::Relaxed) {
+                sleep(GRACE).await;
+            }
+            if *self.must_leave.borrow() {
                 return;
             }
         }
@@ -173,7 +198,7 @@ mod tests {
     }
 
     fn must_leave(place: &Place) -> bool {
-        *place.notice.0.borrow()
+        *place.notice.must_leave.borrow()
     }
 
     /// Sixteen places, two of them for those that leave.
@@ -242,6 +267,7 @@ mod tests {
         let (strangers, places) = filled(|n| format!("192.0.{n}.1"));
         let _newcomers = [enter(&strangers, "198.51.100.1").unwrap(), enter(&strangers, "198.51.101.1").unwrap()];
         let begun = tokio::time::Instant::now();
+        let asking = [places[0].asks(), places[1].asks()];
         places[0].notice().over().await;
         assert_eq!(begun.elapsed(), GRACE);
         let mut notice = places[1].notice();
@@ -249,5 +275,18 @@ mod tests {
             () = notice.over() => panic!("it has logged in"),
             () = async { sleep(GRACE / 2).await; places[1].known(); sleep(GRACE * 3).await } => {}
         }
+        drop(asking);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rule_s4_who_asks_nothing_is_put_out_at_once() {
+        let (strangers, places) = filled(|n| format!("192.0.{n}.1"));
+        let _newcomers = [enter(&strangers, "198.51.100.1").unwrap(), enter(&strangers, "198.51.101.1").unwrap()];
+        let begun = tokio::time::Instant::now();
+        places[0].notice().over().await;
+        // It has had its answer.
+        drop(places[1].asks());
+        places[1].notice().over().await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
     }
 }

@@ -120,9 +120,15 @@ impl Handshaker {
 async fn shake_all(mut queue: mpsc::Receiver<Job>) {
     while let Some(job) = queue.recv().await {
         tokio::spawn(async move {
-            let shaken = tokio::time::timeout_at(job.deadline, shake_one(job.socket, job.config)).await;
+            let Job { socket, config, deadline, mut done } = job;
+            let shaken = tokio::select! {
+                biased;
+                // The session made room for others, and so does its handshake.
+                () = done.closed() => return,
+                shaken = tokio::time::timeout_at(deadline, shake_one(socket, config)) => shaken,
+            };
             // A session that gave up meanwhile has dropped its end.
-            let _ = job.done.send(shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())));
+            let _ = done.send(shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())));
         });
     }
 }

@@ -4,6 +4,7 @@ use rustls::pki_types::ServerName;
 use tokio_rustls::client::TlsStream;
 
 use super::*;
+use crate::edge::socket::Socket;
 
 async fn shake(gate: &Gate, stream: TcpStream, alpn: &[&[u8]]) -> std::io::Result<BufReader<TlsStream<TcpStream>>> {
     let name = ServerName::try_from("gate.example.net").unwrap();
@@ -138,4 +139,22 @@ async fn without_a_keyholder_handshakes_fail_at_once() {
     let begun = std::time::Instant::now();
     assert!(shake(&gate, gate.connect().await, &[]).await.is_err());
     assert!(begun.elapsed() < SIGNING);
+}
+
+#[tokio::test]
+async fn rule_s4_a_handshake_that_nobody_waits_for_is_over() {
+    let offered = Arc::new(tls::offer(Shelf::default(), b"smtp", None).unwrap());
+    let handshaker = Handshaker::start(10, Duration::from_secs(3600)).unwrap();
+    let port = StdListener::bind("127.0.0.1:0").unwrap();
+    let client = std::net::TcpStream::connect(port.local_addr().unwrap()).unwrap();
+    client.set_nonblocking(true).unwrap();
+    let socket = Socket::new(port.accept().unwrap().0).unwrap();
+    tokio::select! {
+        biased;
+        _ = handshaker.shake(socket, offered) => panic!("with nobody"),
+        () = std::future::ready(()) => {}
+    }
+    // Begun, and given up.
+    let mut client = BufReader::new(TcpStream::from_std(client).unwrap());
+    assert_eq!(say(&mut client, "").await, "");
 }

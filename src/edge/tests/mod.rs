@@ -95,7 +95,7 @@ impl Gate {
             }
         };
         let (season, phase) = watch::channel(Phase::Serving);
-        let handshaker = Handshaker::start(10, slice.handshake).unwrap();
+        let handshaker = Handshaker::start(sessions.max(10) as usize, slice.handshake).unwrap();
         let house = StandIn::new(ways);
         let vault = house.vault.clone();
         let floor = Floor::new(

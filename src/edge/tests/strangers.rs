@@ -44,6 +44,44 @@ async fn rule_s4_the_oldest_stranger_goes_and_who_has_logged_in_stays() {
     assert!(say(&mut known, "MAIL FROM:<a@example.net>").await.starts_with("250 "));
 }
 
+/// None of these closes anything, and none is waited for.
+#[tokio::test]
+async fn rule_s4_newcomers_come_in_however_many_make_room_for_them() {
+    let gate = gate(false);
+    let mut strangers = Vec::new();
+    for _ in 0..40 {
+        strangers.push(greeted(gate.connect().await).await);
+    }
+    for client in &mut strangers[26..] {
+        assert!(say(client, "NOOP").await.starts_with("250 "));
+    }
+    for client in &mut strangers[..26] {
+        is_told_to_go(client).await;
+    }
+}
+
+#[tokio::test]
+async fn rule_s4_a_stranger_in_a_handshake_makes_room_at_once() {
+    let gate = Gate::with(TlsMode::Implicit, 16, false, Ways::default());
+    gate.keyholder(Duration::ZERO);
+    let mut silent = Vec::new();
+    for _ in 0..14 {
+        silent.push(gate.connect().await);
+    }
+    let mut newcomers = Vec::new();
+    for n in 0..6 {
+        let name = rustls::pki_types::ServerName::try_from("gate.example.net").unwrap();
+        let shaken = gate
+            .client(&[])
+            .connect(name, gate.connect().await)
+            .await
+            .unwrap_or_else(|error| panic!("newcomer {n} is turned away: {error}"));
+        let mut newcomer = BufReader::new(shaken);
+        assert!(say(&mut newcomer, "").await.starts_with("220 "));
+        newcomers.push(newcomer);
+    }
+}
+
 #[tokio::test]
 async fn rule_s4_rule_l16_strangers_are_neighbours_by_the_address_in_the_header() {
     let gate = gate(true);
