@@ -135,7 +135,7 @@ impl Grant {
     pub fn recipient(&self, sender: &ReversePath, recipient: &Address) -> Result<(), Refusal> {
         let Recipients { allow, deny } = &self.recipients;
         let allowed = allow.is_empty() || allow.iter().any(|rule| rule.matches(recipient));
-        if !allowed || deny.iter().any(|rule| rule.matches(recipient)) {
+        if !allowed || deny.iter().any(|rule| rule.denies(recipient)) {
             return Err(Refusal::RecipientNotAllowed);
         }
         match route::find(&self.routes, &self.principal, sender, recipient) {

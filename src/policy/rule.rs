@@ -59,6 +59,16 @@ impl RecipientRule {
             Self::Address(own) => own == address,
         }
     }
+
+    /// Whether nothing may go there. Nearly every receiver takes `CEO@` for `ceo@`: what is denied is denied whatever its case.
+    pub fn denies(&self, address: &Address) -> bool {
+        match self {
+            Self::Address(denied) => {
+                denied.domain() == address.domain() && denied.local().to_lowercase() == address.local().to_lowercase()
+            }
+            other => other.matches(address),
+        }
+    }
 }
 
 /// A domain as it is compared. It is read as part of an address, so that one grammar holds for all.
@@ -174,6 +184,22 @@ mod tests {
             let rule: RecipientRule = rule.parse().unwrap();
             assert_eq!(rule.matches(&Address::parse(address).unwrap()), expected, "{rule} {address}");
         }
+    }
+
+    #[test]
+    fn rule_x4_rule_p12_what_is_denied_is_denied_whatever_its_case() {
+        let rule: RecipientRule = "j\u{f6}rg.Ceo@example.org".parse().unwrap();
+        for (address, denied) in [
+            ("j\u{f6}rg.Ceo@example.org", true),
+            ("J\u{d6}RG.ceo@EXAMPLE.org", true),
+            ("\"j\u{f6}rg.CEO\"@example.org", true),
+            ("jorg.ceo@example.org", false),
+            ("j\u{f6}rg.ceo@example.net", false),
+        ] {
+            assert_eq!(rule.denies(&Address::parse_international(address).unwrap()), denied, "{address}");
+        }
+        let domain: RecipientRule = ".example.org".parse().unwrap();
+        assert!(domain.denies(&Address::parse("A@b.example.org").unwrap()));
     }
 
     #[test]
