@@ -11,8 +11,8 @@ pub struct Scanner {
     at: At,
     /// Of the content with its dots un-stuffed.
     tally: Tally,
-    /// A bare LF becomes the CRLF that it was meant for, and nothing else: it begins no line of the protocol, so that a dot
-    /// behind it is content and no end.
+    /// A bare LF becomes the CRLF that it was meant for: a dot behind it is taken off, because who ends lines so stuffs them so
+    /// (RFC 5321 section 4.5.2). One that is all of its line is content: it is no end, whatever was meant.
     repairs: bool,
     repaired: u64,
 }
@@ -29,6 +29,10 @@ enum At {
     Line,
     /// Behind a CR.
     Cr,
+    /// Behind a bare LF that was repaired.
+    Bare,
+    /// Behind a dot behind that.
+    BareDot,
 }
 
 /// What one call took.
@@ -69,6 +73,12 @@ impl Scanner {
                     self.tally.keep(b"\r", out);
                     self.at = At::Line;
                 }
+                At::Bare if first == b'.' => (self.at, at) = (At::BareDot, at + 1),
+                At::BareDot if matches!(first, b'\r' | b'\n') => {
+                    self.tally.keep(b".", out);
+                    self.at = At::Line;
+                }
+                At::Bare | At::BareDot => self.at = At::Line,
                 At::Line => at += self.line(rest, out),
                 At::Cr if first == b'\n' => {
                     self.tally.keep(b"\r\n", out);
@@ -117,6 +127,10 @@ impl Scanner {
                     self.tally.end_line();
                     self.repaired = self.repaired.saturating_add(1);
                     (begin, from) = (hit + 1, hit + 1);
+                    if matches!(rest.get(begin), Some(b'.') | None) {
+                        self.at = At::Bare;
+                        return begin;
+                    }
                 }
                 _ => self.tally.spoil(Fault::Framing),
             }

@@ -43,12 +43,13 @@ fn all(input: &[u8]) -> Seen {
 }
 
 #[test]
-fn rule_l5_a_bare_line_feed_becomes_a_line_end_and_a_dot_behind_it_stays_content() {
+fn rule_l5_a_bare_line_feed_becomes_a_line_end_and_a_dot_behind_it_is_no_end() {
     for (input, content, repaired) in [
         (&b"a\nb\n\nc\r\n.\r\n"[..], &b"a\r\nb\r\n\r\nc\r\n"[..], 3),
         (b"\na\r\n.\r\n", b"\r\na\r\n", 1),
         (b"a\r\n\n\nb\n\r\n.\r\n", b"a\r\n\r\n\r\nb\r\n\r\n", 3),
-        (b"a\n.b\n..c\r\n..d\r\n.\r\n", b"a\r\n.b\r\n..c\r\n.d\r\n", 2),
+        (b"a\n.b\n..c\r\n..d\r\n.\r\n", b"a\r\nb\r\n.c\r\n.d\r\n", 2),
+        (b"\n..\n...\n. \n.\n..\r\n.\r\n", b"\r\n.\r\n..\r\n \r\n.\r\n.\r\n", 5),
         (b"a\r\n.\nb\r\n.\r\n", b"a\r\n\r\nb\r\n", 1),
         (b"a\n.\nMAIL FROM:<x@y>\n\r\n.\r\n", b"a\r\n.\r\nMAIL FROM:<x@y>\r\n\r\n", 3),
         (b"a\n.\r\nMAIL FROM:<x@y>\r\n.\r\n", b"a\r\n.\r\nMAIL FROM:<x@y>\r\n", 1),
