@@ -2,6 +2,7 @@
 
 pub mod dialogue;
 pub mod line;
+mod refusals;
 pub mod scribe;
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,7 @@ use crate::ipc::capsule::Capsule;
 use crate::ipc::channel::{Receiver, Sender};
 use crate::ipc::frame::MAX_CONTENT;
 use crate::ipc::session::{Answer, Ask, Denial, Tls, Via};
-use crate::mail::address::{Address, ReversePath};
+use crate::mail::address::ReversePath;
 use crate::mail::envelope::{Addressee, MAX_ADDRESSEE, Manner};
 use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
@@ -289,18 +290,6 @@ impl Visit {
             seat.forget_transaction();
             // When the vault is away it has forgotten the transaction already.
             let _ = self.ask(Ask::Abort { slot }).await;
-        }
-    }
-
-    /// Tells of a refusal that was decided here. Best effort: the vault decides again whatever matters.
-    pub fn turned(&self, sender: &ReversePath, recipient: Option<Address>, refusal: Refusal) {
-        self.turned_with(sender, recipient, 0, refusal);
-    }
-
-    /// The same, of a recipient and of so many further ones at once.
-    pub fn turned_with(&self, sender: &ReversePath, recipient: Option<Address>, further: u32, refusal: Refusal) {
-        if let State::Inside(seat) = &self.state {
-            seat.mention(Ask::Turned { slot: seat.slot(), sender: sender.clone(), recipient, further, refusal });
         }
     }
 

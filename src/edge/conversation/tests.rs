@@ -6,6 +6,7 @@ use super::*;
 use crate::edge::stand_in::{StandIn, Ways};
 use crate::ipc::session::Slot;
 use crate::ipc::trace::{PACE, Told};
+use crate::mail::address::Address;
 use crate::mail::dsn::Wish;
 
 fn address(text: &str) -> Address {
