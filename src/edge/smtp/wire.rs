@@ -164,6 +164,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     async fn next(&mut self, limit: fn(&[u8]) -> usize, deadline: Instant, until: Phase) -> Result<Line, Stop> {
         loop {
             if is_foreign(self.inbox.pending()) {
+                // What was answered before it began is owed: who doesn't hear of a message that was kept sends it again.
+                self.flush().await?;
                 return Err(Stop::Silently);
             }
             if let Some(line) = self.inbox.line(limit) {

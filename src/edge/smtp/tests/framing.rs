@@ -153,6 +153,23 @@ async fn rule_l15_vector_v20_other_protocols_are_left_without_a_word() {
 }
 
 #[tokio::test]
+async fn rule_l15_what_was_answered_before_another_protocol_began_is_still_said() {
+    let room = Room::plain();
+    room.run(
+        "@data
+        C: From: a@example.net
+        C: .
+        C: NOOP
+        C: GET / HTTP/1.1
+        S: 250 2.0.0 kept as *
+        S: 250 2.0.0 *
+        --",
+    )
+    .await;
+    assert_eq!(room.seen().kept.len(), 1);
+}
+
+#[tokio::test]
 async fn rule_l13_nothing_that_was_sent_comes_back() {
     let room = Room::plain();
     let mut client = room.run("S: 220 *").await;
