@@ -3,16 +3,18 @@
 #
 #   tools/fuzz.sh all 30          each target for 30 seconds
 #   tools/fuzz.sh data            until it is stopped
-#   tools/fuzz.sh --long [TARGET] each until its coverage was flat for ten minutes; says executions and edges
-#   tools/fuzz.sh --shrink TARGET brings what is new into fuzz/corpus, as few and as small files as cover the same
+#   tools/fuzz.sh --long [TARGET] each until no new edge was found for ten minutes, and an hour at most (or GATEPOST_FUZZ_MOST
+#                                 seconds); says executions and edges
+#   tools/fuzz.sh --shrink TARGET brings what is new into fuzz/corpus, as few and as small files as cover the same edges
 #
 # What is found grows in fuzz/target/corpus; a crash ends it and leaves its input in fuzz/target/artifacts.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-usage() { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 targets=$(sed -n 's/^path = "targets\/\(.*\)\.rs"$/\1/p' fuzz/Cargo.toml)
 FLAT=600
+MOST=${GATEPOST_FUZZ_MOST:-3600}
 host=$(rustc -vV | sed -n 's/^host: //p')
 programs=fuzz/target/$host/release
 
@@ -37,6 +39,8 @@ prepare() {
 edges() { grep -aE '^#[0-9]+.*cov: ' "$1" | tail -1 | sed 's/.*cov: \([0-9]*\).*/\1/'; }
 executions() { sed -n 's/^stat::number_of_executed_units: *//p' "$1"; }
 
+is_hash() { [[ ${1##*/} =~ ^[0-9a-f]{40}$ ]]; }
+
 fail() {
   tail -60 "$1"
   echo "fuzzing $2 found something: its input is in fuzz/target/artifacts/$2" >&2
@@ -51,8 +55,8 @@ brief() {
 }
 
 long() {
-  local log=fuzz/target/$1.log most=0 since now seen job
-  since=$(date +%s)
+  local log=fuzz/target/$1.log most=0 begun since now seen job
+  begun=$(date +%s) since=$(date +%s)
   prepare "$1"
   "${run[@]}" -print_final_stats=1 > "$log" 2>&1 &
   job=$!
@@ -63,11 +67,12 @@ long() {
     now=$(date +%s)
     seen=$(edges "$log" || true)
     [ "${seen:-0}" -le "$most" ] || { most=$seen since=$now; }
-    [ $((now - since)) -lt $FLAT ] || kill -TERM "$job" 2> /dev/null || true
+    [ $((now - since)) -lt $FLAT ] && [ $((now - begun)) -lt "$MOST" ] || kill -TERM "$job" 2> /dev/null || true
   done
   wait "$job" || grep -aq 'libFuzzer: run interrupted' "$log" || fail "$log" "$1"
   trap - EXIT
-  echo "$1: $(executions "$log") executions, $most edges, none new for $((now - since)) seconds"
+  [ $((now - since)) -ge $FLAT ] || echo "$1 was stopped before its coverage was flat for $FLAT seconds"
+  echo "$1: $(executions "$log") executions, $most edges in $((now - begun)) seconds, none new for the last $((now - since))"
 }
 
 case ${1-} in
@@ -78,15 +83,19 @@ case ${1-} in
   --shrink)
     target=${2:?a target}
     build
-    mkdir -p "fuzz/target/shrunk/$target"
-    rm -f "fuzz/target/shrunk/$target/"*
-    "$programs/$target" -merge=1 -max_len=8192 "fuzz/target/shrunk/$target" "fuzz/corpus/$target" "fuzz/target/corpus/$target"
-    rm -f "fuzz/corpus/$target/"*
-    cp "fuzz/target/shrunk/$target/"* "fuzz/corpus/$target/"
+    # What has a name stays; what libFuzzer named by its hash stays where it covers an edge that nothing before it does.
+    shrunk=fuzz/target/shrunk/$target
+    rm -rf "$shrunk"
+    mkdir -p "$shrunk" "fuzz/target/corpus/$target"
+    for file in "fuzz/corpus/$target/"*; do is_hash "$file" || cp "$file" "$shrunk/"; done
+    "$programs/$target" -merge=1 -use_counters=0 -max_len=8192 "$shrunk" "fuzz/corpus/$target" "fuzz/target/corpus/$target"
+    for file in "fuzz/corpus/$target/"*; do ! is_hash "$file" || rm "$file"; done
+    cp "$shrunk/"* "fuzz/corpus/$target/"
     ;;
   all)
     build
     for target in $targets; do brief "$target" "${2:-30}"; done
+    echo "fuzzed $(wc -w <<< "$targets") targets for ${2:-30} seconds each, and nothing was found"
     ;;
   '' | -*) usage ;;
   *)

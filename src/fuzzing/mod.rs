@@ -11,6 +11,7 @@ pub mod session;
 
 mod differences;
 mod heard;
+mod plain;
 mod reference;
 mod script;
 mod segments;

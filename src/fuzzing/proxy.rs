@@ -27,7 +27,8 @@ fn fed(octets: &[u8], mut portion: impl FnMut(usize) -> usize) -> Result<(Option
 pub fn run(input: &[u8]) {
     let Some((portion, octets)) = input.split_first() else { return };
     let (at_once, cut) = (fed(octets, |wanted| wanted), fed(octets, |_| usize::from(*portion)));
-    assert_eq!(at_once, cut, "portions change what is read");
+    // Why a header is refused may depend on how much of it has come; whether it is may not.
+    assert_eq!(at_once.as_ref().ok(), cut.as_ref().ok(), "portions change what is read");
     let Ok((client, taken)) = at_once else { return };
     assert!((15..=MOST).contains(&taken));
     assert!(octets.get(..=taken).is_none_or(|more| read(more).is_err()), "what is behind the header is taken for it");

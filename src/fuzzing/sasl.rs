@@ -1,4 +1,4 @@
-//! A login: whatever a client answers to our challenges, a name and a password come of it, or a reply, and nothing else.
+//! A login: whatever a client answers to our challenges, a name and a secret come of it, or a reply, and nothing else.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,7 +16,8 @@ use crate::edge::strangers::Notice;
 use crate::policy::mechanism::Mechanism;
 use crate::sasl::scram;
 
-const MECHANISMS: [Mechanism; 2] = [Mechanism::Plain, Mechanism::Login];
+const MECHANISMS: [Mechanism; 5] =
+    [Mechanism::Plain, Mechanism::Login, Mechanism::OauthBearer, Mechanism::Xoauth2, Mechanism::External];
 
 /// The first octet says which mechanism, and whether the first line comes with the command; the rest are the lines.
 pub fn run(input: &[u8]) {
@@ -45,25 +46,32 @@ pub fn run(input: &[u8]) {
     }
     match offered {
         Ok(Ok(offered)) => {
-            let (user, password) = (offered.user, offered.password.expose().clone());
-            for part in [&user, &password] {
-                assert!((1..=255).contains(&part.len()) && !part.chars().any(char::is_control), "{part:?}");
+            let (user, secret) = (offered.user, offered.password.expose().clone());
+            for part in [&user, &secret] {
+                assert!(part.len() <= 512 && !part.chars().any(char::is_control), "{part:?}");
             }
-            assert!(user.is_ascii());
-            let lines: Vec<&[u8]> = whole.split(|octet| *octet == b'\n').collect();
-            let line =
-                |at: usize| lines.get(at).map(|line| line.strip_suffix(b"\r").unwrap_or(line)).unwrap_or_default();
-            let forms = match mechanism {
+            assert!(user.is_ascii() && user.len() <= 255);
+            let line = |at: usize| -> Option<Vec<u8>> {
+                let line = whole.split(|octet| *octet == b'\n').nth(at).unwrap_or_default();
+                match line.strip_suffix(b"\r").unwrap_or(line) {
+                    b"=" if initial.is_some() => Some(Vec::new()),
+                    text => STANDARD.decode(text).ok().filter(|meant| STANDARD.encode(meant).as_bytes() == text),
+                }
+            };
+            let first = line(0).expect("the answer is base64");
+            match mechanism {
+                Mechanism::Login => {
+                    assert_eq!((&first, line(1)), (&user.clone().into_bytes(), Some(secret.clone().into_bytes())));
+                    assert!(!user.is_empty() && !secret.is_empty());
+                }
+                Mechanism::External => assert!(first == user.as_bytes() && secret.is_empty()),
                 // Another's name is nobody's to act for.
                 Mechanism::Plain => {
-                    vec![(line(0), format!("\0{user}\0{password}")), (line(0), format!("{user}\0{user}\0{password}"))]
+                    let forms = [format!("\0{user}\0{secret}"), format!("{user}\0{user}\0{secret}")];
+                    assert!(forms.iter().any(|form| form.as_bytes() == first), "{forms:?}");
+                    assert!(!user.is_empty() && !secret.is_empty());
                 }
-                _ => vec![(line(0), user), (line(1), password)],
-            };
-            let is_said = |(line, meant): &(&[u8], String)| *line == STANDARD.encode(meant).as_bytes();
-            match mechanism {
-                Mechanism::Plain => assert!(forms.iter().any(is_said), "{forms:?}"),
-                _ => assert!(forms.iter().all(is_said), "{forms:?}"),
+                _ => token(mechanism, &first, &user, &secret),
             }
         }
         Ok(Err(Unfit::Impossible(user))) => {
@@ -84,4 +92,28 @@ fn scram(message: &[u8]) {
     if let Some(last) = scram::last(message) {
         assert_eq!(format!("{},p={}", last.unproven, STANDARD.encode(last.proof)).as_bytes(), message);
     }
+}
+
+/// A token is said once, behind the word for it, and the name is the one that was said.
+fn token(mechanism: Mechanism, message: &[u8], user: &str, token: &str) {
+    assert!(!token.is_empty() && token.bytes().all(|octet| octet.is_ascii_graphic()), "{token:?}");
+    let said = String::from_utf8_lossy(message);
+    let inner = said.strip_suffix("\u{1}\u{1}").expect("a message ends");
+    let pairs: Vec<&str> = inner.split('\u{1}').collect();
+    let begin = match mechanism {
+        Mechanism::Xoauth2 => {
+            assert_eq!(pairs.len(), 2, "{said:?}");
+            vec![format!("user={user}")]
+        }
+        _ if user.is_empty() => vec!["n,,".to_owned(), "y,,".to_owned()],
+        _ => {
+            let escaped = user.replace('=', "=3D").replace(',', "=2C");
+            vec![format!("n,a={escaped},"), format!("y,a={escaped},")]
+        }
+    };
+    assert!(begin.iter().any(|begin| begin == pairs[0]), "{said:?} names {user:?}");
+    let authorizations: Vec<&str> = pairs[1..].iter().filter_map(|pair| pair.strip_prefix("auth=")).collect();
+    let [authorization] = authorizations[..] else { panic!("{said:?} says a token more than once, or never") };
+    let (scheme, behind) = authorization.split_at(7);
+    assert!(scheme.eq_ignore_ascii_case("bearer ") && behind.trim_start() == token, "{said:?} has another token");
 }
