@@ -3,6 +3,8 @@
 
 #[path = "architecture/documents.rs"]
 mod documents;
+#[path = "architecture/locks.rs"]
+mod locks;
 #[path = "architecture/shape.rs"]
 mod shape;
 #[path = "architecture/source.rs"]
