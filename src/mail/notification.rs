@@ -228,10 +228,8 @@ fn part(out: &mut String, boundary: &str, types: [&str; 2], content: &[u8]) {
     let [plain, international] = types;
     match std::str::from_utf8(content).ok().filter(|_| content.is_ascii()) {
         Some(text) => {
-            out.push_str(&format!("--{boundary}\r\nContent-Type: {plain}\r\n\r\n{text}"));
-            if !text.ends_with("\r\n") {
-                out.push_str("\r\n");
-            }
+            // The line end before a boundary is the boundary's (RFC 2046 section 5.1.1): what stands here keeps its own.
+            out.push_str(&format!("--{boundary}\r\nContent-Type: {plain}\r\n\r\n{text}\r\n"));
         }
         None => {
             let head = format!("--{boundary}\r\nContent-Type: {international}\r\n");

@@ -66,6 +66,7 @@ fn rule_x7_a_report_names_each_recipient_for_people_and_for_programs() {
          <max@example.org>\r\n    given up, because its time was over; mx.example.org said last: 451 4.7.1 try later\r\n\
          \r\n\
          The administrators of gate.example.net know it as 01890000-0000-7000-8000-000000000000.\r\n\
+         \r\n\
          --=_ID\r\n\
          Content-Type: message/delivery-status\r\n\
          \r\n\
@@ -88,10 +89,12 @@ fn rule_x7_a_report_names_each_recipient_for_people_and_for_programs() {
          Remote-MTA: dns; mx.example.org\r\n\
          Diagnostic-Code: smtp; 451 4.7.1 try later\r\n\
          Last-Attempt-Date: Thu, 1 Jan 1970 00:00:00 +0000\r\n\
+         \r\n\
          --=_ID\r\n\
          Content-Type: text/rfc822-headers\r\n\
          \r\n\
          Subject: hello\r\n\
+         \r\n\
          --=_ID--\r\n"
     );
 }
