@@ -200,7 +200,7 @@ fn stricter(line: &[u8], fault: Fault) -> Option<Difference> {
             parts.is_some_and(|parts| parts.path.ends_with(']')).then_some(Difference::Path)
         }
         Fault::SenderUtf8 | Fault::RecipientUtf8 => odd.then_some(Difference::Path),
-        Fault::UnknownParameter | Fault::Parameter => {
+        Fault::UnknownParameter | Fault::Parameter(_) => {
             parts.is_some_and(|parts| !parts.has_plain_parameters()).then_some(Difference::Parameters)
         }
     }

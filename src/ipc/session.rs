@@ -15,6 +15,7 @@ use super::trace::Told;
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::facts::Facts;
+use crate::mail::flaw::Flaw;
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
 use crate::policy::certificate::Presented;
@@ -85,8 +86,15 @@ pub enum Ask {
     /// The transaction is given up (RSET, an error, a lost connection), or a challenge is not answered. No answer.
     Abort { slot: Slot },
     /// A refusal that the edge decided by the grant's policy, for the audit log: of this sender's message, or of one
-    /// recipient of it, with the number of further ones that were refused with it. No answer.
-    Turned { slot: Slot, sender: ReversePath, recipient: Option<Address>, further: u32, refusal: Refusal },
+    /// recipient of it, with the number of further ones that were refused with it; and what was wrong with its form. No answer.
+    Turned {
+        slot: Slot,
+        sender: ReversePath,
+        recipient: Option<Address>,
+        further: u32,
+        refusal: Refusal,
+        flaw: Option<Flaw>,
+    },
     /// A line for those who follow this session, which the vault has asked for. No answer.
     Told { slot: Slot, told: Told },
     /// The session is over; the slot is free. No answer.

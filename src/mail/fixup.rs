@@ -104,7 +104,7 @@ pub fn apply(
             None => {
                 if let Some(name) = orders.remove.iter().find(|name| removes(name, field, trace.hostname)) {
                     if header.signs(field.name) {
-                        return Err(Fault::Signed("a field to be removed"));
+                        return Err(Fault::SignedAway);
                     }
                     facts.changes.remove(name.name());
                     facts.received -= u32::from(field.is("Received") && facts.received > 1);

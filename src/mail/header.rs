@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::facts::{Facts, MAX_AUTHORS};
+use super::flaw::{Flaw, Named};
 use super::mailbox;
 use super::signed::Signed;
 use crate::policy::refusal::Refusal;
@@ -56,6 +57,8 @@ pub enum Fault {
     TooManyAuthors,
     /// It would have to be changed where it is signed.
     Signed(&'static str),
+    /// It has a field that the credential wants removed, and that is signed.
+    SignedAway,
     TooLong,
     Loop,
 }
@@ -69,18 +72,42 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// What the audit log has of it.
+    pub fn flaw(self) -> Flaw {
+        match self {
+            Self::Line => Flaw::Line,
+            Self::EightBit => Flaw::EightBit,
+            Self::NotUtf8 => Flaw::NotUtf8,
+            Self::TooManyFields => Flaw::TooManyFields,
+            Self::NoFrom => Flaw::NoFrom,
+            Self::Nobody => Flaw::Nobody,
+            Self::Twice(name) => Flaw::Twice(Named::of(name)),
+            Self::Author(name) => Flaw::Author(Named::of(name)),
+            Self::TooManyAuthors => Flaw::TooManyAuthors,
+            Self::Signed(name) => Flaw::Signed(Named::of(name)),
+            Self::SignedAway => Flaw::SignedAway,
+            Self::TooLong => Flaw::TooLong,
+            Self::Loop => Flaw::Loop,
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line => f.write_str("a line of the header is no field"),
-            Self::NotUtf8 => f.write_str("the header has octets that are neither ASCII nor UTF-8"),
-            Self::EightBit => f.write_str("the header has octets that are not ASCII"),
+            Self::NotUtf8 => f.write_str("the header has octets that are not UTF-8, encode them by RFC 2047"),
+            Self::EightBit => {
+                f.write_str("the header has octets that are not ASCII, encode them by RFC 2047 or say SMTPUTF8")
+            }
             Self::TooManyFields => write!(f, "the header has more than {MAX_FIELDS} fields"),
             Self::NoFrom => f.write_str("the header has no From"),
             Self::Nobody => f.write_str("From names nobody"),
             Self::Twice(name) => write!(f, "the header has more than one {name}"),
             Self::Author(name) => write!(f, "{name} can't be read in one way only"),
             Self::TooManyAuthors => f.write_str("the header has too many authors"),
+            Self::SignedAway => f.write_str("a field that this login does not send is signed"),
             Self::Signed(name) => write!(f, "{name} would have to be changed and is signed"),
             Self::TooLong => f.write_str("the header is too long"),
             Self::Loop => f.write_str("the message goes in circles"),

@@ -5,6 +5,7 @@ pub mod dsn;
 pub mod envelope;
 pub mod facts;
 pub mod fixup;
+pub mod flaw;
 pub mod header;
 pub mod hold;
 pub mod id;

@@ -145,8 +145,8 @@ impl Session {
                 self.abort();
                 Ok(())
             }
-            (_, Ask::Turned { sender, recipient, further, refusal, .. }) => {
-                self.turned(&sender, recipient, further, refusal).await;
+            (_, Ask::Turned { sender, recipient, further, refusal, flaw, .. }) => {
+                self.turned(&sender, recipient, further, (refusal, flaw)).await;
                 Ok(())
             }
             (_, Ask::Told { told, .. }) => self.told(told),

@@ -118,7 +118,7 @@ pub enum Fault {
     RecipientUtf8,
     UnknownParameter,
     /// Said twice, or with a value that it can't have.
-    Parameter,
+    Parameter(&'static str),
 }
 
 /// How long the line that begins like this may be, with its CRLF.
@@ -251,7 +251,7 @@ fn chunk(rest: &str) -> Result<Chunk, Fault> {
     };
     parameters::number(Some(octets).filter(|octets| !octets.is_empty()))
         .map(|octets| Chunk { octets, last })
-        .or(Err(Fault::Chunk))
+        .ok_or(Fault::Chunk)
 }
 
 /// What follows `FROM:` or `TO:`, which is one word with the path. One blank between them is what Outlook and many

@@ -16,6 +16,7 @@ use crate::ipc::frame::MAX_CONTENT;
 use crate::mail::address::Address;
 use crate::mail::envelope::Utf8;
 use crate::mail::facts::Facts;
+use crate::mail::flaw::Flaw;
 use crate::mail::{fixup, header};
 use crate::policy::refusal::Refusal;
 
@@ -45,19 +46,28 @@ enum Stage {
     Refused(Reply),
 }
 
-/// Why a header isn't passed on.
+/// Why a message isn't passed on: for the vault, for its log, and for the client.
 #[derive(Debug)]
-struct Unfit(Refusal, Reply);
+struct Unfit(Refusal, Option<Flaw>, Reply);
 
 impl From<header::Fault> for Unfit {
     fn from(fault: header::Fault) -> Self {
-        Self(fault.refusal(), fault.into())
+        Self(fault.refusal(), Some(fault.flaw()), fault.into())
     }
 }
 
 impl From<Refusal> for Unfit {
     fn from(refusal: Refusal) -> Self {
-        Self(refusal, refusal.into())
+        Self(refusal, None, refusal.into())
+    }
+}
+
+impl From<Fault> for Unfit {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Framing => Self(Refusal::Framing, Some(Flaw::BareOctet), Refusal::Framing.into()),
+            Fault::LineTooLong => Self(Refusal::Framing, Some(Flaw::LineTooLong), reply::DATA_LINE_TOO_LONG),
+        }
     }
 }
 
@@ -125,18 +135,17 @@ impl Content {
             return;
         }
         if tally.octets() > setting.max_size() {
-            return self.refuse(Refusal::TooBig, Refusal::TooBig.into(), setting).await;
+            return self.refuse(Refusal::TooBig, setting).await;
         }
-        match tally.fault() {
-            Some(Fault::Framing) => self.refuse(Refusal::Framing, Refusal::Framing.into(), setting).await,
-            Some(Fault::LineTooLong) => self.refuse(Refusal::Framing, reply::DATA_LINE_TOO_LONG, setting).await,
-            None => (),
+        if let Some(fault) = tally.fault() {
+            self.refuse(fault, setting).await;
         }
     }
 
-    async fn refuse(&mut self, refusal: Refusal, reply: Reply, setting: &mut Setting<'_>) {
+    async fn refuse(&mut self, why: impl Into<Unfit>, setting: &mut Setting<'_>) {
+        let Unfit(refusal, flaw, reply) = why.into();
         setting.visit.abort().await;
-        setting.visit.turned(&setting.envelope.sender, None, refusal);
+        setting.visit.unfit(&setting.envelope.sender, refusal, flaw);
         self.stage = Stage::Refused(reply);
     }
 
@@ -154,7 +163,7 @@ impl Content {
                     let held = std::mem::take(held);
                     self.begin(&held, end, setting).await;
                 } else if held.len() > MAX_HEADER {
-                    self.refuse(Refusal::Header, header::Fault::TooLong.into(), setting).await;
+                    self.refuse(header::Fault::TooLong, setting).await;
                 }
             }
         }
@@ -164,7 +173,7 @@ impl Content {
     async fn begin(&mut self, held: &[u8], end: usize, setting: &mut Setting<'_>) {
         let Some((block, rest)) = held.split_at_checked(end) else { return };
         if block.len() > MAX_HEADER {
-            return self.refuse(Refusal::Header, header::Fault::TooLong.into(), setting).await;
+            return self.refuse(header::Fault::TooLong, setting).await;
         }
         let Setting { front, grant, helo, with, cipher, envelope, .. } = setting;
         let mut recipients = envelope.recipients.keys();
@@ -185,7 +194,7 @@ impl Content {
             fixup::apply(&header, &trace, orders, Timestamp::now()).map_err(Unfit::from)
         });
         match fixed {
-            Err(Unfit(refusal, reply)) => self.refuse(refusal, reply, setting).await,
+            Err(unfit) => self.refuse(unfit, setting).await,
             Ok((mut out, mut facts)) => {
                 facts.changes.sender.clone_from(&envelope.given);
                 out.extend_from_slice(rest);

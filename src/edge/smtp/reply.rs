@@ -157,7 +157,10 @@ impl From<Fault> for Reply {
             Fault::SenderUtf8 => says(550, "5.6.7", "a sender in UTF-8 needs SMTPUTF8"),
             Fault::RecipientUtf8 => says(553, "5.6.7", "a recipient in UTF-8 needs SMTPUTF8"),
             Fault::UnknownParameter => says(555, "5.5.4", "parameter not offered"),
-            Fault::Parameter => says(501, "5.5.4", "a parameter has no such value, or was said twice"),
+            Fault::Parameter(name) => {
+                let text = format!("{name} has no such value, or was said twice");
+                Self { code: 501, status: "5.5.4", text: Cow::Owned(text) }
+            }
         }
     }
 }
@@ -254,6 +257,9 @@ mod tests {
             Reply::kept(MessageId::now()),
             ASK_RESPONSE,
             Fault::Octets.into(),
+            Fault::Parameter("REQUIRETLS").into(),
+            header::Fault::EightBit.into(),
+            header::Fault::Signed("Authentication-Results").into(),
         ]);
         for reply in all {
             let line = text(&reply);
@@ -275,6 +281,14 @@ mod tests {
             assert_eq!(Reply::from(refusal).code < 500, refusal.is_temporary(), "{refusal:?}");
         }
         assert_eq!(text(&Refusal::RateLimited(7).into()), "451 4.7.1 over the rate, try again in 7 seconds\r\n");
+    }
+
+    #[test]
+    fn rule_h10_a_client_is_told_what_to_do_about_octets_above_127() {
+        let said = text(&header::Fault::EightBit.into());
+        assert!(said.starts_with("550 5.6.7 ") && said.contains("RFC 2047") && said.contains("SMTPUTF8"), "{said}");
+        let said = text(&Fault::Parameter("SIZE").into());
+        assert_eq!(said, "501 5.5.4 SIZE has no such value, or was said twice\r\n");
     }
 
     #[test]

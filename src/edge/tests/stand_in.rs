@@ -78,6 +78,8 @@ pub struct Seen {
     pub certificates: Vec<Box<Presented>>,
     /// Sender, recipient and why.
     pub turned: Vec<(Option<String>, Option<String>, Refusal)>,
+    /// What was wrong with their form.
+    pub flaws: Vec<String>,
     pub opened: usize,
     pub ways: Vec<Via>,
     pub closed: usize,
@@ -272,7 +274,8 @@ impl Places {
                 let committed = ways.committed.get(&message).copied().unwrap_or(true);
                 Ok(Some(Answer::Was { message, committed }))
             }
-            Ask::Turned { sender, recipient, refusal, .. } => {
+            Ask::Turned { sender, recipient, refusal, flaw, .. } => {
+                seen.flaws.extend(flaw.map(|flaw| flaw.to_string()));
                 seen.turned.push((sender.map(String::from), recipient.map(String::from), refusal));
                 Ok(None)
             }

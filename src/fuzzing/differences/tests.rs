@@ -42,7 +42,7 @@ const FAULTS: [Fault; 14] = [
     Fault::SenderUtf8,
     Fault::RecipientUtf8,
     Fault::UnknownParameter,
-    Fault::Parameter,
+    Fault::Parameter("SIZE"),
 ];
 
 fn both(line: &str) -> (Result<Command, Fault>, Option<Difference>) {

@@ -1,25 +1,29 @@
 //! What is refused, for the log and to the edge.
 
+use serde_json::json;
+
 use super::super::audit::event::Event;
 use super::super::limits::denial::{By, Denied};
 use super::super::telling;
 use super::Session;
 use crate::ipc::session::Answer;
 use crate::mail::address::{Address, ReversePath};
+use crate::mail::flaw::Flaw;
 use crate::policy::refusal::Refusal;
 
 impl Session {
-    /// A refusal of the edge's own, for the log.
+    /// A refusal of the edge's own, for the log, and what was wrong with the message.
     pub(super) async fn turned(
         &self,
         sender: &ReversePath,
         recipient: Option<Address>,
         further: u32,
-        refusal: Refusal,
+        (refusal, flaw): (Refusal, Option<Flaw>),
     ) {
         let event = self.about(Event::refusal(refusal)).sender(sender).recipients(&recipient);
         let rcpt_count = (further > 0).then(|| u64::from(further) + 1).or(event.rcpt_count);
-        telling::tell(&self.vault, Event { rcpt_count, ..event }, Some(self.by(refusal))).await;
+        let data = flaw.map(|flaw| json!({ "fault": flaw.to_string() }).to_string());
+        telling::tell(&self.vault, Event { rcpt_count, data, ..event }, Some(self.by(refusal))).await;
     }
 
     /// An event with whose session it is of.

@@ -1,6 +1,7 @@
 //! What sessions may ask, and what becomes of those that ask otherwise.
 
 use super::*;
+use crate::mail::flaw::{Flaw, Named};
 use crate::policy::mask::Mask;
 
 #[test]
@@ -184,7 +185,7 @@ fn a_new_configuration_changes_what_auditors_see_of_what_comes_after_it() {
         edge.login(&bench, 1).await;
         let turned = |name: &str| {
             let (slot, refusal) = (Slot(1), Refusal::SenderNotAllowed);
-            Ask::Turned { slot, sender: Some(address(name)), recipient: None, further: 0, refusal }
+            Ask::Turned { slot, sender: Some(address(name)), recipient: None, further: 0, refusal, flaw: None }
         };
         edge.asks.send(turned("rosa@evil.example")).await.unwrap();
         assert!(matches!(edge.mail(1, "a@example.net").await, Answer::Reserved { .. }), "it was heard");
@@ -256,7 +257,7 @@ fn a_client_that_repeats_what_is_refused_neither_fills_the_log_nor_ends_its_edge
             let (slot, further, refusal) = (Slot(slot), 49, Refusal::RecipientNotAllowed);
             for _ in 0..2000 {
                 let (sender, recipient) = (sender.clone(), recipient.clone());
-                edge.asks.send(Ask::Turned { slot, sender, recipient, further, refusal }).await.unwrap();
+                edge.asks.send(Ask::Turned { slot, sender, recipient, further, refusal, flaw: None }).await.unwrap();
             }
             assert!(matches!(edge.mail(slot.0, "a@example.net").await, Answer::Reserved { .. }), "it goes on");
             edge.asks.send(Ask::Close { slot }).await.unwrap();
@@ -340,6 +341,28 @@ fn a_courier_says_once_how_much_it_takes_and_within_bounds() {
 }
 
 #[test]
+fn what_was_wrong_with_a_message_is_in_the_log() {
+    let bench = Bench::new();
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        for flaw in [Some(Flaw::Twice(Named::of("To"))), Some(Flaw::NoFrom), None] {
+            let (slot, sender, refusal) = (Slot(1), Some(address("a@example.net")), Refusal::Header);
+            edge.asks.send(Ask::Turned { slot, sender, recipient: None, further: 0, refusal, flaw }).await.unwrap();
+        }
+        assert!(matches!(edge.mail(1, "a@example.net").await, Answer::Reserved { .. }), "all of it was heard");
+    });
+    vault.drain();
+    let rejects = bench.events(&Filter { event: Some("msg.reject".into()), ..Filter::default() });
+    let faults: Vec<_> = rejects.iter().map(|event| (event.get("reason"), event.get("data"))).collect();
+    let header = Some("header");
+    let expected =
+        [(header, Some("{\"fault\":\"twice: To\"}")), (header, Some("{\"fault\":\"no-from\"}")), (header, None)];
+    assert_eq!(faults, expected);
+}
+
+#[test]
 fn what_an_edge_refused_is_logged_with_its_sender_masked() {
     let bench = Bench::new();
     let mut vault = bench.run();
@@ -348,11 +371,14 @@ fn what_an_edge_refused_is_logged_with_its_sender_masked() {
         edge.login(&bench, 1).await;
         let (slot, refusal) = (Slot(1), Refusal::SenderNotAllowed);
         for sender in [Some(address("rosa@evil.example")), None] {
-            edge.asks.send(Ask::Turned { slot, sender, recipient: None, further: 0, refusal }).await.unwrap();
+            edge.asks
+                .send(Ask::Turned { slot, sender, recipient: None, further: 0, refusal, flaw: None })
+                .await
+                .unwrap();
         }
         let (sender, recipient) = (Some(address("a@example.net")), Some(address("emil@denied.example")));
         let refusal = Refusal::RecipientNotAllowed;
-        edge.asks.send(Ask::Turned { slot, sender, recipient, further: 2, refusal }).await.unwrap();
+        edge.asks.send(Ask::Turned { slot, sender, recipient, further: 2, refusal, flaw: None }).await.unwrap();
         assert!(matches!(edge.mail(1, "a@example.net").await, Answer::Reserved { .. }), "all of it was heard");
     });
     vault.drain();

@@ -51,9 +51,15 @@ fn rule_l11_rule_x3_utf8_is_taken_in_addresses_that_ask_for_it() {
     assert_eq!(from("MAIL FROM:<joerg@bücher.example> SIZE=1"), Err(Fault::SenderUtf8));
     let Ok(Command::Rcpt(rcpt)) = parse("RCPT TO:<jörg@bücher.example>".as_bytes()) else { panic!("a good RCPT") };
     assert!(rcpt.recipient == Recipient::Mailbox(jorg) && rcpt.utf8);
-    for bad in ["SMTPUTF8=1", "SMTPUTF8 smtputf8", "SMTPUTF8 ENVID=ö", "SMTPUTF8 AUTH=ö", "SMTPUTF8 BÖDY=7BIT"] {
-        is(&format!("MAIL FROM:<a@b.net> {bad}"), Err(Fault::Parameter));
+    for (bad, name) in [
+        ("SMTPUTF8=1", "SMTPUTF8"),
+        ("SMTPUTF8 smtputf8", "SMTPUTF8"),
+        ("SMTPUTF8 ENVID=ö", "ENVID"),
+        ("SMTPUTF8 AUTH=ö", "AUTH"),
+    ] {
+        is(&format!("MAIL FROM:<a@b.net> {bad}"), Err(Fault::Parameter(name)));
     }
+    is("MAIL FROM:<a@b.net> SMTPUTF8 BÖDY=7BIT", Err(Fault::Parameter("a parameter")));
     for bad in ["a\u{202e}b@c.net", "jo\u{308}rg@c.net", "a\u{9b}@c.net", "a@ｂ.net"] {
         is(&format!("MAIL FROM:<{bad}> SMTPUTF8"), Err(Fault::Sender));
         is(&format!("RCPT TO:<{bad}>"), Err(Fault::Recipient));
@@ -70,7 +76,31 @@ fn rule_x5_rule_x3_an_original_recipient_in_utf8_is_kept_as_any_server_may_be_to
     };
     assert_eq!(rcpt.wish.orcpt.unwrap().to_string(), r"UTF-8;j\x{F6}rg+2B@b.net");
     assert!(rcpt.utf8);
-    is("RCPT TO:<a@b.net> ORCPT=rfc822;jörg@b.net", Err(Fault::Parameter));
+    is("RCPT TO:<a@b.net> ORCPT=rfc822;jörg@b.net", Err(Fault::Parameter("ORCPT")));
+}
+
+#[test]
+fn rule_c12_a_parameter_that_is_wrong_is_named_and_one_that_is_unknown_is_not() {
+    for (said, name) in [
+        ("MAIL FROM:<a@b.net> SIZE=1 size=1", "SIZE"),
+        ("MAIL FROM:<a@b.net> SIZE=1 ret=both", "RET"),
+        ("MAIL FROM:<a@b.net> BODY=BINARYMIME", "BODY"),
+        ("MAIL FROM:<a@b.net> HOLDFOR=60 HOLDUNTIL=2026-11-27T00:00:00Z", "HOLDUNTIL"),
+        ("MAIL FROM:<a@b.net> requiretls=1", "REQUIRETLS"),
+        ("MAIL FROM:<a@b.net> ENVID=", "ENVID"),
+        ("MAIL FROM:<a@b.net> AUTH==", "AUTH"),
+        ("RCPT TO:<a@b.net> Notify=NEVER,SUCCESS", "NOTIFY"),
+        ("RCPT TO:<a@b.net> ORCPT=bad ORCPT=bad", "ORCPT"),
+    ] {
+        is(said, Err(Fault::Parameter(name)));
+    }
+    is("MAIL FROM:<a@b.net> X=1", Err(Fault::UnknownParameter));
+    is("RCPT TO:<a@b.net> SIZE=1", Err(Fault::UnknownParameter));
+}
+
+/// Of the first parameter.
+fn keyword(said: &'static str) -> &'static str {
+    said.split(['=', ' ']).next().unwrap()
 }
 
 #[test]
@@ -87,7 +117,7 @@ fn rule_l12_vector_v8_a_blank_is_the_only_separator() {
     is("AUTH\tPLAIN\tdGVzdA==", Err(Fault::Octets));
     is("MAIL\tFROM:<a@b.net>", Err(Fault::Octets));
     is("MAIL  FROM:<a@b.net>", Err(Fault::Argument));
-    is("MAIL FROM:<a@b.net>  SIZE=1", Err(Fault::Parameter));
+    is("MAIL FROM:<a@b.net>  SIZE=1", Err(Fault::Parameter("a parameter")));
 }
 
 #[test]
@@ -177,12 +207,12 @@ fn rule_c12_vector_v17_parameters() {
         "BODY=BINARYMIME",
         "BODY",
         "BODY=7BIT BODY=8BITMIME",
-        "=1",
-        "-A=1",
         "SIZE=1=2",
-        "S\"Z=1",
     ] {
-        is(&format!("MAIL FROM:<a@b.net> {bad}"), Err(Fault::Parameter));
+        is(&format!("MAIL FROM:<a@b.net> {bad}"), Err(Fault::Parameter(keyword(bad))));
+    }
+    for bad in ["=1", "-A=1", "S\"Z=1"] {
+        is(&format!("MAIL FROM:<a@b.net> {bad}"), Err(Fault::Parameter("a parameter")));
     }
     for unknown in ["X-A", "XYZ=1"] {
         is(&format!("MAIL FROM:<a@b.net> {unknown}"), Err(Fault::UnknownParameter));
@@ -207,7 +237,7 @@ fn rule_x5_what_is_asked_of_reports_is_read_strictly() {
         Wish { notify: Notify::parse("SUCCESS,DELAY").ok(), orcpt: "rfc822;b+2Ba@b.net".to_owned().try_into().ok() };
     assert!(rcpt.wish == wish && wish.orcpt.is_some() && wish.notify.is_some());
     for bad in ["RET", "RET=", "RET=ALL", "RET=FULL RET=FULL", "ENVID", "ENVID=+0A", "ENVID=a ENVID=a", "ENVID=a=b"] {
-        is(&format!("MAIL FROM:<a@b.net> {bad}"), Err(Fault::Parameter));
+        is(&format!("MAIL FROM:<a@b.net> {bad}"), Err(Fault::Parameter(keyword(bad))));
     }
     for bad in [
         "NOTIFY",
@@ -218,7 +248,7 @@ fn rule_x5_what_is_asked_of_reports_is_read_strictly() {
         "ORCPT=rfc822;a+b",
         "ORCPT=rfc822;a ORCPT=rfc822;a",
     ] {
-        is(&format!("RCPT TO:<a@b.net> {bad}"), Err(Fault::Parameter));
+        is(&format!("RCPT TO:<a@b.net> {bad}"), Err(Fault::Parameter(keyword(bad))));
     }
 }
 
@@ -235,7 +265,7 @@ fn rule_a16_on_behalf_of_is_read_and_means_nothing() {
         assert!(from(&format!("MAIL FROM:<a@b.net> AUTH={good}")).is_ok(), "{good}");
     }
     for bad in ["+", "a+3", "a+3d", "a+zz"] {
-        assert_eq!(from(&format!("MAIL FROM:<a@b.net> AUTH={bad}")), Err(Fault::Parameter), "{bad}");
+        assert_eq!(from(&format!("MAIL FROM:<a@b.net> AUTH={bad}")), Err(Fault::Parameter("AUTH")), "{bad}");
     }
 }
 

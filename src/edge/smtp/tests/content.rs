@@ -164,6 +164,27 @@ async fn a_refused_message_is_read_to_its_end_and_told_to_the_vault_once() {
 }
 
 #[tokio::test]
+async fn rule_h9_the_log_is_told_what_was_wrong_with_a_message_in_words_of_ours() {
+    for (content, flaw) in [
+        ("To: x@example.org\r\n", "no-from"),
+        ("From: a@example.net\r\nto: x@example.org\r\nTO: y@example.org\r\n", "twice: To"),
+        ("From: a@example.net <b@evil.example>\r\n", "unreadable: From"),
+        ("From: a@example.net\r\nSubject: gr\u{fc}n\r\n", "not-ascii"),
+        ("From: a@example.net\r\nBcc: x\r\nDKIM-Signature: h=from:bcc\r\n", "signed: Bcc"),
+        ("From: a@example.net\r\nevil\r\n", "line-is-no-field"),
+        (&format!("From: a@example.net\r\n\r\n{}\r\n", "x".repeat(1200)), "line-too-long"),
+        ("From: a@example.net\r\n\r\nx\ny\r\n", "bare-cr-lf-or-nul"),
+    ] {
+        let room = Room::plain();
+        let mut client = room.run("@data").await;
+        client.send(format!("{content}.\r\n")).await;
+        assert!(client.reply().await.starts_with("55"), "{content:?}");
+        let seen = room.house.until(|seen| !seen.flaws.is_empty()).await;
+        assert_eq!(seen.flaws, [flaw], "{content:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_header_without_end_is_refused() {
     let room = Room::plain();
     let mut client = room.run("@data").await;
