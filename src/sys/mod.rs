@@ -20,5 +20,6 @@ pub mod room;
 pub mod seccomp;
 pub mod service;
 pub mod signal;
+pub mod sqlite;
 pub mod syslog;
 pub mod title;

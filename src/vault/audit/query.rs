@@ -2,8 +2,7 @@
 
 mod cursor;
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use rusqlite::types::{Value, ValueRef};
@@ -14,6 +13,7 @@ use super::month_file::{self, AUDIT};
 use super::schema::{self, NEWEST};
 use super::visible::visible;
 use crate::mail::address::Address;
+use crate::sys::sqlite::beginning;
 pub use cursor::Cursor;
 
 /// What to look for; what is absent matches everything.
@@ -175,7 +175,9 @@ pub fn open_unchecked(path: &Path) -> Result<Connection, String> {
             return Err(format!("{}: is no regular file", path.display()));
         }
     }
-    if is_of_two(path) {
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| explain(path, &error))?;
+    // Before SQLite reads anything.
+    if is_of_two(&connection) {
         return Err(format!(
             "{}: is read together with a write-ahead log (-wal), which no file that Gatepost makes is: what it says depends on \
              what lies beside it. Keep both, and take a copy of it from a backup",
@@ -183,17 +185,16 @@ pub fn open_unchecked(path: &Path) -> Result<Connection, String> {
         ));
     }
     let open = || {
-        let connection = Connection::open_with_flags(path, flags)?;
         schema::distrust(&connection)?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
         let application = pragma("application_id")?;
         let is_known = usize::try_from(pragma("user_version")?).is_ok_and(|version| version <= NEWEST);
-        Ok((application, is_known, connection))
+        Ok::<_, rusqlite::Error>((application, is_known))
     };
     match open() {
-        Ok((AUDIT, true, connection)) => Ok(connection),
-        Ok((AUDIT, false, _)) => {
+        Ok((AUDIT, true)) => Ok(connection),
+        Ok((AUDIT, false)) => {
             Err(format!("{}: was written by a newer Gatepost: read it with that version", path.display()))
         }
         Ok(_) => Err(format!("{}: is not an auditors' file", path.display())),
@@ -203,10 +204,8 @@ pub fn open_unchecked(path: &Path) -> Result<Connection, String> {
 
 /// Whether SQLite would read a write-ahead log as part of the file: octet 19 of its header says so
 /// (https://www.sqlite.org/fileformat2.html, 1.3.3). What can't be read is SQLite's to tell.
-fn is_of_two(path: &Path) -> bool {
-    let mut header = [0; 20];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
-    read.is_ok() && header.ends_with(&[2])
+fn is_of_two(connection: &Connection) -> bool {
+    beginning::<20>(connection).is_ok_and(|header| header.ends_with(&[2]))
 }
 
 /// What SQLite says of a file, and what to do about it.

@@ -1,6 +1,7 @@
 //! Questions to files that grow, change their month, come from elsewhere or are broken.
 
 use std::fs;
+use std::process::Command;
 
 use super::*;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
@@ -178,4 +179,21 @@ fn a_write_that_was_cut_short_is_told_apart_from_damage() {
     }
     let error = query(place.path(), &Filter::default(), |_| ()).unwrap_err();
     assert!(error.contains("start the service, which mends it"), "{error}");
+}
+
+#[test]
+fn what_is_opened_once_more_stays_as_it_is_for_those_who_read_it_already() {
+    let log = Specimen::grown(&[3]);
+    let path = log.audit().join("audit.db");
+    let reader = open(&path).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    let count = || reader.query_row("SELECT count(*) FROM event", [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(count(), 3);
+    drop(open(&path).unwrap());
+    // Of another process, because nobody is in the way of his own.
+    let write = || Command::new("sqlite3").arg(&path).arg("DELETE FROM anchor").output().unwrap();
+    let refused = String::from_utf8(write().stderr).unwrap();
+    assert!(refused.contains("locked"), "{refused:?}");
+    reader.execute_batch("COMMIT").unwrap();
+    assert!(write().status.success());
 }
