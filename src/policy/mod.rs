@@ -85,6 +85,23 @@ pub struct Recipients {
     pub deny: Vec<RecipientRule>,
 }
 
+impl Recipients {
+    pub fn permit(&self, recipient: &Address) -> bool {
+        let allowed = self.allow.is_empty() || self.allow.iter().any(|rule| rule.matches(recipient));
+        allowed && !self.deny.iter().any(|rule| rule.denies(recipient))
+    }
+}
+
+/// What a report to the sender of a message may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reportable {
+    /// As much of the message as was asked for.
+    Message,
+    /// What became of it, and nothing of what is in it.
+    Outcome,
+    Nothing,
+}
+
 /// How a message leaves. Only the spool exists so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -133,9 +150,7 @@ impl Grant {
 
     /// May it send there, and is there a way?
     pub fn recipient(&self, sender: &ReversePath, recipient: &Address) -> Result<(), Refusal> {
-        let Recipients { allow, deny } = &self.recipients;
-        let allowed = allow.is_empty() || allow.iter().any(|rule| rule.matches(recipient));
-        if !allowed || deny.iter().any(|rule| rule.denies(recipient)) {
+        if !self.recipients.permit(recipient) {
             return Err(Refusal::RecipientNotAllowed);
         }
         match route::find(&self.routes, &self.principal, sender, recipient) {
@@ -158,6 +173,19 @@ impl Grant {
 }
 
 impl Policy {
+    /// What a report to this sender may hold: all where it is the credential's own address, or one that it may write to.
+    /// Otherwise a report would be a way to whoever its rules keep it from: in a domain of its own it says what
+    /// became of the message, and elsewhere there is none.
+    pub fn reportable(&self, sender: &Address) -> Reportable {
+        if self.recipients.permit(sender) || self.senders.contains(&SenderRule::Address(sender.clone())) {
+            Reportable::Message
+        } else if self.senders.iter().any(|rule| *rule != SenderRule::Any && rule.matches(sender)) {
+            Reportable::Outcome
+        } else {
+            Reportable::Nothing
+        }
+    }
+
     /// Recipients of one message: never more than its own limits could ever let through.
     pub fn most_recipients(&self) -> u32 {
         self.max_recipients.unwrap_or(DEFAULT_RECIPIENTS).min(self.limits.most_recipients())
@@ -254,6 +282,26 @@ mod tests {
             "billing",
             &[Route { credential: None, from: None, to: "*".parse().unwrap(), via: vec![0], requiretls: false }],
         )
+    }
+
+    #[test]
+    fn rule_p12_rule_x7_a_report_is_no_way_to_those_whom_the_rules_keep_it_from() {
+        let policy = |senders: &[&str]| Policy {
+            senders: senders.iter().map(|rule| rule.parse().unwrap()).collect(),
+            recipients: Recipients { allow: vec!["@example.org".parse().unwrap()], deny: vec![] },
+            ..Policy::default()
+        };
+        for (senders, sender, reportable) in [
+            (&["*"][..], "ceo@example.com", Reportable::Nothing),
+            (&["*"], "ceo@example.org", Reportable::Message),
+            (&["@example.net"], "ceo@example.net", Reportable::Outcome),
+            (&["*", "@example.net"], "ceo@example.net", Reportable::Outcome),
+            (&["@example.net", "shop@example.net"], "shop@example.net", Reportable::Message),
+            // No sender of its any more.
+            (&["@example.net"], "ceo@example.com", Reportable::Nothing),
+        ] {
+            assert_eq!(policy(senders).reportable(&address(sender)), reportable, "{senders:?} {sender}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::schedule::persist;
 use crate::mail::envelope::{Addressee, Manner, Utf8};
 use crate::mail::id::MessageId;
 use crate::mail::notification::{Action, Fate, MAX_WHOLE, Notification, Original};
+use crate::policy::Reportable;
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
@@ -45,8 +46,11 @@ async fn make(vault: &Vault, owed: Owed) -> bool {
     // RFC 8689 section 5: a report is protected like the message, or tells nothing of what is in it.
     let keeps_tls = vault.authority.borrow().keeps_tls(&owed.principal, &None, &owed.sender);
     let require_tls = owed.manner.require_tls && keeps_tls;
-    let original =
-        if owed.manner.require_tls && !require_tls { Original::Nothing } else { original(vault, &owed).await };
+    let reportable = reportable(vault, &owed);
+    let original = match reportable {
+        Reportable::Message if require_tls == owed.manner.require_tls => original(vault, &owed).await,
+        _ => Original::Nothing,
+    };
     let (numbers, fates): (Vec<u32>, Vec<Fate>) = owed.fates.into_iter().unzip();
     let id = MessageId::now();
     let time = |us: u64| i64::try_from(us).ok().and_then(|us| Timestamp::from_microsecond(us).ok()).unwrap_or_default();
@@ -88,6 +92,7 @@ async fn make(vault: &Vault, owed: Owed) -> bool {
         expires_us: now.saturating_add(microseconds(lifetime)),
     };
     let unsent = match sealed {
+        _ if reportable == Reportable::Nothing => Some("recipient-not-allowed"),
         _ if lane.is_empty() => Some("no-route"),
         Err(_) => Some("not-encrypted"),
         Ok(()) => None,
@@ -116,6 +121,13 @@ async fn make(vault: &Vault, owed: Owed) -> bool {
         vault.segments.remove(segment).await;
     }
     true
+}
+
+/// What may be told of it. Whose credential is gone has no rules; what became of the message harms nobody.
+fn reportable(vault: &Vault, owed: &Owed) -> Reportable {
+    let authority = vault.authority.borrow();
+    let credential = authority.credentials.get(&owed.principal);
+    credential.map_or(Reportable::Outcome, |credential| credential.policy.reportable(&owed.sender))
 }
 
 /// What can be given back of a message.

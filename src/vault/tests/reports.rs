@@ -209,3 +209,29 @@ fn a_report_that_no_route_takes_is_written_down_and_owed_no_more() {
     assert_eq!((sent.get("outcome"), sent.get("reason")), (Some("failure"), Some("no-route")));
     assert_eq!(bench.count("SELECT count(*) FROM spool_msg WHERE done_us IS NULL"), 0);
 }
+
+#[test]
+fn rule_p12_rule_x7_a_report_is_no_way_around_the_rules_for_recipients() {
+    for (senders, is_sent) in [("*", false), ("@example.net", true)] {
+        let mut bench = Bench::new();
+        bench.slice.credentials[0].policy.senders = vec![senders.parse().unwrap()];
+        bench.slice.credentials[0].policy.recipients.allow = vec!["@example.org".parse().unwrap()];
+        let mut vault = bench.run();
+        test(async {
+            let content = b"Subject: offer\r\n\r\nthe body\r\n";
+            let (mut courier, job, _) = offered(&bench, &mut vault, &["x@example.org"], content).await;
+            courier.say(job, 0, failed()).await;
+            courier.settled(job).await;
+            if is_sent {
+                let (_, text) = report(&mut courier).await;
+                assert!(text.contains("rfc822; x@example.org\r\n") && !text.contains("offer"), "{text}");
+            }
+        });
+        vault.drain();
+        let all: Vec<_> = bench.events(&Filter::default());
+        let told = all.iter().find(|event| event.get("event") == Some("dsn.sent")).unwrap();
+        let expected = if is_sent { ("success", "failed") } else { ("failure", "recipient-not-allowed") };
+        assert_eq!((told.get("outcome"), told.get("reason")), (Some(expected.0), Some(expected.1)), "{senders}");
+        assert_eq!(bench.count("SELECT count(*) FROM spool_msg WHERE done_us IS NULL"), 0);
+    }
+}
