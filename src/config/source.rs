@@ -1,9 +1,10 @@
 //! Where a secret, a key or a certificate comes from. The plan names the place; whoever needs it opens it.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::secret::Secret;
@@ -68,7 +69,7 @@ impl Source {
     pub fn open(&self) -> Result<OwnedFd, String> {
         let failed = |error: io::Error| format!("{self}: can't be opened: {error}");
         if let Some(path) = self.path()? {
-            return File::open(path).map(OwnedFd::from).map_err(failed);
+            return regular(&path).map(OwnedFd::from).map_err(failed);
         }
         let value = match self {
             Self::Inline(secret) => secret.clone(),
@@ -86,6 +87,14 @@ impl Source {
         writer.write_all(value.expose().as_bytes()).map_err(failed)?;
         Ok(reader.into())
     }
+}
+
+/// Opens a file, and nothing that somebody else could keep waiting by not writing to it.
+///
+/// Errors: it is none, or can't be opened.
+fn regular(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file")) }
 }
 
 /// Its name in messages; never a secret.
@@ -130,6 +139,17 @@ mod tests {
         assert!(Source::file("tls/key.pem").is_err());
         assert!(Source::file("env:KEY").is_err());
         assert!(matches!(Source::file("credential:tls.key"), Ok(Source::Credential(_))));
+    }
+
+    #[test]
+    fn nobody_waits_for_a_pipe_in_the_place_of_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("key.pem");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for path in [pipe.as_path(), folder.path(), Path::new("/dev/zero")] {
+            let refused = Source::File(path.to_owned()).open().unwrap_err();
+            assert!(refused.ends_with("can't be opened: it is no file"), "{refused}");
+        }
     }
 
     #[test]

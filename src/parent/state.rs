@@ -159,8 +159,12 @@ pub fn anchor(path: &Path, auditors: Option<u32>) -> Result<OwnedFd, String> {
 }
 
 fn open(path: &Path, options: &mut OpenOptions) -> Result<OwnedFd, String> {
-    let opened = options.mode(0o600).custom_flags(nix::libc::O_NOFOLLOW).open(path);
-    opened.map(OwnedFd::from).map_err(|error| format!("opening {}: {error}", path.display()))
+    let failed = |error: io::Error| format!("opening {}: {error}", path.display());
+    // Without waiting, should it be a pipe.
+    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
+    let file = options.mode(0o600).custom_flags(flags).open(path).map_err(failed)?;
+    let is_file = file.metadata().map_err(failed)?.is_file();
+    if is_file { Ok(file.into()) } else { Err(failed(io::Error::other("it is no file"))) }
 }
 
 /// Listens for commands. A socket that nobody answers on is left over from an unclean stop and is replaced.

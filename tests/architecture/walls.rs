@@ -156,7 +156,7 @@ const CALLS: [(&str, &[&str]); 15] = [
     ("UdpSocket", &["sandbox/probe", "dialer"]),
     // files by path: the parent opens them for others, the vault has its two directories
     ("File::open", &["parent", "vault", "config", "cli", "sandbox", "sys", "sealer/key.rs", "dialer"]),
-    ("OpenOptions", &["parent", "vault", "cli", "sandbox", "sys", "sealer/key.rs"]),
+    ("OpenOptions", &["parent", "vault", "config/source.rs", "cli", "sandbox", "sys", "sealer/key.rs"]),
     ("fs::read", &["parent", "vault", "cli", "sandbox", "sys", "sealer/key.rs", "dialer"]),
     ("fs::write", &["vault", "cli", "sandbox", "sys"]),
     // only the listener introduces sessions
