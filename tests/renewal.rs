@@ -9,7 +9,7 @@ use std::path::Path;
 
 use nix::sys::signal::Signal;
 use support::smtp::trusting;
-use support::{Pair, Service, Setting};
+use support::{Pair, Service, Setting, processes};
 
 /// Puts another link in the place of one, as certbot does.
 fn lead(folder: &Path, name: &str, target: &str) {
@@ -41,6 +41,10 @@ fn rule_t11_a_renewed_certificate_is_taken_into_use_by_itself() {
     let seen = service.await_log(0, refused);
     assert!(service.log().contains("does not match"), "{}", service.log());
     drop(service.connect().secure(&trusting(&before)));
+    // Nothing that served has ended, and nobody is told so.
+    let (log, events) = (service.log(), service.command(&["audit", "query"]));
+    assert_eq!(log.lines().filter(|line| line.contains(" ERROR ") || line.contains("is gone")).count(), 1, "{log}");
+    assert!(!String::from_utf8(events.stdout).unwrap().contains("proc.exit"), "{log}");
 
     lead(&at, "key.pem", "key2.pem");
     let seen = service.await_log(seen, "reload done");
@@ -62,5 +66,29 @@ fn rule_t11_a_renewed_certificate_is_taken_into_use_by_itself() {
     service.signal(Signal::SIGHUP);
     service.await_log(seen, "reload done");
     service.await_arrival(vec!["before".to_owned(), "after".to_owned()]);
+    service.stop();
+}
+
+#[test]
+fn rule_t11_who_falls_meanwhile_comes_back_with_what_was_in_use() {
+    let authorities = r#"client_certificates = "request"
+client_authorities_file = "FOLDER/authorities.pem""#;
+    let folder = tempfile::Builder::new().prefix("gatepost-test-").tempdir().unwrap();
+    let at = folder.path().to_owned();
+    let pair = Pair::ecdsa();
+    fs::write(at.join("authorities.pem"), &pair.certificate).unwrap();
+    let listener = authorities.replace("FOLDER", at.to_str().unwrap());
+    let service = Service::start_in(folder, &Setting { pair: pair.clone(), listener, ..Setting::default() });
+
+    let half = Pair::ecdsa();
+    half.write_as(&at.join("chain2.pem"), &at.join("key2.pem"));
+    fs::rename(at.join("chain2.pem"), at.join("certificate.pem")).unwrap();
+    fs::remove_file(at.join("authorities.pem")).unwrap();
+    let mut seen = service.await_log(0, "reload refused");
+    for title in ["keyholder", "edge-smtp main"] {
+        processes::signal(processes::child(service.pid(), title), Signal::SIGKILL);
+        seen = service.await_log(seen, "a fallen process is replaced");
+        drop(service.connect().secure(&trusting(&pair)));
+    }
     service.stop();
 }

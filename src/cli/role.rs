@@ -37,8 +37,10 @@ pub fn run(name: &str) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
-            tracing::error!(reason, "can't serve");
-            start.fail(&reason);
+            // The parent tells it with what it means: a process that fell, or a reload that is refused.
+            if !start.fail(&reason) {
+                tracing::error!(reason, "can't serve");
+            }
             ExitCode::FAILURE
         }
     }

@@ -1,6 +1,6 @@
 //! Certificates of clients: whose are believed, and what one shows.
 
-use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustls::RootCertStore;
@@ -15,7 +15,7 @@ use crate::config::slice::ClientCertificates;
 use crate::policy::certificate::{MOST_NAMES, Presented};
 
 /// What asks for certificates and verifies them, by the authorities in this PEM file.
-pub fn verifier(authorities: File, asked: ClientCertificates) -> Result<Arc<dyn ClientCertVerifier>, String> {
+pub fn verifier(authorities: OwnedFd, asked: ClientCertificates) -> Result<Arc<dyn ClientCertVerifier>, String> {
     let mut roots = RootCertStore::empty();
     for authority in tls::read_chain(authorities)? {
         roots.add(authority).map_err(|error| format!("a certificate in it is none of an authority: {error}"))?;

@@ -101,7 +101,7 @@ fn offers(
             let pair = match pairs.entry(*number) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(place) => {
-                    let chain = tls::read_chain(start.file(&File::Chain(*number))?.into()).map_err(failed)?;
+                    let chain = tls::read_chain(start.file(&File::Chain(*number))?).map_err(failed)?;
                     place.insert(certificates::certified(chain, *number, keyholder.clone()).map_err(failed)?)
                 }
             };
@@ -114,7 +114,7 @@ fn offers(
             Some(asked) => {
                 let file = start.file(&File::ClientAuthorities(desk.number))?;
                 let why = |error| format!("the client_authorities_file of listener {:?}: {error}", desk.name);
-                Some(clients::verifier(file.into(), asked).map_err(why)?)
+                Some(clients::verifier(file, asked).map_err(why)?)
             }
             None => None,
         };

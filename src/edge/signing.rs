@@ -65,7 +65,10 @@ impl Keyholder {
         };
         let mut link = self.link();
         if link.era == era {
-            tracing::warn!(%end, "the keyholder is gone; handshakes fail until it is replaced");
+            // It may be one of a configuration that is refused: nobody misses it who never asked.
+            if link.ticket > 0 {
+                tracing::warn!(%end, "the keyholder is gone; handshakes fail until it is replaced");
+            }
             *link = Link { era, ticket: link.ticket, ..Link::default() };
         }
     }

@@ -1,6 +1,7 @@
 //! TLS of strangers: what is offered, and the thread on which hands are shaken.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,14 +19,15 @@ use super::certificates::Shelf;
 use super::clients;
 use super::socket::Socket;
 use crate::ipc::session::{Exported, Tls};
+use crate::role::beginning::Beginning;
 
 /// The longest certificate chain file: some fifty certificates.
 const MAX_CHAIN: u64 = 256 * 1024;
 
 /// Reads a PEM chain from its descriptor.
-pub fn read_chain(file: std::fs::File) -> Result<Vec<CertificateDer<'static>>, String> {
+pub fn read_chain(file: OwnedFd) -> Result<Vec<CertificateDer<'static>>, String> {
     let mut pem = Vec::new();
-    io::Read::read_to_end(&mut io::Read::take(file, MAX_CHAIN), &mut pem)
+    io::Read::read_to_end(&mut io::Read::take(Beginning::of(file), MAX_CHAIN), &mut pem)
         .map_err(|error| format!("it can't be read: {error}"))?;
     let chain = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
     match chain.map_err(|error| format!("it is not PEM: {error}"))? {

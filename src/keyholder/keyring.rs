@@ -1,7 +1,6 @@
 //! The private keys, by certificate number: read once, checked against their certificates, used only on handshakes.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use rustls::sign::{CertifiedKey, SigningKey};
 use zeroize::Zeroizing;
 
 use super::handshake::Handshake;
+use crate::role::beginning::Beginning;
 
 /// The longest PEM file that is read: a chain has a handful of certificates of some 2 KiB, a key of RSA-8192 has 7 KiB.
 const MAX_FILE: u64 = 256 * 1024;
@@ -85,7 +85,7 @@ fn read(file: OwnedFd) -> Result<Zeroizing<Vec<u8>>, String> {
     // Room for the longest file from the start: a buffer that grows leaves copies of a key behind.
     let room = usize::try_from(MAX_FILE).unwrap_or_default().saturating_add(1);
     let mut octets = Zeroizing::new(Vec::with_capacity(room));
-    let read = File::from(file).take(MAX_FILE + 1).read_to_end(&mut octets);
+    let read = Beginning::of(file).take(MAX_FILE + 1).read_to_end(&mut octets);
     match read {
         Ok(0) => Err("the file is empty".into()),
         Ok(_) if octets.len() >= room => Err(format!("the file is longer than {MAX_FILE} octets")),

@@ -13,6 +13,7 @@ mod child;
 mod hearing;
 mod household;
 mod offline;
+mod opened;
 mod outfit;
 mod people;
 mod post;
@@ -130,10 +131,10 @@ impl Parent {
         sandbox::abort_on_panic();
         let missing = sandbox::confine_parent(&outfit::parent_grounds(&plan, config)?)?;
         // With the rights that the parent has from here on: what opens now opens for every successor, too.
-        outfit::try_files(&plan, &kept)?;
+        let (generation, ports) = (Generation(1), plan.ports());
+        outfit::try_files((generation, &plan), &kept)?;
         let mut watch = Watch::default();
         watch.learn(&plan);
-        let (generation, ports) = (Generation(1), plan.ports());
         let now = Instant::now();
         let mut parent = Self {
             config: config.to_owned(),
@@ -182,7 +183,8 @@ impl Parent {
 
     fn hire(&mut self, post: Post, generation: Generation) -> Result<Instance, String> {
         let plan = self.plans.get(&generation).ok_or("its configuration is gone")?;
-        let outfit = outfit::Outfit::assemble(plan, &post, &self.people, &self.kept)?;
+        self.kept.opened.retain(|generation| self.plans.contains_key(&generation));
+        let outfit = outfit::Outfit::assemble((generation, plan), &post, &self.people, &self.kept)?;
         let hired = self.household.hire(post.clone(), generation, &outfit);
         let instance = hired.map_err(|error| format!("starting {post}: {error}"))?;
         if let (Role::Sealer, Some(child)) = (post.role, self.household.get_mut(instance)) {

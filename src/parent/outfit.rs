@@ -1,5 +1,6 @@
 //! What each post is handed at its start: its slice of the configuration, its files as open descriptors, its grounds.
-//! An outfit is put together anew for each process, so that a replaced one gets what is on disk now.
+//! An outfit is put together anew for each process, so that a replaced one gets what is on disk now, but for the files of
+//! certificates.
 
 use std::cell::RefCell;
 use std::fs;
@@ -9,6 +10,7 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
+use super::opened::Opened;
 use super::people::People;
 use super::post::Post;
 use super::state;
@@ -18,7 +20,7 @@ use crate::config::slice::{Protocol, TlsMode};
 use crate::config::source::Source;
 use crate::ipc::capsule;
 use crate::ipc::control::File;
-use crate::role::{Life, Role, TABLE};
+use crate::role::{Generation, Life, Role, TABLE};
 use crate::sandbox::{Grounds, ParentGrounds};
 use crate::secret::Secret;
 use crate::vault;
@@ -43,6 +45,7 @@ pub struct Kept {
     anchors: Vec<(u16, OwnedFd)>,
     /// Where the sealer's lines go as well, when an anchor wants that.
     pub syslog: Option<Rc<RefCell<Syslog>>>,
+    pub opened: Opened,
 }
 
 impl Kept {
@@ -57,7 +60,8 @@ impl Kept {
                 Place::Mail { .. } | Place::Witness(_) => {}
             }
         }
-        Ok(Self { capsule: Secret::new(key), slots: state::slots(&plan.state_directory)?, anchors, syslog })
+        let (slots, opened) = (state::slots(&plan.state_directory)?, Opened::default());
+        Ok(Self { capsule: Secret::new(key), slots, anchors, syslog, opened })
     }
 }
 
@@ -69,12 +73,17 @@ pub struct Outfit {
 }
 
 impl Outfit {
-    pub fn assemble(plan: &Plan, post: &Post, people: &People, kept: &Kept) -> Result<Self, String> {
+    pub fn assemble(
+        (generation, plan): (Generation, &Plan),
+        post: &Post,
+        people: &People,
+        kept: &Kept,
+    ) -> Result<Self, String> {
         let said = |reason: String| format!("{post}: {reason}");
         Ok(Self {
             grounds: grounds(plan, post, people),
             slice: slice(plan, post, kept).map_err(said)?,
-            files: files(plan, post, kept).map_err(said)?,
+            files: files((generation, plan), post, kept).map_err(said)?,
         })
     }
 }
@@ -130,20 +139,28 @@ pub fn slice(plan: &Plan, post: &Post, kept: &Kept) -> Result<Vec<u8>, String> {
 }
 
 /// The files of a post, open for reading only, save the sealer's two slots and what it appends to.
-fn files(plan: &Plan, post: &Post, kept: &Kept) -> Result<Vec<(File, OwnedFd)>, String> {
+fn files((generation, plan): (Generation, &Plan), post: &Post, kept: &Kept) -> Result<Vec<(File, OwnedFd)>, String> {
     let mut files = Vec::new();
+    let open = |file, source: &Source| kept.opened.take(generation, file, source);
+    // The chains of these certificates, without their keys.
+    let chains = |numbers: &[u16]| {
+        let named = plan.certificates.iter().filter(|certificate| numbers.contains(&certificate.number));
+        named
+            .map(|certificate| open(File::Chain(certificate.number), &certificate.chain))
+            .collect::<Result<Vec<_>, _>>()
+    };
     match post.role {
         Role::EdgeSmtp => {
-            chains(plan, &plan.edge_certificates(Protocol::Smtp, &post.label), &mut files)?;
+            files.extend(chains(&plan.edge_certificates(Protocol::Smtp, &post.label))?);
             for (listener, authorities) in plan.asking(Protocol::Smtp, &post.label) {
-                files.push((File::ClientAuthorities(listener), authorities.open()?));
+                files.push(open(File::ClientAuthorities(listener), authorities)?);
             }
         }
-        Role::EdgeHttp => chains(plan, &plan.edge_certificates(Protocol::Http, &post.label), &mut files)?,
+        Role::EdgeHttp => files.extend(chains(&plan.edge_certificates(Protocol::Http, &post.label))?),
         Role::Keyholder => {
             for certificate in &plan.certificates {
-                files.push((File::Chain(certificate.number), certificate.chain.open()?));
-                files.push((File::Key(certificate.number), certificate.key.open()?));
+                files.push(open(File::Chain(certificate.number), &certificate.chain)?);
+                files.push(open(File::Key(certificate.number), &certificate.key)?);
             }
         }
         Role::Sealer => {
@@ -180,14 +197,6 @@ fn files(plan: &Plan, post: &Post, kept: &Kept) -> Result<Vec<(File, OwnedFd)>, 
         Role::Parent | Role::Listener | Role::Dialer => {}
     }
     Ok(files)
-}
-
-/// The chains of these certificates, without their keys.
-fn chains(plan: &Plan, numbers: &[u16], files: &mut Vec<(File, OwnedFd)>) -> Result<(), String> {
-    for certificate in plan.certificates.iter().filter(|certificate| numbers.contains(&certificate.number)) {
-        files.push((File::Chain(certificate.number), certificate.chain.open()?));
-    }
-    Ok(())
 }
 
 fn upstream<'a>(plan: &'a Plan, post: &Post) -> Result<&'a Upstream, String> {
@@ -239,10 +248,9 @@ pub fn descriptors(plan: &Plan) -> u64 {
 }
 
 /// Opens everything once, to say what is wrong before anything starts.
-pub fn try_files(plan: &Plan, kept: &Kept) -> Result<(), String> {
-    posts(plan)
-        .iter()
-        .try_for_each(|post| files(plan, post, kept).map(drop).map_err(|reason| format!("{post}: {reason}")))
+pub fn try_files((generation, plan): (Generation, &Plan), kept: &Kept) -> Result<(), String> {
+    let files = |post| files((generation, plan), post, kept);
+    posts(plan).iter().try_for_each(|post| files(post).map(drop).map_err(|reason| format!("{post}: {reason}")))
 }
 
 /// What the parent may touch from its start on: what it and all its children need, and no more.

@@ -45,11 +45,15 @@ impl Parent {
         if self.phase == Phase::Opening {
             return Err(format!("{}: {how}", child.post));
         }
-        tracing::error!(role = %child.post, instance = child.instance.0, how = %how, "a process fell");
-        let (role, instance) = (child.post.role, child.instance);
-        self.record(Happening::Fell { role, instance, how: how.clone(), violation });
+        let newcomer = child.post.role.row().life == Life::Generation
+            && self.change.as_ref().is_some_and(|change| change.generation == child.generation);
+        // One that can't use a configuration is why that is refused, and nothing that served is gone.
+        if !newcomer || violation {
+            tracing::error!(role = %child.post, instance = child.instance.0, how = %how, "a process fell");
+            let (role, instance) = (child.post.role, child.instance);
+            self.record(Happening::Fell { role, instance, how: how.clone(), violation });
+        }
         if let Some(change) = &self.change {
-            let newcomer = change.generation == child.generation && child.post.role.row().life == Life::Generation;
             // Its successor comes with the old configuration: a switch half done can't be finished with it.
             let switching = change.is_switching() && matches!(child.post.role, Role::Vault | Role::Listener);
             if newcomer || switching {

@@ -2,6 +2,7 @@
 //!
 //! This is data. The parent spawns from it, the sandbox is applied by it, and `tests/architecture.rs` holds the modules to it.
 
+pub mod beginning;
 pub mod leaving;
 pub mod link;
 pub mod start;

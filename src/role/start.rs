@@ -102,11 +102,10 @@ impl Start {
         Ok(control)
     }
 
-    /// Says why it can't serve, as long as the parent waits for that; otherwise the log line must do.
-    pub fn fail(&self, reason: &str) {
-        if let Some(control) = &self.control {
-            // The parent may be gone; there is nobody else to tell.
-            let _ = control.send(&Report::Failed { reason: reason.to_owned() }, None);
-        }
+    /// Says why it can't serve, as long as the parent waits for that. False when nobody was told: a log line must do.
+    #[must_use]
+    pub fn fail(&self, reason: &str) -> bool {
+        let report = Report::Failed { reason: reason.to_owned() };
+        self.control.as_ref().is_some_and(|control| control.send(&report, None).is_ok())
     }
 }
