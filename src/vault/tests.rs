@@ -43,6 +43,7 @@ mod courier;
 mod credentials;
 mod decision;
 mod envelope;
+mod flood;
 mod lifetime;
 mod limits;
 mod loss;

@@ -115,6 +115,8 @@ pub struct Candidates {
     pub credential: Option<Rc<Credential>>,
     /// Each with the secret's mark. None: the tag is wrong, and no work is needed to know it.
     pub phcs: Option<Vec<(Option<u64>, Secret<String>)>>,
+    /// The tag of the key is right, which a guess has once in 65,536 times: it waits behind no guesses.
+    pub is_tagged: bool,
 }
 
 impl Candidates {
@@ -258,27 +260,27 @@ impl Credentials {
         dummy: &Secret<String>,
     ) -> Option<Candidates> {
         let owner = self.owner(mechanism, user, password);
-        let (mut phcs, width) = match (mechanism.is_bearer(), key::id(password)) {
+        let (mut phcs, width, is_tagged) = match (mechanism.is_bearer(), key::id(password)) {
             (true, None) => return None,
             // A generated key says which secret it is; it must be this name's.
             (_, Some(id)) => {
                 let own = owner.and_then(|owner| owner.keys.iter().find(|key| key.id == id));
                 let tag = own.map_or_else(|| Some(tagger.nobody(id)), |key| key.tag);
                 if tag.is_some_and(|tag| !bool::from(tag.ct_eq(&tagger.tag(password)))) {
-                    return Some(Candidates { credential: owner.cloned(), phcs: None });
+                    return Some(Candidates { credential: owner.cloned(), phcs: None, is_tagged: false });
                 }
-                (own.into_iter().map(pair).collect::<Vec<_>>(), 1)
+                (own.into_iter().map(pair).collect::<Vec<_>>(), 1, tag.is_some())
             }
             (false, None) => {
                 // What isn't in the form of a generated key isn't one.
                 let imported = owner.iter().flat_map(|owner| &owner.keys).filter(|key| key.tag.is_none());
-                (imported.map(pair).collect(), self.width)
+                (imported.map(pair).collect(), self.width, false)
             }
         };
         while phcs.len() < width {
             phcs.push((None, dummy.clone()));
         }
-        Some(Candidates { credential: owner.cloned(), phcs: Some(phcs) })
+        Some(Candidates { credential: owner.cloned(), phcs: Some(phcs), is_tagged })
     }
 }
 

@@ -15,8 +15,8 @@ const KEPT: usize = 8;
 /// What is known of somebody before anything is hashed, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Claim {
-    /// At home: the name has logged in from this address lately, and nobody has failed as it there since. Or an
-    /// administrator.
+    /// At home: the name has logged in from this address lately, and nobody has failed as it there since. Or its key has the
+    /// right tag. Or an administrator.
     Known,
     /// Nobody near has failed lately.
     New,

@@ -85,7 +85,8 @@ pub async fn decide(vault: &Vault, login: Login, gone: Gone) -> Result<Known, De
         return Err(fail(vault, &login, &attempt, None, Reason::NotAKey).await);
     };
     let known = credential.as_deref();
-    let checked = check(vault, attempt.claim, &login.password, &candidates, gone).await;
+    let claim = if candidates.is_tagged { Claim::Known } else { attempt.claim };
+    let checked = check(vault, claim, &login.password, &candidates, gone).await;
     let (key, credential) = match (checked, &credential) {
         (Ok(Some(key)), Some(credential)) if is_named(&login, credential) => (key, credential),
         (Ok(_), ..) => return Err(fail(vault, &login, &attempt, known, Reason::Wrong).await),

@@ -41,11 +41,11 @@ impl Admin {
     }
 }
 
-fn policy() -> Policy {
+pub fn policy() -> Policy {
     Policy { senders: vec!["@example.net".parse().unwrap()], ..Policy::default() }
 }
 
-fn add(id: &str, policy: Policy) -> Wish {
+pub fn add(id: &str, policy: Policy) -> Wish {
     Wish::Add { id: id.into(), policy: Box::new(policy), scram: false }
 }
 

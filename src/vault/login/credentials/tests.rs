@@ -51,6 +51,7 @@ fn rule_a9_a_login_costs_one_hash_whoever_it_claims_to_be() {
     assert_eq!(phcs(&ask(Mechanism::Bearer, "", password)), Some(vec!["hash of shop"]));
     assert_eq!(phcs(&ask(Mechanism::Login, "nobody", "guess")), Some(vec!["dummy"]));
     assert_eq!(phcs(&ask(Mechanism::Login, "billing", "guess")), Some(vec!["hash of billing"]));
+    assert!(!ask(Mechanism::Login, "billing", "guess").is_tagged);
     assert!(all.candidates(Mechanism::Bearer, "", "guess", &tagger, &dummy).is_none());
 }
 
@@ -66,6 +67,7 @@ fn a_guess_at_a_generated_key_costs_nothing_whether_the_key_exists_or_not() {
         for (key, password) in [(&one, &right), (&two, &second)] {
             let candidates = ask(mechanism, user, password.expose());
             assert_eq!(phcs(&candidates), Some(vec![format!("hash of {key}").as_str()]));
+            assert!(candidates.is_tagged);
             let credential = candidates.credential.clone().unwrap();
             assert_eq!(candidates.key(0), credential.keys.iter().find(|own| own.id == *key).map(|own| own.mark));
         }
