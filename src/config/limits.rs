@@ -19,12 +19,12 @@ pub struct Bound<T> {
     pub most: T,
 }
 
-/// Sessions one edge process holds. Each takes a descriptor and some 40 KiB; the channels between processes are laid out
-/// for twice as many.
-const SESSIONS: Bound<u32> = Bound { key: "sessions", default: 4096, least: 1, most: 8192 };
+/// Sessions one edge process holds. Each takes a descriptor, idle some 15 KiB, and up to 200 KiB while a message comes; the
+/// channels between processes are laid out for twice as many.
+const SESSIONS: Bound<u32> = Bound { key: "sessions", default: 4096, least: 1, most: 16_384 };
 /// How many of them may be of clients that have not logged in: with fewer than this there is nobody to choose from who should
 /// make room. The default goes by `sessions`.
-const STRANGERS: Bound<u32> = Bound { key: "strangers", default: 2048, least: 8, most: 8192 };
+const STRANGERS: Bound<u32> = Bound { key: "strangers", default: 2048, least: 8, most: 16_384 };
 /// Octets of a message. The large providers stop at 25 MiB; below 64 KiB a gate may not go (RFC 5321 section 4.5.3.1.7).
 const MAX_SIZE: Bound<u64> = Bound { key: "max_size", default: 25 << 20, least: 64 << 10, most: 1 << 30 };
 /// A whole TLS handshake: three slow round trips, not a stranger who holds the door.

@@ -296,7 +296,7 @@ fn rules_hold_for_each_table() {
         ("key = \"credential:api.key\"\n", "", "key is missing beside it"),
         ("tls = \"starttls\"\nper", "tls = \"starttls\"\nbehind_tls_proxy = true\nper", "TLS ends at the proxy"),
         ("sessions = 100", "sessions = 100\nstrangers = 101", "strangers: there are only 100 sessions"),
-        ("sessions = 100", "strangers = 7", "strangers: must be from 8 to 8192"),
+        ("sessions = 100", "strangers = 7", "strangers: must be from 8 to 16384"),
         ("per_address = 10", "proxy_from = []", "proxy_from is empty: name the addresses of the proxies"),
         ("per_address = 10", "proxy_from = [\"10.0.0.0/7\"]", "too wide to be believed: /8 at the widest"),
         ("per_address = 10", "proxy_from = [\"10.0.0.1/24\"]", "10.0.0.0/24 is meant?"),

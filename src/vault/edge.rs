@@ -23,7 +23,7 @@ use crate::role::Role;
 use crate::sys::clock::running_us;
 
 /// Sessions one edge can have: twice what any is configured for. Beyond it the edge is lying.
-const SESSIONS: usize = 16 * 1024;
+const SESSIONS: usize = 32 * 1024;
 /// Questions out of their moment within a time before the whole edge is let go: an honest one asks none.
 const VIOLATIONS: u32 = 100;
 const WITHIN: Duration = Duration::from_secs(3600);
