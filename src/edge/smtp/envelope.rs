@@ -17,7 +17,7 @@ use crate::policy::refusal::Refusal;
 
 impl Session {
     pub(super) async fn mail(&mut self, mail: Mail) -> Result<Reply, Stop> {
-        self.drop_revoked();
+        self.drop_revoked()?;
         let holds = mail.hold.is_none() || self.front.desk.future_release.is_some();
         if !holds || !mail.extensions().all(|extension| self.standing.offers(extension)) {
             return Ok(Fault::UnknownParameter.into());

@@ -23,7 +23,7 @@ impl Session {
         mechanism: Option<Mechanism>,
         initial: Option<Said>,
     ) -> Result<Reply, Stop> {
-        self.drop_revoked();
+        self.drop_revoked()?;
         let mechanism = match mechanism {
             _ if self.standing.by_network() => return Ok(reply::NOT_OFFERED),
             _ if !self.standing.takes_login() => return Ok(reply::TLS_FIRST),
@@ -88,10 +88,13 @@ impl Session {
         }
     }
 
-    /// A login that was revoked is none; an open transaction is the vault's to refuse.
-    pub(super) fn drop_revoked(&mut self) {
-        if self.transaction.is_none() && self.visit.revoked() {
-            self.standing.grant = None;
+    /// A login that was revoked is none; an open transaction is the vault's to refuse. Who is known by network can't log in again:
+    /// the next connection shows what it may by now.
+    pub(super) fn drop_revoked(&mut self) -> Result<(), Stop> {
+        if self.transaction.is_some() || !self.visit.revoked() {
+            return Ok(());
         }
+        self.standing.grant = None;
+        if self.standing.by_network() { Err(reply::CONNECT_AGAIN.into()) } else { Ok(()) }
     }
 }

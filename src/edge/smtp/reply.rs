@@ -49,6 +49,7 @@ pub const OAUTHBEARER_ERROR: Reply = says(334, "", "eyJzdGF0dXMiOiJpbnZhbGlkX3Rv
 pub const XOAUTH2_ERROR: Reply = says(334, "", "eyJzdGF0dXMiOiI0MDEiLCJzY2hlbWVzIjoiYmVhcmVyIn0=");
 
 pub const SHUTTING_DOWN: Reply = says(421, "4.3.2", "this service is restarting, connect again");
+pub const CONNECT_AGAIN: Reply = says(421, "4.3.2", "what this address may send was changed, connect again");
 pub const VAULT_AWAY: Reply = says(421, "4.3.2", "this service is not available now, try again later");
 pub const BROKEN: Reply = says(421, "4.3.0", "an error of ours, this session is over");
 pub const CROWDED: Reply = says(421, "4.3.2", "too many sessions from there, try again later");

@@ -156,6 +156,20 @@ async fn a_device_is_known_by_its_network_and_never_asked_for_a_password() {
 }
 
 #[tokio::test]
+async fn a_device_whose_credential_was_changed_is_told_to_connect_again() {
+    let known = Some(Ways::default().login.2);
+    let room = Room::with(Ways { network: known, ..Ways::default() }, |desk| desk.identify_by_network = true);
+    let mail = "S: 220 *\nC: HELO printer\nS: 250 gate.example.net\nC: MAIL FROM:<a@example.net>\nS: 250 *";
+    let mut client = room.run(mail).await;
+    client.run("C: RSET\nS: 250 *").await;
+    room.house.say(crate::ipc::session::Answer::Revoked { slot: crate::ipc::session::Slot(0) }).await;
+    // The next answer on the channel shows that the one before has come.
+    room.run(mail).await;
+    client.run("C: MAIL FROM:<a@example.net>\nS: 421 4.3.2 *").await;
+    client.closed().await;
+}
+
+#[tokio::test]
 async fn rule_a1_an_unknown_device_sends_nothing_however_often_it_tries() {
     let room = Room::with(Ways::default(), |desk| desk.identify_by_network = true);
     let mail = "C: MAIL FROM:<a@example.net>\nS: 550 5.7.1 *\n".repeat(3);
