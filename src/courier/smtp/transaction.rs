@@ -56,7 +56,7 @@ pub enum Attempt {
 /// Makes one attempt. The session must be dropped unless it is said to be reusable: it may be in the middle of the content.
 pub async fn attempt(session: &mut Session, parcel: &mut Parcel, patience: &Patience) -> Attempt {
     let outcomes = vec![None; parcel.recipients.len()];
-    Transaction { session, parcel, patience, outcomes }.run().await
+    Transaction { session, parcel, patience, outcomes, has_refused: false }.run().await
 }
 
 struct Transaction<'a> {
@@ -65,6 +65,8 @@ struct Transaction<'a> {
     patience: &'a Patience,
     /// By position in the parcel; none as long as the recipient is accepted or not yet answered.
     outcomes: Vec<Option<Outcome>>,
+    /// The upstream has refused some of them.
+    has_refused: bool,
 }
 
 /// What the envelope came to.
@@ -175,6 +177,7 @@ impl Transaction<'_> {
                 // RFC 5321 section 4.5.3.1.10: 552 here means too many recipients, and is to be taken as temporary.
                 let temporary = reply.is_temporary() || reply.code == 552;
                 self.set(at, if temporary { Outcome::Deferred(said) } else { Outcome::Failed(said) });
+                self.has_refused = true;
             }
             Step::Mail | Step::Rcpt(_) => {}
             Step::Data => answers.data = Some(reply),
@@ -307,8 +310,18 @@ impl Transaction<'_> {
         numbers.zip(self.outcomes).filter_map(|(number, outcome)| Some((number, outcome?))).collect()
     }
 
+    /// The session can't go on. That is the route's fault, unless the upstream had refused recipients of this message: many end a
+    /// session that has too many errors (421), and would end one for every attempt at it. Then what was heard stands, and the rest
+    /// waits as the message's own, so that nobody else's has to.
     fn route(&self, phase: &str, why: &str, stale: bool) -> Attempt {
-        Attempt::Route { reason: cut(format!("{}: {phase}: {why}", self.session.host)), stale }
+        let reason = cut(format!("{}: {phase}: {why}", self.session.host));
+        if !self.has_refused {
+            return Attempt::Route { reason, stale };
+        }
+        let rest = Outcome::Deferred(Said { text: reason, ..self.ours("4.4.2", "") });
+        let heard = self.outcomes.iter().map(|outcome| outcome.as_ref().unwrap_or(&rest).clone());
+        let numbers = self.parcel.recipients.iter().map(|(number, _)| *number);
+        Attempt::Settled { outcomes: numbers.zip(heard).collect(), reusable: false }
     }
 
     fn said(&self, reply: &Reply) -> Said {

@@ -228,3 +228,19 @@ fn a_failed_host_is_left_aside_and_long_content_is_not_begun_again_within_a_job(
     assert_eq!(second.next(PATIENCE).unwrap().content.len(), content.len());
     assert_eq!(bench.dials(), [0, 1]);
 }
+
+#[test]
+fn rule_u9_rule_u10_a_session_that_ends_over_bad_recipients_is_the_messages_affair() {
+    for pipelining in [true, false] {
+        for (phase, after) in [(Phase::Rcpt, 3), (Phase::Data, 0), (Phase::Dot, 0)] {
+            let fault = Fault { after, ..Fault::say(phase, "421 4.7.0 too many errors") };
+            let refuse = vec![("unknown@".to_owned(), "550 5.1.1 no such user".to_owned())];
+            let options = Options { keywords: keywords(pipelining), faults: vec![fault], refuse, ..Options::default() };
+            let (mut bench, sink) = bench(options);
+            let ending = bench.deliver(&["good@x.test", "unknown@x.test", "unknown@y.test", "fine@x.test"]);
+            let expected = "deferred, failed 550, deferred";
+            assert_eq!(ending.word(), expected, "{phase:?} pipelining {pipelining}: {ending:?}");
+            nothing_arrives(&sink);
+        }
+    }
+}
