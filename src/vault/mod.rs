@@ -8,6 +8,7 @@
 //! Threads: this one serves sessions and never waits for the disk; one writes the database, one large bodies, one the
 //! auditors' files; a few hash passwords.
 
+mod acceptance;
 pub mod admin;
 pub mod audit;
 pub mod authority;
@@ -18,6 +19,7 @@ pub mod control;
 pub mod delivery;
 pub mod edge;
 pub mod happening;
+mod incoming;
 pub mod limits;
 pub mod login;
 pub mod master;
@@ -67,6 +69,7 @@ use authority::Authority;
 use backup::copier::Copier;
 use control::Control;
 use delivery::schedule::{self, Schedule};
+use incoming::Incoming;
 use limits::clock::Clock;
 use login::hashing;
 use login::line::Claim;
@@ -109,6 +112,8 @@ pub struct Vault {
     unfinished: Arc<Semaphore>,
     /// How large the audit log may be, and whether it is.
     pub retention: Retention,
+    /// What credentials have on the way.
+    pub incoming: Rc<Incoming>,
     /// Those who follow sessions.
     pub traces: Rc<Traces>,
 }
@@ -303,6 +308,7 @@ impl House {
             changed: watch::Sender::new(()),
             next_master: RefCell::new(None),
             retention: publisher.retention.clone(),
+            incoming: Rc::default(),
             traces: Rc::default(),
             reporting: Mutex::new(()),
             keeping: RefCell::default(),

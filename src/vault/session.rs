@@ -27,6 +27,7 @@ use super::Vault;
 use super::audit::event::Event;
 use super::audit::ledger::now_us;
 use super::authority::Visitor;
+use super::incoming;
 use super::login::credentials::{Known, Way};
 use super::transaction::{self, Sender, Transaction, WINDOW};
 use super::visitor::{self, Place};
@@ -226,7 +227,8 @@ impl Session {
         };
         match admitted {
             Ok(reservation) => {
-                let transaction = Transaction::new(sender, manner, helo, tls, reservation);
+                let share = self.vault.incoming.share(&principal.credential.id);
+                let transaction = Transaction::new(sender, manner, helo, tls, (reservation, share));
                 let message = transaction.message;
                 self.moment = Moment::Envelope(Box::new(transaction));
                 self.say(Answer::Reserved { slot: self.slot, message }).await;
@@ -257,7 +259,8 @@ impl Session {
         let Moment::Content(transaction) = &mut self.moment else { return Err(Violation("content-out-of-order")) };
         let policy = self.principal.as_ref().map(|known| &known.credential.policy);
         let max_size = policy.map_or(0, |policy| self.vault.authority.borrow().max_size(policy));
-        let taken = transaction.take(octets, max_size);
+        let most = policy.map_or(0, |policy| incoming::most(&policy.limits, max_size));
+        let taken = transaction.take(octets, max_size, most);
         let (piece, credit) = taken.ok_or(Violation("content-beyond-credit"))?;
         let message = transaction.message;
         if credit > 0 {

@@ -8,10 +8,12 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::Vault;
-use super::audit::event::{Event, Field, MAX_RECIPIENTS, Name, Outcome};
+use super::acceptance;
+use super::audit::event::{Event, Field};
 use super::audit::ledger::now_us;
 use super::authority::Authority;
 use super::cipher::{BodyKey, CHUNK};
+use super::incoming::Share;
 use super::limits::Reservation;
 use super::limits::denial::Denied;
 use super::login::credentials::{Credential, Way};
@@ -55,13 +57,21 @@ pub struct Transaction {
     /// What its body is sealed with.
     key: BodyKey,
     /// What the edge changed by the credential's wish.
-    changes: Changes,
+    pub changes: Changes,
     /// What it will be refused for at the dot, whatever else comes.
     trouble: Option<Refusal>,
+    /// Of what its credential has on the way.
+    share: Share,
 }
 
 impl Transaction {
-    pub fn new(sender: ReversePath, manner: Manner, helo: String, tls: Option<Tls>, reservation: Reservation) -> Self {
+    pub fn new(
+        sender: ReversePath,
+        manner: Manner,
+        helo: String,
+        tls: Option<Tls>,
+        (reservation, share): (Reservation, Share),
+    ) -> Self {
         Self {
             message: MessageId::now(),
             sender,
@@ -78,6 +88,7 @@ impl Transaction {
             key: BodyKey::generate(),
             changes: Changes::default(),
             trouble: None,
+            share,
         }
     }
 
@@ -110,13 +121,18 @@ impl Transaction {
     }
 
     /// Takes content. Gives the piece that is to be written now, and the credit that can be given back at once; none when
-    /// it is more than there was credit for.
-    pub fn take(&mut self, octets: Vec<u8>, max_size: u64) -> Option<(Option<Piece>, u32)> {
+    /// it is more than there was credit for. `most`: what the credential may have on the way.
+    pub fn take(&mut self, octets: Vec<u8>, max_size: u64, most: u64) -> Option<(Option<Piece>, u32)> {
         let length = u32::try_from(octets.len()).ok()?;
         self.credit = self.credit.checked_sub(length)?;
         self.size += u64::from(length);
         if self.size > max_size {
             self.fail(Refusal::TooBig);
+        }
+        if self.trouble.is_none()
+            && let Err(refusal) = self.share.grow(u64::from(length), most)
+        {
+            self.fail(refusal);
         }
         if self.trouble.is_some() {
             // Nothing of it will be kept; the edge may go on to the dot.
@@ -275,7 +291,7 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
             return Err(refusal(&error));
         }
     };
-    let events = accept_events(sender, &transaction);
+    let events = acceptance::events(sender, &transaction);
     let now = now_us();
     let due = transaction.manner.release_us.unwrap_or(now).max(now);
     let (accepted, size) = {
@@ -348,43 +364,6 @@ async fn body(vault: &Vault, transaction: &mut Transaction) -> io::Result<(Body,
 /// The word for a body that could not be written.
 pub fn refusal(error: &io::Error) -> Refusal {
     if error.kind() == io::ErrorKind::StorageFull { Refusal::StoreFull } else { Refusal::StoreUnavailable }
-}
-
-/// The event of the acceptance, and further ones for recipients beyond what one leaf may hold.
-fn accept_events(sender: &Sender, transaction: &Transaction) -> Vec<Event> {
-    let mut batches = transaction.recipients.chunks(MAX_RECIPIENTS);
-    let first = Event {
-        message: Some(transaction.message),
-        bytes: Some(transaction.size),
-        rcpt_count: u64::try_from(transaction.recipients.len()).ok(),
-        data: rarities(&transaction.manner, &transaction.changes),
-        ..Event::new(Name::MsgAccept, Outcome::Success)
-    };
-    let first = sender.describe(first, transaction.tls.as_ref()).sender(&transaction.sender);
-    let given = transaction.changes.sender.as_ref().or(transaction.changes.author.as_ref());
-    let first = given.into_iter().fold(first, |event, given| event.with(Field::SenderGiven, given.to_string()));
-    let first = first.with(Field::Helo, transaction.helo.clone()).recipients(batches.next().unwrap_or_default());
-    let more = batches.map(|batch| {
-        let event = Event { message: Some(transaction.message), ..Event::new(Name::MsgRecipients, Outcome::Info) };
-        sender.describe(event, None).recipients(batch)
-    });
-    std::iter::once(first).chain(more).collect()
-}
-
-/// What was asked for and taken: whoever looks for what became of it finds where it was promised. And what was changed in it:
-/// where, by names that the operator chose; whose it was is personal.
-fn rarities(manner: &Manner, changes: &Changes) -> Option<String> {
-    let Changes { sender, author, removed } = changes;
-    let places = [("envelope", sender.is_some()), ("header", author.is_some())];
-    let rewritten: Vec<&str> = places.into_iter().filter(|(_, is)| *is).map(|(place, _)| place).collect();
-    let rewritten = (!rewritten.is_empty()).then(|| ("rewritten".to_owned(), rewritten.into()));
-    let counted = removed.iter().map(|(name, times)| (name.clone(), (*times).into()));
-    let removed = (!removed.is_empty()).then(|| ("removed".to_owned(), serde_json::Value::Object(counted.collect())));
-    let tls = manner.require_tls.then(|| ("requiretls".to_owned(), true.into()));
-    let held = manner.release_us.map(|release| ("held_until_us".to_owned(), release.into()));
-    let all: serde_json::Map<_, serde_json::Value> =
-        tls.into_iter().chain(held).chain(rewritten).chain(removed).collect();
-    (!all.is_empty()).then(|| serde_json::Value::Object(all).to_string())
 }
 
 pub fn microseconds(duration: Duration) -> u64 {

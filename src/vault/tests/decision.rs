@@ -119,8 +119,8 @@ fn a_sender_is_held_to_what_the_credential_may_at_the_dot() {
         let origin = Authority::origin(&bench.slice, &shop.credential, &shop.listener, shop.address);
         let reservation = vault.authority.borrow_mut().limits.reserve(&origin, Now::at(now_us())).unwrap();
         let sender = Some(address("a@example.net"));
-        let mut transaction =
-            transaction::Transaction::new(sender, Manner::default(), String::new(), None, reservation);
+        let taken = (reservation, vault.incoming.share("shop"));
+        let mut transaction = transaction::Transaction::new(sender, Manner::default(), String::new(), None, taken);
         transaction.add(vec![address("x@example.org").into()], 1);
         assert_eq!(transaction.decide(vault, &shop, &facts), Ok(()));
         let mut slice = bench.slice.clone();

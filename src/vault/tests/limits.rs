@@ -83,3 +83,35 @@ fn a_message_has_no_more_recipients_than_a_limit_could_ever_let_through() {
     });
     vault.drain();
 }
+
+#[test]
+fn what_never_comes_to_its_end_takes_no_more_than_a_days_octets() {
+    let mut bench = Bench::new();
+    bench.slice.credentials[0].policy.limits = Rules { bytes_per_day: Some(1_100_000), ..Rules::default() };
+    let mut vault = bench.run();
+    test(async {
+        let (mut stuck, mut other) = (vault.edge(), vault.edge());
+        stuck.login(&bench, 1).await;
+        other.login(&bench, 1).await;
+        stuck.mail(1, "a@example.net").await;
+        stuck.asks.send(Ask::Recipients { slot: Slot(1), batch: vec![address("x@example.org").into()] }).await.unwrap();
+        let Answer::Credit { octets, .. } = stuck.ask(Ask::Content { slot: Slot(1) }).await else {
+            panic!("no credit")
+        };
+        assert!(octets >= 120_000);
+        for _ in 0..12 {
+            stuck.asks.send(Ask::Chunk { slot: Slot(1), octets: Octets(vec![b'x'; 10_000]) }).await.unwrap();
+        }
+        // It was taken: that comes back when it is on the disk.
+        let Answer::Credit { .. } = stuck.answer().await else { panic!("no credit came back") };
+        let large = vec![b'x'; 1_000_000];
+        let refused = other.submit(1, &["x@example.org"], &large).await;
+        assert!(matches!(refused, Answer::Refused { refusal: Refusal::RateLimited(60), .. }), "{refused:?}");
+        stuck.asks.send(Ask::Abort { slot: Slot(1) }).await.unwrap();
+        // A question of the same channel, so that it has been heard.
+        stuck.mail(1, "a@example.net").await;
+        let kept = other.submit(1, &["x@example.org"], &large).await;
+        assert!(matches!(kept, Answer::Kept { .. }), "{kept:?}");
+    });
+    vault.drain();
+}
