@@ -102,7 +102,7 @@ pub fn apply(
             Some(name) if header.signs(name) => return Err(Fault::Signed(name)),
             Some(_) => (),
             None => {
-                if let Some(name) = orders.remove.iter().find(|name| removes(name, field, trace.hostname)) {
+                if let Some(name) = orders.remove.iter().find(|name| removes(name, field)) {
                     if header.signs(field.name) {
                         return Err(Fault::SignedAway);
                     }
@@ -128,10 +128,10 @@ pub fn apply(
     Ok((out, facts))
 }
 
-/// Whether the credential wants this field gone. Our own Received fields stay: by them circles are seen (RFC 5321 section 6.3).
-fn removes(name: &Removable, field: &Field<'_>, hostname: &str) -> bool {
-    let ours = || field.is("Received") && field.text().contains(&format!("by {hostname} (Gatepost "));
-    field.is(name.name()) && !ours()
+/// Whether the credential wants this field gone. Received fields of every Gatepost stay: by them circles are seen, also of two
+/// gates that each remove what the other wrote (RFC 5321 section 6.3).
+fn removes(name: &Removable, field: &Field<'_>) -> bool {
+    field.is(name.name()) && !(field.is("Received") && field.text().contains(" (Gatepost "))
 }
 
 /// Appends a field as it stands, but for the addresses of From and Sender that become others.

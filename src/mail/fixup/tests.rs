@@ -205,16 +205,18 @@ fn rule_h5_row_55a_a_signed_author_is_not_rewritten_and_a_signed_field_not_remov
 }
 
 #[test]
-fn rule_h3_row_55a_fields_are_removed_by_name_and_our_own_received_stays() {
-    let ours =
-        "Received: from a (address not shown)\r\n\tby gate.example.net (Gatepost other)\r\n\twith HTTP id 1; x\r\n";
+fn rule_h3_row_55a_fields_are_removed_by_name_and_the_received_of_every_gatepost_stays() {
+    let by = |host| {
+        format!("Received: from a (address not shown)\r\n\tby {host} (Gatepost other)\r\n\twith HTTP id 1; x\r\n")
+    };
+    let ours = by("gate.example.net") + &by("gate.example.com");
     let block = format!(
         "RECEIVED: from 10.0.0.7\r\n\tby inner; x\r\n{ours}X-Originating-IP: [10.0.0.7]\r\nX-Originating-IPs: y\r\n\
          received: z\r\nFrom: a@ok.net\r\n{PRESENT}"
     );
     let (out, facts) = ordered(&block, None, &policy(&[], &["Received", "x-originating-ip"])).unwrap();
     assert_eq!(rest(&out), format!("{ours}X-Originating-IPs: y\r\nFrom: a@ok.net\r\n{PRESENT}"));
-    assert_eq!(facts.received, 2, "ours, and ours of before");
+    assert_eq!(facts.received, 3, "ours, ours of before, and the other gate's");
     assert_eq!(facts.changes.removed, [("Received".to_owned(), 2), ("x-originating-ip".to_owned(), 1)]);
 }
 
