@@ -18,16 +18,20 @@ pub fn content(octets: &[u8]) -> Option<(Vec<u8>, usize)> {
     Some((content, at + 3))
 }
 
-/// Rule L5: every LF without its CR becomes a line end.
+/// Rule L5: every LF without its CR becomes a line end, and a dot behind it that isn't all of its line is taken off.
 pub fn repaired(content: &[u8]) -> Vec<u8> {
-    let mut before = 0;
+    let (mut before, mut is_behind_repaired) = (0, false);
     let mut repaired = Vec::new();
-    for octet in content {
-        if *octet == b'\n' && before != b'\r' {
+    for (octet, next) in content.iter().zip(content.iter().skip(1).map(Some).chain([None])) {
+        let is_stuffed = is_behind_repaired && *octet == b'.' && !matches!(next, Some(b'\r' | b'\n'));
+        let is_bare = *octet == b'\n' && before != b'\r';
+        if is_bare {
             repaired.push(b'\r');
         }
-        repaired.push(*octet);
-        before = *octet;
+        if !is_stuffed {
+            repaired.push(*octet);
+        }
+        (before, is_behind_repaired) = (*octet, is_bare);
     }
     repaired
 }
