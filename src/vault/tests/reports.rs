@@ -45,7 +45,7 @@ fn rule_d6_rule_x7_who_fails_later_is_reported_once_to_the_sender_from_nobody() 
         "Final-Recipient: rfc822; x@example.org\r\n",
         "Final-Recipient: rfc822; z@example.org\r\n",
         "Diagnostic-Code: smtp; 550 5.1.1 words of rosa@example.org\r\n",
-        "\r\nSubject: offer\r\nX-Key: k\r\n--",
+        "\r\nSubject: offer\r\nX-Key: k\r\n\r\n--",
         &message.to_string(),
     ] {
         assert!(text.contains(expected), "{expected}: {text}");
@@ -110,7 +110,9 @@ fn rule_x5_rule_x6_the_sender_is_told_what_it_wants_to_be_told() {
                 let (_, text) = report(&mut courier).await;
                 let action = if matches!(outcome, Outcome::Failed(_)) { "failed" } else { "relayed" };
                 assert!(text.contains(&format!("\r\nAction: {action}\r\n")), "{text}");
-                assert!(text.contains("\r\nContent-Type: message/rfc822\r\n\r\nSubject: offer\r\n\r\nthe body\r\n--"));
+                assert!(
+                    text.contains("\r\nContent-Type: message/rfc822\r\n\r\nSubject: offer\r\n\r\nthe body\r\n\r\n--")
+                );
             }
         });
         vault.drain();
@@ -183,7 +185,7 @@ fn rule_d6_a_report_that_was_owed_when_the_vault_fell_is_made_by_the_next_one() 
             courier.settled(job).await;
         }
         assert_eq!((texts.len(), again), (1, 1));
-        assert!(texts[0].contains("rfc822; x@example.org\r\n") && texts[0].contains("\r\nSubject: large\r\n--"));
+        assert!(texts[0].contains("rfc822; x@example.org\r\n") && texts[0].contains("\r\nSubject: large\r\n\r\n--"));
         assert!(!texts[0].contains("0123456789"));
     });
     vault.drain();

@@ -73,6 +73,7 @@ async fn rule_d5_the_reply_to_the_dot_is_the_vaults() {
     ] {
         let room = Room::with(Ways { at_commit: Some(refusal), ..Ways::default() }, |desk| desk.plain_login = true);
         room.run(&format!("@data\nC: From: a@example.net\nC: .\nS: {expected}\nC: DATA\nS: 503 5.5.1 *")).await;
+        assert!(room.seen().kept.is_empty(), "{refusal:?}");
     }
 }
 

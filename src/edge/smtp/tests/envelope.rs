@@ -72,8 +72,11 @@ async fn rule_p8_rule_p9_the_sender_is_the_logins_own_and_never_nobody() {
 #[tokio::test]
 async fn rule_p12_a_recipient_that_is_not_allowed_is_refused_for_good() {
     let room = Room::plain();
-    room.run("@mail\nC: RCPT TO:<x@DENIED.example>\nS: 550 5.7.1 *\nC: RCPT TO:<\"x\"@denied.example>\nS: 550 5.7.1 *")
+    let mut client = room
+        .run("@mail\nC: RCPT TO:<x@DENIED.example>\nS: 550 5.7.1 *\nC: RCPT TO:<\"x\"@denied.example>\nS: 550 5.7.1 *")
         .await;
+    client.run("C: DATA\nS: 354 *\nC: From: a@example.net\nC: .\nS: 250 *").await;
+    assert_eq!(room.seen().kept[0].recipients, ["b@example.org"], "nobody else heard of them");
 }
 
 #[tokio::test]

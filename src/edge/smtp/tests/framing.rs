@@ -143,9 +143,16 @@ async fn rule_l14_commands_behind_the_final_dot_are_legal() {
 
 #[tokio::test]
 async fn rule_l15_vector_v20_other_protocols_are_left_without_a_word() {
-    for foreign in
-        ["GET / HTTP/1.1\\r\\n", "POST /x HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n", "\\x16\\x03\\x01\\x02", "SSH-2.0-x\\r\\n"]
-    {
+    for foreign in [
+        "GET / HTTP/1.1\\r\\n",
+        "POST /x HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n",
+        "CONNECT gate.example.net:25 HTTP/1.1\\r\\n",
+        "PUT /x HTTP/1.1\\r\\n",
+        "HEAD / HTTP/1.0\\r\\n",
+        "OPTIONS * HTTP/1.1\\r\\n",
+        "\\x16\\x03\\x01\\x02",
+        "SSH-2.0-x\\r\\n",
+    ] {
         let room = Room::plain();
         room.run(&format!("S: 220 *\nC~ {foreign}\n--")).await;
         room.run(&format!("@login\nC~ {foreign}\n--")).await;
