@@ -24,6 +24,7 @@ use crate::policy::scope::{Scope, Scopes};
 use crate::policy::{
     DEFAULT_RECIPIENTS, Delivery, LEAST_SIZE, MAX_ENCODED, MOST_RECIPIENTS, Policy, Recipients, principal,
 };
+use networks::Identified;
 
 /// Recipients of one message.
 const MAX_RECIPIENTS: Bound<u32> =
@@ -35,7 +36,7 @@ const MAX_SIZE: Bound<u64> = Bound { key: "max_size", default: u64::MAX, least: 
 const LATER: &[&str] = &["send_raw", "status", "admin"];
 
 pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings<'_>) -> Vec<Declared> {
-    let (mut ids, mut taken) = (BTreeSet::new(), BTreeSet::new());
+    let (mut ids, mut identified) = (BTreeSet::new(), Identified::default());
     let mut credentials = Vec::new();
     for table in tables {
         let written = table.get_ref();
@@ -50,7 +51,7 @@ pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings
             },
             limits: rates::limits(&written.limits, findings),
             delivery: delivery.unwrap_or_default(),
-            identified_by: networks::identified_by(&written.identified_by, &mut taken, findings),
+            identified_by: networks::identified_by(&written.identified_by, &mut identified, findings),
             max_recipients: written
                 .max_recipients
                 .as_ref()
