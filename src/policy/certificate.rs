@@ -39,8 +39,19 @@ impl Wanted {
 /// As it is written in `certificates`.
 impl fmt::Display for Presented {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("sha256:")?;
-        self.key.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+        Wanted::Key(self.key).fmt(f)
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(key) => {
+                f.write_str("sha256:")?;
+                key.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+            }
+            Self::Name(name) => write!(f, "dns:{name}"),
+        }
     }
 }
 

@@ -161,7 +161,8 @@ fn object(entry: &Entry) -> Value {
     });
     json!({
         "id": entry.id, "state": state(entry), "from": origin(entry), "created": entry.created_us.as_ref().map(time),
-        "last_message_day": entry.last_day.map(day), "suspended_until": entry.suspended_us.as_ref().map(time), "keys": keys.collect::<Vec<_>>(), "policy": policy,
+        "last_message_day": entry.last_day.map(day), "suspended_until": entry.suspended_us.as_ref().map(time), "keys": keys.collect::<Vec<_>>(),
+        "certificates": entry.certificates, "policy": policy,
     })
 }
 

@@ -134,6 +134,8 @@ pub struct Entry {
     /// Of the vault's; in microseconds.
     pub created_us: Option<u64>,
     pub keys: Vec<KeyEntry>,
+    /// Certificates of clients, one of which it must show; as they are configured.
+    pub certificates: Vec<String>,
     /// The last day (days since 1970, UTC) on which a message of its was accepted, as long as that is remembered.
     pub last_day: Option<i64>,
     /// Until when a rule keeps it from sending; in microseconds.

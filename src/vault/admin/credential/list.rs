@@ -39,6 +39,7 @@ fn of_file(declared: &Declared, now_us: u64) -> Entry {
         expired: declared.policy.is_over(now_us),
         created_us: None,
         keys: declared.secrets.iter().map(key).collect(),
+        certificates: declared.certificates.iter().map(ToString::to_string).collect(),
         last_day: None,
         suspended_us: None,
     }
@@ -64,6 +65,7 @@ fn of_vault(stored: &Stored, now_us: u64) -> Entry {
                 scram: key.scram.is_some(),
             })
             .collect(),
+        certificates: Vec::new(),
         last_day: None,
         suspended_us: None,
     }

@@ -32,10 +32,37 @@ pub fn verdict(candidates: Option<&Candidates>, found: Option<usize>, trial: &Tr
     let mark = found.and_then(|found| candidates.key(found));
     let (Some(credential), Some(mark)) = (&candidates.credential, mark) else { return no(Reason::Wrong) };
     let way = Way { address: trial.address, scope: Some(trial.scope) };
-    let obstacles = credential.obstacles(Some(mark), way, now_us);
+    let mut obstacles = credential.obstacles(Some(mark), way, now_us);
+    if !credential.certificates.is_empty() {
+        // The secret alone is no login anywhere.
+        obstacles.push(Reason::Certificate);
+    }
     Verdict {
         id: Some(credential.id.clone()),
         key: credential.keys.iter().find(|key| key.mark == mark).map(|key| key.id.clone()),
         obstacles: obstacles.into_iter().map(|reason| reason.word().to_owned()).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::slice::{Declared, DeclaredSecret};
+    use crate::policy::Policy;
+
+    #[test]
+    fn a_secret_alone_is_no_login_where_a_certificate_is_wanted() {
+        let secret = DeclaredSecret { key: "imported".into(), hash: Secret::new("hash".into()), scram: None };
+        for (certificates, obstacles) in
+            [(vec![], vec![]), (vec!["dns:a.example".parse().unwrap()], vec!["certificate"])]
+        {
+            let (id, policy, secrets) = ("shop".into(), Policy::default(), vec![secret.clone()]);
+            let declared = Declared { id, secrets, policy, certificates, enabled: true };
+            let credentials = Credentials::new(&[declared], &[]);
+            let secret = Secret::new("a password".to_owned());
+            let trial = Trial { id: Some("shop".into()), secret, address: None, scope: Scope::Smtp };
+            let candidates = candidates(&credentials, &trial, &Tagger::new().unwrap());
+            assert_eq!(verdict(candidates.as_ref(), Some(0), &trial, 0).obstacles, obstacles);
+        }
     }
 }
