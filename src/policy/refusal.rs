@@ -38,6 +38,8 @@ pub enum Refusal {
     RequireTls,
     /// The sender asks to have it held for longer than it may.
     HeldTooLong,
+    /// Of an address on a listener that identifies by network: no credential is identified by it.
+    UnknownNetwork,
 }
 
 impl Refusal {
@@ -64,6 +66,7 @@ impl Refusal {
             Self::Utf8 => "utf8",
             Self::RequireTls => "requiretls",
             Self::HeldTooLong => "held-too-long",
+            Self::UnknownNetwork => "unknown-network",
         }
     }
 

@@ -176,7 +176,8 @@ fn refused(refusal: Refusal, session: &Session, grant: &Grant, from: &str) -> Fa
         | Refusal::Loop
         | Refusal::Utf8
         | Refusal::RequireTls
-        | Refusal::HeldTooLong => {
+        | Refusal::HeldTooLong
+        | Refusal::UnknownNetwork => {
             Fault::new(Code::InternalError, "the message could not be written; tell the operator")
         }
     }

@@ -34,7 +34,11 @@ impl Session {
             self.standing.grant = self.visit.open().await?;
         }
         let Some(grant) = &self.standing.grant else {
-            return Ok(if self.standing.by_network() { reply::NOT_KNOWN_HERE } else { reply::LOGIN_FIRST });
+            if !self.standing.by_network() {
+                return Ok(reply::LOGIN_FIRST);
+            }
+            self.visit.turned(&from, None, Refusal::UnknownNetwork);
+            return Ok(Refusal::UnknownNetwork.into());
         };
         let (from, given) = match from.as_ref().and_then(|from| grant.rewritten(from)).cloned() {
             Some(other) => (Some(other), from),

@@ -85,7 +85,6 @@ pub const UNKNOWN_MECHANISM: Reply = says(504, "5.5.4", "mechanism not offered")
 pub const TLS_FIRST: Reply = says(530, "5.7.0", "must issue a STARTTLS command first");
 pub const REQUIRETLS_NEEDS_TLS: Reply = says(530, "5.7.10", "REQUIRETLS begins with TLS here");
 pub const LOGIN_FIRST: Reply = says(530, "5.7.0", "authentication required");
-pub const NOT_KNOWN_HERE: Reply = says(550, "5.7.1", "this address may not send here");
 pub const BAD_CREDENTIALS: Reply = says(535, "5.7.8", "authentication credentials invalid");
 pub const SENDER_NOT_QUALIFIED: Reply = says(550, "5.1.8", "the sender's domain is not fully qualified");
 pub const RECIPIENT_NOT_QUALIFIED: Reply = says(550, "5.1.2", "the recipient's domain is not fully qualified");
@@ -199,6 +198,7 @@ impl From<Refusal> for Reply {
             Refusal::Utf8 => says(550, "5.6.7", "octets above 127 need SMTPUTF8"),
             Refusal::RequireTls => says(550, "5.7.30", "no way to there has REQUIRETLS"),
             Refusal::HeldTooLong => says(501, "5.5.4", "it can't be held for so long"),
+            Refusal::UnknownNetwork => says(550, "5.7.1", "this address may not send here"),
             Refusal::Scope => says(550, "5.7.1", "this login is not for this"),
         }
     }
@@ -226,7 +226,7 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    const REFUSALS: [Refusal; 20] = [
+    const REFUSALS: [Refusal; 21] = [
         Refusal::SenderNotAllowed,
         Refusal::AuthorNotAllowed,
         Refusal::RecipientNotAllowed,
@@ -247,6 +247,7 @@ mod tests {
         Refusal::Utf8,
         Refusal::RequireTls,
         Refusal::HeldTooLong,
+        Refusal::UnknownNetwork,
     ];
 
     #[test]

@@ -23,7 +23,12 @@ impl Session {
         let event = self.about(Event::refusal(refusal)).sender(sender).recipients(&recipient);
         let rcpt_count = (further > 0).then(|| u64::from(further) + 1).or(event.rcpt_count);
         let data = flaw.map(|flaw| json!({ "fault": flaw.to_string() }).to_string());
-        telling::tell(&self.vault, Event { rcpt_count, data, ..event }, Some(self.by(refusal))).await;
+        let told = telling::tell(&self.vault, Event { rcpt_count, data, ..event }, Some(self.by(refusal))).await;
+        if told && refusal == Refusal::UnknownNetwork {
+            // Its address is nobody's secret here, and whoever looks for a device has nothing else.
+            let (listener, address) = (&self.listener.name, self.introduction.peer.ip());
+            tracing::warn!(listener, %address, "no credential is identified by this address: its mail was refused");
+        }
     }
 
     /// An event with whose session it is of.

@@ -177,5 +177,8 @@ async fn rule_a1_an_unknown_device_sends_nothing_however_often_it_tries() {
     let room = Room::with(Ways::default(), |desk| desk.identify_by_network = true);
     let mail = "C: MAIL FROM:<a@example.net>\nS: 550 5.7.1 *\n".repeat(3);
     room.run(&format!("S: 220 *\nC: HELO printer\nS: 250 gate.example.net\n{mail}")).await;
-    assert_eq!(room.seen().opened, 1);
+    let seen = room.house.until(|seen| seen.turned.len() == 3).await;
+    assert_eq!(seen.opened, 1);
+    let told = (Some("a@example.net".to_owned()), None, Refusal::UnknownNetwork);
+    assert_eq!(seen.turned, vec![told; 3]);
 }
