@@ -311,8 +311,8 @@ impl Transaction<'_> {
     }
 
     /// The session can't go on. That is the route's fault, unless the upstream had refused recipients of this message: many end a
-    /// session that has too many errors (421), and would end one for every attempt at it. Then what was heard stands, and the rest
-    /// waits as the message's own, so that nobody else's has to.
+    /// session that has too many errors (421), and would end one for every attempt at it. Then another host is asked, and if there is
+    /// none what was heard stands and the rest waits as the message's own, so that nobody else's has to.
     fn route(&self, phase: &str, why: &str, stale: bool) -> Attempt {
         let reason = cut(format!("{}: {phase}: {why}", self.session.host));
         if !self.has_refused {
@@ -321,7 +321,7 @@ impl Transaction<'_> {
         let rest = Outcome::Deferred(Said { text: reason, ..self.ours("4.4.2", "") });
         let heard = self.outcomes.iter().map(|outcome| outcome.as_ref().unwrap_or(&rest).clone());
         let numbers = self.parcel.recipients.iter().map(|(number, _)| *number);
-        Attempt::Settled { outcomes: numbers.zip(heard).collect(), reusable: false }
+        Attempt::PutOff { outcomes: numbers.zip(heard).collect(), reusable: false }
     }
 
     fn said(&self, reply: &Reply) -> Said {

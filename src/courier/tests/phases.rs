@@ -244,3 +244,17 @@ fn rule_u9_rule_u10_a_session_that_ends_over_bad_recipients_is_the_messages_affa
         }
     }
 }
+
+#[test]
+fn rule_u14_rule_u10_a_host_that_refuses_some_and_then_leaves_leads_to_the_next() {
+    let refuse = vec![("grey@".to_owned(), "450 4.2.0 greylisted".to_owned())];
+    let faults = vec![Fault::at(Phase::Data, Act::Close)];
+    let (first, one) = sink(Options { faults, refuse, ..Options::default() });
+    let (second, two) = sink(Options::default());
+    let hosts = vec![("mx1.test".to_owned(), one), ("mx2.test".to_owned(), two)];
+    let mut bench = Bench::start(&hosts, settings_for(&hosts));
+    let ending = bench.deliver(&["grey@b.test", "fine@b.test"]);
+    assert_eq!(ending.word(), "delivered 250", "{ending:?}");
+    assert_eq!(second.next(PATIENCE).unwrap().recipients, ["grey@b.test", "fine@b.test"]);
+    nothing_arrives(&first);
+}
