@@ -19,7 +19,7 @@ pub mod control;
 pub mod delivery;
 pub mod edge;
 pub mod happening;
-mod incoming;
+mod shares;
 pub mod limits;
 pub mod login;
 pub mod master;
@@ -69,13 +69,13 @@ use authority::Authority;
 use backup::copier::Copier;
 use control::Control;
 use delivery::schedule::{self, Schedule};
-use incoming::Incoming;
 use limits::clock::Clock;
 use login::hashing;
 use login::line::Claim;
 use login::pool::Hashers;
 use login::tag::Tagger;
 use master::Master;
+use shares::Shares;
 use store::Failure;
 use store::open::{Database, FAILED};
 use store::room::Watch;
@@ -113,7 +113,9 @@ pub struct Vault {
     /// How large the audit log may be, and whether it is.
     pub retention: Retention,
     /// What credentials have on the way.
-    pub incoming: Rc<Incoming>,
+    pub incoming: Rc<Shares>,
+    /// Logins with the right tag that wait to be checked.
+    pub tagged: Rc<Shares>,
     /// Those who follow sessions.
     pub traces: Rc<Traces>,
 }
@@ -309,6 +311,7 @@ impl House {
             next_master: RefCell::new(None),
             retention: publisher.retention.clone(),
             incoming: Rc::default(),
+            tagged: Rc::default(),
             traces: Rc::default(),
             reporting: Mutex::new(()),
             keeping: RefCell::default(),

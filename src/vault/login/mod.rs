@@ -43,6 +43,10 @@ use failures::Attempt;
 use line::Claim;
 use reason::Reason;
 
+/// Logins of one credential with the right tag that may wait before others: its owner's workers that start at once. Whoever has a
+/// key could ask for any number from any number of places.
+const TAGGED: u64 = 4;
+
 /// One login as it was asked.
 pub struct Login {
     pub session: Uuid,
@@ -85,7 +89,16 @@ pub async fn decide(vault: &Vault, login: Login, gone: Gone) -> Result<Known, De
         return Err(fail(vault, &login, &attempt, None, Reason::NotAKey).await);
     };
     let known = credential.as_deref();
-    let claim = if candidates.is_tagged { Claim::Known } else { attempt.claim };
+    // Given back when it was checked.
+    let mut place = vault.tagged.share(credential.as_deref().map_or("", |credential| &credential.id));
+    let claim = match &credential {
+        _ if attempt.claim == Claim::Known || !candidates.is_tagged => attempt.claim,
+        // As long as it may come in, and some others of the same credential don't wait already.
+        Some(known) if known.obstacles(None, way(&login), now_us()).is_empty() && place.grow(1, TAGGED).is_ok() => {
+            Claim::Tagged
+        }
+        _ => attempt.claim,
+    };
     let checked = check(vault, claim, &login.password, &candidates, gone).await;
     let (key, credential) = match (checked, &credential) {
         (Ok(Some(key)), Some(credential)) if is_named(&login, credential) => (key, credential),
