@@ -175,10 +175,12 @@ impl Grant {
 impl Policy {
     /// What a report to this sender may hold: all where it is the credential's own address, or one that it may write to.
     /// Otherwise a report would be a way to whoever its rules keep it from: in a domain of its own it says what
-    /// became of the message, and elsewhere there is none.
+    /// became of the message, and elsewhere, or where they deny it, there is none.
     pub fn reportable(&self, sender: &Address) -> Reportable {
         if self.recipients.permit(sender) || self.senders.contains(&SenderRule::Address(sender.clone())) {
             Reportable::Message
+        } else if self.recipients.deny.iter().any(|rule| rule.denies(sender)) {
+            Reportable::Nothing
         } else if self.senders.iter().any(|rule| *rule != SenderRule::Any && rule.matches(sender)) {
             Reportable::Outcome
         } else {
@@ -302,6 +304,10 @@ mod tests {
         ] {
             assert_eq!(policy(senders).reportable(&address(sender)), reportable, "{senders:?} {sender}");
         }
+        let mut denying = policy(&["@example.net", "shop@example.net"]);
+        denying.recipients = Recipients { allow: vec![], deny: vec!["@example.net".parse().unwrap()] };
+        assert_eq!(denying.reportable(&address("ceo@example.net")), Reportable::Nothing);
+        assert_eq!(denying.reportable(&address("shop@example.net")), Reportable::Message);
     }
 
     #[test]

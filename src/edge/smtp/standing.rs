@@ -39,6 +39,8 @@ impl Standing {
 
     /// Whoever showed it is not whose session it is.
     pub fn forget_certificate(&mut self) {
+        // What binds a login to the channel is between us and the gateway, too.
+        self.exported = None;
         if let Some(tls) = &mut self.tls {
             tls.client = None;
         }

@@ -51,7 +51,10 @@ async fn make(vault: &Vault, owed: Owed) -> bool {
         Reportable::Message if require_tls == owed.manner.require_tls => original(vault, &owed).await,
         _ => Original::Nothing,
     };
-    let (numbers, fates): (Vec<u32>, Vec<Fate>) = owed.fates.into_iter().unzip();
+    let (numbers, mut fates): (Vec<u32>, Vec<Fate>) = owed.fates.into_iter().unzip();
+    // They are words of whoever sent it.
+    let own = reportable == Reportable::Message;
+    fates.iter_mut().filter(|_| !own).for_each(|fate| fate.original = None);
     let id = MessageId::now();
     let time = |us: u64| i64::try_from(us).ok().and_then(|us| Timestamp::from_microsecond(us).ok()).unwrap_or_default();
     let now = now_us();
@@ -64,7 +67,7 @@ async fn make(vault: &Vault, owed: Owed) -> bool {
             now: time(now),
             about: owed.message,
             accepted: time(owed.accepted_us),
-            envid: owed.manner.report.envid.as_ref(),
+            envid: owed.manner.report.envid.as_ref().filter(|_| own),
             fates: &fates,
             original: &original,
         };
