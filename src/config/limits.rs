@@ -19,7 +19,7 @@ pub struct Bound<T> {
     pub most: T,
 }
 
-/// Sessions one edge process holds. Each takes a descriptor, idle some 15 KiB, and up to 200 KiB while a message comes; the
+/// Sessions one edge process holds. Each takes a descriptor, idle some 16 KiB, under TLS 23, and up to 200 KiB while a message comes; the
 /// channels between processes are laid out for twice as many.
 const SESSIONS: Bound<u32> = Bound { key: "sessions", default: 4096, least: 1, most: 16_384 };
 /// How many of them may be of clients that have not logged in: with fewer than this there is nobody to choose from who should
