@@ -172,6 +172,12 @@ impl Jobs {
                 self.vault.send(Progress::Settled { job }).await
             }
             Verdict::RouteFailed(reason) => self.vault.send(Progress::RouteFailed { job, reason }).await,
+            Verdict::BrokenOff { heard, said } => {
+                for (number, outcome) in heard {
+                    self.vault.send(Progress::Recipient { job, number, outcome }).await?;
+                }
+                self.vault.send(Progress::BrokenOff { job, said }).await
+            }
             Verdict::Withdrawn => self.vault.send(Progress::Settled { job }).await,
         }
     }
@@ -212,6 +218,9 @@ fn record(message: MessageId, verdict: &Verdict) {
                 tls = said.and_then(|said| said.tls.as_deref()),
                 "attempt settled"
             );
+        }
+        Verdict::BrokenOff { said, .. } => {
+            tracing::warn!(%message, reason = said.text, "the upstream ended the session over this message");
         }
         Verdict::RouteFailed(reason) => tracing::warn!(%message, reason, "route failed"),
         Verdict::Withdrawn => tracing::warn!(%message, "withdrawn before the dot; nothing was delivered"),

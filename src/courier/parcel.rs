@@ -14,7 +14,7 @@ use crate::ipc::delivery::{Job, Progress};
 use crate::mail::address::ReversePath;
 use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::id::MessageId;
-use crate::mail::outcome::Outcome;
+use crate::mail::outcome::{Outcome, Said};
 
 /// Content under way to us at most: enough to keep a fast upstream busy over the vault's turns, and what a whole
 /// ordinary message needs. Twice this is a slot's memory.
@@ -42,6 +42,8 @@ pub enum Verdict {
     Settled(Vec<(u32, Outcome)>),
     /// No host would let us in: the route's failure, not the message's.
     RouteFailed(String),
+    /// Hosts let us in and took MAIL, and then the session ended. `heard` have their outcome; the others are put off by this.
+    BrokenOff { heard: Vec<(u32, Outcome)>, said: Said },
     /// The vault took it back or fell silent: nothing was delivered.
     Withdrawn,
 }

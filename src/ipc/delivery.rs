@@ -6,7 +6,7 @@ use super::bytes::Octets;
 use crate::mail::address::ReversePath;
 use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::id::MessageId;
-use crate::mail::outcome::Outcome;
+use crate::mail::outcome::{Outcome, Said};
 
 /// One attempt at one message, numbered by the vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -37,8 +37,10 @@ pub enum Progress {
     Want { job: Job, octets: u32 },
     /// What became of one recipient. Each recipient gets exactly one.
     Recipient { job: Job, number: u32, outcome: Outcome },
-    /// The job's last word, unless `RouteFailed` is: every recipient has its outcome, save when it was withdrawn.
+    /// The job's last word, unless `RouteFailed` or `BrokenOff` is: every recipient has its outcome, save when it was withdrawn.
     Settled { job: Job },
     /// The upstream could not be reached or would not let us in: charged to the route, not to the message.
     RouteFailed { job: Job, reason: String },
+    /// The job's last word as well: behind an accepted MAIL the session ended. Who has no outcome yet is put off by this.
+    BrokenOff { job: Job, said: Said },
 }

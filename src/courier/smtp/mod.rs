@@ -112,7 +112,7 @@ impl Upstream {
         let mut tour = self.settings.hosts.tour();
         let mut reused = self.pool.take().await;
         let mut reasons: Vec<String> = Vec::new();
-        let (mut put_off, mut unprotected) = (None, None);
+        let (mut put_off, mut unprotected, mut broken_off) = (None, None, None);
         loop {
             let (mut session, is_reused) = match reused.take() {
                 Some(session) => (session, true),
@@ -147,12 +147,19 @@ impl Upstream {
                 Attempt::Route { stale: true, reason } if is_reused => {
                     tracing::debug!(reason, "a kept connection had ended; trying a fresh one");
                 }
-                Attempt::Route { reason, .. } => {
+                ended @ (Attempt::Route { .. } | Attempt::BrokenOff { .. }) => {
                     if is_reused {
                         tour.reached(session.index, session.index);
                     }
                     self.settings.hosts.begin_with(session.index.saturating_add(1));
-                    reasons.push(reason);
+                    match ended {
+                        Attempt::Route { reason, .. } => reasons.push(reason),
+                        Attempt::BrokenOff { heard, said } => {
+                            reasons.push(said.text.clone());
+                            broken_off = Some(Verdict::BrokenOff { heard, said: *said });
+                        }
+                        _ => {}
+                    }
                     if !parcel.content.rewind() {
                         break;
                     }
@@ -163,7 +170,7 @@ impl Upstream {
         // A host that is away may have what the others lack.
         match put_off.or(unprotected.filter(|_| reasons.is_empty())) {
             Some(outcomes) => Verdict::Settled(outcomes),
-            None => Verdict::RouteFailed(reply::cut(reasons.join("; "))),
+            None => broken_off.unwrap_or_else(|| Verdict::RouteFailed(reply::cut(reasons.join("; ")))),
         }
     }
 

@@ -2,15 +2,17 @@
 //!
 //! | phase | answer | for the recipient | for the job |
 //! |---|---|---|---|
-//! | any before the dot | none, garbled, 421 | | route failed |
+//! | any up to MAIL | none, garbled, 421 | | route failed |
+//! | any from there to the dot | none, garbled, 421 | | broken off: it may be for what is in this message, so it waits by itself |
 //! | before MAIL | REQUIRETLS or SMTPUTF8 is needed and not offered | Failed (another host may be tried: REQUIRETLS) | |
-//! | MAIL, DATA | 454, 503, 530, 534, 535, 538 | | route failed: they speak of the login or the session |
+//! | MAIL | 454, 503, 530, 534, 535, 538 | | route failed: they speak of the login or the session |
+//! | DATA | 454, 503, 530, 534, 535, 538 | | broken off |
 //! | MAIL, DATA | 4yz / 5yz | Deferred (another host may be tried once) / Failed | |
-//! | RCPT | 503, 530, 534, 535, 538 | | route failed |
+//! | RCPT | 503, 530, 534, 535, 538 | | broken off |
 //! | RCPT | 4yz, 552 / other 5yz | Deferred / Failed, that recipient alone | |
-//! | content | connection lost | | route failed: without the dot nothing is delivered (RFC 5321 section 4.1.1.10) |
+//! | content | connection lost | | broken off: without the dot nothing is delivered (RFC 5321 section 4.1.1.10) |
 //! | dot | none, garbled | Unknown | |
-//! | dot | 421 | | route failed |
+//! | dot | 421 | | broken off |
 //! | dot | 4yz / 5yz / 2yz | Deferred (another host may be tried once) / Failed / Delivered | |
 
 use super::Patience;
@@ -50,13 +52,19 @@ pub enum Attempt {
         reason: String,
         stale: bool,
     },
+    /// The session is finished behind an accepted MAIL, and nothing was delivered: another message may well pass. `heard` are
+    /// those who have an outcome of their own; the others have this.
+    BrokenOff {
+        heard: Vec<(u32, Outcome)>,
+        said: Box<Said>,
+    },
     Withdrawn,
 }
 
 /// Makes one attempt. The session must be dropped unless it is said to be reusable: it may be in the middle of the content.
 pub async fn attempt(session: &mut Session, parcel: &mut Parcel, patience: &Patience) -> Attempt {
     let outcomes = vec![None; parcel.recipients.len()];
-    Transaction { session, parcel, patience, outcomes, has_refused: false }.run().await
+    Transaction { session, parcel, patience, outcomes, is_begun: false, has_refused: false }.run().await
 }
 
 struct Transaction<'a> {
@@ -65,6 +73,8 @@ struct Transaction<'a> {
     patience: &'a Patience,
     /// By position in the parcel; none as long as the recipient is accepted or not yet answered.
     outcomes: Vec<Option<Outcome>>,
+    /// MAIL was accepted.
+    is_begun: bool,
     /// The upstream has refused some of them.
     has_refused: bool,
 }
@@ -179,7 +189,8 @@ impl Transaction<'_> {
                 self.set(at, if temporary { Outcome::Deferred(said) } else { Outcome::Failed(said) });
                 self.has_refused = true;
             }
-            Step::Mail | Step::Rcpt(_) => {}
+            Step::Mail => self.is_begun = true,
+            Step::Rcpt(_) => {}
             Step::Data => answers.data = Some(reply),
         }
         Ok(())
@@ -305,20 +316,24 @@ impl Transaction<'_> {
         if put_off { Attempt::PutOff { outcomes, reusable } } else { Attempt::Settled { outcomes, reusable } }
     }
 
-    fn outcomes(self) -> Vec<(u32, Outcome)> {
+    fn outcomes(&self) -> Vec<(u32, Outcome)> {
         let numbers = self.parcel.recipients.iter().map(|(number, _)| *number);
-        numbers.zip(self.outcomes).filter_map(|(number, outcome)| Some((number, outcome?))).collect()
+        numbers.zip(&self.outcomes).filter_map(|(number, outcome)| Some((number, outcome.clone()?))).collect()
     }
 
-    /// The session can't go on. That is the route's fault, unless the upstream had refused recipients of this message: many end a
-    /// session that has too many errors (421), and would end one for every attempt at it. Then another host is asked, and if there is
-    /// none what was heard stands and the rest waits as the message's own, so that nobody else's has to.
+    /// The session can't go on. That is the route's fault as long as the upstream has heard nothing of this message. Behind MAIL it
+    /// may be the message's, as many say 421 to what they don't like, and would to every attempt at it: nobody else's has to wait for
+    /// that. Where recipients were refused, what was heard stands, unless another host that is asked once takes it.
     fn route(&self, phase: &str, why: &str, stale: bool) -> Attempt {
         let reason = cut(format!("{}: {phase}: {why}", self.session.host));
-        if !self.has_refused {
+        if !self.is_begun {
             return Attempt::Route { reason, stale };
         }
-        let rest = Outcome::Deferred(Said { text: reason, ..self.ours("4.4.2", "") });
+        let said = Said { text: reason, ..self.ours("4.4.2", "") };
+        if !self.has_refused {
+            return Attempt::BrokenOff { heard: self.outcomes(), said: Box::new(said) };
+        }
+        let rest = Outcome::Deferred(said);
         let heard = self.outcomes.iter().map(|outcome| outcome.as_ref().unwrap_or(&rest).clone());
         let numbers = self.parcel.recipients.iter().map(|(number, _)| *number);
         Attempt::PutOff { outcomes: numbers.zip(heard).collect(), reusable: false }

@@ -27,7 +27,7 @@ use crate::ipc::packet::Blocking;
 use crate::mail::address::Address;
 use crate::mail::envelope::{Addressee, MAX_ADDRESSEE, Manner};
 use crate::mail::id::MessageId;
-use crate::mail::outcome::Outcome;
+use crate::mail::outcome::{Outcome, Said};
 use crate::role::link::End;
 use crate::role::{Generation, Instance, Role};
 use crate::sink::{Options, Sink};
@@ -159,6 +159,7 @@ impl Bench {
 enum Ending {
     Settled(Vec<(u32, Outcome)>),
     RouteFailed(String),
+    BrokenOff(Said),
     /// The courier closed the channel.
     Closed,
 }
@@ -166,7 +167,11 @@ enum Ending {
 impl Ending {
     /// In one word, with the code: the same for all recipients, or one after the other.
     fn word(&self) -> String {
-        let Self::Settled(outcomes) = self else { return "route".into() };
+        let outcomes = match self {
+            Self::Settled(outcomes) => outcomes,
+            Self::BrokenOff(_) => return "broken off".into(),
+            Self::RouteFailed(_) | Self::Closed => return "route".into(),
+        };
         let mut words: Vec<String> = outcomes
             .iter()
             .map(|(_, outcome)| {
@@ -186,6 +191,7 @@ impl Ending {
     fn reason(&self) -> &str {
         match self {
             Self::RouteFailed(reason) => reason,
+            Self::BrokenOff(said) => &said.text,
             other => panic!("not a route failure: {other:?}"),
         }
     }
@@ -279,6 +285,7 @@ impl Vault {
                 Some(Progress::Recipient { job: of, number, outcome }) if of == job => outcomes.push((number, outcome)),
                 Some(Progress::Settled { job: of }) if of == job => return Ending::Settled(outcomes),
                 Some(Progress::RouteFailed { job: of, reason }) if of == job => return Ending::RouteFailed(reason),
+                Some(Progress::BrokenOff { job: of, said }) if of == job => return Ending::BrokenOff(said),
                 Some(other) => panic!("about another job: {other:?}"),
                 None => return Ending::Closed,
             }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -137,6 +137,7 @@ impl Courier {
                 let Some(active) = self.active.remove(&job) else { return Ok(()) };
                 self.route_failed(active, reason).await;
             }
+            Progress::BrokenOff { job, said } => self.broke_off(job, said).await,
         }
         Ok(())
     }
@@ -265,9 +266,32 @@ impl Courier {
 
     /// The upstream can't be reached: the route rests, the message is as it was, unless its time is over.
     async fn route_failed(&mut self, mut active: Active, reason: String) {
+        let pause = self.vault.schedule.borrow_mut().failed(&self.peer.label, Instant::now());
+        self.tell_of(pause, &reason).await;
+        self.expire(&mut active);
+        self.end(active, now_us());
+    }
+
+    /// The upstream ended its session over a message: that one waits as when it was put off, and the schedule judges the route.
+    async fn broke_off(&mut self, job: Job, said: Said) {
+        let Some(active) = self.active.get_mut(&job) else { return };
+        let (lane, credential) = (active.leased.lane.clone(), active.leased.principal.clone());
+        let (open, reason) = (std::mem::take(&mut active.open), said.text.clone());
+        let put_off = Delivery::Deferred(said);
+        for (number, (recipient, attempts)) in open {
+            self.settle(job, number, &recipient, attempts, &put_off);
+        }
+        let pause = self.vault.schedule.borrow_mut().broke_off(&self.peer.label, &lane, &credential, Instant::now());
+        self.tell_of(pause, &reason).await;
+        if let Some(active) = self.active.remove(&job) {
+            self.end(active, now_us());
+        }
+    }
+
+    /// A route begins to rest, if it does.
+    async fn tell_of(&self, pause: Option<Duration>, reason: &str) {
         let reason: String = reason.chars().filter(|c| !c.is_control()).take(200).collect();
         let upstream = self.peer.label.clone();
-        let pause = self.vault.schedule.borrow_mut().failed(&upstream, Instant::now());
         if let Some(pause) = pause {
             tracing::warn!(upstream, reason, seconds = pause.as_secs(), "an upstream can't be used for now");
             let event = Event {
@@ -276,8 +300,6 @@ impl Courier {
             };
             self.vault.writer.record(vec![event.with(Field::RemoteText, reason)]).await;
         }
-        self.expire(&mut active);
-        self.end(active, now_us());
     }
 
     /// Gives up the recipients that have no outcome, if the time of the message is over.

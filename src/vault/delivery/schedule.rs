@@ -39,6 +39,10 @@ struct Upstream {
     couriers: Vec<Courier>,
     failures: u32,
     resting_until: Option<Instant>,
+    /// Whose message was the last that a session ended over, when none passed since.
+    broke_off_over: Option<String>,
+    /// Lanes that had rather take their next upstream, and until when.
+    avoided: HashMap<String, Instant>,
 }
 
 /// A courier as the schedule sees it.
@@ -52,6 +56,10 @@ struct Courier {
 impl Upstream {
     fn rests(&self, now: Instant) -> bool {
         self.resting_until.is_some_and(|until| now < until)
+    }
+
+    fn is_avoided(&self, lane: &str, now: Instant) -> bool {
+        self.avoided.get(lane).is_some_and(|until| now < *until)
     }
 
     /// The courier of the newest configuration; older ones finish what they have.
@@ -109,15 +117,32 @@ impl Schedule {
         Some(pause)
     }
 
+    /// A session ended over a message of this credential's. That may be for what is in it, so only when one of another credential
+    /// met the same just before does the route rest: nobody stops the mail of others. The lane tries its next upstream first
+    /// for a while, if it has one.
+    pub fn broke_off(&mut self, upstream: &str, lane: &str, credential: &str, now: Instant) -> Option<Duration> {
+        let over = self.upstreams.entry(upstream.to_owned()).or_default();
+        over.avoided.insert(lane.to_owned(), now + LONGEST_PAUSE);
+        match over.broke_off_over.replace(credential.to_owned()) {
+            Some(before) if before != credential => self.failed(upstream, now),
+            _ => None,
+        }
+    }
+
     /// The upstream answered. True when that ends a series of failures.
     pub fn works(&mut self, upstream: &str) -> bool {
         let Some(upstream) = self.upstreams.get_mut(upstream) else { return false };
-        upstream.resting_until = None;
+        (upstream.resting_until, upstream.broke_off_over) = (None, None);
+        upstream.avoided.clear();
         std::mem::take(&mut upstream.failures) > 0
     }
 
     /// Every route is tried again now, because what its upstream is may have been mended. Gives those that had failed.
     pub fn resume(&mut self) -> Vec<String> {
+        for upstream in self.upstreams.values_mut() {
+            upstream.broke_off_over = None;
+            upstream.avoided.clear();
+        }
         let failed = self.upstreams.iter_mut().filter(|(_, upstream)| upstream.failures > 0);
         let resumed = failed.map(|(name, upstream)| {
             (upstream.failures, upstream.resting_until) = (0, None);
@@ -129,7 +154,9 @@ impl Schedule {
     /// The next lane that can move: the first upstream of it that is there and doesn't rest, if it has room.
     fn next(&mut self, now: Instant, now_us: u64) -> Option<Plan> {
         for (lane, _) in self.lanes.iter().filter(|(_, due)| **due <= now_us) {
-            for name in lane.split(',') {
+            let mut names: Vec<&str> = lane.split(',').collect();
+            names.sort_by_key(|name| self.upstreams.get(*name).is_some_and(|upstream| upstream.is_avoided(lane, now)));
+            for name in names {
                 let Some(upstream) = self.upstreams.get_mut(name) else { continue };
                 if upstream.rests(now) {
                     continue;
@@ -309,6 +336,41 @@ mod tests {
         assert_eq!(schedule.next(now, 1).unwrap().upstream, "second");
         schedule.leave("second", Instance(2));
         assert!(schedule.next(now, 1).is_none());
+    }
+
+    #[test]
+    fn rule_u10_one_credentials_messages_make_no_route_rest_and_two_in_a_row_do() {
+        let (mut schedule, now) = (Schedule::default(), Instant::now());
+        for _ in 0..20 {
+            assert_eq!(schedule.broke_off("a", "a", "low", now), None);
+        }
+        assert!(!schedule.works("a"), "it never rested");
+        assert_eq!(schedule.broke_off("a", "a", "good", now), None, "one passed between");
+        assert_eq!(schedule.broke_off("a", "a", "low", now), Some(PAUSE));
+        assert!(schedule.works("a"));
+        assert_eq!(schedule.broke_off("a", "a", "low", now), None);
+    }
+
+    #[test]
+    fn a_lane_goes_round_an_upstream_that_broke_off_as_long_as_another_can_be_used() {
+        let (mut schedule, now) = (Schedule::new(vec!["first,second".into()]), Instant::now());
+        let (offers, _kept) = tokio::sync::mpsc::unbounded_channel();
+        for (n, name) in [(1, "first"), (2, "second")] {
+            schedule.join(name, Instance(n), Generation(1), offers.clone());
+        }
+        let next = |schedule: &mut Schedule, at| {
+            schedule.room("first", Instance(1), 1);
+            schedule.room("second", Instance(2), 1);
+            schedule.next(at, 1).unwrap().upstream
+        };
+        schedule.broke_off("first", "first,second", "low", now);
+        assert_eq!(next(&mut schedule, now), "second");
+        assert_eq!(next(&mut schedule, now + LONGEST_PAUSE), "first");
+        schedule.failed("second", now);
+        assert_eq!(next(&mut schedule, now), "first", "the other one rests");
+        schedule.works("second");
+        schedule.works("first");
+        assert_eq!(next(&mut schedule, now), "first", "one passed there");
     }
 
     #[test]

@@ -4,6 +4,47 @@ use super::courier::offered;
 use super::*;
 
 #[test]
+fn rule_u10_a_message_that_ends_sessions_waits_by_itself_and_that_of_another_makes_the_route_rest() {
+    let mut bench = Bench::new();
+    bench.slice.retry = vec![Duration::from_secs(3600)];
+    let (key, password) = login::key::generate().unwrap();
+    let secrets = vec![DeclaredSecret { key, hash: hashing::hash_here(&password).unwrap(), scram: None }];
+    let till = Declared { id: "till".into(), secrets, ..bench.slice.credentials[0].clone() };
+    bench.slice.credentials.push(till);
+    let mut vault = bench.run();
+    test(async {
+        let (mut courier, job, poison) = offered(&bench, &mut vault, &["x@example.org"], b"x\r\n").await;
+        courier.tell(Progress::BrokenOff { job, said: said(421) }).await;
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        edge.submit(1, &["y@example.org"], b"y\r\n").await;
+        let (job, next, ..) = courier.message().await;
+        assert_ne!(next, poison);
+        courier.tell(Progress::BrokenOff { job, said: said(421) }).await;
+        let capsule = bench.capsule(edge.instance, 1, "192.0.2.1");
+        edge.ask(Ask::Open { slot: Slot(2), capsule, via: Via::Direct }).await;
+        edge.password(2, "till", &password).await;
+        edge.submit(2, &["z@example.org"], b"z\r\n").await;
+        let (job, ..) = courier.message().await;
+        courier.tell(Progress::BrokenOff { job, said: said(421) }).await;
+        let rests = async {
+            let mut names = Vec::new();
+            while !names.contains(&"route.pause".to_owned()) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                let _ = query(&bench.home.path().join("audit"), &Filter::default(), |event| {
+                    names.extend(event.get("event").map(str::to_owned));
+                });
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), rests).await.expect("the route rests");
+    });
+    vault.drain();
+    assert_eq!(bench.count("SELECT count(*) FROM spool_rcpt WHERE state = 0 AND attempts = 1"), 3);
+    let pauses = bench.names().iter().filter(|name| *name == "route.pause").count();
+    assert_eq!(pauses, 1, "one credential alone makes no route rest");
+}
+
+#[test]
 fn recipients_who_were_put_off_together_come_back_together() {
     let bench = Bench::new();
     let mut vault = bench.run();
