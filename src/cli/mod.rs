@@ -48,7 +48,7 @@ enum Command {
     /// Read and prove the audit log
     #[command(subcommand)]
     Audit(audit::Audit),
-    /// Hold, release or drop what waits to be delivered
+    /// Look at what waits to be delivered; hold, release or drop it, or have it tried now
     #[command(subcommand)]
     Queue(queue::Queue),
     /// Show sessions of SMTP while they happen, without their secrets

@@ -1,9 +1,14 @@
-//! `gatepost queue`: hold, release or drop what waits to be delivered, while the service runs and while it is stopped.
+//! `gatepost queue`: look at what waits to be delivered, hold, release or drop it, or have it tried now; while the service runs
+//! and while it is stopped.
 
 mod before;
+mod list;
 mod lost;
 mod reconcile;
 mod rekey;
+mod retry;
+mod source;
+mod stats;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,11 +21,19 @@ use crate::config;
 use crate::ipc::admin::queue::{Command, Counts, Deed, Response, Which};
 use crate::ipc::admin::{Command as Any, Response as Answer};
 use crate::mail::id::MessageId;
-use crate::vault::queue::Order;
+use crate::vault::queue;
 use crate::{parent, vault};
 
 #[derive(Debug, Subcommand)]
 pub enum Queue {
+    /// List the messages that wait, the oldest first
+    List(list::List),
+    /// Show one message and where each of its recipients stands
+    Show(list::Show),
+    /// Count what waits, by credential, route, state and age
+    Stats(stats::Stats),
+    /// Make messages due now that wait for a later time
+    Retry(retry::Retry),
     /// Offer messages to nobody until they are released
     Hold(Messages),
     /// Offer held messages again
@@ -37,6 +50,13 @@ pub enum Queue {
 pub struct Messages {
     #[command(flatten)]
     which: Choice,
+    #[command(flatten)]
+    order: Order,
+}
+
+/// What every order over the queue takes.
+#[derive(Debug, Args)]
+pub struct Order {
     /// Why, for the audit log
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -67,25 +87,32 @@ struct Choice {
 impl Queue {
     pub fn run(&self) -> ExitCode {
         let (deed, messages) = match self {
+            Self::List(list) => return list.run(),
+            Self::Show(show) => return show.run(),
+            Self::Stats(stats) => return stats.run(),
+            Self::Retry(retry) => return retry.run(),
             Self::Hold(messages) => (Deed::Hold, messages),
             Self::Release(messages) => (Deed::Release, messages),
             Self::Drop(messages) => (Deed::Drop, messages),
             Self::Reconcile(reconcile) => return reconcile.run(),
             Self::Rekey(rekey) => return rekey.run(),
         };
-        match messages.carry_out(deed) {
+        messages.order.run(deed, messages.which.which())
+    }
+}
+
+impl Order {
+    fn run(&self, deed: Deed, which: Which) -> ExitCode {
+        match self.carry_out(deed, &which) {
             Ok(counts) => {
-                say!("{}", messages.told(deed, counts));
+                say!("{}", self.told(deed, &which, counts));
                 ExitCode::SUCCESS
             }
             Err(reason) => fail(&reason),
         }
     }
-}
 
-impl Messages {
-    fn carry_out(&self, deed: Deed) -> Result<Counts, String> {
-        let which = self.which.which();
+    fn carry_out(&self, deed: Deed, which: &Which) -> Result<Counts, String> {
         let plan = config::Config::load(&self.config.path);
         let runtime = match &plan {
             Ok(plan) => plan.runtime_directory.clone(),
@@ -110,7 +137,8 @@ impl Messages {
                 let user = nix::unistd::getuid().as_raw();
                 let _sealed = parent::become_vault(&plan, self.fallback_ids)?;
                 let actor = Some(vault::admin::actor(user, control::behalf().as_deref()));
-                let order = Order { deed, which: which.clone(), actor, reason: "ordered", note: self.reason.clone() };
+                let order =
+                    queue::Order { deed, which: which.clone(), actor, reason: "ordered", note: self.reason.clone() };
                 vault::offline::Stopped { home: Path::new(""), mask: plan.audit.mask, declared: &plan.credentials }
                     .queue(&order)?
             }
@@ -118,13 +146,17 @@ impl Messages {
         match which {
             Which::Message(message) if counts == Counts::default() => Err(format!(
                 "nothing was done: nobody waits for message {message}, or it is {} already",
-                if deed == Deed::Release { "released" } else { "held" }
+                match deed {
+                    Deed::Release => "released",
+                    Deed::Retry => "due or held",
+                    Deed::Hold | Deed::Drop => "held",
+                }
             )),
             _ => Ok(counts),
         }
     }
 
-    fn told(&self, deed: Deed, counts: Counts) -> String {
+    fn told(&self, deed: Deed, which: &Which, counts: Counts) -> String {
         let Counts { messages, recipients, under_way } = counts;
         if self.json {
             return serde_json::json!({ "messages": messages, "recipients": recipients, "under_way": under_way })
@@ -134,14 +166,15 @@ impl Messages {
             Deed::Hold => "held",
             Deed::Release => "released",
             Deed::Drop => "dropped",
+            Deed::Retry => "due now",
         };
         let mut text = format!("{done}: {messages} messages, {recipients} recipients");
-        if let (Which::Credential(id), 0) = (self.which.which(), messages) {
+        if let (Which::Credential(id), 0) = (which, messages) {
             text += &format!(
                 "; none of {id:?} is there to be {done}: `gatepost credential list` shows how each is written"
             );
         }
-        if under_way > 0 && deed != Deed::Release {
+        if under_way > 0 && matches!(deed, Deed::Hold | Deed::Drop) {
             text += &format!("; an upstream is being told of {under_way} recipients now: they may still get it");
         }
         text

@@ -4,13 +4,15 @@
 use std::path::Path;
 
 use super::admin::credential::perform_offline;
+use super::audit::ledger::now_us;
 use super::audit::masks::Masks;
+use super::queue::listing::look;
 use super::queue::{self, Order};
-use super::store::Store;
 use super::store::open::Database;
+use super::store::{Failure, Store};
 use crate::config::slice::Declared;
 use crate::ipc::admin::credential::{Command, Response};
-use crate::ipc::admin::queue::Counts;
+use crate::ipc::admin::queue::{Command as Question, Counts, Response as Seen};
 use crate::policy::mask::Mask;
 
 /// The vault of a stopped service. Events of what is done here are sealed when the service starts.
@@ -34,6 +36,26 @@ impl Stopped<'_> {
     pub fn queue(&self, order: &Order) -> Result<Counts, String> {
         self.open(|store, database| {
             queue::carry_out_here(store, order).map_err(|error| format!("{}: {error}", database.path.display()))
+        })
+    }
+
+    /// Looks at the queue: `work` is given a way to have commands about it answered, each in a transaction of its own.
+    pub fn look(
+        &self,
+        actor: &str,
+        work: impl FnOnce(&mut dyn FnMut(Question) -> Result<Vec<Seen>, String>) -> Result<(), String>,
+    ) -> Result<(), String> {
+        self.open(|store, database| {
+            let explain = |error: Failure| format!("{}: {error}", database.path.display());
+            work(&mut |command| {
+                let looked = store.transaction(|store| {
+                    if command.leaves_a_trace() {
+                        store.tell_unclean_stop()?;
+                    }
+                    look(store, &command, actor, now_us())
+                });
+                looked.map_err(explain)
+            })
         })
     }
 

@@ -3,6 +3,7 @@
 //! An order goes through the queue in slices, each a transaction with the event of what it did, so that the service goes on
 //! between them and a crash leaves nothing done that isn't written down.
 
+pub mod listing;
 pub mod reconcile;
 
 use std::collections::BTreeSet;
@@ -89,7 +90,7 @@ pub fn slice(store: &mut Store<'_>, order: &Order, after: i64) -> Sql<Slice> {
     let limit = if order.deed == Deed::Drop { SLICE_OF_BODIES } else { SLICE };
     let (open, next) = match &order.which {
         Which::Message(message) => (store.hold.find(*message)?.into_iter().collect(), None),
-        Which::All | Which::Credential(_) => {
+        Which::All | Which::Credential(_) | Which::Upstream(_) => {
             let open = store.hold.open(after, limit)?;
             let is_full = u32::try_from(open.len()).is_ok_and(|length| length == limit);
             let next = open.last().map(|last| last.row).filter(|_| is_full);
@@ -128,6 +129,14 @@ fn concern(store: &mut Store<'_>, order: &Order, open: &Open, slice: &mut Slice)
             slice.segments.extend(segment);
             // Those that a courier has count when they come back.
             dropped
+        }
+        Deed::Retry => {
+            let upstream = if let Which::Upstream(name) = &order.which { Some(name.as_str()) } else { None };
+            let changed = store.hold.retry(open.row, now_us(), upstream)?;
+            if changed > 0 {
+                slice.lanes.extend(store.hold.lanes(open.row)?);
+            }
+            changed
         }
     };
     if changed > 0 || (order.deed == Deed::Drop && under_way > 0) {
@@ -181,9 +190,14 @@ fn event(name: Name, outcome: Outcome, order: &Order) -> Event {
     }
 }
 
-/// The one event of a slice that held or released.
+/// The one event of a slice that held, released or made due.
 fn summary(order: &Order, counts: Counts) -> Event {
-    let name = if order.deed == Deed::Hold { Name::QueueHold } else { Name::QueueRelease };
+    let name = match order.deed {
+        Deed::Hold => Name::QueueHold,
+        Deed::Release => Name::QueueRelease,
+        Deed::Drop => Name::QueueDrop,
+        Deed::Retry => Name::QueueRetry,
+    };
     let event = Event {
         rcpt_count: Some(counts.recipients),
         data: data(order, Some(counts.messages)),
@@ -193,6 +207,7 @@ fn summary(order: &Order, counts: Counts) -> Event {
         Which::All => event,
         Which::Credential(id) => event.with(Field::Account, id.clone()),
         Which::Message(message) => Event { message: Some(*message), ..event },
+        Which::Upstream(name) => Event { upstream: Some(name.clone()), ..event },
     }
 }
 

@@ -1,8 +1,11 @@
 //! Commands about what waits to be delivered.
 
+pub mod listing;
+
 use serde::{Deserialize, Serialize};
 
 use crate::mail::id::MessageId;
+use listing::{By, Entry, Stop, Sum, View};
 
 /// What is done to messages that wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +15,8 @@ pub enum Deed {
     Release,
     /// Give them up: their bodies are destroyed, and nobody gets them any more.
     Drop,
+    /// Make them due now. What is held stays so.
+    Retry,
 }
 
 /// Which messages.
@@ -21,6 +26,8 @@ pub enum Which {
     /// Those that this credential sent.
     Credential(String),
     Message(MessageId),
+    /// Those that this upstream is tried for.
+    Upstream(String),
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -29,6 +36,12 @@ pub enum Command {
     Do { deed: Deed, which: Which, note: Option<String> },
     /// Name messages that wait, behind that row.
     List { after: i64 },
+    /// Show some of the messages that wait, behind that row.
+    View { view: View, after: i64 },
+    /// Show one message, also one that is done, with all its recipients.
+    Show { message: MessageId, clear: bool },
+    /// Count some of the messages that wait, behind that row.
+    Tally { after: i64 },
     /// Another log, newer than the backup that this is restored from, shows these ends of a message's recipients.
     Reconcile { message: MessageId, ended: Vec<Ended> },
     /// Count what is held.
@@ -36,6 +49,13 @@ pub enum Command {
     /// Take the next master key, whose file is there, and wrap the keys of all bodies with it. It must be the one of this
     /// name.
     Rekey { next: String },
+}
+
+impl Command {
+    /// Whether the log is told of it although it changes nothing.
+    pub const fn leaves_a_trace(&self) -> bool {
+        matches!(self, Self::View { view: View { clear: true, .. }, after: 0 } | Self::Show { clear: true, .. })
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -47,6 +67,11 @@ pub enum Response {
         messages: Vec<MessageId>,
         next: Option<i64>,
     },
+    Entry(Box<Entry>),
+    Stop(Box<Stop>),
+    Tallied(By, Sum),
+    /// The end of some of them: where to go on, when those were not all.
+    Next(Option<i64>),
     Reconciled(Reconciled),
     /// So many keys are wrapped by the master key of this name, and none by another.
     Wrapped {

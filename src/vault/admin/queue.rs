@@ -2,8 +2,10 @@
 
 use super::Desk;
 use crate::ipc::admin::Response;
-use crate::ipc::admin::queue::{self, Command, Counts, Reconciled};
+use crate::ipc::admin::queue::{self, Command, Counts, Deed, Reconciled, Which};
 use crate::ipc::channel::Sender;
+use crate::vault::audit::ledger::now_us;
+use crate::vault::queue::listing::look;
 use crate::vault::queue::reconcile::{Done, reconcile};
 use crate::vault::queue::{Order, carry_out};
 use crate::vault::rekey::{self, Change};
@@ -16,12 +18,29 @@ const LISTED: u32 = 400;
 pub async fn perform(desk: &Desk, command: Command, actor: &str, parts: &Sender<Response>) -> Result<Response, String> {
     match command {
         Command::Do { deed, which, note } => {
-            let order = Order { deed, which, actor: Some(actor.to_owned()), reason: "ordered", note };
+            if let Which::Upstream(name) = &which {
+                known(desk, name)?;
+            }
+            let order = Order { deed, which: which.clone(), actor: Some(actor.to_owned()), reason: "ordered", note };
             let tell = async |counts| {
                 // Whoever asked may be gone; the order is carried out to its end.
                 let _ = parts.send(Response::Queue(queue::Response::Counted(counts))).await;
             };
-            carry_out(&desk.vault, order, tell).await.map(|_| Response::Done)
+            carry_out(&desk.vault, order, tell).await?;
+            if let (Deed::Retry, Which::Upstream(name)) = (deed, which) {
+                // It would only wait for the end of the pause.
+                desk.vault.schedule.borrow_mut().try_now(&name);
+                desk.vault.poke.notify_one();
+            }
+            Ok(Response::Done)
+        }
+        Command::View { .. } | Command::Show { .. } | Command::Tally { .. } => {
+            let own = actor.to_owned();
+            let answers = desk.vault.writer.run(move |store| look(store, &command, &own, now_us())).await;
+            for part in answers.map_err(|error| format!("the queue can't be read: {error:?}"))? {
+                say(parts, part).await?;
+            }
+            Ok(Response::Done)
         }
         Command::List { after } => {
             let open = desk.vault.writer.run(move |store| store.hold.open(after, LISTED)).await;
@@ -59,6 +78,16 @@ pub async fn perform(desk: &Desk, command: Command, actor: &str, parts: &Sender<
             Ok(Response::Queue(response))
         }
     }
+}
+
+/// Errors: there is no upstream of that name.
+fn known(desk: &Desk, name: &str) -> Result<(), String> {
+    let authority = desk.vault.authority.borrow();
+    let names = &authority.slice.upstreams;
+    if names.iter().any(|one| one == name) {
+        return Ok(());
+    }
+    Err(format!("there is no upstream {name:?}: those of the configuration are {}", names.join(", ")))
 }
 
 async fn say(parts: &Sender<Response>, part: queue::Response) -> Result<Response, String> {

@@ -102,6 +102,8 @@ names! {
     CredentialChange "credential.change"
     TraceBegin "trace.begin"
     TraceEnd "trace.end"
+    QueueRetry "queue.retry"
+    QueueView "queue.view"
 }
 
 /// How it ended, in five words that never become six.

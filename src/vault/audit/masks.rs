@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::event::{Event, Field};
 use crate::config::slice::Declared;
+use crate::mail::id::MessageId;
 use crate::policy::Policy;
 use crate::policy::mask::Mask;
 use crate::policy::principal::GATE;
@@ -37,24 +38,28 @@ impl Masks {
         Self { general, own, gone: Mask::Full }
     }
 
-    /// What holds for an event: its account's, whatever the outcome. A credential that is gone is shown least of, also when
-    /// there is another one of its id by now.
+    /// What holds for an event: its account's, whatever the outcome.
     pub fn of(&self, event: &Event) -> Mask {
-        let Some(account) = event.personal.iter().find(|personal| personal.field == Field::Account) else {
-            return self.general;
-        };
+        match event.personal.iter().find(|personal| personal.field == Field::Account) {
+            Some(account) => self.of_mail(&account.value, event.message),
+            None => self.general,
+        }
+    }
+
+    /// What holds for a message of an account. A credential that is gone is shown least of, also when there is another one of
+    /// its id by now.
+    pub fn of_mail(&self, account: &str, message: Option<MessageId>) -> Mask {
         let is_older = |own: &&Own| {
-            let time_ms = event.message.map(|message| message.time_ms().unwrap_or_default());
+            let time_ms = message.map(|message| message.time_ms().unwrap_or_default());
             own.since_us > 0 && time_ms.is_some_and(|time_ms| time_ms <= own.since_us / 1000)
         };
-        self.own.get(&account.value).filter(|own| !is_older(own)).map_or(self.gone, |own| own.mask)
+        self.own.get(account).filter(|own| !is_older(own)).map_or(self.gone, |own| own.mask)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::id::MessageId;
     use crate::vault::audit::event::{Name, Outcome};
 
     #[test]

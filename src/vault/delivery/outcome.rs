@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_follow_the_list_and_the_last_repeats() {
+    fn rule_q4_waits_follow_the_list_and_the_last_repeats() {
         let retry = [Duration::from_secs(10), Duration::from_secs(100)];
         for (attempts, base) in [(0, 10_000_000), (1, 100_000_000), (9, 100_000_000)] {
             for _ in 0..50 {

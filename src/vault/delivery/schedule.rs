@@ -151,6 +151,13 @@ impl Schedule {
         resumed.collect()
     }
 
+    /// That upstream is tried now, whatever it rests for.
+    pub fn try_now(&mut self, upstream: &str) {
+        if let Some(upstream) = self.upstreams.get_mut(upstream) {
+            upstream.resting_until = None;
+        }
+    }
+
     /// The next lane that can move: the first upstream of it that is there and doesn't rest, if it has room.
     fn next(&mut self, now: Instant, now_us: u64) -> Option<Plan> {
         for (lane, _) in self.lanes.iter().filter(|(_, due)| **due <= now_us) {
@@ -290,7 +297,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_route_rests_longer_after_each_failure_and_not_at_all_after_a_success() {
+    fn rule_q2_a_route_rests_longer_after_each_failure_and_not_at_all_after_a_success() {
         let (mut schedule, now) = (Schedule::default(), Instant::now());
         let mut at = now;
         let mut pauses = Vec::new();

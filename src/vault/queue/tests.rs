@@ -19,6 +19,8 @@ use crate::vault::offline::Stopped;
 use crate::vault::store::open::Database;
 use crate::vault::store::spool::{Accepted, Body, Settled, State};
 
+mod listing;
+
 const LANE: &str = "smarthost";
 
 fn home() -> tempfile::TempDir {
@@ -87,7 +89,7 @@ fn events(store: &mut Store<'_>) -> Vec<(String, Option<String>, usize)> {
 }
 
 #[test]
-fn what_is_held_is_offered_to_nobody_until_it_is_released() {
+fn rule_q17_what_is_held_is_offered_to_nobody_until_it_is_released() {
     let home = home();
     let database = Database::open(home.path()).unwrap();
     let mut store = Store::prepare(&database).unwrap();

@@ -5,7 +5,10 @@ use uuid::Uuid;
 
 use crate::mail::address::Address;
 use crate::mail::id::MessageId;
-use crate::vault::audit::row::{damaged, octets};
+use crate::vault::audit::row::{damaged, integer, octets};
+
+/// How a message is marked that the gate itself holds. One that somebody holds is marked by 1, and 0 says nothing.
+pub const QUARANTINED: i64 = 2;
 
 /// A message somebody still waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +33,7 @@ pub struct Hold<'c> {
     mark: Statement<'c>,
     hold: Statement<'c>,
     release: Statement<'c>,
+    retry: Statement<'c>,
     under_way: Statement<'c>,
     lanes: Statement<'c>,
     waiting: Statement<'c>,
@@ -53,6 +57,10 @@ impl<'c> Hold<'c> {
             mark: sql("UPDATE spool_msg SET hold = ?2 WHERE id = ?1")?,
             hold: sql("UPDATE spool_rcpt SET held = 1 WHERE msg = ? AND state < 2 AND held = 0")?,
             release: sql("UPDATE spool_rcpt SET held = 0 WHERE msg = ? AND state < 2 AND held = 1")?,
+            retry: sql(
+                "UPDATE spool_rcpt SET next_us = ?2 WHERE msg = ?1 AND state = 0 AND held = 0 AND next_us > ?2 \
+                        AND (?3 IS NULL OR instr(',' || lane || ',', ',' || ?3 || ',') > 0)",
+            )?,
             under_way: sql("SELECT count(*) FROM spool_rcpt WHERE msg = ? AND state = 1")?,
             lanes: sql("SELECT DISTINCT lane FROM spool_rcpt WHERE msg = ? AND state = 0")?,
             waiting: sql("SELECT rcpt FROM spool_rcpt WHERE msg = ? AND state = 0 ORDER BY n")?,
@@ -86,6 +94,11 @@ impl<'c> Hold<'c> {
     pub fn release(&mut self, row: i64) -> Result<usize> {
         self.mark.execute(params![row, 0])?;
         self.release.execute([row])
+    }
+
+    /// Makes due who waits for a later time and is not held: all, or those that an upstream is tried for. Gives how many.
+    pub fn retry(&mut self, row: i64, now_us: u64, upstream: Option<&str>) -> Result<usize> {
+        self.retry.execute(params![row, integer(now_us), upstream])
     }
 
     /// Recipients that a courier has at this moment.

@@ -7,6 +7,7 @@ pub mod erasures;
 pub mod hashes;
 pub mod hold;
 pub mod keys;
+pub mod listing;
 pub mod lock;
 pub mod marker;
 pub mod open;
@@ -29,6 +30,7 @@ use erasures::Erasures;
 use hashes::Hashes;
 use hold::Hold;
 use keys::Keys;
+use listing::Listing;
 use marker::Marker;
 use open::Database;
 use owed::{Owed, Owing};
@@ -40,6 +42,7 @@ pub struct Store<'c> {
     pub ledger: Ledger<'c>,
     pub spool: Spool<'c>,
     pub hold: Hold<'c>,
+    pub listing: Listing<'c>,
     pub keys: Keys<'c>,
     pub consumption: Consumption<'c>,
     pub credentials: Credentials<'c>,
@@ -103,6 +106,7 @@ impl<'c> Store<'c> {
             ledger: Ledger::prepare(connection)?,
             spool: Spool::prepare(connection)?,
             hold: Hold::prepare(connection)?,
+            listing: Listing::prepare(connection)?,
             keys: Keys::prepare(connection)?,
             consumption: Consumption::prepare(connection)?,
             credentials: Credentials::prepare(connection)?,

@@ -15,7 +15,7 @@ fn step_forward(bench: &Bench) {
 }
 
 #[test]
-fn a_message_that_waits_when_its_time_is_over_is_offered_once_more() {
+fn rule_q5_a_message_that_waits_when_its_time_is_over_is_offered_once_more() {
     let mut bench = Bench::new();
     bench.slice.lifetime = Duration::ZERO;
     let mut vault = bench.run();

@@ -19,7 +19,7 @@ pub async fn order(vault: &mut Running, deed: Deed) -> Counts {
 }
 
 #[test]
-fn held_mail_waits_released_mail_is_offered_at_once_and_dropped_mail_is_gone() {
+fn rule_q17_held_mail_waits_released_mail_is_offered_at_once_and_dropped_mail_is_gone() {
     let bench = Bench::new();
     let mut vault = bench.run();
     test(async {

@@ -25,7 +25,7 @@ fn deliveries(bench: &Bench) -> Vec<String> {
 }
 
 #[test]
-fn rule_d6_rule_x7_who_fails_later_is_reported_once_to_the_sender_from_nobody() {
+fn rule_d6_rule_x7_rule_q13_who_fails_later_is_reported_once_to_the_sender_from_nobody() {
     let bench = Bench::new();
     let mut vault = bench.run();
     let (message, told) = test(async {

@@ -45,7 +45,7 @@ fn rule_u10_a_message_that_ends_sessions_waits_by_itself_and_that_of_another_mak
 }
 
 #[test]
-fn recipients_who_were_put_off_together_come_back_together() {
+fn rule_q4_rule_q8_recipients_who_were_put_off_together_come_back_together() {
     let bench = Bench::new();
     let mut vault = bench.run();
     test(async {

@@ -7,7 +7,7 @@ fn request(command: Command) -> Request {
 }
 
 #[test]
-fn a_submission_is_kept_delivered_logged_sealed_and_its_body_destroyed() {
+fn rule_q19_a_submission_is_kept_delivered_logged_sealed_and_its_body_destroyed() {
     let bench = Bench::new();
     let mut vault = bench.run();
     let verifier = vault.verifier.clone();
@@ -99,7 +99,7 @@ fn a_submission_is_kept_delivered_logged_sealed_and_its_body_destroyed() {
 }
 
 #[test]
-fn a_large_message_survives_a_deferral_a_lost_courier_and_a_restart() {
+fn rule_q6_a_large_message_survives_a_deferral_a_lost_courier_and_a_restart() {
     let bench = Bench::new();
     let content: Vec<u8> = (0..700_000u32).map(|n| n.to_le_bytes()[0] ^ n.to_le_bytes()[1]).collect();
     let segments = || {
@@ -152,7 +152,7 @@ fn a_large_message_survives_a_deferral_a_lost_courier_and_a_restart() {
 }
 
 #[test]
-fn a_route_that_fails_rests_and_the_message_is_not_charged() {
+fn rule_q1_rule_q2_a_route_that_fails_rests_and_the_message_is_not_charged() {
     let bench = Bench::new();
     let mut vault = bench.run();
     test(async {

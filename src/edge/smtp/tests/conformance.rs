@@ -7,7 +7,7 @@ use std::process::Command;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// How many rules each section has, and how many vectors there are.
-const SECTIONS: [(char, usize); 11] = [
+const SECTIONS: [(char, usize); 12] = [
     ('l', 16),
     ('c', 17),
     ('t', 13),
@@ -18,6 +18,7 @@ const SECTIONS: [(char, usize); 11] = [
     ('s', 9),
     ('x', 12),
     ('u', 16),
+    ('q', 20),
     ('v', 27),
 ];
 /// Says that something of the rule, or all of it, is not held.

@@ -1,0 +1,163 @@
+//! What is shown of a queue.
+
+use super::*;
+use crate::config::slice::Declared;
+use crate::ipc::admin::queue::listing::{By, Entry, Standing, Stop, Sum, View};
+use crate::ipc::admin::queue::{Command, Response};
+use crate::policy::Policy;
+use crate::policy::rule::RecipientRule;
+use crate::vault::audit::masks::Masks;
+use crate::vault::queue::listing::look;
+
+/// Asks until there is no more.
+fn walk(store: &mut Store<'_>, command: impl Fn(i64) -> Command) -> Vec<Response> {
+    let (mut all, mut next) = (Vec::new(), Some(0));
+    while let Some(after) = next {
+        let mut found = store.transaction(|store| look(store, &command(after), "uid 0", now_us())).unwrap();
+        let Some(Response::Next(there)) = found.pop() else { panic!("no end") };
+        all.extend(found);
+        next = there;
+    }
+    all
+}
+
+fn list(store: &mut Store<'_>, view: View) -> Vec<Entry> {
+    let entry = |part| match part {
+        Response::Entry(entry) => *entry,
+        other => panic!("{other:?}"),
+    };
+    walk(store, |after| Command::View { view: view.clone(), after }).into_iter().map(entry).collect()
+}
+
+fn ids(entries: &[Entry]) -> Vec<MessageId> {
+    entries.iter().map(|entry| entry.message).collect()
+}
+
+fn put_off(store: &mut Store<'_>, job: u64, number: u32, until_us: u64) {
+    let said = Said { code: Some(451), text: "ask rosa@example.org".into(), ..Said::default() };
+    let settled = Settled { state: State::Waiting(until_us), said, owed: false };
+    store.transaction(|store| store.spool.settle(job, number, &settled)).unwrap();
+}
+
+#[test]
+fn rule_q17_a_list_shows_where_everybody_stands_and_only_what_was_asked_for() {
+    let home = home();
+    let database = Database::open(home.path()).unwrap();
+    let mut store = Store::prepare(&database).unwrap();
+    let shop = accept(&mut store, "shop", &["a@one.example", "b@two.example"]);
+    lease(&mut store, 1).unwrap();
+    put_off(&mut store, 1, 0, now_us() + 3_600_000_000);
+    let other = accept(&mut store, "other", &["c@two.example"]);
+    let held = accept(&mut store, "other", &["d@sub.two.example"]);
+    all(&mut store, &order(Deed::Hold, Which::Message(held)));
+
+    let entries = list(&mut store, View::default());
+    assert_eq!(ids(&entries), [shop, other, held], "the oldest first");
+    assert_eq!(entries[0].standings, [(Standing::Leased, 1), (Standing::Deferred, 1)]);
+    assert_eq!((entries[0].attempts, entries[0].code), (1, Some(451)));
+    assert_eq!((entries[1].standings[0].0, entries[2].standings[0].0), (Standing::Ready, Standing::Held));
+    let rule = |text: &str| Some(text.parse::<RecipientRule>().unwrap());
+    let mut by = |view| ids(&list(&mut store, view));
+    assert_eq!(by(View { credential: Some("shop".into()), ..View::default() }), [shop]);
+    assert_eq!(by(View { recipient: rule("@two.example"), ..View::default() }), [shop, other]);
+    assert_eq!(by(View { recipient: rule(".two.example"), ..View::default() }), [held]);
+    assert_eq!(by(View { standing: Some(Standing::Deferred), ..View::default() }), [shop]);
+    let both = View { standing: Some(Standing::Deferred), recipient: rule("@two.example"), ..View::default() };
+    assert!(by(both).is_empty(), "one and the same recipient");
+
+    store.transaction(|store| store.spool.release(1, 0)).unwrap();
+    lease(&mut store, 2).unwrap();
+    let done = came_to(State::Delivered);
+    store.transaction(|store| store.spool.settle(2, 1, &done)).unwrap();
+    assert_eq!(list(&mut store, View::default())[0].standings, [(Standing::Deferred, 1), (Standing::Delivered, 1)]);
+    assert_eq!(all(&mut store, &order(Deed::Drop, Which::Message(shop))).recipients, 1);
+    assert_eq!(ids(&list(&mut store, View::default())), [other, held]);
+    let shown = store.transaction(|store| look(store, &Command::Show { message: shop, clear: false }, "uid 0", 0));
+    let shown = shown.unwrap();
+    let standings = shown.iter().filter_map(|part| match part {
+        Response::Stop(stop) => Some(stop.standing),
+        _ => None,
+    });
+    let standings: Vec<_> = standings.collect();
+    assert_eq!(standings, [Standing::Failed, Standing::Delivered], "what is done is shown by its id");
+}
+
+#[test]
+fn a_list_shows_addresses_as_auditors_see_them_and_who_asks_for_more_is_written_down() {
+    let home = home();
+    let database = Database::open(home.path()).unwrap();
+    let mut store = Store::prepare(&database).unwrap();
+    let message = accept(&mut store, "shop", &["rosa@example.org"]);
+    lease(&mut store, 1).unwrap();
+    put_off(&mut store, 1, 0, u64::MAX / 4);
+    let own =
+        Declared { id: "shop".into(), secrets: vec![], policy: Policy::default(), certificates: vec![], enabled: true };
+    store.ledger.masks = Masks::new(Mask::LocalPart, &[], &[]);
+    let mut show = |clear| {
+        let parts = store.transaction(|store| look(store, &Command::Show { message, clear }, "uid 0 (ann)", now_us()));
+        let stop = parts.unwrap().into_iter().find_map(|part| match part {
+            Response::Stop(stop) => Some(*stop),
+            _ => None,
+        });
+        let Stop { recipient, said, .. } = stop.unwrap();
+        (recipient, said)
+    };
+    // Of a credential that is gone least is shown.
+    assert_eq!(show(false), ("***".to_owned(), None));
+    assert_eq!(show(true), ("rosa@example.org".to_owned(), Some("ask rosa@example.org".to_owned())));
+    store.ledger.masks = Masks::new(Mask::LocalPart, &[own], &[]);
+    let entry = &list(&mut store, View::default())[0];
+    assert_eq!((entry.recipients.as_slice(), entry.sender.as_str()), (["***@example.org".to_owned()].as_slice(), "<>"));
+    let clear = View { clear: true, ..View::default() };
+    assert_eq!(list(&mut store, clear)[0].recipients, ["rosa@example.org"]);
+    let events = events(&mut store);
+    assert_eq!(events.iter().filter(|(name, ..)| name == "queue.view").count(), 2, "{events:?}");
+}
+
+#[test]
+fn a_long_queue_is_shown_in_parts_and_counted_once() {
+    let home = home();
+    let database = Database::open(home.path()).unwrap();
+    let mut store = Store::prepare(&database).unwrap();
+    for n in 0..1100 {
+        accept(&mut store, if n % 11 == 0 { "rare" } else { "shop" }, &["a@example.org", "b@example.org"]);
+    }
+    let first = Command::View { view: View::default(), after: 0 };
+    let part = store.transaction(|store| look(store, &first, "uid 0", now_us())).unwrap();
+    assert!(part.len() < 1100, "{}", part.len());
+    assert_eq!(list(&mut store, View::default()).len(), 1100);
+    assert_eq!(list(&mut store, View { credential: Some("rare".into()), ..View::default() }).len(), 100);
+    let mut sums = std::collections::BTreeMap::<By, Sum>::new();
+    for part in walk(&mut store, |after| Command::Tally { after }) {
+        let Response::Tallied(by, sum) = part else { panic!("{part:?}") };
+        sums.entry(by).or_default().add(sum);
+    }
+    let counted = |by: By| sums.get(&by).map(|sum| (sum.messages, sum.recipients, sum.bytes));
+    assert_eq!(counted(By::All), Some((1100, 2200, 3300)));
+    assert_eq!(counted(By::Credential("rare".into())), Some((100, 200, 300)));
+    assert_eq!(counted(By::Route(LANE.into())), Some((1100, 2200, 3300)));
+    assert_eq!(counted(By::Standing(Standing::Ready)), Some((1100, 2200, 3300)));
+    assert_eq!(counted(By::Age(Some(60))), Some((1100, 2200, 3300)));
+    assert!(sums[&By::All].oldest_us.is_some());
+}
+
+#[test]
+fn what_waits_is_due_now_by_order_and_what_is_held_stays_held() {
+    let home = home();
+    let database = Database::open(home.path()).unwrap();
+    let mut store = Store::prepare(&database).unwrap();
+    let later = accept(&mut store, "shop", &["a@example.org"]);
+    lease(&mut store, 1).unwrap();
+    put_off(&mut store, 1, 0, u64::MAX / 4);
+    store.transaction(|store| store.spool.release(1, 0)).unwrap();
+    let held = accept(&mut store, "shop", &["b@example.org"]);
+    all(&mut store, &order(Deed::Hold, Which::Message(held)));
+    assert_eq!(lease(&mut store, 2), None);
+    assert_eq!(all(&mut store, &order(Deed::Retry, Which::Upstream("smart".into()))), counts(0, 0, 0));
+    let done = store.transaction(|store| slice(store, &order(Deed::Retry, Which::Upstream(LANE.into())), 0)).unwrap();
+    assert_eq!((done.counts, done.lanes), (counts(1, 1, 0), BTreeSet::from([LANE.to_owned()])));
+    assert_eq!(lease(&mut store, 3).unwrap().1, later);
+    assert_eq!(lease(&mut store, 4), None);
+    let data = Some(r#"{"messages":1,"note":"anote"}"#.to_owned());
+    assert!(events(&mut store).iter().any(|(name, said, _)| name == "queue.retry" && *said == data));
+}

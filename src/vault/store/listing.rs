@@ -1,0 +1,125 @@
+//! The queue as an administrator looks at it: messages with their recipients, some at a time.
+
+use rusqlite::{Connection, OptionalExtension, Result, Row, Statement, params};
+use uuid::Uuid;
+
+use crate::ipc::admin::queue::listing::Standing;
+use crate::mail::address::{Address, ReversePath};
+use crate::mail::id::MessageId;
+use crate::vault::audit::row::{damaged, octets, unsigned};
+
+/// A message and all its recipients.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub row: i64,
+    pub message: MessageId,
+    pub principal: String,
+    pub sender: ReversePath,
+    pub bytes: u64,
+    pub accepted_us: u64,
+    pub expires_us: u64,
+    pub recipients: Vec<SeenRecipient>,
+}
+
+#[derive(Clone, Debug)]
+pub struct SeenRecipient {
+    pub number: u32,
+    pub recipient: Address,
+    pub lane: String,
+    pub standing: Standing,
+    pub attempts: u32,
+    pub next_us: u64,
+    /// The last answer.
+    pub code: Option<u16>,
+    pub enhanced: Option<String>,
+    pub said: Option<String>,
+    pub host: Option<String>,
+}
+
+pub struct Listing<'c> {
+    next: Statement<'c>,
+    find: Statement<'c>,
+    recipients: Statement<'c>,
+}
+
+impl<'c> Listing<'c> {
+    pub fn prepare(connection: &'c Connection) -> Result<Self> {
+        let columns = "id, msg_id, principal, mail_from, bytes, accepted_us, expires_us, hold";
+        Ok(Self {
+            // A body is there as long as somebody waits for it.
+            next: connection.prepare(&format!(
+                "SELECT {columns} FROM spool_body CROSS JOIN spool_msg ON id = msg WHERE msg > ? ORDER BY msg LIMIT 1"
+            ))?,
+            find: connection.prepare(&format!("SELECT {columns} FROM spool_msg WHERE msg_id = ?"))?,
+            recipients: connection.prepare(
+                "SELECT n, rcpt, lane, state, held, attempts, next_us, code, enhanced, said, host FROM spool_rcpt \
+                 WHERE msg = ? ORDER BY n",
+            )?,
+        })
+    }
+
+    /// The first message behind that row that has a body. What is due at `now_us` is ready.
+    pub fn next(&mut self, after: i64, now_us: u64) -> Result<Option<Seen>> {
+        let found = self.next.query_row([after], message).optional()?;
+        found.map(|found| self.whole(found, now_us)).transpose()
+    }
+
+    /// That message, also when it is done, as long as it is remembered.
+    pub fn find(&mut self, message_id: MessageId, now_us: u64) -> Result<Option<Seen>> {
+        let found = self.find.query_row([message_id.uuid().as_bytes()], message).optional()?;
+        found.map(|found| self.whole(found, now_us)).transpose()
+    }
+
+    fn whole(&mut self, (seen, hold): (Seen, i64), now_us: u64) -> Result<Seen> {
+        let rows = self.recipients.query_map(params![seen.row], |row| recipient(row, hold, now_us))?;
+        Ok(Seen { recipients: rows.collect::<Result<_>>()?, ..seen })
+    }
+}
+
+/// A message without its recipients, and how it is held.
+fn message(row: &Row<'_>) -> Result<(Seen, i64)> {
+    let id = octets::<16>(row, 1)?.map(Uuid::from_bytes).ok_or_else(|| damaged("an id is missing"))?;
+    let sender: Option<String> = row.get(3)?;
+    let seen = Seen {
+        row: row.get(0)?,
+        message: id.into(),
+        principal: row.get(2)?,
+        sender: sender.as_deref().map(address).transpose()?,
+        bytes: unsigned(row, 4)?,
+        accepted_us: unsigned(row, 5)?,
+        expires_us: unsigned(row, 6)?,
+        recipients: Vec::new(),
+    };
+    Ok((seen, row.get(7)?))
+}
+
+fn recipient(row: &Row<'_>, hold: i64, now_us: u64) -> Result<SeenRecipient> {
+    let number = |at: usize| u32::try_from(row.get::<_, i64>(at)?).map_err(|_| damaged("a number is out of range"));
+    let next_us = unsigned(row, 6)?;
+    let standing = match (row.get::<_, i64>(3)?, row.get::<_, i64>(4)?) {
+        (0, 0) if next_us > now_us => Standing::Deferred,
+        (0, 0) => Standing::Ready,
+        (0, _) if hold == super::hold::QUARANTINED => Standing::Quarantined,
+        (0, _) => Standing::Held,
+        (1, _) => Standing::Leased,
+        (2, _) => Standing::Delivered,
+        (3, _) => Standing::Failed,
+        _ => Standing::Expired,
+    };
+    Ok(SeenRecipient {
+        number: number(0)?,
+        recipient: address(&row.get::<_, String>(1)?)?,
+        lane: row.get(2)?,
+        standing,
+        attempts: number(5)?,
+        next_us,
+        code: row.get(7)?,
+        enhanced: row.get(8)?,
+        said: row.get(9)?,
+        host: row.get(10)?,
+    })
+}
+
+fn address(text: &str) -> Result<Address> {
+    Address::parse_international(text).map_err(|_| damaged("an address can't be read"))
+}

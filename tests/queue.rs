@@ -1,0 +1,86 @@
+//! Claims: what waits can be listed, counted and tried now by commands, whether the service runs or not; addresses are shown as
+//! auditors see them, unless they are asked for.
+
+mod support;
+
+use std::process::Output;
+
+use gatepost::sink::{Fault, Options, Phase};
+use serde_json::Value;
+use support::{Service, Setting, await_that};
+
+fn queue(service: &Service, words: &[&str]) -> Output {
+    let mut command = support::gatepost();
+    command.arg("queue").args(words).args(["--fallback-ids", "--config"]).arg(service.config());
+    command.output().unwrap()
+}
+
+/// What a command prints, an object a line.
+fn lines(service: &Service, words: &[&str]) -> Vec<Value> {
+    let output = queue(service, &[words, &["--json"]].concat());
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// An upstream that takes nothing at first.
+fn reluctant() -> Options {
+    Options { faults: vec![Fault::say(Phase::Rcpt, "451 4.2.0 ask rosa@example.org")], ..Options::default() }
+}
+
+#[test]
+fn rule_q17_the_queue_is_listed_counted_and_tried_now_while_the_service_runs_and_while_it_is_stopped() {
+    let more = "[spool]\nretry = [\"1h\"]".into();
+    let mut service = Service::start_with(&Setting { sink: reluctant, more, ..Setting::default() });
+    let secret = service.add_credential();
+    let mut session = service.log_in(&secret);
+    for subject in ["one", "two"] {
+        assert_eq!(session.send(subject), 250);
+    }
+    await_that("both were put off", || lines(&service, &["list", "--state", "deferred"]).len() == 2);
+    let first = &lines(&service, &["list", "--limit", "1"])[0];
+    let id = first["message"].as_str().unwrap().to_owned();
+    assert_eq!((first["states"]["deferred"].as_u64(), first["code"].as_u64()), (Some(1), Some(451)), "{first}");
+    assert!(first["to"][0].as_str().unwrap().starts_with("***@"), "{first}");
+    assert_eq!(first["routes"][0], "sink");
+    let text = String::from_utf8(queue(&service, &["list"]).stdout).unwrap();
+    assert!(text.contains("deferred") && text.contains("answer=451 4.2.0") && !text.contains("rosa"), "{text}");
+    assert!(lines(&service, &["list", "--state", "held"]).is_empty());
+    assert!(lines(&service, &["list", "--recipient", "nowhere.example"]).is_empty());
+
+    let check = |service: &Service| {
+        let shown = &lines(service, &["show", &id])[0];
+        let one = &shown["recipients"][0];
+        assert_eq!((one["state"].as_str(), one["attempts"].as_u64()), (Some("deferred"), Some(1)), "{shown}");
+        assert!(one["said"].is_null(), "{shown}");
+        let clear = &lines(service, &["show", &id, "--clear"])[0];
+        assert_eq!(clear["recipients"][0]["said"], "ask rosa@example.org", "{clear}");
+        let stats = &lines(service, &["stats"])[0];
+        assert_eq!(stats["all"]["messages"].as_u64(), Some(2), "{stats}");
+        assert_eq!(stats["state"]["deferred"]["recipients"].as_u64(), Some(2), "{stats}");
+        assert_eq!(stats["route"]["sink"]["messages"].as_u64(), Some(2), "{stats}");
+        assert!(stats["all"]["oldest"].as_str().unwrap().ends_with('Z'), "{stats}");
+        assert_eq!(lines(service, &["list"]).len(), 2);
+    };
+    check(&service);
+    service.end();
+    check(&service);
+    let done = &lines(&service, &["retry", &id])[0];
+    assert_eq!(done["messages"].as_u64(), Some(1), "while it is stopped");
+    assert!(!queue(&service, &["retry", &id]).status.success(), "it is due already");
+    service.restart();
+    await_that("it was tried again", || {
+        lines(&service, &["show", &id])[0]["recipients"][0]["attempts"].as_u64() == Some(2)
+    });
+    let wrong = queue(&service, &["retry", "--route", "sinc"]);
+    let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(!wrong.status.success() && said.contains("sink"), "{said}");
+    assert_eq!(lines(&service, &["retry", "--route", "sink"])[0]["messages"].as_u64(), Some(2));
+    assert!(!queue(&service, &["show", "0199e2a4-6c1d-7e2b-9c55-3f2f4a1b7d10"]).status.success());
+    let log = service.command(&["audit", "query", "--json"]);
+    let log = String::from_utf8(log.stdout).unwrap();
+    for (event, count) in [("\"queue.view\"", 2), ("\"queue.retry\"", 2)] {
+        assert_eq!(log.matches(event).count(), count, "{event}: {log}");
+    }
+    service.stop();
+}
