@@ -182,7 +182,8 @@ fn stricter(line: &[u8], fault: Fault) -> Option<Difference> {
         Fault::Chunk => Some(if is_beyond(line) { Difference::Number } else { Difference::Blanks }),
         Fault::Hello => (behind(&["EHLO ", "HELO "]) && !plain::is_hello(line)).then_some(Difference::Name),
         Fault::Argument if behind(&["MAIL ", "RCPT "]) => {
-            parts.is_none_or(|parts| !parts.is_shaped()).then_some(Difference::Blanks)
+            // Behind a quote the first bracket may be a part of the address: where it ends can't be told then.
+            parts.is_none_or(|parts| !parts.is_shaped() || parts.path.contains('"')).then_some(Difference::Blanks)
         }
         Fault::Argument if begins(line, "AUTH ") => {
             (!matches!(plain::word_count(line), Some(2 | 3))).then_some(Difference::Blanks)

@@ -28,9 +28,8 @@ pub fn run(input: &[u8]) {
     scram(&whole);
     let mut lines = whole.split(|octet| *octet == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let initial = if way & 1 == 1 { lines.next() } else { None };
-    let rest =
-        whole[initial.map_or(0, |initial| memchr::memchr(b'\n', &whole).map_or(initial.len(), |at| at + 1))..].to_vec();
-    let rest = if initial.is_some() { segments::of(&rest) } else { said };
+    let taken = initial.map_or(0, |initial| memchr::memchr(b'\n', &whole).map_or(initial.len(), |at| at + 1));
+    let rest = segments::behind(taken, said);
     let (script, heard) = Script::new(rest, 0);
     let offered = clock().block_on(async {
         let (_season, phase) = watch::channel(Phase::Serving);
