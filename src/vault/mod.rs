@@ -114,8 +114,8 @@ pub struct Vault {
     pub retention: Retention,
     /// What credentials have on the way.
     pub incoming: Rc<Shares>,
-    /// Logins with the right tag that wait to be checked.
-    pub tagged: Rc<Shares>,
+    /// Logins under way: with the right tag, by credential, and by SCRAM, by where they come from.
+    pub logins: Rc<Shares>,
     /// Those who follow sessions.
     pub traces: Rc<Traces>,
 }
@@ -311,7 +311,7 @@ impl House {
             next_master: RefCell::new(None),
             retention: publisher.retention.clone(),
             incoming: Rc::default(),
-            tagged: Rc::default(),
+            logins: Rc::default(),
             traces: Rc::default(),
             reporting: Mutex::new(()),
             keeping: RefCell::default(),

@@ -18,6 +18,8 @@ use super::reason::Reason;
 use super::tag::Tagger;
 use crate::config::slice::{Declared, DeclaredSecret};
 use crate::policy::certificate::{Presented, Wanted};
+pub use derived::Offer;
+
 use crate::policy::derived::Keys;
 use crate::policy::mechanism::Mechanism;
 use crate::policy::refusal::Refusal;

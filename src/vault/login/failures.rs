@@ -303,7 +303,7 @@ impl Failures {
         (!from.name.is_empty()).then(|| format!("{} {}", alias(from.name), alias(&format!("{} {address}", from.name))))
     }
 
-    fn is_at_home(&self, from: From<'_>, now: Now) -> bool {
+    pub fn is_at_home(&self, from: From<'_>, now: Now) -> bool {
         self.home(from).is_some_and(|alias| self.homes.knows(&alias, now.day()))
     }
 

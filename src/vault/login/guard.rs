@@ -1,9 +1,9 @@
 //! Failed logins around one login: it counts as failed before anything is looked at, and no more once it was right.
 
-use super::failures::{Attempt, From, Mercy};
+use super::failures::{Attempt, From, Locked, Mercy};
 use super::homes::Home;
 use super::reason::Reason;
-use super::{Credential, Login, describe, key, tell_failure};
+use super::{Credential, Login, describe, key, tell_failure_by};
 use crate::ipc::session::Denial;
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Name, Outcome};
@@ -14,6 +14,11 @@ use crate::vault::limits::rate::HOUR_US;
 use crate::vault::store::consumption::Bucket;
 use crate::vault::store::writer::NotStored;
 use crate::vault::telling::tell;
+
+/// Logins by SCRAM that may have begun from one address at a time: each waits for its client to derive its keys. Where a
+/// credential is at home its own have more, which nobody else's take from it.
+const EXCHANGES: u64 = 50;
+const EXCHANGES_AT_HOME: u64 = 200;
 
 /// Who tries to log in from where.
 fn from(login: &Login) -> From<'_> {
@@ -26,24 +31,51 @@ fn from(login: &Login) -> From<'_> {
 
 /// Counts a login as failed, before anything is hashed.
 pub async fn begin(vault: &Vault, login: &Login, credential: Option<&Credential>) -> Result<Attempt, Denial> {
-    let begun = {
-        let mut authority = vault.authority.borrow_mut();
-        let now = authority.clock.now();
-        let rules = authority.slice.limits.failed_logins;
-        authority.failures.begin(from(login), &rules, now)
-    };
-    match begun {
+    match count(vault, login) {
         Ok(attempt) => Ok(attempt),
         Err(locked) if locked.is_crowd => {
-            tell_failure(vault, login, credential, Reason::Busy).await;
+            let by = By { limit: "logins_at_once", ..locked.by };
+            tell_failure_by(vault, login, credential, Reason::Busy, Some(by)).await;
             Err(Denial::Busy)
         }
-        Err(locked) => {
-            let event =
-                Event { reason: Some("too-many-failures".into()), ..Event::new(Name::AuthLocked, Outcome::Denied) };
-            tell(vault, describe(event, login, credential), Some(locked.by)).await;
-            Err(Denial::Wait(locked.wait))
+        Err(locked) => Err(refuse(vault, login, credential, locked).await),
+    }
+}
+
+/// Whether a login would be refused for those that have failed, where there is nothing to look at yet. Nothing is counted.
+pub async fn look(vault: &Vault, login: &Login, credential: Option<&Credential>) -> Result<(), Denial> {
+    match count(vault, login) {
+        Ok(attempt) => {
+            take_back(vault, &attempt);
+            Ok(())
         }
+        Err(locked) if locked.is_crowd => Ok(()),
+        Err(locked) => Err(refuse(vault, login, credential, locked).await),
+    }
+}
+
+fn count(vault: &Vault, login: &Login) -> Result<Attempt, Locked> {
+    let mut authority = vault.authority.borrow_mut();
+    let now = authority.clock.now();
+    let rules = authority.slice.limits.failed_logins;
+    authority.failures.begin(from(login), &rules, now)
+}
+
+async fn refuse(vault: &Vault, login: &Login, credential: Option<&Credential>, locked: Locked) -> Denial {
+    let event = Event { reason: Some("too-many-failures".into()), ..Event::new(Name::AuthLocked, Outcome::Denied) };
+    tell(vault, describe(event, login, credential), Some(locked.by)).await;
+    Denial::Wait(locked.wait)
+}
+
+/// Where a login by SCRAM counts while it goes on, and how many may there at once. Who is at home counts by itself, and so does each
+/// name that comes through a proxy, behind which no address says anything.
+pub fn exchanges(vault: &Vault, login: &Login) -> (String, u64) {
+    let authority = vault.authority.borrow();
+    let (now, from) = (authority.clock.now(), from(login));
+    match from.address.and_then(|address| Tier::Address.network(address)) {
+        Some(place) if !authority.failures.is_at_home(from, now) => (place.to_string(), EXCHANGES),
+        Some(place) => (format!("{place} {}", from.name), EXCHANGES_AT_HOME),
+        None => (format!("{} {}", login.listener.name, from.name), EXCHANGES_AT_HOME),
     }
 }
 
@@ -71,14 +103,19 @@ pub fn take_back(vault: &Vault, attempt: &Attempt) {
 
 /// How a failed login is told, where there may be any number of them: those that nobody had the time to look at, and those
 /// through a proxy, which no address tells apart.
-pub fn told_by(vault: &Vault, login: &Login, is_busy: bool) -> Option<By> {
+pub fn told_by(vault: &Vault, login: &Login, reason: Reason) -> Option<By> {
     let mut authority = vault.authority.borrow_mut();
     let now = authority.clock.now();
     let rules = authority.slice.limits.failed_logins;
     let [seconds, _] = rules.windows;
     let window_us = u64::from(seconds) * 1_000_000;
-    if is_busy {
-        return Some(By { key: Key::new(Tier::Global, ""), limit: "hash_queue", window_us });
+    match reason {
+        Reason::Busy => return Some(By { key: Key::new(Tier::Global, ""), limit: "hash_queue", window_us }),
+        Reason::Exchanges => {
+            let place = Tier::Address.network(login.address).map(|network| network.to_string()).unwrap_or_default();
+            return Some(By { key: Key::new(Tier::Address, place), limit: "scram_exchanges", window_us });
+        }
+        _ => {}
     }
     let listener = &login.listener;
     let many = !listener.knows_addresses() && !authority.failures.is_told(&listener.name, &rules, now);

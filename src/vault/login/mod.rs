@@ -90,7 +90,7 @@ pub async fn decide(vault: &Vault, login: Login, gone: Gone) -> Result<Known, De
     };
     let known = credential.as_deref();
     // Given back when it was checked.
-    let mut place = vault.tagged.share(credential.as_deref().map_or("", |credential| &credential.id));
+    let mut place = vault.logins.share(credential.as_deref().map_or("", |credential| &credential.id));
     let claim = match &credential {
         _ if attempt.claim == Claim::Known || !candidates.is_tagged => attempt.claim,
         // As long as it may come in, and some others of the same credential don't wait already.
@@ -218,10 +218,14 @@ async fn fail(vault: &Vault, login: &Login, attempt: &Attempt, owner: Option<&Cr
 }
 
 async fn tell_failure(vault: &Vault, login: &Login, owner: Option<&Credential>, reason: Reason) {
+    let by = guard::told_by(vault, login, reason);
+    tell_failure_by(vault, login, owner, reason, by).await;
+}
+
+async fn tell_failure_by(vault: &Vault, login: &Login, owner: Option<&Credential>, reason: Reason, by: Option<By>) {
     let claimed = vault.authority.borrow().credentials.get(&login.user).cloned();
     let known = owner.or(claimed.as_deref());
     let event = Event { reason: Some(reason.word().into()), ..Event::new(Name::AuthFailure, Outcome::Failure) };
-    let by = guard::told_by(vault, login, reason == Reason::Busy);
     if tell(vault, describe(event, login, known), by).await {
         tracing::info!(session = %login.session, reason = reason.word(), "a login failed");
     }

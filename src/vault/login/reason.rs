@@ -11,6 +11,8 @@ pub enum Reason {
     Wrong,
     Changed,
     Busy,
+    /// Too many logins by SCRAM have begun there, and are not at their end.
+    Exchanges,
     /// The password was right, and yet:
     Disabled,
     Expired,
@@ -35,6 +37,7 @@ impl Reason {
             Self::Wrong => "wrong-name-or-password",
             Self::Changed => "credential-changed",
             Self::Busy => "busy",
+            Self::Exchanges => "too-many-exchanges",
             Self::Disabled => "disabled",
             Self::Expired => "expired",
             Self::KeyExpired => "key-expired",

@@ -276,6 +276,58 @@ fn rule_a17_rule_a11_guesses_count_before_anything_is_looked_at_and_so_do_those_
 }
 
 #[test]
+fn rule_a17_many_at_one_address_are_let_in_at_once_and_who_begins_without_end_keeps_out_nobody_at_home() {
+    let (mut bench, _) = bench();
+    let twin = Declared { id: "till".into(), ..bench.slice.credentials[0].clone() };
+    let twin = Declared { secrets: vec![DeclaredSecret { key: "keytill".into(), ..twin.secrets[0].clone() }], ..twin };
+    bench.slice.credentials.push(twin);
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        let client = Client { secret: &bench.password, header: "n,,", bound: b"", nonce: "" };
+        let begin = async |edge: &mut Edge, slot: u32| {
+            let capsule = bench.capsule(edge.instance, 1, "192.0.2.1");
+            edge.ask(Ask::Open { slot: Slot(slot), capsule, via: Via::Direct }).await;
+            let (mechanism, message) = (Mechanism::ScramSha256, Secret::new(b"n,,n=till,r=abc".to_vec()));
+            edge.ask(Ask::Scram { slot: Slot(slot), mechanism, message, exported: None, tls: None }).await
+        };
+        let mut challenges = Vec::new();
+        for slot in 101..=150 {
+            let Answer::Challenge { message, .. } = begin(&mut edge, slot).await else { panic!("{slot}") };
+            challenges.push((slot, String::from_utf8(message.0).unwrap()));
+        }
+        let answer = begin(&mut edge, 99).await;
+        assert!(matches!(answer, Answer::Denied { denial: Denial::Busy, .. }), "{answer:?}");
+        // One who is elsewhere, and by another way one who is here.
+        edge.opened(&bench, 1, "192.0.2.2").await;
+        assert!(granted(&edge.prove("shop", &bench.password).await.0));
+        edge.asks.send(Ask::Close { slot: Slot(1) }).await.unwrap();
+        edge.opened(&bench, 1, "192.0.2.1").await;
+        assert!(granted(&edge.password(1, "shop", &bench.password).await));
+        edge.asks.send(Ask::Close { slot: Slot(1) }).await.unwrap();
+        edge.opened(&bench, 1, "192.0.2.1").await;
+        let (answer, _) = edge.prove("shop", &bench.password).await;
+        assert!(granted(&answer), "it is at home here now: {answer:?}");
+        // All proofs come before any client says that it believes us.
+        for (slot, challenge) in &challenges {
+            let (last, _) = client.answer("n,,n=till,r=abc", challenge);
+            let message = Secret::new(last.into_bytes());
+            let answer = edge.ask(Ask::Respond { slot: Slot(*slot), message }).await;
+            assert!(matches!(answer, Answer::Challenge { .. }), "{slot}: {answer:?}");
+        }
+        for (slot, _) in challenges {
+            let answer = edge.ask(Ask::Respond { slot: Slot(slot), message: Secret::default() }).await;
+            assert!(granted(&answer), "{slot}: {answer:?}");
+        }
+    });
+    vault.drain();
+    let busy = bench.events(&Filter { event: Some("auth.failure".into()), ..Filter::default() });
+    let told: Vec<_> = busy.iter().map(|event| (event.get("reason"), event.get("data").unwrap())).collect();
+    let [(Some("too-many-exchanges"), data)] = told[..] else { panic!("{told:?}") };
+    assert!(data.contains("\"tier\":\"address\"") && data.contains("scram_exchanges"), "{data}");
+}
+
+#[test]
 fn rule_a17_a_message_out_of_its_moment_ends_the_session() {
     let (bench, _) = bench();
     let mut vault = bench.run();
