@@ -193,6 +193,7 @@ pub struct Upstream {
     pub password_file: Option<At<String>>,
     pub password: Option<At<Secret<String>>>,
     pub password_insecure_inline: Option<At<Secret<String>>>,
+    pub auth: Option<At<String>>,
     pub authorities_file: Option<At<String>>,
     pub requiretls: Option<At<bool>>,
     pub connections: Option<At<i64>>,

@@ -13,7 +13,7 @@ use super::audit::{Audit, Retention, WhenFull};
 use super::file::{At, Config};
 use super::findings::Findings;
 pub use super::limits::{Limits, Spool};
-use super::slice::{ClientCertificates, Declared, Extension, Protocol, Serve, TlsMode};
+use super::slice::{Auth, ClientCertificates, Declared, Extension, Protocol, Serve, TlsMode};
 use super::source::Source;
 use super::{Dialect, Mode, anchors, audit, credentials, limits, listeners, name, routes, upstreams};
 use crate::policy::mechanism::Mechanism;
@@ -111,6 +111,7 @@ pub struct Upstream {
     pub username: Option<String>,
     /// Present exactly when `username` is.
     pub password: Option<Source>,
+    pub auth: Auth,
     /// Whom to trust; the system's authorities when absent.
     pub authorities: Option<Source>,
     /// It offers REQUIRETLS, as its operator says.

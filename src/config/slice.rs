@@ -1,5 +1,7 @@
 //! What each role is told. A slice is built by adding what its role needs, never by taking away from the whole.
 
+mod outgoing;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -8,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 pub use super::audit::{Audit, Retention, WhenFull};
 pub use super::dialect::{Dialect, Optional};
+pub use outgoing::{Auth, CourierSlice, Destination, DialerSlice, SmtpSlice, WitnessSlice};
+
 use crate::ipc::capsule;
 use crate::mail::address::Address;
 use crate::policy::Policy;
@@ -300,49 +304,4 @@ pub struct NearAnchor {
     pub name: String,
     pub every: Duration,
     pub file: Option<u16>,
-}
-
-/// Dialer: where each upstream is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DialerSlice {
-    pub upstreams: Vec<Destination>,
-    pub connect: Duration,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Destination {
-    pub name: String,
-    pub hosts: Vec<(String, u16)>,
-}
-
-/// Courier: whom it speaks with, and how. Authorities and password come as descriptors.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum CourierSlice {
-    Smtp(SmtpSlice),
-    Witness(WitnessSlice),
-}
-
-/// A courier that asks a witness.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct WitnessSlice {
-    /// The configured name, which its certificate must bear; the dialer's word is not taken for it.
-    pub host: String,
-    pub port: u16,
-    /// What comes before `/add-checkpoint`.
-    pub prefix: String,
-    pub tls: bool,
-}
-
-/// A courier that delivers to one SMTP upstream.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SmtpSlice {
-    pub upstream: String,
-    /// The configured names, in the order that the dialer has them: a certificate must bear the one that was connected to,
-    /// and the dialer's word alone is not taken for it.
-    pub hosts: Vec<String>,
-    /// The name we give in EHLO.
-    pub helo: String,
-    pub tls: TlsMode,
-    pub username: Option<String>,
-    pub connections: u16,
 }

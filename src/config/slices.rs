@@ -150,6 +150,7 @@ impl Plan {
             helo: self.hostname.clone(),
             tls: upstream.tls,
             username: upstream.username.clone(),
+            auth: upstream.auth,
             connections: upstream.connections,
         })
     }

@@ -13,8 +13,8 @@ mod audit;
 mod certificates;
 mod credentials;
 mod listeners;
-
 mod slices;
+mod upstreams;
 
 const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$cmFuZG9tIG9jdGV0cyBvZiBhIGhhc2ggLSAzMiBsb25n";
 

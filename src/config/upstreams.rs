@@ -8,10 +8,14 @@ use super::findings::Findings;
 use super::limits::{CONNECTIONS, whole};
 use super::listeners::TLS;
 use super::plan::{Upstream, label, number, word};
-use super::slice::TlsMode;
+use super::slice::{Auth, TlsMode};
 use super::source::Source;
 use super::{Mode, name};
 use crate::secret::Secret;
+
+/// The words for how to log in.
+const AUTH: [(&str, Auth); 4] =
+    [("auto", Auth::Auto), ("scram-sha-256", Auth::ScramSha256), ("plain", Auth::Plain), ("login", Auth::Login)];
 
 /// Hosts of one upstream, tried in order.
 const MOST_HOSTS: usize = 16;
@@ -30,6 +34,7 @@ pub fn plan(tables: &[At<file::Upstream>], mode: Mode, findings: &mut Findings<'
             tls: tls.unwrap_or(TlsMode::Starttls),
             username: username(&written.username, findings),
             password: password(written, mode, findings),
+            auth: auth(written, findings),
             authorities: authorities(&written.authorities_file, findings),
             requiretls: written.requiretls.as_ref().is_some_and(|flag| *flag.get_ref()),
             connections: whole(&written.connections, &CONNECTIONS, findings),
@@ -122,6 +127,14 @@ fn username(written: &Option<At<String>>, findings: &mut Findings<'_>) -> Option
         findings.refuse(written.span(), "username: must not be empty or have control characters");
     }
     Some(written.get_ref().clone())
+}
+
+fn auth(written: &file::Upstream, findings: &mut Findings<'_>) -> Auth {
+    let Some(auth) = &written.auth else { return Auth::default() };
+    if written.username.is_none() {
+        findings.refuse(auth.span(), "auth: there is no login without username");
+    }
+    word(auth, "auth", &AUTH, &["xoauth2"], findings).unwrap_or_default()
 }
 
 pub fn authorities(written: &Option<At<String>>, findings: &mut Findings<'_>) -> Option<Source> {

@@ -93,7 +93,7 @@ fn settings(slice: SmtpSlice, mut file: impl FnMut(&File) -> Result<OwnedFd, Str
         None => None,
         Some(username) => {
             let octets = read(file(&File::Password)?, MAX_PASSWORD, "the password file")?;
-            Some(Credential { username, password: password(&octets)? })
+            Some(Credential::new(username, password(&octets)?, slice.auth))
         }
     };
     Ok(Settings {

@@ -33,18 +33,26 @@ pub fn connector(bundle: &[u8]) -> Result<TlsConnector, String> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// Shakes hands; gives the protected stream and the protocol's version. Errors say why the other side was not believed.
-pub async fn protect(
-    connector: &TlsConnector,
-    host: &str,
-    stream: Box<dyn Stream>,
-) -> Result<(Box<dyn Stream>, &'static str), String> {
+/// A connection under TLS.
+pub struct Protected {
+    pub stream: Box<dyn Stream>,
+    pub version: &'static str,
+    /// What a login can be bound to this session by (RFC 9266). Before TLS 1.3 it could be the same for two sessions.
+    pub exported: Option<[u8; 32]>,
+}
+
+/// Shakes hands. Errors say why the other side was not believed.
+pub async fn protect(connector: &TlsConnector, host: &str, stream: Box<dyn Stream>) -> Result<Protected, String> {
     let stream = connector.connect(name(host)?, stream).await.map_err(|error| error.to_string())?;
-    let version = match stream.get_ref().1.protocol_version() {
-        Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
-        _ => "TLSv1.2",
+    let session = stream.get_ref().1;
+    let (version, exported) = match session.protocol_version() {
+        Some(ProtocolVersion::TLSv1_3) => {
+            let exported = session.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b""));
+            ("TLSv1.3", exported.ok())
+        }
+        _ => ("TLSv1.2", None),
     };
-    Ok((Box::new(stream), version))
+    Ok(Protected { stream: Box::new(stream), version, exported })
 }
 
 /// The name or address that the certificate must bear.

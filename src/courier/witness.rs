@@ -71,7 +71,7 @@ impl Witness {
         let mut stream: Box<dyn Stream> = Box::new(connection.socket);
         if let Some(connector) = &self.connector {
             let shaken = tls::protect(connector, host, stream).await;
-            (stream, _) = shaken.map_err(|error| format!("TLS: {error}"))?;
+            stream = shaken.map_err(|error| format!("TLS: {error}"))?.stream;
         }
         let name = if host.contains(':') { format!("[{host}]") } else { host.clone() };
         let usual = if self.connector.is_some() { 443 } else { 80 };

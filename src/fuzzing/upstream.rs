@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 
 use crate::courier::parcel::{Content, Credit, Parcel};
 use crate::courier::smtp::envelope;
-use crate::courier::smtp::offers::Offers;
+use crate::courier::smtp::offers::{Mechanisms, Offers};
 use crate::courier::smtp::stuffing::Stuffing;
 use crate::edge::smtp::command::{self, Command, Recipient};
 use crate::edge::stand_in::Kept;
@@ -24,8 +24,7 @@ const OFFERS: Offers = Offers {
     dsn: true,
     utf8: true,
     require_tls: true,
-    plain: false,
-    login: false,
+    mechanisms: Mechanisms::NONE,
 };
 
 /// Where a line ends, for one who reads: its octets and what is behind it.

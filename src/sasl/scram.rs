@@ -72,12 +72,12 @@ fn text(message: &[u8]) -> Option<&str> {
 }
 
 /// `printable`: ASCII without the comma.
-fn is_nonce(text: &str) -> bool {
+pub(super) fn is_nonce(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|octet| matches!(octet, b'!'..=b'~') && octet != b',')
 }
 
 /// `attr-val`, of no meaning here. That of `m` would have to be understood.
-fn is_extension(text: &str) -> bool {
+pub(super) fn is_extension(text: &str) -> bool {
     let mut octets = text.bytes();
     let begins = octets.next().is_some_and(|name| name.is_ascii_alphabetic() && name != b'm');
     begins && octets.next() == Some(b'=') && text.len() > 2 && !text.contains('\0')

@@ -2,6 +2,7 @@
 //!
 //! It runs on threads, outside any sandbox, and is no part of a running service.
 
+mod login;
 mod session;
 
 use std::net::TcpListener;
@@ -115,6 +116,8 @@ pub struct Tally {
     pub broken_off: usize,
     /// The commands of all connections, AUTH's arguments left out.
     pub commands: Vec<String>,
+    /// By which mechanisms clients have tried to log in.
+    pub mechanisms: Vec<String>,
 }
 
 /// A running sink. Its threads end with the process.

@@ -6,8 +6,6 @@ use std::sync::Mutex;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, SystemTime};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use rustls::{ServerConnection, StreamOwned};
 
 use super::{Act, Options, Phase, Received, Tally, lock};
@@ -24,14 +22,14 @@ const END: &[u8] = b"\r\n.\r\n";
 trait Duplex: Read + Write + Send {}
 impl<T: Read + Write + Send> Duplex for T {}
 
-struct Session<'a> {
+pub(super) struct Session<'a> {
     stream: Box<dyn Duplex>,
     input: Vec<u8>,
     number: usize,
-    options: &'a Options,
+    pub(super) options: &'a Options,
     tally: &'a Mutex<Tally>,
     tls: bool,
-    user: Option<String>,
+    pub(super) user: Option<String>,
     /// The phases that this connection has been through.
     phases: Vec<Phase>,
 }
@@ -167,39 +165,6 @@ impl Session<'_> {
         self.stream.flush()
     }
 
-    /// AUTH PLAIN and LOGIN, with and without an initial response.
-    fn login(&mut self, line: &str) -> io::Result<()> {
-        let mut words = line.split(' ').skip(1);
-        let (mechanism, initial) = (words.next().unwrap_or_default().to_ascii_uppercase(), words.next());
-        let given = match (mechanism.as_str(), initial) {
-            ("PLAIN", initial) => {
-                let response = match initial {
-                    Some(initial) => initial.to_owned(),
-                    None => self.challenge("")?,
-                };
-                let response = decoded(&response);
-                let mut parts = response.split('\0').skip(1).map(str::to_owned);
-                parts.next().zip(parts.next())
-            }
-            ("LOGIN", None) => {
-                let user = self.challenge("VXNlcm5hbWU6")?;
-                Some((decoded(&user), decoded(&self.challenge("UGFzc3dvcmQ6")?)))
-            }
-            _ => return self.say("504 5.5.4 unknown mechanism"),
-        };
-        if given.is_some() && given == self.options.login {
-            self.user = given.map(|(user, _)| user);
-            self.say("235 2.7.0 welcome")
-        } else {
-            self.say("535 5.7.8 bad credentials")
-        }
-    }
-
-    fn challenge(&mut self, text: &str) -> io::Result<String> {
-        self.say(&format!("334 {text}"))?;
-        self.line()
-    }
-
     /// The content up to its end, dots un-stuffed.
     fn content(&mut self) -> io::Result<Vec<u8>> {
         if self.fault(Phase::Content)? == Left::Nothing {
@@ -252,12 +217,12 @@ impl Session<'_> {
         }
     }
 
-    fn say(&mut self, line: &str) -> io::Result<()> {
+    pub(super) fn say(&mut self, line: &str) -> io::Result<()> {
         self.stream.write_all(format!("{line}\r\n").as_bytes())?;
         self.stream.flush()
     }
 
-    fn line(&mut self) -> io::Result<String> {
+    pub(super) fn line(&mut self) -> io::Result<String> {
         loop {
             if let Some(end) = memchr::memmem::find(&self.input, b"\r\n") {
                 let line: Vec<u8> = self.input.drain(..end + 2).take(end).collect();
@@ -280,14 +245,17 @@ impl Session<'_> {
         Ok(())
     }
 
+    pub(super) fn note_mechanism(&self, mechanism: &str) {
+        let mut tally = lock(self.tally);
+        if tally.mechanisms.len() < MAX_COMMANDS {
+            tally.mechanisms.push(mechanism.to_owned());
+        }
+    }
+
     fn note(&self, command: &str) {
         let mut tally = lock(self.tally);
         if tally.commands.len() < MAX_COMMANDS {
             tally.commands.push(command.to_owned());
         }
     }
-}
-
-fn decoded(text: &str) -> String {
-    String::from_utf8_lossy(&STANDARD.decode(text).unwrap_or_default()).into_owned()
 }

@@ -14,9 +14,10 @@ const MAY_NAME: [(&str, &[&str]); 21] = [
     ("sys", &["secret"]),
     // Keys of a secret are secret.
     ("policy", &["mail", "secret"]),
-    ("sasl", &[]),
+    // What is proven is a secret.
+    ("sasl", &["secret"]),
     ("merkle", &["ipc::sealing"]),
-    ("sink", &["mail", "secret"]),
+    ("sink", &["mail", "sasl", "secret"]),
     // The frame of every process.
     ("role", &["ipc", "sandbox", "sys"]),
     ("sandbox", &["role", "sys", "log"]),
@@ -52,6 +53,7 @@ const MAY_NAME: [(&str, &[&str]); 21] = [
             "policy",
             "sasl::scram",
             "sasl::gs2",
+            "sasl::proof",
             "secret",
             "sys",
             "merkle",
@@ -59,7 +61,7 @@ const MAY_NAME: [(&str, &[&str]); 21] = [
     ),
     ("sealer", &["role", "sandbox", "ipc", "config::slice", "secret", "sys", "merkle"]),
     ("dialer", &["role", "sandbox", "ipc", "config::slice", "sys"]),
-    ("courier", &["role", "sandbox", "ipc", "config::slice", "mail", "secret", "sys"]),
+    ("courier", &["role", "sandbox", "ipc", "config::slice", "mail", "sasl::client", "sasl::proof", "secret", "sys"]),
     // The commands start the roles and ask the vault.
     (
         "cli",
@@ -109,15 +111,12 @@ const CRATES: [(&str, &[&str]); 25] = [
     ("webpki", &["edge", "cli"]),
     ("rustls_native_certs", &["parent", "courier"]),
     // keys: TLS signatures, the log's signatures and their proof, the provider of outgoing TLS, bodies at rest, SCRAM
-    (
-        "ring",
-        &["keyholder", "sealer", "merkle", "courier", "vault/cipher.rs", "vault/master.rs", "vault/login/proof.rs"],
-    ),
+    ("ring", &["keyholder", "sealer", "merkle", "courier", "vault/cipher.rs", "vault/master.rs", "sasl/proof.rs"]),
     ("rcgen", &["cli/demo"]),
     // password hashes: made and checked in the vault; the form of those that were made elsewhere
     ("argon2", &["vault", "policy/phc.rs"]),
     ("subtle", &["vault"]),
-    ("hmac", &["ipc/capsule", "vault"]),
+    ("hmac", &["ipc/capsule", "vault", "sasl/proof.rs"]),
     // parsers of text that only we write
     ("toml", &["config"]),
     ("clap", &["cli"]),

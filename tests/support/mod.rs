@@ -18,6 +18,7 @@ pub mod processes;
 pub mod restored;
 pub mod revival;
 pub mod senders;
+pub mod smarthost;
 pub mod smtp;
 pub mod strace;
 pub mod verdict;
@@ -75,6 +76,8 @@ pub struct Setting {
     pub limits: String,
     /// Lines of the SMTP listener.
     pub listener: String,
+    /// Where the upstream is, `host:port`; the sink when there is none.
+    pub host: Option<String>,
     /// Lines of the upstream, beside its host.
     pub upstream: String,
     /// Anything else.
@@ -93,6 +96,7 @@ impl Default for Setting {
             pair: Pair::ecdsa(),
             limits: String::new(),
             listener: String::new(),
+            host: None,
             upstream: "tls = \"none\"".into(),
             more: String::new(),
             sink: Options::default,
@@ -281,6 +285,7 @@ fn spawn(folder: &Path, watchdog: Option<Duration>, under: &[String]) -> Child {
 pub fn configuration(folder: &Path, smtp: u16, http: u16, sink: u16, setting: &Setting) -> String {
     let folder = folder.display();
     let Setting { limits, listener, upstream, more, .. } = setting;
+    let host = setting.host.clone().unwrap_or_else(|| format!("127.0.0.1:{sink}"));
     format!(
         r#"version = 1
 state_directory = "{folder}/state"
@@ -312,7 +317,7 @@ key = "{folder}/key.pem"
 [[upstream]]
 name = "sink"
 kind = "smtp"
-hosts = ["127.0.0.1:{sink}"]
+hosts = ["{host}"]
 {upstream}
 
 [[route]]

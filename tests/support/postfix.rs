@@ -1,4 +1,4 @@
-//! A Postfix of the test's own, never the system's: it takes mail on loopback and relays it through the gate, with SASL and TLS.
+//! A Postfix of the test's own, never the system's, on loopback. As a relay it takes mail and passes it on to the gate, with SASL and TLS.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -30,6 +30,16 @@ pub struct Postfix {
 impl Postfix {
     /// Only root may: its master becomes other users.
     pub fn start(relay: Relay<'_>) -> Self {
+        Self::launch(|folder| {
+            fs::write(folder.join("ca.pem"), &relay.pair.certificate).unwrap();
+            let password = format!("[localhost]:{} {CREDENTIAL}:{}\n", relay.port, relay.secret);
+            fs::write(folder.join("passwords"), password).unwrap();
+            main(folder, relay)
+        })
+    }
+
+    /// Starts one in a folder of its own, in which `prepare` puts what it needs; gives what is to stand in main.cf.
+    pub fn launch(prepare: impl FnOnce(&Path) -> String) -> Self {
         let folder = tempfile::Builder::new().prefix("gatepost-postfix-").tempdir().unwrap();
         open_folder(folder.path());
         let postfix = Self { port: free_port(), folder };
@@ -39,14 +49,17 @@ impl Postfix {
         }
         let owned = Command::new("chown").arg("postfix").arg(at("state")).status().unwrap();
         assert!(owned.success(), "the user postfix is needed (Debian: postfix)");
-        fs::write(at("ca.pem"), &relay.pair.certificate).unwrap();
-        fs::write(at("passwords"), format!("[localhost]:{} {CREDENTIAL}:{}\n", relay.port, relay.secret)).unwrap();
-        fs::write(at("config/main.cf"), main(postfix.folder.path(), relay)).unwrap();
+        let own = prepare(postfix.folder.path());
+        fs::write(at("config/main.cf"), common(postfix.folder.path()) + &own).unwrap();
         fs::write(at("config/master.cf"), master(postfix.port)).unwrap();
         let started = postfix.command("postfix", &["start"]);
         assert!(started.status.success(), "{}{}", String::from_utf8_lossy(&started.stderr), postfix.log());
         await_that("Postfix listens", || TcpStream::connect((Ipv4Addr::LOCALHOST, postfix.port)).is_ok());
         postfix
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// One of its own commands, about this instance.
@@ -96,22 +109,28 @@ impl Drop for Postfix {
     }
 }
 
-fn main(folder: &Path, Relay { port, implicit, .. }: Relay<'_>) -> String {
+fn common(folder: &Path) -> String {
     let folder = folder.display();
-    let mut text = format!(
+    format!(
         "compatibility_level = 3.6\n\
          queue_directory = {folder}/queue\n\
          data_directory = {folder}/state\n\
          maillog_file = {folder}/log\n\
          maillog_file_prefixes = {folder}\n\
-         myhostname = relay.test.example\n\
          inet_interfaces = 127.0.0.1\n\
          inet_protocols = ipv4\n\
          mydestination =\n\
          local_recipient_maps =\n\
          alias_maps =\n\
+         notify_classes =\n"
+    )
+}
+
+fn main(folder: &Path, Relay { port, implicit, .. }: Relay<'_>) -> String {
+    let folder = folder.display();
+    let mut text = format!(
+        "myhostname = relay.test.example\n\
          mynetworks = 127.0.0.0/8\n\
-         notify_classes =\n\
          relayhost = [localhost]:{port}\n\
          smtp_host_lookup = native\n\
          smtp_sasl_auth_enable = yes\n\

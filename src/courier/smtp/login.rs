@@ -1,11 +1,16 @@
-//! AUTH PLAIN and LOGIN (RFC 4954, RFC 4616), with buffers that are wiped.
+//! AUTH (RFC 4954): by which mechanism, and PLAIN (RFC 4616) and LOGIN themselves, with buffers that are wiped.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::Patience;
+use super::offers::Mechanisms;
+use super::reply::Reply;
+use super::scram::{self, Kept};
 use super::session::Session;
+use crate::config::slice::Auth;
+use crate::sasl::proof;
 use crate::secret::Secret;
 
 /// A command line with an initial response must not be longer than this (RFC 5321 section 4.5.3.1.4, RFC 4954 section 4).
@@ -16,48 +21,117 @@ const MAX_LINE: usize = 512;
 pub struct Credential {
     pub username: String,
     pub password: Secret<String>,
+    auth: Auth,
+    /// Keys of the password, from one login by SCRAM to the next.
+    pub kept: Kept,
 }
 
-/// Logs in by the best mechanism that the session offers. Errors are the route's, and never repeat what was sent.
+/// One of the mechanisms that this client has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mechanism {
+    /// Bound to the TLS session, or not.
+    Scram {
+        bound: bool,
+    },
+    Plain,
+    Login,
+}
+
+impl Mechanism {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Scram { bound: true } => "SCRAM-SHA-256-PLUS",
+            Self::Scram { bound: false } => "SCRAM-SHA-256",
+            Self::Plain => "PLAIN",
+            Self::Login => "LOGIN",
+        }
+    }
+}
+
+impl Credential {
+    pub fn new(username: String, password: Secret<String>, auth: Auth) -> Self {
+        Self { username, password, auth, kept: Kept::default() }
+    }
+
+    /// The mechanism to log in by, of those that the session offers. Errors: there is none.
+    ///
+    /// What is refused by one is not tried by the next: who only says that it has no keys would then be told the password.
+    fn choose(&self, offered: Mechanisms, can_bind: bool) -> Result<Mechanism, String> {
+        let bound = (offered.scram_plus && can_bind).then_some(Mechanism::Scram { bound: true });
+        let scram = bound.or(offered.scram.then_some(Mechanism::Scram { bound: false }));
+        let plain = offered.plain.then_some(Mechanism::Plain);
+        let login = offered.login.then_some(Mechanism::Login);
+        let by_proof = proof::is_plain(&self.username) && proof::is_plain(self.password.expose());
+        let (chosen, wanted) = match self.auth {
+            Auth::Auto => (scram.filter(|_| by_proof).or(plain).or(login), "any of SCRAM-SHA-256, PLAIN and LOGIN"),
+            Auth::ScramSha256 if !by_proof => {
+                return Err(
+                    "AUTH: username or password is not printable ASCII, and SCRAM takes nothing else".to_owned()
+                );
+            }
+            Auth::ScramSha256 => (scram, "SCRAM-SHA-256, which auth asks for"),
+            Auth::Plain => (plain, "PLAIN, which auth asks for"),
+            Auth::Login => (login, "LOGIN, which auth asks for"),
+        };
+        chosen.ok_or_else(|| format!("AUTH: the upstream does not offer {wanted}"))
+    }
+}
+
+/// Logs in. Errors are the route's, and never repeat what was sent.
 pub async fn login(session: &mut Session, credential: &Credential, patience: &Patience) -> Result<(), String> {
-    let Credential { username, password } = credential;
-    let reply = if session.offers.plain {
-        let mut response = Zeroizing::new(Vec::with_capacity(username.len() + password.expose().len() + 2));
-        for part in [b"\0", username.as_bytes(), b"\0", password.expose().as_bytes()] {
-            response.extend_from_slice(part);
-        }
-        let response = encoded(&response);
-        let line = line(&[b"AUTH PLAIN ", &response]);
-        if line.len() <= MAX_LINE {
-            session.ask("AUTH", &line, patience).await?
-        } else {
-            answer(session, b"AUTH PLAIN\r\n", &response, patience).await?
-        }
-    } else if session.offers.login {
-        let user = encoded(username.as_bytes());
-        let reply = answer(session, b"AUTH LOGIN\r\n", &user, patience).await?;
-        if reply.code != 334 {
-            return Err(format!("AUTH: {reply}"));
-        }
-        session.ask("AUTH", &line(&[&encoded(password.expose().as_bytes())]), patience).await?
-    } else {
-        return Err("AUTH: the upstream offers neither PLAIN nor LOGIN".into());
+    let mechanism = credential.choose(session.offers.mechanisms, session.exported.is_some())?;
+    let done = match mechanism {
+        Mechanism::Scram { bound } => scram::login(session, credential, bound, patience).await,
+        Mechanism::Plain => plain(session, credential, patience).await.and_then(|reply| welcomed(&reply)),
+        Mechanism::Login => by_login(session, credential, patience).await.and_then(|reply| welcomed(&reply)),
     };
-    if reply.code == 235 { Ok(()) } else { Err(format!("AUTH: {reply}")) }
+    done.map_err(|reason| format!("AUTH {}: {reason}", mechanism.name()))
 }
 
-/// Begins an exchange and answers its first challenge.
-async fn answer(
+pub fn welcomed(reply: &Reply) -> Result<(), String> {
+    if reply.code == 235 { Ok(()) } else { Err(reply.to_string()) }
+}
+
+async fn plain(session: &mut Session, credential: &Credential, patience: &Patience) -> Result<Reply, String> {
+    let Credential { username, password, .. } = credential;
+    let mut response = Zeroizing::new(Vec::with_capacity(username.len() + password.expose().len() + 2));
+    for part in [b"\0", username.as_bytes(), b"\0", password.expose().as_bytes()] {
+        response.extend_from_slice(part);
+    }
+    begin(session, b"AUTH PLAIN", &response, patience).await
+}
+
+async fn by_login(session: &mut Session, credential: &Credential, patience: &Patience) -> Result<Reply, String> {
+    let asked = session.exchange(&line(&[b"AUTH LOGIN"]), patience).await?;
+    challenged(&asked)?;
+    let asked = respond(session, credential.username.as_bytes(), patience).await?;
+    challenged(&asked)?;
+    respond(session, credential.password.expose().as_bytes(), patience).await
+}
+
+/// Begins an exchange in which the client speaks first: with the command, or, where that would be too long, behind it.
+pub async fn begin(
     session: &mut Session,
-    begin: &[u8],
+    command: &[u8],
     response: &[u8],
     patience: &Patience,
-) -> Result<super::reply::Reply, String> {
-    let reply = session.ask("AUTH", begin, patience).await?;
-    if reply.code != 334 {
-        return Err(format!("AUTH: {reply}"));
+) -> Result<Reply, String> {
+    let whole = line(&[command, b" ", &encoded(response)]);
+    if whole.len() <= MAX_LINE {
+        return session.exchange(&whole, patience).await;
     }
-    session.ask("AUTH", &line(&[response]), patience).await
+    let asked = session.exchange(&line(&[command]), patience).await?;
+    challenged(&asked)?;
+    respond(session, response, patience).await
+}
+
+/// Answers a challenge.
+pub async fn respond(session: &mut Session, response: &[u8], patience: &Patience) -> Result<Reply, String> {
+    session.exchange(&line(&[&encoded(response)]), patience).await
+}
+
+pub fn challenged(reply: &Reply) -> Result<(), String> {
+    if reply.code == 334 { Ok(()) } else { Err(reply.to_string()) }
 }
 
 fn encoded(octets: &[u8]) -> Zeroizing<Vec<u8>> {
@@ -72,4 +146,49 @@ fn line(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
     }
     line.extend_from_slice(b"\r\n");
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: Mechanisms = Mechanisms { scram_plus: true, scram: true, plain: true, login: true };
+
+    fn chosen(auth: Auth, password: &str, offered: Mechanisms, can_bind: bool) -> &'static str {
+        let credential = Credential::new("gate".into(), Secret::new(password.into()), auth);
+        credential.choose(offered, can_bind).map_or("none", Mechanism::name)
+    }
+
+    #[test]
+    fn rule_u5_the_best_mechanism_that_is_offered_is_taken_or_the_one_that_was_asked_for() {
+        let without = |change: fn(&mut Mechanisms)| {
+            let mut offered = ALL;
+            change(&mut offered);
+            offered
+        };
+        let unbound = without(|m| m.scram_plus = false);
+        let spoken = without(|m| (m.scram_plus, m.scram) = (false, false));
+        let only_bound = Mechanisms { scram_plus: true, ..Mechanisms::NONE };
+        let only_login = Mechanisms { login: true, ..Mechanisms::NONE };
+        for (auth, offered, can_bind, expected) in [
+            (Auth::Auto, ALL, true, "SCRAM-SHA-256-PLUS"),
+            (Auth::Auto, ALL, false, "SCRAM-SHA-256"),
+            (Auth::Auto, unbound, true, "SCRAM-SHA-256"),
+            (Auth::Auto, spoken, true, "PLAIN"),
+            (Auth::Auto, only_login, true, "LOGIN"),
+            (Auth::Auto, only_bound, false, "none"),
+            (Auth::Auto, Mechanisms::NONE, true, "none"),
+            (Auth::ScramSha256, ALL, true, "SCRAM-SHA-256-PLUS"),
+            (Auth::ScramSha256, spoken, true, "none"),
+            (Auth::Plain, ALL, true, "PLAIN"),
+            (Auth::Plain, only_login, true, "none"),
+            (Auth::Login, ALL, true, "LOGIN"),
+            (Auth::Login, only_bound, true, "none"),
+        ] {
+            assert_eq!(chosen(auth, "sesame", offered, can_bind), expected, "{auth:?} {offered:?}");
+        }
+        // Both sides might not spell it alike.
+        assert_eq!(chosen(Auth::Auto, "s\u{e9}same", ALL, true), "PLAIN");
+        assert_eq!(chosen(Auth::ScramSha256, "s\u{e9}same", ALL, true), "none");
+    }
 }

@@ -7,6 +7,7 @@ mod login;
 pub(crate) mod offers;
 mod pool;
 mod reply;
+mod scram;
 mod session;
 pub(crate) mod stuffing;
 mod transaction;

@@ -11,8 +11,36 @@ pub struct Offers {
     pub dsn: bool,
     pub utf8: bool,
     pub require_tls: bool,
+    pub mechanisms: Mechanisms,
+}
+
+/// The mechanisms of SASL that are offered, of those that this client has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mechanisms {
+    pub scram_plus: bool,
+    pub scram: bool,
     pub plain: bool,
     pub login: bool,
+}
+
+impl Mechanisms {
+    pub const NONE: Self = Self { scram_plus: false, scram: false, plain: false, login: false };
+
+    fn add(&mut self, name: &str) {
+        match name.to_ascii_uppercase().as_str() {
+            "SCRAM-SHA-256-PLUS" => self.scram_plus = true,
+            "SCRAM-SHA-256" => self.scram = true,
+            "PLAIN" => self.plain = true,
+            "LOGIN" => self.login = true,
+            _ => {}
+        }
+    }
+}
+
+impl Default for Mechanisms {
+    fn default() -> Self {
+        Self::NONE
+    }
 }
 
 impl Offers {
@@ -29,12 +57,7 @@ impl Offers {
                 "SMTPUTF8" => offers.utf8 = true,
                 "REQUIRETLS" => offers.require_tls = true,
                 "DSN" => offers.dsn = true,
-                "AUTH" => {
-                    for mechanism in words {
-                        offers.plain |= mechanism.eq_ignore_ascii_case("PLAIN");
-                        offers.login |= mechanism.eq_ignore_ascii_case("LOGIN");
-                    }
-                }
+                "AUTH" => words.for_each(|name| offers.mechanisms.add(name)),
                 _ => {}
             }
         }
@@ -48,9 +71,17 @@ mod tests {
 
     #[test]
     fn keywords_are_read_whatever_their_case_and_the_greeting_is_none() {
-        let lines = ["PIPELINING mx", "starttls", "SIZE 1000", "auth CRAM-MD5 plain", "X-AUTH LOGIN", "8bitmime"];
+        let lines = [
+            "PIPELINING mx",
+            "starttls",
+            "SIZE 1000",
+            "auth SCRAM-SHA-1 scram-sha-256 plain",
+            "X-AUTH LOGIN",
+            "8bitmime",
+        ];
         let reply = Reply { code: 250, lines: lines.map(str::to_owned).to_vec() };
-        let expected = Offers { starttls: true, size: true, plain: true, eight_bit: true, ..Offers::default() };
+        let mechanisms = Mechanisms { scram: true, plain: true, ..Mechanisms::NONE };
+        let expected = Offers { starttls: true, size: true, mechanisms, eight_bit: true, ..Offers::default() };
         assert_eq!(Offers::read(&reply), expected);
     }
 }

@@ -9,7 +9,7 @@ use super::wire::{Broken, Wire};
 use super::{Patience, Settings};
 use crate::config::slice::TlsMode;
 use crate::courier::dial::Connection;
-use crate::courier::tls::{self, Stream};
+use crate::courier::tls::{self, Protected, Stream};
 
 pub struct Session {
     pub wire: Wire,
@@ -18,6 +18,8 @@ pub struct Session {
     pub index: u16,
     pub host: String,
     pub tls: Option<&'static str>,
+    /// What a login can be bound to this connection by.
+    pub exported: Option<[u8; 32]>,
     /// Messages it has carried.
     pub carried: u32,
 }
@@ -28,14 +30,15 @@ impl Session {
         let Connection { socket, index, host, address } = connection;
         let stream: Box<dyn Stream> = Box::new(socket);
         let patience = &settings.patience;
-        let (wire, tls) = match settings.tls {
+        let (stream, tls, exported) = match settings.tls {
             TlsMode::Implicit => {
-                let (stream, version) = handshake(settings, &host, stream).await?;
-                (Wire::new(stream), Some(version))
+                let Protected { stream, version, exported } = handshake(settings, &host, stream).await?;
+                (stream, Some(version), exported)
             }
-            TlsMode::None | TlsMode::Starttls => (Wire::new(stream), None),
+            TlsMode::None | TlsMode::Starttls => (stream, None, None),
         };
-        let mut session = Self { wire, offers: Offers::default(), index, host, tls, carried: 0 };
+        let (wire, offers) = (Wire::new(stream), Offers::default());
+        let mut session = Self { wire, offers, index, host, tls, exported, carried: 0 };
         session.greeting(patience).await?;
         session.hello(settings).await?;
         if settings.tls == TlsMode::Starttls {
@@ -81,20 +84,25 @@ impl Session {
         if self.wire.has_spoken() {
             return Err("STARTTLS: more was said in clear after the 220; somebody may be in between".into());
         }
-        let (stream, version) = handshake(settings, &self.host, self.wire.into_stream()).await?;
-        Ok(Self { wire: Wire::new(stream), offers: Offers::default(), tls: Some(version), ..self })
+        let Protected { stream, version, exported } = handshake(settings, &self.host, self.wire.into_stream()).await?;
+        Ok(Self { wire: Wire::new(stream), offers: Offers::default(), tls: Some(version), exported, ..self })
     }
 
     /// One command and its reply, in a phase where any accident is the route's.
     pub async fn ask(&mut self, phase: &str, line: &[u8], patience: &Patience) -> Result<Reply, String> {
+        self.exchange(line, patience).await.map_err(|reason| format!("{phase}: {reason}"))
+    }
+
+    /// The same, for who names the phase itself.
+    pub async fn exchange(&mut self, line: &[u8], patience: &Patience) -> Result<Reply, String> {
         if self.wire.has_spoken() {
-            return Err(format!("{phase}: the upstream spoke out of its turn"));
+            return Err("the upstream spoke out of its turn".to_owned());
         }
         let asked = async {
             self.wire.say(line, patience.command).await?;
             self.wire.reply(patience.command).await
         };
-        asked.await.map_err(|broken: Broken| format!("{phase}: {broken}"))
+        asked.await.map_err(|broken: Broken| broken.to_string())
     }
 
     /// Clears what a refused transaction left, so that the next message finds the session as new.
@@ -111,11 +119,7 @@ impl Session {
     }
 }
 
-async fn handshake(
-    settings: &Settings,
-    host: &str,
-    stream: Box<dyn Stream>,
-) -> Result<(Box<dyn Stream>, &'static str), String> {
+async fn handshake(settings: &Settings, host: &str, stream: Box<dyn Stream>) -> Result<Protected, String> {
     let connector = settings.connector.as_ref().ok_or("TLS: no authorities to verify the certificate with")?;
     let limit = settings.patience.handshake;
     let shaken = timeout(limit, tls::protect(connector, host, stream)).await;

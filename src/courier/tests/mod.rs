@@ -5,6 +5,7 @@ mod hostile;
 mod neighbours;
 mod phases;
 mod protected;
+mod scram;
 mod sessions;
 
 use std::io::{Read, Write};

@@ -1,13 +1,11 @@
-//! The arithmetic of SCRAM-SHA-256 (RFC 5802 section 3, RFC 7677): keys of a secret, and whether a proof is one of them.
+//! Keys for SCRAM-SHA-256 of a credential's secret, and whether a proof is one of them.
 
 use std::num::NonZeroU32;
 
-use hmac::{Hmac, KeyInit, Mac};
-use ring::pbkdf2;
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::policy::derived::{ITERATIONS, Keys, SALT, Salt};
+use crate::sasl::proof;
 use crate::secret::Secret;
 
 /// A salt that nobody has.
@@ -34,8 +32,8 @@ pub fn derive(secret: &Secret<String>, beside: Option<&Keys>) -> Result<Keys, St
 ///
 /// Errors: as of `derive`.
 pub fn with(secret: &Secret<String>, iterations: u32, salt: Salt) -> Result<Keys, String> {
-    // Of printable ASCII SASLprep (RFC 4013) makes what it was. Anything else clients spell in more than one way.
-    if !secret.expose().bytes().all(|octet| (b' '..=b'~').contains(&octet)) {
+    // Anything else clients spell in more than one way.
+    if !proof::is_plain(secret.expose()) {
         return Err(
             "keys for SCRAM are made of printable ASCII alone, and there is something else in this secret: use one \
                     that `gatepost credential add` makes"
@@ -43,44 +41,25 @@ pub fn with(secret: &Secret<String>, iterations: u32, salt: Salt) -> Result<Keys
         );
     }
     let count = NonZeroU32::new(iterations).ok_or_else(|| "keys need at least one iteration".to_owned())?;
-    let mut salted = Secret::new([0; 32]);
-    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, count, &salt, secret.expose().as_bytes(), salted.expose_mut());
-    let client = Secret::new(mac(salted.expose(), b"Client Key"));
-    let (stored, server) = (Sha256::digest(client.expose()).into(), mac(salted.expose(), b"Server Key"));
-    Ok(Keys { iterations, salt, stored: Secret::new(stored), server: Secret::new(server) })
+    let salted = proof::stretch(secret, count, &salt);
+    Ok(Keys { iterations, salt, stored: proof::stored(&proof::client(&salted)), server: proof::server(&salted) })
 }
 
 /// Whether whoever made this proof of these words has the secret.
-pub fn fits(keys: &Keys, words: &[u8], proof: &[u8; 32]) -> bool {
-    let signature = mac(keys.stored.expose(), words);
-    let mut client = Secret::new([0; 32]);
-    for (octet, (proven, signed)) in client.expose_mut().iter_mut().zip(proof.iter().zip(&signature)) {
-        *octet = proven ^ signed;
-    }
-    Sha256::digest(client.expose()).as_slice().ct_eq(keys.stored.expose()).into()
+pub fn fits(keys: &Keys, words: &[u8], shown: &[u8; 32]) -> bool {
+    let client = proof::proven(&keys.stored, words, shown);
+    proof::stored(&client).expose().ct_eq(keys.stored.expose()).into()
 }
 
 /// What shows the client that we have the keys.
 pub fn signature(keys: &Keys, words: &[u8]) -> [u8; 32] {
-    mac(keys.server.expose(), words)
-}
-
-fn mac(key: &[u8; 32], text: &[u8]) -> [u8; 32] {
-    #[allow(clippy::expect_used)] // RFC 2104 section 2
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
-    mac.update(text);
-    mac.finalize().into_bytes().into()
+    proof::sign(&keys.server, words)
 }
 
 /// What a client does, for tests.
 #[cfg(test)]
 pub fn prove(secret: &Secret<String>, iterations: u32, salt: Salt, words: &[u8]) -> [u8; 32] {
-    let mut salted = [0; 32];
-    let count = NonZeroU32::new(iterations).unwrap();
-    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, count, &salt, secret.expose().as_bytes(), &mut salted);
-    let client = mac(&salted, b"Client Key");
-    let signature = mac(&Sha256::digest(client).into(), words);
-    std::array::from_fn(|at| client[at] ^ signature[at])
+    proof::prove(&proof::client(&proof::stretch(secret, NonZeroU32::new(iterations).unwrap(), &salt)), words)
 }
 
 #[cfg(test)]

@@ -1,0 +1,81 @@
+//! Claims: the gate delivers through upstreams that aren't ours, and through another gate, and logs in there by the best way that they
+//! offer; none of it shows the password.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use support::smarthost::{self, PASSWORD, USER};
+use support::{Pair, Service, Setting, is_root};
+
+const LETTER: &str = "From: a@example.net\r\nTo: b@example.org\r\nSubject: onwards\r\n\r\nHello.\r\n";
+
+/// A service whose upstream is at this port of localhost, with a certificate that it trusts, a login, and these further lines.
+fn towards(port: u16, pair: &Pair, (user, password): (&str, &str), lines: &str) -> Service {
+    let folder = tempfile::Builder::new().prefix("gatepost-test-").tempdir().unwrap();
+    let (trust, secret) = (folder.path().join("trusted.pem"), folder.path().join("secret"));
+    fs::write(&trust, &pair.certificate).unwrap();
+    fs::write(&secret, format!("{password}\n")).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let upstream = format!(
+        "username = \"{user}\"\npassword_file = \"{}\"\nauthorities_file = \"{}\"\n{lines}",
+        secret.display(),
+        trust.display()
+    );
+    Service::start_in(folder, &Setting { host: Some(format!("localhost:{port}")), upstream, ..Setting::default() })
+}
+
+/// Hands it the letter.
+fn submit(service: &Service) {
+    let secret = service.add_credential();
+    let mut session = service.log_in(&secret);
+    for (line, code) in [
+        ("MAIL FROM:<a@example.net>", 250),
+        ("RCPT TO:<b@example.org>", 250),
+        ("DATA", 354),
+        (&format!("{LETTER}."), 250),
+    ] {
+        assert_eq!(session.say(line), code, "{line}");
+    }
+}
+
+#[test]
+fn rule_u5_postfix_is_logged_in_to_by_the_best_that_it_offers_or_by_what_was_asked_for() {
+    if !is_root() {
+        println!("NOT RUN: Postfix's master must be root; the run as root does it");
+        return;
+    }
+    let pair = Pair::ecdsa();
+    for (offered, asked, used) in [
+        ("SCRAM-SHA-256 PLAIN LOGIN", "", "SCRAM-SHA-256"),
+        ("PLAIN LOGIN", "", "PLAIN"),
+        ("LOGIN", "", "LOGIN"),
+        ("SCRAM-SHA-256 PLAIN", "auth = \"plain\"", "PLAIN"),
+    ] {
+        let postfix = smarthost::start(offered, "", &pair);
+        let service = towards(postfix.port(), &pair, (USER, PASSWORD), asked);
+        submit(&service);
+        postfix.await_log(&[&format!("sasl_method={used}, sasl_username={USER}")]);
+        postfix.await_log(&["to=<b@example.org>", "relay=none", "status=sent"]);
+        let log = service.stop();
+        assert!(!log.contains(PASSWORD), "{log}");
+    }
+}
+
+#[test]
+fn rule_u5_another_gate_is_logged_in_to_by_a_proof_that_is_bound_to_the_session() {
+    let listener = "mechanisms = [\"SCRAM-SHA-256-PLUS\", \"SCRAM-SHA-256\"]".to_owned();
+    let next = Service::start_with(&Setting { listener, ..Setting::default() });
+    let added = next.command(&["credential", "add", "gate", "--sender", "@example.net", "--scram"]);
+    let secret = String::from_utf8(added.stdout).unwrap().lines().last().unwrap().to_owned();
+    let service = towards(next.smtp, &next.pair, ("gate", &secret), "");
+    submit(&service);
+    next.await_arrival(vec!["onwards".to_owned()]);
+    let trail = next.command(&["audit", "query", "--event", "auth.success", "--json"]);
+    let trail = String::from_utf8(trail.stdout).unwrap();
+    assert!(trail.contains("\"SCRAM-SHA-256-PLUS\""), "{trail}");
+    for log in [service.stop(), next.stop()] {
+        assert!(!log.contains(secret.rsplit_once('_').unwrap().1), "{log}");
+    }
+}
