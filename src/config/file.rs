@@ -103,6 +103,8 @@ pub struct Credential {
     pub enabled: Option<At<bool>>,
     pub description: Option<At<String>>,
     pub max_size: Option<At<i64>>,
+    pub ttl: Option<At<String>>,
+    pub on_unknown: Option<At<String>>,
     pub networks: Vec<At<String>>,
     pub expires: Option<At<String>>,
     pub scopes: Option<Vec<At<String>>>,

@@ -40,6 +40,9 @@ pub const DEFAULT_RECIPIENTS: u32 = 100;
 pub const MOST_RECIPIENTS: u32 = 10_000;
 /// The least that a credential's messages may be bounded to: less is a typing error.
 pub const LEAST_SIZE: u64 = 1024;
+/// The least and the most seconds that messages of a credential may be tried.
+pub const LEAST_TTL: u64 = 60;
+pub const MOST_TTL: u64 = 30 * 86_400;
 /// Octets that the edge may add to a message of the announced size: Received, Date and Message-ID, with long names in them.
 pub const FIX_UPS: u64 = 4096;
 /// Networks in one list.
@@ -75,6 +78,10 @@ pub struct Policy {
     pub rewrite: Vec<Rewrite>,
     /// Fields that don't go out.
     pub remove_headers: Vec<Removable>,
+    /// How long its messages are tried, in seconds; as long as all others when absent.
+    pub ttl_seconds: Option<u64>,
+    /// What becomes of a message whose upstream didn't answer after the dot.
+    pub on_unknown: OnUnknown,
 }
 
 /// Deny wins over allow. An empty allow list allows everybody who is not denied.
@@ -100,6 +107,24 @@ pub enum Reportable {
     /// What became of it, and nothing of what is in it.
     Outcome,
     Nothing,
+}
+
+/// What becomes of a recipient of whom nobody knows whether it was delivered to: the upstream had the whole message, and gave
+/// no answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnUnknown {
+    /// It is tried again, and may get the message twice.
+    #[default]
+    Retry,
+    /// It waits until somebody has looked.
+    Hold,
+    /// It is given up, and may have got nothing.
+    Drop,
+}
+
+impl OnUnknown {
+    pub const WORDS: [(&str, Self); 3] = [("retry", Self::Retry), ("hold", Self::Hold), ("drop", Self::Drop)];
 }
 
 /// How a message leaves. Only the spool exists so far.
@@ -236,6 +261,9 @@ impl Policy {
         }
         if self.max_size.is_some_and(|size| size < LEAST_SIZE) {
             return Err(format!("max_size: at least {LEAST_SIZE} octets"));
+        }
+        if self.ttl_seconds.is_some_and(|ttl| !(LEAST_TTL..=MOST_TTL).contains(&ttl)) {
+            return Err(format!("ttl: from {LEAST_TTL} seconds to {} days", MOST_TTL / 86_400));
         }
         if self.max_recipients.is_some_and(|most| !(1..=MOST_RECIPIENTS).contains(&most)) {
             return Err(format!("max_recipients: from 1 to {MOST_RECIPIENTS}"));

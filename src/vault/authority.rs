@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -147,6 +148,11 @@ impl Authority {
     /// What auditors see of whose events.
     pub fn masks(&self) -> Masks {
         Masks::new(self.slice.audit.mask, &self.slice.credentials, &self.stored)
+    }
+
+    /// How long messages under a policy are tried.
+    pub fn lifetime(&self, policy: &Policy) -> Duration {
+        policy.ttl_seconds.map_or(self.slice.lifetime, Duration::from_secs)
     }
 
     /// Octets of one message under a policy, with what the edge adds.

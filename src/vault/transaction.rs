@@ -319,7 +319,7 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
             accepted_us: now,
             due_us: due,
             // The time that it is tried begins when it may be.
-            expires_us: due.saturating_add(microseconds(authority.slice.lifetime)),
+            expires_us: due.saturating_add(microseconds(authority.lifetime(&sender.credential.policy))),
         };
         (accepted, size)
     };

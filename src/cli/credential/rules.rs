@@ -8,10 +8,11 @@ use serde_json::{Map, Value, json};
 
 use super::rates::{self, Rates};
 use crate::config;
+use crate::policy::OnUnknown;
 use crate::policy::mask::Mask;
 
 /// The name of each option and its place in a policy.
-const PLACES: [(&str, &[&str]); 12] = [
+const PLACES: [(&str, &[&str]); 14] = [
     ("sender", &["senders"]),
     ("recipient-allow", &["recipients", "allow"]),
     ("recipient-deny", &["recipients", "deny"]),
@@ -24,6 +25,8 @@ const PLACES: [(&str, &[&str]); 12] = [
     ("mask", &["mask"]),
     ("rewrite", &["rewrite"]),
     ("remove-header", &["remove_headers"]),
+    ("ttl", &["ttl_seconds"]),
+    ("on-unknown", &["on_unknown"]),
 ];
 
 #[derive(Debug, Default, Args)]
@@ -64,6 +67,12 @@ pub struct Rules {
     /// Remove these fields: Received, User-Agent, Organization or any that begins with X- (may be given several times)
     #[arg(long = "remove-header", value_name = "NAME")]
     removed: Vec<String>,
+    /// How long its messages are tried, such as 15m; as `[spool]` says by default
+    #[arg(long, value_name = "TIME", value_parser = ttl)]
+    ttl: Option<u64>,
+    /// What becomes of a message whose upstream gave no answer after the dot: retry (the default), hold or drop
+    #[arg(long, value_name = "WHAT", value_parser = PossibleValuesParser::new(OnUnknown::WORDS.map(|(word, _)| word)))]
+    on_unknown: Option<String>,
     /// How its messages leave: spool
     #[arg(long, value_name = "MODE")]
     delivery: Option<String>,
@@ -103,6 +112,8 @@ impl Rules {
         put(&mut patch, "mask", self.mask.clone().map(Value::from));
         put(&mut patch, "rewrite", list(&self.rewrite));
         put(&mut patch, "remove-header", list(&self.removed));
+        put(&mut patch, "ttl", self.ttl.map(Value::from));
+        put(&mut patch, "on-unknown", self.on_unknown.clone().map(Value::from));
         if let Some(mode) = &self.delivery {
             patch.insert("delivery".to_owned(), json!(mode));
         }
@@ -139,6 +150,11 @@ fn put(patch: &mut Map<String, Value>, option: &str, value: Option<Value>) {
 /// A list that was given.
 fn list(texts: &[String]) -> Option<Value> {
     (!texts.is_empty()).then(|| json!(texts))
+}
+
+/// A length of time, in seconds.
+fn ttl(text: &str) -> Result<u64, String> {
+    config::duration(text).map(|ttl| ttl.as_secs()).ok_or_else(|| "write a length of time such as 15m or 2d".to_owned())
 }
 
 /// A time that comes, or how far off it is; in microseconds.
@@ -188,6 +204,8 @@ mod tests {
             "expires_us": 1_801_353_600_000_000_u64,
         });
         assert_eq!(patch(given), Ok(expected));
+        let short = json!({ "ttl_seconds": 900, "on_unknown": "hold" });
+        assert_eq!(patch("--ttl 15m --on-unknown hold"), Ok(short));
         let unset = json!({ "limits": { "burst": null }, "expires_us": null });
         assert_eq!(patch("--unset burst --unset expires --unset burst"), Ok(unset));
         let one_of_two = json!({ "limits": { "per_minute": 6, "burst": null } });
@@ -209,6 +227,8 @@ mod tests {
             ("--mask none --unset mask", "--mask and --unset mask contradict"),
             ("--unset per-minute --per-minute 6", "give one of them"),
             ("--network 192.0.2.7 --unset network", "give one of them"),
+            ("--ttl soon", "such as 15m"),
+            ("--on-unknown shrug", "possible values"),
         ] {
             let error = patch(bad).unwrap_err();
             assert!(error.contains(why), "{bad}: {error}");

@@ -6,6 +6,7 @@ mod secrets;
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -14,7 +15,7 @@ use serde::Serialize;
 
 use super::file::{self, At};
 use super::findings::Findings;
-use super::limits::{Bound, whole};
+use super::limits::{Bound, duration, whole};
 use super::plan::word;
 use super::slice::Declared;
 use super::{Mode, client_certificates, rates};
@@ -22,7 +23,8 @@ use crate::policy::mask::Mask;
 use crate::policy::rule::NotARule;
 use crate::policy::scope::{Scope, Scopes};
 use crate::policy::{
-    DEFAULT_RECIPIENTS, Delivery, LEAST_SIZE, MAX_ENCODED, MOST_RECIPIENTS, Policy, Recipients, principal,
+    DEFAULT_RECIPIENTS, Delivery, LEAST_SIZE, LEAST_TTL, MAX_ENCODED, MOST_RECIPIENTS, MOST_TTL, OnUnknown, Policy,
+    Recipients, principal,
 };
 use networks::Identified;
 
@@ -31,6 +33,13 @@ const MAX_RECIPIENTS: Bound<u32> =
     Bound { key: "max_recipients", default: DEFAULT_RECIPIENTS, least: 1, most: MOST_RECIPIENTS };
 /// Octets of one message. What the gate takes as a whole bounds it too.
 const MAX_SIZE: Bound<u64> = Bound { key: "max_size", default: u64::MAX, least: LEAST_SIZE, most: 1 << 30 };
+/// How long its messages are tried. Without the key as long as `spool.lifetime` says, which is not this default.
+const TTL: Bound<Duration> = Bound {
+    key: "ttl",
+    default: Duration::from_secs(MOST_TTL),
+    least: Duration::from_secs(LEAST_TTL),
+    most: Duration::from_secs(MOST_TTL),
+};
 
 /// Scopes of paths that are not built yet.
 const LATER: &[&str] = &["send_raw", "status", "admin"];
@@ -43,6 +52,10 @@ pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings
         let delivery = written.delivery.as_ref().and_then(|delivery| {
             word(delivery, "delivery", &[("spool", Delivery::Spool)], &["direct", "fallback"], findings)
         });
+        let on_unknown = written
+            .on_unknown
+            .as_ref()
+            .and_then(|word| self::word(word, "on_unknown", &OnUnknown::WORDS, &[], findings));
         let policy = Policy {
             senders: rules(&written.senders, "senders", findings),
             recipients: Recipients {
@@ -64,6 +77,8 @@ pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings
             mask: written.mask.as_ref().and_then(|mask| word(mask, "mask", &Mask::WORDS, &[], findings)),
             rewrite: changes::rewrite(&written.rewrite, findings),
             remove_headers: changes::removed(&written.remove_headers, findings),
+            ttl_seconds: written.ttl.as_ref().map(|ttl| duration(ttl, &TTL, findings).as_secs()),
+            on_unknown: on_unknown.unwrap_or_default(),
         };
         let credential = Declared {
             id: id(table, &mut ids, findings),

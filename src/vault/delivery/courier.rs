@@ -249,8 +249,13 @@ impl Courier {
         let Some(active) = self.active.get_mut(&job) else { return };
         let put_off = *active.put_off.get_or_insert_with(PutOff::now);
         let leased = &active.leased;
-        let retry = self.vault.authority.borrow().slice.retry.clone();
-        let (state, name) = outcome::decide(leased, attempts, delivery, &retry, put_off);
+        let (retry, on_unknown) = {
+            let authority = self.vault.authority.borrow();
+            let credential = authority.credentials.get(&leased.principal);
+            (authority.slice.retry.clone(), credential.map(|credential| credential.policy.on_unknown))
+        };
+        let (state, name) =
+            outcome::decide(leased, attempts, delivery, &retry, put_off, on_unknown.unwrap_or_default());
         let said = bounded(delivery.said());
         let event = outcome::event(name, leased, &self.peer.label, recipient, attempts + 1, &said);
         let duration = u64::try_from(active.begun.elapsed().as_micros()).ok();
@@ -258,6 +263,7 @@ impl Courier {
         if state == State::Expired {
             events.push(outcome::event(Name::DeliverExpire, leased, &self.peer.label, recipient, attempts + 1, &said));
         }
+        events.extend(outcome::by_itself(name, state, leased, recipient));
         let settled = Settled { state, owed: owes(leased, number, state, &said), said };
         tell(leased, &self.peer.label, &settled, name);
         let writing = write(&self.vault, job, leased, vec![(number, settled)], events);

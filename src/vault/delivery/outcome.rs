@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::mail::address::Address;
 use crate::mail::outcome::{Outcome as Delivery, Said};
+use crate::policy::OnUnknown;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
 use crate::vault::store::spool::{Leased, State};
@@ -52,13 +53,37 @@ pub fn decide(
     delivery: &Delivery,
     retry: &[Duration],
     put_off: PutOff,
+    on_unknown: OnUnknown,
 ) -> (State, Name) {
     match delivery {
         Delivery::Delivered(_) => (State::Delivered, Name::DeliverSuccess),
         Delivery::Failed(_) => (State::Failed, Name::DeliverBounce),
         Delivery::Deferred(_) => (put_off.until(leased, attempts, retry), Name::DeliverDefer),
-        Delivery::Unknown(_) => (put_off.until(leased, attempts, retry), Name::DeliverUnknown),
+        Delivery::Unknown(_) => match on_unknown {
+            OnUnknown::Retry => (put_off.until(leased, attempts, retry), Name::DeliverUnknown),
+            // Whoever releases it wants it tried.
+            OnUnknown::Hold => (State::Held(put_off.at_us), Name::DeliverUnknown),
+            OnUnknown::Drop => (State::Failed, Name::DeliverUnknown),
+        },
     }
+}
+
+/// What the gate did by itself with a recipient that nobody knows about, beside the event of the attempt: one that is given up
+/// must be shown as ended, and one that waits for somebody as held.
+pub fn by_itself(name: Name, state: State, leased: &Leased, recipient: &Address) -> Option<Event> {
+    let name = match (name, state) {
+        (Name::DeliverUnknown, State::Held(_)) => Name::QueueHold,
+        (Name::DeliverUnknown, State::Failed) => Name::QueueDrop,
+        _ => return None,
+    };
+    let event = Event {
+        message: Some(leased.message),
+        rcpt_count: Some(1),
+        reason: Some("unknown-outcome".to_owned()),
+        severity: 5,
+        ..Event::new(name, if name == Name::QueueDrop { Outcome::Failure } else { Outcome::Info })
+    };
+    Some(event.with(Field::Account, leased.principal.clone()).recipients([recipient]))
 }
 
 /// An event about one recipient of an attempt.

@@ -3,6 +3,7 @@
 //! A lane is the list of upstreams of a route. What waits in it is known to the store; here is only when to look again.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,8 @@ const TICK: Duration = Duration::from_secs(1);
 pub struct Schedule {
     /// When somebody in a lane is due, in unix microseconds.
     lanes: BTreeMap<String, u64>,
+    /// The lane that was served last: those behind it come first.
+    served: String,
     upstreams: HashMap<String, Upstream>,
     jobs: u64,
 }
@@ -160,7 +163,9 @@ impl Schedule {
 
     /// The next lane that can move: the first upstream of it that is there and doesn't rest, if it has room.
     fn next(&mut self, now: Instant, now_us: u64) -> Option<Plan> {
-        for (lane, _) in self.lanes.iter().filter(|(_, due)| **due <= now_us) {
+        let behind = self.lanes.range::<str, _>((Bound::Excluded(self.served.as_str()), Bound::Unbounded));
+        let before = self.lanes.range::<str, _>((Bound::Unbounded, Bound::Included(self.served.as_str())));
+        for (lane, _) in behind.chain(before).filter(|(_, due)| **due <= now_us) {
             let mut names: Vec<&str> = lane.split(',').collect();
             names.sort_by_key(|name| self.upstreams.get(*name).is_some_and(|upstream| upstream.is_avoided(lane, now)));
             for name in names {
@@ -178,7 +183,9 @@ impl Schedule {
                 let first = self.jobs + 1;
                 self.jobs += u64::from(count);
                 let (instance, offers) = (courier.instance, courier.offers.clone());
-                return Some(Plan { lane: lane.clone(), upstream: name.to_owned(), instance, offers, first, count });
+                let (lane, upstream) = (lane.clone(), name.to_owned());
+                self.served.clone_from(&lane);
+                return Some(Plan { lane, upstream, instance, offers, first, count });
             }
         }
         None
@@ -293,102 +300,4 @@ pub fn route_event(name: Name, upstream: &str, reason: Option<String>) -> Event 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rule_q2_a_route_rests_longer_after_each_failure_and_not_at_all_after_a_success() {
-        let (mut schedule, now) = (Schedule::default(), Instant::now());
-        let mut at = now;
-        let mut pauses = Vec::new();
-        for _ in 0..8 {
-            let pause = schedule.failed("smarthost", at).unwrap();
-            assert_eq!(schedule.failed("smarthost", at), None, "several jobs fail at once");
-            pauses.push(pause.as_secs());
-            at += pause;
-        }
-        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 300, 300]);
-        assert!(schedule.works("smarthost"));
-        assert!(!schedule.works("smarthost"));
-        assert_eq!(schedule.failed("smarthost", at), Some(PAUSE));
-    }
-
-    #[test]
-    fn a_route_that_is_resumed_does_not_rest_and_begins_with_the_shortest_pause() {
-        let (mut schedule, now) = (Schedule::new(vec!["a".into()]), Instant::now());
-        let (offers, _kept) = tokio::sync::mpsc::unbounded_channel();
-        schedule.join("a", Instance(1), Generation(1), offers.clone());
-        schedule.join("b", Instance(2), Generation(1), offers);
-        schedule.room("a", Instance(1), 1);
-        schedule.failed("a", now);
-        schedule.failed("a", now + PAUSE);
-        assert!(schedule.next(now + PAUSE, 1).is_none());
-        assert_eq!(schedule.resume(), ["a"]);
-        assert_eq!(schedule.next(now + PAUSE, 1).unwrap().upstream, "a");
-        assert_eq!(schedule.failed("a", now + PAUSE), Some(PAUSE));
-        assert!(schedule.works("a") && schedule.resume().is_empty());
-    }
-
-    #[test]
-    fn the_second_upstream_is_for_when_the_first_fails_not_for_when_it_is_busy() {
-        let (mut schedule, now) = (Schedule::new(vec!["first,second".into()]), Instant::now());
-        let (offers, _kept) = tokio::sync::mpsc::unbounded_channel();
-        schedule.join("first", Instance(1), Generation(1), offers.clone());
-        schedule.join("second", Instance(2), Generation(1), offers.clone());
-        schedule.room("second", Instance(2), 4);
-        assert!(schedule.next(now, 1).is_none(), "the first has no room");
-        schedule.room("first", Instance(1), 1);
-        assert_eq!(schedule.next(now, 1).unwrap().upstream, "first");
-        schedule.failed("first", now);
-        assert_eq!(schedule.next(now, 1).unwrap().upstream, "second");
-        schedule.leave("second", Instance(2));
-        assert!(schedule.next(now, 1).is_none());
-    }
-
-    #[test]
-    fn rule_u10_one_credentials_messages_make_no_route_rest_and_two_in_a_row_do() {
-        let (mut schedule, now) = (Schedule::default(), Instant::now());
-        for _ in 0..20 {
-            assert_eq!(schedule.broke_off("a", "a", "low", now), None);
-        }
-        assert!(!schedule.works("a"), "it never rested");
-        assert_eq!(schedule.broke_off("a", "a", "good", now), None, "one passed between");
-        assert_eq!(schedule.broke_off("a", "a", "low", now), Some(PAUSE));
-        assert!(schedule.works("a"));
-        assert_eq!(schedule.broke_off("a", "a", "low", now), None);
-    }
-
-    #[test]
-    fn a_lane_goes_round_an_upstream_that_broke_off_as_long_as_another_can_be_used() {
-        let (mut schedule, now) = (Schedule::new(vec!["first,second".into()]), Instant::now());
-        let (offers, _kept) = tokio::sync::mpsc::unbounded_channel();
-        for (n, name) in [(1, "first"), (2, "second")] {
-            schedule.join(name, Instance(n), Generation(1), offers.clone());
-        }
-        let next = |schedule: &mut Schedule, at| {
-            schedule.room("first", Instance(1), 1);
-            schedule.room("second", Instance(2), 1);
-            schedule.next(at, 1).unwrap().upstream
-        };
-        schedule.broke_off("first", "first,second", "low", now);
-        assert_eq!(next(&mut schedule, now), "second");
-        assert_eq!(next(&mut schedule, now + LONGEST_PAUSE), "first");
-        schedule.failed("second", now);
-        assert_eq!(next(&mut schedule, now), "first", "the other one rests");
-        schedule.works("second");
-        schedule.works("first");
-        assert_eq!(next(&mut schedule, now), "first", "one passed there");
-    }
-
-    #[test]
-    fn a_courier_of_a_newer_configuration_gets_the_work() {
-        let (mut schedule, now) = (Schedule::new(vec!["a".into()]), Instant::now());
-        let (offers, _kept) = tokio::sync::mpsc::unbounded_channel();
-        for n in [1, 2] {
-            schedule.join("a", Instance(n), Generation(n), offers.clone());
-            schedule.room("a", Instance(n), 1);
-        }
-        assert_eq!(schedule.next(now, 1).unwrap().instance, Instance(2));
-        assert!(schedule.next(now, 1).is_none());
-    }
-}
+mod tests;

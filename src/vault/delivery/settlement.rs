@@ -55,7 +55,7 @@ pub fn owes(leased: &Leased, number: u32, state: State, said: &Said) -> bool {
     let wanted = match state {
         State::Failed | State::Expired => notify.is_none_or(Notify::on_failure),
         State::Delivered => !said.reports && notify.is_some_and(Notify::on_success),
-        State::Waiting(_) => false,
+        State::Waiting(_) | State::Held(_) => false,
     };
     wanted && leased.sender.is_some() && leased.principal != GATE
 }
@@ -75,6 +75,9 @@ pub fn tell(leased: &Leased, upstream: &str, settled: &Settled, name: Name) {
             tracing::error!(%message, upstream, code, event, told, "a recipient can't be reached");
         }
         State::Delivered => tracing::info!(%message, upstream, code, "delivered"),
+        State::Held(_) => {
+            tracing::warn!(%message, upstream, code, event, "it may have been delivered: held until somebody releases it")
+        }
         State::Waiting(_) => tracing::info!(%message, upstream, code, event, "will be tried again"),
     }
 }

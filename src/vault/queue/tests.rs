@@ -20,6 +20,7 @@ use crate::vault::store::open::Database;
 use crate::vault::store::spool::{Accepted, Body, Settled, State};
 
 mod listing;
+mod turns;
 
 const LANE: &str = "smarthost";
 
@@ -34,8 +35,15 @@ fn came_to(state: State) -> Settled {
 }
 
 fn accept(store: &mut Store<'_>, principal: &str, recipients: &[&str]) -> MessageId {
+    let accepted = accepted(principal, recipients);
+    store.keys.adopt(vec![Master::new(Secret::new([1; 32]))]);
+    store.transaction(|store| store.accept(&accepted, 0)).unwrap();
+    accepted.message
+}
+
+fn accepted(principal: &str, recipients: &[&str]) -> Accepted {
     let message = MessageId::now();
-    let accepted = Accepted {
+    Accepted {
         message,
         session: Uuid::now_v7(),
         principal: principal.into(),
@@ -49,10 +57,7 @@ fn accept(store: &mut Store<'_>, principal: &str, recipients: &[&str]) -> Messag
         accepted_us: now_us(),
         due_us: 0,
         expires_us: now_us() + u64::try_from(Duration::from_secs(60).as_micros()).unwrap(),
-    };
-    store.keys.adopt(vec![Master::new(Secret::new([1; 32]))]);
-    store.transaction(|store| store.accept(&accepted, 0)).unwrap();
-    message
+    }
 }
 
 fn order(deed: Deed, which: Which) -> Order {

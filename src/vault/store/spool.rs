@@ -1,6 +1,7 @@
 //! Messages that were accepted: their recipients' states, their leases, and their bodies until nobody needs them.
 
 pub mod manner;
+pub mod turns;
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, Statement, params};
 use uuid::Uuid;
@@ -12,6 +13,7 @@ use crate::mail::outcome::Said;
 use crate::vault::audit::row::{damaged, integer, octets, unsigned};
 use crate::vault::cipher::BodyKey;
 use crate::vault::store::keys::{Keys, Lock};
+use turns::Turns;
 
 /// Recipients of one offer: what any SMTP server must take in one transaction (RFC 5321 section 4.5.3.1.8).
 pub const PER_OFFER: u32 = 100;
@@ -71,6 +73,8 @@ pub struct Leased {
 pub enum State {
     /// To be tried again at that time.
     Waiting(u64),
+    /// To be offered to nobody until it is released.
+    Held(u64),
     Delivered,
     Failed,
     Expired,
@@ -79,7 +83,7 @@ pub enum State {
 impl State {
     const fn number(self) -> i64 {
         match self {
-            Self::Waiting(_) => 0,
+            Self::Waiting(_) | Self::Held(_) => 0,
             Self::Delivered => 2,
             Self::Failed => 3,
             Self::Expired => 4,
@@ -111,8 +115,8 @@ pub struct Spool<'c> {
     insert: Statement<'c>,
     insert_body: Statement<'c>,
     insert_recipient: Statement<'c>,
+    turns: Turns<'c>,
     was: Statement<'c>,
-    due: Statement<'c>,
     next: Statement<'c>,
     message: Statement<'c>,
     recipients: Statement<'c>,
@@ -141,11 +145,11 @@ impl<'c> Spool<'c> {
                          accepted_us, expires_us, flags, envid) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id")?,
             insert_body: sql("INSERT INTO spool_body(msg, content, segment) VALUES(?, ?, ?)")?,
             insert_recipient: sql(
-                "INSERT INTO spool_rcpt(msg, n, rcpt, lane, state, next_us, notify, orcpt) VALUES(?, ?, ?, ?, 0, ?, ?, ?)",
+                "INSERT INTO spool_rcpt(msg, n, rcpt, lane, state, next_us, notify, orcpt, turn, urgent) \
+                 VALUES(?, ?, ?, ?, 0, ?, ?, ?, ?, ?)",
             )?,
+            turns: Turns::prepare(connection)?,
             was: sql("SELECT 1 FROM spool_msg WHERE msg_id = ?")?,
-            due: sql("SELECT msg FROM spool_rcpt WHERE state = 0 AND held = 0 AND lane = ? AND next_us <= ? \
-                 ORDER BY next_us, msg LIMIT 1")?,
             next: sql("SELECT min(next_us) FROM spool_rcpt WHERE state = 0 AND held = 0 AND lane = ?")?,
             message: sql(
                 "SELECT msg_id, session_id, principal, mail_from, bytes, expires_us, content, segment, sha256, \
@@ -158,7 +162,7 @@ impl<'c> Spool<'c> {
             lease: sql("INSERT INTO spool_lease(job, msg, upstream, delivery_id, leased_us) VALUES(?, ?, ?, ?, ?)")?,
             settle: sql(
                 "UPDATE spool_rcpt SET state = ?1, next_us = coalesce(?2, next_us), attempts = attempts + 1, \
-                         job = NULL, owed = ?7, \
+                         job = NULL, owed = ?7, held = iif(?10, max(held, 1), held), \
                          code = iif(?3 IS NULL AND ?5 = '', code, ?3), enhanced = iif(?3 IS NULL AND ?5 = '', enhanced, ?4), \
                          host = iif(?3 IS NULL AND ?5 = '', host, ?6), said = iif(?3 IS NULL AND ?5 = '', said, ?5) \
                  WHERE job = ?8 AND n = ?9",
@@ -207,10 +211,12 @@ impl<'c> Spool<'c> {
             Body::Segment(name) => self.insert_body.execute(params![row, None::<Vec<u8>>, name])?,
         };
         keys.keep(row, accepted.message, &accepted.key)?;
+        let urgent = accepted.expires_us.saturating_sub(accepted.due_us.max(accepted.accepted_us)) <= turns::SHORT_US;
         for (n, (recipient, lane)) in (0u32..).zip(&accepted.recipients) {
             let due = integer(accepted.due_us);
             let (notify, orcpt) = manner::columns(&recipient.wish);
-            self.insert_recipient.execute(params![row, n, recipient.address.to_string(), lane, due, notify, orcpt])?;
+            let (address, who) = (recipient.address.to_string(), &accepted.principal);
+            self.insert_recipient.execute(params![row, n, address, lane, due, notify, orcpt, who, urgent])?;
         }
         Ok(())
     }
@@ -220,7 +226,8 @@ impl<'c> Spool<'c> {
         self.was.exists([message.uuid().as_bytes()])
     }
 
-    /// Leases the message of a lane that has been due the longest, under that job number.
+    /// Leases a message of a lane, under that job number: of the credential whose turn it is, the one that has been due the
+    /// longest.
     pub fn lease(
         &mut self,
         lane: &str,
@@ -229,8 +236,7 @@ impl<'c> Spool<'c> {
         now_us: u64,
         keys: &mut Keys<'_>,
     ) -> Result<Option<Leased>> {
-        let due = self.due.query_row(params![lane, integer(now_us)], |row| row.get::<_, i64>(0)).optional()?;
-        let Some(row) = due else { return Ok(None) };
+        let Some(row) = self.turns.next(lane, now_us)? else { return Ok(None) };
         let delivery = Uuid::now_v7();
         self.take.execute(params![integer(job), row, lane, integer(now_us), PER_OFFER])?;
         self.lease.execute(params![integer(job), row, upstream, delivery.as_bytes(), integer(now_us)])?;
@@ -263,6 +269,7 @@ impl<'c> Spool<'c> {
                 recipients,
             })
         })?;
+        self.turns.charge(lane, &leased.principal, leased.bytes, leased.recipients.len());
         leased.lock = keys.get(row, leased.message)?;
         Ok(Some(leased))
     }
@@ -276,11 +283,15 @@ impl<'c> Spool<'c> {
     /// Writes down what became of one leased recipient; the last answer stays when there is none now. False when that recipient wasn't on this lease.
     pub fn settle(&mut self, job: u64, n: u32, settled: &Settled) -> Result<bool> {
         let Settled { state, said, owed } = settled;
-        let next = if let State::Waiting(next) = state { Some(integer(*next)) } else { None };
+        let next = match state {
+            State::Waiting(next) | State::Held(next) => Some(integer(*next)),
+            State::Delivered | State::Failed | State::Expired => None,
+        };
+        let held = matches!(state, State::Held(_));
         let (code, enhanced, text, host) = (said.code, &said.enhanced, &said.text, &said.host);
         let state = state.number();
         let job = integer(job);
-        let changed = self.settle.execute(params![state, next, code, enhanced, text, host, owed, job, n])?;
+        let changed = self.settle.execute(params![state, next, code, enhanced, text, host, owed, job, n, held])?;
         Ok(changed == 1)
     }
 

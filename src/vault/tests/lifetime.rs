@@ -37,6 +37,21 @@ fn rule_q5_a_message_that_waits_when_its_time_is_over_is_offered_once_more() {
 }
 
 #[test]
+fn rule_q5_a_credential_has_a_lifetime_of_its_own_and_what_lives_shortly_is_marked() {
+    let mut bench = Bench::new();
+    bench.slice.credentials[0].policy.ttl_seconds = Some(900);
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        edge.submit(1, &["a@example.org"], b"x\r\n").await;
+    });
+    vault.drain();
+    assert_eq!(bench.count("SELECT (expires_us - accepted_us) / 1000000 FROM spool_msg"), 900);
+    assert_eq!(bench.count("SELECT urgent FROM spool_rcpt WHERE turn = 'shop'"), 1);
+}
+
+#[test]
 fn after_a_step_of_the_clock_it_is_the_next_attempt_that_decides() {
     let attempts: [(Option<Outcome>, &[&str]); 5] = [
         (Some(Outcome::Delivered(said(250))), &["deliver.success"]),

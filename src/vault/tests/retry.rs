@@ -2,6 +2,7 @@
 
 use super::courier::offered;
 use super::*;
+use crate::policy::OnUnknown;
 
 #[test]
 fn rule_u10_a_message_that_ends_sessions_waits_by_itself_and_that_of_another_makes_the_route_rest() {
@@ -68,4 +69,33 @@ fn rule_q4_rule_q8_recipients_who_were_put_off_together_come_back_together() {
     });
     vault.abandon();
     assert_eq!(bench.count("SELECT count(DISTINCT next_us) FROM spool_rcpt WHERE n IN (0, 2) AND attempts = 1"), 1);
+}
+
+#[test]
+fn rule_q7_an_unknown_outcome_is_held_or_given_up_where_the_credential_says_so() {
+    for (on_unknown, held, failed, owed) in [(OnUnknown::Hold, 1, 0, 0), (OnUnknown::Drop, 0, 1, 1)] {
+        let mut bench = Bench::new();
+        bench.slice.credentials[0].policy.on_unknown = on_unknown;
+        let mut vault = bench.run();
+        test(async {
+            let (mut courier, job, _) = offered(&bench, &mut vault, &["x@example.org"], b"x\r\n").await;
+            courier.say(job, 0, Outcome::Unknown(said(421))).await;
+            courier.settled(job).await;
+            if owed == 1 {
+                let Offer::Message { sender: None, .. } = courier.offer().await else { panic!("no report") };
+            } else {
+                let quiet = tokio::time::timeout(Duration::from_millis(500), courier.offers.receive()).await;
+                assert!(quiet.is_err(), "{quiet:?}");
+            }
+        });
+        vault.drain();
+        let first = "msg = (SELECT min(id) FROM spool_msg)";
+        assert_eq!(
+            bench.count(&format!("SELECT count(*) FROM spool_rcpt WHERE held = 1 AND state = 0 AND {first}")),
+            held
+        );
+        assert_eq!(bench.count(&format!("SELECT count(*) FROM spool_rcpt WHERE state = 3 AND {first}")), failed);
+        let event = if on_unknown == OnUnknown::Hold { "queue.hold" } else { "queue.drop" };
+        assert_eq!(bench.names().iter().filter(|name| *name == event).count(), 1, "{event}");
+    }
 }
