@@ -109,6 +109,21 @@ fn rule_t9_row_7_a_certificate_is_demanded_beside_the_password() {
     ] {
         assert_eq!(house.auth(port, config, &right), None, "{what}");
     }
+    // The last of them is the second one there.
+    let told = "listener=\"asks\" peer=";
+    house.service.await_log(0, told);
+    let first = house.service.log().find(told).unwrap();
+    house.service.await_log(first + 1, told);
+    let log = house.service.log();
+    let told = |listener: &str, why: &str| {
+        log.lines().any(|line| {
+            line.contains("a TLS handshake failed")
+                && line.contains(&format!("listener=\"{listener}\""))
+                && line.contains("127.0.0.1:")
+                && line.contains(why)
+        })
+    };
+    assert!(told("demands", "peer sent no certificates") && told("asks", "expired"), "{log}");
     for (port, config, words, what) in [
         (house.demands, &shop, plain("guess"), "a wrong password"),
         (house.demands, &till, right.clone(), "another credential's certificate"),

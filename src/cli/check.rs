@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
 use zeroize::Zeroizing;
 
@@ -19,6 +19,7 @@ use crate::cli::out::say;
 use crate::config::Config;
 use crate::config::plan::{Certificate, Plan};
 use crate::config::source::Source;
+use crate::edge::validity;
 
 /// The longest file of certificates, keys or authorities that is read: a system's whole bundle has a quarter of it.
 const MAX_FILE: u64 = 1 << 20;
@@ -52,7 +53,7 @@ fn examine(path: &Path) -> Report {
     let pairs: Vec<_> = plan.certificates.iter().filter_map(|certificate| files.pair(certificate)).collect();
     files.warnings.extend(chosen::never(path, &plan, &pairs));
     for authorities in plan.listeners.iter().filter_map(|listener| listener.client_authorities.as_ref()) {
-        files.authorities(authorities);
+        files.client_authorities(authorities);
     }
     for upstream in &plan.upstreams {
         if let Some(authorities) = &upstream.authorities {
@@ -99,7 +100,12 @@ impl Files<'_> {
             (_, Some(Err(why))) => format!("{key}: not a private key in PEM form: {why}"),
             (Some(Ok(certificates)), Some(Ok(secret))) => {
                 match CertifiedKey::from_der(certificates, secret, &default_provider()) {
-                    Ok(pair) => return Some((*number, pair)),
+                    Ok(pair) => {
+                        if let Some(why) = validity::fault(&pair.cert, UnixTime::now()) {
+                            self.warn(&format!("{chain}: {why}: clients refuse it, renew it"));
+                        }
+                        return Some((*number, pair));
+                    }
                     Err(why) => format!("{chain}: {key} does not serve this certificate: {why}"),
                 }
             }
@@ -109,9 +115,26 @@ impl Files<'_> {
         None
     }
 
-    fn authorities(&mut self, source: &Source) {
-        if let Some(Err(why)) = self.read(source, false).map(|text| certificates(&text)) {
-            self.refuse(&format!("{source}: {why}"));
+    fn authorities(&mut self, source: &Source) -> Vec<CertificateDer<'static>> {
+        match self.read(source, false).map(|text| certificates(&text)) {
+            Some(Ok(all)) => return all,
+            Some(Err(why)) => self.refuse(&format!("{source}: {why}")),
+            None => {}
+        }
+        Vec::new()
+    }
+
+    /// Those by whom clients are believed: a certificate of a client itself is none, and verifies nobody.
+    fn client_authorities(&mut self, source: &Source) {
+        let now = UnixTime::now();
+        let all = self.authorities(source);
+        if !all.is_empty() && !all.iter().any(|one| validity::is_authority(one, now)) {
+            self.warn(&format!(
+                "{source}: holds no authority's certificate, so no client's is believed: name the one that signed the \
+                 clients' certificates"
+            ));
+        } else if let Some(why) = all.iter().find_map(|one| validity::fault(std::slice::from_ref(one), now)) {
+            self.warn(&format!("{source}: {why}: an authority that is not valid verifies nobody"));
         }
     }
 
@@ -127,7 +150,7 @@ impl Files<'_> {
     /// The content; none when it can't be read, which has been said then.
     fn read(&mut self, source: &Source, secret: bool) -> Option<Zeroizing<Vec<u8>>> {
         if let (Source::Credential(_), Err(why)) = (source, source.path()) {
-            self.warnings.push(format!("{}: warning: not checked: {why}", self.path.display()));
+            self.warn(&format!("not checked: {why}"));
             return None;
         }
         let descriptor = source.open().map_err(|why| self.refuse(&why)).ok()?;
@@ -139,12 +162,15 @@ impl Files<'_> {
     fn content(&mut self, source: &Source, file: OwnedFd, secret: bool) -> std::io::Result<Zeroizing<Vec<u8>>> {
         let file = File::from(file);
         if secret && matches!(source, Source::File(_)) && file.metadata()?.mode() & 0o007 != 0 {
-            self.warnings
-                .push(format!("{}: warning: {source}: everybody may use this file: chmod o=", self.path.display()));
+            self.warn(&format!("{source}: everybody may use this file: chmod o="));
         }
         let mut content = Zeroizing::new(Vec::new());
         file.take(MAX_FILE).read_to_end(&mut content)?;
         Ok(content)
+    }
+
+    fn warn(&mut self, text: &str) {
+        self.warnings.push(format!("{}: warning: {text}", self.path.display()));
     }
 
     fn refuse(&mut self, text: &str) {
@@ -255,6 +281,22 @@ mod tests {
         assert!(good.errors.is_empty() && !is_told(&good), "{good:?}");
         house.write("copy.pem", &fs::read_to_string(house.0.path().join("chain.pem")).unwrap(), 0o644);
         assert!(is_told(&with("copy.pem", "key.pem")));
+    }
+
+    #[test]
+    fn a_certificate_that_clients_refuse_is_a_warning() {
+        let house = House::new();
+        let key = rcgen::KeyPair::generate().unwrap();
+        house.write("key.pem", &key.serialize_pem(), 0o600);
+        for (year, is_told) in [(2001, true), (2099, false)] {
+            let mut params = rcgen::CertificateParams::new(vec!["gate.example.net".to_owned()]).unwrap();
+            params.not_after = rcgen::date_time_ymd(year, 1, 1);
+            params.not_before = rcgen::date_time_ymd(2000, 1, 1);
+            house.write("chain.pem", &params.self_signed(&key).unwrap().pem(), 0o644);
+            let report = house.examine("chain.pem", "key.pem", "password");
+            let told = report.warnings.iter().any(|line| line.contains("chain.pem: it expired "));
+            assert!(report.errors.is_empty() && told == is_told, "{report:?}");
+        }
     }
 
     #[test]

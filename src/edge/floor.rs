@@ -14,7 +14,7 @@ use super::conversation::{Vault, Visit};
 use super::front::Front;
 use super::socket::Socket;
 use super::strangers::Strangers;
-use super::tls::Handshaker;
+use super::tls::{self, Handshaker};
 use super::{doorstep, http, smtp};
 use crate::config::slice::TlsMode;
 use crate::ipc::capsule::{Capsule, Introduction};
@@ -213,7 +213,7 @@ impl Stranger {
         }
         let Self { socket, visit, peer, session } = self;
         match role {
-            Role::EdgeHttp => serve_http(socket, visit, front, peer, handshaker).await,
+            Role::EdgeHttp => serve_http(socket, visit, front, peer, session, handshaker).await,
             _ => smtp::serve(socket, visit, front, peer, session, handshaker).await,
         }
     }
@@ -262,6 +262,7 @@ async fn serve_http(
     visit: Visit,
     front: Arc<Front>,
     peer: SocketAddr,
+    session: Uuid,
     handshaker: Option<Handshaker>,
 ) {
     if front.desk.tls == TlsMode::None {
@@ -273,6 +274,6 @@ async fn serve_http(
     let (Some(handshaker), Some(config)) = (handshaker, front.tls.clone()) else { return };
     match handshaker.shake(socket, config).await {
         Ok((stream, tls)) => http::serve(stream, visit, front, peer, Some(tls)).await,
-        Err(error) => tracing::debug!(%peer, %error, "a handshake failed"),
+        Err(error) => tls::tell(&front, session, peer, &error),
     }
 }

@@ -41,6 +41,8 @@ pub struct Front {
     pub doorstep: Doorstep,
     /// Connections that came no further than that: the log tells of so many.
     pub turned: Flood,
+    /// Handshakes that failed: the same.
+    pub handshakes: Flood,
 }
 
 impl Front {
@@ -57,6 +59,7 @@ impl Front {
             refusals: Flood::default(),
             doorstep: Doorstep::new(slice.strangers),
             turned: Flood::default(),
+            handshakes: Flood::default(),
         }
     }
 }

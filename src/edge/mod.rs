@@ -19,6 +19,7 @@ pub mod smtp;
 pub mod socket;
 pub mod strangers;
 pub mod tls;
+pub mod validity;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
+use rustls::pki_types::UnixTime;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -102,6 +104,13 @@ fn offers(
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(place) => {
                     let chain = tls::read_chain(start.file(&File::Chain(*number))?).map_err(failed)?;
+                    if let Some(why) = validity::fault(&chain, UnixTime::now()) {
+                        tracing::warn!(
+                            listener = desk.name,
+                            why,
+                            "clients refuse this listener's certificate: renew it"
+                        );
+                    }
                     place.insert(certificates::certified(chain, *number, keyholder.clone()).map_err(failed)?)
                 }
             };

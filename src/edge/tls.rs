@@ -1,6 +1,7 @@
 //! TLS of strangers: what is offered, and the thread on which hands are shaken.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +15,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use uuid::Uuid;
 
 use super::certificates::Shelf;
 use super::clients;
+use super::front::Front;
 use super::socket::Socket;
 use crate::ipc::session::{Exported, Tls};
 use crate::role::beginning::Beginning;
@@ -114,6 +117,22 @@ impl Handshaker {
         stream.get_mut().0.attach()?;
         let tls = describe(&stream);
         Ok((stream, tls))
+    }
+}
+
+/// Tells the service's log of a client with which there is no TLS: nobody else knows why it sends nothing. One that went away
+/// without a word is no news; that is what checks of a service do.
+pub fn tell(front: &Front, session: Uuid, peer: SocketAddr, error: &io::Error) {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
+    let listener = front.desk.name.clone();
+    if matches!(error.kind(), UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe | NotConnected) {
+        return tracing::debug!(%session, listener, %peer, %error, "a client left its TLS handshake");
+    }
+    let further = move |handshakes| {
+        tracing::info!(listener, handshakes, "further TLS handshakes failed, not told one by one");
+    };
+    if front.handshakes.has_line(further) {
+        tracing::info!(%session, listener = front.desk.name, %peer, reason = %error, "a TLS handshake failed");
     }
 }
 

@@ -71,7 +71,7 @@ pub async fn serve(
         }
         Err(error) => {
             session.visit.scribe().tell(|| transcript::no_tls(&error));
-            tracing::debug!(session = %id, %peer, %error, "a handshake failed");
+            tls::tell(&front, id, peer, &error);
         }
     }
 }

@@ -1,0 +1,83 @@
+//! What can be wrong with a certificate of ours although it can be read: its time, and what it is meant for.
+
+use std::time::Duration;
+
+use rustls::pki_types::{CertificateDer, UnixTime};
+use webpki::{EndEntityCert, Error, KeyUsage};
+
+/// Why clients refuse one of this chain now, by this machine's clock; none when its time is right.
+pub fn fault(chain: &[CertificateDer<'_>], now: UnixTime) -> Option<String> {
+    let ago = |from: UnixTime, to: UnixTime| span(to.as_secs().saturating_sub(from.as_secs()));
+    chain.iter().enumerate().find_map(|(at, certificate)| {
+        let whose = if at == 0 { String::new() } else { format!("certificate {} of the chain: ", at + 1) };
+        match judge(certificate, now)? {
+            Error::CertExpired { not_after, .. } => Some(format!("{whose}it expired {} ago", ago(not_after, now))),
+            Error::CertNotValidYet { not_before, .. } => {
+                Some(format!("{whose}it is not valid for another {}, or the clock is wrong", ago(now, not_before)))
+            }
+            _ => None,
+        }
+    })
+}
+
+/// Whether it says that it may sign others, as an authority's does.
+pub fn is_authority(certificate: &CertificateDer<'_>, now: UnixTime) -> bool {
+    let then = match judge(certificate, now) {
+        Some(Error::CertExpired { not_after, .. }) => not_after,
+        Some(Error::CertNotValidYet { not_before, .. }) => not_before,
+        other => return matches!(other, Some(Error::CaUsedAsEndEntity)),
+    };
+    matches!(judge(certificate, then), Some(Error::CaUsedAsEndEntity))
+}
+
+/// Why it can't be that of a server. It is judged without any authority, so there always is a reason, and what it says of itself
+/// is looked at before who has signed it: first its time, then what it may be used for.
+fn judge(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<Error> {
+    let leaf = EndEntityCert::try_from(certificate).ok()?;
+    leaf.verify_for_usage(&[], &[], &[], now, KeyUsage::server_auth(), None, None).err()
+}
+
+fn span(seconds: u64) -> String {
+    let span = Duration::from_secs(seconds).as_secs();
+    let (number, unit) = match span {
+        0..7200 => (span / 60, "minute"),
+        7200..172_800 => (span / 3600, "hour"),
+        _ => (span / 86_400, "day"),
+    };
+    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    fn certificate(from: i32, to: i32, is_ca: IsCa) -> CertificateDer<'static> {
+        let mut params = CertificateParams::new(vec!["gate.example.net".to_owned()]).unwrap();
+        (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
+        params.is_ca = is_ca;
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone()
+    }
+
+    #[test]
+    fn a_certificate_is_told_by_its_time_and_by_what_it_may_sign() {
+        // 2020-01-01.
+        let day = |days: u64| UnixTime::since_unix_epoch(Duration::from_secs(1_577_836_800 + days * 86_400));
+        let ca = || IsCa::Ca(BasicConstraints::Unconstrained);
+        for is_ca in [IsCa::NoCa, ca()] {
+            let is_authority_s = is_ca == ca();
+            let one = certificate(2020, 2021, is_ca);
+            assert_eq!(fault(std::slice::from_ref(&one), day(1)), None);
+            assert_eq!(fault(std::slice::from_ref(&one), day(376)).unwrap(), "it expired 10 days ago");
+            let early =
+                fault(std::slice::from_ref(&one), UnixTime::since_unix_epoch(Duration::from_secs(1_577_826_000)));
+            assert_eq!(early.unwrap(), "it is not valid for another 3 hours, or the clock is wrong");
+            for now in [0, 1, 376].map(day) {
+                assert_eq!(is_authority(&one, now), is_authority_s);
+            }
+        }
+        let chain = [certificate(2020, 2030, IsCa::NoCa), certificate(2010, 2020, ca())];
+        assert_eq!(fault(&chain, day(3)).unwrap(), "certificate 2 of the chain: it expired 3 days ago");
+    }
+}
