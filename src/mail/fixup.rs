@@ -7,7 +7,8 @@ use jiff::tz::TimeZone;
 
 use super::address::Address;
 use super::facts::{Facts, MAX_AUTHORS};
-use super::header::{Fault, Field, Header};
+use super::flaw::{Flaw, Named};
+use super::header::{Field, Header};
 use super::id::MessageId;
 use super::mailbox;
 use super::removal::Removable;
@@ -92,19 +93,19 @@ pub fn apply(
     trace: &Trace<'_>,
     orders: Orders<'_>,
     now: Timestamp,
-) -> Result<(Vec<u8>, Facts), Fault> {
+) -> Result<(Vec<u8>, Facts), Flaw> {
     let mut facts = facts(header, orders);
     let message_id = format!("{}@{}", trace.id, trace.hostname);
     let now = jiff::fmt::rfc2822::to_string(&now.to_zoned(TimeZone::UTC)).unwrap_or_default();
     let mut out = trace.field(&now).into_bytes();
     for field in header.fields() {
         match dropped(field, trace.hostname) {
-            Some(name) if header.signs(name) => return Err(Fault::Signed(name)),
+            Some(name) if header.signs(name) => return Err(Flaw::Signed(Named::of(name))),
             Some(_) => (),
             None => {
                 if let Some(name) = orders.remove.iter().find(|name| removes(name, field)) {
                     if header.signs(field.name) {
-                        return Err(Fault::SignedAway);
+                        return Err(Flaw::SignedAway);
                     }
                     facts.changes.remove(name.name());
                     facts.received -= u32::from(field.is("Received") && facts.received > 1);
@@ -141,17 +142,17 @@ fn author(
     header: &Header<'_>,
     orders: Orders<'_>,
     facts: &mut Facts,
-) -> Result<(), Fault> {
+) -> Result<(), Flaw> {
     let Some(name) = ["From", "Sender"].into_iter().find(|name| field.is(name)) else {
         out.extend_from_slice(field.whole);
         return Ok(());
     };
     let (begun, start) = (out.len(), field.name.len() + 1);
     let mut passed = 0;
-    for (address, place) in mailbox::read(field.body(), MAX_AUTHORS).map_err(|_| Fault::Author(name))? {
+    for (address, place) in mailbox::read(field.body(), MAX_AUTHORS).map_err(|_| Flaw::Author(Named::of(name)))? {
         let Some(other) = (orders.rewrite)(&address) else { continue };
         if header.signs(name) || header.is_signed_by_its_author() {
-            return Err(Fault::Signed(name));
+            return Err(Flaw::Signed(Named::of(name)));
         }
         out.extend_from_slice(field.whole.get(passed..start + place.start).unwrap_or_default());
         out.extend_from_slice(other.to_string().as_bytes());
@@ -161,7 +162,7 @@ fn author(
     out.extend_from_slice(field.whole.get(passed..).unwrap_or_default());
     let written = out.get(begun..).unwrap_or_default();
     if passed > 0 && written.split(|octet| *octet == b'\n').any(|line| line.len() > MAX_LINE) {
-        return Err(Fault::TooLong);
+        return Err(Flaw::TooLong);
     }
     Ok(())
 }

@@ -1,8 +1,12 @@
-//! What was wrong with a message that nobody may send: a word of ours for the audit log, and none of the message's own.
+//! What was wrong with a message that nobody may send: a word of ours for the audit log, a sentence for its client, and nothing of
+//! the message's own in either.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use super::header::MAX_FIELDS;
+use crate::policy::refusal::Refusal;
 
 /// Fields that something can be wrong with.
 const FIELDS: [&str; 12] = [
@@ -54,18 +58,23 @@ impl From<Named> for u8 {
 /// Why a header or what is around it can't be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Flaw {
-    /// A line of the header that is no field.
+    /// A line that is neither a field nor its continuation.
     Line,
+    /// Octets above 127, which need SMTPUTF8.
     EightBit,
+    /// Octets above 127 that are no UTF-8.
     NotUtf8,
     TooManyFields,
     NoFrom,
-    /// From without a mailbox.
+    /// From has only groups without members.
     Nobody,
     Twice(Named),
+    /// From or Sender can't be read in one way only.
     Author(Named),
     TooManyAuthors,
+    /// It would have to be changed where it is signed.
     Signed(Named),
+    /// It has a field that the credential wants removed, and that is signed.
     SignedAway,
     TooLong,
     Loop,
@@ -74,6 +83,48 @@ pub enum Flaw {
     LineTooLong,
 }
 
+impl Flaw {
+    /// What a message with it is refused as.
+    pub const fn refusal(self) -> Refusal {
+        match self {
+            Self::Loop => Refusal::Loop,
+            Self::BareOctet | Self::LineTooLong => Refusal::Framing,
+            _ => Refusal::Header,
+        }
+    }
+
+    /// What its client is told: what is wrong, and where it helps, what to do.
+    pub fn said(self) -> String {
+        match self {
+            Self::Line => "a line of the header is no field".to_owned(),
+            Self::NotUtf8 => "the header has octets that are not UTF-8, encode them by RFC 2047".to_owned(),
+            Self::EightBit => {
+                "the header has octets that are not ASCII, encode them by RFC 2047 or say SMTPUTF8".to_owned()
+            }
+            Self::TooManyFields => format!("the header has more than {MAX_FIELDS} fields"),
+            Self::NoFrom => "the header has no From".to_owned(),
+            Self::Nobody => "From names nobody".to_owned(),
+            Self::Twice(field) => format!("the header has more than one {}", field.name()),
+            Self::Author(field) => format!("{} can't be read in one way only", field.name()),
+            Self::TooManyAuthors => "the header has too many authors".to_owned(),
+            Self::SignedAway => "a field that this login does not send is signed".to_owned(),
+            Self::Signed(field) => format!("{} would have to be changed and is signed", field.name()),
+            Self::TooLong => "the header is too long".to_owned(),
+            Self::Loop => "the message goes in circles".to_owned(),
+            Self::BareOctet => "a bare CR, bare LF or NUL in the message".to_owned(),
+            Self::LineTooLong => "a line of the message is longer than 1000 octets".to_owned(),
+        }
+    }
+
+    /// Each of them, of each field.
+    #[cfg(test)]
+    pub fn every() -> Vec<Self> {
+        let of = |flaw: u8| (0..FIELDS.len() as u8).map(move |field| [flaw, field]);
+        (0..u8::MAX).flat_map(of).map_while(|octets| Some(postcard::take_from_bytes(&octets).ok()?.0)).collect()
+    }
+}
+
+/// The word for it.
 impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -107,5 +158,6 @@ mod tests {
         }
         assert!(Named::try_from(12).is_err() && Named::try_from(11).is_ok());
         assert_eq!(Flaw::Twice(Named::of("to")).to_string(), "twice: To");
+        assert!(Flaw::every().contains(&Flaw::LineTooLong));
     }
 }

@@ -1,13 +1,11 @@
 //! The header of one message: read strictly enough that everybody who reads it after us sees the same authors.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use super::facts::{Facts, MAX_AUTHORS};
 use super::flaw::{Flaw, Named};
 use super::mailbox;
 use super::signed::Signed;
-use crate::policy::refusal::Refusal;
 
 /// Fields of one header. A message that came by many lists and gates has two hundred; each costs several looks at it.
 pub const MAX_FIELDS: usize = 1000;
@@ -38,83 +36,6 @@ pub struct Field<'a> {
     pub whole: &'a [u8],
 }
 
-/// Why a header can't be taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// A line that is neither a field nor its continuation.
-    Line,
-    /// Octets above 127, which need SMTPUTF8.
-    EightBit,
-    /// Octets above 127 that are no UTF-8.
-    NotUtf8,
-    TooManyFields,
-    NoFrom,
-    /// From has only groups without members.
-    Nobody,
-    Twice(&'static str),
-    /// From or Sender can't be read in one way only.
-    Author(&'static str),
-    TooManyAuthors,
-    /// It would have to be changed where it is signed.
-    Signed(&'static str),
-    /// It has a field that the credential wants removed, and that is signed.
-    SignedAway,
-    TooLong,
-    Loop,
-}
-
-impl Fault {
-    pub const fn refusal(self) -> Refusal {
-        match self {
-            Self::Loop => Refusal::Loop,
-            _ => Refusal::Header,
-        }
-    }
-}
-
-impl Fault {
-    /// What the audit log has of it.
-    pub fn flaw(self) -> Flaw {
-        match self {
-            Self::Line => Flaw::Line,
-            Self::EightBit => Flaw::EightBit,
-            Self::NotUtf8 => Flaw::NotUtf8,
-            Self::TooManyFields => Flaw::TooManyFields,
-            Self::NoFrom => Flaw::NoFrom,
-            Self::Nobody => Flaw::Nobody,
-            Self::Twice(name) => Flaw::Twice(Named::of(name)),
-            Self::Author(name) => Flaw::Author(Named::of(name)),
-            Self::TooManyAuthors => Flaw::TooManyAuthors,
-            Self::Signed(name) => Flaw::Signed(Named::of(name)),
-            Self::SignedAway => Flaw::SignedAway,
-            Self::TooLong => Flaw::TooLong,
-            Self::Loop => Flaw::Loop,
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Line => f.write_str("a line of the header is no field"),
-            Self::NotUtf8 => f.write_str("the header has octets that are not UTF-8, encode them by RFC 2047"),
-            Self::EightBit => {
-                f.write_str("the header has octets that are not ASCII, encode them by RFC 2047 or say SMTPUTF8")
-            }
-            Self::TooManyFields => write!(f, "the header has more than {MAX_FIELDS} fields"),
-            Self::NoFrom => f.write_str("the header has no From"),
-            Self::Nobody => f.write_str("From names nobody"),
-            Self::Twice(name) => write!(f, "the header has more than one {name}"),
-            Self::Author(name) => write!(f, "{name} can't be read in one way only"),
-            Self::TooManyAuthors => f.write_str("the header has too many authors"),
-            Self::SignedAway => f.write_str("a field that this login does not send is signed"),
-            Self::Signed(name) => write!(f, "{name} would have to be changed and is signed"),
-            Self::TooLong => f.write_str("the header is too long"),
-            Self::Loop => f.write_str("the message goes in circles"),
-        }
-    }
-}
-
 impl<'a> Field<'a> {
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
@@ -143,17 +64,17 @@ impl<'a> Field<'a> {
 
 /// Reads a header block: canonical lines, without the empty line that ends it. `own` is how our Received fields show
 /// themselves; `utf8`, whether SMTPUTF8 was asked for (RFC 6532). H9: a line that is no field ends the header for one reader and not for another, so it ends the message.
-pub fn read<'a>(block: &'a [u8], own: &str, utf8: bool) -> Result<Header<'a>, Fault> {
+pub fn read<'a>(block: &'a [u8], own: &str, utf8: bool) -> Result<Header<'a>, Flaw> {
     match block.is_ascii() {
         true => (),
-        false if !utf8 => return Err(Fault::EightBit),
-        false => drop(std::str::from_utf8(block).map_err(|_| Fault::NotUtf8)?),
+        false if !utf8 => return Err(Flaw::EightBit),
+        false => drop(std::str::from_utf8(block).map_err(|_| Flaw::NotUtf8)?),
     }
     let fields = split(block)?;
     let mut facts = Facts { utf8: !block.is_ascii(), ..Facts::default() };
     for name in ONCE {
         if fields.iter().filter(|field| field.is(name)).count() > 1 {
-            return Err(Fault::Twice(name));
+            return Err(Flaw::Twice(Named::of(name)));
         }
     }
     let mut ours = 0;
@@ -171,25 +92,25 @@ pub fn read<'a>(block: &'a [u8], own: &str, utf8: bool) -> Result<Header<'a>, Fa
         }
     }
     if facts.received >= MAX_RECEIVED || ours >= MAX_OWN {
-        return Err(Fault::Loop);
+        return Err(Flaw::Loop);
     }
     for name in ["From", "Sender"] {
         if let Some(field) = fields.iter().find(|field| field.is(name)) {
-            let authors = mailbox::read(field.body(), MAX_AUTHORS).map_err(|_| Fault::Author(name))?;
+            let authors = mailbox::read(field.body(), MAX_AUTHORS).map_err(|_| Flaw::Author(Named::of(name)))?;
             if name == "Sender" && authors.len() != 1 {
-                return Err(Fault::Author(name));
+                return Err(Flaw::Author(Named::of(name)));
             }
             // Else Sender alone would pass for the author, below a display name that is nobody's (P10).
             if authors.is_empty() {
-                return Err(Fault::Nobody);
+                return Err(Flaw::Nobody);
             }
             facts.authors.extend(authors.into_iter().map(|(author, _)| author));
         } else if name == "From" {
-            return Err(Fault::NoFrom);
+            return Err(Flaw::NoFrom);
         }
     }
     if facts.authors.len() > MAX_AUTHORS {
-        return Err(Fault::TooManyAuthors);
+        return Err(Flaw::TooManyAuthors);
     }
     let (signed, signed_by_its_author) = (Signed::of(&fields), is_signed_by_its_author(&fields));
     Ok(Header { facts, fields, signed, signed_by_its_author })
@@ -231,7 +152,7 @@ fn message_id(text: &str) -> String {
 }
 
 /// Fields and where each begins and ends.
-fn split(block: &[u8]) -> Result<Vec<Field<'_>>, Fault> {
+fn split(block: &[u8]) -> Result<Vec<Field<'_>>, Flaw> {
     let mut fields: Vec<Field<'_>> = Vec::new();
     let mut rest = block;
     while !rest.is_empty() {
@@ -239,19 +160,19 @@ fn split(block: &[u8]) -> Result<Vec<Field<'_>>, Fault> {
         let name = rest.get(..end).and_then(|first| first.split(|octet| *octet == b':').next()).unwrap_or_default();
         // `From : x` has a blank before its colon: obsolete, and read as From by some and as nothing by others.
         let named = !name.is_empty() && name.len() < end && name.iter().all(|octet| matches!(octet, b'!'..=b'~'));
-        let name = std::str::from_utf8(name).ok().filter(|_| named).ok_or(Fault::Line)?;
+        let name = std::str::from_utf8(name).ok().filter(|_| named).ok_or(Flaw::Line)?;
         while let Some(next) = rest.get(end..).filter(|next| matches!(next.first(), Some(b' ' | b'\t'))) {
             let length = line(next)?;
             // A continuation of blanks alone looks like the end of the header to some.
             if next.get(..length).unwrap_or_default().trim_ascii().is_empty() {
-                return Err(Fault::Line);
+                return Err(Flaw::Line);
             }
             end += length;
         }
         if fields.len() == MAX_FIELDS {
-            return Err(Fault::TooManyFields);
+            return Err(Flaw::TooManyFields);
         }
-        let (whole, behind) = rest.split_at_checked(end).ok_or(Fault::Line)?;
+        let (whole, behind) = rest.split_at_checked(end).ok_or(Flaw::Line)?;
         fields.push(Field { name, whole });
         rest = behind;
     }
@@ -259,8 +180,8 @@ fn split(block: &[u8]) -> Result<Vec<Field<'_>>, Fault> {
 }
 
 /// The length of the first line, with its CRLF.
-fn line(bytes: &[u8]) -> Result<usize, Fault> {
-    memchr::memchr(b'\n', bytes).map(|at| at + 1).ok_or(Fault::Line)
+fn line(bytes: &[u8]) -> Result<usize, Flaw> {
+    memchr::memchr(b'\n', bytes).map(|at| at + 1).ok_or(Flaw::Line)
 }
 
 #[cfg(test)]

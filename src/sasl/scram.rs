@@ -8,7 +8,7 @@ use super::gs2::{self, Header};
 /// Octets of one message. What a client has to say takes a few hundred.
 pub const MOST: usize = 4096;
 /// Octets of a client's nonce, which is said back to it.
-const MOST_NONCE: usize = 256;
+pub const MOST_NONCE: usize = 256;
 
 /// How a client begins.
 #[derive(Debug, PartialEq, Eq)]

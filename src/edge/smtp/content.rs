@@ -50,9 +50,9 @@ enum Stage {
 #[derive(Debug)]
 struct Unfit(Refusal, Option<Flaw>, Reply);
 
-impl From<header::Fault> for Unfit {
-    fn from(fault: header::Fault) -> Self {
-        Self(fault.refusal(), Some(fault.flaw()), fault.into())
+impl From<Flaw> for Unfit {
+    fn from(flaw: Flaw) -> Self {
+        Self(flaw.refusal(), Some(flaw), flaw.into())
     }
 }
 
@@ -65,8 +65,8 @@ impl From<Refusal> for Unfit {
 impl From<Fault> for Unfit {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::Framing => Self(Refusal::Framing, Some(Flaw::BareOctet), Refusal::Framing.into()),
-            Fault::LineTooLong => Self(Refusal::Framing, Some(Flaw::LineTooLong), reply::DATA_LINE_TOO_LONG),
+            Fault::Framing => Flaw::BareOctet.into(),
+            Fault::LineTooLong => Flaw::LineTooLong.into(),
         }
     }
 }
@@ -163,7 +163,7 @@ impl Content {
                     let held = std::mem::take(held);
                     self.begin(&held, end, setting).await;
                 } else if held.len() > MAX_HEADER {
-                    self.refuse(header::Fault::TooLong, setting).await;
+                    self.refuse(Flaw::TooLong, setting).await;
                 }
             }
         }
@@ -173,7 +173,7 @@ impl Content {
     async fn begin(&mut self, held: &[u8], end: usize, setting: &mut Setting<'_>) {
         let Some((block, rest)) = held.split_at_checked(end) else { return };
         if block.len() > MAX_HEADER {
-            return self.refuse(header::Fault::TooLong, setting).await;
+            return self.refuse(Flaw::TooLong, setting).await;
         }
         let Setting { front, grant, helo, with, cipher, envelope, .. } = setting;
         let mut recipients = envelope.recipients.keys();

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::command::Fault;
 use crate::ipc::session::Denial;
-use crate::mail::header;
+use crate::mail::flaw::Flaw;
 use crate::mail::id::MessageId;
 use crate::policy::refusal::Refusal;
 
@@ -90,7 +90,6 @@ pub const SENDER_NOT_QUALIFIED: Reply = says(550, "5.1.8", "the sender's domain 
 pub const RECIPIENT_NOT_QUALIFIED: Reply = says(550, "5.1.2", "the recipient's domain is not fully qualified");
 pub const SPEAKS_TOO_EARLY: Reply = says(554, "5.5.0", "it was not your turn to speak");
 pub const EARLY_TALKER: Reply = says(554, "", "it was not your turn to speak");
-pub const DATA_LINE_TOO_LONG: Reply = says(554, "5.6.0", "a line of the message is longer than 1000 octets");
 pub const TOO_BIG: Reply = says(552, "5.3.4", "the message is too big");
 
 impl Reply {
@@ -204,21 +203,24 @@ impl From<Refusal> for Reply {
     }
 }
 
-impl From<header::Fault> for Reply {
-    fn from(fault: header::Fault) -> Self {
-        match fault {
-            header::Fault::Loop => Refusal::Loop.into(),
-            header::Fault::EightBit | header::Fault::NotUtf8 => {
-                Self { code: 550, status: "5.6.7", text: Cow::Owned(fault.to_string()) }
-            }
-            other => Self { code: 550, status: "5.6.0", text: Cow::Owned(other.to_string()) },
-        }
+impl From<Flaw> for Reply {
+    fn from(flaw: Flaw) -> Self {
+        let (code, status) = match flaw {
+            Flaw::Loop | Flaw::BareOctet => return flaw.refusal().into(),
+            Flaw::LineTooLong => (554, "5.6.0"),
+            Flaw::EightBit | Flaw::NotUtf8 => (550, "5.6.7"),
+            _ => (550, "5.6.0"),
+        };
+        Self { code, status, text: Cow::Owned(flaw.said()) }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::command::parameters;
     use super::*;
+    use crate::policy::derived::Salt;
+    use crate::sasl::scram;
 
     fn text(reply: &Reply) -> String {
         let mut out = Vec::new();
@@ -226,60 +228,74 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    const REFUSALS: [Refusal; 21] = [
-        Refusal::SenderNotAllowed,
-        Refusal::AuthorNotAllowed,
-        Refusal::RecipientNotAllowed,
-        Refusal::NoRoute,
-        Refusal::TooManyRecipients,
-        Refusal::TooBig,
-        Refusal::Header,
-        Refusal::Framing,
-        Refusal::Loop,
-        Refusal::RateLimited(u32::MAX),
-        Refusal::QuotaExceeded(u32::MAX),
-        Refusal::StoreFull,
-        Refusal::StoreUnavailable,
-        Refusal::Revoked,
-        Refusal::Suspended(u32::MAX),
-        Refusal::Changed,
-        Refusal::Scope,
-        Refusal::Utf8,
-        Refusal::RequireTls,
-        Refusal::HeldTooLong,
-        Refusal::UnknownNetwork,
-    ];
+    /// Each of them, with the most seconds that there are.
+    fn every<T: serde::de::DeserializeOwned>() -> Vec<T> {
+        let decode = |n: u8| Some(postcard::take_from_bytes(&[n, 0xff, 0xff, 0xff, 0xff, 0x0f]).ok()?.0);
+        (0..u8::MAX).map_while(decode).collect()
+    }
+
+    fn refusals() -> Vec<Refusal> {
+        let refusals = every();
+        assert!(refusals.len() > 20, "{refusals:?}");
+        refusals
+    }
+
+    /// What of this file a client is told as it stands here: code, status and text of each.
+    fn written_down() -> Vec<(u16, &'static str, &'static str)> {
+        let source = include_str!("reply.rs").split("#[cfg(test)]").next().unwrap();
+        let told = source.split("says(").filter_map(|rest| {
+            let (code, rest) = rest.split_once(", \"")?;
+            let (status, rest) = rest.split_once("\", \"")?;
+            let (text, _) = rest.split_once("\")")?;
+            Some((code.parse().ok()?, status, text))
+        });
+        told.collect()
+    }
+
+    fn is_a_line(line: &str) {
+        let body = line.strip_suffix("\r\n").unwrap();
+        assert!(line.len() <= 512 && body.bytes().all(|octet| (b' '..=b'~').contains(&octet)), "{line:?}");
+    }
 
     #[test]
     fn rule_l13_replies_are_short_printable_lines() {
-        let mut all: Vec<Reply> = REFUSALS.into_iter().map(Reply::from).collect();
-        all.extend([Denial::Invalid, Denial::Busy, Denial::Wait(u32::MAX)].map(Reply::from));
+        let fixed = written_down();
+        assert!(fixed.len() > 80, "every one is found: {}", fixed.len());
+        let mut all: Vec<Reply> = fixed.into_iter().map(|(code, status, text)| says(code, status, text)).collect();
+        all.extend(refusals().into_iter().map(Reply::from));
+        all.extend(every::<Denial>().into_iter().map(Reply::from));
+        all.extend(Flaw::every().into_iter().map(Reply::from));
+        let named = parameters::OF_MAIL.iter().chain(&parameters::OF_RCPT).chain([&parameters::NONE]);
+        all.extend(named.map(|name| Fault::Parameter(name).into()));
+        let nonce = scram::challenge(&"n".repeat(scram::MOST_NONCE), &"n".repeat(24), &Salt::default(), u32::MAX);
         all.extend([
             Reply::greeting(&"h".repeat(255), false),
+            Reply::greeting(&"h".repeat(255), true),
+            Reply::hello(&"h".repeat(255)),
             Reply::kept(MessageId::now()),
-            ASK_RESPONSE,
-            Fault::Octets.into(),
-            Fault::Parameter("REQUIRETLS").into(),
-            header::Fault::EightBit.into(),
-            header::Fault::Signed("Authentication-Results").into(),
+            Reply::challenge(nonce.as_bytes()),
+            Reply::challenge(scram::verdict(&[7; 32]).as_bytes()),
         ]);
-        for reply in all {
-            let line = text(&reply);
-            let body = line.strip_suffix("\r\n").unwrap();
-            assert!(line.len() <= 512 && body.bytes().all(|octet| (b' '..=b'~').contains(&octet)), "{line:?}");
-        }
+        all.iter().for_each(|reply| is_a_line(&text(reply)));
+        is_a_line(std::str::from_utf8(OVERLOADED).unwrap());
     }
 
     #[test]
     fn rule_c14_the_class_of_the_status_is_that_of_the_code() {
-        for reply in REFUSALS.into_iter().map(Reply::from) {
-            assert_eq!(reply.code / 100, u16::from(reply.status.as_bytes()[0] - b'0'), "{reply:?}");
+        let flaws = Flaw::every().into_iter().map(Reply::from);
+        let made = refusals().into_iter().map(Reply::from).chain(flaws).map(|reply| (reply.code, reply.status));
+        for (code, status) in made.chain(written_down().into_iter().map(|(code, status, _)| (code, status))) {
+            match status {
+                // Greetings and HELO have none, nor has what asks for more (RFC 2034 section 4).
+                "" => assert!(matches!(code, 334 | 354 | 501 | 554), "{code}"),
+                status => assert_eq!(code / 100, u16::from(status.as_bytes()[0] - b'0'), "{code} {status}"),
+            }
         }
     }
 
     #[test]
     fn rule_p18_temporary_refusals_have_temporary_codes_and_say_how_long() {
-        for refusal in REFUSALS {
+        for refusal in refusals() {
             assert_eq!(Reply::from(refusal).code < 500, refusal.is_temporary(), "{refusal:?}");
         }
         assert_eq!(text(&Refusal::RateLimited(7).into()), "451 4.7.1 over the rate, try again in 7 seconds\r\n");
@@ -287,7 +303,7 @@ mod tests {
 
     #[test]
     fn rule_h10_a_client_is_told_what_to_do_about_octets_above_127() {
-        let said = text(&header::Fault::EightBit.into());
+        let said = text(&Flaw::EightBit.into());
         assert!(said.starts_with("550 5.6.7 ") && said.contains("RFC 2047") && said.contains("SMTPUTF8"), "{said}");
         let said = text(&Fault::Parameter("SIZE").into());
         assert_eq!(said, "501 5.5.4 SIZE has no such value, or was said twice\r\n");

@@ -6,7 +6,7 @@ use super::*;
 use crate::mail::header;
 use crate::policy::Policy;
 
-fn fixed(block: &str, recipient: Option<&str>) -> Result<String, Fault> {
+fn fixed(block: &str, recipient: Option<&str>) -> Result<String, Flaw> {
     ordered(block, recipient, &Policy::default()).map(|(out, facts)| {
         assert_eq!(facts.received, header::read(block.as_bytes(), "by x", false).unwrap().facts.received + 1);
         out
@@ -14,7 +14,7 @@ fn fixed(block: &str, recipient: Option<&str>) -> Result<String, Fault> {
 }
 
 /// As this policy wants it.
-fn ordered(block: &str, recipient: Option<&str>, policy: &Policy) -> Result<(String, Facts), Fault> {
+fn ordered(block: &str, recipient: Option<&str>, policy: &Policy) -> Result<(String, Facts), Flaw> {
     let recipient = recipient.map(|text| Address::parse(text).unwrap());
     let trace = Trace {
         helo: "[192.0.2.7]",
@@ -71,7 +71,7 @@ fn rule_h5_a_signature_is_not_broken() {
     let signed = "From: a@ok.net\r\nDKIM-Signature: h=from:date; b=x\r\n";
     assert!(!fixed(signed, None).unwrap().contains("\nDate:"));
     let signed = "From: a@ok.net\r\nBcc: b@ok.net\r\nDKIM-Signature: h=from:bcc; b=x\r\n";
-    assert_eq!(fixed(signed, None), Err(Fault::Signed("Bcc")));
+    assert_eq!(fixed(signed, None), Err(Flaw::Signed(Named::of("Bcc"))));
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn rule_h4_an_empty_date_or_message_id_is_none() {
     let out = fixed("Date: \r\nFrom: a@ok.net\r\nmessage-id:\r\n", None).unwrap();
     assert_eq!(out, fixed("From: a@ok.net\r\n", None).unwrap());
     let signed = "Date:\r\nFrom: a@ok.net\r\nDKIM-Signature: h=from:date; b=x\r\n";
-    assert_eq!(fixed(signed, None), Err(Fault::Signed("Date")));
+    assert_eq!(fixed(signed, None), Err(Flaw::Signed(Named::of("Date"))));
 }
 
 #[test]
@@ -190,7 +190,11 @@ fn rule_h5_row_55a_a_signed_author_is_not_rewritten_and_a_signed_field_not_remov
         "Content-Type: application/pkcs7-mime; smime-type=signed-data\r\n",
     ] {
         let block = format!("From: x@lan\r\n{signature}");
-        assert_eq!(ordered(&block, None, &rewrite).map(|(out, _)| out), Err(Fault::Signed("From")), "{signature}");
+        assert_eq!(
+            ordered(&block, None, &rewrite).map(|(out, _)| out),
+            Err(Flaw::Signed(Named::of("From"))),
+            "{signature}"
+        );
         // Nothing of it is to be changed, so it goes.
         assert!(ordered(&format!("From: a@ok.net\r\n{signature}"), None, &rewrite).is_ok(), "{signature}");
     }
@@ -199,9 +203,9 @@ fn rule_h5_row_55a_a_signed_author_is_not_rewritten_and_a_signed_field_not_remov
             .is_ok()
     );
     let signed = "From: a@ok.net\r\nX-Mailer: y\r\nDKIM-Signature: h=from:x-mailer; b=x\r\n";
-    assert_eq!(ordered(signed, None, &rewrite).map(|(out, _)| out), Err(Fault::SignedAway));
+    assert_eq!(ordered(signed, None, &rewrite).map(|(out, _)| out), Err(Flaw::SignedAway));
     let sealed = "From: a@ok.net\r\nX-Mailer: y\r\nARC-Message-Signature: i=1; h=from:x-mailer; b=x\r\n";
-    assert_eq!(ordered(sealed, None, &rewrite).map(|(out, _)| out), Err(Fault::SignedAway));
+    assert_eq!(ordered(sealed, None, &rewrite).map(|(out, _)| out), Err(Flaw::SignedAway));
 }
 
 #[test]
@@ -225,7 +229,7 @@ fn row_55a_a_line_that_would_grow_too_long_is_refused() {
     let long = format!("From: {} <x@lan>\r\n", "n".repeat(980));
     assert_eq!(
         ordered(&long, None, &policy(&["@lan=bbbbbbbbbbbbbbb@ok.net"], &[])).map(|(out, _)| out),
-        Err(Fault::TooLong)
+        Err(Flaw::TooLong)
     );
 }
 

@@ -8,10 +8,11 @@ use crate::mail::hold::Hold;
 use crate::mail::xtext;
 
 /// The keywords that are known behind MAIL and behind RCPT.
-const OF_MAIL: [&str; 9] = ["SIZE", "BODY", "AUTH", "SMTPUTF8", "REQUIRETLS", "HOLDFOR", "HOLDUNTIL", "RET", "ENVID"];
-const OF_RCPT: [&str; 2] = ["NOTIFY", "ORCPT"];
+pub const OF_MAIL: [&str; 9] =
+    ["SIZE", "BODY", "AUTH", "SMTPUTF8", "REQUIRETLS", "HOLDFOR", "HOLDUNTIL", "RET", "ENVID"];
+pub const OF_RCPT: [&str; 2] = ["NOTIFY", "ORCPT"];
 /// What has no keyword that could be one.
-const NONE: &str = "a parameter";
+pub const NONE: &str = "a parameter";
 
 pub fn of_mail(from: ReversePath, parameters: &str) -> Result<Mail, Fault> {
     let mut mail = Mail { from, ..Mail::default() };
