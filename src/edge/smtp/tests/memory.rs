@@ -97,6 +97,7 @@ async fn rule_s5_a_stranger_that_waits_takes_16_kib() {
         ("silence", vec![]),
         ("a greeting", vec![greeting]),
         ("a line without its end", vec![greeting, (&[b'x'; 1024], 80)]),
+        ("a login without its end", vec![greeting, once(b"AUTH PLAIN "), (&[b'A'; 1], 12_276)]),
         ("a path without its end", vec![greeting, once(b"MAIL FROM:<"), (&[b'x'; 512], 4)]),
         ("commands in one segment", vec![greeting, (b"RSET\r\nNOOP\r\nHELP\r\n", 30)]),
         ("a chunk that nobody asked for", vec![greeting, once(b"BDAT 60000\r\n"), (&[b'x'; 1000], 50)]),
