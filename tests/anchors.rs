@@ -5,11 +5,12 @@ mod support;
 
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use gatepost::merkle::anchor::{Found, MARK, find};
 use gatepost::merkle::cosignature::{Cosigner, Said};
 use gatepost::merkle::note::Verifier;
+use support::programs::said;
 use support::witness::Witness;
 use support::{PATIENCE, Service, Setting, await_that};
 
@@ -17,10 +18,6 @@ const ORIGIN: &str = "gate.test.example/audit";
 /// Exit codes of `audit anchor`.
 const FAILED: i32 = 1;
 const CONTRADICTED: i32 = 13;
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
 
 fn vkey(service: &Service) -> Verifier {
     std::fs::read_to_string(service.folder.path().join("state/seal/log.vkey")).unwrap().parse().unwrap()

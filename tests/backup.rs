@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use gatepost::sink::{Options, Sink};
 use nix::sys::signal::Signal;
 use support::dice::Dice;
+use support::programs::said;
 use support::senders::{Senders, Target};
 use support::{PATIENCE, Service, await_that, free_port, gatepost};
 
@@ -29,10 +30,6 @@ fn begin() -> (Service, String, u16) {
     fs::write(service.config(), text.replace(hosts, &format!("hosts = [\"127.0.0.1:{closed}\"]"))).unwrap();
     service.start_again();
     (service, secret, closed)
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
 fn done(output: &Output) -> String {

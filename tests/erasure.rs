@@ -5,10 +5,11 @@ mod support;
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use support::programs::said;
 use support::{Service, Setting, await_that, processes};
 
 const ARRIVAL: Duration = Duration::from_secs(30);
@@ -16,10 +17,6 @@ const ARRIVAL: Duration = Duration::from_secs(30);
 const ERASED: i32 = 11;
 /// Whose values are erased.
 const RECIPIENT: &str = "rosa@example.org";
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
 
 fn done(service: &Service, words: &[&str]) -> String {
     let output = service.command(words);

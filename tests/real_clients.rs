@@ -4,14 +4,14 @@
 mod support;
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use gatepost::sink::Received;
 use support::postfix::{Postfix, Relay};
+use support::programs::{run, said};
 use support::{CREDENTIAL, PATIENCE, Pair, Service, Setting, free_port, is_root};
 
 /// With an attachment, UTF-8, dots at the start of lines, a long line, and every field that the gate would add.
@@ -66,19 +66,6 @@ fn first_field(text: &str) -> (&str, &str) {
     let ends = text.match_indices("\r\n").map(|(at, _)| at + 2);
     let end = ends.into_iter().find(|end| !text[*end..].starts_with([' ', '\t'])).unwrap();
     text.split_at(end)
-}
-
-fn run(command: &mut Command, input: &str) -> Output {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = piped.spawn().unwrap_or_else(|error| panic!("{program} is needed: run tools/test.sh ({error})"));
-    // One that fails before it reads says why.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
 /// Runs msmtp with a configuration of its own; it takes lines as they are on this system.

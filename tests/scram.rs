@@ -5,30 +5,17 @@
 mod support;
 
 use std::fs;
-use std::io::Write;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use support::programs::{run, said};
 use support::smtp::{restricted, trusting};
 use support::{Pair, Service, Setting, Smtp, free_port, gatepost};
 
 const SHOP: &str = "kV7xpQ2mZx9Lr4Tn8Wb3Yc6Hd1Jf5Gs0Ka7Pv2Mq9Xz4Rt8";
-
-fn run(command: &mut Command, input: &str) -> Output {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = piped.spawn().unwrap_or_else(|error| panic!("{program} is needed: run tools/test.sh ({error})"));
-    // One that fails before it reads says why.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
 
 /// A service whose file has the credential "shop", and the port of a listener that offers no binding.
 fn service() -> (Service, u16) {

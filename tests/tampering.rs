@@ -5,12 +5,13 @@ mod support;
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use support::auditor::verifier;
+use support::programs::said;
 use support::smtp::trusting;
 use support::{Service, await_that, gatepost};
 
@@ -37,10 +38,6 @@ fn grown() -> Service {
         said(&service.command(&["audit", "query", "--event", "deliver.success"])).contains(" deliver.success ")
     });
     service
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
 fn verify(service: &Service, words: &[&str]) -> (Option<i32>, String) {

@@ -6,14 +6,11 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+pub use super::programs::said;
 use super::{Service, is_root};
 
 /// A user of no name. Root's tests read as this one, in the auditors' group; without root there is nobody else to be.
 const SOMEBODY: u32 = 64_999;
-
-pub fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
 
 pub fn audit(service: &Service) -> PathBuf {
     service.folder.path().join("state/audit")

@@ -15,6 +15,7 @@ pub mod inventory;
 pub mod ports;
 pub mod postfix;
 pub mod processes;
+pub mod programs;
 pub mod restored;
 pub mod revival;
 pub mod senders;
