@@ -224,5 +224,8 @@ impl Edge {
 #[cfg(any(test, fuzzing))]
 #[path = "tests/stand_in.rs"]
 pub mod stand_in;
+#[cfg(any(test, fuzzing))]
+#[path = "tests/talk.rs"]
+pub mod talk;
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@ mod differences;
 mod heard;
 mod plain;
 mod reference;
+mod scram;
 mod script;
 mod segments;
 mod upstream;

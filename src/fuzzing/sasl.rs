@@ -19,9 +19,16 @@ use crate::sasl::scram;
 const MECHANISMS: [Mechanism; 5] =
     [Mechanism::Plain, Mechanism::Login, Mechanism::OauthBearer, Mechanism::Xoauth2, Mechanism::External];
 
+/// Beyond these, what the first octet says is that of `scram`.
+const SCRAM: u8 = 0x80;
+
 /// The first octet says which mechanism, and whether the first line comes with the command; the rest are the lines.
 pub fn run(input: &[u8]) {
     let Some((way, rest)) = input.split_first() else { return };
+    if way & SCRAM != 0 {
+        super::scram::run(input);
+        return;
+    }
     let mechanism = MECHANISMS[usize::from(*way >> 1) % MECHANISMS.len()];
     let said = segments::of(rest);
     let whole = said.concat();

@@ -47,7 +47,7 @@ static OFFER: LazyLock<Arc<ServerConfig>> = LazyLock::new(|| {
 });
 
 /// What the first octet of an input says: its lowest two bits which prelude, the others the setting.
-struct Setting {
+pub struct Setting {
     prelude: &'static [u8],
     starttls: bool,
     by_network: bool,
@@ -60,7 +60,7 @@ struct Setting {
 }
 
 impl Setting {
-    fn of(octet: u8) -> Self {
+    pub fn of(octet: u8) -> Self {
         let bit = |at: u8| octet >> at & 1 == 1;
         Self {
             prelude: PRELUDES[usize::from(octet & 3)],
@@ -84,6 +84,11 @@ impl Setting {
     }
 
     fn front(&self, phase: watch::Receiver<Phase>) -> Front {
+        self.front_with(phase, vec![Mechanism::Plain, Mechanism::Login])
+    }
+
+    /// Where one can log in by these.
+    pub fn front_with(&self, phase: watch::Receiver<Phase>, mechanisms: Vec<Mechanism>) -> Front {
         let desk = Desk {
             client_certificates: None,
             number: 1,
@@ -94,7 +99,7 @@ impl Setting {
             identify_by_network: self.by_network,
             proxied: false,
             serve: vec![],
-            mechanisms: vec![Mechanism::Plain, Mechanism::Login],
+            mechanisms,
             extensions_off: vec![],
             future_release: self.future.then_some(Duration::from_secs(3600)),
             dialect: Dialect { repair_bare_lf: self.future, ..Dialect::default() },

@@ -9,17 +9,19 @@ use tokio::sync::RwLock;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use super::talk::{self, Talk, Turn};
 use crate::edge::conversation::{Vault, Visit};
 use crate::ipc::bytes::Octets;
 use crate::ipc::capsule::{Capsule, Introduction, KEY};
 use crate::ipc::channel::{self, Receiver, Sender};
-use crate::ipc::session::{Answer, Ask, Denial, Slot, Via};
+use crate::ipc::session::{Answer, Ask, Denial, Exported, Slot, Via};
 use crate::ipc::trace::Told;
 use crate::mail::dsn::Wish;
 use crate::mail::envelope::Manner;
 use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
 use crate::policy::certificate::Presented;
+use crate::policy::mechanism::Mechanism;
 use crate::policy::refusal::Refusal;
 use crate::policy::route::Route;
 use crate::policy::{Grant, Policy, Recipients};
@@ -34,6 +36,8 @@ pub struct Ways {
     pub login: (String, String, Grant),
     pub network: Option<Grant>,
     pub denial: Option<Denial>,
+    /// How it talks with who logs in by SCRAM.
+    pub scram: fn(Mechanism, Option<Exported>) -> Talk,
     /// Somebody follows every session.
     pub traced: bool,
     /// There are enough sessions of whoever a proxy names.
@@ -111,6 +115,7 @@ impl Default for Ways {
             login: ("billing".into(), "s3cret".into(), grant),
             network: None,
             denial: None,
+            scram: talk::usual,
             traced: false,
             crowded: false,
             at_mail: None,
@@ -227,8 +232,22 @@ struct Place {
     draft: Option<Kept>,
     content: bool,
     credit: u64,
-    /// What of a login by SCRAM it waits for: 1 for the proof, 2 for the end.
-    round: u8,
+    /// A login by SCRAM that has begun.
+    talk: Option<Talk>,
+}
+
+impl Place {
+    fn turn(&mut self, slot: Slot, message: &[u8], grant: Grant) -> Answer {
+        let Some(mut talk) = self.talk.take() else { return Answer::Denied { slot, denial: Denial::Invalid } };
+        match talk(message) {
+            Turn::Challenge(message) => {
+                self.talk = Some(talk);
+                Answer::Challenge { slot, message: Octets(message) }
+            }
+            Turn::Over(true) => Answer::Granted { slot, grant: Box::new(grant) },
+            Turn::Over(false) => Answer::Denied { slot, denial: Denial::Invalid },
+        }
+    }
 }
 
 impl Places {
@@ -296,24 +315,16 @@ impl Places {
             Ask::Scram { slot, mechanism, message, exported, .. } => {
                 let said = String::from_utf8_lossy(message.expose()).into_owned();
                 seen.logins.push((mechanism.name().to_owned(), format!("{said} {exported:?}")));
-                let place = self.places.get_mut(&slot).filter(|place| place.round == 0).ok_or(false)?;
+                let place = self.places.get_mut(&slot).filter(|place| place.talk.is_none()).ok_or(false)?;
                 if let Some(denial) = ways.denial {
                     return Ok(Some(Answer::Denied { slot, denial }));
                 }
-                place.round = 1;
-                Ok(Some(Answer::Challenge { slot, message: Octets(b"challenge".to_vec()) }))
+                place.talk = Some((ways.scram)(mechanism, exported));
+                Ok(Some(place.turn(slot, message.expose(), ways.login.2)))
             }
             Ask::Respond { slot, message } => {
-                let place = self.places.get_mut(&slot).filter(|place| place.round > 0).ok_or(false)?;
-                let round = std::mem::take(&mut place.round);
-                Ok(Some(match (round, message.expose().as_slice()) {
-                    (1, b"proof") => {
-                        place.round = 2;
-                        Answer::Challenge { slot, message: Octets(b"verdict".to_vec()) }
-                    }
-                    (2, b"") => Answer::Granted { slot, grant: Box::new(ways.login.2) },
-                    _ => Answer::Denied { slot, denial: Denial::Invalid },
-                }))
+                let place = self.places.get_mut(&slot).filter(|place| place.talk.is_some()).ok_or(false)?;
+                Ok(Some(place.turn(slot, message.expose(), ways.login.2)))
             }
             Ask::Mail { slot, sender, manner, helo, .. } => {
                 let place = self.places.get_mut(&slot).filter(|place| place.message.is_none()).ok_or(false)?;
@@ -377,7 +388,7 @@ impl Places {
             }
             Ask::Abort { slot } => {
                 seen.aborted += 1;
-                let begun = |place: &&mut Place| place.message.is_some() || place.round > 0;
+                let begun = |place: &&mut Place| place.message.is_some() || place.talk.is_some();
                 let place = self.places.get_mut(&slot).filter(begun).ok_or(false)?;
                 *place = Place::default();
                 Ok(None)

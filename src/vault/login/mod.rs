@@ -3,6 +3,7 @@
 pub mod cache;
 mod certificate;
 pub mod credentials;
+pub mod exchange;
 pub mod expiry;
 pub mod failures;
 mod guard;

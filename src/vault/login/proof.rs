@@ -57,7 +57,7 @@ pub fn signature(keys: &Keys, words: &[u8]) -> [u8; 32] {
 }
 
 /// What a client does, for tests.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub fn prove(secret: &Secret<String>, iterations: u32, salt: Salt, words: &[u8]) -> [u8; 32] {
     proof::prove(&proof::client(&proof::stretch(secret, NonZeroU32::new(iterations).unwrap(), &salt)), words)
 }

@@ -7,27 +7,19 @@
 
 use std::rc::Rc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
-use subtle::ConstantTimeEq;
 use tokio::sync::mpsc;
 
-use super::credentials::{Credential, Known, Offer};
+use super::credentials::{Credential, Known};
+use super::exchange::{self, Channel, Exchange};
 use super::reason::Reason;
-use super::{Login, admit, fail, guard, proof, succeed, tell_failure, unfit};
+use super::{Login, admit, fail, guard, succeed, tell_failure, unfit};
 use crate::ipc::bytes::Octets;
 use crate::ipc::session::{Denial, Exported};
 use crate::policy::mechanism::Mechanism;
-use crate::sasl::gs2::Binding;
 use crate::sasl::scram::{self, First};
 use crate::secret::Secret;
 use crate::vault::Vault;
 use crate::vault::audit::ledger::now_us;
-
-/// The only kind of channel binding there is here (RFC 9266).
-const TLS_EXPORTER: &str = "tls-exporter";
-/// Random octets of our part of the nonce.
-const NONCE: usize = 18;
 
 /// What the client says after its first message, one at a time. It ends when nobody is there any more.
 pub type Replies = mpsc::Receiver<Secret<Vec<u8>>>;
@@ -70,7 +62,7 @@ pub async fn decide(
         Err(denial) => return (!matches!(heard, Err(Reason::Gone))).then_some(Err(denial)),
     };
     let proven = heard.and_then(|heard| judge(vault, &login, &heard));
-    let Proven { owner, key, signature } = match proven {
+    let Proven { owner, key, verdict } = match proven {
         Ok(proven) => proven,
         Err(reason) => {
             let denial = fail(vault, &login, &attempt, owner.as_deref(), reason).await;
@@ -79,7 +71,7 @@ pub async fn decide(
     };
     // What the client still has to say is no guess.
     guard::welcome(vault, &login, &attempt).await;
-    say(Octets(scram::verdict(&signature).into_bytes()));
+    say(Octets(verdict.into_bytes()));
     let accepted = match replies.recv().await {
         None => Err(Reason::Gone),
         Some(reply) if !reply.expose().is_empty() => Err(Reason::Wrong),
@@ -98,23 +90,18 @@ pub async fn decide(
     }
 }
 
-/// What was said until the client's proof, and what it is judged by.
+/// What was said until the client's proof, and the proof.
 struct Heard {
-    /// What the client must have been bound by.
-    binding: Vec<u8>,
-    nonce: String,
-    /// All that was said, except the proof.
-    words: String,
+    exchange: Exchange,
     last: Secret<Vec<u8>>,
-    offer: Offer,
     owner: Option<Rc<Credential>>,
 }
 
-/// Whose proof it is, by which of its keys, and ours.
+/// Whose proof it is, by which of its keys, and the verdict that proves us.
 struct Proven {
     owner: Rc<Credential>,
     key: u64,
-    signature: [u8; 32],
+    verdict: String,
 }
 
 /// Asks for the proof.
@@ -126,64 +113,24 @@ async fn hear(
     replies: &mut Replies,
     say: &impl Fn(Octets),
 ) -> Result<Heard, Reason> {
-    bound(login, &first.header.binding, exported)?;
-    // To act for another is not offered.
-    if first.user != login.user.as_bytes() || !first.header.behalf.is_empty() && first.header.behalf != first.user {
-        return Err(Reason::Wrong);
-    }
+    let offers_binding = login.listener.mechanisms.contains(&Mechanism::ScramSha256Plus);
+    let channel = Channel { mechanism: login.mechanism, exported, offers_binding };
+    exchange::suits(first, &channel, &login.user)?;
     let (owner, offer) = {
         let credentials = &vault.authority.borrow().credentials;
         (credentials.get(&login.user).cloned(), credentials.offer(&login.user, &vault.tagger, now_us()))
     };
-    let ours = nonce().ok_or(Reason::Busy)?;
-    let challenge = scram::challenge(first.nonce, &ours, &offer.salt, offer.iterations);
-    say(Octets(challenge.clone().into_bytes()));
+    let ours = exchange::nonce().ok_or(Reason::Busy)?;
+    let exchange = Exchange::new(first, &channel, &ours, offer);
+    say(Octets(exchange.challenge().as_bytes().to_vec()));
     let last = replies.recv().await.ok_or(Reason::Gone)?;
-    let mut binding = first.header_text.as_bytes().to_vec();
-    if let (Mechanism::ScramSha256Plus, Some(exported)) = (login.mechanism, exported) {
-        binding.extend_from_slice(exported);
-    }
-    let words = format!("{},{challenge}", first.bare);
-    Ok(Heard { binding, nonce: format!("{}{ours}", first.nonce), words, last, offer, owner })
+    Ok(Heard { exchange, last, owner })
 }
 
 /// Whether the proof is right, and whose it is may come in.
 fn judge(vault: &Vault, login: &Login, heard: &Heard) -> Result<Proven, Reason> {
-    let last = scram::last(heard.last.expose()).ok_or(Reason::Wrong)?;
-    let words = format!("{},{}", heard.words, last.unproven);
-    // All are computed, whichever it is.
-    let mut found = None;
-    for (mark, keys) in &heard.offer.keys {
-        let fits = proof::fits(keys, words.as_bytes(), &last.proof);
-        let signature = proof::signature(keys, words.as_bytes());
-        found = found.or(mark.filter(|_| fits).map(|mark| (mark, signature)));
-    }
-    if !bool::from(last.binding.ct_eq(&heard.binding)) {
-        return Err(Reason::Binding);
-    }
-    if last.nonce != heard.nonce {
-        return Err(Reason::Wrong);
-    }
-    let (Some((key, signature)), Some(owner)) = (found, &heard.owner) else { return Err(Reason::Wrong) };
+    let (key, verdict) = heard.exchange.judge(heard.last.expose())?;
+    let owner = heard.owner.as_ref().ok_or(Reason::Wrong)?;
     admit(vault, login, owner, key)?;
-    Ok(Proven { owner: Rc::clone(owner), key, signature })
-}
-
-/// Whether the client says of channel binding what it should (RFC 5802 section 6).
-fn bound(login: &Login, said: &Binding, exported: Option<&Exported>) -> Result<(), Reason> {
-    let was_offered = exported.is_some() && login.listener.mechanisms.contains(&Mechanism::ScramSha256Plus);
-    match (login.mechanism, said) {
-        (Mechanism::ScramSha256Plus, Binding::Named(name)) if name == TLS_EXPORTER && exported.is_some() => Ok(()),
-        (Mechanism::ScramSha256, Binding::None) => Ok(()),
-        // It would have bound itself if it had seen the offer: somebody in between took that away.
-        (Mechanism::ScramSha256, Binding::Missed) if !was_offered => Ok(()),
-        _ => Err(Reason::Binding),
-    }
-}
-
-/// Our part of the nonce. None: the kernel gives no random octets.
-fn nonce() -> Option<String> {
-    let mut octets = [0; NONCE];
-    getrandom::fill(&mut octets).ok()?;
-    Some(STANDARD_NO_PAD.encode(octets))
+    Ok(Proven { owner: Rc::clone(owner), key, verdict })
 }
