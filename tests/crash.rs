@@ -35,7 +35,7 @@ enum Victim {
 }
 
 #[test]
-fn killed_at_any_instant_it_loses_nothing_and_doubles_nothing_that_was_settled() {
+fn rule_d5_killed_at_any_instant_it_loses_nothing_and_doubles_nothing_that_was_settled() {
     let mut rounds = if std::env::var_os("GATEPOST_LONG").is_some() { 1000 } else { 50 };
     let mut dice = Dice::for_test("crash");
     let (mut kills, mut sums) = (BTreeMap::<String, u32>::new(), Sums::default());

@@ -160,7 +160,7 @@ fn reply(service: &Service, user: &str, secret: &str) -> String {
 }
 
 #[test]
-fn row_45_unknown_disabled_expired_and_elsewhere_get_one_answer() {
+fn rule_a9_row_45_unknown_disabled_expired_and_elsewhere_get_one_answer() {
     let service = Service::start();
     let made = |id: &str, options: &str| {
         text(&credential(&service, &format!("add {id} --sender @example.net {options}"))["secret"])

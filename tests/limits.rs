@@ -150,7 +150,7 @@ fn connect_from(source: Ipv4Addr, port: u16) -> TcpStream {
 }
 
 #[test]
-fn failed_logins_are_remembered_and_lock_nobody_out_elsewhere() {
+fn rule_a11_rule_a12_failed_logins_are_remembered_and_lock_nobody_out_elsewhere() {
     const MOST: usize = 8;
     let windows = "windows = [\"20h\", \"2d\"]";
     let mut service =

@@ -66,7 +66,7 @@ struct Left {
 }
 
 #[test]
-fn whatever_a_disk_forgets_what_was_acknowledged_is_there_and_the_log_verifies() {
+fn rule_d5_whatever_a_disk_forgets_what_was_acknowledged_is_there_and_the_log_verifies() {
     if !is_root() {
         println!("NOT RUN: recording the calls of a sealed process needs root; the run as root does it");
         return;

@@ -201,7 +201,7 @@ fn held_back(status: ExitStatus) -> bool {
 }
 
 #[test]
-fn every_escape_is_refused_or_kills_in_every_role() {
+fn rule_t12_every_escape_is_refused_or_kills_in_every_role() {
     let escaped: Vec<String> = std::thread::scope(|scope| {
         let roles: Vec<_> = children().map(|role| scope.spawn(move || escapes_of(role))).collect();
         roles.into_iter().flat_map(|role| role.join().unwrap()).collect()
@@ -275,7 +275,7 @@ fn a_panic_that_aborts_says_why_and_is_no_violation() {
 }
 
 #[test]
-fn a_sealed_process_holds_nothing_it_was_not_given() {
+fn rule_t12_a_sealed_process_holds_nothing_it_was_not_given() {
     let filters_before = Inventory::of(std::process::id()).filters;
     for role in children() {
         let targets = Targets::new(role);

@@ -344,8 +344,16 @@ mod tests {
     }
 
     #[test]
-    fn the_null_sender_is_refused_even_for_a_credential_that_may_be_anybody() {
-        assert_eq!(grant(&["*"], &[]).sender(&None), Err(Refusal::SenderNotAllowed));
+    fn rule_p8_no_credential_can_allow_nobody_as_its_sender() {
+        for senders in [&["*"][..], &["@example.net"], &["a@example.net"], &["*", "@example.net", "a@example.net"], &[]]
+        {
+            assert_eq!(grant(senders, &[]).sender(&None), Err(Refusal::SenderNotAllowed), "{senders:?}");
+        }
+        // Nor is there a rule that says so, in the file or by a command, nor anybody to be rewritten as.
+        for nobody in ["<>", "", " ", "@", "\"\"", "\"\"@", "<>@example.net", "postmaster", "MAILER-DAEMON"] {
+            assert!(nobody.parse::<SenderRule>().is_err(), "{nobody:?}");
+            assert!(Address::parse(nobody).is_err(), "{nobody:?}");
+        }
     }
 
     #[test]

@@ -37,6 +37,7 @@ use crate::role::{Instance, Role};
 use crate::sys::clock::running_us;
 use crate::vault::audit::query::{Filter, Found, query};
 use crate::vault::audit::verify::{Known, verify};
+use crate::vault::login::pace::Pace;
 use courier::Courier;
 
 mod at_rest;
@@ -48,6 +49,7 @@ mod envelope;
 mod flood;
 mod lifetime;
 mod limits;
+mod logins;
 mod loss;
 mod proxied;
 mod queue;
@@ -76,6 +78,8 @@ struct Running {
     thread: std::thread::JoinHandle<Result<(), String>>,
     /// The way to its store, which a test may hold up.
     writer: Writer,
+    /// How often it has hashed, and how long that takes it.
+    pace: Arc<Pace>,
     peers: u32,
 }
 
@@ -182,7 +186,7 @@ impl Bench {
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let house = House::open(&home, slice, Generation(1), masters)?;
-            opened.send(house.vault.writer.clone()).unwrap();
+            opened.send((house.vault.writer.clone(), Arc::clone(&house.vault.hashers.pace))).unwrap();
             house.serve(&runtime, ChildEnd::new(theirs), Vec::new(), Sealed::for_tests())
         });
         let slot = |n: u8| {
@@ -191,8 +195,8 @@ impl Bench {
         };
         let (vault, sealer) = stream();
         let verifier = crate::sealer::start_for_tests([slot(0), slot(1)], sealer, Vec::new());
-        let writer = house.recv().unwrap();
-        let mut running = Running { parent: ParentEnd::new(ours), verifier, thread, writer, peers: 0 };
+        let (writer, pace) = house.recv().unwrap();
+        let mut running = Running { parent: ParentEnd::new(ours), verifier, thread, writer, pace, peers: 0 };
         running.introduce(Talk::Sealing, End::Asks, Role::Sealer, "", vault);
         running
     }

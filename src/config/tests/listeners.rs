@@ -4,7 +4,7 @@ use super::*;
 use crate::policy::mechanism::Mechanism;
 
 #[test]
-fn passwords_never_cross_a_network_in_the_clear() {
+fn rule_t8_passwords_never_cross_a_network_in_the_clear() {
     let exposed = complaint("tls = \"implicit\"\ncert", "cert");
     assert!(exposed.starts_with("29:12: address: \"0.0.0.0:443\" is not loopback and has no TLS"), "{exposed}");
     assert!(complaint("identify_by_network = true\n", "").contains("is not loopback and has no TLS"));

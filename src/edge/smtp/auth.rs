@@ -228,8 +228,12 @@ mod tests {
         for bad in [&b""[..], b"a", b"a\0b", b"\0a\0b\0", b"\0a\0b\0c"] {
             assert_eq!(read(bad), Err(malformed(reply::BAD_BASE64)), "{bad:?}");
         }
-        let long = [&b"\0"[..], &[b'a'; 256], b"\0b"].concat();
-        assert_eq!(read(&long), Err(impossible(&"a".repeat(255))));
+        let (most, over) = ("a".repeat(255), "a".repeat(256));
+        assert_eq!(read(format!("{most}\0{most}\0{most}").as_bytes()), pair(&most, &most));
+        assert_eq!(read(format!("\0{over}\0b").as_bytes()), Err(impossible(&most)));
+        assert_eq!(read(format!("{over}\0{over}\0b").as_bytes()), Err(impossible(&most)));
+        assert_eq!(read(format!("{over}\0a\0b").as_bytes()), Err(impossible("a")));
+        assert_eq!(read(format!("\0a\0{over}").as_bytes()), Err(impossible("a")));
         assert_eq!(read(b"\0\0b"), Err(impossible("")));
         assert_eq!(read(b"\0a\0"), Err(impossible("a")));
         assert_eq!(read(b"\0a\0\xff"), Err(impossible("a")));

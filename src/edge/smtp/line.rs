@@ -173,6 +173,26 @@ mod tests {
         assert_eq!(lines(&b"x\n".repeat(50_000), 4096), [Line::Endless]);
     }
 
+    /// It is given up behind 64 KiB and no segment later, and meanwhile takes no more than one line and one segment.
+    #[test]
+    fn rule_l8_a_line_without_end_is_drained_in_bounded_memory() {
+        for step in [1, 100, 512, 2048] {
+            let mut inbox = Inbox::default();
+            let mut fed = 0;
+            let given_up = loop {
+                inbox.room(step).extend(std::iter::repeat_n(b'x', step));
+                fed += step;
+                match inbox.line(|_| 512) {
+                    None => assert!(inbox.bytes.capacity() <= 2 * (512 + step), "{}", inbox.bytes.capacity()),
+                    other => break other,
+                }
+            };
+            assert_eq!(given_up, Some(Line::Endless));
+            assert!((MAX_DRAIN..=MAX_DRAIN + 512 + step).contains(&fed), "{step}: {fed}");
+        }
+        assert_eq!(MAX_DRAIN, 64 * 1024);
+    }
+
     #[test]
     fn rule_a18_a_line_is_never_printed() {
         assert_eq!(format!("{:?}", whole(b"AUTH PLAIN c2VjcmV0")), "Whole([19 octets])");

@@ -63,8 +63,28 @@ async fn rule_t3_vector_v6_garbage_instead_of_a_handshake_closes_the_connection(
     assert!(matches!(gate.word().await, Return::Closed(..)));
 }
 
+/// A client that keeps what a server gives it to resume by, in both versions of TLS: there is nothing to keep, and the second
+/// session is nobody's.
 #[tokio::test]
-async fn a_handshake_that_never_comes_is_given_up() {
+async fn rule_a13_no_tls_session_is_resumed_and_a_login_with_it() {
+    let gate = Gate::open(TlsMode::Implicit, 10);
+    gate.keyholder(Duration::ZERO);
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let connector = gate.client_of(&[version]);
+        for _ in 0..2 {
+            let name = ServerName::try_from("gate.example.net").unwrap();
+            let mut client = BufReader::new(connector.connect(name, gate.connect().await).await.unwrap());
+            assert!(say(&mut client, "").await.starts_with("220 "));
+            assert!(say(&mut client, "EHLO client.example").await.contains("AUTH PLAIN LOGIN"));
+            assert_eq!(client.get_ref().get_ref().1.handshake_kind(), Some(rustls::HandshakeKind::Full));
+            assert!(say(&mut client, "MAIL FROM:<a@example.net>").await.starts_with("530 5.7.0 "));
+            login(&mut client).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn rule_s3_a_handshake_that_never_comes_is_given_up() {
     let gate = Gate::open(TlsMode::Implicit, 10);
     let begun = std::time::Instant::now();
     let client = gate.connect().await;
@@ -84,7 +104,7 @@ async fn rule_t13_a_client_that_names_other_protocols_only_is_refused() {
 }
 
 #[tokio::test]
-async fn a_hung_keyholder_fails_handshakes_and_no_live_session_notices() {
+async fn rule_t12_a_hung_keyholder_fails_handshakes_and_no_live_session_notices() {
     let gate = Gate::open(TlsMode::Implicit, 10);
     let first = gate.keyholder(Duration::ZERO);
     let mut live = shake(&gate, gate.connect().await, &[]).await.unwrap();
@@ -134,7 +154,7 @@ async fn a_keyholder_that_was_only_slow_is_asked_again_once_it_answers() {
 }
 
 #[tokio::test]
-async fn without_a_keyholder_handshakes_fail_at_once() {
+async fn rule_t12_without_a_keyholder_handshakes_fail_at_once() {
     let gate = Gate::open(TlsMode::Implicit, 10);
     let begun = std::time::Instant::now();
     assert!(shake(&gate, gate.connect().await, &[]).await.is_err());

@@ -162,13 +162,22 @@ impl Gate {
     }
 
     pub fn client(&self, alpn: &[&[u8]]) -> tokio_rustls::TlsConnector {
+        let mut config = self.config(rustls::DEFAULT_VERSIONS);
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        tokio_rustls::TlsConnector::from(Arc::new(config))
+    }
+
+    /// One that speaks these versions alone.
+    pub fn client_of(&self, versions: &[&'static rustls::SupportedProtocolVersion]) -> tokio_rustls::TlsConnector {
+        tokio_rustls::TlsConnector::from(Arc::new(self.config(versions)))
+    }
+
+    fn config(&self, versions: &[&'static rustls::SupportedProtocolVersion]) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        let mut config = config.with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-        tokio_rustls::TlsConnector::from(Arc::new(config))
+        let config = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
+        config.with_root_certificates(roots).with_no_client_auth()
     }
 }
 

@@ -46,10 +46,10 @@ impl Days {
         if today.hour != hour {
             (today.hour, today.hour_recipients) = (hour, 0);
         }
-        today.messages += 1;
-        today.recipients += recipients;
+        today.messages = today.messages.saturating_add(1);
+        today.recipients = today.recipients.saturating_add(recipients);
         today.bytes = today.bytes.saturating_add(bytes);
-        today.hour_recipients += recipients;
+        today.hour_recipients = today.hour_recipients.saturating_add(recipients);
         today.peak = today.peak.max(today.hour_recipients);
     }
 
@@ -130,6 +130,28 @@ mod tests {
         days.give_back(100, 2400, 1, 10);
         assert_eq!((days.on(100).messages, days.on(100).recipients), (1, 5));
         assert!(days.are_before(106) && !days.are_before(105));
+    }
+
+    #[test]
+    fn rule_p16_what_is_counted_stops_at_the_end_of_its_number() {
+        let full = Day {
+            day: 100,
+            hour: 2400,
+            messages: u64::MAX,
+            recipients: u64::MAX,
+            bytes: u64::MAX,
+            hour_recipients: u64::MAX,
+            peak: u64::MAX,
+        };
+        let mut days = Days::default();
+        days.load(full);
+        for more in [1, u64::MAX] {
+            days.add(100, 2400, more, more);
+            assert_eq!(days.on(100), full);
+        }
+        days.give_back(100, 2400, u64::MAX, u64::MAX);
+        days.give_back(100, 2400, u64::MAX, u64::MAX);
+        assert_eq!((days.on(100).recipients, days.on(100).bytes, days.on(100).hour_recipients), (0, 0, 0));
     }
 
     #[test]

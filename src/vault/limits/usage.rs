@@ -110,7 +110,7 @@ impl Usage {
             }
         };
         let over = Refusal::TooManyRecipients;
-        quota(rules.per_day.map(u64::from), today.messages + self.held, 1, "per_day", over);
+        quota(rules.per_day.map(u64::from), today.messages.saturating_add(self.held), 1, "per_day", over);
         let recipients = rules.recipients_per_day.map(u64::from);
         quota(recipients, today.recipients, weight.recipients, "recipients_per_day", over);
         // Before it is known how large it is, one octet must fit.

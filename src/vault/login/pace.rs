@@ -16,19 +16,26 @@ pub struct Pace {
 #[derive(Debug, Default)]
 struct Latest {
     times: Vec<(Claim, Duration)>,
-    next: usize,
+    /// Since the start.
+    answers: usize,
 }
 
 impl Pace {
     /// An answer to somebody with that claim took so long, from the question on.
     pub fn note(&self, claim: Claim, took: Duration) {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = latest.next;
+        let at = latest.answers % REMEMBERED;
         match latest.times.get_mut(at) {
             Some(time) => *time = (claim, took),
             None => latest.times.push((claim, took)),
         }
-        latest.next = (at + 1) % REMEMBERED;
+        latest.answers = latest.answers.wrapping_add(1);
+    }
+
+    /// How many passwords were checked by work.
+    #[cfg(test)]
+    pub fn answers(&self) -> usize {
+        self.latest.lock().unwrap().answers
     }
 
     /// What one of the last answers took that somebody with that claim got, by chance: from outside such a wait has the same
@@ -48,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wait_is_what_one_of_the_latest_answers_took() {
+    fn rule_a9_a_wait_without_work_is_what_one_of_the_latest_answers_took() {
         let pace = Pace::default();
         assert_eq!(pace.draw(Claim::New), Duration::ZERO);
         (1..=100).for_each(|n| pace.note(Claim::New, Duration::from_millis(n)));
@@ -60,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_one_of_those_with_the_same_claim() {
+    fn rule_a9_it_is_one_of_those_with_the_same_claim() {
         let pace = Pace::default();
         (1..=9).for_each(|n| pace.note(Claim::Failed, Duration::from_secs(n)));
         (1..=9).for_each(|n| pace.note(Claim::New, Duration::from_millis(n)));

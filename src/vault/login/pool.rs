@@ -226,6 +226,7 @@ fn toil(room: &Room, pace: &Pace) {
 mod tests {
     use super::super::hashing::hash_here;
     use super::*;
+    use crate::sys::heap;
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -271,6 +272,45 @@ mod tests {
         assert_eq!(ask(&hashers).unwrap_err(), Busy);
         drop(waiting);
         assert!(ask(&hashers).is_ok());
+    }
+
+    /// Whatever comes at once: so many wait, all others are told so before anything is worked on, and no thread is made for
+    /// them.
+    #[test]
+    fn rule_a10_a_crowd_is_bounded_in_places_and_threads() {
+        let (hashers, threads) = Hashers::start(2, 8, PATIENCE).unwrap();
+        assert_eq!(threads.len(), 2);
+        let (idle, room) = idle(8, PATIENCE);
+        let asked: Vec<_> = (0..1000).map(|_| ask(&idle)).collect();
+        let waiting = asked.iter().filter(|asked| asked.is_ok()).count();
+        // The others are kept for other claims.
+        assert_eq!(waiting, 5);
+        assert!(asked.iter().filter_map(|asked| asked.as_ref().err()).all(|busy| *busy == Busy));
+        assert_eq!(std::iter::from_fn(|| room.lock().line.serve()).count(), waiting);
+        drop(hashers);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    }
+
+    /// A thread works in one piece of memory, whatever it is asked and however often; a hash that wants more than the most
+    /// that is taken is worked on not at all.
+    #[test]
+    fn rule_a10_a_thread_that_hashes_has_one_memory() {
+        const USUAL: isize = 19 * 1024 * 1024;
+        const SLACK: isize = 512 * 1024;
+        let usual = hash_here(&Secret::new("x".to_owned())).unwrap();
+        let greedy = Secret::new(usual.expose().replace("m=19456", "m=1048576"));
+        for against in [vec![usual.clone(); 3], vec![greedy, usual]] {
+            let (hashers, room) = idle(64, PATIENCE);
+            let asked: Vec<_> = (0..4)
+                .map(|n| hashers.verify(Claim::New, Secret::new(format!("guess {n}")), against.clone()).unwrap())
+                .collect();
+            drop(hashers);
+            let begin = heap::begin();
+            toil(&room, &Pace::default());
+            let most = heap::most(begin);
+            assert!((USUAL..USUAL + SLACK).contains(&most), "{most}");
+            assert!(asked.into_iter().all(|pending| wait(pending) == Ok(None)));
+        }
     }
 
     #[test]

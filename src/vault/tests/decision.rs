@@ -102,6 +102,27 @@ fn a_recipient_that_is_denied_is_refused_at_the_dot_whatever_the_edge_let_pass()
 }
 
 #[test]
+fn rule_p8_nobody_is_no_sender_for_the_vault_whatever_the_edge_let_pass() {
+    let mut bench = Bench::new();
+    bench.slice.credentials[0].policy.senders = vec!["*".parse().unwrap()];
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let (slot, helo, manner) = (Slot(1), "client.example.net".to_owned(), Manner::default());
+        let mail = edge.ask(Ask::Mail { slot, sender: None, size: None, manner, helo, tls: None }).await;
+        let Answer::Reserved { .. } = mail else { return refused(&mail, Refusal::SenderNotAllowed) };
+        let batch = vec![address("x@example.org").into()];
+        edge.asks.send(Ask::Recipients { slot, batch }).await.unwrap();
+        assert!(matches!(edge.ask(Ask::Content { slot }).await, Answer::Credit { .. }));
+        let facts = Facts { authors: vec![address("a@example.net")], received: 1, ..Facts::default() };
+        refused(&edge.ask(Ask::Commit { slot, facts }).await, Refusal::SenderNotAllowed);
+    });
+    vault.drain();
+    assert_eq!(bench.count("SELECT count(*) FROM spool_msg"), 0);
+}
+
+#[test]
 fn a_sender_is_held_to_what_the_credential_may_at_the_dot() {
     let bench = Bench::new();
     let house = open(&bench);

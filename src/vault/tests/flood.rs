@@ -3,6 +3,30 @@
 use super::credentials::{Admin, add, policy};
 use super::*;
 
+/// So many sessions, each from a network of its own, in which nobody has failed before; all but the last ask at once to be this
+/// credential with this secret, or one of many names with a guess. The last asks behind them.
+async fn crowd(
+    bench: &Bench,
+    edge: &mut Edge,
+    sessions: u32,
+    all: Option<(&str, &Secret<String>)>,
+    last: (&str, Secret<String>),
+) {
+    let mechanism = Mechanism::Plain;
+    for slot in 0..sessions {
+        let capsule = bench.capsule(edge.instance, 1, &format!("10.{slot}.0.1"));
+        edge.ask(Ask::Open { slot: Slot(slot), capsule, via: Via::Direct }).await;
+    }
+    for slot in 0..sessions {
+        let (user, password) = match all {
+            _ if slot == sessions - 1 => (last.0.to_owned(), last.1.clone()),
+            Some((user, password)) => (user.to_owned(), password.clone()),
+            None => (format!("name{slot}"), Secret::new("guess".to_owned())),
+        };
+        edge.asks.send(Ask::Login { slot: Slot(slot), mechanism, user, password, tls: None }).await.unwrap();
+    }
+}
+
 #[test]
 fn rule_a10_a_generated_key_waits_behind_no_guesses() {
     let bench = Bench::new();
@@ -10,18 +34,7 @@ fn rule_a10_a_generated_key_waits_behind_no_guesses() {
     test(async {
         let (_, key) = Admin::new(&vault).secret(add("monitor", policy())).await;
         let mut edge = vault.edge();
-        let mechanism = Mechanism::Plain;
-        for slot in 0..40 {
-            // Nobody near any of them has failed before.
-            let capsule = bench.capsule(edge.instance, 1, &format!("10.{slot}.0.1"));
-            edge.ask(Ask::Open { slot: Slot(slot), capsule, via: Via::Direct }).await;
-        }
-        for slot in 0..39 {
-            let (user, password) = (format!("name{slot}"), Secret::new("guess".to_owned()));
-            edge.asks.send(Ask::Login { slot: Slot(slot), mechanism, user, password, tls: None }).await.unwrap();
-        }
-        let (slot, user) = (Slot(39), "monitor".to_owned());
-        edge.asks.send(Ask::Login { slot, mechanism, user, password: key, tls: None }).await.unwrap();
+        crowd(&bench, &mut edge, 40, None, ("monitor", key)).await;
         let (mut busy, mut wrong) = (0, 0);
         loop {
             match edge.answer().await {
@@ -46,17 +59,7 @@ fn rule_a10_who_has_a_key_leaves_room_for_other_keys_and_for_the_administrator()
         let (_, low) = admin.secret(add("low", policy())).await;
         let (_, good) = admin.secret(add("good", policy())).await;
         let mut edge = vault.edge();
-        let mechanism = Mechanism::Plain;
-        for slot in 0..100 {
-            let capsule = bench.capsule(edge.instance, 1, &format!("10.{slot}.0.1"));
-            edge.ask(Ask::Open { slot: Slot(slot), capsule, via: Via::Direct }).await;
-        }
-        for slot in 0..99 {
-            let (user, password) = ("low".to_owned(), low.clone());
-            edge.asks.send(Ask::Login { slot: Slot(slot), mechanism, user, password, tls: None }).await.unwrap();
-        }
-        let (slot, user) = (Slot(99), "good".to_owned());
-        edge.asks.send(Ask::Login { slot, mechanism, user, password: good, tls: None }).await.unwrap();
+        crowd(&bench, &mut edge, 100, Some(("low", &low)), ("good", good)).await;
         let (mut busy, mut granted) = (0, 0);
         loop {
             match edge.answer().await {

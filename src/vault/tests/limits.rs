@@ -84,6 +84,32 @@ fn a_message_has_no_more_recipients_than_a_limit_could_ever_let_through() {
     vault.drain();
 }
 
+/// The vault counts by itself: an edge that was taken over, or forgot to, gets no further, in whatever portions.
+#[test]
+fn rule_p16_recipients_beyond_the_cap_are_not_taken_from_an_edge_either() {
+    let bench = Bench::new();
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        for portions in [1, 50, 101] {
+            assert!(matches!(edge.mail(1, "a@example.net").await, Answer::Reserved { .. }));
+            let all: Vec<Addressee> = (0..101).map(|n| address(&format!("r{n}@example.org")).into()).collect();
+            for batch in all.chunks(101_usize.div_ceil(portions)) {
+                let (slot, batch) = (Slot(1), batch.to_vec());
+                edge.asks.send(Ask::Recipients { slot, batch }).await.unwrap();
+            }
+            assert!(matches!(edge.ask(Ask::Content { slot: Slot(1) }).await, Answer::Credit { .. }));
+            let facts = Facts { authors: vec![address("a@example.net")], received: 1, ..Facts::default() };
+            let refused = edge.ask(Ask::Commit { slot: Slot(1), facts }).await;
+            let many = Refusal::TooManyRecipients;
+            assert!(matches!(refused, Answer::Refused { refusal, .. } if refusal == many), "{portions}: {refused:?}");
+        }
+    });
+    vault.drain();
+    assert_eq!(bench.count("SELECT count(*) FROM spool_msg"), 0);
+}
+
 #[test]
 fn what_never_comes_to_its_end_takes_no_more_than_a_days_octets() {
     let mut bench = Bench::new();

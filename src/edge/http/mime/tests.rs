@@ -72,7 +72,7 @@ fn bcc_is_nowhere_in_the_message() {
 }
 
 #[test]
-fn what_is_not_ascii_is_encoded() {
+fn rule_h8_what_is_not_ascii_is_encoded() {
     let text = message(
         r#""to":{"email":"b@example.org","name":"Jürgen, der Große"},"subject":"Grüße 🎉","text":"naïve",
            "headers":{"X-Note":"größer"},"attachments":[{"filename":"Übersicht.pdf","content":"AAAA"}]"#,
@@ -84,7 +84,7 @@ fn what_is_not_ascii_is_encoded() {
 }
 
 #[test]
-fn long_structured_fields_are_folded_and_never_encoded() {
+fn rule_h8_long_structured_fields_are_folded_and_never_encoded() {
     let ids = "<0123456789@example.net> ".repeat(40);
     let address = format!("<https://example.net/{}>", "u".repeat(300));
     let text = message(&format!(
@@ -92,6 +92,69 @@ fn long_structured_fields_are_folded_and_never_encoded() {
     ));
     assert_eq!(text.replace("\r\n ", " ").matches("<0123456789@example.net>").count(), 40, "{text}");
     assert!(text.contains(&address));
+}
+
+/// The fields of a header, unfolded, and what their encoded words (RFC 2047) mean.
+fn read(message: &str) -> Vec<(String, String)> {
+    let head = message.split("\r\n\r\n").next().unwrap().replace("\r\n ", " ").replace("\r\n\t", "\t");
+    let words = |value: &str| {
+        let mut out = Vec::new();
+        let mut rest = value;
+        while let Some((before, behind)) = rest.split_once("=?utf-8?") {
+            // Blanks between two of them mean nothing.
+            let blank = before.trim().is_empty() && !out.is_empty();
+            out.extend_from_slice(if blank { b"" } else { before.as_bytes() });
+            let (kind, behind) = behind.split_once('?').unwrap();
+            let (text, behind) = behind.split_once("?=").unwrap();
+            assert!(kind.len() + text.len() + 13 <= 75, "{text}");
+            match kind {
+                "B" | "b" => out.extend(STANDARD.decode(text).unwrap()),
+                _ => {
+                    let text = text.replace('_', " ");
+                    let mut octets = text.bytes();
+                    while let Some(octet) = octets.next() {
+                        let mut digit = || (octets.next().unwrap() as char).to_digit(16).unwrap() as u8;
+                        out.push(if octet == b'=' { digit() * 16 + digit() } else { octet });
+                    }
+                }
+            }
+            // A character is never cut in two.
+            std::str::from_utf8(&out).unwrap();
+            rest = behind;
+        }
+        out.extend_from_slice(rest.as_bytes());
+        String::from_utf8(out).unwrap()
+    };
+    head.split("\r\n").map(|line| line.split_once(": ").unwrap()).map(|(n, v)| (n.to_owned(), words(v))).collect()
+}
+
+#[test]
+fn rule_h8_what_was_encoded_and_folded_reads_as_it_was_said() {
+    let long = "Grüße 🎉 und ein Wort, das lang ist: ".repeat(5);
+    let (subject, name) = (long.trim_end(), "Jürgen „Jo“ von und zu Großwörtern, der Jüngere ".repeat(2));
+    let words = "plain words and no others ".repeat(8);
+    let text = message(&format!(
+        r#""to":{{"email":"b@example.org","name":"{}"}},"subject":"{subject}","text":"x",
+           "headers":{{"X-Words":"{}","X-Long":"{}"}}"#,
+        name.trim_end(),
+        words.trim_end(),
+        "x".repeat(900),
+    ));
+    let fields = read(&text);
+    let field = |name: &str| fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str()).unwrap();
+    assert_eq!(field("Subject"), subject);
+    assert_eq!(field("To"), format!("{} <b@example.org>", name.trim_end()));
+    assert_eq!(field("X-Words"), words.trim_end());
+    assert_eq!(field("X-Long"), "x".repeat(900));
+    for line in text.split("\r\n\r\n").next().unwrap().split("\r\n") {
+        // What has no place to be folded at is let be, up to 998.
+        let most = if line.contains("xxx") { 998 } else { 78 };
+        assert!(line.is_ascii() && line.len() <= most, "{line}");
+    }
+    let endless = serde_json::json!({
+        "from": "a@example.net", "to": "b@example.org", "text": "x", "headers": { "X-Endless": "x".repeat(1500) },
+    });
+    assert!(v1::letter(endless.to_string().as_bytes()).is_err());
 }
 
 #[test]

@@ -60,7 +60,7 @@ async fn a_chunked_body_is_read_and_its_end_is_the_limits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_comes_too_slowly_is_given_up() {
+async fn rule_s3_a_body_that_comes_too_slowly_is_given_up() {
     let mut house = House::new(Ways::default());
     let request = post(GOOD);
     house.client.say(&request[..request.len() - 1]).await;
@@ -73,7 +73,7 @@ async fn a_body_that_comes_too_slowly_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_trickles_is_given_up_too() {
+async fn rule_s3_a_body_that_trickles_is_given_up_too() {
     let mut house = House::new(Ways::default());
     let head =
         post_with(&format!("Authorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"), &"x".repeat(100_000));
@@ -92,7 +92,7 @@ async fn a_body_that_trickles_is_given_up_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_that_never_ends_is_cut_off_and_so_is_an_idle_connection() {
+async fn rule_s3_a_head_that_never_ends_is_cut_off_and_so_is_an_idle_connection() {
     for start in ["", "POST /v1/send HTTP/1.1\r\nHost: ga", &post(GOOD)] {
         let mut house = House::new(Ways::default());
         house.client.say(start).await;

@@ -108,8 +108,25 @@ fn rule_l10_verbs_compare_in_ascii_alone() {
     is("nOOp", Ok(Command::Noop));
     is("mail from:<>", Ok(Command::Mail(Box::default())));
     is("quit", Ok(Command::Quit));
-    assert_eq!(parse("RſET".as_bytes()), Err(Fault::Octets));
-    assert_eq!(parse("\u{212a}".as_bytes()), Err(Fault::Octets));
+    for verb in ["RſET", "BDAT 1 LAſT", "\u{212a}", "VR\u{17f}Y", "AUTH ſCRAM-SHA-256", "STARTTLſ"] {
+        assert!(matches!(parse(verb.as_bytes()), Err(Fault::Octets | Fault::Chunk)), "{verb}");
+    }
+}
+
+/// Where UTF-8 is legal nothing but the comparison keeps these from being what they look like.
+#[test]
+fn rule_l10_keywords_compare_in_ascii_alone_where_utf8_may_stand_too() {
+    let sender = "MAIL FROM:<a@b.net>";
+    for keyword in ["ſIZE=1", "SMTPUTF8 ſIZE=1", "ſMTPUTF8", "SMTPUTF8 REQUIRETLſ", "SMTPUTF8 bodY\u{212a}=7BIT"] {
+        is(&format!("{sender} {keyword}"), Err(Fault::Parameter("a parameter")));
+    }
+    for (parameter, name) in [("SMTPUTF8 RET=HDRſ", "RET"), ("SMTPUTF8 BODY=8BıTMIME", "BODY")] {
+        is(&format!("{sender} {parameter}"), Err(Fault::Parameter(name)));
+    }
+    is("RCPT TO:<a@b.net> NOTIFY=ſUCCESS", Err(Fault::Parameter("NOTIFY")));
+    is("RCPT TO:<a@b.net> ORCPT=rſc822;a@b.net", Err(Fault::Parameter("ORCPT")));
+    assert_eq!(to("RCPT TO:<poſtmaster>"), Err(Fault::Recipient));
+    is("MAIL FROſ:<a@b.net>", Err(Fault::Argument));
 }
 
 #[test]
@@ -118,6 +135,21 @@ fn rule_l12_vector_v8_a_blank_is_the_only_separator() {
     is("MAIL\tFROM:<a@b.net>", Err(Fault::Octets));
     is("MAIL  FROM:<a@b.net>", Err(Fault::Argument));
     is("MAIL FROM:<a@b.net>  SIZE=1", Err(Fault::Parameter("a parameter")));
+    // TAB, VT, FF, what other standards take for blanks, and the rest of Unicode's.
+    for blank in ["\t", "\x0b", "\x0c", "\x1c", "\x1f", "\r", "\u{85}"] {
+        for line in ["AUTH#PLAIN dGVzdA==", "MAIL#FROM:<a@b.net>", "MAIL FROM:<a@b.net>#SIZE=1", "RCPT TO:#<a@b.net>"] {
+            let line = line.replace('#', blank);
+            assert!(parse(line.as_bytes()).is_err(), "{line:?}");
+        }
+    }
+    for blank in ["\u{a0}", "\u{1680}", "\u{2003}", "\u{2028}", "\u{202f}", "\u{3000}", "\u{feff}"] {
+        is(&format!("AUTH{blank}PLAIN"), Err(Fault::Octets));
+        is(&format!("MAIL{blank}FROM:<a@b.net> SMTPUTF8"), Err(Fault::Octets));
+        is(&format!("MAIL FROM:{blank}<a@b.net> SMTPUTF8"), Err(Fault::Sender));
+        is(&format!("MAIL FROM:<a@b.net>{blank}SMTPUTF8"), Err(Fault::Argument));
+        is(&format!("MAIL FROM:<a@b.net> SMTPUTF8{blank}SIZE=1"), Err(Fault::Parameter("a parameter")));
+        is(&format!("RCPT TO:<a@b.net> NOTIFY=NEVER{blank}ORCPT=rfc822;a@b.net"), Err(Fault::Parameter("NOTIFY")));
+    }
 }
 
 #[test]

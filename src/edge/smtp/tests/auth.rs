@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::*;
+use crate::config::slice::ClientCertificates;
 use crate::ipc::session::{Answer, Denial};
 
 const WRONG: &str = "AGJpbGxpbmcAd3Jvbmc=";
@@ -23,6 +24,25 @@ async fn rule_a1_no_mail_without_a_login() {
     let room = Room::plain();
     room.run("@hello\nC: MAIL FROM:<a@example.net>\nS: 530 5.7.0 *\nC: MAIL FROM:<>\nS: 530 5.7.0 *").await;
     assert_eq!(room.seen().frames, 0, "the vault was asked for a stranger");
+    // Whatever else is tried, and however the listener is set up: none of it is a message.
+    let tries = "C: MAIL FROM:<a@example.net>\nS: 530 5.7.0 *\nC: RCPT TO:<b@example.org>\nS: 503 5.5.1 *\nC: DATA\nS: 503 5.5.1 *
+        C: BDAT 2 LAST\nC~ x\\n\nS: 503 5.5.1 *\nC: MAIL FROM:<a@example.net> AUTH=a@example.net\nS: 530 5.7.0 *
+        C: RCPT TO:<postmaster>\nS: 503 5.5.1 *";
+    let changes: [fn(&mut Desk); 6] = [
+        |desk| desk.plain_login = true,
+        |desk| (desk.plain_login, desk.mechanisms) = (true, vec![]),
+        |desk| (desk.plain_login, desk.dialect.repair_bare_lf) = (true, true),
+        |desk| (desk.plain_login, desk.future_release) = (true, Some(Duration::from_secs(60))),
+        |desk| (desk.plain_login, desk.client_certificates) = (true, Some(ClientCertificates::Request)),
+        |desk| (desk.plain_login, desk.dialect.xclient_from) = (true, vec!["192.0.2.0/24".parse().unwrap()]),
+    ];
+    for change in changes {
+        let room = Room::with(Ways::default(), change);
+        let mut client = room.run("S: 220 *\nC: EHLO client.example").await;
+        client.reply().await;
+        client.run(tries).await;
+        assert!(room.seen().kept.is_empty() && room.seen().logins.is_empty());
+    }
 }
 
 #[tokio::test]
@@ -158,6 +178,18 @@ async fn rule_a11_defect_x17_three_failed_logins_end_the_session() {
     let wrong = format!("C: AUTH PLAIN {WRONG}\nS: 535 5.7.8 *\n");
     room.run(&format!("@hello\n{}S: 421 4.7.0 *\n--", wrong.repeat(3))).await;
     assert_eq!(room.seen().logins.len(), 3);
+}
+
+/// Neither what came before it nor what comes beside it on another connection has logged a client in.
+#[tokio::test]
+async fn rule_a13_a_login_is_its_connections_alone() {
+    let room = Room::plain();
+    let mut client = room.run("@login").await;
+    let mut beside = room.run("@hello\nC: MAIL FROM:<a@example.net>\nS: 530 5.7.0 *").await;
+    client.run("C: MAIL FROM:<a@example.net>\nS: 250 2.1.0 *\nC: QUIT\nS: 221 2.0.0 *\n--").await;
+    beside.run("C: MAIL FROM:<a@example.net>\nS: 530 5.7.0 *").await;
+    room.run("@hello\nC: MAIL FROM:<a@example.net>\nS: 530 5.7.0 *").await;
+    assert_eq!(room.seen().logins.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

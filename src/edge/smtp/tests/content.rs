@@ -77,6 +77,31 @@ async fn rule_d5_the_reply_to_the_dot_is_the_vaults() {
     }
 }
 
+/// As long as the vault has not said that it is kept, nothing is said of it.
+#[tokio::test]
+async fn rule_d5_nothing_is_acknowledged_before_it_is_kept() {
+    let ways = Ways::default();
+    let still = ways.still.clone();
+    let room = Room::with(ways, |desk| desk.plain_login = true);
+    for (begin, end) in
+        [("C: DATA\nS: 354 *", "From: a@example.net\r\n\r\n.\r\n"), ("", "BDAT 23 LAST\r\nFrom: a@example.net\r\n\r\n")]
+    {
+        let mut client = room.run(&format!("@mail\n{begin}")).await;
+        tokio::time::pause();
+        let stands = still.write().await;
+        let kept = room.house.seen.lock().unwrap().kept.len();
+        client.send(end).await;
+        let mut octet = [0];
+        let said = tokio::time::timeout(Duration::from_secs(20), client.stream.read(&mut octet)).await;
+        assert!(said.is_err(), "something was said of a message that nobody has");
+        assert_eq!(room.house.seen.lock().unwrap().kept.len(), kept);
+        drop(stands);
+        client.expect("250 2.0.0 kept as ").await;
+        assert_eq!(room.seen().kept.len(), kept + 1);
+        tokio::time::resume();
+    }
+}
+
 #[tokio::test]
 async fn rule_d12_rule_s1_defect_x18_the_size_that_is_announced_is_enforced() {
     let room = Room::plain();

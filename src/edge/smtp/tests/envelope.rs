@@ -67,6 +67,19 @@ async fn rule_p8_rule_p9_the_sender_is_the_logins_own_and_never_nobody() {
     let seen = room.house.until(|seen| seen.turned.len() == 2).await;
     let expected = [Some("a@evil.example".to_owned()), None];
     assert_eq!(seen.turned, expected.map(|from| (from, None, Refusal::SenderNotAllowed)));
+    // Whoever may be anybody is somebody, and nothing is sent in place of nobody: neither for who logs in nor for a device.
+    let anybody = grant(&["*"], Recipients::default(), 100);
+    let login = ("billing".into(), "s3cret".into(), anybody.clone());
+    let room = Room::with(Ways { login, ..Ways::default() }, |desk| desk.plain_login = true);
+    let refused = "C: MAIL FROM:<>\nS: 550 5.7.1 *\nC: RCPT TO:<b@example.org>\nS: 503 5.5.1 *";
+    room.run(&format!("@login\n{refused}")).await;
+    let device = Ways { network: Some(anybody), ..Ways::default() };
+    let devices = Room::with(device, |desk| desk.identify_by_network = true);
+    devices.run(&format!("S: 220 *\nC: HELO printer\nS: 250 *\n{refused}")).await;
+    for room in [room, devices] {
+        let seen = room.house.until(|seen| seen.closed == 1).await;
+        assert!(seen.kept.is_empty() && seen.turned.len() == 1);
+    }
 }
 
 #[tokio::test]

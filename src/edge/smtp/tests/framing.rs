@@ -1,6 +1,7 @@
 //! Section L: where a line ends, where content ends, and who may speak when.
 
 use super::*;
+use crate::policy::route::Route;
 
 #[tokio::test]
 async fn rule_l1_defect_x22_a_bare_line_feed_or_carriage_return_ends_no_command() {
@@ -89,6 +90,24 @@ async fn rule_l8_vector_v18_a_line_without_end_closes_the_session() {
     client.send(vec![b'x'; 100_000]).await;
     client.expect("500 5.5.2").await;
     client.closed().await;
+}
+
+/// What is said without an end is drained up to 64 KiB, and the session goes on behind its end; beyond them it is over, and
+/// the end is not waited for.
+#[tokio::test]
+async fn rule_l8_a_line_has_64_kib_to_end_in() {
+    let room = Room::plain();
+    for (octets, ends) in [(60_000, true), (65_000, true), (70_000, false)] {
+        let mut client = room.run("@login").await;
+        for _ in 0..octets / 1000 {
+            client.send([b'x'; 1000]).await;
+        }
+        if ends {
+            client.run("C~ \\r\\nNOOP\\r\\n\nS: 500 5.5.2 *\nS: 250 2.0.0 *").await;
+        } else {
+            client.run("S: 500 5.5.2 *\n--").await;
+        }
+    }
 }
 
 #[tokio::test]
@@ -187,4 +206,24 @@ async fn rule_l13_nothing_that_was_sent_comes_back() {
         let reply = client.reply().await;
         assert!(!reply.to_ascii_lowercase().contains("canary"), "{reply}");
     }
+}
+
+/// Beside this, every line that a client of these tests gets is held to the rule as it comes.
+#[tokio::test]
+async fn rule_l13_an_answer_to_ehlo_is_short_printable_and_of_few_lines() {
+    let routes = vec![Route { credential: None, from: None, to: "*".parse().unwrap(), via: vec![0], requiretls: true }];
+    let mut ways = Ways::default();
+    ways.login.2.routes = routes;
+    let mut room = Room::with(ways, |desk| {
+        (desk.plain_login, desk.tls) = (true, TlsMode::Starttls);
+        desk.mechanisms = Mechanism::SASL.to_vec();
+        desk.future_release = Some(Duration::from_secs(u64::from(u32::MAX)));
+    });
+    let front = Arc::get_mut(&mut room.front).unwrap();
+    (front.hostname, front.max_size) = ("h".repeat(255), u64::MAX);
+    let mut client = room.connect();
+    client.expect("220").await;
+    client.run("C: EHLO a").await;
+    let answer = client.reply().await;
+    assert!((10..=24).contains(&answer.lines().count()), "{answer}");
 }

@@ -29,6 +29,16 @@ async fn rule_c16_a_hundred_commands_that_do_nothing_are_enough_for_a_stranger()
         client.expect("2").await;
     }
     client.run("C: NOOP\nS: 421 4.7.0 *\n--").await;
+    // Each of them is charged for: alone it has the same hundred, and one after them ends it.
+    for command in ["NOOP", "RSET", "VRFY x", "HELP", "EHLO a", "HELO a"] {
+        let mut client = room.run("S: 220 *").await;
+        for _ in 0..100 {
+            client.send(format!("{command}\r\n")).await;
+            client.expect("2").await;
+        }
+        client.send(format!("{command}\r\n")).await;
+        client.run("S: 421 4.7.0 *\n--").await;
+    }
 }
 
 #[tokio::test]

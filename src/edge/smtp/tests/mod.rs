@@ -142,6 +142,8 @@ impl Client {
         loop {
             if let Some(at) = memchr::memmem::find(&self.read, b"\r\n") {
                 let line: Vec<u8> = self.read.drain(..at + 2).take(at).collect();
+                let is_sound = at <= 510 && line.iter().all(|octet| (b' '..=b'~').contains(octet));
+                assert!(is_sound, "rule L13: {:?}", String::from_utf8_lossy(&line));
                 return Some(String::from_utf8(line).unwrap());
             }
             let mut buffer = [0; 4096];

@@ -1,6 +1,7 @@
 //! Each situation has its reply, whichever author wrote the code that meets it: the table of the rules, line by line.
 
 use super::*;
+use crate::edge::smtp::reply;
 use crate::ipc::session::Denial;
 use crate::policy::refusal::Refusal;
 
@@ -47,6 +48,16 @@ async fn reply_every_situation_of_the_table_has_its_code() {
             format!("{mail}S: 250 *\n{recipients}C: RCPT TO:<b@example.org>\n"),
             "452 4.5.3 *",
         ),
+        (
+            "too big at its end",
+            usual(),
+            format!("@data\nC: From: a@example.net\nC:\n{}C: .\n", format!("C: {}\n", "x".repeat(900)).repeat(120)),
+            "552 5.3.4 *",
+        ),
+        ("too many recipients for a limit", at_commit(Refusal::TooManyRecipients), MESSAGE.into(), "452 4.5.3 *"),
+        ("recipient not allowed at the end", at_commit(Refusal::RecipientNotAllowed), MESSAGE.into(), "550 5.7.1 *"),
+        ("sender not allowed at the end", at_commit(Refusal::SenderNotAllowed), MESSAGE.into(), "550 5.7.1 *"),
+        ("quota at MAIL", at_mail(Refusal::QuotaExceeded(60)), mail.into(), "452 4.7.1 * 60 seconds"),
         ("too big by its word", usual(), "@login\nC: MAIL FROM:<a@example.net> SIZE=100001\n".into(), "552 5.3.4 *"),
         ("disk full", at_mail(Refusal::StoreFull), mail.into(), "452 4.3.1 *"),
         ("disk full at the end", at_commit(Refusal::StoreFull), MESSAGE.into(), "452 4.3.1 *"),
@@ -78,6 +89,13 @@ async fn reply_what_needs_another_listener_or_no_vault_has_its_code_too() {
     room.run(&format!("{begin}C: MAIL FROM:<a@example.net>\nS: 530 5.7.0 *\nC: AUTH PLAIN AGEAYg==\nS: 530 5.7.0 *"))
         .await;
     Room::plain().run("S: 220 *\nC: GET / HTTP/1.1\n--").await;
+    // Too many sessions: of all, before there is one; of a client that a proxy names; of strangers.
+    assert!(reply::OVERLOADED.starts_with(b"421 "), "a greeting, which has no status code");
+    for reply in [reply::CROWDED, reply::MAKES_ROOM, reply::SHUTTING_DOWN, reply::VAULT_AWAY] {
+        let mut said = Vec::new();
+        reply.write(&mut said);
+        assert!(said.starts_with(b"421 4.3.2 "), "{reply:?}");
+    }
     // No vault at all: the session is over, and nothing is said of the login.
     let mut room = Room::plain();
     let mut client = room.run("@hello").await;

@@ -56,7 +56,7 @@ fn rule_a11_an_address_a_prefix_and_a_wide_prefix_each_have_their_number() {
 }
 
 #[test]
-fn the_long_window_stops_who_has_the_patience_for_the_short_one() {
+fn rule_a11_the_long_window_stops_who_has_the_patience_for_the_short_one() {
     let mut failures = failures();
     let admitted = (0..86_400 / 15).filter(|n| guess(&mut failures, "192.0.2.1", "shop", at(n * 15)).is_ok()).count();
     assert!((150..=201).contains(&admitted), "{admitted}");
@@ -91,7 +91,7 @@ fn rule_a12_the_owner_comes_in_from_a_good_place_while_strangers_guess() {
 }
 
 #[test]
-fn one_name_is_guessed_at_from_a_prefix_no_more_often_than_from_an_address() {
+fn rule_a11_one_name_is_guessed_at_from_a_prefix_no_more_often_than_from_an_address() {
     let mut failures = failures();
     for n in 0..20 {
         guess(&mut failures, &format!("192.0.2.{n}"), "shop", at(0)).unwrap();
@@ -123,7 +123,7 @@ fn names_are_not_written_down() {
 }
 
 #[test]
-fn a_kill_forgets_nothing_and_costs_at_most_what_was_told_ahead() {
+fn rule_a11_a_kill_forgets_nothing_and_costs_at_most_what_was_told_ahead() {
     let mut failures = failures();
     let mut disk: Vec<Bucket> = Vec::new();
     let mut write = |buckets: Vec<Bucket>| {
@@ -193,7 +193,7 @@ fn what_was_told_ahead_does_not_add_up_over_kills_and_a_right_login_clears_it() 
 }
 
 #[test]
-fn many_who_log_in_at_once_are_told_that_it_is_busy_and_not_of_failures() {
+fn rule_a10_many_who_log_in_at_once_are_told_that_it_is_busy_and_not_of_failures() {
     let mut failures = failures();
     let attempts: Vec<_> = (0..20).map(|_| begin(&mut failures, "192.0.2.1", "shop", at(0)).unwrap()).collect();
     assert!(begin(&mut failures, "192.0.2.1", "shop", at(0)).unwrap_err().is_crowd);
