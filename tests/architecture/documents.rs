@@ -135,7 +135,9 @@ fn the_page_on_the_audit_log_names_the_events_that_are_written_and_no_others() {
     let (list, page) = (read("src/vault/audit/event.rs"), read("docs/audit-log.md"));
     let written: String = files("src/vault", &[".rs"])
         .iter()
-        .filter(|path| !path.ends_with("audit/event.rs") && !path.to_string_lossy().contains("tests"))
+        .filter(|path| !path.ends_with("audit/event.rs"))
+        // Wherever the tree lies, and whatever that place is called.
+        .filter(|path| !path.strip_prefix(root()).unwrap_or(path).to_string_lossy().contains("tests"))
         .map(|path| fs::read_to_string(path).unwrap().split("\nmod tests {").next().unwrap().to_owned())
         .collect();
     let names: Vec<(&str, &str)> = list
