@@ -5,25 +5,46 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::sync::OnceLock;
 
 use support::smarthost::{self, PASSWORD, USER};
 use support::{Pair, Service, Setting, is_root};
 
 const LETTER: &str = "From: a@example.net\r\nTo: b@example.org\r\nSubject: onwards\r\n\r\nHello.\r\n";
 
-/// A service whose upstream is at this port of localhost, with a certificate that it trusts, a login, and these further lines.
+/// A service whose upstream is at this port of localhost, with a certificate that it trusts, a login, and these further lines, in which
+/// `FOLDER` is a folder that has `own.pem` and `own.key`.
 fn towards(port: u16, pair: &Pair, (user, password): (&str, &str), lines: &str) -> Service {
     let folder = tempfile::Builder::new().prefix("gatepost-test-").tempdir().unwrap();
     let (trust, secret) = (folder.path().join("trusted.pem"), folder.path().join("secret"));
     fs::write(&trust, &pair.certificate).unwrap();
+    own().write_as(&folder.path().join("own.pem"), &folder.path().join("own.key"));
+    let lines = lines.replace("FOLDER", &folder.path().display().to_string());
+    let trusted = match lines.contains("verify") {
+        true => String::new(),
+        false => format!("authorities_file = \"{}\"\n", trust.display()),
+    };
     fs::write(&secret, format!("{password}\n")).unwrap();
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
-    let upstream = format!(
-        "username = \"{user}\"\npassword_file = \"{}\"\nauthorities_file = \"{}\"\n{lines}",
-        secret.display(),
-        trust.display()
-    );
+    let upstream = format!("username = \"{user}\"\npassword_file = \"{}\"\n{trusted}{lines}", secret.display());
     Service::start_in(folder, &Setting { host: Some(format!("localhost:{port}")), upstream, ..Setting::default() })
+}
+
+/// The certificate that the gate shows, the same for all tests.
+fn own() -> &'static Pair {
+    static OWN: OnceLock<Pair> = OnceLock::new();
+    OWN.get_or_init(|| Pair::named("gate.test.example"))
+}
+
+/// The pin of a certificate's key, as the page about upstreams has it made.
+fn pin(pair: &Pair) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let certificate = folder.path().join("certificate.pem");
+    fs::write(&certificate, &pair.certificate).unwrap();
+    let line = "openssl x509 -pubkey -noout -in \"$0\" | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64";
+    let made = Command::new("sh").args(["-c", line]).arg(&certificate).output().unwrap();
+    String::from_utf8(made.stdout).unwrap().trim().to_owned()
 }
 
 /// Hands it the letter.
@@ -61,6 +82,33 @@ fn rule_u5_postfix_is_logged_in_to_by_the_best_that_it_offers_or_by_what_was_ask
         let log = service.stop();
         assert!(!log.contains(PASSWORD), "{log}");
     }
+}
+
+#[test]
+fn rule_u4_postfix_is_believed_by_its_pinned_key_and_shown_our_certificate() {
+    if !is_root() {
+        println!("NOT RUN: Postfix's master must be root; the run as root does it");
+        return;
+    }
+    // Nobody's name, and signed by itself.
+    let pair = Pair::named("elsewhere.example");
+    let asks = "smtpd_tls_ask_ccert = yes\nsmtpd_tls_req_ccert = yes\nsmtpd_tls_loglevel = 1\nsmtpd_tls_CAfile = OWN";
+    let folder = tempfile::tempdir().unwrap();
+    support::open_folder(folder.path());
+    let trusted = folder.path().join("own.pem");
+    fs::write(&trusted, &own().certificate).unwrap();
+    let postfix = smarthost::start("PLAIN", &asks.replace("OWN", &trusted.display().to_string()), &pair);
+    let shown = "client_certificate = \"FOLDER/own.pem\"\nclient_key = \"FOLDER/own.key\"";
+    let believing = |pin: &str| format!("verify = \"pin\"\npin = [\"sha256:{pin}\"]\n{shown}");
+    let service = towards(postfix.port(), &pair, (USER, PASSWORD), &believing(&pin(&pair)));
+    submit(&service);
+    postfix.await_log(&["Trusted TLS connection established from localhost"]);
+    postfix.await_log(&["to=<b@example.org>", "relay=none", "status=sent"]);
+    service.stop();
+    let service = towards(postfix.port(), &pair, (USER, PASSWORD), &believing(&pin(own())));
+    submit(&service);
+    service.await_log(0, &format!("its key is none of those that pin has; it is sha256:{}", pin(&pair)));
+    service.stop();
 }
 
 #[test]

@@ -50,14 +50,18 @@ fn examine(path: &Path) -> Report {
         Err(errors) => return Report { errors: errors.0, ..Report::default() },
     };
     let mut files = Files { path, errors: Vec::new(), warnings: plan.warnings.clone() };
-    let pairs: Vec<_> = plan.certificates.iter().filter_map(|certificate| files.pair(certificate)).collect();
+    let pair = |Certificate { number, chain, key }: &Certificate| Some((*number, files.pair(chain, key)?));
+    let pairs: Vec<_> = plan.certificates.iter().filter_map(pair).collect();
     files.warnings.extend(chosen::never(path, &plan, &pairs));
     for authorities in plan.listeners.iter().filter_map(|listener| listener.client_authorities.as_ref()) {
         files.client_authorities(authorities);
     }
     for upstream in &plan.upstreams {
-        if let Some(authorities) = &upstream.authorities {
+        if let Some(authorities) = &upstream.protection.authorities {
             files.authorities(authorities);
+        }
+        if let Some((chain, key)) = &upstream.protection.own {
+            files.pair(chain, key);
         }
         if let Some(password) = &upstream.password {
             files.password(password);
@@ -90,9 +94,8 @@ struct Files<'a> {
 }
 
 impl Files<'_> {
-    /// A certificate and a key that belong together, with the certificate's number. The keyholder checks it again, at each
-    /// start and reload.
-    fn pair(&mut self, Certificate { number, chain, key }: &Certificate) -> Option<(u16, CertifiedKey)> {
+    /// A certificate and a key that belong together. Keyholder or courier check it again, at each start and reload.
+    fn pair(&mut self, chain: &Source, key: &Source) -> Option<CertifiedKey> {
         let certificates = self.read(chain, false).map(|text| certificates(&text));
         let secret = self.read(key, true).map(|text| PrivateKeyDer::from_pem_slice(&text));
         let wrong = match (certificates, secret) {
@@ -102,9 +105,9 @@ impl Files<'_> {
                 match CertifiedKey::from_der(certificates, secret, &default_provider()) {
                     Ok(pair) => {
                         if let Some(why) = validity::fault(&pair.cert, UnixTime::now()) {
-                            self.warn(&format!("{chain}: {why}: clients refuse it, renew it"));
+                            self.warn(&format!("{chain}: {why}: it is refused, renew it"));
                         }
-                        return Some((*number, pair));
+                        return Some(pair);
                     }
                     Err(why) => format!("{chain}: {key} does not serve this certificate: {why}"),
                 }

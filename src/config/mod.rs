@@ -10,6 +10,7 @@ pub mod file;
 pub mod findings;
 pub mod name;
 pub mod plan;
+mod protection;
 pub mod slice;
 pub mod source;
 

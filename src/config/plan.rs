@@ -13,6 +13,7 @@ use super::audit::{Audit, Retention, WhenFull};
 use super::file::{At, Config};
 use super::findings::Findings;
 pub use super::limits::{Limits, Spool};
+pub use super::protection::Protection;
 use super::slice::{Auth, ClientCertificates, Declared, Extension, Protocol, Serve, TlsMode};
 use super::source::Source;
 use super::{Dialect, Mode, anchors, audit, credentials, limits, listeners, name, routes, upstreams};
@@ -112,8 +113,7 @@ pub struct Upstream {
     /// Present exactly when `username` is.
     pub password: Option<Source>,
     pub auth: Auth,
-    /// Whom to trust; the system's authorities when absent.
-    pub authorities: Option<Source>,
+    pub protection: Protection,
     /// It offers REQUIRETLS, as its operator says.
     pub requiretls: bool,
     pub connections: u16,

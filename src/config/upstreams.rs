@@ -10,7 +10,7 @@ use super::listeners::TLS;
 use super::plan::{Upstream, label, number, word};
 use super::slice::{Auth, TlsMode};
 use super::source::Source;
-use super::{Mode, name};
+use super::{Mode, name, protection};
 use crate::secret::Secret;
 
 /// The words for how to log in.
@@ -27,15 +27,17 @@ pub fn plan(tables: &[At<file::Upstream>], mode: Mode, findings: &mut Findings<'
         let written = table.get_ref();
         kind(written, table, findings);
         let tls = written.tls.as_ref().and_then(|tls| word(tls, "tls", &TLS, &[], findings));
+        let tls = tls.unwrap_or(TlsMode::Starttls);
+        let hosts = hosts(written, table, findings);
         let upstream = Upstream {
             number: number(index, "upstreams", findings),
             name: label(written.name.as_ref(), table, "name", &mut names, findings),
-            hosts: hosts(written, table, findings),
-            tls: tls.unwrap_or(TlsMode::Starttls),
+            protection: protection::plan(written, tls, &hosts, findings),
+            hosts,
+            tls,
             username: username(&written.username, findings),
             password: password(written, mode, findings),
             auth: auth(written, findings),
-            authorities: authorities(&written.authorities_file, findings),
             requiretls: written.requiretls.as_ref().is_some_and(|flag| *flag.get_ref()),
             connections: whole(&written.connections, &CONNECTIONS, findings),
         };

@@ -2,8 +2,8 @@
 //!
 //! **Does.** TLS, login and delivery; says what became of each recipient. Or takes heads of the log to a witness.
 //! **Trusts.** The parent and the vault. Not the dialer's word about names, and nothing that the upstream says: its text is data.
-//! **Holds.** That upstream's password, and the messages it is delivering.
-//! **If it falls.** An intruder (a hostile upstream, most likely) has that password and the mail in flight, and no way to connect anywhere but through the dialer, to that upstream.
+//! **Holds.** That upstream's password and the key of the certificate it is shown, and the messages it is delivering.
+//! **If it falls.** An intruder (a hostile upstream, most likely) has that password, that key and the mail in flight, and no way to connect anywhere but through the dialer, to that upstream.
 //!
 //! A kind of upstream is a module with an `Upstream` that turns a `Parcel` into a `Verdict`; `jobs` and `dial` know no protocol.
 
@@ -13,6 +13,7 @@ mod jobs;
 pub(crate) mod parcel;
 pub(crate) mod smtp;
 mod tls;
+mod trust;
 mod witness;
 
 use std::fs;
@@ -25,7 +26,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
-use crate::config::slice::{CourierSlice, SmtpSlice, TlsMode, WitnessSlice};
+use crate::config::slice::{CourierSlice, SmtpSlice, TlsMode, Verify, WitnessSlice};
 use crate::ipc::channel;
 use crate::ipc::control::{ChildPackets, File, Order, Peer};
 use crate::ipc::packet::{Arrival, Packet};
@@ -37,10 +38,13 @@ use crate::secret::Secret;
 use dial::Dialer;
 use jobs::Jobs;
 use smtp::{Credential, Hosts, Patience, Settings, Upstream};
+use trust::Trust;
 use witness::Witness;
 
 /// A system's bundle of authorities has some 250 KiB.
 const MAX_AUTHORITIES: u64 = 4 * 1024 * 1024;
+/// A chain of certificates, or a key.
+const MAX_OWN: u64 = 256 * 1024;
 /// Longer than any provider's token, which is what passwords are at many.
 const MAX_PASSWORD: u64 = 8 * 1024;
 
@@ -84,10 +88,41 @@ fn connector(file: &mut impl FnMut(&File) -> Result<OwnedFd, String>) -> Result<
     tls::connector(&read(file(&File::Authorities)?, MAX_AUTHORITIES, "the bundle of authorities")?)
 }
 
+/// A connector that believes the upstream by what its configuration says.
+fn trusting(
+    slice: &SmtpSlice,
+    file: &mut impl FnMut(&File) -> Result<OwnedFd, String>,
+) -> Result<TlsConnector, String> {
+    let mut whole = |wanted: &File, most, what| read(file(wanted)?, most, what);
+    let authorities = match slice.verify {
+        Verify::Full => Some(whole(&File::Authorities, MAX_AUTHORITIES, "the bundle of authorities")?),
+        Verify::Pin => None,
+        Verify::NoneInsecure => {
+            tracing::warn!(
+                upstream = slice.upstream,
+                "this upstream's certificate is not verified: whoever answers is believed"
+            );
+            None
+        }
+    };
+    let own = match slice.client_certificate {
+        true => {
+            let chain = whole(&File::OwnChain, MAX_OWN, "client_certificate")?;
+            Some((chain, whole(&File::OwnKey, MAX_OWN, "client_key")?))
+        }
+        false => None,
+    };
+    trust::connector(Trust {
+        authorities: authorities.as_ref().map(|bundle| bundle.as_slice()),
+        pins: slice.pins.clone(),
+        own: own.as_ref().map(|(chain, key)| (chain.as_slice(), key.as_slice())),
+    })
+}
+
 fn settings(slice: SmtpSlice, mut file: impl FnMut(&File) -> Result<OwnedFd, String>) -> Result<Settings, String> {
     let connector = match slice.tls {
         TlsMode::None => None,
-        TlsMode::Starttls | TlsMode::Implicit => Some(connector(&mut file)?),
+        TlsMode::Starttls | TlsMode::Implicit => Some(trusting(&slice, &mut file)?),
     };
     let credential = match slice.username {
         None => None,
@@ -100,6 +135,8 @@ fn settings(slice: SmtpSlice, mut file: impl FnMut(&File) -> Result<OwnedFd, Str
         helo: slice.helo,
         tls: slice.tls,
         connector,
+        tls_name: slice.tls_name,
+        verified: slice.verify != Verify::NoneInsecure,
         credential,
         hosts: Hosts::new(slice.hosts),
         connections: slice.connections,

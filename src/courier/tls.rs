@@ -1,4 +1,5 @@
-//! TLS towards an upstream or a witness: always verified, against the name that the configuration gives it (rule U4).
+//! TLS towards an upstream or a witness: verified against the name that the configuration gives it (rule U4). What else an upstream
+//! can be believed by is in `trust`.
 
 use std::sync::Arc;
 
@@ -15,6 +16,16 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// A connector that trusts the authorities of a PEM bundle. Errors: none in it, or not PEM.
 pub fn connector(bundle: &[u8]) -> Result<TlsConnector, String> {
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| format!("TLS can't be set up: {error}"))?
+        .with_root_certificates(roots(bundle)?)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// The authorities of a PEM bundle. Errors: none in it, or not PEM.
+pub fn roots(bundle: &[u8]) -> Result<RootCertStore, String> {
     let certificates: Vec<CertificateDer<'_>> = CertificateDer::pem_slice_iter(bundle)
         .collect::<Result<_, _>>()
         .map_err(|error| format!("the bundle of authorities is not PEM: {error}"))?;
@@ -25,12 +36,7 @@ pub fn connector(bundle: &[u8]) -> Result<TlsConnector, String> {
         return Err("the bundle of authorities has no certificate that can be used".into());
     }
     tracing::debug!(added, ignored, "authorities read");
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| format!("TLS can't be set up: {error}"))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
+    Ok(roots)
 }
 
 /// A connection under TLS.

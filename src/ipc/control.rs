@@ -26,6 +26,10 @@ pub enum File {
     Authorities,
     /// The upstream's password, one line: courier.
     Password,
+    /// Our own PEM certificate chain for the upstream: courier.
+    OwnChain,
+    /// Its PEM private key: courier.
+    OwnKey,
     /// The Ed25519 seed of the audit log, 32 octets: sealer.
     LogKey,
     /// State slot 0 or 1, read and write: sealer.

@@ -15,7 +15,7 @@ use super::people::People;
 use super::post::Post;
 use super::state;
 use super::syslog::Syslog;
-use crate::config::plan::{Bind, Place, Plan, Upstream};
+use crate::config::plan::{Bind, Place, Plan, Protection, Upstream};
 use crate::config::slice::{Protocol, TlsMode};
 use crate::config::source::Source;
 use crate::ipc::capsule;
@@ -182,7 +182,12 @@ fn files((generation, plan): (Generation, &Plan), post: &Post, kept: &Kept) -> R
                     if let Some(password) = &upstream.password {
                         files.push((File::Password, password.open()?));
                     }
-                    authorities(&upstream.authorities, upstream.tls != TlsMode::None)?
+                    let Protection { authorities: source, own, .. } = &upstream.protection;
+                    if let Some((chain, key)) = own {
+                        files.push((File::OwnChain, chain.open()?));
+                        files.push((File::OwnKey, key.open()?));
+                    }
+                    authorities(source, upstream.tls != TlsMode::None && upstream.protection.by_authority())?
                 }
             };
             files.extend(authorities.map(|authorities| (File::Authorities, authorities)));
@@ -264,7 +269,8 @@ pub fn parent_grounds(plan: &Plan, config: &Path) -> Result<ParentGrounds, Strin
     folders(config);
     folders(&plan.master_directory.join(vault::master::CURRENT));
     let pairs = plan.certificates.iter().flat_map(|certificate| [&certificate.chain, &certificate.key]);
-    let others = plan.upstreams.iter().flat_map(|upstream| [&upstream.password, &upstream.authorities]).flatten();
+    let others =
+        plan.upstreams.iter().flat_map(|upstream| upstream.password.iter().chain(upstream.protection.sources()));
     let witnesses = plan.witnesses().filter_map(|(_, witness)| witness.authorities.as_ref());
     let clients = plan.listeners.iter().filter_map(|listener| listener.client_authorities.as_ref());
     for source in pairs.chain(others).chain(witnesses).chain(clients) {

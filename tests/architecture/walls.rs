@@ -108,7 +108,7 @@ const CRATES: [(&str, &[&str]); 25] = [
     // TLS: who speaks it, who signs for it, and the command that checks its files
     ("tokio_rustls", &["edge", "courier", "sink", "cli/demo"]),
     ("rustls", &["edge", "courier", "keyholder", "sink", "cli"]),
-    ("webpki", &["edge", "cli"]),
+    ("webpki", &["edge", "courier/trust.rs", "cli"]),
     ("rustls_native_certs", &["parent", "courier"]),
     // keys: TLS signatures, the log's signatures and their proof, the provider of outgoing TLS, bodies at rest, SCRAM
     ("ring", &["keyholder", "sealer", "merkle", "courier", "vault/cipher.rs", "vault/master.rs", "sasl/proof.rs"]),
@@ -122,7 +122,21 @@ const CRATES: [(&str, &[&str]); 25] = [
     ("clap", &["cli"]),
     // JSON comes from strangers at the HTTP edge only; elsewhere it is written
     ("serde_json", &["edge/http", "vault", "cli"]),
-    ("base64", &["edge", "courier", "sink", "merkle", "vault", "cli", "mail", "sasl", "policy/derived.rs"]),
+    (
+        "base64",
+        &[
+            "edge",
+            "courier",
+            "sink",
+            "merkle",
+            "vault",
+            "cli",
+            "mail",
+            "sasl",
+            "policy/derived.rs",
+            "config/protection.rs",
+        ],
+    ),
     ("tracing_subscriber", &["log", "cli"]),
     (
         "tokio",

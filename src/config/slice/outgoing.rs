@@ -47,9 +47,28 @@ pub struct SmtpSlice {
     /// The name we give in EHLO.
     pub helo: String,
     pub tls: TlsMode,
+    pub verify: Verify,
+    /// SHA-256 of public keys, one of which it must have; any when there are none.
+    pub pins: Vec<[u8; 32]>,
+    /// The name that a certificate must bear, instead of the host's.
+    pub tls_name: Option<String>,
+    /// A certificate of our own and its key come as descriptors.
+    pub client_certificate: bool,
     pub username: Option<String>,
     pub auth: Auth,
     pub connections: u16,
+}
+
+/// By what an upstream's certificate is believed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verify {
+    /// An authority has signed for its name; and its key, where some are pinned.
+    #[default]
+    Full,
+    /// Its key alone.
+    Pin,
+    /// Nothing: whoever answers.
+    NoneInsecure,
 }
 
 /// How a courier logs in.

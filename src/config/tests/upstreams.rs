@@ -1,7 +1,7 @@
-//! Upstreams: how they are logged in to.
+//! Upstreams: how they are logged in to, and by what they are believed.
 
 use super::*;
-use crate::config::slice::Auth;
+use crate::config::slice::{Auth, Verify};
 
 #[test]
 fn rule_u5_how_to_log_in_is_one_of_four_words_and_needs_a_name() {
@@ -17,4 +17,43 @@ fn rule_u5_how_to_log_in_is_one_of_four_words_and_needs_a_name() {
     let alone =
         complaint("username = \"gate\"\npassword_file = \"/etc/gatepost/smarthost.secret\"\n", "auth = \"plain\"\n");
     assert!(alone.contains("auth: there is no login without username"), "{alone}");
+}
+
+const LOGIN: &str = "username = \"gate\"\npassword_file = \"/etc/gatepost/smarthost.secret\"\n";
+
+#[test]
+fn rule_u4_what_an_upstream_is_believed_by_is_said_whole_and_opted_out_of_by_its_name() {
+    let pin = format!("pin = [\"sha256:{}\"]\n", "ab".repeat(32));
+    let with = |lines: &str| FULL.replacen(LOGIN, lines, 1);
+    let beside = load(&with(&format!("{LOGIN}{pin}tls_name = \"Relay.Example.NET\"\n"))).unwrap();
+    let protection = &beside.upstreams[0].protection;
+    assert_eq!((protection.verify, protection.pins.as_slice()), (Verify::Full, &[[0xab; 32]][..]));
+    assert_eq!(protection.name.as_deref(), Some("relay.example.net"));
+    let alone = load(&with(&format!("{LOGIN}verify = \"pin\"\n{pin}"))).unwrap();
+    assert_eq!(alone.upstreams[0].protection.verify, Verify::Pin);
+    let open = load(&with("verify = \"none_insecure\"\n")).unwrap();
+    assert!(
+        open.warnings.iter().any(|line| line.contains("whoever answers for mx1.example.net")),
+        "{:?}",
+        open.warnings
+    );
+    for (lines, why) in [
+        ("verify = \"none\"\n".to_owned(), "verify: \"none\" is unknown"),
+        ("verify = \"pin\"\n".to_owned(), "no key is pinned"),
+        ("pin = [\"sha256:abc\"]\n".to_owned(), "pin: \"sha256:abc\""),
+        ("pin = []\n".to_owned(), "pin: from 1 to 16"),
+        (format!("{LOGIN}verify = \"none_insecure\"\n"), "the password would go to whoever answers"),
+        (format!("verify = \"none_insecure\"\n{pin}"), "nobody looks at it"),
+        ("verify = \"none_insecure\"\nrequiretls = true\n".to_owned(), "requiretls promises verified TLS"),
+        (format!("verify = \"pin\"\n{pin}authorities_file = \"/a.pem\"\n"), "no authority is asked"),
+        ("client_certificate = \"/a.pem\"\n".to_owned(), "client_key is missing"),
+        ("client_key = \"/a.key\"\n".to_owned(), "client_certificate is missing"),
+        ("client_certificate = \"a.pem\"\nclient_key = \"/a.key\"\n".to_owned(), "write the whole path"),
+        ("tls_name = \"a b\"\n".to_owned(), "tls_name: \"a b\" is not a host name"),
+    ] {
+        let said = complaint(LOGIN, &lines);
+        assert!(said.contains(why), "{lines}: {said}");
+    }
+    let inside = complaint("tls = \"none\"\n", &format!("tls = \"none\"\n{pin}"));
+    assert!(inside.contains("pin: there is no TLS to this upstream"), "{inside}");
 }

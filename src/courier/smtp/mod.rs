@@ -37,6 +37,10 @@ pub struct Settings {
     pub tls: TlsMode,
     /// Present when `tls` is not none.
     pub connector: Option<TlsConnector>,
+    /// The name that a certificate must bear, instead of the host's.
+    pub tls_name: Option<String>,
+    /// Under TLS it is known who is there.
+    pub verified: bool,
     pub credential: Option<Credential>,
     pub hosts: Hosts,
     pub connections: u16,

@@ -68,6 +68,8 @@ impl Session {
             return Err(format!("EHLO: {reply}"));
         }
         self.offers = Offers::read(&reply);
+        // RFC 8689 section 4.2.1: to keep mail under TLS is promised to who is known alone.
+        self.offers.require_tls &= settings.verified;
         Ok(())
     }
 
@@ -122,7 +124,8 @@ impl Session {
 async fn handshake(settings: &Settings, host: &str, stream: Box<dyn Stream>) -> Result<Protected, String> {
     let connector = settings.connector.as_ref().ok_or("TLS: no authorities to verify the certificate with")?;
     let limit = settings.patience.handshake;
-    let shaken = timeout(limit, tls::protect(connector, host, stream)).await;
+    let name = settings.tls_name.as_deref().unwrap_or(host);
+    let shaken = timeout(limit, tls::protect(connector, name, stream)).await;
     let failed = shaken.map_err(|_| format!("TLS: no handshake within {} s", limit.as_secs()))?;
     failed.map_err(|reason| format!("TLS: {reason}"))
 }

@@ -1,5 +1,6 @@
 //! The courier over real sockets: the test plays parent, vault and dialer, and the sink plays the upstream.
 
+mod believed;
 mod extensions;
 mod hostile;
 mod neighbours;
@@ -60,6 +61,8 @@ fn settings_for(hosts: &Where) -> Settings {
         helo: "gate.test".into(),
         tls: TlsMode::None,
         connector: None,
+        tls_name: None,
+        verified: true,
         credential: None,
         hosts: Hosts::new(hosts.iter().map(|(host, _)| host.clone()).collect()),
         connections: 1,
