@@ -109,6 +109,9 @@ impl Files<'_> {
                         }
                         return Some(pair);
                     }
+                    Err(rustls::Error::InconsistentKeys(_)) => {
+                        format!("{chain}: {key} does not serve this certificate: it is the key of another one")
+                    }
                     Err(why) => format!("{chain}: {key} does not serve this certificate: {why}"),
                 }
             }
@@ -247,7 +250,7 @@ mod tests {
         house.write("empty", "", 0o600);
         house.write("two", "hunter2\nhunter3\n", 0o600);
         let cases = [
-            ("chain.pem", "other.pem", "password", "does not serve this certificate"),
+            ("chain.pem", "other.pem", "password", "is the key of another one"),
             ("chain.pem", "none.pem", "password", "none.pem: can't be opened: No such file"),
             ("key.pem", "key.pem", "password", "holds no certificate"),
             ("chain.pem", "chain.pem", "password", "not a private key"),

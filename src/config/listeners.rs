@@ -14,7 +14,7 @@ use super::name;
 use super::plan::{Bind, Certificate, Listener, label, number, word};
 use super::slice::{Protocol, Serve, TlsMode};
 use super::{client_certificates, mechanisms};
-use super::{dialect, extensions};
+use super::{dialect, extensions, ways};
 
 /// The zone of a listener that names none.
 const ZONE: &str = "main";
@@ -106,6 +106,7 @@ fn judge(
         }
     }
     dialect::judge_gateways(listener, written, findings);
+    ways::judge_gateways(listener, written, findings);
     let in_the_clear = tls == TlsMode::None && !behind_tls_proxy && !identify_by_network;
     if let (true, Some(place)) = (in_the_clear, exposed.and_then(|at| written.address.get(at))) {
         let starttls = if protocol == Protocol::Smtp { "\"starttls\" or " } else { "" };
@@ -118,9 +119,10 @@ fn judge(
     }
     for (key, list) in [("proxy_from", &written.proxy_from), ("xclient_from", &written.xclient_from)] {
         if let (true, None, Some(place)) = (in_the_clear, exposed, list.iter().flatten().next()) {
+            let who = if key == "xclient_from" { "gateway" } else { "proxy" };
             let text = format!(
-                "{key}: clients come from elsewhere through the proxy, and there is no TLS: set tls, or say \
-                 behind_tls_proxy = true when the proxy does TLS for it"
+                "{key}: clients come from elsewhere through the {who}, and there is no TLS: set tls, or say \
+                 behind_tls_proxy = true when the {who} does TLS for it"
             );
             findings.refuse(place.span(), text);
         }
@@ -173,6 +175,12 @@ fn zone(written: &Option<At<String>>, findings: &mut Findings<'_>) -> String {
     written.get_ref().clone()
 }
 
+/// Whether one of them is every address of the other's kind, at the same port: the system gives such a port once.
+fn is_within(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_same = one.port() == other.port() && one.port() != 0 && one.is_ipv4() == other.is_ipv4() && one != other;
+    is_same && (one.ip().is_unspecified() || other.ip().is_unspecified())
+}
+
 /// Each address once; port 0 (the system chooses) as often as one likes.
 fn binds(
     written: &file::Listener,
@@ -202,6 +210,10 @@ fn binds(
         let is_free = matches!(&bind, Bind::Address(address) if address.port() == 0) || taken.insert(bind.clone());
         if !is_free {
             findings.refuse(place.span(), format!("address: {text:?} is used twice"));
+        } else if let Bind::Address(address) = bind
+            && taken.iter().any(|other| matches!(other, Bind::Address(other) if is_within(address, *other)))
+        {
+            findings.refuse(place.span(), format!("address: {text:?}: another one here is all addresses of this port"));
         }
         binds.push(bind);
     }

@@ -27,6 +27,7 @@ mod routes;
 mod salvage;
 mod slices;
 mod upstreams;
+mod ways;
 
 use std::fs::File;
 use std::io::Read;

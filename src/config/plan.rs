@@ -16,7 +16,7 @@ pub use super::limits::{Limits, Spool};
 pub use super::protection::Protection;
 use super::slice::{Auth, ClientCertificates, Declared, Extension, Protocol, Serve, TlsMode};
 use super::source::Source;
-use super::{Dialect, Mode, anchors, audit, credentials, limits, listeners, name, routes, upstreams};
+use super::{Dialect, Mode, anchors, audit, credentials, limits, listeners, name, routes, upstreams, ways};
 use crate::policy::mechanism::Mechanism;
 use crate::policy::presence::Caps;
 use crate::policy::route::Route;
@@ -153,6 +153,7 @@ impl Plan {
         }
         if !findings.is_refused() {
             plan.look_for_oddities(&config, findings);
+            ways::look(&plan, &config, findings);
         }
         plan
     }

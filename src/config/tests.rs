@@ -15,6 +15,7 @@ mod credentials;
 mod listeners;
 mod slices;
 mod upstreams;
+mod ways;
 
 const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$cmFuZG9tIG9jdGV0cyBvZiBhIGhhc2ggLSAzMiBsb25n";
 
@@ -388,8 +389,7 @@ fn what_is_odd_is_a_warning() {
     }
     let bare = "version = 1\nhostname = \"localhost\"\n[[listener]]\nname = \"a\"\naddress = [\"127.0.0.1:0\", \"[::1]:0\", \
                 \"127.0.0.1:0\"]\nprotocol = \"smtp\"\n";
-    let warnings = load(bare).unwrap().warnings;
-    assert_eq!(warnings.len(), 4, "{warnings:#?}");
+    assert_eq!(load(bare).unwrap().warnings.len(), 4);
 }
 
 #[test]

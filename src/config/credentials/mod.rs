@@ -109,7 +109,7 @@ fn judge(credential: &Declared, table: &At<file::Credential>, findings: &mut Fin
     if let Err(why) = policy.check_changes() {
         findings.refuse(table.span(), format!("credential {id:?}: {why}"));
     }
-    if policy.identified_by.is_empty() {
+    if table.get_ref().identified_by.is_empty() {
         if secrets.is_empty() && table.get_ref().secrets.is_empty() && table.get_ref().certificates.is_empty() {
             let text = format!(
                 "credential {id:?} has neither secrets nor identified_by nor certificates: nobody could ever be it"

@@ -1,0 +1,114 @@
+//! Ways to log in, or to be known, that nobody can go: what each key allows by itself, and all of them together don't.
+
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+
+use super::Config;
+use super::findings::Findings;
+use super::plan::{Listener, Plan};
+use super::slice::{ClientCertificates, Declared, Protocol, TlsMode};
+use crate::policy::certificate::Wanted;
+use crate::policy::mechanism::Mechanism;
+use crate::policy::scope::Scope;
+
+/// Warns of them, each at the table where it can be mended.
+pub fn look(plan: &Plan, config: &Config, findings: &mut Findings<'_>) {
+    for (listener, written) in plan.listeners.iter().zip(&config.listener) {
+        let own = &written.get_ref().certificates;
+        let mut odd = at_listener(listener, &plan.credentials);
+        if listener.tls == TlsMode::None && (own.is_some() || written.get_ref().certificate.is_some()) {
+            odd.push("there is no TLS here: its certificates are shown to nobody".to_owned());
+        }
+        for text in odd {
+            findings.warn(Some(written.span()), format!("listener {:?}: {text}", listener.name));
+        }
+    }
+    for (credential, written) in plan.credentials.iter().zip(&config.credential) {
+        for text in at_credential(credential) {
+            findings.warn(Some(written.span()), format!("credential {:?}: {text}", credential.id));
+        }
+    }
+    let mut holders: BTreeMap<&Wanted, &str> = BTreeMap::new();
+    let is_enough = plan.listeners.iter().any(|listener| listener.mechanisms.contains(&Mechanism::External));
+    for (credential, written) in plan.credentials.iter().zip(&config.credential).filter(|_| is_enough) {
+        for wanted in &credential.certificates {
+            if let Some(other) = holders.insert(wanted, &credential.id).filter(|other| *other != credential.id) {
+                let text = format!(
+                    "credential {:?}: {other:?} has the same certificate: by EXTERNAL a client must say which of them it is, \
+                     and one that says nothing is nobody",
+                    credential.id
+                );
+                findings.warn(Some(written.span()), text);
+            }
+        }
+    }
+}
+
+fn at_listener(listener: &Listener, credentials: &[Declared]) -> Vec<String> {
+    let mut odd = Vec::new();
+    let mechanisms = &listener.mechanisms;
+    let has_certificates = credentials.iter().any(|credential| !credential.certificates.is_empty());
+    let mut secrets = credentials.iter().flat_map(|credential| &credential.secrets).peekable();
+    let is_scram = !mechanisms.is_empty() && mechanisms.iter().all(|mechanism| mechanism.is_scram());
+    if is_scram && secrets.peek().is_some() && secrets.all(|secret| secret.scram.is_none()) {
+        odd.push(
+            "mechanisms: no secret in this file has scram, so none of its credentials can log in here: \
+             `gatepost credential hash --scram`"
+                .to_owned(),
+        );
+    }
+    if mechanisms[..] == [Mechanism::ScramSha256Plus] {
+        odd.push("mechanisms: SCRAM-SHA-256-PLUS alone lets in nobody who has TLS 1.2: add SCRAM-SHA-256".to_owned());
+    }
+    if mechanisms.contains(&Mechanism::External) && !has_certificates {
+        odd.push("mechanisms: no credential has certificates, so nobody can log in by EXTERNAL".to_owned());
+    }
+    if listener.client_certificates == Some(ClientCertificates::Require) && !has_certificates {
+        odd.push(
+            "client_certificates: \"require\" wants one that the credential has, and none has certificates: nobody can \
+             log in here"
+                .to_owned(),
+        );
+    }
+    odd
+}
+
+fn at_credential(credential: &Declared) -> Vec<String> {
+    let (policy, mut odd) = (&credential.policy, Vec::new());
+    let derived = credential.secrets.iter().filter(|secret| secret.scram.is_some()).count();
+    if derived > 0 && derived < credential.secrets.len() {
+        odd.push("one of its secrets has scram and another has not, so that one doesn't log in by SCRAM".to_owned());
+    }
+    let meets = |one: &IpNet, other: &IpNet| one.contains(other) || other.contains(one);
+    let places = &policy.identified_by;
+    if !places.is_empty() && !policy.networks.is_empty() {
+        let is_met = places.iter().any(|one| policy.networks.iter().any(|other| meets(one, other)));
+        if !is_met {
+            odd.push("networks has nothing of identified_by: nobody could ever be it".to_owned());
+        }
+    }
+    if !places.is_empty() && !policy.scopes.has(Scope::Smtp) {
+        odd.push("scopes: identified_by is for SMTP, and it has no scope \"smtp\": it may send nothing".to_owned());
+    }
+    if let Some(mapped) = places.iter().find(|network| is_mapped(network)) {
+        odd.push(format!("identified_by: {mapped} matches nobody, because such addresses count as IPv4: write that"));
+    }
+    odd
+}
+
+/// Whether it is of IPv4 addresses in the form of IPv6.
+fn is_mapped(network: &IpNet) -> bool {
+    matches!(network, IpNet::V6(network) if network.prefix_len() >= 96 && network.network().to_ipv4_mapped().is_some())
+}
+
+/// Refuses a gateway's clients where none of them can have what is required.
+pub fn judge_gateways(listener: &Listener, written: &super::file::Listener, findings: &mut Findings<'_>) {
+    let is_required = listener.client_certificates == Some(ClientCertificates::Require);
+    let gateways = written.xclient_from.iter().flatten().next();
+    if let (true, Protocol::Smtp, Some(place)) = (is_required, listener.protocol, gateways) {
+        let text = "xclient_from: client_certificates = \"require\" beside it lets in none of the gateway's clients: the \
+                    gateway's certificate is not theirs: write \"request\", or give the gateway a listener of its own";
+        findings.refuse(place.span(), text);
+    }
+}
