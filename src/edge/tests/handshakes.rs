@@ -50,6 +50,31 @@ async fn rule_t6_mail_passes_over_starttls_and_over_implicit_tls() {
     }
 }
 
+/// By hand, because no client here can: the same ClientHello is answered as one of TLS 1.2, and as one of 1.0 or 1.1 refused for
+/// its version (RFC 8446 section 6.2, alert 70).
+#[tokio::test]
+async fn rule_t6_nothing_older_than_tls_1_2_is_spoken() {
+    const SUITES: &[u8] = &[0, 4, 0xc0, 0x2b, 0xc0, 0x2f, 1, 0];
+    const GROUPS: &[u8] = &[0, 10, 0, 6, 0, 4, 0, 29, 0, 23];
+    const SIGNATURES: &[u8] = &[0, 13, 0, 8, 0, 6, 8, 4, 4, 1, 4, 3];
+    for version in [1, 2, 3] {
+        let gate = Gate::open(TlsMode::Implicit, 10);
+        gate.keyholder(Duration::ZERO);
+        let extensions = [GROUPS, SIGNATURES].concat();
+        let hello = [&[3, version][..], &[7; 32], &[0], SUITES, &[0, extensions.len() as u8], &extensions].concat();
+        let length = hello.len() as u8;
+        let mut stream = gate.connect().await;
+        stream.write_all(&[&[22, 3, 1, 0, length + 4, 1, 0, 0, length][..], &hello].concat()).await.unwrap();
+        let mut said = [0; 7];
+        let read = tokio::io::AsyncReadExt::read_exact(&mut stream, &mut said);
+        tokio::time::timeout(Duration::from_secs(5), read).await.expect("nothing was said").unwrap();
+        match version {
+            3 => assert_eq!(said[0], 22, "{said:?}"),
+            _ => assert_eq!((said[0], &said[5..]), (21, &[2, 70][..]), "{version}: {said:?}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn rule_t3_vector_v6_garbage_instead_of_a_handshake_closes_the_connection() {
     let gate = Gate::open(TlsMode::Starttls, 10);

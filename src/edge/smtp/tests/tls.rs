@@ -59,6 +59,17 @@ async fn rule_t4_starttls_without_a_certificate_is_454() {
 }
 
 #[tokio::test]
+async fn rule_t4_once_tls_is_on_it_is_not_offered_and_not_begun_again() {
+    let room = room();
+    let client = room.run(&format!("S: 220 *\n{HELLO_CLEAR}\nC: STARTTLS\nS: 220 2.0.0 *")).await;
+    let mut client = client.secured(&room.front).await;
+    client.run("C: STARTTLS\nS: 503 5.5.1 *\nC: EHLO client.example\n@offers\nS: 250 AUTH PLAIN LOGIN").await;
+    client.run("C: STARTTLS\nS: 503 5.5.1 *\nC: NOOP\nS: 250 *").await;
+    let room = Room::plain();
+    room.run("@hello\nC: STARTTLS\nS: 502 5.5.1 *").await;
+}
+
+#[tokio::test]
 async fn rule_t5_before_tls_next_to_nothing_works() {
     let room = room();
     let mut client = room.run("S: 220 *").await;
