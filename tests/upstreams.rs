@@ -81,6 +81,7 @@ fn rule_u5_postfix_is_logged_in_to_by_the_best_that_it_offers_or_by_what_was_ask
         postfix.await_log(&["to=<b@example.org>", "relay=none", "status=sent"]);
         let log = service.stop();
         assert!(!log.contains(PASSWORD), "{log}");
+        postfix.await_log(&["disconnect from localhost", " bdat=1 ", " quit=1 "]);
     }
 }
 

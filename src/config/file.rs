@@ -204,6 +204,11 @@ pub struct Upstream {
     pub authorities_file: Option<At<String>>,
     pub requiretls: Option<At<bool>>,
     pub connections: Option<At<i64>>,
+    pub idle: Option<At<String>>,
+    pub max_age: Option<At<String>>,
+    pub messages_per_connection: Option<At<i64>>,
+    pub helo: Option<At<String>>,
+    pub family: Option<At<String>>,
 }
 
 /// `[[route]]`

@@ -60,6 +60,15 @@ pub const PER_PREFIX: Bound<u32> = Bound { key: "per_prefix", default: 400, leas
 /// Connections a courier keeps to its upstream. Providers commonly allow ten to twenty.
 pub const CONNECTIONS: Bound<u16> = Bound { key: "connections", default: 4, least: 1, most: MAX_SLOTS };
 
+/// A connection's wait for its next message: less than servers wait for us (RFC 5321 has 5 minutes, busy ones have 10 seconds), long
+/// enough for the next of a batch.
+pub const KEPT_IDLE: Bound<Duration> = Bound { key: "idle", default: seconds(8), least: seconds(1), most: minutes(5) };
+/// A balancer that has taken a host out gets rid of us after this time.
+pub const KEPT_AGE: Bound<Duration> =
+    Bound { key: "max_age", default: minutes(5), least: seconds(10), most: minutes(60) };
+/// Messages over one connection (rule U11): many servers stop at 100, and fresh connections spread over a balancer.
+pub const KEPT_MESSAGES: Bound<u32> = Bound { key: "messages_per_connection", default: 100, least: 1, most: 10_000 };
+
 /// Waits between attempts: soon at first, for greylisting and restarts, then seldom (RFC 5321 section 4.5.4.1).
 const RETRY: [Duration; 6] = [minutes(1), minutes(5), minutes(15), minutes(30), minutes(60), minutes(120)];
 const RETRY_WAIT: Bound<Duration> = Bound { key: "retry", default: minutes(30), least: seconds(1), most: days(1) };
@@ -252,7 +261,8 @@ mod tests {
             assert!(bound.least <= bound.default && bound.default <= bound.most, "{}", bound.key);
         }
         let anchors = [ANCHOR_NEAR, ANCHOR_MAIL, ANCHOR_WITNESS, ANCHOR_OVERDUE];
-        let others = [HANDSHAKE, SIGNING, IDLE_STRANGE, IDLE, CONNECT, HASH_DEADLINE, RETRY_WAIT, LIFETIME];
+        let others =
+            [HANDSHAKE, SIGNING, IDLE_STRANGE, IDLE, CONNECT, HASH_DEADLINE, RETRY_WAIT, LIFETIME, KEPT_IDLE, KEPT_AGE];
         for bound in others.iter().chain(&anchors) {
             assert!(bound.least <= bound.default && bound.default <= bound.most, "{}", bound.key);
         }

@@ -14,7 +14,7 @@ use super::file::{At, Config};
 use super::findings::Findings;
 pub use super::limits::{Limits, Spool};
 pub use super::protection::Protection;
-use super::slice::{Auth, ClientCertificates, Declared, Extension, Protocol, Serve, TlsMode};
+use super::slice::{Auth, ClientCertificates, Declared, Extension, Family, Keep, Protocol, Serve, TlsMode};
 use super::source::Source;
 use super::{Dialect, Mode, anchors, audit, credentials, limits, listeners, name, routes, upstreams, ways};
 use crate::policy::mechanism::Mechanism;
@@ -117,6 +117,10 @@ pub struct Upstream {
     /// It offers REQUIRETLS, as its operator says.
     pub requiretls: bool,
     pub connections: u16,
+    pub keep: Keep,
+    /// The name in EHLO, where it isn't the gate's.
+    pub helo: Option<String>,
+    pub family: Family,
 }
 
 impl Plan {

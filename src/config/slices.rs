@@ -2,7 +2,7 @@
 
 use super::plan::{Anchor, Listener, Place, Plan, Upstream, Witness};
 use super::slice::{
-    self, Admission, Clients, Counter, CourierSlice, Desk, Destination, DialerSlice, EdgeSlice, KeyholderSlice,
+    self, Admission, Clients, Counter, CourierSlice, Desk, Destination, DialerSlice, EdgeSlice, Family, KeyholderSlice,
     ListenerSlice, NearAnchor, Protocol, SealerSlice, SmtpSlice, VaultSlice, WitnessSlice,
 };
 use super::source::Source;
@@ -131,11 +131,15 @@ impl Plan {
     }
 
     pub fn dialer_slice(&self) -> DialerSlice {
-        let destination =
-            |upstream: &Upstream| Destination { name: upstream.name.clone(), hosts: upstream.hosts.clone() };
+        let destination = |upstream: &Upstream| Destination {
+            name: upstream.name.clone(),
+            hosts: upstream.hosts.clone(),
+            family: upstream.family,
+        };
         let witness = |(name, witness): (&str, &Witness)| Destination {
             name: witnessing::post(name),
             hosts: vec![(witness.host.clone(), witness.port)],
+            family: Family::Any,
         };
         let upstreams = self.upstreams.iter().map(destination).chain(self.witnesses().map(witness)).collect();
         DialerSlice { upstreams, connect: self.limits.connect }
@@ -147,7 +151,7 @@ impl Plan {
         CourierSlice::Smtp(SmtpSlice {
             upstream: upstream.name.clone(),
             hosts: upstream.hosts.iter().map(|(host, _)| host.clone()).collect(),
-            helo: self.hostname.clone(),
+            helo: upstream.helo.clone().unwrap_or_else(|| self.hostname.clone()),
             tls: upstream.tls,
             verify: upstream.protection.verify,
             pins: upstream.protection.pins.clone(),
@@ -156,6 +160,7 @@ impl Plan {
             username: upstream.username.clone(),
             auth: upstream.auth,
             connections: upstream.connections,
+            keep: upstream.keep,
         })
     }
 

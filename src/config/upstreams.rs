@@ -5,14 +5,16 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use super::file::{self, At};
 use super::findings::Findings;
-use super::limits::{CONNECTIONS, whole};
+use super::limits::{CONNECTIONS, KEPT_AGE, KEPT_IDLE, KEPT_MESSAGES, time, whole};
 use super::listeners::TLS;
 use super::plan::{Upstream, label, number, word};
-use super::slice::{Auth, TlsMode};
+use super::slice::{Auth, Family, Keep, TlsMode};
 use super::source::Source;
 use super::{Mode, name, protection};
 use crate::secret::Secret;
 
+/// The words for which addresses are connected to.
+const FAMILY: [(&str, Family); 3] = [("any", Family::Any), ("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6)];
 /// The words for how to log in.
 const AUTH: [(&str, Auth); 4] =
     [("auto", Auth::Auto), ("scram-sha-256", Auth::ScramSha256), ("plain", Auth::Plain), ("login", Auth::Login)];
@@ -33,13 +35,20 @@ pub fn plan(tables: &[At<file::Upstream>], mode: Mode, findings: &mut Findings<'
             number: number(index, "upstreams", findings),
             name: label(written.name.as_ref(), table, "name", &mut names, findings),
             protection: protection::plan(written, tls, &hosts, findings),
-            hosts,
-            tls,
             username: username(&written.username, findings),
             password: password(written, mode, findings),
             auth: auth(written, findings),
             requiretls: written.requiretls.as_ref().is_some_and(|flag| *flag.get_ref()),
             connections: whole(&written.connections, &CONNECTIONS, findings),
+            keep: Keep {
+                idle: time(&written.idle, &KEPT_IDLE, findings),
+                age: time(&written.max_age, &KEPT_AGE, findings),
+                messages: whole(&written.messages_per_connection, &KEPT_MESSAGES, findings),
+            },
+            helo: helo(written, findings),
+            family: family(written, &hosts, findings),
+            hosts,
+            tls,
         };
         judge(&upstream, table, findings);
         upstreams.push(upstream);
@@ -129,6 +138,24 @@ fn username(written: &Option<At<String>>, findings: &mut Findings<'_>) -> Option
         findings.refuse(written.span(), "username: must not be empty or have control characters");
     }
     Some(written.get_ref().clone())
+}
+
+fn helo(written: &file::Upstream, findings: &mut Findings<'_>) -> Option<String> {
+    let written = written.helo.as_ref()?;
+    if !name::is_host(written.get_ref()) {
+        findings.refuse(written.span(), format!("helo: {:?} is not a host name", written.get_ref()));
+    }
+    Some(written.get_ref().to_ascii_lowercase())
+}
+
+fn family(written: &file::Upstream, hosts: &[(String, u16)], findings: &mut Findings<'_>) -> Family {
+    let Some(written) = &written.family else { return Family::default() };
+    let family = word(written, "family", &FAMILY, &[], findings).unwrap_or_default();
+    let addresses = hosts.iter().filter_map(|(host, _)| host.parse::<IpAddr>().ok());
+    for other in addresses.filter(|address| !family.has(*address)) {
+        findings.refuse(written.span(), format!("family: {other} among the hosts is no {} address", family.name()));
+    }
+    family
 }
 
 fn auth(written: &file::Upstream, findings: &mut Findings<'_>) -> Auth {

@@ -140,7 +140,8 @@ fn settings(slice: SmtpSlice, mut file: impl FnMut(&File) -> Result<OwnedFd, Str
         credential,
         hosts: Hosts::new(slice.hosts),
         connections: slice.connections,
-        patience: Patience::default(),
+        messages: slice.keep.messages,
+        patience: Patience { idle: slice.keep.idle, age: slice.keep.age, ..Patience::default() },
     })
 }
 

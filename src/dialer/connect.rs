@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::resolve::Resolvers;
-use crate::config::slice::Destination;
+use crate::config::slice::{Destination, Family};
 
 /// One dial in all, whatever number of hosts and addresses there is: the courier's message could be waiting for an
 /// attempt elsewhere.
@@ -40,7 +40,7 @@ pub async fn reach(
     let hosts = &upstream.hosts;
     let begin = usize::from(first).checked_rem(hosts.len()).unwrap_or(0);
     for (index, (host, port)) in hosts.iter().enumerate().cycle().skip(begin).take(hosts.len()) {
-        let outcome = match timeout_at(deadline, reach_host(host, *port, resolvers, connect)).await {
+        let outcome = match timeout_at(deadline, reach_host(host, *port, upstream.family, resolvers, connect)).await {
             Ok(outcome) => outcome,
             Err(_) => Err("no time was left to try it".into()),
         };
@@ -61,6 +61,7 @@ pub async fn reach(
 async fn reach_host(
     host: &str,
     port: u16,
+    family: Family,
     resolvers: &Resolvers,
     connect: Duration,
 ) -> Result<(StdStream, SocketAddr), String> {
@@ -68,8 +69,8 @@ async fn reach_host(
         Some(address) => vec![address],
         None => resolvers.addresses(host).await?,
     };
-    let mut reason = String::new();
-    for address in addresses {
+    let mut reason = format!("it has no {} address", family.name());
+    for address in addresses.into_iter().filter(|address| family.has(*address)) {
         let address = SocketAddr::new(address, port);
         match timeout(connect, open(address)).await {
             Ok(Ok(socket)) => return Ok((socket, address)),

@@ -12,6 +12,7 @@ use nix::sys::socket::{
 use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::*;
+use crate::config::slice::Family;
 use crate::ipc::control::Report;
 use crate::ipc::packet::Blocking;
 use crate::role::link::End;
@@ -50,6 +51,7 @@ fn run(upstreams: Vec<(&str, Vec<(&str, u16)>)>) -> Running {
     let upstreams = upstreams.into_iter().map(|(name, hosts)| Destination {
         name: name.to_owned(),
         hosts: hosts.into_iter().map(|(host, port)| (host.to_owned(), port)).collect(),
+        family: if name.ends_with("6") { Family::Ipv6 } else { Family::Any },
     });
     let slice = DialerSlice { upstreams: upstreams.collect(), connect: Duration::from_secs(1) };
     let thread = thread::spawn(move || {
@@ -127,6 +129,20 @@ fn a_socket_arrives_connected_and_the_courier_can_speak_through_it() {
     let mut seen = [0; 7];
     accepted.read_exact(&mut seen).unwrap();
     assert_eq!(&seen, b"through");
+}
+
+#[test]
+fn an_upstream_of_one_family_is_not_reached_by_the_other() {
+    let (_listener, port) = listener();
+    let running =
+        run(vec![("only6", vec![("mail.test", port), ("127.0.0.1", port)]), ("any", vec![("mail.test", port)])]);
+    let (only6, any) = (running.courier("only6"), running.courier("any"));
+    only6.send(&Dial { ticket: 1, first: 0 }, None).unwrap();
+    let (Dialed::Failed { reasons, .. }, None) = receive(&only6) else { panic!("it was reached") };
+    let expected = ["mail.test", "127.0.0.1"].map(|host| format!("{host}:{port}: it has no IPv6 address"));
+    assert_eq!(reasons, expected);
+    any.send(&Dial { ticket: 2, first: 0 }, None).unwrap();
+    assert_eq!(connected(&any).0, 2);
 }
 
 #[test]

@@ -21,6 +21,7 @@ const OFFERS: Offers = Offers {
     pipelining: true,
     size: true,
     eight_bit: true,
+    chunking: false,
     dsn: true,
     utf8: true,
     require_tls: true,

@@ -58,6 +58,8 @@ pub enum Phase {
     Data,
     /// While the content arrives.
     Content,
+    /// A chunk but the last, when it has arrived. The last one is `Dot`.
+    Chunk,
     Dot,
     Rset,
 }

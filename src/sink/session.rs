@@ -65,6 +65,7 @@ pub fn serve(
         session.say(&format!("220 {} ESMTP", options.hostname))?;
     }
     let (mut sender, mut recipients) = (None, Vec::new());
+    let mut chunks: Vec<Vec<u8>> = Vec::new();
     loop {
         let line = session.line()?;
         let verb = line.split_ascii_whitespace().next().unwrap_or_default().to_ascii_uppercase();
@@ -120,15 +121,33 @@ pub fn serve(
                 let recipients = std::mem::take(&mut recipients);
                 sender = None;
                 if session.fault(Phase::Dot)? == Left::Everything {
-                    let (tls, authenticated) = (session.tls, session.user.clone());
-                    let at = SystemTime::now();
-                    let received = Received { sender: from, recipients, content, tls, authenticated, at };
-                    keep.send(received).map_err(io::Error::other)?;
-                    session.say(&format!("250 2.0.0 Ok: queued as {number}"))?;
+                    session.keep(keep, from, recipients, content)?;
+                }
+            }
+            "BDAT" => {
+                let mut words = line.split(' ').skip(1);
+                let length = words.next().and_then(|length| length.parse().ok()).unwrap_or_default();
+                let last = words.next() == Some("LAST");
+                let chunk = session.octets(length)?;
+                if !chunks.is_empty() || sender.is_some() && !recipients.is_empty() {
+                    chunks.push(chunk);
+                }
+                let fault = session.fault(if last { Phase::Dot } else { Phase::Chunk })? == Left::Nothing;
+                match sender.clone().filter(|_| !recipients.is_empty()) {
+                    _ if fault => chunks.clear(),
+                    None => session.say("503 5.5.1 no valid recipients")?,
+                    Some(_) if !last => session.say(&format!("250 2.0.0 {length} octets"))?,
+                    Some(from) => {
+                        let (content, recipients) = (chunks.concat(), std::mem::take(&mut recipients));
+                        chunks.clear();
+                        sender = None;
+                        session.keep(keep, from, recipients, content)?;
+                    }
                 }
             }
             "RSET" if session.fault(Phase::Rset)? == Left::Everything => {
                 (sender, recipients) = (None, Vec::new());
+                chunks.clear();
                 session.say("250 2.0.0 Ok")?;
             }
             "NOOP" => session.say("250 2.0.0 Ok")?,
@@ -163,6 +182,32 @@ impl Session<'_> {
         });
         self.stream.write_all(text.collect::<String>().as_bytes())?;
         self.stream.flush()
+    }
+
+    fn keep(
+        &mut self,
+        keep: &Sender<Received>,
+        sender: String,
+        recipients: Vec<String>,
+        content: Vec<u8>,
+    ) -> io::Result<()> {
+        let (tls, authenticated, at) = (self.tls, self.user.clone(), SystemTime::now());
+        let received = Received { sender, recipients, content, tls, authenticated, at };
+        keep.send(received).map_err(io::Error::other)?;
+        self.say(&format!("250 2.0.0 Ok: queued as {}", self.number))
+    }
+
+    /// So many octets: one chunk.
+    fn octets(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        let mut input = std::mem::take(&mut self.input);
+        while input.len() < length.min(MAX_CONTENT) {
+            if let Err(error) = self.read(&mut input, MAX_CONTENT) {
+                lock(self.tally).broken_off += 1;
+                return Err(error);
+            }
+        }
+        self.input = input.split_off(length.min(input.len()));
+        Ok(input)
     }
 
     /// The content up to its end, dots un-stuffed.

@@ -1,5 +1,6 @@
 //! The slices of those who go out: the dialer, and the couriers.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,34 @@ pub struct DialerSlice {
 pub struct Destination {
     pub name: String,
     pub hosts: Vec<(String, u16)>,
+    pub family: Family,
+}
+
+/// Which addresses of a host are connected to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Family {
+    #[default]
+    Any,
+    Ipv4,
+    Ipv6,
+}
+
+impl Family {
+    pub const fn has(self, address: IpAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Ipv4 => address.is_ipv4(),
+            Self::Ipv6 => address.is_ipv6(),
+        }
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Any => "IP",
+            Self::Ipv4 => "IPv4",
+            Self::Ipv6 => "IPv6",
+        }
+    }
 }
 
 /// Courier: whom it speaks with, and how. Authorities and password come as descriptors.
@@ -57,6 +86,18 @@ pub struct SmtpSlice {
     pub username: Option<String>,
     pub auth: Auth,
     pub connections: u16,
+    pub keep: Keep,
+}
+
+/// How long a connection is kept for further messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keep {
+    /// Without one.
+    pub idle: Duration,
+    /// In all; what is under way is finished.
+    pub age: Duration,
+    /// And for so many of them.
+    pub messages: u32,
 }
 
 /// By what an upstream's certificate is believed.

@@ -1,7 +1,7 @@
 //! Upstreams: how they are logged in to, and by what they are believed.
 
 use super::*;
-use crate::config::slice::{Auth, Verify};
+use crate::config::slice::{Auth, CourierSlice, Family, Keep, Verify};
 
 #[test]
 fn rule_u5_how_to_log_in_is_one_of_four_words_and_needs_a_name() {
@@ -56,4 +56,31 @@ fn rule_u4_what_an_upstream_is_believed_by_is_said_whole_and_opted_out_of_by_its
     }
     let inside = complaint("tls = \"none\"\n", &format!("tls = \"none\"\n{pin}"));
     assert!(inside.contains("pin: there is no TLS to this upstream"), "{inside}");
+}
+
+#[test]
+fn rule_u11_rule_u14_how_a_connection_is_made_and_kept_has_defaults_and_bounds() {
+    let courier = |lines: &str| {
+        let plan = load(&FULL.replacen(LOGIN, lines, 1)).unwrap();
+        match plan.courier_slice(&plan.upstreams[0]) {
+            CourierSlice::Smtp(slice) => (slice.helo, slice.keep, plan.dialer_slice().upstreams[0].family),
+            other => panic!("{other:?}"),
+        }
+    };
+    let keep = |idle, age, messages| Keep { idle: Duration::from_secs(idle), age: Duration::from_secs(age), messages };
+    assert_eq!(courier(""), ("gate.example.net".to_owned(), keep(8, 300, 100), Family::Any));
+    let lines = "helo = \"Out.Example.NET\"\nfamily = \"ipv4\"\nidle = \"30s\"\nmax_age = \"1m\"\nmessages_per_connection = 5\n";
+    assert_eq!(courier(lines), ("out.example.net".to_owned(), keep(30, 60, 5), Family::Ipv4));
+    for (lines, why) in [
+        ("helo = \"[192.0.2.1]\"\n", "helo: \"[192.0.2.1]\" is not a host name"),
+        ("family = \"ip\"\n", "family: \"ip\" is unknown"),
+        ("idle = \"0s\"\n", "idle: "),
+        ("max_age = \"2h\"\n", "max_age: "),
+        ("messages_per_connection = 0\n", "messages_per_connection: must be from 1 to 10000"),
+    ] {
+        let said = complaint(LOGIN, lines);
+        assert!(said.contains(why), "{lines}: {said}");
+    }
+    let other = complaint("hosts = [\"127.0.0.1:25\"]", "hosts = [\"127.0.0.1:25\"]\nfamily = \"ipv6\"");
+    assert!(other.contains("127.0.0.1 among the hosts is no IPv6 address"), "{other}");
 }

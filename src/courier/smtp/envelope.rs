@@ -65,8 +65,9 @@ pub fn envelope(parcel: &Parcel, offers: &Offers) -> Vec<Command> {
         let line = format!("RCPT TO:<{}>{parameters}\r\n", to.address);
         Command { step: Step::Rcpt(at), line }
     });
-    let data = Command { step: Step::Data, line: "DATA\r\n".to_owned() };
-    std::iter::once(mail).chain(rcpt).chain([data]).collect()
+    // Chunks come when it is known that somebody is to get them.
+    let data = (!offers.chunking).then(|| Command { step: Step::Data, line: "DATA\r\n".to_owned() });
+    std::iter::once(mail).chain(rcpt).chain(data).collect()
 }
 
 fn reverse(path: &ReversePath) -> String {

@@ -44,6 +44,8 @@ pub struct Settings {
     pub credential: Option<Credential>,
     pub hosts: Hosts,
     pub connections: u16,
+    /// Over one connection.
+    pub messages: u32,
     pub patience: Patience,
 }
 
@@ -65,6 +67,8 @@ pub struct Patience {
     pub quit: Duration,
     /// A parked connection's wait for its next message.
     pub idle: Duration,
+    /// A connection's time in all; what it carries is finished.
+    pub age: Duration,
 }
 
 impl Default for Patience {
@@ -77,7 +81,8 @@ impl Default for Patience {
             block: Duration::from_secs(180),
             dot: Duration::from_secs(600),
             quit: Duration::from_secs(5),
-            idle: pool::IDLE,
+            idle: Duration::from_secs(8),
+            age: Duration::from_secs(300),
         }
     }
 }
@@ -215,7 +220,7 @@ impl Upstream {
 
     fn let_go(&self, session: Session, reusable: bool) {
         if reusable {
-            self.pool.park(session, self.settings.patience);
+            self.pool.park(session, self.settings.messages, self.settings.patience);
         }
     }
 

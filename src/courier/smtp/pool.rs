@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -10,12 +9,6 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Patience;
 use super::session::Session;
-
-/// Messages over one connection (rule U11): many servers stop at 100, and fresh connections spread over a balancer.
-const MAX_CARRIED: u32 = 100;
-/// A connection may wait this long for its next message: less than servers wait for us (RFC 5321 has 5 minutes, busy ones
-/// have 10 seconds), long enough for the next of a batch.
-pub const IDLE: Duration = Duration::from_secs(8);
 
 #[derive(Default)]
 pub struct Pool {
@@ -27,20 +20,21 @@ impl Pool {
     /// A session that is open as far as one can see. Whether it still is shows at MAIL.
     pub async fn take(&self) -> Option<Session> {
         loop {
-            let (mut session, _) = self.parked().pop_back()?;
-            if session.wire.is_silent().await {
+            let (mut session, until) = self.parked().pop_back()?;
+            if Instant::now() < until && session.wire.is_silent().await {
                 return Some(session);
             }
         }
     }
 
-    /// Keeps a session for the next message, or ends it when it has carried enough.
-    pub fn park(&self, session: Session, patience: Patience) {
-        if session.carried >= MAX_CARRIED {
+    /// Keeps a session for the next message, or ends it when it has carried enough (`most`) or is too old.
+    pub fn park(&self, session: Session, most: u32, patience: Patience) {
+        let end = session.opened + patience.age;
+        if session.carried >= most || end <= Instant::now() {
             tokio::spawn(async move { session.quit(&patience).await });
             return;
         }
-        self.parked().push_back((session, Instant::now() + patience.idle));
+        self.parked().push_back((session, end.min(Instant::now() + patience.idle)));
         self.changed.notify_one();
     }
 

@@ -1,6 +1,6 @@
 //! One session with an upstream: greeting, EHLO, TLS, login; then it is ready for transactions.
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::login;
 use super::offers::Offers;
@@ -20,6 +20,7 @@ pub struct Session {
     pub tls: Option<&'static str>,
     /// What a login can be bound to this connection by.
     pub exported: Option<[u8; 32]>,
+    pub opened: Instant,
     /// Messages it has carried.
     pub carried: u32,
 }
@@ -38,7 +39,7 @@ impl Session {
             TlsMode::None | TlsMode::Starttls => (stream, None, None),
         };
         let (wire, offers) = (Wire::new(stream), Offers::default());
-        let mut session = Self { wire, offers, index, host, tls, exported, carried: 0 };
+        let mut session = Self { wire, offers, index, host, tls, exported, opened: Instant::now(), carried: 0 };
         session.greeting(patience).await?;
         session.hello(settings).await?;
         if settings.tls == TlsMode::Starttls {

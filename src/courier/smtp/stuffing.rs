@@ -15,6 +15,7 @@ pub enum Unfit {
 #[derive(Clone, Copy, Debug)]
 pub struct Stuffing {
     eight_bit: bool,
+    dots: bool,
     line_start: bool,
     /// The last octet was a CR whose LF must come next.
     after_cr: bool,
@@ -22,7 +23,12 @@ pub struct Stuffing {
 
 impl Stuffing {
     pub const fn new(eight_bit: bool) -> Self {
-        Self { eight_bit, line_start: true, after_cr: false }
+        Self { eight_bit, dots: true, line_start: true, after_cr: false }
+    }
+
+    /// The same lines for chunks, whose length says where they end: no dots.
+    pub const fn none(eight_bit: bool) -> Self {
+        Self { dots: false, ..Self::new(eight_bit) }
     }
 
     /// Appends the content to `out`, with a dot before each line that begins with one (RFC 5321 section 4.5.2).
@@ -40,7 +46,7 @@ impl Stuffing {
                 content = content.get(1..).unwrap_or_default();
                 continue;
             }
-            if self.line_start && first == b'.' {
+            if self.dots && self.line_start && first == b'.' {
                 out.push(b'.');
             }
             self.line_start = false;
@@ -62,10 +68,19 @@ impl Stuffing {
 
     /// Appends the end of the message. A last line without its CRLF gets one.
     pub fn finish(self, out: &mut Vec<u8>) -> Result<(), Unfit> {
+        self.end(out)?;
+        out.extend_from_slice(b".\r\n");
+        Ok(())
+    }
+
+    /// Appends the end of the last line, if that is missing.
+    pub fn end(self, out: &mut Vec<u8>) -> Result<(), Unfit> {
         if self.after_cr {
             return Err(Unfit::StrayLineEnd);
         }
-        out.extend_from_slice(if self.line_start { b".\r\n" } else { b"\r\n.\r\n" });
+        if !self.line_start {
+            out.extend_from_slice(b"\r\n");
+        }
         Ok(())
     }
 }
@@ -112,6 +127,19 @@ mod tests {
         let mut out = Vec::new();
         assert_eq!(Stuffing::new(false).push("ü\r\n".as_bytes(), &mut out), Err(Unfit::EightBit));
         assert_eq!(Stuffing::new(false).push(b"u\r\n", &mut out), Ok(()));
+    }
+
+    #[test]
+    fn rule_u7_chunks_have_the_same_lines_and_no_dots() {
+        let sent = |text: &[u8]| {
+            let (mut lines, mut out) = (Stuffing::none(true), Vec::new());
+            lines.push(text, &mut out).and_then(|()| lines.end(&mut out)).map(|()| out)
+        };
+        assert_eq!(sent(b".a\r\n.\r\n..b").unwrap(), b".a\r\n.\r\n..b\r\n");
+        assert_eq!(sent(b"").unwrap(), b"");
+        for text in [b"a\nb\r\n".as_slice(), b"a\rb\r\n", b"a\r"] {
+            assert_eq!(sent(text), Err(Unfit::StrayLineEnd), "{text:?}");
+        }
     }
 
     proptest! {

@@ -11,9 +11,13 @@
 //! | RCPT | 503, 530, 534, 535, 538 | | broken off |
 //! | RCPT | 4yz, 552 / other 5yz | Deferred / Failed, that recipient alone | |
 //! | content | connection lost | | broken off: without the dot nothing is delivered (RFC 5321 section 4.1.1.10) |
-//! | dot | none, garbled | Unknown | |
-//! | dot | 421 | | broken off |
-//! | dot | 4yz / 5yz / 2yz | Deferred (another host may be tried once) / Failed / Delivered | |
+//! | a chunk but the last | none, garbled, 421 and the like | | broken off: without the last one nothing is delivered (RFC 3030 section 2) |
+//! | a chunk but the last | 4yz / 5yz | Deferred (another host may be tried once) / Failed | |
+//! | dot, last chunk | none, garbled | Unknown | |
+//! | dot, last chunk | 421 | | broken off |
+//! | dot, last chunk | 4yz / 5yz / 2yz | Deferred (another host may be tried once) / Failed / Delivered | |
+
+mod chunks;
 
 use super::Patience;
 use super::envelope::{self, Command, Step};
@@ -212,6 +216,7 @@ impl Transaction<'_> {
             return self.finish(reusable, false);
         }
         match data {
+            None if self.session.offers.chunking => self.chunks().await,
             Some(reply) if reply.code == 354 => self.content().await,
             Some(reply) if speaks_of_the_session(&reply) || reply.code == 454 => {
                 self.route("DATA", &reply.to_string(), false)
@@ -222,14 +227,14 @@ impl Transaction<'_> {
         }
     }
 
-    async fn content(mut self) -> Attempt {
+    async fn content(self) -> Attempt {
         let mut stuffing = Stuffing::new(self.session.offers.eight_bit);
         let mut out = Vec::with_capacity(BLOCK);
         loop {
             match self.parcel.content.next().await {
                 Ok(Some(octets)) => {
                     if let Err(unfit) = stuffing.push(&octets.0, &mut out) {
-                        return self.unfit(unfit);
+                        return self.unfit(unfit, false);
                     }
                 }
                 Ok(None) => break,
@@ -243,7 +248,7 @@ impl Transaction<'_> {
             }
         }
         if let Err(unfit) = stuffing.finish(&mut out) {
-            return self.unfit(unfit);
+            return self.unfit(unfit, false);
         }
         if !self.parcel.content.may_end() {
             return Attempt::Withdrawn;
@@ -252,6 +257,11 @@ impl Transaction<'_> {
         if let Err(broken) = self.session.wire.say(&out, self.patience.block).await {
             return self.route("content", &broken.to_string(), false);
         }
+        self.ended().await
+    }
+
+    /// The answer to the dot, or to the last chunk.
+    async fn ended(mut self) -> Attempt {
         self.session.carried += 1;
         match self.session.wire.reply(self.patience.dot).await {
             Ok(reply) if reply.code == 421 => self.route("dot", &reply.to_string(), false),
@@ -273,8 +283,8 @@ impl Transaction<'_> {
         self.finish(false, false)
     }
 
-    /// Content that must not go out. The session ends in the middle of it, without the dot.
-    fn unfit(mut self, unfit: Unfit) -> Attempt {
+    /// Content that must not go out. Within DATA the session ends in the middle of it, without the dot.
+    fn unfit(mut self, unfit: Unfit, reusable: bool) -> Attempt {
         let outcome = Outcome::Failed(match unfit {
             Unfit::StrayLineEnd => self.ours("5.5.2", "the message has a CR or LF that ends no line; it was not sent"),
             Unfit::EightBit => self.ours(
@@ -282,9 +292,9 @@ impl Transaction<'_> {
                 "the message has 8-bit content and the upstream does not offer 8BITMIME; it was not sent",
             ),
         });
-        tracing::warn!(message = %self.parcel.message, ?unfit, "content that must not be sent; connection dropped");
+        tracing::warn!(message = %self.parcel.message, ?unfit, reusable, "content that must not be sent");
         self.settle(&outcome);
-        self.finish(false, false)
+        self.finish(reusable, false)
     }
 
     /// Gives every recipient without an outcome what this refusal means.

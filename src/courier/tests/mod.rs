@@ -1,6 +1,7 @@
 //! The courier over real sockets: the test plays parent, vault and dialer, and the sink plays the upstream.
 
 mod believed;
+mod chunks;
 mod extensions;
 mod hostile;
 mod neighbours;
@@ -66,6 +67,7 @@ fn settings_for(hosts: &Where) -> Settings {
         credential: None,
         hosts: Hosts::new(hosts.iter().map(|(host, _)| host.clone()).collect()),
         connections: 1,
+        messages: 100,
         patience: Patience::default(),
     }
 }

@@ -7,7 +7,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::*;
-use crate::config::slice::Auth;
+use crate::config::slice::{Auth, Keep};
 use crate::sink::{Act, Fault, Phase};
 
 /// An authority and a certificate for these names or addresses; the PEM bundle and the server's side.
@@ -188,6 +188,7 @@ fn slice(tls: TlsMode, username: Option<&str>) -> SmtpSlice {
         username: username.map(str::to_owned),
         auth: Auth::Auto,
         connections: 2,
+        keep: Keep { idle: Duration::from_secs(8), age: Duration::from_secs(300), messages: 100 },
     }
 }
 

@@ -19,6 +19,22 @@ fn rule_u11_messages_share_a_connection_and_it_is_left_politely_when_none_comes(
 }
 
 #[test]
+fn rule_u11_a_connection_is_left_when_it_is_too_old_or_has_carried_what_it_may() {
+    let young = Patience { age: Duration::ZERO, ..Patience::default() };
+    for (messages, patience) in [(1, Patience::default()), (100, young)] {
+        let (sink, port) = sink(Options::default());
+        let mut bench = Bench::start(&one(port), Settings { messages, patience, ..settings_for(&one(port)) });
+        for _ in 0..3 {
+            assert_eq!(bench.deliver(&["a@b.test"]).word(), "delivered 250");
+        }
+        assert_eq!(sink.tally().connections, 3);
+        eventually("QUIT is said on each", || {
+            sink.tally().commands.iter().filter(|command| *command == "QUIT").count() == 3
+        });
+    }
+}
+
+#[test]
 fn rule_u11_a_connection_carries_a_hundred_messages_and_no_more() {
     let (mut bench, sink) = bench(Options::default());
     for _ in 0..101 {
