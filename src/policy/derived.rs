@@ -24,6 +24,8 @@ pub const SALT: usize = 16;
 const BEGINS: &str = "SCRAM-SHA-256$";
 const SHAPE: &str = "is not SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>";
 
+const HEAD: &str = "is not <iterations>:<salt>, which stand between SCRAM-SHA-256$ and the next $";
+
 pub type Salt = [u8; SALT];
 
 /// What a login is checked against. Whoever has them can pretend to be the server to the secret's owner, and who also hears a
@@ -43,7 +45,7 @@ impl Keys {
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let (begin, keys) = text.strip_prefix(BEGINS).and_then(|rest| rest.split_once('$')).ok_or(SHAPE)?;
         let (stored, server) = keys.split_once(':').ok_or(SHAPE)?;
-        let (iterations, salt) = head(begin)?;
+        let (iterations, salt) = head(begin).map_err(|why| if why == HEAD { SHAPE } else { why })?;
         Ok(Self { iterations, salt, stored: key(stored).ok_or(SHAPE)?, server: key(server).ok_or(SHAPE)? })
     }
 
@@ -69,16 +71,16 @@ fn key(text: &str) -> Option<Secret<[u8; 32]>> {
 ///
 /// Errors: what is wrong with it.
 pub fn head(text: &str) -> Result<(u32, Salt), &'static str> {
-    let (iterations, salt) = text.split_once(':').ok_or(SHAPE)?;
+    let (iterations, salt) = text.split_once(':').ok_or(HEAD)?;
     let digits = !iterations.starts_with('0') && iterations.bytes().all(|octet| octet.is_ascii_digit());
-    let iterations: u32 = iterations.parse().ok().filter(|_| digits).ok_or(SHAPE)?;
+    let iterations: u32 = iterations.parse().ok().filter(|_| digits).ok_or(HEAD)?;
     if iterations < LEAST_ITERATIONS {
         return Err("has fewer than 4096 iterations");
     }
     if iterations > MOST_ITERATIONS {
         return Err("has more than 1000000 iterations, which every client would have to do at each login");
     }
-    let salt = STANDARD.decode(salt).map_err(|_| SHAPE)?;
+    let salt = STANDARD.decode(salt).map_err(|_| HEAD)?;
     Ok((iterations, salt.try_into().map_err(|_| "has a salt of other than 16 octets")?))
 }
 
@@ -88,6 +90,14 @@ mod tests {
 
     /// The secret "pencil", with the salt of RFC 7677 section 3.
     const GOOD: &str = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
+
+    #[test]
+    fn what_stands_before_the_keys_is_asked_for_by_itself() {
+        assert_eq!(head(GOOD), Err(HEAD));
+        assert_eq!(head("4096:x"), Err(HEAD));
+        assert_eq!(Keys::parse(&GOOD.replace("4096:", "4096")).err(), Some(SHAPE));
+        assert!(head("4096:W22ZaJ0SNY7soEsUEjb6gQ==").is_ok());
+    }
 
     #[test]
     fn rule_a17_keys_have_one_form() {

@@ -14,7 +14,8 @@ use super::audit::ledger::now_us;
 use super::authority::Authority;
 use super::cipher::{BodyKey, CHUNK};
 use super::limits::Reservation;
-use super::limits::denial::Denied;
+use super::limits::denial::{By, Denied};
+use super::limits::key::{Key, Tier};
 use super::login::credentials::{Credential, Way};
 use super::shares::Share;
 use super::store::segment::{self, Piece};
@@ -165,8 +166,15 @@ impl Transaction {
 
     /// The decision, with authority: by the policy of this moment, whatever the edge was told before. Last, the place is used.
     pub fn decide(&mut self, vault: &Vault, sender: &Sender, facts: &Facts) -> Result<(), Denied> {
-        if let Some(trouble) = self.trouble {
-            return Err(trouble.into());
+        match self.trouble {
+            // No rate is asked before this: it was more than the credential may have on its way.
+            Some(refusal @ Refusal::RateLimited(_)) => {
+                let key = Key::new(Tier::Credential, sender.credential.id.as_str());
+                let by = By { key, limit: "incoming", window_us: u64::from(AGAIN) * 1_000_000 };
+                return Err(Denied { refusal, by: Some(by) });
+            }
+            Some(trouble) => return Err(trouble.into()),
+            None => {}
         }
         // It would take the room that the outcomes of what was accepted need.
         if vault.writer.is_short() {

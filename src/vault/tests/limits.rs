@@ -140,4 +140,7 @@ fn what_never_comes_to_its_end_takes_no_more_than_a_days_octets() {
         assert!(matches!(kept, Answer::Kept { .. }), "{kept:?}");
     });
     vault.drain();
+    let told = bench.events(&Filter { event: Some("rate.limited".into()), ..Filter::default() });
+    let data: Vec<_> = told.iter().map(|event| event.get("data").unwrap()).collect();
+    assert!(matches!(data[..], [data] if data.contains("credential") && data.contains("incoming")), "{data:?}");
 }
