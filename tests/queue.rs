@@ -84,3 +84,46 @@ fn rule_q17_the_queue_is_listed_counted_and_tried_now_while_the_service_runs_and
     }
     service.stop();
 }
+
+#[test]
+fn rule_q2_an_upstream_that_fails_is_seen_and_a_pause_outlives_a_restart() {
+    let sink = || Options { faults: vec![Fault::say(Phase::Greeting, "554 5.3.2 not today")], ..Options::default() };
+    let mut service = Service::start_with(&Setting { sink, ..Setting::default() });
+    let route = |service: &Service, words: &[&str]| {
+        let mut command = support::gatepost();
+        command.arg("route").args(words).arg("--config").arg(service.config());
+        command.output().unwrap()
+    };
+    let state = |service: &Service| {
+        let output = route(service, &["status", "--json"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    await_that("its courier is there", || state(&service)["state"] == "up");
+    let secret = service.add_credential();
+    assert_eq!(service.log_in(&secret).send("one"), 250);
+    await_that("it rests", || state(&service)["state"] == "resting");
+    let seen = state(&service);
+    assert_eq!((seen["fault"].as_str(), seen["failures"].as_u64()), (Some("route-failed"), Some(1)), "{seen}");
+    assert!(seen["said"].as_str().unwrap().contains("not today"), "{seen}");
+    let text = String::from_utf8(route(&service, &["status"]).stdout).unwrap();
+    assert!(text.starts_with("sink resting") && text.contains("not today"), "{text}");
+
+    assert!(route(&service, &["pause", "sink", "--reason", "ticket 7"]).status.success());
+    assert!(!route(&service, &["pause", "sink"]).status.success(), "it is paused already");
+    let wrong = route(&service, &["pause", "sinc"]);
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("sink"), "{wrong:?}");
+    service.end();
+    service.restart();
+    await_that("it is paused after the restart", || state(&service)["state"] == "paused");
+    assert!(state(&service)["paused_by"].as_str().unwrap().starts_with("uid"));
+    assert!(route(&service, &["resume", "sink"]).status.success());
+    await_that("it is tried again", || state(&service)["failures"].as_u64() >= Some(1));
+    let log = String::from_utf8(service.command(&["audit", "query", "--json"]).stdout).unwrap();
+    let ordered: Vec<_> = log.lines().filter(|line| line.contains("\"ordered\"")).collect();
+    assert!(ordered.len() == 2 && ordered[0].contains("route.pause") && ordered[0].contains("ticket 7"), "{log}");
+    assert!(ordered[1].contains("route.resume"), "{log}");
+    service.end();
+    let stopped = route(&service, &["status"]);
+    assert!(String::from_utf8_lossy(&stopped.stderr).contains("does not run"), "{stopped:?}");
+}

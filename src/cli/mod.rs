@@ -11,6 +11,7 @@ mod out;
 mod queue;
 mod restore;
 mod role;
+mod route;
 mod serve;
 mod trace;
 
@@ -51,6 +52,9 @@ enum Command {
     /// Look at what waits to be delivered; hold, release or drop it, or have it tried now
     #[command(subcommand)]
     Queue(queue::Queue),
+    /// See how the upstreams stand; pause one and resume it
+    #[command(subcommand)]
+    Route(route::Route),
     /// Show sessions of SMTP while they happen, without their secrets
     ///
     /// Shows what clients say, as it was understood, and what is said to them; of content and of what is no command, how many
@@ -86,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Credential(credential) => credential.run(),
         Command::Audit(audit) => audit.run(),
         Command::Queue(queue) => queue.run(),
+        Command::Route(route) => route.run(),
         Command::Trace(trace) => trace.run(),
         Command::Backup(backup) => backup.run(),
         Command::Restore(restore) => restore.run(),

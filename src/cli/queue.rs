@@ -10,6 +10,7 @@ mod retry;
 mod source;
 mod stats;
 
+pub use list::time;
 use std::path::Path;
 use std::process::ExitCode;
 

@@ -172,6 +172,7 @@ impl Jobs {
                 self.vault.send(Progress::Settled { job }).await
             }
             Verdict::RouteFailed(reason) => self.vault.send(Progress::RouteFailed { job, reason }).await,
+            Verdict::LoginRefused(reason) => self.vault.send(Progress::LoginRefused { job, reason }).await,
             Verdict::BrokenOff { heard, said } => {
                 for (number, outcome) in heard {
                     self.vault.send(Progress::Recipient { job, number, outcome }).await?;
@@ -222,6 +223,7 @@ fn record(message: MessageId, verdict: &Verdict) {
         Verdict::BrokenOff { said, .. } => {
             tracing::warn!(%message, reason = said.text, "the upstream ended the session over this message");
         }
+        Verdict::LoginRefused(reason) => tracing::warn!(%message, reason, "login refused"),
         Verdict::RouteFailed(reason) => tracing::warn!(%message, reason, "route failed"),
         Verdict::Withdrawn => tracing::warn!(%message, "withdrawn before the dot; nothing was delivered"),
     }

@@ -42,6 +42,8 @@ pub enum Verdict {
     Settled(Vec<(u32, Outcome)>),
     /// No host would let us in: the route's failure, not the message's.
     RouteFailed(String),
+    /// The same, because our login was refused wherever somebody was reached.
+    LoginRefused(String),
     /// Hosts let us in and took MAIL, and then the session ended. `heard` have their outcome; the others are put off by this.
     BrokenOff { heard: Vec<(u32, Outcome)>, said: Said },
     /// The vault took it back or fell silent: nothing was delivered.

@@ -41,6 +41,8 @@ pub enum Progress {
     Settled { job: Job },
     /// The upstream could not be reached or would not let us in: charged to the route, not to the message.
     RouteFailed { job: Job, reason: String },
+    /// The same, because each host that was reached refused our login.
+    LoginRefused { job: Job, reason: String },
     /// The job's last word as well: behind an accepted MAIL the session ended. Who has no outcome yet is put off by this.
     BrokenOff { job: Job, said: Said },
 }

@@ -217,10 +217,14 @@ fn data(order: &Order, messages: Option<u64>) -> Option<String> {
         data.insert("messages".into(), messages.into());
     }
     if let Some(note) = &order.note {
-        let note: String = note.chars().filter(|c| !c.is_control()).take(NOTE).collect();
-        data.insert("note".into(), note.into());
+        data.insert("note".into(), noted(note).into());
     }
     (!data.is_empty()).then(|| serde_json::Value::Object(data).to_string())
+}
+
+/// An administrator's words, as they are kept.
+pub fn noted(note: &str) -> String {
+    note.chars().filter(|c| !c.is_control()).take(NOTE).collect()
 }
 
 fn add(sum: &mut Counts, more: Counts) {

@@ -180,7 +180,7 @@ impl Upstream {
         // A host that is away may have what the others lack.
         match put_off.or(unprotected.filter(|_| reasons.is_empty())) {
             Some(outcomes) => Verdict::Settled(outcomes),
-            None => broken_off.unwrap_or_else(|| Verdict::RouteFailed(reply::cut(reasons.join("; ")))),
+            None => broken_off.unwrap_or_else(|| failed(&reasons)),
         }
     }
 
@@ -232,5 +232,19 @@ impl Upstream {
     /// Leaves politely before the process ends.
     pub async fn close(&self) {
         self.pool.close(self.settings.patience).await;
+    }
+}
+
+/// No host was of use: the route has failed, and for a login that was refused only when every host says so.
+fn failed(reasons: &[String]) -> Verdict {
+    // As the login words it, behind the names of host and mechanism: 534 and 535 (RFC 4954 sections 4 and 6).
+    let answer = |reason: &String| Some(reason.split_once(": AUTH ")?.1.split_once(": ")?.1.to_owned());
+    let is_refusal = |reason: &String| {
+        answer(reason).is_some_and(|answer| ["534", "535"].iter().any(|code| answer.starts_with(code)))
+    };
+    let reason = reply::cut(reasons.join("; "));
+    match !reasons.is_empty() && reasons.iter().all(is_refusal) {
+        true => Verdict::LoginRefused(reason),
+        false => Verdict::RouteFailed(reason),
     }
 }

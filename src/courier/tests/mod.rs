@@ -165,6 +165,7 @@ impl Bench {
 enum Ending {
     Settled(Vec<(u32, Outcome)>),
     RouteFailed(String),
+    LoginRefused(String),
     BrokenOff(Said),
     /// The courier closed the channel.
     Closed,
@@ -176,7 +177,7 @@ impl Ending {
         let outcomes = match self {
             Self::Settled(outcomes) => outcomes,
             Self::BrokenOff(_) => return "broken off".into(),
-            Self::RouteFailed(_) | Self::Closed => return "route".into(),
+            Self::RouteFailed(_) | Self::LoginRefused(_) | Self::Closed => return "route".into(),
         };
         let mut words: Vec<String> = outcomes
             .iter()
@@ -196,7 +197,7 @@ impl Ending {
 
     fn reason(&self) -> &str {
         match self {
-            Self::RouteFailed(reason) => reason,
+            Self::RouteFailed(reason) | Self::LoginRefused(reason) => reason,
             Self::BrokenOff(said) => &said.text,
             other => panic!("not a route failure: {other:?}"),
         }
@@ -291,6 +292,7 @@ impl Vault {
                 Some(Progress::Recipient { job: of, number, outcome }) if of == job => outcomes.push((number, outcome)),
                 Some(Progress::Settled { job: of }) if of == job => return Ending::Settled(outcomes),
                 Some(Progress::RouteFailed { job: of, reason }) if of == job => return Ending::RouteFailed(reason),
+                Some(Progress::LoginRefused { job: of, reason }) if of == job => return Ending::LoginRefused(reason),
                 Some(Progress::BrokenOff { job: of, said }) if of == job => return Ending::BrokenOff(said),
                 Some(other) => panic!("about another job: {other:?}"),
                 None => return Ending::Closed,

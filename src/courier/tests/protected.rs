@@ -228,3 +228,17 @@ fn what_is_missing_or_unusable_is_said_before_anything_is_served() {
     let too_long = vec![b'x'; 9000];
     assert!(settings(slice(TlsMode::None, Some("gate")), |_| Ok(handed(&too_long))).is_err());
 }
+
+#[test]
+fn rule_q3_a_login_that_is_refused_everywhere_is_told_apart_from_a_route_that_fails() {
+    let (bundle, config) = certified(&["mx.test"]);
+    let (_sink, port) = sink(Options { tls: Some(config), login: login(), ..Options::default() });
+    let mut bench = protected(port, TlsMode::Starttls, &bundle, Some("wrong-sesame"));
+    let ending = bench.deliver(&["a@b.test"]);
+    assert!(matches!(ending, Ending::LoginRefused(_)), "{ending:?}");
+    // The host that says so in its greeting has not been asked.
+    let (_sink, port) =
+        sink(Options { faults: vec![Fault::say(Phase::Greeting, "535 5.7.8 no")], ..Options::default() });
+    let ending = Bench::start(&one(port), settings_for(&one(port))).deliver(&["a@b.test"]);
+    assert!(matches!(ending, Ending::RouteFailed(_)), "{ending:?}");
+}

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod backup;
 pub mod credential;
 pub mod queue;
+pub mod route;
 pub mod trace;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ pub enum Command {
     Credential(credential::Command),
     Audit(audit::Command),
     Queue(queue::Command),
+    Route(route::Command),
     Backup(backup::Command),
     /// Follow sessions until the connection closes.
     Trace(trace::Filter),
@@ -35,6 +37,7 @@ pub enum Response {
     Credential(credential::Response),
     Audit(audit::Response),
     Queue(queue::Response),
+    Route(route::Response),
     Backup(backup::Response),
     Trace(trace::Response),
     Done,

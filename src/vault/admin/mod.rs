@@ -8,6 +8,7 @@ pub mod backup;
 pub mod credential;
 pub mod erasure;
 pub mod queue;
+pub mod route;
 pub mod trace;
 
 use std::rc::Rc;
@@ -71,6 +72,7 @@ pub async fn serve(desk: Desk, user: u32, responses: Sender<Response>, mut reque
             Command::Audit(command) => audit::perform(&desk, command, &actor).await,
             Command::Backup(command) => backup::perform(&desk, command, &actor, &mut copy, &responses).await,
             Command::Queue(command) => queue::perform(&desk, command, &actor, &responses).await,
+            Command::Route(command) => route::perform(&desk, command, &actor, &responses).await,
             Command::Reload => reload(&desk).await,
         };
         if responses.send(done.unwrap_or_else(|reason| Response::Refused { reason })).await.is_err() {

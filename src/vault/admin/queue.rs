@@ -1,6 +1,7 @@
 //! Commands about what waits to be delivered.
 
 use super::Desk;
+use super::route::known;
 use crate::ipc::admin::Response;
 use crate::ipc::admin::queue::{self, Command, Counts, Deed, Reconciled, Which};
 use crate::ipc::channel::Sender;
@@ -78,16 +79,6 @@ pub async fn perform(desk: &Desk, command: Command, actor: &str, parts: &Sender<
             Ok(Response::Queue(response))
         }
     }
-}
-
-/// Errors: there is no upstream of that name.
-fn known(desk: &Desk, name: &str) -> Result<(), String> {
-    let authority = desk.vault.authority.borrow();
-    let names = &authority.slice.upstreams;
-    if names.iter().any(|one| one == name) {
-        return Ok(());
-    }
-    Err(format!("there is no upstream {name:?}: those of the configuration are {}", names.join(", ")))
 }
 
 async fn say(parts: &Sender<Response>, part: queue::Response) -> Result<Response, String> {

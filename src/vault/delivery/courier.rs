@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinHandle, spawn_local};
 
+use super::breaker::Fault;
 use super::outcome::PutOff;
-use super::schedule::{release, route_event};
+use super::schedule::{plain, release, route_event, tell_of};
 use super::settlement::{bounded, owes, tell, write};
 use super::{outcome, report};
 use crate::ipc::bytes::Octets;
@@ -22,7 +23,7 @@ use crate::mail::address::Address;
 use crate::mail::envelope::MAX_ADDRESSEE;
 use crate::mail::outcome::{Outcome as Delivery, Said};
 use crate::vault::Vault;
-use crate::vault::audit::event::{Event, Field, Name, Outcome};
+use crate::vault::audit::event::{Event, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
 use crate::vault::edge::Parting;
 use crate::vault::store::keys::Lock;
@@ -131,11 +132,16 @@ impl Courier {
                     self.active.insert(job, active);
                     return Err(Violation("settled-without-outcomes"));
                 }
+                self.vault.schedule.borrow_mut().passed(&self.peer.label);
                 self.end(active, now_us());
             }
             Progress::RouteFailed { job, reason } => {
                 let Some(active) = self.active.remove(&job) else { return Ok(()) };
-                self.route_failed(active, reason).await;
+                self.route_failed(active, Fault::Route, &reason).await;
+            }
+            Progress::LoginRefused { job, reason } => {
+                let Some(active) = self.active.remove(&job) else { return Ok(()) };
+                self.route_failed(active, Fault::Login, &reason).await;
             }
             Progress::BrokenOff { job, said } => self.broke_off(job, said).await,
         }
@@ -271,9 +277,10 @@ impl Courier {
     }
 
     /// The upstream can't be reached: the route rests, the message is as it was, unless its time is over.
-    async fn route_failed(&mut self, mut active: Active, reason: String) {
-        let pause = self.vault.schedule.borrow_mut().failed(&self.peer.label, Instant::now());
-        self.tell_of(pause, &reason).await;
+    async fn route_failed(&mut self, mut active: Active, fault: Fault, reason: &str) {
+        let reason = plain(reason);
+        let pause = self.vault.schedule.borrow_mut().failed(&self.peer.label, fault, &reason, Instant::now());
+        tell_of(&self.vault, &self.peer.label, pause, fault, reason).await;
         self.expire(&mut active);
         self.end(active, now_us());
     }
@@ -288,23 +295,9 @@ impl Courier {
             self.settle(job, number, &recipient, attempts, &put_off);
         }
         let pause = self.vault.schedule.borrow_mut().broke_off(&self.peer.label, &lane, &credential, Instant::now());
-        self.tell_of(pause, &reason).await;
+        tell_of(&self.vault, &self.peer.label, pause, Fault::Route, plain(&reason)).await;
         if let Some(active) = self.active.remove(&job) {
             self.end(active, now_us());
-        }
-    }
-
-    /// A route begins to rest, if it does.
-    async fn tell_of(&self, pause: Option<Duration>, reason: &str) {
-        let reason: String = reason.chars().filter(|c| !c.is_control()).take(200).collect();
-        let upstream = self.peer.label.clone();
-        if let Some(pause) = pause {
-            tracing::warn!(upstream, reason, seconds = pause.as_secs(), "an upstream can't be used for now");
-            let event = Event {
-                data: Some(serde_json::json!({ "seconds": pause.as_secs() }).to_string()),
-                ..route_event(Name::RoutePause, &upstream, Some("route-failed".into()))
-            };
-            self.vault.writer.record(vec![event.with(Field::RemoteText, reason)]).await;
         }
     }
 
@@ -329,7 +322,7 @@ impl Courier {
 
     /// The job is over. Its lease ends when its outcomes are on the disk; what has none waits until then.
     fn end(&self, active: Active, next_us: u64) {
-        self.vault.schedule.borrow_mut().room(&self.peer.label, self.peer.instance, 1);
+        self.vault.schedule.borrow_mut().back(&self.peer.label, self.peer.instance, 1);
         let vault = Rc::clone(&self.vault);
         self.vault.finish(async move {
             for writing in active.writing {
@@ -362,6 +355,7 @@ impl Courier {
         }
         // What was leased to it and never offered.
         while let Some(message) = leased.recv().await {
+            self.vault.schedule.borrow_mut().back(&self.peer.label, self.peer.instance, 1);
             release(&self.vault, message.job, message.lane, now_us());
         }
     }

@@ -1,8 +1,10 @@
 //! What leaves: which message is offered to which courier when, and what becomes of it.
 
+pub mod breaker;
 pub mod courier;
 pub mod outcome;
 pub mod report;
 pub mod reroute;
 pub mod schedule;
 pub mod settlement;
+pub mod upstream;

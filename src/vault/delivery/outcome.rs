@@ -10,7 +10,15 @@ use crate::vault::audit::ledger::now_us;
 use crate::vault::store::spool::{Leased, State};
 
 /// The jitter of a retry, to each side, in parts of a hundred: what failed together shall not come back together.
-const JITTER: u64 = 20;
+const JITTER: u32 = 20;
+
+/// How long something waits, in parts of a hundred of what it should.
+pub fn jitter() -> u32 {
+    let mut octets = [0; 4];
+    // Without random octets all come back together, which is no reason to stop.
+    let _ = getrandom::fill(&mut octets);
+    100 - JITTER + u32::from_le_bytes(octets) % (2 * JITTER + 1)
+}
 
 /// Whence those wait whom one attempt did not reach, and by how much longer or shorter: the same for all of them, so that
 /// recipients of a message who were put off together come back in one transaction, and other messages at other moments.
@@ -22,11 +30,7 @@ pub struct PutOff {
 
 impl PutOff {
     pub fn now() -> Self {
-        let mut octets = [0; 4];
-        // Without random octets all come back together, which is no reason to stop.
-        let _ = getrandom::fill(&mut octets);
-        let percent = 100 - JITTER + u64::from(u32::from_le_bytes(octets)) % (2 * JITTER + 1);
-        Self { at_us: now_us(), percent }
+        Self { at_us: now_us(), percent: u64::from(jitter()) }
     }
 
     /// Another attempt after so many, or none when the message is too old. An attempt was just made, so a clock that was set

@@ -10,20 +10,23 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
+use super::breaker::{Fault, LONGEST_PAUSE};
+use super::upstream::{Courier, Upstream};
+use crate::ipc::admin::route::State;
 use crate::role::{Generation, Instance};
 use crate::vault::Vault;
-use crate::vault::audit::event::{Event, Name, Outcome};
+use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
 use crate::vault::queue;
 use crate::vault::store::Store;
+use crate::vault::store::pauses::Pause;
 use crate::vault::store::spool::Leased;
 use crate::vault::store::writer::NotStored;
 
-/// A route rests this long after its first failure, twice as long after each further one, and never longer than the second.
-const PAUSE: Duration = Duration::from_secs(5);
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// Messages leased in one transaction.
 const LEASES: u32 = 32;
+/// What is said of an upstream that ends its sessions over messages; its own words may quote those.
+const ENDED: &str = "it ended its sessions over messages of several credentials";
 /// How often time alone is looked at.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -35,40 +38,6 @@ pub struct Schedule {
     served: String,
     upstreams: HashMap<String, Upstream>,
     jobs: u64,
-}
-
-#[derive(Default)]
-struct Upstream {
-    couriers: Vec<Courier>,
-    failures: u32,
-    resting_until: Option<Instant>,
-    /// Whose message was the last that a session ended over, when none passed since.
-    broke_off_over: Option<String>,
-    /// Lanes that had rather take their next upstream, and until when.
-    avoided: HashMap<String, Instant>,
-}
-
-/// A courier as the schedule sees it.
-struct Courier {
-    instance: Instance,
-    generation: Generation,
-    free: u32,
-    offers: UnboundedSender<Leased>,
-}
-
-impl Upstream {
-    fn rests(&self, now: Instant) -> bool {
-        self.resting_until.is_some_and(|until| now < until)
-    }
-
-    fn is_avoided(&self, lane: &str, now: Instant) -> bool {
-        self.avoided.get(lane).is_some_and(|until| now < *until)
-    }
-
-    /// The courier of the newest configuration; older ones finish what they have.
-    fn current(&mut self) -> Option<&mut Courier> {
-        self.couriers.iter_mut().max_by_key(|courier| (courier.generation, courier.instance))
-    }
 }
 
 impl Schedule {
@@ -90,7 +59,7 @@ impl Schedule {
         generation: Generation,
         offers: UnboundedSender<Leased>,
     ) {
-        let courier = Courier { instance, generation, free: 0, offers };
+        let courier = Courier { instance, generation, slots: 0, free: 0, offers };
         self.upstreams.entry(upstream.to_owned()).or_default().couriers.push(courier);
     }
 
@@ -100,24 +69,31 @@ impl Schedule {
         }
     }
 
-    /// A courier can take so many more.
+    /// A courier takes so many at once.
     pub fn room(&mut self, upstream: &str, instance: Instance, slots: u32) {
-        let couriers = self.upstreams.get_mut(upstream).into_iter().flat_map(|upstream| &mut upstream.couriers);
-        for courier in couriers.filter(|courier| courier.instance == instance) {
-            courier.free = courier.free.saturating_add(slots);
+        if let Some(courier) = self.courier(upstream, instance) {
+            (courier.slots, courier.free) = (slots, courier.free.saturating_add(slots));
         }
     }
 
-    /// The upstream could not be reached. How long it rests, when it wasn't resting already.
-    pub fn failed(&mut self, upstream: &str, now: Instant) -> Option<Duration> {
-        let upstream = self.upstreams.entry(upstream.to_owned()).or_default();
-        if upstream.rests(now) {
-            return None;
+    /// A courier has so many fewer, or never got them.
+    pub fn back(&mut self, upstream: &str, instance: Instance, count: u32) {
+        if let Some(courier) = self.courier(upstream, instance) {
+            courier.free = courier.free.saturating_add(count);
         }
-        let pause = PAUSE.saturating_mul(1 << upstream.failures.min(16)).min(LONGEST_PAUSE);
-        upstream.failures += 1;
-        upstream.resting_until = Some(now + pause);
-        Some(pause)
+        if let Some(upstream) = self.upstreams.get_mut(upstream) {
+            upstream.breaker.busy = upstream.breaker.busy.saturating_sub(count);
+        }
+    }
+
+    fn courier(&mut self, upstream: &str, instance: Instance) -> Option<&mut Courier> {
+        let couriers = &mut self.upstreams.get_mut(upstream)?.couriers;
+        couriers.iter_mut().find(|courier| courier.instance == instance)
+    }
+
+    /// The upstream can't be used. How long it rests, when it wasn't resting already.
+    pub fn failed(&mut self, upstream: &str, fault: Fault, reason: &str, now: Instant) -> Option<Duration> {
+        self.upstreams.entry(upstream.to_owned()).or_default().breaker.failed(fault, reason.to_owned(), now)
     }
 
     /// A session ended over a message of this credential's. That may be for what is in it, so only when one of another credential
@@ -127,7 +103,7 @@ impl Schedule {
         let over = self.upstreams.entry(upstream.to_owned()).or_default();
         over.avoided.insert(lane.to_owned(), now + LONGEST_PAUSE);
         match over.broke_off_over.replace(credential.to_owned()) {
-            Some(before) if before != credential => self.failed(upstream, now),
+            Some(before) if before != credential => self.failed(upstream, Fault::Route, ENDED, now),
             _ => None,
         }
     }
@@ -135,9 +111,17 @@ impl Schedule {
     /// The upstream answered. True when that ends a series of failures.
     pub fn works(&mut self, upstream: &str) -> bool {
         let Some(upstream) = self.upstreams.get_mut(upstream) else { return false };
-        (upstream.resting_until, upstream.broke_off_over) = (None, None);
+        upstream.broke_off_over = None;
         upstream.avoided.clear();
-        std::mem::take(&mut upstream.failures) > 0
+        upstream.breaker.answered()
+    }
+
+    /// A message came to its end there.
+    pub fn passed(&mut self, upstream: &str) {
+        if let Some(upstream) = self.upstreams.get_mut(upstream) {
+            let slots = upstream.current().map_or(0, |courier| courier.slots);
+            upstream.breaker.passed(slots);
+        }
     }
 
     /// Every route is tried again now, because what its upstream is may have been mended. Gives those that had failed.
@@ -146,22 +130,39 @@ impl Schedule {
             upstream.broke_off_over = None;
             upstream.avoided.clear();
         }
-        let failed = self.upstreams.iter_mut().filter(|(_, upstream)| upstream.failures > 0);
-        let resumed = failed.map(|(name, upstream)| {
-            (upstream.failures, upstream.resting_until) = (0, None);
-            name.clone()
+        let failed = self.upstreams.iter_mut().filter_map(|(name, upstream)| {
+            let had_failed = upstream.breaker.forget();
+            had_failed.then(|| name.clone())
         });
-        resumed.collect()
+        failed.collect()
     }
 
     /// That upstream is tried now, whatever it rests for.
     pub fn try_now(&mut self, upstream: &str) {
         if let Some(upstream) = self.upstreams.get_mut(upstream) {
-            upstream.resting_until = None;
+            upstream.breaker.try_now();
         }
     }
 
-    /// The next lane that can move: the first upstream of it that is there and doesn't rest, if it has room.
+    /// Pauses an upstream, or ends its pause.
+    pub fn pause(&mut self, upstream: &str, pause: Option<Pause>) {
+        self.upstreams.entry(upstream.to_owned()).or_default().paused = pause;
+    }
+
+    /// The upstreams that are paused.
+    pub fn paused(&self) -> impl Iterator<Item = String> {
+        self.upstreams.iter().filter(|(_, upstream)| upstream.paused.is_some()).map(|(name, _)| name.clone())
+    }
+
+    /// How an upstream stands.
+    pub fn state(&self, upstream: &str, now: Instant) -> State {
+        match self.upstreams.get(upstream) {
+            Some(found) => found.state(upstream, now),
+            None => Upstream::default().state(upstream, now),
+        }
+    }
+
+    /// The next lane that can move: the first upstream of it that is there and neither rests nor is paused, if it has room.
     fn next(&mut self, now: Instant, now_us: u64) -> Option<Plan> {
         let behind = self.lanes.range::<str, _>((Bound::Excluded(self.served.as_str()), Bound::Unbounded));
         let before = self.lanes.range::<str, _>((Bound::Unbounded, Bound::Included(self.served.as_str())));
@@ -170,19 +171,21 @@ impl Schedule {
             names.sort_by_key(|name| self.upstreams.get(*name).is_some_and(|upstream| upstream.is_avoided(lane, now)));
             for name in names {
                 let Some(upstream) = self.upstreams.get_mut(name) else { continue };
-                if upstream.rests(now) {
+                if upstream.is_away(now) {
                     continue;
                 }
+                let room = upstream.breaker.room();
                 let Some(courier) = upstream.current() else { continue };
-                if courier.free == 0 {
+                let count = courier.free.min(LEASES).min(room);
+                if count == 0 {
                     // The next upstream is for when this one fails, not for when it is busy.
                     break;
                 }
-                let count = courier.free.min(LEASES);
                 courier.free -= count;
                 let first = self.jobs + 1;
                 self.jobs += u64::from(count);
                 let (instance, offers) = (courier.instance, courier.offers.clone());
+                upstream.breaker.busy = upstream.breaker.busy.saturating_add(count);
                 let (lane, upstream) = (lane.clone(), name.to_owned());
                 self.served.clone_from(&lane);
                 return Some(Plan { lane, upstream, instance, offers, first, count });
@@ -204,6 +207,11 @@ struct Plan {
 
 /// Leases what is due to whoever can take it, for ever.
 pub async fn run(vault: Rc<Vault>) {
+    let paused = vault.writer.run(|store| store.pauses.all()).await;
+    for (upstream, pause) in paused.unwrap_or_default() {
+        tracing::warn!(upstream, by = pause.actor, "an upstream is paused: nothing is offered to it");
+        vault.schedule.borrow_mut().pause(&upstream, Some(pause));
+    }
     loop {
         loop {
             let plan = {
@@ -241,13 +249,7 @@ async fn lease(vault: &Rc<Vault>, plan: Plan) {
     };
     let mut schedule = vault.schedule.borrow_mut();
     let unused = plan.count - u32::try_from(leased.len()).unwrap_or(plan.count).min(plan.count);
-    if let Some(courier) = schedule
-        .upstreams
-        .get_mut(&plan.upstream)
-        .and_then(|upstream| upstream.couriers.iter_mut().find(|courier| courier.instance == plan.instance))
-    {
-        courier.free = courier.free.saturating_add(unused);
-    }
+    schedule.back(&plan.upstream, plan.instance, unused);
     let due = schedule.lanes.entry(plan.lane).or_insert(u64::MAX);
     match next {
         Some(next) => *due = (*due).min(next),
@@ -257,6 +259,7 @@ async fn lease(vault: &Rc<Vault>, plan: Plan) {
     }
     for message in leased {
         if let Err(gone) = plan.offers.send(message) {
+            schedule.back(&plan.upstream, plan.instance, 1);
             release(vault, gone.0.job, gone.0.lane, now_us());
         }
     }
@@ -291,6 +294,25 @@ where
             Err(NotStored::Closed) => return None,
         }
     }
+}
+
+/// A reason as it is told.
+pub fn plain(reason: &str) -> String {
+    reason.chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
+/// A route begins to rest, if it does.
+pub async fn tell_of(vault: &Vault, upstream: &str, pause: Option<Duration>, fault: Fault, reason: String) {
+    let Some(seconds) = pause.map(|pause| pause.as_secs()) else { return };
+    match fault {
+        Fault::Route => tracing::warn!(upstream, reason, seconds, "an upstream can't be used for now"),
+        Fault::Login => tracing::error!(upstream, reason, seconds, "an upstream refuses our login"),
+    }
+    let event = Event {
+        data: Some(serde_json::json!({ "seconds": seconds }).to_string()),
+        ..route_event(Name::RoutePause, upstream, Some(fault.word().into()))
+    };
+    vault.writer.record(vec![event.with(Field::RemoteText, reason)]).await;
 }
 
 /// The event of a route that begins or ends to rest.

@@ -12,6 +12,7 @@ pub mod lock;
 pub mod marker;
 pub mod open;
 pub mod owed;
+pub mod pauses;
 pub mod room;
 pub mod segment;
 pub mod spool;
@@ -34,6 +35,7 @@ use listing::Listing;
 use marker::Marker;
 use open::Database;
 use owed::{Owed, Owing};
+use pauses::Pauses;
 use spool::{Accepted, Leased, Spool};
 use waits::Waits;
 
@@ -51,6 +53,7 @@ pub struct Store<'c> {
     pub waits: Waits<'c>,
     pub marker: Marker<'c>,
     pub owing: Owing<'c>,
+    pub pauses: Pauses<'c>,
     pub anchors: Anchors<'c>,
     /// How many transactions were begun.
     pub transactions: u64,
@@ -115,6 +118,7 @@ impl<'c> Store<'c> {
             waits: Waits::prepare(connection)?,
             marker: Marker::prepare(connection)?,
             owing: Owing::prepare(connection)?,
+            pauses: Pauses::prepare(connection)?,
             anchors: Anchors::prepare(connection)?,
             transactions: 0,
             connection,

@@ -1,23 +1,7 @@
 //! Which lane moves to which upstream.
 
 use super::*;
-
-#[test]
-fn rule_q2_a_route_rests_longer_after_each_failure_and_not_at_all_after_a_success() {
-    let (mut schedule, now) = (Schedule::default(), Instant::now());
-    let mut at = now;
-    let mut pauses = Vec::new();
-    for _ in 0..8 {
-        let pause = schedule.failed("smarthost", at).unwrap();
-        assert_eq!(schedule.failed("smarthost", at), None, "several jobs fail at once");
-        pauses.push(pause.as_secs());
-        at += pause;
-    }
-    assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 300, 300]);
-    assert!(schedule.works("smarthost"));
-    assert!(!schedule.works("smarthost"));
-    assert_eq!(schedule.failed("smarthost", at), Some(PAUSE));
-}
+use crate::ipc::admin::route::Standing;
 
 #[test]
 fn a_route_that_is_resumed_does_not_rest_and_begins_with_the_shortest_pause() {
@@ -26,12 +10,12 @@ fn a_route_that_is_resumed_does_not_rest_and_begins_with_the_shortest_pause() {
     schedule.join("a", Instance(1), Generation(1), offers.clone());
     schedule.join("b", Instance(2), Generation(1), offers);
     schedule.room("a", Instance(1), 1);
-    schedule.failed("a", now);
-    schedule.failed("a", now + PAUSE);
-    assert!(schedule.next(now + PAUSE, 1).is_none());
+    let pause = schedule.failed("a", Fault::Route, "gone", now).unwrap();
+    schedule.failed("a", Fault::Route, "gone", now + pause);
+    assert!(schedule.next(now + pause, 1).is_none());
     assert_eq!(schedule.resume(), ["a"]);
-    assert_eq!(schedule.next(now + PAUSE, 1).unwrap().upstream, "a");
-    assert_eq!(schedule.failed("a", now + PAUSE), Some(PAUSE));
+    assert_eq!(schedule.next(now + pause, 1).unwrap().upstream, "a");
+    assert!(schedule.failed("a", Fault::Route, "gone", now + pause).unwrap() <= Duration::from_secs(6));
     assert!(schedule.works("a") && schedule.resume().is_empty());
 }
 
@@ -59,7 +43,7 @@ fn the_second_upstream_is_for_when_the_first_fails_not_for_when_it_is_busy() {
     assert!(schedule.next(now, 1).is_none(), "the first has no room");
     schedule.room("first", Instance(1), 1);
     assert_eq!(schedule.next(now, 1).unwrap().upstream, "first");
-    schedule.failed("first", now);
+    schedule.failed("first", Fault::Route, "gone", now);
     assert_eq!(schedule.next(now, 1).unwrap().upstream, "second");
     schedule.leave("second", Instance(2));
     assert!(schedule.next(now, 1).is_none());
@@ -73,7 +57,7 @@ fn rule_u10_one_credentials_messages_make_no_route_rest_and_two_in_a_row_do() {
     }
     assert!(!schedule.works("a"), "it never rested");
     assert_eq!(schedule.broke_off("a", "a", "good", now), None, "one passed between");
-    assert_eq!(schedule.broke_off("a", "a", "low", now), Some(PAUSE));
+    assert!(schedule.broke_off("a", "a", "low", now).is_some());
     assert!(schedule.works("a"));
     assert_eq!(schedule.broke_off("a", "a", "low", now), None);
 }
@@ -93,7 +77,7 @@ fn a_lane_goes_round_an_upstream_that_broke_off_as_long_as_another_can_be_used()
     schedule.broke_off("first", "first,second", "low", now);
     assert_eq!(next(&mut schedule, now), "second");
     assert_eq!(next(&mut schedule, now + LONGEST_PAUSE), "first");
-    schedule.failed("second", now);
+    schedule.failed("second", Fault::Route, "gone", now);
     assert_eq!(next(&mut schedule, now), "first", "the other one rests");
     schedule.works("second");
     schedule.works("first");
@@ -110,4 +94,67 @@ fn a_courier_of_a_newer_configuration_gets_the_work() {
     }
     assert_eq!(schedule.next(now, 1).unwrap().instance, Instance(2));
     assert!(schedule.next(now, 1).is_none());
+}
+
+/// What a lane is given, with a courier that can take eight.
+fn given(schedule: &mut Schedule, now: Instant) -> u32 {
+    std::iter::from_fn(|| schedule.next(now, 1)).map(|plan| plan.count).sum()
+}
+
+#[test]
+fn rule_q2_an_upstream_that_failed_is_probed_by_one_message_and_comes_back_step_by_step() {
+    let (mut schedule, now) = (Schedule::new(vec!["a".into()]), Instant::now());
+    let (offers, _kept) = tokio::sync::mpsc::unbounded_channel();
+    schedule.join("a", Instance(1), Generation(1), offers);
+    schedule.room("a", Instance(1), 8);
+    assert_eq!(given(&mut schedule, now), 8);
+    let pause = schedule.failed("a", Fault::Route, "gone", now).unwrap();
+    schedule.back("a", Instance(1), 8);
+    assert_eq!(given(&mut schedule, now), 0, "it rests");
+    assert_eq!(schedule.state("a", now).standing, Standing::Resting);
+    let later = now + pause;
+    assert_eq!(given(&mut schedule, later), 1);
+    assert_eq!(schedule.state("a", later).standing, Standing::Probed);
+    let mut steps = Vec::new();
+    let mut under_way = 1;
+    for _ in 0..4 {
+        for _ in 0..under_way {
+            schedule.works("a");
+            schedule.passed("a");
+            schedule.back("a", Instance(1), 1);
+        }
+        under_way = given(&mut schedule, later);
+        steps.push((under_way, schedule.state("a", later).standing));
+    }
+    let recovering = Standing::Recovering;
+    assert_eq!(steps, [(2, recovering), (4, recovering), (8, Standing::Up), (8, Standing::Up)]);
+}
+
+#[test]
+fn rule_q2_the_others_go_to_the_next_upstream_while_one_message_probes_the_first() {
+    let (mut schedule, now) = (Schedule::new(vec!["first,second".into()]), Instant::now());
+    let (offers, _kept) = tokio::sync::mpsc::unbounded_channel();
+    for (n, name) in [(1, "first"), (2, "second")] {
+        schedule.join(name, Instance(n), Generation(1), offers.clone());
+        schedule.room(name, Instance(n), 4);
+    }
+    let later = now + schedule.failed("first", Fault::Route, "gone", now).unwrap();
+    let plans: Vec<_> =
+        std::iter::from_fn(|| schedule.next(later, 1)).map(|plan| (plan.upstream, plan.count)).collect();
+    assert_eq!(plans, [("first".to_owned(), 1), ("second".to_owned(), 4)]);
+}
+
+#[test]
+fn a_paused_upstream_is_offered_nothing_until_it_is_resumed() {
+    let (mut schedule, now) = (Schedule::new(vec!["a".into()]), Instant::now());
+    let (offers, _kept) = tokio::sync::mpsc::unbounded_channel();
+    schedule.join("a", Instance(1), Generation(1), offers);
+    schedule.room("a", Instance(1), 1);
+    schedule.pause("a", Some(Pause { since_us: 1, actor: "uid 0".into() }));
+    schedule.works("a");
+    schedule.resume();
+    assert!(schedule.next(now, 1).is_none(), "neither an answer nor a new configuration ends it");
+    assert_eq!((schedule.state("a", now).standing, schedule.paused().count()), (Standing::Paused, 1));
+    schedule.pause("a", None);
+    assert!(schedule.next(now, 1).is_some());
 }

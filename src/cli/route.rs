@@ -1,0 +1,113 @@
+//! `gatepost route`: how the upstreams stand, and their pause, by the running service.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::{Config, control, fail, places};
+use crate::cli::out::say;
+use crate::ipc::admin::route::{Command, Response, State};
+use crate::ipc::admin::{Command as Any, Response as Answer};
+use crate::vault::audit::visible::visible;
+
+#[derive(Debug, Subcommand)]
+pub enum Route {
+    /// Show how each upstream stands, and why one can't be used
+    Status(Status),
+    /// Offer nothing to an upstream until it is resumed, also after a restart
+    Pause(One),
+    /// End a pause; an upstream that rests after a failure is tried at once
+    Resume(One),
+}
+
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Print an object for each upstream instead
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: Config,
+}
+
+#[derive(Debug, Args)]
+pub struct One {
+    /// The upstream, by its name in the configuration
+    #[arg(value_name = "UPSTREAM")]
+    upstream: String,
+    /// Why, for the audit log
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    config: Config,
+}
+
+impl Route {
+    pub fn run(&self) -> ExitCode {
+        let done = match self {
+            Self::Status(status) => ask(&status.config, Command::Status).map(|states| {
+                states.iter().for_each(|state| match status.json {
+                    true => say!("{}", object(state)),
+                    false => say!("{}", line(state)),
+                });
+            }),
+            Self::Pause(One { upstream, reason, config }) => {
+                ask(config, Command::Pause { upstream: upstream.clone(), note: reason.clone() })
+                    .map(|_| say!("{upstream} is paused: what waits for it stays in the queue"))
+            }
+            Self::Resume(One { upstream, reason, config }) => {
+                ask(config, Command::Resume { upstream: upstream.clone(), note: reason.clone() })
+                    .map(|_| say!("{upstream} is tried now"))
+            }
+        };
+        done.map_or_else(|reason| fail(&reason), |()| ExitCode::SUCCESS)
+    }
+}
+
+fn ask(config: &Config, command: Command) -> Result<Vec<State>, String> {
+    let runtime = places(&config.path)?.runtime_directory;
+    let (mut states, mut strange) = (Vec::new(), false);
+    let asked = control::ask_for_parts(&runtime, Any::Route(command), |part| {
+        match part {
+            Answer::Route(Response::State(state)) => states.push(*state),
+            _ => strange = true,
+        }
+        !strange
+    })?;
+    match (asked, strange) {
+        (true, false) => Ok(states),
+        (true, true) => Err("the service answered something else: is it another version?".to_owned()),
+        (false, _) => Err(format!("the service does not run ({}): start it first", control::nobody(&runtime))),
+    }
+}
+
+fn line(state: &State) -> String {
+    let mut text = format!("{} {}", state.upstream, state.standing.word());
+    if let Some((since, actor)) = &state.paused {
+        text += &format!(" since {} by {actor}", super::queue::time(*since));
+    }
+    if let Some(seconds) = state.seconds {
+        text += &format!(" for {seconds}s");
+    }
+    text += &format!(" under_way={}/{}", state.under_way, state.window.unwrap_or(state.slots).min(state.slots));
+    if let Some((word, said)) = &state.fault {
+        text += &format!(" failures={} {word}: {said}", state.failures);
+    }
+    visible(&text)
+}
+
+fn object(state: &State) -> serde_json::Value {
+    json!({
+        "upstream": state.upstream,
+        "state": state.standing.word(),
+        "failures": state.failures,
+        "rests_seconds": state.seconds,
+        "fault": state.fault.as_ref().map(|(word, _)| word),
+        "said": state.fault.as_ref().map(|(_, said)| said),
+        "under_way": state.under_way,
+        "slots": state.slots,
+        "window": state.window,
+        "paused_since": state.paused.as_ref().map(|(since, _)| super::queue::time(*since)),
+        "paused_by": state.paused.as_ref().map(|(_, actor)| actor),
+    })
+}

@@ -1,0 +1,66 @@
+//! Commands about the upstreams that mail leaves by.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// Answer: a `State` for each upstream.
+    Status,
+    /// Offer nothing to it until it is resumed, also after a restart. With the reason the administrator gives, for the log.
+    Pause { upstream: String, note: Option<String> },
+    /// The reverse; one that rests is tried at once.
+    Resume { upstream: String, note: Option<String> },
+}
+
+/// How an upstream stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Standing {
+    Up,
+    /// It has failed, and nothing is tried for a while.
+    Resting,
+    /// It has failed; one message at a time is tried.
+    Probed,
+    /// It works again, and is given more and more.
+    Recovering,
+    /// By an administrator.
+    Paused,
+    /// No courier serves it.
+    Absent,
+}
+
+impl Standing {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Resting => "resting",
+            Self::Probed => "probed",
+            Self::Recovering => "recovering",
+            Self::Paused => "paused",
+            Self::Absent => "absent",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    pub upstream: String,
+    pub standing: Standing,
+    /// In a row.
+    pub failures: u32,
+    /// How much longer it rests.
+    pub seconds: Option<u64>,
+    /// The word for the last failure, and what was said; its words may be a stranger's.
+    pub fault: Option<(String, String)>,
+    /// Messages that its couriers have.
+    pub under_way: u32,
+    /// How many its courier takes at once, and how many it is given while it recovers.
+    pub slots: u32,
+    pub window: Option<u32>,
+    /// Since when, and by whom; in microseconds.
+    pub paused: Option<(u64, String)>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Response {
+    State(Box<State>),
+}

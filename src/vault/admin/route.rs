@@ -1,0 +1,84 @@
+//! Commands about the upstreams that mail leaves by.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use super::Desk;
+use crate::ipc::admin::Response;
+use crate::ipc::admin::route::{self, Command};
+use crate::ipc::channel::Sender;
+use crate::vault::audit::event::{Event, Name};
+use crate::vault::audit::ledger::now_us;
+use crate::vault::delivery::schedule::route_event;
+use crate::vault::queue::noted;
+use crate::vault::store::pauses::Pause;
+
+/// Errors: why it was refused, in words.
+pub async fn perform(desk: &Desk, command: Command, actor: &str, parts: &Sender<Response>) -> Result<Response, String> {
+    match command {
+        Command::Status => {
+            let states = {
+                let (schedule, authority) = (desk.vault.schedule.borrow(), desk.vault.authority.borrow());
+                let names: BTreeSet<String> =
+                    schedule.paused().chain(authority.slice.upstreams.iter().cloned()).collect();
+                names.into_iter().map(|name| schedule.state(&name, Instant::now())).collect::<Vec<_>>()
+            };
+            for state in states {
+                let part = Response::Route(route::Response::State(Box::new(state)));
+                parts.send(part).await.map_err(|_| "whoever asked is gone".to_owned())?;
+            }
+        }
+        Command::Pause { upstream, note } => {
+            known(desk, &upstream)?;
+            if desk.vault.schedule.borrow().paused().any(|one| one == upstream) {
+                return Err(format!("{upstream:?} is paused already"));
+            }
+            let pause = Pause { since_us: now_us(), actor: actor.to_owned() };
+            let (own, kept) = (upstream.clone(), pause.clone());
+            let event = ordered(Name::RoutePause, &upstream, actor, note.as_deref());
+            let done = desk.vault.writer.run(move |store| {
+                store.pauses.set(&own, &kept)?;
+                store.record(vec![event])
+            });
+            done.await.map_err(|error| format!("the store took nothing: {error:?}"))?;
+            desk.vault.schedule.borrow_mut().pause(&upstream, Some(pause));
+        }
+        Command::Resume { upstream, note } => {
+            let paused = desk.vault.schedule.borrow().paused().any(|one| one == upstream);
+            if !paused {
+                known(desk, &upstream)?;
+                if desk.vault.schedule.borrow().state(&upstream, Instant::now()).fault.is_none() {
+                    return Err(format!("{upstream:?} is neither paused nor resting"));
+                }
+            }
+            let own = upstream.clone();
+            let event = ordered(Name::RouteResume, &upstream, actor, note.as_deref());
+            let done = desk.vault.writer.run(move |store| {
+                store.pauses.end(&own)?;
+                store.record(vec![event])
+            });
+            done.await.map_err(|error| format!("the store took nothing: {error:?}"))?;
+            let mut schedule = desk.vault.schedule.borrow_mut();
+            schedule.pause(&upstream, None);
+            schedule.try_now(&upstream);
+            desk.vault.poke.notify_one();
+        }
+    }
+    Ok(Response::Done)
+}
+
+/// Errors: there is no upstream of that name.
+pub fn known(desk: &Desk, name: &str) -> Result<(), String> {
+    let authority = desk.vault.authority.borrow();
+    let names = &authority.slice.upstreams;
+    if names.iter().any(|one| one == name) {
+        return Ok(());
+    }
+    Err(format!("there is no upstream {name:?}: those of the configuration are {}", names.join(", ")))
+}
+
+fn ordered(name: Name, upstream: &str, actor: &str, note: Option<&str>) -> Event {
+    let data = note.map(|note| serde_json::json!({ "note": noted(note) }).to_string());
+    let event = route_event(name, upstream, Some("ordered".into()));
+    Event { actor: Some(actor.to_owned()), severity: 5, data, ..event }
+}
