@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 
 use crate::courier::parcel::{Content, Credit, Parcel};
 use crate::courier::smtp::envelope;
-use crate::courier::smtp::offers::{Mechanisms, Offers};
+use crate::courier::smtp::offers::{Limits, Mechanisms, Offers};
 use crate::courier::smtp::stuffing::Stuffing;
 use crate::edge::smtp::command::{self, Command, Recipient};
 use crate::edge::stand_in::Kept;
@@ -26,6 +26,7 @@ const OFFERS: Offers = Offers {
     utf8: true,
     require_tls: true,
     mechanisms: Mechanisms::NONE,
+    limits: Limits::NONE,
 };
 
 /// Where a line ends, for one who reads: its octets and what is behind it.

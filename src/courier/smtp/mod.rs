@@ -5,6 +5,7 @@ pub(crate) mod envelope;
 mod hosts;
 mod login;
 pub(crate) mod offers;
+mod parts;
 mod pool;
 mod reply;
 mod scram;
@@ -13,7 +14,7 @@ pub(crate) mod stuffing;
 mod transaction;
 mod wire;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -27,6 +28,7 @@ pub use hosts::Hosts;
 pub use login::Credential;
 
 use hosts::Tour;
+use offers::Limits;
 use pool::Pool;
 use session::Session;
 use transaction::Attempt;
@@ -101,12 +103,14 @@ pub struct Upstream {
     pool: Pool,
     /// One permit for each connection that may be in use.
     free: Semaphore,
+    /// What it said last of its limits.
+    limits: Mutex<Limits>,
 }
 
 impl Upstream {
     pub fn new(settings: Settings, dialer: Arc<Dialer>) -> Self {
         let free = Semaphore::new(usize::from(settings.connections.max(1)));
-        Self { settings, dialer, pool: Pool::default(), free }
+        Self { settings, dialer, pool: Pool::default(), free, limits: Mutex::default() }
     }
 
     /// How many messages it takes at once.
@@ -114,10 +118,9 @@ impl Upstream {
         self.settings.connections.max(1)
     }
 
-    /// Delivers one message, or finds out why not. A reused connection that turns out to be closed costs nothing; after a
+    /// Delivers a message, or a part of it: all recipients in one transaction. A reused connection that turns out to be closed costs nothing; after a
     /// route's failure the next host is tried at once, each once, as long as the content can be had again.
-    pub async fn deliver(&self, parcel: &mut Parcel) -> Verdict {
-        let Ok(_permit) = self.free.acquire().await else { return Verdict::Withdrawn };
+    async fn deliver_part(&self, parcel: &mut Parcel) -> Verdict {
         let patience = &self.settings.patience;
         let mut tour = self.settings.hosts.tour();
         let mut reused = self.pool.take().await;
@@ -206,6 +209,7 @@ impl Upstream {
             match Session::open(connection, &self.settings).await {
                 Ok(session) => {
                     self.settings.hosts.begin_with(index);
+                    *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = session.offers.limits;
                     return Some(session);
                 }
                 Err(reason) => {

@@ -13,6 +13,34 @@ pub struct Offers {
     pub utf8: bool,
     pub require_tls: bool,
     pub mechanisms: Mechanisms,
+    pub limits: Limits,
+}
+
+/// What it takes at most (RFC 9422 section 4); none: it does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Transactions in one session.
+    pub mails: Option<u32>,
+    /// Recipients of one transaction, and domains among them.
+    pub recipients: Option<u32>,
+    pub domains: Option<u32>,
+}
+
+impl Limits {
+    pub const NONE: Self = Self { mails: None, recipients: None, domains: None };
+
+    fn add(&mut self, word: &str) {
+        let Some((name, most)) = word.split_once('=') else { return };
+        // Section 3: up to six digits, the first of which is no zero.
+        let digits = most.len() <= 6 && !most.starts_with('0') && most.bytes().all(|octet| octet.is_ascii_digit());
+        let most = most.parse().ok().filter(|_| digits);
+        match name.to_ascii_uppercase().as_str() {
+            "MAILMAX" => self.mails = most,
+            "RCPTMAX" => self.recipients = most,
+            "RCPTDOMAINMAX" => self.domains = most,
+            _ => {}
+        }
+    }
 }
 
 /// The mechanisms of SASL that are offered, of those that this client has.
@@ -59,6 +87,7 @@ impl Offers {
                 "SMTPUTF8" => offers.utf8 = true,
                 "REQUIRETLS" => offers.require_tls = true,
                 "DSN" => offers.dsn = true,
+                "LIMITS" => words.for_each(|word| offers.limits.add(word)),
                 "AUTH" => words.for_each(|name| offers.mechanisms.add(name)),
                 _ => {}
             }
@@ -67,9 +96,28 @@ impl Offers {
     }
 }
 
+impl Default for Limits {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_are_whole_numbers_and_others_are_none() {
+        let read = |line: &str| {
+            let lines = vec!["mx".to_owned(), line.to_owned()];
+            Offers::read(&Reply { code: 250, lines }).limits
+        };
+        let all = Limits { mails: Some(20), recipients: Some(100), domains: Some(999_999) };
+        assert_eq!(read("LIMITS MAILMAX=20 rcptmax=100 RCPTDOMAINMAX=999999 OTHER=1"), all);
+        for strange in ["LIMITS", "LIMITS RCPTMAX", "LIMITS RCPTMAX=0", "LIMITS RCPTMAX=-1", "LIMITS RCPTMAX=1000000"] {
+            assert_eq!(read(strange), Limits::NONE, "{strange}");
+        }
+    }
 
     #[test]
     fn keywords_are_read_whatever_their_case_and_the_greeting_is_none() {

@@ -21,8 +21,9 @@ pub struct Session {
     /// What a login can be bound to this connection by.
     pub exported: Option<[u8; 32]>,
     pub opened: Instant,
-    /// Messages it has carried.
+    /// Messages it has carried, and transactions that were begun for them.
     pub carried: u32,
+    pub begun: u32,
 }
 
 impl Session {
@@ -39,7 +40,8 @@ impl Session {
             TlsMode::None | TlsMode::Starttls => (stream, None, None),
         };
         let (wire, offers) = (Wire::new(stream), Offers::default());
-        let mut session = Self { wire, offers, index, host, tls, exported, opened: Instant::now(), carried: 0 };
+        let mut session =
+            Self { wire, offers, index, host, tls, exported, opened: Instant::now(), carried: 0, begun: 0 };
         session.greeting(patience).await?;
         session.hello(settings).await?;
         if settings.tls == TlsMode::Starttls {

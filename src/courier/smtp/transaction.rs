@@ -114,6 +114,7 @@ impl Transaction<'_> {
             return self.finish(true, false);
         }
         let commands = envelope::envelope(self.parcel, &self.session.offers);
+        self.session.begun += 1;
         let answers = match self.exchange(commands).await {
             Ok(answers) => answers,
             Err(attempt) => return attempt,

@@ -4,6 +4,7 @@ mod believed;
 mod chunks;
 mod extensions;
 mod hostile;
+mod limits;
 mod neighbours;
 mod phases;
 mod protected;
