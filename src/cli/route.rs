@@ -9,7 +9,7 @@ use super::{Config, control, fail, places};
 use crate::cli::out::say;
 use crate::ipc::admin::route::{Command, Response, State};
 use crate::ipc::admin::{Command as Any, Response as Answer};
-use crate::vault::audit::visible::visible;
+use crate::vault::audit::visible::{visible, visible_json};
 
 #[derive(Debug, Subcommand)]
 pub enum Route {
@@ -47,7 +47,7 @@ impl Route {
         let done = match self {
             Self::Status(status) => ask(&status.config, Command::Status).map(|states| {
                 states.iter().for_each(|state| match status.json {
-                    true => say!("{}", object(state)),
+                    true => say!("{}", visible_json(&object(state).to_string())),
                     false => say!("{}", line(state)),
                 });
             }),

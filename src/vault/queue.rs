@@ -132,7 +132,8 @@ fn concern(store: &mut Store<'_>, order: &Order, open: &Open, slice: &mut Slice)
         }
         Deed::Retry => {
             let upstream = if let Which::Upstream(name) = &order.which { Some(name.as_str()) } else { None };
-            let changed = store.hold.retry(open.row, now_us(), upstream)?;
+            let early = matches!(order.which, Which::Message(_));
+            let changed = store.hold.retry(open.row, now_us(), upstream, early)?;
             if changed > 0 {
                 slice.lanes.extend(store.hold.lanes(open.row)?);
             }

@@ -13,7 +13,7 @@ use crate::ipc::admin::queue::listing::{Entry, Standing, Stop, View};
 use crate::ipc::admin::queue::{Command, Response};
 use crate::mail::id::MessageId;
 use crate::policy::rule::RecipientRule;
-use crate::vault::audit::visible::visible;
+use crate::vault::audit::visible::{visible, visible_json};
 
 #[derive(Debug, Args)]
 pub struct List {
@@ -23,11 +23,11 @@ pub struct List {
     /// Those with a recipient there: a domain, .suffix or an address
     #[arg(long, value_name = "DOMAIN", value_parser = recipient)]
     recipient: Option<RecipientRule>,
-    /// Those with a recipient in this state: ready, leased, deferred, held or quarantined
+    /// Those with a recipient in this state: ready, leased, deferred, scheduled, held or quarantined
     #[arg(long, value_name = "STATE", value_parser = standings(), hide_possible_values = true)]
     state: Option<String>,
     /// At most so many, the oldest
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     /// Addresses in full; the audit log tells of it
     #[arg(long)]
@@ -73,7 +73,7 @@ impl List {
                         return false;
                     }
                     left -= 1;
-                    say!("{}", if self.json { object(&entry).to_string() } else { line(&entry) });
+                    say!("{}", if self.json { visible_json(&object(&entry).to_string()) } else { line(&entry) });
                     is_read()
                 },
             )
@@ -107,7 +107,7 @@ impl Show {
                 if self.json {
                     let mut whole = object(&entry);
                     whole["recipients"] = stops.iter().map(|stop| stop_object(stop)).collect();
-                    say!("{whole}");
+                    say!("{}", visible_json(&whole.to_string()));
                 } else {
                     say!("{}", line(&entry));
                     stops.iter().for_each(|stop| say!("  {}", stop_line(stop)));

@@ -12,7 +12,7 @@ use crate::cli::fail;
 use crate::cli::out::say;
 use crate::ipc::admin::queue::listing::{By, Sum};
 use crate::ipc::admin::queue::{Command, Response};
-use crate::vault::audit::visible::visible;
+use crate::vault::audit::visible::{visible, visible_json};
 
 #[derive(Debug, Args)]
 pub struct Stats {
@@ -42,7 +42,7 @@ impl Stats {
             return fail(&reason);
         }
         if self.json {
-            say!("{}", object(&sums));
+            say!("{}", visible_json(&object(&sums).to_string()));
         } else {
             sums.iter().for_each(|(by, sum)| say!("{}", line(by, *sum)));
         }

@@ -8,6 +8,7 @@ use crate::ipc::admin::queue::listing::{By, Entry, Standing, Stop, Sum, View};
 use crate::ipc::admin::queue::{Command, Response};
 use crate::mail::address::{Address, ReversePath};
 use crate::policy::mask::Mask;
+use crate::policy::rule::RecipientRule;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::audit::mask;
 use crate::vault::store::Store;
@@ -43,8 +44,9 @@ pub fn look(store: &mut Store<'_>, command: &Command, actor: &str, now_us: u64) 
 fn page(store: &mut Store<'_>, view: &View, after: i64, now_us: u64) -> Sql<Vec<Response>> {
     let mut found = Vec::new();
     let next = walk(store, after, now_us, |store, seen| {
-        if fits(view, seen) {
-            found.push(Response::Entry(Box::new(entry(seen, seen_as(store, seen, view.clear)))));
+        let mask = seen_as(store, seen, view.clear);
+        if fits(view, seen, mask) {
+            found.push(Response::Entry(Box::new(entry(seen, mask))));
         }
     })?;
     found.push(Response::Next(next));
@@ -75,13 +77,23 @@ fn walk(store: &mut Store<'_>, after: i64, now_us: u64, mut each: impl FnMut(&St
     Ok(Some(at))
 }
 
-fn fits(view: &View, seen: &Seen) -> bool {
+fn fits(view: &View, seen: &Seen, mask: Mask) -> bool {
     let own = |one: &SeenRecipient| {
         one.standing.is_open()
             && view.standing.is_none_or(|standing| standing == one.standing)
-            && view.recipient.as_ref().is_none_or(|rule| rule.matches(&one.recipient))
+            && view.recipient.as_ref().is_none_or(|rule| matches(rule, &one.recipient, mask))
     };
     view.credential.as_ref().is_none_or(|id| *id == seen.principal) && seen.recipients.iter().any(own)
+}
+
+/// Compares no more of an address than may be seen of it: else whoever may not see it could ask for one after the other.
+fn matches(rule: &RecipientRule, address: &Address, mask: Mask) -> bool {
+    match (mask, rule) {
+        (Mask::None, rule) => rule.matches(address),
+        (Mask::LocalPart, RecipientRule::Address(own)) => own.domain() == address.domain(),
+        (Mask::LocalPart, rule) => rule.matches(address),
+        (Mask::Full, rule) => *rule == RecipientRule::Any,
+    }
 }
 
 fn count(seen: &Seen, now_us: u64, sums: &mut BTreeMap<By, Sum>) {
@@ -112,7 +124,8 @@ fn entry(seen: &Seen, mask: Mask) -> Entry {
     let open = || seen.recipients.iter().filter(|one| one.standing.is_open());
     let named: BTreeSet<String> = open().map(|one| shown(&one.recipient, mask)).collect();
     let routes: BTreeSet<&String> = open().map(|one| &one.lane).collect();
-    let waits = |one: &&SeenRecipient| matches!(one.standing, Standing::Ready | Standing::Deferred);
+    let waits =
+        |one: &&SeenRecipient| matches!(one.standing, Standing::Ready | Standing::Deferred | Standing::Scheduled);
     let answered = open().find(|one| one.code.is_some());
     Entry {
         message: seen.message,
@@ -132,7 +145,7 @@ fn entry(seen: &Seen, mask: Mask) -> Entry {
 }
 
 fn stop(one: &SeenRecipient, mask: Mask) -> Stop {
-    let waits = matches!(one.standing, Standing::Ready | Standing::Deferred);
+    let waits = matches!(one.standing, Standing::Ready | Standing::Deferred | Standing::Scheduled);
     Stop {
         number: one.number,
         recipient: shown(&one.recipient, mask),

@@ -59,6 +59,7 @@ impl<'c> Hold<'c> {
             release: sql("UPDATE spool_rcpt SET held = 0 WHERE msg = ? AND state < 2 AND held = 1")?,
             retry: sql(
                 "UPDATE spool_rcpt SET next_us = ?2 WHERE msg = ?1 AND state = 0 AND held = 0 AND next_us > ?2 \
+                        AND (attempts > 0 OR ?4) \
                         AND (?3 IS NULL OR instr(',' || lane || ',', ',' || ?3 || ',') > 0)",
             )?,
             under_way: sql("SELECT count(*) FROM spool_rcpt WHERE msg = ? AND state = 1")?,
@@ -96,9 +97,10 @@ impl<'c> Hold<'c> {
         self.release.execute([row])
     }
 
-    /// Makes due who waits for a later time and is not held: all, or those that an upstream is tried for. Gives how many.
-    pub fn retry(&mut self, row: i64, now_us: u64, upstream: Option<&str>) -> Result<usize> {
-        self.retry.execute(params![row, integer(now_us), upstream])
+    /// Makes due who waits for a later time and is not held: all, or those that an upstream is tried for. Who was never tried
+    /// waits for a time that the sender gave, which passes only when it is meant to be `early`. Gives how many.
+    pub fn retry(&mut self, row: i64, now_us: u64, upstream: Option<&str>, early: bool) -> Result<usize> {
+        self.retry.execute(params![row, integer(now_us), upstream, early])
     }
 
     /// Recipients that a courier has at this moment.

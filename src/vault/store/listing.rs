@@ -95,8 +95,9 @@ fn message(row: &Row<'_>) -> Result<(Seen, i64)> {
 
 fn recipient(row: &Row<'_>, hold: i64, now_us: u64) -> Result<SeenRecipient> {
     let number = |at: usize| u32::try_from(row.get::<_, i64>(at)?).map_err(|_| damaged("a number is out of range"));
-    let next_us = unsigned(row, 6)?;
+    let (attempts, next_us) = (number(5)?, unsigned(row, 6)?);
     let standing = match (row.get::<_, i64>(3)?, row.get::<_, i64>(4)?) {
+        (0, 0) if next_us > now_us && attempts == 0 => Standing::Scheduled,
         (0, 0) if next_us > now_us => Standing::Deferred,
         (0, 0) => Standing::Ready,
         (0, _) if hold == super::hold::QUARANTINED => Standing::Quarantined,
@@ -111,7 +112,7 @@ fn recipient(row: &Row<'_>, hold: i64, now_us: u64) -> Result<SeenRecipient> {
         recipient: address(&row.get::<_, String>(1)?)?,
         lane: row.get(2)?,
         standing,
-        attempts: number(5)?,
+        attempts,
         next_us,
         code: row.get(7)?,
         enhanced: row.get(8)?,

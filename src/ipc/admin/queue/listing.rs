@@ -12,8 +12,10 @@ pub enum Standing {
     Ready,
     /// A courier has it.
     Leased,
-    /// Due later: after an attempt, or because its sender wanted it so.
+    /// Due later, after an attempt.
     Deferred,
+    /// Due later, because its sender wanted it so (FUTURERELEASE, RFC 4865).
+    Scheduled,
     /// Offered to nobody until somebody releases it.
     Held,
     /// The same, and the gate did it by itself.
@@ -25,10 +27,11 @@ pub enum Standing {
 
 impl Standing {
     /// Of those who wait.
-    pub const WORDS: [(&str, Self); 5] = [
+    pub const WORDS: [(&str, Self); 6] = [
         ("ready", Self::Ready),
         ("leased", Self::Leased),
         ("deferred", Self::Deferred),
+        ("scheduled", Self::Scheduled),
         ("held", Self::Held),
         ("quarantined", Self::Quarantined),
     ];
@@ -38,6 +41,7 @@ impl Standing {
             Self::Ready => "ready",
             Self::Leased => "leased",
             Self::Deferred => "deferred",
+            Self::Scheduled => "scheduled",
             Self::Held => "held",
             Self::Quarantined => "quarantined",
             Self::Delivered => "delivered",

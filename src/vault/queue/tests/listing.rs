@@ -161,3 +161,58 @@ fn what_waits_is_due_now_by_order_and_what_is_held_stays_held() {
     let data = Some(r#"{"messages":1,"note":"anote"}"#.to_owned());
     assert!(events(&mut store).iter().any(|(name, said, _)| name == "queue.retry" && *said == data));
 }
+
+#[test]
+fn row_24b_what_its_sender_wants_later_is_scheduled_and_no_order_for_many_sends_it_early() {
+    let home = home();
+    let database = Database::open(home.path()).unwrap();
+    let mut store = Store::prepare(&database).unwrap();
+    let (tried, later) =
+        (accept(&mut store, "shop", &["a@example.org"]), accept(&mut store, "shop", &["b@example.org"]));
+    lease(&mut store, 1).unwrap();
+    put_off(&mut store, 1, 0, now_us() + 3_600_000_000);
+    store.transaction(|store| store.spool.release(1, 0)).unwrap();
+    lease(&mut store, 2).unwrap();
+    store.transaction(|store| store.spool.release(2, now_us() + 86_400_000_000)).unwrap();
+    let by = |store: &mut Store<'_>, standing| ids(&list(store, View { standing: Some(standing), ..View::default() }));
+    assert_eq!((by(&mut store, Standing::Deferred), by(&mut store, Standing::Scheduled)), (vec![tried], vec![later]));
+    for which in [Which::Upstream(LANE.into()), Which::Credential("shop".into()), Which::All] {
+        all(&mut store, &order(Deed::Retry, which));
+        assert_eq!((by(&mut store, Standing::Ready), by(&mut store, Standing::Scheduled)), (vec![tried], vec![later]));
+    }
+    assert_eq!(all(&mut store, &order(Deed::Retry, Which::Message(later))), counts(1, 1, 0));
+    assert_eq!(by(&mut store, Standing::Ready), [tried, later]);
+}
+
+#[test]
+fn no_more_of_an_address_is_compared_than_may_be_seen() {
+    let home = home();
+    let database = Database::open(home.path()).unwrap();
+    let mut store = Store::prepare(&database).unwrap();
+    accept(&mut store, "shop", &["rosa@example.org"]);
+    let found = |store: &mut Store<'_>, mask, rule: &str, clear| {
+        let own = Declared {
+            id: "shop".into(),
+            secrets: vec![],
+            policy: Policy::default(),
+            certificates: vec![],
+            enabled: true,
+        };
+        store.ledger.masks = Masks::new(mask, &[own], &[]);
+        !list(store, View { recipient: Some(rule.parse().unwrap()), clear, ..View::default() }).is_empty()
+    };
+    for (mask, rule, seen) in [
+        (Mask::LocalPart, "rosa@example.org", true),
+        (Mask::LocalPart, "eve@example.org", true),
+        (Mask::LocalPart, "rosa@example.net", false),
+        (Mask::LocalPart, "@example.org", true),
+        (Mask::Full, "rosa@example.org", false),
+        (Mask::Full, "@example.org", false),
+        (Mask::None, "rosa@example.org", true),
+        (Mask::None, "eve@example.org", false),
+    ] {
+        assert_eq!(found(&mut store, mask, rule, false), seen, "{mask:?} {rule}");
+    }
+    assert!(found(&mut store, Mask::Full, "rosa@example.org", true));
+    assert!(!found(&mut store, Mask::Full, "eve@example.org", true));
+}
