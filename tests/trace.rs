@@ -150,7 +150,8 @@ fn rule_a18_an_operator_sees_the_sessions_of_one_credential_and_none_of_its_secr
     assert_eq!(
         rest.join("\n").replace(&kept, "ID"),
         format!(
-            "S: 535 5.7.8 authentication credentials invalid
+            "C: AUTH LOGIN
+S: 535 5.7.8 authentication credentials invalid
 C: AUTH LOGIN
 S: 334 [hidden]
 C: [hidden]
@@ -181,7 +182,7 @@ S: 221 2.0.0 goodbye
     assert_eq!(session.say(&format!("AUTH OAUTHBEARER {token}")), 235);
     drop(session);
     let bearer = trace.until("-- over");
-    assert_eq!(bearer[1..3], ["-- logged in as tester", "S: 235 2.7.0 welcome"], "{bearer:#?}");
+    assert_eq!(bearer[1..4], ["C: AUTH OAUTHBEARER", "-- logged in as tester", "S: 235 2.7.0 welcome"], "{bearer:#?}");
     let mut session = service.connect().secure(&trusting(&service.pair));
     assert_eq!(session.log_in(&secret), 235);
     drop(session);

@@ -27,6 +27,7 @@ use super::Vault;
 use super::audit::event::Event;
 use super::audit::ledger::now_us;
 use super::authority::Visitor;
+use super::limits::incoming;
 use super::login::credentials::{Known, Way};
 use super::transaction::{self, Sender, Transaction, WINDOW};
 use super::visitor::{self, Place};
@@ -258,7 +259,7 @@ impl Session {
         let Moment::Content(transaction) = &mut self.moment else { return Err(Violation("content-out-of-order")) };
         let policy = self.principal.as_ref().map(|known| &known.credential.policy);
         let max_size = policy.map_or(0, |policy| self.vault.authority.borrow().max_size(policy));
-        let most = policy.map_or(0, |policy| transaction::most_on_the_way(policy.limits.bytes_per_day, max_size));
+        let most = policy.map_or(0, |policy| incoming::most(policy.limits.bytes_per_day, max_size));
         let taken = transaction.take(octets, max_size, most);
         let (piece, credit) = taken.ok_or(Violation("content-beyond-credit"))?;
         let message = transaction.message;

@@ -14,6 +14,12 @@ impl Shares {
     pub fn share(self: &Rc<Self>, principal: &str) -> Share {
         Share { all: Rc::clone(self), principal: principal.to_owned(), own: 0 }
     }
+
+    /// Whether a credential that may have `most` under way could have so many more. Takes nothing.
+    pub fn admits(&self, principal: &str, more: u64, most: u64) -> bool {
+        let sum = self.0.borrow().get(principal).copied().unwrap_or_default();
+        sum.saturating_add(more) <= most
+    }
 }
 
 /// What one of them has of it, until it is dropped.
@@ -67,6 +73,7 @@ mod tests {
         let (mut one, mut two, mut other) = (all.share("shop"), all.share("shop"), all.share("billing"));
         assert_eq!(one.grow(60, 100), Ok(()));
         assert_eq!(two.grow(50, 100), Err(Beyond));
+        assert!(all.admits("shop", 40, 100) && !all.admits("shop", 41, 100) && all.admits("nobody", 100, 100));
         assert_eq!((two.grow(40, 100), other.grow(100, 100)), (Ok(()), Ok(())));
         drop(one);
         assert_eq!(two.grow(60, 100), Ok(()));

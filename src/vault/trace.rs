@@ -16,6 +16,7 @@ use crate::ipc::admin::trace::{Filter, Response, What};
 use crate::ipc::channel::Sender;
 use crate::ipc::trace::Told;
 use crate::mail::unseen::is_unseen;
+use crate::policy::mechanism::Mechanism;
 
 /// Operators at once.
 pub const OPERATORS: usize = 8;
@@ -108,14 +109,25 @@ impl Traces {
         networks
     }
 
+    /// Tells everybody who follows the session and has not met it yet whose it is; and who looks for a credential, by which
+    /// mechanism somebody tries to log in as it, because its edge wasn't asked when the client said so.
+    pub fn meet(&self, who: Who<'_>, met: &mut Vec<u64>, mechanism: Option<Mechanism>) {
+        let mut operators = self.operators.borrow_mut();
+        let wanting = operators.iter_mut().filter(|operator| operator.filter.wants(who));
+        for operator in wanting.filter(|operator| !met.contains(&operator.number)).collect::<Vec<_>>() {
+            met.push(operator.number);
+            let (listener, credential) = (who.listener.to_owned(), who.credential.map(str::to_owned));
+            operator.give(who.session, What::Met { address: who.address, listener, credential });
+            if let Some(mechanism) = mechanism.filter(|_| operator.filter.credential.is_some()) {
+                operator.give(who.session, What::Told(Told::Client(format!("AUTH {}", mechanism.name()))));
+            }
+        }
+    }
+
     /// Gives a line to everybody who follows the session; to who has not met it yet, first of all whose it is.
     pub fn tell(&self, who: Who<'_>, met: &mut Vec<u64>, what: &What) {
+        self.meet(who, met, None);
         for operator in self.operators.borrow_mut().iter_mut().filter(|operator| operator.filter.wants(who)) {
-            if !met.contains(&operator.number) {
-                met.push(operator.number);
-                let (listener, credential) = (who.listener.to_owned(), who.credential.map(str::to_owned));
-                operator.give(who.session, What::Met { address: who.address, listener, credential });
-            }
             operator.give(who.session, what.clone());
         }
     }

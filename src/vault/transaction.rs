@@ -14,8 +14,8 @@ use super::audit::ledger::now_us;
 use super::authority::Authority;
 use super::cipher::{BodyKey, CHUNK};
 use super::limits::Reservation;
-use super::limits::denial::{By, Denied};
-use super::limits::key::{Key, Tier};
+use super::limits::denial::Denied;
+use super::limits::incoming;
 use super::login::credentials::{Credential, Way};
 use super::shares::Share;
 use super::store::segment::{self, Piece};
@@ -34,10 +34,6 @@ use crate::policy::refusal::Refusal;
 pub const WINDOW: u32 = 128 * 1024;
 /// Bodies up to this are rows; larger ones go to a segment in pieces of this size.
 const INLINE: usize = CHUNK;
-/// Messages of the largest size that a credential may have on their way: more than a busy web server has at once.
-const LARGEST: u64 = 64;
-/// When a message that found no room beside them may be tried again, in seconds: those of before have come, or been given up.
-const AGAIN: u32 = 60;
 /// RFC 5321 section 6.3: so many Received fields mean a loop.
 const HOPS: u32 = 100;
 
@@ -135,7 +131,7 @@ impl Transaction {
             self.fail(Refusal::TooBig);
         }
         if self.trouble.is_none() && self.share.grow(u64::from(length), most).is_err() {
-            self.fail(Refusal::RateLimited(AGAIN));
+            self.fail(Refusal::RateLimited(incoming::AGAIN));
         }
         if self.trouble.is_some() {
             // Nothing of it will be kept; the edge may go on to the dot.
@@ -168,11 +164,7 @@ impl Transaction {
     pub fn decide(&mut self, vault: &Vault, sender: &Sender, facts: &Facts) -> Result<(), Denied> {
         match self.trouble {
             // No rate is asked before this: it was more than the credential may have on its way.
-            Some(refusal @ Refusal::RateLimited(_)) => {
-                let key = Key::new(Tier::Credential, sender.credential.id.as_str());
-                let by = By { key, limit: "incoming", window_us: u64::from(AGAIN) * 1_000_000 };
-                return Err(Denied { refusal, by: Some(by) });
-            }
+            Some(Refusal::RateLimited(_)) => return Err(incoming::beyond(&sender.credential.id)),
             Some(trouble) => return Err(trouble.into()),
             None => {}
         }
@@ -250,6 +242,10 @@ pub fn admit(
     authority.grant(&from.credential).sender(sender)?;
     if size.is_some_and(|size| size > authority.max_size(policy)) {
         return Err(Refusal::TooBig.into());
+    }
+    let most = incoming::most(policy.limits.bytes_per_day, authority.max_size(policy));
+    if size.is_some_and(|size| !vault.incoming.admits(&from.credential.id, size, most)) {
+        return Err(incoming::beyond(&from.credential.id));
     }
     let Authority { limits, slice, clock, .. } = &mut *authority;
     limits.reserve(&Authority::origin(slice, &from.credential, &from.listener, from.address), clock.now())
@@ -378,21 +374,4 @@ pub fn refusal(error: &io::Error) -> Refusal {
 
 pub fn microseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// Octets that a credential may have on its way: no more than it may send in a day, and never less than one message.
-pub fn most_on_the_way(bytes_per_day: Option<u64>, max_size: u64) -> u64 {
-    max_size.saturating_mul(LARGEST).min(bytes_per_day.unwrap_or(u64::MAX).max(max_size))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_may_be_on_the_way_is_no_more_than_a_day_has_and_never_less_than_one_message() {
-        for (bytes_per_day, expected) in [(None, 6_400), (Some(700), 700), (Some(1), 100)] {
-            assert_eq!(most_on_the_way(bytes_per_day, 100), expected);
-        }
-    }
 }

@@ -157,7 +157,7 @@ fn refused(refusal: Refusal, session: &Session, grant: &Grant, from: &str) -> Fa
             Fault::new(Code::PayloadTooLarge, format!("the finished message is longer than {most} octets"))
         }
         Refusal::RateLimited(seconds) => {
-            Fault::new(Code::RateLimited, "this key sends more often than it may").after(seconds)
+            Fault::new(Code::RateLimited, "this key sends more, or more often, than it may").after(seconds)
         }
         Refusal::QuotaExceeded(seconds) => {
             Fault::new(Code::QuotaExceeded, "this key has used up what it may send in a day").after(seconds)

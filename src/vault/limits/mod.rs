@@ -10,6 +10,7 @@
 pub mod clock;
 pub mod days;
 pub mod denial;
+pub mod incoming;
 pub mod key;
 pub mod notices;
 pub mod origin;

@@ -56,6 +56,11 @@ impl Session {
             self.traced.claimed = owner.map(|owner| owner.id.clone());
         }
         self.follow().await;
+        if self.traced.on {
+            let mut met = std::mem::take(&mut self.traced.met);
+            self.vault.traces.meet(self.who(), &mut met, Some(mechanism));
+            self.traced.met = met;
+        }
     }
 
     /// Somebody has logged in.

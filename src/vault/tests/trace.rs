@@ -106,12 +106,13 @@ fn each_operator_is_shown_the_sessions_that_it_asked_for() {
         edge.tell(2, server("535 no")).await;
         edge.tell(1, Told::Client("\u{1b}[2J\u{202e}".repeat(2000))).await;
         let escaped = Told::Client(format!("{}...", "?[2J?".repeat(200)));
-        shop.sees(&[met("192.0.2.1", "submission", None), What::Told(escaped.clone())]).await;
+        let begun = What::Told(Told::Client("AUTH PLAIN".into()));
+        shop.sees(&[met("192.0.2.1", "submission", None), begun.clone(), What::Told(escaped.clone())]).await;
         all.sees(&[met("198.51.100.1", "submission", None), What::Told(server("535 no")), What::Told(escaped)]).await;
         assert!(matches!(edge.password(1, "shop", &bench.password).await, Answer::Granted { .. }));
         let known = What::Known { credential: "shop".into() };
         shop.sees(std::slice::from_ref(&known)).await;
-        all.sees(&[known]).await;
+        all.sees(std::slice::from_ref(&known)).await;
 
         // One that leaves takes with it what it alone wanted; what is on its way by then is no lie.
         drop(all);
@@ -137,7 +138,7 @@ fn each_operator_is_shown_the_sessions_that_it_asked_for() {
         let first = edge.password(3, "shop", &bench.password).await;
         assert!(matches!(first, Answer::Trace { slot: Slot(3), on: true }), "before the grant: {first:?}");
         assert!(matches!(edge.answer().await, Answer::Granted { .. }));
-        shop.sees(&[met("192.0.2.1", "submission", Some("shop")), What::Known { credential: "shop".into() }]).await;
+        shop.sees(&[met("192.0.2.1", "submission", None), begun, known.clone()]).await;
         assert!(matches!(edge.ask(Ask::Content { slot: Slot(3) }).await, Answer::Ended { .. }));
         shop.sees(&[What::Over { violation: Some("content-out-of-order".into()) }]).await;
         // With the service it ends, and is told so.
