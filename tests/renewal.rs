@@ -8,6 +8,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use nix::sys::signal::Signal;
+use support::authority::Authority;
 use support::smtp::trusting;
 use support::{Pair, Service, Setting, processes};
 
@@ -76,7 +77,7 @@ client_authorities_file = "FOLDER/authorities.pem""#;
     let folder = tempfile::Builder::new().prefix("gatepost-test-").tempdir().unwrap();
     let at = folder.path().to_owned();
     let pair = Pair::ecdsa();
-    fs::write(at.join("authorities.pem"), &pair.certificate).unwrap();
+    Authority::new("our devices").write(&at.join("authorities.pem"));
     let listener = authorities.replace("FOLDER", at.to_str().unwrap());
     let service = Service::start_in(folder, &Setting { pair: pair.clone(), listener, ..Setting::default() });
 

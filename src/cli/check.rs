@@ -19,7 +19,7 @@ use crate::cli::out::say;
 use crate::config::Config;
 use crate::config::plan::{Certificate, Plan};
 use crate::config::source::Source;
-use crate::edge::validity;
+use crate::edge::{clients, validity};
 
 /// The longest file of certificates, keys or authorities that is read: a system's whole bundle has a quarter of it.
 const MAX_FILE: u64 = 1 << 20;
@@ -130,17 +130,18 @@ impl Files<'_> {
         Vec::new()
     }
 
-    /// Those by whom clients are believed: a certificate of a client itself is none, and verifies nobody.
+    /// Those by whom clients are believed, as the edge takes them. Their own time is judged by nobody, so that it is told.
     fn client_authorities(&mut self, source: &Source) {
-        let now = UnixTime::now();
         let all = self.authorities(source);
-        if !all.is_empty() && !all.iter().any(|one| validity::is_authority(one, now)) {
+        let outdated = |one| validity::fault(std::slice::from_ref(one), UnixTime::now());
+        if let Some((at, why)) = all.iter().enumerate().find_map(|(at, one)| Some((at + 1, outdated(one)?))) {
             self.warn(&format!(
-                "{source}: holds no authority's certificate, so no client's is believed: name the one that signed the \
-                 clients' certificates"
+                "{source}: certificate {at}: {why}: clients are believed by it all the same, for the time of an authority's own \
+                 certificate is not looked at: take it out if they should not be"
             ));
-        } else if let Some(why) = all.iter().find_map(|one| validity::fault(std::slice::from_ref(one), now)) {
-            self.warn(&format!("{source}: {why}: an authority that is not valid verifies nobody"));
+        }
+        if let Err(why) = clients::roots(all) {
+            self.refuse(&format!("{source}: {why}"));
         }
     }
 
@@ -199,7 +200,10 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::path::PathBuf;
 
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+
     use super::*;
+    use crate::config::slice::ClientCertificates;
 
     /// A directory with a certificate, its key, another key, a password, and a configuration that names some of them.
     struct House(tempfile::TempDir);
@@ -302,6 +306,71 @@ mod tests {
             let report = house.examine("chain.pem", "key.pem", "password");
             let told = report.warnings.iter().any(|line| line.contains("chain.pem: it expired "));
             assert!(report.errors.is_empty() && told == is_told, "{report:?}");
+        }
+    }
+
+    /// Self-signed, of version 1.
+    const OLD: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+        MIIBKzCB0wIUVl+GlrPBJXI/ETHP+SVEJ8JG0yIwCgYIKoZIzj0EAwIwGDEWMBQG\n\
+        A1UEAwwNb2xkIGF1dGhvcml0eTAgFw0yNjExMjYyMDUzMThaGA8yMTI2MTEwMjIw\n\
+        NTMxOFowGDEWMBQGA1UEAwwNb2xkIGF1dGhvcml0eTBZMBMGByqGSM49AgEGCCqG\n\
+        SM49AwEHA0IABB3+vzz87EzDQQR/NrCOa4GczKdFc197O2ojxSC7Fa1pGbABjUzv\n\
+        o7RZ8oOBDcpA9dOqE3SrSmXcRi1pNMZGFE0wCgYIKoZIzj0EAwIDRwAwRAIgd+rD\n\
+        qq4558UAkLFjlXo4xMV6OppHB4mtDNQd7KcX9PcCIEmJXcaYRGTXV017k/TP1YT2\n\
+        6jXRDtpLC4fjDcoXhTUI\n\
+        -----END CERTIFICATE-----\n";
+
+    #[test]
+    fn rule_t9_what_is_said_of_a_file_of_authorities_is_what_the_edge_does_with_it() {
+        let issuer = |is_ca, year| {
+            let mut params = CertificateParams::new(vec!["till.example.net".to_owned()]).unwrap();
+            (params.not_before, params.not_after) = (date_time_ymd(2000, 1, 1), date_time_ymd(year, 1, 1));
+            params.is_ca = is_ca;
+            CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+        };
+        let signed = |issuer: &CertifiedIssuer<'_, KeyPair>| {
+            let params = CertificateParams::new(vec!["till.example.net".to_owned()]).unwrap();
+            params.signed_by(&KeyPair::generate().unwrap(), issuer).unwrap()
+        };
+        let ca = || IsCa::Ca(BasicConstraints::Unconstrained);
+        let (good, late, device) = (issuer(ca(), 2099), issuer(ca(), 2001), issuer(IsCa::NoCa, 2099));
+        let (leaf, of_late) = (signed(&good), signed(&late));
+        let both = good.pem() + &leaf.pem();
+        let no_authority = "take it out, and name the authority that signed";
+        let cases = [
+            (good.pem(), Some(&leaf), "", ""),
+            (late.pem(), Some(&of_late), "certificate 1: it expired ", "clients are believed by it all the same"),
+            (good.pem() + &late.pem(), Some(&of_late), "certificate 2: it expired ", ""),
+            (leaf.pem(), None, "certificate 1 in it is no authority's", no_authority),
+            (device.pem(), None, "certificate 1 in it is no authority's", no_authority),
+            (OLD.to_owned(), None, "certificate 1 in it is no authority's", no_authority),
+            (both, None, "certificate 2 in it is no authority's", no_authority),
+        ];
+        let house = House::new();
+        for (file, believed, said, more) in cases {
+            let path = house.write("devices.pem", &file, 0o644);
+            let at = house.0.path().display();
+            let text = format!(
+                "version = 1\nhostname = \"gate.example.net\"\n\
+                 [[listener]]\nname = \"a\"\naddress = [\"127.0.0.1:2525\"]\nprotocol = \"smtp\"\ntls = \"starttls\"\n\
+                 client_certificates = \"require\"\nclient_authorities_file = \"{at}/devices.pem\"\n\
+                 [tls]\ncertificate = \"{at}/chain.pem\"\nkey = \"{at}/key.pem\"\n"
+            );
+            let report = examine(&house.write("gatepost.toml", &text, 0o640));
+            let lines = if believed.is_some() { &report.warnings } else { &report.errors };
+            let lines: Vec<_> = lines.iter().filter(|line| line.contains("devices.pem: ")).collect();
+            let is_told = |line: &&String| line.contains(said) && line.contains(more);
+            assert!(lines.len() == usize::from(!said.is_empty()) && lines.iter().all(is_told), "{said}: {report:?}");
+            assert_eq!(report.errors.is_empty(), believed.is_some(), "{report:?}");
+
+            let verifier = clients::verifier(File::open(path).unwrap().into(), ClientCertificates::Require);
+            match believed {
+                Some(client) => {
+                    verifier.unwrap().verify_client_cert(client.der(), &[], UnixTime::now()).unwrap();
+                }
+                None => assert!(verifier.unwrap_err().contains(no_authority)),
+            }
         }
     }
 

@@ -5,27 +5,41 @@ use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::crypto::ring::default_provider;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use sha2::{Digest, Sha256};
 
-use super::{certificates, tls};
+use super::{certificates, tls, validity};
 use crate::config::slice::ClientCertificates;
 use crate::policy::certificate::{MOST_NAMES, Presented};
 
 /// What asks for certificates and verifies them, by the authorities in this PEM file.
 pub fn verifier(authorities: OwnedFd, asked: ClientCertificates) -> Result<Arc<dyn ClientCertVerifier>, String> {
-    let mut roots = RootCertStore::empty();
-    for authority in tls::read_chain(authorities)? {
-        roots.add(authority).map_err(|error| format!("a certificate in it is none of an authority: {error}"))?;
-    }
+    let roots = roots(tls::read_chain(authorities)?)?;
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()));
     let builder = match asked {
         ClientCertificates::Request => builder.allow_unauthenticated(),
         ClientCertificates::Require => builder,
     };
     builder.build().map_err(|error| format!("nobody can be verified with it: {error}"))
+}
+
+/// Those by whom clients are believed. Whatever is among them is believed for any name, whether or not it says of itself that it
+/// may sign and whenever it ends: so one that isn't made to sign is refused here, as its key may be any device's.
+pub fn roots(authorities: Vec<CertificateDer<'_>>) -> Result<RootCertStore, String> {
+    let (mut roots, now) = (RootCertStore::empty(), UnixTime::now());
+    for (at, authority) in authorities.into_iter().enumerate() {
+        let number = at + 1;
+        if !validity::is_authority(&authority, now) {
+            return Err(format!(
+                "certificate {number} in it is no authority's (version 3, CA:TRUE, no unusual critical extension), and who has its \
+                 key could sign for any client: take it out, and name the authority that signed the clients' certificates"
+            ));
+        }
+        roots.add(authority).map_err(|error| format!("certificate {number} in it can't be an authority's: {error}"))?;
+    }
+    Ok(roots)
 }
 
 /// What the vault is told of a certificate that was verified.

@@ -7,7 +7,7 @@
 //! open a connection, invent a session or an address, or read a message of another process.
 
 pub mod certificates;
-mod clients;
+pub mod clients;
 pub mod conversation;
 pub mod doorstep;
 pub mod floor;
