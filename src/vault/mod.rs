@@ -114,8 +114,8 @@ pub struct Vault {
     pub retention: Retention,
     /// What credentials have on the way.
     pub incoming: Rc<Shares>,
-    /// Logins under way: with the right tag, by credential, and by SCRAM, by where they come from.
-    pub logins: Rc<Shares>,
+    /// Logins under way.
+    pub logins: login::exchanges::UnderWay,
     /// Those who follow sessions.
     pub traces: Rc<Traces>,
 }
@@ -311,7 +311,7 @@ impl House {
             next_master: RefCell::new(None),
             retention: publisher.retention.clone(),
             incoming: Rc::default(),
-            logins: Rc::default(),
+            logins: login::exchanges::UnderWay::default(),
             traces: Rc::default(),
             reporting: Mutex::new(()),
             keeping: RefCell::default(),

@@ -17,8 +17,8 @@ use crate::vault::telling::tell;
 
 /// Logins by SCRAM that may have begun from one address at a time: each waits for its client to derive its keys. Where a
 /// credential is at home its own have more, which nobody else's take from it.
-const EXCHANGES: u64 = 50;
-const EXCHANGES_AT_HOME: u64 = 200;
+const EXCHANGES: usize = 50;
+const EXCHANGES_AT_HOME: usize = 200;
 
 /// Who tries to log in from where.
 fn from(login: &Login) -> From<'_> {
@@ -67,9 +67,9 @@ async fn refuse(vault: &Vault, login: &Login, credential: Option<&Credential>, l
     Denial::Wait(locked.wait)
 }
 
-/// Where a login by SCRAM counts while it goes on, and how many may there at once. Who is at home counts by itself, and so does each
+/// Where a login by SCRAM counts while it goes on, and how many may there at once before the oldest ends. Who is at home counts by itself, and so does each
 /// name that comes through a proxy, behind which no address says anything.
-pub fn exchanges(vault: &Vault, login: &Login) -> (String, u64) {
+pub fn exchanges(vault: &Vault, login: &Login) -> (String, usize) {
     let authority = vault.authority.borrow();
     let (now, from) = (authority.clock.now(), from(login));
     match from.address.and_then(|address| Tier::Address.network(address)) {

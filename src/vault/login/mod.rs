@@ -4,6 +4,7 @@ pub mod cache;
 mod certificate;
 pub mod credentials;
 pub mod exchange;
+pub mod exchanges;
 pub mod expiry;
 pub mod failures;
 mod guard;
@@ -91,7 +92,7 @@ pub async fn decide(vault: &Vault, login: Login, gone: Gone) -> Result<Known, De
     };
     let known = credential.as_deref();
     // Given back when it was checked.
-    let mut place = vault.logins.share(credential.as_deref().map_or("", |credential| &credential.id));
+    let mut place = vault.logins.tagged.share(credential.as_deref().map_or("", |credential| &credential.id));
     let claim = match &credential {
         _ if attempt.claim == Claim::Known || !candidates.is_tagged => attempt.claim,
         // As long as it may come in, and some others of the same credential don't wait already.

@@ -11,7 +11,7 @@ pub enum Reason {
     Wrong,
     Changed,
     Busy,
-    /// Too many logins by SCRAM have begun there, and are not at their end.
+    /// Too many logins by SCRAM began there after it, while it had not proven anything.
     Exchanges,
     /// The password was right, and yet:
     Disabled,

@@ -2,7 +2,8 @@
 //! what is said, and sees neither the keys nor anything that they could be found by.
 //!
 //! It counts as failed from the proof on, before anything of it is looked at, or from where it is given up; until then it takes as
-//! long as a client's key derivation and a round trip, so it is bounded by itself. Nothing tells a name that nobody has, or one
+//! long as a client's key derivation and a round trip, so it is bounded by itself: where too many have begun the oldest ends, and
+//! its client is told so when it speaks. Nothing tells a name that nobody has, or one
 //! without keys, from a wrong secret: not what is asked, nor how long it takes.
 
 use std::rc::Rc;
@@ -46,26 +47,38 @@ pub async fn decide(
         return Some(Err(denial));
     }
     let (place, most) = guard::exchanges(vault, &login);
-    let mut exchange = vault.logins.share(&format!("scram {place}"));
-    if exchange.grow(1, most).is_err() {
-        tell_failure(vault, &login, owner.as_deref(), Reason::Exchanges).await;
-        return Some(Err(Denial::Busy));
-    }
+    let mut running = vault.logins.exchanges.begin(place, most);
     let heard = match (unfit(&login), scram::first(first.expose())) {
         (Some(reason), _) => Err(reason),
         (None, None) => Err(Reason::Wrong),
-        (None, Some(first)) => hear(vault, &login, &first, exported.as_ref(), &mut replies, &say).await,
+        (None, Some(first)) => tokio::select! {
+            biased;
+            heard = hear(vault, &login, &first, exported.as_ref(), &mut replies, &say) => heard,
+            _ = &mut running.ended => Err(Reason::Exchanges),
+        },
     };
+    drop(running);
+    let is_ended = matches!(heard, Err(Reason::Exchanges));
     // Now there is something to look at, or it has failed already. Nobody else comes in between.
     let attempt = match guard::begin(vault, &login, owner.as_deref()).await {
         Ok(attempt) => attempt,
-        Err(denial) => return (!matches!(heard, Err(Reason::Gone))).then_some(Err(denial)),
+        Err(denial) => {
+            if is_ended {
+                replies.recv().await?;
+            }
+            return (!matches!(heard, Err(Reason::Gone))).then_some(Err(denial));
+        }
     };
     let proven = heard.and_then(|heard| judge(vault, &login, &heard));
     let Proven { owner, key, verdict } = match proven {
         Ok(proven) => proven,
         Err(reason) => {
             let denial = fail(vault, &login, &attempt, owner.as_deref(), reason).await;
+            if is_ended {
+                // It was asked for a proof, and hears of it instead of what that would have come to. Nobody looks at it.
+                replies.recv().await?;
+                return Some(Err(Denial::Busy));
+            }
             return (reason != Reason::Gone).then_some(Err(denial));
         }
     };

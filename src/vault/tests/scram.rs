@@ -1,5 +1,7 @@
 //! SCRAM at the vault, as an edge passes it on: what is asked, what is believed, and what is counted and written down.
 
+mod silence;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -296,7 +298,12 @@ fn rule_a17_many_at_one_address_are_let_in_at_once_and_who_begins_without_end_ke
             let Answer::Challenge { message, .. } = begin(&mut edge, slot).await else { panic!("{slot}") };
             challenges.push((slot, String::from_utf8(message.0).unwrap()));
         }
-        let answer = begin(&mut edge, 99).await;
+        let Answer::Challenge { message, .. } = begin(&mut edge, 99).await else { panic!() };
+        challenges.push((99, String::from_utf8(message.0).unwrap()));
+        // The oldest has made room.
+        let (slot, challenge) = challenges.remove(0);
+        let message = Secret::new(client.answer("n,,n=till,r=abc", &challenge).0.into_bytes());
+        let answer = edge.ask(Ask::Respond { slot: Slot(slot), message }).await;
         assert!(matches!(answer, Answer::Denied { denial: Denial::Busy, .. }), "{answer:?}");
         // One who is elsewhere, and by another way one who is here.
         edge.opened(&bench, 1, "192.0.2.2").await;
