@@ -44,7 +44,7 @@ pub enum Verdict {
     RouteFailed(String),
     /// The same, because our login was refused wherever somebody was reached.
     LoginRefused(String),
-    /// Hosts let us in and took MAIL, and then the session ended. `heard` have their outcome; the others are put off by this.
+    /// Hosts let us in and heard MAIL, and then the session ended. `heard` have their outcome; the others are put off by this.
     BrokenOff { heard: Vec<(u32, Outcome)>, said: Said },
     /// The vault took it back or fell silent: nothing was delivered.
     Withdrawn,

@@ -43,6 +43,6 @@ pub enum Progress {
     RouteFailed { job: Job, reason: String },
     /// The same, because each host that was reached refused our login.
     LoginRefused { job: Job, reason: String },
-    /// The job's last word as well: behind an accepted MAIL the session ended. Who has no outcome yet is put off by this.
+    /// The job's last word as well: the session ended at MAIL or behind it. Who has no outcome yet is put off by this.
     BrokenOff { job: Job, said: Said },
 }

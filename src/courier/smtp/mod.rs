@@ -157,8 +157,8 @@ impl Upstream {
                     self.let_go(session, true);
                     unprotected = Some(outcomes);
                 }
-                Attempt::Route { stale: true, reason } if is_reused => {
-                    tracing::debug!(reason, "a kept connection had ended; trying a fresh one");
+                Attempt::Route { stale: true, .. } | Attempt::BrokenOff { stale: true, .. } if is_reused => {
+                    tracing::debug!("a kept connection had ended; trying a fresh one");
                 }
                 ended @ (Attempt::Route { .. } | Attempt::BrokenOff { .. }) => {
                     if is_reused {
@@ -167,7 +167,7 @@ impl Upstream {
                     self.settings.hosts.begin_with(session.index.saturating_add(1));
                     match ended {
                         Attempt::Route { reason, .. } => reasons.push(reason),
-                        Attempt::BrokenOff { heard, said } => {
+                        Attempt::BrokenOff { heard, said, .. } => {
                             reasons.push(said.text.clone());
                             broken_off = Some(Verdict::BrokenOff { heard, said: *said });
                         }

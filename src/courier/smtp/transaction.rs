@@ -2,10 +2,10 @@
 //!
 //! | phase | answer | for the recipient | for the job |
 //! |---|---|---|---|
-//! | any up to MAIL | none, garbled, 421 | | route failed |
-//! | any from there to the dot | none, garbled, 421 | | broken off: it may be for what is in this message, so it waits by itself |
+//! | any before MAIL | none, garbled, 421 | | route failed |
+//! | any from MAIL to the dot | none, garbled, 421, 503 | | broken off: it may be for what is said of this message, so it waits by itself |
 //! | before MAIL | REQUIRETLS or SMTPUTF8 is needed and not offered | Failed (another host may be tried: REQUIRETLS) | |
-//! | MAIL | 454, 503, 530, 534, 535, 538 | | route failed: they speak of the login or the session |
+//! | MAIL | 454, 530, 534, 535, 538 | | route failed: they speak of the login |
 //! | DATA | 454, 503, 530, 534, 535, 538 | | broken off |
 //! | MAIL, DATA | 4yz / 5yz | Deferred (another host may be tried once) / Failed | |
 //! | RCPT | 503, 530, 534, 535, 538 | | broken off |
@@ -50,17 +50,18 @@ pub enum Attempt {
     Unprotected {
         outcomes: Vec<(u32, Outcome)>,
     },
-    /// The session is finished and nothing was delivered. `stale`: it ended at MAIL, and with a reused connection that may
-    /// be all there is to it.
+    /// The session is finished and the upstream has heard nothing of the message, or says that our login doesn't suffice.
+    /// `stale`: it ended at MAIL, and with a reused connection that may be all there is to it.
     Route {
         reason: String,
         stale: bool,
     },
-    /// The session is finished behind an accepted MAIL, and nothing was delivered: another message may well pass. `heard` are
-    /// those who have an outcome of their own; the others have this.
+    /// The session is finished at MAIL or behind it, and nothing was delivered: another message may well pass. `heard` are
+    /// those who have an outcome of their own; the others have this. `stale` as above.
     BrokenOff {
         heard: Vec<(u32, Outcome)>,
         said: Box<Said>,
+        stale: bool,
     },
     Withdrawn,
 }
@@ -68,7 +69,7 @@ pub enum Attempt {
 /// Makes one attempt. The session must be dropped unless it is said to be reusable: it may be in the middle of the content.
 pub async fn attempt(session: &mut Session, parcel: &mut Parcel, patience: &Patience) -> Attempt {
     let outcomes = vec![None; parcel.recipients.len()];
-    Transaction { session, parcel, patience, outcomes, is_begun: false, has_refused: false }.run().await
+    Transaction { session, parcel, patience, outcomes, is_told: false, has_refused: false }.run().await
 }
 
 struct Transaction<'a> {
@@ -77,8 +78,8 @@ struct Transaction<'a> {
     patience: &'a Patience,
     /// By position in the parcel; none as long as the recipient is accepted or not yet answered.
     outcomes: Vec<Option<Outcome>>,
-    /// MAIL was accepted.
-    is_begun: bool,
+    /// MAIL was said.
+    is_told: bool,
     /// The upstream has refused some of them.
     has_refused: bool,
 }
@@ -154,6 +155,7 @@ impl Transaction<'_> {
             if let Err(broken) = self.session.wire.say(text.as_bytes(), self.patience.command).await {
                 return Err(self.route(phase, &broken.to_string(), !answered));
             }
+            self.is_told = true;
             for command in group {
                 let limit = if command.step == Step::Data { self.patience.data } else { self.patience.command };
                 match self.session.wire.reply(limit).await {
@@ -175,14 +177,12 @@ impl Transaction<'_> {
             answers.out_of_step |= reply.code == 421;
             return Ok(());
         }
-        let of_the_route = match step {
-            Step::Mail => speaks_of_the_session(&reply) || reply.code == 454,
-            Step::Rcpt(_) => speaks_of_the_session(&reply),
-            // Judged later: without recipients it must be refused, and that means nothing.
-            Step::Data => false,
-        };
+        if step == Step::Mail && (speaks_of_the_login(&reply) || reply.code == 454) {
+            return Err(Attempt::Route { reason: self.reason(step.name(), &reply.to_string()), stale: false });
+        }
         let refused = reply.is_temporary() || reply.is_permanent();
-        if of_the_route || (step != Step::Data && !refused && !reply.is_positive()) {
+        // DATA is judged later: without recipients it must be refused, and that means nothing.
+        if step != Step::Data && (speaks_of_the_session(&reply) || (!refused && !reply.is_positive())) {
             return Err(self.route(step.name(), &reply.to_string(), step == Step::Mail && reply.code == 421));
         }
         match step {
@@ -194,8 +194,7 @@ impl Transaction<'_> {
                 self.set(at, if temporary { Outcome::Deferred(said) } else { Outcome::Failed(said) });
                 self.has_refused = true;
             }
-            Step::Mail => self.is_begun = true,
-            Step::Rcpt(_) => {}
+            Step::Mail | Step::Rcpt(_) => {}
             Step::Data => answers.data = Some(reply),
         }
         Ok(())
@@ -332,22 +331,26 @@ impl Transaction<'_> {
         numbers.zip(&self.outcomes).filter_map(|(number, outcome)| Some((number, outcome.clone()?))).collect()
     }
 
-    /// The session can't go on. That is the route's fault as long as the upstream has heard nothing of this message. Behind MAIL it
-    /// may be the message's, as many say 421 to what they don't like, and would to every attempt at it: nobody else's has to wait for
-    /// that. Where recipients were refused, what was heard stands, unless another host that is asked once takes it.
+    /// The session can't go on. That is the route's fault as long as the upstream has heard nothing of this message. From MAIL on
+    /// it may be the message's, as many say 421 to what they don't like, a sender too, and would to every attempt at it: nobody
+    /// else's has to wait for that. Where recipients were refused, what was heard stands, unless another host that is asked once takes it.
     fn route(&self, phase: &str, why: &str, stale: bool) -> Attempt {
-        let reason = cut(format!("{}: {phase}: {why}", self.session.host));
-        if !self.is_begun {
+        let reason = self.reason(phase, why);
+        if !self.is_told {
             return Attempt::Route { reason, stale };
         }
         let said = Said { text: reason, ..self.ours("4.4.2", "") };
         if !self.has_refused {
-            return Attempt::BrokenOff { heard: self.outcomes(), said: Box::new(said) };
+            return Attempt::BrokenOff { heard: self.outcomes(), said: Box::new(said), stale };
         }
         let rest = Outcome::Deferred(said);
         let heard = self.outcomes.iter().map(|outcome| outcome.as_ref().unwrap_or(&rest).clone());
         let numbers = self.parcel.recipients.iter().map(|(number, _)| *number);
         Attempt::PutOff { outcomes: numbers.zip(heard).collect(), reusable: false }
+    }
+
+    fn reason(&self, phase: &str, why: &str) -> String {
+        cut(format!("{}: {phase}: {why}", self.session.host))
     }
 
     fn said(&self, reply: &Reply) -> Said {
@@ -367,7 +370,12 @@ impl Transaction<'_> {
     }
 }
 
-/// Closing, wrong order, or login missing or refused: never about a message.
+/// Closing, wrong order, or login missing or refused: by the book never about a message.
 fn speaks_of_the_session(reply: &Reply) -> bool {
-    matches!(reply.code, 421 | 503 | 530 | 534 | 535 | 538)
+    matches!(reply.code, 421 | 503) || speaks_of_the_login(reply)
+}
+
+/// It is missing, refused, or not enough without TLS.
+fn speaks_of_the_login(reply: &Reply) -> bool {
+    matches!(reply.code, 530 | 534 | 535 | 538)
 }

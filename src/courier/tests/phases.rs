@@ -20,12 +20,14 @@ fn rule_u10_every_phase_has_the_outcome_of_the_table() {
         (Phase::Mail, "452 4.3.1 disk full", "deferred 452"),
         (Phase::Mail, "550 5.7.1 not you", "failed 550"),
         (Phase::Mail, "552 5.3.4 too big", "failed 552"),
-        (Phase::Mail, "421 4.3.2 closing", "route"),
+        (Phase::Mail, "421 4.3.2 closing", "broken off"),
         (Phase::Mail, "454 4.7.0 no", "route"),
-        (Phase::Mail, "503 5.5.1 EHLO first", "route"),
+        (Phase::Mail, "503 5.5.1 EHLO first", "broken off"),
         (Phase::Mail, "530 5.7.0 log in", "route"),
+        (Phase::Mail, "534 5.7.9 too weak", "route"),
         (Phase::Mail, "535 5.7.8 who", "route"),
-        (Phase::Mail, "354 what", "route"),
+        (Phase::Mail, "538 5.7.11 not in clear", "route"),
+        (Phase::Mail, "354 what", "broken off"),
         (Phase::Rcpt, "450 4.2.1 later", "deferred 450"),
         (Phase::Rcpt, "454 4.7.1 relay access denied", "deferred 454"),
         (Phase::Rcpt, "550 5.1.1 unknown", "failed 550"),
@@ -59,8 +61,8 @@ fn rule_u10_every_phase_has_the_outcome_of_the_table() {
 
 #[test]
 fn rule_u13_rule_u10_a_lost_connection_is_the_routes_the_messages_or_unknown_after_the_dot() {
-    let before = [Phase::Greeting, Phase::Ehlo, Phase::Mail].map(|phase| (phase, "route"));
-    let within = [Phase::Rcpt, Phase::Data, Phase::Content].map(|phase| (phase, "broken off"));
+    let before = [Phase::Greeting, Phase::Ehlo].map(|phase| (phase, "route"));
+    let within = [Phase::Mail, Phase::Rcpt, Phase::Data, Phase::Content].map(|phase| (phase, "broken off"));
     let phases = before.into_iter().chain(within).chain([(Phase::Dot, "unknown")]);
     for (phase, expected) in phases {
         for pipelining in [true, false] {
@@ -76,8 +78,8 @@ fn rule_u13_rule_u10_a_lost_connection_is_the_routes_the_messages_or_unknown_aft
 
 #[test]
 fn rule_u13_silence_ends_at_a_deadline_in_every_phase() {
-    let before = [Phase::Greeting, Phase::Ehlo, Phase::Mail].map(|phase| (phase, "route"));
-    let within = [Phase::Rcpt, Phase::Data].map(|phase| (phase, "broken off"));
+    let before = [Phase::Greeting, Phase::Ehlo].map(|phase| (phase, "route"));
+    let within = [Phase::Mail, Phase::Rcpt, Phase::Data].map(|phase| (phase, "broken off"));
     let phases = before.into_iter().chain(within).chain([(Phase::Dot, "unknown")]);
     for (phase, expected) in phases {
         let (_sink, port) = sink(Options { faults: vec![Fault::at(phase, Act::Hang)], ..Options::default() });

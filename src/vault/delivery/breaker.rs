@@ -19,6 +19,8 @@ const LONGEST_REFUSED: Duration = Duration::from_secs(900);
 pub enum Fault {
     /// No host could be reached, or was of use.
     Route,
+    /// It ends its sessions over one credential's messages, and might bear those of others.
+    Messages,
     /// It refuses our login.
     Login,
 }
@@ -27,7 +29,7 @@ impl Fault {
     /// For the log.
     pub const fn word(self) -> &'static str {
         match self {
-            Self::Route => "route-failed",
+            Self::Route | Self::Messages => "route-failed",
             Self::Login => "login-refused",
         }
     }
@@ -75,6 +77,7 @@ impl Breaker {
         }
         let (least, most) = match fault {
             Fault::Route => (PAUSE, LONGEST_PAUSE),
+            Fault::Messages => (PAUSE, PAUSE),
             Fault::Login => (REFUSED, LONGEST_REFUSED),
         };
         let pause = least.saturating_mul(1 << self.failures.min(16)).min(most);

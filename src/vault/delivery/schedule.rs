@@ -27,6 +27,9 @@ use crate::vault::store::writer::NotStored;
 const LEASES: u32 = 32;
 /// What is said of an upstream that ends its sessions over messages; its own words may quote those.
 const ENDED: &str = "it ended its sessions over messages of several credentials";
+const ENDED_IN_A_ROW: &str = "it ended its sessions over several messages in a row";
+/// So many of one credential's make the route rest: more than somebody has by chance that an upstream can't bear.
+const IN_A_ROW: u32 = 5;
 /// How often time alone is looked at.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -97,13 +100,18 @@ impl Schedule {
     }
 
     /// A session ended over a message of this credential's. That may be for what is in it, so only when one of another credential
-    /// met the same just before does the route rest: nobody stops the mail of others. The lane tries its next upstream first
-    /// for a while, if it has one.
+    /// met the same just before does the route rest, or when so many of its own did: then as briefly as it can be, however often,
+    /// because nobody stops the mail of others. The lane tries its next upstream first for a while, if it has one.
     pub fn broke_off(&mut self, upstream: &str, lane: &str, credential: &str, now: Instant) -> Option<Duration> {
         let over = self.upstreams.entry(upstream.to_owned()).or_default();
         over.avoided.insert(lane.to_owned(), now + LONGEST_PAUSE);
-        match over.broke_off_over.replace(credential.to_owned()) {
-            Some(before) if before != credential => self.failed(upstream, Fault::Route, ENDED, now),
+        let before = over.broke_off_over.take();
+        let is_others = before.as_ref().is_some_and(|(who, _)| who != credential);
+        let in_a_row = before.filter(|_| !is_others).map_or(1, |(_, count)| count.saturating_add(1));
+        over.broke_off_over = Some((credential.to_owned(), in_a_row));
+        match in_a_row {
+            _ if is_others => self.failed(upstream, Fault::Route, ENDED, now),
+            IN_A_ROW.. => self.failed(upstream, Fault::Messages, ENDED_IN_A_ROW, now),
             _ => None,
         }
     }
@@ -305,7 +313,9 @@ pub fn plain(reason: &str) -> String {
 pub async fn tell_of(vault: &Vault, upstream: &str, pause: Option<Duration>, fault: Fault, reason: String) {
     let Some(seconds) = pause.map(|pause| pause.as_secs()) else { return };
     match fault {
-        Fault::Route => tracing::warn!(upstream, reason, seconds, "an upstream can't be used for now"),
+        Fault::Route | Fault::Messages => {
+            tracing::warn!(upstream, reason, seconds, "an upstream can't be used for now")
+        }
         Fault::Login => tracing::error!(upstream, reason, seconds, "an upstream refuses our login"),
     }
     let event = Event {

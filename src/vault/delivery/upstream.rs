@@ -17,8 +17,8 @@ pub struct Upstream {
     pub breaker: Breaker,
     /// Nothing is offered to it until somebody says so.
     pub paused: Option<Pause>,
-    /// Whose message was the last that a session ended over, when none passed since.
-    pub broke_off_over: Option<String>,
+    /// Whose messages were the last that sessions ended over, when none passed since, and how many in a row.
+    pub broke_off_over: Option<(String, u32)>,
     /// Lanes that had rather take their next upstream, and until when.
     pub avoided: HashMap<String, Instant>,
 }

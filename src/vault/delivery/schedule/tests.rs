@@ -50,16 +50,25 @@ fn the_second_upstream_is_for_when_the_first_fails_not_for_when_it_is_busy() {
 }
 
 #[test]
-fn rule_u10_one_credentials_messages_make_no_route_rest_and_two_in_a_row_do() {
+fn rule_u10_two_credentials_messages_make_a_route_rest_and_of_one_many_in_a_row_do_briefly() {
     let (mut schedule, now) = (Schedule::default(), Instant::now());
-    for _ in 0..20 {
-        assert_eq!(schedule.broke_off("a", "a", "low", now), None);
+    for _ in 0..5 {
+        for _ in 1..IN_A_ROW {
+            assert_eq!(schedule.broke_off("a", "a", "low", now), None);
+        }
+        assert!(!schedule.works("a"), "it never rested");
     }
-    assert!(!schedule.works("a"), "it never rested");
     assert_eq!(schedule.broke_off("a", "a", "good", now), None, "one passed between");
     assert!(schedule.broke_off("a", "a", "low", now).is_some());
     assert!(schedule.works("a"));
-    assert_eq!(schedule.broke_off("a", "a", "low", now), None);
+    let mut now = now;
+    for count in 1..50 {
+        let pause = schedule.broke_off("a", "a", "low", now);
+        assert_eq!(pause.is_some(), count >= IN_A_ROW, "{count}");
+        assert!(pause.is_none_or(|pause| pause <= Duration::from_secs(6)), "{count}: {pause:?}");
+        now += pause.unwrap_or_default();
+    }
+    assert!(schedule.works("a"));
 }
 
 #[test]
