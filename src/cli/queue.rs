@@ -170,6 +170,9 @@ impl Order {
             Deed::Retry => "due now",
         };
         let mut text = format!("{done}: {messages} messages, {recipients} recipients");
+        if deed == Deed::Release && !matches!(which, Which::Message(_)) {
+            text += "; what may have been delivered stays (`gatepost queue list --state quarantined`): it is released by its id alone";
+        }
         if let (Which::Credential(id), 0) = (which, messages) {
             text += &format!(
                 "; none of {id:?} is there to be {done}: `gatepost credential list` shows how each is written"

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 /// The longest text of an upstream that is kept, in octets. An SMTP reply line has 512 (RFC 5321 section 4.5.3.1.5).
 pub const MAX_TEXT: usize = 512;
 
+/// Why nobody knows whether it was delivered. What follows it may be an upstream's words.
+pub const UNANSWERED: &str = "the whole message was sent, and then no answer could be had";
+
 /// An upstream's answer, as data: its text has been cut and stripped of control characters and is still a stranger's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Said {

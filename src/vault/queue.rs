@@ -117,6 +117,8 @@ fn concern(store: &mut Store<'_>, order: &Order, open: &Open, slice: &mut Slice)
     let under_way = store.hold.under_way(open.row)?;
     let changed = match order.deed {
         Deed::Hold => store.hold.hold(open.row)?,
+        // Who may have it already gets it again only when somebody means that very message.
+        Deed::Release if open.is_quarantined && !matches!(order.which, Which::Message(_)) => 0,
         Deed::Release => {
             let changed = store.hold.release(open.row)?;
             if changed > 0 {

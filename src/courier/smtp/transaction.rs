@@ -27,7 +27,7 @@ use super::stuffing::{Stuffing, Unfit};
 use crate::courier::parcel::{Parcel, Withdrawn};
 use crate::mail::address::Address;
 use crate::mail::envelope::Utf8;
-use crate::mail::outcome::{Outcome, Said};
+use crate::mail::outcome::{Outcome, Said, UNANSWERED};
 
 /// Content is written in pieces of this size, each with its own deadline.
 const BLOCK: usize = 64 * 1024;
@@ -277,7 +277,7 @@ impl Transaction<'_> {
     }
 
     fn unknown(mut self, why: &str) -> Attempt {
-        let text = cut(format!("the whole message was sent, and then no answer could be had: {why}"));
+        let text = cut(format!("{UNANSWERED}: {why}"));
         let outcome = Outcome::Unknown(Said { text, ..self.ours("4.4.2", "") });
         self.settle(&outcome);
         self.finish(false, false)

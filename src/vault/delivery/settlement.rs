@@ -29,6 +29,9 @@ pub fn write(
         let finished = persist(&own, move |store| {
             for (number, settled) in &settled {
                 store.spool.settle(job.0, *number, settled)?;
+                if matches!(settled.state, State::Held(_)) {
+                    store.hold.quarantine(row)?;
+                }
                 if let Some(message) = head.filter(|_| !matches!(settled.state, State::Waiting(_))) {
                     store.anchors.mail_ended(message, settled.state == State::Delivered, now_us())?;
                 }
@@ -70,6 +73,10 @@ pub fn bounded(said: &Said) -> Said {
 pub fn tell(leased: &Leased, upstream: &str, settled: &Settled, name: Name) {
     let (message, code, event) = (leased.message, settled.said.code, name.word());
     match settled.state {
+        State::Failed if name == Name::DeliverUnknown => {
+            let told = settled.owed;
+            tracing::warn!(%message, upstream, code, event, told, "it may have been delivered: given up, as its credential says");
+        }
         State::Failed | State::Expired => {
             let told = settled.owed;
             tracing::error!(%message, upstream, code, event, told, "a recipient can't be reached");

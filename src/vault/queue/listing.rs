@@ -7,6 +7,7 @@ use rusqlite::Result as Sql;
 use crate::ipc::admin::queue::listing::{By, Entry, Standing, Stop, Sum, View};
 use crate::ipc::admin::queue::{Command, Response};
 use crate::mail::address::{Address, ReversePath};
+use crate::mail::outcome::UNANSWERED;
 use crate::policy::mask::Mask;
 use crate::policy::rule::RecipientRule;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
@@ -121,7 +122,9 @@ fn entry(seen: &Seen, mask: Mask) -> Entry {
     for one in &seen.recipients {
         *standings.entry(one.standing).or_default() += 1;
     }
-    let open = || seen.recipients.iter().filter(|one| one.standing.is_open());
+    // Of a message that is done nobody is open, and all are meant.
+    let is_done = !seen.recipients.iter().any(|one| one.standing.is_open());
+    let open = || seen.recipients.iter().filter(|one| is_done || one.standing.is_open());
     let named: BTreeSet<String> = open().map(|one| shown(&one.recipient, mask)).collect();
     let routes: BTreeSet<&String> = open().map(|one| &one.lane).collect();
     let waits =
@@ -155,9 +158,16 @@ fn stop(one: &SeenRecipient, mask: Mask) -> Stop {
         next_us: waits.then_some(one.next_us),
         code: one.code,
         enhanced: one.enhanced.clone(),
-        // It may quote an address.
-        said: one.said.clone().filter(|said| mask == Mask::None && !said.is_empty()),
+        said: one.said.as_deref().and_then(|said| said_as(said, mask)),
         host: one.host.clone().filter(|host| !host.is_empty()),
+    }
+}
+
+/// What an upstream said may quote an address; that it said nothing may be seen.
+fn said_as(said: &str, mask: Mask) -> Option<String> {
+    match mask {
+        Mask::None => (!said.is_empty()).then(|| said.to_owned()),
+        _ => said.starts_with(UNANSWERED).then(|| UNANSWERED.to_owned()),
     }
 }
 

@@ -7,7 +7,8 @@ use crate::mail::address::Address;
 use crate::mail::id::MessageId;
 use crate::vault::audit::row::{damaged, integer, octets};
 
-/// How a message is marked that the gate itself holds. One that somebody holds is marked by 1, and 0 says nothing.
+/// How a message is marked of which the gate itself holds a recipient, since nobody knows whether it was delivered. One that
+/// somebody holds is marked by 1, and 0 says nothing. An order to hold it too doesn't take the mark away.
 pub const QUARANTINED: i64 = 2;
 
 /// A message somebody still waits for.
@@ -16,6 +17,8 @@ pub struct Open {
     pub row: i64,
     pub message: MessageId,
     pub principal: String,
+    /// The gate itself holds somebody of it: who may have it.
+    pub is_quarantined: bool,
 }
 
 /// A recipient of such a message.
@@ -31,6 +34,7 @@ pub struct Hold<'c> {
     open: Statement<'c>,
     find: Statement<'c>,
     mark: Statement<'c>,
+    quarantine: Statement<'c>,
     hold: Statement<'c>,
     release: Statement<'c>,
     retry: Statement<'c>,
@@ -51,10 +55,11 @@ impl<'c> Hold<'c> {
         let sql = |sql: &str| connection.prepare(sql);
         Ok(Self {
             // A body is there as long as somebody waits for it, and until its sender was told who does no more.
-            open: sql("SELECT id, msg_id, principal FROM spool_body CROSS JOIN spool_msg ON id = msg \
+            open: sql("SELECT id, msg_id, principal, hold = 2 FROM spool_body CROSS JOIN spool_msg ON id = msg \
                        WHERE msg > ? ORDER BY msg LIMIT ?")?,
-            find: sql("SELECT id, msg_id, principal FROM spool_msg WHERE msg_id = ? AND done_us IS NULL")?,
-            mark: sql("UPDATE spool_msg SET hold = ?2 WHERE id = ?1")?,
+            find: sql("SELECT id, msg_id, principal, hold = 2 FROM spool_msg WHERE msg_id = ? AND done_us IS NULL")?,
+            mark: sql("UPDATE spool_msg SET hold = ?2 WHERE id = ?1 AND (hold < 2 OR ?2 = 0)")?,
+            quarantine: sql("UPDATE spool_msg SET hold = ?2 WHERE id = ?1")?,
             hold: sql("UPDATE spool_rcpt SET held = 1 WHERE msg = ? AND state < 2 AND held = 0")?,
             release: sql("UPDATE spool_rcpt SET held = 0 WHERE msg = ? AND state < 2 AND held = 1")?,
             retry: sql(
@@ -91,7 +96,12 @@ impl<'c> Hold<'c> {
         self.hold.execute([row])
     }
 
-    /// The reverse.
+    /// Marks a message of which the gate itself holds somebody from now on.
+    pub fn quarantine(&mut self, row: i64) -> Result<()> {
+        self.quarantine.execute(params![row, QUARANTINED]).map(drop)
+    }
+
+    /// The reverse of holding it, and of its quarantine.
     pub fn release(&mut self, row: i64) -> Result<usize> {
         self.mark.execute(params![row, 0])?;
         self.release.execute([row])
@@ -158,5 +168,5 @@ impl<'c> Hold<'c> {
 
 pub fn read(row: &Row<'_>) -> Result<Open> {
     let message = octets::<16>(row, 1)?.map(Uuid::from_bytes).ok_or_else(|| damaged("an id is missing"))?;
-    Ok(Open { row: row.get(0)?, message: message.into(), principal: row.get(2)? })
+    Ok(Open { row: row.get(0)?, message: message.into(), principal: row.get(2)?, is_quarantined: row.get(3)? })
 }

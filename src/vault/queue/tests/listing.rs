@@ -4,6 +4,7 @@ use super::*;
 use crate::config::slice::Declared;
 use crate::ipc::admin::queue::listing::{By, Entry, Standing, Stop, Sum, View};
 use crate::ipc::admin::queue::{Command, Response};
+use crate::mail::outcome::UNANSWERED;
 use crate::policy::Policy;
 use crate::policy::rule::RecipientRule;
 use crate::vault::audit::masks::Masks;
@@ -215,4 +216,36 @@ fn no_more_of_an_address_is_compared_than_may_be_seen() {
     }
     assert!(found(&mut store, Mask::Full, "rosa@example.org", true));
     assert!(!found(&mut store, Mask::Full, "eve@example.org", true));
+}
+
+#[test]
+fn rule_q7_who_may_have_it_is_quarantined_with_the_reason_and_no_order_for_many_releases_it() {
+    let home = home();
+    let database = Database::open(home.path()).unwrap();
+    let mut store = Store::prepare(&database).unwrap();
+    let message = accept(&mut store, "shop", &["a@example.org"]);
+    let row = lease(&mut store, 1).unwrap().0;
+    let said = Said { text: format!("{UNANSWERED}: 299 rosa@example.org"), ..Said::default() };
+    let settled = Settled { state: State::Held(now_us()), said, owed: false };
+    store.transaction(|store| store.spool.settle(1, 0, &settled)).unwrap();
+    store.transaction(|store| store.hold.quarantine(row)).unwrap();
+    store.transaction(|store| store.spool.release(1, 0)).unwrap();
+    for deed in [Deed::Hold, Deed::Release] {
+        for which in [Which::Credential("shop".into()), Which::All] {
+            assert_eq!(all(&mut store, &order(deed, which)), counts(0, 0, 0));
+            let command = Command::Show { message, clear: false };
+            let mut shown = store.transaction(|store| look(store, &command, "uid 0", now_us())).unwrap();
+            let Some(Response::Stop(stop)) = shown.pop() else { panic!("no recipient") };
+            assert_eq!((stop.standing, stop.said.as_deref()), (Standing::Quarantined, Some(UNANSWERED)));
+        }
+    }
+    assert_eq!(lease(&mut store, 2), None);
+    assert_eq!(all(&mut store, &order(Deed::Release, Which::Message(message))), counts(1, 1, 0));
+    assert_eq!(lease(&mut store, 3).unwrap().1, message);
+    let delivered = came_to(State::Delivered);
+    store.transaction(|store| store.spool.settle(3, 0, &delivered)).unwrap();
+    let command = Command::Show { message, clear: false };
+    let shown = store.transaction(|store| look(store, &command, "uid 0", now_us())).unwrap();
+    let Some(Response::Entry(entry)) = shown.first() else { panic!("no entry") };
+    assert_eq!((entry.recipients.len(), entry.routes.clone()), (1, vec![LANE.to_owned()]), "also of what is done");
 }
