@@ -106,6 +106,8 @@ impl Files<'_> {
                     Ok(pair) => {
                         if let Some(why) = validity::fault(&pair.cert, UnixTime::now()) {
                             self.warn(&format!("{chain}: {why}: it is refused, renew it"));
+                        } else if let Some(why) = validity::end(&pair.cert, UnixTime::now()) {
+                            self.warn(&format!("{chain}: {why}, and its renewal is late: renew it"));
                         }
                         return Some(pair);
                     }
@@ -372,6 +374,19 @@ mod tests {
                 None => assert!(verifier.unwrap_err().contains(no_authority)),
             }
         }
+    }
+
+    #[test]
+    fn a_certificate_that_ends_soon_is_a_warning() {
+        let house = House::new();
+        let key = rcgen::KeyPair::generate().unwrap();
+        house.write("key.pem", &key.serialize_pem(), 0o600);
+        let mut params = rcgen::CertificateParams::new(vec!["gate.example.net".to_owned()]).unwrap();
+        params.not_after = (std::time::SystemTime::now() + std::time::Duration::from_secs(7 * 86_400 + 43_200)).into();
+        house.write("chain.pem", &params.self_signed(&key).unwrap().pem(), 0o644);
+        let report = house.examine("chain.pem", "key.pem", "password");
+        let told = report.warnings.iter().any(|line| line.contains("chain.pem: it expires in 7 days"));
+        assert!(report.errors.is_empty() && told, "{report:?}");
     }
 
     #[test]

@@ -219,6 +219,8 @@ impl Plan {
             findings.warn(None, "no upstream: nothing can be delivered, so every recipient is refused");
         } else if self.routes.is_empty() {
             findings.warn(None, "no route: no upstream is ever used, so every recipient is refused");
+        } else {
+            routes::unused(&self.upstreams, &config.upstream, &self.routes, findings);
         }
         if self.credentials.is_empty() {
             findings.warn(

@@ -44,6 +44,16 @@ pub fn plan(tables: &[At<file::Route>], upstreams: &[Upstream], findings: &mut F
     routes
 }
 
+/// Warns of upstreams that no route leads to.
+pub fn unused(upstreams: &[Upstream], written: &[At<file::Upstream>], routes: &[Route], findings: &mut Findings<'_>) {
+    for (number, (upstream, table)) in (0_u16..).zip(upstreams.iter().zip(written)) {
+        if !routes.iter().any(|route| route.via.contains(&number)) {
+            let text = format!("upstream {:?} is never used: no route names it", upstream.name);
+            findings.warn(Some(table.span()), text);
+        }
+    }
+}
+
 fn rule<R: FromStr<Err = NotARule>>(written: &At<String>, key: &str, findings: &mut Findings<'_>) -> Option<R> {
     let parsed = written.get_ref().parse();
     parsed.map_err(|why| findings.refuse(written.span(), format!("{key}: {why}"))).ok()

@@ -14,6 +14,7 @@ pub mod floor;
 pub mod front;
 pub mod http;
 pub mod proxy;
+pub mod renewal;
 pub mod signing;
 pub mod smtp;
 pub mod socket;
@@ -44,6 +45,7 @@ use certificates::Shelf;
 use conversation::Vault;
 use floor::Floor;
 use front::{Front, Phase};
+use renewal::{DAILY, Renewals};
 use signing::Keyholder;
 use strangers::Strangers;
 use tls::Handshaker;
@@ -55,7 +57,7 @@ const ON_THE_WAY: Duration = Duration::from_millis(500);
 pub fn main(start: &mut Start) -> Result<(), String> {
     let slice: EdgeSlice = start.slice()?;
     let keyholder = Keyholder::absent(slice.signing);
-    let offers = offers(start, &slice, &keyholder)?;
+    let (offers, renewals) = offers(start, &slice, &keyholder)?;
     let (season, phase) = watch::channel(Phase::Serving);
     let fronts = fronts(&slice, &offers, &phase);
 
@@ -78,7 +80,7 @@ pub fn main(start: &mut Start) -> Result<(), String> {
         let control = control.into_async().map_err(|error| format!("the control channel can't be watched: {error}"))?;
         let floor =
             Floor::new(start.role, sessions, Strangers::new(slice.strangers), fronts, vault.clone(), handshaker);
-        let mut edge = Edge { floor, vault, keyholder, sealed, season };
+        let mut edge = Edge { floor, vault, keyholder, renewals, sealed, season };
         for (peer, socket) in peers {
             edge.plug(&peer, socket);
         }
@@ -92,25 +94,22 @@ fn offers(
     start: &mut Start,
     slice: &EdgeSlice,
     keyholder: &Keyholder,
-) -> Result<HashMap<u16, Arc<ServerConfig>>, String> {
+) -> Result<(HashMap<u16, Arc<ServerConfig>>, Renewals), String> {
     let alpn: &[u8] = if start.role == Role::EdgeHttp { b"http/1.1" } else { b"smtp" };
     let mut pairs = HashMap::new();
-    let mut offers = HashMap::new();
+    let (mut offers, mut renewals) = (HashMap::new(), Renewals::default());
     for desk in slice.listeners.iter().filter(|desk| desk.tls != TlsMode::None) {
         let failed = |error| format!("a certificate of listener {:?} can't be used: {error}", desk.name);
         let mut shelf = Shelf::default();
         for number in &desk.certificates {
             let pair = match pairs.entry(*number) {
-                Entry::Occupied(known) => known.into_mut(),
+                Entry::Occupied(known) => {
+                    renewals.also(*number, &desk.name);
+                    known.into_mut()
+                }
                 Entry::Vacant(place) => {
                     let chain = tls::read_chain(start.file(&File::Chain(*number))?).map_err(failed)?;
-                    if let Some(why) = validity::fault(&chain, UnixTime::now()) {
-                        tracing::warn!(
-                            listener = desk.name,
-                            why,
-                            "clients refuse this listener's certificate: renew it"
-                        );
-                    }
+                    renewals.add(*number, &desk.name, chain.clone());
                     place.insert(certificates::certified(chain, *number, keyholder.clone()).map_err(failed)?)
                 }
             };
@@ -129,7 +128,8 @@ fn offers(
         };
         offers.insert(desk.number, Arc::new(tls::offer(shelf, alpn, asks).map_err(failed)?));
     }
-    Ok(offers)
+    renewals.tell(UnixTime::now());
+    Ok((offers, renewals))
 }
 
 fn fronts(
@@ -157,6 +157,7 @@ struct Edge {
     floor: Floor,
     vault: Vault,
     keyholder: Keyholder,
+    renewals: Renewals,
     sealed: Sealed,
     season: watch::Sender<Phase>,
 }
@@ -165,6 +166,7 @@ impl Edge {
     /// Until the parent is gone, or the floor is empty after the order to retire or to drain.
     async fn serve(&mut self, control: &ChildPackets) {
         let (mut retired, mut drain): (Option<Instant>, Option<Instant>) = (None, None);
+        let mut tomorrow = Instant::now() + DAILY;
         loop {
             let leaving = drain.or(retired);
             let turn = leaving.map_or_else(|| Instant::now() + DRAIN, next_turn);
@@ -188,6 +190,10 @@ impl Edge {
                 },
                 () = self.floor.turn() => (),
                 () = sleep_until(turn), if leaving.is_some() => (),
+                () = sleep_until(tomorrow), if leaving.is_none() => {
+                    self.renewals.tell(UnixTime::now());
+                    tomorrow = Instant::now() + DAILY;
+                }
             }
             let waited = |since: Option<Instant>| since.map_or(Duration::ZERO, |begun| begun.elapsed());
             let empty = self.floor.live() == 0 && waited(drain.or(retired)) >= ON_THE_WAY;

@@ -5,11 +5,32 @@ use std::time::Duration;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, Error, KeyUsage};
 
+/// How long before its end a certificate is told of. Whoever renews by itself does it a month before, or when a third of the time is
+/// left: by then it has failed for weeks, and there still is time to mend that.
+const SOON: Duration = Duration::from_secs(14 * 86_400);
+
+/// When clients will refuse one of this chain, which they don't yet, if that is soon.
+pub fn end(chain: &[CertificateDer<'_>], now: UnixTime) -> Option<String> {
+    let soon = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()) + SOON);
+    chain.iter().enumerate().find_map(|(at, certificate)| match judge(certificate, soon)? {
+        Error::CertExpired { not_after, .. } => {
+            let left = span(not_after.as_secs().saturating_sub(now.as_secs()));
+            Some(format!("{}it expires in {left}", whose(at)))
+        }
+        _ => None,
+    })
+}
+
+/// Which of a chain is meant, the first one but for its being named.
+fn whose(at: usize) -> String {
+    if at == 0 { String::new() } else { format!("certificate {} of the chain: ", at + 1) }
+}
+
 /// Why clients refuse one of this chain now, by this machine's clock; none when its time is right.
 pub fn fault(chain: &[CertificateDer<'_>], now: UnixTime) -> Option<String> {
     let ago = |from: UnixTime, to: UnixTime| span(to.as_secs().saturating_sub(from.as_secs()));
     chain.iter().enumerate().find_map(|(at, certificate)| {
-        let whose = if at == 0 { String::new() } else { format!("certificate {} of the chain: ", at + 1) };
+        let whose = whose(at);
         match judge(certificate, now)? {
             Error::CertExpired { not_after, .. } => Some(format!("{whose}it expired {} ago", ago(not_after, now))),
             Error::CertNotValidYet { not_before, .. } => {
@@ -69,6 +90,12 @@ mod tests {
             let is_authority_s = is_ca == ca();
             let one = certificate(2020, 2021, is_ca);
             assert_eq!(fault(std::slice::from_ref(&one), day(1)), None);
+            let ends = |days| end(std::slice::from_ref(&one), day(days));
+            assert_eq!(ends(351), None, "it has fifteen days");
+            assert_eq!(
+                (ends(353).unwrap(), ends(365).unwrap()),
+                ("it expires in 13 days".into(), "it expires in 24 hours".into())
+            );
             assert_eq!(fault(std::slice::from_ref(&one), day(376)).unwrap(), "it expired 10 days ago");
             let early =
                 fault(std::slice::from_ref(&one), UnixTime::since_unix_epoch(Duration::from_secs(1_577_826_000)));

@@ -165,8 +165,13 @@ fn description(written: &Option<At<String>>, findings: &mut Findings<'_>) -> Str
 
 fn expires(written: &At<String>, findings: &mut Findings<'_>) -> Option<u64> {
     let instant = instant(written.get_ref());
-    if let Err(why) = &instant {
-        findings.refuse(written.span(), format!("expires: {why}"));
+    match &instant {
+        Err(why) => findings.refuse(written.span(), format!("expires: {why}")),
+        Ok(end) if u64::try_from(Timestamp::now().as_microsecond()).is_ok_and(|now| *end <= now) => {
+            let text = format!("expires: {:?} is over: this credential can't be used", written.get_ref());
+            findings.warn(Some(written.span()), text);
+        }
+        Ok(_) => {}
     }
     instant.ok()
 }

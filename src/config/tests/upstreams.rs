@@ -84,3 +84,17 @@ fn rule_u11_rule_u14_how_a_connection_is_made_and_kept_has_defaults_and_bounds()
     let other = complaint("hosts = [\"127.0.0.1:25\"]", "hosts = [\"127.0.0.1:25\"]\nfamily = \"ipv6\"");
     assert!(other.contains("127.0.0.1 among the hosts is no IPv6 address"), "{other}");
 }
+
+#[test]
+fn what_is_never_used_or_over_is_a_warning() {
+    let is_told = |written: &str, expected: &str| {
+        let warnings = load(written).unwrap().warnings;
+        warnings.iter().any(|line| line.contains(expected))
+    };
+    assert!(!is_told(FULL, "is never used: no route names it") && !is_told(FULL, "is over"));
+    let spare =
+        format!("{FULL}\n[[upstream]]\nname = \"spare\"\nkind = \"smtp\"\nhosts = [\"spare.example.net:587\"]\n");
+    assert!(is_told(&spare, "upstream \"spare\" is never used: no route names it"));
+    let over = FULL.replacen("[[credential]]", "[[credential]]\nexpires = \"2020-01-01\"", 1);
+    assert!(is_told(&over, "expires: \"2020-01-01\" is over"));
+}

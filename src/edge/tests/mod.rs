@@ -108,7 +108,8 @@ impl Gate {
         );
         let (ours, theirs) = pair(SockType::SeqPacket);
         let control = crate::ipc::control::ChildEnd::new(theirs).into_async().unwrap();
-        let mut edge = Edge { floor, vault, keyholder, sealed: Sealed::for_tests(), season };
+        let mut edge =
+            Edge { floor, vault, keyholder, renewals: Renewals::default(), sealed: Sealed::for_tests(), season };
         let edge = tokio::spawn(async move { edge.serve(&control).await });
         let parent = ParentEnd::new(ours);
         let listener = Packets::new(plug(&parent, Talk::Handover, Role::Listener)).unwrap();
