@@ -155,6 +155,24 @@ async fn rule_a6_rule_a7_what_no_login_can_be_reaches_the_vault_as_a_guess_that_
 }
 
 #[tokio::test]
+async fn rule_a7_a_name_or_a_password_of_login_with_control_characters_is_a_guess_that_nobody_can_make() {
+    for (user, password, told) in [
+        ("billing\n", "s3cret", r"billing\n"),
+        ("bil\0ling", "s3cret", r"bil\u{0}ling"),
+        ("billing", "s3cret\n", "billing"),
+        ("billing", "s3\rcret", "billing"),
+        ("billing", "\0s3cret", "billing"),
+    ] {
+        let (name, word) = (STANDARD.encode(user), STANDARD.encode(password));
+        for begin in [format!("AUTH LOGIN\nS: 334 *\nC: {name}"), format!("AUTH LOGIN {name}")] {
+            let room = Room::plain();
+            room.run(&format!("@hello\nC: {begin}\nS: 334 *\nC: {word}\nS: 535 5.7.8 *")).await;
+            assert_eq!(room.seen().logins, [(told.to_owned(), "\0".to_owned())], "{user:?} {password:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn rule_a9_every_failed_login_reads_the_same() {
     let room = Room::plain();
     let mut client = room.run("@hello").await;

@@ -1,5 +1,12 @@
 //! Section C: which command when.
 
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
 use super::*;
 
 #[tokio::test]
@@ -200,13 +207,47 @@ async fn rule_c13_unknown_not_offered_and_out_of_order() {
 #[tokio::test]
 async fn rule_c15_replies_come_in_order_and_in_one_write() {
     let room = Room::plain();
-    let mut client = room.run("@login").await;
+    let (ours, pipe) = tokio::io::duplex(64 * 1024);
+    let writes = Arc::<AtomicUsize>::default();
+    let counted = Counted { pipe, writes: writes.clone() };
+    let mut session = Session::new(room.front.clone(), room.house.visit(), Uuid::nil());
+    tokio::spawn(async move { drop(session.converse(counted).await) });
+    let mut client = Client { stream: ours, read: Vec::new(), session: tokio::spawn(std::future::pending()) };
+    client.run("@login").await;
+    let before = writes.load(Ordering::Relaxed);
     let group = "MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\nRCPT TO:<c@denied.example>\r\nRSET\r\n";
     client.send(group).await;
-    let mut buffer = [0; 4096];
-    let n = client.stream.read(&mut buffer).await.unwrap();
-    let codes: Vec<_> = String::from_utf8_lossy(&buffer[..n]).lines().map(|line| line[..9].to_owned()).collect();
-    assert_eq!(codes, ["250 2.1.0", "250 2.1.5", "550 5.7.1", "250 2.0.0"]);
+    for reply in ["250 2.1.0", "250 2.1.5", "550 5.7.1", "250 2.0.0"] {
+        client.expect(reply).await;
+    }
+    assert_eq!(writes.load(Ordering::Relaxed) - before, 1);
+}
+
+/// A pipe that counts how often it is written to.
+struct Counted {
+    pipe: DuplexStream,
+    writes: Arc<AtomicUsize>,
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        Pin::new(&mut self.pipe).poll_write(cx, octets)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_shutdown(cx)
+    }
 }
 
 #[tokio::test]

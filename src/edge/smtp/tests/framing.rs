@@ -137,6 +137,8 @@ async fn rule_l14_nothing_may_stand_behind_ehlo_data_or_a_login_of_several_round
         "S: 220 *\nC: EHLO client.example\nC: NOOP\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250 *\nS: 554 5.5.0 *\n--",
         "@mail\nC: DATA\nC: From: a@example.net\nS: 554 5.5.0 *\n--",
         "@hello\nC: AUTH LOGIN\nC: YmlsbGluZw==\nS: 554 5.5.0 *\n--",
+        "@hello\nC: AUTH LOGIN\nS: 334 *\nC: YmlsbGluZw==\nC: czNjcmV0\nS: 554 5.5.0 *\n--",
+        "@hello\nC: AUTH LOGIN YmlsbGluZw==\nC: czNjcmV0\nS: 554 5.5.0 *\n--",
         "@hello\nC: AUTH PLAIN\nC: AGJpbGxpbmcAczNjcmV0\nS: 554 5.5.0 *\n--",
     ] {
         room.run(ahead).await;

@@ -21,6 +21,50 @@ async fn rule_c16_errors_cost_time_and_then_the_session() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rule_c16_each_refused_command_is_charged_for_whatever_its_code() {
+    let long = "x".repeat(2000);
+    for (begin, command, refused) in [
+        ("S: 220 *", "WIZ", "500 5.5.2"),
+        ("S: 220 *", &long, "500 5.5.2"),
+        ("S: 220 *", "STARTTLS", "502 5.5.1"),
+        ("@hello", "AUTH PLAIN !", "501 5.5.2"),
+        ("@hello", "AUTH CRAM-MD5", "504 5.5.4"),
+        ("@hello", "MAIL FROM:<a@example.net>", "530 5.7.0"),
+        ("@login", "MAIL FROM:<a@example.net", "501 5.1.7"),
+        ("@login", "RCPT TO:<b@example.org>", "503 5.5.1"),
+        ("@login", "MAIL FROM:<a@evil.example>", "550 5.7.1"),
+        ("@login", "MAIL FROM:<a@example.net> SIZE=100001", "552 5.3.4"),
+        ("@login", "MAIL FROM:<a@example.net> NONSENSE=1", "555 5.5.4"),
+        ("@mail", "MAIL FROM:<a@example.net>", "503 5.5.1"),
+        ("@mail", "RCPT TO:<x@denied.example>", "550 5.7.1"),
+        ("@mail", "RCPT TO:<\u{e4}@example.org>", "553 5.6.7"),
+        ("@login\nC: MAIL FROM:<a@example.net>\nS: 250 *", "DATA", "554 5.5.1"),
+    ] {
+        let room = Room::plain();
+        let mut client = room.run(begin).await;
+        for _ in 0..20 {
+            client.send(format!("{command}\r\n")).await;
+            client.expect(refused).await;
+        }
+        client.run("S: 421 4.7.0 *\n--").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_c16_after_a_login_the_hundred_are_the_same_and_come_back_with_time() {
+    let room = Room::plain();
+    for command in ["NOOP", "RSET"] {
+        let again = |times| format!("C: {command}\nS: 250 *\n").repeat(times);
+        let spent = format!("C: {command}\nS: 421 4.7.0 *\n--");
+        // EHLO was the first of them.
+        room.run(&format!("@login\n{}{spent}", again(99))).await;
+        let mut patient = room.run(&format!("@login\n{}", again(99))).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        patient.run(&format!("{}{spent}", again(10))).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn rule_c16_a_hundred_commands_that_do_nothing_are_enough_for_a_stranger() {
     let room = Room::plain();
     let mut client = room.run("S: 220 *").await;
@@ -77,6 +121,18 @@ async fn rule_s3_a_line_that_trickles_has_one_deadline() {
     }
     assert!(said && begun.elapsed().as_secs() >= 30);
     client.expect("421 4.4.2").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_s3_a_client_that_is_silent_inside_a_login_is_told_to_go() {
+    let room = Room::plain();
+    for asked in ["AUTH PLAIN", "AUTH LOGIN", "AUTH LOGIN YmlsbGluZw==", "AUTH LOGIN\nS: 334 *\nC: YmlsbGluZw=="] {
+        let mut client = room.run(&format!("@hello\nC: {asked}\nS: 334 *")).await;
+        let begun = Instant::now();
+        client.slow_line("421 4.4.2").await;
+        assert!((30..31).contains(&begun.elapsed().as_secs()), "{asked}");
+    }
+    assert!(room.seen().logins.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -279,7 +335,8 @@ impl Client {
     /// A line that comes only after a while on the paused clock.
     async fn slow_line(&mut self, begin: &str) {
         let mut buffer = [0; 512];
-        let n = self.stream.read(&mut buffer).await.unwrap();
+        let read = tokio::time::timeout(Duration::from_secs(3600), self.stream.read(&mut buffer)).await;
+        let n = read.expect("nothing was said for an hour").unwrap();
         assert!(String::from_utf8_lossy(&buffer[..n]).starts_with(begin));
     }
 }
