@@ -118,8 +118,8 @@ impl Upstream {
         self.settings.connections.max(1)
     }
 
-    /// Delivers a message, or a part of it: all recipients in one transaction. A reused connection that turns out to be closed costs nothing; after a
-    /// route's failure the next host is tried at once, each once, as long as the content can be had again.
+    /// Delivers a message, or a part of it: all recipients in one transaction. A reused connection that turns out to be closed
+    /// costs nothing; after a route's failure the next host is tried at once, each once, as long as the content can be had again.
     async fn deliver_part(&self, parcel: &mut Parcel) -> Verdict {
         let patience = &self.settings.patience;
         let mut tour = self.settings.hosts.tour();
