@@ -5,8 +5,8 @@ mod support;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use support::smtp::trusting;
-use support::{CREDENTIAL, Service, Setting};
+use support::smtp::{Smtp, trusting};
+use support::{CREDENTIAL, Service, Setting, free_port};
 
 #[test]
 fn row_36_row_37_a_key_is_a_token_where_the_listener_says_so_and_never_shows_in_a_log() {
@@ -43,4 +43,54 @@ fn row_36_row_37_a_key_is_a_token_where_the_listener_says_so_and_never_shows_in_
     for text in [&log, &trail] {
         assert!(!text.contains(hidden), "the key is shown: {text}");
     }
+}
+
+#[test]
+fn who_is_kept_out_before_any_login_is_in_the_log_once_with_what_to_do() {
+    let port = free_port();
+    let more = format!(
+        "[[listener]]\nname = \"devices\"\naddress = [\"127.0.0.1:{port}\"]\nprotocol = \"smtp\"\n\
+         identify_by_network = true\nzone = \"devices\"\n"
+    );
+    let service = Service::start_with(&Setting { more, ..Setting::default() });
+    let secret = service.add_credential();
+    let mut printer = service.connect();
+    assert_eq!(printer.code(), 220);
+    for (line, code) in [("EHLO printer", 250), ("MAIL FROM:<a@example.net>", 530), ("AUTH CRAM-MD5", 530)] {
+        assert_eq!(printer.say(line), code, "{line}");
+    }
+    assert_eq!(printer.say("STARTTLS"), 220);
+    let mut printer = printer.shake_hands(&trusting(&service.pair));
+    for (line, code) in [
+        ("EHLO printer", 250),
+        ("MAIL FROM:<a@example.net>", 530),
+        ("MAIL FROM:<a@example.net>", 530),
+        ("AUTH cram-md5", 504),
+        ("AUTH NTLM", 504),
+    ] {
+        assert_eq!(printer.say(line), code, "{line}");
+    }
+    let mut hasty = service.connect().secure(&trusting(&service.pair));
+    assert_eq!(hasty.say(&format!("AUTH {secret}")), 504);
+    assert_eq!(hasty.say("AUTH SCRAM-SHA-256 biwsbj1hLHI9Yg=="), 504);
+    let mut device = Smtp::connect(port);
+    assert_eq!((device.code(), device.say("EHLO scanner")), (220, 250));
+    assert_eq!(device.say("AUTH PLAIN AGJpbGxpbmcAczNjcmV0"), 502);
+    assert_eq!(device.say("AUTH LOGIN"), 502);
+
+    let log = service.stop();
+    let told: Vec<_> = log.lines().filter(|line| line.contains("a client was refused: ")).collect();
+    let why = [
+        ("submission", "it did not begin TLS: set it to STARTTLS", ""),
+        ("submission", "it did not log in: give it name and password of a credential", ""),
+        ("submission", "it asked for a way to log in", "mechanism=\"CRAM-MD5\" offered=\"PLAIN LOGIN\""),
+        ("submission", "it asked for a way to log in", "mechanism=\"[no name of one]\" offered=\"PLAIN LOGIN\""),
+        ("devices", "it wants to log in where its address is its login", ""),
+    ];
+    assert_eq!(told.len(), why.len(), "{log}");
+    for (line, (listener, why, more)) in told.iter().zip(why) {
+        let listener = format!("listener=\"{listener}\" client=127.0.0.1");
+        assert!(line.contains(&listener) && line.contains(why) && line.contains(more), "{why} in {line}");
+    }
+    assert!(!log.contains(secret.as_str()), "{log}");
 }

@@ -150,6 +150,11 @@ impl Visit {
         self.peer
     }
 
+    /// Where its client is, as far as somebody who is believed has said so.
+    pub fn client(&self) -> IpAddr {
+        self.via.named().map_or(self.peer, |client| client.ip())
+    }
+
     /// A gateway on the connection has said whose session it is.
     pub fn is_a_gateways(&self) -> bool {
         matches!(self.via, Via::Xclient(_))

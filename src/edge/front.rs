@@ -7,6 +7,7 @@ use rustls::ServerConfig;
 use tokio::sync::watch;
 
 use super::doorstep::Doorstep;
+use super::smtp::barred::WHYS;
 use crate::config::slice::{Desk, EdgeSlice};
 use crate::log::flood::Flood;
 
@@ -43,6 +44,8 @@ pub struct Front {
     pub turned: Flood,
     /// Handshakes that failed: the same.
     pub handshakes: Flood,
+    /// Clients that were kept out before anything was judged, by the reason: the same.
+    pub barred: [Flood; WHYS],
 }
 
 impl Front {
@@ -60,6 +63,7 @@ impl Front {
             doorstep: Doorstep::new(slice.strangers),
             turned: Flood::default(),
             handshakes: Flood::default(),
+            barred: Default::default(),
         }
     }
 }

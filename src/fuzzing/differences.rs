@@ -84,9 +84,9 @@ fn same<T: AsRef<str>>(ours: &Command, theirs: &Request<T>) -> Option<bool> {
         (Command::Bdat(chunk), Request::Bdat { chunk_size, is_last }) => {
             (chunk.octets, chunk.last) == (*chunk_size as u64, *is_last)
         }
-        (Command::Auth { mechanism: ours, initial }, Request::Auth { mechanism, initial_response }) => {
+        (Command::Auth { asked, initial }, Request::Auth { mechanism, initial_response }) => {
             let said = initial.as_deref().unwrap_or_default();
-            let is_same = match ours {
+            let is_same = match asked.ours() {
                 Some(ours) => MECHANISMS.contains(&(ours.name(), *mechanism)),
                 // Theirs knows more of them, and each that it knows and ours doesn't is no mechanism of ours.
                 None => !MECHANISMS.iter().any(|(name, bit)| bit == mechanism && is_ours(name)),

@@ -1,5 +1,6 @@
 //! One command line, read strictly and without I/O: RFC 5321 section 4.1 and the extensions that we announce.
 
+pub mod asked;
 pub mod parameters;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -11,7 +12,7 @@ use crate::mail::address::{Address, ReversePath};
 use crate::mail::dsn::Wish;
 use crate::mail::envelope::{Manner, Utf8};
 use crate::mail::hold::Hold;
-use crate::policy::mechanism::Mechanism;
+use asked::Asked;
 
 /// Octets of a command line with its CRLF, by verb: MAIL and RCPT bear paths and parameters, AUTH a response of RFC 4954
 /// section 4.
@@ -32,8 +33,7 @@ pub enum Command {
     Lhlo(Option<String>),
     Starttls,
     Auth {
-        /// None: one that we don't know.
-        mechanism: Option<Mechanism>,
+        asked: Asked,
         /// As it was said: base64, or `=`.
         initial: Option<Said>,
     },
@@ -211,8 +211,7 @@ fn auth(rest: &str) -> Result<Command, Fault> {
     if name.is_empty() || initial.is_some_and(|initial| initial.is_empty() || initial.contains(' ')) {
         return Err(Fault::Argument);
     }
-    let mechanism = Mechanism::SASL.into_iter().find(|mechanism| mechanism.name().eq_ignore_ascii_case(name));
-    Ok(Command::Auth { mechanism, initial: initial.map(|initial| initial.as_bytes().into()) })
+    Ok(Command::Auth { asked: Asked::read(name), initial: initial.map(|initial| initial.as_bytes().into()) })
 }
 
 fn mail(rest: &str) -> Result<Command, Fault> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::barred::Barred;
 use super::command::{Fault, Mail, Rcpt, Recipient};
 use super::reply::{self, Reply};
 use super::session::Session;
@@ -35,6 +36,7 @@ impl Session {
         }
         let Some(grant) = &self.standing.grant else {
             if !self.standing.by_network() {
+                self.barred(Barred::Stranger);
                 return Ok(reply::LOGIN_FIRST);
             }
             self.visit.turned(&from, None, Refusal::UnknownNetwork);

@@ -4,7 +4,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::sleep;
 
 use super::auth::{self, Offered, Unfit};
+use super::barred::Barred;
 use super::budget::Charge;
+use super::command::asked::Asked;
 use super::line::Said;
 use super::reply::{self, Reply};
 use super::session::Session;
@@ -20,20 +22,27 @@ impl Session {
     pub(super) async fn auth<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         wire: &mut Wire<S>,
-        mechanism: Option<Mechanism>,
+        asked: Asked,
         initial: Option<Said>,
     ) -> Result<Reply, Stop> {
         self.drop_revoked()?;
-        let mechanism = match mechanism {
-            _ if self.standing.by_network() => return Ok(reply::NOT_OFFERED),
-            _ if !self.standing.takes_login() => return Ok(reply::TLS_FIRST),
-            _ if self.transaction.is_some() => return Ok(reply::NOT_NOW),
-            _ if self.standing.grant.is_some() => return Ok(reply::LOGIN_IS_DONE),
-            _ if !self.standing.hello.as_ref().is_some_and(|hello| hello.extended) => return Ok(reply::HELLO_FIRST),
-            other => match other.filter(|mechanism| self.standing.mechanisms().any(|offered| offered == *mechanism)) {
-                None => return Ok(reply::UNKNOWN_MECHANISM),
-                Some(mechanism) => mechanism,
-            },
+        let mechanism = match () {
+            () if self.standing.by_network() => {
+                self.barred(Barred::Login);
+                return Ok(reply::NOT_OFFERED);
+            }
+            () if !self.standing.takes_login() => {
+                self.barred(Barred::Clear);
+                return Ok(reply::TLS_FIRST);
+            }
+            () if self.transaction.is_some() => return Ok(reply::NOT_NOW),
+            () if self.standing.grant.is_some() => return Ok(reply::LOGIN_IS_DONE),
+            () if !self.standing.hello.as_ref().is_some_and(|hello| hello.extended) => return Ok(reply::HELLO_FIRST),
+            () => asked.ours().filter(|mechanism| self.standing.mechanisms().any(|offered| offered == *mechanism)),
+        };
+        let Some(mechanism) = mechanism else {
+            self.barred(Barred::Mechanism(asked));
+            return Ok(reply::UNKNOWN_MECHANISM);
         };
         let judged = match mechanism.is_scram() {
             true => Box::pin(self.scram(wire, mechanism, initial)).await?,

@@ -2,6 +2,7 @@
 
 pub mod attribute;
 pub mod auth;
+pub mod barred;
 pub mod budget;
 pub mod chunk;
 pub mod command;

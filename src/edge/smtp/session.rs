@@ -7,6 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use super::barred::{Barred, WHYS};
 use super::budget::{Budget, Charge};
 use super::command::{self, Command, Fault};
 use super::guard;
@@ -36,6 +37,8 @@ pub struct Session {
     pub(super) standing: Standing,
     pub(super) transaction: Option<Transaction>,
     pub(super) budget: Budget,
+    /// Why it was kept out, as far as the log has it.
+    pub(super) told: [bool; WHYS],
     /// For the next transaction.
     pub(super) forwarded: Forwarded,
 }
@@ -66,6 +69,7 @@ impl Session {
             greeted: false,
             transaction: None,
             budget: Budget::full(),
+            told: [false; WHYS],
             forwarded: Forwarded::default(),
         }
     }
@@ -195,6 +199,7 @@ impl Session {
         }
         // RFC 3207 section 4: before TLS these and nothing else. What follows BDAT is read before it is answered.
         if self.standing.needs_tls() && !matches!(command, Noop | Ehlo(_) | Starttls | Quit | Rset | Help | Bdat(_)) {
+            self.barred(Barred::Clear);
             self.answer(wire, reply::TLS_FIRST).await?;
             return Ok(Next::Go);
         }
@@ -207,7 +212,7 @@ impl Session {
             },
             Xclient(said) => Box::pin(self.xclient(wire, &said)).await?,
             Xforward(said) => self.xforward(&said),
-            Auth { mechanism, initial } => Box::pin(self.auth(wire, mechanism, initial)).await?,
+            Auth { asked, initial } => Box::pin(self.auth(wire, asked, initial)).await?,
             Mail(mail) => Box::pin(self.mail(*mail)).await?,
             Rcpt(rcpt) => self.rcpt(*rcpt),
             Data => Box::pin(self.data(wire)).await?,

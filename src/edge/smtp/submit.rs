@@ -2,6 +2,7 @@
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::barred::Barred;
 use super::chunk::Chunk;
 use super::content::Verdict;
 use super::reply::{self, Reply};
@@ -48,7 +49,10 @@ impl Session {
             return Err(reply::TOO_MANY_COMMANDS.into());
         }
         let unfit = match () {
-            () if self.standing.needs_tls() => Some(reply::TLS_FIRST),
+            () if self.standing.needs_tls() => {
+                self.barred(Barred::Clear);
+                Some(reply::TLS_FIRST)
+            }
             // What follows is content all the same, and no command.
             () if !self.standing.offers(Extension::Chunking) => Some(reply::NOT_OFFERED),
             () => self.unfit(),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::mail::dsn::{Notify, Report, Ret};
+use crate::policy::mechanism::Mechanism;
 
 fn mailbox(text: &str) -> Address {
     Address::parse(text).unwrap()
@@ -356,13 +357,15 @@ fn rule_p13_postmaster_needs_no_domain() {
 
 #[test]
 fn rule_a4_an_initial_response_is_one_word() {
-    let plain =
-        |initial: Option<&[u8]>| Command::Auth { mechanism: Some(Mechanism::Plain), initial: initial.map(Said::from) };
+    let plain = |initial: Option<&[u8]>| Command::Auth {
+        asked: Asked::Ours(Mechanism::Plain),
+        initial: initial.map(Said::from),
+    };
     is("AUTH PLAIN", Ok(plain(None)));
     is("auth plain =", Ok(plain(Some(b"="))));
     is("AUTH PLAIN dGVzdA==", Ok(plain(Some(b"dGVzdA=="))));
-    is("AUTH CRAM-MD5", Ok(Command::Auth { mechanism: None, initial: None }));
-    is("AUTH bearer", Ok(Command::Auth { mechanism: None, initial: None }));
+    is("AUTH CRAM-MD5", Ok(Command::Auth { asked: Asked::Other("CRAM-MD5"), initial: None }));
+    is("AUTH bearer", Ok(Command::Auth { asked: Asked::Word, initial: None }));
     is("AUTH", Err(Fault::Argument));
     is("AUTH PLAIN a b", Err(Fault::Argument));
 }
