@@ -1,7 +1,7 @@
 //! Listeners and their certificates: who may be reached from where, and what must be encrypted.
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
@@ -26,7 +26,7 @@ pub const TLS: [(&str, TlsMode); 3] =
 pub fn plan(config: &Config, findings: &mut Findings<'_>) -> (Vec<Listener>, Vec<Certificate>) {
     let mut numbered = Certificates::default();
     let general = pairs(&config.tls.certificate, &config.tls.key, &config.tls.certificates, findings);
-    let (mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new());
+    let (mut names, mut addresses) = (BTreeSet::new(), BTreeMap::new());
     let mut listeners = Vec::new();
     for (index, table) in config.listener.iter().enumerate() {
         let written = table.get_ref();
@@ -43,10 +43,11 @@ pub fn plan(config: &Config, findings: &mut Findings<'_>) -> (Vec<Listener>, Vec
         };
         let mechanisms = mechanisms::offered(written, table, protocol, tls, findings);
         let asked = client_certificates::plan(written, protocol, tls, &mechanisms, findings);
+        let name = label(written.name.as_ref(), table, "name", &mut names, findings);
         let listener = Listener {
             number: number(index, "listeners", findings),
-            name: label(written.name.as_ref(), table, "name", &mut names, findings),
-            addresses: binds(written, table, &mut addresses, findings),
+            addresses: binds(written, table, &name, &mut addresses, findings),
+            name,
             protocol,
             serve: serve(written, protocol, findings),
             tls,
@@ -175,17 +176,42 @@ fn zone(written: &Option<At<String>>, findings: &mut Findings<'_>) -> String {
     written.get_ref().clone()
 }
 
-/// Whether one of them is every address of the other's kind, at the same port: the system gives such a port once.
+/// Whether one of them is every address of the other's kind, at the same port: the system gives such a port once. The two kinds are
+/// apart, for a socket of IPv6 takes no IPv4 here.
 fn is_within(one: SocketAddr, other: SocketAddr) -> bool {
     let is_same = one.port() == other.port() && one.port() != 0 && one.is_ipv4() == other.is_ipv4() && one != other;
     is_same && (one.ip().is_unspecified() || other.ip().is_unspecified())
 }
 
-/// Each address once; port 0 (the system chooses) as often as one likes.
+/// Why the system wouldn't give this listener that address, with who has it.
+fn conflict(bind: &Bind, name: &str, taken: &BTreeMap<Bind, String>) -> Option<String> {
+    let whose = |other: &str| if other == name { "this listener".to_owned() } else { format!("listener {other:?}") };
+    if let Some(other) = taken.get(bind) {
+        return Some(format!("is used twice: {} has it", whose(other)));
+    }
+    let Bind::Address(address) = bind else { return None };
+    if let IpAddr::V6(ip) = address.ip()
+        && let Some(mapped) = ip.to_ipv4_mapped()
+    {
+        let port = address.port();
+        return Some(format!("is IPv4 in the form of IPv6, where nobody can listen: write {mapped}:{port}"));
+    }
+    taken.iter().find_map(|(other, holder)| match other {
+        Bind::Address(other) if is_within(*address, *other) => Some(format!(
+            "meets {other}, which {} has, and one of the two is all addresses of this port: name each address, or choose another \
+             port",
+            whose(holder)
+        )),
+        _ => None,
+    })
+}
+
+/// Each address once; port 0 (the system chooses) as often as one likes. What is taken stays with who has it.
 fn binds(
     written: &file::Listener,
     table: &At<file::Listener>,
-    taken: &mut BTreeSet<Bind>,
+    name: &str,
+    taken: &mut BTreeMap<Bind, String>,
     findings: &mut Findings<'_>,
 ) -> Vec<Bind> {
     if written.address.is_empty() {
@@ -207,13 +233,11 @@ fn binds(
             findings.refuse(place.span(), text);
             continue;
         };
-        let is_free = matches!(&bind, Bind::Address(address) if address.port() == 0) || taken.insert(bind.clone());
-        if !is_free {
-            findings.refuse(place.span(), format!("address: {text:?} is used twice"));
-        } else if let Bind::Address(address) = bind
-            && taken.iter().any(|other| matches!(other, Bind::Address(other) if is_within(address, *other)))
-        {
-            findings.refuse(place.span(), format!("address: {text:?}: another one here is all addresses of this port"));
+        if let Some(why) = conflict(&bind, name, taken) {
+            findings.refuse(place.span(), format!("address: {text:?} {why}"));
+        }
+        if !matches!(&bind, Bind::Address(address) if address.port() == 0) {
+            taken.entry(bind.clone()).or_insert_with(|| name.to_owned());
         }
         binds.push(bind);
     }

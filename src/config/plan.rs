@@ -253,15 +253,6 @@ impl Plan {
                 findings.warn(Some(written.span()), text);
             }
         }
-        for (listener, written) in self.listeners.iter().zip(&config.listener) {
-            if listener.identify_by_network && self.credentials.iter().all(|c| c.policy.identified_by.is_empty()) {
-                let text = format!(
-                    "listener {:?} identifies by network, but no credential has identified_by: nobody can send there",
-                    listener.name
-                );
-                findings.warn(Some(written.span()), text);
-            }
-        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! Ways to log in, or to be known, that nobody can go: what each key allows by itself, and all of them together don't.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 
 use super::Config;
 use super::findings::Findings;
-use super::plan::{Listener, Plan};
+use super::plan::{Bind, Listener, Plan};
 use super::slice::{ClientCertificates, Declared, Protocol, TlsMode};
 use crate::policy::certificate::Wanted;
 use crate::policy::mechanism::Mechanism;
@@ -14,9 +16,11 @@ use crate::policy::scope::Scope;
 
 /// Warns of them, each at the table where it can be mended.
 pub fn look(plan: &Plan, config: &Config, findings: &mut Findings<'_>) {
+    let now_us = u64::try_from(Timestamp::now().as_microsecond()).unwrap_or(0);
     for (listener, written) in plan.listeners.iter().zip(&config.listener) {
         let own = &written.get_ref().certificates;
         let mut odd = at_listener(listener, &plan.credentials);
+        odd.extend(by_network(listener, &plan.credentials, now_us));
         if listener.tls == TlsMode::None && (own.is_some() || written.get_ref().certificate.is_some()) {
             odd.push("there is no TLS here: its certificates are shown to nobody".to_owned());
         }
@@ -72,6 +76,40 @@ fn at_listener(listener: &Listener, credentials: &[Declared]) -> Vec<String> {
         );
     }
     odd
+}
+
+/// Why no address is anybody's on a listener that knows its clients by them. Nobody who is added while it runs has a network, so
+/// that all there are stand in the file.
+fn by_network(listener: &Listener, credentials: &[Declared], now_us: u64) -> Option<String> {
+    if !listener.identify_by_network {
+        return None;
+    }
+    let known: Vec<_> = credentials.iter().filter(|one| !one.policy.identified_by.is_empty()).collect();
+    if known.is_empty() {
+        return Some("it identifies by network, but no credential has identified_by: nobody can send there".to_owned());
+    }
+    let sends = |one: &&&Declared| one.enabled && !one.policy.is_over(now_us) && one.policy.scopes.has(Scope::Smtp);
+    let live: Vec<_> = known.iter().filter(sends).collect();
+    if live.is_empty() {
+        let text = "every credential with identified_by is disabled, expired or without the scope \"smtp\": nobody can send there";
+        return Some(text.to_owned());
+    }
+    // What comes to an address of loopback comes from one, unless somebody in between says otherwise.
+    let is_direct = listener.proxy_from.is_empty() && listener.dialect.xclient_from.is_empty();
+    let from = listener.addresses.iter().map(|bind| match bind {
+        Bind::Address(address) => Some(address.ip()).filter(IpAddr::is_loopback),
+        Bind::Systemd(_) => None,
+    });
+    let from: Option<Vec<IpAddr>> = from.collect();
+    let meets = |own: &IpAddr| {
+        live.iter().flat_map(|one| &one.policy.identified_by).any(|network| {
+            let begin = network.network();
+            begin.is_ipv4() == own.is_ipv4() && (begin.is_loopback() || network.contains(own))
+        })
+    };
+    (is_direct && from.is_some_and(|from| !from.iter().any(meets))).then(|| {
+        "its clients come from loopback, which no identified_by that is in use has: nobody can send there".to_owned()
+    })
 }
 
 fn at_credential(credential: &Declared) -> Vec<String> {

@@ -64,6 +64,31 @@ fn a_way_that_nobody_can_go_is_a_warning_and_one_that_somebody_can_is_none() {
             (network, device("10.1.0.0/16", "scopes = [\"send\"]")),
             (network, device("10.1.0.0/16", "scopes = [\"smtp\"]")),
         ),
+        (
+            "has identified_by: nobody can send there",
+            (network, credential("d", &format!("secrets = [{}]", secret("key1", false)))),
+            (network, device("127.0.0.1", "")),
+        ),
+        (
+            "is disabled, expired or without the scope",
+            (network, device("127.0.0.1", "enabled = false")),
+            (network, device("127.0.0.1", "")),
+        ),
+        (
+            "is disabled, expired or without the scope",
+            (network, device("127.0.0.1", "expires = \"2020-01-01\"")),
+            (network, device("127.0.0.1", "expires = \"2999-01-01\"")),
+        ),
+        (
+            "which no identified_by that is in use has",
+            (network, device("10.1.0.0/16", "")),
+            ("identify_by_network = true\nproxy_from = [\"127.0.0.1\"]", device("10.1.0.0/16", "")),
+        ),
+        (
+            "which no identified_by that is in use has",
+            (network, device("10.1.0.0/16", "")),
+            (network, device("127.0.0.0/9", "")),
+        ),
         ("matches nobody", (network, device("::ffff:10.1.0.0/112", "")), (network, device("10.1.0.0/16", ""))),
     ] {
         for ((listener, credentials), is_told) in [(odd, true), (fine, false)] {
@@ -87,4 +112,32 @@ fn what_contradicts_itself_is_refused_once() {
     let wide = written("", &shop).replace("127.0.0.1:2525\"", "0.0.0.0:2525\", \"[::]:2525\", \"127.0.0.1:2525\"");
     let wide = complaints(&wide.replace("protocol", "tls = \"starttls\"\nprotocol"));
     assert!(wide.len() == 1 && wide[0].contains("is all addresses of this port"), "{wide:?}");
+}
+
+#[test]
+fn listeners_that_meet_on_a_port_are_refused_with_both_names_and_the_two_kinds_of_addresses_do_not_meet() {
+    let two = |one: &str, other: &str| {
+        let more =
+            format!("[[listener]]\nname = \"b\"\naddress = [\"{other}\"]\nprotocol = \"smtp\"\ntls = \"starttls\"\n");
+        load(&written("tls = \"starttls\"", &more).replace("127.0.0.1:2525", one)).map_err(|errors| errors.0)
+    };
+    for (one, other, why) in [
+        ("0.0.0.0:587", "192.0.2.10:587", "\"192.0.2.10:587\" meets 0.0.0.0:587, which listener \"a\" has"),
+        ("192.0.2.10:587", "0.0.0.0:587", "\"0.0.0.0:587\" meets 192.0.2.10:587, which listener \"a\" has"),
+        ("[::]:587", "[2001:db8::1]:587", "\"[2001:db8::1]:587\" meets [::]:587, which listener \"a\" has"),
+        ("192.0.2.10:587", "192.0.2.10:587", "\"192.0.2.10:587\" is used twice: listener \"a\" has it"),
+        ("192.0.2.9:587", "[::ffff:192.0.2.10]:587", "write 192.0.2.10:587"),
+    ] {
+        let refused = two(one, other).unwrap_err();
+        assert!(refused.len() == 1 && refused[0].contains(why), "{why}: {refused:?}");
+    }
+    for (one, other) in [
+        ("0.0.0.0:587", "[::]:587"),
+        ("[::]:587", "192.0.2.10:587"),
+        ("0.0.0.0:587", "192.0.2.10:465"),
+        ("192.0.2.9:587", "192.0.2.10:587"),
+        ("0.0.0.0:0", "192.0.2.10:0"),
+    ] {
+        assert_eq!(two(one, other).map(|plan| plan.listeners.len()), Ok(2), "{one} {other}");
+    }
 }
