@@ -7,7 +7,7 @@ use std::process::Output;
 
 use gatepost::sink::{Fault, Options, Phase};
 use serde_json::Value;
-use support::{Service, Setting, await_that};
+use support::{CREDENTIAL, Service, Setting, await_that};
 
 fn queue(service: &Service, words: &[&str]) -> Output {
     let mut command = support::gatepost();
@@ -61,6 +61,21 @@ fn rule_q17_the_queue_is_listed_counted_and_tried_now_while_the_service_runs_and
         assert_eq!(stats["route"]["sink"]["messages"].as_u64(), Some(2), "{stats}");
         assert!(stats["all"]["oldest"].as_str().unwrap().ends_with('Z'), "{stats}");
         assert_eq!(lines(service, &["list"]).len(), 2);
+        // A slip of the hand is no empty queue, and a credential without mail is no slip.
+        for words in [&["list"][..], &["list", "--json"], &["hold"], &["release"], &["drop"], &["retry"]] {
+            let of = |id| queue(service, &[words, &["--credential", id]].concat());
+            let wrong = of("tesster");
+            let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
+            assert!(!wrong.status.success() && wrong.stdout.is_empty(), "{words:?}");
+            assert!(
+                said.contains("there is no credential \"tesster\": `gatepost credential list`"),
+                "{words:?}: {said}"
+            );
+        }
+        for state in ["held", "quarantined"] {
+            assert!(lines(service, &["list", "--credential", CREDENTIAL, "--state", state]).is_empty());
+        }
+        assert!(queue(service, &["release", "--credential", CREDENTIAL]).status.success());
     };
     check(&service);
     service.end();
@@ -82,6 +97,13 @@ fn rule_q17_the_queue_is_listed_counted_and_tried_now_while_the_service_runs_and
     for (event, count) in [("\"queue.view\"", 2), ("\"queue.retry\"", 2)] {
         assert_eq!(log.matches(event).count(), count, "{event}: {log}");
     }
+
+    // What a removed credential sent, and is held with that, is its own to the end.
+    assert!(service.command(&["credential", "remove", CREDENTIAL, "--fallback-ids"]).status.success());
+    assert_eq!(lines(&service, &["list", "--credential", CREDENTIAL]).len(), 2);
+    assert_eq!(lines(&service, &["hold", "--credential", CREDENTIAL])[0]["messages"].as_u64(), Some(0), "it is held");
+    assert_eq!(lines(&service, &["drop", "--credential", CREDENTIAL])[0]["messages"].as_u64(), Some(2));
+    await_that("nothing of it is left", || !queue(&service, &["list", "--credential", CREDENTIAL]).status.success());
     service.stop();
 }
 

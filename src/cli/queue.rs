@@ -9,6 +9,7 @@ mod rekey;
 mod retry;
 mod source;
 mod stats;
+mod whose;
 
 pub use list::time;
 use std::path::Path;
@@ -132,16 +133,29 @@ impl Order {
             return Err("the service answered something else: is it another version?".to_owned());
         }
         let counts = match asked {
-            true => counts.unwrap_or_default(),
+            true => {
+                let counts = counts.unwrap_or_default();
+                if let (Which::Credential(id), 0) = (which, counts.messages)
+                    && let Some(mut line) = control::Line::open(&runtime)?
+                {
+                    whose::demand_running(&mut line, id)?;
+                }
+                counts
+            }
             false => {
                 let plan = plan.map_err(|mistakes| mistakes.to_string())?;
                 let user = nix::unistd::getuid().as_raw();
                 let _sealed = parent::become_vault(&plan, self.fallback_ids)?;
-                let actor = Some(vault::admin::actor(user, control::behalf().as_deref()));
-                let order =
-                    queue::Order { deed, which: which.clone(), actor, reason: "ordered", note: self.reason.clone() };
-                vault::offline::Stopped { home: Path::new(""), mask: plan.audit.mask, declared: &plan.credentials }
-                    .queue(&order)?
+                let actor = vault::admin::actor(user, control::behalf().as_deref());
+                let (reason, note) = ("ordered", self.reason.clone());
+                let order = queue::Order { deed, which: which.clone(), actor: Some(actor.clone()), reason, note };
+                let stopped =
+                    vault::offline::Stopped { home: Path::new(""), mask: plan.audit.mask, declared: &plan.credentials };
+                let counts = stopped.queue(&order)?;
+                if let (Which::Credential(id), 0) = (which, counts.messages) {
+                    whose::demand_stopped(&stopped, &actor, id)?;
+                }
+                counts
             }
         };
         match which {
@@ -174,9 +188,7 @@ impl Order {
             text += "; what may have been delivered stays (`gatepost queue list --state quarantined`): it is released by its id alone";
         }
         if let (Which::Credential(id), 0) = (which, messages) {
-            text += &format!(
-                "; none of {id:?} is there to be {done}: `gatepost credential list` shows how each is written"
-            );
+            text += &format!("; none of {id:?} is there to be {done}");
         }
         if under_way > 0 && matches!(deed, Deed::Hold | Deed::Drop) {
             text += &format!("; an upstream is being told of {under_way} recipients now: they may still get it");

@@ -62,13 +62,14 @@ impl List {
         });
         let (credential, recipient) = (self.credential.clone(), self.recipient.clone());
         let view = View { credential, recipient, standing, clear: self.clear };
-        let mut left = self.limit.unwrap_or(u64::MAX);
-        let done = self.source.ask(|ask| {
+        let (mut left, mut is_found) = (self.limit.unwrap_or(u64::MAX), false);
+        let done = self.source.ask_of(self.credential.as_deref(), |ask| {
             walk(
                 ask,
                 |after| Command::View { view: view.clone(), after },
                 |part| {
                     let Response::Entry(entry) = part else { return true };
+                    is_found = true;
                     if left == 0 {
                         return false;
                     }
@@ -76,7 +77,8 @@ impl List {
                     say!("{}", if self.json { visible_json(&object(&entry).to_string()) } else { line(&entry) });
                     is_read()
                 },
-            )
+            )?;
+            Ok(is_found)
         });
         done.map_or_else(|reason| fail(&reason), |()| ExitCode::SUCCESS)
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use clap::Args;
 
+use super::whose;
 use crate::cli::{Config, control, places};
 use crate::config;
 use crate::ipc::admin::queue::{Command, Response};
@@ -27,23 +28,25 @@ impl Source {
     ///
     /// Errors: those of `work`; nobody can be asked, with what to do.
     pub fn ask(&self, work: impl FnOnce(&mut Ask<'_>) -> Result<(), String>) -> Result<(), String> {
+        self.ask_of(None, |ask| work(ask).map(|()| true))
+    }
+
+    /// As `ask`, where `work` says whether it found anything.
+    ///
+    /// Errors: also nothing was found of this credential, for it is none.
+    pub fn ask_of(
+        &self,
+        credential: Option<&str>,
+        work: impl FnOnce(&mut Ask<'_>) -> Result<bool, String>,
+    ) -> Result<(), String> {
         let plan = config::Config::load(&self.config.path);
         let runtime = match &plan {
             Ok(plan) => plan.runtime_directory.clone(),
             Err(_) => places(&self.config.path)?.runtime_directory,
         };
         if let Some(mut line) = control::Line::open(&runtime)? {
-            return work(&mut |command| {
-                let mut answers = Vec::new();
-                line.ask(Any::Queue(command), |part| match part {
-                    Answer::Queue(response) => {
-                        answers.push(response);
-                        Ok(())
-                    }
-                    _ => Err("the service answered something else: is it another version?".to_owned()),
-                })?;
-                Ok(answers)
-            });
+            let is_found = work(&mut over(&mut line))?;
+            return credential.filter(|_| !is_found).map_or(Ok(()), |id| whose::demand_running(&mut line, id));
         }
         let plan = plan.map_err(|mistakes| mistakes.to_string())?;
         let user = nix::unistd::getuid().as_raw();
@@ -52,7 +55,27 @@ impl Source {
         // The vault's home is where this process is now.
         let stopped =
             vault::offline::Stopped { home: Path::new(""), mask: plan.audit.mask, declared: &plan.credentials };
-        stopped.look(&actor, work)
+        let mut is_found = false;
+        stopped.look(&actor, |ask| {
+            is_found = work(ask)?;
+            Ok(())
+        })?;
+        credential.filter(|_| !is_found).map_or(Ok(()), |id| whose::demand_stopped(&stopped, &actor, id))
+    }
+}
+
+/// Asks over this connection.
+pub fn over(line: &mut control::Line) -> impl FnMut(Command) -> Result<Vec<Response>, String> {
+    |command| {
+        let mut answers = Vec::new();
+        line.ask(Any::Queue(command), |part| match part {
+            Answer::Queue(response) => {
+                answers.push(response);
+                Ok(())
+            }
+            _ => Err("the service answered something else: is it another version?".to_owned()),
+        })?;
+        Ok(answers)
     }
 }
 
