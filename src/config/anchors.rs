@@ -10,6 +10,7 @@ use super::limits::{ANCHOR_MAIL, ANCHOR_NEAR, ANCHOR_WITNESS, Bound, time};
 use super::plan::{label, word};
 use super::source::Source;
 use super::upstreams::{self, is_loopback};
+use super::url::Url;
 use crate::mail::address::Address;
 use crate::merkle::cosignature::Cosigner;
 use crate::policy::principal;
@@ -195,7 +196,8 @@ fn witness(written: &file::Anchor, table: &At<file::Anchor>, findings: &mut Find
     if let Err(why) = key.get_ref().parse::<Cosigner>() {
         findings.refuse(key.span(), format!("key: {why}"));
     }
-    let Some(Url { tls, host, port, prefix }) = Url::parse(url.get_ref()) else {
+    let parsed = Url::parse(url.get_ref()).filter(|url| !url.path.contains('?'));
+    let Some(Url { tls, host, port, path }) = parsed else {
         let text = format!(
             "url: {:?}: write its submission prefix, such as \"https://witness.example.net/log\"",
             url.get_ref()
@@ -210,35 +212,8 @@ fn witness(written: &file::Anchor, table: &At<file::Anchor>, findings: &mut Find
         findings.refuse(file.span(), "authorities_file: nobody's certificate is checked over http");
     }
     let authorities = upstreams::authorities(&written.authorities_file, findings);
+    let prefix = path.trim_end_matches('/').to_owned();
     Some(Place::Witness(Witness { host, port, prefix, tls, key: key.get_ref().clone(), authorities }))
-}
-
-/// As much of a URL as a witness has.
-#[derive(Debug, PartialEq, Eq)]
-struct Url {
-    tls: bool,
-    host: String,
-    port: u16,
-    prefix: String,
-}
-
-impl Url {
-    fn parse(text: &str) -> Option<Self> {
-        let (tls, rest) = match text.strip_prefix("https://") {
-            Some(rest) => (true, rest),
-            None => (false, text.strip_prefix("http://")?),
-        };
-        let (authority, path) = rest.find('/').and_then(|at| rest.split_at_checked(at)).unwrap_or((rest, ""));
-        let usual = if tls { 443 } else { 80 };
-        let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
-        let (host, port) = match has_port {
-            true => upstreams::host(authority)?,
-            false => upstreams::host(&format!("{authority}:{usual}"))?,
-        };
-        let plain = |c: char| c.is_ascii_alphanumeric() || "/-._~%+=@:".contains(c);
-        let prefix = path.trim_end_matches('/').to_owned();
-        prefix.chars().all(plain).then_some(Self { tls, host, port, prefix })
-    }
 }
 
 #[cfg(test)]
@@ -247,35 +222,6 @@ mod tests {
 
     use super::*;
     use crate::config::Errors;
-
-    #[test]
-    fn a_url_is_a_host_a_port_and_a_prefix() {
-        let url =
-            |tls, host: &str, port, prefix: &str| Some(Url { tls, host: host.into(), port, prefix: prefix.into() });
-        for (text, expected) in [
-            ("https://Witness.example.net", url(true, "witness.example.net", 443, "")),
-            ("https://witness.example.net/", url(true, "witness.example.net", 443, "")),
-            ("https://witness.example.net:8443/log/w1/", url(true, "witness.example.net", 8443, "/log/w1")),
-            ("http://127.0.0.1:7380/x", url(false, "127.0.0.1", 7380, "/x")),
-            ("https://[2001:db8::1]/x", url(true, "2001:db8::1", 443, "/x")),
-            ("https://[2001:db8::1]:444", url(true, "2001:db8::1", 444, "")),
-        ] {
-            assert_eq!(Url::parse(text), expected, "{text}");
-        }
-        for text in [
-            "witness.example.net",
-            "ftp://x",
-            "https://",
-            "https://user@x",
-            "https://x/a b",
-            "https://x/?q",
-            "https://x/#f",
-            "https://x:0/",
-            "https://x/\r\nHost: y",
-        ] {
-            assert_eq!(Url::parse(text), None, "{text}");
-        }
-    }
 
     #[test]
     fn an_anchor_that_could_not_work_is_refused_with_its_place() {
@@ -317,6 +263,7 @@ mod tests {
             ("to = \"x@example.org\"", "to = \"nobody\"", "is not an address"),
             ("https://w.example:8443/l", "http://w.example:8443/l", "http is for this machine only"),
             ("https://w.example:8443/l", "w.example", "write its submission prefix"),
+            ("https://w.example:8443/l", "https://w.example:8443/l?q", "write its submission prefix"),
             ("+0721e632+", "+0721e633+", "is not a witness' verifier key"),
             ("name = \"b\"", "name = \"a\"", "used twice"),
             (

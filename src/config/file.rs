@@ -209,6 +209,8 @@ pub struct Upstream {
     pub messages_per_connection: Option<At<i64>>,
     pub helo: Option<At<String>>,
     pub family: Option<At<String>>,
+    pub url: Option<At<String>>,
+    pub secret_file: Option<At<String>>,
 }
 
 /// `[[route]]`

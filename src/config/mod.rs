@@ -11,6 +11,7 @@ pub mod findings;
 pub mod name;
 pub mod plan;
 mod protection;
+mod providers;
 pub mod slice;
 pub mod source;
 
@@ -27,6 +28,7 @@ mod routes;
 mod salvage;
 mod slices;
 mod upstreams;
+mod url;
 mod ways;
 
 use std::fs::File;

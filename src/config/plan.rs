@@ -14,6 +14,7 @@ use super::file::{At, Config};
 use super::findings::Findings;
 pub use super::limits::{Limits, Spool};
 pub use super::protection::Protection;
+pub use super::providers::Provider;
 use super::slice::{Auth, ClientCertificates, Declared, Extension, Family, Keep, Protocol, Serve, TlsMode};
 use super::source::Source;
 use super::{Dialect, Mode, anchors, audit, credentials, limits, listeners, name, routes, upstreams, ways};
@@ -107,10 +108,12 @@ pub struct Certificate {
 pub struct Upstream {
     pub number: u16,
     pub name: String,
+    /// Spoken to by HTTP; none: by SMTP.
+    pub provider: Option<Provider>,
     pub hosts: Vec<(String, u16)>,
     pub tls: TlsMode,
     pub username: Option<String>,
-    /// Present exactly when `username` is.
+    /// Present exactly when `username` is, or the provider's secret.
     pub password: Option<Source>,
     pub auth: Auth,
     pub protection: Protection,

@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 
 pub use super::audit::{Audit, Retention, WhenFull};
 pub use super::dialect::{Dialect, Optional};
-pub use outgoing::{Auth, CourierSlice, Destination, DialerSlice, Family, Keep, SmtpSlice, Verify, WitnessSlice};
+pub use outgoing::{
+    Api, Auth, Belief, CourierSlice, Destination, DialerSlice, Family, Keep, ProviderSlice, SmtpSlice, Verify,
+    WitnessSlice,
+};
 
 use crate::ipc::capsule;
 use crate::mail::address::Address;

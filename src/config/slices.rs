@@ -1,9 +1,10 @@
 //! Each role's slice of the plan, made by adding what that role needs.
 
-use super::plan::{Anchor, Listener, Place, Plan, Upstream, Witness};
+use super::plan::{Anchor, Listener, Place, Plan, Provider, Upstream, Witness};
 use super::slice::{
-    self, Admission, Clients, Counter, CourierSlice, Desk, Destination, DialerSlice, EdgeSlice, Family, KeyholderSlice,
-    ListenerSlice, NearAnchor, Protocol, SealerSlice, SmtpSlice, VaultSlice, WitnessSlice,
+    self, Admission, Belief, Clients, Counter, CourierSlice, Desk, Destination, DialerSlice, EdgeSlice, Family,
+    KeyholderSlice, ListenerSlice, NearAnchor, Protocol, ProviderSlice, SealerSlice, SmtpSlice, VaultSlice,
+    WitnessSlice,
 };
 use super::source::Source;
 use crate::ipc::{capsule, witnessing};
@@ -148,15 +149,31 @@ impl Plan {
     /// The slice of the courier of one upstream. It has the names that certificates must bear from here, so that the dialer
     /// can't choose them.
     pub fn courier_slice(&self, upstream: &Upstream) -> CourierSlice {
+        let belief = Belief {
+            verify: upstream.protection.verify,
+            pins: upstream.protection.pins.clone(),
+            name: upstream.protection.name.clone(),
+            own: upstream.protection.own.is_some(),
+        };
+        if let (Some(Provider { path, api }), Some((host, port))) = (&upstream.provider, upstream.hosts.first()) {
+            return CourierSlice::Provider(ProviderSlice {
+                upstream: upstream.name.clone(),
+                host: host.clone(),
+                port: *port,
+                tls: upstream.tls != slice::TlsMode::None,
+                belief,
+                path: path.clone(),
+                api: api.clone(),
+                max_size: self.limits.max_size + FIX_UPS,
+                connections: upstream.connections,
+            });
+        }
         CourierSlice::Smtp(SmtpSlice {
             upstream: upstream.name.clone(),
             hosts: upstream.hosts.iter().map(|(host, _)| host.clone()).collect(),
             helo: upstream.helo.clone().unwrap_or_else(|| self.hostname.clone()),
             tls: upstream.tls,
-            verify: upstream.protection.verify,
-            pins: upstream.protection.pins.clone(),
-            tls_name: upstream.protection.name.clone(),
-            client_certificate: upstream.protection.own.is_some(),
+            belief,
             username: upstream.username.clone(),
             auth: upstream.auth,
             connections: upstream.connections,

@@ -8,9 +8,10 @@ use super::findings::Findings;
 use super::limits::{CONNECTIONS, KEPT_AGE, KEPT_IDLE, KEPT_MESSAGES, time, whole};
 use super::listeners::TLS;
 use super::plan::{Upstream, label, number, word};
+use super::providers::{KINDS, LATER, SMTP};
 use super::slice::{Auth, Family, Keep, TlsMode};
 use super::source::Source;
-use super::{Mode, name, protection};
+use super::{Mode, name, protection, providers};
 use crate::secret::Secret;
 
 /// The words for which addresses are connected to.
@@ -27,13 +28,21 @@ pub fn plan(tables: &[At<file::Upstream>], mode: Mode, findings: &mut Findings<'
     let mut upstreams = Vec::new();
     for (index, table) in tables.iter().enumerate() {
         let written = table.get_ref();
-        kind(written, table, findings);
+        let kind = kind(written, table, findings);
+        providers::only(kind, written, findings);
+        let number = number(index, "upstreams", findings);
+        let name = label(written.name.as_ref(), table, "name", &mut names, findings);
+        if kind != SMTP {
+            upstreams.extend(providers::plan((number, name), table, findings));
+            continue;
+        }
         let tls = written.tls.as_ref().and_then(|tls| word(tls, "tls", &TLS, &[], findings));
         let tls = tls.unwrap_or(TlsMode::Starttls);
         let hosts = hosts(written, table, findings);
         let upstream = Upstream {
-            number: number(index, "upstreams", findings),
-            name: label(written.name.as_ref(), table, "name", &mut names, findings),
+            number,
+            name,
+            provider: None,
             protection: protection::plan(written, tls, &hosts, findings),
             username: username(&written.username, findings),
             password: password(written, mode, findings),
@@ -84,13 +93,13 @@ fn judge(upstream: &Upstream, table: &At<file::Upstream>, findings: &mut Finding
     }
 }
 
-fn kind(written: &file::Upstream, table: &At<file::Upstream>, findings: &mut Findings<'_>) {
-    match &written.kind {
-        None => findings.refuse(table.span(), "kind is missing: write kind = \"smtp\""),
-        Some(kind) => {
-            word(kind, "kind", &[("smtp", ())], &["cloudflare", "bytesend", "webhook", "sendmail"], findings);
-        }
-    }
+/// The kind; smtp when it can't be told, which has been said then.
+fn kind(written: &file::Upstream, table: &At<file::Upstream>, findings: &mut Findings<'_>) -> &'static str {
+    let Some(kind) = &written.kind else {
+        findings.refuse(table.span(), "kind is missing: write kind = \"smtp\"");
+        return SMTP;
+    };
+    word(kind, "kind", &KINDS.map(|kind| (kind, kind)), &LATER, findings).unwrap_or(SMTP)
 }
 
 fn hosts(written: &file::Upstream, table: &At<file::Upstream>, findings: &mut Findings<'_>) -> Vec<(String, u16)> {
@@ -148,7 +157,7 @@ fn helo(written: &file::Upstream, findings: &mut Findings<'_>) -> Option<String>
     Some(written.get_ref().to_ascii_lowercase())
 }
 
-fn family(written: &file::Upstream, hosts: &[(String, u16)], findings: &mut Findings<'_>) -> Family {
+pub fn family(written: &file::Upstream, hosts: &[(String, u16)], findings: &mut Findings<'_>) -> Family {
     let Some(written) = &written.family else { return Family::default() };
     let family = word(written, "family", &FAMILY, &[], findings).unwrap_or_default();
     let addresses = hosts.iter().filter_map(|(host, _)| host.parse::<IpAddr>().ok());

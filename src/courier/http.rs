@@ -1,60 +1,129 @@
 //! One HTTP/1.1 request over a connection of its own, bounded in what comes back. hyper's client, without pool or redirect.
 
+mod meter;
+
+use std::convert::Infallible;
 use std::future::pending;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
-use hyper::{Method, Request};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::{Method, Request as Wire};
 use hyper_util::rt::TokioIo;
+use tokio::time::sleep;
 
 use super::tls::Stream;
+use crate::secret::Secret;
+use meter::Meter;
 
 /// Octets of a head and of what is read ahead; hyper takes no less.
 const MAX_HEAD: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
 const AGENT: &str = concat!("gatepost/", env!("CARGO_PKG_VERSION"));
+/// Nothing said or taken for so long, and the other side is given up. What stands in front of providers gives up after 100 seconds.
+const QUIET: Duration = Duration::from_secs(120);
+/// The whole of it: a large message over a slow line.
+const WHOLE: Duration = Duration::from_secs(900);
+
+/// What is posted.
+#[derive(Debug, Default)]
+pub struct Request {
+    /// Host, with the port where it isn't the usual one.
+    pub authority: String,
+    /// With the query.
+    pub path: String,
+    pub kind: &'static str,
+    pub headers: Vec<(&'static str, String)>,
+    /// Said in `Authorization`, and never shown.
+    pub authorization: Option<Secret<String>>,
+    pub body: Vec<u8>,
+}
 
 /// What came back.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Reply {
     pub status: u16,
     /// The media type, without parameters.
     pub kind: String,
+    /// How long it wants to be left alone.
+    pub wait: Option<Duration>,
     pub body: Vec<u8>,
+    /// Nothing of the body is missing.
+    pub whole: bool,
 }
 
-/// Posts a body and takes the reply, whose body may have `most` octets. The caller bounds the time; the connection ends with
-/// it. Errors: what failed, in words.
-pub async fn post(
-    stream: Box<dyn Stream>,
-    authority: &str,
-    path: &str,
-    kind: &'static str,
-    body: Vec<u8>,
-    most: usize,
-) -> Result<Reply, String> {
+/// Why nothing came back, in words.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Failed {
+    /// The other side can't have the whole request, and so has done nothing. `begun`: but it may have a part of it.
+    Unsent { begun: bool, reason: String },
+    /// It may have all of it.
+    Unanswered(String),
+}
+
+impl Failed {
+    pub fn into_reason(self) -> String {
+        match self {
+            Self::Unsent { reason, .. } | Self::Unanswered(reason) => reason,
+        }
+    }
+}
+
+/// The name of a host as it is said in requests. `tls` decides which port is the usual one.
+pub fn authority(host: &str, port: u16, tls: bool) -> String {
+    let name = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let usual = if tls { 443 } else { 80 };
+    if port == usual { name } else { format!("{name}:{port}") }
+}
+
+/// Posts a body and takes the reply, of whose body `most` octets are kept. The connection ends with it.
+pub async fn post(stream: Box<dyn Stream>, request: Request, most: usize) -> Result<Reply, Failed> {
+    // What surely goes out; line ends and what hyper adds come on top.
+    let least = request.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+        + request.path.len()
+        + request.body.len();
+    let meter = Meter::default();
+    let failed = |reason: String| match meter.written() {
+        0 => Failed::Unsent { begun: false, reason },
+        written if written < u64::try_from(least).unwrap_or(u64::MAX) => Failed::Unsent { begun: true, reason },
+        _ => Failed::Unanswered(reason),
+    };
+    let exchange = exchange(meter.over(stream), request, most);
+    tokio::select! {
+        reply = exchange => reply.map_err(failed),
+        () = quiet(&meter) => Err(failed(format!("nothing was heard for {} s", QUIET.as_secs()))),
+        () = sleep(WHOLE) => Err(failed(format!("it was not done within {} s", WHOLE.as_secs()))),
+    }
+}
+
+/// Until nothing moves any more.
+async fn quiet(meter: &Meter) {
+    loop {
+        let before = meter.moved();
+        sleep(QUIET).await;
+        if meter.moved() == before {
+            return;
+        }
+    }
+}
+
+async fn exchange(stream: Box<dyn Stream>, request: Request, most: usize) -> Result<Reply, String> {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(MAX_HEAD).max_headers(MAX_HEADERS);
     let shaken = builder.handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = shaken.map_err(|error| said(&error))?;
-    let request = Request::builder()
-        .method(Method::POST)
-        .uri(path)
-        .header(HOST, authority)
-        .header(USER_AGENT, AGENT)
-        .header(CONTENT_TYPE, kind)
-        .body(Full::new(Bytes::from(body)))
-        .map_err(|error| format!("this request can't be made: {error}"))?;
+    let request = wire(request)?;
     let exchange = async {
         let response = sender.send_request(request).await.map_err(|error| said(&error))?;
         let (head, body) = response.into_parts();
-        let kind = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        let body = Limited::new(body, most).collect().await;
-        let body = body.map_err(|error| format!("its answer can't be read ({error}); at most {most} octets are"))?;
-        Ok(Reply { status: head.status.as_u16(), kind, body: body.to_bytes().to_vec() })
+        let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let kind = text(CONTENT_TYPE).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let wait = wait(text(RETRY_AFTER), SystemTime::now());
+        let (body, whole) = read(body, most).await;
+        Ok(Reply { status: head.status.as_u16(), kind, wait, body, whole })
     };
     // The connection is driven beside the exchange and never outlives it. What ends it is the exchange's error, too, unless
     // that is over: many servers close TLS without saying so.
@@ -62,12 +131,59 @@ pub async fn post(
         if let Err(error) = connection.await {
             tracing::debug!(reason = said(&error), "a connection ended");
         }
-        pending().await
+        pending::<Infallible>().await
     };
     tokio::select! {
         reply = exchange => reply,
-        () = driving => Err("the connection ended".to_owned()),
+        never = driving => match never {},
     }
+}
+
+fn wire(request: Request) -> Result<Wire<Full<Bytes>>, String> {
+    let Request { authority, path, kind, headers, authorization, body } = request;
+    let value = |text: &str| HeaderValue::from_str(text).map_err(|_| "a header's value can't be said".to_owned());
+    let mut all = HeaderMap::new();
+    all.insert(HOST, value(&authority)?);
+    all.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    all.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    for (name, text) in &headers {
+        all.insert(HeaderName::from_static(name), value(text)?);
+    }
+    if let Some(secret) = authorization {
+        let mut value = value(secret.expose())?;
+        value.set_sensitive(true);
+        all.insert(AUTHORIZATION, value);
+    }
+    let made = Wire::builder().method(Method::POST).uri(path).body(Full::new(Bytes::from(body)));
+    let mut made = made.map_err(|error| format!("this request can't be made: {error}"))?;
+    *made.headers_mut() = all;
+    Ok(made)
+}
+
+/// The body, as far as it may go; false when that isn't all.
+async fn read(mut body: Incoming, most: usize) -> (Vec<u8>, bool) {
+    let mut octets = Vec::new();
+    loop {
+        let data = match body.frame().await {
+            None => return (octets, true),
+            Some(Err(_)) => return (octets, false),
+            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+        };
+        let room = most.saturating_sub(octets.len());
+        octets.extend(data.iter().take(room));
+        if data.len() > room {
+            return (octets, false);
+        }
+    }
+}
+
+/// Retry-After (RFC 9110 section 10.2.3): seconds, or a moment.
+fn wait(text: &str, now: SystemTime) -> Option<Duration> {
+    if !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit()) {
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    }
+    let moment = jiff::fmt::rfc2822::parse(text).ok()?;
+    Some(SystemTime::from(moment.timestamp()).duration_since(now).unwrap_or_default())
 }
 
 /// An error with what is behind it.
@@ -77,61 +193,4 @@ fn said(error: &hyper::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-
-    use super::*;
-
-    /// What the other side got, and what became of its answer.
-    async fn exchange(answer: &[u8]) -> (String, Result<Reply, String>) {
-        let (ours, mut theirs) = duplex(1 << 20);
-        let answer = answer.to_vec();
-        let server = async move {
-            let mut seen = Vec::new();
-            while !seen.ends_with(b"the body") {
-                let mut octets = [0; 1024];
-                match theirs.read(&mut octets).await.unwrap() {
-                    0 => break,
-                    n => seen.extend_from_slice(&octets[..n]),
-                }
-            }
-            theirs.write_all(&answer).await.unwrap();
-            String::from_utf8(seen).unwrap()
-        };
-        let posted =
-            post(Box::new(ours), "w.example:7380", "/log/add-checkpoint", "text/plain", b"the body".to_vec(), 100);
-        tokio::join!(server, posted)
-    }
-
-    #[tokio::test]
-    async fn a_request_says_what_it_must_and_a_reply_is_taken_whole() {
-        let answer = b"HTTP/1.1 409 Conflict\r\nContent-Type: text/x.tlog.size; a=b\r\nContent-Length: 3\r\n\r\n12\n";
-        let (seen, reply) = exchange(answer).await;
-        let lower = seen.to_ascii_lowercase();
-        assert!(
-            seen.starts_with("POST /log/add-checkpoint HTTP/1.1\r\n") && seen.ends_with("\r\n\r\nthe body"),
-            "{seen}"
-        );
-        for line in ["host: w.example:7380\r\n", "content-length: 8\r\n", "content-type: text/plain\r\n"] {
-            assert!(lower.contains(line), "{seen}");
-        }
-        let expected = Reply { status: 409, kind: "text/x.tlog.size".into(), body: b"12\n".to_vec() };
-        assert_eq!(reply, Ok(expected));
-    }
-
-    #[tokio::test]
-    async fn what_is_too_long_or_no_http_is_an_error() {
-        let long = |head: &str, octets: usize| [head.as_bytes(), &vec![b'x'; octets]].concat();
-        for answer in [
-            long("HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\n", 101),
-            long("HTTP/1.1 200 OK\r\n\r\n", 101),
-            long("HTTP/1.1 200 OK\r\nX: ", 100_000),
-            b"220 mx.example ESMTP\r\n".to_vec(),
-            b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nshort".to_vec(),
-            Vec::new(),
-        ] {
-            let (_, reply) = exchange(&answer).await;
-            assert!(reply.is_err(), "{reply:?}");
-        }
-    }
-}
+mod tests;

@@ -9,7 +9,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::sleep;
 
 use super::parcel::{Content, Credit, Feed, Parcel, Verdict};
-use super::smtp::Upstream;
+use super::upstream::Upstream;
 use crate::ipc::channel::{Gone, Receiver, Sender};
 use crate::ipc::delivery::{Job, Offer, Progress};
 use crate::mail::address::ReversePath;
@@ -171,7 +171,7 @@ impl Jobs {
                 }
                 self.vault.send(Progress::Settled { job }).await
             }
-            Verdict::RouteFailed(reason) => self.vault.send(Progress::RouteFailed { job, reason }).await,
+            Verdict::RouteFailed { reason, rest } => self.vault.send(Progress::RouteFailed { job, reason, rest }).await,
             Verdict::LoginRefused(reason) => self.vault.send(Progress::LoginRefused { job, reason }).await,
             Verdict::BrokenOff { heard, said } => {
                 for (number, outcome) in heard {
@@ -221,10 +221,10 @@ fn record(message: MessageId, verdict: &Verdict) {
             );
         }
         Verdict::BrokenOff { said, .. } => {
-            tracing::warn!(%message, reason = said.text, "the upstream ended the session over this message");
+            tracing::warn!(%message, reason = said.text, "the upstream did not take this message to its end");
         }
         Verdict::LoginRefused(reason) => tracing::warn!(%message, reason, "login refused"),
-        Verdict::RouteFailed(reason) => tracing::warn!(%message, reason, "route failed"),
+        Verdict::RouteFailed { reason, .. } => tracing::warn!(%message, reason, "route failed"),
         Verdict::Withdrawn => tracing::warn!(%message, "withdrawn before the dot; nothing was delivered"),
     }
 }

@@ -5,15 +5,18 @@
 //! **Holds.** That upstream's password and the key of the certificate it is shown, and the messages it is delivering.
 //! **If it falls.** An intruder (a hostile upstream, most likely) has that password, that key and the mail in flight, and no way to connect anywhere but through the dialer, to that upstream.
 //!
-//! A kind of upstream is a module with an `Upstream` that turns a `Parcel` into a `Verdict`; `jobs` and `dial` know no protocol.
+//! A kind of upstream is a module with something in `Upstream` that turns a `Parcel` into a `Verdict`; `jobs` and `dial` know no
+//! protocol.
 
 mod dial;
 mod http;
 mod jobs;
 pub(crate) mod parcel;
+mod provider;
 pub(crate) mod smtp;
 mod tls;
 mod trust;
+mod upstream;
 mod witness;
 
 use std::fs;
@@ -26,7 +29,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
-use crate::config::slice::{CourierSlice, SmtpSlice, TlsMode, Verify, WitnessSlice};
+use crate::config::slice::{Belief, CourierSlice, ProviderSlice, SmtpSlice, TlsMode, Verify, WitnessSlice};
 use crate::ipc::channel;
 use crate::ipc::control::{ChildPackets, File, Order, Peer};
 use crate::ipc::packet::{Arrival, Packet};
@@ -37,8 +40,10 @@ use crate::secret::Secret;
 
 use dial::Dialer;
 use jobs::Jobs;
-use smtp::{Credential, Hosts, Patience, Settings, Upstream};
+use provider::Provider;
+use smtp::{Credential, Hosts, Patience, Settings};
 use trust::Trust;
+use upstream::Upstream;
 use witness::Witness;
 
 /// A system's bundle of authorities has some 250 KiB.
@@ -70,6 +75,7 @@ pub fn main(start: &mut Start) -> Result<(), String> {
 /// What this courier is for.
 enum Business {
     Smtp(Box<Settings>),
+    Provider(Box<provider::Settings>),
     Witness(WitnessSlice, Option<TlsConnector>),
 }
 
@@ -77,6 +83,7 @@ enum Business {
 fn business(slice: CourierSlice, mut file: impl FnMut(&File) -> Result<OwnedFd, String>) -> Result<Business, String> {
     match slice {
         CourierSlice::Smtp(slice) => settings(slice, file).map(|settings| Business::Smtp(Box::new(settings))),
+        CourierSlice::Provider(slice) => provider(slice, file).map(|settings| Business::Provider(Box::new(settings))),
         CourierSlice::Witness(slice) => {
             let connector = if slice.tls { Some(connector(&mut file)?) } else { None };
             Ok(Business::Witness(slice, connector))
@@ -90,22 +97,20 @@ fn connector(file: &mut impl FnMut(&File) -> Result<OwnedFd, String>) -> Result<
 
 /// A connector that believes the upstream by what its configuration says.
 fn trusting(
-    slice: &SmtpSlice,
+    upstream: &str,
+    belief: &Belief,
     file: &mut impl FnMut(&File) -> Result<OwnedFd, String>,
 ) -> Result<TlsConnector, String> {
     let mut whole = |wanted: &File, most, what| read(file(wanted)?, most, what);
-    let authorities = match slice.verify {
+    let authorities = match belief.verify {
         Verify::Full => Some(whole(&File::Authorities, MAX_AUTHORITIES, "the bundle of authorities")?),
         Verify::Pin => None,
         Verify::NoneInsecure => {
-            tracing::warn!(
-                upstream = slice.upstream,
-                "this upstream's certificate is not verified: whoever answers is believed"
-            );
+            tracing::warn!(upstream, "this upstream's certificate is not verified: whoever answers is believed");
             None
         }
     };
-    let own = match slice.client_certificate {
+    let own = match belief.own {
         true => {
             let chain = whole(&File::OwnChain, MAX_OWN, "client_certificate")?;
             Some((chain, whole(&File::OwnKey, MAX_OWN, "client_key")?))
@@ -114,7 +119,7 @@ fn trusting(
     };
     trust::connector(Trust {
         authorities: authorities.as_ref().map(|bundle| bundle.as_slice()),
-        pins: slice.pins.clone(),
+        pins: belief.pins.clone(),
         own: own.as_ref().map(|(chain, key)| (chain.as_slice(), key.as_slice())),
     })
 }
@@ -122,7 +127,7 @@ fn trusting(
 fn settings(slice: SmtpSlice, mut file: impl FnMut(&File) -> Result<OwnedFd, String>) -> Result<Settings, String> {
     let connector = match slice.tls {
         TlsMode::None => None,
-        TlsMode::Starttls | TlsMode::Implicit => Some(trusting(&slice, &mut file)?),
+        TlsMode::Starttls | TlsMode::Implicit => Some(trusting(&slice.upstream, &slice.belief, &mut file)?),
     };
     let credential = match slice.username {
         None => None,
@@ -135,14 +140,26 @@ fn settings(slice: SmtpSlice, mut file: impl FnMut(&File) -> Result<OwnedFd, Str
         helo: slice.helo,
         tls: slice.tls,
         connector,
-        tls_name: slice.tls_name,
-        verified: slice.verify != Verify::NoneInsecure,
+        tls_name: slice.belief.name,
+        verified: slice.belief.verify != Verify::NoneInsecure,
         credential,
         hosts: Hosts::new(slice.hosts),
         connections: slice.connections,
         messages: slice.keep.messages,
         patience: Patience { idle: slice.keep.idle, age: slice.keep.age, ..Patience::default() },
     })
+}
+
+fn provider(
+    slice: ProviderSlice,
+    mut file: impl FnMut(&File) -> Result<OwnedFd, String>,
+) -> Result<provider::Settings, String> {
+    let connector = match slice.tls {
+        true => Some(trusting(&slice.upstream, &slice.belief, &mut file)?),
+        false => None,
+    };
+    let secret = password(&read(file(&File::Password)?, MAX_PASSWORD, "the file of its secret")?)?;
+    provider::Settings::new(slice, connector, secret)
 }
 
 fn read(file: OwnedFd, most: u64, what: &str) -> Result<Zeroizing<Vec<u8>>, String> {
@@ -171,7 +188,7 @@ fn password(octets: &[u8]) -> Result<Secret<String>, String> {
 
 /// A business with its dialer.
 enum Desk {
-    Smtp(Arc<Upstream>),
+    Mail(Arc<Upstream>),
     Witness(Arc<Witness>),
 }
 
@@ -179,7 +196,12 @@ impl Desk {
     fn new(business: Business, dialer: &Arc<Dialer>) -> Self {
         let dialer = Arc::clone(dialer);
         match business {
-            Business::Smtp(settings) => Self::Smtp(Arc::new(Upstream::new(*settings, dialer))),
+            Business::Smtp(settings) => {
+                Self::Mail(Arc::new(Upstream::Smtp(Box::new(smtp::Upstream::new(*settings, dialer)))))
+            }
+            Business::Provider(settings) => {
+                Self::Mail(Arc::new(Upstream::Provider(Box::new(Provider::new(*settings, dialer)))))
+            }
             Business::Witness(slice, connector) => Self::Witness(Arc::new(Witness::new(slice, connector, dialer))),
         }
     }
@@ -196,14 +218,14 @@ async fn serve(
     let desk = Desk::new(business, &dialer);
     let (draining, drain) = watch::channel(false);
     let mut vaults = JoinSet::new();
-    if let Desk::Smtp(upstream) = &desk {
+    if let Desk::Mail(upstream) = &desk {
         let tending = Arc::clone(upstream);
         tokio::spawn(async move { tending.tend().await });
     }
     let attach = |peer: Peer, socket: OwnedFd, vaults: &mut JoinSet<()>| {
         let attached = match (peer.talk, &desk) {
             (Talk::Dialing, _) => dialer.attach(socket, sealed),
-            (Talk::Delivery, Desk::Smtp(upstream)) => channel::open(socket, sealed).map(|(progress, offers)| {
+            (Talk::Delivery, Desk::Mail(upstream)) => channel::open(socket, sealed).map(|(progress, offers)| {
                 vaults.spawn(Jobs::new(progress, Arc::clone(upstream)).serve(offers, drain.clone()));
             }),
             (Talk::Witnessing, Desk::Witness(witness)) => channel::open(socket, sealed).map(|(answers, asks)| {
@@ -220,7 +242,7 @@ async fn serve(
     }
     loop {
         if *draining.borrow() && vaults.is_empty() {
-            if let Desk::Smtp(upstream) = &desk {
+            if let Desk::Mail(upstream) = &desk {
                 upstream.close().await;
             }
             return Ok(());

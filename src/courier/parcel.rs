@@ -40,11 +40,11 @@ pub struct Parcel {
 pub enum Verdict {
     /// Each recipient has its outcome.
     Settled(Vec<(u32, Outcome)>),
-    /// No host would let us in: the route's failure, not the message's.
-    RouteFailed(String),
+    /// No host would let us in: the route's failure, not the message's. `rest`: it asked to be left alone for so long.
+    RouteFailed { reason: String, rest: Option<Duration> },
     /// The same, because our login was refused wherever somebody was reached.
     LoginRefused(String),
-    /// Hosts let us in and heard MAIL, and then the session ended. `heard` have their outcome; the others are put off by this.
+    /// Hosts let us in and heard of the message, and then the session ended. `heard` have their outcome; the others are put off by this.
     BrokenOff { heard: Vec<(u32, Outcome)>, said: Said },
     /// The vault took it back or fell silent: nothing was delivered.
     Withdrawn,

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::dial::{Connection, Dialer};
-use super::http::{self, Reply};
+use super::http::{self, Reply, Request};
 use super::tls::{self, Stream};
 use crate::config::slice::WitnessSlice;
 use crate::ipc::channel::{Receiver, Sender};
@@ -73,11 +73,17 @@ impl Witness {
             let shaken = tls::protect(connector, host, stream).await;
             stream = shaken.map_err(|error| format!("TLS: {error}"))?.stream;
         }
-        let name = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-        let usual = if self.connector.is_some() { 443 } else { 80 };
-        let authority = if *port == usual { name } else { format!("{name}:{port}") };
-        let path = format!("{prefix}/add-checkpoint");
-        http::post(stream, &authority, &path, "text/plain; charset=utf-8", body.into_bytes(), MAX_TEXT).await
+        let request = Request {
+            authority: http::authority(host, *port, self.connector.is_some()),
+            path: format!("{prefix}/add-checkpoint"),
+            kind: "text/plain; charset=utf-8",
+            body: body.into_bytes(),
+            ..Request::default()
+        };
+        match http::post(stream, request, MAX_TEXT).await.map_err(http::Failed::into_reason)? {
+            reply if reply.whole => Ok(reply),
+            _ => Err(format!("its answer can't be read; at most {MAX_TEXT} octets are")),
+        }
     }
 }
 
@@ -87,7 +93,7 @@ fn body<'a>(old: u64, proof: impl Iterator<Item = &'a [u8]>, note: &str) -> Stri
     format!("old {old}\n{proof}\n{note}")
 }
 
-fn understand(Reply { status, kind, body }: Reply) -> Answer {
+fn understand(Reply { status, kind, body, .. }: Reply) -> Answer {
     let text = String::from_utf8_lossy(&body);
     match status {
         // Signatures are ASCII. What isn't text grows when it is made into some, and then fits into no frame.
@@ -123,7 +129,8 @@ mod tests {
 
     #[test]
     fn each_status_means_what_the_protocol_says() {
-        let reply = |status, kind: &str, body: &str| Reply { status, kind: kind.into(), body: body.into() };
+        let reply =
+            |status, kind: &str, body: &str| Reply { status, kind: kind.into(), body: body.into(), ..Reply::default() };
         assert_eq!(
             understand(reply(200, "", "\u{2014} w sig\n")),
             Answer::Cosigned { lines: "\u{2014} w sig\n".into() }
@@ -131,7 +138,7 @@ mod tests {
         assert_eq!(understand(reply(409, SIZE, "1234\n")), Answer::Holds { size: 1234 });
         assert!(matches!(understand(reply(409, SIZE, "-1\n")), Answer::Failed { .. }));
         assert_eq!(understand(reply(409, "text/plain", "7\n")), Answer::Refused { status: 409, said: "7".into() });
-        let strange = Reply { status: 200, kind: String::new(), body: vec![0xff; MAX_TEXT] };
+        let strange = Reply { status: 200, body: vec![0xff; MAX_TEXT], ..Reply::default() };
         assert!(matches!(understand(strange), Answer::Failed { .. }));
         let said = understand(reply(404, "text/plain", "unknown\r\n\x1b[31mlog"));
         assert_eq!(said, Answer::Refused { status: 404, said: "unknown   [31mlog".into() });

@@ -1,5 +1,7 @@
 //! Vault and courier: messages out, outcomes back. The vault leases a message before it offers it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::bytes::Octets;
@@ -39,8 +41,9 @@ pub enum Progress {
     Recipient { job: Job, number: u32, outcome: Outcome },
     /// The job's last word, unless `RouteFailed` or `BrokenOff` is: every recipient has its outcome, save when it was withdrawn.
     Settled { job: Job },
-    /// The upstream could not be reached or would not let us in: charged to the route, not to the message.
-    RouteFailed { job: Job, reason: String },
+    /// The upstream could not be reached or would not let us in: charged to the route, not to the message. `rest`: it asked to be
+    /// left alone for so long.
+    RouteFailed { job: Job, reason: String, rest: Option<Duration> },
     /// The same, because each host that was reached refused our login.
     LoginRefused { job: Job, reason: String },
     /// The job's last word as well: the session ended at MAIL or behind it. Who has no outcome yet is put off by this.

@@ -37,6 +37,17 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The same outcome, with other words.
+    #[must_use]
+    pub fn map(self, change: impl FnOnce(Said) -> Said) -> Self {
+        match self {
+            Self::Delivered(said) => Self::Delivered(change(said)),
+            Self::Deferred(said) => Self::Deferred(change(said)),
+            Self::Failed(said) => Self::Failed(change(said)),
+            Self::Unknown(said) => Self::Unknown(change(said)),
+        }
+    }
+
     pub const fn said(&self) -> &Said {
         match self {
             Self::Delivered(said) | Self::Deferred(said) | Self::Failed(said) | Self::Unknown(said) => said,

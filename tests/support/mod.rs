@@ -16,6 +16,7 @@ pub mod ports;
 pub mod postfix;
 pub mod processes;
 pub mod programs;
+pub mod provider;
 pub mod restored;
 pub mod revival;
 pub mod senders;
@@ -79,6 +80,8 @@ pub struct Setting {
     pub listener: String,
     /// Where the upstream is, `host:port`; the sink when there is none.
     pub host: Option<String>,
+    /// Its kind and what says where it is, instead of SMTP and `host`.
+    pub way: Option<String>,
     /// Lines of the upstream, beside its host.
     pub upstream: String,
     /// Anything else.
@@ -98,6 +101,7 @@ impl Default for Setting {
             limits: String::new(),
             listener: String::new(),
             host: None,
+            way: None,
             upstream: "tls = \"none\"".into(),
             more: String::new(),
             sink: Options::default,
@@ -287,6 +291,7 @@ pub fn configuration(folder: &Path, smtp: u16, http: u16, sink: u16, setting: &S
     let folder = folder.display();
     let Setting { limits, listener, upstream, more, .. } = setting;
     let host = setting.host.clone().unwrap_or_else(|| format!("127.0.0.1:{sink}"));
+    let way = setting.way.clone().unwrap_or_else(|| format!("kind = \"smtp\"\nhosts = [\"{host}\"]"));
     format!(
         r#"version = 1
 state_directory = "{folder}/state"
@@ -317,8 +322,7 @@ key = "{folder}/key.pem"
 
 [[upstream]]
 name = "sink"
-kind = "smtp"
-hosts = ["{host}"]
+{way}
 {upstream}
 
 [[route]]

@@ -52,6 +52,7 @@ impl Family {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum CourierSlice {
     Smtp(SmtpSlice),
+    Provider(ProviderSlice),
     Witness(WitnessSlice),
 }
 
@@ -76,21 +77,50 @@ pub struct SmtpSlice {
     /// The name we give in EHLO.
     pub helo: String,
     pub tls: TlsMode,
-    pub verify: Verify,
-    /// SHA-256 of public keys, one of which it must have; any when there are none.
-    pub pins: Vec<[u8; 32]>,
-    /// The name that a certificate must bear, instead of the host's.
-    pub tls_name: Option<String>,
-    /// A certificate of our own and its key come as descriptors.
-    pub client_certificate: bool,
+    pub belief: Belief,
     pub username: Option<String>,
     pub auth: Auth,
     pub connections: u16,
     pub keep: Keep,
 }
 
+/// Whom an upstream's courier believes, and what it shows.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Belief {
+    pub verify: Verify,
+    /// SHA-256 of public keys, one of which it must have; any when there are none.
+    pub pins: Vec<[u8; 32]>,
+    /// The name that a certificate must bear, instead of the host's.
+    pub name: Option<String>,
+    /// A certificate of our own and its key come as descriptors.
+    pub own: bool,
+}
+
+/// A courier that delivers to one provider by HTTP. What the provider knows us by comes as the password does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProviderSlice {
+    pub upstream: String,
+    pub host: String,
+    pub port: u16,
+    pub tls: bool,
+    pub belief: Belief,
+    /// What is posted to, with the query.
+    pub path: String,
+    pub api: Api,
+    /// Octets of the longest message that the gate takes.
+    pub max_size: u64,
+    pub connections: u16,
+}
+
+/// How a provider is spoken to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Api {
+    /// Standard Webhooks: the message and its envelope, signed.
+    Webhook,
+}
+
 /// How long a connection is kept for further messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keep {
     /// Without one.
     pub idle: Duration,

@@ -1,7 +1,7 @@
 //! Upstreams: how they are logged in to, and by what they are believed.
 
 use super::*;
-use crate::config::slice::{Auth, CourierSlice, Family, Keep, Verify};
+use crate::config::slice::{Api, Auth, CourierSlice, Family, Keep, Verify};
 
 #[test]
 fn rule_u5_how_to_log_in_is_one_of_four_words_and_needs_a_name() {
@@ -97,4 +97,48 @@ fn what_is_never_used_or_over_is_a_warning() {
     assert!(is_told(&spare, "upstream \"spare\" is never used: no route names it"));
     let over = FULL.replacen("[[credential]]", "[[credential]]\nexpires = \"2020-01-01\"", 1);
     assert!(is_told(&over, "expires: \"2020-01-01\" is over"));
+}
+
+const HOOK: &str = "[[upstream]]\nname = \"hook\"\nkind = \"webhook\"\nurl = \"https://Hook.example.net:8443/in?a=b\"\n\
+                    secret_file = \"/etc/gatepost/hook.secret\"\n[[route]]\nto = \"hook@example.org\"\nvia = [\"hook\"]\n";
+
+#[test]
+fn a_webhook_is_where_its_url_says_and_has_a_secret() {
+    let plan = load(&format!("{FULL}\n{HOOK}")).unwrap();
+    let hook = plan.upstreams.last().unwrap();
+    assert!(plan.ports().contains(&8443) && hook.password.is_some());
+    match plan.courier_slice(hook) {
+        CourierSlice::Provider(slice) => {
+            assert_eq!((slice.host.as_str(), slice.port, slice.tls), ("hook.example.net", 8443, true));
+            assert_eq!((slice.path.as_str(), slice.api), ("/in?a=b", Api::Webhook));
+            assert_eq!(slice.max_size, plan.vault_slice(&Secret::new([0; 32])).max_size);
+        }
+        other => panic!("{other:?}"),
+    }
+    let local = HOOK.replace("https://Hook.example.net:8443/in?a=b", "http://127.0.0.1:8080");
+    let plan = load(&format!("{FULL}\n{local}")).unwrap();
+    let CourierSlice::Provider(slice) = plan.courier_slice(plan.upstreams.last().unwrap()) else { panic!("another") };
+    assert_eq!((slice.path.as_str(), slice.tls, slice.port), ("/", false, 8080));
+}
+
+#[test]
+fn a_webhook_that_could_not_work_is_refused_with_its_place() {
+    let secret = "secret_file = \"/etc/gatepost/hook.secret\"";
+    for (from, to, why) in [
+        ("https://Hook.example.net:8443/in?a=b", "http://hook.example.net/in", "http is for this machine only"),
+        ("https://Hook.example.net:8443/in?a=b", "hook.example.net", "url: write where it is posted to"),
+        ("https://Hook.example.net:8443/in?a=b", "https://u:p@hook.example.net/", "url: write where it is posted to"),
+        ("url = \"https://Hook.example.net:8443/in?a=b\"\n", "", "url is missing"),
+        (secret, "", "secret_file is missing"),
+        ("/etc/gatepost/hook.secret", "hook.secret", "secret_file: \"hook.secret\": write the whole path"),
+        (secret, &format!("{secret}\nhosts = [\"a:25\"]"), "hosts: only an upstream of kind \"smtp\" has it"),
+        (secret, &format!("{secret}\npassword = \"env:X\""), "password: only an upstream of kind \"smtp\" has it"),
+        (secret, &format!("{secret}\nverify = \"none_insecure\""), "a provider is verified always"),
+        ("\"webhook\"", "\"webhok\"", "did you mean \"webhook\"?"),
+    ] {
+        let errors = load(&format!("{FULL}\n{}", HOOK.replacen(from, to, 1))).unwrap_err().0;
+        assert!(errors.iter().any(|error| error.contains(why)), "{why}: {errors:?}");
+    }
+    let smtp = complaint(LOGIN, &format!("{LOGIN}url = \"https://x/\"\n"));
+    assert!(smtp.contains("url: only an upstream of kind \"webhook\" has it"), "{smtp}");
 }

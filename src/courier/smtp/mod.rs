@@ -249,6 +249,6 @@ fn failed(reasons: &[String]) -> Verdict {
     let reason = reply::cut(reasons.join("; "));
     match !reasons.is_empty() && reasons.iter().all(is_refusal) {
         true => Verdict::LoginRefused(reason),
-        false => Verdict::RouteFailed(reason),
+        false => Verdict::RouteFailed { reason, rest: None },
     }
 }

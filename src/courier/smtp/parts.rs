@@ -41,7 +41,7 @@ impl Upstream {
             }
             match verdict {
                 Verdict::Settled(outcomes) => done.extend(outcomes),
-                Verdict::RouteFailed(reason) | Verdict::LoginRefused(reason) => break ours(reason),
+                Verdict::RouteFailed { reason, .. } | Verdict::LoginRefused(reason) => break ours(reason),
                 Verdict::BrokenOff { heard, said } => {
                     done.extend(heard);
                     break said;

@@ -8,6 +8,7 @@ mod limits;
 mod neighbours;
 mod phases;
 mod protected;
+mod provider;
 mod scram;
 mod sessions;
 
@@ -93,14 +94,15 @@ impl Bench {
     }
 
     fn without_dialer(settings: Settings) -> Self {
+        Self::with(Business::Smtp(Box::new(settings)))
+    }
+
+    fn with(business: Business) -> Self {
         let (parent, child) = packets();
         let thread = thread::spawn(move || {
             let sealed = Sealed::for_tests();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let business = Business::Smtp(Box::new(settings));
-                serve(ChildPackets::new(child).unwrap(), vec![], business, &sealed).await
-            })
+            runtime.block_on(async { serve(ChildPackets::new(child).unwrap(), vec![], business, &sealed).await })
         });
         let control = ParentEnd::new(parent);
         let vault = Vault::attach(&control);
@@ -219,6 +221,8 @@ struct Vault {
     job: u64,
     /// The most content that was ever under way.
     widest: usize,
+    /// How long the upstream asked to be left alone, when it failed.
+    rest: Option<Duration>,
 }
 
 impl Vault {
@@ -226,7 +230,7 @@ impl Vault {
         let (ours, theirs) = UnixStream::pair().unwrap();
         control.send(&Order::Peer(peer(Talk::Delivery)), Some(theirs.as_fd())).unwrap();
         ours.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self { stream: ours, inbox: Inbox::default(), job: 0, widest: 0 }
+        Self { stream: ours, inbox: Inbox::default(), job: 0, widest: 0, rest: None }
     }
 
     fn say(&mut self, offer: &Offer) {
@@ -292,7 +296,10 @@ impl Vault {
                 Some(Progress::Want { job: of, octets }) if of == job => credit += octets as usize,
                 Some(Progress::Recipient { job: of, number, outcome }) if of == job => outcomes.push((number, outcome)),
                 Some(Progress::Settled { job: of }) if of == job => return Ending::Settled(outcomes),
-                Some(Progress::RouteFailed { job: of, reason }) if of == job => return Ending::RouteFailed(reason),
+                Some(Progress::RouteFailed { job: of, reason, rest }) if of == job => {
+                    self.rest = rest;
+                    return Ending::RouteFailed(reason);
+                }
                 Some(Progress::LoginRefused { job: of, reason }) if of == job => return Ending::LoginRefused(reason),
                 Some(Progress::BrokenOff { job: of, said }) if of == job => return Ending::BrokenOff(said),
                 Some(other) => panic!("about another job: {other:?}"),

@@ -13,6 +13,8 @@ pub const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// The same when it refuses our login: providers lock accounts for trying, and only somebody can mend that.
 const REFUSED: Duration = Duration::from_secs(120);
 const LONGEST_REFUSED: Duration = Duration::from_secs(900);
+/// As long as it may ask to be left alone (Retry-After): nobody stops our mail for a day by one word.
+const LONGEST_ASKED: Duration = Duration::from_secs(3600);
 
 /// Why an upstream can't be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +91,16 @@ impl Breaker {
         Some(pause)
     }
 
+    /// It asked to be left alone for so long. How long that is, when it is longer than it would have rested.
+    pub fn rest_at_least(&mut self, asked: Duration, now: Instant) -> Option<Duration> {
+        let asked = asked.min(LONGEST_ASKED);
+        let is_longer = self.resting_until.is_none_or(|until| until < now + asked);
+        is_longer.then(|| {
+            self.resting_until = Some(now + asked);
+            asked
+        })
+    }
+
     /// It answered. True when that ends a series of failures.
     pub fn answered(&mut self) -> bool {
         (self.resting_until, self.fault) = (None, None);
@@ -139,6 +151,19 @@ mod tests {
         assert!(breaker.answered());
         assert!(!breaker.answered() && !breaker.rests(at));
         assert!(near(breaker.failed(Fault::Route, String::new(), at).unwrap(), 5));
+    }
+
+    #[test]
+    fn rule_q2_a_route_rests_as_long_as_it_was_asked_to_and_no_longer_than_an_hour() {
+        let (mut breaker, now) = (Breaker::default(), Instant::now());
+        let seconds = Duration::from_secs;
+        let pause = breaker.failed(Fault::Route, String::new(), now).unwrap();
+        assert_eq!(breaker.rest_at_least(seconds(1), now), None, "it rests for longer");
+        assert_eq!(breaker.rest(now), Some(pause));
+        assert_eq!(breaker.rest_at_least(seconds(30), now), Some(seconds(30)));
+        assert!(breaker.rests(now + seconds(29)) && !breaker.rests(now + seconds(30)));
+        assert_eq!(breaker.rest_at_least(seconds(u64::MAX), now), Some(LONGEST_ASKED));
+        assert!(breaker.answered() && !breaker.rests(now));
     }
 
     #[test]

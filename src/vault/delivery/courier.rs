@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -135,13 +135,13 @@ impl Courier {
                 self.vault.schedule.borrow_mut().passed(&self.peer.label);
                 self.end(active, now_us());
             }
-            Progress::RouteFailed { job, reason } => {
+            Progress::RouteFailed { job, reason, rest } => {
                 let Some(active) = self.active.remove(&job) else { return Ok(()) };
-                self.route_failed(active, Fault::Route, &reason).await;
+                self.route_failed(active, Fault::Route, &reason, rest).await;
             }
             Progress::LoginRefused { job, reason } => {
                 let Some(active) = self.active.remove(&job) else { return Ok(()) };
-                self.route_failed(active, Fault::Login, &reason).await;
+                self.route_failed(active, Fault::Login, &reason, None).await;
             }
             Progress::BrokenOff { job, said } => self.broke_off(job, said).await,
         }
@@ -278,9 +278,14 @@ impl Courier {
     }
 
     /// The upstream can't be reached: the route rests, the message is as it was, unless its time is over.
-    async fn route_failed(&mut self, mut active: Active, fault: Fault, reason: &str) {
+    async fn route_failed(&mut self, mut active: Active, fault: Fault, reason: &str, rest: Option<Duration>) {
         let reason = plain(reason);
-        let pause = self.vault.schedule.borrow_mut().failed(&self.peer.label, fault, &reason, Instant::now());
+        let pause = {
+            let (mut schedule, now) = (self.vault.schedule.borrow_mut(), Instant::now());
+            let pause = schedule.failed(&self.peer.label, fault, &reason, now);
+            let longer = rest.and_then(|rest| schedule.rest_at_least(&self.peer.label, rest, now));
+            pause.map(|pause| longer.unwrap_or(pause))
+        };
         tell_of(&self.vault, &self.peer.label, pause, fault, reason).await;
         self.expire(&mut active);
         self.end(active, now_us());

@@ -99,6 +99,11 @@ impl Schedule {
         self.upstreams.entry(upstream.to_owned()).or_default().breaker.failed(fault, reason.to_owned(), now)
     }
 
+    /// It failed and asked to be left alone for so long. How long that is, when it is longer than it would have rested.
+    pub fn rest_at_least(&mut self, upstream: &str, asked: Duration, now: Instant) -> Option<Duration> {
+        self.upstreams.get_mut(upstream)?.breaker.rest_at_least(asked, now)
+    }
+
     /// A session ended over a message of this credential's. That may be for what is in it, so only when one of another credential
     /// met the same just before does the route rest, or when so many of its own did: then as briefly as it can be, however often,
     /// because nobody stops the mail of others. The lane tries its next upstream first for a while, if it has one.

@@ -89,7 +89,9 @@ fn after_a_step_of_the_clock_it_is_the_next_attempt_that_decides() {
                     courier.say(job, 0, outcome.clone()).await;
                     courier.settled(job).await;
                 }
-                None => courier.tell(Progress::RouteFailed { job, reason: "no route to host".into() }).await,
+                None => {
+                    courier.tell(Progress::RouteFailed { job, reason: "no route to host".into(), rest: None }).await
+                }
             }
         });
         vault.drain();

@@ -161,7 +161,11 @@ fn rule_q1_rule_q2_a_route_that_fails_rests_and_the_message_is_not_charged() {
         edge.submit(1, &["x@example.org"], b"x\r\n").await;
         let mut courier = vault.courier().await;
         let (job, ..) = courier.message().await;
-        courier.progress.send(Progress::RouteFailed { job, reason: "no route to host".into() }).await.unwrap();
+        courier
+            .progress
+            .send(Progress::RouteFailed { job, reason: "no route to host".into(), rest: None })
+            .await
+            .unwrap();
         let early = tokio::time::timeout(Duration::from_millis(1500), courier.offers.receive()).await;
         assert!(early.is_err(), "{early:?}");
         let (job, ..) = courier.message().await;
@@ -188,7 +192,7 @@ fn a_route_that_rests_is_tried_at_once_with_a_new_configuration() {
         edge.submit(1, &["x@example.org"], b"x\r\n").await;
         let mut courier = vault.courier().await;
         let (job, ..) = courier.message().await;
-        courier.tell(Progress::RouteFailed { job, reason: "no route to host".into() }).await;
+        courier.tell(Progress::RouteFailed { job, reason: "no route to host".into(), rest: None }).await;
         let rests = tokio::time::timeout(Duration::from_millis(1500), courier.offers.receive()).await;
         assert!(rests.is_err(), "{rests:?}");
         vault.switch(&bench.slice, Generation(2));

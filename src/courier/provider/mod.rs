@@ -1,0 +1,266 @@
+//! Delivery by a provider's HTTP API: the whole message is gathered, and goes out in one request of its own connection.
+//!
+//! | phase | what happens | for the message |
+//! |---|---|---|
+//! | before the request | REQUIRETLS; longer than the provider takes; what its API can't carry | Failed: nothing was sent |
+//! | connection, handshake | fails | route failed |
+//! | request | breaks off before all of it was written | broken off: half a request is none (its length was said first) |
+//! | answer | none, or no HTTP | Unknown |
+//! | answer | any | by the API; see `judgement` for what statuses mean where it has no words of its own |
+//!
+//! No redirect is followed: where a provider is, the configuration says.
+
+mod judgement;
+mod webhook;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::dial::{Connection, Dialer};
+use super::http::{self, Failed, Request};
+use super::parcel::{Content, Parcel, Verdict, Withdrawn};
+use super::tls::{self, Protected, Stream};
+use crate::config::slice::{self, ProviderSlice};
+use crate::mail::address::{Address, ReversePath};
+use crate::mail::id::MessageId;
+use crate::mail::outcome::{Outcome, Said, UNANSWERED};
+use crate::secret::Secret;
+
+use judgement::{Judgement, words};
+use webhook::Webhook;
+
+/// Two round trips and a signature.
+const HANDSHAKE: Duration = Duration::from_secs(60);
+/// Octets of an answer: an address and some words for each recipient.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// Where the provider is, and how it is spoken to.
+pub struct Settings {
+    host: String,
+    authority: String,
+    /// Present unless it is on this machine, and spoken to in clear.
+    connector: Option<TlsConnector>,
+    /// The name that a certificate must bear, instead of the host's.
+    tls_name: Option<String>,
+    path: String,
+    connections: u16,
+    api: Api,
+}
+
+impl Settings {
+    /// Errors: the secret is none that this API has.
+    pub fn new(slice: ProviderSlice, connector: Option<TlsConnector>, secret: Secret<String>) -> Result<Self, String> {
+        let api = match slice.api {
+            slice::Api::Webhook => Api::Webhook(Webhook::new(&secret, slice.max_size)?),
+        };
+        Ok(Self {
+            authority: http::authority(&slice.host, slice.port, slice.tls),
+            host: slice.host,
+            connector,
+            tls_name: slice.belief.name,
+            path: slice.path,
+            connections: slice.connections.max(1),
+            api,
+        })
+    }
+}
+
+enum Api {
+    Webhook(Webhook),
+}
+
+/// What an API is given: the message, and those of its recipients who go with one request.
+struct Letter<'a> {
+    message: MessageId,
+    sender: &'a ReversePath,
+    recipients: &'a [(u32, Address)],
+    content: &'a [u8],
+}
+
+impl Api {
+    /// Octets of the longest message.
+    fn max_size(&self) -> u64 {
+        match self {
+            Self::Webhook(webhook) => webhook.max_size,
+        }
+    }
+
+    /// Recipients of one request.
+    fn max_recipients(&self) -> usize {
+        match self {
+            Self::Webhook(_) => usize::MAX,
+        }
+    }
+
+    /// Headers and body; host and path are added. Errors: why the message can't be said by it.
+    fn request(&self, letter: &Letter<'_>) -> Result<Request, Said> {
+        match self {
+            Self::Webhook(webhook) => webhook.request(letter, SystemTime::now()),
+        }
+    }
+
+    fn judge(&self, reply: &http::Reply, letter: &Letter<'_>) -> Judgement {
+        match self {
+            Self::Webhook(_) => judgement::by_status(reply, letter),
+        }
+    }
+}
+
+/// One provider, and the dialer for its connections.
+pub struct Provider {
+    settings: Settings,
+    dialer: Arc<Dialer>,
+    free: Semaphore,
+}
+
+impl Provider {
+    pub fn new(settings: Settings, dialer: Arc<Dialer>) -> Self {
+        let free = Semaphore::new(usize::from(settings.connections));
+        Self { settings, dialer, free }
+    }
+
+    /// How many messages it takes at once.
+    pub fn slots(&self) -> u16 {
+        self.settings.connections
+    }
+
+    /// Delivers one message, or finds out why not.
+    pub async fn deliver(&self, parcel: &mut Parcel) -> Verdict {
+        let Ok(_permit) = self.free.acquire().await else { return Verdict::Withdrawn };
+        let recipients: Vec<(u32, Address)> =
+            parcel.recipients.iter().map(|(number, to)| (*number, to.address.clone())).collect();
+        if let Some(said) = self.unfit(parcel) {
+            return Verdict::Settled(everybody(&recipients, &Outcome::Failed(said)));
+        }
+        let Ok(content) = gather(&mut parcel.content, parcel.size).await else { return Verdict::Withdrawn };
+        let (mut waiting, mut done) = (recipients.as_slice(), Vec::new());
+        loop {
+            let (part, rest) = waiting.split_at(waiting.len().min(self.settings.api.max_recipients()));
+            let letter =
+                Letter { message: parcel.message, sender: &parcel.sender, recipients: part, content: &content };
+            let verdict = self.post(&letter, &mut parcel.content).await;
+            // What the first part meets is said of the whole message; later ones are put off by it.
+            let put_off = match verdict {
+                Verdict::Settled(outcomes) => {
+                    done.extend(outcomes);
+                    None
+                }
+                other if done.is_empty() => return other,
+                Verdict::RouteFailed { reason, .. } | Verdict::LoginRefused(reason) => Some(self.said("4.3.0", reason)),
+                Verdict::BrokenOff { said, .. } => Some(said),
+                Verdict::Withdrawn => Some(self.said("4.3.0", "it was taken back between two parts".to_owned())),
+            };
+            if let Some(said) = put_off {
+                done.extend(everybody(waiting, &Outcome::Deferred(said)));
+                return Verdict::Settled(done);
+            }
+            if rest.is_empty() {
+                return Verdict::Settled(done);
+            }
+            waiting = rest;
+        }
+    }
+
+    /// Why the message is not even tried.
+    fn unfit(&self, parcel: &Parcel) -> Option<Said> {
+        let most = self.settings.api.max_size();
+        if parcel.manner.require_tls {
+            let text = "it needs REQUIRETLS, which no HTTP API can promise; it was not sent";
+            return Some(self.said("5.7.30", text.to_owned()));
+        }
+        (parcel.size > most).then(|| {
+            let text = format!("it has {} octets, and this upstream takes {most}; it was not sent", parcel.size);
+            self.said("5.3.4", text)
+        })
+    }
+
+    /// One request.
+    async fn post(&self, letter: &Letter<'_>, content: &mut Content) -> Verdict {
+        let mut request = match self.settings.api.request(letter) {
+            Ok(request) => request,
+            Err(said) => {
+                let said = Said { host: self.settings.host.clone(), ..said };
+                return Verdict::Settled(everybody(letter.recipients, &Outcome::Failed(said)));
+            }
+        };
+        request.authority.clone_from(&self.settings.authority);
+        request.path.clone_from(&self.settings.path);
+        let (stream, tls) = match self.connect().await {
+            Ok(connected) => connected,
+            Err(reason) => {
+                let reason = words(format!("{}: {reason}", self.settings.host).as_bytes());
+                return Verdict::RouteFailed { reason, rest: None };
+            }
+        };
+        if !content.may_end() {
+            return Verdict::Withdrawn;
+        }
+        let told = |enhanced: &str, text: String| Said { tls: tls.map(str::to_owned), ..self.said(enhanced, text) };
+        let reply = match http::post(stream, request, MAX_ANSWER).await {
+            Ok(reply) => reply,
+            Err(Failed::Unsent { reason, .. }) => {
+                let said = told("4.4.2", format!("the connection was lost before all of it was sent: {reason}"));
+                return Verdict::BrokenOff { heard: Vec::new(), said };
+            }
+            Err(Failed::Unanswered(reason)) => {
+                let said = told("4.4.2", format!("{UNANSWERED}: {reason}"));
+                return Verdict::Settled(everybody(letter.recipients, &Outcome::Unknown(said)));
+            }
+        };
+        match self.settings.api.judge(&reply, letter) {
+            Judgement::Settled(outcomes) => {
+                let from = |said: Said| Said { host: self.settings.host.clone(), tls: tls.map(str::to_owned), ..said };
+                Verdict::Settled(outcomes.into_iter().map(|(number, outcome)| (number, outcome.map(from))).collect())
+            }
+            Judgement::PutOff(said) => Verdict::BrokenOff { heard: Vec::new(), said: told("4.3.0", said.text) },
+            Judgement::Route { reason, rest } => Verdict::RouteFailed { reason: self.named(&reason), rest },
+            Judgement::Login(reason) => Verdict::LoginRefused(self.named(&reason)),
+        }
+    }
+
+    /// A connection, ready for the request, and its TLS version. Errors: what failed.
+    async fn connect(&self) -> Result<(Box<dyn Stream>, Option<&'static str>), String> {
+        let dialed = self.dialer.dial(0).await.map_err(|reasons| reasons.join("; "));
+        let Connection { socket, address, .. } = dialed?;
+        let socket: Box<dyn Stream> = Box::new(socket);
+        // The name that the certificate must bear is our own, whatever the dialer says of where it went.
+        let name = self.settings.tls_name.as_deref().unwrap_or(&self.settings.host);
+        match &self.settings.connector {
+            Some(connector) => {
+                let shaken = timeout(HANDSHAKE, tls::protect(connector, name, socket)).await;
+                let shaken = shaken.map_err(|_| format!("TLS: no handshake within {} s", HANDSHAKE.as_secs()))?;
+                let Protected { stream, version, .. } = shaken.map_err(|reason| format!("TLS: {reason}"))?;
+                Ok((stream, Some(version)))
+            }
+            None if address.ip().to_canonical().is_loopback() => Ok((socket, None)),
+            None => Err("in clear it is spoken to on this machine alone".to_owned()),
+        }
+    }
+
+    /// Our own words.
+    fn said(&self, enhanced: &str, text: String) -> Said {
+        let (enhanced, text) = (Some(enhanced.to_owned()), words(text.as_bytes()));
+        Said { enhanced, text, host: self.settings.host.clone(), ..Said::default() }
+    }
+
+    fn named(&self, reason: &str) -> String {
+        words(format!("{}: {reason}", self.settings.host).as_bytes())
+    }
+}
+
+/// The whole content, of so many octets.
+async fn gather(content: &mut Content, size: u64) -> Result<Vec<u8>, Withdrawn> {
+    let mut gathered = Vec::with_capacity(usize::try_from(size).map_err(|_| Withdrawn)?);
+    while let Some(octets) = content.next().await? {
+        gathered.extend_from_slice(&octets.0);
+    }
+    Ok(gathered)
+}
+
+fn everybody(recipients: &[(u32, Address)], outcome: &Outcome) -> Vec<(u32, Outcome)> {
+    recipients.iter().map(|(number, _)| (*number, outcome.clone())).collect()
+}

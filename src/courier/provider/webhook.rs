@@ -1,0 +1,173 @@
+//! Standard Webhooks 1.0.0: the message and its envelope as JSON, signed by HMAC-SHA256.
+//!
+//! The envelope stands in the body and not in headers, because the signature covers the body alone: in headers, whoever ends TLS for
+//! the receiver could name other recipients. What isn't ASCII needs no second encoding there, and nothing in an address can become
+//! a header. The message is base64, so that its octets arrive as they are, whatever they are.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::display::Base64Display;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+use sha2::{Digest, Sha256};
+
+use super::Letter;
+use crate::courier::http::Request;
+use crate::mail::address::Address;
+use crate::mail::id::MessageId;
+use crate::mail::outcome::Said;
+use crate::secret::Secret;
+
+/// What a secret begins with, and how many octets it has.
+const PREFIX: &str = "whsec_";
+const MIN_KEY: usize = 24;
+const MAX_KEY: usize = 64;
+/// Of the hash over the recipients, what tells parts of one message apart.
+const PART: usize = 8;
+
+pub struct Webhook {
+    key: Secret<Vec<u8>>,
+    /// Octets of a message.
+    pub max_size: u64,
+}
+
+/// The body. Of one message for the same recipients it is always the same.
+#[derive(Serialize)]
+struct Payload<'a> {
+    r#type: &'static str,
+    /// When the message was taken.
+    timestamp: String,
+    data: Data<'a>,
+}
+
+#[derive(Serialize)]
+struct Data<'a> {
+    id: String,
+    /// None: it is from nobody, such as a report.
+    from: Option<String>,
+    to: Vec<String>,
+    size: usize,
+    /// The message as it is (RFC 5322).
+    #[serde(serialize_with = "base64")]
+    message: &'a [u8],
+}
+
+fn base64<S: Serializer>(octets: &&[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&Base64Display::new(octets, &STANDARD))
+}
+
+impl Webhook {
+    /// Errors: the secret isn't one.
+    pub fn new(secret: &Secret<String>, max_size: u64) -> Result<Self, String> {
+        let key = secret.expose().strip_prefix(PREFIX).and_then(|key| STANDARD.decode(key).ok()).map(Secret::new);
+        let key = key.filter(|key| (MIN_KEY..=MAX_KEY).contains(&key.expose().len()));
+        let wrong = || {
+            format!(
+                "secret_file: must hold {PREFIX} and {MIN_KEY} to {MAX_KEY} octets in base64: echo {PREFIX}$(openssl rand -base64 32)"
+            )
+        };
+        key.map(|key| Self { key, max_size }).ok_or_else(wrong)
+    }
+
+    /// The request, signed now.
+    pub fn request(&self, letter: &Letter<'_>, now: SystemTime) -> Result<Request, Said> {
+        let body = serde_json::to_vec(&payload(letter)).map_err(|error| Said {
+            enhanced: Some("5.6.0".to_owned()),
+            text: format!("it can't be written as JSON: {error}"),
+            ..Said::default()
+        })?;
+        let id = id(letter.message, letter.recipients);
+        let now = now.duration_since(UNIX_EPOCH).as_ref().map(Duration::as_secs).unwrap_or_default().to_string();
+        let signature = self.sign(&id, &now, &body);
+        let headers = vec![("webhook-id", id), ("webhook-timestamp", now), ("webhook-signature", signature)];
+        Ok(Request { kind: "application/json", headers, body, ..Request::default() })
+    }
+
+    fn sign(&self, id: &str, timestamp: &str, body: &[u8]) -> String {
+        #[allow(clippy::expect_used)] // RFC 2104 section 2
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.key.expose()).expect("HMAC takes a key of any length");
+        for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
+            mac.update(part);
+        }
+        format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+    }
+}
+
+fn payload<'a>(letter: &Letter<'a>) -> Payload<'a> {
+    let taken = letter.message.time_ms().and_then(|ms| i64::try_from(ms).ok());
+    let taken = taken.and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or_default();
+    Payload {
+        r#type: "message.submitted",
+        timestamp: taken.to_string(),
+        data: Data {
+            id: letter.message.to_string(),
+            from: letter.sender.as_ref().map(Address::to_string),
+            to: letter.recipients.iter().map(|(_, address)| address.to_string()).collect(),
+            size: letter.content.len(),
+            message: letter.content,
+        },
+    }
+}
+
+/// The same for each attempt at the same recipients, and another one when some of them have been served: a receiver that keeps it
+/// takes nothing twice and leaves nobody out.
+fn id(message: MessageId, recipients: &[(u32, Address)]) -> String {
+    let mut hash = Sha256::new();
+    for (_, address) in recipients {
+        hash.update(address.to_string());
+        hash.update([0]);
+    }
+    let part: String = hash.finalize().iter().take(PART).map(|octet| format!("{octet:02x}")).collect();
+    format!("msg_{message}_{part}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn webhook() -> Webhook {
+        Webhook::new(&Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into()), 1000).unwrap()
+    }
+
+    #[test]
+    fn rule_u16_a_signature_is_what_the_libraries_of_the_standard_verify() {
+        let signature = webhook().sign("msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", b"{\"test\": 2432232314}");
+        assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[test]
+    fn a_secret_has_its_prefix_and_its_length() {
+        for bad in ["", "sesame", "whsec_", "whsec_c2VzYW1l", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS!", "whsk_AAAA"] {
+            let refused = Webhook::new(&Secret::new(bad.to_owned()), 1000).err().unwrap();
+            assert!(refused.starts_with("secret_file: must hold whsec_"), "{refused}");
+        }
+        let long = format!("whsec_{}", STANDARD.encode([7; 65]));
+        assert!(Webhook::new(&Secret::new(long), 1000).is_err());
+    }
+
+    #[test]
+    fn rule_u16_an_envelope_of_any_script_and_content_of_any_octets_stand_in_the_body() {
+        let content = b"Subject: x\r\n\r\n\xff\0\"\r\n";
+        let message = MessageId::now();
+        let to = |text: &str| Address::parse_international(text).unwrap();
+        let both = [(1, to("\"a \\\" b\"@example.org")), (2, to("\u{fc}ber@example.org"))];
+        let letter = |recipients| Letter { message, sender: &None, recipients, content };
+        let request = webhook().request(&letter(&both), SystemTime::now()).unwrap();
+        let read: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+        assert_eq!(read["type"], "message.submitted");
+        assert_eq!(read["data"]["from"], serde_json::Value::Null);
+        assert_eq!(read["data"]["to"], serde_json::json!(["\"a \\\" b\"@example.org", "\u{fc}ber@example.org"]));
+        assert_eq!(STANDARD.decode(read["data"]["message"].as_str().unwrap()).unwrap(), content);
+        assert_eq!(read["data"]["size"], content.len());
+        let again = webhook().request(&letter(&both), UNIX_EPOCH).unwrap();
+        assert_eq!(again.body, request.body);
+        let id = |request: &Request| request.headers[0].1.clone();
+        assert_eq!(id(&again), id(&request));
+        assert!(!id(&request).contains('.'));
+        let rest = webhook().request(&letter(&both[1..]), UNIX_EPOCH).unwrap();
+        assert_ne!(id(&rest), id(&request), "another envelope is another request");
+    }
+}

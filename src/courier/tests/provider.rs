@@ -1,0 +1,217 @@
+//! Providers: each phase and each answer has the outcome of its table.
+
+use std::sync::mpsc::{Receiver, channel};
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use super::*;
+use crate::config::slice::Api;
+use crate::courier::provider::Settings as Provided;
+
+/// How a server treats its one request.
+#[derive(Clone)]
+enum Act {
+    Answer(String),
+    /// It closes once it has read so many octets of the body.
+    Leave(usize),
+}
+
+fn status(line: &str, body: &str) -> Act {
+    Act::Answer(format!("HTTP/1.1 {line}\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
+}
+
+/// A server of one request after the other, its port, and heads and bodies as they come.
+fn server(acts: Vec<Act>, tls: Option<Arc<ServerConfig>>) -> (u16, Receiver<(String, Vec<u8>)>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (tell, told) = channel();
+    thread::spawn(move || {
+        for act in acts {
+            let (socket, _) = listener.accept().unwrap();
+            let seen = match &tls {
+                None => serve(socket, &act),
+                Some(config) => {
+                    let server = ServerConnection::new(Arc::clone(config)).unwrap();
+                    serve(StreamOwned::new(server, socket), &act)
+                }
+            };
+            // A handshake that failed is no request.
+            if let Some(seen) = seen {
+                tell.send(seen).unwrap();
+            }
+        }
+    });
+    (port, told)
+}
+
+fn serve(mut stream: impl Read + Write, act: &Act) -> Option<(String, Vec<u8>)> {
+    let mut octets = Vec::new();
+    let head = loop {
+        let mut one = [0];
+        if stream.read(&mut one).ok()? == 0 {
+            return None;
+        }
+        octets.push(one[0]);
+        if octets.ends_with(b"\r\n\r\n") {
+            break String::from_utf8(octets).unwrap().to_ascii_lowercase();
+        }
+    };
+    let length: usize = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap().parse().unwrap();
+    let most = if let Act::Leave(most) = act { length.min(*most) } else { length };
+    let mut body = vec![0; most];
+    stream.read_exact(&mut body).ok()?;
+    if let Act::Answer(text) = act {
+        stream.write_all(text.as_bytes()).ok()?;
+        stream.flush().ok()?;
+    }
+    Some((head, body))
+}
+
+fn slice(api: Api, port: u16, tls: bool) -> ProviderSlice {
+    ProviderSlice {
+        upstream: "provider".into(),
+        host: "api.test".into(),
+        port,
+        tls,
+        belief: Belief::default(),
+        path: "/hook?a=b".into(),
+        api,
+        max_size: 4 << 20,
+        connections: 2,
+    }
+}
+
+fn secret(api: &Api) -> Secret<String> {
+    Secret::new(match api {
+        Api::Webhook => "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned(),
+    })
+}
+
+fn bench(api: Api, port: u16) -> Bench {
+    let secret = secret(&api);
+    let settings = Provided::new(slice(api, port, false), None, secret).unwrap();
+    let mut bench = Bench::with(Business::Provider(Box::new(settings)));
+    bench.attach_dialer(&vec![("api.test".to_owned(), port)], Ipv4Addr::LOCALHOST);
+    assert_eq!(bench.vault.slots(), 2);
+    bench
+}
+
+/// How one message ends, given this act.
+fn ending(api: Api, act: Act) -> Ending {
+    let (port, _told) = server(vec![act], None);
+    bench(api, port).deliver(&["a@b.test", "c@b.test"])
+}
+
+#[test]
+fn rule_u16_each_status_of_a_webhook_has_the_outcome_of_its_table() {
+    for (line, expected) in [
+        ("200 OK", "delivered"),
+        ("202 Accepted", "delivered"),
+        ("301 Moved\r\nLocation: http://127.0.0.1/", "route"),
+        ("400 Bad", "failed"),
+        ("401 Who", "route"),
+        ("403 No", "route"),
+        ("404 Where", "route"),
+        ("405 Not so", "route"),
+        ("408 Late", "deferred"),
+        ("409 Busy", "deferred"),
+        ("410 Gone", "route"),
+        ("413 Large", "failed"),
+        ("422 Odd", "failed"),
+        ("425 Early", "deferred"),
+        ("429 Slow", "route"),
+        ("500 Ouch", "broken off"),
+        ("503 Away", "broken off"),
+        ("503 Away\r\nRetry-After: 9", "route"),
+        ("600 What", "unknown"),
+    ] {
+        let ending = ending(Api::Webhook, status(line, "why\r\n\u{1b}[31mso"));
+        assert_eq!(ending.word(), expected, "{line}: {ending:?}");
+        let is_login = line.starts_with("401") || line.starts_with("403");
+        assert_eq!(matches!(ending, Ending::LoginRefused(_)), is_login, "{line}: {ending:?}");
+        let text = match &ending {
+            Ending::Settled(outcomes) => {
+                assert_eq!(outcomes.len(), 2);
+                assert_eq!(outcomes[0].1.said().host, "api.test");
+                outcomes[0].1.said().text.clone()
+            }
+            other => other.reason().to_owned(),
+        };
+        assert!(text.contains("why   [31mso"), "{text:?}");
+    }
+}
+
+#[test]
+fn rule_u16_a_provider_that_asks_to_be_left_alone_is_for_as_long_as_it_says() {
+    let (port, _told) = server(vec![status("429 Slow\r\nRetry-After: 17", "")], None);
+    let mut bench = bench(Api::Webhook, port);
+    assert!(matches!(bench.deliver(&["a@b.test"]), Ending::RouteFailed(_)));
+    assert_eq!(bench.vault.rest, Some(Duration::from_secs(17)));
+}
+
+#[test]
+fn rule_u16_what_was_not_sent_whole_was_not_delivered_and_what_was_not_answered_is_unknown() {
+    let garbled = Act::Answer("220 smtp.example ESMTP\r\n".into());
+    for (act, expected) in [(Act::Leave(usize::MAX), "unknown"), (garbled, "unknown")] {
+        let ending = ending(Api::Webhook, act);
+        assert_eq!(ending.word(), expected, "{ending:?}");
+        assert!(ending.outcome().said().text.starts_with(crate::mail::outcome::UNANSWERED), "{ending:?}");
+    }
+    // More than the sockets hold, so that its end can't have gone out.
+    let (port, _told) = server(vec![Act::Leave(1000)], None);
+    let mut large = bench(Api::Webhook, port);
+    assert_eq!(large.vault.deliver(&["a@b.test"], &vec![b'x'; 4 << 20]).word(), "broken off");
+    let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    assert!(matches!(bench(Api::Webhook, nobody).deliver(&["a@b.test"]), Ending::RouteFailed(_)));
+}
+
+#[test]
+fn rule_u16_what_a_provider_can_not_take_is_not_sent_to_it() {
+    let (port, told) = server(vec![status("200 OK", "")], None);
+    let mut bench = bench(Api::Webhook, port);
+    let ending = bench.vault.deliver(&["a@b.test"], &vec![b'x'; (4 << 20) + 1]);
+    assert_eq!(ending.outcome().said().enhanced.as_deref(), Some("5.3.4"), "{ending:?}");
+    let manner = Manner { require_tls: true, ..Manner::default() };
+    let job = bench.vault.offer_with(manner, vec![Address::parse("a@b.test").unwrap().into()], 3);
+    let ending = bench.vault.follow(job, b"x\r\n");
+    assert_eq!(ending.outcome().said().enhanced.as_deref(), Some("5.7.30"), "{ending:?}");
+    assert!(bench.dials().is_empty() && told.try_recv().is_err());
+}
+
+#[test]
+fn rule_u16_in_clear_a_provider_is_spoken_to_on_this_machine_alone() {
+    let (port, told) = server(vec![status("200 OK", "")], None);
+    let settings = Provided::new(slice(Api::Webhook, port, false), None, secret(&Api::Webhook)).unwrap();
+    let mut bench = Bench::with(Business::Provider(Box::new(settings)));
+    bench.attach_dialer(&vec![("api.test".to_owned(), port)], Ipv4Addr::new(192, 0, 2, 1));
+    assert!(matches!(bench.deliver(&["a@b.test"]), Ending::RouteFailed(_)));
+    assert!(told.try_recv().is_err());
+}
+
+#[test]
+fn rule_u16_rule_u4_a_provider_with_the_certificate_of_another_gets_nothing() {
+    for (name, expected) in [("api.test", "delivered"), ("other.test", "route")] {
+        let (bundle, config) = protected::certified(&[name]);
+        let (port, told) = server(vec![status("200 OK", "")], Some(config));
+        let connector = Some(tls::connector(bundle.as_bytes()).unwrap());
+        let settings = Provided::new(slice(Api::Webhook, port, true), connector, secret(&Api::Webhook)).unwrap();
+        let mut bench = Bench::with(Business::Provider(Box::new(settings)));
+        bench.attach_dialer(&vec![("api.test".to_owned(), port)], Ipv4Addr::LOCALHOST);
+        // Of many windows, so that it is asked for piece by piece.
+        let content = b"Subject: long\r\n\r\n".iter().copied().chain((0..1 << 20).map(|n| b'a' + n as u8 % 26));
+        let content: Vec<u8> = content.collect();
+        let ending = bench.vault.deliver(&["a@b.test"], &content);
+        assert_eq!(ending.word(), expected, "{ending:?}");
+        if expected == "route" {
+            assert!(told.try_recv().is_err());
+            continue;
+        }
+        assert_eq!(ending.outcome().said().tls.as_deref(), Some("TLSv1.3"));
+        let (head, body) = told.recv_timeout(PATIENCE).unwrap();
+        assert!(head.starts_with("post /hook?a=b http/1.1\r\n"), "{head}");
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        use base64::Engine as _;
+        let message = base64::engine::general_purpose::STANDARD.decode(body["data"]["message"].as_str().unwrap());
+        assert_eq!(message.unwrap(), content);
+    }
+}

@@ -1,0 +1,42 @@
+//! What a courier's jobs speak to, whatever its kind: messages in, verdicts out.
+
+use super::parcel::{Parcel, Verdict};
+use super::provider::Provider;
+use super::smtp;
+
+pub enum Upstream {
+    Smtp(Box<smtp::Upstream>),
+    Provider(Box<Provider>),
+}
+
+impl Upstream {
+    /// How many messages it takes at once.
+    pub fn slots(&self) -> u16 {
+        match self {
+            Self::Smtp(upstream) => upstream.slots(),
+            Self::Provider(provider) => provider.slots(),
+        }
+    }
+
+    /// Delivers one message, or finds out why not.
+    pub async fn deliver(&self, parcel: &mut Parcel) -> Verdict {
+        match self {
+            Self::Smtp(upstream) => upstream.deliver(parcel).await,
+            Self::Provider(provider) => provider.deliver(parcel).await,
+        }
+    }
+
+    /// Runs beside everything else.
+    pub async fn tend(&self) {
+        if let Self::Smtp(upstream) = self {
+            upstream.tend().await;
+        }
+    }
+
+    /// Leaves politely before the process ends.
+    pub async fn close(&self) {
+        if let Self::Smtp(upstream) = self {
+            upstream.close().await;
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Claims: what is submitted by SMTP reaches a provider by its HTTP API, over verified TLS, whole and to nobody else; a provider that
+//! refuses what it knows us by stops the route and bounces nothing; and no secret is in the log.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use support::provider::{Provider, Request};
+use support::{Service, Setting};
+
+const KEY: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// A service whose upstream is this provider. `FOLDER` in its lines is a folder with `trusted.pem` and `secret`.
+fn towards(provider: &Provider, secret: &str, lines: &str) -> Service {
+    let folder = tempfile::Builder::new().prefix("gatepost-test-").tempdir().unwrap();
+    fs::write(folder.path().join("trusted.pem"), &provider.pair.certificate).unwrap();
+    let path = folder.path().join("secret");
+    fs::write(&path, format!("{secret}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let lines = lines.replace("FOLDER", &folder.path().display().to_string());
+    let lines = lines.replace("PORT", &provider.port.to_string());
+    let upstream = format!("authorities_file = \"{}/trusted.pem\"", folder.path().display());
+    Service::start_in(folder, &Setting { way: Some(lines), upstream, ..Setting::default() })
+}
+
+fn submit(service: &Service, secret: &str, recipients: &[&str], content: &str) {
+    let mut session = service.log_in(secret);
+    assert_eq!(session.say("MAIL FROM:<a@example.net>"), 250);
+    for recipient in recipients {
+        assert_eq!(session.say(&format!("RCPT TO:<{recipient}>")), 250);
+    }
+    assert_eq!(session.say("DATA"), 354);
+    assert_eq!(
+        session.say(&format!("From: a@example.net\r\nTo: b@example.org\r\nSubject: x\r\n\r\n{content}\r\n.")),
+        250
+    );
+}
+
+const WEBHOOK: &str = "kind = \"webhook\"\nurl = \"https://localhost:PORT/hook/?t=1\"\nsecret_file = \"FOLDER/secret\"";
+
+/// As a receiver does it by the standard.
+fn verify(request: &Request) {
+    let mut mac = Hmac::<Sha256>::new_from_slice(&STANDARD.decode(KEY).unwrap()).unwrap();
+    mac.update(format!("{}.{}.", request.header("webhook-id"), request.header("webhook-timestamp")).as_bytes());
+    mac.update(&request.body);
+    let expected = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
+    assert_eq!(request.header("webhook-signature"), expected);
+}
+
+#[test]
+fn rule_u16_a_message_reaches_a_webhook_signed_and_whole() {
+    let provider = Provider::start(|_| Some((202, String::new())));
+    let service = towards(&provider, &format!("whsec_{KEY}"), WEBHOOK);
+    let secret = service.add_credential();
+    submit(&service, &secret, &["b@example.org", "hidden@example.org"], "h\u{e9}llo\r\n..");
+    let request = &provider.await_requests(1)[0];
+    assert_eq!(request.line, "POST /hook/?t=1 HTTP/1.1");
+    verify(request);
+    let body = request.json();
+    assert_eq!(body["type"], "message.submitted");
+    assert_eq!(body["data"]["from"], "a@example.net");
+    assert_eq!(body["data"]["to"], serde_json::json!(["b@example.org", "hidden@example.org"]));
+    let message = STANDARD.decode(body["data"]["message"].as_str().unwrap()).unwrap();
+    let message = String::from_utf8(message).unwrap();
+    assert!(message.starts_with("Received: ") && message.ends_with("\r\n\r\nh\u{e9}llo\r\n.\r\n"), "{message}");
+    service.await_log(0, "attempt settled");
+    let log = service.stop();
+    assert!(log.contains("delivered=2") && log.contains("tls=\"TLSv1.3\"") && !log.contains(KEY), "{log}");
+}
+
+#[test]
+fn rule_u16_a_webhook_that_does_not_know_us_stops_the_route_and_gets_the_message_when_it_does() {
+    let status = Arc::new(AtomicU16::new(401));
+    let answered = Arc::clone(&status);
+    let provider = Provider::start(move |_| Some((answered.load(Ordering::Relaxed), "who are you".into())));
+    let service = towards(&provider, &format!("whsec_{KEY}"), WEBHOOK);
+    let secret = service.add_credential();
+    submit(&service, &secret, &["b@example.org"], "hello");
+    let from = service.await_log(0, "login refused");
+    assert!(service.log().contains("localhost: HTTP 401 who are you"), "{}", service.log());
+    let listed = service.command(&["queue", "list", "--json"]);
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("\"states\":{\"ready\":1}"), "{listed:?}");
+    status.store(204, Ordering::Relaxed);
+    assert!(service.command(&["route", "resume", "sink"]).status.success());
+    service.await_log(from, "delivered=1");
+    let requests = provider.await_requests(2);
+    assert_eq!(requests[0].header("webhook-id"), requests[1].header("webhook-id"));
+    requests.iter().for_each(verify);
+    service.stop();
+}
