@@ -95,3 +95,35 @@ fn rule_u16_a_webhook_that_does_not_know_us_stops_the_route_and_gets_the_message
     requests.iter().for_each(verify);
     service.stop();
 }
+
+const CLOUDFLARE: &str = "kind = \"cloudflare\"\nurl = \"https://localhost:PORT/v4\"\naccount = \"0123abcd\"\n\
+                          token_file = \"FOLDER/secret\"\ndrop_headers = [\"Received\"]";
+
+#[test]
+fn rule_u16_a_message_reaches_cloudflare_with_its_envelope_and_bounces_whom_it_bounces() {
+    let provider = Provider::start(|request| {
+        let body = request.json();
+        let to: Vec<&str> = body["recipients"].as_array().unwrap().iter().map(|to| to.as_str().unwrap()).collect();
+        let (bounced, queued): (Vec<&str>, Vec<&str>) = to.iter().partition(|to| to.starts_with("gone"));
+        let result = serde_json::json!({"delivered": [], "permanent_bounces": bounced, "queued": queued});
+        Some((200, serde_json::json!({"success": true, "errors": [], "messages": [], "result": result}).to_string()))
+    });
+    let service = towards(&provider, "cf-token-sesame", CLOUDFLARE);
+    let secret = service.add_credential();
+    submit(&service, &secret, &["b@example.org", "gone@example.org"], "h\u{e9}llo");
+    let request = &provider.await_requests(1)[0];
+    assert_eq!(request.line, "POST /v4/accounts/0123abcd/email/sending/send_raw HTTP/1.1");
+    assert_eq!(request.header("authorization"), "Bearer cf-token-sesame");
+    let body = request.json();
+    assert_eq!(body["from"], "a@example.net");
+    assert_eq!(body["recipients"], serde_json::json!(["b@example.org", "gone@example.org"]));
+    let message = body["mime_message"].as_str().unwrap();
+    assert!(message.contains("\r\nSubject: x\r\n") && message.ends_with("\r\n\r\nh\u{e9}llo\r\n"), "{message}");
+    assert!(!message.contains("Received:"), "{message}");
+    service.await_log(0, "delivered=1 deferred=0 failed=1");
+    // The report about the bounced one is from nobody, and so has no way through this API.
+    service.await_log(0, "delivered=0 deferred=0 failed=1");
+    let log = service.stop();
+    assert!(!log.contains("cf-token-sesame"), "{log}");
+    assert_eq!(provider.await_requests(1).len(), 1);
+}

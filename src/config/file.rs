@@ -211,6 +211,9 @@ pub struct Upstream {
     pub family: Option<At<String>>,
     pub url: Option<At<String>>,
     pub secret_file: Option<At<String>>,
+    pub account: Option<At<String>>,
+    pub token_file: Option<At<String>>,
+    pub drop_headers: Option<Vec<At<String>>>,
 }
 
 /// `[[route]]`

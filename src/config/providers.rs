@@ -13,9 +13,17 @@ use super::url::Url;
 /// The word for an upstream that speaks SMTP.
 pub const SMTP: &str = "smtp";
 const WEBHOOK: &str = "webhook";
+const CLOUDFLARE: &str = "cloudflare";
 /// The kinds there are, and those of the design that are not in this version.
-pub const KINDS: [&str; 2] = [SMTP, WEBHOOK];
-pub const LATER: [&str; 3] = ["cloudflare", "bytesend", "sendmail"];
+pub const KINDS: [&str; 3] = [SMTP, WEBHOOK, CLOUDFLARE];
+pub const LATER: [&str; 2] = ["bytesend", "sendmail"];
+
+/// Where Cloudflare's API is.
+const CLOUDFLARE_URL: &str = "https://api.cloudflare.com/client/v4";
+/// An account's id has 32.
+const MAX_ACCOUNT: usize = 64;
+/// More names than a header has that somebody else could own.
+const MAX_DROPPED: usize = 64;
 
 /// Beside host and port, what a provider's API needs.
 #[derive(Clone, Debug)]
@@ -28,7 +36,7 @@ pub struct Provider {
 /// Refuses the keys that an upstream of this kind has nothing to do with: a misunderstanding.
 pub fn only(kind: &str, written: &file::Upstream, findings: &mut Findings<'_>) {
     const BY_SMTP: &[&str] = &[SMTP];
-    const BY_HTTP: &[&str] = &[WEBHOOK];
+    const BY_HTTP: &[&str] = &[WEBHOOK, CLOUDFLARE];
     let span = |text: &Option<At<String>>| text.as_ref().map(At::span);
     let keys = [
         ("hosts", written.hosts.first().map(At::span), BY_SMTP),
@@ -45,6 +53,9 @@ pub fn only(kind: &str, written: &file::Upstream, findings: &mut Findings<'_>) {
         ("helo", span(&written.helo), BY_SMTP),
         ("url", span(&written.url), BY_HTTP),
         ("secret_file", span(&written.secret_file), &[WEBHOOK]),
+        ("account", span(&written.account), &[CLOUDFLARE]),
+        ("token_file", span(&written.token_file), &[CLOUDFLARE]),
+        ("drop_headers", written.drop_headers.as_ref().and_then(|names| names.first()).map(At::span), &[CLOUDFLARE]),
     ];
     for (key, place, kinds) in keys {
         if let Some(place) = place.filter(|_| !kinds.contains(&kind)) {
@@ -56,14 +67,36 @@ pub fn only(kind: &str, written: &file::Upstream, findings: &mut Findings<'_>) {
 
 /// One that is not of kind smtp.
 pub fn plan(
+    kind: &str,
     (number, name): (u16, String),
     table: &At<file::Upstream>,
     findings: &mut Findings<'_>,
 ) -> Option<Upstream> {
     let written = table.get_ref();
-    let url = url(written, table, findings);
-    let password = secret(&written.secret_file, "secret_file", table, findings);
+    let url = match (kind, &written.url) {
+        (CLOUDFLARE, None) => Url::parse(CLOUDFLARE_URL),
+        _ => url(written, table, findings),
+    };
+    let (below, api, password) = match kind {
+        CLOUDFLARE => {
+            let account = account(written, table, findings);
+            let drop_headers = drop_headers(written, findings);
+            let token = secret(&written.token_file, "token_file", table, findings);
+            (format!("/accounts/{account}/email/sending/send_raw"), Api::Cloudflare { drop_headers }, token)
+        }
+        _ => (String::new(), Api::Webhook, secret(&written.secret_file, "secret_file", table, findings)),
+    };
     let Url { tls, host, port, path } = url?;
+    let path = match below.as_str() {
+        "" if path.is_empty() => "/".to_owned(),
+        "" => path,
+        below => {
+            if let Some(url) = written.url.as_ref().filter(|_| path.contains('?')) {
+                findings.refuse(url.span(), "url: what is below it has no query: write it without one");
+            }
+            format!("{}{below}", path.trim_end_matches('/'))
+        }
+    };
     let tls = if tls { TlsMode::Implicit } else { TlsMode::None };
     let hosts = vec![(host, port)];
     let protection = protection::plan(written, tls, &hosts, findings);
@@ -73,7 +106,7 @@ pub fn plan(
     Some(Upstream {
         number,
         name,
-        provider: Some(Provider { path: if path.is_empty() { "/".to_owned() } else { path }, api: Api::Webhook }),
+        provider: Some(Provider { path, api }),
         username: None,
         password,
         auth: Auth::default(),
@@ -86,6 +119,37 @@ pub fn plan(
         hosts,
         tls,
     })
+}
+
+fn account(written: &file::Upstream, table: &At<file::Upstream>, findings: &mut Findings<'_>) -> String {
+    let Some(account) = &written.account else {
+        findings.refuse(table.span(), "account is missing: the id of the account, as its dashboard shows it");
+        return String::new();
+    };
+    let text = account.get_ref();
+    if text.is_empty() || text.len() > MAX_ACCOUNT || !text.bytes().all(|octet| octet.is_ascii_alphanumeric()) {
+        findings.refuse(account.span(), "account: write the id of the account, letters and digits alone");
+    }
+    text.clone()
+}
+
+fn drop_headers(written: &file::Upstream, findings: &mut Findings<'_>) -> Vec<String> {
+    let Some(names) = &written.drop_headers else { return Vec::new() };
+    if let Some(beyond) = names.get(MAX_DROPPED) {
+        findings.refuse(beyond.span(), format!("drop_headers: at most {MAX_DROPPED}"));
+    }
+    for name in names {
+        // RFC 5322 section 2.2; who wrote it is what the sender was held to.
+        let is_field = |octet: u8| octet.is_ascii_graphic() && octet != b':';
+        if name.get_ref().is_empty() || !name.get_ref().bytes().all(is_field) {
+            let text =
+                format!("drop_headers: {:?}: write the name of a header field, without the colon", name.get_ref());
+            findings.refuse(name.span(), text);
+        } else if name.get_ref().eq_ignore_ascii_case("from") {
+            findings.refuse(name.span(), "drop_headers: without From it is no message");
+        }
+    }
+    names.iter().map(|name| name.get_ref().clone()).collect()
 }
 
 fn url(written: &file::Upstream, table: &At<file::Upstream>, findings: &mut Findings<'_>) -> Option<Url> {

@@ -33,7 +33,7 @@ pub fn plan(tables: &[At<file::Upstream>], mode: Mode, findings: &mut Findings<'
         let number = number(index, "upstreams", findings);
         let name = label(written.name.as_ref(), table, "name", &mut names, findings);
         if kind != SMTP {
-            upstreams.extend(providers::plan((number, name), table, findings));
+            upstreams.extend(providers::plan(kind, (number, name), table, findings));
             continue;
         }
         let tls = written.tls.as_ref().and_then(|tls| word(tls, "tls", &TLS, &[], findings));

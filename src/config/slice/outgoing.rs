@@ -117,6 +117,8 @@ pub struct ProviderSlice {
 pub enum Api {
     /// Standard Webhooks: the message and its envelope, signed.
     Webhook,
+    /// Cloudflare's Email Service: the message as it is, without header fields of these names.
+    Cloudflare { drop_headers: Vec<String> },
 }
 
 /// How long a connection is kept for further messages.

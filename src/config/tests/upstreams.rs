@@ -140,5 +140,36 @@ fn a_webhook_that_could_not_work_is_refused_with_its_place() {
         assert!(errors.iter().any(|error| error.contains(why)), "{why}: {errors:?}");
     }
     let smtp = complaint(LOGIN, &format!("{LOGIN}url = \"https://x/\"\n"));
-    assert!(smtp.contains("url: only an upstream of kind \"webhook\" has it"), "{smtp}");
+    assert!(smtp.contains("url: only an upstream of kind \"webhook\" or \"cloudflare\" has it"), "{smtp}");
+}
+
+const CLOUDFLARE: &str = "[[upstream]]\nname = \"cloud\"\nkind = \"cloudflare\"\naccount = \"0123abcd\"\n\
+                          token_file = \"/etc/gatepost/cloud.token\"\ndrop_headers = [\"Received\"]\n\
+                          [[route]]\nto = \"cloud@example.org\"\nvia = [\"cloud\"]\n";
+
+#[test]
+fn cloudflare_is_at_its_own_place_or_where_a_url_says() {
+    for (lines, host, path) in [
+        ("", "api.cloudflare.com", "/client/v4/accounts/0123abcd/email/sending/send_raw"),
+        ("url = \"https://localhost:99/v/\"\n", "localhost", "/v/accounts/0123abcd/email/sending/send_raw"),
+    ] {
+        let plan = load(&format!("{FULL}\n{}", CLOUDFLARE.replace("account", &format!("{lines}account")))).unwrap();
+        let CourierSlice::Provider(slice) = plan.courier_slice(plan.upstreams.last().unwrap()) else {
+            panic!("another")
+        };
+        assert_eq!((slice.host.as_str(), slice.path.as_str(), slice.tls), (host, path, true));
+        assert_eq!(slice.api, Api::Cloudflare { drop_headers: vec!["Received".to_owned()] });
+    }
+    for (from, to, why) in [
+        ("account = \"0123abcd\"\n", "", "account is missing"),
+        ("0123abcd", "../x", "account: write the id"),
+        ("token_file = \"/etc/gatepost/cloud.token\"\n", "", "token_file is missing"),
+        ("\"Received\"", "\"Received:\"", "drop_headers: \"Received:\": write the name"),
+        ("\"Received\"", "\"from\"", "without From it is no message"),
+        ("token_file", "secret_file = \"/a\"\ntoken_file", "secret_file: only an upstream of kind \"webhook\" has it"),
+        ("token_file", "url = \"https://x/?a\"\ntoken_file", "has no query"),
+    ] {
+        let errors = load(&format!("{FULL}\n{}", CLOUDFLARE.replacen(from, to, 1))).unwrap_err().0;
+        assert!(errors.iter().any(|error| error.contains(why)), "{why}: {errors:?}");
+    }
 }

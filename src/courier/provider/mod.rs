@@ -3,13 +3,15 @@
 //! | phase | what happens | for the message |
 //! |---|---|---|
 //! | before the request | REQUIRETLS; longer than the provider takes; what its API can't carry | Failed: nothing was sent |
-//! | connection, handshake | fails | route failed |
+//! | connection, handshake, and until something is written | fails | route failed |
 //! | request | breaks off before all of it was written | broken off: half a request is none (its length was said first) |
 //! | answer | none, or no HTTP | Unknown |
 //! | answer | any | by the API; see `judgement` for what statuses mean where it has no words of its own |
 //!
 //! No redirect is followed: where a provider is, the configuration says.
 
+mod cloudflare;
+mod headers;
 mod judgement;
 mod webhook;
 
@@ -30,6 +32,7 @@ use crate::mail::id::MessageId;
 use crate::mail::outcome::{Outcome, Said, UNANSWERED};
 use crate::secret::Secret;
 
+use cloudflare::Cloudflare;
 use judgement::{Judgement, words};
 use webhook::Webhook;
 
@@ -56,6 +59,7 @@ impl Settings {
     pub fn new(slice: ProviderSlice, connector: Option<TlsConnector>, secret: Secret<String>) -> Result<Self, String> {
         let api = match slice.api {
             slice::Api::Webhook => Api::Webhook(Webhook::new(&secret, slice.max_size)?),
+            slice::Api::Cloudflare { drop_headers } => Api::Cloudflare(Cloudflare::new(&secret, drop_headers)?),
         };
         Ok(Self {
             authority: http::authority(&slice.host, slice.port, slice.tls),
@@ -71,6 +75,7 @@ impl Settings {
 
 enum Api {
     Webhook(Webhook),
+    Cloudflare(Cloudflare),
 }
 
 /// What an API is given: the message, and those of its recipients who go with one request.
@@ -86,6 +91,7 @@ impl Api {
     fn max_size(&self) -> u64 {
         match self {
             Self::Webhook(webhook) => webhook.max_size,
+            Self::Cloudflare(_) => cloudflare::MAX_SIZE,
         }
     }
 
@@ -93,6 +99,7 @@ impl Api {
     fn max_recipients(&self) -> usize {
         match self {
             Self::Webhook(_) => usize::MAX,
+            Self::Cloudflare(_) => cloudflare::MAX_RECIPIENTS,
         }
     }
 
@@ -100,12 +107,14 @@ impl Api {
     fn request(&self, letter: &Letter<'_>) -> Result<Request, Said> {
         match self {
             Self::Webhook(webhook) => webhook.request(letter, SystemTime::now()),
+            Self::Cloudflare(cloudflare) => cloudflare.request(letter),
         }
     }
 
     fn judge(&self, reply: &http::Reply, letter: &Letter<'_>) -> Judgement {
         match self {
             Self::Webhook(_) => judgement::by_status(reply, letter),
+            Self::Cloudflare(_) => Cloudflare::judge(reply, letter),
         }
     }
 }
@@ -191,10 +200,7 @@ impl Provider {
         request.path.clone_from(&self.settings.path);
         let (stream, tls) = match self.connect().await {
             Ok(connected) => connected,
-            Err(reason) => {
-                let reason = words(format!("{}: {reason}", self.settings.host).as_bytes());
-                return Verdict::RouteFailed { reason, rest: None };
-            }
+            Err(reason) => return Verdict::RouteFailed { reason: self.named(&reason), rest: None },
         };
         if !content.may_end() {
             return Verdict::Withdrawn;
@@ -202,7 +208,10 @@ impl Provider {
         let told = |enhanced: &str, text: String| Said { tls: tls.map(str::to_owned), ..self.said(enhanced, text) };
         let reply = match http::post(stream, request, MAX_ANSWER).await {
             Ok(reply) => reply,
-            Err(Failed::Unsent { reason, .. }) => {
+            Err(Failed::Unsent { begun: false, reason }) => {
+                return Verdict::RouteFailed { reason: self.named(&reason), rest: None };
+            }
+            Err(Failed::Unsent { begun: true, reason }) => {
                 let said = told("4.4.2", format!("the connection was lost before all of it was sent: {reason}"));
                 return Verdict::BrokenOff { heard: Vec::new(), said };
             }
@@ -249,6 +258,14 @@ impl Provider {
 
     fn named(&self, reason: &str) -> String {
         words(format!("{}: {reason}", self.settings.host).as_bytes())
+    }
+}
+
+/// What stands in `Authorization`. Errors: the token is none.
+fn bearer(token: &Secret<String>) -> Result<Secret<String>, String> {
+    match token.expose().bytes().all(|octet| octet.is_ascii_graphic()) {
+        true => Ok(Secret::new(format!("Bearer {}", token.expose()))),
+        false => Err("token_file: must hold one line of visible ASCII, the token".to_owned()),
     }
 }
 

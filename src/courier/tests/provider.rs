@@ -84,6 +84,7 @@ fn slice(api: Api, port: u16, tls: bool) -> ProviderSlice {
 fn secret(api: &Api) -> Secret<String> {
     Secret::new(match api {
         Api::Webhook => "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned(),
+        Api::Cloudflare { .. } => "sesame".to_owned(),
     })
 }
 
@@ -213,5 +214,77 @@ fn rule_u16_rule_u4_a_provider_with_the_certificate_of_another_gets_nothing() {
         use base64::Engine as _;
         let message = base64::engine::general_purpose::STANDARD.decode(body["data"]["message"].as_str().unwrap());
         assert_eq!(message.unwrap(), content);
+    }
+}
+
+fn cloudflare() -> Api {
+    Api::Cloudflare { drop_headers: Vec::new() }
+}
+
+#[test]
+fn rule_u16_each_error_of_cloudflare_has_the_outcome_of_its_table() {
+    let body = |code: u32| {
+        format!(
+            "{{\"success\":false,\"errors\":[{{\"code\":{code},\"message\":\"email.sending.error.x\"}}],\"messages\":[],\"result\":null}}"
+        )
+    };
+    for (line, code, expected) in [
+        ("400 Bad", 10001, "failed"),
+        ("400 Bad", 10200, "failed"),
+        ("400 Bad", 10201, "failed"),
+        ("400 Bad", 10202, "failed"),
+        ("401 Who", 10101, "login"),
+        ("401 Who", 10103, "login"),
+        ("403 No", 10102, "login"),
+        ("403 No", 10105, "login"),
+        ("403 No", 10203, "login"),
+        ("404 Where", 10000, "route"),
+        ("429 Slow", 10004, "route"),
+        ("500 Ouch", 10002, "broken off"),
+        ("500 Ouch", 10003, "failed"),
+        ("503 Away", 10100, "broken off"),
+        ("400 Bad", 99999, "failed"),
+        ("504 Late", 99999, "unknown"),
+        ("200 OK", 99999, "broken off"),
+    ] {
+        let ending = ending(cloudflare(), status(line, &body(code)));
+        let word = if matches!(ending, Ending::LoginRefused(_)) { "login".to_owned() } else { ending.word() };
+        assert_eq!(word, expected, "{line} {code}: {ending:?}");
+        if let Ending::Settled(outcomes) = &ending {
+            let said = outcomes[0].1.said();
+            assert!(said.text.contains(&format!("{code}")), "{said:?}");
+            assert_eq!(said.enhanced.as_deref() == Some("5.3.4"), code == 10200, "{said:?}");
+        }
+    }
+    for (line, expected) in
+        [("200 OK", "unknown"), ("504 Late", "unknown"), ("524 Late", "unknown"), ("522 Down", "broken off")]
+    {
+        assert_eq!(ending(cloudflare(), status(line, "<html>")).word(), expected, "{line}");
+    }
+}
+
+#[test]
+fn rule_u16_more_recipients_than_cloudflare_takes_at_once_go_in_parts() {
+    let names: Vec<String> = (0..120).map(|n| format!("r{n}@b.test")).collect();
+    let recipients: Vec<&str> = names.iter().map(String::as_str).collect();
+    let taken = status("200 OK", "{\"success\":true,\"result\":{}}");
+    let (port, told) = server(vec![taken.clone(), taken.clone(), taken], None);
+    let ending = bench(cloudflare(), port).deliver(&recipients);
+    assert_eq!(ending.word(), "delivered", "{ending:?}");
+    let parts: Vec<serde_json::Value> =
+        (0..3).map(|_| serde_json::from_slice(&told.recv_timeout(PATIENCE).unwrap().1).unwrap()).collect();
+    let said: Vec<&str> =
+        parts.iter().flat_map(|part| part["recipients"].as_array().unwrap()).map(|to| to.as_str().unwrap()).collect();
+    assert_eq!(said, recipients);
+    assert_eq!(parts.iter().map(|part| part["recipients"].as_array().unwrap().len()).collect::<Vec<_>>(), [50, 50, 20]);
+    // Whoever comes behind a part that fails is put off, and not those before it.
+    let (port, _told) = server(vec![status("200 OK", "{\"success\":true,\"result\":{}}"), status("401 Who", "")], None);
+    match bench(cloudflare(), port).deliver(&recipients) {
+        Ending::Settled(outcomes) => {
+            let delivered = outcomes.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Delivered(_))).count();
+            let deferred = outcomes.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Deferred(_))).count();
+            assert_eq!((delivered, deferred), (50, 70));
+        }
+        other => panic!("{other:?}"),
     }
 }
