@@ -6,6 +6,7 @@ mod refusals;
 pub mod scribe;
 #[cfg(test)]
 mod tests;
+mod whose;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -144,25 +145,6 @@ impl Visit {
     /// So long, or what is left of the client's wait.
     fn within(&self, patience: Duration) -> Duration {
         self.turn.map_or(patience, |turn| patience.min(TURN.saturating_sub(turn.elapsed())))
-    }
-
-    pub fn peer(&self) -> IpAddr {
-        self.peer
-    }
-
-    /// Where its client is, as far as somebody who is believed has said so.
-    pub fn client(&self) -> IpAddr {
-        self.via.named().map_or(self.peer, |client| client.ip())
-    }
-
-    /// A gateway on the connection has said whose session it is.
-    pub fn is_a_gateways(&self) -> bool {
-        matches!(self.via, Via::Xclient(_))
-    }
-
-    /// The vault was asked nothing yet: whose session this is can still be said.
-    pub fn is_unknown(&self) -> bool {
-        matches!(self.state, State::Outside(_))
     }
 
     /// Shows the capsule now, of a connection that came through a proxy, with whose it is.

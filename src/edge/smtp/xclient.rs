@@ -54,7 +54,7 @@ impl Session {
         if self.is_settled().is_none() && self.is_from(&dialect.xclient_from) && !self.standing.needs_tls() {
             all.push(format!("XCLIENT {}", Name::words(Name::XCLIENT)));
         }
-        if self.is_from(&dialect.xforward_from) && !self.standing.needs_tls() {
+        if self.is_of(&dialect.xforward_from) && !self.standing.needs_tls() {
             all.push(format!("XFORWARD {}", Name::words(Name::XFORWARD)));
         }
         all
@@ -63,6 +63,12 @@ impl Session {
     pub(super) fn is_from(&self, networks: &[IpNet]) -> bool {
         let peer = self.visit.peer().to_canonical();
         networks.iter().any(|network| network.contains(&peer))
+    }
+
+    /// The same of its client: what somebody says behind a gateway is not said by the gateway.
+    fn is_of(&self, networks: &[IpNet]) -> bool {
+        let client = self.visit.known_client().map(|client| client.to_canonical());
+        client.is_some_and(|client| networks.iter().any(|network| network.contains(&client)))
     }
 
     /// Why nobody can say any more whose session it is.
@@ -115,7 +121,7 @@ impl Session {
 
     /// For the log: it changes nothing of what the session may do, and nothing of the message.
     pub(super) fn xforward(&mut self, said: &str) -> Reply {
-        if !self.is_from(&self.front.desk.dialect.xforward_from) {
+        if !self.is_of(&self.front.desk.dialect.xforward_from) {
             return reply::NOT_OFFERED;
         }
         if self.transaction.is_some() {

@@ -164,6 +164,30 @@ async fn row_13_xforward_is_for_the_log_of_one_transaction_and_for_nothing_else(
 }
 
 #[tokio::test]
+async fn row_13_a_client_behind_a_gateway_is_not_believed_as_the_gateway_is() {
+    let begin = "S: 220 *\nC: EHLO gateway.example\n@offers\nS: 250-AUTH PLAIN LOGIN";
+    let (taken, refused) = ("S: 250 2.0.0 *", "S: 502 5.5.1 *");
+    for (said, offers, reply) in [
+        ("ADDR=198.51.100.66", "S: 250 AUTH PLAIN LOGIN", refused),
+        ("ADDR=[UNAVAILABLE]", "S: 250 AUTH PLAIN LOGIN", refused),
+        // The gateway's own session, and that of a listed filter behind it.
+        ("ADDR=192.0.2.7", "S: 250-AUTH PLAIN LOGIN\nS: 250 XFORWARD *", taken),
+        ("ADDR=203.0.113.4", "S: 250-AUTH PLAIN LOGIN\nS: 250 XFORWARD *", taken),
+    ] {
+        let room = room(Ways::default(), |dialect| {
+            dialect.xclient_from = vec![HERE.parse().unwrap()];
+            dialect.xforward_from = vec![HERE.parse().unwrap(), "203.0.113.4/32".parse().unwrap()];
+        });
+        let mut client = room.run(&format!("{begin}\nS: 250-XCLIENT *\nS: 250 XFORWARD *")).await;
+        client.run(&format!("C: XFORWARD HELO=of.the.gateway\nS: 250 *\nC: XCLIENT {said}\nS: 220 *")).await;
+        client.run(&format!("C: EHLO client.example\n@offers\n{offers}\nC: XFORWARD NAME=innocent.example\n{reply}")).await;
+        client.run(&[LOGIN, MAIL, DATA, "C: From: a@example.net\nC: .\nS: 250 *"].concat()).await;
+        let told = if reply == taken { "client.example (NAME=innocent.example)" } else { "client.example" };
+        assert_eq!(room.seen().kept[0].helo, told, "{said}");
+    }
+}
+
+#[tokio::test]
 async fn row_13_what_is_told_of_a_forwarded_message_is_bounded() {
     let room = filter(HERE);
     let long = "x".repeat(255);
