@@ -7,7 +7,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use super::command::AUTH_LINE;
 use super::line::{Line, Said};
 use super::reply::{self, Reply};
 use super::wire::{Stop, Wire};
@@ -15,10 +14,15 @@ use crate::edge::front::Phase;
 use crate::policy::mechanism::Mechanism;
 use crate::sasl;
 use crate::sasl::bearer::Bearer;
+use crate::sasl::scram;
 use crate::secret::Secret;
 
 /// RFC 4616 section 2: octets of each part.
 const MAX_PART: usize = 255;
+
+/// Octets of a line that answers a challenge, its CRLF among them. RFC 4954 section 4 wants as many as the mechanisms that are
+/// offered can need: none says more than SCRAM, in base64. What is longer is not kept for a stranger.
+pub const ANSWER_LINE: usize = scram::MOST.div_ceil(3) * 4 + 2;
 
 /// The longest key, as over HTTP: ours have some 70 octets, imported ones may be longer.
 const MAX_TOKEN: usize = 512;
@@ -79,7 +83,7 @@ pub async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
                 None => challenge(wire, &reply::ASK_USER, deadline).await?,
             };
             let user = match user {
-                Ok(user) => user,
+                Ok(user) => at_most_a_name(&user),
                 Err(unfit) => return Ok(Err(unfit)),
             };
             let password = challenge(wire, &reply::ASK_PASSWORD, deadline).await?;
@@ -129,12 +133,17 @@ pub async fn challenge<S: AsyncRead + AsyncWrite + Unpin>(
         return Err(reply::SPEAKS_TOO_EARLY.into());
     }
     wire.say(ask);
-    Ok(match wire.line(|_| AUTH_LINE, deadline, Phase::Closing).await? {
+    Ok(match wire.line(|_| ANSWER_LINE, deadline, Phase::Closing).await? {
         Line::Whole(line) if *line == *b"*" => Err(malformed(reply::CANCELLED)),
         Line::Whole(line) => decode(&line),
         Line::TooLong(_) => Err(malformed(reply::RESPONSE_TOO_LONG)),
         Line::Endless => return Err(reply::RESPONSE_TOO_LONG.into()),
     })
+}
+
+/// As much of it as shows that it is no name, where it is none: it is held while the password is awaited.
+fn at_most_a_name(user: &[u8]) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(user.iter().copied().take(MAX_PART + 1).collect())
 }
 
 /// Strict: the standard alphabet, canonical padding, no blanks, no stray bits.

@@ -16,10 +16,12 @@ pub(super) enum Barred {
     Clear,
     /// It did not log in.
     Stranger,
+    /// It did not log in again after its login was changed.
+    Revoked,
 }
 
 /// How many there are, for a place for each.
-pub const WHYS: usize = 4;
+pub const WHYS: usize = 5;
 
 impl Barred {
     const fn index(self) -> usize {
@@ -28,6 +30,7 @@ impl Barred {
             Self::Login => 1,
             Self::Clear => 2,
             Self::Stranger => 3,
+            Self::Revoked => 4,
         }
     }
 }
@@ -66,6 +69,10 @@ impl Session {
             Barred::Stranger => tracing::info!(
                 %session, listener, %client,
                 "a client was refused: it did not log in: give it name and password of a credential"
+            ),
+            Barred::Revoked => tracing::info!(
+                %session, listener, %client,
+                "a client was refused: the credential it had logged in as was changed, and it did not log in again"
             ),
         }
     }

@@ -10,6 +10,9 @@ const HARD_ERRORS: u32 = 20;
 const ERROR_WAIT: Duration = Duration::from_millis(250);
 /// Commands that do nothing (NOOP, RSET, VRFY, EHLO and so on) between two messages.
 const IDLE_COMMANDS: u32 = 100;
+/// RCPTs between two messages that add nobody, as a list that is named again or goes beyond the most recipients has them; as many
+/// as ten times those are allowed where that is more. The next ones are commands that do nothing.
+const SPARE_RECIPIENTS: u32 = 1000;
 /// For a client that has logged in the allowance grows back: pools and monitors live on NOOP and RSET.
 const REGAIN: Duration = Duration::from_millis(100);
 /// Failed logins of one session.
@@ -31,13 +34,14 @@ pub struct Budget {
     errors: u32,
     idle: u32,
     regained: Instant,
+    spare: u32,
     guesses: u32,
     unjudged: u32,
 }
 
 impl Budget {
     pub fn full() -> Self {
-        Self { errors: 0, idle: 0, regained: Instant::now(), guesses: 0, unjudged: 0 }
+        Self { errors: 0, idle: 0, regained: Instant::now(), spare: 0, guesses: 0, unjudged: 0 }
     }
 
     pub fn error(&mut self) -> Charge {
@@ -60,9 +64,15 @@ impl Budget {
         self.idle <= IDLE_COMMANDS
     }
 
+    /// Whether one more RCPT that adds nobody is within the allowance, of a login that may name so many.
+    pub fn spare_recipient(&mut self, most: u32) -> bool {
+        self.spare = self.spare.saturating_add(1);
+        self.spare <= most.saturating_mul(10).max(SPARE_RECIPIENTS) || self.idle_command(true)
+    }
+
     /// A message was kept.
     pub fn served(&mut self) {
-        self.idle = 0;
+        (self.idle, self.spare) = (0, 0);
     }
 
     /// A login was put off: there was no room for it, or too many had failed.

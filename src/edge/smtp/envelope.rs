@@ -36,7 +36,7 @@ impl Session {
         }
         let Some(grant) = &self.standing.grant else {
             if !self.standing.by_network() {
-                self.barred(Barred::Stranger);
+                self.barred(if self.standing.is_revoked { Barred::Revoked } else { Barred::Stranger });
                 return Ok(reply::LOGIN_FIRST);
             }
             self.visit.turned(&from, None, Refusal::UnknownNetwork);
@@ -76,12 +76,19 @@ impl Session {
         }
     }
 
-    pub(super) fn rcpt(&mut self, rcpt: Rcpt) -> Reply {
+    /// One that adds nobody and is no error costs too: who repeats it for ever would never be charged.
+    pub(super) fn rcpt(&mut self, rcpt: Rcpt) -> Result<Reply, Stop> {
+        let named = |session: &Self| session.transaction.as_ref().map(|open| open.envelope.recipients.len());
+        let before = named(self);
         let reply = self.recipient(rcpt);
+        let most = self.standing.grant.as_ref().map_or(0, |grant| grant.max_recipients);
+        if !reply.is_error() && named(self) == before && !self.budget.spare_recipient(most) {
+            return Err(reply::TOO_MANY_COMMANDS.into());
+        }
         if let Some(transaction) = self.transaction.as_mut().filter(|_| reply == reply::RECIPIENT_OK) {
             transaction.taken = transaction.taken.saturating_add(1);
         }
-        reply
+        Ok(reply)
     }
 
     fn recipient(&mut self, rcpt: Rcpt) -> Reply {

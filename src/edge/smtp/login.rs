@@ -37,8 +37,13 @@ impl Session {
             }
             () if self.transaction.is_some() => return Ok(reply::NOT_NOW),
             () if self.standing.grant.is_some() => return Ok(reply::LOGIN_IS_DONE),
-            () if !self.standing.hello.as_ref().is_some_and(|hello| hello.extended) => return Ok(reply::HELLO_FIRST),
-            () => asked.ours().filter(|mechanism| self.standing.mechanisms().any(|offered| offered == *mechanism)),
+            () => match &self.standing.hello {
+                None => return Ok(reply::HELLO_FIRST),
+                Some(hello) if !hello.extended => return Ok(reply::EHLO_FIRST),
+                Some(_) => {
+                    asked.ours().filter(|mechanism| self.standing.mechanisms().any(|offered| offered == *mechanism))
+                }
+            },
         };
         let Some(mechanism) = mechanism else {
             self.barred(Barred::Mechanism(asked));
@@ -103,7 +108,7 @@ impl Session {
         if self.transaction.is_some() || !self.visit.revoked() {
             return Ok(());
         }
-        self.standing.grant = None;
+        self.standing.is_revoked |= self.standing.grant.take().is_some();
         if self.standing.by_network() { Err(reply::CONNECT_AGAIN.into()) } else { Ok(()) }
     }
 }

@@ -70,6 +70,7 @@ pub const NOT_OFFERED: Reply = says(502, "5.5.1", "not offered here");
 pub const BAD_BASE64: Reply = says(501, "5.5.2", "not base64, or not a response of this mechanism");
 pub const CANCELLED: Reply = says(501, "5.7.0", "cancelled");
 pub const HELLO_FIRST: Reply = says(503, "5.5.1", "introduce yourself first");
+pub const EHLO_FIRST: Reply = says(503, "5.5.1", "AUTH needs EHLO, say it first");
 pub const ONLY_LMTP: Reply = says(500, "5.5.1", "this is LMTP, say LHLO");
 pub const NESTED: Reply = says(503, "5.5.1", "a transaction is open already");
 pub const NO_TRANSACTION: Reply = says(503, "5.5.1", "say MAIL first");

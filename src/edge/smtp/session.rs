@@ -26,6 +26,9 @@ use crate::ipc::session::{Exported, Tls};
 /// How long a stranger may stay a stranger, whatever it says meanwhile.
 const STRANGER: Duration = Duration::from_secs(300);
 
+/// Commands that one session may have answered before others get their turn: this process has one thread.
+const TURN: u32 = 16;
+
 /// A session's state. It outlives the change to TLS, which takes away all that was said before it.
 #[derive(Debug)]
 pub struct Session {
@@ -118,7 +121,13 @@ impl Session {
             self.greeted = true;
             wire.say(&Reply::greeting(&self.front.hostname, self.standing.lmtp()));
         }
+        let mut answered = 0u32;
         loop {
+            if answered == TURN {
+                answered = 0;
+                tokio::task::yield_now().await;
+            }
+            answered += 1;
             // A service that drains finishes transactions; who has none open can begin it elsewhere (rule C17).
             let until = if self.transaction.is_none() { Phase::Draining } else { Phase::Closing };
             if wire.phase() >= until {
@@ -214,7 +223,7 @@ impl Session {
             Xforward(said) => self.xforward(&said),
             Auth { asked, initial } => Box::pin(self.auth(wire, asked, initial)).await?,
             Mail(mail) => Box::pin(self.mail(*mail)).await?,
-            Rcpt(rcpt) => self.rcpt(*rcpt),
+            Rcpt(rcpt) => self.rcpt(*rcpt)?,
             Data => Box::pin(self.data(wire)).await?,
             Bdat(chunk) => Box::pin(self.bdat(wire, chunk)).await?,
             Rset => {

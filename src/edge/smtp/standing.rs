@@ -22,6 +22,8 @@ pub struct Standing {
     pub exported: Option<Exported>,
     pub hello: Option<Hello>,
     pub grant: Option<Grant>,
+    /// It had logged in, and what it had logged in as was changed or taken away since.
+    pub is_revoked: bool,
 }
 
 /// What the client called itself: nobody believes it.
@@ -34,7 +36,7 @@ pub struct Hello {
 
 impl Standing {
     pub fn new(front: Arc<Front>) -> Self {
-        Self { front, tls: None, exported: None, hello: None, grant: None }
+        Self { front, tls: None, exported: None, hello: None, grant: None, is_revoked: false }
     }
 
     /// Whoever showed it is not whose session it is.

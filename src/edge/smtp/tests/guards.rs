@@ -1,5 +1,7 @@
 //! Section S and the budgets: what a session may cost.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use tokio::time::Instant;
 
 use super::*;
@@ -95,6 +97,55 @@ async fn rule_c16_a_client_that_sends_mail_may_idle_again() {
         client.run(&"C: RSET\nS: 250 *\n".repeat(90)).await;
         client.run(mail).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_c16_recipients_that_add_nobody_are_free_up_to_a_thousand() {
+    // Known ones, and those beyond the hundred that there may be.
+    let hundred: String = (0..100).map(|n| format!("C: RCPT TO:<r{n}@example.org>\nS: 250 *\n")).collect();
+    for (begin, again) in [
+        ("@mail".to_owned(), ("C: RCPT TO:<b@example.org>", "S: 250 2.1.5 *")),
+        (
+            format!("@login\nC: MAIL FROM:<a@example.net>\nS: 250 *\n{hundred}"),
+            ("C: RCPT TO:<x@example.org>", "S: 452 *"),
+        ),
+    ] {
+        let room = Room::plain();
+        let mut client = room.run(&begin).await;
+        // EHLO was the first of a hundred commands that do nothing.
+        for _ in 0..1099 {
+            client.run(&format!("{}\n{}", again.0, again.1)).await;
+        }
+        client.run(&format!("{}\nS: 421 4.7.0 *\n--", again.0)).await;
+    }
+    // What is kept gives all of it back.
+    let room = Room::plain();
+    let mut client = room.run("@mail").await;
+    for _ in 0..3 {
+        for _ in 0..900 {
+            client.run("C: RCPT TO:<b@example.org>\nS: 250 2.1.5 *").await;
+        }
+        client.run(&[DATA, "C: From: a@example.net\nC: .\nS: 250 *\n", MAIL].concat()).await;
+    }
+}
+
+#[tokio::test]
+async fn whoever_says_much_at_once_leaves_others_their_turns() {
+    let room = Room::plain();
+    let mut client = room.run("@login").await;
+    let turns = Arc::new(AtomicU32::new(0));
+    let other = turns.clone();
+    let task = tokio::spawn(async move {
+        loop {
+            other.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
+    });
+    let before = turns.load(Ordering::Relaxed);
+    client.run(&["C: NOOP\n".repeat(96), "S: 250 *\n".repeat(96)].concat()).await;
+    let turns = turns.load(Ordering::Relaxed) - before;
+    task.abort();
+    assert!(turns >= 6, "others had {turns} turns in 96 commands");
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,9 +4,12 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::*;
+use crate::sasl::scram;
 use crate::sys::heap;
 
 const STRANGER: isize = 16 * 1024;
@@ -89,15 +92,22 @@ async fn taken(room: &Room, parts: Vec<Part>) -> (isize, isize) {
 
 #[tokio::test(start_paused = true)]
 async fn rule_s5_a_stranger_that_waits_takes_16_kib() {
-    let room = Room::plain();
+    let mut room = Room::plain();
+    Arc::get_mut(&mut room.front).unwrap().desk.mechanisms.push(Mechanism::ScramSha256);
     // Whatever is made once is made.
     taken(&room, vec![once(b"EHLO a\r\n"), once(b"AUTH PLAIN AGEAYg==\r\n")]).await;
     let greeting = once(b"EHLO client.example\r\n");
+    let long_name = once([b"AUTH LOGIN ", &[b'A'; 12_272][..], b"\r\n"].concat().leak());
+    let first = format!("n,,n=billing,r={}", "r".repeat(scram::MOST_NONCE));
+    let first = once(format!("AUTH SCRAM-SHA-256 {}\r\n", STANDARD.encode(first)).into_bytes().leak());
     let cases = [
         ("silence", vec![]),
         ("a greeting", vec![greeting]),
         ("a line without its end", vec![greeting, (&[b'x'; 1024], 80)]),
         ("a login without its end", vec![greeting, once(b"AUTH PLAIN "), (&[b'A'; 1], 12_276)]),
+        ("an answer without its end", vec![greeting, once(b"AUTH PLAIN\r\n"), (&[b'A'; 512], 23)]),
+        ("a long name, and a password without its end", vec![greeting, long_name, (&[b'A'; 512], 23)]),
+        ("a proof without its end", vec![greeting, first, (&[b'A'; 512], 23)]),
         ("a path without its end", vec![greeting, once(b"MAIL FROM:<"), (&[b'x'; 512], 4)]),
         ("commands in one segment", vec![greeting, (b"RSET\r\nNOOP\r\nHELP\r\n", 30)]),
         ("a chunk that nobody asked for", vec![greeting, once(b"BDAT 60000\r\n"), (&[b'x'; 1000], 50)]),

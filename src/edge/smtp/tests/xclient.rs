@@ -180,7 +180,9 @@ async fn row_13_a_client_behind_a_gateway_is_not_believed_as_the_gateway_is() {
         });
         let mut client = room.run(&format!("{begin}\nS: 250-XCLIENT *\nS: 250 XFORWARD *")).await;
         client.run(&format!("C: XFORWARD HELO=of.the.gateway\nS: 250 *\nC: XCLIENT {said}\nS: 220 *")).await;
-        client.run(&format!("C: EHLO client.example\n@offers\n{offers}\nC: XFORWARD NAME=innocent.example\n{reply}")).await;
+        client
+            .run(&format!("C: EHLO client.example\n@offers\n{offers}\nC: XFORWARD NAME=innocent.example\n{reply}"))
+            .await;
         client.run(&[LOGIN, MAIL, DATA, "C: From: a@example.net\nC: .\nS: 250 *"].concat()).await;
         let told = if reply == taken { "client.example (NAME=innocent.example)" } else { "client.example" };
         assert_eq!(room.seen().kept[0].helo, told, "{said}");
