@@ -2,6 +2,8 @@
 //! the parent copies them, unread, to its stderr in the same way.
 
 pub mod flood;
+#[cfg(test)]
+pub mod heard;
 mod stderr;
 
 use std::io::{self, Write};

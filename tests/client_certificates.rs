@@ -35,6 +35,7 @@ fn house() -> House {
     let folder = tempfile::Builder::new().prefix("gatepost-test-").tempdir().unwrap();
     let authority = Authority::new("our devices");
     authority.write(&folder.path().join("devices.pem"));
+    Authority::until("devices of before", 2020).add(&folder.path().join("devices.pem"));
     let (shop, till) = (authority.client("anything.example.net", 2099), authority.client("till.example.net", 2099));
     let phc = hashing::hash_here(&Secret::new(PASSWORD.to_owned())).unwrap();
     let (demands, asks, silent) = (free_port(), free_port(), free_port());
@@ -88,6 +89,11 @@ fn plain(password: &str) -> String {
 fn rule_t9_row_7_a_certificate_is_demanded_beside_the_password() {
     let house = house();
     let (usual, right) = (&house.usual, plain(PASSWORD));
+    let log = house.service.log();
+    let is_of_before = |line: &&str| line.contains("clients are believed by an authority whose own time is not now");
+    let of_before: Vec<_> = log.lines().filter(is_of_before).collect();
+    let told = "listeners=\"demands, asks\" why=\"certificate 2: it expired ";
+    assert!(of_before.len() == 1 && of_before[0].contains(told), "{log}");
     let nobody = trusting(usual);
     let (shop, till) = (house.shop.trusting(usual), house.till.trusting(usual));
     let other = Authority::new("our devices").client("till.example.net", 2099).trusting(usual);

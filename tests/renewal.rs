@@ -10,7 +10,7 @@ use std::path::Path;
 use nix::sys::signal::Signal;
 use support::authority::Authority;
 use support::smtp::trusting;
-use support::{Pair, Service, Setting, processes};
+use support::{Pair, Service, Setting, await_that, processes};
 
 /// Puts another link in the place of one, as certbot does.
 fn lead(folder: &Path, name: &str, target: &str) {
@@ -67,6 +67,15 @@ fn rule_t11_a_renewed_certificate_is_taken_into_use_by_itself() {
     service.signal(Signal::SIGHUP);
     service.await_log(seen, "reload done");
     service.await_arrival(vec!["before".to_owned(), "after".to_owned()]);
+    let told = |event: &str| {
+        let events = service.command(&["audit", "query", "--json", "--event", event]);
+        String::from_utf8(events.stdout).unwrap()
+    };
+    await_that("each reload is an event, with what it was made for", || {
+        let count = |event: &str, occasion: &str| told(event).matches(occasion).count();
+        let counts = |event| (count(event, "certificate-files"), count(event, "asked"));
+        (counts("config.load"), counts("config.reject")) == ((2, 1), (1, 1))
+    });
     service.stop();
 }
 
@@ -81,13 +90,15 @@ client_authorities_file = "FOLDER/authorities.pem""#;
     let listener = authorities.replace("FOLDER", at.to_str().unwrap());
     let service = Service::start_in(folder, &Setting { pair: pair.clone(), listener, ..Setting::default() });
 
+    // Those of the change that is refused bear the same titles, and may be ending still when that is told.
+    let victims = ["keyholder", "edge-smtp main"].map(|title| processes::child(service.pid(), title));
     let half = Pair::ecdsa();
     half.write_as(&at.join("chain2.pem"), &at.join("key2.pem"));
     fs::rename(at.join("chain2.pem"), at.join("certificate.pem")).unwrap();
     fs::remove_file(at.join("authorities.pem")).unwrap();
     let mut seen = service.await_log(0, "reload refused");
-    for title in ["keyholder", "edge-smtp main"] {
-        processes::signal(processes::child(service.pid(), title), Signal::SIGKILL);
+    for victim in victims {
+        processes::signal(victim, Signal::SIGKILL);
         seen = service.await_log(seen, "a fallen process is replaced");
         drop(service.connect().secure(&trusting(&pair)));
     }

@@ -135,10 +135,9 @@ impl Files<'_> {
     /// Those by whom clients are believed, as the edge takes them. Their own time is judged by nobody, so that it is told.
     fn client_authorities(&mut self, source: &Source) {
         let all = self.authorities(source);
-        let outdated = |one| validity::fault(std::slice::from_ref(one), UnixTime::now());
-        if let Some((at, why)) = all.iter().enumerate().find_map(|(at, one)| Some((at + 1, outdated(one)?))) {
+        if let Some(why) = clients::outdated(&all, UnixTime::now()) {
             self.warn(&format!(
-                "{source}: certificate {at}: {why}: clients are believed by it all the same, for the time of an authority's own \
+                "{source}: {why}: clients are believed by it all the same, for the time of an authority's own \
                  certificate is not looked at: take it out if they should not be"
             ));
         }
@@ -366,7 +365,8 @@ mod tests {
             assert!(lines.len() == usize::from(!said.is_empty()) && lines.iter().all(is_told), "{said}: {report:?}");
             assert_eq!(report.errors.is_empty(), believed.is_some(), "{report:?}");
 
-            let verifier = clients::verifier(File::open(path).unwrap().into(), ClientCertificates::Require);
+            let authorities = certificates(&fs::read(path).unwrap()).unwrap();
+            let verifier = clients::verifier(authorities, ClientCertificates::Require);
             match believed {
                 Some(client) => {
                     verifier.unwrap().verify_client_cert(client.der(), &[], UnixTime::now()).unwrap();

@@ -1,6 +1,5 @@
 //! Certificates of clients: whose are believed, and what one shows.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustls::RootCertStore;
@@ -10,13 +9,16 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use sha2::{Digest, Sha256};
 
-use super::{certificates, tls, validity};
+use super::{certificates, validity};
 use crate::config::slice::ClientCertificates;
 use crate::policy::certificate::{MOST_NAMES, Presented};
 
-/// What asks for certificates and verifies them, by the authorities in this PEM file.
-pub fn verifier(authorities: OwnedFd, asked: ClientCertificates) -> Result<Arc<dyn ClientCertVerifier>, String> {
-    let roots = roots(tls::read_chain(authorities)?)?;
+/// What asks for certificates and verifies them, by these authorities.
+pub fn verifier(
+    authorities: Vec<CertificateDer<'_>>,
+    asked: ClientCertificates,
+) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let roots = roots(authorities)?;
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()));
     let builder = match asked {
         ClientCertificates::Request => builder.allow_unauthenticated(),
@@ -40,6 +42,12 @@ pub fn roots(authorities: Vec<CertificateDer<'_>>) -> Result<RootCertStore, Stri
         roots.add(authority).map_err(|error| format!("certificate {number} in it can't be an authority's: {error}"))?;
     }
     Ok(roots)
+}
+
+/// The first of them whose own time is not now. It is believed all the same, for nobody judges that time.
+pub fn outdated(authorities: &[CertificateDer<'_>], now: UnixTime) -> Option<String> {
+    let fault = |one| validity::fault(std::slice::from_ref(one), now);
+    authorities.iter().enumerate().find_map(|(at, one)| Some(format!("certificate {}: {}", at + 1, fault(one)?)))
 }
 
 /// What the vault is told of a certificate that was verified.

@@ -121,8 +121,10 @@ fn offers(
         let asks = match desk.client_certificates {
             Some(asked) => {
                 let file = start.file(&File::ClientAuthorities(desk.number))?;
-                let why = |error| format!("the client_authorities_file of listener {:?}: {error}", desk.name);
-                Some(clients::verifier(file, asked).map_err(why)?)
+                let why = |error: String| format!("the client_authorities_file of listener {:?}: {error}", desk.name);
+                let authorities = tls::read_chain(file).map_err(why)?;
+                renewals.believe(&desk.name, &authorities);
+                Some(clients::verifier(authorities, asked).map_err(why)?)
             }
             None => None,
         };

@@ -126,10 +126,30 @@ pub enum Happening {
     Loaded {
         generation: Generation,
         digest: String,
+        occasion: Occasion,
     },
     Rejected {
         reason: String,
+        occasion: Occasion,
     },
+}
+
+/// What a reload is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Occasion {
+    /// Somebody asked for it: the configuration is read anew.
+    Asked,
+    /// Files of certificates changed: the configuration stays the one that serves, whatever is in its file by now.
+    Files,
+}
+
+impl Occasion {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Files => "certificate-files",
+        }
+    }
 }
 
 /// Characters of a process' last words, and of why a configuration was refused: both come from children, and must fit into a
@@ -145,7 +165,7 @@ impl Happening {
             Self::Fell { role, instance, how, violation } => {
                 Self::Fell { role, instance, how: shortened(&how, HOW), violation }
             }
-            Self::Rejected { reason } => Self::Rejected { reason: shortened(&reason, REASON) },
+            Self::Rejected { reason, occasion } => Self::Rejected { reason: shortened(&reason, REASON), occasion },
             whole => whole,
         }
     }
@@ -167,7 +187,7 @@ mod tests {
     fn whatever_a_child_says_last_its_fall_can_be_told_to_the_vault() {
         let said = "\u{1f4a3}".repeat(5000);
         let fell = Happening::Fell { role: Role::EdgeHttp, instance: Instance(7), how: said.clone(), violation: true };
-        let rejected = Happening::Rejected { reason: said };
+        let rejected = Happening::Rejected { reason: said, occasion: Occasion::Files };
         for happening in [fell, rejected] {
             assert!(frame::encode(&Order::Record(happening.clone())).is_err(), "as it came it has no packet");
             assert!(frame::encode(&Order::Record(happening.cut())).is_ok());

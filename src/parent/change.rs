@@ -15,7 +15,7 @@ use super::bind::Sockets;
 use super::post::Post;
 use super::{Parent, Phase, outfit};
 use crate::config::Plan;
-use crate::ipc::control::{Happening, Order};
+use crate::ipc::control::{Happening, Occasion, Order};
 use crate::role::{Generation, Instance, Role};
 
 /// A change that isn't done by then is given up.
@@ -39,15 +39,6 @@ pub struct Change {
     step: Step,
     until: Instant,
     occasion: Occasion,
-}
-
-/// What it is made for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Occasion {
-    /// Somebody asked for it: the configuration is read anew.
-    Asked,
-    /// Files of certificates changed: the configuration stays the one that serves, whatever is in its file by now.
-    Files,
 }
 
 /// Begins a reload, unless one is under way or the service isn't serving.
@@ -180,7 +171,8 @@ fn finish(parent: &mut Parent) {
         at = change.plan.addresses(),
         "reload done: new sessions use the new configuration"
     );
-    parent.record(Happening::Loaded { generation: change.generation, digest: change.plan.digest.clone() });
+    let (generation, digest, occasion) = (change.generation, change.plan.digest.clone(), change.occasion);
+    parent.record(Happening::Loaded { generation, digest, occasion });
 }
 
 /// The vault can't take the new configuration.
@@ -194,12 +186,13 @@ pub fn refused(parent: &mut Parent, reason: &str) {
 
 /// Undoes what was begun. The old generation goes on as if nothing had happened.
 pub fn give_up(parent: &mut Parent, reason: &str) {
-    match parent.change.as_ref().map(|change| change.occasion) {
-        Some(Occasion::Files) => tracing::error!(
+    let occasion = parent.change.as_ref().map_or(Occasion::Asked, |change| change.occasion);
+    match occasion {
+        Occasion::Files => tracing::error!(
             reason,
             "reload refused: the changed certificate files can't be used; those of before stay in use until the files change again"
         ),
-        Some(Occasion::Asked) | None => tracing::error!(reason, "reload refused: nothing was changed"),
+        Occasion::Asked => tracing::error!(reason, "reload refused: nothing was changed"),
     }
     if let Some(change) = parent.change.take() {
         if change.occasion == Occasion::Asked {
@@ -216,7 +209,7 @@ pub fn give_up(parent: &mut Parent, reason: &str) {
             }
         }
     }
-    parent.record(Happening::Rejected { reason: reason.to_owned() });
+    parent.record(Happening::Rejected { reason: reason.to_owned(), occasion });
 }
 
 /// Gives up a change that takes too long.

@@ -48,12 +48,13 @@ fn events(happening: Happening) -> (Vec<Event>, Option<String>) {
             let violated = Event { severity: 2, ..with(Name::SandboxViolation, Outcome::Denied, data) };
             (if violation { vec![exit, violated] } else { vec![exit] }, None)
         }
-        Happening::Loaded { generation, digest } => {
-            let data = json!({ "generation": generation.0, "digest": digest });
+        Happening::Loaded { generation, digest, occasion } => {
+            let data = json!({ "generation": generation.0, "digest": digest, "occasion": occasion.word() });
             (vec![with(Name::ConfigLoad, Outcome::Success, data)], Some(digest))
         }
-        Happening::Rejected { reason } => {
-            (vec![with(Name::ConfigReject, Outcome::Failure, json!({ "said": reason }))], None)
+        Happening::Rejected { reason, occasion } => {
+            let data = json!({ "said": reason, "occasion": occasion.word() });
+            (vec![with(Name::ConfigReject, Outcome::Failure, data)], None)
         }
     };
     (events.into_iter().map(by_parent).collect(), digest)

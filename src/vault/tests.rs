@@ -15,7 +15,7 @@ use crate::ipc::admin::{Command, Request, Response, audit, credential};
 use crate::ipc::bytes::Octets;
 use crate::ipc::capsule::{Capsule, Introduction};
 use crate::ipc::channel::{self, Receiver, Sender};
-use crate::ipc::control::{File as Handed, Happening, Order, ParentEnd, Report};
+use crate::ipc::control::{File as Handed, Happening, Occasion, Order, ParentEnd, Report};
 use crate::ipc::delivery::{Job, MAX_SLOTS, Offer, Progress};
 use crate::ipc::frame;
 use crate::ipc::packet::{Arrival, Packet};
@@ -272,7 +272,7 @@ impl Running {
     /// Records so many events and ends it in order.
     fn drain_after(self, events: u32) {
         for _ in 0..events {
-            let rejected = Happening::Rejected { reason: "one event".into() };
+            let rejected = Happening::Rejected { reason: "one event".into(), occasion: Occasion::Asked };
             self.parent.send(&Order::Record(rejected), None).unwrap();
         }
         self.drain();

@@ -27,7 +27,13 @@ pub struct Client {
 
 impl Authority {
     pub fn new(name: &str) -> Self {
+        Self::until(name, 2099)
+    }
+
+    /// One whose own certificate holds until the end of this year.
+    pub fn until(name: &str, year: i32) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        (params.not_before, params.not_after) = (date_time_ymd(2000, 1, 1), date_time_ymd(year, 12, 31));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, name);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
@@ -35,6 +41,11 @@ impl Authority {
 
     pub fn write(&self, path: &Path) {
         fs::write(path, self.0.pem()).unwrap();
+    }
+
+    /// Behind those that are there.
+    pub fn add(&self, path: &Path) {
+        fs::write(path, fs::read_to_string(path).unwrap() + &self.0.pem()).unwrap();
     }
 
     /// One that holds until the end of this year.

@@ -1,5 +1,6 @@
 //! The whole process but for its sandbox: real sockets, real channels, neighbours that stand in.
 
+mod daily;
 mod handshakes;
 mod intake;
 mod proxied;
@@ -54,6 +55,15 @@ impl Gate {
     }
 
     fn with(tls: TlsMode, sessions: u32, proxied: bool, ways: Ways) -> Self {
+        Self::made(tls, sessions, proxied, ways, Renewals::default())
+    }
+
+    /// With these certificates in use.
+    fn showing(renewals: Renewals) -> Self {
+        Self::made(TlsMode::None, 1, false, Ways::default(), renewals)
+    }
+
+    fn made(tls: TlsMode, sessions: u32, proxied: bool, ways: Ways, renewals: Renewals) -> Self {
         let key = KeyPair::generate().unwrap();
         let certificate =
             CertificateParams::new(vec!["gate.example.net".to_owned()]).unwrap().self_signed(&key).unwrap();
@@ -108,8 +118,7 @@ impl Gate {
         );
         let (ours, theirs) = pair(SockType::SeqPacket);
         let control = crate::ipc::control::ChildEnd::new(theirs).into_async().unwrap();
-        let mut edge =
-            Edge { floor, vault, keyholder, renewals: Renewals::default(), sealed: Sealed::for_tests(), season };
+        let mut edge = Edge { floor, vault, keyholder, renewals, sealed: Sealed::for_tests(), season };
         let edge = tokio::spawn(async move { edge.serve(&control).await });
         let parent = ParentEnd::new(ours);
         let listener = Packets::new(plug(&parent, Talk::Handover, Role::Listener)).unwrap();
