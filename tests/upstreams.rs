@@ -86,6 +86,39 @@ fn rule_u5_postfix_is_logged_in_to_by_the_best_that_it_offers_or_by_what_was_ask
 }
 
 #[test]
+fn an_upstream_is_tried_without_a_message_and_what_is_said_is_shown_without_the_password() {
+    if !is_root() {
+        println!("NOT RUN: Postfix's master must be root; the run as root does it");
+        return;
+    }
+    let pair = Pair::ecdsa();
+    let postfix = smarthost::start("PLAIN LOGIN", "", &pair);
+    for (password, status, shown) in [(PASSWORD, 0, "< 235 2.7.0"), ("w4-other-word", 1, "< 535 5.7.8")] {
+        let service = towards(postfix.port(), &pair, (USER, password), "");
+        let test = |words: &[&str]| {
+            let mut command = support::gatepost();
+            command.args(["route", "test", "sink"]).args(words).arg("--config").arg(service.config());
+            command.output().unwrap()
+        };
+        let tried = test(&["--sender", "a@example.net"]);
+        let text = String::from_utf8(tried.stdout).unwrap();
+        assert_eq!(tried.status.code(), Some(status), "{text}{}", String::from_utf8_lossy(&tried.stderr));
+        for part in [shown, "> AUTH PLAIN [hidden]\n", "* TLSv1.3, the certificate is verified\n", "< 250-PIPELINING\n"]
+        {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert_eq!(text.contains("> MAIL FROM:<a@example.net>\n"), status == 0, "{text}");
+        let objects = String::from_utf8(test(&["--json"]).stdout).unwrap();
+        let last: serde_json::Value = serde_json::from_str(objects.lines().last().unwrap()).unwrap();
+        assert_eq!(last, serde_json::json!({ "upstream": "sink", "passed": status == 0 }));
+        let trail = service.command(&["audit", "query", "--event", "route.test", "--json"]);
+        let trail = String::from_utf8(trail.stdout).unwrap();
+        assert_eq!(trail.lines().count(), 2, "{trail}");
+        assert!(!service.stop().contains(password) && !text.contains(password));
+    }
+}
+
+#[test]
 fn rule_u4_postfix_is_believed_by_its_pinned_key_and_shown_our_certificate() {
     if !is_root() {
         println!("NOT RUN: Postfix's master must be root; the run as root does it");

@@ -89,6 +89,15 @@ pub fn ask_for_parts(runtime: &Path, command: Command, part: impl FnMut(Response
     parts_within(runtime, command, Some(PATIENCE), part)
 }
 
+/// As `ask_for_parts`, for what takes as long as it takes.
+pub fn ask_for_parts_at_length(
+    runtime: &Path,
+    command: Command,
+    part: impl FnMut(Response) -> bool,
+) -> Result<bool, Undone> {
+    parts_within(runtime, command, None, part)
+}
+
 fn parts_within(
     runtime: &Path,
     command: Command,

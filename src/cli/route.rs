@@ -9,6 +9,8 @@ use super::{Config, control, fail, places};
 use crate::cli::out::say;
 use crate::ipc::admin::route::{Command, Response, State};
 use crate::ipc::admin::{Command as Any, Response as Answer};
+use crate::ipc::delivery::Who;
+use crate::mail::address::Address;
 use crate::vault::audit::visible::{visible, visible_json};
 
 #[derive(Debug, Subcommand)]
@@ -19,6 +21,8 @@ pub enum Route {
     Pause(One),
     /// End a pause; an upstream that rests after a failure is tried at once
     Resume(One),
+    /// Connect to each host, log in and begin a message that is taken back, and show what is said
+    Test(Test),
 }
 
 #[derive(Debug, Args)]
@@ -42,6 +46,21 @@ pub struct One {
     config: Config,
 }
 
+#[derive(Debug, Args)]
+pub struct Test {
+    /// The upstream, by its name in the configuration
+    #[arg(value_name = "UPSTREAM")]
+    upstream: String,
+    /// Whom the message would be from; else it is from nobody (<>), as reports are
+    #[arg(long, value_name = "ADDRESS")]
+    sender: Option<String>,
+    /// Print an object for each line instead
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: Config,
+}
+
 impl Route {
     pub fn run(&self) -> ExitCode {
         let done = match self {
@@ -59,23 +78,81 @@ impl Route {
                 ask(config, Command::Resume { upstream: upstream.clone(), note: reason.clone() })
                     .map(|_| say!("{upstream} is tried now"))
             }
+            Self::Test(test) => return test.run().map_or_else(|reason| fail(&reason), ExitCode::from),
         };
         done.map_or_else(|reason| fail(&reason), |()| ExitCode::SUCCESS)
     }
 }
 
-fn ask(config: &Config, command: Command) -> Result<Vec<State>, String> {
-    let runtime = places(&config.path)?.runtime_directory;
-    let (mut states, mut strange) = (Vec::new(), false);
-    let asked = control::ask_for_parts(&runtime, Any::Route(command), |part| {
-        match part {
-            Answer::Route(Response::State(state)) => states.push(*state),
-            _ => strange = true,
+impl Test {
+    /// The exit status: 0 when every host would have taken the message.
+    fn run(&self) -> Result<u8, String> {
+        let sender = self.sender.as_deref().map(Address::parse_international).transpose();
+        let sender = sender.map_err(|error| format!("--sender is no address: {error}"))?;
+        let mut passed = None;
+        hear(&self.config, Command::Test { upstream: self.upstream.clone(), sender }, |response| match response {
+            Response::Line(line) => {
+                match self.json {
+                    true => say!("{}", visible_json(&json!({"who": word(line.who), "text": line.text}).to_string())),
+                    false => say!("{}", visible(&format!("{} {}", sign(line.who), line.text))),
+                }
+                true
+            }
+            Response::Tested(all) => {
+                passed = Some(all);
+                true
+            }
+            Response::State(_) => false,
+        })?;
+        let passed = passed.ok_or("the service did not say how it ended")?;
+        if self.json {
+            say!("{}", json!({ "upstream": self.upstream, "passed": passed }));
         }
+        Ok(u8::from(!passed))
+    }
+}
+
+const fn sign(who: Who) -> &'static str {
+    match who {
+        Who::Gate => ">",
+        Who::Upstream => "<",
+        Who::Note => "*",
+    }
+}
+
+const fn word(who: Who) -> &'static str {
+    match who {
+        Who::Gate => "gate",
+        Who::Upstream => "upstream",
+        Who::Note => "note",
+    }
+}
+
+fn ask(config: &Config, command: Command) -> Result<Vec<State>, String> {
+    let mut states = Vec::new();
+    hear(config, command, |response| match response {
+        Response::State(state) => {
+            states.push(*state);
+            true
+        }
+        Response::Line(_) | Response::Tested(_) => false,
+    })?;
+    Ok(states)
+}
+
+/// Asks the running service; `each` takes the parts of its answer, as long as it knows them.
+fn hear(config: &Config, command: Command, mut each: impl FnMut(Response) -> bool) -> Result<(), String> {
+    let runtime = places(&config.path)?.runtime_directory;
+    let mut strange = false;
+    let asked = control::ask_for_parts_at_length(&runtime, Any::Route(command), |part| {
+        strange = match part {
+            Answer::Route(response) => !each(response),
+            _ => true,
+        };
         !strange
     })?;
     match (asked, strange) {
-        (true, false) => Ok(states),
+        (true, false) => Ok(()),
         (true, true) => Err("the service answered something else: is it another version?".to_owned()),
         (false, _) => Err(format!("the service does not run ({}): start it first", control::nobody(&runtime))),
     }

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::parcel::{Content, Credit, Feed, Parcel, Verdict};
 use super::upstream::Upstream;
 use crate::ipc::channel::{Gone, Receiver, Sender};
-use crate::ipc::delivery::{Job, Offer, Progress};
+use crate::ipc::delivery::{Heard, Job, MAX_LINES, Offer, Progress};
 use crate::mail::address::ReversePath;
 use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::id::MessageId;
@@ -46,11 +46,13 @@ pub struct Jobs {
     desks: HashMap<Job, Desk>,
     tasks: JoinSet<Verdict>,
     task_of: HashMap<Id, Job>,
+    rehearsals: JoinSet<()>,
 }
 
 impl Jobs {
     pub fn new(vault: Sender<Progress>, upstream: Arc<Upstream>) -> Self {
-        Self { vault, upstream, desks: HashMap::new(), tasks: JoinSet::new(), task_of: HashMap::new() }
+        let (tasks, rehearsals) = (JoinSet::new(), JoinSet::new());
+        Self { vault, upstream, desks: HashMap::new(), tasks, task_of: HashMap::new(), rehearsals }
     }
 
     /// Serves the channel until the vault is gone, says something impossible, or, draining, until nothing is at hand. Jobs
@@ -70,6 +72,7 @@ impl Jobs {
                     }
                 },
                 Some(done) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => self.end(done).await,
+                Some(_) = self.rehearsals.join_next(), if !self.rehearsals.is_empty() => Ok(()),
                 changed = drain.changed() => match changed {
                     Ok(()) => self.vault.send(Progress::Slots(0)).await,
                     Err(_) => Err(Gone),
@@ -129,8 +132,30 @@ impl Jobs {
                     return self.vault.send(Progress::Settled { job }).await;
                 }
             }
+            Offer::Rehearse { job, sender } => self.rehearse(job, sender),
         }
         Ok(())
+    }
+
+    /// Lines go to the vault as they come. It ends with the channel, or when it has more to say than the vault takes.
+    fn rehearse(&mut self, job: Job, sender: ReversePath) {
+        let (vault, upstream) = (self.vault.clone(), Arc::clone(&self.upstream));
+        self.rehearsals.spawn(async move {
+            let (lines, mut said) = mpsc::unbounded_channel();
+            let rehearsing = async move { upstream.rehearse(&sender, &lines).await };
+            let telling = async {
+                let mut left = MAX_LINES;
+                while let Some(line) = said.recv().await {
+                    if left > 0 && vault.send(Progress::Rehearsal { job, heard: Heard::Line(line) }).await.is_err() {
+                        return;
+                    }
+                    left = left.saturating_sub(1);
+                }
+            };
+            let (passed, ()) = tokio::join!(rehearsing, telling);
+            // A vault that is gone shows where its words are read.
+            let _ = vault.send(Progress::Rehearsal { job, heard: Heard::End(passed) }).await;
+        });
     }
 
     /// Starts the job's task when its envelope is complete.

@@ -1,8 +1,12 @@
 //! What a courier's jobs speak to, whatever its kind: messages in, verdicts out.
 
+use tokio::sync::mpsc::UnboundedSender;
+
 use super::parcel::{Parcel, Verdict};
 use super::provider::Provider;
 use super::smtp;
+use crate::ipc::delivery::Line;
+use crate::mail::address::ReversePath;
 
 pub enum Upstream {
     Smtp(Box<smtp::Upstream>),
@@ -23,6 +27,14 @@ impl Upstream {
         match self {
             Self::Smtp(upstream) => upstream.deliver(parcel).await,
             Self::Provider(provider) => provider.deliver(parcel).await,
+        }
+    }
+
+    /// Goes through what comes before a message, and tells it. Whether it all went well.
+    pub async fn rehearse(&self, sender: &ReversePath, lines: &UnboundedSender<Line>) -> bool {
+        match self {
+            Self::Smtp(upstream) => upstream.rehearse(sender, lines).await,
+            Self::Provider(provider) => provider.rehearse(lines).await,
         }
     }
 

@@ -29,6 +29,8 @@ pub enum Offer {
     End { job: Job },
     /// The content can't be read: give the job up, whatever was sent of it, without the final dot. Answered by `Settled`.
     Withdraw { job: Job },
+    /// No message: go through all that comes before one, with each host, and say what is said. Answered by `Rehearsal`s.
+    Rehearse { job: Job, sender: ReversePath },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -48,4 +50,44 @@ pub enum Progress {
     LoginRefused { job: Job, reason: String },
     /// The job's last word as well: the session ended at MAIL or behind it. Who has no outcome yet is put off by this.
     BrokenOff { job: Job, said: Said },
+    /// Of a rehearsal, which ends with `Heard::End`.
+    Rehearsal { job: Job, heard: Heard },
+}
+
+/// What is to be told of a rehearsal.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Heard {
+    /// Of `MAX_LINES` at most.
+    Line(Line),
+    /// The last word: whether every host would have taken a message.
+    End(bool),
+}
+
+/// Lines of one rehearsal: more than all that honest hosts say.
+pub const MAX_LINES: usize = 1024;
+/// Characters of one line; an upstream may say longer ones.
+pub const MAX_LINE: usize = 512;
+
+/// One line of a transcript. What is secret is not in it; an upstream's words are a stranger's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    pub who: Who,
+    pub text: String,
+}
+
+impl Line {
+    /// What happened, cut to what a line may have.
+    pub fn note(text: &str) -> Self {
+        Self { who: Who::Note, text: text.chars().take(MAX_LINE).collect() }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Who {
+    /// Said by us.
+    Gate,
+    /// Said by the upstream.
+    Upstream,
+    /// What happened, in our words.
+    Note,
 }

@@ -13,6 +13,7 @@
 mod cloudflare;
 mod headers;
 mod judgement;
+mod rehearsal;
 mod webhook;
 
 use std::sync::Arc;

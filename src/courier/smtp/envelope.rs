@@ -70,7 +70,7 @@ pub fn envelope(parcel: &Parcel, offers: &Offers) -> Vec<Command> {
     std::iter::once(mail).chain(rcpt).chain(data).collect()
 }
 
-fn reverse(path: &ReversePath) -> String {
+pub fn reverse(path: &ReversePath) -> String {
     path.as_ref().map_or_else(|| "<>".to_owned(), |address| format!("<{address}>"))
 }
 

@@ -20,6 +20,10 @@ impl Hosts {
         Self { names, favourite: Mutex::new(None) }
     }
 
+    pub fn name(&self, index: u16) -> Option<&str> {
+        self.names.get(usize::from(index)).map(String::as_str)
+    }
+
     /// Whether the dialer's word about a host is what the configuration says. The name goes into the check of the certificate,
     /// and a dialer in wrong hands must not choose it.
     pub fn has(&self, index: u16, name: &str) -> bool {

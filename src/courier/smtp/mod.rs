@@ -7,11 +7,13 @@ mod login;
 pub(crate) mod offers;
 mod parts;
 mod pool;
+mod rehearsal;
 mod reply;
 mod scram;
 mod session;
 pub(crate) mod stuffing;
 mod transaction;
+mod transcript;
 mod wire;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +34,7 @@ use offers::Limits;
 use pool::Pool;
 use session::Session;
 use transaction::Attempt;
+use transcript::Secrets;
 
 /// How to speak with the upstream.
 pub struct Settings {
@@ -206,13 +209,16 @@ impl Upstream {
             if !tour.reached(first, index) {
                 continue;
             }
-            match Session::open(connection, &self.settings).await {
+            match Session::open(connection, &self.settings, None).await {
                 Ok(session) => {
                     self.settings.hosts.begin_with(index);
                     *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = session.offers.limits;
                     return Some(session);
                 }
                 Err(reason) => {
+                    // An upstream may say back what it was told.
+                    let secrets = self.settings.credential.as_ref().map(Secrets::of).unwrap_or_default();
+                    let reason = secrets.hide(&reason);
                     tracing::info!(host, reason, "a host did not let us in");
                     self.settings.hosts.begin_with(index.saturating_add(1));
                     reasons.push(format!("{host}: {reason}"));

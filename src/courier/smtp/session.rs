@@ -5,6 +5,7 @@ use tokio::time::{Instant, timeout};
 use super::login;
 use super::offers::Offers;
 use super::reply::Reply;
+use super::transcript::Transcript;
 use super::wire::{Broken, Wire};
 use super::{Patience, Settings};
 use crate::config::slice::TlsMode;
@@ -27,8 +28,13 @@ pub struct Session {
 }
 
 impl Session {
-    /// Opens a session on a fresh connection. Errors are the route's: what was being done and why it failed.
-    pub async fn open(connection: Connection, settings: &Settings) -> Result<Self, String> {
+    /// Opens a session on a fresh connection, told by a transcript if somebody looks on. Errors are the route's: what was being
+    /// done and why it failed.
+    pub async fn open(
+        connection: Connection,
+        settings: &Settings,
+        transcript: Option<Transcript>,
+    ) -> Result<Self, String> {
         let Connection { socket, index, host, address } = connection;
         let stream: Box<dyn Stream> = Box::new(socket);
         let patience = &settings.patience;
@@ -39,7 +45,10 @@ impl Session {
             }
             TlsMode::None | TlsMode::Starttls => (stream, None, None),
         };
-        let (wire, offers) = (Wire::new(stream), Offers::default());
+        if let (Some(transcript), Some(version)) = (&transcript, tls) {
+            transcript.note(&protected(settings, version));
+        }
+        let (wire, offers) = (Wire::new(stream).told_by(transcript), Offers::default());
         let mut session =
             Self { wire, offers, index, host, tls, exported, opened: Instant::now(), carried: 0, begun: 0 };
         session.greeting(patience).await?;
@@ -89,8 +98,13 @@ impl Session {
         if self.wire.has_spoken() {
             return Err("STARTTLS: more was said in clear after the 220; somebody may be in between".into());
         }
-        let Protected { stream, version, exported } = handshake(settings, &self.host, self.wire.into_stream()).await?;
-        Ok(Self { wire: Wire::new(stream), offers: Offers::default(), tls: Some(version), exported, ..self })
+        let (stream, transcript) = self.wire.into_parts();
+        let Protected { stream, version, exported } = handshake(settings, &self.host, stream).await?;
+        if let Some(transcript) = &transcript {
+            transcript.note(&protected(settings, version));
+        }
+        let wire = Wire::new(stream).told_by(transcript);
+        Ok(Self { wire, offers: Offers::default(), tls: Some(version), exported, ..self })
     }
 
     /// One command and its reply, in a phase where any accident is the route's.
@@ -122,6 +136,12 @@ impl Session {
             let _ = self.wire.reply(patience.quit).await;
         }
     }
+}
+
+/// For who looks on: under which TLS, and whether it is known with whom.
+fn protected(settings: &Settings, version: &str) -> String {
+    let known = if settings.verified { "the certificate is verified" } else { "the certificate is NOT verified" };
+    format!("{version}, {known}")
 }
 
 async fn handshake(settings: &Settings, host: &str, stream: Box<dyn Stream>) -> Result<Protected, String> {

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
 use super::reply::{Collector, Malformed, Reply};
+use super::transcript::Transcript;
 use crate::courier::tls::Stream;
 
 /// Octets read at once; replies are short.
@@ -40,16 +41,25 @@ pub struct Wire {
     /// Read and not yet taken. Never more than one line of a reply and one read.
     input: Vec<u8>,
     collector: Collector,
+    /// Who looks on.
+    transcript: Option<Transcript>,
 }
 
 impl Wire {
     pub fn new(stream: Box<dyn Stream>) -> Self {
-        Self { stream, input: Vec::new(), collector: Collector::default() }
+        Self { stream, input: Vec::new(), collector: Collector::default(), transcript: None }
+    }
+
+    pub fn told_by(self, transcript: Option<Transcript>) -> Self {
+        Self { transcript, ..self }
     }
 
     /// Sends octets, all of them, within the limit. After an error the last of them were not sent: neither layer
     /// reports success before the kernel has taken everything.
     pub async fn say(&mut self, octets: &[u8], limit: Duration) -> Result<(), Broken> {
+        if let Some(transcript) = &mut self.transcript {
+            transcript.said(octets);
+        }
         let all = async {
             self.stream.write_all(octets).await?;
             self.stream.flush().await
@@ -59,7 +69,11 @@ impl Wire {
 
     /// The next reply. The limit is for the whole of it, so that a dripping upstream gains nothing.
     pub async fn reply(&mut self, limit: Duration) -> Result<Reply, Broken> {
-        timeout(limit, self.collect()).await.map_err(|_| Broken::TimedOut(limit))?
+        let reply = timeout(limit, self.collect()).await.map_err(|_| Broken::TimedOut(limit))??;
+        if let Some(transcript) = &mut self.transcript {
+            transcript.heard(&reply);
+        }
+        Ok(reply)
     }
 
     async fn collect(&mut self) -> Result<Reply, Broken> {
@@ -90,7 +104,8 @@ impl Wire {
         pending.await && !self.has_spoken()
     }
 
-    pub fn into_stream(self) -> Box<dyn Stream> {
-        self.stream
+    /// The connection, and who looks on.
+    pub fn into_parts(self) -> (Box<dyn Stream>, Option<Transcript>) {
+        (self.stream, self.transcript)
     }
 }

@@ -9,6 +9,7 @@ mod neighbours;
 mod phases;
 mod protected;
 mod provider;
+mod rehearsals;
 mod scram;
 mod sessions;
 

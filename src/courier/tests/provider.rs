@@ -217,6 +217,18 @@ fn rule_u16_rule_u4_a_provider_with_the_certificate_of_another_gets_nothing() {
     }
 }
 
+#[test]
+fn a_provider_is_tried_as_far_as_that_goes_without_a_message() {
+    let (port, told) = server(vec![status("200 OK", "")], None);
+    let mut bench = bench(Api::Webhook, port);
+    let (lines, passed) = rehearsals::rehearse(&mut bench, "");
+    assert!(passed && lines[0] == "* api.test: connected in clear, on this machine", "{lines:?}");
+    assert!(told.try_recv().is_err());
+    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let (lines, passed) = rehearsals::rehearse(&mut self::bench(Api::Webhook, closed), "");
+    assert!(!passed && lines.len() == 1, "{lines:?}");
+}
+
 fn cloudflare() -> Api {
     Api::Cloudflare { drop_headers: Vec::new() }
 }

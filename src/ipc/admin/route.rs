@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ipc::delivery::Line;
+use crate::mail::address::ReversePath;
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
     /// Answer: a `State` for each upstream.
@@ -10,6 +13,9 @@ pub enum Command {
     Pause { upstream: String, note: Option<String> },
     /// The reverse; one that rests is tried at once.
     Resume { upstream: String, note: Option<String> },
+    /// Go through all that comes before a message from `sender`, with each of its hosts. Answer: a `Line` for each that is said,
+    /// and `Tested`.
+    Test { upstream: String, sender: ReversePath },
 }
 
 /// How an upstream stands.
@@ -63,4 +69,7 @@ pub struct State {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Response {
     State(Box<State>),
+    Line(Line),
+    /// Whether every host would have taken the message.
+    Tested(bool),
 }

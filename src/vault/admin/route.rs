@@ -3,12 +3,17 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use tokio::sync::mpsc::unbounded_channel;
+
 use super::Desk;
 use crate::ipc::admin::Response;
 use crate::ipc::admin::route::{self, Command};
 use crate::ipc::channel::Sender;
-use crate::vault::audit::event::{Event, Name};
+use crate::ipc::delivery::Heard;
+use crate::mail::address::ReversePath;
+use crate::vault::audit::event::{Event, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
+use crate::vault::delivery::rehearsal::Rehearsal;
 use crate::vault::delivery::schedule::route_event;
 use crate::vault::queue::noted;
 use crate::vault::store::pauses::Pause;
@@ -63,8 +68,38 @@ pub async fn perform(desk: &Desk, command: Command, actor: &str, parts: &Sender<
             schedule.try_now(&upstream);
             desk.vault.poke.notify_one();
         }
+        Command::Test { upstream, sender } => test(desk, &upstream, sender, actor, parts).await?,
     }
     Ok(Response::Done)
+}
+
+/// Errors: nobody can be asked, or it was not heard to the end.
+async fn test(
+    desk: &Desk,
+    upstream: &str,
+    sender: ReversePath,
+    actor: &str,
+    parts: &Sender<Response>,
+) -> Result<(), String> {
+    known(desk, upstream)?;
+    let (told, mut hears) = unbounded_channel();
+    if !desk.vault.schedule.borrow_mut().rehearse(upstream, Rehearsal { sender, told }) {
+        return Err(format!("no courier serves {upstream:?} at the moment: the log says why; ask again later"));
+    }
+    let passed = loop {
+        let part = match hears.recv().await {
+            Some(Heard::Line(line)) => route::Response::Line(line),
+            Some(Heard::End(passed)) => break passed,
+            None => return Err(format!("the courier of {upstream:?} went away meanwhile: ask again")),
+        };
+        parts.send(Response::Route(part)).await.map_err(|_| "whoever asked is gone".to_owned())?;
+    };
+    let outcome = if passed { Outcome::Success } else { Outcome::Failure };
+    let event = Event { outcome, ..ordered(Name::RouteTest, upstream, actor, None) };
+    let done = desk.vault.writer.run(move |store| store.record(vec![event]));
+    done.await.map_err(|error| format!("the store took nothing: {error:?}"))?;
+    let tested = Response::Route(route::Response::Tested(passed));
+    parts.send(tested).await.map_err(|_| "whoever asked is gone".to_owned())
 }
 
 /// Errors: there is no upstream of that name.

@@ -104,6 +104,7 @@ names! {
     TraceEnd "trace.end"
     QueueRetry "queue.retry"
     QueueView "queue.view"
+    RouteTest "route.test"
 }
 
 /// How it ended, in five words that never become six.

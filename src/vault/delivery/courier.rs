@@ -11,6 +11,7 @@ use tokio::task::{JoinHandle, spawn_local};
 
 use super::breaker::Fault;
 use super::outcome::PutOff;
+use super::rehearsal::Rehearsals;
 use super::schedule::{plain, release, route_event, tell_of};
 use super::settlement::{bounded, owes, tell, write};
 use super::{outcome, report};
@@ -60,6 +61,7 @@ struct Courier {
     /// It said how many jobs it takes.
     introduced: bool,
     pieces: UnboundedSender<(Job, io::Result<Vec<u8>>)>,
+    rehearsals: Rehearsals,
 }
 
 /// A courier said something it may not.
@@ -69,8 +71,11 @@ struct Violation(&'static str);
 pub async fn serve(vault: Rc<Vault>, peer: Peer, offers: Sender<Offer>, mut progress: Receiver<Progress>) -> Parting {
     let (lease, mut leased) = unbounded_channel();
     let (pieces, mut read) = unbounded_channel();
+    let (rehearse, mut rehearsed) = unbounded_channel();
     vault.schedule.borrow_mut().join(&peer.label, peer.instance, peer.generation, lease);
-    let mut courier = Courier { vault, peer, offers, active: HashMap::new(), introduced: false, pieces };
+    vault.schedule.borrow_mut().rehearses(&peer.label, peer.instance, rehearse);
+    let (active, rehearsals) = (HashMap::new(), Rehearsals::default());
+    let mut courier = Courier { vault, peer, offers, active, introduced: false, pieces, rehearsals };
     let parting = loop {
         let heard = tokio::select! {
             said = progress.receive() => match said {
@@ -87,6 +92,12 @@ pub async fn serve(vault: Rc<Vault>, peer: Peer, offers: Sender<Offer>, mut prog
             }
             Some((job, piece)) = read.recv() => {
                 courier.pass_on(job, piece).await;
+                Ok(())
+            }
+            Some(rehearsal) = rehearsed.recv() => {
+                let job = courier.vault.schedule.borrow_mut().number();
+                let offer = courier.rehearsals.begin(job, rehearsal);
+                courier.say(offer).await;
                 Ok(())
             }
         };
@@ -144,6 +155,7 @@ impl Courier {
                 self.route_failed(active, Fault::Login, &reason, None).await;
             }
             Progress::BrokenOff { job, said } => self.broke_off(job, said).await,
+            Progress::Rehearsal { job, heard } => self.rehearsals.heard(job, heard).map_err(Violation)?,
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 pub mod breaker;
 pub mod courier;
 pub mod outcome;
+pub mod rehearsal;
 pub mod report;
 pub mod reroute;
 pub mod schedule;

@@ -11,8 +11,10 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
 use super::breaker::{Fault, LONGEST_PAUSE};
+use super::rehearsal::Rehearsal;
 use super::upstream::{Courier, Upstream};
 use crate::ipc::admin::route::State;
+use crate::ipc::delivery::Job;
 use crate::role::{Generation, Instance};
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
@@ -62,8 +64,27 @@ impl Schedule {
         generation: Generation,
         offers: UnboundedSender<Leased>,
     ) {
-        let courier = Courier { instance, generation, slots: 0, free: 0, offers };
+        let courier = Courier { instance, generation, slots: 0, free: 0, offers, rehearse: None };
         self.upstreams.entry(upstream.to_owned()).or_default().couriers.push(courier);
+    }
+
+    /// A number for a job that is no lease.
+    pub fn number(&mut self) -> Job {
+        self.jobs += 1;
+        Job(self.jobs)
+    }
+
+    /// A courier takes rehearsals, too.
+    pub fn rehearses(&mut self, upstream: &str, instance: Instance, rehearse: UnboundedSender<Rehearsal>) {
+        if let Some(courier) = self.courier(upstream, instance) {
+            courier.rehearse = Some(rehearse);
+        }
+    }
+
+    /// Asks the newest courier of an upstream, even if that rests or is paused. False when there is none.
+    pub fn rehearse(&mut self, upstream: &str, rehearsal: Rehearsal) -> bool {
+        let courier = self.upstreams.get_mut(upstream).and_then(Upstream::current);
+        courier.and_then(|courier| courier.rehearse.as_ref()?.send(rehearsal).ok()).is_some()
     }
 
     pub fn leave(&mut self, upstream: &str, instance: Instance) {

@@ -6,6 +6,7 @@ use std::time::Instant;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::breaker::Breaker;
+use super::rehearsal::Rehearsal;
 use crate::ipc::admin::route::{Standing, State};
 use crate::role::{Generation, Instance};
 use crate::vault::store::pauses::Pause;
@@ -31,6 +32,7 @@ pub struct Courier {
     pub slots: u32,
     pub free: u32,
     pub offers: UnboundedSender<Leased>,
+    pub rehearse: Option<UnboundedSender<Rehearsal>>,
 }
 
 impl Upstream {
