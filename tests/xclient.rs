@@ -20,7 +20,7 @@ fn row_13_whoever_a_listed_gateway_names_is_who_is_counted_limited_and_told() {
     let listener = |name: &str, port: u16, from: &str| {
         format!(
             "[[listener]]\nname = \"{name}\"\naddress = [\"127.0.0.1:{port}\"]\nprotocol = \"smtp\"\n\
-             behind_tls_proxy = true\nxclient_from = [\"{from}\"]\nxforward_from = [\"{from}\"]\nper_address = 2\n"
+             behind_tls_proxy = true\nxclient_from = [\"{from}\"]\nxforward_from = [\"{from}\", \"198.51.100.9\"]\nper_address = 2\n"
         )
     };
     let more = listener("listed", listed, "127.0.0.1") + &listener("other", other, "192.0.2.1");

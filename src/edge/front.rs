@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::doorstep::Doorstep;
 use super::smtp::barred::WHYS;
+use super::smtp::ending::CAUSES;
 use crate::config::slice::{Desk, EdgeSlice};
 use crate::log::flood::Flood;
 
@@ -46,6 +47,8 @@ pub struct Front {
     pub handshakes: Flood,
     /// Clients that were kept out before anything was judged, by the reason: the same.
     pub barred: [Flood; WHYS],
+    /// Sessions that were ended for what their client did, by the cause: the same.
+    pub ended: [Flood; CAUSES],
 }
 
 impl Front {
@@ -64,6 +67,7 @@ impl Front {
             turned: Flood::default(),
             handshakes: Flood::default(),
             barred: Default::default(),
+            ended: Default::default(),
         }
     }
 }

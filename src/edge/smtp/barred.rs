@@ -18,10 +18,12 @@ pub(super) enum Barred {
     Stranger,
     /// It did not log in again after its login was changed.
     Revoked,
+    /// It calls itself by what is no name of a host.
+    Name,
 }
 
 /// How many there are, for a place for each.
-pub const WHYS: usize = 5;
+pub const WHYS: usize = 6;
 
 impl Barred {
     const fn index(self) -> usize {
@@ -31,6 +33,7 @@ impl Barred {
             Self::Clear => 2,
             Self::Stranger => 3,
             Self::Revoked => 4,
+            Self::Name => 5,
         }
     }
 }
@@ -73,6 +76,10 @@ impl Session {
             Barred::Revoked => tracing::info!(
                 %session, listener, %client,
                 "a client was refused: the credential it had logged in as was changed, and it did not log in again"
+            ),
+            Barred::Name => tracing::info!(
+                %session, listener, %client,
+                "a client was refused: what it says in EHLO or HELO is not the name of a host: give it one"
             ),
         }
     }

@@ -97,9 +97,13 @@ impl Content {
         if tally.octets() > setting.max_size().saturating_mul(2) {
             return Err(reply::TOO_BIG.into());
         }
-        let patience = self.patience(tally).min(setting.front.idle);
+        let (of_rate, idle) = (self.patience(tally), setting.front.idle);
         let begun = Instant::now();
-        wire.fill(MAX_CONTENT, begun + patience, Phase::Closing).await?;
+        let filled = wire.fill(MAX_CONTENT, begun + of_rate.min(idle), Phase::Closing).await;
+        filled.map_err(|stop| match stop == reply::TOO_SLOW.into() && of_rate < idle {
+            true => reply::CONTENT_TOO_SLOW.into(),
+            false => stop,
+        })?;
         self.waited += begun.elapsed();
         Ok(())
     }
@@ -112,7 +116,7 @@ impl Content {
     /// The client was waited for elsewhere. Ends the session when that was too long.
     pub fn resume(&mut self, waited: Duration, tally: &Tally) -> Result<(), Stop> {
         self.waited += waited;
-        if self.patience(tally).is_zero() { Err(reply::TOO_SLOW.into()) } else { Ok(()) }
+        if self.patience(tally).is_zero() { Err(reply::CONTENT_TOO_SLOW.into()) } else { Ok(()) }
     }
 
     /// Takes a block that was scanned: judges what the scanner found, and passes it on.

@@ -9,6 +9,7 @@ pub mod command;
 pub mod content;
 pub mod data;
 pub mod dialect;
+pub mod ending;
 pub mod envelope;
 pub mod guard;
 pub mod line;

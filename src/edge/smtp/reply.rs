@@ -2,6 +2,7 @@
 //! inside base64.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -55,6 +56,8 @@ pub const BROKEN: Reply = says(421, "4.3.0", "an error of ours, this session is 
 pub const CROWDED: Reply = says(421, "4.3.2", "too many sessions from there, try again later");
 pub const MAKES_ROOM: Reply = says(421, "4.3.2", "too many clients without a login, try again later");
 pub const TOO_SLOW: Reply = says(421, "4.4.2", "nothing came for too long");
+pub const STAYS_A_STRANGER: Reply = says(421, "4.4.2", "no login came for too long");
+pub const CONTENT_TOO_SLOW: Reply = says(421, "4.4.2", "the content comes too slowly");
 pub const TOO_MANY_ERRORS: Reply = says(421, "4.7.0", "too many errors");
 pub const TOO_MANY_COMMANDS: Reply = says(421, "4.7.0", "too many commands without mail");
 pub const TOO_MANY_GUESSES: Reply = says(421, "4.7.0", "too many failed logins");
@@ -138,6 +141,14 @@ impl Reply {
 
     fn wait(code: u16, status: &'static str, what: &str, seconds: u32) -> Self {
         Self { code, status, text: Cow::Owned(format!("{what}, try again in {seconds} seconds")) }
+    }
+}
+
+/// On one line, for the log.
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let gap = if self.status.is_empty() { "" } else { " " };
+        write!(f, "{} {}{gap}{}", self.code, self.status, self.text)
     }
 }
 

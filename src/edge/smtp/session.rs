@@ -24,7 +24,7 @@ use crate::edge::front::{Front, Phase};
 use crate::ipc::session::{Exported, Tls};
 
 /// How long a stranger may stay a stranger, whatever it says meanwhile.
-const STRANGER: Duration = Duration::from_secs(300);
+pub(super) const STRANGER: Duration = Duration::from_secs(300);
 
 /// Commands that one session may have answered before others get their turn: this process has one thread.
 const TURN: u32 = 16;
@@ -35,7 +35,7 @@ pub struct Session {
     pub(super) front: Arc<Front>,
     pub(super) visit: Visit,
     pub(super) id: Uuid,
-    born: Instant,
+    pub(super) born: Instant,
     greeted: bool,
     pub(super) standing: Standing,
     pub(super) transaction: Option<Transaction>,
@@ -98,7 +98,9 @@ impl Session {
                 Err(_) => Leave::Closed,
             },
             Ok(Err(stop)) => {
+                let stop = self.exactly(stop);
                 tracing::debug!(session = %self.id, ?stop, "a session ends");
+                self.ended(&stop);
                 wire.close(stop).await;
                 Leave::Closed
             }
@@ -161,7 +163,12 @@ impl Session {
                     Err(refused) => self.answer(wire, refused).await?,
                 },
                 Err(fault @ Fault::Chunk) => return Err(Reply::from(fault).into()),
-                Err(fault) => self.answer(wire, fault.into()).await?,
+                Err(fault) => {
+                    if matches!(fault, Fault::Hello) {
+                        self.barred(Barred::Name);
+                    }
+                    self.answer(wire, fault.into()).await?;
+                }
             }
         }
     }

@@ -42,8 +42,9 @@ pub fn no_tls(why: &impl fmt::Display) -> Told {
 }
 
 /// The end without a reply.
-pub fn silence() -> Told {
-    Told::Stage("the client is gone, or speaks no SMTP".to_owned())
+pub fn silence(is_foreign: bool) -> Told {
+    let why = if is_foreign { "the client speaks no SMTP, and is told nothing" } else { "the client is gone" };
+    Told::Stage(why.to_owned())
 }
 
 /// Replies, line by line. What is said in an exchange that logs in is not shown.

@@ -34,8 +34,10 @@ const MAX_LINGER: usize = 64 * 1024;
 /// Why a session is over.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// The client is gone, or speaks another protocol and shall get no answer.
+    /// The client is gone.
     Silently,
+    /// It speaks another protocol, and shall get no answer.
+    Foreign,
     /// After this has been said.
     With(Reply),
 }
@@ -166,7 +168,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             if is_foreign(self.inbox.pending()) {
                 // What was answered before it began is owed: who doesn't hear of a message that was kept sends it again.
                 self.flush().await?;
-                return Err(Stop::Silently);
+                return Err(Stop::Foreign);
             }
             if let Some(line) = self.inbox.line(limit) {
                 return Ok(line);
@@ -230,9 +232,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Says the last words, if there are any, and closes.
     pub async fn close(mut self, stop: Stop) {
         match stop {
-            Stop::Silently => {
+            Stop::Silently | Stop::Foreign => {
                 (self.out, self.told) = (Vec::new(), 0);
-                self.tell(transcript::silence);
+                self.tell(|| transcript::silence(stop == Stop::Foreign));
             }
             Stop::With(reply) => self.say(&reply),
         }

@@ -154,7 +154,7 @@ async fn rule_s2_a_silent_stranger_is_told_to_go() {
     let begun = Instant::now();
     let mut client = room.connect();
     client.expect("220").await;
-    client.slow_line("421 4.4.2").await;
+    client.slow_line("421 4.4.2 nothing came for too long").await;
     assert!((30..31).contains(&begun.elapsed().as_secs()));
 }
 
@@ -198,7 +198,7 @@ async fn rule_s3_a_stranger_that_keeps_talking_stays_a_stranger_for_five_minutes
     }
     tokio::time::sleep(Duration::from_secs(15)).await;
     client.run("C: NOOP\nS: 250 *").await;
-    client.slow_line("421 4.4.2").await;
+    client.slow_line("421 4.4.2 no login came for too long").await;
     assert_eq!(begun.elapsed().as_secs(), 300);
 }
 
@@ -213,7 +213,7 @@ async fn rule_s3_content_that_trickles_has_a_least_rate() {
         tokio::time::sleep(Duration::from_secs(5)).await;
     }
     assert!((60..120).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
-    client.expect("421 4.4.2").await;
+    client.expect("421 4.4.2 the content comes too slowly").await;
     assert!(room.seen().kept.is_empty());
 }
 
@@ -227,7 +227,7 @@ async fn rule_s3_rule_d9_what_came_in_chunks_is_not_held_for_a_client_that_only_
         tokio::time::sleep(Duration::from_secs(25)).await;
         client.run("C: NOOP\nS: 250 *").await;
     }
-    client.slow_line("421 4.4.2").await;
+    client.slow_line("421 4.4.2 the content comes too slowly").await;
     assert!((59..=60).contains(&begun.elapsed().as_secs()));
     assert!(room.seen().kept.is_empty());
 }
