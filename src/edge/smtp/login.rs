@@ -49,6 +49,10 @@ impl Session {
             self.barred(Barred::Mechanism(asked));
             return Ok(reply::UNKNOWN_MECHANISM);
         };
+        if self.guessed == Some(wire.round()) {
+            // It was said before the last guess could have been answered.
+            return Err(reply::SPEAKS_TOO_EARLY.into());
+        }
         let judged = match mechanism.is_scram() {
             true => Box::pin(self.scram(wire, mechanism, initial)).await?,
             false => {
@@ -66,6 +70,7 @@ impl Session {
             Ok(Err(denial)) => Reply::from(denial),
             Err(malformed) => return Ok(malformed),
         };
+        self.guessed = Some(wire.round());
         if refused != reply::BAD_CREDENTIALS {
             match self.budget.unjudged_login() {
                 Charge::Free => (),

@@ -40,6 +40,8 @@ pub struct Session {
     pub(super) standing: Standing,
     pub(super) transaction: Option<Transaction>,
     pub(super) budget: Budget,
+    /// The round in which its last guess was wrong.
+    pub(super) guessed: Option<u64>,
     /// Why it was kept out, as far as the log has it.
     pub(super) told: [bool; WHYS],
     /// For the next transaction.
@@ -72,6 +74,7 @@ impl Session {
             greeted: false,
             transaction: None,
             budget: Budget::full(),
+            guessed: None,
             told: [false; WHYS],
             forwarded: Forwarded::default(),
         }
@@ -85,7 +88,7 @@ impl Session {
         if self.visit.is_a_gateways() {
             self.standing.forget_certificate();
         }
-        self.transaction = None;
+        (self.transaction, self.guessed) = (None, None);
         self.forwarded = Forwarded::default();
     }
 

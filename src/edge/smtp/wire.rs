@@ -71,12 +71,14 @@ pub struct Wire<S> {
     scribe: Scribe,
     phase: watch::Receiver<Phase>,
     notice: Notice,
+    /// How often it was waited for the client.
+    rounds: u64,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub fn new(stream: S, phase: watch::Receiver<Phase>, notice: Notice) -> Self {
         let (inbox, scribe) = (Inbox::default(), Scribe::default());
-        Self { stream, inbox, out: Vec::new(), told: 0, scribe, phase, notice }
+        Self { stream, inbox, out: Vec::new(), told: 0, scribe, phase, notice, rounds: 0 }
     }
 
     /// The same, and what is said on it is told to those who follow the session.
@@ -106,6 +108,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// The client has spoken further than it may.
     pub fn is_ahead(&self) -> bool {
         !self.inbox.pending().is_empty()
+    }
+
+    /// Which round this is. What is read in one was sent before any reply of the same one could be heard.
+    pub const fn round(&self) -> u64 {
+        self.rounds
     }
 
     /// Whether the client speaks before it was greeted. Looks twice, with a turn of the runtime between: a socket that is
@@ -181,6 +188,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Writes what there is to say, then reads what there is, up to about `octets`.
     pub async fn fill(&mut self, octets: usize, deadline: Instant, until: Phase) -> Result<(), Stop> {
         self.flush().await?;
+        self.rounds = self.rounds.saturating_add(1);
         let room = self.inbox.room(octets);
         tokio::select! {
             biased;

@@ -79,7 +79,11 @@ mod tests {
         assert_eq!(cache.recall(&mark, now), None);
         cache.learn(mark, 7, now);
         assert_eq!(cache.recall(&mark, now), Some(7));
+        assert_eq!(cache.recall(&mark, now + BELIEVED - Duration::from_millis(1)), Some(7));
         assert_eq!(cache.recall(&mark, now + BELIEVED), None);
+        // Another run has another key: what was remembered tells nobody which password it was.
+        let elsewhen = Cache::new().unwrap().mark("billing", 1, &password, there);
+        assert_eq!(cache.recall(&elsewhen, now), None);
         for other in [
             cache.mark("billing", 2, &password, there),
             cache.mark("shop", 1, &password, there),

@@ -239,6 +239,22 @@ async fn rule_a15_a_login_in_one_round_may_stand_in_a_group() {
 }
 
 #[tokio::test]
+async fn rule_a15_a_guess_behind_a_wrong_one_in_the_same_group_is_not_judged() {
+    for behind in ["", "C: NOOP\n"] {
+        let room = Room::plain();
+        let answered = if behind.is_empty() { "" } else { "S: 250 *\n" };
+        let right = "AGJpbGxpbmcAczNjcmV0";
+        room.run(&format!(
+            "@hello\nC: AUTH PLAIN {WRONG}\n{behind}C: AUTH PLAIN {right}\nS: 535 *\n{answered}S: 554 5.5.0 *\n--"
+        ))
+        .await;
+        assert_eq!(room.seen().logins.len(), 1);
+    }
+    let room = Room::plain();
+    room.run(&format!("@hello\nC: AUTH PLAIN {WRONG}\nS: 535 *\nC: AUTH PLAIN AGJpbGxpbmcAczNjcmV0\nS: 235 *")).await;
+}
+
+#[tokio::test]
 async fn a_login_that_was_revoked_must_be_made_again() {
     let room = Room::plain();
     let mut client = room.run("@login").await;

@@ -26,13 +26,16 @@ async fn rule_c2_a_second_hello_is_legal_and_acts_as_a_reset() {
         S: 250 LIMITS RCPTMAX=100
         C: RCPT TO:<b@example.org>
         S: 503 5.5.1 *
+        @again
         C: HELO again.example
         S: 250 gate.example.net
+        C: RCPT TO:<b@example.org>
+        S: 503 5.5.1 *
         C: MAIL FROM:<a@example.net>
         S: 250 2.1.0 *",
     )
     .await;
-    assert_eq!(room.seen().aborted, 1);
+    assert_eq!(room.seen().aborted, 2);
 }
 
 #[tokio::test]
@@ -128,6 +131,9 @@ async fn rule_c9_defect_x23_a_client_that_hangs_up_leaves_nothing_behind() {
         "@data",
         "@data\nC: From: a@example.net\nC:\nC: half a",
         "@data\nC: From: a@example.net\nC:\nC~ a\\r\\n.",
+        "@mail\nC: BDAT 40 LAST\nC~ From: a@example.net\\r\\n\\r\\nhalf a",
+        "@mail\nC: BDAT 23\nC~ From: a@example.net\\r\\n\\r\\n\nS: 250 *",
+        "@mail\nC: BDAT 23\nC~ From: a@example.net\\r\\n\\r\\n\nS: 250 *\nC: BDAT 2 LAST\nC~ x",
     ] {
         let room = Room::plain();
         drop(room.run(so_far).await);

@@ -42,6 +42,21 @@ async fn rule_p4_vector_v14_a_quote_in_a_sender_is_data_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn rule_p14_the_local_part_of_a_recipient_is_kept_as_it_was_said() {
+    let room = Room::plain();
+    let all =
+        ["Rosa.MARTIN+Tag@Example.ORG", "rosa.martin+tag@example.org", "o'neil%x=y@example.org", "a!b#c@example.org"];
+    let said = all.map(|to| format!("C: RCPT TO:<{to}>\nS: 250 *\n")).concat();
+    room.run(&format!("@login\nC: MAIL FROM:<a@example.net>\nS: 250 *\n{said}C: DATA\nS: 354 *\nC: From: a@example.net\nC: .\nS: 250 *")).await;
+    let kept = room.seen().kept[0].recipients.clone();
+    for to in all {
+        let (local, domain) = to.split_once('@').unwrap();
+        let expected = format!("{local}@{}", domain.to_lowercase());
+        assert_eq!(kept.iter().filter(|one| one.to_string() == expected).count(), 1, "{expected}: {kept:?}");
+    }
+}
+
+#[tokio::test]
 async fn rule_p7_names_without_a_dot_and_literals_are_refused() {
     let room = Room::plain();
     room.run(

@@ -70,6 +70,18 @@ async fn rule_t4_once_tls_is_on_it_is_not_offered_and_not_begun_again() {
 }
 
 #[tokio::test]
+async fn rule_c6_reset_ends_neither_tls_nor_the_login_under_it() {
+    let room = room();
+    let client = room.run(&format!("S: 220 *\n{HELLO_CLEAR}\nC: STARTTLS\nS: 220 2.0.0 *")).await;
+    let mut client = client.secured(&room.front).await;
+    client.run("C: EHLO client.example\n@offers\nS: 250 AUTH PLAIN LOGIN").await;
+    client.run("C: AUTH PLAIN AGJpbGxpbmcAczNjcmV0\nS: 235 *\n@again\nC: RSET\nS: 250 2.0.0 *").await;
+    client.run("C: STARTTLS\nS: 503 5.5.1 *\nC: AUTH PLAIN AGJpbGxpbmcAczNjcmV0\nS: 503 5.5.1 *\n@again").await;
+    client.run("C: DATA\nS: 354 *\nC: From: a@example.net\nC: .\nS: 250 *").await;
+    assert!(room.seen().kept[0].content.contains("with ESMTPSA id "));
+}
+
+#[tokio::test]
 async fn rule_t5_before_tls_next_to_nothing_works() {
     let room = room();
     let mut client = room.run("S: 220 *").await;

@@ -56,6 +56,23 @@ fn rule_a9_a_login_costs_one_hash_whoever_it_claims_to_be() {
 }
 
 #[test]
+fn rule_a8_a_name_is_the_credentials_own_octets_or_nobodys() {
+    let all = Credentials::new(&[declared("shop", "key00001", &[])], &[]);
+    let (dummy, tagger) = (secret("dummy"), Tagger::new().unwrap());
+    for (name, hash) in [("shop", "hash of shop"), ("Shop", "dummy"), ("shop ", "dummy"), ("shop@example.net", "dummy")]
+    {
+        let owner = all.owner(Mechanism::Plain, name, "guess").map(|owner| owner.id.as_str());
+        assert_eq!(
+            owner,
+            (hash != "dummy").then_some("shop"),
+            "{name}: it would be limited and logged under two names"
+        );
+        let asked = all.candidates(Mechanism::Plain, name, "guess", &tagger, &dummy).unwrap();
+        assert_eq!(phcs(&asked), Some(vec![hash]), "{name}");
+    }
+}
+
+#[test]
 fn a_guess_at_a_generated_key_costs_nothing_whether_the_key_exists_or_not() {
     let tagger = Tagger::new().unwrap();
     let ((one, right), (two, second), (_, strange)) =
