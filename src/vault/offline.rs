@@ -80,6 +80,7 @@ mod tests {
     use crate::policy::derived::Keys;
     use crate::policy::scope::Scope;
     use crate::secret::Secret;
+    use crate::vault::login::credentials::Credentials;
     use crate::vault::login::proof;
 
     struct Bench(tempfile::TempDir);
@@ -255,6 +256,35 @@ mod tests {
         assert_eq!(bench.entry().keys.iter().map(|key| key.scram).collect::<Vec<_>>(), [true, false]);
         assert_eq!(bench.kept().iter().flatten().count(), 1);
         assert!(!format!("{:?} {:?}", bench.events(), bench.entry()).contains("SCRAM-"));
+    }
+
+    #[test]
+    fn rule_a17_the_answer_to_a_name_is_one_before_it_has_keys_with_them_and_when_they_are_gone() {
+        let bench = Bench::new();
+        let asked = || {
+            let database = Database::open(bench.0.path()).unwrap();
+            let mut store = Store::prepare(&database).unwrap();
+            let known = store.transaction(|store| Ok((store.credentials.all()?, store.credentials.tagger()?)));
+            let (stored, tagger) = known.unwrap();
+            let offer = Credentials::new(&[], &stored).offer(&id(), &tagger, now_us());
+            let keys = offer.keys.iter().filter(|(mark, _)| mark.is_some()).count();
+            ((offer.salt, offer.iterations), keys)
+        };
+        let (nobody, _) = asked();
+        let (one, _) = bench.secret(Command::Add { id: id(), policy: Box::new(policy()), scram: false });
+        assert_eq!(asked(), (nobody, 0));
+        let rotate = |scram| bench.secret(Command::Rotate { id: id(), overlap: None, scram }).0;
+        let two = rotate(true);
+        assert_eq!(asked(), (nobody, 1));
+        let retire = |key| bench.ask(Command::Retire { id: id(), key: Some(key), queue: Queue::Deliver }).unwrap();
+        retire(one);
+        rotate(false);
+        retire(two);
+        assert_eq!(asked(), (nobody, 0));
+        rotate(true);
+        assert_eq!(asked(), (nobody, 1));
+        bench.ask(Command::Remove { id: id(), queue: Queue::Deliver }).unwrap();
+        assert_eq!(asked(), (nobody, 0));
     }
 
     #[test]

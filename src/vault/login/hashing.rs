@@ -1,11 +1,11 @@
 //! argon2: one password and its hash.
 
-use argon2::password_hash::phc::{Output, PasswordHash, Salt};
+use argon2::password_hash::phc::{self, Output, PasswordHash};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use subtle::ConstantTimeEq;
 
 use super::proof;
-use crate::policy::derived::Keys;
+use crate::policy::derived::{ITERATIONS, Keys, Salt};
 use crate::policy::phc::MOST_MEMORY;
 use crate::secret::Secret;
 
@@ -42,7 +42,8 @@ pub fn fits(password: &Secret<String>, phc: &Secret<String>, memory: &mut Memory
 #[derive(Clone, Debug)]
 pub enum Scram {
     No,
-    Alone,
+    /// With this salt.
+    Alone(Salt),
     /// With the salt of these, so that one challenge serves both secrets.
     Beside(Box<Keys>),
 }
@@ -59,7 +60,7 @@ pub struct Hashed {
 pub fn make(password: &Secret<String>, scram: &Scram, memory: &mut Memory) -> Result<Hashed, String> {
     let keys = match scram {
         Scram::No => None,
-        Scram::Alone => Some(proof::derive(password, None)?),
+        Scram::Alone(salt) => Some(proof::with(password, ITERATIONS, *salt)?),
         Scram::Beside(other) => Some(proof::derive(password, Some(other))?),
     };
     Ok(Hashed { phc: hash(password, memory)?, scram: keys.as_ref().map(Keys::text) })
@@ -89,7 +90,7 @@ pub fn hash(password: &Secret<String>, memory: &mut Memory) -> Result<Secret<Str
         algorithm: Algorithm::Argon2id.ident(),
         version: Some(Version::V0x13.into()),
         params: (&params).try_into().map_err(|error: argon2::password_hash::Error| wrong(&error))?,
-        salt: Some(Salt::new(&salt).map_err(|error| wrong(&error))?),
+        salt: Some(phc::Salt::new(&salt).map_err(|error| wrong(&error))?),
         hash: Some(Output::new(output.expose()).map_err(|error| wrong(&error))?),
     };
     Ok(Secret::new(phc.to_string()))

@@ -1,6 +1,7 @@
 //! A secret on its way into the vault: generated here or made elsewhere, and not hashed yet.
 
 use crate::ipc::admin::credential::{Command, Material};
+use crate::policy::derived::Salt;
 use crate::policy::{phc, principal};
 use crate::vault::login::credentials::Credential;
 use crate::vault::login::hashing::{Hashed, Scram};
@@ -14,8 +15,9 @@ pub struct Fresh {
     pub material: Material,
     /// To be shown once: whoever imports a secret has it.
     pub generated: bool,
-    /// Keys for SCRAM are to be derived from it.
-    pub scram: bool,
+    /// Keys for SCRAM are to be derived from it, with this salt where it has no neighbour: the one that who asked for the name heard
+    /// when it had no keys.
+    pub scram: Option<Salt>,
     tag: Option<u16>,
 }
 
@@ -24,18 +26,19 @@ impl Fresh {
     ///
     /// Errors: why what was given can't be one; never with a part of it.
     pub fn of(command: &Command, tagger: &Tagger) -> Result<Option<Self>, String> {
+        let salt = |scram: bool| command.of().filter(|_| scram).map(|id| tagger.salt(id));
         match command {
             Command::Add { scram, .. } | Command::Rotate { scram, .. } => {
                 let (id, secret) = key::generate()?;
                 let tag = Some(tagger.tag(secret.expose()));
-                Ok(Some(Self { id, material: Material::Secret(secret), generated: true, scram: *scram, tag }))
+                Ok(Some(Self { id, material: Material::Secret(secret), generated: true, scram: salt(*scram), tag }))
             }
             Command::Import { scram: true, material: Material::Hash(_), .. } => {
                 Err("keys for SCRAM can't be made of a hash: give the secret itself".to_owned())
             }
             Command::Import { key, material, scram, .. } => {
                 let fresh = Self::imported(key.as_deref(), material, tagger)?;
-                Ok(Some(Self { scram: *scram, ..fresh }))
+                Ok(Some(Self { scram: salt(*scram), ..fresh }))
             }
             _ => Ok(None),
         }
@@ -63,15 +66,15 @@ impl Fresh {
         if !principal::is_key_id(&id) {
             return Err(format!("{id:?} can't be a key id: {}", principal::KEY_ID));
         }
-        Ok(Self { id, material: material.clone(), generated: false, scram: false, tag })
+        Ok(Self { id, material: material.clone(), generated: false, scram: None, tag })
     }
 
     /// Keys come beside those that the credential has.
     pub fn derives(&self, credential: Option<&Credential>, now_us: u64) -> Scram {
         match (self.scram, credential.and_then(|credential| credential.derived(now_us))) {
-            (false, _) => Scram::No,
-            (true, None) => Scram::Alone,
-            (true, Some(keys)) => Scram::Beside(Box::new(keys.clone())),
+            (None, _) => Scram::No,
+            (Some(salt), None) => Scram::Alone(salt),
+            (Some(_), Some(keys)) => Scram::Beside(Box::new(keys.clone())),
         }
     }
 
