@@ -114,8 +114,10 @@ impl Session {
 
     /// The same, for who names the phase itself.
     pub async fn exchange(&mut self, line: &[u8], patience: &Patience) -> Result<Reply, String> {
-        if self.wire.has_spoken() {
-            return Err("the upstream spoke out of its turn".to_owned());
+        match self.wire.overheard(patience.quit).await {
+            Ok(None) => {}
+            Ok(Some(reply)) => return Err(format!("the upstream spoke out of its turn: {reply}")),
+            Err(broken) => return Err(broken.to_string()),
         }
         let asked = async {
             self.wire.say(line, patience.command).await?;

@@ -10,24 +10,28 @@
 //! | MAIL, DATA | 4yz / 5yz | Deferred (another host may be tried once) / Failed | |
 //! | RCPT | 503, 530, 534, 535, 538 | | broken off |
 //! | RCPT | 4yz, 552 / other 5yz | Deferred / Failed, that recipient alone | |
-//! | content | connection lost | | broken off: without the dot nothing is delivered (RFC 5321 section 4.1.1.10) |
+//! | before the dot, the last chunk | more than was asked for, 421 apart | | broken off: which is whose is unknown |
+//! | content | 4yz / 5yz | Deferred (another host may be tried once) / Failed, and no dot follows | |
+//! | content | connection lost, 421 and the like | | broken off: without the dot nothing is delivered (RFC 5321 section 4.1.1.10) |
 //! | a chunk but the last | none, garbled, 421 and the like | | broken off: without the last one nothing is delivered (RFC 3030 section 2) |
 //! | a chunk but the last | 4yz / 5yz | Deferred (another host may be tried once) / Failed | |
-//! | dot, last chunk | none, garbled | Unknown | |
+//! | dot, last chunk | none, garbled, 2yz and a refusal behind it | Unknown | |
 //! | dot, last chunk | 421 | | broken off |
 //! | dot, last chunk | 4yz / 5yz / 2yz | Deferred (another host may be tried once) / Failed / Delivered | |
 
 mod chunks;
+mod content;
+mod turns;
 
 use super::Patience;
 use super::envelope::{self, Command, Step};
 use super::reply::{Reply, cut};
 use super::session::Session;
-use super::stuffing::{Stuffing, Unfit};
-use crate::courier::parcel::{Parcel, Withdrawn};
+use crate::courier::parcel::Parcel;
 use crate::mail::address::Address;
 use crate::mail::envelope::Utf8;
-use crate::mail::outcome::{Outcome, Said, UNANSWERED};
+use crate::mail::outcome::{Outcome, Said};
+use turns::Aside;
 
 /// Content is written in pieces of this size, each with its own deadline.
 const BLOCK: usize = 64 * 1024;
@@ -148,9 +152,7 @@ impl Transaction<'_> {
                 break;
             }
             let phase = group.first().map_or("MAIL", |command| command.step.name());
-            if self.session.wire.has_spoken() {
-                return Err(self.route(phase, "it spoke out of its turn", !answered));
-            }
+            self.in_turn(phase, !answered).await?;
             let text: String = group.iter().map(|command| command.line.as_str()).collect();
             if let Err(broken) = self.session.wire.say(text.as_bytes(), self.patience.command).await {
                 return Err(self.route(phase, &broken.to_string(), !answered));
@@ -200,9 +202,19 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    async fn judge(self, answers: Answers) -> Attempt {
+    async fn judge(mut self, answers: Answers) -> Attempt {
         let Answers { refused, data, mut out_of_step } = answers;
         let nobody = refused.is_some() || !self.has_accepted();
+        // Content listens for itself before it goes on.
+        let goes_on = !nobody && data.as_ref().is_none_or(|reply| reply.code == 354);
+        if !goes_on && !out_of_step {
+            match self.listen().await {
+                Ok(()) => {}
+                // It leaves, and what it has answered stands.
+                Err(Aside::Leaving(_)) => out_of_step = true,
+                Err(aside) => return self.out_of_step("RCPT", aside, false),
+            }
+        }
         if nobody && data.as_ref().is_some_and(|reply| reply.code == 354) {
             // RFC 2920 section 3.1: it waits for content although nobody is to get it. A lone dot ends that, whatever comes.
             let _ = self.session.wire.say(b".\r\n", self.patience.block).await;
@@ -221,80 +233,10 @@ impl Transaction<'_> {
             Some(reply) if speaks_of_the_session(&reply) || reply.code == 454 => {
                 self.route("DATA", &reply.to_string(), false)
             }
-            Some(reply) if reply.is_temporary() || reply.is_permanent() => self.settle_by(&reply, true).await,
+            Some(reply) if reply.is_temporary() || reply.is_permanent() => self.settle_by(&reply, !out_of_step).await,
             Some(reply) => self.route("DATA", &reply.to_string(), false),
             None => self.route("DATA", "there was no room for it", false),
         }
-    }
-
-    async fn content(self) -> Attempt {
-        let mut stuffing = Stuffing::new(self.session.offers.eight_bit);
-        let mut out = Vec::with_capacity(BLOCK);
-        loop {
-            match self.parcel.content.next().await {
-                Ok(Some(octets)) => {
-                    if let Err(unfit) = stuffing.push(&octets.0, &mut out) {
-                        return self.unfit(unfit, false);
-                    }
-                }
-                Ok(None) => break,
-                Err(Withdrawn) => return Attempt::Withdrawn,
-            }
-            if out.len() >= BLOCK {
-                if let Err(broken) = self.session.wire.say(&out, self.patience.block).await {
-                    return self.route("content", &broken.to_string(), false);
-                }
-                out.clear();
-            }
-        }
-        if let Err(unfit) = stuffing.finish(&mut out) {
-            return self.unfit(unfit, false);
-        }
-        if !self.parcel.content.may_end() {
-            return Attempt::Withdrawn;
-        }
-        // The dot is the last thing written: when this fails, it was not sent.
-        if let Err(broken) = self.session.wire.say(&out, self.patience.block).await {
-            return self.route("content", &broken.to_string(), false);
-        }
-        self.ended().await
-    }
-
-    /// The answer to the dot, or to the last chunk.
-    async fn ended(mut self) -> Attempt {
-        self.session.carried += 1;
-        match self.session.wire.reply(self.patience.dot).await {
-            Ok(reply) if reply.code == 421 => self.route("dot", &reply.to_string(), false),
-            Ok(reply) if reply.is_positive() => {
-                let outcome = Outcome::Delivered(self.said(&reply));
-                self.settle(&outcome);
-                self.finish(true, false)
-            }
-            Ok(reply) if reply.is_temporary() || reply.is_permanent() => self.settle_by(&reply, true).await,
-            Ok(reply) => self.unknown(&reply.to_string()),
-            Err(broken) => self.unknown(&broken.to_string()),
-        }
-    }
-
-    fn unknown(mut self, why: &str) -> Attempt {
-        let text = cut(format!("{UNANSWERED}: {why}"));
-        let outcome = Outcome::Unknown(Said { text, ..self.ours("4.4.2", "") });
-        self.settle(&outcome);
-        self.finish(false, false)
-    }
-
-    /// Content that must not go out. Within DATA the session ends in the middle of it, without the dot.
-    fn unfit(mut self, unfit: Unfit, reusable: bool) -> Attempt {
-        let outcome = Outcome::Failed(match unfit {
-            Unfit::StrayLineEnd => self.ours("5.5.2", "the message has a CR or LF that ends no line; it was not sent"),
-            Unfit::EightBit => self.ours(
-                "5.6.3",
-                "the message has 8-bit content and the upstream does not offer 8BITMIME; it was not sent",
-            ),
-        });
-        tracing::warn!(message = %self.parcel.message, ?unfit, reusable, "content that must not be sent");
-        self.settle(&outcome);
-        self.finish(reusable, false)
     }
 
     /// Gives every recipient without an outcome what this refusal means.

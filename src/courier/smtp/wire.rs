@@ -7,6 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::reply::{Collector, Malformed, Reply};
@@ -95,17 +96,67 @@ impl Wire {
         !self.input.is_empty()
     }
 
+    /// What it has said that nobody asked for, as far as this moment shows: what is on this machine by now. A reply that has begun
+    /// has so long to end. Errors: it is closed, or what it said is none.
+    pub async fn overheard(&mut self, limit: Duration) -> Result<Option<Reply>, Broken> {
+        let is_open = self.look().await?;
+        if self.has_spoken() {
+            return self.reply(limit).await.map(Some);
+        }
+        if is_open { Ok(None) } else { Err(Broken::Closed) }
+    }
+
     /// Whether it is open and has said nothing, as far as this moment shows.
     pub async fn is_silent(&mut self) -> bool {
-        let mut octet = [0u8; 1];
-        let mut buffer = ReadBuf::new(&mut octet);
-        let pending =
-            poll_fn(|context| Poll::Ready(Pin::new(&mut self.stream).poll_read(context, &mut buffer).is_pending()));
-        pending.await && !self.has_spoken()
+        matches!(self.look().await, Ok(true)) && !self.has_spoken()
+    }
+
+    /// Takes what has arrived, without waiting for more. False at the end.
+    async fn look(&mut self) -> Result<bool, Broken> {
+        // What has come since the last wait is known to the runtime only when it has asked the system again.
+        yield_now().await;
+        let mut octets = [0u8; READ];
+        let mut buffer = ReadBuf::new(&mut octets);
+        let looked = poll_fn(|context| Poll::Ready(Pin::new(&mut self.stream).poll_read(context, &mut buffer))).await;
+        match looked {
+            Poll::Pending => return Ok(true),
+            Poll::Ready(read) => read.map_err(Broken::Failed)?,
+        }
+        self.input.extend_from_slice(buffer.filled());
+        Ok(!buffer.filled().is_empty())
     }
 
     /// The connection, and who looks on.
     pub fn into_parts(self) -> (Box<dyn Stream>, Option<Transcript>) {
         (self.stream, self.transcript)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_said_unasked_is_heard_as_soon_as_it_is_here_and_is_kept() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut other, _) = listener.accept().unwrap();
+        other.set_nodelay(true).unwrap();
+        let (mut wire, limit) = (Wire::new(Box::new(stream)), Duration::from_secs(20));
+        for _ in 0..3 {
+            assert!(wire.is_silent().await && wire.overheard(limit).await.unwrap().is_none());
+            other.write_all(b"250-a\r\n250 b\r\n").unwrap();
+            assert!(!wire.is_silent().await);
+            let reply = wire.overheard(limit).await.unwrap().unwrap();
+            assert_eq!((reply.code, reply.lines), (250, vec!["a".to_owned(), "b".to_owned()]));
+        }
+        drop(other);
+        assert!(matches!(wire.overheard(limit).await, Err(Broken::Closed)));
+        assert!(!wire.is_silent().await);
     }
 }

@@ -70,6 +70,6 @@ fn rule_u7_content_that_must_not_go_out_ends_between_chunks_and_the_session_serv
     }
     assert_eq!(bench.deliver(&["a@b.test"]).word(), "delivered 250");
     let tally = sink.tally();
-    assert_eq!((tally.connections, tally.commands.iter().filter(|line| *line == "RSET").count()), (1, 3));
+    assert_eq!((tally.connections, tally.commands.iter().filter(|line| *line == "RSET").count()), (1, 4));
     assert_eq!(tally.commands.iter().filter(|line| line.ends_with("LAST")).count(), 1);
 }

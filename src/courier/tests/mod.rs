@@ -12,6 +12,7 @@ mod provider;
 mod rehearsals;
 mod scram;
 mod sessions;
+mod turns;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

@@ -222,7 +222,8 @@ fn put_off_by_all_hosts_is_deferred_and_put_off_then_unreachable_too() {
 
 #[test]
 fn a_failed_host_is_left_aside_and_long_content_is_not_begun_again_within_a_job() {
-    let (_first, one) = sink(Options { faults: vec![Fault::at(Phase::Content, Act::Close)], ..Options::default() });
+    let (_first, one) =
+        sink(Options { faults: vec![Fault::say(Phase::Dot, "421 4.3.2 closing")], ..Options::default() });
     let (second, two) = sink(Options::default());
     let hosts = vec![("mx1.test".to_owned(), one), ("mx2.test".to_owned(), two)];
     let mut bench = Bench::start(&hosts, settings_for(&hosts));

@@ -1,6 +1,7 @@
 //! Content in chunks (BDAT, RFC 3030), where they are offered: no dots are stuffed, and whatever ends before the last chunk is whole has
 //! delivered nothing, so that a message can be given up and the session kept.
 
+use super::turns::Aside;
 use super::{Attempt, BLOCK, Transaction, speaks_of_the_session};
 use crate::courier::parcel::Withdrawn;
 use crate::courier::smtp::reply::Reply;
@@ -26,6 +27,11 @@ impl Transaction<'_> {
                 Err(Withdrawn) => return Attempt::Withdrawn,
             }
             if out.len() >= BLOCK {
+                if ahead == 0
+                    && let Err(ended) = self.in_turn("BDAT", false).await
+                {
+                    return ended;
+                }
                 let at_most = usize::from(self.session.offers.pipelining);
                 ahead = match self.chunk(&out, "").await {
                     Ok(()) => match self.answers(ahead + 1, at_most).await {
@@ -37,13 +43,16 @@ impl Transaction<'_> {
                 out.clear();
             }
         }
-        // The last one goes out when all others were taken: then its answer is the message's.
+        // The last one goes out when all others were taken and nothing more was said: then its answer is the message's.
         if let Err(refused) = self.answers(ahead, 0).await {
             return self.refused(refused).await;
         }
         if let Err(unfit) = lines.end(&mut out) {
             let kept = self.session.reset(&self.patience.brief()).await;
             return self.unfit(unfit, kept);
+        }
+        if let Err(ended) = self.in_turn("BDAT", false).await {
+            return ended;
         }
         if !self.parcel.content.may_end() {
             return Attempt::Withdrawn;
@@ -52,7 +61,22 @@ impl Transaction<'_> {
         if let Err(broken) = self.chunk(&out, " LAST").await {
             return self.route("BDAT", &broken, false);
         }
-        self.ended().await
+        self.ended(false).await
+    }
+
+    /// Finds out whether the answer to the last chunk was that. One too many in the envelope may have come so late that it was
+    /// taken for it; then the true one is read here, and RSET is never refused.
+    pub(super) async fn recount(&mut self) -> Result<(), Aside> {
+        self.listen().await?;
+        if let Err(broken) = self.session.wire.say(b"RSET\r\n", self.patience.command).await {
+            return Err(Aside::Leaving(broken.to_string()));
+        }
+        match self.session.wire.reply(self.patience.dot).await {
+            Ok(reply) if reply.is_positive() => self.listen().await,
+            Ok(reply) if reply.code == 421 => Err(Aside::Leaving(reply.to_string())),
+            Ok(reply) => Err(Aside::Said(reply)),
+            Err(broken) => Err(Aside::Leaving(broken.to_string())),
+        }
     }
 
     async fn chunk(&mut self, octets: &[u8], last: &str) -> Result<(), String> {
