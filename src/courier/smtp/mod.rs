@@ -1,6 +1,7 @@
 //! Delivery by SMTP to a smart host. The client is our own: lettre's connection level reads the greeting itself and bounds no
 //! reply.
 
+mod admission;
 pub(crate) mod envelope;
 mod hosts;
 mod login;
@@ -16,7 +17,7 @@ mod transaction;
 mod transcript;
 mod wire;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -25,12 +26,15 @@ use tokio_rustls::TlsConnector;
 use super::dial::Dialer;
 use super::parcel::{Parcel, Verdict};
 use crate::config::slice::TlsMode;
+use crate::mail::outcome::Outcome;
 
 pub use hosts::Hosts;
 pub use login::Credential;
 
+use admission::Admission;
 use hosts::Tour;
 use offers::Limits;
+use parts::{Over, Part};
 use pool::Pool;
 use session::Session;
 use transaction::Attempt;
@@ -108,12 +112,13 @@ pub struct Upstream {
     free: Semaphore,
     /// What it said last of its limits.
     limits: Mutex<Limits>,
+    admission: Mutex<Admission>,
 }
 
 impl Upstream {
     pub fn new(settings: Settings, dialer: Arc<Dialer>) -> Self {
         let free = Semaphore::new(usize::from(settings.connections.max(1)));
-        Self { settings, dialer, pool: Pool::default(), free, limits: Mutex::default() }
+        Self { settings, dialer, pool: Pool::default(), free, limits: Mutex::default(), admission: Mutex::default() }
     }
 
     /// How many messages it takes at once.
@@ -123,12 +128,13 @@ impl Upstream {
 
     /// Delivers a message, or a part of it: all recipients in one transaction. A reused connection that turns out to be closed
     /// costs nothing; after a route's failure the next host is tried at once, each once, as long as the content can be had again.
-    async fn deliver_part(&self, parcel: &mut Parcel) -> Verdict {
+    async fn deliver_part(&self, parcel: &mut Parcel) -> Part {
         let patience = &self.settings.patience;
         let mut tour = self.settings.hosts.tour();
         let mut reused = self.pool.take().await;
         let mut reasons: Vec<String> = Vec::new();
-        let (mut put_off, mut unprotected, mut broken_off) = (None, None, None);
+        let (mut put_off, mut unprotected, mut broken_off, mut over) = (None, None, None, None);
+        let (is_of_the_sender, mut is_unwelcome) = (self.admission().is_of(&parcel.sender), false);
         loop {
             let (mut session, is_reused) = match reused.take() {
                 Some(session) => (session, true),
@@ -140,7 +146,10 @@ impl Upstream {
             match transaction::attempt(&mut session, parcel, patience).await {
                 Attempt::Settled { outcomes, reusable } => {
                     self.let_go(session, reusable);
-                    return Verdict::Settled(outcomes);
+                    if outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Delivered(_))) {
+                        self.admission().passed();
+                    }
+                    return Part::Ended(Verdict::Settled(outcomes));
                 }
                 Attempt::PutOff { outcomes, reusable } => {
                     if is_reused {
@@ -149,7 +158,7 @@ impl Upstream {
                     self.let_go(session, reusable);
                     // Another host is asked once; the queue asks again later.
                     if put_off.is_some() || tour.next().is_none() || !parcel.content.rewind() {
-                        return Verdict::Settled(outcomes);
+                        return Part::Ended(Verdict::Settled(outcomes));
                     }
                     put_off = Some(outcomes);
                 }
@@ -163,7 +172,8 @@ impl Upstream {
                 Attempt::Route { stale: true, .. } | Attempt::BrokenOff { stale: true, .. } if is_reused => {
                     tracing::debug!("a kept connection had ended; trying a fresh one");
                 }
-                ended @ (Attempt::Route { .. } | Attempt::BrokenOff { .. }) => {
+                Attempt::Withdrawn => return Part::Ended(Verdict::Withdrawn),
+                ended => {
                     if is_reused {
                         tour.reached(session.index, session.index);
                     }
@@ -174,20 +184,44 @@ impl Upstream {
                             reasons.push(said.text.clone());
                             broken_off = Some(Verdict::BrokenOff { heard, said: *said });
                         }
+                        Attempt::Over { at, said, heard, reason } => {
+                            reasons.push(reason.clone());
+                            over = Some(Over { at, said: *said, heard, reason });
+                        }
+                        Attempt::Unwelcome(said) => {
+                            reasons.push(said.text.clone());
+                            is_unwelcome = true;
+                            if is_of_the_sender {
+                                broken_off = Some(Verdict::BrokenOff { heard: Vec::new(), said: *said });
+                            }
+                        }
                         _ => {}
                     }
                     if !parcel.content.rewind() {
                         break;
                     }
                 }
-                Attempt::Withdrawn => return Verdict::Withdrawn,
             }
+        }
+        if is_unwelcome {
+            self.admission().refused(&parcel.sender);
         }
         // A host that is away may have what the others lack.
         match put_off.or(unprotected.filter(|_| reasons.is_empty())) {
-            Some(outcomes) => Verdict::Settled(outcomes),
-            None => broken_off.unwrap_or_else(|| failed(&reasons)),
+            Some(outcomes) => Part::Ended(Verdict::Settled(outcomes)),
+            None => match over {
+                Some(over) => Part::Over(over),
+                None => Part::Ended(broken_off.unwrap_or_else(|| {
+                    self.admission().failed();
+                    failed(&reasons)
+                })),
+            },
         }
+    }
+
+    /// The lock is never held while something is awaited or can panic.
+    fn admission(&self) -> MutexGuard<'_, Admission> {
+        self.admission.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A session with the next host of the tour that lets us in; none when there is no other. Adds what failed to `reasons`.

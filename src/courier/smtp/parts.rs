@@ -1,5 +1,7 @@
-//! A message for more recipients than the upstream takes at once (LIMITS, RFC 9422): in parts, one after the other.
+//! A message in parts, one after the other: for more recipients than the upstream takes at once (LIMITS, RFC 9422), or one of which
+//! ends its sessions.
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::PoisonError;
 
@@ -25,38 +27,111 @@ impl Limits {
     }
 }
 
+/// How the attempt at one part ended.
+pub enum Part {
+    Ended(Verdict),
+    Over(Over),
+}
+
+/// The session was ended over one recipient of several, by position in the parcel: others may pass without it.
+pub struct Over {
+    pub at: usize,
+    /// Its answer.
+    pub said: Said,
+    /// Others that have an outcome.
+    pub heard: Vec<(u32, Outcome)>,
+    /// For those that can't be tried any more in this attempt.
+    pub reason: String,
+}
+
+impl Over {
+    /// Takes the part asunder: the recipient, those before it, who were accepted, and the others from the last on, as what ends
+    /// sessions may stand side by side.
+    fn split(&self, part: Vec<(u32, Addressee)>) -> (Option<u32>, Group, Group) {
+        let heard: HashSet<u32> = self.heard.iter().map(|(number, _)| *number).collect();
+        let (mut which, mut accepted, mut others) = (None, Vec::new(), Vec::new());
+        for (at, recipient) in part.into_iter().enumerate() {
+            match at.cmp(&self.at) {
+                Ordering::Equal => which = Some(recipient.0),
+                _ if heard.contains(&recipient.0) => {}
+                Ordering::Less => accepted.push(recipient),
+                Ordering::Greater => others.push(recipient),
+            }
+        }
+        others.reverse();
+        (which, accepted, others)
+    }
+}
+
+type Group = Vec<(u32, Addressee)>;
+
+/// So many sessions that end over a recipient before one was accepted, and no more are tried: it is hardly for them.
+const IN_A_ROW: u32 = 3;
+/// Sessions that may end over recipients in one attempt: each costs a login. Those who are left are tried with the next attempt.
+const MOST: u32 = 16;
+
 impl Upstream {
     /// Delivers one message, or finds out why not. What its limits are an upstream says in EHLO, so the first message of all meets
-    /// them unsaid: then whoever is too many is put off by its own answer.
+    /// them unsaid: then whoever is too many is put off by its own answer. Who ends a session is put off by that, and others are
+    /// tried without, those first who were accepted.
     pub async fn deliver(&self, parcel: &mut Parcel) -> Verdict {
         let Ok(_permit) = self.free.acquire().await else { return Verdict::Withdrawn };
-        let mut waiting = std::mem::take(&mut parcel.recipients);
-        let mut done = Vec::new();
+        // The last is next.
+        let mut groups: Vec<Group> = vec![std::mem::take(&mut parcel.recipients)];
+        let (mut done, mut over) = (Vec::new(), Vec::new());
+        let (mut ended, mut in_a_row) = (0, 0);
         let put_off = loop {
+            let Some(mut group) = groups.pop() else {
+                done.extend(over);
+                return Verdict::Settled(done);
+            };
             let limits = *self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-            parcel.recipients = limits.part(&mut waiting);
-            let verdict = self.deliver_part(parcel).await;
-            if done.is_empty() && (waiting.is_empty() || !matches!(verdict, Verdict::Settled(_))) {
-                return verdict;
+            parcel.recipients = limits.part(&mut group);
+            if !group.is_empty() {
+                groups.push(group);
             }
-            match verdict {
-                Verdict::Settled(outcomes) => done.extend(outcomes),
-                Verdict::RouteFailed { reason, .. } | Verdict::LoginRefused(reason) => break ours(reason),
-                Verdict::BrokenOff { heard, said } => {
+            match self.deliver_part(parcel).await {
+                Part::Over(part) => {
+                    let (which, accepted, others) = part.split(std::mem::take(&mut parcel.recipients));
+                    in_a_row = if accepted.is_empty() { in_a_row + 1 } else { 0 };
+                    ended += 1;
+                    over.extend(which.map(|number| (number, Outcome::Deferred(part.said))));
+                    done.extend(part.heard);
+                    groups.extend([others, accepted].into_iter().filter(|group| !group.is_empty()));
+                    if in_a_row >= IN_A_ROW || ended >= MOST {
+                        break Said { enhanced: Some("4.4.2".to_owned()), ..ours(part.reason) };
+                    }
+                }
+                Part::Ended(verdict)
+                    if done.is_empty()
+                        && over.is_empty()
+                        && (groups.is_empty() || !matches!(verdict, Verdict::Settled(_))) =>
+                {
+                    return verdict;
+                }
+                Part::Ended(Verdict::Settled(outcomes)) => {
+                    in_a_row = 0;
+                    done.extend(outcomes);
+                }
+                Part::Ended(Verdict::RouteFailed { reason, .. } | Verdict::LoginRefused(reason)) => break ours(reason),
+                Part::Ended(Verdict::BrokenOff { heard, said }) => {
                     done.extend(heard);
                     break said;
                 }
-                Verdict::Withdrawn => break ours("it was taken back between two parts".to_owned()),
+                Part::Ended(Verdict::Withdrawn) => break ours("it was taken back between two parts".to_owned()),
             }
-            if waiting.is_empty() {
-                return Verdict::Settled(done);
-            }
-            if !parcel.content.rewind() {
+            if !groups.is_empty() && !parcel.content.rewind() {
                 break ours("the upstream takes no more recipients at once; the others follow".to_owned());
             }
         };
+        if done.is_empty() {
+            // Whoever ended a session may be any of them.
+            return Verdict::BrokenOff { heard: Vec::new(), said: put_off };
+        }
+        done.extend(over);
         let heard: HashSet<u32> = done.iter().map(|(number, _)| *number).collect();
-        let rest = parcel.recipients.iter().chain(&waiting).filter(|(number, _)| !heard.contains(number));
+        let rest =
+            parcel.recipients.iter().chain(groups.iter().flatten()).filter(|(number, _)| !heard.contains(number));
         done.extend(rest.map(|(number, _)| (*number, Outcome::Deferred(put_off.clone()))));
         Verdict::Settled(done)
     }

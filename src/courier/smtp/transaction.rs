@@ -5,10 +5,10 @@
 //! | any before MAIL | none, garbled, 421 | | route failed |
 //! | any from MAIL to the dot | none, garbled, 421, 503 | | broken off: it may be for what is said of this message, so it waits by itself |
 //! | before MAIL | REQUIRETLS or SMTPUTF8 is needed and not offered | Failed (another host may be tried: REQUIRETLS) | |
-//! | MAIL | 454, 530, 534, 535, 538 | | route failed: they speak of the login |
+//! | MAIL | 454, 530, 534, 535, 538 | | route failed, or broken off where it may be for the sender (`admission`) |
 //! | DATA | 454, 503, 530, 534, 535, 538 | | broken off |
 //! | MAIL, DATA | 4yz / 5yz | Deferred (another host may be tried once) / Failed | |
-//! | RCPT | 503, 530, 534, 535, 538 | | broken off |
+//! | RCPT | 421, 503, 530, 534, 535, 538 | Deferred, where there are others | broken off; the others are tried without that one |
 //! | RCPT | 4yz, 552 / other 5yz | Deferred / Failed, that recipient alone | |
 //! | before the dot, the last chunk | more than was asked for, 421 apart | | broken off: which is whose is unknown |
 //! | content | 4yz / 5yz | Deferred (another host may be tried once) / Failed, and no dot follows | |
@@ -67,6 +67,15 @@ pub enum Attempt {
         said: Box<Said>,
         stale: bool,
     },
+    /// The same, over this recipient (by position) of several: they may well pass without. `said` is its answer.
+    Over {
+        at: usize,
+        said: Box<Said>,
+        heard: Vec<(u32, Outcome)>,
+        reason: String,
+    },
+    /// MAIL was answered as if we had not logged in, or not well enough. Some say that of a sender.
+    Unwelcome(Box<Said>),
     Withdrawn,
 }
 
@@ -180,7 +189,15 @@ impl Transaction<'_> {
             return Ok(());
         }
         if step == Step::Mail && (speaks_of_the_login(&reply) || reply.code == 454) {
-            return Err(Attempt::Route { reason: self.reason(step.name(), &reply.to_string()), stale: false });
+            let text = self.reason(step.name(), &reply.to_string());
+            return Err(Attempt::Unwelcome(Box::new(Said { text, ..self.ours("4.4.2", "") })));
+        }
+        if let Step::Rcpt(at) = step
+            && speaks_of_the_session(&reply)
+            && self.outcomes.iter().enumerate().any(|(other, outcome)| other != at && outcome.is_none())
+        {
+            let (said, heard) = (Box::new(self.said(&reply)), self.outcomes());
+            return Err(Attempt::Over { at, said, heard, reason: self.reason(step.name(), &reply.to_string()) });
         }
         let refused = reply.is_temporary() || reply.is_permanent();
         // DATA is judged later: without recipients it must be refused, and that means nothing.

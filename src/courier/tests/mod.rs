@@ -1,5 +1,6 @@
 //! The courier over real sockets: the test plays parent, vault and dialer, and the sink plays the upstream.
 
+mod alone;
 mod believed;
 mod chunks;
 mod extensions;

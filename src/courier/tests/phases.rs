@@ -243,6 +243,11 @@ fn rule_u9_rule_u10_a_session_that_ends_over_bad_recipients_is_the_messages_affa
             let options = Options { keywords: keywords(pipelining), faults: vec![fault], refuse, ..Options::default() };
             let (mut bench, sink) = bench(options);
             let ending = bench.deliver(&["good@x.test", "unknown@x.test", "unknown@y.test", "fine@x.test"]);
+            if phase == Phase::Rcpt {
+                // It was at the last of them, so the first is tried without it.
+                assert_eq!(sink.next(PATIENCE).unwrap().recipients, ["good@x.test"]);
+                continue;
+            }
             let expected = "deferred, failed 550, deferred";
             assert_eq!(ending.word(), expected, "{phase:?} pipelining {pipelining}: {ending:?}");
             nothing_arrives(&sink);
