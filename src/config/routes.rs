@@ -124,6 +124,8 @@ fn covers_sender(rule: &SenderRule, other: &SenderRule) -> bool {
     match other {
         _ if rule == other => true,
         SenderRule::Address(address) => rule.matches(address),
+        // What takes a whole domain takes each tag in it.
+        SenderRule::Tagged(address) => matches!(rule, SenderRule::Any | SenderRule::Domain(_)) && rule.matches(address),
         SenderRule::Any | SenderRule::Domain(_) => *rule == SenderRule::Any,
     }
 }

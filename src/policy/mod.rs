@@ -202,7 +202,7 @@ impl Policy {
     /// Otherwise a report would be a way to whoever its rules keep it from: in a domain of its own it says what
     /// became of the message, and elsewhere, or where they deny it, there is none.
     pub fn reportable(&self, sender: &Address) -> Reportable {
-        if self.recipients.permit(sender) || self.senders.contains(&SenderRule::Address(sender.clone())) {
+        if self.recipients.permit(sender) || self.senders.iter().any(|rule| rule.names(sender)) {
             Reportable::Message
         } else if self.recipients.deny.iter().any(|rule| rule.denies(sender)) {
             Reportable::Nothing

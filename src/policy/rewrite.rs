@@ -33,12 +33,13 @@ impl Rewrite {
         Ok(Self { from, to })
     }
 
-    /// An address goes before its domain, and a domain before everything.
+    /// An address goes before one with any tag, that before its domain, and a domain before everything.
     const fn rank(&self) -> u8 {
         match self.from {
             SenderRule::Address(_) => 0,
-            SenderRule::Domain(_) => 1,
-            SenderRule::Any => 2,
+            SenderRule::Tagged(_) => 1,
+            SenderRule::Domain(_) => 2,
+            SenderRule::Any => 3,
         }
     }
 }

@@ -7,14 +7,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::mail::address::Address;
 
-/// `user@domain`, `@domain` or `*`.
+/// `user@domain`, `user+*@domain`, `@domain` or `*`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum SenderRule {
     Any,
     Domain(String),
+    /// This address, and with any tag behind a plus sign (RFC 5233 section 4 calls it a detail).
+    Tagged(Address),
     Address(Address),
 }
+
+/// Behind the local part of a rule: whatever its tag.
+const ANY_TAG: &str = "+*";
 
 /// `user@domain`, `@domain`, `.suffix` (any subdomain, not the domain itself) or `*`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,8 +48,17 @@ impl SenderRule {
         match self {
             Self::Any => true,
             Self::Domain(domain) => address.domain() == domain,
+            Self::Tagged(own) => {
+                let rest = address.local().strip_prefix(own.local());
+                own.domain() == address.domain() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('+'))
+            }
             Self::Address(own) => own == address,
         }
+    }
+
+    /// Whether it is this mailbox that the rule names.
+    pub fn names(&self, address: &Address) -> bool {
+        matches!(self, Self::Address(own) | Self::Tagged(own) if own == address)
     }
 }
 
@@ -87,11 +101,21 @@ impl FromStr for SenderRule {
             "*" => Some(Self::Any),
             _ => match text.strip_prefix('@') {
                 Some(rest) => domain(rest).map(Self::Domain),
-                None => Address::parse_international(text).ok().map(Self::Address),
+                None => {
+                    match text.rsplit_once('@').and_then(|(local, domain)| Some((local.strip_suffix(ANY_TAG)?, domain)))
+                    {
+                        Some((local, domain)) => {
+                            Address::parse_international(&format!("{local}@{domain}")).ok().map(Self::Tagged)
+                        }
+                        None => Address::parse_international(text).ok().map(Self::Address),
+                    }
+                }
             },
         };
         rule.ok_or_else(|| {
-            NotARule(format!("{text:?} is not a sender rule: write \"user@domain\", \"@domain\" or \"*\""))
+            NotARule(format!(
+                "{text:?} is not a sender rule: write \"user@domain\", \"user+*@domain\" for any tag, \"@domain\" or \"*\""
+            ))
         })
     }
 }
@@ -119,6 +143,11 @@ impl fmt::Display for SenderRule {
         match self {
             Self::Any => f.write_str("*"),
             Self::Domain(domain) => write!(f, "@{domain}"),
+            Self::Tagged(address) => {
+                let text = address.to_string();
+                let (local, domain) = text.rsplit_once('@').unwrap_or((&text, ""));
+                write!(f, "{local}{ANY_TAG}@{domain}")
+            }
             Self::Address(address) => address.fmt(f),
         }
     }
@@ -183,6 +212,33 @@ mod tests {
         for (rule, address, expected) in cases {
             let rule: RecipientRule = rule.parse().unwrap();
             assert_eq!(rule.matches(&Address::parse(address).unwrap()), expected, "{rule} {address}");
+        }
+    }
+
+    #[test]
+    fn rule_p9_a_rule_with_any_tag_is_for_one_mailbox_with_and_without_one() {
+        let rule: SenderRule = "user+*@Example.net".parse().unwrap();
+        assert_eq!(rule.to_string(), "user+*@example.net");
+        assert_eq!(rule.to_string().parse::<SenderRule>().unwrap(), rule);
+        for (address, expected) in [
+            ("user@example.net", true),
+            ("user+a@example.net", true),
+            ("user+@example.net", true),
+            ("\"user+a b\"@example.net", true),
+            ("user+a+b@example.net", true),
+            ("users@example.net", false),
+            ("user-a@example.net", false),
+            ("us+er@example.net", false),
+            ("User+a@example.net", false),
+            ("user+a@example.org", false),
+            ("user+a@sub.example.net", false),
+        ] {
+            assert_eq!(rule.matches(&Address::parse(address).unwrap()), expected, "{address}");
+        }
+        let plain: SenderRule = "user@example.net".parse().unwrap();
+        assert!(!plain.matches(&Address::parse("user+a@example.net").unwrap()));
+        for text in ["+*@example.net", "\"user+*\"@example.net+*", "user+*@", "user+*"] {
+            assert!(text.parse::<SenderRule>().is_err(), "{text}");
         }
     }
 

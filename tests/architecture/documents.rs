@@ -177,3 +177,20 @@ fn the_project_speaks_of_itself_alone() {
         }
     }
 }
+
+#[test]
+fn the_page_on_the_audit_log_says_what_each_reason_for_a_refusal_means() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let page = read("docs/audit-log.md");
+    let told = page.split("\n## The words of `reason`\n").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    for list in ["src/vault/login/reason.rs", "src/policy/refusal.rs"] {
+        let text = read(list);
+        let words: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("Self::")?.split_once(" => \"")?.1.strip_suffix("\","))
+            .collect();
+        assert!(words.len() > 10, "the words of {list} were not found");
+        let missing: Vec<_> = words.iter().filter(|word| !told.contains(&format!("`{word}`"))).collect();
+        assert!(missing.is_empty(), "docs/audit-log.md doesn't say what these words of {list} mean: {missing:?}");
+    }
+}
