@@ -70,6 +70,20 @@ async fn rule_a19_rule_d10_what_is_never_offered_is_not_taken_either() {
 }
 
 #[tokio::test]
+async fn rule_c3_mail_passes_whatever_its_client_calls_itself() {
+    for name in
+        ["EHLO [203.0.113.9]", "EHLO localhost", "EHLO gate.example.net", "HELO mx.example.org", "EHLO my_printer"]
+    {
+        let room = Room::plain();
+        let mut client = room.run("@login").await;
+        client.send(format!("{name}\r\n")).await;
+        client.expect("250").await;
+        client.run("@again\nC: DATA\nS: 354 *\nC: From: a@example.net\nC: .\nS: 250 *").await;
+        assert_eq!(room.seen().kept.len(), 1, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn rule_c3_rule_c14_a_name_with_bad_syntax_is_501_and_hello_has_no_status_code() {
     let room = Room::plain();
     let mut client = room.run("S: 220 *\nC: EHLO <x>").await;
