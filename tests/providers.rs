@@ -127,3 +127,32 @@ fn rule_u16_a_message_reaches_cloudflare_with_its_envelope_and_bounces_whom_it_b
     assert!(!log.contains("cf-token-sesame"), "{log}");
     assert_eq!(provider.await_requests(1).len(), 1);
 }
+
+#[test]
+fn rule_u16_an_answer_of_bytesend_that_was_lost_is_asked_for_again_by_its_key() {
+    let asked = Arc::new(AtomicU16::new(0));
+    let provider = Provider::start(move |_| match asked.fetch_add(1, Ordering::Relaxed) {
+        0 => None,
+        _ => Some((200, "{\"emailId\":\"em_1\"}".to_owned())),
+    });
+    let lines = "kind = \"bytesend\"\nurl = \"https://localhost:PORT/api\"\ntoken_file = \"FOLDER/secret\"";
+    let service = towards(&provider, "bs_sesame", lines);
+    let secret = service.add_credential();
+    submit(&service, &secret, &["b@example.org", "hidden@example.org"], "h\u{e9}llo");
+    service.await_log(0, "delivered=2 deferred=0 failed=0 unknown=0");
+    let requests = provider.await_requests(2);
+    for request in &requests {
+        assert_eq!(request.line, "POST /api/v1/emails HTTP/1.1");
+        assert_eq!(request.header("authorization"), "Bearer bs_sesame");
+    }
+    assert_eq!(requests[0].header("idempotency-key"), requests[1].header("idempotency-key"));
+    assert_eq!(requests[0].body, requests[1].body);
+    let body = requests[0].json();
+    assert_eq!(
+        (&body["to"], &body["bcc"]),
+        (&serde_json::json!(["b@example.org"]), &serde_json::json!(["hidden@example.org"]))
+    );
+    assert_eq!((&body["from"], &body["subject"]), (&"a@example.net".into(), &"x".into()));
+    assert!(body["text"].as_str().unwrap().starts_with("h\u{e9}llo"), "{body}");
+    assert!(!service.stop().contains("bs_sesame"));
+}

@@ -214,6 +214,7 @@ pub struct Upstream {
     pub account: Option<At<String>>,
     pub token_file: Option<At<String>>,
     pub drop_headers: Option<Vec<At<String>>>,
+    pub on_unsupported: Option<At<String>>,
 }
 
 /// `[[route]]`

@@ -3,9 +3,9 @@
 use super::file::{self, At};
 use super::findings::Findings;
 use super::limits::{CONNECTIONS, whole};
-use super::plan::Upstream;
+use super::plan::{Upstream, word};
 use super::protection;
-use super::slice::{Api, Auth, Keep, TlsMode, Verify};
+use super::slice::{Api, Auth, Keep, OnUnsupported, TlsMode, Verify};
 use super::source::Source;
 use super::upstreams::{family, is_loopback};
 use super::url::Url;
@@ -14,12 +14,17 @@ use super::url::Url;
 pub const SMTP: &str = "smtp";
 const WEBHOOK: &str = "webhook";
 const CLOUDFLARE: &str = "cloudflare";
+const BYTESEND: &str = "bytesend";
 /// The kinds there are, and those of the design that are not in this version.
-pub const KINDS: [&str; 3] = [SMTP, WEBHOOK, CLOUDFLARE];
-pub const LATER: [&str; 2] = ["bytesend", "sendmail"];
+pub const KINDS: [&str; 4] = [SMTP, WEBHOOK, CLOUDFLARE, BYTESEND];
+pub const LATER: [&str; 1] = ["sendmail"];
 
 /// Where Cloudflare's API is.
 const CLOUDFLARE_URL: &str = "https://api.cloudflare.com/client/v4";
+/// Where ByteSend's is; useSend's and those of one's own are elsewhere.
+const BYTESEND_URL: &str = "https://bytesend.cloud/api";
+/// The words for what becomes of a message that an API has no fields for.
+const ON_UNSUPPORTED: [(&str, OnUnsupported); 2] = [("fail", OnUnsupported::Fail), ("drop", OnUnsupported::Drop)];
 /// An account's id has 32.
 const MAX_ACCOUNT: usize = 64;
 /// More names than a header has that somebody else could own.
@@ -36,7 +41,7 @@ pub struct Provider {
 /// Refuses the keys that an upstream of this kind has nothing to do with: a misunderstanding.
 pub fn only(kind: &str, written: &file::Upstream, findings: &mut Findings<'_>) {
     const BY_SMTP: &[&str] = &[SMTP];
-    const BY_HTTP: &[&str] = &[WEBHOOK, CLOUDFLARE];
+    const BY_HTTP: &[&str] = &[WEBHOOK, CLOUDFLARE, BYTESEND];
     let span = |text: &Option<At<String>>| text.as_ref().map(At::span);
     let keys = [
         ("hosts", written.hosts.first().map(At::span), BY_SMTP),
@@ -54,7 +59,8 @@ pub fn only(kind: &str, written: &file::Upstream, findings: &mut Findings<'_>) {
         ("url", span(&written.url), BY_HTTP),
         ("secret_file", span(&written.secret_file), &[WEBHOOK]),
         ("account", span(&written.account), &[CLOUDFLARE]),
-        ("token_file", span(&written.token_file), &[CLOUDFLARE]),
+        ("token_file", span(&written.token_file), &[CLOUDFLARE, BYTESEND]),
+        ("on_unsupported", span(&written.on_unsupported), &[BYTESEND]),
         ("drop_headers", written.drop_headers.as_ref().and_then(|names| names.first()).map(At::span), &[CLOUDFLARE]),
     ];
     for (key, place, kinds) in keys {
@@ -75,6 +81,7 @@ pub fn plan(
     let written = table.get_ref();
     let url = match (kind, &written.url) {
         (CLOUDFLARE, None) => Url::parse(CLOUDFLARE_URL),
+        (BYTESEND, None) => Url::parse(BYTESEND_URL),
         _ => url(written, table, findings),
     };
     let (below, api, password) = match kind {
@@ -83,6 +90,12 @@ pub fn plan(
             let drop_headers = drop_headers(written, findings);
             let token = secret(&written.token_file, "token_file", table, findings);
             (format!("/accounts/{account}/email/sending/send_raw"), Api::Cloudflare { drop_headers }, token)
+        }
+        BYTESEND => {
+            let given = written.on_unsupported.as_ref();
+            let chosen = given.and_then(|it| word(it, "on_unsupported", &ON_UNSUPPORTED, &[], findings));
+            let token = secret(&written.token_file, "token_file", table, findings);
+            ("/v1/emails".to_owned(), Api::Bytesend { on_unsupported: chosen.unwrap_or_default() }, token)
         }
         _ => (String::new(), Api::Webhook, secret(&written.secret_file, "secret_file", table, findings)),
     };

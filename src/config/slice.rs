@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 pub use super::audit::{Audit, Retention, WhenFull};
 pub use super::dialect::{Dialect, Optional};
 pub use outgoing::{
-    Api, Auth, Belief, CourierSlice, Destination, DialerSlice, Family, Keep, ProviderSlice, SmtpSlice, Verify,
-    WitnessSlice,
+    Api, Auth, Belief, CourierSlice, Destination, DialerSlice, Family, Keep, OnUnsupported, ProviderSlice, SmtpSlice,
+    Verify, WitnessSlice,
 };
 
 use crate::ipc::capsule;

@@ -233,7 +233,6 @@ fn what_is_not_built_yet_is_refused_by_name() {
         ("\"ops\"", "\"resend\""),
         ("delivery = \"spool\"", "delivery = \"direct\""),
         ("delivery = \"spool\"", "delivery = \"fallback\""),
-        ("kind = \"smtp\"", "kind = \"bytesend\""),
         ("kind = \"smtp\"", "kind = \"sendmail\""),
     ];
     for (old, new) in cases {

@@ -90,7 +90,7 @@ const MAY_NAME: [(&str, &[&str]); 21] = [
 ];
 
 /// Crates that stand for a power or a danger, and where they may be used.
-const CRATES: [(&str, &[&str]); 25] = [
+const CRATES: [(&str, &[&str]); 26] = [
     // the only code that reads and writes the database; the probe shows that the vault's sandbox lets it; what of SQLite is unsafe
     ("rusqlite", &["vault", "sandbox/probe", "sys/sqlite.rs"]),
     // the only code that speaks HTTP: with strangers, and with witnesses and providers
@@ -99,6 +99,8 @@ const CRATES: [(&str, &[&str]); 25] = [
     ("http_body_util", &["edge/http", "courier/http"]),
     // the only code that makes MIME
     ("mail_builder", &["edge/http"]),
+    // the only code that reads MIME, and it is confined with what it read
+    ("mail_parser", &["courier/provider/bytesend"]),
     // the sandbox has one house
     ("landlock", &["sandbox"]),
     ("seccompiler", &["sandbox", "sys"]),

@@ -119,6 +119,18 @@ pub enum Api {
     Webhook,
     /// Cloudflare's Email Service: the message as it is, without header fields of these names.
     Cloudflare { drop_headers: Vec<String> },
+    /// ByteSend and useSend: the message as fields.
+    Bytesend { on_unsupported: OnUnsupported },
+}
+
+/// What becomes of a message that an API has no fields for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnUnsupported {
+    /// It isn't sent.
+    #[default]
+    Fail,
+    /// It is sent without what has no field, and the log says without what.
+    Drop,
 }
 
 /// How long a connection is kept for further messages.

@@ -1,7 +1,7 @@
 //! Upstreams: how they are logged in to, and by what they are believed.
 
 use super::*;
-use crate::config::slice::{Api, Auth, CourierSlice, Family, Keep, Verify};
+use crate::config::slice::{Api, Auth, CourierSlice, Family, Keep, OnUnsupported, Verify};
 
 #[test]
 fn rule_u5_how_to_log_in_is_one_of_four_words_and_needs_a_name() {
@@ -140,7 +140,10 @@ fn a_webhook_that_could_not_work_is_refused_with_its_place() {
         assert!(errors.iter().any(|error| error.contains(why)), "{why}: {errors:?}");
     }
     let smtp = complaint(LOGIN, &format!("{LOGIN}url = \"https://x/\"\n"));
-    assert!(smtp.contains("url: only an upstream of kind \"webhook\" or \"cloudflare\" has it"), "{smtp}");
+    assert!(
+        smtp.contains("url: only an upstream of kind \"webhook\" or \"cloudflare\" or \"bytesend\" has it"),
+        "{smtp}"
+    );
 }
 
 const CLOUDFLARE: &str = "[[upstream]]\nname = \"cloud\"\nkind = \"cloudflare\"\naccount = \"0123abcd\"\n\
@@ -172,4 +175,25 @@ fn cloudflare_is_at_its_own_place_or_where_a_url_says() {
         let errors = load(&format!("{FULL}\n{}", CLOUDFLARE.replacen(from, to, 1))).unwrap_err().0;
         assert!(errors.iter().any(|error| error.contains(why)), "{why}: {errors:?}");
     }
+}
+
+#[test]
+fn bytesend_is_at_its_own_place_and_usesend_where_a_url_says() {
+    let written = "[[upstream]]\nname = \"send\"\nkind = \"bytesend\"\ntoken_file = \"/etc/gatepost/send.token\"\n\
+                   [[route]]\nto = \"send@example.org\"\nvia = [\"send\"]\n";
+    let more = "url = \"https://send.example.net/api\"\non_unsupported = \"drop\"\ntoken_file";
+    for (written, host, path, chosen) in [
+        (written.to_owned(), "bytesend.cloud", "/api/v1/emails", OnUnsupported::Fail),
+        (written.replace("token_file", more), "send.example.net", "/api/v1/emails", OnUnsupported::Drop),
+    ] {
+        let plan = load(&format!("{FULL}\n{written}")).unwrap();
+        let CourierSlice::Provider(slice) = plan.courier_slice(plan.upstreams.last().unwrap()) else {
+            panic!("another")
+        };
+        assert_eq!((slice.host.as_str(), slice.path.as_str()), (host, path));
+        assert_eq!(slice.api, Api::Bytesend { on_unsupported: chosen });
+    }
+    let odd = written.replace("token_file", "on_unsupported = \"keep\"\ntoken_file");
+    let errors = load(&format!("{FULL}\n{odd}")).unwrap_err().0;
+    assert!(errors[0].contains("on_unsupported: \"keep\" is unknown"), "{errors:?}");
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::judgement::{self, Judgement, told, words};
-use super::{Letter, everybody, headers};
+use super::{Letter, everybody, headers, is_same};
 use crate::courier::http::{Reply, Request};
 use crate::mail::address::Address;
 use crate::mail::outcome::{Outcome, Said, UNANSWERED};
@@ -164,9 +164,7 @@ fn fates(fates: &Fates, letter: &Letter<'_>) -> Vec<(u32, Outcome)> {
 
 fn names(value: &Value, address: &Address) -> bool {
     match value {
-        Value::String(text) => Address::parse_international(text).is_ok_and(|named| {
-            named.domain() == address.domain() && named.local().eq_ignore_ascii_case(address.local())
-        }),
+        Value::String(text) => Address::parse_international(text).is_ok_and(|named| is_same(&named, address)),
         Value::Object(fields) => fields.values().any(|value| value.is_string() && names(value, address)),
         _ => false,
     }

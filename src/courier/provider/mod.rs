@@ -10,6 +10,7 @@
 //!
 //! No redirect is followed: where a provider is, the configuration says.
 
+mod bytesend;
 mod cloudflare;
 mod headers;
 mod judgement;
@@ -19,6 +20,7 @@ mod webhook;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -33,12 +35,15 @@ use crate::mail::id::MessageId;
 use crate::mail::outcome::{Outcome, Said, UNANSWERED};
 use crate::secret::Secret;
 
+use bytesend::Bytesend;
 use cloudflare::Cloudflare;
 use judgement::{Judgement, words};
 use webhook::Webhook;
 
 /// Two round trips and a signature.
 const HANDSHAKE: Duration = Duration::from_secs(60);
+/// Octets of the hash over the recipients that tell parts of one message apart.
+const PART: usize = 8;
 /// Octets of an answer: an address and some words for each recipient.
 const MAX_ANSWER: usize = 64 * 1024;
 
@@ -60,6 +65,9 @@ impl Settings {
     pub fn new(slice: ProviderSlice, connector: Option<TlsConnector>, secret: Secret<String>) -> Result<Self, String> {
         let api = match slice.api {
             slice::Api::Webhook => Api::Webhook(Webhook::new(&secret, slice.max_size)?),
+            slice::Api::Bytesend { on_unsupported } => {
+                Api::Bytesend(Bytesend::new(&secret, on_unsupported, slice.max_size)?)
+            }
             slice::Api::Cloudflare { drop_headers } => Api::Cloudflare(Cloudflare::new(&secret, drop_headers)?),
         };
         Ok(Self {
@@ -77,6 +85,7 @@ impl Settings {
 enum Api {
     Webhook(Webhook),
     Cloudflare(Cloudflare),
+    Bytesend(Bytesend),
 }
 
 /// What an API is given: the message, and those of its recipients who go with one request.
@@ -93,15 +102,22 @@ impl Api {
         match self {
             Self::Webhook(webhook) => webhook.max_size,
             Self::Cloudflare(_) => cloudflare::MAX_SIZE,
+            Self::Bytesend(bytesend) => bytesend.max_size,
         }
     }
 
-    /// Recipients of one request.
-    fn max_recipients(&self) -> usize {
+    /// How many of these recipients go with one request.
+    fn part(&self, recipients: &[(u32, Address)], content: &[u8]) -> usize {
         match self {
-            Self::Webhook(_) => usize::MAX,
-            Self::Cloudflare(_) => cloudflare::MAX_RECIPIENTS,
+            Self::Webhook(_) => recipients.len(),
+            Self::Cloudflare(_) => recipients.len().min(cloudflare::MAX_RECIPIENTS),
+            Self::Bytesend(_) => Bytesend::part(recipients, content),
         }
+    }
+
+    /// Whether it knows a request again, so that one whose answer was lost can be asked once more.
+    fn remembers(&self) -> bool {
+        matches!(self, Self::Bytesend(_))
     }
 
     /// Headers and body; host and path are added. Errors: why the message can't be said by it.
@@ -109,12 +125,13 @@ impl Api {
         match self {
             Self::Webhook(webhook) => webhook.request(letter, SystemTime::now()),
             Self::Cloudflare(cloudflare) => cloudflare.request(letter),
+            Self::Bytesend(bytesend) => bytesend.request(letter),
         }
     }
 
     fn judge(&self, reply: &http::Reply, letter: &Letter<'_>) -> Judgement {
         match self {
-            Self::Webhook(_) => judgement::by_status(reply, letter),
+            Self::Webhook(_) | Self::Bytesend(_) => judgement::by_status(reply, letter),
             Self::Cloudflare(_) => Cloudflare::judge(reply, letter),
         }
     }
@@ -149,10 +166,14 @@ impl Provider {
         let Ok(content) = gather(&mut parcel.content, parcel.size).await else { return Verdict::Withdrawn };
         let (mut waiting, mut done) = (recipients.as_slice(), Vec::new());
         loop {
-            let (part, rest) = waiting.split_at(waiting.len().min(self.settings.api.max_recipients()));
+            let (part, rest) = waiting.split_at(self.settings.api.part(waiting, &content).min(waiting.len()));
             let letter =
                 Letter { message: parcel.message, sender: &parcel.sender, recipients: part, content: &content };
-            let verdict = self.post(&letter, &mut parcel.content).await;
+            let mut verdict = self.post(&letter, &mut parcel.content).await;
+            if self.settings.api.remembers() && is_unknown(&verdict) {
+                tracing::info!(message = %letter.message, "no answer: the same is asked once more, by its key");
+                verdict = again(verdict, self.post(&letter, &mut parcel.content).await);
+            }
             // What the first part meets is said of the whole message; later ones are put off by it.
             let put_off = match verdict {
                 Verdict::Settled(outcomes) => {
@@ -193,7 +214,8 @@ impl Provider {
         let mut request = match self.settings.api.request(letter) {
             Ok(request) => request,
             Err(said) => {
-                let said = Said { host: self.settings.host.clone(), ..said };
+                let text = words(said.text.as_bytes());
+                let said = Said { host: self.settings.host.clone(), text, ..said };
                 return Verdict::Settled(everybody(letter.recipients, &Outcome::Failed(said)));
             }
         };
@@ -277,6 +299,35 @@ async fn gather(content: &mut Content, size: u64) -> Result<Vec<u8>, Withdrawn> 
         gathered.extend_from_slice(&octets.0);
     }
     Ok(gathered)
+}
+
+/// The same for each attempt at the same recipients, and another one when some of them have been served: who keeps it takes nothing
+/// twice and leaves nobody out.
+fn part_id(message: MessageId, recipients: &[(u32, Address)]) -> String {
+    let mut hash = Sha256::new();
+    for (_, address) in recipients {
+        hash.update(address.to_string());
+        hash.update([0]);
+    }
+    let part: String = hash.finalize().iter().take(PART).map(|octet| format!("{octet:02x}")).collect();
+    format!("msg_{message}_{part}")
+}
+
+/// Whether both are one mailbox, as a person would say.
+fn is_same(one: &Address, other: &Address) -> bool {
+    one.domain() == other.domain() && one.local().eq_ignore_ascii_case(other.local())
+}
+
+fn is_unknown(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Settled(outcomes) if outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Unknown(_))))
+}
+
+/// What is known after a second try: what it says of the message, and else no more than before.
+fn again(first: Verdict, second: Verdict) -> Verdict {
+    match second {
+        settled @ Verdict::Settled(_) => settled,
+        _ => first,
+    }
 }
 
 fn everybody(recipients: &[(u32, Address)], outcome: &Outcome) -> Vec<(u32, Outcome)> {

@@ -12,12 +12,11 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 
-use super::Letter;
+use super::{Letter, part_id};
 use crate::courier::http::Request;
 use crate::mail::address::Address;
-use crate::mail::id::MessageId;
 use crate::mail::outcome::Said;
 use crate::secret::Secret;
 
@@ -25,8 +24,6 @@ use crate::secret::Secret;
 const PREFIX: &str = "whsec_";
 const MIN_KEY: usize = 24;
 const MAX_KEY: usize = 64;
-/// Of the hash over the recipients, what tells parts of one message apart.
-const PART: usize = 8;
 
 pub struct Webhook {
     key: Secret<Vec<u8>>,
@@ -79,7 +76,7 @@ impl Webhook {
             text: format!("it can't be written as JSON: {error}"),
             ..Said::default()
         })?;
-        let id = id(letter.message, letter.recipients);
+        let id = part_id(letter.message, letter.recipients);
         let now = now.duration_since(UNIX_EPOCH).as_ref().map(Duration::as_secs).unwrap_or_default().to_string();
         let signature = self.sign(&id, &now, &body);
         let headers = vec![("webhook-id", id), ("webhook-timestamp", now), ("webhook-signature", signature)];
@@ -112,21 +109,10 @@ fn payload<'a>(letter: &Letter<'a>) -> Payload<'a> {
     }
 }
 
-/// The same for each attempt at the same recipients, and another one when some of them have been served: a receiver that keeps it
-/// takes nothing twice and leaves nobody out.
-fn id(message: MessageId, recipients: &[(u32, Address)]) -> String {
-    let mut hash = Sha256::new();
-    for (_, address) in recipients {
-        hash.update(address.to_string());
-        hash.update([0]);
-    }
-    let part: String = hash.finalize().iter().take(PART).map(|octet| format!("{octet:02x}")).collect();
-    format!("msg_{message}_{part}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::id::MessageId;
 
     fn webhook() -> Webhook {
         Webhook::new(&Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into()), 1000).unwrap()

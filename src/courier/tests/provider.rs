@@ -84,7 +84,7 @@ fn slice(api: Api, port: u16, tls: bool) -> ProviderSlice {
 fn secret(api: &Api) -> Secret<String> {
     Secret::new(match api {
         Api::Webhook => "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned(),
-        Api::Cloudflare { .. } => "sesame".to_owned(),
+        Api::Cloudflare { .. } | Api::Bytesend { .. } => "sesame".to_owned(),
     })
 }
 

@@ -1,0 +1,190 @@
+//! The header of a message as fields: who it is from and to, its subject, and what else may be said.
+
+use std::collections::BTreeMap;
+
+use mail_parser::{Addr, Address as Mailboxes, Message};
+use serde::Serialize;
+
+use super::parts::{self, Attachment, is_known};
+use crate::courier::provider::{Letter, is_same};
+use crate::mail::address::Address;
+
+/// What the API says by fields of its own, what it makes anew, and what belongs to a hop or a signature that ends here.
+const NOT_SAID: [&str; 19] = [
+    "from",
+    "to",
+    "cc",
+    "bcc",
+    "subject",
+    "reply-to",
+    "date",
+    "message-id",
+    "mime-version",
+    "received",
+    "return-path",
+    "dkim-signature",
+    "domainkey-signature",
+    "authentication-results",
+    "arc-seal",
+    "arc-message-signature",
+    "arc-authentication-results",
+    "received-spf",
+    "x-usesend-email-id",
+];
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fields {
+    from: String,
+    to: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cc: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bcc: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reply_to: Vec<String>,
+    subject: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    html: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    headers: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attachments: Vec<Attachment>,
+}
+
+/// The fields, and what they have no place for. Errors: what must not be lost.
+pub fn of(message: &Message<'_>, letter: &Letter<'_>) -> Result<(Fields, Vec<String>), String> {
+    let mut body = parts::read(message)?;
+    let lost = &mut body.lost;
+    let [author] = mailboxes(message.from().into_iter())[..] else { return Err("it has not one author".to_owned()) };
+    let (mut to, mut cc) = (visible(message.all_to(), letter, lost), visible(message.all_cc(), letter, lost));
+    cc.retain(|named| !to.contains(named));
+    let is_named = |address: &Address| {
+        let address = address.to_string();
+        to.contains(&address) || cc.contains(&address)
+    };
+    let hidden = letter.recipients.iter().filter(|(_, address)| !is_named(address));
+    let mut bcc: Vec<String> = hidden.map(|(_, address)| address.to_string()).collect();
+    if to.is_empty() {
+        // There must be one. Whom nobody else is named beside may be named.
+        if cc.is_empty() {
+            to = std::mem::take(&mut bcc);
+        } else {
+            lost.push("Cc without To".to_owned());
+            to = std::mem::take(&mut cc);
+        }
+    }
+    let subject = message.subject().unwrap_or_default().trim().to_owned();
+    check_words(message)?;
+    if subject.is_empty() {
+        lost.push("an empty subject".to_owned());
+    }
+    let fields = Fields {
+        from: written(author)?,
+        to,
+        cc,
+        bcc,
+        reply_to: mailboxes(message.reply_to().into_iter())
+            .iter()
+            .filter_map(|addr| addr.address.as_deref().map(str::to_owned))
+            .collect(),
+        subject: if subject.is_empty() { "(no subject)".to_owned() } else { subject },
+        headers: headers(message, lost)?,
+        text: body.text,
+        html: body.html,
+        attachments: body.attachments,
+    };
+    Ok((fields, body.lost))
+}
+
+/// Whether To or Cc name one of them.
+pub fn names_one_of(message: &Message<'_>, recipients: &[(u32, Address)]) -> bool {
+    let named = mailboxes(message.all_to().chain(message.all_cc()));
+    named.iter().filter_map(|addr| read(addr)).any(|named| recipients.iter().any(|(_, to)| is_same(&named, to)))
+}
+
+fn mailboxes<'a>(headers: impl Iterator<Item = &'a Mailboxes<'a>>) -> Vec<&'a Addr<'a>> {
+    headers.flat_map(|mailboxes| mailboxes.iter()).collect()
+}
+
+fn read(addr: &Addr<'_>) -> Option<Address> {
+    Address::parse_international(addr.address.as_deref()?.trim()).ok()
+}
+
+/// Those of the header who are recipients of this letter: whoever else is named there gets the message some other way, and would
+/// get it twice.
+fn visible<'a>(
+    headers: impl Iterator<Item = &'a Mailboxes<'a>>,
+    letter: &Letter<'_>,
+    lost: &mut Vec<String>,
+) -> Vec<String> {
+    let mut named: Vec<String> = Vec::new();
+    for addr in mailboxes(headers) {
+        let found = read(addr)
+            .and_then(|address| letter.recipients.iter().find(|(_, to)| is_same(&address, to)))
+            .map(|(_, to)| to.to_string());
+        match found {
+            Some(found) if named.contains(&found) => {}
+            Some(found) => named.push(found),
+            // A group without members, such as undisclosed recipients.
+            None if addr.address.is_none() => {}
+            None => lost.push("a name in To or Cc of somebody whom it doesn't go to with the others".to_owned()),
+        }
+    }
+    named
+}
+
+/// `Name <address>`, with the name as a quoted string.
+fn written(author: &Addr<'_>) -> Result<String, String> {
+    let address = read(author).ok_or("its author is no address")?;
+    let name = author.name.as_deref().unwrap_or_default().trim();
+    let name: String = name.chars().filter(|c| !c.is_control()).collect();
+    if name.is_empty() {
+        return Ok(address.to_string());
+    }
+    let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
+    Ok(format!("\"{quoted}\" <{address}>"))
+}
+
+/// Encoded words (RFC 2047) in a charset that can't be read would be lost without a word.
+fn check_words(message: &Message<'_>) -> Result<(), String> {
+    for name in ["Subject", "From"] {
+        let raw = message.header_raw(name).unwrap_or_default();
+        let charsets = raw.split("=?").skip(1).filter_map(|rest| rest.split(['?', '*']).next());
+        if let Some(charset) = charsets.into_iter().find(|charset| !is_known(charset)) {
+            return Err(format!("its {name} is in charset {charset}"));
+        }
+        let read =
+            if name == "Subject" { message.subject() } else { message.from().and_then(|from| from.first()?.name()) };
+        if read.is_some_and(|text| text.contains(char::REPLACEMENT_CHARACTER)) {
+            return Err(format!("its {name} is in no charset that it names"));
+        }
+    }
+    Ok(())
+}
+
+/// All other fields, each as it stands, in one line.
+fn headers(message: &Message<'_>, lost: &mut Vec<String>) -> Result<BTreeMap<String, String>, String> {
+    let mut headers = BTreeMap::new();
+    for header in message.headers() {
+        let name = header.name();
+        let lower = name.to_ascii_lowercase();
+        if NOT_SAID.contains(&lower.as_str()) || lower.starts_with("content-") {
+            continue;
+        }
+        let from = usize::try_from(header.offset_start).unwrap_or(usize::MAX);
+        let to = usize::try_from(header.offset_end).unwrap_or_default();
+        let raw = message.raw_message().get(from..to).unwrap_or_default();
+        let text = std::str::from_utf8(raw).map_err(|_| format!("its {name} is not UTF-8"))?;
+        let text = text.replace(['\r', '\n'], "").trim().to_owned();
+        if text.is_empty() {
+            continue;
+        }
+        if headers.insert(name.to_owned(), text).is_some() {
+            lost.push(format!("more than one {name}"));
+        }
+    }
+    Ok(headers)
+}

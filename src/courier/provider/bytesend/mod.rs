@@ -1,0 +1,68 @@
+//! ByteSend and useSend: one API of JSON fields, which a message is turned into. Whatever has no field there is either a reason not to
+//! send it, or left out and told of, as the configuration says; recipients, attachments and text are never left out.
+//!
+//! Each request has a key by which the API knows it again for a day, so that an answer that was lost is asked for once more.
+
+mod fields;
+mod parts;
+
+use mail_parser::MessageParser;
+
+use super::{Letter, part_id};
+use crate::config::slice::OnUnsupported;
+use crate::courier::http::Request;
+use crate::mail::address::Address;
+use crate::mail::outcome::Said;
+use crate::secret::Secret;
+
+/// Recipients of one request: what is behind it (SES) takes no more.
+const MAX_RECIPIENTS: usize = 50;
+
+pub struct Bytesend {
+    bearer: Secret<String>,
+    on_unsupported: OnUnsupported,
+    /// Octets of a message.
+    pub max_size: u64,
+}
+
+impl Bytesend {
+    /// Errors: the token is none.
+    pub fn new(token: &Secret<String>, on_unsupported: OnUnsupported, max_size: u64) -> Result<Self, String> {
+        super::bearer(token).map(|bearer| Self { bearer, on_unsupported, max_size })
+    }
+
+    /// How many of these recipients may be named in one request: where the header names none of them, each goes alone, or one
+    /// would read of another.
+    pub fn part(recipients: &[(u32, Address)], content: &[u8]) -> usize {
+        let first = recipients.get(..MAX_RECIPIENTS).unwrap_or(recipients);
+        let is_named = MessageParser::default()
+            .parse_headers(content)
+            .is_some_and(|message| fields::names_one_of(&message, first));
+        if is_named { first.len() } else { 1 }
+    }
+
+    pub fn request(&self, letter: &Letter<'_>) -> Result<Request, Said> {
+        let unfit = |text: String| Said { enhanced: Some("5.6.3".to_owned()), text, ..Said::default() };
+        let message = MessageParser::default().parse(letter.content);
+        let message = message.ok_or_else(|| unfit("it can't be read as a message; it was not sent".to_owned()))?;
+        let (fields, mut lost) = fields::of(&message, letter)
+            .map_err(|why| unfit(format!("this API can't carry it: {why}; it was not sent")))?;
+        lost.dedup();
+        if !lost.is_empty() {
+            let lost = super::words(lost.join("; ").as_bytes());
+            match self.on_unsupported {
+                OnUnsupported::Fail => return Err(unfit(format!("this API can't carry {lost}; it was not sent"))),
+                OnUnsupported::Drop => {
+                    tracing::warn!(message = %letter.message, lost, "sent without what its API can't carry");
+                }
+            }
+        }
+        let body = serde_json::to_vec(&fields).map_err(|error| unfit(format!("it is no JSON: {error}")))?;
+        let headers = vec![("idempotency-key", part_id(letter.message, letter.recipients))];
+        let authorization = Some(self.bearer.clone());
+        Ok(Request { kind: "application/json", headers, authorization, body, ..Request::default() })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,212 @@
+//! The parts of a message as one text, one HTML and attachments.
+
+use base64::display::Base64Display;
+use base64::engine::general_purpose::STANDARD;
+use mail_parser::decoders::charsets::map::charset_decoder;
+use mail_parser::{Encoding, Message, MessagePart, MimeHeaders, PartType};
+use serde::{Serialize, Serializer};
+
+/// The API takes no more.
+const MAX_ATTACHMENTS: usize = 10;
+/// An attachment has a name and no type there: which names say which types. Of application/octet-stream nothing is lost.
+const TYPES: [(&str, &str); 23] = [
+    ("pdf", "application/pdf"),
+    ("txt", "text/plain"),
+    ("html", "text/html"),
+    ("htm", "text/html"),
+    ("csv", "text/csv"),
+    ("xml", "text/xml"),
+    ("xml", "application/xml"),
+    ("json", "application/json"),
+    ("png", "image/png"),
+    ("jpg", "image/jpeg"),
+    ("jpeg", "image/jpeg"),
+    ("gif", "image/gif"),
+    ("svg", "image/svg+xml"),
+    ("webp", "image/webp"),
+    ("zip", "application/zip"),
+    ("gz", "application/gzip"),
+    ("eml", "message/rfc822"),
+    ("doc", "application/msword"),
+    ("xls", "application/vnd.ms-excel"),
+    ("docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+    ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+    ("pptx", "application/vnd.openxmlformats-officedocument.presentationml.presentation"),
+    ("mp4", "video/mp4"),
+];
+
+#[derive(Serialize)]
+pub struct Attachment {
+    filename: String,
+    #[serde(serialize_with = "base64")]
+    content: Vec<u8>,
+}
+
+fn base64<S: Serializer>(octets: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&Base64Display::new(octets, &STANDARD))
+}
+
+#[derive(Default)]
+pub struct Body {
+    pub text: Option<String>,
+    pub html: Option<String>,
+    pub attachments: Vec<Attachment>,
+    /// What has no place in it.
+    pub lost: Vec<String>,
+}
+
+/// What a part stands in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Within {
+    Mixed,
+    Alternative,
+    /// Behind the first of multipart/related: another part refers to it.
+    Related,
+}
+
+/// Errors: what must not be lost, or changed.
+pub fn read(message: &Message<'_>) -> Result<Body, String> {
+    let mut body = Body::default();
+    body.take(message, 0, Within::Mixed)?;
+    if body.attachments.len() > MAX_ATTACHMENTS {
+        return Err(format!("it has more than {MAX_ATTACHMENTS} attachments"));
+    }
+    if body.text.is_none() && body.html.is_none() {
+        body.lost.push("a message without text".to_owned());
+        body.text = Some(" ".to_owned());
+    }
+    for text in [&mut body.text, &mut body.html].into_iter().flatten() {
+        // It would be taken for something else than a text.
+        if text.is_empty() || text == "true" || text == "false" {
+            text.push_str("\r\n");
+        }
+    }
+    Ok(body)
+}
+
+/// Whether text in this charset can be read: UTF-8, and those of one octet for a character. Others the parser knows by name alone, and
+/// takes their octets for UTF-8.
+pub fn is_known(charset: &str) -> bool {
+    let charset = charset.to_ascii_lowercase();
+    let is_plain = ["utf-8", "utf8", "us-ascii", "ascii"].contains(&charset.as_str());
+    let is_single = ["iso-8859-", "windows-125", "cp125", "koi8-"].iter().any(|family| charset.starts_with(family));
+    is_plain || is_single && charset_decoder(charset.as_bytes()).is_some()
+}
+
+impl Body {
+    fn take(&mut self, message: &Message<'_>, id: u32, within: Within) -> Result<(), String> {
+        let Some(part) = message.part(id) else { return Err("a part of it is missing".to_owned()) };
+        let (kind, subtype) = kind(part);
+        if let PartType::Multipart(children) = &part.body {
+            return self.take_all(message, children, &subtype, within);
+        }
+        let name = format!("{kind}/{subtype}");
+        if part.is_encoding_problem {
+            return Err(format!("a part of type {name} can't be decoded"));
+        }
+        if ["pkcs7-mime", "x-pkcs7-mime", "pgp-encrypted"].contains(&subtype.as_str()) {
+            return Err("it is encrypted or signed as a whole".to_owned());
+        }
+        let disposition = part.content_disposition();
+        let is_attached = disposition.is_some_and(|d| d.is_attachment()) || part.attachment_name().is_some();
+        if kind == "text" {
+            check_charset(part, &name)?;
+        }
+        if !is_attached && within != Within::Related {
+            let place = match name.as_str() {
+                "text/plain" => Some(&mut self.text),
+                "text/html" => Some(&mut self.html),
+                _ => None,
+            };
+            match place {
+                Some(place @ None) => {
+                    *place = part.text_contents().map(str::to_owned);
+                    return Ok(());
+                }
+                Some(_) => self.lost.push(format!("a further {name} between the parts")),
+                None if within == Within::Alternative => self.lost.push(format!("an alternative of type {name}")),
+                None => {}
+            }
+        }
+        if within == Within::Related {
+            self.lost.push("a part that another one shows (multipart/related)".to_owned());
+        }
+        self.attach(message, part, &name);
+        Ok(())
+    }
+
+    fn take_all(
+        &mut self,
+        message: &Message<'_>,
+        children: &[u32],
+        subtype: &str,
+        within: Within,
+    ) -> Result<(), String> {
+        let (first, rest) = match subtype {
+            "alternative" => (Within::Alternative, Within::Alternative),
+            "related" => (within, Within::Related),
+            "mixed" => (Within::Mixed, Within::Mixed),
+            "encrypted" => return Err("it is encrypted".to_owned()),
+            "signed" => {
+                self.lost.push("its signature".to_owned());
+                return children.first().map_or(Ok(()), |child| self.take(message, *child, within));
+            }
+            other => {
+                self.lost.push(format!("multipart/{other}"));
+                (Within::Mixed, Within::Mixed)
+            }
+        };
+        for (at, child) in children.iter().enumerate() {
+            self.take(message, *child, if at == 0 { first } else { rest })?;
+        }
+        Ok(())
+    }
+
+    fn attach(&mut self, message: &Message<'_>, part: &MessagePart<'_>, name: &str) {
+        let extension = TYPES.iter().find(|(_, of)| *of == name).map(|(extension, _)| *extension);
+        let filename = match part.attachment_name().map(str::trim).filter(|filename| !filename.is_empty()) {
+            Some(filename) => filename.chars().filter(|c| !c.is_control()).collect(),
+            None => {
+                let number = self.attachments.len() + 1;
+                extension.map_or_else(|| format!("part-{number}"), |extension| format!("part-{number}.{extension}"))
+            }
+        };
+        let ending = filename.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
+        let is_said = |(extension, of): &(&str, &str)| *of == name && ending.as_deref() == Some(*extension);
+        if name != "application/octet-stream" && !TYPES.iter().any(is_said) {
+            self.lost.push(format!("the type {name} of an attachment"));
+        }
+        let content = match &part.body {
+            PartType::Message(inner) if part.encoding != Encoding::None => inner.raw_message().to_vec(),
+            PartType::Message(_) => {
+                let from = usize::try_from(part.offset_body).unwrap_or(usize::MAX);
+                let to = usize::try_from(part.offset_end).unwrap_or_default();
+                message.raw_message().get(from..to).unwrap_or_default().to_vec()
+            }
+            _ => part.contents().to_vec(),
+        };
+        self.attachments.push(Attachment { filename, content });
+    }
+}
+
+/// Type and subtype in small letters; RFC 2045 section 5.2 has the default.
+fn kind(part: &MessagePart<'_>) -> (String, String) {
+    match part.content_type() {
+        None => ("text".to_owned(), "plain".to_owned()),
+        Some(kind) => {
+            (kind.ctype().to_ascii_lowercase(), kind.subtype().unwrap_or("octet-stream").to_ascii_lowercase())
+        }
+    }
+}
+
+/// Text is said in UTF-8, so it must be known what it is in.
+fn check_charset(part: &MessagePart<'_>, name: &str) -> Result<(), String> {
+    let charset = part.content_type().and_then(|kind| kind.attribute("charset"));
+    if let Some(charset) = charset.filter(|charset| !is_known(charset)) {
+        return Err(format!("a part of type {name} is in charset {charset}"));
+    }
+    match part.text_contents().is_some_and(|text| text.contains(char::REPLACEMENT_CHARACTER)) {
+        true => Err(format!("a part of type {name} is not in the charset that it names")),
+        false => Ok(()),
+    }
+}
