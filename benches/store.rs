@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use gatepost::mail::envelope::Manner;
 use gatepost::mail::id::MessageId;
+use gatepost::policy::OnUnknown;
 use gatepost::secret::Secret;
 use gatepost::vault::audit::ledger::now_us;
 use gatepost::vault::audit::month;
@@ -107,6 +108,7 @@ fn keep(store: &mut Store<'_>, group: u32) {
                 accepted_us: now,
                 due_us: now,
                 expires_us: now + 1_000_000,
+                on_unknown: OnUnknown::Retry,
             };
             let seq = store.ledger.append(accepted(number))?;
             store.accept(&accepted_message, seq)?;

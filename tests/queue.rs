@@ -4,10 +4,12 @@
 mod support;
 
 use std::process::Output;
+use std::time::Duration;
 
-use gatepost::sink::{Fault, Options, Phase};
+use gatepost::sink::{Act, Fault, Options, Phase};
+use nix::sys::signal::Signal;
 use serde_json::Value;
-use support::{CREDENTIAL, Service, Setting, await_that};
+use support::{CREDENTIAL, Service, Setting, await_that, processes};
 
 fn queue(service: &Service, words: &[&str]) -> Output {
     let mut command = support::gatepost();
@@ -148,4 +150,39 @@ fn rule_q2_an_upstream_that_fails_is_seen_and_a_pause_outlives_a_restart() {
     service.end();
     let stopped = route(&service, &["status"]);
     assert!(String::from_utf8_lossy(&stopped.stderr).contains("does not run"), "{stopped:?}");
+}
+
+/// An upstream that doesn't answer the first three messages.
+fn stalling() -> Options {
+    let fault = |connection| Fault { connection: Some(connection), ..Fault::at(Phase::Dot, Act::Hang) };
+    Options { faults: (0..3).map(fault).collect(), ..Options::default() }
+}
+
+#[test]
+fn rule_q18_a_message_whose_courier_was_killed_twice_is_quarantined_and_its_neighbour_is_delivered() {
+    let more = "[spool]\nretry = [\"1s\"]".into();
+    let mut service = Service::start_with(&Setting { sink: stalling, more, ..Setting::default() });
+    let secret = service.add_credential();
+    let mut session = service.log_in(&secret);
+    for subject in ["one", "two"] {
+        assert_eq!(session.send(subject), 250);
+    }
+    let under_way = |service: &Service, connections: usize, count: usize| {
+        await_that("it is at the dot", || {
+            service.sink.tally().connections == connections
+                && lines(service, &["list", "--state", "leased"]).len() == count
+        });
+        let pid = processes::child(service.pid(), "courier sink");
+        processes::signal(pid, Signal::SIGKILL);
+    };
+    under_way(&service, 2, 2);
+    // Alone, the second time.
+    under_way(&service, 3, 1);
+    await_that("the other one is delivered", || service.sink.next(Duration::from_millis(50)).is_some());
+    await_that("it is set aside", || lines(&service, &["list", "--state", "quarantined"]).len() == 1);
+    assert_eq!(lines(&service, &["list"]).len(), 1);
+    let log =
+        String::from_utf8(service.command(&["audit", "query", "--event", "queue.hold", "--json"]).stdout).unwrap();
+    assert!(log.lines().count() == 1 && log.contains("courier-ended"), "{log}");
+    service.end();
 }

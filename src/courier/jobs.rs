@@ -15,7 +15,7 @@ use crate::ipc::delivery::{Heard, Job, MAX_LINES, Offer, Progress};
 use crate::mail::address::ReversePath;
 use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::id::MessageId;
-use crate::mail::outcome::{Outcome, Said};
+use crate::mail::outcome::Outcome;
 
 /// Draining, jobs are taken for this long after the last one ended: the vault may have offered them before it heard of it.
 const GRACE: Duration = Duration::from_millis(500);
@@ -35,7 +35,6 @@ struct Desk {
     feed: mpsc::UnboundedSender<Feed>,
     /// The task's end, until all recipients are there.
     content: Option<Content>,
-    /// For the last word of a task that fell.
     numbers: Vec<u32>,
 }
 
@@ -189,7 +188,12 @@ impl Jobs {
         };
         let Some(job) = self.task_of.remove(&id) else { return Ok(()) };
         let Some(desk) = self.desks.remove(&job) else { return Ok(()) };
-        match verdict.unwrap_or_else(|| fallen(&desk)) {
+        // The task panicked, and nobody knows how far it came.
+        let Some(verdict) = verdict else {
+            tracing::error!(message = %desk.message, "a delivery fell; its outcome is unknown");
+            return self.vault.send(Progress::Fell { job }).await;
+        };
+        match verdict {
             Verdict::Settled(outcomes) => {
                 for (number, outcome) in outcomes {
                     self.vault.send(Progress::Recipient { job, number, outcome }).await?;
@@ -214,13 +218,6 @@ impl Desk {
         // A task that has ended needs no more.
         let _ = self.feed.send(feed);
     }
-}
-
-/// The task panicked, and nobody knows how far it came.
-fn fallen(desk: &Desk) -> Verdict {
-    tracing::error!(message = %desk.message, "a delivery fell; its outcome is unknown");
-    let said = Said { text: "the delivery fell in the courier".into(), ..Said::default() };
-    Verdict::Settled(desk.numbers.iter().map(|number| (*number, Outcome::Unknown(said.clone()))).collect())
 }
 
 /// The vault is more trusted than we are: what it can't have meant is a bug, and its channel is finished.

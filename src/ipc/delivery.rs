@@ -48,6 +48,8 @@ pub enum Progress {
     RouteFailed { job: Job, reason: String, rest: Option<Duration> },
     /// The same, because each host that was reached refused our login.
     LoginRefused { job: Job, reason: String },
+    /// The same: its task fell in the courier, over this message and no other. Nobody knows how far it came.
+    Fell { job: Job },
     /// The job's last word as well: the session ended at MAIL or behind it. Who has no outcome yet is put off by this.
     BrokenOff { job: Job, said: Said },
     /// Of a rehearsal, which ends with `Heard::End`.

@@ -29,6 +29,8 @@ pub enum Action {
     Failed,
     /// Its time was over.
     Expired,
+    /// Nobody knows whether it was delivered, and it is given up.
+    Unknown,
     /// It was handed over to a host that tells nothing of deliveries.
     Relayed,
 }
@@ -91,8 +93,12 @@ impl Notification<'_> {
     /// The whole message, with CRLF at the end of each line.
     pub fn compose(&self) -> Vec<u8> {
         let Self { hostname, id, to, original, .. } = self;
-        let failed = self.fates.iter().any(|fate| fate.action != Action::Relayed);
-        let subject = if failed { "Your message was not delivered" } else { "Your message was handed over" };
+        let is_any = |wanted: &[Action]| self.fates.iter().any(|fate| wanted.contains(&fate.action));
+        let subject = match () {
+            () if is_any(&[Action::Failed, Action::Expired]) => "Your message was not delivered",
+            () if is_any(&[Action::Unknown]) => "It is not known whether your message was delivered",
+            () => "Your message was handed over",
+        };
         let boundary = format!("=_{id}");
         let mut out = format!(
             "From: Mail Delivery System <MAILER-DAEMON@{hostname}>\r\n\
@@ -123,11 +129,15 @@ impl Notification<'_> {
     fn words(&self) -> String {
         let Self { hostname, about, .. } = self;
         let mut out = format!("This is the mail gate {hostname}.\r\n");
-        for (relayed, said) in [
-            (false, "could not be delivered to these recipients, and is not tried again:"),
-            (true, "was handed over for these recipients, to hosts that report nothing further:"),
+        for (actions, said) in [
+            (
+                [Action::Failed, Action::Expired].as_slice(),
+                "could not be delivered to these recipients, and is not tried again:",
+            ),
+            (&[Action::Unknown], "may or may not have been delivered to these recipients, and is not tried again:"),
+            (&[Action::Relayed], "was handed over for these recipients, to hosts that report nothing further:"),
         ] {
-            let fates = self.fates.iter().filter(|fate| (fate.action == Action::Relayed) == relayed);
+            let fates = self.fates.iter().filter(|fate| actions.contains(&fate.action));
             let lines: String = fates.map(Fate::words).collect();
             if !lines.is_empty() {
                 out.push_str(&format!("\r\nYour message of {}\r\n{said}\r\n\r\n{lines}", date(self.accepted)));
@@ -158,8 +168,8 @@ impl Fate {
         let answer = self.answer();
         let said = match (self.action, self.code) {
             (Action::Relayed, _) => format!("taken by {}", plain(host)),
-            (Action::Failed, Some(_)) => format!("{} said: {answer}", plain(host)),
-            (Action::Failed, None) => answer,
+            (Action::Failed | Action::Unknown, Some(_)) => format!("{} said: {answer}", plain(host)),
+            (Action::Failed | Action::Unknown, None) => answer,
             (Action::Expired, Some(_)) => {
                 format!("given up, because its time was over; {} said last: {answer}", plain(host))
             }
@@ -194,8 +204,9 @@ impl Fate {
         let (class, otherwise) = match self.action {
             Action::Failed => ("5.", "5.0.0"),
             Action::Relayed => ("2.", "2.0.0"),
-            // Section 3.5: the time that it is tried was over.
+            // Section 3.5: the time that it is tried was over; a connection ended within a transaction.
             Action::Expired => return "4.4.7".to_owned(),
+            Action::Unknown => return "4.4.2".to_owned(),
         };
         let is_one = |text: &&str| {
             text.starts_with(class)

@@ -267,7 +267,7 @@ impl House {
             if let Some(failed) = failed {
                 store.record(vec![failed])?;
             }
-            store.spool.release_all()?;
+            delivery::interrupted::end_leases(store)?;
             queue::bury_all(store)?;
             store.keys.adopt(masters);
             rekey::hold_foreign(store)?;
@@ -341,7 +341,7 @@ impl House {
             let seal = seal::run(Rc::clone(&vault), publisher.clone(), Rc::clone(&pulse), anchors.clone(), orders);
             spawn_local(seal);
             spawn_local(anchor::run(Rc::clone(&vault), sealing.clone(), anchors.clone(), wanted));
-            spawn_local(schedule::run(Rc::clone(&vault)));
+            spawn_local(schedule::leasing::run(Rc::clone(&vault)));
             spawn_local(keep_house(Rc::clone(&vault)));
             spawn_local(rekey::go_on(Rc::clone(&vault)));
             spawn_local(delivery::report::begin(Rc::clone(&vault)));

@@ -23,6 +23,9 @@ const SLICE_OF_BODIES: u32 = 100;
 /// Characters of an administrator's reason that are kept.
 const NOTE: usize = 200;
 
+/// What is released or tried by order lives at least so long from then on: whoever says so wants it tried.
+const AGAIN_US: u64 = 3_600_000_000;
+
 /// What is to be done, by whom, and why.
 #[derive(Clone, Debug)]
 pub struct Order {
@@ -122,6 +125,7 @@ fn concern(store: &mut Store<'_>, order: &Order, open: &Open, slice: &mut Slice)
         Deed::Release => {
             let changed = store.hold.release(open.row)?;
             if changed > 0 {
+                store.hold.extend(open.row, now_us().saturating_add(AGAIN_US))?;
                 slice.lanes.extend(store.hold.lanes(open.row)?);
             }
             changed
@@ -137,6 +141,7 @@ fn concern(store: &mut Store<'_>, order: &Order, open: &Open, slice: &mut Slice)
             let early = matches!(order.which, Which::Message(_));
             let changed = store.hold.retry(open.row, now_us(), upstream, early)?;
             if changed > 0 {
+                store.hold.extend(open.row, now_us().saturating_add(AGAIN_US))?;
                 slice.lanes.extend(store.hold.lanes(open.row)?);
             }
             changed

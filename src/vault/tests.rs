@@ -46,11 +46,14 @@ mod credentials;
 mod decision;
 mod edge;
 mod envelope;
+mod fairness;
 mod flood;
+mod interrupted;
 mod lifetime;
 mod limits;
 mod logins;
 mod loss;
+mod poison;
 mod proxied;
 mod queue;
 mod reports;
@@ -245,8 +248,12 @@ impl Running {
     }
 
     async fn courier(&mut self) -> Courier {
+        self.courier_of("smarthost").await
+    }
+
+    async fn courier_of(&mut self, upstream: &str) -> Courier {
         let (ours, theirs) = stream();
-        self.introduce(Talk::Delivery, End::Asks, Role::Courier, "smarthost", theirs);
+        self.introduce(Talk::Delivery, End::Asks, Role::Courier, upstream, theirs);
         let (progress, offers) = channel::open(ours, &Sealed::for_tests()).unwrap();
         progress.send(Progress::Slots(4)).await.unwrap();
         Courier { progress, offers }

@@ -324,6 +324,7 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
             due_us: due,
             // The time that it is tried begins when it may be.
             expires_us: due.saturating_add(microseconds(authority.lifetime(&sender.credential.policy))),
+            on_unknown: sender.credential.policy.on_unknown,
         };
         (accepted, size)
     };

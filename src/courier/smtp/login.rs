@@ -8,7 +8,7 @@ use super::Patience;
 use super::offers::Mechanisms;
 use super::reply::Reply;
 use super::scram::{self, Kept};
-use super::session::Session;
+use super::session::{Refused, Session};
 use crate::config::slice::Auth;
 use crate::sasl::proof;
 use crate::secret::Secret;
@@ -78,21 +78,25 @@ impl Credential {
 }
 
 /// Logs in. Errors are the route's, and never repeat what was sent.
-pub async fn login(session: &mut Session, credential: &Credential, patience: &Patience) -> Result<(), String> {
+pub async fn login(session: &mut Session, credential: &Credential, patience: &Patience) -> Result<(), Refused> {
     let mechanism = credential.choose(session.offers.mechanisms, session.exported.is_some())?;
     let done = match mechanism {
         Mechanism::Scram { bound } => scram::login(session, credential, bound, patience).await,
         Mechanism::Plain => plain(session, credential, patience).await.and_then(|reply| welcomed(&reply)),
         Mechanism::Login => by_login(session, credential, patience).await.and_then(|reply| welcomed(&reply)),
     };
-    done.map_err(|reason| format!("AUTH {}: {reason}", mechanism.name()))
+    done.map_err(|refused| refused.within(&format!("AUTH {}", mechanism.name())))
 }
 
-pub fn welcomed(reply: &Reply) -> Result<(), String> {
-    if reply.code == 235 { Ok(()) } else { Err(reply.to_string()) }
+pub fn welcomed(reply: &Reply) -> Result<(), Refused> {
+    if reply.code == 235 { Ok(()) } else { Err(refused(reply)) }
 }
 
-async fn plain(session: &mut Session, credential: &Credential, patience: &Patience) -> Result<Reply, String> {
+fn refused(reply: &Reply) -> Refused {
+    Refused { reason: reply.to_string(), is_login: matches!(reply.code, 534 | 535) }
+}
+
+async fn plain(session: &mut Session, credential: &Credential, patience: &Patience) -> Result<Reply, Refused> {
     let Credential { username, password, .. } = credential;
     let mut response = Zeroizing::new(Vec::with_capacity(username.len() + password.expose().len() + 2));
     for part in [b"\0", username.as_bytes(), b"\0", password.expose().as_bytes()] {
@@ -101,7 +105,7 @@ async fn plain(session: &mut Session, credential: &Credential, patience: &Patien
     begin(session, b"AUTH PLAIN", &response, patience).await
 }
 
-async fn by_login(session: &mut Session, credential: &Credential, patience: &Patience) -> Result<Reply, String> {
+async fn by_login(session: &mut Session, credential: &Credential, patience: &Patience) -> Result<Reply, Refused> {
     let asked = session.exchange(&line(&[b"AUTH LOGIN"]), patience).await?;
     challenged(&asked)?;
     let asked = respond(session, credential.username.as_bytes(), patience).await?;
@@ -115,10 +119,10 @@ pub async fn begin(
     command: &[u8],
     response: &[u8],
     patience: &Patience,
-) -> Result<Reply, String> {
+) -> Result<Reply, Refused> {
     let whole = line(&[command, b" ", &encoded(response)]);
     if whole.len() <= MAX_LINE {
-        return session.exchange(&whole, patience).await;
+        return Ok(session.exchange(&whole, patience).await?);
     }
     let asked = session.exchange(&line(&[command]), patience).await?;
     challenged(&asked)?;
@@ -126,12 +130,12 @@ pub async fn begin(
 }
 
 /// Answers a challenge.
-pub async fn respond(session: &mut Session, response: &[u8], patience: &Patience) -> Result<Reply, String> {
-    session.exchange(&line(&[&encoded(response)]), patience).await
+pub async fn respond(session: &mut Session, response: &[u8], patience: &Patience) -> Result<Reply, Refused> {
+    Ok(session.exchange(&line(&[&encoded(response)]), patience).await?)
 }
 
-pub fn challenged(reply: &Reply) -> Result<(), String> {
-    if reply.code == 334 { Ok(()) } else { Err(reply.to_string()) }
+pub fn challenged(reply: &Reply) -> Result<(), Refused> {
+    if reply.code == 334 { Ok(()) } else { Err(refused(reply)) }
 }
 
 fn encoded(octets: &[u8]) -> Zeroizing<Vec<u8>> {

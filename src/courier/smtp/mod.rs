@@ -36,7 +36,7 @@ use hosts::Tour;
 use offers::Limits;
 use parts::{Over, Part};
 use pool::Pool;
-use session::Session;
+use session::{Refused, Session};
 use transaction::Attempt;
 use transcript::Secrets;
 
@@ -132,7 +132,7 @@ impl Upstream {
         let patience = &self.settings.patience;
         let mut tour = self.settings.hosts.tour();
         let mut reused = self.pool.take().await;
-        let mut reasons: Vec<String> = Vec::new();
+        let mut reasons: Vec<Refused> = Vec::new();
         let (mut put_off, mut unprotected, mut broken_off, mut over) = (None, None, None, None);
         let (is_of_the_sender, mut is_unwelcome) = (self.admission().is_of(&parcel.sender), false);
         loop {
@@ -179,17 +179,17 @@ impl Upstream {
                     }
                     self.settings.hosts.begin_with(session.index.saturating_add(1));
                     match ended {
-                        Attempt::Route { reason, .. } => reasons.push(reason),
+                        Attempt::Route { reason, .. } => reasons.push(reason.into()),
                         Attempt::BrokenOff { heard, said, .. } => {
-                            reasons.push(said.text.clone());
+                            reasons.push(said.text.clone().into());
                             broken_off = Some(Verdict::BrokenOff { heard, said: *said });
                         }
                         Attempt::Over { at, said, heard, reason } => {
-                            reasons.push(reason.clone());
+                            reasons.push(reason.clone().into());
                             over = Some(Over { at, said: *said, heard, reason });
                         }
                         Attempt::Unwelcome(said) => {
-                            reasons.push(said.text.clone());
+                            reasons.push(said.text.clone().into());
                             is_unwelcome = true;
                             if is_of_the_sender {
                                 broken_off = Some(Verdict::BrokenOff { heard: Vec::new(), said: *said });
@@ -225,12 +225,12 @@ impl Upstream {
     }
 
     /// A session with the next host of the tour that lets us in; none when there is no other. Adds what failed to `reasons`.
-    async fn open(&self, tour: &mut Tour, reasons: &mut Vec<String>) -> Option<Session> {
+    async fn open(&self, tour: &mut Tour, reasons: &mut Vec<Refused>) -> Option<Session> {
         while let Some(first) = tour.next() {
             let connection = match self.dialer.dial(first).await {
                 Ok(connection) => connection,
                 Err(failed) => {
-                    reasons.extend(failed);
+                    reasons.extend(failed.into_iter().map(Refused::from));
                     return None;
                 }
             };
@@ -249,13 +249,13 @@ impl Upstream {
                     *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = session.offers.limits;
                     return Some(session);
                 }
-                Err(reason) => {
+                Err(refused) => {
                     // An upstream may say back what it was told.
                     let secrets = self.settings.credential.as_ref().map(Secrets::of).unwrap_or_default();
-                    let reason = secrets.hide(&reason);
-                    tracing::info!(host, reason, "a host did not let us in");
+                    let refused = Refused { reason: secrets.hide(&refused.reason), ..refused };
+                    tracing::info!(host, reason = refused.reason, "a host did not let us in");
                     self.settings.hosts.begin_with(index.saturating_add(1));
-                    reasons.push(format!("{host}: {reason}"));
+                    reasons.push(refused.within(&host));
                 }
             }
         }
@@ -280,14 +280,10 @@ impl Upstream {
 }
 
 /// No host was of use: the route has failed, and for a login that was refused only when every host says so.
-fn failed(reasons: &[String]) -> Verdict {
-    // As the login words it, behind the names of host and mechanism: 534 and 535 (RFC 4954 sections 4 and 6).
-    let answer = |reason: &String| Some(reason.split_once(": AUTH ")?.1.split_once(": ")?.1.to_owned());
-    let is_refusal = |reason: &String| {
-        answer(reason).is_some_and(|answer| ["534", "535"].iter().any(|code| answer.starts_with(code)))
-    };
-    let reason = reply::cut(reasons.join("; "));
-    match !reasons.is_empty() && reasons.iter().all(is_refusal) {
+fn failed(reasons: &[Refused]) -> Verdict {
+    let words: Vec<&str> = reasons.iter().map(|refused| refused.reason.as_str()).collect();
+    let reason = reply::cut(words.join("; "));
+    match !reasons.is_empty() && reasons.iter().all(|refused| refused.is_login) {
         true => Verdict::LoginRefused(reason),
         false => Verdict::RouteFailed { reason, rest: None },
     }

@@ -58,7 +58,9 @@ impl Upstream {
         let (host, notes) = (connection.host.clone(), self.transcript(lines));
         notes.note(&format!("{host}: connected to {}", connection.address));
         let all = async {
-            let mut session = Session::open(connection, &self.settings, Some(self.transcript(lines))).await?;
+            let mut session = Session::open(connection, &self.settings, Some(self.transcript(lines)))
+                .await
+                .map_err(|refused| refused.reason)?;
             let mut taken = self.mail(&mut session, sender).await?;
             if sender.is_some() && !self.mail(&mut session, &None).await? {
                 notes.note(&format!("{host}: takes nothing from <>, and so no reports to senders"));

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use super::Patience;
 use super::login::{self, Credential};
 use super::reply::Reply;
-use super::session::Session;
+use super::session::{Refused, Session};
 use crate::sasl::client::{Challenge, Channel, Client, Keys};
 
 /// Random octets of our part of the nonce.
@@ -35,7 +35,7 @@ pub async fn login(
     credential: &Credential,
     bound: bool,
     patience: &Patience,
-) -> Result<(), String> {
+) -> Result<(), Refused> {
     let exported = session.exported;
     let (command, channel) = match &exported {
         Some(exported) if bound => (b"AUTH SCRAM-SHA-256-PLUS".as_slice(), Channel::Exporter(exported)),
@@ -49,24 +49,24 @@ pub async fn login(
     let (proof, expected) = client.prove(&challenge, &credential.keys(&challenge));
     let reply = login::respond(session, proof.as_bytes(), patience).await?;
     if reply.code == 235 {
-        return Err("it took the login and did not show that it knows the password".to_owned());
+        return Err("it took the login and did not show that it knows the password".into());
     }
     let verdict = said(&reply)?;
     if verdict.starts_with(b"e=") {
-        return Err(format!("it says {}", String::from_utf8_lossy(&verdict).escape_default()));
+        return Err(format!("it says {}", String::from_utf8_lossy(&verdict).escape_default()).into());
     }
     // What is compared was said in the open; how long it takes tells nothing.
     if verdict.split(|octet| *octet == b',').next() != Some(expected.as_bytes()) {
-        return Err("what should show that it knows the password does not: it is not who it pretends to be".to_owned());
+        return Err("what should show that it knows the password does not: it is not who it pretends to be".into());
     }
     login::welcomed(&login::respond(session, b"", patience).await?)
 }
 
 /// What a challenge says.
-fn said(reply: &Reply) -> Result<Vec<u8>, String> {
+fn said(reply: &Reply) -> Result<Vec<u8>, Refused> {
     login::challenged(reply)?;
     let text = reply.lines.first().map(|line| line.trim_end()).unwrap_or_default();
-    STANDARD.decode(text).map_err(|_| "its challenge is not base64".to_owned())
+    STANDARD.decode(text).map_err(|_| "its challenge is not base64".into())
 }
 
 fn nonce() -> Result<String, String> {

@@ -12,6 +12,33 @@ use crate::config::slice::TlsMode;
 use crate::courier::dial::Connection;
 use crate::courier::tls::{self, Protected, Stream};
 
+/// Why there is no session: the route's fault, in words.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    pub reason: String,
+    /// It is our login that it doesn't take: 534 or 535 (RFC 4954 sections 4 and 6).
+    pub is_login: bool,
+}
+
+impl From<String> for Refused {
+    fn from(reason: String) -> Self {
+        Self { reason, is_login: false }
+    }
+}
+
+impl From<&str> for Refused {
+    fn from(reason: &str) -> Self {
+        reason.to_owned().into()
+    }
+}
+
+impl Refused {
+    /// What was being done comes first.
+    pub fn within(self, phase: &str) -> Self {
+        Self { reason: format!("{phase}: {}", self.reason), ..self }
+    }
+}
+
 pub struct Session {
     pub wire: Wire,
     pub offers: Offers,
@@ -34,7 +61,7 @@ impl Session {
         connection: Connection,
         settings: &Settings,
         transcript: Option<Transcript>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Refused> {
         let Connection { socket, index, host, address } = connection;
         let stream: Box<dyn Stream> = Box::new(socket);
         let patience = &settings.patience;

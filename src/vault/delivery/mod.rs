@@ -2,7 +2,10 @@
 
 pub mod breaker;
 pub mod courier;
+pub mod expiry;
+pub mod interrupted;
 pub mod outcome;
+pub mod poison;
 pub mod rehearsal;
 pub mod report;
 pub mod reroute;

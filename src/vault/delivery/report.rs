@@ -14,7 +14,7 @@ use super::schedule::persist;
 use crate::mail::envelope::{Addressee, Manner, Utf8};
 use crate::mail::id::MessageId;
 use crate::mail::notification::{Action, Fate, MAX_WHOLE, Notification, Original};
-use crate::policy::Reportable;
+use crate::policy::{OnUnknown, Reportable};
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
@@ -93,6 +93,8 @@ async fn make(vault: &Vault, owed: Owed) -> bool {
         accepted_us: now,
         due_us: now,
         expires_us: now.saturating_add(microseconds(lifetime)),
+        // One that comes twice harms nobody; without it, nobody would know.
+        on_unknown: OnUnknown::Retry,
     };
     let unsent = match sealed {
         _ if reportable == Reportable::Nothing => Some("recipient-not-allowed"),
@@ -155,9 +157,13 @@ async fn original(vault: &Vault, owed: &Owed) -> Original {
 
 /// The event of a report: its own id, and in its data that of the message it is about.
 fn event(principal: &str, about: MessageId, report: &Accepted, fates: &[Fate], unsent: Option<&str>) -> Event {
-    let relayed = fates.iter().all(|fate| fate.action == Action::Relayed);
+    let all = |action| fates.iter().all(|fate| fate.action == action);
     let outcome = if unsent.is_some() { Outcome::Failure } else { Outcome::Success };
-    let reason = unsent.unwrap_or(if relayed { "relayed" } else { "failed" });
+    let reason = unsent.unwrap_or(match () {
+        () if all(Action::Relayed) => "relayed",
+        () if all(Action::Unknown) => "unknown",
+        () => "failed",
+    });
     let event = Event {
         message: Some(report.message),
         bytes: Some(report.bytes),

@@ -2,6 +2,8 @@
 //!
 //! A lane is the list of upstreams of a route. What waits in it is known to the store; here is only when to look again.
 
+pub mod leasing;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::rc::Rc;
@@ -10,15 +12,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
-use super::breaker::{Fault, LONGEST_PAUSE};
+use super::breaker::Fault;
 use super::rehearsal::Rehearsal;
-use super::upstream::{Courier, Upstream};
+use super::upstream::{Courier, Share, Upstream};
 use crate::ipc::admin::route::State;
 use crate::ipc::delivery::Job;
 use crate::role::{Generation, Instance};
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
-use crate::vault::audit::ledger::now_us;
 use crate::vault::queue;
 use crate::vault::store::Store;
 use crate::vault::store::pauses::Pause;
@@ -39,10 +40,14 @@ const TICK: Duration = Duration::from_secs(1);
 pub struct Schedule {
     /// When somebody in a lane is due, in unix microseconds.
     lanes: BTreeMap<String, u64>,
+    /// The same of suspects, which are offered alone.
+    suspects: BTreeMap<String, u64>,
     /// The lane that was served last: those behind it come first.
     served: String,
     upstreams: HashMap<String, Upstream>,
     jobs: u64,
+    /// There is more than one credential: the last connection of an upstream is for those that have none.
+    pub is_shared: bool,
 }
 
 impl Schedule {
@@ -64,7 +69,17 @@ impl Schedule {
         generation: Generation,
         offers: UnboundedSender<Leased>,
     ) {
-        let courier = Courier { instance, generation, slots: 0, free: 0, offers, rehearse: None };
+        let courier = Courier {
+            instance,
+            generation,
+            slots: 0,
+            free: 0,
+            held: HashMap::new(),
+            is_alone: false,
+            empties: false,
+            offers,
+            rehearse: None,
+        };
         self.upstreams.entry(upstream.to_owned()).or_default().couriers.push(courier);
     }
 
@@ -100,7 +115,19 @@ impl Schedule {
         }
     }
 
-    /// A courier has so many fewer, or never got them.
+    /// A courier has one fewer, of that credential: whoever had as many as it may have can have another.
+    pub fn returned(&mut self, upstream: &str, instance: Instance, credential: &str) {
+        self.back(upstream, instance, 1);
+        if let Some(courier) = self.courier(upstream, instance) {
+            courier.gave_back(credential);
+            courier.is_alone = false;
+        }
+        let Some(upstream) = self.upstreams.get_mut(upstream) else { return };
+        let lanes = std::mem::take(&mut upstream.passed_over);
+        self.arrived(lanes);
+    }
+
+    /// A courier never got so many.
     pub fn back(&mut self, upstream: &str, instance: Instance, count: u32) {
         if let Some(courier) = self.courier(upstream, instance) {
             courier.free = courier.free.saturating_add(count);
@@ -115,6 +142,12 @@ impl Schedule {
         couriers.iter_mut().find(|courier| courier.instance == instance)
     }
 
+    /// Whether there are couriers of a newer configuration.
+    pub fn is_replaced(&self, upstream: &str, generation: Generation) -> bool {
+        let couriers = self.upstreams.get(upstream).map(|upstream| upstream.couriers.as_slice()).unwrap_or_default();
+        couriers.iter().any(|courier| courier.generation > generation)
+    }
+
     /// The upstream can't be used. How long it rests, when it wasn't resting already.
     pub fn failed(&mut self, upstream: &str, fault: Fault, reason: &str, now: Instant) -> Option<Duration> {
         self.upstreams.entry(upstream.to_owned()).or_default().breaker.failed(fault, reason.to_owned(), now)
@@ -127,10 +160,9 @@ impl Schedule {
 
     /// A session ended over a message of this credential's. That may be for what is in it, so only when one of another credential
     /// met the same just before does the route rest, or when so many of its own did: then as briefly as it can be, however often,
-    /// because nobody stops the mail of others. The lane tries its next upstream first for a while, if it has one.
-    pub fn broke_off(&mut self, upstream: &str, lane: &str, credential: &str, now: Instant) -> Option<Duration> {
+    /// because nobody stops the mail of others.
+    pub fn broke_off(&mut self, upstream: &str, credential: &str, now: Instant) -> Option<Duration> {
         let over = self.upstreams.entry(upstream.to_owned()).or_default();
-        over.avoided.insert(lane.to_owned(), now + LONGEST_PAUSE);
         let before = over.broke_off_over.take();
         let is_others = before.as_ref().is_some_and(|(who, _)| who != credential);
         let in_a_row = before.filter(|_| !is_others).map_or(1, |(_, count)| count.saturating_add(1));
@@ -146,7 +178,6 @@ impl Schedule {
     pub fn works(&mut self, upstream: &str) -> bool {
         let Some(upstream) = self.upstreams.get_mut(upstream) else { return false };
         upstream.broke_off_over = None;
-        upstream.avoided.clear();
         upstream.breaker.answered()
     }
 
@@ -162,7 +193,6 @@ impl Schedule {
     pub fn resume(&mut self) -> Vec<String> {
         for upstream in self.upstreams.values_mut() {
             upstream.broke_off_over = None;
-            upstream.avoided.clear();
         }
         let failed = self.upstreams.iter_mut().filter_map(|(name, upstream)| {
             let had_failed = upstream.breaker.forget();
@@ -196,36 +226,89 @@ impl Schedule {
         }
     }
 
+    /// A courier has these now; whoever was to be alone and isn't there keeps nobody out. With `is_passed_over` others of the lane are due and may have none until one comes back.
+    fn took(&mut self, plan: &Plan, leased: &[Leased], is_passed_over: bool) {
+        if let Some(courier) = self.courier(&plan.upstream, plan.instance) {
+            leased.iter().for_each(|leased| courier.took(&leased.principal));
+            courier.is_alone &= !leased.is_empty();
+        }
+        if let Some(upstream) = self.upstreams.get_mut(&plan.upstream).filter(|_| is_passed_over) {
+            upstream.passed_over.insert(plan.lane.clone());
+        }
+    }
+
+    /// When a suspect of a lane is due.
+    pub fn suspect(&mut self, lane: &str, due: Option<u64>) {
+        match due {
+            Some(due) => self.suspects.insert(lane.to_owned(), due),
+            None => self.suspects.remove(lane),
+        };
+    }
+
+    /// A suspect that can go, to a courier that has nothing else. One that has is given no more until it hasn't.
+    fn next_suspect(&mut self, now: Instant, now_us: u64) -> Option<Plan> {
+        for courier in self.upstreams.values_mut().flat_map(|upstream| &mut upstream.couriers) {
+            courier.empties = false;
+        }
+        for (lane, _) in self.suspects.iter().filter(|(_, due)| **due <= now_us) {
+            for name in lane.split(',') {
+                let Some(upstream) = self.upstreams.get_mut(name).filter(|upstream| !upstream.is_away(now)) else {
+                    continue;
+                };
+                let room = upstream.breaker.room();
+                let Some(courier) = upstream.current().filter(|courier| courier.slots > 0) else { continue };
+                if courier.free < courier.slots || room == 0 {
+                    courier.empties = true;
+                    break;
+                }
+                courier.is_alone = true;
+                return self.plan(lane.clone(), name.to_owned(), 1, Share::default(), true);
+            }
+        }
+        None
+    }
+
     /// The next lane that can move: the first upstream of it that is there and neither rests nor is paused, if it has room.
     fn next(&mut self, now: Instant, now_us: u64) -> Option<Plan> {
+        if let Some(plan) = self.next_suspect(now, now_us) {
+            return Some(plan);
+        }
         let behind = self.lanes.range::<str, _>((Bound::Excluded(self.served.as_str()), Bound::Unbounded));
         let before = self.lanes.range::<str, _>((Bound::Unbounded, Bound::Included(self.served.as_str())));
         for (lane, _) in behind.chain(before).filter(|(_, due)| **due <= now_us) {
-            let mut names: Vec<&str> = lane.split(',').collect();
-            names.sort_by_key(|name| self.upstreams.get(*name).is_some_and(|upstream| upstream.is_avoided(lane, now)));
-            for name in names {
+            for name in lane.split(',') {
                 let Some(upstream) = self.upstreams.get_mut(name) else { continue };
                 if upstream.is_away(now) {
                     continue;
                 }
-                let room = upstream.breaker.room();
+                let (room, window) = (upstream.breaker.room(), upstream.breaker.window.unwrap_or(u32::MAX));
                 let Some(courier) = upstream.current() else { continue };
-                let count = courier.free.min(LEASES).min(room);
-                if count == 0 {
+                let left = courier.free.min(room);
+                let count = left.min(LEASES);
+                if count == 0 || courier.is_alone || courier.empties {
                     // The next upstream is for when this one fails, not for when it is busy.
                     break;
                 }
-                courier.free -= count;
-                let first = self.jobs + 1;
-                self.jobs += u64::from(count);
-                let (instance, offers) = (courier.instance, courier.offers.clone());
-                upstream.breaker.busy = upstream.breaker.busy.saturating_add(count);
-                let (lane, upstream) = (lane.clone(), name.to_owned());
-                self.served.clone_from(&lane);
-                return Some(Plan { lane, upstream, instance, offers, first, count });
+                // Where there is but one, nothing can be kept for anybody.
+                let left = (self.is_shared && courier.slots.min(window) > 1).then_some(left);
+                let share = Share { left, held: courier.held.clone() };
+                self.served.clone_from(lane);
+                return self.plan(lane.clone(), name.to_owned(), count, share, false);
             }
         }
         None
+    }
+
+    /// Takes so many of the newest courier's places.
+    fn plan(&mut self, lane: String, upstream: String, count: u32, share: Share, is_alone: bool) -> Option<Plan> {
+        let first = self.jobs + 1;
+        self.jobs += u64::from(count);
+        let found = self.upstreams.get_mut(&upstream)?;
+        found.breaker.busy = found.breaker.busy.saturating_add(count);
+        let courier = found.current()?;
+        courier.free -= count;
+        let (instance, offers) = (courier.instance, courier.offers.clone());
+        Some(Plan { lane, upstream, instance, offers, first, count, share, is_alone })
     }
 }
 
@@ -237,66 +320,9 @@ struct Plan {
     offers: UnboundedSender<Leased>,
     first: u64,
     count: u32,
-}
-
-/// Leases what is due to whoever can take it, for ever.
-pub async fn run(vault: Rc<Vault>) {
-    let paused = vault.writer.run(|store| store.pauses.all()).await;
-    for (upstream, pause) in paused.unwrap_or_default() {
-        tracing::warn!(upstream, by = pause.actor, "an upstream is paused: nothing is offered to it");
-        vault.schedule.borrow_mut().pause(&upstream, Some(pause));
-    }
-    loop {
-        loop {
-            let plan = {
-                let draining = vault.authority.borrow().draining;
-                if draining { None } else { vault.schedule.borrow_mut().next(Instant::now(), now_us()) }
-            };
-            let Some(plan) = plan else { break };
-            lease(&vault, plan).await;
-        }
-        tokio::select! {
-            () = vault.poke.notified() => {}
-            () = tokio::time::sleep(TICK) => {}
-        }
-    }
-}
-
-/// The lease is on the disk before the offer is made.
-async fn lease(vault: &Rc<Vault>, plan: Plan) {
-    let (lane, upstream, first, count) = (plan.lane.clone(), plan.upstream.clone(), plan.first, plan.count);
-    // Whoever arrives from here on is looked at again.
-    vault.schedule.borrow_mut().lanes.insert(lane.clone(), u64::MAX);
-    let leased = vault.writer.run(move |store| {
-        let (now, mut leased) = (now_us(), Vec::new());
-        for job in first..first + u64::from(count) {
-            match store.lease(&lane, &upstream, job, now)? {
-                Some(found) => leased.push(found),
-                None => break,
-            }
-        }
-        Ok((leased, store.spool.next_due(&lane)?))
-    });
-    let (leased, next) = match leased.await {
-        Ok(found) => found,
-        Err(_) => (Vec::new(), Some(now_us() + u64::try_from(TICK.as_micros()).unwrap_or(0))),
-    };
-    let mut schedule = vault.schedule.borrow_mut();
-    let unused = plan.count - u32::try_from(leased.len()).unwrap_or(plan.count).min(plan.count);
-    schedule.back(&plan.upstream, plan.instance, unused);
-    let due = schedule.lanes.entry(plan.lane).or_insert(u64::MAX);
-    match next {
-        Some(next) => *due = (*due).min(next),
-        // Nobody waits in it: whoever arrives brings it back.
-        None if *due == u64::MAX => schedule.lanes.retain(|_, due| *due != u64::MAX),
-        None => {}
-    }
-    for message in leased {
-        if let Err(gone) = plan.offers.send(message) {
-            schedule.back(&plan.upstream, plan.instance, 1);
-            release(vault, gone.0.job, gone.0.lane, now_us());
-        }
-    }
+    share: Share,
+    /// For a suspect.
+    is_alone: bool,
 }
 
 /// Ends a lease, in its own time; what has no outcome waits until then.

@@ -1,6 +1,6 @@
 //! One upstream as the schedule sees it: its couriers, its breaker, and whether an administrator has paused it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedSender;
@@ -20,8 +20,8 @@ pub struct Upstream {
     pub paused: Option<Pause>,
     /// Whose messages were the last that sessions ended over, when none passed since, and how many in a row.
     pub broke_off_over: Option<(String, u32)>,
-    /// Lanes that had rather take their next upstream, and until when.
-    pub avoided: HashMap<String, Instant>,
+    /// Lanes in which somebody is due who has as much under way as it may have.
+    pub passed_over: BTreeSet<String>,
 }
 
 /// A courier as the schedule sees it.
@@ -31,8 +31,47 @@ pub struct Courier {
     /// How many messages it takes at once, and how many more it can.
     pub slots: u32,
     pub free: u32,
+    /// It has a suspect, and nothing else until that has ended.
+    pub is_alone: bool,
+    /// It is given nothing more until it has nothing: a suspect waits for that.
+    pub empties: bool,
+    /// How many it has of each credential.
+    pub held: HashMap<String, u32>,
     pub offers: UnboundedSender<Leased>,
     pub rehearse: Option<UnboundedSender<Rehearsal>>,
+}
+
+impl Courier {
+    pub fn took(&mut self, credential: &str) {
+        *self.held.entry(credential.to_owned()).or_default() += 1;
+    }
+
+    pub fn gave_back(&mut self, credential: &str) {
+        if let Some(held) = self.held.get_mut(credential) {
+            *held = held.saturating_sub(1);
+        }
+        self.held.retain(|_, held| *held > 0);
+    }
+}
+
+/// What credentials may have of the connections that are left: the last one is for those that have none, so that nobody's
+/// slow messages keep all of them from everybody else.
+#[derive(Clone, Debug, Default)]
+pub struct Share {
+    /// None when nothing is kept for anybody.
+    pub left: Option<u32>,
+    pub held: HashMap<String, u32>,
+}
+
+impl Share {
+    pub fn may(&self, credential: &str) -> bool {
+        self.left.is_none_or(|left| left > 1) || !self.held.contains_key(credential)
+    }
+
+    pub fn take(&mut self, credential: &str) {
+        self.left = self.left.map(|left| left.saturating_sub(1));
+        *self.held.entry(credential.to_owned()).or_default() += 1;
+    }
 }
 
 impl Upstream {
@@ -40,10 +79,6 @@ impl Upstream {
     pub fn is_away(&self, now: Instant) -> bool {
         let is_probed = self.breaker.is_open() && self.breaker.room() == 0;
         self.paused.is_some() || self.breaker.rests(now) || is_probed
-    }
-
-    pub fn is_avoided(&self, lane: &str, now: Instant) -> bool {
-        self.avoided.get(lane).is_some_and(|until| now < *until)
     }
 
     /// The courier of the newest configuration; older ones finish what they have.

@@ -34,6 +34,13 @@ impl Clock {
         let passed = u64::try_from(passed.as_micros()).unwrap_or(u64::MAX);
         Now { us: self.began_us.saturating_add(passed), wall_us: ledger::now_us() }
     }
+
+    /// Whether an instant has come while the vault lives, by both clocks. Of one that had come before, nobody knows whether the
+    /// wall's clock was set forward meanwhile.
+    pub fn has_come(&self, us: u64) -> bool {
+        let now = self.now();
+        self.began_us < us && us <= now.us.min(now.wall_us)
+    }
 }
 
 impl Now {
@@ -55,5 +62,33 @@ impl Now {
     /// Hours since 1970.
     pub fn hour(self) -> i64 {
         i64::try_from(self.wall_us / 3_600_000_000).unwrap_or(i64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: u64 = 3_600_000_000;
+
+    /// A clock that was started so long ago, when the wall's clock showed so much more or less than it should.
+    fn started(ago: u64, wrong: i64) -> Clock {
+        let since = clock::elapsed().saturating_sub(Duration::from_micros(ago));
+        let ago = u64::try_from((clock::elapsed() - since).as_micros()).unwrap();
+        Clock { began_us: (ledger::now_us() - ago).saturating_add_signed(wrong), since }
+    }
+
+    #[test]
+    fn rule_q5_a_time_comes_by_both_clocks_and_while_it_is_watched() {
+        let (now, second) = (ledger::now_us(), 1_000_000);
+        // As long as the machine runs, if that is less.
+        let true_clock = started(10 * second, 0);
+        let begun = true_clock.began_us;
+        assert!(true_clock.has_come(now) && true_clock.has_come(begun + 1));
+        assert!(!true_clock.has_come(now + HOUR), "it is yet to come");
+        assert!(!true_clock.has_come(begun) && !true_clock.has_come(1), "it had come before");
+        let behind = -i64::try_from(HOUR).unwrap();
+        assert!(!started(10 * second, behind).has_come(now - second), "the wall's clock was set forward");
+        assert!(!started(10 * second, -behind).has_come(now + second), "the wall's clock was set back");
     }
 }

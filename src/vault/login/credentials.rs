@@ -176,6 +176,11 @@ impl Credentials {
         all
     }
 
+    /// Whether there is anybody that another one's mail could be in the way of.
+    pub fn are_several(&self) -> bool {
+        self.by_id.len() > 1
+    }
+
     fn add(
         &mut self,
         id: &str,

@@ -10,6 +10,7 @@ use crate::mail::address::Address;
 use crate::mail::envelope::Manner;
 use crate::mail::id::MessageId;
 use crate::mail::outcome::Said;
+use crate::policy::OnUnknown;
 use crate::policy::mask::Mask;
 use crate::secret::Secret;
 use crate::vault::audit::row;
@@ -31,7 +32,7 @@ fn home() -> tempfile::TempDir {
 }
 
 fn came_to(state: State) -> Settled {
-    Settled { state, said: Said::default(), owed: false }
+    Settled { state, said: Said::default(), owed: false, tried: true, unknown: false }
 }
 
 fn accept(store: &mut Store<'_>, principal: &str, recipients: &[&str]) -> MessageId {
@@ -57,6 +58,7 @@ fn accepted(principal: &str, recipients: &[&str]) -> Accepted {
         accepted_us: now_us(),
         due_us: 0,
         expires_us: now_us() + u64::try_from(Duration::from_secs(60).as_micros()).unwrap(),
+        on_unknown: OnUnknown::Retry,
     }
 }
 
@@ -79,7 +81,7 @@ fn counts(messages: u64, recipients: u64, under_way: u64) -> Counts {
 }
 
 fn lease(store: &mut Store<'_>, job: u64) -> Option<(i64, MessageId)> {
-    let leased = store.transaction(|store| store.lease(LANE, LANE, job, now_us())).unwrap();
+    let leased = store.transaction(|store| store.lease(LANE, LANE, job, now_us(), &|_| true)).unwrap();
     leased.map(|leased| (leased.row, leased.message))
 }
 

@@ -38,6 +38,7 @@ pub struct Hold<'c> {
     hold: Statement<'c>,
     release: Statement<'c>,
     retry: Statement<'c>,
+    extend: Statement<'c>,
     under_way: Statement<'c>,
     lanes: Statement<'c>,
     waiting: Statement<'c>,
@@ -67,6 +68,7 @@ impl<'c> Hold<'c> {
                         AND (attempts > 0 OR ?4) \
                         AND (?3 IS NULL OR instr(',' || lane || ',', ',' || ?3 || ',') > 0)",
             )?,
+            extend: sql("UPDATE spool_msg SET expires_us = max(expires_us, ?2) WHERE id = ?1")?,
             under_way: sql("SELECT count(*) FROM spool_rcpt WHERE msg = ? AND state = 1")?,
             lanes: sql("SELECT DISTINCT lane FROM spool_rcpt WHERE msg = ? AND state = 0")?,
             waiting: sql("SELECT rcpt FROM spool_rcpt WHERE msg = ? AND state = 0 ORDER BY n")?,
@@ -111,6 +113,11 @@ impl<'c> Hold<'c> {
     /// waits for a time that the sender gave, which passes only when it is meant to be `early`. Gives how many.
     pub fn retry(&mut self, row: i64, now_us: u64, upstream: Option<&str>, early: bool) -> Result<usize> {
         self.retry.execute(params![row, integer(now_us), upstream, early])
+    }
+
+    /// Its time is not over before then.
+    pub fn extend(&mut self, row: i64, expires_us: u64) -> Result<()> {
+        self.extend.execute(params![row, integer(expires_us)]).map(drop)
     }
 
     /// Recipients that a courier has at this moment.

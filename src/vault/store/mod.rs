@@ -36,6 +36,8 @@ use marker::Marker;
 use open::Database;
 use owed::{Owed, Owing};
 use pauses::Pauses;
+use spool::leases::Leases;
+use spool::suspects::Suspects;
 use spool::{Accepted, Leased, Spool};
 use waits::Waits;
 
@@ -43,6 +45,8 @@ use waits::Waits;
 pub struct Store<'c> {
     pub ledger: Ledger<'c>,
     pub spool: Spool<'c>,
+    pub leases: Leases<'c>,
+    pub suspects: Suspects<'c>,
     pub hold: Hold<'c>,
     pub listing: Listing<'c>,
     pub keys: Keys<'c>,
@@ -108,6 +112,8 @@ impl<'c> Store<'c> {
         let store = Self {
             ledger: Ledger::prepare(connection)?,
             spool: Spool::prepare(connection)?,
+            leases: Leases::prepare(connection)?,
+            suspects: Suspects::prepare(connection)?,
             hold: Hold::prepare(connection)?,
             listing: Listing::prepare(connection)?,
             keys: Keys::prepare(connection)?,
@@ -158,9 +164,22 @@ impl<'c> Store<'c> {
         self.spool.accept(accepted, &mut self.keys, accept_seq)
     }
 
-    /// Leases a message of a lane.
-    pub fn lease(&mut self, lane: &str, upstream: &str, job: u64, now_us: u64) -> Result<Option<Leased>> {
-        self.spool.lease(lane, upstream, job, now_us, &mut self.keys)
+    /// Leases a message of a lane, of a credential that may have one.
+    pub fn lease(
+        &mut self,
+        lane: &str,
+        upstream: &str,
+        job: u64,
+        now_us: u64,
+        may: &dyn Fn(&str) -> bool,
+    ) -> Result<Option<Leased>> {
+        self.spool.lease(lane, upstream, job, now_us, may, &mut self.keys)
+    }
+
+    /// Leases a suspect of a lane, which is offered alone.
+    pub fn lease_suspect(&mut self, lane: &str, upstream: &str, job: u64, now_us: u64) -> Result<Option<Leased>> {
+        let Some(row) = self.suspects.next(lane, now_us)? else { return Ok(None) };
+        self.spool.lease_row(row, lane, upstream, job, now_us, &mut self.keys).map(Some)
     }
 
     /// A message of which a report is owed.

@@ -17,12 +17,13 @@ use crate::vault::audit::row;
 use crate::vault::beginning;
 
 /// The schema, step by step: a new file takes them all, one of an older Gatepost those it lacks.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     include_str!("schema/1.sql"),
     include_str!("schema/2.sql"),
     include_str!("schema/3.sql"),
     include_str!("schema/4.sql"),
     include_str!("schema/5.sql"),
+    include_str!("schema/6.sql"),
 ];
 /// "GTP1" in the header, octets 68 to 71, says whose file it is.
 pub const APPLICATION: i64 = 0x4754_5031;

@@ -46,7 +46,7 @@ impl<'c> Owing<'c> {
                        SELECT 1 FROM spool_rcpt WHERE msg = one.msg AND state = 1) LIMIT 1")?,
             message: sql("SELECT msg_id, principal, mail_from, bytes, accepted_us, content, segment, flags, envid \
                           FROM spool_msg JOIN spool_body ON msg = id WHERE id = ?")?,
-            fates: sql("SELECT n, rcpt, state, code, enhanced, said, host, notify, orcpt FROM spool_rcpt \
+            fates: sql("SELECT n, rcpt, state, code, enhanced, said, host, notify, orcpt, unknown FROM spool_rcpt \
                         WHERE msg = ? AND owed = 1 ORDER BY n LIMIT ?")?,
             told: sql("UPDATE spool_rcpt SET owed = 0 WHERE msg = ? AND n = ?")?,
         })
@@ -92,6 +92,7 @@ fn fate(row: &Row<'_>) -> Result<(u32, Fate)> {
     let number = u32::try_from(row.get::<_, i64>(0)?).map_err(|_| damaged("a number is out of range"))?;
     let action = match row.get::<_, i64>(2)? {
         2 => Action::Relayed,
+        3 if row.get(9)? => Action::Unknown,
         3 => Action::Failed,
         4 => Action::Expired,
         _ => return Err(damaged("a report is owed of a recipient who waits")),

@@ -1,6 +1,8 @@
 //! Messages that were accepted: their recipients' states, their leases, and their bodies until nobody needs them.
 
+pub mod leases;
 pub mod manner;
+pub mod suspects;
 pub mod turns;
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, Statement, params};
@@ -10,7 +12,8 @@ use crate::mail::address::{Address, ReversePath};
 use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::id::MessageId;
 use crate::mail::outcome::Said;
-use crate::vault::audit::row::{damaged, integer, octets, unsigned};
+use crate::policy::OnUnknown;
+use crate::vault::audit::row::{damaged, integer, octets};
 use crate::vault::cipher::BodyKey;
 use crate::vault::store::keys::{Keys, Lock};
 use turns::Turns;
@@ -45,6 +48,7 @@ pub struct Accepted {
     /// When it may first be tried.
     pub due_us: u64,
     pub expires_us: u64,
+    pub on_unknown: OnUnknown,
 }
 
 /// A message on offer.
@@ -62,6 +66,10 @@ pub struct Leased {
     pub bytes: u64,
     pub sha256: [u8; 32],
     pub expires_us: u64,
+    /// What its credential said of unknown outcomes when it was accepted.
+    pub on_unknown: OnUnknown,
+    /// Couriers that ended over it.
+    pub ended: u32,
     pub body: Body,
     pub lock: Lock,
     /// Number, recipient, attempts so far.
@@ -98,6 +106,10 @@ pub struct Settled {
     pub said: Said,
     /// The sender is to be told.
     pub owed: bool,
+    /// It was offered to somebody.
+    pub tried: bool,
+    /// Nobody knows whether it was delivered.
+    pub unknown: bool,
 }
 
 /// A waiting recipient, as a new configuration must look at it.
@@ -142,7 +154,7 @@ impl<'c> Spool<'c> {
         let sql = |sql: &str| connection.prepare(sql);
         Ok(Self {
             insert: sql("INSERT INTO spool_msg(msg_id, accept_seq, session_id, principal, mail_from, bytes, sha256, \
-                         accepted_us, expires_us, flags, envid) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id")?,
+                         accepted_us, expires_us, flags, envid, on_unknown) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id")?,
             insert_body: sql("INSERT INTO spool_body(msg, content, segment) VALUES(?, ?, ?)")?,
             insert_recipient: sql(
                 "INSERT INTO spool_rcpt(msg, n, rcpt, lane, state, next_us, notify, orcpt, turn, urgent) \
@@ -150,10 +162,11 @@ impl<'c> Spool<'c> {
             )?,
             turns: Turns::prepare(connection)?,
             was: sql("SELECT 1 FROM spool_msg WHERE msg_id = ?")?,
-            next: sql("SELECT min(next_us) FROM spool_rcpt WHERE state = 0 AND held = 0 AND lane = ?")?,
+            next: sql("SELECT next_us FROM spool_rcpt WHERE state = 0 AND held = 0 AND lane = ? AND NOT EXISTS( \
+                       SELECT 1 FROM spool_msg WHERE id = msg AND ended > 0) ORDER BY next_us LIMIT 1")?,
             message: sql(
                 "SELECT msg_id, session_id, principal, mail_from, bytes, expires_us, content, segment, sha256, \
-                 flags, envid \
+                 flags, envid, on_unknown, ended \
                           FROM spool_msg JOIN spool_body ON msg = id WHERE id = ?",
             )?,
             recipients: sql("SELECT n, rcpt, attempts, notify, orcpt FROM spool_rcpt WHERE job = ? ORDER BY n")?,
@@ -161,8 +174,8 @@ impl<'c> Spool<'c> {
                        WHERE msg = ?2 AND state = 0 AND held = 0 AND lane = ?3 AND next_us <= ?4 ORDER BY n LIMIT ?5)")?,
             lease: sql("INSERT INTO spool_lease(job, msg, upstream, delivery_id, leased_us) VALUES(?, ?, ?, ?, ?)")?,
             settle: sql(
-                "UPDATE spool_rcpt SET state = ?1, next_us = coalesce(?2, next_us), attempts = attempts + 1, \
-                         job = NULL, owed = ?7, held = iif(?10, max(held, 1), held), \
+                "UPDATE spool_rcpt SET state = ?1, next_us = coalesce(?2, next_us), attempts = attempts + ?11, \
+                         job = NULL, owed = ?7, unknown = ?12, held = iif(?10, max(held, 1), held), \
                          code = iif(?3 IS NULL AND ?5 = '', code, ?3), enhanced = iif(?3 IS NULL AND ?5 = '', enhanced, ?4), \
                          host = iif(?3 IS NULL AND ?5 = '', host, ?6), said = iif(?3 IS NULL AND ?5 = '', said, ?5) \
                  WHERE job = ?8 AND n = ?9",
@@ -203,6 +216,7 @@ impl<'c> Spool<'c> {
                 integer(accepted.expires_us),
                 manner::flags(&accepted.manner),
                 accepted.manner.report.envid.as_ref().map(ToString::to_string),
+                leases::number(accepted.on_unknown),
             ],
             |row| row.get(0),
         )?;
@@ -226,63 +240,15 @@ impl<'c> Spool<'c> {
         self.was.exists([message.uuid().as_bytes()])
     }
 
-    /// Leases a message of a lane, under that job number: of the credential whose turn it is, the one that has been due the
-    /// longest.
-    pub fn lease(
-        &mut self,
-        lane: &str,
-        upstream: &str,
-        job: u64,
-        now_us: u64,
-        keys: &mut Keys<'_>,
-    ) -> Result<Option<Leased>> {
-        let Some(row) = self.turns.next(lane, now_us)? else { return Ok(None) };
-        let delivery = Uuid::now_v7();
-        self.take.execute(params![integer(job), row, lane, integer(now_us), PER_OFFER])?;
-        self.lease.execute(params![integer(job), row, upstream, delivery.as_bytes(), integer(now_us)])?;
-        let recipients = self.recipients.query_map([integer(job)], |row| {
-            let addressee = Addressee { address: address(row, 1)?, wish: manner::wish(row, 3, 4)? };
-            Ok((number(row, 0)?, addressee, number(row, 2)?))
-        })?;
-        let recipients = recipients.collect::<Result<Vec<_>>>()?;
-        let mut leased = self.message.query_row([row], |columns| {
-            let body = match (columns.get(6)?, columns.get(7)?) {
-                (Some(content), None) => Body::Inline(content),
-                (None, Some(name)) => Body::Segment(name),
-                _ => return Err(damaged("a body is neither here nor there")),
-            };
-            Ok(Leased {
-                job,
-                delivery,
-                lane: lane.to_owned(),
-                row,
-                message: id(columns, 0)?.into(),
-                session: id(columns, 1)?,
-                principal: columns.get(2)?,
-                sender: reverse_path(columns, 3)?,
-                manner: manner::read(columns, 9, 10)?,
-                bytes: unsigned(columns, 4)?,
-                sha256: octets::<32>(columns, 8)?.ok_or_else(|| damaged("the SHA-256 of a body is missing"))?,
-                expires_us: unsigned(columns, 5)?,
-                body,
-                lock: Lock::None,
-                recipients,
-            })
-        })?;
-        self.turns.charge(lane, &leased.principal, leased.bytes, leased.recipients.len());
-        leased.lock = keys.get(row, leased.message)?;
-        Ok(Some(leased))
-    }
-
-    /// When the next recipient of a lane is due.
+    /// When the next recipient of a lane is due, whose message is no suspect.
     pub fn next_due(&mut self, lane: &str) -> Result<Option<u64>> {
-        let next = self.next.query_row([lane], |row| row.get::<_, Option<i64>>(0))?;
+        let next = self.next.query_row([lane], |row| row.get::<_, i64>(0)).optional()?;
         Ok(next.and_then(|next| u64::try_from(next).ok()))
     }
 
     /// Writes down what became of one leased recipient; the last answer stays when there is none now. False when that recipient wasn't on this lease.
     pub fn settle(&mut self, job: u64, n: u32, settled: &Settled) -> Result<bool> {
-        let Settled { state, said, owed } = settled;
+        let Settled { state, said, owed, tried, unknown } = settled;
         let next = match state {
             State::Waiting(next) | State::Held(next) => Some(integer(*next)),
             State::Delivered | State::Failed | State::Expired => None,
@@ -291,7 +257,8 @@ impl<'c> Spool<'c> {
         let (code, enhanced, text, host) = (said.code, &said.enhanced, &said.text, &said.host);
         let state = state.number();
         let job = integer(job);
-        let changed = self.settle.execute(params![state, next, code, enhanced, text, host, owed, job, n, held])?;
+        let columns = params![state, next, code, enhanced, text, host, owed, job, n, held, tried, unknown];
+        let changed = self.settle.execute(columns)?;
         Ok(changed == 1)
     }
 

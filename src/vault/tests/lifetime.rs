@@ -1,7 +1,10 @@
 //! Messages whose time is over, as all of them are at once after a clock that was set far forward: none is given up before
-//! one more attempt was made.
+//! one more attempt was made. One whose time passes while the vault lives is not sent any more.
 
+use super::queue::order;
+use super::reports::report;
 use super::*;
+use crate::ipc::admin::queue::Deed;
 
 /// What became of the deliveries, in its order.
 fn deliveries(bench: &Bench) -> Vec<String> {
@@ -15,20 +18,38 @@ fn step_forward(bench: &Bench) {
 }
 
 #[test]
-fn rule_q5_a_message_that_waits_when_its_time_is_over_is_offered_once_more() {
+fn rule_q5_a_message_whose_time_is_over_before_it_is_offered_is_given_up_and_reported() {
     let mut bench = Bench::new();
-    bench.slice.lifetime = Duration::ZERO;
+    bench.slice.credentials[0].policy.ttl_seconds = Some(0);
+    let mut vault = bench.run();
+    let text = test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let kept = edge.submit(1, &["x@example.org", "y@example.org"], b"x\r\n").await;
+        let Answer::Kept { .. } = kept else { panic!("{kept:?}") };
+        let mut courier = vault.courier().await;
+        report(&mut courier).await.1
+    });
+    vault.drain();
+    assert!(text.contains("given up, because its time was over") && text.contains("Status: 4.4.7"), "{text}");
+    assert_eq!(deliveries(&bench), ["deliver.expire", "deliver.expire", "deliver.success"]);
+    assert_eq!(bench.count("SELECT count(*) FROM spool_rcpt WHERE state = 4 AND attempts = 0"), 2);
+    assert_eq!((bench.bodies(), bench.count("SELECT count(*) FROM spool_lease")), (0, 0));
+}
+
+#[test]
+fn rule_q5_what_is_released_when_its_time_is_over_is_tried() {
+    let mut bench = Bench::new();
+    bench.slice.credentials[0].policy.ttl_seconds = Some(0);
     let mut vault = bench.run();
     test(async {
         let mut edge = vault.edge();
         edge.login(&bench, 1).await;
-        let kept = edge.submit(1, &["x@example.org"], b"x\r\n").await;
-        let Answer::Kept { message, .. } = kept else { panic!("{kept:?}") };
-        // No courier yet, and the schedule looks at the time every second.
-        tokio::time::sleep(Duration::from_millis(2500)).await;
+        edge.submit(1, &["x@example.org"], b"x\r\n").await;
+        order(&mut vault, Deed::Hold).await;
+        order(&mut vault, Deed::Release).await;
         let mut courier = vault.courier().await;
-        let (job, offered, ..) = courier.message().await;
-        assert_eq!(offered, message);
+        let (job, ..) = courier.message().await;
         courier.say(job, 0, Outcome::Delivered(said(250))).await;
         courier.settled(job).await;
     });

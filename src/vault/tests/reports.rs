@@ -9,7 +9,7 @@ fn failed() -> Outcome {
 }
 
 /// The next message is a report to the sender of all these tests; its id and its text.
-async fn report(courier: &mut Courier) -> (MessageId, String) {
+pub async fn report(courier: &mut Courier) -> (MessageId, String) {
     let Offer::Message { job, message, sender, recipients: 1, .. } = courier.offer().await else { panic!("no report") };
     assert_eq!(sender, None);
     let Offer::Recipients { batch, .. } = courier.offer().await else { panic!("no recipients") };

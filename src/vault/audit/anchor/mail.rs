@@ -11,6 +11,7 @@ use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::id::MessageId;
 use crate::merkle::anchor;
 use crate::merkle::note::Checkpoint;
+use crate::policy::OnUnknown;
 use crate::policy::principal::GATE;
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
@@ -54,6 +55,8 @@ pub async fn send(vault: &Vault, name: &str, to: &Address, from: &Address) -> Re
         accepted_us: now,
         due_us: now,
         expires_us: now.saturating_add(microseconds(lifetime)),
+        // One that comes twice harms nobody; without it, nobody would know.
+        on_unknown: OnUnknown::Retry,
     };
     let data = serde_json::json!({ "anchor": name, "size": note.size }).to_string();
     let event = Event {

@@ -54,43 +54,21 @@ fn rule_u10_two_credentials_messages_make_a_route_rest_and_of_one_many_in_a_row_
     let (mut schedule, now) = (Schedule::default(), Instant::now());
     for _ in 0..5 {
         for _ in 1..IN_A_ROW {
-            assert_eq!(schedule.broke_off("a", "a", "low", now), None);
+            assert_eq!(schedule.broke_off("a", "low", now), None);
         }
         assert!(!schedule.works("a"), "it never rested");
     }
-    assert_eq!(schedule.broke_off("a", "a", "good", now), None, "one passed between");
-    assert!(schedule.broke_off("a", "a", "low", now).is_some());
+    assert_eq!(schedule.broke_off("a", "good", now), None, "one passed between");
+    assert!(schedule.broke_off("a", "low", now).is_some());
     assert!(schedule.works("a"));
     let mut now = now;
     for count in 1..50 {
-        let pause = schedule.broke_off("a", "a", "low", now);
+        let pause = schedule.broke_off("a", "low", now);
         assert_eq!(pause.is_some(), count >= IN_A_ROW, "{count}");
         assert!(pause.is_none_or(|pause| pause <= Duration::from_secs(6)), "{count}: {pause:?}");
         now += pause.unwrap_or_default();
     }
     assert!(schedule.works("a"));
-}
-
-#[test]
-fn a_lane_goes_round_an_upstream_that_broke_off_as_long_as_another_can_be_used() {
-    let (mut schedule, now) = (Schedule::new(vec!["first,second".into()]), Instant::now());
-    let (offers, _kept) = tokio::sync::mpsc::unbounded_channel();
-    for (n, name) in [(1, "first"), (2, "second")] {
-        schedule.join(name, Instance(n), Generation(1), offers.clone());
-    }
-    let next = |schedule: &mut Schedule, at| {
-        schedule.room("first", Instance(1), 1);
-        schedule.room("second", Instance(2), 1);
-        schedule.next(at, 1).unwrap().upstream
-    };
-    schedule.broke_off("first", "first,second", "low", now);
-    assert_eq!(next(&mut schedule, now), "second");
-    assert_eq!(next(&mut schedule, now + LONGEST_PAUSE), "first");
-    schedule.failed("second", Fault::Route, "gone", now);
-    assert_eq!(next(&mut schedule, now), "first", "the other one rests");
-    schedule.works("second");
-    schedule.works("first");
-    assert_eq!(next(&mut schedule, now), "first", "one passed there");
 }
 
 #[test]
@@ -166,4 +144,71 @@ fn a_paused_upstream_is_offered_nothing_until_it_is_resumed() {
     assert_eq!((schedule.state("a", now).standing, schedule.paused().count()), (Standing::Paused, 1));
     schedule.pause("a", None);
     assert!(schedule.next(now, 1).is_some());
+}
+
+/// A message of that credential, as far as the schedule looks at it.
+fn leased(credential: &str) -> Leased {
+    Leased {
+        job: 0,
+        delivery: uuid::Uuid::nil(),
+        lane: "a".into(),
+        row: 0,
+        message: crate::mail::id::MessageId::now(),
+        session: uuid::Uuid::nil(),
+        principal: credential.into(),
+        sender: None,
+        manner: crate::mail::envelope::Manner::default(),
+        bytes: 0,
+        sha256: [0; 32],
+        expires_us: 0,
+        on_unknown: crate::policy::OnUnknown::Retry,
+        ended: 0,
+        body: crate::vault::store::spool::Body::Inline(Vec::new()),
+        lock: crate::vault::store::keys::Lock::None,
+        recipients: Vec::new(),
+    }
+}
+
+/// Who gets something, of these who want it in this order, and how many are left then.
+fn shared(plan: &Plan, wanting: &[&str]) -> Vec<String> {
+    let (mut share, mut got) = (plan.share.clone(), Vec::new());
+    for who in wanting.iter().filter(|_| plan.count > 0) {
+        if got.len() < plan.count as usize && share.may(who) {
+            share.take(who);
+            got.push((*who).to_owned());
+        }
+    }
+    got
+}
+
+#[test]
+fn rule_q11_the_last_connection_is_for_whoever_has_none() {
+    let (mut schedule, now) = (Schedule::new(vec!["a".into(), "a,b".into()]), Instant::now());
+    let (offers, _kept) = tokio::sync::mpsc::unbounded_channel();
+    schedule.join("a", Instance(1), Generation(1), offers.clone());
+    schedule.room("a", Instance(1), 3);
+    let plan = schedule.next(now, 1).unwrap();
+    assert_eq!(shared(&plan, &["flood"; 4]), ["flood"; 3], "it is alone in the world");
+    schedule.back("a", Instance(1), 3);
+    schedule.is_shared = true;
+    let plan = schedule.next(now, 1).unwrap();
+    assert_eq!(shared(&plan, &["flood", "flood", "flood", "alarm"]), ["flood", "flood", "alarm"]);
+    schedule.took(&plan, &[leased("flood"), leased("flood")], true);
+    schedule.back("a", Instance(1), 1);
+    schedule.lanes.clear();
+    schedule.arrived(["a".to_owned()]);
+    let plan = schedule.next(now, 1).unwrap();
+    assert_eq!(shared(&plan, &["flood", "alarm"]), ["alarm"]);
+    schedule.back("a", Instance(1), 1);
+    // When one of its own comes back it is looked at again, in whatever lane it waits.
+    schedule.lanes.clear();
+    schedule.returned("a", Instance(1), "flood");
+    let plan = schedule.next(now, 1).unwrap();
+    assert_eq!(shared(&plan, &["flood", "flood", "alarm"]), ["flood", "alarm"]);
+    // Of a single connection nothing can be kept.
+    schedule.join("b", Instance(2), Generation(1), offers);
+    schedule.room("b", Instance(2), 1);
+    schedule.lanes.clear();
+    schedule.arrived(["b".to_owned()]);
+    assert_eq!(shared(&schedule.next(now, 1).unwrap(), &["flood"]), ["flood"]);
 }

@@ -17,7 +17,7 @@ fn fill(store: &mut Store<'_>, messages: impl Iterator<Item = Accepted>) {
 
 /// Who is served, so many times.
 fn served(store: &mut Store<'_>, jobs: std::ops::Range<u64>) -> Vec<String> {
-    let leased = jobs.map(|job| store.transaction(|store| store.lease(LANE, LANE, job, now_us())).unwrap());
+    let leased = jobs.map(|job| store.transaction(|store| store.lease(LANE, LANE, job, now_us(), &|_| true)).unwrap());
     leased.map(|leased| leased.expect("somebody is due").principal).collect()
 }
 

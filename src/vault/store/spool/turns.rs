@@ -3,6 +3,7 @@
 //! Who had a large message, or one to many, is passed over until the others have had as much (a deficit round robin). What
 //! lives shortly goes first, and now and then what doesn't.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, Result, Statement, params};
@@ -44,17 +45,24 @@ impl<'c> Turns<'c> {
             )?,
             due: connection.prepare(
                 "SELECT msg FROM spool_rcpt WHERE state = 0 AND held = 0 AND lane = ? AND urgent = ? AND turn = ? \
-                 AND next_us <= ? ORDER BY next_us, msg LIMIT 1",
+                 AND next_us <= ? AND NOT EXISTS(SELECT 1 FROM spool_msg WHERE id = msg AND ended > 0) \
+                 ORDER BY next_us, msg LIMIT 1",
             )?,
         })
     }
 
-    /// The row of the next message of a lane that is due.
-    pub fn next(&mut self, lane: &str, now_us: u64) -> Result<Option<i64>> {
+    /// The row of the next message of a lane that is due, of those who may have one now.
+    pub fn next(&mut self, lane: &str, now_us: u64, may: &dyn Fn(&str) -> bool) -> Result<Option<i64>> {
+        let passed_over = Cell::new(false);
+        let may = |who: &str| {
+            let may = may(who);
+            passed_over.set(passed_over.get() || !may);
+            may
+        };
         let mut circle = self.circles.remove(lane).unwrap_or_default();
         let order = if circle.in_a_row < IN_A_ROW { [true, false] } else { [false, true] };
         for urgent in order {
-            if let Some((who, row)) = self.round(&mut circle, lane, urgent, now_us)? {
+            if let Some((who, row)) = self.round(&mut circle, lane, urgent, now_us, &may)? {
                 circle.last[usize::from(urgent)] = who;
                 circle.in_a_row = if urgent { circle.in_a_row + 1 } else { 0 };
                 self.circles.insert(lane.to_owned(), circle);
@@ -62,6 +70,9 @@ impl<'c> Turns<'c> {
             }
         }
         // When nobody is due nobody owes anybody anything.
+        if passed_over.get() {
+            self.circles.insert(lane.to_owned(), circle);
+        }
         Ok(None)
     }
 
@@ -78,7 +89,14 @@ impl<'c> Turns<'c> {
 
     /// Goes round once, from behind whoever was served last. Who owes turns pays one by being passed over; when all who are
     /// due owe some, the one that owes least is served, and all are forgiven as much.
-    fn round(&mut self, circle: &mut Circle, lane: &str, urgent: bool, now_us: u64) -> Result<Option<(String, i64)>> {
+    fn round(
+        &mut self,
+        circle: &mut Circle,
+        lane: &str,
+        urgent: bool,
+        now_us: u64,
+        may: &dyn Fn(&str) -> bool,
+    ) -> Result<Option<(String, i64)>> {
         let start = circle.last[usize::from(urgent)].clone();
         let (mut at, mut is_round) = (start.clone(), false);
         let mut least: Option<(u64, String, i64)> = None;
@@ -92,6 +110,9 @@ impl<'c> Turns<'c> {
                 continue;
             };
             at.clone_from(&who);
+            if !may(&who) {
+                continue;
+            }
             let due = self.due.query_row(params![lane, urgent, who, integer(now_us)], |row| row.get(0)).optional()?;
             let Some(row) = due else { continue };
             let Some(debt) = circle.debts.get_mut(&who) else { return Ok(Some((who, row))) };

@@ -1,0 +1,171 @@
+//! How a courier's jobs end: with a route that failed, a session that was broken off, a time that is over, or the courier itself.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::{Active, Courier};
+use crate::ipc::delivery::Job;
+use crate::mail::outcome::{Outcome as Delivery, Said};
+use crate::vault::audit::event::Name;
+use crate::vault::audit::ledger::now_us;
+use crate::vault::delivery::breaker::Fault;
+use crate::vault::delivery::interrupted::interrupted;
+use crate::vault::delivery::poison::{self, Proof};
+use crate::vault::delivery::schedule::{persist, plain, release, tell_of};
+use crate::vault::delivery::settlement::{owes, tell, write};
+use crate::vault::delivery::{outcome, report};
+use crate::vault::edge::Parting;
+use crate::vault::store::keys::Lock;
+use crate::vault::store::spool::{Body, Leased, Settled, State};
+
+impl Courier {
+    /// The upstream can't be reached: the route rests, the message is as it was, unless its time is over.
+    pub(super) async fn route_failed(
+        &mut self,
+        mut active: Active,
+        fault: Fault,
+        reason: &str,
+        rest: Option<Duration>,
+    ) {
+        let reason = plain(reason);
+        let pause = {
+            let (mut schedule, now) = (self.vault.schedule.borrow_mut(), Instant::now());
+            let pause = schedule.failed(&self.peer.label, fault, &reason, now);
+            let longer = rest.and_then(|rest| schedule.rest_at_least(&self.peer.label, rest, now));
+            pause.map(|pause| longer.unwrap_or(pause))
+        };
+        tell_of(&self.vault, &self.peer.label, pause, fault, reason).await;
+        self.expire(&mut active);
+        self.end(active, now_us(), Proof::None);
+    }
+
+    /// The upstream ended its session over a message: that one waits as when it was put off, and is
+    /// for the next upstream of its route first, if there is one; the schedule judges the route.
+    pub(super) async fn broke_off(&mut self, job: Job, said: Said) {
+        let Some(active) = self.active.get_mut(&job) else { return };
+        let (credential, before) = (active.leased.principal.clone(), active.leased.lane.clone());
+        let (open, reason) = (std::mem::take(&mut active.open), said.text.clone());
+        if let Some(lane) = behind(&before, &self.peer.label) {
+            active.leased.lane.clone_from(&lane);
+            let vault = Rc::clone(&self.vault);
+            active.writing.push(self.vault.finish(async move {
+                persist(&vault, move |store| store.leases.turn(job.0, &lane)).await;
+                // Who was put off before waits there still.
+                vault.schedule.borrow_mut().arrived([before]);
+            }));
+        }
+        let put_off = Delivery::Deferred(said);
+        for (number, (recipient, attempts)) in open {
+            self.settle(job, number, &recipient, attempts, &put_off);
+        }
+        let pause = self.vault.schedule.borrow_mut().broke_off(&self.peer.label, &credential, Instant::now());
+        tell_of(&self.vault, &self.peer.label, pause, Fault::Route, plain(&reason)).await;
+        if let Some(active) = self.active.remove(&job) {
+            self.end(active, now_us(), Proof::Harmless);
+        }
+    }
+
+    /// Gives up the recipients that have no outcome, if the time of the message is over.
+    pub(super) fn expire(&self, active: &mut Active) {
+        if now_us() < active.leased.expires_us {
+            return;
+        }
+        let (upstream, said, state) = (&self.peer.label, Said::default(), State::Expired);
+        let (mut all, mut events) = (Vec::new(), Vec::new());
+        for (number, (recipient, attempts)) in &active.open {
+            let attempt = attempts + 1;
+            events.push(outcome::event(Name::DeliverExpire, &active.leased, upstream, recipient, attempt, &said));
+            let owed = owes(&active.leased, *number, state, &said);
+            let settled = Settled { state, owed, said: said.clone(), tried: true, unknown: false };
+            tell(&active.leased, upstream, &settled, Name::DeliverExpire);
+            all.push((*number, settled));
+        }
+        let writing = write(&self.vault, Job(active.leased.job), &active.leased, all, events);
+        active.writing.push(writing);
+    }
+
+    /// The job is over. Its lease ends when its outcomes are on the disk; what has none waits until then.
+    pub(super) fn end(&self, active: Active, next_us: u64, proof: Proof) {
+        self.vault.schedule.borrow_mut().returned(&self.peer.label, self.peer.instance, &active.leased.principal);
+        let (vault, upstream) = (Rc::clone(&self.vault), self.peer.label.clone());
+        self.vault.finish(async move {
+            for writing in active.writing {
+                // It ends early only with the store.
+                let _ = writing.await;
+            }
+            if proof == Proof::Fell || active.leased.ended > 0 {
+                let leased = Leased { body: Body::Inline(Vec::new()), lock: Lock::None, ..active.leased.clone() };
+                persist(&vault, move |store| poison::note(store, &leased, &upstream, proof)).await;
+            }
+            // Who failed in this attempt is told of when nobody is under way any more.
+            let _ = release(&vault, active.leased.job, active.leased.lane.clone(), next_us).await;
+            if proof == Proof::Fell {
+                vault.schedule.borrow_mut().suspect(&active.leased.lane, Some(0));
+                vault.poke.notify_one();
+            }
+            report::make_all(&vault).await;
+        });
+    }
+
+    /// Nobody will tell what became of a job. Where the courier had all of it, it may have been delivered.
+    pub(super) fn lose(&mut self, job: Job, why: &str) {
+        let Some(active) = self.active.get_mut(&job).filter(|active| active.ended) else { return };
+        let open = std::mem::take(&mut active.open);
+        let unknown = Delivery::Unknown(interrupted(why));
+        for (number, (recipient, attempts)) in open {
+            self.settle(job, number, &recipient, attempts, &unknown);
+        }
+    }
+
+    /// The courier is gone. Outcomes that came stay; the rest is for another, unless it may have been delivered.
+    pub(super) async fn leave(mut self, mut leased: UnboundedReceiver<Leased>, parting: Parting) {
+        // It may have been one of its messages, unless somebody has ended it: one that drains or is replaced has its time.
+        let is_replaced = self.vault.schedule.borrow().is_replaced(&self.peer.label, self.peer.generation);
+        let is_ended = self.drains || is_replaced || self.vault.authority.borrow().draining;
+        let proof = if parting == Parting::Gone && !is_ended { Proof::Fell } else { Proof::None };
+        self.vault.schedule.borrow_mut().leave(&self.peer.label, self.peer.instance);
+        leased.close();
+        let jobs: Vec<Job> = self.active.keys().copied().collect();
+        for job in jobs {
+            self.lose(job, "the courier ended");
+            if let Some(active) = self.active.remove(&job) {
+                self.end(active, now_us(), proof);
+            }
+        }
+        // What was leased to it and never offered.
+        while let Some(message) = leased.recv().await {
+            self.vault.schedule.borrow_mut().returned(&self.peer.label, self.peer.instance, &message.principal);
+            release(&self.vault, message.job, message.lane, now_us());
+        }
+    }
+}
+
+/// The lane with that upstream at its end; none where it is alone.
+fn behind(lane: &str, upstream: &str) -> Option<String> {
+    let (last, mut others): (Vec<&str>, Vec<&str>) = lane.split(',').partition(|name| *name == upstream);
+    if others.is_empty() || last.is_empty() {
+        return None;
+    }
+    others.extend(last);
+    Some(others.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upstream_goes_to_the_end_of_a_lane() {
+        for (lane, upstream, expected) in [
+            ("a,b,c", "a", Some("b,c,a")),
+            ("a,b,c", "b", Some("a,c,b")),
+            ("b,a", "a", Some("b,a")),
+            ("a", "a", None),
+            ("a,b", "c", None),
+        ] {
+            assert_eq!(behind(lane, upstream).as_deref(), expected, "{lane} {upstream}");
+        }
+    }
+}

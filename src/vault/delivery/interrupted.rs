@@ -1,0 +1,45 @@
+//! Deliveries of which nobody can tell how they went: at a start, those that the vault's own end interrupted behind the end of
+//! their content.
+//!
+//! All others that were on offer then are offered again, as messages that can't have been delivered, or may be twice.
+
+use rusqlite::Result;
+
+use super::outcome::{self, PutOff};
+use super::settlement::{owes, tell};
+use crate::mail::outcome::{Outcome as Delivery, Said, UNANSWERED};
+use crate::vault::audit::event::Name;
+use crate::vault::audit::ledger::now_us;
+use crate::vault::store::Store;
+use crate::vault::store::spool::{Settled, State};
+
+/// What is said of a recipient whom a message may have reached, by the gate itself.
+pub fn interrupted(why: &str) -> Said {
+    Said { enhanced: Some("4.4.2".into()), text: format!("{UNANSWERED}: {why}"), ..Said::default() }
+}
+
+/// At start nothing is on offer, whatever was: what is marked is settled by its mark. Segments are swept after it.
+pub fn end_leases(store: &mut Store<'_>) -> Result<()> {
+    for lease in store.leases.interrupted()? {
+        let leased = store.spool.leased(lease.job, lease.row, "", lease.delivery)?;
+        let (said, put_off) = (interrupted("the gate ended"), PutOff::now());
+        let mut events = Vec::new();
+        for (number, addressee, attempts) in &leased.recipients {
+            let delivery = Delivery::Unknown(said.clone());
+            let (state, name) = outcome::decide(&leased, *attempts, &delivery, &[], put_off, lease.on_unknown);
+            let (recipient, attempt) = (&addressee.address, attempts + 1);
+            events.push(outcome::event(name, &leased, &lease.upstream, recipient, attempt, &said));
+            events.extend(outcome::by_itself(name, state, &leased, recipient));
+            let (owed, unknown) = (owes(&leased, *number, state, &said), name == Name::DeliverUnknown);
+            let settled = Settled { state, said: said.clone(), owed, tried: true, unknown };
+            tell(&leased, &lease.upstream, &settled, name);
+            store.spool.settle(lease.job, *number, &settled)?;
+            if matches!(state, State::Held(_)) {
+                store.hold.quarantine(leased.row)?;
+            }
+        }
+        store.record(events)?;
+        store.finish(leased.row, now_us())?;
+    }
+    store.spool.release_all()
+}

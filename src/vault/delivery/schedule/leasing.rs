@@ -1,0 +1,118 @@
+//! Leases: what is due is leased to whoever can take it, in one transaction, before it is offered.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::{Plan, TICK, release};
+use crate::vault::Vault;
+use crate::vault::audit::ledger::now_us;
+use crate::vault::delivery::{expiry, report};
+use crate::vault::store::spool::Leased;
+
+/// Leases what is due to whoever can take it, for ever.
+pub async fn run(vault: Rc<Vault>) {
+    let paused = vault.writer.run(|store| store.pauses.all()).await;
+    for (upstream, pause) in paused.unwrap_or_default() {
+        tracing::warn!(upstream, by = pause.actor, "an upstream is paused: nothing is offered to it");
+        vault.schedule.borrow_mut().pause(&upstream, Some(pause));
+    }
+    loop {
+        loop {
+            let plan = {
+                let (authority, mut schedule) = (vault.authority.borrow(), vault.schedule.borrow_mut());
+                schedule.is_shared = authority.credentials.are_several();
+                if authority.draining { None } else { schedule.next(Instant::now(), now_us()) }
+            };
+            let Some(plan) = plan else { break };
+            lease(&vault, plan).await;
+        }
+        tokio::select! {
+            () = vault.poke.notified() => {}
+            () = tokio::time::sleep(TICK) => {}
+        }
+    }
+}
+
+/// What one transaction found for a plan.
+struct Found {
+    leased: Vec<Leased>,
+    /// How many were given up because their time was over, and their segments.
+    expired: u32,
+    segments: Vec<String>,
+    /// When the next recipient of the lane is due, and the next suspect.
+    next: Option<u64>,
+    suspect: Option<u64>,
+}
+
+/// The lease is on the disk before the offer is made.
+async fn lease(vault: &Rc<Vault>, plan: Plan) {
+    let (lane, upstream, first, count) = (plan.lane.clone(), plan.upstream.clone(), plan.first, plan.count);
+    let (mut share, is_alone, clock) = (plan.share.clone(), plan.is_alone, vault.authority.borrow().clock);
+    // Whoever arrives from here on is looked at again.
+    vault.schedule.borrow_mut().lanes.insert(lane.clone(), u64::MAX);
+    let found = vault.writer.run(move |store| {
+        let now = now_us();
+        let mut found = Found { leased: Vec::new(), expired: 0, segments: Vec::new(), next: None, suspect: None };
+        for job in first..first + u64::from(count) {
+            let leased = match is_alone {
+                true => store.lease_suspect(&lane, &upstream, job, now)?,
+                false => store.lease(&lane, &upstream, job, now, &|who| share.may(who))?,
+            };
+            match leased {
+                Some(late) if clock.has_come(late.expires_us) => {
+                    found.expired += 1;
+                    found.segments.extend(expiry::give_up(store, &late, &upstream)?);
+                }
+                Some(leased) => {
+                    share.take(&leased.principal);
+                    found.leased.push(leased);
+                }
+                None => break,
+            }
+        }
+        found.next = store.spool.next_due(&lane)?;
+        found.suspect = store.suspects.next_due(&lane)?;
+        Ok(found)
+    });
+    let later = Some(now_us() + tick_us());
+    let nothing = || Found { leased: Vec::new(), expired: 0, segments: Vec::new(), next: later, suspect: later };
+    let found = found.await.unwrap_or_else(|_| nothing());
+    {
+        let mut schedule = vault.schedule.borrow_mut();
+        let got = u32::try_from(found.leased.len()).unwrap_or(plan.count).min(plan.count);
+        schedule.back(&plan.upstream, plan.instance, plan.count - got);
+        // Those who are left although there was room have all that they may have.
+        let is_passed_over =
+            !is_alone && got + found.expired < plan.count && found.next.is_some_and(|next| next <= now_us());
+        schedule.took(&plan, &found.leased, is_passed_over);
+        schedule.suspect(&plan.lane, found.suspect);
+        let next = if is_passed_over { Some(now_us() + tick_us()) } else { found.next };
+        let due = schedule.lanes.entry(plan.lane).or_insert(u64::MAX);
+        match next {
+            Some(next) => *due = (*due).min(next),
+            // Nobody waits in it: whoever arrives brings it back.
+            None if *due == u64::MAX => schedule.lanes.retain(|_, due| *due != u64::MAX),
+            None => {}
+        }
+    }
+    for message in found.leased {
+        if let Err(gone) = plan.offers.send(message) {
+            let message = gone.0;
+            vault.schedule.borrow_mut().returned(&plan.upstream, plan.instance, &message.principal);
+            release(vault, message.job, message.lane, now_us());
+        }
+    }
+    if found.expired > 0 {
+        let own = Rc::clone(vault);
+        vault.finish(async move {
+            for segment in found.segments {
+                own.segments.remove(segment).await;
+            }
+            report::make_all(&own).await;
+        });
+    }
+}
+
+fn tick_us() -> u64 {
+    u64::try_from(TICK.as_micros()).unwrap_or(0)
+}

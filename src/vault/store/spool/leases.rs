@@ -1,0 +1,146 @@
+//! Leases, and their marks: messages whose end was offered to a courier, and what becomes of them if nobody tells how it went.
+
+use rusqlite::{Connection, Result, Statement, params};
+use uuid::Uuid;
+
+use super::{Body, Leased, PER_OFFER, Spool, address, id, manner, reverse_path};
+use crate::mail::envelope::Addressee;
+use crate::policy::OnUnknown;
+use crate::vault::audit::row::{damaged, integer, octets, unsigned};
+use crate::vault::store::keys::{Keys, Lock};
+
+/// A lease that the end of the vault interrupted, when the message may have been delivered.
+#[derive(Clone, Debug)]
+pub struct Interrupted {
+    pub job: u64,
+    pub row: i64,
+    pub upstream: String,
+    pub delivery: Uuid,
+    pub on_unknown: OnUnknown,
+}
+
+pub struct Leases<'c> {
+    mark: Statement<'c>,
+    interrupted: Statement<'c>,
+    turn: Statement<'c>,
+}
+
+impl<'c> Leases<'c> {
+    pub fn prepare(connection: &'c Connection) -> Result<Self> {
+        let sql = |sql: &str| connection.prepare(sql);
+        Ok(Self {
+            mark: sql("UPDATE spool_lease SET on_unknown = ?2 WHERE job = ?1")?,
+            interrupted: sql(
+                "SELECT job, msg, upstream, delivery_id, on_unknown FROM spool_lease WHERE on_unknown > 0 ORDER BY job",
+            )?,
+            turn: sql("UPDATE spool_rcpt SET lane = ?2 WHERE job = ?1")?,
+        })
+    }
+
+    /// From now on it may be delivered.
+    pub fn mark(&mut self, job: u64, on_unknown: OnUnknown) -> Result<()> {
+        self.mark.execute(params![integer(job), number(on_unknown)]).map(drop)
+    }
+
+    /// At start: the leases with a mark.
+    pub fn interrupted(&mut self) -> Result<Vec<Interrupted>> {
+        let rows = self.interrupted.query_map([], |row| {
+            let on_unknown = read(row.get(4)?)?;
+            let (job, delivery) = (unsigned(row, 0)?, id(row, 3)?);
+            Ok(Interrupted { job, row: row.get(1)?, upstream: row.get(2)?, delivery, on_unknown })
+        })?;
+        rows.collect()
+    }
+
+    /// Those on that lease who have no outcome yet wait in another lane from now on.
+    pub fn turn(&mut self, job: u64, lane: &str) -> Result<()> {
+        self.turn.execute(params![integer(job), lane]).map(drop)
+    }
+}
+
+impl Spool<'_> {
+    /// Leases a message of a lane, under that job number: of the credential whose turn it is among those that may have one, the
+    /// one that has been due the longest.
+    pub fn lease(
+        &mut self,
+        lane: &str,
+        upstream: &str,
+        job: u64,
+        now_us: u64,
+        may: &dyn Fn(&str) -> bool,
+        keys: &mut Keys<'_>,
+    ) -> Result<Option<Leased>> {
+        let Some(row) = self.turns.next(lane, now_us, may)? else { return Ok(None) };
+        let leased = self.lease_row(row, lane, upstream, job, now_us, keys)?;
+        self.turns.charge(lane, &leased.principal, leased.bytes, leased.recipients.len());
+        Ok(Some(leased))
+    }
+
+    /// Leases that message, as far as it is due in that lane.
+    pub fn lease_row(
+        &mut self,
+        row: i64,
+        lane: &str,
+        upstream: &str,
+        job: u64,
+        now_us: u64,
+        keys: &mut Keys<'_>,
+    ) -> Result<Leased> {
+        let delivery = Uuid::now_v7();
+        self.take.execute(params![integer(job), row, lane, integer(now_us), PER_OFFER])?;
+        self.lease.execute(params![integer(job), row, upstream, delivery.as_bytes(), integer(now_us)])?;
+        let mut leased = self.leased(job, row, lane, delivery)?;
+        leased.lock = keys.get(row, leased.message)?;
+        Ok(leased)
+    }
+
+    /// A message with those of its recipients that are on that lease, without its key.
+    pub fn leased(&mut self, job: u64, row: i64, lane: &str, delivery: Uuid) -> Result<Leased> {
+        let recipients = self.recipients.query_map([integer(job)], |row| {
+            let addressee = Addressee { address: address(row, 1)?, wish: manner::wish(row, 3, 4)? };
+            Ok((super::number(row, 0)?, addressee, super::number(row, 2)?))
+        })?;
+        let recipients = recipients.collect::<Result<Vec<_>>>()?;
+        self.message.query_row([row], |columns| {
+            let body = match (columns.get(6)?, columns.get(7)?) {
+                (Some(content), None) => Body::Inline(content),
+                (None, Some(name)) => Body::Segment(name),
+                _ => return Err(damaged("a body is neither here nor there")),
+            };
+            Ok(Leased {
+                job,
+                delivery,
+                lane: lane.to_owned(),
+                row,
+                message: id(columns, 0)?.into(),
+                session: id(columns, 1)?,
+                principal: columns.get(2)?,
+                sender: reverse_path(columns, 3)?,
+                manner: manner::read(columns, 9, 10)?,
+                bytes: unsigned(columns, 4)?,
+                sha256: octets::<32>(columns, 8)?.ok_or_else(|| damaged("the SHA-256 of a body is missing"))?,
+                expires_us: unsigned(columns, 5)?,
+                on_unknown: read(columns.get(11)?)?,
+                ended: super::number(columns, 12)?,
+                body,
+                lock: Lock::None,
+                recipients,
+            })
+        })
+    }
+}
+
+/// As a column has it.
+pub const fn number(on_unknown: OnUnknown) -> i64 {
+    match on_unknown {
+        OnUnknown::Retry => 0,
+        OnUnknown::Hold => 1,
+        OnUnknown::Drop => 2,
+    }
+}
+
+pub fn read(number: i64) -> Result<OnUnknown> {
+    let all = [OnUnknown::Retry, OnUnknown::Hold, OnUnknown::Drop];
+    let found = all.into_iter().find(|on_unknown| self::number(*on_unknown) == number);
+    found.ok_or_else(|| damaged("what becomes of an unknown outcome can't be read"))
+}

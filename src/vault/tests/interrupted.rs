@@ -1,0 +1,146 @@
+//! Deliveries whose end nobody tells, because a courier or the vault ended: before the content's end they are offered again,
+//! and behind it they go by `on_unknown`.
+
+use super::courier::offered;
+use super::reports::report;
+use super::*;
+use crate::policy::OnUnknown;
+
+const ALL: [OnUnknown; 3] = [OnUnknown::Retry, OnUnknown::Hold, OnUnknown::Drop];
+
+fn bench(on_unknown: OnUnknown) -> Bench {
+    let mut bench = Bench::new();
+    bench.slice.credentials[0].policy.on_unknown = on_unknown;
+    bench
+}
+
+/// Whether the recipient of the client's message is as `on_unknown` says, and the log tells so.
+fn check(bench: &Bench, on_unknown: OnUnknown) {
+    let of = "FROM spool_rcpt WHERE msg = (SELECT min(id) FROM spool_msg) AND attempts = 1";
+    let is = |what: &str| bench.count(&format!("SELECT count(*) {of} AND {what}"));
+    let count = |name: &str| bench.names().iter().filter(|event| *event == name).count();
+    let expected = match on_unknown {
+        OnUnknown::Retry => (1, 0, 0),
+        OnUnknown::Hold => (0, 1, 0),
+        OnUnknown::Drop => (0, 0, 1),
+    };
+    assert_eq!(
+        (is("state = 0 AND held = 0"), is("state = 0 AND held = 1"), is("state = 3")),
+        expected,
+        "{on_unknown:?}"
+    );
+    assert_eq!(bench.count("SELECT count(*) FROM spool_msg WHERE hold = 2"), expected.1, "{on_unknown:?}");
+    assert_eq!(
+        (count("queue.hold"), count("queue.drop")),
+        (expected.1 as usize, expected.2 as usize),
+        "{on_unknown:?}"
+    );
+    assert_eq!(count("deliver.unknown"), 1, "{on_unknown:?}");
+}
+
+#[test]
+fn rule_q7_a_courier_that_ends_behind_the_content_leaves_an_unknown_outcome() {
+    for on_unknown in ALL {
+        let mut bench = bench(on_unknown);
+        bench.slice.retry = vec![Duration::from_secs(3600)];
+        let mut vault = bench.run();
+        test(async {
+            let (mut courier, job, _) = offered(&bench, &mut vault, &["x@example.org"], b"x\r\n").await;
+            assert_eq!(courier.content(job).await, b"x\r\n");
+            drop(courier);
+            let mut next = vault.courier().await;
+            if on_unknown == OnUnknown::Drop {
+                let (_, text) = report(&mut next).await;
+                for expected in ["may or may not have been delivered", "Status: 4.4.2", "Subject: It is not known"] {
+                    assert!(text.contains(expected), "{expected}: {text}");
+                }
+                assert!(!text.contains("could not be delivered"), "{text}");
+            }
+            let quiet = tokio::time::timeout(Duration::from_millis(500), next.offers.receive()).await;
+            assert!(quiet.is_err(), "{quiet:?}");
+        });
+        vault.drain();
+        check(&bench, on_unknown);
+    }
+}
+
+#[test]
+fn rule_q7_a_courier_that_ends_before_the_content_does_has_delivered_nothing() {
+    for on_unknown in ALL {
+        let bench = bench(on_unknown);
+        let mut vault = bench.run();
+        test(async {
+            let (courier, _, message) = offered(&bench, &mut vault, &["x@example.org"], b"x\r\n").await;
+            drop(courier);
+            let (_, again, ..) = vault.courier().await.message().await;
+            assert_eq!(again, message, "{on_unknown:?}");
+        });
+        vault.abandon();
+        assert_eq!(bench.count("SELECT sum(attempts) FROM spool_rcpt"), 0, "{on_unknown:?}");
+    }
+}
+
+#[test]
+fn rule_q7_a_vault_that_ends_behind_the_content_goes_by_what_it_wrote_before() {
+    for (on_unknown, removed) in [(OnUnknown::Hold, false), (OnUnknown::Drop, false), (OnUnknown::Hold, true)] {
+        let mut bench = bench(on_unknown);
+        let mut vault = bench.run();
+        test(async {
+            let (mut courier, job, _) = offered(&bench, &mut vault, &["x@example.org"], b"x\r\n").await;
+            courier.content(job).await;
+            // While the courier still has it.
+            vault.abandon();
+        });
+        if removed {
+            bench.slice.credentials.remove(0);
+        }
+        let mut vault = bench.run();
+        test(async {
+            let mut courier = vault.courier().await;
+            if on_unknown == OnUnknown::Drop {
+                report(&mut courier).await;
+            }
+            let quiet = tokio::time::timeout(Duration::from_millis(500), courier.offers.receive()).await;
+            assert!(quiet.is_err(), "{quiet:?}");
+        });
+        vault.drain();
+        check(&bench, on_unknown);
+        assert_eq!(bench.count("SELECT count(*) FROM spool_lease"), 0);
+    }
+}
+
+#[test]
+fn rule_q7_a_vault_that_ends_before_the_content_does_offers_it_again() {
+    let bench = bench(OnUnknown::Hold);
+    let mut vault = bench.run();
+    let message = test(async {
+        let (_courier, _, message) = offered(&bench, &mut vault, &["x@example.org"], b"x\r\n").await;
+        vault.abandon();
+        message
+    });
+    let mut vault = bench.run();
+    test(async { assert_eq!(vault.courier().await.message().await.1, message) });
+    vault.abandon();
+}
+
+#[test]
+fn rule_q7_what_becomes_of_an_unknown_outcome_outlives_the_credential() {
+    let mut bench = bench(OnUnknown::Hold);
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        edge.submit(1, &["x@example.org"], b"x\r\n").await;
+    });
+    vault.drain();
+    bench.slice.credentials.remove(0);
+    let mut vault = bench.run();
+    test(async {
+        let mut courier = vault.courier().await;
+        let (job, ..) = courier.message().await;
+        courier.say(job, 0, Outcome::Unknown(said(421))).await;
+        courier.settled(job).await;
+    });
+    vault.drain();
+    check(&bench, OnUnknown::Hold);
+}
