@@ -175,6 +175,10 @@ fn rule_a11_rule_a12_failed_logins_are_remembered_and_lock_nobody_out_elsewhere(
         }
         assert_eq!(guess(&service, stranger, &secret), 454, "not even the right one is looked at");
         assert_eq!(guess(&service, owner, &secret), 235);
+        let told = "client=127.0.0.1 account=\"tester\" tier=\"address\" window=\"short\"";
+        let is =
+            |line: &str| line.contains("logins are refused for a while: too many have failed") && line.contains(told);
+        assert!(service.log().lines().any(is), "{}", service.log());
         end_and_begin(&mut service, round);
     }
     // Two of the ends were kills: each may cost a quarter, no more.

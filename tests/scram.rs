@@ -96,6 +96,14 @@ fn rule_a17_a_client_of_today_sends_after_a_login_by_scram() {
     let texts = [said(&trail), said(&shown), fs::read_to_string(service.config()).unwrap(), service.stop()];
     assert_eq!(texts[0].matches("\"auth.success\"").count(), 2, "{}", texts[0]);
     assert_eq!(texts[0].matches("\"auth.failure\"").count(), 3, "{}", texts[0]);
+    // The operator is told that the secret without keys need not be wrong; the client isn't.
+    assert_eq!(texts[0].matches("no-scram-keys").count(), 1, "{}", texts[0]);
+    let told = format!("account=\"{}\" mechanism=\"SCRAM-SHA-256\" reason=\"no-scram-keys\" ", support::CREDENTIAL);
+    let lines: Vec<_> = texts[3].lines().map(|line| format!("{line} ").replace("-256-PLUS", "-256")).collect();
+    let told = |line: &String| {
+        line.contains("a login failed") && line.contains("client=127.0.0.1") && line.contains(told.trim())
+    };
+    assert_eq!(lines.iter().filter(|line| told(line)).count(), 1, "{}", texts[3]);
     assert!(texts[1].contains("\"scram\":true") && !texts[1].contains("SCRAM-SHA-256$"), "{}", texts[1]);
     for text in &texts {
         assert!(!text.contains(till.rsplit_once('_').unwrap().1) && !text.contains(SHOP), "a secret shows: {text}");

@@ -87,6 +87,11 @@ impl Exchange {
         &self.challenge
     }
 
+    /// There is something that a proof could fit.
+    pub fn has_keys(&self) -> bool {
+        self.offer.keys.iter().any(|(mark, _)| mark.is_some())
+    }
+
     /// Which of the secrets the client's answer proves, and the verdict that proves us.
     ///
     /// Errors: it proves none, or is bound to another session.

@@ -63,7 +63,14 @@ fn count(vault: &Vault, login: &Login) -> Result<Attempt, Locked> {
 
 async fn refuse(vault: &Vault, login: &Login, credential: Option<&Credential>, locked: Locked) -> Denial {
     let event = Event { reason: Some("too-many-failures".into()), ..Event::new(Name::AuthLocked, Outcome::Denied) };
-    tell(vault, describe(event, login, credential), Some(locked.by)).await;
+    let (tier, window) = (locked.by.key.tier.word(), locked.by.limit);
+    if tell(vault, describe(event, login, credential), Some(locked.by)).await {
+        let account = credential.map(|credential| credential.id.as_str());
+        tracing::info!(
+            session = %login.session, listener = login.listener.name, client = %login.address, account, tier, window,
+            seconds = locked.wait, "logins are refused for a while: too many have failed"
+        );
+    }
     Denial::Wait(locked.wait)
 }
 

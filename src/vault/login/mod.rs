@@ -229,7 +229,12 @@ async fn tell_failure_by(vault: &Vault, login: &Login, owner: Option<&Credential
     let known = owner.or(claimed.as_deref());
     let event = Event { reason: Some(reason.word().into()), ..Event::new(Name::AuthFailure, Outcome::Failure) };
     if tell(vault, describe(event, login, known), by).await {
-        tracing::info!(session = %login.session, reason = reason.word(), "a login failed");
+        // A name that nobody has may be a password: the audit log has it masked.
+        let account = known.map(|credential| credential.id.as_str());
+        tracing::info!(
+            session = %login.session, listener = login.listener.name, client = %login.address, account,
+            mechanism = login.mechanism.name(), reason = reason.word(), "a login failed"
+        );
     }
 }
 

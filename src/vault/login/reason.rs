@@ -25,6 +25,8 @@ pub enum Reason {
     Binding,
     /// The client didn't wait for the answer.
     Gone,
+    /// By SCRAM, of a credential none of whose secrets has keys for it: the secret may be right.
+    NoKeys,
 }
 
 impl Reason {
@@ -46,6 +48,7 @@ impl Reason {
             Self::Certificate => "certificate",
             Self::Binding => "channel-binding",
             Self::Gone => "client-left",
+            Self::NoKeys => "no-scram-keys",
         }
     }
 }

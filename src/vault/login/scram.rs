@@ -142,8 +142,13 @@ async fn hear(
 
 /// Whether the proof is right, and whose it is may come in.
 fn judge(vault: &Vault, login: &Login, heard: &Heard) -> Result<Proven, Reason> {
-    let (key, verdict) = heard.exchange.judge(heard.last.expose())?;
-    let owner = heard.owner.as_ref().ok_or(Reason::Wrong)?;
+    let owner = heard.owner.as_ref();
+    // Outside it is the same answer, after the same work.
+    let (key, verdict) = heard.exchange.judge(heard.last.expose()).map_err(|reason| match reason {
+        Reason::Wrong if owner.is_some() && !heard.exchange.has_keys() => Reason::NoKeys,
+        other => other,
+    })?;
+    let owner = owner.ok_or(Reason::Wrong)?;
     admit(vault, login, owner, key)?;
     Ok(Proven { owner: Rc::clone(owner), key, verdict })
 }

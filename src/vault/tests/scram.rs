@@ -204,7 +204,7 @@ fn rule_a17_whatever_is_wrong_reads_the_same_and_the_log_has_the_reason() {
             wrong,
             wrong,
             wrong,
-            wrong,
+            "no-scram-keys",
             "disabled",
             "expired",
             "network",
