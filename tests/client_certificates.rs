@@ -4,6 +4,7 @@
 mod support;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -192,6 +193,26 @@ fn rule_t9_row_7_a_certificate_alone_is_a_login_only_where_external_is_offered()
     assert_eq!(session.say("MAIL FROM:<a@example.net>"), 530);
     assert_eq!(house.auth(house.asks, &till, "EXTERNAL ="), Some(535));
     house.service.stop();
+}
+
+#[test]
+fn a_login_by_certificate_alone_is_followed_from_the_command_on() {
+    let house = house();
+    let till = house.till.trusting(&house.usual);
+    let mut command = support::gatepost();
+    command.args(["trace", "--credential", "till", "--config"]).arg(house.service.config());
+    let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut begun = String::new();
+    BufReader::new(process.stderr.take().unwrap()).read_line(&mut begun).unwrap();
+    assert!(begun.contains("following sessions"), "{begun}");
+    assert_eq!(house.auth(house.asks, &till, "EXTERNAL ="), Some(235));
+    house.service.stop();
+    let mut shown = String::new();
+    process.stdout.take().unwrap().read_to_string(&mut shown).unwrap();
+    process.wait().unwrap();
+    let at = |words: &str| shown.find(words).unwrap_or_else(|| panic!("no {words:?} in {shown}"));
+    assert!(at(", as till") < at("C: AUTH EXTERNAL") && at("C: AUTH EXTERNAL") < at("S: 235 "), "{shown}");
+    assert_eq!(shown.matches("AUTH EXTERNAL").count(), 1, "{shown}");
 }
 
 #[test]

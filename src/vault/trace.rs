@@ -23,6 +23,14 @@ pub const OPERATORS: usize = 8;
 /// Lines that may wait for one of them.
 const WAITING: usize = 1024;
 
+/// Networks that an edge is told of; where there are more, it introduces every session. So many fit one frame.
+const NETWORKS: usize = 256;
+
+/// Both families, whole.
+fn everywhere() -> Vec<IpNet> {
+    vec![Ipv4Net::default().into(), Ipv6Net::default().into()]
+}
+
 /// All of them.
 pub struct Traces {
     operators: RefCell<Vec<Operator>>,
@@ -38,6 +46,8 @@ pub struct Traces {
 struct Operator {
     number: u64,
     filter: Filter,
+    /// Where devices are that are its credential by their address.
+    devices: Vec<IpNet>,
     responses: Sender<Answer>,
     counts: Counts,
     /// Lines that were left out since the last one that was given.
@@ -103,10 +113,11 @@ impl Traces {
         let mut networks: Vec<IpNet> = Vec::new();
         for operator in self.operators.borrow().iter() {
             networks.extend(operator.filter.networks());
+            networks.extend(&operator.devices);
         }
         networks.sort_unstable();
         networks.dedup();
-        networks
+        if networks.len() > NETWORKS { everywhere() } else { networks }
     }
 
     /// Tells everybody who follows the session and has not met it yet whose it is; and who looks for a credential, by which
@@ -183,18 +194,19 @@ impl Filter {
     /// Where a session comes from that it may want at its beginning.
     fn networks(&self) -> Vec<IpNet> {
         match (&self.credential, self.session, self.address) {
-            // Whoever it is has a credential, or has been met.
+            // Whoever it is logs in, is a device, or has been met.
             (Some(_), _, _) | (_, Some(_), _) => Vec::new(),
             (None, None, Some(network)) => vec![network],
-            (None, None, None) => vec![Ipv4Net::default().into(), Ipv6Net::default().into()],
+            (None, None, None) => everywhere(),
         }
     }
 }
 
 impl Place {
-    /// Shows sessions from now on.
-    pub fn begin(&self, filter: Filter, responses: Sender<Answer>) {
-        let operator = Operator { number: self.number, filter, responses, counts: Counts::default(), owed: 0 };
+    /// Shows sessions from now on; `devices` are the networks that identify the credential, if it is one that is wanted.
+    pub fn begin(&self, filter: Filter, devices: Vec<IpNet>, responses: Sender<Answer>) {
+        let (number, counts) = (self.number, Counts::default());
+        let operator = Operator { number, filter, devices, responses, counts, owed: 0 };
         self.traces.operators.borrow_mut().push(operator);
         self.traces.changed.send_replace(());
     }
@@ -260,12 +272,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn edges_are_told_of_so_many_networks_and_then_of_all() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let (responses, _) = channel::open::<Answer, Request>(ours.into(), &Sealed::for_tests()).unwrap();
+        let traces = Rc::new(Traces::default());
+        let shop = || Filter { credential: Some("shop".into()), ..Filter::default() };
+        let devices = |count: usize| (0..count).map(|n| format!("10.0.{}.{}", n / 256, n % 256));
+        let devices =
+            |count| devices(count).map(|text| IpNet::from(text.parse::<std::net::IpAddr>().unwrap())).collect();
+        for (count, told) in [(0, 0), (1, 1), (NETWORKS, NETWORKS), (NETWORKS + 1, 2)] {
+            let place = traces.place().unwrap();
+            place.begin(shop(), devices(count), responses.clone());
+            assert_eq!(traces.networks().len(), told);
+        }
+    }
+
+    #[tokio::test]
     async fn an_operator_that_does_not_read_costs_so_much_and_is_told_what_it_missed() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let (responses, _) = channel::open::<Answer, Request>(ours.into(), &Sealed::for_tests()).unwrap();
         let traces = Rc::new(Traces::default());
         let place = traces.place().unwrap();
-        place.begin(Filter::default(), responses);
+        place.begin(Filter::default(), Vec::new(), responses);
         let (mut met, told) = (Vec::new(), What::Told(Told::Server("250 ok".into())));
         let client = who("192.0.2.7", None, None);
         // Nothing is written before this gives way to others.

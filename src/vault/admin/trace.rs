@@ -44,16 +44,19 @@ pub async fn follow(
 ///
 /// Errors: why it can't, in words.
 async fn begin(vault: &Vault, filter: &Filter, actor: &str, responses: &Sender<Answer>) -> Result<Place, String> {
-    if let Some(id) = &filter.credential
-        && vault.authority.borrow().credentials.get(id).is_none()
-    {
-        return Err(format!("there is no credential {id:?}: `gatepost credential list` shows those there are"));
+    let mut devices = Vec::new();
+    if let Some(id) = &filter.credential {
+        let authority = vault.authority.borrow();
+        let Some(credential) = authority.credentials.get(id) else {
+            return Err(format!("there is no credential {id:?}: `gatepost credential list` shows those there are"));
+        };
+        devices.clone_from(&credential.policy.identified_by);
     }
     let place = vault.traces.place()?;
     let event = event(Name::TraceBegin, filter, actor, None);
     let written = vault.writer.run(move |store| store.record(vec![event])).await;
     written.map_err(|error| format!("the event of it could not be written: {error:?}"))?;
-    place.begin(filter.clone(), responses.clone());
+    place.begin(filter.clone(), devices, responses.clone());
     Ok(place)
 }
 

@@ -22,6 +22,8 @@ pub struct Traced {
     asked: bool,
     /// The credential of a login that is tried, or was refused.
     claimed: Option<String>,
+    /// By which mechanism it was tried last.
+    tried: Option<Mechanism>,
     /// Operators who know whose session it is.
     met: Vec<u64>,
     pace: Pace,
@@ -55,12 +57,8 @@ impl Session {
             let owner = authority.credentials.owner(mechanism, user, password.expose());
             self.traced.claimed = owner.map(|owner| owner.id.clone());
         }
-        self.follow().await;
-        if self.traced.on {
-            let mut met = std::mem::take(&mut self.traced.met);
-            self.vault.traces.meet(self.who(), &mut met, Some(mechanism));
-            self.traced.met = met;
-        }
+        self.traced.tried = Some(mechanism);
+        self.meet().await;
     }
 
     /// Somebody has logged in.
@@ -69,10 +67,21 @@ impl Session {
             return;
         }
         self.traced.claimed = None;
-        self.follow().await;
+        // By a certificate nobody was named before.
+        self.meet().await;
         if let Some(known) = &self.principal {
             let credential = known.credential.id.clone();
             self.tell(&What::Known { credential });
+        }
+    }
+
+    /// Whoever follows its credential is shown by which mechanism, because the edge was not asked when the client said so.
+    async fn meet(&mut self) {
+        self.follow().await;
+        if self.traced.on {
+            let mut met = std::mem::take(&mut self.traced.met);
+            self.vault.traces.meet(self.who(), &mut met, self.traced.tried);
+            self.traced.met = met;
         }
     }
 

@@ -189,6 +189,8 @@ fn a_device_is_followed_by_its_credential_from_its_beginning() {
     test(async {
         let mut edge = vault.edge();
         let mut operator = Operator::begin(&mut vault, of(Some("printer"), Some("10.1.0.0/16"))).await;
+        // Its edge asks nothing before MAIL, and what was said until then would never be seen.
+        assert_eq!(edge.introduces().await, 1);
         assert!(!edge.open(&bench, 1, 1, "10.1.2.3").await);
         assert!(edge.open(&bench, 2, 2, "10.1.2.3").await);
         edge.tell(2, server("220")).await;
