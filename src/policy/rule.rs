@@ -148,6 +148,10 @@ impl fmt::Display for SenderRule {
                 let (local, domain) = text.rsplit_once('@').unwrap_or((&text, ""));
                 write!(f, "{local}{ANY_TAG}@{domain}")
             }
+            // Within quotes it is no tag but that one address.
+            Self::Address(address) if address.local().ends_with(ANY_TAG) && !address.to_string().starts_with('"') => {
+                write!(f, "\"{}\"@{}", address.local(), address.domain())
+            }
             Self::Address(address) => address.fmt(f),
         }
     }
@@ -237,6 +241,15 @@ mod tests {
         }
         let plain: SenderRule = "user@example.net".parse().unwrap();
         assert!(!plain.matches(&Address::parse("user+a@example.net").unwrap()));
+        // One address that is spelled so, which goes to the vault and back as text.
+        for text in ["\"user+*\"@example.net", "\"a b+*\"@example.net", "\"a b\"+*@example.net", "user+*+*@example.net"]
+        {
+            let rule: SenderRule = text.parse().unwrap();
+            assert_eq!(rule.to_string().parse::<SenderRule>().unwrap(), rule, "{text}");
+        }
+        let one: SenderRule = "\"user+*\"@example.net".parse().unwrap();
+        assert!(one.matches(&Address::parse("user+*@example.net").unwrap()));
+        assert!(!one.matches(&Address::parse("user+a@example.net").unwrap()));
         for text in ["+*@example.net", "\"user+*\"@example.net+*", "user+*@", "user+*"] {
             assert!(text.parse::<SenderRule>().is_err(), "{text}");
         }
