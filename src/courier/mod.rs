@@ -8,11 +8,13 @@
 //! A kind of upstream is a module with something in `Upstream` that turns a `Parcel` into a `Verdict`; `jobs` and `dial` know no
 //! protocol.
 
+mod admission;
 mod dial;
 mod http;
 mod jobs;
 pub(crate) mod parcel;
 mod provider;
+mod secrets;
 pub(crate) mod smtp;
 mod tls;
 mod trust;

@@ -86,9 +86,12 @@ impl<T: DeserializeOwned> Receiver<T> {
             if let Some(frame) = self.inbox.0.take()? {
                 return Ok(Some(frame));
             }
-            match self.stream.read(&mut self.buffer).await? {
-                0 => return Ok(None),
-                n => self.inbox.0.feed(self.buffer.get(..n).unwrap_or_default()),
+            match self.stream.read(&mut self.buffer).await {
+                Ok(0) => return Ok(None),
+                Ok(n) => self.inbox.0.feed(self.buffer.get(..n).unwrap_or_default()),
+                // It ended with words of ours that it had not read: that is an end like any other.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -128,5 +131,25 @@ async fn drain<T: Serialize>(mut frames: mpsc::Receiver<T>, mut stream: OwnedWri
         if stream.write_all(&out.bytes).await.is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream as StdStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_ends_with_words_unread_has_ended() {
+        let (ours, mut theirs) = StdStream::pair().unwrap();
+        let (sender, mut receiver) = open::<u64, u64>(ours.into(), &Sealed::for_tests()).unwrap();
+        sender.send(7).await.unwrap();
+        sender.send(8).await.unwrap();
+        // The first octet has come, and the others lie in the socket.
+        let first = tokio::task::spawn_blocking(move || theirs.read_exact(&mut [0]).map(|()| theirs));
+        drop(first.await.unwrap().unwrap());
+        assert!(matches!(receiver.receive().await, Ok(None)));
     }
 }

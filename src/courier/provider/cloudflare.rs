@@ -123,7 +123,9 @@ fn by_code(status: u16, errors: &[Fault], reply: &Reply, letter: &Letter<'_>) ->
     match (code, status) {
         (Some(10_001 | 10_201 | 10_202 | 10_003), _) => failed("5.6.0"),
         (Some(10_200), _) => failed("5.3.4"),
-        (Some(10_101 | 10_102 | 10_103 | 10_105 | 10_203), _) => Judgement::Login(text),
+        (Some(10_101 | 10_103), _) => Judgement::Login(text),
+        // Of a domain of the sender, too.
+        (Some(10_102 | 10_105 | 10_203), _) => Judgement::Unwelcome(text),
         (Some(10_000), _) => Judgement::Route { reason: text, rest: None },
         (Some(10_004), _) => Judgement::Route { reason: text, rest: reply.wait },
         (Some(10_002 | 10_100), _) => Judgement::PutOff(Said { text, ..Said::default() }),

@@ -3,8 +3,9 @@
 //! | status | meaning |
 //! |---|---|
 //! | 2xx | Delivered |
-//! | 401, 403, 407 | it does not know us or not for this: as a login that is refused |
-//! | 3xx, 404, 405, 410, 421 | it isn't there, or isn't what the configuration says: route failed |
+//! | 401, 407 | it does not know us: as a login that is refused |
+//! | 403 | it does not know us, or not for this sender: the same, unless others pass; then the message is put off |
+//! | 3xx, 404, 405, 410, 421 | it isn't there, or isn't what the configuration says: route failed, with the same exception |
 //! | 429; 503 with Retry-After | it wants to be left alone: route failed, for as long as it says |
 //! | 408, 409, 425 | Deferred |
 //! | 413 | Failed: too large |
@@ -29,6 +30,8 @@ pub enum Judgement {
     Route { reason: String, rest: Option<Duration> },
     /// The same, until somebody mends what the provider knows us by.
     Login(String),
+    /// The same, or it is for this sender alone.
+    Unwelcome(String),
 }
 
 /// By the status alone.
@@ -38,7 +41,8 @@ pub fn by_status(reply: &Reply, letter: &Letter<'_>) -> Judgement {
     let all = |outcome: Outcome| Judgement::Settled(everybody(letter.recipients, &outcome));
     match reply.status {
         200..=299 => all(Outcome::Delivered(said("2.0.0"))),
-        401 | 403 | 407 => Judgement::Login(text),
+        401 | 407 => Judgement::Login(text),
+        403 => Judgement::Unwelcome(text),
         429 => Judgement::Route { reason: text, rest: reply.wait },
         503 if reply.wait.is_some() => Judgement::Route { reason: text, rest: reply.wait },
         300..=399 | 404 | 405 | 410 | 421 => Judgement::Route { reason: text, rest: None },

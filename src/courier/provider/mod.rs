@@ -17,7 +17,7 @@ mod judgement;
 mod rehearsal;
 mod webhook;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
@@ -25,9 +25,11 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::admission::Admission;
 use super::dial::{Connection, Dialer};
 use super::http::{self, Failed, Request};
 use super::parcel::{Content, Parcel, Verdict, Withdrawn};
+use super::secrets::Secrets;
 use super::tls::{self, Protected, Stream};
 use crate::config::slice::{self, ProviderSlice};
 use crate::mail::address::{Address, ReversePath};
@@ -57,6 +59,8 @@ pub struct Settings {
     tls_name: Option<String>,
     path: String,
     connections: u16,
+    /// Of what it is told with each request.
+    secrets: Secrets,
     api: Api,
 }
 
@@ -77,6 +81,7 @@ impl Settings {
             tls_name: slice.belief.name,
             path: slice.path,
             connections: slice.connections.max(1),
+            secrets: Secrets::of(secret.expose()),
             api,
         })
     }
@@ -142,12 +147,13 @@ pub struct Provider {
     settings: Settings,
     dialer: Arc<Dialer>,
     free: Semaphore,
+    admission: Mutex<Admission>,
 }
 
 impl Provider {
     pub fn new(settings: Settings, dialer: Arc<Dialer>) -> Self {
         let free = Semaphore::new(usize::from(settings.connections));
-        Self { settings, dialer, free }
+        Self { settings, dialer, free, admission: Mutex::default() }
     }
 
     /// How many messages it takes at once.
@@ -230,7 +236,8 @@ impl Provider {
         }
         let told = |enhanced: &str, text: String| Said { tls: tls.map(str::to_owned), ..self.said(enhanced, text) };
         let reply = match http::post(stream, request, MAX_ANSWER).await {
-            Ok(reply) => reply,
+            // Many quote what they were asked with.
+            Ok(reply) => http::Reply { body: self.settings.secrets.hide_octets(reply.body), ..reply },
             Err(Failed::Unsent { begun: false, reason }) => {
                 return Verdict::RouteFailed { reason: self.named(&reason), rest: None };
             }
@@ -245,13 +252,36 @@ impl Provider {
         };
         match self.settings.api.judge(&reply, letter) {
             Judgement::Settled(outcomes) => {
+                if outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Delivered(_))) {
+                    self.admission().passed();
+                }
                 let from = |said: Said| Said { host: self.settings.host.clone(), tls: tls.map(str::to_owned), ..said };
                 Verdict::Settled(outcomes.into_iter().map(|(number, outcome)| (number, outcome.map(from))).collect())
             }
             Judgement::PutOff(said) => Verdict::BrokenOff { heard: Vec::new(), said: told("4.3.0", said.text) },
+            Judgement::Route { reason: text, rest: None } | Judgement::Unwelcome(text)
+                if self.is_of_the_sender(letter.sender) =>
+            {
+                Verdict::BrokenOff { heard: Vec::new(), said: told("4.7.0", text) }
+            }
+            Judgement::Unwelcome(reason) => Verdict::LoginRefused(self.named(&reason)),
             Judgement::Route { reason, rest } => Verdict::RouteFailed { reason: self.named(&reason), rest },
             Judgement::Login(reason) => Verdict::LoginRefused(self.named(&reason)),
         }
+    }
+
+    /// Whether what may be said of the sender is: others passed, or he was refused just before. Who comes behind him and is refused,
+    /// too, shows that it is all of them.
+    fn is_of_the_sender(&self, sender: &ReversePath) -> bool {
+        let mut admission = self.admission();
+        let is_of = admission.is_of(sender);
+        admission.refused(sender);
+        admission.failed();
+        is_of
+    }
+
+    fn admission(&self) -> MutexGuard<'_, Admission> {
+        self.admission.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A connection, ready for the request, and its TLS version. Errors: what failed.

@@ -10,6 +10,7 @@ use super::reply::Reply;
 use super::scram::{self, Kept};
 use super::session::{Refused, Session};
 use crate::config::slice::Auth;
+use crate::courier::secrets::Secrets;
 use crate::sasl::proof;
 use crate::secret::Secret;
 
@@ -51,6 +52,13 @@ impl Mechanism {
 impl Credential {
     pub fn new(username: String, password: Secret<String>, auth: Auth) -> Self {
         Self { username, password, auth, kept: Kept::default() }
+    }
+
+    /// What an upstream could say back of a login.
+    pub fn secrets(&self) -> Secrets {
+        let password = self.password.expose();
+        let plain = Zeroizing::new(format!("\0{}\0{password}", self.username));
+        Secrets::of(&plain).and(password)
     }
 
     /// The mechanism to log in by, of those that the session offers. Errors: there is none.

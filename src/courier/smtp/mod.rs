@@ -1,7 +1,6 @@
 //! Delivery by SMTP to a smart host. The client is our own: lettre's connection level reads the greeting itself and bounds no
 //! reply.
 
-mod admission;
 pub(crate) mod envelope;
 mod hosts;
 mod login;
@@ -23,6 +22,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsConnector;
 
+use super::admission::Admission;
 use super::dial::Dialer;
 use super::parcel::{Parcel, Verdict};
 use crate::config::slice::TlsMode;
@@ -31,14 +31,12 @@ use crate::mail::outcome::Outcome;
 pub use hosts::Hosts;
 pub use login::Credential;
 
-use admission::Admission;
 use hosts::Tour;
 use offers::Limits;
 use parts::{Over, Part};
 use pool::Pool;
 use session::{Refused, Session};
 use transaction::Attempt;
-use transcript::Secrets;
 
 /// How to speak with the upstream.
 pub struct Settings {
@@ -251,7 +249,7 @@ impl Upstream {
                 }
                 Err(refused) => {
                     // An upstream may say back what it was told.
-                    let secrets = self.settings.credential.as_ref().map(Secrets::of).unwrap_or_default();
+                    let secrets = self.settings.credential.as_ref().map(Credential::secrets).unwrap_or_default();
                     let refused = Refused { reason: secrets.hide(&refused.reason), ..refused };
                     tracing::info!(host, reason = refused.reason, "a host did not let us in");
                     self.settings.hosts.begin_with(index.saturating_add(1));

@@ -2,17 +2,12 @@
 
 use std::fmt::Write as _;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use tokio::sync::mpsc::UnboundedSender;
-use zeroize::Zeroizing;
 
 use super::login::Credential;
 use super::reply::Reply;
+use crate::courier::secrets::{HIDDEN, Secrets};
 use crate::ipc::delivery::{Line, MAX_LINE, Who};
-
-/// In the place of what is not shown.
-const HIDDEN: &str = "[hidden]";
 
 #[derive(Debug)]
 pub struct Transcript {
@@ -24,7 +19,7 @@ pub struct Transcript {
 
 impl Transcript {
     pub fn new(lines: UnboundedSender<Line>, credential: Option<&Credential>) -> Self {
-        Self { lines, in_login: false, secrets: credential.map(Secrets::of).unwrap_or_default() }
+        Self { lines, in_login: false, secrets: credential.map(Credential::secrets).unwrap_or_default() }
     }
 
     /// What happened, in our words, which may quote the upstream's.
@@ -69,26 +64,6 @@ impl Transcript {
         let text = self.secrets.hide(text).chars().take(MAX_LINE).collect();
         // Who looked on may be gone; the session ends by itself.
         let _ = self.lines.send(Line { who, text });
-    }
-}
-
-/// What a login tells the upstream, in the forms in which that could say it back.
-#[derive(Debug, Default)]
-pub struct Secrets(Vec<Zeroizing<String>>);
-
-impl Secrets {
-    pub fn of(credential: &Credential) -> Self {
-        let (username, password) = (&credential.username, credential.password.expose());
-        let plain = Zeroizing::new(format!("\0{username}\0{password}"));
-        let encoded = |octets: &str| Zeroizing::new(STANDARD.encode(octets));
-        // The ends of base64 depend on what follows; what is before them doesn't.
-        let bare = |text: Zeroizing<String>| Zeroizing::new(text.trim_end_matches('=').to_owned());
-        Self(vec![bare(encoded(&plain)), bare(encoded(password)), Zeroizing::new(password.to_owned())])
-    }
-
-    /// The text without them.
-    pub fn hide(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), HIDDEN))
     }
 }
 

@@ -300,3 +300,29 @@ fn rule_u16_more_recipients_than_cloudflare_takes_at_once_go_in_parts() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn rule_u16_what_is_refused_to_one_sender_stops_no_other() {
+    let forbidden = || status("403 No", "the domain of From is not verified");
+    let acts = [status("200 OK", ""), forbidden(), forbidden(), status("200 OK", ""), forbidden(), forbidden()];
+    let (port, _told) = server(acts.to_vec(), None);
+    let mut bench = bench(Api::Webhook, port);
+    let mut ending = || bench.deliver(&["a@b.test"]).word();
+    assert_eq!([ending(), ending(), ending()], ["delivered", "broken off", "broken off"]);
+    assert_eq!([ending(), ending(), ending()], ["delivered", "broken off", "broken off"]);
+    // Before anybody has passed it may be the token's.
+    let (port, _told) = server(vec![forbidden(), status("401 Who", "")], None);
+    let mut fresh = self::bench(Api::Webhook, port);
+    assert!(matches!(fresh.deliver(&["a@b.test"]), Ending::LoginRefused(_)));
+    assert!(matches!(fresh.deliver(&["a@b.test"]), Ending::LoginRefused(_)), "401 is nobody's but ours");
+}
+
+#[test]
+fn rule_u16_a_secret_that_is_quoted_is_shown_to_nobody() {
+    let sesame = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    for line in ["400 Bad", "401 Who", "500 Ouch", "200 OK"] {
+        let ending = ending(Api::Webhook, status(line, &format!("you said {sesame}, didn't you")));
+        let text = format!("{ending:?}");
+        assert!(text.contains("you said [hidden], didn't you") && !text.contains("MfKQ9r8G"), "{line}: {text}");
+    }
+}

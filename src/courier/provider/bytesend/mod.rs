@@ -3,6 +3,7 @@
 //!
 //! Each request has a key by which the API knows it again for a day, so that an answer that was lost is asked for once more.
 
+mod bounds;
 mod fields;
 mod parts;
 
@@ -43,6 +44,8 @@ impl Bytesend {
 
     pub fn request(&self, letter: &Letter<'_>) -> Result<Request, Said> {
         let unfit = |text: String| Said { enhanced: Some("5.6.3".to_owned()), text, ..Said::default() };
+        bounds::keep_to(letter.content)
+            .map_err(|what| unfit(format!("it has {what} that it is not read; it was not sent")))?;
         let message = MessageParser::default().parse(letter.content);
         let message = message.ok_or_else(|| unfit("it can't be read as a message; it was not sent".to_owned()))?;
         let (fields, mut lost) = fields::of(&message, letter)

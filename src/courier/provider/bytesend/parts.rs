@@ -2,7 +2,9 @@
 
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
+use mail_parser::decoders::base64::base64_decode;
 use mail_parser::decoders::charsets::map::charset_decoder;
+use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 use mail_parser::{Encoding, Message, MessagePart, MimeHeaders, PartType};
 use serde::{Serialize, Serializer};
 
@@ -113,13 +115,14 @@ impl Body {
             check_charset(part, &name)?;
         }
         if !is_attached && within != Within::Related {
-            let place = match name.as_str() {
-                "text/plain" => Some(&mut self.text),
-                "text/html" => Some(&mut self.html),
-                _ => None,
+            let (place, other) = match name.as_str() {
+                "text/plain" => (Some(&mut self.text), self.html.is_some()),
+                "text/html" => (Some(&mut self.html), self.text.is_some()),
+                _ => (None, false),
             };
             match place {
-                Some(place @ None) => {
+                // Both together are alternatives of each other when they arrive.
+                Some(place @ None) if within == Within::Alternative || !other => {
                     *place = part.text_contents().map(str::to_owned);
                     return Ok(());
                 }
@@ -143,7 +146,9 @@ impl Body {
         within: Within,
     ) -> Result<(), String> {
         let (first, rest) = match subtype {
-            "alternative" => (Within::Alternative, Within::Alternative),
+            // Behind a text it is no alternative to that.
+            "alternative" if self.text.is_none() && self.html.is_none() => (Within::Alternative, Within::Alternative),
+            "alternative" => (Within::Mixed, Within::Mixed),
             "related" => (within, Within::Related),
             "mixed" => (Within::Mixed, Within::Mixed),
             "encrypted" => return Err("it is encrypted".to_owned()),
@@ -178,11 +183,9 @@ impl Body {
         }
         let content = match &part.body {
             PartType::Message(inner) if part.encoding != Encoding::None => inner.raw_message().to_vec(),
-            PartType::Message(_) => {
-                let from = usize::try_from(part.offset_body).unwrap_or(usize::MAX);
-                let to = usize::try_from(part.offset_end).unwrap_or_default();
-                message.raw_message().get(from..to).unwrap_or_default().to_vec()
-            }
+            PartType::Message(_) => raw(message, part).to_vec(),
+            // As it is: what the parser has of it is in another charset.
+            PartType::Text(_) | PartType::Html(_) => octets(message, part),
             _ => part.contents().to_vec(),
         };
         self.attachments.push(Attachment { filename, content });
@@ -208,5 +211,22 @@ fn check_charset(part: &MessagePart<'_>, name: &str) -> Result<(), String> {
     match part.text_contents().is_some_and(|text| text.contains(char::REPLACEMENT_CHARACTER)) {
         true => Err(format!("a part of type {name} is not in the charset that it names")),
         false => Ok(()),
+    }
+}
+
+/// A part's body as it stands in the message.
+fn raw<'a>(message: &'a Message<'_>, part: &MessagePart<'_>) -> &'a [u8] {
+    let from = usize::try_from(part.offset_body).unwrap_or(usize::MAX);
+    let to = usize::try_from(part.offset_end).unwrap_or_default();
+    message.raw_message().get(from..to).unwrap_or_default()
+}
+
+/// What is behind the transfer encoding. It could be decoded before.
+fn octets(message: &Message<'_>, part: &MessagePart<'_>) -> Vec<u8> {
+    let raw = raw(message, part);
+    match part.encoding {
+        Encoding::Base64 => base64_decode(raw).unwrap_or_default(),
+        Encoding::QuotedPrintable => quoted_printable_decode(raw).unwrap_or_default(),
+        Encoding::None => raw.to_vec(),
     }
 }

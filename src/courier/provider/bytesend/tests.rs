@@ -164,3 +164,50 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn rule_u16_a_message_that_would_end_the_reader_is_refused_before_it_reads() {
+    let nested = |line: &str| format!("{HEAD}{}", format!("Content-Type: {line}\n\n--o\n").repeat(200_000));
+    for line in ["multipart/mixed; boundary=o", "message/rfc822"] {
+        for on_unsupported in [OnUnsupported::Fail, OnUnsupported::Drop] {
+            let why = body(on_unsupported, &["b@example.org"], &nested(line)).unwrap_err();
+            assert!(why.contains("parts"), "{why}");
+        }
+    }
+    // As deep as it may be.
+    let deepest = format!("{HEAD}{}text\n", "Content-Type: multipart/mixed; boundary=o\n\n--o\n".repeat(100));
+    let _ = body(OnUnsupported::Drop, &["b@example.org"], &deepest);
+    let deepest = format!("{HEAD}{}text\n", "Content-Type: message/rfc822\n\n".repeat(100));
+    let _ = body(OnUnsupported::Drop, &["b@example.org"], &deepest);
+}
+
+#[test]
+fn rule_u16_texts_that_are_no_alternatives_are_not_sent_as_such() {
+    let (text, html) = ("Content-Type: text/plain\n\nTHE TEXT\n", "Content-Type: text/html\n\n<b>the html</b>\n");
+    let mixed = format!("{HEAD}Content-Type: multipart/mixed; boundary=o\n\n--o\n{text}--o\n{html}--o--\n");
+    let behind = format!(
+        "{HEAD}Content-Type: multipart/mixed; boundary=o\n\n--o\n{text}--o\n\
+         Content-Type: multipart/alternative; boundary=i\n\n--i\n{text}--i\n{html}--i--\n--o--\n"
+    );
+    for content in [&mixed, &behind] {
+        assert!(body(OnUnsupported::Fail, &["b@example.org"], content).unwrap_err().contains("a further text/"));
+        let sent = body(OnUnsupported::Drop, &["b@example.org"], content).unwrap();
+        assert!(sent["text"].as_str().unwrap().contains("THE TEXT") && sent.get("html").is_none(), "{sent}");
+    }
+}
+
+#[test]
+fn rule_u16_a_text_that_is_attached_keeps_its_octets() {
+    let attached = |encoding: &str, octets: &str| {
+        let content = format!(
+            "{HEAD}Content-Type: multipart/mixed; boundary=o\n\n--o\n\nsee there\n--o\n\
+             Content-Type: text/csv; charset=iso-8859-1\nContent-Disposition: attachment; filename=a.csv\n\
+             Content-Transfer-Encoding: {encoding}\n\n{octets}\n--o--\n"
+        );
+        let sent = body(OnUnsupported::Fail, &["b@example.org"], &content).unwrap();
+        sent["attachments"][0]["content"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(attached("base64", "R/w7CkFCQwo="), "R/w7CkFCQwo=");
+    assert_eq!(attached("quoted-printable", "G=FC;=0AABC=0A"), "R/w7CkFCQwo=");
+    assert_eq!(attached("7bit", "plain"), "cGxhaW4=");
+}

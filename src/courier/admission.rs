@@ -1,9 +1,9 @@
-//! Whom an answer at MAIL that speaks of the login is meant for: many say 530 or 454 to a sender that is not ours, and would to
-//! every message of his, while they take those of others.
+//! Whom an answer that speaks of the login is meant for: many say 530 or 454 at MAIL, or 403, to a sender that is not ours, and would
+//! to every message of his, while they take those of others.
 
 use crate::mail::address::ReversePath;
 
-/// How MAIL was answered of late.
+/// How messages were answered of late.
 #[derive(Debug, Default)]
 pub struct Admission {
     /// A message has passed, and nobody had no host since.
