@@ -34,6 +34,7 @@ fn reluctant() -> Options {
 fn rule_q17_the_queue_is_listed_counted_and_tried_now_while_the_service_runs_and_while_it_is_stopped() {
     let more = "[spool]\nretry = [\"1h\"]".into();
     let mut service = Service::start_with(&Setting { sink: reluctant, more, ..Setting::default() });
+    assert!(service.command(&["credential", "add", "idle", "--sender", "@example.net"]).status.success());
     let secret = service.add_credential();
     let mut session = service.log_in(&secret);
     for subject in ["one", "two"] {
@@ -73,6 +74,8 @@ fn rule_q17_the_queue_is_listed_counted_and_tried_now_while_the_service_runs_and
                 said.contains("there is no credential \"tesster\": `gatepost credential list`"),
                 "{words:?}: {said}"
             );
+            let idle = of("idle");
+            assert!(idle.status.success(), "{words:?}: {}", String::from_utf8_lossy(&idle.stderr));
         }
         for state in ["held", "quarantined"] {
             assert!(lines(service, &["list", "--credential", CREDENTIAL, "--state", state]).is_empty());

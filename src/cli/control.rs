@@ -143,17 +143,32 @@ impl Line {
         command: Command,
         mut part: impl FnMut(Response) -> Result<(), String>,
     ) -> Result<(), String> {
-        let runtime = self.runtime.clone();
-        let silent = |error: io::Error| silent(&runtime, &error);
-        let mut out = Outbox::default();
-        let pushed = out.push(&Request { behalf: behalf(), command });
-        pushed.map_err(io::Error::from).and_then(|()| self.socket.write_all(&out.bytes)).map_err(silent)?;
+        self.tell(command)?;
         loop {
-            match receive(&mut self.socket, &mut self.inbox).map_err(silent)? {
-                Response::Refused { reason } => return Err(reason),
+            match self.hear()? {
                 Response::Done => return Ok(()),
                 response => part(response)?,
             }
+        }
+    }
+
+    /// Asks for what is answered at once: by one part, or by nothing but that it is done.
+    pub fn ask_one(&mut self, command: Command) -> Result<Response, String> {
+        self.tell(command)?;
+        self.hear()
+    }
+
+    fn tell(&mut self, command: Command) -> Result<(), String> {
+        let mut out = Outbox::default();
+        let pushed = out.push(&Request { behalf: behalf(), command });
+        let told = pushed.map_err(io::Error::from).and_then(|()| self.socket.write_all(&out.bytes));
+        told.map_err(|error| silent(&self.runtime, &error))
+    }
+
+    fn hear(&mut self) -> Result<Response, String> {
+        match receive(&mut self.socket, &mut self.inbox).map_err(|error| silent(&self.runtime, &error))? {
+            Response::Refused { reason } => Err(reason),
+            response => Ok(response),
         }
     }
 }

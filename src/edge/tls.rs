@@ -22,6 +22,7 @@ use super::clients;
 use super::front::Front;
 use super::socket::Socket;
 use crate::ipc::session::{Exported, Tls};
+use crate::policy::presence::neighbourhood;
 use crate::role::beginning::Beginning;
 
 /// The longest certificate chain file: some fifty certificates.
@@ -131,7 +132,7 @@ pub fn tell(front: &Front, session: Uuid, peer: SocketAddr, error: &io::Error) {
     let further = move |handshakes| {
         tracing::info!(listener, handshakes, "further TLS handshakes failed, not told one by one");
     };
-    if front.handshakes.has_line(further) {
+    if front.handshakes.has_line_for(neighbourhood(peer.ip()), further) {
         tracing::info!(%session, listener = front.desk.name, %peer, reason = %error, "a TLS handshake failed");
     }
 }

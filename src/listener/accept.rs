@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::config::slice::{Protocol, TlsMode};
 use crate::ipc::capsule::Introduction;
+use crate::log::flood::Flood;
 use crate::role::Instance;
 use crate::sys::clock::running_us;
 use crate::sys::descriptor;
@@ -46,7 +47,7 @@ pub fn begin(house: &Rc<House>) {
 /// of another listener. The parent keeps the socket itself open, so its backlog outlives this task and this process.
 async fn accept(house: &House, listener: u16, socket: OwnedFd) -> io::Result<()> {
     let socket = descriptor::watch(socket)?;
-    let mut generation = house.generation();
+    let (mut generation, unable) = (house.generation(), Flood::default());
     loop {
         let accepted = tokio::select! {
             biased;
@@ -57,7 +58,10 @@ async fn accept(house: &House, listener: u16, socket: OwnedFd) -> io::Result<()>
             Ok(accepted) => accepted,
             Err(error) if is_passing(&error) => continue,
             Err(error) => {
-                tracing::warn!(listener, %error, "a connection could not be accepted");
+                let further = move |times| tracing::warn!(listener, times, "further connections could not be accepted");
+                if unable.has_line(further) {
+                    tracing::warn!(listener, %error, "a connection could not be accepted: it waits");
+                }
                 tokio::time::sleep(BREATH).await;
                 continue;
             }

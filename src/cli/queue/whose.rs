@@ -15,7 +15,7 @@ pub fn demand_running(line: &mut Line, id: &str) -> Result<(), String> {
     if owns_mail(&mut over(line), id)? {
         return Ok(());
     }
-    line.ask(Any::Credential(About::Show { id: id.to_owned() }), |_| Ok(()))
+    line.ask_one(Any::Credential(About::Show { id: id.to_owned() })).map(drop)
 }
 
 /// The same while it is stopped.

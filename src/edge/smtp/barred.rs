@@ -4,6 +4,7 @@
 use super::command::asked::Asked;
 use super::session::Session;
 use crate::policy::mechanism::Mechanism;
+use crate::policy::presence::neighbourhood;
 
 /// Why.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +50,7 @@ impl Session {
         let listener = self.front.desk.name.clone();
         let further =
             move |sessions| tracing::info!(listener, sessions, "further clients were refused, not told one by one");
-        if !flood.has_line(further) {
+        if !flood.has_line_for(neighbourhood(self.visit.client()), further) {
             return;
         }
         let (session, listener, client) = (self.id, &self.front.desk.name, self.visit.client());

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use super::reply::{self, Reply};
 use super::session::{STRANGER, Session};
 use super::wire::Stop;
+use crate::policy::presence::neighbourhood;
 
 /// By what it was brought about.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +53,7 @@ impl Session {
         let listener = self.front.desk.name.clone();
         let further =
             move |sessions| tracing::info!(listener, sessions, "further sessions were ended, not told one by one");
-        if !flood.has_line(further) {
+        if !flood.has_line_for(neighbourhood(self.visit.client()), further) {
             return;
         }
         let (session, listener, client) = (self.id, &self.front.desk.name, self.visit.client());

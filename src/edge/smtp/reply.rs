@@ -135,6 +135,11 @@ impl Reply {
         Self { code: 250, status: "2.0.0", text: Cow::Owned(format!("kept as {message}")) }
     }
 
+    /// To be tried again later.
+    pub fn is_put_off(&self) -> bool {
+        (400..500).contains(&self.code)
+    }
+
     pub fn is_error(&self) -> bool {
         self.code >= 500
     }

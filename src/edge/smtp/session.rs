@@ -232,7 +232,14 @@ impl Session {
             Xclient(said) => Box::pin(self.xclient(wire, &said)).await?,
             Xforward(said) => self.xforward(&said),
             Auth { asked, initial } => Box::pin(self.auth(wire, asked, initial)).await?,
-            Mail(mail) => Box::pin(self.mail(*mail)).await?,
+            Mail(mail) => {
+                let reply = Box::pin(self.mail(*mail)).await?;
+                // No error of the client's, and work for us each time: who repeats it at once would do so for ever.
+                if reply.is_put_off() && !self.budget.idle_command(self.standing.grant.is_some()) {
+                    return Err(reply::TOO_MANY_COMMANDS.into());
+                }
+                reply
+            }
             Rcpt(rcpt) => self.rcpt(*rcpt)?,
             Data => Box::pin(self.data(wire)).await?,
             Bdat(chunk) => Box::pin(self.bdat(wire, chunk)).await?,

@@ -161,6 +161,16 @@ async fn rule_p18_limits_of_the_vault_are_said_with_their_wait() {
     room.run("@login\nC: MAIL FROM:<a@example.net>\nS: 451 4.7.1 over the rate, try again in 30 seconds").await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn rule_c16_a_sender_that_is_put_off_is_so_a_hundred_times() {
+    let ways = Ways { at_mail: Some(Refusal::RateLimited(30)), ..Ways::default() };
+    let room = Room::with(ways, |desk| desk.plain_login = true);
+    let asked = "C: MAIL FROM:<a@example.net>\n";
+    // EHLO was the first that does nothing.
+    let refused = format!("{asked}S: 451 4.7.1 *\n").repeat(99);
+    room.run(&format!("@login\n{refused}{asked}S: 421 4.7.0 *\n--")).await;
+}
+
 #[tokio::test]
 async fn a_vault_without_room_or_time_says_so_before_anything_is_sent() {
     for (refusal, expected) in [
