@@ -109,7 +109,7 @@ fn await_code(session: &mut Smtp<Tls>, subject: &str, code: u16) {
 }
 
 #[test]
-fn rule_s8_a_full_disk_refuses_mail_for_now_loses_none_and_delivers_what_waits() {
+fn rule_s1_rule_s8_a_full_disk_refuses_mail_for_now_loses_none_and_delivers_what_waits() {
     let folder = tempfile::tempdir().unwrap();
     support::open_folder(folder.path());
     let Some((service, disk, port)) = begin(folder.path()) else { return };
@@ -134,6 +134,9 @@ fn rule_s8_a_full_disk_refuses_mail_for_now_loses_none_and_delivers_what_waits()
     }
     service.await_log(said, "the disk is full");
     assert_eq!(send(&mut session, "refused", 100), 452);
+    // However little it is said to be, and before any of it comes.
+    let (code, text) = session.try_ask("MAIL FROM:<a@example.net> SIZE=1").unwrap();
+    assert!(code == 452 && text.starts_with("4.3.1 "), "{code} {text}");
 
     // The upstream is there now. Leases, outcomes and events need room, and get the ballast's.
     let sink = Sink::start(TcpListener::bind(("127.0.0.1", port)).unwrap(), Options::default());

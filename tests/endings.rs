@@ -11,7 +11,7 @@ use support::{CREDENTIAL, Service, Setting, free_port};
 const TURN: &str = "it was not your turn to speak";
 
 #[test]
-fn whoever_is_sent_away_by_a_guard_is_in_the_log_with_what_it_was_told() {
+fn rule_s9_whoever_is_sent_away_by_a_guard_is_in_the_log_once_with_what_it_was_told() {
     let port = free_port();
     let more = format!(
         "[[listener]]\nname = \"gateways\"\naddress = [\"127.0.0.1:{port}\"]\nprotocol = \"smtp\"\n\
@@ -77,6 +77,10 @@ fn whoever_is_sent_away_by_a_guard_is_in_the_log_with_what_it_was_told() {
     );
     ended("a client was refused: the credential it had logged in as was changed", "listener=\"submission\"");
     assert!(!log.contains(secret.as_str()), "{log}");
+    // One for each of them, and not one for each thing that it said; a guess is an event of its own.
+    let told = |line: &&str| line.contains("client=") && !line.contains("a login failed");
+    let lines = log.lines().filter(told).count();
+    assert_eq!(lines, 9, "{log}");
 }
 
 /// The system keeps what it says until somebody accepts.

@@ -6,6 +6,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 
 use nix::sys::signal::Signal;
 use support::authority::Authority;
@@ -102,5 +103,35 @@ client_authorities_file = "FOLDER/authorities.pem""#;
         seen = service.await_log(seen, "a fallen process is replaced");
         drop(service.connect().secure(&trusting(&pair)));
     }
+    service.stop();
+}
+
+/// The parent may open no more than it has open: the change fails before any of it is there to be undone.
+#[test]
+fn a_change_that_can_not_even_begin_is_told_as_one_of_files_and_nobody_has_asked_for_it() {
+    let folder = tempfile::Builder::new().prefix("gatepost-test-").tempdir().unwrap();
+    let at = folder.path().to_owned();
+    let service = Service::start_in(folder, &Setting::default());
+    let parent = service.pid().to_string();
+    let open = Path::new("/proc").join(&parent).join("fd");
+    if fs::read_dir(&open).is_err() {
+        println!("NOT RUN: which descriptors the parent has open is root's to see here");
+        return;
+    }
+    let prlimit = |words: &[&str]| {
+        let output = Command::new("prlimit").args(["--pid", &parent]).args(words).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let before = prlimit(&["--nofile", "--raw", "--noheadings", "-o", "SOFT"]);
+    let free = (0..).find(|number| open.join(number.to_string()).symlink_metadata().is_err()).unwrap();
+    prlimit(&[&format!("--nofile={free}:")]);
+    Pair::ecdsa().write(&at);
+    service.await_log(0, "the changed certificate files can't be used");
+    prlimit(&[&format!("--nofile={before}:")]);
+    assert!(service.log().contains("keeping a listening socket"), "{}", service.log());
+    let rejected = service.command(&["audit", "query", "--event", "config.reject", "--json"]);
+    let rejected = String::from_utf8(rejected.stdout).unwrap();
+    assert!(!rejected.is_empty() && rejected.lines().all(|line| line.contains("certificate-files")), "{rejected}");
     service.stop();
 }

@@ -18,7 +18,7 @@ use super::tls::{self, Handshaker};
 use super::{doorstep, http, smtp};
 use crate::config::slice::TlsMode;
 use crate::ipc::capsule::{Capsule, Introduction};
-use crate::ipc::handover::{Handover, Return};
+use crate::ipc::handover::{Handover, NO_ROOM, Return};
 use crate::ipc::packet::{Arrival, Packets};
 use crate::log::flood::Flood;
 use crate::role::Role;
@@ -180,7 +180,7 @@ fn closed(introduction: &Introduction) -> Return {
 /// What a client reads for which there is no room, where it understands it before anything else.
 fn overloaded(role: Role, front: &Front) -> &'static [u8] {
     match role == Role::EdgeSmtp && front.desk.tls != TlsMode::Implicit {
-        true => smtp::reply::OVERLOADED,
+        true => NO_ROOM,
         false => b"",
     }
 }

@@ -45,6 +45,8 @@ pub struct Front {
     pub turned: Flood,
     /// Handshakes that failed: the same.
     pub handshakes: Flood,
+    /// Messages in which line ends were repaired: the same.
+    pub repaired: Flood,
     /// Clients that were kept out before anything was judged, by the reason: the same.
     pub barred: [Flood; WHYS],
     /// Sessions that were ended for what their client did, by the cause: the same.
@@ -66,6 +68,7 @@ impl Front {
             doorstep: Doorstep::new(slice.strangers),
             turned: Flood::default(),
             handshakes: Flood::default(),
+            repaired: Flood::default(),
             barred: Default::default(),
             ended: Default::default(),
         }

@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::capsule::Capsule;
 
+/// What an SMTP client reads instead of a greeting when there is no room, whichever of the two has none (RFC 5321 section 3.8).
+/// Like every greeting it has no status code (RFC 2034 section 4). It is the first that is said, so there is nothing of the
+/// client's to wait for.
+pub const NO_ROOM: &[u8] = b"421 too many sessions, try again later\r\n";
+
 /// The listener's word. `Session` comes with the connected socket.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Handover {

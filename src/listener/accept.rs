@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::config::slice::{Protocol, TlsMode};
 use crate::ipc::capsule::Introduction;
+use crate::ipc::handover::NO_ROOM;
 use crate::log::flood::Flood;
 use crate::role::Instance;
 use crate::sys::clock::running_us;
@@ -22,9 +23,6 @@ use crate::sys::descriptor;
 
 use super::house::{House, Turned};
 
-/// What a turned-away SMTP client reads before the connection closes (RFC 5321 section 3.8). The greeting would have been
-/// ours, so there is nothing of the client's to wait for.
-const BUSY: &[u8] = b"421 4.3.2 Too many connections, try again later\r\n";
 /// A burst of connections waits in the backlog for an edge to take the first of them: this long at most for each.
 const MOMENT: Duration = Duration::from_millis(2);
 const TRIES: u32 = 1000;
@@ -102,6 +100,6 @@ fn turn_away(house: &House, introduction: &Introduction, connection: &OwnedFd, t
     }
     if admission.protocol == Protocol::Smtp && admission.tls != TlsMode::Implicit && turned != Turned::NoProxy {
         // The client may be gone already; it is turned away either way.
-        let _ = write(connection, BUSY);
+        let _ = write(connection, NO_ROOM);
     }
 }

@@ -69,7 +69,7 @@ pub fn renew(parent: &mut Parent) {
     let generation = next_generation(parent);
     let plan = Rc::clone(parent.plan());
     if let Err(reason) = prepare(parent, generation, plan, Occasion::Files) {
-        give_up(parent, &reason);
+        undo(parent, &reason, Occasion::Files);
     }
 }
 
@@ -187,6 +187,11 @@ pub fn refused(parent: &mut Parent, reason: &str) {
 /// Undoes what was begun. The old generation goes on as if nothing had happened.
 pub fn give_up(parent: &mut Parent, reason: &str) {
     let occasion = parent.change.as_ref().map_or(Occasion::Asked, |change| change.occasion);
+    undo(parent, reason, occasion);
+}
+
+/// The same of what was begun on this occasion, and may have failed before there was anything to undo.
+fn undo(parent: &mut Parent, reason: &str, occasion: Occasion) {
     match occasion {
         Occasion::Files => tracing::error!(
             reason,

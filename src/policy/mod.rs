@@ -357,12 +357,26 @@ mod tests {
     }
 
     #[test]
-    fn deny_wins_over_allow() {
-        let mut grant = grant(&["*"], &["@competitor.example"]);
-        grant.recipients.allow = vec!["*".parse().unwrap()];
+    fn rule_p12_whoever_is_denied_is_refused_and_where_some_are_allowed_so_is_everybody_else() {
         let from = Some(address("a@example.net"));
-        assert_eq!(grant.recipient(&from, &address("x@competitor.example")), Err(Refusal::RecipientNotAllowed));
-        assert_eq!(grant.recipient(&from, &address("x@friend.example")), Ok(()));
+        let is_refused = |grant: &Grant, to: &str| match grant.recipient(&from, &address(to)) {
+            Ok(()) => false,
+            refused => refused == Err(Refusal::RecipientNotAllowed),
+        };
+        let all = ["x@friend.example", "x@sub.friend.example", "x@competitor.example", "ceo@friend.example"];
+        for (allow, deny, refused) in [
+            (&[][..], &[][..], [false, false, false, false]),
+            (&[], &["@competitor.example"], [false, false, true, false]),
+            (&["*"], &["@competitor.example", "ceo@friend.example"], [false, false, true, true]),
+            (&["@friend.example"], &[], [false, true, true, false]),
+            (&[".friend.example"], &[], [true, false, true, true]),
+            (&["ceo@friend.example"], &[], [true, true, true, false]),
+            (&["@friend.example", ".friend.example"], &["ceo@friend.example"], [false, false, true, true]),
+        ] {
+            let mut grant = grant(&["*"], deny);
+            grant.recipients.allow = allow.iter().map(|rule| rule.parse().unwrap()).collect();
+            assert_eq!(all.map(|to| is_refused(&grant, to)), refused, "{allow:?} {deny:?}");
+        }
     }
 
     #[test]

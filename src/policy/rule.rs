@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rules_match_what_they_say_and_nothing_near_it() {
+    fn rule_p12_rules_match_what_they_say_and_nothing_near_it() {
         let cases = [
             ("*", "a@example.net", true),
             ("@example.net", "a@EXAMPLE.net", true),

@@ -30,6 +30,12 @@ fn rule_l16_where_a_proxy_is_expected_nobody_else_is_taken() {
 }
 
 #[test]
+fn rule_s2_where_nothing_is_written_a_client_has_five_minutes_and_a_stranger_half_a_minute() {
+    let slice = load(FULL).unwrap().edge_slice(Protocol::Smtp, "main");
+    assert_eq!((slice.idle, slice.idle_strange), (Duration::from_secs(300), Duration::from_secs(30)));
+}
+
+#[test]
 fn each_role_is_told_its_own_part() {
     let plan = load(FULL).unwrap();
     let edges: Vec<_> = plan.edges().into_iter().collect();

@@ -260,6 +260,12 @@ fn behind<'a>(keyword: &str, rest: &'a str) -> Option<&'a str> {
     head.eq_ignore_ascii_case(keyword).then(|| rest.strip_prefix(' ').unwrap_or(rest))
 }
 
+/// Whether it is MAIL or RCPT with that blank: those who follow its session see it.
+pub fn has_blank(line: &[u8]) -> bool {
+    let is = |begin: &[u8]| line.get(..begin.len()).is_some_and(|head| head.eq_ignore_ascii_case(begin));
+    is(b"MAIL FROM: ") || is(b"RCPT TO: ")
+}
+
 /// The inside of the angle brackets, without a source route, and what follows them. A closing bracket in quotes doesn't
 /// close.
 fn path(text: &str) -> Option<(&str, &str)> {

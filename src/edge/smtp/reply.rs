@@ -13,9 +13,6 @@ use crate::mail::flaw::Flaw;
 use crate::mail::id::MessageId;
 use crate::policy::refusal::Refusal;
 
-/// Instead of a greeting, when there is no room.
-pub const OVERLOADED: &[u8] = b"421 too many sessions, try again later\r\n";
-
 /// One reply line: code, enhanced status code (RFC 3463; empty for greetings, HELO, EHLO and 3yz, RFC 2034 section 4),
 /// and text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -233,9 +230,14 @@ impl From<Flaw> for Reply {
 }
 
 #[cfg(test)]
+#[path = "reply/codes.rs"]
+mod codes;
+
+#[cfg(test)]
 mod tests {
     use super::super::command::parameters;
     use super::*;
+    use crate::ipc::handover::NO_ROOM;
     use crate::policy::derived::Salt;
     use crate::sasl::scram;
 
@@ -246,7 +248,7 @@ mod tests {
     }
 
     /// Each of them, with the most seconds that there are.
-    fn every<T: serde::de::DeserializeOwned>() -> Vec<T> {
+    pub fn every<T: serde::de::DeserializeOwned>() -> Vec<T> {
         let decode = |n: u8| Some(postcard::take_from_bytes(&[n, 0xff, 0xff, 0xff, 0xff, 0x0f]).ok()?.0);
         (0..u8::MAX).map_while(decode).collect()
     }
@@ -258,7 +260,7 @@ mod tests {
     }
 
     /// What of this file a client is told as it stands here: code, status and text of each.
-    fn written_down() -> Vec<(u16, &'static str, &'static str)> {
+    pub fn written_down() -> Vec<(u16, &'static str, &'static str)> {
         let source = include_str!("reply.rs").split("#[cfg(test)]").next().unwrap();
         let told = source.split("says(").filter_map(|rest| {
             let (code, rest) = rest.split_once(", \"")?;
@@ -294,7 +296,7 @@ mod tests {
             Reply::challenge(scram::verdict(&[7; 32]).as_bytes()),
         ]);
         all.iter().for_each(|reply| is_a_line(&text(reply)));
-        is_a_line(std::str::from_utf8(OVERLOADED).unwrap());
+        is_a_line(std::str::from_utf8(NO_ROOM).unwrap());
     }
 
     #[test]

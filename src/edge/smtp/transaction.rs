@@ -16,6 +16,7 @@ use crate::mail::dsn::Wish;
 use crate::mail::envelope::Utf8;
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
+use crate::policy::presence::neighbourhood;
 
 #[derive(Debug)]
 pub struct Transaction {
@@ -67,6 +68,19 @@ impl Setting<'_> {
     pub fn max_size(&self) -> u64 {
         self.grant.size(self.front.max_size)
     }
+
+    /// Tells that this message was changed, and whose device is to be set right: a hundred of a listener's in a minute, and then
+    /// their number.
+    fn repaired(&self, lines: u64) {
+        let listener = self.front.desk.name.clone();
+        let further =
+            move |messages| tracing::info!(listener, messages, "further messages were repaired, not told one by one");
+        let (client, message) = (self.visit.client(), self.envelope.message);
+        if self.front.repaired.has_line_for(neighbourhood(client), further) {
+            let (listener, account) = (&self.front.desk.name, &self.grant.principal);
+            tracing::info!(listener, %client, account, id = %message, lines, "bare line feeds were made line ends");
+        }
+    }
 }
 
 /// DATA: reads the content to its dot, passing it on as it comes, and asks the vault to keep it.
@@ -86,8 +100,7 @@ pub async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
             wire.content_came(scanner.tally().octets());
             let verdict = content.end(scanner.tally().fault(), setting).await;
             if verdict.kept && scanner.repaired() > 0 {
-                let (message, lines) = (setting.envelope.message, scanner.repaired());
-                tracing::info!(%message, principal = setting.grant.principal, lines, "bare line feeds were made line ends");
+                setting.repaired(scanner.repaired());
             }
             return Ok(verdict);
         }

@@ -63,6 +63,8 @@ pub fn replies(said: &[u8]) -> impl Iterator<Item = Told> {
 pub fn command(line: &Line) -> Told {
     Told::Client(match line {
         Line::Whole(said) => match command::parse(said) {
+            // The blank that is tolerated behind the colon (rule P6) is shown, for another server may not.
+            Ok(command) if command::has_blank(said) => understood(&command).replacen(":<", ": <", 1),
             Ok(command) => understood(&command),
             Err(_) => unread(said),
         },

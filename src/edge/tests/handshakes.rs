@@ -88,6 +88,32 @@ async fn rule_t3_vector_v6_garbage_instead_of_a_handshake_closes_the_connection(
     assert!(matches!(gate.word().await, Return::Closed(..)));
 }
 
+/// What is sent before the handshake is over can be sent again by anybody who has seen it: none is taken, and nothing is handed
+/// out that a client could send it with (RFC 8446 sections 2.3 and 8).
+#[tokio::test]
+async fn rule_t6_nothing_is_taken_before_the_handshake_is_over() {
+    let gate = Gate::open(TlsMode::Implicit, 10);
+    gate.keyholder(Duration::ZERO);
+    let mut config = gate.config(&[&rustls::version::TLS13]);
+    config.enable_early_data = true;
+    let config = std::sync::Arc::new(config);
+    let name = || ServerName::try_from("gate.example.net").unwrap();
+    for round in 0..3 {
+        // A ticket of the session before would make this one offer it.
+        let mut offer = rustls::ClientConnection::new(config.clone(), name()).unwrap();
+        assert!(offer.early_data().is_none(), "{round}: the client was given what it can send early data with");
+        let stream = gate.connect().await;
+        let mut client = tokio_rustls::TlsConnector::from(config.clone()).connect(name(), stream).await.unwrap();
+        assert!(!client.get_ref().1.is_early_data_accepted());
+        let mut reader = BufReader::new(&mut client);
+        assert!(say(&mut reader, "").await.starts_with("220 "));
+        assert!(say(&mut reader, "NOOP").await.starts_with("250 "));
+        assert_eq!(client.get_ref().1.tls13_tickets_received(), 0);
+    }
+    let offered = tls::offer(Shelf::default(), b"smtp", None).unwrap();
+    assert_eq!((offered.max_early_data_size, offered.send_tls13_tickets), (0, 0));
+}
+
 /// A client that keeps what a server gives it to resume by, in both versions of TLS: there is nothing to keep, and the second
 /// session is nobody's.
 #[tokio::test]

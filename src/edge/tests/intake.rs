@@ -44,7 +44,7 @@ async fn rule_s4_a_session_above_the_cap_is_told_so_and_accounted_for() {
     let mut first = BufReader::new(gate.connect().await);
     say(&mut first, "").await;
     let mut second = BufReader::new(gate.connect().await);
-    assert!(say(&mut second, "").await.starts_with("421 "));
+    assert_eq!(say(&mut second, "").await.as_bytes(), NO_ROOM);
     assert_eq!(format!("{:?}", gate.word().await), closed());
     assert!(say(&mut first, "NOOP").await.starts_with("250 "));
 }

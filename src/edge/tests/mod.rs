@@ -23,7 +23,7 @@ use super::*;
 use crate::config::slice::Desk;
 use crate::ipc::bytes::Octets;
 use crate::ipc::control::ParentEnd;
-use crate::ipc::handover::{Handover, Return};
+use crate::ipc::handover::{Handover, NO_ROOM, Return};
 use crate::ipc::packet::Packet;
 use crate::ipc::signing::{Sign, Signature};
 use crate::policy::mechanism::Mechanism;

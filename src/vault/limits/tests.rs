@@ -81,7 +81,7 @@ fn why(denied: Denied) -> (Refusal, Tier, &'static str) {
 }
 
 #[test]
-fn every_limit_of_every_tier_holds_and_says_which_it_was() {
+fn rule_p18_every_limit_of_every_tier_holds_and_says_which_it_was() {
     let rates = |key: &str, n: u32| {
         let some = |own: &str| (own == key).then_some(n);
         Rates {
@@ -182,7 +182,7 @@ fn a_denial_by_one_tier_takes_nothing_from_any() {
 }
 
 #[test]
-fn recipients_weigh_and_more_than_could_ever_fit_is_no_matter_of_waiting() {
+fn rule_p18_recipients_weigh_and_more_than_could_ever_fit_is_no_matter_of_waiting() {
     let rules = Rules { recipients_per_minute: Some(60), recipients_burst: Some(5), ..Rules::default() };
     let mut desk = Desk::new(rules);
     let to = ["a@a.example", "b@b.example", "c@c.example"];

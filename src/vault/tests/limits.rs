@@ -65,7 +65,7 @@ fn who_sends_far_beyond_its_history_is_told_of_and_suspended_also_after_a_restar
 }
 
 #[test]
-fn a_message_has_no_more_recipients_than_a_limit_could_ever_let_through() {
+fn rule_p18_a_message_has_no_more_recipients_than_a_limit_could_ever_let_through() {
     let mut bench = Bench::new();
     bench.slice.credentials[0].policy.limits =
         Rules { recipients_per_minute: Some(1), recipients_burst: Some(3), ..Rules::default() };

@@ -142,6 +142,25 @@ async fn rule_h1_rule_h2_rule_h4_rule_h6_the_fix_ups_and_nothing_else() {
     assert!(kept.facts.message_id.ends_with("@gate.example.net"));
 }
 
+/// Who looks for a message by what its Received field says finds it by the id that the client was told and the audit log has.
+#[tokio::test]
+async fn rule_h1_received_has_the_id_that_the_client_is_told_and_names_a_recipient_only_when_it_is_the_only_one() {
+    let more = "C: RCPT TO:<c@example.org>\nS: 250 *\n";
+    for (others, named) in [("", true), ("C: RCPT TO:<b@EXAMPLE.org>\nS: 250 *\n", true), (more, false)] {
+        for content in ["C: DATA\nS: 354 *\nC: From: a@example.net\nC: .", "C: BDAT 21 LAST\nC: From: a@example.net"] {
+            let room = Room::plain();
+            let mut client = room.run(&format!("@mail\n{others}{content}")).await;
+            let reply = client.reply().await;
+            let id = reply.trim_end().strip_prefix("250 2.0.0 kept as ").unwrap_or_else(|| panic!("{reply}"));
+            let kept = room.seen().kept.pop().unwrap();
+            let (trace, _) = kept.content.split_once("\r\nFrom: ").unwrap();
+            assert!(trace.contains(&format!("\r\n\twith ESMTPA id {id}")), "{id} in {trace}");
+            assert_eq!(trace.contains("for <b@example.org>"), named, "{trace}");
+            assert!(named || !trace.contains("example.org"), "who else has it is nobody's to know: {trace}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn rule_h3_a_message_in_circles_is_refused() {
     let (reply, kept) = deliver(&("Received: x\r\n".repeat(100) + "From: a@example.net\r\n\r\n")).await;

@@ -172,14 +172,14 @@ async fn rule_c16_a_sender_that_is_put_off_is_so_a_hundred_times() {
 }
 
 #[tokio::test]
-async fn a_vault_without_room_or_time_says_so_before_anything_is_sent() {
+async fn rule_s1_rule_s8_a_vault_without_room_or_time_says_so_before_anything_is_sent() {
     for (refusal, expected) in [
         (Refusal::StoreFull, "452 4.3.1 no room to keep it"),
         (Refusal::StoreUnavailable, "451 4.3.1 it can't be kept now"),
     ] {
         let room = Room::with(Ways { at_mail: Some(refusal), ..Ways::default() }, |desk| desk.plain_login = true);
         // The session goes on.
-        let refused = format!("C: MAIL FROM:<a@example.net>\nS: {expected}\n").repeat(2);
+        let refused = format!("C: MAIL FROM:<a@example.net> SIZE=100\nS: {expected}\n").repeat(2);
         room.run(&format!("@login\n{refused}C: NOOP\nS: 250 *")).await;
     }
 }

@@ -11,6 +11,26 @@ use crate::policy::refusal::Refusal;
 use crate::policy::route::Route;
 
 #[tokio::test]
+async fn rule_x9_limits_is_the_number_of_this_login_and_what_it_is_kept_to() {
+    for most in [1, 7, 250] {
+        let grant = grant(&["*"], Recipients::default(), most);
+        let ways = Ways { login: ("billing".into(), "s3cret".into(), grant), ..Ways::default() };
+        let room = Room::with(ways, |desk| desk.plain_login = true);
+        let mut client = room.run("S: 220 *\nC: EHLO x.example").await;
+        let offered = client.reply().await;
+        assert!(!offered.contains("LIMITS"), "whose mail it will be is not known yet: {offered}");
+        client.run("C: AUTH PLAIN AGJpbGxpbmcAczNjcmV0\nS: 235 *\nC: EHLO x.example").await;
+        let offered = client.reply().await;
+        let limits: Vec<_> = offered.lines().filter_map(|line| line.get(4..)?.strip_prefix("LIMITS ")).collect();
+        assert_eq!(limits, [format!("RCPTMAX={most}")], "{offered}");
+        let taken = (0..most).map(|n| format!("C: RCPT TO:<r{n}@example.org>\nS: 250 2.1.5 *\n")).collect::<String>();
+        client
+            .run(&format!("C: MAIL FROM:<a@example.net>\nS: 250 *\n{taken}C: RCPT TO:<x@example.org>\nS: 452 4.5.3 *"))
+            .await;
+    }
+}
+
+#[tokio::test]
 async fn rule_x5_what_is_asked_of_reports_reaches_the_vault() {
     let room = Room::plain();
     room.run(

@@ -13,6 +13,7 @@ mod framing;
 mod guards;
 mod lmtp;
 mod memory;
+mod patience;
 mod replies;
 mod scram;
 mod tls;
@@ -176,6 +177,14 @@ impl Client {
     pub async fn expect(&mut self, begin: &str) {
         let reply = self.reply().await;
         assert!(reply.starts_with(begin), "{begin:?} was expected, and it was {reply:?}");
+    }
+
+    /// A line that comes only after a while on the paused clock.
+    pub async fn slow_line(&mut self, begin: &str) {
+        let mut buffer = [0; 512];
+        let read = tokio::time::timeout(Duration::from_secs(3600), self.stream.read(&mut buffer)).await;
+        let n = read.expect("nothing was said for an hour").unwrap();
+        assert!(String::from_utf8_lossy(&buffer[..n]).starts_with(begin));
     }
 
     pub async fn closed(&mut self) {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::edge::smtp::reply;
+use crate::ipc::handover::NO_ROOM;
 use crate::ipc::session::Denial;
 use crate::policy::refusal::Refusal;
 
@@ -90,7 +91,7 @@ async fn reply_what_needs_another_listener_or_no_vault_has_its_code_too() {
         .await;
     Room::plain().run("S: 220 *\nC: GET / HTTP/1.1\n--").await;
     // Too many sessions: of all, before there is one; of a client that a proxy names; of strangers.
-    assert!(reply::OVERLOADED.starts_with(b"421 "), "a greeting, which has no status code");
+    assert!(NO_ROOM.starts_with(b"421 too "), "a greeting, which has no status code");
     for reply in [reply::CROWDED, reply::MAKES_ROOM, reply::SHUTTING_DOWN, reply::VAULT_AWAY] {
         let mut said = Vec::new();
         reply.write(&mut said);

@@ -163,7 +163,7 @@ fn every_command_has_its_line() {
         ("AUTH NTLM AGEAYg==", "AUTH NTLM [hidden]"),
         ("AUTH PLAIN s3 cret", "AUTH [13 octets that can't be read]"),
         ("MAIL FROM:<>", "MAIL FROM:<>"),
-        ("mail from: <@x.example:\"a b\"@Example.NET>", "MAIL FROM:<\"a b\"@example.net>"),
+        ("mail from: <@x.example:\"a b\"@Example.NET>", "MAIL FROM: <\"a b\"@example.net>"),
         (
             "MAIL FROM:<a@b.example> SMTPUTF8 REQUIRETLS RET=HDRS ENVID=x+2By AUTH=s3cret HOLDFOR=60",
             "MAIL FROM:<a@b.example> SMTPUTF8 REQUIRETLS HOLDFOR=60 RET=HDRS ENVID=x+y",
@@ -208,6 +208,22 @@ fn every_command_has_its_line() {
     }
     assert_eq!(transcript::command(&Line::TooLong(512)), Told::Client("[a line of more than 512 octets]".into()));
     assert_eq!(transcript::command(&Line::Endless), Told::Client("[a line without an end]".into()));
+}
+
+/// What we put up with another server may not: who follows the session sees what the device does.
+#[test]
+fn rule_p6_the_blank_that_is_tolerated_before_a_path_is_shown_and_none_where_there_is_none() {
+    for (said, line) in [
+        ("MAIL FROM: <a@b.example> RET=HDRS", "MAIL FROM: <a@b.example> RET=HDRS"),
+        ("mail from: <>", "MAIL FROM: <>"),
+        ("Rcpt To: <c@d.example>", "RCPT TO: <c@d.example>"),
+        ("RCPT TO: <\"x:<\"@d.example>", "RCPT TO: <\"x:<\"@d.example>"),
+        ("RCPT TO:<c@d.example>", "RCPT TO:<c@d.example>"),
+        ("MAIL FROM:<a@b.example>", "MAIL FROM:<a@b.example>"),
+        ("MAIL FROM:  <a@b.example>", "MAIL [20 octets that can't be read]"),
+    ] {
+        assert_eq!(transcript::command(&Line::Whole(said.as_bytes().into())), Told::Client(line.to_owned()));
+    }
 }
 
 #[tokio::test]
