@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::sleep;
 
-use super::parcel::{Content, Credit, Feed, Parcel, Verdict};
+use super::parcel::{Content, Credit, Feed, Parcel, Teller, Verdict};
 use super::upstream::Upstream;
 use crate::ipc::channel::{Gone, Receiver, Sender};
 use crate::ipc::delivery::{Heard, Job, MAX_LINES, Offer, Progress};
@@ -93,7 +93,7 @@ impl Jobs {
                 }
                 let (feed, feeding) = mpsc::unbounded_channel();
                 let credit = Credit::default();
-                let content = Content::new(job, self.vault.clone(), feeding, credit.clone());
+                let content = Content::new(job, size, self.vault.clone(), feeding, credit.clone());
                 let (expected, content) = (recipients, Some(content));
                 let (recipients, numbers) = (Vec::new(), Vec::new());
                 let desk = Desk { message, sender, manner, size, expected, recipients, credit, feed, content, numbers };
@@ -117,9 +117,9 @@ impl Jobs {
                 }
                 desk.hand(Feed::Content(octets));
             }
-            Offer::End { job } => {
+            Offer::End { job, turn } => {
                 if let Some(desk) = self.desks.get(&job) {
-                    desk.hand(Feed::End);
+                    desk.hand(Feed::End(turn));
                 }
             }
             Offer::Withdraw { job } => {
@@ -166,7 +166,8 @@ impl Jobs {
         let Some(content) = desk.content.take() else { return };
         let (sender, recipients) = (desk.sender.take(), std::mem::take(&mut desk.recipients));
         let manner = std::mem::take(&mut desk.manner);
-        let mut parcel = Parcel { message: desk.message, sender, manner, size: desk.size, recipients, content };
+        let (message, size, teller) = (desk.message, desk.size, Teller::new(job, self.vault.clone()));
+        let mut parcel = Parcel { message, sender, manner, size, recipients, content, teller };
         let upstream = Arc::clone(&self.upstream);
         let task = self.tasks.spawn(async move {
             if parcel.recipients.is_empty() {
@@ -174,7 +175,7 @@ impl Jobs {
             }
             parcel.content.begin().await;
             let verdict = upstream.deliver(&mut parcel).await;
-            record(parcel.message, &verdict);
+            record(&parcel, &verdict);
             verdict
         });
         self.task_of.insert(task.id(), job);
@@ -226,11 +227,13 @@ fn impossible(what: &str) -> Gone {
     Gone
 }
 
-fn record(message: MessageId, verdict: &Verdict) {
+fn record(parcel: &Parcel, verdict: &Verdict) {
+    let message = parcel.message;
     match verdict {
         Verdict::Settled(outcomes) => {
-            let count = |wanted: fn(&Outcome) -> bool| outcomes.iter().filter(|(_, outcome)| wanted(outcome)).count();
-            let said = outcomes.first().map(|(_, outcome)| outcome.said());
+            let all = || parcel.teller.told().iter().chain(outcomes.iter().map(|(_, outcome)| outcome));
+            let count = |wanted: fn(&Outcome) -> bool| all().filter(|outcome| wanted(outcome)).count();
+            let said = all().next().map(Outcome::said);
             tracing::info!(
                 %message,
                 delivered = count(|outcome| matches!(outcome, Outcome::Delivered(_))),
@@ -247,6 +250,9 @@ fn record(message: MessageId, verdict: &Verdict) {
         }
         Verdict::LoginRefused(reason) => tracing::warn!(%message, reason, "login refused"),
         Verdict::RouteFailed { reason, .. } => tracing::warn!(%message, reason, "route failed"),
-        Verdict::Withdrawn => tracing::warn!(%message, "withdrawn before the dot; nothing was delivered"),
+        Verdict::Withdrawn => {
+            let told = parcel.teller.told().len();
+            tracing::warn!(%message, told, "withdrawn before its end; nothing was delivered to those who were not told of");
+        }
     }
 }

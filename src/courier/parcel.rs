@@ -33,28 +33,58 @@ pub struct Parcel {
     /// Numbered as the vault numbers them.
     pub recipients: Vec<(u32, Addressee)>,
     pub content: Content,
+    pub teller: Teller,
 }
 
 /// How a job ended.
 #[derive(Debug)]
 pub enum Verdict {
-    /// Each recipient has its outcome.
+    /// Each recipient has its outcome, here or told before.
     Settled(Vec<(u32, Outcome)>),
-    /// No host would let us in: the route's failure, not the message's. `rest`: it asked to be left alone for so long.
+    /// No host would let us in: the route's failure, not that of those who have no outcome. `rest`: it asked to be left alone for so long.
     RouteFailed { reason: String, rest: Option<Duration> },
     /// The same, because our login was refused wherever somebody was reached.
     LoginRefused(String),
     /// Hosts let us in and heard of the message, and then the session ended. `heard` have their outcome; the others are put off by this.
     BrokenOff { heard: Vec<(u32, Outcome)>, said: Said },
-    /// The vault took it back or fell silent: nothing was delivered.
+    /// The vault took it back or fell silent: whoever has no outcome doesn't have it.
     Withdrawn,
+}
+
+/// Tells the vault what became of recipients as soon as it is known, so that nobody who has the message gets it again, however the
+/// job ends.
+#[derive(Debug)]
+pub struct Teller {
+    job: Job,
+    vault: Sender<Progress>,
+    told: Vec<Outcome>,
+}
+
+impl Teller {
+    pub fn new(job: Job, vault: Sender<Progress>) -> Self {
+        Self { job, vault, told: Vec::new() }
+    }
+
+    pub async fn tell(&mut self, outcomes: Vec<(u32, Outcome)>) {
+        for (number, outcome) in outcomes {
+            self.told.push(outcome.clone());
+            // A vault that is gone shows where its words are read.
+            let _ = self.vault.send(Progress::Recipient { job: self.job, number, outcome }).await;
+        }
+    }
+
+    /// What was told.
+    pub fn told(&self) -> &[Outcome] {
+        &self.told
+    }
 }
 
 /// What comes from the vault for one job after its envelope.
 #[derive(Debug)]
 pub enum Feed {
     Content(Octets),
-    End,
+    /// By its number.
+    End(u32),
     Withdraw,
 }
 
@@ -86,18 +116,31 @@ pub struct Content {
     vault: Sender<Progress>,
     feed: mpsc::UnboundedReceiver<Feed>,
     credit: Credit,
+    /// Octets of all of it, and those that came.
+    size: u64,
+    came: u64,
     /// Taken since the vault was last asked for more.
     used: u32,
-    ended: bool,
+    /// Who may have the message by what was said last, the number of that, and of the last that was answered.
+    suspects: Vec<u32>,
+    turn: u32,
+    answered: u32,
     kept: Option<Vec<Arc<Octets>>>,
     kept_octets: usize,
     at: usize,
 }
 
 impl Content {
-    pub fn new(job: Job, vault: Sender<Progress>, feed: mpsc::UnboundedReceiver<Feed>, credit: Credit) -> Self {
+    pub fn new(
+        job: Job,
+        size: u64,
+        vault: Sender<Progress>,
+        feed: mpsc::UnboundedReceiver<Feed>,
+        credit: Credit,
+    ) -> Self {
+        let (suspects, turn, answered) = (Vec::new(), 0, 0);
         let (kept, kept_octets, at) = (Some(Vec::new()), 0, 0);
-        Self { job, vault, feed, credit, used: 0, ended: false, kept, kept_octets, at }
+        Self { job, vault, feed, credit, size, came: 0, used: 0, suspects, turn, answered, kept, kept_octets, at }
     }
 
     /// Asks for the first window, so that it arrives while the upstream is still answering the envelope.
@@ -111,11 +154,12 @@ impl Content {
             self.at += 1;
             return Ok(Some(Arc::clone(kept)));
         }
-        if self.ended {
+        if self.came >= self.size {
             return Ok(None);
         }
         match timeout(VAULT, self.feed.recv()).await {
             Ok(Some(Feed::Content(octets))) => {
+                self.came = self.came.saturating_add(u64::try_from(octets.0.len()).unwrap_or(u64::MAX));
                 self.used = self.used.saturating_add(u32::try_from(octets.0.len()).unwrap_or(u32::MAX));
                 if self.used >= WINDOW / 2 {
                     let used = std::mem::take(&mut self.used);
@@ -123,22 +167,46 @@ impl Content {
                 }
                 Ok(Some(self.keep(octets)))
             }
-            Ok(Some(Feed::End)) => {
-                self.ended = true;
-                Ok(None)
-            }
-            Ok(Some(Feed::Withdraw) | None) | Err(_) => Err(Withdrawn),
+            // An end comes behind all content.
+            Ok(Some(Feed::End(_) | Feed::Withdraw) | None) | Err(_) => Err(Withdrawn),
         }
     }
 
-    /// Whether the message may be ended now: the vault still waits for it and has not taken it back. After the dot it is too
-    /// late, and a vault that forgot the job would send the message again.
-    pub fn may_end(&mut self) -> bool {
+    /// Says that these, by their numbers, may have the message soon. Said a while before `may_end`, nobody has to wait there.
+    pub async fn ending(&mut self, suspects: Vec<u32>) {
+        if suspects == self.suspects {
+            return;
+        }
+        self.suspects.clone_from(&suspects);
+        self.turn = self.turn.wrapping_add(1);
+        // A vault that is gone shows at the next read of the feed.
+        let _ = self.vault.send(Progress::Ending { job: self.job, turn: self.turn, numbers: suspects }).await;
+    }
+
+    /// Whether the message may be ended now for these: the vault knows that they may have it, waits for what becomes of them and has
+    /// not taken it back. After the dot it is too late, and a vault that forgot the job would send the message again.
+    pub async fn may_end(&mut self, suspects: Vec<u32>) -> bool {
+        // Who was refused meanwhile is told of soon.
+        if suspects.iter().any(|number| !self.suspects.contains(number)) {
+            self.ending(suspects).await;
+        }
+        while self.answered != self.turn {
+            match timeout(VAULT, self.feed.recv()).await {
+                Ok(Some(Feed::End(turn))) => self.answered = turn,
+                Ok(Some(Feed::Content(_) | Feed::Withdraw) | None) | Err(_) => return false,
+            }
+        }
         matches!(self.feed.try_recv(), Err(TryRecvError::Empty))
     }
 
-    /// Back to the first octet, for another host; false when that is no longer at hand.
-    pub fn rewind(&mut self) -> bool {
+    /// Nothing that was sent can be acted on any more: nobody who has no outcome has the message.
+    pub async fn not_ended(&mut self) {
+        self.ending(Vec::new()).await;
+    }
+
+    /// The same, and back to the first octet, for another host; false when that is no longer at hand.
+    pub async fn rewind(&mut self) -> bool {
+        self.not_ended().await;
         self.at = 0;
         self.kept.is_some()
     }

@@ -3,7 +3,7 @@
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use tokio::sync::mpsc;
 
-use crate::courier::parcel::{Content, Credit, Parcel};
+use crate::courier::parcel::{Content, Credit, Parcel, Teller};
 use crate::courier::smtp::envelope;
 use crate::courier::smtp::offers::{Limits, Mechanisms, Offers};
 use crate::courier::smtp::stuffing::Stuffing;
@@ -112,7 +112,8 @@ fn commands(kept: &Kept) -> Vec<String> {
         manner: kept.manner.clone(),
         size: kept.octets.len() as u64,
         recipients: (0..).zip(addressees.clone()).collect(),
-        content: Content::new(Job(1), vault, feed, Credit::default()),
+        content: Content::new(Job(1), kept.octets.len() as u64, vault.clone(), feed, Credit::default()),
+        teller: Teller::new(Job(1), vault),
     };
     let lines: Vec<String> = envelope::envelope(&parcel, &OFFERS).into_iter().map(|command| command.line).collect();
     let mut meant = lines.iter().map(|line| command::parse(line.strip_suffix("\r\n").unwrap().as_bytes()).unwrap());

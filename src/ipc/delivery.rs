@@ -25,8 +25,8 @@ pub enum Offer {
     Recipients { job: Job, batch: Vec<(u32, Addressee)> },
     /// The next octets: canonical lines that end in CRLF, dots not stuffed. Only as many as the courier asked for.
     Content { job: Job, octets: Octets },
-    /// All content was sent.
-    End { job: Job },
+    /// Answers `Ending`: all content was sent, and it is written down who may have the message from now on.
+    End { job: Job, turn: u32 },
     /// The content can't be read: give the job up, whatever was sent of it, without the final dot. Answered by `Settled`.
     Withdraw { job: Job },
     /// No message: go through all that comes before one, with each host, and say what is said. Answered by `Rehearsal`s.
@@ -39,12 +39,15 @@ pub enum Progress {
     Slots(u16),
     /// Send up to this many octets more of the content.
     Want { job: Job, octets: u32 },
-    /// What became of one recipient. Each recipient gets exactly one.
+    /// The last octets for these are about to be sent, and will be when `End` answers with the same number, one more each time.
+    /// Nobody else who has no outcome can have the message from then on; nobody at all, when none is named.
+    Ending { job: Job, turn: u32, numbers: Vec<u32> },
+    /// What became of one recipient. Each recipient gets exactly one, and as soon as it is known.
     Recipient { job: Job, number: u32, outcome: Outcome },
-    /// The job's last word, unless `RouteFailed` or `BrokenOff` is: every recipient has its outcome, save when it was withdrawn.
+    /// The job's last word, unless one of those below is: every recipient has its outcome, save when it was withdrawn.
     Settled { job: Job },
-    /// The upstream could not be reached or would not let us in: charged to the route, not to the message. `rest`: it asked to be
-    /// left alone for so long.
+    /// The upstream could not be reached or would not let us in: charged to the route, and not to those who have no outcome yet.
+    /// `rest`: it asked to be left alone for so long.
     RouteFailed { job: Job, reason: String, rest: Option<Duration> },
     /// The same, because each host that was reached refused our login.
     LoginRefused { job: Job, reason: String },

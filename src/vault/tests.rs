@@ -256,7 +256,7 @@ impl Running {
         self.introduce(Talk::Delivery, End::Asks, Role::Courier, upstream, theirs);
         let (progress, offers) = channel::open(ours, &Sealed::for_tests()).unwrap();
         progress.send(Progress::Slots(4)).await.unwrap();
-        Courier { progress, offers }
+        Courier { progress, offers, numbers: std::collections::HashMap::new() }
     }
 
     /// A connection to the control socket.

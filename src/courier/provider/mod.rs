@@ -170,7 +170,7 @@ impl Provider {
             return Verdict::Settled(everybody(&recipients, &Outcome::Failed(said)));
         }
         let Ok(content) = gather(&mut parcel.content, parcel.size).await else { return Verdict::Withdrawn };
-        let (mut waiting, mut done) = (recipients.as_slice(), Vec::new());
+        let mut waiting = recipients.as_slice();
         loop {
             let (part, rest) = waiting.split_at(self.settings.api.part(waiting, &content).min(waiting.len()));
             let letter =
@@ -180,23 +180,10 @@ impl Provider {
                 tracing::info!(message = %letter.message, "no answer: the same is asked once more, by its key");
                 verdict = again(verdict, self.post(&letter, &mut parcel.content).await);
             }
-            // What the first part meets is said of the whole message; later ones are put off by it.
-            let put_off = match verdict {
-                Verdict::Settled(outcomes) => {
-                    done.extend(outcomes);
-                    None
-                }
-                other if done.is_empty() => return other,
-                Verdict::RouteFailed { reason, .. } | Verdict::LoginRefused(reason) => Some(self.said("4.3.0", reason)),
-                Verdict::BrokenOff { said, .. } => Some(said),
-                Verdict::Withdrawn => Some(self.said("4.3.0", "it was taken back between two parts".to_owned())),
-            };
-            if let Some(said) = put_off {
-                done.extend(everybody(waiting, &Outcome::Deferred(said)));
-                return Verdict::Settled(done);
-            }
-            if rest.is_empty() {
-                return Verdict::Settled(done);
+            match verdict {
+                Verdict::Settled(outcomes) if !rest.is_empty() => parcel.teller.tell(outcomes).await,
+                // What a part meets is said of it and of those behind it: they have nothing yet.
+                ended => return ended,
             }
             waiting = rest;
         }
@@ -231,13 +218,12 @@ impl Provider {
             Ok(connected) => connected,
             Err(reason) => return Verdict::RouteFailed { reason: self.named(&reason), rest: None },
         };
-        if !content.may_end() {
-            return Verdict::Withdrawn;
-        }
         let told = |enhanced: &str, text: String| Said { tls: tls.map(str::to_owned), ..self.said(enhanced, text) };
-        let reply = match http::post(stream, request, MAX_ANSWER).await {
+        let suspects = letter.recipients.iter().map(|(number, _)| *number).collect();
+        let reply = match http::post(stream, request, MAX_ANSWER, content.may_end(suspects)).await {
             // Many quote what they were asked with.
             Ok(reply) => http::Reply { body: self.settings.secrets.hide_octets(reply.body), ..reply },
+            Err(Failed::Withheld) => return Verdict::Withdrawn,
             Err(Failed::Unsent { begun: false, reason }) => {
                 return Verdict::RouteFailed { reason: self.named(&reason), rest: None };
             }

@@ -155,7 +155,7 @@ impl Upstream {
                     }
                     self.let_go(session, reusable);
                     // Another host is asked once; the queue asks again later.
-                    if put_off.is_some() || tour.next().is_none() || !parcel.content.rewind() {
+                    if put_off.is_some() || tour.next().is_none() || !parcel.content.rewind().await {
                         return Part::Ended(Verdict::Settled(outcomes));
                     }
                     put_off = Some(outcomes);
@@ -169,6 +169,7 @@ impl Upstream {
                 }
                 Attempt::Route { stale: true, .. } | Attempt::BrokenOff { stale: true, .. } if is_reused => {
                     tracing::debug!("a kept connection had ended; trying a fresh one");
+                    parcel.content.not_ended().await;
                 }
                 Attempt::Withdrawn => return Part::Ended(Verdict::Withdrawn),
                 ended => {
@@ -195,7 +196,7 @@ impl Upstream {
                         }
                         _ => {}
                     }
-                    if !parcel.content.rewind() {
+                    if !parcel.content.rewind().await {
                         break;
                     }
                 }

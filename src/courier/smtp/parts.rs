@@ -48,7 +48,7 @@ impl Over {
     /// Takes the part asunder: the recipient, those before it, who were accepted, and the others from the last on, as what ends
     /// sessions may stand side by side.
     fn split(&self, part: Vec<(u32, Addressee)>) -> (Option<u32>, Group, Group) {
-        let heard: HashSet<u32> = self.heard.iter().map(|(number, _)| *number).collect();
+        let heard = numbers(&self.heard);
         let (mut which, mut accepted, mut others) = (None, Vec::new(), Vec::new());
         for (at, recipient) in part.into_iter().enumerate() {
             match at.cmp(&self.at) {
@@ -78,13 +78,11 @@ impl Upstream {
         let Ok(_permit) = self.free.acquire().await else { return Verdict::Withdrawn };
         // The last is next.
         let mut groups: Vec<Group> = vec![std::mem::take(&mut parcel.recipients)];
-        let (mut done, mut over) = (Vec::new(), Vec::new());
+        // Who ended a session is put off by that, if it turns out that others pass.
+        let mut over = Vec::new();
         let (mut ended, mut in_a_row) = (0, 0);
         let put_off = loop {
-            let Some(mut group) = groups.pop() else {
-                done.extend(over);
-                return Verdict::Settled(done);
-            };
+            let Some(mut group) = groups.pop() else { return Verdict::Settled(over) };
             let limits = *self.limits.lock().unwrap_or_else(PoisonError::into_inner);
             parcel.recipients = limits.part(&mut group);
             if !group.is_empty() {
@@ -96,45 +94,63 @@ impl Upstream {
                     in_a_row = if accepted.is_empty() { in_a_row + 1 } else { 0 };
                     ended += 1;
                     over.extend(which.map(|number| (number, Outcome::Deferred(part.said))));
-                    done.extend(part.heard);
+                    parcel.teller.tell(part.heard).await;
                     groups.extend([others, accepted].into_iter().filter(|group| !group.is_empty()));
                     if in_a_row >= IN_A_ROW || ended >= MOST {
                         break Said { enhanced: Some("4.4.2".to_owned()), ..ours(part.reason) };
                     }
                 }
-                Part::Ended(verdict)
-                    if done.is_empty()
-                        && over.is_empty()
-                        && (groups.is_empty() || !matches!(verdict, Verdict::Settled(_))) =>
-                {
-                    return verdict;
+                Part::Ended(Verdict::Settled(outcomes)) if groups.is_empty() => {
+                    over.extend(outcomes);
+                    return Verdict::Settled(over);
                 }
                 Part::Ended(Verdict::Settled(outcomes)) => {
                     in_a_row = 0;
-                    done.extend(outcomes);
+                    parcel.teller.tell(outcomes).await;
+                    parcel.recipients.clear();
                 }
-                Part::Ended(Verdict::RouteFailed { reason, .. } | Verdict::LoginRefused(reason)) => break ours(reason),
-                Part::Ended(Verdict::BrokenOff { heard, said }) => {
-                    done.extend(heard);
+                Part::Ended(Verdict::RouteFailed { reason, .. } | Verdict::LoginRefused(reason))
+                    if parcel.teller.told().is_empty() && !over.is_empty() =>
+                {
+                    break ours(reason);
+                }
+                Part::Ended(Verdict::BrokenOff { heard, said })
+                    if !(parcel.teller.told().is_empty() && over.is_empty()) =>
+                {
+                    groups.push(without(std::mem::take(&mut parcel.recipients), &heard));
+                    parcel.teller.tell(heard).await;
                     break said;
                 }
-                Part::Ended(Verdict::Withdrawn) => break ours("it was taken back between two parts".to_owned()),
+                Part::Ended(verdict) => {
+                    // Those who are left have met this and nothing else.
+                    if !parcel.teller.told().is_empty() {
+                        parcel.teller.tell(over).await;
+                    }
+                    return verdict;
+                }
             }
-            if !groups.is_empty() && !parcel.content.rewind() {
+            if !groups.is_empty() && !parcel.content.rewind().await {
                 break ours("the upstream takes no more recipients at once; the others follow".to_owned());
             }
         };
-        if done.is_empty() {
+        if parcel.teller.told().is_empty() {
             // Whoever ended a session may be any of them.
             return Verdict::BrokenOff { heard: Vec::new(), said: put_off };
         }
-        done.extend(over);
-        let heard: HashSet<u32> = done.iter().map(|(number, _)| *number).collect();
-        let rest =
-            parcel.recipients.iter().chain(groups.iter().flatten()).filter(|(number, _)| !heard.contains(number));
-        done.extend(rest.map(|(number, _)| (*number, Outcome::Deferred(put_off.clone()))));
-        Verdict::Settled(done)
+        let rest = groups.iter().flatten();
+        over.extend(rest.map(|(number, _)| (*number, Outcome::Deferred(put_off.clone()))));
+        Verdict::Settled(over)
     }
+}
+
+fn numbers(heard: &[(u32, Outcome)]) -> HashSet<u32> {
+    heard.iter().map(|(number, _)| *number).collect()
+}
+
+/// Those who have no outcome.
+fn without(part: Group, heard: &[(u32, Outcome)]) -> Group {
+    let heard = numbers(heard);
+    part.into_iter().filter(|(number, _)| !heard.contains(number)).collect()
 }
 
 /// Our own words for those who were not said.

@@ -155,7 +155,8 @@ impl Transaction<'_> {
     async fn exchange(&mut self, commands: Vec<Command>) -> Result<Answers, Attempt> {
         let mut answers = Answers::default();
         let mut answered = false;
-        for group in envelope::groups(commands, self.session.offers.pipelining) {
+        let mut groups = envelope::groups(commands, self.session.offers.pipelining).into_iter().peekable();
+        while let Some(group) = groups.next() {
             let data_alone = group.first().is_some_and(|command| command.step == Step::Data);
             if answers.refused.is_some() || (data_alone && !self.has_accepted()) {
                 break;
@@ -167,6 +168,11 @@ impl Transaction<'_> {
                 return Err(self.route(phase, &broken.to_string(), !answered));
             }
             self.is_told = true;
+            if groups.peek().is_none() {
+                // While the upstream answers, the vault writes down what follows.
+                let suspects = self.suspects();
+                self.parcel.content.ending(suspects).await;
+            }
             for command in group {
                 let limit = if command.step == Step::Data { self.patience.data } else { self.patience.command };
                 match self.session.wire.reply(limit).await {
@@ -278,6 +284,12 @@ impl Transaction<'_> {
 
     fn has_accepted(&self) -> bool {
         self.outcomes.iter().any(Option::is_none)
+    }
+
+    /// Those who get it with the dot, by their numbers.
+    fn suspects(&self) -> Vec<u32> {
+        let all = self.outcomes.iter().zip(&self.parcel.recipients).filter(|(outcome, _)| outcome.is_none());
+        all.map(|(_, (number, _))| *number).collect()
     }
 
     fn finish(self, reusable: bool, put_off: bool) -> Attempt {

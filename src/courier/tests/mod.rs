@@ -3,6 +3,7 @@
 mod alone;
 mod believed;
 mod chunks;
+mod ends;
 mod extensions;
 mod hostile;
 mod limits;
@@ -226,6 +227,10 @@ struct Vault {
     widest: usize,
     /// How long the upstream asked to be left alone, when it failed.
     rest: Option<Duration>,
+    /// What was told of recipients in the last job, however that ended.
+    told: Vec<(u32, Outcome)>,
+    /// Whom each word about the end of that job named, and how many had been told of by then.
+    endings: Vec<(Vec<u32>, usize)>,
 }
 
 impl Vault {
@@ -233,7 +238,15 @@ impl Vault {
         let (ours, theirs) = UnixStream::pair().unwrap();
         control.send(&Order::Peer(peer(Talk::Delivery)), Some(theirs.as_fd())).unwrap();
         ours.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self { stream: ours, inbox: Inbox::default(), job: 0, widest: 0, rest: None }
+        Self {
+            stream: ours,
+            inbox: Inbox::default(),
+            job: 0,
+            widest: 0,
+            rest: None,
+            told: Vec::new(),
+            endings: Vec::new(),
+        }
     }
 
     fn say(&mut self, offer: &Offer) {
@@ -291,14 +304,21 @@ impl Vault {
 
     /// Sends the content as it is asked for, until the job has ended.
     fn follow(&mut self, job: Job, content: &[u8]) -> Ending {
-        let (mut rest, mut credit, mut ended) = (content, 0usize, false);
-        let mut outcomes = Vec::new();
+        let (mut rest, mut credit, mut asked) = (content, 0usize, None);
+        self.told.clear();
+        self.endings.clear();
         loop {
             match self.hear() {
                 Some(Progress::Slots(_)) => {}
                 Some(Progress::Want { job: of, octets }) if of == job => credit += octets as usize,
-                Some(Progress::Recipient { job: of, number, outcome }) if of == job => outcomes.push((number, outcome)),
-                Some(Progress::Settled { job: of }) if of == job => return Ending::Settled(outcomes),
+                Some(Progress::Ending { job: of, turn, numbers }) if of == job => {
+                    self.endings.push((numbers, self.told.len()));
+                    asked = Some(turn);
+                }
+                Some(Progress::Recipient { job: of, number, outcome }) if of == job => {
+                    self.told.push((number, outcome))
+                }
+                Some(Progress::Settled { job: of }) if of == job => return Ending::Settled(self.told.clone()),
                 Some(Progress::RouteFailed { job: of, reason, rest }) if of == job => {
                     self.rest = rest;
                     return Ending::RouteFailed(reason);
@@ -315,9 +335,24 @@ impl Vault {
                 credit -= octets.len();
                 rest = left;
             }
-            if rest.is_empty() && !ended {
-                self.say(&Offer::End { job });
-                ended = true;
+            if rest.is_empty()
+                && let Some(turn) = asked.take()
+            {
+                self.say(&Offer::End { job, turn });
+            }
+        }
+    }
+
+    /// Waits until the courier asks for the end of a job's content, and grants it. Gives whom it named.
+    fn end(&mut self, job: Job) -> Vec<u32> {
+        loop {
+            match self.hear().unwrap() {
+                Progress::Ending { job: of, turn, numbers } if of == job => {
+                    self.say(&Offer::End { job, turn });
+                    return numbers;
+                }
+                Progress::Want { .. } | Progress::Slots(_) => {}
+                other => panic!("{other:?}"),
             }
         }
     }

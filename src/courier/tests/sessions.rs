@@ -95,8 +95,8 @@ fn several_slots_deliver_side_by_side_over_no_more_connections_than_configured()
             match bench.vault.hear().unwrap() {
                 Progress::Want { job, .. } => {
                     bench.vault.say(&Offer::Content { job, octets: Octets(b"x\r\n".to_vec()) });
-                    bench.vault.say(&Offer::End { job });
                 }
+                Progress::Ending { job, turn, .. } => bench.vault.say(&Offer::End { job, turn }),
                 Progress::Recipient { outcome: Outcome::Delivered(_), .. } => {}
                 Progress::Settled { job } if jobs.contains(&job) => left -= 1,
                 other => panic!("{other:?}"),

@@ -1,9 +1,10 @@
 //! One courier: the jobs it has, their content as it asks for it, and their outcomes.
 
 mod content;
+mod ending;
 mod ends;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::rc::Rc;
 use std::time::Instant;
@@ -34,6 +35,7 @@ use crate::vault::edge::Parting;
 use crate::vault::store::spool::{Body, Leased, Settled, State};
 
 pub use content::open;
+use ending::Suspects;
 
 /// A message that this courier has.
 struct Active {
@@ -49,18 +51,21 @@ struct Active {
     /// Of what was sent.
     digest: Sha256,
     wanted: u64,
+    /// Something is on its way from the disk, or to it.
     reading: bool,
-    /// It is on the disk that it may be delivered from now on.
-    marked: bool,
-    /// The courier was told of the content's end: it may be delivered.
-    ended: bool,
+    suspects: Suspects,
 }
 
 /// What a job waited for.
 enum Ready {
     Piece(io::Result<Vec<u8>>),
-    /// The mark of its lease is on the disk, or can't be.
-    Marked(bool),
+    /// The marks of some recipients are on the disk, if it is `done`.
+    Marked {
+        turn: u32,
+        numbers: HashSet<u32>,
+        changes: Vec<(u32, bool)>,
+        done: bool,
+    },
 }
 
 struct Courier {
@@ -106,7 +111,9 @@ pub async fn serve(vault: Rc<Vault>, peer: Peer, offers: Sender<Offer>, mut prog
             Some((job, ready)) = come.recv() => {
                 match ready {
                     Ready::Piece(piece) => courier.pass_on(job, piece).await,
-                    Ready::Marked(done) => courier.marked(job, done).await,
+                    Ready::Marked { turn, numbers, changes, done } => {
+                        courier.marked(job, turn, numbers, changes, done).await;
+                    }
                 }
                 Ok(())
             }
@@ -144,6 +151,7 @@ impl Courier {
                 active.wanted = active.wanted.saturating_add(u64::from(octets));
                 self.pump(job).await;
             }
+            Progress::Ending { job, turn, numbers } => self.ending(job, turn, numbers).await?,
             Progress::Recipient { job, number, outcome } => {
                 let Some(active) = self.active.get_mut(&job) else { return Ok(()) };
                 let (recipient, attempts) = active.open.remove(&number).ok_or(Violation("outcome-out-of-order"))?;
@@ -195,8 +203,8 @@ impl Courier {
         let (begun, put_off, writing) = (Instant::now(), None, Vec::new());
         let leased = Leased { body: Body::Inline(Vec::new()), ..leased };
         let (sent, digest, wanted) = (0, Sha256::new(), 0);
-        let (reading, marked, ended) = (false, false, false);
-        let active = Active { leased, open, begun, put_off, writing, sent, digest, wanted, reading, marked, ended };
+        let (reading, suspects) = (false, Suspects::default());
+        let active = Active { leased, open, begun, put_off, writing, sent, digest, wanted, reading, suspects };
         self.active.insert(job, active);
         match (body, self.active.get_mut(&job)) {
             (Ok(body), Some(active)) => active.leased.body = body,

@@ -17,13 +17,14 @@ use crate::vault::audit::row;
 use crate::vault::beginning;
 
 /// The schema, step by step: a new file takes them all, one of an older Gatepost those it lacks.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     include_str!("schema/1.sql"),
     include_str!("schema/2.sql"),
     include_str!("schema/3.sql"),
     include_str!("schema/4.sql"),
     include_str!("schema/5.sql"),
     include_str!("schema/6.sql"),
+    include_str!("schema/7.sql"),
 ];
 /// "GTP1" in the header, octets 68 to 71, says whose file it is.
 pub const APPLICATION: i64 = 0x4754_5031;
@@ -308,6 +309,32 @@ mod tests {
         let first = format!("{} PRAGMA application_id={APPLICATION}; PRAGMA user_version=1;", STEPS[0]);
         Connection::open(path).unwrap().execute_batch(&first).unwrap();
         assert_eq!(tables(old.path()), tables(new.path()));
+    }
+
+    #[test]
+    fn of_a_lease_that_an_older_gatepost_has_marked_all_may_have_the_message() {
+        let home = home();
+        let path = home.path().join("db/vault.db");
+        let connection = Connection::open(path).unwrap();
+        let older = format!("{} PRAGMA application_id={APPLICATION}; PRAGMA user_version=6;", STEPS[..6].concat());
+        connection.execute_batch(&older).unwrap();
+        for (row, on_unknown) in [(1, 0), (2, 1)] {
+            let rows = format!(
+                "INSERT INTO spool_msg(id, msg_id, accept_seq, session_id, principal, bytes, sha256, accepted_us, expires_us) \
+                 VALUES({row}, randomblob(16), {row}, randomblob(16), 'a', 1, randomblob(32), 1, 2); \
+                 INSERT INTO spool_lease(job, msg, upstream, delivery_id, leased_us, on_unknown) \
+                 VALUES({row}, {row}, 'a', randomblob(16), 1, {on_unknown}); \
+                 INSERT INTO spool_rcpt(msg, n, rcpt, lane, state, next_us, job, unknown) \
+                 VALUES({row}, 0, 'a@b.test', 'a', 1, 1, {row}, 1), ({row}, 1, 'b@b.test', 'a', 1, 1, {row}, 0), \
+                       ({row}, 2, 'c@b.test', 'a', 3, 1, NULL, 1);"
+            );
+            connection.execute_batch(&rows).unwrap();
+        }
+        drop(connection);
+        let database = Database::open(home.path()).unwrap();
+        let unknown = "SELECT group_concat(unknown, '') FROM (SELECT unknown FROM spool_rcpt ORDER BY msg, n)";
+        let unknown: String = database.connection.query_row(unknown, [], |row| row.get(0)).unwrap();
+        assert_eq!(unknown, "001111");
     }
 
     #[test]

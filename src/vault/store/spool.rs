@@ -170,8 +170,10 @@ impl<'c> Spool<'c> {
                           FROM spool_msg JOIN spool_body ON msg = id WHERE id = ?",
             )?,
             recipients: sql("SELECT n, rcpt, attempts, notify, orcpt FROM spool_rcpt WHERE job = ? ORDER BY n")?,
-            take: sql("UPDATE spool_rcpt SET state = 1, job = ?1 WHERE msg = ?2 AND n IN (SELECT n FROM spool_rcpt \
-                       WHERE msg = ?2 AND state = 0 AND held = 0 AND lane = ?3 AND next_us <= ?4 ORDER BY n LIMIT ?5)")?,
+            take: sql(
+                "UPDATE spool_rcpt SET state = 1, job = ?1, unknown = 0 WHERE msg = ?2 AND n IN (SELECT n FROM spool_rcpt \
+                       WHERE msg = ?2 AND state = 0 AND held = 0 AND lane = ?3 AND next_us <= ?4 ORDER BY n LIMIT ?5)",
+            )?,
             lease: sql("INSERT INTO spool_lease(job, msg, upstream, delivery_id, leased_us) VALUES(?, ?, ?, ?, ?)")?,
             settle: sql(
                 "UPDATE spool_rcpt SET state = ?1, next_us = coalesce(?2, next_us), attempts = attempts + ?11, \
@@ -185,9 +187,9 @@ impl<'c> Spool<'c> {
             drop_body: sql("DELETE FROM spool_body WHERE msg = ?")?,
             done: sql("UPDATE spool_msg SET done_us = ? WHERE id = ?")?,
             end_lease: sql("DELETE FROM spool_lease WHERE job = ? RETURNING msg")?,
-            release: sql("UPDATE spool_rcpt SET state = 0, job = NULL, next_us = ? WHERE job = ?")?,
+            release: sql("UPDATE spool_rcpt SET state = 0, job = NULL, unknown = 0, next_us = ? WHERE job = ?")?,
             release_all: [
-                sql("UPDATE spool_rcpt SET state = 0, job = NULL WHERE job IS NOT NULL")?,
+                sql("UPDATE spool_rcpt SET state = 0, job = NULL, unknown = 0 WHERE job IS NOT NULL")?,
                 sql("DELETE FROM spool_lease")?,
             ],
             lanes: sql("SELECT DISTINCT lane FROM spool_rcpt WHERE state = 0 AND held = 0")?,

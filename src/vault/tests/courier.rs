@@ -1,5 +1,7 @@
 //! The test as a courier.
 
+use std::collections::HashMap;
+
 use super::*;
 
 /// A message of the shop's, and the courier to whom it is offered.
@@ -16,12 +18,18 @@ pub async fn offered(bench: &Bench, vault: &mut Running, to: &[&str], content: &
 pub struct Courier {
     pub progress: Sender<Progress>,
     pub offers: Receiver<Offer>,
+    /// Whom each job is for.
+    pub numbers: HashMap<Job, Vec<u32>>,
 }
 
 impl Courier {
     pub async fn offer(&mut self) -> Offer {
         let offer = tokio::time::timeout(Duration::from_secs(10), self.offers.receive()).await;
-        offer.expect("an offer in time").unwrap().expect("an open channel")
+        let offer = offer.expect("an offer in time").unwrap().expect("an open channel");
+        if let Offer::Recipients { job, batch } = &offer {
+            self.numbers.entry(*job).or_default().extend(batch.iter().map(|(number, _)| *number));
+        }
+        offer
     }
 
     /// One message with its recipients.
@@ -44,7 +52,10 @@ impl Courier {
         (job, message, all, size, manner)
     }
 
+    /// All content, and that all its recipients may have it.
     pub async fn content(&mut self, job: Job) -> Vec<u8> {
+        let numbers = self.numbers[&job].clone();
+        self.tell(Progress::Ending { job, turn: 1, numbers }).await;
         let mut content = Vec::new();
         loop {
             self.progress.send(Progress::Want { job, octets: 40_000 }).await.unwrap();

@@ -1,7 +1,7 @@
 //! Deliveries whose end nobody tells, because a courier or the vault ended: before the content's end they are offered again,
 //! and behind it they go by `on_unknown`.
 
-use super::courier::offered;
+use super::courier::{Courier, offered};
 use super::reports::report;
 use super::*;
 use crate::policy::OnUnknown;
@@ -106,6 +106,106 @@ fn rule_q7_a_vault_that_ends_behind_the_content_goes_by_what_it_wrote_before() {
         vault.drain();
         check(&bench, on_unknown);
         assert_eq!(bench.count("SELECT count(*) FROM spool_lease"), 0);
+    }
+}
+
+/// What the tests below leave: of three, one has it, one may have it, and the third, whose part was never ended, can't.
+async fn in_parts(bench: &Bench, vault: &mut Running) -> (Courier, MessageId) {
+    let to = ["x@example.org", "y@example.org", "z@example.org"];
+    let (mut courier, job, message) = offered(bench, vault, &to, b"x\r\n").await;
+    courier.tell(Progress::Want { job, octets: 40_000 }).await;
+    assert!(matches!(courier.offer().await, Offer::Content { .. }));
+    for (turn, number) in [(1, 0), (2, 1)] {
+        courier.tell(Progress::Ending { job, turn, numbers: vec![number] }).await;
+        assert!(matches!(courier.offer().await, Offer::End { turn: of, .. } if of == turn));
+        if number == 0 {
+            courier.say(job, number, Outcome::Delivered(said(250))).await;
+        }
+    }
+    (courier, message)
+}
+
+/// Only the third is offered again.
+async fn check_parts(courier: &mut Courier, message: MessageId) {
+    let (_, again, recipients, _) = courier.message().await;
+    assert_eq!((again, recipients), (message, vec![(2, address("z@example.org"))]));
+}
+
+#[test]
+fn rule_q7_of_a_message_in_parts_only_who_may_have_it_is_unknown() {
+    for is_the_vault in [false, true] {
+        let bench = bench(OnUnknown::Hold);
+        let mut vault = bench.run();
+        let (mut vault, message) = match is_the_vault {
+            false => {
+                let message = test(async {
+                    let (courier, message) = in_parts(&bench, &mut vault).await;
+                    drop(courier);
+                    check_parts(&mut vault.courier().await, message).await;
+                    message
+                });
+                (vault, message)
+            }
+            true => {
+                let message = test(async {
+                    let (_courier, message) = in_parts(&bench, &mut vault).await;
+                    vault.abandon();
+                    message
+                });
+                (bench.run(), message)
+            }
+        };
+        if is_the_vault {
+            test(async { check_parts(&mut vault.courier().await, message).await });
+        }
+        vault.abandon();
+        let row = |n: u32| format!("SELECT state + 10 * held + 100 * attempts FROM spool_rcpt WHERE n = {n}");
+        assert_eq!([bench.count(&row(0)), bench.count(&row(1)), bench.count(&row(2)) / 100], [102, 110, 0]);
+    }
+}
+
+#[test]
+fn rule_q7_content_alone_is_no_message_and_neither_is_one_whose_end_was_taken_back() {
+    for (on_unknown, asks) in ALL.into_iter().flat_map(|on_unknown| [(on_unknown, false), (on_unknown, true)]) {
+        for is_the_vault in [false, true] {
+            let bench = bench(on_unknown);
+            let mut vault = bench.run();
+            test(async {
+                let (mut courier, job, message) = offered(&bench, &mut vault, &["x@example.org"], b"x\r\n").await;
+                courier.tell(Progress::Want { job, octets: 40_000 }).await;
+                assert!(matches!(courier.offer().await, Offer::Content { .. }));
+                for (turn, numbers) in [(1, vec![0]), (2, vec![])].into_iter().filter(|_| asks) {
+                    courier.tell(Progress::Ending { job, turn, numbers }).await;
+                    assert!(matches!(courier.offer().await, Offer::End { turn: of, .. } if of == turn));
+                }
+                if is_the_vault {
+                    vault.abandon();
+                    vault = bench.run();
+                }
+                drop(courier);
+                let (_, again, ..) = vault.courier().await.message().await;
+                assert_eq!(again, message, "{on_unknown:?} {asks}");
+                vault.abandon();
+            });
+            assert_eq!(bench.count("SELECT sum(attempts) FROM spool_rcpt"), 0, "{on_unknown:?} {asks}");
+        }
+    }
+}
+
+#[test]
+fn a_courier_asks_for_the_end_of_nobody_but_those_whom_it_has() {
+    for numbers in [vec![1], vec![0, 0]] {
+        let bench = Bench::new();
+        let mut vault = bench.run();
+        test(async {
+            let (mut courier, job, _) = offered(&bench, &mut vault, &["x@example.org"], b"x\r\n").await;
+            courier.tell(Progress::Ending { job, turn: 1, numbers }).await;
+            let over = tokio::time::timeout(Duration::from_secs(10), courier.offers.receive()).await.expect("an end");
+            assert!(!matches!(over, Ok(Some(_))), "{over:?}");
+        });
+        vault.drain();
+        let violations = bench.events(&Filter { event: Some("ipc.violation".into()), ..Filter::default() });
+        assert_eq!(violations[0].get("reason"), Some("ending-out-of-order"));
     }
 }
 

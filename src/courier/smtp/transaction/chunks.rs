@@ -54,7 +54,8 @@ impl Transaction<'_> {
         if let Err(ended) = self.in_turn("BDAT", false).await {
             return ended;
         }
-        if !self.parcel.content.may_end() {
+        let suspects = self.suspects();
+        if !self.parcel.content.may_end(suspects).await {
             return Attempt::Withdrawn;
         }
         // When this fails, not all of it was sent.

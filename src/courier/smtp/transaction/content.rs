@@ -38,7 +38,8 @@ impl Transaction<'_> {
         if let Err(aside) = self.listen().await {
             return self.cut_short(aside).await;
         }
-        if !self.parcel.content.may_end() {
+        let suspects = self.suspects();
+        if !self.parcel.content.may_end(suspects).await {
             return Attempt::Withdrawn;
         }
         // The dot is the last thing written: when this fails, it was not sent.

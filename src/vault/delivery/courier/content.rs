@@ -1,4 +1,4 @@
-//! The content of a courier's jobs: as much as was asked for, and its end, which may have to be written down before it is said.
+//! The content of a courier's jobs: as much as was asked for.
 
 use std::io;
 use std::rc::Rc;
@@ -6,11 +6,10 @@ use std::rc::Rc;
 use sha2::Digest;
 use tokio::task::spawn_local;
 
-use super::{Courier, Ready, on_unknown};
+use super::{Courier, Ready};
 use crate::ipc::bytes::Octets;
 use crate::ipc::delivery::{Job, Offer};
 use crate::ipc::frame::MAX_CONTENT;
-use crate::policy::OnUnknown;
 use crate::vault::audit::event::{Event, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
 use crate::vault::delivery::poison::Proof;
@@ -26,26 +25,11 @@ impl Courier {
     /// Sends as much content as was asked for and is at hand.
     pub(super) async fn pump(&mut self, job: Job) {
         let Some(active) = self.active.get_mut(&job) else { return };
-        if active.ended || active.reading {
+        if active.reading {
             return;
         }
         if active.sent >= active.leased.bytes {
-            // Before the final dot: until then nothing that was sent is a message.
-            if active.digest.clone().finalize().as_slice() != active.leased.sha256 {
-                return self.withdraw(job, &changed()).await;
-            }
-            let on_unknown = on_unknown(&self.vault, &active.leased);
-            if on_unknown != OnUnknown::Retry && !active.marked {
-                active.reading = true;
-                let (vault, ready) = (Rc::clone(&self.vault), self.ready.clone());
-                spawn_local(async move {
-                    let marked = vault.writer.run(move |store| store.leases.mark(job.0, on_unknown)).await;
-                    let _ = ready.send((job, Ready::Marked(marked.is_ok())));
-                });
-                return;
-            }
-            active.ended = true;
-            return self.say(Offer::End { job }).await;
+            return self.answer(job).await;
         }
         if active.wanted == 0 {
             return;
@@ -75,18 +59,6 @@ impl Courier {
         active.reading = true;
     }
 
-    /// Whatever ends from here on, the message goes by its mark.
-    pub(super) async fn marked(&mut self, job: Job, done: bool) {
-        let Some(active) = self.active.get_mut(&job) else { return };
-        (active.reading, active.marked) = (false, done);
-        if done {
-            return self.pump(job).await;
-        }
-        let message = active.leased.message;
-        tracing::error!(%message, "there is no room to write down that it may be delivered from now on: it waits");
-        self.take_back(job).await;
-    }
-
     pub(super) async fn pass_on(&mut self, job: Job, piece: io::Result<Vec<u8>>) {
         let Some(active) = self.active.get_mut(&job) else { return };
         let piece =
@@ -102,7 +74,11 @@ impl Courier {
         for octets in piece.chunks(MAX_CONTENT) {
             self.say(Offer::Content { job, octets: Octets(octets.to_vec()) }).await;
         }
-        // The end needs no asking for.
+        let Some(active) = self.active.get(&job) else { return };
+        // Before anything that ends it: until then nothing that was sent is a message.
+        if active.sent >= active.leased.bytes && active.digest.clone().finalize().as_slice() != active.leased.sha256 {
+            return self.withdraw(job, &changed()).await;
+        }
         self.pump(job).await;
     }
 
@@ -120,7 +96,7 @@ impl Courier {
         self.take_back(job).await;
     }
 
-    async fn take_back(&mut self, job: Job) {
+    pub(super) async fn take_back(&mut self, job: Job) {
         let Some(mut active) = self.active.remove(&job) else { return };
         self.say(Offer::Withdraw { job }).await;
         let wait = self.vault.authority.borrow().slice.retry.last().copied().unwrap_or_default();

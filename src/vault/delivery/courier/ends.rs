@@ -109,12 +109,13 @@ impl Courier {
         });
     }
 
-    /// Nobody will tell what became of a job. Where the courier had all of it, it may have been delivered.
+    /// Nobody will tell what became of those who have no outcome. Some of them may have the message.
     pub(super) fn lose(&mut self, job: Job, why: &str) {
-        let Some(active) = self.active.get_mut(&job).filter(|active| active.ended) else { return };
-        let open = std::mem::take(&mut active.open);
+        let Some(active) = self.active.get_mut(&job) else { return };
+        let suspects = &active.suspects;
+        let lost: Vec<_> = active.open.extract_if(|number, _| suspects.has(*number)).collect();
         let unknown = Delivery::Unknown(interrupted(why));
-        for (number, (recipient, attempts)) in open {
+        for (number, (recipient, attempts)) in lost {
             self.settle(job, number, &recipient, attempts, &unknown);
         }
     }

@@ -1,4 +1,4 @@
-//! Leases, and their marks: messages whose end was offered to a courier, and what becomes of them if nobody tells how it went.
+//! Leases, and their marks: recipients who may have a message from now on, and what becomes of them if nobody tells how it went.
 
 use rusqlite::{Connection, Result, Statement, params};
 use uuid::Uuid;
@@ -20,7 +20,8 @@ pub struct Interrupted {
 }
 
 pub struct Leases<'c> {
-    mark: Statement<'c>,
+    mark: [Statement<'c>; 2],
+    suspects: Statement<'c>,
     interrupted: Statement<'c>,
     turn: Statement<'c>,
 }
@@ -29,7 +30,11 @@ impl<'c> Leases<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
         let sql = |sql: &str| connection.prepare(sql);
         Ok(Self {
-            mark: sql("UPDATE spool_lease SET on_unknown = ?2 WHERE job = ?1")?,
+            mark: [
+                sql("UPDATE spool_lease SET on_unknown = ?2 WHERE job = ?1")?,
+                sql("UPDATE spool_rcpt SET unknown = ?4 WHERE msg = ?2 AND n = ?3 AND job = ?1")?,
+            ],
+            suspects: sql("SELECT n FROM spool_rcpt WHERE job = ? AND unknown = 1")?,
             interrupted: sql(
                 "SELECT job, msg, upstream, delivery_id, on_unknown FROM spool_lease WHERE on_unknown > 0 ORDER BY job",
             )?,
@@ -37,9 +42,19 @@ impl<'c> Leases<'c> {
         })
     }
 
-    /// From now on it may be delivered.
-    pub fn mark(&mut self, job: u64, on_unknown: OnUnknown) -> Result<()> {
-        self.mark.execute(params![integer(job), number(on_unknown)]).map(drop)
+    /// From now on these, by their numbers, may have the message of that row, or can't any more.
+    pub fn mark(&mut self, job: u64, row: i64, on_unknown: OnUnknown, changes: &[(u32, bool)]) -> Result<()> {
+        let [lease, recipient] = &mut self.mark;
+        lease.execute(params![integer(job), number(on_unknown)])?;
+        for (n, is_marked) in changes {
+            recipient.execute(params![integer(job), row, n, is_marked])?;
+        }
+        Ok(())
+    }
+
+    /// Who of a lease may have its message.
+    pub fn suspects(&mut self, job: u64) -> Result<Vec<u32>> {
+        self.suspects.query_map([integer(job)], |row| super::number(row, 0))?.collect()
     }
 
     /// At start: the leases with a mark.
