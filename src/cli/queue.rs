@@ -2,13 +2,18 @@
 //! and while it is stopped.
 
 mod before;
+mod export;
+mod import;
+mod lines;
 mod list;
 mod lost;
 mod reconcile;
+mod record;
 mod rekey;
 mod retry;
 mod source;
 mod stats;
+mod tar;
 mod whose;
 
 pub use list::time;
@@ -44,6 +49,10 @@ pub enum Queue {
     Drop(Messages),
     /// After a restore, end what a newer log shows as delivered or given up
     Reconcile(reconcile::Reconcile),
+    /// Write messages that wait into an archive, for another gate or to keep them
+    Export(export::Export),
+    /// Take the messages of an archive in; they are held
+    Import(import::Import),
     /// Change the master key that opens the bodies of messages on disk
     Rekey(rekey::Rekey),
 }
@@ -97,6 +106,8 @@ impl Queue {
             Self::Release(messages) => (Deed::Release, messages),
             Self::Drop(messages) => (Deed::Drop, messages),
             Self::Reconcile(reconcile) => return reconcile.run(),
+            Self::Export(export) => return export.run(),
+            Self::Import(import) => return import.run(),
             Self::Rekey(rekey) => return rekey.run(),
         };
         messages.order.run(deed, messages.which.which())

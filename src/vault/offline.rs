@@ -1,6 +1,8 @@
 //! Commands while the service is stopped: the vault's own code, in a process that has become the vault's user and entered its
 //! sandbox.
 
+pub mod transfer;
+
 use std::path::Path;
 
 use super::admin::credential::perform_offline;

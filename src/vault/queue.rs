@@ -3,6 +3,8 @@
 //! An order goes through the queue in slices, each a transaction with the event of what it did, so that the service goes on
 //! between them and a crash leaves nothing done that isn't written down.
 
+pub mod export;
+pub mod import;
 pub mod listing;
 pub mod reconcile;
 

@@ -1,6 +1,7 @@
 //! Commands about what waits to be delivered.
 
 pub mod listing;
+pub mod transfer;
 
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +50,8 @@ pub enum Command {
     /// Take the next master key, whose file is there, and wrap the keys of all bodies with it. It must be the one of this
     /// name.
     Rekey { next: String },
+    /// Messages go out, or come in from elsewhere.
+    Transfer(transfer::Command),
 }
 
 impl Command {
@@ -82,6 +85,7 @@ pub enum Response {
     NotThatKey {
         handed: Option<String>,
     },
+    Transfer(transfer::Response),
 }
 
 /// How a recipient ended, as another log has it.

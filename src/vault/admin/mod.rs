@@ -10,6 +10,7 @@ pub mod erasure;
 pub mod queue;
 pub mod route;
 pub mod trace;
+pub mod transfer;
 
 use std::rc::Rc;
 
@@ -20,6 +21,8 @@ use super::Vault;
 use super::audit::anchor;
 use super::audit::publish::Publisher;
 use super::audit::seal;
+use super::queue::import::Incoming;
+use crate::ipc::admin::queue::Command as About;
 use crate::ipc::admin::{Command, Request, Response};
 use crate::ipc::channel::{Receiver, Sender};
 use crate::ipc::control::{ChildPackets, Report};
@@ -35,7 +38,20 @@ pub struct Desk {
 }
 
 /// Serves one connection until it closes or says what can't be read. `user` is whose it is, as the kernel told the parent.
-pub async fn serve(desk: Desk, user: u32, responses: Sender<Response>, mut requests: Receiver<Request>) {
+pub async fn serve(desk: Desk, user: u32, responses: Sender<Response>, requests: Receiver<Request>) {
+    let mut incoming = None;
+    answer(&desk, user, responses, requests, &mut incoming).await;
+    // What came of a message that has no end is worth nothing.
+    transfer::forget(&desk.vault, &mut incoming).await;
+}
+
+async fn answer(
+    desk: &Desk,
+    user: u32,
+    responses: Sender<Response>,
+    mut requests: Receiver<Request>,
+    incoming: &mut Option<Incoming>,
+) {
     // A copy that is being given away ends with the connection.
     let mut copy = None;
     loop {
@@ -69,11 +85,14 @@ pub async fn serve(desk: Desk, user: u32, responses: Sender<Response>, mut reque
         let done = match command {
             Command::Trace(_) => return,
             Command::Credential(command) => credential::perform(&desk.vault, command, &actor, &responses).await,
-            Command::Audit(command) => audit::perform(&desk, command, &actor).await,
-            Command::Backup(command) => backup::perform(&desk, command, &actor, &mut copy, &responses).await,
-            Command::Queue(command) => queue::perform(&desk, command, &actor, &responses).await,
-            Command::Route(command) => route::perform(&desk, command, &actor, &responses).await,
-            Command::Reload => reload(&desk).await,
+            Command::Audit(command) => audit::perform(desk, command, &actor).await,
+            Command::Backup(command) => backup::perform(desk, command, &actor, &mut copy, &responses).await,
+            Command::Queue(About::Transfer(command)) => {
+                transfer::perform(&desk.vault, command, &actor, incoming, &responses).await
+            }
+            Command::Queue(command) => queue::perform(desk, command, &actor, &responses).await,
+            Command::Route(command) => route::perform(desk, command, &actor, &responses).await,
+            Command::Reload => reload(desk).await,
         };
         if responses.send(done.unwrap_or_else(|reason| Response::Refused { reason })).await.is_err() {
             return;

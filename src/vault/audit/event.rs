@@ -105,6 +105,8 @@ names! {
     QueueRetry "queue.retry"
     QueueView "queue.view"
     RouteTest "route.test"
+    QueueExport "queue.export"
+    QueueImport "queue.import"
 }
 
 /// How it ended, in five words that never become six.

@@ -21,6 +21,7 @@ use crate::vault::store::open::Database;
 use crate::vault::store::spool::{Accepted, Body, Settled, State};
 
 mod listing;
+mod transfer;
 mod turns;
 
 const LANE: &str = "smarthost";

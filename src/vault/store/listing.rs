@@ -96,17 +96,7 @@ fn message(row: &Row<'_>) -> Result<(Seen, i64)> {
 fn recipient(row: &Row<'_>, hold: i64, now_us: u64) -> Result<SeenRecipient> {
     let number = |at: usize| u32::try_from(row.get::<_, i64>(at)?).map_err(|_| damaged("a number is out of range"));
     let (attempts, next_us) = (number(5)?, unsigned(row, 6)?);
-    let standing = match (row.get::<_, i64>(3)?, row.get::<_, i64>(4)?) {
-        (0, 0) if next_us > now_us && attempts == 0 => Standing::Scheduled,
-        (0, 0) if next_us > now_us => Standing::Deferred,
-        (0, 0) => Standing::Ready,
-        (0, _) if hold == super::hold::QUARANTINED => Standing::Quarantined,
-        (0, _) => Standing::Held,
-        (1, _) => Standing::Leased,
-        (2, _) => Standing::Delivered,
-        (3, _) => Standing::Failed,
-        _ => Standing::Expired,
-    };
+    let standing = standing((row.get(3)?, row.get(4)?), hold, attempts, next_us > now_us);
     Ok(SeenRecipient {
         number: number(0)?,
         recipient: address(&row.get::<_, String>(1)?)?,
@@ -119,6 +109,21 @@ fn recipient(row: &Row<'_>, hold: i64, now_us: u64) -> Result<SeenRecipient> {
         said: row.get(9)?,
         host: row.get(10)?,
     })
+}
+
+/// By `state` and `held` of the recipient, and `hold` of its message.
+pub fn standing((state, held): (i64, i64), hold: i64, attempts: u32, is_later: bool) -> Standing {
+    match (state, held) {
+        (0, 0) if is_later && attempts == 0 => Standing::Scheduled,
+        (0, 0) if is_later => Standing::Deferred,
+        (0, 0) => Standing::Ready,
+        (0, _) if hold == super::hold::QUARANTINED => Standing::Quarantined,
+        (0, _) => Standing::Held,
+        (1, _) => Standing::Leased,
+        (2, _) => Standing::Delivered,
+        (3, _) => Standing::Failed,
+        _ => Standing::Expired,
+    }
 }
 
 fn address(text: &str) -> Result<Address> {

@@ -16,6 +16,7 @@ pub mod pauses;
 pub mod room;
 pub mod segment;
 pub mod spool;
+pub mod transfer;
 pub mod waits;
 pub mod writer;
 
@@ -39,6 +40,7 @@ use pauses::Pauses;
 use spool::leases::Leases;
 use spool::suspects::Suspects;
 use spool::{Accepted, Leased, Spool};
+use transfer::Transfer;
 use waits::Waits;
 
 /// All prepared statements, by noun.
@@ -49,6 +51,7 @@ pub struct Store<'c> {
     pub suspects: Suspects<'c>,
     pub hold: Hold<'c>,
     pub listing: Listing<'c>,
+    pub transfer: Transfer<'c>,
     pub keys: Keys<'c>,
     pub consumption: Consumption<'c>,
     pub credentials: Credentials<'c>,
@@ -116,6 +119,7 @@ impl<'c> Store<'c> {
             suspects: Suspects::prepare(connection)?,
             hold: Hold::prepare(connection)?,
             listing: Listing::prepare(connection)?,
+            transfer: Transfer::prepare(connection)?,
             keys: Keys::prepare(connection)?,
             consumption: Consumption::prepare(connection)?,
             credentials: Credentials::prepare(connection)?,

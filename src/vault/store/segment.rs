@@ -89,7 +89,7 @@ pub struct Segments {
     kept: Arc<AtomicUsize>,
 }
 
-/// The name of a message's segment.
+/// The name of a message's segment. One that comes from elsewhere has its segment under a new id: no other has that one.
 pub fn name(message: MessageId) -> String {
     format!("{PREFIX}{message}")
 }
@@ -211,7 +211,8 @@ struct Sound {
     whole: bool,
 }
 
-struct Files {
+/// The segments of a directory, as the one thread that works on them has them.
+pub struct Files {
     directory: PathBuf,
     open: HashMap<String, Writing>,
     /// How many want all segments to stay, and those that wait for the end of that.
@@ -220,7 +221,7 @@ struct Files {
 }
 
 impl Files {
-    fn new(directory: PathBuf) -> Self {
+    pub fn new(directory: PathBuf) -> Self {
         Self { directory, open: HashMap::new(), kept: Arc::default(), later: Vec::new() }
     }
 
@@ -237,7 +238,8 @@ impl Files {
         }
     }
 
-    fn append(&mut self, piece: Piece) -> io::Result<()> {
+    /// As `Segments::append`, at once. So the others.
+    pub fn append(&mut self, piece: Piece) -> io::Result<()> {
         let name = piece.name.clone();
         let before = match self.open.remove(&name) {
             Some(Writing::Spoilt(kind)) => Err(kind.into()),
@@ -270,7 +272,7 @@ impl Files {
         })
     }
 
-    fn sync(&mut self, name: &str, octets: u64) -> io::Result<[u8; 32]> {
+    pub fn sync(&mut self, name: &str, octets: u64) -> io::Result<[u8; 32]> {
         let sound = match self.open.remove(name) {
             Some(Writing::Sound(sound)) if sound.whole && sound.octets == octets => sound,
             Some(Writing::Spoilt(kind)) => return Err(kind.into()),
@@ -286,7 +288,7 @@ impl Files {
         Ok(sound.digest.finalize().into())
     }
 
-    fn read(&self, part: &Part) -> io::Result<Vec<u8>> {
+    pub fn read(&self, part: &Part) -> io::Result<Vec<u8>> {
         let file = File::open(self.directory.join(&part.name))?;
         let Some(key) = &part.key else {
             // One that is sealed is longer: then its key is gone, and it must not be sent as it is.
@@ -307,7 +309,7 @@ impl Files {
         Ok(opened.get(from..to).unwrap_or_default().to_vec())
     }
 
-    fn remove(&mut self, name: &str) {
+    pub fn remove(&mut self, name: &str) {
         self.open.remove(name);
         self.later.push(name.to_owned());
         self.free();

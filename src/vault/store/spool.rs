@@ -327,19 +327,19 @@ impl<'c> Spool<'c> {
     }
 }
 
-fn number(row: &Row<'_>, at: usize) -> Result<u32> {
+pub(super) fn number(row: &Row<'_>, at: usize) -> Result<u32> {
     u32::try_from(row.get::<_, i64>(at)?).map_err(|_| damaged("a number is out of range"))
 }
 
-fn id(row: &Row<'_>, at: usize) -> Result<Uuid> {
+pub(super) fn id(row: &Row<'_>, at: usize) -> Result<Uuid> {
     octets::<16>(row, at)?.map(Uuid::from_bytes).ok_or_else(|| damaged("an id is missing"))
 }
 
-fn address(row: &Row<'_>, at: usize) -> Result<Address> {
+pub(super) fn address(row: &Row<'_>, at: usize) -> Result<Address> {
     Address::parse_international(&row.get::<_, String>(at)?).map_err(|_| damaged("an address can't be read"))
 }
 
-fn reverse_path(row: &Row<'_>, at: usize) -> Result<ReversePath> {
+pub(super) fn reverse_path(row: &Row<'_>, at: usize) -> Result<ReversePath> {
     let text: Option<String> = row.get(at)?;
     text.map(|text| Address::parse_international(&text).map_err(|_| damaged("a sender can't be read"))).transpose()
 }

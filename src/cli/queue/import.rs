@@ -1,0 +1,249 @@
+//! `gatepost queue import`: takes the messages of an archive into the queue, held, unless this gate has them or had them.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, Read, Seek};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::lines::Lines;
+use super::source::Source;
+use super::{record, tar};
+use crate::cli::audit::place::{Latest, audit_directory};
+use crate::cli::fail;
+use crate::cli::out::say;
+use crate::config::Places;
+use crate::ipc::admin::queue::listing::Standing;
+use crate::ipc::admin::queue::transfer::{Command as Transfer, Envelope, Recipient, Response as Part};
+use crate::ipc::admin::queue::{Command, Response};
+use crate::ipc::bytes::Octets;
+use crate::ipc::frame::MAX_CONTENT;
+use crate::mail::id::MessageId;
+use crate::vault::audit::query::{self, Filter};
+use crate::vault::offline::transfer::Converse;
+
+/// The longest envelope that is read: of a message to a hundred thousand.
+const MAX_ENVELOPE: u64 = 64 * 1024 * 1024;
+/// The event of each recipient that got a message.
+const DELIVERED: &str = "deliver.success";
+
+#[derive(Debug, Args)]
+pub struct Import {
+    /// An archive of gatepost queue export
+    file: PathBuf,
+    /// Take the messages in for this credential instead of their own
+    #[arg(long = "as", value_name = "ID")]
+    credential: Option<String>,
+    /// Offer at once what was not held where it came from
+    #[arg(long)]
+    release: bool,
+    /// Why, for the audit log
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Print {"messages": ..., "recipients": ..., "released": ..., "left": [...]} instead
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    source: Source,
+}
+
+/// What has come of it.
+#[derive(Default)]
+struct Sum {
+    messages: usize,
+    recipients: usize,
+    released: usize,
+    /// What was not taken in, and why.
+    left: Vec<(MessageId, String)>,
+}
+
+impl Import {
+    pub fn run(&self) -> ExitCode {
+        let mut sum = Sum::default();
+        match self.import(&mut sum) {
+            Ok(()) => {
+                say!("{}", if self.json { sum.json() } else { sum.told() });
+                if sum.left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            }
+            Err(reason) if sum.messages > 0 => fail(&format!("{reason}\nBefore that, {}", sum.told())),
+            Err(reason) => fail(&reason),
+        }
+    }
+
+    fn import(&self, sum: &mut Sum) -> Result<(), String> {
+        let about = |reason: String| format!("{}: {reason}", self.file.display());
+        let mut file = File::open(&self.file).map_err(|error| about(error.to_string()))?;
+        // Nothing of it is taken in before all of it was found to be one.
+        let delivered = survey(&file).map_err(about)?;
+        file.rewind().map_err(|error| about(format!("{error}: it must be a file, and no pipe")))?;
+        let here = delivered_here(&self.source.places()?, &delivered)?;
+        self.source.converse(None, |ask| {
+            let mut archive = tar::Reader::new(BufReader::new(&file));
+            while let Some((envelope, recipients)) = envelope(&mut archive).map_err(about)? {
+                let message = envelope.message;
+                let waiting = recipients.iter().filter(|one| one.standing.is_open()).count();
+                let (own, theirs) = (here.get(&message).copied().unwrap_or(0), delivered.get(&message).copied());
+                let taken = match own > theirs.unwrap_or(0) {
+                    true => Err(format!("the audit log here has it as delivered to {own} of its recipients")),
+                    false => self.one(ask, envelope, recipients, &mut archive).map_err(about)?,
+                };
+                match taken {
+                    Ok(released) => {
+                        sum.messages += 1;
+                        sum.recipients += waiting;
+                        sum.released += usize::from(released);
+                    }
+                    Err(reason) => sum.left.push((message, reason)),
+                }
+            }
+            Ok(true)
+        })
+    }
+
+    /// Whether it was released; or why it was not taken in.
+    ///
+    /// Errors: nothing more can be done.
+    fn one(
+        &self,
+        ask: &mut Converse<'_>,
+        envelope: Envelope,
+        recipients: Vec<Recipient>,
+        archive: &mut tar::Reader<impl Read>,
+    ) -> Result<Result<bool, String>, String> {
+        let credential = self.credential.clone();
+        if let Some(reason) = tell(ask, Transfer::Begin { envelope: Box::new(envelope), credential })?.left {
+            return Ok(Err(reason));
+        }
+        for recipient in recipients {
+            if let Some(reason) = tell(ask, Transfer::Recipient(Box::new(recipient)))?.left {
+                return Ok(Err(reason));
+            }
+        }
+        let mut lines = Lines::default();
+        loop {
+            let octets = archive.read(MAX_CONTENT)?;
+            if octets.is_empty() {
+                break;
+            }
+            lines.take(&octets);
+            if let Some(reason) = tell(ask, Transfer::Content(Octets(octets)))?.left {
+                return Ok(Err(reason));
+            }
+        }
+        if !lines.are_sound() {
+            // What was begun and has no end is forgotten.
+            return Ok(Err("its lines do not all end in CR LF, or it has a CR or LF elsewhere".to_owned()));
+        }
+        let answer = tell(ask, Transfer::End { release: self.release, note: self.reason.clone() })?;
+        match (answer.left, answer.kept) {
+            (Some(reason), _) => Ok(Err(reason)),
+            (None, Some(released)) => Ok(Ok(released)),
+            (None, None) => Err(STRANGE.to_owned()),
+        }
+    }
+}
+
+const STRANGE: &str = "the service answered something else: is it another version?";
+
+#[derive(Default)]
+struct Answer {
+    left: Option<String>,
+    kept: Option<bool>,
+}
+
+fn tell(ask: &mut Converse<'_>, command: Transfer) -> Result<Answer, String> {
+    let mut answer = Answer::default();
+    ask(Command::Transfer(command), &mut |part| {
+        match part {
+            Response::Transfer(Part::Left(reason)) => answer.left = Some(reason),
+            Response::Transfer(Part::Kept { released }) => answer.kept = Some(released),
+            _ => return Err(STRANGE.to_owned()),
+        }
+        Ok(())
+    })?;
+    Ok(answer)
+}
+
+/// Reads what is said of the next message; its content is next then. None at the end.
+fn envelope(archive: &mut tar::Reader<impl Read>) -> Result<Option<(Envelope, Vec<Recipient>)>, String> {
+    let Some(entry) = archive.next()? else { return Ok(None) };
+    if entry.size > MAX_ENVELOPE {
+        return Err(format!("{:?} is too long to be an envelope", entry.name));
+    }
+    let text = archive.read(usize::try_from(entry.size).unwrap_or_default())?;
+    let (envelope, recipients) = record::read(&text).map_err(|reason| format!("{:?}: {reason}", entry.name))?;
+    let expected = record::content_of(envelope.message);
+    match archive.next()? {
+        Some(content) if entry.name != record::envelope_of(envelope.message) || content.name != expected => {
+            Err(format!("{:?} and then {:?} is not what an export has of a message", entry.name, content.name))
+        }
+        Some(content) if content.size == envelope.bytes => Ok(Some((envelope, recipients))),
+        Some(content) => Err(format!("{expected} has {} octets instead of {}", content.size, envelope.bytes)),
+        None => Err(format!("{expected} is missing")),
+    }
+}
+
+/// All messages of an archive, and how many of their recipients had got theirs.
+fn survey(file: &File) -> Result<BTreeMap<MessageId, usize>, String> {
+    let mut archive = tar::Reader::new(BufReader::new(file));
+    let mut all = BTreeMap::new();
+    while let Some((envelope, recipients)) = envelope(&mut archive)? {
+        let delivered = recipients.iter().filter(|one| one.standing == Standing::Delivered).count();
+        if all.insert(envelope.message, delivered).is_some() {
+            return Err(format!("message {} is in it twice", envelope.message));
+        }
+    }
+    Ok(all)
+}
+
+/// To how many recipients this gate has delivered them, by its audit log as far as it is here.
+fn delivered_here(
+    places: &Places,
+    messages: &BTreeMap<MessageId, usize>,
+) -> Result<BTreeMap<MessageId, usize>, String> {
+    let mut found = BTreeMap::new();
+    let audit = audit_directory(&places.state_directory);
+    // A gate that never ran has none.
+    if !Path::new(&audit).join("audit.db").exists() {
+        return Ok(found);
+    }
+    Latest::of(places);
+    // An id tells when it was given; of one that doesn't, everything is looked at.
+    let since_us = messages.keys().map(|id| id.time_ms()).min().flatten().map(|ms| ms.saturating_mul(1000));
+    let filter = Filter { event: Some(DELIVERED.to_owned()), since_us, ..Filter::default() };
+    query::query(&audit, &filter, |event| {
+        let message = event.get("msg_id").and_then(|id| id.parse::<MessageId>().ok());
+        if let Some(message) = message.filter(|message| messages.contains_key(message)) {
+            *found.entry(message).or_default() += 1;
+        }
+    })?;
+    Ok(found)
+}
+
+impl Sum {
+    fn json(&self) -> String {
+        let left =
+            self.left.iter().map(|(message, reason)| serde_json::json!({ "message": message, "reason": reason }));
+        serde_json::json!({
+            "messages": self.messages,
+            "recipients": self.recipients,
+            "released": self.released,
+            "left": left.collect::<Vec<_>>(),
+        })
+        .to_string()
+    }
+
+    fn told(&self) -> String {
+        let held = self.messages - self.released;
+        let mut text = format!("taken in: {} messages, {} recipients", self.messages, self.recipients);
+        if held > 0 {
+            text += &format!("; {held} of them are held: `gatepost queue release` has them delivered");
+        }
+        for (message, reason) in &self.left {
+            text += &format!("\nnot taken in: {message}: {reason}");
+        }
+        text
+    }
+}

@@ -1,0 +1,98 @@
+//! Messages on their way from the queue of one gate into that of another: all that is kept of each, and its content.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Counts;
+use super::listing::Standing;
+use crate::ipc::bytes::Octets;
+use crate::mail::address::ReversePath;
+use crate::mail::envelope::{Addressee, Manner};
+use crate::mail::id::MessageId;
+use crate::policy::OnUnknown;
+
+/// What is known of a message beside its recipients and its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    pub message: MessageId,
+    /// The session that it came in.
+    pub session: Uuid,
+    pub credential: String,
+    pub sender: ReversePath,
+    pub manner: Manner,
+    pub bytes: u64,
+    pub sha256: [u8; 32],
+    pub accepted_us: u64,
+    pub expires_us: u64,
+    pub on_unknown: OnUnknown,
+    /// Couriers that ended over it.
+    pub ended: u32,
+}
+
+/// One of its recipients, in their order, which never changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipient {
+    pub addressee: Addressee,
+    pub standing: Standing,
+    pub attempts: u32,
+    pub next_us: u64,
+    /// The last answer.
+    pub code: Option<u16>,
+    pub enhanced: Option<String>,
+    pub said: Option<String>,
+    pub host: Option<String>,
+    /// It was given up, and nobody knows whether it was delivered.
+    pub unknown: bool,
+}
+
+impl Recipient {
+    /// Whether it may have the message although it waits: it isn't offered to it again unless somebody means that very message.
+    pub const fn is_doubtful(&self) -> bool {
+        matches!(self.standing, Standing::Quarantined | Standing::Leased)
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// Give a message out, when it is of that credential if one is named. With `hold` it is offered to nobody from then on.
+    Give {
+        message: MessageId,
+        credential: Option<String>,
+        hold: bool,
+        note: Option<String>,
+    },
+    /// These are kept elsewhere: they are given up here, as far as they are still held.
+    Drop {
+        messages: Vec<MessageId>,
+        note: Option<String>,
+    },
+    /// A message comes in, for that credential: its envelope, then its recipients, its content, and the end. One that was
+    /// begun before and has no end is forgotten.
+    Begin {
+        envelope: Box<Envelope>,
+        credential: Option<String>,
+    },
+    Recipient(Box<Recipient>),
+    Content(Octets),
+    /// Keep it. It is held, unless it is released and nobody of it was held before or may have it.
+    End {
+        release: bool,
+        note: Option<String>,
+    },
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Response {
+    Envelope(Box<Envelope>),
+    Recipient(Box<Recipient>),
+    Content(Octets),
+    /// Nobody waits for that message any more, or it is of another credential.
+    Passed,
+    /// Nothing is done with that message (any more), for this reason; others are another matter.
+    Left(String),
+    Dropped(Counts),
+    /// It is on the disk.
+    Kept {
+        released: bool,
+    },
+}

@@ -1,0 +1,270 @@
+//! A message that comes from another gate: collected as it comes, and taken in by one transaction, under the id it has.
+//!
+//! Whoever gives it is an administrator, and what a file says of it is judged as what a client says: it can be no message
+//! that could not have come in by itself, save for what it is told of itself: its id, times, tries and answers.
+
+use std::io;
+
+use rusqlite::Result as Sql;
+use sha2::{Digest, Sha256};
+
+use super::AGAIN_US;
+use crate::ipc::admin::queue::listing::Standing;
+use crate::ipc::admin::queue::transfer::{Envelope, Recipient};
+use crate::mail::address::Address;
+use crate::mail::envelope::Utf8;
+use crate::mail::id::MessageId;
+use crate::mail::outcome::MAX_TEXT;
+use crate::vault::audit::event::{Event, Field, MAX_RECIPIENTS, Name, Outcome};
+use crate::vault::audit::ledger::now_us;
+use crate::vault::cipher::{BodyKey, CHUNK};
+use crate::vault::store::Store;
+use crate::vault::store::segment::{self, Piece};
+use crate::vault::store::spool::{Accepted, Body};
+
+/// Recipients of one message: more than any credential may have, and no end of memory.
+const MAX: usize = 100_000;
+
+const OPEN: &str = "it is in this queue already";
+const ENDED: &str =
+    "it was in this queue, and somebody whom the file has waiting was delivered to here, or given up as failed";
+
+/// What has come of a message so far.
+pub struct Incoming {
+    envelope: Envelope,
+    credential: String,
+    recipients: Vec<Recipient>,
+    key: BodyKey,
+    digest: Sha256,
+    size: u64,
+    buffer: Vec<u8>,
+    segment: Option<String>,
+}
+
+/// It has come whole, sealed and on the disk.
+pub struct Arrived {
+    envelope: Envelope,
+    credential: String,
+    recipients: Vec<Recipient>,
+    key: BodyKey,
+    body: Body,
+}
+
+/// How it is to be kept.
+#[derive(Clone, Debug)]
+pub struct Keeping {
+    pub release: bool,
+    pub note: Option<String>,
+    pub actor: String,
+}
+
+/// What came of keeping it: who of it may be offered at once waits in these lanes.
+pub struct Kept {
+    pub released: bool,
+}
+
+impl Incoming {
+    /// For that credential instead of its own, if one is named.
+    pub fn new(envelope: Envelope, credential: Option<String>) -> Self {
+        let credential = credential.unwrap_or_else(|| envelope.credential.clone());
+        let (key, digest) = (BodyKey::generate(), Sha256::new());
+        let (recipients, buffer, size, segment) = (Vec::new(), Vec::new(), 0, None);
+        Self { envelope, credential, recipients, key, digest, size, buffer, segment }
+    }
+
+    pub fn credential(&self) -> &str {
+        &self.credential
+    }
+
+    /// What has been written of it, to be removed when nothing comes of it.
+    pub fn segment(&self) -> Option<String> {
+        self.segment.clone()
+    }
+
+    /// Errors: why it can be none of its recipients, in words.
+    pub fn add(&mut self, mut recipient: Recipient) -> Result<(), &'static str> {
+        if self.recipients.len() >= MAX {
+            return Err("it has too many recipients");
+        }
+        if recipient.addressee.address.is_international() && self.envelope.manner.utf8 == Utf8::None {
+            return Err("it has an international recipient without SMTPUTF8");
+        }
+        let cut = |text: String| text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect();
+        recipient.enhanced = recipient.enhanced.map(cut);
+        recipient.said = recipient.said.map(cut);
+        recipient.host = recipient.host.map(cut);
+        self.recipients.push(recipient);
+        Ok(())
+    }
+
+    /// Takes content. Gives the piece that is to be written now.
+    ///
+    /// Errors: it is more than its envelope says.
+    pub fn take(&mut self, octets: &[u8]) -> Result<Option<Piece>, &'static str> {
+        self.size += u64::try_from(octets.len()).unwrap_or(u64::MAX);
+        if self.size > self.envelope.bytes {
+            return Err("it is longer than it says");
+        }
+        self.digest.update(octets);
+        self.buffer.extend_from_slice(octets);
+        // Something stays behind, so that the last piece is known as the last when it comes.
+        Ok((self.buffer.len() > CHUNK).then(|| self.piece(false)))
+    }
+
+    fn piece(&mut self, last: bool) -> Piece {
+        // Under an id that nobody else has: a message of its own id may be here, with a segment.
+        let name = self.segment.get_or_insert_with(|| segment::name(MessageId::now())).clone();
+        let rest = self.buffer.split_off(CHUNK.min(self.buffer.len()));
+        Piece { name, key: self.key.clone(), octets: std::mem::replace(&mut self.buffer, rest), last }
+    }
+
+    /// The last piece of one that has a segment, and the octets of all.
+    ///
+    /// Errors: it is not what its envelope says, in words.
+    pub fn end(&mut self) -> Result<Option<(Piece, u64)>, &'static str> {
+        let Envelope { sender, manner, bytes, sha256, .. } = &self.envelope;
+        if sender.as_ref().is_some_and(Address::is_international) && manner.utf8 == Utf8::None {
+            return Err("it has an international sender without SMTPUTF8");
+        }
+        if !self.recipients.iter().any(|one| one.standing.is_open()) {
+            return Err("nobody waits for it");
+        }
+        if self.size != *bytes || self.digest.clone().finalize().as_slice() != sha256 {
+            return Err("its content is not what was exported: length or SHA-256 differ");
+        }
+        Ok(self.segment.is_some().then(|| (self.piece(true), self.size)))
+    }
+
+    /// When all of it is written.
+    pub fn arrived(self) -> io::Result<Arrived> {
+        let Self { envelope, credential, recipients, key, mut buffer, segment, .. } = self;
+        let body = match segment {
+            Some(name) => Body::Segment(name),
+            None => {
+                key.seal(0, true, &mut buffer)?;
+                Body::Inline(buffer)
+            }
+        };
+        Ok(Arrived { envelope, credential, recipients, key, body })
+    }
+}
+
+impl Arrived {
+    /// Who waits for it, with the sender.
+    pub fn waiting(&self) -> impl Iterator<Item = &Address> {
+        self.recipients.iter().filter(|one| one.standing.is_open()).map(|one| &one.addressee.address)
+    }
+
+    pub fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+
+    pub fn credential(&self) -> &str {
+        &self.credential
+    }
+
+    pub fn segment(&self) -> Option<String> {
+        if let Body::Segment(name) = &self.body { Some(name.clone()) } else { None }
+    }
+}
+
+/// Takes it in, with the lane of each recipient. Otherwise the reason why not.
+pub fn keep(
+    store: &mut Store<'_>,
+    arrived: Arrived,
+    lane: &dyn Fn(&Address) -> String,
+    keeping: &Keeping,
+) -> Sql<Result<Kept, &'static str>> {
+    let message = arrived.envelope.message;
+    if let Some(obstacle) = obstacle(store, &arrived)? {
+        return Ok(Err(obstacle));
+    }
+    store.transfer.forget(message)?;
+    let doubtful = arrived.recipients.iter().any(Recipient::is_doubtful);
+    let held = arrived.recipients.iter().any(|one| one.standing == Standing::Held);
+    let released = keeping.release && !doubtful && !held;
+    let events = events(&arrived, keeping, released);
+    let mut first = None;
+    store.ledger.tell_clocks()?;
+    for event in events {
+        let seq = store.ledger.append(event)?;
+        first.get_or_insert(seq);
+    }
+    let Arrived { envelope, credential, recipients, key, body } = arrived;
+    let pairs = recipients.iter().map(|one| (one.addressee.clone(), lane(&one.addressee.address)));
+    let accepted = Accepted {
+        message,
+        session: envelope.session,
+        principal: credential,
+        sender: envelope.sender,
+        manner: envelope.manner,
+        recipients: pairs.collect(),
+        body,
+        key,
+        bytes: envelope.bytes,
+        sha256: envelope.sha256,
+        accepted_us: envelope.accepted_us,
+        due_us: envelope.accepted_us,
+        expires_us: envelope.expires_us,
+        on_unknown: envelope.on_unknown,
+    };
+    store.accept(&accepted, first.unwrap_or_default())?;
+    let Some(open) = store.hold.find(message)? else { return Ok(Err(OPEN)) };
+    for (number, recipient) in (0..).zip(&recipients) {
+        store.transfer.place(open.row, number, recipient)?;
+    }
+    store.transfer.suspect(open.row, envelope.ended)?;
+    match (released, doubtful) {
+        (true, _) => {
+            store.hold.release(open.row)?;
+            store.hold.extend(open.row, now_us().saturating_add(AGAIN_US))?;
+        }
+        (false, true) => store.hold.quarantine(open.row)?,
+        (false, false) => store.hold.hold(open.row).map(drop)?,
+    }
+    Ok(Ok(Kept { released }))
+}
+
+/// Nobody gets a message twice because it came back: it must not be here, and whom the file has waiting has not ended here
+/// save by order.
+fn obstacle(store: &mut Store<'_>, arrived: &Arrived) -> Sql<Option<&'static str>> {
+    let message = arrived.envelope.message;
+    if store.hold.find(message)?.is_some() {
+        return Ok(Some(OPEN));
+    }
+    let before = store.transfer.was(message)?;
+    if before.is_empty() {
+        return Ok(None);
+    }
+    let can_wait = |address: &Address| {
+        let address = address.to_string();
+        before.iter().any(|(own, by_order)| *own == address && *by_order)
+    };
+    Ok((!arrived.waiting().all(can_wait)).then_some(ENDED))
+}
+
+/// The event of it, and further ones for recipients beyond what one leaf may hold.
+fn events(arrived: &Arrived, keeping: &Keeping, released: bool) -> Vec<Event> {
+    let waiting: Vec<&Address> = arrived.waiting().collect();
+    let mut said = serde_json::json!({ "accepted_us": arrived.envelope.accepted_us, "released": released });
+    if arrived.credential != arrived.envelope.credential {
+        said["credential_before"] = arrived.envelope.credential.clone().into();
+    }
+    if let Some(note) = &keeping.note {
+        said["note"] = super::noted(note).into();
+    }
+    let event = |batch: &[&Address]| {
+        let event = Event {
+            message: Some(arrived.envelope.message),
+            actor: Some(keeping.actor.clone()),
+            severity: 5,
+            bytes: Some(arrived.envelope.bytes),
+            rcpt_count: u64::try_from(batch.len()).ok(),
+            data: Some(said.to_string()),
+            ..Event::new(Name::QueueImport, Outcome::Success)
+        };
+        let event = event.with(Field::Account, arrived.credential.clone()).sender(&arrived.envelope.sender);
+        event.recipients(batch.iter().copied())
+    };
+    waiting.chunks(MAX_RECIPIENTS).map(event).collect()
+}

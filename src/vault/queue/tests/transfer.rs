@@ -1,0 +1,144 @@
+//! Messages that go to another gate and come from one, by the transactions that give and take them.
+
+use super::*;
+use crate::ipc::admin::queue::listing::Standing;
+use crate::ipc::admin::queue::transfer::{Envelope, Recipient};
+use crate::mail::envelope::Utf8;
+use crate::vault::queue::export::{Given, Taking, give, part_with};
+use crate::vault::queue::import::{Incoming, Keeping, Kept, keep};
+use crate::vault::store::transfer::Whole;
+
+/// What `accepted` keeps, and its digest is another.
+const CONTENT: &[u8] = b"x\r\n";
+
+fn given(store: &mut Store<'_>, message: MessageId, hold: bool) -> Given {
+    let taking = Taking { message, credential: None, hold, note: None, actor: "uid 0".into() };
+    store.transaction(|store| give(store, &taking)).unwrap()
+}
+
+fn whole(store: &mut Store<'_>, message: MessageId, hold: bool) -> Whole {
+    match given(store, message, hold) {
+        Given::Whole(whole) => *whole,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What a file says of it, with those who wait as they are there.
+fn from(whole: Whole, standing: Standing) -> (Envelope, Vec<Recipient>) {
+    use sha2::Digest as _;
+    let envelope = Envelope { sha256: sha2::Sha256::digest(CONTENT).into(), ..whole.envelope };
+    let recipients = whole.recipients.into_iter().map(|one| match one.standing.is_open() {
+        true => Recipient { standing, ..one },
+        false => one,
+    });
+    (envelope, recipients.collect())
+}
+
+fn taken(
+    store: &mut Store<'_>,
+    (envelope, recipients): (Envelope, Vec<Recipient>),
+    release: bool,
+) -> Result<bool, &'static str> {
+    let mut incoming = Incoming::new(envelope, None);
+    recipients.into_iter().try_for_each(|one| incoming.add(one))?;
+    incoming.take(CONTENT)?;
+    incoming.end()?;
+    let keeping = Keeping { release, note: None, actor: "uid 0".into() };
+    let arrived = incoming.arrived().unwrap();
+    let kept = store.transaction(|store| keep(store, arrived, &|_| LANE.to_owned(), &keeping)).unwrap();
+    kept.map(|Kept { released }| released)
+}
+
+fn part(store: &mut Store<'_>, message: MessageId) -> Counts {
+    store.transaction(|store| part_with(store, &[message], "uid 0", None)).unwrap().counts
+}
+
+#[test]
+fn what_goes_elsewhere_is_given_up_only_if_nobody_had_it_or_released_it_meanwhile() {
+    let home = home();
+    let database = Database::open(home.path()).unwrap();
+    let mut store = Store::prepare(&database).unwrap();
+    let message = accept(&mut store, "shop", &["a@example.org"]);
+    let (row, _) = lease(&mut store, 1).unwrap();
+    assert!(matches!(given(&mut store, message, true), Given::Left(reason) if reason.contains("upstream")));
+    let copied = whole(&mut store, message, false);
+    assert_eq!(copied.recipients[0].standing, Standing::Leased, "a copy says so");
+    assert_eq!(part(&mut store, message), Counts::default(), "an upstream has it");
+    store.transaction(|store| store.spool.release(1, 0).map(|own| assert_eq!(own, Some(row)))).unwrap();
+
+    assert_eq!(whole(&mut store, message, true).recipients[0].standing, Standing::Ready, "as it was");
+    assert_eq!(lease(&mut store, 2), None, "it is held");
+    all(&mut store, &order(Deed::Release, Which::All));
+    assert_eq!(part(&mut store, message), Counts::default(), "it was released meanwhile");
+    whole(&mut store, message, true);
+    assert_eq!(part(&mut store, message), counts(1, 1, 0));
+    assert!(matches!(given(&mut store, message, false), Given::Passed));
+    assert_eq!(store.hold.open(0, 9).unwrap(), []);
+}
+
+#[test]
+fn what_comes_from_elsewhere_is_held_and_who_may_have_it_is_released_by_its_id_alone() {
+    for (standing, release, offered) in [
+        (Standing::Deferred, false, false),
+        (Standing::Deferred, true, true),
+        (Standing::Held, true, false),
+        (Standing::Leased, true, false),
+        (Standing::Quarantined, true, false),
+    ] {
+        let home = home();
+        let database = Database::open(home.path()).unwrap();
+        let mut store = Store::prepare(&database).unwrap();
+        let message = accept(&mut store, "shop", &["a@example.org"]);
+        let out = from(whole(&mut store, message, true), standing);
+        assert_eq!(taken(&mut store, out.clone(), true), Err("it is in this queue already"));
+        part(&mut store, message);
+        assert_eq!(taken(&mut store, out, release), Ok(offered), "{standing:?}");
+        assert_eq!(lease(&mut store, 1).map(|(_, leased)| leased), offered.then_some(message), "{standing:?}");
+        let is_doubtful = matches!(standing, Standing::Leased | Standing::Quarantined);
+        let released = all(&mut store, &order(Deed::Release, Which::All)).messages;
+        assert_eq!(released == 0, offered || is_doubtful, "{standing:?}");
+        let by_id = all(&mut store, &order(Deed::Release, Which::Message(message))).messages;
+        assert_eq!(by_id == 1, is_doubtful, "{standing:?}");
+    }
+}
+
+#[test]
+fn who_has_ended_here_does_not_wait_again_and_whom_nobody_waits_for_is_not_taken() {
+    let home = home();
+    let database = Database::open(home.path()).unwrap();
+    let mut store = Store::prepare(&database).unwrap();
+    let message = accept(&mut store, "shop", &["a@example.org", "b@example.org"]);
+    let out = from(whole(&mut store, message, false), Standing::Ready);
+    let (row, _) = lease(&mut store, 1).unwrap();
+    store
+        .transaction(|store| {
+            store.spool.settle(1, 0, &came_to(State::Delivered))?;
+            store.spool.settle(1, 1, &came_to(State::Waiting(0)))?;
+            store.spool.release(1, 0)
+        })
+        .unwrap();
+    all(&mut store, &order(Deed::Drop, Which::All));
+    assert!(!store.hold.open(0, 9).unwrap().iter().any(|open| open.row == row));
+    assert!(taken(&mut store, out.clone(), false).unwrap_err().contains("was in this queue"));
+    let (envelope, mut recipients) = out;
+    recipients[0].standing = Standing::Delivered;
+    let both = recipients.clone();
+    recipients[1].standing = Standing::Failed;
+    assert_eq!(taken(&mut store, (envelope.clone(), recipients), false), Err("nobody waits for it"));
+    let mut strange = both.clone();
+    strange[1].addressee = Address::parse_international("bü@example.org").unwrap().into();
+    assert!(envelope.manner.utf8 == Utf8::None);
+    assert!(taken(&mut store, (envelope.clone(), strange), false).unwrap_err().contains("SMTPUTF8"));
+    let longer = Envelope { bytes: 2, ..envelope.clone() };
+    assert_eq!(taken(&mut store, (longer, both.clone()), false), Err("it is longer than it says"));
+    let other = Envelope { sha256: [0; 32], ..envelope.clone() };
+    assert!(taken(&mut store, (other, both.clone()), false).unwrap_err().contains("SHA-256"));
+
+    // The one who was given up by order waits again; the other one stays as he is.
+    assert_eq!(taken(&mut store, (envelope, both), true), Ok(true));
+    let (row, _) = lease(&mut store, 2).unwrap();
+    let leased = store.spool.leased(2, row, LANE, Uuid::nil()).unwrap();
+    assert_eq!(leased.recipients.iter().map(|(number, ..)| *number).collect::<Vec<_>>(), [1]);
+    let events: Vec<_> = events(&mut store).into_iter().map(|event| event.0).collect();
+    assert_eq!(events, ["queue.export", "queue.drop", "queue.import"]);
+}

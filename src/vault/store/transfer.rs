@@ -1,0 +1,144 @@
+//! Messages as they go out to another gate, and what is written of one that comes from there beside what is written of all.
+
+use rusqlite::{Connection, OptionalExtension, Result, Row, Statement, params};
+
+use super::keys::{Keys, Lock};
+use super::listing::standing;
+use super::spool::{Body, address, id, leases, manner, number, reverse_path};
+use crate::ipc::admin::queue::listing::Standing;
+use crate::ipc::admin::queue::transfer::{Envelope, Recipient};
+use crate::mail::envelope::Addressee;
+use crate::mail::id::MessageId;
+use crate::vault::audit::row::{damaged, integer, octets, unsigned};
+
+/// A message that somebody waits for, with all there is of it.
+#[derive(Debug)]
+pub struct Whole {
+    pub row: i64,
+    pub envelope: Envelope,
+    pub recipients: Vec<Recipient>,
+    pub body: Body,
+    pub lock: Lock,
+}
+
+pub struct Transfer<'c> {
+    find: Statement<'c>,
+    recipients: Statement<'c>,
+    moves: Statement<'c>,
+    was: Statement<'c>,
+    forget: Statement<'c>,
+    suspect: Statement<'c>,
+    place: Statement<'c>,
+}
+
+impl<'c> Transfer<'c> {
+    pub fn prepare(connection: &'c Connection) -> Result<Self> {
+        let sql = |sql: &str| connection.prepare(sql);
+        Ok(Self {
+            find: sql(
+                "SELECT id, msg_id, session_id, principal, mail_from, flags, envid, bytes, sha256, accepted_us, \
+                       expires_us, on_unknown, ended, hold, content, segment \
+                       FROM spool_msg JOIN spool_body ON msg = id WHERE msg_id = ?",
+            )?,
+            recipients: sql(
+                "SELECT rcpt, notify, orcpt, state, held, attempts, next_us, code, enhanced, said, host, unknown \
+                 FROM spool_rcpt WHERE msg = ? ORDER BY n",
+            )?,
+            moves: sql(
+                "SELECT EXISTS(SELECT 1 FROM spool_rcpt WHERE msg = ? AND (state = 1 OR state = 0 AND held <> 1))",
+            )?,
+            // Given up by order is not its end elsewhere.
+            was: sql("SELECT rcpt, state = 3 AND said = 'dropped' FROM spool_msg JOIN spool_rcpt ON msg = id \
+                 WHERE msg_id = ? AND done_us IS NOT NULL ORDER BY n")?,
+            forget: sql("DELETE FROM spool_msg WHERE msg_id = ? AND done_us IS NOT NULL")?,
+            suspect: sql("UPDATE spool_msg SET ended = ? WHERE id = ?")?,
+            place: sql(
+                "UPDATE spool_rcpt SET state = ?3, held = ?4, attempts = ?5, next_us = ?6, code = ?7, enhanced = ?8, \
+                        said = ?9, host = ?10, unknown = ?11 WHERE msg = ?1 AND n = ?2",
+            )?,
+        })
+    }
+
+    /// That message, as long as it has a body. What is due at `now_us` is ready.
+    pub fn find(&mut self, message: MessageId, now_us: u64, keys: &mut Keys<'_>) -> Result<Option<Whole>> {
+        let found = self.find.query_row([message.uuid().as_bytes()], |row| {
+            let body = match (row.get(14)?, row.get(15)?) {
+                (Some(content), None) => Body::Inline(content),
+                (None, Some(name)) => Body::Segment(name),
+                _ => return Err(damaged("a body is neither here nor there")),
+            };
+            let (recipients, lock) = (Vec::new(), Lock::None);
+            Ok((Whole { row: row.get(0)?, envelope: envelope(row)?, recipients, body, lock }, row.get::<_, i64>(13)?))
+        });
+        let Some((mut whole, hold)) = found.optional()? else { return Ok(None) };
+        let rows = self.recipients.query_map([whole.row], |row| recipient(row, hold, now_us))?;
+        whole.recipients = rows.collect::<Result<_>>()?;
+        whole.lock = keys.get(whole.row, message)?;
+        Ok(Some(whole))
+    }
+
+    /// Whether a courier has somebody of it, or may get somebody.
+    pub fn moves(&mut self, row: i64) -> Result<bool> {
+        self.moves.query_row([row], |row| row.get(0))
+    }
+
+    /// The recipients of a message that is done here, and whether each was given up by order. Nobody, when it isn't known.
+    pub fn was(&mut self, message: MessageId) -> Result<Vec<(String, bool)>> {
+        self.was.query_map([message.uuid().as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    }
+
+    /// Forgets a message that is done.
+    pub fn forget(&mut self, message: MessageId) -> Result<()> {
+        self.forget.execute([message.uuid().as_bytes()]).map(drop)
+    }
+
+    /// Couriers ended over it elsewhere.
+    pub fn suspect(&mut self, row: i64, ended: u32) -> Result<()> {
+        self.suspect.execute(params![ended, row]).map(drop)
+    }
+
+    /// Puts a recipient where it stood. Who waited is held.
+    pub fn place(&mut self, row: i64, number: u32, recipient: &Recipient) -> Result<()> {
+        let Recipient { standing, attempts, next_us, code, enhanced, said, host, unknown, .. } = recipient;
+        let state = match standing {
+            Standing::Delivered => 2,
+            Standing::Failed => 3,
+            Standing::Expired => 4,
+            _ => 0,
+        };
+        let (held, next) = (i64::from(state == 0), integer(*next_us));
+        let columns = params![row, number, state, held, attempts, next, code, enhanced, said, host, unknown];
+        self.place.execute(columns).map(drop)
+    }
+}
+
+fn envelope(row: &Row<'_>) -> Result<Envelope> {
+    Ok(Envelope {
+        message: id(row, 1)?.into(),
+        session: id(row, 2)?,
+        credential: row.get(3)?,
+        sender: reverse_path(row, 4)?,
+        manner: manner::read(row, 5, 6)?,
+        bytes: unsigned(row, 7)?,
+        sha256: octets::<32>(row, 8)?.ok_or_else(|| damaged("the SHA-256 of a body is missing"))?,
+        accepted_us: unsigned(row, 9)?,
+        expires_us: unsigned(row, 10)?,
+        on_unknown: leases::read(row.get(11)?)?,
+        ended: number(row, 12)?,
+    })
+}
+
+fn recipient(row: &Row<'_>, hold: i64, now_us: u64) -> Result<Recipient> {
+    let (attempts, next_us) = (number(row, 5)?, unsigned(row, 6)?);
+    Ok(Recipient {
+        addressee: Addressee { address: address(row, 0)?, wish: manner::wish(row, 1, 2)? },
+        standing: standing((row.get(3)?, row.get(4)?), hold, attempts, next_us > now_us),
+        attempts,
+        next_us,
+        code: row.get(7)?,
+        enhanced: row.get(8)?,
+        said: row.get(9)?,
+        host: row.get(10)?,
+        unknown: row.get(11)?,
+    })
+}

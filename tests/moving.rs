@@ -1,0 +1,212 @@
+//! Claims: mail that waits can be moved from one gate to another, whole, while either runs and while it is stopped; nobody gets a
+//! message twice because its archive is taken in twice, and what is no archive of an export is taken in by nobody.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::Output;
+
+use gatepost::sink::{Fault, Options, Phase};
+use serde_json::Value;
+use support::{CREDENTIAL, PATIENCE, Service, Setting, await_that};
+
+fn queue(service: &Service, words: &[&str]) -> Output {
+    let mut command = support::gatepost();
+    command.arg("queue").args(words).args(["--fallback-ids", "--config"]).arg(service.config());
+    command.output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// The object that a command prints.
+fn told(service: &Service, words: &[&str]) -> Value {
+    let output = queue(service, &[words, &["--json"]].concat());
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{words:?}: {}", said(&output)))
+}
+
+fn listed(service: &Service) -> Vec<Value> {
+    let output = queue(service, &["list", "--json"]);
+    assert!(output.status.success(), "{}", said(&output));
+    String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn events(service: &Service, name: &str) -> Vec<Value> {
+    let output = service.command(&["audit", "query", "--event", name, "--json"]);
+    String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn archive(service: &Service, name: &str) -> (PathBuf, String) {
+    let path = service.folder.path().join(name);
+    let text = path.to_str().unwrap().to_owned();
+    (path, text)
+}
+
+/// An upstream that takes nobody now.
+fn reluctant() -> Options {
+    Options { faults: vec![Fault::say(Phase::Rcpt, "451 4.2.0 not today")], ..Options::default() }
+}
+
+fn full() -> Service {
+    let more = "[spool]\nretry = [\"1h\"]".into();
+    Service::start_with(&Setting { sink: reluctant, more, ..Setting::default() })
+}
+
+/// A body that is too long for a row.
+fn long() -> String {
+    (0..3000).map(|n| format!("line {n} of a message that has a file of its own\r\n")).collect()
+}
+
+/// One short message, and one long one to two recipients with wishes, both put off.
+fn fill(service: &Service) {
+    let secret = service.add_credential();
+    let mut session = service.log_in(&secret);
+    assert_eq!(session.send("short"), 250);
+    assert_eq!(session.say("EHLO client.example"), 250);
+    assert_eq!(session.say("MAIL FROM:<a@example.net> RET=HDRS ENVID=QQ1"), 250);
+    assert_eq!(session.say("RCPT TO:<c@example.org> NOTIFY=NEVER"), 250);
+    assert_eq!(session.say("RCPT TO:<d@example.org> NOTIFY=FAILURE ORCPT=rfc822;d@example.org"), 250);
+    assert_eq!(session.say("DATA"), 354);
+    assert_eq!(session.say(&format!("From: a@example.net\r\nSubject: long\r\n\r\n{}.", long())), 250);
+    await_that("both were put off", || {
+        let all = listed(service);
+        all.len() == 2 && all[0]["states"]["deferred"] == 1 && all[1]["states"]["deferred"] == 2
+    });
+}
+
+/// What arrived at its upstream with this subject.
+fn arrived(service: &Service, subject: &str) -> (Vec<String>, String) {
+    loop {
+        let received = service.sink.next(PATIENCE).expect("a message");
+        let text = String::from_utf8(received.content).unwrap();
+        if text.contains(&format!("Subject: {subject}\r\n")) {
+            return (received.recipients, text);
+        }
+    }
+}
+
+#[test]
+fn a_queue_moves_to_another_gate_with_ids_states_and_wishes_and_arrives_once() {
+    let old = full();
+    fill(&old);
+    let (path, file) = archive(&old, "queue.tar");
+    let ids: Vec<Value> = listed(&old).iter().map(|one| one["message"].clone()).collect();
+
+    // Where nobody can know that it is kept nothing is given up, and a slip of the hand overwrites nothing.
+    assert!(!queue(&old, &["export", "--drop"]).status.success());
+    assert!(!queue(&old, &["export", "--drop", "--out", "-"]).status.success());
+    let moved = told(&old, &["export", "--drop", "--out", &file, "--reason", "a new machine"]);
+    assert_eq!((moved["messages"].as_u64(), moved["recipients"].as_u64()), (Some(2), Some(3)), "{moved}");
+    assert_eq!((moved["dropped"].as_u64(), moved["left"].as_array().unwrap().len()), (Some(2), 0), "{moved}");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(said(&queue(&old, &["export", "--out", &file])).contains("exists already"));
+    await_that("nothing of it is left", || listed(&old).is_empty());
+    let left: Vec<_> = fs::read_dir(old.folder.path().join("state/db")).unwrap().map(|file| file.unwrap()).collect();
+    assert!(!left.iter().any(|file| file.file_name().to_string_lossy().starts_with("body-")), "{left:?}");
+    let given = events(&old, "queue.export");
+    assert!(given.len() == 2 && given[0].to_string().contains("a new machine"), "{given:?}");
+    let dropped = events(&old, "queue.drop");
+    assert!(dropped.len() == 2 && dropped.iter().all(|event| event["reason"] == "exported"), "{dropped:?}");
+
+    let mut new = Service::start();
+    let refused = told(&new, &["import", &file]);
+    assert_eq!((refused["messages"].as_u64(), refused["left"].as_array().unwrap().len()), (Some(0), 2));
+    assert!(refused.to_string().contains("there is no credential"), "{refused}");
+    new.add_credential();
+    let output = queue(&new, &["import", &file, "--reason", "a new machine"]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("taken in: 2 messages, 3 recipients; 2 of them are held"), "{}", said(&output));
+    let waiting = listed(&new);
+    assert_eq!(waiting.iter().map(|one| one["message"].clone()).collect::<Vec<_>>(), ids, "they keep their ids");
+    assert!(waiting.iter().all(|one| one["states"]["held"].as_u64().is_some()), "{waiting:?}");
+    let shown = told(&new, &["show", ids[1].as_str().unwrap(), "--clear"]);
+    let (one, other) = (&shown["recipients"][0], &shown["recipients"][1]);
+    assert_eq!(
+        (one["attempts"].as_u64(), one["code"].as_u64(), one["said"].as_str()),
+        (Some(1), Some(451), Some("not today"))
+    );
+    assert_eq!((one["route"].as_str(), other["attempts"].as_u64()), (Some("sink"), Some(1)), "{shown}");
+
+    // Again: it is there, and when it was delivered it is not there any more, and is not taken in either.
+    let again = told(&new, &["import", &file]);
+    assert!(again["messages"] == 0 && again.to_string().matches("in this queue already").count() == 2, "{again}");
+    assert!(queue(&new, &["release", "--all"]).status.success());
+    assert!(queue(&new, &["retry", "--all"]).status.success());
+    let (to, text) = arrived(&new, "long");
+    assert_eq!(to, ["c@example.org", "d@example.org"]);
+    assert!(text.ends_with(&long()), "{} octets", text.len());
+    await_that("all is delivered", || listed(&new).is_empty());
+    let again = told(&new, &["import", &file]);
+    assert!(again["messages"] == 0 && again.to_string().matches("as delivered to").count() == 2, "{again}");
+    let taken = events(&new, "queue.import");
+    assert!(taken.len() == 2 && taken[0]["msg_id"] == ids[0], "{taken:?}");
+    assert!(taken[1]["data"].to_string().contains("a new machine"), "{taken:?}");
+
+    // Also when the queue has forgotten it: the audit log has not.
+    new.end();
+    let database = rusqlite::Connection::open(new.folder.path().join("state/db/vault.db")).unwrap();
+    database.execute_batch("PRAGMA foreign_keys=ON; DELETE FROM spool_msg").unwrap();
+    drop(database);
+    let again = told(&new, &["import", &file]);
+    assert!(again["messages"] == 0 && again.to_string().matches("as delivered to").count() == 2, "{again}");
+    old.stop();
+}
+
+#[test]
+fn stopped_gates_give_and_take_too_and_what_was_given_away_can_come_back() {
+    let mut service = full();
+    fill(&service);
+    service.end();
+    let (copy, file) = archive(&service, "copy.tar");
+    let given = told(&service, &["export", "--out", &file]);
+    assert_eq!((given["messages"].as_u64(), given["dropped"].as_u64()), (Some(2), Some(0)), "{given}");
+    assert_eq!(listed(&service).len(), 2, "a copy leaves them there");
+    let piped = queue(&service, &["export"]);
+    assert!(piped.status.success() && piped.stdout.len() as u64 == fs::metadata(&copy).unwrap().len());
+    let (_, moved) = archive(&service, "moved.tar");
+    assert_eq!(told(&service, &["export", "--drop", "--out", &moved])["dropped"].as_u64(), Some(2));
+    assert!(listed(&service).is_empty());
+    assert!(queue(&service, &["export"]).stdout.len() == 1024, "an archive of nothing");
+
+    // What is no whole archive, or was changed, is not taken in.
+    let whole = fs::read(&copy).unwrap();
+    let (broken, broken_file) = archive(&service, "broken.tar");
+    let refused = |octets: &[u8], why: &str| {
+        fs::write(&broken, octets).unwrap();
+        let output = queue(&service, &["import", &broken_file]);
+        assert!(!output.status.success() && said(&output).contains(why), "{why}: {}", said(&output));
+    };
+    refused(&whole[..whole.len() - 1024], "it has no end");
+    refused(&whole[..whole.len() / 2], "it has no end");
+    refused(b"From: a@example.net\r\n", "it has no end");
+    let mut changed = whole.clone();
+    let at = changed.windows(9).position(|part| part == b"line 1234").unwrap();
+    changed[at] = b'L';
+    fs::write(&broken, &changed).unwrap();
+    let one_of_two = told(&service, &["import", &broken_file]);
+    assert_eq!(one_of_two["messages"].as_u64(), Some(1), "{one_of_two}");
+    assert!(one_of_two["left"][0]["reason"].as_str().unwrap().contains("SHA-256"), "{one_of_two}");
+
+    // The other one comes back from the archive, and is delivered by its own time.
+    let back = told(&service, &["import", &moved, "--release"]);
+    assert_eq!((back["messages"].as_u64(), back["released"].as_u64()), (Some(1), Some(1)), "{back}");
+    let waiting = listed(&service);
+    assert_eq!(waiting.len(), 2);
+    assert!(waiting[0]["states"]["held"].is_number() && waiting[1]["states"]["deferred"].is_number(), "{waiting:?}");
+    service.restart();
+    let shown = told(&service, &["show", waiting[1]["message"].as_str().unwrap()]);
+    assert_eq!(shown["recipients"][0]["route"].as_str(), Some("sink"), "the start gives it a route: {shown}");
+    assert!(queue(&service, &["retry", waiting[1]["message"].as_str().unwrap()]).status.success());
+    await_that("it is tried again", || {
+        told(&service, &["show", waiting[1]["message"].as_str().unwrap()])["recipients"][0]["attempts"].as_u64()
+            == Some(2)
+    });
+    assert!(service.command(&["audit", "verify"]).status.success());
+    assert!(!queue(&service, &["export", "--credential", "nobody"]).status.success());
+    let (_, third) = archive(&service, "third.tar");
+    assert_eq!(told(&service, &["export", "--credential", CREDENTIAL, "--out", &third])["messages"].as_u64(), Some(2));
+    service.stop();
+}
