@@ -112,6 +112,8 @@ pub struct Credential {
     pub mask: Option<At<String>>,
     pub rewrite: BTreeMap<String, At<String>>,
     pub remove_headers: Vec<At<String>>,
+    pub redirect: Option<At<String>>,
+    pub always_bcc: Vec<At<String>>,
 }
 
 /// One of `secrets`.

@@ -4,6 +4,7 @@
 
 pub mod certificate;
 pub mod derived;
+pub mod destination;
 pub mod limits;
 pub mod mask;
 pub mod mechanism;
@@ -23,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::facts::Facts;
-use crate::mail::removal::{self, Removable};
+use crate::mail::removal::Removable;
 pub use limits::Limits;
 use mask::Mask;
 use refusal::Refusal;
@@ -78,6 +79,10 @@ pub struct Policy {
     pub rewrite: Vec<Rewrite>,
     /// Fields that don't go out.
     pub remove_headers: Vec<Removable>,
+    /// Who gets all its mail instead of those whom it names.
+    pub redirect: Option<Address>,
+    /// Who gets a copy of each message.
+    pub always_bcc: Vec<Address>,
     /// How long its messages are tried, in seconds; as long as all others when absent.
     pub ttl_seconds: Option<u64>,
     /// What becomes of a message whose upstream didn't answer after the dot.
@@ -150,6 +155,7 @@ pub struct Grant {
     pub scopes: Scopes,
     pub rewrite: Vec<Rewrite>,
     pub remove_headers: Vec<Removable>,
+    pub redirect: Option<Address>,
 }
 
 impl Grant {
@@ -178,15 +184,18 @@ impl Grant {
         if !self.recipients.permit(recipient) {
             return Err(Refusal::RecipientNotAllowed);
         }
-        match route::find(&self.routes, &self.principal, sender, recipient) {
-            Some(_) => Ok(()),
-            None => Err(Refusal::NoRoute),
-        }
+        self.way(sender, self.redirect.as_ref().unwrap_or(recipient))
+    }
+
+    /// Is there a way to that mailbox, whatever the rules say of it?
+    pub fn way(&self, sender: &ReversePath, to: &Address) -> Result<(), Refusal> {
+        route::find(&self.routes, &self.principal, sender, to).map(|_| ()).ok_or(Refusal::NoRoute)
     }
 
     /// Is that way one that keeps mail under TLS from server to server (RFC 8689)?
     pub fn protected(&self, sender: &ReversePath, recipient: &Address) -> Result<(), Refusal> {
-        let route = route::find(&self.routes, &self.principal, sender, recipient);
+        let to = self.redirect.as_ref().unwrap_or(recipient);
+        let route = route::find(&self.routes, &self.principal, sender, to);
         if route.is_some_and(|route| route.requiretls) { Ok(()) } else { Err(Refusal::RequireTls) }
     }
 
@@ -230,6 +239,7 @@ impl Policy {
             scopes: self.scopes.clone(),
             rewrite: self.rewrite.clone(),
             remove_headers: self.remove_headers.clone(),
+            redirect: self.redirect.clone(),
         }
     }
 
@@ -268,29 +278,8 @@ impl Policy {
         if self.max_recipients.is_some_and(|most| !(1..=MOST_RECIPIENTS).contains(&most)) {
             return Err(format!("max_recipients: from 1 to {MOST_RECIPIENTS}"));
         }
+        self.check_destinations()?;
         self.check_changes()
-    }
-
-    /// What is wrong with the changes to its messages; in words.
-    pub fn check_changes(&self) -> Result<(), String> {
-        if self.rewrite.len() > rewrite::MOST {
-            return Err(format!("rewrite: at most {}", rewrite::MOST));
-        }
-        if self.remove_headers.len() > removal::MOST {
-            return Err(format!("remove_headers: at most {}", removal::MOST));
-        }
-        for (at, line) in self.rewrite.iter().enumerate() {
-            if !self.senders.iter().any(|rule| rule.matches(&line.to)) {
-                return Err(format!(
-                    "rewrite: {} is none of its senders, so it would be refused: add it to them",
-                    line.to
-                ));
-            }
-            if self.rewrite.iter().take(at).any(|other| other.from == line.from) {
-                return Err(format!("rewrite: {} stands there twice", line.from));
-            }
-        }
-        Ok(())
     }
 }
 

@@ -5,8 +5,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::Policy;
 use super::rule::SenderRule;
 use crate::mail::address::Address;
+use crate::mail::removal;
 
 /// Lines of one credential.
 pub const MOST: usize = 64;
@@ -83,6 +85,30 @@ impl TryFrom<String> for Rewrite {
 impl From<Rewrite> for String {
     fn from(line: Rewrite) -> Self {
         line.to_string()
+    }
+}
+
+impl Policy {
+    /// What is wrong with the changes to its messages; in words.
+    pub fn check_changes(&self) -> Result<(), String> {
+        if self.rewrite.len() > MOST {
+            return Err(format!("rewrite: at most {}", MOST));
+        }
+        if self.remove_headers.len() > removal::MOST {
+            return Err(format!("remove_headers: at most {}", removal::MOST));
+        }
+        for (at, line) in self.rewrite.iter().enumerate() {
+            if !self.senders.iter().any(|rule| rule.matches(&line.to)) {
+                return Err(format!(
+                    "rewrite: {} is none of its senders, so it would be refused: add it to them",
+                    line.to
+                ));
+            }
+            if self.rewrite.iter().take(at).any(|other| other.from == line.from) {
+                return Err(format!("rewrite: {} stands there twice", line.from));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -2,34 +2,49 @@
 
 use super::audit::event::{Event, Field, MAX_RECIPIENTS, Name, Outcome};
 use super::transaction::{Sender, Transaction};
-use crate::mail::envelope::Manner;
+use crate::mail::address::Address;
+use crate::mail::envelope::Addressee;
 use crate::mail::facts::Changes;
 
-/// The event of the acceptance, and further ones for recipients beyond what one leaf may hold.
-pub fn events(sender: &Sender, transaction: &Transaction) -> Vec<Event> {
-    let mut batches = transaction.recipients.chunks(MAX_RECIPIENTS);
+/// Why recipients are in the log whom a message does not go to.
+const REDIRECTED: &str = "redirected";
+
+/// The event of the acceptance, with those whom the message goes to, and further ones for recipients beyond what one leaf may
+/// hold; then those whom it named, where it goes to another.
+pub fn events(sender: &Sender, transaction: &Transaction, destinations: &[Addressee]) -> Vec<Event> {
+    let to: Vec<&Address> = destinations.iter().map(|one| &one.address).collect();
+    let mut batches = to.chunks(MAX_RECIPIENTS);
+    let is_redirected = sender.credential.policy.redirect.is_some();
+    let copies = if is_redirected { 0 } else { to.len().saturating_sub(transaction.recipients.len()) };
     let first = Event {
         message: Some(transaction.message),
         bytes: Some(transaction.size()),
-        rcpt_count: u64::try_from(transaction.recipients.len()).ok(),
-        data: rarities(&transaction.manner, &transaction.changes),
+        rcpt_count: u64::try_from(to.len()).ok(),
+        data: rarities(transaction, copies),
         ..Event::new(Name::MsgAccept, Outcome::Success)
     };
     let first = sender.describe(first, transaction.tls.as_ref()).sender(&transaction.sender);
     let given = transaction.changes.sender.as_ref().or(transaction.changes.author.as_ref());
     let first = given.into_iter().fold(first, |event, given| event.with(Field::SenderGiven, given.to_string()));
-    let first = first.with(Field::Helo, transaction.helo.clone()).recipients(batches.next().unwrap_or_default());
-    let more = batches.map(|batch| {
-        let event = Event { message: Some(transaction.message), ..Event::new(Name::MsgRecipients, Outcome::Info) };
-        sender.describe(event, None).recipients(batch)
-    });
-    std::iter::once(first).chain(more).collect()
+    let first = first
+        .with(Field::Helo, transaction.helo.clone())
+        .recipients(batches.next().unwrap_or_default().iter().copied());
+    let further = |batch: &[&Address], reason: Option<&str>| {
+        let reason = reason.map(str::to_owned);
+        let event =
+            Event { message: Some(transaction.message), reason, ..Event::new(Name::MsgRecipients, Outcome::Info) };
+        sender.describe(event, None).recipients(batch.iter().copied())
+    };
+    let named: Vec<&Address> = if is_redirected { transaction.recipients.iter().collect() } else { Vec::new() };
+    let more = batches.map(|batch| further(batch, None));
+    let named = named.chunks(MAX_RECIPIENTS).map(|batch| further(batch, Some(REDIRECTED)));
+    std::iter::once(first).chain(more).chain(named).collect()
 }
 
 /// What was asked for and taken: whoever looks for what became of it finds where it was promised. And what was changed in it:
 /// where, by names that the operator chose; whose it was is personal.
-fn rarities(manner: &Manner, changes: &Changes) -> Option<String> {
-    let Changes { sender, author, removed } = changes;
+fn rarities(transaction: &Transaction, copies: usize) -> Option<String> {
+    let (manner, Changes { sender, author, removed }) = (&transaction.manner, &transaction.changes);
     let places = [("envelope", sender.is_some()), ("header", author.is_some())];
     let rewritten: Vec<&str> = places.into_iter().filter(|(_, is)| *is).map(|(place, _)| place).collect();
     let rewritten = (!rewritten.is_empty()).then(|| ("rewritten".to_owned(), rewritten.into()));
@@ -37,7 +52,8 @@ fn rarities(manner: &Manner, changes: &Changes) -> Option<String> {
     let removed = (!removed.is_empty()).then(|| ("removed".to_owned(), serde_json::Value::Object(counted.collect())));
     let tls = manner.require_tls.then(|| ("requiretls".to_owned(), true.into()));
     let held = manner.release_us.map(|release| ("held_until_us".to_owned(), release.into()));
+    let copies = (copies > 0).then(|| ("copies".to_owned(), copies.into()));
     let all: serde_json::Map<_, serde_json::Value> =
-        tls.into_iter().chain(held).chain(rewritten).chain(removed).collect();
+        tls.into_iter().chain(held).chain(copies).chain(rewritten).chain(removed).collect();
     (!all.is_empty()).then(|| serde_json::Value::Object(all).to_string())
 }

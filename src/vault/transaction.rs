@@ -181,6 +181,12 @@ impl Transaction {
                 grant.protected(&self.sender, recipient)?;
             }
         }
+        for copy in sender.credential.policy.copies(self.recipients.iter()) {
+            grant.way(&self.sender, copy)?;
+            if self.manner.require_tls {
+                grant.protected(&self.sender, copy)?;
+            }
+        }
         grant.authors(facts)?;
         match self.manner.utf8 {
             Utf8::None if facts.utf8 => return Err(Refusal::Utf8.into()),
@@ -297,7 +303,8 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
             return Err(refusal(&error));
         }
     };
-    let events = acceptance::events(sender, &transaction);
+    let destinations = sender.credential.policy.destinations(transaction.addressees().collect());
+    let events = acceptance::events(sender, &transaction, &destinations);
     let now = now_us();
     let due = transaction.manner.release_us.unwrap_or(now).max(now);
     let (accepted, size) = {
@@ -309,8 +316,8 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
             message: transaction.message,
             session: sender.session,
             principal: principal.clone(),
-            recipients: transaction
-                .addressees()
+            recipients: destinations
+                .into_iter()
                 .map(|to| (lane(&to.address), to))
                 .map(|(lane, to)| (to, lane))
                 .collect(),

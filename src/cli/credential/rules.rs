@@ -8,11 +8,12 @@ use serde_json::{Map, Value, json};
 
 use super::rates::{self, Rates};
 use crate::config;
+use crate::mail::address::Address;
 use crate::policy::OnUnknown;
 use crate::policy::mask::Mask;
 
 /// The name of each option and its place in a policy.
-const PLACES: [(&str, &[&str]); 14] = [
+const PLACES: [(&str, &[&str]); 16] = [
     ("sender", &["senders"]),
     ("recipient-allow", &["recipients", "allow"]),
     ("recipient-deny", &["recipients", "deny"]),
@@ -25,6 +26,8 @@ const PLACES: [(&str, &[&str]); 14] = [
     ("mask", &["mask"]),
     ("rewrite", &["rewrite"]),
     ("remove-header", &["remove_headers"]),
+    ("redirect", &["redirect"]),
+    ("always-bcc", &["always_bcc"]),
     ("ttl", &["ttl_seconds"]),
     ("on-unknown", &["on_unknown"]),
 ];
@@ -67,6 +70,12 @@ pub struct Rules {
     /// Remove these fields: Received, User-Agent, Organization or any that begins with X- (may be given several times)
     #[arg(long = "remove-header", value_name = "NAME")]
     removed: Vec<String>,
+    /// Send all its mail to this address instead of those whom it names
+    #[arg(long, value_name = "ADDRESS", value_parser = mailbox)]
+    redirect: Option<String>,
+    /// Send a copy of each message to this address (may be given several times)
+    #[arg(long = "always-bcc", value_name = "ADDRESS", value_parser = mailbox)]
+    copies: Vec<String>,
     /// How long its messages are tried, such as 15m; as `[spool]` says by default
     #[arg(long, value_name = "TIME", value_parser = ttl)]
     ttl: Option<u64>,
@@ -112,6 +121,8 @@ impl Rules {
         put(&mut patch, "mask", self.mask.clone().map(Value::from));
         put(&mut patch, "rewrite", list(&self.rewrite));
         put(&mut patch, "remove-header", list(&self.removed));
+        put(&mut patch, "redirect", self.redirect.clone().map(Value::from));
+        put(&mut patch, "always-bcc", list(&self.copies));
         put(&mut patch, "ttl", self.ttl.map(Value::from));
         put(&mut patch, "on-unknown", self.on_unknown.clone().map(Value::from));
         if let Some(mode) = &self.delivery {
@@ -150,6 +161,11 @@ fn put(patch: &mut Map<String, Value>, option: &str, value: Option<Value>) {
 /// A list that was given.
 fn list(texts: &[String]) -> Option<Value> {
     (!texts.is_empty()).then(|| json!(texts))
+}
+
+/// An address, as it is kept.
+fn mailbox(text: &str) -> Result<String, String> {
+    Address::parse(text).map(|to| to.to_string()).map_err(|why| format!("{why}: write \"user@domain\""))
 }
 
 /// A length of time, in seconds.

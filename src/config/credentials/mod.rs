@@ -77,6 +77,8 @@ pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings
             mask: written.mask.as_ref().and_then(|mask| word(mask, "mask", &Mask::WORDS, &[], findings)),
             rewrite: changes::rewrite(&written.rewrite, findings),
             remove_headers: changes::removed(&written.remove_headers, findings),
+            redirect: changes::redirect(&written.redirect, findings),
+            always_bcc: changes::copies(&written.always_bcc, findings),
             ttl_seconds: written.ttl.as_ref().map(|ttl| duration(ttl, &TTL, findings).as_secs()),
             on_unknown: on_unknown.unwrap_or_default(),
         };
@@ -99,14 +101,16 @@ pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings
 /// What no single key shows: a grant that fits no frame, a credential that nobody can use, an open relay.
 fn judge(credential: &Declared, table: &At<file::Credential>, findings: &mut Findings<'_>) {
     let Declared { id, secrets, policy, .. } = credential;
-    if encoded(&(&policy.senders, &policy.recipients, &policy.rewrite, &policy.remove_headers)) > MAX_ENCODED {
+    if encoded(&(&policy.senders, &policy.recipients, &policy.rewrite, &policy.remove_headers, &policy.redirect))
+        > MAX_ENCODED
+    {
         let text = format!(
             "credential {id:?}: its senders, recipients, rewrite and remove_headers take more than {} KiB together; use \"@domain\" or \".suffix\"",
             MAX_ENCODED / 1024
         );
         findings.refuse(table.span(), text);
     }
-    if let Err(why) = policy.check_changes() {
+    if let Err(why) = policy.check_destinations().and_then(|()| policy.check_changes()) {
         findings.refuse(table.span(), format!("credential {id:?}: {why}"));
     }
     if table.get_ref().identified_by.is_empty() {

@@ -50,3 +50,20 @@ fn rule_a17_keys_for_scram_stand_beside_their_hash_and_share_a_salt() {
         assert!(said.contains(why) && !said.contains("hunter2") && !said.contains("WG5d"), "{scrams:?}: {said}");
     }
 }
+
+#[test]
+fn row_80b_where_its_mail_goes_stands_in_the_file_too() {
+    let keys = "redirect = \"test@example.net\"\nalways_bcc = [\"archive@example.net\", \"b@example.net\"]";
+    let policy = load(&with(keys)).unwrap().credentials.remove(0).policy;
+    assert_eq!(policy.redirect.unwrap().to_string(), "test@example.net");
+    assert_eq!(policy.always_bcc.len(), 2);
+    for (keys, why) in [
+        ("redirect = \"test\"", "redirect: \"test\" is not an address"),
+        ("redirect = \"test@localhost\"", "full domain"),
+        ("always_bcc = [\"a@x.example\", \"\"]", "always_bcc: \"\" is not an address"),
+        ("always_bcc = [\"a@x.example\", \"a@x.example\"]", "twice"),
+    ] {
+        let said = load(&with(keys)).unwrap_err().to_string();
+        assert!(said.contains(why), "{keys}: {said}");
+    }
+}
