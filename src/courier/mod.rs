@@ -21,6 +21,9 @@ mod trust;
 mod upstream;
 mod witness;
 
+#[cfg(any(test, fuzzing))]
+pub use provider::trial;
+
 use std::fs;
 use std::io::Read;
 use std::os::fd::OwnedFd;

@@ -5,6 +5,7 @@ pub mod bdat;
 pub mod command;
 pub mod data;
 pub mod header;
+pub mod mime;
 pub mod proxy;
 pub mod sasl;
 pub mod session;
@@ -25,12 +26,13 @@ mod tests;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also that of its corpus.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("command", command::run),
     ("data", data::run),
     ("bdat", bdat::run),
     ("sasl", sasl::run),
     ("proxy", proxy::run),
     ("header", header::run),
+    ("mime", mime::run),
     ("session", session::run),
 ];

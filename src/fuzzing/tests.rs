@@ -47,6 +47,11 @@ fn the_corpus_of_header() {
 }
 
 #[test]
+fn the_corpus_of_mime() {
+    feed("mime");
+}
+
+#[test]
 fn the_corpus_of_session() {
     feed("session");
 }

@@ -17,6 +17,11 @@ mod judgement;
 mod rehearsal;
 mod webhook;
 
+/// What a message becomes, for fuzzing.
+#[cfg(any(test, fuzzing))]
+#[path = "tests/trial.rs"]
+pub mod trial;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 

@@ -76,20 +76,22 @@ pub fn of(message: &Message<'_>, letter: &Letter<'_>) -> Result<(Fields, Vec<Str
             to = std::mem::take(&mut cc);
         }
     }
-    let subject = message.subject().unwrap_or_default().trim().to_owned();
+    let subject = one_line(message.subject().unwrap_or_default());
     check_words(message)?;
     if subject.is_empty() {
         lost.push("an empty subject".to_owned());
+    }
+    let named = mailboxes(message.reply_to().into_iter());
+    let reply_to: Vec<String> = named.iter().filter_map(|addr| Some(read(addr)?.to_string())).collect();
+    if reply_to.len() < named.len() {
+        lost.push("what is no address in Reply-To".to_owned());
     }
     let fields = Fields {
         from: written(author)?,
         to,
         cc,
         bcc,
-        reply_to: mailboxes(message.reply_to().into_iter())
-            .iter()
-            .filter_map(|addr| addr.address.as_deref().map(str::to_owned))
-            .collect(),
+        reply_to,
         subject: if subject.is_empty() { "(no subject)".to_owned() } else { subject },
         headers: headers(message, lost)?,
         text: body.text,
@@ -136,11 +138,15 @@ fn visible<'a>(
     named
 }
 
+/// An encoded word may hold line breaks (RFC 2047), and whoever puts this into a header must not get a field more than there was.
+fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ").trim().to_owned()
+}
+
 /// `Name <address>`, with the name as a quoted string.
 fn written(author: &Addr<'_>) -> Result<String, String> {
     let address = read(author).ok_or("its author is no address")?;
-    let name = author.name.as_deref().unwrap_or_default().trim();
-    let name: String = name.chars().filter(|c| !c.is_control()).collect();
+    let name = one_line(author.name.as_deref().unwrap_or_default());
     if name.is_empty() {
         return Ok(address.to_string());
     }

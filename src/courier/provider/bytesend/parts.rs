@@ -169,9 +169,10 @@ impl Body {
 
     fn attach(&mut self, message: &Message<'_>, part: &MessagePart<'_>, name: &str) {
         let extension = TYPES.iter().find(|(_, of)| *of == name).map(|(extension, _)| *extension);
-        let filename = match part.attachment_name().map(str::trim).filter(|filename| !filename.is_empty()) {
-            Some(filename) => filename.chars().filter(|c| !c.is_control()).collect(),
-            None => {
+        let given: String = part.attachment_name().unwrap_or_default().chars().filter(|c| !c.is_control()).collect();
+        let filename = match given.trim() {
+            given if !given.is_empty() => given.to_owned(),
+            _ => {
                 let number = self.attachments.len() + 1;
                 extension.map_or_else(|| format!("part-{number}"), |extension| format!("part-{number}.{extension}"))
             }

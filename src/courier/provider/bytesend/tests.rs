@@ -102,6 +102,24 @@ fn rule_u16_what_has_no_field_is_a_reason_or_left_out_as_was_asked_for() {
     }
 }
 
+/// Encoded words may hold any octet. Whoever makes a header of the fields must not find a line break in one.
+#[test]
+fn rule_u16_no_word_of_the_header_becomes_a_line_of_its_own() {
+    let content = "From: =?utf-8?q?a=0D=0ABcc:_x@example.org?= <a@example.net>\nTo: b@example.org\n\
+        Subject: =?utf-8?q?x=0D=0ABcc:_c@example.org?=\nReply-To: =?utf-8?q?=0D=0A?= <r@example.net>\n\
+        Content-Type: multipart/mixed; boundary=o\n\n--o\n\nhello\n\
+        --o\nContent-Type: application/octet-stream; name=\"\u{1}\"\n\nx\n--o--\n";
+    let sent = body(OnUnsupported::Fail, &["b@example.org"], content).unwrap();
+    assert_eq!(sent["from"], "\"a  Bcc: x@example.org\" <a@example.net>");
+    assert_eq!((&sent["subject"], &sent["replyTo"]), (&json!("x  Bcc: c@example.org"), &json!(["r@example.net"])));
+    assert_eq!(sent["attachments"][0]["filename"], "part-1", "a name without a character is none");
+    // What is no address would have all of it refused by the API.
+    let content = format!("{HEAD}Reply-To: nobody in particular\n\nhello\n");
+    assert!(body(OnUnsupported::Fail, &["b@example.org"], &content).unwrap_err().contains("in Reply-To"));
+    let sent = body(OnUnsupported::Drop, &["b@example.org"], &content).unwrap();
+    assert!(sent.get("replyTo").is_none(), "{sent}");
+}
+
 #[test]
 fn rule_u16_what_must_not_be_lost_or_changed_is_never_sent() {
     let many = "--o\nContent-Type: application/octet-stream; name=a\n\nx\n".repeat(11);
