@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # The tests, and what they need: real clients, a proxy, openssl for certificates, strace to slow a disk, sqlite3 as an auditor.
 # Postfix is for a private instance of the tests: here it gets no configuration and isn't started. sasl2-bin gives that its users.
+# python3-dkim signs mail as a mailing service does, and says whether it still is signed when it arrives.
 # As root missing Debian packages are installed; otherwise they are named. Arguments go to `cargo test`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages='gcc libc6-dev openssl strace procps curl swaks libnet-ssleay-perl sqlite3 python3 haproxy msmtp gsasl postfix libsasl2-modules libsasl2-modules-db sasl2-bin'
+packages='gcc libc6-dev openssl strace procps curl swaks libnet-ssleay-perl sqlite3 python3 haproxy msmtp gsasl postfix libsasl2-modules libsasl2-modules-db sasl2-bin python3-dkim'
 command -v systemd-sysusers > /dev/null || packages="$packages systemd-standalone-sysusers"
 command -v npm > /dev/null || packages="$packages nodejs npm"
 missing=$(for package in $packages; do
