@@ -238,7 +238,7 @@ fn record(parcel: &Parcel, verdict: &Verdict) {
                 %message,
                 delivered = count(|outcome| matches!(outcome, Outcome::Delivered(_))),
                 deferred = count(|outcome| matches!(outcome, Outcome::Deferred(_))),
-                failed = count(|outcome| matches!(outcome, Outcome::Failed(_))),
+                failed = count(|outcome| matches!(outcome, Outcome::Failed(_) | Outcome::Unsendable(_))),
                 unknown = count(|outcome| matches!(outcome, Outcome::Unknown(_))),
                 host = said.map(|said| said.host.as_str()),
                 tls = said.and_then(|said| said.tls.as_deref()),

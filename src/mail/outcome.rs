@@ -32,6 +32,8 @@ pub enum Outcome {
     Deferred(Said),
     /// Never try again.
     Failed(Said),
+    /// The same, for what the gate itself found out before it was sent: it is no answer of anybody's.
+    Unsendable(Said),
     /// The final dot was sent and no answer came: it may have been delivered.
     Unknown(Said),
 }
@@ -44,13 +46,18 @@ impl Outcome {
             Self::Delivered(said) => Self::Delivered(change(said)),
             Self::Deferred(said) => Self::Deferred(change(said)),
             Self::Failed(said) => Self::Failed(change(said)),
+            Self::Unsendable(said) => Self::Unsendable(change(said)),
             Self::Unknown(said) => Self::Unknown(change(said)),
         }
     }
 
     pub const fn said(&self) -> &Said {
         match self {
-            Self::Delivered(said) | Self::Deferred(said) | Self::Failed(said) | Self::Unknown(said) => said,
+            Self::Delivered(said)
+            | Self::Deferred(said)
+            | Self::Failed(said)
+            | Self::Unsendable(said)
+            | Self::Unknown(said) => said,
         }
     }
 }

@@ -122,10 +122,14 @@ fn concern(store: &mut Store<'_>, order: &Order, open: &Open, slice: &mut Slice)
     let under_way = store.hold.under_way(open.row)?;
     let changed = match order.deed {
         Deed::Hold => store.hold.hold(open.row)?,
-        // Who may have it already gets it again only when somebody means that very message.
-        Deed::Release if open.is_quarantined && !matches!(order.which, Which::Message(_)) => 0,
         Deed::Release => {
-            let changed = store.hold.release(open.row)?;
+            // Who may have it already gets it again only when somebody means that very message.
+            let changed = match order.which {
+                Which::Message(_) => store.hold.release(open.row)?,
+                _ if open.is_aside && open.is_quarantined => 0,
+                _ if open.is_quarantined => store.hold.release_others(open.row)?,
+                _ => store.hold.release(open.row)?,
+            };
             if changed > 0 {
                 store.hold.extend(open.row, now_us().saturating_add(AGAIN_US))?;
                 slice.lanes.extend(store.hold.lanes(open.row)?);

@@ -232,7 +232,7 @@ mod tests {
                     .map(|(number, outcome)| {
                         let word = match outcome {
                             Outcome::Delivered(_) => "delivered",
-                            Outcome::Failed(_) => "failed",
+                            Outcome::Failed(_) | Outcome::Unsendable(_) => "failed",
                             Outcome::Deferred(_) | Outcome::Unknown(_) => "other",
                         };
                         (number, word)

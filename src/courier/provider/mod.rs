@@ -172,7 +172,7 @@ impl Provider {
         let recipients: Vec<(u32, Address)> =
             parcel.recipients.iter().map(|(number, to)| (*number, to.address.clone())).collect();
         if let Some(said) = self.unfit(parcel) {
-            return Verdict::Settled(everybody(&recipients, &Outcome::Failed(said)));
+            return Verdict::Settled(everybody(&recipients, &Outcome::Unsendable(said)));
         }
         let Ok(content) = gather(&mut parcel.content, parcel.size).await else { return Verdict::Withdrawn };
         let mut waiting = recipients.as_slice();
@@ -194,16 +194,16 @@ impl Provider {
         }
     }
 
-    /// Why the message is not even tried.
+    /// Why the message is not even tried. No host has heard of it.
     fn unfit(&self, parcel: &Parcel) -> Option<Said> {
         let most = self.settings.api.max_size();
         if parcel.manner.require_tls {
             let text = "it needs REQUIRETLS, which no HTTP API can promise; it was not sent";
-            return Some(self.said("5.7.30", text.to_owned()));
+            return Some(Said { host: String::new(), ..self.said("5.7.30", text.to_owned()) });
         }
         (parcel.size > most).then(|| {
             let text = format!("it has {} octets, and this upstream takes {most}; it was not sent", parcel.size);
-            self.said("5.3.4", text)
+            Said { host: String::new(), ..self.said("5.3.4", text) }
         })
     }
 
@@ -213,8 +213,7 @@ impl Provider {
             Ok(request) => request,
             Err(said) => {
                 let text = words(said.text.as_bytes());
-                let said = Said { host: self.settings.host.clone(), text, ..said };
-                return Verdict::Settled(everybody(letter.recipients, &Outcome::Failed(said)));
+                return Verdict::Settled(everybody(letter.recipients, &Outcome::Unsendable(Said { text, ..said })));
             }
         };
         request.authority.clone_from(&self.settings.authority);
@@ -343,10 +342,13 @@ fn is_unknown(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Settled(outcomes) if outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Unknown(_))))
 }
 
-/// What is known after a second try: what it says of the message, and else no more than before.
+/// What is known after a second try: that the message was taken, if it says so. A refusal of the second request says nothing of the
+/// first one, which may be what it is refused for.
 fn again(first: Verdict, second: Verdict) -> Verdict {
     match second {
-        settled @ Verdict::Settled(_) => settled,
+        Verdict::Settled(outcomes) if outcomes.iter().all(|(_, outcome)| matches!(outcome, Outcome::Delivered(_))) => {
+            Verdict::Settled(outcomes)
+        }
         _ => first,
     }
 }

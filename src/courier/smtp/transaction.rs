@@ -15,7 +15,7 @@
 //! | content | connection lost, 421 and the like | | broken off: without the dot nothing is delivered (RFC 5321 section 4.1.1.10) |
 //! | a chunk but the last | none, garbled, 421 and the like | | broken off: without the last one nothing is delivered (RFC 3030 section 2) |
 //! | a chunk but the last | 4yz / 5yz | Deferred (another host may be tried once) / Failed | |
-//! | dot, last chunk | none, garbled, 2yz and a refusal behind it | Unknown | |
+//! | dot, last chunk | none, garbled, 2yz and a refusal behind it, a refusal and 2yz behind it | Unknown | |
 //! | dot, last chunk | 421 | | broken off |
 //! | dot, last chunk | 4yz / 5yz / 2yz | Deferred (another host may be tried once) / Failed / Delivered | |
 
@@ -120,7 +120,7 @@ impl Transaction<'_> {
                 ),
             };
             if let Some(said) = outcome {
-                self.settle(&Outcome::Failed(said));
+                self.settle(&Outcome::Unsendable(said));
                 return Attempt::Unprotected { outcomes: self.outcomes() };
             }
         }
@@ -140,7 +140,7 @@ impl Transaction<'_> {
     fn untellable(&mut self) -> bool {
         let Parcel { sender, manner, .. } = &*self.parcel;
         let whole = manner.utf8 == Utf8::Needed || sender.as_ref().is_some_and(Address::is_international);
-        let outcome = Outcome::Failed(
+        let outcome = Outcome::Unsendable(
             self.ours("5.6.7", "it needs SMTPUTF8, which the upstream does not offer; it was not sent"),
         );
         for (pending, (_, to)) in self.outcomes.iter_mut().zip(&self.parcel.recipients) {

@@ -12,7 +12,7 @@ fn each(ending: &Ending) -> BTreeMap<u32, &'static str> {
         Outcome::Delivered(_) => "delivered",
         Outcome::Deferred(said) if said.code == Some(421) => "deferred by 421",
         Outcome::Deferred(_) => "deferred",
-        Outcome::Failed(_) => "failed",
+        Outcome::Failed(_) | Outcome::Unsendable(_) => "failed",
         Outcome::Unknown(_) => "unknown",
     };
     outcomes.iter().map(|(number, outcome)| (number - 10, word(outcome))).collect()

@@ -84,7 +84,7 @@ fn rule_x3_rule_u12_smtputf8_is_said_where_it_is_offered_and_asked_for() {
 #[test]
 fn rule_x3_without_smtputf8_nothing_goes_out_that_needs_it_and_all_else_does() {
     let (mut bench, sink) = bench(offering(&WITHOUT));
-    let failed = ("failed".to_owned(), Some("5.6.7".to_owned()));
+    let failed = ("unsendable".to_owned(), Some("5.6.7".to_owned()));
     // The address of one recipient needs it: that one fails, and a domain alone never does.
     let all = ends(&mut bench, asked(Utf8::Allowed), &["jörg@b.test", "joerg@bücher.example"]);
     assert_eq!(all[0], failed);
@@ -136,7 +136,7 @@ fn rule_x8_without_requiretls_or_tls_nothing_is_said_and_it_has_failed() {
     let (sink, port) = without(Some(Arc::clone(&config)));
     let hosts = vec![("mx1.test".to_owned(), port)];
     let mut bench = under_tls(&hosts, &bundle);
-    let failed = |status: &str| [("failed".to_owned(), Some(status.to_owned()))];
+    let failed = |status: &str| [("unsendable".to_owned(), Some(status.to_owned()))];
     for _ in 0..2 {
         assert_eq!(ends(&mut bench, tagged(), &["a@b.test"]), failed("5.7.30"));
     }

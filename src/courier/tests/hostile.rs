@@ -72,7 +72,7 @@ fn rule_u7_content_with_a_bare_cr_or_lf_fails_and_is_never_ended() {
         let (mut bench, sink) = bench(Options::default());
         let content = ["Subject: test\r\n\r\n", stray].concat();
         let ending = bench.vault.deliver(&["a@b.test"], content.as_bytes());
-        assert_eq!(ending.word(), "failed", "{stray:?}");
+        assert_eq!(ending.word(), "unsendable", "{stray:?}");
         assert_eq!(ending.outcome().said().enhanced.as_deref(), Some("5.5.2"));
         eventually("the sink sees the end of the connection", || sink.tally().broken_off == 1);
         nothing_arrives(&sink);

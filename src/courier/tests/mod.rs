@@ -193,6 +193,7 @@ impl Ending {
                     Outcome::Delivered(_) => "delivered",
                     Outcome::Deferred(_) => "deferred",
                     Outcome::Failed(_) => "failed",
+                    Outcome::Unsendable(_) => "unsendable",
                     Outcome::Unknown(_) => "unknown",
                 };
                 outcome.said().code.map_or_else(|| word.to_owned(), |code| format!("{word} {code}"))

@@ -175,11 +175,27 @@ fn rule_u16_what_a_provider_can_not_take_is_not_sent_to_it() {
     let mut bench = bench(Api::Webhook, port);
     let ending = bench.vault.deliver(&["a@b.test"], &vec![b'x'; (4 << 20) + 1]);
     assert_eq!(ending.outcome().said().enhanced.as_deref(), Some("5.3.4"), "{ending:?}");
+    assert!(matches!(ending.outcome(), Outcome::Unsendable(said) if said.host.is_empty()), "{ending:?}");
     let manner = Manner { require_tls: true, ..Manner::default() };
     let job = bench.vault.offer_with(manner, vec![Address::parse("a@b.test").unwrap().into()], 3);
     let ending = bench.vault.follow(job, b"x\r\n");
     assert_eq!(ending.outcome().said().enhanced.as_deref(), Some("5.7.30"), "{ending:?}");
+    assert!(matches!(ending.outcome(), Outcome::Unsendable(said) if said.host.is_empty()), "{ending:?}");
     assert!(bench.dials().is_empty() && told.try_recv().is_err());
+}
+
+#[test]
+fn rule_u16_a_lost_answer_is_no_refusal_because_the_second_request_is() {
+    for (line, expected) in
+        [("200 OK", "delivered"), ("409 Busy", "unknown"), ("400 Bad", "unknown"), ("429 Slow", "unknown")]
+    {
+        let (port, told) = server(vec![Act::Leave(usize::MAX), status(line, "{}")], None);
+        let api = Api::Bytesend { on_unsupported: crate::config::slice::OnUnsupported::Fail };
+        let content = b"From: a@gate.test\r\nTo: a@b.test\r\nSubject: x\r\n\r\nhello\r\n";
+        let ending = bench(api, port).vault.deliver(&["a@b.test"], content);
+        assert_eq!(ending.word(), expected, "{line}: {ending:?}");
+        assert_eq!(told.iter().count(), 2);
+    }
 }
 
 #[test]

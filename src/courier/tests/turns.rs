@@ -183,7 +183,10 @@ fn rule_u8_chunks_that_are_answered_twice_are_not_ended() {
 
 #[test]
 fn rule_u13_two_answers_to_a_message_of_which_one_refuses_leave_it_unknown() {
-    let answers: [(Says, &str); 4] = [
+    let answers: [(Says, &str); 7] = [
+        (&[("dot", "550 5.1.1 stray\r\n250 2.0.0 kept\r\n")], "unknown"),
+        (&[("dot", "451 4.3.0 stray\r\n250 2.0.0 kept\r\n")], "unknown"),
+        (&[("dot", "550 5.1.1 no\r\n554 5.7.1 no\r\n")], "failed 550"),
         (&[("dot", "250 2.0.0 kept\r\n554 5.7.1 spam\r\n")], "unknown"),
         (&[("dot", "250 2.0.0 kept\r\n503 5.5.1 what\r\n")], "unknown"),
         (&[("dot", "250 2.0.0 kept\r\n250 2.0.0 kept\r\n")], "delivered 250"),

@@ -54,6 +54,8 @@ struct Active {
     /// Something is on its way from the disk, or to it.
     reading: bool,
     suspects: Suspects,
+    /// The upstream has said something of somebody.
+    is_answered: bool,
 }
 
 /// What a job waited for.
@@ -155,7 +157,10 @@ impl Courier {
             Progress::Recipient { job, number, outcome } => {
                 let Some(active) = self.active.get_mut(&job) else { return Ok(()) };
                 let (recipient, attempts) = active.open.remove(&number).ok_or(Violation("outcome-out-of-order"))?;
-                if self.vault.schedule.borrow_mut().works(&self.peer.label) {
+                // What the upstream wasn't asked shows nothing of it.
+                let is_answer = !matches!(outcome, Delivery::Unsendable(_));
+                active.is_answered |= is_answer;
+                if is_answer && self.vault.schedule.borrow_mut().works(&self.peer.label) {
                     let event = route_event(Name::RouteResume, &self.peer.label, None);
                     self.vault.writer.record(vec![event]).await;
                 }
@@ -167,7 +172,9 @@ impl Courier {
                     self.active.insert(job, active);
                     return Err(Violation("settled-without-outcomes"));
                 }
-                self.vault.schedule.borrow_mut().passed(&self.peer.label);
+                if active.is_answered {
+                    self.vault.schedule.borrow_mut().passed(&self.peer.label);
+                }
                 self.end(active, now_us(), Proof::Harmless);
             }
             Progress::Fell { job } => {
@@ -203,8 +210,9 @@ impl Courier {
         let (begun, put_off, writing) = (Instant::now(), None, Vec::new());
         let leased = Leased { body: Body::Inline(Vec::new()), ..leased };
         let (sent, digest, wanted) = (0, Sha256::new(), 0);
-        let (reading, suspects) = (false, Suspects::default());
-        let active = Active { leased, open, begun, put_off, writing, sent, digest, wanted, reading, suspects };
+        let (reading, suspects, is_answered) = (false, Suspects::default(), false);
+        let active =
+            Active { leased, open, begun, put_off, writing, sent, digest, wanted, reading, suspects, is_answered };
         self.active.insert(job, active);
         match (body, self.active.get_mut(&job)) {
             (Ok(body), Some(active)) => active.leased.body = body,
@@ -224,7 +232,8 @@ impl Courier {
         let said = bounded(delivery.said());
         let event = outcome::event(name, leased, &self.peer.label, recipient, attempts + 1, &said);
         let duration = u64::try_from(active.begun.elapsed().as_micros()).ok();
-        let mut events = vec![Event { duration_us: duration, ..event }];
+        let reason = outcome::reason(delivery).or(event.reason.clone());
+        let mut events = vec![Event { duration_us: duration, reason, ..event }];
         if state == State::Expired {
             events.push(outcome::event(Name::DeliverExpire, leased, &self.peer.label, recipient, attempts + 1, &said));
         }

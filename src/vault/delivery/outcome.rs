@@ -61,7 +61,7 @@ pub fn decide(
 ) -> (State, Name) {
     match delivery {
         Delivery::Delivered(_) => (State::Delivered, Name::DeliverSuccess),
-        Delivery::Failed(_) => (State::Failed, Name::DeliverBounce),
+        Delivery::Failed(_) | Delivery::Unsendable(_) => (State::Failed, Name::DeliverBounce),
         Delivery::Deferred(_) => (put_off.until(leased, attempts, retry), Name::DeliverDefer),
         Delivery::Unknown(_) => match on_unknown {
             OnUnknown::Retry => (put_off.until(leased, attempts, retry), Name::DeliverUnknown),
@@ -70,6 +70,11 @@ pub fn decide(
             OnUnknown::Drop => (State::Failed, Name::DeliverUnknown),
         },
     }
+}
+
+/// The word for why, where it isn't what the event's name implies.
+pub fn reason(delivery: &Delivery) -> Option<String> {
+    matches!(delivery, Delivery::Unsendable(_)).then(|| "not-sendable".to_owned())
 }
 
 /// What the gate did by itself with a recipient that nobody knows about, beside the event of the attempt: one that is given up

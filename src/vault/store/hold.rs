@@ -17,8 +17,10 @@ pub struct Open {
     pub row: i64,
     pub message: MessageId,
     pub principal: String,
-    /// The gate itself holds somebody of it: who may have it.
+    /// The gate itself holds somebody of it: who may have it, or all.
     pub is_quarantined: bool,
+    /// All, because couriers ended over it.
+    pub is_aside: bool,
 }
 
 /// A recipient of such a message.
@@ -37,6 +39,7 @@ pub struct Hold<'c> {
     quarantine: Statement<'c>,
     hold: Statement<'c>,
     release: Statement<'c>,
+    release_others: Statement<'c>,
     retry: Statement<'c>,
     extend: Statement<'c>,
     under_way: Statement<'c>,
@@ -56,13 +59,20 @@ impl<'c> Hold<'c> {
         let sql = |sql: &str| connection.prepare(sql);
         Ok(Self {
             // A body is there as long as somebody waits for it, and until its sender was told who does no more.
-            open: sql("SELECT id, msg_id, principal, hold = 2 FROM spool_body CROSS JOIN spool_msg ON id = msg \
-                       WHERE msg > ? ORDER BY msg LIMIT ?")?,
-            find: sql("SELECT id, msg_id, principal, hold = 2 FROM spool_msg WHERE msg_id = ? AND done_us IS NULL")?,
+            open: sql(
+                "SELECT id, msg_id, principal, hold = 2, ended > 1 FROM spool_body CROSS JOIN spool_msg ON id = msg \
+                       WHERE msg > ? ORDER BY msg LIMIT ?",
+            )?,
+            find: sql(
+                "SELECT id, msg_id, principal, hold = 2, ended > 1 FROM spool_msg WHERE msg_id = ? AND done_us IS NULL",
+            )?,
             mark: sql("UPDATE spool_msg SET hold = ?2 WHERE id = ?1 AND (hold < 2 OR ?2 = 0)")?,
             quarantine: sql("UPDATE spool_msg SET hold = ?2 WHERE id = ?1")?,
             hold: sql("UPDATE spool_rcpt SET held = 1 WHERE msg = ? AND state < 2 AND held = 0")?,
             release: sql("UPDATE spool_rcpt SET held = 0 WHERE msg = ? AND state < 2 AND held = 1")?,
+            // Of one who is under way the mark says what may come, and he isn't quarantined.
+            release_others: sql("UPDATE spool_rcpt SET held = 0 WHERE msg = ? AND state < 2 AND held = 1 \
+                                 AND (state = 1 OR unknown = 0)")?,
             retry: sql(
                 "UPDATE spool_rcpt SET next_us = ?2 WHERE msg = ?1 AND state = 0 AND held = 0 AND next_us > ?2 \
                         AND (attempts > 0 OR ?4) \
@@ -107,6 +117,11 @@ impl<'c> Hold<'c> {
     pub fn release(&mut self, row: i64) -> Result<usize> {
         self.mark.execute(params![row, 0])?;
         self.release.execute([row])
+    }
+
+    /// The same for those whom the gate doesn't hold itself, because they may have it.
+    pub fn release_others(&mut self, row: i64) -> Result<usize> {
+        self.release_others.execute([row])
     }
 
     /// Makes due who waits for a later time and is not held: all, or those that an upstream is tried for. Who was never tried
@@ -175,5 +190,11 @@ impl<'c> Hold<'c> {
 
 pub fn read(row: &Row<'_>) -> Result<Open> {
     let message = octets::<16>(row, 1)?.map(Uuid::from_bytes).ok_or_else(|| damaged("an id is missing"))?;
-    Ok(Open { row: row.get(0)?, message: message.into(), principal: row.get(2)?, is_quarantined: row.get(3)? })
+    Ok(Open {
+        row: row.get(0)?,
+        message: message.into(),
+        principal: row.get(2)?,
+        is_quarantined: row.get(3)?,
+        is_aside: row.get(4)?,
+    })
 }

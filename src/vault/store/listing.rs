@@ -44,7 +44,7 @@ pub struct Listing<'c> {
 
 impl<'c> Listing<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        let columns = "id, msg_id, principal, mail_from, bytes, accepted_us, expires_us, hold";
+        let columns = "id, msg_id, principal, mail_from, bytes, accepted_us, expires_us, hold, ended > 1";
         Ok(Self {
             // A body is there as long as somebody waits for it.
             next: connection.prepare(&format!(
@@ -52,7 +52,7 @@ impl<'c> Listing<'c> {
             ))?,
             find: connection.prepare(&format!("SELECT {columns} FROM spool_msg WHERE msg_id = ?"))?,
             recipients: connection.prepare(
-                "SELECT n, rcpt, lane, state, held, attempts, next_us, code, enhanced, said, host FROM spool_rcpt \
+                "SELECT n, rcpt, lane, state, held, attempts, next_us, code, enhanced, said, host, unknown FROM spool_rcpt \
                  WHERE msg = ? ORDER BY n",
             )?,
         })
@@ -70,14 +70,22 @@ impl<'c> Listing<'c> {
         found.map(|found| self.whole(found, now_us)).transpose()
     }
 
-    fn whole(&mut self, (seen, hold): (Seen, i64), now_us: u64) -> Result<Seen> {
+    fn whole(&mut self, (seen, hold): (Seen, Hold), now_us: u64) -> Result<Seen> {
         let rows = self.recipients.query_map(params![seen.row], |row| recipient(row, hold, now_us))?;
         Ok(Seen { recipients: rows.collect::<Result<_>>()?, ..seen })
     }
 }
 
+/// How a message is held.
+#[derive(Clone, Copy)]
+struct Hold {
+    /// The gate itself holds somebody of it, or all.
+    is_quarantined: bool,
+    is_aside: bool,
+}
+
 /// A message without its recipients, and how it is held.
-fn message(row: &Row<'_>) -> Result<(Seen, i64)> {
+fn message(row: &Row<'_>) -> Result<(Seen, Hold)> {
     let id = octets::<16>(row, 1)?.map(Uuid::from_bytes).ok_or_else(|| damaged("an id is missing"))?;
     let sender: Option<String> = row.get(3)?;
     let seen = Seen {
@@ -90,13 +98,15 @@ fn message(row: &Row<'_>) -> Result<(Seen, i64)> {
         expires_us: unsigned(row, 6)?,
         recipients: Vec::new(),
     };
-    Ok((seen, row.get(7)?))
+    let is_quarantined = row.get::<_, i64>(7)? == super::hold::QUARANTINED;
+    Ok((seen, Hold { is_quarantined, is_aside: row.get(8)? }))
 }
 
-fn recipient(row: &Row<'_>, hold: i64, now_us: u64) -> Result<SeenRecipient> {
+fn recipient(row: &Row<'_>, hold: Hold, now_us: u64) -> Result<SeenRecipient> {
     let number = |at: usize| u32::try_from(row.get::<_, i64>(at)?).map_err(|_| damaged("a number is out of range"));
     let (attempts, next_us) = (number(5)?, unsigned(row, 6)?);
-    let standing = standing((row.get(3)?, row.get(4)?), hold, attempts, next_us > now_us);
+    let is_quarantined = hold.is_quarantined && (hold.is_aside || row.get(11)?);
+    let standing = standing((row.get(3)?, row.get(4)?), is_quarantined, attempts, next_us > now_us);
     Ok(SeenRecipient {
         number: number(0)?,
         recipient: address(&row.get::<_, String>(1)?)?,
@@ -112,12 +122,12 @@ fn recipient(row: &Row<'_>, hold: i64, now_us: u64) -> Result<SeenRecipient> {
 }
 
 /// By `state` and `held` of the recipient, and `hold` of its message.
-pub fn standing((state, held): (i64, i64), hold: i64, attempts: u32, is_later: bool) -> Standing {
+pub fn standing((state, held): (i64, i64), is_quarantined: bool, attempts: u32, is_later: bool) -> Standing {
     match (state, held) {
         (0, 0) if is_later && attempts == 0 => Standing::Scheduled,
         (0, 0) if is_later => Standing::Deferred,
         (0, 0) => Standing::Ready,
-        (0, _) if hold == super::hold::QUARANTINED => Standing::Quarantined,
+        (0, _) if is_quarantined => Standing::Quarantined,
         (0, _) => Standing::Held,
         (1, _) => Standing::Leased,
         (2, _) => Standing::Delivered,

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, Statement, params};
 
+use super::hold::QUARANTINED;
 use super::keys::{Keys, Lock};
 use super::listing::standing;
 use super::spool::{Body, address, id, leases, manner, number, reverse_path};
@@ -68,10 +69,13 @@ impl<'c> Transfer<'c> {
                 _ => return Err(damaged("a body is neither here nor there")),
             };
             let (recipients, lock) = (Vec::new(), Lock::None);
-            Ok((Whole { row: row.get(0)?, envelope: envelope(row)?, recipients, body, lock }, row.get::<_, i64>(13)?))
+            let is_quarantined = row.get::<_, i64>(13)? == QUARANTINED;
+            Ok((Whole { row: row.get(0)?, envelope: envelope(row)?, recipients, body, lock }, is_quarantined))
         });
-        let Some((mut whole, hold)) = found.optional()? else { return Ok(None) };
-        let rows = self.recipients.query_map([whole.row], |row| recipient(row, hold, now_us))?;
+        let Some((mut whole, is_quarantined)) = found.optional()? else { return Ok(None) };
+        let is_aside = whole.envelope.ended > 1;
+        let is_quarantined = |unknown: bool| is_quarantined && (is_aside || unknown);
+        let rows = self.recipients.query_map([whole.row], |row| recipient(row, is_quarantined, now_us))?;
         whole.recipients = rows.collect::<Result<_>>()?;
         whole.lock = keys.get(whole.row, message)?;
         Ok(Some(whole))
@@ -107,6 +111,7 @@ impl<'c> Transfer<'c> {
             _ => 0,
         };
         let (held, next) = (i64::from(state == 0), integer(*next_us));
+        let unknown = *unknown || recipient.is_doubtful();
         let columns = params![row, number, state, held, attempts, next, code, enhanced, said, host, unknown];
         self.place.execute(columns).map(drop)
     }
@@ -128,11 +133,11 @@ fn envelope(row: &Row<'_>) -> Result<Envelope> {
     })
 }
 
-fn recipient(row: &Row<'_>, hold: i64, now_us: u64) -> Result<Recipient> {
+fn recipient(row: &Row<'_>, is_quarantined: impl Fn(bool) -> bool, now_us: u64) -> Result<Recipient> {
     let (attempts, next_us) = (number(row, 5)?, unsigned(row, 6)?);
     Ok(Recipient {
         addressee: Addressee { address: address(row, 0)?, wish: manner::wish(row, 1, 2)? },
-        standing: standing((row.get(3)?, row.get(4)?), hold, attempts, next_us > now_us),
+        standing: standing((row.get(3)?, row.get(4)?), is_quarantined(row.get(11)?), attempts, next_us > now_us),
         attempts,
         next_us,
         code: row.get(7)?,

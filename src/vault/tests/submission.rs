@@ -183,6 +183,32 @@ fn rule_q1_rule_q2_a_route_that_fails_rests_and_the_message_is_not_charged() {
 }
 
 #[test]
+fn rule_q2_what_is_refused_before_it_is_sent_ends_no_rest_and_is_no_upstreams_word() {
+    let bench = Bench::new();
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        edge.submit(1, &["x@example.org"], b"x\r\n").await;
+        edge.submit(1, &["y@example.org"], b"x\r\n").await;
+        let mut courier = vault.courier().await;
+        let (first, ..) = courier.message().await;
+        let (second, ..) = courier.message().await;
+        courier.tell(Progress::RouteFailed { job: first, reason: "no route to host".into(), rest: None }).await;
+        let why = Said { enhanced: Some("5.3.4".into()), text: "it is too long".into(), ..Said::default() };
+        courier.say(second, 0, Outcome::Unsendable(why)).await;
+        courier.settled(second).await;
+        let early = tokio::time::timeout(Duration::from_millis(1500), courier.message()).await;
+        // The report may go only when the rest is over.
+        assert!(early.is_err(), "{early:?}");
+    });
+    vault.drain();
+    let events = bench.events(&Filter { event: Some("deliver.bounce".into()), ..Filter::default() });
+    assert_eq!((events[0].get("reason"), events[0].get("mx")), (Some("not-sendable"), None));
+    assert!(!bench.names().iter().any(|name| name == "route.resume"), "{:?}", bench.names());
+}
+
+#[test]
 fn a_route_that_rests_is_tried_at_once_with_a_new_configuration() {
     let bench = Bench::new();
     let mut vault = bench.run();

@@ -86,7 +86,15 @@ impl Transaction<'_> {
                 self.settle(&outcome);
                 self.finish(aside.is_ok(), false)
             }
-            Ok(reply) if reply.is_temporary() || reply.is_permanent() => self.settle_by(&reply, true).await,
+            Ok(reply) if reply.is_temporary() || reply.is_permanent() => {
+                let aside = self.listen().await;
+                if let Err(Aside::Said(second)) = &aside
+                    && second.is_positive()
+                {
+                    return self.unknown(&format!("it gave two, {reply} and {second}"));
+                }
+                self.settle_by(&reply, aside.is_ok()).await
+            }
             Ok(reply) => self.unknown(&reply.to_string()),
             Err(broken) => self.unknown(&broken.to_string()),
         }
@@ -101,7 +109,7 @@ impl Transaction<'_> {
 
     /// Content that must not go out. Within DATA the session ends in the middle of it, without the dot.
     pub(super) fn unfit(mut self, unfit: Unfit, reusable: bool) -> Attempt {
-        let outcome = Outcome::Failed(match unfit {
+        let outcome = Outcome::Unsendable(match unfit {
             Unfit::StrayLineEnd => self.ours("5.5.2", "the message has a CR or LF that ends no line; it was not sent"),
             Unfit::EightBit => self.ours(
                 "5.6.3",

@@ -219,6 +219,35 @@ fn no_more_of_an_address_is_compared_than_may_be_seen() {
 }
 
 #[test]
+fn rule_q7_who_may_have_it_keeps_no_other_recipient_of_the_message_held() {
+    let home = home();
+    let database = Database::open(home.path()).unwrap();
+    let mut store = Store::prepare(&database).unwrap();
+    let message = accept(&mut store, "shop", &["a@example.org", "b@example.org"]);
+    let row = lease(&mut store, 1).unwrap().0;
+    let held = Settled { unknown: true, ..came_to(State::Held(now_us())) };
+    store.transaction(|store| store.spool.settle(1, 0, &held)).unwrap();
+    store.transaction(|store| store.hold.quarantine(row)).unwrap();
+    store.transaction(|store| store.spool.release(1, 0)).unwrap();
+    let standings = |store: &mut Store<'_>| {
+        let command = Command::Show { message, clear: false };
+        let shown = store.transaction(|store| look(store, &command, "uid 0", now_us())).unwrap();
+        let standing = |shown: Response| if let Response::Stop(stop) = shown { Some(stop.standing) } else { None };
+        shown.into_iter().filter_map(standing).collect::<Vec<_>>()
+    };
+    assert_eq!(standings(&mut store), [Standing::Quarantined, Standing::Ready]);
+    for which in [Which::Credential("shop".into()), Which::All] {
+        assert_eq!(all(&mut store, &order(Deed::Hold, which.clone())), counts(1, 1, 0));
+        assert_eq!(standings(&mut store), [Standing::Quarantined, Standing::Held]);
+        assert_eq!(all(&mut store, &order(Deed::Release, which)), counts(1, 1, 0));
+        assert_eq!(standings(&mut store), [Standing::Quarantined, Standing::Ready]);
+    }
+    let found = lease(&mut store, 2).unwrap();
+    assert_eq!(found.1, message);
+    assert_eq!(standings(&mut store), [Standing::Quarantined, Standing::Leased]);
+}
+
+#[test]
 fn rule_q7_who_may_have_it_is_quarantined_with_the_reason_and_no_order_for_many_releases_it() {
     let home = home();
     let database = Database::open(home.path()).unwrap();
@@ -226,7 +255,7 @@ fn rule_q7_who_may_have_it_is_quarantined_with_the_reason_and_no_order_for_many_
     let message = accept(&mut store, "shop", &["a@example.org"]);
     let row = lease(&mut store, 1).unwrap().0;
     let said = Said { text: format!("{UNANSWERED}: 299 rosa@example.org"), ..Said::default() };
-    let settled = Settled { state: State::Held(now_us()), said, owed: false, tried: true, unknown: false };
+    let settled = Settled { state: State::Held(now_us()), said, owed: false, tried: true, unknown: true };
     store.transaction(|store| store.spool.settle(1, 0, &settled)).unwrap();
     store.transaction(|store| store.hold.quarantine(row)).unwrap();
     store.transaction(|store| store.spool.release(1, 0)).unwrap();
