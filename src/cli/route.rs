@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Config, control, fail, places};
 use crate::cli::out::say;
-use crate::ipc::admin::route::{Command, Response, State};
+use crate::ipc::admin::route::{Command, Paced, Response, Standing, State};
 use crate::ipc::admin::{Command as Any, Response as Answer};
 use crate::ipc::delivery::Who;
 use crate::mail::address::Address;
@@ -167,10 +167,24 @@ fn line(state: &State) -> String {
         text += &format!(" for {seconds}s");
     }
     text += &format!(" under_way={}/{}", state.under_way, state.window.unwrap_or(state.slots).min(state.slots));
+    if let Some(paced) = &state.paced {
+        text += &format!(" pace={} waiting={}", pace(paced), paced.waiting);
+    }
     if let Some((word, said)) = &state.fault {
         text += &format!(" failures={} {word}: {said}", state.failures);
     }
     visible(&text)
+}
+
+/// Each limit, with what is left of it.
+fn pace(paced: &Paced) -> String {
+    let Paced { pace, minute_left, day_left, .. } = paced;
+    let second = pace.per_second.map(|limit| format!("{limit}/second"));
+    let of = |left: &Option<u32>, limit: Option<u32>, period: &str| {
+        limit.map(|limit| format!("{limit}/{period}({} left)", left.unwrap_or(limit)))
+    };
+    let all = [second, of(minute_left, pace.per_minute, "minute"), of(day_left, pace.per_day, "day")];
+    all.into_iter().flatten().collect::<Vec<_>>().join(",")
 }
 
 fn object(state: &State) -> serde_json::Value {
@@ -178,7 +192,14 @@ fn object(state: &State) -> serde_json::Value {
         "upstream": state.upstream,
         "state": state.standing.word(),
         "failures": state.failures,
-        "rests_seconds": state.seconds,
+        "rests_seconds": state.seconds.filter(|_| state.standing != Standing::Paced),
+        "paced_seconds": state.seconds.filter(|_| state.standing == Standing::Paced),
+        "per_second": state.paced.as_ref().and_then(|paced| paced.pace.per_second),
+        "per_minute": state.paced.as_ref().and_then(|paced| paced.pace.per_minute),
+        "per_day": state.paced.as_ref().and_then(|paced| paced.pace.per_day),
+        "minute_left": state.paced.as_ref().and_then(|paced| paced.minute_left),
+        "day_left": state.paced.as_ref().and_then(|paced| paced.day_left),
+        "waiting": state.paced.as_ref().map(|paced| paced.waiting),
         "fault": state.fault.as_ref().map(|(word, _)| word),
         "said": state.fault.as_ref().map(|(_, said)| said),
         "under_way": state.under_way,

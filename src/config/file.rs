@@ -206,6 +206,7 @@ pub struct Upstream {
     pub authorities_file: Option<At<String>>,
     pub requiretls: Option<At<bool>>,
     pub connections: Option<At<i64>>,
+    pub pace: Option<At<Pace>>,
     pub idle: Option<At<String>>,
     pub max_age: Option<At<String>>,
     pub messages_per_connection: Option<At<i64>>,
@@ -217,6 +218,15 @@ pub struct Upstream {
     pub token_file: Option<At<String>>,
     pub drop_headers: Option<Vec<At<String>>>,
     pub on_unsupported: Option<At<String>>,
+}
+
+/// `pace` of an upstream.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pace {
+    pub per_second: Option<At<i64>>,
+    pub per_minute: Option<At<i64>>,
+    pub per_day: Option<At<i64>>,
 }
 
 /// `[[route]]`

@@ -22,6 +22,7 @@ mod extensions;
 mod limits;
 mod listeners;
 mod mechanisms;
+mod pace;
 mod places;
 mod rates;
 mod routes;

@@ -18,6 +18,7 @@ pub use super::providers::Provider;
 use super::slice::{Auth, ClientCertificates, Declared, Extension, Family, Keep, Protocol, Serve, TlsMode};
 use super::source::Source;
 use super::{Dialect, Mode, anchors, audit, credentials, limits, listeners, name, routes, upstreams, ways};
+use crate::policy::limits::Pace;
 use crate::policy::mechanism::Mechanism;
 use crate::policy::presence::Caps;
 use crate::policy::route::Route;
@@ -120,6 +121,7 @@ pub struct Upstream {
     /// It offers REQUIRETLS, as its operator says.
     pub requiretls: bool,
     pub connections: u16,
+    pub pace: Pace,
     pub keep: Keep,
     /// The name in EHLO, where it isn't the gate's.
     pub helo: Option<String>,

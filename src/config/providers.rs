@@ -4,11 +4,11 @@ use super::file::{self, At};
 use super::findings::Findings;
 use super::limits::{CONNECTIONS, whole};
 use super::plan::{Upstream, word};
-use super::protection;
 use super::slice::{Api, Auth, Keep, OnUnsupported, TlsMode, Verify};
 use super::source::Source;
 use super::upstreams::{family, is_loopback};
 use super::url::Url;
+use super::{pace, protection};
 
 /// The word for an upstream that speaks SMTP.
 pub const SMTP: &str = "smtp";
@@ -126,6 +126,7 @@ pub fn plan(
         protection,
         requiretls: false,
         connections: whole(&written.connections, &CONNECTIONS, findings),
+        pace: pace::plan(&written.pace, findings),
         keep: Keep::default(),
         helo: None,
         family: family(written, &hosts, findings),

@@ -19,7 +19,7 @@ use crate::ipc::capsule;
 use crate::mail::address::Address;
 use crate::policy::Policy;
 use crate::policy::certificate::Wanted;
-use crate::policy::limits::{Anomaly, FailedLogins, Tiers};
+use crate::policy::limits::{Anomaly, FailedLogins, Pace, Tiers};
 use crate::policy::mechanism::Mechanism;
 use crate::policy::presence::Caps;
 use crate::policy::route::Route;
@@ -176,6 +176,8 @@ pub struct VaultSlice {
     pub listeners: Vec<Counter>,
     pub credentials: Vec<Declared>,
     pub upstreams: Vec<String>,
+    /// Those of them that have one.
+    pub paces: Vec<(String, Pace)>,
     pub routes: Vec<Route>,
     pub max_size: u64,
     /// Waits between attempts; the last one repeats.

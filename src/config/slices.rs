@@ -107,6 +107,12 @@ impl Plan {
             listeners: self.listeners.iter().map(counter).collect(),
             credentials: self.credentials.clone(),
             upstreams: self.upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
+            paces: self
+                .upstreams
+                .iter()
+                .filter(|one| one.pace.is_some())
+                .map(|one| (one.name.clone(), one.pace))
+                .collect(),
             routes: self.routes.clone(),
             max_size: self.limits.max_size + FIX_UPS,
             retry: self.spool.retry.clone(),

@@ -11,7 +11,7 @@ use super::plan::{Upstream, label, number, word};
 use super::providers::{KINDS, LATER, SMTP};
 use super::slice::{Auth, Family, Keep, TlsMode};
 use super::source::Source;
-use super::{Mode, name, protection, providers};
+use super::{Mode, name, pace, protection, providers};
 use crate::secret::Secret;
 
 /// The words for which addresses are connected to.
@@ -49,6 +49,7 @@ pub fn plan(tables: &[At<file::Upstream>], mode: Mode, findings: &mut Findings<'
             auth: auth(written, findings),
             requiretls: written.requiretls.as_ref().is_some_and(|flag| *flag.get_ref()),
             connections: whole(&written.connections, &CONNECTIONS, findings),
+            pace: pace::plan(&written.pace, findings),
             keep: Keep {
                 idle: time(&written.idle, &KEPT_IDLE, findings),
                 age: time(&written.max_age, &KEPT_AGE, findings),

@@ -28,6 +28,7 @@ use crate::mail::id::MessageId;
 use crate::policy::Grant;
 use crate::policy::mechanism::Mechanism;
 use crate::policy::refusal::Refusal;
+use crate::policy::route::BackedUp;
 use crate::secret::Secret;
 use line::{Line, Seat};
 use scribe::Scribe;
@@ -81,6 +82,7 @@ impl Vault {
             scribe: Scribe::default(),
             message: None,
             content: false,
+            backed_up: Vec::new(),
             turn: None,
         }
     }
@@ -105,6 +107,8 @@ pub struct Visit {
     message: Option<MessageId>,
     /// Whether its content has begun.
     content: bool,
+    /// The routes that it can't take now.
+    pub backed_up: Vec<BackedUp>,
     /// Since then its client waits for an answer; none where nobody says so.
     turn: Option<Instant>,
 }
@@ -195,8 +199,8 @@ impl Visit {
         let slot = self.seat().await?.slot();
         self.ask(Ask::Mail { slot, sender, size, manner, helo, tls }).await?;
         match self.answer(DISK).await? {
-            Answer::Reserved { message, .. } => {
-                (self.message, self.content) = (Some(message), false);
+            Answer::Reserved { message, backed_up, .. } => {
+                (self.message, self.content, self.backed_up) = (Some(message), false, backed_up);
                 Ok(Ok(message))
             }
             Answer::Refused { refusal, .. } => Ok(Err(refusal)),

@@ -21,6 +21,7 @@ use crate::policy::Grant;
 use crate::policy::certificate::Presented;
 use crate::policy::mechanism::Mechanism;
 use crate::policy::refusal::Refusal;
+use crate::policy::route::BackedUp;
 use crate::secret::Secret;
 
 /// A session's number on its channel.
@@ -125,9 +126,11 @@ pub enum Answer {
         slot: Slot,
         message: Octets,
     },
+    /// With the routes that too much waits for: their recipients are to be refused.
     Reserved {
         slot: Slot,
         message: MessageId,
+        backed_up: Vec<BackedUp>,
     },
     Credit {
         slot: Slot,

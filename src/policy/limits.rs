@@ -108,6 +108,22 @@ impl Limits {
     }
 }
 
+/// How many messages an upstream is given. Absent: no such limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pace {
+    pub per_second: Option<u32>,
+    pub per_minute: Option<u32>,
+    /// In any 24 hours.
+    pub per_day: Option<u32>,
+}
+
+impl Pace {
+    /// Whether anything is limited.
+    pub fn is_some(&self) -> bool {
+        *self != Self::default()
+    }
+}
+
 /// The limits that aren't a credential's: of the whole gate, and of where mail comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tiers {

@@ -29,7 +29,7 @@ pub use limits::Limits;
 use mask::Mask;
 use refusal::Refusal;
 use rewrite::Rewrite;
-use route::Route;
+use route::{BackedUp, Route};
 use rule::{RecipientRule, SenderRule};
 use scope::Scopes;
 
@@ -197,6 +197,17 @@ impl Grant {
         let to = self.redirect.as_ref().unwrap_or(recipient);
         let route = route::find(&self.routes, &self.principal, sender, to);
         if route.is_some_and(|route| route.requiretls) { Ok(()) } else { Err(Refusal::RequireTls) }
+    }
+
+    /// Is the way free, of those through which too much waits to go?
+    pub fn is_free(&self, sender: &ReversePath, recipient: &Address, backed_up: &[BackedUp]) -> Result<(), Refusal> {
+        if backed_up.is_empty() {
+            return Ok(());
+        }
+        let to = self.redirect.as_ref().unwrap_or(recipient);
+        let route = route::find(&self.routes, &self.principal, sender, to);
+        let found = route.and_then(|route| backed_up.iter().find(|way| way.via == route.via));
+        found.map_or(Ok(()), |way| Err(Refusal::BackedUp(way.seconds)))
     }
 
     /// Are all the authors in the header this credential's? At least one is needed: RFC 5322 section 3.6.2.

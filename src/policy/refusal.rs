@@ -20,6 +20,8 @@ pub enum Refusal {
     RateLimited(u32),
     /// The day's quota is used up; carries the seconds to wait.
     QuotaExceeded(u32),
+    /// More waits for this route than would leave in time; carries the seconds to wait.
+    BackedUp(u32),
     /// The disk is full.
     StoreFull,
     /// The store can't be written, or the vault is being replaced.
@@ -57,6 +59,7 @@ impl Refusal {
             Self::Loop => "loop",
             Self::RateLimited(_) => "rate-limited",
             Self::QuotaExceeded(_) => "quota-exceeded",
+            Self::BackedUp(_) => "backed-up",
             Self::StoreFull => "store-full",
             Self::StoreUnavailable => "store-unavailable",
             Self::Revoked => "revoked",
@@ -77,6 +80,7 @@ impl Refusal {
             Self::RateLimited(_)
                 | Self::QuotaExceeded(_)
                 | Self::Suspended(_)
+                | Self::BackedUp(_)
                 | Self::StoreFull
                 | Self::StoreUnavailable
                 | Self::TooManyRecipients
@@ -87,7 +91,10 @@ impl Refusal {
     /// The seconds to wait, where they are known.
     pub const fn wait(self) -> Option<u32> {
         match self {
-            Self::RateLimited(seconds) | Self::QuotaExceeded(seconds) | Self::Suspended(seconds) => Some(seconds),
+            Self::RateLimited(seconds)
+            | Self::QuotaExceeded(seconds)
+            | Self::Suspended(seconds)
+            | Self::BackedUp(seconds) => Some(seconds),
             _ => None,
         }
     }

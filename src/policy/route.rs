@@ -17,6 +17,15 @@ pub struct Route {
     pub requiretls: bool,
 }
 
+/// A route that too much mail waits for: one more message would not leave in its time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackedUp {
+    /// Its upstreams.
+    pub via: Vec<u16>,
+    /// How long whoever has mail for it is to wait.
+    pub seconds: u32,
+}
+
 impl Route {
     pub fn can_apply_to(&self, principal: &str) -> bool {
         self.credential.as_deref().is_none_or(|credential| credential == principal)

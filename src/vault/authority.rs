@@ -136,6 +136,11 @@ impl Authority {
         self.credentials = Credentials::new(&self.slice.credentials, &self.stored);
     }
 
+    /// Of the configuration that is in force.
+    pub const fn generation(&self) -> Generation {
+        self.generation
+    }
+
     /// Takes the credentials of the vault as they were when the log had this size; later ones are never undone by earlier ones.
     pub fn replace(&mut self, stamp: u64, stored: Vec<Stored>) {
         if stamp < self.stamp {

@@ -109,6 +109,7 @@ impl Control {
             (Order::Switch(generation), None) => match self.next() {
                 Ok(slice) => {
                     self.publisher.retention.set(slice.audit.retention.clone());
+                    self.vault.schedule.borrow_mut().set_paces(&slice.paces);
                     self.vault.authority.borrow_mut().switch(generation, slice);
                     let masks = self.vault.authority.borrow().masks();
                     self.vault.writer.mask(masks).await;

@@ -27,6 +27,7 @@ use super::Vault;
 use super::audit::event::Event;
 use super::audit::ledger::now_us;
 use super::authority::Visitor;
+use super::delivery::congestion;
 use super::limits::incoming;
 use super::login::credentials::{Known, Way};
 use super::transaction::{self, Sender, Transaction, WINDOW};
@@ -41,6 +42,7 @@ use crate::mail::envelope::Manner;
 use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
 use crate::policy::refusal::Refusal;
+use crate::role::Generation;
 use crate::secret::Secret;
 use traced::Traced;
 
@@ -83,6 +85,8 @@ pub struct Session {
     /// Held until the session is gone.
     _place: Option<Place>,
     principal: Option<Known>,
+    /// By whose configuration it was granted what it may.
+    granted_in: Generation,
     /// Why what was granted holds no more.
     revoked: Option<Refusal>,
     moment: Moment,
@@ -108,7 +112,22 @@ impl Session {
         };
         let principal = principal.map(|credential| Known { credential, key: None });
         let (revoked, moment, traced) = (None, Moment::Ready, Traced::default());
-        Self { slot, number, introduction, listener, _place, principal, revoked, moment, traced, vault, answers, post }
+        let granted_in = vault.authority.borrow().generation();
+        Self {
+            slot,
+            number,
+            introduction,
+            listener,
+            _place,
+            principal,
+            granted_in,
+            revoked,
+            moment,
+            traced,
+            vault,
+            answers,
+            post,
+        }
     }
 
     /// The answer to the first question, once the capsule was believed.
@@ -231,7 +250,10 @@ impl Session {
                 let transaction = Transaction::new(sender, manner, helo, tls, (reservation, share));
                 let message = transaction.message;
                 self.moment = Moment::Envelope(Box::new(transaction));
-                self.say(Answer::Reserved { slot: self.slot, message }).await;
+                let known = self.vault.authority.borrow().generation() == self.granted_in;
+                // An edge knows upstreams by the numbers of the configuration that its grant was made in.
+                let backed_up = if known { congestion::routes(&self.vault, &from.credential) } else { Vec::new() };
+                self.say(Answer::Reserved { slot: self.slot, message, backed_up }).await;
             }
             Err(denied) => {
                 let event = from.describe(Event::refusal(denied.refusal), tls.as_ref()).sender(&sender);

@@ -53,6 +53,7 @@ mod lifetime;
 mod limits;
 mod logins;
 mod loss;
+mod pace;
 mod poison;
 mod proxied;
 mod queue;
@@ -145,6 +146,7 @@ impl Bench {
                 Declared { id: "printer".into(), secrets: vec![], policy: device, certificates: vec![], enabled: true },
             ],
             upstreams: vec!["smarthost".into()],
+            paces: Vec::new(),
             routes: vec![Route {
                 credential: None,
                 from: None,

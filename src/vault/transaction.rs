@@ -13,6 +13,7 @@ use super::audit::event::{Event, Field};
 use super::audit::ledger::now_us;
 use super::authority::Authority;
 use super::cipher::{BodyKey, CHUNK};
+use super::delivery::congestion;
 use super::limits::Reservation;
 use super::limits::denial::Denied;
 use super::limits::incoming;
@@ -172,6 +173,7 @@ impl Transaction {
         if vault.writer.is_short() {
             return Err(Refusal::StoreFull.into());
         }
+        congestion::check(vault, &sender.credential, &self.sender, &self.recipients)?;
         let mut authority = vault.authority.borrow_mut();
         let grant = authority.grant(&sender.credential);
         grant.sender(&self.sender)?;
@@ -337,6 +339,7 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
     };
     let used = vault.authority.borrow_mut().limits.used(&transaction.reservation);
     let alarms = transaction.reservation.events();
+    let urgent = accepted.is_urgent();
     let lanes: Vec<String> = accepted.recipients.iter().map(|(_, lane)| lane.clone()).collect();
     let stored = vault.writer.queue(size, move |store| {
         let mut seqs = Vec::with_capacity(events.len());
@@ -349,7 +352,7 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
     });
     match async { stored.await?.answer().await }.await {
         Ok(()) => {
-            vault.schedule.borrow_mut().arrived(lanes);
+            vault.schedule.borrow_mut().queued(lanes, &sender.credential.id, urgent);
             vault.poke.notify_one();
             Ok(())
         }

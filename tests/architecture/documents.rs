@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::source::{files, root};
 
 /// The tables of the configuration file, by the structs that read them.
-const TABLES: [(&str, &str); 17] = [
+const TABLES: [(&str, &str); 18] = [
     ("Config", ""),
     ("Listener", "[[listener]]"),
     ("Tls", "[tls]"),
@@ -17,6 +17,7 @@ const TABLES: [(&str, &str); 17] = [
     ("Recipients", "[[credential]]"),
     ("CredentialLimits", "[[credential]]"),
     ("Upstream", "[[upstream]]"),
+    ("Pace", "[[upstream]]"),
     ("Route", "[[route]]"),
     ("Spool", "[spool]"),
     ("Limits", "[limits]"),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::slice::{Api, Auth, CourierSlice, Family, Keep, OnUnsupported, Verify};
+use crate::policy::limits::Pace;
 
 #[test]
 fn rule_u5_how_to_log_in_is_one_of_four_words_and_needs_a_name() {
@@ -196,4 +197,24 @@ fn bytesend_is_at_its_own_place_and_usesend_where_a_url_says() {
     let odd = written.replace("token_file", "on_unsupported = \"keep\"\ntoken_file");
     let errors = load(&format!("{FULL}\n{odd}")).unwrap_err().0;
     assert!(errors[0].contains("on_unsupported: \"keep\" is unknown"), "{errors:?}");
+}
+
+#[test]
+fn rule_q12_a_pace_is_of_every_kind_and_says_something() {
+    let with = |pace: &str| FULL.replacen(LOGIN, &format!("{LOGIN}pace = {pace}\n"), 1);
+    let planned = load(&with("{ per_second = 2, per_day = 5000 }")).unwrap();
+    assert_eq!(planned.upstreams[0].pace, Pace { per_second: Some(2), per_minute: None, per_day: Some(5000) });
+    let slice = planned.vault_slice(&crate::secret::Secret::new([0; crate::ipc::capsule::KEY]));
+    assert_eq!(slice.paces, [(planned.upstreams[0].name.clone(), planned.upstreams[0].pace)]);
+    for (pace, why) in [
+        ("{}", "pace: says nothing"),
+        ("{ per_second = 0 }", "per_second: must be from 1 to 10000"),
+        ("{ per_hour = 7 }", "per_hour"),
+    ] {
+        let said = complaint(LOGIN, &format!("{LOGIN}pace = {pace}\n"));
+        assert!(said.contains(why), "{pace}: {said}");
+    }
+    let odd = load(&with("{ per_second = 100, per_minute = 60 }")).unwrap();
+    let line = "pace: per_minute is less than the 100 of per_second, which are never reached then";
+    assert!(odd.warnings.iter().any(|warning| warning.contains(line)), "{:?}", odd.warnings);
 }

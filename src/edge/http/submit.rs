@@ -166,6 +166,9 @@ fn refused(refusal: Refusal, session: &Session, grant: &Grant, from: &str) -> Fa
             let message = "this key sent far more than it usually does and is suspended; ask the operator";
             Fault::new(Code::QuotaExceeded, message).after(seconds)
         }
+        Refusal::BackedUp(seconds) => {
+            Fault::new(Code::QueueFull, "more waits to go there than can leave in time").after(seconds)
+        }
         Refusal::StoreFull => Fault::new(Code::QueueFull, "there is no room for more mail").after(DISK_AGAIN),
         Refusal::StoreUnavailable => away(crate::edge::conversation::Lost),
         Refusal::Revoked | Refusal::Changed => changed(),

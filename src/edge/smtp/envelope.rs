@@ -138,7 +138,8 @@ impl Session {
             true => grant.protected(&envelope.sender, &recipient),
             false => Ok(()),
         };
-        match grant.recipient(&envelope.sender, &recipient).and_then(|()| protected()) {
+        let free = || grant.is_free(&envelope.sender, &recipient, &self.visit.backed_up);
+        match grant.recipient(&envelope.sender, &recipient).and_then(|()| protected()).and_then(|()| free()) {
             Ok(()) => {
                 envelope.recipients.insert(recipient, wish);
                 reply::RECIPIENT_OK

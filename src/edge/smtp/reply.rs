@@ -203,6 +203,7 @@ impl From<Refusal> for Reply {
             Refusal::Loop => says(554, "5.4.6", "the message goes in circles"),
             Refusal::RateLimited(seconds) => Self::wait(451, "4.7.1", "over the rate", seconds),
             Refusal::QuotaExceeded(seconds) => Self::wait(452, "4.7.1", "over the quota", seconds),
+            Refusal::BackedUp(seconds) => Self::wait(452, "4.3.1", "too much waits to go there", seconds),
             Refusal::StoreFull => says(452, "4.3.1", "no room to keep it"),
             Refusal::StoreUnavailable => says(451, "4.3.1", "it can't be kept now"),
             Refusal::Revoked => says(550, "5.7.1", "the login was revoked"),

@@ -23,7 +23,7 @@ use crate::mail::id::MessageId;
 use crate::policy::certificate::Presented;
 use crate::policy::mechanism::Mechanism;
 use crate::policy::refusal::Refusal;
-use crate::policy::route::Route;
+use crate::policy::route::{BackedUp, Route};
 use crate::policy::{Grant, Policy, Recipients};
 use crate::role::Instance;
 use crate::sandbox::Sealed;
@@ -43,6 +43,7 @@ pub struct Ways {
     /// There are enough sessions of whoever a proxy names.
     pub crowded: bool,
     pub at_mail: Option<Refusal>,
+    pub backed_up: Vec<BackedUp>,
     pub at_commit: Option<Refusal>,
     /// Octets that it takes ahead.
     pub credit: u32,
@@ -119,6 +120,7 @@ impl Default for Ways {
             traced: false,
             crowded: false,
             at_mail: None,
+            backed_up: Vec::new(),
             at_commit: None,
             credit: 32 * 1024,
             forgets: false,
@@ -343,7 +345,7 @@ impl Places {
                     facts: Facts::default(),
                     helo,
                 });
-                Ok(Some(Answer::Reserved { slot, message }))
+                Ok(Some(Answer::Reserved { slot, message, backed_up: ways.backed_up }))
             }
             Ask::Recipients { slot, batch } => {
                 let draft = self.places.get_mut(&slot).and_then(|place| place.draft.as_mut()).ok_or(false)?;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ipc::delivery::Line;
 use crate::mail::address::ReversePath;
+use crate::policy::limits::Pace;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
@@ -30,6 +31,8 @@ pub enum Standing {
     Recovering,
     /// By an administrator.
     Paused,
+    /// It has had as much as its pace lets through, for now.
+    Paced,
     /// No courier serves it.
     Absent,
 }
@@ -42,9 +45,20 @@ impl Standing {
             Self::Probed => "probed",
             Self::Recovering => "recovering",
             Self::Paused => "paused",
+            Self::Paced => "paced",
             Self::Absent => "absent",
         }
     }
+}
+
+/// The pace of an upstream, and what is left of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paced {
+    pub pace: Pace,
+    pub minute_left: Option<u32>,
+    pub day_left: Option<u32>,
+    /// Messages that wait for it.
+    pub waiting: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +67,7 @@ pub struct State {
     pub standing: Standing,
     /// In a row.
     pub failures: u32,
-    /// How much longer it rests.
+    /// How much longer it rests, or is given nothing for its pace.
     pub seconds: Option<u64>,
     /// The word for the last failure, and what was said; its words may be a stranger's.
     pub fault: Option<(String, String)>,
@@ -62,6 +76,8 @@ pub struct State {
     /// How many its courier takes at once, and how many it is given while it recovers.
     pub slots: u32,
     pub window: Option<u32>,
+    /// Where it has a pace.
+    pub paced: Option<Paced>,
     /// Since when, and by whom; in microseconds.
     pub paused: Option<(u64, String)>,
 }

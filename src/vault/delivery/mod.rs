@@ -1,10 +1,13 @@
 //! What leaves: which message is offered to which courier when, and what becomes of it.
 
+pub mod backlog;
 pub mod breaker;
+pub mod congestion;
 pub mod courier;
 pub mod expiry;
 pub mod interrupted;
 pub mod outcome;
+pub mod pace;
 pub mod poison;
 pub mod rehearsal;
 pub mod report;

@@ -3,18 +3,20 @@
 //! A lane is the list of upstreams of a route. What waits in it is known to the store; here is only when to look again.
 
 pub mod leasing;
+mod pacing;
+mod plan;
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
+use super::backlog::Backlog;
 use super::breaker::Fault;
 use super::rehearsal::Rehearsal;
-use super::upstream::{Courier, Share, Upstream};
+use super::upstream::{Courier, Upstream};
 use crate::ipc::admin::route::State;
 use crate::ipc::delivery::Job;
 use crate::role::{Generation, Instance};
@@ -25,9 +27,8 @@ use crate::vault::store::Store;
 use crate::vault::store::pauses::Pause;
 use crate::vault::store::spool::Leased;
 use crate::vault::store::writer::NotStored;
+use plan::Plan;
 
-/// Messages leased in one transaction.
-const LEASES: u32 = 32;
 /// What is said of an upstream that ends its sessions over messages; its own words may quote those.
 const ENDED: &str = "it ended its sessions over messages of several credentials";
 const ENDED_IN_A_ROW: &str = "it ended its sessions over several messages in a row";
@@ -46,6 +47,12 @@ pub struct Schedule {
     served: String,
     upstreams: HashMap<String, Upstream>,
     jobs: u64,
+    /// What waits for upstreams with a pace.
+    pub backlog: Backlog,
+    /// When paces were first asked for, by both clocks.
+    began: Option<(Instant, u64)>,
+    /// When the next one of those that are used up lets something through.
+    wake: Option<Instant>,
     /// There is more than one credential: the last connection of an upstream is for those that have none.
     pub is_shared: bool,
 }
@@ -220,9 +227,10 @@ impl Schedule {
 
     /// How an upstream stands.
     pub fn state(&self, upstream: &str, now: Instant) -> State {
+        let (beat_us, waiting) = (self.since(now), self.backlog.waiting(upstream));
         match self.upstreams.get(upstream) {
-            Some(found) => found.state(upstream, now),
-            None => Upstream::default().state(upstream, now),
+            Some(found) => found.state(upstream, now, beat_us, waiting),
+            None => Upstream::default().state(upstream, now, beat_us, waiting),
         }
     }
 
@@ -244,85 +252,6 @@ impl Schedule {
             None => self.suspects.remove(lane),
         };
     }
-
-    /// A suspect that can go, to a courier that has nothing else. One that has is given no more until it hasn't.
-    fn next_suspect(&mut self, now: Instant, now_us: u64) -> Option<Plan> {
-        for courier in self.upstreams.values_mut().flat_map(|upstream| &mut upstream.couriers) {
-            courier.empties = false;
-        }
-        for (lane, _) in self.suspects.iter().filter(|(_, due)| **due <= now_us) {
-            for name in lane.split(',') {
-                let Some(upstream) = self.upstreams.get_mut(name).filter(|upstream| !upstream.is_away(now)) else {
-                    continue;
-                };
-                let room = upstream.breaker.room();
-                let Some(courier) = upstream.current().filter(|courier| courier.slots > 0) else { continue };
-                if courier.free < courier.slots || room == 0 {
-                    courier.empties = true;
-                    break;
-                }
-                courier.is_alone = true;
-                return self.plan(lane.clone(), name.to_owned(), 1, Share::default(), true);
-            }
-        }
-        None
-    }
-
-    /// The next lane that can move: the first upstream of it that is there and neither rests nor is paused, if it has room.
-    fn next(&mut self, now: Instant, now_us: u64) -> Option<Plan> {
-        if let Some(plan) = self.next_suspect(now, now_us) {
-            return Some(plan);
-        }
-        let behind = self.lanes.range::<str, _>((Bound::Excluded(self.served.as_str()), Bound::Unbounded));
-        let before = self.lanes.range::<str, _>((Bound::Unbounded, Bound::Included(self.served.as_str())));
-        for (lane, _) in behind.chain(before).filter(|(_, due)| **due <= now_us) {
-            for name in lane.split(',') {
-                let Some(upstream) = self.upstreams.get_mut(name) else { continue };
-                if upstream.is_away(now) {
-                    continue;
-                }
-                let (room, window) = (upstream.breaker.room(), upstream.breaker.window.unwrap_or(u32::MAX));
-                let Some(courier) = upstream.current() else { continue };
-                let left = courier.free.min(room);
-                let count = left.min(LEASES);
-                if count == 0 || courier.is_alone || courier.empties {
-                    // The next upstream is for when this one fails, not for when it is busy.
-                    break;
-                }
-                // Where there is but one, nothing can be kept for anybody.
-                let left = (self.is_shared && courier.slots.min(window) > 1).then_some(left);
-                let share = Share { left, held: courier.held.clone() };
-                self.served.clone_from(lane);
-                return self.plan(lane.clone(), name.to_owned(), count, share, false);
-            }
-        }
-        None
-    }
-
-    /// Takes so many of the newest courier's places.
-    fn plan(&mut self, lane: String, upstream: String, count: u32, share: Share, is_alone: bool) -> Option<Plan> {
-        let first = self.jobs + 1;
-        self.jobs += u64::from(count);
-        let found = self.upstreams.get_mut(&upstream)?;
-        found.breaker.busy = found.breaker.busy.saturating_add(count);
-        let courier = found.current()?;
-        courier.free -= count;
-        let (instance, offers) = (courier.instance, courier.offers.clone());
-        Some(Plan { lane, upstream, instance, offers, first, count, share, is_alone })
-    }
-}
-
-/// So many messages of a lane for a courier, under the job numbers from `first` on.
-struct Plan {
-    lane: String,
-    upstream: String,
-    instance: Instance,
-    offers: UnboundedSender<Leased>,
-    first: u64,
-    count: u32,
-    share: Share,
-    /// For a suspect.
-    is_alone: bool,
 }
 
 /// Ends a lease, in its own time; what has no outcome waits until then.

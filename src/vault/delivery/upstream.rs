@@ -6,8 +6,9 @@ use std::time::Instant;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::breaker::Breaker;
+use super::pace::Meter;
 use super::rehearsal::Rehearsal;
-use crate::ipc::admin::route::{Standing, State};
+use crate::ipc::admin::route::{Paced, Standing, State};
 use crate::role::{Generation, Instance};
 use crate::vault::store::pauses::Pause;
 use crate::vault::store::spool::Leased;
@@ -16,6 +17,8 @@ use crate::vault::store::spool::Leased;
 pub struct Upstream {
     pub couriers: Vec<Courier>,
     pub breaker: Breaker,
+    /// What it has had, and may have.
+    pub meter: Meter,
     /// Nothing is offered to it until somebody says so.
     pub paused: Option<Pause>,
     /// Whose messages were the last that sessions ended over, when none passed since, and how many in a row.
@@ -86,26 +89,33 @@ impl Upstream {
         self.couriers.iter_mut().max_by_key(|courier| (courier.generation, courier.instance))
     }
 
-    /// For whoever asks.
-    pub fn state(&self, name: &str, now: Instant) -> State {
+    /// For whoever asks. `beat_us` is the time that paces are counted by, and `waiting` how many messages wait for it.
+    pub fn state(&self, name: &str, now: Instant, beat_us: u64, waiting: u64) -> State {
         let courier = self.couriers.iter().max_by_key(|courier| (courier.generation, courier.instance));
+        let full = self.meter.full(beat_us);
         let standing = match (&self.paused, courier) {
             (Some(_), _) => Standing::Paused,
             (None, None) => Standing::Absent,
             _ if self.breaker.rests(now) => Standing::Resting,
             _ if self.breaker.is_open() => Standing::Probed,
+            _ if full.is_some() => Standing::Paced,
             _ if self.breaker.window.is_some() => Standing::Recovering,
             _ => Standing::Up,
         };
+        let waits = full.filter(|_| standing == Standing::Paced);
+        let waits = waits.map(|full| full.until_us.saturating_sub(beat_us).div_ceil(1_000_000));
+        let (minute_left, day_left) = self.meter.left(beat_us);
+        let pace = self.meter.pace;
         State {
             upstream: name.to_owned(),
             standing,
             failures: self.breaker.failures,
-            seconds: self.breaker.rest(now).map(|rest| rest.as_secs()),
+            seconds: self.breaker.rest(now).map(|rest| rest.as_secs()).or(waits),
             fault: self.breaker.fault.as_ref().map(|(fault, reason)| (fault.word().to_owned(), reason.clone())),
             under_way: self.breaker.busy,
             slots: courier.map_or(0, |courier| courier.slots),
             window: self.breaker.window,
+            paced: pace.is_some().then_some(Paced { pace, minute_left, day_left, waiting }),
             paused: self.paused.as_ref().map(|pause| (pause.since_us, pause.actor.clone())),
         }
     }

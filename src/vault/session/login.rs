@@ -98,6 +98,7 @@ impl Session {
     async fn grant(&mut self, known: Known) {
         let grant = Box::new(self.vault.authority.borrow().grant(&known.credential));
         (self.principal, self.revoked) = (Some(known), None);
+        self.granted_in = self.vault.authority.borrow().generation();
         self.is_known().await;
         self.say(Answer::Granted { slot: self.slot, grant }).await;
     }

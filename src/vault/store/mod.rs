@@ -1,6 +1,7 @@
 //! The database: every statement that can ever run, in transactions that one thread alone makes.
 
 pub mod anchors;
+pub mod census;
 pub mod consumption;
 pub mod credentials;
 pub mod erasures;
@@ -12,6 +13,7 @@ pub mod lock;
 pub mod marker;
 pub mod open;
 pub mod owed;
+pub mod paces;
 pub mod pauses;
 pub mod room;
 pub mod segment;
@@ -26,6 +28,7 @@ use rusqlite::{Connection, ErrorCode, Result, Statement};
 use super::audit::event::Event;
 use super::audit::ledger::Ledger;
 use anchors::Anchors;
+use census::Census;
 use consumption::Consumption;
 use credentials::Credentials;
 use erasures::Erasures;
@@ -36,6 +39,7 @@ use listing::Listing;
 use marker::Marker;
 use open::Database;
 use owed::{Owed, Owing};
+use paces::Paces;
 use pauses::Pauses;
 use spool::leases::Leases;
 use spool::suspects::Suspects;
@@ -61,6 +65,8 @@ pub struct Store<'c> {
     pub marker: Marker<'c>,
     pub owing: Owing<'c>,
     pub pauses: Pauses<'c>,
+    pub paces: Paces<'c>,
+    pub census: Census<'c>,
     pub anchors: Anchors<'c>,
     /// How many transactions were begun.
     pub transactions: u64,
@@ -129,6 +135,8 @@ impl<'c> Store<'c> {
             marker: Marker::prepare(connection)?,
             owing: Owing::prepare(connection)?,
             pauses: Pauses::prepare(connection)?,
+            paces: Paces::prepare(connection)?,
+            census: Census::prepare(connection)?,
             anchors: Anchors::prepare(connection)?,
             transactions: 0,
             connection,

@@ -12,12 +12,12 @@ use rusqlite::hooks::{AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode};
 
-use super::room;
+use super::{census, room};
 use crate::vault::audit::row;
 use crate::vault::beginning;
 
 /// The schema, step by step: a new file takes them all, one of an older Gatepost those it lacks.
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
     include_str!("schema/1.sql"),
     include_str!("schema/2.sql"),
     include_str!("schema/3.sql"),
@@ -25,6 +25,7 @@ const STEPS: [&str; 7] = [
     include_str!("schema/5.sql"),
     include_str!("schema/6.sql"),
     include_str!("schema/7.sql"),
+    include_str!("schema/8.sql"),
 ];
 /// "GTP1" in the header, octets 68 to 71, says whose file it is.
 pub const APPLICATION: i64 = 0x4754_5031;
@@ -79,6 +80,7 @@ impl Database {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(say)?;
         // Recovered pages become ordinary ones, written and synced anew, before anything is built on them.
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(say)?;
+        census::begin(&connection).map_err(say)?;
         let closed = Arc::new(AtomicBool::new(false));
         let switch = Arc::clone(&closed);
         // Installed before the statements are prepared: installing it later would have them all compiled again.

@@ -51,6 +51,13 @@ pub struct Accepted {
     pub on_unknown: OnUnknown,
 }
 
+impl Accepted {
+    /// It lives shortly, and goes before what doesn't.
+    pub fn is_urgent(&self) -> bool {
+        self.expires_us.saturating_sub(self.due_us.max(self.accepted_us)) <= turns::SHORT_US
+    }
+}
+
 /// A message on offer.
 #[derive(Clone, Debug)]
 pub struct Leased {
@@ -227,7 +234,7 @@ impl<'c> Spool<'c> {
             Body::Segment(name) => self.insert_body.execute(params![row, None::<Vec<u8>>, name])?,
         };
         keys.keep(row, accepted.message, &accepted.key)?;
-        let urgent = accepted.expires_us.saturating_sub(accepted.due_us.max(accepted.accepted_us)) <= turns::SHORT_US;
+        let urgent = accepted.is_urgent();
         for (n, (recipient, lane)) in (0u32..).zip(&accepted.recipients) {
             let due = integer(accepted.due_us);
             let (notify, orcpt) = manner::columns(&recipient.wish);

@@ -4,7 +4,7 @@ use super::courier::offered;
 use super::*;
 
 /// A second credential, and its password.
-fn with_till(bench: &mut Bench) -> Secret<String> {
+pub fn with_till(bench: &mut Bench) -> Secret<String> {
     let (key, password) = login::key::generate().unwrap();
     let secrets = vec![DeclaredSecret { key, hash: hashing::hash_here(&password).unwrap(), scram: None }];
     let till = Declared { id: "till".into(), secrets, ..bench.slice.credentials[0].clone() };

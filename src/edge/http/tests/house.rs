@@ -202,7 +202,7 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
                         facts: Facts::default(),
                         size: size.unwrap(),
                     });
-                    Answer::Reserved { slot, message: id }
+                    Answer::Reserved { slot, message: id, backed_up: Vec::new() }
                 }
             },
             Ask::Recipients { batch, .. } => {

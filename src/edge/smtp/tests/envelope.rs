@@ -4,6 +4,7 @@ use super::*;
 use crate::edge::stand_in::grant;
 use crate::policy::Recipients;
 use crate::policy::refusal::Refusal;
+use crate::policy::route::{BackedUp, Route};
 
 #[tokio::test]
 async fn rule_p1_bad_addresses_are_501() {
@@ -219,4 +220,23 @@ async fn rule_a1_an_unknown_device_sends_nothing_however_often_it_tries() {
     assert_eq!(seen.opened, 1);
     let told = (Some("a@example.net".to_owned()), None, Refusal::UnknownNetwork);
     assert_eq!(seen.turned, vec![told; 3]);
+}
+
+#[tokio::test]
+async fn rule_q12_who_has_mail_for_a_route_that_too_much_waits_for_is_told_at_rcpt() {
+    let mut ways = Ways { backed_up: vec![BackedUp { via: vec![7, 0], seconds: 90 }], ..Ways::default() };
+    let route = ways.login.2.routes[0].clone();
+    ways.login.2.routes.insert(0, Route { to: "@slow.example".parse().unwrap(), via: vec![7, 0], ..route });
+    let room = Room::with(ways, |desk| desk.plain_login = true);
+    room.run(
+        "@mail
+        C: RCPT TO:<b@slow.example>
+        S: 452 4.3.1 too much waits to go there, try again in 90 seconds
+        C: RCPT TO:<b@elsewhere.example>
+        S: 250 2.1.5 *",
+    )
+    .await;
+    let seen = room.house.until(|seen| !seen.turned.is_empty()).await;
+    let (from, to) = ("a@example.net".to_owned(), "b@slow.example".to_owned());
+    assert_eq!(seen.turned, [(Some(from), Some(to), Refusal::BackedUp(90))]);
 }

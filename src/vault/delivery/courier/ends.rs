@@ -33,6 +33,9 @@ impl Courier {
         let pause = {
             let (mut schedule, now) = (self.vault.schedule.borrow_mut(), Instant::now());
             let pause = schedule.failed(&self.peer.label, fault, &reason, now);
+            if rest.is_none() {
+                schedule.unsaid(&self.peer.label, 1);
+            }
             let longer = rest.and_then(|rest| schedule.rest_at_least(&self.peer.label, rest, now));
             pause.map(|pause| longer.unwrap_or(pause))
         };

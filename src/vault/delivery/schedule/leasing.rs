@@ -3,10 +3,14 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::{Plan, TICK, release};
+use tokio::task::spawn_local;
+
+use super::plan::Plan;
+use super::{TICK, release};
 use crate::vault::Vault;
 use crate::vault::audit::ledger::now_us;
-use crate::vault::delivery::{expiry, report};
+use crate::vault::delivery::pace::Slot;
+use crate::vault::delivery::{backlog, expiry, report};
 use crate::vault::store::spool::Leased;
 
 /// Leases what is due to whoever can take it, for ever.
@@ -16,6 +20,9 @@ pub async fn run(vault: Rc<Vault>) {
         tracing::warn!(upstream, by = pause.actor, "an upstream is paused: nothing is offered to it");
         vault.schedule.borrow_mut().pause(&upstream, Some(pause));
     }
+    spawn_local(backlog::watch(Rc::clone(&vault)));
+    let had = vault.writer.run(|store| store.paces.all()).await;
+    vault.schedule.borrow_mut().remember(had.unwrap_or_default(), Instant::now(), now_us());
     loop {
         loop {
             let plan = {
@@ -26,9 +33,10 @@ pub async fn run(vault: Rc<Vault>) {
             let Some(plan) = plan else { break };
             lease(&vault, plan).await;
         }
+        let sleep = vault.schedule.borrow().sleep(TICK, Instant::now());
         tokio::select! {
             () = vault.poke.notified() => {}
-            () = tokio::time::sleep(TICK) => {}
+            () = tokio::time::sleep(sleep) => {}
         }
     }
 }
@@ -48,6 +56,7 @@ struct Found {
 async fn lease(vault: &Rc<Vault>, plan: Plan) {
     let (lane, upstream, first, count) = (plan.lane.clone(), plan.upstream.clone(), plan.first, plan.count);
     let (mut share, is_alone, clock) = (plan.share.clone(), plan.is_alone, vault.authority.borrow().clock);
+    let slot = plan.slot.clone();
     // Whoever arrives from here on is looked at again.
     vault.schedule.borrow_mut().lanes.insert(lane.clone(), u64::MAX);
     let found = vault.writer.run(move |store| {
@@ -70,6 +79,10 @@ async fn lease(vault: &Rc<Vault>, plan: Plan) {
                 None => break,
             }
         }
+        let unsaid = count.saturating_sub(u32::try_from(found.leased.len()).unwrap_or(count));
+        if let Some(slot) = slot.filter(|_| unsaid < count) {
+            store.paces.set(&Slot { messages: slot.messages.saturating_sub(unsaid), ..slot })?;
+        }
         found.next = store.spool.next_due(&lane)?;
         found.suspect = store.suspects.next_due(&lane)?;
         Ok(found)
@@ -81,6 +94,7 @@ async fn lease(vault: &Rc<Vault>, plan: Plan) {
         let mut schedule = vault.schedule.borrow_mut();
         let got = u32::try_from(found.leased.len()).unwrap_or(plan.count).min(plan.count);
         schedule.back(&plan.upstream, plan.instance, plan.count - got);
+        schedule.unsaid(&plan.upstream, plan.count - got);
         // Those who are left although there was room have all that they may have.
         let is_passed_over =
             !is_alone && got + found.expired < plan.count && found.next.is_some_and(|next| next <= now_us());
@@ -99,6 +113,7 @@ async fn lease(vault: &Rc<Vault>, plan: Plan) {
         if let Err(gone) = plan.offers.send(message) {
             let message = gone.0;
             vault.schedule.borrow_mut().returned(&plan.upstream, plan.instance, &message.principal);
+            vault.schedule.borrow_mut().unsaid(&plan.upstream, 1);
             release(vault, message.job, message.lane, now_us());
         }
     }

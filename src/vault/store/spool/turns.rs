@@ -13,7 +13,7 @@ use crate::vault::audit::row::integer;
 /// What lives no longer than this goes first: a code that is good for minutes is worth nothing behind a newsletter.
 pub const SHORT_US: u64 = 3_600_000_000;
 /// So many that live shortly leave one after the other before one of the others does, when both wait.
-const IN_A_ROW: u32 = 4;
+pub const IN_A_ROW: u32 = 4;
 /// One turn is a message of so many octets, to so many recipients.
 const OCTETS: u64 = 256 * 1024;
 const RECIPIENTS: u64 = 20;
