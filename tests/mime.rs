@@ -37,10 +37,14 @@ else:
     sys.exit(0 if dkim.verify(message, dnsfunc=lambda name, timeout=5: record) else 1)
 "#;
 
+fn folder() -> PathBuf {
+    let root: PathBuf = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it").into();
+    root.join("tests/mime")
+}
+
 /// Each message by its name, with CR LF.
 fn messages() -> BTreeMap<String, Vec<u8>> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/mime");
-    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let paths = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
     let paths = paths.filter(|path| path.extension().is_some_and(|extension| extension == "eml"));
     let read = |path: PathBuf| {
         let lines = fs::read(&path).unwrap();
@@ -211,8 +215,7 @@ fn rule_u16_the_same_texts_and_attachments_reach_an_api_of_fields() {
     let mut session = service.log_in(&secret);
     let mut sent = 0;
     for (name, message) in messages() {
-        let path = format!("{}/tests/mime/{name}.json", env!("CARGO_MANIFEST_DIR"));
-        let Ok(expected) = fs::read(path) else {
+        let Ok(expected) = fs::read(folder().join(format!("{name}.json"))) else {
             // It is signed as a whole, and no field holds that.
             assert_eq!(send(&mut session, &message), 250, "{name}");
             service.await_log(0, "delivered=0 deferred=0 failed=1 unknown=0");
