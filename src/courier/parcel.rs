@@ -186,10 +186,7 @@ impl Content {
     /// Whether the message may be ended now for these: the vault knows that they may have it, waits for what becomes of them and has
     /// not taken it back. After the dot it is too late, and a vault that forgot the job would send the message again.
     pub async fn may_end(&mut self, suspects: Vec<u32>) -> bool {
-        // Who was refused meanwhile is told of soon.
-        if suspects.iter().any(|number| !self.suspects.contains(number)) {
-            self.ending(suspects).await;
-        }
+        self.ending(suspects).await;
         while self.answered != self.turn {
             match timeout(VAULT, self.feed.recv()).await {
                 Ok(Some(Feed::End(turn))) => self.answered = turn,

@@ -155,8 +155,7 @@ impl Transaction<'_> {
     async fn exchange(&mut self, commands: Vec<Command>) -> Result<Answers, Attempt> {
         let mut answers = Answers::default();
         let mut answered = false;
-        let mut groups = envelope::groups(commands, self.session.offers.pipelining).into_iter().peekable();
-        while let Some(group) = groups.next() {
+        for group in envelope::groups(commands, self.session.offers.pipelining) {
             let data_alone = group.first().is_some_and(|command| command.step == Step::Data);
             if answers.refused.is_some() || (data_alone && !self.has_accepted()) {
                 break;
@@ -168,11 +167,6 @@ impl Transaction<'_> {
                 return Err(self.route(phase, &broken.to_string(), !answered));
             }
             self.is_told = true;
-            if groups.peek().is_none() {
-                // While the upstream answers, the vault writes down what follows.
-                let suspects = self.suspects();
-                self.parcel.content.ending(suspects).await;
-            }
             for command in group {
                 let limit = if command.step == Step::Data { self.patience.data } else { self.patience.command };
                 match self.session.wire.reply(limit).await {
@@ -264,6 +258,8 @@ impl Transaction<'_> {
 
     /// Gives every recipient without an outcome what this refusal means.
     async fn settle_by(mut self, reply: &Reply, in_step: bool) -> Attempt {
+        // It is known that nobody has it while the session is made ready for another message.
+        self.parcel.content.not_ended().await;
         let (said, put_off) = (self.said(reply), reply.is_temporary());
         self.settle(&if put_off { Outcome::Deferred(said) } else { Outcome::Failed(said) });
         let reusable = in_step && self.session.reset(&self.patience.brief()).await;

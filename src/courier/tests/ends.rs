@@ -4,7 +4,7 @@ use super::provider::{Act as Answer, cloudflare, status};
 use super::*;
 use crate::config::slice::Api;
 use crate::sink::Fault;
-use crate::sink::Phase::Data;
+use crate::sink::Phase::Dot;
 
 /// A courier without a dialer, its first job's content at hand, and the dial that it waits for.
 fn dialing(bench: &mut Bench) -> (Job, DialerEnd, u32) {
@@ -81,7 +81,7 @@ fn rule_q7_what_became_of_a_part_is_told_before_the_next_one_may_end() {
 
 #[test]
 fn rule_q7_who_was_put_off_by_one_host_does_not_have_it_while_the_next_is_tried() {
-    let (first, one) = sink(Options { faults: vec![Fault::say(Data, "451 4.3.0 later")], ..Options::default() });
+    let (first, one) = sink(Options { faults: vec![Fault::say(Dot, "451 4.3.0 later")], ..Options::default() });
     let (_second, other) = sink(Options::default());
     let hosts = vec![("mx1.test".to_owned(), one), ("mx2.test".to_owned(), other)];
     let mut bench = Bench::start(&hosts, settings_for(&hosts));
@@ -89,4 +89,63 @@ fn rule_q7_who_was_put_off_by_one_host_does_not_have_it_while_the_next_is_tried(
     let named: Vec<_> = bench.vault.endings.iter().map(|(numbers, _)| numbers.clone()).collect();
     assert_eq!(named, [vec![10], vec![], vec![10]]);
     assert_eq!(first.tally().connections, 1);
+}
+
+#[test]
+fn rule_q7_who_is_refused_at_rcpt_is_not_among_those_who_may_have_it() {
+    let refuse =
+        vec![("grey@".to_owned(), "450 4.7.1 later".to_owned()), ("no@".to_owned(), "550 5.1.1 no".to_owned())];
+    for keywords in [vec!["PIPELINING".to_owned()], vec!["CHUNKING".to_owned(), "PIPELINING".to_owned()]] {
+        let (mut bench, _sink) = self::bench(Options { refuse: refuse.clone(), keywords, ..Options::default() });
+        bench.deliver(&["grey@b.test", "good@b.test", "no@b.test"]);
+        assert_eq!(bench.vault.endings, [(vec![11], 0)]);
+    }
+}
+
+#[test]
+fn rule_u8_what_is_said_while_the_vault_is_waited_for_is_not_the_answer_to_the_dot() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (speak, speaks) = std::sync::mpsc::channel();
+    let (spoke, has_spoken) = std::sync::mpsc::channel();
+    let server = thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        socket.set_nodelay(true).unwrap();
+        let mut reader = std::io::BufReader::new(socket.try_clone().unwrap());
+        let mut say = |text: &str| socket.write_all(text.as_bytes()).unwrap();
+        say("220 mx\r\n");
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            if std::io::BufRead::read_line(&mut reader, &mut line).unwrap_or(0) == 0 {
+                return lines;
+            }
+            match line.get(..4) {
+                Some("DATA") => {
+                    say("354 go\r\n");
+                    speaks.recv().unwrap();
+                    say("250 2.0.0 late\r\n");
+                    spoke.send(()).unwrap();
+                }
+                Some("EHLO" | "MAIL" | "RCPT") => say("250 ok\r\n"),
+                _ => {}
+            }
+            lines.push(line);
+        }
+    });
+    let mut bench = Bench::start(&one(port), settings_for(&one(port)));
+    let job = bench.vault.offer(&["a@b.test"], 3);
+    let turn = loop {
+        match bench.vault.hear().unwrap() {
+            Progress::Want { .. } => bench.vault.say(&Offer::Content { job, octets: Octets(b"x\r\n".to_vec()) }),
+            Progress::Ending { turn, .. } => break turn,
+            _ => {}
+        }
+    };
+    speak.send(()).unwrap();
+    has_spoken.recv().unwrap();
+    bench.vault.say(&Offer::End { job, turn });
+    let ended = bench.vault.follow(job, b"");
+    assert_eq!(ended.word(), "broken off", "{ended:?}");
+    assert!(!server.join().unwrap().contains(&".\r\n".to_owned()));
 }

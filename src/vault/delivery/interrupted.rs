@@ -21,8 +21,12 @@ pub fn interrupted(why: &str) -> Said {
 /// At start nothing is on offer, whatever was: what is marked is settled by its mark. Segments are swept after it.
 pub fn end_leases(store: &mut Store<'_>) -> Result<()> {
     for lease in store.leases.interrupted()? {
-        let mut leased = store.spool.leased(lease.job, lease.row, "", lease.delivery)?;
         let suspects = store.leases.suspects(lease.job)?;
+        if suspects.is_empty() {
+            // All have an outcome, and then there may be no body any more, or can't have the message.
+            continue;
+        }
+        let mut leased = store.spool.leased(lease.job, lease.row, "", lease.delivery)?;
         leased.recipients.retain(|(number, ..)| suspects.contains(number));
         let (said, put_off) = (interrupted("the gate ended"), PutOff::now());
         let mut events = Vec::new();

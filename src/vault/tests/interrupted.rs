@@ -244,3 +244,26 @@ fn rule_q7_what_becomes_of_an_unknown_outcome_outlives_the_credential() {
     vault.drain();
     check(&bench, OnUnknown::Hold);
 }
+
+#[test]
+fn rule_q7_a_vault_that_ends_between_the_last_outcome_and_its_lease_starts_again() {
+    let bench = bench(OnUnknown::Hold);
+    let mut vault = bench.run();
+    test(async {
+        let (mut courier, job, _) = offered(&bench, &mut vault, &["x@example.org"], b"x\r\n").await;
+        courier.content(job).await;
+        courier.say(job, 0, Outcome::Delivered(said(250))).await;
+        courier.settled(job).await;
+    });
+    vault.drain();
+    assert_eq!(bench.bodies(), 0);
+    let database = Database::open(bench.home.path()).unwrap();
+    let lease = "INSERT INTO spool_lease(job, msg, upstream, delivery_id, leased_us, on_unknown) \
+                 SELECT 1, id, 'smarthost', randomblob(16), 1, 1 FROM spool_msg";
+    assert_eq!(database.connection.execute(lease, []).unwrap(), 1);
+    drop(database);
+    let mut vault = bench.run();
+    test(async { offered(&bench, &mut vault, &["y@example.org"], b"x\r\n").await });
+    vault.abandon();
+    assert_eq!(bench.count("SELECT count(*) FROM spool_rcpt WHERE state = 2 AND rcpt = 'x@example.org'"), 1);
+}

@@ -10,6 +10,8 @@ use crate::courier::smtp::stuffing::Stuffing;
 impl Transaction<'_> {
     /// Sends the content, each chunk with its command in one write, and reads what became of it.
     pub(super) async fn chunks(mut self) -> Attempt {
+        let suspects = self.suspects();
+        self.parcel.content.ending(suspects.clone()).await;
         let mut lines = Stuffing::none(self.session.offers.eight_bit);
         let mut out = Vec::with_capacity(BLOCK);
         // Chunks that are not answered yet: one at most, so that the upstream has something to do while we read on.
@@ -51,12 +53,11 @@ impl Transaction<'_> {
             let kept = self.session.reset(&self.patience.brief()).await;
             return self.unfit(unfit, kept);
         }
-        if let Err(ended) = self.in_turn("BDAT", false).await {
-            return ended;
-        }
-        let suspects = self.suspects();
         if !self.parcel.content.may_end(suspects).await {
             return Attempt::Withdrawn;
+        }
+        if let Err(ended) = self.in_turn("BDAT", false).await {
+            return ended;
         }
         // When this fails, not all of it was sent.
         if let Err(broken) = self.chunk(&out, " LAST").await {
@@ -66,13 +67,13 @@ impl Transaction<'_> {
     }
 
     /// Finds out whether the answer to the last chunk was that. One too many in the envelope may have come so late that it was
-    /// taken for it; then the true one is read here, and RSET is never refused.
+    /// taken for it; then the true one is read here, if it comes soon, and RSET is never refused.
     pub(super) async fn recount(&mut self) -> Result<(), Aside> {
         self.listen().await?;
         if let Err(broken) = self.session.wire.say(b"RSET\r\n", self.patience.command).await {
             return Err(Aside::Leaving(broken.to_string()));
         }
-        match self.session.wire.reply(self.patience.dot).await {
+        match self.session.wire.reply(self.patience.quit).await {
             Ok(reply) if reply.is_positive() => self.listen().await,
             Ok(reply) if reply.code == 421 => Err(Aside::Leaving(reply.to_string())),
             Ok(reply) => Err(Aside::Said(reply)),

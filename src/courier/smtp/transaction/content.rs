@@ -10,6 +10,9 @@ use crate::mail::outcome::{Outcome, Said, UNANSWERED};
 impl Transaction<'_> {
     /// Sends the content and its end, and reads what became of it. What the upstream says meanwhile is heard before each piece.
     pub(super) async fn content(mut self) -> Attempt {
+        // While the content goes out, the vault writes down who gets it.
+        let suspects = self.suspects();
+        self.parcel.content.ending(suspects.clone()).await;
         let mut stuffing = Stuffing::new(self.session.offers.eight_bit);
         let mut out = Vec::with_capacity(BLOCK);
         loop {
@@ -35,12 +38,12 @@ impl Transaction<'_> {
         if let Err(unfit) = stuffing.finish(&mut out) {
             return self.unfit(unfit, false);
         }
-        if let Err(aside) = self.listen().await {
-            return self.cut_short(aside).await;
-        }
-        let suspects = self.suspects();
         if !self.parcel.content.may_end(suspects).await {
             return Attempt::Withdrawn;
+        }
+        // Nothing is waited for between this and the dot.
+        if let Err(aside) = self.listen().await {
+            return self.cut_short(aside).await;
         }
         // The dot is the last thing written: when this fails, it was not sent.
         if let Err(aside) = self.piece(&out).await {
