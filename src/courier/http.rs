@@ -1,24 +1,23 @@
 //! One HTTP/1.1 request over a connection of its own, bounded in what comes back. hyper's client, without pool or redirect.
 
+mod body;
 mod meter;
 
 use std::convert::Infallible;
 use std::future::pending;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::header::{
-    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT,
-};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::{Method, Request as Wire};
 use hyper_util::rt::TokioIo;
 use tokio::time::sleep;
 
 use super::tls::Stream;
 use crate::secret::Secret;
+use body::Body;
 use meter::Meter;
 
 /// Octets of a head and of what is read ahead; hyper takes no less.
@@ -27,6 +26,8 @@ const MAX_HEADERS: usize = 64;
 const AGENT: &str = concat!("gatepost/", env!("CARGO_PKG_VERSION"));
 /// Nothing said or taken for so long, and the other side is given up. What stands in front of providers gives up after 100 seconds.
 const QUIET: Duration = Duration::from_secs(120);
+/// From here on a status refuses (RFC 9110 section 15).
+const REFUSED: u16 = 400;
 /// The whole of it: a large message over a slow line.
 const WHOLE: Duration = Duration::from_secs(900);
 
@@ -62,6 +63,8 @@ pub struct Reply {
 pub enum Failed {
     /// The other side can't have the whole request, and so has done nothing. `begun`: but it may have a part of it.
     Unsent { begun: bool, reason: String },
+    /// The same, by our own will.
+    Withheld,
     /// It may have all of it.
     Unanswered(String),
 }
@@ -70,6 +73,7 @@ impl Failed {
     pub fn into_reason(self) -> String {
         match self {
             Self::Unsent { reason, .. } | Self::Unanswered(reason) => reason,
+            Self::Withheld => "the request was not ended".to_owned(),
         }
     }
 }
@@ -81,46 +85,29 @@ pub fn authority(host: &str, port: u16, tls: bool) -> String {
     if port == usual { name } else { format!("{name}:{port}") }
 }
 
-/// Posts a body and takes the reply, of whose body `most` octets are kept. The connection ends with it. A yes to what didn't go out
-/// whole is none: who says it can't have read it.
-pub async fn post(stream: Box<dyn Stream>, request: Request, most: usize) -> Result<Reply, Failed> {
-    let whole = whole(&request);
+/// Posts a body and takes the reply, of whose body `most` octets are kept. The connection ends with it. Of the body the last octets
+/// go out when `may_end` says so; it is asked when everything else has gone. A refusal counts whenever it comes, and anything else
+/// when the whole request has gone: some answer before they read, and without its end they have nothing.
+pub async fn post(
+    stream: Box<dyn Stream>,
+    request: Request,
+    most: usize,
+    may_end: impl Future<Output = bool>,
+) -> Result<Reply, Failed> {
     let meter = Meter::default();
     let failed = |reason: String| match meter.written() {
         0 => Failed::Unsent { begun: false, reason },
-        written if written < whole => Failed::Unsent { begun: true, reason },
+        _ if !meter.may_be_whole() => Failed::Unsent { begun: true, reason },
         _ => Failed::Unanswered(reason),
     };
-    let exchange = exchange(meter.over(stream), request, most);
+    let (body, gate) = body::held(request.body, meter.clone());
+    let exchange = exchange(stream, &meter, Request { body: Vec::new(), ..request }, body, most);
     tokio::select! {
-        reply = exchange => match reply {
-            Ok(reply) if (200..300).contains(&reply.status) && meter.written() < whole => {
-                let reason = format!("it said {} before it had all of it", reply.status);
-                Err(Failed::Unsent { begun: true, reason })
-            }
-            reply => reply.map_err(failed),
-        },
+        reply = exchange => reply.map_err(failed),
+        () = gate.keep(may_end) => Err(Failed::Withheld),
         () = quiet(&meter) => Err(failed(format!("nothing was heard for {} s", QUIET.as_secs()))),
         () = sleep(WHOLE) => Err(failed(format!("it was not done within {} s", WHOLE.as_secs()))),
     }
-}
-
-/// The octets of a request as it goes out.
-fn whole(request: &Request) -> u64 {
-    const LINE: usize = "POST  HTTP/1.1\r\n\r\n".len();
-    let field = |name: &str, length: usize| name.len() + length + ": \r\n".len();
-    let own = request.headers.iter().map(|(name, value)| field(name, value.len())).sum::<usize>();
-    let length = request.body.len();
-    let all = LINE
-        + request.path.len()
-        + field(HOST.as_str(), request.authority.len())
-        + field(USER_AGENT.as_str(), AGENT.len())
-        + field(CONTENT_TYPE.as_str(), request.kind.len())
-        + request.authorization.as_ref().map_or(0, |secret| field(AUTHORIZATION.as_str(), secret.expose().len()))
-        + own
-        + field(CONTENT_LENGTH.as_str(), length.to_string().len())
-        + length;
-    u64::try_from(all).unwrap_or(u64::MAX)
 }
 
 /// Until nothing moves any more.
@@ -134,12 +121,18 @@ async fn quiet(meter: &Meter) {
     }
 }
 
-async fn exchange(stream: Box<dyn Stream>, request: Request, most: usize) -> Result<Reply, String> {
+async fn exchange(
+    stream: Box<dyn Stream>,
+    meter: &Meter,
+    request: Request,
+    body: Body,
+    most: usize,
+) -> Result<Reply, String> {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(MAX_HEAD).max_headers(MAX_HEADERS);
-    let shaken = builder.handshake(TokioIo::new(stream)).await;
+    let shaken = builder.handshake(TokioIo::new(meter.over(stream))).await;
     let (mut sender, connection) = shaken.map_err(|error| said(&error))?;
-    let request = wire(request)?;
+    let request = wire(request, body)?;
     let exchange = async {
         let response = sender.send_request(request).await.map_err(|error| said(&error))?;
         let (head, body) = response.into_parts();
@@ -147,7 +140,11 @@ async fn exchange(stream: Box<dyn Stream>, request: Request, most: usize) -> Res
         let kind = text(CONTENT_TYPE).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let wait = wait(text(RETRY_AFTER), SystemTime::now());
         let (body, whole) = read(body, most).await;
-        Ok(Reply { status: head.status.as_u16(), kind, wait, body, whole })
+        let status = head.status.as_u16();
+        if status < REFUSED && !meter.whole().await {
+            return Err(format!("it said {status}, and the connection ended before it had all of it"));
+        }
+        Ok(Reply { status, kind, wait, body, whole })
     };
     // The connection is driven beside the exchange and never outlives it. What ends it is the exchange's error, too, unless
     // that is over: many servers close TLS without saying so.
@@ -155,6 +152,7 @@ async fn exchange(stream: Box<dyn Stream>, request: Request, most: usize) -> Res
         if let Err(error) = connection.await {
             tracing::debug!(reason = said(&error), "a connection ended");
         }
+        meter.end();
         pending::<Infallible>().await
     };
     tokio::select! {
@@ -163,8 +161,8 @@ async fn exchange(stream: Box<dyn Stream>, request: Request, most: usize) -> Res
     }
 }
 
-fn wire(request: Request) -> Result<Wire<Full<Bytes>>, String> {
-    let Request { authority, path, kind, headers, authorization, body } = request;
+fn wire(request: Request, body: Body) -> Result<Wire<Body>, String> {
+    let Request { authority, path, kind, headers, authorization, .. } = request;
     let value = |text: &str| HeaderValue::from_str(text).map_err(|_| "a header's value can't be said".to_owned());
     let mut all = HeaderMap::new();
     all.insert(HOST, value(&authority)?);
@@ -178,7 +176,7 @@ fn wire(request: Request) -> Result<Wire<Full<Bytes>>, String> {
         value.set_sensitive(true);
         all.insert(AUTHORIZATION, value);
     }
-    let made = Wire::builder().method(Method::POST).uri(path).body(Full::new(Bytes::from(body)));
+    let made = Wire::builder().method(Method::POST).uri(path).body(body);
     let mut made = made.map_err(|error| format!("this request can't be made: {error}"))?;
     *made.headers_mut() = all;
     Ok(made)

@@ -121,8 +121,9 @@ pub struct Content {
     came: u64,
     /// Taken since the vault was last asked for more.
     used: u32,
-    /// Who may have the message by what was said last, the number of that, and of the last that was answered.
-    suspects: Vec<u32>,
+    /// Who may have the message by what was said last, the number of that, and of the last that was answered. None while it is not
+    /// known whether it was said.
+    suspects: Option<Vec<u32>>,
     turn: u32,
     answered: u32,
     kept: Option<Vec<Arc<Octets>>>,
@@ -138,7 +139,7 @@ impl Content {
         feed: mpsc::UnboundedReceiver<Feed>,
         credit: Credit,
     ) -> Self {
-        let (suspects, turn, answered) = (Vec::new(), 0, 0);
+        let (suspects, turn, answered) = (Some(Vec::new()), 0, 0);
         let (kept, kept_octets, at) = (Some(Vec::new()), 0, 0);
         Self { job, vault, feed, credit, size, came: 0, used: 0, suspects, turn, answered, kept, kept_octets, at }
     }
@@ -174,13 +175,15 @@ impl Content {
 
     /// Says that these, by their numbers, may have the message soon. Said a while before `may_end`, nobody has to wait there.
     pub async fn ending(&mut self, suspects: Vec<u32>) {
-        if suspects == self.suspects {
+        if self.suspects.as_ref() == Some(&suspects) {
             return;
         }
-        self.suspects.clone_from(&suspects);
+        self.suspects = None;
         self.turn = self.turn.wrapping_add(1);
+        let numbers = suspects.clone();
         // A vault that is gone shows at the next read of the feed.
-        let _ = self.vault.send(Progress::Ending { job: self.job, turn: self.turn, numbers: suspects }).await;
+        let _ = self.vault.send(Progress::Ending { job: self.job, turn: self.turn, numbers }).await;
+        self.suspects = Some(suspects);
     }
 
     /// Whether the message may be ended now for these: the vault knows that they may have it, waits for what becomes of them and has

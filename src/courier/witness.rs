@@ -80,7 +80,7 @@ impl Witness {
             body: body.into_bytes(),
             ..Request::default()
         };
-        match http::post(stream, request, MAX_TEXT).await.map_err(http::Failed::into_reason)? {
+        match http::post(stream, request, MAX_TEXT, async { true }).await.map_err(http::Failed::into_reason)? {
             reply if reply.whole => Ok(reply),
             _ => Err(format!("its answer can't be read; at most {MAX_TEXT} octets are")),
         }

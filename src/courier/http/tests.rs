@@ -21,7 +21,7 @@ async fn exchange(answer: &[u8], takes: usize, request: Request) -> (String, Res
         theirs.write_all(&answer).await.unwrap();
         String::from_utf8(seen).unwrap()
     };
-    let posted = post(Box::new(ours), request, 100);
+    let posted = post(Box::new(ours), request, 100, async { true });
     tokio::join!(server, posted)
 }
 
@@ -94,26 +94,123 @@ async fn rule_u16_who_can_not_have_had_the_whole_request_has_done_nothing() {
 async fn silence_is_waited_out_for_two_minutes() {
     let (ours, theirs) = duplex(1 << 20);
     let begun = tokio::time::Instant::now();
-    let silent = post(Box::new(ours), request(), 100).await;
+    let silent = post(Box::new(ours), request(), 100, async { true }).await;
     assert!(matches!(silent, Err(Failed::Unanswered(_))), "{silent:?}");
     assert!(begun.elapsed() >= QUIET && begun.elapsed() <= 2 * QUIET, "{:?}", begun.elapsed());
     drop(theirs);
 }
 
 #[tokio::test]
-async fn the_octets_of_a_request_are_known_and_a_yes_to_less_is_none() {
-    for authorization in [None, Some(Secret::new("Bearer sesame".to_owned()))] {
-        let request = || Request { authorization: authorization.clone(), ..request() };
-        let (seen, reply) = exchange(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", usize::MAX, request()).await;
-        assert!(reply.is_ok_and(|reply| reply.status == 200));
-        assert_eq!(whole(&request()), seen.len() as u64, "{seen}");
+async fn the_last_octets_wait_for_a_word_and_without_it_there_is_no_request() {
+    for may_end in [true, false] {
+        let (ours, mut theirs) = duplex(1 << 20);
+        let (asked, was_asked) = tokio::sync::oneshot::channel();
+        let (say, said) = tokio::sync::oneshot::channel();
+        let long = Request { body: vec![b'x'; 100_000], ..request() };
+        let posted = post(Box::new(ours), long, 100, async {
+            asked.send(()).unwrap();
+            said.await.unwrap()
+        });
+        let server = async move {
+            was_asked.await.unwrap();
+            let mut seen = vec![0; 1 << 20];
+            let mut length = 0;
+            // All that may go out goes out, and nothing more.
+            while !seen[..length].ends_with(&[b'x'; 90_000]) {
+                length += theirs.read(&mut seen[length..]).await.unwrap();
+            }
+            tokio::task::yield_now().await;
+            let before = seen[..length].iter().rev().take_while(|octet| **octet == b'x').count();
+            assert!((90_000..100_000).contains(&before), "{before}");
+            say.send(may_end).unwrap();
+            let mut rest = vec![0; 1 << 20];
+            let mut after = 0;
+            while before + after < 100_000 {
+                match theirs.read(&mut rest[after..]).await.unwrap() {
+                    0 => break,
+                    n => after += n,
+                }
+            }
+            theirs.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.ok();
+            before + after
+        };
+        let (reply, seen) = tokio::join!(posted, server);
+        match may_end {
+            true => assert!(seen == 100_000 && reply.is_ok(), "{seen} {reply:?}"),
+            false => assert!(seen < 100_000 && reply == Err(Failed::Withheld), "{seen} {reply:?}"),
+        }
     }
-    // More than lies in between, answered at its head.
-    let long = || Request { body: vec![b'x'; 4 << 20], ..request() };
-    let (_, reply) = exchange(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 100, long()).await;
+}
+
+/// A server that says this as soon as it has the head; then it reads on, or is gone. Gives how many octets of the body it got.
+async fn early(answer: &str, reads_on: bool, body: usize) -> (usize, Result<Reply, Failed>) {
+    let (ours, mut theirs) = duplex(1 << 16);
+    let answer = answer.to_owned();
+    let (say, said) = tokio::sync::oneshot::channel();
+    let server = async move {
+        let (mut seen, mut octets) = (Vec::new(), vec![0; 1 << 16]);
+        while !seen.windows(4).any(|four| four == b"\r\n\r\n") {
+            let n = theirs.read(&mut octets).await.unwrap();
+            seen.extend_from_slice(&octets[..n]);
+        }
+        theirs.write_all(answer.as_bytes()).await.unwrap();
+        let mut got = seen.iter().rev().take_while(|octet| **octet == b'x').count();
+        // The vault answers when the reply has long been there.
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        say.send(()).ok();
+        while reads_on && got < body {
+            match theirs.read(&mut octets).await.unwrap() {
+                0 => break,
+                n => got += n,
+            }
+        }
+        got
+    };
+    let long = Request { body: vec![b'x'; body], ..request() };
+    let posted = post(Box::new(ours), long, 100, async { said.await.is_ok() });
+    tokio::join!(server, posted)
+}
+
+#[tokio::test]
+async fn a_yes_before_the_end_counts_when_the_whole_request_has_gone() {
+    for body in [1000, 1 << 20] {
+        for version in ["1.0", "1.1"] {
+            let head = format!("HTTP/{version} 200 OK\r\nContent-Length: 0\r\n\r\n");
+            let (got, reply) = early(&head, true, body).await;
+            assert_eq!((got, reply.map(|reply| reply.status)), (body, Ok(200)), "{head}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_yes_of_who_did_not_take_the_whole_request_is_none_and_a_refusal_is_one() {
+    let head = |status: u16| format!("HTTP/1.1 {status} So\r\nContent-Length: 0\r\n\r\n");
+    for status in [200, 302] {
+        let (_, reply) = early(&head(status), false, 1 << 20).await;
+        assert!(matches!(reply, Err(Failed::Unsent { begun: true, .. })), "{reply:?}");
+    }
+    for status in [413, 500] {
+        let (_, reply) = early(&head(status), false, 1 << 20).await;
+        assert_eq!(reply.map(|reply| reply.status), Ok(status));
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_lost_while_the_last_octets_are_held_back_has_carried_no_request() {
+    let (ours, mut theirs) = duplex(1 << 20);
+    let long = Request { body: vec![b'x'; 1000], ..request() };
+    let server = async move {
+        let (mut seen, mut octets) = (0, [0; 4096]);
+        while seen < 1000 {
+            seen += theirs.read(&mut octets).await.unwrap();
+        }
+    };
+    // Nobody says that the rest may go.
+    let posted = post(Box::new(ours), long, 100, pending());
+    let (reply, ()) = tokio::join!(posted, server);
     assert!(matches!(reply, Err(Failed::Unsent { begun: true, .. })), "{reply:?}");
-    let (_, reply) = exchange(b"HTTP/1.1 413 Large\r\nContent-Length: 0\r\n\r\n", 100, long()).await;
-    assert_eq!(reply.map(|reply| reply.status), Ok(413));
 }
 
 #[test]

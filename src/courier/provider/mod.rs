@@ -224,13 +224,10 @@ impl Provider {
         };
         let told = |enhanced: &str, text: String| Said { tls: tls.map(str::to_owned), ..self.said(enhanced, text) };
         let suspects = letter.recipients.iter().map(|(number, _)| *number).collect();
-        // Whatever goes out from here on may be all of it before anybody is told.
-        if !content.may_end(suspects).await {
-            return Verdict::Withdrawn;
-        }
-        let reply = match http::post(stream, request, MAX_ANSWER).await {
+        let reply = match http::post(stream, request, MAX_ANSWER, content.may_end(suspects)).await {
             // Many quote what they were asked with.
             Ok(reply) => http::Reply { body: self.settings.secrets.hide_octets(reply.body), ..reply },
+            Err(Failed::Withheld) => return Verdict::Withdrawn,
             Err(Failed::Unsent { begun: false, reason }) => {
                 return Verdict::RouteFailed { reason: self.named(&reason), rest: None };
             }

@@ -174,7 +174,7 @@ impl<'c> Spool<'c> {
             message: sql(
                 "SELECT msg_id, session_id, principal, mail_from, bytes, expires_us, content, segment, sha256, \
                  flags, envid, on_unknown, ended \
-                          FROM spool_msg JOIN spool_body ON msg = id WHERE id = ?",
+                          FROM spool_msg LEFT JOIN spool_body ON msg = id WHERE id = ?",
             )?,
             recipients: sql("SELECT n, rcpt, attempts, notify, orcpt FROM spool_rcpt WHERE job = ? ORDER BY n")?,
             take: sql(

@@ -247,23 +247,31 @@ fn rule_q7_what_becomes_of_an_unknown_outcome_outlives_the_credential() {
 
 #[test]
 fn rule_q7_a_vault_that_ends_between_the_last_outcome_and_its_lease_starts_again() {
-    let bench = bench(OnUnknown::Hold);
-    let mut vault = bench.run();
-    test(async {
-        let (mut courier, job, _) = offered(&bench, &mut vault, &["x@example.org"], b"x\r\n").await;
-        courier.content(job).await;
-        courier.say(job, 0, Outcome::Delivered(said(250))).await;
-        courier.settled(job).await;
-    });
-    vault.drain();
-    assert_eq!(bench.bodies(), 0);
-    let database = Database::open(bench.home.path()).unwrap();
-    let lease = "INSERT INTO spool_lease(job, msg, upstream, delivery_id, leased_us, on_unknown) \
-                 SELECT 1, id, 'smarthost', randomblob(16), 1, 1 FROM spool_msg";
-    assert_eq!(database.connection.execute(lease, []).unwrap(), 1);
-    drop(database);
-    let mut vault = bench.run();
-    test(async { offered(&bench, &mut vault, &["y@example.org"], b"x\r\n").await });
-    vault.abandon();
-    assert_eq!(bench.count("SELECT count(*) FROM spool_rcpt WHERE state = 2 AND rcpt = 'x@example.org'"), 1);
+    // What can't be so by a mere end is no reason not to start, either: somebody without an outcome, and no body.
+    for (on_unknown, is_open) in [(1, false), (2, false), (1, true)] {
+        let bench = bench(OnUnknown::Hold);
+        let mut vault = bench.run();
+        test(async {
+            let (mut courier, job, _) = offered(&bench, &mut vault, &["x@example.org"], b"x\r\n").await;
+            courier.content(job).await;
+            courier.say(job, 0, Outcome::Delivered(said(250))).await;
+            courier.settled(job).await;
+        });
+        vault.drain();
+        assert_eq!(bench.bodies(), 0);
+        let database = Database::open(bench.home.path()).unwrap();
+        let lease = "INSERT INTO spool_lease(job, msg, upstream, delivery_id, leased_us, on_unknown) \
+                     SELECT 1, id, 'smarthost', randomblob(16), 1, ? FROM spool_msg";
+        assert_eq!(database.connection.execute(lease, [on_unknown]).unwrap(), 1);
+        if is_open {
+            database.connection.execute("UPDATE spool_rcpt SET state = 1, job = 1, unknown = 1", []).unwrap();
+        }
+        drop(database);
+        let mut vault = bench.run();
+        test(async { offered(&bench, &mut vault, &["y@example.org"], b"x\r\n").await });
+        vault.abandon();
+        let is = if is_open { "state = 0 AND held = 1" } else { "state = 2 AND held = 0" };
+        assert_eq!(bench.count(&format!("SELECT count(*) FROM spool_rcpt WHERE rcpt = 'x@example.org' AND {is}")), 1);
+        assert_eq!(bench.count("SELECT count(*) FROM spool_lease WHERE job = 1 AND on_unknown > 0"), 0);
+    }
 }

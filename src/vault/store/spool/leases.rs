@@ -109,7 +109,7 @@ impl Spool<'_> {
         Ok(leased)
     }
 
-    /// A message with those of its recipients that are on that lease, without its key.
+    /// A message with those of its recipients that are on that lease, without its key. One whose body is gone has none.
     pub fn leased(&mut self, job: u64, row: i64, lane: &str, delivery: Uuid) -> Result<Leased> {
         let recipients = self.recipients.query_map([integer(job)], |row| {
             let addressee = Addressee { address: address(row, 1)?, wish: manner::wish(row, 3, 4)? };
@@ -120,6 +120,8 @@ impl Spool<'_> {
             let body = match (columns.get(6)?, columns.get(7)?) {
                 (Some(content), None) => Body::Inline(content),
                 (None, Some(name)) => Body::Segment(name),
+                // Nobody needs what isn't there any more; to whoever does, it is a body that was changed.
+                (None, None) => Body::Inline(Vec::new()),
                 _ => return Err(damaged("a body is neither here nor there")),
             };
             Ok(Leased {
