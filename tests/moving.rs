@@ -210,3 +210,96 @@ fn stopped_gates_give_and_take_too_and_what_was_given_away_can_come_back() {
     assert_eq!(told(&service, &["export", "--credential", CREDENTIAL, "--out", &third])["messages"].as_u64(), Some(2));
     service.stop();
 }
+
+/// Changes words in an archive for others that are as long: what is around them stays where it is.
+fn change(archive: &PathBuf, from: &str, to: &str) {
+    assert_eq!(from.len(), to.len());
+    let mut whole = fs::read(archive).unwrap();
+    let at = whole.windows(from.len()).position(|part| part == from.as_bytes()).expect("it is in the archive");
+    whole[at..at + to.len()].copy_from_slice(to.as_bytes());
+    fs::write(archive, whole).unwrap();
+}
+
+#[test]
+fn who_got_it_here_gets_it_not_again_from_an_archive_that_has_another_as_delivered() {
+    let old = full();
+    fill(&old);
+    let (path, file) = archive(&old, "queue.tar");
+    let id = listed(&old)[1]["message"].as_str().unwrap().to_owned();
+    assert_eq!(told(&old, &["export", "--message", &id, "--out", &file])["messages"].as_u64(), Some(1));
+    // As if the other gate had delivered it to the first one.
+    change(&path, "\"state\": \"deferred\"", "\"state\":\"delivered\"");
+    let mut new = Service::start();
+    new.add_credential();
+    assert_eq!(told(&new, &["import", &file, "--release"])["recipients"].as_u64(), Some(1));
+    assert!(queue(&new, &["retry", "--all"]).status.success());
+    assert_eq!(arrived(&new, "long").0, ["d@example.org"]);
+    await_that("it is delivered", || listed(&new).is_empty());
+    new.end();
+    let database = rusqlite::Connection::open(new.folder.path().join("state/db/vault.db")).unwrap();
+    database.execute_batch("PRAGMA foreign_keys=ON; DELETE FROM spool_msg").unwrap();
+    drop(database);
+    let again = told(&new, &["import", &file, "--release"]);
+    assert!(again["messages"] == 0 && again.to_string().contains("as delivered to 1 of"), "{again}");
+    old.stop();
+}
+
+#[test]
+fn what_the_rules_of_a_credential_forbid_stays_in_the_archive_and_one_that_is_disabled_sends_nothing() {
+    let old = full();
+    fill(&old);
+    let (_, file) = archive(&old, "queue.tar");
+    assert_eq!(told(&old, &["export", "--out", &file])["messages"].as_u64(), Some(2));
+    let mut new = Service::start();
+    new.add_credential();
+    let set = |new: &Service, words: &[&str]| {
+        let output = new.command(&[&["credential"], words].concat());
+        assert!(output.status.success(), "{}", said(&output));
+    };
+    set(&new, &["set", CREDENTIAL, "--recipient-allow", "n@example.org", "--max-size", "50000"]);
+    for runs in [true, false] {
+        let refused = told(&new, &["import", &file, "--release"]);
+        assert!(refused["messages"] == 0 && refused.to_string().matches("give --regardless").count() == 2, "{refused}");
+        if runs {
+            new.end();
+        }
+    }
+    new.restart();
+    set(&new, &["set", CREDENTIAL, "--recipient-allow", "@example.org"]);
+    set(&new, &["disable", CREDENTIAL]);
+    let taken = told(&new, &["import", &file, "--release", "--regardless"]);
+    assert_eq!((taken["messages"].as_u64(), taken["released"].as_u64()), (Some(2), Some(0)), "{taken}");
+    assert!(listed(&new).iter().all(|one| one["states"]["held"].is_number()));
+    let event = events(&new, "queue.import")[1].to_string();
+    assert!(event.contains("not asked") && event.contains("disabled or over"), "{event}");
+    new.stop();
+    old.stop();
+}
+
+#[test]
+fn an_export_that_failed_leaves_nothing_that_the_next_one_trips_over() {
+    let mut service = full();
+    fill(&service);
+    service.end();
+    let (path, file) = archive(&service, "queue.tar");
+    fs::write(&path, "").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(said(&queue(&service, &["export", "--out", &file])).contains("exists already"), "anybody may read it");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(told(&service, &["export", "--out", &file])["messages"].as_u64(), Some(2));
+    // A row that can't be read keeps nobody from the other one, and the running vault lives.
+    let database = rusqlite::Connection::open(service.folder.path().join("state/db/vault.db")).unwrap();
+    database.execute_batch("UPDATE spool_msg SET ended = 4294967296 WHERE id = 1").unwrap();
+    drop(database);
+    for name in ["stopped.tar", "running.tar"] {
+        let (_, file) = archive(&service, name);
+        let given = told(&service, &["export", "--out", &file]);
+        assert_eq!(given["messages"].as_u64(), Some(1), "{given}");
+        assert!(given["left"][0]["reason"].as_str().unwrap().contains("damaged"), "{given}");
+        if name == "stopped.tar" {
+            service.restart();
+        }
+    }
+    let log = service.stop();
+    assert!(!log.contains("the vault ends"), "{log}");
+}

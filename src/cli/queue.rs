@@ -2,6 +2,7 @@
 //! and while it is stopped.
 
 mod before;
+mod ended;
 mod export;
 mod import;
 mod lines;

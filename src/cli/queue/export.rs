@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -273,6 +273,15 @@ fn header(name: &str, size: u64, seconds: u64) -> Result<Vec<u8>, String> {
     tar::header(name, size, seconds).map_err(|error| error.to_string())
 }
 
+/// What an export that failed left where it could not remove it: an empty file of our own, that nobody else reads or names.
+fn empty(path: &Path) -> Option<File> {
+    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
+    let file = OpenOptions::new().append(true).custom_flags(flags).open(path).ok()?;
+    let is = file.metadata().ok()?;
+    let is_ours = is.uid() == nix::unistd::geteuid().as_raw() && is.nlink() == 1 && is.mode() & 0o777 == 0o600;
+    (is.is_file() && is.len() == 0 && is_ours).then_some(file)
+}
+
 /// Where it is written to.
 struct Archive {
     /// None is standard output.
@@ -297,7 +306,11 @@ impl Archive {
             _ => format!("{}: {error}", path.display()),
         };
         // Each write goes to where the file ends, also when a part of it was taken back.
-        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path).map_err(said)?;
+        let file = match OpenOptions::new().append(true).create_new(true).mode(0o600).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => empty(path).ok_or(error),
+            opened => opened,
+        };
+        let file = file.map_err(said)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = Some(File::open(folder).map_err(said)?);
         let path = std::path::absolute(path).map_err(said)?;

@@ -3,31 +3,26 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
+use super::ended::{Ended, Told};
 use super::lines::Lines;
 use super::source::Source;
 use super::{record, tar};
-use crate::cli::audit::place::{Latest, audit_directory};
 use crate::cli::fail;
 use crate::cli::out::say;
-use crate::config::Places;
-use crate::ipc::admin::queue::listing::Standing;
 use crate::ipc::admin::queue::transfer::{Command as Transfer, Envelope, Recipient, Response as Part};
 use crate::ipc::admin::queue::{Command, Response};
 use crate::ipc::bytes::Octets;
 use crate::ipc::frame::MAX_CONTENT;
 use crate::mail::id::MessageId;
-use crate::vault::audit::query::{self, Filter};
 use crate::vault::offline::transfer::Converse;
 
 /// The longest envelope that is read: of a message to a hundred thousand.
 const MAX_ENVELOPE: u64 = 64 * 1024 * 1024;
-/// The event of each recipient that got a message.
-const DELIVERED: &str = "deliver.success";
 
 #[derive(Debug, Args)]
 pub struct Import {
@@ -39,6 +34,9 @@ pub struct Import {
     /// Offer at once what was not held where it came from
     #[arg(long)]
     release: bool,
+    /// Take in also what the rules of the credential forbid here
+    #[arg(long)]
+    regardless: bool,
     /// Why, for the audit log
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -76,18 +74,17 @@ impl Import {
         let about = |reason: String| format!("{}: {reason}", self.file.display());
         let mut file = File::open(&self.file).map_err(|error| about(error.to_string()))?;
         // Nothing of it is taken in before all of it was found to be one.
-        let delivered = survey(&file).map_err(about)?;
+        let told = survey(&file).map_err(about)?;
         file.rewind().map_err(|error| about(format!("{error}: it must be a file, and no pipe")))?;
-        let here = delivered_here(&self.source.places()?, &delivered)?;
+        let ended = Ended::look(&self.source.places()?, &told)?;
         self.source.converse(None, |ask| {
             let mut archive = tar::Reader::new(BufReader::new(&file));
             while let Some((envelope, recipients)) = envelope(&mut archive).map_err(about)? {
                 let message = envelope.message;
                 let waiting = recipients.iter().filter(|one| one.standing.is_open()).count();
-                let (own, theirs) = (here.get(&message).copied().unwrap_or(0), delivered.get(&message).copied());
-                let taken = match own > theirs.unwrap_or(0) {
-                    true => Err(format!("the audit log here has it as delivered to {own} of its recipients")),
-                    false => self.one(ask, envelope, recipients, &mut archive).map_err(about)?,
+                let taken = match told.get(&message).and_then(|told| ended.obstacle(message, told)) {
+                    Some(reason) => Err(reason),
+                    None => self.one(ask, envelope, recipients, &mut archive).map_err(about)?,
                 };
                 match taken {
                     Ok(released) => {
@@ -136,12 +133,18 @@ impl Import {
             // What was begun and has no end is forgotten.
             return Ok(Err("its lines do not all end in CR LF, or it has a CR or LF elsewhere".to_owned()));
         }
-        let answer = tell(ask, Transfer::End { release: self.release, note: self.reason.clone() })?;
+        let answer = tell(ask, self.end())?;
         match (answer.left, answer.kept) {
             (Some(reason), _) => Ok(Err(reason)),
             (None, Some(released)) => Ok(Ok(released)),
             (None, None) => Err(STRANGE.to_owned()),
         }
+    }
+}
+
+impl Import {
+    fn end(&self) -> Transfer {
+        Transfer::End { release: self.release, regardless: self.regardless, note: self.reason.clone() }
     }
 }
 
@@ -185,41 +188,16 @@ fn envelope(archive: &mut tar::Reader<impl Read>) -> Result<Option<(Envelope, Ve
     }
 }
 
-/// All messages of an archive, and how many of their recipients had got theirs.
-fn survey(file: &File) -> Result<BTreeMap<MessageId, usize>, String> {
+/// All messages of an archive, with those whom it has waiting and the others.
+fn survey(file: &File) -> Result<BTreeMap<MessageId, Told>, String> {
     let mut archive = tar::Reader::new(BufReader::new(file));
     let mut all = BTreeMap::new();
     while let Some((envelope, recipients)) = envelope(&mut archive)? {
-        let delivered = recipients.iter().filter(|one| one.standing == Standing::Delivered).count();
-        if all.insert(envelope.message, delivered).is_some() {
+        if all.insert(envelope.message, Told::of(&envelope, &recipients)).is_some() {
             return Err(format!("message {} is in it twice", envelope.message));
         }
     }
     Ok(all)
-}
-
-/// To how many recipients this gate has delivered them, by its audit log as far as it is here.
-fn delivered_here(
-    places: &Places,
-    messages: &BTreeMap<MessageId, usize>,
-) -> Result<BTreeMap<MessageId, usize>, String> {
-    let mut found = BTreeMap::new();
-    let audit = audit_directory(&places.state_directory);
-    // A gate that never ran has none.
-    if !Path::new(&audit).join("audit.db").exists() {
-        return Ok(found);
-    }
-    Latest::of(places);
-    // An id tells when it was given; of one that doesn't, everything is looked at.
-    let since_us = messages.keys().map(|id| id.time_ms()).min().flatten().map(|ms| ms.saturating_mul(1000));
-    let filter = Filter { event: Some(DELIVERED.to_owned()), since_us, ..Filter::default() };
-    query::query(&audit, &filter, |event| {
-        let message = event.get("msg_id").and_then(|id| id.parse::<MessageId>().ok());
-        if let Some(message) = message.filter(|message| messages.contains_key(message)) {
-            *found.entry(message).or_default() += 1;
-        }
-    })?;
-    Ok(found)
 }
 
 impl Sum {

@@ -96,8 +96,9 @@ pub fn read(text: &[u8]) -> Result<(Envelope, Vec<Recipient>), String> {
     if record.format != FORMAT {
         return Err(format!("its form is {:?}, and this version reads {FORMAT}", record.format));
     }
-    let envelope = record.envelope().ok_or("there is a value in it that can be none")?;
-    let recipients: Option<Vec<Recipient>> = record.recipients.iter().map(recipient).collect();
+    let envelope = record.envelope().filter(Envelope::is_sound).ok_or("there is a value in it that can be none")?;
+    let recipients: Option<Vec<Recipient>> =
+        record.recipients.iter().map(|line| recipient(line).filter(Recipient::is_sound)).collect();
     Ok((envelope, recipients.ok_or("there is a recipient in it that can be none")?))
 }
 
@@ -244,6 +245,10 @@ mod tests {
             ("SUCCESS,DELAY", "SUCCESS,NEVER"),
             ("rfc822;a@b", "a@b"),
             ("a5a5", "a5"),
+            ("\"couriers_ended\": 1", "\"couriers_ended\": 4294967295"),
+            ("\"attempts\": 3", "\"attempts\": 4294967295"),
+            ("\"shop\"", "\"a shop\""),
+            ("a \\\"word\\\"", &"x".repeat(3_000_000)),
         ] {
             assert!(written.contains(good), "{good}");
             assert!(read(written.replace(good, bad).as_bytes()).is_err(), "{bad}");

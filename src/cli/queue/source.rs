@@ -12,8 +12,9 @@ use crate::config::{self, Places};
 use crate::ipc::admin::queue::{Command, Response};
 use crate::ipc::admin::{Command as Any, Response as Answer};
 use crate::mail::id::MessageId;
+use crate::policy::FIX_UPS;
 use crate::vault::master::{self, Master};
-use crate::vault::offline::transfer::Converse;
+use crate::vault::offline::transfer::{Converse, Ways};
 use crate::{parent, vault};
 
 #[derive(Debug, Args)]
@@ -64,8 +65,9 @@ impl Source {
         let actor = vault::admin::actor(user, control::behalf().as_deref());
         let stopped =
             vault::offline::Stopped { home: Path::new(""), mask: plan.audit.mask, declared: &plan.credentials };
+        let ways = Ways { routes: plan.routes.clone(), max_size: plan.limits.max_size + FIX_UPS };
         let mut is_found = false;
-        stopped.transfer(&actor, masters, |ask| {
+        stopped.transfer(&actor, masters, ways, |ask| {
             is_found = work(ask)?;
             Ok(())
         })?;

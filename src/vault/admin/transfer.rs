@@ -12,6 +12,7 @@ use crate::ipc::channel::Sender;
 use crate::ipc::frame::MAX_CONTENT;
 use crate::mail::address::Address;
 use crate::vault::Vault;
+use crate::vault::audit::ledger::now_us;
 use crate::vault::delivery::courier::open;
 use crate::vault::queue::export::{Given, Taking, give, part_with};
 use crate::vault::queue::import::{Arrived, Incoming, Keeping, keep};
@@ -56,9 +57,15 @@ pub async fn perform(
         Command::Begin { envelope, credential } => {
             forget(vault, incoming).await;
             if vault.writer.is_short() {
-                return Err("there is too little room on the disk for more mail".to_owned());
+                return Err(SHORT.to_owned());
             }
-            let begun = Incoming::new(*envelope, credential);
+            if envelope.bytes > vault.authority.borrow().slice.max_size {
+                return left(parts, TOO_LARGE).await;
+            }
+            let begun = match Incoming::new(*envelope, credential) {
+                Ok(begun) => begun,
+                Err(reason) => return left(parts, reason).await,
+            };
             if vault.authority.borrow().credentials.get(begun.credential()).is_none() {
                 return left(parts, &unknown(begun.credential())).await;
             }
@@ -76,6 +83,10 @@ pub async fn perform(
             }
         }
         Command::Content(Octets(octets)) => {
+            if vault.writer.is_short() {
+                forget(vault, incoming).await;
+                return Err(SHORT.to_owned());
+            }
             let begun = incoming.as_mut().ok_or(NONE)?;
             let reason = match begun.take(&octets) {
                 Ok(None) => return Ok(Response::Done),
@@ -88,13 +99,14 @@ pub async fn perform(
             forget(vault, incoming).await;
             left(parts, &reason).await
         }
-        Command::End { release, note } => {
+        Command::End { release, regardless, note } => {
             let begun = incoming.as_mut().ok_or(NONE)?;
             let ended = write_end(vault, begun).await;
             let kept = match ended {
                 Ok(()) => {
                     let whole = incoming.take().ok_or(NONE)?;
-                    let keeping = Keeping { release, note, actor: actor.to_owned() };
+                    let actor = actor.to_owned();
+                    let keeping = Keeping { release, regardless, is_over: false, note, actor };
                     take_in(vault, whole, keeping).await?
                 }
                 Err(reason) => Err(reason),
@@ -116,6 +128,8 @@ pub async fn forget(vault: &Vault, incoming: &mut Option<Incoming>) {
 }
 
 const NONE: &str = "no message was begun";
+const SHORT: &str = "there is too little room on the disk for more mail";
+pub const TOO_LARGE: &str = "it is larger than what this gate takes: raise limits.max_size for it";
 
 async fn give_out(vault: &Vault, whole: Whole, parts: &Sender<Response>) -> Result<Response, String> {
     let Whole { envelope, recipients, body, lock, .. } = whole;
@@ -189,14 +203,25 @@ async fn take_in(vault: &Vault, whole: Incoming, keeping: Keeping) -> Result<Res
     kept
 }
 
-async fn store(vault: &Vault, arrived: Arrived, keeping: Keeping) -> Result<Result<bool, String>, String> {
+async fn store(vault: &Vault, arrived: Arrived, mut keeping: Keeping) -> Result<Result<bool, String>, String> {
+    // It may have gone since the message was begun.
+    let credential = vault.authority.borrow().credentials.get(arrived.credential()).cloned();
+    let Some(credential) = credential else { return Ok(Err(unknown(arrived.credential()))) };
+    keeping.is_over = !credential.is_live(now_us());
+    if !keeping.regardless {
+        let authority = vault.authority.borrow();
+        let (grant, most) = (authority.grant(&credential), authority.max_size(&credential.policy));
+        if let Some(offence) = arrived.offence(&credential.policy, &grant, most) {
+            return Ok(Err(offending(offence)));
+        }
+    }
     let lanes: BTreeMap<String, String> = {
         let authority = vault.authority.borrow();
         let lane = |to: &Address| authority.lane(arrived.credential(), &arrived.envelope().sender, to);
         arrived.waiting().map(|to| (to.to_string(), lane(to))).collect()
     };
     if let Some((to, _)) = lanes.iter().find(|(_, lane)| lane.is_empty()) {
-        return Ok(Err(format!("there is no route here for a recipient in {}", domain(to))));
+        return Ok(Err(no_route(to)));
     }
     let arriving: Vec<String> = lanes.values().cloned().collect();
     let work = move |store: &mut crate::vault::store::Store<'_>| {
@@ -219,6 +244,15 @@ async fn store(vault: &Vault, arrived: Arrived, keeping: Keeping) -> Result<Resu
 /// No more of an address than auditors see.
 fn domain(address: &str) -> &str {
     address.rsplit_once('@').map_or("", |(_, domain)| domain)
+}
+
+/// Why mail is not taken in that the rules of its credential forbid.
+pub fn offending(offence: &str) -> String {
+    format!("{offence}: change its rules, or give --regardless")
+}
+
+pub fn no_route(to: &str) -> String {
+    format!("there is no route here for a recipient in {}", domain(to))
 }
 
 /// Why mail of a credential that is none is not taken in.

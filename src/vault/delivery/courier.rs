@@ -230,12 +230,19 @@ impl Courier {
         let on_unknown = on_unknown(&self.vault, leased);
         let (state, name) = outcome::decide(leased, attempts, delivery, &retry, put_off, on_unknown);
         let said = bounded(delivery.said());
-        let event = outcome::event(name, leased, &self.peer.label, recipient, attempts + 1, &said);
+        let event = outcome::event(name, leased, &self.peer.label, recipient, attempts.saturating_add(1), &said);
         let duration = u64::try_from(active.begun.elapsed().as_micros()).ok();
         let reason = outcome::reason(delivery).or(event.reason.clone());
         let mut events = vec![Event { duration_us: duration, reason, ..event }];
         if state == State::Expired {
-            events.push(outcome::event(Name::DeliverExpire, leased, &self.peer.label, recipient, attempts + 1, &said));
+            events.push(outcome::event(
+                Name::DeliverExpire,
+                leased,
+                &self.peer.label,
+                recipient,
+                attempts.saturating_add(1),
+                &said,
+            ));
         }
         events.extend(outcome::by_itself(name, state, leased, recipient));
         let (owed, unknown) = (owes(leased, number, state, &said), name == Name::DeliverUnknown);

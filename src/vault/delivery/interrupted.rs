@@ -33,7 +33,7 @@ pub fn end_leases(store: &mut Store<'_>) -> Result<()> {
         for (number, addressee, attempts) in &leased.recipients {
             let delivery = Delivery::Unknown(said.clone());
             let (state, name) = outcome::decide(&leased, *attempts, &delivery, &[], put_off, lease.on_unknown);
-            let (recipient, attempt) = (&addressee.address, attempts + 1);
+            let (recipient, attempt) = (&addressee.address, attempts.saturating_add(1));
             events.push(outcome::event(name, &leased, &lease.upstream, recipient, attempt, &said));
             events.extend(outcome::by_itself(name, state, &leased, recipient));
             let (owed, unknown) = (owes(&leased, *number, state, &said), name == Name::DeliverUnknown);

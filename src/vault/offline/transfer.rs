@@ -8,11 +8,15 @@ use crate::ipc::admin::queue::transfer::{Command, Response as Part};
 use crate::ipc::admin::queue::{Command as Question, Response as Seen};
 use crate::ipc::bytes::Octets;
 use crate::ipc::frame::MAX_CONTENT;
-use crate::vault::admin::transfer::{unknown, unread, unwritten};
+use crate::policy::FIX_UPS;
+use crate::policy::route::Route;
+use crate::vault::admin::transfer::{TOO_LARGE, no_route, offending, unknown, unread, unwritten};
+use crate::vault::audit::ledger::now_us;
 use crate::vault::delivery::courier::open;
+use crate::vault::login::credentials::Credentials;
 use crate::vault::master::Master;
 use crate::vault::queue::export::{Given, Taking, give, part_with};
-use crate::vault::queue::import::{Incoming, Keeping, keep};
+use crate::vault::queue::import::{Arrived, Incoming, Keeping, keep};
 use crate::vault::store::keys::Lock;
 use crate::vault::store::segment::{Files, Part as Wanted};
 use crate::vault::store::spool::Body;
@@ -36,15 +40,15 @@ impl Stopped<'_> {
         &self,
         actor: &str,
         masters: Vec<Master>,
+        ways: Ways,
         work: impl FnOnce(&mut Converse<'_>) -> Result<(), String>,
     ) -> Result<(), String> {
         self.open(|store, database| {
             let explain = |error: Failure| format!("{}: {error}", database.path.display());
             let credentials = store.transaction(|store| store.credentials.all()).map_err(explain)?;
-            let declared = self.declared.iter().map(|one| one.id.clone());
-            let credentials = credentials.into_iter().map(|one| one.id).chain(declared).collect();
+            let credentials = Credentials::new(self.declared, &credentials);
             store.keys.adopt(masters);
-            let mut desk = Desk { actor, credentials, directory: self.home.join("db"), incoming: None };
+            let mut desk = Desk { actor, credentials, ways, directory: self.home.join("db"), incoming: None };
             let mut files = Files::new(desk.directory.clone());
             let done = work(&mut |question, hear| desk.perform(store, &mut files, question, hear).map_err(explain)?);
             desk.forget(&mut files);
@@ -53,10 +57,18 @@ impl Stopped<'_> {
     }
 }
 
+/// What of a configuration says how mail may leave.
+#[derive(Debug)]
+pub struct Ways {
+    pub routes: Vec<Route>,
+    /// Octets of one message.
+    pub max_size: u64,
+}
+
 struct Desk<'a> {
     actor: &'a str,
-    /// All there are.
-    credentials: Vec<String>,
+    credentials: Credentials,
+    ways: Ways,
     directory: PathBuf,
     incoming: Option<Incoming>,
 }
@@ -115,8 +127,14 @@ impl Desk<'_> {
                 if store.keys.masters().is_empty() {
                     return Ok(Err("there is no master key here yet: start the service once".to_owned()));
                 }
-                let begun = Incoming::new(*envelope, credential);
-                if !self.credentials.iter().any(|id| id == begun.credential()) {
+                if envelope.bytes > self.ways.max_size {
+                    return Ok(say(Part::Left(TOO_LARGE.to_owned())));
+                }
+                let begun = match Incoming::new(*envelope, credential) {
+                    Ok(begun) => begun,
+                    Err(reason) => return Ok(say(Part::Left(reason.to_owned()))),
+                };
+                if self.credentials.get(begun.credential()).is_none() {
                     return Ok(say(Part::Left(unknown(begun.credential()))));
                 }
                 self.incoming = Some(begun);
@@ -134,18 +152,25 @@ impl Desk<'_> {
                 });
                 Ok(self.go_on(files, taken, say))
             }
-            Command::End { release, note } => {
+            Command::End { release, regardless, note } => {
                 let ended = self.begun(|begun| write_end(files, begun));
                 if !matches!(ended, Ok(Ok(()))) {
                     return Ok(self.go_on(files, ended, say));
                 }
                 let Some(whole) = self.incoming.take() else { return Ok(Err(NONE.to_owned())) };
                 let segment = whole.segment();
-                let keeping = Keeping { release, note, actor: self.actor.to_owned() };
                 let arrived = match whole.arrived() {
                     Ok(arrived) => arrived,
                     Err(error) => return Ok(say(Part::Left(unwritten(&error)))),
                 };
+                let is_over = match self.admits(&arrived, regardless) {
+                    Ok(is_live) => !is_live,
+                    Err(reason) => {
+                        segment.iter().for_each(|name| files.remove(name));
+                        return Ok(say(Part::Left(reason)));
+                    }
+                };
+                let keeping = Keeping { release, regardless, is_over, note, actor: self.actor.to_owned() };
                 let kept = store.transaction(|store| {
                     store.tell_unclean_stop()?;
                     // The start gives everybody a route.
@@ -159,6 +184,23 @@ impl Desk<'_> {
                     }
                 })
             }
+        }
+    }
+
+    /// Whether its credential is in force. Errors: why it is not taken in.
+    fn admits(&self, arrived: &Arrived, regardless: bool) -> Result<bool, String> {
+        let credential = self.credentials.get(arrived.credential());
+        let credential = credential.ok_or_else(|| unknown(arrived.credential()))?;
+        let (policy, grant) = (&credential.policy, credential.policy.grant(&credential.id, &self.ways.routes));
+        let most =
+            policy.max_size.map_or(self.ways.max_size, |own| own.saturating_add(FIX_UPS).min(self.ways.max_size));
+        let offence = arrived.offence(policy, &grant, most).filter(|_| !regardless);
+        let sender = &arrived.envelope().sender;
+        let no_way = arrived.waiting().find(|to| grant.way(sender, to).is_err());
+        match (offence, no_way) {
+            (Some(offence), _) => Err(offending(offence)),
+            (None, Some(to)) => Err(no_route(&to.to_string())),
+            (None, None) => Ok(credential.is_live(now_us())),
         }
     }
 

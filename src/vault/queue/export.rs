@@ -1,6 +1,6 @@
 //! Messages that go to another gate: each is shown whole, and given up here once it is kept there.
 
-use rusqlite::Result as Sql;
+use rusqlite::{Error, Result as Sql};
 
 use super::{Order, Slice, add, give_up};
 use crate::ipc::admin::queue::listing::Standing;
@@ -13,6 +13,20 @@ use crate::vault::store::transfer::Whole;
 
 const UNDER_WAY: &str =
     "an upstream is being told of it now: give the command again when that has ended (gatepost queue show)";
+
+const DAMAGED: &str =
+    "what the database has of it is damaged, and stays there: PRAGMA integrity_check tells whether there is more of it";
+
+/// Whether a row holds what can't be in it. All else is a failure of the store.
+const fn is_damage(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::FromSqlConversionFailure(..)
+            | Error::IntegralValueOutOfRange(..)
+            | Error::InvalidColumnType(..)
+            | Error::Utf8Error(..)
+    )
+}
 
 /// Who takes which message, and whether it is offered to nobody from then on.
 #[derive(Clone, Debug)]
@@ -38,7 +52,13 @@ pub enum Given {
 
 /// Reads a message. That it is given out is written down in the same transaction.
 pub fn give(store: &mut Store<'_>, taking: &Taking) -> Sql<Given> {
-    let Some(whole) = store.transfer.find(taking.message, now_us(), &mut store.keys)? else { return Ok(Given::Passed) };
+    let whole = match store.transfer.find(taking.message, now_us(), &mut store.keys) {
+        Ok(Some(whole)) => whole,
+        Ok(None) => return Ok(Given::Passed),
+        // One damaged row keeps nobody from the others.
+        Err(error) if is_damage(&error) => return Ok(Given::Left(DAMAGED)),
+        Err(error) => return Err(error),
+    };
     let waiting = whole.recipients.iter().filter(|one| one.standing.is_open()).count();
     let is_meant = taking.credential.as_ref().is_none_or(|id| *id == whole.envelope.credential);
     if !is_meant || waiting == 0 {

@@ -1,7 +1,7 @@
 //! A message that comes from another gate: collected as it comes, and taken in by one transaction, under the id it has.
 //!
-//! Whoever gives it is an administrator, and what a file says of it is judged as what a client says: it can be no message
-//! that could not have come in by itself, save for what it is told of itself: its id, times, tries and answers.
+//! Whoever gives it is an administrator, and what a file says of it is judged as what a client says: the rules that its
+//! credential has here are asked, save for its header, and what it tells of itself has bounds: its id, times, tries and answers.
 
 use std::io;
 
@@ -15,6 +15,7 @@ use crate::mail::address::Address;
 use crate::mail::envelope::Utf8;
 use crate::mail::id::MessageId;
 use crate::mail::outcome::MAX_TEXT;
+use crate::policy::{Grant, MOST_TTL, Policy, Reportable};
 use crate::vault::audit::event::{Event, Field, MAX_RECIPIENTS, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
 use crate::vault::cipher::{BodyKey, CHUNK};
@@ -24,6 +25,11 @@ use crate::vault::store::spool::{Accepted, Body};
 
 /// Recipients of one message: more than any credential may have, and no end of memory.
 const MAX: usize = 100_000;
+
+/// How far the clock of another gate may be ahead, and what of a life is left at most: a message lives as long as that from its
+/// acceptance, or from its release.
+const AHEAD_US: u64 = 86_400_000_000;
+const LONGEST_US: u64 = MOST_TTL * 1_000_000 + AHEAD_US;
 
 const OPEN: &str = "it is in this queue already";
 const ENDED: &str =
@@ -54,6 +60,10 @@ pub struct Arrived {
 #[derive(Clone, Debug)]
 pub struct Keeping {
     pub release: bool,
+    /// The rules of its credential were not asked.
+    pub regardless: bool,
+    /// Its credential is disabled or over: what is to be released is held.
+    pub is_over: bool,
     pub note: Option<String>,
     pub actor: String,
 }
@@ -65,11 +75,25 @@ pub struct Kept {
 
 impl Incoming {
     /// For that credential instead of its own, if one is named.
-    pub fn new(envelope: Envelope, credential: Option<String>) -> Self {
+    ///
+    /// Errors: there can be no such message, in words.
+    pub fn new(mut envelope: Envelope, credential: Option<String>) -> Result<Self, &'static str> {
+        if !envelope.is_sound() || envelope.bytes == 0 {
+            return Err("its envelope has a value that no message has");
+        }
+        let now = now_us();
+        if envelope.accepted_us > now.saturating_add(AHEAD_US) {
+            return Err("it was accepted in the future");
+        }
+        if envelope.expires_us > now.saturating_add(LONGEST_US) {
+            return Err("it lives longer than any message does");
+        }
+        // The clock of the other gate may be ahead, and what is counted from then is its age here.
+        envelope.accepted_us = envelope.accepted_us.min(now);
         let credential = credential.unwrap_or_else(|| envelope.credential.clone());
         let (key, digest) = (BodyKey::generate(), Sha256::new());
         let (recipients, buffer, size, segment) = (Vec::new(), Vec::new(), 0, None);
-        Self { envelope, credential, recipients, key, digest, size, buffer, segment }
+        Ok(Self { envelope, credential, recipients, key, digest, size, buffer, segment })
     }
 
     pub fn credential(&self) -> &str {
@@ -89,6 +113,10 @@ impl Incoming {
         if recipient.addressee.address.is_international() && self.envelope.manner.utf8 == Utf8::None {
             return Err("it has an international recipient without SMTPUTF8");
         }
+        if !recipient.is_sound() {
+            return Err("it has a recipient with a value that none has");
+        }
+        recipient.next_us = recipient.next_us.min(self.envelope.expires_us);
         let cut = |text: String| text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect();
         recipient.enhanced = recipient.enhanced.map(cut);
         recipient.said = recipient.said.map(cut);
@@ -129,6 +157,11 @@ impl Incoming {
         if !self.recipients.iter().any(|one| one.standing.is_open()) {
             return Err("nobody waits for it");
         }
+        let mut named: Vec<String> = self.recipients.iter().map(|one| one.addressee.address.to_string()).collect();
+        named.sort_unstable();
+        if named.windows(2).any(|pair| matches!(pair, [one, other] if one == other)) {
+            return Err("it has a recipient twice");
+        }
         if self.size != *bytes || self.digest.clone().finalize().as_slice() != sha256 {
             return Err("its content is not what was exported: length or SHA-256 differ");
         }
@@ -159,6 +192,28 @@ impl Arrived {
         &self.envelope
     }
 
+    /// What of the rules that its credential has here speaks against it, in words; `max_size` is what it may have of octets. A
+    /// report, which is from nobody, goes to whom reports of its mail may go. Its header is not asked.
+    pub fn offence(&self, policy: &Policy, grant: &Grant, max_size: u64) -> Option<&'static str> {
+        let waiting: Vec<&Address> = self.waiting().collect();
+        let most = usize::try_from(grant.max_recipients).unwrap_or(usize::MAX).saturating_add(policy.always_bcc.len());
+        let may_get = |to: &Address| match (&self.envelope.sender, &grant.redirect) {
+            (None, _) => policy.reportable(to) != Reportable::Nothing,
+            (Some(_), Some(only)) => to == only,
+            (Some(_), None) => grant.recipients.permit(to) || policy.always_bcc.contains(to),
+        };
+        let offences = [
+            (self.envelope.bytes > max_size, "it is larger than its credential may send here"),
+            (waiting.len() > most, "more wait for it than its credential may send to here"),
+            (
+                self.envelope.sender.is_some() && grant.sender(&self.envelope.sender).is_err(),
+                "its sender is none of its credential's here",
+            ),
+            (!waiting.into_iter().all(may_get), "its credential may not send to one of those who wait for it here"),
+        ];
+        offences.into_iter().find_map(|(is, words)| is.then_some(words))
+    }
+
     pub fn credential(&self) -> &str {
         &self.credential
     }
@@ -182,7 +237,7 @@ pub fn keep(
     store.transfer.forget(message)?;
     let doubtful = arrived.recipients.iter().any(Recipient::is_doubtful);
     let held = arrived.recipients.iter().any(|one| one.standing == Standing::Held);
-    let released = keeping.release && !doubtful && !held;
+    let released = keeping.release && !keeping.is_over && !doubtful && !held;
     let events = events(&arrived, keeping, released);
     let mut first = None;
     store.ledger.tell_clocks()?;
@@ -249,6 +304,12 @@ fn events(arrived: &Arrived, keeping: &Keeping, released: bool) -> Vec<Event> {
     let mut said = serde_json::json!({ "accepted_us": arrived.envelope.accepted_us, "released": released });
     if arrived.credential != arrived.envelope.credential {
         said["credential_before"] = arrived.envelope.credential.clone().into();
+    }
+    if keeping.regardless {
+        said["rules"] = "not asked".into();
+    }
+    if keeping.is_over {
+        said["credential"] = "disabled or over".into();
     }
     if let Some(note) = &keeping.note {
         said["note"] = super::noted(note).into();

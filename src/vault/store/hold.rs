@@ -82,7 +82,11 @@ impl<'c> Hold<'c> {
             under_way: sql("SELECT count(*) FROM spool_rcpt WHERE msg = ? AND state = 1")?,
             lanes: sql("SELECT DISTINCT lane FROM spool_rcpt WHERE msg = ? AND state = 0")?,
             waiting: sql("SELECT rcpt FROM spool_rcpt WHERE msg = ? AND state = 0 ORDER BY n")?,
-            fail: sql("UPDATE spool_rcpt SET state = 3, held = 0, said = 'dropped' WHERE msg = ? AND state = 0")?,
+            // An answer has a code or a host beside it, or the class of its failure: an order has none of them.
+            fail: sql(
+                "UPDATE spool_rcpt SET state = 3, held = 0, said = 'dropped', code = NULL, enhanced = NULL, host = NULL \
+                       WHERE msg = ? AND state = 0",
+            )?,
             doom: sql("UPDATE spool_rcpt SET held = 2 WHERE msg = ? AND state = 1")?,
             doomed: sql("SELECT EXISTS(SELECT 1 FROM spool_rcpt WHERE msg = ? AND state = 0 AND held = 2)")?,
             all_doomed: sql("SELECT DISTINCT msg FROM spool_rcpt WHERE held = 2")?,

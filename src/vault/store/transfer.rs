@@ -49,8 +49,10 @@ impl<'c> Transfer<'c> {
                 "SELECT EXISTS(SELECT 1 FROM spool_rcpt WHERE msg = ? AND (state = 1 OR state = 0 AND held <> 1))",
             )?,
             // Given up by order is not its end elsewhere.
-            was: sql("SELECT rcpt, state = 3 AND said = 'dropped' FROM spool_msg JOIN spool_rcpt ON msg = id \
-                 WHERE msg_id = ? AND done_us IS NOT NULL ORDER BY n")?,
+            was: sql(
+                "SELECT rcpt, state = 3 AND said = 'dropped' AND code IS NULL AND enhanced IS NULL AND host IS NULL \
+                 FROM spool_msg JOIN spool_rcpt ON msg = id WHERE msg_id = ? AND done_us IS NOT NULL ORDER BY n",
+            )?,
             forget: sql("DELETE FROM spool_msg WHERE msg_id = ? AND done_us IS NOT NULL")?,
             suspect: sql("UPDATE spool_msg SET ended = ? WHERE id = ?")?,
             place: sql(

@@ -9,7 +9,13 @@ use crate::ipc::bytes::Octets;
 use crate::mail::address::ReversePath;
 use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::id::MessageId;
-use crate::policy::OnUnknown;
+use crate::policy::{OnUnknown, principal};
+
+/// Attempts of one recipient, or couriers that ended over a message, at most: no queue has come so far, and a count that is
+/// counted on from here has room.
+pub const MOST_TRIES: u32 = 100_000;
+/// Octets of an answer, or of any other word of a file that the queue has: more than each of them is cut to when it comes.
+pub const MOST_WORDS: usize = 2048;
 
 /// What is known of a message beside its recipients and its content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +51,20 @@ pub struct Recipient {
     pub unknown: bool,
 }
 
+impl Envelope {
+    /// Whether its words and counts are such as a queue has.
+    pub fn is_sound(&self) -> bool {
+        principal::is_id(&self.credential) && self.ended <= MOST_TRIES
+    }
+}
+
 impl Recipient {
+    /// Whether its words and counts are such as a queue has.
+    pub fn is_sound(&self) -> bool {
+        let words = [&self.enhanced, &self.said, &self.host];
+        self.attempts <= MOST_TRIES && words.into_iter().flatten().all(|words| words.len() <= MOST_WORDS)
+    }
+
     /// Whether it may have the message although it waits: it isn't offered to it again unless somebody means that very message.
     pub const fn is_doubtful(&self) -> bool {
         matches!(self.standing, Standing::Quarantined | Standing::Leased)
@@ -74,9 +93,11 @@ pub enum Command {
     },
     Recipient(Box<Recipient>),
     Content(Octets),
-    /// Keep it. It is held, unless it is released and nobody of it was held before or may have it.
+    /// Keep it. It is held, unless it is released, nobody of it was held before or may have it, and its credential is in force.
+    /// What the rules of its credential forbid is left out, unless it is kept `regardless`.
     End {
         release: bool,
+        regardless: bool,
         note: Option<String>,
     },
 }

@@ -78,7 +78,7 @@ impl Courier {
         let (upstream, said, state) = (&self.peer.label, Said::default(), State::Expired);
         let (mut all, mut events) = (Vec::new(), Vec::new());
         for (number, (recipient, attempts)) in &active.open {
-            let attempt = attempts + 1;
+            let attempt = attempts.saturating_add(1);
             events.push(outcome::event(Name::DeliverExpire, &active.leased, upstream, recipient, attempt, &said));
             let owed = owes(&active.leased, *number, state, &said);
             let settled = Settled { state, owed, said: said.clone(), tried: true, unknown: false };

@@ -3,7 +3,10 @@
 use super::*;
 use crate::ipc::admin::queue::listing::Standing;
 use crate::ipc::admin::queue::transfer::{Envelope, Recipient};
+use crate::ipc::admin::queue::transfer::{MOST_TRIES, MOST_WORDS};
 use crate::mail::envelope::Utf8;
+use crate::policy::rule::{RecipientRule, SenderRule};
+use crate::policy::{MOST_TTL, Policy};
 use crate::vault::queue::export::{Given, Taking, give, part_with};
 use crate::vault::queue::import::{Incoming, Keeping, Kept, keep};
 use crate::vault::store::transfer::Whole;
@@ -39,11 +42,11 @@ fn taken(
     (envelope, recipients): (Envelope, Vec<Recipient>),
     release: bool,
 ) -> Result<bool, &'static str> {
-    let mut incoming = Incoming::new(envelope, None);
+    let mut incoming = Incoming::new(envelope, None)?;
     recipients.into_iter().try_for_each(|one| incoming.add(one))?;
     incoming.take(CONTENT)?;
     incoming.end()?;
-    let keeping = Keeping { release, note: None, actor: "uid 0".into() };
+    let keeping = Keeping { release, regardless: true, is_over: false, note: None, actor: "uid 0".into() };
     let arrived = incoming.arrived().unwrap();
     let kept = store.transaction(|store| keep(store, arrived, &|_| LANE.to_owned(), &keeping)).unwrap();
     kept.map(|Kept { released }| released)
@@ -141,4 +144,164 @@ fn who_has_ended_here_does_not_wait_again_and_whom_nobody_waits_for_is_not_taken
     assert_eq!(leased.recipients.iter().map(|(number, ..)| *number).collect::<Vec<_>>(), [1]);
     let events: Vec<_> = events(&mut store).into_iter().map(|event| event.0).collect();
     assert_eq!(events, ["queue.export", "queue.drop", "queue.import"]);
+}
+
+#[test]
+fn a_row_that_is_damaged_is_left_out_and_the_others_are_given() {
+    for damage in [
+        "UPDATE spool_msg SET ended = 4294967296 WHERE id = 1",
+        "UPDATE spool_rcpt SET attempts = -1 WHERE msg = 1",
+        "UPDATE spool_rcpt SET rcpt = 'nobody' WHERE msg = 1",
+        "UPDATE spool_rcpt SET rcpt = CAST(x'ff40ff' AS TEXT) WHERE msg = 1",
+    ] {
+        let home = home();
+        let (message, sound) = {
+            let database = Database::open(home.path()).unwrap();
+            let mut store = Store::prepare(&database).unwrap();
+            (accept(&mut store, "shop", &["a@example.org"]), accept(&mut store, "shop", &["b@example.org"]))
+        };
+        Database::open(home.path()).unwrap().connection.execute(damage, []).unwrap();
+        let database = Database::open(home.path()).unwrap();
+        let mut store = Store::prepare(&database).unwrap();
+        store.keys.adopt(vec![Master::new(Secret::new([1; 32]))]);
+        assert!(
+            matches!(given(&mut store, message, true), Given::Left(reason) if reason.contains("damaged")),
+            "{damage}"
+        );
+        whole(&mut store, sound, true);
+        assert_eq!(store.hold.held().unwrap(), (1, 1), "{damage}");
+    }
+}
+
+#[test]
+fn counts_that_no_queue_has_are_not_taken_in_and_none_overflows() {
+    let home = home();
+    let database = Database::open(home.path()).unwrap();
+    let mut store = Store::prepare(&database).unwrap();
+    let message = accept(&mut store, "shop", &["a@example.org"]);
+    let (envelope, recipients) = from(whole(&mut store, message, true), Standing::Ready);
+    part(&mut store, message);
+    let one = recipients[0].clone();
+    let no_value = "value";
+    for (envelope, recipients, why) in [
+        (Envelope { ended: MOST_TRIES + 1, ..envelope.clone() }, vec![one.clone()], no_value),
+        (Envelope { credential: "x".repeat(3_000_000), ..envelope.clone() }, vec![one.clone()], no_value),
+        (Envelope { bytes: 0, ..envelope.clone() }, vec![one.clone()], no_value),
+        (Envelope { accepted_us: now_us() * 2, ..envelope.clone() }, vec![one.clone()], "future"),
+        (
+            Envelope { expires_us: now_us() + 2 * MOST_TTL * 1_000_000, ..envelope.clone() },
+            vec![one.clone()],
+            "lives longer",
+        ),
+        (envelope.clone(), vec![Recipient { attempts: u32::MAX, ..one.clone() }], no_value),
+        (envelope.clone(), vec![Recipient { said: Some("x".repeat(MOST_WORDS + 1)), ..one.clone() }], no_value),
+        (envelope.clone(), vec![one.clone(), one.clone()], "twice"),
+    ] {
+        assert!(taken(&mut store, (envelope, recipients), false).unwrap_err().contains(why), "{why}");
+    }
+    let most = Recipient { attempts: MOST_TRIES, ..one };
+    assert_eq!(taken(&mut store, (Envelope { ended: MOST_TRIES, ..envelope }, vec![most]), false), Ok(false));
+    // Whatever got there by another way.
+    drop(store);
+    drop(database);
+    let strange =
+        "UPDATE spool_rcpt SET attempts = 4294967295, held = 0; UPDATE spool_msg SET ended = 4294967295, hold = 0";
+    Database::open(home.path()).unwrap().connection.execute_batch(strange).unwrap();
+    let column = |column: &str| {
+        let sql = format!("SELECT {column} FROM spool_msg JOIN spool_rcpt ON msg = id WHERE done_us IS NULL");
+        let database = Database::open(home.path()).unwrap();
+        database.connection.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    {
+        let database = Database::open(home.path()).unwrap();
+        let mut store = Store::prepare(&database).unwrap();
+        store.keys.adopt(vec![Master::new(Secret::new([1; 32]))]);
+        let row = store.hold.find(message).unwrap().unwrap().row;
+        store.transaction(|store| store.suspects.clear(row)).unwrap();
+        lease(&mut store, 1).unwrap();
+        let settled = store.transaction(|store| {
+            store.suspects.count(row)?;
+            let leased = store.spool.leased(1, row, LANE, Uuid::nil())?;
+            assert_eq!(leased.recipients[0].2, u32::MAX);
+            store.spool.settle(1, 0, &came_to(State::Waiting(0)))
+        });
+        assert!(settled.unwrap());
+    }
+    assert_eq!((column("attempts"), column("ended")), (1_000_000, 1));
+    Database::open(home.path()).unwrap().connection.execute_batch(strange).unwrap();
+    {
+        let database = Database::open(home.path()).unwrap();
+        let mut store = Store::prepare(&database).unwrap();
+        let row = store.hold.find(message).unwrap().unwrap().row;
+        store.transaction(|store| store.suspects.count(row)).unwrap();
+    }
+    assert_eq!(column("ended"), 1000);
+}
+
+#[test]
+fn an_upstream_that_says_dropped_gives_nobody_up_by_order() {
+    for (said, expected) in [
+        (Said { code: Some(550), text: "dropped".into(), ..Said::default() }, false),
+        (Said { host: "mx".into(), text: "dropped".into(), ..Said::default() }, false),
+        (Said { code: Some(451), text: "later".into(), ..Said::default() }, true),
+    ] {
+        let home = home();
+        let database = Database::open(home.path()).unwrap();
+        let mut store = Store::prepare(&database).unwrap();
+        let message = accept(&mut store, "shop", &["a@example.org"]);
+        let out = from(whole(&mut store, message, false), Standing::Ready);
+        let row = lease(&mut store, 1).unwrap().0;
+        let state = if expected { State::Waiting(0) } else { State::Failed };
+        let settled = Settled { said, ..came_to(state) };
+        store
+            .transaction(|store| {
+                store.spool.settle(1, 0, &settled)?;
+                store.spool.release(1, 0)?;
+                store.finish(row, now_us())
+            })
+            .unwrap();
+        if expected {
+            assert_eq!(all(&mut store, &order(Deed::Drop, Which::All)), counts(1, 1, 0));
+        }
+        assert_eq!(taken(&mut store, out, false).is_ok(), expected);
+    }
+}
+
+#[test]
+fn the_rules_that_a_credential_has_here_are_asked_for_what_comes_from_elsewhere() {
+    let home = home();
+    let database = Database::open(home.path()).unwrap();
+    let mut store = Store::prepare(&database).unwrap();
+    let message = accept(&mut store, "shop", &["a@example.org"]);
+    let (envelope, recipients) = from(whole(&mut store, message, false), Standing::Ready);
+    let domain = |text: &str| SenderRule::Domain(text.into());
+    let mut policy = Policy { senders: vec![domain("example.net")], ..Policy::default() };
+    policy.recipients.allow = vec![RecipientRule::Domain("example.org".into())];
+    let offence = |policy: &Policy, sender: Option<&str>, to: &[&str], most: u64| {
+        let sender = sender.map(|sender| Address::parse(sender).unwrap());
+        let mut incoming = Incoming::new(Envelope { sender, ..envelope.clone() }, None).unwrap();
+        for to in to {
+            let addressee = Address::parse(to).unwrap().into();
+            incoming.add(Recipient { addressee, ..recipients[0].clone() }).unwrap();
+        }
+        incoming.take(CONTENT).unwrap();
+        incoming.arrived().unwrap().offence(policy, &policy.grant("shop", &[]), most)
+    };
+    let own = Some("x@example.net");
+    assert_eq!(offence(&policy, own, &["a@example.org"], 3), None);
+    assert!(offence(&policy, own, &["a@example.org"], 2).unwrap().contains("larger"));
+    assert!(offence(&policy, Some("boss@bank.example"), &["a@example.org"], 3).unwrap().contains("sender"));
+    assert!(offence(&policy, own, &["a@example.org", "v@victim.example"], 3).unwrap().contains("may not send to"));
+    // A report goes to whom it is about, and nobody else.
+    assert_eq!(offence(&policy, None, &["x@example.net"], 3), None);
+    assert!(offence(&policy, None, &["v@victim.example"], 3).unwrap().contains("may not send to"));
+    policy.always_bcc = vec![Address::parse("copy@audit.example").unwrap()];
+    policy.max_recipients = Some(1);
+    assert_eq!(offence(&policy, own, &["a@example.org", "copy@audit.example"], 3), None);
+    assert!(
+        offence(&policy, own, &["a@example.org", "b@example.org", "c@example.org"], 3).unwrap().contains("more wait")
+    );
+    policy.redirect = Some(Address::parse("test@lab.example").unwrap());
+    assert_eq!(offence(&policy, own, &["test@lab.example"], 3), None);
+    assert!(offence(&policy, own, &["a@example.org"], 3).unwrap().contains("may not send to"));
 }

@@ -19,7 +19,7 @@ impl<'c> Suspects<'c> {
         Ok(Self {
             next: connection.prepare(&format!("SELECT msg {of} AND next_us <= ? ORDER BY next_us, msg LIMIT 1"))?,
             due: connection.prepare(&format!("SELECT min(next_us) {of}"))?,
-            count: connection.prepare("UPDATE spool_msg SET ended = ended + 1 WHERE id = ?")?,
+            count: connection.prepare("UPDATE spool_msg SET ended = min(ended + 1, 1000) WHERE id = ?")?,
             clear: connection.prepare("UPDATE spool_msg SET ended = 0 WHERE id = ?")?,
         })
     }
