@@ -16,6 +16,7 @@ use std::time::Duration;
 use gatepost::mail::envelope::Manner;
 use gatepost::mail::id::MessageId;
 use gatepost::policy::OnUnknown;
+use gatepost::policy::reports::{Delays, Reports};
 use gatepost::secret::Secret;
 use gatepost::vault::audit::ledger::now_us;
 use gatepost::vault::audit::month;
@@ -109,6 +110,9 @@ fn keep(store: &mut Store<'_>, group: u32) {
                 due_us: now,
                 expires_us: now + 1_000_000,
                 on_unknown: OnUnknown::Retry,
+                reports: Reports::Mail,
+                delays: Delays::Told,
+                is_report: false,
             };
             let seq = store.ledger.append(accepted(number))?;
             store.accept(&accepted_message, seq)?;

@@ -105,6 +105,7 @@ pub struct Credential {
     pub max_size: Option<At<i64>>,
     pub ttl: Option<At<String>>,
     pub on_unknown: Option<At<String>>,
+    pub reports: Option<At<String>>,
     pub networks: Vec<At<String>>,
     pub expires: Option<At<String>>,
     pub scopes: Option<Vec<At<String>>>,
@@ -218,6 +219,15 @@ pub struct Upstream {
     pub token_file: Option<At<String>>,
     pub drop_headers: Option<Vec<At<String>>>,
     pub on_unsupported: Option<At<String>>,
+    pub bounce: Option<At<Bounce>>,
+}
+
+/// `bounce` of an upstream.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Bounce {
+    pub from: Option<At<String>>,
+    pub via: Option<At<String>>,
 }
 
 /// `pace` of an upstream.
@@ -245,6 +255,7 @@ pub struct Route {
 pub struct Spool {
     pub retry: Option<Vec<At<String>>>,
     pub lifetime: Option<At<String>>,
+    pub delay_report: Option<At<String>>,
     pub master_key_directory: Option<At<PathBuf>>,
     pub reserve: Option<At<i64>>,
     pub ballast: Option<At<i64>>,

@@ -77,6 +77,13 @@ const MOST_RETRY: usize = 32;
 /// How long a message is tried: RFC 5321 section 4.5.4.1 says at least four to five days.
 const LIFETIME: Bound<Duration> = Bound { key: "lifetime", default: days(5), least: minutes(1), most: days(30) };
 
+/// How long one waits before its sender is told: as Sendmail does it. Whoever wants to call instead should know it on the same
+/// day.
+const DELAY_REPORT: Bound<Duration> =
+    Bound { key: "delay_report", default: minutes(240), least: seconds(1), most: days(30) };
+/// The word for that the sender is never told.
+const NEVER: &str = "never";
+
 /// How long a message may ask to be held (RFC 4865); what is held fills the disk. The default is not one: without the key
 /// nothing is held.
 pub const FUTURE_RELEASE: Bound<Duration> =
@@ -136,6 +143,8 @@ pub struct Spool {
     /// Waits between attempts; the last one repeats. Never empty.
     pub retry: Vec<Duration>,
     pub lifetime: Duration,
+    /// How long one waits before its sender is told.
+    pub delay_report: Option<Duration>,
     pub reserve: u64,
     pub ballast: u64,
 }
@@ -174,7 +183,10 @@ fn strangers(written: &Option<At<i64>>, sessions: u32, findings: &mut Findings<'
 pub fn spool(written: &file::Spool, findings: &mut Findings<'_>) -> Spool {
     let lifetime = time(&written.lifetime, &LIFETIME, findings);
     let (reserve, ballast) = (whole(&written.reserve, &RESERVE, findings), whole(&written.ballast, &BALLAST, findings));
-    let Some(list) = &written.retry else { return Spool { retry: RETRY.to_vec(), lifetime, reserve, ballast } };
+    let delay_report = delay_report(&written.delay_report, lifetime, findings);
+    let Some(list) = &written.retry else {
+        return Spool { retry: RETRY.to_vec(), lifetime, delay_report, reserve, ballast };
+    };
     if let Some(beyond) = list.get(MOST_RETRY) {
         findings.refuse(beyond.span(), format!("retry: at most {MOST_RETRY} waits; the last one repeats"));
     }
@@ -187,7 +199,19 @@ pub fn spool(written: &file::Spool, findings: &mut Findings<'_>) -> Spool {
     {
         findings.refuse(place.span(), "retry: the first wait is longer than lifetime: nothing would be tried twice");
     }
-    Spool { retry, lifetime, reserve, ballast }
+    Spool { retry, lifetime, delay_report, reserve, ballast }
+}
+
+fn delay_report(written: &Option<At<String>>, lifetime: Duration, findings: &mut Findings<'_>) -> Option<Duration> {
+    if written.as_ref().is_some_and(|word| word.get_ref() == NEVER) {
+        return None;
+    }
+    let wait = time(written, &DELAY_REPORT, findings);
+    if let Some(place) = written.as_ref().filter(|_| wait >= lifetime) {
+        let text = "delay_report: it is not shorter than lifetime, so no delay is ever reported: write \"never\"";
+        findings.warn(Some(place.span()), text);
+    }
+    Some(wait)
 }
 
 /// A whole number within its bounds, or the default.
@@ -261,8 +285,19 @@ mod tests {
             assert!(bound.least <= bound.default && bound.default <= bound.most, "{}", bound.key);
         }
         let anchors = [ANCHOR_NEAR, ANCHOR_MAIL, ANCHOR_WITNESS, ANCHOR_OVERDUE];
-        let others =
-            [HANDSHAKE, SIGNING, IDLE_STRANGE, IDLE, CONNECT, HASH_DEADLINE, RETRY_WAIT, LIFETIME, KEPT_IDLE, KEPT_AGE];
+        let others = [
+            HANDSHAKE,
+            SIGNING,
+            IDLE_STRANGE,
+            IDLE,
+            CONNECT,
+            HASH_DEADLINE,
+            RETRY_WAIT,
+            LIFETIME,
+            KEPT_IDLE,
+            KEPT_AGE,
+            DELAY_REPORT,
+        ];
         for bound in others.iter().chain(&anchors) {
             assert!(bound.least <= bound.default && bound.default <= bound.most, "{}", bound.key);
         }

@@ -4,6 +4,7 @@
 //! a file with one mistake is not used at all.
 
 pub mod audit;
+mod bounces;
 mod certificates;
 mod client_certificates;
 pub mod file;

@@ -15,9 +15,9 @@ use super::findings::Findings;
 pub use super::limits::{Limits, Spool};
 pub use super::protection::Protection;
 pub use super::providers::Provider;
-use super::slice::{Auth, ClientCertificates, Declared, Extension, Family, Keep, Protocol, Serve, TlsMode};
+use super::slice::{Auth, Bounce, ClientCertificates, Declared, Extension, Family, Keep, Protocol, Serve, TlsMode};
 use super::source::Source;
-use super::{Dialect, Mode, anchors, audit, credentials, limits, listeners, name, routes, upstreams, ways};
+use super::{Dialect, Mode, anchors, audit, bounces, credentials, limits, listeners, name, routes, upstreams, ways};
 use crate::policy::limits::Pace;
 use crate::policy::mechanism::Mechanism;
 use crate::policy::presence::Caps;
@@ -43,6 +43,7 @@ pub struct Plan {
     pub certificates: Vec<Certificate>,
     pub credentials: Vec<Declared>,
     pub upstreams: Vec<Upstream>,
+    pub bounces: Vec<Bounce>,
     pub routes: Vec<Route>,
     pub spool: Spool,
     pub anchors: Vec<Anchor>,
@@ -134,6 +135,7 @@ impl Plan {
         version(&config, findings);
         let (listeners, certificates) = listeners::plan(&config, findings);
         let upstreams = upstreams::plan(&config.upstream, mode, findings);
+        let bounces = bounces::plan(&config.upstream, &upstreams, findings);
         let routes = routes::plan(&config.route, &upstreams, findings);
         let credentials = credentials::plan(&config.credential, mode, findings);
         let state_directory = directory(&config.state_directory, "state_directory", STATE.as_ref(), findings);
@@ -150,6 +152,7 @@ impl Plan {
             certificates,
             credentials,
             upstreams,
+            bounces,
             routes,
             spool: limits::spool(&config.spool, findings),
             anchors,
@@ -163,6 +166,7 @@ impl Plan {
         if !findings.is_refused() {
             plan.look_for_oddities(&config, findings);
             ways::look(&plan, &config, findings);
+            bounces::look(&plan, &config, findings);
         }
         plan
     }
@@ -225,7 +229,7 @@ impl Plan {
         } else if self.routes.is_empty() {
             findings.warn(None, "no route: no upstream is ever used, so every recipient is refused");
         } else {
-            routes::unused(&self.upstreams, &config.upstream, &self.routes, findings);
+            routes::unused(self, &config.upstream, findings);
         }
         if self.credentials.is_empty() {
             findings.warn(

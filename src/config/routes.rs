@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::credentials::encoded;
 use super::file::{self, At};
 use super::findings::{Findings, suggestion};
-use super::plan::Upstream;
+use super::plan::{Plan, Upstream};
 use super::slice::Declared;
 use crate::policy::MAX_ENCODED;
 use crate::policy::route::Route;
@@ -44,10 +44,12 @@ pub fn plan(tables: &[At<file::Route>], upstreams: &[Upstream], findings: &mut F
     routes
 }
 
-/// Warns of upstreams that no route leads to.
-pub fn unused(upstreams: &[Upstream], written: &[At<file::Upstream>], routes: &[Route], findings: &mut Findings<'_>) {
+/// Warns of upstreams that no route leads to, and no report.
+pub fn unused(plan: &Plan, written: &[At<file::Upstream>], findings: &mut Findings<'_>) {
+    let Plan { upstreams, routes, bounces, .. } = plan;
     for (number, (upstream, table)) in (0_u16..).zip(upstreams.iter().zip(written)) {
-        if !routes.iter().any(|route| route.via.contains(&number)) {
+        let reports = bounces.iter().any(|bounce| bounce.via == Some(number));
+        if !reports && !routes.iter().any(|route| route.via.contains(&number)) {
             let text = format!("upstream {:?} is never used: no route names it", upstream.name);
             findings.warn(Some(table.span()), text);
         }
@@ -120,7 +122,7 @@ pub fn uncovered(credential: &Declared, routes: &[Route]) -> Option<(SenderRule,
     })
 }
 
-fn covers_sender(rule: &SenderRule, other: &SenderRule) -> bool {
+pub(super) fn covers_sender(rule: &SenderRule, other: &SenderRule) -> bool {
     match other {
         _ if rule == other => true,
         SenderRule::Address(address) => rule.matches(address),
@@ -130,7 +132,7 @@ fn covers_sender(rule: &SenderRule, other: &SenderRule) -> bool {
     }
 }
 
-fn covers_recipient(rule: &RecipientRule, other: &RecipientRule) -> bool {
+pub(super) fn covers_recipient(rule: &RecipientRule, other: &RecipientRule) -> bool {
     let within = |suffix: &str, domain: &str| domain.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.'));
     match (rule, other) {
         _ if rule == other => true,

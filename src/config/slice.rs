@@ -178,12 +178,15 @@ pub struct VaultSlice {
     pub upstreams: Vec<String>,
     /// Those of them that have one.
     pub paces: Vec<(String, Pace)>,
+    pub bounces: Vec<Bounce>,
     pub routes: Vec<Route>,
     pub max_size: u64,
     /// Waits between attempts; the last one repeats.
     pub retry: Vec<Duration>,
     /// How long a message is tried before it fails for good.
     pub lifetime: Duration,
+    /// How long one waits before the sender is told; none: it is never told.
+    pub delay_report: Option<Duration>,
     /// Octets free on the disk below which no mail is taken, and of the ballast. Both hold from start to end.
     pub reserve: u64,
     pub ballast: u64,
@@ -195,6 +198,18 @@ pub struct VaultSlice {
     pub hash_deadline: Duration,
     pub limits: VaultLimits,
     pub anchors: Vec<Anchor>,
+}
+
+/// What becomes of reports that would go by one upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounce {
+    /// Which one, by its number.
+    pub upstream: u16,
+    /// Their sender, in the envelope and in From.
+    pub from: Option<Address>,
+    /// The upstream that they go by instead, and whether that offers REQUIRETLS.
+    pub via: Option<u16>,
+    pub requiretls: bool,
 }
 
 /// How often and how much, beside what each credential is held to.

@@ -113,10 +113,12 @@ impl Plan {
                 .filter(|one| one.pace.is_some())
                 .map(|one| (one.name.clone(), one.pace))
                 .collect(),
+            bounces: self.bounces.clone(),
             routes: self.routes.clone(),
             max_size: self.limits.max_size + FIX_UPS,
             retry: self.spool.retry.clone(),
             lifetime: self.spool.lifetime,
+            delay_report: self.spool.delay_report,
             reserve: self.spool.reserve,
             ballast: self.spool.ballast,
             hashers: self.limits.hashers,

@@ -10,6 +10,7 @@ use super::*;
 use crate::policy::rule::RecipientRule;
 use crate::secret::Secret;
 mod audit;
+mod bounces;
 mod certificates;
 mod credentials;
 mod listeners;

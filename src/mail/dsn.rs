@@ -78,7 +78,8 @@ impl Notify {
     const NEVER: u8 = 1;
     const SUCCESS: u8 = 2;
     const FAILURE: u8 = 4;
-    const OCCASIONS: [(&str, u8); 3] = [("SUCCESS", Self::SUCCESS), ("FAILURE", Self::FAILURE), ("DELAY", 8)];
+    const DELAY: u8 = 8;
+    const OCCASIONS: [(&str, u8); 3] = [("SUCCESS", Self::SUCCESS), ("FAILURE", Self::FAILURE), ("DELAY", Self::DELAY)];
 
     pub const fn on_success(self) -> bool {
         self.0 & Self::SUCCESS != 0
@@ -86,6 +87,10 @@ impl Notify {
 
     pub const fn on_failure(self) -> bool {
         self.0 & Self::FAILURE != 0
+    }
+
+    pub const fn on_delay(self) -> bool {
+        self.0 & Self::DELAY != 0
     }
 
     /// Reads `NEVER`, or occasions with commas between them. One that is named twice is named.

@@ -33,6 +33,8 @@ pub enum Action {
     Unknown,
     /// It was handed over to a host that tells nothing of deliveries.
     Relayed,
+    /// It waits, and is tried again.
+    Delayed,
 }
 
 /// What became of one recipient.
@@ -79,11 +81,15 @@ impl Original {
 pub struct Notification<'a> {
     pub hostname: &'a str,
     pub id: MessageId,
+    /// Whom its header is from, where that isn't the gate.
+    pub from: Option<&'a Address>,
     pub to: &'a Address,
     pub now: Timestamp,
     /// The message that it is about, and when that was accepted.
     pub about: MessageId,
     pub accepted: Timestamp,
+    /// Until when those who wait are tried.
+    pub until: Timestamp,
     pub envid: Option<&'a Envid>,
     pub fates: &'a [Fate],
     pub original: &'a Original,
@@ -93,15 +99,17 @@ impl Notification<'_> {
     /// The whole message, with CRLF at the end of each line.
     pub fn compose(&self) -> Vec<u8> {
         let Self { hostname, id, to, original, .. } = self;
+        let from = self.from.map_or_else(|| format!("MAILER-DAEMON@{hostname}"), ToString::to_string);
         let is_any = |wanted: &[Action]| self.fates.iter().any(|fate| wanted.contains(&fate.action));
         let subject = match () {
             () if is_any(&[Action::Failed, Action::Expired]) => "Your message was not delivered",
+            () if is_any(&[Action::Delayed]) => "Your message is delayed",
             () if is_any(&[Action::Unknown]) => "It is not known whether your message was delivered",
             () => "Your message was handed over",
         };
         let boundary = format!("=_{id}");
         let mut out = format!(
-            "From: Mail Delivery System <MAILER-DAEMON@{hostname}>\r\n\
+            "From: Mail Delivery System <{from}>\r\n\
              To: <{to}>\r\n\
              Date: {}\r\n\
              Message-ID: <{id}@{hostname}>\r\n\
@@ -129,6 +137,10 @@ impl Notification<'_> {
     fn words(&self) -> String {
         let Self { hostname, about, .. } = self;
         let mut out = format!("This is the mail gate {hostname}.\r\n");
+        let until = format!(
+            "could not be delivered to these recipients yet. You need to do nothing: it is tried until\r\n{}:",
+            date(self.until)
+        );
         for (actions, said) in [
             (
                 [Action::Failed, Action::Expired].as_slice(),
@@ -136,6 +148,7 @@ impl Notification<'_> {
             ),
             (&[Action::Unknown], "may or may not have been delivered to these recipients, and is not tried again:"),
             (&[Action::Relayed], "was handed over for these recipients, to hosts that report nothing further:"),
+            (&[Action::Delayed], until.as_str()),
         ] {
             let fates = self.fates.iter().filter(|fate| actions.contains(&fate.action));
             let lines: String = fates.map(Fate::words).collect();
@@ -156,7 +169,7 @@ impl Notification<'_> {
         }
         let _ = write!(out, "Arrival-Date: {}\r\nX-Gatepost-Id: {about}\r\n", date(*accepted));
         for fate in self.fates {
-            out.push_str(&fate.fields(self.now));
+            out.push_str(&fate.fields(self.now, self.until));
         }
         out
     }
@@ -170,6 +183,9 @@ impl Fate {
             (Action::Relayed, _) => format!("taken by {}", plain(host)),
             (Action::Failed | Action::Unknown, Some(_)) => format!("{} said: {answer}", plain(host)),
             (Action::Failed | Action::Unknown, None) => answer,
+            (Action::Delayed, Some(_)) => format!("{} said last: {answer}", plain(host)),
+            (Action::Delayed, None) if answer.is_empty() => "no host has answered so far".to_owned(),
+            (Action::Delayed, None) => format!("last: {answer}"),
             (Action::Expired, Some(_)) => {
                 format!("given up, because its time was over; {} said last: {answer}", plain(host))
             }
@@ -180,14 +196,18 @@ impl Fate {
     }
 
     /// RFC 3464 section 2.3, RFC 6533 section 3.
-    fn fields(&self, now: Timestamp) -> String {
+    fn fields(&self, now: Timestamp, until: Timestamp) -> String {
         let Self { recipient, action, host, .. } = self;
         let mut out = "\r\n".to_owned();
         if let Some(original) = &self.original {
             out.push_str(&format!("Original-Recipient: {}\r\n", original.meaning()));
         }
         let kind = if recipient.is_international() { "utf-8" } else { "rfc822" };
-        let word = if *action == Action::Relayed { "relayed" } else { "failed" };
+        let word = match action {
+            Action::Failed | Action::Expired | Action::Unknown => "failed",
+            Action::Relayed => "relayed",
+            Action::Delayed => "delayed",
+        };
         let _ = write!(out, "Final-Recipient: {kind}; {recipient}\r\nAction: {word}\r\nStatus: {}\r\n", self.status());
         if !host.is_empty() {
             out.push_str(&format!("Remote-MTA: dns; {}\r\n", plain(host)));
@@ -195,7 +215,11 @@ impl Fate {
         if self.code.is_some() {
             out.push_str(&format!("Diagnostic-Code: smtp; {}\r\n", self.answer()));
         }
-        out.push_str(&format!("Last-Attempt-Date: {}\r\n", date(now)));
+        // Sections 2.3.7 and 2.3.9. When one who waits was tried last is not written down.
+        match action {
+            Action::Delayed => out.push_str(&format!("Will-Retry-Until: {}\r\n", date(until))),
+            _ => out.push_str(&format!("Last-Attempt-Date: {}\r\n", date(now))),
+        }
         out
     }
 
@@ -204,6 +228,7 @@ impl Fate {
         let (class, otherwise) = match self.action {
             Action::Failed => ("5.", "5.0.0"),
             Action::Relayed => ("2.", "2.0.0"),
+            Action::Delayed => ("4.", "4.0.0"),
             // Section 3.5: the time that it is tried was over; a connection ended within a transaction.
             Action::Expired => return "4.4.7".to_owned(),
             Action::Unknown => return "4.4.2".to_owned(),

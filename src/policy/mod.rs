@@ -12,6 +12,7 @@ pub mod phc;
 pub mod presence;
 pub mod principal;
 pub mod refusal;
+pub mod reports;
 pub mod rewrite;
 pub mod route;
 pub mod rule;
@@ -28,6 +29,7 @@ use crate::mail::removal::Removable;
 pub use limits::Limits;
 use mask::Mask;
 use refusal::Refusal;
+use reports::Reports;
 use rewrite::Rewrite;
 use route::{BackedUp, Route};
 use rule::{RecipientRule, SenderRule};
@@ -87,6 +89,8 @@ pub struct Policy {
     pub ttl_seconds: Option<u64>,
     /// What becomes of a message whose upstream didn't answer after the dot.
     pub on_unknown: OnUnknown,
+    /// How its senders hear what became of their mail.
+    pub reports: Reports,
 }
 
 /// Deny wins over allow. An empty allow list allows everybody who is not denied.

@@ -219,11 +219,6 @@ impl Authority {
         names.map(String::as_str).collect::<Vec<_>>().join(",")
     }
 
-    /// Whether each upstream of the route of a recipient offers REQUIRETLS.
-    pub fn keeps_tls(&self, principal: &str, sender: &ReversePath, recipient: &Address) -> bool {
-        route::find(&self.slice.routes, principal, sender, recipient).is_some_and(|route| route.requiretls)
-    }
-
     /// Whether a session is what the edge says: made by the listener, for this edge, lately, and not shown before. Gives
     /// the visitor that it is of, which has a place from here on. `now_us` is by the clock of introductions.
     pub fn admit(

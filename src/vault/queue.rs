@@ -123,12 +123,13 @@ fn concern(store: &mut Store<'_>, order: &Order, open: &Open, slice: &mut Slice)
     let changed = match order.deed {
         Deed::Hold => store.hold.hold(open.row)?,
         Deed::Release => {
+            let now = now_us();
             // Who may have it already gets it again only when somebody means that very message.
             let changed = match order.which {
-                Which::Message(_) => store.hold.release(open.row)?,
+                Which::Message(_) => store.hold.release(open.row, now)?,
                 _ if open.is_aside && open.is_quarantined => 0,
-                _ if open.is_quarantined => store.hold.release_others(open.row)?,
-                _ => store.hold.release(open.row)?,
+                _ if open.is_quarantined => store.hold.release_others(open.row, now)?,
+                _ => store.hold.release(open.row, now)?,
             };
             if changed > 0 {
                 store.hold.extend(open.row, now_us().saturating_add(AGAIN_US))?;

@@ -44,6 +44,7 @@ mod at_rest;
 mod courier;
 mod credentials;
 mod decision;
+mod delays;
 mod edge;
 mod envelope;
 mod fairness;
@@ -65,6 +66,7 @@ mod retry;
 mod sessions;
 mod submission;
 mod trace;
+mod ways_back;
 
 const KEY: [u8; 32] = [3; 32];
 
@@ -147,6 +149,7 @@ impl Bench {
             ],
             upstreams: vec!["smarthost".into()],
             paces: Vec::new(),
+            bounces: Vec::new(),
             routes: vec![Route {
                 credential: None,
                 from: None,
@@ -157,6 +160,7 @@ impl Bench {
             max_size: 1024 * 1024,
             retry: vec![Duration::from_millis(10)],
             lifetime: Duration::from_secs(3600),
+            delay_report: None,
             reserve: 1,
             ballast: 4096,
             hashers: 1,

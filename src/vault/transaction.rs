@@ -334,6 +334,9 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
             // The time that it is tried begins when it may be.
             expires_us: due.saturating_add(microseconds(authority.lifetime(&sender.credential.policy))),
             on_unknown: sender.credential.policy.on_unknown,
+            reports: sender.credential.policy.reports,
+            delays: sender.credential.policy.delays(),
+            is_report: false,
         };
         (accepted, size)
     };

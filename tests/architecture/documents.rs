@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::source::{files, root};
 
 /// The tables of the configuration file, by the structs that read them.
-const TABLES: [(&str, &str); 18] = [
+const TABLES: [(&str, &str); 19] = [
     ("Config", ""),
     ("Listener", "[[listener]]"),
     ("Tls", "[tls]"),
@@ -18,6 +18,7 @@ const TABLES: [(&str, &str); 18] = [
     ("CredentialLimits", "[[credential]]"),
     ("Upstream", "[[upstream]]"),
     ("Pace", "[[upstream]]"),
+    ("Bounce", "[[upstream]]"),
     ("Route", "[[route]]"),
     ("Spool", "[spool]"),
     ("Limits", "[limits]"),

@@ -11,9 +11,10 @@ use crate::config;
 use crate::mail::address::Address;
 use crate::policy::OnUnknown;
 use crate::policy::mask::Mask;
+use crate::policy::reports::Reports;
 
 /// The name of each option and its place in a policy.
-const PLACES: [(&str, &[&str]); 16] = [
+const PLACES: [(&str, &[&str]); 17] = [
     ("sender", &["senders"]),
     ("recipient-allow", &["recipients", "allow"]),
     ("recipient-deny", &["recipients", "deny"]),
@@ -30,6 +31,7 @@ const PLACES: [(&str, &[&str]); 16] = [
     ("always-bcc", &["always_bcc"]),
     ("ttl", &["ttl_seconds"]),
     ("on-unknown", &["on_unknown"]),
+    ("reports", &["reports"]),
 ];
 
 #[derive(Debug, Default, Args)]
@@ -82,6 +84,9 @@ pub struct Rules {
     /// What becomes of a message whose upstream gave no answer after the dot: retry (the default), hold or drop
     #[arg(long, value_name = "WHAT", value_parser = PossibleValuesParser::new(OnUnknown::WORDS.map(|(word, _)| word)))]
     on_unknown: Option<String>,
+    /// How its senders hear what became of their mail: mail (the default), or none
+    #[arg(long, value_name = "HOW", value_parser = PossibleValuesParser::new(Reports::WORDS.map(|(word, _)| word)))]
+    reports: Option<String>,
     /// How its messages leave: spool
     #[arg(long, value_name = "MODE")]
     delivery: Option<String>,
@@ -125,6 +130,7 @@ impl Rules {
         put(&mut patch, "always-bcc", list(&self.copies));
         put(&mut patch, "ttl", self.ttl.map(Value::from));
         put(&mut patch, "on-unknown", self.on_unknown.clone().map(Value::from));
+        put(&mut patch, "reports", self.reports.clone().map(Value::from));
         if let Some(mode) = &self.delivery {
             patch.insert("delivery".to_owned(), json!(mode));
         }
@@ -220,8 +226,8 @@ mod tests {
             "expires_us": 1_801_353_600_000_000_u64,
         });
         assert_eq!(patch(given), Ok(expected));
-        let short = json!({ "ttl_seconds": 900, "on_unknown": "hold" });
-        assert_eq!(patch("--ttl 15m --on-unknown hold"), Ok(short));
+        let short = json!({ "ttl_seconds": 900, "on_unknown": "hold", "reports": "none" });
+        assert_eq!(patch("--ttl 15m --on-unknown hold --reports none"), Ok(short));
         let unset = json!({ "limits": { "burst": null }, "expires_us": null });
         assert_eq!(patch("--unset burst --unset expires --unset burst"), Ok(unset));
         let one_of_two = json!({ "limits": { "per_minute": 6, "burst": null } });
@@ -245,6 +251,7 @@ mod tests {
             ("--network 192.0.2.7 --unset network", "give one of them"),
             ("--ttl soon", "such as 15m"),
             ("--on-unknown shrug", "possible values"),
+            ("--reports webhook", "possible values"),
         ] {
             let error = patch(bad).unwrap_err();
             assert!(error.contains(why), "{bad}: {error}");

@@ -9,6 +9,7 @@ use crate::mail::dsn::{Envid, Notify, Orcpt, Report, Ret, Wish};
 use crate::mail::envelope::{Addressee, Manner, Utf8};
 use crate::mail::id::MessageId;
 use crate::policy::OnUnknown;
+use crate::policy::reports::Reports;
 use crate::vault::audit::month_file::{hex, unhex};
 
 /// What it begins with. Another form gets another name.
@@ -35,6 +36,8 @@ pub struct Record {
     ret: Option<String>,
     envid: Option<String>,
     on_unknown: String,
+    reports: String,
+    report: bool,
     couriers_ended: u32,
     recipients: Vec<Line>,
 }
@@ -46,6 +49,7 @@ struct Line {
     state: String,
     attempts: u32,
     due: String,
+    since: Option<String>,
     code: Option<u16>,
     enhanced: Option<String>,
     said: Option<String>,
@@ -82,6 +86,8 @@ pub fn text(envelope: &Envelope, recipients: &[Recipient]) -> Result<String, Str
         ret: report.ret.map(|ret| ret.word().to_owned()),
         envid: report.envid.as_ref().map(Envid::to_string),
         on_unknown: word(&OnUnknown::WORDS, &envelope.on_unknown),
+        reports: word(&Reports::WORDS, &envelope.reports),
+        report: envelope.is_report,
         couriers_ended: envelope.ended,
         recipients: recipients.iter().map(line).collect(),
     };
@@ -125,6 +131,8 @@ impl Record {
             accepted_us: moment(&self.accepted)?,
             expires_us: moment(&self.expires)?,
             on_unknown: meaning(&OnUnknown::WORDS, &self.on_unknown)?,
+            reports: meaning(&Reports::WORDS, &self.reports)?,
+            is_report: self.report,
             ended: self.couriers_ended,
         })
     }
@@ -136,6 +144,7 @@ fn line(one: &Recipient) -> Line {
         state: one.standing.word().to_owned(),
         attempts: one.attempts,
         due: time(one.next_us),
+        since: one.since_us.map(time),
         code: one.code,
         enhanced: one.enhanced.clone(),
         said: one.said.clone(),
@@ -150,11 +159,13 @@ fn recipient(line: &Line) -> Option<Recipient> {
     let notify = line.notify.as_ref().map(|text| Notify::parse(text)).transpose().ok()?;
     let orcpt = line.orcpt.clone().map(Orcpt::try_from).transpose().ok()?;
     let address = Address::parse_international(&line.address).ok()?;
+    let since_us = line.since.as_ref().map(|since| moment(since).ok_or(())).transpose().ok()?;
     Some(Recipient {
         addressee: Addressee { address, wish: Wish { notify, orcpt } },
         standing: meaning(&Standing::WORDS, &line.state).or_else(|| meaning(&ENDS, &line.state))?,
         attempts: line.attempts,
         next_us: moment(&line.due)?,
+        since_us,
         code: line.code,
         enhanced: line.enhanced.clone(),
         said: line.said.clone(),
@@ -197,6 +208,8 @@ mod tests {
             accepted_us: 1_700_000_000_000_001,
             expires_us: 1_700_000_100_000_000,
             on_unknown: OnUnknown::Hold,
+            reports: Reports::None,
+            is_report: true,
             ended: 1,
         };
         let one = |standing| Recipient {
@@ -210,6 +223,7 @@ mod tests {
             standing,
             attempts: 3,
             next_us: 1_700_000_050_000_000,
+            since_us: Some(1_700_000_000_000_002),
             code: Some(451),
             enhanced: Some("4.2.0".into()),
             said: Some("a \"word\"".into()),
@@ -241,6 +255,8 @@ mod tests {
             ("\"needed\"", "\"wanted\""),
             ("\"HDRS\"", "\"SOME\""),
             ("2023-11-14T22:13:20.000001Z", "yesterday"),
+            ("2023-11-14T22:13:20.000002Z", "long ago"),
+            ("\"reports\": \"none\"", "\"reports\": \"some\""),
             ("\"leased\"", "\"lost\""),
             ("SUCCESS,DELAY", "SUCCESS,NEVER"),
             ("rfc822;a@b", "a@b"),

@@ -20,6 +20,7 @@ use super::plan::word;
 use super::slice::Declared;
 use super::{Mode, client_certificates, rates};
 use crate::policy::mask::Mask;
+use crate::policy::reports::Reports;
 use crate::policy::rule::NotARule;
 use crate::policy::scope::{Scope, Scopes};
 use crate::policy::{
@@ -56,6 +57,8 @@ pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings
             .on_unknown
             .as_ref()
             .and_then(|word| self::word(word, "on_unknown", &OnUnknown::WORDS, &[], findings));
+        let reports = written.reports.as_ref();
+        let reports = reports.and_then(|word| self::word(word, "reports", &Reports::WORDS, &["webhook"], findings));
         let policy = Policy {
             senders: rules(&written.senders, "senders", findings),
             recipients: Recipients {
@@ -81,6 +84,7 @@ pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings
             always_bcc: changes::copies(&written.always_bcc, findings),
             ttl_seconds: written.ttl.as_ref().map(|ttl| duration(ttl, &TTL, findings).as_secs()),
             on_unknown: on_unknown.unwrap_or_default(),
+            reports: reports.unwrap_or_default(),
         };
         let credential = Declared {
             id: id(table, &mut ids, findings),

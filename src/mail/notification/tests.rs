@@ -19,15 +19,22 @@ fn fate(recipient: &str, action: Action, code: u16, enhanced: &str, text: &str) 
 }
 
 fn compose(to: &str, fates: &[Fate], original: &Original) -> String {
+    compose_from(None, to, fates, original)
+}
+
+fn compose_from(from: Option<&str>, to: &str, fates: &[Fate], original: &Original) -> String {
+    let from = from.map(address);
     let (id, about) = (MessageId::now(), "01890000-0000-7000-8000-000000000000".parse().unwrap());
     let envid = Envid::try_from("QQ+2B7".to_owned()).unwrap();
     let notification = Notification {
         hostname: "gate.example.net",
         id,
+        from: from.as_ref(),
         to: &address(to),
         now: Timestamp::UNIX_EPOCH,
         about,
         accepted: Timestamp::UNIX_EPOCH,
+        until: Timestamp::from_second(432_000).unwrap(),
         envid: Some(&envid),
         fates,
         original,
@@ -108,6 +115,75 @@ fn rule_x6_a_recipient_handed_over_to_a_host_without_dsn_is_relayed() {
         assert!(text.contains(expected), "{text}");
     }
     assert!(!text.contains("rfc822-headers") && !text.contains("could not be delivered"));
+}
+
+#[test]
+fn rule_q14_a_report_of_a_delay_says_that_nothing_is_lost_and_until_when_it_is_tried() {
+    let answered = fate("rosa@example.org", Action::Delayed, 450, "4.2.1", "greylisted");
+    let mut strange = fate("max@example.org", Action::Delayed, 550, "5.1.1", "no such user");
+    strange.original = Some(Orcpt::try_from("rfc822;Max@example.org".to_owned()).unwrap());
+    let silent =
+        Fate { code: None, enhanced: None, host: String::new(), ..fate("ute@example.org", Action::Delayed, 0, "", "") };
+    let text = compose("shop@example.net", &[answered, strange, silent], &Original::Nothing);
+    let (head, rest) = text.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("\r\nSubject: Your message is delayed\r\nAuto-Submitted: auto-replied\r\n"), "{head}");
+    assert_eq!(
+        rest,
+        "--=_ID\r\n\
+         Content-Type: text/plain; charset=utf-8\r\n\
+         \r\n\
+         This is the mail gate gate.example.net.\r\n\
+         \r\n\
+         Your message of Thu, 1 Jan 1970 00:00:00 +0000\r\n\
+         could not be delivered to these recipients yet. You need to do nothing: it is tried until\r\n\
+         Tue, 6 Jan 1970 00:00:00 +0000:\r\n\
+         \r\n\
+         <rosa@example.org>\r\n    mx.example.org said last: 450 4.2.1 greylisted\r\n\
+         <max@example.org>\r\n    mx.example.org said last: 550 5.1.1 no such user\r\n\
+         <ute@example.org>\r\n    no host has answered so far\r\n\
+         \r\n\
+         The administrators of gate.example.net know it as 01890000-0000-7000-8000-000000000000.\r\n\
+         \r\n\
+         --=_ID\r\n\
+         Content-Type: message/delivery-status\r\n\
+         \r\n\
+         Reporting-MTA: dns; gate.example.net\r\n\
+         Original-Envelope-Id: QQ+7\r\n\
+         Arrival-Date: Thu, 1 Jan 1970 00:00:00 +0000\r\n\
+         X-Gatepost-Id: 01890000-0000-7000-8000-000000000000\r\n\
+         \r\n\
+         Final-Recipient: rfc822; rosa@example.org\r\n\
+         Action: delayed\r\n\
+         Status: 4.2.1\r\n\
+         Remote-MTA: dns; mx.example.org\r\n\
+         Diagnostic-Code: smtp; 450 4.2.1 greylisted\r\n\
+         Will-Retry-Until: Tue, 6 Jan 1970 00:00:00 +0000\r\n\
+         \r\n\
+         Original-Recipient: rfc822;Max@example.org\r\n\
+         Final-Recipient: rfc822; max@example.org\r\n\
+         Action: delayed\r\n\
+         Status: 4.0.0\r\n\
+         Remote-MTA: dns; mx.example.org\r\n\
+         Diagnostic-Code: smtp; 550 5.1.1 no such user\r\n\
+         Will-Retry-Until: Tue, 6 Jan 1970 00:00:00 +0000\r\n\
+         \r\n\
+         Final-Recipient: rfc822; ute@example.org\r\n\
+         Action: delayed\r\n\
+         Status: 4.0.0\r\n\
+         Will-Retry-Until: Tue, 6 Jan 1970 00:00:00 +0000\r\n\
+         \r\n\
+         --=_ID--\r\n"
+    );
+}
+
+#[test]
+fn rule_q13_a_report_can_be_from_an_address() {
+    let failed = fate("rosa@example.org", Action::Failed, 550, "5.1.1", "no such user");
+    let text = compose_from(Some("bounces@example.net"), "shop@example.net", &[failed], &Original::Nothing);
+    assert!(
+        text.starts_with("From: Mail Delivery System <bounces@example.net>\r\nTo: <shop@example.net>\r\n"),
+        "{text}"
+    );
 }
 
 #[test]

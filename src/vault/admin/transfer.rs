@@ -14,6 +14,7 @@ use crate::mail::address::Address;
 use crate::vault::Vault;
 use crate::vault::audit::ledger::now_us;
 use crate::vault::delivery::courier::open;
+use crate::vault::delivery::way_back;
 use crate::vault::queue::export::{Given, Taking, give, part_with};
 use crate::vault::queue::import::{Arrived, Incoming, Keeping, keep};
 use crate::vault::store::keys::Lock;
@@ -217,7 +218,8 @@ async fn store(vault: &Vault, arrived: Arrived, mut keeping: Keeping) -> Result<
     }
     let lanes: BTreeMap<String, String> = {
         let authority = vault.authority.borrow();
-        let lane = |to: &Address| authority.lane(arrived.credential(), &arrived.envelope().sender, to);
+        let (who, envelope) = (arrived.credential(), arrived.envelope());
+        let lane = |to: &Address| way_back::lane(&authority, who, envelope.is_report, &envelope.sender, to);
         arrived.waiting().map(|to| (to.to_string(), lane(to))).collect()
     };
     if let Some((to, _)) = lanes.iter().find(|(_, lane)| lane.is_empty()) {

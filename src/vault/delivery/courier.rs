@@ -270,9 +270,9 @@ impl Courier {
 }
 
 /// What becomes of a message of which nobody knows: as its credential says, or said when it was accepted and is gone now. A report
-/// that comes twice harms nobody; without one, nobody would know of what was given up. It is from nobody.
+/// that comes twice harms nobody; without one, nobody would know of what was given up.
 fn on_unknown(vault: &Vault, leased: &Leased) -> OnUnknown {
-    if leased.sender.is_none() {
+    if leased.is_report {
         return OnUnknown::Retry;
     }
     let authority = vault.authority.borrow();

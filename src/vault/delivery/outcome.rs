@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::mail::address::Address;
 use crate::mail::outcome::{Outcome as Delivery, Said};
 use crate::policy::OnUnknown;
+use crate::policy::reports::Reports;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
 use crate::vault::store::spool::{Leased, State};
@@ -89,10 +90,17 @@ pub fn by_itself(name: Name, state: State, leased: &Leased, recipient: &Address)
         message: Some(leased.message),
         rcpt_count: Some(1),
         reason: Some("unknown-outcome".to_owned()),
+        data: if name == Name::QueueDrop { unreported(leased) } else { None },
         severity: 5,
         ..Event::new(name, if name == Name::QueueDrop { Outcome::Failure } else { Outcome::Info })
     };
     Some(event.with(Field::Account, leased.principal.clone()).recipients([recipient]))
+}
+
+/// What is said beside the failure of a recipient of whom nobody is told, because the credential wants no reports.
+fn unreported(leased: &Leased) -> Option<String> {
+    let is_chosen = leased.reports == Reports::None && !leased.is_report;
+    is_chosen.then(|| serde_json::json!({ "report": "none" }).to_string())
 }
 
 /// An event about one recipient of an attempt.
@@ -115,6 +123,7 @@ pub fn event(name: Name, leased: &Leased, upstream: &str, recipient: &Address, a
         enhanced: said.enhanced.clone(),
         reason: Some(reason.to_owned()),
         attempt: Some(u64::from(attempt)),
+        data: if outcome == Outcome::Failure { unreported(leased) } else { None },
         ..Event::new(name, outcome)
     };
     let event = event.with(Field::Account, leased.principal.clone()).recipients([recipient]);

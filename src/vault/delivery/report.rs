@@ -1,7 +1,8 @@
 //! Reports to senders: what is owed is made a message of its own, in the transaction that owes it no more.
 //!
 //! A report goes out from nobody (`<>`), to the sender that the message was accepted from, by the route that mail takes for
-//! that one. One that fails is not reported in its turn (RFC 5321 section 6.1).
+//! that one, unless `bounce` of an upstream says otherwise. It is marked as one, and is not reported in its turn when it fails,
+//! whoever it is from (RFC 5321 section 6.1).
 
 use std::rc::Rc;
 
@@ -10,24 +11,31 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::courier::open;
+use super::delay;
 use super::schedule::persist;
+use super::way_back;
 use crate::mail::envelope::{Addressee, Manner, Utf8};
 use crate::mail::id::MessageId;
 use crate::mail::notification::{Action, Fate, MAX_WHOLE, Notification, Original};
+use crate::policy::reports::{Delays, Reports};
 use crate::policy::{OnUnknown, Reportable};
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
 use crate::vault::cipher::BodyKey;
 use crate::vault::store::keys::Lock;
-use crate::vault::store::owed::Owed;
+use crate::vault::store::owed::{Occasion, Owed};
 use crate::vault::store::segment::Part;
 use crate::vault::store::spool::{Accepted, Body};
 use crate::vault::transaction::microseconds;
 
-/// At start: what was owed when the vault ended.
+/// Why none is made of what was owed when the credential still wanted reports.
+const NOT_WANTED: &str = "not-wanted";
+
+/// From the start on: what was owed when the vault ended, and then who is late.
 pub async fn begin(vault: Rc<Vault>) {
     make_all(&vault).await;
+    delay::run(vault).await;
 }
 
 /// Makes all reports that are owed and can be made now.
@@ -41,85 +49,91 @@ pub async fn make_all(vault: &Vault) {
     }
 }
 
-/// False when the store has ended.
-async fn make(vault: &Vault, owed: Owed) -> bool {
+/// Makes one, whose turn it is. False when the store has ended.
+pub async fn make(vault: &Vault, owed: Owed) -> bool {
+    let way = way_back::find(&vault.authority.borrow().slice, &owed.principal, &owed.sender);
     // RFC 8689 section 5: a report is protected like the message, or tells nothing of what is in it.
-    let keeps_tls = vault.authority.borrow().keeps_tls(&owed.principal, &None, &owed.sender);
-    let require_tls = owed.manner.require_tls && keeps_tls;
+    let require_tls = owed.manner.require_tls && way.keeps_tls;
     let reportable = reportable(vault, &owed);
     let original = match reportable {
-        Reportable::Message if require_tls == owed.manner.require_tls => original(vault, &owed).await,
+        Some(Reportable::Message) if require_tls == owed.manner.require_tls => original(vault, &owed).await,
         _ => Original::Nothing,
     };
     let (numbers, mut fates): (Vec<u32>, Vec<Fate>) = owed.fates.into_iter().unzip();
     // They are words of whoever sent it.
-    let own = reportable == Reportable::Message;
+    let own = reportable == Some(Reportable::Message);
     fates.iter_mut().filter(|_| !own).for_each(|fate| fate.original = None);
-    let id = MessageId::now();
+    let (id, now) = (MessageId::now(), now_us());
     let time = |us: u64| i64::try_from(us).ok().and_then(|us| Timestamp::from_microsecond(us).ok()).unwrap_or_default();
-    let now = now_us();
-    let (content, lane, lifetime) = {
+    let (content, lifetime) = {
         let authority = vault.authority.borrow();
         let notification = Notification {
             hostname: &authority.slice.hostname,
             id,
+            from: way.from.as_ref(),
             to: &owed.sender,
             now: time(now),
             about: owed.message,
             accepted: time(owed.accepted_us),
+            until: time(owed.expires_us),
             envid: owed.manner.report.envid.as_ref().filter(|_| own),
             fates: &fates,
             original: &original,
         };
-        let lane = authority.lane(&owed.principal, &None, &owed.sender);
-        (notification.compose(), lane, authority.slice.lifetime)
+        (notification.compose(), authority.slice.lifetime)
     };
     let (bytes, sha256) = (u64::try_from(content.len()).unwrap_or(u64::MAX), Sha256::digest(&content).into());
     let (key, mut body) = (BodyKey::generate(), content);
     let sealed = key.seal(0, true, &mut body);
     let utf8 = if owed.sender.is_international() { Utf8::Needed } else { Utf8::None };
+    let over = now.saturating_add(microseconds(lifetime));
     let accepted = Accepted {
         message: id,
         // Nobody's connection.
         session: Uuid::nil(),
         principal: owed.principal.clone(),
-        sender: None,
+        sender: way.from,
         manner: Manner { utf8, require_tls, ..Manner::default() },
-        recipients: vec![(Addressee::from(owed.sender.clone()), lane.clone())],
+        recipients: vec![(Addressee::from(owed.sender.clone()), way.lane.clone())],
         body: Body::Inline(body),
         key,
         bytes,
         sha256,
         accepted_us: now,
         due_us: now,
-        expires_us: now.saturating_add(microseconds(lifetime)),
+        // A delay is no news any more when its message has come to its end.
+        expires_us: if owed.occasion == Occasion::Delay { over.min(owed.expires_us) } else { over },
         // One that comes twice harms nobody; without it, nobody would know.
         on_unknown: OnUnknown::Retry,
+        reports: Reports::None,
+        delays: Delays::Never,
+        is_report: true,
     };
-    let unsent = match sealed {
-        _ if reportable == Reportable::Nothing => Some("recipient-not-allowed"),
-        _ if lane.is_empty() => Some("no-route"),
-        Err(_) => Some("not-encrypted"),
-        Ok(()) => None,
+    let unsent = match (sealed, reportable) {
+        (_, None) => Some(NOT_WANTED),
+        (_, Some(Reportable::Nothing)) => Some("recipient-not-allowed"),
+        _ if way.lane.is_empty() => Some("no-route"),
+        (Err(_), _) => Some("not-encrypted"),
+        (Ok(()), _) => None,
     };
-    if let Some(reason) = unsent {
+    if let Some(reason) = unsent.filter(|reason| *reason != NOT_WANTED) {
         tracing::error!(message = %owed.message, reason, "the sender of a message can't be told what became of it");
     }
     let event = event(&owed.principal, owed.message, &accepted, &fates, unsent);
-    let (row, is_sent) = (owed.row, unsent.is_none());
+    let (row, occasion, is_sent) = (owed.row, owed.occasion, unsent.is_none());
     let made = persist(vault, move |store| {
-        for number in &numbers {
-            store.owing.told(row, *number)?;
+        if !store.told(row, &numbers, occasion)? {
+            return Ok((false, None));
         }
         let seq = store.ledger.append(event)?;
         if is_sent {
             store.accept(&accepted, seq)?;
         }
-        store.finish(row, now_us())
+        Ok((is_sent, store.finish(row, now_us())?))
     });
-    let Some(segment) = made.await else { return false };
+    let Some((is_sent, segment)) = made.await else { return false };
     if is_sent {
-        vault.schedule.borrow_mut().arrived([lane]);
+        vault.schedule.borrow_mut().arrived([way.lane]);
         vault.poke.notify_one();
     }
     if let Some(segment) = segment {
@@ -128,11 +142,12 @@ async fn make(vault: &Vault, owed: Owed) -> bool {
     true
 }
 
-/// What may be told of it. Whose credential is gone has no rules; what became of the message harms nobody.
-fn reportable(vault: &Vault, owed: &Owed) -> Reportable {
+/// What may be told of it; none where the credential wants no reports by now. Whose credential is gone has no rules; what became
+/// of the message harms nobody.
+fn reportable(vault: &Vault, owed: &Owed) -> Option<Reportable> {
     let authority = vault.authority.borrow();
-    let credential = authority.credentials.get(&owed.principal);
-    credential.map_or(Reportable::Outcome, |credential| credential.policy.reportable(&owed.sender))
+    let Some(credential) = authority.credentials.get(&owed.principal) else { return Some(Reportable::Outcome) };
+    (credential.policy.reports == Reports::Mail).then(|| credential.policy.reportable(&owed.sender))
 }
 
 /// What can be given back of a message.
@@ -158,10 +173,15 @@ async fn original(vault: &Vault, owed: &Owed) -> Original {
 /// The event of a report: its own id, and in its data that of the message it is about.
 fn event(principal: &str, about: MessageId, report: &Accepted, fates: &[Fate], unsent: Option<&str>) -> Event {
     let all = |action| fates.iter().all(|fate| fate.action == action);
-    let outcome = if unsent.is_some() { Outcome::Failure } else { Outcome::Success };
+    let outcome = match unsent {
+        None => Outcome::Success,
+        Some(NOT_WANTED) => Outcome::Info,
+        Some(_) => Outcome::Failure,
+    };
     let reason = unsent.unwrap_or(match () {
         () if all(Action::Relayed) => "relayed",
         () if all(Action::Unknown) => "unknown",
+        () if all(Action::Delayed) => "delayed",
         () => "failed",
     });
     let event = Event {

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use super::way_back;
 use crate::vault::Vault;
+use crate::vault::store::spool::Waiting;
 
 /// Recipients looked at in one transaction.
 const SLICE: u32 = 500;
@@ -19,7 +21,7 @@ pub async fn run(vault: Rc<Vault>) {
         let changed: Vec<_> = {
             let authority = vault.authority.borrow();
             let lane =
-                |one: &crate::vault::store::spool::Waiting| authority.lane(&one.principal, &one.sender, &one.recipient);
+                |one: &Waiting| way_back::lane(&authority, &one.principal, one.is_report, &one.sender, &one.recipient);
             waiting.into_iter().map(|one| (lane(&one), one)).filter(|(lane, one)| *lane != one.lane).collect()
         };
         moved += changed.len();

@@ -9,6 +9,7 @@ use crate::ipc::delivery::Job;
 use crate::mail::dsn::Notify;
 use crate::mail::outcome::Said;
 use crate::policy::principal::GATE;
+use crate::policy::reports::Reports;
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Name};
 use crate::vault::audit::ledger::now_us;
@@ -51,7 +52,8 @@ pub fn write(
 
 /// Whether the sender is to be told of a state: of a failure unless it wants not to be, of a delivery when it wants to be
 /// and the host that took the message will not do it (RFC 3461 sections 4.1 and 5.2.2). Nobody is told who sent from
-/// nobody (RFC 5321 section 6.1), nor the gate, whose log says it.
+/// nobody, nor of a report, whoever that is from (RFC 5321 section 6.1), nor the gate, whose log says it, nor whoever's
+/// credential wants no reports.
 pub fn owes(leased: &Leased, number: u32, state: State, said: &Said) -> bool {
     let recipient = leased.recipients.iter().find(|(n, ..)| *n == number);
     let notify = recipient.and_then(|(_, addressee, _)| addressee.wish.notify);
@@ -60,7 +62,8 @@ pub fn owes(leased: &Leased, number: u32, state: State, said: &Said) -> bool {
         State::Delivered => !said.reports && notify.is_some_and(Notify::on_success),
         State::Waiting(_) | State::Held(_) => false,
     };
-    wanted && leased.sender.is_some() && leased.principal != GATE
+    let is_reported = !leased.is_report && leased.reports == Reports::Mail && leased.principal != GATE;
+    wanted && is_reported && leased.sender.is_some()
 }
 
 /// A stranger's words, no longer than they are kept.

@@ -35,6 +35,11 @@ impl Clock {
         Now { us: self.began_us.saturating_add(passed), wall_us: ledger::now_us() }
     }
 
+    /// How long ago the vault began.
+    pub fn age(&self) -> Duration {
+        clock::elapsed().saturating_sub(self.since)
+    }
+
     /// Whether an instant has come while the vault lives, by both clocks. Of one that had come before, nobody knows whether the
     /// wall's clock was set forward meanwhile.
     pub fn has_come(&self, us: u64) -> bool {

@@ -15,6 +15,7 @@ use crate::mail::address::Address;
 use crate::mail::envelope::Utf8;
 use crate::mail::id::MessageId;
 use crate::mail::outcome::MAX_TEXT;
+use crate::policy::reports::Delays;
 use crate::policy::{Grant, MOST_TTL, Policy, Reportable};
 use crate::vault::audit::event::{Event, Field, MAX_RECIPIENTS, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
@@ -247,6 +248,8 @@ pub fn keep(
     }
     let Arrived { envelope, credential, recipients, key, body } = arrived;
     let pairs = recipients.iter().map(|one| (one.addressee.clone(), lane(&one.addressee.address)));
+    // From nobody comes nothing else.
+    let is_report = envelope.is_report || envelope.sender.is_none();
     let accepted = Accepted {
         message,
         session: envelope.session,
@@ -262,6 +265,10 @@ pub fn keep(
         due_us: envelope.accepted_us,
         expires_us: envelope.expires_us,
         on_unknown: envelope.on_unknown,
+        reports: envelope.reports,
+        // Each is placed as it stood.
+        delays: Delays::Never,
+        is_report,
     };
     store.accept(&accepted, first.unwrap_or_default())?;
     let Some(open) = store.hold.find(message)? else { return Ok(Err(OPEN)) };
@@ -271,7 +278,7 @@ pub fn keep(
     store.transfer.suspect(open.row, envelope.ended)?;
     match (released, doubtful) {
         (true, _) => {
-            store.hold.release(open.row)?;
+            store.hold.release(open.row, now_us())?;
             store.hold.extend(open.row, now_us().saturating_add(AGAIN_US))?;
         }
         (false, true) => store.hold.quarantine(open.row)?,

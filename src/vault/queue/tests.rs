@@ -12,6 +12,7 @@ use crate::mail::id::MessageId;
 use crate::mail::outcome::Said;
 use crate::policy::OnUnknown;
 use crate::policy::mask::Mask;
+use crate::policy::reports::{Delays, Reports};
 use crate::secret::Secret;
 use crate::vault::audit::row;
 use crate::vault::cipher::BodyKey;
@@ -60,6 +61,9 @@ fn accepted(principal: &str, recipients: &[&str]) -> Accepted {
         due_us: 0,
         expires_us: now_us() + u64::try_from(Duration::from_secs(60).as_micros()).unwrap(),
         on_unknown: OnUnknown::Retry,
+        reports: Reports::Mail,
+        delays: Delays::Never,
+        is_report: false,
     }
 }
 

@@ -69,10 +69,13 @@ impl<'c> Hold<'c> {
             mark: sql("UPDATE spool_msg SET hold = ?2 WHERE id = ?1 AND (hold < 2 OR ?2 = 0)")?,
             quarantine: sql("UPDATE spool_msg SET hold = ?2 WHERE id = ?1")?,
             hold: sql("UPDATE spool_rcpt SET held = 1 WHERE msg = ? AND state < 2 AND held = 0")?,
-            release: sql("UPDATE spool_rcpt SET held = 0 WHERE msg = ? AND state < 2 AND held = 1")?,
+            // It begins to wait: while it was held somebody wanted that.
+            release: sql(
+                "UPDATE spool_rcpt SET held = 0, since_us = max(since_us, ?2) WHERE msg = ?1 AND state < 2 AND held = 1",
+            )?,
             // Of one who is under way the mark says what may come, and he isn't quarantined.
-            release_others: sql("UPDATE spool_rcpt SET held = 0 WHERE msg = ? AND state < 2 AND held = 1 \
-                                 AND (state = 1 OR unknown = 0)")?,
+            release_others: sql("UPDATE spool_rcpt SET held = 0, since_us = max(since_us, ?2) \
+                                 WHERE msg = ?1 AND state < 2 AND held = 1 AND (state = 1 OR unknown = 0)")?,
             retry: sql(
                 "UPDATE spool_rcpt SET next_us = ?2 WHERE msg = ?1 AND state = 0 AND held = 0 AND next_us > ?2 \
                         AND (attempts > 0 OR ?4) \
@@ -118,14 +121,14 @@ impl<'c> Hold<'c> {
     }
 
     /// The reverse of holding it, and of its quarantine.
-    pub fn release(&mut self, row: i64) -> Result<usize> {
+    pub fn release(&mut self, row: i64, now_us: u64) -> Result<usize> {
         self.mark.execute(params![row, 0])?;
-        self.release.execute([row])
+        self.release.execute(params![row, integer(now_us)])
     }
 
     /// The same for those whom the gate doesn't hold itself, because they may have it.
-    pub fn release_others(&mut self, row: i64) -> Result<usize> {
-        self.release_others.execute([row])
+    pub fn release_others(&mut self, row: i64, now_us: u64) -> Result<usize> {
+        self.release_others.execute(params![row, integer(now_us)])
     }
 
     /// Makes due who waits for a later time and is not held: all, or those that an upstream is tried for. Who was never tried

@@ -8,6 +8,7 @@ pub mod erasures;
 pub mod hashes;
 pub mod hold;
 pub mod keys;
+pub mod late;
 pub mod listing;
 pub mod lock;
 pub mod marker;
@@ -35,10 +36,11 @@ use erasures::Erasures;
 use hashes::Hashes;
 use hold::Hold;
 use keys::Keys;
+use late::Late;
 use listing::Listing;
 use marker::Marker;
 use open::Database;
-use owed::{Owed, Owing};
+use owed::{Occasion, Owed, Owing};
 use paces::Paces;
 use pauses::Pauses;
 use spool::leases::Leases;
@@ -64,6 +66,7 @@ pub struct Store<'c> {
     pub waits: Waits<'c>,
     pub marker: Marker<'c>,
     pub owing: Owing<'c>,
+    pub late: Late<'c>,
     pub pauses: Pauses<'c>,
     pub paces: Paces<'c>,
     pub census: Census<'c>,
@@ -134,6 +137,7 @@ impl<'c> Store<'c> {
             waits: Waits::prepare(connection)?,
             marker: Marker::prepare(connection)?,
             owing: Owing::prepare(connection)?,
+            late: Late::prepare(connection)?,
             pauses: Pauses::prepare(connection)?,
             paces: Paces::prepare(connection)?,
             census: Census::prepare(connection)?,
@@ -196,7 +200,22 @@ impl<'c> Store<'c> {
 
     /// A message of which a report is owed.
     pub fn owed(&mut self) -> Result<Option<Owed>> {
-        self.owing.next(&mut self.keys)
+        let Some((row, fates)) = self.owing.first()? else { return Ok(None) };
+        self.owing.of(row, fates, Occasion::End, &mut self.keys).map(Some)
+    }
+
+    /// A message that somebody has waited for since before then, whose sender is to be told.
+    pub fn late(&mut self, before_us: u64) -> Result<Option<Owed>> {
+        let Some((row, fates)) = self.late.next(before_us)? else { return Ok(None) };
+        self.owing.of(row, fates, Occasion::Delay, &mut self.keys).map(Some)
+    }
+
+    /// Notes that the sender was told of these. False, and nothing noted, when it isn't to be any more.
+    pub fn told(&mut self, row: i64, numbers: &[u32], occasion: Occasion) -> Result<bool> {
+        match occasion {
+            Occasion::End => numbers.iter().try_for_each(|number| self.owing.told(row, *number)).map(|()| true),
+            Occasion::Delay => self.late.told(row, numbers),
+        }
     }
 
     /// Destroys the body of a message that nobody waits for any more.

@@ -12,11 +12,23 @@ use crate::mail::notification::{Action, Fate};
 use crate::vault::audit::row::{damaged, octets, unsigned};
 
 /// Recipients in one report. A message of more, all of whom fail at once, makes several.
-const MAX_FATES: u32 = 1000;
+pub const MAX_FATES: u32 = 1000;
+/// What `fate` reads.
+pub const FATE: &str = "n, rcpt, state, code, enhanced, said, host, notify, orcpt, unknown";
+
+/// Why a sender is to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// Of these recipients nobody waits any more.
+    End,
+    /// They wait for long.
+    Delay,
+}
 
 /// A message whose sender is to be told.
 #[derive(Clone, Debug)]
 pub struct Owed {
+    pub occasion: Occasion,
     pub row: i64,
     pub message: MessageId,
     pub principal: String,
@@ -24,11 +36,15 @@ pub struct Owed {
     pub manner: Manner,
     pub bytes: u64,
     pub accepted_us: u64,
+    pub expires_us: u64,
     pub body: Body,
     pub lock: Lock,
     /// By the numbers of the recipients.
     pub fates: Vec<(u32, Fate)>,
 }
+
+/// The row of a message, and what is told of whom, by number.
+pub type Told = (i64, Vec<(u32, Fate)>);
 
 pub struct Owing<'c> {
     next: Statement<'c>,
@@ -44,18 +60,23 @@ impl<'c> Owing<'c> {
             // Those that couriers have at this moment belong into the same report.
             next: sql("SELECT msg FROM spool_rcpt AS one WHERE owed = 1 AND NOT EXISTS( \
                        SELECT 1 FROM spool_rcpt WHERE msg = one.msg AND state = 1) LIMIT 1")?,
-            message: sql("SELECT msg_id, principal, mail_from, bytes, accepted_us, content, segment, flags, envid \
+            message: sql("SELECT msg_id, principal, mail_from, bytes, accepted_us, content, segment, flags, envid, \
+                          expires_us \
                           FROM spool_msg JOIN spool_body ON msg = id WHERE id = ?")?,
-            fates: sql("SELECT n, rcpt, state, code, enhanced, said, host, notify, orcpt, unknown FROM spool_rcpt \
-                        WHERE msg = ? AND owed = 1 ORDER BY n LIMIT ?")?,
+            fates: sql(&format!("SELECT {FATE} FROM spool_rcpt WHERE msg = ? AND owed = 1 ORDER BY n LIMIT ?"))?,
             told: sql("UPDATE spool_rcpt SET owed = 0 WHERE msg = ? AND n = ?")?,
         })
     }
 
-    /// The next message of which a report is owed and can be made.
-    pub fn next(&mut self, keys: &mut Keys<'_>) -> Result<Option<Owed>> {
-        let Some(row) = self.next.query_row([], |row| row.get::<_, i64>(0)).optional()? else { return Ok(None) };
-        let fates = self.fates.query_map(params![row, MAX_FATES], fate)?.collect::<Result<Vec<_>>>()?;
+    /// The row of the next message of which a report is owed and can be made, and what became of whom.
+    pub fn first(&mut self) -> Result<Option<Told>> {
+        let Some(row) = self.next.query_row([], |row| row.get(0)).optional()? else { return Ok(None) };
+        let fates = self.fates.query_map(params![row, MAX_FATES], |columns| fate(columns, end))?;
+        Ok(Some((row, fates.collect::<Result<_>>()?)))
+    }
+
+    /// That message, to be reported for these.
+    pub fn of(&mut self, row: i64, fates: Vec<(u32, Fate)>, occasion: Occasion, keys: &mut Keys<'_>) -> Result<Owed> {
         let mut owed = self.message.query_row([row], |columns| {
             let body = match (columns.get(5)?, columns.get(6)?) {
                 (Some(content), None) => Body::Inline(content),
@@ -63,6 +84,7 @@ impl<'c> Owing<'c> {
                 _ => return Err(damaged("a body is neither here nor there")),
             };
             Ok(Owed {
+                occasion,
                 row,
                 message: octets::<16>(columns, 0)?
                     .map(Uuid::from_bytes)
@@ -73,13 +95,14 @@ impl<'c> Owing<'c> {
                 manner: manner::read(columns, 7, 8)?,
                 bytes: unsigned(columns, 3)?,
                 accepted_us: unsigned(columns, 4)?,
+                expires_us: unsigned(columns, 9)?,
                 body,
                 lock: Lock::None,
                 fates,
             })
         })?;
         owed.lock = keys.get(row, owed.message)?;
-        Ok(Some(owed))
+        Ok(owed)
     }
 
     /// The sender of a message was told of that recipient.
@@ -88,15 +111,21 @@ impl<'c> Owing<'c> {
     }
 }
 
-fn fate(row: &Row<'_>) -> Result<(u32, Fate)> {
+/// What became of one whose state is final.
+fn end(row: &Row<'_>) -> Option<Action> {
+    match row.get::<_, i64>(2).ok()? {
+        2 => Some(Action::Relayed),
+        3 if row.get(9).ok()? => Some(Action::Unknown),
+        3 => Some(Action::Failed),
+        4 => Some(Action::Expired),
+        _ => None,
+    }
+}
+
+/// What is told of one recipient, with its number.
+pub fn fate(row: &Row<'_>, action: impl FnOnce(&Row<'_>) -> Option<Action>) -> Result<(u32, Fate)> {
     let number = u32::try_from(row.get::<_, i64>(0)?).map_err(|_| damaged("a number is out of range"))?;
-    let action = match row.get::<_, i64>(2)? {
-        2 => Action::Relayed,
-        3 if row.get(9)? => Action::Unknown,
-        3 => Action::Failed,
-        4 => Action::Expired,
-        _ => return Err(damaged("a report is owed of a recipient who waits")),
-    };
+    let action = action(row).ok_or_else(|| damaged("a report is owed of a recipient who waits"))?;
     let code = row.get::<_, Option<i64>>(3)?.and_then(|code| u16::try_from(code).ok());
     Ok((
         number,

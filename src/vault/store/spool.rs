@@ -13,6 +13,7 @@ use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::id::MessageId;
 use crate::mail::outcome::Said;
 use crate::policy::OnUnknown;
+use crate::policy::reports::{Delays, Reports};
 use crate::vault::audit::row::{damaged, integer, octets};
 use crate::vault::cipher::BodyKey;
 use crate::vault::store::keys::{Keys, Lock};
@@ -49,6 +50,11 @@ pub struct Accepted {
     pub due_us: u64,
     pub expires_us: u64,
     pub on_unknown: OnUnknown,
+    /// What its sender hears of it, and when of those who wait.
+    pub reports: Reports,
+    pub delays: Delays,
+    /// A report of the gate's own, of which nothing is reported.
+    pub is_report: bool,
 }
 
 impl Accepted {
@@ -75,6 +81,10 @@ pub struct Leased {
     pub expires_us: u64,
     /// What its credential said of unknown outcomes when it was accepted.
     pub on_unknown: OnUnknown,
+    /// The same of its reports.
+    pub reports: Reports,
+    /// A report of the gate's own.
+    pub is_report: bool,
     /// Couriers that ended over it.
     pub ended: u32,
     pub body: Body,
@@ -127,6 +137,8 @@ pub struct Waiting {
     pub recipient: Address,
     pub lane: String,
     pub principal: String,
+    /// It is a report.
+    pub is_report: bool,
     pub sender: ReversePath,
 }
 
@@ -161,11 +173,12 @@ impl<'c> Spool<'c> {
         let sql = |sql: &str| connection.prepare(sql);
         Ok(Self {
             insert: sql("INSERT INTO spool_msg(msg_id, accept_seq, session_id, principal, mail_from, bytes, sha256, \
-                         accepted_us, expires_us, flags, envid, on_unknown) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id")?,
+                         accepted_us, expires_us, flags, envid, on_unknown, untold, report) \
+                         VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id")?,
             insert_body: sql("INSERT INTO spool_body(msg, content, segment) VALUES(?, ?, ?)")?,
             insert_recipient: sql(
-                "INSERT INTO spool_rcpt(msg, n, rcpt, lane, state, next_us, notify, orcpt, turn, urgent) \
-                 VALUES(?, ?, ?, ?, 0, ?, ?, ?, ?, ?)",
+                "INSERT INTO spool_rcpt(msg, n, rcpt, lane, state, next_us, notify, orcpt, turn, urgent, since_us) \
+                 VALUES(?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?)",
             )?,
             turns: Turns::prepare(connection)?,
             was: sql("SELECT 1 FROM spool_msg WHERE msg_id = ?")?,
@@ -173,7 +186,7 @@ impl<'c> Spool<'c> {
                        SELECT 1 FROM spool_msg WHERE id = msg AND ended > 0) ORDER BY next_us LIMIT 1")?,
             message: sql(
                 "SELECT msg_id, session_id, principal, mail_from, bytes, expires_us, content, segment, sha256, \
-                 flags, envid, on_unknown, ended \
+                 flags, envid, on_unknown, ended, untold, report \
                           FROM spool_msg LEFT JOIN spool_body ON msg = id WHERE id = ?",
             )?,
             recipients: sql("SELECT n, rcpt, attempts, notify, orcpt FROM spool_rcpt WHERE job = ? ORDER BY n")?,
@@ -201,7 +214,7 @@ impl<'c> Spool<'c> {
             ],
             lanes: sql("SELECT DISTINCT lane FROM spool_rcpt WHERE state = 0 AND held = 0")?,
             waiting: sql(
-                "SELECT msg, n, rcpt, lane, principal, mail_from FROM spool_rcpt JOIN spool_msg ON id = msg \
+                "SELECT msg, n, rcpt, lane, principal, mail_from, report FROM spool_rcpt JOIN spool_msg ON id = msg \
                           WHERE state = 0 AND (msg, n) > (?, ?) ORDER BY msg, n LIMIT ?",
             )?,
             move_to: sql("UPDATE spool_rcpt SET lane = ? WHERE msg = ? AND n = ?")?,
@@ -226,6 +239,8 @@ impl<'c> Spool<'c> {
                 manner::flags(&accepted.manner),
                 accepted.manner.report.envid.as_ref().map(ToString::to_string),
                 leases::number(accepted.on_unknown),
+                accepted.reports == Reports::None,
+                accepted.is_report,
             ],
             |row| row.get(0),
         )?;
@@ -237,9 +252,12 @@ impl<'c> Spool<'c> {
         let urgent = accepted.is_urgent();
         for (n, (recipient, lane)) in (0u32..).zip(&accepted.recipients) {
             let due = integer(accepted.due_us);
+            // Who is to be held for a while is late only after that.
+            let is_told = accepted.sender.is_some() && accepted.delays.are_told(recipient.wish.notify);
+            let since = is_told.then(|| integer(accepted.due_us.max(accepted.accepted_us)));
             let (notify, orcpt) = manner::columns(&recipient.wish);
             let (address, who) = (recipient.address.to_string(), &accepted.principal);
-            self.insert_recipient.execute(params![row, n, address, lane, due, notify, orcpt, who, urgent])?;
+            self.insert_recipient.execute(params![row, n, address, lane, due, notify, orcpt, who, urgent, since])?;
         }
         Ok(())
     }
@@ -313,6 +331,7 @@ impl<'c> Spool<'c> {
                 lane: row.get(3)?,
                 principal: row.get(4)?,
                 sender: reverse_path(row, 5)?,
+                is_report: row.get(6)?,
             })
         })?;
         rows.collect()

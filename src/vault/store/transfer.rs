@@ -10,6 +10,7 @@ use crate::ipc::admin::queue::listing::Standing;
 use crate::ipc::admin::queue::transfer::{Envelope, Recipient};
 use crate::mail::envelope::Addressee;
 use crate::mail::id::MessageId;
+use crate::policy::reports::Reports;
 use crate::vault::audit::row::{damaged, integer, octets, unsigned};
 
 /// A message that somebody waits for, with all there is of it.
@@ -38,11 +39,11 @@ impl<'c> Transfer<'c> {
         Ok(Self {
             find: sql(
                 "SELECT id, msg_id, session_id, principal, mail_from, flags, envid, bytes, sha256, accepted_us, \
-                       expires_us, on_unknown, ended, hold, content, segment \
+                       expires_us, on_unknown, ended, hold, content, segment, untold, report \
                        FROM spool_msg JOIN spool_body ON msg = id WHERE msg_id = ?",
             )?,
             recipients: sql(
-                "SELECT rcpt, notify, orcpt, state, held, attempts, next_us, code, enhanced, said, host, unknown \
+                "SELECT rcpt, notify, orcpt, state, held, attempts, next_us, code, enhanced, said, host, unknown, since_us \
                  FROM spool_rcpt WHERE msg = ? ORDER BY n",
             )?,
             moves: sql(
@@ -57,7 +58,7 @@ impl<'c> Transfer<'c> {
             suspect: sql("UPDATE spool_msg SET ended = ? WHERE id = ?")?,
             place: sql(
                 "UPDATE spool_rcpt SET state = ?3, held = ?4, attempts = ?5, next_us = ?6, code = ?7, enhanced = ?8, \
-                        said = ?9, host = ?10, unknown = ?11 WHERE msg = ?1 AND n = ?2",
+                        said = ?9, host = ?10, unknown = ?11, since_us = ?12 WHERE msg = ?1 AND n = ?2",
             )?,
         })
     }
@@ -105,7 +106,7 @@ impl<'c> Transfer<'c> {
 
     /// Puts a recipient where it stood. Who waited is held.
     pub fn place(&mut self, row: i64, number: u32, recipient: &Recipient) -> Result<()> {
-        let Recipient { standing, attempts, next_us, code, enhanced, said, host, unknown, .. } = recipient;
+        let Recipient { standing, attempts, next_us, code, enhanced, said, host, unknown, since_us, .. } = recipient;
         let state = match standing {
             Standing::Delivered => 2,
             Standing::Failed => 3,
@@ -113,8 +114,8 @@ impl<'c> Transfer<'c> {
             _ => 0,
         };
         let (held, next) = (i64::from(state == 0), integer(*next_us));
-        let unknown = *unknown || recipient.is_doubtful();
-        let columns = params![row, number, state, held, attempts, next, code, enhanced, said, host, unknown];
+        let (unknown, since) = (*unknown || recipient.is_doubtful(), since_us.map(integer));
+        let columns = params![row, number, state, held, attempts, next, code, enhanced, said, host, unknown, since];
         self.place.execute(columns).map(drop)
     }
 }
@@ -132,6 +133,8 @@ fn envelope(row: &Row<'_>) -> Result<Envelope> {
         expires_us: unsigned(row, 10)?,
         on_unknown: leases::read(row.get(11)?)?,
         ended: number(row, 12)?,
+        reports: if row.get(16)? { Reports::None } else { Reports::Mail },
+        is_report: row.get(17)?,
     })
 }
 
@@ -147,5 +150,6 @@ fn recipient(row: &Row<'_>, is_quarantined: impl Fn(bool) -> bool, now_us: u64) 
         said: row.get(9)?,
         host: row.get(10)?,
         unknown: row.get(11)?,
+        since_us: row.get::<_, Option<i64>>(12)?.and_then(|since| u64::try_from(since).ok()),
     })
 }

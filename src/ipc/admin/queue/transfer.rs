@@ -9,6 +9,7 @@ use crate::ipc::bytes::Octets;
 use crate::mail::address::ReversePath;
 use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::id::MessageId;
+use crate::policy::reports::Reports;
 use crate::policy::{OnUnknown, principal};
 
 /// Attempts of one recipient, or couriers that ended over a message, at most: no queue has come so far, and a count that is
@@ -31,6 +32,9 @@ pub struct Envelope {
     pub accepted_us: u64,
     pub expires_us: u64,
     pub on_unknown: OnUnknown,
+    pub reports: Reports,
+    /// It is a report of a gate's own, and nothing is reported of it.
+    pub is_report: bool,
     /// Couriers that ended over it.
     pub ended: u32,
 }
@@ -42,6 +46,8 @@ pub struct Recipient {
     pub standing: Standing,
     pub attempts: u32,
     pub next_us: u64,
+    /// Since when it waits, as long as its sender is to be told when that takes long.
+    pub since_us: Option<u64>,
     /// The last answer.
     pub code: Option<u16>,
     pub enhanced: Option<String>,

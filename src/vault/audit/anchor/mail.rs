@@ -13,6 +13,7 @@ use crate::merkle::anchor;
 use crate::merkle::note::Checkpoint;
 use crate::policy::OnUnknown;
 use crate::policy::principal::GATE;
+use crate::policy::reports::{Delays, Reports};
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::audit::ledger::{Note, now_us};
@@ -57,6 +58,10 @@ pub async fn send(vault: &Vault, name: &str, to: &Address, from: &Address) -> Re
         expires_us: now.saturating_add(microseconds(lifetime)),
         // One that comes twice harms nobody; without it, nobody would know.
         on_unknown: OnUnknown::Retry,
+        // The log says what becomes of it.
+        reports: Reports::Mail,
+        delays: Delays::Never,
+        is_report: false,
     };
     let data = serde_json::json!({ "anchor": name, "size": note.size }).to_string();
     let event = Event {

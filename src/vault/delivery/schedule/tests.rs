@@ -162,6 +162,8 @@ fn leased(credential: &str) -> Leased {
         sha256: [0; 32],
         expires_us: 0,
         on_unknown: crate::policy::OnUnknown::Retry,
+        reports: crate::policy::reports::Reports::Mail,
+        is_report: false,
         ended: 0,
         body: crate::vault::store::spool::Body::Inline(Vec::new()),
         lock: crate::vault::store::keys::Lock::None,

@@ -305,3 +305,29 @@ fn the_rules_that_a_credential_has_here_are_asked_for_what_comes_from_elsewhere(
     assert_eq!(offence(&policy, own, &["test@lab.example"], 3), None);
     assert!(offence(&policy, own, &["a@example.org"], 3).unwrap().contains("may not send to"));
 }
+
+#[test]
+fn rule_q13_rule_q14_what_is_to_be_told_of_a_message_moves_with_it() {
+    for (reports, is_report) in [(Reports::Mail, false), (Reports::None, false), (Reports::Mail, true)] {
+        let home = home();
+        let database = Database::open(home.path()).unwrap();
+        let mut store = Store::prepare(&database).unwrap();
+        store.keys.adopt(vec![Master::new(Secret::new([1; 32]))]);
+        let sender = Some(Address::parse("a@example.net").unwrap());
+        let one = Accepted { sender, reports, is_report, delays: Delays::Told, ..accepted("shop", &["a@example.org"]) };
+        let message = one.message;
+        store.transaction(|store| store.accept(&one, 0)).unwrap();
+        let out = from(whole(&mut store, message, true), Standing::Deferred);
+        assert_eq!((out.0.reports, out.0.is_report), (reports, is_report));
+        assert_eq!(out.1[0].since_us, Some(one.accepted_us));
+        part(&mut store, message);
+        assert_eq!(taken(&mut store, out.clone(), false), Ok(false));
+        let again = whole(&mut store, message, true);
+        assert_eq!((again.envelope.reports, again.envelope.is_report), (reports, is_report));
+        assert_eq!(again.recipients[0].since_us, Some(one.accepted_us), "it is held as it was");
+        let nobody = Envelope { sender: None, is_report: false, ..out.0 };
+        part(&mut store, message);
+        assert_eq!(taken(&mut store, (nobody, out.1), false), Ok(false));
+        assert!(whole(&mut store, message, true).envelope.is_report, "from nobody comes nothing else");
+    }
+}

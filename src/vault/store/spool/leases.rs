@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::{Body, Leased, PER_OFFER, Spool, address, id, manner, reverse_path};
 use crate::mail::envelope::Addressee;
 use crate::policy::OnUnknown;
+use crate::policy::reports::Reports;
 use crate::vault::audit::row::{damaged, integer, octets, unsigned};
 use crate::vault::store::keys::{Keys, Lock};
 
@@ -139,6 +140,8 @@ impl Spool<'_> {
                 expires_us: unsigned(columns, 5)?,
                 on_unknown: read(columns.get(11)?)?,
                 ended: super::number(columns, 12)?,
+                reports: if columns.get(13)? { Reports::None } else { Reports::Mail },
+                is_report: columns.get(14)?,
                 body,
                 lock: Lock::None,
                 recipients,
