@@ -81,6 +81,10 @@ impl Notify {
     const DELAY: u8 = 8;
     const OCCASIONS: [(&str, u8); 3] = [("SUCCESS", Self::SUCCESS), ("FAILURE", Self::FAILURE), ("DELAY", Self::DELAY)];
 
+    pub const fn never() -> Self {
+        Self(Self::NEVER)
+    }
+
     pub const fn on_success(self) -> bool {
         self.0 & Self::SUCCESS != 0
     }

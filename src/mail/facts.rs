@@ -19,6 +19,8 @@ pub struct Facts {
     pub subject_octets: u32,
     /// How many Received fields it bears, ours included (RFC 5321 section 6.3).
     pub received: u32,
+    /// It says itself that it is a report of what became of another message (RFC 3464 section 2).
+    pub is_report: bool,
     /// What the edge changed by the credential's wish.
     pub changes: Changes,
 }

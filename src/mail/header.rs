@@ -112,6 +112,7 @@ pub fn read<'a>(block: &'a [u8], own: &str, utf8: bool) -> Result<Header<'a>, Fl
     if facts.authors.len() > MAX_AUTHORS {
         return Err(Flaw::TooManyAuthors);
     }
+    facts.is_report = is_report(&fields);
     let (signed, signed_by_its_author) = (Signed::of(&fields), is_signed_by_its_author(&fields));
     Ok(Header { facts, fields, signed, signed_by_its_author })
 }
@@ -143,6 +144,16 @@ fn is_signed_by_its_author(fields: &[Field<'_>]) -> bool {
         let essence = text.split(';').next().unwrap_or_default().trim();
         let opaque = matches!(essence, "application/pkcs7-mime" | "application/x-pkcs7-mime");
         essence == "multipart/signed" || opaque && !text.contains("enveloped-data")
+    })
+}
+
+/// A report of deliveries (RFC 3464 section 2), as its type says.
+fn is_report(fields: &[Field<'_>]) -> bool {
+    fields.iter().filter(|field| field.is("Content-Type")).any(|field| {
+        let text = field.text().to_ascii_lowercase();
+        let essence = text.split(';').next().unwrap_or_default().trim();
+        // RFC 6533 has a type of its own for addresses beyond ASCII.
+        essence == "multipart/report" && text.contains("delivery-status")
     })
 }
 

@@ -42,6 +42,16 @@ impl Delays {
 }
 
 impl Policy {
+    /// What is told of a message. Of a report nothing is, whoever it is from: two hosts would tell each other for ever
+    /// (RFC 5321 section 6.1).
+    pub const fn reports_of(&self, is_report: bool) -> Reports {
+        if is_report { Reports::None } else { self.reports }
+    }
+
+    pub fn delays_of(&self, is_report: bool) -> Delays {
+        if is_report { Delays::Never } else { self.delays() }
+    }
+
     /// A device that is known by its address has nobody who reads such a report, unless it asks for one.
     pub fn delays(&self) -> Delays {
         match self.reports {

@@ -60,6 +60,8 @@ pub struct Transaction {
     key: BodyKey,
     /// What the edge changed by the credential's wish.
     pub changes: Changes,
+    /// It is a report itself, by what its header says.
+    is_report: bool,
     /// What it will be refused for at the dot, whatever else comes.
     trouble: Option<Refusal>,
     /// Of what its credential has on the way.
@@ -89,6 +91,7 @@ impl Transaction {
             segment: None,
             key: BodyKey::generate(),
             changes: Changes::default(),
+            is_report: false,
             trouble: None,
             share,
         }
@@ -202,6 +205,7 @@ impl Transaction {
             return Err(Refusal::TooBig.into());
         }
         self.changes = facts.changes.clone();
+        self.is_report = facts.is_report;
         // An edge could say any other.
         self.changes.removed.retain(|(name, _)| grant.remove_headers.iter().any(|own| own.name() == name));
         let Authority { limits, slice, clock, .. } = &mut *authority;
@@ -312,7 +316,7 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
     let (accepted, size) = {
         let size = if let Body::Inline(content) = &body { content.len() } else { 0 };
         let authority = vault.authority.borrow();
-        let principal = &sender.credential.id;
+        let (principal, policy) = (&sender.credential.id, &sender.credential.policy);
         let lane = |to: &Address| authority.lane(principal, &transaction.sender, to);
         let accepted = Accepted {
             message: transaction.message,
@@ -332,10 +336,10 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
             accepted_us: now,
             due_us: due,
             // The time that it is tried begins when it may be.
-            expires_us: due.saturating_add(microseconds(authority.lifetime(&sender.credential.policy))),
-            on_unknown: sender.credential.policy.on_unknown,
-            reports: sender.credential.policy.reports,
-            delays: sender.credential.policy.delays(),
+            expires_us: due.saturating_add(microseconds(authority.lifetime(policy))),
+            on_unknown: policy.on_unknown,
+            reports: policy.reports_of(transaction.is_report),
+            delays: policy.delays_of(transaction.is_report),
             is_report: false,
         };
         (accepted, size)

@@ -51,6 +51,7 @@ pub fn facts(letter: &Letter, id: MessageId, hostname: &str) -> Facts {
         utf8: false,
         subject_octets: u32::try_from(subject).unwrap_or(u32::MAX),
         received: RECEIVED,
+        is_report: false,
         changes: letter.changes.clone(),
     }
 }

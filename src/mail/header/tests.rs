@@ -144,3 +144,18 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn rule_q13_a_report_of_deliveries_is_known_by_its_type() {
+    for (kind, expected) in [
+        ("multipart/report; report-type=delivery-status; boundary=x", true),
+        ("Multipart/Report;\r\n\tboundary=\"x\"; report-type=\"delivery-status\"", true),
+        ("multipart/report; report-type=global-delivery-status; boundary=x", true),
+        ("multipart/report; report-type=feedback-report; boundary=x", false),
+        ("multipart/mixed; boundary=delivery-status", false),
+        ("text/plain", false),
+    ] {
+        let block = format!("From: a@ok.net\r\nContent-Type: {kind}\r\n");
+        assert_eq!(read(block.as_bytes(), OWN, false).unwrap().facts.is_report, expected, "{kind}");
+    }
+}

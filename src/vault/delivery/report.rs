@@ -14,6 +14,7 @@ use super::courier::open;
 use super::delay;
 use super::schedule::persist;
 use super::way_back;
+use crate::mail::dsn::{Notify, Wish};
 use crate::mail::envelope::{Addressee, Manner, Utf8};
 use crate::mail::id::MessageId;
 use crate::mail::notification::{Action, Fate, MAX_WHOLE, Notification, Original};
@@ -31,6 +32,8 @@ use crate::vault::transaction::microseconds;
 
 /// Why none is made of what was owed when the credential still wanted reports.
 const NOT_WANTED: &str = "not-wanted";
+/// Why none is made to an address that reports are from: nobody wants to know what became of those.
+const OWN_ADDRESS: &str = "own-address";
 
 /// From the start on: what was owed when the vault ended, and then who is late.
 pub async fn begin(vault: Rc<Vault>) {
@@ -54,6 +57,7 @@ pub async fn make(vault: &Vault, owed: Owed) -> bool {
     let way = way_back::find(&vault.authority.borrow().slice, &owed.principal, &owed.sender);
     // RFC 8689 section 5: a report is protected like the message, or tells nothing of what is in it.
     let require_tls = owed.manner.require_tls && way.keeps_tls;
+    let is_own = way_back::is_from(&vault.authority.borrow().slice, &owed.sender);
     let reportable = reportable(vault, &owed);
     let original = match reportable {
         Some(Reportable::Message) if require_tls == owed.manner.require_tls => original(vault, &owed).await,
@@ -85,6 +89,9 @@ pub async fn make(vault: &Vault, owed: Owed) -> bool {
     let (bytes, sha256) = (u64::try_from(content.len()).unwrap_or(u64::MAX), Sha256::digest(&content).into());
     let (key, mut body) = (BodyKey::generate(), content);
     let sealed = key.seal(0, true, &mut body);
+    // What another host makes of a report that has a sender would come here as mail, and be reported in its turn.
+    let notify = way.from.is_some().then(Notify::never);
+    let to = Addressee { wish: Wish { notify, orcpt: None }, ..Addressee::from(owed.sender.clone()) };
     let utf8 = if owed.sender.is_international() { Utf8::Needed } else { Utf8::None };
     let over = now.saturating_add(microseconds(lifetime));
     let accepted = Accepted {
@@ -94,7 +101,7 @@ pub async fn make(vault: &Vault, owed: Owed) -> bool {
         principal: owed.principal.clone(),
         sender: way.from,
         manner: Manner { utf8, require_tls, ..Manner::default() },
-        recipients: vec![(Addressee::from(owed.sender.clone()), way.lane.clone())],
+        recipients: vec![(to, way.lane.clone())],
         body: Body::Inline(body),
         key,
         bytes,
@@ -111,12 +118,13 @@ pub async fn make(vault: &Vault, owed: Owed) -> bool {
     };
     let unsent = match (sealed, reportable) {
         (_, None) => Some(NOT_WANTED),
+        _ if is_own => Some(OWN_ADDRESS),
         (_, Some(Reportable::Nothing)) => Some("recipient-not-allowed"),
         _ if way.lane.is_empty() => Some("no-route"),
         (Err(_), _) => Some("not-encrypted"),
         (Ok(()), _) => None,
     };
-    if let Some(reason) = unsent.filter(|reason| *reason != NOT_WANTED) {
+    if let Some(reason) = unsent.filter(|reason| ![NOT_WANTED, OWN_ADDRESS].contains(reason)) {
         tracing::error!(message = %owed.message, reason, "the sender of a message can't be told what became of it");
     }
     let event = event(&owed.principal, owed.message, &accepted, &fates, unsent);
@@ -162,7 +170,12 @@ async fn original(vault: &Vault, owed: &Owed) -> Original {
         Err(error) => Err(error),
     };
     match beginning {
-        Ok(beginning) => Original::of(&beginning, owed.bytes, owed.manner.report.ret),
+        Ok(beginning) => {
+            // RFC 3461 section 4.3: what doesn't tell of a failure gives back no more than the header.
+            let harmless = |fate: &(u32, Fate)| matches!(fate.1.action, Action::Delayed | Action::Relayed);
+            let ret = owed.manner.report.ret.filter(|_| !owed.fates.iter().all(harmless));
+            Original::of(&beginning, owed.bytes, ret)
+        }
         Err(error) => {
             tracing::error!(message = %owed.message, %error, "a report is made without its message, which can't be read");
             Original::Nothing
@@ -175,7 +188,7 @@ fn event(principal: &str, about: MessageId, report: &Accepted, fates: &[Fate], u
     let all = |action| fates.iter().all(|fate| fate.action == action);
     let outcome = match unsent {
         None => Outcome::Success,
-        Some(NOT_WANTED) => Outcome::Info,
+        Some(NOT_WANTED | OWN_ADDRESS) => Outcome::Info,
         Some(_) => Outcome::Failure,
     };
     let reason = unsent.unwrap_or(match () {

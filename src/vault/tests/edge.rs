@@ -63,6 +63,19 @@ impl Edge {
         content: &[u8],
         received: u32,
     ) -> Answer {
+        let facts = Facts { authors: vec![address("a@example.net")], received, ..Facts::default() };
+        self.transact_with(slot, manner, batch, content, facts).await
+    }
+
+    /// The same with a header of one's own.
+    pub async fn transact_with(
+        &mut self,
+        slot: u32,
+        manner: Manner,
+        batch: Vec<Addressee>,
+        content: &[u8],
+        facts: Facts,
+    ) -> Answer {
         let reserved = self.mail_as(slot, "a@example.net", manner).await;
         let slot = Slot(slot);
         let Answer::Reserved { message, .. } = reserved else { return reserved };
@@ -78,7 +91,6 @@ impl Edge {
             credit -= chunk.len() as u32;
             self.asks.send(Ask::Chunk { slot, octets: Octets(chunk.to_vec()) }).await.unwrap();
         }
-        let facts = Facts { authors: vec![address("a@example.net")], received, ..Facts::default() };
         self.asks.send(Ask::Commit { slot, facts }).await.unwrap();
         loop {
             match self.answer().await {

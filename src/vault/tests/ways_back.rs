@@ -4,6 +4,7 @@
 use super::courier::offered;
 use super::*;
 use crate::config::slice::Bounce;
+use crate::mail::dsn::{Notify, Wish};
 use crate::policy::reports::Reports;
 
 fn failed() -> Outcome {
@@ -19,11 +20,12 @@ fn bench(from: Option<&str>, via: Option<u16>) -> Bench {
     bench
 }
 
-/// The next message of a courier: whom it is from, and its text.
+/// The next message of a courier: whom it is from, and its text. One that has a sender asks for no reports.
 async fn next(courier: &mut Courier, outcome: Outcome) -> (Option<Address>, String) {
     let Offer::Message { job, sender, .. } = courier.offer().await else { panic!("no message") };
     let Offer::Recipients { batch, .. } = courier.offer().await else { panic!("no recipients") };
-    assert_eq!(batch, [(0, address("a@example.net").into())]);
+    let wish = Wish { notify: sender.is_some().then(Notify::never), orcpt: None };
+    assert_eq!(batch, [(0, Addressee { address: address("a@example.net"), wish })]);
     let content = courier.content(job).await;
     courier.say(job, 0, outcome).await;
     courier.settled(job).await;
@@ -142,4 +144,39 @@ fn rule_q13_a_credential_that_wants_no_reports_has_none_and_the_log_says_so() {
     let sent = events.iter().find(|event| event.get("event") == Some("dsn.sent")).unwrap();
     assert_eq!((sent.get("outcome"), sent.get("reason")), (Some("info"), Some("not-wanted")));
     assert_eq!(bench.count("SELECT count(*) FROM spool_msg WHERE report = 1"), 0);
+}
+
+/// One message fails, and nothing is reported of it. The event that says why not.
+fn silent(bench: Bench, facts: Facts) -> Vec<(String, Option<String>)> {
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let to = vec![Addressee::from(address("x@example.org"))];
+        let kept = edge.transact_with(1, Manner::default(), to, b"x\r\n", facts).await;
+        assert!(matches!(kept, Answer::Kept { .. }), "{kept:?}");
+        let mut courier = vault.courier().await;
+        let (job, ..) = courier.message().await;
+        courier.say(job, 0, failed()).await;
+        courier.settled(job).await;
+    });
+    vault.drain();
+    assert_eq!(bench.count("SELECT count(*) FROM spool_msg WHERE report = 1 OR done_us IS NULL"), 0);
+    let told = bench.events(&Filter::default());
+    let told = told.iter().filter(|event| matches!(event.get("event"), Some("dsn.sent" | "deliver.bounce")));
+    told.map(|event| (event.get("event").unwrap().to_owned(), event.get("reason").map(str::to_owned))).collect()
+}
+
+#[test]
+fn rule_q13_nothing_is_reported_to_an_address_that_reports_are_from() {
+    let facts = Facts { authors: vec![address("a@example.net")], ..Facts::default() };
+    let told = silent(bench(Some("a@example.net"), None), facts);
+    assert_eq!(told.last().unwrap(), &("dsn.sent".into(), Some("own-address".into())), "{told:?}");
+}
+
+#[test]
+fn rule_q13_nothing_is_reported_of_another_hosts_report_although_it_has_a_sender() {
+    let facts = Facts { authors: vec![address("a@example.net")], is_report: true, ..Facts::default() };
+    let told = silent(bench(None, None), facts);
+    assert_eq!(told, [("deliver.bounce".into(), Some("refused-upstream".into()))]);
 }
