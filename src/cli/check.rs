@@ -18,7 +18,9 @@ use zeroize::Zeroizing;
 use crate::cli::out::say;
 use crate::config::Config;
 use crate::config::plan::{Certificate, Plan};
+use crate::config::slice::Api;
 use crate::config::source::Source;
+use crate::courier;
 use crate::edge::{clients, validity};
 
 /// The longest file of certificates, keys or authorities that is read: a system's whole bundle has a quarter of it.
@@ -63,8 +65,10 @@ fn examine(path: &Path) -> Report {
         if let Some((chain, key)) = &upstream.protection.own {
             files.pair(chain, key);
         }
-        if let Some(password) = &upstream.password {
-            files.password(password);
+        match (&upstream.password, &upstream.provider) {
+            (Some(secret), Some(provider)) => files.secret(secret, &provider.api),
+            (Some(password), None) => files.password(password),
+            (None, _) => {}
         }
     }
     for (_, witness) in plan.witnesses() {
@@ -155,6 +159,14 @@ impl Files<'_> {
         }
     }
 
+    /// What a provider knows us by, as its courier takes it.
+    fn secret(&mut self, source: &Source, api: &Api) {
+        let Some(text) = self.read(source, true) else { return };
+        if let Err(why) = courier::fits(api, &text) {
+            self.refuse(&format!("{source}: {why}"));
+        }
+    }
+
     /// The content; none when it can't be read, which has been said then.
     fn read(&mut self, source: &Source, secret: bool) -> Option<Zeroizing<Vec<u8>>> {
         if let (Source::Credential(_), Err(why)) = (source, source.path()) {
@@ -239,6 +251,43 @@ mod tests {
                  [[route]]\nvia = [\"b\"]\n"
             );
             examine(&self.write("gatepost.toml", &text, 0o640))
+        }
+    }
+
+    #[test]
+    fn a_secret_that_no_provider_can_know_us_by_is_found_before_a_start() {
+        let house = House::new();
+        let at = house.0.path().display().to_string();
+        let good = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        for (kind, key, text, expected) in [
+            ("webhook", "secret_file", good, None),
+            ("webhook", "secret_file", "sesame", Some("secret_file: must hold whsec_")),
+            ("bytesend", "token_file", "sesame", None),
+            ("bytesend", "token_file", "", Some("must hold one line")),
+            ("bytesend", "token_file", "open sesame", Some("token_file: must hold one line of visible ASCII")),
+            ("cloudflare", "token_file", "open sesame", Some("token_file: must hold one line of visible ASCII")),
+        ] {
+            house.write("secret", text, 0o600);
+            let more = match kind {
+                "webhook" => "url = \"https://mail.example.net/hook\"",
+                "cloudflare" => "account = \"0123abcd\"",
+                _ => "",
+            };
+            let written = format!(
+                "version = 1\nhostname = \"gate.example.net\"\n\
+                 [[listener]]\nname = \"a\"\naddress = [\"127.0.0.1:2525\"]\nprotocol = \"smtp\"\ntls = \"starttls\"\n\
+                 [tls]\ncertificate = \"{at}/chain.pem\"\nkey = \"{at}/key.pem\"\n\
+                 [[upstream]]\nname = \"b\"\nkind = \"{kind}\"\n{more}\n{key} = \"{at}/secret\"\n\
+                 authorities_file = \"{at}/chain.pem\"\n[[route]]\nvia = [\"b\"]\n"
+            );
+            let report = examine(&house.write("gatepost.toml", &written, 0o640));
+            match expected {
+                None => assert_eq!(report.errors, Vec::<String>::new(), "{kind} {text:?}"),
+                Some(why) => {
+                    assert!(report.errors.len() == 1 && report.errors[0].contains(why), "{:?}", report.errors);
+                    assert!(text.is_empty() || !report.errors[0].contains(text), "it is a secret");
+                }
+            }
         }
     }
 

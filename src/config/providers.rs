@@ -27,6 +27,9 @@ const BYTESEND_URL: &str = "https://bytesend.cloud/api";
 const ON_UNSUPPORTED: [(&str, OnUnsupported); 2] = [("fail", OnUnsupported::Fail), ("drop", OnUnsupported::Drop)];
 /// An account's id has 32.
 const MAX_ACCOUNT: usize = 64;
+/// Fields that say what the octets of a message are, and those that whoever reads it sees.
+const MIME: [&str; 4] = ["MIME-Version", "Content-Type", "Content-Transfer-Encoding", "Content-Disposition"];
+const READ: [&str; 5] = ["To", "Cc", "Subject", "Date", "Message-ID"];
 /// More names than a header has that somebody else could own.
 const MAX_DROPPED: usize = 64;
 
@@ -100,6 +103,10 @@ pub fn plan(
         _ => (String::new(), Api::Webhook, secret(&written.secret_file, "secret_file", table, findings)),
     };
     let Url { tls, host, port, path } = url?;
+    if let Some(written) = written.url.as_ref().filter(|_| ends_below(kind, &path)) {
+        let text = format!("url: {below:?} is added to it: write where the API begins, and nothing of that");
+        findings.refuse(written.span(), text);
+    }
     let path = match below.as_str() {
         "" if path.is_empty() => "/".to_owned(),
         "" => path,
@@ -135,6 +142,16 @@ pub fn plan(
     })
 }
 
+/// Whether somebody wrote the place that is posted to where that of the API belongs: each request would be lost.
+fn ends_below(kind: &str, path: &str) -> bool {
+    let path = path.trim_end_matches('/');
+    match kind {
+        CLOUDFLARE => path.contains("/accounts"),
+        BYTESEND => path.ends_with("/v1") || path.ends_with("/emails"),
+        _ => false,
+    }
+}
+
 fn account(written: &file::Upstream, table: &At<file::Upstream>, findings: &mut Findings<'_>) -> String {
     let Some(account) = &written.account else {
         findings.refuse(table.span(), "account is missing: the id of the account, as its dashboard shows it");
@@ -161,9 +178,19 @@ fn drop_headers(written: &file::Upstream, findings: &mut Findings<'_>) -> Vec<St
             findings.refuse(name.span(), text);
         } else if name.get_ref().eq_ignore_ascii_case("from") {
             findings.refuse(name.span(), "drop_headers: without From it is no message");
+        } else if is_one_of(name.get_ref(), &MIME) {
+            let text = format!("drop_headers: without {} the message is read as another one", name.get_ref());
+            findings.refuse(name.span(), text);
+        } else if is_one_of(name.get_ref(), &READ) {
+            let text = format!("drop_headers: {}: its recipients know a message by that", name.get_ref());
+            findings.warn(Some(name.span()), text);
         }
     }
     names.iter().map(|name| name.get_ref().clone()).collect()
+}
+
+fn is_one_of(name: &str, names: &[&str]) -> bool {
+    names.iter().any(|one| one.eq_ignore_ascii_case(name))
 }
 
 fn url(written: &file::Upstream, table: &At<file::Upstream>, findings: &mut Findings<'_>) -> Option<Url> {

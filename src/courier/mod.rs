@@ -34,7 +34,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
-use crate::config::slice::{Belief, CourierSlice, ProviderSlice, SmtpSlice, TlsMode, Verify, WitnessSlice};
+use crate::config::slice::{Api, Belief, CourierSlice, ProviderSlice, SmtpSlice, TlsMode, Verify, WitnessSlice};
 use crate::ipc::channel;
 use crate::ipc::control::{ChildPackets, File, Order, Peer};
 use crate::ipc::packet::{Arrival, Packet};
@@ -165,6 +165,11 @@ fn provider(
     };
     let secret = password(&read(file(&File::Password)?, MAX_PASSWORD, "the file of its secret")?)?;
     provider::Settings::new(slice, connector, secret)
+}
+
+/// Whether a provider can know us by what is in this file, as its courier finds at its start. Errors: what it must be.
+pub fn fits(api: &Api, octets: &[u8]) -> Result<(), String> {
+    provider::fits(api, &password(octets)?)
 }
 
 fn read(file: OwnedFd, most: u64, what: &str) -> Result<Zeroizing<Vec<u8>>, String> {

@@ -170,12 +170,26 @@ fn cloudflare_is_at_its_own_place_or_where_a_url_says() {
         ("token_file = \"/etc/gatepost/cloud.token\"\n", "", "token_file is missing"),
         ("\"Received\"", "\"Received:\"", "drop_headers: \"Received:\": write the name"),
         ("\"Received\"", "\"from\"", "without From it is no message"),
+        ("\"Received\"", "\"content-type\"", "without content-type the message is read as another one"),
+        (
+            "account",
+            "url = \"https://localhost/client/v4/accounts/0123abcd/email/sending/send_raw\"\naccount",
+            "write where the API begins",
+        ),
         ("token_file", "secret_file = \"/a\"\ntoken_file", "secret_file: only an upstream of kind \"webhook\" has it"),
         ("token_file", "url = \"https://x/?a\"\ntoken_file", "has no query"),
     ] {
         let errors = load(&format!("{FULL}\n{}", CLOUDFLARE.replacen(from, to, 1))).unwrap_err().0;
         assert!(errors.iter().any(|error| error.contains(why)), "{why}: {errors:?}");
     }
+}
+
+#[test]
+fn a_field_by_which_a_message_is_known_is_not_dropped_without_a_word() {
+    let odd = CLOUDFLARE.replace("[\"Received\"]", "[\"Subject\", \"Received\"]");
+    let warnings = load(&format!("{FULL}\n{odd}")).unwrap().warnings;
+    let told: Vec<_> = warnings.iter().filter(|line| line.contains("drop_headers")).collect();
+    assert!(matches!(told[..], [one] if one.contains("Subject")), "{warnings:?}");
 }
 
 #[test]
@@ -193,6 +207,12 @@ fn bytesend_is_at_its_own_place_and_usesend_where_a_url_says() {
         };
         assert_eq!((slice.host.as_str(), slice.path.as_str()), (host, path));
         assert_eq!(slice.api, Api::Bytesend { on_unsupported: chosen });
+    }
+    // It would be posted to a place below the right one, for ever.
+    for url in ["https://bytesend.cloud/api/v1/emails", "https://bytesend.cloud/api/v1/"] {
+        let odd = written.replace("token_file", &format!("url = \"{url}\"\ntoken_file"));
+        let errors = load(&format!("{FULL}\n{odd}")).unwrap_err().0;
+        assert!(errors[0].contains("\"/v1/emails\" is added to it"), "{errors:?}");
     }
     let odd = written.replace("token_file", "on_unsupported = \"keep\"\ntoken_file");
     let errors = load(&format!("{FULL}\n{odd}")).unwrap_err().0;

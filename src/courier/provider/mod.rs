@@ -92,6 +92,14 @@ impl Settings {
     }
 }
 
+/// Whether an API of that kind can know us by this secret. Errors: what it must be.
+pub fn fits(api: &slice::Api, secret: &Secret<String>) -> Result<(), String> {
+    match api {
+        slice::Api::Webhook => Webhook::new(secret, 0).map(drop),
+        slice::Api::Cloudflare { .. } | slice::Api::Bytesend { .. } => bearer(secret).map(drop),
+    }
+}
+
 enum Api {
     Webhook(Webhook),
     Cloudflare(Cloudflare),
