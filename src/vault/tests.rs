@@ -258,10 +258,16 @@ impl Running {
     }
 
     async fn courier_of(&mut self, upstream: &str) -> Courier {
+        let mut courier = self.silent_courier(upstream);
+        courier.tell(Progress::Slots(4)).await;
+        courier
+    }
+
+    /// One that is there and has not said how many it takes.
+    fn silent_courier(&mut self, upstream: &str) -> Courier {
         let (ours, theirs) = stream();
         self.introduce(Talk::Delivery, End::Asks, Role::Courier, upstream, theirs);
         let (progress, offers) = channel::open(ours, &Sealed::for_tests()).unwrap();
-        progress.send(Progress::Slots(4)).await.unwrap();
         Courier { progress, offers, numbers: std::collections::HashMap::new() }
     }
 

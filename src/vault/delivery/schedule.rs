@@ -5,6 +5,7 @@
 pub mod leasing;
 mod pacing;
 mod plan;
+mod stranded;
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -90,10 +91,16 @@ impl Schedule {
         self.upstreams.entry(upstream.to_owned()).or_default().couriers.push(courier);
     }
 
-    /// A number for a job that is no lease.
+    /// A number for a job that is offered to nobody as a message.
     pub fn number(&mut self) -> Job {
-        self.jobs += 1;
-        Job(self.jobs)
+        Job(self.numbers(1))
+    }
+
+    /// The first of so many such numbers.
+    pub fn numbers(&mut self, count: u32) -> u64 {
+        let first = self.jobs + 1;
+        self.jobs += u64::from(count);
+        first
     }
 
     /// A courier takes rehearsals, too.

@@ -14,7 +14,7 @@ use crate::mail::id::MessageId;
 use crate::mail::outcome::Said;
 use crate::policy::OnUnknown;
 use crate::policy::reports::{Delays, Reports};
-use crate::vault::audit::row::{damaged, integer, octets};
+use crate::vault::audit::row::{damaged, integer, octets, unsigned};
 use crate::vault::cipher::BodyKey;
 use crate::vault::store::keys::{Keys, Lock};
 use turns::Turns;
@@ -142,6 +142,14 @@ pub struct Waiting {
     pub sender: ReversePath,
 }
 
+/// A message of a lane, by its place in the order of what is due.
+#[derive(Clone, Copy, Debug)]
+pub struct Due {
+    /// When it is due, and its row.
+    pub place: (u64, i64),
+    pub expires_us: u64,
+}
+
 pub struct Spool<'c> {
     insert: Statement<'c>,
     insert_body: Statement<'c>,
@@ -149,6 +157,7 @@ pub struct Spool<'c> {
     turns: Turns<'c>,
     was: Statement<'c>,
     next: Statement<'c>,
+    due: Statement<'c>,
     message: Statement<'c>,
     recipients: Statement<'c>,
     take: Statement<'c>,
@@ -184,6 +193,9 @@ impl<'c> Spool<'c> {
             was: sql("SELECT 1 FROM spool_msg WHERE msg_id = ?")?,
             next: sql("SELECT next_us FROM spool_rcpt WHERE state = 0 AND held = 0 AND lane = ? AND NOT EXISTS( \
                        SELECT 1 FROM spool_msg WHERE id = msg AND ended > 0) ORDER BY next_us LIMIT 1")?,
+            due: sql("SELECT DISTINCT next_us, msg, expires_us FROM spool_rcpt CROSS JOIN spool_msg ON id = msg \
+                      WHERE state = 0 AND held = 0 AND lane = ? AND (next_us, msg) > (?, ?) AND next_us <= ? \
+                      ORDER BY next_us, msg LIMIT ?")?,
             message: sql(
                 "SELECT msg_id, session_id, principal, mail_from, bytes, expires_us, content, segment, sha256, \
                  flags, envid, on_unknown, ended, untold, report \
@@ -271,6 +283,15 @@ impl<'c> Spool<'c> {
     pub fn next_due(&mut self, lane: &str) -> Result<Option<u64>> {
         let next = self.next.query_row([lane], |row| row.get::<_, i64>(0)).optional()?;
         Ok(next.and_then(|next| u64::try_from(next).ok()))
+    }
+
+    /// The next messages of a lane that are due, behind that place, suspects too.
+    pub fn due(&mut self, lane: &str, after: (u64, i64), now_us: u64, limit: u32) -> Result<Vec<Due>> {
+        let columns = params![lane, integer(after.0), after.1, integer(now_us), limit];
+        let rows = self.due.query_map(columns, |row| {
+            Ok(Due { place: (unsigned(row, 0)?, row.get(1)?), expires_us: unsigned(row, 2)? })
+        })?;
+        rows.collect()
     }
 
     /// Writes down what became of one leased recipient; the last answer stays when there is none now. False when that recipient wasn't on this lease.

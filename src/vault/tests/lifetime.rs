@@ -38,6 +38,39 @@ fn rule_q5_a_message_whose_time_is_over_before_it_is_offered_is_given_up_and_rep
 }
 
 #[test]
+fn rule_q5_what_nobody_can_take_is_given_up_and_reported_too() {
+    let mut bench = Bench::new();
+    bench.slice.credentials[0].policy.ttl_seconds = Some(0);
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        // More than one transaction's.
+        for n in 0..5 {
+            let kept = edge.submit(1, &[&format!("x{n}@example.org")], b"x\r\n").await;
+            assert!(matches!(kept, Answer::Kept { .. }), "{kept:?}");
+        }
+        let expires = async {
+            let mut count = 0;
+            while count < 5 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                count = 0;
+                let _ = query(&bench.home.path().join("audit"), &Filter::default(), |event| {
+                    count += usize::from(event.get("event") == Some("deliver.expire"));
+                });
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), expires).await.expect("they are given up");
+        // Only now is there somebody who could have taken them.
+        let mut courier = vault.courier().await;
+        let reported = courier.offer().await;
+        assert!(matches!(reported, Offer::Message { sender: None, .. }), "{reported:?}");
+    });
+    vault.abandon();
+    assert_eq!(bench.count("SELECT count(*) FROM spool_rcpt WHERE state = 4 AND attempts = 0"), 5);
+}
+
+#[test]
 fn rule_q5_what_is_released_when_its_time_is_over_is_tried() {
     let mut bench = Bench::new();
     bench.slice.credentials[0].policy.ttl_seconds = Some(0);
@@ -45,10 +78,12 @@ fn rule_q5_what_is_released_when_its_time_is_over_is_tried() {
     test(async {
         let mut edge = vault.edge();
         edge.login(&bench, 1).await;
+        // It takes nothing yet; without one, what is late is given up.
+        let mut courier = vault.silent_courier("smarthost");
         edge.submit(1, &["x@example.org"], b"x\r\n").await;
         order(&mut vault, Deed::Hold).await;
         order(&mut vault, Deed::Release).await;
-        let mut courier = vault.courier().await;
+        courier.tell(Progress::Slots(4)).await;
         let (job, ..) = courier.message().await;
         courier.say(job, 0, Outcome::Delivered(said(250))).await;
         courier.settled(job).await;

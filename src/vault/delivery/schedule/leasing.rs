@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::task::spawn_local;
 
 use super::plan::Plan;
-use super::{TICK, release};
+use super::{TICK, release, stranded};
 use crate::vault::Vault;
 use crate::vault::audit::ledger::now_us;
 use crate::vault::delivery::pace::Slot;
@@ -23,6 +23,7 @@ pub async fn run(vault: Rc<Vault>) {
     spawn_local(backlog::watch(Rc::clone(&vault)));
     let had = vault.writer.run(|store| store.paces.all()).await;
     vault.schedule.borrow_mut().remember(had.unwrap_or_default(), Instant::now(), now_us());
+    tokio::task::spawn_local(stranded::run(Rc::clone(&vault)));
     loop {
         loop {
             let plan = {

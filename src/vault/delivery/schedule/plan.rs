@@ -115,8 +115,7 @@ impl Schedule {
         is_alone: bool,
         now: Instant,
     ) -> Option<Plan> {
-        let first = self.jobs + 1;
-        self.jobs += u64::from(count);
+        let first = self.numbers(count);
         let beat_us = self.since(now);
         let found = self.upstreams.get_mut(&upstream)?;
         found.breaker.busy = found.breaker.busy.saturating_add(count);

@@ -20,6 +20,25 @@ fn a_route_that_is_resumed_does_not_rest_and_begins_with_the_shortest_pause() {
 }
 
 #[test]
+fn rule_q5_a_lane_is_stranded_when_each_of_its_upstreams_is_paused_or_served_by_nobody() {
+    let mut schedule = Schedule::new(vec!["a".into(), "a,b".into(), "c".into()]);
+    let (offers, _kept) = tokio::sync::mpsc::unbounded_channel();
+    let stranded = |schedule: &Schedule| schedule.stranded().into_iter().collect::<Vec<_>>();
+    assert_eq!(stranded(&schedule), ["a", "a,b", "c"]);
+    schedule.join("a", Instance(1), Generation(1), offers.clone());
+    assert_eq!(stranded(&schedule), ["c"]);
+    // One that rests is tried again by itself.
+    schedule.failed("a", Fault::Route, "gone", Instant::now());
+    assert_eq!(stranded(&schedule), ["c"]);
+    schedule.pause("a", Some(Pause { since_us: 1, actor: "uid 0".into() }));
+    assert_eq!(stranded(&schedule), ["a", "a,b", "c"]);
+    schedule.join("b", Instance(2), Generation(1), offers);
+    assert_eq!(stranded(&schedule), ["a", "c"]);
+    schedule.suspect("d", Some(1));
+    assert_eq!(stranded(&schedule), ["a", "c", "d"]);
+}
+
+#[test]
 fn rule_q11_routes_that_share_an_upstream_take_turns() {
     let (mut schedule, now) = (Schedule::new(vec!["a".into(), "a,b".into()]), Instant::now());
     let (offers, _kept) = tokio::sync::mpsc::unbounded_channel();
