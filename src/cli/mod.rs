@@ -12,6 +12,7 @@ mod queue;
 mod restore;
 mod role;
 mod route;
+mod send;
 mod serve;
 mod trace;
 
@@ -55,6 +56,8 @@ enum Command {
     /// See how the upstreams stand; pause one and resume it
     #[command(subcommand)]
     Route(route::Route),
+    /// Submit a test message for a credential, and tell what becomes of it
+    Send(send::Send),
     /// Show sessions of SMTP while they happen, without their secrets
     ///
     /// Shows what clients say, as it was understood, and what is said to them; of content and of what is no command, how many
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Audit(audit) => audit.run(),
         Command::Queue(queue) => queue.run(),
         Command::Route(route) => route.run(),
+        Command::Send(send) => send.run(),
         Command::Trace(trace) => trace.run(),
         Command::Backup(backup) => backup.run(),
         Command::Restore(restore) => restore.run(),

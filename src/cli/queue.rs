@@ -5,7 +5,7 @@ mod before;
 mod ended;
 mod export;
 mod import;
-mod lines;
+pub mod lines;
 mod list;
 mod lost;
 mod reconcile;

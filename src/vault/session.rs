@@ -371,6 +371,7 @@ impl Session {
             address: self.introduction.peer.ip(),
             listener: Rc::clone(&self.listener),
             credential: Rc::clone(&principal.credential),
+            actor: None,
         }
     }
 

@@ -284,6 +284,8 @@ pub struct Sender {
     pub address: std::net::IpAddr,
     pub listener: Rc<Counter>,
     pub credential: Rc<Credential>,
+    /// Who submits it for the credential, when that is an administrator.
+    pub actor: Option<String>,
 }
 
 impl Sender {
@@ -292,6 +294,7 @@ impl Sender {
         let event = Event {
             session: Some(self.session),
             listener: Some(self.listener.name.clone()),
+            actor: self.actor.clone(),
             tls: tls.map(|tls| tls.version.clone()),
             ..event
         };

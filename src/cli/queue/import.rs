@@ -131,7 +131,7 @@ impl Import {
         }
         if !lines.are_sound() {
             // What was begun and has no end is forgotten.
-            return Ok(Err("its lines do not all end in CR LF, or it has a CR or LF elsewhere".to_owned()));
+            return Ok(Err("its lines do not all end in CR LF, or it has a CR, LF or NUL elsewhere".to_owned()));
         }
         let answer = tell(ask, self.end())?;
         match (answer.left, answer.kept) {

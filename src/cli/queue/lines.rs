@@ -1,5 +1,5 @@
 //! Whether content is lines that end in CR LF, as everything that comes in by SMTP is: a lone CR or LF could end a message for
-//! one server and not for the next.
+//! one server and not for the next, and NUL ends a text for many programs.
 
 /// What was seen so far, however it is cut into parts.
 #[derive(Debug, Default)]
@@ -15,7 +15,7 @@ impl Lines {
         for octet in octets {
             match (self.after_cr, octet) {
                 (true, b'\n') => (self.after_cr, self.open) = (false, false),
-                (true, _) | (false, b'\n') => self.broken = true,
+                (true, _) | (false, b'\n' | 0) => self.broken = true,
                 (false, octet) => (self.after_cr, self.open) = (*octet == b'\r', true),
             }
         }
@@ -41,10 +41,12 @@ mod tests {
             assert!(verdicts.iter().all(|one| *one == verdicts[0]), "{text:?}");
             verdicts[0]
         };
-        for good in [&b""[..], b"\r\n", b"a\r\n\r\nb\r\n", b"\xff\x00\r\n"] {
+        for good in [&b""[..], b"\r\n", b"a\r\n\r\nb\r\n", b"\xff\r\n"] {
             assert!(sound(good), "{good:?}");
         }
-        for bad in [&b"a"[..], b"a\n", b"a\r", b"\n\r\n", b"a\r\r\n", b"a\rb\r\n", b"a\r\nb", b"a\r\n.\n.\r\n"] {
+        for bad in
+            [&b"a"[..], b"a\n", b"a\r", b"\n\r\n", b"a\r\r\n", b"a\rb\r\n", b"a\r\nb", b"a\x00\r\n", b"a\r\n.\n.\r\n"]
+        {
             assert!(!sound(bad), "{bad:?}");
         }
     }

@@ -5,6 +5,7 @@ pub mod backup;
 pub mod credential;
 pub mod queue;
 pub mod route;
+pub mod submit;
 pub mod trace;
 
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,8 @@ pub enum Command {
     Trace(trace::Filter),
     /// Load the configuration anew (the parent does).
     Reload,
+    /// Submit a message for a credential.
+    Submit(submit::Command),
 }
 
 /// What comes back: any number of parts, then one of the two last words.
@@ -45,4 +48,5 @@ pub enum Response {
     Refused {
         reason: String,
     },
+    Submit(submit::Response),
 }

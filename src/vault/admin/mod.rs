@@ -9,6 +9,7 @@ pub mod credential;
 pub mod erasure;
 pub mod queue;
 pub mod route;
+pub mod submit;
 pub mod trace;
 pub mod transfer;
 
@@ -39,10 +40,18 @@ pub struct Desk {
 
 /// Serves one connection until it closes or says what can't be read. `user` is whose it is, as the kernel told the parent.
 pub async fn serve(desk: Desk, user: u32, responses: Sender<Response>, requests: Receiver<Request>) {
-    let mut incoming = None;
-    answer(&desk, user, responses, requests, &mut incoming).await;
+    let mut begun = Begun::default();
+    answer(&desk, user, responses, requests, &mut begun).await;
     // What came of a message that has no end is worth nothing.
-    transfer::forget(&desk.vault, &mut incoming).await;
+    transfer::forget(&desk.vault, &mut begun.incoming).await;
+    submit::forget(&desk.vault, &mut begun.submission);
+}
+
+/// Messages that come by a connection, and have no end yet.
+#[derive(Default)]
+struct Begun {
+    incoming: Option<Incoming>,
+    submission: Option<submit::Submission>,
 }
 
 async fn answer(
@@ -50,7 +59,7 @@ async fn answer(
     user: u32,
     responses: Sender<Response>,
     mut requests: Receiver<Request>,
-    incoming: &mut Option<Incoming>,
+    begun: &mut Begun,
 ) {
     // A copy that is being given away ends with the connection.
     let mut copy = None;
@@ -88,11 +97,14 @@ async fn answer(
             Command::Audit(command) => audit::perform(desk, command, &actor).await,
             Command::Backup(command) => backup::perform(desk, command, &actor, &mut copy, &responses).await,
             Command::Queue(About::Transfer(command)) => {
-                transfer::perform(&desk.vault, command, &actor, incoming, &responses).await
+                transfer::perform(&desk.vault, command, &actor, &mut begun.incoming, &responses).await
             }
             Command::Queue(command) => queue::perform(desk, command, &actor, &responses).await,
             Command::Route(command) => route::perform(desk, command, &actor, &responses).await,
             Command::Reload => reload(desk).await,
+            Command::Submit(command) => {
+                submit::perform(&desk.vault, command, &actor, &mut begun.submission, &responses).await
+            }
         };
         if responses.send(done.unwrap_or_else(|reason| Response::Refused { reason })).await.is_err() {
             return;
