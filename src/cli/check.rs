@@ -1,13 +1,13 @@
 //! `gatepost check`: reads the configuration and the files it names, and starts nothing.
 
 mod chosen;
+pub mod connect;
 
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::ExitCode;
 
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
@@ -26,17 +26,17 @@ use crate::edge::{clients, validity};
 /// The longest file of certificates, keys or authorities that is read: a system's whole bundle has a quarter of it.
 const MAX_FILE: u64 = 1 << 20;
 
-/// Says what is wrong or odd, one line each. Success when nothing is wrong.
-pub fn check(path: &Path) -> ExitCode {
+/// Says what is wrong or odd, one line each, and a summary unless `quiet`. Whether nothing is wrong.
+fn check(path: &Path, quiet: bool) -> bool {
     let report = examine(path);
     for line in report.errors.iter().chain(&report.warnings) {
         eprintln!("{line}");
     }
-    if !report.errors.is_empty() {
-        return ExitCode::FAILURE;
+    let is_sound = report.errors.is_empty();
+    if is_sound && !quiet {
+        say!("{}", report.summary);
     }
-    say!("{}", report.summary);
-    ExitCode::SUCCESS
+    is_sound
 }
 
 #[derive(Debug, Default)]

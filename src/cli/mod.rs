@@ -40,8 +40,8 @@ struct Gatepost {
 enum Command {
     /// Run the service in the foreground
     Serve(serve::Serve),
-    /// Check the configuration without starting anything
-    Check(Config),
+    /// Check the configuration without starting anything, and try its upstreams when asked to
+    Check(check::connect::Check),
     /// Show the whole thing at work in a temporary folder: no root, no configuration, no network needed
     Demo(demo::Demo),
     /// Manage credentials
@@ -88,7 +88,7 @@ struct Config {
 pub fn main() -> ExitCode {
     match Gatepost::parse().command {
         Command::Serve(serve) => serve.run(),
-        Command::Check(config) => check::check(&config.path),
+        Command::Check(check) => check.run(),
         Command::Demo(demo) => demo.run(),
         Command::Credential(credential) => credential.run(),
         Command::Audit(audit) => audit.run(),

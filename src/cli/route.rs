@@ -1,5 +1,6 @@
 //! `gatepost route`: how the upstreams stand, and their pause, by the running service.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -10,7 +11,7 @@ use crate::cli::out::say;
 use crate::ipc::admin::route::{Command, Paced, Response, Standing, State};
 use crate::ipc::admin::{Command as Any, Response as Answer};
 use crate::ipc::delivery::Who;
-use crate::mail::address::Address;
+use crate::mail::address::{Address, ReversePath};
 use crate::vault::audit::visible::{visible, visible_json};
 
 #[derive(Debug, Subcommand)]
@@ -89,27 +90,34 @@ impl Test {
     fn run(&self) -> Result<u8, String> {
         let sender = self.sender.as_deref().map(Address::parse_international).transpose();
         let sender = sender.map_err(|error| format!("--sender is no address: {error}"))?;
-        let mut passed = None;
-        hear(&self.config, Command::Test { upstream: self.upstream.clone(), sender }, |response| match response {
-            Response::Line(line) => {
-                match self.json {
-                    true => say!("{}", visible_json(&json!({"who": word(line.who), "text": line.text}).to_string())),
-                    false => say!("{}", visible(&format!("{} {}", sign(line.who), line.text))),
-                }
-                true
-            }
-            Response::Tested(all) => {
-                passed = Some(all);
-                true
-            }
-            Response::State(_) => false,
-        })?;
-        let passed = passed.ok_or("the service did not say how it ended")?;
-        if self.json {
-            say!("{}", json!({ "upstream": self.upstream, "passed": passed }));
-        }
-        Ok(u8::from(!passed))
+        let runtime = places(&self.config.path)?.runtime_directory;
+        rehearse(&runtime, &self.upstream, sender, self.json).map(|passed| u8::from(!passed))
     }
+}
+
+/// Has an upstream tried by the service that listens for commands there, and shows what is said. Whether every host would have
+/// taken the message.
+pub fn rehearse(runtime: &Path, upstream: &str, sender: ReversePath, as_json: bool) -> Result<bool, String> {
+    let mut passed = None;
+    hear(runtime, Command::Test { upstream: upstream.to_owned(), sender }, |response| match response {
+        Response::Line(line) => {
+            match as_json {
+                true => say!("{}", visible_json(&json!({"who": word(line.who), "text": line.text}).to_string())),
+                false => say!("{}", visible(&format!("{} {}", sign(line.who), line.text))),
+            }
+            true
+        }
+        Response::Tested(all) => {
+            passed = Some(all);
+            true
+        }
+        Response::State(_) => false,
+    })?;
+    let passed = passed.ok_or("the service did not say how it ended")?;
+    if as_json {
+        say!("{}", json!({ "upstream": upstream, "passed": passed }));
+    }
+    Ok(passed)
 }
 
 const fn sign(who: Who) -> &'static str {
@@ -130,7 +138,7 @@ const fn word(who: Who) -> &'static str {
 
 fn ask(config: &Config, command: Command) -> Result<Vec<State>, String> {
     let mut states = Vec::new();
-    hear(config, command, |response| match response {
+    hear(&places(&config.path)?.runtime_directory, command, |response| match response {
         Response::State(state) => {
             states.push(*state);
             true
@@ -141,10 +149,9 @@ fn ask(config: &Config, command: Command) -> Result<Vec<State>, String> {
 }
 
 /// Asks the running service; `each` takes the parts of its answer, as long as it knows them.
-fn hear(config: &Config, command: Command, mut each: impl FnMut(Response) -> bool) -> Result<(), String> {
-    let runtime = places(&config.path)?.runtime_directory;
+fn hear(runtime: &Path, command: Command, mut each: impl FnMut(Response) -> bool) -> Result<(), String> {
     let mut strange = false;
-    let asked = control::ask_for_parts_at_length(&runtime, Any::Route(command), |part| {
+    let asked = control::ask_for_parts_at_length(runtime, Any::Route(command), |part| {
         strange = match part {
             Answer::Route(response) => !each(response),
             _ => true,
@@ -154,7 +161,7 @@ fn hear(config: &Config, command: Command, mut each: impl FnMut(Response) -> boo
     match (asked, strange) {
         (true, false) => Ok(()),
         (true, true) => Err("the service answered something else: is it another version?".to_owned()),
-        (false, _) => Err(format!("the service does not run ({}): start it first", control::nobody(&runtime))),
+        (false, _) => Err(format!("the service does not run ({}): start it first", control::nobody(runtime))),
     }
 }
 

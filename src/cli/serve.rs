@@ -1,5 +1,6 @@
 //! `gatepost serve`: the service in the foreground, under whatever starts it.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -14,12 +15,19 @@ pub struct Serve {
     /// As root, when the system users are missing: use made-up user ids instead of refusing to start
     #[arg(long, hide = true)]
     fallback_ids: bool,
+    /// Only the upstreams, for somebody who tries them: what is kept is kept in this folder
+    #[arg(long, hide = true, value_name = "DIRECTORY")]
+    rehearsal: Option<PathBuf>,
 }
 
 impl Serve {
     pub fn run(&self) -> ExitCode {
         crate::log::to_stderr();
-        match parent::serve(&self.config.path, self.fallback_ids) {
+        let done = match &self.rehearsal {
+            Some(folder) => parent::rehearse(&self.config.path, folder, self.fallback_ids),
+            None => parent::serve(&self.config.path, self.fallback_ids),
+        };
+        match done {
             Ok(()) => ExitCode::SUCCESS,
             Err(reason) => {
                 // Whoever reads the log may have stopped; that must not keep the service manager from starting another.

@@ -26,6 +26,7 @@ mod mechanisms;
 mod pace;
 mod places;
 mod rates;
+mod rehearsal;
 mod routes;
 mod salvage;
 mod slices;

@@ -71,6 +71,8 @@ enum Phase {
 
 struct Parent {
     config: PathBuf,
+    /// Only the upstreams are tried, in this folder.
+    rehearsal: Option<PathBuf>,
     people: People,
     kept: Kept,
     notifier: Notifier,
@@ -104,7 +106,18 @@ struct Parent {
 /// Errors: the one line an operator reads; nothing was left half-started.
 pub fn serve(config: &Path, fallback: bool) -> Result<(), String> {
     let config = std::path::absolute(config).map_err(|error| format!("finding {}: {error}", config.display()))?;
-    let mut parent = Parent::prepare(&config, fallback)?;
+    serve_as(&config, None, fallback)
+}
+
+/// The same with nothing but the upstreams of a configuration, to try them: what is kept is kept in that folder.
+pub fn rehearse(config: &Path, folder: &Path, fallback: bool) -> Result<(), String> {
+    let absolute =
+        |path: &Path| std::path::absolute(path).map_err(|error| format!("finding {}: {error}", path.display()));
+    serve_as(&absolute(config)?, Some(absolute(folder)?), fallback)
+}
+
+fn serve_as(config: &Path, rehearsal: Option<PathBuf>, fallback: bool) -> Result<(), String> {
+    let mut parent = Parent::prepare(config, rehearsal, fallback)?;
     let outcome = parent.open().and_then(|()| run::run(&mut parent));
     for child in parent.household.iter() {
         child.kill();
@@ -114,12 +127,12 @@ pub fn serve(config: &Path, fallback: bool) -> Result<(), String> {
 
 impl Parent {
     /// Everything that needs the whole of root or can fail for a reason the operator must mend: before any child exists.
-    fn prepare(config: &Path, fallback: bool) -> Result<Self, String> {
+    fn prepare(config: &Path, rehearsal: Option<PathBuf>, fallback: bool) -> Result<Self, String> {
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o027));
         let inherited = service::sockets().map_err(|error| format!("taking the sockets of $LISTEN_FDS: {error}"))?;
         let notifier =
             Notifier::from_environment().map_err(|error| format!("connecting to $NOTIFY_SOCKET: {error}"))?;
-        let plan = Rc::new(load(config)?);
+        let plan = Rc::new(load(config, rehearsal.as_deref())?);
         let people = People::find(fallback)?;
         raise_descriptor_limit(outfit::descriptors(&plan))?;
         state::prepare(&plan, &people)?;
@@ -138,6 +151,7 @@ impl Parent {
         let now = Instant::now();
         let mut parent = Self {
             config: config.to_owned(),
+            rehearsal,
             people,
             kept,
             notifier,
@@ -178,7 +192,7 @@ impl Parent {
     }
 
     fn load(&self) -> Result<Plan, String> {
-        load(&self.config)
+        load(&self.config, self.rehearsal.as_deref())
     }
 
     fn hire(&mut self, post: Post, generation: Generation) -> Result<Instance, String> {
@@ -283,12 +297,15 @@ fn raise_descriptor_limit(needed: u64) -> Result<(), String> {
 }
 
 /// Reads the configuration; warnings go to the log.
-fn load(path: &Path) -> Result<Plan, String> {
+fn load(path: &Path, rehearsal: Option<&Path>) -> Result<Plan, String> {
     let plan = Config::load(path).map_err(|errors| errors.to_string())?;
     for warning in &plan.warnings {
         tracing::warn!(config = %path.display(), "{warning}");
     }
-    Ok(plan)
+    Ok(match rehearsal {
+        Some(folder) => plan.rehearsed(folder),
+        None => plan,
+    })
 }
 
 #[cfg(test)]

@@ -163,7 +163,7 @@ const CRATES: [(&str, &[&str]); 26] = [
 /// Calls that stand for a power, and where they may be made.
 const CALLS: [(&str, &[&str]); 15] = [
     // new processes: the parent's alone; the demo plays the operator, the probe the intruder
-    ("process::Command", &["parent", "sys", "cli/demo", "sandbox/probe"]),
+    ("process::Command", &["parent", "sys", "cli/demo", "cli/check", "sandbox/probe"]),
     ("posix_spawn", &["sys"]),
     // connections outwards
     ("TcpStream::connect", &["dialer", "cli/demo", "sandbox/probe"]),

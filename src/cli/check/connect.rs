@@ -1,0 +1,165 @@
+//! `gatepost check --connect`: tries each upstream as the service would, with processes of its own in their sandboxes and a folder
+//! of its own, beside a service that runs or without one.
+
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::check;
+use crate::cli::interrupt::Interrupt;
+use crate::cli::{Config, fail, route};
+use crate::config::Config as Configuration;
+use crate::mail::address::{Address, ReversePath};
+use crate::sys::program;
+
+/// It must be ready by then, and gone by then; both take well under a second.
+const START: Duration = Duration::from_secs(60);
+const STOP: Duration = Duration::from_secs(60);
+/// How often it is looked whether Ctrl-C was pressed.
+const GLANCE: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Try each upstream too: connect to each host, log in, begin a message that is taken back, and show what is said
+    #[arg(long)]
+    connect: bool,
+    /// Whom that message would be from; else it is from nobody (<>), as reports are
+    #[arg(long, value_name = "ADDRESS", requires = "connect")]
+    sender: Option<String>,
+    /// Print an object for each line of that instead
+    #[arg(long, requires = "connect")]
+    json: bool,
+    #[command(flatten)]
+    config: Config,
+    /// As root, when the system users are missing: use made-up user ids
+    #[arg(long, hide = true)]
+    fallback_ids: bool,
+}
+
+impl Check {
+    pub fn run(&self) -> ExitCode {
+        if !check(&self.config.path, self.json) {
+            return ExitCode::FAILURE;
+        }
+        if !self.connect {
+            return ExitCode::SUCCESS;
+        }
+        match self.connect() {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(reason) => fail(&reason),
+        }
+    }
+
+    /// Whether each host of each upstream would have taken the message.
+    fn connect(&self) -> Result<bool, String> {
+        let sender = self.sender.as_deref().map(Address::parse_international).transpose();
+        let sender = sender.map_err(|error| format!("--sender is no address: {error}"))?;
+        let plan = Configuration::load(&self.config.path).map_err(|mistakes| mistakes.to_string())?;
+        let interrupt = Interrupt::catch()?;
+        let mut house = House::open(&self.config.path, self.fallback_ids, &interrupt)?;
+        let mut passed = true;
+        for upstream in &plan.upstreams {
+            if interrupt.came() {
+                return Err("interrupted: not all upstreams were tried".to_owned());
+            }
+            passed &= self.one(&house, &upstream.name, sender.clone())?;
+        }
+        house.close()?;
+        Ok(passed)
+    }
+
+    fn one(&self, house: &House, upstream: &str, sender: ReversePath) -> Result<bool, String> {
+        if !self.json {
+            crate::cli::out::say!("* upstream {upstream}");
+        }
+        route::rehearse(&house.folder.join("run"), upstream, sender, self.json)
+    }
+}
+
+/// The processes that try, and their folder.
+struct House {
+    folder: PathBuf,
+    service: Option<Child>,
+}
+
+impl House {
+    fn open(config: &Path, fallback: bool, interrupt: &Interrupt) -> Result<Self, String> {
+        let folder = std::env::temp_dir().join(format!("gatepost-check-{}", uuid::Uuid::now_v7().simple()));
+        let said = |error: std::io::Error| format!("{}: {error}", folder.display());
+        DirBuilder::new().mode(0o700).create(&folder).map_err(said)?;
+        let mut house = Self { folder: folder.clone(), service: None };
+        let folder = Path::canonicalize(&folder).map_err(said)?;
+        house.folder.clone_from(&folder);
+        let notify = folder.join("notify");
+        let told = UnixDatagram::bind(&notify).and_then(|told| told.set_read_timeout(Some(GLANCE)).map(|()| told));
+        let told = told.map_err(said)?;
+        let log = File::create(house.log()).map_err(said)?;
+        let mut command =
+            program::itself().map(Command::new).map_err(|error| format!("finding our own program: {error}"))?;
+        // A group of its own: Ctrl-C in the terminal is for this command, which then stops the others in order.
+        command.arg0("gatepost").arg("serve").arg("--rehearsal").arg(&folder).arg("--config").arg(config);
+        command.args(fallback.then_some("--fallback-ids"));
+        command.env("NOTIFY_SOCKET", &notify).env_remove("LISTEN_FDS").env_remove("WATCHDOG_USEC").process_group(0);
+        let started = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+        let service =
+            house.service.insert(started.map_err(|error| format!("starting the processes that try: {error}"))?);
+        let deadline = Instant::now() + START;
+        let mut word = [0; 256];
+        while Instant::now() < deadline && !interrupt.came() {
+            if told.recv(&mut word).is_ok_and(|n| word.get(..n).is_some_and(|word| word.starts_with(b"READY=1"))) {
+                return Ok(house);
+            }
+            if let Ok(Some(status)) = service.try_wait() {
+                house.service = None;
+                return Err(format!("the processes that try did not start ({status}):\n{}", house.last_words()));
+            }
+        }
+        Err(format!("the processes that try were not ready in time:\n{}", house.last_words()))
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+
+    /// The end of their log.
+    fn last_words(&self) -> String {
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines.get(lines.len().saturating_sub(3)..).unwrap_or_default().join("\n")
+    }
+
+    /// Ends them in order.
+    fn close(&mut self) -> Result<(), String> {
+        let Some(mut service) = self.service.take() else { return Ok(()) };
+        if let Ok(pid) = i32::try_from(service.id()) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+        let deadline = Instant::now() + STOP;
+        while Instant::now() < deadline {
+            match service.try_wait() {
+                Ok(Some(status)) if status.success() => return Ok(()),
+                Ok(Some(status)) => return Err(format!("the processes that tried did not stop cleanly: {status}")),
+                _ => std::thread::sleep(GLANCE),
+            }
+        }
+        let _ = service.kill();
+        Err("the processes that tried did not stop in time".to_owned())
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        // After a failed step: there is no better place to say that it can't be tidied up.
+        let _ = self.close();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
