@@ -128,7 +128,7 @@ impl Jobs {
                 if desk.content.is_some() {
                     // Its recipients never came, and so it has no task that could see this.
                     self.desks.remove(&job);
-                    return self.vault.send(Progress::Settled { job }).await;
+                    return self.vault.send(Progress::GivenUp { job }).await;
                 }
             }
             Offer::Rehearse { job, sender } => self.rehearse(job, sender),
@@ -209,7 +209,7 @@ impl Jobs {
                 }
                 self.vault.send(Progress::BrokenOff { job, said }).await
             }
-            Verdict::Withdrawn => self.vault.send(Progress::Settled { job }).await,
+            Verdict::Withdrawn => self.vault.send(Progress::GivenUp { job }).await,
         }
     }
 }
@@ -252,7 +252,7 @@ fn record(parcel: &Parcel, verdict: &Verdict) {
         Verdict::RouteFailed { reason, .. } => tracing::warn!(%message, reason, "route failed"),
         Verdict::Withdrawn => {
             let told = parcel.teller.told().len();
-            tracing::warn!(%message, told, "withdrawn before its end; nothing was delivered to those who were not told of");
+            tracing::warn!(%message, told, "the vault took it back or fell silent before its end; nothing was delivered to those who were not told of");
         }
     }
 }

@@ -27,7 +27,7 @@ pub enum Offer {
     Content { job: Job, octets: Octets },
     /// Answers `Ending`: all content was sent, and it is written down who may have the message from now on.
     End { job: Job, turn: u32 },
-    /// The content can't be read: give the job up, whatever was sent of it, without the final dot. Answered by `Settled`.
+    /// The content can't be read: give the job up, whatever was sent of it, without the final dot. Answered by a last word.
     Withdraw { job: Job },
     /// No message: go through all that comes before one, with each host, and say what is said. Answered by `Rehearsal`s.
     Rehearse { job: Job, sender: ReversePath },
@@ -44,7 +44,7 @@ pub enum Progress {
     Ending { job: Job, turn: u32, numbers: Vec<u32> },
     /// What became of one recipient. Each recipient gets exactly one, and as soon as it is known.
     Recipient { job: Job, number: u32, outcome: Outcome },
-    /// The job's last word, unless one of those below is: every recipient has its outcome, save when it was withdrawn.
+    /// The job's last word, unless one of those below is: every recipient has its outcome.
     Settled { job: Job },
     /// The upstream could not be reached or would not let us in: charged to the route, and not to those who have no outcome yet.
     /// `rest`: it asked to be left alone for so long.
@@ -55,6 +55,8 @@ pub enum Progress {
     Fell { job: Job },
     /// The job's last word as well: the session ended at MAIL or behind it. Who has no outcome yet is put off by this.
     BrokenOff { job: Job, said: Said },
+    /// The same: the vault took it back, or said nothing for too long. Nobody who has no outcome has it, and that is no upstream's fault.
+    GivenUp { job: Job },
     /// Of a rehearsal, which ends with `Heard::End`.
     Rehearsal { job: Job, heard: Heard },
 }

@@ -47,7 +47,7 @@ fn rule_q7_a_provider_gets_no_whole_request_before_the_vault_knows_of_it() {
         }
         let ended = bench.vault.follow(job, b"");
         assert_eq!(told.recv_timeout(PATIENCE).is_ok(), grants, "{ended:?}");
-        assert_eq!(ended.word(), if grants { "delivered" } else { "" });
+        assert_eq!(ended.word(), if grants { "delivered" } else { "given up" });
     }
 }
 

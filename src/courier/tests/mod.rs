@@ -174,6 +174,7 @@ enum Ending {
     RouteFailed(String),
     LoginRefused(String),
     BrokenOff(Said),
+    GivenUp,
     /// The courier closed the channel.
     Closed,
 }
@@ -184,6 +185,7 @@ impl Ending {
         let outcomes = match self {
             Self::Settled(outcomes) => outcomes,
             Self::BrokenOff(_) => return "broken off".into(),
+            Self::GivenUp => return "given up".into(),
             Self::RouteFailed(_) | Self::LoginRefused(_) | Self::Closed => return "route".into(),
         };
         let mut words: Vec<String> = outcomes
@@ -320,6 +322,7 @@ impl Vault {
                     self.told.push((number, outcome))
                 }
                 Some(Progress::Settled { job: of }) if of == job => return Ending::Settled(self.told.clone()),
+                Some(Progress::GivenUp { job: of }) if of == job => return Ending::GivenUp,
                 Some(Progress::RouteFailed { job: of, reason, rest }) if of == job => {
                     self.rest = rest;
                     return Ending::RouteFailed(reason);

@@ -21,7 +21,7 @@ fn a_withdrawn_message_never_sees_its_dot() {
     bench.vault.say(&Offer::Withdraw { job });
     let last = std::iter::repeat_with(|| bench.vault.hear().unwrap())
         .find(|p| !matches!(p, Progress::Want { .. } | Progress::Ending { .. }));
-    assert!(matches!(last, Some(Progress::Settled { job: of }) if of == job), "{last:?}");
+    assert!(matches!(last, Some(Progress::GivenUp { job: of }) if of == job), "{last:?}");
     eventually("the connection is dropped", || sink.tally().broken_off == 1);
     nothing_arrives(&sink);
     assert_eq!(bench.deliver(&["a@b.test"]).word(), "delivered 250");
@@ -34,7 +34,7 @@ fn a_message_withdrawn_before_its_recipients_came_is_settled_too() {
     assert_eq!(bench.vault.slots(), 1);
     bench.vault.say(&Offer::Message { job, message, sender: None, manner: Manner::default(), size: 1, recipients: 2 });
     bench.vault.say(&Offer::Withdraw { job });
-    assert!(matches!(bench.vault.hear(), Some(Progress::Settled { job: Job(77) })));
+    assert!(matches!(bench.vault.hear(), Some(Progress::GivenUp { job: Job(77) })));
 }
 
 #[test]

@@ -191,6 +191,7 @@ impl Courier {
                 self.route_failed(active, Fault::Login, &reason, None).await;
             }
             Progress::BrokenOff { job, said } => self.broke_off(job, said).await,
+            Progress::GivenUp { job } => self.given_up(job),
             Progress::Rehearsal { job, heard } => self.rehearsals.heard(job, heard).map_err(Violation)?,
         }
         Ok(())

@@ -210,6 +210,25 @@ fn a_courier_asks_for_the_end_of_nobody_but_those_whom_it_has() {
 }
 
 #[test]
+fn a_courier_that_can_not_wait_for_the_vault_any_longer_gives_one_message_up_and_no_other() {
+    for on_unknown in ALL {
+        let mut bench = bench(on_unknown);
+        bench.slice.retry = vec![Duration::from_millis(1)];
+        let mut vault = bench.run();
+        test(async {
+            let (mut courier, job, message) = offered(&bench, &mut vault, &["x@example.org"], b"x\r\n").await;
+            courier.content(job).await;
+            courier.tell(Progress::GivenUp { job }).await;
+            // To the same courier, which has done nothing that it may not.
+            assert_eq!(courier.message().await.1, message, "{on_unknown:?}");
+        });
+        vault.drain();
+        assert!(!bench.names().contains(&"ipc.violation".to_owned()));
+        assert_eq!(bench.count("SELECT sum(attempts) FROM spool_rcpt WHERE held = 0"), 0, "{on_unknown:?}");
+    }
+}
+
+#[test]
 fn rule_q7_a_vault_that_ends_before_the_content_does_offers_it_again() {
     let bench = bench(OnUnknown::Hold);
     let mut vault = bench.run();

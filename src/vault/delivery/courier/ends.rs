@@ -19,6 +19,7 @@ use crate::vault::delivery::{outcome, report};
 use crate::vault::edge::Parting;
 use crate::vault::store::keys::Lock;
 use crate::vault::store::spool::{Body, Leased, Settled, State};
+use crate::vault::transaction::microseconds;
 
 impl Courier {
     /// The upstream can't be reached: the route rests, the message is as it was, unless its time is over.
@@ -68,6 +69,16 @@ impl Courier {
         if let Some(active) = self.active.remove(&job) {
             self.end(active, now_us(), Proof::Harmless);
         }
+    }
+
+    /// The courier could not wait for us any longer. What we have not taken back waits as it was, and a little longer for a disk that
+    /// is slow.
+    pub(super) fn given_up(&mut self, job: Job) {
+        let Some(mut active) = self.active.remove(&job) else { return };
+        tracing::error!(message = %active.leased.message, "its courier waited for the store in vain: it waits");
+        let wait = self.vault.authority.borrow().slice.retry.first().copied().unwrap_or_default();
+        self.expire(&mut active);
+        self.end(active, now_us() + microseconds(wait), Proof::None);
     }
 
     /// Gives up the recipients that have no outcome, if the time of the message is over.
