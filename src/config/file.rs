@@ -23,6 +23,9 @@ pub(super) const MOST_REPORTED: usize = 20;
 /// The tables of which there can be several.
 const TABLES: [&str; 5] = ["listener", "credential", "upstream", "route", "anchor"];
 
+/// Keys beside those of passwords whose value could be a secret.
+const SECRETS: [&str; 3] = ["hash", "client_secret", "refresh_token"];
+
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -204,6 +207,7 @@ pub struct Upstream {
     pub password: Option<At<Secret<String>>>,
     pub password_insecure_inline: Option<At<Secret<String>>>,
     pub auth: Option<At<String>>,
+    pub oauth2: Option<At<Oauth2>>,
     pub authorities_file: Option<At<String>>,
     pub requiretls: Option<At<bool>>,
     pub connections: Option<At<i64>>,
@@ -237,6 +241,21 @@ pub struct Pace {
     pub per_second: Option<At<i64>>,
     pub per_minute: Option<At<i64>>,
     pub per_day: Option<At<i64>>,
+}
+
+/// `oauth2` of an upstream.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Oauth2 {
+    pub grant: Option<At<String>>,
+    pub token_url: Option<At<String>>,
+    pub client_id: Option<At<String>>,
+    pub client_secret_file: Option<At<String>>,
+    pub client_secret: Option<At<Secret<String>>>,
+    pub refresh_token_file: Option<At<String>>,
+    pub refresh_token: Option<At<Secret<String>>>,
+    pub scope: Option<At<String>>,
+    pub authorities_file: Option<At<String>>,
 }
 
 /// `[[route]]`
@@ -348,7 +367,7 @@ fn explain(message: &str, key: &str) -> String {
         Some((unknown, known)) if message.starts_with("unknown field") => {
             format!("unknown key {unknown:?}: {}", suggestion(unknown, known))
         }
-        _ if key.starts_with("password") || key == "hash" => format!("{key}: must be a text in quotes"),
+        _ if key.starts_with("password") || SECRETS.contains(&key) => format!("{key}: must be a text in quotes"),
         _ if TABLES.contains(&key) && message.contains("expected a sequence") => {
             format!("write [[{key}]], with two brackets: there can be several")
         }

@@ -23,6 +23,7 @@ mod extensions;
 mod limits;
 mod listeners;
 mod mechanisms;
+mod oauth2;
 mod pace;
 mod places;
 mod rates;

@@ -13,6 +13,7 @@ use super::audit::{Audit, Retention, WhenFull};
 use super::file::{At, Config};
 use super::findings::Findings;
 pub use super::limits::{Limits, Spool};
+pub use super::oauth2::Oauth2;
 pub use super::protection::Protection;
 pub use super::providers::Provider;
 use super::slice::{Auth, Bounce, ClientCertificates, Declared, Extension, Family, Keep, Protocol, Serve, TlsMode};
@@ -118,6 +119,8 @@ pub struct Upstream {
     /// Present exactly when `username` is, or the provider's secret.
     pub password: Option<Source>,
     pub auth: Auth,
+    /// How it gets tokens, where it logs in by them.
+    pub oauth2: Option<Oauth2>,
     pub protection: Protection,
     /// It offers REQUIRETLS, as its operator says.
     pub requiretls: bool,
@@ -127,6 +130,14 @@ pub struct Upstream {
     /// The name in EHLO, where it isn't the gate's.
     pub helo: Option<String>,
     pub family: Family,
+}
+
+impl Upstream {
+    /// Whatever is read for its courier.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        let oauth2 = self.oauth2.iter().flat_map(Oauth2::sources);
+        self.password.iter().chain(self.protection.sources()).chain(oauth2)
+    }
 }
 
 impl Plan {
@@ -191,7 +202,8 @@ impl Plan {
     /// The ports that the dialer may connect to.
     pub fn ports(&self) -> BTreeSet<u16> {
         let upstreams = self.upstreams.iter().flat_map(|upstream| &upstream.hosts).map(|(_, port)| *port);
-        upstreams.chain(self.witnesses().map(|(_, witness)| witness.port)).collect()
+        let endpoints = self.upstreams.iter().filter_map(|upstream| Some(upstream.oauth2.as_ref()?.url.port));
+        upstreams.chain(endpoints).chain(self.witnesses().map(|(_, witness)| witness.port)).collect()
     }
 
     /// The witnesses among the anchors, by their names.

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 pub use super::audit::{Audit, Retention, WhenFull};
 pub use super::dialect::{Dialect, Optional};
 pub use outgoing::{
-    Api, Auth, Belief, CourierSlice, Destination, DialerSlice, Family, Keep, OnUnsupported, ProviderSlice, SmtpSlice,
-    Verify, WitnessSlice,
+    Api, Auth, Bearer, Belief, CourierSlice, Destination, DialerSlice, Family, Grant, Keep, Oauth2Slice, OnUnsupported,
+    ProviderSlice, SmtpSlice, Verify, WitnessSlice,
 };
 
 use crate::ipc::capsule;

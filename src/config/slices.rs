@@ -1,12 +1,13 @@
 //! Each role's slice of the plan, made by adding what that role needs.
 
-use super::plan::{Anchor, Listener, Place, Plan, Provider, Upstream, Witness};
+use super::plan::{Anchor, Listener, Oauth2, Place, Plan, Provider, Upstream, Witness};
 use super::slice::{
     self, Admission, Belief, Clients, Counter, CourierSlice, Desk, Destination, DialerSlice, EdgeSlice, Family,
     KeyholderSlice, ListenerSlice, NearAnchor, Protocol, ProviderSlice, SealerSlice, SmtpSlice, VaultSlice,
     WitnessSlice,
 };
 use super::source::Source;
+use super::url::Url;
 use crate::ipc::{capsule, witnessing};
 use crate::policy::FIX_UPS;
 use crate::secret::Secret;
@@ -150,8 +151,14 @@ impl Plan {
             hosts: vec![(witness.host.clone(), witness.port)],
             family: Family::Any,
         };
+        let endpoint = |upstream: &Upstream| {
+            let Url { host, port, .. } = &upstream.oauth2.as_ref()?.url;
+            let hosts = vec![(host.clone(), *port)];
+            Some(Destination { name: upstream.name.clone(), hosts, family: Family::Any })
+        };
         let upstreams = self.upstreams.iter().map(destination).chain(self.witnesses().map(witness)).collect();
-        DialerSlice { upstreams, connect: self.limits.connect }
+        let token_endpoints = self.upstreams.iter().filter_map(endpoint).collect();
+        DialerSlice { upstreams, token_endpoints, connect: self.limits.connect }
     }
 
     /// The slice of the courier of one upstream. It has the names that certificates must bear from here, so that the dialer
@@ -184,6 +191,7 @@ impl Plan {
             belief,
             username: upstream.username.clone(),
             auth: upstream.auth,
+            oauth2: upstream.oauth2.as_ref().map(Oauth2::slice),
             connections: upstream.connections,
             keep: upstream.keep,
         })

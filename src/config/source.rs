@@ -43,8 +43,8 @@ impl Source {
         match (text.strip_prefix("credential:"), text.strip_prefix("env:")) {
             (Some(name), _) => credential(name),
             (_, Some(name)) if !name.is_empty() && !name.contains(['=', '\0']) => Ok(Self::Environment(name.into())),
-            _ => Err("write \"credential:NAME\" or \"env:NAME\" here, or use password_file; \
-                      the password itself does not stand in this file"
+            _ => Err("write \"credential:NAME\" or \"env:NAME\" here, or name a file in the key that ends in _file; \
+                      the secret itself does not stand in this file"
                 .into()),
         }
     }

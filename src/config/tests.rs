@@ -14,6 +14,7 @@ mod bounces;
 mod certificates;
 mod credentials;
 mod listeners;
+mod oauth2;
 mod slices;
 mod upstreams;
 mod ways;

@@ -9,16 +9,29 @@ use super::limits::{CONNECTIONS, KEPT_AGE, KEPT_IDLE, KEPT_MESSAGES, time, whole
 use super::listeners::TLS;
 use super::plan::{Upstream, label, number, word};
 use super::providers::{KINDS, LATER, SMTP};
-use super::slice::{Auth, Family, Keep, TlsMode};
+use super::slice::{Auth, Bearer, Family, Keep, TlsMode};
 use super::source::Source;
-use super::{Mode, name, pace, protection, providers};
+use super::{Mode, name, oauth2, pace, protection, providers};
 use crate::secret::Secret;
 
 /// The words for which addresses are connected to.
 const FAMILY: [(&str, Family); 3] = [("any", Family::Any), ("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6)];
+/// By what is logged in.
+#[derive(Clone, Copy)]
+enum Means {
+    Password(Auth),
+    Token(Bearer),
+}
+
 /// The words for how to log in.
-const AUTH: [(&str, Auth); 4] =
-    [("auto", Auth::Auto), ("scram-sha-256", Auth::ScramSha256), ("plain", Auth::Plain), ("login", Auth::Login)];
+const AUTH: [(&str, Means); 6] = [
+    ("auto", Means::Password(Auth::Auto)),
+    ("scram-sha-256", Means::Password(Auth::ScramSha256)),
+    ("plain", Means::Password(Auth::Plain)),
+    ("login", Means::Password(Auth::Login)),
+    ("xoauth2", Means::Token(Bearer::Xoauth2)),
+    ("oauthbearer", Means::Token(Bearer::Oauthbearer)),
+];
 
 /// Hosts of one upstream, tried in order.
 const MOST_HOSTS: usize = 16;
@@ -39,6 +52,11 @@ pub fn plan(tables: &[At<file::Upstream>], mode: Mode, findings: &mut Findings<'
         let tls = written.tls.as_ref().and_then(|tls| word(tls, "tls", &TLS, &[], findings));
         let tls = tls.unwrap_or(TlsMode::Starttls);
         let hosts = hosts(written, table, findings);
+        let means = means(written, findings);
+        let (auth, oauth2) = match means {
+            Means::Password(auth) => (auth, oauth2::none(written, findings)),
+            Means::Token(bearer) => (Auth::default(), oauth2::plan(bearer, written, findings)),
+        };
         let upstream = Upstream {
             number,
             name,
@@ -46,7 +64,8 @@ pub fn plan(tables: &[At<file::Upstream>], mode: Mode, findings: &mut Findings<'
             protection: protection::plan(written, tls, &hosts, findings),
             username: username(&written.username, findings),
             password: password(written, mode, findings),
-            auth: auth(written, findings),
+            auth,
+            oauth2,
             requiretls: written.requiretls.as_ref().is_some_and(|flag| *flag.get_ref()),
             connections: whole(&written.connections, &CONNECTIONS, findings),
             pace: pace::plan(&written.pace, findings),
@@ -60,18 +79,28 @@ pub fn plan(tables: &[At<file::Upstream>], mode: Mode, findings: &mut Findings<'
             hosts,
             tls,
         };
-        judge(&upstream, table, findings);
+        judge(&upstream, matches!(means, Means::Token(_)), table, findings);
         upstreams.push(upstream);
     }
     upstreams
 }
 
 /// Login comes whole or not at all, and never in the clear over a network.
-fn judge(upstream: &Upstream, table: &At<file::Upstream>, findings: &mut Findings<'_>) {
+fn judge(upstream: &Upstream, by_token: bool, table: &At<file::Upstream>, findings: &mut Findings<'_>) {
     let written = table.get_ref();
-    let gave_password =
-        written.password_file.is_some() || written.password.is_some() || written.password_insecure_inline.is_some();
+    let password = [
+        written.password_file.as_ref().map(At::span),
+        written.password.as_ref().map(At::span),
+        written.password_insecure_inline.as_ref().map(At::span),
+    ];
+    let password = password.into_iter().flatten().next();
+    let gave_password = password.is_some();
     match &written.username {
+        _ if by_token => {
+            if let Some(place) = password {
+                findings.refuse(place, "auth asks for a login by token, which has no password: take this away");
+            }
+        }
         Some(username) if !gave_password => {
             findings.refuse(username.span(), "username: a password is missing beside it: give password_file");
         }
@@ -86,7 +115,8 @@ fn judge(upstream: &Upstream, table: &At<file::Upstream>, findings: &mut Finding
     if let (TlsMode::None, Some((host, _))) = (upstream.tls, leaves) {
         let place = written.tls.as_ref().map_or_else(|| table.span(), At::span);
         if written.username.is_some() {
-            let text = format!("tls: the password would go to {host} in the clear: write \"starttls\" or \"implicit\"");
+            let what = if by_token { "token" } else { "password" };
+            let text = format!("tls: the {what} would go to {host} in the clear: write \"starttls\" or \"implicit\"");
             findings.refuse(place, text);
         } else {
             findings.warn(Some(place), format!("tls: mail goes to {host} in the clear"));
@@ -168,12 +198,12 @@ pub fn family(written: &file::Upstream, hosts: &[(String, u16)], findings: &mut 
     family
 }
 
-fn auth(written: &file::Upstream, findings: &mut Findings<'_>) -> Auth {
-    let Some(auth) = &written.auth else { return Auth::default() };
+fn means(written: &file::Upstream, findings: &mut Findings<'_>) -> Means {
+    let Some(auth) = &written.auth else { return Means::Password(Auth::default()) };
     if written.username.is_none() {
         findings.refuse(auth.span(), "auth: there is no login without username");
     }
-    word(auth, "auth", &AUTH, &["xoauth2"], findings).unwrap_or_default()
+    word(auth, "auth", &AUTH, &[], findings).unwrap_or(Means::Password(Auth::default()))
 }
 
 pub fn authorities(written: &Option<At<String>>, findings: &mut Findings<'_>) -> Option<Source> {

@@ -2,7 +2,7 @@
 
 use super::upstreams;
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
     pub tls: bool,
     pub host: String,

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-use crate::ipc::dialing::{Dial, Dialed};
+use crate::ipc::dialing::{Dial, Dialed, Whom};
 use crate::ipc::packet::{Arrival, Packet, Packets};
 use crate::sandbox::Sealed;
 
@@ -73,11 +73,20 @@ impl Dialer {
 
     /// Asks for a connection, to host number `first` or whichever comes after it. Errors: a reason for each host.
     pub async fn dial(&self, first: u16) -> Result<Connection, Vec<String>> {
-        let asked = timeout(DIAL, self.ask(first)).await;
+        self.within(Whom::Upstream, first).await
+    }
+
+    /// Asks for a connection to where the upstream's tokens are given.
+    pub async fn dial_token_endpoint(&self) -> Result<Connection, Vec<String>> {
+        self.within(Whom::TokenEndpoint, 0).await
+    }
+
+    async fn within(&self, whom: Whom, first: u16) -> Result<Connection, Vec<String>> {
+        let asked = timeout(DIAL, self.ask(whom, first)).await;
         asked.unwrap_or_else(|_| Err(vec![format!("the dialer did not answer within {} s", DIAL.as_secs())]))
     }
 
-    async fn ask(&self, first: u16) -> Result<Connection, Vec<String>> {
+    async fn ask(&self, whom: Whom, first: u16) -> Result<Connection, Vec<String>> {
         let mut line = self.line.subscribe();
         let gone = || vec!["the dialer went away".to_owned()];
         let line = line.wait_for(Option::is_some).await.map_err(|_| gone())?.clone().ok_or_else(gone)?;
@@ -88,7 +97,7 @@ impl Dialer {
             waiting.retain(|_, asker| !asker.is_closed());
             waiting.insert(ticket, answer);
         }
-        line.packets.send(&Dial { ticket, first }, None).await.map_err(|_| gone())?;
+        line.packets.send(&Dial { ticket, whom, first }, None).await.map_err(|_| gone())?;
         answered.await.unwrap_or_else(|_| Err(gone()))
     }
 }

@@ -42,7 +42,8 @@ pub struct Request {
     pub headers: Vec<(&'static str, String)>,
     /// Said in `Authorization`, and never shown.
     pub authorization: Option<Secret<String>>,
-    pub body: Vec<u8>,
+    /// Never shown, and wiped: it may be what we are known by.
+    pub body: Secret<Vec<u8>>,
 }
 
 /// What came back.
@@ -101,7 +102,7 @@ pub async fn post(
         _ => Failed::Unanswered(reason),
     };
     let (body, gate) = body::held(request.body, meter.clone());
-    let exchange = exchange(stream, &meter, Request { body: Vec::new(), ..request }, body, most);
+    let exchange = exchange(stream, &meter, Request { body: Secret::default(), ..request }, body, most);
     tokio::select! {
         reply = exchange => reply.map_err(failed),
         () = gate.keep(may_end) => Err(Failed::Withheld),
@@ -184,7 +185,8 @@ fn wire(request: Request, body: Body) -> Result<Wire<Body>, String> {
 
 /// The body, as far as it may go; false when that isn't all.
 async fn read(mut body: Incoming, most: usize) -> (Vec<u8>, bool) {
-    let mut octets = Vec::new();
+    // It never grows, and so leaves no copy behind of what it holds.
+    let mut octets = Vec::with_capacity(most);
     loop {
         let data = match body.frame().await {
             None => return (octets, true),

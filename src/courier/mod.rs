@@ -2,8 +2,9 @@
 //!
 //! **Does.** TLS, login and delivery; says what became of each recipient. Or takes heads of the log to a witness.
 //! **Trusts.** The parent and the vault. Not the dialer's word about names, and nothing that the upstream says: its text is data.
-//! **Holds.** That upstream's password and the key of the certificate it is shown, and the messages it is delivering.
-//! **If it falls.** An intruder (a hostile upstream, most likely) has that password, that key and the mail in flight, and no way to connect anywhere but through the dialer, to that upstream.
+//! **Holds.** That upstream's password, or what tokens are asked for with and the token, and the key of the certificate it is shown, and
+//! the messages it is delivering.
+//! **If it falls.** An intruder (a hostile upstream, most likely) has these and the mail in flight, and no way to connect anywhere but through the dialer, to that upstream and its token endpoint.
 //!
 //! A kind of upstream is a module with something in `Upstream` that turns a `Parcel` into a `Verdict`; `jobs` and `dial` know no
 //! protocol.
@@ -17,6 +18,7 @@ mod provider;
 mod secrets;
 pub(crate) mod smtp;
 mod tls;
+mod tokens;
 mod trust;
 mod upstream;
 mod witness;
@@ -34,7 +36,9 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
-use crate::config::slice::{Api, Belief, CourierSlice, ProviderSlice, SmtpSlice, TlsMode, Verify, WitnessSlice};
+use crate::config::slice::{
+    Api, Belief, CourierSlice, Grant, Oauth2Slice, ProviderSlice, SmtpSlice, TlsMode, Verify, WitnessSlice,
+};
 use crate::ipc::channel;
 use crate::ipc::control::{ChildPackets, File, Order, Peer};
 use crate::ipc::packet::{Arrival, Packet};
@@ -46,7 +50,8 @@ use crate::secret::Secret;
 use dial::Dialer;
 use jobs::Jobs;
 use provider::Provider;
-use smtp::{Credential, Hosts, Patience, Settings};
+use smtp::{Bearer, Credential, Hosts, Login, Patience, Settings};
+use tokens::Tokens;
 use trust::Trust;
 use upstream::Upstream;
 use witness::Witness;
@@ -134,11 +139,15 @@ fn settings(slice: SmtpSlice, mut file: impl FnMut(&File) -> Result<OwnedFd, Str
         TlsMode::None => None,
         TlsMode::Starttls | TlsMode::Implicit => Some(trusting(&slice.upstream, &slice.belief, &mut file)?),
     };
-    let credential = match slice.username {
-        None => None,
-        Some(username) => {
-            let octets = read(file(&File::Password)?, MAX_PASSWORD, "the password file")?;
-            Some(Credential::new(username, password(&octets)?, slice.auth))
+    let login = match (slice.username, slice.oauth2) {
+        (None, _) => None,
+        (Some(username), None) => {
+            let password = line(file(&File::Password)?, "the password file")?;
+            Some(Credential::new(username, password, slice.auth).into())
+        }
+        (Some(username), Some(oauth2)) => {
+            let mechanism = oauth2.bearer;
+            Some(Login::Token(Box::new(Bearer::new(username, mechanism, tokens(oauth2, &mut file)?))))
         }
     };
     Ok(Settings {
@@ -147,12 +156,33 @@ fn settings(slice: SmtpSlice, mut file: impl FnMut(&File) -> Result<OwnedFd, Str
         connector,
         tls_name: slice.belief.name,
         verified: slice.belief.verify != Verify::NoneInsecure,
-        credential,
+        login,
         hosts: Hosts::new(slice.hosts),
         connections: slice.connections,
         messages: slice.keep.messages,
         patience: Patience { idle: slice.keep.idle, age: slice.keep.age, ..Patience::default() },
     })
+}
+
+/// What is used of the configuration to ask for tokens.
+fn tokens(slice: Oauth2Slice, file: &mut impl FnMut(&File) -> Result<OwnedFd, String>) -> Result<Tokens, String> {
+    let connector = match slice.tls {
+        true => Some(tls::connector(&read(
+            file(&File::TokenAuthorities)?,
+            MAX_AUTHORITIES,
+            "the bundle of authorities for the token endpoint",
+        )?)?),
+        false => None,
+    };
+    let client_secret = match slice.client_secret {
+        true => Some(line(file(&File::ClientSecret)?, "the file of client_secret")?),
+        false => None,
+    };
+    let refresh_token = match slice.grant {
+        Grant::RefreshToken => Some(line(file(&File::RefreshToken)?, "the file of refresh_token")?),
+        Grant::ClientCredentials => None,
+    };
+    Ok(Tokens::new(tokens::Settings { slice, connector, client_secret, refresh_token }))
 }
 
 fn provider(
@@ -163,13 +193,13 @@ fn provider(
         true => Some(trusting(&slice.upstream, &slice.belief, &mut file)?),
         false => None,
     };
-    let secret = password(&read(file(&File::Password)?, MAX_PASSWORD, "the file of its secret")?)?;
+    let secret = line(file(&File::Password)?, "the file of its secret")?;
     provider::Settings::new(slice, connector, secret)
 }
 
 /// Whether a provider can know us by what is in this file, as its courier finds at its start. Errors: what it must be.
 pub fn fits(api: &Api, octets: &[u8]) -> Result<(), String> {
-    provider::fits(api, &password(octets)?)
+    provider::fits(api, &one_line(octets, "the file of its secret")?)
 }
 
 fn read(file: OwnedFd, most: u64, what: &str) -> Result<Zeroizing<Vec<u8>>, String> {
@@ -185,14 +215,18 @@ fn read(file: OwnedFd, most: u64, what: &str) -> Result<Zeroizing<Vec<u8>>, Stri
     Ok(octets)
 }
 
-/// One line. SASL forbids NUL, and a line end within would be a command.
-fn password(octets: &[u8]) -> Result<Secret<String>, String> {
+/// A secret of one line. SASL forbids NUL, and a line end within would be a command.
+fn line(file: OwnedFd, what: &str) -> Result<Secret<String>, String> {
+    one_line(&read(file, MAX_PASSWORD, what)?, what)
+}
+
+fn one_line(octets: &[u8], what: &str) -> Result<Secret<String>, String> {
     let line = octets.strip_suffix(b"\n").unwrap_or(octets);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.is_empty() || line.iter().any(|octet| matches!(octet, b'\r' | b'\n' | 0)) {
-        return Err("the password file must hold one line".into());
+        return Err(format!("{what} must hold one line"));
     }
-    let line = std::str::from_utf8(line).map_err(|_| "the password file is not UTF-8")?;
+    let line = std::str::from_utf8(line).map_err(|_| format!("{what} is not UTF-8"))?;
     Ok(Secret::new(line.to_owned()))
 }
 

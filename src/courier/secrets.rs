@@ -1,5 +1,7 @@
 //! What the other side could say back of what it was told: none of it goes into a log, a report or a transcript.
 
+use std::fmt;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use memchr::memmem;
@@ -9,8 +11,15 @@ use zeroize::Zeroizing;
 pub const HIDDEN: &str = "[hidden]";
 
 /// Texts that are hidden.
-#[derive(Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Secrets(Vec<Zeroizing<String>>);
+
+/// Not what they are.
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} secrets", self.0.len())
+    }
+}
 
 impl Secrets {
     /// A password or a token, and what it is when it is sent.
@@ -26,14 +35,28 @@ impl Secrets {
         self.0.push(Zeroizing::new(encoded.trim_end_matches('=').to_owned()));
         self.0.push(Zeroizing::new(secret.to_owned()));
         self.0.retain(|secret| !secret.is_empty());
-        // One may be within another.
+        self.sorted()
+    }
+
+    /// These, and others.
+    #[must_use]
+    pub fn with(mut self, others: &Self) -> Self {
+        self.0.extend(others.0.iter().cloned());
+        self.sorted()
+    }
+
+    /// One may be within another.
+    fn sorted(mut self) -> Self {
         self.0.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         self
     }
 
     /// The text without them.
     pub fn hide(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), HIDDEN))
+        self.0.iter().fold(text.to_owned(), |text, secret| match text.contains(secret.as_str()) {
+            true => text.replace(secret.as_str(), HIDDEN),
+            false => text,
+        })
     }
 
     /// The same for octets, of which most have none.

@@ -2,13 +2,20 @@
 //! can be believed by is in `trust`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ProtocolVersion, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+
+use super::dial::Connection;
+
+/// Two round trips and a signature.
+const HANDSHAKE: Duration = Duration::from_secs(60);
 
 /// TCP, or TLS over it.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -59,6 +66,26 @@ pub async fn protect(connector: &TlsConnector, host: &str, stream: Box<dyn Strea
         _ => ("TLSv1.2", None),
     };
     Ok(Protected { stream: Box::new(stream), version, exported })
+}
+
+/// Makes a connection ready for a request to `host`, and tells its TLS version. Without a connector it is spoken to in clear, which is
+/// for this machine alone. Errors: what failed.
+pub async fn ready(
+    connection: Connection,
+    connector: Option<&TlsConnector>,
+    host: &str,
+) -> Result<(Box<dyn Stream>, Option<&'static str>), String> {
+    let Connection { socket, address, .. } = connection;
+    match connector {
+        Some(connector) => {
+            let shaken = timeout(HANDSHAKE, protect(connector, host, Box::new(socket))).await;
+            let shaken = shaken.map_err(|_| format!("TLS: no handshake within {} s", HANDSHAKE.as_secs()))?;
+            let Protected { stream, version, .. } = shaken.map_err(|reason| format!("TLS: {reason}"))?;
+            Ok((stream, Some(version)))
+        }
+        None if address.ip().to_canonical().is_loopback() => Ok((Box::new(socket), None)),
+        None => Err("in clear it is spoken to on this machine alone".to_owned()),
+    }
 }
 
 /// The name or address that the certificate must bear.

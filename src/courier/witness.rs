@@ -15,6 +15,7 @@ use super::tls::{self, Stream};
 use crate::config::slice::WitnessSlice;
 use crate::ipc::channel::{Receiver, Sender};
 use crate::ipc::witnessing::{self, Answer, Ask, MAX_TEXT};
+use crate::secret::Secret;
 
 /// The handshake and the whole exchange; the dialer has its own bound. A witness persists before it answers: some disks are
 /// slow, none takes this long.
@@ -77,7 +78,7 @@ impl Witness {
             authority: http::authority(host, *port, self.connector.is_some()),
             path: format!("{prefix}/add-checkpoint"),
             kind: "text/plain; charset=utf-8",
-            body: body.into_bytes(),
+            body: Secret::new(body.into_bytes()),
             ..Request::default()
         };
         match http::post(stream, request, MAX_TEXT, async { true }).await.map_err(http::Failed::into_reason)? {

@@ -1,6 +1,7 @@
 //! The dialer: connects to upstreams for couriers, which can't make a socket themselves.
 //!
-//! **Does.** Resolves an upstream's hosts, connects to the first that answers, hands the connected socket to that upstream's courier.
+//! **Does.** Resolves an upstream's hosts, or that of its token endpoint, connects to the first that answers, hands the connected socket
+//! to that upstream's courier and no other.
 //! **Trusts.** The parent, for names and ports; the resolver's answers, no more than TLS in the courier will confirm; couriers not at all: they can't name a host.
 //! **Holds.** Host names and ports. No mail, no secret.
 //! **If it falls.** An intruder can connect to the configured ports anywhere and mislead couriers, which verify certificates against names that they know themselves.
@@ -17,7 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::config::slice::{Destination, DialerSlice};
 use crate::ipc::control::{ChildPackets, Order, Peer};
-use crate::ipc::dialing::{Dial, Dialed};
+use crate::ipc::dialing::{Dial, Dialed, Whom};
 use crate::ipc::packet::{Arrival, Packet, Packets};
 use crate::role::link::Talk;
 use crate::role::start::Start;
@@ -48,10 +49,26 @@ pub fn main(start: &mut Start) -> Result<(), String> {
     })
 }
 
+/// Where one courier may be connected to.
+#[derive(Clone, Debug)]
+struct Ways {
+    upstream: Arc<Destination>,
+    token_endpoint: Option<Arc<Destination>>,
+}
+
+impl Ways {
+    fn to(&self, whom: Whom) -> Option<Arc<Destination>> {
+        match whom {
+            Whom::Upstream => Some(Arc::clone(&self.upstream)),
+            Whom::TokenEndpoint => self.token_endpoint.clone(),
+        }
+    }
+}
+
 /// Where each upstream is, and who looks up its names.
 #[derive(Debug)]
 struct Directory {
-    upstreams: HashMap<String, Arc<Destination>>,
+    upstreams: HashMap<String, Ways>,
     resolvers: Arc<Resolvers>,
     connect: Duration,
 }
@@ -59,11 +76,17 @@ struct Directory {
 impl Directory {
     /// Makes the resolver threads, and so must come before the seal.
     fn open(slice: DialerSlice, lookup: resolve::Lookup) -> Result<Self, String> {
-        let hosts = slice.upstreams.iter().flat_map(|upstream| &upstream.hosts);
+        let all = slice.upstreams.iter().chain(&slice.token_endpoints);
+        let hosts = all.flat_map(|destination| &destination.hosts);
         let names = hosts.map(|(host, _)| host.as_str()).filter(|host| connect::literal(host).is_none());
         let resolvers =
             Resolvers::start(names, lookup).map_err(|error| format!("can't start the resolver threads: {error}"))?;
-        let upstreams = slice.upstreams.into_iter().map(|upstream| (upstream.name.clone(), Arc::new(upstream)));
+        let mut endpoints: HashMap<String, Arc<Destination>> =
+            slice.token_endpoints.into_iter().map(|endpoint| (endpoint.name.clone(), Arc::new(endpoint))).collect();
+        let upstreams = slice.upstreams.into_iter().map(|upstream| {
+            let token_endpoint = endpoints.remove(&upstream.name);
+            (upstream.name.clone(), Ways { upstream: Arc::new(upstream), token_endpoint })
+        });
         Ok(Self { upstreams: upstreams.collect(), resolvers: Arc::new(resolvers), connect: slice.connect })
     }
 }
@@ -102,33 +125,38 @@ async fn serve(
 }
 
 fn attach(peer: Peer, socket: OwnedFd, directory: &Directory, couriers: &mut JoinSet<()>) {
-    let Some(upstream) = directory.upstreams.get(&peer.label).filter(|_| peer.talk == Talk::Dialing) else {
+    let Some(ways) = directory.upstreams.get(&peer.label).filter(|_| peer.talk == Talk::Dialing) else {
         tracing::warn!(label = %peer.label, "a courier of an unknown upstream was turned away");
         return;
     };
     match Packets::new(socket) {
         Ok(channel) => {
-            let (upstream, resolvers) = (Arc::clone(upstream), Arc::clone(&directory.resolvers));
-            couriers.spawn(serve_courier(channel, upstream, resolvers, directory.connect));
+            let (ways, resolvers) = (ways.clone(), Arc::clone(&directory.resolvers));
+            couriers.spawn(serve_courier(channel, ways, resolvers, directory.connect));
         }
         Err(error) => tracing::warn!(%error, "a courier's channel can't be watched"),
     }
 }
 
 /// Answers one courier's dials, several at once, until it closes; dials under way end with it.
-async fn serve_courier(
-    channel: Packets<Dialed, Dial>,
-    upstream: Arc<Destination>,
-    resolvers: Arc<Resolvers>,
-    connect: Duration,
-) {
+async fn serve_courier(channel: Packets<Dialed, Dial>, ways: Ways, resolvers: Arc<Resolvers>, connect: Duration) {
+    let upstream = Arc::clone(&ways.upstream);
     let mut dials = JoinSet::new();
     loop {
         tokio::select! {
             arrival = channel.receive(), if dials.len() < MAX_DIALS => match arrival {
-                Ok(Arrival::Packet(Packet { message: Dial { ticket, first }, .. })) => {
-                    let (upstream, resolvers) = (Arc::clone(&upstream), Arc::clone(&resolvers));
-                    dials.spawn(async move { (ticket, connect::reach(&upstream, first, &resolvers, connect).await) });
+                Ok(Arrival::Packet(Packet { message: Dial { ticket, whom, first }, .. })) => {
+                    let (destination, resolvers) = (ways.to(whom), Arc::clone(&resolvers));
+                    if destination.is_none() {
+                        tracing::warn!(upstream = %upstream.name, "a courier asked for a token endpoint that its upstream has not");
+                    }
+                    dials.spawn(async move {
+                        let reached = match destination {
+                            Some(destination) => connect::reach(&destination, first, &resolvers, connect).await,
+                            None => Err(vec!["this upstream has no token endpoint".to_owned()]),
+                        };
+                        (ticket, reached)
+                    });
                 }
                 Ok(Arrival::Dropped) => tracing::warn!(upstream = %upstream.name, "a courier's packet was dropped"),
                 Ok(Arrival::Closed) => return,

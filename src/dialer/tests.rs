@@ -47,13 +47,22 @@ struct Running {
 }
 
 fn run(upstreams: Vec<(&str, Vec<(&str, u16)>)>) -> Running {
+    run_with(upstreams, Vec::new())
+}
+
+/// With the hosts of token endpoints.
+fn run_with(upstreams: Vec<(&str, Vec<(&str, u16)>)>, endpoints: Vec<(&str, Vec<(&str, u16)>)>) -> Running {
     let (parent, child) = pair();
-    let upstreams = upstreams.into_iter().map(|(name, hosts)| Destination {
+    let destination = |(name, hosts): (&str, Vec<(&str, u16)>)| Destination {
         name: name.to_owned(),
         hosts: hosts.into_iter().map(|(host, port)| (host.to_owned(), port)).collect(),
         family: if name.ends_with("6") { Family::Ipv6 } else { Family::Any },
-    });
-    let slice = DialerSlice { upstreams: upstreams.collect(), connect: Duration::from_secs(1) };
+    };
+    let slice = DialerSlice {
+        upstreams: upstreams.into_iter().map(destination).collect(),
+        token_endpoints: endpoints.into_iter().map(destination).collect(),
+        connect: Duration::from_secs(1),
+    };
     let thread = thread::spawn(move || {
         let directory = Directory::open(slice, lookup)?;
         let sealed = Sealed::for_tests();
@@ -115,11 +124,38 @@ fn connected(courier: &CourierEnd) -> (u32, u16, String, TcpStream) {
 }
 
 #[test]
+fn a_token_endpoint_is_connected_to_for_the_courier_of_its_upstream_alone() {
+    let ((mail, mail_port), (tokens, tokens_port)) = (listener(), listener());
+    let hosts = |port| vec![("mail.test", port)];
+    let running = run_with(
+        vec![("with", hosts(mail_port)), ("without", hosts(mail_port))],
+        vec![("with", hosts(tokens_port)), ("nobody", hosts(tokens_port))],
+    );
+    let (with, without) = (running.courier("with"), running.courier("without"));
+    for (whom, listener) in [(Whom::TokenEndpoint, &tokens), (Whom::Upstream, &mail)] {
+        with.send(&Dial { ticket: 1, whom, first: 0 }, None).unwrap();
+        let (_, _, _, socket) = connected(&with);
+        assert_eq!(listener.accept().unwrap().1, socket.local_addr().unwrap());
+    }
+    without.send(&Dial { ticket: 2, whom: Whom::TokenEndpoint, first: 0 }, None).unwrap();
+    let (Dialed::Failed { ticket: 2, reasons }, None) = receive(&without) else { panic!("it was connected") };
+    assert_eq!(reasons, ["this upstream has no token endpoint"]);
+    tokens.set_nonblocking(true).unwrap();
+    assert!(tokens.accept().is_err(), "somebody was connected there");
+    // It has no upstream of that name, and so no courier.
+    let nobody = running.courier("nobody");
+    assert!(
+        nobody.send(&Dial { ticket: 3, whom: Whom::TokenEndpoint, first: 0 }, None).is_err()
+            || matches!(nobody.receive(), Ok(Arrival::Closed) | Err(_))
+    );
+}
+
+#[test]
 fn a_socket_arrives_connected_and_the_courier_can_speak_through_it() {
     let (listener, port) = listener();
     let running = run(vec![("smarthost", vec![("mail.test", port)])]);
     let courier = running.courier("smarthost");
-    courier.send(&Dial { ticket: 7, first: 0 }, None).unwrap();
+    courier.send(&Dial { ticket: 7, whom: Whom::Upstream, first: 0 }, None).unwrap();
     let (ticket, index, host, mut socket) = connected(&courier);
     assert_eq!((ticket, index, host.as_str()), (7, 0, "mail.test"));
     assert!(socket.nodelay().unwrap());
@@ -137,11 +173,11 @@ fn an_upstream_of_one_family_is_not_reached_by_the_other() {
     let running =
         run(vec![("only6", vec![("mail.test", port), ("127.0.0.1", port)]), ("any", vec![("mail.test", port)])]);
     let (only6, any) = (running.courier("only6"), running.courier("any"));
-    only6.send(&Dial { ticket: 1, first: 0 }, None).unwrap();
+    only6.send(&Dial { ticket: 1, whom: Whom::Upstream, first: 0 }, None).unwrap();
     let (Dialed::Failed { reasons, .. }, None) = receive(&only6) else { panic!("it was reached") };
     let expected = ["mail.test", "127.0.0.1"].map(|host| format!("{host}:{port}: it has no IPv6 address"));
     assert_eq!(reasons, expected);
-    any.send(&Dial { ticket: 2, first: 0 }, None).unwrap();
+    any.send(&Dial { ticket: 2, whom: Whom::Upstream, first: 0 }, None).unwrap();
     assert_eq!(connected(&any).0, 2);
 }
 
@@ -154,7 +190,9 @@ fn rule_u14_hosts_are_tried_in_order_from_the_first_asked_for_and_a_refusal_lead
     let courier = running.courier("u");
     for (first, expected) in [(0, 1), (1, 1), (2, 2), (3, 1), (5, 2)] {
         let begun = Instant::now();
-        courier.send(&Dial { ticket: first, first: u16::try_from(first).unwrap() }, None).unwrap();
+        courier
+            .send(&Dial { ticket: first, whom: Whom::Upstream, first: u16::try_from(first).unwrap() }, None)
+            .unwrap();
         assert_eq!(connected(&courier).1, expected, "first {first}");
         assert!(begun.elapsed() < Duration::from_secs(1));
     }
@@ -165,7 +203,7 @@ fn rule_u14_the_second_address_of_a_name_is_tried_when_the_first_refuses() {
     let (_listener, port) = listener();
     let running = run(vec![("u", vec![("two-addresses.test", port)])]);
     let courier = running.courier("u");
-    courier.send(&Dial { ticket: 1, first: 0 }, None).unwrap();
+    courier.send(&Dial { ticket: 1, whom: Whom::Upstream, first: 0 }, None).unwrap();
     assert_eq!(connected(&courier).3.peer_addr().unwrap().ip(), Ipv4Addr::LOCALHOST);
 }
 
@@ -175,7 +213,7 @@ fn when_no_host_can_be_reached_each_has_its_reason() {
     let hosts = vec![("127.0.0.1", closed), ("nowhere.test", 25), ("no-such-host.invalid", 25)];
     let running = run(vec![("u", hosts)]);
     let courier = running.courier("u");
-    courier.send(&Dial { ticket: 3, first: 2 }, None).unwrap();
+    courier.send(&Dial { ticket: 3, whom: Whom::Upstream, first: 2 }, None).unwrap();
     let (Dialed::Failed { ticket, reasons }, None) = receive(&courier) else { panic!("not failed") };
     assert_eq!((ticket, reasons.len()), (3, 3));
     assert!(reasons[0].starts_with("no-such-host.invalid:25: "), "{reasons:?}");
@@ -191,11 +229,11 @@ fn a_slow_resolver_stops_neither_other_upstreams_nor_the_other_host_of_its_own()
     let (slow, fast) = (running.courier("slow"), running.courier("fast"));
     let begun = Instant::now();
     for ticket in 0..3 {
-        slow.send(&Dial { ticket, first: 0 }, None).unwrap();
+        slow.send(&Dial { ticket, whom: Whom::Upstream, first: 0 }, None).unwrap();
     }
-    fast.send(&Dial { ticket: 9, first: 0 }, None).unwrap();
+    fast.send(&Dial { ticket: 9, whom: Whom::Upstream, first: 0 }, None).unwrap();
     assert_eq!(connected(&fast).0, 9);
-    slow.send(&Dial { ticket: 5, first: 1 }, None).unwrap();
+    slow.send(&Dial { ticket: 5, whom: Whom::Upstream, first: 1 }, None).unwrap();
     assert_eq!(connected(&slow).0, 5);
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     // Those that asked for the slow name share one look-up and come through by the second host.
@@ -213,7 +251,7 @@ fn many_dials_at_once_are_all_answered() {
     let mut kept = Vec::new();
     for round in 0..2u32 {
         for ticket in 0..50 {
-            courier.send(&Dial { ticket: round * 50 + ticket, first: 0 }, None).unwrap();
+            courier.send(&Dial { ticket: round * 50 + ticket, whom: Whom::Upstream, first: 0 }, None).unwrap();
         }
         kept.extend((0..50).map(|_| connected(&courier)));
     }
@@ -228,7 +266,7 @@ fn a_packet_that_is_no_dial_is_dropped_and_the_next_one_is_answered() {
     let running = run(vec![("u", vec![("mail.test", port)])]);
     let courier = running.courier("u");
     crate::sys::descriptor::send(courier.as_fd(), &[0xff; 40], None).unwrap();
-    courier.send(&Dial { ticket: 1, first: 0 }, None).unwrap();
+    courier.send(&Dial { ticket: 1, whom: Whom::Upstream, first: 0 }, None).unwrap();
     assert_eq!(connected(&courier).0, 1);
 }
 
@@ -245,7 +283,7 @@ fn a_draining_dialer_stays_until_its_last_courier_leaves() {
     let running = run(vec![("u", vec![("mail.test", port)])]);
     let courier = running.courier("u");
     running.control.send(&Order::Drain, None).unwrap();
-    courier.send(&Dial { ticket: 1, first: 0 }, None).unwrap();
+    courier.send(&Dial { ticket: 1, whom: Whom::Upstream, first: 0 }, None).unwrap();
     connected(&courier);
     drop(courier);
     running.thread.join().unwrap().unwrap();

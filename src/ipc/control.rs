@@ -26,6 +26,12 @@ pub enum File {
     Authorities,
     /// The upstream's password, one line: courier.
     Password,
+    /// What the upstream's token endpoint knows us by, one line: courier.
+    ClientSecret,
+    /// What it gives access tokens for, one line: courier.
+    RefreshToken,
+    /// PEM bundle of authorities to verify it with: courier.
+    TokenAuthorities,
     /// Our own PEM certificate chain for the upstream: courier.
     OwnChain,
     /// Its PEM private key: courier.

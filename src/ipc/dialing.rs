@@ -1,16 +1,26 @@
-//! Courier and dialer: connected sockets to one upstream's hosts.
+//! Courier and dialer: connected sockets to one upstream's hosts, or to where its tokens are asked for.
 
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// Connect to this courier's upstream. The dialer knows the hosts; the courier can't name one.
+/// Connect for this courier. The dialer knows the hosts; the courier can't name one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Dial {
     /// Repeated in the answer.
     pub ticket: u32,
-    /// Start with this host of the upstream's list (modulo its length), for failover.
+    pub whom: Whom,
+    /// Start with this host of the list (modulo its length), for failover.
     pub first: u16,
+}
+
+/// Where a courier may be connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Whom {
+    /// Its upstream, or its witness.
+    Upstream,
+    /// The token endpoint of its upstream, if that has one.
+    TokenEndpoint,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -15,7 +15,7 @@ use super::people::People;
 use super::post::Post;
 use super::state;
 use super::syslog::Syslog;
-use crate::config::plan::{Bind, Place, Plan, Protection, Upstream};
+use crate::config::plan::{Bind, Oauth2, Place, Plan, Protection, Upstream};
 use crate::config::slice::{Protocol, TlsMode};
 use crate::config::source::Source;
 use crate::ipc::capsule;
@@ -182,6 +182,9 @@ fn files((generation, plan): (Generation, &Plan), post: &Post, kept: &Kept) -> R
                     if let Some(password) = &upstream.password {
                         files.push((File::Password, password.open()?));
                     }
+                    if let Some(oauth2) = &upstream.oauth2 {
+                        files.extend(for_tokens(oauth2)?);
+                    }
                     let Protection { authorities: source, own, .. } = &upstream.protection;
                     if let Some((chain, key)) = own {
                         files.push((File::OwnChain, chain.open()?));
@@ -201,6 +204,16 @@ fn files((generation, plan): (Generation, &Plan), post: &Post, kept: &Kept) -> R
         }
         Role::Parent | Role::Listener | Role::Dialer => {}
     }
+    Ok(files)
+}
+
+/// What a courier asks for tokens with, and whom it trusts then.
+fn for_tokens(oauth2: &Oauth2) -> Result<Vec<(File, OwnedFd)>, String> {
+    let secrets = [(File::ClientSecret, &oauth2.client_secret), (File::RefreshToken, &oauth2.refresh_token)];
+    let opened = secrets.into_iter().filter_map(|(file, source)| Some(source.as_ref()?.open().map(|it| (file, it))));
+    let mut files = opened.collect::<Result<Vec<_>, _>>()?;
+    let trusted = authorities(&oauth2.authorities, oauth2.url.tls)?;
+    files.extend(trusted.map(|authorities| (File::TokenAuthorities, authorities)));
     Ok(files)
 }
 
@@ -269,8 +282,7 @@ pub fn parent_grounds(plan: &Plan, config: &Path) -> Result<ParentGrounds, Strin
     folders(config);
     folders(&plan.master_directory.join(vault::master::CURRENT));
     let pairs = plan.certificates.iter().flat_map(|certificate| [&certificate.chain, &certificate.key]);
-    let others =
-        plan.upstreams.iter().flat_map(|upstream| upstream.password.iter().chain(upstream.protection.sources()));
+    let others = plan.upstreams.iter().flat_map(Upstream::sources);
     let witnesses = plan.witnesses().filter_map(|(_, witness)| witness.authorities.as_ref());
     let clients = plan.listeners.iter().filter_map(|listener| listener.client_authorities.as_ref());
     for source in pairs.chain(others).chain(witnesses).chain(clients) {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::source::{files, root};
 
 /// The tables of the configuration file, by the structs that read them.
-const TABLES: [(&str, &str); 19] = [
+const TABLES: [(&str, &str); 20] = [
     ("Config", ""),
     ("Listener", "[[listener]]"),
     ("Tls", "[tls]"),
@@ -19,6 +19,7 @@ const TABLES: [(&str, &str); 19] = [
     ("Upstream", "[[upstream]]"),
     ("Pace", "[[upstream]]"),
     ("Bounce", "[[upstream]]"),
+    ("Oauth2", "[[upstream]]"),
     ("Route", "[[route]]"),
     ("Spool", "[spool]"),
     ("Limits", "[limits]"),

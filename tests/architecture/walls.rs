@@ -122,8 +122,8 @@ const CRATES: [(&str, &[&str]); 26] = [
     // parsers of text that only we write
     ("toml", &["config"]),
     ("clap", &["cli"]),
-    // JSON comes from strangers at the HTTP edge only; elsewhere it is written
-    ("serde_json", &["edge/http", "vault", "cli", "courier/provider"]),
+    // JSON comes from strangers at the HTTP edge, and from token endpoints; elsewhere it is written
+    ("serde_json", &["edge/http", "vault", "cli", "courier/provider", "courier/tokens"]),
     (
         "base64",
         &[

@@ -11,6 +11,8 @@ use super::TlsMode;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DialerSlice {
     pub upstreams: Vec<Destination>,
+    /// Where their couriers get tokens, by the names of those upstreams that have it.
+    pub token_endpoints: Vec<Destination>,
     pub connect: Duration,
 }
 
@@ -80,8 +82,43 @@ pub struct SmtpSlice {
     pub belief: Belief,
     pub username: Option<String>,
     pub auth: Auth,
+    /// It logs in by tokens instead of a password.
+    pub oauth2: Option<Oauth2Slice>,
     pub connections: u16,
     pub keep: Keep,
+}
+
+/// Where a courier gets its access tokens, and for what. Its secrets come as descriptors.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Oauth2Slice {
+    pub bearer: Bearer,
+    pub grant: Grant,
+    /// The configured name, which the endpoint's certificate must bear.
+    pub host: String,
+    pub port: u16,
+    pub tls: bool,
+    /// What is posted to, with the query.
+    pub path: String,
+    pub client_id: String,
+    /// A client secret comes as a descriptor.
+    pub client_secret: bool,
+    pub scope: Option<String>,
+}
+
+/// By which mechanism a token is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Bearer {
+    Xoauth2,
+    Oauthbearer,
+}
+
+/// What an access token is asked for with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Grant {
+    /// A refresh token (RFC 6749 section 6), which comes as a descriptor.
+    RefreshToken,
+    /// The client's own credentials (RFC 6749 section 4.4).
+    ClientCredentials,
 }
 
 /// Whom an upstream's courier believes, and what it shows.

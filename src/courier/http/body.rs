@@ -8,17 +8,19 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::oneshot::{Receiver, Sender, channel};
+use zeroize::Zeroizing;
 
 use super::meter::Meter;
+use crate::secret::Secret;
 
 /// Octets that are held back: few, so that all that takes long has gone before.
 const LAST: usize = 64;
 
-/// A whole body in two pieces, and the gate between them.
-pub fn held(body: Vec<u8>, meter: Meter) -> (Body, Gate) {
+/// A whole body in two pieces, which is wiped when both are gone, and the gate between them.
+pub fn held(mut body: Secret<Vec<u8>>, meter: Meter) -> (Body, Gate) {
     let (reached, asked) = channel();
     let (open, opened) = channel();
-    let mut first = Bytes::from(body);
+    let mut first = Bytes::from_owner(Zeroizing::new(std::mem::take(body.expose_mut())));
     let last = first.split_off(first.len().saturating_sub(LAST));
     if last.is_empty() {
         meter.ends_with(0);

@@ -32,7 +32,7 @@ fn request() -> Request {
         kind: "text/plain",
         headers: vec![("webhook-id", "msg_1".into())],
         authorization: Some(Secret::new("Bearer sesame".into())),
-        body: b"the body".to_vec(),
+        body: Secret::new(b"the body".to_vec()),
     }
 }
 
@@ -82,7 +82,7 @@ async fn rule_u16_what_is_no_http_is_no_answer() {
 #[tokio::test]
 async fn rule_u16_who_can_not_have_had_the_whole_request_has_done_nothing() {
     // More than the line holds, so that the end of it never went out.
-    let long = Request { body: vec![b'x'; 4 << 20], ..request() };
+    let long = Request { body: Secret::new(vec![b'x'; 4 << 20]), ..request() };
     let (_, reply) = exchange(b"", 3000, long).await;
     assert!(matches!(reply, Err(Failed::Unsent { begun: true, .. })), "{reply:?}");
     let bad = Request { path: "no path".into(), ..request() };
@@ -106,7 +106,7 @@ async fn the_last_octets_wait_for_a_word_and_without_it_there_is_no_request() {
         let (ours, mut theirs) = duplex(1 << 20);
         let (asked, was_asked) = tokio::sync::oneshot::channel();
         let (say, said) = tokio::sync::oneshot::channel();
-        let long = Request { body: vec![b'x'; 100_000], ..request() };
+        let long = Request { body: Secret::new(vec![b'x'; 100_000]), ..request() };
         let posted = post(Box::new(ours), long, 100, async {
             asked.send(()).unwrap();
             said.await.unwrap()
@@ -168,7 +168,7 @@ async fn early(answer: &str, reads_on: bool, body: usize) -> (usize, Result<Repl
         }
         got
     };
-    let long = Request { body: vec![b'x'; body], ..request() };
+    let long = Request { body: Secret::new(vec![b'x'; body]), ..request() };
     let posted = post(Box::new(ours), long, 100, async { said.await.is_ok() });
     tokio::join!(server, posted)
 }
@@ -200,7 +200,7 @@ async fn a_yes_of_who_did_not_take_the_whole_request_is_none_and_a_refusal_is_on
 #[tokio::test]
 async fn a_connection_that_is_lost_while_the_last_octets_are_held_back_has_carried_no_request() {
     let (ours, mut theirs) = duplex(1 << 20);
-    let long = Request { body: vec![b'x'; 1000], ..request() };
+    let long = Request { body: Secret::new(vec![b'x'; 1000]), ..request() };
     let server = async move {
         let (mut seen, mut octets) = (0, [0; 4096]);
         while seen < 1000 {

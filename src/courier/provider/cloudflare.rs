@@ -93,7 +93,7 @@ impl Cloudflare {
         };
         let body = serde_json::to_vec(&raw).map_err(|error| unfit("5.6.0", &format!("it is no JSON: {error}")))?;
         let authorization = Some(self.bearer.clone());
-        Ok(Request { kind: "application/json", authorization, body, ..Request::default() })
+        Ok(Request { kind: "application/json", authorization, body: Secret::new(body), ..Request::default() })
     }
 
     pub fn judge(reply: &Reply, letter: &Letter<'_>) -> Judgement {
@@ -196,7 +196,7 @@ mod tests {
         let body = |cloudflare: Cloudflare| -> Value {
             let request = cloudflare.request(&letter).unwrap();
             assert_eq!(request.authorization.unwrap().expose(), "Bearer sesame");
-            serde_json::from_slice(&request.body).unwrap()
+            serde_json::from_slice(request.body.expose()).unwrap()
         };
         let whole = body(cloudflare(&[]));
         assert_eq!(whole["from"], "a@example.net");

@@ -23,19 +23,18 @@ mod webhook;
 pub mod trial;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::admission::Admission;
-use super::dial::{Connection, Dialer};
+use super::dial::Dialer;
 use super::http::{self, Failed, Request};
 use super::parcel::{Content, Parcel, Verdict, Withdrawn};
 use super::secrets::Secrets;
-use super::tls::{self, Protected, Stream};
+use super::tls::{self, Stream};
 use crate::config::slice::{self, ProviderSlice};
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::id::MessageId;
@@ -47,8 +46,6 @@ use cloudflare::Cloudflare;
 use judgement::{Judgement, words};
 use webhook::Webhook;
 
-/// Two round trips and a signature.
-const HANDSHAKE: Duration = Duration::from_secs(60);
 /// Octets of the hash over the recipients that tell parts of one message apart.
 const PART: usize = 8;
 /// Octets of an answer: an address and some words for each recipient.
@@ -285,20 +282,9 @@ impl Provider {
     /// A connection, ready for the request, and its TLS version. Errors: what failed.
     async fn connect(&self) -> Result<(Box<dyn Stream>, Option<&'static str>), String> {
         let dialed = self.dialer.dial(0).await.map_err(|reasons| reasons.join("; "));
-        let Connection { socket, address, .. } = dialed?;
-        let socket: Box<dyn Stream> = Box::new(socket);
         // The name that the certificate must bear is our own, whatever the dialer says of where it went.
         let name = self.settings.tls_name.as_deref().unwrap_or(&self.settings.host);
-        match &self.settings.connector {
-            Some(connector) => {
-                let shaken = timeout(HANDSHAKE, tls::protect(connector, name, socket)).await;
-                let shaken = shaken.map_err(|_| format!("TLS: no handshake within {} s", HANDSHAKE.as_secs()))?;
-                let Protected { stream, version, .. } = shaken.map_err(|reason| format!("TLS: {reason}"))?;
-                Ok((stream, Some(version)))
-            }
-            None if address.ip().to_canonical().is_loopback() => Ok((socket, None)),
-            None => Err("in clear it is spoken to on this machine alone".to_owned()),
-        }
+        tls::ready(dialed?, self.settings.connector.as_ref(), name).await
     }
 
     /// Our own words.

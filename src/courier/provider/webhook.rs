@@ -80,7 +80,7 @@ impl Webhook {
         let now = now.duration_since(UNIX_EPOCH).as_ref().map(Duration::as_secs).unwrap_or_default().to_string();
         let signature = self.sign(&id, &now, &body);
         let headers = vec![("webhook-id", id), ("webhook-timestamp", now), ("webhook-signature", signature)];
-        Ok(Request { kind: "application/json", headers, body, ..Request::default() })
+        Ok(Request { kind: "application/json", headers, body: Secret::new(body), ..Request::default() })
     }
 
     fn sign(&self, id: &str, timestamp: &str, body: &[u8]) -> String {
@@ -142,14 +142,14 @@ mod tests {
         let both = [(1, to("\"a \\\" b\"@example.org")), (2, to("\u{fc}ber@example.org"))];
         let letter = |recipients| Letter { message, sender: &None, recipients, content };
         let request = webhook().request(&letter(&both), SystemTime::now()).unwrap();
-        let read: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+        let read: serde_json::Value = serde_json::from_slice(request.body.expose()).unwrap();
         assert_eq!(read["type"], "message.submitted");
         assert_eq!(read["data"]["from"], serde_json::Value::Null);
         assert_eq!(read["data"]["to"], serde_json::json!(["\"a \\\" b\"@example.org", "\u{fc}ber@example.org"]));
         assert_eq!(STANDARD.decode(read["data"]["message"].as_str().unwrap()).unwrap(), content);
         assert_eq!(read["data"]["size"], content.len());
         let again = webhook().request(&letter(&both), UNIX_EPOCH).unwrap();
-        assert_eq!(again.body, request.body);
+        assert_eq!(again.body.expose(), request.body.expose());
         let id = |request: &Request| request.headers[0].1.clone();
         assert_eq!(id(&again), id(&request));
         assert!(!id(&request).contains('.'));

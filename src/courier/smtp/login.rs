@@ -5,11 +5,13 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::Patience;
+use super::bearer::Bearer;
 use super::offers::Mechanisms;
 use super::reply::Reply;
 use super::scram::{self, Kept};
 use super::session::{Refused, Session};
 use crate::config::slice::Auth;
+use crate::courier::dial::Dialer;
 use crate::courier::secrets::Secrets;
 use crate::sasl::proof;
 use crate::secret::Secret;
@@ -85,8 +87,37 @@ impl Credential {
     }
 }
 
+/// How an upstream is logged in to.
+pub enum Login {
+    Password(Credential),
+    Token(Box<Bearer>),
+}
+
+impl From<Credential> for Login {
+    fn from(credential: Credential) -> Self {
+        Self::Password(credential)
+    }
+}
+
+impl Login {
+    /// What an upstream could say back of it.
+    pub fn secrets(&self) -> Secrets {
+        match self {
+            Self::Password(credential) => credential.secrets(),
+            Self::Token(bearer) => bearer.secrets(),
+        }
+    }
+}
+
 /// Logs in. Errors are the route's, and never repeat what was sent.
-pub async fn login(session: &mut Session, credential: &Credential, patience: &Patience) -> Result<(), Refused> {
+pub async fn login(session: &mut Session, login: &Login, dialer: &Dialer, patience: &Patience) -> Result<(), Refused> {
+    match login {
+        Login::Password(credential) => by_password(session, credential, patience).await,
+        Login::Token(bearer) => bearer.login(session, dialer, patience).await,
+    }
+}
+
+async fn by_password(session: &mut Session, credential: &Credential, patience: &Patience) -> Result<(), Refused> {
     let mechanism = credential.choose(session.offers.mechanisms, session.exported.is_some())?;
     let done = match mechanism {
         Mechanism::Scram { bound } => scram::login(session, credential, bound, patience).await,
@@ -100,8 +131,8 @@ pub fn welcomed(reply: &Reply) -> Result<(), Refused> {
     if reply.code == 235 { Ok(()) } else { Err(refused(reply)) }
 }
 
-fn refused(reply: &Reply) -> Refused {
-    Refused { reason: reply.to_string(), is_login: matches!(reply.code, 534 | 535) }
+pub fn refused(reply: &Reply) -> Refused {
+    Refused { is_login: matches!(reply.code, 534 | 535), ..reply.to_string().into() }
 }
 
 async fn plain(session: &mut Session, credential: &Credential, patience: &Patience) -> Result<Reply, Refused> {
@@ -164,7 +195,8 @@ fn line(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
 mod tests {
     use super::*;
 
-    const ALL: Mechanisms = Mechanisms { scram_plus: true, scram: true, plain: true, login: true };
+    const ALL: Mechanisms =
+        Mechanisms { scram_plus: true, scram: true, plain: true, login: true, xoauth2: true, oauthbearer: true };
 
     fn chosen(auth: Auth, password: &str, offered: Mechanisms, can_bind: bool) -> &'static str {
         let credential = Credential::new("gate".into(), Secret::new(password.into()), auth);
@@ -189,6 +221,8 @@ mod tests {
             (Auth::Auto, spoken, true, "PLAIN"),
             (Auth::Auto, only_login, true, "LOGIN"),
             (Auth::Auto, only_bound, false, "none"),
+            // By a token is never logged in but where that was asked for.
+            (Auth::Auto, Mechanisms { xoauth2: true, oauthbearer: true, ..Mechanisms::NONE }, true, "none"),
             (Auth::Auto, Mechanisms::NONE, true, "none"),
             (Auth::ScramSha256, ALL, true, "SCRAM-SHA-256-PLUS"),
             (Auth::ScramSha256, spoken, true, "none"),

@@ -1,6 +1,7 @@
 //! Delivery by SMTP to a smart host. The client is our own: lettre's connection level reads the greeting itself and bounds no
 //! reply.
 
+mod bearer;
 pub(crate) mod envelope;
 mod hosts;
 mod login;
@@ -28,8 +29,9 @@ use super::parcel::{Parcel, Verdict};
 use crate::config::slice::TlsMode;
 use crate::mail::outcome::Outcome;
 
+pub use bearer::Bearer;
 pub use hosts::Hosts;
-pub use login::Credential;
+pub use login::{Credential, Login};
 
 use hosts::Tour;
 use offers::Limits;
@@ -48,7 +50,7 @@ pub struct Settings {
     pub tls_name: Option<String>,
     /// Under TLS it is known who is there.
     pub verified: bool,
-    pub credential: Option<Credential>,
+    pub login: Option<Login>,
     pub hosts: Hosts,
     pub connections: u16,
     /// Over one connection.
@@ -225,6 +227,13 @@ impl Upstream {
 
     /// A session with the next host of the tour that lets us in; none when there is no other. Adds what failed to `reasons`.
     async fn open(&self, tour: &mut Tour, reasons: &mut Vec<Refused>) -> Option<Session> {
+        // Without a token nobody lets us in, and so nobody is connected to.
+        if let Some(Login::Token(bearer)) = &self.settings.login
+            && let Err(failed) = bearer.tokens.token(&self.dialer).await
+        {
+            reasons.push(failed.into());
+            return None;
+        }
         while let Some(first) = tour.next() {
             let connection = match self.dialer.dial(first).await {
                 Ok(connection) => connection,
@@ -242,7 +251,7 @@ impl Upstream {
             if !tour.reached(first, index) {
                 continue;
             }
-            match Session::open(connection, &self.settings, None).await {
+            match Session::open(connection, &self.settings, &self.dialer, None).await {
                 Ok(session) => {
                     self.settings.hosts.begin_with(index);
                     *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = session.offers.limits;
@@ -250,7 +259,7 @@ impl Upstream {
                 }
                 Err(refused) => {
                     // An upstream may say back what it was told.
-                    let secrets = self.settings.credential.as_ref().map(Credential::secrets).unwrap_or_default();
+                    let secrets = self.settings.login.as_ref().map(Login::secrets).unwrap_or_default();
                     let refused = Refused { reason: secrets.hide(&refused.reason), ..refused };
                     tracing::info!(host, reason = refused.reason, "a host did not let us in");
                     self.settings.hosts.begin_with(index.saturating_add(1));
@@ -284,6 +293,6 @@ fn failed(reasons: &[Refused]) -> Verdict {
     let reason = reply::cut(words.join("; "));
     match !reasons.is_empty() && reasons.iter().all(|refused| refused.is_login) {
         true => Verdict::LoginRefused(reason),
-        false => Verdict::RouteFailed { reason, rest: None },
+        false => Verdict::RouteFailed { reason, rest: reasons.iter().filter_map(|refused| refused.rest).max() },
     }
 }

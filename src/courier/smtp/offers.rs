@@ -50,10 +50,13 @@ pub struct Mechanisms {
     pub scram: bool,
     pub plain: bool,
     pub login: bool,
+    pub xoauth2: bool,
+    pub oauthbearer: bool,
 }
 
 impl Mechanisms {
-    pub const NONE: Self = Self { scram_plus: false, scram: false, plain: false, login: false };
+    pub const NONE: Self =
+        Self { scram_plus: false, scram: false, plain: false, login: false, xoauth2: false, oauthbearer: false };
 
     fn add(&mut self, name: &str) {
         match name.to_ascii_uppercase().as_str() {
@@ -61,6 +64,8 @@ impl Mechanisms {
             "SCRAM-SHA-256" => self.scram = true,
             "PLAIN" => self.plain = true,
             "LOGIN" => self.login = true,
+            "XOAUTH2" => self.xoauth2 = true,
+            "OAUTHBEARER" => self.oauthbearer = true,
             _ => {}
         }
     }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::timeout;
 
-use super::Upstream;
 use super::envelope::reverse;
 use super::session::Session;
 use super::transcript::Transcript;
+use super::{Bearer, Login, Upstream};
 use crate::courier::dial::Connection;
 use crate::ipc::delivery::Line;
 use crate::mail::address::ReversePath;
@@ -29,6 +29,11 @@ impl Upstream {
             notes.note("all its connections are in use and stayed so: it is at work; ask again later");
             return false;
         };
+        if let Some(Login::Token(bearer)) = &self.settings.login
+            && !self.rehearse_token(bearer, lines).await
+        {
+            return false;
+        }
         let (mut passed, mut next) = (true, 0);
         while let Some(host) = self.settings.hosts.name(next) {
             let connection = match self.dialer.dial(next).await {
@@ -54,11 +59,23 @@ impl Upstream {
         passed
     }
 
+    /// Asks for a token, also when one is at hand: who looks on wants to know whether it is given.
+    async fn rehearse_token(&self, bearer: &Bearer, lines: &UnboundedSender<Line>) -> bool {
+        let (asked, url) = (bearer.tokens.anew(&self.dialer).await, bearer.tokens.url());
+        let outcome = match &asked {
+            Ok(token) => format!("given, for {} s", token.life.as_secs()),
+            Err(failed) => failed.reason.clone(),
+        };
+        // Its secrets are those of now.
+        self.transcript(lines).note(&format!("asked {url} for a token: {outcome}"));
+        asked.is_ok()
+    }
+
     async fn rehearse_with(&self, connection: Connection, sender: &ReversePath, lines: &UnboundedSender<Line>) -> bool {
         let (host, notes) = (connection.host.clone(), self.transcript(lines));
         notes.note(&format!("{host}: connected to {}", connection.address));
         let all = async {
-            let mut session = Session::open(connection, &self.settings, Some(self.transcript(lines)))
+            let mut session = Session::open(connection, &self.settings, &self.dialer, Some(self.transcript(lines)))
                 .await
                 .map_err(|refused| refused.reason)?;
             let mut taken = self.mail(&mut session, sender).await?;
@@ -102,6 +119,7 @@ impl Upstream {
     }
 
     fn transcript(&self, lines: &UnboundedSender<Line>) -> Transcript {
-        Transcript::new(lines.clone(), self.settings.credential.as_ref())
+        let secrets = self.settings.login.as_ref().map(Login::secrets);
+        Transcript::new(lines.clone(), secrets.unwrap_or_default())
     }
 }

@@ -1,5 +1,7 @@
 //! One session with an upstream: greeting, EHLO, TLS, login; then it is ready for transactions.
 
+use std::time::Duration;
+
 use tokio::time::{Instant, timeout};
 
 use super::login;
@@ -9,7 +11,7 @@ use super::transcript::Transcript;
 use super::wire::{Broken, Wire};
 use super::{Patience, Settings};
 use crate::config::slice::TlsMode;
-use crate::courier::dial::Connection;
+use crate::courier::dial::{Connection, Dialer};
 use crate::courier::tls::{self, Protected, Stream};
 
 /// Why there is no session: the route's fault, in words.
@@ -18,11 +20,13 @@ pub struct Refused {
     pub reason: String,
     /// It is our login that it doesn't take: 534 or 535 (RFC 4954 sections 4 and 6).
     pub is_login: bool,
+    /// How long who said so wants to be left alone.
+    pub rest: Option<Duration>,
 }
 
 impl From<String> for Refused {
     fn from(reason: String) -> Self {
-        Self { reason, is_login: false }
+        Self { reason, is_login: false, rest: None }
     }
 }
 
@@ -60,6 +64,7 @@ impl Session {
     pub async fn open(
         connection: Connection,
         settings: &Settings,
+        dialer: &Dialer,
         transcript: Option<Transcript>,
     ) -> Result<Self, Refused> {
         let Connection { socket, index, host, address } = connection;
@@ -85,12 +90,14 @@ impl Session {
             // RFC 3207 section 4.2: nothing that was learned in clear counts any more.
             session.hello(settings).await?;
         }
-        if let Some(credential) = &settings.credential {
+        if let Some(login) = &settings.login {
             // Rule U5: never in clear, except where no wire is crossed.
             if session.tls.is_none() && !address.ip().to_canonical().is_loopback() {
                 return Err("AUTH: not without TLS; set tls to starttls or implicit for this upstream".into());
             }
-            login::login(&mut session, credential, patience).await?;
+            // What was said before, it can't say back; and what it offers is read as it stands.
+            session.wire.conceal(login.secrets());
+            login::login(&mut session, login, dialer, patience).await?;
         }
         Ok(session)
     }

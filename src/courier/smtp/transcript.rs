@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::login::Credential;
 use super::reply::Reply;
 use crate::courier::secrets::{HIDDEN, Secrets};
 use crate::ipc::delivery::{Line, MAX_LINE, Who};
@@ -18,8 +17,13 @@ pub struct Transcript {
 }
 
 impl Transcript {
-    pub fn new(lines: UnboundedSender<Line>, credential: Option<&Credential>) -> Self {
-        Self { lines, in_login: false, secrets: credential.map(Credential::secrets).unwrap_or_default() }
+    pub fn new(lines: UnboundedSender<Line>, secrets: Secrets) -> Self {
+        Self { lines, in_login: false, secrets }
+    }
+
+    /// Hides these from now on, instead of those before.
+    pub fn conceal(&mut self, secrets: Secrets) {
+        self.secrets = secrets;
     }
 
     /// What happened, in our words, which may quote the upstream's.
@@ -73,10 +77,11 @@ mod tests {
 
     use super::*;
     use crate::config::slice::Auth;
+    use crate::courier::smtp::Credential;
     use crate::secret::Secret;
 
-    fn credential() -> Credential {
-        Credential::new("gate".into(), Secret::new("sesame".into()), Auth::Auto)
+    fn secrets() -> Secrets {
+        Credential::new("gate".into(), Secret::new("sesame".into()), Auth::Auto).secrets()
     }
 
     fn reply(code: u16, text: &str) -> Reply {
@@ -86,7 +91,7 @@ mod tests {
     #[test]
     fn a_login_is_shown_without_what_it_is_made_of() {
         let (lines, mut shown) = unbounded_channel();
-        let mut transcript = Transcript::new(lines, Some(&credential()));
+        let mut transcript = Transcript::new(lines, secrets());
         transcript.said(b"AUTH PLAIN AGdhdGUAc2VzYW1l\r\n");
         transcript.heard(&reply(535, "no: AGdhdGUAc2VzYW1l\nnor sesame"));
         transcript.said(b"AUTH LOGIN\r\n");
@@ -120,7 +125,7 @@ mod tests {
     #[test]
     fn a_long_line_is_cut() {
         let (lines, mut shown) = unbounded_channel();
-        Transcript::new(lines, None).note(&"x".repeat(5 * MAX_LINE));
+        Transcript::new(lines, Secrets::default()).note(&"x".repeat(5 * MAX_LINE));
         assert_eq!(shown.try_recv().unwrap().text.len(), MAX_LINE);
     }
 }

@@ -12,10 +12,14 @@ use tokio::time::timeout;
 
 use super::reply::{Collector, Malformed, Reply};
 use super::transcript::Transcript;
+use crate::courier::secrets::Secrets;
 use crate::courier::tls::Stream;
 
 /// Octets read at once; replies are short.
 const READ: usize = 4096;
+
+/// What comes within an exchange of AUTH.
+const CHALLENGE: u16 = 334;
 
 /// Why a connection can't go on.
 #[derive(Debug)]
@@ -44,15 +48,31 @@ pub struct Wire {
     collector: Collector,
     /// Who looks on.
     transcript: Option<Transcript>,
+    /// What it may say back, and nobody is shown.
+    secrets: Secrets,
 }
 
 impl Wire {
     pub fn new(stream: Box<dyn Stream>) -> Self {
-        Self { stream, input: Vec::new(), collector: Collector::default(), transcript: None }
+        Self {
+            stream,
+            input: Vec::new(),
+            collector: Collector::default(),
+            transcript: None,
+            secrets: Secrets::default(),
+        }
     }
 
     pub fn told_by(self, transcript: Option<Transcript>) -> Self {
         Self { transcript, ..self }
+    }
+
+    /// Takes these out of every reply from now on, and out of what is told to who looks on. A challenge stays as it is: it must be answered.
+    pub fn conceal(&mut self, secrets: Secrets) {
+        if let Some(transcript) = &mut self.transcript {
+            transcript.conceal(secrets.clone());
+        }
+        self.secrets = secrets;
     }
 
     /// Sends octets, all of them, within the limit. After an error the last of them were not sent: neither layer
@@ -70,7 +90,10 @@ impl Wire {
 
     /// The next reply. The limit is for the whole of it, so that a dripping upstream gains nothing.
     pub async fn reply(&mut self, limit: Duration) -> Result<Reply, Broken> {
-        let reply = timeout(limit, self.collect()).await.map_err(|_| Broken::TimedOut(limit))??;
+        let mut reply = timeout(limit, self.collect()).await.map_err(|_| Broken::TimedOut(limit))??;
+        if reply.code != CHALLENGE {
+            reply.lines.iter_mut().for_each(|line| *line = self.secrets.hide(line));
+        }
         if let Some(transcript) = &mut self.transcript {
             transcript.heard(&reply);
         }

@@ -2,6 +2,7 @@
 
 mod alone;
 mod believed;
+mod by_token;
 mod chunks;
 mod ends;
 mod extensions;
@@ -30,7 +31,7 @@ use super::*;
 use crate::ipc::bytes::Octets;
 use crate::ipc::control::Report;
 use crate::ipc::delivery::{Job, Offer, Progress};
-use crate::ipc::dialing::{Dial, Dialed};
+use crate::ipc::dialing::{Dial, Dialed, Whom};
 use crate::ipc::frame::{Inbox, MAX_CONTENT, Outbox};
 use crate::ipc::packet::Blocking;
 use crate::mail::address::Address;
@@ -70,7 +71,7 @@ fn settings_for(hosts: &Where) -> Settings {
         connector: None,
         tls_name: None,
         verified: true,
-        credential: None,
+        login: None,
         hosts: Hosts::new(hosts.iter().map(|(host, _)| host.clone()).collect()),
         connections: 1,
         messages: 100,
@@ -119,11 +120,21 @@ impl Bench {
 
     /// A dialer that goes through the hosts in order as the real one does, and says that it connected to `claimed`.
     fn attach_dialer(&mut self, hosts: &Where, claimed: Ipv4Addr) {
+        self.attach_dialer_with(hosts, claimed, None);
+    }
+
+    /// With the port of a token endpoint on loopback.
+    fn attach_dialer_with(&mut self, hosts: &Where, claimed: Ipv4Addr, endpoint: Option<u16>) {
         let dialer = self.dialer_end();
         let (hosts, dials) = (hosts.clone(), Arc::clone(&self.dials));
         thread::spawn(move || {
             while let Ok(Arrival::Packet(packet)) = dialer.receive() {
-                let Dial { ticket, first } = packet.message;
+                let Dial { ticket, whom, first } = packet.message;
+                if whom == Whom::TokenEndpoint {
+                    let sent = by_token::connect(&dialer, ticket, claimed, endpoint.expect("this upstream has one"));
+                    sent.unwrap();
+                    continue;
+                }
                 dials.lock().unwrap().push(first);
                 let order = (0..hosts.len()).map(|step| (usize::from(first) + step) % hosts.len());
                 let reached = order.clone().find_map(|at| {

@@ -32,15 +32,15 @@ pub(super) fn login() -> Option<(String, String)> {
     Some(("gate".into(), "sesame".into()))
 }
 
-pub(super) fn credential(password: &str) -> Option<Credential> {
-    Some(Credential::new("gate".into(), Secret::new(password.to_owned()), Auth::Auto))
+pub(super) fn credential(password: &str) -> Option<Login> {
+    Some(Credential::new("gate".into(), Secret::new(password.to_owned()), Auth::Auto).into())
 }
 
 fn protected(port: u16, tls: TlsMode, bundle: &str, password: Option<&str>) -> Bench {
     let connector = Some(tls::connector(bundle.as_bytes()).unwrap());
     let credential = password.and_then(credential);
     let patience = Patience { handshake: Duration::from_secs(2), ..Patience::default() };
-    Bench::start(&one(port), Settings { tls, connector, credential, patience, ..settings_for(&one(port)) })
+    Bench::start(&one(port), Settings { tls, connector, login: credential, patience, ..settings_for(&one(port)) })
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn rule_u5_a_password_goes_in_clear_over_loopback_alone() {
     let elsewhere = Ipv4Addr::new(192, 0, 2, 1);
     for (claimed, expected) in [(Ipv4Addr::LOCALHOST, "delivered 250"), (elsewhere, "route")] {
         let (sink, port) = sink(Options { login: login(), ..Options::default() });
-        let settings = Settings { credential: credential("sesame"), ..settings_for(&one(port)) };
+        let settings = Settings { login: credential("sesame"), ..settings_for(&one(port)) };
         let mut bench = Bench::without_dialer(settings);
         bench.attach_dialer(&one(port), claimed);
         assert_eq!(bench.deliver(&["a@b.test"]).word(), expected);
@@ -184,6 +184,7 @@ fn slice(tls: TlsMode, username: Option<&str>) -> SmtpSlice {
         belief: Belief::default(),
         username: username.map(str::to_owned),
         auth: Auth::Auto,
+        oauth2: None,
         connections: 2,
         keep: Keep { idle: Duration::from_secs(8), age: Duration::from_secs(300), messages: 100 },
     }
@@ -205,7 +206,8 @@ fn the_slice_and_its_files_become_settings() {
         other => Err(format!("{other:?}")),
     });
     let settings = settings.unwrap();
-    assert_eq!(settings.credential.unwrap().password.expose(), "sesame");
+    let Some(Login::Password(credential)) = settings.login else { panic!("no password") };
+    assert_eq!(credential.password.expose(), "sesame");
     assert!(settings.connector.is_some());
 }
 

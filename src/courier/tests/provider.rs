@@ -44,7 +44,7 @@ pub fn server(acts: Vec<Act>, tls: Option<Arc<ServerConfig>>) -> (u16, Receiver<
     (port, told)
 }
 
-fn serve(mut stream: impl Read + Write, act: &Act) -> Option<(String, Vec<u8>)> {
+pub fn serve(mut stream: impl Read + Write, act: &Act) -> Option<(String, Vec<u8>)> {
     let mut octets = Vec::new();
     let head = loop {
         let mut one = [0];

@@ -29,7 +29,7 @@ pub(super) fn rehearse(bench: &mut Bench, sender: &str) -> (Vec<String>, bool) {
 
 fn with_login(options: Options, password: &str) -> (Bench, Sink) {
     let (sink, port) = sink(Options { login: login(), ..options });
-    let settings = Settings { credential: credential(password), ..settings_for(&one(port)) };
+    let settings = Settings { login: credential(password), ..settings_for(&one(port)) };
     (Bench::start(&one(port), settings), sink)
 }
 

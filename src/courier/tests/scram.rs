@@ -14,15 +14,15 @@ fn offering(mechanisms: &str) -> Options {
 }
 
 fn logging_in(port: u16, password: &str, auth: Auth) -> Bench {
-    let credential = Some(Credential::new("gate".into(), Secret::new(password.into()), auth));
-    Bench::start(&one(port), Settings { credential, ..settings_for(&one(port)) })
+    let login = Some(Credential::new("gate".into(), Secret::new(password.into()), auth).into());
+    Bench::start(&one(port), Settings { login, ..settings_for(&one(port)) })
 }
 
 #[test]
 fn rule_u5_scram_is_preferred_and_its_keys_serve_for_the_next_login() {
     let (sink, port) = sink(offering("PLAIN LOGIN SCRAM-SHA-256"));
     let patience = Patience { idle: Duration::ZERO, ..Patience::default() };
-    let settings = Settings { credential: credential("sesame"), patience, ..settings_for(&one(port)) };
+    let settings = Settings { login: credential("sesame"), patience, ..settings_for(&one(port)) };
     let mut bench = Bench::start(&one(port), settings);
     for connections in 1..3 {
         assert_eq!(bench.deliver(&["a@b.test"]).word(), "delivered 250");

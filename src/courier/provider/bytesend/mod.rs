@@ -63,7 +63,7 @@ impl Bytesend {
         let body = serde_json::to_vec(&fields).map_err(|error| unfit(format!("it is no JSON: {error}")))?;
         let headers = vec![("idempotency-key", part_id(letter.message, letter.recipients))];
         let authorization = Some(self.bearer.clone());
-        Ok(Request { kind: "application/json", headers, authorization, body, ..Request::default() })
+        Ok(Request { kind: "application/json", headers, authorization, body: Secret::new(body), ..Request::default() })
     }
 }
 

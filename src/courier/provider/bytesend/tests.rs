@@ -23,7 +23,7 @@ fn body(on_unsupported: OnUnsupported, recipients: &[&str], content: &str) -> Re
         said.text
     })?;
     assert_eq!(request.authorization.unwrap().expose(), "Bearer bs_sesame");
-    Ok(serde_json::from_slice(&request.body).unwrap())
+    Ok(serde_json::from_slice(request.body.expose()).unwrap())
 }
 
 const HEAD: &str = "From: a@example.net\nTo: b@example.org\nSubject: x\n";
@@ -177,7 +177,7 @@ proptest::proptest! {
         let bytesend = Bytesend::new(&Secret::new("bs_sesame".into()), OnUnsupported::Drop, 1 << 20).unwrap();
         proptest::prop_assert!(Bytesend::part(&recipients, &content) >= 1);
         if let Ok(request) = bytesend.request(&letter) {
-            let body: Value = serde_json::from_slice(&request.body).unwrap();
+            let body: Value = serde_json::from_slice(request.body.expose()).unwrap();
             proptest::prop_assert_eq!(&body["to"], &json!(["b@example.org"]));
         }
     }

@@ -24,7 +24,7 @@ pub fn of(content: &[u8], recipients: &[Address], on_unsupported: OnUnsupported)
         let (part, others) = rest.split_at(Bytesend::part(rest, content));
         assert!(!part.is_empty(), "a request for nobody: it would never end");
         let letter = Letter { message: id, sender: &None, recipients: part, content };
-        let body = bytesend.request(&letter).map(|request| request.body).map_err(|said| said.text);
+        let body = bytesend.request(&letter).map(|request| request.body.expose().clone()).map_err(|said| said.text);
         trials.push(Trial { recipients: part.iter().map(|(_, address)| address.clone()).collect(), body });
         rest = others;
     }
