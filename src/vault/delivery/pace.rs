@@ -31,14 +31,18 @@ pub struct Full {
     pub is_long: bool,
 }
 
-/// What a slot of a day has had, for the store.
+/// The slot of a day that messages are taken in, for the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
     pub upstream: String,
     pub slot: u64,
-    pub messages: u32,
     /// Slots before this one count no more.
     pub oldest: u64,
+}
+
+/// The slot of a day that such a time is in.
+pub const fn day_slot(now_us: u64) -> u64 {
+    now_us / DAY_SLOT_US
 }
 
 /// What an upstream has had.
@@ -111,13 +115,16 @@ impl Meter {
         self.day.add(count, now_us);
     }
 
-    /// So many came back before anything was said of them there.
-    pub fn give_back(&mut self, count: u32) {
+    /// So many came back before anything was said of them there, which were taken in that slot of a day.
+    pub fn give_back(&mut self, slot: Option<u64>, count: u32) {
         if let Some(rate) = self.pace.per_second.map(evenly) {
             self.tat_us = self.tat_us.saturating_sub(rate.step_us.saturating_mul(count.into()));
         }
         self.minute.take_back(count);
-        self.day.take_back(count);
+        match slot {
+            Some(slot) => self.day.take_back_of(slot, count),
+            None => self.day.take_back(count),
+        }
     }
 
     /// What a run before this one has given it.
@@ -125,11 +132,10 @@ impl Meter {
         self.day.load(slot, messages, now_us);
     }
 
-    /// What is to be remembered of what it has had; nothing where no day is limited.
+    /// Where what it is given now is to be remembered; nowhere when no day is limited.
     pub fn slot(&self, upstream: &str, now_us: u64) -> Option<Slot> {
         self.pace.per_day?;
-        let (slot, messages) = self.day.current(now_us);
-        Some(Slot { upstream: upstream.to_owned(), slot, messages, oldest: self.day.oldest(now_us) })
+        Some(Slot { upstream: upstream.to_owned(), slot: day_slot(now_us), oldest: self.day.oldest(now_us) })
     }
 
     /// How many there can be in so long a time, from now on, and whether it is a day's limit that says so: what is beyond that
@@ -237,8 +243,8 @@ mod tests {
         let now = 8 * DAY_SLOT_US;
         one.take(1, now);
         assert!(one.room(now).is_err());
-        assert_eq!(one.slot("a", now).map(|slot| (slot.slot, slot.messages)), Some((8, 1)));
-        one.give_back(1);
+        assert_eq!(one.slot("a", now).map(|slot| slot.slot), Some(8));
+        one.give_back(Some(8), 1);
         assert_eq!((one.room(now), one.left(now)), (Ok(1), (Some(5), Some(2))));
         assert_eq!(meter(Some(1), None, None).slot("a", now), None, "nothing to remember");
     }

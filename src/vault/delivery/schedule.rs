@@ -28,6 +28,7 @@ use crate::vault::store::Store;
 use crate::vault::store::pauses::Pause;
 use crate::vault::store::spool::Leased;
 use crate::vault::store::writer::NotStored;
+pub use pacing::unsaid;
 use plan::Plan;
 
 /// What is said of an upstream that ends its sessions over messages; its own words may quote those.

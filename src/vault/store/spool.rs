@@ -87,6 +87,8 @@ pub struct Leased {
     pub is_report: bool,
     /// Couriers that ended over it.
     pub ended: u32,
+    /// The slot of its upstream's day that it was taken in, where the day has a pace.
+    pub day_slot: Option<u64>,
     pub body: Body,
     pub lock: Lock,
     /// Number, recipient, attempts so far.

@@ -91,6 +91,60 @@ fn rule_q12_a_route_that_fails_costs_no_pace() {
 }
 
 #[test]
+fn rule_q12_what_came_back_from_a_route_that_failed_costs_nothing_after_a_restart_either() {
+    let mut bench = Bench::new();
+    bench.slice.upstreams.push("second".into());
+    bench.slice.routes[0].via = vec![0, 1];
+    bench.slice.paces = vec![("smarthost".into(), per_day(1))];
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let (mut first, mut second) = (vault.courier().await, vault.courier_of("second").await);
+        let message = kept(edge.submit(1, &["x@example.org"], b"a").await);
+        let (job, ..) = first.message().await;
+        first.tell(Progress::RouteFailed { job, reason: "gone".into(), rest: None }).await;
+        assert_eq!(deliver(&mut second).await, message);
+    });
+    vault.drain();
+    assert_eq!(bench.count("SELECT sum(messages) FROM upstream_pace"), 0);
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let mut first = vault.courier().await;
+        let message = kept(edge.submit(1, &["x@example.org"], b"b").await);
+        assert_eq!(deliver(&mut first).await, message);
+    });
+    vault.drain();
+    assert_eq!(bench.count("SELECT sum(messages) FROM upstream_pace"), 1);
+}
+
+#[test]
+fn rule_q12_what_a_clock_that_was_ahead_wrote_is_counted_once() {
+    let mut bench = Bench::new();
+    bench.slice.paces = vec![("smarthost".into(), per_day(3))];
+    bench.run().drain();
+    let ahead = "INSERT INTO upstream_pace VALUES('smarthost', 90000000, 1), ('smarthost', 90000001, 1)";
+    Database::open(bench.home.path()).unwrap().connection.execute(ahead, []).unwrap();
+    for rows in [2, 3] {
+        let mut vault = bench.run();
+        test(async {
+            let mut edge = vault.edge();
+            edge.login(&bench, 1).await;
+            let mut courier = vault.courier().await;
+            if rows == 3 {
+                let message = kept(edge.submit(1, &["x@example.org"], b"a").await);
+                assert_eq!(deliver(&mut courier).await, message);
+            }
+        });
+        vault.drain();
+        assert_eq!(bench.count("SELECT sum(messages) FROM upstream_pace"), rows);
+        assert_eq!(bench.count("SELECT count(*) FROM upstream_pace WHERE slot >= 90000000"), 0);
+    }
+}
+
+#[test]
 fn rule_q12_the_sender_is_told_when_more_waits_than_leaves_in_time_and_who_has_little_is_not() {
     let mut bench = Bench::new();
     let password = with_till(&mut bench);

@@ -13,7 +13,7 @@ use crate::vault::audit::ledger::now_us;
 use crate::vault::delivery::breaker::Fault;
 use crate::vault::delivery::interrupted::interrupted;
 use crate::vault::delivery::poison::{self, Proof};
-use crate::vault::delivery::schedule::{persist, plain, release, tell_of};
+use crate::vault::delivery::schedule::{persist, plain, release, tell_of, unsaid};
 use crate::vault::delivery::settlement::{owes, tell, write};
 use crate::vault::delivery::{outcome, report};
 use crate::vault::edge::Parting;
@@ -34,12 +34,12 @@ impl Courier {
         let pause = {
             let (mut schedule, now) = (self.vault.schedule.borrow_mut(), Instant::now());
             let pause = schedule.failed(&self.peer.label, fault, &reason, now);
-            if rest.is_none() {
-                schedule.unsaid(&self.peer.label, 1);
-            }
             let longer = rest.and_then(|rest| schedule.rest_at_least(&self.peer.label, rest, now));
             pause.map(|pause| longer.unwrap_or(pause))
         };
+        if rest.is_none() {
+            unsaid(&self.vault, &self.peer.label, &active.leased);
+        }
         tell_of(&self.vault, &self.peer.label, pause, fault, reason).await;
         self.expire(&mut active);
         self.end(active, now_us(), Proof::None);
@@ -152,6 +152,7 @@ impl Courier {
         // What was leased to it and never offered.
         while let Some(message) = leased.recv().await {
             self.vault.schedule.borrow_mut().returned(&self.peer.label, self.peer.instance, &message.principal);
+            unsaid(&self.vault, &self.peer.label, &message);
             release(&self.vault, message.job, message.lane, now_us());
         }
     }

@@ -57,6 +57,14 @@ impl Window {
         }
     }
 
+    /// So many of those of a slot were none.
+    pub fn take_back_of(&mut self, slot: u64, count: u32) {
+        if let Some((_, had)) = self.counts.iter_mut().find(|(of, _)| *of == slot) {
+            *had = had.saturating_sub(count);
+        }
+        self.counts.retain(|(_, had)| *had > 0);
+    }
+
     /// When there is room for one more under a limit.
     pub fn free_at(&self, limit: u32, now_us: u64) -> u64 {
         let (mut left, oldest) = (self.count(now_us), self.oldest(now_us));
@@ -70,12 +78,6 @@ impl Window {
             }
         }
         now_us
-    }
-
-    /// The slot of now, and how many there were in it.
-    pub fn current(&self, now_us: u64) -> (u64, u32) {
-        let slot = self.slot(now_us);
-        (slot, self.counts.back().filter(|(last, _)| *last == slot).map_or(0, |(_, count)| *count))
     }
 
     /// The oldest slot that counts.
@@ -131,11 +133,16 @@ mod tests {
         window.add(3, 5);
         window.add(2, 15);
         window.take_back(4);
-        assert_eq!((window.count(15), window.current(5)), (1, (0, 1)));
+        assert_eq!((window.count(15), window.count(69), window.count(70)), (1, 1, 0), "of the first slot");
         window.take_back(9);
         assert_eq!(window.count(15), 0);
         window.load(99, 4, 20);
-        assert_eq!((window.current(20), window.count(20)), ((2, 4), 4));
-        assert_eq!((window.count(89), window.count(90)), (4, 0));
+        assert_eq!((window.count(20), window.count(89), window.count(90)), (4, 4, 0));
+        window.add(2, 30);
+        window.take_back_of(2, 3);
+        assert_eq!((window.count(89), window.count(90)), (3, 2), "of the slot that they were taken in");
+        window.take_back_of(2, 9);
+        window.take_back_of(1, 9);
+        assert_eq!(window.count(89), 2);
     }
 }

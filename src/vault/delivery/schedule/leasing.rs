@@ -6,10 +6,10 @@ use std::time::Instant;
 use tokio::task::spawn_local;
 
 use super::plan::Plan;
-use super::{TICK, release, stranded};
+use super::{TICK, release, stranded, unsaid};
 use crate::vault::Vault;
 use crate::vault::audit::ledger::now_us;
-use crate::vault::delivery::pace::Slot;
+use crate::vault::delivery::pace::day_slot;
 use crate::vault::delivery::{backlog, expiry, report};
 use crate::vault::store::spool::Leased;
 
@@ -21,9 +21,10 @@ pub async fn run(vault: Rc<Vault>) {
         vault.schedule.borrow_mut().pause(&upstream, Some(pause));
     }
     spawn_local(backlog::watch(Rc::clone(&vault)));
-    let had = vault.writer.run(|store| store.paces.all()).await;
-    vault.schedule.borrow_mut().remember(had.unwrap_or_default(), Instant::now(), now_us());
-    tokio::task::spawn_local(stranded::run(Rc::clone(&vault)));
+    let (now, clock_us) = (Instant::now(), now_us());
+    let had = vault.writer.run(move |store| store.paces.all(day_slot(clock_us))).await;
+    vault.schedule.borrow_mut().remember(had.unwrap_or_default(), now, clock_us);
+    spawn_local(stranded::run(Rc::clone(&vault)));
     loop {
         loop {
             let plan = {
@@ -57,7 +58,7 @@ struct Found {
 async fn lease(vault: &Rc<Vault>, plan: Plan) {
     let (lane, upstream, first, count) = (plan.lane.clone(), plan.upstream.clone(), plan.first, plan.count);
     let (mut share, is_alone, clock) = (plan.share.clone(), plan.is_alone, vault.authority.borrow().clock);
-    let slot = plan.slot.clone();
+    let (slot, taken_in) = (plan.slot.clone(), plan.slot.as_ref().map(|slot| slot.slot));
     // Whoever arrives from here on is looked at again.
     vault.schedule.borrow_mut().lanes.insert(lane.clone(), u64::MAX);
     let found = vault.writer.run(move |store| {
@@ -75,14 +76,13 @@ async fn lease(vault: &Rc<Vault>, plan: Plan) {
                 }
                 Some(leased) => {
                     share.take(&leased.principal);
-                    found.leased.push(leased);
+                    found.leased.push(Leased { day_slot: taken_in, ..leased });
                 }
                 None => break,
             }
         }
-        let unsaid = count.saturating_sub(u32::try_from(found.leased.len()).unwrap_or(count));
-        if let Some(slot) = slot.filter(|_| unsaid < count) {
-            store.paces.set(&Slot { messages: slot.messages.saturating_sub(unsaid), ..slot })?;
+        if let Some(slot) = slot.filter(|_| !found.leased.is_empty()) {
+            store.paces.add(&slot, u32::try_from(found.leased.len()).unwrap_or(count))?;
         }
         found.next = store.spool.next_due(&lane)?;
         found.suspect = store.suspects.next_due(&lane)?;
@@ -95,7 +95,7 @@ async fn lease(vault: &Rc<Vault>, plan: Plan) {
         let mut schedule = vault.schedule.borrow_mut();
         let got = u32::try_from(found.leased.len()).unwrap_or(plan.count).min(plan.count);
         schedule.back(&plan.upstream, plan.instance, plan.count - got);
-        schedule.unsaid(&plan.upstream, plan.count - got);
+        schedule.unsaid(&plan.upstream, taken_in, plan.count - got);
         // Those who are left although there was room have all that they may have.
         let is_passed_over =
             !is_alone && got + found.expired < plan.count && found.next.is_some_and(|next| next <= now_us());
@@ -114,7 +114,7 @@ async fn lease(vault: &Rc<Vault>, plan: Plan) {
         if let Err(gone) = plan.offers.send(message) {
             let message = gone.0;
             vault.schedule.borrow_mut().returned(&plan.upstream, plan.instance, &message.principal);
-            vault.schedule.borrow_mut().unsaid(&plan.upstream, 1);
+            unsaid(vault, &plan.upstream, &message);
             release(vault, message.job, message.lane, now_us());
         }
     }

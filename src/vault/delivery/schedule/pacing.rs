@@ -1,10 +1,13 @@
 //! The schedule's side of the upstreams' paces: their rules, what they have had, and whether more mail would leave in time.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::Schedule;
+use super::{Schedule, persist};
 use crate::policy::limits::Pace;
+use crate::vault::Vault;
 use crate::vault::delivery::backlog::Backlog;
+use crate::vault::store::spool::Leased;
 use crate::vault::store::spool::turns::SHORT_US;
 
 /// What a sender is told to wait at least and at most when too much waits already: what is in the way goes in its own time, and
@@ -66,10 +69,10 @@ impl Schedule {
         began_us.saturating_add(u64::try_from(passed).unwrap_or(u64::MAX))
     }
 
-    /// So many messages came back before anything was said of them to the upstream.
-    pub fn unsaid(&mut self, upstream: &str, count: u32) {
+    /// So many messages came back before anything was said of them to the upstream, which were taken in that slot of a day.
+    pub fn unsaid(&mut self, upstream: &str, slot: Option<u64>, count: u32) {
         if let Some(upstream) = self.upstreams.get_mut(upstream) {
-            upstream.meter.give_back(count);
+            upstream.meter.give_back(slot, count);
         }
     }
 
@@ -93,6 +96,17 @@ impl Schedule {
         let wait = u64::try_from(wait).unwrap_or(LONGEST_WAIT).clamp(LEAST_WAIT, LONGEST_WAIT);
         u32::try_from(wait).ok()
     }
+}
+
+/// A leased message comes back before anything was said of it to the upstream: what it took of the pace is given back, also of
+/// the day as it is on the disk.
+pub fn unsaid(vault: &Rc<Vault>, upstream: &str, leased: &Leased) {
+    vault.schedule.borrow_mut().unsaid(upstream, leased.day_slot, 1);
+    let Some(slot) = leased.day_slot else { return };
+    let (own, upstream) = (Rc::clone(vault), upstream.to_owned());
+    vault.finish(async move {
+        persist(&own, move |store| store.paces.give_back(&upstream, slot)).await;
+    });
 }
 
 #[cfg(test)]
@@ -163,9 +177,9 @@ mod tests {
         let now = Instant::now();
         let mut schedule = schedule("first", Pace { per_day: Some(2), ..Pace::default() });
         let plan = schedule.next(now, 0).unwrap();
-        assert_eq!(plan.slot.map(|slot| slot.messages), Some(2));
+        assert_eq!(plan.count, 2);
         schedule.back("first", Instance(1), 2);
-        schedule.unsaid("first", 2);
+        schedule.unsaid("first", plan.slot.map(|slot| slot.slot), 2);
         assert_eq!(given(&mut schedule, now), [("first".to_owned(), 2)]);
         schedule.back("first", Instance(1), 2);
         schedule.suspect("first", Some(0));

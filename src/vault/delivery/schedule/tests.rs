@@ -168,6 +168,7 @@ fn a_paused_upstream_is_offered_nothing_until_it_is_resumed() {
 /// A message of that credential, as far as the schedule looks at it.
 fn leased(credential: &str) -> Leased {
     Leased {
+        day_slot: None,
         job: 0,
         delivery: uuid::Uuid::nil(),
         lane: "a".into(),

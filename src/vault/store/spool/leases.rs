@@ -126,6 +126,7 @@ impl Spool<'_> {
                 _ => return Err(damaged("a body is neither here nor there")),
             };
             Ok(Leased {
+                day_slot: None,
                 job,
                 delivery,
                 lane: lane.to_owned(),
