@@ -363,15 +363,6 @@ fn an_inline_password_needs_a_private_file() {
 }
 
 #[test]
-fn rules_too_long_for_a_grant_are_refused() {
-    let many: Vec<String> = (0..600).map(|n| format!("\"somebody-{n}@a-rather-long-domain.example.net\"")).collect();
-    assert!(complaint("\"@competitor.example\"", &many.join(",")).contains("take more than 12 KiB together"));
-    let many: String =
-        (0..200).map(|n| format!("[[route]]\nto = \"@d{n}.example.net\"\nvia = [\"inside\"]\n")).collect();
-    assert!(complaint("[spool]", &format!("{many}[spool]")).contains("the routes that can apply to"));
-}
-
-#[test]
 fn what_is_odd_is_a_warning() {
     let cases = [
         ("Gate.example.net", "gate", "is not a full name"),

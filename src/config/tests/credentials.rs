@@ -67,3 +67,12 @@ fn row_80b_where_its_mail_goes_stands_in_the_file_too() {
         assert!(said.contains(why), "{keys}: {said}");
     }
 }
+
+#[test]
+fn rules_too_long_for_a_grant_are_refused() {
+    let many: Vec<String> = (0..600).map(|n| format!("\"somebody-{n}@a-rather-long-domain.example.net\"")).collect();
+    assert!(complaint("\"@competitor.example\"", &many.join(",")).contains("take more than 12 KiB together"));
+    let many: String =
+        (0..200).map(|n| format!("[[route]]\nto = \"@d{n}.example.net\"\nvia = [\"inside\"]\n")).collect();
+    assert!(complaint("[spool]", &format!("{many}[spool]")).contains("the routes that can apply to"));
+}
