@@ -4,7 +4,8 @@
 mod support;
 
 use std::fs;
-use std::process::Output;
+use std::io::Write as _;
+use std::process::{Output, Stdio};
 
 use gatepost::sink::{Fault, Options, Phase};
 use serde_json::Value;
@@ -78,6 +79,27 @@ fn a_test_message_goes_the_way_of_all_mail_and_its_fate_is_told() {
     assert!(refused.len() == 3 && refused.iter().all(|event| event["listener"] == "control"), "{refused:?}");
     service.end();
     assert!(said(&send(&service, &["--to", "b@example.org"])).contains("does not run"));
+}
+
+#[test]
+fn a_credential_that_is_disabled_while_its_message_is_written_sends_it_no_more() {
+    let service = Service::start();
+    service.add_credential();
+    let pipe = service.folder.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let to = ["send", "--to", "b@example.org", "--from", "a@example.net", "--file", pipe.to_str().unwrap()];
+    let mut command = support::gatepost();
+    command.args(to).arg("--config").arg(service.config()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let sending = command.spawn().unwrap();
+    // Who opens it waits for its reader, which has begun its message by then.
+    let mut content = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    assert!(service.command(&["credential", "disable", CREDENTIAL]).status.success());
+    content.write_all(b"From: a@example.net\nSubject: late\n\nx\n").unwrap();
+    drop(content);
+    let sent = sending.wait_with_output().unwrap();
+    assert!(!sent.status.success() && said(&sent).contains("revoked"), "{}", said(&sent));
+    assert_eq!(events(&service, "msg.accept").len(), 0);
+    service.stop();
 }
 
 #[test]

@@ -70,6 +70,10 @@ fn examine(path: &Path) -> Report {
             (Some(password), None) => files.password(password),
             (None, _) => {}
         }
+        if let Some(oauth2) = &upstream.oauth2 {
+            oauth2.secrets().for_each(|secret| files.password(secret));
+            oauth2.authorities.iter().for_each(|authorities| drop(files.authorities(authorities)));
+        }
     }
     for (_, witness) in plan.witnesses() {
         if let Some(authorities) = &witness.authorities {
@@ -154,7 +158,7 @@ impl Files<'_> {
         let Some(text) = self.read(source, true) else { return };
         match std::str::from_utf8(&text).map(str::lines).map(Iterator::collect::<Vec<_>>).as_deref() {
             Ok([line]) if !line.is_empty() => {}
-            Ok(_) => self.refuse(&format!("{source}: must hold one line, the password")),
+            Ok(_) => self.refuse(&format!("{source}: must hold one line, the secret")),
             Err(_) => self.refuse(&format!("{source}: is not UTF-8 text")),
         }
     }

@@ -32,7 +32,12 @@ pub struct Oauth2 {
 
 impl Oauth2 {
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
-        self.client_secret.iter().chain(&self.refresh_token).chain(&self.authorities)
+        self.secrets().chain(&self.authorities)
+    }
+
+    /// What is proved with at the endpoint.
+    pub fn secrets(&self) -> impl Iterator<Item = &Source> {
+        self.client_secret.iter().chain(&self.refresh_token)
     }
 
     pub fn slice(&self) -> Oauth2Slice {

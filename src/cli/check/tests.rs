@@ -83,6 +83,28 @@ fn a_secret_that_no_provider_can_know_us_by_is_found_before_a_start() {
 }
 
 #[test]
+fn what_tokens_are_asked_for_with_is_found_before_a_start_too() {
+    let house = House::new();
+    let at = house.0.path().display().to_string();
+    for (text, expected) in
+        [("sesame\n", None), ("", Some("must hold one line")), ("a\nb\n", Some("must hold one line"))]
+    {
+        house.write("refresh", text, 0o600);
+        let written = format!(
+            "version = 1\nhostname = \"gate.example.net\"\n\
+             [[listener]]\nname = \"a\"\naddress = [\"127.0.0.1:2525\"]\nprotocol = \"smtp\"\n\
+             [[upstream]]\nname = \"b\"\nkind = \"smtp\"\nhosts = [\"smtp.example.net:587\"]\nusername = \"gate\"\n\
+             auth = \"xoauth2\"\nauthorities_file = \"{at}/chain.pem\"\n\
+             oauth2 = {{ grant = \"refresh_token\", token_url = \"https://login.example.net/token\", client_id = \"x\", \
+             refresh_token_file = \"{at}/refresh\", authorities_file = \"{at}/chain.pem\" }}\n[[route]]\nvia = [\"b\"]\n"
+        );
+        let errors = examine(&house.write("gatepost.toml", &written, 0o640)).errors;
+        assert_eq!(errors.len(), usize::from(expected.is_some()), "{errors:?}");
+        assert!(expected.is_none_or(|why| errors[0].contains(why)), "{errors:?}");
+    }
+}
+
+#[test]
 fn a_key_that_fits_its_certificate_is_ok() {
     let report = House::new().examine("chain.pem", "key.pem", "password");
     assert_eq!(report.errors, Vec::<String>::new());

@@ -116,7 +116,13 @@ async fn begin(
         Ok(reservation) => {
             let share = vault.incoming.share(&from.credential.id);
             let mut transaction = Transaction::new(sender, manner, "localhost".to_owned(), None, (reservation, share));
-            transaction.add(recipients.into_iter().map(Addressee::from).collect(), most);
+            let mut once: Vec<Address> = Vec::with_capacity(recipients.len());
+            recipients.into_iter().for_each(|to| {
+                if !once.contains(&to) {
+                    once.push(to)
+                }
+            });
+            transaction.add(once.into_iter().map(Addressee::from).collect(), most);
             Ok(Ok(Submission { transaction, sender: from }))
         }
         Err(denied) => {
@@ -146,6 +152,16 @@ async fn take(vault: &Rc<Vault>, submission: &mut Submission, octets: Vec<u8>) -
 
 async fn commit(vault: &Rc<Vault>, submission: Submission, facts: Facts) -> Result<Result<(), Refusal>, String> {
     let Submission { mut transaction, sender } = submission;
+    // It may have begun long ago: as a session does, it asks anew.
+    let known = Known { credential: Rc::clone(&sender.credential), key: None };
+    let review = vault.authority.borrow().credentials.review(&known, now_us());
+    if let Err(refusal) = review {
+        let event = Event { message: Some(transaction.message), ..Event::refusal(refusal) };
+        let event = sender.describe(event, None).sender(&transaction.sender).recipients(&transaction.recipients);
+        transaction.give_up(vault);
+        vault.writer.record(vec![event]).await;
+        return Ok(Err(refusal));
+    }
     if let Err(denied) = transaction.decide(vault, &sender, &facts) {
         let (message, bytes) = (Some(transaction.message), Some(transaction.size()));
         let event = Event { message, bytes, ..Event::refusal(denied.refusal) };

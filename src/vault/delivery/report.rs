@@ -32,8 +32,6 @@ use crate::vault::transaction::microseconds;
 
 /// Why none is made of what was owed when the credential still wanted reports.
 const NOT_WANTED: &str = "not-wanted";
-/// Why none is made to an address that reports are from: nobody wants to know what became of those.
-const OWN_ADDRESS: &str = "own-address";
 
 /// From the start on: what was owed when the vault ended, and then who is late.
 pub async fn begin(vault: Rc<Vault>) {
@@ -57,7 +55,6 @@ pub async fn make(vault: &Vault, owed: Owed) -> bool {
     let way = way_back::find(&vault.authority.borrow().slice, &owed.principal, &owed.sender);
     // RFC 8689 section 5: a report is protected like the message, or tells nothing of what is in it.
     let require_tls = owed.manner.require_tls && way.keeps_tls;
-    let is_own = way_back::is_from(&vault.authority.borrow().slice, &owed.sender);
     let reportable = reportable(vault, &owed);
     let original = match reportable {
         Some(Reportable::Message) if require_tls == owed.manner.require_tls => original(vault, &owed).await,
@@ -118,13 +115,12 @@ pub async fn make(vault: &Vault, owed: Owed) -> bool {
     };
     let unsent = match (sealed, reportable) {
         (_, None) => Some(NOT_WANTED),
-        _ if is_own => Some(OWN_ADDRESS),
         (_, Some(Reportable::Nothing)) => Some("recipient-not-allowed"),
         _ if way.lane.is_empty() => Some("no-route"),
         (Err(_), _) => Some("not-encrypted"),
         (Ok(()), _) => None,
     };
-    if let Some(reason) = unsent.filter(|reason| ![NOT_WANTED, OWN_ADDRESS].contains(reason)) {
+    if let Some(reason) = unsent.filter(|reason| *reason != NOT_WANTED) {
         tracing::error!(message = %owed.message, reason, "the sender of a message can't be told what became of it");
     }
     let event = event(&owed.principal, owed.message, &accepted, &fates, unsent);
@@ -188,7 +184,7 @@ fn event(principal: &str, about: MessageId, report: &Accepted, fates: &[Fate], u
     let all = |action| fates.iter().all(|fate| fate.action == action);
     let outcome = match unsent {
         None => Outcome::Success,
-        Some(NOT_WANTED | OWN_ADDRESS) => Outcome::Info,
+        Some(NOT_WANTED) => Outcome::Info,
         Some(_) => Outcome::Failure,
     };
     let reason = unsent.unwrap_or(match () {

@@ -44,11 +44,6 @@ pub fn find(slice: &VaultSlice, principal: &str, sender: &Address) -> WayBack {
     way
 }
 
-/// Whether reports are from this address.
-pub fn is_from(slice: &VaultSlice, address: &Address) -> bool {
-    slice.bounces.iter().any(|bounce| bounce.from.as_ref() == Some(address))
-}
-
 fn bounce_of(slice: &VaultSlice, number: u16) -> Option<&Bounce> {
     slice.bounces.iter().find(|bounce| bounce.upstream == number)
 }

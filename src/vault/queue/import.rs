@@ -15,7 +15,7 @@ use crate::mail::address::Address;
 use crate::mail::envelope::Utf8;
 use crate::mail::id::MessageId;
 use crate::mail::outcome::MAX_TEXT;
-use crate::policy::reports::Delays;
+use crate::policy::reports::{Delays, Reports};
 use crate::policy::{Grant, MOST_TTL, Policy, Reportable};
 use crate::vault::audit::event::{Event, Field, MAX_RECIPIENTS, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
@@ -27,10 +27,10 @@ use crate::vault::store::spool::{Accepted, Body};
 /// Recipients of one message: more than any credential may have, and no end of memory.
 const MAX: usize = 100_000;
 
-/// How far the clock of another gate may be ahead, and what of a life is left at most: a message lives as long as that from its
-/// acceptance, or from its release.
+/// How far the clock of another gate may be ahead, and what of a life is left at most: a message lives as long as `MOST_TTL` from
+/// its release, which may be as far away.
 const AHEAD_US: u64 = 86_400_000_000;
-const LONGEST_US: u64 = MOST_TTL * 1_000_000 + AHEAD_US;
+const LONGEST_US: u64 = 2 * MOST_TTL * 1_000_000 + AHEAD_US;
 
 const OPEN: &str = "it is in this queue already";
 const ENDED: &str =
@@ -272,8 +272,12 @@ pub fn keep(
     };
     store.accept(&accepted, first.unwrap_or_default())?;
     let Some(open) = store.hold.find(message)? else { return Ok(Err(OPEN)) };
-    for (number, recipient) in (0..).zip(&recipients) {
-        store.transfer.place(open.row, number, recipient)?;
+    // Nobody is told of a delay who would not be, had it come in here, whatever the archive says.
+    let hears = accepted.sender.is_some() && !accepted.is_report && accepted.reports == Reports::Mail;
+    for (number, mut recipient) in (0..).zip(recipients) {
+        let is_told = hears && Delays::Told.are_told(recipient.addressee.wish.notify);
+        recipient.since_us = recipient.since_us.filter(|_| is_told);
+        store.transfer.place(open.row, number, &recipient)?;
     }
     store.transfer.suspect(open.row, envelope.ended)?;
     match (released, doubtful) {

@@ -49,9 +49,10 @@ impl<'c> Transfer<'c> {
             moves: sql(
                 "SELECT EXISTS(SELECT 1 FROM spool_rcpt WHERE msg = ? AND (state = 1 OR state = 0 AND held <> 1))",
             )?,
-            // Given up by order is not its end elsewhere.
+            // Given up by order is not its end elsewhere, unless it may have been delivered.
             was: sql(
-                "SELECT rcpt, state = 3 AND said = 'dropped' AND code IS NULL AND enhanced IS NULL AND host IS NULL \
+                "SELECT rcpt, state = 3 AND said IS 'dropped' AND code IS NULL AND enhanced IS NULL AND host IS NULL \
+                        AND unknown = 0 \
                  FROM spool_msg JOIN spool_rcpt ON msg = id WHERE msg_id = ? AND done_us IS NOT NULL ORDER BY n",
             )?,
             forget: sql("DELETE FROM spool_msg WHERE msg_id = ? AND done_us IS NOT NULL")?,

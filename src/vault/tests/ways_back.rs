@@ -168,13 +168,6 @@ fn silent(bench: Bench, facts: Facts) -> Vec<(String, Option<String>)> {
 }
 
 #[test]
-fn rule_q13_nothing_is_reported_to_an_address_that_reports_are_from() {
-    let facts = Facts { authors: vec![address("a@example.net")], ..Facts::default() };
-    let told = silent(bench(Some("a@example.net"), None), facts);
-    assert_eq!(told.last().unwrap(), &("dsn.sent".into(), Some("own-address".into())), "{told:?}");
-}
-
-#[test]
 fn rule_q13_nothing_is_reported_of_another_hosts_report_although_it_has_a_sender() {
     let facts = Facts { authors: vec![address("a@example.net")], is_report: true, ..Facts::default() };
     let told = silent(bench(None, None), facts);

@@ -189,7 +189,7 @@ fn counts_that_no_queue_has_are_not_taken_in_and_none_overflows() {
         (Envelope { bytes: 0, ..envelope.clone() }, vec![one.clone()], no_value),
         (Envelope { accepted_us: now_us() * 2, ..envelope.clone() }, vec![one.clone()], "future"),
         (
-            Envelope { expires_us: now_us() + 2 * MOST_TTL * 1_000_000, ..envelope.clone() },
+            Envelope { expires_us: now_us() + 3 * MOST_TTL * 1_000_000, ..envelope.clone() },
             vec![one.clone()],
             "lives longer",
         ),
@@ -268,6 +268,21 @@ fn an_upstream_that_says_dropped_gives_nobody_up_by_order() {
 }
 
 #[test]
+fn a_recipient_who_ended_without_a_word_is_no_damage() {
+    let home = home();
+    let database = Database::open(home.path()).unwrap();
+    let mut store = Store::prepare(&database).unwrap();
+    let message = accept(&mut store, "shop", &["a@example.org", "b@example.org"]);
+    let (envelope, mut recipients) = from(whole(&mut store, message, true), Standing::Ready);
+    let silent = Recipient { standing: Standing::Failed, code: None, enhanced: None, ..recipients[0].clone() };
+    recipients[0] = Recipient { said: None, host: None, ..silent };
+    part(&mut store, message);
+    assert_eq!(taken(&mut store, (envelope.clone(), recipients.clone()), false), Ok(false));
+    assert_eq!(all(&mut store, &order(Deed::Drop, Which::All)), counts(1, 1, 0));
+    assert_eq!(taken(&mut store, (envelope, recipients), false), Ok(false));
+}
+
+#[test]
 fn the_rules_that_a_credential_has_here_are_asked_for_what_comes_from_elsewhere() {
     let home = home();
     let database = Database::open(home.path()).unwrap();
@@ -324,10 +339,13 @@ fn rule_q13_rule_q14_what_is_to_be_told_of_a_message_moves_with_it() {
         assert_eq!(taken(&mut store, out.clone(), false), Ok(false));
         let again = whole(&mut store, message, true);
         assert_eq!((again.envelope.reports, again.envelope.is_report), (reports, is_report));
-        assert_eq!(again.recipients[0].since_us, Some(one.accepted_us), "it is held as it was");
+        let is_told = reports == Reports::Mail && !is_report;
+        assert_eq!(again.recipients[0].since_us, is_told.then_some(one.accepted_us), "it is held as it was");
         let nobody = Envelope { sender: None, is_report: false, ..out.0 };
         part(&mut store, message);
         assert_eq!(taken(&mut store, (nobody, out.1), false), Ok(false));
-        assert!(whole(&mut store, message, true).envelope.is_report, "from nobody comes nothing else");
+        let again = whole(&mut store, message, true);
+        assert!(again.envelope.is_report, "from nobody comes nothing else");
+        assert_eq!(again.recipients[0].since_us, None, "nobody is there to be told");
     }
 }
