@@ -85,6 +85,16 @@ impl Notify {
         Self(Self::NEVER)
     }
 
+    /// What two recipients want of one mailbox that stands for both. Who says nothing wants failures (RFC 3461 section 4.1).
+    pub fn both(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        if one.is_none() && other.is_none() {
+            return None;
+        }
+        let bits = one.map_or(Self::FAILURE, u8::from) | other.map_or(Self::FAILURE, u8::from);
+        let occasions = bits & !Self::NEVER;
+        Some(Self(if occasions == 0 { Self::NEVER } else { occasions }))
+    }
+
     pub const fn on_success(self) -> bool {
         self.0 & Self::SUCCESS != 0
     }

@@ -13,7 +13,7 @@ impl Policy {
     /// sender need not know that there is one. Where all mail is redirected nobody else gets any, also no copy.
     pub fn destinations(&self, named: Vec<Addressee>) -> Vec<Addressee> {
         if let Some(to) = &self.redirect {
-            let notify = named.first().and_then(|first| first.wish.notify);
+            let notify = named.iter().map(|one| one.wish.notify).reduce(Notify::both).flatten();
             return vec![Addressee { address: to.clone(), wish: Wish { notify, orcpt: None } }];
         }
         let copies: Vec<Addressee> = self.copies(named.iter().map(|one| &one.address)).map(silent).collect();
@@ -47,7 +47,7 @@ impl Policy {
 
 /// One of whose delivery nobody is told.
 fn silent(address: &Address) -> Addressee {
-    Addressee { address: address.clone(), wish: Wish { notify: Notify::parse("NEVER").ok(), orcpt: None } }
+    Addressee { address: address.clone(), wish: Wish { notify: Some(Notify::never()), orcpt: None } }
 }
 
 #[cfg(test)]
@@ -79,6 +79,20 @@ mod tests {
         let one = policy.destinations(all);
         assert_eq!(who(&one), ["test@example.net"]);
         assert!(one[0].wish.notify.is_some_and(Notify::on_success));
+        for (wishes, expected) in [
+            ([None, None], None),
+            ([Some("NEVER"), Some("NEVER")], Some("NEVER")),
+            ([Some("NEVER"), Some("SUCCESS,FAILURE")], Some("SUCCESS,FAILURE")),
+            ([Some("SUCCESS"), None], Some("SUCCESS,FAILURE")),
+            ([Some("NEVER"), None], Some("FAILURE")),
+        ] {
+            let mut all = named(&["a@example.org", "b@example.org"]);
+            all.iter_mut()
+                .zip(wishes)
+                .for_each(|(one, wish)| one.wish.notify = wish.and_then(|wish| Notify::parse(wish).ok()));
+            let notify = policy.destinations(all)[0].wish.notify;
+            assert_eq!(notify.map(|notify| notify.to_string()).as_deref(), expected, "{wishes:?}");
+        }
         assert_eq!(who(&Policy::default().destinations(named(&["a@example.org"]))), ["a@example.org"]);
     }
 
