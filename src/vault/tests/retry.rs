@@ -66,8 +66,8 @@ fn rule_q4_rule_q8_recipients_who_were_put_off_together_come_back_together() {
         let (_, same, recipients, _) = again;
         assert_eq!(same, message);
         assert_eq!(recipients.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [0, 2]);
+        vault.abandon();
     });
-    vault.abandon();
     assert_eq!(bench.count("SELECT count(DISTINCT next_us) FROM spool_rcpt WHERE n IN (0, 2) AND attempts = 1"), 1);
 }
 

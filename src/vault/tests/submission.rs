@@ -134,9 +134,9 @@ fn rule_q6_a_large_message_survives_a_deferral_a_lost_courier_and_a_restart() {
         drop(courier);
         let mut courier = vault.courier().await;
         courier.message().await;
+        // The next one dies with the vault.
+        vault.abandon();
     });
-    // The next one dies with the vault.
-    vault.abandon();
     assert_eq!(segments(), 1);
     let mut vault = bench.run();
     test(async {

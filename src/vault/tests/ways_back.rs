@@ -127,8 +127,8 @@ fn rule_q13_a_credential_that_wants_no_reports_has_none_and_the_log_says_so() {
         while vault.writer.size() == before {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        vault.abandon();
     });
-    vault.abandon();
     assert_eq!(bench.count("SELECT count(*) FROM spool_rcpt WHERE owed = 1"), 1);
     bench.slice.credentials[0].policy.reports = Reports::None;
     let mut vault = bench.run();
