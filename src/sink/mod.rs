@@ -29,7 +29,12 @@ pub struct Options {
     /// Recipients that contain the first text are answered with the second.
     pub refuse: Vec<(String, String)>,
     pub faults: Vec<Fault>,
+    /// What it does beyond the table, asked at every phase of every connection.
+    pub whim: Option<Whim>,
 }
+
+/// Decides about one phase of one connection; none is to do as usual.
+pub type Whim = Arc<dyn Fn(Phase) -> Option<Act> + Send + Sync>;
 
 impl Default for Options {
     fn default() -> Self {
@@ -42,6 +47,7 @@ impl Default for Options {
             mechanisms: "PLAIN LOGIN".into(),
             refuse: Vec::new(),
             faults: Vec::new(),
+            whim: None,
         }
     }
 }
@@ -94,6 +100,8 @@ pub enum Act {
     Close,
     /// Say nothing more until the client leaves.
     Hang,
+    /// At the end of content: keep the message and close without a word. Elsewhere as `Close`.
+    Swallow,
 }
 
 /// One message, whole.
@@ -108,6 +116,8 @@ pub struct Received {
     pub authenticated: Option<String>,
     /// When it was whole: before the reply that takes it.
     pub at: SystemTime,
+    /// That reply was said.
+    pub answered: bool,
 }
 
 /// What it has seen beside whole messages.

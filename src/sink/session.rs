@@ -35,9 +35,11 @@ pub(super) struct Session<'a> {
 }
 
 /// What a fault leaves to be done about a command.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Left {
     Everything,
+    /// All but the word that it is done; then the connection ends.
+    Silently,
     Nothing,
 }
 
@@ -120,8 +122,9 @@ pub fn serve(
                 let content = session.content()?;
                 let recipients = std::mem::take(&mut recipients);
                 sender = None;
-                if session.fault(Phase::Dot)? == Left::Everything {
-                    session.keep(keep, from, recipients, content)?;
+                let left = session.fault(Phase::Dot)?;
+                if left != Left::Nothing {
+                    session.keep(keep, from, recipients, content, left)?;
                 }
             }
             "BDAT" => {
@@ -132,16 +135,16 @@ pub fn serve(
                 if !chunks.is_empty() || sender.is_some() && !recipients.is_empty() {
                     chunks.push(chunk);
                 }
-                let fault = session.fault(if last { Phase::Dot } else { Phase::Chunk })? == Left::Nothing;
+                let left = session.fault(if last { Phase::Dot } else { Phase::Chunk })?;
                 match sender.clone().filter(|_| !recipients.is_empty()) {
-                    _ if fault => chunks.clear(),
+                    _ if left == Left::Nothing => chunks.clear(),
                     None => session.say("503 5.5.1 no valid recipients")?,
                     Some(_) if !last => session.say(&format!("250 2.0.0 {length} octets"))?,
                     Some(from) => {
                         let (content, recipients) = (chunks.concat(), std::mem::take(&mut recipients));
                         chunks.clear();
                         sender = None;
-                        session.keep(keep, from, recipients, content)?;
+                        session.keep(keep, from, recipients, content, left)?;
                     }
                 }
             }
@@ -190,10 +193,15 @@ impl Session<'_> {
         sender: String,
         recipients: Vec<String>,
         content: Vec<u8>,
+        left: Left,
     ) -> io::Result<()> {
         let (tls, authenticated, at) = (self.tls, self.user.clone(), SystemTime::now());
-        let received = Received { sender, recipients, content, tls, authenticated, at };
+        let answered = left == Left::Everything;
+        let received = Received { sender, recipients, content, tls, authenticated, at, answered };
         keep.send(received).map_err(io::Error::other)?;
+        if !answered {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
         self.say(&format!("250 2.0.0 Ok: queued as {}", self.number))
     }
 
@@ -212,7 +220,7 @@ impl Session<'_> {
 
     /// The content up to its end, dots un-stuffed.
     fn content(&mut self) -> io::Result<Vec<u8>> {
-        if self.fault(Phase::Content)? == Left::Nothing {
+        if self.fault(Phase::Content)? != Left::Everything {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         // As if the CRLF of DATA were part of it: a first line may be the dot (RFC 5321 section 4.1.1.4).
@@ -246,14 +254,16 @@ impl Session<'_> {
         let applies = |fault: &&super::Fault| {
             fault.at == phase && fault.connection.is_none_or(|only| only == number) && passed >= fault.after
         };
-        match self.options.faults.iter().find(applies).map(|fault| &fault.act) {
+        let listed = self.options.faults.iter().find(applies).map(|fault| fault.act.clone());
+        match listed.or_else(|| self.options.whim.as_ref().and_then(|whim| whim(phase))) {
             None => Ok(Left::Everything),
             Some(Act::Say(octets)) => {
-                self.stream.write_all(octets)?;
+                self.stream.write_all(&octets)?;
                 self.stream.flush()?;
                 Ok(Left::Nothing)
             }
-            Some(Act::Close) => Err(io::ErrorKind::ConnectionAborted.into()),
+            Some(Act::Swallow) if phase == Phase::Dot => Ok(Left::Silently),
+            Some(Act::Close | Act::Swallow) => Err(io::ErrorKind::ConnectionAborted.into()),
             Some(Act::Hang) => {
                 let mut rest = [0; 4096];
                 while self.stream.read(&mut rest)? > 0 {}

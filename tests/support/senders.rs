@@ -48,8 +48,10 @@ pub struct Target {
     pub http: u16,
     pub tls: Arc<ClientConfig>,
     pub secret: String,
-    /// Recipients, taken in turn.
+    /// Recipients of a message, with a space between two; these are taken in turn.
     pub recipients: Vec<String>,
+    /// One in so many messages is a large one.
+    pub large_one_in: u64,
     /// Between two messages of one client.
     pub pace: Duration,
     /// They have sent enough when so many were acknowledged.
@@ -64,6 +66,7 @@ impl Target {
             tls: trusting(&service.pair),
             secret: secret.to_owned(),
             recipients: vec!["b@example.org".to_owned()],
+            large_one_in: 10,
             pace: Duration::from_millis(10),
             most: usize::MAX,
         }
@@ -160,8 +163,8 @@ impl Client {
 
     /// The id it was kept under; none for every other end.
     fn smtp_message(&mut self, session: &mut Smtp<Tls>, subject: &str, size: usize) -> Option<String> {
-        let commands = ["MAIL FROM:<a@example.net>".to_owned(), format!("RCPT TO:<{}>", self.recipient())];
-        for command in commands {
+        let recipients = self.recipients().into_iter().map(|recipient| format!("RCPT TO:<{recipient}>"));
+        for command in ["MAIL FROM:<a@example.net>".to_owned()].into_iter().chain(recipients) {
             (session.try_say(&command)? == 250).then_some(())?;
         }
         (session.try_say("DATA")? == 354).then_some(())?;
@@ -187,7 +190,7 @@ impl Client {
         while !self.stopped() {
             let (subject, size) = self.next();
             let body = serde_json::json!({
-                "from": "a@example.net", "to": self.recipient(), "subject": subject, "text": text(&subject, size),
+                "from": "a@example.net", "to": self.recipients(), "subject": subject, "text": text(&subject, size),
             });
             let answer = post(&mut stream, &self.target.secret, &body.to_string())?;
             self.keep(subject, answer["id"].as_str()?.to_owned(), size);
@@ -196,15 +199,19 @@ impl Client {
         Some(())
     }
 
-    /// Every tenth message is a large one.
     fn next(&mut self) -> (String, usize) {
         self.sent += 1;
-        let size = if self.dice.one_in(10) { LARGE + self.dice.below(LARGE) } else { 100 + self.dice.below(2000) };
+        let size = if self.dice.one_in(self.target.large_one_in) {
+            LARGE + self.dice.below(LARGE)
+        } else {
+            100 + self.dice.below(2000)
+        };
         (format!("{}-{}", self.name, self.sent), usize::try_from(size).unwrap())
     }
 
-    fn recipient(&self) -> String {
-        self.target.recipients[usize::try_from(self.sent).unwrap() % self.target.recipients.len()].clone()
+    fn recipients(&self) -> Vec<&str> {
+        let turn = usize::try_from(self.sent).unwrap() % self.target.recipients.len();
+        self.target.recipients[turn].split(' ').collect()
     }
 
     fn keep(&self, subject: String, id: String, size: usize) {

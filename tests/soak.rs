@@ -1,0 +1,256 @@
+//! Claims: with upstreams that fail three times in ten, at any phase of a conversation, and with each of the processes killed
+//! now and then, everything that was acknowledged is delivered to each of its recipients, whole; a recipient has a message
+//! twice only where the upstream took it without a word or somebody was killed meanwhile; store, log and arrivals agree, and
+//! the log verifies.
+//!
+//! The seed is printed. 1,000 messages; `GATEPOST_LONG=1` makes it 100,000.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use gatepost::sink::{Act, Options, Phase, Received, Sink};
+use nix::sys::signal::Signal;
+use support::dice::Dice;
+use support::evidence::Evidence;
+use support::senders::{Book, Senders, Target, now_us, text, unix_us};
+use support::{PATIENCE, Service, Setting, await_that, processes};
+
+/// Of a message's five phases (MAIL, RCPT, DATA, content, dot) each fails this often: 0.93 to the fifth is seven in ten.
+const FAILS_IN_100: u64 = 7;
+/// As long as the last of them may take: the upstream rests when many fail in a row, and what was put off waits.
+const TO_ARRIVE: Duration = Duration::from_secs(600);
+/// What was on its way out at a kill arrives this much later, at most, than its successor is there.
+const SLACK_US: u64 = 500_000;
+
+/// One upstream has these hosts.
+const HOSTS: usize = 3;
+
+/// What a host does instead of what it should. Nothing of it is final: no mail may be given up here.
+fn whim(phase: Phase, dice: &mut Dice) -> Option<Act> {
+    if dice.below(100) >= FAILS_IN_100 {
+        return None;
+    }
+    let say = |line: &str| Act::Say(format!("{line}\r\n").into_bytes());
+    let acts = match phase {
+        Phase::Greeting => vec![Act::Close, say("421 4.3.2 not now"), say("554 5.3.2 no service"), say("SSH-2.0-x")],
+        Phase::Ehlo => vec![Act::Close, say("421 4.3.2 not now"), say("250-endless\r\n250")],
+        Phase::Mail => vec![Act::Close, say("451 4.3.0 try again"), say("421 4.3.2 shutting down"), say("2500 what")],
+        Phase::Rcpt => vec![Act::Close, say("450 4.2.0 greylisted"), say("452 4.5.3 too many")],
+        Phase::Data => vec![Act::Close, say("451 4.3.0 no room"), say("garbage")],
+        Phase::Content => vec![Act::Close],
+        Phase::Dot => vec![Act::Close, Act::Swallow, say("451 4.3.0 not kept"), say("421 4.3.2 shutting down")],
+        Phase::Rset => vec![Act::Close, say("421 4.3.2 shutting down")],
+        _ => return None,
+    };
+    let act = usize::try_from(dice.below(acts.len() as u64)).unwrap();
+    acts.into_iter().nth(act)
+}
+
+/// A message's arrival.
+#[derive(Clone, Debug)]
+struct Arrival {
+    at_us: u64,
+    recipients: Vec<String>,
+    /// So many octets of its text are there, in order and from the first.
+    whole: usize,
+    answered: bool,
+}
+
+/// All the hosts, and what has arrived at them: by subject.
+struct Upstream {
+    addresses: Vec<String>,
+    arrived: Arc<Mutex<BTreeMap<String, Vec<Arrival>>>>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Upstream {
+    fn start(dice: &mut Dice) -> Self {
+        let (arrived, stop) =
+            (Arc::<Mutex<BTreeMap<String, Vec<Arrival>>>>::default(), Arc::new(AtomicBool::new(false)));
+        let (mut addresses, mut threads) = (Vec::new(), Vec::new());
+        for _ in 0..HOSTS {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            addresses.push(listener.local_addr().unwrap().to_string());
+            let dice = Mutex::new(Dice::new(dice.number()));
+            let whim = move |phase| whim(phase, &mut dice.lock().unwrap());
+            let sink = Sink::start(listener, Options { whim: Some(Arc::new(whim)), ..Options::default() });
+            let (all, ended) = (Arc::clone(&arrived), Arc::clone(&stop));
+            threads.push(std::thread::spawn(move || {
+                while !ended.load(Ordering::Relaxed) {
+                    let Some(received) = sink.next(Duration::from_millis(50)) else { continue };
+                    let (subject, arrival) = read(&received);
+                    all.lock().unwrap().entry(subject).or_default().push(arrival);
+                }
+            }));
+        }
+        Self { addresses, arrived, stop, threads }
+    }
+
+    fn end(self) -> BTreeMap<String, Vec<Arrival>> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.threads.into_iter().for_each(|thread| thread.join().unwrap());
+        std::mem::take(&mut self.arrived.lock().unwrap())
+    }
+}
+
+fn read(received: &Received) -> (String, Arrival) {
+    let content = String::from_utf8_lossy(&received.content);
+    let subject = content.lines().find_map(|line| line.strip_prefix("Subject: ")).unwrap_or_default().to_owned();
+    let body = content.find(&format!("{subject} line 0 ")).map_or("", |at| &content[at..]);
+    let sent = text(&subject, body.len());
+    let whole = body.bytes().zip(sent.bytes()).take_while(|(came, sent)| came == sent).count();
+    let Received { recipients, answered, at, .. } = received;
+    (subject, Arrival { at_us: unix_us(*at), recipients: recipients.clone(), whole, answered: *answered })
+}
+
+/// A service in this weather.
+struct Soak {
+    service: Service,
+    senders: Senders,
+    upstream: Upstream,
+    /// From when to when somebody was away who had mail in hand.
+    away: Vec<(u64, u64)>,
+    killed: BTreeMap<String, u32>,
+}
+
+impl Soak {
+    fn begin(most: usize, dice: &mut Dice) -> Self {
+        let upstream = Upstream::start(dice);
+        let hosts: Vec<String> = upstream.addresses.iter().map(|address| format!("\"{address}\"")).collect();
+        let service = Service::start_with(&Setting {
+            limits: "vault_deaths = 1000".into(),
+            way: Some(format!("kind = \"smtp\"\nhosts = [{}]", hosts.join(", "))),
+            more: "[spool]\nretry = [\"1s\", \"2s\", \"3s\"]".into(),
+            ..Setting::default()
+        });
+        let secret = service.add_credential();
+        let recipients = ["b@example.org", "b@example.org c@example.org", "b@example.org c@example.com d@example.org"];
+        let recipients = recipients.map(str::to_owned).to_vec();
+        let usual = Target::of(&service, &secret);
+        let target = Target { recipients, large_one_in: 50, most, pace: Duration::from_millis(5), ..usual };
+        let senders = Senders::start(&target, "soak", 4, 2, dice);
+        Self { service, senders, upstream, away: Vec::new(), killed: BTreeMap::new() }
+    }
+
+    /// One of all that run, the parent included: then all fall, and are started again.
+    fn kill(&mut self, dice: &mut Dice) {
+        let children: Vec<(String, u32)> = processes::children(self.service.pid()).into_iter().collect();
+        let chosen = usize::try_from(dice.below(children.len() as u64 + 1)).unwrap();
+        let since = now_us();
+        let title = if let Some((title, pid)) = children.get(chosen) {
+            processes::signal(*pid, Signal::SIGKILL);
+            await_that("it is replaced", || {
+                processes::children(self.service.pid()).get(title).is_some_and(|now| now != pid)
+            });
+            title.split(' ').next().unwrap()
+        } else {
+            self.service.kill_all();
+            self.service.start_again();
+            "everybody"
+        };
+        if ["vault", "courier", "dialer", "everybody"].iter().any(|role| title.starts_with(role)) {
+            self.away.push((since, now_us()));
+        }
+        *self.killed.entry(title.to_owned()).or_default() += 1;
+    }
+
+    /// Waits until more has been acknowledged, or all.
+    fn await_acknowledged(&self, count: usize) {
+        let (mut last, mut since) = (self.senders.acknowledged(), Instant::now());
+        while last < count {
+            std::thread::sleep(Duration::from_millis(20));
+            let now = self.senders.acknowledged();
+            if now > last {
+                (last, since) = (now, Instant::now());
+            }
+            assert!(since.elapsed() < PATIENCE, "nothing is accepted any more\n{}", self.service.log());
+        }
+    }
+}
+
+/// Waits until nothing waits. What was under way with a courier at two kills is set aside, and released by name alone.
+fn await_empty(service: &Service) -> usize {
+    let (deadline, mut released) = (Instant::now() + TO_ARRIVE, 0);
+    loop {
+        let output = service.command(&["queue", "list", "--json"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let waiting = String::from_utf8(output.stdout).unwrap();
+        let waiting: Vec<serde_json::Value> = waiting.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        if waiting.is_empty() {
+            return released;
+        }
+        for message in waiting.iter().filter(|message| message["states"]["quarantined"].is_u64()) {
+            let id = message["message"].as_str().unwrap();
+            released += usize::from(service.command(&["queue", "release", id]).status.success());
+        }
+        assert!(Instant::now() < deadline, "never delivered: {waiting:?}\n{}", service.log());
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+/// Everything that was acknowledged came to all whom it was for, and no copy is without its reason.
+fn assert_delivered(book: &Book, arrived: &BTreeMap<String, Vec<Arrival>>, away: &[(u64, u64)]) -> usize {
+    let mut twice = 0;
+    for (subject, sent) in book {
+        let arrivals = arrived.get(subject).unwrap_or_else(|| panic!("{subject} is lost"));
+        let size = text(subject, sent.size).len();
+        assert!(arrivals.iter().all(|arrival| arrival.whole == size), "{subject}: {size} octets, {arrivals:?}");
+        let number: usize = subject.rsplit('-').next().unwrap().parse().unwrap();
+        let recipients = number % 3 + 1;
+        for recipient in ["b@example.org", "c@example.", "d@example.org"].iter().take(recipients) {
+            let its = |arrival: &&Arrival| arrival.recipients.iter().any(|one| one.starts_with(recipient));
+            let mut copies: Vec<&Arrival> = arrivals.iter().filter(its).collect();
+            copies.sort_by_key(|arrival| arrival.at_us);
+            assert!(!copies.is_empty(), "{subject} never came to {recipient}");
+            for pair in copies.windows(2) {
+                twice += 1;
+                let (first, second) = (pair[0].at_us - SLACK_US, pair[1].at_us);
+                let fell = away.iter().any(|(killed, well)| *well > first && *killed < second);
+                assert!(!pair[0].answered || fell, "{subject} came to {recipient} twice: {copies:?}");
+            }
+        }
+    }
+    twice
+}
+
+#[test]
+fn everything_comes_through_failing_upstreams_and_kills_of_every_role() {
+    let is_long = std::env::var_os("GATEPOST_LONG").is_some();
+    let (most, kills) = if is_long { (100_000, 200) } else { (1000, 12) };
+    let mut dice = Dice::for_test("soak");
+    let begun = Instant::now();
+    let mut soak = Soak::begin(most, &mut dice);
+    for kill in 1..=kills {
+        soak.await_acknowledged(most * kill / (kills + 1));
+        soak.kill(&mut dice);
+    }
+    soak.await_acknowledged(most);
+    let Soak { mut service, senders, upstream, away, killed } = soak;
+    let book = senders.stop();
+    let released = await_empty(&service);
+    service.await_sound("at the end");
+    let log = service.end();
+    assert!(!log.contains("SIGSYS"), "a system call filter killed somebody:\n{log}");
+
+    let evidence = Evidence::of(&service.folder.path().join("state"));
+    evidence.assert_whole("at the end");
+    let waiting = evidence.stored.values().filter(|stored| !stored.done).count();
+    let kept = book.values().filter(|sent| evidence.stored.contains_key(&sent.id)).count();
+    assert_eq!((waiting, kept), (0, book.len()), "of what was acknowledged, what waits and what is kept");
+    let twice = assert_delivered(&book, &upstream.end(), &away);
+    let delivered: usize = evidence.delivered.values().sum();
+    println!(
+        "{} acknowledged, {} kept, {delivered} deliveries, {twice} of them twice, {released} released, {} events, {:?}; {killed:?}",
+        book.len(),
+        evidence.stored.len(),
+        evidence.events.len(),
+        begun.elapsed()
+    );
+}
