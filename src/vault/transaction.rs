@@ -160,7 +160,7 @@ impl Transaction {
         self.segment.clone()
     }
 
-    pub fn size(&self) -> u64 {
+    pub const fn size(&self) -> u64 {
         self.size
     }
 
@@ -362,7 +362,9 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
     });
     match async { stored.await?.answer().await }.await {
         Ok(()) => {
-            vault.schedule.borrow_mut().queued(lanes, &sender.credential.id, urgent);
+            // What is scheduled for later is in nobody's way until then.
+            let who = (due <= now).then_some(sender.credential.id.as_str());
+            vault.schedule.borrow_mut().queued(lanes, who, urgent);
             vault.poke.notify_one();
             Ok(())
         }

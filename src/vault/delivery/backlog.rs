@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::vault::Vault;
+use crate::vault::audit::ledger::now_us;
 use crate::vault::store::census::Waiting;
 use crate::vault::store::spool::turns::IN_A_ROW;
 
@@ -84,7 +85,7 @@ impl Backlog {
 pub async fn watch(vault: Rc<Vault>) {
     loop {
         let is_wanted = vault.schedule.borrow().has_paces();
-        if is_wanted && let Ok(waiting) = vault.writer.run(|store| store.census.waiting()).await {
+        if is_wanted && let Ok(waiting) = vault.writer.run(|store| store.census.waiting(now_us())).await {
             vault.schedule.borrow_mut().backlog.count(waiting);
         }
         tokio::time::sleep(EVERY).await;

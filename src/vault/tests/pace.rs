@@ -207,3 +207,36 @@ fn rule_q12_what_waited_before_a_restart_counts_and_sessions_of_an_older_configu
     });
     vault.abandon();
 }
+
+#[test]
+fn rule_q12_what_is_scheduled_for_later_is_in_nobodys_way() {
+    let mut bench = Bench::new();
+    let password = with_till(&mut bench);
+    bench.slice.listeners[0].future_release = Some(Duration::from_secs(86_400));
+    bench.slice.lifetime = Duration::from_secs(60);
+    bench.slice.paces = vec![("smarthost".into(), UpstreamPace { per_minute: Some(1), ..UpstreamPace::default() })];
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let release_us = Some(now_us() + 3_600_000_000);
+        let later = Manner { release_us, ..Manner::default() };
+        for _ in 0..2 {
+            kept(edge.transact(1, later.clone(), vec![address("x@example.org").into()], b"x", 1).await);
+        }
+        let capsule = bench.capsule(edge.instance, 1, "192.0.2.1");
+        edge.ask(Ask::Open { slot: Slot(2), capsule, via: Via::Direct }).await;
+        edge.password(2, "till", &password).await;
+        // Also when it was counted anew.
+        for seconds in [0, 2] {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            let Answer::Reserved { backed_up, .. } = edge.mail(2, "a@example.net").await else { panic!("refused") };
+            assert_eq!(backed_up, []);
+            edge.asks.send(Ask::Abort { slot: Slot(2) }).await.unwrap();
+        }
+        kept(edge.submit(2, &["z@example.org"], b"z").await);
+        let Answer::Reserved { backed_up, .. } = edge.mail(2, "a@example.net").await else { panic!("refused") };
+        assert!(!backed_up.is_empty(), "there is one that waits now");
+    });
+    vault.abandon();
+}

@@ -40,9 +40,9 @@ impl Schedule {
         self.upstreams.values().any(|upstream| upstream.meter.pace.is_some())
     }
 
-    /// A message of a credential has come, for these lanes.
-    pub fn queued(&mut self, lanes: Vec<String>, who: &str, urgent: bool) {
-        if self.has_paces() {
+    /// A message has come, for these lanes. It is in the way of others by its credential, when it doesn't wait for a later time.
+    pub fn queued(&mut self, lanes: Vec<String>, who: Option<&str>, urgent: bool) {
+        if let Some(who) = who.filter(|_| self.has_paces()) {
             self.backlog.arrived(&lanes, who, urgent);
         }
         self.arrived(lanes);
