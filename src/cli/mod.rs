@@ -14,6 +14,7 @@ mod role;
 mod route;
 mod send;
 mod serve;
+mod status;
 mod trace;
 
 use std::path::{Path, PathBuf};
@@ -56,6 +57,10 @@ enum Command {
     /// See how the upstreams stand; pause one and resume it
     #[command(subcommand)]
     Route(route::Route),
+    /// Say whether the service takes mail, and what keeps it out
+    ///
+    /// Exit status: 0 it does; 3 it runs, and takes none or can't have what it does signed; 1 it can't be asked.
+    Status(status::Status),
     /// Submit a test message for a credential, and tell what becomes of it
     Send(send::Send),
     /// Show sessions of SMTP while they happen, without their secrets
@@ -84,7 +89,7 @@ struct Config {
     path: PathBuf,
 }
 
-/// Runs what argv asks for. Exit codes: 0 done, 1 failed, 2 wrong usage; `audit verify` has codes of its own.
+/// Runs what argv asks for. Exit codes: 0 done, 1 failed, 2 wrong usage; `audit verify` and `status` have codes of their own.
 pub fn main() -> ExitCode {
     match Gatepost::parse().command {
         Command::Serve(serve) => serve.run(),
@@ -94,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Audit(audit) => audit.run(),
         Command::Queue(queue) => queue.run(),
         Command::Route(route) => route.run(),
+        Command::Status(status) => status.run(),
         Command::Send(send) => send.run(),
         Command::Trace(trace) => trace.run(),
         Command::Backup(backup) => backup.run(),

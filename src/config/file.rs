@@ -278,6 +278,9 @@ pub struct Spool {
     pub master_key_directory: Option<At<PathBuf>>,
     pub reserve: Option<At<i64>>,
     pub ballast: Option<At<i64>>,
+    pub shed_messages: Option<Vec<At<i64>>>,
+    pub shed_octets: Option<Vec<At<i64>>>,
+    pub shed_latency: Option<Vec<At<String>>>,
 }
 
 /// `[[anchor]]`

@@ -8,8 +8,10 @@ use jiff::{SignedDuration, Span, SpanRelativeTo};
 use super::file::{self, At};
 use super::findings::Findings;
 use super::rates;
+use super::shedding;
 use super::slice::VaultLimits;
 use crate::ipc::delivery::MAX_SLOTS;
+use crate::policy::thresholds::Shedding;
 
 /// A setting's key, default and range.
 pub struct Bound<T> {
@@ -147,6 +149,7 @@ pub struct Spool {
     pub delay_report: Option<Duration>,
     pub reserve: u64,
     pub ballast: u64,
+    pub shedding: Shedding,
 }
 
 pub fn limits(written: &file::Limits, findings: &mut Findings<'_>) -> Limits {
@@ -184,8 +187,9 @@ pub fn spool(written: &file::Spool, findings: &mut Findings<'_>) -> Spool {
     let lifetime = time(&written.lifetime, &LIFETIME, findings);
     let (reserve, ballast) = (whole(&written.reserve, &RESERVE, findings), whole(&written.ballast, &BALLAST, findings));
     let delay_report = delay_report(&written.delay_report, lifetime, findings);
+    let shedding = shedding::plan(written, findings);
     let Some(list) = &written.retry else {
-        return Spool { retry: RETRY.to_vec(), lifetime, delay_report, reserve, ballast };
+        return Spool { retry: RETRY.to_vec(), lifetime, delay_report, reserve, ballast, shedding };
     };
     if let Some(beyond) = list.get(MOST_RETRY) {
         findings.refuse(beyond.span(), format!("retry: at most {MOST_RETRY} waits; the last one repeats"));
@@ -199,7 +203,7 @@ pub fn spool(written: &file::Spool, findings: &mut Findings<'_>) -> Spool {
     {
         findings.refuse(place.span(), "retry: the first wait is longer than lifetime: nothing would be tried twice");
     }
-    Spool { retry, lifetime, delay_report, reserve, ballast }
+    Spool { retry, lifetime, delay_report, reserve, ballast, shedding }
 }
 
 fn delay_report(written: &Option<At<String>>, lifetime: Duration, findings: &mut Findings<'_>) -> Option<Duration> {

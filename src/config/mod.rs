@@ -30,6 +30,7 @@ mod rates;
 mod rehearsal;
 mod routes;
 mod salvage;
+mod shedding;
 mod slices;
 mod upstreams;
 mod url;

@@ -23,6 +23,7 @@ use crate::policy::limits::{Anomaly, FailedLogins, Pace, Tiers};
 use crate::policy::mechanism::Mechanism;
 use crate::policy::presence::Caps;
 use crate::policy::route::Route;
+use crate::policy::thresholds::Shedding;
 use crate::secret::Secret;
 
 /// What a listener speaks.
@@ -190,6 +191,8 @@ pub struct VaultSlice {
     /// Octets free on the disk below which no mail is taken, and of the ballast. Both hold from start to end.
     pub reserve: u64,
     pub ballast: u64,
+    /// From which load on mail is put off.
+    pub shedding: Shedding,
     /// argon2 workers, and logins that may wait for one.
     pub hashers: u16,
     pub hash_queue: u16,

@@ -122,6 +122,7 @@ impl Plan {
             delay_report: self.spool.delay_report,
             reserve: self.spool.reserve,
             ballast: self.spool.ballast,
+            shedding: self.spool.shedding,
             hashers: self.limits.hashers,
             hash_queue: self.limits.hash_queue,
             audit: self.audit.clone(),

@@ -17,6 +17,7 @@ pub mod rewrite;
 pub mod route;
 pub mod rule;
 pub mod scope;
+pub mod thresholds;
 
 use std::net::IpAddr;
 

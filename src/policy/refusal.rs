@@ -22,6 +22,9 @@ pub enum Refusal {
     QuotaExceeded(u32),
     /// More waits for this route than would leave in time; carries the seconds to wait.
     BackedUp(u32),
+    /// The gate has more on its hands than it can carry well, and this credential more than its share of it, or everybody is
+    /// refused; carries the seconds to wait.
+    Overloaded(u32),
     /// The disk is full.
     StoreFull,
     /// The store can't be written, or the vault is being replaced.
@@ -60,6 +63,7 @@ impl Refusal {
             Self::RateLimited(_) => "rate-limited",
             Self::QuotaExceeded(_) => "quota-exceeded",
             Self::BackedUp(_) => "backed-up",
+            Self::Overloaded(_) => "overloaded",
             Self::StoreFull => "store-full",
             Self::StoreUnavailable => "store-unavailable",
             Self::Revoked => "revoked",
@@ -81,6 +85,7 @@ impl Refusal {
                 | Self::QuotaExceeded(_)
                 | Self::Suspended(_)
                 | Self::BackedUp(_)
+                | Self::Overloaded(_)
                 | Self::StoreFull
                 | Self::StoreUnavailable
                 | Self::TooManyRecipients
@@ -94,7 +99,8 @@ impl Refusal {
             Self::RateLimited(seconds)
             | Self::QuotaExceeded(seconds)
             | Self::Suspended(seconds)
-            | Self::BackedUp(seconds) => Some(seconds),
+            | Self::BackedUp(seconds)
+            | Self::Overloaded(seconds) => Some(seconds),
             _ => None,
         }
     }

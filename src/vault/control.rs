@@ -27,7 +27,7 @@ use crate::sandbox::Sealed;
 
 /// How often the parent hears that all is well, and how old an answer of the sealer may be for that.
 const ALIVE: Duration = Duration::from_secs(5);
-const SEALER: Duration = Duration::from_secs(15);
+pub const SEALER: Duration = Duration::from_secs(15);
 /// How long sessions and deliveries get to finish what they began.
 const DRAIN: Duration = Duration::from_secs(10);
 /// The longest slice, as the start takes it.
@@ -94,9 +94,9 @@ impl Control {
                 Ok((responses, requests)) => {
                     let (vault, publisher) = (Rc::clone(&self.vault), self.publisher.clone());
                     let (sealing, parent) = (self.sealing.clone(), Rc::clone(&self.packets));
-                    let anchors = self.anchors.clone();
+                    let (anchors, pulse) = (self.anchors.clone(), Rc::clone(&self.pulse));
                     spawn_local(admin::serve(
-                        admin::Desk { vault, publisher, sealing, anchors, parent },
+                        admin::Desk { vault, publisher, sealing, anchors, pulse, parent },
                         user,
                         responses,
                         requests,
@@ -110,6 +110,7 @@ impl Control {
                 Ok(slice) => {
                     self.publisher.retention.set(slice.audit.retention.clone());
                     self.vault.schedule.borrow_mut().set_paces(&slice.paces);
+                    self.vault.writer.load().set(slice.shedding);
                     self.vault.authority.borrow_mut().switch(generation, slice);
                     let masks = self.vault.authority.borrow().masks();
                     self.vault.writer.mask(masks).await;

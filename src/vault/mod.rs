@@ -10,6 +10,7 @@
 
 mod acceptance;
 pub mod admin;
+pub mod admission;
 pub mod audit;
 pub mod authority;
 pub mod backup;
@@ -19,13 +20,16 @@ pub mod control;
 pub mod delivery;
 pub mod edge;
 pub mod happening;
+mod housekeeping;
 mod shares;
 pub mod limits;
+pub mod load;
 pub mod login;
 pub mod master;
 pub mod offline;
 pub mod prepare;
 pub mod queue;
+pub mod readiness;
 pub mod rekey;
 pub mod restored;
 pub mod session;
@@ -42,11 +46,10 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{Mutex, Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
-use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::slice::VaultSlice;
 use crate::ipc::control::ChildEnd;
@@ -248,6 +251,7 @@ impl House {
             watch.was_thrown_off();
         }
         let (writer, writing) = Writer::start_with(database, watch, fatal)?;
+        writer.load().set(slice.shedding);
         let behind = spare_bodies(home, &writer)?;
         let adopted = adopt::adopt(home, &writer);
         let now = now_us();
@@ -342,7 +346,7 @@ impl House {
             spawn_local(seal);
             spawn_local(anchor::run(Rc::clone(&vault), sealing.clone(), anchors.clone(), wanted));
             spawn_local(schedule::leasing::run(Rc::clone(&vault)));
-            spawn_local(keep_house(Rc::clone(&vault)));
+            spawn_local(housekeeping::run(Rc::clone(&vault)));
             spawn_local(rekey::go_on(Rc::clone(&vault)));
             spawn_local(delivery::report::begin(Rc::clone(&vault)));
             // The routes may have changed while nobody was here.
@@ -359,40 +363,6 @@ impl House {
             return Err("a thread of the store ended badly".into());
         }
         ended
-    }
-}
-
-/// The small things that time brings.
-async fn keep_house(vault: Rc<Vault>) {
-    /// Messages that are done are remembered so long, for those who ask.
-    const REMEMBERED_US: u64 = 7 * 86_400_000_000;
-    /// Messages forgotten in one transaction, and the seconds between two looks.
-    const SWEEP: u32 = 200;
-    const SWEEP_SECONDS: u64 = 60;
-    let mut ticks = interval(Duration::from_secs(1));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut second = 0u64;
-    loop {
-        ticks.tick().await;
-        vault.writer.tick();
-        login::expiry::look(&vault).await;
-        second += 1;
-        if second.is_multiple_of(SWEEP_SECONDS) {
-            let now = vault.authority.borrow().clock.now();
-            let refused = vault.authority.borrow_mut().sweep();
-            if !refused.is_empty() {
-                vault.writer.record(refused).await;
-            }
-            // What lies behind by one clock and not by the other is not old yet.
-            let day = now.day().min(month::today(now.us).0);
-            let (sweep_us, now) = (now.us, now_us());
-            let sweep = vault.writer.run(move |store| {
-                store.consumption.sweep(sweep_us, day)?;
-                store.spool.sweep(now.saturating_sub(REMEMBERED_US), SWEEP)
-            });
-            // No room on the disk, or the end of the store: the next look will do.
-            let _ = sweep.await;
-        }
     }
 }
 

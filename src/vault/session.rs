@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
 use super::Vault;
+use super::admission;
 use super::audit::event::Event;
 use super::audit::ledger::now_us;
 use super::authority::Visitor;
@@ -242,7 +243,7 @@ impl Session {
         let from = self.sender(&principal);
         let admitted = match self.revoked {
             Some(refusal) => Err(refusal.into()),
-            None => transaction::admit(&self.vault, &from, self.way(), &sender, &manner, tls.is_some(), size),
+            None => admission::admit(&self.vault, &from, self.way(), &sender, &manner, tls.is_some(), size),
         };
         match admitted {
             Ok(reservation) => {

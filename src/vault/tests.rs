@@ -31,6 +31,7 @@ use crate::policy::mechanism::Mechanism;
 use crate::policy::presence::Caps;
 use crate::policy::refusal::Refusal;
 use crate::policy::route::Route;
+use crate::policy::thresholds::{Shedding, Thresholds};
 use crate::policy::{Limits as Rules, Policy};
 use crate::role::link::{End, Talk};
 use crate::role::{Instance, Role};
@@ -39,6 +40,7 @@ use crate::vault::audit::query::{Filter, Found, query};
 use crate::vault::audit::verify::{Known, verify};
 use crate::vault::login::pace::Pace;
 use courier::Courier;
+use std::time::Duration;
 
 mod at_rest;
 mod courier;
@@ -64,11 +66,15 @@ mod scram;
 mod resume;
 mod retry;
 mod sessions;
+mod shedding;
 mod submission;
 mod trace;
 mod ways_back;
 
 const KEY: [u8; 32] = [3; 32];
+/// Loads that no test comes to unless it means to.
+const NEVER: Thresholds<u64> = Thresholds { heavy: u64::MAX, all: u64::MAX };
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// A vault's directory, its configuration, and the sealer's slots.
 struct Bench {
@@ -163,6 +169,7 @@ impl Bench {
             delay_report: None,
             reserve: 1,
             ballast: 4096,
+            shedding: Shedding { messages: NEVER, octets: NEVER, latency: Thresholds { heavy: HOUR, all: HOUR } },
             hashers: 1,
             hash_queue: 8,
             anchors: Vec::new(),

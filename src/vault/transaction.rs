@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::Vault;
 use super::acceptance;
+use super::admission;
 use super::audit::event::{Event, Field};
 use super::audit::ledger::now_us;
 use super::authority::Authority;
@@ -17,7 +18,7 @@ use super::delivery::congestion;
 use super::limits::Reservation;
 use super::limits::denial::Denied;
 use super::limits::incoming;
-use super::login::credentials::{Credential, Way};
+use super::login::credentials::Credential;
 use super::shares::Share;
 use super::store::segment::{self, Piece};
 use super::store::spool::{Accepted, Body};
@@ -160,7 +161,7 @@ impl Transaction {
         self.segment.clone()
     }
 
-    pub const fn size(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         self.size
     }
 
@@ -172,10 +173,7 @@ impl Transaction {
             Some(trouble) => return Err(trouble.into()),
             None => {}
         }
-        // It would take the room that the outcomes of what was accepted need.
-        if vault.writer.is_short() {
-            return Err(Refusal::StoreFull.into());
-        }
+        admission::room(vault, &sender.credential.id)?;
         congestion::check(vault, &sender.credential, &self.sender, &self.recipients)?;
         let mut authority = vault.authority.borrow_mut();
         let grant = authority.grant(&sender.credential);
@@ -220,60 +218,6 @@ impl Transaction {
             let own = Rc::clone(vault);
             vault.finish(async move { own.segments.remove(segment).await });
         }
-    }
-}
-
-/// MAIL, with authority: whether this sender may send one more message now. Takes a place for it.
-pub fn admit(
-    vault: &Vault,
-    from: &Sender,
-    way: Way,
-    sender: &ReversePath,
-    manner: &Manner,
-    is_protected: bool,
-    size: Option<u64>,
-) -> Result<Reservation, Denied> {
-    if let Some(unfit) = unfit(from, sender, manner, is_protected) {
-        return Err(unfit.into());
-    }
-    let mut authority = vault.authority.borrow_mut();
-    if authority.draining {
-        return Err(Refusal::StoreUnavailable.into());
-    }
-    // There is no room, or the audit log is as large as it may be and mail is what yields.
-    if vault.writer.is_short() || vault.retention.is_full() {
-        return Err(Refusal::StoreFull.into());
-    }
-    let policy = &from.credential.policy;
-    if way.scope.is_some_and(|scope| !policy.scopes.has(scope)) {
-        return Err(Refusal::Scope.into());
-    }
-    if way.address.is_some_and(|address| !policy.is_reachable_from(address)) {
-        return Err(Refusal::Revoked.into());
-    }
-    authority.grant(&from.credential).sender(sender)?;
-    if size.is_some_and(|size| size > authority.max_size(policy)) {
-        return Err(Refusal::TooBig.into());
-    }
-    let most = incoming::most(policy.limits.bytes_per_day, authority.max_size(policy));
-    if size.is_some_and(|size| !vault.incoming.admits(&from.credential.id, size, most)) {
-        return Err(incoming::beyond(&from.credential.id));
-    }
-    let Authority { limits, slice, clock, .. } = &mut *authority;
-    limits.reserve(&Authority::origin(slice, &from.credential, &from.listener, from.address), clock.now())
-}
-
-/// What an edge must not have taken: nobody could keep to it. The edge's clock is ours, a moment earlier.
-fn unfit(from: &Sender, sender: &ReversePath, manner: &Manner, is_protected: bool) -> Option<Refusal> {
-    let longest = from.listener.future_release;
-    let latest = longest.map_or(0, |longest| now_us().saturating_add(microseconds(longest)));
-    match () {
-        () if manner.utf8 == Utf8::None && sender.as_ref().is_some_and(Address::is_international) => {
-            Some(Refusal::Utf8)
-        }
-        () if manner.require_tls && !is_protected => Some(Refusal::RequireTls),
-        () if manner.release_us.is_some_and(|release| release > latest) => Some(Refusal::HeldTooLong),
-        () => None,
     }
 }
 

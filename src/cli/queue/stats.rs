@@ -1,4 +1,4 @@
-//! `gatepost queue stats`: how much waits, by credential, route, state and age.
+//! `gatepost queue stats`: how much waits, by credential, route, state and age, and whether mail is put off for it.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -10,6 +10,7 @@ use super::list::time;
 use super::source::{Source, walk};
 use crate::cli::fail;
 use crate::cli::out::say;
+use crate::cli::status;
 use crate::ipc::admin::queue::listing::{By, Sum};
 use crate::ipc::admin::queue::{Command, Response};
 use crate::vault::audit::visible::{visible, visible_json};
@@ -26,7 +27,13 @@ pub struct Stats {
 impl Stats {
     pub fn run(&self) -> ExitCode {
         let mut sums: BTreeMap<By, Sum> = BTreeMap::from([(By::All, Sum::default())]);
+        let mut load = None;
         let done = self.source.ask(|ask| {
+            for part in ask(Command::Load)? {
+                if let Response::Load(told) = part {
+                    load = Some(told);
+                }
+            }
             walk(
                 ask,
                 |after| Command::Tally { after },
@@ -42,9 +49,15 @@ impl Stats {
             return fail(&reason);
         }
         if self.json {
-            say!("{}", visible_json(&object(&sums).to_string()));
+            let mut object = object(&sums);
+            // Of a service that is stopped nobody's mail is put off.
+            if let (Some(load), Some(object)) = (&load, object.as_object_mut()) {
+                object.insert("shedding".to_owned(), status::load_object(load));
+            }
+            say!("{}", visible_json(&object.to_string()));
         } else {
             sums.iter().for_each(|(by, sum)| say!("{}", line(by, *sum)));
+            load.iter().flat_map(|load| status::shedding(load)).for_each(|line| say!("{line}"));
         }
         ExitCode::SUCCESS
     }

@@ -169,6 +169,7 @@ fn refused(refusal: Refusal, session: &Session, grant: &Grant, from: &str) -> Fa
         Refusal::BackedUp(seconds) => {
             Fault::new(Code::QueueFull, "more waits to go there than can leave in time").after(seconds)
         }
+        Refusal::Overloaded(seconds) => Fault::new(Code::QueueFull, "too much mail waits here").after(seconds),
         Refusal::StoreFull => Fault::new(Code::QueueFull, "there is no room for more mail").after(DISK_AGAIN),
         Refusal::StoreUnavailable => away(crate::edge::conversation::Lost),
         Refusal::Revoked | Refusal::Changed => changed(),

@@ -204,6 +204,7 @@ impl From<Refusal> for Reply {
             Refusal::RateLimited(seconds) => Self::wait(451, "4.7.1", "over the rate", seconds),
             Refusal::QuotaExceeded(seconds) => Self::wait(452, "4.7.1", "over the quota", seconds),
             Refusal::BackedUp(seconds) => Self::wait(452, "4.3.1", "too much waits to go there", seconds),
+            Refusal::Overloaded(seconds) => Self::wait(452, "4.3.1", "too much mail waits here", seconds),
             Refusal::StoreFull => says(452, "4.3.1", "no room to keep it"),
             Refusal::StoreUnavailable => says(451, "4.3.1", "it can't be kept now"),
             Refusal::Revoked => says(550, "5.7.1", "the login was revoked"),

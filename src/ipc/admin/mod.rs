@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod backup;
 pub mod credential;
+pub mod load;
 pub mod queue;
 pub mod route;
 pub mod submit;
@@ -32,6 +33,8 @@ pub enum Command {
     Reload,
     /// Submit a message for a credential.
     Submit(submit::Command),
+    /// Answer: a `Ready`.
+    Ready,
 }
 
 /// What comes back: any number of parts, then one of the two last words.
@@ -49,4 +52,5 @@ pub enum Response {
         reason: String,
     },
     Submit(submit::Response),
+    Ready(Box<load::Readiness>),
 }

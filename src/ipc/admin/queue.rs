@@ -5,6 +5,7 @@ pub mod transfer;
 
 use serde::{Deserialize, Serialize};
 
+use super::load::Load;
 use crate::mail::id::MessageId;
 use listing::{By, Entry, Stop, Sum, View};
 
@@ -47,6 +48,8 @@ pub enum Command {
     Reconcile { message: MessageId, ended: Vec<Ended> },
     /// Count what is held.
     Left,
+    /// Whether mail is put off for how much there is. Answer: a `Load` of a service that runs, and of one that is stopped none.
+    Load,
     /// Take the next master key, whose file is there, and wrap the keys of all bodies with it. It must be the one of this
     /// name.
     Rekey { next: String },
@@ -76,6 +79,7 @@ pub enum Response {
     /// The end of some of them: where to go on, when those were not all.
     Next(Option<i64>),
     Reconciled(Reconciled),
+    Load(Box<Load>),
     /// So many keys are wrapped by the master key of this name, and none by another.
     Wrapped {
         keys: u64,

@@ -21,8 +21,9 @@ use tokio::time::timeout;
 use super::Vault;
 use super::audit::anchor;
 use super::audit::publish::Publisher;
-use super::audit::seal;
+use super::audit::seal::{self, Pulse};
 use super::queue::import::Incoming;
+use super::readiness;
 use crate::ipc::admin::queue::Command as About;
 use crate::ipc::admin::{Command, Request, Response};
 use crate::ipc::channel::{Receiver, Sender};
@@ -35,6 +36,7 @@ pub struct Desk {
     pub publisher: Publisher,
     pub sealing: UnboundedSender<seal::Order>,
     pub anchors: UnboundedSender<anchor::Order>,
+    pub pulse: Rc<Pulse>,
     pub parent: Rc<ChildPackets>,
 }
 
@@ -102,6 +104,7 @@ async fn answer(
             Command::Queue(command) => queue::perform(desk, command, &actor, &responses).await,
             Command::Route(command) => route::perform(desk, command, &actor, &responses).await,
             Command::Reload => reload(desk).await,
+            Command::Ready => Ok(Response::Ready(Box::new(readiness::look(&desk.vault, &desk.pulse).await))),
             Command::Submit(command) => {
                 submit::perform(&desk.vault, command, &actor, &mut begun.submission, &responses).await
             }

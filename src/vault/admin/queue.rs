@@ -71,6 +71,7 @@ pub async fn perform(desk: &Desk, command: Command, actor: &str, parts: &Sender<
             let left = Counts { messages, recipients, under_way: 0 };
             say(parts, queue::Response::Reconciled(Reconciled { left, ..Reconciled::default() })).await
         }
+        Command::Load => say(parts, queue::Response::Load(Box::new(desk.vault.writer.load().told()))).await,
         // It has a file of its own.
         Command::Transfer(_) => Err("that is no command about the queue as it stands".to_owned()),
         Command::Rekey { next } => {

@@ -18,11 +18,12 @@ use crate::mail::id::MessageId;
 use crate::policy::presence::Caps;
 use crate::policy::refusal::Refusal;
 use crate::vault::Vault;
+use crate::vault::admission::admit;
 use crate::vault::audit::event::Event;
 use crate::vault::audit::ledger::now_us;
 use crate::vault::limits::incoming;
 use crate::vault::login::credentials::{Known, Way};
-use crate::vault::transaction::{Sender, Transaction, admit, keep, refusal};
+use crate::vault::transaction::{Sender, Transaction, keep, refusal};
 
 /// What stands for a listener in the log, and in the Received field.
 const LISTENER: &str = "control";

@@ -107,6 +107,8 @@ names! {
     RouteTest "route.test"
     QueueExport "queue.export"
     QueueImport "queue.import"
+    ShedBegin "shed.begin"
+    ShedEnd "shed.end"
 }
 
 /// How it ended, in five words that never become six.

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Result, Statement, params};
 
+use crate::ipc::admin::load::Stage;
 use crate::vault::audit::event::{Event, Name, Outcome};
 
 /// The marker's key in `meta`; its value is when the run began.
@@ -13,6 +14,9 @@ const CONFIGURATION: &str = "configuration";
 
 /// This key is there while mail is refused for want of room.
 const SHORT: &str = "short";
+
+/// Under this key is the stage in which mail is refused for the load, while it is.
+const SHED: &str = "shed";
 
 pub struct Marker<'c> {
     read: Statement<'c>,
@@ -70,6 +74,21 @@ impl<'c> Marker<'c> {
     /// Whether room was short when the last run ended.
     pub fn is_short(&mut self) -> Result<bool> {
         self.read.exists([SHORT])
+    }
+
+    /// Remembers the stage of the load.
+    pub fn shed(&mut self, stage: Stage) -> Result<()> {
+        match stage {
+            Stage::Calm => self.clear.execute([SHED])?,
+            stage => self.set.execute([SHED, stage.word()])?,
+        };
+        Ok(())
+    }
+
+    /// The stage when the last run ended.
+    pub fn was_shed(&mut self) -> Result<Stage> {
+        let word: Option<String> = self.read.query_row([SHED], |row| row.get(0)).optional()?;
+        Ok(word.and_then(|word| Stage::of(&word)).unwrap_or_default())
     }
 
     /// An orderly stop: everything of this run is written.

@@ -7,6 +7,7 @@ pub mod credentials;
 pub mod erasures;
 pub mod hashes;
 pub mod hold;
+pub mod holdings;
 pub mod keys;
 pub mod late;
 pub mod listing;
@@ -35,6 +36,7 @@ use credentials::Credentials;
 use erasures::Erasures;
 use hashes::Hashes;
 use hold::Hold;
+use holdings::Holdings;
 use keys::Keys;
 use late::Late;
 use listing::Listing;
@@ -70,6 +72,7 @@ pub struct Store<'c> {
     pub pauses: Pauses<'c>,
     pub paces: Paces<'c>,
     pub census: Census<'c>,
+    pub holdings: Holdings<'c>,
     pub anchors: Anchors<'c>,
     /// How many transactions were begun.
     pub transactions: u64,
@@ -141,6 +144,7 @@ impl<'c> Store<'c> {
             pauses: Pauses::prepare(connection)?,
             paces: Paces::prepare(connection)?,
             census: Census::prepare(connection)?,
+            holdings: Holdings::prepare(connection)?,
             anchors: Anchors::prepare(connection)?,
             transactions: 0,
             connection,
@@ -236,6 +240,11 @@ impl<'c> Store<'c> {
             Some(crash) => self.ledger.append(crash).map(drop),
             None => Ok(()),
         }
+    }
+
+    /// Rows that were changed since the database was opened, also by what was undone.
+    pub fn changes(&self) -> u64 {
+        self.connection.total_changes()
     }
 
     /// Copies the write-ahead log back. With `truncate` nothing of it stays in the file.

@@ -6,11 +6,12 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::sys::statvfs::statvfs;
 
 use crate::sys;
+use crate::vault::audit::event::{Event, Name, Outcome};
 
 /// The file that takes room away until it is needed.
 const BALLAST: &str = "ballast";
@@ -19,16 +20,28 @@ const PIECE: usize = 1024 * 1024;
 
 /// Whether there is room for more mail, as everybody in the vault sees it.
 #[derive(Clone, Debug, Default)]
-pub struct Room(Arc<AtomicBool>);
+pub struct Room(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    short: AtomicBool,
+    /// Octets that were free at the last look.
+    free: AtomicU64,
+}
 
 impl Room {
     /// New mail is refused: it could not be kept, or would take the room that the outcomes of the old need.
     pub fn is_short(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.short.load(Ordering::Relaxed)
+    }
+
+    /// Octets that were free when it was looked last. None: it was not looked yet.
+    pub fn free(&self) -> Option<u64> {
+        Some(self.0.free.load(Ordering::Relaxed)).filter(|free| *free > 0)
     }
 
     fn set(&self, short: bool) {
-        self.0.store(short, Ordering::Relaxed);
+        self.0.short.store(short, Ordering::Relaxed);
     }
 }
 
@@ -38,6 +51,23 @@ pub enum Change {
     /// So many octets are free, or none could be had.
     Short(u64),
     Recovered,
+}
+
+impl Change {
+    /// What it is in both logs.
+    pub fn event(self) -> Event {
+        match self {
+            Self::Short(free) => {
+                tracing::error!(free, "the disk is full: nothing is accepted until there is room");
+                let data = Some(serde_json::json!({ "free": free }).to_string());
+                Event { severity: 2, data, ..Event::new(Name::StoreFull, Outcome::Failure) }
+            }
+            Self::Recovered => {
+                tracing::info!("there is room on the disk again: mail is accepted");
+                Event::new(Name::StoreRecovered, Outcome::Info)
+            }
+        }
+    }
 }
 
 /// How much is kept free, and what is done about it.
@@ -101,6 +131,7 @@ impl Watch {
                 return None;
             }
         };
+        self.room.0.free.store(free, Ordering::Relaxed);
         if !self.short {
             let untold = std::mem::take(&mut self.untold);
             return if untold || free < self.reserve { self.begin_short(free) } else { None };

@@ -5,6 +5,7 @@
 
 mod answer;
 mod copy;
+mod log;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,10 +17,12 @@ use rusqlite::Result as Sql;
 use tokio::sync::{mpsc, oneshot};
 
 use super::open::{Database, FAILED};
-use super::room::{Change, Room, Watch};
+use super::room::{Room, Watch};
 use super::{Failure, Store};
+use crate::ipc::admin::load::Stage;
 use crate::vault::audit::event::{Event, Name, Outcome};
 use crate::vault::audit::masks::Masks;
+use crate::vault::load::Load;
 use answer::{Answer, Work, job, unsaid};
 pub use answer::{NotStored, Stored};
 pub use copy::Copied;
@@ -30,9 +33,6 @@ const GROUP: usize = 256;
 const GROUP_OCTETS: usize = 4 * 1024 * 1024;
 /// Jobs that may wait. Beyond it those who ask wait for room, channel by channel.
 const QUEUE: usize = 4096;
-/// Pages of write-ahead log (4 KiB each) that are copied back even under load, and in a pause between two groups.
-const LOG_BUSY: u32 = 4096;
-const LOG_PAUSE: u32 = 1024;
 /// Events that wait for room on a full disk; beyond it they are counted.
 const OWED: usize = 10_000;
 /// A disk that was full for longer is told of, also when no event was lost: until then the log stood still.
@@ -58,6 +58,7 @@ pub struct Writer {
     queue: mpsc::Sender<Job>,
     size: Arc<AtomicU64>,
     room: Room,
+    load: Load,
 }
 
 impl Writer {
@@ -73,11 +74,12 @@ impl Writer {
     pub fn start_with(database: Database, watch: Watch, fatal: fn(&Failure)) -> Result<(Self, JoinHandle<()>), String> {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let size = Arc::new(AtomicU64::new(0));
-        let writer = Self { queue, size: Arc::clone(&size), room: watch.room() };
+        let load = Load::default();
+        let writer = Self { queue, size: Arc::clone(&size), room: watch.room(), load: load.clone() };
         let (ready, prepared) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || write(database, watch, jobs, &size, &ready, fatal))
+            .spawn(move || write(database, watch, load, jobs, &size, &ready, fatal))
             .map_err(|error| format!("the writer's thread can't be made: {error}"))?;
         prepared.recv().map_err(|_| "the writer ended before it began".to_owned())??;
         Ok((writer, thread))
@@ -152,6 +154,15 @@ impl Writer {
         self.room.is_short()
     }
 
+    pub const fn room(&self) -> &Room {
+        &self.room
+    }
+
+    /// What it holds and how long it takes.
+    pub const fn load(&self) -> &Load {
+        &self.load
+    }
+
     /// Leaves of the audit log that are on the disk.
     pub fn size(&self) -> u64 {
         self.size.load(Ordering::Acquire)
@@ -161,6 +172,7 @@ impl Writer {
 fn write(
     mut database: Database,
     watch: Watch,
+    load: Load,
     mut jobs: mpsc::Receiver<Job>,
     size: &AtomicU64,
     ready: &std::sync::mpsc::Sender<Result<(), String>>,
@@ -178,6 +190,9 @@ fn write(
             store,
             copying: false,
             watch,
+            load,
+            weighed: Vec::new(),
+            stage: None,
             log,
             size,
             owed: Vec::new(),
@@ -188,10 +203,8 @@ fn write(
         },
         Err(error) => return drop(ready.send(Err(format!("{}: {error}", database.path.display())))),
     };
-    match writer.store.marker.is_short() {
-        Ok(true) => writer.watch.go_on_short(),
-        Ok(false) => {}
-        Err(error) => return drop(ready.send(Err(format!("{}: {error}", database.path.display())))),
+    if let Err(error) = writer.go_on() {
+        return drop(ready.send(Err(format!("{}: {error}", database.path.display()))));
     }
     size.store(writer.store.ledger.size(), Ordering::Release);
     if ready.send(Ok(())).is_err() {
@@ -218,6 +231,10 @@ struct Group<'c> {
     copying: bool,
     /// Room on the disk.
     watch: Watch,
+    load: Load,
+    /// What it has come to, and the stage, until they are written.
+    weighed: Vec<Event>,
+    stage: Option<Stage>,
     /// Pages in the write-ahead log.
     log: Arc<AtomicU32>,
     /// Leaves on the disk, for the other threads.
@@ -233,6 +250,16 @@ struct Group<'c> {
 }
 
 impl Group<'_> {
+    /// From where the last run ended.
+    fn go_on(&mut self) -> Sql<()> {
+        if self.store.marker.is_short()? {
+            self.watch.go_on_short();
+        }
+        self.load.go_on(self.store.marker.was_shed()?);
+        self.load.changed(self.store.holdings.changed()?);
+        Ok(())
+    }
+
     fn group(&mut self, first: Job, queue: &mut mpsc::Receiver<Job>) -> Result<(), Failure> {
         let (mut works, mut events, mut ticked) = (Vec::new(), std::mem::take(&mut self.owed), false);
         let (mut next, mut weight, mut count, mut masks) = (Some(first), 0, 0, None);
@@ -266,8 +293,14 @@ impl Group<'_> {
 
     fn write(&mut self, works: Vec<Work>, mut events: Vec<Event>, ticked: bool) -> Result<(), Failure> {
         if ticked && let Some(change) = self.watch.look() {
-            events.push(Self::told(change));
+            events.push(change.event());
         }
+        if ticked {
+            self.load.second();
+            self.weigh();
+        }
+        events.append(&mut self.weighed);
+        let stage = self.stage;
         if works.is_empty() && events.is_empty() && !(ticked && self.store.ledger.look()) {
             return self.rest(ticked);
         }
@@ -276,15 +309,23 @@ impl Group<'_> {
         events.splice(0..0, self.recovered());
         let kept = events.clone();
         let (mut works, mut answers) = (works.into_iter(), Vec::<Answer>::new());
+        let (begun, changes) = (Instant::now(), self.store.changes());
         let done = self.store.transaction(|store| {
             store.marker.room(&events)?;
+            stage.map_or(Ok(()), |stage| store.marker.shed(stage))?;
             store.record(events)?;
             works.by_ref().try_for_each(|work| work(store).map(|answer| answers.push(answer)))
         });
         match done {
             Ok(()) => {
-                (self.lost, self.full) = (0, None);
+                (self.lost, self.full, self.stage) = (0, None, None);
                 self.size.store(self.store.ledger.size(), Ordering::Release);
+                if self.store.changes() > changes {
+                    self.load.committed(begun.elapsed());
+                }
+                // Before anybody hears: who sends again at once is judged by it.
+                self.load.changed(self.store.holdings.changed()?);
+                self.weigh();
                 answers.into_iter().for_each(|answer| answer());
                 Ok(())
             }
@@ -299,6 +340,14 @@ impl Group<'_> {
         }
     }
 
+    /// Looks what the load has come to. What is to be written of it is, with the next group or within a second.
+    fn weigh(&mut self) {
+        if let Some(change) = self.load.look(Instant::now()) {
+            self.stage = Some(change.stage());
+            self.weighed.push(change.event());
+        }
+    }
+
     /// The event of the end of a full disk, if it was long or cost something.
     fn recovered(&self) -> Option<Event> {
         let full = self.full.map(|since| since.elapsed()).unwrap_or_default();
@@ -307,26 +356,11 @@ impl Group<'_> {
         Some(event).filter(|_| self.lost > 0 || full >= FULL)
     }
 
-    /// What a change of the room on the disk is in both logs.
-    fn told(change: Change) -> Event {
-        match change {
-            Change::Short(free) => {
-                tracing::error!(free, "the disk is full: nothing is accepted until there is room");
-                let data = Some(serde_json::json!({ "free": free }).to_string());
-                Event { severity: 2, data, ..Event::new(Name::StoreFull, Outcome::Failure) }
-            }
-            Change::Recovered => {
-                tracing::info!("there is room on the disk again: mail is accepted");
-                Event::new(Name::StoreRecovered, Outcome::Info)
-            }
-        }
-    }
-
     /// Keeps the events of a group that found no room, and throws the ballast off for the next one. The other jobs of this
     /// one are dropped, which tells those who wait.
     fn owe(&mut self, mut events: Vec<Event>) {
         if let Some(change) = self.watch.full() {
-            let event = Self::told(change);
+            let event = change.event();
             events.push(event);
         }
         self.full.get_or_insert_with(Instant::now);
@@ -336,35 +370,6 @@ impl Group<'_> {
         events.truncate(OWED);
         self.lost += u64::try_from(excess).unwrap_or(u64::MAX);
         self.owed = events;
-    }
-
-    /// A tick and nothing else: after a second without work the log is emptied, so that no old frame keeps what was erased.
-    fn rest(&mut self, ticked: bool) -> Result<(), Failure> {
-        if ticked && !std::mem::take(&mut self.worked) && self.log.swap(0, Ordering::Relaxed) > 0 {
-            return self.checkpoint(true);
-        }
-        Ok(())
-    }
-
-    fn copy_back(&mut self, pause: bool) -> Result<(), Failure> {
-        let pages = self.log.load(Ordering::Relaxed);
-        let empty = std::mem::take(&mut self.empty);
-        if empty || pages > LOG_BUSY || (pause && pages > LOG_PAUSE) {
-            self.log.store(0, Ordering::Relaxed);
-            return self.checkpoint(empty);
-        }
-        Ok(())
-    }
-
-    /// Copies the log back. Without room for it the log stays, and is as good.
-    fn checkpoint(&mut self, truncate: bool) -> Result<(), Failure> {
-        match self.store.checkpoint(truncate) {
-            Err(Failure::Full) => {
-                self.owe(Vec::new());
-                Ok(())
-            }
-            done => done,
-        }
     }
 }
 

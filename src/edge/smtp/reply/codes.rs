@@ -88,7 +88,7 @@ const fn of_refusal(refusal: Refusal) -> &'static str {
         Refusal::Loop => "554 5.4.6",
         Refusal::RateLimited(_) | Refusal::Suspended(_) => "451 4.7.1",
         Refusal::QuotaExceeded(_) => "452 4.7.1",
-        Refusal::StoreFull | Refusal::BackedUp(_) => "452 4.3.1",
+        Refusal::StoreFull | Refusal::BackedUp(_) | Refusal::Overloaded(_) => "452 4.3.1",
         Refusal::StoreUnavailable => "451 4.3.1",
         Refusal::Changed => "451 4.7.0",
         Refusal::Utf8 => "550 5.6.7",

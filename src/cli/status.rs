@@ -1,0 +1,154 @@
+//! `gatepost status`: whether the running service takes mail, and what keeps it out; for people and for a balancer's check.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Config, control, fail, places};
+use crate::cli::out::say;
+use crate::ipc::admin::load::{Figure, Load, Measure, Readiness, Stage};
+use crate::ipc::admin::{Command, Response};
+use crate::vault::audit::visible::{visible, visible_json};
+
+/// The service runs, and takes no mail now. 1 is that it can't be asked.
+const NOT_READY: u8 = 3;
+
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Print an object instead
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: Config,
+}
+
+impl Status {
+    pub fn run(&self) -> ExitCode {
+        let readiness = match self.ask() {
+            Ok(readiness) => readiness,
+            Err(reason) => return fail(&reason),
+        };
+        match self.json {
+            true => say!("{}", visible_json(&object(&readiness).to_string())),
+            false => lines(&readiness).iter().for_each(|line| say!("{}", visible(line))),
+        }
+        if readiness.obstacles.is_empty() { ExitCode::SUCCESS } else { NOT_READY.into() }
+    }
+
+    fn ask(&self) -> Result<Readiness, String> {
+        let runtime = places(&self.config.path)?.runtime_directory;
+        match control::ask(&runtime, Command::Ready)? {
+            Some(Response::Ready(readiness)) => Ok(*readiness),
+            Some(_) => Err("the service answered something else: is it another version?".to_owned()),
+            None => Err(format!("the service does not run ({})", control::nobody(&runtime))),
+        }
+    }
+}
+
+fn lines(readiness: &Readiness) -> Vec<String> {
+    let words: Vec<&str> = readiness.obstacles.iter().map(|obstacle| obstacle.word()).collect();
+    let first = if words.is_empty() { "ready".to_owned() } else { format!("not ready: {}", words.join(", ")) };
+    let free = readiness.free.map_or_else(|| "-".to_owned(), |free| free.to_string());
+    let room = format!("{:<10} free={free} reserve={}", "room", readiness.reserve);
+    [vec![first, room], shedding(&readiness.load)].concat()
+}
+
+/// Whose mail is put off for the load and why, and each figure with its thresholds.
+pub fn shedding(load: &Load) -> Vec<String> {
+    let why: Vec<&str> = load.reasons().map(|figure| figure.measure.word()).collect();
+    let mut first = format!("{:<10} {}", "shedding", load.stage.word());
+    if load.stage > Stage::Calm {
+        first += &format!(" for={} put_off={}/{}", why.join(","), load.put_off, load.credentials);
+    }
+    let line = |figure: &Figure| {
+        let [now, heavy, all] = values(figure);
+        format!("{:<10} {:<24} now={now} heavy={heavy} all={all}", "load", figure.measure.word())
+    };
+    std::iter::once(first).chain(load.figures.iter().map(line)).collect()
+}
+
+/// The figure and its thresholds; times in milliseconds, as nobody sets them finer.
+fn values(figure: &Figure) -> [String; 3] {
+    [figure.now, figure.thresholds.heavy, figure.thresholds.all].map(|value| match figure.measure {
+        Measure::Latency => format!("{}ms", value / 1000),
+        Measure::Messages | Measure::Octets => value.to_string(),
+    })
+}
+
+fn object(readiness: &Readiness) -> serde_json::Value {
+    let words: Vec<&str> = readiness.obstacles.iter().map(|obstacle| obstacle.word()).collect();
+    json!({
+        "ready": readiness.obstacles.is_empty(),
+        "obstacles": words,
+        "free": readiness.free,
+        "reserve": readiness.reserve,
+        "shedding": load_object(&readiness.load),
+    })
+}
+
+/// The same as `shedding`.
+pub fn load_object(load: &Load) -> serde_json::Value {
+    let figure = |figure: &Figure| {
+        let name = match figure.measure {
+            Measure::Latency => "latency_us",
+            measure => measure.word(),
+        };
+        let value = json!({
+            "now": figure.now,
+            "heavy": figure.thresholds.heavy,
+            "all": figure.thresholds.all,
+            "stage": figure.stage.word(),
+        });
+        (name.to_owned(), value)
+    };
+    let why: Vec<&str> = load.reasons().map(|figure| figure.measure.word()).collect();
+    let mut object = serde_json::Map::from_iter([
+        ("stage".to_owned(), load.stage.word().into()),
+        ("for".to_owned(), why.into()),
+        ("credentials".to_owned(), load.credentials.into()),
+        ("put_off".to_owned(), load.put_off.into()),
+    ]);
+    object.extend(load.figures.iter().map(figure));
+    object.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::admin::load::Obstacle;
+    use crate::policy::thresholds::Thresholds;
+
+    fn load(stage: Stage) -> Load {
+        let figure =
+            |measure, now, heavy, all, stage| Figure { measure, now, thresholds: Thresholds { heavy, all }, stage };
+        Load {
+            stage,
+            figures: vec![
+                figure(Measure::Messages, 7, 5, 10, stage),
+                figure(Measure::Latency, 1500, 1_000_000, 5_000_000, Stage::Calm),
+            ],
+            credentials: 3,
+            put_off: 1,
+        }
+    }
+
+    #[test]
+    fn it_says_what_is_in_the_way_and_how_far_each_figure_is() {
+        let readiness = |obstacles, stage| Readiness { obstacles, load: load(stage), free: Some(9), reserve: 4 };
+        let calm = lines(&readiness(vec![], Stage::Calm));
+        assert_eq!(calm[..3], ["ready", "room       free=9 reserve=4", "shedding   none"]);
+        assert_eq!(calm[4], "load       latency                  now=1ms heavy=1000ms all=5000ms");
+        let loaded = lines(&readiness(vec![Obstacle::Room, Obstacle::Sealer], Stage::Heavy));
+        assert_eq!(
+            (loaded[0].as_str(), loaded[2].as_str()),
+            ("not ready: room, sealer", "shedding   heavy for=messages put_off=1/3")
+        );
+        let object = object(&readiness(vec![Obstacle::Load], Stage::All));
+        assert_eq!((object["ready"].as_bool(), object["obstacles"][0].as_str()), (Some(false), Some("load")));
+        assert_eq!(
+            (object["shedding"]["for"][0].as_str(), &object["shedding"]["messages"]["now"]),
+            (Some("messages"), &7.into())
+        );
+    }
+}

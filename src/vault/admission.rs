@@ -1,0 +1,83 @@
+//! MAIL: whether a sender may begin a message. At the dot the same is asked again, with authority (`transaction.rs`).
+
+use super::Vault;
+use super::audit::ledger::now_us;
+use super::authority::Authority;
+use super::limits::Reservation;
+use super::limits::denial::Denied;
+use super::limits::incoming;
+use super::load;
+use super::login::credentials::Way;
+use super::transaction::{Sender, microseconds};
+use crate::mail::address::{Address, ReversePath};
+use crate::mail::envelope::{Manner, Utf8};
+use crate::policy::refusal::Refusal;
+
+/// MAIL, with authority: whether this sender may send one more message now. Takes a place for it.
+pub fn admit(
+    vault: &Vault,
+    from: &Sender,
+    way: Way,
+    sender: &ReversePath,
+    manner: &Manner,
+    is_protected: bool,
+    size: Option<u64>,
+) -> Result<Reservation, Denied> {
+    if let Some(unfit) = unfit(from, sender, manner, is_protected) {
+        return Err(unfit.into());
+    }
+    let mut authority = vault.authority.borrow_mut();
+    if authority.draining {
+        return Err(Refusal::StoreUnavailable.into());
+    }
+    // The audit log is as large as it may be, and mail is what yields.
+    if vault.retention.is_full() {
+        return Err(Refusal::StoreFull.into());
+    }
+    room(vault, &from.credential.id)?;
+    let policy = &from.credential.policy;
+    if way.scope.is_some_and(|scope| !policy.scopes.has(scope)) {
+        return Err(Refusal::Scope.into());
+    }
+    if way.address.is_some_and(|address| !policy.is_reachable_from(address)) {
+        return Err(Refusal::Revoked.into());
+    }
+    authority.grant(&from.credential).sender(sender)?;
+    if size.is_some_and(|size| size > authority.max_size(policy)) {
+        return Err(Refusal::TooBig.into());
+    }
+    let most = incoming::most(policy.limits.bytes_per_day, authority.max_size(policy));
+    if size.is_some_and(|size| !vault.incoming.admits(&from.credential.id, size, most)) {
+        return Err(incoming::beyond(&from.credential.id));
+    }
+    let Authority { limits, slice, clock, .. } = &mut *authority;
+    limits.reserve(&Authority::origin(slice, &from.credential, &from.listener, from.address), clock.now())
+}
+
+/// Whether one more message of a credential can be carried. It is asked at MAIL, so that nobody sends what will be refused, and at
+/// the dot.
+///
+/// Errors: there is no room: it would take that which the outcomes of what was accepted need; or too much load.
+pub fn room(vault: &Vault, who: &str) -> Result<(), Refusal> {
+    if vault.writer.is_short() {
+        return Err(Refusal::StoreFull);
+    }
+    if vault.writer.load().sheds(who) {
+        return Err(Refusal::Overloaded(load::AGAIN));
+    }
+    Ok(())
+}
+
+/// What an edge must not have taken: nobody could keep to it. The edge's clock is ours, a moment earlier.
+fn unfit(from: &Sender, sender: &ReversePath, manner: &Manner, is_protected: bool) -> Option<Refusal> {
+    let longest = from.listener.future_release;
+    let latest = longest.map_or(0, |longest| now_us().saturating_add(microseconds(longest)));
+    match () {
+        () if manner.utf8 == Utf8::None && sender.as_ref().is_some_and(Address::is_international) => {
+            Some(Refusal::Utf8)
+        }
+        () if manner.require_tls && !is_protected => Some(Refusal::RequireTls),
+        () if manner.release_us.is_some_and(|release| release > latest) => Some(Refusal::HeldTooLong),
+        () => None,
+    }
+}

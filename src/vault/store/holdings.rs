@@ -1,0 +1,130 @@
+//! How much of whose mail the spool holds, whatever it does there: waits, is held, is scheduled, or is with a courier. Counted as
+//! the census is (`census.rs`): by triggers, in memory, in the transaction that changes it.
+
+use rusqlite::{Connection, Result, Statement};
+
+use crate::vault::audit::row::unsigned;
+
+/// A message is held as long as its body is there. The body goes before the message, or with it. `fresh`: changed since that was
+/// asked for.
+const COUNTING: &str = "
+CREATE TEMP TABLE holding(
+  principal TEXT PRIMARY KEY, messages INTEGER NOT NULL, octets INTEGER NOT NULL, fresh INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX temp.holding_fresh ON holding(fresh) WHERE fresh = 1;
+INSERT INTO holding SELECT principal, count(*), sum(bytes), 1 FROM spool_body CROSS JOIN spool_msg ON id = msg GROUP BY principal;
+CREATE TEMP TRIGGER holding_comes AFTER INSERT ON main.spool_body
+BEGIN
+  INSERT INTO holding SELECT principal, 1, bytes, 1 FROM spool_msg WHERE id = new.msg
+    ON CONFLICT DO UPDATE SET messages = messages + 1, octets = octets + excluded.octets, fresh = 1;
+END;
+CREATE TEMP TRIGGER holding_goes BEFORE DELETE ON main.spool_body
+BEGIN
+  UPDATE holding SET messages = messages - 1, octets = octets - (SELECT bytes FROM spool_msg WHERE id = old.msg), fresh = 1
+    WHERE principal = (SELECT principal FROM spool_msg WHERE id = old.msg);
+END;
+CREATE TEMP TRIGGER holding_goes_whole BEFORE DELETE ON main.spool_msg
+WHEN EXISTS(SELECT 1 FROM spool_body WHERE msg = old.id)
+BEGIN
+  UPDATE holding SET messages = messages - 1, octets = octets - old.bytes, fresh = 1 WHERE principal = old.principal;
+END;
+";
+
+/// What is held of one credential, or of all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    pub messages: u64,
+    /// Of the messages as they came.
+    pub octets: u64,
+}
+
+/// Counts once, and has it kept from here on. To be done before any statement is prepared.
+pub fn begin(connection: &Connection) -> Result<()> {
+    connection.execute_batch(COUNTING)
+}
+
+pub struct Holdings<'c> {
+    fresh: Statement<'c>,
+    told: [Statement<'c>; 2],
+}
+
+impl<'c> Holdings<'c> {
+    pub fn prepare(connection: &'c Connection) -> Result<Self> {
+        Ok(Self {
+            fresh: connection.prepare("SELECT principal, messages, octets FROM holding WHERE fresh = 1")?,
+            told: [
+                connection.prepare("DELETE FROM holding WHERE fresh = 1 AND messages = 0")?,
+                connection.prepare("UPDATE holding SET fresh = 0 WHERE fresh = 1")?,
+            ],
+        })
+    }
+
+    /// Of whom something came or went since this was asked last, with all that is there now; the first time, of all. To be asked
+    /// between transactions: in one, it would be of what may be undone.
+    pub fn changed(&mut self) -> Result<Vec<(String, Held)>> {
+        let rows = self
+            .fresh
+            .query_map([], |row| Ok((row.get(0)?, Held { messages: unsigned(row, 1)?, octets: unsigned(row, 2)? })))?;
+        let changed: Vec<_> = rows.collect::<Result<_>>()?;
+        if !changed.is_empty() {
+            self.told.iter_mut().try_for_each(|statement| statement.execute([]).map(drop))?;
+        }
+        Ok(changed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::vault::store::open::Database;
+
+    const MESSAGE: &str = "INSERT INTO spool_msg(msg_id, accept_seq, session_id, principal, bytes, sha256, accepted_us, \
+                           expires_us) VALUES(randomblob(16), 0, randomblob(16), ?, ?, randomblob(32), 1, 2) RETURNING id";
+
+    fn held(messages: u64, octets: u64) -> Held {
+        Held { messages, octets }
+    }
+
+    fn database(home: &std::path::Path) -> Database {
+        std::fs::create_dir_all(home.join("db")).unwrap();
+        Database::open(home).unwrap()
+    }
+
+    fn keep(connection: &Connection, who: &str, octets: u32) {
+        let id: i64 = connection.query_row(MESSAGE, (who, octets), |row| row.get(0)).unwrap();
+        connection.execute("INSERT INTO spool_body(msg, content) VALUES(?, x'00')", [id]).unwrap();
+    }
+
+    #[test]
+    fn rule_q16_what_is_held_is_counted_by_credential_whatever_becomes_of_it() {
+        let home = tempfile::tempdir().unwrap();
+        let first = database(home.path());
+        let connection = &first.connection;
+        let mut holdings = Holdings::prepare(connection).unwrap();
+        assert_eq!(holdings.changed().unwrap(), []);
+        keep(connection, "shop", 100);
+        keep(connection, "shop", 20);
+        keep(connection, "till", 7);
+        let all = BTreeMap::from([("shop".to_owned(), held(2, 120)), ("till".to_owned(), held(1, 7))]);
+        assert_eq!(holdings.changed().unwrap().into_iter().collect::<BTreeMap<_, _>>(), all);
+        assert_eq!(holdings.changed().unwrap(), []);
+        connection.execute_batch("BEGIN; DELETE FROM spool_body; DELETE FROM spool_msg; ROLLBACK;").unwrap();
+        assert_eq!(holdings.changed().unwrap(), [], "it was undone");
+        // The body alone, as when it is done; then what is remembered of it; and one with its body.
+        connection.execute("DELETE FROM spool_body WHERE msg = 1", []).unwrap();
+        assert_eq!(holdings.changed().unwrap(), [("shop".to_owned(), held(1, 20))]);
+        connection.execute("DELETE FROM spool_msg WHERE id = 1", []).unwrap();
+        assert_eq!(holdings.changed().unwrap(), []);
+        connection.execute("DELETE FROM spool_msg WHERE id = 3", []).unwrap();
+        assert_eq!(holdings.changed().unwrap(), [("till".to_owned(), held(0, 0))]);
+        keep(connection, "till", 5);
+        drop(holdings);
+        drop(first);
+        let again = database(home.path());
+        let mut holdings = Holdings::prepare(&again.connection).unwrap();
+        let all = BTreeMap::from([("shop".to_owned(), held(1, 20)), ("till".to_owned(), held(1, 5))]);
+        assert_eq!(holdings.changed().unwrap().into_iter().collect::<BTreeMap<_, _>>(), all, "after a restart");
+    }
+}
