@@ -19,6 +19,7 @@ pub use super::providers::Provider;
 use super::slice::{Auth, Bounce, ClientCertificates, Declared, Extension, Family, Keep, Protocol, Serve, TlsMode};
 use super::source::Source;
 use super::{Dialect, Mode, anchors, audit, bounces, credentials, limits, listeners, name, routes, upstreams, ways};
+use crate::policy::Policy;
 use crate::policy::limits::Pace;
 use crate::policy::mechanism::Mechanism;
 use crate::policy::presence::Caps;
@@ -211,6 +212,12 @@ impl Plan {
         self.anchors.iter().filter_map(|anchor| Some((anchor.name.as_str(), anchor.witness()?)))
     }
 
+    /// What is odd about where a credential's mail goes instead of to those whom it names, and beside them.
+    pub fn astray(&self, id: &str, policy: &Policy) -> Vec<String> {
+        // Without any route all is refused, which is said by itself.
+        if self.routes.is_empty() { Vec::new() } else { routes::astray(id, policy, &self.routes) }
+    }
+
     /// What is no mistake, but seldom meant.
     fn look_for_oddities(&self, config: &Config, findings: &mut Findings<'_>) {
         if !self.hostname.contains('.') {
@@ -257,6 +264,9 @@ impl Plan {
                 && let Some((from, to)) = routes::uncovered(credential, &self.routes)
             {
                 let text = format!("credential {:?}: no route takes mail from {from} to {to}", credential.id);
+                findings.warn(Some(written.span()), text);
+            }
+            for text in self.astray(&credential.id, &credential.policy) {
                 findings.warn(Some(written.span()), text);
             }
             if !credential.certificates.is_empty() && !self.listeners.iter().any(|l| l.client_certificates.is_some()) {

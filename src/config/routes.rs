@@ -8,9 +8,10 @@ use super::file::{self, At};
 use super::findings::{Findings, suggestion};
 use super::plan::{Plan, Upstream};
 use super::slice::Declared;
-use crate::policy::MAX_ENCODED;
+use crate::mail::address::Address;
 use crate::policy::route::Route;
 use crate::policy::rule::{NotARule, RecipientRule, SenderRule};
+use crate::policy::{MAX_ENCODED, Policy};
 
 /// What the routes of one credential may take in a grant: with its rules, its name and the frame around them it stays
 /// under the longest frame between processes.
@@ -108,6 +109,10 @@ fn fit(routes: &[Route], findings: &mut Findings<'_>) {
 /// A sender and a recipient rule of this credential that no route takes whole. Several routes that take it in parts are
 /// not added up.
 pub fn uncovered(credential: &Declared, routes: &[Route]) -> Option<(SenderRule, RecipientRule)> {
+    // All of it goes to one mailbox, whomever it names.
+    if credential.policy.redirect.is_some() {
+        return None;
+    }
     let anybody = [RecipientRule::Any];
     let allow = &credential.policy.recipients.allow;
     let recipients = if allow.is_empty() { &anybody[..] } else { allow };
@@ -120,6 +125,26 @@ pub fn uncovered(credential: &Declared, routes: &[Route]) -> Option<(SenderRule,
         let to = recipients.iter().find(|to| !routes.iter().any(|route| takes(route, from, to)))?;
         Some((from.clone(), to.clone()))
     })
+}
+
+/// What is odd about a mailbox that all mail of a credential goes to instead of those whom it names, or beside them: no route
+/// leads there, for one of its senders or, where none is known, at all. One warning for each.
+pub fn astray(id: &str, policy: &Policy, routes: &[Route]) -> Vec<String> {
+    let is_astray = |to: &Address| {
+        let to = RecipientRule::Address(to.clone());
+        let all = || routes.iter().filter(|route| route.can_apply_to(id) && covers_recipient(&route.to, &to));
+        let covers =
+            |from: &SenderRule| all().any(|route| route.from.as_ref().is_none_or(|rule| covers_sender(rule, from)));
+        all().next().is_none() || !policy.senders.iter().all(covers)
+    };
+    let said = |key: &str, to: &Address, what: &str| {
+        is_astray(to).then(|| format!("credential {id:?}: {key}: no route leads to {to}: {what} is refused (550)"))
+    };
+    // Where all mail is redirected there are no copies.
+    let copies = if policy.redirect.is_some() { &[] } else { policy.always_bcc.as_slice() };
+    let redirect = policy.redirect.iter().filter_map(|to| said("redirect", to, "each recipient of its mail"));
+    let copies = copies.iter().filter_map(|to| said("always_bcc", to, "each message, when it has come whole,"));
+    redirect.chain(copies).collect()
 }
 
 pub(super) fn covers_sender(rule: &SenderRule, other: &SenderRule) -> bool {

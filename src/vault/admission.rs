@@ -3,6 +3,7 @@
 use super::Vault;
 use super::audit::ledger::now_us;
 use super::authority::Authority;
+use super::delivery::congestion;
 use super::limits::Reservation;
 use super::limits::denial::Denied;
 use super::limits::incoming;
@@ -26,7 +27,7 @@ pub fn admit(
     if let Some(unfit) = unfit(from, sender, manner, is_protected) {
         return Err(unfit.into());
     }
-    let mut authority = vault.authority.borrow_mut();
+    let authority = vault.authority.borrow();
     if authority.draining {
         return Err(Refusal::StoreUnavailable.into());
     }
@@ -50,6 +51,9 @@ pub fn admit(
     if size.is_some_and(|size| !vault.incoming.admits(&from.credential.id, size, most)) {
         return Err(incoming::beyond(&from.credential.id));
     }
+    drop(authority);
+    congestion::copies(vault, &from.credential, sender)?;
+    let mut authority = vault.authority.borrow_mut();
     let Authority { limits, slice, clock, .. } = &mut *authority;
     limits.reserve(&Authority::origin(slice, &from.credential, &from.listener, from.address), clock.now())
 }

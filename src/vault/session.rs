@@ -257,7 +257,8 @@ impl Session {
                 self.say(Answer::Reserved { slot: self.slot, message, backed_up }).await;
             }
             Err(denied) => {
-                let event = from.describe(Event::refusal(denied.refusal), tls.as_ref()).sender(&sender);
+                let event = Event { upstream: denied.upstream.clone(), ..Event::refusal(denied.refusal) };
+                let event = from.describe(event, tls.as_ref()).sender(&sender);
                 self.refuse(event, denied).await;
             }
         }
@@ -325,6 +326,7 @@ impl Session {
             let event = Event {
                 message: Some(transaction.message),
                 bytes: Some(transaction.size()),
+                upstream: denied.upstream.clone(),
                 ..Event::refusal(denied.refusal)
             };
             let event = sender.describe(event, transaction.tls.as_ref()).sender(&transaction.sender);

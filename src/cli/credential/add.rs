@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::rules::{Rules, Unset};
-use super::{Place, show};
+use super::{Place, show, warn};
 use crate::ipc::admin::credential::Command;
 use crate::policy::Policy;
 use crate::vault::admin::credential::patched;
@@ -32,11 +32,11 @@ pub struct Add {
 impl Add {
     pub fn run(&self) -> Result<ExitCode, String> {
         let policy = Box::new(policy(&self.rules, &self.senders)?);
-        show::secret(
-            &self.place.ask(Command::Add { id: self.id.clone(), policy, scram: self.scram })?,
-            self.json,
-            "was added",
-        )
+        let astray = self.place.astray(&self.id, &policy);
+        let command = Command::Add { id: self.id.clone(), policy, scram: self.scram };
+        let done = show::secret(&self.place.ask(command)?, self.json, "was added")?;
+        warn(&astray);
+        Ok(done)
     }
 }
 

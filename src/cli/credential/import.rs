@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::add::policy;
 use super::rules::Rules;
-use super::{Place, show, source};
+use super::{Place, show, source, warn};
 use crate::ipc::admin::credential::{Command, Material};
 
 #[derive(Debug, Args)]
@@ -41,6 +41,7 @@ pub struct Import {
 impl Import {
     pub fn run(&self) -> Result<ExitCode, String> {
         let policy = Box::new(policy(&self.rules, &self.senders)?);
+        let astray = self.place.astray(&self.id, &policy);
         let material = match (&self.secret_file, &self.hash_file) {
             (Some(file), _) => Material::Secret(source::line(file)?),
             (None, Some(file)) => Material::Hash(source::line(file)?),
@@ -48,6 +49,8 @@ impl Import {
         };
         let command =
             Command::Import { id: self.id.clone(), policy, key: self.key.clone(), material, scram: self.scram };
-        show::done(&self.place.ask(command)?, self.json, "was imported")
+        let done = show::done(&self.place.ask(command)?, self.json, "was imported")?;
+        warn(&astray);
+        Ok(done)
     }
 }

@@ -23,6 +23,8 @@ use super::{Config, control, fail, places};
 use crate::config::{self, Plan};
 use crate::ipc::admin::credential::{Command, Response};
 use crate::ipc::admin::{Command as Any, Response as Answer};
+use crate::policy::Policy;
+use crate::vault::audit::visible::visible;
 use crate::{parent, vault};
 
 #[derive(Debug, Subcommand)]
@@ -105,6 +107,12 @@ impl Place {
         }
     }
 
+    /// What is odd about the ways of a credential's mail by this configuration, which may not be in force yet. To be asked before
+    /// a command that may make this process the vault's.
+    fn astray(&self, id: &str, policy: &Policy) -> Vec<String> {
+        self.plan().map(|plan| plan.astray(id, policy)).unwrap_or_default()
+    }
+
     fn plan(&self) -> Result<Plan, String> {
         config::Config::load(&self.config.path).map_err(|errors| errors.to_string())
     }
@@ -140,6 +148,11 @@ impl Place {
         }
         Ok(asked.then_some(answers))
     }
+}
+
+/// Warns of what is odd, below what was done.
+fn warn(oddities: &[String]) {
+    oddities.iter().for_each(|oddity| eprintln!("gatepost: warning: {}", visible(oddity)));
 }
 
 fn only(answers: Vec<Response>) -> Result<Response, String> {

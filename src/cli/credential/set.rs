@@ -5,8 +5,10 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::rules::{Rules, Unset};
-use super::{Place, show};
+use super::{Place, show, warn};
 use crate::ipc::admin::credential::Command;
+use crate::policy::Policy;
+use crate::vault::admin::credential::patched;
 
 #[derive(Debug, Args)]
 pub struct Set {
@@ -32,7 +34,16 @@ impl Set {
         if patch.as_object().is_none_or(serde_json::Map::is_empty) {
             return Err("nothing to change: give an option, such as --per-day".to_owned());
         }
+        // What is changed of it, on its own: which senders it has besides is the vault's to know.
+        let changed = patched(&Policy::default(), &patch.to_string()).unwrap_or_default();
+        let astray = self.place.astray(&self.id, &changed);
         let command = Command::Set { id: self.id.clone(), patch: patch.to_string() };
-        show::done(&self.place.change(&self.id, command)?, self.json, "was changed; open sessions must log in again")
+        let done = show::done(
+            &self.place.change(&self.id, command)?,
+            self.json,
+            "was changed; open sessions must log in again",
+        )?;
+        warn(&astray);
+        Ok(done)
     }
 }

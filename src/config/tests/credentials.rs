@@ -69,6 +69,27 @@ fn row_80b_where_its_mail_goes_stands_in_the_file_too() {
 }
 
 #[test]
+fn row_80b_a_mailbox_that_no_route_leads_to_is_a_warning_for_each_key() {
+    let astray = |keys: &str, route: &str| {
+        let file = with(keys).replace("[[route]]\nvia = [\"smarthost\"]\n", route);
+        let warnings = load(&file).unwrap().warnings;
+        warnings.into_iter().filter(|line| line.contains("no route leads to")).collect::<Vec<_>>()
+    };
+    let elsewhere = "[[route]]\nto = \"@example.org\"\nvia = [\"inside\"]\n";
+    let copies = "always_bcc = [\"archive@example.net\", \"b@example.org\"]";
+    let warned = astray(copies, elsewhere);
+    assert!(warned.len() == 1 && warned[0].contains("always_bcc: no route leads to archive@example.net"), "{warned:?}");
+    let both = format!("redirect = \"test@example.net\"\n{copies}");
+    let warned = astray(&both, elsewhere);
+    assert!(warned.len() == 1 && warned[0].contains("redirect: no route leads to test@example.net"), "{warned:?}");
+    // A route of others' mail is none for it.
+    let others = format!("{elsewhere}[[route]]\nfrom = \"@elsewhere.example\"\nvia = [\"inside\"]\n");
+    assert_eq!(astray(copies, &others).len(), 1);
+    let all = format!("{elsewhere}[[route]]\nvia = [\"inside\"]\n");
+    assert_eq!(astray(&both, &all), [""; 0]);
+}
+
+#[test]
 fn rules_too_long_for_a_grant_are_refused() {
     let many: Vec<String> = (0..600).map(|n| format!("\"somebody-{n}@a-rather-long-domain.example.net\"")).collect();
     assert!(complaint("\"@competitor.example\"", &many.join(",")).contains("take more than 12 KiB together"));

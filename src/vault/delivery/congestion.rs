@@ -8,6 +8,7 @@ use crate::mail::address::{Address, ReversePath};
 use crate::policy::refusal::Refusal;
 use crate::policy::route::{self, BackedUp, Route};
 use crate::vault::Vault;
+use crate::vault::limits::denial::Denied;
 use crate::vault::login::credentials::Credential;
 
 /// What an edge is told of at most; the rest is refused at the dot.
@@ -23,37 +24,66 @@ pub fn routes(vault: &Vault, credential: &Credential) -> Vec<BackedUp> {
     let own = authority.slice.routes.iter().filter(|route| route.can_apply_to(&credential.id));
     let distinct = own.filter(|route| seen.insert(&route.via));
     let backed_up = distinct
-        .filter_map(|route| Some(BackedUp { via: route.via.clone(), seconds: seconds(vault, credential, route)? }));
+        .filter_map(|route| Some(BackedUp { via: route.via.clone(), seconds: jam(vault, credential, route)?.seconds }));
     backed_up.take(MOST).collect()
 }
 
-/// The same of a message that is whole.
+/// A route that too much waits for.
+struct Jam {
+    seconds: u32,
+    /// The upstream that it waits for.
+    upstream: String,
+}
+
+/// At MAIL: whether copies of each message, whatever it names, are to go by such a route. They would be refused at the dot, each
+/// time that the sender comes again with the whole.
 ///
-/// Errors: one of its recipients is behind such a route.
+/// Errors: they are.
+pub fn copies(vault: &Vault, credential: &Credential, sender: &ReversePath) -> Result<(), Denied> {
+    decide(vault, credential, sender, credential.policy.copies(std::iter::empty()))
+}
+
+/// The same of a message that is whole, and of all to whom it goes.
+///
+/// Errors: one of them is behind such a route.
 pub fn check(
     vault: &Vault,
     credential: &Credential,
     sender: &ReversePath,
     recipients: &[Address],
-) -> Result<(), Refusal> {
+) -> Result<(), Denied> {
+    let policy = &credential.policy;
+    let named = recipients.iter().map(|to| policy.redirect.as_ref().unwrap_or(to));
+    decide(vault, credential, sender, named.chain(policy.copies(recipients.iter())))
+}
+
+fn decide<'a>(
+    vault: &Vault,
+    credential: &Credential,
+    sender: &ReversePath,
+    all: impl Iterator<Item = &'a Address>,
+) -> Result<(), Denied> {
     if !vault.schedule.borrow().has_paces() {
         return Ok(());
     }
     let authority = vault.authority.borrow();
     let mut seen = HashSet::new();
-    let policy = &credential.policy;
-    let named = recipients.iter().map(|to| policy.redirect.as_ref().unwrap_or(to));
-    let all = named.chain(policy.copies(recipients.iter()));
     let routes = all.filter_map(|to| route::find(&authority.slice.routes, &credential.id, sender, to));
-    let longest = routes.filter(|route| seen.insert(&route.via)).filter_map(|route| seconds(vault, credential, route));
-    longest.max().map_or(Ok(()), |seconds| Err(Refusal::BackedUp(seconds)))
+    let jams = routes.filter(|route| seen.insert(&route.via)).filter_map(|route| jam(vault, credential, route));
+    match jams.max_by_key(|jam| jam.seconds) {
+        Some(Jam { seconds, upstream }) => {
+            Err(Denied { upstream: Some(upstream), ..Denied::from(Refusal::BackedUp(seconds)) })
+        }
+        None => Ok(()),
+    }
 }
 
-/// How many seconds a sender is to wait, when too much waits for a route.
-fn seconds(vault: &Vault, credential: &Credential, route: &Route) -> Option<u32> {
+/// Whether too much waits for a route, and for how many seconds its sender is to wait.
+fn jam(vault: &Vault, credential: &Credential, route: &Route) -> Option<Jam> {
     let authority = vault.authority.borrow();
     let names = route.via.iter().filter_map(|number| authority.slice.upstreams.get(usize::from(*number)));
     let via: Vec<&str> = names.map(String::as_str).collect();
     let lifetime = authority.lifetime(&credential.policy);
-    vault.schedule.borrow().is_backed_up(&via, &credential.id, lifetime, Instant::now())
+    let seconds = vault.schedule.borrow().is_backed_up(&via, &credential.id, lifetime, Instant::now())?;
+    Some(Jam { seconds, upstream: via.first().map_or_else(String::new, |name| (*name).to_owned()) })
 }

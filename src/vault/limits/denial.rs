@@ -9,6 +9,8 @@ pub struct Denied {
     pub refusal: Refusal,
     /// Which limit, when it was one.
     pub by: Option<By>,
+    /// The upstream that too much waits for, when it is that.
+    pub upstream: Option<String>,
 }
 
 /// One limit of one tier.
@@ -23,7 +25,7 @@ pub struct By {
 
 impl From<Refusal> for Denied {
     fn from(refusal: Refusal) -> Self {
-        Self { refusal, by: None }
+        Self { refusal, by: None, upstream: None }
     }
 }
 

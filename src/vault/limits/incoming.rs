@@ -18,7 +18,7 @@ pub fn most(bytes_per_day: Option<u64>, max_size: u64) -> u64 {
 pub fn beyond(credential: &str) -> Denied {
     let key = Key::new(Tier::Credential, credential);
     let by = By { key, limit: "incoming", window_us: u64::from(AGAIN) * 1_000_000 };
-    Denied { refusal: Refusal::RateLimited(AGAIN), by: Some(by) }
+    Denied { refusal: Refusal::RateLimited(AGAIN), by: Some(by), upstream: None }
 }
 
 #[cfg(test)]

@@ -209,7 +209,7 @@ impl Limits {
         let Some(left) = self.suspensions.left(origin.credential, now) else { return Ok(()) };
         let key = Key::new(Tier::Credential, origin.credential);
         let by = denial::By { key, limit: "anomaly", window_us: rate::HOUR_US };
-        Err(Denied { refusal: Refusal::Suspended(left), by: Some(by) })
+        Err(Denied { refusal: Refusal::Suspended(left), by: Some(by), upstream: None })
     }
 
     /// Whether a message fits everywhere. The keys become those under which it is counted.

@@ -83,7 +83,7 @@ impl Usage {
     pub fn check(&self, key: &Key, rules: &Rates, weight: Weight, now: Now) -> Result<(), Denied> {
         let mut denied: Option<Denied> = None;
         let mut deny = |refusal, limit, window_us| {
-            let one = Denied { refusal, by: Some(By { key: key.clone(), limit, window_us }) };
+            let one = Denied { refusal, by: Some(By { key: key.clone(), limit, window_us }), upstream: None };
             denied = Some(match denied.take() {
                 Some(before) => before.or_longer(one),
                 None => one,

@@ -20,7 +20,8 @@ impl Session {
         further: u32,
         (refusal, flaw): (Refusal, Option<Flaw>),
     ) {
-        let event = self.about(Event::refusal(refusal)).sender(sender).recipients(&recipient);
+        let upstream = recipient.as_ref().and_then(|to| self.backed_up(refusal, sender, to));
+        let event = self.about(Event { upstream, ..Event::refusal(refusal) }).sender(sender).recipients(&recipient);
         let rcpt_count = (further > 0).then(|| u64::from(further) + 1).or(event.rcpt_count);
         let data = flaw.map(|flaw| json!({ "fault": flaw.to_string() }).to_string());
         let told = telling::tell(&self.vault, Event { rcpt_count, data, ..event }, Some(self.by(refusal))).await;
@@ -29,6 +30,15 @@ impl Session {
             let (listener, address) = (&self.listener.name, self.introduction.peer.ip());
             tracing::warn!(listener, %address, "no credential is identified by this address: its mail was refused");
         }
+    }
+
+    /// The upstream that too much waits for, when it is that.
+    fn backed_up(&self, refusal: Refusal, sender: &ReversePath, to: &Address) -> Option<String> {
+        let (Refusal::BackedUp(_), Some(known)) = (refusal, &self.principal) else { return None };
+        let authority = self.vault.authority.borrow();
+        let to = known.credential.policy.redirect.as_ref().unwrap_or(to);
+        let lane = authority.lane(&known.credential.id, sender, to);
+        lane.split(',').next().filter(|name| !name.is_empty()).map(str::to_owned)
     }
 
     /// An event with whose session it is of.

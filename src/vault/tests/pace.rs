@@ -240,3 +240,37 @@ fn rule_q12_what_is_scheduled_for_later_is_in_nobodys_way() {
     });
     vault.abandon();
 }
+
+#[test]
+fn rule_q12_a_copy_that_would_wait_too_long_is_refused_at_mail_and_the_log_names_what_it_waits_for() {
+    let mut bench = Bench::new();
+    bench.slice.upstreams.push("slow".into());
+    bench
+        .slice
+        .routes
+        .insert(0, Route { to: "@archive.example".parse().unwrap(), via: vec![1], ..bench.slice.routes[0].clone() });
+    bench.slice.credentials[0].policy.always_bcc = vec![address("all@archive.example")];
+    bench.slice.lifetime = Duration::from_secs(60);
+    bench.slice.paces = vec![("slow".into(), UpstreamPace { per_minute: Some(1), ..UpstreamPace::default() })];
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        kept(edge.submit(1, &["x@example.org"], b"x").await);
+        let refused = edge.mail(1, "a@example.net").await;
+        assert!(matches!(refused, Answer::Refused { refusal: Refusal::BackedUp(_), .. }), "{refused:?}");
+        let (sender, recipient) = (Some(address("a@example.net")), Some(address("all@archive.example")));
+        let refusal = Refusal::BackedUp(60);
+        edge.asks
+            .send(Ask::Turned { slot: Slot(1), sender, recipient, further: 0, refusal, flaw: None })
+            .await
+            .unwrap();
+        // What its rules don't allow is never a matter of time.
+        let refused = edge.mail(1, "a@elsewhere.example").await;
+        assert!(matches!(refused, Answer::Refused { refusal: Refusal::SenderNotAllowed, .. }), "{refused:?}");
+    });
+    vault.drain();
+    let events = bench.events(&Filter::default());
+    let refused = events.iter().filter(|event| event.get("reason") == Some("backed-up"));
+    assert_eq!(refused.map(|event| event.get("upstream")).collect::<Vec<_>>(), [Some("slow"), Some("slow")]);
+}
