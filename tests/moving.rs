@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Output;
 
-use gatepost::sink::{Fault, Options, Phase};
+use gatepost::sink::{Act, Fault, Options, Phase};
 use serde_json::Value;
 use support::{CREDENTIAL, PATIENCE, Service, Setting, await_that};
 
@@ -302,4 +302,86 @@ fn an_export_that_failed_leaves_nothing_that_the_next_one_trips_over() {
     }
     let log = service.stop();
     assert!(!log.contains("the vault ends"), "{log}");
+}
+
+/// An export that is ended by the first octet that is too many for a file; `ignores`: that is an error of its write instead.
+fn export_to_a_full_file(service: &Service, file: &str, ignores: bool) -> Output {
+    let trap = if ignores { "trap '' XFSZ; " } else { "" };
+    let line = format!("{trap}ulimit -c 0; ulimit -f 64; exec \"$@\"");
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", &line, "sh"]).arg(support::gatepost().get_program());
+    command.args(["queue", "export", "--drop", "--out", file, "--fallback-ids", "--config"]).arg(service.config());
+    command.output().unwrap()
+}
+
+#[test]
+fn an_export_that_fails_or_dies_gives_up_nothing_and_holds_nothing() {
+    let mut service = full();
+    fill(&service);
+    let is_as_before = || {
+        let all = listed(&service);
+        all.len() == 2 && all[0]["states"]["deferred"] == 1 && all[1]["states"]["deferred"] == 2
+    };
+    // The long message has no room in it.
+    let (path, file) = archive(&service, "full.tar");
+    let failed = export_to_a_full_file(&service, &file, true);
+    assert!(!failed.status.success() && said(&failed).contains("offered again"), "{}", said(&failed));
+    assert!(!path.exists(), "a part of an archive is worth nothing");
+    await_that("all is offered again", is_as_before);
+    let (_, file) = archive(&service, "killed.tar");
+    let killed = export_to_a_full_file(&service, &file, false);
+    assert!(killed.status.code().is_none(), "it ends by a signal: {}", said(&killed));
+    await_that("all is offered again", is_as_before);
+    let told = events(&service, "queue.export");
+    assert!(
+        told.len() == 4 && told.iter().all(|event| event["outcome"] == "failure" && event["reason"] == "not-written"),
+        "{told:?}"
+    );
+    assert!(events(&service, "queue.drop").is_empty());
+
+    // The same by its database, which has no more room than the archive then: the next start does it.
+    service.end();
+    let (_, file) = archive(&service, "stopped.tar");
+    let failed = export_to_a_full_file(&service, &file, true);
+    assert!(!failed.status.success() && said(&failed).contains("offered again"), "{}", said(&failed));
+    service.restart();
+    let all = listed(&service);
+    assert!(all.len() == 2 && all[0]["states"]["deferred"] == 1 && all[1]["states"]["deferred"] == 2, "{all:?}");
+    let (_, file) = archive(&service, "whole.tar");
+    let moved = self::told(&service, &["export", "--drop", "--out", &file]);
+    assert_eq!(moved["dropped"].as_u64(), Some(2), "{moved}");
+    service.stop();
+}
+
+#[test]
+fn what_may_have_been_delivered_and_was_given_up_does_not_come_again_from_an_older_archive() {
+    let silent = || Options { faults: vec![Fault::at(Phase::Dot, Act::Close)], ..Options::default() };
+    for by_itself in [true, false] {
+        let mut service = Service::start_with(&Setting { sink: silent, ..Setting::default() });
+        let secret = service.add_credential();
+        let run = |words: &[&str]| {
+            let output = service.command(words);
+            assert!(output.status.success(), "{words:?}: {}", said(&output));
+        };
+        let on_unknown = if by_itself { "drop" } else { "hold" };
+        run(&["credential", "set", CREDENTIAL, "--on-unknown", on_unknown, "--reports", "none"]);
+        run(&["route", "pause", "sink"]);
+        assert_eq!(service.log_in(&secret).send("doubt"), 250);
+        let (_, file) = archive(&service, "older.tar");
+        assert_eq!(told(&service, &["export", "--out", &file])["messages"].as_u64(), Some(1));
+        run(&["route", "resume", "sink"]);
+        if by_itself {
+            await_that("the gate gives it up", || listed(&service).is_empty());
+        } else {
+            await_that("the gate holds it", || listed(&service)[0]["states"]["quarantined"] == 1);
+            // Somebody hears that it has arrived.
+            assert!(queue(&service, &["drop", "--all"]).status.success());
+        }
+        service.end();
+        let database = rusqlite::Connection::open(service.folder.path().join("state/db/vault.db")).unwrap();
+        database.execute_batch("PRAGMA foreign_keys=ON; DELETE FROM spool_msg").unwrap();
+        drop(database);
+        let again = told(&service, &["import", &file, "--release"]);
+        assert!(again["messages"] == 0 && again.to_string().contains("or given up for them"), "{by_itself}: {again}");
+    }
 }

@@ -272,7 +272,7 @@ impl House {
                 store.record(vec![failed])?;
             }
             delivery::interrupted::end_leases(store)?;
-            queue::bury_all(store)?;
+            queue::tidy(store)?;
             store.keys.adopt(masters);
             rekey::hold_foreign(store)?;
             let consumed = store.consumption.all(now, today)?;

@@ -5,6 +5,7 @@
 
 pub mod export;
 pub mod import;
+pub mod leaving;
 pub mod listing;
 pub mod reconcile;
 
@@ -188,8 +189,13 @@ pub fn bury(store: &mut Store<'_>, row: i64) -> Sql<Option<String>> {
     Ok(give_up(store, &open, &order)?.1)
 }
 
-/// At start, when nothing is on offer. Segments are swept after it.
-pub fn bury_all(store: &mut Store<'_>) -> Sql<()> {
+/// At start, when nothing is on offer and nobody takes anything elsewhere. Segments are swept after it.
+pub fn tidy(store: &mut Store<'_>) -> Sql<()> {
+    bury_all(store)?;
+    leaving::give_back_all(store)
+}
+
+fn bury_all(store: &mut Store<'_>) -> Sql<()> {
     for row in store.hold.all_doomed()? {
         bury(store, row)?;
     }

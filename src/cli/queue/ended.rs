@@ -12,8 +12,18 @@ use crate::vault::audit::mask;
 use crate::vault::audit::query::{self, Cursor, Filter, Found};
 use crate::vault::audit::values::Values;
 
-/// The events that end a recipient.
-const ENDS: [&str; 3] = ["deliver.success", "deliver.bounce", "deliver.expire"];
+/// The events that end a recipient, each with the reasons for which it does; none where it always does.
+const ENDS: [(&str, &[&str]); 4] = [
+    ("deliver.success", &[]),
+    ("deliver.bounce", &[]),
+    ("deliver.expire", &[]),
+    // Given up by the gate itself, because nobody knows whether it was delivered, or because another log has its end.
+    ("queue.drop", &["unknown-outcome", "reconciled"]),
+];
+/// Held by the gate itself because nobody knows whether it was delivered: given up by order after that, it may have been.
+const DOUBT: (&str, &str) = ("queue.hold", "unknown-outcome");
+/// An order that gave it up, and not because it went into an archive.
+const ORDERS: (&str, &[&str]) = ("queue.drop", &["ordered", "revoked", "dropped-under-way"]);
 
 /// The recipients of a message of an archive.
 pub struct Told {
@@ -46,10 +56,24 @@ enum Who {
 }
 
 impl Who {
-    fn of(event: &Found, values: &mut Values) -> Self {
-        match values.get(event, "rcpt_to", 0) {
+    /// All whom an event names.
+    fn of(event: &Found, values: &mut Values) -> Vec<Self> {
+        let shown = event.get("rcpt_to").unwrap_or_default();
+        let who = |(n, shown): (u32, &str)| match values.get(event, "rcpt_to", n) {
             Some(clear) => Self::Clear(Address::canonical(&clear)),
-            None => Self::Shown(event.get("rcpt_to").unwrap_or_default().to_owned()),
+            None => Self::Shown(shown.to_owned()),
+        };
+        (0..).zip(shown.split([',', ' ']).filter(|one| !one.is_empty())).map(who).collect()
+    }
+
+    /// Whether both events may name the same.
+    fn is_alike(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Clear(one), Self::Clear(other)) => one == other,
+            (Self::Shown(shown), Self::Clear(clear)) | (Self::Clear(clear), Self::Shown(shown)) => {
+                Self::Shown(shown.clone()).may_be(clear)
+            }
+            (Self::Shown(one), Self::Shown(other)) => one == other,
         }
     }
 
@@ -84,18 +108,37 @@ impl Ended {
         let time = |event: &Found| event.get("time_us").and_then(|time| time.parse().ok());
         ended.since_us = first.as_ref().filter(|first| first.seq() > 0).and_then(time);
         let mut values = Values::of(places.state_directory.join("db"));
-        for event in ENDS {
-            // From the beginning: by which clock the file has its times is not known.
-            let filter = Filter { event: Some(event.to_owned()), ..Filter::default() };
+        // From the beginning: by which clock the file has its times is not known.
+        let mut each = |(name, reasons): (&str, &[&str]), found: &mut dyn FnMut(u64, MessageId, &Told, Who)| {
+            let filter = Filter { event: Some(name.to_owned()), ..Filter::default() };
             query::query(&audit, &filter, |event| {
+                let reason = event.get("reason").unwrap_or_default();
                 let message = event.get("msg_id").and_then(|id| id.parse::<MessageId>().ok());
-                if let Some((message, told)) = message.and_then(|message| messages.get_key_value(&message))
-                    && !told.accounts_for(&Who::of(&event, &mut values))
-                {
-                    *ended.found.entry(*message).or_default() += 1;
+                let about = message.and_then(|message| messages.get_key_value(&message));
+                if let Some((message, told)) = about.filter(|_| reasons.is_empty() || reasons.contains(&reason)) {
+                    let all = Who::of(&event, &mut values);
+                    all.into_iter().for_each(|who| found(event.seq(), *message, told, who));
+                }
+            })
+        };
+        for end in ENDS {
+            each(end, &mut |_, message, told, who| {
+                if !told.accounts_for(&who) {
+                    *ended.found.entry(message).or_default() += 1;
                 }
             })?;
         }
+        let mut doubtful: BTreeMap<MessageId, Vec<(u64, Who)>> = BTreeMap::new();
+        each((DOUBT.0, &[DOUBT.1]), &mut |seq, message, _, who| {
+            doubtful.entry(message).or_default().push((seq, who));
+        })?;
+        each(ORDERS, &mut |seq, message, told, who| {
+            let doubts = doubtful.get(&message).map(Vec::as_slice).unwrap_or_default();
+            let is_doubtful = doubts.iter().any(|(at, held)| *at < seq && held.is_alike(&who));
+            if is_doubtful && !told.accounts_for(&who) {
+                *ended.found.entry(message).or_default() += 1;
+            }
+        })?;
         Ok(ended)
     }
 

@@ -17,7 +17,7 @@ use crate::ipc::admin::queue::{Command, Response};
 use crate::mail::id::MessageId;
 use crate::vault::offline::transfer::Converse;
 
-/// Messages given up in one command.
+/// Messages written down or given up in one command.
 const BATCH: usize = 100;
 
 #[derive(Debug, Args)]
@@ -31,7 +31,7 @@ pub struct Export {
     /// Only this message: its id, in either form
     #[arg(long, value_name = "ID")]
     message: Option<MessageId>,
-    /// Give up here what is in the archive, once it is on the disk; it is held meanwhile
+    /// Give up here what is in the archive, once that is whole and on the disk; it is held meanwhile
     #[arg(long, requires = "out")]
     drop: bool,
     /// Why, for the audit log
@@ -51,6 +51,8 @@ struct Sum {
     messages: Vec<MessageId>,
     recipients: usize,
     octets: u64,
+    /// What the log has as exported, and what of it was given up then.
+    logged: usize,
     dropped: u64,
     /// What is not, and why.
     left: Vec<(MessageId, String)>,
@@ -64,10 +66,9 @@ impl Export {
                 self.tell(&sum);
                 if sum.left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
             }
+            Err(reason) if sum.logged > 0 => fail(&format!("{reason}\n{}", sum.broken_off(self.drop))),
             Err(reason) if self.drop && !sum.messages.is_empty() => fail(&format!(
-                "{reason}\n{} messages that were to leave are held, {} were dropped: `gatepost queue list --state held`",
-                sum.messages.len(),
-                sum.dropped
+                "{reason}\nNothing has left: what was held to leave is offered again, by the next start at the latest"
             )),
             Err(reason) => fail(&reason),
         }
@@ -88,12 +89,13 @@ impl Export {
                 self.one(ask, message, &mut archive, sum)?;
             }
             archive.finish()?;
+            self.log(ask, sum)?;
             if self.drop {
                 self.give_up(ask, sum)?;
             }
             Ok(!sum.messages.is_empty() || !sum.left.is_empty())
         });
-        if !archive.finished {
+        if !archive.finished || (done.is_err() && sum.logged == 0) {
             archive.remove();
         }
         done?;
@@ -113,8 +115,7 @@ impl Export {
         archive: &mut Archive,
         sum: &mut Sum,
     ) -> Result<(), String> {
-        let (credential, note) = (self.credential.clone(), self.reason.clone());
-        let command = Transfer::Give { message, credential, hold: self.drop, note };
+        let command = Transfer::Give { message, credential: self.credential.clone(), hold: self.drop };
         let mut coming = Coming { begin: archive.length, ..Coming::default() };
         ask(Command::Transfer(command), &mut |part| match part {
             Response::Transfer(part) => coming.take(part, archive),
@@ -132,7 +133,17 @@ impl Export {
         Ok(())
     }
 
-    /// All of the archive is on the disk: what is in it is given up here.
+    /// All of the archive is on the disk: the log is told what is in it.
+    fn log(&self, ask: &mut Converse<'_>, sum: &mut Sum) -> Result<(), String> {
+        for messages in sum.messages.chunks(BATCH) {
+            let command = Transfer::Written { messages: messages.to_vec(), note: self.reason.clone() };
+            ask(Command::Transfer(command), &mut |_| Ok(()))?;
+            sum.logged += messages.len();
+        }
+        Ok(())
+    }
+
+    /// What is in it is given up here.
     fn give_up(&self, ask: &mut Converse<'_>, sum: &mut Sum) -> Result<(), String> {
         for messages in sum.messages.chunks(BATCH) {
             let command = Transfer::Drop { messages: messages.to_vec(), note: self.reason.clone() };
@@ -168,6 +179,21 @@ impl Sum {
             "left": left.collect::<Vec<_>>(),
         })
         .to_string()
+    }
+
+    /// Where things stand when it ended in the middle of its end.
+    fn broken_off(&self, drop: bool) -> String {
+        let written = self.messages.len();
+        let mut text =
+            format!("The archive is whole, with {written} messages; the log here has {} of them", self.logged);
+        if drop {
+            text += &format!(
+                ". {} of those were dropped, and the others are held; what the log doesn't have is offered again, and whoever gets \
+                 it from the archive too gets it twice: see gatepost queue list, and drop here what you take in elsewhere",
+                self.dropped
+            );
+        }
+        text
     }
 
     fn told(&self, drop: bool) -> String {

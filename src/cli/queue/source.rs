@@ -13,6 +13,7 @@ use crate::ipc::admin::queue::{Command, Response};
 use crate::ipc::admin::{Command as Any, Response as Answer};
 use crate::mail::id::MessageId;
 use crate::policy::FIX_UPS;
+use crate::vault::admin::transfer::reporters;
 use crate::vault::master::{self, Master};
 use crate::vault::offline::transfer::{Converse, Ways};
 use crate::{parent, vault};
@@ -65,7 +66,8 @@ impl Source {
         let actor = vault::admin::actor(user, control::behalf().as_deref());
         let stopped =
             vault::offline::Stopped { home: Path::new(""), mask: plan.audit.mask, declared: &plan.credentials };
-        let ways = Ways { routes: plan.routes.clone(), max_size: plan.limits.max_size + FIX_UPS };
+        let reporters = reporters(&plan.bounces);
+        let ways = Ways { routes: plan.routes.clone(), max_size: plan.limits.max_size + FIX_UPS, reporters };
         let mut is_found = false;
         stopped.transfer(&actor, masters, ways, |ask| {
             is_found = work(ask)?;

@@ -22,7 +22,6 @@ use super::Vault;
 use super::audit::anchor;
 use super::audit::publish::Publisher;
 use super::audit::seal::{self, Pulse};
-use super::queue::import::Incoming;
 use super::readiness;
 use crate::ipc::admin::queue::Command as About;
 use crate::ipc::admin::{Command, Request, Response};
@@ -44,15 +43,18 @@ pub struct Desk {
 pub async fn serve(desk: Desk, user: u32, responses: Sender<Response>, requests: Receiver<Request>) {
     let mut begun = Begun::default();
     answer(&desk, user, responses, requests, &mut begun).await;
-    // What came of a message that has no end is worth nothing.
-    transfer::forget(&desk.vault, &mut begun.incoming).await;
+    // What came of a message that has no end is worth nothing, and so is what went into an archive that has none.
+    transfer::forget(&desk.vault, &mut begun.moving.incoming).await;
+    transfer::give_back(&desk.vault, &mut begun.moving.leaving, &begun.actor).await;
     submit::forget(&desk.vault, &mut begun.submission);
 }
 
-/// Messages that come by a connection, and have no end yet.
+/// Messages that come or go by a connection, and have no end yet.
 #[derive(Default)]
 struct Begun {
-    incoming: Option<Incoming>,
+    /// Who asked last.
+    actor: String,
+    moving: transfer::Moving,
     submission: Option<submit::Submission>,
 }
 
@@ -83,6 +85,7 @@ async fn answer(
             Err(error) => return tracing::warn!(%error, "an administrator's connection was ended"),
         };
         let actor = actor(user, behalf.as_deref());
+        begun.actor.clone_from(&actor);
         let command = match command {
             // It has the connection to itself, and an orderly end waits for it.
             Command::Trace(filter) => {
@@ -99,7 +102,7 @@ async fn answer(
             Command::Audit(command) => audit::perform(desk, command, &actor).await,
             Command::Backup(command) => backup::perform(desk, command, &actor, &mut copy, &responses).await,
             Command::Queue(About::Transfer(command)) => {
-                transfer::perform(&desk.vault, command, &actor, &mut begun.incoming, &responses).await
+                transfer::perform(&desk.vault, command, &actor, &mut begun.moving, &responses).await
             }
             Command::Queue(command) => queue::perform(desk, command, &actor, &responses).await,
             Command::Route(command) => route::perform(desk, command, &actor, &responses).await,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 
+use crate::config::slice::Bounce;
 use crate::ipc::admin::Response;
 use crate::ipc::admin::queue::transfer::{Command, Response as Part};
 use crate::ipc::admin::queue::{Response as Queue, transfer};
@@ -17,6 +18,7 @@ use crate::vault::delivery::courier::open;
 use crate::vault::delivery::way_back;
 use crate::vault::queue::export::{Given, Taking, give, part_with};
 use crate::vault::queue::import::{Arrived, Incoming, Keeping, keep};
+use crate::vault::queue::leaving::{self, Leaving, Portion};
 use crate::vault::store::keys::Lock;
 use crate::vault::store::segment::Part as Wanted;
 use crate::vault::store::spool::Body;
@@ -25,28 +27,45 @@ use crate::vault::store::transfer::Whole;
 /// Octets of a segment read at once.
 const READ: usize = 64 * 1024;
 
-/// `incoming` is what has come of a message by this connection.
+/// What has come and gone by one connection, and is not settled yet.
+#[derive(Default)]
+pub struct Moving {
+    pub incoming: Option<Incoming>,
+    pub leaving: Leaving,
+}
+
 ///
 /// Errors: nothing more can be done, in words. What is wrong with one message is a part of the answer.
 pub async fn perform(
     vault: &Rc<Vault>,
     command: Command,
     actor: &str,
-    incoming: &mut Option<Incoming>,
+    Moving { incoming, leaving }: &mut Moving,
     parts: &Sender<Response>,
 ) -> Result<Response, String> {
     match command {
-        Command::Give { message, credential, hold, note } => {
+        Command::Give { message, credential, hold } => {
             // Until it was given out, its segment stays, whatever becomes of it.
             let _kept = vault.segments.keep();
-            let taking = Taking { message, credential, hold, note, actor: actor.to_owned() };
+            let taking = Taking { message, credential, hold };
             match vault.writer.run(move |store| give(store, &taking)).await.map_err(|error| failed(&error))? {
-                Given::Whole(whole) => give_out(vault, *whole, parts).await,
+                Given::Whole(whole) => {
+                    leaving.add(Portion::of(&whole, hold));
+                    give_out(vault, *whole, parts).await
+                }
                 Given::Passed => say(parts, Part::Passed).await,
                 Given::Left(reason) => left(parts, reason).await,
             }
         }
+        Command::Written { messages, note } => {
+            let (portions, own) = (leaving.of(&messages), actor.to_owned());
+            let done = vault.writer.run(move |store| leaving::write(store, &portions, &own, note.as_ref())).await;
+            done.map_err(|error| failed(&error))?;
+            leaving.note(&messages);
+            Ok(Response::Done)
+        }
         Command::Drop { messages, note } => {
+            let messages = leaving.written(messages);
             let own = actor.to_owned();
             let done = vault.writer.run(move |store| part_with(store, &messages, &own, note.as_ref())).await;
             let done = done.map_err(|error| failed(&error))?;
@@ -125,6 +144,24 @@ pub async fn perform(
 pub async fn forget(vault: &Vault, incoming: &mut Option<Incoming>) {
     if let Some(segment) = incoming.take().and_then(|begun| begun.segment()) {
         vault.segments.remove(segment).await;
+    }
+}
+
+/// What has left by nothing that is known of is offered again. Where that can't be written, the next start does it.
+pub async fn give_back(vault: &Vault, leaving: &mut Leaving, actor: &str) {
+    for portions in leaving.lost() {
+        let own = actor.to_owned();
+        let done = vault.writer.run(move |store| leaving::give_back(store, &portions, &own)).await;
+        match done {
+            Ok(lanes) if lanes.is_empty() => {}
+            Ok(lanes) => {
+                vault.schedule.borrow_mut().arrived(lanes);
+                vault.poke.notify_one();
+            }
+            Err(error) => {
+                tracing::error!(?error, "what an export that failed held can't be released: the next start will")
+            }
+        }
     }
 }
 
@@ -212,7 +249,8 @@ async fn store(vault: &Vault, arrived: Arrived, mut keeping: Keeping) -> Result<
     if !keeping.regardless {
         let authority = vault.authority.borrow();
         let (grant, most) = (authority.grant(&credential), authority.max_size(&credential.policy));
-        if let Some(offence) = arrived.offence(&credential.policy, &grant, most) {
+        let reporters = reporters(&authority.slice.bounces);
+        if let Some(offence) = arrived.offence(&credential.policy, &grant, most, &reporters) {
             return Ok(Err(offending(offence)));
         }
     }
@@ -241,6 +279,11 @@ async fn store(vault: &Vault, arrived: Arrived, mut keeping: Keeping) -> Result<
         }
         Err(reason) => Err(reason.to_owned()),
     })
+}
+
+/// Whom reports are from here, beside nobody.
+pub fn reporters(bounces: &[Bounce]) -> Vec<Address> {
+    bounces.iter().filter_map(|bounce| bounce.from.clone()).collect()
 }
 
 /// No more of an address than auditors see.

@@ -8,15 +8,17 @@ use crate::ipc::admin::queue::transfer::{Command, Response as Part};
 use crate::ipc::admin::queue::{Command as Question, Response as Seen};
 use crate::ipc::bytes::Octets;
 use crate::ipc::frame::MAX_CONTENT;
+use crate::mail::address::Address;
 use crate::policy::FIX_UPS;
 use crate::policy::route::Route;
-use crate::vault::admin::transfer::{TOO_LARGE, no_route, offending, unknown, unread, unwritten};
+use crate::vault::admin::transfer::{Moving, TOO_LARGE, no_route, offending, unknown, unread, unwritten};
 use crate::vault::audit::ledger::now_us;
 use crate::vault::delivery::courier::open;
 use crate::vault::login::credentials::Credentials;
 use crate::vault::master::Master;
 use crate::vault::queue::export::{Given, Taking, give, part_with};
 use crate::vault::queue::import::{Arrived, Incoming, Keeping, keep};
+use crate::vault::queue::leaving::{self, Portion};
 use crate::vault::store::keys::Lock;
 use crate::vault::store::segment::{Files, Part as Wanted};
 use crate::vault::store::spool::Body;
@@ -48,11 +50,13 @@ impl Stopped<'_> {
             let credentials = store.transaction(|store| store.credentials.all()).map_err(explain)?;
             let credentials = Credentials::new(self.declared, &credentials);
             store.keys.adopt(masters);
-            let mut desk = Desk { actor, credentials, ways, directory: self.home.join("db"), incoming: None };
+            let mut desk =
+                Desk { actor, credentials, ways, directory: self.home.join("db"), moving: Moving::default() };
             let mut files = Files::new(desk.directory.clone());
             let done = work(&mut |question, hear| desk.perform(store, &mut files, question, hear).map_err(explain)?);
             desk.forget(&mut files);
-            done
+            // Where it can't be written, the next start does it.
+            done.and(desk.give_back(store).map_err(explain))
         })
     }
 }
@@ -63,6 +67,8 @@ pub struct Ways {
     pub routes: Vec<Route>,
     /// Octets of one message.
     pub max_size: u64,
+    /// Whom reports are from, beside nobody.
+    pub reporters: Vec<Address>,
 }
 
 struct Desk<'a> {
@@ -70,7 +76,7 @@ struct Desk<'a> {
     credentials: Credentials,
     ways: Ways,
     directory: PathBuf,
-    incoming: Option<Incoming>,
+    moving: Moving,
 }
 
 /// What became of a command: nothing more can be done after an error.
@@ -102,19 +108,32 @@ impl Desk<'_> {
         say: &mut dyn FnMut(Part) -> Result<(), String>,
     ) -> Done {
         match command {
-            Command::Give { message, credential, hold, note } => {
-                let taking = Taking { message, credential, hold, note, actor: self.actor.to_owned() };
+            Command::Give { message, credential, hold } => {
+                let taking = Taking { message, credential, hold };
                 let given = store.transaction(|store| {
                     store.tell_unclean_stop()?;
                     give(store, &taking)
                 });
                 Ok(match given? {
-                    Given::Whole(whole) => give_out(files, *whole, say),
+                    Given::Whole(whole) => {
+                        self.moving.leaving.add(Portion::of(&whole, hold));
+                        give_out(files, *whole, say)
+                    }
                     Given::Passed => say(Part::Passed),
                     Given::Left(reason) => say(Part::Left(reason.to_owned())),
                 })
             }
+            Command::Written { messages, note } => {
+                let portions = self.moving.leaving.of(&messages);
+                store.transaction(|store| {
+                    store.tell_unclean_stop()?;
+                    leaving::write(store, &portions, self.actor, note.as_ref())
+                })?;
+                self.moving.leaving.note(&messages);
+                Ok(Ok(()))
+            }
             Command::Drop { messages, note } => {
+                let messages = self.moving.leaving.written(messages);
                 // Segments that nobody needs are removed at the next start.
                 let done = store.transaction(|store| {
                     store.tell_unclean_stop()?;
@@ -137,7 +156,7 @@ impl Desk<'_> {
                 if self.credentials.get(begun.credential()).is_none() {
                     return Ok(say(Part::Left(unknown(begun.credential()))));
                 }
-                self.incoming = Some(begun);
+                self.moving.incoming = Some(begun);
                 Ok(Ok(()))
             }
             Command::Recipient(recipient) => {
@@ -157,7 +176,7 @@ impl Desk<'_> {
                 if !matches!(ended, Ok(Ok(()))) {
                     return Ok(self.go_on(files, ended, say));
                 }
-                let Some(whole) = self.incoming.take() else { return Ok(Err(NONE.to_owned())) };
+                let Some(whole) = self.moving.incoming.take() else { return Ok(Err(NONE.to_owned())) };
                 let segment = whole.segment();
                 let arrived = match whole.arrived() {
                     Ok(arrived) => arrived,
@@ -194,7 +213,7 @@ impl Desk<'_> {
         let (policy, grant) = (&credential.policy, credential.policy.grant(&credential.id, &self.ways.routes));
         let most =
             policy.max_size.map_or(self.ways.max_size, |own| own.saturating_add(FIX_UPS).min(self.ways.max_size));
-        let offence = arrived.offence(policy, &grant, most).filter(|_| !regardless);
+        let offence = arrived.offence(policy, &grant, most, &self.ways.reporters).filter(|_| !regardless);
         let sender = &arrived.envelope().sender;
         let no_way = arrived.waiting().find(|to| grant.way(sender, to).is_err());
         match (offence, no_way) {
@@ -206,7 +225,7 @@ impl Desk<'_> {
 
     /// Works on the message that was begun. Errors: none was.
     fn begun(&mut self, work: impl FnOnce(&mut Incoming) -> Result<(), String>) -> Result<Result<(), String>, String> {
-        self.incoming.as_mut().map(work).ok_or_else(|| NONE.to_owned())
+        self.moving.incoming.as_mut().map(work).ok_or_else(|| NONE.to_owned())
     }
 
     /// After a step: a message with which something is wrong is forgotten.
@@ -225,8 +244,15 @@ impl Desk<'_> {
         }
     }
 
+    /// What has left by nothing that is known of waits again.
+    fn give_back(&mut self, store: &mut Store<'_>) -> Result<(), Failure> {
+        self.moving.leaving.lost().into_iter().try_for_each(|portions| {
+            store.transaction(|store| leaving::give_back(store, &portions, self.actor)).map(drop)
+        })
+    }
+
     fn forget(&mut self, files: &mut Files) {
-        if let Some(segment) = self.incoming.take().and_then(|begun| begun.segment()) {
+        if let Some(segment) = self.moving.incoming.take().and_then(|begun| begun.segment()) {
             files.remove(&segment);
         }
     }

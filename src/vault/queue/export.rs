@@ -6,7 +6,6 @@ use super::{Order, Slice, add, give_up};
 use crate::ipc::admin::queue::listing::Standing;
 use crate::ipc::admin::queue::{Counts, Deed, Which};
 use crate::mail::id::MessageId;
-use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
 use crate::vault::store::Store;
 use crate::vault::store::transfer::Whole;
@@ -35,8 +34,6 @@ pub struct Taking {
     /// Only when it is of this credential.
     pub credential: Option<String>,
     pub hold: bool,
-    pub note: Option<String>,
-    pub actor: String,
 }
 
 /// What is given out.
@@ -50,7 +47,7 @@ pub enum Given {
     Left(&'static str),
 }
 
-/// Reads a message. That it is given out is written down in the same transaction.
+/// Reads a message. With `hold` it is offered to nobody until it is known whether it has left.
 pub fn give(store: &mut Store<'_>, taking: &Taking) -> Sql<Given> {
     let whole = match store.transfer.find(taking.message, now_us(), &mut store.keys) {
         Ok(Some(whole)) => whole,
@@ -59,32 +56,16 @@ pub fn give(store: &mut Store<'_>, taking: &Taking) -> Sql<Given> {
         Err(error) if is_damage(&error) => return Ok(Given::Left(DAMAGED)),
         Err(error) => return Err(error),
     };
-    let waiting = whole.recipients.iter().filter(|one| one.standing.is_open()).count();
     let is_meant = taking.credential.as_ref().is_none_or(|id| *id == whole.envelope.credential);
-    if !is_meant || waiting == 0 {
+    if !is_meant || !whole.recipients.iter().any(|one| one.standing.is_open()) {
         return Ok(Given::Passed);
     }
-    let mut said = serde_json::Map::new();
     if taking.hold {
         if whole.recipients.iter().any(|one| one.standing == Standing::Leased) {
             return Ok(Given::Left(UNDER_WAY));
         }
-        store.hold.hold(whole.row)?;
-        said.insert("held".into(), true.into());
+        store.transfer.take(whole.row)?;
     }
-    if let Some(note) = &taking.note {
-        said.insert("note".into(), super::noted(note).into());
-    }
-    let event = Event {
-        message: Some(taking.message),
-        bytes: Some(whole.envelope.bytes),
-        rcpt_count: u64::try_from(waiting).ok(),
-        actor: Some(taking.actor.clone()),
-        severity: 5,
-        data: (!said.is_empty()).then(|| serde_json::Value::Object(said).to_string()),
-        ..Event::new(Name::QueueExport, Outcome::Info)
-    };
-    store.record(vec![event.with(Field::Account, whole.envelope.credential.clone())])?;
     Ok(Given::Whole(Box::new(whole)))
 }
 

@@ -194,22 +194,28 @@ impl Arrived {
     }
 
     /// What of the rules that its credential has here speaks against it, in words; `max_size` is what it may have of octets. A
-    /// report, which is from nobody, goes to whom reports of its mail may go. Its header is not asked.
-    pub fn offence(&self, policy: &Policy, grant: &Grant, max_size: u64) -> Option<&'static str> {
+    /// report, which is from nobody or from one of `reporters`, the addresses that reports are from here, goes to whom reports of
+    /// its mail may go. Its header is not asked.
+    pub fn offence(
+        &self,
+        policy: &Policy,
+        grant: &Grant,
+        max_size: u64,
+        reporters: &[Address],
+    ) -> Option<&'static str> {
         let waiting: Vec<&Address> = self.waiting().collect();
         let most = usize::try_from(grant.max_recipients).unwrap_or(usize::MAX).saturating_add(policy.always_bcc.len());
-        let may_get = |to: &Address| match (&self.envelope.sender, &grant.redirect) {
-            (None, _) => policy.reportable(to) != Reportable::Nothing,
-            (Some(_), Some(only)) => to == only,
-            (Some(_), None) => grant.recipients.permit(to) || policy.always_bcc.contains(to),
+        let sender = &self.envelope.sender;
+        let is_reporter = sender.as_ref().is_none_or(|from| self.envelope.is_report && reporters.contains(from));
+        let may_get = |to: &Address| match &grant.redirect {
+            _ if is_reporter => policy.reportable(to) != Reportable::Nothing,
+            Some(only) => to == only,
+            None => grant.recipients.permit(to) || policy.always_bcc.contains(to),
         };
         let offences = [
             (self.envelope.bytes > max_size, "it is larger than its credential may send here"),
             (waiting.len() > most, "more wait for it than its credential may send to here"),
-            (
-                self.envelope.sender.is_some() && grant.sender(&self.envelope.sender).is_err(),
-                "its sender is none of its credential's here",
-            ),
+            (!is_reporter && grant.sender(sender).is_err(), "its sender is none of its credential's here"),
             (!waiting.into_iter().all(may_get), "its credential may not send to one of those who wait for it here"),
         ];
         offences.into_iter().find_map(|(is, words)| is.then_some(words))

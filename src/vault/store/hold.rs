@@ -37,6 +37,7 @@ pub struct Hold<'c> {
     find: Statement<'c>,
     mark: Statement<'c>,
     quarantine: Statement<'c>,
+    meant: Statement<'c>,
     hold: Statement<'c>,
     release: Statement<'c>,
     release_others: Statement<'c>,
@@ -68,6 +69,7 @@ impl<'c> Hold<'c> {
             )?,
             mark: sql("UPDATE spool_msg SET hold = ?2 WHERE id = ?1 AND (hold < 2 OR ?2 = 0)")?,
             quarantine: sql("UPDATE spool_msg SET hold = ?2 WHERE id = ?1")?,
+            meant: sql("DELETE FROM spool_leaving WHERE msg = ?")?,
             hold: sql("UPDATE spool_rcpt SET held = 1 WHERE msg = ? AND state < 2 AND held = 0")?,
             // It begins to wait: while it was held somebody wanted that.
             release: sql(
@@ -109,10 +111,11 @@ impl<'c> Hold<'c> {
         self.find.query_row([message.uuid().as_bytes()], read).optional()
     }
 
-    /// Offers a message no more. Gives how many recipients that concerns which it did not before.
+    /// Offers a message no more. Gives how many recipients that concerns which it did not before: also those whom an export
+    /// held for itself, who stay held now whatever becomes of that.
     pub fn hold(&mut self, row: i64) -> Result<usize> {
         self.mark.execute(params![row, 1])?;
-        self.hold.execute([row])
+        Ok(self.meant.execute([row])? + self.hold.execute([row])?)
     }
 
     /// Marks a message of which the gate itself holds somebody from now on.
@@ -123,11 +126,13 @@ impl<'c> Hold<'c> {
     /// The reverse of holding it, and of its quarantine.
     pub fn release(&mut self, row: i64, now_us: u64) -> Result<usize> {
         self.mark.execute(params![row, 0])?;
+        self.meant.execute([row])?;
         self.release.execute(params![row, integer(now_us)])
     }
 
     /// The same for those whom the gate doesn't hold itself, because they may have it.
     pub fn release_others(&mut self, row: i64, now_us: u64) -> Result<usize> {
+        self.meant.execute([row])?;
         self.release_others.execute(params![row, integer(now_us)])
     }
 

@@ -27,6 +27,10 @@ pub struct Transfer<'c> {
     find: Statement<'c>,
     recipients: Statement<'c>,
     moves: Statement<'c>,
+    take: [Statement<'c>; 3],
+    keep: Statement<'c>,
+    give_back: [Statement<'c>; 2],
+    leaving: Statement<'c>,
     was: Statement<'c>,
     forget: Statement<'c>,
     suspect: Statement<'c>,
@@ -49,6 +53,23 @@ impl<'c> Transfer<'c> {
             moves: sql(
                 "SELECT EXISTS(SELECT 1 FROM spool_rcpt WHERE msg = ? AND (state = 1 OR state = 0 AND held <> 1))",
             )?,
+            take: [
+                sql("INSERT OR IGNORE INTO spool_leaving(msg, n) \
+                     SELECT msg, n FROM spool_rcpt WHERE msg = ? AND state = 0 AND held = 0")?,
+                sql("UPDATE spool_rcpt SET held = 1 WHERE msg = ? AND state = 0 AND held = 0")?,
+                sql("UPDATE spool_msg SET hold = 1 WHERE id = ? AND hold = 0")?,
+            ],
+            keep: sql("DELETE FROM spool_leaving WHERE msg = ?")?,
+            // They begin to wait anew, as after an order.
+            give_back: [
+                sql(
+                    "UPDATE spool_rcpt SET held = 0, since_us = max(since_us, ?2) WHERE msg = ?1 AND state = 0 AND held = 1 \
+                     AND n IN (SELECT n FROM spool_leaving WHERE msg = ?1)",
+                )?,
+                sql("UPDATE spool_msg SET hold = 0 WHERE id = ?1 AND hold = 1 AND NOT EXISTS( \
+                     SELECT 1 FROM spool_rcpt WHERE msg = ?1 AND state < 2 AND held = 1)")?,
+            ],
+            leaving: sql("SELECT DISTINCT msg FROM spool_leaving")?,
             // Given up by order is not its end elsewhere, unless it may have been delivered.
             was: sql(
                 "SELECT rcpt, state = 3 AND said IS 'dropped' AND code IS NULL AND enhanced IS NULL AND host IS NULL \
@@ -88,6 +109,30 @@ impl<'c> Transfer<'c> {
     /// Whether a courier has somebody of it, or may get somebody.
     pub fn moves(&mut self, row: i64) -> Result<bool> {
         self.moves.query_row([row], |row| row.get(0))
+    }
+
+    /// Holds who waits for it and is not held, until it is known whether it has left.
+    pub fn take(&mut self, row: i64) -> Result<()> {
+        self.take.iter_mut().try_for_each(|statement| statement.execute([row]).map(drop))
+    }
+
+    /// It has left: who is held for that stays so.
+    pub fn keep(&mut self, row: i64) -> Result<()> {
+        self.keep.execute([row]).map(drop)
+    }
+
+    /// It has not: releases whom that alone held. Gives how many.
+    pub fn give_back(&mut self, row: i64, now_us: u64) -> Result<usize> {
+        let [release, unmark] = &mut self.give_back;
+        let released = release.execute(params![row, integer(now_us)])?;
+        self.keep.execute([row])?;
+        unmark.execute([row])?;
+        Ok(released)
+    }
+
+    /// The messages of which somebody is held for that.
+    pub fn leaving(&mut self) -> Result<Vec<i64>> {
+        self.leaving.query_map([], |row| row.get(0))?.collect()
     }
 
     /// The recipients of a message that is done here, and whether each was given up by order. Nobody, when it isn't known.

@@ -79,14 +79,19 @@ impl Recipient {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
-    /// Give a message out, when it is of that credential if one is named. With `hold` it is offered to nobody from then on.
+    /// Give a message out, when it is of that credential if one is named. With `hold` it is offered to nobody until this
+    /// connection ends, or it is written.
     Give {
         message: MessageId,
         credential: Option<String>,
         hold: bool,
+    },
+    /// These, which were given out by this connection, are kept elsewhere: whole, and on the disk.
+    Written {
+        messages: Vec<MessageId>,
         note: Option<String>,
     },
-    /// These are kept elsewhere: they are given up here, as far as they are still held.
+    /// These were written: they are given up here, as far as they are still held.
     Drop {
         messages: Vec<MessageId>,
         note: Option<String>,

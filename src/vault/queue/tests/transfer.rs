@@ -12,14 +12,14 @@ use crate::vault::queue::import::{Incoming, Keeping, Kept, keep};
 use crate::vault::store::transfer::Whole;
 
 /// What `accepted` keeps, and its digest is another.
-const CONTENT: &[u8] = b"x\r\n";
+pub(super) const CONTENT: &[u8] = b"x\r\n";
 
 fn given(store: &mut Store<'_>, message: MessageId, hold: bool) -> Given {
-    let taking = Taking { message, credential: None, hold, note: None, actor: "uid 0".into() };
+    let taking = Taking { message, credential: None, hold };
     store.transaction(|store| give(store, &taking)).unwrap()
 }
 
-fn whole(store: &mut Store<'_>, message: MessageId, hold: bool) -> Whole {
+pub(super) fn whole(store: &mut Store<'_>, message: MessageId, hold: bool) -> Whole {
     match given(store, message, hold) {
         Given::Whole(whole) => *whole,
         other => panic!("{other:?}"),
@@ -27,7 +27,7 @@ fn whole(store: &mut Store<'_>, message: MessageId, hold: bool) -> Whole {
 }
 
 /// What a file says of it, with those who wait as they are there.
-fn from(whole: Whole, standing: Standing) -> (Envelope, Vec<Recipient>) {
+pub(super) fn from(whole: Whole, standing: Standing) -> (Envelope, Vec<Recipient>) {
     use sha2::Digest as _;
     let envelope = Envelope { sha256: sha2::Sha256::digest(CONTENT).into(), ..whole.envelope };
     let recipients = whole.recipients.into_iter().map(|one| match one.standing.is_open() {
@@ -52,7 +52,7 @@ fn taken(
     kept.map(|Kept { released }| released)
 }
 
-fn part(store: &mut Store<'_>, message: MessageId) -> Counts {
+pub(super) fn part(store: &mut Store<'_>, message: MessageId) -> Counts {
     store.transaction(|store| part_with(store, &[message], "uid 0", None)).unwrap().counts
 }
 
@@ -143,7 +143,7 @@ fn who_has_ended_here_does_not_wait_again_and_whom_nobody_waits_for_is_not_taken
     let leased = store.spool.leased(2, row, LANE, Uuid::nil()).unwrap();
     assert_eq!(leased.recipients.iter().map(|(number, ..)| *number).collect::<Vec<_>>(), [1]);
     let events: Vec<_> = events(&mut store).into_iter().map(|event| event.0).collect();
-    assert_eq!(events, ["queue.export", "queue.drop", "queue.import"]);
+    assert_eq!(events, ["queue.drop", "queue.import"]);
 }
 
 #[test]
@@ -300,7 +300,7 @@ fn the_rules_that_a_credential_has_here_are_asked_for_what_comes_from_elsewhere(
             incoming.add(Recipient { addressee, ..recipients[0].clone() }).unwrap();
         }
         incoming.take(CONTENT).unwrap();
-        incoming.arrived().unwrap().offence(policy, &policy.grant("shop", &[]), most)
+        incoming.arrived().unwrap().offence(policy, &policy.grant("shop", &[]), most, &[])
     };
     let own = Some("x@example.net");
     assert_eq!(offence(&policy, own, &["a@example.org"], 3), None);
