@@ -103,6 +103,19 @@ fn a_credential_that_is_disabled_while_its_message_is_written_sends_it_no_more()
 }
 
 #[test]
+fn a_line_that_no_server_takes_is_refused_with_what_to_do() {
+    let service = Service::start();
+    service.add_credential();
+    let path = service.folder.path().join("long.eml");
+    fs::write(&path, format!("From: a@example.net\nSubject: long\n\n{}\n", "x".repeat(2000))).unwrap();
+    let refused =
+        send(&service, &["--to", "b@example.org", "--from", "a@example.net", "--file", path.to_str().unwrap()]);
+    assert!(!refused.status.success() && said(&refused).contains("quoted-printable"), "{}", said(&refused));
+    assert_eq!(events(&service, "msg.accept").len(), 0);
+    service.stop();
+}
+
+#[test]
 fn what_is_put_off_or_given_up_is_told_with_the_upstreams_words() {
     let faults = || Options { faults: vec![Fault::say(Phase::Rcpt, "451 4.2.0 not today")], ..Options::default() };
     let service = Service::start_with(&Setting { sink: faults, ..Setting::default() });

@@ -19,6 +19,7 @@ use crate::ipc::admin::{Command as Any, Response as Answer};
 use crate::ipc::bytes::Octets;
 use crate::ipc::frame::MAX_CONTENT;
 use crate::mail::address::Address;
+use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
 use crate::policy::rule::SenderRule;
 use crate::vault::audit::visible::visible;
@@ -84,10 +85,8 @@ impl Send {
         for octets in content.chunks(MAX_CONTENT) {
             line.ask(Any::Submit(Command::Content(Octets(octets.to_vec()))), |_| Ok(()))?;
         }
-        match ask(&mut line, Command::Commit { facts })? {
-            Response::Kept => self.accepted(message, &entry.id, &from, content.len()),
-            other => return Err(refused(&other)),
-        }
+        commit(&mut line, message, facts)?;
+        self.accepted(message, &entry.id, &from, content.len());
         follow::follow(&mut line, message, self.wait, self.json)
     }
 
@@ -149,6 +148,18 @@ fn ask(line: &mut control::Line, command: Command) -> Result<Response, String> {
     answer.ok_or_else(|| STRANGE.to_owned())
 }
 
+/// The dot. When no word comes, the message may be kept: whoever then sends it again may send it twice.
+fn commit(line: &mut control::Line, message: MessageId, facts: Facts) -> Result<(), String> {
+    match ask(line, Command::Commit { facts }) {
+        Ok(Response::Kept) => Ok(()),
+        Ok(other) => Err(refused(&other)),
+        Err(reason) => Err(format!(
+            "no word came whether message {message} is kept, so it may be sent. Look before you send it again: gatepost queue show \
+             {message}, or, when the queue has forgotten it, gatepost audit query --message {message}. ({reason})"
+        )),
+    }
+}
+
 fn refused(answer: &Response) -> String {
     match answer {
         Response::Refused { word, wait: Some(seconds) } => format!("refused: {word}, for {seconds} seconds"),
@@ -165,4 +176,48 @@ fn mailbox(text: &str) -> Result<Address, String> {
 
 fn wait(text: &str) -> Result<Duration, String> {
     config::duration(text).ok_or_else(|| "write a length of time such as 60s or 5m".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+    use crate::ipc::admin::Request;
+    use crate::ipc::frame::{Inbox, Outbox};
+
+    /// A service that reads one command, and answers so or goes away without a word.
+    fn asked(answers: Vec<Answer>) -> Result<(), String> {
+        use std::io::{Read as _, Write as _};
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(control::socket(folder.path())).unwrap();
+        let service = std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let (mut inbox, mut buffer) = (Inbox::default(), [0; 4096]);
+            while inbox.take::<Request>().unwrap().is_none() {
+                let read = socket.read(&mut buffer).unwrap();
+                assert!(read > 0, "a command comes");
+                inbox.feed(&buffer[..read]);
+            }
+            let mut out = Outbox::default();
+            answers.iter().for_each(|answer| out.push(answer).unwrap());
+            socket.write_all(&out.bytes).unwrap();
+        });
+        let mut line = control::Line::open(folder.path()).unwrap().unwrap();
+        let told = commit(&mut line, MessageId::now(), Facts::default());
+        service.join().unwrap();
+        told
+    }
+
+    #[test]
+    fn of_a_message_that_may_be_kept_nobody_is_told_to_try_again() {
+        let silence = asked(Vec::new()).unwrap_err();
+        assert!(silence.contains("may be sent") && silence.contains("gatepost queue show 0"), "{silence}");
+        let unsure = asked(vec![Answer::Refused { reason: "the service ends".to_owned() }]).unwrap_err();
+        assert!(unsure.contains("may be sent") && unsure.contains("the service ends"), "{unsure}");
+        let refused = Response::Refused { word: "size".to_owned(), wait: None };
+        let refused = asked(vec![Answer::Submit(refused), Answer::Done]).unwrap_err();
+        assert!(refused.contains("refused: size") && !refused.contains("may be sent"), "{refused}");
+        assert_eq!(asked(vec![Answer::Submit(Response::Kept), Answer::Done]), Ok(()));
+    }
 }

@@ -129,9 +129,9 @@ impl Import {
                 return Ok(Err(reason));
             }
         }
-        if !lines.are_sound() {
+        if let Err(fault) = lines.verdict() {
             // What was begun and has no end is forgotten.
-            return Ok(Err("its lines do not all end in CR LF, or it has a CR, LF or NUL elsewhere".to_owned()));
+            return Ok(Err(fault.told()));
         }
         let answer = tell(ask, self.end())?;
         match (answer.left, answer.kept) {

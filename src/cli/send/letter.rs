@@ -5,7 +5,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use crate::cli::queue::lines::Lines;
+use crate::cli::queue::lines::{Fault, Lines};
 use crate::mail::address::Address;
 use crate::mail::facts::Facts;
 use crate::mail::fixup::{self, Orders, Trace};
@@ -37,9 +37,11 @@ pub fn compose(about: &About<'_>, file: Option<&Path>, policy: &Policy) -> Resul
     let text = canonical(&text);
     let mut lines = Lines::default();
     lines.take(&text);
-    if !lines.are_sound() {
-        return Err("the message has a CR or a NUL within a line, which no server takes".to_owned());
-    }
+    // Every LF has its CR by now, and the last line its end.
+    lines.verdict().map_err(|fault| match fault {
+        Fault::Broken => "the message has a CR or a NUL within a line, which no server takes".to_owned(),
+        Fault::Long(_) => format!("the message would be refused: {}", fault.told()),
+    })?;
     let end = match text.starts_with(b"\r\n") {
         true => 0,
         false => text.windows(4).position(|part| part == b"\r\n\r\n").map_or(text.len(), |at| at + 2),
@@ -122,6 +124,7 @@ mod tests {
             ("Subject: s\n\nx\n", "From"),
             ("From: a@example.net\nno field\n\nx\n", "no field"),
             ("From: a@example.net\n\na\rb\n", "CR"),
+            (&format!("From: a@example.net\n\nfirst\n{}\n", "x".repeat(999)), "line 4 has more than 1000 octets"),
         ] {
             assert!(composed(text).unwrap_err().contains(why), "{text:?}");
         }

@@ -21,8 +21,10 @@ use crate::vault::Vault;
 use crate::vault::admission::admit;
 use crate::vault::audit::event::Event;
 use crate::vault::audit::ledger::now_us;
+use crate::vault::limits::denial::Denied;
 use crate::vault::limits::incoming;
 use crate::vault::login::credentials::{Known, Way};
+use crate::vault::telling;
 use crate::vault::transaction::{Sender, Transaction, keep, refusal};
 
 /// What stands for a listener in the log, and in the Received field.
@@ -128,8 +130,9 @@ async fn begin(
         }
         Err(denied) => {
             let event = from.describe(Event::refusal(denied.refusal), None).sender(&sender);
-            vault.writer.record(vec![event]).await;
-            Ok(Err(denied.refusal))
+            let refusal = denied.refusal;
+            tell(vault, &from.credential.id, event, denied).await;
+            Ok(Err(refusal))
         }
     }
 }
@@ -160,7 +163,7 @@ async fn commit(vault: &Rc<Vault>, submission: Submission, facts: Facts) -> Resu
         let event = Event { message: Some(transaction.message), ..Event::refusal(refusal) };
         let event = sender.describe(event, None).sender(&transaction.sender).recipients(&transaction.recipients);
         transaction.give_up(vault);
-        vault.writer.record(vec![event]).await;
+        tell(vault, &sender.credential.id, event, refusal.into()).await;
         return Ok(Err(refusal));
     }
     if let Err(denied) = transaction.decide(vault, &sender, &facts) {
@@ -168,8 +171,9 @@ async fn commit(vault: &Rc<Vault>, submission: Submission, facts: Facts) -> Resu
         let event = Event { message, bytes, ..Event::refusal(denied.refusal) };
         let event = sender.describe(event, None).sender(&transaction.sender).recipients(&transaction.recipients);
         transaction.give_up(vault);
-        vault.writer.record(vec![event]).await;
-        return Ok(Err(denied.refusal));
+        let refusal = denied.refusal;
+        tell(vault, &sender.credential.id, event, denied).await;
+        return Ok(Err(refusal));
     }
     let keeping = Rc::clone(&vault.keeping.borrow());
     let own = Rc::clone(vault);
@@ -191,6 +195,15 @@ async fn commit(vault: &Rc<Vault>, submission: Submission, facts: Facts) -> Resu
         kept
     });
     kept.await.map_err(|_| "the service ends: nobody knows whether it was kept".to_owned())
+}
+
+/// Writes a refusal down as those of its sessions are: once in a window with the number of the others, and nothing of a disk that
+/// is short of room, which is for the outcomes of what was accepted.
+async fn tell(vault: &Vault, credential: &str, event: Event, denied: Denied) {
+    if denied.by.is_some() || denied.refusal != Refusal::StoreFull {
+        let by = denied.by.unwrap_or_else(|| telling::refused(Some(credential), denied.refusal));
+        telling::tell(vault, event, Some(by)).await;
+    }
 }
 
 /// The listener that there is not: nobody's address is charged.

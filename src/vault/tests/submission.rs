@@ -1,6 +1,7 @@
 //! A message from the capsule to its last outcome.
 
 use super::*;
+use crate::vault::limits::notices::ONE_BY_ONE;
 
 fn request(command: Command) -> Request {
     Request { behalf: None, command }
@@ -307,4 +308,27 @@ fn nothing_is_kept_before_its_transaction_is_committed() {
     });
     vault.drain();
     assert_eq!(bench.count("SELECT count(*) FROM spool_msg"), 1);
+}
+
+#[test]
+fn an_administrator_who_is_refused_again_and_again_fills_no_log() {
+    use crate::ipc::admin::submit::{Command as Submit, Response as Told};
+    let bench = Bench::new();
+    let mut vault = bench.run();
+    test(async {
+        let (asks, mut answers) = vault.administrator();
+        for _ in 0..ONE_BY_ONE + 10 {
+            let (credential, recipients) = ("shop".to_owned(), vec![address("b@example.org")]);
+            let begin = Submit::Begin { credential, sender: address("ceo@example.com"), recipients };
+            asks.send(Request { behalf: None, command: Command::Submit(begin) }).await.unwrap();
+            let told = answers.receive().await.unwrap();
+            let Some(Response::Submit(Told::Refused { word, .. })) = told else { panic!("{told:?}") };
+            assert_eq!(word, "sender-not-allowed");
+            assert!(matches!(answers.receive().await.unwrap(), Some(Response::Done)));
+        }
+    });
+    vault.drain();
+    let refused = bench.events(&Filter { event: Some("msg.reject".into()), ..Filter::default() });
+    let told = u64::try_from(refused.len()).unwrap();
+    assert!((1..=ONE_BY_ONE + 1).contains(&told), "{told}");
 }
