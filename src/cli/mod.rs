@@ -15,6 +15,7 @@ mod route;
 mod send;
 mod serve;
 mod status;
+mod suppress;
 mod trace;
 
 use std::path::{Path, PathBuf};
@@ -61,6 +62,9 @@ enum Command {
     ///
     /// Exit status: 0 it does; 3 it runs, and takes none or can't have what it does signed; 1 it can't be asked.
     Status(status::Status),
+    /// Addresses that nothing is sent to: show them, add to them and take away
+    #[command(subcommand)]
+    Suppress(suppress::Suppress),
     /// Submit a test message for a credential, and tell what becomes of it
     Send(send::Send),
     /// Show sessions of SMTP while they happen, without their secrets
@@ -100,6 +104,7 @@ pub fn main() -> ExitCode {
         Command::Queue(queue) => queue.run(),
         Command::Route(route) => route.run(),
         Command::Status(status) => status.run(),
+        Command::Suppress(suppress) => suppress.run(),
         Command::Send(send) => send.run(),
         Command::Trace(trace) => trace.run(),
         Command::Backup(backup) => backup.run(),

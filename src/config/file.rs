@@ -40,6 +40,7 @@ pub struct Config {
     pub upstream: Vec<At<Upstream>>,
     pub route: Vec<At<Route>>,
     pub spool: Spool,
+    pub suppression: Suppression,
     pub audit: Audit,
     pub anchor: Vec<At<Anchor>>,
     pub limits: Limits,
@@ -281,6 +282,15 @@ pub struct Spool {
     pub shed_messages: Option<Vec<At<i64>>>,
     pub shed_octets: Option<Vec<At<i64>>>,
     pub shed_latency: Option<Vec<At<String>>>,
+}
+
+/// `[suppression]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Suppression {
+    pub bounces: Option<At<bool>>,
+    pub after: Option<At<i64>>,
+    pub lifetime: Option<At<String>>,
 }
 
 /// `[[anchor]]`

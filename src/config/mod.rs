@@ -32,6 +32,7 @@ mod routes;
 mod salvage;
 mod shedding;
 mod slices;
+mod suppression;
 mod upstreams;
 mod url;
 mod ways;

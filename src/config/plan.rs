@@ -16,9 +16,13 @@ pub use super::limits::{Limits, Spool};
 pub use super::oauth2::Oauth2;
 pub use super::protection::Protection;
 pub use super::providers::Provider;
-use super::slice::{Auth, Bounce, ClientCertificates, Declared, Extension, Family, Keep, Protocol, Serve, TlsMode};
+use super::slice::{
+    Auth, Bounce, ClientCertificates, CountBounces, Declared, Extension, Family, Keep, Protocol, Serve, TlsMode,
+};
 use super::source::Source;
-use super::{Dialect, Mode, anchors, audit, bounces, credentials, limits, listeners, name, routes, upstreams, ways};
+use super::{
+    Dialect, Mode, anchors, audit, bounces, credentials, limits, listeners, name, routes, suppression, upstreams, ways,
+};
 use crate::policy::Policy;
 use crate::policy::limits::Pace;
 use crate::policy::mechanism::Mechanism;
@@ -48,6 +52,7 @@ pub struct Plan {
     pub bounces: Vec<Bounce>,
     pub routes: Vec<Route>,
     pub spool: Spool,
+    pub suppression: Option<CountBounces>,
     pub anchors: Vec<Anchor>,
     pub limits: Limits,
     pub audit: Audit,
@@ -167,6 +172,7 @@ impl Plan {
             bounces,
             routes,
             spool: limits::spool(&config.spool, findings),
+            suppression: suppression::plan(&config.suppression, findings),
             anchors,
             limits: limits::limits(&config.limits, findings),
             audit,

@@ -188,6 +188,8 @@ pub struct VaultSlice {
     pub lifetime: Duration,
     /// How long one waits before the sender is told; none: it is never told.
     pub delay_report: Option<Duration>,
+    /// Whether hard bounces are counted.
+    pub suppression: Option<CountBounces>,
     /// Octets free on the disk below which no mail is taken, and of the ballast. Both hold from start to end.
     pub reserve: u64,
     pub ballast: u64,
@@ -201,6 +203,13 @@ pub struct VaultSlice {
     pub hash_deadline: Duration,
     pub limits: VaultLimits,
     pub anchors: Vec<Anchor>,
+}
+
+/// After how many hard bounces in a row nothing is sent to an address any more, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountBounces {
+    pub after: u32,
+    pub lifetime: Duration,
 }
 
 /// What becomes of reports that would go by one upstream.

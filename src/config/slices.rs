@@ -120,6 +120,7 @@ impl Plan {
             retry: self.spool.retry.clone(),
             lifetime: self.spool.lifetime,
             delay_report: self.spool.delay_report,
+            suppression: self.suppression.clone(),
             reserve: self.spool.reserve,
             ballast: self.spool.ballast,
             shedding: self.spool.shedding,

@@ -22,6 +22,8 @@ pub struct Said {
     pub tls: Option<String>,
     /// That host was told what its sender wants to know of the delivery, and tells it (DSN, RFC 3461).
     pub reports: bool,
+    /// It is what that host says to the name of this recipient, and to nothing else of the message.
+    pub of_recipient: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

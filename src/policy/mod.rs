@@ -18,6 +18,7 @@ pub mod route;
 pub mod rule;
 pub mod scope;
 pub mod thresholds;
+pub mod suppression;
 
 use std::net::IpAddr;
 

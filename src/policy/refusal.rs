@@ -9,6 +9,8 @@ pub enum Refusal {
     AuthorNotAllowed,
     RecipientNotAllowed,
     NoRoute,
+    /// Nothing is sent to any of its recipients.
+    Suppressed,
     TooManyRecipients,
     TooBig,
     /// The header can't be trusted to mean one thing: no From, two of them, a line without a colon.
@@ -55,6 +57,7 @@ impl Refusal {
             Self::AuthorNotAllowed => "author-not-allowed",
             Self::RecipientNotAllowed => "recipient-not-allowed",
             Self::NoRoute => "no-route",
+            Self::Suppressed => "suppressed",
             Self::TooManyRecipients => "too-many-recipients",
             Self::TooBig => "size",
             Self::Header => "header",

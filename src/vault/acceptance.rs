@@ -1,10 +1,13 @@
-//! What the log says of a message that is accepted.
+//! What the log says of a message that is accepted, and of one that would be if anything were sent to whom it names.
 
+use super::Vault;
 use super::audit::event::{Event, Field, MAX_RECIPIENTS, Name, Outcome};
+use super::telling;
 use super::transaction::{Sender, Transaction};
 use crate::mail::address::Address;
 use crate::mail::envelope::Addressee;
 use crate::mail::facts::Changes;
+use crate::policy::refusal::Refusal;
 
 /// Why recipients are in the log whom a message does not go to.
 const REDIRECTED: &str = "redirected";
@@ -39,6 +42,17 @@ pub fn events(sender: &Sender, transaction: &Transaction, destinations: &[Addres
     let more = batches.map(|batch| further(batch, None));
     let named = named.chunks(MAX_RECIPIENTS).map(|batch| further(batch, Some(REDIRECTED)));
     std::iter::once(first).chain(more).chain(named).collect()
+}
+
+/// Writes down that nothing is sent to any of those whom a message names. Gives the refusal.
+pub async fn suppressed(vault: &Vault, sender: &Sender, transaction: &Transaction) -> Refusal {
+    let refusal = Refusal::Suppressed;
+    let event =
+        Event { message: Some(transaction.message), bytes: Some(transaction.size()), ..Event::refusal(refusal) };
+    let event = sender.describe(event, transaction.tls.as_ref()).sender(&transaction.sender);
+    let event = event.recipients(transaction.recipients.iter().take(MAX_RECIPIENTS));
+    telling::tell(vault, event, Some(telling::refused(Some(&sender.credential.id), refusal))).await;
+    refusal
 }
 
 /// What was asked for and taken: whoever looks for what became of it finds where it was promised. And what was changed in it:

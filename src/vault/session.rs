@@ -345,7 +345,9 @@ impl Session {
             match kept {
                 Ok(()) => tracing::info!(%message, session = %sender.session, bytes, "a message was accepted"),
                 Err(refusal) => {
-                    tracing::error!(%message, reason = refusal.word(), "a message could not be kept");
+                    if refusal.is_temporary() {
+                        tracing::error!(%message, reason = refusal.word(), "a message could not be kept");
+                    }
                     vault.authority.borrow_mut().release(reservation);
                     if let Some(segment) = segment {
                         vault.segments.remove(segment).await;

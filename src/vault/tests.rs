@@ -68,6 +68,7 @@ mod retry;
 mod sessions;
 mod shedding;
 mod submission;
+mod suppression;
 mod trace;
 mod ways_back;
 
@@ -167,6 +168,7 @@ impl Bench {
             retry: vec![Duration::from_millis(10)],
             lifetime: Duration::from_secs(3600),
             delay_report: None,
+            suppression: None,
             reserve: 1,
             ballast: 4096,
             shedding: Shedding { messages: NEVER, octets: NEVER, latency: Thresholds { heavy: HOUR, all: HOUR } },

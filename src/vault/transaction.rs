@@ -14,7 +14,7 @@ use super::audit::event::{Event, Field};
 use super::audit::ledger::now_us;
 use super::authority::Authority;
 use super::cipher::{BodyKey, CHUNK};
-use super::delivery::congestion;
+use super::delivery::{congestion, suppression};
 use super::limits::Reservation;
 use super::limits::denial::Denied;
 use super::limits::incoming;
@@ -258,6 +258,8 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
     };
     let destinations = sender.credential.policy.destinations(transaction.addressees().collect());
     let events = acceptance::events(sender, &transaction, &destinations);
+    // Those whom it really goes to, without copies.
+    let named = destinations.len().min(transaction.recipients.len());
     let now = now_us();
     let due = transaction.manner.release_us.unwrap_or(now).max(now);
     let (accepted, size) = {
@@ -269,11 +271,7 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
             message: transaction.message,
             session: sender.session,
             principal: principal.clone(),
-            recipients: destinations
-                .into_iter()
-                .map(|to| (lane(&to.address), to))
-                .map(|(lane, to)| (to, lane))
-                .collect(),
+            recipients: destinations.into_iter().map(|to| (to.clone(), lane(&to.address))).collect(),
             sender: transaction.sender.clone(),
             manner: transaction.manner.clone(),
             body,
@@ -296,16 +294,20 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
     let urgent = accepted.is_urgent();
     let lanes: Vec<String> = accepted.recipients.iter().map(|(_, lane)| lane.clone()).collect();
     let stored = vault.writer.queue(size, move |store| {
+        if suppression::covers_all(store, &accepted, named)? {
+            return Ok(false);
+        }
         let mut seqs = Vec::with_capacity(events.len());
         for event in events {
             seqs.push(store.ledger.append(event)?);
         }
         store.accept(&accepted, seqs.first().copied().unwrap_or_default())?;
         store.record(alarms)?;
-        store.consumption.consume(&used)
+        store.consumption.consume(&used).map(|()| true)
     });
     match async { stored.await?.answer().await }.await {
-        Ok(()) => {
+        Ok(false) => Err(acceptance::suppressed(vault, sender, &transaction).await),
+        Ok(true) => {
             // What is scheduled for later is in nobody's way until then.
             let who = (due <= now).then_some(sender.credential.id.as_str());
             vault.schedule.borrow_mut().queued(lanes, who, urgent);

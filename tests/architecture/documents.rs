@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::source::{files, root};
 
 /// The tables of the configuration file, by the structs that read them.
-const TABLES: [(&str, &str); 20] = [
+const TABLES: [(&str, &str); 21] = [
     ("Config", ""),
     ("Listener", "[[listener]]"),
     ("Tls", "[tls]"),
@@ -22,6 +22,7 @@ const TABLES: [(&str, &str); 20] = [
     ("Oauth2", "[[upstream]]"),
     ("Route", "[[route]]"),
     ("Spool", "[spool]"),
+    ("Suppression", "[suppression]"),
     ("Limits", "[limits]"),
     ("Audit", "[audit]"),
     ("Rates", "[limits]"),

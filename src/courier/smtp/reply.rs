@@ -117,6 +117,7 @@ impl Reply {
             host: host.to_owned(),
             tls: tls.map(str::to_owned),
             reports: false,
+            of_recipient: false,
         }
     }
 }

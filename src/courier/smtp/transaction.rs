@@ -207,7 +207,7 @@ impl Transaction<'_> {
         match step {
             Step::Mail if refused => answers.refused = Some(reply),
             Step::Rcpt(at) if refused => {
-                let said = self.said(&reply);
+                let said = Said { of_recipient: true, ..self.said(&reply) };
                 // RFC 5321 section 4.5.3.1.10: 552 here means too many recipients, and is to be taken as temporary.
                 let temporary = reply.is_temporary() || reply.code == 552;
                 self.set(at, if temporary { Outcome::Deferred(said) } else { Outcome::Failed(said) });
@@ -333,6 +333,7 @@ impl Transaction<'_> {
             host: self.session.host.clone(),
             tls: self.session.tls.map(str::to_owned),
             reports: false,
+            of_recipient: false,
         }
     }
 }

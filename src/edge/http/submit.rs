@@ -151,6 +151,7 @@ fn refused(refusal: Refusal, session: &Session, grant: &Grant, from: &str) -> Fa
             invalid("recipient_not_allowed", "/to", "this key may not send to all of these")
         }
         Refusal::NoRoute => invalid("no_route", "/to", "mail for one of these addresses has no way to leave"),
+        Refusal::Suppressed => invalid("suppressed", "/to", "nothing is sent to these addresses from here"),
         Refusal::TooManyRecipients => invalid("too_many", "/to", "there are more recipients than this key may send to"),
         Refusal::TooBig => {
             let most = grant.size(session.front.max_size);

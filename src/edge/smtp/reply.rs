@@ -196,6 +196,7 @@ impl From<Refusal> for Reply {
             Refusal::AuthorNotAllowed => says(550, "5.7.1", "an author in the header is not allowed for this login"),
             Refusal::RecipientNotAllowed => says(550, "5.7.1", "this recipient is not allowed for this login"),
             Refusal::NoRoute => says(550, "5.7.1", "there is no route for this recipient"),
+            Refusal::Suppressed => says(550, "5.7.1", "suppressed: nothing is sent to these addresses from here"),
             Refusal::TooManyRecipients => says(452, "4.5.3", "too many recipients"),
             Refusal::TooBig => TOO_BIG,
             Refusal::Header => says(550, "5.6.0", "the header can't be trusted to mean one thing"),

@@ -7,6 +7,7 @@ pub mod load;
 pub mod queue;
 pub mod route;
 pub mod submit;
+pub mod suppress;
 pub mod trace;
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,8 @@ pub enum Command {
     Submit(submit::Command),
     /// Answer: a `Ready`.
     Ready,
+    /// Addresses that nothing is sent to.
+    Suppress(suppress::Command),
 }
 
 /// What comes back: any number of parts, then one of the two last words.
@@ -53,4 +56,5 @@ pub enum Response {
     },
     Submit(submit::Response),
     Ready(Box<load::Readiness>),
+    Suppress(suppress::Response),
 }

@@ -1,7 +1,8 @@
 //! Commands that erase or show personal values of the audit log.
 
-use super::Desk;
+use super::{Desk, suppress};
 use crate::ipc::admin::{Response, audit};
+use crate::mail::address::Address;
 use crate::vault::audit::erasure::disclosure::Disclosure;
 use crate::vault::audit::erasure::{self, search};
 use crate::vault::audit::event::{Event, Name, Outcome};
@@ -43,6 +44,13 @@ pub async fn redact(
         }
         audit::Target::Address(address) => search::Target::Address(address),
     };
+    // What is on the list of suppressed addresses stays there, without the address itself.
+    let named =
+        if let search::Target::Address(address) = &target { Address::parse_international(address).ok() } else { None };
+    let unlisted = match &named {
+        Some(address) => suppress::erase(&desk.vault, address).await?,
+        None => 0,
+    };
     let size = settled(desk).await?;
     if let search::Target::Events(_, last) = target
         && last >= size
@@ -63,7 +71,10 @@ pub async fn redact(
         Ok(last)
     });
     let ordered = ordered.await.map_err(|error| format!("the store took nothing: {error:?}"))?;
-    let event = ordered.ok_or("nothing was found: there is nothing to erase")?;
+    let event = ordered.ok_or(match unlisted {
+        0 => "nothing was found: there is nothing to erase",
+        _ => "the log has nothing of it; on the list of suppressed addresses only a hash is left, by which nothing is sent there",
+    })?;
     for messages in later.chunks(erasure::MOST_MESSAGES) {
         let messages = messages.to_vec();
         let forgotten = desk.vault.writer.run(move |store| erasure::forget_done(store, &messages));

@@ -10,6 +10,7 @@ pub mod erasure;
 pub mod queue;
 pub mod route;
 pub mod submit;
+pub mod suppress;
 pub mod trace;
 pub mod transfer;
 
@@ -106,6 +107,7 @@ async fn answer(
             }
             Command::Queue(command) => queue::perform(desk, command, &actor, &responses).await,
             Command::Route(command) => route::perform(desk, command, &actor, &responses).await,
+            Command::Suppress(command) => suppress::perform(&desk.vault, command, &actor, &responses).await,
             Command::Reload => reload(desk).await,
             Command::Ready => Ok(Response::Ready(Box::new(readiness::look(&desk.vault, &desk.pulse).await))),
             Command::Submit(command) => {

@@ -185,7 +185,9 @@ async fn commit(vault: &Rc<Vault>, submission: Submission, facts: Facts) -> Resu
         match kept {
             Ok(()) => tracing::info!(%message, session = %sender.session, bytes, "a message was accepted"),
             Err(refusal) => {
-                tracing::error!(%message, reason = refusal.word(), "a message could not be kept");
+                if refusal.is_temporary() {
+                    tracing::error!(%message, reason = refusal.word(), "a message could not be kept");
+                }
                 own.authority.borrow_mut().release(reservation);
                 if let Some(segment) = segment {
                     own.segments.remove(segment).await;

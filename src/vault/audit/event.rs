@@ -109,6 +109,9 @@ names! {
     QueueImport "queue.import"
     ShedBegin "shed.begin"
     ShedEnd "shed.end"
+    SuppressAdd "suppress.add"
+    SuppressRemove "suppress.remove"
+    SuppressView "suppress.view"
 }
 
 /// How it ended, in five words that never become six.

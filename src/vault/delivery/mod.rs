@@ -15,5 +15,6 @@ pub mod report;
 pub mod reroute;
 pub mod schedule;
 pub mod settlement;
+pub mod suppression;
 pub mod upstream;
 pub mod way_back;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use tokio::task::JoinHandle;
 
 use super::schedule::persist;
+use super::suppression;
 use crate::ipc::delivery::Job;
 use crate::mail::dsn::Notify;
 use crate::mail::outcome::Said;
@@ -24,6 +25,9 @@ pub fn write(
     events: Vec<Event>,
 ) -> JoinHandle<()> {
     let (own, row) = (Rc::clone(vault), leased.row);
+    let rule = vault.authority.borrow().slice.suppression.clone();
+    let signs = if rule.is_some() { suppression::signs(leased, &settled) } else { Vec::new() };
+    let whose = (leased.principal.clone(), leased.message);
     // What the gate itself sends is a signed head: one that has arrived is kept elsewhere now.
     let head = (leased.principal == GATE).then_some(leased.message);
     vault.finish(async move {
@@ -38,6 +42,9 @@ pub fn write(
                 }
             }
             store.record(events)?;
+            if let Some(rule) = &rule {
+                suppression::count(store, rule, (&whose.0, whose.1), &signs)?;
+            }
             store.finish(row, now_us())
         });
         let finished = finished.await;

@@ -56,6 +56,11 @@ impl Tagger {
         usize::from(self.first(b"one of", name)).checked_rem(things).unwrap_or_default()
     }
 
+    /// What an address is found by where it may not stand itself.
+    pub fn address(&self, folded: &str) -> [u8; 32] {
+        self.mac(b"address", folded)
+    }
+
     fn first(&self, about: &[u8], text: &str) -> u16 {
         let [a, b, ..] = self.mac(about, text);
         u16::from_be_bytes([a, b])

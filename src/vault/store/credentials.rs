@@ -8,7 +8,7 @@ use crate::vault::audit::row::{damaged, integer, unsigned};
 use crate::vault::login::tag::Tagger;
 
 /// The key of tags in `meta`.
-const TAG_KEY: &str = "tag-key";
+pub(super) const TAG_KEY: &str = "tag-key";
 
 /// A credential as it is stored. Hashes are secrets too: they can be guessed against.
 #[derive(Clone, Debug)]

@@ -20,6 +20,7 @@ pub mod pauses;
 pub mod room;
 pub mod segment;
 pub mod spool;
+pub mod suppressions;
 pub mod transfer;
 pub mod waits;
 pub mod writer;
@@ -48,6 +49,7 @@ use pauses::Pauses;
 use spool::leases::Leases;
 use spool::suspects::Suspects;
 use spool::{Accepted, Leased, Spool};
+use suppressions::Suppressions;
 use transfer::Transfer;
 use waits::Waits;
 
@@ -60,6 +62,7 @@ pub struct Store<'c> {
     pub hold: Hold<'c>,
     pub listing: Listing<'c>,
     pub transfer: Transfer<'c>,
+    pub suppressions: Suppressions<'c>,
     pub keys: Keys<'c>,
     pub consumption: Consumption<'c>,
     pub credentials: Credentials<'c>,
@@ -132,6 +135,7 @@ impl<'c> Store<'c> {
             hold: Hold::prepare(connection)?,
             listing: Listing::prepare(connection)?,
             transfer: Transfer::prepare(connection)?,
+            suppressions: Suppressions::prepare(connection)?,
             keys: Keys::prepare(connection)?,
             consumption: Consumption::prepare(connection)?,
             credentials: Credentials::prepare(connection)?,

@@ -187,6 +187,7 @@ impl Scribe<'_, '_> {
     fn remove(&mut self, stored: &Stored, queue: Queue) -> Outcomes {
         let keys: Vec<String> = stored.keys.iter().map(|key| key.id.clone()).collect();
         self.store.credentials.remove(self.id)?;
+        self.store.suppressions.forget(self.id)?;
         self.record(Name::CredentialRevoke, json!({ "keys": keys }))?;
         Ok(Ok(Done { keys, queue: Some(queue) }))
     }

@@ -10,6 +10,7 @@ use super::{TICK, release, stranded, unsaid};
 use crate::vault::Vault;
 use crate::vault::audit::ledger::now_us;
 use crate::vault::delivery::pace::day_slot;
+use crate::vault::delivery::suppression;
 use crate::vault::delivery::{backlog, expiry, report};
 use crate::vault::store::spool::Leased;
 
@@ -74,7 +75,13 @@ async fn lease(vault: &Rc<Vault>, plan: Plan) {
                     found.expired += 1;
                     found.segments.extend(expiry::give_up(store, &late, &upstream)?);
                 }
-                Some(leased) => {
+                Some(mut leased) => {
+                    found.segments.extend(suppression::part(store, &mut leased, &upstream)?);
+                    if leased.recipients.is_empty() {
+                        // As those that are over it goes to nobody, and a report may be owed.
+                        found.expired += 1;
+                        continue;
+                    }
                     share.take(&leased.principal);
                     found.leased.push(Leased { day_slot: taken_in, ..leased });
                 }

@@ -1,0 +1,289 @@
+//! `gatepost suppress`: addresses that nothing is sent to, in the running service.
+
+mod table;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::queue::time;
+use super::{Config, control, fail, places};
+use crate::cli::out::say;
+use crate::config;
+use crate::ipc::admin::suppress::{Command, Entry, MOST, Place, Response};
+use crate::ipc::admin::{Command as Any, Response as Answer};
+use crate::mail::address::Address;
+use crate::policy::suppression::Reason;
+use crate::vault::audit::visible::{visible, visible_json};
+
+/// The longest list that is read at once.
+const MOST_OCTETS: u64 = 64 * 1024 * 1024;
+
+#[derive(Debug, Subcommand)]
+pub enum Suppress {
+    /// Send nothing to these addresses
+    Add(Add),
+    /// Send to them again
+    Remove(Remove),
+    /// Show to whom nothing is sent, and why
+    List(List),
+    /// Add the addresses of a file: CSV, an address in each line, and the reason behind a comma
+    Import(Import),
+    /// Write the list as such a file, to standard output
+    Export(Export),
+}
+
+/// For whom, and for how long.
+#[derive(Debug, Args)]
+struct Terms {
+    /// Only of this credential's mail
+    #[arg(long, value_name = "ID")]
+    credential: Option<String>,
+    /// Why nothing is sent there: manual, bounce or complaint
+    #[arg(long, value_name = "WORD", default_value = "manual")]
+    reason: Reason,
+    /// How long, such as 30d; for good otherwise
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    lifetime: Option<Duration>,
+    /// What the list and the audit log say of it
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Add {
+    #[arg(required = true, value_name = "ADDRESS", value_parser = mailbox)]
+    addresses: Vec<Address>,
+    #[command(flatten)]
+    terms: Terms,
+    /// Print {"changed": ...} instead
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: Config,
+}
+
+#[derive(Debug, Args)]
+pub struct Remove {
+    #[arg(required = true, value_name = "ADDRESS", value_parser = mailbox)]
+    addresses: Vec<Address>,
+    /// What is there for this credential alone; what is there for all stays
+    #[arg(long, value_name = "ID")]
+    credential: Option<String>,
+    /// What the audit log says of it
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+    /// Print {"changed": ...} instead
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: Config,
+}
+
+#[derive(Debug, Args)]
+pub struct List {
+    /// Only what is there for this credential alone
+    #[arg(long, value_name = "ID")]
+    credential: Option<String>,
+    /// Only this address
+    #[arg(long, value_name = "ADDRESS", value_parser = mailbox)]
+    address: Option<Address>,
+    /// Print an object for each instead
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: Config,
+}
+
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The list
+    file: PathBuf,
+    #[command(flatten)]
+    terms: Terms,
+    /// Print {"changed": ...} instead
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: Config,
+}
+
+#[derive(Debug, Args)]
+pub struct Export {
+    /// Only what is there for this credential alone; otherwise only what is there for all
+    #[arg(long, value_name = "ID")]
+    credential: Option<String>,
+    #[command(flatten)]
+    config: Config,
+}
+
+impl Suppress {
+    pub fn run(&self) -> ExitCode {
+        let done = match self {
+            Self::Add(Add { addresses, terms, json, config }) => {
+                let entries = addresses.iter().map(|one| (one.clone(), terms.reason)).collect();
+                add(config, entries, terms).map(|changed| told(*json, changed, "nothing is sent to"))
+            }
+            Self::Import(Import { file, terms, json, config }) => read(file, terms.reason)
+                .and_then(|entries| add(config, entries, terms))
+                .map(|changed| told(*json, changed, "nothing is sent to")),
+            Self::Remove(remove) => remove.run(),
+            Self::List(List { credential, address, json, config }) => {
+                list(config, credential.clone(), address.clone(), |entry| match json {
+                    true => say!("{}", visible_json(&object(entry).to_string())),
+                    false => say!("{}", visible(&line(entry))),
+                })
+            }
+            Self::Export(Export { credential, config }) => export(config, credential.as_deref()),
+        };
+        done.map_or_else(|reason| fail(&reason), |()| ExitCode::SUCCESS)
+    }
+}
+
+impl Remove {
+    fn run(&self) -> Result<(), String> {
+        let mut line = open(&self.config)?;
+        let mut changed = 0;
+        for addresses in self.addresses.chunks(MOST) {
+            let (addresses, scope) = (addresses.to_vec(), self.credential.clone());
+            changed += ask(&mut line, Command::Remove { addresses, scope, note: self.note.clone() })?;
+        }
+        told(self.json, changed, "mail goes again to");
+        if changed == 0 && self.credential.is_none() {
+            return Err(
+                "none of them is on the list for all; one that is there for a credential alone needs --credential"
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
+}
+
+fn add(config: &Config, entries: Vec<(Address, Reason)>, terms: &Terms) -> Result<u64, String> {
+    let mut line = open(config)?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let end = terms.lifetime.and_then(|lifetime| now.checked_add(lifetime));
+    let expires_us = end.map(|end| u64::try_from(end.as_micros()).unwrap_or(u64::MAX));
+    let mut changed = 0;
+    for entries in entries.chunks(MOST) {
+        let (scope, note) = (terms.credential.clone(), terms.note.clone());
+        let added = ask(&mut line, Command::Add { entries: entries.to_vec(), scope, expires_us, note })?;
+        changed += added;
+        if added < u64::try_from(entries.len()).unwrap_or(u64::MAX) {
+            return Err(format!("the list is full: {changed} were added, and no more have room; remove others first"));
+        }
+    }
+    Ok(changed)
+}
+
+fn list(
+    config: &Config,
+    scope: Option<String>,
+    address: Option<Address>,
+    mut each: impl FnMut(&Entry),
+) -> Result<(), String> {
+    let mut line = open(config)?;
+    let (mut after, mut goes_on): (Option<Place>, bool) = (None, true);
+    while goes_on {
+        let command = Command::List { after: after.clone(), scope: scope.clone(), address: address.clone() };
+        goes_on = false;
+        line.ask(Any::Suppress(command), |part| {
+            match part {
+                Answer::Suppress(Response::Entry(entry)) => each(&entry),
+                // Never the same again, whatever is said: it would be without end.
+                Answer::Suppress(Response::Next(Some(next))) if after.as_ref() != Some(&next) => {
+                    (after, goes_on) = (Some(next), true);
+                }
+                _ => {}
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// What can't be said again, because it was erased, is told of: it stays on the list here, and is in no other.
+fn export(config: &Config, credential: Option<&str>) -> Result<(), String> {
+    let mut erased = 0;
+    list(config, credential.map(str::to_owned), None, |entry| match &entry.address {
+        _ if entry.scope.as_deref() != credential => {}
+        Some(address) => say!("{}", table::line(address, entry.reason)),
+        None => erased += 1,
+    })?;
+    if erased > 0 {
+        eprintln!("gatepost: {erased} more have no address any more, because it was erased");
+    }
+    Ok(())
+}
+
+fn read(file: &PathBuf, otherwise: Reason) -> Result<Vec<(Address, Reason)>, String> {
+    let about = |why: String| format!("{}: {why}", file.display());
+    let length = fs::metadata(file).map_err(|error| about(error.to_string()))?.len();
+    if length > MOST_OCTETS {
+        return Err(about("it is longer than 64 MiB: give it in parts".to_owned()));
+    }
+    let text = fs::read_to_string(file).map_err(|error| about(error.to_string()))?;
+    table::read(&text, otherwise).map_err(|wrong| about(format!("nothing of it was added:\n{wrong}")))
+}
+
+fn open(config: &Config) -> Result<control::Line, String> {
+    let runtime = places(&config.path)?.runtime_directory;
+    let nobody = || format!("the service does not run ({}): start it first", control::nobody(&runtime));
+    control::Line::open(&runtime)?.ok_or_else(nobody)
+}
+
+fn ask(line: &mut control::Line, command: Command) -> Result<u64, String> {
+    let mut changed = None;
+    line.ask(Any::Suppress(command), |part| {
+        if let Answer::Suppress(Response::Changed(count)) = part {
+            changed = Some(count);
+        }
+        Ok(())
+    })?;
+    changed.ok_or_else(|| "the service answered something else: is it another version?".to_owned())
+}
+
+fn told(as_json: bool, changed: u64, what: &str) {
+    match as_json {
+        true => say!("{}", json!({ "changed": changed })),
+        false => say!("{what} {changed} addresses"),
+    }
+}
+
+fn object(entry: &Entry) -> serde_json::Value {
+    json!({
+        "address": entry.address,
+        "credential": entry.scope,
+        "reason": entry.reason.word(),
+        "since": time(entry.since_us),
+        "expires": entry.expires_us.map(time),
+        "note": entry.note,
+    })
+}
+
+fn line(entry: &Entry) -> String {
+    let address = entry.address.as_deref().unwrap_or("(erased)");
+    let mut text = format!("{address} {} since {}", entry.reason.word(), time(entry.since_us));
+    if let Some(expires) = entry.expires_us {
+        text += &format!(", until {}", time(expires));
+    }
+    if let Some(scope) = &entry.scope {
+        text += &format!(", of {scope}'s mail");
+    }
+    if let Some(note) = &entry.note {
+        text += &format!(": {note}");
+    }
+    text
+}
+
+fn mailbox(text: &str) -> Result<Address, String> {
+    Address::parse_international(text).map_err(|why| format!("{why}: write \"user@domain\""))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    config::duration(text).ok_or_else(|| "write a length of time such as 30d".to_owned())
+}

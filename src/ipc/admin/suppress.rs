@@ -1,0 +1,45 @@
+//! Commands about addresses that nothing is sent to.
+
+use serde::{Deserialize, Serialize};
+
+use crate::mail::address::Address;
+use crate::policy::suppression::Reason;
+
+/// Addresses in one command: they fit into a frame.
+pub const MOST: usize = 40;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// Send nothing to these: for all, or for one credential. What was said of one before is forgotten. Answer: `Changed`.
+    Add { entries: Vec<(Address, Reason)>, scope: Option<String>, expires_us: Option<u64>, note: Option<String> },
+    /// The reverse. Answer: `Changed`, with how many of them were there.
+    Remove { addresses: Vec<Address>, scope: Option<String>, note: Option<String> },
+    /// Those behind that place, as far as they are one credential's, or of that address. Answer: `Entry` of each, and `Next`.
+    List { after: Option<Place>, scope: Option<String>, address: Option<Address> },
+}
+
+/// Where a list goes on. What is in it says nothing to whoever asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    pub tag: [u8; 32],
+    pub scope: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// For this credential's mail alone.
+    pub scope: Option<String>,
+    /// None when it was erased: it is suppressed still, and nobody can tell who it is.
+    pub address: Option<String>,
+    pub reason: Reason,
+    pub since_us: u64,
+    pub expires_us: Option<u64>,
+    pub note: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Response {
+    Changed(u64),
+    Entry(Box<Entry>),
+    Next(Option<Place>),
+}

@@ -1,0 +1,159 @@
+//! Commands about addresses that nothing is sent to.
+
+use crate::ipc::admin::Response;
+use crate::ipc::admin::suppress::{Command, Entry, MOST, Place, Response as Part};
+use crate::ipc::channel::Sender;
+use crate::mail::address::Address;
+use crate::policy::suppression::Reason;
+use crate::vault::Vault;
+use crate::vault::audit::event::{Event, Field, Name, Outcome};
+use crate::vault::audit::ledger::now_us;
+use crate::vault::queue::noted;
+use crate::vault::store::suppressions::{Suppressed, Terms};
+
+/// Entries looked at in one transaction.
+const LISTED: u32 = 200;
+
+/// Errors: why it was refused, in words.
+pub async fn perform(
+    vault: &Vault,
+    command: Command,
+    actor: &str,
+    parts: &Sender<Response>,
+) -> Result<Response, String> {
+    match command {
+        Command::Add { entries, scope, expires_us, note } => {
+            known(vault, scope.as_deref())?;
+            bounded(entries.len())?;
+            let (terms, actor) =
+                (Terms { scope, now_us: now_us(), expires_us, note: note.map(|note| noted(&note)) }, actor.to_owned());
+            if terms.expires_us.is_some_and(|end| end <= terms.now_us) {
+                return Err("its end is over already".to_owned());
+            }
+            let done = vault.writer.run(move |store| {
+                store.suppressions.sweep(terms.now_us)?;
+                let mut added = Vec::with_capacity(entries.len());
+                for (address, reason) in entries {
+                    if !store.suppressions.put(&address, reason, &terms)? {
+                        break;
+                    }
+                    added.push((address, reason));
+                }
+                for reason in Reason::ALL {
+                    let all: Vec<&Address> = added.iter().filter(|one| one.1 == reason).map(|one| &one.0).collect();
+                    if !all.is_empty() {
+                        store.record(vec![event(Name::SuppressAdd, reason.word(), &actor, &terms, &all)])?;
+                    }
+                }
+                Ok(added.len())
+            });
+            let count = done.await.map_err(|error| format!("the store took nothing: {error:?}"))?;
+            say(parts, Part::Changed(u64::try_from(count).unwrap_or(u64::MAX))).await
+        }
+        Command::Remove { addresses, scope, note } => {
+            bounded(addresses.len())?;
+            let (terms, actor) = (
+                Terms { scope, now_us: now_us(), expires_us: None, note: note.map(|note| noted(&note)) },
+                actor.to_owned(),
+            );
+            let done = vault.writer.run(move |store| {
+                let mut removed = Vec::with_capacity(addresses.len());
+                for address in &addresses {
+                    if store.suppressions.remove(address, terms.scope.as_deref())? {
+                        removed.push(address);
+                    }
+                }
+                if !removed.is_empty() {
+                    store.record(vec![event(Name::SuppressRemove, "ordered", &actor, &terms, &removed)])?;
+                }
+                Ok(removed.len())
+            });
+            let count = done.await.map_err(|error| format!("the store took nothing: {error:?}"))?;
+            say(parts, Part::Changed(u64::try_from(count).unwrap_or(u64::MAX))).await
+        }
+        Command::List { after, scope, address } => list(vault, (after, scope, address), actor, parts).await,
+    }
+}
+
+/// What is shown is shown in clear, which the log tells: once in a list.
+async fn list(
+    vault: &Vault,
+    (after, scope, address): (Option<Place>, Option<String>, Option<Address>),
+    actor: &str,
+    parts: &Sender<Response>,
+) -> Result<Response, String> {
+    let looked = after.is_none().then(|| Event {
+        actor: Some(actor.to_owned()),
+        severity: 5,
+        ..Event::new(Name::SuppressView, Outcome::Info)
+    });
+    let looked = looked.map(|event| match &scope {
+        Some(scope) => event.with(Field::Account, scope.clone()),
+        None => event,
+    });
+    let after = after.map(|Place { tag, scope }| (tag, scope));
+    let found = vault.writer.run(move |store| {
+        store.record(looked.into_iter().collect())?;
+        match address {
+            Some(address) => Ok((store.suppressions.of(&address, now_us())?, true)),
+            None => store.suppressions.list(after.as_ref(), now_us(), LISTED).map(|all| (all, false)),
+        }
+    });
+    let (all, is_whole) = found.await.map_err(|error| format!("the store can't be read: {error:?}"))?;
+    let is_full = u32::try_from(all.len()).is_ok_and(|length| length == LISTED);
+    let next = all.last().map(|(place, _)| place.clone()).filter(|_| is_full && !is_whole);
+    for (_, one) in all.into_iter().filter(|(_, one)| scope.is_none() || one.scope == scope) {
+        say(parts, Part::Entry(Box::new(entry(one)))).await?;
+    }
+    say(parts, Part::Next(next.map(|(tag, scope)| Place { tag, scope }))).await
+}
+
+fn entry(one: Suppressed) -> Entry {
+    let Suppressed { scope, address, reason, since_us, expires_us, note } = one;
+    Entry { scope, address, reason, since_us, expires_us, note }
+}
+
+/// Errors: there is no such credential.
+fn known(vault: &Vault, scope: Option<&str>) -> Result<(), String> {
+    match scope {
+        Some(id) if vault.authority.borrow().credentials.get(id).is_none() => {
+            Err(format!("there is no credential {id:?}: `gatepost credential list`"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn bounded(count: usize) -> Result<(), String> {
+    if (1..=MOST).contains(&count) { Ok(()) } else { Err(format!("from one to {MOST} addresses at a time")) }
+}
+
+fn event(name: Name, reason: &str, actor: &str, terms: &Terms, addresses: &[&Address]) -> Event {
+    let mut said = serde_json::Map::new();
+    if let Some(expires) = terms.expires_us {
+        said.insert("expires_us".into(), expires.into());
+    }
+    if let Some(note) = &terms.note {
+        said.insert("note".into(), note.clone().into());
+    }
+    let event = Event {
+        actor: Some(actor.to_owned()),
+        severity: 5,
+        reason: Some(reason.to_owned()),
+        rcpt_count: u64::try_from(addresses.len()).ok(),
+        data: (!said.is_empty()).then(|| serde_json::Value::Object(said).to_string()),
+        ..Event::new(name, Outcome::Success)
+    };
+    let event = terms.scope.iter().fold(event, |event, scope| event.with(Field::Account, scope.clone()));
+    event.recipients(addresses.iter().copied())
+}
+
+async fn say(parts: &Sender<Response>, part: Part) -> Result<Response, String> {
+    parts.send(Response::Suppress(part)).await.map(|()| Response::Done).map_err(|_| "whoever asked is gone".to_owned())
+}
+
+/// What an order to erase a person's address has to do here.
+pub async fn erase(vault: &Vault, address: &Address) -> Result<usize, String> {
+    let own = address.clone();
+    let erased = vault.writer.run(move |store| store.suppressions.erase(&own));
+    erased.await.map_err(|error| format!("the store took nothing: {error:?}"))
+}

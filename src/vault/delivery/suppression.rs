@@ -1,0 +1,135 @@
+//! Mail to addresses that nothing is sent to: what is kept in the list is asked where a message is kept, and again where it is
+//! offered, because an address may be put there while mail for it waits; and hard bounces are counted where they are written.
+//!
+//! Reports of the gate's own are held to what is there for all. A signed head goes where the configuration says.
+
+use rusqlite::Result as Sql;
+
+use super::outcome;
+use super::settlement::{owes, tell};
+use crate::config::slice::CountBounces;
+use crate::mail::address::Address;
+use crate::mail::id::MessageId;
+use crate::mail::outcome::Said;
+use crate::policy::principal::GATE;
+use crate::policy::suppression::is_no_mailbox;
+use crate::vault::audit::event::{Event, Field, Name, Outcome};
+use crate::vault::audit::ledger::now_us;
+use crate::vault::store::Store;
+use crate::vault::store::spool::{Accepted, Leased, Settled, State};
+
+/// The word for it in the log.
+pub const REASON: &str = "suppressed";
+/// What its sender is told of such a recipient: RFC 3463 section 3.8, because it says nothing about the mailbox, and a policy of
+/// this gate's everything.
+const STATUS: &str = "5.7.1";
+const WORDS: &str = "nothing is sent to this address from here: it is on the list of suppressed addresses";
+
+/// What a list for one credential says is not asked for what the gate sends itself.
+fn whose(leased: &Leased) -> &str {
+    if leased.is_report || leased.sender.is_none() { "" } else { &leased.principal }
+}
+
+/// Whether nothing is sent to any of the first so many recipients, whom a message names; copies are behind them.
+pub fn covers_all(store: &mut Store<'_>, accepted: &Accepted, named: usize) -> Sql<bool> {
+    for (recipient, _) in accepted.recipients.iter().take(named) {
+        if store.suppressions.covers(&accepted.principal, &recipient.address, accepted.accepted_us)?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(named > 0)
+}
+
+/// Takes those off a lease that nothing is sent to: each has failed, which is reported as any failure. Gives the segment that must be
+/// removed when nobody is left, and the lease is ended then.
+pub fn part(store: &mut Store<'_>, leased: &mut Leased, upstream: &str) -> Sql<Option<String>> {
+    if leased.principal == GATE {
+        return Ok(None);
+    }
+    let now = now_us();
+    let (mut left, mut events) = (Vec::with_capacity(leased.recipients.len()), Vec::new());
+    for (number, addressee, attempts) in std::mem::take(&mut leased.recipients) {
+        match store.suppressions.covers(whose(leased), &addressee.address, now)? {
+            None => left.push((number, addressee, attempts)),
+            Some(why) => events.push((number, addressee, attempts, why)),
+        }
+    }
+    if events.is_empty() {
+        leased.recipients = left;
+        return Ok(None);
+    }
+    let said = Said { enhanced: Some(STATUS.to_owned()), text: WORDS.to_owned(), ..Said::default() };
+    let (state, name) = (State::Failed, Name::DeliverBounce);
+    // Whether each is owed a report is asked of all who were on the lease.
+    leased.recipients =
+        events.iter().map(|(number, addressee, attempts, _)| (*number, addressee.clone(), *attempts)).collect();
+    let mut all = Vec::with_capacity(events.len());
+    for (number, addressee, attempts, why) in events {
+        let event = outcome::event(name, leased, upstream, &addressee.address, attempts, &said);
+        let data = serde_json::json!({ "because": why.word() }).to_string();
+        all.push(Event { reason: Some(REASON.to_owned()), data: Some(data), upstream: None, ..event });
+        let owed = owes(leased, number, state, &said);
+        let settled = Settled { state, said: said.clone(), owed, tried: false, unknown: false };
+        tell(leased, upstream, &settled, name);
+        store.spool.settle(leased.job, number, &settled)?;
+    }
+    store.record(all)?;
+    leased.recipients = left;
+    if !leased.recipients.is_empty() {
+        return Ok(None);
+    }
+    store.spool.release(leased.job, now)?;
+    store.finish(leased.row, now)
+}
+
+/// What an outcome says of a mailbox.
+#[derive(Clone, Debug)]
+pub struct Sign {
+    address: Address,
+    is_there: bool,
+}
+
+/// The signs in what became of recipients of that lease; only where bounces are counted.
+pub fn signs(leased: &Leased, settled: &[(u32, Settled)]) -> Vec<Sign> {
+    // What the gate sent itself says nothing of whom its clients send to.
+    if leased.principal == GATE || leased.is_report || leased.sender.is_none() {
+        return Vec::new();
+    }
+    let sign = |(number, settled): &(u32, Settled)| {
+        let (_, addressee, _) = leased.recipients.iter().find(|(other, ..)| other == number)?;
+        let (address, said) = (addressee.address.clone(), &settled.said);
+        let is_gone = || said.of_recipient && is_no_mailbox(&address, said.code, said.enhanced.as_deref());
+        match settled.state {
+            State::Delivered => Some(Sign { address, is_there: true }),
+            State::Failed if is_gone() => Some(Sign { address, is_there: false }),
+            _ => None,
+        }
+    };
+    settled.iter().filter_map(sign).collect()
+}
+
+/// Counts them.
+pub fn count(
+    store: &mut Store<'_>,
+    rule: &CountBounces,
+    (credential, message): (&str, MessageId),
+    signs: &[Sign],
+) -> Sql<()> {
+    let now = now_us();
+    let lifetime = u64::try_from(rule.lifetime.as_micros()).unwrap_or(u64::MAX);
+    for Sign { address, is_there } in signs {
+        if *is_there {
+            store.suppressions.delivered(credential, address)?;
+        } else if store.suppressions.bounced(credential, address, rule.after, now, now.saturating_add(lifetime))? {
+            let event = Event {
+                message: Some(message),
+                reason: Some("bounce".to_owned()),
+                rcpt_count: Some(1),
+                severity: 5,
+                ..Event::new(Name::SuppressAdd, Outcome::Success)
+            };
+            store.record(vec![event.with(Field::Account, credential.to_owned()).recipients([address])])?;
+        }
+    }
+    Ok(())
+}
