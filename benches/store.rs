@@ -111,6 +111,7 @@ fn keep(store: &mut Store<'_>, group: u32) {
                 expires_us: now + 1_000_000,
                 on_unknown: OnUnknown::Retry,
                 reports: Reports::Mail,
+                webhook: None,
                 delays: Delays::Told,
                 is_report: false,
             };

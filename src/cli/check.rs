@@ -80,6 +80,11 @@ fn examine(path: &Path) -> Report {
             files.authorities(authorities);
         }
     }
+    for webhook in &plan.webhooks {
+        files.signing(&webhook.secret, "secret_file");
+        webhook.previous.iter().for_each(|previous| files.signing(previous, "previous_secret_file"));
+        webhook.authorities.iter().for_each(|authorities| drop(files.authorities(authorities)));
+    }
     Report { summary: summary(path, &plan), warnings: files.warnings, errors: files.errors }
 }
 
@@ -167,6 +172,14 @@ impl Files<'_> {
     fn secret(&mut self, source: &Source, api: &Api) {
         let Some(text) = self.read(source, true) else { return };
         if let Err(why) = courier::fits(api, &text) {
+            self.refuse(&format!("{source}: {why}"));
+        }
+    }
+
+    /// What a webhook's events are signed with, as its courier takes it.
+    fn signing(&mut self, source: &Source, key: &str) {
+        let Some(text) = self.read(source, true) else { return };
+        if let Err(why) = courier::signs(&text, key) {
             self.refuse(&format!("{source}: {why}"));
         }
     }

@@ -17,6 +17,7 @@ mod serve;
 mod status;
 mod suppress;
 mod trace;
+mod webhook;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -65,6 +66,9 @@ enum Command {
     /// Addresses that nothing is sent to: show them, add to them and take away
     #[command(subcommand)]
     Suppress(suppress::Suppress),
+    /// See how the webhooks stand that are told what becomes of mail; test one
+    #[command(subcommand)]
+    Webhook(webhook::Webhook),
     /// Submit a test message for a credential, and tell what becomes of it
     Send(send::Send),
     /// Show sessions of SMTP while they happen, without their secrets
@@ -105,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Route(route) => route.run(),
         Command::Status(status) => status.run(),
         Command::Suppress(suppress) => suppress.run(),
+        Command::Webhook(webhook) => webhook.run(),
         Command::Send(send) => send.run(),
         Command::Trace(trace) => trace.run(),
         Command::Backup(backup) => backup.run(),

@@ -2,25 +2,35 @@
 
 use super::file::{self, At, Config};
 use super::findings::{Findings, suggestion};
-use super::plan::{Plan, Upstream};
+use super::plan::{Plan, Upstream, Webhook};
 use super::routes::{covers_recipient, covers_sender};
 use super::slice::{Api, Bounce, Declared, OnUnsupported};
+use super::webhooks;
 use crate::mail::address::Address;
 use crate::policy::reports::Reports;
 use crate::policy::route::Route;
 use crate::policy::rule::{RecipientRule, SenderRule};
 
 /// One for each upstream that has it.
-pub fn plan(tables: &[At<file::Upstream>], upstreams: &[Upstream], findings: &mut Findings<'_>) -> Vec<Bounce> {
+pub fn plan(
+    tables: &[At<file::Upstream>],
+    upstreams: &[Upstream],
+    webhooks: &[Webhook],
+    findings: &mut Findings<'_>,
+) -> Vec<Bounce> {
     let mut bounces = Vec::new();
     for (number, table) in (0_u16..).zip(tables) {
         let Some(written) = &table.get_ref().bounce else { continue };
-        let file::Bounce { from, via } = written.get_ref();
+        let file::Bounce { from, via, webhook } = written.get_ref();
+        if let (Some(place), true) = (webhook, from.is_some() || via.is_some()) {
+            findings.refuse(place.span(), "webhook: it is told in the place of reports: take from and via away");
+        }
+        let webhook = webhook.as_ref().and_then(|name| webhooks::named(name, "webhook", webhooks, findings));
         let from = from.as_ref().and_then(|from| sender(from, findings));
         let to = via.as_ref().and_then(|via| upstream(via, upstreams, findings));
         match via {
-            None if from.is_none() && written.get_ref().from.is_none() => {
-                findings.refuse(written.span(), "bounce: give from, via or both");
+            None if written.get_ref().from.is_none() && written.get_ref().webhook.is_none() => {
+                findings.refuse(written.span(), "bounce: give from, via or both, or webhook");
             }
             Some(via) if to == Some(number) && written.get_ref().from.is_none() => {
                 let text = "via: it is this upstream itself: name another one, or give from, whom it takes mail from";
@@ -29,7 +39,7 @@ pub fn plan(tables: &[At<file::Upstream>], upstreams: &[Upstream], findings: &mu
             _ => {}
         }
         let requiretls = upstreams.iter().any(|upstream| Some(upstream.number) == to && upstream.requiretls);
-        bounces.push(Bounce { upstream: number, from, via: to.filter(|to| *to != number), requiretls });
+        bounces.push(Bounce { upstream: number, from, via: to.filter(|to| *to != number), requiretls, webhook });
     }
     let senders: Vec<u16> =
         bounces.iter().filter(|bounce| bounce.via.is_some()).map(|bounce| bounce.upstream).collect();
@@ -86,6 +96,9 @@ fn refuses(plan: &Plan, number: u16) -> Option<String> {
     let theirs = plan.bounces.iter().find(|bounce| bounce.upstream == by);
     let has_from = bounce.into_iter().chain(theirs).any(|bounce| bounce.from.is_some());
     let upstream = plan.upstreams.get(usize::from(by))?;
+    if bounce.is_some_and(|bounce| bounce.webhook.is_some()) {
+        return None;
+    }
     let what = match &upstream.provider.as_ref()?.api {
         Api::Cloudflare { .. } if !has_from => {
             "takes no mail from nobody (<>): give the upstream bounce = { from = ... }, or via"

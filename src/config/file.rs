@@ -3,6 +3,8 @@
 //! Each value keeps its place in the file, so that whatever is wrong with it can be said with line and column. What is
 //! missing is none here; which keys are needed is decided in `plan`.
 
+mod upstream;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -13,6 +15,7 @@ use toml::de::DeTable;
 use super::findings::{Findings, suggestion};
 use super::salvage::{Cut, cut};
 use crate::secret::Secret;
+pub use upstream::{Bounce, Oauth2, Pace, Upstream};
 
 /// A value and its place.
 pub type At<T> = Spanned<T>;
@@ -21,7 +24,7 @@ pub type At<T> = Spanned<T>;
 pub(super) const MOST_REPORTED: usize = 20;
 
 /// The tables of which there can be several.
-const TABLES: [&str; 5] = ["listener", "credential", "upstream", "route", "anchor"];
+const TABLES: [&str; 6] = ["listener", "credential", "upstream", "route", "anchor", "webhook"];
 
 /// Keys beside those of passwords whose value could be a secret.
 const SECRETS: [&str; 3] = ["hash", "client_secret", "refresh_token"];
@@ -43,6 +46,7 @@ pub struct Config {
     pub suppression: Suppression,
     pub audit: Audit,
     pub anchor: Vec<At<Anchor>>,
+    pub webhook: Vec<At<Webhook>>,
     pub limits: Limits,
 }
 
@@ -110,6 +114,7 @@ pub struct Credential {
     pub ttl: Option<At<String>>,
     pub on_unknown: Option<At<String>>,
     pub reports: Option<At<String>>,
+    pub webhook: Option<At<String>>,
     pub networks: Vec<At<String>>,
     pub expires: Option<At<String>>,
     pub scopes: Option<Vec<At<String>>>,
@@ -190,75 +195,6 @@ pub struct FailedLogins {
     pub per_credential: Option<Vec<At<i64>>>,
 }
 
-/// `[[upstream]]`
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Upstream {
-    pub name: Option<At<String>>,
-    pub kind: Option<At<String>>,
-    pub hosts: Vec<At<String>>,
-    pub tls: Option<At<String>>,
-    pub verify: Option<At<String>>,
-    pub pin: Option<At<Vec<At<String>>>>,
-    pub tls_name: Option<At<String>>,
-    pub client_certificate: Option<At<String>>,
-    pub client_key: Option<At<String>>,
-    pub username: Option<At<String>>,
-    pub password_file: Option<At<String>>,
-    pub password: Option<At<Secret<String>>>,
-    pub password_insecure_inline: Option<At<Secret<String>>>,
-    pub auth: Option<At<String>>,
-    pub oauth2: Option<At<Oauth2>>,
-    pub authorities_file: Option<At<String>>,
-    pub requiretls: Option<At<bool>>,
-    pub connections: Option<At<i64>>,
-    pub pace: Option<At<Pace>>,
-    pub idle: Option<At<String>>,
-    pub max_age: Option<At<String>>,
-    pub messages_per_connection: Option<At<i64>>,
-    pub helo: Option<At<String>>,
-    pub family: Option<At<String>>,
-    pub url: Option<At<String>>,
-    pub secret_file: Option<At<String>>,
-    pub account: Option<At<String>>,
-    pub token_file: Option<At<String>>,
-    pub drop_headers: Option<Vec<At<String>>>,
-    pub on_unsupported: Option<At<String>>,
-    pub bounce: Option<At<Bounce>>,
-}
-
-/// `bounce` of an upstream.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Bounce {
-    pub from: Option<At<String>>,
-    pub via: Option<At<String>>,
-}
-
-/// `pace` of an upstream.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Pace {
-    pub per_second: Option<At<i64>>,
-    pub per_minute: Option<At<i64>>,
-    pub per_day: Option<At<i64>>,
-}
-
-/// `oauth2` of an upstream.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Oauth2 {
-    pub grant: Option<At<String>>,
-    pub token_url: Option<At<String>>,
-    pub client_id: Option<At<String>>,
-    pub client_secret_file: Option<At<String>>,
-    pub client_secret: Option<At<Secret<String>>>,
-    pub refresh_token_file: Option<At<String>>,
-    pub refresh_token: Option<At<Secret<String>>>,
-    pub scope: Option<At<String>>,
-    pub authorities_file: Option<At<String>>,
-}
-
 /// `[[route]]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -307,6 +243,20 @@ pub struct Anchor {
     pub url: Option<At<String>>,
     pub key: Option<At<String>>,
     pub authorities_file: Option<At<String>>,
+}
+
+/// `[[webhook]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Webhook {
+    pub name: Option<At<String>>,
+    pub url: Option<At<String>>,
+    pub secret_file: Option<At<String>>,
+    pub previous_secret_file: Option<At<String>>,
+    pub authorities_file: Option<At<String>>,
+    pub events: Option<Vec<At<String>>>,
+    pub mask: Option<At<String>>,
+    pub lifetime: Option<At<String>>,
 }
 
 /// `[limits]`

@@ -103,6 +103,10 @@ pub const ANCHOR_WITNESS: Bound<Duration> =
 pub const ANCHOR_OVERDUE: Bound<Duration> =
     Bound { key: "anchor_overdue", default: days(2), least: minutes(5), most: days(90) };
 
+/// How long a webhook is tried for one event: as long as the waits of the standard take, and their last once more.
+pub const WEBHOOK_LIFETIME: Bound<Duration> =
+    Bound { key: "lifetime", default: days(4), least: minutes(1), most: days(30) };
+
 /// Octets free on the disk below which no mail is taken: several of the largest messages, and the log of an hour.
 const RESERVE: Bound<u64> = Bound { key: "reserve", default: 128 << 20, least: 1 << 20, most: 1 << 40 };
 /// Octets of the file that is thrown off when the disk is full after all: outcomes and events of all that is under way.
@@ -301,6 +305,7 @@ mod tests {
             KEPT_IDLE,
             KEPT_AGE,
             DELAY_REPORT,
+            WEBHOOK_LIFETIME,
         ];
         for bound in others.iter().chain(&anchors) {
             assert!(bound.least <= bound.default && bound.default <= bound.most, "{}", bound.key);

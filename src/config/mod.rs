@@ -36,6 +36,7 @@ mod suppression;
 mod upstreams;
 mod url;
 mod ways;
+mod webhooks;
 
 use std::fs::File;
 use std::io::Read;

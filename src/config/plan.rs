@@ -20,8 +20,10 @@ use super::slice::{
     Auth, Bounce, ClientCertificates, CountBounces, Declared, Extension, Family, Keep, Protocol, Serve, TlsMode,
 };
 use super::source::Source;
+pub use super::webhooks::Webhook;
 use super::{
     Dialect, Mode, anchors, audit, bounces, credentials, limits, listeners, name, routes, suppression, upstreams, ways,
+    webhooks,
 };
 use crate::policy::Policy;
 use crate::policy::limits::Pace;
@@ -54,6 +56,7 @@ pub struct Plan {
     pub spool: Spool,
     pub suppression: Option<CountBounces>,
     pub anchors: Vec<Anchor>,
+    pub webhooks: Vec<Webhook>,
     pub limits: Limits,
     pub audit: Audit,
     /// What is odd, though it is used: one line each, with its place.
@@ -152,9 +155,11 @@ impl Plan {
         version(&config, findings);
         let (listeners, certificates) = listeners::plan(&config, findings);
         let upstreams = upstreams::plan(&config.upstream, mode, findings);
-        let bounces = bounces::plan(&config.upstream, &upstreams, findings);
+        let webhooks = webhooks::plan(&config.webhook, findings);
+        let bounces = bounces::plan(&config.upstream, &upstreams, &webhooks, findings);
         let routes = routes::plan(&config.route, &upstreams, findings);
         let credentials = credentials::plan(&config.credential, mode, findings);
+        webhooks::known(&webhooks, &credentials, &config, findings);
         let state_directory = directory(&config.state_directory, "state_directory", STATE.as_ref(), findings);
         let beside = state_directory.join(MASTER);
         let audit = audit::plan(&config.audit, findings);
@@ -174,6 +179,7 @@ impl Plan {
             spool: limits::spool(&config.spool, findings),
             suppression: suppression::plan(&config.suppression, findings),
             anchors,
+            webhooks,
             limits: limits::limits(&config.limits, findings),
             audit,
             warnings: Vec::new(),
@@ -210,7 +216,9 @@ impl Plan {
     pub fn ports(&self) -> BTreeSet<u16> {
         let upstreams = self.upstreams.iter().flat_map(|upstream| &upstream.hosts).map(|(_, port)| *port);
         let endpoints = self.upstreams.iter().filter_map(|upstream| Some(upstream.oauth2.as_ref()?.url.port));
-        upstreams.chain(endpoints).chain(self.witnesses().map(|(_, witness)| witness.port)).collect()
+        let witnesses = self.witnesses().map(|(_, witness)| witness.port);
+        let webhooks = self.webhooks.iter().map(|webhook| webhook.url.port);
+        upstreams.chain(endpoints).chain(witnesses).chain(webhooks).collect()
     }
 
     /// The witnesses among the anchors, by their names.

@@ -12,14 +12,16 @@ pub use super::audit::{Audit, Retention, WhenFull};
 pub use super::dialect::{Dialect, Optional};
 pub use outgoing::{
     Api, Auth, Bearer, Belief, CourierSlice, Destination, DialerSlice, Family, Grant, Keep, Oauth2Slice, OnUnsupported,
-    ProviderSlice, SmtpSlice, Verify, WitnessSlice,
+    ProviderSlice, SmtpSlice, Verify, WebhookSlice, WitnessSlice,
 };
 
 use crate::ipc::capsule;
 use crate::mail::address::Address;
 use crate::policy::Policy;
 use crate::policy::certificate::Wanted;
+use crate::policy::feedback::Told;
 use crate::policy::limits::{Anomaly, FailedLogins, Pace, Tiers};
+use crate::policy::mask::Mask;
 use crate::policy::mechanism::Mechanism;
 use crate::policy::presence::Caps;
 use crate::policy::route::Route;
@@ -203,6 +205,7 @@ pub struct VaultSlice {
     pub hash_deadline: Duration,
     pub limits: VaultLimits,
     pub anchors: Vec<Anchor>,
+    pub webhooks: Vec<Webhook>,
 }
 
 /// After how many hard bounces in a row nothing is sent to an address any more, and for how long.
@@ -222,6 +225,19 @@ pub struct Bounce {
     /// The upstream that they go by instead, and whether that offers REQUIRETLS.
     pub via: Option<u16>,
     pub requiretls: bool,
+    /// The webhook that is told instead, by its name.
+    pub webhook: Option<String>,
+}
+
+/// A webhook as the vault sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Webhook {
+    pub name: String,
+    pub events: Vec<Told>,
+    /// How much of addresses it is told.
+    pub mask: Mask,
+    /// How long it is tried for one event.
+    pub lifetime: Duration,
 }
 
 /// How often and how much, beside what each credential is held to.

@@ -1,6 +1,6 @@
 //! Each role's slice of the plan, made by adding what that role needs.
 
-use super::plan::{Anchor, Listener, Oauth2, Place, Plan, Provider, Upstream, Witness};
+use super::plan::{Anchor, Listener, Oauth2, Place, Plan, Provider, Upstream, Webhook, Witness};
 use super::slice::{
     self, Admission, Belief, Clients, Counter, CourierSlice, Desk, Destination, DialerSlice, EdgeSlice, Family,
     KeyholderSlice, ListenerSlice, NearAnchor, Protocol, ProviderSlice, SealerSlice, SmtpSlice, VaultSlice,
@@ -8,7 +8,7 @@ use super::slice::{
 };
 use super::source::Source;
 use super::url::Url;
-use crate::ipc::{capsule, witnessing};
+use crate::ipc::{capsule, feedback, witnessing};
 use crate::policy::FIX_UPS;
 use crate::secret::Secret;
 
@@ -129,6 +129,7 @@ impl Plan {
             audit: self.audit.clone(),
             limits: self.limits.vault,
             anchors: self.anchors.iter().map(anchor).collect(),
+            webhooks: self.webhooks.iter().map(Webhook::rule).collect(),
             hash_deadline: self.limits.hash_deadline,
         }
     }
@@ -153,12 +154,18 @@ impl Plan {
             hosts: vec![(witness.host.clone(), witness.port)],
             family: Family::Any,
         };
+        let webhook = |webhook: &Webhook| Destination {
+            name: feedback::post(&webhook.name),
+            hosts: vec![(webhook.url.host.clone(), webhook.url.port)],
+            family: Family::Any,
+        };
         let endpoint = |upstream: &Upstream| {
             let Url { host, port, .. } = &upstream.oauth2.as_ref()?.url;
             let hosts = vec![(host.clone(), *port)];
             Some(Destination { name: upstream.name.clone(), hosts, family: Family::Any })
         };
-        let upstreams = self.upstreams.iter().map(destination).chain(self.witnesses().map(witness)).collect();
+        let upstreams = self.upstreams.iter().map(destination).chain(self.witnesses().map(witness));
+        let upstreams = upstreams.chain(self.webhooks.iter().map(webhook)).collect();
         let token_endpoints = self.upstreams.iter().filter_map(endpoint).collect();
         DialerSlice { upstreams, token_endpoints, connect: self.limits.connect }
     }

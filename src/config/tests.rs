@@ -18,6 +18,7 @@ mod oauth2;
 mod slices;
 mod upstreams;
 mod ways;
+mod webhooks;
 
 const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$cmFuZG9tIG9jdGV0cyBvZiBhIGhhc2ggLSAzMiBsb25n";
 

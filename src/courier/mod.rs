@@ -1,8 +1,8 @@
-//! The courier: delivers to one upstream, or asks one witness, over sockets that the dialer hands over.
+//! The courier: delivers to one upstream, asks one witness or tells one webhook, over sockets that the dialer hands over.
 //!
-//! **Does.** TLS, login and delivery; says what became of each recipient. Or takes heads of the log to a witness.
+//! **Does.** TLS, login and delivery; says what became of each recipient. Or takes heads of the log to a witness, or events to a webhook.
 //! **Trusts.** The parent and the vault. Not the dialer's word about names, and nothing that the upstream says: its text is data.
-//! **Holds.** That upstream's password, or what tokens are asked for with and the token, and the key of the certificate it is shown, and
+//! **Holds.** That upstream's password or webhook's secret, or what tokens are asked for with and the token, and the key of the certificate it is shown, and
 //! the messages it is delivering.
 //! **If it falls.** An intruder (a hostile upstream, most likely) has these and the mail in flight, and no way to connect anywhere but through the dialer, to that upstream and its token endpoint.
 //!
@@ -16,11 +16,13 @@ mod jobs;
 pub(crate) mod parcel;
 mod provider;
 mod secrets;
+mod signature;
 pub(crate) mod smtp;
 mod tls;
 mod tokens;
 mod trust;
 mod upstream;
+mod webhook;
 mod witness;
 
 #[cfg(any(test, fuzzing))]
@@ -37,7 +39,8 @@ use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
 use crate::config::slice::{
-    Api, Belief, CourierSlice, Grant, Oauth2Slice, ProviderSlice, SmtpSlice, TlsMode, Verify, WitnessSlice,
+    Api, Belief, CourierSlice, Grant, Oauth2Slice, ProviderSlice, SmtpSlice, TlsMode, Verify, WebhookSlice,
+    WitnessSlice,
 };
 use crate::ipc::channel;
 use crate::ipc::control::{ChildPackets, File, Order, Peer};
@@ -54,6 +57,7 @@ use smtp::{Bearer, Credential, Hosts, Login, Patience, Settings};
 use tokens::Tokens;
 use trust::Trust;
 use upstream::Upstream;
+use webhook::Webhook;
 use witness::Witness;
 
 /// A system's bundle of authorities has some 250 KiB.
@@ -87,6 +91,7 @@ enum Business {
     Smtp(Box<Settings>),
     Provider(Box<provider::Settings>),
     Witness(WitnessSlice, Option<TlsConnector>),
+    Webhook(webhook::Settings),
 }
 
 /// Takes the slice, and the files it speaks of, before the sandbox closes.
@@ -98,6 +103,7 @@ fn business(slice: CourierSlice, mut file: impl FnMut(&File) -> Result<OwnedFd, 
             let connector = if slice.tls { Some(connector(&mut file)?) } else { None };
             Ok(Business::Witness(slice, connector))
         }
+        CourierSlice::Webhook(slice) => webhook(slice, file).map(Business::Webhook),
     }
 }
 
@@ -197,6 +203,24 @@ fn provider(
     provider::Settings::new(slice, connector, secret)
 }
 
+fn webhook(
+    slice: WebhookSlice,
+    mut file: impl FnMut(&File) -> Result<OwnedFd, String>,
+) -> Result<webhook::Settings, String> {
+    let connector = if slice.tls { Some(connector(&mut file)?) } else { None };
+    let secret = line(file(&File::Password)?, "the file of secret_file")?;
+    let previous = match slice.previous {
+        true => Some(line(file(&File::PreviousSecret)?, "the file of previous_secret_file")?),
+        false => None,
+    };
+    webhook::Settings::new(slice, connector, &secret, previous.as_ref())
+}
+
+/// Whether a webhook's receiver can know us by what is in this file. Errors: what it must be.
+pub fn signs(octets: &[u8], key: &str) -> Result<(), String> {
+    signature::Key::new(&one_line(octets, "the file of its secret")?, key).map(drop)
+}
+
 /// Whether a provider can know us by what is in this file, as its courier finds at its start. Errors: what it must be.
 pub fn fits(api: &Api, octets: &[u8]) -> Result<(), String> {
     provider::fits(api, &one_line(octets, "the file of its secret")?)
@@ -234,6 +258,7 @@ fn one_line(octets: &[u8], what: &str) -> Result<Secret<String>, String> {
 enum Desk {
     Mail(Arc<Upstream>),
     Witness(Arc<Witness>),
+    Webhook(Arc<Webhook>),
 }
 
 impl Desk {
@@ -246,6 +271,7 @@ impl Desk {
             Business::Provider(settings) => {
                 Self::Mail(Arc::new(Upstream::Provider(Box::new(Provider::new(*settings, dialer)))))
             }
+            Business::Webhook(settings) => Self::Webhook(Arc::new(Webhook::new(settings, dialer))),
             Business::Witness(slice, connector) => Self::Witness(Arc::new(Witness::new(slice, connector, dialer))),
         }
     }
@@ -274,6 +300,9 @@ async fn serve(
             }),
             (Talk::Witnessing, Desk::Witness(witness)) => channel::open(socket, sealed).map(|(answers, asks)| {
                 vaults.spawn(Arc::clone(witness).serve(answers, asks, drain.clone()));
+            }),
+            (Talk::Feedback, Desk::Webhook(webhook)) => channel::open(socket, sealed).map(|(answers, asks)| {
+                vaults.spawn(Arc::clone(webhook).serve(answers, asks, drain.clone()));
             }),
             (other, _) => return tracing::warn!(talk = ?other, "a peer that this courier has no business with"),
         };

@@ -217,7 +217,7 @@ impl Edge {
             Talk::Signing => {
                 channel::open(socket, &self.sealed).map(|(asks, answers)| self.keyholder.plug(asks, answers))
             }
-            Talk::Sealing | Talk::Delivery | Talk::Dialing | Talk::Witnessing => {
+            Talk::Sealing | Talk::Delivery | Talk::Dialing | Talk::Witnessing | Talk::Feedback => {
                 Err(std::io::Error::other("it is not for an edge"))
             }
         };

@@ -26,6 +26,8 @@ pub enum File {
     Authorities,
     /// The upstream's password, one line: courier.
     Password,
+    /// The webhook's secret before that one, one line: courier.
+    PreviousSecret,
     /// What the upstream's token endpoint knows us by, one line: courier.
     ClientSecret,
     /// What it gives access tokens for, one line: courier.

@@ -11,6 +11,7 @@
 pub mod bytes;
 pub mod capsule;
 pub mod channel;
+pub mod feedback;
 pub mod frame;
 pub mod packet;
 

@@ -15,8 +15,8 @@ use super::people::People;
 use super::post::Post;
 use super::state;
 use super::syslog::Syslog;
-use crate::config::plan::{Bind, Oauth2, Place, Plan, Protection, Upstream};
-use crate::config::slice::{Protocol, TlsMode};
+use crate::config::plan::{Bind, Oauth2, Place, Plan, Protection, Upstream, Webhook};
+use crate::config::slice::{CourierSlice, Protocol, TlsMode};
 use crate::config::source::Source;
 use crate::ipc::capsule;
 use crate::ipc::control::File;
@@ -98,11 +98,12 @@ pub fn posts(plan: &Plan) -> Vec<Post> {
         match role {
             Role::Parent => Vec::new(),
             Role::Keyholder if plan.certificates.is_empty() => Vec::new(),
-            Role::Dialer if plan.upstreams.is_empty() && plan.witnesses().next().is_none() => Vec::new(),
+            Role::Dialer if plan.dialer_slice().upstreams.is_empty() => Vec::new(),
             Role::Courier => {
                 let upstreams = plan.upstreams.iter().map(|upstream| Post::new(role, &upstream.name));
                 let witnesses = plan.witness_labels().map(|label| Post::new(role, &label));
-                upstreams.chain(witnesses).collect()
+                let webhooks = plan.webhook_labels().map(|label| Post::new(role, &label));
+                upstreams.chain(witnesses).chain(webhooks).collect()
             }
             Role::EdgeSmtp => edges(Protocol::Smtp),
             Role::EdgeHttp => edges(Protocol::Http),
@@ -131,10 +132,11 @@ pub fn slice(plan: &Plan, post: &Post, kept: &Kept) -> Result<Vec<u8>, String> {
         Role::Vault => encode(&plan.vault_slice(&kept.capsule)),
         Role::Sealer => encode(&plan.sealer_slice()),
         Role::Dialer => encode(&plan.dialer_slice()),
-        Role::Courier => match plan.witness_of(&post.label)? {
-            Some(witness) => encode(&plan.witness_slice(witness)),
-            None => encode(&plan.courier_slice(upstream(plan, post)?)),
-        },
+        Role::Courier => encode(&match (plan.witness_of(&post.label)?, plan.webhook_of(&post.label)?) {
+            (Some(witness), _) => plan.witness_slice(witness),
+            (None, Some(webhook)) => CourierSlice::Webhook(webhook.slice()),
+            (None, None) => plan.courier_slice(upstream(plan, post)?),
+        }),
     }
 }
 
@@ -175,9 +177,16 @@ fn files((generation, plan): (Generation, &Plan), post: &Post, kept: &Kept) -> R
             }
         }
         Role::Courier => {
-            let authorities = match plan.witness_of(&post.label)? {
-                Some(witness) => authorities(&witness.authorities, witness.tls)?,
-                None => {
+            let authorities = match (plan.witness_of(&post.label)?, plan.webhook_of(&post.label)?) {
+                (Some(witness), _) => authorities(&witness.authorities, witness.tls)?,
+                (None, Some(webhook)) => {
+                    files.push((File::Password, webhook.secret.open()?));
+                    if let Some(previous) = &webhook.previous {
+                        files.push((File::PreviousSecret, previous.open()?));
+                    }
+                    authorities(&webhook.authorities, webhook.url.tls)?
+                }
+                (None, None) => {
                     let upstream = upstream(plan, post)?;
                     if let Some(password) = &upstream.password {
                         files.push((File::Password, password.open()?));
@@ -285,7 +294,8 @@ pub fn parent_grounds(plan: &Plan, config: &Path) -> Result<ParentGrounds, Strin
     let others = plan.upstreams.iter().flat_map(Upstream::sources);
     let witnesses = plan.witnesses().filter_map(|(_, witness)| witness.authorities.as_ref());
     let clients = plan.listeners.iter().filter_map(|listener| listener.client_authorities.as_ref());
-    for source in pairs.chain(others).chain(witnesses).chain(clients) {
+    let webhooks = plan.webhooks.iter().flat_map(Webhook::sources);
+    for source in pairs.chain(others).chain(witnesses).chain(clients).chain(webhooks) {
         source.path()?.iter().for_each(|path| folders(path));
     }
     let addresses = plan.listeners.iter().flat_map(|listener| &listener.addresses);

@@ -5,6 +5,8 @@
 pub mod certificate;
 pub mod derived;
 pub mod destination;
+pub mod feedback;
+pub mod grant;
 pub mod limits;
 pub mod mask;
 pub mod mechanism;
@@ -17,23 +19,22 @@ pub mod rewrite;
 pub mod route;
 pub mod rule;
 pub mod scope;
-pub mod thresholds;
 pub mod suppression;
+pub mod thresholds;
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::mail::address::{Address, ReversePath};
-use crate::mail::facts::Facts;
+use crate::mail::address::Address;
 use crate::mail::removal::Removable;
+pub use grant::Grant;
 pub use limits::Limits;
 use mask::Mask;
-use refusal::Refusal;
 use reports::Reports;
 use rewrite::Rewrite;
-use route::{BackedUp, Route};
+use route::Route;
 use rule::{RecipientRule, SenderRule};
 use scope::Scopes;
 
@@ -93,6 +94,8 @@ pub struct Policy {
     pub on_unknown: OnUnknown,
     /// How its senders hear what became of their mail.
     pub reports: Reports,
+    /// The webhook that is told what became of its mail, by its name in the configuration.
+    pub webhook: Option<String>,
 }
 
 /// Deny wins over allow. An empty allow list allows everybody who is not denied.
@@ -145,82 +148,6 @@ pub enum Delivery {
     /// Kept on disk, then delivered, with retry.
     #[default]
     Spool,
-}
-
-/// The answer to a login: who it is, and the part of the policy that the edge needs to answer MAIL and RCPT at once.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grant {
-    /// The credential's id.
-    pub principal: String,
-    pub senders: Vec<SenderRule>,
-    pub recipients: Recipients,
-    /// The routes that can apply to this credential, in order.
-    pub routes: Vec<Route>,
-    pub max_recipients: u32,
-    pub max_size: Option<u64>,
-    pub scopes: Scopes,
-    pub rewrite: Vec<Rewrite>,
-    pub remove_headers: Vec<Removable>,
-    pub redirect: Option<Address>,
-}
-
-impl Grant {
-    /// What this sender or author becomes; none when it stays as it is. What the credential may be itself stays.
-    pub fn rewritten(&self, address: &Address) -> Option<&Address> {
-        let own = self.senders.iter().any(|rule| rule.matches(address));
-        if own { None } else { rewrite::find(&self.rewrite, address) }
-    }
-
-    /// Octets of one message, on a gate that takes so many.
-    pub fn size(&self, gate: u64) -> u64 {
-        self.max_size.map_or(gate, |own| own.min(gate))
-    }
-
-    /// May this credential be the envelope sender? RFC 6409 section 6.1. The null sender is refused: what it would bounce
-    /// to nobody, nobody would learn of.
-    pub fn sender(&self, sender: &ReversePath) -> Result<(), Refusal> {
-        match sender {
-            Some(address) if self.senders.iter().any(|rule| rule.matches(address)) => Ok(()),
-            _ => Err(Refusal::SenderNotAllowed),
-        }
-    }
-
-    /// May it send there, and is there a way?
-    pub fn recipient(&self, sender: &ReversePath, recipient: &Address) -> Result<(), Refusal> {
-        if !self.recipients.permit(recipient) {
-            return Err(Refusal::RecipientNotAllowed);
-        }
-        self.way(sender, self.redirect.as_ref().unwrap_or(recipient))
-    }
-
-    /// Is there a way to that mailbox, whatever the rules say of it?
-    pub fn way(&self, sender: &ReversePath, to: &Address) -> Result<(), Refusal> {
-        route::find(&self.routes, &self.principal, sender, to).map(|_| ()).ok_or(Refusal::NoRoute)
-    }
-
-    /// Is that way one that keeps mail under TLS from server to server (RFC 8689)?
-    pub fn protected(&self, sender: &ReversePath, recipient: &Address) -> Result<(), Refusal> {
-        let to = self.redirect.as_ref().unwrap_or(recipient);
-        let route = route::find(&self.routes, &self.principal, sender, to);
-        if route.is_some_and(|route| route.requiretls) { Ok(()) } else { Err(Refusal::RequireTls) }
-    }
-
-    /// Is the way free, of those through which too much waits to go?
-    pub fn is_free(&self, sender: &ReversePath, recipient: &Address, backed_up: &[BackedUp]) -> Result<(), Refusal> {
-        if backed_up.is_empty() {
-            return Ok(());
-        }
-        let to = self.redirect.as_ref().unwrap_or(recipient);
-        let route = route::find(&self.routes, &self.principal, sender, to);
-        let found = route.and_then(|route| backed_up.iter().find(|way| way.via == route.via));
-        found.map_or(Ok(()), |way| Err(Refusal::BackedUp(way.seconds)))
-    }
-
-    /// Are all the authors in the header this credential's? At least one is needed: RFC 5322 section 3.6.2.
-    pub fn authors(&self, facts: &Facts) -> Result<(), Refusal> {
-        let own = |author: &Address| self.senders.iter().any(|rule| rule.matches(author));
-        if !facts.authors.is_empty() && facts.authors.iter().all(own) { Ok(()) } else { Err(Refusal::AuthorNotAllowed) }
-    }
 }
 
 impl Policy {
@@ -296,13 +223,16 @@ impl Policy {
             return Err(format!("max_recipients: from 1 to {MOST_RECIPIENTS}"));
         }
         self.check_destinations()?;
+        self.check_reports()?;
         self.check_changes()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::refusal::Refusal;
     use super::*;
+    use crate::mail::facts::Facts;
 
     fn address(text: &str) -> Address {
         Address::parse(text).unwrap()

@@ -1,4 +1,4 @@
-//! What senders hear of their mail by mail: whether anything, and when of mail that waits.
+//! What senders hear of their mail: whether anything, by what, and when of mail that waits.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,10 +14,12 @@ pub enum Reports {
     Mail,
     /// Not at all: the audit log has it.
     None,
+    /// By its webhook, which is told of every failure.
+    Webhook,
 }
 
 impl Reports {
-    pub const WORDS: [(&str, Self); 2] = [("mail", Self::Mail), ("none", Self::None)];
+    pub const WORDS: [(&str, Self); 3] = [("mail", Self::Mail), ("none", Self::None), ("webhook", Self::Webhook)];
 }
 
 /// When a sender hears that its mail waits.
@@ -55,7 +57,7 @@ impl Policy {
     /// A device that is known by its address has nobody who reads such a report, unless it asks for one.
     pub fn delays(&self) -> Delays {
         match self.reports {
-            Reports::None => Delays::Never,
+            Reports::None | Reports::Webhook => Delays::Never,
             Reports::Mail if self.identified_by.is_empty() => Delays::Told,
             Reports::Mail => Delays::Asked,
         }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Role;
-use crate::ipc::witnessing;
+use crate::ipc::{feedback, witnessing};
 
 /// A conversation between two roles. Each has its file in `ipc/` with the two enums that can be said in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -22,6 +22,8 @@ pub enum Talk {
     Dialing,
     /// Vault to courier: heads of the audit tree for a witness.
     Witnessing,
+    /// Vault to courier: what became of mail, for a webhook.
+    Feedback,
 }
 
 /// Which side of a conversation a process is on.
@@ -50,18 +52,20 @@ pub struct Link {
 }
 
 impl Link {
-    /// Whether a process of that role and label has a part in it: a courier carries mail, or asks a witness, never both.
+    /// Whether a process of that role and label has a part in it: a courier carries mail, asks a witness or tells a
+    /// webhook, and nothing beside it.
     pub fn suits(&self, role: Role, label: &str) -> bool {
-        let witness = witnessing::is_post(label);
+        let (witness, webhook) = (witnessing::is_post(label), feedback::is_post(label));
         match self.talk {
-            Talk::Delivery => role != Role::Courier || !witness,
+            Talk::Delivery => role != Role::Courier || !(witness || webhook),
             Talk::Witnessing => role != Role::Courier || witness,
+            Talk::Feedback => role != Role::Courier || webhook,
             _ => true,
         }
     }
 }
 
-pub const LINKS: [Link; 10] = [
+pub const LINKS: [Link; 11] = [
     Link { asks: Role::Listener, answers: Role::EdgeSmtp, talk: Talk::Handover, wire: Wire::Packet },
     Link { asks: Role::Listener, answers: Role::EdgeHttp, talk: Talk::Handover, wire: Wire::Packet },
     Link { asks: Role::EdgeSmtp, answers: Role::Keyholder, talk: Talk::Signing, wire: Wire::Stream },
@@ -71,6 +75,7 @@ pub const LINKS: [Link; 10] = [
     Link { asks: Role::Vault, answers: Role::Sealer, talk: Talk::Sealing, wire: Wire::Stream },
     Link { asks: Role::Vault, answers: Role::Courier, talk: Talk::Delivery, wire: Wire::Stream },
     Link { asks: Role::Vault, answers: Role::Courier, talk: Talk::Witnessing, wire: Wire::Stream },
+    Link { asks: Role::Vault, answers: Role::Courier, talk: Talk::Feedback, wire: Wire::Stream },
     Link { asks: Role::Courier, answers: Role::Dialer, talk: Talk::Dialing, wire: Wire::Packet },
 ];
 

@@ -8,6 +8,8 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::audit::event::{Event, Name, Outcome};
+use super::store::open::FAILED;
 use super::store::segment;
 
 /// Whether the vault in a state directory has ever kept anything.
@@ -94,6 +96,16 @@ fn length(path: &Path) -> io::Result<u64> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
         Err(error) => Err(error),
     }
+}
+
+/// The event of a store that could not be written, if the last vault left word of it.
+pub fn failure(db: &Path) -> Option<Event> {
+    /// SQLite's own words are a line.
+    const SAID: usize = 400;
+    let said = fs::read_to_string(db.join(FAILED)).ok()?;
+    let said: String = said.chars().filter(|c| !c.is_control()).take(SAID).collect();
+    let data = Some(serde_json::json!({ "said": said }).to_string());
+    Some(Event { severity: 2, data, ..Event::new(Name::StoreIoerror, Outcome::Failure) })
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::audit::seal::{self, Pulse};
 use super::delivery::schedule::route_event;
 use super::edge::Parting;
 use super::master::Master;
-use super::{Vault, admin, delivery, edge, happening};
+use super::{Vault, admin, delivery, edge, feedback, happening};
 use crate::config::slice::VaultSlice;
 use crate::ipc::channel;
 use crate::ipc::control::{ChildPackets, File, Order, Peer, Report};
@@ -112,6 +112,9 @@ impl Control {
                     self.vault.schedule.borrow_mut().set_paces(&slice.paces);
                     self.vault.writer.load().set(slice.shedding);
                     self.vault.authority.borrow_mut().switch(generation, slice);
+                    let webhooks = self.vault.authority.borrow().slice.webhooks.clone();
+                    self.vault.writer.tell(webhooks).await;
+                    let _ = self.vault.feedback.orders.send(feedback::Order::Reloaded);
                     let masks = self.vault.authority.borrow().masks();
                     self.vault.writer.mask(masks).await;
                     // Nobody may listen: there may be no edge now.
@@ -154,6 +157,8 @@ impl Control {
             }
             (Talk::Witnessing, End::Asks) => channel::open(socket, &self.sealed)
                 .map(|channel| drop(self.anchors.send(anchor::Order::Witness(peer, channel)))),
+            (Talk::Feedback, End::Asks) => channel::open(socket, &self.sealed)
+                .map(|channel| drop(vault.feedback.orders.send(feedback::Order::Courier(peer, channel)))),
             _ => return tracing::warn!(?peer, "a peer that has nothing to do with the vault"),
         };
         if let Err(error) = met {

@@ -19,6 +19,7 @@ pub mod cipher;
 pub mod control;
 pub mod delivery;
 pub mod edge;
+pub mod feedback;
 pub mod happening;
 mod housekeeping;
 mod shares;
@@ -107,6 +108,8 @@ pub struct Vault {
     pub changed: watch::Sender<()>,
     /// Where the next master key goes when the parent hands it over.
     pub next_master: RefCell<Option<oneshot::Sender<Master>>>,
+    /// Where webhooks are told from.
+    pub feedback: feedback::Desk,
     /// Held by whoever makes reports.
     pub reporting: Mutex<()>,
     /// Held by every message that was decided and is not on the disk yet.
@@ -170,16 +173,6 @@ fn fatal(failure: &Failure) {
         tracing::error!(%failure, "the store can't be written: the vault ends, and its successor takes what is on the disk");
     }
     std::process::exit(1);
-}
-
-/// The event of a store that could not be written, if the last vault left word of it.
-fn failure(db: &Path) -> Option<Event> {
-    /// SQLite's own words are a line.
-    const SAID: usize = 400;
-    let said = fs::read_to_string(db.join(FAILED)).ok()?;
-    let said: String = said.chars().filter(|c| !c.is_control()).take(SAID).collect();
-    let data = Some(serde_json::json!({ "said": said }).to_string());
-    Some(Event { severity: 2, data, ..Event::new(Name::StoreIoerror, Outcome::Failure) })
 }
 
 /// Sets aside what only a newer database can know of, if this one is behind the auditors' files. Before it takes up their
@@ -257,10 +250,13 @@ impl House {
         let now = now_us();
         let (today, _) = month::today(now);
         let (mask, declared) = (slice.audit.mask, slice.credentials.clone());
-        let failed = failure(&db);
+        let failed = beginning::failure(&db);
+        let (feedback, webhooks) = (feedback::Desk::default(), slice.webhooks.clone());
+        let fresh = Arc::clone(&feedback.fresh);
         let first = writer.run_blocking(move |store| {
             let credentials = store.credentials.all()?;
             store.ledger.masks = Masks::new(mask, &declared, &credentials);
+            store.outbox.configure(webhooks, fresh);
             // First of all, so that what may be missing lies between the event before it and this one.
             let last = store.ledger.last();
             if let Some(crash) = store.marker.begin(now, last)? {
@@ -317,6 +313,7 @@ impl House {
             incoming: Rc::default(),
             logins: login::exchanges::UnderWay::default(),
             traces: Rc::default(),
+            feedback,
             reporting: Mutex::new(()),
             keeping: RefCell::default(),
             unfinished: Arc::new(Semaphore::new(usize::try_from(PERMITS).unwrap_or_default())),
@@ -349,6 +346,7 @@ impl House {
             spawn_local(housekeeping::run(Rc::clone(&vault)));
             spawn_local(rekey::go_on(Rc::clone(&vault)));
             spawn_local(delivery::report::begin(Rc::clone(&vault)));
+            spawn_local(feedback::run(Rc::clone(&vault)));
             // The routes may have changed while nobody was here.
             spawn_local(delivery::reroute::run(Rc::clone(&vault)));
             let mut control = Control::new(vault, publisher, sealing, anchors, pulse, packets, sealed);

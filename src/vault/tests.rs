@@ -50,6 +50,7 @@ mod delays;
 mod edge;
 mod envelope;
 mod fairness;
+mod feedback;
 mod flood;
 mod interrupted;
 mod lifetime;
@@ -175,6 +176,7 @@ impl Bench {
             hashers: 1,
             hash_queue: 8,
             anchors: Vec::new(),
+            webhooks: Vec::new(),
             hash_deadline: Duration::from_secs(20),
             audit: Audit::default(),
             limits: VaultLimits {

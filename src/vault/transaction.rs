@@ -284,6 +284,7 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
             expires_us: due.saturating_add(microseconds(authority.lifetime(policy))),
             on_unknown: policy.on_unknown,
             reports: policy.reports_of(transaction.is_report),
+            webhook: policy.webhook.clone(),
             delays: policy.delays_of(transaction.is_report),
             is_report: false,
         };

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::source::{files, root};
 
 /// The tables of the configuration file, by the structs that read them.
-const TABLES: [(&str, &str); 21] = [
+const TABLES: [(&str, &str); 22] = [
     ("Config", ""),
     ("Listener", "[[listener]]"),
     ("Tls", "[tls]"),
@@ -29,6 +29,7 @@ const TABLES: [(&str, &str); 21] = [
     ("FailedLogins", "[limits]"),
     ("Anomaly", "[limits]"),
     ("Anchor", "[[anchor]]"),
+    ("Webhook", "[[webhook]]"),
 ];
 
 fn documents() -> Vec<PathBuf> {
@@ -78,7 +79,8 @@ fn every_path_that_the_documents_name_exists() {
 
 /// The keys of the configuration file by table, read off the structs.
 fn keys() -> BTreeMap<&'static str, Vec<String>> {
-    let text = fs::read_to_string(root().join("src/config/file.rs")).unwrap();
+    let parts = ["src/config/file.rs", "src/config/file/upstream.rs"];
+    let text = parts.map(|part| fs::read_to_string(root().join(part)).unwrap()).concat();
     let mut keys: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for part in text.split("pub struct ").skip(1) {
         let (name, body) = part.split_once(" {").unwrap();

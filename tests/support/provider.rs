@@ -38,9 +38,13 @@ pub struct Provider {
 
 impl Provider {
     pub fn start(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (pair, told) = (Pair::ecdsa(), Arc::new(Mutex::default()));
+        Self::start_at(0, Pair::ecdsa(), answer)
+    }
+
+    /// At that port, with that certificate.
+    pub fn start_at(port: u16, pair: Pair, answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+        let (port, told) = (listener.local_addr().unwrap().port(), Arc::new(Mutex::default()));
         let (config, shared, answer) = (pair.server(), Arc::clone(&told), Arc::new(answer));
         std::thread::spawn(move || {
             for socket in listener.incoming().flatten() {

@@ -14,7 +14,7 @@ use crate::policy::mask::Mask;
 use crate::policy::reports::Reports;
 
 /// The name of each option and its place in a policy.
-const PLACES: [(&str, &[&str]); 17] = [
+const PLACES: [(&str, &[&str]); 18] = [
     ("sender", &["senders"]),
     ("recipient-allow", &["recipients", "allow"]),
     ("recipient-deny", &["recipients", "deny"]),
@@ -32,6 +32,7 @@ const PLACES: [(&str, &[&str]); 17] = [
     ("ttl", &["ttl_seconds"]),
     ("on-unknown", &["on_unknown"]),
     ("reports", &["reports"]),
+    ("webhook", &["webhook"]),
 ];
 
 #[derive(Debug, Default, Args)]
@@ -84,9 +85,12 @@ pub struct Rules {
     /// What becomes of a message whose upstream gave no answer after the dot: retry (the default), hold or drop
     #[arg(long, value_name = "WHAT", value_parser = PossibleValuesParser::new(OnUnknown::WORDS.map(|(word, _)| word)))]
     on_unknown: Option<String>,
-    /// How its senders hear what became of their mail: mail (the default), or none
+    /// How its senders hear what became of their mail: mail (the default), none, or webhook, with --webhook
     #[arg(long, value_name = "HOW", value_parser = PossibleValuesParser::new(Reports::WORDS.map(|(word, _)| word)))]
     reports: Option<String>,
+    /// The webhook that is told what becomes of its mail, by its name in the configuration
+    #[arg(long, value_name = "NAME")]
+    webhook: Option<String>,
     /// How its messages leave: spool
     #[arg(long, value_name = "MODE")]
     delivery: Option<String>,
@@ -131,6 +135,7 @@ impl Rules {
         put(&mut patch, "ttl", self.ttl.map(Value::from));
         put(&mut patch, "on-unknown", self.on_unknown.clone().map(Value::from));
         put(&mut patch, "reports", self.reports.clone().map(Value::from));
+        put(&mut patch, "webhook", self.webhook.clone().map(Value::from));
         if let Some(mode) = &self.delivery {
             patch.insert("delivery".to_owned(), json!(mode));
         }
@@ -228,6 +233,8 @@ mod tests {
         assert_eq!(patch(given), Ok(expected));
         let short = json!({ "ttl_seconds": 900, "on_unknown": "hold", "reports": "none" });
         assert_eq!(patch("--ttl 15m --on-unknown hold --reports none"), Ok(short));
+        let told = json!({ "reports": "webhook", "webhook": "app" });
+        assert_eq!(patch("--reports webhook --webhook app"), Ok(told));
         let unset = json!({ "limits": { "burst": null }, "expires_us": null });
         assert_eq!(patch("--unset burst --unset expires --unset burst"), Ok(unset));
         let one_of_two = json!({ "limits": { "per_minute": 6, "burst": null } });
@@ -251,7 +258,7 @@ mod tests {
             ("--network 192.0.2.7 --unset network", "give one of them"),
             ("--ttl soon", "such as 15m"),
             ("--on-unknown shrug", "possible values"),
-            ("--reports webhook", "possible values"),
+            ("--reports smoke", "possible values"),
         ] {
             let error = patch(bad).unwrap_err();
             assert!(error.contains(why), "{bad}: {error}");

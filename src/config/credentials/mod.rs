@@ -58,7 +58,7 @@ pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings
             .as_ref()
             .and_then(|word| self::word(word, "on_unknown", &OnUnknown::WORDS, &[], findings));
         let reports = written.reports.as_ref();
-        let reports = reports.and_then(|word| self::word(word, "reports", &Reports::WORDS, &["webhook"], findings));
+        let reports = reports.and_then(|word| self::word(word, "reports", &Reports::WORDS, &[], findings));
         let policy = Policy {
             senders: rules(&written.senders, "senders", findings),
             recipients: Recipients {
@@ -85,6 +85,7 @@ pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings
             ttl_seconds: written.ttl.as_ref().map(|ttl| duration(ttl, &TTL, findings).as_secs()),
             on_unknown: on_unknown.unwrap_or_default(),
             reports: reports.unwrap_or_default(),
+            webhook: written.webhook.as_ref().map(|name| name.get_ref().clone()),
         };
         let credential = Declared {
             id: id(table, &mut ids, findings),

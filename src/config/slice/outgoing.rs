@@ -56,6 +56,20 @@ pub enum CourierSlice {
     Smtp(SmtpSlice),
     Provider(ProviderSlice),
     Witness(WitnessSlice),
+    Webhook(WebhookSlice),
+}
+
+/// A courier that tells a webhook what became of mail. What is signed with comes as the password does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WebhookSlice {
+    /// The configured name, which its certificate must bear; the dialer's word is not taken for it.
+    pub host: String,
+    pub port: u16,
+    /// What is posted to, with the query.
+    pub path: String,
+    pub tls: bool,
+    /// The secret before this one comes, too, and signs beside it.
+    pub previous: bool,
 }
 
 /// A courier that asks a witness.

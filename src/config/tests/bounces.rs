@@ -29,18 +29,18 @@ fn rule_q13_bounce_says_whom_reports_are_from_and_by_which_upstream_they_go() {
     let number = |name: &str| plan.upstreams.iter().find(|upstream| upstream.name == name).unwrap().number;
     let from = crate::mail::address::Address::parse("mailer-daemon@example.net").ok();
     let (upstream, via) = (number("cloud"), Some(number("smarthost")));
-    assert_eq!(own(&plan), [Bounce { upstream, from, via, requiretls: false }]);
+    assert_eq!(own(&plan), [Bounce { upstream, from, via, requiretls: false, webhook: None }]);
     // Its own name is no other way, and no mistake beside from.
     let plan = load(&by(CLOUD, "cloud", "bounce = { from = \"a@example.net\", via = \"cloud\" }\n")).unwrap();
     assert_eq!(own(&plan)[0].via, None);
     for (bounce, why) in [
-        ("bounce = {}", "bounce: give from, via or both"),
+        ("bounce = {}", "bounce: give from, via or both, or webhook"),
         ("bounce = { via = \"cloud\" }", "via: it is this upstream itself"),
         ("bounce = { via = \"smarthots\" }", "via: there is no upstream \"smarthots\": did you mean \"smarthost\"?"),
         ("bounce = { from = \"mailer-daemon\" }", "from: \"mailer-daemon\" is not an address"),
         ("bounce = { from = \"\" }", "from: \"\" is not an address"),
         ("bounce = { from = \"m\u{fc}ller@example.net\" }", "an octet that is not ASCII"),
-        ("bounce = { webhook = \"https://x/\" }", "unknown key \"webhook\""),
+        ("bounce = { webhook = \"app\" }", "webhook: there is no webhook \"app\": write a [[webhook]] of that name"),
         ("bounce = \"a@example.net\"", "bounce: "),
     ] {
         let errors = load(&by(CLOUD, "cloud", &format!("{bounce}\n"))).unwrap_err().0;
@@ -102,5 +102,5 @@ fn rule_q14_how_long_one_waits_before_that_is_told_and_whether_anything_is() {
     let kept = |text: &str| load(text).unwrap().credentials[0].policy.reports;
     assert_eq!((kept(FULL), kept(&with("none")), kept(&with("mail"))), (Reports::Mail, Reports::None, Reports::Mail));
     let later = load(&with("webhook")).unwrap_err().0;
-    assert!(later[0].contains("reports: \"webhook\" is not in this version; there is mail, none"), "{later:?}");
+    assert!(later[0].contains("reports: \"webhook\" needs webhook"), "{later:?}");
 }

@@ -4,29 +4,22 @@
 //! the receiver could name other recipients. What isn't ASCII needs no second encoding there, and nothing in an address can become
 //! a header. The message is base64, so that its octets arrive as they are, whatever they are.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
-use base64::Engine as _;
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
-use sha2::Sha256;
 
 use super::{Letter, part_id};
 use crate::courier::http::Request;
+use crate::courier::signature::{self, Key};
 use crate::mail::address::Address;
 use crate::mail::outcome::Said;
 use crate::secret::Secret;
 
-/// What a secret begins with, and how many octets it has.
-const PREFIX: &str = "whsec_";
-const MIN_KEY: usize = 24;
-const MAX_KEY: usize = 64;
-
 pub struct Webhook {
-    key: Secret<Vec<u8>>,
+    key: Key,
     /// Octets of a message.
     pub max_size: u64,
 }
@@ -59,14 +52,7 @@ fn base64<S: Serializer>(octets: &&[u8], serializer: S) -> Result<S::Ok, S::Erro
 impl Webhook {
     /// Errors: the secret isn't one.
     pub fn new(secret: &Secret<String>, max_size: u64) -> Result<Self, String> {
-        let key = secret.expose().strip_prefix(PREFIX).and_then(|key| STANDARD.decode(key).ok()).map(Secret::new);
-        let key = key.filter(|key| (MIN_KEY..=MAX_KEY).contains(&key.expose().len()));
-        let wrong = || {
-            format!(
-                "secret_file: must hold {PREFIX} and {MIN_KEY} to {MAX_KEY} octets in base64: echo {PREFIX}$(openssl rand -base64 32)"
-            )
-        };
-        key.map(|key| Self { key, max_size }).ok_or_else(wrong)
+        Ok(Self { key: Key::new(secret, "secret_file")?, max_size })
     }
 
     /// The request, signed now.
@@ -77,19 +63,10 @@ impl Webhook {
             ..Said::default()
         })?;
         let id = part_id(letter.message, letter.recipients);
-        let now = now.duration_since(UNIX_EPOCH).as_ref().map(Duration::as_secs).unwrap_or_default().to_string();
-        let signature = self.sign(&id, &now, &body);
+        let now = signature::timestamp(now);
+        let signature = self.key.sign(&id, &now, &body);
         let headers = vec![("webhook-id", id), ("webhook-timestamp", now), ("webhook-signature", signature)];
         Ok(Request { kind: "application/json", headers, body: Secret::new(body), ..Request::default() })
-    }
-
-    fn sign(&self, id: &str, timestamp: &str, body: &[u8]) -> String {
-        #[allow(clippy::expect_used)] // RFC 2104 section 2
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.key.expose()).expect("HMAC takes a key of any length");
-        for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
-            mac.update(part);
-        }
-        format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
     }
 }
 
@@ -111,27 +88,15 @@ fn payload<'a>(letter: &Letter<'a>) -> Payload<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use base64::Engine as _;
+
     use super::*;
     use crate::mail::id::MessageId;
 
     fn webhook() -> Webhook {
         Webhook::new(&Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into()), 1000).unwrap()
-    }
-
-    #[test]
-    fn rule_u16_a_signature_is_what_the_libraries_of_the_standard_verify() {
-        let signature = webhook().sign("msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", b"{\"test\": 2432232314}");
-        assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
-    }
-
-    #[test]
-    fn a_secret_has_its_prefix_and_its_length() {
-        for bad in ["", "sesame", "whsec_", "whsec_c2VzYW1l", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS!", "whsk_AAAA"] {
-            let refused = Webhook::new(&Secret::new(bad.to_owned()), 1000).err().unwrap();
-            assert!(refused.starts_with("secret_file: must hold whsec_"), "{refused}");
-        }
-        let long = format!("whsec_{}", STANDARD.encode([7; 65]));
-        assert!(Webhook::new(&Secret::new(long), 1000).is_err());
     }
 
     #[test]

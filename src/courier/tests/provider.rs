@@ -1,5 +1,7 @@
 //! Providers: each phase and each answer has the outcome of its table.
 
+mod webhook;
+
 use std::sync::mpsc::{Receiver, channel};
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};

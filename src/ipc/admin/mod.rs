@@ -9,6 +9,7 @@ pub mod route;
 pub mod submit;
 pub mod suppress;
 pub mod trace;
+pub mod webhook;
 
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,7 @@ pub enum Command {
     Ready,
     /// Addresses that nothing is sent to.
     Suppress(suppress::Command),
+    Webhook(webhook::Command),
 }
 
 /// What comes back: any number of parts, then one of the two last words.
@@ -57,4 +59,5 @@ pub enum Response {
     Submit(submit::Response),
     Ready(Box<load::Readiness>),
     Suppress(suppress::Response),
+    Webhook(webhook::Response),
 }

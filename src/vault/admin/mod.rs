@@ -13,6 +13,7 @@ pub mod submit;
 pub mod suppress;
 pub mod trace;
 pub mod transfer;
+pub mod webhook;
 
 use std::rc::Rc;
 
@@ -108,6 +109,7 @@ async fn answer(
             Command::Queue(command) => queue::perform(desk, command, &actor, &responses).await,
             Command::Route(command) => route::perform(desk, command, &actor, &responses).await,
             Command::Suppress(command) => suppress::perform(&desk.vault, command, &actor, &responses).await,
+            Command::Webhook(command) => webhook::perform(desk, command, &actor, &responses).await,
             Command::Reload => reload(desk).await,
             Command::Ready => Ok(Response::Ready(Box::new(readiness::look(&desk.vault, &desk.pulse).await))),
             Command::Submit(command) => {

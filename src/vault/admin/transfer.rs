@@ -126,7 +126,7 @@ pub async fn perform(
                 Ok(()) => {
                     let whole = incoming.take().ok_or(NONE)?;
                     let actor = actor.to_owned();
-                    let keeping = Keeping { release, regardless, is_over: false, note, actor };
+                    let keeping = Keeping { release, regardless, is_over: false, note, actor, webhook: None };
                     take_in(vault, whole, keeping).await?
                 }
                 Err(reason) => Err(reason),
@@ -246,6 +246,7 @@ async fn store(vault: &Vault, arrived: Arrived, mut keeping: Keeping) -> Result<
     let credential = vault.authority.borrow().credentials.get(arrived.credential()).cloned();
     let Some(credential) = credential else { return Ok(Err(unknown(arrived.credential()))) };
     keeping.is_over = !credential.is_live(now_us());
+    keeping.webhook = credential.policy.webhook.clone();
     if !keeping.regardless {
         let authority = vault.authority.borrow();
         let (grant, most) = (authority.grant(&credential), authority.max_size(&credential.policy));

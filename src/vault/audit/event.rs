@@ -112,6 +112,10 @@ names! {
     SuppressAdd "suppress.add"
     SuppressRemove "suppress.remove"
     SuppressView "suppress.view"
+    WebhookPause "webhook.pause"
+    WebhookResume "webhook.resume"
+    WebhookDrop "webhook.drop"
+    WebhookTest "webhook.test"
 }
 
 /// How it ended, in five words that never become six.

@@ -32,6 +32,7 @@ use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
 use crate::vault::edge::Parting;
+use crate::vault::feedback::happened::Happened;
 use crate::vault::store::spool::{Body, Leased, Settled, State};
 
 pub use content::open;
@@ -246,10 +247,12 @@ impl Courier {
             ));
         }
         events.extend(outcome::by_itself(name, state, leased, recipient));
+        let word = events.first().and_then(|event| event.reason.clone()).unwrap_or_default();
         let (owed, unknown) = (owes(leased, number, state, &said), name == Name::DeliverUnknown);
         let settled = Settled { state, owed, said, tried: true, unknown };
         tell(leased, &self.peer.label, &settled, name);
-        let writing = write(&self.vault, job, leased, vec![(number, settled)], events);
+        let told = Happened::of(leased, number, &settled, &self.peer.label, &word);
+        let writing = write(&self.vault, job, leased, vec![(number, settled)], told.into_iter().collect(), events);
         active.writing.push(writing);
     }
 

@@ -10,6 +10,7 @@ use super::settlement::{owes, tell};
 use crate::mail::outcome::{Outcome as Delivery, Said, UNANSWERED};
 use crate::vault::audit::event::Name;
 use crate::vault::audit::ledger::now_us;
+use crate::vault::feedback::happened::{self, Happened, Subject};
 use crate::vault::store::Store;
 use crate::vault::store::spool::{Settled, State};
 
@@ -29,7 +30,7 @@ pub fn end_leases(store: &mut Store<'_>) -> Result<()> {
         let mut leased = store.spool.leased(lease.job, lease.row, "", lease.delivery)?;
         leased.recipients.retain(|(number, ..)| suspects.contains(number));
         let (said, put_off) = (interrupted("the gate ended"), PutOff::now());
-        let mut events = Vec::new();
+        let (mut events, subject) = (Vec::new(), Subject::of(&leased));
         for (number, addressee, attempts) in &leased.recipients {
             let delivery = Delivery::Unknown(said.clone());
             let (state, name) = outcome::decide(&leased, *attempts, &delivery, &[], put_off, lease.on_unknown);
@@ -40,6 +41,11 @@ pub fn end_leases(store: &mut Store<'_>) -> Result<()> {
             let settled = Settled { state, said: said.clone(), owed, tried: true, unknown };
             tell(&leased, &lease.upstream, &settled, name);
             store.spool.settle(lease.job, *number, &settled)?;
+            if let (Some(subject), Some(happened)) =
+                (&subject, Happened::of(&leased, *number, &settled, &lease.upstream, "unknown"))
+            {
+                happened::put(store, subject, &happened)?;
+            }
             if matches!(state, State::Held(_)) {
                 store.hold.quarantine(leased.row)?;
             }

@@ -97,11 +97,15 @@ pub fn by_itself(name: Name, state: State, leased: &Leased, recipient: &Address)
     Some(event.with(Field::Account, leased.principal.clone()).recipients([recipient]))
 }
 
-/// What is said beside the failure of a recipient of whom nobody is told, because the credential wants no reports,
+/// What is said beside the failure of a recipient of whom nobody is told by mail, because the credential wants no reports,
 /// or the message says itself that it is one.
 fn unreported(leased: &Leased) -> Option<String> {
-    let is_chosen = leased.reports == Reports::None && !leased.is_report;
-    is_chosen.then(|| serde_json::json!({ "report": "none" }).to_string())
+    let word = match leased.reports {
+        Reports::Mail => return None,
+        Reports::None => "none",
+        Reports::Webhook => "webhook",
+    };
+    (!leased.is_report).then(|| serde_json::json!({ "report": word }).to_string())
 }
 
 /// An event about one recipient of an attempt.

@@ -24,6 +24,7 @@ use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
 use crate::vault::cipher::BodyKey;
+use crate::vault::feedback::happened::{self, Subject};
 use crate::vault::store::keys::Lock;
 use crate::vault::store::owed::{Occasion, Owed};
 use crate::vault::store::segment::Part;
@@ -32,6 +33,8 @@ use crate::vault::transaction::microseconds;
 
 /// Why none is made of what was owed when the credential still wanted reports.
 const NOT_WANTED: &str = "not-wanted";
+/// Why none is made where a webhook is told instead.
+const BY_WEBHOOK: &str = "by-webhook";
 
 /// From the start on: what was owed when the vault ended, and then who is late.
 pub async fn begin(vault: Rc<Vault>) {
@@ -110,20 +113,31 @@ pub async fn make(vault: &Vault, owed: Owed) -> bool {
         // One that comes twice harms nobody; without it, nobody would know.
         on_unknown: OnUnknown::Retry,
         reports: Reports::None,
+        webhook: None,
         delays: Delays::Never,
         is_report: true,
     };
+    let subject = way.webhook.clone().map(|webhook| Subject {
+        webhook,
+        instead: true,
+        message: owed.message,
+        credential: owed.principal.clone(),
+        sender: Some(owed.sender.clone()),
+        expires_us: owed.expires_us,
+    });
     let unsent = match (sealed, reportable) {
         (_, None) => Some(NOT_WANTED),
+        _ if subject.is_some() => Some(BY_WEBHOOK),
         (_, Some(Reportable::Nothing)) => Some("recipient-not-allowed"),
         _ if way.lane.is_empty() => Some("no-route"),
         (Err(_), _) => Some("not-encrypted"),
         (Ok(()), _) => None,
     };
-    if let Some(reason) = unsent.filter(|reason| *reason != NOT_WANTED) {
+    if let Some(reason) = unsent.filter(|reason| ![NOT_WANTED, BY_WEBHOOK].contains(reason)) {
         tracing::error!(message = %owed.message, reason, "the sender of a message can't be told what became of it");
     }
     let event = event(&owed.principal, owed.message, &accepted, &fates, unsent);
+    let subject = subject.filter(|_| unsent == Some(BY_WEBHOOK));
     let (row, occasion, is_sent) = (owed.row, owed.occasion, unsent.is_none());
     let made = persist(vault, move |store| {
         if !store.told(row, &numbers, occasion)? {
@@ -132,6 +146,9 @@ pub async fn make(vault: &Vault, owed: Owed) -> bool {
         let seq = store.ledger.append(event)?;
         if is_sent {
             store.accept(&accepted, seq)?;
+        }
+        if let Some(subject) = subject {
+            happened::report(store, row, &subject, fates)?;
         }
         Ok((is_sent, store.finish(row, now_us())?))
     });
@@ -151,7 +168,7 @@ pub async fn make(vault: &Vault, owed: Owed) -> bool {
 fn reportable(vault: &Vault, owed: &Owed) -> Option<Reportable> {
     let authority = vault.authority.borrow();
     let Some(credential) = authority.credentials.get(&owed.principal) else { return Some(Reportable::Outcome) };
-    (credential.policy.reports == Reports::Mail).then(|| credential.policy.reportable(&owed.sender))
+    (credential.policy.reports != Reports::None).then(|| credential.policy.reportable(&owed.sender))
 }
 
 /// What can be given back of a message.
@@ -184,7 +201,7 @@ fn event(principal: &str, about: MessageId, report: &Accepted, fates: &[Fate], u
     let all = |action| fates.iter().all(|fate| fate.action == action);
     let outcome = match unsent {
         None => Outcome::Success,
-        Some(NOT_WANTED) => Outcome::Info,
+        Some(NOT_WANTED | BY_WEBHOOK) => Outcome::Info,
         Some(_) => Outcome::Failure,
     };
     let reason = unsent.unwrap_or(match () {

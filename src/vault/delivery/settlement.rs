@@ -14,20 +14,23 @@ use crate::policy::reports::Reports;
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Name};
 use crate::vault::audit::ledger::now_us;
+use crate::vault::feedback::happened::{self, Happened, Subject};
 use crate::vault::store::spool::{Leased, Settled, State};
 
-/// Writes down outcomes, their events and, when they were the last, the end of the body, in one transaction.
+/// Writes down outcomes, what the webhook is told of them, their events and, when they were the last, the end of the body, in one transaction.
 pub fn write(
     vault: &Rc<Vault>,
     job: Job,
     leased: &Leased,
     settled: Vec<(u32, Settled)>,
+    told: Vec<Happened>,
     events: Vec<Event>,
 ) -> JoinHandle<()> {
     let (own, row) = (Rc::clone(vault), leased.row);
     let rule = vault.authority.borrow().slice.suppression.clone();
     let signs = if rule.is_some() { suppression::signs(leased, &settled) } else { Vec::new() };
     let whose = (leased.principal.clone(), leased.message);
+    let subject = Subject::of(leased);
     // What the gate itself sends is a signed head: one that has arrived is kept elsewhere now.
     let head = (leased.principal == GATE).then_some(leased.message);
     vault.finish(async move {
@@ -44,6 +47,9 @@ pub fn write(
             store.record(events)?;
             if let Some(rule) = &rule {
                 suppression::count(store, rule, (&whose.0, whose.1), &signs)?;
+            }
+            if let Some(subject) = subject {
+                told.iter().try_for_each(|happened| happened::put(store, &subject, happened))?;
             }
             store.finish(row, now_us())
         });

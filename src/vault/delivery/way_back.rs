@@ -14,6 +14,8 @@ pub struct WayBack {
     pub from: ReversePath,
     /// Each of them offers REQUIRETLS.
     pub keeps_tls: bool,
+    /// The webhook that is told in its place, where `bounce` of one of them says so.
+    pub webhook: Option<String>,
 }
 
 /// The lane of one who waits: of mail by its route, of a report the way back.
@@ -31,6 +33,7 @@ pub fn find(slice: &VaultSlice, principal: &str, sender: &Address) -> WayBack {
     for number in &route.via {
         let bounce = bounce_of(slice, *number);
         let by = bounce.and_then(|bounce| bounce.via).unwrap_or(*number);
+        way.webhook = way.webhook.or_else(|| bounce?.webhook.clone());
         let own = || bounce_of(slice, by).and_then(|bounce| bounce.from.clone());
         way.from = way.from.or_else(|| bounce.and_then(|bounce| bounce.from.clone())).or_else(own);
         way.keeps_tls &= bounce.is_none_or(|bounce| bounce.via.is_none() || bounce.requiretls);

@@ -182,6 +182,7 @@ impl Desk<'_> {
                     Ok(arrived) => arrived,
                     Err(error) => return Ok(say(Part::Left(unwritten(&error)))),
                 };
+                let credential = self.credentials.get(arrived.credential()).cloned();
                 let is_over = match self.admits(&arrived, regardless) {
                     Ok(is_live) => !is_live,
                     Err(reason) => {
@@ -189,7 +190,9 @@ impl Desk<'_> {
                         return Ok(say(Part::Left(reason)));
                     }
                 };
-                let keeping = Keeping { release, regardless, is_over, note, actor: self.actor.to_owned() };
+                let webhook = credential.and_then(|found| found.policy.webhook.clone());
+                let actor = self.actor.to_owned();
+                let keeping = Keeping { release, regardless, is_over, note, actor, webhook };
                 let kept = store.transaction(|store| {
                     store.tell_unclean_stop()?;
                     // The start gives everybody a route.

@@ -67,6 +67,15 @@ pub struct Keeping {
     pub is_over: bool,
     pub note: Option<String>,
     pub actor: String,
+    /// The webhook that its credential has here.
+    pub webhook: Option<String>,
+}
+
+impl Keeping {
+    /// By what its sender is told: by a webhook only where its credential has one here.
+    fn reports(&self, wanted: Reports) -> Reports {
+        if wanted == Reports::Webhook && self.webhook.is_none() { Reports::Mail } else { wanted }
+    }
 }
 
 /// What came of keeping it: who of it may be offered at once waits in these lanes.
@@ -271,7 +280,8 @@ pub fn keep(
         due_us: envelope.accepted_us,
         expires_us: envelope.expires_us,
         on_unknown: envelope.on_unknown,
-        reports: envelope.reports,
+        reports: keeping.reports(envelope.reports),
+        webhook: keeping.webhook.clone(),
         // Each is placed as it stood.
         delays: Delays::Never,
         is_report,

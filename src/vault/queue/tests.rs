@@ -63,6 +63,7 @@ fn accepted(principal: &str, recipients: &[&str]) -> Accepted {
         expires_us: now_us() + u64::try_from(Duration::from_secs(60).as_micros()).unwrap(),
         on_unknown: OnUnknown::Retry,
         reports: Reports::Mail,
+        webhook: None,
         delays: Delays::Never,
         is_report: false,
     }

@@ -14,6 +14,7 @@ pub mod listing;
 pub mod lock;
 pub mod marker;
 pub mod open;
+pub mod outbox;
 pub mod owed;
 pub mod paces;
 pub mod pauses;
@@ -30,6 +31,7 @@ use rusqlite::{Connection, ErrorCode, Result, Statement};
 
 use super::audit::event::Event;
 use super::audit::ledger::Ledger;
+use crate::policy::reports::Reports;
 use anchors::Anchors;
 use census::Census;
 use consumption::Consumption;
@@ -43,6 +45,7 @@ use late::Late;
 use listing::Listing;
 use marker::Marker;
 use open::Database;
+use outbox::Outbox;
 use owed::{Occasion, Owed, Owing};
 use paces::Paces;
 use pauses::Pauses;
@@ -77,6 +80,7 @@ pub struct Store<'c> {
     pub census: Census<'c>,
     pub holdings: Holdings<'c>,
     pub anchors: Anchors<'c>,
+    pub outbox: Outbox<'c>,
     /// How many transactions were begun.
     pub transactions: u64,
     connection: &'c Connection,
@@ -150,6 +154,7 @@ impl<'c> Store<'c> {
             census: Census::prepare(connection)?,
             holdings: Holdings::prepare(connection)?,
             anchors: Anchors::prepare(connection)?,
+            outbox: Outbox::prepare(connection)?,
             transactions: 0,
             connection,
             begin: connection.prepare("BEGIN IMMEDIATE")?,
@@ -185,7 +190,11 @@ impl<'c> Store<'c> {
 
     /// Takes a message in.
     pub fn accept(&mut self, accepted: &Accepted, accept_seq: u64) -> Result<()> {
-        self.spool.accept(accepted, &mut self.keys, accept_seq)
+        let row = self.spool.accept(accepted, &mut self.keys, accept_seq)?;
+        match &accepted.webhook {
+            Some(webhook) => self.outbox.subscribe(row, webhook, accepted.reports == Reports::Webhook),
+            None => Ok(()),
+        }
     }
 
     /// Leases a message of a lane, of a credential that may have one.

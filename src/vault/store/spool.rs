@@ -52,6 +52,8 @@ pub struct Accepted {
     pub on_unknown: OnUnknown,
     /// What its sender hears of it, and when of those who wait.
     pub reports: Reports,
+    /// The webhook that is told what becomes of it.
+    pub webhook: Option<String>,
     pub delays: Delays,
     /// A report of the gate's own, of which nothing is reported.
     pub is_report: bool,
@@ -81,8 +83,9 @@ pub struct Leased {
     pub expires_us: u64,
     /// What its credential said of unknown outcomes when it was accepted.
     pub on_unknown: OnUnknown,
-    /// The same of its reports.
+    /// The same of its reports, and of its webhook.
     pub reports: Reports,
+    pub webhook: Option<String>,
     /// A report of the gate's own.
     pub is_report: bool,
     /// Couriers that ended over it.
@@ -200,8 +203,8 @@ impl<'c> Spool<'c> {
                       ORDER BY next_us, msg LIMIT ?")?,
             message: sql(
                 "SELECT msg_id, session_id, principal, mail_from, bytes, expires_us, content, segment, sha256, \
-                 flags, envid, on_unknown, ended, untold, report \
-                          FROM spool_msg LEFT JOIN spool_body ON msg = id WHERE id = ?",
+                 flags, envid, on_unknown, ended, untold, report, webhook, instead FROM spool_msg \
+                 LEFT JOIN spool_body AS body ON body.msg = id LEFT JOIN spool_webhook AS told ON told.msg = id WHERE id = ?",
             )?,
             recipients: sql("SELECT n, rcpt, attempts, notify, orcpt FROM spool_rcpt WHERE job = ? ORDER BY n")?,
             take: sql(
@@ -237,8 +240,8 @@ impl<'c> Spool<'c> {
         })
     }
 
-    /// Takes a message in, its key beside it. It is ours when the transaction is committed.
-    pub fn accept(&mut self, accepted: &Accepted, keys: &mut Keys<'_>, accept_seq: u64) -> Result<()> {
+    /// Takes a message in, its key beside it. It is ours when the transaction is committed. Gives its row.
+    pub fn accept(&mut self, accepted: &Accepted, keys: &mut Keys<'_>, accept_seq: u64) -> Result<i64> {
         let row: i64 = self.insert.query_row(
             params![
                 accepted.message.uuid().as_bytes(),
@@ -253,7 +256,7 @@ impl<'c> Spool<'c> {
                 manner::flags(&accepted.manner),
                 accepted.manner.report.envid.as_ref().map(ToString::to_string),
                 leases::number(accepted.on_unknown),
-                accepted.reports == Reports::None,
+                accepted.reports != Reports::Mail,
                 accepted.is_report,
             ],
             |row| row.get(0),
@@ -273,7 +276,7 @@ impl<'c> Spool<'c> {
             let (address, who) = (recipient.address.to_string(), &accepted.principal);
             self.insert_recipient.execute(params![row, n, address, lane, due, notify, orcpt, who, urgent, since])?;
         }
-        Ok(())
+        Ok(row)
     }
 
     /// Whether that message was accepted.

@@ -10,7 +10,6 @@ use crate::ipc::admin::queue::listing::Standing;
 use crate::ipc::admin::queue::transfer::{Envelope, Recipient};
 use crate::mail::envelope::Addressee;
 use crate::mail::id::MessageId;
-use crate::policy::reports::Reports;
 use crate::vault::audit::row::{damaged, integer, octets, unsigned};
 
 /// A message that somebody waits for, with all there is of it.
@@ -43,8 +42,9 @@ impl<'c> Transfer<'c> {
         Ok(Self {
             find: sql(
                 "SELECT id, msg_id, session_id, principal, mail_from, flags, envid, bytes, sha256, accepted_us, \
-                       expires_us, on_unknown, ended, hold, content, segment, untold, report \
-                       FROM spool_msg JOIN spool_body ON msg = id WHERE msg_id = ?",
+                       expires_us, on_unknown, ended, hold, content, segment, untold, report, instead \
+                       FROM spool_msg JOIN spool_body AS body ON body.msg = id \
+                       LEFT JOIN spool_webhook AS told ON told.msg = id WHERE msg_id = ?",
             )?,
             recipients: sql(
                 "SELECT rcpt, notify, orcpt, state, held, attempts, next_us, code, enhanced, said, host, unknown, since_us \
@@ -179,7 +179,7 @@ fn envelope(row: &Row<'_>) -> Result<Envelope> {
         expires_us: unsigned(row, 10)?,
         on_unknown: leases::read(row.get(11)?)?,
         ended: number(row, 12)?,
-        reports: if row.get(16)? { Reports::None } else { Reports::Mail },
+        reports: leases::reports(row.get(16)?, row.get(18)?),
         is_report: row.get(17)?,
     })
 }

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::open::{Database, FAILED};
 use super::room::{Room, Watch};
 use super::{Failure, Store};
+use crate::config::slice::Webhook;
 use crate::ipc::admin::load::Stage;
 use crate::vault::audit::event::{Event, Name, Outcome};
 use crate::vault::audit::masks::Masks;
@@ -45,6 +46,7 @@ enum Job {
     },
     Events(Vec<Event>),
     Masks(Masks),
+    Webhooks(Vec<Webhook>),
     /// Nothing of what was erased may stay in the write-ahead log.
     Empty,
     /// A second has passed.
@@ -128,6 +130,11 @@ impl Writer {
     pub async fn mask(&self, masks: Masks) {
         // A writer that has ended writes nothing that would need it.
         let _ = self.queue.send(Job::Masks(masks)).await;
+    }
+
+    /// The webhooks that are told of what comes. No transaction of its own, either.
+    pub async fn tell(&self, webhooks: Vec<Webhook>) {
+        let _ = self.queue.send(Job::Webhooks(webhooks)).await;
     }
 
     /// Copies the database to a new file, between the groups.
@@ -273,6 +280,7 @@ impl Group<'_> {
                 Job::Events(more) => events.extend(more),
                 // What came before it is written as it was to be seen then.
                 Job::Masks(new) => masks = Some(new),
+                Job::Webhooks(all) => self.store.outbox.configure(all, Arc::clone(&self.store.outbox.fresh)),
                 Job::Empty => self.empty = true,
                 Job::Tick => ticked = true,
                 Job::Copy(order) => copy = Some(order),

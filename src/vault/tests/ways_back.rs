@@ -16,7 +16,7 @@ fn bench(from: Option<&str>, via: Option<u16>) -> Bench {
     let mut bench = Bench::new();
     bench.slice.upstreams.push("relay".into());
     let from = from.map(address);
-    bench.slice.bounces = vec![Bounce { upstream: 0, from, via, requiretls: false }];
+    bench.slice.bounces = vec![Bounce { upstream: 0, from, via, requiretls: false, webhook: None }];
     bench
 }
 

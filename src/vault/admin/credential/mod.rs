@@ -62,6 +62,7 @@ pub async fn perform(
 }
 
 async fn change_of(vault: &Vault, command: Command, actor: &str) -> Result<credential::Response, String> {
+    heard(vault, &command)?;
     let fresh = Fresh::of(&command, &vault.tagger)?;
     let now = now_us();
     let hashed = match fresh.as_ref().map(|fresh| (fresh, &fresh.material)) {
@@ -105,6 +106,25 @@ async fn change_of(vault: &Vault, command: Command, actor: &str) -> Result<crede
         None => None,
     };
     Ok(response(id, done.keys, counts, shown))
+}
+
+/// Errors: it names a webhook that there isn't.
+fn heard(vault: &Vault, command: &Command) -> Result<(), String> {
+    let wanted = match command {
+        Command::Add { policy, .. } | Command::Import { policy, .. } => policy.webhook.clone(),
+        Command::Set { patch, .. } => {
+            let patch: serde_json::Value = serde_json::from_str(patch).unwrap_or_default();
+            patch.get("webhook").and_then(|name| name.as_str()).map(str::to_owned)
+        }
+        _ => None,
+    };
+    let Some(wanted) = wanted else { return Ok(()) };
+    let authority = vault.authority.borrow();
+    let names: Vec<&str> = authority.slice.webhooks.iter().map(|webhook| webhook.name.as_str()).collect();
+    match names.contains(&wanted.as_str()) {
+        true => Ok(()),
+        false => Err(format!("there is no webhook {wanted:?}: those of the configuration are {:?}", names)),
+    }
 }
 
 async fn entries(vault: &Vault) -> Result<Vec<Entry>, String> {

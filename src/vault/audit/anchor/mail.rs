@@ -60,6 +60,7 @@ pub async fn send(vault: &Vault, name: &str, to: &Address, from: &Address) -> Re
         on_unknown: OnUnknown::Retry,
         // The log says what becomes of it.
         reports: Reports::Mail,
+        webhook: None,
         delays: Delays::Never,
         is_report: false,
     };

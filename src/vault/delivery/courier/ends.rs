@@ -17,6 +17,7 @@ use crate::vault::delivery::schedule::{persist, plain, release, tell_of, unsaid}
 use crate::vault::delivery::settlement::{owes, tell, write};
 use crate::vault::delivery::{outcome, report};
 use crate::vault::edge::Parting;
+use crate::vault::feedback::happened::Happened;
 use crate::vault::store::keys::Lock;
 use crate::vault::store::spool::{Body, Leased, Settled, State};
 use crate::vault::transaction::microseconds;
@@ -96,7 +97,11 @@ impl Courier {
             tell(&active.leased, upstream, &settled, Name::DeliverExpire);
             all.push((*number, settled));
         }
-        let writing = write(&self.vault, Job(active.leased.job), &active.leased, all, events);
+        let told = all
+            .iter()
+            .filter_map(|(number, settled)| Happened::of(&active.leased, *number, settled, upstream, "lifetime"));
+        let told = told.collect();
+        let writing = write(&self.vault, Job(active.leased.job), &active.leased, all, told, events);
         active.writing.push(writing);
     }
 

@@ -183,6 +183,7 @@ fn leased(credential: &str) -> Leased {
         expires_us: 0,
         on_unknown: crate::policy::OnUnknown::Retry,
         reports: crate::policy::reports::Reports::Mail,
+        webhook: None,
         is_report: false,
         ended: 0,
         body: crate::vault::store::spool::Body::Inline(Vec::new()),

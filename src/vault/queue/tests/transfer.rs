@@ -46,7 +46,8 @@ fn taken(
     recipients.into_iter().try_for_each(|one| incoming.add(one))?;
     incoming.take(CONTENT)?;
     incoming.end()?;
-    let keeping = Keeping { release, regardless: true, is_over: false, note: None, actor: "uid 0".into() };
+    let keeping =
+        Keeping { release, regardless: true, is_over: false, note: None, actor: "uid 0".into(), webhook: None };
     let arrived = incoming.arrived().unwrap();
     let kept = store.transaction(|store| keep(store, arrived, &|_| LANE.to_owned(), &keeping)).unwrap();
     kept.map(|Kept { released }| released)

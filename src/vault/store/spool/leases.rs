@@ -141,13 +141,23 @@ impl Spool<'_> {
                 expires_us: unsigned(columns, 5)?,
                 on_unknown: read(columns.get(11)?)?,
                 ended: super::number(columns, 12)?,
-                reports: if columns.get(13)? { Reports::None } else { Reports::Mail },
+                reports: reports(columns.get(13)?, columns.get(16)?),
+                webhook: columns.get(15)?,
                 is_report: columns.get(14)?,
                 body,
                 lock: Lock::None,
                 recipients,
             })
         })
+    }
+}
+
+/// By what a sender is told: whether not by mail, and whether by its webhook instead.
+pub const fn reports(untold: bool, instead: Option<bool>) -> Reports {
+    match (untold, instead) {
+        (false, _) => Reports::Mail,
+        (true, Some(true)) => Reports::Webhook,
+        (true, _) => Reports::None,
     }
 }
 

@@ -1,0 +1,240 @@
+//! What becomes of a recipient, as a webhook is told of it: an event in the outbox, in the transaction of the outcome.
+
+use jiff::Timestamp;
+use rusqlite::Result;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::dropped;
+use crate::config::slice::Webhook;
+use crate::ipc::feedback::MAX_BODY;
+use crate::mail::address::{Address, ReversePath};
+use crate::mail::dsn::Notify;
+use crate::mail::id::MessageId;
+use crate::mail::notification::{Action, Fate};
+use crate::mail::outcome::Said;
+use crate::policy::feedback::Told;
+use crate::policy::mask::Mask;
+use crate::policy::reports::Reports;
+use crate::vault::audit::ledger::now_us;
+use crate::vault::audit::mask;
+use crate::vault::store::Store;
+use crate::vault::store::outbox::Fresh;
+use crate::vault::store::spool::{Leased, Settled, State};
+
+/// The version of the body. It changes when a receiver that knows this one would read something wrong.
+pub const VERSION: u8 = 1;
+/// How long an event is kept for a webhook that the configuration doesn't have: it may come back.
+const STRANGE_US: u64 = 4 * 86_400_000_000;
+
+/// A message with a webhook.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    pub webhook: String,
+    /// It is told of failures in the place of the sender.
+    pub instead: bool,
+    pub message: MessageId,
+    pub credential: String,
+    pub sender: ReversePath,
+    pub expires_us: u64,
+}
+
+impl Subject {
+    /// None where no webhook is to be told.
+    pub fn of(leased: &Leased) -> Option<Self> {
+        Some(Self {
+            webhook: leased.webhook.clone()?,
+            instead: leased.reports == Reports::Webhook,
+            message: leased.message,
+            credential: leased.principal.clone(),
+            sender: leased.sender.clone(),
+            expires_us: leased.expires_us,
+        })
+    }
+}
+
+/// What became of one recipient.
+#[derive(Clone, Debug)]
+pub struct Happened {
+    pub told: Told,
+    /// A word of a closed list, as events of the audit log have it.
+    pub reason: String,
+    pub recipient: Address,
+    /// This one included. Neither is known where it stands for a report.
+    pub attempts: Option<u32>,
+    pub upstream: Option<String>,
+    pub said: Said,
+    /// When it is tried again.
+    pub next_us: Option<u64>,
+}
+
+impl Happened {
+    /// None for somebody who isn't on that lease, or of whom nothing is to be told (NOTIFY=NEVER): a copy that the sender need
+    /// not know of is such a one.
+    pub fn of(leased: &Leased, number: u32, settled: &Settled, upstream: &str, reason: &str) -> Option<Self> {
+        let (_, addressee, attempts) = leased.recipients.iter().find(|(n, ..)| *n == number)?;
+        if addressee.wish.notify == Some(Notify::never()) {
+            return None;
+        }
+        let (told, reason, next_us) = match settled.state {
+            State::Delivered => (Told::Sent, reason, None),
+            State::Waiting(next_us) => (Told::Deferred, reason, Some(next_us)),
+            State::Held(_) => (Told::Deferred, "held", None),
+            State::Failed if settled.unknown || reason == "not-sendable" => (Told::Failed, reason, None),
+            State::Failed => (Told::Bounced, reason, None),
+            State::Expired => (Told::Failed, "lifetime", None),
+        };
+        Some(Self {
+            told,
+            reason: reason.to_owned(),
+            recipient: addressee.address.clone(),
+            attempts: Some(attempts.saturating_add(u32::from(settled.tried))),
+            upstream: Some(upstream.to_owned()),
+            said: settled.said.clone(),
+            next_us,
+        })
+    }
+}
+
+impl From<Fate> for Happened {
+    /// What a report would say.
+    fn from(fate: Fate) -> Self {
+        let (told, reason) = match fate.action {
+            Action::Relayed => (Told::Sent, "accepted-upstream"),
+            Action::Delayed => (Told::Deferred, "delayed"),
+            Action::Failed => (Told::Bounced, "refused-upstream"),
+            Action::Expired => (Told::Failed, "lifetime"),
+            Action::Unknown => (Told::Failed, "unknown"),
+        };
+        let Fate { recipient, code, enhanced, text, host, .. } = fate;
+        let said = Said { code, enhanced, text, host, ..Said::default() };
+        let reason = reason.to_owned();
+        Self { told, reason, recipient, attempts: None, upstream: None, said, next_us: None }
+    }
+}
+
+/// What would have been reported of the message of a row goes to a webhook. What that has been told as the message's own, it is
+/// not told again.
+pub fn report(store: &mut Store<'_>, row: i64, subject: &Subject, fates: Vec<Fate>) -> Result<()> {
+    let is_own = store.outbox.of(row)?.is_some_and(|own| own == subject.webhook);
+    let known = store.outbox.webhooks.get(&subject.webhook).filter(|_| is_own);
+    let known = known.map(|webhook| webhook.events.clone()).unwrap_or_default();
+    let all = fates.into_iter().map(Happened::from).filter(|happened| !known.contains(&happened.told));
+    all.collect::<Vec<_>>().iter().try_for_each(|happened| put(store, subject, happened))
+}
+
+/// Keeps the event, when the webhook is to be told.
+pub fn put(store: &mut Store<'_>, subject: &Subject, happened: &Happened) -> Result<()> {
+    let instead = subject.instead && happened.told.is_failure();
+    let webhook = store.outbox.webhooks.get(&subject.webhook);
+    if !instead && !webhook.is_some_and(|webhook| webhook.events.contains(&happened.told)) {
+        return Ok(());
+    }
+    let lifetime =
+        webhook.map_or(STRANGE_US, |webhook| u64::try_from(webhook.lifetime.as_micros()).unwrap_or(u64::MAX));
+    let now_us = now_us();
+    let fresh = Fresh {
+        id: Uuid::now_v7(),
+        webhook: subject.webhook.clone(),
+        message: subject.message,
+        kind: happened.told.kind(),
+        body: body(subject, happened, webhook, now_us),
+        instead,
+        now_us,
+        expires_us: now_us.saturating_add(lifetime),
+    };
+    let pushed_out = store.outbox.put(&fresh)?;
+    store.outbox.fresh.notify_one();
+    store.record(dropped::events(&pushed_out, "outbox-full"))
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: &'static str,
+    version: u8,
+    timestamp: String,
+    /// The same, where receivers of another service look for it.
+    created_at: String,
+    data: Data<'a>,
+}
+
+#[derive(Serialize)]
+struct Data<'a> {
+    email_id: String,
+    /// When it was accepted, and until when it is tried.
+    created_at: String,
+    expires_at: String,
+    credential: &'a str,
+    /// None: it is from nobody.
+    from: Option<String>,
+    /// Of several recipients each has events of its own.
+    to: [String; 1],
+    upstream: Option<&'a str>,
+    reason: &'a str,
+    attempts: Option<u32>,
+    next_attempt_at: Option<String>,
+    reply: Option<Answer<'a>>,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    host: Option<&'a str>,
+    code: Option<u16>,
+    enhanced: Option<&'a str>,
+    text: Option<&'a str>,
+}
+
+/// The body, which is the same at each attempt.
+fn body(subject: &Subject, happened: &Happened, webhook: Option<&Webhook>, now_us: u64) -> String {
+    let mask = webhook.map_or(Mask::default(), |webhook| webhook.mask);
+    let Happened { told, reason, recipient, attempts, upstream, said, next_us } = happened;
+    let accepted_us = subject.message.time_ms().map_or(now_us, |ms| ms.saturating_mul(1000));
+    // It quotes addresses.
+    let text = Some(said.text.as_str()).filter(|text| mask == Mask::None && !text.is_empty());
+    let reply = Answer {
+        host: Some(said.host.as_str()).filter(|host| !host.is_empty()),
+        code: said.code,
+        enhanced: said.enhanced.as_deref(),
+        text,
+    };
+    let is_said = said.code.is_some() || !said.text.is_empty();
+    let body = Body {
+        r#type: told.kind(),
+        version: VERSION,
+        timestamp: time(now_us),
+        created_at: time(now_us),
+        data: Data {
+            email_id: subject.message.to_string(),
+            created_at: time(accepted_us),
+            expires_at: time(subject.expires_us),
+            credential: &subject.credential,
+            from: subject.sender.as_ref().map(|sender| shown(sender, mask)),
+            to: [shown(recipient, mask)],
+            upstream: upstream.as_deref(),
+            reason,
+            attempts: *attempts,
+            next_attempt_at: next_us.map(time),
+            reply: is_said.then_some(reply),
+        },
+    };
+    let text = serde_json::to_string(&body).unwrap_or_default();
+    // Words of control characters grow sixfold; those of addresses have bounds.
+    if text.len() <= MAX_BODY {
+        return text;
+    }
+    serde_json::to_string(&Body { data: Data { reply: None, ..body.data }, ..body }).unwrap_or_default()
+}
+
+fn shown(address: &Address, mask: Mask) -> String {
+    match mask {
+        Mask::None => address.to_string(),
+        Mask::LocalPart => mask::mailbox(&address.to_string()),
+        Mask::Full => mask::HIDDEN.to_owned(),
+    }
+}
+
+/// A moment as bodies have it.
+pub fn time(us: u64) -> String {
+    let moment = i64::try_from(us).ok().and_then(|us| Timestamp::from_microsecond(us).ok()).unwrap_or_default();
+    format!("{moment:.6}")
+}

@@ -1,0 +1,103 @@
+//! The way to the courier of a webhook: events out, and what became of each back to the keeper, whatever the courier does.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::spawn_local;
+use tokio::time::{Instant, sleep_until};
+
+use super::Order;
+use crate::ipc::channel::{Receiver, Sender};
+use crate::ipc::feedback::{Answer, Ask, Reply};
+use crate::role::{Generation, Instance};
+
+pub type Channel = (Sender<Ask>, Receiver<Reply>);
+
+/// Longer than a courier gives itself for one.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// When nothing is under way.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// The courier of a webhook.
+pub struct Line {
+    pub generation: Generation,
+    pub instance: Instance,
+    posts: UnboundedSender<Ask>,
+}
+
+impl Line {
+    pub fn open(
+        webhook: String,
+        (generation, instance): (Generation, Instance),
+        channel: Channel,
+        orders: UnboundedSender<Order>,
+    ) -> Self {
+        let (posts, asked) = unbounded_channel();
+        spawn_local(serve(webhook, channel, asked, orders));
+        Self { generation, instance, posts }
+    }
+
+    pub fn is_gone(&self) -> bool {
+        self.posts.is_closed()
+    }
+
+    /// An answer comes for each, if this is true.
+    pub fn post(&self, ask: Ask) -> bool {
+        self.posts.send(ask).is_ok()
+    }
+}
+
+/// Until the courier is gone, or nobody posts any more and all is answered.
+async fn serve(
+    webhook: String,
+    (asks, mut answers): Channel,
+    mut asked: UnboundedReceiver<Ask>,
+    orders: UnboundedSender<Order>,
+) {
+    let tell = |ticket: u64, answer: Option<Answer>| {
+        // Without a keeper nobody wants it.
+        let _ = orders.send(Order::Answered { webhook: webhook.clone(), ticket, answer });
+    };
+    let (mut waiting, mut last, mut is_open) = (HashMap::<u64, Instant>::new(), 0, true);
+    while is_open || !waiting.is_empty() {
+        let until = waiting.values().min().copied().unwrap_or_else(|| Instant::now() + IDLE);
+        tokio::select! {
+            ask = asked.recv(), if is_open => match ask {
+                Some(ask) => {
+                    let Ask::Post { ticket, .. } = &ask;
+                    last = last.max(*ticket);
+                    waiting.insert(*ticket, Instant::now() + PATIENCE);
+                    if asks.send(ask).await.is_err() {
+                        break;
+                    }
+                }
+                None => is_open = false,
+            },
+            reply = answers.receive() => match reply {
+                Ok(Some(Reply { ticket, answer })) => match waiting.remove(&ticket) {
+                    Some(_) => tell(ticket, Some(answer)),
+                    // Of one that was given up.
+                    None if ticket <= last => {}
+                    None => {
+                        tracing::error!(webhook, "the courier of a webhook said something unasked; its channel was ended");
+                        break;
+                    }
+                },
+                Ok(None) => break,
+                Err(_) => {
+                    tracing::error!(webhook, "the courier of a webhook said what can't be read; its channel was ended");
+                    break;
+                }
+            },
+            () = sleep_until(until) => {
+                let now = Instant::now();
+                for (ticket, _) in waiting.extract_if(|_, until| *until <= now) {
+                    tell(ticket, Some(Answer::Failed { sent: true, reason: "its courier gave no answer".to_owned() }));
+                }
+            }
+        }
+    }
+    drop(asked);
+    waiting.into_keys().for_each(|ticket| tell(ticket, None));
+}

@@ -1,0 +1,339 @@
+//! Webhooks: what became of mail is told to whoever is to know, as long as they may be told, and mail never waits for it.
+//!
+//! Events are written with the outcomes that they tell of (`happened`), and posted from there by couriers, one for each
+//! webhook. Whatever a receiver does, it costs its own events a later try and, when it goes on, the webhook a rest.
+
+pub mod dropped;
+pub mod happened;
+mod hook;
+mod line;
+mod verdict;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rusqlite::Result as Sql;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::ipc::admin::webhook::State;
+use crate::ipc::control::Peer;
+use crate::ipc::feedback::{self, Answer, Ask};
+use crate::vault::Vault;
+use crate::vault::audit::event::{Event, Name, Outcome};
+use crate::vault::audit::ledger::now_us;
+use crate::vault::delivery::schedule::{persist, plain};
+use crate::vault::store::Store;
+use crate::vault::store::outbox::Due;
+use hook::{Hook, Pause};
+use line::Line;
+use verdict::{Verdict, judge, wait_us};
+
+pub use line::Channel;
+
+const EVERY: Duration = Duration::from_secs(1);
+/// Events that are over are looked for once in so many seconds, and given up so many in one transaction.
+const SWEEP_SECONDS: u64 = if cfg!(test) { 1 } else { 60 };
+const SWEEP: u32 = 100;
+/// After a start what is over is tried before it is given up: the clock may have been set forward meanwhile. And whoever is
+/// under way when it is over is waited for.
+const GRACE: Duration = Duration::from_secs(if cfg!(test) { 0 } else { 300 });
+const LATE_US: u64 = if cfg!(test) { 0 } else { 120_000_000 };
+
+/// What the others tell the keeper.
+pub enum Order {
+    /// The courier of a webhook, or its successor.
+    Courier(Peer, Channel),
+    /// What became of an event; none when its courier ended first.
+    Answered {
+        webhook: String,
+        ticket: u64,
+        answer: Option<Answer>,
+    },
+    /// That is on the disk.
+    Settled {
+        webhook: String,
+        row: i64,
+    },
+    /// There is another configuration.
+    Reloaded,
+    Status(oneshot::Sender<Vec<State>>),
+    /// Post an event that tells of nothing. Errors: it can't be posted now.
+    Test {
+        webhook: String,
+        body: String,
+        answer: oneshot::Sender<Answer>,
+    },
+}
+
+/// Where orders are given.
+pub struct Desk {
+    pub orders: UnboundedSender<Order>,
+    /// Somebody may have an event to post.
+    pub fresh: Arc<Notify>,
+    wanted: RefCell<Option<UnboundedReceiver<Order>>>,
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        let (orders, wanted) = unbounded_channel();
+        Self { orders, fresh: Arc::default(), wanted: RefCell::new(Some(wanted)) }
+    }
+}
+
+struct Keeper {
+    vault: Rc<Vault>,
+    hooks: BTreeMap<String, Hook>,
+    tickets: u64,
+}
+
+/// Runs as long as there is a vault.
+pub async fn run(vault: Rc<Vault>) {
+    let Some(mut wanted) = vault.feedback.wanted.take() else { return };
+    let fresh = Arc::clone(&vault.feedback.fresh);
+    let mut keeper = Keeper { vault, hooks: BTreeMap::new(), tickets: 0 };
+    keeper.reload().await;
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut second = 0u64;
+    loop {
+        tokio::select! {
+            order = wanted.recv() => match order {
+                Some(order) => keeper.obey(order).await,
+                None => return,
+            },
+            () = fresh.notified() => keeper.hooks.values_mut().for_each(|hook| hook.due_us = 0),
+            _ = ticks.tick() => {
+                second += 1;
+                if second.is_multiple_of(SWEEP_SECONDS) {
+                    keeper.sweep().await;
+                }
+            }
+        }
+        keeper.fill().await;
+    }
+}
+
+impl Keeper {
+    async fn obey(&mut self, order: Order) {
+        match order {
+            Order::Courier(peer, channel) => {
+                let Some(name) = feedback::webhook(&peer.label).map(str::to_owned) else { return };
+                let hook = self.hooks.entry(name.clone()).or_default();
+                let age = (peer.generation, peer.instance);
+                let is_older =
+                    hook.line.as_ref().is_some_and(|line| !line.is_gone() && (line.generation, line.instance) > age);
+                if !is_older {
+                    let orders = self.vault.feedback.orders.clone();
+                    (hook.line, hook.due_us) = (Some(Line::open(name, age, channel, orders)), 0);
+                }
+            }
+            Order::Answered { webhook, ticket, answer } => self.answered(&webhook, ticket, answer).await,
+            Order::Settled { webhook, row } => {
+                if let Some(hook) = self.hooks.get_mut(&webhook) {
+                    hook.settled(row);
+                }
+            }
+            Order::Reloaded => self.reload().await,
+            Order::Status(answer) => {
+                let states = self.states().await;
+                let _ = answer.send(states);
+            }
+            Order::Test { webhook, body, answer } => self.test(&webhook, body, answer),
+        }
+    }
+
+    /// Takes the webhooks of the configuration; each is tried again, whatever was wrong with it.
+    async fn reload(&mut self) {
+        let names: Vec<String> = {
+            let authority = self.vault.authority.borrow();
+            authority.slice.webhooks.iter().map(|webhook| webhook.name.clone()).collect()
+        };
+        self.hooks.values_mut().for_each(|hook| hook.is_known = false);
+        let mut resumed = Vec::new();
+        for name in names {
+            let hook = self.hooks.entry(name.clone()).or_default();
+            hook.is_known = true;
+            if hook.forget() {
+                resumed.push(event(Name::WebhookResume, &name, Some("config")));
+            }
+        }
+        self.hooks.retain(|_, hook| hook.is_known || hook.line.as_ref().is_some_and(|line| !line.is_gone()));
+        if !resumed.is_empty() {
+            self.vault.writer.record(resumed).await;
+        }
+    }
+
+    /// Gives every webhook what it may be given.
+    async fn fill(&mut self) {
+        if self.vault.authority.borrow().draining {
+            return;
+        }
+        let (now, moment) = (now_us(), Instant::now());
+        for (name, hook) in &mut self.hooks {
+            let room = hook.room(moment);
+            if room == 0 || hook.due_us > now {
+                continue;
+            }
+            let (own, depth) = (name.clone(), hook.depth(room));
+            let found = self
+                .vault
+                .writer
+                .run(move |store| Ok((store.outbox.due(&own, now, depth)?, store.outbox.next_due(&own, now)?)));
+            // No room on the disk, or the end of the store: the next second will do.
+            let Ok((due, next)) = found.await else { continue };
+            let is_all = due.len() < depth;
+            let mut more = due.into_iter().filter(|due| !hook.has(due.row)).collect::<Vec<_>>();
+            let is_all = is_all && more.len() <= room;
+            more.truncate(room);
+            for due in more {
+                self.tickets += 1;
+                hook.post(self.tickets, due);
+            }
+            if is_all {
+                hook.due_us = next.unwrap_or(u64::MAX);
+            }
+        }
+    }
+
+    async fn answered(&mut self, name: &str, ticket: u64, answer: Option<Answer>) {
+        let Some(hook) = self.hooks.get_mut(name) else { return };
+        if let Some(test) = hook.tests.remove(&ticket) {
+            if let Some(answer) = answer {
+                let _ = test.send(answer);
+            }
+            return;
+        }
+        let Some(due) = hook.answered(ticket) else { return };
+        hook.due_us = 0;
+        // It is posted again as it was.
+        let Some(answer) = answer else { return };
+        match judge(answer) {
+            Verdict::Taken => {
+                if hook.took() {
+                    tracing::info!(webhook = name, "a webhook takes events again");
+                    self.vault.writer.record(vec![event(Name::WebhookResume, name, None)]).await;
+                }
+                self.settle(name, due.row, move |store| store.outbox.taken(due.row));
+            }
+            Verdict::Gone => {
+                let is_news = !std::mem::replace(&mut hook.is_gone, true);
+                if is_news {
+                    tracing::error!(
+                        webhook = name,
+                        "a webhook's receiver wants no events (410): it is told none until a reload"
+                    );
+                    self.vault.writer.record(vec![event(Name::WebhookPause, name, Some("gone"))]).await;
+                }
+            }
+            Verdict::Refused(reason) => {
+                let reason = plain(&reason);
+                let pause = hook.refused(&reason, Instant::now());
+                self.put_off(name, &due, &reason);
+                self.tell(name, pause, reason).await;
+            }
+            Verdict::Away(reason, asked) => {
+                let reason = plain(&reason);
+                let pause = hook.failed(&reason, asked, Instant::now());
+                if due.expires_us <= now_us() {
+                    self.give_up(name, due.row);
+                }
+                self.tell(name, pause, reason).await;
+            }
+        }
+    }
+
+    /// It is tried again, unless its time is over: an attempt was just made.
+    fn put_off(&mut self, name: &str, due: &Due, reason: &str) {
+        let (row, now) = (due.row, now_us());
+        if due.expires_us <= now {
+            return self.give_up(name, row);
+        }
+        let next_us = now.saturating_add(wait_us(due.attempts));
+        let (id, seconds) = (due.id, (next_us - now) / 1_000_000);
+        tracing::info!(webhook = name, %id, reason, seconds, "a webhook did not take an event; it is tried again");
+        self.settle(name, row, move |store| store.outbox.put_off(row, next_us));
+    }
+
+    fn give_up(&mut self, name: &str, row: i64) {
+        self.settle(name, row, move |store| match store.outbox.give_up(row)? {
+            Some(lost) => store.record(dropped::events(&[lost], "lifetime")),
+            None => Ok(()),
+        });
+    }
+
+    /// Writes down what became of an event; until then nobody else is given it.
+    fn settle(&mut self, name: &str, row: i64, work: impl FnOnce(&mut Store<'_>) -> Sql<()> + Clone + Send + 'static) {
+        if let Some(hook) = self.hooks.get_mut(name) {
+            hook.settle(row);
+        }
+        let (vault, webhook) = (Rc::clone(&self.vault), name.to_owned());
+        self.vault.finish(async move {
+            persist(&vault, work).await;
+            let _ = vault.feedback.orders.send(Order::Settled { webhook, row });
+        });
+    }
+
+    /// A webhook begins to rest, if it does; the log is told of the first rest alone.
+    async fn tell(&self, name: &str, pause: Option<Pause>, reason: String) {
+        let Some(Pause { time, is_first }) = pause else { return };
+        let seconds = time.as_secs();
+        if !is_first {
+            return tracing::info!(webhook = name, reason, seconds, "a webhook still takes no events");
+        }
+        tracing::warn!(webhook = name, reason, seconds, "a webhook takes no events for now; they wait");
+        self.vault.writer.record(vec![event(Name::WebhookPause, name, Some("failed"))]).await;
+    }
+
+    /// Gives up what is over, by both clocks.
+    async fn sweep(&self) {
+        let then_us = {
+            let clock = self.vault.authority.borrow().clock;
+            if clock.age() < GRACE {
+                return;
+            }
+            clock.now().us.min(clock.now().wall_us).saturating_sub(LATE_US)
+        };
+        let swept = self.vault.writer.run(move |store| {
+            let lost = store.outbox.over(then_us, SWEEP)?;
+            store.record(dropped::events(&lost, "lifetime"))
+        });
+        // No room on the disk, or the end of the store: the next look will do.
+        let _ = swept.await;
+    }
+
+    fn test(&mut self, name: &str, body: String, answer: oneshot::Sender<Answer>) {
+        let Some(hook) = self.hooks.get_mut(name).filter(|hook| hook.is_known) else { return };
+        self.tickets += 1;
+        let (ticket, id) = (self.tickets, format!("evt_{}", uuid::Uuid::now_v7()));
+        if hook.line.as_ref().is_some_and(|line| line.post(Ask::Post { ticket, id, body })) {
+            hook.tests.insert(ticket, answer);
+        }
+    }
+
+    async fn states(&self) -> Vec<State> {
+        let known: Vec<String> =
+            self.hooks.iter().filter(|(_, hook)| hook.is_known).map(|(name, _)| name.clone()).collect();
+        let waiting = self.vault.writer.run(move |store| {
+            let mut names = store.outbox.all()?;
+            names.extend(known);
+            names.sort_unstable();
+            names.dedup();
+            names.into_iter().map(|name| Ok((store.outbox.waiting(&name)?, name))).collect::<Sql<Vec<_>>>()
+        });
+        let (waiting, absent) = (waiting.await.unwrap_or_default(), Hook::default());
+        let hook = |name: &String| self.hooks.get(name).unwrap_or(&absent);
+        waiting.iter().map(|(waiting, name)| hook(name).state(name, waiting, Instant::now())).collect()
+    }
+}
+
+/// An event of a webhook itself.
+pub fn event(name: Name, webhook: &str, reason: Option<&str>) -> Event {
+    let outcome = if name == Name::WebhookPause { Outcome::Failure } else { Outcome::Info };
+    let data = Some(serde_json::json!({ "webhook": webhook }).to_string());
+    Event { reason: reason.map(str::to_owned), data, ..Event::new(name, outcome) }
+}

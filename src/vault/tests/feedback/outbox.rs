@@ -1,0 +1,161 @@
+//! What a webhook doesn't take: it waits, and when it is given up the audit log says so.
+
+use super::*;
+use crate::vault::store::outbox::MOST;
+
+#[test]
+fn what_a_webhook_has_not_taken_waits_over_a_restart_and_comes_with_the_same_id_and_body() {
+    let bench = bench(&all(), Reports::None);
+    let mut vault = bench.run();
+    let first = test(async {
+        let mut app = Receiving::attach(&mut vault);
+        deliver(&bench, &mut vault, &[Outcome::Delivered(said(250))]).await;
+        let (ticket, id, body) = app.event().await;
+        // Its courier ends over it: the next one is given the same, at once, and no mail is suspected.
+        drop((app, ticket));
+        let mut next = Receiving::attach(&mut vault);
+        let (_, again, same) = next.event().await;
+        assert_eq!((&again, &same), (&id, &body));
+        (id, body)
+    });
+    vault.drain();
+    assert!(first.0.starts_with("evt_") && !first.0.contains('.'), "{first:?}");
+    let mut vault = bench.run();
+    test(async {
+        let mut app = Receiving::attach(&mut vault);
+        let (ticket, id, body) = app.event().await;
+        assert_eq!((id, body), first);
+        app.answer(ticket, 200).await;
+        stands(&mut vault, admin::Standing::Up, 0).await;
+    });
+    vault.drain();
+    assert_eq!(bench.count("SELECT count(*) FROM spool_msg WHERE ended > 0"), 0);
+}
+
+#[test]
+fn a_webhook_that_is_away_rests_and_nothing_else_waits_for_it() {
+    let bench = bench(&all(), Reports::None);
+    let mut vault = bench.run();
+    test(async {
+        let mut app = Receiving::attach(&mut vault);
+        deliver(&bench, &mut vault, &[Outcome::Delivered(said(250))]).await;
+        let (ticket, ..) = app.event().await;
+        app.say(ticket, talk::Answer::Failed { sent: false, reason: "refused\u{1b}[31m".into() }).await;
+        let state = stands(&mut vault, admin::Standing::Resting, 1).await;
+        assert_eq!((state.failures, state.fault.as_deref()), (1, Some("refused[31m")));
+        deliver(&bench, &mut vault, &[Outcome::Delivered(said(250))]).await;
+        stands(&mut vault, admin::Standing::Resting, 2).await;
+        // A reload has it tried at once.
+        vault.switch(&bench.slice, Generation(2));
+        assert_eq!([app.take().await, app.take().await].map(|body| body["type"].clone()), ["email.sent", "email.sent"]);
+        stands(&mut vault, admin::Standing::Up, 0).await;
+    });
+    vault.drain();
+    let names = named(&bench, "webhook.");
+    let expected = [("webhook.pause", Some("failed")), ("webhook.resume", Some("config"))];
+    assert_eq!(names, expected.map(|(name, reason)| (name.to_owned(), reason.map(str::to_owned))));
+}
+
+#[test]
+fn an_event_that_is_refused_waits_by_itself_and_three_in_a_row_are_the_webhooks_affair() {
+    let bench = bench(&all(), Reports::None);
+    let mut vault = bench.run();
+    test(async {
+        let mut app = Receiving::attach(&mut vault);
+        deliver(&bench, &mut vault, &[Outcome::Delivered(said(250)), Outcome::Delivered(said(250))]).await;
+        for (code, standing) in [(500, admin::Standing::Up), (302, admin::Standing::Up)] {
+            let (ticket, ..) = app.event().await;
+            app.answer(ticket, code).await;
+            stands(&mut vault, standing, 2).await;
+        }
+        // Both wait; another one is given at once, and shows that it isn't they.
+        deliver(&bench, &mut vault, &[Outcome::Delivered(said(250))]).await;
+        let (ticket, ..) = app.event().await;
+        app.answer(ticket, 404).await;
+        let state = stands(&mut vault, admin::Standing::Resting, 3).await;
+        assert_eq!(state.fault.as_deref(), Some("HTTP 404"));
+    });
+    vault.drain();
+    assert_eq!(bench.count("SELECT sum(attempts) FROM webhook_event"), 3);
+}
+
+#[test]
+fn a_receiver_that_says_410_is_told_nothing_until_a_reload() {
+    let bench = bench(&all(), Reports::None);
+    let mut vault = bench.run();
+    test(async {
+        let mut app = Receiving::attach(&mut vault);
+        deliver(&bench, &mut vault, &[Outcome::Delivered(said(250))]).await;
+        let (ticket, ..) = app.event().await;
+        app.answer(ticket, 410).await;
+        stands(&mut vault, admin::Standing::Disabled, 1).await;
+        app.nothing().await;
+        vault.switch(&bench.slice, Generation(2));
+        app.take().await;
+        stands(&mut vault, admin::Standing::Up, 0).await;
+    });
+    vault.drain();
+    assert_eq!(named(&bench, "webhook.")[0], ("webhook.pause".to_owned(), Some("gone".to_owned())));
+}
+
+#[test]
+fn an_outbox_that_is_full_drops_the_oldest_and_last_what_nothing_else_tells_and_the_log_says_so() {
+    let bench = bench(&all(), Reports::Webhook);
+    let mut vault = bench.run();
+    test(async {
+        // Nobody serves the webhook.
+        deliver(&bench, &mut vault, &[failed()]).await;
+        let outcomes = vec![Outcome::Delivered(said(250)); usize::try_from(MOST).unwrap() + 1];
+        deliver(&bench, &mut vault, &outcomes).await;
+        stands(&mut vault, admin::Standing::Absent, u64::from(MOST)).await;
+    });
+    vault.drain();
+    let dropped = ("webhook.drop".to_owned(), Some("outbox-full".to_owned()));
+    assert_eq!(named(&bench, "webhook."), [dropped.clone(), dropped]);
+    assert_eq!(bench.count("SELECT count(*) FROM webhook_event WHERE kind = 'email.bounced'"), 1);
+}
+
+#[test]
+fn rule_q13_what_no_webhook_took_in_its_time_is_in_the_audit_log_with_its_message() {
+    let mut bench = bench(&all(), Reports::Webhook);
+    bench.slice.webhooks[0].lifetime = Duration::from_millis(1);
+    let mut vault = bench.run();
+    let message = test(async {
+        let mut app = Receiving::attach(&mut vault);
+        let message = deliver(&bench, &mut vault, &[failed()]).await;
+        // Also one that is answered so late that its time is over.
+        let (ticket, ..) = app.event().await;
+        app.answer(ticket, 500).await;
+        stands(&mut vault, admin::Standing::Up, 0).await;
+        message
+    });
+    vault.drain();
+    let events = bench.events(&Filter { message: Some(message.to_string()), ..Filter::default() });
+    let dropped = events.iter().find(|event| event.get("event") == Some("webhook.drop")).unwrap();
+    assert_eq!((dropped.get("reason"), dropped.get("outcome")), (Some("lifetime"), Some("failure")));
+    let data: Value = serde_json::from_str(dropped.get("data").unwrap()).unwrap();
+    assert_eq!((&data["webhook"], &data["type"]), (&"app".into(), &"email.bounced".into()));
+}
+
+#[test]
+fn rule_q13_a_failure_for_a_webhook_that_is_gone_from_the_configuration_is_kept_for_it_and_then_in_the_log() {
+    let mut bench = bench(&all(), Reports::Webhook);
+    let mut vault = bench.run();
+    test(async {
+        let (mut courier, job, _) = offered(&bench, &mut vault, &["x@example.org", "y@example.org"], b"x\r\n").await;
+        bench.slice.webhooks.clear();
+        vault.switch(&bench.slice, Generation(2));
+        courier.say(job, 0, Outcome::Delivered(said(250))).await;
+        courier.say(job, 1, failed()).await;
+        courier.settled(job).await;
+        let state = stands(&mut vault, admin::Standing::Absent, 1).await;
+        assert_eq!(state.webhook, "app");
+        // It comes back, and is told.
+        bench.slice.webhooks = vec![hook(&all())];
+        vault.switch(&bench.slice, Generation(3));
+        let mut app = Receiving::attach(&mut vault);
+        let body = app.take().await;
+        assert_eq!((&body["type"], &body["data"]["to"][0]), (&"email.bounced".into(), &"***@example.org".into()));
+    });
+    vault.drain();
+}
