@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::fs;
+
 use serde_json::Value;
 use support::{CREDENTIAL, PATIENCE, Service};
 
@@ -65,5 +67,25 @@ fn mail_goes_to_one_instead_of_all_or_to_more_than_it_names_and_the_log_tells_bo
     assert_eq!(named[0]["msg_id"], accepted[1]["msg_id"]);
     assert_eq!(named[0]["rcpt_to"].to_string().matches("example.org").count(), 2, "{named:?}");
     assert!(accepted[1]["rcpt_to"].to_string().contains("competitor.example"), "{accepted:?}");
+    service.stop();
+}
+
+#[test]
+fn whoever_names_a_mailbox_that_no_route_leads_to_is_warned() {
+    let service = Service::start();
+    service.add_credential();
+    let text = fs::read_to_string(service.config()).unwrap();
+    fs::write(service.config(), text.replace("to = \"*\"", "to = \"@example.org\"")).unwrap();
+    let astray =
+        "always_bcc: no route leads to archive@example.net: each message, when it has come whole, is refused (550)";
+    let copies = ["--always-bcc", "archive@example.net", "--always-bcc", "c@example.org"];
+    let (done, said) = set(&service, &copies);
+    assert!(done && said.contains(astray) && !said.contains("c@example.org"), "{said}");
+    let (done, said) = set(&service, &["--redirect", "c@example.org"]);
+    assert!(done && !said.contains("warning"), "{said}");
+    let add = [&["credential", "add", "till", "--sender", "@example.net"][..], &copies].concat();
+    let output = service.command(&add);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains(astray), "{said}");
     service.stop();
 }

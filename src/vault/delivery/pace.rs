@@ -45,6 +45,11 @@ pub const fn day_slot(now_us: u64) -> u64 {
     now_us / DAY_SLOT_US
 }
 
+/// The oldest slot that counts at such a time.
+pub const fn oldest_day_slot(now_us: u64) -> u64 {
+    day_slot(now_us).saturating_sub(DAY_US / DAY_SLOT_US)
+}
+
 /// What an upstream has had.
 #[derive(Debug)]
 pub struct Meter {

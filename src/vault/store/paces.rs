@@ -21,7 +21,7 @@ impl<'c> Paces<'c> {
                 "INSERT INTO upstream_pace(upstream, slot, messages) SELECT upstream, ?1, sum(messages) FROM upstream_pace
                  WHERE slot > ?1 GROUP BY upstream ON CONFLICT DO UPDATE SET messages = messages + excluded.messages",
             )?,
-            trim: connection.prepare("DELETE FROM upstream_pace WHERE slot > ?")?,
+            trim: connection.prepare("DELETE FROM upstream_pace WHERE slot > ? OR slot < ?")?,
             all: connection.prepare("SELECT upstream, slot, messages FROM upstream_pace ORDER BY upstream, slot")?,
             add: connection.prepare(
                 "INSERT INTO upstream_pace(upstream, slot, messages) VALUES(?, ?, ?)
@@ -35,10 +35,11 @@ impl<'c> Paces<'c> {
     }
 
     /// Upstream, slot and messages, in the order of time for each. What is in slots after the one of now was written by a clock
-    /// that was ahead: it is of now from here on, once.
-    pub fn all(&mut self, now: u64) -> Result<Vec<(String, u64, u32)>> {
+    /// that was ahead: it is of now from here on, once. What is in slots before the oldest one counts no more and goes, also of an
+    /// upstream that isn't there any more.
+    pub fn all(&mut self, now: u64, oldest: u64) -> Result<Vec<(String, u64, u32)>> {
         self.fold.execute([integer(now)])?;
-        self.trim.execute([integer(now)])?;
+        self.trim.execute([integer(now), integer(oldest)])?;
         let rows = self.all.query_map([], |row| Ok((row.get(0)?, unsigned(row, 1)?, unsigned(row, 2)?)))?;
         let saturated = |messages: u64| u32::try_from(messages).unwrap_or(u32::MAX);
         rows.map(|row| row.map(|(upstream, slot, messages)| (upstream, slot, saturated(messages)))).collect()

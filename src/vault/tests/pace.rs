@@ -125,7 +125,9 @@ fn rule_q12_what_a_clock_that_was_ahead_wrote_is_counted_once() {
     let mut bench = Bench::new();
     bench.slice.paces = vec![("smarthost".into(), per_day(3))];
     bench.run().drain();
-    let ahead = "INSERT INTO upstream_pace VALUES('smarthost', 90000000, 1), ('smarthost', 90000001, 1)";
+    // And of an upstream of long ago.
+    let ahead =
+        "INSERT INTO upstream_pace VALUES('smarthost', 90000000, 1), ('smarthost', 90000001, 1), ('gone', 7, 9)";
     Database::open(bench.home.path()).unwrap().connection.execute(ahead, []).unwrap();
     for rows in [2, 3] {
         let mut vault = bench.run();

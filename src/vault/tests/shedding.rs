@@ -74,9 +74,18 @@ fn switched(vault: &Running) {
 
 /// Waits until so much is held: an outcome is written before the body goes.
 async fn held(vault: &Running, messages: u64) {
-    while vault.writer.load().told().figures[0].now != messages {
+    until(async || vault.writer.load().told().figures[0].now == messages).await;
+}
+
+/// Waits until it is so.
+async fn until(mut so: impl AsyncFnMut() -> bool) {
+    for _ in 0..1000 {
+        if so().await {
+            return;
+        }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    panic!("it never came to that");
 }
 
 /// Of each event of a stage: its name, its reason and the stage.
@@ -174,9 +183,7 @@ fn rule_q16_beyond_the_second_threshold_nobodys_mail_is_taken_but_reports_are_an
         vault.switch(&bench.slice, Generation(2));
         switched(&vault);
         // Looked at within a second.
-        while !begins(&mut edge, 3, "printer@example.net").await {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        until(async || begins(&mut edge, 3, "printer@example.net").await).await;
         assert!(readiness(&mut vault).await.load.stage == Stage::Calm);
     });
     vault.abandon();
@@ -223,9 +230,7 @@ fn rule_q16_what_is_held_by_order_and_octets_count_as_well() {
     vault.abandon();
     let vault = bench.run();
     test(async {
-        while vault.writer.load().told().stage == Stage::Calm {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        until(async || vault.writer.load().told().stage == Stage::Heavy).await;
         assert!(vault.writer.load().sheds("shop"), "as before the restart");
     });
     vault.abandon();
@@ -238,9 +243,7 @@ fn without_room_the_vault_is_not_ready_and_says_so() {
     let mut vault = bench.run();
     test(async {
         // Looked at within a second.
-        while !readiness(&mut vault).await.obstacles.contains(&Obstacle::Room) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        until(async || readiness(&mut vault).await.obstacles.contains(&Obstacle::Room)).await;
         let told = readiness(&mut vault).await;
         assert!(told.free.is_some_and(|free| free < told.reserve) && told.load.stage == Stage::Calm, "{told:?}");
     });

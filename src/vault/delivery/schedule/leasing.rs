@@ -6,25 +6,27 @@ use std::time::Instant;
 use tokio::task::spawn_local;
 
 use super::plan::Plan;
-use super::{TICK, release, stranded, unsaid};
+use super::{TICK, persist, release, stranded, unsaid};
 use crate::vault::Vault;
 use crate::vault::audit::ledger::now_us;
-use crate::vault::delivery::pace::day_slot;
+use crate::vault::delivery::pace::{day_slot, oldest_day_slot};
 use crate::vault::delivery::suppression;
 use crate::vault::delivery::{backlog, expiry, report};
 use crate::vault::store::spool::Leased;
 
 /// Leases what is due to whoever can take it, for ever.
 pub async fn run(vault: Rc<Vault>) {
-    let paused = vault.writer.run(|store| store.pauses.all()).await;
-    for (upstream, pause) in paused.unwrap_or_default() {
+    // Before anything is offered: on a full disk nothing can be, and none of this is to be forgotten for that.
+    let Some(paused) = persist(&vault, |store| store.pauses.all()).await else { return };
+    for (upstream, pause) in paused {
         tracing::warn!(upstream, by = pause.actor, "an upstream is paused: nothing is offered to it");
         vault.schedule.borrow_mut().pause(&upstream, Some(pause));
     }
     spawn_local(backlog::watch(Rc::clone(&vault)));
     let (now, clock_us) = (Instant::now(), now_us());
-    let had = vault.writer.run(move |store| store.paces.all(day_slot(clock_us))).await;
-    vault.schedule.borrow_mut().remember(had.unwrap_or_default(), now, clock_us);
+    let had = persist(&vault, move |store| store.paces.all(day_slot(clock_us), oldest_day_slot(clock_us))).await;
+    let Some(had) = had else { return };
+    vault.schedule.borrow_mut().remember(had, now, clock_us);
     spawn_local(stranded::run(Rc::clone(&vault)));
     loop {
         loop {
