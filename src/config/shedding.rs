@@ -15,16 +15,16 @@ const MESSAGES: Pair<u64> =
 /// Their octets: what small servers have left of their disks. Where less is free, `reserve` refuses before that.
 const OCTETS: Pair<u64> =
     Pair { first: Bound { key: "shed_octets", default: 8 << 30, least: 1 << 10, most: 1 << 50 }, second: 16 << 30 };
-/// A commit of the vault's store: milliseconds, tens of them on a slow disk. At the second a message waits ten seconds for its own
-/// and the one before it, and clients of HTTP give up after half a minute.
+/// A commit of the vault's store: milliseconds, tens of them on a slow disk. At the second a message waits twenty seconds for its
+/// own and the one before it, and clients of HTTP, as the edges, give up after half a minute.
 const LATENCY: Pair<Duration> = Pair {
     first: Bound {
         key: "shed_latency",
-        default: Duration::from_secs(1),
+        default: Duration::from_secs(2),
         least: Duration::from_millis(10),
         most: Duration::from_secs(60),
     },
-    second: Duration::from_secs(5),
+    second: Duration::from_secs(10),
 };
 
 /// The first threshold, with the range of both, and the second when there is no key.
