@@ -11,6 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use gatepost::sink::Options;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use support::provider::{Provider, Request};
 use support::{CREDENTIAL, PATIENCE, Pair, Service, Setting, await_that, free_port, programs};
@@ -137,6 +138,16 @@ fn what_became_of_mail_is_told_signed_and_while_secrets_change_by_both() {
     assert_eq!(receiver.await_requests(4)[3].json()["type"], "gatepost.test");
     await_that("all were taken", || status(&service)["waiting"] == 0);
     assert_eq!(status(&service)["state"], "up");
+    // The receiver has the new secret: the old one goes.
+    let text = fs::read_to_string(service.config()).unwrap();
+    let without: Vec<&str> = text.lines().filter(|line| !line.starts_with("previous_secret_file")).collect();
+    fs::write(service.config(), without.join("\n")).unwrap();
+    let from = service.log().len();
+    service.signal(Signal::SIGHUP);
+    service.await_log(from, "reload done");
+    assert!(service.command(&["webhook", "test", "app"]).status.success());
+    let last = receiver.await_requests(5).remove(4);
+    assert!(verified(&last, SECRET).is_ok() && verified(&last, OLD).is_err(), "{last:?}");
     let log = service.stop();
     assert!(!log.contains("MfKQ9r8G") && !log.contains("AAAAAAAA"), "{log}");
 }

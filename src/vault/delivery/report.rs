@@ -143,12 +143,13 @@ pub async fn make(vault: &Vault, owed: Owed) -> bool {
         if !store.told(row, &numbers, occasion)? {
             return Ok((false, None));
         }
+        let event = match subject {
+            Some(subject) => by_webhook(event, &subject, happened::report(store, row, &subject, fates)?),
+            None => event,
+        };
         let seq = store.ledger.append(event)?;
         if is_sent {
             store.accept(&accepted, seq)?;
-        }
-        if let Some(subject) = subject {
-            happened::report(store, row, &subject, fates)?;
         }
         Ok((is_sent, store.finish(row, now_us())?))
     });
@@ -220,4 +221,10 @@ fn event(principal: &str, about: MessageId, report: &Accepted, fates: &[Fate], u
     };
     let to = report.recipients.iter().map(|(to, _)| &to.address);
     event.with(Field::Account, principal).sender(&report.sender).recipients(to)
+}
+
+/// The event of what a webhook was told instead: of some it may want to know nothing.
+fn by_webhook(event: Event, subject: &Subject, told: usize) -> Event {
+    let data = serde_json::json!({ "about": subject.message, "webhook": subject.webhook, "events": told });
+    Event { data: Some(data.to_string()), ..event }
 }

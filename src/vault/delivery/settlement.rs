@@ -49,7 +49,7 @@ pub fn write(
                 suppression::count(store, rule, (&whose.0, whose.1), &signs)?;
             }
             if let Some(subject) = subject {
-                told.iter().try_for_each(|happened| happened::put(store, &subject, happened))?;
+                told.iter().try_for_each(|happened| happened::put(store, &subject, happened).map(drop))?;
             }
             store.finish(row, now_us())
         });
@@ -85,16 +85,15 @@ pub fn bounded(said: &Said) -> Said {
     Said { text: cut(&said.text), host: cut(&said.host), enhanced: said.enhanced.as_deref().map(cut), ..said.clone() }
 }
 
-/// For the service's log.
+/// For the service's log. Told is the sender, by a report or by the webhook that stands for it.
 pub fn tell(leased: &Leased, upstream: &str, settled: &Settled, name: Name) {
     let (message, code, event) = (leased.message, settled.said.code, name.word());
+    let told = settled.owed || leased.reports == Reports::Webhook;
     match settled.state {
         State::Failed if name == Name::DeliverUnknown => {
-            let told = settled.owed;
             tracing::warn!(%message, upstream, code, event, told, "it may have been delivered: given up, as its credential says");
         }
         State::Failed | State::Expired => {
-            let told = settled.owed;
             tracing::error!(%message, upstream, code, event, told, "a recipient can't be reached");
         }
         State::Delivered => tracing::info!(%message, upstream, code, "delivered"),

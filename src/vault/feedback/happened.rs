@@ -114,21 +114,25 @@ impl From<Fate> for Happened {
 }
 
 /// What would have been reported of the message of a row goes to a webhook. What that has been told as the message's own, it is
-/// not told again.
-pub fn report(store: &mut Store<'_>, row: i64, subject: &Subject, fates: Vec<Fate>) -> Result<()> {
+/// not told again. Gives the number of events.
+pub fn report(store: &mut Store<'_>, row: i64, subject: &Subject, fates: Vec<Fate>) -> Result<usize> {
     let is_own = store.outbox.of(row)?.is_some_and(|own| own == subject.webhook);
     let known = store.outbox.webhooks.get(&subject.webhook).filter(|_| is_own);
     let known = known.map(|webhook| webhook.events.clone()).unwrap_or_default();
     let all = fates.into_iter().map(Happened::from).filter(|happened| !known.contains(&happened.told));
-    all.collect::<Vec<_>>().iter().try_for_each(|happened| put(store, subject, happened))
+    let mut told = 0;
+    for happened in all {
+        told += usize::from(put(store, subject, &happened)?);
+    }
+    Ok(told)
 }
 
-/// Keeps the event, when the webhook is to be told.
-pub fn put(store: &mut Store<'_>, subject: &Subject, happened: &Happened) -> Result<()> {
+/// Keeps the event, when the webhook is to be told. Whether it is.
+pub fn put(store: &mut Store<'_>, subject: &Subject, happened: &Happened) -> Result<bool> {
     let instead = subject.instead && happened.told.is_failure();
     let webhook = store.outbox.webhooks.get(&subject.webhook);
     if !instead && !webhook.is_some_and(|webhook| webhook.events.contains(&happened.told)) {
-        return Ok(());
+        return Ok(false);
     }
     let lifetime =
         webhook.map_or(STRANGE_US, |webhook| u64::try_from(webhook.lifetime.as_micros()).unwrap_or(u64::MAX));
@@ -145,7 +149,7 @@ pub fn put(store: &mut Store<'_>, subject: &Subject, happened: &Happened) -> Res
     };
     let pushed_out = store.outbox.put(&fresh)?;
     store.outbox.fresh.notify_one();
-    store.record(dropped::events(&pushed_out, "outbox-full"))
+    store.record(dropped::events(&pushed_out, "outbox-full")).map(|()| true)
 }
 
 #[derive(Serialize)]
@@ -237,4 +241,39 @@ fn shown(address: &Address, mask: Mask) -> String {
 pub fn time(us: u64) -> String {
     let moment = i64::try_from(us).ok().and_then(|us| Timestamp::from_microsecond(us).ok()).unwrap_or_default();
     format!("{moment:.6}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_fits_into_its_frame_whatever_an_upstream_says() {
+        let subject = Subject {
+            webhook: "app".into(),
+            instead: false,
+            message: MessageId::now(),
+            credential: "shop".into(),
+            sender: None,
+            expires_us: 1,
+        };
+        for (text, is_kept) in [("\u{1f4a3}".repeat(512), true), ("\u{1}".repeat(MAX_BODY), false)] {
+            let said = Said { code: Some(550), text, host: "mx.example.org".into(), ..Said::default() };
+            let happened = Happened {
+                told: Told::Bounced,
+                reason: "refused-upstream".into(),
+                recipient: Address::parse("a@example.org").unwrap(),
+                attempts: Some(1),
+                upstream: None,
+                said,
+                next_us: None,
+            };
+            let (events, lifetime) = (Vec::new(), std::time::Duration::ZERO);
+            let webhook = Webhook { name: "app".into(), events, mask: Mask::None, lifetime };
+            let text = body(&subject, &happened, Some(&webhook), 1_700_000_000_000_000);
+            let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert!(text.len() <= MAX_BODY && read["data"]["reply"].is_object() == is_kept, "{}", text.len());
+            assert_eq!((&read["data"]["from"], &read["type"]), (&serde_json::Value::Null, &"email.bounced".into()));
+        }
+    }
 }

@@ -110,7 +110,7 @@ pub async fn run(vault: Rc<Vault>) {
             _ = ticks.tick() => {
                 second += 1;
                 if second.is_multiple_of(SWEEP_SECONDS) {
-                    keeper.sweep().await;
+                    while keeper.sweep().await {}
                 }
             }
         }
@@ -151,7 +151,18 @@ impl Keeper {
     async fn reload(&mut self) {
         let names: Vec<String> = {
             let authority = self.vault.authority.borrow();
-            authority.slice.webhooks.iter().map(|webhook| webhook.name.clone()).collect()
+            let names = authority.slice.webhooks.iter().map(|webhook| webhook.name.clone());
+            let names: Vec<String> = names.collect();
+            for credential in authority.credentials.iter() {
+                if let Some(webhook) = credential.policy.webhook.as_ref().filter(|webhook| !names.contains(webhook)) {
+                    tracing::warn!(
+                        credential = credential.id,
+                        webhook,
+                        "a credential names a webhook that there isn't"
+                    );
+                }
+            }
+            names
         };
         self.hooks.values_mut().for_each(|hook| hook.is_known = false);
         let mut resumed = Vec::new();
@@ -289,21 +300,22 @@ impl Keeper {
         self.vault.writer.record(vec![event(Name::WebhookPause, name, Some("failed"))]).await;
     }
 
-    /// Gives up what is over, by both clocks.
-    async fn sweep(&self) {
+    /// Gives up some of what is over, by both clocks. Whether there may be more.
+    async fn sweep(&self) -> bool {
         let then_us = {
             let clock = self.vault.authority.borrow().clock;
             if clock.age() < GRACE {
-                return;
+                return false;
             }
             clock.now().us.min(clock.now().wall_us).saturating_sub(LATE_US)
         };
         let swept = self.vault.writer.run(move |store| {
             let lost = store.outbox.over(then_us, SWEEP)?;
-            store.record(dropped::events(&lost, "lifetime"))
+            store.record(dropped::events(&lost, "lifetime"))?;
+            Ok(lost.len())
         });
         // No room on the disk, or the end of the store: the next look will do.
-        let _ = swept.await;
+        swept.await.is_ok_and(|count| u32::try_from(count) == Ok(SWEEP))
     }
 
     fn test(&mut self, name: &str, body: String, answer: oneshot::Sender<Answer>) {

@@ -8,6 +8,7 @@ use crate::config::slice::{Bounce, Webhook};
 use crate::ipc::admin::{Command, webhook as admin};
 use crate::ipc::feedback::{self as talk, Ask as Post, Reply};
 use crate::mail::dsn::{Notify, Wish};
+use crate::policy::OnUnknown;
 use crate::policy::feedback::Told;
 use crate::policy::mask::Mask;
 use crate::policy::reports::Reports;
@@ -251,8 +252,87 @@ fn rule_q13_a_webhook_of_bounce_is_told_in_the_place_of_reports() {
     });
     vault.drain();
     assert_eq!(named(&bench, "dsn."), [("dsn.sent".to_owned(), Some("by-webhook".to_owned()))]);
+    let events = bench.events(&Filter::default());
+    let told = events.iter().find(|event| event.get("event") == Some("dsn.sent")).unwrap();
+    let data: Value = serde_json::from_str(told.get("data").unwrap()).unwrap();
+    assert_eq!((&data["webhook"], &data["events"], told.get("outcome")), (&"app".into(), &1.into(), Some("info")));
     assert_eq!(bench.count("SELECT count(*) FROM spool_msg WHERE report = 1"), 0);
     assert_eq!(bench.count("SELECT count(*) FROM spool_body"), 0);
+}
+
+#[test]
+fn what_nobody_knows_and_what_is_over_is_told_by_its_reason() {
+    for (on_unknown, kind, reason) in [
+        (OnUnknown::Hold, "email.delivery_delayed", "held"),
+        (OnUnknown::Drop, "email.failed", "unknown"),
+        (OnUnknown::Retry, "email.delivery_delayed", "unknown"),
+    ] {
+        let mut bench = bench(&all(), Reports::Webhook);
+        bench.slice.retry = vec![Duration::from_secs(3600)];
+        bench.slice.credentials[0].policy.on_unknown = on_unknown;
+        let mut vault = bench.run();
+        test(async {
+            let mut app = Receiving::attach(&mut vault);
+            deliver(&bench, &mut vault, &[Outcome::Unknown(said(421))]).await;
+            let body = app.take().await;
+            assert_eq!((&body["type"], &body["data"]["reason"]), (&kind.into(), &reason.into()), "{body}");
+            assert_eq!(body["data"]["next_attempt_at"].is_null(), on_unknown != OnUnknown::Retry, "{body}");
+            stands(&mut vault, admin::Standing::Up, 0).await;
+        });
+        vault.drain();
+    }
+    let mut bench = bench(&all(), Reports::Webhook);
+    bench.slice.credentials[0].policy.ttl_seconds = Some(0);
+    let mut vault = bench.run();
+    test(async {
+        let mut app = Receiving::attach(&mut vault);
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        edge.submit(1, &["x@example.org"], b"x\r\n").await;
+        let _courier = vault.courier().await;
+        let body = app.take().await;
+        assert_eq!((&body["type"], &body["data"]["reason"]), (&"email.failed".into(), &"lifetime".into()), "{body}");
+        assert_eq!((&body["data"]["attempts"], &body["data"]["reply"]), (&0.into(), &Value::Null), "{body}");
+    });
+    vault.drain();
+    assert!(named(&bench, "dsn.").is_empty());
+}
+
+#[test]
+fn what_a_vault_finds_at_its_start_that_its_end_has_interrupted_is_told_too() {
+    let mut bench = bench(&all(), Reports::Webhook);
+    bench.slice.credentials[0].policy.on_unknown = OnUnknown::Drop;
+    let mut vault = bench.run();
+    test(async {
+        let (mut courier, job, _) = offered(&bench, &mut vault, &["x@example.org"], b"x\r\n").await;
+        assert_eq!(courier.content(job).await, b"x\r\n");
+        vault.abandon();
+    });
+    let mut vault = bench.run();
+    test(async {
+        let mut app = Receiving::attach(&mut vault);
+        let body = app.take().await;
+        assert_eq!((&body["type"], &body["data"]["reason"]), (&"email.failed".into(), &"unknown".into()), "{body}");
+        assert_eq!(body["data"]["upstream"], "smarthost");
+    });
+    vault.drain();
+}
+
+#[test]
+fn rule_q13_a_report_that_was_owed_by_mail_is_made_although_its_credential_has_a_webhook_by_now() {
+    let mut bench = bench(&[], Reports::Mail);
+    let mut vault = bench.run();
+    test(async {
+        let (mut courier, job, _) = offered(&bench, &mut vault, &["x@example.org"], b"x\r\n").await;
+        bench.slice.credentials[0].policy.reports = Reports::Webhook;
+        vault.switch(&bench.slice, Generation(2));
+        // In force when the next order is obeyed.
+        stands(&mut vault, admin::Standing::Absent, 0).await;
+        courier.say(job, 0, failed()).await;
+        courier.settled(job).await;
+        super::reports::report(&mut courier).await;
+    });
+    vault.drain();
 }
 
 #[test]

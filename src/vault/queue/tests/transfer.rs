@@ -37,17 +37,23 @@ pub(super) fn from(whole: Whole, standing: Standing) -> (Envelope, Vec<Recipient
     (envelope, recipients.collect())
 }
 
-fn taken(
+fn taken(store: &mut Store<'_>, message: (Envelope, Vec<Recipient>), release: bool) -> Result<bool, &'static str> {
+    taken_for(store, message, release, None)
+}
+
+/// For a credential that has this webhook here.
+fn taken_for(
     store: &mut Store<'_>,
     (envelope, recipients): (Envelope, Vec<Recipient>),
     release: bool,
+    webhook: Option<&str>,
 ) -> Result<bool, &'static str> {
+    let webhook = webhook.map(str::to_owned);
     let mut incoming = Incoming::new(envelope, None)?;
     recipients.into_iter().try_for_each(|one| incoming.add(one))?;
     incoming.take(CONTENT)?;
     incoming.end()?;
-    let keeping =
-        Keeping { release, regardless: true, is_over: false, note: None, actor: "uid 0".into(), webhook: None };
+    let keeping = Keeping { release, regardless: true, is_over: false, note: None, actor: "uid 0".into(), webhook };
     let arrived = incoming.arrived().unwrap();
     let kept = store.transaction(|store| keep(store, arrived, &|_| LANE.to_owned(), &keeping)).unwrap();
     kept.map(|Kept { released }| released)
@@ -348,5 +354,27 @@ fn rule_q13_rule_q14_what_is_to_be_told_of_a_message_moves_with_it() {
         let again = whole(&mut store, message, true);
         assert!(again.envelope.is_report, "from nobody comes nothing else");
         assert_eq!(again.recipients[0].since_us, None, "nobody is there to be told");
+    }
+}
+
+#[test]
+fn rule_q13_what_moves_is_told_by_the_webhook_of_its_credential_here_or_by_mail() {
+    for (here, reports) in [(Some("other"), Reports::Webhook), (None, Reports::Mail)] {
+        let home = home();
+        let database = Database::open(home.path()).unwrap();
+        let mut store = Store::prepare(&database).unwrap();
+        store.keys.adopt(vec![Master::new(Secret::new([1; 32]))]);
+        let (sender, webhook) = (Some(Address::parse("a@example.net").unwrap()), Some("app".to_owned()));
+        let one = Accepted { sender, reports: Reports::Webhook, webhook, ..accepted("shop", &["a@example.org"]) };
+        let message = one.message;
+        store.transaction(|store| store.accept(&one, 0)).unwrap();
+        let out = from(whole(&mut store, message, true), Standing::Deferred);
+        assert_eq!(out.0.reports, Reports::Webhook);
+        part(&mut store, message);
+        assert_eq!(taken_for(&mut store, out, false, here), Ok(false));
+        let again = whole(&mut store, message, true);
+        assert_eq!(again.envelope.reports, reports);
+        let kept = store.transaction(|store| store.outbox.of(again.row)).unwrap();
+        assert_eq!(kept.as_deref(), here);
     }
 }
