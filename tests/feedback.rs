@@ -6,7 +6,7 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -65,17 +65,38 @@ fn send(service: &Service, secret: &str, recipients: &[&str]) {
     assert_eq!(session.say("From: a@example.net\r\nSubject: offer\r\n\r\nthe body\r\n."), 250);
 }
 
-/// What the library of the standard makes of a request, by that secret. Errors: its words.
-fn verified(request: &Request, secret: &str) -> Result<Value, String> {
-    let root = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where the sources are");
-    let root = Path::new(&root);
-    let mut node = Command::new("node");
-    node.arg(root.join("tests/clients/verify.cjs")).arg(secret);
-    node.env("NODE_PATH", root.join("target/clients/node_modules"));
+fn root() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where the sources are").into()
+}
+
+/// A request, for who verifies it.
+fn told(request: &Request) -> String {
     let headers: serde_json::Map<String, Value> =
         request.headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
-    let told = json!({ "headers": headers, "body": String::from_utf8(request.body.clone()).unwrap() });
-    let done = programs::run(&mut node, &told.to_string());
+    json!({ "headers": headers, "body": String::from_utf8(request.body.clone()).unwrap() }).to_string()
+}
+
+/// Whether the lines that the page on webhooks gives to authors of receivers believe a request.
+fn believed(request: &Request, secret: &str) -> bool {
+    let page = fs::read_to_string(root().join("docs/webhooks.md")).unwrap();
+    let lines = page.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).expect("lines of Python");
+    let program = format!(
+        "{lines}\nimport json, sys\ntold = json.load(sys.stdin)\n\
+         print(verified(sys.argv[1], told['headers'], told['body'].encode()))"
+    );
+    let done = programs::run(Command::new("python3").args(["-c", &program, secret]), &told(request));
+    assert!(done.status.success(), "{}", programs::said(&done));
+    String::from_utf8_lossy(&done.stdout).trim() == "True"
+}
+
+/// What the library of the standard makes of a request, by that secret. Errors: its words.
+fn verified(request: &Request, secret: &str) -> Result<Value, String> {
+    let modules = root().join("target/clients/node_modules");
+    let is_there = modules.join("standardwebhooks").is_dir();
+    assert!(is_there, "standardwebhooks is not in {}: run tools/test.sh", modules.display());
+    let mut node = Command::new("node");
+    node.arg(root().join("tests/clients/verify.cjs")).arg(secret).env("NODE_PATH", modules);
+    let done = programs::run(&mut node, &told(request));
     match done.status.success() {
         true => Ok(serde_json::from_slice(&done.stdout).unwrap()),
         false => Err(programs::said(&done)),
@@ -112,12 +133,14 @@ fn what_became_of_mail_is_told_signed_and_while_secrets_change_by_both() {
         assert_eq!(request.line, "POST /hooks/mail HTTP/1.1");
         for known in [SECRET, OLD] {
             assert_eq!(verified(request, known), Ok(request.json()));
+            assert!(believed(request, known));
         }
         assert!(
             verified(request, "whsec_BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB").unwrap_err().contains("No matching signature")
         );
         let body = String::from_utf8(request.body.clone()).unwrap().replacen("email.", "spam.", 1).into_bytes();
-        assert!(verified(&Request { body, ..request.clone() }, SECRET).is_err());
+        let changed = Request { body, ..request.clone() };
+        assert!(verified(&changed, SECRET).is_err() && !believed(&changed, SECRET));
         for name in ["id", "timestamp", "signature"] {
             assert_eq!(request.header(&format!("svix-{name}")), request.header(&format!("webhook-{name}")));
         }

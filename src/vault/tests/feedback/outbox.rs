@@ -159,3 +159,45 @@ fn rule_q13_a_failure_for_a_webhook_that_is_gone_from_the_configuration_is_kept_
     });
     vault.drain();
 }
+
+#[test]
+fn a_new_courier_is_given_what_comes_next_and_the_one_before_answers_for_what_it_has() {
+    let bench = bench(&all(), Reports::None);
+    let mut vault = bench.run();
+    test(async {
+        let mut before = Receiving::attach(&mut vault);
+        deliver(&bench, &mut vault, &[Outcome::Delivered(said(250))]).await;
+        let (ticket, first, _) = before.event().await;
+        let mut next = Receiving::attach(&mut vault);
+        deliver(&bench, &mut vault, &[Outcome::Delivered(said(250))]).await;
+        let (other, second, _) = next.event().await;
+        assert_ne!(first, second);
+        before.answer(ticket, 200).await;
+        // Nobody posts through it any more.
+        assert!(before.asks.receive().await.unwrap().is_none());
+        next.answer(other, 200).await;
+        stands(&mut vault, admin::Standing::Up, 0).await;
+        next.nothing().await;
+    });
+    vault.drain();
+}
+
+#[test]
+fn a_courier_that_answers_what_it_was_not_asked_is_let_go_of_and_what_it_had_is_given_to_the_next() {
+    let bench = bench(&all(), Reports::None);
+    let mut vault = bench.run();
+    test(async {
+        let mut app = Receiving::attach(&mut vault);
+        deliver(&bench, &mut vault, &[Outcome::Delivered(said(250))]).await;
+        let (ticket, id, _) = app.event().await;
+        app.answer(ticket + 1, 200).await;
+        assert!(app.asks.receive().await.unwrap().is_none());
+        stands(&mut vault, admin::Standing::Absent, 1).await;
+        let mut next = Receiving::attach(&mut vault);
+        let (ticket, again, _) = next.event().await;
+        assert_eq!(id, again);
+        next.answer(ticket, 200).await;
+        stands(&mut vault, admin::Standing::Up, 0).await;
+    });
+    vault.drain();
+}
