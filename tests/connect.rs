@@ -4,10 +4,13 @@
 mod support;
 
 use std::fs;
-use std::process::Output;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Output, Stdio};
 
-use gatepost::sink::{Fault, Options, Phase};
-use support::{Service, Setting};
+use gatepost::sink::{Act, Fault, Options, Phase, Sink};
+use nix::sys::signal::Signal;
+use support::{Service, Setting, await_that, processes};
 
 fn check(service: &Service, words: &[&str]) -> Output {
     service.command(&[&["check", "--connect", "--fallback-ids"], words].concat())
@@ -54,5 +57,70 @@ fn an_upstream_that_takes_nothing_fails_the_check() {
     let tried = check(&service, &[]);
     assert!(!tried.status.success() && said(&tried).contains("< 550 5.7.1 not from you"), "{}", said(&tried));
     assert!(service.command(&["check"]).status.success(), "without it nothing is tried");
+    service.stop();
+}
+
+/// Whether a process has that folder among its words.
+fn is_at_work(folder: &std::path::Path) -> bool {
+    let name = folder.to_string_lossy().into_owned();
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    all.filter_map(|process| fs::read(process.path().join("cmdline")).ok())
+        .any(|words| String::from_utf8_lossy(&words).contains(&format!("{name}/gatepost-check-")))
+}
+
+#[test]
+fn whatever_ends_the_command_ends_the_processes_that_try() {
+    let hang = || Options { faults: vec![Fault::at(Phase::Ehlo, Act::Hang)], ..Options::default() };
+    let service = Service::start_with(&Setting { sink: hang, ..Setting::default() });
+    for kills in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = support::gatepost();
+        command.args(["check", "--connect", "--fallback-ids", "--config"]).arg(service.config());
+        command.env("TMPDIR", folder.path()).stderr(Stdio::null()).stdin(Stdio::null());
+        let out = if kills {
+            Stdio::null()
+        } else {
+            Stdio::from(fs::OpenOptions::new().write(true).open("/dev/full").unwrap())
+        };
+        let mut running = command.stdout(out).spawn().unwrap();
+        if kills {
+            await_that("it tries", || is_at_work(folder.path()) && service.sink.tally().connections > 0);
+            running.kill().unwrap();
+        }
+        // What can't be written ends it by itself.
+        assert!(!running.wait().unwrap().success());
+        await_that("nothing of it is left", || !is_at_work(folder.path()));
+    }
+    service.stop();
+}
+
+#[test]
+fn an_upstream_that_can_not_be_asked_keeps_no_other_from_being_tried() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let more = format!(
+        "\n[[upstream]]\nname = \"other\"\nkind = \"smtp\"\nhosts = [\"{}\"]\ntls = \"none\"",
+        listener.local_addr().unwrap()
+    );
+    let _other = Sink::start(listener, Options::default());
+    let hang = || Options { faults: vec![Fault::at(Phase::Ehlo, Act::Hang)], ..Options::default() };
+    let service = Service::start_with(&Setting { sink: hang, more, ..Setting::default() });
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = support::gatepost();
+    command.args(["check", "--connect", "--json", "--fallback-ids", "--config"]).arg(service.config());
+    let running = command.env("TMPDIR", folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    await_that("it tries", || service.sink.tally().connections > 0);
+    let trying = processes::all(running.id()).pop().expect("the processes that try");
+    let courier = processes::child(trying, "courier sink");
+    processes::signal(courier, Signal::SIGKILL);
+    let ended = running.wait_with_output().unwrap();
+    assert!(!ended.status.success(), "{}", said(&ended));
+    let lines = String::from_utf8(ended.stdout.clone()).unwrap();
+    let verdicts: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of =
+        |name: &str| verdicts.iter().find(|one| one["upstream"] == name).unwrap_or_else(|| panic!("{}", said(&ended)));
+    assert!(of("sink")["passed"] == false && of("sink")["reason"].as_str().unwrap().contains("went away"), "{lines}");
+    assert_eq!(of("other")["passed"], true, "{lines}");
     service.stop();
 }

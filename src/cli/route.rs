@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -13,6 +14,10 @@ use crate::ipc::admin::{Command as Any, Response as Answer};
 use crate::ipc::delivery::Who;
 use crate::mail::address::{Address, ReversePath};
 use crate::vault::audit::visible::{visible, visible_json};
+
+const STRANGE: &str = "the service answered something else: is it another version?";
+/// How often it is looked whether to go on.
+const GLANCE: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Subcommand)]
 pub enum Route {
@@ -52,7 +57,7 @@ pub struct Test {
     /// The upstream, by its name in the configuration
     #[arg(value_name = "UPSTREAM")]
     upstream: String,
-    /// Whom the message would be from; else it is from nobody (<>), as reports are
+    /// Whom a message would be from, too; one is from whom reports are from: nobody (<>), or as bounce says
     #[arg(long, value_name = "ADDRESS")]
     sender: Option<String>,
     /// Print an object for each line instead
@@ -91,15 +96,22 @@ impl Test {
         let sender = self.sender.as_deref().map(Address::parse_international).transpose();
         let sender = sender.map_err(|error| format!("--sender is no address: {error}"))?;
         let runtime = places(&self.config.path)?.runtime_directory;
-        rehearse(&runtime, &self.upstream, sender, self.json).map(|passed| u8::from(!passed))
+        rehearse(&runtime, &self.upstream, sender, self.json, &|| true).map(|passed| u8::from(!passed))
     }
 }
 
 /// Has an upstream tried by the service that listens for commands there, and shows what is said. Whether every host would have
-/// taken the message.
-pub fn rehearse(runtime: &Path, upstream: &str, sender: ReversePath, as_json: bool) -> Result<bool, String> {
+/// taken the message. It is given up when it doesn't go on, which is asked while nothing is said.
+pub fn rehearse(
+    runtime: &Path,
+    upstream: &str,
+    sender: ReversePath,
+    as_json: bool,
+    goes_on: &dyn Fn() -> bool,
+) -> Result<bool, String> {
     let mut passed = None;
-    hear(runtime, Command::Test { upstream: upstream.to_owned(), sender }, |response| match response {
+    let command = Command::Test { upstream: upstream.to_owned(), sender };
+    let mut each = |response| match response {
         Response::Line(line) => {
             match as_json {
                 true => say!("{}", visible_json(&json!({"who": word(line.who), "text": line.text}).to_string())),
@@ -112,7 +124,24 @@ pub fn rehearse(runtime: &Path, upstream: &str, sender: ReversePath, as_json: bo
             true
         }
         Response::State(_) => false,
-    })?;
+    };
+    let opened = control::Stream::open(runtime, Any::Route(command), GLANCE)?;
+    let mut stream = opened.ok_or_else(|| nobody(runtime))?;
+    loop {
+        match stream.next() {
+            Ok(Some(Answer::Done)) => break,
+            Ok(Some(Answer::Refused { reason })) => return Err(reason),
+            Ok(Some(Answer::Route(response))) => {
+                if !each(response) {
+                    return Err(STRANGE.to_owned());
+                }
+            }
+            Ok(Some(_)) => return Err(STRANGE.to_owned()),
+            Ok(None) if goes_on() => {}
+            Ok(None) => return Err("interrupted".to_owned()),
+            Err(error) => return Err(format!("the service did not answer ({error}): look at its log")),
+        }
+    }
     let passed = passed.ok_or("the service did not say how it ended")?;
     if as_json {
         say!("{}", json!({ "upstream": upstream, "passed": passed }));
@@ -160,9 +189,13 @@ fn hear(runtime: &Path, command: Command, mut each: impl FnMut(Response) -> bool
     })?;
     match (asked, strange) {
         (true, false) => Ok(()),
-        (true, true) => Err("the service answered something else: is it another version?".to_owned()),
-        (false, _) => Err(format!("the service does not run ({}): start it first", control::nobody(runtime))),
+        (true, true) => Err(STRANGE.to_owned()),
+        (false, _) => Err(nobody(runtime)),
     }
+}
+
+fn nobody(runtime: &Path) -> String {
+    format!("the service does not run ({}): start it first", control::nobody(runtime))
 }
 
 fn line(state: &State) -> String {

@@ -31,13 +31,14 @@ const REFUSED: u16 = 400;
 /// The whole of it: a large message over a slow line.
 const WHOLE: Duration = Duration::from_secs(900);
 
-/// What is posted.
+/// What is posted, or asked for.
 #[derive(Debug, Default)]
 pub struct Request {
     /// Host, with the port where it isn't the usual one.
     pub authority: String,
     /// With the query.
     pub path: String,
+    /// The media type of the body; none when nothing is posted, and something is only asked for.
     pub kind: &'static str,
     pub headers: Vec<(&'static str, String)>,
     /// Said in `Authorization`, and never shown.
@@ -133,6 +134,7 @@ async fn exchange(
     builder.max_buf_size(MAX_HEAD).max_headers(MAX_HEADERS);
     let shaken = builder.handshake(TokioIo::new(meter.over(stream))).await;
     let (mut sender, connection) = shaken.map_err(|error| said(&error))?;
+    let is_posted = !request.kind.is_empty();
     let request = wire(request, body)?;
     let exchange = async {
         let response = sender.send_request(request).await.map_err(|error| said(&error))?;
@@ -142,7 +144,7 @@ async fn exchange(
         let wait = wait(text(RETRY_AFTER), SystemTime::now());
         let (body, whole) = read(body, most).await;
         let status = head.status.as_u16();
-        if status < REFUSED && !meter.whole().await {
+        if is_posted && status < REFUSED && !meter.whole().await {
             return Err(format!("it said {status}, and the connection ended before it had all of it"));
         }
         Ok(Reply { status, kind, wait, body, whole })
@@ -168,7 +170,9 @@ fn wire(request: Request, body: Body) -> Result<Wire<Body>, String> {
     let mut all = HeaderMap::new();
     all.insert(HOST, value(&authority)?);
     all.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-    all.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    if !kind.is_empty() {
+        all.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    }
     for (name, text) in &headers {
         all.insert(HeaderName::from_static(name), value(text)?);
     }
@@ -177,7 +181,8 @@ fn wire(request: Request, body: Body) -> Result<Wire<Body>, String> {
         value.set_sensitive(true);
         all.insert(AUTHORIZATION, value);
     }
-    let made = Wire::builder().method(Method::POST).uri(path).body(body);
+    let method = if kind.is_empty() { Method::GET } else { Method::POST };
+    let made = Wire::builder().method(method).uri(path).body(body);
     let mut made = made.map_err(|error| format!("this request can't be made: {error}"))?;
     *made.headers_mut() = all;
     Ok(made)

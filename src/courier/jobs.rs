@@ -131,17 +131,17 @@ impl Jobs {
                     return self.vault.send(Progress::GivenUp { job }).await;
                 }
             }
-            Offer::Rehearse { job, sender } => self.rehearse(job, sender),
+            Offer::Rehearse { job, senders } => self.rehearse(job, senders),
         }
         Ok(())
     }
 
     /// Lines go to the vault as they come. It ends with the channel, or when it has more to say than the vault takes.
-    fn rehearse(&mut self, job: Job, sender: ReversePath) {
+    fn rehearse(&mut self, job: Job, senders: Vec<ReversePath>) {
         let (vault, upstream) = (self.vault.clone(), Arc::clone(&self.upstream));
         self.rehearsals.spawn(async move {
             let (lines, mut said) = mpsc::unbounded_channel();
-            let rehearsing = async move { upstream.rehearse(&sender, &lines).await };
+            let rehearsing = async move { upstream.rehearse(&senders, &lines).await };
             let telling = async {
                 let mut left = MAX_LINES;
                 while let Some(line) = said.recv().await {

@@ -31,9 +31,9 @@ impl Upstream {
     }
 
     /// Goes through what comes before a message, and tells it. Whether it all went well.
-    pub async fn rehearse(&self, sender: &ReversePath, lines: &UnboundedSender<Line>) -> bool {
+    pub async fn rehearse(&self, senders: &[ReversePath], lines: &UnboundedSender<Line>) -> bool {
         match self {
-            Self::Smtp(upstream) => upstream.rehearse(sender, lines).await,
+            Self::Smtp(upstream) => upstream.rehearse(senders, lines).await,
             Self::Provider(provider) => provider.rehearse(lines).await,
         }
     }

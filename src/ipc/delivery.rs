@@ -29,8 +29,9 @@ pub enum Offer {
     End { job: Job, turn: u32 },
     /// The content can't be read: give the job up, whatever was sent of it, without the final dot. Answered by a last word.
     Withdraw { job: Job },
-    /// No message: go through all that comes before one, with each host, and say what is said. Answered by `Rehearsal`s.
-    Rehearse { job: Job, sender: ReversePath },
+    /// No message: go through all that comes before one from each of these, with each host, and say what is said. Answered by
+    /// `Rehearsal`s.
+    Rehearse { job: Job, senders: Vec<ReversePath> },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -27,6 +27,8 @@ enum Wake {
     Administrator,
     Control(Instance),
     Log(Instance),
+    /// Whoever has upstreams tried is gone.
+    Alone,
 }
 
 /// Runs until the service was told to stop and everyone is gone, or until it can't go on.
@@ -36,6 +38,7 @@ pub fn run(parent: &mut Parent) -> Result<(), String> {
             match wake {
                 Wake::Signals => signals(parent)?,
                 Wake::Administrator => administrator(parent),
+                Wake::Alone => stop::begin(parent),
                 Wake::Control(instance) => hear(parent, instance)?,
                 Wake::Log(instance) => {
                     if let Some(child) = parent.household.get_mut(instance) {
@@ -54,6 +57,12 @@ pub fn run(parent: &mut Parent) -> Result<(), String> {
 fn wait(parent: &Parent) -> Result<Vec<Wake>, String> {
     let mut wakes = vec![Wake::Signals];
     let mut sources: Vec<BorrowedFd<'_>> = vec![parent.signals.as_fd()];
+    // Nothing is ever said there: it is readable when its other end is closed.
+    let input = std::io::stdin();
+    if parent.rehearsal.is_some() && !matches!(parent.phase, Phase::Closing { .. } | Phase::Closed) {
+        wakes.push(Wake::Alone);
+        sources.push(input.as_fd());
+    }
     if let Some(control) = &parent.control {
         wakes.push(Wake::Administrator);
         sources.push(control.as_fd());
@@ -79,7 +88,7 @@ fn wait(parent: &Parent) -> Result<Vec<Wake>, String> {
     ready.sort_by_key(|wake| match wake {
         Wake::Log(_) => 0,
         Wake::Control(_) => 1,
-        Wake::Administrator => 2,
+        Wake::Administrator | Wake::Alone => 2,
         Wake::Signals => 3,
     });
     Ok(ready)

@@ -1,6 +1,7 @@
 //! `gatepost check --connect`: tries each upstream as the service would, with processes of its own in their sandboxes and a folder
 //! of its own, beside a service that runs or without one.
 
+use std::cell::Cell;
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixDatagram;
@@ -12,13 +13,16 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::json;
 
 use super::check;
 use crate::cli::interrupt::Interrupt;
+use crate::cli::out::say;
 use crate::cli::{Config, fail, route};
 use crate::config::Config as Configuration;
 use crate::mail::address::{Address, ReversePath};
 use crate::sys::program;
+use crate::vault::audit::visible::visible;
 
 /// It must be ready by then, and gone by then; both take well under a second.
 const START: Duration = Duration::from_secs(60);
@@ -31,7 +35,7 @@ pub struct Check {
     /// Try each upstream too: connect to each host, log in, begin a message that is taken back, and show what is said
     #[arg(long)]
     connect: bool,
-    /// Whom that message would be from; else it is from nobody (<>), as reports are
+    /// Whom a message would be from, too; one is from whom reports are from: nobody (<>), or as bounce says
     #[arg(long, value_name = "ADDRESS", requires = "connect")]
     sender: Option<String>,
     /// Print an object for each line of that instead
@@ -68,20 +72,42 @@ impl Check {
         let mut house = House::open(&self.config.path, self.fallback_ids, &interrupt)?;
         let mut passed = true;
         for upstream in &plan.upstreams {
-            if interrupt.came() {
+            let ended = Cell::new(false);
+            let goes_on = || {
+                ended.set(ended.get() || interrupt.came());
+                !ended.get()
+            };
+            let tried = if goes_on() { self.one(&house, &upstream.name, sender.clone(), &goes_on) } else { Ok(false) };
+            if ended.get() {
                 return Err("interrupted: not all upstreams were tried".to_owned());
             }
-            passed &= self.one(&house, &upstream.name, sender.clone())?;
+            // Those behind it are tried all the same.
+            passed &= tried.unwrap_or_else(|reason| self.untried(&upstream.name, &reason));
         }
         house.close()?;
         Ok(passed)
     }
 
-    fn one(&self, house: &House, upstream: &str, sender: ReversePath) -> Result<bool, String> {
+    fn one(
+        &self,
+        house: &House,
+        upstream: &str,
+        sender: ReversePath,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<bool, String> {
         if !self.json {
-            crate::cli::out::say!("* upstream {upstream}");
+            say!("* upstream {upstream}");
         }
-        route::rehearse(&house.folder.join("run"), upstream, sender, self.json)
+        route::rehearse(&house.folder.join("run"), upstream, sender, self.json, goes_on)
+    }
+
+    /// One that could not be asked.
+    fn untried(&self, upstream: &str, reason: &str) -> bool {
+        match self.json {
+            true => say!("{}", json!({ "upstream": upstream, "passed": false, "reason": visible(reason) })),
+            false => say!("{}", visible(&format!("* {reason}"))),
+        }
+        false
     }
 }
 
@@ -109,7 +135,8 @@ impl House {
         command.arg0("gatepost").arg("serve").arg("--rehearsal").arg(&folder).arg("--config").arg(config);
         command.args(fallback.then_some("--fallback-ids"));
         command.env("NOTIFY_SOCKET", &notify).env_remove("LISTEN_FDS").env_remove("WATCHDOG_USEC").process_group(0);
-        let started = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+        // They end with this command, however it ends: it holds the other end.
+        let started = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).spawn();
         let service =
             house.service.insert(started.map_err(|error| format!("starting the processes that try: {error}"))?);
         let deadline = Instant::now() + START;

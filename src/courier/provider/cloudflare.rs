@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::judgement::{self, Judgement, told, words};
+use super::rehearsal::{Check, Finding};
 use super::{Letter, everybody, headers, is_same};
 use crate::courier::http::{Reply, Request};
 use crate::mail::address::Address;
@@ -57,6 +58,20 @@ struct Fault {
     message: Value,
 }
 
+/// What is said of a token.
+#[derive(Deserialize)]
+struct Verified {
+    success: bool,
+    #[serde(default)]
+    result: Status,
+}
+
+#[derive(Default, Deserialize)]
+struct Status {
+    #[serde(default)]
+    status: String,
+}
+
 /// Who is where. What it names them by is read generously: by an address, or by something that has it.
 #[derive(Default, Deserialize)]
 struct Fates {
@@ -94,6 +109,23 @@ impl Cloudflare {
         let body = serde_json::to_vec(&raw).map_err(|error| unfit("5.6.0", &format!("it is no JSON: {error}")))?;
         let authorization = Some(self.bearer.clone());
         Ok(Request { kind: "application/json", authorization, body: Secret::new(body), ..Request::default() })
+    }
+
+    /// What tells whether the token is in force, for messages that are posted to `path`: of a user's token, and of an account's.
+    pub fn checks(&self, path: &str) -> Vec<Check> {
+        let Some((api, rest)) = path.split_once("/accounts/") else { return Vec::new() };
+        let account = rest.split(['/', '?']).next().unwrap_or_default();
+        let check = |path: String| Check { path, authorization: self.bearer.clone() };
+        vec![check(format!("{api}/user/tokens/verify")), check(format!("{api}/accounts/{account}/tokens/verify"))]
+    }
+
+    /// Whether that is said of it.
+    pub fn is_in_force(reply: &Reply) -> Finding {
+        let status = match serde_json::from_slice::<Verified>(&reply.body) {
+            Ok(Verified { success: true, result }) => result.status,
+            _ => return if reply.status < 500 { Finding::Refused } else { Finding::Unknown },
+        };
+        if status == "active" { Finding::Taken } else { Finding::Refused }
     }
 
     pub fn judge(reply: &Reply, letter: &Letter<'_>) -> Judgement {

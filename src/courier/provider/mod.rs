@@ -44,6 +44,7 @@ use crate::secret::Secret;
 use bytesend::Bytesend;
 use cloudflare::Cloudflare;
 use judgement::{Judgement, words};
+use rehearsal::{Check, Finding};
 use webhook::Webhook;
 
 /// Octets of the hash over the recipients that tell parts of one message apart.
@@ -141,6 +142,23 @@ impl Api {
             Self::Webhook(webhook) => webhook.request(letter, SystemTime::now()),
             Self::Cloudflare(cloudflare) => cloudflare.request(letter),
             Self::Bytesend(bytesend) => bytesend.request(letter),
+        }
+    }
+
+    /// What can be asked without a message, and tells whether the secret is taken: one after the other, until one tells.
+    fn checks(&self, path: &str) -> Vec<Check> {
+        match self {
+            Self::Webhook(_) => Vec::new(),
+            Self::Cloudflare(cloudflare) => cloudflare.checks(path),
+            Self::Bytesend(bytesend) => bytesend.checks(path),
+        }
+    }
+
+    fn finding(&self, reply: &http::Reply) -> Finding {
+        match self {
+            Self::Webhook(_) => Finding::Unknown,
+            Self::Cloudflare(_) => Cloudflare::is_in_force(reply),
+            Self::Bytesend(_) => Bytesend::finding(reply),
         }
     }
 

@@ -19,11 +19,11 @@ const PLACE: Duration = Duration::from_secs(30);
 const HOST: Duration = Duration::from_secs(50);
 
 impl Upstream {
-    /// Connects, shakes hands, logs in and begins a transaction from `sender` and one from nobody, which are taken back. True
-    /// when every host of the configuration would have taken a message from `sender`.
+    /// Connects, shakes hands, logs in and begins a transaction from each of `senders`, which are taken back. True when every host
+    /// of the configuration would have taken a message from each.
     ///
     /// It takes the place of a delivery: upstreams count the connections of a client.
-    pub async fn rehearse(&self, sender: &ReversePath, lines: &UnboundedSender<Line>) -> bool {
+    pub async fn rehearse(&self, senders: &[ReversePath], lines: &UnboundedSender<Line>) -> bool {
         let notes = self.transcript(lines);
         let Ok(Ok(_permit)) = timeout(PLACE, self.free.acquire()).await else {
             notes.note("all its connections are in use and stayed so: it is at work; ask again later");
@@ -48,7 +48,7 @@ impl Upstream {
                 return false;
             }
             if connection.index == next {
-                passed &= self.rehearse_with(connection, sender, lines).await;
+                passed &= self.rehearse_with(connection, senders, lines).await;
             } else {
                 // It went on to the hosts behind this one, or began anew with the first.
                 notes.note(&format!("{host}: it can't be connected to; the log says why"));
@@ -71,17 +71,34 @@ impl Upstream {
         asked.is_ok()
     }
 
-    async fn rehearse_with(&self, connection: Connection, sender: &ReversePath, lines: &UnboundedSender<Line>) -> bool {
+    async fn rehearse_with(
+        &self,
+        connection: Connection,
+        senders: &[ReversePath],
+        lines: &UnboundedSender<Line>,
+    ) -> bool {
         let (host, notes) = (connection.host.clone(), self.transcript(lines));
         notes.note(&format!("{host}: connected to {}", connection.address));
         let all = async {
             let mut session = Session::open(connection, &self.settings, &self.dialer, Some(self.transcript(lines)))
                 .await
                 .map_err(|refused| refused.reason)?;
-            let mut taken = self.mail(&mut session, sender).await?;
-            if sender.is_some() && !self.mail(&mut session, &None).await? {
-                notes.note(&format!("{host}: takes nothing from <>, and so no reports to senders"));
+            let mut taken = true;
+            for sender in senders {
+                if self.mail(&mut session, sender).await? {
+                    continue;
+                }
                 taken = false;
+                if sender.is_none() {
+                    notes.note(&format!(
+                        "{host}: takes nothing from <>, and so no reports to senders: see bounce of [[upstream]]"
+                    ));
+                }
+            }
+            if senders.is_empty() {
+                notes.note(&format!(
+                    "{host}: no message was begun: its reports leave by another upstream; name a --sender"
+                ));
             }
             session.quit(&self.settings.patience).await;
             Ok::<bool, String>(taken)
@@ -92,7 +109,7 @@ impl Upstream {
                 true
             }
             Ok(Ok(false)) => {
-                notes.note(&format!("{host}: refuses the sender"));
+                notes.note(&format!("{host}: refuses a sender"));
                 false
             }
             Ok(Err(reason)) => {

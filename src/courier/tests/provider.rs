@@ -58,7 +58,8 @@ pub fn serve(mut stream: impl Read + Write, act: &Act) -> Option<(String, Vec<u8
             break String::from_utf8(octets).unwrap().to_ascii_lowercase();
         }
     };
-    let length: usize = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap().parse().unwrap();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap_or("0");
+    let length: usize = length.parse().unwrap();
     let most = if let Act::Leave(most) = act { length.min(*most) } else { length };
     let mut body = vec![0; most];
     stream.read_exact(&mut body).ok()?;
@@ -248,6 +249,51 @@ fn a_provider_is_tried_as_far_as_that_goes_without_a_message() {
     let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
     let (lines, passed) = rehearsals::rehearse(&mut self::bench(Api::Webhook, closed), "");
     assert!(!passed && lines.len() == 1, "{lines:?}");
+}
+
+/// What a rehearsal finds where messages are posted to that path, and the paths that were asked for.
+fn tried(api: Api, path: &str, acts: Vec<Act>) -> (Vec<String>, bool, Vec<String>) {
+    let (port, told) = server(acts, None);
+    let secret = secret(&api);
+    let slice = ProviderSlice { path: path.to_owned(), ..slice(api, port, false) };
+    let mut bench = Bench::with(Business::Provider(Box::new(Provided::new(slice, None, secret).unwrap())));
+    bench.attach_dialer(&vec![("api.test".to_owned(), port)], Ipv4Addr::LOCALHOST);
+    let (lines, passed) = rehearsals::rehearse(&mut bench, "");
+    let asked = told.try_iter().map(|(head, body)| {
+        assert!(head.contains("authorization: bearer sesame\r\n") && body.is_empty(), "{head}");
+        head.lines().next().unwrap_or_default().to_owned()
+    });
+    (lines, passed, asked.collect())
+}
+
+#[test]
+fn a_provider_is_asked_whether_it_takes_our_secret_where_that_sends_nothing() {
+    let path = "/client/v4/accounts/acc/email/sending/send_raw";
+    let active = || status("200 OK", r#"{"success":true,"result":{"id":"x","status":"active"}}"#);
+    let unknown =
+        || status("401 No", r#"{"success":false,"errors":[{"code":1000,"message":"sesame is none"}],"result":null}"#);
+    let over = || status("200 OK", r#"{"success":true,"result":{"id":"x","status":"expired"}}"#);
+    let user = "get /client/v4/user/tokens/verify http/1.1";
+    let account = "get /client/v4/accounts/acc/tokens/verify http/1.1";
+    for (acts, passes, asked) in [
+        (vec![active()], true, vec![user]),
+        (vec![unknown(), active()], true, vec![user, account]),
+        (vec![unknown(), unknown()], false, vec![user, account]),
+        (vec![over(), over()], false, vec![user, account]),
+        (vec![status("503 Away", ""), status("503 Away", "")], false, vec![user, account]),
+        (vec![status("302 There\r\nLocation: http://127.0.0.1/", ""), unknown()], false, vec![user, account]),
+    ] {
+        let (lines, passed, paths) = tried(cloudflare(), path, acts);
+        assert_eq!((passed, paths.iter().map(String::as_str).collect()), (passes, asked), "{lines:?}");
+        assert!(!lines.iter().any(|line| line.contains("sesame")), "{lines:?}");
+    }
+    let bytesend = || Api::Bytesend { on_unsupported: crate::config::slice::OnUnsupported::Fail };
+    for (line, passes) in
+        [("200 OK", true), ("401 No", false), ("403 Not that", true), ("404 Where", true), ("500 Ow", false)]
+    {
+        let (lines, passed, paths) = tried(bytesend(), "/api/v1/emails", vec![status(line, "[]")]);
+        assert_eq!((passed, paths), (passes, vec!["get /api/v1/domains http/1.1".to_owned()]), "{line} {lines:?}");
+    }
 }
 
 pub fn cloudflare() -> Api {

@@ -3,12 +3,19 @@
 use super::protected::{credential, login};
 use super::*;
 use crate::ipc::delivery::{Heard, MAX_LINES, Who};
+use crate::mail::address::ReversePath;
 use crate::sink::{Act, Fault, Phase};
 
 /// What was said, each line behind a sign for who said it, and whether it passed.
 pub(super) fn rehearse(bench: &mut Bench, sender: &str) -> (Vec<String>, bool) {
+    let own = Address::parse(sender).ok().map(Some);
+    rehearse_as(bench, own.into_iter().chain([None]).collect())
+}
+
+/// The same with a message from each of these.
+fn rehearse_as(bench: &mut Bench, senders: Vec<ReversePath>) -> (Vec<String>, bool) {
     let job = Job(7);
-    bench.vault.say(&Offer::Rehearse { job, sender: Address::parse(sender).ok() });
+    bench.vault.say(&Offer::Rehearse { job, senders });
     let mut lines = Vec::new();
     loop {
         match bench.vault.hear().expect("the courier is there") {
@@ -94,4 +101,15 @@ fn a_flood_of_words_is_cut_and_ends() {
     let mut bench = Bench::start(&hosts, settings_for(&hosts));
     let (lines, _) = rehearse(&mut bench, "");
     assert_eq!(lines.len(), MAX_LINES);
+}
+
+#[test]
+fn nobody_is_tried_only_where_reports_are_from_nobody() {
+    let fault = || Fault::say(Phase::Mail, "550 5.1.7 no sender");
+    let (mut bench, _sink) = bench(Options { faults: vec![Fault { after: 1, ..fault() }], ..Options::default() });
+    let (lines, passed) = rehearse_as(&mut bench, vec![Address::parse("reports@gate.test").ok()]);
+    assert!(passed && !lines.iter().any(|line| line.contains("FROM:<>")), "{lines:?}");
+    let (mut bench, _sink) = super::bench(Options { faults: vec![fault()], ..Options::default() });
+    let (lines, passed) = rehearse_as(&mut bench, Vec::new());
+    assert!(passed && lines.iter().any(|line| line.contains("leave by another upstream")), "{lines:?}");
 }

@@ -15,8 +15,12 @@ use crate::vault::audit::event::{Event, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
 use crate::vault::delivery::rehearsal::Rehearsal;
 use crate::vault::delivery::schedule::route_event;
+use crate::vault::delivery::way_back;
 use crate::vault::queue::noted;
 use crate::vault::store::pauses::Pause;
+
+/// Senders that are tried at once, at most: as many fit into a frame.
+const SENDERS: usize = 8;
 
 /// Errors: why it was refused, in words.
 pub async fn perform(desk: &Desk, command: Command, actor: &str, parts: &Sender<Response>) -> Result<Response, String> {
@@ -82,8 +86,13 @@ async fn test(
     parts: &Sender<Response>,
 ) -> Result<(), String> {
     known(desk, upstream)?;
+    let senders: Vec<ReversePath> = {
+        let reporters = way_back::reporters(&desk.vault.authority.borrow().slice, upstream);
+        let own = sender.filter(|own| !reporters.contains(&Some(own.clone())));
+        own.map(Some).into_iter().chain(reporters).take(SENDERS).collect()
+    };
     let (told, mut hears) = unbounded_channel();
-    if !desk.vault.schedule.borrow_mut().rehearse(upstream, Rehearsal { sender, told }) {
+    if !desk.vault.schedule.borrow_mut().rehearse(upstream, Rehearsal { senders, told }) {
         return Err(format!("no courier serves {upstream:?} at the moment: the log says why; ask again later"));
     }
     let passed = loop {

@@ -7,9 +7,9 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::ipc::delivery::{Heard, Job, MAX_LINES, Offer};
 use crate::mail::address::ReversePath;
 
-/// Asks for one; a message from `sender` is rehearsed. When `told` closes without `Heard::End`, its courier is gone.
+/// Asks for one; a message from each of `senders` is rehearsed. When `told` closes without `Heard::End`, its courier is gone.
 pub struct Rehearsal {
-    pub sender: ReversePath,
+    pub senders: Vec<ReversePath>,
     pub told: UnboundedSender<Heard>,
 }
 
@@ -22,9 +22,9 @@ pub struct Rehearsals {
 
 impl Rehearsals {
     /// What the courier is to be told.
-    pub fn begin(&mut self, job: Job, Rehearsal { sender, told }: Rehearsal) -> Offer {
+    pub fn begin(&mut self, job: Job, Rehearsal { senders, told }: Rehearsal) -> Offer {
         self.told.insert(job, (told, MAX_LINES));
-        Offer::Rehearse { job, sender }
+        Offer::Rehearse { job, senders }
     }
 
     /// Errors: a word for what the courier may not say.
@@ -56,7 +56,7 @@ mod tests {
         let mut rehearsals = Rehearsals::default();
         assert_eq!(rehearsals.heard(Job(1), line()), Err("line-out-of-order"));
         let (told, mut hears) = unbounded_channel();
-        rehearsals.begin(Job(1), Rehearsal { sender: None, told });
+        rehearsals.begin(Job(1), Rehearsal { senders: vec![None], told });
         for _ in 0..MAX_LINES {
             assert_eq!(rehearsals.heard(Job(1), line()), Ok(()));
         }

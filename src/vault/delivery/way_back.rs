@@ -47,6 +47,60 @@ pub fn find(slice: &VaultSlice, principal: &str, sender: &Address) -> WayBack {
     way
 }
 
+/// Whom reports are from that leave by that upstream: nobody, unless `bounce` stands for it; and nobody at all where others send its
+/// reports and it sends none for others.
+pub fn reporters(slice: &VaultSlice, upstream: &str) -> Vec<ReversePath> {
+    reporters_of(&slice.bounces, &slice.upstreams, upstream)
+}
+
+fn reporters_of(bounces: &[Bounce], upstreams: &[String], upstream: &str) -> Vec<ReversePath> {
+    let number = upstreams.iter().position(|name| name == upstream).and_then(|at| u16::try_from(at).ok());
+    let Some(number) = number else { return Vec::new() };
+    let own = bounces.iter().find(|bounce| bounce.upstream == number);
+    let from = own.and_then(|own| own.from.clone());
+    let mut all = Vec::new();
+    if own.is_none_or(|own| own.via.is_none()) {
+        all.push(from.clone());
+    }
+    for other in bounces.iter().filter(|other| other.via == Some(number)) {
+        let sender = other.from.clone().or_else(|| from.clone());
+        if !all.contains(&sender) {
+            all.push(sender);
+        }
+    }
+    all
+}
+
 fn bounce_of(slice: &VaultSlice, number: u16) -> Option<&Bounce> {
     slice.bounces.iter().find(|bounce| bounce.upstream == number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whom_reports_are_from_is_by_the_upstream_that_they_leave_by() {
+        let address = |text: &str| Address::parse(text).ok();
+        let bounce = |upstream: u16, from: Option<&str>, via: Option<u16>| Bounce {
+            upstream,
+            from: from.and_then(address),
+            via,
+            requiretls: false,
+        };
+        let own = address("own@gate.example");
+        let other = address("other@gate.example");
+        for (bounces, expected) in [
+            (vec![], vec![None]),
+            (vec![bounce(0, Some("own@gate.example"), None)], vec![own.clone()]),
+            (vec![bounce(0, None, Some(1))], vec![]),
+            (vec![bounce(1, None, Some(0))], vec![None]),
+            (vec![bounce(1, Some("other@gate.example"), Some(0))], vec![None, other.clone()]),
+            (vec![bounce(0, Some("own@gate.example"), None), bounce(1, None, Some(0))], vec![own]),
+        ] {
+            let names = ["a", "b"].map(str::to_owned).to_vec();
+            assert_eq!(reporters_of(&bounces, &names, "a"), expected, "{bounces:?}");
+            assert_eq!(reporters_of(&bounces, &names, "c"), Vec::<ReversePath>::new());
+        }
+    }
 }

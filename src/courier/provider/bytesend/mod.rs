@@ -9,9 +9,10 @@ mod parts;
 
 use mail_parser::MessageParser;
 
+use super::rehearsal::{Check, Finding};
 use super::{Letter, part_id};
 use crate::config::slice::OnUnsupported;
-use crate::courier::http::Request;
+use crate::courier::http::{Reply, Request};
 use crate::mail::address::Address;
 use crate::mail::outcome::Said;
 use crate::secret::Secret;
@@ -27,6 +28,22 @@ pub struct Bytesend {
 }
 
 impl Bytesend {
+    /// What tells whether the key is known: the domains that it may send from.
+    pub fn checks(&self, path: &str) -> Vec<Check> {
+        let plain = path.split('?').next().unwrap_or_default();
+        let Some(api) = plain.strip_suffix("/emails") else { return Vec::new() };
+        vec![Check { path: format!("{api}/domains"), authorization: self.bearer.clone() }]
+    }
+
+    /// A key that may do nothing but send is known and refused there, and not all deployments have that question.
+    pub fn finding(reply: &Reply) -> Finding {
+        match reply.status {
+            200..=299 => Finding::Taken,
+            401 => Finding::Refused,
+            _ => Finding::Unknown,
+        }
+    }
+
     /// Errors: the token is none.
     pub fn new(token: &Secret<String>, on_unsupported: OnUnsupported, max_size: u64) -> Result<Self, String> {
         super::bearer(token).map(|bearer| Self { bearer, on_unsupported, max_size })
