@@ -1,5 +1,7 @@
 //! A request's body: read whole, within a size, a time and a rate.
 
+use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
@@ -9,6 +11,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
 use super::reply::{Code, Fault};
+use super::wall::Flaw;
 
 /// The longest body: 10 MiB of attachments in base64, and both texts, escaped.
 pub const MAX_BODY: usize = 15 * 1024 * 1024;
@@ -47,7 +50,7 @@ pub async fn read(headers: &HeaderMap, mut body: Incoming) -> Result<Whole, Faul
         match timeout_at(until, body.frame()).await {
             Err(_) => return Err(too_slow()),
             Ok(None) => return Ok(Whole { octets, _room: room }),
-            Ok(Some(Err(_))) => return Err(Fault::framing("the body ended early or its chunks can't be read")),
+            Ok(Some(Err(error))) => return Err(broken(&error)),
             Ok(Some(Ok(frame))) => {
                 // Trailers are read and forgotten.
                 let data = frame.into_data().unwrap_or_default();
@@ -67,6 +70,15 @@ fn announced(headers: &HeaderMap) -> Result<Option<usize>, Fault> {
     match length.map(usize::try_from) {
         Some(Ok(length)) if length <= MAX_BODY => Ok(Some(length)),
         _ => Err(too_large()),
+    }
+}
+
+/// What the wall found wrong with it, or that it has no end.
+fn broken(error: &hyper::Error) -> Fault {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>()).and_then(io::Error::get_ref);
+    match cause.and_then(|cause| cause.downcast_ref::<Flaw>()) {
+        Some(flaw) => flaw.clone().into(),
+        None => Fault::framing("the connection's input ended before the body did"),
     }
 }
 

@@ -1,8 +1,9 @@
 //! The HTTP gate: one connection of a stranger, from its first octet to its last.
 //!
-//! hyper reads and writes HTTP/1.1; `request` refuses heads that could mean two things; `login` finds out who asks; `v1`
-//! turns JSON into a `letter`, `mime` turns that into a message, and `submit` has the vault keep it. `reply` holds the one
-//! registry of errors. A further dialect is one more file beside `v1` that fills in the same letter.
+//! `wall` reads what comes in and lets through what has one meaning; hyper turns that into requests; `request` finds what each
+//! asks for; `login` finds out who asks; `v1` turns JSON into a `letter`, `mime` turns that into a message, and `submit` has the
+//! vault keep it. `reply` holds the one registry of errors, `refusal` answers what the wall refused. A further dialect is one
+//! more file beside `v1` that fills in the same letter.
 
 mod body;
 mod field;
@@ -12,12 +13,14 @@ mod login;
 mod media;
 mod members;
 mod mime;
+mod refusal;
 mod reply;
 mod request;
 mod submit;
 mod v1;
+pub mod wall;
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -43,13 +46,10 @@ use crate::mail::id::MessageId;
 use login::Seat;
 use reply::{Code, Fault, Reply};
 use request::Route;
+use wall::Wall;
 
 /// From the first octet of a head to its last, and from one request to the next on an idle connection.
 const HEAD: Duration = Duration::from_secs(10);
-/// Octets of a head, and of what is read ahead.
-const BUFFER: usize = 16 * 1024;
-/// Fields of a head.
-const FIELDS: usize = 64;
 /// A connection's life: then it ends after the request at hand, so that load can move to a new generation.
 const LIFE: Duration = Duration::from_secs(3600);
 const REQUESTS: u32 = 1000;
@@ -81,12 +81,13 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut phase = front.phase.clone();
+    let desk = Arc::clone(&front);
     let (under_way, mut nothing_left) = mpsc::channel(1);
     let seat = Mutex::new(Seat::new(visit));
     let session = Arc::new(Session { front, peer, tls, seat, requests: AtomicU32::new(0), _under_way: under_way });
     let weak = Arc::downgrade(&session);
     let service = service_fn(move |request| {
-        // Boxed, because lingering needs the connection's parts back and so a future that can be moved.
+        // Boxed, because the wall's last word needs the connection's parts back and so a future that can be moved.
         let answered: Pin<Box<dyn Future<Output = Result<Reply, std::convert::Infallible>> + Send>> =
             Box::pin(answer(Arc::clone(&session), request));
         answered
@@ -94,9 +95,13 @@ where
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
-        .max_buf_size(BUFFER)
-        .max_headers(FIELDS)
-        .serve_connection(TokioIo::new(stream), service);
+        // The wall is stricter in both.
+        .max_buf_size(wall::CANONICAL)
+        .max_headers(wall::FIELDS)
+        // Who has said all it wants to say still gets its answer. So hyper reads nothing while it has one to give: the wall
+        // begins no request before the one at hand is done.
+        .half_close(true)
+        .serve_connection(TokioIo::new(Wall::new(stream)), service);
 
     let last_call = async {
         tokio::select! {
@@ -106,15 +111,21 @@ where
         }
     };
     let mut done = tokio::select! {
-        done = poll_fn(|cx| connection.poll_without_shutdown(cx)) => Some(done),
+        done = &mut connection => Some(done),
         () = last_call => None,
     };
     if done.is_none() {
         Pin::new(&mut connection).graceful_shutdown();
-        done = timeout(LAST_REQUEST, poll_fn(|cx| connection.poll_without_shutdown(cx))).await.ok();
+        done = timeout(LAST_REQUEST, &mut connection).await.ok();
     }
     match done {
-        Some(Ok(())) => linger(connection.into_parts().io.into_inner()).await,
+        Some(Ok(())) => {
+            let (mut stream, flaw) = connection.into_parts().io.into_inner().into_parts();
+            if let Some(flaw) = flaw {
+                refusal::answer(&mut stream, flaw, &desk, peer).await;
+            }
+            linger(stream).await;
+        }
         Some(Err(error)) => {
             tracing::debug!(%peer, %error, "connection ended");
             drop(connection);
@@ -185,15 +196,7 @@ async fn work(session: &Session, head: &Parts, body: Incoming, mut id: MessageId
     result.unwrap_or_else(|mut fault| {
         // What wasn't read of the body is in the way of the next request.
         fault.close |= unread;
-        let code = fault.code.row().0;
-        let listener = &session.front.desk.name;
-        let further = {
-            let listener = listener.clone();
-            move |requests| tracing::info!(listener, requests, "further requests were refused, not told one by one")
-        };
-        if session.front.refusals.has_line(further) {
-            tracing::info!(request = %id, peer = %session.peer, listener, path, code, "refused");
-        }
+        refusal::tell(&session.front, session.peer, id, path, &fault);
         reply::fault(&fault, id)
     })
 }

@@ -144,7 +144,7 @@ async fn the_405_and_the_401_say_what_would_be_right() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_not_plain_json_are_refused_with_415() {
+async fn rule_w8_bodies_that_are_not_plain_json_are_refused_with_415() {
     let key = format!("Authorization: Bearer {KEY}\r\n");
     for fields in ["", "Content-Type: text/plain\r\n", "Content-Type: application/json\r\nContent-Encoding: gzip\r\n"] {
         let response = House::new(Ways::default()).client.ask(&post_with(&format!("{key}{fields}"), GOOD)).await;

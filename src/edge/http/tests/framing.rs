@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::GOOD;
@@ -26,7 +26,7 @@ async fn heard(raw: &str) -> (Vec<String>, bool, bool) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_of_two_meanings_are_refused_and_their_connection_ends() {
+async fn rule_w5_requests_of_two_meanings_are_refused_and_their_connection_ends() {
     const POST: &str = "POST /v1/send HTTP/1.1";
     const HOST: &str = "Host: gate\r\n";
     let n = GOOD.len();
@@ -34,6 +34,7 @@ async fn requests_of_two_meanings_are_refused_and_their_connection_ends() {
     let chunked = format!("{HOST}Transfer-Encoding: chunked\r\n");
     let chunk = format!("{n:x}\r\n{GOOD}\r\n0\r\n");
     let cases = [
+        ("a length that stands twice", send(POST, &format!("{length}{}", &length[HOST.len()..]), GOOD)),
         ("no Host", send(POST, &format!("Content-Length: {n}\r\n"), GOOD)),
         ("two Hosts", send(POST, &format!("{HOST}{length}"), GOOD)),
         ("a Host that is none", send(POST, &length.replace("gate", "a b"), GOOD)),
@@ -51,29 +52,70 @@ async fn requests_of_two_meanings_are_refused_and_their_connection_ends() {
     }
 }
 
-/// hyper answers these itself, and its answers have no body and no request id.
 #[tokio::test(start_paused = true)]
-async fn what_hyper_refuses_never_reaches_the_vault_and_ends_the_connection() {
+async fn rule_w5_what_is_no_request_is_answered_in_the_form_of_all_errors_and_never_reaches_the_vault() {
     let n = GOOD.len();
     let post = |fields: &str| send("POST /v1/send HTTP/1.1", &format!("Host: gate\r\n{fields}"), GOOD);
     let cases = [
         ("a length with a sign", post(&format!("Content-Length: +{n}\r\n")), "400"),
         ("two lengths", post(&format!("Content-Length: {n}\r\nContent-Length: 1\r\n")), "400"),
+        ("a length twice", post(&format!("Content-Length: {n}\r\nContent-Length: {n}\r\n")), "400"),
         ("a coding that is none", post("Transfer-Encoding: identity\r\n"), "400"),
+        ("a coding and a length", post(&format!("Content-Length: {n}\r\nTransfer-Encoding: chunked\r\n")), "400"),
         ("a carriage return alone", post("X: a\rb\r\n"), "400"),
+        ("line feeds alone", post(&format!("Content-Length: {n}\r\n")).replace("\r\n", "\n"), "400"),
         ("a folded field", post("X: a\r\n b\r\n"), "400"),
         ("a space before the colon", post("X : a\r\n"), "400"),
         ("a NUL", post("X: a\0b\r\n"), "400"),
         ("too many fields", post(&"X: y\r\n".repeat(70)), "431"),
         ("a field that is too long", post(&format!("X: {}\r\n", "y".repeat(20_000))), "431"),
+        ("a long target", send(&format!("GET /{} HTTP/1.1", "a".repeat(70_000)), "", ""), "414"),
+        ("another protocol", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(), "400"),
+        ("no method of ours", send("TRACE / HTTP/1.1", "Host: gate\r\n", ""), "405"),
     ];
     for (what, raw, status) in cases {
-        assert_eq!(heard(&raw).await, (vec![status.to_owned()], false, true), "{what}");
+        let mut house = House::new(Ways::default());
+        house.client.say(&raw).await;
+        let response = house.client.hear().await;
+        assert_eq!(response.status.to_string(), status, "{what}");
+        assert_eq!(response.field("connection"), Some("close"), "{what}");
+        assert_eq!(response.field("x-request-id"), response.body["request_id"].as_str(), "{what}");
+        assert!(response.field("date").unwrap().ends_with(" GMT"), "{what}");
+        assert!(!response.message().is_empty(), "{what}");
+        assert!(house.client.is_closed().await, "{what}");
+        assert_eq!(house.hang_up().await.asks, 0, "{what}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn pipelined_requests_are_answered_one_by_one() {
+async fn rule_w5_a_request_that_cannot_be_read_is_answered_behind_those_before_it_and_none_follows() {
+    let one = send("POST /v1/send HTTP/1.1", &format!("Host: gate\r\nContent-Length: {}\r\n", GOOD.len()), GOOD);
+    assert_eq!(
+        heard(&format!("{one}{one}GET nothing HTTP/1.1\r\nHost: gate\r\n\r\n{one}")).await,
+        (["202", "202", "400"].map(str::to_owned).to_vec(), true, true)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_said_all_gets_its_answer() {
+    let house = House::new(Ways { slow_commit: Duration::from_secs(5), ..Ways::default() });
+    let one = send("POST /v1/send HTTP/1.1", &format!("Host: gate\r\nContent-Length: {}\r\n", GOOD.len()), GOOD);
+    let mut client = house.client.stream;
+    client.write_all(one.as_bytes()).await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut all = String::new();
+    client.read_to_string(&mut all).await.unwrap();
+    assert!(all.starts_with("HTTP/1.1 202"), "{all}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_w8_an_offer_to_speak_another_protocol_is_passed_over() {
+    let fields = "Host: gate\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n";
+    assert_eq!(heard(&format!("GET /healthz HTTP/1.1\r\n{fields}\r\n")).await.0, ["200"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_w6_pipelined_requests_are_answered_one_by_one() {
     let one = send("POST /v1/send HTTP/1.1", &format!("Host: gate\r\nContent-Length: {}\r\n", GOOD.len()), GOOD);
     assert_eq!(heard(&format!("{one}{one}{one}")).await.0, ["202"; 3]);
 }

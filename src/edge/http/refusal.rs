@@ -1,0 +1,65 @@
+//! What the wall refuses: told to the service's log, and answered as everything else is. hyper knows nothing of it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::header::{self, HeaderValue};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::reply::{self, Fault, Reply};
+use super::{mime, wall};
+use crate::edge::front::Front;
+use crate::mail::id::MessageId;
+
+/// The answer is short: it fits what a socket takes, unless nobody has read for long.
+const WRITE: Duration = Duration::from_secs(2);
+
+/// Says in the log that a request was refused, a hundred times a minute by itself and then by number.
+pub fn tell(front: &Front, peer: SocketAddr, id: MessageId, path: &str, fault: &Fault) {
+    let listener = &front.desk.name;
+    let further = {
+        let listener = listener.clone();
+        move |requests| tracing::info!(listener, requests, "further requests were refused, not told one by one")
+    };
+    if front.refusals.has_line(further) {
+        tracing::info!(request = %id, %peer, listener, path, code = fault.code.row().0, "refused");
+    }
+}
+
+/// Answers octets that are no request. The connection ends with it.
+pub async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, flaw: wall::Flaw, front: &Front, peer: SocketAddr) {
+    let id = MessageId::now();
+    let fault = Fault::from(flaw);
+    tell(front, peer, id, "", &fault);
+    let octets = octets(reply::fault(&fault, id)).await;
+    // Who is gone, or reads nothing, is told nothing.
+    let _ = timeout(WRITE, async {
+        stream.write_all(&octets).await?;
+        stream.flush().await
+    })
+    .await;
+}
+
+/// A reply as it goes over the wire.
+async fn octets(mut reply: Reply) -> Vec<u8> {
+    let date = HeaderValue::from_str(&mime::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
+    let body = match reply.body_mut().collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(never) => match never {},
+    };
+    reply.headers_mut().extend(date.map(|date| (header::DATE, date)));
+    reply.headers_mut().insert(header::CONTENT_LENGTH, body.len().into());
+    let status = reply.status();
+    let reason = status.canonical_reason().unwrap_or_default();
+    let mut octets = format!("HTTP/1.1 {} {reason}\r\n", status.as_str()).into_bytes();
+    for (name, value) in reply.headers() {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            octets.extend_from_slice(part);
+        }
+    }
+    octets.extend_from_slice(b"\r\n");
+    octets.extend_from_slice(&body);
+    octets
+}

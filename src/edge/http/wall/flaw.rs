@@ -1,0 +1,41 @@
+//! What is wrong with a request's octets: the connection ends over it.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+
+use crate::edge::http::reply::{Code, Fault};
+
+/// Why no further octet of a connection is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flaw {
+    pub code: Code,
+    /// What is wrong and how to mend it; holds nothing of what was sent.
+    pub message: Cow<'static, str>,
+}
+
+impl Flaw {
+    pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// The octets have no meaning, or two.
+    pub const fn framing(message: &'static str) -> Self {
+        Self { code: Code::BadRequest, message: Cow::Borrowed(message) }
+    }
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for Flaw {}
+
+impl From<Flaw> for Fault {
+    fn from(flaw: Flaw) -> Self {
+        let allow = (flaw.code == Code::MethodNotAllowed).then_some("");
+        Self { allow, ..Self::new(flaw.code, flaw.message).closing() }
+    }
+}

@@ -1,0 +1,160 @@
+//! Between a socket and hyper: what hyper reads has been read by the framer, and what it writes goes through.
+//!
+//! hyper gets one request at a time: the next one is not begun while it asks for nothing. A flaw in a head ends what hyper
+//! reads, as a client's leaving would, so that it answers what came before; the flaw is then for whoever takes this apart.
+//! A flaw in a body is an error to hyper, which hands it to the reader of that body: the request has an answer to come.
+
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::flaw::Flaw;
+use super::framer::{Framer, Part};
+
+/// Octets that are read at a time. Of a connection there is never more in memory than this, a head as it came and as it goes
+/// on (`HEAD`, `CANONICAL`), and as much again of a body behind it.
+const READ: usize = 8 * 1024;
+
+/// How reading ended.
+#[derive(Debug)]
+enum End {
+    Left,
+    InHead(Flaw),
+    InBody(Flaw),
+}
+
+#[derive(Debug)]
+pub struct Wall<S> {
+    stream: S,
+    framer: Framer,
+    /// What was read and not looked at yet.
+    ahead: Vec<u8>,
+    /// What hyper is to read, and how much of it it has.
+    out: Vec<u8>,
+    given: usize,
+    end: Option<End>,
+}
+
+impl<S> Wall<S> {
+    pub fn new(stream: S) -> Self {
+        Self { stream, framer: Framer::default(), ahead: Vec::new(), out: Vec::new(), given: 0, end: None }
+    }
+
+    /// The socket again, and what was wrong with a head when that is why hyper heard no more.
+    pub fn into_parts(self) -> (S, Option<Flaw>) {
+        let flaw = match self.end {
+            Some(End::InHead(flaw)) => Some(flaw),
+            Some(End::Left | End::InBody(_)) | None => None,
+        };
+        (self.stream, flaw)
+    }
+
+    /// Octets that it holds at the moment.
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.ahead.capacity() + self.out.capacity()
+    }
+
+    /// Looks at what was read, to the end of a request.
+    fn advance(&mut self) {
+        let mut taken = 0;
+        while let Some(rest) = self.ahead.get(taken..).filter(|rest| !rest.is_empty()) {
+            let in_head = self.framer.is_in_head();
+            match self.framer.next(rest) {
+                Ok((octets, part)) => {
+                    taken += octets;
+                    part.iter().for_each(|part: &Part<'_>| part.write(&mut self.out));
+                }
+                Err(flaw) => {
+                    self.end = Some(if in_head { End::InHead(flaw) } else { End::InBody(flaw) });
+                    taken = self.ahead.len();
+                }
+            }
+            if self.framer.is_between() && !self.out.is_empty() {
+                break;
+            }
+        }
+        self.ahead.drain(..taken);
+        if self.ahead.is_empty() {
+            self.ahead = Vec::new();
+        }
+    }
+
+    /// Gives hyper what there is for it. None: there is nothing.
+    fn give(&mut self, buffer: &mut ReadBuf<'_>) -> Option<io::Result<()>> {
+        let rest = self.out.get(self.given..).unwrap_or_default();
+        if rest.is_empty() {
+            return match &self.end {
+                None => None,
+                Some(End::Left | End::InHead(_)) => Some(Ok(())),
+                Some(End::InBody(flaw)) => Some(Err(io::Error::new(io::ErrorKind::InvalidData, flaw.clone()))),
+            };
+        }
+        let octets = rest.get(..buffer.remaining()).unwrap_or(rest);
+        buffer.put_slice(octets);
+        self.given += octets.len();
+        if self.given == self.out.len() {
+            (self.out, self.given) = (Vec::new(), 0);
+        }
+        Some(Ok(()))
+    }
+
+    fn left(&mut self) {
+        let midway = self.framer.is_in_head() && !self.framer.is_between();
+        self.end = Some(match midway {
+            true => End::InHead(Flaw::framing("the connection's input ended in the middle of a head")),
+            false => End::Left,
+        });
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Wall<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            if let Some(given) = this.give(buffer) {
+                return Poll::Ready(given);
+            }
+            if this.ahead.is_empty() {
+                let mut room = [MaybeUninit::uninit(); READ];
+                let mut read = ReadBuf::uninit(&mut room);
+                ready!(Pin::new(&mut this.stream).poll_read(cx, &mut read))?;
+                match read.filled() {
+                    [] => this.left(),
+                    octets => this.ahead.extend_from_slice(octets),
+                }
+            }
+            this.advance();
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Wall<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, octets)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    /// hyper has said all it has to say; whether it was the last word is not for it to know.
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
+    }
+}
