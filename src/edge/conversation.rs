@@ -109,7 +109,7 @@ pub struct Visit {
     content: bool,
     /// The routes that it can't take now.
     pub backed_up: Vec<BackedUp>,
-    /// Since then its client waits for an answer; none where nobody says so.
+    /// Until then its client waits for an answer; none where nobody says so.
     turn: Option<Instant>,
 }
 
@@ -143,12 +143,17 @@ impl Visit {
 
     /// Something came of the client: from now on it waits for us.
     pub fn turn(&mut self) {
-        self.turn = Some(Instant::now());
+        self.turn_until(Instant::now() + TURN);
+    }
+
+    /// The same, and it waits until then.
+    pub fn turn_until(&mut self, until: Instant) {
+        self.turn = Some(until);
     }
 
     /// So long, or what is left of the client's wait.
     fn within(&self, patience: Duration) -> Duration {
-        self.turn.map_or(patience, |turn| patience.min(TURN.saturating_sub(turn.elapsed())))
+        self.turn.map_or(patience, |until| patience.min(until.saturating_duration_since(Instant::now())))
     }
 
     /// Shows the capsule now, of a connection that came through a proxy, with whose it is.

@@ -23,6 +23,8 @@ pub const GRACE: Duration = Duration::from_secs(10);
 /// KiB of all bodies being read or worked on at a time in this process. The work on one takes some four times its length.
 const BUDGET: usize = 64 * 1024;
 const KIB: usize = 1024;
+/// KiB that are taken at a time for a body of unknown length: more than a frame of it has.
+const STEP: usize = 64;
 /// Seconds until there may be room again.
 const ROOM_AGAIN: u32 = 2;
 
@@ -36,13 +38,9 @@ pub struct Whole {
 
 /// Reads the whole body. Only for clients that are known: what they hold is bounded, strangers hold nothing.
 pub async fn read(headers: &HeaderMap, mut body: Incoming) -> Result<Whole, Fault> {
-    let announced = announced(headers)?;
-    // A chunked body has no length yet and takes the room of the longest.
-    let room = u32::try_from(announced.unwrap_or(MAX_BODY).div_ceil(KIB)).unwrap_or(u32::MAX);
-    let room = ROOM.try_acquire_many(room).map_err(|_| {
-        Fault::new(Code::QueueFull, "too many large requests at a time; try again soon").after(ROOM_AGAIN)
-    })?;
-    let mut octets = Vec::with_capacity(announced.unwrap_or_default());
+    let announced = announced(headers)?.unwrap_or_default();
+    let mut room = take(&ROOM, announced.div_ceil(KIB))?;
+    let mut octets = Vec::with_capacity(announced);
     let start = Instant::now();
     loop {
         let earned = Duration::from_secs(u64::try_from(octets.len() / RATE).unwrap_or(u64::MAX));
@@ -52,15 +50,26 @@ pub async fn read(headers: &HeaderMap, mut body: Incoming) -> Result<Whole, Faul
             Ok(None) => return Ok(Whole { octets, _room: room }),
             Ok(Some(Err(error))) => return Err(broken(&error)),
             Ok(Some(Ok(frame))) => {
-                // Trailers are read and forgotten.
                 let data = frame.into_data().unwrap_or_default();
-                if octets.len() + data.len() > MAX_BODY {
+                let length = octets.len() + data.len();
+                if length > MAX_BODY {
                     return Err(too_large());
+                }
+                // One in chunks has announced nothing and takes its room as it comes.
+                if length > room.num_permits() * KIB {
+                    room.merge(take(&ROOM, STEP)?);
                 }
                 octets.extend_from_slice(&data);
             }
         }
     }
+}
+
+/// Room for so many KiB, or the word that there is none.
+fn take(budget: &Semaphore, kib: usize) -> Result<SemaphorePermit<'_>, Fault> {
+    budget
+        .try_acquire_many(u32::try_from(kib).unwrap_or(u32::MAX))
+        .map_err(|_| Fault::new(Code::QueueFull, "too many large requests at a time; try again soon").after(ROOM_AGAIN))
 }
 
 /// The length the client announces, refused before anything is read or set aside for it.
@@ -90,4 +99,21 @@ fn too_slow() -> Fault {
     let seconds = TOTAL.as_secs();
     let message = format!("the body came too slowly: {RATE} octets a second are needed, and all of it in {seconds} s");
     Fault::new(Code::RequestTimeout, message).closing()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_w11_without_room_a_body_is_put_off_and_room_is_given_back() {
+        let budget = Semaphore::new(100);
+        let first = take(&budget, 60).unwrap();
+        let fault = take(&budget, 41).unwrap_err();
+        assert_eq!((fault.code, fault.retry_after), (Code::QueueFull, Some(ROOM_AGAIN)));
+        let _second = take(&budget, 40).unwrap();
+        assert!(take(&budget, 1).is_err());
+        drop(first);
+        assert_eq!(take(&budget, 60).unwrap().num_permits(), 60);
+    }
 }

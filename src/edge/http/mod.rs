@@ -33,11 +33,11 @@ use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Mutex, mpsc};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::conversation::Visit;
 use super::front::{Front, Phase};
@@ -48,16 +48,18 @@ use reply::{Code, Fault, Reply};
 use request::Route;
 use wall::Wall;
 
-/// From the first octet of a head to its last, and from one request to the next on an idle connection.
-const HEAD: Duration = Duration::from_secs(10);
 /// A connection's life: then it ends after the request at hand, so that load can move to a new generation.
 const LIFE: Duration = Duration::from_secs(3600);
 const REQUESTS: u32 = 1000;
 /// By then the vault knows the connection, whether it was asked anything or not: it believes an introduction for ten minutes,
 /// and who only looks whether the gate is well may send on the same connection much later.
 const INTRODUCED: Duration = Duration::from_secs(240);
-/// What a request may take once no further one is taken: the body's time and the vault's.
-const LAST_REQUEST: Duration = Duration::from_secs(90);
+/// What a request may take from its head to its answer: the body's time and the vault's.
+const REQUEST: Duration = Duration::from_secs(90);
+/// The last part of it: whether a message was kept whose vault fell in the end, its successor is asked (`SUCCESSOR` there).
+const AFTERMATH: Duration = Duration::from_secs(10);
+/// The same for the last request of a connection, and the time in which its answer is read.
+const LAST_REQUEST: Duration = Duration::from_secs(120);
 /// How long and how much we listen to a client that still sends after our last word, so that it gets to read it: a socket
 /// closed over unread octets is reset, and the reply with it.
 const LINGER: Duration = Duration::from_secs(2);
@@ -92,16 +94,7 @@ where
             Box::pin(answer(Arc::clone(&session), request));
         answered
     });
-    let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        // The wall is stricter in both.
-        .max_buf_size(wall::CANONICAL)
-        .max_headers(wall::FIELDS)
-        // Who has said all it wants to say still gets its answer. So hyper reads nothing while it has one to give: the wall
-        // begins no request before the one at hand is done.
-        .half_close(true)
-        .serve_connection(TokioIo::new(Wall::new(stream)), service);
+    let mut connection = hyper_behind_the_wall().serve_connection(TokioIo::new(Wall::new(stream)), service);
 
     let last_call = async {
         tokio::select! {
@@ -140,6 +133,17 @@ where
     nothing_left.recv().await;
 }
 
+/// hyper as it reads what the wall passes on.
+pub fn hyper_behind_the_wall() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    // The wall has the clocks, and is stricter in the other two.
+    builder.header_read_timeout(None).max_buf_size(wall::CANONICAL).max_headers(wall::FIELDS);
+    // Who has said all it wants to say still gets its answer. So hyper reads nothing while it has one to give: the wall begins
+    // no request before the one at hand is done.
+    builder.half_close(true);
+    builder
+}
+
 /// A connection's life, after which no further request is taken. It is over early when there is no vault to introduce it to.
 async fn live(session: &Weak<Session>) {
     sleep(INTRODUCED).await;
@@ -164,9 +168,10 @@ async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
 async fn answer(session: Arc<Session>, request: Request<Incoming>) -> Result<Reply, std::convert::Infallible> {
     let served = session.requests.fetch_add(1, Ordering::Relaxed).saturating_add(1);
     let id = MessageId::now();
+    let until = Instant::now() + REQUEST - AFTERMATH;
     let mut reply = apart(id, session.peer, async move {
         let (head, body) = request.into_parts();
-        work(&session, &head, body, id).await
+        work(&session, &head, body, id, until).await
     })
     .await;
     if served >= REQUESTS {
@@ -184,13 +189,13 @@ async fn apart(id: MessageId, peer: SocketAddr, work: impl Future<Output = Reply
     })
 }
 
-async fn work(session: &Session, head: &Parts, body: Incoming, mut id: MessageId) -> Reply {
+async fn work(session: &Session, head: &Parts, body: Incoming, mut id: MessageId, until: Instant) -> Reply {
     let routed = request::route(head, &session.front.desk.serve);
     let path = routed.as_ref().map_or("", |route| route.path());
     let mut unread = !body.is_end_stream();
     let result = match routed {
         Ok(Route::Health) => Ok(healthy(id)),
-        Ok(Route::Send) => send(session, head, body, &mut unread, &mut id).await,
+        Ok(Route::Send) => send(session, head, body, &mut unread, &mut id, until).await,
         Err(fault) => Err(fault),
     };
     result.unwrap_or_else(|mut fault| {
@@ -226,8 +231,10 @@ async fn send(
     body: Incoming,
     unread: &mut bool,
     id: &mut MessageId,
+    until: Instant,
 ) -> Result<Reply, Fault> {
     let mut seat = session.seat.lock().await;
+    seat.visit.turn_until(until);
     let grant = seat.enter(session, &head.headers).await?;
     media::require_json(&head.headers)?;
     let whole = body::read(&head.headers, body).await?;

@@ -1,5 +1,6 @@
 //! The HTTP gate as its clients see it, over a connection in memory and with a vault that remembers.
 
+mod clocks;
 mod framing;
 pub mod house;
 mod limits;

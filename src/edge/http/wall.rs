@@ -13,9 +13,11 @@ mod head;
 mod host;
 mod length;
 mod lines;
+mod patience;
 mod stream;
 mod target;
 
+pub use field::Field;
 pub use flaw::Flaw;
 pub use framer::{Framer, Part};
 pub use head::Head;

@@ -3,6 +3,7 @@
 //! hyper gets one request at a time: the next one is not begun while it asks for nothing. A flaw in a head ends what hyper
 //! reads, as a client's leaving would, so that it answers what came before; the flaw is then for whoever takes this apart.
 //! A flaw in a body is an error to hyper, which hands it to the reader of that body: the request has an answer to come.
+//! The clocks of both directions run here, for hyper knows neither when a head began nor how slowly its answers are read.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -13,6 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::flaw::Flaw;
 use super::framer::{Framer, Part};
+use super::patience::{self, For, Patience};
+use crate::edge::http::reply::Code;
 
 /// Octets that are read at a time. Of a connection there is never more in memory than this, a head as it came and as it goes
 /// on (`HEAD`, `CANONICAL`), and as much again of a body behind it.
@@ -36,11 +39,23 @@ pub struct Wall<S> {
     out: Vec<u8>,
     given: usize,
     end: Option<End>,
+    patience: Patience,
+    /// A head has been whole.
+    begun: bool,
 }
 
 impl<S> Wall<S> {
     pub fn new(stream: S) -> Self {
-        Self { stream, framer: Framer::default(), ahead: Vec::new(), out: Vec::new(), given: 0, end: None }
+        Self {
+            stream,
+            framer: Framer::default(),
+            ahead: Vec::new(),
+            out: Vec::new(),
+            given: 0,
+            end: None,
+            patience: Patience::default(),
+            begun: false,
+        }
     }
 
     /// The socket again, and what was wrong with a head when that is why hyper heard no more.
@@ -66,6 +81,10 @@ impl<S> Wall<S> {
             match self.framer.next(rest) {
                 Ok((octets, part)) => {
                     taken += octets;
+                    if matches!(part, Some(Part::Head(_))) {
+                        self.begun = true;
+                        self.patience.heard();
+                    }
                     part.iter().for_each(|part: &Part<'_>| part.write(&mut self.out));
                 }
                 Err(flaw) => {
@@ -102,6 +121,29 @@ impl<S> Wall<S> {
         Some(Ok(()))
     }
 
+    /// Nothing has come. Whether that ends the connection: of a body, its reader judges.
+    fn waits_no_longer(&mut self, cx: &mut Context<'_>) -> bool {
+        let waiting = match (self.framer.is_in_head(), self.framer.is_between(), self.begun) {
+            (false, ..) => return false,
+            (true, false, _) => For::Rest,
+            (true, true, false) => For::First,
+            (true, true, true) => For::Next,
+        };
+        if !self.patience.is_over(waiting, cx) {
+            return false;
+        }
+        self.end = Some(match waiting {
+            // Whoever asks nothing is told nothing.
+            For::First | For::Next => End::Left,
+            For::Rest => {
+                let seconds = patience::HEAD.as_secs();
+                let message = format!("the head came too slowly: all of it is needed in {seconds} s");
+                End::InHead(Flaw::new(Code::RequestTimeout, message))
+            }
+        });
+        true
+    }
+
     fn left(&mut self) {
         let midway = self.framer.is_in_head() && !self.framer.is_between();
         self.end = Some(match midway {
@@ -118,10 +160,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wall<S> {
             if let Some(given) = this.give(buffer) {
                 return Poll::Ready(given);
             }
+            // Whoever asks on and reads no answers fills no memory with them. What wakes the writer wakes the reader: they are
+            // one task's.
+            if this.framer.is_between() && this.patience.is_writing() {
+                return Poll::Pending;
+            }
             if this.ahead.is_empty() {
                 let mut room = [MaybeUninit::uninit(); READ];
                 let mut read = ReadBuf::uninit(&mut room);
-                ready!(Pin::new(&mut this.stream).poll_read(cx, &mut read))?;
+                match Pin::new(&mut this.stream).poll_read(cx, &mut read)? {
+                    Poll::Pending if !this.waits_no_longer(cx) => return Poll::Pending,
+                    Poll::Pending => continue,
+                    Poll::Ready(()) => {}
+                }
                 match read.filled() {
                     [] => this.left(),
                     octets => this.ahead.extend_from_slice(octets),
@@ -134,7 +185,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wall<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Wall<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, octets)
+        let Self { stream, patience, .. } = self.get_mut();
+        patience.write(Pin::new(stream).poll_write(cx, octets), cx)
     }
 
     fn poll_write_vectored(
@@ -142,7 +194,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wall<S> {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, parts)
+        let Self { stream, patience, .. } = self.get_mut();
+        patience.write(Pin::new(stream).poll_write_vectored(cx, parts), cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -150,7 +203,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wall<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let Self { stream, patience, .. } = self.get_mut();
+        ready!(patience.write(Pin::new(stream).poll_flush(cx), cx))?;
+        patience.said();
+        Poll::Ready(Ok(()))
     }
 
     /// hyper has said all it has to say; whether it was the last word is not for it to know.
