@@ -16,6 +16,7 @@ mod credentials;
 mod listeners;
 mod oauth2;
 mod slices;
+mod suppression;
 mod upstreams;
 mod ways;
 mod webhooks;
