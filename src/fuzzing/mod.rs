@@ -4,6 +4,7 @@
 pub mod bdat;
 pub mod command;
 pub mod data;
+pub mod framing;
 pub mod header;
 pub mod mime;
 pub mod proxy;
@@ -26,7 +27,7 @@ mod tests;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also that of its corpus.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("command", command::run),
     ("data", data::run),
     ("bdat", bdat::run),
@@ -34,5 +35,6 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("proxy", proxy::run),
     ("header", header::run),
     ("mime", mime::run),
+    ("framing", framing::run),
     ("session", session::run),
 ];

@@ -52,6 +52,11 @@ fn the_corpus_of_mime() {
 }
 
 #[test]
+fn rule_w6_the_corpus_of_framing() {
+    feed("framing");
+}
+
+#[test]
 fn the_corpus_of_session() {
     feed("session");
 }

@@ -105,7 +105,7 @@ async fn rule_s3_rule_w9_a_head_that_never_ends_is_cut_off_and_so_is_an_idle_con
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_leaves_nothing_or_one_whole_message() {
+async fn rule_w12_a_client_that_hangs_up_leaves_nothing_or_one_whole_message() {
     let request = post(GOOD);
     let whole = request.len();
     for (cut, patient) in (0..whole).step_by(7).map(|cut| (cut, false)).chain([(whole, false), (whole, true)]) {
