@@ -86,6 +86,7 @@ mod tests {
             upstream,
             from: from.and_then(address),
             via,
+            webhook: None,
             requiretls: false,
         };
         let own = address("own@gate.example");
