@@ -346,7 +346,7 @@ impl House {
             spawn_local(housekeeping::run(Rc::clone(&vault)));
             spawn_local(rekey::go_on(Rc::clone(&vault)));
             spawn_local(delivery::report::begin(Rc::clone(&vault)));
-            spawn_local(feedback::run(Rc::clone(&vault)));
+            spawn_local(feedback::run(Rc::clone(&vault), Rc::clone(&packets)));
             // The routes may have changed while nobody was here.
             spawn_local(delivery::reroute::run(Rc::clone(&vault)));
             let mut control = Control::new(vault, publisher, sealing, anchors, pulse, packets, sealed);

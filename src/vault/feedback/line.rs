@@ -34,7 +34,7 @@ impl Line {
         orders: UnboundedSender<Order>,
     ) -> Self {
         let (posts, asked) = unbounded_channel();
-        spawn_local(serve(webhook, channel, asked, orders));
+        spawn_local(serve((webhook, instance), channel, asked, orders));
         Self { generation, instance, posts }
     }
 
@@ -50,7 +50,7 @@ impl Line {
 
 /// Until the courier is gone, or nobody posts any more and all is answered.
 async fn serve(
-    webhook: String,
+    (webhook, instance): (String, Instance),
     (asks, mut answers): Channel,
     mut asked: UnboundedReceiver<Ask>,
     orders: UnboundedSender<Order>,
@@ -58,6 +58,9 @@ async fn serve(
     let tell = |ticket: u64, answer: Option<Answer>| {
         // Without a keeper nobody wants it.
         let _ = orders.send(Order::Answered { webhook: webhook.clone(), ticket, answer });
+    };
+    let accuse = |word| {
+        let _ = orders.send(Order::Violated { webhook: webhook.clone(), instance, word });
     };
     let (mut waiting, mut last, mut is_open) = (HashMap::<u64, Instant>::new(), 0, true);
     while is_open || !waiting.is_empty() {
@@ -80,13 +83,13 @@ async fn serve(
                     // Of one that was given up.
                     None if ticket <= last => {}
                     None => {
-                        tracing::error!(webhook, "the courier of a webhook said something unasked; its channel was ended");
+                        accuse("answer-out-of-order");
                         break;
                     }
                 },
                 Ok(None) => break,
                 Err(_) => {
-                    tracing::error!(webhook, "the courier of a webhook said what can't be read; its channel was ended");
+                    accuse("malformed-frame");
                     break;
                 }
             },

@@ -21,8 +21,9 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::ipc::admin::webhook::State;
-use crate::ipc::control::Peer;
+use crate::ipc::control::{ChildPackets, Peer, Report};
 use crate::ipc::feedback::{self, Answer, Ask};
+use crate::role::Instance;
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
@@ -53,6 +54,12 @@ pub enum Order {
         webhook: String,
         ticket: u64,
         answer: Option<Answer>,
+    },
+    /// A courier said what it may not, and its channel was ended.
+    Violated {
+        webhook: String,
+        instance: Instance,
+        word: &'static str,
     },
     /// That is on the disk.
     Settled {
@@ -87,15 +94,16 @@ impl Default for Desk {
 
 struct Keeper {
     vault: Rc<Vault>,
+    parent: Rc<ChildPackets>,
     hooks: BTreeMap<String, Hook>,
     tickets: u64,
 }
 
 /// Runs as long as there is a vault.
-pub async fn run(vault: Rc<Vault>) {
+pub async fn run(vault: Rc<Vault>, parent: Rc<ChildPackets>) {
     let Some(mut wanted) = vault.feedback.wanted.take() else { return };
     let fresh = Arc::clone(&vault.feedback.fresh);
-    let mut keeper = Keeper { vault, hooks: BTreeMap::new(), tickets: 0 };
+    let mut keeper = Keeper { vault, parent, hooks: BTreeMap::new(), tickets: 0 };
     keeper.reload().await;
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -133,6 +141,7 @@ impl Keeper {
                 }
             }
             Order::Answered { webhook, ticket, answer } => self.answered(&webhook, ticket, answer).await,
+            Order::Violated { webhook, instance, word } => self.accuse(&webhook, instance, word).await,
             Order::Settled { webhook, row } => {
                 if let Some(hook) = self.hooks.get_mut(&webhook) {
                     hook.settled(row);
@@ -144,6 +153,16 @@ impl Keeper {
                 let _ = answer.send(states);
             }
             Order::Test { webhook, body, answer } => self.test(&webhook, body, answer),
+        }
+    }
+
+    /// It would live on without us: the parent ends and replaces it.
+    async fn accuse(&self, name: &str, instance: Instance, word: &'static str) {
+        tracing::error!(webhook = name, word, "a webhook's courier said what it may not; its channel was ended");
+        let violation = Event { severity: 2, outcome: Outcome::Denied, ..event(Name::IpcViolation, name, Some(word)) };
+        self.vault.writer.record(vec![violation]).await;
+        if let Err(error) = self.parent.send(&Report::LetGo(instance), None).await {
+            tracing::error!(instance = instance.0, %error, "the parent can't be told to replace a process");
         }
     }
 

@@ -226,7 +226,7 @@ fn an_edge_that_asks_out_of_turn_a_hundred_times_is_let_go() {
 }
 
 /// Which process the parent is asked to replace.
-fn let_go(vault: &Running) -> Instance {
+pub fn let_go(vault: &Running) -> Instance {
     loop {
         match vault.parent.receive().unwrap() {
             Arrival::Packet(packet) if matches!(packet.message, Report::Alive) => {}

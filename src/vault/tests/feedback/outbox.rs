@@ -190,8 +190,10 @@ fn a_courier_that_answers_what_it_was_not_asked_is_let_go_of_and_what_it_had_is_
         let mut app = Receiving::attach(&mut vault);
         deliver(&bench, &mut vault, &[Outcome::Delivered(said(250))]).await;
         let (ticket, id, _) = app.event().await;
+        let instance = Instance(vault.peers - 2);
         app.answer(ticket + 1, 200).await;
         assert!(app.asks.receive().await.unwrap().is_none());
+        assert_eq!(super::super::sessions::let_go(&vault), instance);
         stands(&mut vault, admin::Standing::Absent, 1).await;
         let mut next = Receiving::attach(&mut vault);
         let (ticket, again, _) = next.event().await;
@@ -200,4 +202,5 @@ fn a_courier_that_answers_what_it_was_not_asked_is_let_go_of_and_what_it_had_is_
         stands(&mut vault, admin::Standing::Up, 0).await;
     });
     vault.drain();
+    assert_eq!(named(&bench, "ipc."), [("ipc.violation".to_owned(), Some("answer-out-of-order".to_owned()))]);
 }
