@@ -1,6 +1,6 @@
 //! Claims: over a real socket, whatever two programs could read differently in a request is refused in the form of all errors and
-//! ends the connection; a client that hangs up, wherever it does, leaves nothing or one whole message; and clients that are slow,
-//! in speaking or in reading, hold nobody else up and are left.
+//! ends the connection; a client that hangs up, wherever it does, leaves nothing or one whole message; clients that are slow,
+//! in speaking or in reading, hold nobody else up and are left; and a trusted proxy says whose a request is.
 
 mod support;
 
@@ -253,5 +253,49 @@ fn rule_w9_clients_that_speak_or_read_slowly_are_left_and_hold_nobody_up() {
         let answers = all.windows(13).filter(|octets| octets == b"HTTP/1.1 200 ").count();
         assert!((1..900).contains(&answers), "{answers} answers");
     }
+    service.stop();
+}
+
+#[test]
+fn rule_w13_clients_behind_a_trusted_proxy_are_who_it_says_and_nobody_else_may_say_so() {
+    let (trusting, wary) = (free_port(), free_port());
+    let listener = |name: &str, port: u16, proxy: &str| {
+        format!(
+            "[[listener]]\nname = \"{name}\"\naddress = [\"127.0.0.1:{port}\"]\nprotocol = \"http\"\nbehind_tls_proxy = true\n\
+             trusted_proxies = [\"{proxy}\"]\nforwarded_by = \"X-Forwarded-For\"\nhosts = [\"localhost\"]\n"
+        )
+    };
+    let more = listener("trusting", trusting, "127.0.0.1") + &listener("wary", wary, "192.0.2.1");
+    let service = Service::start_with(&Setting { more, ..Setting::default() });
+    let secret = service.add_credential();
+    let sent = |port, list: &str| {
+        let body = body("named");
+        let fields = format!("{CLOSE}X-Forwarded-For: {list}\r\nContent-Length: {}\r\n", body.len());
+        heard(port, &post(&secret, "POST /v1/send HTTP/1.1", &fields, &body)).0
+    };
+    for (port, list) in [(trusting, "203.0.113.1, 198.51.100.7"), (wary, "192.0.2.8"), (trusting, "nobody")] {
+        let answer = sent(port, list);
+        assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
+        assert!(service.sink.next(PATIENCE).is_some(), "it arrives");
+    }
+    let mut events = String::new();
+    await_that("the events are published", || {
+        let output = service.command(&["audit", "query", "--event", "msg.accept", "--format", "jsonl"]);
+        events = String::from_utf8(output.stdout).unwrap();
+        events.lines().count() == 3
+    });
+    // Of an address the query shows the network.
+    let of = |network: &str| events.matches(&format!("\"{network}.0/24\"")).count();
+    assert_eq!((of("198.51.100"), of("192.0.2"), of("203.0.113"), of("127.0.0")), (1, 0, 0, 2), "{events}");
+    // Failed logins are that client's, and its own.
+    let guessed = |list: &str| {
+        let fields = format!("{CLOSE}X-Forwarded-For: {list}\r\nContent-Length: 2\r\n");
+        heard(trusting, &post("gp_live_guessed_guessed", "POST /v1/send HTTP/1.1", &fields, "{}")).0
+    };
+    await_that("a client that guesses is told to wait", || guessed("198.51.100.9").starts_with("HTTP/1.1 429 "));
+    assert!(sent(trusting, "198.51.100.9").starts_with("HTTP/1.1 429 "), "it waits");
+    await_that("others are not", || sent(trusting, "192.0.2.77").starts_with("HTTP/1.1 202 "));
+    let (elsewhere, _) = heard(trusting, b"GET /v1/send HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
+    assert!(elsewhere.starts_with("HTTP/1.1 421 "), "{elsewhere}");
     service.stop();
 }

@@ -7,6 +7,7 @@ use super::credentials::networks;
 use super::file::{self, At};
 use super::findings::Findings;
 use super::plan::{Bind, Listener, word};
+use super::reach;
 use super::slice::{Extension, Protocol};
 
 /// The word for LMTP, which is SMTP in all that roles and zones are about.
@@ -36,7 +37,7 @@ pub struct Dialect {
     /// LMTP (RFC 2033) instead of SMTP.
     pub lmtp: bool,
     pub commands_off: Vec<Optional>,
-    /// Gateways that may say by XCLIENT whose session it is.
+    /// Gateways that may say by XCLIENT whose session it is; over HTTP, the proxies that may say so in a field.
     pub xclient_from: Vec<IpNet>,
     /// Filters that may say by XFORWARD whose message it was, for the log.
     pub xforward_from: Vec<IpNet>,
@@ -48,7 +49,13 @@ pub fn plan(written: &file::Listener, protocol: Protocol, findings: &mut Finding
     Dialect {
         lmtp: written.protocol.as_ref().is_some_and(|protocol| protocol.get_ref() == LMTP),
         commands_off: commands_off(written, protocol, findings),
-        xclient_from: listed(&written.xclient_from, "xclient_from", protocol, findings),
+        xclient_from: match protocol {
+            Protocol::Smtp => listed(&written.xclient_from, "xclient_from", protocol, findings),
+            Protocol::Http => {
+                [listed(&written.xclient_from, "xclient_from", protocol, findings), reach::trusted(written, findings)]
+                    .concat()
+            }
+        },
         xforward_from: listed(&written.xforward_from, "xforward_from", protocol, findings),
         repair_bare_lf: repair_bare_lf(&written.repair_bare_lf, protocol, findings),
     }
@@ -78,7 +85,11 @@ fn commands_off(written: &file::Listener, protocol: Protocol, findings: &mut Fin
 
 /// Whose word about a client counts, where several could say it.
 pub fn judge_gateways(listener: &Listener, written: &file::Listener, findings: &mut Findings<'_>) {
-    for (key, list) in [("xclient_from", &written.xclient_from), ("xforward_from", &written.xforward_from)] {
+    for (key, list) in [
+        ("xclient_from", &written.xclient_from),
+        ("xforward_from", &written.xforward_from),
+        ("trusted_proxies", &written.trusted_proxies),
+    ] {
         if let (false, Some(place)) = (listener.proxy_from.is_empty(), list.iter().flatten().next()) {
             let text =
                 format!("{key}: with proxy_from the proxy's header says whose connection it is: choose one of the two");

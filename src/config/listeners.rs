@@ -14,7 +14,7 @@ use super::name;
 use super::plan::{Bind, Certificate, Listener, label, number, word};
 use super::slice::{Protocol, Serve, TlsMode};
 use super::{client_certificates, mechanisms};
-use super::{dialect, extensions, ways};
+use super::{dialect, extensions, reach, ways};
 
 /// The zone of a listener that names none.
 const ZONE: &str = "main";
@@ -62,6 +62,7 @@ pub fn plan(config: &Config, findings: &mut Findings<'_>) -> (Vec<Listener>, Vec
             extensions_off: extensions::off(written, protocol, findings),
             future_release: extensions::future_release(written, protocol, findings),
             dialect: dialect::plan(written, protocol, findings),
+            reach: reach::plan(written, protocol, findings),
             zone: zone(&written.zone, findings),
             per_address: whole(&written.per_address, &PER_ADDRESS, findings),
             per_prefix: whole(&written.per_prefix, &PER_PREFIX, findings),
@@ -118,7 +119,11 @@ fn judge(
         );
         findings.refuse(place.span(), text);
     }
-    for (key, list) in [("proxy_from", &written.proxy_from), ("xclient_from", &written.xclient_from)] {
+    for (key, list) in [
+        ("proxy_from", &written.proxy_from),
+        ("xclient_from", &written.xclient_from),
+        ("trusted_proxies", &written.trusted_proxies),
+    ] {
         if let (true, None, Some(place)) = (in_the_clear, exposed, list.iter().flatten().next()) {
             let who = if key == "xclient_from" { "gateway" } else { "proxy" };
             let text = format!(

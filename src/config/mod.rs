@@ -27,6 +27,7 @@ mod oauth2;
 mod pace;
 mod places;
 mod rates;
+mod reach;
 mod rehearsal;
 mod routes;
 mod salvage;
@@ -53,6 +54,7 @@ pub use findings::Errors;
 pub use limits::parse as duration;
 pub use places::Places;
 pub use plan::Plan;
+pub use reach::{ForwardedBy, Reach};
 
 use findings::Findings;
 

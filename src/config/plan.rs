@@ -22,8 +22,8 @@ use super::slice::{
 use super::source::Source;
 pub use super::webhooks::Webhook;
 use super::{
-    Dialect, Mode, anchors, audit, bounces, credentials, limits, listeners, name, routes, suppression, upstreams, ways,
-    webhooks,
+    Dialect, Mode, Reach, anchors, audit, bounces, credentials, limits, listeners, name, routes, suppression,
+    upstreams, ways, webhooks,
 };
 use crate::policy::Policy;
 use crate::policy::limits::Pace;
@@ -97,6 +97,8 @@ pub struct Listener {
     /// The longest that a message may ask to be held; none: it may not ask.
     pub future_release: Option<Duration>,
     pub dialect: Dialect,
+    /// By which hosts and through which proxies an HTTP listener is reached.
+    pub reach: Reach,
     pub zone: String,
     pub per_address: u32,
     pub per_prefix: u32,

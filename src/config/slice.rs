@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::audit::{Audit, Retention, WhenFull};
 pub use super::dialect::{Dialect, Optional};
+pub use super::reach::{ForwardedBy, Reach};
 pub use outgoing::{
     Api, Auth, Bearer, Belief, CourierSlice, Destination, DialerSlice, Family, Grant, Keep, Oauth2Slice, OnUnsupported,
     ProviderSlice, SmtpSlice, Verify, WebhookSlice, WitnessSlice,
@@ -162,6 +163,7 @@ pub struct Desk {
     /// The longest that a message may ask to be held; none: it may not ask.
     pub future_release: Option<Duration>,
     pub dialect: Dialect,
+    pub reach: Reach,
 }
 
 /// Keyholder: the certificates, by number and by file name for messages. The files come as descriptors.

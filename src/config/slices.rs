@@ -47,6 +47,7 @@ impl Plan {
             extensions_off: listener.extensions_off.clone(),
             future_release: listener.future_release,
             dialect: listener.dialect.clone(),
+            reach: listener.reach.clone(),
         };
         let its_own = |listener: &&Listener| listener.protocol == protocol && listener.zone == zone;
         EdgeSlice {

@@ -103,6 +103,7 @@ impl Setting {
             extensions_off: vec![],
             future_release: self.future.then_some(Duration::from_secs(3600)),
             dialect: Dialect { repair_bare_lf: self.future, ..Dialect::default() },
+            reach: Default::default(),
         };
         let slice = EdgeSlice {
             hostname: "gate.example.net".into(),

@@ -127,3 +127,42 @@ fn rule_a17_scram_is_offered_where_it_is_named_and_bound_to_tls_where_there_is_s
     assert!(said.contains("\"SCRAM-SHA-256-PLUS\" binds a login to its TLS, and there is none here"), "{said}");
     assert!(with("\"SCRAM-SHA-256\"", "behind_tls_proxy = true").is_ok());
 }
+
+#[test]
+fn rule_w13_proxies_are_believed_by_one_field_and_hosts_are_names_without_ports() {
+    use crate::config::slice::ForwardedBy;
+    let http = "serve = [\"v1\", \"ops\"]";
+    let with = |text: &str| FULL.replace(http, &format!("{http}\nbehind_tls_proxy = true\n{text}"));
+    let at = FULL.split("[[listener]]").position(|text| text.contains(http)).unwrap() - 1;
+    let both = "trusted_proxies = [\"10.0.0.0/24\"]\nforwarded_by = \"Forwarded\"";
+    let plan =
+        load(&with(&format!("{both}\nhosts = [\"API.example.net\", \"2001:db8::1\", \"[::1]\", \"192.0.2.1\"]")))
+            .unwrap();
+    let reach = &plan.listeners[at].reach;
+    assert_eq!(reach.hosts, ["api.example.net", "[2001:db8::1]", "[::1]", "192.0.2.1"]);
+    assert_eq!(reach.forwarded_by, Some(ForwardedBy::Forwarded));
+    let key = Secret::new([0; 32]);
+    assert_eq!(plan.vault_slice(&key).listeners[at].xclient_from.len(), 1, "the vault believes the same");
+    let admission = &plan.listener_slice(&key).listeners[at];
+    assert!(admission.caps_of("10.0.0.9".parse().unwrap()).is_none(), "a proxy's connections are its clients'");
+    for (text, why) in [
+        ("trusted_proxies = [\"10.0.0.1\"]", "say which field they write"),
+        ("forwarded_by = \"Forwarded\"", "name the proxies"),
+        ("trusted_proxies = [\"10.0.0.1\"]\nforwarded_by = \"X-Real-IP\"", "forwarded_by"),
+        ("trusted_proxies = [\"0.0.0.0/0\"]\nforwarded_by = \"Forwarded\"", "too wide to be believed"),
+        ("proxy_from = [\"10.0.0.1\"]\ntrusted_proxies = [\"10.0.0.1\"]\nforwarded_by = \"Forwarded\"", "choose one"),
+        ("hosts = [\"api.example.net:443\"]", "without a port"),
+        ("hosts = [\"https://api.example.net\"]", "without a port"),
+        ("hosts = [\"\"]", "without a port"),
+    ] {
+        let said = load(&with(text)).unwrap_err().to_string();
+        assert!(said.contains(why), "{text}: {said}");
+    }
+    let starttls = "tls = \"starttls\"\nper";
+    for (text, why) in
+        [("hosts = [\"a\"]", "hosts: is for protocol = \"http\""), (both, "trusted_proxies: is for protocol")]
+    {
+        let said = load(&FULL.replace(starttls, &format!("tls = \"starttls\"\n{text}\nper"))).unwrap_err().to_string();
+        assert!(said.contains(why), "{text}: {said}");
+    }
+}

@@ -1,14 +1,15 @@
 //! Who asks: from the Authorization field to a grant, once per connection.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::header::{self, HeaderMap};
 use sha2::{Digest, Sha256};
 
-use super::Session;
 use super::reply::{Code, Fault};
-use crate::edge::conversation::{Lost, Visit};
-use crate::ipc::session::Denial;
+use super::{Session, forwarded};
+use crate::edge::conversation::{Lost, Visit, Welcome};
+use crate::ipc::session::{Denial, Via};
 use crate::policy::Grant;
 use crate::policy::mechanism::Mechanism;
 use crate::secret::Secret;
@@ -25,13 +26,15 @@ pub struct Seat {
     pub visit: Visit,
     /// Answered by the vault with the first question: the grant of a device known by its address.
     network: Option<Option<Arc<Grant>>>,
+    /// Whom a trusted proxy has named; none inside: nobody that can be believed.
+    client: Option<Option<SocketAddr>>,
     /// SHA-256 of the key that the vault has granted: the key itself is not kept.
     key: Option<([u8; 32], Arc<Grant>)>,
 }
 
 impl Seat {
     pub const fn new(visit: Visit) -> Self {
-        Self { visit, network: None, key: None }
+        Self { visit, network: None, client: None, key: None }
     }
 
     /// Who this request comes from, or why it gets no further.
@@ -46,6 +49,7 @@ impl Seat {
             None if !session.front.desk.identify_by_network => return Err(unauthorized()),
             _ => {}
         }
+        self.name(session, headers).await?;
         let revoked = self.visit.revoked();
         let network = match &self.network {
             Some(_) if revoked && key.is_none() => return Err(changed()),
@@ -60,6 +64,36 @@ impl Seat {
             Some((known, _)) if *known != digest(&key) => Err(another()),
             Some((_, grant)) if !revoked => Ok(Arc::clone(grant)),
             _ => self.login(session, key).await,
+        }
+    }
+
+    /// A trusted proxy has said whose connection this is.
+    pub const fn is_named(&self) -> bool {
+        self.client.is_some()
+    }
+
+    /// Where a trusted proxy says whose request it is: so says the first one whose connection it is, and the vault counts and
+    /// records that client. Those behind it must be of the same.
+    async fn name(&mut self, session: &Session, headers: &HeaderMap) -> Result<(), Fault> {
+        let Some(by) = session.front.desk.reach.forwarded_by.filter(|_| session.has_trusted_peer()) else {
+            return Ok(());
+        };
+        let client = forwarded::client(headers, by, &session.front.desk.dialect.xclient_from);
+        match self.client {
+            Some(known) if known == client => Ok(()),
+            None if self.visit.is_unknown() => {
+                if self.visit.introduce(Via::Xclient(client)).await.map_err(away)? == Welcome::Crowded {
+                    let message = "there are too many connections of this client; use those that there are";
+                    return Err(Fault::new(Code::RateLimited, message).after(ROOM_AGAIN).closing());
+                }
+                self.client = Some(client);
+                Ok(())
+            }
+            _ => {
+                let message =
+                    "this connection belongs to another client: the proxy must not send those of several over one";
+                Err(Fault::new(Code::Misdirected, message).closing())
+            }
         }
     }
 

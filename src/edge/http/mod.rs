@@ -7,6 +7,7 @@
 
 mod body;
 mod field;
+mod forwarded;
 mod json;
 mod letter;
 mod login;
@@ -41,6 +42,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::conversation::Visit;
 use super::front::{Front, Phase};
+use crate::config::slice::Desk;
 use crate::ipc::session::Tls;
 use crate::mail::id::MessageId;
 use login::Seat;
@@ -133,6 +135,15 @@ where
     nothing_left.recv().await;
 }
 
+impl Session {
+    /// A proxy is at the other end that says whose each request is.
+    fn has_trusted_peer(&self) -> bool {
+        let Desk { reach, dialect, .. } = &self.front.desk;
+        let peer = self.peer.ip().to_canonical();
+        reach.forwarded_by.is_some() && dialect.xclient_from.iter().any(|network| network.contains(&peer))
+    }
+}
+
 /// hyper as it reads what the wall passes on.
 pub fn hyper_behind_the_wall() -> http1::Builder {
     let mut builder = http1::Builder::new();
@@ -148,7 +159,10 @@ pub fn hyper_behind_the_wall() -> http1::Builder {
 async fn live(session: &Weak<Session>) {
     sleep(INTRODUCED).await;
     let Some(session) = session.upgrade() else { return };
-    let is_known = session.seat.lock().await.introduce().await.is_ok();
+    let mut seat = session.seat.lock().await;
+    // Whose it is, a proxy says with the first request for the vault.
+    let is_known = !session.has_trusted_peer() && seat.introduce().await.is_ok() || seat.is_named();
+    drop(seat);
     drop(session);
     if is_known {
         sleep(LIFE.saturating_sub(INTRODUCED)).await;
@@ -190,7 +204,8 @@ async fn apart(id: MessageId, peer: SocketAddr, work: impl Future<Output = Reply
 }
 
 async fn work(session: &Session, head: &Parts, body: Incoming, mut id: MessageId, until: Instant) -> Reply {
-    let routed = request::route(head, &session.front.desk.serve);
+    let desk = &session.front.desk;
+    let routed = request::addressed(head, &desk.reach.hosts).and_then(|()| request::route(head, &desk.serve));
     let path = routed.as_ref().map_or("", |route| route.path());
     let mut unread = !body.is_end_stream();
     let result = match routed {

@@ -6,6 +6,7 @@ use hyper::header::{self, HeaderMap};
 use hyper::http::request::Parts;
 
 use super::reply::{Code, Fault};
+use super::wall::Host;
 use crate::config::slice::Serve;
 
 /// What we serve.
@@ -26,6 +27,21 @@ impl Route {
     pub fn path(self) -> &'static str {
         ROUTES.iter().find(|row| row.3 == self).map_or("", |row| row.0)
     }
+}
+
+/// Whether it names a host that this listener is reached by; an empty list has every host. A page that has its own name lead to
+/// our address speaks with a visitor's browser, and that says the page's name.
+pub fn addressed(head: &Parts, hosts: &[String]) -> Result<(), Fault> {
+    let named = head.headers.get(header::HOST).and_then(|host| Host::read(host.to_str().ok()?));
+    let is_listed = |named: &Host<'_>| {
+        let name = named.name.strip_suffix('.').unwrap_or(named.name);
+        hosts.iter().any(|host| host.eq_ignore_ascii_case(name))
+    };
+    if hosts.is_empty() || named.as_ref().is_some_and(is_listed) {
+        return Ok(());
+    }
+    let message = "this listener is not reached by the host that the request names; its operator lists hosts";
+    Err(Fault::new(Code::Misdirected, message))
 }
 
 /// Checks the head and finds what it asks for, among what this listener serves.
@@ -80,6 +96,25 @@ mod tests {
         for path in ["/", "/v1", "/v1/send/", "/V1/send", "/v1/%73end", "///v1/send", "/v1/../v1/send"] {
             assert_eq!(asked("POST", path, &[HOST]), Err(Code::NotFound), "{path}");
         }
+    }
+
+    #[test]
+    fn rule_w2_a_listener_with_hosts_answers_to_no_other() {
+        let hosts = ["gate.example.net".to_owned(), "[2001:db8::1]".to_owned(), "192.0.2.1".to_owned()];
+        let asked = |host: Option<&str>, hosts: &[String]| {
+            let request = Request::get("/");
+            let request = host.into_iter().fold(request, |request, host| request.header("host", host));
+            addressed(&request.body(()).unwrap().into_parts().0, hosts).map_err(|fault| fault.code)
+        };
+        for host in ["gate.example.net", "Gate.Example.Net:8080", "gate.example.net.", "[2001:db8::1]:80", "192.0.2.1"]
+        {
+            assert_eq!(asked(Some(host), &hosts), Ok(()), "{host}");
+        }
+        for host in ["evil.example", "example.net", "gate.example.net.evil.example", "192.0.2.10", "[2001:db8::2]"] {
+            assert_eq!(asked(Some(host), &hosts), Err(Code::Misdirected), "{host}");
+            assert_eq!(asked(Some(host), &[]), Ok(()), "{host}");
+        }
+        assert_eq!((asked(None, &hosts), asked(None, &[])), (Err(Code::Misdirected), Ok(())));
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod clocks;
 mod framing;
 pub mod house;
 mod limits;
+mod reach;
 
 use house::{House, KEY, Ways, post, post_with};
 

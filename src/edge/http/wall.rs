@@ -21,6 +21,7 @@ pub use field::Field;
 pub use flaw::Flaw;
 pub use framer::{Framer, Part};
 pub use head::Head;
+pub use host::Host;
 pub use stream::Wall;
 
 /// Octets of a head, with the empty line that ends it.

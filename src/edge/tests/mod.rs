@@ -81,6 +81,7 @@ impl Gate {
             extensions_off: vec![],
             future_release: None,
             dialect: Default::default(),
+            reach: Default::default(),
         };
         let slice = EdgeSlice {
             hostname: "gate.example.net".into(),

@@ -15,7 +15,7 @@ use crate::edge::conversation::Vault;
 use crate::edge::front::{Front, Phase};
 use crate::ipc::capsule::{Capsule, Introduction};
 use crate::ipc::channel::{self, Receiver, Sender};
-use crate::ipc::session::{Answer, Ask, Denial};
+use crate::ipc::session::{Answer, Ask, Denial, Via};
 use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
 use crate::policy::refusal::Refusal;
@@ -63,6 +63,8 @@ pub struct Seen {
     /// Sender, recipient, how many further ones, and why.
     pub turned: Vec<(Option<String>, Option<String>, u32, Refusal)>,
     pub asks: usize,
+    /// How each session was introduced.
+    pub via: Vec<Via>,
     pub closed: bool,
 }
 
@@ -144,6 +146,7 @@ pub fn front(change: impl FnOnce(&mut Desk)) -> (Front, watch::Sender<Phase>) {
         extensions_off: vec![],
         future_release: None,
         dialect: Default::default(),
+        reach: Default::default(),
     };
     change(&mut desk);
     let (say, phase) = watch::channel(Phase::Serving);
@@ -178,7 +181,8 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
     while let Ok(Some(ask)) = asks.receive().await {
         seen.lock().unwrap().asks += 1;
         let answer = match ask {
-            Ask::Open { slot, .. } => {
+            Ask::Open { slot, via, .. } => {
+                seen.lock().unwrap().via.push(via);
                 Answer::Opened { slot, network: ways.network.then(|| Box::new(grant())), traced: false }
             }
             Ask::Login { slot, password, .. } => {

@@ -71,6 +71,7 @@ impl Room {
             extensions_off: vec![],
             future_release: None,
             dialect: Default::default(),
+            reach: Default::default(),
         };
         change(&mut desk);
         let slice = EdgeSlice {
