@@ -72,7 +72,7 @@ fn told(segments: &[Vec<u8>]) -> (Vec<Seen>, Vec<u8>, Option<Flaw>) {
                     seen.push(Seen {
                         method: head.method.to_owned(),
                         target: head.target.to_string(),
-                        is_old: written.windows(11).any(|octets| octets == b" HTTP/1.0\r\n"),
+                        is_old: written.split(|octet| *octet == b'\r').next().unwrap().ends_with(b" HTTP/1.0"),
                         fields: head.fields.iter().map(field).collect(),
                         ..Seen::default()
                     });
