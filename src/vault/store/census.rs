@@ -12,8 +12,11 @@ use crate::vault::audit::row::{integer, unsigned};
 
 /// A recipient waits when it is in no courier's hands, not held and not scheduled for later. A message counts once in a lane,
 /// however many recipients of it wait there: `census_message` has how many, and those of a lane are counted as its rows come
-/// and go. Who is scheduled stands aside in `census_later` until then: one that was put off after an attempt waits all the while.
-const COUNTING: &str = "
+/// and go. What is due only after `census_clock` stands aside in `census_later` until somebody counts: one that was put off after
+/// an attempt waits all the while. There, too, all recipients of a message that have a lane and a time in common are one row:
+/// there is no limit to how many recipients the spool has.
+const TABLES: &str = "
+CREATE TEMP TABLE census_clock(now_us INTEGER NOT NULL) STRICT;
 CREATE TEMP TABLE census_lane(
   lane TEXT NOT NULL, urgent INTEGER NOT NULL, turn TEXT NOT NULL, messages INTEGER NOT NULL, PRIMARY KEY(lane, urgent, turn)
 ) STRICT, WITHOUT ROWID;
@@ -22,11 +25,12 @@ CREATE TEMP TABLE census_message(
   PRIMARY KEY(msg, lane)
 ) STRICT, WITHOUT ROWID;
 CREATE TEMP TABLE census_later(
-  msg INTEGER NOT NULL, n INTEGER NOT NULL, due_us INTEGER NOT NULL, lane TEXT NOT NULL, urgent INTEGER NOT NULL,
-  turn TEXT NOT NULL, PRIMARY KEY(msg, n)
+  due_us INTEGER NOT NULL, msg INTEGER NOT NULL, lane TEXT NOT NULL, urgent INTEGER NOT NULL, turn TEXT NOT NULL,
+  recipients INTEGER NOT NULL, PRIMARY KEY(due_us, msg, lane)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX temp.census_due ON census_later(due_us);
-
+";
+/// Made when the tables are full: into one that has a trigger SQLite selects all before it inserts any.
+const COUNTING: &str = "
 CREATE TEMP TRIGGER census_message_comes AFTER INSERT ON census_message
 BEGIN
   INSERT INTO census_lane VALUES(new.lane, new.urgent, new.turn, 1) ON CONFLICT DO UPDATE SET messages = messages + 1;
@@ -38,6 +42,10 @@ END;
 CREATE TEMP TRIGGER census_one_less AFTER UPDATE OF recipients ON census_message WHEN new.recipients = 0
 BEGIN
   DELETE FROM census_message WHERE msg = new.msg AND lane = new.lane;
+END;
+CREATE TEMP TRIGGER census_one_less_later AFTER UPDATE OF recipients ON census_later WHEN new.recipients = 0
+BEGIN
+  DELETE FROM census_later WHERE due_us = new.due_us AND msg = new.msg AND lane = new.lane;
 END;
 
 CREATE TEMP TRIGGER census_comes AFTER INSERT ON main.spool_rcpt WHEN new.state = 0 AND new.held = 0
@@ -61,27 +69,33 @@ BEGIN
   {goes}
 END;
 ";
-/// A recipient begins to wait, or to be scheduled, which it is with more than a second to go: the clock here has no more than
-/// milliseconds.
+/// A recipient begins to wait, or to be scheduled. What comes has a second's time until it is counted as what waits.
 const COMES: &str = "
-  INSERT INTO census_later SELECT new.msg, new.n, new.next_us, new.lane, new.urgent, new.turn
-  WHERE new.attempts = 0 AND new.next_us > 1000000 * (unixepoch('subsec') + 1);
+  INSERT INTO census_later SELECT new.next_us, new.msg, new.lane, new.urgent, new.turn, 1
+  WHERE new.attempts = 0 AND new.next_us > (SELECT now_us FROM census_clock)
+  ON CONFLICT DO UPDATE SET recipients = recipients + 1;
   INSERT INTO census_message SELECT new.msg, new.lane, new.urgent, new.turn, 1
-  WHERE NOT EXISTS(SELECT 1 FROM census_later WHERE msg = new.msg AND n = new.n)
+  WHERE NOT (new.attempts = 0 AND new.next_us > (SELECT now_us FROM census_clock))
   ON CONFLICT DO UPDATE SET recipients = recipients + 1;
 ";
-/// It was one or the other.
+/// It was one or the other, and is so by the same clock still: when that goes on, whoever is due goes with it.
 const GOES: &str = "
+  UPDATE census_later SET recipients = recipients - 1 WHERE due_us = old.next_us AND msg = old.msg AND lane = old.lane
+    AND old.attempts = 0 AND old.next_us > (SELECT now_us FROM census_clock);
   UPDATE census_message SET recipients = recipients - 1 WHERE msg = old.msg AND lane = old.lane
-    AND NOT EXISTS(SELECT 1 FROM census_later WHERE msg = old.msg AND n = old.n);
-  DELETE FROM census_later WHERE msg = old.msg AND n = old.n;
+    AND NOT (old.attempts = 0 AND old.next_us > (SELECT now_us FROM census_clock));
 ";
-/// All that is there at the start, at a time.
-const FILLING: [&str; 2] = [
-    "INSERT INTO census_later SELECT msg, n, next_us, lane, urgent, turn FROM spool_rcpt
-     WHERE state = 0 AND held = 0 AND attempts = 0 AND next_us > ?1",
-    "INSERT INTO census_message SELECT msg, lane, min(urgent), min(turn), count(*) FROM spool_rcpt
-     WHERE state = 0 AND held = 0 AND NOT (attempts = 0 AND next_us > ?1) GROUP BY msg, lane",
+/// All that is there at the start, at a time. Nothing is grouped, which would sort each recipient in memory.
+const FILLING: [&str; 4] = [
+    "INSERT INTO census_clock VALUES(?1)",
+    "INSERT INTO census_later SELECT next_us, msg, lane, urgent, turn, 1 FROM spool_rcpt
+     WHERE state = 0 AND held = 0 AND attempts = 0 AND next_us > ?1
+     ON CONFLICT DO UPDATE SET recipients = recipients + 1",
+    "INSERT INTO census_message SELECT msg, lane, urgent, turn, 1 FROM spool_rcpt
+     WHERE state = 0 AND held = 0 AND NOT (attempts = 0 AND next_us > ?1)
+     ON CONFLICT DO UPDATE SET recipients = recipients + 1",
+    "INSERT INTO census_lane SELECT lane, urgent, turn, 1 FROM census_message WHERE ?1 = ?1
+     ON CONFLICT DO UPDATE SET messages = messages + 1",
 ];
 
 /// Messages of one credential that wait in a lane.
@@ -96,13 +110,14 @@ pub struct Waiting {
 
 /// Counts once, and has it kept from here on. To be done before any statement is prepared.
 pub fn begin(connection: &Connection) -> Result<()> {
-    connection.execute_batch(&COUNTING.replace("{comes}", COMES).replace("{goes}", GOES))?;
+    connection.execute_batch(TABLES)?;
     let now = now_us();
-    FILLING.iter().try_for_each(|sql| connection.execute(sql, [integer(now)]).map(drop))
+    FILLING.iter().try_for_each(|sql| connection.execute(sql, [integer(now)]).map(drop))?;
+    connection.execute_batch(&COUNTING.replace("{comes}", COMES).replace("{goes}", GOES))
 }
 
 pub struct Census<'c> {
-    now_due: [Statement<'c>; 2],
+    now_due: [Statement<'c>; 3],
     waiting: Statement<'c>,
 }
 
@@ -111,10 +126,10 @@ impl<'c> Census<'c> {
         let sql = |sql: &str| connection.prepare(sql);
         Ok(Self {
             now_due: [
-                sql("INSERT INTO census_message SELECT msg, lane, min(urgent), min(turn), count(*) FROM census_later
-                     WHERE due_us <= ? GROUP BY msg, lane
-                     ON CONFLICT DO UPDATE SET recipients = recipients + excluded.recipients")?,
+                sql("INSERT INTO census_message SELECT msg, lane, urgent, turn, recipients FROM census_later
+                     WHERE due_us <= ? ON CONFLICT DO UPDATE SET recipients = recipients + excluded.recipients")?,
                 sql("DELETE FROM census_later WHERE due_us <= ?")?,
+                sql("UPDATE census_clock SET now_us = max(now_us, ?)")?,
             ],
             waiting: sql("SELECT lane, urgent, turn, messages FROM census_lane WHERE messages > 0")?,
         })

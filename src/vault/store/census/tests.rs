@@ -133,3 +133,26 @@ fn what_waited_before_a_restart_is_counted_and_what_is_scheduled_when_its_time_c
         assert_eq!(store.census.waiting(now).unwrap(), [shop(messages)]);
     }
 }
+
+#[test]
+fn all_recipients_of_a_message_that_are_scheduled_are_one_row_also_after_a_restart() {
+    let home = tempfile::tempdir().unwrap();
+    let first = database(home.path());
+    let aside = |database: &Database| -> (i64, i64) {
+        let sql = "SELECT count(*), coalesce(sum(recipients), 0) FROM census_later";
+        database.connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    };
+    let id: i64 = first.connection.query_row(MESSAGE, ["shop"], |row| row.get(0)).unwrap();
+    let many = "WITH RECURSIVE numbers(n) AS (VALUES(1) UNION ALL SELECT n + 1 FROM numbers WHERE n < 1000) \
+                INSERT INTO spool_rcpt(msg, n, rcpt, lane, state, next_us, turn) \
+                SELECT ?1, n, 'x@y', iif(n % 2, 'a', 'b'), 0, ?2, 'shop' FROM numbers";
+    first.connection.execute(many, (id, LATER)).unwrap();
+    assert_eq!(aside(&first), (2, 1000), "one for each lane");
+    drop(first);
+    let again = database(home.path());
+    assert_eq!(aside(&again), (2, 1000));
+    again.connection.execute("UPDATE spool_rcpt SET held = 1 WHERE n > 10", []).unwrap();
+    assert_eq!(aside(&again), (2, 10));
+    again.connection.execute("DELETE FROM spool_msg", []).unwrap();
+    assert_eq!(aside(&again), (0, 0));
+}
