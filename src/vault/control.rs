@@ -28,6 +28,9 @@ use crate::sandbox::Sealed;
 /// How often the parent hears that all is well, and how old an answer of the sealer may be for that.
 const ALIVE: Duration = Duration::from_secs(5);
 pub const SEALER: Duration = Duration::from_secs(15);
+/// A writer that ended something within this time is alive, however long what is queued waits for it: a slow disk is what keeps
+/// mail away (`load`), and a restart would only make it forget that.
+pub const MOVES: Duration = Duration::from_secs(15);
 /// How long sessions and deliveries get to finish what they began.
 const DRAIN: Duration = Duration::from_secs(10);
 /// The longest slice, as the start takes it.
@@ -214,12 +217,12 @@ impl Control {
         }
     }
 
-    /// Tells the parent that all is well, when it is: the writer answers, and so does the sealer.
+    /// Tells the parent that all is well, when it is: the writer answers, or goes on at least, and so does the sealer.
     fn live(&self) {
         let (vault, packets, pulse) = (Rc::clone(&self.vault), Rc::clone(&self.packets), Rc::clone(&self.pulse));
         spawn_local(async move {
             let writes = matches!(timeout(ALIVE, vault.writer.run(|_| Ok(()))).await, Ok(Ok(())));
-            if writes && pulse.beats(SEALER) {
+            if (writes || vault.writer.load().moved_within(MOVES)) && pulse.beats(SEALER) {
                 // A parent that doesn't read will miss it, which is what it is for.
                 let _ = packets.try_send(&Report::Alive, None);
             }

@@ -5,9 +5,10 @@
 pub mod gauge;
 pub mod latency;
 pub mod share;
+pub mod work;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use crate::vault::audit::event::{Event, Name, Outcome};
 use crate::vault::store::holdings::Held;
 use gauge::Gauge;
 use latency::Latency;
+use work::Work;
 
 /// How long a sender is told to wait: shares change as mail leaves, and it isn't known how fast that goes.
 pub const AGAIN: u32 = 60;
@@ -31,6 +33,9 @@ pub struct Load(Arc<Shared>);
 struct Shared {
     /// Somebody is to be told to come again. Asked at each message, so without the lock.
     sheds: AtomicBool,
+    work: Work,
+    /// What is under way for so long keeps all mail away. 0 before there is a configuration.
+    most_us: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -76,6 +81,7 @@ impl Default for State {
 impl Load {
     /// From here on by these thresholds.
     pub fn set(&self, rules: Shedding) {
+        self.0.most_us.store(microseconds(rules.latency).all, Ordering::Relaxed);
         self.state().rules = Some(rules);
     }
 
@@ -96,6 +102,25 @@ impl Load {
             state.sum.messages = state.sum.messages.saturating_sub(before.messages).saturating_add(now.messages);
             state.sum.octets = state.sum.octets.saturating_sub(before.octets).saturating_add(now.octets);
         }
+    }
+
+    /// The writer begins something that all others wait for.
+    pub fn begin(&self, now: Instant) {
+        self.0.work.begin(now);
+    }
+
+    /// That is over.
+    pub fn end(&self, now: Instant) {
+        if self.is_stuck(now) {
+            let took_us = self.0.work.age_us(now);
+            tracing::warn!(took_us, "the store stood still: no mail was accepted until it went on");
+        }
+        self.0.work.end(now);
+    }
+
+    /// Whether the writer brought something to its end within that time: one that is slow is alive.
+    pub fn moved_within(&self, time: Duration) -> bool {
+        self.0.work.moved_within(time, Instant::now())
     }
 
     /// Something was written, and its transaction took so long.
@@ -120,19 +145,42 @@ impl Load {
 
     /// Whether one more message of this credential is to come later.
     pub fn sheds(&self, who: &str) -> bool {
-        self.0.sheds.load(Ordering::Relaxed) && {
-            let state = self.state();
-            state.stage == Stage::All || state.stage == Stage::Heavy && state.is_heavy(who)
-        }
+        self.sheds_at(who, Instant::now())
+    }
+
+    fn sheds_at(&self, who: &str, now: Instant) -> bool {
+        self.is_stuck(now)
+            || self.0.sheds.load(Ordering::Relaxed) && {
+                let state = self.state();
+                state.stage == Stage::All || state.stage == Stage::Heavy && state.is_heavy(who)
+            }
     }
 
     /// Whether nobody's mail is taken for it.
     pub fn is_beyond(&self) -> bool {
-        self.0.sheds.load(Ordering::Relaxed) && self.state().stage == Stage::All
+        self.is_stuck(Instant::now()) || self.0.sheds.load(Ordering::Relaxed) && self.state().stage == Stage::All
     }
 
     pub fn told(&self) -> Told {
-        self.state().told()
+        self.told_at(Instant::now())
+    }
+
+    fn told_at(&self, now: Instant) -> Told {
+        let mut told = self.state().told();
+        if self.is_stuck(now) {
+            (told.stage, told.put_off) = (Stage::All, told.credentials);
+            for figure in told.figures.iter_mut().filter(|figure| figure.measure == Measure::Latency) {
+                (figure.now, figure.stage) = (figure.now.max(self.0.work.age_us(now)), Stage::All);
+            }
+        }
+        told
+    }
+
+    /// Whether what the writer is at takes longer already than its average may come to: whoever sends now would wait for it. The
+    /// average knows nothing of it until it is over, and no stage begins or ends meanwhile.
+    fn is_stuck(&self, now: Instant) -> bool {
+        let most_us = self.0.most_us.load(Ordering::Relaxed);
+        most_us > 0 && self.0.work.age_us(now) >= most_us
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

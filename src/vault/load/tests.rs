@@ -98,3 +98,21 @@ fn rule_q16_what_was_shed_before_a_restart_is_told_of_when_it_is_over() {
     let data: serde_json::Value = serde_json::from_str(event.data.as_deref().unwrap()).unwrap();
     assert_eq!((data["before"].as_str(), data["stage"].as_str()), (Some("all"), Some("none")));
 }
+
+#[test]
+fn rule_q16_a_commit_that_does_not_end_keeps_all_mail_away_for_as_long() {
+    let (load, now) = (Load::default(), Instant::now());
+    let hour = now + Duration::from_secs(3600);
+    load.begin(now);
+    assert!(!load.sheds_at("till", hour), "not before there is a configuration");
+    load.set(rules(MANY, MANY));
+    hold(&load, "shop", few(1));
+    let just = now + Duration::from_secs(4);
+    assert!(!load.sheds_at("till", just) && load.told_at(just).stage == Stage::Calm);
+    assert!(load.sheds_at("till", hour));
+    let told = load.told_at(hour);
+    assert_eq!((told.stage, told.put_off, told.reasons().count()), (Stage::All, 1, 1));
+    assert!(told.figures[2].now > 3_590_000_000, "{told:?}");
+    load.end(hour);
+    assert!(!load.sheds_at("till", hour) && load.told_at(hour).stage == Stage::Calm);
+}

@@ -318,12 +318,14 @@ impl Group<'_> {
         let kept = events.clone();
         let (mut works, mut answers) = (works.into_iter(), Vec::<Answer>::new());
         let (begun, changes) = (Instant::now(), self.store.changes());
+        self.load.begin(begun);
         let done = self.store.transaction(|store| {
             store.marker.room(&events)?;
             stage.map_or(Ok(()), |stage| store.marker.shed(stage))?;
             store.record(events)?;
             works.by_ref().try_for_each(|work| work(store).map(|answer| answers.push(answer)))
         });
+        self.load.end(Instant::now());
         match done {
             Ok(()) => {
                 (self.lost, self.full, self.stage) = (0, None, None);

@@ -1,6 +1,7 @@
 //! The write-ahead log: when it is copied back into the database, and emptied.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::Group;
 use crate::vault::store::Failure;
@@ -30,7 +31,11 @@ impl Group<'_> {
 
     /// Copies the log back. Without room for it the log stays, and is as good.
     fn checkpoint(&mut self, truncate: bool) -> Result<(), Failure> {
-        match self.store.checkpoint(truncate) {
+        // Whoever sends meanwhile waits for it as for a commit.
+        self.load.begin(Instant::now());
+        let done = self.store.checkpoint(truncate);
+        self.load.end(Instant::now());
+        match done {
             Err(Failure::Full) => {
                 self.owe(Vec::new());
                 Ok(())
