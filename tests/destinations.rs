@@ -76,11 +76,12 @@ fn whoever_names_a_mailbox_that_no_route_leads_to_is_warned() {
     service.add_credential();
     let text = fs::read_to_string(service.config()).unwrap();
     fs::write(service.config(), text.replace("to = \"*\"", "to = \"@example.org\"")).unwrap();
-    let astray =
-        "always_bcc: no route leads to archive@example.net: each message, when it has come whole, is refused (550)";
+    let astray = "always_bcc: no route leads to archive@example.net: each message is refused until there is one (451)";
     let copies = ["--always-bcc", "archive@example.net", "--always-bcc", "c@example.org"];
     let (done, said) = set(&service, &copies);
     assert!(done && said.contains(astray) && !said.contains("c@example.org"), "{said}");
+    let (done, said) = set(&service, &["--per-day", "1000"]);
+    assert!(done && said.contains(astray), "it is judged with what it has: {said}");
     let (done, said) = set(&service, &["--redirect", "c@example.org"]);
     assert!(done && !said.contains("warning"), "{said}");
     let add = [&["credential", "add", "till", "--sender", "@example.net"][..], &copies].concat();

@@ -73,6 +73,16 @@ pub fn ask(runtime: &Path, command: Command) -> Result<Option<Response>, Undone>
     Ok(asked.then_some(first.unwrap_or(Response::Done)))
 }
 
+/// As `ask`, for somebody who has no more time than that.
+pub fn ask_within(runtime: &Path, command: Command, patience: Duration) -> Result<Option<Response>, Undone> {
+    let mut first = None;
+    let asked = parts_within(runtime, command, Some(patience), |part| {
+        first = Some(part);
+        false
+    })?;
+    Ok(asked.then_some(first.unwrap_or(Response::Done)))
+}
+
 /// As `ask`, for what takes as long as it takes.
 pub fn ask_at_length(runtime: &Path, command: Command) -> Result<Option<Response>, Undone> {
     let mut first = None;

@@ -1,6 +1,7 @@
 //! `gatepost status`: whether the running service takes mail, and what keeps it out; for people and for a balancer's check.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
@@ -13,6 +14,8 @@ use crate::vault::audit::visible::{visible, visible_json};
 
 /// The service runs, and takes no mail now. 1 is that it can't be asked.
 const NOT_READY: u8 = 3;
+/// The vault gives its store 5 seconds to answer, and balancers give a check 10.
+const PATIENCE: Duration = Duration::from_secs(7);
 
 #[derive(Debug, Args)]
 pub struct Status {
@@ -38,7 +41,7 @@ impl Status {
 
     fn ask(&self) -> Result<Readiness, String> {
         let runtime = places(&self.config.path)?.runtime_directory;
-        match control::ask(&runtime, Command::Ready)? {
+        match control::ask_within(&runtime, Command::Ready, PATIENCE)? {
             Some(Response::Ready(readiness)) => Ok(*readiness),
             Some(_) => Err("the service answered something else: is it another version?".to_owned()),
             None => Err(format!("the service does not run ({})", control::nobody(&runtime))),

@@ -138,12 +138,14 @@ pub fn astray(id: &str, policy: &Policy, routes: &[Route]) -> Vec<String> {
         all().next().is_none() || !policy.senders.iter().all(covers)
     };
     let said = |key: &str, to: &Address, what: &str| {
-        is_astray(to).then(|| format!("credential {id:?}: {key}: no route leads to {to}: {what} is refused (550)"))
+        is_astray(to).then(|| format!("credential {id:?}: {key}: no route leads to {to}: {what}"))
     };
     // Where all mail is redirected there are no copies.
     let copies = if policy.redirect.is_some() { &[] } else { policy.always_bcc.as_slice() };
-    let redirect = policy.redirect.iter().filter_map(|to| said("redirect", to, "each recipient of its mail"));
-    let copies = copies.iter().filter_map(|to| said("always_bcc", to, "each message, when it has come whole,"));
+    let redirect =
+        policy.redirect.iter().filter_map(|to| said("redirect", to, "each recipient of its mail is refused (550)"));
+    let copies =
+        copies.iter().filter_map(|to| said("always_bcc", to, "each message is refused until there is one (451)"));
     redirect.chain(copies).collect()
 }
 

@@ -9,6 +9,8 @@ pub enum Refusal {
     AuthorNotAllowed,
     RecipientNotAllowed,
     NoRoute,
+    /// A mailbox of `always_bcc` has no route: its sender can't mend that, and the message is no worse for it.
+    CopyNoRoute,
     /// Nothing is sent to any of its recipients.
     Suppressed,
     TooManyRecipients,
@@ -57,6 +59,7 @@ impl Refusal {
             Self::AuthorNotAllowed => "author-not-allowed",
             Self::RecipientNotAllowed => "recipient-not-allowed",
             Self::NoRoute => "no-route",
+            Self::CopyNoRoute => "copy-no-route",
             Self::Suppressed => "suppressed",
             Self::TooManyRecipients => "too-many-recipients",
             Self::TooBig => "size",
@@ -91,6 +94,7 @@ impl Refusal {
                 | Self::Overloaded(_)
                 | Self::StoreFull
                 | Self::StoreUnavailable
+                | Self::CopyNoRoute
                 | Self::TooManyRecipients
                 | Self::Changed
         )

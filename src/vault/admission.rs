@@ -35,7 +35,6 @@ pub fn admit(
     if vault.retention.is_full() {
         return Err(Refusal::StoreFull.into());
     }
-    room(vault, &from.credential.id)?;
     let policy = &from.credential.policy;
     if way.scope.is_some_and(|scope| !policy.scopes.has(scope)) {
         return Err(Refusal::Scope.into());
@@ -52,6 +51,8 @@ pub fn admit(
         return Err(incoming::beyond(&from.credential.id));
     }
     drop(authority);
+    // What is no matter of time was told before: nobody is to come again for that.
+    room(vault, &from.credential.id)?;
     congestion::copies(vault, &from.credential, sender)?;
     let mut authority = vault.authority.borrow_mut();
     let Authority { limits, slice, clock, .. } = &mut *authority;

@@ -173,7 +173,6 @@ impl Transaction {
             Some(trouble) => return Err(trouble.into()),
             None => {}
         }
-        admission::room(vault, &sender.credential.id)?;
         congestion::check(vault, &sender.credential, &self.sender, &self.recipients)?;
         let mut authority = vault.authority.borrow_mut();
         let grant = authority.grant(&sender.credential);
@@ -185,7 +184,8 @@ impl Transaction {
             }
         }
         for copy in sender.credential.policy.copies(self.recipients.iter()) {
-            grant.way(&self.sender, copy)?;
+            // Nobody named it, so that nobody's mail is to come back for it: see `congestion::copies`.
+            grant.way(&self.sender, copy).map_err(|_| Refusal::CopyNoRoute)?;
             if self.manner.require_tls {
                 grant.protected(&self.sender, copy)?;
             }
@@ -202,6 +202,7 @@ impl Transaction {
         if self.size > authority.max_size(&sender.credential.policy) {
             return Err(Refusal::TooBig.into());
         }
+        admission::room(vault, &sender.credential.id)?;
         self.changes = facts.changes.clone();
         self.is_report = facts.is_report;
         // An edge could say any other.

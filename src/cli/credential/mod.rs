@@ -113,6 +113,16 @@ impl Place {
         self.plan().map(|plan| plan.astray(id, policy)).unwrap_or_default()
     }
 
+    /// What the running service has of a credential. None when it has none of that name, or there is no service.
+    fn policy(&self, id: &str) -> Option<Policy> {
+        let runtime = self.plan().ok()?.runtime_directory;
+        let answers = self.running(&runtime, Command::Show { id: id.to_owned() }).ok()??;
+        answers.into_iter().find_map(|answer| match answer {
+            Response::Entry(entry) => Some(entry.policy),
+            _ => None,
+        })
+    }
+
     fn plan(&self) -> Result<Plan, String> {
         config::Config::load(&self.config.path).map_err(|errors| errors.to_string())
     }

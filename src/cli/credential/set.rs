@@ -34,8 +34,9 @@ impl Set {
         if patch.as_object().is_none_or(serde_json::Map::is_empty) {
             return Err("nothing to change: give an option, such as --per-day".to_owned());
         }
-        // What is changed of it, on its own: which senders it has besides is the vault's to know.
-        let changed = patched(&Policy::default(), &patch.to_string()).unwrap_or_default();
+        // With all that it has besides, which the service tells; without one what is changed is looked at on its own.
+        let has = self.place.policy(&self.id).unwrap_or_default();
+        let changed = patched(&has, &patch.to_string()).unwrap_or_default();
         let astray = self.place.astray(&self.id, &changed);
         let command = Command::Set { id: self.id.clone(), patch: patch.to_string() };
         let done = show::done(

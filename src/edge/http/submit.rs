@@ -16,6 +16,8 @@ use crate::policy::scope::Scope;
 
 /// Seconds until a full disk may have room.
 const DISK_AGAIN: u32 = 60;
+/// A route is made by people.
+const COPY_AGAIN: u32 = 300;
 
 /// A message that is on disk.
 #[derive(Clone, Copy, Debug)]
@@ -172,6 +174,10 @@ fn refused(refusal: Refusal, session: &Session, grant: &Grant, from: &str) -> Fa
         }
         Refusal::Overloaded(seconds) => Fault::new(Code::QueueFull, "too much mail waits here").after(seconds),
         Refusal::StoreFull => Fault::new(Code::QueueFull, "there is no room for more mail").after(DISK_AGAIN),
+        Refusal::CopyNoRoute => {
+            let message = "a copy that the gate is to keep has no way to leave; ask the operator";
+            Fault::new(Code::StoreUnavailable, message).after(COPY_AGAIN)
+        }
         Refusal::StoreUnavailable => away(crate::edge::conversation::Lost),
         Refusal::Revoked | Refusal::Changed => changed(),
         Refusal::Scope => insufficient(),

@@ -254,6 +254,7 @@ async fn the_vaults_refusals_have_their_codes_before_and_after_the_content() {
         (Refusal::StoreFull, 503, "queue_full", Some("60")),
         (Refusal::Overloaded(60), 503, "queue_full", Some("60")),
         (Refusal::StoreUnavailable, 503, "store_unavailable", Some("5")),
+        (Refusal::CopyNoRoute, 503, "store_unavailable", Some("300")),
         (Refusal::Revoked, 503, "store_unavailable", Some("1")),
         (Refusal::Header, 500, "internal_error", None),
     ];

@@ -207,6 +207,7 @@ impl From<Refusal> for Reply {
             Refusal::BackedUp(seconds) => Self::wait(452, "4.3.1", "too much waits to go there", seconds),
             Refusal::Overloaded(seconds) => Self::wait(452, "4.3.1", "too much mail waits here", seconds),
             Refusal::StoreFull => says(452, "4.3.1", "no room to keep it"),
+            Refusal::CopyNoRoute => says(451, "4.3.5", "a copy that the gate is to keep has no way to leave"),
             Refusal::StoreUnavailable => says(451, "4.3.1", "it can't be kept now"),
             Refusal::Revoked => says(550, "5.7.1", "the login was revoked"),
             Refusal::Suspended(seconds) => Self::wait(451, "4.7.1", "sending is suspended for this login", seconds),

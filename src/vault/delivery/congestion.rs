@@ -35,11 +35,15 @@ struct Jam {
     upstream: String,
 }
 
-/// At MAIL: whether copies of each message, whatever it names, are to go by such a route. They would be refused at the dot, each
-/// time that the sender comes again with the whole.
+/// At MAIL: whether copies of each message, whatever it names, are to go by such a route, or have none, which is for whoever runs
+/// the gate to mend. They would be refused at the dot, each time that the sender comes again with the whole.
 ///
-/// Errors: they are.
+/// Errors: they are, or have none.
 pub fn copies(vault: &Vault, credential: &Credential, sender: &ReversePath) -> Result<(), Denied> {
+    let has_route = |to| route::find(&vault.authority.borrow().slice.routes, &credential.id, sender, to).is_some();
+    if !credential.policy.copies(std::iter::empty()).all(has_route) {
+        return Err(Refusal::CopyNoRoute.into());
+    }
     decide(vault, credential, sender, credential.policy.copies(std::iter::empty()))
 }
 

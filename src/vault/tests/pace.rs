@@ -276,3 +276,19 @@ fn rule_q12_a_copy_that_would_wait_too_long_is_refused_at_mail_and_the_log_names
     let refused = events.iter().filter(|event| event.get("reason") == Some("backed-up"));
     assert_eq!(refused.map(|event| event.get("upstream")).collect::<Vec<_>>(), [Some("slow"), Some("slow")]);
 }
+
+#[test]
+fn a_copy_without_a_route_is_for_the_operator_and_nobodys_mail_comes_back_for_it() {
+    let mut bench = Bench::new();
+    bench.slice.routes[0].to = "@example.org".parse().unwrap();
+    bench.slice.credentials[0].policy.always_bcc = vec![address("all@archive.example")];
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let refused = edge.mail(1, "a@example.net").await;
+        assert!(matches!(refused, Answer::Refused { refusal: Refusal::CopyNoRoute, .. }), "{refused:?}");
+        assert!(Refusal::CopyNoRoute.is_temporary());
+    });
+    vault.abandon();
+}

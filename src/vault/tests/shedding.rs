@@ -249,3 +249,39 @@ fn without_room_the_vault_is_not_ready_and_says_so() {
     });
     vault.abandon();
 }
+
+#[test]
+fn rule_q16_what_a_credential_may_not_do_is_told_for_ever_and_not_to_come_again() {
+    let (bench, till) = bench(from(1, 2));
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = sessions(&bench, &mut vault, &till).await;
+        assert!(is_kept(&mut edge, 1).await && is_kept(&mut edge, 2).await);
+        assert!(!begins(&mut edge, 1, "a@example.net").await, "all mail waits");
+        let refused = edge.mail(1, "a@elsewhere.example").await;
+        assert!(matches!(refused, Answer::Refused { refusal: Refusal::SenderNotAllowed, .. }), "{refused:?}");
+    });
+    vault.abandon();
+}
+
+#[test]
+fn rule_q16_while_the_store_stands_still_nobody_uploads_and_the_vault_says_why() {
+    let (mut bench, till) = bench(NEVER);
+    let second = Duration::from_secs(1);
+    bench.slice.shedding.latency = Thresholds { heavy: second / 2, all: second };
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = sessions(&bench, &mut vault, &till).await;
+        assert!(begins(&mut edge, 3, "printer@example.net").await);
+        let (go, stop) = std::sync::mpsc::channel::<()>();
+        let stuck = vault.writer.queue(0, move |_| Ok(stop.recv().is_err())).await.unwrap();
+        until(async || !begins(&mut edge, 3, "printer@example.net").await).await;
+        let told = vault.writer.load().told();
+        assert!(told.stage == Stage::All && told.figures[2].now >= 1_000_000, "{told:?}");
+        assert!(readiness(&mut vault).await.obstacles.contains(&Obstacle::Load));
+        drop(go);
+        assert!(stuck.answer().await.unwrap());
+        until(async || begins(&mut edge, 3, "printer@example.net").await).await;
+    });
+    vault.abandon();
+}

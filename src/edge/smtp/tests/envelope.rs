@@ -177,6 +177,7 @@ async fn rule_s1_rule_s8_a_vault_without_room_or_time_says_so_before_anything_is
     for (refusal, expected) in [
         (Refusal::StoreFull, "452 4.3.1 no room to keep it"),
         (Refusal::StoreUnavailable, "451 4.3.1 it can't be kept now"),
+        (Refusal::CopyNoRoute, "451 4.3.5 a copy that the gate is to keep has no way to leave"),
     ] {
         let room = Room::with(Ways { at_mail: Some(refusal), ..Ways::default() }, |desk| desk.plain_login = true);
         // The session goes on.
