@@ -31,9 +31,10 @@ pub fn tell(front: &Front, peer: SocketAddr, id: MessageId, path: &str, fault: &
 /// Answers octets that are no request. The connection ends with it.
 pub async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, flaw: wall::Flaw, front: &Front, peer: SocketAddr) {
     let id = MessageId::now();
+    let bodiless = flaw.bodiless;
     let fault = Fault::from(flaw);
     tell(front, peer, id, "", &fault);
-    let octets = octets(reply::fault(&fault, id)).await;
+    let octets = octets(reply::fault(&fault, id), bodiless).await;
     // Who is gone, or reads nothing, is told nothing.
     let _ = timeout(WRITE, async {
         stream.write_all(&octets).await?;
@@ -42,8 +43,9 @@ pub async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, flaw: wall::Flaw, fro
     .await;
 }
 
-/// A reply as it goes over the wire.
-async fn octets(mut reply: Reply) -> Vec<u8> {
+/// A reply as it goes over the wire: in answer to HEAD, its head alone, which still says how long the body would be. A body
+/// there would be read as the beginning of the next answer.
+async fn octets(mut reply: Reply, bodiless: bool) -> Vec<u8> {
     let date = HeaderValue::from_str(&mime::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
     let body = match reply.body_mut().collect().await {
         Ok(body) => body.to_bytes(),
@@ -60,6 +62,8 @@ async fn octets(mut reply: Reply) -> Vec<u8> {
         }
     }
     octets.extend_from_slice(b"\r\n");
-    octets.extend_from_slice(&body);
+    if !bodiless {
+        octets.extend_from_slice(&body);
+    }
     octets
 }

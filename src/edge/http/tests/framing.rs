@@ -15,7 +15,10 @@ fn send(line: &str, fields: &str, body: &str) -> String {
 
 /// The status of each response to this, whether each had a request id, and whether the connection ended.
 async fn heard(raw: &str) -> (Vec<String>, bool, bool) {
-    let mut house = House::new(Ways::default());
+    heard_in(&mut House::new(Ways::default()), raw).await
+}
+
+async fn heard_in(house: &mut House, raw: &str) -> (Vec<String>, bool, bool) {
     house.client.say(raw).await;
     let mut all = Vec::new();
     let ended = timeout(Duration::from_secs(30), house.client.stream.read_to_end(&mut all)).await.is_ok();
@@ -90,10 +93,84 @@ async fn rule_w5_what_is_no_request_is_answered_in_the_form_of_all_errors_and_ne
 #[tokio::test(start_paused = true)]
 async fn rule_w5_a_request_that_cannot_be_read_is_answered_behind_those_before_it_and_none_follows() {
     let one = send("POST /v1/send HTTP/1.1", &format!("Host: gate\r\nContent-Length: {}\r\n", GOOD.len()), GOOD);
-    assert_eq!(
-        heard(&format!("{one}{one}GET nothing HTTP/1.1\r\nHost: gate\r\n\r\n{one}")).await,
-        (["202", "202", "400"].map(str::to_owned).to_vec(), true, true)
-    );
+    for slow_commit in [Duration::ZERO, Duration::from_secs(5)] {
+        let mut house = House::new(Ways { slow_commit, ..Ways::default() });
+        assert_eq!(
+            heard_in(&mut house, &format!("{one}{one}GET nothing HTTP/1.1\r\nHost: gate\r\n\r\n{one}")).await,
+            (["202", "202", "400"].map(str::to_owned).to_vec(), true, true)
+        );
+        assert_eq!(house.hang_up().await.kept.len(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_w5_a_head_that_is_refused_is_answered_without_a_body_when_it_asks_for_a_head() {
+    let many = format!("HEAD / HTTP/1.1\r\nHost: gate\r\n{}\r\n", "X: y\r\n".repeat(64));
+    let cases = [
+        ("HEAD /healthz HTTP/1.1\r\n\r\n", "400"),
+        ("HEAD /healthz HTTP/1.1\r\nHost: a b\r\n\r\n", "400"),
+        ("HEAD /healthz HTTP/1.1\r\nHost: gate\r\nX: \0\r\n\r\n", "400"),
+        ("HEAD /a#b HTTP/1.1\r\nHost: gate\r\n\r\n", "400"),
+        ("HEAD / HTTP/1.1\r\nHost: gate\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", "400"),
+        (&many, "431"),
+        // The rest of it never comes.
+        ("HEAD /healthz HTTP/1.1\r\nHost: ga", "408"),
+    ];
+    for (raw, status) in cases {
+        let mut house = House::new(Ways::default());
+        house.client.say(raw).await;
+        let mut all = String::new();
+        house.client.stream.read_to_string(&mut all).await.unwrap();
+        assert!(all.starts_with(&format!("HTTP/1.1 {status} ")), "{raw:?}: {all}");
+        let length = all.split("content-length: ").nth(1).and_then(|rest| rest.split('\r').next());
+        assert!(length.is_some_and(|length| length.parse::<usize>().unwrap() > 0), "{raw:?}: {all}");
+        assert_eq!(all.split_once("\r\n\r\n").map(|(_, body)| body), Some(""), "{raw:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_w5_a_body_where_none_is_read_is_refused_and_ends_the_connection() {
+    let cases = [
+        ("GET /healthz HTTP/1.1", "Transfer-Encoding: chunked\r\n\r\nxyz", 400),
+        ("GET /healthz HTTP/1.1", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", 400),
+        ("GET /healthz HTTP/1.1", "Content-Length: 5\r\n\r\n", 400),
+        ("GET /healthz HTTP/1.1", "Content-Length: 3\r\n\r\nabc", 400),
+        ("GET /healthz HTTP/1.0", "Connection: keep-alive\r\nContent-Length: 5\r\n\r\nabc", 400),
+        ("POST /healthz HTTP/1.1", "Transfer-Encoding: chunked\r\n\r\nxyz", 405),
+        ("POST /nothing HTTP/1.1", "Transfer-Encoding: chunked\r\n\r\nxyz", 404),
+    ];
+    for (line, rest, status) in cases {
+        for leaves in [false, true] {
+            let mut house = House::new(Ways::default());
+            house.client.say(&format!("{line}\r\nHost: gate\r\n{rest}")).await;
+            if leaves {
+                house.client.stream.shutdown().await.unwrap();
+            }
+            let response = house.client.hear().await;
+            assert_eq!((response.status, response.field("connection")), (status, Some("close")), "{line} {rest:?}");
+            assert!(house.client.is_closed().await, "{line} {rest:?}");
+        }
+    }
+    let empty = "GET /healthz HTTP/1.1\r\nHost: gate\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(heard(&format!("{empty}{empty}")).await.0, ["200"; 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_w12_a_whole_message_in_chunks_without_a_sound_end_is_not_kept() {
+    let head = send("POST /v1/send HTTP/1.1", "Host: gate\r\nTransfer-Encoding: chunked\r\n", "");
+    let flawed = ["\r\n0\r\nX : y\r\n\r\n", "\r\n0\r\n y\r\n\r\n", "\r\n0\r\nX: y\n\r\n", "\r\nxyz", "0\r\n\r\n"];
+    let cut = ["", "\r\n", "\r\n0", "\r\n0\r\n", "\r\n0\r\n\r", "\r\n0\r\nX: y\r\n"];
+    let sound = ["\r\n0\r\n\r\n", "\r\n0\r\nX: y\r\n\r\n"];
+    let ends = |ends: &[&'static str], is_sound| ends.iter().map(|end| (*end, is_sound)).collect::<Vec<_>>();
+    for (end, is_sound) in [ends(&flawed, false), ends(&cut, false), ends(&sound, true)].concat() {
+        let mut house = House::new(Ways::default());
+        house.client.say(&format!("{head}{:x}\r\n{GOOD}{end}", GOOD.len())).await;
+        house.client.stream.shutdown().await.unwrap();
+        assert_eq!(house.client.hear().await.status, if is_sound { 202 } else { 400 }, "{end:?}");
+        assert!(house.client.is_closed().await, "{end:?}");
+        let seen = house.hang_up().await;
+        assert_eq!((seen.kept.len(), seen.turned.len()), (usize::from(is_sound), 0), "{end:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,16 +12,18 @@ pub struct Flaw {
     pub code: Code,
     /// What is wrong and how to mend it; holds nothing of what was sent.
     pub message: Cow<'static, str>,
+    /// It is in the head of a HEAD, whose answer ends with the head whatever it says (RFC 9112 section 6.3).
+    pub bodiless: bool,
 }
 
 impl Flaw {
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), bodiless: false }
     }
 
     /// The octets have no meaning, or two.
     pub const fn framing(message: &'static str) -> Self {
-        Self { code: Code::BadRequest, message: Cow::Borrowed(message) }
+        Self { code: Code::BadRequest, message: Cow::Borrowed(message), bodiless: false }
     }
 }
 

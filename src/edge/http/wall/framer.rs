@@ -70,9 +70,7 @@ impl Framer {
     ///
     /// Errors: these octets have no meaning, or more than one. Nothing behind them has any either.
     pub fn next<'a>(&'a mut self, input: &'a [u8]) -> Result<(usize, Option<Part<'a>>), Flaw> {
-        if std::mem::take(&mut self.given) {
-            self.lines = Lines::new(HEAD);
-        }
+        self.forget();
         match &mut self.stage {
             Stage::Head { .. } => self.head(input),
             Stage::Body(left) => {
@@ -103,7 +101,7 @@ impl Framer {
             match self.lines.take(input.get(taken..).unwrap_or_default()) {
                 Ok(more) => taken += more,
                 Err(bad) => {
-                    let flaw = self.bad(bad);
+                    let flaw = self.of_head(self.bad(bad));
                     return Err(over(&mut self.stage, flaw));
                 }
             }
@@ -130,8 +128,26 @@ impl Framer {
                 };
                 Ok((taken, Some(Part::Head(head))))
             }
-            Err(flaw) => Err(over(&mut self.stage, flaw)),
+            Err(flaw) => Err(over(&mut self.stage, of_head(&self.lines, flaw))),
         }
+    }
+
+    /// Lets go of a head that was given away: the next one may be long in coming.
+    pub fn forget(&mut self) {
+        if std::mem::take(&mut self.given) {
+            self.lines = Lines::new(HEAD);
+        }
+    }
+
+    /// Octets that it holds of a head.
+    #[cfg(test)]
+    pub const fn held(&self) -> usize {
+        self.lines.held()
+    }
+
+    /// A flaw of the head that is coming in, as it is to be answered.
+    pub fn of_head(&self, flaw: Flaw) -> Flaw {
+        of_head(&self.lines, flaw)
     }
 
     fn bad(&self, bad: Bad) -> Flaw {
@@ -152,6 +168,10 @@ impl Framer {
     pub const fn is_in_head(&self) -> bool {
         matches!(self.stage, Stage::Head { .. })
     }
+}
+
+fn of_head(lines: &Lines, flaw: Flaw) -> Flaw {
+    Flaw { bodiless: lines.begin_with(b"HEAD "), ..flaw }
 }
 
 fn over(stage: &mut Stage, flaw: Flaw) -> Flaw {

@@ -64,6 +64,16 @@ impl Lines {
         self.octets.is_empty()
     }
 
+    pub fn begin_with(&self, octets: &[u8]) -> bool {
+        self.octets.starts_with(octets)
+    }
+
+    /// Octets that they hold in memory.
+    #[cfg(test)]
+    pub const fn held(&self) -> usize {
+        self.octets.capacity()
+    }
+
     /// Whether the first line has an end.
     pub fn has_one(&self) -> bool {
         self.octets.contains(&b'\n')

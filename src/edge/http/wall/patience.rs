@@ -68,11 +68,6 @@ impl Patience {
         timer.as_mut().poll(cx).map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads too slowly")))
     }
 
-    /// An answer waits for room.
-    pub const fn is_writing(&self) -> bool {
-        self.writing.is_some()
-    }
-
     /// All that was to be written is on its way.
     pub fn said(&mut self) {
         self.writing = None;

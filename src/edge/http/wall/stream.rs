@@ -3,6 +3,7 @@
 //! hyper gets one request at a time: the next one is not begun while it asks for nothing. A flaw in a head ends what hyper
 //! reads, as a client's leaving would, so that it answers what came before; the flaw is then for whoever takes this apart.
 //! A flaw in a body is an error to hyper, which hands it to the reader of that body: the request has an answer to come.
+//! Whoever asks on and reads no answers fills no memory with them: hyper asks for no head before it has said its answer.
 //! The clocks of both directions run here, for hyper knows neither when a head began nor how slowly its answers are read.
 
 use std::io::{self, IoSlice};
@@ -70,7 +71,7 @@ impl<S> Wall<S> {
     /// Octets that it holds at the moment.
     #[cfg(test)]
     pub fn held(&self) -> usize {
-        self.ahead.capacity() + self.out.capacity()
+        self.ahead.capacity() + self.out.capacity() + self.framer.held()
     }
 
     /// Looks at what was read, to the end of a request.
@@ -81,11 +82,13 @@ impl<S> Wall<S> {
             match self.framer.next(rest) {
                 Ok((octets, part)) => {
                     taken += octets;
-                    if matches!(part, Some(Part::Head(_))) {
+                    let is_head = matches!(part, Some(Part::Head(_)));
+                    part.iter().for_each(|part: &Part<'_>| part.write(&mut self.out));
+                    if is_head {
                         self.begun = true;
                         self.patience.heard();
+                        self.framer.forget();
                     }
-                    part.iter().for_each(|part: &Part<'_>| part.write(&mut self.out));
                 }
                 Err(flaw) => {
                     self.end = Some(if in_head { End::InHead(flaw) } else { End::InBody(flaw) });
@@ -138,7 +141,7 @@ impl<S> Wall<S> {
             For::Rest => {
                 let seconds = patience::HEAD.as_secs();
                 let message = format!("the head came too slowly: all of it is needed in {seconds} s");
-                End::InHead(Flaw::new(Code::RequestTimeout, message))
+                End::InHead(self.framer.of_head(Flaw::new(Code::RequestTimeout, message)))
             }
         });
         true
@@ -147,7 +150,10 @@ impl<S> Wall<S> {
     fn left(&mut self) {
         let midway = self.framer.is_in_head() && !self.framer.is_between();
         self.end = Some(match midway {
-            true => End::InHead(Flaw::framing("the connection's input ended in the middle of a head")),
+            true => {
+                let flaw = Flaw::framing("the connection's input ended in the middle of a head");
+                End::InHead(self.framer.of_head(flaw))
+            }
             false => End::Left,
         });
     }
@@ -159,11 +165,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wall<S> {
         loop {
             if let Some(given) = this.give(buffer) {
                 return Poll::Ready(given);
-            }
-            // Whoever asks on and reads no answers fills no memory with them. What wakes the writer wakes the reader: they are
-            // one task's.
-            if this.framer.is_between() && this.patience.is_writing() {
-                return Poll::Pending;
             }
             if this.ahead.is_empty() {
                 let mut room = [MaybeUninit::uninit(); READ];
