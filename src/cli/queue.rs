@@ -1,6 +1,7 @@
 //! `gatepost queue`: look at what waits to be delivered, hold, release or drop it, or have it tried now; while the service runs
 //! and while it is stopped.
 
+mod archive;
 mod before;
 mod ended;
 mod export;

@@ -1,14 +1,12 @@
 //! `gatepost queue export`: writes messages that wait, whole, into an archive that another gate can take in.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 use sha2::{Digest, Sha256};
 
+use super::archive::{Archive, header};
 use super::source::{Source, messages};
 use super::{record, tar};
 use crate::cli::fail;
@@ -17,6 +15,8 @@ use crate::ipc::admin::queue::{Command, Response};
 use crate::mail::id::MessageId;
 use crate::vault::offline::transfer::Converse;
 
+/// What makes an archive whole that has all but its end.
+const MEND: &str = "When all of them are held or dropped here, append it: dd if=/dev/zero bs=512 count=2 >> FILE";
 /// Messages written down or given up in one command.
 const BATCH: usize = 100;
 
@@ -51,10 +51,13 @@ struct Sum {
     messages: Vec<MessageId>,
     recipients: usize,
     octets: u64,
-    /// What the log has as exported, and what of it was given up then.
+    /// What the log was told to have as exported, what it has by its answer, and what of it was given up then.
+    asked: usize,
     logged: usize,
     dropped: u64,
-    /// What is not, and why.
+    /// The archive has its end.
+    finished: bool,
+    /// What is not in it, and why.
     left: Vec<(MessageId, String)>,
 }
 
@@ -66,7 +69,7 @@ impl Export {
                 self.tell(&sum);
                 if sum.left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
             }
-            Err(reason) if sum.logged > 0 => fail(&format!("{reason}\n{}", sum.broken_off(self.drop))),
+            Err(reason) if sum.asked > 0 => fail(&format!("{reason}\n{}", sum.broken_off(self.drop))),
             Err(reason) if self.drop && !sum.messages.is_empty() => fail(&format!(
                 "{reason}\nNothing has left: what was held to leave is offered again, by the next start at the latest"
             )),
@@ -80,22 +83,32 @@ impl Export {
             return Err("--drop needs --out with a file: what goes elsewhere is not known to be kept".to_owned());
         }
         let mut archive = Archive::create(file)?;
-        let done = self.source.converse(self.credential.as_deref(), |ask| {
-            let wanted = match self.message {
-                Some(message) => vec![message],
-                None => messages(ask)?,
-            };
-            for message in wanted {
-                self.one(ask, message, &mut archive, sum)?;
-            }
-            archive.finish()?;
-            self.log(ask, sum)?;
-            if self.drop {
-                self.give_up(ask, sum)?;
-            }
-            Ok(!sum.messages.is_empty() || !sum.left.is_empty())
-        });
-        if !archive.finished || (done.is_err() && sum.logged == 0) {
+        let done = self.source.converse(self.credential.as_deref(), |ask| self.write(ask, &mut archive, sum));
+        self.end(done, &archive, sum)
+    }
+
+    /// Whether there was anything.
+    fn write(&self, ask: &mut Converse<'_>, archive: &mut Archive, sum: &mut Sum) -> Result<bool, String> {
+        let wanted = match self.message {
+            Some(message) => vec![message],
+            None => messages(ask)?,
+        };
+        for message in wanted {
+            self.one(ask, message, archive, sum)?;
+        }
+        archive.sync()?;
+        self.log(ask, sum)?;
+        archive.finish()?;
+        sum.finished = true;
+        if self.drop {
+            self.give_up(ask, sum)?;
+        }
+        Ok(!sum.messages.is_empty() || !sum.left.is_empty())
+    }
+
+    /// From the moment that the log was told of it an archive may be the only place where its messages are: it stays then.
+    fn end(&self, done: Result<(), String>, archive: &Archive, sum: &Sum) -> Result<(), String> {
+        if done.is_err() && sum.asked == 0 {
             archive.remove();
         }
         done?;
@@ -137,6 +150,8 @@ impl Export {
     fn log(&self, ask: &mut Converse<'_>, sum: &mut Sum) -> Result<(), String> {
         for messages in sum.messages.chunks(BATCH) {
             let command = Transfer::Written { messages: messages.to_vec(), note: self.reason.clone() };
+            // No answer is no answer: it may have been written down all the same.
+            sum.asked += messages.len();
             ask(Command::Transfer(command), &mut |_| Ok(()))?;
             sum.logged += messages.len();
         }
@@ -183,15 +198,23 @@ impl Sum {
 
     /// Where things stand when it ended in the middle of its end.
     fn broken_off(&self, drop: bool) -> String {
-        let written = self.messages.len();
+        let (written, doubtful) = (self.messages.len(), self.asked - self.logged);
         let mut text =
-            format!("The archive is whole, with {written} messages; the log here has {} of them", self.logged);
+            format!("All {written} messages are in the archive, and the log here has {} of them", self.logged);
+        if doubtful > 0 {
+            text +=
+                &format!("; whether it has {doubtful} more is not known (gatepost audit query --event queue.export)");
+        }
         if drop {
+            text += &format!(". {} of those that it has were dropped, and the others are held", self.dropped);
+            text += "; what it does not have is offered again: see gatepost queue list";
+        }
+        if !self.finished {
             text += &format!(
-                ". {} of those were dropped, and the others are held; what the log doesn't have is offered again, and whoever gets \
-                 it from the archive too gets it twice: see gatepost queue list, and drop here what you take in elsewhere",
-                self.dropped
+                ". So that nobody gets them twice the archive has no end yet, and nothing takes it in. {MEND}"
             );
+        } else if drop {
+            text += ". Drop here what you take in elsewhere";
         }
         text
     }
@@ -295,100 +318,5 @@ impl Coming {
     }
 }
 
-fn header(name: &str, size: u64, seconds: u64) -> Result<Vec<u8>, String> {
-    tar::header(name, size, seconds).map_err(|error| error.to_string())
-}
-
-/// What an export that failed left where it could not remove it: an empty file of our own, that nobody else reads or names.
-fn empty(path: &Path) -> Option<File> {
-    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
-    let file = OpenOptions::new().append(true).custom_flags(flags).open(path).ok()?;
-    let is = file.metadata().ok()?;
-    let is_ours = is.uid() == nix::unistd::geteuid().as_raw() && is.nlink() == 1 && is.mode() & 0o777 == 0o600;
-    (is.is_file() && is.len() == 0 && is_ours).then_some(file)
-}
-
-/// Where it is written to.
-struct Archive {
-    /// None is standard output.
-    file: Option<(File, PathBuf)>,
-    /// The directory of the file: its name must be as durable as what is in it.
-    folder: Option<File>,
-    length: u64,
-    finished: bool,
-}
-
-impl Archive {
-    /// Before anything else: what is opened later may be out of reach.
-    fn create(path: Option<&Path>) -> Result<Self, String> {
-        let Some(path) = path else {
-            if io::stdout().is_terminal() {
-                return Err("an archive is nothing for a terminal: give --out FILE, or redirect it".to_owned());
-            }
-            return Ok(Self { file: None, folder: None, length: 0, finished: false });
-        };
-        let said = |error: io::Error| match error.kind() {
-            io::ErrorKind::AlreadyExists => format!("{} exists already: name a file that does not", path.display()),
-            _ => format!("{}: {error}", path.display()),
-        };
-        // Each write goes to where the file ends, also when a part of it was taken back.
-        let file = match OpenOptions::new().append(true).create_new(true).mode(0o600).open(path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => empty(path).ok_or(error),
-            opened => opened,
-        };
-        let file = file.map_err(said)?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let folder = Some(File::open(folder).map_err(said)?);
-        let path = std::path::absolute(path).map_err(said)?;
-        Ok(Self { file: Some((file, path)), folder, length: 0, finished: false })
-    }
-
-    fn write(&mut self, octets: &[u8]) -> Result<(), String> {
-        let written = match &mut self.file {
-            Some((file, _)) => file.write_all(octets),
-            None => io::stdout().write_all(octets),
-        };
-        written.map_err(|error| format!("writing the archive: {error}"))?;
-        self.length += u64::try_from(octets.len()).unwrap_or_default();
-        Ok(())
-    }
-
-    fn file(&mut self, name: &str, content: &[u8], seconds: u64) -> Result<(), String> {
-        let size = u64::try_from(content.len()).unwrap_or(u64::MAX);
-        self.write(&header(name, size, seconds)?)?;
-        self.write(content)?;
-        self.write(&tar::padding(size))
-    }
-
-    /// Undoes what was written from there on.
-    fn take_back(&mut self, to: u64) -> Result<(), String> {
-        match &self.file {
-            _ if self.length == to => Ok(()),
-            Some((file, path)) => {
-                self.length = to;
-                file.set_len(to).map_err(|error| format!("{}: {error}", path.display()))
-            }
-            None => Err("a message could not be read to its end: give --out FILE, where it can be left out".to_owned()),
-        }
-    }
-
-    /// Ends it, and has it on the disk.
-    fn finish(&mut self) -> Result<(), String> {
-        self.write(&tar::end())?;
-        let synced = match (&self.file, &self.folder) {
-            (Some((file, _)), Some(folder)) => file.sync_all().and_then(|()| folder.sync_all()),
-            _ => io::stdout().flush(),
-        };
-        synced.map_err(|error| format!("writing the archive: {error}"))?;
-        self.finished = true;
-        Ok(())
-    }
-
-    /// A part of an archive is worth nothing.
-    fn remove(&self) {
-        if let Some((file, path)) = &self.file {
-            // Where this process may not remove it any more, it is empty, and not taken for an archive.
-            let _ = file.set_len(0).and_then(|()| fs::remove_file(path));
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ use crate::mail::address::Address;
 use crate::vault::Vault;
 use crate::vault::audit::ledger::now_us;
 use crate::vault::delivery::courier::open;
+use crate::vault::delivery::schedule::persist;
 use crate::vault::delivery::way_back;
 use crate::vault::queue::export::{Given, Taking, give, part_with};
 use crate::vault::queue::import::{Arrived, Incoming, Keeping, keep};
@@ -147,20 +148,17 @@ pub async fn forget(vault: &Vault, incoming: &mut Option<Incoming>) {
     }
 }
 
-/// What has left by nothing that is known of is offered again. Where that can't be written, the next start does it.
+/// What has left by nothing that is known of is offered again, as soon as the disk has room for that.
 pub async fn give_back(vault: &Vault, leaving: &mut Leaving, actor: &str) {
     for portions in leaving.lost() {
         let own = actor.to_owned();
-        let done = vault.writer.run(move |store| leaving::give_back(store, &portions, &own)).await;
-        match done {
-            Ok(lanes) if lanes.is_empty() => {}
-            Ok(lanes) => {
+        match persist(vault, move |store| leaving::give_back(store, &portions, &own)).await {
+            Some(lanes) if lanes.is_empty() => {}
+            Some(lanes) => {
                 vault.schedule.borrow_mut().arrived(lanes);
                 vault.poke.notify_one();
             }
-            Err(error) => {
-                tracing::error!(?error, "what an export that failed held can't be released: the next start will")
-            }
+            None => tracing::error!("what an export that failed held can't be released: the next start will"),
         }
     }
 }

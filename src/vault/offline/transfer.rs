@@ -50,6 +50,8 @@ impl Stopped<'_> {
             let credentials = store.transaction(|store| store.credentials.all()).map_err(explain)?;
             let credentials = Credentials::new(self.declared, &credentials);
             store.keys.adopt(masters);
+            // Of an export that was killed. Where there is no room to write that, what there is can be read all the same.
+            let _ = store.transaction(leaving::give_back_all);
             let mut desk =
                 Desk { actor, credentials, ways, directory: self.home.join("db"), moving: Moving::default() };
             let mut files = Files::new(desk.directory.clone());

@@ -13,6 +13,8 @@ use crate::vault::store::transfer::Whole;
 const UNDER_WAY: &str =
     "an upstream is being told of it now: give the command again when that has ended (gatepost queue show)";
 
+const TAKEN: &str = "another export has it, and has not ended yet";
+
 const DAMAGED: &str =
     "what the database has of it is damaged, and stays there: PRAGMA integrity_check tells whether there is more of it";
 
@@ -63,6 +65,10 @@ pub fn give(store: &mut Store<'_>, taking: &Taking) -> Sql<Given> {
     if taking.hold {
         if whole.recipients.iter().any(|one| one.standing == Standing::Leased) {
             return Ok(Given::Left(UNDER_WAY));
+        }
+        // What one of them gives back the other would have in its archive.
+        if store.transfer.is_leaving(whole.row)? {
+            return Ok(Given::Left(TAKEN));
         }
         store.transfer.take(whole.row)?;
     }

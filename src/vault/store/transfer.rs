@@ -30,6 +30,7 @@ pub struct Transfer<'c> {
     keep: Statement<'c>,
     give_back: [Statement<'c>; 2],
     leaving: Statement<'c>,
+    is_leaving: Statement<'c>,
     was: Statement<'c>,
     forget: Statement<'c>,
     suspect: Statement<'c>,
@@ -70,6 +71,7 @@ impl<'c> Transfer<'c> {
                      SELECT 1 FROM spool_rcpt WHERE msg = ?1 AND state < 2 AND held = 1)")?,
             ],
             leaving: sql("SELECT DISTINCT msg FROM spool_leaving")?,
+            is_leaving: sql("SELECT EXISTS(SELECT 1 FROM spool_leaving WHERE msg = ?)")?,
             // Given up by order is not its end elsewhere, unless it may have been delivered.
             was: sql(
                 "SELECT rcpt, state = 3 AND said IS 'dropped' AND code IS NULL AND enhanced IS NULL AND host IS NULL \
@@ -114,6 +116,11 @@ impl<'c> Transfer<'c> {
     /// Holds who waits for it and is not held, until it is known whether it has left.
     pub fn take(&mut self, row: i64) -> Result<()> {
         self.take.iter_mut().try_for_each(|statement| statement.execute([row]).map(drop))
+    }
+
+    /// Whether somebody of it is held for that.
+    pub fn is_leaving(&mut self, row: i64) -> Result<bool> {
+        self.is_leaving.query_row([row], |row| row.get(0))
     }
 
     /// It has left: who is held for that stays so.

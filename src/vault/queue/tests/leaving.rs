@@ -1,11 +1,12 @@
 //! What an export was given, and what becomes of it when nothing comes of the export.
 
-use super::transfer::{CONTENT, from, part, whole};
+use super::transfer::{CONTENT, from, given, part, whole};
 use super::*;
 use crate::ipc::admin::queue::listing::Standing;
 use crate::ipc::admin::queue::transfer::{Envelope, Recipient};
 use crate::policy::Policy;
 use crate::policy::rule::{RecipientRule, SenderRule};
+use crate::vault::queue::export::Given;
 use crate::vault::queue::import::Incoming;
 use crate::vault::queue::leaving::{self, Leaving, Portion};
 
@@ -93,6 +94,22 @@ fn what_an_export_held_when_this_process_ended_is_offered_again_at_the_next_star
     store.transaction(|store| leaving::give_back_all(store)).unwrap();
     assert_eq!(lease(&mut store, 2).map(|(_, leased)| leased), Some(message));
     assert_eq!(told(&mut store), ["queue.export failure not-written"]);
+}
+
+#[test]
+fn what_one_export_holds_no_other_takes() {
+    let home = home();
+    let database = Database::open(home.path()).unwrap();
+    let mut store = Store::prepare(&database).unwrap();
+    let message = accept(&mut store, "shop", &["a@example.org"]);
+    let mut leaving = Leaving::default();
+    leaving.add(Portion::of(&whole(&mut store, message, true), true));
+    let second = given(&mut store, message, true);
+    assert!(matches!(second, Given::Left(why) if why.contains("another export")), "{second:?}");
+    whole(&mut store, message, false);
+    let portions = leaving.of(&[message]);
+    store.transaction(|store| leaving::write(store, &portions, "uid 0", None)).unwrap();
+    whole(&mut store, message, true);
 }
 
 #[test]

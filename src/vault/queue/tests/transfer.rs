@@ -14,7 +14,7 @@ use crate::vault::store::transfer::Whole;
 /// What `accepted` keeps, and its digest is another.
 pub(super) const CONTENT: &[u8] = b"x\r\n";
 
-fn given(store: &mut Store<'_>, message: MessageId, hold: bool) -> Given {
+pub(super) fn given(store: &mut Store<'_>, message: MessageId, hold: bool) -> Given {
     let taking = Taking { message, credential: None, hold };
     store.transaction(|store| give(store, &taking)).unwrap()
 }
