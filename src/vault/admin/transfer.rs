@@ -35,6 +35,7 @@ pub struct Moving {
     pub leaving: Leaving,
 }
 
+/// Does one step of an export or an import.
 ///
 /// Errors: nothing more can be done, in words. What is wrong with one message is a part of the answer.
 pub async fn perform(
