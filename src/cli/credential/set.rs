@@ -7,7 +7,6 @@ use clap::Args;
 use super::rules::{Rules, Unset};
 use super::{Place, show, warn};
 use crate::ipc::admin::credential::Command;
-use crate::policy::Policy;
 use crate::vault::admin::credential::patched;
 
 #[derive(Debug, Args)]
