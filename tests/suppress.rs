@@ -75,7 +75,23 @@ fn the_list_is_kept_by_commands_and_a_client_is_told_of_it_at_the_dot() {
     assert!(said(&refused).contains("refused: suppressed"), "{}", said(&refused));
     done(&service, &["remove", "gone@example.org", "--note", "is back"]);
     let again = suppress(&service, &["remove", "gone@example.org"]);
-    assert!(!again.status.success() && said(&again).contains("none of them"), "{}", said(&again));
+    assert!(!again.status.success() && said(&again).contains("not there: gone@example.org"), "{}", said(&again));
+    // What is there still is named, and so is what was not there.
+    done(&service, &["add", "own@example.org"]);
+    let still = suppress(&service, &["remove", "own@example.org"]);
+    let named = "there still: own@example.org manual since";
+    assert!(
+        still.status.success() && said(&still).contains(named) && said(&still).contains(CREDENTIAL),
+        "{}",
+        said(&still)
+    );
+    let half = suppress(&service, &["remove", "own@example.org", "none@example.org", "--credential", CREDENTIAL]);
+    let told = said(&half);
+    assert!(!half.status.success() && told.contains("not there: none@") && told.contains("1 addresses"), "{told}");
+    // Whoever complained is not one who bounced for a while.
+    fs::write(&path, "ann@example.org,bounce\nnew@example.org,bounce\n").unwrap();
+    let over = done(&service, &["import", path.to_str().unwrap(), "--for", "1d", "--json"]);
+    assert_eq!(over.trim(), r#"{"added":1,"changed":0,"kept":1}"#);
     let sent = service.command(&["send", "--to", "gone@example.org"]);
     assert!(sent.status.success(), "{}", said(&sent));
     assert_eq!(service.sink.next(PATIENCE).expect("it arrives").recipients, ["gone@example.org"]);

@@ -18,6 +18,7 @@ use crate::ipc::admin::suppress::{Command, Entry, MOST, Place, Response};
 use crate::ipc::admin::{Command as Any, Response as Answer};
 use crate::mail::address::Address;
 use crate::policy::suppression::Reason;
+use crate::vault::audit::ledger::now_us;
 use crate::vault::audit::visible::{visible, visible_json};
 
 /// The longest list that is read at once.
@@ -52,6 +53,9 @@ struct Terms {
     /// What the list and the audit log say of it
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
+    /// Change also what is there for longer, or by hand where this is for bounces
+    #[arg(long)]
+    replace: bool,
 }
 
 #[derive(Debug, Args)]
@@ -60,7 +64,7 @@ pub struct Add {
     addresses: Vec<Address>,
     #[command(flatten)]
     terms: Terms,
-    /// Print {"changed": ...} instead
+    /// Print {"added": ..., "changed": ..., "kept": ...} instead
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -105,7 +109,7 @@ pub struct Import {
     file: PathBuf,
     #[command(flatten)]
     terms: Terms,
-    /// Print {"changed": ...} instead
+    /// Print {"added": ..., "changed": ..., "kept": ...} instead
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -126,11 +130,11 @@ impl Suppress {
         let done = match self {
             Self::Add(Add { addresses, terms, json, config }) => {
                 let entries = addresses.iter().map(|one| (one.clone(), terms.reason)).collect();
-                add(config, entries, terms).map(|changed| told(*json, changed, "nothing is sent to"))
+                add(config, entries, terms).map(|sum| sum.tell(*json))
             }
-            Self::Import(Import { file, terms, json, config }) => read(file, terms.reason)
-                .and_then(|entries| add(config, entries, terms))
-                .map(|changed| told(*json, changed, "nothing is sent to")),
+            Self::Import(Import { file, terms, json, config }) => {
+                read(file, terms.reason).and_then(|entries| add(config, entries, terms)).map(|sum| sum.tell(*json))
+            }
             Self::Remove(remove) => remove.run(),
             Self::List(List { credential, address, json, config }) => {
                 list(config, credential.clone(), address.clone(), |entry| match json {
@@ -147,37 +151,76 @@ impl Suppress {
 impl Remove {
     fn run(&self) -> Result<(), String> {
         let mut line = open(&self.config)?;
-        let mut changed = 0;
+        let (mut changed, mut absent) = (0, 0);
         for addresses in self.addresses.chunks(MOST) {
             let (addresses, scope) = (addresses.to_vec(), self.credential.clone());
-            changed += ask(&mut line, Command::Remove { addresses, scope, note: self.note.clone() })?;
+            ask(&mut line, Command::Remove { addresses, scope, note: self.note.clone() }, |part| match part {
+                Response::Changed(count) => changed += count,
+                Response::Absent(address) => {
+                    absent += 1;
+                    eprintln!("{}", visible(&format!("not there: {address}")));
+                }
+                Response::Holds(entry) => eprintln!("{}", visible(&format!("there still: {}", self::line(&entry)))),
+                _ => {}
+            })?;
         }
-        told(self.json, changed, "mail goes again to");
-        if changed == 0 && self.credential.is_none() {
-            return Err(
-                "none of them is on the list for all; one that is there for a credential alone needs --credential"
-                    .to_owned(),
-            );
+        match self.json {
+            true => say!("{}", json!({ "changed": changed })),
+            false => say!("taken off the list: {changed} addresses"),
         }
-        Ok(())
+        match (absent, &self.credential) {
+            (0, _) => Ok(()),
+            (_, None) => Err(format!(
+                "{absent} of them are not on the list for all; what is there for a credential alone needs --credential"
+            )),
+            (_, Some(id)) => Err(format!("{absent} of them are not on the list for the mail of {id}")),
+        }
     }
 }
 
-fn add(config: &Config, entries: Vec<(Address, Reason)>, terms: &Terms) -> Result<u64, String> {
+/// What became of those who were to be added.
+#[derive(Default)]
+struct Sum {
+    added: u64,
+    changed: u64,
+    kept: u64,
+}
+
+impl Sum {
+    fn tell(&self, as_json: bool) {
+        let Self { added, changed, kept } = self;
+        if as_json {
+            say!("{}", json!({ "added": added, "changed": changed, "kept": kept }));
+            return;
+        }
+        say!("nothing is sent to {} addresses, {added} of which were not there before", added + changed + kept);
+        if *kept > 0 {
+            say!("{kept} are there for longer, or by hand, and stay as they were: --replace changes them, too");
+        }
+    }
+}
+
+fn add(config: &Config, entries: Vec<(Address, Reason)>, terms: &Terms) -> Result<Sum, String> {
     let mut line = open(config)?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let end = terms.lifetime.and_then(|lifetime| now.checked_add(lifetime));
     let expires_us = end.map(|end| u64::try_from(end.as_micros()).unwrap_or(u64::MAX));
-    let mut changed = 0;
+    let (mut sum, mut given) = (Sum::default(), 0);
     for entries in entries.chunks(MOST) {
-        let (scope, note) = (terms.credential.clone(), terms.note.clone());
-        let added = ask(&mut line, Command::Add { entries: entries.to_vec(), scope, expires_us, note })?;
-        changed += added;
-        if added < u64::try_from(entries.len()).unwrap_or(u64::MAX) {
-            return Err(format!("the list is full: {changed} were added, and no more have room; remove others first"));
+        let (scope, note, replace) = (terms.credential.clone(), terms.note.clone(), terms.replace);
+        let command = Command::Add { entries: entries.to_vec(), scope, expires_us, note, replace };
+        ask(&mut line, command, |part| {
+            if let Response::Added { added, changed, kept } = part {
+                sum = Sum { added: sum.added + added, changed: sum.changed + changed, kept: sum.kept + kept };
+            }
+        })?;
+        given += u64::try_from(entries.len()).unwrap_or(u64::MAX);
+        let added = sum.added + sum.changed;
+        if added + sum.kept < given {
+            return Err(format!("the list is full: {added} were added, and no more have room; remove others first"));
         }
     }
-    Ok(changed)
+    Ok(sum)
 }
 
 fn list(
@@ -210,7 +253,7 @@ fn list(
 fn export(config: &Config, credential: Option<&str>) -> Result<(), String> {
     let mut erased = 0;
     list(config, credential.map(str::to_owned), None, |entry| match &entry.address {
-        _ if entry.scope.as_deref() != credential => {}
+        _ if entry.scope.as_deref() != credential || entry.expires_us.is_some_and(|end| end <= now_us()) => {}
         Some(address) => say!("{}", table::line(address, entry.reason)),
         None => erased += 1,
     })?;
@@ -236,22 +279,14 @@ fn open(config: &Config) -> Result<control::Line, String> {
     control::Line::open(&runtime)?.ok_or_else(nobody)
 }
 
-fn ask(line: &mut control::Line, command: Command) -> Result<u64, String> {
-    let mut changed = None;
-    line.ask(Any::Suppress(command), |part| {
-        if let Answer::Suppress(Response::Changed(count)) = part {
-            changed = Some(count);
+fn ask(line: &mut control::Line, command: Command, mut hear: impl FnMut(Response)) -> Result<(), String> {
+    line.ask(Any::Suppress(command), |part| match part {
+        Answer::Suppress(part) => {
+            hear(part);
+            Ok(())
         }
-        Ok(())
-    })?;
-    changed.ok_or_else(|| "the service answered something else: is it another version?".to_owned())
-}
-
-fn told(as_json: bool, changed: u64, what: &str) {
-    match as_json {
-        true => say!("{}", json!({ "changed": changed })),
-        false => say!("{what} {changed} addresses"),
-    }
+        _ => Err("the service answered something else: is it another version?".to_owned()),
+    })
 }
 
 fn object(entry: &Entry) -> serde_json::Value {

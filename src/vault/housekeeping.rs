@@ -16,6 +16,10 @@ pub async fn run(vault: Rc<Vault>) {
     /// Messages forgotten in one transaction, and the seconds between two looks.
     const SWEEP: u32 = 200;
     const SWEEP_SECONDS: u64 = 60;
+    /// Suppressed addresses forgotten in one transaction, and how old the vault is by then: a machine whose clock is wrong when it
+    /// starts has it right soon, and what is forgotten does not come back.
+    const SWEEP_SUPPRESSED: u32 = 1000;
+    const SETTLED: Duration = Duration::from_secs(3600);
     let mut ticks = interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut second = 0u64;
@@ -33,8 +37,13 @@ pub async fn run(vault: Rc<Vault>) {
             // What lies behind by one clock and not by the other is not old yet.
             let day = now.day().min(month::today(now.us).0);
             let (sweep_us, now) = (now.us, now_us());
+            let clock = vault.authority.borrow().clock;
+            let over_us = (clock.age() >= SETTLED).then(|| clock.passed_us());
             let sweep = vault.writer.run(move |store| {
                 store.consumption.sweep(sweep_us, day)?;
+                if let Some(over_us) = over_us {
+                    store.suppressions.sweep(over_us, SWEEP_SUPPRESSED)?;
+                }
                 store.spool.sweep(now.saturating_sub(REMEMBERED_US), SWEEP)
             });
             // No room on the disk, or the end of the store: the next look will do.

@@ -295,8 +295,9 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
     let alarms = transaction.reservation.events();
     let urgent = accepted.is_urgent();
     let lanes: Vec<String> = accepted.recipients.iter().map(|(_, lane)| lane.clone()).collect();
+    let passed_us = vault.authority.borrow().clock.passed_us();
     let stored = vault.writer.queue(size, move |store| {
-        if suppression::covers_all(store, &accepted, named)? {
+        if suppression::covers_all(store, &accepted, named, passed_us)? {
             return Ok(false);
         }
         let mut seqs = Vec::with_capacity(events.len());

@@ -10,9 +10,17 @@ pub const MOST: usize = 40;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
-    /// Send nothing to these: for all, or for one credential. What was said of one before is forgotten. Answer: `Changed`.
-    Add { entries: Vec<(Address, Reason)>, scope: Option<String>, expires_us: Option<u64>, note: Option<String> },
-    /// The reverse. Answer: `Changed`, with how many of them were there.
+    /// Send nothing to these: for all, or for one credential. What was said of one before is forgotten, unless it is for longer
+    /// or for a stronger reason; with `replace` also then. Answer: `Added`.
+    Add {
+        entries: Vec<(Address, Reason)>,
+        scope: Option<String>,
+        expires_us: Option<u64>,
+        note: Option<String>,
+        replace: bool,
+    },
+    /// The reverse. Answer: `Absent` for each that was not there, `Holds` for each to whom nothing is sent all the same, and
+    /// `Changed`, with how many of them were there.
     Remove { addresses: Vec<Address>, scope: Option<String>, note: Option<String> },
     /// Those behind that place, as far as they are one credential's, or of that address. Answer: `Entry` of each, and `Next`.
     List { after: Option<Place>, scope: Option<String>, address: Option<Address> },
@@ -39,7 +47,15 @@ pub struct Entry {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Response {
+    Added {
+        added: u64,
+        changed: u64,
+        /// Left as they were.
+        kept: u64,
+    },
     Changed(u64),
+    Absent(Box<Address>),
+    Holds(Box<Entry>),
     Entry(Box<Entry>),
     Next(Option<Place>),
 }

@@ -9,7 +9,8 @@ use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
 use crate::vault::queue::noted;
-use crate::vault::store::suppressions::{Suppressed, Terms};
+use crate::vault::store::Store;
+use crate::vault::store::suppressions::{Put, Suppressed, Terms};
 
 /// Entries looked at in one transaction.
 const LISTED: u32 = 200;
@@ -22,57 +23,90 @@ pub async fn perform(
     parts: &Sender<Response>,
 ) -> Result<Response, String> {
     match command {
-        Command::Add { entries, scope, expires_us, note } => {
+        Command::Add { entries, scope, expires_us, note, replace } => {
             known(vault, scope.as_deref())?;
             bounded(entries.len())?;
-            let (terms, actor) =
-                (Terms { scope, now_us: now_us(), expires_us, note: note.map(|note| noted(&note)) }, actor.to_owned());
+            let note = note.map(|note| noted(&note));
+            let (terms, actor) = (Terms { scope, now_us: now_us(), expires_us, note, replace }, actor.to_owned());
             if terms.expires_us.is_some_and(|end| end <= terms.now_us) {
                 return Err("its end is over already".to_owned());
             }
-            let done = vault.writer.run(move |store| {
-                store.suppressions.sweep(terms.now_us)?;
-                let mut added = Vec::with_capacity(entries.len());
-                for (address, reason) in entries {
-                    if !store.suppressions.put(&address, reason, &terms)? {
-                        break;
-                    }
-                    added.push((address, reason));
-                }
-                for reason in Reason::ALL {
-                    let all: Vec<&Address> = added.iter().filter(|one| one.1 == reason).map(|one| &one.0).collect();
-                    if !all.is_empty() {
-                        store.record(vec![event(Name::SuppressAdd, reason.word(), &actor, &terms, &all)])?;
-                    }
-                }
-                Ok(added.len())
-            });
-            let count = done.await.map_err(|error| format!("the store took nothing: {error:?}"))?;
-            say(parts, Part::Changed(u64::try_from(count).unwrap_or(u64::MAX))).await
+            let done = vault.writer.run(move |store| add(store, entries, &terms, &actor));
+            let [added, changed, kept] = done.await.map_err(|error| format!("the store took nothing: {error:?}"))?;
+            say(parts, Part::Added { added, changed, kept }).await
         }
         Command::Remove { addresses, scope, note } => {
             bounded(addresses.len())?;
-            let (terms, actor) = (
-                Terms { scope, now_us: now_us(), expires_us: None, note: note.map(|note| noted(&note)) },
-                actor.to_owned(),
-            );
-            let done = vault.writer.run(move |store| {
-                let mut removed = Vec::with_capacity(addresses.len());
-                for address in &addresses {
-                    if store.suppressions.remove(address, terms.scope.as_deref())? {
-                        removed.push(address);
-                    }
-                }
-                if !removed.is_empty() {
-                    store.record(vec![event(Name::SuppressRemove, "ordered", &actor, &terms, &removed)])?;
-                }
-                Ok(removed.len())
-            });
-            let count = done.await.map_err(|error| format!("the store took nothing: {error:?}"))?;
-            say(parts, Part::Changed(u64::try_from(count).unwrap_or(u64::MAX))).await
+            let note = note.map(|note| noted(&note));
+            let terms = Terms { scope, now_us: now_us(), expires_us: None, note, replace: false };
+            let actor = actor.to_owned();
+            let done = vault.writer.run(move |store| remove(store, addresses, &terms, &actor));
+            let Removed { count, absent, holds } =
+                done.await.map_err(|error| format!("the store took nothing: {error:?}"))?;
+            for address in absent {
+                say(parts, Part::Absent(Box::new(address))).await?;
+            }
+            for one in holds {
+                say(parts, Part::Holds(Box::new(entry(one)))).await?;
+            }
+            say(parts, Part::Changed(count)).await
         }
         Command::List { after, scope, address } => list(vault, (after, scope, address), actor, parts).await,
     }
+}
+
+/// How many were added, changed, and left as they were. Those that had no room are none of these.
+fn add(
+    store: &mut Store<'_>,
+    entries: Vec<(Address, Reason)>,
+    terms: &Terms,
+    actor: &str,
+) -> rusqlite::Result<[u64; 3]> {
+    let ([mut added, mut changed, mut kept], mut put) = ([0; 3], Vec::with_capacity(entries.len()));
+    for (address, reason) in entries {
+        match store.suppressions.put(&address, reason, terms)? {
+            Put::Added => added += 1,
+            Put::Changed => changed += 1,
+            Put::Kept => {
+                kept += 1;
+                continue;
+            }
+            Put::Full => break,
+        }
+        put.push((address, reason));
+    }
+    for reason in Reason::ALL {
+        let all: Vec<&Address> = put.iter().filter(|one| one.1 == reason).map(|one| &one.0).collect();
+        if !all.is_empty() {
+            store.record(vec![event(Name::SuppressAdd, reason.word(), actor, terms, &all)])?;
+        }
+    }
+    Ok([added, changed, kept])
+}
+
+struct Removed {
+    count: u64,
+    absent: Vec<Address>,
+    /// By these nothing is sent to some of them all the same: for all, or for another credential.
+    holds: Vec<Suppressed>,
+}
+
+fn remove(store: &mut Store<'_>, addresses: Vec<Address>, terms: &Terms, actor: &str) -> rusqlite::Result<Removed> {
+    let (mut removed, mut absent, mut holds) = (Vec::new(), Vec::new(), Vec::new());
+    for address in addresses {
+        let was = store.suppressions.remove(&address, terms.scope.as_deref())?;
+        for (_, one) in store.suppressions.of(&address)? {
+            if terms.scope.is_none() || one.scope.is_none() {
+                holds.push(Suppressed { address: Some(address.to_string()), ..one });
+            }
+        }
+        if was { removed.push(address) } else { absent.push(address) }
+    }
+    let all: Vec<&Address> = removed.iter().collect();
+    if !all.is_empty() {
+        store.record(vec![event(Name::SuppressRemove, "ordered", actor, terms, &all)])?;
+    }
+    Ok(Removed { count: u64::try_from(all.len()).unwrap_or(u64::MAX), absent, holds })
 }
 
 /// What is shown is shown in clear, which the log tells: once in a list.
@@ -95,8 +129,8 @@ async fn list(
     let found = vault.writer.run(move |store| {
         store.record(looked.into_iter().collect())?;
         match address {
-            Some(address) => Ok((store.suppressions.of(&address, now_us())?, true)),
-            None => store.suppressions.list(after.as_ref(), now_us(), LISTED).map(|all| (all, false)),
+            Some(address) => Ok((store.suppressions.of(&address)?, true)),
+            None => store.suppressions.list(after.as_ref(), LISTED).map(|all| (all, false)),
         }
     });
     let (all, is_whole) = found.await.map_err(|error| format!("the store can't be read: {error:?}"))?;

@@ -27,8 +27,13 @@ pub fn write(
     events: Vec<Event>,
 ) -> JoinHandle<()> {
     let (own, row) = (Rc::clone(vault), leased.row);
-    let rule = vault.authority.borrow().slice.suppression.clone();
-    let signs = if rule.is_some() { suppression::signs(leased, &settled) } else { Vec::new() };
+    let (rule, signs) = {
+        let authority = vault.authority.borrow();
+        let policy = authority.credentials.get(&leased.principal).map(|one| &one.policy);
+        let rule = authority.slice.suppression.clone();
+        let signs = rule.as_ref().map(|_| suppression::signs(leased, &settled, policy));
+        (rule, signs.unwrap_or_default())
+    };
     let whose = (leased.principal.clone(), leased.message);
     let subject = Subject::of(leased);
     // What the gate itself sends is a signed head: one that has arrived is kept elsewhere now.

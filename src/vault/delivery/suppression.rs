@@ -11,8 +11,9 @@ use crate::config::slice::CountBounces;
 use crate::mail::address::Address;
 use crate::mail::id::MessageId;
 use crate::mail::outcome::Said;
+use crate::policy::Policy;
 use crate::policy::principal::GATE;
-use crate::policy::suppression::is_no_mailbox;
+use crate::policy::suppression::{folded, is_no_mailbox};
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
 use crate::vault::store::Store;
@@ -31,9 +32,9 @@ fn whose(leased: &Leased) -> &str {
 }
 
 /// Whether nothing is sent to any of the first so many recipients, whom a message names; copies are behind them.
-pub fn covers_all(store: &mut Store<'_>, accepted: &Accepted, named: usize) -> Sql<bool> {
+pub fn covers_all(store: &mut Store<'_>, accepted: &Accepted, named: usize, passed_us: u64) -> Sql<bool> {
     for (recipient, _) in accepted.recipients.iter().take(named) {
-        if store.suppressions.covers(&accepted.principal, &recipient.address, accepted.accepted_us)?.is_none() {
+        if store.suppressions.covers(&accepted.principal, &recipient.address, passed_us)?.is_none() {
             return Ok(false);
         }
     }
@@ -42,14 +43,14 @@ pub fn covers_all(store: &mut Store<'_>, accepted: &Accepted, named: usize) -> S
 
 /// Takes those off a lease that nothing is sent to: each has failed, which is reported as any failure. Gives the segment that must be
 /// removed when nobody is left, and the lease is ended then.
-pub fn part(store: &mut Store<'_>, leased: &mut Leased, upstream: &str) -> Sql<Option<String>> {
+pub fn part(store: &mut Store<'_>, leased: &mut Leased, upstream: &str, passed_us: u64) -> Sql<Option<String>> {
     if leased.principal == GATE {
         return Ok(None);
     }
     let now = now_us();
     let (mut left, mut events) = (Vec::with_capacity(leased.recipients.len()), Vec::new());
     for (number, addressee, attempts) in std::mem::take(&mut leased.recipients) {
-        match store.suppressions.covers(whose(leased), &addressee.address, now)? {
+        match store.suppressions.covers(whose(leased), &addressee.address, passed_us)? {
             None => left.push((number, addressee, attempts)),
             Some(why) => events.push((number, addressee, attempts, why)),
         }
@@ -89,8 +90,9 @@ pub struct Sign {
     is_there: bool,
 }
 
-/// The signs in what became of recipients of that lease; only where bounces are counted.
-pub fn signs(leased: &Leased, settled: &[(u32, Settled)]) -> Vec<Sign> {
+/// The signs in what became of recipients of that lease; only where bounces are counted. Whom the configuration names is no
+/// matter of what a client's list is like: copies, and all mail where it is redirected, would end without a word.
+pub fn signs(leased: &Leased, settled: &[(u32, Settled)], policy: Option<&Policy>) -> Vec<Sign> {
     // What the gate sent itself says nothing of whom its clients send to.
     if leased.principal == GATE || leased.is_report || leased.sender.is_none() {
         return Vec::new();
@@ -98,6 +100,12 @@ pub fn signs(leased: &Leased, settled: &[(u32, Settled)]) -> Vec<Sign> {
     let sign = |(number, settled): &(u32, Settled)| {
         let (_, addressee, _) = leased.recipients.iter().find(|(other, ..)| other == number)?;
         let (address, said) = (addressee.address.clone(), &settled.said);
+        let is_ours = |policy: &Policy| {
+            policy.always_bcc.iter().chain(&policy.redirect).any(|own| folded(own) == folded(&address))
+        };
+        if policy.is_some_and(is_ours) {
+            return None;
+        }
         let is_gone = || said.of_recipient && is_no_mailbox(&address, said.code, said.enhanced.as_deref());
         match settled.state {
             State::Delivered => Some(Sign { address, is_there: true }),

@@ -35,6 +35,12 @@ impl Clock {
         Now { us: self.began_us.saturating_add(passed), wall_us: ledger::now_us() }
     }
 
+    /// The instant that both clocks have come to: a wall's clock that was set forward ends nothing before its time.
+    pub fn passed_us(&self) -> u64 {
+        let now = self.now();
+        now.us.min(now.wall_us)
+    }
+
     /// How long ago the vault began.
     pub fn age(&self) -> Duration {
         clock::elapsed().saturating_sub(self.since)
@@ -92,8 +98,11 @@ mod tests {
         assert!(true_clock.has_come(now) && true_clock.has_come(begun + 1));
         assert!(!true_clock.has_come(now + HOUR), "it is yet to come");
         assert!(!true_clock.has_come(begun) && !true_clock.has_come(1), "it had come before");
+        assert!(true_clock.passed_us() >= now);
         let behind = -i64::try_from(HOUR).unwrap();
         assert!(!started(10 * second, behind).has_come(now - second), "the wall's clock was set forward");
+        let ahead = started(10 * second, behind).passed_us();
+        assert!(ahead < now - HOUR + second * 60, "what is over by a clock that was set forward is not over");
         assert!(!started(10 * second, -behind).has_come(now + second), "the wall's clock was set back");
     }
 }

@@ -1,6 +1,7 @@
 //! The database: every statement that can ever run, in transactions that one thread alone makes.
 
 pub mod anchors;
+mod bounces;
 pub mod census;
 pub mod consumption;
 pub mod credentials;

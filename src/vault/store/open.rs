@@ -12,7 +12,7 @@ use rusqlite::hooks::{AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode};
 
-use super::{census, holdings, room};
+use super::{census, holdings, room, suppressions};
 use crate::vault::audit::row;
 use crate::vault::beginning;
 
@@ -84,6 +84,7 @@ impl Database {
         // Recovered pages become ordinary ones, written and synced anew, before anything is built on them.
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(say)?;
         census::begin(&connection).and_then(|()| holdings::begin(&connection)).map_err(say)?;
+        suppressions::begin(&connection).map_err(say)?;
         let closed = Arc::new(AtomicBool::new(false));
         let switch = Arc::clone(&closed);
         // Installed before the statements are prepared: installing it later would have them all compiled again.

@@ -3,6 +3,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, Statement, params};
 
+use super::bounces::{Bounces, Counted};
 use super::credentials::TAG_KEY;
 use crate::mail::address::Address;
 use crate::policy::suppression::{Reason, folded};
@@ -10,8 +11,66 @@ use crate::secret::Secret;
 use crate::vault::audit::row::{damaged, integer, octets, unsigned};
 use crate::vault::login::tag::Tagger;
 
-/// Entries there may be: some hundred octets of the database each.
+/// Entries there may be by order: some hundred octets of the database each.
 pub const MOST: u64 = 1_000_000;
+/// Those that come by themselves use no room of the others, and those of one credential not all of that: whoever it is, and
+/// whatever a host of theirs answers.
+pub const MOST_ALONE: Share = Share { all: 500_000, own: 100_000 };
+/// How many there are of each kind and credential, counted as what the spool holds is (`holdings.rs`): 0 by an order, 1 by bounces,
+/// 2 of bounces that are too few yet.
+const COUNTING: &str = "
+CREATE TEMP TABLE suppression_size(
+  kind INTEGER NOT NULL, scope TEXT NOT NULL, entries INTEGER NOT NULL, PRIMARY KEY(kind, scope)
+) STRICT, WITHOUT ROWID;
+INSERT INTO suppression_size SELECT alone, scope, count(*) FROM suppression GROUP BY alone, scope;
+INSERT INTO suppression_size SELECT 2, scope, count(*) FROM suppression_bounce GROUP BY scope;
+CREATE TEMP TRIGGER suppression_comes AFTER INSERT ON main.suppression
+BEGIN
+  INSERT INTO suppression_size VALUES(new.alone, new.scope, 1) ON CONFLICT DO UPDATE SET entries = entries + 1;
+END;
+CREATE TEMP TRIGGER suppression_changes AFTER UPDATE OF alone ON main.suppression WHEN old.alone <> new.alone
+BEGIN
+  UPDATE suppression_size SET entries = entries - 1 WHERE kind = old.alone AND scope = old.scope;
+  INSERT INTO suppression_size VALUES(new.alone, new.scope, 1) ON CONFLICT DO UPDATE SET entries = entries + 1;
+END;
+CREATE TEMP TRIGGER suppression_goes AFTER DELETE ON main.suppression
+BEGIN
+  UPDATE suppression_size SET entries = entries - 1 WHERE kind = old.alone AND scope = old.scope;
+END;
+CREATE TEMP TRIGGER suppression_bounce_comes AFTER INSERT ON main.suppression_bounce
+BEGIN
+  INSERT INTO suppression_size VALUES(2, new.scope, 1) ON CONFLICT DO UPDATE SET entries = entries + 1;
+END;
+CREATE TEMP TRIGGER suppression_bounce_goes AFTER DELETE ON main.suppression_bounce
+BEGIN
+  UPDATE suppression_size SET entries = entries - 1 WHERE kind = 2 AND scope = old.scope;
+END;
+";
+
+/// Counts once, and has it kept from here on. To be done before any statement is prepared.
+pub fn begin(connection: &Connection) -> Result<()> {
+    connection.execute_batch(COUNTING)
+}
+
+/// By an order, and by bounces.
+const KINDS: [i64; 2] = [0, 1];
+
+/// How many there may be, of all credentials and of one.
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    pub all: u64,
+    pub own: u64,
+}
+
+/// What became of an order to put an address there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    Added,
+    Changed,
+    /// It is there for longer, or for a stronger reason.
+    Kept,
+    Full,
+}
 
 /// The hash of an address, and whose entry it is: its place in the list.
 pub type Place = ([u8; 32], String);
@@ -36,24 +95,25 @@ pub struct Terms {
     pub now_us: u64,
     pub expires_us: Option<u64>,
     pub note: Option<String>,
+    /// Also where what is there is longer, or for a stronger reason.
+    pub replace: bool,
 }
 
 pub struct Suppressions<'c> {
     key: Statement<'c>,
     any: Statement<'c>,
     find: Statement<'c>,
+    stands: Statement<'c>,
     put: Statement<'c>,
-    count: Statement<'c>,
-    bounce: Statement<'c>,
-    delivered: Statement<'c>,
+    sizes: Statement<'c>,
     remove: Statement<'c>,
     remove_all: Statement<'c>,
     list: Statement<'c>,
     of: Statement<'c>,
     erase: Statement<'c>,
     sweep: Statement<'c>,
-    /// How many there are, at most: to count them all takes a while.
-    counted: Option<u64>,
+    bounces: Bounces<'c>,
+    alone: Share,
 }
 
 impl<'c> Suppressions<'c> {
@@ -62,33 +122,26 @@ impl<'c> Suppressions<'c> {
         Ok(Self {
             key: sql("SELECT value FROM meta WHERE key = ?")?,
             any: sql("SELECT EXISTS(SELECT 1 FROM suppression)")?,
-            find: sql("SELECT reason FROM suppression WHERE tag = ? AND scope IN ('', ?) AND active = 1 \
+            find: sql("SELECT reason FROM suppression WHERE tag = ? AND scope IN ('', ?) \
                        AND (expires_us IS NULL OR expires_us > ?) ORDER BY scope LIMIT 1")?,
-            put: sql(
-                "INSERT INTO suppression(tag, scope, address, reason, since_us, expires_us, note, active, bounces) \
-                      VALUES(?, ?, ?, ?, ?, ?, ?, 1, 0) ON CONFLICT DO UPDATE SET address = excluded.address, \
+            stands: sql("SELECT alone, reason, expires_us FROM suppression WHERE tag = ? AND scope = ?")?,
+            put: sql("INSERT INTO suppression(tag, scope, address, reason, since_us, expires_us, note, alone) \
+                      VALUES(?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET address = excluded.address, \
                       reason = excluded.reason, since_us = excluded.since_us, expires_us = excluded.expires_us, \
-                      note = excluded.note, active = 1",
-            )?,
-            count: sql("SELECT count(*) FROM suppression")?,
-            // What stands there by hand is not touched by what comes by itself.
-            bounce: sql(
-                "INSERT INTO suppression(tag, scope, address, reason, since_us, expires_us, active, bounces) \
-                         VALUES(?1, ?2, ?3, 1, ?4, ?5, ?6 <= 1, 1) ON CONFLICT DO UPDATE SET bounces = bounces + 1, \
-                         address = excluded.address, since_us = excluded.since_us, expires_us = excluded.expires_us, \
-                         active = bounces + 1 >= ?6 WHERE active = 0 RETURNING active",
-            )?,
-            delivered: sql("DELETE FROM suppression WHERE tag = ? AND scope = ? AND active = 0")?,
-            remove: sql("DELETE FROM suppression WHERE tag = ? AND scope = ? RETURNING active")?,
+                      note = excluded.note, alone = excluded.alone")?,
+            sizes: sql("SELECT coalesce(sum(entries), 0), coalesce(sum(entries) FILTER (WHERE scope = ?2), 0) \
+                 FROM suppression_size WHERE kind = ?1")?,
+            remove: sql("DELETE FROM suppression WHERE tag = ? AND scope = ?")?,
             remove_all: sql("DELETE FROM suppression WHERE scope = ? AND scope <> ''")?,
             list: sql("SELECT tag, scope, address, reason, since_us, expires_us, note FROM suppression \
-                       WHERE (tag, scope) > (?, ?) AND active = 1 AND (expires_us IS NULL OR expires_us > ?) \
-                       ORDER BY tag, scope LIMIT ?")?,
+                       WHERE (tag, scope) > (?, ?) ORDER BY tag, scope LIMIT ?")?,
             of: sql("SELECT tag, scope, address, reason, since_us, expires_us, note FROM suppression \
-                     WHERE tag = ? AND active = 1 AND (expires_us IS NULL OR expires_us > ?) ORDER BY scope")?,
+                     WHERE tag = ? ORDER BY scope")?,
             erase: sql("UPDATE suppression SET address = NULL, note = NULL WHERE tag = ? AND address IS NOT NULL")?,
-            sweep: sql("DELETE FROM suppression WHERE expires_us <= ?")?,
-            counted: None,
+            sweep: sql("DELETE FROM suppression WHERE (tag, scope) IN ( \
+                 SELECT tag, scope FROM suppression WHERE expires_us <= ? ORDER BY expires_us LIMIT ?)")?,
+            bounces: Bounces::prepare(connection)?,
+            alone: MOST_ALONE,
         })
     }
 
@@ -101,16 +154,32 @@ impl<'c> Suppressions<'c> {
         self.find.query_row(params![tag, credential, integer(now_us)], |row| reason(row, 0)).optional()
     }
 
-    /// Puts an address there, in place of what was said of it before. False when there is no room.
-    pub fn put(&mut self, address: &Address, reason: Reason, terms: &Terms) -> Result<bool> {
-        if !self.has_room()? {
-            return Ok(false);
-        }
+    /// Puts an address there, in place of what was said of it before.
+    pub fn put(&mut self, address: &Address, reason: Reason, terms: &Terms) -> Result<Put> {
         let (tag, scope) = (self.tag(address)?, terms.scope.as_deref().unwrap_or_default());
+        let there = self.stands(&tag, scope)?.filter(|one| one.expires_us.is_none_or(|end| terms.now_us < end));
+        if let Some(there) = there.filter(|_| !terms.replace)
+            && there.outweighs(reason, terms.expires_us)
+        {
+            return Ok(Put::Kept);
+        }
+        if there.is_none_or(|one| one.alone) && self.sizes(0, scope)?.all >= MOST {
+            return Ok(Put::Full);
+        }
         let expires = terms.expires_us.map(integer);
-        let columns =
-            params![tag, scope, address.to_string(), number(reason), integer(terms.now_us), expires, terms.note];
-        self.put.execute(columns).map(|_| true)
+        let columns = params![
+            tag,
+            scope,
+            address.to_string(),
+            number(reason),
+            integer(terms.now_us),
+            expires,
+            terms.note,
+            KINDS[0]
+        ];
+        self.put.execute(columns)?;
+        self.bounces.forget(&tag, scope)?;
+        Ok(if there.is_some() { Put::Changed } else { Put::Added })
     }
 
     /// One more hard bounce of that credential's mail: counted, and a reason for the list from the `after`th on. What was
@@ -123,47 +192,59 @@ impl<'c> Suppressions<'c> {
         now_us: u64,
         expires_us: u64,
     ) -> Result<bool> {
-        self.sweep(now_us)?;
-        if !self.has_room()? {
+        let tag = self.tag(address)?;
+        // What stands there is not touched by what comes by itself.
+        if self.stands(&tag, credential)?.is_some_and(|one| one.expires_us.is_none_or(|end| now_us < end)) {
             return Ok(false);
         }
-        let tag = self.tag(address)?;
-        let columns = params![tag, credential, address.to_string(), integer(now_us), integer(expires_us), after];
-        let active = self.bounce.query_row(columns, |row| row.get::<_, bool>(0)).optional()?;
-        Ok(active == Some(true))
+        let counted = Counted { tag: &tag, scope: credential, now_us, expires_us };
+        let size = self.sizes(2, credential)?;
+        if self.bounces.count(&counted, &size)? < after {
+            return Ok(false);
+        }
+        let size = self.sizes(1, credential)?;
+        if size.all >= self.alone.all || size.own >= self.alone.own {
+            tracing::warn!(credential, "so many addresses are suppressed for bounces of its mail that no more are");
+            return Ok(false);
+        }
+        let (address, reason, note) = (address.to_string(), number(Reason::Bounce), None::<&str>);
+        let columns = params![tag, credential, address, reason, integer(now_us), integer(expires_us), note, KINDS[1]];
+        self.put.execute(columns)?;
+        self.bounces.forget(&tag, credential).map(|()| true)
     }
 
     /// It was delivered there: what was counted was no end.
     pub fn delivered(&mut self, credential: &str, address: &Address) -> Result<()> {
-        if !self.any.query_row([], |row| row.get::<_, bool>(0))? {
+        if self.sizes(2, credential)?.own == 0 {
             return Ok(());
         }
         let tag = self.tag(address)?;
-        self.delivered.execute(params![tag, credential]).map(drop)
+        self.bounces.forget(&tag, credential)
     }
 
     /// True when it was there.
     pub fn remove(&mut self, address: &Address, scope: Option<&str>) -> Result<bool> {
-        let tag = self.tag(address)?;
-        let was = self.remove.query_row(params![tag, scope.unwrap_or_default()], |row| row.get::<_, bool>(0));
-        Ok(was.optional()? == Some(true))
+        let (tag, scope) = (self.tag(address)?, scope.unwrap_or_default());
+        self.bounces.forget(&tag, scope)?;
+        self.remove.execute(params![tag, scope]).map(|removed| removed > 0)
     }
 
     /// All of one credential, which is no more.
     pub fn forget(&mut self, credential: &str) -> Result<()> {
+        self.bounces.forget_all(credential)?;
         self.remove_all.execute([credential]).map(drop)
     }
 
     /// The next ones behind that place.
-    pub fn list(&mut self, after: Option<&Place>, now_us: u64, limit: u32) -> Result<Vec<(Place, Suppressed)>> {
+    pub fn list(&mut self, after: Option<&Place>, limit: u32) -> Result<Vec<(Place, Suppressed)>> {
         let (tag, scope) = after.map_or((&[][..], ""), |(tag, scope)| (&tag[..], scope.as_str()));
-        self.list.query_map(params![tag, scope, integer(now_us), limit], read)?.collect()
+        self.list.query_map(params![tag, scope, limit], read)?.collect()
     }
 
     /// All of one address, also when it was erased.
-    pub fn of(&mut self, address: &Address, now_us: u64) -> Result<Vec<(Place, Suppressed)>> {
+    pub fn of(&mut self, address: &Address) -> Result<Vec<(Place, Suppressed)>> {
         let tag = self.tag(address)?;
-        self.of.query_map(params![tag, integer(now_us)], read)?.collect()
+        self.of.query_map([tag], read)?.collect()
     }
 
     /// Forgets the address itself, and what was noted of it. Gives in how many entries.
@@ -172,22 +253,21 @@ impl<'c> Suppressions<'c> {
         self.erase.execute([tag])
     }
 
-    /// Forgets those whose time is over.
-    pub fn sweep(&mut self, now_us: u64) -> Result<()> {
-        self.sweep.execute([integer(now_us)]).map(drop)
+    /// Forgets those whose time was over then: so many, and so many counts.
+    pub fn sweep(&mut self, now_us: u64, most: u32) -> Result<()> {
+        self.bounces.sweep(now_us, most)?;
+        self.sweep.execute(params![integer(now_us), most]).map(drop)
     }
 
-    /// Whether one more has room, which is taken for it. They are counted when there seem to be too many.
-    fn has_room(&mut self) -> Result<bool> {
-        let count = match self.counted.filter(|count| *count < MOST) {
-            Some(count) => count,
-            None => {
-                let count: i64 = self.count.query_row([], |row| row.get(0))?;
-                u64::try_from(count).map_err(|_| damaged("a count is negative"))?
-            }
-        };
-        self.counted = Some(count.saturating_add(1));
-        Ok(count < MOST)
+    fn stands(&mut self, tag: &[u8; 32], scope: &str) -> Result<Option<Standing>> {
+        let row =
+            |row: &Row<'_>| Ok(Standing { alone: row.get(0)?, reason: reason(row, 1)?, expires_us: end(row, 2)? });
+        self.stands.query_row(params![tag, scope], row).optional()
+    }
+
+    /// How many there are, of all and of one.
+    fn sizes(&mut self, kind: i64, scope: &str) -> Result<Share> {
+        self.sizes.query_row(params![kind, scope], |row| Ok(Share { all: unsigned(row, 0)?, own: unsigned(row, 1)? }))
     }
 
     /// By the key that the tags of secrets are made with: there is one since the first start.
@@ -198,6 +278,26 @@ impl<'c> Suppressions<'c> {
     }
 }
 
+/// What is there already.
+#[derive(Clone, Copy)]
+struct Standing {
+    alone: bool,
+    reason: Reason,
+    expires_us: Option<u64>,
+}
+
+impl Standing {
+    /// Whether what is said now would say less: for a shorter time, or that a mailbox is not there of somebody who wants nothing.
+    fn outweighs(&self, reason: Reason, expires_us: Option<u64>) -> bool {
+        let is_longer = self.expires_us.unwrap_or(u64::MAX) > expires_us.unwrap_or(u64::MAX);
+        is_longer || (reason == Reason::Bounce && self.reason != Reason::Bounce)
+    }
+}
+
+fn end(row: &Row<'_>, at: usize) -> Result<Option<u64>> {
+    Ok(row.get::<_, Option<i64>>(at)?.and_then(|time| u64::try_from(time).ok()))
+}
+
 fn read(row: &Row<'_>) -> Result<(Place, Suppressed)> {
     let tag = octets::<32>(row, 0)?.ok_or_else(|| damaged("the hash of an address is missing"))?;
     let scope: String = row.get(1)?;
@@ -206,7 +306,7 @@ fn read(row: &Row<'_>) -> Result<(Place, Suppressed)> {
         address: row.get(2)?,
         reason: reason(row, 3)?,
         since_us: unsigned(row, 4)?,
-        expires_us: row.get::<_, Option<i64>>(5)?.and_then(|time| u64::try_from(time).ok()),
+        expires_us: end(row, 5)?,
         note: row.get(6)?,
     };
     Ok(((tag, scope), suppressed))
@@ -228,97 +328,4 @@ fn reason(row: &Row<'_>, at: usize) -> Result<Reason> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::vault::store::Store;
-    use crate::vault::store::open::Database;
-
-    fn address(text: &str) -> Address {
-        Address::parse(text).unwrap()
-    }
-
-    fn terms(scope: Option<&str>, expires_us: Option<u64>) -> Terms {
-        Terms { scope: scope.map(str::to_owned), now_us: 10, expires_us, note: Some("why".into()) }
-    }
-
-    fn with(work: impl FnOnce(&mut Suppressions<'_>)) {
-        let home = tempfile::tempdir().unwrap();
-        std::fs::create_dir(home.path().join("db")).unwrap();
-        let database = Database::open(home.path()).unwrap();
-        let mut store = Store::prepare(&database).unwrap();
-        store.transaction(|store| store.credentials.tagger()).unwrap();
-        work(&mut store.suppressions);
-    }
-
-    #[test]
-    fn an_entry_holds_for_whom_and_as_long_as_it_says_and_is_found_whatever_its_case() {
-        with(|list| {
-            let ann = address("ann@example.org");
-            assert_eq!(list.covers("shop", &ann, 0).unwrap(), None);
-            assert!(list.put(&address("Ann@Example.org"), Reason::Complaint, &terms(Some("shop"), Some(100))).unwrap());
-            assert_eq!(list.covers("shop", &ann, 99).unwrap(), Some(Reason::Complaint));
-            assert_eq!(list.covers("shop", &ann, 100).unwrap(), None, "its time is over");
-            assert_eq!(list.covers("other", &ann, 99).unwrap(), None, "it is another's");
-            assert!(list.put(&ann, Reason::Manual, &terms(None, None)).unwrap());
-            assert_eq!(list.covers("other", &ann, 1000).unwrap(), Some(Reason::Manual));
-            assert_eq!(list.covers("", &address("anna@example.org"), 0).unwrap(), None);
-            assert_eq!(list.of(&ann, 50).unwrap().len(), 2);
-            let (first, rest) = (list.list(None, 50, 1).unwrap(), |place: &Place, list: &mut Suppressions<'_>| {
-                list.list(Some(place), 50, 9).unwrap().len()
-            });
-            assert_eq!((first.len(), rest(&first[0].0, list)), (1, 1));
-            list.sweep(100).unwrap();
-            assert_eq!(list.of(&ann, 50).unwrap().len(), 1);
-            assert!(list.remove(&ann, None).unwrap() && !list.remove(&ann, None).unwrap());
-            list.put(&ann, Reason::Manual, &terms(Some("shop"), None)).unwrap();
-            list.forget("shop").unwrap();
-            assert_eq!(list.covers("shop", &ann, 50).unwrap(), None);
-        });
-    }
-
-    #[test]
-    fn bounces_in_a_row_count_until_one_is_delivered_and_do_not_touch_what_stands_there() {
-        with(|list| {
-            let ann = address("ann@example.org");
-            let bounced =
-                |list: &mut Suppressions<'_>, now: u64| list.bounced("shop", &ann, 2, now, now + 100).unwrap();
-            assert!(!bounced(list, 10));
-            assert_eq!((list.covers("shop", &ann, 10).unwrap(), list.of(&ann, 10).unwrap().len()), (None, 0));
-            list.delivered("shop", &ann).unwrap();
-            assert!(!bounced(list, 20) && bounced(list, 30), "the second in a row");
-            assert_eq!(list.covers("shop", &ann, 30).unwrap(), Some(Reason::Bounce));
-            assert_eq!(list.covers("other", &ann, 30).unwrap(), None);
-            assert!(!bounced(list, 40), "what stands there is told once");
-            list.delivered("shop", &ann).unwrap();
-            assert_eq!(list.covers("shop", &ann, 129).unwrap(), Some(Reason::Bounce), "only an order takes it away");
-            assert!(!bounced(list, 131), "its time was over, and it is counted anew");
-            list.put(&ann, Reason::Manual, &terms(Some("shop"), None)).unwrap();
-            assert!(!bounced(list, 140));
-            assert_eq!(list.of(&ann, 5000).unwrap()[0].1.reason, Reason::Manual);
-        });
-    }
-
-    #[test]
-    fn what_is_erased_is_found_by_its_hash_alone() {
-        with(|list| {
-            let ann = address("ann@example.org");
-            list.put(&ann, Reason::Manual, &terms(None, None)).unwrap();
-            list.put(&ann, Reason::Bounce, &terms(Some("shop"), None)).unwrap();
-            assert_eq!(list.erase(&address("ANN@example.org")).unwrap(), 2);
-            let left = list.list(None, 50, 9).unwrap();
-            assert!(left.iter().all(|(_, one)| one.address.is_none() && one.note.is_none()), "{left:?}");
-            assert_eq!(list.covers("any", &ann, 50).unwrap(), Some(Reason::Manual));
-            assert!(list.remove(&ann, None).unwrap(), "who knows it can take it away");
-        });
-    }
-
-    #[test]
-    fn a_look_costs_one_step_of_an_index() {
-        let home = tempfile::tempdir().unwrap();
-        std::fs::create_dir(home.path().join("db")).unwrap();
-        let database = Database::open(home.path()).unwrap();
-        let sql = "EXPLAIN QUERY PLAN SELECT reason FROM suppression WHERE tag = x'00' AND scope IN ('', 'shop')";
-        let plan: String = database.connection.query_row(sql, [], |row| row.get(3)).unwrap();
-        assert!(plan.contains("USING PRIMARY KEY (tag=? AND scope=?)"), "{plan}");
-    }
-}
+mod tests;

@@ -12,7 +12,7 @@ async fn ask(vault: &mut Running, command: List) -> (u64, Vec<Entry>) {
     let (mut changed, mut entries) = (0, Vec::new());
     loop {
         match answers.receive().await.unwrap().expect("an answer") {
-            Response::Suppress(Told::Changed(count)) => changed = count,
+            Response::Suppress(Told::Changed(count) | Told::Added { added: count, .. }) => changed = count,
             Response::Suppress(Told::Entry(entry)) => entries.push(*entry),
             Response::Suppress(Told::Next(_)) => {}
             Response::Done => return (changed, entries),
@@ -23,7 +23,7 @@ async fn ask(vault: &mut Running, command: List) -> (u64, Vec<Entry>) {
 
 async fn suppress(vault: &mut Running, to: &str, scope: Option<&str>) {
     let entries = vec![(address(to), Reason::Manual)];
-    let add = List::Add { entries, scope: scope.map(str::to_owned), expires_us: None, note: None };
+    let add = List::Add { entries, scope: scope.map(str::to_owned), expires_us: None, note: None, replace: false };
     assert_eq!(ask(vault, add).await.0, 1);
 }
 
@@ -156,6 +156,39 @@ fn hard_bounces_in_a_row_put_an_address_there_and_nothing_else_does() {
     vault.drain();
     let added = bench.events(&Filter { event: Some("suppress.add".into()), ..Filter::default() });
     assert_eq!((added.len(), added[0].get("reason"), added[0].get("actor")), (1, Some("bounce"), None));
+}
+
+#[test]
+fn whom_the_configuration_names_is_not_counted() {
+    let mut bench = Bench::new();
+    bench.slice.suppression = Some(CountBounces { after: 1, lifetime: Duration::from_secs(3600) });
+    bench.slice.credentials[0].policy.always_bcc = vec![address("Journal@example.org")];
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let mut courier = vault.courier().await;
+        let kept = edge.submit(1, &["gone@example.org"], b"x\r\n").await;
+        assert!(matches!(kept, Answer::Kept { .. }), "{kept:?}");
+        let mut told = 0;
+        while told < 2 {
+            let (job, _, to, _) = courier.message().await;
+            courier.content(job).await;
+            for (number, to) in to {
+                let is_report = to == address("a@example.net");
+                let gone = Said { enhanced: Some("5.1.1".into()), of_recipient: true, ..said(550) };
+                courier
+                    .say(job, number, if is_report { Outcome::Delivered(said(250)) } else { Outcome::Failed(gone) })
+                    .await;
+                told += usize::from(!is_report);
+            }
+            courier.settled(job).await;
+        }
+        let listed = listed(&mut vault).await;
+        assert_eq!(listed.len(), 1, "{listed:?}");
+        assert_eq!(listed[0].address.as_deref(), Some("gone@example.org"), "and not the journal");
+    });
+    vault.drain();
 }
 
 #[test]

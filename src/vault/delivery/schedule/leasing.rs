@@ -78,7 +78,7 @@ async fn lease(vault: &Rc<Vault>, plan: Plan) {
                     found.segments.extend(expiry::give_up(store, &late, &upstream)?);
                 }
                 Some(mut leased) => {
-                    found.segments.extend(suppression::part(store, &mut leased, &upstream)?);
+                    found.segments.extend(suppression::part(store, &mut leased, &upstream, clock.passed_us())?);
                     if leased.recipients.is_empty() {
                         // As those that are over it goes to nobody, and a report may be owed.
                         found.expired += 1;

@@ -18,8 +18,20 @@ CREATE TABLE suppression(
   since_us   INTEGER NOT NULL,
   expires_us INTEGER,                                   -- NULL: never
   note       TEXT,
-  active     INTEGER NOT NULL CHECK(active BETWEEN 0 AND 1), -- 0: bounces are counted, and too few yet
-  bounces    INTEGER NOT NULL,
+  alone      INTEGER NOT NULL CHECK(alone BETWEEN 0 AND 1), -- 1: by bounces, 0: by an order
   PRIMARY KEY(tag, scope)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX su_expires ON suppression(expires_us) WHERE expires_us IS NOT NULL;
+
+-- Bounces of an address that are too few yet. The address itself is not kept for that.
+CREATE TABLE suppression_bounce(
+  tag        BLOB NOT NULL CHECK(length(tag) = 32),
+  scope      TEXT NOT NULL,
+  bounces    INTEGER NOT NULL,
+  since_us   INTEGER NOT NULL,                          -- the last one
+  expires_us INTEGER NOT NULL,
+  PRIMARY KEY(tag, scope)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sb_since ON suppression_bounce(since_us);
+CREATE INDEX sb_scope ON suppression_bounce(scope, since_us);
+CREATE INDEX sb_expires ON suppression_bounce(expires_us);
