@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{Event, Field, Name, Outcome};
 use crate::mail::id::MessageId;
+use crate::vault::feedback::dropped;
 use crate::vault::store::Store;
 pub use hashes::hash_pruning;
 use pruning::Pruning;
@@ -176,9 +177,15 @@ fn record(store: &mut Store<'_>, name: Name, data: String, actor: &str, rule: Op
     Ok(seq)
 }
 
-/// What the spool remembers of messages that are done, for those who ask how they ended. At most `MOST_MESSAGES` at once.
+/// What the spool remembers of messages that are done, for those who ask how they ended, and what no webhook has taken yet of any
+/// of them. At most `MOST_MESSAGES` at once.
 pub fn forget_done(store: &mut Store<'_>, messages: &[MessageId]) -> Sql<()> {
-    messages.iter().try_for_each(|message| store.erasures.forget_message(*message))
+    let mut lost = Vec::new();
+    for message in messages {
+        store.erasures.forget_message(*message)?;
+        lost.extend(store.outbox.erase(*message)?);
+    }
+    store.record(dropped::events(&lost, "erased"))
 }
 
 /// In portions that fit into a leaf.

@@ -8,6 +8,7 @@ use crate::policy::OnUnknown;
 use crate::policy::reports::Reports;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
+use crate::vault::feedback::happened::NOT_SENDABLE;
 use crate::vault::store::spool::{Leased, State};
 
 /// The jitter of a retry, to each side, in parts of a hundred: what failed together shall not come back together.
@@ -75,7 +76,7 @@ pub fn decide(
 
 /// The word for why, where it isn't what the event's name implies.
 pub fn reason(delivery: &Delivery) -> Option<String> {
-    matches!(delivery, Delivery::Unsendable(_)).then(|| "not-sendable".to_owned())
+    matches!(delivery, Delivery::Unsendable(_)).then(|| NOT_SENDABLE.to_owned())
 }
 
 /// What the gate did by itself with a recipient that nobody knows about, beside the event of the attempt: one that is given up

@@ -120,6 +120,7 @@ pub async fn make(vault: &Vault, owed: Owed) -> bool {
     let subject = way.webhook.clone().map(|webhook| Subject {
         webhook,
         instead: true,
+        row: owed.row,
         message: owed.message,
         credential: owed.principal.clone(),
         sender: Some(owed.sender.clone()),
@@ -144,7 +145,11 @@ pub async fn make(vault: &Vault, owed: Owed) -> bool {
             return Ok((false, None));
         }
         let event = match subject {
-            Some(subject) => by_webhook(event, &subject, happened::report(store, row, &subject, fates)?),
+            Some(subject) => by_webhook(
+                event,
+                &subject,
+                happened::report(store, &subject, numbers.into_iter().zip(fates).collect())?,
+            ),
             None => event,
         };
         let seq = store.ledger.append(event)?;

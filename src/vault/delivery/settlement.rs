@@ -14,7 +14,7 @@ use crate::policy::reports::Reports;
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Name};
 use crate::vault::audit::ledger::now_us;
-use crate::vault::feedback::happened::{self, Happened, Subject};
+use crate::vault::feedback::happened::{self, Happened, NOT_SENDABLE, Subject};
 use crate::vault::store::spool::{Leased, Settled, State};
 
 /// Writes down outcomes, what the webhook is told of them, their events and, when they were the last, the end of the body, in one transaction.
@@ -52,6 +52,9 @@ pub fn write(
             store.record(events)?;
             if let Some(rule) = &rule {
                 suppression::count(store, rule, (&whose.0, whose.1), &signs)?;
+            }
+            for number in told.iter().filter(|happened| happened.reason == NOT_SENDABLE).filter_map(|one| one.number) {
+                store.outbox.unsendable(row, number)?;
             }
             if let Some(subject) = subject {
                 told.iter().try_for_each(|happened| happened::put(store, &subject, happened).map(drop))?;

@@ -14,7 +14,7 @@ pub struct WayBack {
     pub from: ReversePath,
     /// Each of them offers REQUIRETLS.
     pub keeps_tls: bool,
-    /// The webhook that is told in its place, where `bounce` of one of them says so.
+    /// The webhook that is told in its place, where `bounce` of the first of them says so.
     pub webhook: Option<String>,
 }
 
@@ -33,7 +33,14 @@ pub fn find(slice: &VaultSlice, principal: &str, sender: &Address) -> WayBack {
     for number in &route.via {
         let bounce = bounce_of(slice, *number);
         let by = bounce.and_then(|bounce| bounce.via).unwrap_or(*number);
-        way.webhook = way.webhook.or_else(|| bounce?.webhook.clone());
+        // Another one that takes no reports is passed over: those that are asked before it take them.
+        if let Some(webhook) = bounce.and_then(|bounce| bounce.webhook.clone()) {
+            if names.is_empty() {
+                way.webhook.get_or_insert(webhook);
+            } else {
+                continue;
+            }
+        }
         let own = || bounce_of(slice, by).and_then(|bounce| bounce.from.clone());
         way.from = way.from.or_else(|| bounce.and_then(|bounce| bounce.from.clone())).or_else(own);
         way.keeps_tls &= bounce.is_none_or(|bounce| bounce.via.is_none() || bounce.requiretls);

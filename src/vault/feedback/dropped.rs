@@ -11,7 +11,7 @@ use crate::vault::store::outbox::Lost;
 pub fn events(lost: &[Lost], reason: &str) -> Vec<Event> {
     let mut others: BTreeMap<&str, usize> = BTreeMap::new();
     let mut events = Vec::new();
-    for Lost { webhook, message, kind, instead } in lost {
+    for Lost { id: _, webhook, message, kind, instead } in lost {
         tracing::debug!(webhook, %message, kind, reason, "a webhook is not told of an event any more");
         if *instead {
             tracing::error!(webhook, %message, kind, reason, "nobody could be told that a message failed");

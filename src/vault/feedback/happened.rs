@@ -26,6 +26,8 @@ use crate::vault::store::spool::{Leased, Settled, State};
 pub const VERSION: u8 = 1;
 /// How long an event is kept for a webhook that the configuration doesn't have: it may come back.
 const STRANGE_US: u64 = 4 * 86_400_000_000;
+/// The reason where no upstream has refused a recipient, but the gate itself.
+pub const NOT_SENDABLE: &str = "not-sendable";
 
 /// A message with a webhook.
 #[derive(Clone, Debug)]
@@ -33,6 +35,7 @@ pub struct Subject {
     pub webhook: String,
     /// It is told of failures in the place of the sender.
     pub instead: bool,
+    pub row: i64,
     pub message: MessageId,
     pub credential: String,
     pub sender: ReversePath,
@@ -45,6 +48,7 @@ impl Subject {
         Some(Self {
             webhook: leased.webhook.clone()?,
             instead: leased.reports == Reports::Webhook,
+            row: leased.row,
             message: leased.message,
             credential: leased.principal.clone(),
             sender: leased.sender.clone(),
@@ -56,6 +60,8 @@ impl Subject {
 /// What became of one recipient.
 #[derive(Clone, Debug)]
 pub struct Happened {
+    /// Of the recipient. None where it stands for a report.
+    pub number: Option<u32>,
     pub told: Told,
     /// A word of a closed list, as events of the audit log have it.
     pub reason: String,
@@ -80,11 +86,12 @@ impl Happened {
             State::Delivered => (Told::Sent, reason, None),
             State::Waiting(next_us) => (Told::Deferred, reason, Some(next_us)),
             State::Held(_) => (Told::Deferred, "held", None),
-            State::Failed if settled.unknown || reason == "not-sendable" => (Told::Failed, reason, None),
+            State::Failed if settled.unknown || reason == NOT_SENDABLE => (Told::Failed, reason, None),
             State::Failed => (Told::Bounced, reason, None),
             State::Expired => (Told::Failed, "lifetime", None),
         };
         Some(Self {
+            number: Some(number),
             told,
             reason: reason.to_owned(),
             recipient: addressee.address.clone(),
@@ -109,20 +116,28 @@ impl From<Fate> for Happened {
         let Fate { recipient, code, enhanced, text, host, .. } = fate;
         let said = Said { code, enhanced, text, host, ..Said::default() };
         let reason = reason.to_owned();
-        Self { told, reason, recipient, attempts: None, upstream: None, said, next_us: None }
+        Self { number: None, told, reason, recipient, attempts: None, upstream: None, said, next_us: None }
     }
 }
 
-/// What would have been reported of the message of a row goes to a webhook. What that has been told as the message's own, it is
-/// not told again. Gives the number of events.
-pub fn report(store: &mut Store<'_>, row: i64, subject: &Subject, fates: Vec<Fate>) -> Result<usize> {
-    let is_own = store.outbox.of(row)?.is_some_and(|own| own == subject.webhook);
+/// What would have been reported of recipients goes to a webhook. A failure that an event of the message's own tells it, or has
+/// told, is not put again; nor what is none and that it wants to be told of. Gives the number of events.
+pub fn report(store: &mut Store<'_>, subject: &Subject, fates: Vec<(u32, Fate)>) -> Result<usize> {
+    let is_own = store.outbox.of(subject.row)?.is_some_and(|own| own == subject.webhook);
     let known = store.outbox.webhooks.get(&subject.webhook).filter(|_| is_own);
     let known = known.map(|webhook| webhook.events.clone()).unwrap_or_default();
-    let all = fates.into_iter().map(Happened::from).filter(|happened| !known.contains(&happened.told));
     let mut told = 0;
-    for happened in all {
-        told += usize::from(put(store, subject, &happened)?);
+    for (number, fate) in fates {
+        let is_refused = fate.action == Action::Failed;
+        let mut happened = Happened::from(fate);
+        if is_refused && store.outbox.is_unsendable(subject.row, number)? {
+            (happened.told, happened.reason) = (Told::Failed, NOT_SENDABLE.to_owned());
+        }
+        let is_known = match happened.told.is_failure() {
+            true => is_own && store.outbox.stands_for(subject.row, number)?,
+            false => known.contains(&happened.told),
+        };
+        told += usize::from(!is_known && put(store, subject, &happened)?);
     }
     Ok(told)
 }
@@ -147,6 +162,10 @@ pub fn put(store: &mut Store<'_>, subject: &Subject, happened: &Happened) -> Res
         now_us,
         expires_us: now_us.saturating_add(lifetime),
     };
+    // If a report is owed of it, the way of that may lead to the same webhook.
+    if let Some(number) = happened.number.filter(|_| !instead && happened.told.is_failure()) {
+        store.outbox.mark(subject.row, number, fresh.id)?;
+    }
     let pushed_out = store.outbox.put(&fresh)?;
     store.outbox.fresh.notify_one();
     store.record(dropped::events(&pushed_out, "outbox-full")).map(|()| true)
@@ -191,7 +210,7 @@ struct Answer<'a> {
 /// The body, which is the same at each attempt.
 fn body(subject: &Subject, happened: &Happened, webhook: Option<&Webhook>, now_us: u64) -> String {
     let mask = webhook.map_or(Mask::default(), |webhook| webhook.mask);
-    let Happened { told, reason, recipient, attempts, upstream, said, next_us } = happened;
+    let Happened { number: _, told, reason, recipient, attempts, upstream, said, next_us } = happened;
     let accepted_us = subject.message.time_ms().map_or(now_us, |ms| ms.saturating_mul(1000));
     // It quotes addresses.
     let text = Some(said.text.as_str()).filter(|text| mask == Mask::None && !text.is_empty());
@@ -252,6 +271,7 @@ mod tests {
         let subject = Subject {
             webhook: "app".into(),
             instead: false,
+            row: 1,
             message: MessageId::now(),
             credential: "shop".into(),
             sender: None,
@@ -260,6 +280,7 @@ mod tests {
         for (text, is_kept) in [("\u{1f4a3}".repeat(512), true), ("\u{1}".repeat(MAX_BODY), false)] {
             let said = Said { code: Some(550), text, host: "mx.example.org".into(), ..Said::default() };
             let happened = Happened {
+                number: None,
                 told: Told::Bounced,
                 reason: "refused-upstream".into(),
                 recipient: Address::parse("a@example.org").unwrap(),

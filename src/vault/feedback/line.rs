@@ -34,7 +34,7 @@ impl Line {
         orders: UnboundedSender<Order>,
     ) -> Self {
         let (posts, asked) = unbounded_channel();
-        spawn_local(serve((webhook, instance), channel, asked, orders));
+        spawn_local(serve((webhook, generation, instance), channel, asked, orders));
         Self { generation, instance, posts }
     }
 
@@ -50,14 +50,14 @@ impl Line {
 
 /// Until the courier is gone, or nobody posts any more and all is answered.
 async fn serve(
-    (webhook, instance): (String, Instance),
+    (webhook, generation, instance): (String, Generation, Instance),
     (asks, mut answers): Channel,
     mut asked: UnboundedReceiver<Ask>,
     orders: UnboundedSender<Order>,
 ) {
     let tell = |ticket: u64, answer: Option<Answer>| {
         // Without a keeper nobody wants it.
-        let _ = orders.send(Order::Answered { webhook: webhook.clone(), ticket, answer });
+        let _ = orders.send(Order::Answered { webhook: webhook.clone(), generation, ticket, answer });
     };
     let accuse = |word| {
         let _ = orders.send(Order::Violated { webhook: webhook.clone(), instance, word });
@@ -101,6 +101,39 @@ async fn serve(
             }
         }
     }
-    drop(asked);
+    asked.close();
+    // What was posted before anybody knew.
+    while let Ok(Ask::Post { ticket, .. }) = asked.try_recv() {
+        tell(ticket, None);
+    }
     waiting.into_keys().for_each(|ticket| tell(ticket, None));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::channel::open;
+    use crate::sandbox::Sealed;
+
+    #[test]
+    fn an_answer_comes_for_each_that_was_posted_while_its_courier_ended() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+            let channel = open(ours.into(), &Sealed::for_tests()).unwrap();
+            let (orders, mut answered) = unbounded_channel();
+            let line = Line::open("app".into(), (Generation(1), Instance(1)), channel, orders);
+            drop(theirs);
+            for ticket in 1..=4 {
+                assert!(line.post(Ask::Post { ticket, id: "evt_1".into(), body: "{}".into() }));
+            }
+            let mut tickets = Vec::new();
+            while let Some(order) = answered.recv().await {
+                let Order::Answered { ticket, answer: None, .. } = order else { panic!("another order") };
+                tickets.push(ticket);
+            }
+            tickets.sort_unstable();
+            assert_eq!((tickets, line.is_gone()), (vec![1, 2, 3, 4], true));
+        });
+    }
 }

@@ -23,7 +23,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::ipc::admin::webhook::State;
 use crate::ipc::control::{ChildPackets, Peer, Report};
 use crate::ipc::feedback::{self, Answer, Ask};
-use crate::role::Instance;
+use crate::role::{Generation, Instance};
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
@@ -32,7 +32,7 @@ use crate::vault::store::Store;
 use crate::vault::store::outbox::Due;
 use hook::{Hook, Pause};
 use line::Line;
-use verdict::{Verdict, judge, wait_us};
+use verdict::{Verdict, judge, next_us};
 
 pub use line::Channel;
 
@@ -45,6 +45,9 @@ const SWEEP: u32 = 100;
 const GRACE: Duration = Duration::from_secs(if cfg!(test) { 0 } else { 300 });
 const LATE_US: u64 = if cfg!(test) { 0 } else { 120_000_000 };
 
+/// What is said of an event whose courier ended over it.
+const FELL: &str = "its courier ended";
+
 /// What the others tell the keeper.
 pub enum Order {
     /// The courier of a webhook, or its successor.
@@ -52,6 +55,7 @@ pub enum Order {
     /// What became of an event; none when its courier ended first.
     Answered {
         webhook: String,
+        generation: Generation,
         ticket: u64,
         answer: Option<Answer>,
     },
@@ -140,14 +144,23 @@ impl Keeper {
                     (hook.line, hook.due_us) = (Some(Line::open(name, age, channel, orders)), 0);
                 }
             }
-            Order::Answered { webhook, ticket, answer } => self.answered(&webhook, ticket, answer).await,
+            Order::Answered { webhook, generation, ticket, answer } => {
+                self.answered(&webhook, generation, ticket, answer).await
+            }
             Order::Violated { webhook, instance, word } => self.accuse(&webhook, instance, word).await,
             Order::Settled { webhook, row } => {
                 if let Some(hook) = self.hooks.get_mut(&webhook) {
                     hook.settled(row);
                 }
             }
-            Order::Reloaded => self.reload().await,
+            Order::Reloaded => {
+                self.reload().await;
+                // Whoever mended a receiver need not wait for a day.
+                let again = self.vault.writer.run(move |store| store.outbox.again(now_us()));
+                if let Err(error) = again.await {
+                    tracing::warn!(?error, "the events that wait for webhooks wait on: reload again");
+                }
+            }
             Order::Status(answer) => {
                 let states = self.states().await;
                 let _ = answer.send(states);
@@ -230,7 +243,7 @@ impl Keeper {
         }
     }
 
-    async fn answered(&mut self, name: &str, ticket: u64, answer: Option<Answer>) {
+    async fn answered(&mut self, name: &str, generation: Generation, ticket: u64, answer: Option<Answer>) {
         let Some(hook) = self.hooks.get_mut(name) else { return };
         if let Some(test) = hook.tests.remove(&ticket) {
             if let Some(answer) = answer {
@@ -240,9 +253,17 @@ impl Keeper {
         }
         let Some(due) = hook.answered(ticket) else { return };
         hook.due_us = 0;
-        // It is posted again as it was.
-        let Some(answer) = answer else { return };
-        match judge(answer) {
+        let is_replaced = hook.line.as_ref().is_some_and(|line| line.generation > generation);
+        let is_ended = is_replaced || self.vault.authority.borrow().draining;
+        let verdict = match answer.map(judge) {
+            // It is posted again as it was: nobody fell, or what says so is of before a reload.
+            None if is_ended => return,
+            Some(Verdict::Gone) if is_replaced => return,
+            // Its courier fell, maybe over it: without a wait it would be the first that the next one is given.
+            None => Verdict::Refused(FELL.to_owned()),
+            Some(verdict) => verdict,
+        };
+        match verdict {
             Verdict::Taken => {
                 if hook.took() {
                     tracing::info!(webhook = name, "a webhook takes events again");
@@ -277,13 +298,13 @@ impl Keeper {
         }
     }
 
-    /// It is tried again, unless its time is over: an attempt was just made.
+    /// It is tried again, the last time shortly before its time is over, which it may be: an attempt was just made.
     fn put_off(&mut self, name: &str, due: &Due, reason: &str) {
         let (row, now) = (due.row, now_us());
         if due.expires_us <= now {
             return self.give_up(name, row);
         }
-        let next_us = now.saturating_add(wait_us(due.attempts));
+        let next_us = next_us(now, due.attempts, due.expires_us);
         let (id, seconds) = (due.id, (next_us - now) / 1_000_000);
         tracing::info!(webhook = name, %id, reason, seconds, "a webhook did not take an event; it is tried again");
         self.settle(name, row, move |store| store.outbox.put_off(row, next_us));

@@ -7,6 +7,8 @@ use crate::vault::delivery::outcome::jitter;
 
 /// Waits after each attempt, as Standard Webhooks recommends; the last one repeats until the event's time is over.
 const WAITS: [u64; 9] = [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400];
+/// So long before its time is over an event is tried for the last time, if its last try was as long before that.
+const LAST_US: u64 = 60_000_000;
 /// Statuses with a meaning of their own: 410 says that nobody wants events there any more, 429 and 503 that it has too many.
 const GONE: u16 = 410;
 const TOO_MANY: u16 = 429;
@@ -47,6 +49,12 @@ pub fn wait_us(attempts: u32) -> u64 {
     base.saturating_mul(u64::from(jitter())) / 100
 }
 
+/// When it is tried again: once more shortly before its time is over, if the list has nothing before that.
+pub fn next_us(now_us: u64, attempts: u32, expires_us: u64) -> u64 {
+    let (next, last) = (now_us.saturating_add(wait_us(attempts)), expires_us.saturating_sub(LAST_US));
+    if next > last && last > now_us.saturating_add(LAST_US) { last } else { next }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +78,21 @@ mod tests {
             (failed(true), failed(false)),
             (Verdict::Refused("reset".into()), Verdict::Away("reset".into(), None))
         );
+    }
+
+    #[test]
+    fn the_last_try_is_shortly_before_the_time_is_over() {
+        let second = 1_000_000;
+        for (attempts, expires, expected) in [
+            (3, 3600, 3540..=3540),
+            (3, 121, 61..=61),
+            (3, 120, 5760..=8640),
+            (1, 3600, 240..=360),
+            (3, 0, 5760..=8640),
+        ] {
+            let next = next_us(second, attempts, second + expires * second) / second - 1;
+            assert!(expected.contains(&next), "{attempts} {expires}: {next}");
+        }
     }
 
     #[test]

@@ -45,6 +45,7 @@ pub struct Due {
 /// One that nobody will take any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lost {
+    pub id: Uuid,
     pub webhook: String,
     pub message: MessageId,
     pub kind: String,
@@ -75,10 +76,18 @@ pub struct Outbox<'c> {
     next: Statement<'c>,
     taken: Statement<'c>,
     put_off: Statement<'c>,
+    again: Statement<'c>,
     give_up: Statement<'c>,
     over: Statement<'c>,
     waiting: Statement<'c>,
     all: Statement<'c>,
+    unsendable: Statement<'c>,
+    is_unsendable: Statement<'c>,
+    mark: Statement<'c>,
+    marked: Statement<'c>,
+    stand_in: Statement<'c>,
+    unmark: Statement<'c>,
+    of_message: Statement<'c>,
 }
 
 impl<'c> Outbox<'c> {
@@ -96,7 +105,7 @@ impl<'c> Outbox<'c> {
             )?,
             count: sql("SELECT count(*) FROM webhook_event WHERE webhook = ?")?,
             push_out: sql("DELETE FROM webhook_event WHERE id IN (SELECT id FROM webhook_event WHERE webhook = ? \
-                           ORDER BY instead, id LIMIT ?) RETURNING webhook, msg_id, kind, instead")?,
+                           ORDER BY instead, id LIMIT ?) RETURNING webhook, msg_id, kind, instead, event_id")?,
             due: sql(
                 "SELECT id, event_id, body, attempts, expires_us FROM webhook_event WHERE webhook = ? AND next_us <= ? \
                       ORDER BY next_us, id LIMIT ?",
@@ -104,11 +113,21 @@ impl<'c> Outbox<'c> {
             next: sql("SELECT next_us FROM webhook_event WHERE webhook = ? AND next_us > ? ORDER BY next_us LIMIT 1")?,
             taken: sql("DELETE FROM webhook_event WHERE id = ?")?,
             put_off: sql("UPDATE webhook_event SET attempts = min(attempts + 1, 1000000), next_us = ? WHERE id = ?")?,
-            give_up: sql("DELETE FROM webhook_event WHERE id = ? RETURNING webhook, msg_id, kind, instead")?,
+            again: sql("UPDATE webhook_event SET next_us = ?1 WHERE next_us > ?1")?,
+            give_up: sql("DELETE FROM webhook_event WHERE id = ? RETURNING webhook, msg_id, kind, instead, event_id")?,
             over: sql("DELETE FROM webhook_event WHERE id IN (SELECT id FROM webhook_event WHERE expires_us <= ? \
-                       ORDER BY expires_us LIMIT ?) RETURNING webhook, msg_id, kind, instead")?,
+                       ORDER BY expires_us LIMIT ?) RETURNING webhook, msg_id, kind, instead, event_id")?,
             waiting: sql("SELECT count(*), min(expires_us) FROM webhook_event WHERE webhook = ?")?,
             all: sql("SELECT DISTINCT webhook FROM webhook_event")?,
+            unsendable: sql("INSERT OR IGNORE INTO spool_unsendable(msg, num) VALUES(?, ?)")?,
+            is_unsendable: sql("SELECT 1 FROM spool_unsendable WHERE msg = ? AND num = ?")?,
+            mark: sql("INSERT OR REPLACE INTO spool_told(msg, num, event_id) VALUES(?, ?, ?)")?,
+            marked: sql("SELECT event_id FROM spool_told WHERE msg = ? AND num = ?")?,
+            stand_in: sql("UPDATE webhook_event SET instead = 1 WHERE event_id = ?")?,
+            unmark: sql("DELETE FROM spool_told WHERE event_id = ?")?,
+            of_message: sql(
+                "DELETE FROM webhook_event WHERE msg_id = ? RETURNING webhook, msg_id, kind, instead, event_id",
+            )?,
         })
     }
 
@@ -141,7 +160,9 @@ impl<'c> Outbox<'c> {
         }
         *since = 0;
         let count: u32 = self.count.query_row([webhook], |row| number(row, 0))?;
-        self.push_out.query_map(params![webhook, count.saturating_sub(MOST)], lost)?.collect()
+        let lost =
+            self.push_out.query_map(params![webhook, count.saturating_sub(MOST)], lost)?.collect::<Result<_>>()?;
+        self.dropped(lost)
     }
 
     /// What is to be posted now, what waits the longest first.
@@ -174,14 +195,57 @@ impl<'c> Outbox<'c> {
         self.put_off.execute(params![integer(next_us), row]).map(drop)
     }
 
+    /// Whatever waits is tried at once.
+    pub fn again(&mut self, now_us: u64) -> Result<()> {
+        self.again.execute([integer(now_us)]).map(drop)
+    }
+
     /// It is not tried again.
     pub fn give_up(&mut self, row: i64) -> Result<Option<Lost>> {
-        self.give_up.query_map([row], lost)?.next().transpose()
+        let lost = self.give_up.query_map([row], lost)?.collect::<Result<_>>()?;
+        Ok(self.dropped(lost)?.pop())
     }
 
     /// Takes out some whose time was over then.
     pub fn over(&mut self, then_us: u64, limit: u32) -> Result<Vec<Lost>> {
-        self.over.query_map(params![integer(then_us), limit], lost)?.collect()
+        let lost = self.over.query_map(params![integer(then_us), limit], lost)?.collect::<Result<_>>()?;
+        self.dropped(lost)
+    }
+
+    /// Takes out what tells of a message, for an erasure.
+    pub fn erase(&mut self, message: MessageId) -> Result<Vec<Lost>> {
+        let lost = self.of_message.query_map([message.uuid().as_bytes()], lost)?.collect::<Result<_>>()?;
+        self.dropped(lost)
+    }
+
+    /// The gate itself found that the message can't be sent to that recipient.
+    pub fn unsendable(&mut self, row: i64, number: u32) -> Result<()> {
+        self.unsendable.execute([row, i64::from(number)]).map(drop)
+    }
+
+    pub fn is_unsendable(&mut self, row: i64, number: u32) -> Result<bool> {
+        self.is_unsendable.exists([row, i64::from(number)])
+    }
+
+    /// That event, which is put in the same transaction, tells of a recipient's failure.
+    pub fn mark(&mut self, row: i64, number: u32, event: Uuid) -> Result<()> {
+        self.mark.execute(params![row, number, event.as_bytes()]).map(drop)
+    }
+
+    /// Whether an event tells of that recipient's failure, or has told. If it waits, it stands for the report from now on.
+    pub fn stands_for(&mut self, row: i64, number: u32) -> Result<bool> {
+        let event = self.marked.query_map(params![row, number], |columns| id(columns, 0))?.next().transpose()?;
+        let Some(event) = event else { return Ok(false) };
+        self.stand_in.execute([event.as_bytes()])?;
+        Ok(true)
+    }
+
+    /// Nobody was told by these.
+    fn dropped(&mut self, lost: Vec<Lost>) -> Result<Vec<Lost>> {
+        for lost in &lost {
+            self.unmark.execute([lost.id.as_bytes()])?;
+        }
+        Ok(lost)
     }
 
     pub fn waiting(&mut self, webhook: &str) -> Result<Waiting> {
@@ -198,5 +262,11 @@ impl<'c> Outbox<'c> {
 }
 
 fn lost(row: &Row<'_>) -> Result<Lost> {
-    Ok(Lost { webhook: row.get(0)?, message: id(row, 1)?.into(), kind: row.get(2)?, instead: row.get(3)? })
+    Ok(Lost {
+        id: id(row, 4)?,
+        webhook: row.get(0)?,
+        message: id(row, 1)?.into(),
+        kind: row.get(2)?,
+        instead: row.get(3)?,
+    })
 }

@@ -1,5 +1,6 @@
 //! Webhooks: what became of mail is told to them, once it is on the disk and until it was taken, and mail never waits for them.
 
+mod instead;
 mod outbox;
 
 use super::courier::offered;

@@ -25,3 +25,20 @@ CREATE TABLE webhook_event(
 CREATE INDEX we_due ON webhook_event(webhook, next_us, id);
 CREATE INDEX we_oldest ON webhook_event(webhook, instead, id);
 CREATE INDEX we_expires ON webhook_event(expires_us);
+CREATE INDEX we_msg ON webhook_event(msg_id);
+
+-- Recipients to whom the gate itself found that the message can't be sent: no upstream has refused them.
+CREATE TABLE spool_unsendable(
+  msg INTEGER NOT NULL REFERENCES spool_msg ON DELETE CASCADE,
+  num INTEGER NOT NULL,
+  PRIMARY KEY(msg, num)
+) STRICT, WITHOUT ROWID;
+
+-- Recipients whose failure is told to the webhook of their message by an event, which waits or was taken. A report by that webhook
+-- is nothing more. When the event is dropped, its row here goes, too.
+CREATE TABLE spool_told(
+  msg      INTEGER NOT NULL REFERENCES spool_msg ON DELETE CASCADE,
+  num      INTEGER NOT NULL,
+  event_id BLOB NOT NULL UNIQUE CHECK(length(event_id) = 16),
+  PRIMARY KEY(msg, num)
+) STRICT, WITHOUT ROWID;

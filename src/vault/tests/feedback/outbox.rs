@@ -11,7 +11,7 @@ fn what_a_webhook_has_not_taken_waits_over_a_restart_and_comes_with_the_same_id_
         let mut app = Receiving::attach(&mut vault);
         deliver(&bench, &mut vault, &[Outcome::Delivered(said(250))]).await;
         let (ticket, id, body) = app.event().await;
-        // Its courier ends over it: the next one is given the same, at once, and no mail is suspected.
+        // Its courier ends over it: the next one is given the same, and no mail is suspected.
         drop((app, ticket));
         let mut next = Receiving::attach(&mut vault);
         let (_, again, same) = next.event().await;
@@ -30,6 +30,48 @@ fn what_a_webhook_has_not_taken_waits_over_a_restart_and_comes_with_the_same_id_
     });
     vault.drain();
     assert_eq!(bench.count("SELECT count(*) FROM spool_msg WHERE ended > 0"), 0);
+}
+
+#[test]
+fn couriers_that_fall_over_their_events_are_not_given_them_again_at_once_and_the_webhook_rests() {
+    let bench = bench(&all(), Reports::None);
+    let mut vault = bench.run();
+    test(async {
+        let mut app = Receiving::attach(&mut vault);
+        deliver(&bench, &mut vault, &vec![Outcome::Delivered(said(250)); 3]).await;
+        for _ in 0..3 {
+            app.event().await;
+        }
+        drop(app);
+        let mut next = Receiving::attach(&mut vault);
+        let state = stands(&mut vault, admin::Standing::Resting, 3).await;
+        assert_eq!(state.fault.as_deref(), Some("its courier ended"));
+        next.nothing().await;
+    });
+    vault.drain();
+    assert_eq!(bench.count("SELECT sum(attempts) FROM webhook_event"), 3);
+}
+
+#[test]
+fn a_reload_has_what_waits_by_itself_tried_at_once() {
+    let bench = bench(&all(), Reports::None);
+    let mut vault = bench.run();
+    test(async {
+        let mut app = Receiving::attach(&mut vault);
+        deliver(&bench, &mut vault, &[Outcome::Delivered(said(250))]).await;
+        for generation in 2..4 {
+            let (ticket, ..) = app.event().await;
+            app.answer(ticket, 502).await;
+            while stands(&mut vault, admin::Standing::Up, 1).await.under_way > 0 {}
+            // What became of it is on the disk.
+            stands(&mut vault, admin::Standing::Up, 1).await;
+            vault.switch(&bench.slice, Generation(generation));
+        }
+        // After the second one it would have been five minutes.
+        app.take().await;
+        stands(&mut vault, admin::Standing::Up, 0).await;
+    });
+    vault.drain();
 }
 
 #[test]
@@ -203,4 +245,27 @@ fn a_courier_that_answers_what_it_was_not_asked_is_let_go_of_and_what_it_had_is_
     });
     vault.drain();
     assert_eq!(named(&bench, "ipc."), [("ipc.violation".to_owned(), Some("answer-out-of-order".to_owned()))]);
+}
+
+#[test]
+fn what_waits_for_a_webhook_goes_with_an_erasure_and_the_log_says_what_it_stood_for() {
+    let bench = bench(&all(), Reports::Webhook);
+    let mut vault = bench.run();
+    let message = test(async {
+        // Nobody serves the webhook.
+        let message = deliver(&bench, &mut vault, &[failed(), Outcome::Delivered(said(250))]).await;
+        deliver(&bench, &mut vault, &[Outcome::Delivered(said(250))]).await;
+        stands(&mut vault, admin::Standing::Absent, 3).await;
+        let (asks, mut answers) = vault.administrator();
+        let target = audit::Target::Message(message);
+        let redact = audit::Command::Redact { target, fields: Vec::new(), ground: "GDPR 17".into() };
+        asks.send(Request { behalf: None, command: Command::Audit(redact) }).await.unwrap();
+        answers.receive().await.unwrap().expect("an answer");
+        stands(&mut vault, admin::Standing::Absent, 1).await;
+        message
+    });
+    vault.drain();
+    let events = bench.events(&Filter { event: Some("webhook.drop".into()), ..Filter::default() });
+    assert!(events.iter().all(|event| event.get("reason") == Some("erased")));
+    assert_eq!(events.iter().filter(|event| event.get("msg_id") == Some(&message.to_string())).count(), 1);
 }
