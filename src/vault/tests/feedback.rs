@@ -31,7 +31,7 @@ impl Receiving {
 
     /// The next event: its ticket, its id and its body.
     async fn event(&mut self) -> (u64, String, Value) {
-        let asked = tokio::time::timeout(Duration::from_secs(10), self.asks.receive()).await;
+        let asked = tokio::time::timeout(Duration::from_secs(30), self.asks.receive()).await;
         let Post::Post { ticket, id, body } = asked.expect("an event in time").unwrap().expect("an open channel");
         (ticket, id, serde_json::from_str(&body).unwrap())
     }
