@@ -91,9 +91,16 @@ impl Webhook {
         mut asks: Receiver<Ask>,
         mut drain: watch::Receiver<bool>,
     ) {
-        let mut posts = JoinSet::new();
+        let (mut posts, mut is_told) = (JoinSet::new(), false);
         loop {
             let drains = *drain.borrow_and_update();
+            if drains && !is_told {
+                // What it has sent and we don't read is for the next one.
+                if answers.send(Reply::leaving()).await.is_err() {
+                    return;
+                }
+                is_told = true;
+            }
             if drains && posts.is_empty() {
                 return;
             }

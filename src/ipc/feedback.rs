@@ -15,6 +15,10 @@ pub const MAX_REASON: usize = 200;
 /// Events under way at once.
 pub const MAX_POSTS: usize = 8;
 
+/// The ticket of no event. What comes with it says that the courier takes no more: what it has not answered when it closes, it
+/// has not looked at.
+const NO_TICKET: u64 = 0;
+
 /// The label of the courier that tells this webhook.
 pub fn post(webhook: &str) -> String {
     format!("{POST}{webhook}")
@@ -40,6 +44,16 @@ pub enum Ask {
 pub struct Reply {
     pub ticket: u64,
     pub answer: Answer,
+}
+
+impl Reply {
+    pub fn leaving() -> Self {
+        Self { ticket: NO_TICKET, answer: Answer::Failed { sent: false, reason: String::new() } }
+    }
+
+    pub fn is_leaving(&self) -> bool {
+        self.ticket == NO_TICKET
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

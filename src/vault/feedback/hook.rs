@@ -70,6 +70,13 @@ impl Hook {
         self.under_way.remove(&ticket)
     }
 
+    /// Nobody has looked at what that ticket was of.
+    pub fn unread(&mut self, ticket: u64) {
+        self.under_way.remove(&ticket);
+        self.tests.remove(&ticket);
+        self.due_us = 0;
+    }
+
     /// Its fate is on its way to the disk.
     pub fn settle(&mut self, row: i64) {
         self.settling.insert(row);

@@ -59,10 +59,13 @@ async fn serve(
         // Without a keeper nobody wants it.
         let _ = orders.send(Order::Answered { webhook: webhook.clone(), generation, ticket, answer });
     };
+    let unread = |ticket: u64| {
+        let _ = orders.send(Order::Unread { webhook: webhook.clone(), ticket });
+    };
     let accuse = |word| {
         let _ = orders.send(Order::Violated { webhook: webhook.clone(), instance, word });
     };
-    let (mut waiting, mut last, mut is_open) = (HashMap::<u64, Instant>::new(), 0, true);
+    let (mut waiting, mut last, mut is_open, mut is_leaving) = (HashMap::<u64, Instant>::new(), 0, true, false);
     while is_open || !waiting.is_empty() {
         let until = waiting.values().min().copied().unwrap_or_else(|| Instant::now() + IDLE);
         tokio::select! {
@@ -78,6 +81,10 @@ async fn serve(
                 None => is_open = false,
             },
             reply = answers.receive() => match reply {
+                Ok(Some(reply)) if reply.is_leaving() => {
+                    is_leaving = true;
+                    asked.close();
+                }
                 Ok(Some(Reply { ticket, answer })) => match waiting.remove(&ticket) {
                     Some(_) => tell(ticket, Some(answer)),
                     // Of one that was given up.
@@ -104,9 +111,9 @@ async fn serve(
     asked.close();
     // What was posted before anybody knew.
     while let Ok(Ask::Post { ticket, .. }) = asked.try_recv() {
-        tell(ticket, None);
+        unread(ticket);
     }
-    waiting.into_keys().for_each(|ticket| tell(ticket, None));
+    waiting.into_keys().for_each(|ticket| if is_leaving { unread(ticket) } else { tell(ticket, None) });
 }
 
 #[cfg(test)]
@@ -129,8 +136,10 @@ mod tests {
             }
             let mut tickets = Vec::new();
             while let Some(order) = answered.recv().await {
-                let Order::Answered { ticket, answer: None, .. } = order else { panic!("another order") };
-                tickets.push(ticket);
+                match order {
+                    Order::Answered { ticket, answer: None, .. } | Order::Unread { ticket, .. } => tickets.push(ticket),
+                    _ => panic!("another order"),
+                }
             }
             tickets.sort_unstable();
             assert_eq!((tickets, line.is_gone()), (vec![1, 2, 3, 4], true));

@@ -59,6 +59,11 @@ pub enum Order {
         ticket: u64,
         answer: Option<Answer>,
     },
+    /// Its courier has not looked at an event: it is for the next one, as it was.
+    Unread {
+        webhook: String,
+        ticket: u64,
+    },
     /// A courier said what it may not, and its channel was ended.
     Violated {
         webhook: String,
@@ -146,6 +151,9 @@ impl Keeper {
             }
             Order::Answered { webhook, generation, ticket, answer } => {
                 self.answered(&webhook, generation, ticket, answer).await
+            }
+            Order::Unread { webhook, ticket } => {
+                let _ = self.hooks.get_mut(&webhook).map(|hook| hook.unread(ticket));
             }
             Order::Violated { webhook, instance, word } => self.accuse(&webhook, instance, word).await,
             Order::Settled { webhook, row } => {

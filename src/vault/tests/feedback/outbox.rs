@@ -16,6 +16,8 @@ fn what_a_webhook_has_not_taken_waits_over_a_restart_and_comes_with_the_same_id_
         let mut next = Receiving::attach(&mut vault);
         let (_, again, same) = next.event().await;
         assert_eq!((&again, &same), (&id, &body));
+        // This one only leaves.
+        next.replies.send(Reply::leaving()).await.unwrap();
         (id, body)
     });
     vault.drain();
@@ -50,6 +52,29 @@ fn couriers_that_fall_over_their_events_are_not_given_them_again_at_once_and_the
     });
     vault.drain();
     assert_eq!(bench.count("SELECT sum(attempts) FROM webhook_event"), 3);
+}
+
+#[test]
+fn what_a_courier_that_leaves_has_not_looked_at_is_for_the_next_one_as_it_was() {
+    let bench = bench(&all(), Reports::None);
+    let mut vault = bench.run();
+    test(async {
+        let mut app = Receiving::attach(&mut vault);
+        deliver(&bench, &mut vault, &vec![Outcome::Delivered(said(250)); 4]).await;
+        for _ in 0..4 {
+            app.event().await;
+        }
+        app.replies.send(Reply::leaving()).await.unwrap();
+        stands(&mut vault, admin::Standing::Absent, 4).await;
+        drop(app);
+        let mut next = Receiving::attach(&mut vault);
+        for _ in 0..4 {
+            next.take().await;
+        }
+        stands(&mut vault, admin::Standing::Up, 0).await;
+    });
+    vault.drain();
+    assert!(named(&bench, "webhook.").is_empty());
 }
 
 #[test]
