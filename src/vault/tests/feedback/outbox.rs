@@ -16,8 +16,9 @@ fn what_a_webhook_has_not_taken_waits_over_a_restart_and_comes_with_the_same_id_
         let mut next = Receiving::attach(&mut vault);
         let (_, again, same) = next.event().await;
         assert_eq!((&again, &same), (&id, &body));
-        // This one only leaves.
+        // This one only leaves, and is heard to.
         next.replies.send(Reply::leaving()).await.unwrap();
+        stands(&mut vault, admin::Standing::Absent, 1).await;
         (id, body)
     });
     vault.drain();
