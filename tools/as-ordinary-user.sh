@@ -22,7 +22,7 @@ cp target/release/gatepost "$place/gatepost-release"
 cp target/debug/gatepost "$place/gatepost"
 if [ -d target/clients ]; then mkdir "$place/target" && cp -r target/clients "$place/target"; fi
 # shellcheck disable=SC2086 # a list of paths without spaces
-mkdir "$place/programs" && cp $tests "$place/programs"
+mkdir "$place/programs" && { ln $tests "$place/programs" 2> /dev/null || cp -f $tests "$place/programs"; }
 chmod -R a+rX "$place"
 mkdir -m 700 "$place/home" "$place/tmp"
 chown "$user:$group" "$place/home" "$place/tmp"
