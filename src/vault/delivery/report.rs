@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::courier::open;
 use super::delay;
 use super::schedule::persist;
-use super::way_back;
+use super::way_back::{self, WayBack};
 use crate::mail::dsn::{Notify, Wish};
 use crate::mail::envelope::{Addressee, Manner, Utf8};
 use crate::mail::id::MessageId;
@@ -54,52 +54,119 @@ pub async fn make_all(vault: &Vault) {
 }
 
 /// Makes one, whose turn it is. False when the store has ended.
-pub async fn make(vault: &Vault, owed: Owed) -> bool {
+pub async fn make(vault: &Vault, mut owed: Owed) -> bool {
     let way = way_back::find(&vault.authority.borrow().slice, &owed.principal, &owed.sender);
     // RFC 8689 section 5: a report is protected like the message, or tells nothing of what is in it.
     let require_tls = owed.manner.require_tls && way.keeps_tls;
     let reportable = reportable(vault, &owed);
+    if reportable != Some(Reportable::Message) {
+        // They are words of whoever sent it.
+        owed.manner.report.envid = None;
+        owed.fates.iter_mut().for_each(|(_, fate)| fate.original = None);
+    }
     let original = match reportable {
         Some(Reportable::Message) if require_tls == owed.manner.require_tls => original(vault, &owed).await,
         _ => Original::Nothing,
     };
-    let (numbers, mut fates): (Vec<u32>, Vec<Fate>) = owed.fates.into_iter().unzip();
-    // They are words of whoever sent it.
-    let own = reportable == Some(Reportable::Message);
-    fates.iter_mut().filter(|_| !own).for_each(|fate| fate.original = None);
+    let (numbers, fates): (Vec<u32>, Vec<Fate>) = std::mem::take(&mut owed.fates).into_iter().unzip();
     let (id, now) = (MessageId::now(), now_us());
-    let time = |us: u64| i64::try_from(us).ok().and_then(|us| Timestamp::from_microsecond(us).ok()).unwrap_or_default();
-    let (content, lifetime) = {
-        let authority = vault.authority.borrow();
-        let notification = Notification {
-            hostname: &authority.slice.hostname,
-            id,
-            from: way.from.as_ref(),
-            to: &owed.sender,
-            now: time(now),
-            about: owed.message,
-            accepted: time(owed.accepted_us),
-            until: time(owed.expires_us),
-            envid: owed.manner.report.envid.as_ref().filter(|_| own),
-            fates: &fates,
-            original: &original,
-        };
-        (notification.compose(), authority.slice.lifetime)
+    let content = compose(vault, &owed, &way, (&fates, &original), (id, now));
+    let (accepted, sealed) = mail(vault, &owed, &way, require_tls, content, (id, now));
+    let subject = way.webhook.clone().map(|webhook| Subject {
+        webhook,
+        instead: true,
+        row: owed.row,
+        message: owed.message,
+        credential: owed.principal.clone(),
+        sender: Some(owed.sender.clone()),
+        expires_us: owed.expires_us,
+    });
+    let unsent = match reportable {
+        None => Some(NOT_WANTED),
+        _ if subject.is_some() => Some(BY_WEBHOOK),
+        Some(Reportable::Nothing) => Some("recipient-not-allowed"),
+        _ if way.lane.is_empty() => Some("no-route"),
+        _ if !sealed => Some("not-encrypted"),
+        _ => None,
     };
+    if let Some(reason) = unsent.filter(|reason| ![NOT_WANTED, BY_WEBHOOK].contains(reason)) {
+        tracing::error!(message = %owed.message, reason, "the sender of a message can't be told what became of it");
+    }
+    let event = event(&owed.principal, owed.message, &accepted, &fates, unsent);
+    let report = Report {
+        row: owed.row,
+        occasion: owed.occasion,
+        fates: numbers.into_iter().zip(fates).collect(),
+        mail: unsent.is_none().then_some(accepted),
+        subject: subject.filter(|_| unsent == Some(BY_WEBHOOK)),
+        event,
+    };
+    keep(vault, report).await
+}
+
+/// What takes the place of what was owed.
+#[derive(Clone)]
+struct Report {
+    row: i64,
+    occasion: Occasion,
+    /// Of the recipients that it tells of, by their numbers.
+    fates: Vec<(u32, Fate)>,
+    /// None when no mail goes out.
+    mail: Option<Accepted>,
+    /// Whom a webhook is told of in its place.
+    subject: Option<Subject>,
+    event: Event,
+}
+
+/// The report as it is read.
+fn compose(
+    vault: &Vault,
+    owed: &Owed,
+    way: &WayBack,
+    (fates, original): (&[Fate], &Original),
+    (id, now): (MessageId, u64),
+) -> Vec<u8> {
+    let time = |us: u64| i64::try_from(us).ok().and_then(|us| Timestamp::from_microsecond(us).ok()).unwrap_or_default();
+    let authority = vault.authority.borrow();
+    let notification = Notification {
+        hostname: &authority.slice.hostname,
+        id,
+        from: way.from.as_ref(),
+        to: &owed.sender,
+        now: time(now),
+        about: owed.message,
+        accepted: time(owed.accepted_us),
+        until: time(owed.expires_us),
+        envid: owed.manner.report.envid.as_ref(),
+        fates,
+        original,
+    };
+    notification.compose()
+}
+
+/// The report as a message of its own, and whether its body could be encrypted.
+fn mail(
+    vault: &Vault,
+    owed: &Owed,
+    way: &WayBack,
+    require_tls: bool,
+    content: Vec<u8>,
+    (id, now): (MessageId, u64),
+) -> (Accepted, bool) {
     let (bytes, sha256) = (u64::try_from(content.len()).unwrap_or(u64::MAX), Sha256::digest(&content).into());
     let (key, mut body) = (BodyKey::generate(), content);
-    let sealed = key.seal(0, true, &mut body);
+    let sealed = key.seal(0, true, &mut body).is_ok();
     // What another host makes of a report that has a sender would come here as mail, and be reported in its turn.
     let notify = way.from.is_some().then(Notify::never);
     let to = Addressee { wish: Wish { notify, orcpt: None }, ..Addressee::from(owed.sender.clone()) };
     let utf8 = if owed.sender.is_international() { Utf8::Needed } else { Utf8::None };
-    let over = now.saturating_add(microseconds(lifetime));
+    let over = now.saturating_add(microseconds(vault.authority.borrow().slice.lifetime));
     let accepted = Accepted {
         message: id,
         // Nobody's connection.
         session: Uuid::nil(),
         principal: owed.principal.clone(),
-        sender: way.from,
+        sender: way.from.clone(),
         manner: Manner { utf8, require_tls, ..Manner::default() },
         recipients: vec![(to, way.lane.clone())],
         body: Body::Inline(body),
@@ -117,50 +184,31 @@ pub async fn make(vault: &Vault, owed: Owed) -> bool {
         delays: Delays::Never,
         is_report: true,
     };
-    let subject = way.webhook.clone().map(|webhook| Subject {
-        webhook,
-        instead: true,
-        row: owed.row,
-        message: owed.message,
-        credential: owed.principal.clone(),
-        sender: Some(owed.sender.clone()),
-        expires_us: owed.expires_us,
-    });
-    let unsent = match (sealed, reportable) {
-        (_, None) => Some(NOT_WANTED),
-        _ if subject.is_some() => Some(BY_WEBHOOK),
-        (_, Some(Reportable::Nothing)) => Some("recipient-not-allowed"),
-        _ if way.lane.is_empty() => Some("no-route"),
-        (Err(_), _) => Some("not-encrypted"),
-        (Ok(()), _) => None,
-    };
-    if let Some(reason) = unsent.filter(|reason| ![NOT_WANTED, BY_WEBHOOK].contains(reason)) {
-        tracing::error!(message = %owed.message, reason, "the sender of a message can't be told what became of it");
-    }
-    let event = event(&owed.principal, owed.message, &accepted, &fates, unsent);
-    let subject = subject.filter(|_| unsent == Some(BY_WEBHOOK));
-    let (row, occasion, is_sent) = (owed.row, owed.occasion, unsent.is_none());
+    (accepted, sealed)
+}
+
+/// Takes it in, and owes it no more. False when the store has ended.
+async fn keep(vault: &Vault, report: Report) -> bool {
+    let lane = report.mail.as_ref().and_then(|mail| mail.recipients.first()).map(|(_, lane)| lane.clone());
     let made = persist(vault, move |store| {
+        let Report { row, occasion, fates, mail, subject, event } = report;
+        let numbers: Vec<u32> = fates.iter().map(|(number, _)| *number).collect();
         if !store.told(row, &numbers, occasion)? {
             return Ok((false, None));
         }
         let event = match subject {
-            Some(subject) => by_webhook(
-                event,
-                &subject,
-                happened::report(store, &subject, numbers.into_iter().zip(fates).collect())?,
-            ),
+            Some(subject) => by_webhook(event, &subject, happened::report(store, &subject, fates)?),
             None => event,
         };
         let seq = store.ledger.append(event)?;
-        if is_sent {
-            store.accept(&accepted, seq)?;
+        if let Some(mail) = &mail {
+            store.accept(mail, seq)?;
         }
-        Ok((is_sent, store.finish(row, now_us())?))
+        Ok((mail.is_some(), store.finish(row, now_us())?))
     });
     let Some((is_sent, segment)) = made.await else { return false };
-    if is_sent {
-        vault.schedule.borrow_mut().arrived([way.lane]);
+    if let Some(lane) = lane.filter(|_| is_sent) {
+        vault.schedule.borrow_mut().arrived([lane]);
         vault.poke.notify_one();
     }
     if let Some(segment) = segment {
