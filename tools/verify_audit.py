@@ -299,7 +299,7 @@ class Acknowledged:
 
     def event(self, event):
         self.first_us = self.first_us or event["time_us"]
-        if self.missing and event["event"] == "msg.accept":
+        if self.missing and event["event"] in ("msg.accept", "msg.intent"):
             self.missing.discard(message_id(str(event["clear"].get("msg_id"))))
 
     def judge(self, last_us, holes):

@@ -7,6 +7,7 @@ use super::findings::Findings;
 use super::limits;
 use super::plan::word;
 use super::slice::{Extension, Protocol};
+use crate::policy::Delivery;
 
 impl Extension {
     const ALL: [(&str, Self); 9] = [
@@ -29,6 +30,16 @@ pub fn future_release(written: &file::Listener, protocol: Protocol, findings: &m
         findings.refuse(written.span(), "future_release: is for protocol = \"smtp\"");
     }
     Some(limits::duration(written, &limits::FUTURE_RELEASE, findings))
+}
+
+/// How mail leaves that comes here, of credentials that don't say.
+pub fn delivery(written: &file::Listener, protocol: Protocol, findings: &mut Findings<'_>) -> Delivery {
+    let Some(mode) = &written.delivery else { return Delivery::default() };
+    let found = word(mode, "delivery", &Delivery::WORDS, &["fallback"], findings).unwrap_or_default();
+    if found != Delivery::Spool && protocol == Protocol::Http {
+        findings.refuse(mode.span(), "delivery: is for protocol = \"smtp\": HTTP answers when a message is kept");
+    }
+    found
 }
 
 /// What this listener doesn't offer.

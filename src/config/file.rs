@@ -73,6 +73,7 @@ pub struct Listener {
     pub mechanisms: Option<Vec<At<String>>>,
     pub extensions_off: Option<Vec<At<String>>>,
     pub future_release: Option<At<String>>,
+    pub delivery: Option<At<String>>,
     pub repair_bare_lf: Option<At<bool>>,
     pub commands_off: Option<Vec<At<String>>>,
     pub xclient_from: Option<Vec<At<String>>>,

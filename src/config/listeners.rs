@@ -61,6 +61,7 @@ pub fn plan(config: &Config, findings: &mut Findings<'_>) -> (Vec<Listener>, Vec
             mechanisms,
             extensions_off: extensions::off(written, protocol, findings),
             future_release: extensions::future_release(written, protocol, findings),
+            delivery: extensions::delivery(written, protocol, findings),
             dialect: dialect::plan(written, protocol, findings),
             reach: reach::plan(written, protocol, findings),
             zone: zone(&written.zone, findings),

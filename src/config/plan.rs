@@ -25,7 +25,7 @@ use super::{
     Dialect, Mode, Reach, anchors, audit, bounces, credentials, limits, listeners, name, routes, suppression,
     upstreams, ways, webhooks,
 };
-use crate::policy::Policy;
+use crate::policy::{Delivery, Policy};
 use crate::policy::limits::Pace;
 use crate::policy::mechanism::Mechanism;
 use crate::policy::presence::Caps;
@@ -96,6 +96,7 @@ pub struct Listener {
     pub extensions_off: Vec<Extension>,
     /// The longest that a message may ask to be held; none: it may not ask.
     pub future_release: Option<Duration>,
+    pub delivery: Delivery,
     pub dialect: Dialect,
     /// By which hosts and through which proxies an HTTP listener is reached.
     pub reach: Reach,

@@ -18,7 +18,6 @@ pub use outgoing::{
 
 use crate::ipc::capsule;
 use crate::mail::address::Address;
-use crate::policy::Policy;
 use crate::policy::certificate::Wanted;
 use crate::policy::feedback::Told;
 use crate::policy::limits::{Anomaly, FailedLogins, Pace, Tiers};
@@ -27,6 +26,7 @@ use crate::policy::mechanism::Mechanism;
 use crate::policy::presence::Caps;
 use crate::policy::route::Route;
 use crate::policy::thresholds::Shedding;
+use crate::policy::{Delivery, Policy};
 use crate::secret::Secret;
 
 /// What a listener speaks.
@@ -289,6 +289,8 @@ pub struct Counter {
     pub mechanisms: Vec<Mechanism>,
     /// The longest that a message may ask to be held; none: it may not ask.
     pub future_release: Option<Duration>,
+    /// How mail of its clients leaves whose credential doesn't say.
+    pub delivery: Delivery,
     pub clients: Clients,
     /// The proxies that name its clients, and none else. Empty: its clients are those that the listener sees.
     pub proxy_from: Vec<IpNet>,

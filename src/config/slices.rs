@@ -95,6 +95,7 @@ impl Plan {
             plain_login: listener.plain_login,
             mechanisms: listener.mechanisms.clone(),
             future_release: listener.future_release,
+            delivery: listener.delivery,
             clients: match listener.behind_tls_proxy && listener.proxy_from.is_empty() {
                 true => Clients::Proxied,
                 false => Clients::Known,

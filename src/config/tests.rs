@@ -235,7 +235,6 @@ fn wrong_types_are_said_in_the_operators_words_and_secrets_are_not_repeated() {
 fn what_is_not_built_yet_is_refused_by_name() {
     let cases = [
         ("\"ops\"", "\"resend\""),
-        ("delivery = \"spool\"", "delivery = \"direct\""),
         ("delivery = \"spool\"", "delivery = \"fallback\""),
         ("kind = \"smtp\"", "kind = \"sendmail\""),
     ];

@@ -24,18 +24,23 @@ const GRACE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 struct Desk {
     message: MessageId,
-    sender: ReversePath,
-    manner: Manner,
-    size: u64,
-    /// As many as the vault has announced.
-    expected: u32,
-    recipients: Vec<(u32, Addressee)>,
+    /// Until all recipients are there. A live message's come one by one, and its task is there before them.
+    envelope: Option<Envelope>,
     credit: Credit,
     /// Kept until the job ends: its end tells the task that the vault is gone.
     feed: mpsc::UnboundedSender<Feed>,
-    /// The task's end, until all recipients are there.
-    content: Option<Content>,
-    numbers: Vec<u32>,
+}
+
+/// What a task needs to begin.
+#[derive(Debug)]
+struct Envelope {
+    sender: ReversePath,
+    manner: Manner,
+    size: Option<u64>,
+    /// As many as the vault has announced.
+    expected: usize,
+    recipients: Vec<(u32, Addressee)>,
+    content: Content,
 }
 
 /// One vault's jobs.
@@ -87,24 +92,22 @@ impl Jobs {
     async fn take(&mut self, offer: Offer) -> Result<(), Gone> {
         match offer {
             Offer::Message { job, message, sender, manner, size, recipients } => {
-                // Twice the slots, because a job that the vault took back may still be ending.
-                if self.desks.len() >= 2 * usize::from(self.upstream.slots()) || self.desks.contains_key(&job) {
-                    return Err(impossible("more jobs than slots, or one twice"));
-                }
-                let (feed, feeding) = mpsc::unbounded_channel();
-                let credit = Credit::default();
-                let content = Content::new(job, size, self.vault.clone(), feeding, credit.clone());
-                let (expected, content) = (recipients, Some(content));
-                let (recipients, numbers) = (Vec::new(), Vec::new());
-                let desk = Desk { message, sender, manner, size, expected, recipients, credit, feed, content, numbers };
-                self.desks.insert(job, desk);
+                let expected = usize::try_from(recipients).unwrap_or(usize::MAX);
+                self.open(job, message, (sender, manner), Some(size), Some(expected))?;
+                self.begin(job);
+            }
+            Offer::Live { job, message, sender, manner, size } => {
+                self.open(job, message, (sender, manner), size, None)?;
                 self.begin(job);
             }
             Offer::Recipients { job, batch } => {
                 let Some(desk) = self.desks.get_mut(&job) else { return Ok(()) };
-                desk.numbers.extend(batch.iter().map(|(number, _)| *number));
-                desk.recipients.extend(batch);
-                if desk.numbers.len() > usize::try_from(desk.expected).unwrap_or(usize::MAX) {
+                let Some(envelope) = &mut desk.envelope else {
+                    desk.hand(Feed::Recipients(batch));
+                    return Ok(());
+                };
+                envelope.recipients.extend(batch);
+                if envelope.recipients.len() > envelope.expected {
                     return Err(impossible("more recipients than announced"));
                 }
                 self.begin(job);
@@ -125,7 +128,7 @@ impl Jobs {
             Offer::Withdraw { job } => {
                 let Some(desk) = self.desks.get(&job) else { return Ok(()) };
                 desk.hand(Feed::Withdraw);
-                if desk.content.is_some() {
+                if desk.envelope.is_some() {
                     // Its recipients never came, and so it has no task that could see this.
                     self.desks.remove(&job);
                     return self.vault.send(Progress::GivenUp { job }).await;
@@ -133,6 +136,29 @@ impl Jobs {
             }
             Offer::Rehearse { job, senders } => self.rehearse(job, senders),
         }
+        Ok(())
+    }
+
+    /// A desk for a job. Without a number of recipients it is a live one's.
+    fn open(
+        &mut self,
+        job: Job,
+        message: MessageId,
+        (sender, manner): (ReversePath, Manner),
+        size: Option<u64>,
+        expected: Option<usize>,
+    ) -> Result<(), Gone> {
+        // Twice the slots, because a job that the vault took back may still be ending.
+        if self.desks.len() >= 2 * usize::from(self.upstream.slots()) || self.desks.contains_key(&job) {
+            return Err(impossible("more jobs than slots, or one twice"));
+        }
+        let (feed, feeding) = mpsc::unbounded_channel();
+        let credit = Credit::default();
+        let octets = size.filter(|_| expected.is_some());
+        let content = Content::new(job, octets, self.vault.clone(), feeding, credit.clone());
+        let recipients = Vec::new();
+        let envelope = Envelope { sender, manner, size, expected: expected.unwrap_or(0), recipients, content };
+        self.desks.insert(job, Desk { message, envelope: Some(envelope), credit, feed });
         Ok(())
     }
 
@@ -160,21 +186,22 @@ impl Jobs {
     /// Starts the job's task when its envelope is complete.
     fn begin(&mut self, job: Job) {
         let Some(desk) = self.desks.get_mut(&job) else { return };
-        if usize::try_from(desk.expected).is_ok_and(|expected| desk.numbers.len() < expected) {
-            return;
-        }
-        let Some(content) = desk.content.take() else { return };
-        let (sender, recipients) = (desk.sender.take(), std::mem::take(&mut desk.recipients));
-        let manner = std::mem::take(&mut desk.manner);
-        let (message, size, teller) = (desk.message, desk.size, Teller::new(job, self.vault.clone()));
+        let is_complete = |envelope: &mut Envelope| envelope.recipients.len() >= envelope.expected;
+        let Some(envelope) = desk.envelope.take_if(is_complete) else { return };
+        let Envelope { sender, manner, size, recipients, content, .. } = envelope;
+        let (message, teller) = (desk.message, Teller::new(job, self.vault.clone()));
         let mut parcel = Parcel { message, sender, manner, size, recipients, content, teller };
         let upstream = Arc::clone(&self.upstream);
         let task = self.tasks.spawn(async move {
-            if parcel.recipients.is_empty() {
+            let is_live = parcel.content.is_live();
+            if parcel.recipients.is_empty() && !is_live {
                 return Verdict::Settled(Vec::new());
             }
             parcel.content.begin().await;
-            let verdict = upstream.deliver(&mut parcel).await;
+            let verdict = match is_live {
+                true => upstream.deliver_live(&mut parcel).await,
+                false => upstream.deliver(&mut parcel).await,
+            };
             record(&parcel, &verdict);
             verdict
         });

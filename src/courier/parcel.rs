@@ -21,6 +21,8 @@ use crate::mail::outcome::{Outcome, Said};
 pub const WINDOW: u32 = 128 * 1024;
 /// The vault reads from a local disk; one that says nothing for this long is as good as gone.
 const VAULT: Duration = Duration::from_secs(120);
+/// The same for the sender of a live message, whom the edge ends long before.
+const SENDER: Duration = Duration::from_secs(600);
 
 /// A message for an upstream.
 #[derive(Debug)]
@@ -28,9 +30,9 @@ pub struct Parcel {
     pub message: MessageId,
     pub sender: ReversePath,
     pub manner: Manner,
-    /// Octets of the content, dots not stuffed.
-    pub size: u64,
-    /// Numbered as the vault numbers them.
+    /// Octets of the content, dots not stuffed; of a live message what its sender said of them, if it did.
+    pub size: Option<u64>,
+    /// Numbered as the vault numbers them. Of a live message, those who were not refused so far.
     pub recipients: Vec<(u32, Addressee)>,
     pub content: Content,
     pub teller: Teller,
@@ -58,11 +60,25 @@ pub struct Teller {
     job: Job,
     vault: Sender<Progress>,
     told: Vec<Outcome>,
+    /// Recipients of a live message that it was told of as accepted.
+    accepted: usize,
 }
 
 impl Teller {
     pub fn new(job: Job, vault: Sender<Progress>) -> Self {
-        Self { job, vault, told: Vec::new() }
+        Self { job, vault, told: Vec::new(), accepted: 0 }
+    }
+
+    /// The upstream takes mail for that recipient of a live message.
+    pub async fn accept(&mut self, number: u32) {
+        self.accepted += 1;
+        // A vault that is gone shows where its words are read.
+        let _ = self.vault.send(Progress::Accepted { job: self.job, number }).await;
+    }
+
+    /// Whether anything was told of anybody: it can't be told otherwise any more.
+    pub fn has_spoken(&self) -> bool {
+        self.accepted > 0 || !self.told.is_empty()
     }
 
     pub async fn tell(&mut self, outcomes: Vec<(u32, Outcome)>) {
@@ -82,10 +98,20 @@ impl Teller {
 /// What comes from the vault for one job after its envelope.
 #[derive(Debug)]
 pub enum Feed {
+    /// Of a live message.
+    Recipients(Vec<(u32, Addressee)>),
     Content(Octets),
     /// By its number.
     End(u32),
     Withdraw,
+}
+
+/// What comes next of a live message.
+#[derive(Debug)]
+pub enum Step {
+    Recipients(Vec<(u32, Addressee)>),
+    /// The content begins, or is at its end.
+    Content,
 }
 
 /// The vault will not send the rest.
@@ -116,9 +142,12 @@ pub struct Content {
     vault: Sender<Progress>,
     feed: mpsc::UnboundedReceiver<Feed>,
     credit: Credit,
-    /// Octets of all of it, and those that came.
-    size: u64,
+    /// Octets of all of it, and those that came. None of a live message, whose end is when the vault says so.
+    size: Option<u64>,
     came: u64,
+    /// Of a live message, what came before it was its turn; and that its end has come.
+    ahead: Option<Feed>,
+    is_whole: bool,
     /// Taken since the vault was last asked for more.
     used: u32,
     /// Who may have the message by what was said last, the number of that, and of the last that was answered. None while it is not
@@ -134,19 +163,42 @@ pub struct Content {
 impl Content {
     pub fn new(
         job: Job,
-        size: u64,
+        size: Option<u64>,
         vault: Sender<Progress>,
         feed: mpsc::UnboundedReceiver<Feed>,
         credit: Credit,
     ) -> Self {
         let (suspects, turn, answered) = (Some(Vec::new()), 0, 0);
-        let (kept, kept_octets, at) = (Some(Vec::new()), 0, 0);
-        Self { job, vault, feed, credit, size, came: 0, used: 0, suspects, turn, answered, kept, kept_octets, at }
+        // Of a live message nothing can be tried again.
+        let (kept, kept_octets, at) = (size.is_some().then(Vec::new), 0, 0);
+        let (came, ahead, is_whole, used) = (0, None, false, 0);
+        Self {
+            job,
+            vault,
+            feed,
+            credit,
+            size,
+            came,
+            ahead,
+            is_whole,
+            used,
+            suspects,
+            turn,
+            answered,
+            kept,
+            kept_octets,
+            at,
+        }
     }
 
     /// Asks for the first window, so that it arrives while the upstream is still answering the envelope.
     pub async fn begin(&self) {
         self.want(WINDOW).await;
+    }
+
+    /// Whether it is still coming from its sender.
+    pub const fn is_live(&self) -> bool {
+        self.size.is_none()
     }
 
     /// The next octets; none at the end.
@@ -155,11 +207,11 @@ impl Content {
             self.at += 1;
             return Ok(Some(Arc::clone(kept)));
         }
-        if self.came >= self.size {
+        if self.is_whole || self.size.is_some_and(|size| self.came >= size) {
             return Ok(None);
         }
-        match timeout(VAULT, self.feed.recv()).await {
-            Ok(Some(Feed::Content(octets))) => {
+        match self.feed().await {
+            Some(Feed::Content(octets)) => {
                 self.came = self.came.saturating_add(u64::try_from(octets.0.len()).unwrap_or(u64::MAX));
                 self.used = self.used.saturating_add(u32::try_from(octets.0.len()).unwrap_or(u32::MAX));
                 if self.used >= WINDOW / 2 {
@@ -168,14 +220,49 @@ impl Content {
                 }
                 Ok(Some(self.keep(octets)))
             }
+            Some(Feed::End(_)) if self.size.is_none() => {
+                self.is_whole = true;
+                Ok(None)
+            }
             // An end comes behind all content.
-            Ok(Some(Feed::End(_) | Feed::Withdraw) | None) | Err(_) => Err(Withdrawn),
+            Some(Feed::End(_) | Feed::Withdraw | Feed::Recipients(_)) | None => Err(Withdrawn),
+        }
+    }
+
+    /// The next from the vault; none when it is gone or says nothing for too long.
+    async fn feed(&mut self) -> Option<Feed> {
+        if let Some(feed) = self.ahead.take() {
+            return Some(feed);
+        }
+        let limit = if self.size.is_some() { VAULT } else { SENDER };
+        timeout(limit, self.feed.recv()).await.ok().flatten()
+    }
+
+    /// What the sender of a live message does next.
+    pub async fn step(&mut self) -> Result<Step, Withdrawn> {
+        match self.feed().await {
+            Some(Feed::Recipients(mut all)) => {
+                // Those who have come meanwhile go out with them.
+                while self.ahead.is_none() {
+                    match self.feed.try_recv() {
+                        Ok(Feed::Recipients(more)) => all.extend(more),
+                        Ok(other) => self.ahead = Some(other),
+                        Err(_) => break,
+                    }
+                }
+                Ok(Step::Recipients(all))
+            }
+            Some(Feed::Withdraw) | None => Err(Withdrawn),
+            Some(content) => {
+                self.ahead = Some(content);
+                Ok(Step::Content)
+            }
         }
     }
 
     /// Says that these, by their numbers, may have the message soon. Said a while before `may_end`, nobody has to wait there.
     pub async fn ending(&mut self, suspects: Vec<u32>) {
-        if self.suspects.as_ref() == Some(&suspects) {
+        if self.suspects.as_ref() == Some(&suspects) || self.size.is_none() {
             return;
         }
         self.suspects = None;
@@ -187,13 +274,16 @@ impl Content {
     }
 
     /// Whether the message may be ended now for these: the vault knows that they may have it, waits for what becomes of them and has
-    /// not taken it back. After the dot it is too late, and a vault that forgot the job would send the message again.
+    /// not taken it back. Of a live message it knows when it says that it is whole. After the dot it is too late, and a vault that forgot the job would send the message again.
     pub async fn may_end(&mut self, suspects: Vec<u32>) -> bool {
+        if self.size.is_none() {
+            return self.is_whole && matches!(self.feed.try_recv(), Err(TryRecvError::Empty));
+        }
         self.ending(suspects).await;
         while self.answered != self.turn {
             match timeout(VAULT, self.feed.recv()).await {
                 Ok(Some(Feed::End(turn))) => self.answered = turn,
-                Ok(Some(Feed::Content(_) | Feed::Withdraw) | None) | Err(_) => return false,
+                Ok(Some(Feed::Content(_) | Feed::Recipients(_) | Feed::Withdraw) | None) | Err(_) => return false,
             }
         }
         matches!(self.feed.try_recv(), Err(TryRecvError::Empty))

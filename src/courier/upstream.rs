@@ -30,6 +30,14 @@ impl Upstream {
         }
     }
 
+    /// Delivers one message while it comes, and tells each answer at once.
+    pub async fn deliver_live(&self, parcel: &mut Parcel) -> Verdict {
+        match self {
+            Self::Smtp(upstream) => upstream.deliver_live(parcel).await,
+            Self::Provider(provider) => provider.deliver_live(parcel).await,
+        }
+    }
+
     /// Goes through what comes before a message, and tells it. Whether it all went well.
     pub async fn rehearse(&self, senders: &[ReversePath], lines: &UnboundedSender<Line>) -> bool {
         match self {

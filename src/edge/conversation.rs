@@ -2,6 +2,7 @@
 
 pub mod dialogue;
 pub mod line;
+mod live;
 mod refusals;
 pub mod scribe;
 #[cfg(test)]
@@ -82,6 +83,7 @@ impl Vault {
             scribe: Scribe::default(),
             message: None,
             content: false,
+            live: false,
             backed_up: Vec::new(),
             turn: None,
         }
@@ -107,6 +109,8 @@ pub struct Visit {
     message: Option<MessageId>,
     /// Whether its content has begun.
     content: bool,
+    /// It is delivered while its client waits.
+    live: bool,
     /// The routes that it can't take now.
     pub backed_up: Vec<BackedUp>,
     /// Until then its client waits for an answer; none where nobody says so.
@@ -204,8 +208,8 @@ impl Visit {
         let slot = self.seat().await?.slot();
         self.ask(Ask::Mail { slot, sender, size, manner, helo, tls }).await?;
         match self.answer(DISK).await? {
-            Answer::Reserved { message, backed_up, .. } => {
-                (self.message, self.content, self.backed_up) = (Some(message), false, backed_up);
+            Answer::Reserved { message, backed_up, live, .. } => {
+                (self.message, self.content, self.backed_up, self.live) = (Some(message), false, backed_up, live);
                 Ok(Ok(message))
             }
             Answer::Refused { refusal, .. } => Ok(Err(refusal)),
@@ -235,7 +239,8 @@ impl Visit {
         let slot = self.seat().await?.slot();
         while !octets.is_empty() {
             let wanted = octets.len().min(MAX_CONTENT);
-            let allowed = self.wait(DISK, |inner| inner.draw(wanted)).await?;
+            let patience = if self.live { live::END } else { DISK };
+            let allowed = self.wait(patience, |inner| inner.draw(wanted)).await?;
             let Some((now, later)) = allowed.and_then(|n| octets.split_at_checked(n)) else { return Ok(()) };
             self.ask(Ask::Chunk { slot, octets: Octets(now.to_vec()) }).await?;
             octets = later;

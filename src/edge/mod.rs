@@ -230,6 +230,9 @@ impl Edge {
 
 /// A vault that stands in.
 #[cfg(any(test, fuzzing))]
+#[path = "tests/seen.rs"]
+pub mod seen;
+#[cfg(any(test, fuzzing))]
 #[path = "tests/stand_in.rs"]
 pub mod stand_in;
 #[cfg(any(test, fuzzing))]

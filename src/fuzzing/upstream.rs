@@ -110,9 +110,9 @@ fn commands(kept: &Kept) -> Vec<String> {
         message: MessageId::now(),
         sender: sender.clone(),
         manner: kept.manner.clone(),
-        size: kept.octets.len() as u64,
+        size: Some(kept.octets.len() as u64),
         recipients: (0..).zip(addressees.clone()).collect(),
-        content: Content::new(Job(1), kept.octets.len() as u64, vault.clone(), feed, Credit::default()),
+        content: Content::new(Job(1), Some(kept.octets.len() as u64), vault.clone(), feed, Credit::default()),
         teller: Teller::new(Job(1), vault),
     };
     let lines: Vec<String> = envelope::envelope(&parcel, &OFFERS).into_iter().map(|command| command.line).collect();

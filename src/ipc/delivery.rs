@@ -21,11 +21,15 @@ pub const MAX_SLOTS: u16 = 64;
 pub enum Offer {
     /// A message for this upstream. Its recipients and content follow.
     Message { job: Job, message: MessageId, sender: ReversePath, manner: Manner, size: u64, recipients: u32 },
-    /// The next recipients, numbered as the vault numbers them.
+    /// A message whose sender waits: recipients, content and its end follow as the sender says them. `size` is what it said of that.
+    Live { job: Job, message: MessageId, sender: ReversePath, manner: Manner, size: Option<u64> },
+    /// The next recipients, numbered as the vault numbers them. Of a live message each is answered at once, by `Accepted` or
+    /// `Recipient`, in this order.
     Recipients { job: Job, batch: Vec<(u32, Addressee)> },
     /// The next octets: canonical lines that end in CRLF, dots not stuffed. Only as many as the courier asked for.
     Content { job: Job, octets: Octets },
-    /// Answers `Ending`: all content was sent, and it is written down who may have the message from now on.
+    /// Answers `Ending`: all content was sent, and it is written down who may have the message from now on. Of a live message it
+    /// is asked for by nobody, and the turn is 0: whoever was accepted gets it.
     End { job: Job, turn: u32 },
     /// The content can't be read: give the job up, whatever was sent of it, without the final dot. Answered by a last word.
     Withdraw { job: Job },
@@ -43,6 +47,8 @@ pub enum Progress {
     /// The last octets for these are about to be sent, and will be when `End` answers with the same number, one more each time.
     /// Nobody else who has no outcome can have the message from then on; nobody at all, when none is named.
     Ending { job: Job, turn: u32, numbers: Vec<u32> },
+    /// The upstream takes mail for a recipient of a live message. Its outcome follows.
+    Accepted { job: Job, number: u32 },
     /// What became of one recipient. Each recipient gets exactly one, and as soon as it is known.
     Recipient { job: Job, number: u32, outcome: Outcome },
     /// The job's last word, unless one of those below is: every recipient has its outcome.

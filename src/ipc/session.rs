@@ -17,6 +17,7 @@ use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::facts::Facts;
 use crate::mail::flaw::Flaw;
 use crate::mail::id::MessageId;
+use crate::mail::spoken::Spoken;
 use crate::policy::Grant;
 use crate::policy::certificate::Presented;
 use crate::policy::mechanism::Mechanism;
@@ -77,12 +78,15 @@ pub enum Ask {
     Mail { slot: Slot, sender: ReversePath, size: Option<u64>, manner: Manner, helo: String, tls: Option<Tls> },
     /// Recipients the grant's policy allows, as the client gave them; in batches, before the content. No answer.
     Recipients { slot: Slot, batch: Vec<Addressee> },
+    /// A recipient of a live message, which the grant's policy allows. Answer: `Recipient`; several may be asked before it comes,
+    /// up to `MAX_ASKED`, and are answered in their order.
+    Recipient { slot: Slot, addressee: Addressee },
     /// The content begins. Answer: `Credit`.
     Content { slot: Slot },
     /// The next octets, within the credit: canonical lines that end in CRLF, dots un-stuffed, header fix-ups done.
     /// Answer, in time: `Credit`.
     Chunk { slot: Slot, octets: Octets },
-    /// The dot. Answer: `Kept` once it is on disk, or `Refused`.
+    /// The dot. Answer: `Kept` once it is on disk, or `Refused`; of a live message `Passed`, or `Refused`.
     Commit { slot: Slot, facts: Facts },
     /// The transaction is given up (RSET, an error, a lost connection), or a challenge is not answered. No answer.
     Abort { slot: Slot },
@@ -126,11 +130,22 @@ pub enum Answer {
         slot: Slot,
         message: Octets,
     },
-    /// With the routes that too much waits for: their recipients are to be refused.
+    /// With the routes that too much waits for: their recipients are to be refused. `live`: it is delivered while its sender waits,
+    /// and each recipient is to be asked for.
     Reserved {
         slot: Slot,
         message: MessageId,
         backed_up: Vec<BackedUp>,
+        live: bool,
+    },
+    Recipient {
+        slot: Slot,
+        word: Word,
+    },
+    /// What the upstream said to the whole message, or is said in its stead.
+    Passed {
+        slot: Slot,
+        spoken: Spoken,
     },
     Credit {
         slot: Slot,
@@ -170,6 +185,18 @@ pub enum Answer {
         message: MessageId,
         committed: bool,
     },
+}
+
+/// Recipients of a live message that may be asked for before one of them is answered: what a client pipelines in one read.
+pub const MAX_ASKED: usize = 64;
+
+/// What is said to a recipient of a live message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Word {
+    Taken,
+    Refused(Refusal),
+    /// What the upstream said, or is said in its stead.
+    Said(Spoken),
 }
 
 /// Why a login failed, as far as anybody outside the vault may know.

@@ -15,6 +15,7 @@ pub mod notification;
 pub mod outcome;
 pub mod removal;
 pub mod signed;
+pub mod spoken;
 pub mod unseen;
 pub mod verdict;
 pub mod xtext;

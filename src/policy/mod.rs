@@ -3,6 +3,7 @@
 //! Nothing here knows how often (that is a limit, the vault's alone) or where to (that is a route).
 
 pub mod certificate;
+mod delivery;
 pub mod derived;
 pub mod destination;
 pub mod feedback;
@@ -29,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::mail::address::Address;
 use crate::mail::removal::Removable;
+pub use delivery::{Delivery, OnUnknown};
 pub use grant::Grant;
 pub use limits::Limits;
 use mask::Mask;
@@ -64,7 +66,8 @@ pub struct Policy {
     pub senders: Vec<SenderRule>,
     pub recipients: Recipients,
     pub limits: Limits,
-    pub delivery: Delivery,
+    /// As its listener says when absent.
+    pub delivery: Option<Delivery>,
     /// Networks whose members are this credential on listeners with `identify_by_network`.
     pub identified_by: Vec<IpNet>,
     /// Recipients of one message; `DEFAULT_RECIPIENTS` when absent.
@@ -121,33 +124,6 @@ pub enum Reportable {
     /// What became of it, and nothing of what is in it.
     Outcome,
     Nothing,
-}
-
-/// What becomes of a recipient of whom nobody knows whether it was delivered to: the upstream had the whole message, and gave
-/// no answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnUnknown {
-    /// It is tried again, and may get the message twice.
-    #[default]
-    Retry,
-    /// It waits until somebody has looked.
-    Hold,
-    /// It is given up, and may have got nothing.
-    Drop,
-}
-
-impl OnUnknown {
-    pub const WORDS: [(&str, Self); 3] = [("retry", Self::Retry), ("hold", Self::Hold), ("drop", Self::Drop)];
-}
-
-/// How a message leaves. Only the spool exists so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Delivery {
-    /// Kept on disk, then delivered, with retry.
-    #[default]
-    Spool,
 }
 
 impl Policy {
@@ -224,6 +200,7 @@ impl Policy {
         }
         self.check_destinations()?;
         self.check_reports()?;
+        self.check_delivery()?;
         self.check_changes()
     }
 }

@@ -49,6 +49,8 @@ pub enum Refusal {
     HeldTooLong,
     /// Of an address on a listener that identifies by network: no credential is identified by it.
     UnknownNetwork,
+    /// It is delivered while its sender waits, which is done by SMTP alone.
+    OnlySmtp,
 }
 
 impl Refusal {
@@ -80,6 +82,7 @@ impl Refusal {
             Self::RequireTls => "requiretls",
             Self::HeldTooLong => "held-too-long",
             Self::UnknownNetwork => "unknown-network",
+            Self::OnlySmtp => "only-smtp",
         }
     }
 

@@ -12,9 +12,9 @@ use crate::policy::refusal::Refusal;
 /// Why recipients are in the log whom a message does not go to.
 const REDIRECTED: &str = "redirected";
 
-/// The event of the acceptance, with those whom the message goes to, and further ones for recipients beyond what one leaf may
+/// The event of the acceptance, or of the intent, with those whom the message goes to, and further ones for recipients beyond what one leaf may
 /// hold; then those whom it named, where it goes to another.
-pub fn events(sender: &Sender, transaction: &Transaction, destinations: &[Addressee]) -> Vec<Event> {
+pub fn events(name: Name, sender: &Sender, transaction: &Transaction, destinations: &[Addressee]) -> Vec<Event> {
     let to: Vec<&Address> = destinations.iter().map(|one| &one.address).collect();
     let mut batches = to.chunks(MAX_RECIPIENTS);
     let is_redirected = sender.credential.policy.redirect.is_some();
@@ -24,7 +24,7 @@ pub fn events(sender: &Sender, transaction: &Transaction, destinations: &[Addres
         bytes: Some(transaction.size()),
         rcpt_count: u64::try_from(to.len()).ok(),
         data: rarities(transaction, copies),
-        ..Event::new(Name::MsgAccept, Outcome::Success)
+        ..Event::new(name, if name == Name::MsgAccept { Outcome::Success } else { Outcome::Info })
     };
     let first = sender.describe(first, transaction.tls.as_ref()).sender(&transaction.sender);
     let given = transaction.changes.sender.as_ref().or(transaction.changes.author.as_ref());

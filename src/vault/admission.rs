@@ -10,6 +10,7 @@ use super::limits::incoming;
 use super::load;
 use super::login::credentials::Way;
 use super::transaction::{Sender, microseconds};
+use crate::config::slice::Protocol;
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::envelope::{Manner, Utf8};
 use crate::policy::refusal::Refusal;
@@ -83,6 +84,9 @@ fn unfit(from: &Sender, sender: &ReversePath, manner: &Manner, is_protected: boo
         }
         () if manner.require_tls && !is_protected => Some(Refusal::RequireTls),
         () if manner.release_us.is_some_and(|release| release > latest) => Some(Refusal::HeldTooLong),
+        // What is to be held is kept, and is no affair of whoever waits.
+        () if manner.release_us.is_some() && from.waits() => Some(Refusal::HeldTooLong),
+        () if from.waits() && from.listener.protocol != Protocol::Smtp => Some(Refusal::OnlySmtp),
         () => None,
     }
 }

@@ -255,6 +255,7 @@ fn slot(ask: &Ask) -> Slot {
         | Ask::Respond { slot, .. }
         | Ask::Mail { slot, .. }
         | Ask::Recipients { slot, .. }
+        | Ask::Recipient { slot, .. }
         | Ask::Content { slot }
         | Ask::Chunk { slot, .. }
         | Ask::Commit { slot, .. }

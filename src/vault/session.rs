@@ -6,13 +6,15 @@
 //! | Checking   | none: a login is being decided                 |
 //! | Answering  | none: what a client said by SCRAM is looked at |
 //! | Challenged | Respond                                        |
-//! | Envelope   | Recipients, Content                            |
+//! | Envelope   | Recipients, or Recipient of a live message; Content |
 //! | Content    | Chunk, Commit                                  |
 //! | Committing | none: the message is being kept                |
 //!
 //! Turned, Told, Abort and Close may come at any moment; Abort does nothing where there is nothing to give up, and comes too late
 //! when the message is being kept.
 
+mod content;
+mod live;
 mod login;
 mod refusals;
 mod traced;
@@ -21,7 +23,6 @@ use std::rc::Rc;
 
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::oneshot;
-use tokio::task::spawn_local;
 
 use super::Vault;
 use super::admission;
@@ -29,7 +30,7 @@ use super::audit::event::Event;
 use super::audit::ledger::now_us;
 use super::authority::Visitor;
 use super::delivery::congestion;
-use super::limits::incoming;
+use super::live::Word;
 use super::login::credentials::{Known, Way};
 use super::transaction::{self, Sender, Transaction, WINDOW};
 use super::visitor::{self, Place};
@@ -56,6 +57,8 @@ pub enum News {
     /// So many octets of that message are on their way to the disk no longer; or why they won't get there.
     Written(MessageId, Result<u32, Refusal>),
     Kept(Result<(), Refusal>),
+    /// Of a live message.
+    Live(MessageId, Word),
 }
 
 /// Where news of a session go: late ones for a slot that is another's by now are told apart by the number.
@@ -153,7 +156,8 @@ impl Session {
             (Moment::Ready, Ask::Mail { sender, size, manner, helo, tls, .. }) => {
                 self.mail(sender, size, manner, helo, tls).await
             }
-            (Moment::Envelope(transaction), Ask::Recipients { batch, .. }) => {
+            (Moment::Envelope(_), Ask::Recipient { addressee, .. }) => self.recipient(addressee),
+            (Moment::Envelope(transaction), Ask::Recipients { batch, .. }) if transaction.live.is_none() => {
                 let authority = self.vault.authority.borrow();
                 let most = self.principal.as_ref().map_or(0, |known| authority.most_recipients(&known.credential));
                 transaction.add(batch, most);
@@ -174,7 +178,7 @@ impl Session {
             (_, Ask::Respond { .. }) => Err(Violation("response-out-of-order")),
             (_, Ask::Login { .. } | Ask::Scram { .. }) => Err(Violation("login-out-of-order")),
             (_, Ask::Mail { .. }) => Err(Violation("mail-out-of-order")),
-            (_, Ask::Recipients { .. }) => Err(Violation("recipients-out-of-order")),
+            (_, Ask::Recipients { .. } | Ask::Recipient { .. }) => Err(Violation("recipients-out-of-order")),
             (_, Ask::Content { .. } | Ask::Chunk { .. }) => Err(Violation("content-out-of-order")),
             (_, Ask::Commit { .. }) => Err(Violation("commit-out-of-order")),
             (_, Ask::Open { .. } | Ask::Close { .. } | Ask::Was { .. }) => Err(Violation("open-twice")),
@@ -208,6 +212,7 @@ impl Session {
                     Err(refusal) => self.say(Answer::Refused { slot, refusal }).await,
                 }
             }
+            (_, News::Live(message, word)) => self.heard(message, word).await,
             // News of a transaction that was given up.
             _ => {}
         }
@@ -248,13 +253,15 @@ impl Session {
         match admitted {
             Ok(reservation) => {
                 let share = self.vault.incoming.share(&principal.credential.id);
-                let transaction = Transaction::new(sender, manner, helo, tls, (reservation, share));
+                let mut transaction = Transaction::new(sender, manner, helo, tls, (reservation, share));
+                let live = from.waits();
+                transaction.live = live.then(|| self.begin_live(&from, &transaction, size));
                 let message = transaction.message;
                 self.moment = Moment::Envelope(Box::new(transaction));
                 let known = self.vault.authority.borrow().generation() == self.granted_in;
                 // An edge knows upstreams by the numbers of the configuration that its grant was made in.
                 let backed_up = if known { congestion::routes(&self.vault, &from.credential) } else { Vec::new() };
-                self.say(Answer::Reserved { slot: self.slot, message, backed_up }).await;
+                self.say(Answer::Reserved { slot: self.slot, message, backed_up, live }).await;
             }
             Err(denied) => {
                 let event = Event { upstream: denied.upstream.clone(), ..Event::refusal(denied.refusal) };
@@ -262,50 +269,6 @@ impl Session {
                 self.refuse(event, denied).await;
             }
         }
-        Ok(())
-    }
-
-    async fn content(&mut self) -> Result<(), Violation> {
-        let Moment::Envelope(mut transaction) = std::mem::replace(&mut self.moment, Moment::Ready) else {
-            return Err(Violation("content-out-of-order"));
-        };
-        if transaction.recipients.is_empty() {
-            self.moment = Moment::Envelope(transaction);
-            return Err(Violation("content-without-recipients"));
-        }
-        transaction.give(WINDOW);
-        self.moment = Moment::Content(transaction);
-        self.say(Answer::Credit { slot: self.slot, octets: WINDOW }).await;
-        Ok(())
-    }
-
-    async fn chunk(&mut self, octets: Vec<u8>) -> Result<(), Violation> {
-        let Moment::Content(transaction) = &mut self.moment else { return Err(Violation("content-out-of-order")) };
-        let policy = self.principal.as_ref().map(|known| &known.credential.policy);
-        let max_size = policy.map_or(0, |policy| self.vault.authority.borrow().max_size(policy));
-        let most = policy.map_or(0, |policy| incoming::most(policy.limits.bytes_per_day, max_size));
-        let taken = transaction.take(octets, max_size, most);
-        let (piece, credit) = taken.ok_or(Violation("content-beyond-credit"))?;
-        let message = transaction.message;
-        if credit > 0 {
-            transaction.give(credit);
-            self.say(Answer::Credit { slot: self.slot, octets: credit }).await;
-        }
-        let Some(piece) = piece else { return Ok(()) };
-        let length = u32::try_from(piece.octets.len()).unwrap_or(u32::MAX);
-        let written = self.vault.segments.append(piece).await;
-        let (post, to) = (self.post.clone(), (self.slot, self.number));
-        spawn_local(async move {
-            let written = match written.await {
-                Ok(Ok(())) => Ok(length),
-                Ok(Err(error)) => {
-                    tracing::error!(%error, "a piece of a body could not be written");
-                    Err(transaction::refusal(&error))
-                }
-                Err(_) => Err(Refusal::StoreUnavailable),
-            };
-            let _ = post.send((to.0, to.1, News::Written(message, written)));
-        });
         Ok(())
     }
 
@@ -317,6 +280,11 @@ impl Session {
             return Err(Violation("commit-out-of-order"));
         };
         self.review().await;
+        if let Some(spoken) = transaction.live.as_ref().and_then(|live| live.broken.clone()) {
+            transaction.give_up(&self.vault);
+            self.say(Answer::Passed { slot: self.slot, spoken }).await;
+            return Ok(());
+        }
         let sender = self.sender(&principal);
         let decided = match self.revoked {
             Some(refusal) => Err(refusal.into()),
@@ -335,6 +303,10 @@ impl Session {
             return Ok(());
         }
         self.moment = Moment::Committing(transaction.message);
+        if let Some(live) = transaction.live.take() {
+            live.end(sender, *transaction);
+            return Ok(());
+        }
         let (vault, post, to) = (Rc::clone(&self.vault), self.post.clone(), (self.slot, self.number));
         let keeping = Rc::clone(&self.vault.keeping.borrow());
         self.vault.finish(async move {

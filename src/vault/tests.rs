@@ -55,6 +55,7 @@ mod flood;
 mod interrupted;
 mod lifetime;
 mod limits;
+mod live;
 mod logins;
 mod loss;
 mod pace;
@@ -140,6 +141,7 @@ impl Bench {
                 _ => vec![Mechanism::Plain, Mechanism::Login],
             },
             future_release: None,
+            delivery: crate::policy::Delivery::Spool,
             clients: Clients::Known,
             proxy_from: Vec::new(),
             xclient_from: Vec::new(),

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::Vault;
 use super::acceptance;
 use super::admission;
-use super::audit::event::{Event, Field};
+use super::audit::event::{Event, Field, Name};
 use super::audit::ledger::now_us;
 use super::authority::Authority;
 use super::cipher::{BodyKey, CHUNK};
@@ -18,6 +18,7 @@ use super::delivery::{congestion, suppression};
 use super::limits::Reservation;
 use super::limits::denial::Denied;
 use super::limits::incoming;
+use super::live::Live;
 use super::login::credentials::Credential;
 use super::shares::Share;
 use super::store::segment::{self, Piece};
@@ -30,6 +31,7 @@ use crate::mail::dsn::Wish;
 use crate::mail::envelope::{Addressee, Manner, Utf8};
 use crate::mail::facts::{Changes, Facts};
 use crate::mail::id::MessageId;
+use crate::policy::Delivery;
 use crate::policy::refusal::Refusal;
 
 /// Octets of content a session may have on its way: the constant memory of a message of any size.
@@ -67,6 +69,10 @@ pub struct Transaction {
     trouble: Option<Refusal>,
     /// Of what its credential has on the way.
     share: Share,
+    /// It is delivered while its sender waits.
+    pub live: Option<Live>,
+    /// Of what was passed on of it.
+    digest: Sha256,
 }
 
 impl Transaction {
@@ -95,6 +101,8 @@ impl Transaction {
             is_report: false,
             trouble: None,
             share,
+            live: None,
+            digest: Sha256::new(),
         }
     }
 
@@ -113,7 +121,7 @@ impl Transaction {
         }
     }
 
-    fn addressees(&self) -> impl Iterator<Item = Addressee> {
+    pub fn addressees(&self) -> impl Iterator<Item = Addressee> {
         let pairs = self.recipients.iter().zip(&self.wishes);
         pairs.map(|(address, wish)| Addressee { address: address.clone(), wish: wish.clone() })
     }
@@ -129,15 +137,7 @@ impl Transaction {
     /// Takes content. Gives the piece that is to be written now, and the credit that can be given back at once; none when
     /// it is more than there was credit for. `most`: what the credential may have on the way.
     pub fn take(&mut self, octets: Vec<u8>, max_size: u64, most: u64) -> Option<(Option<Piece>, u32)> {
-        let length = u32::try_from(octets.len()).ok()?;
-        self.credit = self.credit.checked_sub(length)?;
-        self.size += u64::from(length);
-        if self.size > max_size {
-            self.fail(Refusal::TooBig);
-        }
-        if self.trouble.is_none() && self.share.grow(u64::from(length), most).is_err() {
-            self.fail(Refusal::RateLimited(incoming::AGAIN));
-        }
+        let length = self.count(&octets, max_size, most)?;
         if self.trouble.is_some() {
             // Nothing of it will be kept; the edge may go on to the dot.
             self.buffer = Vec::new();
@@ -147,6 +147,38 @@ impl Transaction {
         // Something stays behind, so that the last piece is known as the last when it comes.
         let full = self.buffer.len() > INLINE;
         Some((full.then(|| self.piece(false)), 0))
+    }
+
+    /// Counts content, of what it may have; none when it is more than there was credit for.
+    fn count(&mut self, octets: &[u8], max_size: u64, most: u64) -> Option<u32> {
+        let length = u32::try_from(octets.len()).ok()?;
+        self.credit = self.credit.checked_sub(length)?;
+        self.size += u64::from(length);
+        if self.size > max_size {
+            self.fail(Refusal::TooBig);
+        }
+        if self.trouble.is_none() && self.share.grow(u64::from(length), most).is_err() {
+            self.fail(Refusal::RateLimited(incoming::AGAIN));
+        }
+        Some(length)
+    }
+
+    /// Passes content of a live message on, or gives its credit back when nothing can come of it; none as for `take`.
+    pub fn pass(&mut self, octets: Vec<u8>, max_size: u64, most: u64) -> Option<u32> {
+        let length = self.count(&octets, max_size, most)?;
+        match self.live.as_ref().filter(|live| live.broken.is_none() && self.trouble.is_none()) {
+            Some(live) => {
+                self.digest.update(&octets);
+                live.pass(octets);
+                Some(0)
+            }
+            None => Some(length),
+        }
+    }
+
+    /// SHA-256 of what was passed on.
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest.clone().finalize().into()
     }
 
     /// What is in the buffer, on its way to the segment: a whole chunk, or what the last one is to hold.
@@ -234,6 +266,12 @@ pub struct Sender {
 }
 
 impl Sender {
+    /// Its mail is delivered while it waits. What an administrator submits is kept.
+    pub fn waits(&self) -> bool {
+        let delivery = self.credential.policy.delivery(self.listener.delivery);
+        delivery == Delivery::Direct && self.actor.is_none()
+    }
+
     /// What every event of this session says.
     pub fn describe(&self, event: Event, tls: Option<&Tls>) -> Event {
         let event = Event {
@@ -258,7 +296,7 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
         }
     };
     let destinations = sender.credential.policy.destinations(transaction.addressees().collect());
-    let events = acceptance::events(sender, &transaction, &destinations);
+    let events = acceptance::events(Name::MsgAccept, sender, &transaction, &destinations);
     // Those whom it really goes to, without copies.
     let named = destinations.len().min(transaction.recipients.len());
     let now = now_us();

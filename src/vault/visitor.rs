@@ -94,6 +94,7 @@ pub mod tests {
             plain_login: false,
             mechanisms: Vec::new(),
             future_release: None,
+            delivery: crate::policy::Delivery::Spool,
             clients: Clients::Known,
             proxy_from: proxy_from.iter().map(|network| network.parse().unwrap()).collect(),
             xclient_from: vec!["10.9.0.0/16".parse().unwrap()],

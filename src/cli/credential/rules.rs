@@ -9,12 +9,12 @@ use serde_json::{Map, Value, json};
 use super::rates::{self, Rates};
 use crate::config;
 use crate::mail::address::Address;
-use crate::policy::OnUnknown;
 use crate::policy::mask::Mask;
 use crate::policy::reports::Reports;
+use crate::policy::{Delivery, OnUnknown};
 
 /// The name of each option and its place in a policy.
-const PLACES: [(&str, &[&str]); 18] = [
+const PLACES: [(&str, &[&str]); 19] = [
     ("sender", &["senders"]),
     ("recipient-allow", &["recipients", "allow"]),
     ("recipient-deny", &["recipients", "deny"]),
@@ -33,6 +33,7 @@ const PLACES: [(&str, &[&str]); 18] = [
     ("on-unknown", &["on_unknown"]),
     ("reports", &["reports"]),
     ("webhook", &["webhook"]),
+    ("delivery", &["delivery"]),
 ];
 
 #[derive(Debug, Default, Args)]
@@ -91,8 +92,8 @@ pub struct Rules {
     /// The webhook that is told what becomes of its mail, by its name in the configuration
     #[arg(long, value_name = "NAME")]
     webhook: Option<String>,
-    /// How its messages leave: spool
-    #[arg(long, value_name = "MODE")]
+    /// How its messages leave: spool (kept, then delivered), or direct (while its client waits); as its listener says by default
+    #[arg(long, value_name = "MODE", value_parser = PossibleValuesParser::new(Delivery::WORDS.map(|(word, _)| word)))]
     delivery: Option<String>,
 }
 
@@ -136,9 +137,7 @@ impl Rules {
         put(&mut patch, "on-unknown", self.on_unknown.clone().map(Value::from));
         put(&mut patch, "reports", self.reports.clone().map(Value::from));
         put(&mut patch, "webhook", self.webhook.clone().map(Value::from));
-        if let Some(mode) = &self.delivery {
-            patch.insert("delivery".to_owned(), json!(mode));
-        }
+        put(&mut patch, "delivery", self.delivery.clone().map(Value::from));
         for name in &unset.names {
             if is_given(&patch, name) {
                 return Err(format!("--{name} and --unset {name} contradict each other: give one of them"));

@@ -50,9 +50,8 @@ pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings
     let mut credentials = Vec::new();
     for table in tables {
         let written = table.get_ref();
-        let delivery = written.delivery.as_ref().and_then(|delivery| {
-            word(delivery, "delivery", &[("spool", Delivery::Spool)], &["direct", "fallback"], findings)
-        });
+        let delivery = written.delivery.as_ref();
+        let delivery = delivery.and_then(|mode| word(mode, "delivery", &Delivery::WORDS, &["fallback"], findings));
         let on_unknown = written
             .on_unknown
             .as_ref()
@@ -66,7 +65,7 @@ pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings
                 deny: rules(&written.recipients.deny, "recipients.deny", findings),
             },
             limits: rates::limits(&written.limits, findings),
-            delivery: delivery.unwrap_or_default(),
+            delivery,
             identified_by: networks::identified_by(&written.identified_by, &mut identified, findings),
             max_recipients: written
                 .max_recipients

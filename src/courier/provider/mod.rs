@@ -14,6 +14,7 @@ mod bytesend;
 mod cloudflare;
 mod headers;
 mod judgement;
+mod live;
 mod rehearsal;
 mod webhook;
 
@@ -192,12 +193,24 @@ impl Provider {
     /// Delivers one message, or finds out why not.
     pub async fn deliver(&self, parcel: &mut Parcel) -> Verdict {
         let Ok(_permit) = self.free.acquire().await else { return Verdict::Withdrawn };
+        self.carry(parcel).await
+    }
+
+    /// The same, with a place of its own.
+    async fn carry(&self, parcel: &mut Parcel) -> Verdict {
         let recipients: Vec<(u32, Address)> =
             parcel.recipients.iter().map(|(number, to)| (*number, to.address.clone())).collect();
-        if let Some(said) = self.unfit(parcel) {
-            return Verdict::Settled(everybody(&recipients, &Outcome::Unsendable(said)));
+        let unsendable = |said| Verdict::Settled(everybody(&recipients, &Outcome::Unsendable(said)));
+        if let Some(said) = self.unfit(parcel, parcel.size) {
+            return unsendable(said);
         }
-        let Ok(content) = gather(&mut parcel.content, parcel.size).await else { return Verdict::Withdrawn };
+        let most = self.settings.api.max_size();
+        let Ok(content) = gather(&mut parcel.content, parcel.size.unwrap_or(0).min(most)).await else {
+            return Verdict::Withdrawn;
+        };
+        if let Some(said) = self.unfit(parcel, u64::try_from(content.len()).ok()) {
+            return unsendable(said);
+        }
         let mut waiting = recipients.as_slice();
         loop {
             let (part, rest) = waiting.split_at(self.settings.api.part(waiting, &content).min(waiting.len()));
@@ -218,14 +231,14 @@ impl Provider {
     }
 
     /// Why the message is not even tried. No host has heard of it.
-    fn unfit(&self, parcel: &Parcel) -> Option<Said> {
+    fn unfit(&self, parcel: &Parcel, size: Option<u64>) -> Option<Said> {
         let most = self.settings.api.max_size();
         if parcel.manner.require_tls {
             let text = "it needs REQUIRETLS, which no HTTP API can promise; it was not sent";
             return Some(Said { host: String::new(), ..self.said("5.7.30", text.to_owned()) });
         }
-        (parcel.size > most).then(|| {
-            let text = format!("it has {} octets, and this upstream takes {most}; it was not sent", parcel.size);
+        size.filter(|size| *size > most).map(|size| {
+            let text = format!("it has {size} octets, and this upstream takes {most}; it was not sent");
             Said { host: String::new(), ..self.said("5.3.4", text) }
         })
     }
@@ -324,7 +337,7 @@ fn bearer(token: &Secret<String>) -> Result<Secret<String>, String> {
     }
 }
 
-/// The whole content, of so many octets.
+/// The whole content, of about so many octets.
 async fn gather(content: &mut Content, size: u64) -> Result<Vec<u8>, Withdrawn> {
     let mut gathered = Vec::with_capacity(usize::try_from(size).map_err(|_| Withdrawn)?);
     while let Some(octets) = content.next().await? {

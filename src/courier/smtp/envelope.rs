@@ -38,9 +38,26 @@ pub struct Command {
 /// anew from their parsed form (rule U6), which has no control character; one with letters beyond ASCII is
 /// said to who takes it (rule X3).
 pub fn envelope(parcel: &Parcel, offers: &Offers) -> Vec<Command> {
+    let mail = Command { step: Step::Mail, line: mail(parcel, offers) };
+    // Chunks come when it is known that somebody is to get them.
+    let data = (!offers.chunking).then(data);
+    std::iter::once(mail).chain(recipients(parcel, offers, 0)).chain(data).collect()
+}
+
+/// The same of a live message, as far as it has come: its recipients from that position on, and MAIL if that was not said.
+pub fn so_far(parcel: &Parcel, offers: &Offers, from: usize, is_begun: bool) -> Vec<Command> {
+    let mail = (!is_begun).then(|| Command { step: Step::Mail, line: mail(parcel, offers) });
+    mail.into_iter().chain(recipients(parcel, offers, from)).collect()
+}
+
+pub fn data() -> Command {
+    Command { step: Step::Data, line: "DATA\r\n".to_owned() }
+}
+
+fn mail(parcel: &Parcel, offers: &Offers) -> String {
     let mut line = format!("MAIL FROM:{}", reverse(&parcel.sender));
-    if offers.size {
-        line.push_str(&format!(" SIZE={}", parcel.size));
+    if let Some(size) = parcel.size.filter(|_| offers.size) {
+        line.push_str(&format!(" SIZE={size}"));
     }
     if offers.eight_bit {
         // What the content is shows only when it has gone out, and a 7-bit message is an 8-bit one, too.
@@ -57,17 +74,17 @@ pub fn envelope(parcel: &Parcel, offers: &Offers) -> Vec<Command> {
         line.push_str(&report(&parcel.manner.report));
     }
     line.push_str("\r\n");
-    let mail = Command { step: Step::Mail, line };
+    line
+}
+
+fn recipients(parcel: &Parcel, offers: &Offers, from: usize) -> impl Iterator<Item = Command> {
     let said = |to: &Addressee| offers.utf8 || !to.address.is_international();
-    let recipients = parcel.recipients.iter().enumerate().filter(|(_, (_, to))| said(to));
-    let rcpt = recipients.map(|(at, (_, to))| {
+    let recipients = parcel.recipients.iter().enumerate().skip(from).filter(move |(_, (_, to))| said(to));
+    recipients.map(|(at, (_, to))| {
         let parameters = if offers.dsn { wish(&to.wish) } else { String::new() };
         let line = format!("RCPT TO:<{}>{parameters}\r\n", to.address);
         Command { step: Step::Rcpt(at), line }
-    });
-    // Chunks come when it is known that somebody is to get them.
-    let data = (!offers.chunking).then(|| Command { step: Step::Data, line: "DATA\r\n".to_owned() });
-    std::iter::once(mail).chain(rcpt).chain(data).collect()
+    })
 }
 
 pub fn reverse(path: &ReversePath) -> String {

@@ -4,6 +4,7 @@
 mod bearer;
 pub(crate) mod envelope;
 mod hosts;
+mod live;
 mod login;
 pub(crate) mod offers;
 mod parts;
@@ -173,7 +174,7 @@ impl Upstream {
                     tracing::debug!("a kept connection had ended; trying a fresh one");
                     parcel.content.not_ended().await;
                 }
-                Attempt::Withdrawn => return Part::Ended(Verdict::Withdrawn),
+                Attempt::Withdrawn | Attempt::GivenUp { .. } => return Part::Ended(Verdict::Withdrawn),
                 ended => {
                     if is_reused {
                         tour.reached(session.index, session.index);

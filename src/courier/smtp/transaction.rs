@@ -21,6 +21,7 @@
 
 mod chunks;
 mod content;
+mod live;
 mod turns;
 
 use super::Patience;
@@ -77,7 +78,13 @@ pub enum Attempt {
     /// MAIL was answered as if we had not logged in, or not well enough. Some say that of a sender.
     Unwelcome(Box<Said>),
     Withdrawn,
+    /// The same of a live message, within its envelope.
+    GivenUp {
+        reusable: bool,
+    },
 }
+
+pub use live::live;
 
 /// Makes one attempt. The session must be dropped unless it is said to be reusable: it may be in the middle of the content.
 pub async fn attempt(session: &mut Session, parcel: &mut Parcel, patience: &Patience) -> Attempt {
@@ -109,20 +116,8 @@ struct Answers {
 
 impl Transaction<'_> {
     async fn run(mut self) -> Attempt {
-        if self.parcel.manner.require_tls {
-            let outcome = match (self.session.tls, self.session.offers.require_tls) {
-                (Some(_), true) => None,
-                (Some(_), false) => {
-                    Some(self.ours("5.7.30", "it needs REQUIRETLS, which the upstream does not offer; it was not sent"))
-                }
-                (None, _) => Some(
-                    self.ours("5.7.10", "it needs TLS, which the way to the upstream does not have; it was not sent"),
-                ),
-            };
-            if let Some(said) = outcome {
-                self.settle(&Outcome::Unsendable(said));
-                return Attempt::Unprotected { outcomes: self.outcomes() };
-            }
+        if let Some(unprotected) = self.unprotected() {
+            return unprotected;
         }
         if !self.session.offers.utf8 && self.untellable() {
             return self.finish(true, false);
@@ -136,19 +131,39 @@ impl Transaction<'_> {
         self.judge(answers).await
     }
 
+    /// How it ends where the message must be kept under TLS and can't be.
+    fn unprotected(&mut self) -> Option<Attempt> {
+        if !self.parcel.manner.require_tls {
+            return None;
+        }
+        let said = match (self.session.tls, self.session.offers.require_tls) {
+            (Some(_), true) => return None,
+            (Some(_), false) => {
+                self.ours("5.7.30", "it needs REQUIRETLS, which the upstream does not offer; it was not sent")
+            }
+            (None, _) => {
+                self.ours("5.7.10", "it needs TLS, which the way to the upstream does not have; it was not sent")
+            }
+        };
+        self.settle(&Outcome::Unsendable(said));
+        Some(Attempt::Unprotected { outcomes: self.outcomes() })
+    }
+
     /// Gives their outcome to those whom an upstream without SMTPUTF8 can't be told of; true when these are all (rule X3).
     fn untellable(&mut self) -> bool {
         let Parcel { sender, manner, .. } = &*self.parcel;
         let whole = manner.utf8 == Utf8::Needed || sender.as_ref().is_some_and(Address::is_international);
-        let outcome = Outcome::Unsendable(
-            self.ours("5.6.7", "it needs SMTPUTF8, which the upstream does not offer; it was not sent"),
-        );
+        let outcome = self.without_utf8();
         for (pending, (_, to)) in self.outcomes.iter_mut().zip(&self.parcel.recipients) {
             if whole || to.address.is_international() {
                 *pending = Some(outcome.clone());
             }
         }
         !self.has_accepted()
+    }
+
+    fn without_utf8(&self) -> Outcome {
+        Outcome::Unsendable(self.ours("5.6.7", "it needs SMTPUTF8, which the upstream does not offer; it was not sent"))
     }
 
     /// Says the envelope and reads the answers, group by group, as far as they make sense.

@@ -8,6 +8,7 @@ mod ends;
 mod extensions;
 mod hostile;
 mod limits;
+mod live;
 mod neighbours;
 mod phases;
 mod protected;
@@ -232,7 +233,6 @@ impl Ending {
     }
 }
 
-/// The vault's end.
 struct Vault {
     stream: UnixStream,
     inbox: Inbox,

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, oneshot};
 use super::Lost;
 use super::scribe::Scribe;
 use crate::ipc::channel::{Receiver, Sender};
-use crate::ipc::session::{Answer, Ask, Slot};
+use crate::ipc::session::{Answer, Ask, MAX_ASKED, Slot, Word};
 use crate::ipc::trace::Pace;
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
@@ -49,6 +49,8 @@ pub struct Inner {
     pub opened: bool,
     pub network: Option<Option<Box<Grant>>>,
     pub answer: Option<Answer>,
+    /// Answers to recipients of a live message, in the order of the questions.
+    pub words: VecDeque<Word>,
     credit: usize,
     revoked: bool,
     over: bool,
@@ -170,6 +172,8 @@ impl Line {
             | Answer::Denied { slot, .. }
             | Answer::Challenge { slot, .. }
             | Answer::Reserved { slot, .. }
+            | Answer::Recipient { slot, .. }
+            | Answer::Passed { slot, .. }
             | Answer::Credit { slot, .. }
             | Answer::Kept { slot, .. }
             | Answer::Refused { slot, .. }
@@ -232,6 +236,7 @@ impl Inner {
             Answer::Credit { octets, .. } => {
                 self.credit = self.credit.saturating_add(usize::try_from(octets).unwrap_or(usize::MAX));
             }
+            Answer::Recipient { word, .. } if self.words.len() < MAX_ASKED => self.words.push_back(word),
             Answer::Revoked { .. } => self.revoked = true,
             Answer::Trace { on: false, .. } => self.trace = None,
             Answer::Trace { .. } => self.trace = self.trace.take().or_else(|| Some(Box::default())),
@@ -239,7 +244,10 @@ impl Inner {
                 match answer {
                     Answer::Granted { .. } => self.revoked = false,
                     // What was left of an earlier transaction's does not count for this one.
-                    Answer::Reserved { .. } => self.credit = 0,
+                    Answer::Reserved { .. } => {
+                        self.credit = 0;
+                        self.words.clear();
+                    }
                     _ => (),
                 }
                 self.answer = Some(answer);
@@ -353,6 +361,8 @@ pub fn word(answer: &Answer) -> &'static str {
         Answer::Denied { .. } => "denied",
         Answer::Challenge { .. } => "challenge",
         Answer::Reserved { .. } => "reserved",
+        Answer::Recipient { .. } => "recipient",
+        Answer::Passed { .. } => "passed",
         Answer::Credit { .. } => "credit",
         Answer::Kept { .. } => "kept",
         Answer::Refused { .. } => "refused",

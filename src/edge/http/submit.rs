@@ -181,6 +181,11 @@ fn refused(refusal: Refusal, session: &Session, grant: &Grant, from: &str) -> Fa
         Refusal::StoreUnavailable => away(crate::edge::conversation::Lost),
         Refusal::Revoked | Refusal::Changed => changed(),
         Refusal::Scope => insufficient(),
+        Refusal::OnlySmtp => {
+            let message =
+                "what this key sends is delivered while its sender waits (delivery = \"direct\"): send it by SMTP";
+            Fault::new(Code::InsufficientScope, message)
+        }
         // The message is of our own making: it has one From, canonical lines and one Received field.
         Refusal::Header
         | Refusal::Framing

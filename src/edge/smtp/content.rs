@@ -232,6 +232,13 @@ impl Content {
             Stage::Refused(reply) => return Verdict { reply, kept: false, end: None },
             Stage::Header(_) => Facts::default(),
         };
+        if setting.visit.is_live() {
+            return match setting.visit.pass(facts).await {
+                Ok(Ok(spoken)) => Verdict { reply: Reply::spoken(&spoken), kept: spoken.is_positive(), end: None },
+                Ok(Err(refusal)) => Verdict { reply: refusal.into(), kept: false, end: None },
+                Err(Lost) => Verdict { reply: reply::LOST_AT_THE_END, kept: false, end: None },
+            };
+        }
         match setting.visit.commit(facts).await {
             Ok(Ok(message)) => Verdict { reply: Reply::kept(message), kept: true, end: None },
             Ok(Err(refusal)) => Verdict { reply: refusal.into(), kept: false, end: None },

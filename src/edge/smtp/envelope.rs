@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::barred::Barred;
 use super::command::{Fault, Mail, Rcpt, Recipient};
 use super::reply::{self, Reply};
 use super::session::Session;
 use super::transaction::{Envelope, Transaction};
-use super::wire::Stop;
+use super::wire::{Stop, Wire};
 use crate::config::slice::Extension;
 use crate::mail::address::Address;
 use crate::mail::dsn::Wish;
-use crate::mail::envelope::Utf8;
+use crate::mail::envelope::{Addressee, Utf8};
 use crate::policy::refusal::Refusal;
 
 impl Session {
@@ -69,70 +70,89 @@ impl Session {
             Ok(message) => {
                 let envelope =
                     Envelope { message, sender: from, given, utf8, require_tls, recipients: BTreeMap::new() };
-                self.transaction = Some(Transaction { envelope, taken: 0, overflowed: false, chunks: None });
+                self.transaction = Some(Transaction::new(envelope));
                 Ok(reply::SENDER_OK)
             }
             Err(refusal) => Ok(refusal.into()),
         }
     }
 
-    /// One that adds nobody and is no error costs too: who repeats it for ever would never be charged.
-    pub(super) fn rcpt(&mut self, rcpt: Rcpt) -> Result<Reply, Stop> {
-        let named = |session: &Self| session.transaction.as_ref().map(|open| open.envelope.recipients.len());
-        let before = named(self);
-        let reply = self.recipient(rcpt);
-        let most = self.standing.grant.as_ref().map_or(0, |grant| grant.max_recipients);
-        if !reply.is_error() && named(self) == before && !self.budget.spare_recipient(most) {
-            return Err(reply::TOO_MANY_COMMANDS.into());
+    /// One that adds nobody and is no error costs too: who repeats it for ever would never be charged. None: it is answered with
+    /// those behind it.
+    pub(super) async fn rcpt<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        wire: &mut Wire<S>,
+        rcpt: Rcpt,
+    ) -> Result<Option<Reply>, Stop> {
+        // Named twice in one group, it has the answer of the first.
+        if self.is_asked(&rcpt) {
+            self.answer_group(wire).await?;
         }
-        if let Some(transaction) = self.transaction.as_mut().filter(|_| reply == reply::RECIPIENT_OK) {
-            transaction.taken = transaction.taken.saturating_add(1);
-        }
-        Ok(reply)
+        let reply = match self.recipient(rcpt) {
+            Ok(fresh) if self.visit.is_live() => return self.ask(wire, fresh).await,
+            Ok(Addressee { address, wish }) => {
+                if let Some(transaction) = &mut self.transaction {
+                    transaction.take(address, wish);
+                }
+                reply::RECIPIENT_OK
+            }
+            Err(reply) => {
+                let most = self.standing.grant.as_ref().map_or(0, |grant| grant.max_recipients);
+                if !reply.is_error() && !self.budget.spare_recipient(most) {
+                    return Err(reply::TOO_MANY_COMMANDS.into());
+                }
+                if let Some(transaction) = self.transaction.as_mut().filter(|_| reply == reply::RECIPIENT_OK) {
+                    transaction.taken = transaction.taken.saturating_add(1);
+                }
+                reply
+            }
+        };
+        self.in_turn(wire, reply).await
     }
 
-    fn recipient(&mut self, rcpt: Rcpt) -> Reply {
+    /// Who is to be added; or what is answered without that.
+    fn recipient(&mut self, rcpt: Rcpt) -> Result<Addressee, Reply> {
         let Rcpt { recipient, wish, utf8 } = rcpt;
         if wish != Wish::default() && !self.standing.offers(Extension::Dsn) {
-            return Fault::UnknownParameter.into();
+            return Err(Fault::UnknownParameter.into());
         }
         let (Some(transaction), Some(grant)) = (&mut self.transaction, &self.standing.grant) else {
-            return reply::NO_TRANSACTION;
+            return Err(reply::NO_TRANSACTION);
         };
         if transaction.chunks.is_some() {
-            return reply::BETWEEN_CHUNKS;
+            return Err(reply::BETWEEN_CHUNKS);
         }
-        let Transaction { envelope, overflowed, taken, .. } = transaction;
+        let Transaction { envelope, overflowed, taken, asked, .. } = transaction;
         if utf8 && envelope.utf8 == Utf8::None {
-            return Fault::RecipientUtf8.into();
+            return Err(Fault::RecipientUtf8.into());
         }
         let recipient = match recipient {
             Recipient::Mailbox(address) => address,
             Recipient::Postmaster => match Address::parse(&format!("postmaster@{}", self.front.hostname)) {
                 Ok(address) => address,
-                Err(_) => return Fault::Recipient.into(),
+                Err(_) => return Err(Fault::Recipient.into()),
             },
         };
         // In LMTP each costs a reply later, the same ones too.
         if self.front.desk.dialect.lmtp && *taken >= grant.max_recipients {
-            return Refusal::TooManyRecipients.into();
+            return Err(Refusal::TooManyRecipients.into());
         }
         if let Some(known) = envelope.recipients.get_mut(&recipient) {
             // Who says nothing now doesn't take back what was asked before.
             if wish != Wish::default() {
                 *known = wish;
             }
-            return reply::RECIPIENT_OK;
+            return Err(reply::RECIPIENT_OK);
         }
         if !recipient.is_qualified() {
-            return reply::RECIPIENT_NOT_QUALIFIED;
+            return Err(reply::RECIPIENT_NOT_QUALIFIED);
         }
         let most = usize::try_from(grant.max_recipients).unwrap_or(usize::MAX);
-        if envelope.recipients.len() >= most {
+        if envelope.recipients.len() + asked.len() >= most {
             if !std::mem::replace(overflowed, true) {
                 self.visit.turned(&envelope.sender, Some(recipient), Refusal::TooManyRecipients);
             }
-            return Refusal::TooManyRecipients.into();
+            return Err(Refusal::TooManyRecipients.into());
         }
         let protected = || match envelope.require_tls {
             true => grant.protected(&envelope.sender, &recipient),
@@ -140,13 +160,10 @@ impl Session {
         };
         let free = || grant.is_free(&envelope.sender, &recipient, &self.visit.backed_up);
         match grant.recipient(&envelope.sender, &recipient).and_then(|()| protected()).and_then(|()| free()) {
-            Ok(()) => {
-                envelope.recipients.insert(recipient, wish);
-                reply::RECIPIENT_OK
-            }
+            Ok(()) => Ok(Addressee { address: recipient, wish }),
             Err(refusal) => {
                 self.visit.turned(&envelope.sender, Some(recipient), refusal);
-                refusal.into()
+                Err(refusal.into())
             }
         }
     }

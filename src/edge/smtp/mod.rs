@@ -13,6 +13,7 @@ pub mod ending;
 pub mod envelope;
 pub mod guard;
 pub mod line;
+pub mod live;
 pub mod login;
 pub mod reply;
 pub mod scram;

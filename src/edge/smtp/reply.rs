@@ -11,19 +11,23 @@ use super::command::Fault;
 use crate::ipc::session::Denial;
 use crate::mail::flaw::Flaw;
 use crate::mail::id::MessageId;
+use crate::mail::spoken::Spoken;
 use crate::policy::refusal::Refusal;
+
+/// Characters of an upstream's words: a line has 512 octets (RFC 5321 section 4.5.3.1.5).
+const MAX_SPOKEN: usize = 480;
 
 /// One reply line: code, enhanced status code (RFC 3463; empty for greetings, HELO, EHLO and 3yz, RFC 2034 section 4),
 /// and text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     pub code: u16,
-    status: &'static str,
+    status: Cow<'static, str>,
     text: Cow<'static, str>,
 }
 
 const fn says(code: u16, status: &'static str, text: &'static str) -> Reply {
-    Reply { code, status, text: Cow::Borrowed(text) }
+    Reply { code, status: Cow::Borrowed(status), text: Cow::Borrowed(text) }
 }
 
 pub const CLOSING: Reply = says(221, "2.0.0", "goodbye");
@@ -61,6 +65,7 @@ pub const TOO_MANY_GUESSES: Reply = says(421, "4.7.0", "too many failed logins")
 pub const AFTER_BAD_CONTENT: Reply = says(421, "4.7.0", "closing after content that can't be trusted");
 
 pub const LOST_AFTER_DOT: Reply = says(451, "4.3.0", "whether the message was kept is not known, send it again");
+pub const LOST_AT_THE_END: Reply = says(451, "4.4.2", "whether it was delivered is not known");
 pub const NO_TLS_NOW: Reply = says(454, "4.7.0", "TLS is not available now");
 pub const CHECKS_BUSY: Reply = says(454, "4.7.0", "too many logins at once, try again later");
 
@@ -107,16 +112,16 @@ impl Reply {
     /// 220: begins with our name, and doesn't say what we are.
     pub fn greeting(hostname: &str, lmtp: bool) -> Self {
         let protocol = if lmtp { "LMTP" } else { "ESMTP" };
-        Self { code: 220, status: "", text: Cow::Owned(format!("{hostname} {protocol}")) }
+        Self { code: 220, status: Cow::Borrowed(""), text: Cow::Owned(format!("{hostname} {protocol}")) }
     }
 
     /// What a mechanism asks.
     pub fn challenge(message: &[u8]) -> Self {
-        Self { code: 334, status: "", text: Cow::Owned(STANDARD.encode(message)) }
+        Self { code: 334, status: Cow::Borrowed(""), text: Cow::Owned(STANDARD.encode(message)) }
     }
 
     pub fn hello(hostname: &str) -> Self {
-        Self { code: 250, status: "", text: Cow::Owned(hostname.to_owned()) }
+        Self { code: 250, status: Cow::Borrowed(""), text: Cow::Owned(hostname.to_owned()) }
     }
 
     /// The answer to EHLO.
@@ -124,12 +129,21 @@ impl Reply {
         let mut lines = std::iter::once(hostname.to_owned()).chain(extensions.iter().cloned()).peekable();
         while let Some(line) = lines.next() {
             let mark = if lines.peek().is_some() { '-' } else { ' ' };
-            Self { code: 250, status: "", text: Cow::Owned(line) }.write_part(out, mark);
+            Self { code: 250, status: Cow::Borrowed(""), text: Cow::Owned(line) }.write_part(out, mark);
         }
     }
 
     pub fn kept(message: MessageId) -> Self {
-        Self { code: 250, status: "2.0.0", text: Cow::Owned(format!("kept as {message}")) }
+        Self { code: 250, status: Cow::Borrowed("2.0.0"), text: Cow::Owned(format!("kept as {message}")) }
+    }
+
+    /// What an upstream said, on one line of ours: what is no plain ASCII is not said on (rule L13), nor a code that no reply has.
+    pub fn spoken(spoken: &Spoken) -> Self {
+        let code = if (200..600).contains(&spoken.code) { spoken.code } else { 451 };
+        let [_, subject, detail] = spoken.status;
+        let plain = |c: char| if c == ' ' || c.is_ascii_graphic() { c } else { '?' };
+        let text = spoken.text.chars().take(MAX_SPOKEN).map(plain).collect();
+        Self { code, status: Cow::Owned(format!("{}.{subject}.{detail}", code / 100)), text: Cow::Owned(text) }
     }
 
     /// To be tried again later.
@@ -142,7 +156,11 @@ impl Reply {
     }
 
     fn wait(code: u16, status: &'static str, what: &str, seconds: u32) -> Self {
-        Self { code, status, text: Cow::Owned(format!("{what}, try again in {seconds} seconds")) }
+        Self {
+            code,
+            status: Cow::Borrowed(status),
+            text: Cow::Owned(format!("{what}, try again in {seconds} seconds")),
+        }
     }
 }
 
@@ -172,7 +190,7 @@ impl From<Fault> for Reply {
             Fault::UnknownParameter => says(555, "5.5.4", "parameter not offered"),
             Fault::Parameter(name) => {
                 let text = format!("{name} has no such value, or was said twice");
-                Self { code: 501, status: "5.5.4", text: Cow::Owned(text) }
+                Self { code: 501, status: Cow::Borrowed("5.5.4"), text: Cow::Owned(text) }
             }
         }
     }
@@ -216,7 +234,7 @@ impl From<Refusal> for Reply {
             Refusal::RequireTls => says(550, "5.7.30", "no way to there has REQUIRETLS"),
             Refusal::HeldTooLong => says(501, "5.5.4", "it can't be held for so long"),
             Refusal::UnknownNetwork => says(550, "5.7.1", "this address may not send here"),
-            Refusal::Scope => says(550, "5.7.1", "this login is not for this"),
+            Refusal::Scope | Refusal::OnlySmtp => says(550, "5.7.1", "this login is not for this"),
         }
     }
 }
@@ -229,7 +247,7 @@ impl From<Flaw> for Reply {
             Flaw::EightBit | Flaw::NotUtf8 => (550, "5.6.7"),
             _ => (550, "5.6.0"),
         };
-        Self { code, status, text: Cow::Owned(flaw.said()) }
+        Self { code, status: Cow::Borrowed(status), text: Cow::Owned(flaw.said()) }
     }
 }
 
@@ -298,6 +316,8 @@ mod tests {
             Reply::kept(MessageId::now()),
             Reply::challenge(nonce.as_bytes()),
             Reply::challenge(scram::verdict(&[7; 32]).as_bytes()),
+            Reply::spoken(&Spoken::new(550, [5, 999, 999], "\u{2603}\r\n\0\u{7f}\u{9b}x".repeat(1000))),
+            Reply::spoken(&Spoken::new(9, [7, 1, 1], "")),
         ]);
         all.iter().for_each(|reply| is_a_line(&text(reply)));
         is_a_line(std::str::from_utf8(NO_ROOM).unwrap());
@@ -306,9 +326,11 @@ mod tests {
     #[test]
     fn rule_c14_the_class_of_the_status_is_that_of_the_code() {
         let flaws = Flaw::every().into_iter().map(Reply::from);
-        let made = refusals().into_iter().map(Reply::from).chain(flaws).map(|reply| (reply.code, reply.status));
-        for (code, status) in made.chain(written_down().into_iter().map(|(code, status, _)| (code, status))) {
-            match status {
+        let made =
+            refusals().into_iter().map(Reply::from).chain(flaws).map(|reply| (reply.code, reply.status.into_owned()));
+        for (code, status) in made.chain(written_down().into_iter().map(|(code, status, _)| (code, status.to_owned())))
+        {
+            match status.as_str() {
                 // Greetings and HELO have none, nor has what asks for more (RFC 2034 section 4).
                 "" => assert!(matches!(code, 334 | 354 | 501 | 554), "{code}"),
                 status => assert_eq!(code / 100, u16::from(status.as_bytes()[0] - b'0'), "{code} {status}"),

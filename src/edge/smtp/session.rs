@@ -157,13 +157,19 @@ impl Session {
                 }
                 Line::Endless => return Err(reply::LINE_TOO_LONG.into()),
             };
+            if self.is_asking() && !matches!(command, Ok(Command::Rcpt(_))) {
+                Box::pin(self.answer_group(wire)).await?;
+            }
             match command {
                 Ok(command) => match self.understood(command) {
                     Ok(command) => match self.obey(wire, command).await? {
                         Next::Go => (),
                         Next::Starttls => return Ok(()),
                     },
-                    Err(refused) => self.answer(wire, refused).await?,
+                    Err(refused) => {
+                        Box::pin(self.answer_group(wire)).await?;
+                        self.answer(wire, refused).await?;
+                    }
                 },
                 Err(fault @ Fault::Chunk) => return Err(Reply::from(fault).into()),
                 Err(fault) => {
@@ -186,7 +192,7 @@ impl Session {
     }
 
     /// Says it, and charges for it when it is an error.
-    async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
+    pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         wire: &mut Wire<S>,
         reply: Reply,
@@ -240,7 +246,10 @@ impl Session {
                 }
                 reply
             }
-            Rcpt(rcpt) => self.rcpt(*rcpt)?,
+            Rcpt(rcpt) => match Box::pin(self.rcpt(wire, *rcpt)).await? {
+                Some(reply) => reply,
+                None => return Ok(Next::Go),
+            },
             Data => Box::pin(self.data(wire)).await?,
             Bdat(chunk) => Box::pin(self.bdat(wire, chunk)).await?,
             Rset => {

@@ -96,7 +96,10 @@ impl Session {
         let recipients = transaction.envelope.recipients.iter();
         let recipients: Vec<_> =
             recipients.map(|(address, wish)| Addressee { address: address.clone(), wish: wish.clone() }).collect();
-        self.visit.recipients(&recipients).await?;
+        // Of a live message they were asked for one by one.
+        if !self.visit.is_live() {
+            self.visit.recipients(&recipients).await?;
+        }
         self.visit.content().await?;
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! One transaction: from MAIL to the dot, or to the last chunk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -8,12 +8,13 @@ use tokio::time::Instant;
 use super::chunk::{self, Chunk};
 use super::content::{Content, Verdict};
 use super::data;
+use super::reply::Reply;
 use super::wire::{Stop, Wire};
 use crate::edge::conversation::Visit;
 use crate::edge::front::Front;
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::dsn::Wish;
-use crate::mail::envelope::Utf8;
+use crate::mail::envelope::{Addressee, Utf8};
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
 use crate::policy::presence::neighbourhood;
@@ -27,6 +28,27 @@ pub struct Transaction {
     pub overflowed: bool,
     /// The content has begun to come in chunks.
     pub chunks: Option<Chunks>,
+    /// Of a live message, what is to be answered in this order as soon as the upstream has.
+    pub asked: VecDeque<Turn>,
+}
+
+/// A recipient of a live message in its group.
+#[derive(Debug)]
+pub enum Turn {
+    /// Answered already.
+    Said(Reply),
+    Asked(Addressee),
+}
+
+impl Transaction {
+    pub fn new(envelope: Envelope) -> Self {
+        Self { envelope, taken: 0, overflowed: false, chunks: None, asked: VecDeque::new() }
+    }
+
+    pub fn take(&mut self, address: Address, wish: Wish) {
+        self.envelope.recipients.insert(address, wish);
+        self.taken = self.taken.saturating_add(1);
+    }
 }
 
 #[derive(Debug)]

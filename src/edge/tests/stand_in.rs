@@ -9,18 +9,16 @@ use tokio::sync::RwLock;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+pub use super::seen::{Kept, Seen};
 use super::talk::{self, Talk, Turn};
 use crate::edge::conversation::{Vault, Visit};
 use crate::ipc::bytes::Octets;
 use crate::ipc::capsule::{Capsule, Introduction, KEY};
 use crate::ipc::channel::{self, Receiver, Sender};
-use crate::ipc::session::{Answer, Ask, Denial, Exported, Slot, Via};
-use crate::ipc::trace::Told;
-use crate::mail::dsn::Wish;
-use crate::mail::envelope::Manner;
+use crate::ipc::session::{Answer, Ask, Denial, Exported, Slot, Word};
 use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
-use crate::policy::certificate::Presented;
+use crate::mail::spoken::Spoken;
 use crate::policy::mechanism::Mechanism;
 use crate::policy::refusal::Refusal;
 use crate::policy::route::{BackedUp, Route};
@@ -58,41 +56,8 @@ pub struct Ways {
     /// It stands still as long as somebody writes here.
     pub still: Arc<RwLock<()>>,
     pub committed: HashMap<MessageId, bool>,
-}
-
-#[derive(Clone, Debug)]
-pub struct Kept {
-    pub sender: String,
-    pub recipients: Vec<String>,
-    /// What each of them is to be told.
-    pub wishes: Vec<Wish>,
-    pub manner: Manner,
-    pub content: String,
-    /// The same, as it came.
-    pub octets: Vec<u8>,
-    pub facts: Facts,
-    pub helo: String,
-}
-
-/// What it was told.
-#[derive(Clone, Debug, Default)]
-pub struct Seen {
-    pub kept: Vec<Kept>,
-    pub logins: Vec<(String, String)>,
-    /// Shown by clients that log in.
-    pub certificates: Vec<Box<Presented>>,
-    /// Sender, recipient and why.
-    pub turned: Vec<(Option<String>, Option<String>, Refusal)>,
-    /// What was wrong with their form.
-    pub flaws: Vec<String>,
-    pub opened: usize,
-    pub ways: Vec<Via>,
-    pub closed: usize,
-    pub aborted: usize,
-    pub asked: Vec<MessageId>,
-    pub told: Vec<Told>,
-    pub frames: usize,
-    pub out_of_turn: Vec<String>,
+    /// Mail is delivered while its client waits, and this is said to the dot.
+    pub passed: Option<Spoken>,
 }
 
 pub fn grant(senders: &[&str], recipients: Recipients, max_recipients: u32) -> Grant {
@@ -129,6 +94,7 @@ impl Default for Ways {
             slow: Duration::ZERO,
             still: Arc::default(),
             committed: HashMap::new(),
+            passed: None,
         }
     }
 }
@@ -345,7 +311,23 @@ impl Places {
                     facts: Facts::default(),
                     helo,
                 });
-                Ok(Some(Answer::Reserved { slot, message, backed_up: ways.backed_up }))
+                Ok(Some(Answer::Reserved { slot, message, backed_up: ways.backed_up, live: ways.passed.is_some() }))
+            }
+            Ask::Recipient { slot, addressee } => {
+                let draft = self.places.get_mut(&slot).and_then(|place| place.draft.as_mut()).ok_or(false)?;
+                ways.passed.as_ref().ok_or(false)?;
+                let address = String::from(addressee.address);
+                let word = match address.split('@').next() {
+                    Some("no") => Word::Said(Spoken::new(550, [5, 1, 1], "refused: nobody \u{2603}\r\n250 ok")),
+                    Some("elsewhere") => Word::Refused(Refusal::TooManyRecipients),
+                    _ => {
+                        draft.recipients.push(address.clone());
+                        draft.wishes.push(addressee.wish);
+                        Word::Taken
+                    }
+                };
+                seen.asked_for.push(address);
+                Ok(Some(Answer::Recipient { slot, word }))
             }
             Ask::Recipients { slot, batch } => {
                 let draft = self.places.get_mut(&slot).and_then(|place| place.draft.as_mut()).ok_or(false)?;
@@ -386,7 +368,10 @@ impl Places {
                     return Ok(Some(Answer::Refused { slot, refusal }));
                 }
                 seen.kept.push(Kept { facts, ..draft.ok_or(false)? });
-                Ok(Some(Answer::Kept { slot, message }))
+                Ok(Some(match ways.passed {
+                    Some(spoken) => Answer::Passed { slot, spoken },
+                    None => Answer::Kept { slot, message },
+                }))
             }
             Ask::Abort { slot } => {
                 seen.aborted += 1;

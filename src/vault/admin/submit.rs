@@ -219,6 +219,7 @@ fn nowhere() -> Counter {
         plain_login: false,
         mechanisms: Vec::new(),
         future_release: None,
+        delivery: crate::policy::Delivery::Spool,
         clients: Clients::Unnamed,
         proxy_from: Vec::new(),
         xclient_from: Vec::new(),

@@ -116,6 +116,7 @@ names! {
     WebhookResume "webhook.resume"
     WebhookDrop "webhook.drop"
     WebhookTest "webhook.test"
+    MsgIntent "msg.intent"
 }
 
 /// How it ended, in five words that never become six.

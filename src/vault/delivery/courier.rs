@@ -3,6 +3,7 @@
 mod content;
 mod ending;
 mod ends;
+pub mod live;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -18,7 +19,6 @@ use super::outcome;
 use super::outcome::PutOff;
 use super::poison::Proof;
 use super::rehearsal::Rehearsals;
-use super::schedule::route_event;
 use super::settlement::{bounded, owes, tell, write};
 use crate::ipc::channel::{Receiver, Sender};
 use crate::ipc::control::Peer;
@@ -37,6 +37,7 @@ use crate::vault::store::spool::{Body, Leased, Settled, State};
 
 pub use content::open;
 use ending::Suspects;
+use live::Lives;
 
 /// A message that this courier has.
 struct Active {
@@ -82,6 +83,7 @@ struct Courier {
     drains: bool,
     ready: UnboundedSender<(Job, Ready)>,
     rehearsals: Rehearsals,
+    lives: Lives,
 }
 
 /// A courier said something it may not.
@@ -93,10 +95,13 @@ pub async fn serve(vault: Rc<Vault>, peer: Peer, offers: Sender<Offer>, mut prog
     let (lease, mut leased) = unbounded_channel();
     let (ready, mut come) = unbounded_channel();
     let (rehearse, mut rehearsed) = unbounded_channel();
+    let (bid, mut biddings) = unbounded_channel();
     vault.schedule.borrow_mut().join(&peer.label, peer.instance, peer.generation, lease);
     vault.schedule.borrow_mut().rehearses(&peer.label, peer.instance, rehearse);
+    vault.schedule.borrow_mut().bids(&peer.label, peer.instance, bid);
     let (active, rehearsals, introduced, drains) = (HashMap::new(), Rehearsals::default(), false, false);
-    let mut courier = Courier { vault, peer, offers, active, introduced, drains, ready, rehearsals };
+    let lives = Lives::default();
+    let mut courier = Courier { vault, peer, offers, active, introduced, drains, ready, rehearsals, lives };
     let parting = loop {
         let heard = tokio::select! {
             said = progress.receive() => match said {
@@ -120,6 +125,10 @@ pub async fn serve(vault: Rc<Vault>, peer: Peer, offers: Sender<Offer>, mut prog
                 }
                 Ok(())
             }
+            Some((job, bidding)) = biddings.recv() => {
+                courier.bid(job, bidding).await;
+                Ok(())
+            }
             Some(rehearsal) = rehearsed.recv() => {
                 let job = courier.vault.schedule.borrow_mut().number();
                 let offer = courier.rehearsals.begin(job, rehearsal);
@@ -132,12 +141,16 @@ pub async fn serve(vault: Rc<Vault>, peer: Peer, offers: Sender<Offer>, mut prog
             break Parting::LetGo;
         }
     };
+    courier.let_go_of_all(biddings);
     courier.leave(leased, parting).await;
     parting
 }
 
 impl Courier {
     async fn hear(&mut self, said: Progress) -> Result<(), Violation> {
+        if let Some(job) = self.lives.have(&said) {
+            return self.hear_of(job, said).await;
+        }
         match said {
             // Said once; no more may be lent to a courier than that. One that drains says that it takes no more.
             Progress::Slots(0) => self.drains = true,
@@ -161,9 +174,8 @@ impl Courier {
                 // What the upstream wasn't asked shows nothing of it.
                 let is_answer = !matches!(outcome, Delivery::Unsendable(_));
                 active.is_answered |= is_answer;
-                if is_answer && self.vault.schedule.borrow_mut().works(&self.peer.label) {
-                    let event = route_event(Name::RouteResume, &self.peer.label, None);
-                    self.vault.writer.record(vec![event]).await;
+                if is_answer {
+                    self.works().await;
                 }
                 self.settle(job, number, &recipient, attempts, &outcome);
             }
@@ -193,6 +205,8 @@ impl Courier {
             }
             Progress::BrokenOff { job, said } => self.broke_off(job, said).await,
             Progress::GivenUp { job } => self.given_up(job),
+            // Of a live message that was withdrawn while this was on its way.
+            Progress::Accepted { .. } => {}
             Progress::Rehearsal { job, heard } => self.rehearsals.heard(job, heard).map_err(Violation)?,
         }
         Ok(())

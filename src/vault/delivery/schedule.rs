@@ -3,6 +3,7 @@
 //! A lane is the list of upstreams of a route. What waits in it is known to the store; here is only when to look again.
 
 pub mod leasing;
+pub mod live;
 mod pacing;
 mod plan;
 mod stranded;
@@ -11,6 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
@@ -55,6 +57,8 @@ pub struct Schedule {
     began: Option<(Instant, u64)>,
     /// When the next one of those that are used up lets something through.
     wake: Option<Instant>,
+    /// Told when a place becomes free.
+    pub freed: Rc<Notify>,
     /// There is more than one credential: the last connection of an upstream is for those that have none.
     pub is_shared: bool,
 }
@@ -88,6 +92,8 @@ impl Schedule {
             empties: false,
             offers,
             rehearse: None,
+            live: 0,
+            biddings: None,
         };
         self.upstreams.entry(upstream.to_owned()).or_default().couriers.push(courier);
     }
@@ -150,6 +156,7 @@ impl Schedule {
         if let Some(upstream) = self.upstreams.get_mut(upstream) {
             upstream.breaker.busy = upstream.breaker.busy.saturating_sub(count);
         }
+        self.freed.notify_waiters();
     }
 
     fn courier(&mut self, upstream: &str, instance: Instance) -> Option<&mut Courier> {

@@ -6,9 +6,11 @@ use std::time::Instant;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::breaker::Breaker;
+use super::courier::live::Bidding;
 use super::pace::Meter;
 use super::rehearsal::Rehearsal;
 use crate::ipc::admin::route::{Paced, Standing, State};
+use crate::ipc::delivery::Job;
 use crate::role::{Generation, Instance};
 use crate::vault::store::pauses::Pause;
 use crate::vault::store::spool::Leased;
@@ -25,6 +27,8 @@ pub struct Upstream {
     pub broke_off_over: Option<(String, u32)>,
     /// Lanes in which somebody is due who has as much under way as it may have.
     pub passed_over: BTreeSet<String>,
+    /// How many senders wait for a place.
+    pub wanted: u32,
 }
 
 /// A courier as the schedule sees it.
@@ -42,6 +46,9 @@ pub struct Courier {
     pub held: HashMap<String, u32>,
     pub offers: UnboundedSender<Leased>,
     pub rehearse: Option<UnboundedSender<Rehearsal>>,
+    /// How many of its places senders have who wait, and the way there.
+    pub live: u32,
+    pub biddings: Option<UnboundedSender<(Job, Bidding)>>,
 }
 
 impl Courier {

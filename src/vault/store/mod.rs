@@ -29,6 +29,7 @@ pub mod writer;
 
 use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, ErrorCode, Result, Statement};
+use uuid::Uuid;
 
 use super::audit::event::Event;
 use super::audit::ledger::Ledger;
@@ -50,6 +51,7 @@ use outbox::Outbox;
 use owed::{Occasion, Owed, Owing};
 use paces::Paces;
 use pauses::Pauses;
+use spool::intents::Intents;
 use spool::leases::Leases;
 use spool::suspects::Suspects;
 use spool::{Accepted, Leased, Spool};
@@ -62,6 +64,7 @@ pub struct Store<'c> {
     pub ledger: Ledger<'c>,
     pub spool: Spool<'c>,
     pub leases: Leases<'c>,
+    pub intents: Intents<'c>,
     pub suspects: Suspects<'c>,
     pub hold: Hold<'c>,
     pub listing: Listing<'c>,
@@ -136,6 +139,7 @@ impl<'c> Store<'c> {
             ledger: Ledger::prepare(connection)?,
             spool: Spool::prepare(connection)?,
             leases: Leases::prepare(connection)?,
+            intents: Intents::prepare(connection)?,
             suspects: Suspects::prepare(connection)?,
             hold: Hold::prepare(connection)?,
             listing: Listing::prepare(connection)?,
@@ -192,10 +196,27 @@ impl<'c> Store<'c> {
     /// Takes a message in.
     pub fn accept(&mut self, accepted: &Accepted, accept_seq: u64) -> Result<()> {
         let row = self.spool.accept(accepted, &mut self.keys, accept_seq)?;
+        self.subscribe(row, accepted)
+    }
+
+    fn subscribe(&mut self, row: i64, accepted: &Accepted) -> Result<()> {
         match &accepted.webhook {
             Some(webhook) => self.outbox.subscribe(row, webhook, accepted.reports == Reports::Webhook),
             None => Ok(()),
         }
+    }
+
+    /// Takes a message in that is delivered while its sender waits, as a courier has it already. Gives its row.
+    pub fn intend(
+        &mut self,
+        accepted: &Accepted,
+        accept_seq: u64,
+        job: u64,
+        upstream: &str,
+        delivery: Uuid,
+    ) -> Result<i64> {
+        let row = self.intents.intend(&mut self.spool, accepted, accept_seq, (job, upstream, delivery))?;
+        self.subscribe(row, accepted).map(|()| row)
     }
 
     /// Leases a message of a lane, of a credential that may have one.

@@ -1,5 +1,6 @@
 //! Messages that were accepted: their recipients' states, their leases, and their bodies until nobody needs them.
 
+pub mod intents;
 pub mod leases;
 pub mod manner;
 pub mod suspects;
@@ -195,7 +196,7 @@ impl<'c> Spool<'c> {
                  VALUES(?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?)",
             )?,
             turns: Turns::prepare(connection)?,
-            was: sql("SELECT 1 FROM spool_msg WHERE msg_id = ?")?,
+            was: sql("SELECT 1 FROM spool_msg WHERE msg_id = ? AND live = 0")?,
             next: sql("SELECT next_us FROM spool_rcpt WHERE state = 0 AND held = 0 AND lane = ? AND NOT EXISTS( \
                        SELECT 1 FROM spool_msg WHERE id = msg AND ended > 0) ORDER BY next_us LIMIT 1")?,
             due: sql("SELECT DISTINCT next_us, msg, expires_us FROM spool_rcpt CROSS JOIN spool_msg ON id = msg \
@@ -242,6 +243,16 @@ impl<'c> Spool<'c> {
 
     /// Takes a message in, its key beside it. It is ours when the transaction is committed. Gives its row.
     pub fn accept(&mut self, accepted: &Accepted, keys: &mut Keys<'_>, accept_seq: u64) -> Result<i64> {
+        let row = self.enter(accepted, accept_seq)?;
+        match &accepted.body {
+            Body::Inline(content) => self.insert_body.execute(params![row, content, None::<String>])?,
+            Body::Segment(name) => self.insert_body.execute(params![row, None::<Vec<u8>>, name])?,
+        };
+        keys.keep(row, accepted.message, &accepted.key).map(|()| row)
+    }
+
+    /// A message and its recipients. Gives its row.
+    fn enter(&mut self, accepted: &Accepted, accept_seq: u64) -> Result<i64> {
         let row: i64 = self.insert.query_row(
             params![
                 accepted.message.uuid().as_bytes(),
@@ -261,11 +272,6 @@ impl<'c> Spool<'c> {
             ],
             |row| row.get(0),
         )?;
-        match &accepted.body {
-            Body::Inline(content) => self.insert_body.execute(params![row, content, None::<String>])?,
-            Body::Segment(name) => self.insert_body.execute(params![row, None::<Vec<u8>>, name])?,
-        };
-        keys.keep(row, accepted.message, &accepted.key)?;
         let urgent = accepted.is_urgent();
         for (n, (recipient, lane)) in (0u32..).zip(&accepted.recipients) {
             let due = integer(accepted.due_us);

@@ -206,9 +206,10 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
                         facts: Facts::default(),
                         size: size.unwrap(),
                     });
-                    Answer::Reserved { slot, message: id, backed_up: Vec::new() }
+                    Answer::Reserved { slot, message: id, backed_up: Vec::new(), live: false }
                 }
             },
+            Ask::Recipient { .. } => panic!("it is for SMTP"),
             Ask::Recipients { batch, .. } => {
                 open.as_mut().unwrap().recipients.extend(batch.iter().map(|to| to.address.to_string()));
                 continue;

@@ -11,6 +11,7 @@ mod envelope;
 mod extensions;
 mod framing;
 mod guards;
+mod live;
 mod lmtp;
 mod memory;
 mod patience;

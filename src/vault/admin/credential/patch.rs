@@ -12,7 +12,7 @@ pub fn patched(policy: &Policy, patch: &str) -> Result<Policy, String> {
     if let Some(mode) = patch.get("delivery").and_then(Value::as_str)
         && serde_json::from_value::<Delivery>(mode.into()).is_err()
     {
-        return Err(format!("delivery {mode:?}: this version has only \"spool\""));
+        return Err(format!("delivery {mode:?}: write \"spool\" or \"direct\""));
     }
     let mut value = serde_json::to_value(policy).map_err(|error| format!("the policy can't be written: {error}"))?;
     merge(&mut value, patch);
@@ -100,7 +100,7 @@ mod tests {
         for (bad, why) in [
             (r#"{"senders":["nobody"]}"#, "user@domain"),
             (r#"{"sneders":[]}"#, "sneders"),
-            (r#"{"delivery":"direct"}"#, "only \"spool\""),
+            (r#"{"delivery":"fallback"}"#, "\"spool\" or \"direct\""),
             (r#"{"limits":{"per_minute":null}}"#, "--per-minute"),
             ("nonsense", "can't be read"),
         ] {

@@ -1,4 +1,4 @@
-//! What the service said it had accepted, against the events of it: a captured vault that leaves events out is found by those
+//! What the service said it had accepted, or passed on while its sender waited, against the events of it: a captured vault that leaves events out is found by those
 //! who kept the words of the processes before it.
 
 use std::collections::HashSet;
@@ -35,7 +35,7 @@ impl Acknowledged {
 
     pub fn event(&mut self, row: &Row) {
         if !self.0.is_empty()
-            && row.event == Name::MsgAccept.word()
+            && [Name::MsgAccept, Name::MsgIntent].iter().any(|name| row.event == name.word())
             && let Some(message) = row.text("msg_id").and_then(|id| id.parse().ok())
         {
             self.0.remove(&message);

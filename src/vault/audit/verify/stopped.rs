@@ -73,11 +73,13 @@ impl Stopped {
         orders.query_map([], read).map_err(sql)?.collect::<Result<_, _>>().map_err(sql)
     }
 
-    /// The messages whose acceptance was not published yet.
+    /// The messages whose acceptance, or intent, was not published yet.
     pub fn accepted(&self) -> Result<HashSet<MessageId>, Fault> {
-        let accepted = "SELECT msg_id FROM audit_event WHERE event = ? AND msg_id IS NOT NULL";
+        let accepted = "SELECT msg_id FROM audit_event WHERE event IN (?, ?) AND msg_id IS NOT NULL";
         let mut accepted = self.database.prepare(accepted).map_err(sql)?;
-        let ids = accepted.query_map([Name::MsgAccept.word()], |row| row.get::<_, String>(0)).map_err(sql)?;
+        let ids = accepted
+            .query_map([Name::MsgAccept.word(), Name::MsgIntent.word()], |row| row.get::<_, String>(0))
+            .map_err(sql)?;
         ids.filter_map(|id| id.map(|id| id.parse().ok()).transpose()).collect::<Result<_, _>>().map_err(sql)
     }
 

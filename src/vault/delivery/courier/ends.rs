@@ -32,18 +32,21 @@ impl Courier {
         rest: Option<Duration>,
     ) {
         let reason = plain(reason);
-        let pause = {
-            let (mut schedule, now) = (self.vault.schedule.borrow_mut(), Instant::now());
-            let pause = schedule.failed(&self.peer.label, fault, &reason, now);
-            let longer = rest.and_then(|rest| schedule.rest_at_least(&self.peer.label, rest, now));
-            pause.map(|pause| longer.unwrap_or(pause))
-        };
+        let pause = self.rest(fault, &reason, rest);
         if rest.is_none() {
             unsaid(&self.vault, &self.peer.label, &active.leased);
         }
         tell_of(&self.vault, &self.peer.label, pause, fault, reason).await;
         self.expire(&mut active);
         self.end(active, now_us(), Proof::None);
+    }
+
+    /// The route rests. For how long, when it wasn't resting already.
+    pub(super) fn rest(&self, fault: Fault, reason: &str, rest: Option<Duration>) -> Option<Duration> {
+        let (mut schedule, now) = (self.vault.schedule.borrow_mut(), Instant::now());
+        let pause = schedule.failed(&self.peer.label, fault, reason, now);
+        let longer = rest.and_then(|rest| schedule.rest_at_least(&self.peer.label, rest, now));
+        pause.map(|pause| longer.unwrap_or(pause))
     }
 
     /// The upstream ended its session over a message: that one waits as when it was put off, and is

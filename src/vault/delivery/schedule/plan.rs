@@ -75,7 +75,7 @@ impl Schedule {
                     continue;
                 }
                 let (room, window) = (upstream.breaker.room(), upstream.breaker.window.unwrap_or(u32::MAX));
-                let paced = upstream.meter.room(beat_us);
+                let (paced, is_wanted) = (upstream.meter.room(beat_us), upstream.wanted > 0);
                 let Some(courier) = upstream.current() else { continue };
                 // The next upstream is for when this one fails or has had its day, not for when it is busy.
                 let paced = match paced {
@@ -85,7 +85,7 @@ impl Schedule {
                         if full.is_long { continue } else { break }
                     }
                 };
-                let left = courier.free.min(room);
+                let left = courier.of_queue(is_wanted).min(room);
                 let count = left.min(LEASES).min(paced);
                 if count == 0 || courier.is_alone || courier.empties {
                     break;

@@ -1,0 +1,83 @@
+//! How a credential's messages leave, and what becomes of those of which nobody knows whether they did.
+
+use serde::{Deserialize, Serialize};
+
+use super::Policy;
+
+/// What becomes of a recipient of whom nobody knows whether it was delivered to: the upstream had the whole message, and gave
+/// no answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnUnknown {
+    /// It is tried again, and may get the message twice.
+    #[default]
+    Retry,
+    /// It waits until somebody has looked.
+    Hold,
+    /// It is given up, and may have got nothing.
+    Drop,
+}
+
+impl OnUnknown {
+    pub const WORDS: [(&str, Self); 3] = [("retry", Self::Retry), ("hold", Self::Hold), ("drop", Self::Drop)];
+}
+
+/// How a message leaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Delivery {
+    /// Kept on disk, then delivered, with retry.
+    #[default]
+    Spool,
+    /// Delivered while its sender waits, and never kept.
+    Direct,
+}
+
+impl Delivery {
+    pub const WORDS: [(&str, Self); 2] = [("spool", Self::Spool), ("direct", Self::Direct)];
+}
+
+impl Policy {
+    /// How its messages leave, on a listener that says this. What goes to others than its sender names has no answer that could be
+    /// that sender's, and is kept.
+    pub fn delivery(&self, listener: Delivery) -> Delivery {
+        match self.redirect.is_some() || !self.always_bcc.is_empty() {
+            true => Delivery::Spool,
+            false => self.delivery.unwrap_or(listener),
+        }
+    }
+
+    /// Errors: it would promise an answer that it can't have; in words.
+    pub(super) fn check_delivery(&self) -> Result<(), String> {
+        let is_elsewhere = self.redirect.is_some() || !self.always_bcc.is_empty();
+        match self.delivery {
+            Some(Delivery::Direct) if is_elsewhere => Err(
+                "delivery = \"direct\": not with redirect or always_bcc, whose recipients no sender hears of: write \"spool\""
+                    .to_owned(),
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::address::Address;
+
+    #[test]
+    fn a_credential_says_how_its_mail_leaves_or_else_its_listener_and_what_goes_elsewhere_is_kept() {
+        use Delivery::{Direct, Spool};
+        let to = Address::parse("test@example.net").unwrap();
+        for (own, listener, expected) in
+            [(None, Spool, Spool), (None, Direct, Direct), (Some(Spool), Direct, Spool), (Some(Direct), Spool, Direct)]
+        {
+            let mut policy = Policy { delivery: own, ..Policy::default() };
+            assert_eq!((policy.delivery(listener), policy.check()), (expected, Ok(())), "{own:?} {listener:?}");
+            policy.always_bcc = vec![to.clone()];
+            assert_eq!((policy.delivery(listener), policy.check().is_err()), (Spool, own == Some(Direct)));
+            policy = Policy { delivery: own, redirect: Some(to.clone()), ..Policy::default() };
+            assert_eq!((policy.delivery(listener), policy.check().is_err()), (Spool, own == Some(Direct)));
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What is written of such a message: the intent, before the upstream is told to deliver, and what became of it.
+
+use std::rc::Rc;
+
+use super::line::Line;
+use crate::ipc::delivery::Job;
+use crate::mail::address::Address;
+use crate::mail::envelope::{Addressee, Manner};
+use crate::mail::id::MessageId;
+use crate::mail::outcome::Outcome as Delivery;
+use crate::policy::OnUnknown;
+use crate::policy::refusal::Refusal;
+use crate::policy::reports::{Delays, Reports};
+use crate::vault::Vault;
+use crate::vault::acceptance;
+use crate::vault::audit::event::{Event, Name};
+use crate::vault::audit::ledger::now_us;
+use crate::vault::cipher::BodyKey;
+use crate::vault::delivery::outcome::{self, PutOff};
+use crate::vault::delivery::schedule::persist;
+use crate::vault::delivery::settlement::bounded;
+use crate::vault::limits::denial::By;
+use crate::vault::limits::key::{Key, Tier};
+use crate::vault::limits::notices::POLICY;
+use crate::vault::limits::rate::HOUR_US;
+use crate::vault::store::keys::Lock;
+use crate::vault::store::spool::{Accepted, Body, Leased, Settled, State};
+use crate::vault::store::writer::NotStored;
+use crate::vault::telling;
+use crate::vault::transaction::{Sender, Transaction};
+
+/// One that is written, and not settled.
+pub struct Intent {
+    leased: Leased,
+}
+
+impl Intent {
+    /// Writes the message without its body, its recipients as those who may have it, its use of the limits, and the audit leaves,
+    /// in one transaction. **Only behind this may the upstream be told to deliver.**
+    ///
+    /// Errors: nothing was written, and its place in the limits is given back.
+    pub async fn write(vault: &Vault, sender: &Sender, transaction: Transaction, line: &Line) -> Result<Self, Refusal> {
+        let (now, bytes, sha256) = (now_us(), transaction.size(), transaction.digest());
+        let recipients: Vec<Addressee> = transaction.addressees().collect();
+        let events = acceptance::events(Name::MsgIntent, sender, &transaction, &recipients);
+        let accepted = Accepted {
+            message: transaction.message,
+            session: sender.session,
+            principal: sender.credential.id.clone(),
+            sender: transaction.sender.clone(),
+            manner: transaction.manner.clone(),
+            recipients: recipients.iter().map(|to| (to.clone(), line.lane.clone())).collect(),
+            body: Body::Inline(Vec::new()),
+            key: BodyKey::generate(),
+            bytes,
+            sha256,
+            accepted_us: now,
+            due_us: now,
+            expires_us: now,
+            on_unknown: OnUnknown::Drop,
+            // Whoever sent it hears of it at once.
+            reports: Reports::None,
+            webhook: sender.credential.policy.webhook.clone(),
+            delays: Delays::Never,
+            is_report: false,
+        };
+        let used = vault.authority.borrow_mut().limits.used(&transaction.reservation);
+        let alarms = transaction.reservation.events();
+        let (job, delivery, upstream) = (line.place.job.0, line.delivery, line.place.upstream.clone());
+        let (kept, slot) = (accepted.clone(), line.place.slot.clone());
+        let written = vault.writer.run(move |store| {
+            let mut seqs = Vec::with_capacity(events.len());
+            for event in &events {
+                seqs.push(store.ledger.append(event.clone())?);
+            }
+            let row = store.intend(&kept, seqs.first().copied().unwrap_or_default(), job, &upstream, delivery)?;
+            if let Some(slot) = &slot {
+                store.paces.add(slot, 1)?;
+            }
+            store.record(alarms.clone())?;
+            store.consumption.consume(&used)?;
+            Ok(row)
+        });
+        match written.await {
+            Ok(row) => {
+                let recipients = (0..).zip(recipients).map(|(n, to)| (n, to, 0)).collect();
+                Ok(Self { leased: Leased { row, recipients, ..leased(sender, accepted.message, line) } })
+            }
+            Err(why) => {
+                vault.authority.borrow_mut().release(transaction.reservation);
+                Err(match why {
+                    NotStored::Full => Refusal::StoreFull,
+                    NotStored::Closed => Refusal::StoreUnavailable,
+                })
+            }
+        }
+    }
+
+    /// Writes what became of it, before its sender hears of that.
+    pub async fn settle(self, vault: &Rc<Vault>, line: &Line, outcomes: Vec<(u32, Delivery)>) {
+        let Self { leased } = self;
+        let (mut all, mut events) = (Vec::new(), Vec::new());
+        for (n, addressee, _) in &leased.recipients {
+            let number = line.accepted.iter().find(|(_, address)| *address == addressee.address).map(|(n, _)| n);
+            let Some((_, outcome)) = outcomes.iter().find(|(own, _)| Some(own) == number) else { continue };
+            let (name, state) = fate(&leased, outcome);
+            events.push(told(name, &leased, line, &addressee.address, outcome));
+            events.extend(outcome::by_itself(name, state, &leased, &addressee.address));
+            let (said, unknown) = (bounded(outcome.said()), name == Name::DeliverUnknown);
+            let (message, upstream, code, event) = (leased.message, &line.place.upstream, said.code, name.word());
+            match state {
+                State::Delivered => tracing::info!(%message, upstream, code, "passed on"),
+                _ => tracing::warn!(%message, upstream, code, event, "not passed on, which its client is told"),
+            }
+            all.push((*n, Settled { state, said, owed: false, tried: true, unknown }));
+        }
+        let (Job(job), row) = (line.place.job, leased.row);
+        persist(vault, move |store| {
+            for (n, settled) in &all {
+                store.spool.settle(job, *n, settled)?;
+            }
+            store.record(events)?;
+            store.spool.release(job, now_us())?;
+            store.finish(row, now_us()).map(drop)
+        })
+        .await;
+    }
+}
+
+/// What an outcome is that nobody tries again.
+fn fate(leased: &Leased, outcome: &Delivery) -> (Name, State) {
+    let (state, name) = outcome::decide(leased, 0, outcome, &[], PutOff::now(), OnUnknown::Drop);
+    (name, if state == State::Delivered { state } else { State::Failed })
+}
+
+fn told(name: Name, leased: &Leased, line: &Line, recipient: &Address, outcome: &Delivery) -> Event {
+    let event = outcome::event(name, leased, &line.place.upstream, recipient, 1, &bounded(outcome.said()));
+    let reason = outcome::reason(outcome).or(event.reason.clone());
+    Event { duration_us: u64::try_from(line.begun.elapsed().as_micros()).ok(), reason, ..event }
+}
+
+/// Tells of a recipient who was refused, or lost, before there was an intent: the first of its kind in a window, and then how many more.
+pub async fn refused(
+    vault: &Vault,
+    from: &Sender,
+    message: MessageId,
+    line: &Line,
+    recipient: &Address,
+    outcome: &Delivery,
+) {
+    let leased = leased(from, message, line);
+    let (name, _) = fate(&leased, outcome);
+    let event = told(name, &leased, line, recipient, outcome);
+    let key = Key::new(Tier::Credential, format!("{} {}", from.credential.id, name.word()));
+    telling::tell(vault, event, Some(By { key, limit: POLICY, window_us: HOUR_US })).await;
+}
+
+/// As the spool would have it on offer.
+fn leased(from: &Sender, message: MessageId, line: &Line) -> Leased {
+    Leased {
+        job: line.place.job.0,
+        delivery: line.delivery,
+        lane: line.lane.clone(),
+        row: 0,
+        message,
+        session: from.session,
+        principal: from.credential.id.clone(),
+        sender: None,
+        manner: Manner::default(),
+        bytes: 0,
+        sha256: [0; 32],
+        expires_us: 0,
+        on_unknown: OnUnknown::Drop,
+        reports: Reports::Mail,
+        webhook: from.credential.policy.webhook.clone(),
+        is_report: false,
+        ended: 0,
+        day_slot: None,
+        body: Body::Inline(Vec::new()),
+        lock: Lock::None,
+        recipients: Vec::new(),
+    }
+}
