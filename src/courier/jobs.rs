@@ -277,6 +277,7 @@ fn record(parcel: &Parcel, verdict: &Verdict) {
         }
         Verdict::LoginRefused(reason) => tracing::warn!(%message, reason, "login refused"),
         Verdict::RouteFailed { reason, .. } => tracing::warn!(%message, reason, "route failed"),
+        Verdict::Withdrawn if parcel.content.is_live() => tracing::debug!(%message, "its sender gave it up"),
         Verdict::Withdrawn => {
             let told = parcel.teller.told().len();
             tracing::warn!(%message, told, "the vault took it back or fell silent before its end; nothing was delivered to those who were not told of");

@@ -1,6 +1,7 @@
 //! Messages that are delivered while their senders wait (`delivery = "direct"`): what a session has of one, and the task that goes
 //! between it and the courier.
 
+mod asking;
 mod escort;
 mod intent;
 mod line;

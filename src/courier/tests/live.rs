@@ -1,6 +1,8 @@
 //! Messages whose senders wait: each recipient is answered as it comes, the dot is the last that is said, and whatever ends before it
 //! has delivered nothing.
 
+mod provider;
+
 use super::*;
 use crate::sink::{Act, Fault, Phase};
 
