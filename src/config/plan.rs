@@ -25,11 +25,11 @@ use super::{
     Dialect, Mode, Reach, anchors, audit, bounces, credentials, limits, listeners, name, routes, suppression,
     upstreams, ways, webhooks,
 };
-use crate::policy::{Delivery, Policy};
 use crate::policy::limits::Pace;
 use crate::policy::mechanism::Mechanism;
 use crate::policy::presence::Caps;
 use crate::policy::route::Route;
+use crate::policy::{Delivery, Policy};
 
 /// The version of the file's keys. It changes when an old file would mean something else.
 pub(super) const VERSION: i64 = 1;

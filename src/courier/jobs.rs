@@ -1,17 +1,20 @@
 //! The courier's side of one vault: jobs come in, each gets a task and a feed, and each ends with one last word.
 
+mod live;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::parcel::{Content, Credit, Feed, Parcel, Teller, Verdict};
 use super::upstream::Upstream;
 use crate::ipc::channel::{Gone, Receiver, Sender};
 use crate::ipc::delivery::{Heard, Job, MAX_LINES, Offer, Progress};
+use crate::ipc::waits;
 use crate::mail::address::ReversePath;
 use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::id::MessageId;
@@ -29,6 +32,8 @@ struct Desk {
     credit: Credit,
     /// Kept until the job ends: its end tells the task that the vault is gone.
     feed: mpsc::UnboundedSender<Feed>,
+    /// Of a live message: when its task must have ended, once that is known.
+    until: watch::Sender<Option<Instant>>,
 }
 
 /// What a task needs to begin.
@@ -41,6 +46,7 @@ struct Envelope {
     expected: usize,
     recipients: Vec<(u32, Addressee)>,
     content: Content,
+    until: watch::Receiver<Option<Instant>>,
 }
 
 /// One vault's jobs.
@@ -51,17 +57,22 @@ pub struct Jobs {
     tasks: JoinSet<Verdict>,
     task_of: HashMap<Id, Job>,
     rehearsals: JoinSet<()>,
+    /// The vault said what it can't have meant.
+    is_astray: bool,
 }
 
 impl Jobs {
     pub fn new(vault: Sender<Progress>, upstream: Arc<Upstream>) -> Self {
         let (tasks, rehearsals) = (JoinSet::new(), JoinSet::new());
-        Self { vault, upstream, desks: HashMap::new(), tasks, task_of: HashMap::new(), rehearsals }
+        let (desks, task_of, is_astray) = (HashMap::new(), HashMap::new(), false);
+        Self { vault, upstream, desks, tasks, task_of, rehearsals, is_astray }
     }
 
     /// Serves the channel until the vault is gone, says something impossible, or, draining, until nothing is at hand. Jobs
     /// that are left then are abandoned: what has not seen its dot never sees it.
-    pub async fn serve(mut self, mut offers: Receiver<Offer>, mut drain: watch::Receiver<bool>) {
+    ///
+    /// Errors: it said something impossible. Nothing would come from it any more, so the process is to be replaced.
+    pub async fn serve(mut self, mut offers: Receiver<Offer>, mut drain: watch::Receiver<bool>) -> Result<(), String> {
         let slots = if *drain.borrow_and_update() { 0 } else { self.upstream.slots() };
         let mut alive = self.vault.send(Progress::Slots(slots)).await;
         while alive.is_ok() {
@@ -87,6 +98,10 @@ impl Jobs {
         // Without their feeds the tasks stop before the dot; those past it are let finish, for their log line.
         self.desks.clear();
         self.tasks.detach_all();
+        match self.is_astray {
+            true => Err("the vault said something impossible".to_owned()),
+            false => Ok(()),
+        }
     }
 
     async fn take(&mut self, offer: Offer) -> Result<(), Gone> {
@@ -108,7 +123,7 @@ impl Jobs {
                 };
                 envelope.recipients.extend(batch);
                 if envelope.recipients.len() > envelope.expected {
-                    return Err(impossible("more recipients than announced"));
+                    return Err(self.impossible("more recipients than announced"));
                 }
                 self.begin(job);
             }
@@ -116,18 +131,20 @@ impl Jobs {
                 // A job that has ended may still have content under way.
                 let Some(desk) = self.desks.get(&job) else { return Ok(()) };
                 if !desk.credit.spend(octets.0.len()) {
-                    return Err(impossible("more content than asked for"));
+                    return Err(self.impossible("more content than asked for"));
                 }
                 desk.hand(Feed::Content(octets));
             }
             Offer::End { job, turn } => {
                 if let Some(desk) = self.desks.get(&job) {
                     desk.hand(Feed::End(turn));
+                    desk.ends_within(waits::END);
                 }
             }
             Offer::Withdraw { job } => {
                 let Some(desk) = self.desks.get(&job) else { return Ok(()) };
                 desk.hand(Feed::Withdraw);
+                desk.ends_within(waits::LEAVING);
                 if desk.envelope.is_some() {
                     // Its recipients never came, and so it has no task that could see this.
                     self.desks.remove(&job);
@@ -150,15 +167,16 @@ impl Jobs {
     ) -> Result<(), Gone> {
         // Twice the slots, because a job that the vault took back may still be ending.
         if self.desks.len() >= 2 * usize::from(self.upstream.slots()) || self.desks.contains_key(&job) {
-            return Err(impossible("more jobs than slots, or one twice"));
+            return Err(self.impossible("more jobs than slots, or one twice"));
         }
         let (feed, feeding) = mpsc::unbounded_channel();
         let credit = Credit::default();
         let octets = size.filter(|_| expected.is_some());
         let content = Content::new(job, octets, self.vault.clone(), feeding, credit.clone());
         let recipients = Vec::new();
-        let envelope = Envelope { sender, manner, size, expected: expected.unwrap_or(0), recipients, content };
-        self.desks.insert(job, Desk { message, envelope: Some(envelope), credit, feed });
+        let ((until, ends), expected) = (watch::channel(None), expected.unwrap_or(0));
+        let envelope = Envelope { sender, manner, size, expected, recipients, content, until: ends };
+        self.desks.insert(job, Desk { message, envelope: Some(envelope), credit, feed, until });
         Ok(())
     }
 
@@ -188,7 +206,7 @@ impl Jobs {
         let Some(desk) = self.desks.get_mut(&job) else { return };
         let is_complete = |envelope: &mut Envelope| envelope.recipients.len() >= envelope.expected;
         let Some(envelope) = desk.envelope.take_if(is_complete) else { return };
-        let Envelope { sender, manner, size, recipients, content, .. } = envelope;
+        let Envelope { sender, manner, size, recipients, content, until, .. } = envelope;
         let (message, teller) = (desk.message, Teller::new(job, self.vault.clone()));
         let mut parcel = Parcel { message, sender, manner, size, recipients, content, teller };
         let upstream = Arc::clone(&self.upstream);
@@ -199,13 +217,20 @@ impl Jobs {
             }
             parcel.content.begin().await;
             let verdict = match is_live {
-                true => upstream.deliver_live(&mut parcel).await,
+                true => live::deliver(&upstream, &mut parcel, until).await,
                 false => upstream.deliver(&mut parcel).await,
             };
             record(&parcel, &verdict);
             verdict
         });
         self.task_of.insert(task.id(), job);
+    }
+
+    /// The vault is more trusted than we are: what it can't have meant is a bug, and its channel is finished.
+    fn impossible(&mut self, what: &str) -> Gone {
+        tracing::error!(what, "the vault said something impossible; its channel is ended");
+        self.is_astray = true;
+        Gone
     }
 
     /// Tells the vault how a job ended.
@@ -246,12 +271,10 @@ impl Desk {
         // A task that has ended needs no more.
         let _ = self.feed.send(feed);
     }
-}
 
-/// The vault is more trusted than we are: what it can't have meant is a bug, and its channel is finished.
-fn impossible(what: &str) -> Gone {
-    tracing::error!(what, "the vault said something impossible; its channel is ended");
-    Gone
+    fn ends_within(&self, wait: Duration) {
+        self.until.send_replace(Some(Instant::now() + wait));
+    }
 }
 
 fn record(parcel: &Parcel, verdict: &Verdict) {

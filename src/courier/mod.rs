@@ -292,17 +292,25 @@ async fn serve(
         let tending = Arc::clone(upstream);
         tokio::spawn(async move { tending.tend().await });
     }
-    let attach = |peer: Peer, socket: OwnedFd, vaults: &mut JoinSet<()>| {
+    let attach = |peer: Peer, socket: OwnedFd, vaults: &mut JoinSet<Result<(), String>>| {
         let attached = match (peer.talk, &desk) {
             (Talk::Dialing, _) => dialer.attach(socket, sealed),
             (Talk::Delivery, Desk::Mail(upstream)) => channel::open(socket, sealed).map(|(progress, offers)| {
                 vaults.spawn(Jobs::new(progress, Arc::clone(upstream)).serve(offers, drain.clone()));
             }),
             (Talk::Witnessing, Desk::Witness(witness)) => channel::open(socket, sealed).map(|(answers, asks)| {
-                vaults.spawn(Arc::clone(witness).serve(answers, asks, drain.clone()));
+                let serving = Arc::clone(witness).serve(answers, asks, drain.clone());
+                vaults.spawn(async move {
+                    serving.await;
+                    Ok(())
+                });
             }),
             (Talk::Feedback, Desk::Webhook(webhook)) => channel::open(socket, sealed).map(|(answers, asks)| {
-                vaults.spawn(Arc::clone(webhook).serve(answers, asks, drain.clone()));
+                let serving = Arc::clone(webhook).serve(answers, asks, drain.clone());
+                vaults.spawn(async move {
+                    serving.await;
+                    Ok(())
+                });
             }),
             (other, _) => return tracing::warn!(talk = ?other, "a peer that this courier has no business with"),
         };
@@ -334,7 +342,11 @@ async fn serve(
                     Arrival::Closed => return Ok(()),
                 }
             }
-            Some(_) = vaults.join_next(), if !vaults.is_empty() => {}
+            Some(served) = vaults.join_next(), if !vaults.is_empty() => {
+                if let Ok(Err(reason)) = served {
+                    return Err(reason);
+                }
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::ipc::bytes::Octets;
 use crate::ipc::channel::Sender;
@@ -21,8 +21,10 @@ use crate::mail::outcome::{Outcome, Said};
 pub const WINDOW: u32 = 128 * 1024;
 /// The vault reads from a local disk; one that says nothing for this long is as good as gone.
 const VAULT: Duration = Duration::from_secs(120);
-/// The same for the sender of a live message, whom the edge ends long before.
+/// The same for the sender of a live message, whom the vault ends long before.
 const SENDER: Duration = Duration::from_secs(600);
+/// Who has an upstream wait for so long may have it leave for that.
+const DAWDLED: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 
 /// A message for an upstream.
 #[derive(Debug)]
@@ -69,11 +71,11 @@ impl Teller {
         Self { job, vault, told: Vec::new(), accepted: 0 }
     }
 
-    /// The upstream takes mail for that recipient of a live message.
-    pub async fn accept(&mut self, number: u32) {
+    /// Mail for that recipient of a live message is taken: by the upstream, if it is an answer.
+    pub async fn accept(&mut self, number: u32, is_answer: bool) {
         self.accepted += 1;
         // A vault that is gone shows where its words are read.
-        let _ = self.vault.send(Progress::Accepted { job: self.job, number }).await;
+        let _ = self.vault.send(Progress::Accepted { job: self.job, number, is_answer }).await;
     }
 
     /// Whether anything was told of anybody: it can't be told otherwise any more.
@@ -148,6 +150,9 @@ pub struct Content {
     /// Of a live message, what came before it was its turn; and that its end has come.
     ahead: Option<Feed>,
     is_whole: bool,
+    /// The same, and that its last octets may have gone out; and for how long its sender was waited for.
+    has_gone: bool,
+    waited: Duration,
     /// Taken since the vault was last asked for more.
     used: u32,
     /// Who may have the message by what was said last, the number of that, and of the last that was answered. None while it is not
@@ -172,6 +177,7 @@ impl Content {
         // Of a live message nothing can be tried again.
         let (kept, kept_octets, at) = (size.is_some().then(Vec::new), 0, 0);
         let (came, ahead, is_whole, used) = (0, None, false, 0);
+        let (has_gone, waited) = (false, Duration::ZERO);
         Self {
             job,
             vault,
@@ -181,6 +187,8 @@ impl Content {
             came,
             ahead,
             is_whole,
+            has_gone,
+            waited,
             used,
             suspects,
             turn,
@@ -234,8 +242,20 @@ impl Content {
         if let Some(feed) = self.ahead.take() {
             return Some(feed);
         }
-        let limit = if self.size.is_some() { VAULT } else { SENDER };
-        timeout(limit, self.feed.recv()).await.ok().flatten()
+        let (limit, begun) = (if self.size.is_some() { VAULT } else { SENDER }, Instant::now());
+        let feed = timeout(limit, self.feed.recv()).await.ok().flatten();
+        self.waited = self.waited.saturating_add(begun.elapsed());
+        feed
+    }
+
+    /// Whether its sender had the upstream wait: one that leaves then is not to blame.
+    pub fn has_dawdled(&self) -> bool {
+        self.is_live() && self.waited >= DAWDLED
+    }
+
+    /// Whether a live message may have been ended.
+    pub const fn has_gone(&self) -> bool {
+        self.has_gone
     }
 
     /// What the sender of a live message does next.
@@ -277,7 +297,8 @@ impl Content {
     /// not taken it back. Of a live message it knows when it says that it is whole. After the dot it is too late, and a vault that forgot the job would send the message again.
     pub async fn may_end(&mut self, suspects: Vec<u32>) -> bool {
         if self.size.is_none() {
-            return self.is_whole && matches!(self.feed.try_recv(), Err(TryRecvError::Empty));
+            self.has_gone = self.is_whole && matches!(self.feed.try_recv(), Err(TryRecvError::Empty));
+            return self.has_gone;
         }
         self.ending(suspects).await;
         while self.answered != self.turn {

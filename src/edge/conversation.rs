@@ -22,6 +22,7 @@ use crate::ipc::capsule::Capsule;
 use crate::ipc::channel::{Receiver, Sender};
 use crate::ipc::frame::MAX_CONTENT;
 use crate::ipc::session::{Answer, Ask, Denial, Tls, Via};
+use crate::ipc::waits;
 use crate::mail::address::ReversePath;
 use crate::mail::envelope::{Addressee, MAX_ADDRESSEE, Manner};
 use crate::mail::facts::Facts;
@@ -239,7 +240,7 @@ impl Visit {
         let slot = self.seat().await?.slot();
         while !octets.is_empty() {
             let wanted = octets.len().min(MAX_CONTENT);
-            let patience = if self.live { live::END } else { DISK };
+            let patience = if self.live { waits::END_AT_EDGE } else { DISK };
             let allowed = self.wait(patience, |inner| inner.draw(wanted)).await?;
             let Some((now, later)) = allowed.and_then(|n| octets.split_at_checked(n)) else { return Ok(()) };
             self.ask(Ask::Chunk { slot, octets: Octets(now.to_vec()) }).await?;

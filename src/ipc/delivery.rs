@@ -47,8 +47,9 @@ pub enum Progress {
     /// The last octets for these are about to be sent, and will be when `End` answers with the same number, one more each time.
     /// Nobody else who has no outcome can have the message from then on; nobody at all, when none is named.
     Ending { job: Job, turn: u32, numbers: Vec<u32> },
-    /// The upstream takes mail for a recipient of a live message. Its outcome follows.
-    Accepted { job: Job, number: u32 },
+    /// Mail for a recipient of a live message is taken. Its outcome follows. `is_answer`: the upstream said so, and not the courier,
+    /// whose upstream can't be asked before the whole message.
+    Accepted { job: Job, number: u32, is_answer: bool },
     /// What became of one recipient. Each recipient gets exactly one, and as soon as it is known.
     Recipient { job: Job, number: u32, outcome: Outcome },
     /// The job's last word, unless one of those below is: every recipient has its outcome.

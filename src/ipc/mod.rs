@@ -24,4 +24,5 @@ pub mod sealing;
 pub mod session;
 pub mod signing;
 pub mod trace;
+pub mod waits;
 pub mod witnessing;

@@ -26,6 +26,13 @@ pub struct Said {
     pub of_recipient: bool,
 }
 
+impl Said {
+    /// Whether its enhanced code begins so.
+    pub fn is_about(&self, subject: &str) -> bool {
+        self.enhanced.as_deref().is_some_and(|own| own.starts_with(subject))
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// The upstream took responsibility.
@@ -41,6 +48,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Whether a host has said it: what is said in the place of one, or found out before one was asked, has none.
+    pub fn is_answer(&self) -> bool {
+        !matches!(self, Self::Unsendable(_) | Self::Unknown(_)) && !self.said().host.is_empty()
+    }
+
     /// The same outcome, with other words.
     #[must_use]
     pub fn map(self, change: impl FnOnce(Said) -> Said) -> Self {

@@ -39,6 +39,16 @@ impl Spoken {
         Self::new(LATER, [4, 4, 1], "the way to there was lost before the end, nothing was delivered")
     }
 
+    /// All that the way has for those who wait is taken.
+    pub fn busy() -> Self {
+        Self::new(LATER, [4, 4, 5], "too many are on the way to there now, try again later")
+    }
+
+    /// Its sender kept the way from others for too long, or hardly used it.
+    pub fn too_slow() -> Self {
+        Self::new(LATER, [4, 4, 1], "it came too slowly and gave its place to others, nothing was delivered")
+    }
+
     /// The upstream was told to deliver, and nobody knows whether it did.
     pub fn unknown() -> Self {
         Self::new(LATER, [4, 4, 2], "no answer came from there, it may have been delivered")
@@ -54,6 +64,9 @@ impl Spoken {
             Outcome::Delivered(said) => {
                 Self::new(250, class(said, 2).unwrap_or([2, 0, 0]), format!("passed on{}", words(said)))
             }
+            // What we say of the way ourselves has names and words in it that are for the log.
+            Outcome::Deferred(said) if said.code.is_none() && said.is_about("4.4.") => Self::lost(),
+            Outcome::Deferred(said) if said.code.is_none() && said.is_about("4.7.") => Self::no_login(),
             Outcome::Deferred(said) => {
                 // RFC 5321 section 4.5.3.1.10: 552 to a recipient means too many.
                 let code = if said.code == Some(552) { Some(452) } else { said.code };
@@ -115,10 +128,13 @@ mod tests {
             (Outcome::Deferred(said(552, "5.5.3", "too many")), 452, [4, 5, 3]),
             (Outcome::Deferred(said(451, "4.x.1", "odd")), 451, [4, 0, 0]),
             (Outcome::Deferred(Said::default()), 451, [4, 0, 0]),
+            (Outcome::Deferred(Said { code: None, ..said(0, "4.4.2", "mx1.internal: DATA: lost") }), 451, [4, 4, 1]),
+            (Outcome::Deferred(Said { code: None, ..said(0, "4.7.0", "mx1.internal: 530") }), 451, [4, 7, 0]),
             (Outcome::Unknown(said(250, "2.0.0", "two answers")), 451, [4, 4, 2]),
         ] {
             let spoken = Spoken::of(&outcome);
             assert_eq!((spoken.code, spoken.status), (code, status), "{outcome:?}");
+            assert!(!spoken.text.contains("internal"), "{spoken:?}");
         }
         assert_eq!(Spoken::of(&Outcome::Failed(said(550, "", "no"))).text, "refused, the next host said: no");
         assert_eq!(

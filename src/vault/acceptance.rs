@@ -46,13 +46,17 @@ pub fn events(name: Name, sender: &Sender, transaction: &Transaction, destinatio
 
 /// Writes down that nothing is sent to any of those whom a message names. Gives the refusal.
 pub async fn suppressed(vault: &Vault, sender: &Sender, transaction: &Transaction) -> Refusal {
-    let refusal = Refusal::Suppressed;
+    refused(vault, sender, transaction, Refusal::Suppressed).await;
+    Refusal::Suppressed
+}
+
+/// Writes down that a message was refused when it was to be written.
+pub async fn refused(vault: &Vault, sender: &Sender, transaction: &Transaction, refusal: Refusal) {
     let event =
         Event { message: Some(transaction.message), bytes: Some(transaction.size()), ..Event::refusal(refusal) };
     let event = sender.describe(event, transaction.tls.as_ref()).sender(&transaction.sender);
     let event = event.recipients(transaction.recipients.iter().take(MAX_RECIPIENTS));
     telling::tell(vault, event, Some(telling::refused(Some(&sender.credential.id), refusal))).await;
-    refusal
 }
 
 /// What was asked for and taken: whoever looks for what became of it finds where it was promised. And what was changed in it:

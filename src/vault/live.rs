@@ -3,18 +3,25 @@
 
 mod asking;
 mod escort;
+mod hold;
 mod intent;
 mod line;
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
+use tokio::time::Instant;
 
 use super::Vault;
+use super::authority::Authority;
+use super::delivery::schedule::persist;
+use super::limits::Reservation;
 use super::transaction::{Sender, Transaction};
 use crate::ipc::session::{self, MAX_ASKED};
+use crate::mail::address::Address;
 use crate::mail::envelope::Addressee;
 use crate::mail::spoken::Spoken;
 use crate::policy::refusal::Refusal;
@@ -23,13 +30,21 @@ use escort::Escort;
 /// What a session wants of its message's task.
 #[derive(Debug)]
 pub enum Order {
-    /// To be asked for; or, so that it is answered in its turn, why not.
-    Recipient(Addressee, Option<Refusal>),
+    Recipient(Question),
     /// What follows is content.
     Content,
     Chunk(Vec<u8>),
     /// It was decided that it may go.
     End(Box<(Sender, Transaction)>),
+}
+
+/// A recipient to be asked for; or, so that it is answered in its turn, why not.
+#[derive(Debug)]
+pub struct Question {
+    pub addressee: Addressee,
+    pub refused: Option<Refusal>,
+    /// Its client waits from then on.
+    pub asked: Instant,
 }
 
 /// What the session hears of it.
@@ -45,12 +60,18 @@ pub enum Word {
     Ended(Result<Spoken, Refusal>),
 }
 
+/// Dropped when nobody waits for its end any more.
+pub type Held = oneshot::Receiver<()>;
+
 /// What a session has of it. Nothing comes of the message when this is dropped before the end.
 #[derive(Debug)]
 pub struct Live {
     orders: UnboundedSender<Order>,
     /// Its end is seen by the task whatever that waits for.
-    _held: oneshot::Receiver<()>,
+    held: Held,
+    from: Sender,
+    /// Whom the upstream was asked for and has answered, whatever it said.
+    answered: Rc<RefCell<Vec<Address>>>,
     /// Recipients that were asked for and not answered.
     asked: usize,
     pub broken: Option<Spoken>,
@@ -66,17 +87,28 @@ impl Live {
         tell: impl Fn(Word) + 'static,
     ) -> Self {
         let (orders, heard) = unbounded_channel();
-        let (gone, _held) = oneshot::channel();
+        let ((gone, held), answered) = (oneshot::channel(), Rc::default());
         let escort = Escort::new(vault, from.clone(), transaction, size, heard, gone, Box::new(tell));
+        let escort = Escort { answered: Rc::clone(&answered), ..escort };
         spawn_local(escort.run());
-        Self { orders, _held, asked: 0, broken: None }
+        Self { orders, held, from: from.clone(), answered, asked: 0, broken: None }
+    }
+
+    /// Whom it is counted for, as if it had been kept: what a sender learns of mailboxes has its limits, too.
+    pub fn answered_for(&self) -> Vec<Address> {
+        self.answered.borrow().clone()
+    }
+
+    /// Nothing comes of it.
+    pub fn give_up(&self, vault: &Rc<Vault>, reservation: Reservation) {
+        charge(vault, &self.from, reservation, &self.answered.borrow());
     }
 
     /// Asks for a recipient. False when there are too many questions at once.
     pub fn ask(&mut self, addressee: Addressee, refused: Option<Refusal>) -> bool {
         self.asked += 1;
         // A task that is gone shows where its words are heard.
-        let _ = self.orders.send(Order::Recipient(addressee, refused));
+        let _ = self.orders.send(Order::Recipient(Question { addressee, refused, asked: Instant::now() }));
         self.asked <= MAX_ASKED
     }
 
@@ -97,8 +129,31 @@ impl Live {
         let _ = self.orders.send(Order::Chunk(octets));
     }
 
-    /// Ends it, whatever becomes of the session.
-    pub fn end(self, sender: Sender, transaction: Transaction) {
+    /// Ends it, whatever becomes of the session. To be held for as long as that waits.
+    pub fn end(self, sender: Sender, transaction: Transaction) -> Held {
         let _ = self.orders.send(Order::End(Box::new((sender, transaction))));
+        self.held
     }
+}
+
+/// A message comes to nothing. It is counted all the same when the upstream was asked for somebody: else whoever has a credential
+/// could go through its mailboxes.
+fn charge(vault: &Rc<Vault>, from: &Sender, reservation: Reservation, answered: &[Address]) {
+    let (used, alarms) = {
+        let mut authority = vault.authority.borrow_mut();
+        if answered.is_empty() {
+            return authority.release(reservation);
+        }
+        let Authority { limits, slice, clock, .. } = &mut *authority;
+        let origin = Authority::origin(slice, &from.credential, &from.listener, from.address);
+        limits.charge(reservation, &origin, answered, clock.now())
+    };
+    let own = Rc::clone(vault);
+    vault.finish(async move {
+        let written = persist(&own, move |store| {
+            store.record(alarms)?;
+            store.consumption.consume(&used)
+        });
+        written.await;
+    });
 }

@@ -30,7 +30,7 @@ use super::audit::event::Event;
 use super::audit::ledger::now_us;
 use super::authority::Visitor;
 use super::delivery::congestion;
-use super::live::Word;
+use super::live::{Held, Word};
 use super::login::credentials::{Known, Way};
 use super::transaction::{self, Sender, Transaction, WINDOW};
 use super::visitor::{self, Place};
@@ -78,7 +78,8 @@ enum Moment {
     Challenged(mpsc::Sender<Secret<Vec<u8>>>),
     Envelope(Box<Transaction>),
     Content(Box<Transaction>),
-    Committing(MessageId),
+    /// Of a live message, what its task sees that nobody waits any more by.
+    Committing(MessageId, #[allow(dead_code, reason = "it says what it says by its end")] Option<Held>),
 }
 
 pub struct Session {
@@ -204,7 +205,7 @@ impl Session {
                 transaction.give(WINDOW);
                 self.say(Answer::Credit { slot, octets: WINDOW }).await;
             }
-            (Moment::Committing(message), News::Kept(result)) => {
+            (Moment::Committing(message, _), News::Kept(result)) => {
                 let message = *message;
                 self.moment = Moment::Ready;
                 match result {
@@ -302,11 +303,12 @@ impl Session {
             self.refuse(event, denied).await;
             return Ok(());
         }
-        self.moment = Moment::Committing(transaction.message);
+        let message = transaction.message;
         if let Some(live) = transaction.live.take() {
-            live.end(sender, *transaction);
+            self.moment = Moment::Committing(message, Some(live.end(sender, *transaction)));
             return Ok(());
         }
+        self.moment = Moment::Committing(message, None);
         let (vault, post, to) = (Rc::clone(&self.vault), self.post.clone(), (self.slot, self.number));
         let keeping = Rc::clone(&self.vault.keeping.borrow());
         self.vault.finish(async move {

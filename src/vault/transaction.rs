@@ -205,7 +205,10 @@ impl Transaction {
             Some(trouble) => return Err(trouble.into()),
             None => {}
         }
-        congestion::check(vault, &sender.credential, &self.sender, &self.recipients)?;
+        // What has its place there waits for nobody, and has taken of the pace already.
+        if self.live.is_none() {
+            congestion::check(vault, &sender.credential, &self.sender, &self.recipients)?;
+        }
         let mut authority = vault.authority.borrow_mut();
         let grant = authority.grant(&sender.credential);
         grant.sender(&self.sender)?;
@@ -241,12 +244,18 @@ impl Transaction {
         self.changes.removed.retain(|(name, _)| grant.remove_headers.iter().any(|own| own.name() == name));
         let Authority { limits, slice, clock, .. } = &mut *authority;
         let origin = Authority::origin(slice, &sender.credential, &sender.listener, sender.address);
-        limits.accept(&mut self.reservation, &origin, &self.recipients, self.size, clock.now())
+        // Who was refused by the upstream was asked for all the same.
+        let asked = self.live.as_ref().map(Live::answered_for);
+        let counted = asked.as_ref().unwrap_or(&self.recipients);
+        limits.accept(&mut self.reservation, &origin, counted, self.size, clock.now())
     }
 
     /// Gives back what it took, and removes what it wrote.
     pub fn give_up(self, vault: &Rc<Vault>) {
-        vault.authority.borrow_mut().release(self.reservation);
+        match &self.live {
+            Some(live) => live.give_up(vault, self.reservation),
+            None => vault.authority.borrow_mut().release(self.reservation),
+        }
         if let Some(segment) = self.segment {
             let own = Rc::clone(vault);
             vault.finish(async move { own.segments.remove(segment).await });

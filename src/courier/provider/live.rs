@@ -34,7 +34,7 @@ impl Provider {
                     Some(outcome) => parcel.teller.tell(vec![(number, outcome)]).await,
                     None => {
                         parcel.recipients.push((number, to));
-                        parcel.teller.accept(number).await;
+                        parcel.teller.accept(number, false).await;
                     }
                 }
             }

@@ -9,23 +9,21 @@ use super::session::{Refused, Session};
 use super::transaction::{self, Attempt};
 use super::{Patience, Upstream, failed};
 use crate::courier::parcel::{Parcel, Step, Verdict};
+use crate::ipc::waits::END;
 use crate::mail::outcome::{Outcome, Said};
 
 /// For a session with a host that lets us in, all tried hosts together, and for the answer to a command: with both, a client hears of
 /// its recipient within the minute that the vault waits.
 const OPENING: Duration = Duration::from_secs(25);
 const COMMAND: Duration = Duration::from_secs(25);
-/// For the answer to the dot: within the two minutes that RFC 6409 section 5.3 gives us, with time left to write it down.
-const DOT: Duration = Duration::from_secs(75);
-
 impl Patience {
     /// While somebody waits.
     fn of_a_sender(&self) -> Self {
         Self {
             command: self.command.min(COMMAND),
             data: self.data.min(COMMAND),
-            block: self.block.min(DOT),
-            dot: self.dot.min(DOT),
+            block: self.block.min(END),
+            dot: self.dot.min(END),
             ..*self
         }
     }
@@ -130,7 +128,8 @@ impl Upstream {
         };
         match ended {
             Attempt::BrokenOff { heard, said, .. } => broken_off(heard, *said),
-            Attempt::Over { at, said, reason, .. } => {
+            Attempt::Over { at, said, heard, reason } => {
+                parcel.teller.tell(heard).await;
                 // It is answered by that, and those behind it by what became of the session.
                 if let Some((number, _)) = parcel.recipients.get(at) {
                     parcel.teller.tell(vec![(*number, Outcome::Deferred(*said.clone()))]).await;
@@ -141,7 +140,7 @@ impl Upstream {
                 let is_of_the_sender = self.admission().is_of(&parcel.sender);
                 self.admission().refused(&parcel.sender);
                 match is_of_the_sender {
-                    true => broken_off(Vec::new(), *said),
+                    true => broken_off(Vec::new(), Said { enhanced: Some("4.7.0".to_owned()), ..*said }),
                     false => (said.text.into(), None),
                 }
             }

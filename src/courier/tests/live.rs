@@ -282,3 +282,75 @@ fn a_vault_that_is_gone_before_the_end_has_delivered_nothing() {
     });
     nothing_arrives(&sink);
 }
+
+#[test]
+fn an_upstream_that_stands_still_keeps_no_place_that_was_taken_back() {
+    for phase in [Phase::Greeting, Phase::Mail, Phase::Rcpt] {
+        let (mut bench, _sink) = bench(Options { faults: vec![Fault::at(phase, Act::Hang)], ..Options::default() });
+        let mut sender = Sender::begin(&mut bench.vault, Manner::default(), None);
+        sender.name(&["a@b.test"]);
+        sender.withdraw();
+        assert_eq!(sender.rest(), [ended("given up")], "{phase:?}");
+    }
+}
+
+#[test]
+fn a_sender_hears_in_time_that_nobody_knows_of_an_upstream_that_says_nothing_to_the_dot() {
+    for chunking in [false, true] {
+        let hangs = vec![Fault::at(Phase::Dot, Act::Hang)];
+        let (mut bench, _sink) = bench(Options { keywords: keywords(chunking), faults: hangs, ..Options::default() });
+        let mut sender = Sender::begin(&mut bench.vault, Manner::default(), None);
+        sender.name(&["a@b.test"]);
+        assert_eq!(sender.answers(1), [Heard::Accepted(1)]);
+        sender.content(LETTER);
+        sender.end();
+        assert_eq!(sender.rest(), [outcome(1, "unknown"), ended("settled")]);
+    }
+}
+
+#[test]
+fn an_upstream_that_leaves_while_the_sender_has_it_wait_is_not_charged_with_that() {
+    let fault = Fault { after: 1, ..Fault::at(Phase::Rcpt, Act::Close) };
+    let (mut bench, _sink) = bench(Options { faults: vec![fault], ..Options::default() });
+    let mut sender = Sender::begin(&mut bench.vault, Manner::default(), None);
+    sender.name(&["a@b.test"]);
+    assert_eq!(sender.answers(1), [Heard::Accepted(1)]);
+    thread::sleep(Duration::from_millis(1100));
+    sender.name(&["c@d.test"]);
+    assert_eq!(sender.rest(), [ended("given up")]);
+}
+
+#[test]
+fn who_is_more_than_the_upstream_takes_is_for_another_message() {
+    let limits = |word: &str| vec!["PIPELINING".to_owned(), format!("LIMITS {word}")];
+    let (mut bench_of, sink) = bench(Options { keywords: limits("RCPTMAX=2"), ..Options::default() });
+    let mut sender = Sender::begin(&mut bench_of.vault, Manner::default(), None);
+    sender.name(&["a@b.test", "c@d.test", "e@f.test"]);
+    assert_eq!(sender.answers(3), [Heard::Accepted(1), Heard::Accepted(2), outcome(3, "deferred 452")]);
+    sender.name(&["g@h.test"]);
+    assert_eq!(sender.answers(1), [outcome(4, "deferred 452")]);
+    sender.content(LETTER);
+    sender.end();
+    assert_eq!(sender.rest(), [outcome(1, "delivered 250"), outcome(2, "delivered 250"), ended("settled")]);
+    assert_eq!(sink.tally().commands.iter().filter(|line| line.starts_with("RCPT")).count(), 2);
+    let (mut bench_of, _sink) = bench(Options { keywords: limits("RCPTDOMAINMAX=1"), ..Options::default() });
+    let mut sender = Sender::begin(&mut bench_of.vault, Manner::default(), None);
+    sender.name(&["a@b.test", "c@d.test", "e@b.test"]);
+    assert_eq!(sender.answers(3), [Heard::Accepted(1), Heard::Accepted(3), outcome(2, "deferred 452")]);
+    // Where MAIL is refused all are told that.
+    let faults = vec![Fault::say(Phase::Mail, "550 5.7.1 not you")];
+    let (mut bench_of, _sink) = bench(Options { keywords: limits("RCPTMAX=1"), faults, ..Options::default() });
+    let mut sender = Sender::begin(&mut bench_of.vault, Manner::default(), None);
+    sender.name(&["a@b.test", "c@d.test"]);
+    assert_eq!(sender.rest(), [outcome(1, "failed 550"), outcome(2, "deferred 452"), ended("settled")]);
+}
+
+#[test]
+fn who_was_answered_before_a_session_ended_over_another_is_told_that_answer() {
+    let refuse =
+        vec![("no@".to_owned(), "550 5.1.1 unknown".to_owned()), ("end@".to_owned(), "421 4.3.2 closing".to_owned())];
+    let (mut bench, _sink) = bench(Options { keywords: keywords(false), refuse, ..Options::default() });
+    let mut sender = Sender::begin(&mut bench.vault, Manner::default(), None);
+    sender.name(&["a@b.test", "no@b.test", "end@b.test"]);
+    assert_eq!(sender.rest(), [outcome(2, "failed 550"), outcome(3, "deferred 421"), ended("broken off")]);
+}

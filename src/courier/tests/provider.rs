@@ -16,6 +16,8 @@ pub enum Act {
     Answer(String),
     /// It closes once it has read so many octets of the body.
     Leave(usize),
+    /// It says nothing until the other side leaves.
+    Hang,
 }
 
 pub fn status(line: &str, body: &str) -> Act {
@@ -66,6 +68,9 @@ pub fn serve(mut stream: impl Read + Write, act: &Act) -> Option<(String, Vec<u8
     if let Act::Answer(text) = act {
         stream.write_all(text.as_bytes()).ok()?;
         stream.flush().ok()?;
+    }
+    if matches!(act, Act::Hang) {
+        let _ = stream.read(&mut [0]);
     }
     Some((head, body))
 }

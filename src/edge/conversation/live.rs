@@ -1,18 +1,14 @@
 //! A message that is delivered while its client waits: what the upstream says comes by the vault.
 
-use std::time::Duration;
+use tokio::time::Instant;
 
 use super::{Lost, Visit, line};
 use crate::ipc::session::{Answer, Ask, Word};
+use crate::ipc::waits::{ANSWER_AT_EDGE, END_AT_EDGE};
 use crate::mail::envelope::Addressee;
 use crate::mail::facts::Facts;
 use crate::mail::spoken::Spoken;
 use crate::policy::refusal::Refusal;
-
-/// For the answer to a recipient: somewhat more than the vault waits for the upstream.
-const ANSWER: Duration = Duration::from_secs(70);
-/// For the end of the message, and for an upstream that takes no more of it for a while: more than the courier waits.
-pub(super) const END: Duration = Duration::from_secs(100);
 
 impl Visit {
     /// Whether this transaction's message is one.
@@ -28,16 +24,18 @@ impl Visit {
 
     /// The next of these answers.
     pub async fn word(&mut self) -> Result<Word, Lost> {
-        self.wait(ANSWER, |inner| inner.words.pop_front()).await
+        self.wait(ANSWER_AT_EDGE, |inner| inner.words.pop_front()).await
     }
 
     /// The dot: what the upstream said to it, or is said in its stead; refused; or lost, and then it may have been delivered.
     pub async fn pass(&mut self, facts: Facts) -> Result<Result<Spoken, Refusal>, Lost> {
         let message = self.message.take().ok_or(Lost)?;
         self.content = false;
+        // What the last of its content waited for is over: this has its own time.
+        self.turn_until(Instant::now() + END_AT_EDGE);
         let slot = self.seat().await?.slot();
         self.ask(Ask::Commit { slot, facts }).await?;
-        match self.answer(END).await? {
+        match self.answer(END_AT_EDGE).await? {
             Answer::Passed { spoken, .. } => {
                 if spoken.is_positive() {
                     tracing::info!(%message, "a message was acknowledged");

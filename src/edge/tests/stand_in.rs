@@ -53,6 +53,8 @@ pub struct Ways {
     pub falls_at_chunk: bool,
     /// It takes so long for each question.
     pub slow: Duration,
+    /// The same, for each that has to do with content.
+    pub slow_content: Duration,
     /// It stands still as long as somebody writes here.
     pub still: Arc<RwLock<()>>,
     pub committed: HashMap<MessageId, bool>,
@@ -92,6 +94,7 @@ impl Default for Ways {
             falls_at_commit: None,
             falls_at_chunk: false,
             slow: Duration::ZERO,
+            slow_content: Duration::ZERO,
             still: Arc::default(),
             committed: HashMap::new(),
             passed: None,
@@ -224,6 +227,11 @@ impl Places {
             drop(self.ways.still.read().await);
             if !self.ways.slow.is_zero() {
                 tokio::time::sleep(self.ways.slow).await;
+            }
+            if matches!(ask, Ask::Content { .. } | Ask::Chunk { .. } | Ask::Commit { .. })
+                && !self.ways.slow_content.is_zero()
+            {
+                tokio::time::sleep(self.ways.slow_content).await;
             }
             self.seen.lock().unwrap().frames += 1;
             let word = format!("{ask:?}");

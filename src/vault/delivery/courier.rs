@@ -141,8 +141,8 @@ pub async fn serve(vault: Rc<Vault>, peer: Peer, offers: Sender<Offer>, mut prog
             break Parting::LetGo;
         }
     };
-    courier.let_go_of_all(biddings);
-    courier.leave(leased, parting).await;
+    let is_for_a_live_one = courier.let_go_of_all(biddings);
+    courier.leave(leased, parting, is_for_a_live_one).await;
     parting
 }
 

@@ -30,7 +30,7 @@ use crate::vault::store::Store;
 use crate::vault::store::pauses::Pause;
 use crate::vault::store::spool::Leased;
 use crate::vault::store::writer::NotStored;
-pub use pacing::unsaid;
+pub use pacing::{give_back, unsaid};
 use plan::Plan;
 
 /// What is said of an upstream that ends its sessions over messages; its own words may quote those.
@@ -93,6 +93,8 @@ impl Schedule {
             offers,
             rehearse: None,
             live: 0,
+            live_of: HashMap::new(),
+            turns_senders_away: false,
             biddings: None,
         };
         self.upstreams.entry(upstream.to_owned()).or_default().couriers.push(courier);

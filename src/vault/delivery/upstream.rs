@@ -29,6 +29,8 @@ pub struct Upstream {
     pub passed_over: BTreeSet<String>,
     /// How many senders wait for a place.
     pub wanted: u32,
+    /// Where there is but one place, the queue has it next, because a sender had it last.
+    pub is_queues_turn: bool,
 }
 
 /// A courier as the schedule sees it.
@@ -48,6 +50,10 @@ pub struct Courier {
     pub rehearse: Option<UnboundedSender<Rehearsal>>,
     /// How many of its places senders have who wait, and the way there.
     pub live: u32,
+    /// Of each credential.
+    pub live_of: HashMap<String, u32>,
+    /// They are given no more until they have none: a suspect waits for that.
+    pub turns_senders_away: bool,
     pub biddings: Option<UnboundedSender<(Job, Bidding)>>,
 }
 

@@ -116,6 +116,49 @@ impl Limits {
         self.let_go(reservation);
         let mut counts = origin.counts(Some(recipients));
         self.check(&mut counts, Some(bytes), now)?;
+        self.count_in(reservation, counts, bytes, origin, now);
+        Ok(())
+    }
+
+    /// Whether recipients would have room beside what was counted so far, of a message that has its place: asked before it is known
+    /// what becomes of them.
+    pub fn fits(&mut self, origin: &Origin<'_>, recipients: &[Address], now: Now) -> Result<(), Denied> {
+        self.look_at_suspension(origin, now)?;
+        let credential = Key::new(Tier::Credential, origin.credential);
+        let held = self.own.get(&credential).map_or(0, |usage| usage.held);
+        self.own.entry(&credential).held = held.saturating_sub(1);
+        let fits = self.check(&mut origin.counts(Some(recipients)), None, now);
+        self.own.entry(&credential).held = held;
+        fits
+    }
+
+    /// Counts a message that came to nothing when its recipients were known, whether there is room for it or not. Gives what is to be
+    /// written down, and what is to be said of it.
+    pub fn charge(
+        &mut self,
+        mut reservation: Reservation,
+        origin: &Origin<'_>,
+        recipients: &[Address],
+        now: Now,
+    ) -> (Use, Vec<Event>) {
+        if reservation.taken.is_empty() {
+            self.let_go(&mut reservation);
+            let mut counts = origin.counts(Some(recipients));
+            // For the keys that it is counted by.
+            let _ = self.check(&mut counts, Some(0), now);
+            self.count_in(&mut reservation, counts, 0, origin, now);
+        }
+        (self.used(&reservation), reservation.events())
+    }
+
+    fn count_in(
+        &mut self,
+        reservation: &mut Reservation,
+        counts: Vec<origin::Count>,
+        bytes: u64,
+        origin: &Origin<'_>,
+        now: Now,
+    ) {
         let before = self.day(&reservation.credential, now);
         for count in counts {
             let weight = Weight { recipients: count.recipients, bytes: Some(bytes) };
@@ -128,7 +171,6 @@ impl Limits {
         if reservation.alarms.iter().any(|alarm| alarm.suspends) {
             reservation.suspension = self.suspensions.suspend(origin.credential, now);
         }
-        Ok(())
     }
 
     /// Gives back what was taken, when nothing comes of the message.

@@ -1,15 +1,19 @@
 //! The task of one message: from its first recipient to its end, it goes between the session and a courier.
 
+use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
+use super::hold::Hold;
 use super::intent::{self, Intent};
 use super::line::Line;
-use super::{Order, Word};
+use super::{Order, Word, charge};
+use crate::ipc::session::Tls;
+use crate::ipc::waits::END_AT_VAULT;
+use crate::mail::address::Address;
 use crate::mail::address::ReversePath;
 use crate::mail::envelope::Manner;
 use crate::mail::id::MessageId;
@@ -19,17 +23,13 @@ use crate::vault::Vault;
 use crate::vault::delivery::courier::live::{Bidding, End, Event};
 use crate::vault::transaction::{Sender, Transaction};
 
-/// A sender that says nothing for so long between two recipients gives its place to others. Within the content the edge sees to it.
-const IDLE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 60 });
-/// For the answer to the dot: more than the courier waits for it.
-const DOT: Duration = Duration::from_secs(90);
-
 pub struct Escort {
     pub(super) vault: Rc<Vault>,
     pub(super) from: Sender,
     pub(super) message: MessageId,
     pub(super) sender: ReversePath,
     pub(super) manner: Manner,
+    pub(super) tls: Option<Tls>,
     pub(super) size: Option<u64>,
     pub(super) orders: UnboundedReceiver<Order>,
     /// What came while recipients were gathered.
@@ -40,7 +40,11 @@ pub struct Escort {
     pub(super) line: Option<Line>,
     /// Why there is none any more, when recipients were accepted.
     pub(super) broken: Option<Spoken>,
+    /// Since there is a line.
+    pub(super) hold: Hold,
     pub(super) is_content: bool,
+    /// Whom the upstream was asked for and has answered.
+    pub(super) answered: Rc<RefCell<Vec<Address>>>,
     /// Of the next recipient.
     pub(super) number: u32,
 }
@@ -61,6 +65,7 @@ impl Escort {
             message: transaction.message,
             sender: transaction.sender.clone(),
             manner: transaction.manner.clone(),
+            tls: transaction.tls.clone(),
             size,
             orders,
             ahead: None,
@@ -68,7 +73,9 @@ impl Escort {
             tell,
             line: None,
             broken: None,
+            hold: Hold::new(Instant::now()),
             is_content: false,
+            answered: Rc::default(),
             number: 0,
         }
     }
@@ -76,14 +83,16 @@ impl Escort {
     pub async fn run(mut self) {
         while let Some(order) = self.order().await {
             match order {
-                Order::Recipient(addressee, refused) => self.recipients((addressee, refused)).await,
+                Order::Recipient(question) => self.recipients(question).await,
                 Order::Content => {
                     self.is_content = true;
                     if let Some(line) = &self.line {
+                        self.hold.content(Instant::now(), line.wanted);
                         (self.tell)(Word::Credit(line.wanted));
                     }
                 }
                 Order::Chunk(octets) => {
+                    self.hold.take(Instant::now(), octets.len());
                     if let Some(line) = &self.line {
                         line.bid(Bidding::Content(octets));
                     }
@@ -106,20 +115,24 @@ impl Escort {
         if let Some(order) = self.ahead.take() {
             return Some(order);
         }
-        let idle = Instant::now() + IDLE;
         loop {
+            let until = self.hold.until();
             let Some(line) = &mut self.line else { return self.orders.recv().await };
             let event = tokio::select! {
                 biased;
                 order = self.orders.recv() => return order,
                 event = line.event() => event,
-                () = sleep_until(idle), if !self.is_content => {
+                () = too_long(until) => {
                     line.bid(Bidding::Withdraw);
-                    Event::Ended(End::GivenUp)
+                    self.over(End::GivenUp, Spoken::too_slow()).await;
+                    continue;
                 }
             };
             match event {
-                Event::Want(octets) if self.is_content => (self.tell)(Word::Credit(octets)),
+                Event::Want(octets) if self.is_content => {
+                    self.hold.give(Instant::now(), octets);
+                    (self.tell)(Word::Credit(octets));
+                }
                 Event::Want(octets) => line.wanted = line.wanted.saturating_add(octets),
                 Event::Outcome(number, outcome) => drop(line.outcomes.insert(number, outcome)),
                 Event::Accepted(_) => {}
@@ -141,7 +154,7 @@ impl Escort {
         for (number, outcome) in line.settle(false) {
             let address = line.accepted.iter().find(|(own, _)| *own == number).map(|(_, address)| address.clone());
             if let Some(address) = address {
-                intent::refused(&self.vault, &self.from, self.message, &line, &address, &outcome).await;
+                intent::lost(&self.vault, &self.from, self.message, &line, &address, &outcome).await;
             }
         }
         self.broken = Some(spoken.clone());
@@ -151,7 +164,7 @@ impl Escort {
     /// The end: the intent is on the disk before the courier may end it, and what became of it before its sender hears that.
     async fn end(mut self, sender: Sender, transaction: Transaction) {
         let Some(mut line) = self.line.take() else {
-            transaction.give_up(&self.vault);
+            charge(&self.vault, &self.from, transaction.reservation, &self.answered.borrow());
             return (self.tell)(Word::Ended(Ok(self.broken.unwrap_or_else(Spoken::lost))));
         };
         let intent = match Intent::write(&self.vault, &sender, transaction, &line).await {
@@ -162,7 +175,7 @@ impl Escort {
             }
         };
         line.bid(Bidding::End);
-        let deadline = Instant::now() + DOT;
+        let deadline = Instant::now() + END_AT_VAULT;
         while line.end.is_none() {
             let event = tokio::select! {
                 event = line.event() => event,
@@ -179,8 +192,15 @@ impl Escort {
         }
         let outcomes = line.settle(true);
         let spoken = said(self.message, outcomes.iter().map(|(_, outcome)| outcome));
-        intent.settle(&self.vault, &line, outcomes).await;
+        intent.settle(&self.vault, &line, outcomes, !self.gone.is_closed()).await;
         (self.tell)(Word::Ended(Ok(spoken)));
+    }
+}
+
+async fn too_long(until: Option<Instant>) {
+    match until {
+        Some(until) => sleep_until(until).await,
+        None => std::future::pending().await,
     }
 }
 

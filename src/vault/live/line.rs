@@ -35,7 +35,9 @@ impl Line {
         let (told, events) = unbounded_channel();
         let principal = brief.principal.clone();
         if place.biddings.send((place.job, Bidding::Begin(Box::new(brief), told))).is_err() {
-            vault.schedule.borrow_mut().left(&place.upstream, place.instance, &principal);
+            let mut schedule = vault.schedule.borrow_mut();
+            schedule.unsaid(&place.upstream, place.slot.as_ref().map(|slot| slot.slot), 1);
+            schedule.left(&place.upstream, place.instance, &principal);
             return None;
         }
         let (wanted, accepted, outcomes, end) = (0, Vec::new(), HashMap::new(), None);

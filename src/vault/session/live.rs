@@ -86,7 +86,7 @@ impl Session {
                     Word::Ended(_) => {}
                 }
             }
-            (Moment::Committing(own), Word::Ended(result)) if *own == message => {
+            (Moment::Committing(own, _), Word::Ended(result)) if *own == message => {
                 self.moment = Moment::Ready;
                 match result {
                     Ok(spoken) => self.say(Answer::Passed { slot, spoken }).await,

@@ -1,5 +1,6 @@
 //! Messages that were accepted: their recipients' states, their leases, and their bodies until nobody needs them.
 
+mod body;
 pub mod intents;
 pub mod leases;
 pub mod manner;
@@ -18,18 +19,11 @@ use crate::policy::reports::{Delays, Reports};
 use crate::vault::audit::row::{damaged, integer, octets, unsigned};
 use crate::vault::cipher::BodyKey;
 use crate::vault::store::keys::{Keys, Lock};
+pub use body::Body;
 use turns::Turns;
 
 /// Recipients of one offer: what any SMTP server must take in one transaction (RFC 5321 section 4.5.3.1.8).
 pub const PER_OFFER: u32 = 100;
-
-/// A body on its way in or out, sealed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Body {
-    Inline(Vec<u8>),
-    /// The name of a file in `db/`.
-    Segment(String),
-}
 
 /// A message as it is accepted.
 #[derive(Clone, Debug)]
@@ -244,10 +238,8 @@ impl<'c> Spool<'c> {
     /// Takes a message in, its key beside it. It is ours when the transaction is committed. Gives its row.
     pub fn accept(&mut self, accepted: &Accepted, keys: &mut Keys<'_>, accept_seq: u64) -> Result<i64> {
         let row = self.enter(accepted, accept_seq)?;
-        match &accepted.body {
-            Body::Inline(content) => self.insert_body.execute(params![row, content, None::<String>])?,
-            Body::Segment(name) => self.insert_body.execute(params![row, None::<Vec<u8>>, name])?,
-        };
+        let (content, segment) = accepted.body.columns();
+        self.insert_body.execute(params![row, content, segment])?;
         keys.keep(row, accepted.message, &accepted.key).map(|()| row)
     }
 
@@ -272,15 +264,14 @@ impl<'c> Spool<'c> {
             ],
             |row| row.get(0),
         )?;
-        let urgent = accepted.is_urgent();
+        let (urgent, due) = (accepted.is_urgent(), integer(accepted.due_us));
         for (n, (recipient, lane)) in (0u32..).zip(&accepted.recipients) {
-            let due = integer(accepted.due_us);
             // Who is to be held for a while is late only after that.
             let is_told = accepted.sender.is_some() && accepted.delays.are_told(recipient.wish.notify);
             let since = is_told.then(|| integer(accepted.due_us.max(accepted.accepted_us)));
             let (notify, orcpt) = manner::columns(&recipient.wish);
-            let (address, who) = (recipient.address.to_string(), &accepted.principal);
-            self.insert_recipient.execute(params![row, n, address, lane, due, notify, orcpt, who, urgent, since])?;
+            let (to, who) = (recipient.address.to_string(), &accepted.principal);
+            self.insert_recipient.execute(params![row, n, to, lane, due, notify, orcpt, who, urgent, since])?;
         }
         Ok(row)
     }

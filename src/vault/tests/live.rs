@@ -1,7 +1,9 @@
 //! Messages whose senders wait: the intent is on the disk before the courier may end one, its outcome before its sender hears it, and no
 //! body ever is.
 
+mod places;
 mod refused;
+mod told;
 
 use super::courier::Courier;
 use super::*;
@@ -42,7 +44,7 @@ impl Stage {
     }
 
     async fn accept(&mut self, number: u32) {
-        self.courier.tell(Progress::Accepted { job: self.job, number }).await;
+        self.courier.tell(Progress::Accepted { job: self.job, number, is_answer: true }).await;
         assert_eq!(word(self.edge.answer().await), Word::Taken);
     }
 

@@ -21,7 +21,7 @@ async fn ask(vault: &mut Running, command: List) -> (u64, Vec<Entry>) {
     }
 }
 
-async fn suppress(vault: &mut Running, to: &str, scope: Option<&str>) {
+pub async fn suppress(vault: &mut Running, to: &str, scope: Option<&str>) {
     let entries = vec![(address(to), Reason::Manual)];
     let add = List::Add { entries, scope: scope.map(str::to_owned), expires_us: None, note: None, replace: false };
     assert_eq!(ask(vault, add).await.0, 1);

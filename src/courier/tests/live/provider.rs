@@ -21,6 +21,8 @@ fn a_provider_has_one_recipient_at_a_time_and_its_answer_is_that_to_the_end() {
         (status("200 OK", ""), "delivered"),
         (status("400 Bad Request", ""), "failed"),
         (Act::Leave(usize::MAX), "unknown"),
+        // Queued mail would wait for it longer than a sender does.
+        (Act::Hang, "unknown"),
     ] {
         let (port, told) = server(vec![act], None);
         let mut bench = bench(Api::Webhook, port);

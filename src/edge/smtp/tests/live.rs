@@ -103,3 +103,17 @@ async fn a_vault_that_falls_at_the_dot_leaves_a_doubt_and_nobody_else_is_asked()
     client.run("S: 451 4.4.2 *").await;
     assert!(room.house.seen().asked.is_empty(), "no successor knows more");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_message_has_its_own_time_whatever_its_last_octets_waited_for() {
+    let ways = Ways {
+        passed: Some(Spoken::new(250, [2, 0, 0], "passed on")),
+        slow_content: std::time::Duration::from_secs(50),
+        ..Ways::default()
+    };
+    let room = Room::with(ways, |desk| desk.plain_login = true);
+    let mut client = room.run("@mail\nC: DATA\nS: 354 *\nC: From: a@example.net\nC: .").await;
+    // For credit, and for two questions behind it.
+    tokio::time::sleep(std::time::Duration::from_secs(151)).await;
+    client.run("S: 250 2.0.0 *").await;
+}

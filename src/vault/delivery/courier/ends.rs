@@ -143,11 +143,18 @@ impl Courier {
     }
 
     /// The courier is gone. Outcomes that came stay; the rest is for another, unless it may have been delivered.
-    pub(super) async fn leave(mut self, mut leased: UnboundedReceiver<Leased>, parting: Parting) {
-        // It may have been one of its messages, unless somebody has ended it: one that drains or is replaced has its time.
+    pub(super) async fn leave(
+        mut self,
+        mut leased: UnboundedReceiver<Leased>,
+        parting: Parting,
+        is_for_a_live_one: bool,
+    ) {
+        // It may have been one of its messages, unless somebody has ended it: one that drains or is replaced has its time. Where it may
+        // have been one whose sender waited, who comes again, those of the queue would be blamed one after the other.
         let is_replaced = self.vault.schedule.borrow().is_replaced(&self.peer.label, self.peer.generation);
         let is_ended = self.drains || is_replaced || self.vault.authority.borrow().draining;
-        let proof = if parting == Parting::Gone && !is_ended { Proof::Fell } else { Proof::None };
+        let is_of_the_queue = parting == Parting::Gone && !is_ended && !is_for_a_live_one;
+        let proof = if is_of_the_queue { Proof::Fell } else { Proof::None };
         self.vault.schedule.borrow_mut().leave(&self.peer.label, self.peer.instance);
         leased.close();
         let jobs: Vec<Job> = self.active.keys().copied().collect();

@@ -15,7 +15,8 @@ use crate::mail::id::MessageId;
 use crate::mail::outcome::{Outcome as Delivery, Said};
 use crate::vault::audit::event::Name;
 use crate::vault::delivery::breaker::Fault;
-use crate::vault::delivery::schedule::{plain, route_event, tell_of};
+use crate::vault::delivery::schedule::{give_back, plain, route_event, tell_of};
+use crate::vault::transaction::WINDOW;
 
 /// What the task of a message says to the courier that has it.
 #[derive(Debug)]
@@ -62,15 +63,34 @@ pub enum End {
     Fell,
 }
 
-/// One such message at this courier.
+/// One such message at this courier. It has its place until the courier's last word of it, also when it was taken back.
 struct Live {
     principal: String,
     day_slot: Option<u64>,
-    events: UnboundedSender<Event>,
+    /// None when it was taken back.
+    events: Option<UnboundedSender<Event>>,
     /// Recipients who have no answer yet, and those who were accepted and have no outcome.
     asked: HashSet<u32>,
     accepted: HashSet<u32>,
     is_answered: bool,
+    /// Octets that it asked for and was not given.
+    wanted: u32,
+    /// It was given some, and told that they are all.
+    has_content: bool,
+    is_ended: bool,
+}
+
+impl Live {
+    fn new(principal: String, day_slot: Option<u64>, events: UnboundedSender<Event>) -> Self {
+        let (asked, accepted, is_answered) = (HashSet::new(), HashSet::new(), false);
+        let (wanted, has_content, is_ended) = (0, false, false);
+        Self { principal, day_slot, events: Some(events), asked, accepted, is_answered, wanted, has_content, is_ended }
+    }
+
+    fn tell(&self, event: Event) {
+        // A task that is gone has no use for it.
+        let _ = self.events.as_ref().map(|events| events.send(event));
+    }
 }
 
 /// All of them.
@@ -102,8 +122,7 @@ impl Courier {
         match bidding {
             Bidding::Begin(brief, events) => {
                 let Brief { message, principal, sender, manner, size, day_slot } = *brief;
-                let (asked, accepted, is_answered) = (HashSet::new(), HashSet::new(), false);
-                self.lives.0.insert(job, Live { principal, day_slot, events, asked, accepted, is_answered });
+                self.lives.0.insert(job, Live::new(principal, day_slot, events));
                 self.say(Offer::Live { job, message, sender, manner, size }).await;
             }
             // It may have ended meanwhile, which its task hears.
@@ -116,13 +135,24 @@ impl Courier {
                     self.say(Offer::Recipients { job, batch: batch.to_vec() }).await;
                 }
             }
-            Bidding::Content(octets) => self.say(Offer::Content { job, octets: Octets(octets) }).await,
-            Bidding::End => self.say(Offer::End { job, turn: 0 }).await,
-            Bidding::Withdraw => {
-                self.say(Offer::Withdraw { job }).await;
-                if let Some(live) = self.lives.0.remove(&job) {
-                    self.let_go_of(&live);
+            Bidding::Content(octets) => {
+                if let Some(live) = self.lives.0.get_mut(&job) {
+                    live.wanted = live.wanted.saturating_sub(u32::try_from(octets.len()).unwrap_or(u32::MAX));
+                    live.has_content = true;
                 }
+                self.say(Offer::Content { job, octets: Octets(octets) }).await;
+            }
+            Bidding::End => {
+                if let Some(live) = self.lives.0.get_mut(&job) {
+                    live.is_ended = true;
+                }
+                self.say(Offer::End { job, turn: 0 }).await;
+            }
+            Bidding::Withdraw => {
+                if let Some(live) = self.lives.0.get_mut(&job) {
+                    live.events = None;
+                }
+                self.say(Offer::Withdraw { job }).await;
             }
         }
     }
@@ -131,24 +161,30 @@ impl Courier {
     pub(super) async fn hear_of(&mut self, job: Job, said: Progress) -> Result<(), Violation> {
         let Some(live) = self.lives.0.get_mut(&job) else { return Ok(()) };
         match said {
-            // A task that is gone has no use for it.
-            Progress::Want { octets, .. } => drop(live.events.send(Event::Want(octets))),
-            Progress::Accepted { number, .. } => {
+            // It passes from a sender at once to nobody's memory but this courier's and ours.
+            Progress::Want { octets, .. } => {
+                let wanted = live.wanted.checked_add(octets).filter(|wanted| *wanted <= WINDOW);
+                live.wanted = wanted.ok_or(Violation("content-without-end"))?;
+                live.tell(Event::Want(octets));
+            }
+            Progress::Accepted { number, is_answer, .. } => {
                 if !live.asked.remove(&number) {
                     return Err(Violation("answer-out-of-order"));
                 }
                 live.accepted.insert(number);
-                live.is_answered = true;
-                let _ = live.events.send(Event::Accepted(number));
-                self.works().await;
+                live.is_answered |= is_answer;
+                live.tell(Event::Accepted(number));
+                if is_answer {
+                    self.works().await;
+                }
             }
             Progress::Recipient { number, outcome, .. } => {
                 if !live.asked.remove(&number) && !live.accepted.remove(&number) {
                     return Err(Violation("outcome-out-of-order"));
                 }
-                let is_answer = !matches!(outcome, Delivery::Unsendable(_));
+                let is_answer = outcome.is_answer();
                 live.is_answered |= is_answer;
-                let _ = live.events.send(Event::Outcome(number, outcome));
+                live.tell(Event::Outcome(number, outcome));
                 if is_answer {
                     self.works().await;
                 }
@@ -182,10 +218,11 @@ impl Courier {
     async fn no_route(&mut self, job: Job, fault: Fault, reason: &str, rest: Option<Duration>) {
         let reason = plain(reason);
         let pause = self.rest(fault, &reason, rest);
+        // What was not ended is given back when it lets go.
         if rest.is_none()
-            && let Some(live) = self.lives.0.get(&job)
+            && let Some(live) = self.lives.0.get(&job).filter(|live| live.is_ended)
         {
-            self.vault.schedule.borrow_mut().unsaid(&self.peer.label, live.day_slot, 1);
+            give_back(&self.vault, &self.peer.label, live.day_slot);
         }
         tell_of(&self.vault, &self.peer.label, pause, fault, reason).await;
         self.over(job, if fault == Fault::Login { End::Login } else { End::Route });
@@ -201,17 +238,24 @@ impl Courier {
     fn over(&mut self, job: Job, end: End) {
         let Some(live) = self.lives.0.remove(&job) else { return };
         self.let_go_of(&live);
-        let _ = live.events.send(Event::Ended(end));
+        live.tell(Event::Ended(end));
     }
 
     fn let_go_of(&self, live: &Live) {
+        // The pace is of messages, and this was none: whoever only asks takes nothing of it from others.
+        if !live.is_ended {
+            self.vault.schedule.borrow_mut().unsaid(&self.peer.label, live.day_slot, 1);
+        }
         self.vault.schedule.borrow_mut().left(&self.peer.label, self.peer.instance, &live.principal);
         self.vault.poke.notify_one();
     }
 
-    /// The courier is gone: their tasks hear nothing more, nor do those whose messages it never got.
-    pub(super) fn let_go_of_all(&mut self, mut biddings: UnboundedReceiver<(Job, Bidding)>) {
+    /// The courier is gone: their tasks hear nothing more, nor do those whose messages it never got. Whether it may have been for
+    /// one of these that it ended.
+    pub(super) fn let_go_of_all(&mut self, mut biddings: UnboundedReceiver<(Job, Bidding)>) -> bool {
+        let mut had_content = false;
         for (_, live) in std::mem::take(&mut self.lives.0) {
+            had_content |= live.has_content;
             self.let_go_of(&live);
         }
         biddings.close();
@@ -222,5 +266,6 @@ impl Courier {
                 schedule.left(&self.peer.label, self.peer.instance, &brief.principal);
             }
         }
+        had_content
     }
 }

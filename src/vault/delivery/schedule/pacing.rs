@@ -101,8 +101,13 @@ impl Schedule {
 /// A leased message comes back before anything was said of it to the upstream: what it took of the pace is given back, also of
 /// the day as it is on the disk.
 pub fn unsaid(vault: &Rc<Vault>, upstream: &str, leased: &Leased) {
-    vault.schedule.borrow_mut().unsaid(upstream, leased.day_slot, 1);
-    let Some(slot) = leased.day_slot else { return };
+    give_back(vault, upstream, leased.day_slot);
+}
+
+/// The same of one that was taken in that slot of a day.
+pub fn give_back(vault: &Rc<Vault>, upstream: &str, slot: Option<u64>) {
+    vault.schedule.borrow_mut().unsaid(upstream, slot, 1);
+    let Some(slot) = slot else { return };
     let (own, upstream) = (Rc::clone(vault), upstream.to_owned());
     vault.finish(async move {
         persist(&own, move |store| store.paces.give_back(&upstream, slot)).await;

@@ -33,7 +33,7 @@ impl Schedule {
     /// A suspect that can go, to a courier that has nothing else. One that has is given no more until it hasn't.
     fn next_suspect(&mut self, now: Instant, now_us: u64) -> Option<Plan> {
         for courier in self.upstreams.values_mut().flat_map(|upstream| &mut upstream.couriers) {
-            courier.empties = false;
+            (courier.empties, courier.turns_senders_away) = (false, false);
         }
         let beat_us = self.beat(now, now_us);
         for (lane, _) in self.suspects.iter().filter(|(_, due)| **due <= now_us) {
@@ -48,7 +48,9 @@ impl Schedule {
                     if full.is_long { continue } else { break }
                 }
                 if courier.free < courier.slots || room == 0 {
-                    courier.empties = true;
+                    // A sender may take its time, and the queue doesn't wait for that.
+                    courier.empties = courier.live == 0;
+                    courier.turns_senders_away = true;
                     break;
                 }
                 courier.is_alone = true;
@@ -76,6 +78,7 @@ impl Schedule {
                 }
                 let (room, window) = (upstream.breaker.room(), upstream.breaker.window.unwrap_or(u32::MAX));
                 let (paced, is_wanted) = (upstream.meter.room(beat_us), upstream.wanted > 0);
+                let is_queues_turn = upstream.is_queues_turn;
                 let Some(courier) = upstream.current() else { continue };
                 // The next upstream is for when this one fails or has had its day, not for when it is busy.
                 let paced = match paced {
@@ -85,7 +88,7 @@ impl Schedule {
                         if full.is_long { continue } else { break }
                     }
                 };
-                let left = courier.of_queue(is_wanted).min(room);
+                let left = courier.of_queue(courier.slots.min(window), is_wanted, is_queues_turn).min(room);
                 let count = left.min(LEASES).min(paced);
                 if count == 0 || courier.is_alone || courier.empties {
                     break;
@@ -118,6 +121,7 @@ impl Schedule {
         let first = self.numbers(count);
         let beat_us = self.since(now);
         let found = self.upstreams.get_mut(&upstream)?;
+        found.is_queues_turn = false;
         found.breaker.busy = found.breaker.busy.saturating_add(count);
         found.meter.take(count, beat_us);
         let slot = found.meter.slot(&upstream, beat_us);

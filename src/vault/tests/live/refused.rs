@@ -31,10 +31,12 @@ fn what_a_session_may_not_ask_ends_it() {
 fn a_courier_may_not_answer_whom_it_was_not_asked_for() {
     let bench = bench();
     for wrong in [
-        |job| Progress::Accepted { job, number: 7 },
+        |job| Progress::Accepted { job, number: 7, is_answer: true },
         |job| Progress::Recipient { job, number: 7, outcome: Outcome::Delivered(said(250)) },
         |job| Progress::Settled { job },
         |job| Progress::Ending { job, turn: 1, numbers: vec![1] },
+        // More of its content than anybody keeps.
+        |job| Progress::Want { job, octets: 40_000 },
     ] {
         let mut vault = bench.run();
         test(async {
@@ -44,7 +46,7 @@ fn a_courier_may_not_answer_whom_it_was_not_asked_for() {
         });
         vault.drain();
     }
-    assert_eq!(bench.names().iter().filter(|name| *name == "ipc.violation").count(), 4);
+    assert_eq!(bench.names().iter().filter(|name| *name == "ipc.violation").count(), 5);
 }
 
 #[test]
