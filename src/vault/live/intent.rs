@@ -187,9 +187,11 @@ fn counting(
     leased: &Leased,
     settled: &[(u32, Settled)],
 ) -> Option<impl FnOnce(&mut Store<'_>) -> rusqlite::Result<()> + Clone + Send + use<>> {
-    let rule = vault.authority.borrow().slice.suppression.clone()?;
+    let authority = vault.authority.borrow();
+    let rule = authority.slice.suppression.clone()?;
+    let policy = authority.credentials.get(&leased.principal).map(|credential| &credential.policy);
     let (signs, whose): (Vec<Sign>, _) =
-        (suppression::signs(leased, settled), (leased.principal.clone(), leased.message));
+        (suppression::signs(leased, settled, policy), (leased.principal.clone(), leased.message));
     (!signs.is_empty())
         .then_some(move |store: &mut Store<'_>| suppression::count(store, &rule, (&whose.0, whose.1), &signs))
 }
