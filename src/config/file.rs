@@ -110,6 +110,7 @@ pub struct Credential {
     pub recipients: Recipients,
     pub limits: CredentialLimits,
     pub delivery: Option<At<String>>,
+    pub pass_through: Option<At<String>>,
     pub identified_by: Vec<At<String>>,
     pub max_recipients: Option<At<i64>>,
     pub enabled: Option<At<bool>>,

@@ -25,6 +25,7 @@ mod listeners;
 mod mechanisms;
 mod oauth2;
 mod pace;
+mod pass_through;
 mod places;
 mod rates;
 mod reach;

@@ -22,8 +22,8 @@ use super::slice::{
 use super::source::Source;
 pub use super::webhooks::Webhook;
 use super::{
-    Dialect, Mode, Reach, anchors, audit, bounces, credentials, limits, listeners, name, routes, suppression,
-    upstreams, ways, webhooks,
+    Dialect, Mode, Reach, anchors, audit, bounces, credentials, limits, listeners, name, pass_through, routes,
+    suppression, upstreams, ways, webhooks,
 };
 use crate::policy::limits::Pace;
 use crate::policy::mechanism::Mechanism;
@@ -163,6 +163,7 @@ impl Plan {
         let routes = routes::plan(&config.route, &upstreams, findings);
         let credentials = credentials::plan(&config.credential, mode, findings);
         webhooks::known(&webhooks, &credentials, &config, findings);
+        pass_through::look(&credentials, &upstreams, &routes, &config, findings);
         let state_directory = directory(&config.state_directory, "state_directory", STATE.as_ref(), findings);
         let beside = state_directory.join(MASTER);
         let audit = audit::plan(&config.audit, findings);

@@ -15,6 +15,7 @@ mod certificates;
 mod credentials;
 mod listeners;
 mod oauth2;
+mod pass_through;
 mod slices;
 mod suppression;
 mod upstreams;

@@ -19,6 +19,7 @@ use crate::mail::address::ReversePath;
 use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::id::MessageId;
 use crate::mail::outcome::Outcome;
+use crate::secret::Secret;
 
 /// Draining, jobs are taken for this long after the last one ended: the vault may have offered them before it heard of it.
 const GRACE: Duration = Duration::from_millis(500);
@@ -46,6 +47,7 @@ struct Envelope {
     expected: usize,
     recipients: Vec<(u32, Addressee)>,
     content: Content,
+    key: Option<Secret<String>>,
     until: watch::Receiver<Option<Instant>>,
 }
 
@@ -108,11 +110,11 @@ impl Jobs {
         match offer {
             Offer::Message { job, message, sender, manner, size, recipients } => {
                 let expected = usize::try_from(recipients).unwrap_or(usize::MAX);
-                self.open(job, message, (sender, manner), Some(size), Some(expected))?;
+                self.open(job, message, (sender, manner), Some(size), Some(expected), None)?;
                 self.begin(job);
             }
-            Offer::Live { job, message, sender, manner, size } => {
-                self.open(job, message, (sender, manner), size, None)?;
+            Offer::Live { job, message, sender, manner, size, key } => {
+                self.open(job, message, (sender, manner), size, None, key)?;
                 self.begin(job);
             }
             Offer::Recipients { job, batch } => {
@@ -152,6 +154,14 @@ impl Jobs {
                 }
             }
             Offer::Rehearse { job, senders } => self.rehearse(job, senders),
+            Offer::Verify { job, key } => {
+                let (vault, upstream) = (self.vault.clone(), Arc::clone(&self.upstream));
+                self.rehearsals.spawn(async move {
+                    let verified = upstream.verify(&key).await;
+                    // A vault that is gone shows where its words are read.
+                    let _ = vault.send(Progress::Verified { job, verified }).await;
+                });
+            }
         }
         Ok(())
     }
@@ -164,6 +174,7 @@ impl Jobs {
         (sender, manner): (ReversePath, Manner),
         size: Option<u64>,
         expected: Option<usize>,
+        key: Option<Secret<String>>,
     ) -> Result<(), Gone> {
         // Twice the slots, because a job that the vault took back may still be ending.
         if self.desks.len() >= 2 * usize::from(self.upstream.slots()) || self.desks.contains_key(&job) {
@@ -175,7 +186,7 @@ impl Jobs {
         let content = Content::new(job, octets, self.vault.clone(), feeding, credit.clone());
         let recipients = Vec::new();
         let ((until, ends), expected) = (watch::channel(None), expected.unwrap_or(0));
-        let envelope = Envelope { sender, manner, size, expected, recipients, content, until: ends };
+        let envelope = Envelope { sender, manner, size, expected, recipients, content, key, until: ends };
         self.desks.insert(job, Desk { message, envelope: Some(envelope), credit, feed, until });
         Ok(())
     }
@@ -206,9 +217,9 @@ impl Jobs {
         let Some(desk) = self.desks.get_mut(&job) else { return };
         let is_complete = |envelope: &mut Envelope| envelope.recipients.len() >= envelope.expected;
         let Some(envelope) = desk.envelope.take_if(is_complete) else { return };
-        let Envelope { sender, manner, size, recipients, content, until, .. } = envelope;
+        let Envelope { sender, manner, size, recipients, content, key, until, .. } = envelope;
         let (message, teller) = (desk.message, Teller::new(job, self.vault.clone()));
-        let mut parcel = Parcel { message, sender, manner, size, recipients, content, teller };
+        let mut parcel = Parcel { message, sender, manner, size, recipients, content, teller, key };
         let upstream = Arc::clone(&self.upstream);
         let task = self.tasks.spawn(async move {
             let is_live = parcel.content.is_live();

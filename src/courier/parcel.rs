@@ -15,6 +15,7 @@ use crate::mail::address::ReversePath;
 use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::id::MessageId;
 use crate::mail::outcome::{Outcome, Said};
+use crate::secret::Secret;
 
 /// Content under way to us at most: enough to keep a fast upstream busy over the vault's turns, and what a whole
 /// ordinary message needs. Twice this is a slot's memory.
@@ -38,6 +39,8 @@ pub struct Parcel {
     pub recipients: Vec<(u32, Addressee)>,
     pub content: Content,
     pub teller: Teller,
+    /// Of a live message: the provider's key that it goes with instead of ours.
+    pub key: Option<Secret<String>>,
 }
 
 /// How a job ended.

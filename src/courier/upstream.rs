@@ -5,8 +5,9 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::parcel::{Parcel, Verdict};
 use super::provider::Provider;
 use super::smtp;
-use crate::ipc::delivery::Line;
+use crate::ipc::delivery::{Line, Verified};
 use crate::mail::address::ReversePath;
+use crate::secret::Secret;
 
 pub enum Upstream {
     Smtp(Box<smtp::Upstream>),
@@ -43,6 +44,15 @@ impl Upstream {
         match self {
             Self::Smtp(upstream) => upstream.rehearse(senders, lines).await,
             Self::Provider(provider) => provider.rehearse(lines).await,
+        }
+    }
+
+    /// Whether a provider takes a key that is not ours.
+    pub async fn verify(&self, key: &Secret<String>) -> Verified {
+        match self {
+            // The vault asks no other.
+            Self::Smtp(_) => Verified::Unknown("it has no keys of providers".to_owned()),
+            Self::Provider(provider) => provider.verify(key).await,
         }
     }
 

@@ -114,6 +114,7 @@ fn commands(kept: &Kept) -> Vec<String> {
         recipients: (0..).zip(addressees.clone()).collect(),
         content: Content::new(Job(1), Some(kept.octets.len() as u64), vault.clone(), feed, Credit::default()),
         teller: Teller::new(Job(1), vault),
+        key: None,
     };
     let lines: Vec<String> = envelope::envelope(&parcel, &OFFERS).into_iter().map(|command| command.line).collect();
     let mut meant = lines.iter().map(|line| command::parse(line.strip_suffix("\r\n").unwrap().as_bytes()).unwrap());

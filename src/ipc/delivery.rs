@@ -9,6 +9,7 @@ use crate::mail::address::ReversePath;
 use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::id::MessageId;
 use crate::mail::outcome::{Outcome, Said};
+use crate::secret::Secret;
 
 /// One attempt at one message, numbered by the vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -22,7 +23,15 @@ pub enum Offer {
     /// A message for this upstream. Its recipients and content follow.
     Message { job: Job, message: MessageId, sender: ReversePath, manner: Manner, size: u64, recipients: u32 },
     /// A message whose sender waits: recipients, content and its end follow as the sender says them. `size` is what it said of that.
-    Live { job: Job, message: MessageId, sender: ReversePath, manner: Manner, size: Option<u64> },
+    /// `key`: the provider's key that it goes with instead of ours.
+    Live {
+        job: Job,
+        message: MessageId,
+        sender: ReversePath,
+        manner: Manner,
+        size: Option<u64>,
+        key: Option<Secret<String>>,
+    },
     /// The next recipients, numbered as the vault numbers them. Of a live message each is answered at once, by `Accepted` or
     /// `Recipient`, in this order.
     Recipients { job: Job, batch: Vec<(u32, Addressee)> },
@@ -36,6 +45,8 @@ pub enum Offer {
     /// No message: go through all that comes before one from each of these, with each host, and say what is said. Answered by
     /// `Rehearsal`s.
     Rehearse { job: Job, senders: Vec<ReversePath> },
+    /// No message: find out whether the provider takes this key, which is not ours. Answered by `Verified`.
+    Verify { job: Job, key: Secret<String> },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -67,6 +78,19 @@ pub enum Progress {
     GivenUp { job: Job },
     /// Of a rehearsal, which ends with `Heard::End`.
     Rehearsal { job: Job, heard: Heard },
+    /// What a provider says of a key.
+    Verified { job: Job, verified: Verified },
+}
+
+/// What is known of a key that was shown to its provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verified {
+    /// It is in force.
+    Taken,
+    /// The provider knows no such key.
+    Refused,
+    /// Nobody can say now, and why; in our words and a stranger's.
+    Unknown(String),
 }
 
 /// What is to be told of a rehearsal.

@@ -39,8 +39,11 @@ impl Delivery {
 
 impl Policy {
     /// How its messages leave, on a listener that says this. What goes to others than its sender names has no answer that could be
-    /// that sender's, and is kept.
+    /// that sender's, and is kept. What goes with its sender's key can't be: the key is not kept either.
     pub fn delivery(&self, listener: Delivery) -> Delivery {
+        if self.pass_through.is_some() {
+            return Delivery::Direct;
+        }
         match self.redirect.is_some() || !self.always_bcc.is_empty() {
             true => Delivery::Spool,
             false => self.delivery.unwrap_or(listener),
@@ -48,8 +51,15 @@ impl Policy {
     }
 
     /// Errors: it would promise an answer that it can't have; in words.
-    pub(super) fn check_delivery(&self) -> Result<(), String> {
+    pub fn check_delivery(&self) -> Result<(), String> {
         let is_elsewhere = self.redirect.is_some() || !self.always_bcc.is_empty();
+        if self.pass_through.is_some() && (is_elsewhere || self.delivery == Some(Delivery::Spool)) {
+            return Err(
+                "pass_through: its key is not kept, so its mail can't be either: leave out redirect and always_bcc, \
+                        and write delivery = \"direct\" or nothing"
+                    .to_owned(),
+            );
+        }
         match self.delivery {
             Some(Delivery::Direct) if is_elsewhere => Err(
                 "delivery = \"direct\": not with redirect or always_bcc, whose recipients no sender hears of: write \"spool\""
@@ -78,6 +88,10 @@ mod tests {
             assert_eq!((policy.delivery(listener), policy.check().is_err()), (Spool, own == Some(Direct)));
             policy = Policy { delivery: own, redirect: Some(to.clone()), ..Policy::default() };
             assert_eq!((policy.delivery(listener), policy.check().is_err()), (Spool, own == Some(Direct)));
+            policy = Policy { delivery: own, pass_through: Some("provider".into()), ..Policy::default() };
+            assert_eq!((policy.delivery(listener), policy.check().is_err()), (Direct, own == Some(Spool)));
+            policy.redirect = Some(to.clone());
+            assert!(policy.check().is_err());
         }
     }
 }

@@ -68,6 +68,8 @@ pub struct Policy {
     pub limits: Limits,
     /// As its listener says when absent.
     pub delivery: Option<Delivery>,
+    /// The provider whose keys are its passwords, by the name of its upstream: what it sends goes there with the key of its login.
+    pub pass_through: Option<String>,
     /// Networks whose members are this credential on listeners with `identify_by_network`.
     pub identified_by: Vec<IpNet>,
     /// Recipients of one message; `DEFAULT_RECIPIENTS` when absent.

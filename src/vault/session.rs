@@ -115,7 +115,7 @@ impl Session {
             true => vault.authority.borrow().credentials.of_network(introduction.peer.ip(), now_us()).cloned(),
             false => None,
         };
-        let principal = principal.map(|credential| Known { credential, key: None });
+        let principal = principal.map(|credential| Known::by(credential, None));
         let (revoked, moment, traced) = (None, Moment::Ready, Traced::default());
         let granted_in = vault.authority.borrow().generation();
         Self {
@@ -350,6 +350,7 @@ impl Session {
             address: self.introduction.peer.ip(),
             listener: Rc::clone(&self.listener),
             credential: Rc::clone(&principal.credential),
+            passed: principal.passed.clone(),
             actor: None,
         }
     }

@@ -33,6 +33,7 @@ use crate::mail::facts::{Changes, Facts};
 use crate::mail::id::MessageId;
 use crate::policy::Delivery;
 use crate::policy::refusal::Refusal;
+use crate::secret::Secret;
 
 /// Octets of content a session may have on its way: the constant memory of a message of any size.
 pub const WINDOW: u32 = 128 * 1024;
@@ -270,6 +271,8 @@ pub struct Sender {
     pub address: std::net::IpAddr,
     pub listener: Rc<Counter>,
     pub credential: Rc<Credential>,
+    /// The provider's key that its mail goes with.
+    pub passed: Option<Rc<Secret<String>>>,
     /// Who submits it for the credential, when that is an administrator.
     pub actor: Option<String>,
 }

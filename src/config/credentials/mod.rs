@@ -66,6 +66,7 @@ pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings
             },
             limits: rates::limits(&written.limits, findings),
             delivery,
+            pass_through: written.pass_through.as_ref().map(|upstream| upstream.get_ref().clone()),
             identified_by: networks::identified_by(&written.identified_by, &mut identified, findings),
             max_recipients: written
                 .max_recipients
@@ -114,8 +115,16 @@ fn judge(credential: &Declared, table: &At<file::Credential>, findings: &mut Fin
         );
         findings.refuse(table.span(), text);
     }
-    if let Err(why) = policy.check_destinations().and_then(|()| policy.check_changes()) {
+    let checked = policy.check_destinations().and_then(|()| policy.check_delivery());
+    if let Err(why) = checked.and_then(|()| policy.check_changes()) {
         findings.refuse(table.span(), format!("credential {id:?}: {why}"));
+    }
+    if let Some(written) = &table.get_ref().pass_through {
+        if !table.get_ref().secrets.is_empty() || !table.get_ref().identified_by.is_empty() {
+            let text = "pass_through: the provider's keys are its passwords: leave out secrets and identified_by";
+            findings.refuse(written.span(), text);
+        }
+        return;
     }
     if table.get_ref().identified_by.is_empty() {
         if secrets.is_empty() && table.get_ref().secrets.is_empty() && table.get_ref().certificates.is_empty() {

@@ -89,6 +89,11 @@ impl Cloudflare {
         super::bearer(token).map(|bearer| Self { bearer, drop_headers })
     }
 
+    /// The same, used with another token.
+    pub fn with(&self, token: &Secret<String>) -> Result<Self, String> {
+        Self::new(token, self.drop_headers.clone())
+    }
+
     pub fn request(&self, letter: &Letter<'_>) -> Result<Request, Said> {
         let unfit =
             |enhanced: &str, text: &str| Said { enhanced: Some(enhanced.into()), text: text.into(), ..Said::default() };

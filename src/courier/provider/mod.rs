@@ -10,12 +10,14 @@
 //!
 //! No redirect is followed: where a provider is, the configuration says.
 
+mod access;
 mod bytesend;
 mod cloudflare;
 mod headers;
 mod judgement;
 mod live;
 mod rehearsal;
+mod verification;
 mod webhook;
 
 /// What a message becomes, for fuzzing.
@@ -42,6 +44,7 @@ use crate::mail::id::MessageId;
 use crate::mail::outcome::{Outcome, Said, UNANSWERED};
 use crate::secret::Secret;
 
+use access::Access;
 use bytesend::Bytesend;
 use cloudflare::Cloudflare;
 use judgement::{Judgement, words};
@@ -176,13 +179,15 @@ pub struct Provider {
     settings: Settings,
     dialer: Arc<Dialer>,
     free: Semaphore,
+    verifying: Semaphore,
     admission: Mutex<Admission>,
 }
 
 impl Provider {
     pub fn new(settings: Settings, dialer: Arc<Dialer>) -> Self {
         let free = Semaphore::new(usize::from(settings.connections));
-        Self { settings, dialer, free, admission: Mutex::default() }
+        let verifying = Semaphore::new(verification::AT_ONCE);
+        Self { settings, dialer, free, verifying, admission: Mutex::default() }
     }
 
     /// How many messages it takes at once.
@@ -204,6 +209,11 @@ impl Provider {
         if let Some(said) = self.unfit(parcel, parcel.size) {
             return unsendable(said);
         }
+        let access = match Access::new(&self.settings, parcel.key.as_ref()) {
+            Ok(access) => access,
+            // It was verified before: then it was one.
+            Err(why) => return unsendable(self.said("5.7.8", why)),
+        };
         let most = self.settings.api.max_size();
         let Ok(content) = gather(&mut parcel.content, parcel.size.unwrap_or(0).min(most)).await else {
             return Verdict::Withdrawn;
@@ -216,10 +226,10 @@ impl Provider {
             let (part, rest) = waiting.split_at(self.settings.api.part(waiting, &content).min(waiting.len()));
             let letter =
                 Letter { message: parcel.message, sender: &parcel.sender, recipients: part, content: &content };
-            let mut verdict = self.post(&letter, &mut parcel.content).await;
+            let mut verdict = self.post(&access, &letter, &mut parcel.content).await;
             if self.settings.api.remembers() && is_unknown(&verdict) {
                 tracing::info!(message = %letter.message, "no answer: the same is asked once more, by its key");
-                verdict = again(verdict, self.post(&letter, &mut parcel.content).await);
+                verdict = again(verdict, self.post(&access, &letter, &mut parcel.content).await);
             }
             match verdict {
                 Verdict::Settled(outcomes) if !rest.is_empty() => parcel.teller.tell(outcomes).await,
@@ -244,8 +254,8 @@ impl Provider {
     }
 
     /// One request.
-    async fn post(&self, letter: &Letter<'_>, content: &mut Content) -> Verdict {
-        let mut request = match self.settings.api.request(letter) {
+    async fn post(&self, access: &Access<'_>, letter: &Letter<'_>, content: &mut Content) -> Verdict {
+        let mut request = match access.api().request(letter) {
             Ok(request) => request,
             Err(said) => {
                 let text = words(said.text.as_bytes());
@@ -262,7 +272,7 @@ impl Provider {
         let suspects = letter.recipients.iter().map(|(number, _)| *number).collect();
         let reply = match http::post(stream, request, MAX_ANSWER, content.may_end(suspects)).await {
             // Many quote what they were asked with.
-            Ok(reply) => http::Reply { body: self.settings.secrets.hide_octets(reply.body), ..reply },
+            Ok(reply) => http::Reply { body: access.secrets().hide_octets(reply.body), ..reply },
             Err(Failed::Withheld) => return Verdict::Withdrawn,
             Err(Failed::Unsent { begun: false, reason }) => {
                 return Verdict::RouteFailed { reason: self.named(&reason), rest: None };
@@ -276,9 +286,10 @@ impl Provider {
                 return Verdict::Settled(everybody(letter.recipients, &Outcome::Unknown(said)));
             }
         };
-        match self.settings.api.judge(&reply, letter) {
+        match access.judged(access.api().judge(&reply, letter), letter) {
             Judgement::Settled(outcomes) => {
-                if outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Delivered(_))) {
+                let is_delivered = |(_, outcome): &(u32, Outcome)| matches!(outcome, Outcome::Delivered(_));
+                if access.is_ours() && outcomes.iter().any(is_delivered) {
                     self.admission().passed();
                 }
                 let from = |said: Said| Said { host: self.settings.host.clone(), tls: tls.map(str::to_owned), ..said };

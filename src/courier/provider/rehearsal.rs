@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use super::judgement::told;
 use super::{MAX_ANSWER, Provider};
 use crate::courier::http::{self, Failed, Reply, Request};
+use crate::courier::secrets::Secrets;
 use crate::courier::tls::Stream;
 use crate::ipc::delivery::Line;
 use crate::secret::Secret;
@@ -67,7 +68,7 @@ impl Provider {
                 None => self.try_to_connect().await.map(|(stream, _)| stream),
             };
             let asked = match stream {
-                Ok(stream) => self.ask(stream, check).await,
+                Ok(stream) => self.ask(stream, check, &self.settings.secrets).await,
                 Err(reason) => Err(reason),
             };
             match asked {
@@ -98,7 +99,7 @@ impl Provider {
     }
 
     /// Errors: nothing came back, in words.
-    async fn ask(&self, stream: Box<dyn Stream>, check: Check) -> Result<Reply, String> {
+    pub(super) async fn ask(&self, stream: Box<dyn Stream>, check: Check, secrets: &Secrets) -> Result<Reply, String> {
         let Check { path, authorization } = check;
         let authority = self.settings.authority.clone();
         let request = Request { authority, path, authorization: Some(authorization), ..Request::default() };
@@ -106,6 +107,6 @@ impl Provider {
         let reply = asked.map_err(|_| format!("no answer within {} s", STEP.as_secs()))?;
         let reply = reply.map_err(Failed::into_reason)?;
         // Many quote what they were asked with.
-        Ok(Reply { body: self.settings.secrets.hide_octets(reply.body), ..reply })
+        Ok(Reply { body: secrets.hide_octets(reply.body), ..reply })
     }
 }

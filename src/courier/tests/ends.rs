@@ -19,7 +19,11 @@ fn dialing(bench: &mut Bench) -> (Job, DialerEnd, u32) {
 #[test]
 fn rule_q7_nobody_may_have_a_message_before_there_is_a_connection() {
     let smtp = || Business::Smtp(Box::new(settings_for(&one(1))));
-    for business in [provider::business(Api::Webhook, 1), provider::business(cloudflare(), 1), smtp()] {
+    for business in [
+        provider::business(provider::slice(Api::Webhook, 1, false)),
+        provider::business(provider::slice(cloudflare(), 1, false)),
+        smtp(),
+    ] {
         let mut bench = Bench::with(business);
         let (_, dialer, ticket) = dialing(&mut bench);
         dialer.send(&Dialed::Failed { ticket, reasons: vec!["refused".into()] }, None).unwrap();
@@ -33,7 +37,7 @@ fn rule_q7_nobody_may_have_a_message_before_there_is_a_connection() {
 fn rule_q7_a_provider_gets_no_whole_request_before_the_vault_knows_of_it() {
     for grants in [true, false] {
         let (port, told) = provider::server(vec![status("200 OK", "")], None);
-        let mut bench = Bench::with(provider::business(Api::Webhook, port));
+        let mut bench = Bench::with(provider::business(provider::slice(Api::Webhook, port, false)));
         let (job, dialer, ticket) = dialing(&mut bench);
         let (host, socket) = ("api.test".to_owned(), TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap());
         let address = socket.peer_addr().unwrap();

@@ -1,6 +1,7 @@
 //! Messages whose senders wait: each recipient is answered as it comes, the dot is the last that is said, and whatever ends before it
 //! has delivered nothing.
 
+mod passed;
 mod provider;
 
 use super::*;
@@ -25,10 +26,16 @@ enum Heard {
 
 impl<'a> Sender<'a> {
     fn begin(vault: &'a mut Vault, manner: Manner, size: Option<u64>) -> Self {
+        Self::begin_as(vault, manner, size, None)
+    }
+
+    /// With a provider's key of its own.
+    fn begin_as(vault: &'a mut Vault, manner: Manner, size: Option<u64>, key: Option<&str>) -> Self {
         vault.job += 1;
         let job = Job(vault.job);
         let sender = Some(Address::parse("sender@gate.test").unwrap());
-        vault.say(&Offer::Live { job, message: MessageId::now(), sender, manner, size });
+        let key = key.map(|key| Secret::new(key.to_owned()));
+        vault.say(&Offer::Live { job, message: MessageId::now(), sender, manner, size, key });
         Self { vault, job, number: 0, credit: 0 }
     }
 

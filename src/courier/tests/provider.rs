@@ -75,7 +75,7 @@ pub fn serve(mut stream: impl Read + Write, act: &Act) -> Option<(String, Vec<u8
     Some((head, body))
 }
 
-fn slice(api: Api, port: u16, tls: bool) -> ProviderSlice {
+pub fn slice(api: Api, port: u16, tls: bool) -> ProviderSlice {
     ProviderSlice {
         upstream: "provider".into(),
         host: "api.test".into(),
@@ -96,13 +96,17 @@ fn secret(api: &Api) -> Secret<String> {
     })
 }
 
-pub fn business(api: Api, port: u16) -> Business {
-    let secret = secret(&api);
-    Business::Provider(Box::new(Provided::new(slice(api, port, false), None, secret).unwrap()))
+pub fn business(slice: ProviderSlice) -> Business {
+    let secret = secret(&slice.api);
+    Business::Provider(Box::new(Provided::new(slice, None, secret).unwrap()))
 }
 
 pub fn bench(api: Api, port: u16) -> Bench {
-    let mut bench = Bench::with(business(api, port));
+    bench_at(api, port, "/hook?a=b")
+}
+
+pub fn bench_at(api: Api, port: u16, path: &str) -> Bench {
+    let mut bench = Bench::with(business(ProviderSlice { path: path.to_owned(), ..slice(api, port, false) }));
     bench.attach_dialer(&vec![("api.test".to_owned(), port)], Ipv4Addr::LOCALHOST);
     assert_eq!(bench.vault.slots(), 2);
     bench
@@ -260,10 +264,7 @@ fn a_provider_is_tried_as_far_as_that_goes_without_a_message() {
 fn tried(api: Api, path: &str, acts: Vec<Act>) -> (Vec<String>, bool, Vec<String>) {
     let expected = acts.len();
     let (port, told) = server(acts, None);
-    let secret = secret(&api);
-    let slice = ProviderSlice { path: path.to_owned(), ..slice(api, port, false) };
-    let mut bench = Bench::with(Business::Provider(Box::new(Provided::new(slice, None, secret).unwrap())));
-    bench.attach_dialer(&vec![("api.test".to_owned(), port)], Ipv4Addr::LOCALHOST);
+    let mut bench = bench_at(api, port, path);
     let (lines, passed) = rehearsals::rehearse(&mut bench, "");
     // The server tells of a request behind its answer, which may have come here before.
     let heard = (0..expected).map_while(|_| told.recv_timeout(Duration::from_secs(10)).ok());

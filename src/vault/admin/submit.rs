@@ -98,9 +98,14 @@ async fn begin(
         let authority = vault.authority.borrow();
         let found = authority.credentials.get(id).cloned();
         let credential = found.ok_or_else(|| format!("there is no credential {id:?}: `gatepost credential list`"))?;
-        let known = Known { credential: Rc::clone(&credential), key: None };
+        let known = Known::by(Rc::clone(&credential), None);
         if authority.credentials.review(&known, now_us()).is_err() {
             return Err(format!("credential {id:?} is disabled or expired: nobody can be it"));
+        }
+        if credential.policy.pass_through.is_some() {
+            return Err(format!(
+                "credential {id:?} sends with keys of its clients, and here is none: log in as one of them"
+            ));
         }
         let most = authority.most_recipients(&credential);
         (credential, most)
@@ -110,6 +115,7 @@ async fn begin(
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         listener: Rc::new(nowhere()),
         credential,
+        passed: None,
         actor: Some(actor.to_owned()),
     };
     // Neither where from nor how: an administrator asks, by no protocol of a client's.
@@ -157,7 +163,7 @@ async fn take(vault: &Rc<Vault>, submission: &mut Submission, octets: Vec<u8>) -
 async fn commit(vault: &Rc<Vault>, submission: Submission, facts: Facts) -> Result<Result<(), Refusal>, String> {
     let Submission { mut transaction, sender } = submission;
     // It may have begun long ago: as a session does, it asks anew.
-    let known = Known { credential: Rc::clone(&sender.credential), key: None };
+    let known = Known::by(Rc::clone(&sender.credential), None);
     let review = vault.authority.borrow().credentials.review(&known, now_us());
     if let Err(refusal) = review {
         let event = Event { message: Some(transaction.message), ..Event::refusal(refusal) };

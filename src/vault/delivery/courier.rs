@@ -20,6 +20,7 @@ use super::outcome::PutOff;
 use super::poison::Proof;
 use super::rehearsal::Rehearsals;
 use super::settlement::{bounded, owes, tell, write};
+use super::verification::Verifications;
 use crate::ipc::channel::{Receiver, Sender};
 use crate::ipc::control::Peer;
 use crate::ipc::delivery::{Job, MAX_SLOTS, Offer, Progress};
@@ -83,6 +84,7 @@ struct Courier {
     drains: bool,
     ready: UnboundedSender<(Job, Ready)>,
     rehearsals: Rehearsals,
+    verifications: Verifications,
     lives: Lives,
 }
 
@@ -95,13 +97,16 @@ pub async fn serve(vault: Rc<Vault>, peer: Peer, offers: Sender<Offer>, mut prog
     let (lease, mut leased) = unbounded_channel();
     let (ready, mut come) = unbounded_channel();
     let (rehearse, mut rehearsed) = unbounded_channel();
+    let (verify, mut shown) = unbounded_channel();
     let (bid, mut biddings) = unbounded_channel();
     vault.schedule.borrow_mut().join(&peer.label, peer.instance, peer.generation, lease);
     vault.schedule.borrow_mut().rehearses(&peer.label, peer.instance, rehearse);
+    vault.schedule.borrow_mut().verifies(&peer.label, peer.instance, verify);
     vault.schedule.borrow_mut().bids(&peer.label, peer.instance, bid);
     let (active, rehearsals, introduced, drains) = (HashMap::new(), Rehearsals::default(), false, false);
-    let lives = Lives::default();
-    let mut courier = Courier { vault, peer, offers, active, introduced, drains, ready, rehearsals, lives };
+    let (verifications, lives) = (Verifications::default(), Lives::default());
+    let mut courier =
+        Courier { vault, peer, offers, active, introduced, drains, ready, rehearsals, verifications, lives };
     let parting = loop {
         let heard = tokio::select! {
             said = progress.receive() => match said {
@@ -132,6 +137,12 @@ pub async fn serve(vault: Rc<Vault>, peer: Peer, offers: Sender<Offer>, mut prog
             Some(rehearsal) = rehearsed.recv() => {
                 let job = courier.vault.schedule.borrow_mut().number();
                 let offer = courier.rehearsals.begin(job, rehearsal);
+                courier.say(offer).await;
+                Ok(())
+            }
+            Some(verification) = shown.recv() => {
+                let job = courier.vault.schedule.borrow_mut().number();
+                let offer = courier.verifications.begin(job, verification);
                 courier.say(offer).await;
                 Ok(())
             }
@@ -208,6 +219,7 @@ impl Courier {
             // Of a live message that was withdrawn while this was on its way.
             Progress::Accepted { .. } => {}
             Progress::Rehearsal { job, heard } => self.rehearsals.heard(job, heard).map_err(Violation)?,
+            Progress::Verified { job, verified } => self.verifications.heard(job, verified).map_err(Violation)?,
         }
         Ok(())
     }

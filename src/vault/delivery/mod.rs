@@ -17,4 +17,5 @@ pub mod schedule;
 pub mod settlement;
 pub mod suppression;
 pub mod upstream;
+pub mod verification;
 pub mod way_back;

@@ -20,6 +20,7 @@ use super::backlog::Backlog;
 use super::breaker::Fault;
 use super::rehearsal::Rehearsal;
 use super::upstream::{Courier, Upstream};
+use super::verification::Verification;
 use crate::ipc::admin::route::State;
 use crate::ipc::delivery::Job;
 use crate::role::{Generation, Instance};
@@ -92,6 +93,7 @@ impl Schedule {
             empties: false,
             offers,
             rehearse: None,
+            verify: None,
             live: 0,
             live_of: HashMap::new(),
             turns_senders_away: false,
@@ -123,6 +125,19 @@ impl Schedule {
     pub fn rehearse(&mut self, upstream: &str, rehearsal: Rehearsal) -> bool {
         let courier = self.upstreams.get_mut(upstream).and_then(Upstream::current);
         courier.and_then(|courier| courier.rehearse.as_ref()?.send(rehearsal).ok()).is_some()
+    }
+
+    /// A courier verifies keys of its provider, too.
+    pub fn verifies(&mut self, upstream: &str, instance: Instance, verify: UnboundedSender<Verification>) {
+        if let Some(courier) = self.courier(upstream, instance) {
+            courier.verify = Some(verify);
+        }
+    }
+
+    /// The same as for a rehearsal, for a key.
+    pub fn verify(&mut self, upstream: &str, verification: Verification) -> bool {
+        let courier = self.upstreams.get_mut(upstream).and_then(Upstream::current);
+        courier.and_then(|courier| courier.verify.as_ref()?.send(verification).ok()).is_some()
     }
 
     pub fn leave(&mut self, upstream: &str, instance: Instance) {

@@ -9,6 +9,7 @@ use super::breaker::Breaker;
 use super::courier::live::Bidding;
 use super::pace::Meter;
 use super::rehearsal::Rehearsal;
+use super::verification::Verification;
 use crate::ipc::admin::route::{Paced, Standing, State};
 use crate::ipc::delivery::Job;
 use crate::role::{Generation, Instance};
@@ -48,6 +49,7 @@ pub struct Courier {
     pub held: HashMap<String, u32>,
     pub offers: UnboundedSender<Leased>,
     pub rehearse: Option<UnboundedSender<Rehearsal>>,
+    pub verify: Option<UnboundedSender<Verification>>,
     /// How many of its places senders have who wait, and the way there.
     pub live: u32,
     /// Of each credential.

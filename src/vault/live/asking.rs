@@ -127,7 +127,11 @@ impl Escort {
             return self.answers(&asked, deadline).await.0;
         }
         let mut said = Spoken::no_route();
-        for upstream in lane.split(',') {
+        let policy = &self.from.credential.policy;
+        let fits = |upstream: &&str| policy.pass_through.as_deref().is_none_or(|own| own == *upstream);
+        // A key of a provider's is shown to that provider, whatever a route says.
+        let upstreams: Vec<&str> = lane.split(',').filter(fits).collect();
+        for upstream in upstreams {
             let place = match self.place(upstream, deadline).await {
                 Ok(place) => place,
                 Err(NoPlace::Away) => continue,
@@ -144,6 +148,7 @@ impl Escort {
                 manner: self.manner.clone(),
                 size: self.size,
                 day_slot: place.slot.as_ref().map(|slot| slot.slot),
+                key: self.from.passed.as_deref().cloned(),
             };
             let Some(line) = Line::begin(&self.vault, place, lane, brief) else { continue };
             line.bid(Bidding::Recipients(asked.clone()));

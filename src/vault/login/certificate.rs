@@ -61,7 +61,7 @@ pub async fn decide(vault: &Vault, mut login: Login) -> Result<Known, Denial> {
     }
     guard::welcome(vault, &login, &attempt).await;
     succeed(vault, &login, &current, None).await;
-    Ok(Known { credential: current, key: None })
+    Ok(Known::by(current, None))
 }
 
 #[cfg(test)]

@@ -70,6 +70,14 @@ pub struct Way {
 pub struct Known {
     pub credential: Rc<Credential>,
     pub key: Option<u64>,
+    /// The provider's key that it showed instead of a secret of ours: what it sends goes with that.
+    pub passed: Option<Rc<Secret<String>>>,
+}
+
+impl Known {
+    pub const fn by(credential: Rc<Credential>, key: Option<u64>) -> Self {
+        Self { credential, key, passed: None }
+    }
 }
 
 impl Key {

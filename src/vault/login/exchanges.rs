@@ -16,6 +16,8 @@ use crate::vault::shares::Shares;
 pub struct UnderWay {
     /// With the right tag, by credential.
     pub tagged: Rc<Shares>,
+    /// Keys that their provider is asked about, by credential, and by "" for all.
+    pub verified: Rc<Shares>,
     /// By SCRAM.
     pub exchanges: Rc<Exchanges>,
 }

@@ -118,6 +118,9 @@ pub fn told_by(vault: &Vault, login: &Login, reason: Reason) -> Option<By> {
     let window_us = u64::from(seconds) * 1_000_000;
     match reason {
         Reason::Busy => return Some(By { key: Key::new(Tier::Global, ""), limit: "hash_queue", window_us }),
+        Reason::ProviderAway => {
+            return Some(By { key: Key::new(Tier::Global, ""), limit: "provider_away", window_us });
+        }
         Reason::Exchanges => {
             let place = Tier::Address.network(login.address).map(|network| network.to_string()).unwrap_or_default();
             return Some(By { key: Key::new(Tier::Address, place), limit: "scram_exchanges", window_us });

@@ -13,6 +13,7 @@ pub mod homes;
 pub mod key;
 pub mod line;
 pub mod pace;
+mod passed;
 pub mod pool;
 pub mod proof;
 pub mod reason;
@@ -76,6 +77,9 @@ pub async fn decide(vault: &Vault, login: Login, gone: Gone) -> Result<Known, De
     if login.mechanism == Mechanism::External {
         return certificate::decide(vault, login).await;
     }
+    if let Some(owner) = passed::owner(vault, &login) {
+        return passed::decide(vault, login, owner, gone).await;
+    }
     if let Some(known) = remembered(vault, &login) {
         succeed(vault, &login, &known.credential, Some(guard::remembered(&login, &known.credential))).await;
         return Ok(known);
@@ -118,7 +122,7 @@ pub async fn decide(vault: &Vault, login: Login, gone: Gone) -> Result<Known, De
     }
     guard::welcome(vault, &login, &attempt).await;
     succeed(vault, &login, &current, None).await;
-    Ok(Known { credential: current, key: Some(key) })
+    Ok(Known::by(current, Some(key)))
 }
 
 /// Whoever has shown this secret of a credential is let in, or why not. It may have been changed or revoked meanwhile.
@@ -151,7 +155,7 @@ fn remembered(vault: &Vault, login: &Login) -> Option<Known> {
         let key = authority.cache.recall(&mark, Instant::now())?;
         credential.admits(key, way(login), now_us()).ok()?;
         certificate::suits(login, credential).ok()?;
-        Known { credential: Rc::clone(credential), key: Some(key) }
+        Known::by(Rc::clone(credential), Some(key))
     };
     guard::may_recall(vault, login).then_some(known)
 }
@@ -210,13 +214,14 @@ async fn succeed(vault: &Vault, login: &Login, credential: &Credential, by: Opti
 
 /// It is no login. What nobody looked at has not failed.
 async fn fail(vault: &Vault, login: &Login, attempt: &Attempt, owner: Option<&Credential>, reason: Reason) -> Denial {
-    if reason == Reason::Busy {
+    let is_unseen = matches!(reason, Reason::Busy | Reason::ProviderAway);
+    if is_unseen {
         guard::take_back(vault, attempt);
     } else {
         guard::fail(vault, attempt).await;
     }
     tell_failure(vault, login, owner, reason).await;
-    if reason == Reason::Busy { Denial::Busy } else { Denial::Invalid }
+    if is_unseen { Denial::Busy } else { Denial::Invalid }
 }
 
 async fn tell_failure(vault: &Vault, login: &Login, owner: Option<&Credential>, reason: Reason) {

@@ -27,6 +27,8 @@ pub enum Reason {
     Gone,
     /// By SCRAM, of a credential none of whose secrets has keys for it: the secret may be right.
     NoKeys,
+    /// Whose key it would be can't be asked now.
+    ProviderAway,
 }
 
 impl Reason {
@@ -49,6 +51,7 @@ impl Reason {
             Self::Binding => "channel-binding",
             Self::Gone => "client-left",
             Self::NoKeys => "no-scram-keys",
+            Self::ProviderAway => "provider-away",
         }
     }
 }

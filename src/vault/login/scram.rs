@@ -94,7 +94,7 @@ pub async fn decide(
     match accepted {
         Ok(credential) => {
             succeed(vault, &login, &credential, None).await;
-            Some(Ok(Known { credential, key: Some(key) }))
+            Some(Ok(Known::by(credential, Some(key))))
         }
         Err(reason) => {
             tell_failure(vault, &login, Some(&owner), reason).await;

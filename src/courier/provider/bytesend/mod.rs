@@ -49,6 +49,11 @@ impl Bytesend {
         super::bearer(token).map(|bearer| Self { bearer, on_unsupported, max_size })
     }
 
+    /// The same, used with another token.
+    pub fn with(&self, token: &Secret<String>) -> Result<Self, String> {
+        Self::new(token, self.on_unsupported, self.max_size)
+    }
+
     /// How many of these recipients may be named in one request: where the header names none of them, each goes alone, or one
     /// would read of another.
     pub fn part(recipients: &[(u32, Address)], content: &[u8]) -> usize {

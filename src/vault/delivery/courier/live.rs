@@ -13,6 +13,7 @@ use crate::mail::address::ReversePath;
 use crate::mail::envelope::{Addressee, MAX_ADDRESSEE, Manner};
 use crate::mail::id::MessageId;
 use crate::mail::outcome::{Outcome as Delivery, Said};
+use crate::secret::Secret;
 use crate::vault::audit::event::Name;
 use crate::vault::delivery::breaker::Fault;
 use crate::vault::delivery::schedule::{give_back, plain, route_event, tell_of};
@@ -40,6 +41,8 @@ pub struct Brief {
     pub size: Option<u64>,
     /// Where its upstream's day has a pace, the slot that it was taken in.
     pub day_slot: Option<u64>,
+    /// The provider's key that it goes with instead of ours.
+    pub key: Option<Secret<String>>,
 }
 
 /// What a task hears of its message. When no more can come, the courier is gone.
@@ -111,7 +114,7 @@ impl Lives {
             | Progress::Fell { job }
             | Progress::BrokenOff { job, .. }
             | Progress::GivenUp { job } => *job,
-            Progress::Slots(_) | Progress::Rehearsal { .. } => return None,
+            Progress::Slots(_) | Progress::Rehearsal { .. } | Progress::Verified { .. } => return None,
         };
         self.0.contains_key(&job).then_some(job)
     }
@@ -121,9 +124,9 @@ impl Courier {
     pub(super) async fn bid(&mut self, job: Job, bidding: Bidding) {
         match bidding {
             Bidding::Begin(brief, events) => {
-                let Brief { message, principal, sender, manner, size, day_slot } = *brief;
+                let Brief { message, principal, sender, manner, size, day_slot, key } = *brief;
                 self.lives.0.insert(job, Live::new(principal, day_slot, events));
-                self.say(Offer::Live { job, message, sender, manner, size }).await;
+                self.say(Offer::Live { job, message, sender, manner, size, key }).await;
             }
             // It may have ended meanwhile, which its task hears.
             _ if !self.lives.0.contains_key(&job) => {}
@@ -208,7 +211,7 @@ impl Courier {
                 tell_of(&self.vault, &self.peer.label, pause, Fault::Route, plain(&said.text)).await;
                 self.over(job, End::BrokenOff(said));
             }
-            Progress::Ending { .. } | Progress::Slots(_) | Progress::Rehearsal { .. } => {
+            Progress::Ending { .. } | Progress::Slots(_) | Progress::Rehearsal { .. } | Progress::Verified { .. } => {
                 return Err(Violation("ending-out-of-order"));
             }
         }

@@ -187,7 +187,7 @@ fn a_grant_holds_until_its_secret_its_credential_or_its_policy_ends() {
     let before = stored("shop", &tagger, &[(&one, &first)]);
     let all = Credentials::new(&[], std::slice::from_ref(&before));
     let credential = Rc::clone(all.get("shop").unwrap());
-    let known = Known { key: Some(credential.keys[0].mark), credential };
+    let known = Known::by(Rc::clone(&credential), Some(credential.keys[0].mark));
     let review = |stored: &[Stored]| Credentials::new(&[], stored).review(&known, NOW);
     assert_eq!(review(std::slice::from_ref(&before)), Ok(()));
     let both = stored("shop", &tagger, &[(&one, &first), (&two, &second)]);

@@ -1,0 +1,90 @@
+//! With a key of its sender's: the provider is asked whether it takes it, and what it sends goes with that and no other.
+
+use super::*;
+use crate::config::slice::{Api, OnUnsupported};
+use crate::courier::tests::provider::{Act, bench_at, server, status};
+use crate::ipc::delivery::Verified;
+
+const KEY: &str = "us_their-own-key";
+
+fn bytesend() -> Api {
+    Api::Bytesend { on_unsupported: OnUnsupported::Fail }
+}
+
+fn verify(bench: &mut Bench, key: &str) -> Verified {
+    bench.vault.job += 1;
+    let job = Job(bench.vault.job);
+    bench.vault.say(&Offer::Verify { job, key: Secret::new(key.to_owned()) });
+    match bench.vault.hear() {
+        Some(Progress::Verified { job: of, verified }) if of == job => verified,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_provider_is_asked_with_the_key_itself_and_says_whether_it_takes_it() {
+    for (act, expected) in [
+        (status("200 OK", "[]"), Some(Verified::Taken)),
+        (status("401 Unauthorized", ""), Some(Verified::Refused)),
+        // So says useSend of a key that it doesn't know.
+        (status("403 Forbidden", "{\"error\":{\"code\":\"FORBIDDEN\"}}"), Some(Verified::Refused)),
+        (status("429 Too Many Requests", ""), None),
+        (status("500 Oops", "us_their-own-key is odd"), None),
+        (Act::Leave(0), None),
+    ] {
+        let (port, told) = server(vec![act], None);
+        let mut bench = bench_at(bytesend(), port, "/api/v1/emails");
+        let verified = verify(&mut bench, KEY);
+        match expected {
+            Some(expected) => assert_eq!(verified, expected),
+            None => {
+                let Verified::Unknown(why) = verified else { panic!("{verified:?}") };
+                assert!(!why.contains(KEY) && why.contains("api.test"), "{why}");
+            }
+        }
+        let (head, _) = told.recv_timeout(PATIENCE).unwrap();
+        assert!(head.starts_with("get /api/v1/domains "), "{head}");
+        assert!(head.contains(&format!("authorization: bearer {KEY}\r\n")) && !head.contains("sesame"), "{head}");
+    }
+}
+
+#[test]
+fn what_can_be_no_key_is_shown_to_nobody_and_cloudflare_is_asked_both_its_questions() {
+    let (port, told) = server(vec![status("200 OK", "[]")], None);
+    let mut bench = bench_at(bytesend(), port, "/api/v1/emails");
+    assert_eq!(verify(&mut bench, "two words"), Verified::Refused);
+    assert!(told.recv_timeout(Duration::from_millis(50)).is_err());
+
+    let no = status("401 Unauthorized", "{\"success\":false,\"errors\":[{\"code\":1000}]}");
+    let yes = status("200 OK", "{\"success\":true,\"result\":{\"status\":\"active\"}}");
+    for (second, expected) in [(yes, Verified::Taken), (no.clone(), Verified::Refused)] {
+        let (port, told) = server(vec![no.clone(), second], None);
+        let mut bench =
+            bench_at(Api::Cloudflare { drop_headers: vec![] }, port, "/v4/accounts/1/email/sending/send_raw");
+        assert_eq!(verify(&mut bench, KEY), expected);
+        assert!((0..2).all(|_| told.recv_timeout(PATIENCE).is_ok()));
+    }
+}
+
+#[test]
+fn its_mail_goes_with_its_own_key_and_what_is_said_of_that_is_said_to_it_alone() {
+    for (act, expected) in [
+        (status("200 OK", "{\"emailId\":\"e1\"}"), "delivered"),
+        (status("401 Unauthorized", ""), "deferred"),
+        (status("403 Forbidden", ""), "failed"),
+        (status("429 Too Many Requests", ""), "deferred"),
+        (status("404 Not Found", ""), "deferred"),
+    ] {
+        let (port, told) = server(vec![act], None);
+        let mut bench = bench_at(bytesend(), port, "/api/v1/emails");
+        let mut sender = Sender::begin_as(&mut bench.vault, Manner::default(), None, Some(KEY));
+        sender.name(&["a@b.test"]);
+        assert_eq!(sender.answers(1), [Heard::Accepted(1)]);
+        sender.content(b"From: sender@gate.test\r\nTo: a@b.test\r\nSubject: x\r\n\r\nhello\r\n");
+        sender.end();
+        // The route hears nothing of it: others use that with keys of theirs.
+        assert_eq!(sender.rest(), [outcome(1, expected), ended("settled")]);
+        let (head, _) = told.recv_timeout(PATIENCE).unwrap();
+        assert!(head.contains(&format!("authorization: bearer {KEY}\r\n")) && !head.contains("sesame"), "{head}");
+    }
+}
