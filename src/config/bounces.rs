@@ -7,6 +7,7 @@ use super::routes::{covers_recipient, covers_sender};
 use super::slice::{Api, Bounce, Declared, OnUnsupported};
 use super::webhooks;
 use crate::mail::address::Address;
+use crate::policy::Delivery;
 use crate::policy::reports::Reports;
 use crate::policy::route::Route;
 use crate::policy::rule::{RecipientRule, SenderRule};
@@ -118,7 +119,11 @@ fn carriers(plan: &Plan) -> Vec<&Route> {
     if plan.credentials.is_empty() {
         return if plan.routes.iter().any(|route| takes(&route)) { Vec::new() } else { plan.routes.iter().collect() };
     }
-    let told = plan.credentials.iter().filter(|one| one.enabled && one.policy.reports == Reports::Mail);
+    // Of what is delivered while its sender waits there are no reports.
+    let is_told = |one: &&Declared| {
+        one.enabled && one.policy.reports == Reports::Mail && one.policy.delivery(Delivery::Spool) == Delivery::Spool
+    };
+    let told = plan.credentials.iter().filter(is_told);
     told.flat_map(|one| one.policy.senders.iter().filter_map(|rule| carrier(plan, one, rule))).collect()
 }
 
