@@ -127,9 +127,12 @@ impl Escort {
             return self.answers(&asked, deadline).await.0;
         }
         let mut said = Spoken::no_route();
-        let policy = &self.from.credential.policy;
-        let fits = |upstream: &&str| policy.pass_through.as_deref().is_none_or(|own| own == *upstream);
-        // A key of a provider's is shown to that provider, whatever a route says.
+        let (policy, passed) = (&self.from.credential.policy, &self.from.passed);
+        let fits = |upstream: &&str| match &policy.pass_through {
+            None => passed.is_none(),
+            Some(own) => passed.is_some() && own == *upstream,
+        };
+        // A key of a provider's is shown to that provider, whatever a route says; and who needs one never sends with ours.
         let upstreams: Vec<&str> = lane.split(',').filter(fits).collect();
         for upstream in upstreams {
             let place = match self.place(upstream, deadline).await {

@@ -31,10 +31,11 @@ pub fn suits(login: &Login, credential: &Credential) -> Result<(), Reason> {
     }
 }
 
-/// Whose certificate it is: of the one named, or of the only one that there is.
+/// Whose certificate it is: of the one named, or of the only one that there is. Who sends with a provider's key needs that, too.
 fn holder(credentials: &Credentials, login: &Login) -> Option<Rc<Credential>> {
     let shown = presented(login)?;
-    let mut holders = credentials.iter().filter(|credential| credential.holds(shown));
+    let is_enough = |credential: &&Rc<Credential>| credential.policy.pass_through.is_none();
+    let mut holders = credentials.iter().filter(|credential| credential.holds(shown)).filter(is_enough);
     let found = match login.user.is_empty() {
         true => holders.next().filter(|_| holders.next().is_none()),
         false => holders.find(|credential| credential.id == login.user),
@@ -79,7 +80,7 @@ mod tests {
             id: (*id).to_owned(),
             secrets: vec![],
             certificates: wanted.split_whitespace().map(|one| one.parse().unwrap()).collect(),
-            policy: Policy::default(),
+            policy: Policy { pass_through: (*id == "passes").then(|| "provider".into()), ..Policy::default() },
             enabled: true,
         };
         Credentials::new(&wanted.iter().map(declared).collect::<Vec<_>>(), &[])
@@ -111,12 +112,15 @@ mod tests {
 
     #[test]
     fn a_certificate_names_one_credential_or_the_client_must() {
-        let all = credentials(&[("a", "dns:both.example dns:a.example"), ("b", "dns:both.example"), ("c", "")]);
+        let both = ("passes", "dns:both.example dns:c.example");
+        let all = credentials(&[("a", "dns:both.example dns:a.example"), ("b", "dns:both.example"), ("c", ""), both]);
         let id = |user: &str, name| holder(&all, &login(ASKS, user, Some(name))).map(|found| found.id.clone());
         assert_eq!(id("", "a.example").as_deref(), Some("a"));
         assert_eq!(id("", "both.example"), None);
         assert_eq!(id("b", "both.example").as_deref(), Some("b"));
         assert_eq!((id("b", "a.example"), id("c", "a.example"), id("", "c")), (None, None, None));
+        // It would send with the gate's own key.
+        assert_eq!((id("", "c.example"), id("passes", "c.example")), (None, None));
     }
 
     #[test]

@@ -323,6 +323,9 @@ pub fn check(id: &str, policy: &Policy) -> Result<(), String> {
     if !policy.identified_by.is_empty() {
         return Err("devices known by their network are declared in the configuration file".to_owned());
     }
+    if policy.pass_through.is_some() {
+        return Err("what has a provider's keys for its passwords is declared in the configuration file".to_owned());
+    }
     policy.check()?;
     let octets = postcard::to_stdvec(policy).map_or(usize::MAX, |encoded| encoded.len());
     if octets > MAX_ENCODED {

@@ -222,6 +222,10 @@ impl Arrived {
             None => grant.recipients.permit(to) || policy.always_bcc.contains(to),
         };
         let offences = [
+            (
+                policy.pass_through.is_some(),
+                "its credential sends with keys of its clients here, and it would go with the gate's own",
+            ),
             (self.envelope.bytes > max_size, "it is larger than its credential may send here"),
             (waiting.len() > most, "more wait for it than its credential may send to here"),
             (!is_reporter && grant.sender(sender).is_err(), "its sender is none of its credential's here"),

@@ -146,6 +146,8 @@ fn what_the_vault_is_to_keep_is_checked() {
     assert!(check("a", &Policy { senders, ..Policy::default() }).unwrap_err().contains("octets"));
     let identified_by = vec!["10.0.0.0/8".parse().unwrap()];
     assert!(check("a", &Policy { identified_by, ..Policy::default() }).unwrap_err().contains("configuration"));
+    let pass_through = Some("provider".to_owned());
+    assert!(check("a", &Policy { pass_through, ..Policy::default() }).unwrap_err().contains("configuration"));
     assert_eq!(check("a", &Policy::default()), Ok(()));
 }
 

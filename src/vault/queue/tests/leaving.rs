@@ -122,17 +122,19 @@ fn a_report_from_the_address_that_reports_are_from_here_is_no_offence() {
     let mut policy = Policy { senders: vec![SenderRule::Domain("example.net".into())], ..Policy::default() };
     policy.recipients.allow = vec![RecipientRule::Domain("example.org".into())];
     let reporter = Address::parse("reports@gate.example").unwrap();
-    let offence = |is_report: bool, to: &str, reporters: &[Address]| {
+    let offence = |policy: &Policy, is_report: bool, to: &str, reporters: &[Address]| {
         let envelope = Envelope { sender: Some(reporter.clone()), is_report, ..envelope.clone() };
         let mut incoming = Incoming::new(envelope, None).unwrap();
         let addressee = Address::parse(to).unwrap().into();
         incoming.add(Recipient { addressee, ..recipients[0].clone() }).unwrap();
         incoming.take(CONTENT).unwrap();
-        incoming.arrived().unwrap().offence(&policy, &policy.grant("shop", &[]), 3, reporters)
+        incoming.arrived().unwrap().offence(policy, &policy.grant("shop", &[]), 3, reporters)
     };
     let own = [reporter.clone()];
-    assert_eq!(offence(true, "x@example.net", &own), None);
-    assert!(offence(false, "x@example.net", &own).unwrap().contains("sender"), "it is no report");
-    assert!(offence(true, "x@example.net", &[]).unwrap().contains("sender"), "it is whoever the file says");
-    assert!(offence(true, "v@victim.example", &own).unwrap().contains("may not send to"));
+    assert_eq!(offence(&policy, true, "x@example.net", &own), None);
+    assert!(offence(&policy, false, "x@example.net", &own).unwrap().contains("sender"), "it is no report");
+    assert!(offence(&policy, true, "x@example.net", &[]).unwrap().contains("sender"), "it is whoever the file says");
+    assert!(offence(&policy, true, "v@victim.example", &own).unwrap().contains("may not send to"));
+    policy.pass_through = Some("provider".into());
+    assert!(offence(&policy, true, "x@example.net", &own).unwrap().contains("keys of its clients"));
 }
