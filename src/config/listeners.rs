@@ -167,8 +167,8 @@ fn serve(written: &file::Listener, protocol: Protocol, findings: &mut Findings<'
         }
         (Protocol::Http, None) => vec![Serve::V1],
         (Protocol::Http, Some(list)) => {
-            let here = [("v1", Serve::V1), ("ops", Serve::Ops)];
-            let later = ["send", "resend", "postmark"];
+            let here = [("v1", Serve::V1), ("ops", Serve::Ops), ("resend", Serve::Resend)];
+            let later = ["send", "postmark", "usesend"];
             list.iter().filter_map(|item| word(item, "serve", &here, &later, findings)).collect()
         }
     }

@@ -64,6 +64,8 @@ pub enum Serve {
     V1,
     /// Operation: `/healthz`.
     Ops,
+    /// Resend's API: `/emails` and `/emails/batch`, also below `/resend`.
+    Resend,
 }
 
 /// Listener: what it accepts on, how many it lets in.

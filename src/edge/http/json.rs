@@ -17,6 +17,8 @@ const MAX_DEPTH: u8 = 16;
 /// Values in one body: far above a full request (50 recipients, 30 fields, 20 attachments), and no more than some 300 KiB
 /// of tree, whatever the body is.
 const MAX_VALUES: u32 = 4096;
+/// The same for a batch of messages: some 20 for each of 500, and no more than 1 MiB of tree.
+const MAX_BATCH_VALUES: u32 = 16_384;
 /// The longest member name that is repeated to the client.
 const MAX_SHOWN: usize = 40;
 
@@ -26,6 +28,8 @@ pub enum Node<'a> {
     Bool,
     Number,
     Text(Cow<'a, str>),
+    /// An array of numbers from 0 to 255, where those are read as octets.
+    Octets(Vec<u8>),
     List(Vec<Node<'a>>),
     Map(Vec<(Cow<'a, str>, Node<'a>)>),
 }
@@ -38,7 +42,7 @@ impl Node<'_> {
             Self::Bool => "a boolean",
             Self::Number => "a number",
             Self::Text(_) => "a string",
-            Self::List(_) => "an array",
+            Self::List(_) | Self::Octets(_) => "an array",
             Self::Map(_) => "an object",
         }
     }
@@ -46,9 +50,17 @@ impl Node<'_> {
 
 /// Reads one value that is all of the body.
 pub fn parse(body: &[u8]) -> Result<Node<'_>, Fault> {
-    let values = Cell::new(0);
+    read(body, &Tally::new(MAX_VALUES, false))
+}
+
+/// The same for the dialects: arrays of numbers are octets, as some clients write files, and take an octet each.
+pub fn parse_octets(body: &[u8], is_batch: bool) -> Result<Node<'_>, Fault> {
+    read(body, &Tally::new(if is_batch { MAX_BATCH_VALUES } else { MAX_VALUES }, true))
+}
+
+fn read<'b>(body: &'b [u8], tally: &Tally) -> Result<Node<'b>, Fault> {
     let mut reader = serde_json::Deserializer::from_slice(body);
-    Level { depth: 0, values: &values }
+    Level { depth: 0, tally }
         .deserialize(&mut reader)
         .and_then(|node| reader.end().map(|()| node))
         // serde_json's messages tell what was expected and where. They hold nothing of the body but our own words below.
@@ -60,10 +72,28 @@ pub fn shown(name: &str) -> Option<&str> {
     (name.len() <= MAX_SHOWN && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))).then_some(name)
 }
 
+/// What is counted over the whole body.
+#[derive(Debug)]
+struct Tally {
+    /// Values that there may still be.
+    left: Cell<u32>,
+    most: u32,
+    /// Arrays of small numbers are octets.
+    octets: bool,
+    /// The number that was read last, if it is one.
+    octet: Cell<Option<u8>>,
+}
+
+impl Tally {
+    const fn new(most: u32, octets: bool) -> Self {
+        Self { left: Cell::new(most), most, octets, octet: Cell::new(None) }
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Level<'c> {
     depth: u8,
-    values: &'c Cell<u32>,
+    tally: &'c Tally,
 }
 
 impl Level<'_> {
@@ -79,10 +109,10 @@ impl<'de> DeserializeSeed<'de> for Level<'_> {
     type Value = Node<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node<'de>, D::Error> {
-        self.values.set(self.values.get() + 1);
-        if self.values.get() > MAX_VALUES {
-            return Err(de::Error::custom(format_args!("more than {MAX_VALUES} values")));
-        }
+        let Some(left) = self.tally.left.get().checked_sub(1) else {
+            return Err(de::Error::custom(format_args!("more than {} values", self.tally.most)));
+        };
+        self.tally.left.set(left);
         deserializer.deserialize_any(self)
     }
 }
@@ -102,7 +132,8 @@ impl<'de> Visitor<'de> for Level<'_> {
         Ok(Node::Bool)
     }
 
-    fn visit_u64<E: Error>(self, _: u64) -> Result<Node<'de>, E> {
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Node<'de>, E> {
+        self.tally.octet.set(u8::try_from(number).ok());
         Ok(Node::Number)
     }
 
@@ -124,11 +155,21 @@ impl<'de> Visitor<'de> for Level<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node<'de>, A::Error> {
         let inner = self.deeper()?;
-        let mut nodes = Vec::new();
+        let (mut nodes, mut octets) = (Vec::new(), Vec::new());
         while let Some(node) = list.next_element_seed(inner)? {
-            nodes.push(node);
+            let octet = self.tally.octet.take().filter(|_| self.tally.octets && node == Node::Number);
+            if octet.is_none() && octets.is_empty() {
+                nodes.push(node);
+                continue;
+            }
+            let (Some(octet), true) = (octet, nodes.is_empty()) else {
+                return Err(A::Error::custom("an array of octets holds numbers from 0 to 255 alone"));
+            };
+            octets.push(octet);
+            // It is no node of the tree: the body's length bounds how many there are.
+            self.tally.left.set(self.tally.left.get() + 1);
         }
-        Ok(Node::List(nodes))
+        Ok(if octets.is_empty() { Node::List(nodes) } else { Node::Octets(octets) })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node<'de>, A::Error> {
@@ -175,6 +216,20 @@ mod tests {
         assert!(refused(&"[".repeat(17)).contains("deeper than 16"));
         assert!(refused(&"[".repeat(100_000)).contains("deeper than 16"));
         assert!(refused(&format!("[{}0]", "0,".repeat(5000))).contains("more than 4096 values"));
+    }
+
+    #[test]
+    fn octets_are_numbers_from_0_to_255_alone_and_count_as_nothing() {
+        let many = format!("[{}0]", "255,".repeat(100_000));
+        let Node::Octets(octets) = parse_octets(many.as_bytes(), false).unwrap() else { panic!("no octets") };
+        assert_eq!((octets.len(), octets.first(), octets.last()), (100_001, Some(&255), Some(&0)));
+        for bad in ["[1,256]", "[1,-1]", "[1,\"a\"]", "[\"a\",1]", "[1,1.5]", "[1,[2]]", "[[2],1]"] {
+            let said = parse_octets(bad.as_bytes(), false).unwrap_err().message;
+            assert!(said.contains("octets holds numbers from 0 to 255 alone"), "{bad}: {said}");
+            assert!(parse(bad.as_bytes()).is_ok(), "{bad}");
+        }
+        let texts = format!("[{}0]", "\"\",".repeat(5000));
+        assert!(parse_octets(texts.as_bytes(), false).unwrap_err().message.contains("more than 4096 values"));
     }
 
     proptest! {

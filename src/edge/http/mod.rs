@@ -2,8 +2,8 @@
 //!
 //! `wall` reads what comes in and lets through what has one meaning; hyper turns that into requests; `request` finds what each
 //! asks for; `login` finds out who asks; `v1` turns JSON into a `letter`, `mime` turns that into a message, and `submit` has the
-//! vault keep it. `reply` holds the one registry of errors, `refusal` answers what the wall refused. A further dialect is one
-//! more file beside `v1` that fills in the same letter.
+//! vault keep it. `reply` holds the one registry of errors, `refusal` answers what the wall refused. The APIs of providers are
+//! below `surface`: they put their members into those of `v1`.
 
 mod body;
 mod field;
@@ -18,6 +18,7 @@ mod refusal;
 mod reply;
 mod request;
 mod submit;
+mod surface;
 mod v1;
 pub mod wall;
 
@@ -48,6 +49,7 @@ use crate::mail::id::MessageId;
 use login::Seat;
 use reply::{Code, Fault, Reply};
 use request::Route;
+use surface::Surface;
 use wall::Wall;
 
 /// A connection's life: then it ends after the request at hand, so that load can move to a new generation.
@@ -213,13 +215,14 @@ async fn work(session: &Session, head: &Parts, body: Incoming, mut id: MessageId
         // Nobody reads it here, so nobody would find out that it has no end.
         Ok(Route::Health) if unread => Err(Fault::framing("a request to this path has no body; send none")),
         Ok(Route::Health) => Ok(healthy(id)),
+        Ok(Route::Surface(call)) => surface::serve(session, (head, body), &mut unread, &mut id, until, call).await,
         Err(fault) => Err(fault),
     };
     result.unwrap_or_else(|mut fault| {
         // What wasn't read of the body is in the way of the next request.
         fault.close |= unread;
         refusal::tell(&session.front, session.peer, id, path, &fault);
-        reply::fault(&fault, id)
+        Surface::of(head.uri.path(), &desk.serve).fault(&fault, id)
     })
 }
 

@@ -154,7 +154,11 @@ pub fn fault(fault: &Fault, id: MessageId) -> Reply {
         retryable,
         errors: fault.issues.get(..MAX_ISSUES).unwrap_or(&fault.issues),
     };
-    let mut reply = json(status, &wire, id);
+    finish(json(status, &wire, id), fault)
+}
+
+/// What a refusal's head says, whatever its body does.
+pub fn finish(mut reply: Reply, fault: &Fault) -> Reply {
     let headers = reply.headers_mut();
     if fault.code == Code::Unauthorized {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"gatepost\""));

@@ -6,6 +6,7 @@ use hyper::header::{self, HeaderMap};
 use hyper::http::request::Parts;
 
 use super::reply::{Code, Fault};
+use super::surface::{self, Call};
 use super::wall::Host;
 use crate::config::slice::Serve;
 
@@ -14,6 +15,8 @@ use crate::config::slice::Serve;
 pub enum Route {
     Health,
     Send,
+    /// Of another API than ours.
+    Surface(Call),
 }
 
 /// Path, methods, the same as `Allow` says it, what it is, and what a listener must serve to have it.
@@ -25,6 +28,9 @@ const ROUTES: [(&str, &[Method], &str, Route, Serve); 2] = [
 impl Route {
     /// The path, for logs: a stranger's own words never stand there.
     pub fn path(self) -> &'static str {
+        if let Self::Surface(call) = self {
+            return call.path();
+        }
         ROUTES.iter().find(|row| row.3 == self).map_or("", |row| row.0)
     }
 }
@@ -50,10 +56,13 @@ pub fn route(head: &Parts, served: &[Serve]) -> Result<Route, Fault> {
     let path = head.uri.path();
     // Clients whose base address ends in a slash ask for `//v1/send`.
     let path = if path.starts_with("//") { path.get(1..).unwrap_or_default() } else { path };
-    let Some((_, methods, allow, route, _)) = ROUTES.iter().find(|row| row.0 == path && served.contains(&row.4)) else {
+    let own = ROUTES.iter().find(|row| row.0 == path && served.contains(&row.4)).map(|row| (row.1, row.2, row.3));
+    let found = own
+        .or_else(|| surface::find(path, served).map(|(methods, allow, call)| (methods, allow, Route::Surface(call))));
+    let Some((methods, allow, route)) = found else {
         return Err(Fault::new(Code::NotFound, "this listener has nothing at this path"));
     };
-    if methods.contains(&head.method) { Ok(*route) } else { Err(method_not_allowed(allow)) }
+    if methods.contains(&head.method) { Ok(route) } else { Err(method_not_allowed(allow)) }
 }
 
 fn method_not_allowed(allow: &'static str) -> Fault {

@@ -36,8 +36,7 @@ pub async fn submit(
     mut letter: Letter,
     request: &mut MessageId,
 ) -> Result<Kept, Fault> {
-    letter.change(grant);
-    allowed(seat, grant, &letter)?;
+    permitted(seat, grant, &mut letter)?;
     let when = mime::now();
     let secure = session.tls.is_some();
     let message = mime::compose(&letter, &when);
@@ -67,6 +66,12 @@ pub async fn submit(
             Err(away(lost))
         }
     }
+}
+
+/// Whether the client's policy lets this letter go, asked before the first of several is kept.
+pub fn permitted(seat: &Seat, grant: &Grant, letter: &mut Letter) -> Result<(), Fault> {
+    letter.change(grant);
+    allowed(seat, grant, letter)
 }
 
 async fn hand_over(

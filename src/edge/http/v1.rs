@@ -38,9 +38,13 @@ const BINARY: &str = "application/octet-stream";
 
 /// Reads a body. All mistakes that can be seen without the vault are found at once.
 pub fn letter(body: &[u8]) -> Result<Letter, Fault> {
-    let node = json::parse(body)?;
+    letter_of(&json::parse(body)?)
+}
+
+/// The same from a tree: dialects put theirs into these members.
+pub fn letter_of(node: &Node<'_>) -> Result<Letter, Fault> {
     let mut findings = Findings::default();
-    let read = read(&mut findings, &At { node: &node, pointer: String::new() });
+    let read = read(&mut findings, &At { node, pointer: String::new() });
     findings.verdict()?;
     // Without findings there is a letter: what is missing is a finding.
     read.ok_or_else(|| Fault::new(super::reply::Code::InternalError, "the body could not be read"))

@@ -34,6 +34,8 @@ const CREDIT: u32 = 32 * 1024;
 pub struct Ways {
     pub denial: Option<Denial>,
     pub at_mail: Option<Refusal>,
+    /// Messages that it takes before it refuses one so.
+    pub mails: usize,
     pub at_commit: Option<Refusal>,
     pub slow_commit: Duration,
     /// The grant of the client's network, on a listener that identifies by it.
@@ -194,21 +196,23 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
                 }
             }
             Ask::Scram { .. } | Ask::Respond { .. } => panic!("over HTTP there is no SCRAM"),
-            Ask::Mail { slot, sender, size, .. } => match ways.at_mail {
-                Some(refusal) => Answer::Refused { slot, refusal },
-                None => {
-                    let id = MessageId::now();
-                    open = Some(Message {
-                        id,
-                        sender: sender.unwrap().to_string(),
-                        recipients: vec![],
-                        content: String::new(),
-                        facts: Facts::default(),
-                        size: size.unwrap(),
-                    });
-                    Answer::Reserved { slot, message: id, backed_up: Vec::new(), live: false }
+            Ask::Mail { slot, sender, size, .. } => {
+                match ways.at_mail.filter(|_| seen.lock().unwrap().kept.len() >= ways.mails) {
+                    Some(refusal) => Answer::Refused { slot, refusal },
+                    None => {
+                        let id = MessageId::now();
+                        open = Some(Message {
+                            id,
+                            sender: sender.unwrap().to_string(),
+                            recipients: vec![],
+                            content: String::new(),
+                            facts: Facts::default(),
+                            size: size.unwrap(),
+                        });
+                        Answer::Reserved { slot, message: id, backed_up: Vec::new(), live: false }
+                    }
                 }
-            },
+            }
             Ask::Recipient { .. } => panic!("it is for SMTP"),
             Ask::Recipients { batch, .. } => {
                 open.as_mut().unwrap().recipients.extend(batch.iter().map(|to| to.address.to_string()));

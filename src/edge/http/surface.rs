@@ -1,0 +1,80 @@
+//! Surfaces: the APIs of others that are spoken beside `/v1`, so that their clients work once they have another base address.
+//!
+//! Each is a file below that turns its JSON into the members of `/v1/send`, which is read and checked once for all, and that
+//! says faults as its clients expect them. `call` knows the paths, `counter` serves them, `tree` takes JSON apart.
+
+mod call;
+mod counter;
+mod resend;
+mod tree;
+
+use super::reply::{self, Fault, Reply};
+use crate::config::slice::Serve;
+use crate::mail::id::MessageId;
+pub use call::{Call, find};
+pub use counter::serve;
+
+/// In whose words a request is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Surface {
+    V1,
+    Resend,
+}
+
+/// What a listener must serve for a surface, where else than at the root it is mounted, and the first segments of its paths,
+/// those that we don't serve among them: a client is answered in its own words there, too.
+const SURFACES: [(Surface, Serve, Option<&str>, &[&str]); 2] = [
+    (Surface::V1, Serve::V1, None, &["v1"]),
+    (
+        Surface::Resend,
+        Serve::Resend,
+        Some("/resend"),
+        &[
+            "api-keys",
+            "audiences",
+            "broadcasts",
+            "contacts",
+            "domains",
+            "emails",
+            "segments",
+            "templates",
+            "topics",
+            "webhooks",
+        ],
+    ),
+];
+
+impl Surface {
+    /// Whose a path is: by where it is mounted, then by its first segment, then the only one that the listener serves, and
+    /// `/v1` in the end.
+    pub fn of(path: &str, served: &[Serve]) -> Self {
+        let path = single(path);
+        let here = || SURFACES.iter().filter(|row| served.contains(&row.1));
+        let first = path.split('/').nth(1).unwrap_or_default();
+        let mounted = here().find(|row| row.2.is_some_and(|mount| below(path, mount).is_some()));
+        let named = || here().find(|row| row.3.contains(&first));
+        let only = || here().next().filter(|_| here().count() == 1);
+        mounted.or_else(named).or_else(only).map_or(Self::V1, |row| row.0)
+    }
+
+    /// A refusal in its words.
+    pub fn fault(self, fault: &Fault, id: MessageId) -> Reply {
+        match self {
+            Self::V1 => reply::fault(fault, id),
+            Self::Resend => reply::finish(resend::fault(fault, id), fault),
+        }
+    }
+}
+
+/// Clients whose base address ends in a slash ask for `//emails`.
+fn single(path: &str) -> &str {
+    if path.starts_with("//") { path.get(1..).unwrap_or_default() } else { path }
+}
+
+/// What stands below a mount, with its slash.
+fn below<'p>(path: &'p str, mount: &str) -> Option<&'p str> {
+    path.strip_prefix(mount).filter(|rest| rest.starts_with('/')).map(single)
+}
+
+#[cfg(test)]
+mod tests;

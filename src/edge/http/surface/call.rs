@@ -1,0 +1,35 @@
+//! The paths of the surfaces, and what is done there.
+
+use hyper::Method;
+
+use super::{SURFACES, Surface, below, single};
+use crate::config::slice::Serve;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    ResendEmail,
+    ResendBatch,
+}
+
+/// Path, methods, the same as `Allow` says it, what it is, and whose.
+const CALLS: [(&str, &[Method], &str, Call, Surface); 2] = [
+    ("/emails", &[Method::POST], "POST", Call::ResendEmail, Surface::Resend),
+    ("/emails/batch", &[Method::POST], "POST", Call::ResendBatch, Surface::Resend),
+];
+
+impl Call {
+    /// The path, for logs.
+    pub fn path(self) -> &'static str {
+        CALLS.iter().find(|row| row.3 == self).map_or("", |row| row.0)
+    }
+}
+
+/// What there is at a path of a surface that the listener serves: its methods, the same as `Allow` says it, and the call.
+pub fn find(path: &str, served: &[Serve]) -> Option<(&'static [Method], &'static str, Call)> {
+    let path = single(path);
+    SURFACES.iter().filter(|row| served.contains(&row.1)).find_map(|(surface, _, mount, _)| {
+        let path = mount.and_then(|mount| below(path, mount)).unwrap_or(path);
+        let call = CALLS.iter().find(|row| row.0 == path && row.4 == *surface)?;
+        Some((call.1, call.2, call.3))
+    })
+}

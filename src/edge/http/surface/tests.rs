@@ -1,0 +1,55 @@
+//! The surfaces as their clients see them, with a vault that remembers.
+
+mod resend;
+
+use super::*;
+use crate::edge::http::tests::house::{House, KEY, Ways};
+
+/// A gate that serves these.
+fn house(ways: Ways, serve: &[Serve]) -> House {
+    House::with_desk(ways, |desk| desk.serve = serve.to_vec())
+}
+
+/// A request with a key and a body.
+fn post(path: &str, body: &str) -> String {
+    post_with(path, &format!("Authorization: Bearer {KEY}\r\n"), body)
+}
+
+fn post_with(path: &str, fields: &str, body: &str) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: gate\r\n{fields}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[test]
+fn a_path_is_answered_in_the_words_of_its_surface() {
+    let all = [Serve::V1, Serve::Resend, Serve::Ops];
+    for (path, served, surface) in [
+        ("/emails", &all[..], Surface::Resend),
+        ("//emails/x", &all, Surface::Resend),
+        ("/resend/nothing", &all, Surface::Resend),
+        ("/domains", &all, Surface::Resend),
+        ("/v1/nothing", &all, Surface::V1),
+        ("/nothing", &all, Surface::V1),
+        ("/resendx", &all, Surface::V1),
+        ("/nothing", &[Serve::Resend, Serve::Ops], Surface::Resend),
+        ("/emails", &[Serve::V1, Serve::Ops], Surface::V1),
+        ("/nothing", &[Serve::Ops], Surface::V1),
+        ("", &all, Surface::V1),
+    ] {
+        assert_eq!(Surface::of(path, served), surface, "{path} {served:?}");
+    }
+}
+
+#[test]
+fn every_call_is_found_at_the_root_and_at_its_mount_where_it_is_served() {
+    let found = |path: &str, served: &[Serve]| find(path, served).map(|found| found.2);
+    for path in ["/emails", "//emails", "/resend/emails", "//resend/emails", "/resend//emails"] {
+        assert_eq!(found(path, &[Serve::Resend]), Some(Call::ResendEmail), "{path}");
+        assert_eq!(found(path, &[Serve::V1, Serve::Ops]), None, "{path}");
+    }
+    for path in ["/emails/", "/Emails", "/resendemails", "/resend", "/resend/resend/emails", "///emails"] {
+        assert_eq!(found(path, &[Serve::Resend]), None, "{path}");
+    }
+}

@@ -1,0 +1,217 @@
+//! What Resend's clients say and must be told.
+
+use super::*;
+use crate::edge::http::tests::house::Response;
+use crate::ipc::session::Denial;
+use crate::policy::refusal::Refusal;
+
+const GOOD: &str = r#"{"from":"Ann <ann@example.net>","to":"b@example.org","subject":"Hello","text":"hi"}"#;
+/// All names that its clients know: another one breaks some of them.
+const NAMES: [&str; 21] = [
+    "application_error",
+    "concurrent_idempotent_requests",
+    "daily_quota_exceeded",
+    "internal_server_error",
+    "invalid_access",
+    "invalid_api_key",
+    "invalid_attachment",
+    "invalid_from_address",
+    "invalid_idempotency_key",
+    "invalid_idempotent_request",
+    "invalid_parameter",
+    "invalid_region",
+    "method_not_allowed",
+    "missing_api_key",
+    "missing_required_field",
+    "monthly_quota_exceeded",
+    "not_found",
+    "rate_limit_exceeded",
+    "restricted_api_key",
+    "security_error",
+    "validation_error",
+];
+
+async fn ask(request: &str) -> Response {
+    house(Ways::default(), &[Serve::Resend]).client.ask(request).await
+}
+
+/// Status, the same in the body, and the name, which must be a known one.
+fn refusal(response: &Response) -> (u16, &str) {
+    assert_eq!(response.body["statusCode"], response.status, "{response:?}");
+    assert!(!response.message().is_empty(), "{response:?}");
+    assert_eq!(response.field("content-type"), Some("application/json"));
+    let name = response.body["name"].as_str().unwrap();
+    assert!(NAMES.contains(&name), "{name}");
+    (response.status, name)
+}
+
+#[tokio::test]
+async fn an_email_is_kept_and_answered_with_200_and_its_id() {
+    let mut house = house(Ways::default(), &[Serve::Resend]);
+    for path in ["/emails", "//emails", "/resend/emails"] {
+        let response = house.client.ask(&post(path, GOOD)).await;
+        assert_eq!(response.status, 200, "{response:?}");
+        assert!(response.body["id"].as_str().unwrap().parse::<uuid::Uuid>().is_ok(), "{response:?}");
+    }
+    let seen = house.hang_up().await;
+    assert_eq!((seen.kept.len(), seen.logins), (3, 1));
+    assert_eq!(
+        (seen.kept[0].sender.as_str(), &seen.kept[0].recipients[..]),
+        ("ann@example.net", &["b@example.org".to_owned()][..])
+    );
+    assert!(seen.kept[0].content.contains("\r\nSubject: Hello\r\n"), "{}", seen.kept[0].content);
+}
+
+#[tokio::test]
+async fn what_clients_say_beside_it_is_passed_over_and_octets_are_files() {
+    let mut house = house(Ways::default(), &[Serve::Resend]);
+    let body = r#"{"from":"ann@example.net","to":["b@example.org"],"subject":"Hi","html":"<img src=cid:logo>","text":null,"template":null,
+        "headers":[],"tags":[{"name":"a","value":"b"}],"topic_id":"t","whatever":{"x":[1,2]},"attachments":[
+        {"filename":"a.bin","content":[104,101,108,108,111],"content_type":"application/octet-stream"},
+        {"filename":"empty","content":[]},
+        {"filename":"l.png","content":"aGVsbG8=","content_type":"image/png; charset=\"utf-8\"","inline_content_id":"logo","x":1}]}"#;
+    let response = house.client.ask(&post("/emails", body)).await;
+    assert_eq!(response.status, 200, "{response:?}");
+    let seen = house.hang_up().await;
+    let content = &seen.kept[0].content;
+    assert_eq!(content.matches("\r\n\r\naGVsbG8=\r\n").count(), 2, "{content}");
+    assert!(content.contains("Content-ID: <logo>") && content.contains("filename=\"empty\""), "{content}");
+}
+
+#[tokio::test]
+async fn a_batch_is_strict_and_keeps_all_or_none() {
+    let evil = r#"{"from":"x@evil.example","to":"b@example.org","subject":"x","text":"x"}"#;
+    let cases = [
+        (format!("[{GOOD},{GOOD}]"), 200, ""),
+        (
+            format!(r#"[{GOOD},{{"from":"ann@example.net","to":"nobody","subject":"x","text":"x"}}]"#),
+            422,
+            "validation_error",
+        ),
+        (
+            format!(r#"[{GOOD},{{"from":"bad","to":"b@example.org","subject":"x","text":"x"}}]"#),
+            422,
+            "invalid_from_address",
+        ),
+        (format!("[{GOOD},{evil}]"), 403, "validation_error"),
+        (format!("[{}]", vec![GOOD; 101].join(",")), 422, "validation_error"),
+        ("[]".to_owned(), 422, "missing_required_field"),
+        ("{}".to_owned(), 422, "validation_error"),
+    ];
+    for (body, status, name) in cases {
+        let mut house = house(Ways::default(), &[Serve::Resend]);
+        let fields = format!("Authorization: Bearer {KEY}\r\nx-batch-validation: strict\r\n");
+        let response = house.client.ask(&post_with("/emails/batch", &fields, &body)).await;
+        let kept = house.hang_up().await.kept;
+        if status == 200 {
+            let ids: Vec<_> =
+                response.body["data"].as_array().unwrap().iter().map(|email| email["id"].clone()).collect();
+            assert_eq!(ids, kept.iter().map(|message| message.id.to_string()).collect::<Vec<_>>());
+            assert!(response.body.get("errors").is_none() && kept.len() == 2, "{response:?}");
+        } else {
+            assert_eq!(refusal(&response), (status, name), "{body}");
+            assert!(kept.is_empty(), "{body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_permissive_batch_sends_what_is_sound_and_says_what_is_not() {
+    let mut house = house(Ways::default(), &[Serve::Resend]);
+    let evil = r#"{"from":"x@evil.example","to":"b@example.org","subject":"x","text":"x"}"#;
+    let fields = format!("Authorization: Bearer {KEY}\r\nx-batch-validation: permissive\r\n");
+    let response = house
+        .client
+        .ask(&post_with("/emails/batch", &fields, &format!(r#"[{{"to":"b@example.org"}},{GOOD},{evil},{GOOD}]"#)))
+        .await;
+    assert_eq!(response.status, 200, "{response:?}");
+    assert_eq!(response.body["data"].as_array().unwrap().len(), 2);
+    let errors: Vec<_> =
+        response.body["errors"].as_array().unwrap().iter().map(|error| error["index"].as_u64().unwrap()).collect();
+    assert_eq!(errors, [0, 2]);
+    let response = house.client.ask(&post_with("/emails/batch", &fields, &format!("[{GOOD}]"))).await;
+    assert_eq!(response.body["errors"].as_array().unwrap().len(), 0);
+    assert_eq!(house.hang_up().await.kept.len(), 3);
+}
+
+#[tokio::test]
+async fn refusals_have_the_names_that_clients_know() {
+    let bad = |more: &str| {
+        post(
+            "/emails",
+            &format!(r#"{{"from":"ann@example.net","to":"b@example.org","subject":"s","text":"hi",{more}}}"#),
+        )
+    };
+    let cases = [
+        (post("/emails", "{"), 400, "validation_error"),
+        (post("/emails", "{}"), 422, "missing_required_field"),
+        (
+            post("/emails", r#"{"from":"ann@example.net","to":"b@example.org","text":"x"}"#),
+            422,
+            "missing_required_field",
+        ),
+        (
+            post("/emails", r#"{"from":"ann@example.net","to":"b@example.org","subject":"x"}"#),
+            422,
+            "missing_required_field",
+        ),
+        (
+            post("/emails", r#"{"from":"bad","to":"b@example.org","subject":"s","text":"x"}"#),
+            422,
+            "invalid_from_address",
+        ),
+        (post("/emails", r#"{"from":"ann@example.net","to":"bad","subject":"s","text":"x"}"#), 422, "validation_error"),
+        (
+            post("/emails", r#"{"from":"x@evil.example","to":"b@example.org","subject":"s","text":"x"}"#),
+            403,
+            "validation_error",
+        ),
+        (bad(r#""attachments":[{"filename":"a","path":"http://169.254.169.254/"}]"#), 422, "invalid_attachment"),
+        (bad(r#""template":{"id":"x"}"#), 422, "validation_error"),
+        (post_with("/emails", "", GOOD), 401, "missing_api_key"),
+        (post_with("/emails", "Authorization: Bearer other\r\n", GOOD), 403, "invalid_api_key"),
+        (
+            "GET /emails/01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e HTTP/1.1\r\nHost: gate\r\n\r\n".to_owned(),
+            404,
+            "not_found",
+        ),
+        ("GET /domains HTTP/1.1\r\nHost: gate\r\n\r\n".to_owned(), 404, "not_found"),
+        ("PUT /emails HTTP/1.1\r\nHost: gate\r\n\r\n".to_owned(), 405, "method_not_allowed"),
+        (post("/emails", GOOD).replace("application/json", "text/plain"), 415, "validation_error"),
+    ];
+    for (request, status, name) in cases {
+        let response = ask(&request).await;
+        assert_eq!(refusal(&response), (status, name), "{request}");
+    }
+    let response = ask("GET /emails HTTP/1.1\r\nHost: gate\r\n\r\n").await;
+    assert_eq!(response.field("allow"), Some("POST"));
+}
+
+#[tokio::test]
+async fn the_vaults_words_have_names_too() {
+    for (refusal_, status, name, retry) in [
+        (Refusal::RateLimited(7), 429, "rate_limit_exceeded", Some("7")),
+        (Refusal::QuotaExceeded(60), 429, "daily_quota_exceeded", Some("60")),
+        (Refusal::StoreFull, 503, "application_error", Some("60")),
+        (Refusal::Suppressed, 422, "validation_error", None),
+        (Refusal::Header, 500, "internal_server_error", None),
+        (Refusal::Scope, 401, "restricted_api_key", None),
+    ] {
+        let ways = Ways { at_mail: Some(refusal_), ..Ways::default() };
+        let response = house(ways, &[Serve::Resend]).client.ask(&post("/emails", GOOD)).await;
+        assert_eq!((refusal(&response), response.field("retry-after")), ((status, name), retry));
+    }
+    let ways = Ways { denial: Some(Denial::Wait(30)), ..Ways::default() };
+    let response = house(ways, &[Serve::Resend]).client.ask(&post("/emails", GOOD)).await;
+    assert_eq!(refusal(&response), (429, "rate_limit_exceeded"));
+}
+
+#[tokio::test]
+async fn a_limit_in_the_middle_of_a_batch_says_what_is_kept() {
+    let ways = Ways { mails: 1, at_mail: Some(Refusal::RateLimited(7)), ..Ways::default() };
+    let mut house = house(ways, &[Serve::Resend]);
+    let response = house.client.ask(&post("/emails/batch", &format!("[{GOOD},{GOOD}]"))).await;
+    assert_eq!(refusal(&response), (429, "rate_limit_exceeded"));
+    assert!(response.message().starts_with("message 1: ") && response.message().contains("before message 1 are kept"));
+    assert_eq!(house.hang_up().await.kept.len(), 1);
+}
