@@ -167,8 +167,14 @@ fn serve(written: &file::Listener, protocol: Protocol, findings: &mut Findings<'
         }
         (Protocol::Http, None) => vec![Serve::V1],
         (Protocol::Http, Some(list)) => {
-            let here = [("v1", Serve::V1), ("ops", Serve::Ops), ("resend", Serve::Resend)];
-            let later = ["send", "postmark", "usesend"];
+            let here = [
+                ("v1", Serve::V1),
+                ("ops", Serve::Ops),
+                ("resend", Serve::Resend),
+                ("postmark", Serve::Postmark),
+                ("usesend", Serve::Usesend),
+            ];
+            let later = ["send"];
             list.iter().filter_map(|item| word(item, "serve", &here, &later, findings)).collect()
         }
     }

@@ -66,6 +66,10 @@ pub enum Serve {
     Ops,
     /// Resend's API: `/emails` and `/emails/batch`, also below `/resend`.
     Resend,
+    /// Postmark's API: `/email`, `/email/batch` and `/server`, also below `/postmark`.
+    Postmark,
+    /// useSend's API: `/api/v1/emails` and `/api/v1/emails/batch`.
+    Usesend,
 }
 
 /// Listener: what it accepts on, how many it lets in.

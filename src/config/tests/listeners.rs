@@ -171,8 +171,8 @@ fn rule_w13_proxies_are_believed_by_one_field_and_hosts_are_names_without_ports(
 fn a_listener_serves_the_surfaces_that_it_names() {
     let http = "serve = [\"v1\", \"ops\"]";
     let at = FULL.split("[[listener]]").position(|text| text.contains(http)).unwrap() - 1;
-    let plan = load(&FULL.replace(http, "serve = [\"resend\", \"ops\"]")).unwrap();
-    assert_eq!(plan.listeners[at].serve, [Serve::Resend, Serve::Ops]);
+    let plan = load(&FULL.replace(http, "serve = [\"resend\", \"postmark\", \"usesend\"]")).unwrap();
+    assert_eq!(plan.listeners[at].serve, [Serve::Resend, Serve::Postmark, Serve::Usesend]);
     let said = complaint(http, "serve = [\"resent\"]");
     assert!(said.contains("serve: \"resent\" is unknown") && said.contains("resend"), "{said}");
 }

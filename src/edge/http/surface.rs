@@ -3,10 +3,13 @@
 //! Each is a file below that turns its JSON into the members of `/v1/send`, which is read and checked once for all, and that
 //! says faults as its clients expect them. `call` knows the paths, `counter` serves them, `tree` takes JSON apart.
 
+mod addresses;
 mod call;
 mod counter;
+mod postmark;
 mod resend;
 mod tree;
+mod usesend;
 
 use super::reply::{self, Fault, Reply};
 use crate::config::slice::Serve;
@@ -19,11 +22,13 @@ pub use counter::serve;
 pub enum Surface {
     V1,
     Resend,
+    Postmark,
+    Usesend,
 }
 
 /// What a listener must serve for a surface, where else than at the root it is mounted, and the first segments of its paths,
 /// those that we don't serve among them: a client is answered in its own words there, too.
-const SURFACES: [(Surface, Serve, Option<&str>, &[&str]); 2] = [
+const SURFACES: [(Surface, Serve, Option<&str>, &[&str]); 4] = [
     (Surface::V1, Serve::V1, None, &["v1"]),
     (
         Surface::Resend,
@@ -42,6 +47,24 @@ const SURFACES: [(Surface, Serve, Option<&str>, &[&str]); 2] = [
             "webhooks",
         ],
     ),
+    (
+        Surface::Postmark,
+        Serve::Postmark,
+        Some("/postmark"),
+        &[
+            "bounces",
+            "domains",
+            "email",
+            "message-streams",
+            "messages",
+            "server",
+            "servers",
+            "stats",
+            "templates",
+            "webhooks",
+        ],
+    ),
+    (Surface::Usesend, Serve::Usesend, None, &["api"]),
 ];
 
 impl Surface {
@@ -62,6 +85,8 @@ impl Surface {
         match self {
             Self::V1 => reply::fault(fault, id),
             Self::Resend => reply::finish(resend::fault(fault, id), fault),
+            Self::Postmark => reply::finish(postmark::fault(fault, id), fault),
+            Self::Usesend => reply::finish(usesend::fault(fault, id), fault),
         }
     }
 }

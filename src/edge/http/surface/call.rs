@@ -9,18 +9,39 @@ use crate::config::slice::Serve;
 pub enum Call {
     ResendEmail,
     ResendBatch,
+    PostmarkEmail,
+    PostmarkBatch,
+    PostmarkTemplate,
+    PostmarkServer,
+    UsesendEmail,
+    UsesendBatch,
 }
 
 /// Path, methods, the same as `Allow` says it, what it is, and whose.
-const CALLS: [(&str, &[Method], &str, Call, Surface); 2] = [
+const CALLS: [(&str, &[Method], &str, Call, Surface); 12] = [
     ("/emails", &[Method::POST], "POST", Call::ResendEmail, Surface::Resend),
     ("/emails/batch", &[Method::POST], "POST", Call::ResendBatch, Surface::Resend),
+    ("/email", &[Method::POST], "POST", Call::PostmarkEmail, Surface::Postmark),
+    ("/email/batch", &[Method::POST], "POST", Call::PostmarkBatch, Surface::Postmark),
+    ("/email/withTemplate", &[Method::POST], "POST", Call::PostmarkTemplate, Surface::Postmark),
+    // Its own documents have both.
+    ("/email/withTemplate/", &[Method::POST], "POST", Call::PostmarkTemplate, Surface::Postmark),
+    ("/email/batchWithTemplates", &[Method::POST], "POST", Call::PostmarkTemplate, Surface::Postmark),
+    ("/email/batchWithTemplates/", &[Method::POST], "POST", Call::PostmarkTemplate, Surface::Postmark),
+    ("/server", &[Method::GET], "GET", Call::PostmarkServer, Surface::Postmark),
+    ("/server/", &[Method::GET], "GET", Call::PostmarkServer, Surface::Postmark),
+    ("/api/v1/emails", &[Method::POST], "POST", Call::UsesendEmail, Surface::Usesend),
+    ("/api/v1/emails/batch", &[Method::POST], "POST", Call::UsesendBatch, Surface::Usesend),
 ];
 
 impl Call {
     /// The path, for logs.
     pub fn path(self) -> &'static str {
         CALLS.iter().find(|row| row.3 == self).map_or("", |row| row.0)
+    }
+
+    pub fn surface(self) -> Surface {
+        CALLS.iter().find(|row| row.3 == self).map_or(Surface::V1, |row| row.4)
     }
 }
 

@@ -1,17 +1,21 @@
 //! Where requests of the surfaces are served: who, what, whether it may, and the vault's word, for each message of it.
 
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
+use hyper::header::HeaderMap;
 use hyper::http::request::Parts;
 use tokio::time::Instant;
 
-use super::{Call, resend, tree};
-use crate::edge::http::json::{Node, parse_octets};
+use super::{Call, Surface, postmark, resend, tree, usesend};
+use crate::edge::http::json::parse_octets;
 use crate::edge::http::letter::Letter;
 use crate::edge::http::login::Seat;
-use crate::edge::http::reply::{Fault, Reply};
+use crate::edge::http::reply::{Code, Fault, Reply};
 use crate::edge::http::{Session, body, media, submit};
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
+
+/// Octets of a body that is read for somebody who has said no key.
+const REHEARSAL: u64 = 16 * 1024;
 
 /// A client that is known, at its seat.
 struct Customer<'s> {
@@ -30,35 +34,112 @@ pub async fn serve(
     until: Instant,
     call: Call,
 ) -> Result<Reply, Fault> {
+    let is_postmark = call.surface() == Surface::Postmark;
+    if is_postmark && postmark::is_test(&head.headers) {
+        return rehearsal(&head.headers, body, unread, *id, call).await;
+    }
     let mut seat = session.seat.lock().await;
     seat.visit.turn_until(until);
-    let grant = seat.enter(session, &head.headers).await?;
-    media::require_json(&head.headers)?;
+    let grant = if is_postmark {
+        seat.enter(session, &postmark::credentials(&head.headers)?).await?
+    } else {
+        seat.enter(session, &head.headers).await?
+    };
+    if call == Call::PostmarkTemplate {
+        return Err(postmark::no_templates());
+    }
+    if call != Call::PostmarkServer {
+        media::require_json(&head.headers)?;
+    }
     let whole = body::read(&head.headers, body).await?;
     *unread = false;
+    let octets = &whole.octets[..];
     let mut customer = Customer { session, seat: &mut seat, grant: &grant, call };
     match call {
         Call::ResendEmail => {
-            let letter = resend::letter(parse_octets(&whole.octets, false)?)?;
-            let kept = customer.submit(letter, id).await?;
-            Ok(resend::accepted(kept, *id))
+            let letter = resend::letter(parse_octets(octets, false)?)?;
+            Ok(resend::accepted(customer.submit(letter, id).await?, *id))
         }
         Call::ResendBatch => {
-            let nodes = tree::batch(&whole.octets, resend::MAX_BATCH)?;
+            let nodes = tree::batch(octets, resend::MAX_BATCH)?;
             let is_permissive = resend::is_permissive(&head.headers);
-            let read = read(nodes, resend::letter);
-            let results = if is_permissive { customer.each(read, *id).await } else { customer.all(read, *id).await? };
+            let letters = nodes.into_iter().map(resend::letter);
+            let results = if is_permissive {
+                customer.each(letters, *id).await
+            } else {
+                customer.all(letters, *id).await?.into_iter().map(Ok).collect()
+            };
             Ok(resend::batch(results, is_permissive, *id))
         }
+        Call::UsesendEmail => {
+            let letter = usesend::letter(parse_octets(octets, false)?)?;
+            Ok(usesend::accepted(customer.submit(letter, id).await?, *id))
+        }
+        Call::UsesendBatch => {
+            let nodes = tree::batch(octets, usesend::MAX_BATCH)?;
+            Ok(usesend::batch(customer.all(nodes.into_iter().map(usesend::letter), *id).await?, *id))
+        }
+        Call::PostmarkEmail => {
+            let mut echo = postmark::Echo::default();
+            let letter = postmark::letter(parse_octets(octets, false)?, &mut echo)?;
+            let kept = customer.submit(letter, id).await.map_err(|fault| echo.explain(fault))?;
+            Ok(postmark::answered(&postmark::outcome(Ok(kept), echo, false), *id))
+        }
+        Call::PostmarkBatch => {
+            let (letters, echoes): (Vec<_>, Vec<_>) = postmark_batch(octets)?.into_iter().unzip();
+            let results = customer.each(letters.into_iter(), *id).await;
+            let outcomes: Vec<_> = results
+                .into_iter()
+                .zip(echoes)
+                .map(|(result, echo)| postmark::outcome(result.map_err(|fault| echo.explain(fault)), echo, false))
+                .collect();
+            Ok(postmark::answered(&outcomes, *id))
+        }
+        Call::PostmarkServer => Ok(postmark::answered(&postmark::server(&session.front.hostname), *id)),
+        Call::PostmarkTemplate => Err(postmark::no_templates()),
     }
 }
 
-/// Reads each message of a batch by itself. What is wrong with one says which it is.
-fn read<'n>(
-    nodes: Vec<Node<'n>>,
-    letter: impl Fn(Node<'n>) -> Result<Letter, Fault>,
-) -> impl Iterator<Item = Result<Letter, Fault>> {
-    nodes.into_iter().enumerate().map(move |(n, node)| letter(node).map_err(|fault| numbered(n, fault)))
+/// One message of Postmark's batch, as it was read, and what its answer says of it.
+type Read = (Result<Letter, Fault>, postmark::Echo);
+
+fn postmark_batch(octets: &[u8]) -> Result<Vec<Read>, Fault> {
+    let read = |node| {
+        let mut echo = postmark::Echo::default();
+        (postmark::letter(node, &mut echo), echo)
+    };
+    Ok(tree::batch(octets, postmark::MAX_BATCH)?.into_iter().map(read).collect())
+}
+
+/// What a client asks for with Postmark's token of tests: it is checked and answered, and nothing is sent. Anybody can say that
+/// token, so the vault isn't asked, and only a short body is read.
+async fn rehearsal(
+    headers: &HeaderMap,
+    body: Incoming,
+    unread: &mut bool,
+    id: MessageId,
+    call: Call,
+) -> Result<Reply, Fault> {
+    media::require_json(headers)?;
+    if body.size_hint().upper().is_none_or(|octets| octets > REHEARSAL) {
+        let message = format!("with the token of tests a body has a length, of at most {REHEARSAL} octets");
+        return Err(Fault::new(Code::PayloadTooLarge, message).closing());
+    }
+    let whole = body::read(headers, body).await?;
+    *unread = false;
+    match call {
+        Call::PostmarkEmail => {
+            let mut echo = postmark::Echo::default();
+            postmark::letter(parse_octets(&whole.octets, false)?, &mut echo)?;
+            Ok(postmark::answered(&postmark::outcome(Ok(id), echo, true), id))
+        }
+        Call::PostmarkBatch => {
+            let outcome = |(letter, echo): Read| postmark::outcome(letter.map(|_| MessageId::now()), echo, true);
+            let outcomes: Vec<_> = postmark_batch(&whole.octets)?.into_iter().map(outcome).collect();
+            Ok(postmark::answered(&outcomes, id))
+        }
+        _ => Err(Fault::new(Code::Unauthorized, "the token of tests is for sending")),
+    }
 }
 
 /// A fault of the message with this number.
@@ -89,11 +170,11 @@ impl Customer<'_> {
     ) -> Vec<Result<MessageId, Fault>> {
         let mut results = Vec::new();
         let mut over: Option<Fault> = None;
-        for (n, letter) in letters.enumerate() {
+        for letter in letters {
             let result = match (&over, letter) {
                 (Some(fault), _) => Err(fault.clone()),
                 (None, Err(fault)) => Err(fault),
-                (None, Ok(letter)) => self.submit(letter, &mut id.clone()).await.map_err(|fault| numbered(n, fault)),
+                (None, Ok(letter)) => self.submit(letter, &mut id.clone()).await,
             };
             over = over.or_else(|| result.as_ref().err().filter(|fault| fault.close).cloned());
             results.push(result);
@@ -107,15 +188,16 @@ impl Customer<'_> {
         &mut self,
         letters: impl Iterator<Item = Result<Letter, Fault>>,
         id: MessageId,
-    ) -> Result<Vec<Result<MessageId, Fault>>, Fault> {
-        let mut letters: Vec<Letter> = letters.collect::<Result<_, _>>()?;
+    ) -> Result<Vec<MessageId>, Fault> {
+        let numbered_letters = letters.enumerate().map(|(n, letter)| letter.map_err(|fault| numbered(n, fault)));
+        let mut letters: Vec<Letter> = numbered_letters.collect::<Result<_, _>>()?;
         for (n, letter) in letters.iter_mut().enumerate() {
             submit::permitted(self.seat, self.grant, letter).map_err(|fault| numbered(n, fault))?;
         }
         let mut results = Vec::new();
         for (n, letter) in letters.into_iter().enumerate() {
             match self.submit(letter, &mut id.clone()).await {
-                Ok(kept) => results.push(Ok(kept)),
+                Ok(kept) => results.push(kept),
                 Err(mut fault) if n > 0 => {
                     fault.message = format!("{} (those before message {n} are kept and will be sent)", fault.message);
                     return Err(numbered(n, fault));

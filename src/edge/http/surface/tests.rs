@@ -1,6 +1,8 @@
 //! The surfaces as their clients see them, with a vault that remembers.
 
+mod postmark;
 mod resend;
+mod usesend;
 
 use super::*;
 use crate::edge::http::tests::house::{House, KEY, Ways};
@@ -24,12 +26,19 @@ fn post_with(path: &str, fields: &str, body: &str) -> String {
 
 #[test]
 fn a_path_is_answered_in_the_words_of_its_surface() {
-    let all = [Serve::V1, Serve::Resend, Serve::Ops];
+    let all = [Serve::V1, Serve::Resend, Serve::Ops, Serve::Postmark, Serve::Usesend];
     for (path, served, surface) in [
         ("/emails", &all[..], Surface::Resend),
         ("//emails/x", &all, Surface::Resend),
         ("/resend/nothing", &all, Surface::Resend),
         ("/domains", &all, Surface::Resend),
+        ("/email/x", &all, Surface::Postmark),
+        ("/messages/outbound", &all, Surface::Postmark),
+        ("/postmark/emails", &all, Surface::Postmark),
+        // Both have it; the listener's first one is asked.
+        ("/webhooks", &all, Surface::Resend),
+        ("/webhooks", &[Serve::Postmark, Serve::V1], Surface::Postmark),
+        ("/api/v1/contactBooks", &all, Surface::Usesend),
         ("/v1/nothing", &all, Surface::V1),
         ("/nothing", &all, Surface::V1),
         ("/resendx", &all, Surface::V1),
@@ -49,6 +58,17 @@ fn every_call_is_found_at_the_root_and_at_its_mount_where_it_is_served() {
         assert_eq!(found(path, &[Serve::Resend]), Some(Call::ResendEmail), "{path}");
         assert_eq!(found(path, &[Serve::V1, Serve::Ops]), None, "{path}");
     }
+    for (path, call) in [
+        ("/email", Call::PostmarkEmail),
+        ("/postmark/email/batch", Call::PostmarkBatch),
+        ("/email/withTemplate/", Call::PostmarkTemplate),
+        ("/server", Call::PostmarkServer),
+    ] {
+        assert_eq!(found(path, &[Serve::Postmark, Serve::Resend]), Some(call), "{path}");
+        assert_eq!(found(path, &[Serve::Resend]), None, "{path}");
+    }
+    assert_eq!(found("/resend/email", &[Serve::Postmark, Serve::Resend]), None, "a mount has its own paths alone");
+    assert_eq!(found("/api/v1/emails", &[Serve::Usesend]), Some(Call::UsesendEmail));
     for path in ["/emails/", "/Emails", "/resendemails", "/resend", "/resend/resend/emails", "///emails"] {
         assert_eq!(found(path, &[Serve::Resend]), None, "{path}");
     }

@@ -1,0 +1,189 @@
+//! What Postmark's clients say and must be told.
+
+use super::*;
+use crate::edge::http::tests::house::Response;
+use crate::policy::refusal::Refusal;
+
+const GOOD: &str = r#"{"From":"Ann <ann@example.net>","To":"b@example.org","Subject":"Hello","TextBody":"hi"}"#;
+
+fn ask_for(path: &str, body: &str) -> String {
+    post_with(path, &format!("x-postmark-server-token: {KEY}\r\n"), body)
+}
+
+async fn ask(request: &str) -> Response {
+    house(Ways::default(), &[Serve::Postmark]).client.ask(request).await
+}
+
+/// Status and number; both members are always there.
+fn refusal(response: &Response) -> (u16, u64) {
+    assert!(!said(response).is_empty(), "{response:?}");
+    (response.status, response.body["ErrorCode"].as_u64().unwrap())
+}
+
+fn said(response: &Response) -> &str {
+    response.body["Message"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn an_email_is_kept_and_answered_with_whom_it_goes_to() {
+    let mut house = house(Ways::default(), &[Serve::Postmark]);
+    let body = r#"{"From":"\"Doe, Ann\" <ann@example.net>","To":"\"Roe, B\" <b@example.org>, c@example.org","Cc":"d@example.org",
+        "Bcc":"e@example.org","ReplyTo":"r@example.net,s@example.net","Subject":"Hi","HtmlBody":"<p>x","TextBody":null,"Tag":"t",
+        "Metadata":{"a":"b"},"TrackOpens":true,"TrackLinks":"None","MessageStream":"outbound","Headers":[{"Name":"X-A","Value":"1"}],
+        "Attachments":[{"Name":"l.png","Content":"aGVs\r\nbG8=","ContentType":"image/png","ContentID":"cid:logo","ContentLength":5},
+        {"Name":"b.txt","Content":"aGVsbG8=","ContentType":"text/plain","ContentID":""}]}"#;
+    for path in ["/email", "/postmark/email", "//email"] {
+        let response = house.client.ask(&ask_for(path, body)).await;
+        assert_eq!(response.status, 200, "{response:?}");
+        assert_eq!(response.body["To"], "\"Roe, B\" <b@example.org>, c@example.org");
+        assert_eq!((&response.body["Cc"], &response.body["ErrorCode"]), (&"d@example.org".into(), &0.into()));
+        assert_eq!(response.body["Message"], "OK");
+        assert!(response.body["MessageID"].as_str().unwrap().parse::<uuid::Uuid>().is_ok());
+        let at = response.body["SubmittedAt"].as_str().unwrap();
+        assert!(at.len() == "2026-11-20T10:00:00.0000000Z".len() && at.parse::<jiff::Timestamp>().is_ok(), "{at}");
+    }
+    let seen = house.hang_up().await;
+    assert_eq!((seen.kept.len(), seen.logins), (3, 1));
+    assert_eq!(seen.kept[0].recipients, ["b@example.org", "c@example.org", "d@example.org", "e@example.org"]);
+    let content = &seen.kept[0].content;
+    assert!(content.contains("X-A: 1") && content.contains("Content-ID: <logo>"), "{content}");
+    assert!(content.matches("aGVsbG8=").count() == 2 && content.contains("s@example.net"), "{content}");
+}
+
+#[tokio::test]
+async fn a_batch_is_answered_item_by_item() {
+    let mut house = house(Ways::default(), &[Serve::Postmark]);
+    let bad = r#"{"From":"ann@example.net","To":"Nobody <bad>","TextBody":"x"}"#;
+    let evil = r#"{"From":"x@evil.example","To":"b@example.org","TextBody":"x"}"#;
+    let response = house.client.ask(&ask_for("/email/batch", &format!("[{GOOD},{bad},{evil},{GOOD},7]"))).await;
+    assert_eq!(response.status, 200, "{response:?}");
+    let items = response.body.as_array().unwrap();
+    let codes: Vec<_> = items.iter().map(|item| item["ErrorCode"].as_u64().unwrap()).collect();
+    assert_eq!(codes, [0, 300, 400, 0, 300]);
+    assert_eq!(items[1]["Message"], "Invalid 'To' address: 'bad'.");
+    let kept = house.hang_up().await.kept;
+    assert_eq!((kept.len(), items[3]["MessageID"].as_str()), (2, Some(kept[1].id.to_string().as_str())));
+    for (body, code) in
+        [(format!("[{}]", vec!["{}"; 501].join(",")), 410), ("{}".to_owned(), 300), ("[]".to_owned(), 300)]
+    {
+        assert_eq!(refusal(&ask(&ask_for("/email/batch", &body)).await), (422, code));
+    }
+}
+
+#[tokio::test]
+async fn a_full_batch_fits() {
+    let message = r#"{"From":"ann@example.net","To":"b@example.org","Cc":null,"Bcc":null,"Subject":"s","Tag":null,"HtmlBody":null,
+        "TextBody":"x","Metadata":null,"ReplyTo":null,"Headers":[{"Name":"X-A","Value":"1"}],"TrackOpens":null,"TrackLinks":"None","Attachments":null}"#;
+    let mut house = house(Ways::default(), &[Serve::Postmark]);
+    let response = house.client.ask(&ask_for("/email/batch", &format!("[{}]", vec![message; 500].join(",")))).await;
+    assert_eq!(response.status, 200, "{:?}", response.body);
+    assert_eq!(house.hang_up().await.kept.len(), 500);
+}
+
+#[tokio::test]
+async fn refusals_have_the_numbers_and_words_that_clients_know() {
+    let with = |more: &str| ask_for("/email", &format!(r#"{{"From":"ann@example.net",{more}}}"#));
+    let token = "Request does not contain a valid Server token.";
+    let cases = [
+        (ask_for("/email", "{"), 422, 402, "the body is not the JSON"),
+        (ask_for("/email", "[]"), 422, 300, "The body must be an object"),
+        (with(r#""To":"a'b","TextBody":"x""#), 422, 300, "Invalid 'To' address: it is not an address"),
+        (with(r#""To":"b@example.org, bad","TextBody":"x""#), 422, 300, "Invalid 'To' address: 'bad'."),
+        (with(r#""To":"b@example.org","Cc":"X <b@d@e>","TextBody":"x""#), 422, 300, "Invalid 'Cc' address: 'b@d@e'."),
+        (with(r#""To":"","TextBody":"x""#), 422, 300, "'To' is missing"),
+        (with(r#""To":"b@example.org""#), 422, 300, "'TextBody' is missing"),
+        (with(r#""To":"b@example.org","HtmlBody":7"#), 422, 300, "'HtmlBody' must be a string"),
+        (
+            with(r#""To":"b@example.org","TextBody":"x","Attachments":[{"Name":"a","Content":"*"}]"#),
+            422,
+            300,
+            "'Attachments[0].Content' is not valid base64",
+        ),
+        (with(r#""To":"b@example.org","TemplateId":7"#), 422, 1101, "templates are not supported"),
+        (
+            ask_for("/email", r#"{"From":"bad","To":"b@example.org","TextBody":"x"}"#),
+            422,
+            300,
+            "Invalid 'From' address: ",
+        ),
+        (
+            ask_for("/email", r#"{"From":"x@evil.example","To":"b@example.org","TextBody":"x"}"#),
+            422,
+            400,
+            "'From' this key may",
+        ),
+        (with(r#""To":"x@competitor.example","TextBody":"x""#), 422, 300, "'To' this key may not send"),
+        (ask_for("/email/withTemplate/", "{}"), 422, 1101, "templates are not supported"),
+        (post_with("/email", "", GOOD), 401, 10, token),
+        (post_with("/email", "X-Postmark-Server-Token: other\r\n", GOOD), 401, 10, token),
+        (
+            post_with("/email", &format!("X-Postmark-Server-Token: {KEY}\r\nAuthorization: Bearer {KEY}\r\n"), GOOD),
+            401,
+            10,
+            token,
+        ),
+        (ask_for("/email", GOOD).replace("application/json", "text/plain"), 415, 409, "application/json"),
+        ("GET /messages/outbound HTTP/1.1\r\nHost: gate\r\n\r\n".to_owned(), 404, 404, "nothing at this path"),
+        ("GET /email HTTP/1.1\r\nHost: gate\r\n\r\n".to_owned(), 405, 300, "POST"),
+    ];
+    for (request, status, code, words) in cases {
+        let response = ask(&request).await;
+        assert_eq!(refusal(&response), (status, code), "{request}\n{response:?}");
+        assert!(said(&response).contains(words), "{request}\n{response:?}");
+        assert!(!said(&response).contains(KEY));
+    }
+}
+
+#[tokio::test]
+async fn two_tokens_are_a_request_with_two_meanings() {
+    let fields = format!("X-Postmark-Server-Token: {KEY}\r\nX-Postmark-Server-Token: {KEY}\r\n");
+    let mut house = house(Ways::default(), &[Serve::Postmark]);
+    assert_eq!(house.client.ask(&post_with("/email", &fields, GOOD)).await.status, 400);
+    assert_eq!(house.seen().asks, 0);
+}
+
+#[tokio::test]
+async fn the_vaults_words_have_numbers_too_and_the_suppressed_are_named() {
+    for (refused, status, code) in [
+        (Refusal::RateLimited(7), 429, 429),
+        (Refusal::StoreFull, 503, 100),
+        (Refusal::Header, 500, 500),
+        (Refusal::Scope, 401, 10),
+        (Refusal::Suppressed, 422, 406),
+    ] {
+        let ways = Ways { at_mail: Some(refused), ..Ways::default() };
+        let body = r#"{"From":"ann@example.net","To":"Bea <B@example.org>, c@example.org","TextBody":"x"}"#;
+        let response = house(ways, &[Serve::Postmark]).client.ask(&ask_for("/email", body)).await;
+        assert_eq!(refusal(&response), (status, code));
+        if refused == Refusal::Suppressed {
+            let words = "Found inactive addresses: b@example.org, c@example.org. Inactive recipients are ones that";
+            assert!(said(&response).contains(words), "{response:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_token_of_tests_sends_nothing_and_asks_nobody() {
+    let token = "X-Postmark-Server-Token: POSTMARK_API_TEST\r\n";
+    let mut house = house(Ways::default(), &[Serve::Postmark]);
+    let response = house.client.ask(&post_with("/email", token, GOOD)).await;
+    assert_eq!((response.status, said(&response)), (200, "Test job accepted"), "{response:?}");
+    let response = house.client.ask(&post_with("/email/batch", token, &format!("[{GOOD},{{}}]"))).await;
+    assert_eq!((&response.body[0]["ErrorCode"], &response.body[1]["ErrorCode"]), (&0.into(), &300.into()));
+    assert_ne!(response.body[0]["MessageID"], response.body[1]["MessageID"]);
+    let response = house.client.ask(&post_with("/email", token, "{}")).await;
+    assert_eq!(refusal(&response), (422, 300));
+    let long = format!(r#"{{"TextBody":"{}"}}"#, "x".repeat(20_000));
+    let response = house.client.ask(&post_with("/email", token, &long)).await;
+    assert_eq!((refusal(&response), response.field("connection")), ((413, 300), Some("close")));
+    assert_eq!(house.hang_up().await.asks, 0);
+}
+
+#[tokio::test]
+async fn the_server_is_the_gate() {
+    let mut house = house(Ways::default(), &[Serve::Postmark]);
+    let get = |fields: &str| format!("GET /server HTTP/1.1\r\nHost: gate\r\n{fields}\r\n");
+    let response = house.client.ask(&get(&format!("X-Postmark-Server-Token: {KEY}\r\n"))).await;
+    assert_eq!((response.status, &response.body["Name"]), (200, &"gate.example.net".into()), "{response:?}");
+    assert_eq!(refusal(&ask(&get("")).await), (401, 10));
+}
