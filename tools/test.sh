@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # The tests, and what they need: real clients, a proxy, openssl for certificates, strace to slow a disk, sqlite3 as an auditor.
 # Postfix is for a private instance of the tests: here it gets no configuration and isn't started. sasl2-bin gives that its users.
+# The libraries of mailing services for Node.js and Python are installed below target/clients.
 # python3-dkim signs mail as a mailing service does, and says whether it still is signed when it arrives.
 # As root missing Debian packages are installed; otherwise they are named. Arguments go to `cargo test`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages='gcc libc6-dev openssl strace procps curl swaks libnet-ssleay-perl sqlite3 python3 haproxy msmtp gsasl postfix libsasl2-modules libsasl2-modules-db sasl2-bin python3-dkim'
+packages='gcc libc6-dev openssl strace procps curl swaks libnet-ssleay-perl sqlite3 python3 haproxy msmtp gsasl postfix libsasl2-modules libsasl2-modules-db sasl2-bin python3-dkim python3-venv'
 command -v systemd-sysusers > /dev/null || packages="$packages systemd-standalone-sysusers"
 command -v npm > /dev/null || packages="$packages nodejs npm"
 missing=$(for package in $packages; do
@@ -30,6 +31,16 @@ if ! cmp -s tests/clients/package-lock.json "$clients/installed"; then
   cp tests/clients/package.json tests/clients/package-lock.json "$clients"
   npm ci --silent --ignore-scripts --no-audit --no-fund --prefix "$clients"
   cp tests/clients/package-lock.json "$clients/installed"
+fi
+
+# Clients of Python, in the versions and with the hashes of the list: wheels of plain Python, which any user and version can read.
+if ! cmp -s tests/clients/requirements.txt "$clients/requirements.txt"; then
+  rm -rf "$clients/python" "$clients/pip"
+  python3 -m venv "$clients/pip"
+  "$clients/pip/bin/pip" install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary=:all: \
+    --implementation py --abi none --platform any --target "$clients/python" -r tests/clients/requirements.txt
+  rm -rf "$clients/pip"
+  cp tests/clients/requirements.txt "$clients/requirements.txt"
 fi
 
 exec cargo test --no-fail-fast "$@"

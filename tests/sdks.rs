@@ -1,0 +1,261 @@
+//! Claim: the libraries that services give to their customers send through the gate once they have another base address and
+//! another key. What they send arrives whole; what is refused, they raise as their own error.
+
+mod support;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use gatepost::sink::Received;
+use serde_json::{Value, json};
+use support::programs::{run, said};
+use support::{PATIENCE, Service, Setting, free_port};
+
+/// SHA-256 of the two files that the scripts attach: 3000 octets, and what begins as a picture does.
+const FILE: &str = "7291514d2492fd7ff49e10ba7df95d19d31d199b89d74bcb62cebdee1bc1a498";
+const PICTURE: &str = "320bd18ca9559e3b54e1cbe84ad0bac7b660478bb4922cd1b7a5f93cdd12b882";
+
+/// A key that nobody has.
+const WRONG: &str = "gp_live_wrong";
+
+fn root() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it").into()
+}
+
+/// A gate with all surfaces, and the port where they are.
+fn service() -> (Service, u16) {
+    let port = free_port();
+    let more = format!(
+        "[[listener]]\nname = \"sdks\"\naddress = [\"127.0.0.1:{port}\"]\nprotocol = \"http\"\n\
+         serve = [\"v1\", \"resend\", \"postmark\", \"usesend\"]\n"
+    );
+    (Service::start_with(&Setting { more, ..Setting::default() }), port)
+}
+
+/// Runs a library's script against the gate. Gives its calls, each with what came of it.
+fn calls(mut command: Command, library: &str, port: u16, secret: &str) -> Vec<Value> {
+    command.arg(library).arg(port.to_string()).arg(root().join("tests/clients/letter.json"));
+    let output = run(&mut command, secret);
+    assert!(output.status.success(), "{library}: {}", said(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect()
+}
+
+fn node() -> Command {
+    let modules = root().join("target/clients/node_modules");
+    assert!(modules.join("resend").is_dir(), "resend is not in {}: run tools/test.sh", modules.display());
+    let mut command = Command::new("node");
+    command.arg(root().join("tests/clients/sdk.cjs")).env("NODE_PATH", modules);
+    command
+}
+
+fn python() -> Command {
+    let modules = root().join("target/clients/python");
+    assert!(modules.join("resend").is_dir(), "resend is not in {}: run tools/test.sh", modules.display());
+    let mut command = Command::new("python3");
+    command.arg(root().join("tests/clients/sdk.py")).env("PYTHONPATH", modules).env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
+fn arrives(service: &Service, library: &str) -> Received {
+    let received = service.sink.next(PATIENCE);
+    let received = received.unwrap_or_else(|| panic!("{library}: nothing arrived\n{}", service.log()));
+    assert_eq!(received.sender, "a@example.net", "{library}");
+    received
+}
+
+/// What Python's reader of mail has for a message.
+fn parts(received: &Received) -> Value {
+    let mut command = Command::new("python3");
+    command.arg(root().join("tests/clients/parts.py"));
+    let text = String::from_utf8(received.content.clone()).unwrap();
+    let output = run(&mut command, &text);
+    assert!(output.status.success(), "{}", said(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// What the library's call with this name came to: ids, and an error.
+fn of<'c>(calls: &'c [Value], call: &str) -> (&'c Value, &'c Value) {
+    let found = calls.iter().find(|one| one["call"] == call).unwrap_or_else(|| panic!("{call} is not in {calls:#?}"));
+    (&found["ids"], &found["error"])
+}
+
+/// The message with all members, part by part. useSend's library gives files neither a type nor an id.
+fn is_whole(received: &Received, library: &str) {
+    assert_eq!(
+        received.recipients,
+        ["b@example.org", "c@example.org", "d@example.org", "hidden@example.org"],
+        "{library}"
+    );
+    let letter: Value =
+        serde_json::from_slice(&std::fs::read(root().join("tests/clients/letter.json")).unwrap()).unwrap();
+    let seen = parts(received);
+    assert_eq!(seen["defects"], json!([]), "{library}");
+    assert_eq!(seen["from"], json!([letter["sender"]]), "{library}");
+    assert_eq!(seen["to"], letter["to"], "{library}");
+    assert_eq!((&seen["cc"], &seen["bcc"]), (&json!([letter["cc"]]), &json!([])), "{library}");
+    assert_eq!(seen["reply_to"], json!([letter["reply_to"]]), "{library}");
+    assert_eq!((&seen["subject"], &seen["campaign"]), (&letter["subject"], &letter["header"][1]), "{library}");
+    let text = |kind: &str, text: &Value| json!({"type": kind, "shown": null, "name": null, "id": null, "text": text, "sha256": null});
+    let file = |kind: &str, shown: &str, name: &Value, id: Value, sha256: &str| json!({"type": kind, "shown": shown, "name": name, "id": id, "text": null, "sha256": sha256});
+    let octets = "application/octet-stream";
+    let texts = [text("text/plain", &letter["text"]), text("text/html", &letter["html"])];
+    let zaehler = file(octets, "attachment", &letter["file"], Value::Null, FILE);
+    let files = if library == "usesend" {
+        [zaehler, file(octets, "attachment", &letter["picture"], Value::Null, PICTURE)]
+    } else {
+        [file("image/png", "inline", &letter["picture"], json!("<logo>"), PICTURE), zaehler]
+    };
+    assert_eq!(seen["parts"], json!([&texts[..], &files[..]].concat()), "{library}");
+}
+
+/// The messages that a library's script gets sent: one, one with all members, and those of batches. They leave in any order.
+fn they_arrive(service: &Service, library: &str, batches: &[&str]) {
+    let all: Vec<Received> = (0..batches.len() + 2).map(|_| arrives(service, library)).collect();
+    let (full, plain): (Vec<_>, Vec<_>) = all.iter().partition(|received| received.recipients.len() > 1);
+    assert_eq!(full.len(), 1, "{library}");
+    is_whole(full[0], library);
+    for received in &plain {
+        let seen = parts(received);
+        assert_eq!((&seen["subject"], &seen["parts"][0]["text"]), (&json!("simple"), &json!("simple\n")), "{library}");
+    }
+    let mut got: Vec<&str> = plain.iter().flat_map(|received| &received.recipients).map(String::as_str).collect();
+    got.sort_unstable();
+    assert_eq!(got, [&["b@example.org"], batches].concat(), "{library}");
+    assert!(service.sink.next(Duration::from_millis(300)).is_none(), "{library}: more arrived than was accepted");
+}
+
+/// So many ids that look like ids.
+fn has_ids(ids: &Value, number: usize) -> bool {
+    let ids = ids.as_array().unwrap();
+    ids.len() == number && ids.iter().all(|id| id.as_str().is_some_and(|id| id.parse::<uuid::Uuid>().is_ok()))
+}
+
+/// What a library makes of calls that are refused: nothing was kept, and this is its error.
+fn are_refused(calls: &[Value], library: &str, expected: &[(&str, Value)]) {
+    for (call, error) in expected {
+        let (ids, raised) = of(calls, call);
+        assert!(has_ids(ids, 0) && raised == error, "{library}: {call}: {raised}");
+    }
+}
+
+#[test]
+fn resend_for_node_sends_and_raises_its_own_errors() {
+    let (service, port) = service();
+    are_refused(&calls(node(), "resend", port, WRONG), "resend", &[("simple", json!([403, "invalid_api_key"]))]);
+    let calls = calls(node(), "resend", port, &service.add_credential());
+    assert!(has_ids(of(&calls, "simple").0, 1) && has_ids(of(&calls, "all").0, 1), "{calls:#?}");
+    assert!(has_ids(of(&calls, "batch").0, 2) && has_ids(of(&calls, "batch that forgives").0, 1), "{calls:#?}");
+    let expected = [
+        ("batch with a bad one", json!([422, "validation_error"])),
+        ("bad address", json!([422, "validation_error"])),
+        ("bad sender", json!([403, "validation_error"])),
+        ("unknown", json!([404, "not_found"])),
+    ];
+    are_refused(&calls, "resend", &expected);
+    they_arrive(&service, "resend", &["b@example.org", "b@example.org", "c@example.org"]);
+    service.stop();
+}
+
+#[test]
+fn resend_for_python_sends_and_raises_its_own_errors() {
+    let (service, port) = service();
+    are_refused(
+        &calls(python(), "resend", port, WRONG),
+        "resend",
+        &[("simple", json!(["InvalidApiKeyError", 403, "invalid_api_key"]))],
+    );
+    let calls = calls(python(), "resend", port, &service.add_credential());
+    assert!(has_ids(of(&calls, "simple").0, 1) && has_ids(of(&calls, "all").0, 1), "{calls:#?}");
+    assert!(has_ids(of(&calls, "batch").0, 2), "{calls:#?}");
+    let expected = [
+        ("batch with a bad one", json!(["ValidationError", 422, "validation_error"])),
+        ("bad address", json!(["ValidationError", 422, "validation_error"])),
+        ("bad sender", json!(["ResendError", 403, "validation_error"])),
+        ("unknown", json!(["ResendError", 404, "not_found"])),
+    ];
+    are_refused(&calls, "resend", &expected);
+    they_arrive(&service, "resend", &["b@example.org", "c@example.org"]);
+    service.stop();
+}
+
+#[test]
+fn postmark_for_node_sends_and_raises_its_own_errors() {
+    let (service, port) = service();
+    are_refused(
+        &calls(node(), "postmark", port, WRONG),
+        "postmark",
+        &[("simple", json!([401, "InvalidAPIKeyError", 10]))],
+    );
+    let calls = calls(node(), "postmark", port, &service.add_credential());
+    assert!(has_ids(of(&calls, "simple").0, 1) && has_ids(of(&calls, "all").0, 1), "{calls:#?}");
+    assert!(has_ids(of(&calls, "batch").0, 2) && has_ids(of(&calls, "test").0, 1), "{calls:#?}");
+    let (ids, error) = of(&calls, "batch that forgives");
+    assert!(has_ids(ids, 1) && *error == json!([300, "Invalid 'To' address: 'nobody'."]), "{ids} {error}");
+    assert_eq!(*of(&calls, "server").1, Value::Null);
+    let expected = [
+        ("bad address", json!([422, "InvalidEmailRequestError", 300])),
+        ("bad sender", json!([422, "ApiInputError", 400])),
+        ("template", json!([422, "ApiInputError", 1101])),
+        ("unknown", json!([404, "PostmarkError", 404])),
+    ];
+    are_refused(&calls, "postmark", &expected);
+    they_arrive(&service, "postmark", &["b@example.org", "b@example.org", "c@example.org"]);
+    service.stop();
+}
+
+#[test]
+fn postmarker_for_python_sends_and_raises_its_own_errors() {
+    let (service, port) = service();
+    are_refused(&calls(python(), "postmarker", port, WRONG), "postmarker", &[("simple", json!(["ClientError", 10]))]);
+    let calls = calls(python(), "postmarker", port, &service.add_credential());
+    assert!(has_ids(of(&calls, "simple").0, 1) && has_ids(of(&calls, "all").0, 1), "{calls:#?}");
+    assert!(has_ids(of(&calls, "batch").0, 2), "{calls:#?}");
+    let expected = [("bad address", json!(["ClientError", 300])), ("bad sender", json!(["ClientError", 400]))];
+    are_refused(&calls, "postmarker", &expected);
+    they_arrive(&service, "postmarker", &["b@example.org", "c@example.org"]);
+    service.stop();
+}
+
+#[test]
+fn usesend_for_node_sends_and_gives_its_own_errors() {
+    let (service, port) = service();
+    are_refused(&calls(node(), "usesend", port, WRONG), "usesend", &[("simple", json!(["FORBIDDEN"]))]);
+    let calls = calls(node(), "usesend", port, &service.add_credential());
+    assert!(has_ids(of(&calls, "simple").0, 1) && has_ids(of(&calls, "all").0, 1), "{calls:#?}");
+    assert!(has_ids(of(&calls, "batch").0, 2), "{calls:#?}");
+    let expected = [
+        ("bad address", json!(["BAD_REQUEST"])),
+        ("bad sender", json!(["FORBIDDEN"])),
+        ("unknown", json!(["NOT_FOUND"])),
+    ];
+    are_refused(&calls, "usesend", &expected);
+    they_arrive(&service, "usesend", &["b@example.org", "c@example.org"]);
+    service.stop();
+}
+
+/// Each of whom it went to has this status, and an id.
+fn each_is(recipients: &Value, status: &str, number: usize) -> bool {
+    let recipients = recipients.as_object().unwrap();
+    let sound = |one: &Value| one[0] == status && has_ids(&json!([one[1]]), 1);
+    recipients.len() == number && recipients.values().all(sound)
+}
+
+#[test]
+fn anymail_sends_by_resend_and_by_postmark() {
+    for (library, status) in [("anymail-resend", "queued"), ("anymail-postmark", "sent")] {
+        let (service, port) = service();
+        let strange = calls(python(), library, port, WRONG);
+        assert_eq!(of(&strange, "simple").1[0], "AnymailRequestsAPIError", "{library}: {strange:#?}");
+        let calls = calls(python(), library, port, &service.add_credential());
+        assert!(each_is(of(&calls, "simple").0, status, 1), "{library}: {calls:#?}");
+        assert!(each_is(of(&calls, "all").0, status, 4), "{library}: {calls:#?}");
+        assert!(each_is(of(&calls, "batch").0, status, 2), "{library}: {calls:#?}");
+        let (refused, error) = of(&calls, "bad address");
+        assert!(!error.is_null() && has_ids(refused, 0), "{library}: {calls:#?}");
+        assert_eq!(of(&calls, "bad sender").1[0], "AnymailRequestsAPIError", "{library}: {calls:#?}");
+        they_arrive(&service, library, &["b@example.org", "c@example.org"]);
+        service.stop();
+    }
+}
