@@ -67,6 +67,7 @@ pub struct Listener {
     pub behind_tls_proxy: Option<At<bool>>,
     pub proxy_from: Option<Vec<At<String>>>,
     pub hosts: Option<Vec<At<String>>>,
+    pub origins: Option<Vec<At<String>>>,
     pub trusted_proxies: Option<Vec<At<String>>>,
     pub forwarded_by: Option<At<String>>,
     pub identify_by_network: Option<At<bool>>,

@@ -170,12 +170,12 @@ fn serve(written: &file::Listener, protocol: Protocol, findings: &mut Findings<'
             let here = [
                 ("v1", Serve::V1),
                 ("ops", Serve::Ops),
+                ("send", Serve::Send),
                 ("resend", Serve::Resend),
                 ("postmark", Serve::Postmark),
                 ("usesend", Serve::Usesend),
             ];
-            let later = ["send"];
-            list.iter().filter_map(|item| word(item, "serve", &here, &later, findings)).collect()
+            list.iter().filter_map(|item| word(item, "serve", &here, &[], findings)).collect()
         }
     }
 }

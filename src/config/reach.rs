@@ -1,4 +1,4 @@
-//! How an HTTP listener is reached: by which hosts, and through which proxies, which then say whose request it is.
+//! How an HTTP listener is reached: by which hosts, from pages of which origins, and through which proxies, which then say whose request it is.
 
 use std::net::IpAddr;
 
@@ -11,8 +11,9 @@ use super::findings::Findings;
 use super::plan::word;
 use super::slice::Protocol;
 
-/// More names than a service has.
+/// More names than a service has, and more sites than send through one.
 const MOST_HOSTS: usize = 32;
+const MOST_ORIGINS: usize = 32;
 /// The longest name (RFC 1035 section 2.3.4).
 const LONGEST: usize = 253;
 
@@ -40,12 +41,18 @@ impl ForwardedBy {
 pub struct Reach {
     /// Names and addresses in lower case, without ports; those of IPv6 in brackets. Empty: any.
     pub hosts: Vec<String>,
+    /// Origins of pages as browsers say them. Empty: no page sends from a visitor's browser.
+    pub origins: Vec<String>,
     /// None: nobody is believed.
     pub forwarded_by: Option<ForwardedBy>,
 }
 
 pub fn plan(written: &file::Listener, protocol: Protocol, findings: &mut Findings<'_>) -> Reach {
-    Reach { hosts: hosts(&written.hosts, protocol, findings), forwarded_by: forwarded_by(written, protocol, findings) }
+    Reach {
+        hosts: hosts(&written.hosts, protocol, findings),
+        origins: origins(&written.origins, protocol, findings),
+        forwarded_by: forwarded_by(written, protocol, findings),
+    }
 }
 
 /// The proxies that are believed.
@@ -86,6 +93,47 @@ fn host(text: &str) -> Option<String> {
     let is_label =
         |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
     (text.len() <= LONGEST && text.split('.').all(is_label)).then(|| text.to_ascii_lowercase())
+}
+
+fn origins(written: &Option<Vec<At<String>>>, protocol: Protocol, findings: &mut Findings<'_>) -> Vec<String> {
+    let list = written.as_deref().unwrap_or_default();
+    if let (Protocol::Smtp, Some(first)) = (protocol, list.first()) {
+        findings.refuse(first.span(), "origins: is for protocol = \"http\"");
+    }
+    if let Some(beyond) = list.get(MOST_ORIGINS) {
+        findings.refuse(beyond.span(), format!("origins: at most {MOST_ORIGINS}"));
+    }
+    let mut origins = Vec::new();
+    for place in list {
+        match origin(place.get_ref()) {
+            Some(origin) => origins.push(origin),
+            None => {
+                let text = format!(
+                    "origins: {:?}: write each as browsers say it, a scheme and a host, and a port that is not the scheme's own: \
+                     \"https://www.example.net\"; there is no sign for all of them",
+                    place.get_ref()
+                );
+                findings.refuse(place.span(), text);
+            }
+        }
+    }
+    origins
+}
+
+/// RFC 6454 section 6.2: compared octet by octet, so only what a browser may say is taken.
+fn origin(text: &str) -> Option<String> {
+    let (scheme, rest) = text.split_once("://")?;
+    let own = match scheme {
+        "https" => 443,
+        "http" => 80,
+        _ => return None,
+    };
+    let (name, port) = match rest.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+        _ => (rest, None),
+    };
+    let is_sound = |port: &str| port.parse::<u16>().is_ok_and(|number| number != own && number.to_string() == port);
+    (host(name).as_deref() == Some(name) && port.is_none_or(is_sound)).then(|| text.to_owned())
 }
 
 fn forwarded_by(written: &file::Listener, protocol: Protocol, findings: &mut Findings<'_>) -> Option<ForwardedBy> {

@@ -64,6 +64,8 @@ pub enum Serve {
     V1,
     /// Operation: `/healthz`.
     Ops,
+    /// `/send`, as a gateway to Cloudflare has it.
+    Send,
     /// Resend's API: `/emails` and `/emails/batch`, also below `/resend`.
     Resend,
     /// Postmark's API: `/email`, `/email/batch` and `/server`, also below `/postmark`.

@@ -171,8 +171,38 @@ fn rule_w13_proxies_are_believed_by_one_field_and_hosts_are_names_without_ports(
 fn a_listener_serves_the_surfaces_that_it_names() {
     let http = "serve = [\"v1\", \"ops\"]";
     let at = FULL.split("[[listener]]").position(|text| text.contains(http)).unwrap() - 1;
-    let plan = load(&FULL.replace(http, "serve = [\"resend\", \"postmark\", \"usesend\"]")).unwrap();
-    assert_eq!(plan.listeners[at].serve, [Serve::Resend, Serve::Postmark, Serve::Usesend]);
+    let plan = load(&FULL.replace(http, "serve = [\"send\", \"resend\", \"postmark\", \"usesend\"]")).unwrap();
+    assert_eq!(plan.listeners[at].serve, [Serve::Send, Serve::Resend, Serve::Postmark, Serve::Usesend]);
     let said = complaint(http, "serve = [\"resent\"]");
     assert!(said.contains("serve: \"resent\" is unknown") && said.contains("resend"), "{said}");
+}
+
+#[test]
+fn origins_are_those_that_browsers_say_and_never_all() {
+    let http = "serve = [\"v1\", \"ops\"]";
+    let with = |origin: &str| FULL.replace(http, &format!("{http}\norigins = [\"{origin}\"]"));
+    let at = FULL.split("[[listener]]").position(|text| text.contains(http)).unwrap() - 1;
+    for good in ["https://www.example.net", "http://localhost:3000", "https://[2001:db8::1]:8443", "https://[::1]"] {
+        assert_eq!(load(&with(good)).unwrap().listeners[at].reach.origins, [good]);
+    }
+    for bad in [
+        "*",
+        "null",
+        "www.example.net",
+        "https://*.example.net",
+        "https://www.example.net/",
+        "https://www.example.net:443",
+        "http://www.example.net:80",
+        "https://www.example.net:",
+        "https://www.example.net:08443",
+        "https://WWW.example.net",
+        "https://a@www.example.net",
+        "ftp://www.example.net",
+        "",
+    ] {
+        let said = load(&with(bad)).unwrap_err().to_string();
+        assert!(said.contains("write each as browsers say it"), "{bad}: {said}");
+    }
+    let smtp = complaint("tls = \"starttls\"\nper", "tls = \"starttls\"\norigins = [\"https://a.test\"]\nper");
+    assert!(smtp.contains("origins: is for protocol = \"http\""), "{smtp}");
 }

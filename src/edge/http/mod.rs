@@ -6,6 +6,7 @@
 //! below `surface`: they put their members into those of `v1`.
 
 mod body;
+mod cors;
 mod field;
 mod forwarded;
 mod json;
@@ -207,23 +208,31 @@ async fn apart(id: MessageId, peer: SocketAddr, work: impl Future<Output = Reply
 
 async fn work(session: &Session, head: &Parts, body: Incoming, mut id: MessageId, until: Instant) -> Reply {
     let desk = &session.front.desk;
-    let routed = request::addressed(head, &desk.reach.hosts).and_then(|()| request::route(head, &desk.serve));
+    let routed = request::addressed(head, &desk.reach.hosts).and_then(|()| match cors::preflight(head, desk) {
+        Some(word) => word.map(|()| Route::Preflight),
+        None => request::route(head, &desk.serve),
+    });
     let path = routed.as_ref().map_or("", |route| route.path());
     let mut unread = !body.is_end_stream();
     let result = match routed {
         Ok(Route::Send) => send(session, head, body, &mut unread, &mut id, until).await,
         // Nobody reads it here, so nobody would find out that it has no end.
-        Ok(Route::Health) if unread => Err(Fault::framing("a request to this path has no body; send none")),
+        Ok(Route::Health | Route::Preflight) if unread => {
+            Err(Fault::framing("a request to this path has no body; send none"))
+        }
         Ok(Route::Health) => Ok(healthy(id)),
+        Ok(Route::Preflight) => Ok(cors::granted(id)),
         Ok(Route::Surface(call)) => surface::serve(session, (head, body), &mut unread, &mut id, until, call).await,
         Err(fault) => Err(fault),
     };
-    result.unwrap_or_else(|mut fault| {
+    let mut reply = result.unwrap_or_else(|mut fault| {
         // What wasn't read of the body is in the way of the next request.
         fault.close |= unread;
         refusal::tell(&session.front, session.peer, id, path, &fault);
         Surface::of(head.uri.path(), &desk.serve).fault(&fault, id)
-    })
+    });
+    cors::share(&mut reply, head, desk);
+    reply
 }
 
 /// Says that the process answers. It asks nobody, so that a probe can't be used to load anything.

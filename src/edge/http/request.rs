@@ -15,6 +15,8 @@ use crate::config::slice::Serve;
 pub enum Route {
     Health,
     Send,
+    /// A browser asks whether a page may send.
+    Preflight,
     /// Of another API than ours.
     Surface(Call),
 }

@@ -6,6 +6,7 @@
 mod addresses;
 mod call;
 mod counter;
+mod gateway;
 mod postmark;
 mod resend;
 mod tree;
@@ -21,6 +22,7 @@ pub use counter::serve;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Surface {
     V1,
+    Send,
     Resend,
     Postmark,
     Usesend,
@@ -28,8 +30,9 @@ pub enum Surface {
 
 /// What a listener must serve for a surface, where else than at the root it is mounted, and the first segments of its paths,
 /// those that we don't serve among them: a client is answered in its own words there, too.
-const SURFACES: [(Surface, Serve, Option<&str>, &[&str]); 4] = [
+const SURFACES: [(Surface, Serve, Option<&str>, &[&str]); 5] = [
     (Surface::V1, Serve::V1, None, &["v1"]),
+    (Surface::Send, Serve::Send, None, &["send"]),
     (
         Surface::Resend,
         Serve::Resend,
@@ -84,6 +87,7 @@ impl Surface {
     pub fn fault(self, fault: &Fault, id: MessageId) -> Reply {
         match self {
             Self::V1 => reply::fault(fault, id),
+            Self::Send => reply::finish(gateway::fault(fault, id), fault),
             Self::Resend => reply::finish(resend::fault(fault, id), fault),
             Self::Postmark => reply::finish(postmark::fault(fault, id), fault),
             Self::Usesend => reply::finish(usesend::fault(fault, id), fault),

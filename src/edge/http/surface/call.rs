@@ -7,6 +7,7 @@ use crate::config::slice::Serve;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
+    Send,
     ResendEmail,
     ResendBatch,
     PostmarkEmail,
@@ -18,7 +19,8 @@ pub enum Call {
 }
 
 /// Path, methods, the same as `Allow` says it, what it is, and whose.
-const CALLS: [(&str, &[Method], &str, Call, Surface); 12] = [
+const CALLS: [(&str, &[Method], &str, Call, Surface); 13] = [
+    ("/send", &[Method::POST], "POST", Call::Send, Surface::Send),
     ("/emails", &[Method::POST], "POST", Call::ResendEmail, Surface::Resend),
     ("/emails/batch", &[Method::POST], "POST", Call::ResendBatch, Surface::Resend),
     ("/email", &[Method::POST], "POST", Call::PostmarkEmail, Surface::Postmark),

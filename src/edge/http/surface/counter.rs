@@ -5,7 +5,7 @@ use hyper::header::HeaderMap;
 use hyper::http::request::Parts;
 use tokio::time::Instant;
 
-use super::{Call, Surface, postmark, resend, tree, usesend};
+use super::{Call, Surface, gateway, postmark, resend, tree, usesend};
 use crate::edge::http::json::parse_octets;
 use crate::edge::http::letter::Letter;
 use crate::edge::http::login::Seat;
@@ -56,6 +56,11 @@ pub async fn serve(
     let octets = &whole.octets[..];
     let mut customer = Customer { session, seat: &mut seat, grant: &grant, call };
     match call {
+        Call::Send => {
+            let letter = gateway::letter(parse_octets(octets, false)?)?;
+            let queued = gateway::recipients(&letter);
+            Ok(gateway::accepted(customer.submit(letter, id).await?, queued, *id))
+        }
         Call::ResendEmail => {
             let letter = resend::letter(parse_octets(octets, false)?)?;
             Ok(resend::accepted(customer.submit(letter, id).await?, *id))

@@ -1,5 +1,6 @@
 //! The surfaces as their clients see them, with a vault that remembers.
 
+mod gateway;
 mod postmark;
 mod resend;
 mod usesend;
@@ -26,7 +27,7 @@ fn post_with(path: &str, fields: &str, body: &str) -> String {
 
 #[test]
 fn a_path_is_answered_in_the_words_of_its_surface() {
-    let all = [Serve::V1, Serve::Resend, Serve::Ops, Serve::Postmark, Serve::Usesend];
+    let all = [Serve::V1, Serve::Resend, Serve::Ops, Serve::Postmark, Serve::Usesend, Serve::Send];
     for (path, served, surface) in [
         ("/emails", &all[..], Surface::Resend),
         ("//emails/x", &all, Surface::Resend),
@@ -39,6 +40,7 @@ fn a_path_is_answered_in_the_words_of_its_surface() {
         ("/webhooks", &all, Surface::Resend),
         ("/webhooks", &[Serve::Postmark, Serve::V1], Surface::Postmark),
         ("/api/v1/contactBooks", &all, Surface::Usesend),
+        ("/send", &all, Surface::Send),
         ("/v1/nothing", &all, Surface::V1),
         ("/nothing", &all, Surface::V1),
         ("/resendx", &all, Surface::V1),

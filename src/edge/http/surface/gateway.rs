@@ -1,0 +1,100 @@
+//! `POST /send`, as a gateway to Cloudflare's Email Service has it: one message, and whom it went to.
+
+use hyper::StatusCode;
+use serde::Serialize;
+
+use super::tree::{Object, Renaming, each, invalid};
+use crate::edge::http::json::Node;
+use crate::edge::http::letter::Letter;
+use crate::edge::http::reply::{self, Code, Fault, Reply};
+use crate::edge::http::v1;
+use crate::mail::id::MessageId;
+
+const LETTER: &Renaming = &[
+    ("from", "from"),
+    ("to", "to"),
+    ("cc", "cc"),
+    ("bcc", "bcc"),
+    ("reply_to", "reply_to"),
+    ("subject", "subject"),
+    ("text", "text"),
+    ("html", "html"),
+    ("headers", "headers"),
+    ("attachments", "attachments"),
+];
+const FILE: &Renaming =
+    &[("filename", "filename"), ("content", "content"), ("type", "content_type"), ("disposition", "disposition")];
+/// What a message must say itself; a text is asked for by who reads the rest.
+const NEEDED: [&str; 3] = ["from", "to", "subject"];
+
+/// A message. Members that we have no use for are passed over.
+pub fn letter(node: Node<'_>) -> Result<Letter, Fault> {
+    let letter = Object::of(node)?;
+    if let Some(name) = NEEDED.iter().find(|name| !letter.has(name)) {
+        return Err(invalid("required", &format!("/{name}"), "is missing".into()));
+    }
+    let mut members = letter.renamed(LETTER);
+    for (name, node) in &mut members {
+        if name == "attachments" {
+            *node = each(std::mem::replace(node, Node::Null), FILE);
+        }
+    }
+    // Texts and lists that are empty are absent.
+    members.retain(|(name, node)| match node {
+        Node::Text(text) => name == "subject" || !text.is_empty(),
+        Node::List(list) => !list.is_empty(),
+        _ => true,
+    });
+    v1::letter_of(&Node::Map(members))
+}
+
+#[derive(Serialize)]
+struct Summary {
+    ok: bool,
+    id: String,
+    outcome: &'static str,
+    delivered: [String; 0],
+    queued: Vec<String>,
+    bounced: [String; 0],
+}
+
+/// Everybody whom a message would go to, each once.
+pub fn recipients(letter: &Letter) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for one in letter.recipients() {
+        let address = one.address.to_string();
+        if !all.contains(&address) {
+            all.push(address);
+        }
+    }
+    all
+}
+
+/// A message is kept, and nobody has it yet.
+pub fn accepted(kept: MessageId, queued: Vec<String>, id: MessageId) -> Reply {
+    let summary = Summary { ok: true, id: kept.to_string(), outcome: "queued", delivered: [], queued, bounced: [] };
+    reply::json(StatusCode::OK, &summary, id)
+}
+
+#[derive(Serialize)]
+struct Wire<'a> {
+    error: &'a str,
+    code: &'static str,
+    request_id: String,
+}
+
+/// A refusal: what is wrong in a sentence, and one of few words for it; beyond those, the word that `/v1` has.
+pub fn fault(fault: &Fault, id: MessageId) -> Reply {
+    let (word, status, _) = fault.code.row();
+    let finding = fault.issues.first().map(|issue| issue.code);
+    let (status, code) = match (fault.code, finding) {
+        (Code::ValidationFailed, Some("recipient_not_allowed" | "suppressed")) => {
+            (StatusCode::FORBIDDEN, "forbidden_recipient")
+        }
+        (Code::ValidationFailed | Code::BadRequest, _) => (status, "invalid"),
+        // A key that is unknown is as good as none.
+        (Code::Forbidden, _) => (StatusCode::UNAUTHORIZED, word),
+        _ => (status, word),
+    };
+    reply::json(status, &Wire { error: &fault.message, code, request_id: id.request_id() }, id)
+}

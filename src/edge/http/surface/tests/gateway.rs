@@ -1,0 +1,61 @@
+//! What clients of `/send` say and must be told.
+
+use super::*;
+use crate::policy::refusal::Refusal;
+
+const GOOD: &str = r#"{"from":{"address":"ann@example.net","name":"Ann"},"to":["b@example.org"],"cc":"b@example.org","bcc":[],"subject":"Hello",
+    "text":"hi","html":"","headers":{"X-A":"1"},"attachments":[{"content":"aGVsbG8=","filename":"a.txt","type":"text/plain"}],
+    "cf-turnstile-response":"x"}"#;
+
+#[tokio::test]
+async fn a_message_is_kept_and_answered_with_whom_it_waits_for() {
+    let mut house = house(Ways::default(), &[Serve::Send]);
+    let response = house.client.ask(&post("/send", GOOD)).await;
+    assert_eq!(response.status, 200, "{response:?}");
+    let kept = house.hang_up().await.kept;
+    let expected = serde_json::json!({"ok":true,"id":kept[0].id.to_string(),"outcome":"queued","delivered":[],"queued":["b@example.org"],"bounced":[]});
+    assert_eq!(response.body, expected);
+    assert!(
+        kept[0].content.contains("From: \"Ann\" <ann@example.net>") && kept[0].content.contains("aGVsbG8="),
+        "{}",
+        kept[0].content
+    );
+}
+
+#[tokio::test]
+async fn refusals_are_a_sentence_and_a_word() {
+    let plain = |more: &str| format!(r#"{{"from":"ann@example.net","subject":"s","text":"x",{more}}}"#);
+    let cases = [
+        (post("/send", "{"), 400, "invalid"),
+        (post("/send", "{}"), 400, "invalid"),
+        (post("/send", &plain(r#""to":[]"#)), 400, "invalid"),
+        (post("/send", &plain(r#""to":"bad""#)), 400, "invalid"),
+        (post("/send", &plain(r#""to":"x@competitor.example""#)), 403, "forbidden_recipient"),
+        (
+            post("/send", &plain(r#""to":"b@example.org""#).replace("ann@example.net", "x@evil.example")),
+            403,
+            "forbidden_sender",
+        ),
+        (post_with("/send", "", GOOD), 401, "unauthorized"),
+        (post_with("/send", "Authorization: Bearer other\r\n", GOOD), 401, "forbidden"),
+        ("GET /send HTTP/1.1\r\nHost: gate\r\n\r\n".to_owned(), 405, "method_not_allowed"),
+        ("GET /other HTTP/1.1\r\nHost: gate\r\n\r\n".to_owned(), 404, "not_found"),
+    ];
+    for (request, status, code) in cases {
+        let mut house = house(Ways::default(), &[Serve::Send]);
+        let response = house.client.ask(&request).await;
+        assert_eq!((response.status, response.code()), (status, code), "{request}");
+        assert!(!response.body["error"].as_str().unwrap().is_empty());
+        assert_eq!(response.body["request_id"].as_str(), response.field("x-request-id"));
+        assert!(house.hang_up().await.kept.is_empty());
+    }
+    for (refused, status, code, retry) in [
+        (Refusal::RateLimited(7), 429, "rate_limited", Some("7")),
+        (Refusal::Suppressed, 403, "forbidden_recipient", None),
+        (Refusal::StoreFull, 503, "queue_full", Some("60")),
+    ] {
+        let ways = Ways { at_mail: Some(refused), ..Ways::default() };
+        let response = house(ways, &[Serve::Send]).client.ask(&post("/send", GOOD)).await;
+        assert_eq!((response.status, response.code(), response.field("retry-after")), (status, code, retry));
+    }
+}
