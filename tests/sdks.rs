@@ -10,7 +10,7 @@ use std::time::Duration;
 use gatepost::sink::Received;
 use serde_json::{Value, json};
 use support::programs::{run, said};
-use support::{PATIENCE, Service, Setting, free_port};
+use support::{CREDENTIAL, PATIENCE, Service, Setting, free_port};
 
 /// SHA-256 of the two files that the scripts attach: 3000 octets, and what begins as a picture does.
 const FILE: &str = "7291514d2492fd7ff49e10ba7df95d19d31d199b89d74bcb62cebdee1bc1a498";
@@ -258,4 +258,29 @@ fn anymail_sends_by_resend_and_by_postmark() {
         they_arrive(&service, library, &["b@example.org", "c@example.org"]);
         service.stop();
     }
+}
+
+#[test]
+fn limits_and_the_suppression_list_are_raised_as_their_own_too() {
+    let (service, port) = service();
+    let secret = service.add_credential();
+    let command = |words: &[&str]| {
+        let output = service.command(words);
+        assert!(output.status.success(), "{}", said(&output));
+    };
+    command(&["suppress", "add", "b@example.org"]);
+    let postmark = calls(node(), "postmark", port, &secret);
+    are_refused(&postmark, "postmark", &[("simple", json!([422, "InactiveRecipientsError", 406]))]);
+    let anymail = calls(python(), "anymail-postmark", port, &secret);
+    let error = &of(&anymail, "simple").1[0];
+    assert_eq!(error, "AnymailRecipientsRefused", "{anymail:#?}");
+    command(&["suppress", "remove", "b@example.org"]);
+
+    command(&["credential", "set", CREDENTIAL, "--per-minute", "1", "--burst", "1"]);
+    let limited = |calls: &[Value], library: &str, error: Value| are_refused(calls, library, &[("all", error)]);
+    limited(&calls(python(), "resend", port, &secret), "resend", json!(["RateLimitError", 429, "rate_limit_exceeded"]));
+    limited(&calls(node(), "resend", port, &secret), "resend", json!([429, "rate_limit_exceeded"]));
+    limited(&calls(node(), "postmark", port, &secret), "postmark", json!([429, "RateLimitExceededError", 429]));
+    limited(&calls(node(), "usesend", port, &secret), "usesend", json!(["RATE_LIMITED"]));
+    service.stop();
 }

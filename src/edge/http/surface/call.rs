@@ -10,6 +10,7 @@ pub enum Call {
     Send,
     ResendEmail,
     ResendBatch,
+    ResendList,
     PostmarkEmail,
     PostmarkBatch,
     PostmarkTemplate,
@@ -19,10 +20,12 @@ pub enum Call {
 }
 
 /// Path, methods, the same as `Allow` says it, what it is, and whose.
-const CALLS: [(&str, &[Method], &str, Call, Surface); 13] = [
+const CALLS: [(&str, &[Method], &str, Call, Surface); 15] = [
     ("/send", &[Method::POST], "POST", Call::Send, Surface::Send),
     ("/emails", &[Method::POST], "POST", Call::ResendEmail, Surface::Resend),
     ("/emails/batch", &[Method::POST], "POST", Call::ResendBatch, Surface::Resend),
+    ("/domains", &[Method::GET], "GET", Call::ResendList, Surface::Resend),
+    ("/api-keys", &[Method::GET], "GET", Call::ResendList, Surface::Resend),
     ("/email", &[Method::POST], "POST", Call::PostmarkEmail, Surface::Postmark),
     ("/email/batch", &[Method::POST], "POST", Call::PostmarkBatch, Surface::Postmark),
     ("/email/withTemplate", &[Method::POST], "POST", Call::PostmarkTemplate, Surface::Postmark),
@@ -40,6 +43,11 @@ impl Call {
     /// The path, for logs.
     pub fn path(self) -> &'static str {
         CALLS.iter().find(|row| row.3 == self).map_or("", |row| row.0)
+    }
+
+    /// Nothing is sent by it, and its body, if some client sends one, says nothing.
+    pub const fn is_look_up(self) -> bool {
+        matches!(self, Self::ResendList | Self::PostmarkServer)
     }
 
     pub fn surface(self) -> Surface {

@@ -48,7 +48,7 @@ pub async fn serve(
     if call == Call::PostmarkTemplate {
         return Err(postmark::no_templates());
     }
-    if call != Call::PostmarkServer {
+    if !call.is_look_up() {
         media::require_json(&head.headers)?;
     }
     let whole = body::read(&head.headers, body).await?;
@@ -76,6 +76,7 @@ pub async fn serve(
             };
             Ok(resend::batch(results, is_permissive, *id))
         }
+        Call::ResendList => Ok(resend::nothing(*id)),
         Call::UsesendEmail => {
             let letter = usesend::letter(parse_octets(octets, false)?)?;
             Ok(usesend::accepted(customer.submit(letter, id).await?, *id))
@@ -167,7 +168,7 @@ impl Customer<'_> {
     }
 
     /// Each message of a batch by itself: what is wrong with one is nothing to the others. Each is kept before the next is
-    /// begun. When the connection can't go on, neither can they.
+    /// begun. After one that must wait (a limit, a full disk), or when the connection can't go on, the rest gets the same word.
     async fn each(
         &mut self,
         letters: impl Iterator<Item = Result<Letter, Fault>>,
@@ -181,7 +182,8 @@ impl Customer<'_> {
                 (None, Err(fault)) => Err(fault),
                 (None, Ok(letter)) => self.submit(letter, &mut id.clone()).await,
             };
-            over = over.or_else(|| result.as_ref().err().filter(|fault| fault.close).cloned());
+            over = over
+                .or_else(|| result.as_ref().err().filter(|fault| fault.close || fault.retry_after.is_some()).cloned());
             results.push(result);
         }
         results

@@ -112,6 +112,18 @@ pub fn batch(results: Vec<Result<MessageId, Fault>>, is_permissive: bool, id: Me
 }
 
 #[derive(Serialize)]
+struct List {
+    object: &'static str,
+    has_more: bool,
+    data: [Email; 0],
+}
+
+/// A list of what there is none of here: domains and keys are the operator's.
+pub fn nothing(id: MessageId) -> Reply {
+    reply::json(StatusCode::OK, &List { object: "list", has_more: false, data: [] }, id)
+}
+
+#[derive(Serialize)]
 struct Wire<'a> {
     #[serde(rename = "statusCode")]
     status: u16,

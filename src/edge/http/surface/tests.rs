@@ -5,7 +5,10 @@ mod postmark;
 mod resend;
 mod usesend;
 
+use proptest::prelude::*;
+
 use super::*;
+use crate::edge::http::json::parse_octets;
 use crate::edge::http::tests::house::{House, KEY, Ways};
 
 /// A gate that serves these.
@@ -73,5 +76,26 @@ fn every_call_is_found_at_the_root_and_at_its_mount_where_it_is_served() {
     assert_eq!(found("/api/v1/emails", &[Serve::Usesend]), Some(Call::UsesendEmail));
     for path in ["/emails/", "/Emails", "/resendemails", "/resend", "/resend/resend/emails", "///emails"] {
         assert_eq!(found(path, &[Serve::Resend]), None, "{path}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_body_makes_a_surface_panic_and_no_refusal_repeats_a_text(
+        names in prop::collection::vec("(from|to|subject|text|attachments|headers|From|To|Cc|TextBody|Headers|Attachments|replyTo)", 0..6),
+        values in prop::collection::vec(
+            r#"(null|7|\[[0-9, ]{0,6}\]|"s3cr3t"|"[a@<>,\u{e4}]{0,9}"|\[\{"(Name|Content|content|filename)":"s3cr3t"\}\]|\{"a":"b"\})"#,
+            6,
+        ),
+    ) {
+        let members: Vec<_> = names.iter().zip(&values).map(|(name, value)| format!("\"{name}\":{value}")).collect();
+        let body = format!("{{{}}}", members.join(","));
+        let Ok(node) = parse_octets(body.as_bytes(), false) else { return Ok(()) };
+        let echo = &mut super::postmark::Echo::default();
+        let read = [super::gateway::letter(node.clone()), super::resend::letter(node.clone()), super::usesend::letter(node.clone())];
+        for fault in read.into_iter().filter_map(Result::err) {
+            prop_assert!(!format!("{fault:?}").contains("s3cr3t"), "{body}: {fault:?}");
+        }
+        let _ = super::postmark::letter(node, echo);
     }
 }

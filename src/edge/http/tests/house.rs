@@ -65,6 +65,8 @@ pub struct Seen {
     /// Sender, recipient, how many further ones, and why.
     pub turned: Vec<(Option<String>, Option<String>, u32, Refusal)>,
     pub asks: usize,
+    /// Messages that it was asked to take.
+    pub mails: usize,
     /// How each session was introduced.
     pub via: Vec<Via>,
     pub closed: bool,
@@ -197,6 +199,7 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
             }
             Ask::Scram { .. } | Ask::Respond { .. } => panic!("over HTTP there is no SCRAM"),
             Ask::Mail { slot, sender, size, .. } => {
+                seen.lock().unwrap().mails += 1;
                 match ways.at_mail.filter(|_| seen.lock().unwrap().kept.len() >= ways.mails) {
                     Some(refusal) => Answer::Refused { slot, refusal },
                     None => {

@@ -187,3 +187,16 @@ async fn the_server_is_the_gate() {
     assert_eq!((response.status, &response.body["Name"]), (200, &"gate.example.net".into()), "{response:?}");
     assert_eq!(refusal(&ask(&get("")).await), (401, 10));
 }
+
+#[tokio::test]
+async fn after_a_limit_the_rest_of_a_batch_waits_too() {
+    let ways = Ways { mails: 1, at_mail: Some(Refusal::RateLimited(7)), ..Ways::default() };
+    let mut house = house(ways, &[Serve::Postmark]);
+    let response = house.client.ask(&ask_for("/email/batch", &format!("[{GOOD},{GOOD},{GOOD}]"))).await;
+    let codes: Vec<_> =
+        response.body.as_array().unwrap().iter().map(|item| item["ErrorCode"].as_u64().unwrap()).collect();
+    assert_eq!((response.status, codes), (200, vec![0, 429, 429]));
+    // The vault is asked for the one that was kept, and for the one that has met the limit.
+    let seen = house.hang_up().await;
+    assert_eq!((seen.kept.len(), seen.mails), (1, 2));
+}

@@ -175,7 +175,9 @@ async fn refusals_have_the_names_that_clients_know() {
             404,
             "not_found",
         ),
-        ("GET /domains HTTP/1.1\r\nHost: gate\r\n\r\n".to_owned(), 404, "not_found"),
+        ("GET /contacts HTTP/1.1\r\nHost: gate\r\n\r\n".to_owned(), 404, "not_found"),
+        ("GET /domains HTTP/1.1\r\nHost: gate\r\n\r\n".to_owned(), 401, "missing_api_key"),
+        ("POST /domains HTTP/1.1\r\nHost: gate\r\n\r\n".to_owned(), 405, "method_not_allowed"),
         ("PUT /emails HTTP/1.1\r\nHost: gate\r\n\r\n".to_owned(), 405, "method_not_allowed"),
         (post("/emails", GOOD).replace("application/json", "text/plain"), 415, "validation_error"),
     ];
@@ -214,4 +216,21 @@ async fn a_limit_in_the_middle_of_a_batch_says_what_is_kept() {
     assert_eq!(refusal(&response), (429, "rate_limit_exceeded"));
     assert!(response.message().starts_with("message 1: ") && response.message().contains("before message 1 are kept"));
     assert_eq!(house.hang_up().await.kept.len(), 1);
+}
+
+#[tokio::test]
+async fn domains_and_keys_are_none_to_a_client_that_is_known() {
+    let mut house = house(Ways::default(), &[Serve::Resend]);
+    // Its library for Python sends a body with every GET.
+    for (path, body) in
+        [("/domains", ""), ("/api-keys", "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")]
+    {
+        let end = if body.is_empty() { "\r\n" } else { body };
+        let request = format!("GET {path} HTTP/1.1\r\nHost: gate\r\nAuthorization: Bearer {KEY}\r\n{end}");
+        let response = house.client.ask(&request).await;
+        assert_eq!(
+            (response.status, response.body.to_string()),
+            (200, r#"{"data":[],"has_more":false,"object":"list"}"#.into())
+        );
+    }
 }
