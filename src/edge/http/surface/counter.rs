@@ -1,7 +1,7 @@
 //! Where requests of the surfaces are served: who, what, whether it may, and the vault's word, for each message of it.
 
 use hyper::body::{Body, Incoming};
-use hyper::header::HeaderMap;
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use tokio::time::Instant;
 
@@ -10,7 +10,7 @@ use crate::edge::http::json::parse_octets;
 use crate::edge::http::letter::Letter;
 use crate::edge::http::login::Seat;
 use crate::edge::http::reply::{Code, Fault, Reply};
-use crate::edge::http::{Session, body, media, submit};
+use crate::edge::http::{Session, body, media, refusal, submit};
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
 
@@ -23,6 +23,8 @@ struct Customer<'s> {
     seat: &'s mut Seat,
     grant: &'s Grant,
     call: Call,
+    /// This connection can't be used any more.
+    over: bool,
 }
 
 /// Serves a call. `unread` tells whether something of the body is left, `id` the one message that came of it.
@@ -53,57 +55,12 @@ pub async fn serve(
     }
     let whole = body::read(&head.headers, body).await?;
     *unread = false;
-    let octets = &whole.octets[..];
-    let mut customer = Customer { session, seat: &mut seat, grant: &grant, call };
-    match call {
-        Call::Send => {
-            let letter = gateway::letter(parse_octets(octets, false)?)?;
-            let queued = gateway::recipients(&letter);
-            Ok(gateway::accepted(customer.submit(letter, id).await?, queued, *id))
-        }
-        Call::ResendEmail => {
-            let letter = resend::letter(parse_octets(octets, false)?)?;
-            Ok(resend::accepted(customer.submit(letter, id).await?, *id))
-        }
-        Call::ResendBatch => {
-            let nodes = tree::batch(octets, resend::MAX_BATCH)?;
-            let is_permissive = resend::is_permissive(&head.headers);
-            let letters = nodes.into_iter().map(resend::letter);
-            let results = if is_permissive {
-                customer.each(letters, *id).await
-            } else {
-                customer.all(letters, *id).await?.into_iter().map(Ok).collect()
-            };
-            Ok(resend::batch(results, is_permissive, *id))
-        }
-        Call::ResendList => Ok(resend::nothing(*id)),
-        Call::UsesendEmail => {
-            let letter = usesend::letter(parse_octets(octets, false)?)?;
-            Ok(usesend::accepted(customer.submit(letter, id).await?, *id))
-        }
-        Call::UsesendBatch => {
-            let nodes = tree::batch(octets, usesend::MAX_BATCH)?;
-            Ok(usesend::batch(customer.all(nodes.into_iter().map(usesend::letter), *id).await?, *id))
-        }
-        Call::PostmarkEmail => {
-            let mut echo = postmark::Echo::default();
-            let letter = postmark::letter(parse_octets(octets, false)?, &mut echo)?;
-            let kept = customer.submit(letter, id).await.map_err(|fault| echo.explain(fault))?;
-            Ok(postmark::answered(&postmark::outcome(Ok(kept), echo, false), *id))
-        }
-        Call::PostmarkBatch => {
-            let (letters, echoes): (Vec<_>, Vec<_>) = postmark_batch(octets)?.into_iter().unzip();
-            let results = customer.each(letters.into_iter(), *id).await;
-            let outcomes: Vec<_> = results
-                .into_iter()
-                .zip(echoes)
-                .map(|(result, echo)| postmark::outcome(result.map_err(|fault| echo.explain(fault)), echo, false))
-                .collect();
-            Ok(postmark::answered(&outcomes, *id))
-        }
-        Call::PostmarkServer => Ok(postmark::answered(&postmark::server(&session.front.hostname), *id)),
-        Call::PostmarkTemplate => Err(postmark::no_templates()),
+    let mut customer = Customer { session, seat: &mut seat, grant: &grant, call, over: false };
+    let mut reply = customer.answer(head, &whole.octets, id).await?;
+    if customer.over {
+        reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    Ok(reply)
 }
 
 /// One message of Postmark's batch, as it was read, and what its answer says of it.
@@ -158,6 +115,59 @@ fn numbered(n: usize, mut fault: Fault) -> Fault {
 }
 
 impl Customer<'_> {
+    /// Does what the call asks for.
+    async fn answer(&mut self, head: &Parts, octets: &[u8], id: &mut MessageId) -> Result<Reply, Fault> {
+        match self.call {
+            Call::Send => {
+                let letter = gateway::letter(parse_octets(octets, false)?)?;
+                let queued = gateway::recipients(&letter);
+                Ok(gateway::accepted(self.submit(letter, id).await?, queued, *id))
+            }
+            Call::ResendEmail => {
+                let letter = resend::letter(parse_octets(octets, false)?)?;
+                Ok(resend::accepted(self.submit(letter, id).await?, *id))
+            }
+            Call::ResendBatch => {
+                let nodes = tree::batch(octets, resend::MAX_BATCH)?;
+                let is_permissive = resend::is_permissive(&head.headers);
+                let letters = nodes.into_iter().map(resend::letter);
+                let results = if is_permissive {
+                    self.each(letters, *id).await
+                } else {
+                    self.all(letters, *id).await?.into_iter().map(Ok).collect()
+                };
+                Ok(resend::batch(results, is_permissive, *id))
+            }
+            Call::ResendList => Ok(resend::nothing(*id)),
+            Call::UsesendEmail => {
+                let letter = usesend::letter(parse_octets(octets, false)?)?;
+                Ok(usesend::accepted(self.submit(letter, id).await?, *id))
+            }
+            Call::UsesendBatch => {
+                let nodes = tree::batch(octets, usesend::MAX_BATCH)?;
+                Ok(usesend::batch(self.all(nodes.into_iter().map(usesend::letter), *id).await?, *id))
+            }
+            Call::PostmarkEmail => {
+                let mut echo = postmark::Echo::default();
+                let letter = postmark::letter(parse_octets(octets, false)?, &mut echo)?;
+                let kept = self.submit(letter, id).await.map_err(|fault| echo.explain(fault))?;
+                Ok(postmark::answered(&postmark::outcome(Ok(kept), echo, false), *id))
+            }
+            Call::PostmarkBatch => {
+                let (letters, echoes): (Vec<_>, Vec<_>) = postmark_batch(octets)?.into_iter().unzip();
+                let results = self.each(letters.into_iter(), *id).await;
+                let outcomes: Vec<_> = results
+                    .into_iter()
+                    .zip(echoes)
+                    .map(|(result, echo)| postmark::outcome(result.map_err(|fault| echo.explain(fault)), echo, false))
+                    .collect();
+                Ok(postmark::answered(&outcomes, *id))
+            }
+            Call::PostmarkServer => Ok(postmark::answered(&postmark::server(&self.session.front.hostname), *id)),
+            Call::PostmarkTemplate => Err(postmark::no_templates()),
+        }
+    }
+
     async fn submit(&mut self, letter: Letter, id: &mut MessageId) -> Result<MessageId, Fault> {
         let kept = submit::submit(self.seat, self.session, self.grant, letter, id).await?;
         tracing::info!(
@@ -177,13 +187,19 @@ impl Customer<'_> {
         let mut results = Vec::new();
         let mut over: Option<Fault> = None;
         for letter in letters {
-            let result = match (&over, letter) {
-                (Some(fault), _) => Err(fault.clone()),
-                (None, Err(fault)) => Err(fault),
-                (None, Ok(letter)) => self.submit(letter, &mut id.clone()).await,
+            if let Some(fault) = &over {
+                results.push(Err(fault.clone()));
+                continue;
+            }
+            let result = match letter {
+                Ok(letter) => self.submit(letter, &mut id.clone()).await,
+                Err(fault) => Err(fault),
             };
-            over = over
-                .or_else(|| result.as_ref().err().filter(|fault| fault.close || fault.retry_after.is_some()).cloned());
+            if let Err(fault) = &result {
+                refusal::tell(&self.session.front, self.session.peer, id, self.call.path(), fault);
+                self.over = fault.close;
+                over = (fault.close || fault.retry_after.is_some()).then(|| fault.clone());
+            }
             results.push(result);
         }
         results

@@ -200,3 +200,14 @@ async fn after_a_limit_the_rest_of_a_batch_waits_too() {
     let seen = house.hang_up().await;
     assert_eq!((seen.kept.len(), seen.mails), (1, 2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_whose_vault_falls_ends_the_connection() {
+    let ways = Ways { falls_at_commit: true, ..Ways::default() };
+    let mut house = house(ways, &[Serve::Postmark]);
+    let response = house.client.ask(&ask_for("/email/batch", &format!("[{GOOD},{GOOD}]"))).await;
+    let codes: Vec<_> =
+        response.body.as_array().unwrap().iter().map(|item| item["ErrorCode"].as_u64().unwrap()).collect();
+    assert_eq!((response.status, codes, response.field("connection")), (200, vec![100, 100], Some("close")));
+    assert!(house.client.is_closed().await);
+}
