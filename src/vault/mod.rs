@@ -286,7 +286,7 @@ impl House {
         cleared.map_err(|error| format!("{}: {error}", db.display()))?;
         backup::sweep(&db).map_err(|error| format!("{}: {error}", db.display()))?;
         restored::hold(&db, &writer)?;
-        let (segments, bodies) = Segments::start(PathBuf::from(&db))?;
+        let (segments, bodies) = Segments::start(PathBuf::from(&db), writer.load().clone())?;
         let (copier, _) = Copier::start(home.to_owned())?;
         let (hashers, _) = Hashers::start(slice.hashers, slice.hash_queue, slice.hash_deadline)?;
         let (publisher, _) = Publisher::start(home.to_owned(), writer.clone())?;

@@ -62,7 +62,7 @@ pub struct Figure {
 pub struct Load {
     pub stage: Stage,
     pub figures: Vec<Figure>,
-    /// Credentials that have something in the spool, and those of them whose mail is put off.
+    /// Credentials that have something in the spool or sent something lately, and those of them whose mail is put off.
     pub credentials: u64,
     pub put_off: u64,
 }

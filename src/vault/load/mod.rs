@@ -3,6 +3,7 @@
 //! it, nor are reports of the gate's own.
 
 pub mod gauge;
+pub mod lately;
 pub mod latency;
 pub mod share;
 pub mod work;
@@ -15,15 +16,18 @@ use std::time::{Duration, Instant};
 use crate::ipc::admin::load::{Figure, Load as Told, Measure, Stage};
 use crate::policy::thresholds::{Shedding, Thresholds};
 use crate::vault::audit::event::{Event, Name, Outcome};
-use crate::vault::store::holdings::Held;
+use crate::vault::store::holdings::{Came, Held};
 use gauge::Gauge;
-use latency::Latency;
+use lately::Lately;
+use latency::Latencies;
 use work::Work;
 
 /// How long a sender is told to wait: shares change as mail leaves, and it isn't known how fast that goes.
 pub const AGAIN: u32 = 60;
 /// How long commits must have been fast enough again. A disk that is in trouble is not slow all the time.
 const STEADY: Duration = Duration::from_secs(10);
+/// Octets of a large body that are to take no longer than a commit.
+const BODY: u64 = 4 * 1024 * 1024;
 
 /// What the writer and the sessions share.
 #[derive(Clone, Default)]
@@ -44,7 +48,8 @@ struct State {
     rules: Option<Shedding>,
     holders: HashMap<String, Held>,
     sum: Held,
-    latency: Latency,
+    lately: Lately,
+    latency: Latencies,
     gauges: Gauges,
     stage: Stage,
     shares: Shares,
@@ -61,6 +66,8 @@ struct Gauges {
 struct Shares {
     messages: u64,
     octets: u64,
+    /// What it may have cost the store lately.
+    cost: u64,
 }
 
 impl Default for State {
@@ -70,10 +77,11 @@ impl Default for State {
             rules: None,
             holders: HashMap::new(),
             sum: Held::default(),
-            latency: Latency::default(),
+            lately: Lately::default(),
+            latency: Latencies::default(),
             gauges: Gauges { messages: Gauge::default(), octets: Gauge::default(), latency },
             stage: Stage::Calm,
-            shares: Shares { messages: u64::MAX, octets: u64::MAX },
+            shares: Shares { messages: u64::MAX, octets: u64::MAX, cost: u64::MAX },
         }
     }
 }
@@ -90,10 +98,11 @@ impl Load {
         self.state().stage = stage;
     }
 
-    /// So much is held of these now.
-    pub fn changed(&self, held: Vec<(String, Held)>) {
+    /// So much is held of these now, and so much of it came since it was told last.
+    pub fn changed(&self, held: Vec<(String, Held, Came)>) {
         let mut state = self.state();
-        for (who, now) in held {
+        for (who, now, came) in held {
+            state.lately.came(&who, came);
             let before = match now.messages {
                 0 => state.holders.remove(&who),
                 _ => state.holders.insert(who, now),
@@ -125,12 +134,32 @@ impl Load {
 
     /// Something was written, and its transaction took so long.
     pub fn committed(&self, took: Duration) {
-        self.state().latency.commit(took);
+        self.state().latency.commits.took(took);
+    }
+
+    /// The write-ahead log was copied back.
+    pub fn copied_back(&self, took: Duration) {
+        self.state().latency.checkpoints.took(took);
+    }
+
+    /// A large body of so many octets was made durable. It counts by as many as one commit may have of them.
+    pub fn synced(&self, octets: u64, took: Duration) {
+        let commits = u32::try_from(octets.div_ceil(BODY)).unwrap_or(u32::MAX).max(1);
+        self.state().latency.bodies.took(took / commits);
     }
 
     /// A second has passed.
     pub fn second(&self) {
-        self.state().latency.second();
+        let mut state = self.state();
+        state.latency.second();
+        state.lately.second();
+    }
+
+    /// Seconds since the last commit, the last copy of the log, and the last large body.
+    #[cfg(test)]
+    pub fn quiet(&self) -> [u32; 3] {
+        let state = self.state();
+        [&state.latency.commits, &state.latency.checkpoints, &state.latency.bodies].map(|kind| kind.quiet)
     }
 
     /// Looks at all figures. Gives what is to be written down when another stage has begun.
@@ -200,21 +229,27 @@ impl State {
             Stage::Calm => u64::MAX,
             _ => share::fair(self.holders.values().map(of).collect(), gauge::end(from).saturating_sub(1)),
         };
-        let mut shares = Shares {
+        self.shares = Shares {
             messages: fair(messages, rules.messages.heavy, |held| held.messages),
             octets: fair(octets, rules.octets.heavy, |held| held.octets),
+            // It would be as fast as ends the stage with so much less to do.
+            cost: match latency {
+                Stage::Calm => u64::MAX,
+                _ => self.lately.fair(gauge::end(microseconds(rules.latency).heavy), self.latency.average_us()),
+            },
         };
-        if latency > Stage::Calm {
-            // What it costs the store is not known by credential: whoever has as much as they have on the average is heavy.
-            let credentials = u64::try_from(self.holders.len()).unwrap_or(u64::MAX).max(1);
-            shares.messages = shares.messages.min(self.sum.messages.saturating_sub(1) / credentials);
-        }
-        self.shares = shares;
     }
 
     fn is_heavy(&self, who: &str) -> bool {
         let held = self.holders.get(who).copied().unwrap_or_default();
-        held.messages > self.shares.messages || held.octets > self.shares.octets
+        let Shares { messages, octets, cost } = self.shares;
+        held.messages > messages || held.octets > octets || self.lately.cost(who) > cost
+    }
+
+    /// Those that have something in the spool, or sent something lately.
+    fn credentials(&self) -> impl Iterator<Item = &str> {
+        let gone = self.lately.credentials().filter(|who| !self.holders.contains_key(*who));
+        self.holders.keys().map(String::as_str).chain(gone)
     }
 
     fn told(&self) -> Told {
@@ -225,8 +260,8 @@ impl State {
         let Gauges { messages, octets, latency } = &self.gauges;
         let put_off = match self.stage {
             Stage::Calm => 0,
-            Stage::Heavy => self.holders.keys().filter(|who| self.is_heavy(who)).count(),
-            Stage::All => self.holders.len(),
+            Stage::Heavy => self.credentials().filter(|who| self.is_heavy(who)).count(),
+            Stage::All => self.credentials().count(),
         };
         Told {
             stage: self.stage,
@@ -235,7 +270,7 @@ impl State {
                 figure(Measure::Octets, self.sum.octets, of(|rules| rules.octets), octets),
                 figure(Measure::Latency, self.latency.average_us(), of(|rules| microseconds(rules.latency)), latency),
             ],
-            credentials: u64::try_from(self.holders.len()).unwrap_or(u64::MAX),
+            credentials: u64::try_from(self.credentials().count()).unwrap_or(u64::MAX),
             put_off: u64::try_from(put_off).unwrap_or(u64::MAX),
         }
     }

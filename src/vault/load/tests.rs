@@ -19,7 +19,7 @@ fn few(messages: u64) -> Held {
 }
 
 fn hold(load: &Load, who: &str, held: Held) -> Option<(Stage, Stage)> {
-    load.changed(vec![(who.to_owned(), held)]);
+    load.changed(vec![(who.to_owned(), held, Came::default())]);
     load.look(Instant::now()).map(|change| (change.before, change.stage()))
 }
 
@@ -61,18 +61,27 @@ fn rule_q16_octets_are_shared_by_themselves_and_one_who_is_alone_waits_as_well()
     assert_eq!(hold(&load, "large", Held { messages: 1, octets: 749 }), Some((Stage::Heavy, Stage::Calm)));
 }
 
+/// Those have gone already, or go on at once: nothing of it is held.
+fn send(load: &Load, who: &str, recipients: u64) {
+    load.changed(vec![(who.to_owned(), Held::default(), Came { recipients, octets: 0 })]);
+}
+
 #[test]
-fn rule_q16_a_slow_store_puts_off_those_with_most_first_and_thresholds_can_change() {
+fn rule_q16_a_slow_store_puts_off_those_who_made_it_slow_and_thresholds_can_change() {
     let load = load(rules(MANY, MANY));
-    hold(&load, "shop", few(9));
-    hold(&load, "till", few(1));
+    hold(&load, "devices", few(90));
+    send(&load, "till", 2);
+    send(&load, "shop", 3000);
     let now = Instant::now();
     (0..9).for_each(|_| load.committed(Duration::from_secs(2)));
     let begun = load.look(now).unwrap();
     assert_eq!(begun.stage(), Stage::Heavy);
     let event = begun.event();
     assert_eq!((event.name, event.reason.as_deref(), event.severity), (Name::ShedBegin, Some("latency"), 4));
-    assert!(load.sheds("shop") && !load.sheds("till") && !load.sheds("nobody"));
+    let put_off = ["shop", "till", "devices", "nobody"].map(|who| load.sheds(who));
+    assert_eq!(put_off, [true, false, false, false], "what waits there costs nothing now");
+    let told = load.told();
+    assert_eq!((told.credentials, told.put_off), (3, 1));
     (0..20).for_each(|_| load.committed(Duration::from_secs(20)));
     assert_eq!(load.look(now).unwrap().stage(), Stage::All);
     // What it is measured by may be what is kept away by it.
@@ -84,6 +93,33 @@ fn rule_q16_a_slow_store_puts_off_those_with_most_first_and_thresholds_can_chang
     assert_eq!(load.look(now).unwrap().stage(), Stage::All);
     load.set(rules(MANY, MANY));
     assert_eq!(load.look(now).unwrap().stage(), Stage::Calm);
+    (0..300).for_each(|_| load.second());
+    assert_eq!(load.told().credentials, 1, "who sends nothing any more is forgotten");
+}
+
+#[test]
+fn rule_q16_a_store_is_as_slow_as_what_it_is_slowest_at() {
+    let large = 9 * BODY;
+    let slow: [&dyn Fn(&Load); 2] =
+        [&|load| load.copied_back(Duration::from_secs(10)), &|load| load.synced(large, Duration::from_secs(90))];
+    for slow in slow {
+        let (load, now) = (load(rules(MANY, MANY)), Instant::now());
+        // Many commits, and for seconds none, between any two of them.
+        let round = |slow: &dyn Fn(&Load)| {
+            slow(&load);
+            (0..100).for_each(|_| load.committed(Duration::from_millis(20)));
+            (0..9).for_each(|_| load.second());
+            load.look(now).map(|change| change.stage())
+        };
+        let stages = [(); 12].map(|()| round(slow));
+        assert_eq!(stages.into_iter().flatten().collect::<Vec<_>>(), [Stage::Heavy, Stage::All]);
+        (0..200).for_each(|_| load.second());
+        load.look(now);
+        assert_eq!(load.look(now + STEADY).unwrap().stage(), Stage::Calm, "of none for minutes nothing is known");
+    }
+    let load = load(rules(MANY, MANY));
+    (0..9).for_each(|_| load.synced(large, Duration::from_secs(5)));
+    assert!(load.look(Instant::now()).is_none(), "so large a body may take longer than one commit");
 }
 
 #[test]

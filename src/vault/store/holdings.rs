@@ -5,36 +5,52 @@ use rusqlite::{Connection, Result, Statement};
 
 use crate::vault::audit::row::unsigned;
 
-/// A message is held as long as its body is there. The body goes before the message, or with it. `fresh`: changed since that was
-/// asked for.
+/// A message is held as long as its body is there. The body comes behind the recipients, and goes before the message, or with it.
+/// It weighs as much as there are offers of it (`spool::PER_OFFER`): 1 for each 100 recipients that were begun. What came is of
+/// the time since it was asked for. `fresh`: changed since then.
 const COUNTING: &str = "
 CREATE TEMP TABLE holding(
-  principal TEXT PRIMARY KEY, messages INTEGER NOT NULL, octets INTEGER NOT NULL, fresh INTEGER NOT NULL
+  principal TEXT PRIMARY KEY, messages INTEGER NOT NULL, octets INTEGER NOT NULL,
+  came_recipients INTEGER NOT NULL, came_octets INTEGER NOT NULL, fresh INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX temp.holding_fresh ON holding(fresh) WHERE fresh = 1;
-INSERT INTO holding SELECT principal, count(*), sum(bytes), 1 FROM spool_body CROSS JOIN spool_msg ON id = msg GROUP BY principal;
+INSERT INTO holding
+  SELECT principal, sum(1 + coalesce((SELECT max(n) FROM spool_rcpt AS r WHERE r.msg = id), 0) / 100), sum(bytes), 0, 0, 1
+  FROM spool_body CROSS JOIN spool_msg ON id = spool_body.msg GROUP BY principal;
 CREATE TEMP TRIGGER holding_comes AFTER INSERT ON main.spool_body
 BEGIN
-  INSERT INTO holding SELECT principal, 1, bytes, 1 FROM spool_msg WHERE id = new.msg
-    ON CONFLICT DO UPDATE SET messages = messages + 1, octets = octets + excluded.octets, fresh = 1;
+  INSERT INTO holding SELECT principal, 1 + last / 100, bytes, 1 + last, bytes, 1
+    FROM spool_msg CROSS JOIN (SELECT coalesce(max(n), 0) AS last FROM spool_rcpt WHERE msg = new.msg) WHERE id = new.msg
+    ON CONFLICT DO UPDATE SET messages = messages + excluded.messages, octets = octets + excluded.octets,
+      came_recipients = came_recipients + excluded.came_recipients, came_octets = came_octets + excluded.came_octets, fresh = 1;
 END;
 CREATE TEMP TRIGGER holding_goes BEFORE DELETE ON main.spool_body
 BEGIN
-  UPDATE holding SET messages = messages - 1, octets = octets - (SELECT bytes FROM spool_msg WHERE id = old.msg), fresh = 1
+  UPDATE holding SET messages = messages - 1 - coalesce((SELECT max(n) FROM spool_rcpt WHERE msg = old.msg), 0) / 100,
+      octets = octets - (SELECT bytes FROM spool_msg WHERE id = old.msg), fresh = 1
     WHERE principal = (SELECT principal FROM spool_msg WHERE id = old.msg);
 END;
 CREATE TEMP TRIGGER holding_goes_whole BEFORE DELETE ON main.spool_msg
 WHEN EXISTS(SELECT 1 FROM spool_body WHERE msg = old.id)
 BEGIN
-  UPDATE holding SET messages = messages - 1, octets = octets - old.bytes, fresh = 1 WHERE principal = old.principal;
+  UPDATE holding SET messages = messages - 1 - coalesce((SELECT max(n) FROM spool_rcpt WHERE msg = old.id), 0) / 100,
+      octets = octets - old.bytes, fresh = 1 WHERE principal = old.principal;
 END;
 ";
 
 /// What is held of one credential, or of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
+    /// By their weight.
     pub messages: u64,
     /// Of the messages as they came.
+    pub octets: u64,
+}
+
+/// What was taken in since that was asked last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Came {
+    pub recipients: u64,
     pub octets: u64,
 }
 
@@ -51,20 +67,24 @@ pub struct Holdings<'c> {
 impl<'c> Holdings<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
         Ok(Self {
-            fresh: connection.prepare("SELECT principal, messages, octets FROM holding WHERE fresh = 1")?,
+            fresh: connection.prepare(
+                "SELECT principal, messages, octets, came_recipients, came_octets FROM holding WHERE fresh = 1",
+            )?,
             told: [
                 connection.prepare("DELETE FROM holding WHERE fresh = 1 AND messages = 0")?,
-                connection.prepare("UPDATE holding SET fresh = 0 WHERE fresh = 1")?,
+                connection
+                    .prepare("UPDATE holding SET fresh = 0, came_recipients = 0, came_octets = 0 WHERE fresh = 1")?,
             ],
         })
     }
 
     /// Of whom something came or went since this was asked last, with all that is there now; the first time, of all. To be asked
     /// between transactions: in one, it would be of what may be undone.
-    pub fn changed(&mut self) -> Result<Vec<(String, Held)>> {
-        let rows = self
-            .fresh
-            .query_map([], |row| Ok((row.get(0)?, Held { messages: unsigned(row, 1)?, octets: unsigned(row, 2)? })))?;
+    pub fn changed(&mut self) -> Result<Vec<(String, Held, Came)>> {
+        let rows = self.fresh.query_map([], |row| {
+            let held = Held { messages: unsigned(row, 1)?, octets: unsigned(row, 2)? };
+            Ok((row.get(0)?, held, Came { recipients: unsigned(row, 3)?, octets: unsigned(row, 4)? }))
+        })?;
         let changed: Vec<_> = rows.collect::<Result<_>>()?;
         if !changed.is_empty() {
             self.told.iter_mut().try_for_each(|statement| statement.execute([]).map(drop))?;
@@ -87,6 +107,14 @@ mod tests {
         Held { messages, octets }
     }
 
+    fn changed(holdings: &mut Holdings<'_>) -> BTreeMap<String, (Held, Came)> {
+        holdings.changed().unwrap().into_iter().map(|(who, held, came)| (who, (held, came))).collect()
+    }
+
+    fn of<const N: usize>(all: [(&str, Held, (u64, u64)); N]) -> BTreeMap<String, (Held, Came)> {
+        all.map(|(who, held, (recipients, octets))| (who.to_owned(), (held, Came { recipients, octets }))).into()
+    }
+
     fn database(home: &std::path::Path) -> Database {
         std::fs::create_dir_all(home.join("db")).unwrap();
         Database::open(home).unwrap()
@@ -103,28 +131,28 @@ mod tests {
         let first = database(home.path());
         let connection = &first.connection;
         let mut holdings = Holdings::prepare(connection).unwrap();
-        assert_eq!(holdings.changed().unwrap(), []);
+        assert_eq!(changed(&mut holdings), of([]));
         keep(connection, "shop", 100);
         keep(connection, "shop", 20);
         keep(connection, "till", 7);
-        let all = BTreeMap::from([("shop".to_owned(), held(2, 120)), ("till".to_owned(), held(1, 7))]);
-        assert_eq!(holdings.changed().unwrap().into_iter().collect::<BTreeMap<_, _>>(), all);
-        assert_eq!(holdings.changed().unwrap(), []);
+        let all = of([("shop", held(2, 120), (2, 120)), ("till", held(1, 7), (1, 7))]);
+        assert_eq!(changed(&mut holdings), all);
+        assert_eq!(changed(&mut holdings), of([]));
         connection.execute_batch("BEGIN; DELETE FROM spool_body; DELETE FROM spool_msg; ROLLBACK;").unwrap();
-        assert_eq!(holdings.changed().unwrap(), [], "it was undone");
+        assert_eq!(changed(&mut holdings), of([]), "it was undone");
         // The body alone, as when it is done; then what is remembered of it; and one with its body.
         connection.execute("DELETE FROM spool_body WHERE msg = 1", []).unwrap();
-        assert_eq!(holdings.changed().unwrap(), [("shop".to_owned(), held(1, 20))]);
+        assert_eq!(changed(&mut holdings), of([("shop", held(1, 20), (0, 0))]));
         connection.execute("DELETE FROM spool_msg WHERE id = 1", []).unwrap();
-        assert_eq!(holdings.changed().unwrap(), []);
+        assert_eq!(changed(&mut holdings), of([]));
         connection.execute("DELETE FROM spool_msg WHERE id = 3", []).unwrap();
-        assert_eq!(holdings.changed().unwrap(), [("till".to_owned(), held(0, 0))]);
+        assert_eq!(changed(&mut holdings), of([("till", held(0, 0), (0, 0))]));
         keep(connection, "till", 5);
         drop(holdings);
         drop(first);
         let again = database(home.path());
         let mut holdings = Holdings::prepare(&again.connection).unwrap();
-        let all = BTreeMap::from([("shop".to_owned(), held(1, 20)), ("till".to_owned(), held(1, 5))]);
-        assert_eq!(holdings.changed().unwrap().into_iter().collect::<BTreeMap<_, _>>(), all, "after a restart");
+        let all = of([("shop", held(1, 20), (0, 0)), ("till", held(1, 5), (0, 0))]);
+        assert_eq!(changed(&mut holdings), all, "after a restart, which knows nothing of lately");
     }
 }

@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::mail::id::MessageId;
 use crate::vault::cipher::{BodyKey, CHUNK, TAG};
+use crate::vault::load::Load;
 
 /// Jobs that may wait: at 64 KiB each, 32 MiB.
 const QUEUE: usize = 512;
@@ -95,13 +97,14 @@ pub fn name(message: MessageId) -> String {
 }
 
 impl Segments {
-    pub fn start(directory: PathBuf) -> Result<(Self, JoinHandle<()>), String> {
+    /// How long it takes is told to `load`.
+    pub fn start(directory: PathBuf, load: Load) -> Result<(Self, JoinHandle<()>), String> {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let kept = Arc::<AtomicUsize>::default();
         let files = Files { kept: Arc::clone(&kept), ..Files::new(directory) };
         let thread = std::thread::Builder::new()
             .name("segments".into())
-            .spawn(move || files.work(jobs))
+            .spawn(move || files.work(jobs, &load))
             .map_err(|error| format!("the thread for large bodies can't be made: {error}"))?;
         Ok((Self { queue, kept }, thread))
     }
@@ -225,12 +228,17 @@ impl Files {
         Self { directory, open: HashMap::new(), kept: Arc::default(), later: Vec::new() }
     }
 
-    fn work(mut self, mut jobs: mpsc::Receiver<Job>) {
+    fn work(mut self, mut jobs: mpsc::Receiver<Job>, load: &Load) {
         while let Some(job) = jobs.blocking_recv() {
             // Those who asked may be gone.
             match job {
                 Job::Append { piece, done } => drop(done.send(self.append(piece))),
-                Job::Sync { name, octets, done } => drop(done.send(self.sync(&name, octets))),
+                Job::Sync { name, octets, done } => {
+                    let begun = Instant::now();
+                    let synced = self.sync(&name, octets);
+                    load.synced(octets, begun.elapsed());
+                    drop(done.send(synced));
+                }
                 Job::Read { part, done } => drop(done.send(self.read(&part))),
                 Job::Remove { name } => self.remove(&name),
                 Job::Free => self.free(),

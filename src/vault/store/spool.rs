@@ -239,6 +239,7 @@ impl<'c> Spool<'c> {
     pub fn accept(&mut self, accepted: &Accepted, keys: &mut Keys<'_>, accept_seq: u64) -> Result<i64> {
         let row = self.enter(accepted, accept_seq)?;
         let (content, segment) = accepted.body.columns();
+        // Behind them: what it weighs is known by its recipients (`holdings.rs`).
         self.insert_body.execute(params![row, content, segment])?;
         keys.keep(row, accepted.message, &accepted.key).map(|()| row)
     }

@@ -37,7 +37,11 @@ pub(super) fn from(whole: Whole, standing: Standing) -> (Envelope, Vec<Recipient
     (envelope, recipients.collect())
 }
 
-fn taken(store: &mut Store<'_>, message: (Envelope, Vec<Recipient>), release: bool) -> Result<bool, &'static str> {
+pub(super) fn taken(
+    store: &mut Store<'_>,
+    message: (Envelope, Vec<Recipient>),
+    release: bool,
+) -> Result<bool, &'static str> {
     taken_for(store, message, release, None)
 }
 

@@ -24,7 +24,9 @@ fn part(name: &str, key: Option<&BodyKey>, octets: u64, offset: u64, length: usi
 #[test]
 fn a_segment_is_written_synced_read_and_swept() {
     let directory = tempfile::tempdir().unwrap();
-    let (segments, thread) = Segments::start(directory.path().to_owned()).unwrap();
+    let load = Load::default();
+    (0..5).for_each(|_| load.second());
+    let (segments, thread) = Segments::start(directory.path().to_owned(), load.clone()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (kept, lost, key) = (name(MessageId::now()), name(MessageId::now()), BodyKey::generate());
     let (body, octets) = ([vec![1; CHUNK], vec![2; 10]].concat(), count(CHUNK) + 10);
@@ -32,7 +34,9 @@ fn a_segment_is_written_synced_read_and_swept() {
         segments.append(more(&kept, &key)).await.await.unwrap().unwrap();
         segments.append(end(&kept, &key)).await.await.unwrap().unwrap();
         segments.append(more(&lost, &key)).await.await.unwrap().unwrap();
+        assert_eq!(load.quiet(), [5, 5, 5]);
         let digest = segments.sync(kept.clone(), octets).await.await.unwrap().unwrap();
+        assert_eq!(load.quiet(), [5, 5, 0], "how long it took is known");
         assert_eq!(digest, <[u8; 32]>::from(Sha256::digest(&body)));
         let mut whole = Vec::new();
         while whole.len() < body.len() {
@@ -78,7 +82,7 @@ fn a_file_that_was_cut_continued_or_reordered_is_not_read() {
 #[test]
 fn what_was_to_be_removed_while_a_backup_kept_it_is_removed_at_its_end() {
     let directory = tempfile::tempdir().unwrap();
-    let (segments, thread) = Segments::start(directory.path().to_owned()).unwrap();
+    let (segments, thread) = Segments::start(directory.path().to_owned(), Load::default()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (name, key) = (name(MessageId::now()), BodyKey::generate());
     let path = directory.path().join(&name);

@@ -32,9 +32,11 @@ impl Group<'_> {
     /// Copies the log back. Without room for it the log stays, and is as good.
     fn checkpoint(&mut self, truncate: bool) -> Result<(), Failure> {
         // Whoever sends meanwhile waits for it as for a commit.
-        self.load.begin(Instant::now());
+        let begun = Instant::now();
+        self.load.begin(begun);
         let done = self.store.checkpoint(truncate);
         self.load.end(Instant::now());
+        self.load.copied_back(begun.elapsed());
         match done {
             Err(Failure::Full) => {
                 self.owe(Vec::new());

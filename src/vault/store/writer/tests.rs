@@ -56,6 +56,24 @@ fn what_is_queued_while_the_disk_works_is_one_transaction() {
     thread.join().unwrap();
 }
 
+#[test]
+fn rule_q16_how_long_the_log_takes_to_be_copied_back_is_known_beside_the_commits() {
+    let (home, database) = database();
+    let (writer, thread) = Writer::start_with(database, watch(&home), no_failure).unwrap();
+    let quiet = || {
+        // Behind the group that the first one may be in.
+        (0..2).for_each(|_| writer.run_blocking(|_| Ok(())).unwrap());
+        writer.load().quiet()
+    };
+    (0..5).for_each(|_| writer.load().second());
+    writer.run_blocking(|store| store.ledger.append(heartbeat())).unwrap();
+    assert_eq!(quiet(), [0, 5, 5]);
+    writer.empty_log();
+    assert_eq!(quiet(), [0, 0, 5]);
+    drop(writer);
+    thread.join().unwrap();
+}
+
 /// Stops where the process would end, and says so.
 fn end(_: &Failure) {
     ENDED.lock().unwrap().take().unwrap().send(()).unwrap();

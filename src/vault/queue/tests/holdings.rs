@@ -1,0 +1,98 @@
+//! Whatever becomes of mail, what is counted of it is what looking through the spool would give.
+
+use std::collections::BTreeMap;
+
+use rusqlite::Statement;
+
+use super::transfer::{from, part, taken, whole};
+use super::*;
+use crate::ipc::admin::queue::listing::Standing;
+use crate::vault::store::holdings::Held;
+
+/// What must be counted, by looking through the spool: each message as often as it is offered.
+const TRUTH: &str = "SELECT principal, sum((SELECT (count(*) + 99) / 100 FROM spool_rcpt AS r WHERE r.msg = id)), sum(bytes) \
+                     FROM spool_msg JOIN spool_body ON spool_body.msg = id GROUP BY principal";
+
+#[derive(Default)]
+struct Counted {
+    now: BTreeMap<String, Held>,
+    recipients: u64,
+    octets: u64,
+}
+
+impl Counted {
+    /// Compares, and gives the messages and octets of all.
+    fn look(&mut self, truth: &mut Statement<'_>, store: &mut Store<'_>) -> (u64, u64) {
+        for (who, held, came) in store.holdings.changed().unwrap() {
+            self.recipients += came.recipients;
+            self.octets += came.octets;
+            if held.messages == 0 {
+                assert_eq!(held.octets, 0);
+                self.now.remove(&who);
+            } else {
+                self.now.insert(who, held);
+            }
+        }
+        let rows = truth.query_map([], |row| {
+            let [messages, octets] = [row.get::<_, u32>(1)?, row.get::<_, u32>(2)?].map(u64::from);
+            Ok((row.get::<_, String>(0)?, Held { messages, octets }))
+        });
+        let truth: BTreeMap<_, _> = rows.unwrap().map(rusqlite::Result::unwrap).collect();
+        assert_eq!(self.now, truth);
+        truth.values().fold((0, 0), |(messages, octets), held| (messages + held.messages, octets + held.octets))
+    }
+}
+
+#[test]
+fn rule_q16_a_message_to_many_weighs_as_much_as_it_is_offered_and_nothing_when_it_is_gone() {
+    let home = home();
+    let first = Database::open(home.path()).unwrap();
+    let mut truth = first.connection.prepare(TRUTH).unwrap();
+    let mut store = Store::prepare(&first).unwrap();
+    let mut counted = Counted::default();
+    let names: Vec<String> = (0..250).map(|n| format!("r{n}@example.org")).collect();
+    let many: Vec<&str> = names.iter().map(String::as_str).collect();
+    accept(&mut store, "shop", &many);
+    assert_eq!(counted.look(&mut truth, &mut store), (3, 3));
+    let hundred = accept(&mut store, "shop", &many[..100]);
+    let till = accept(&mut store, "till", &many[..101]);
+    assert_eq!((counted.look(&mut truth, &mut store), counted.recipients, counted.octets), ((6, 9), 451, 9));
+    // One is delivered, in as many offers; another is dropped by order; a third leaves for another gate and comes back.
+    let mut job = 0;
+    while let Some(leased) = {
+        job += 1;
+        store.transaction(|store| store.lease(LANE, LANE, job, now_us(), &|who| who == "till")).unwrap()
+    } {
+        let settle = |store: &mut Store<'_>| {
+            for (n, ..) in &leased.recipients {
+                assert!(store.spool.settle(job, *n, &came_to(State::Delivered))?);
+            }
+            store.spool.release(job, 0)?;
+            store.finish(leased.row, now_us())
+        };
+        store.transaction(settle).unwrap();
+        counted.look(&mut truth, &mut store);
+    }
+    assert_eq!((job, store.hold.find(till).unwrap()), (3, None));
+    assert_eq!(counted.look(&mut truth, &mut store), (4, 6));
+    let out = from(whole(&mut store, hundred, true), Standing::Ready);
+    part(&mut store, hundred);
+    assert_eq!(counted.look(&mut truth, &mut store), (3, 3));
+    assert_eq!(taken(&mut store, out, true), Ok(true));
+    assert_eq!((counted.look(&mut truth, &mut store), counted.recipients), ((4, 6), 551));
+    drop((store, truth));
+    drop(first);
+    let again = Database::open(home.path()).unwrap();
+    let mut truth = again.connection.prepare(TRUTH).unwrap();
+    let mut forget = again.connection.prepare("DELETE FROM spool_msg").unwrap();
+    let mut store = Store::prepare(&again).unwrap();
+    let mut counted = Counted::default();
+    assert_eq!((counted.look(&mut truth, &mut store), counted.recipients), ((4, 6), 0), "after a restart");
+    all(&mut store, &order(Deed::Drop, Which::All));
+    assert_eq!(counted.look(&mut truth, &mut store), (0, 0));
+    // One that goes with its body.
+    accept(&mut store, "shop", &many);
+    assert_eq!(counted.look(&mut truth, &mut store), (3, 3));
+    forget.execute([]).unwrap();
+    assert_eq!(counted.look(&mut truth, &mut store), (0, 0));
+}
