@@ -21,6 +21,8 @@ use super::id::MessageId;
 const MAX_HEADER: usize = 32 * 1024;
 /// Octets of a message that comes back whole, where RET=FULL asks for it. A larger one would burden who is told.
 pub const MAX_WHOLE: u64 = 50_000;
+/// Of one to whom an earlier attempt may have delivered, whatever the last one came to.
+const DOUBT: &str = "    An earlier attempt may have delivered it: the connection ended before the host answered.\r\n";
 /// Octets of base64 on a line: RFC 2045 section 6.8.
 const MAX_ENCODED: usize = 76;
 
@@ -49,6 +51,8 @@ pub struct Fate {
     pub enhanced: Option<String>,
     pub text: String,
     pub host: String,
+    /// An attempt, be it the last or an earlier one, may have delivered it.
+    pub doubt: bool,
 }
 
 /// What comes back of the message.
@@ -101,10 +105,16 @@ impl Notification<'_> {
         let Self { hostname, id, to, original, .. } = self;
         let from = self.from.map_or_else(|| format!("MAILER-DAEMON@{hostname}"), ToString::to_string);
         let is_any = |wanted: &[Action]| self.fates.iter().any(|fate| wanted.contains(&fate.action));
+        let is_lost = || {
+            let ends = |fate: &Fate| matches!(fate.action, Action::Failed | Action::Expired);
+            self.fates.iter().any(|fate| ends(fate) && !fate.doubt)
+        };
         let subject = match () {
-            () if is_any(&[Action::Failed, Action::Expired]) => "Your message was not delivered",
+            () if is_lost() => "Your message was not delivered",
             () if is_any(&[Action::Delayed]) => "Your message is delayed",
-            () if is_any(&[Action::Unknown]) => "It is not known whether your message was delivered",
+            () if is_any(&[Action::Unknown, Action::Failed, Action::Expired]) => {
+                "It is not known whether your message was delivered"
+            }
             () => "Your message was handed over",
         };
         let boundary = format!("=_{id}");
@@ -192,7 +202,10 @@ impl Fate {
             (Action::Expired, None) if answer.is_empty() => "given up, because its time was over".to_owned(),
             (Action::Expired, None) => format!("given up, because its time was over; last: {answer}"),
         };
-        format!("<{recipient}>\r\n    {said}\r\n")
+        // Of the others it is said already, or it is no matter any more.
+        let is_said = self.doubt && !matches!(self.action, Action::Unknown | Action::Relayed);
+        let doubt = if is_said { DOUBT } else { "" };
+        format!("<{recipient}>\r\n    {said}\r\n{doubt}")
     }
 
     /// RFC 3464 section 2.3, RFC 6533 section 3.

@@ -190,8 +190,9 @@ fn stop_line(stop: &Stop) -> String {
     let due = stop.next_us.map_or_else(String::new, |next| format!(" due={}", time(next)));
     let host = stop.host.as_ref().map_or_else(String::new, |host| format!(" host={host}"));
     let said = stop.said.as_ref().map_or_else(String::new, |said| format!(" said={said}"));
+    let doubt = if stop.doubt { " may-be-delivered" } else { "" };
     visible(&format!(
-        "{} {} via={} attempts={}{due}{}{host}{said}",
+        "{} {} via={} attempts={}{due}{doubt}{}{host}{said}",
         stop.recipient,
         stop.standing.word(),
         stop.route,
@@ -211,6 +212,7 @@ fn stop_object(stop: &Stop) -> Value {
         "enhanced": stop.enhanced,
         "host": stop.host,
         "said": stop.said,
+        "may_be_delivered": stop.doubt,
     })
 }
 

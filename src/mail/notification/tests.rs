@@ -15,6 +15,7 @@ fn fate(recipient: &str, action: Action, code: u16, enhanced: &str, text: &str) 
         enhanced: Some(enhanced.to_owned()),
         text: text.to_owned(),
         host: "mx.example.org".to_owned(),
+        doubt: false,
     }
 }
 
@@ -115,6 +116,25 @@ fn rule_x6_a_recipient_handed_over_to_a_host_without_dsn_is_relayed() {
         assert!(text.contains(expected), "{text}");
     }
     assert!(!text.contains("rfc822-headers") && !text.contains("could not be delivered"));
+}
+
+#[test]
+fn rule_q7_a_report_does_not_say_of_who_may_have_it_that_it_is_lost() {
+    let doubtful = |action| Fate { doubt: true, ..fate("rosa@example.org", action, 550, "5.7.1", "no") };
+    let words = "    An earlier attempt may have delivered it:";
+    for action in [Action::Failed, Action::Expired] {
+        let text = compose("shop@example.net", &[doubtful(action)], &Original::Nothing);
+        assert!(text.contains("Subject: It is not known whether") && text.contains(words), "{text}");
+        let lost = fate("max@example.org", action, 550, "5.1.1", "no such user");
+        let text = compose("shop@example.net", &[doubtful(action), lost], &Original::Nothing);
+        assert!(text.contains("Subject: Your message was not delivered") && text.contains(words), "{text}");
+    }
+    let text = compose("shop@example.net", &[doubtful(Action::Delayed)], &Original::Nothing);
+    assert!(text.contains("Subject: Your message is delayed") && text.contains(words), "{text}");
+    for action in [Action::Unknown, Action::Relayed] {
+        let text = compose("shop@example.net", &[doubtful(action)], &Original::Nothing);
+        assert!(!text.contains(words), "{text}");
+    }
 }
 
 #[test]

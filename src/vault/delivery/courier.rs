@@ -273,6 +273,8 @@ impl Courier {
             ));
         }
         events.extend(outcome::by_itself(name, state, leased, recipient));
+        let may_be = leased.is_doubtful(number) || name == Name::DeliverUnknown;
+        let events: Vec<Event> = events.into_iter().map(|event| outcome::doubted(event, may_be)).collect();
         let word = events.first().and_then(|event| event.reason.clone()).unwrap_or_default();
         let (owed, unknown) = (owes(leased, number, state, &said), name == Name::DeliverUnknown);
         let settled = Settled { state, owed, said, tried: true, unknown };

@@ -19,7 +19,8 @@ pub fn give_up(store: &mut Store<'_>, leased: &Leased, upstream: &str) -> Result
     let (said, state, name) = (Said::default(), State::Expired, Name::DeliverExpire);
     let (mut events, subject) = (Vec::new(), Subject::of(leased));
     for (number, addressee, attempts) in &leased.recipients {
-        events.push(outcome::event(name, leased, upstream, &addressee.address, *attempts, &said));
+        let event = outcome::event(name, leased, upstream, &addressee.address, *attempts, &said);
+        events.push(outcome::doubted(event, leased.is_doubtful(*number)));
         let owed = owes(leased, *number, state, &said);
         let settled = Settled { state, said: said.clone(), owed, tried: false, unknown: false };
         tell(leased, upstream, &settled, name);

@@ -109,6 +109,17 @@ fn unreported(leased: &Leased) -> Option<String> {
     (!leased.is_report).then(|| serde_json::json!({ "report": word }).to_string())
 }
 
+/// That event of the end of a recipient says so, if an attempt may have delivered to him.
+pub fn doubted(event: Event, is_doubtful: bool) -> Event {
+    if !is_doubtful || !matches!(event.name, Name::DeliverBounce | Name::DeliverExpire) {
+        return event;
+    }
+    let before = event.data.as_deref().and_then(|data| serde_json::from_str::<serde_json::Map<_, _>>(data).ok());
+    let mut data = before.unwrap_or_default();
+    data.insert("may_be_delivered".to_owned(), true.into());
+    Event { data: Some(serde_json::Value::Object(data).to_string()), ..event }
+}
+
 /// An event about one recipient of an attempt.
 pub fn event(name: Name, leased: &Leased, upstream: &str, recipient: &Address, attempt: u32, said: &Said) -> Event {
     let (outcome, reason) = match name {

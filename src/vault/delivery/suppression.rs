@@ -68,7 +68,8 @@ pub fn part(store: &mut Store<'_>, leased: &mut Leased, upstream: &str, passed_u
     for (number, addressee, attempts, why) in events {
         let event = outcome::event(name, leased, upstream, &addressee.address, attempts, &said);
         let data = serde_json::json!({ "because": why.word() }).to_string();
-        all.push(Event { reason: Some(REASON.to_owned()), data: Some(data), upstream: None, ..event });
+        let event = Event { reason: Some(REASON.to_owned()), data: Some(data), upstream: None, ..event };
+        all.push(outcome::doubted(event, leased.is_doubtful(number)));
         let owed = owes(leased, number, state, &said);
         let settled = Settled { state, said: said.clone(), owed, tried: false, unknown: false };
         tell(leased, upstream, &settled, name);

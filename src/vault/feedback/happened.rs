@@ -72,6 +72,8 @@ pub struct Happened {
     pub said: Said,
     /// When it is tried again.
     pub next_us: Option<u64>,
+    /// An attempt, this one or one before it, may have delivered it.
+    pub doubt: bool,
 }
 
 impl Happened {
@@ -99,6 +101,7 @@ impl Happened {
             upstream: Some(upstream.to_owned()),
             said: settled.said.clone(),
             next_us,
+            doubt: settled.state != State::Delivered && (settled.unknown || leased.is_doubtful(number)),
         })
     }
 }
@@ -113,10 +116,11 @@ impl From<Fate> for Happened {
             Action::Expired => (Told::Failed, "lifetime"),
             Action::Unknown => (Told::Failed, "unknown"),
         };
+        let doubt = fate.doubt && told != Told::Sent;
         let Fate { recipient, code, enhanced, text, host, .. } = fate;
         let said = Said { code, enhanced, text, host, ..Said::default() };
         let reason = reason.to_owned();
-        Self { number: None, told, reason, recipient, attempts: None, upstream: None, said, next_us: None }
+        Self { number: None, told, reason, recipient, attempts: None, upstream: None, said, next_us: None, doubt }
     }
 }
 
@@ -197,6 +201,7 @@ struct Data<'a> {
     attempts: Option<u32>,
     next_attempt_at: Option<String>,
     reply: Option<Answer<'a>>,
+    may_be_delivered: bool,
 }
 
 #[derive(Serialize)]
@@ -210,7 +215,7 @@ struct Answer<'a> {
 /// The body, which is the same at each attempt.
 fn body(subject: &Subject, happened: &Happened, webhook: Option<&Webhook>, now_us: u64) -> String {
     let mask = webhook.map_or(Mask::default(), |webhook| webhook.mask);
-    let Happened { number: _, told, reason, recipient, attempts, upstream, said, next_us } = happened;
+    let Happened { number: _, told, reason, recipient, attempts, upstream, said, next_us, doubt } = happened;
     let accepted_us = subject.message.time_ms().map_or(now_us, |ms| ms.saturating_mul(1000));
     // It quotes addresses.
     let text = Some(said.text.as_str()).filter(|text| mask == Mask::None && !text.is_empty());
@@ -238,6 +243,7 @@ fn body(subject: &Subject, happened: &Happened, webhook: Option<&Webhook>, now_u
             attempts: *attempts,
             next_attempt_at: next_us.map(time),
             reply: is_said.then_some(reply),
+            may_be_delivered: *doubt,
         },
     };
     let text = serde_json::to_string(&body).unwrap_or_default();
@@ -288,6 +294,7 @@ mod tests {
                 upstream: None,
                 said,
                 next_us: None,
+                doubt: false,
             };
             let (events, lifetime) = (Vec::new(), std::time::Duration::ZERO);
             let webhook = Webhook { name: "app".into(), events, mask: Mask::None, lifetime };

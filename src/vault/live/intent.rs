@@ -269,5 +269,6 @@ fn leased(from: &Sender, message: MessageId, line: &Line) -> Leased {
         body: Body::Inline(Vec::new()),
         lock: Lock::None,
         recipients: Vec::new(),
+        doubtful: Vec::new(),
     }
 }

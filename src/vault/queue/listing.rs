@@ -160,6 +160,7 @@ fn stop(one: &SeenRecipient, mask: Mask) -> Stop {
         enhanced: one.enhanced.clone(),
         said: one.said.as_deref().and_then(|said| said_as(said, mask)),
         host: one.host.clone().filter(|host| !host.is_empty()),
+        doubt: one.doubt && one.standing != Standing::Delivered,
     }
 }
 

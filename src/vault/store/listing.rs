@@ -34,6 +34,8 @@ pub struct SeenRecipient {
     pub enhanced: Option<String>,
     pub said: Option<String>,
     pub host: Option<String>,
+    /// An attempt may have delivered it.
+    pub doubt: bool,
 }
 
 pub struct Listing<'c> {
@@ -52,7 +54,7 @@ impl<'c> Listing<'c> {
             ))?,
             find: connection.prepare(&format!("SELECT {columns} FROM spool_msg WHERE msg_id = ?"))?,
             recipients: connection.prepare(
-                "SELECT n, rcpt, lane, state, held, attempts, next_us, code, enhanced, said, host, unknown FROM spool_rcpt \
+                "SELECT n, rcpt, lane, state, held, attempts, next_us, code, enhanced, said, host, unknown, doubt FROM spool_rcpt \
                  WHERE msg = ? ORDER BY n",
             )?,
         })
@@ -118,6 +120,7 @@ fn recipient(row: &Row<'_>, hold: Hold, now_us: u64) -> Result<SeenRecipient> {
         enhanced: row.get(8)?,
         said: row.get(9)?,
         host: row.get(10)?,
+        doubt: row.get(12)?,
     })
 }
 

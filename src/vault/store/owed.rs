@@ -14,7 +14,7 @@ use crate::vault::audit::row::{damaged, octets, unsigned};
 /// Recipients in one report. A message of more, all of whom fail at once, makes several.
 pub const MAX_FATES: u32 = 1000;
 /// What `fate` reads.
-pub const FATE: &str = "n, rcpt, state, code, enhanced, said, host, notify, orcpt, unknown";
+pub const FATE: &str = "n, rcpt, state, code, enhanced, said, host, notify, orcpt, unknown, doubt";
 
 /// Why a sender is to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +137,7 @@ pub fn fate(row: &Row<'_>, action: impl FnOnce(&Row<'_>) -> Option<Action>) -> R
             text: row.get::<_, Option<String>>(5)?.unwrap_or_default(),
             host: row.get::<_, Option<String>>(6)?.unwrap_or_default(),
             original: manner::wish(row, 7, 8)?.orcpt,
+            doubt: row.get(10)?,
         },
     ))
 }

@@ -91,6 +91,8 @@ pub struct Leased {
     pub lock: Lock,
     /// Number, recipient, attempts so far.
     pub recipients: Vec<(u32, Addressee, u32)>,
+    /// The numbers of those to whom an earlier attempt may have delivered it.
+    pub doubtful: Vec<u32>,
 }
 
 /// What a recipient's state becomes.
@@ -201,7 +203,7 @@ impl<'c> Spool<'c> {
                  flags, envid, on_unknown, ended, untold, report, webhook, instead FROM spool_msg \
                  LEFT JOIN spool_body AS body ON body.msg = id LEFT JOIN spool_webhook AS told ON told.msg = id WHERE id = ?",
             )?,
-            recipients: sql("SELECT n, rcpt, attempts, notify, orcpt FROM spool_rcpt WHERE job = ? ORDER BY n")?,
+            recipients: sql("SELECT n, rcpt, attempts, notify, orcpt, doubt FROM spool_rcpt WHERE job = ? ORDER BY n")?,
             take: sql(
                 "UPDATE spool_rcpt SET state = 1, job = ?1, unknown = 0 WHERE msg = ?2 AND n IN (SELECT n FROM spool_rcpt \
                        WHERE msg = ?2 AND state = 0 AND held = 0 AND lane = ?3 AND next_us <= ?4 ORDER BY n LIMIT ?5)",
@@ -209,7 +211,7 @@ impl<'c> Spool<'c> {
             lease: sql("INSERT INTO spool_lease(job, msg, upstream, delivery_id, leased_us) VALUES(?, ?, ?, ?, ?)")?,
             settle: sql(
                 "UPDATE spool_rcpt SET state = ?1, next_us = coalesce(?2, next_us), attempts = min(attempts + ?11, 1000000), \
-                         job = NULL, owed = ?7, unknown = ?12, held = iif(?10, max(held, 1), held), \
+                         job = NULL, owed = ?7, unknown = ?12, doubt = max(doubt, ?12), held = iif(?10, max(held, 1), held), \
                          code = iif(?3 IS NULL AND ?5 = '', code, ?3), enhanced = iif(?3 IS NULL AND ?5 = '', enhanced, ?4), \
                          host = iif(?3 IS NULL AND ?5 = '', host, ?6), said = iif(?3 IS NULL AND ?5 = '', said, ?5) \
                  WHERE job = ?8 AND n = ?9",

@@ -48,7 +48,7 @@ impl<'c> Transfer<'c> {
                        LEFT JOIN spool_webhook AS told ON told.msg = id WHERE msg_id = ?",
             )?,
             recipients: sql(
-                "SELECT rcpt, notify, orcpt, state, held, attempts, next_us, code, enhanced, said, host, unknown, since_us \
+                "SELECT rcpt, notify, orcpt, state, held, attempts, next_us, code, enhanced, said, host, unknown, since_us, doubt \
                  FROM spool_rcpt WHERE msg = ? ORDER BY n",
             )?,
             moves: sql(
@@ -75,14 +75,14 @@ impl<'c> Transfer<'c> {
             // Given up by order is not its end elsewhere, unless it may have been delivered.
             was: sql(
                 "SELECT rcpt, state = 3 AND said IS 'dropped' AND code IS NULL AND enhanced IS NULL AND host IS NULL \
-                        AND unknown = 0 \
+                        AND unknown = 0 AND doubt = 0 \
                  FROM spool_msg JOIN spool_rcpt ON msg = id WHERE msg_id = ? AND done_us IS NOT NULL ORDER BY n",
             )?,
             forget: sql("DELETE FROM spool_msg WHERE msg_id = ? AND done_us IS NOT NULL")?,
             suspect: sql("UPDATE spool_msg SET ended = ? WHERE id = ?")?,
             place: sql(
                 "UPDATE spool_rcpt SET state = ?3, held = ?4, attempts = ?5, next_us = ?6, code = ?7, enhanced = ?8, \
-                        said = ?9, host = ?10, unknown = ?11, since_us = ?12 WHERE msg = ?1 AND n = ?2",
+                        said = ?9, host = ?10, unknown = ?11, doubt = ?11, since_us = ?12 WHERE msg = ?1 AND n = ?2",
             )?,
         })
     }
@@ -202,7 +202,7 @@ fn recipient(row: &Row<'_>, is_quarantined: impl Fn(bool) -> bool, now_us: u64) 
         enhanced: row.get(8)?,
         said: row.get(9)?,
         host: row.get(10)?,
-        unknown: row.get(11)?,
+        unknown: row.get(11)? || row.get(13)?,
         since_us: row.get::<_, Option<i64>>(12)?.and_then(|since| u64::try_from(since).ok()),
     })
 }

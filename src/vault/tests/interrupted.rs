@@ -64,6 +64,46 @@ fn rule_q7_a_courier_that_ends_behind_the_content_leaves_an_unknown_outcome() {
     }
 }
 
+/// Reports, the log and the queue remember that somebody may have it, whatever comes after that attempt.
+#[test]
+fn rule_q7_who_may_have_it_may_have_it_whatever_the_next_attempt_comes_to() {
+    // Put off and then refused by the next ones; and over when the next one puts it off.
+    for (is_over, name) in [(false, "deliver.bounce"), (true, "deliver.expire")] {
+        let mut bench = bench(OnUnknown::Retry);
+        bench.slice.retry = vec![Duration::ZERO];
+        let mut vault = bench.run();
+        test(async {
+            let (mut courier, job, _) = offered(&bench, &mut vault, &["x@example.org"], b"x\r\n").await;
+            courier.content(job).await;
+        });
+        vault.drain();
+        if is_over {
+            let database = Database::open(bench.home.path()).unwrap();
+            database.connection.execute("UPDATE spool_msg SET expires_us = 1", []).unwrap();
+        }
+        let mut vault = bench.run();
+        test(async {
+            let mut next = vault.courier().await;
+            let outcomes = [Outcome::Deferred(said(450)), Outcome::Failed(said(550))];
+            for outcome in outcomes.into_iter().take(if is_over { 1 } else { 2 }) {
+                let (job, _, recipients, _) = next.message().await;
+                next.say(job, recipients[0].0, outcome).await;
+                next.settled(job).await;
+            }
+            let (_, text) = report(&mut next).await;
+            for expected in ["Subject: It is not known", "An earlier attempt may have delivered it"] {
+                assert!(text.contains(expected), "{name}: {text}");
+            }
+        });
+        vault.drain();
+        let events = bench.events(&Filter::default());
+        let event = events.iter().find(|event| event.get("event") == Some(name)).unwrap();
+        let data: serde_json::Value = serde_json::from_str(event.get("data").unwrap()).unwrap();
+        assert_eq!(data["may_be_delivered"], true, "{name}");
+        assert_eq!(bench.count("SELECT sum(doubt) FROM spool_rcpt WHERE unknown = 0"), 1, "{name}");
+    }
+}
+
 #[test]
 fn rule_q7_a_courier_that_ends_before_the_content_does_has_delivered_nothing() {
     for on_unknown in ALL {

@@ -105,6 +105,8 @@ pub struct Stop {
     /// What the upstream said, where that may be seen.
     pub said: Option<String>,
     pub host: Option<String>,
+    /// An attempt, the last or one before it, may have delivered it.
+    pub doubt: bool,
 }
 
 /// What is counted together.

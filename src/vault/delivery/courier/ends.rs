@@ -94,7 +94,8 @@ impl Courier {
         let (mut all, mut events) = (Vec::new(), Vec::new());
         for (number, (recipient, attempts)) in &active.open {
             let attempt = attempts.saturating_add(1);
-            events.push(outcome::event(Name::DeliverExpire, &active.leased, upstream, recipient, attempt, &said));
+            let event = outcome::event(Name::DeliverExpire, &active.leased, upstream, recipient, attempt, &said);
+            events.push(outcome::doubted(event, active.leased.is_doubtful(*number)));
             let owed = owes(&active.leased, *number, state, &said);
             let settled = Settled { state, owed, said: said.clone(), tried: true, unknown: false };
             tell(&active.leased, upstream, &settled, Name::DeliverExpire);

@@ -189,6 +189,7 @@ fn leased(credential: &str) -> Leased {
         body: crate::vault::store::spool::Body::Inline(Vec::new()),
         lock: crate::vault::store::keys::Lock::None,
         recipients: Vec::new(),
+        doubtful: Vec::new(),
     }
 }
 

@@ -20,6 +20,12 @@ pub struct Interrupted {
     pub on_unknown: OnUnknown,
 }
 
+impl Leased {
+    pub fn is_doubtful(&self, number: u32) -> bool {
+        self.doubtful.contains(&number)
+    }
+}
+
 pub struct Leases<'c> {
     mark: [Statement<'c>; 2],
     suspects: Statement<'c>,
@@ -114,9 +120,11 @@ impl Spool<'_> {
     pub fn leased(&mut self, job: u64, row: i64, lane: &str, delivery: Uuid) -> Result<Leased> {
         let recipients = self.recipients.query_map([integer(job)], |row| {
             let addressee = Addressee { address: address(row, 1)?, wish: manner::wish(row, 3, 4)? };
-            Ok((super::number(row, 0)?, addressee, super::number(row, 2)?))
+            Ok(((super::number(row, 0)?, addressee, super::number(row, 2)?), row.get::<_, bool>(5)?))
         })?;
         let recipients = recipients.collect::<Result<Vec<_>>>()?;
+        let doubtful = recipients.iter().filter(|(_, doubt)| *doubt).map(|((number, ..), _)| *number).collect();
+        let recipients: Vec<_> = recipients.into_iter().map(|(recipient, _)| recipient).collect();
         self.message.query_row([row], |columns| {
             let body = match (columns.get(6)?, columns.get(7)?) {
                 (Some(content), None) => Body::Inline(content),
@@ -147,6 +155,7 @@ impl Spool<'_> {
                 body,
                 lock: Lock::None,
                 recipients,
+                doubtful,
             })
         })
     }
