@@ -281,7 +281,12 @@ impl Running {
         let (ours, theirs) = stream();
         self.introduce(Talk::Delivery, End::Asks, Role::Courier, upstream, theirs);
         let (progress, offers) = channel::open(ours, &Sealed::for_tests()).unwrap();
-        Courier { progress, offers, numbers: std::collections::HashMap::new() }
+        Courier {
+            progress,
+            offers,
+            numbers: std::collections::HashMap::new(),
+            ahead: std::collections::VecDeque::new(),
+        }
     }
 
     /// A connection to the control socket.

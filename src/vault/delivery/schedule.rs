@@ -269,7 +269,7 @@ impl Schedule {
     /// A courier has these now; whoever was to be alone and isn't there keeps nobody out. With `is_passed_over` others of the lane are due and may have none until one comes back.
     fn took(&mut self, plan: &Plan, leased: &[Leased], is_passed_over: bool) {
         if let Some(courier) = self.courier(&plan.upstream, plan.instance) {
-            leased.iter().for_each(|leased| courier.took(&leased.principal));
+            leased.iter().for_each(|leased| courier.took(&leased.whose()));
             courier.is_alone &= !leased.is_empty();
         }
         if let Some(upstream) = self.upstreams.get_mut(&plan.upstream).filter(|_| is_passed_over) {

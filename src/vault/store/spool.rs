@@ -267,13 +267,13 @@ impl<'c> Spool<'c> {
             ],
             |row| row.get(0),
         )?;
-        let (urgent, due) = (accepted.is_urgent(), integer(accepted.due_us));
+        let (urgent, due, who) = (accepted.is_urgent(), integer(accepted.due_us), accepted.whose());
         for (n, (recipient, lane)) in (0u32..).zip(&accepted.recipients) {
             // Who is to be held for a while is late only after that.
             let is_told = accepted.sender.is_some() && accepted.delays.are_told(recipient.wish.notify);
             let since = is_told.then(|| integer(accepted.due_us.max(accepted.accepted_us)));
             let (notify, orcpt) = manner::columns(&recipient.wish);
-            let (to, who) = (recipient.address.to_string(), &accepted.principal);
+            let to = recipient.address.to_string();
             self.insert_recipient.execute(params![row, n, to, lane, due, notify, orcpt, who, urgent, since])?;
         }
         Ok(row)
@@ -315,8 +315,8 @@ impl<'c> Spool<'c> {
         Ok(changed == 1)
     }
 
-    /// When nobody waits for it any more and no report of it is owed, destroys the body of a message and its key in this transaction, and returns the
-    /// segment that must be removed after it.
+    /// When nobody waits for it any more and no report of it is owed, destroys the body of a message and its key in this transaction,
+    /// and returns the segment that must be removed after it.
     pub fn finish(&mut self, row: i64, now_us: u64, keys: &mut Keys<'_>) -> Result<Option<String>> {
         if self.open.query_row([row], |row| row.get::<_, bool>(0))? {
             return Ok(None);

@@ -1,6 +1,6 @@
 //! The test as a courier.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use super::*;
 
@@ -20,10 +20,19 @@ pub struct Courier {
     pub offers: Receiver<Offer>,
     /// Whom each job is for.
     pub numbers: HashMap<Job, Vec<u32>>,
+    /// What came of other jobs while the content of one was read.
+    pub ahead: VecDeque<Offer>,
 }
 
 impl Courier {
     pub async fn offer(&mut self) -> Offer {
+        match self.ahead.pop_front() {
+            Some(offer) => offer,
+            None => self.hear().await,
+        }
+    }
+
+    async fn hear(&mut self) -> Offer {
         let offer = tokio::time::timeout(Duration::from_secs(10), self.offers.receive()).await;
         let offer = offer.expect("an offer in time").unwrap().expect("an open channel");
         if let Offer::Recipients { job, batch } = &offer {
@@ -61,13 +70,16 @@ impl Courier {
             self.progress.send(Progress::Want { job, octets: 40_000 }).await.unwrap();
             let mut wanted = 40_000;
             while wanted > 0 {
-                match self.offer().await {
+                match self.hear().await {
                     Offer::Content { octets, .. } => {
                         assert!(octets.0.len() <= wanted, "more than was asked for");
                         wanted -= octets.0.len();
                         content.extend(octets.0);
                     }
                     Offer::End { .. } => return content,
+                    other @ (Offer::Message { job: of, .. } | Offer::Recipients { job: of, .. }) if of != job => {
+                        self.ahead.push_back(other);
+                    }
                     other => panic!("{other:?}"),
                 }
             }

@@ -198,10 +198,16 @@ fn a_courier_that_ends_before_the_end_has_delivered_nothing_and_behind_it_nobody
                 stage.end().await;
                 let Stage { courier, .. } = &mut stage;
                 let (progress, offers) = unused();
-                drop(std::mem::replace(courier, Courier { progress, offers, numbers: Default::default() }));
+                drop(std::mem::replace(
+                    courier,
+                    Courier { progress, offers, numbers: Default::default(), ahead: Default::default() },
+                ));
             } else {
                 let (progress, offers) = unused();
-                drop(std::mem::replace(&mut stage.courier, Courier { progress, offers, numbers: Default::default() }));
+                drop(std::mem::replace(
+                    &mut stage.courier,
+                    Courier { progress, offers, numbers: Default::default(), ahead: Default::default() },
+                ));
                 // What is still to come is read to its end.
                 assert!(matches!(stage.edge.answer().await, Answer::Credit { .. }));
                 stage.commit("a@example.net").await;

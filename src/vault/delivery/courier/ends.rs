@@ -111,7 +111,7 @@ impl Courier {
 
     /// The job is over. Its lease ends when its outcomes are on the disk; what has none waits until then.
     pub(super) fn end(&self, active: Active, next_us: u64, proof: Proof) {
-        self.vault.schedule.borrow_mut().returned(&self.peer.label, self.peer.instance, &active.leased.principal);
+        self.vault.schedule.borrow_mut().returned(&self.peer.label, self.peer.instance, &active.leased.whose());
         let (vault, upstream) = (Rc::clone(&self.vault), self.peer.label.clone());
         self.vault.finish(async move {
             for writing in active.writing {
@@ -167,7 +167,7 @@ impl Courier {
         }
         // What was leased to it and never offered.
         while let Some(message) = leased.recv().await {
-            self.vault.schedule.borrow_mut().returned(&self.peer.label, self.peer.instance, &message.principal);
+            self.vault.schedule.borrow_mut().returned(&self.peer.label, self.peer.instance, &message.whose());
             unsaid(&self.vault, &self.peer.label, &message);
             release(&self.vault, message.job, message.lane, now_us());
         }

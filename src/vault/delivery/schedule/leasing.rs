@@ -84,7 +84,7 @@ async fn lease(vault: &Rc<Vault>, plan: Plan) {
                         found.expired += 1;
                         continue;
                     }
-                    share.take(&leased.principal);
+                    share.take(&leased.whose());
                     found.leased.push(Leased { day_slot: taken_in, ..leased });
                 }
                 None => break,
@@ -122,7 +122,7 @@ async fn lease(vault: &Rc<Vault>, plan: Plan) {
     for message in found.leased {
         if let Err(gone) = plan.offers.send(message) {
             let message = gone.0;
-            vault.schedule.borrow_mut().returned(&plan.upstream, plan.instance, &message.principal);
+            vault.schedule.borrow_mut().returned(&plan.upstream, plan.instance, &message.whose());
             unsaid(vault, &plan.upstream, &message);
             release(vault, message.job, message.lane, now_us());
         }

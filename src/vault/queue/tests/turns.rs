@@ -63,6 +63,23 @@ fn rule_q11_what_lives_shortly_goes_first_and_starves_nobody() {
 }
 
 #[test]
+fn rule_q11_a_report_of_the_gates_own_does_not_wait_behind_all_mail_of_its_credential() {
+    let home = home();
+    let database = Database::open(home.path()).unwrap();
+    let mut store = Store::prepare(&database).unwrap();
+    fill(&mut store, (0..3000).map(|_| patient("shop", 3)));
+    // A client's message that says of itself that it is one waits like the rest.
+    let sent = Accepted { is_report: true, ..patient("shop", 3) };
+    let own = [(); 3].map(|()| Accepted { session: Uuid::nil(), is_report: true, ..patient("shop", 3) });
+    let expected = own.each_ref().map(|own| own.message);
+    fill(&mut store, [sent.clone()].into_iter().chain(own));
+    let order: Vec<_> = (0..20).map(|job| lease(&mut store, job).unwrap().1).collect();
+    let places = expected.map(|own| order.iter().position(|leased| *leased == own));
+    assert!(places.iter().all(|place| place.is_some_and(|place| place < 6)), "{places:?}");
+    assert!(!order.contains(&sent.message));
+}
+
+#[test]
 fn who_is_not_due_or_held_is_passed_over() {
     let home = home();
     let database = Database::open(home.path()).unwrap();

@@ -1,4 +1,4 @@
--- db/vault.db, version 16: what the versions before it did not have.
+-- db/vault.db, version 13: what the versions before it did not have.
 
 -- The spool: outcomes that nobody knew --------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Result, Statement, params};
 use uuid::Uuid;
 
-use super::{Body, Leased, PER_OFFER, Spool, address, id, manner, reverse_path};
+use super::{Body, Leased, PER_OFFER, Spool, address, id, manner, reverse_path, turns};
 use crate::mail::envelope::Addressee;
 use crate::policy::OnUnknown;
 use crate::policy::reports::Reports;
@@ -23,6 +23,11 @@ pub struct Interrupted {
 impl Leased {
     pub fn is_doubtful(&self, number: u32) -> bool {
         self.doubtful.contains(&number)
+    }
+
+    /// Who takes turns for it.
+    pub fn whose(&self) -> String {
+        turns::whose(&self.principal, self.session, self.is_report)
     }
 }
 
@@ -94,7 +99,7 @@ impl Spool<'_> {
     ) -> Result<Option<Leased>> {
         let Some(row) = self.turns.next(lane, now_us, may)? else { return Ok(None) };
         let leased = self.lease_row(row, lane, upstream, job, now_us, keys)?;
-        self.turns.charge(lane, &leased.principal, leased.bytes, leased.recipients.len());
+        self.turns.charge(lane, &leased.whose(), leased.bytes, leased.recipients.len());
         Ok(Some(leased))
     }
 

@@ -7,7 +7,9 @@ use std::cell::Cell;
 use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, Result, Statement, params};
+use uuid::Uuid;
 
+use super::Accepted;
 use crate::vault::audit::row::integer;
 
 /// What lives no longer than this goes first: a code that is good for minutes is worth nothing behind a newsletter.
@@ -17,6 +19,20 @@ pub const IN_A_ROW: u32 = 4;
 /// One turn is a message of so many octets, to so many recipients.
 const OCTETS: u64 = 256 * 1024;
 const RECIPIENTS: u64 = 20;
+
+/// Who takes turns for a message. Reports of the gate's own have turns of their own beside the mail of their credential: they tell
+/// of mail that waits, or is lost, and would be told behind all else of it. Whoever sends a report makes it no such one.
+pub(super) fn whose(principal: &str, session: Uuid, is_report: bool) -> String {
+    // No credential has such an id.
+    if is_report && session.is_nil() { format!("<{principal}>") } else { principal.to_owned() }
+}
+
+impl Accepted {
+    /// Who takes turns for it.
+    pub fn whose(&self) -> String {
+        whose(&self.principal, self.session, self.is_report)
+    }
+}
 
 /// The circle of one lane.
 #[derive(Debug, Default)]
