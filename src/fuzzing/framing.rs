@@ -42,7 +42,7 @@ impl Seen {
     /// Whether another may follow on its connection.
     fn persists(&self) -> bool {
         let says = |word: &[u8]| self.fields.iter().any(|(name, value)| name == "connection" && value == word);
-        self.whole && !says(b"close") && (!self.is_old || says(b"keep-alive"))
+        self.whole && !says(b"close") && !self.is_old
     }
 }
 

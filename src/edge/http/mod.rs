@@ -65,6 +65,11 @@ const REQUEST: Duration = Duration::from_secs(90);
 const AFTERMATH: Duration = Duration::from_secs(10);
 /// The same for the last request of a connection, and the time in which its answer is read.
 const LAST_REQUEST: Duration = Duration::from_secs(120);
+/// How long a connection on which nothing is asked is kept when this process is to end: a request that is on its way then is answered
+/// and not cut off, and its client knows that it was not begun.
+const DEPARTURE: Duration = Duration::from_secs(1);
+/// When such a request is to come again, on a connection to whoever takes over, in seconds.
+const ELSEWHERE: u32 = 1;
 /// How long and how much we listen to a client that still sends after our last word, so that it gets to read it: a socket
 /// closed over unread octets is reset, and the reply with it.
 const LINGER: Duration = Duration::from_secs(2);
@@ -113,6 +118,9 @@ where
         () = last_call => None,
     };
     if done.is_none() {
+        done = timeout(DEPARTURE, &mut connection).await.ok();
+    }
+    if done.is_none() {
         Pin::new(&mut connection).graceful_shutdown();
         done = timeout(LAST_REQUEST, &mut connection).await.ok();
     }
@@ -139,6 +147,11 @@ where
 }
 
 impl Session {
+    /// This process takes nothing new any more.
+    fn leaves(&self) -> bool {
+        *self.front.phase.borrow() != Phase::Serving
+    }
+
     /// A proxy is at the other end that says whose each request is.
     fn has_trusted_peer(&self) -> bool {
         let Desk { reach, dialect, .. } = &self.front.desk;
@@ -186,12 +199,13 @@ async fn answer(session: Arc<Session>, request: Request<Incoming>) -> Result<Rep
     let served = session.requests.fetch_add(1, Ordering::Relaxed).saturating_add(1);
     let id = MessageId::now();
     let until = Instant::now() + REQUEST - AFTERMATH;
+    let (own, leaves) = (Arc::clone(&session), session.leaves());
     let mut reply = apart(id, session.peer, async move {
         let (head, body) = request.into_parts();
-        work(&session, &head, body, id, until).await
+        work(&own, &head, body, id, until, leaves).await
     })
     .await;
-    if served >= REQUESTS {
+    if served >= REQUESTS || session.leaves() {
         reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(reply)
@@ -206,7 +220,14 @@ async fn apart(id: MessageId, peer: SocketAddr, work: impl Future<Output = Reply
     })
 }
 
-async fn work(session: &Session, head: &Parts, body: Incoming, mut id: MessageId, until: Instant) -> Reply {
+async fn work(
+    session: &Session,
+    head: &Parts,
+    body: Incoming,
+    mut id: MessageId,
+    until: Instant,
+    leaves: bool,
+) -> Reply {
     let desk = &session.front.desk;
     let routed = request::addressed(head, &desk.reach.hosts).and_then(|()| match cors::preflight(head, desk) {
         Some(word) => word.map(|()| Route::Preflight),
@@ -215,6 +236,7 @@ async fn work(session: &Session, head: &Parts, body: Incoming, mut id: MessageId
     let path = routed.as_ref().map_or("", |route| route.path());
     let mut unread = !body.is_end_stream();
     let result = match routed {
+        Ok(Route::Send) if leaves => Err(leaving()),
         Ok(Route::Send) => send(session, head, body, &mut unread, &mut id, until).await,
         // Nobody reads it here, so nobody would find out that it has no end.
         Ok(Route::Health | Route::Preflight) if unread => {
@@ -233,6 +255,13 @@ async fn work(session: &Session, head: &Parts, body: Incoming, mut id: MessageId
     });
     cors::share(&mut reply, head, desk);
     reply
+}
+
+/// Nothing of the request was begun.
+fn leaving() -> Fault {
+    let message =
+        "this part of the gate is being replaced or stopped and took nothing; send it again on a new connection";
+    Fault::new(Code::StoreUnavailable, message).after(ELSEWHERE).closing()
 }
 
 /// Says that the process answers. It asks nobody, so that a probe can't be used to load anything.

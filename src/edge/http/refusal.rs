@@ -31,9 +31,13 @@ pub fn tell(front: &Front, peer: SocketAddr, id: MessageId, path: &str, fault: &
 /// Answers octets that are no request. The connection ends with it.
 pub async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, flaw: wall::Flaw, front: &Front, peer: SocketAddr) {
     let id = MessageId::now();
-    let bodiless = flaw.bodiless;
+    let (bodiless, left) = (flaw.bodiless, flaw.left);
     let fault = Fault::from(flaw);
-    tell(front, peer, id, "", &fault);
+    if left {
+        tracing::debug!(request = %id, %peer, "the client left in the middle of a head");
+    } else {
+        tell(front, peer, id, "", &fault);
+    }
     let octets = octets(reply::fault(&fault, id), bodiless).await;
     // Who is gone, or reads nothing, is told nothing.
     let _ = timeout(WRITE, async {

@@ -140,6 +140,11 @@ async fn requests_that_cannot_be_served_get_their_code_and_ask_the_vault_nothing
 async fn the_405_and_the_401_say_what_would_be_right() {
     let response = House::new(Ways::default()).client.ask("PUT /healthz HTTP/1.1\r\nHost: gate\r\n\r\n").await;
     assert_eq!(response.field("allow"), Some("GET, HEAD"));
+    for method in ["TRACE", "GET"] {
+        let request = format!("{method} /v1/send HTTP/1.1\r\nHost: gate\r\n\r\n");
+        let response = House::new(Ways::default()).client.ask(&request).await;
+        assert_eq!((response.status, response.field("allow")), (405, Some("POST")), "{method}");
+    }
     let response = House::new(Ways::default()).client.ask(&post_with("", GOOD)).await;
     assert_eq!(response.field("www-authenticate"), Some("Bearer realm=\"gatepost\""));
     assert_eq!(response.field("connection"), Some("close"), "its body was not read");

@@ -74,7 +74,7 @@ async fn rule_w5_what_is_no_request_is_answered_in_the_form_of_all_errors_and_ne
         ("a field that is too long", post(&format!("X: {}\r\n", "y".repeat(20_000))), "431"),
         ("a long target", send(&format!("GET /{} HTTP/1.1", "a".repeat(70_000)), "", ""), "414"),
         ("another protocol", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(), "400"),
-        ("no method of ours", send("TRACE / HTTP/1.1", "Host: gate\r\n", ""), "405"),
+        ("no method of ours", send("CONNECT / HTTP/1.1", "Host: gate\r\n", ""), "405"),
     ];
     for (what, raw, status) in cases {
         let mut house = House::new(Ways::default());

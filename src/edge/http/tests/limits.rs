@@ -141,8 +141,31 @@ async fn rule_w10_a_drain_ends_idle_connections_and_lets_the_request_at_hand_fin
         tokio::task::yield_now().await;
     }
     house.phase.send(Phase::Draining).unwrap();
-    assert_eq!(house.client.hear().await.status, 202);
+    let done = house.client.hear().await;
+    assert_eq!((done.status, done.field("connection")), (202, Some("close")));
     assert!(house.client.is_closed().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_w10_a_request_that_comes_while_it_drains_is_told_to_come_again_and_not_cut_off() {
+    for (request, status) in [(post(GOOD), 503), ("GET /healthz HTTP/1.1\r\nHost: gate\r\n\r\n".to_owned(), 200)] {
+        let mut house = House::new(Ways::default());
+        assert_eq!(house.client.ask(&post(GOOD)).await.status, 202);
+        house.phase.send(Phase::Draining).unwrap();
+        // It was on its way when the drain began.
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        let asks = house.seen().asks;
+        let told = house.client.ask(&request).await;
+        assert_eq!((told.status, told.field("connection")), (status, Some("close")), "{told:?}");
+        if status == 503 {
+            assert_eq!((told.code(), told.field("retry-after")), ("store_unavailable", Some("1")));
+            assert_eq!(told.body["retryable"], true);
+        }
+        let seen = house.seen();
+        let heard = (seen.asks - usize::from(seen.closed), seen.kept.len());
+        assert_eq!(heard, (asks, 1), "the vault hears of nothing but the end");
+        assert!(house.client.is_closed().await);
+    }
 }
 
 #[tokio::test]

@@ -14,16 +14,18 @@ pub struct Flaw {
     pub message: Cow<'static, str>,
     /// It is in the head of a HEAD, whose answer ends with the head whatever it says (RFC 9112 section 6.3).
     pub bodiless: bool,
+    /// The client has left, as many do: it is no line in the log.
+    pub left: bool,
 }
 
 impl Flaw {
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), bodiless: false }
+        Self { code, message: message.into(), bodiless: false, left: false }
     }
 
     /// The octets have no meaning, or two.
     pub const fn framing(message: &'static str) -> Self {
-        Self { code: Code::BadRequest, message: Cow::Borrowed(message), bodiless: false }
+        Self { code: Code::BadRequest, message: Cow::Borrowed(message), bodiless: false, left: false }
     }
 }
 

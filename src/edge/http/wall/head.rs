@@ -60,13 +60,23 @@ impl<'a> Head<'a> {
             }
             fields.push(Field::read(line)?);
         }
+        // Many a program behind a gate reads `_` as `-`, and a second length or key in what we passed over.
+        let is_disguised = |field: &Field<'_>| {
+            let name = field.name.replace('_', "-");
+            name != field.name && SINGLE.iter().chain(&HOP).any(|known| name.eq_ignore_ascii_case(known))
+        };
+        if fields.iter().any(is_disguised) {
+            return Err(Flaw::framing(
+                "a field's name has _ where one that means something here has -; write it with -",
+            ));
+        }
         let twice = |name: &&&str| fields.iter().filter(|field| field.is(name)).nth(1).is_some();
         if let Some(name) = SINGLE.iter().find(twice) {
             return Err(Flaw::new(Code::BadRequest, format!("{name} stands twice in the request; send it once")));
         }
         check_host(&fields, &target, version)?;
         let length = Length::of(&fields, version)?;
-        let persistence = persistence(&fields, version);
+        let persistence = persistence(&fields);
         fields.retain(|field| !HOP.iter().any(|name| field.is(name)));
         for field in &mut fields {
             if field.is("content-length") {
@@ -115,21 +125,20 @@ fn check_host(fields: &[Field<'_>], target: &Target<'_>, version: Version) -> Re
     };
     match (host, target.host) {
         (None, _) => Err(Flaw::framing("the Host field is not a host")),
-        (Some(host), Some(named)) if !host.is(&named) => Err(Flaw::framing("the request names two different hosts")),
+        (Some(host), Some(named)) if !host.is(&named, target.port) => {
+            Err(Flaw::framing("the request names two different hosts"))
+        }
         _ => Ok(()),
     }
 }
 
-/// What the client says of the connection's end, in the one word that changes anything.
-fn persistence(fields: &[Field<'_>], version: Version) -> Option<&'static [u8]> {
+/// What the client says of the connection's end, in the one word that changes anything. HTTP/1.0 ends it with each request, whatever
+/// it asks for: an old proxy passes `keep-alive` on without knowing what it is (RFC 9112 section C.2.2).
+fn persistence(fields: &[Field<'_>]) -> Option<&'static [u8]> {
     let options = || {
         let fields = fields.iter().filter(|field| field.is("connection"));
         fields.flat_map(|field| field.value.split(|octet| *octet == b',')).map(<[u8]>::trim_ascii)
     };
     let has = |word: &[u8]| options().any(|option| option.eq_ignore_ascii_case(word));
-    match version {
-        _ if has(b"close") => Some(b"close"),
-        Version::Http10 if has(b"keep-alive") => Some(b"keep-alive"),
-        _ => None,
-    }
+    has(b"close").then_some(b"close")
 }

@@ -38,8 +38,8 @@ impl<'a> Host<'a> {
         is_sound.then_some(Self { name, port })
     }
 
-    /// Whether both are the same, whatever their case.
-    pub fn is(&self, other: &Self) -> bool {
-        self.name.eq_ignore_ascii_case(other.name) && self.port == other.port
+    /// Whether both are the same, whatever their case; who names no port means this one.
+    pub fn is(&self, other: &Self, port: u16) -> bool {
+        self.name.eq_ignore_ascii_case(other.name) && self.port.unwrap_or(port) == other.port.unwrap_or(port)
     }
 }

@@ -152,6 +152,7 @@ impl<S> Wall<S> {
         self.end = Some(match midway {
             true => {
                 let flaw = Flaw::framing("the connection's input ended in the middle of a head");
+                let flaw = Flaw { left: true, ..flaw };
                 End::InHead(self.framer.of_head(flaw))
             }
             false => End::Left,

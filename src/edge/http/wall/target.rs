@@ -9,6 +9,8 @@ use crate::edge::http::reply::Code;
 /// Octets of a target, and of the query in it: the longest that we have are far below.
 pub const TARGET: usize = 2048;
 pub const QUERY: usize = 1024;
+const HTTP: u16 = 80;
+const HTTPS: u16 = 443;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target<'a> {
@@ -16,6 +18,8 @@ pub struct Target<'a> {
     pub path: Cow<'a, str>,
     /// The host that stands in a target which is a whole URI.
     pub host: Option<Host<'a>>,
+    /// What its scheme means where no port is named.
+    pub port: u16,
 }
 
 impl<'a> Target<'a> {
@@ -25,17 +29,17 @@ impl<'a> Target<'a> {
         }
         let text = std::str::from_utf8(target).ok().filter(|target| target.bytes().all(|b| b.is_ascii_graphic()));
         let text = text.ok_or_else(|| Flaw::framing("the target holds an octet that must be percent-encoded"))?;
-        if method == "CONNECT" || method == "TRACE" || text == "*" && method == "OPTIONS" {
+        if method == "CONNECT" || text == "*" && method == "OPTIONS" {
             return Err(Flaw::new(Code::MethodNotAllowed, "this method is not served here"));
         }
-        let (path, host) = match scheme(text) {
-            Some(rest) => {
+        let (path, host, port) = match scheme(text) {
+            Some((rest, port)) => {
                 let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
                 let host = Host::read(host).ok_or_else(|| Flaw::framing("the target's host is not a host"))?;
                 let path = if path.starts_with('/') { path.into() } else { format!("/{path}").into() };
-                (path, Some(host))
+                (path, Some(host), port)
             }
-            None => (Cow::Borrowed(text), None),
+            None => (Cow::Borrowed(text), None, HTTP),
         };
         if !path.starts_with('/') {
             return Err(Flaw::framing("the target must begin with a slash"));
@@ -46,7 +50,7 @@ impl<'a> Target<'a> {
         if path.split_once('?').is_some_and(|(_, query)| query.len() > QUERY) {
             return Err(long());
         }
-        Ok(Self { path, host })
+        Ok(Self { path, host, port })
     }
 }
 
@@ -54,10 +58,11 @@ pub fn long() -> Flaw {
     Flaw::new(Code::UriTooLong, format!("the target is longer than {TARGET} octets, or the query in it than {QUERY}"))
 }
 
-fn scheme(text: &str) -> Option<&str> {
-    ["http://", "https://"].into_iter().find_map(|scheme| {
+/// What stands behind the scheme, and the port that it means (RFC 9110 sections 4.2.1 and 4.2.2).
+fn scheme(text: &str) -> Option<(&str, u16)> {
+    [("http://", HTTP), ("https://", HTTPS)].into_iter().find_map(|(scheme, port)| {
         let (begin, rest) = text.split_at_checked(scheme.len())?;
-        begin.eq_ignore_ascii_case(scheme).then_some(rest)
+        begin.eq_ignore_ascii_case(scheme).then_some((rest, port))
     })
 }
 

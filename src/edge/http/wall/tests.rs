@@ -98,6 +98,10 @@ fn rule_w1_a_head_without_one_meaning_is_refused() {
         ("GET http://gate/a HTTP/1.0\r\n\r\n", "Host field is missing"),
         ("GET http://evil/a HTTP/1.1\r\nHost: gate\r\n\r\n", "two different hosts"),
         ("GET http://gate:1/a HTTP/1.1\r\nHost: gate:2\r\n\r\n", "two different hosts"),
+        ("GET http://gate/a HTTP/1.1\r\nHost: gate:443\r\n\r\n", "two different hosts"),
+        ("GET /a HTTP/1.1\r\nHost: gate\r\nContent_Length: 5\r\n\r\n", "write it with -"),
+        ("GET /a HTTP/1.1\r\nHost: gate\r\nTransfer_Encoding: chunked\r\n\r\n", "write it with -"),
+        ("GET /a HTTP/1.1\r\nHost: gate\r\nIdempotency_key: a\r\n\r\n", "write it with -"),
         ("GET http://u@gate/a HTTP/1.1\r\nHost: gate\r\n\r\n", "target's host"),
         ("GET ftp://gate/a HTTP/1.1\r\nHost: gate\r\n\r\n", "slash"),
         ("GET a HTTP/1.1\r\nHost: gate\r\n\r\n", "slash"),
@@ -194,11 +198,24 @@ fn rule_w3_the_only_coding_is_chunked_and_alone() {
 }
 
 #[test]
+fn rule_w2_a_host_with_the_port_that_the_scheme_means_is_the_same() {
+    for (target, host) in [
+        ("http://gate/a", "gate:80"),
+        ("http://gate:80/a", "gate"),
+        ("https://Gate/a", "gate:443"),
+        ("https://gate:443/a", "GATE"),
+    ] {
+        passes(&format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    }
+    // A name with a stroke is no field of ours.
+    passes("GET /a HTTP/1.1\r\nHost: gate\r\nX_Own: a\r\n\r\n");
+}
+
+#[test]
 fn rule_w8_methods_that_are_no_requests_for_us_are_refused_with_their_code() {
     let requests = [
         "CONNECT gate:443 HTTP/1.1\r\nHost: gate:443\r\n\r\n",
         "CONNECT / HTTP/1.1\r\nHost: gate\r\n\r\n",
-        "TRACE / HTTP/1.1\r\nHost: gate\r\n\r\n",
         "OPTIONS * HTTP/1.1\r\nHost: gate\r\n\r\n",
     ];
     for request in requests {
@@ -248,7 +265,7 @@ fn rule_w6_a_head_goes_on_in_one_form() {
         ("GET /a HTTP/1.0\r\n\r\n", "GET /a HTTP/1.0\r\n\r\n"),
         (
             "GET /a HTTP/1.0\r\nConnection: Keep-Alive\r\nX-Y: \t a  b\t \r\n\r\n",
-            "GET /a HTTP/1.0\r\nx-y: a  b\r\nconnection: keep-alive\r\n\r\n",
+            "GET /a HTTP/1.0\r\nx-y: a  b\r\n\r\n",
         ),
         (
             "GET /a HTTP/1.1\r\nHost: gate\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: websocket\r\nHTTP2-Settings: A\r\n\
@@ -368,6 +385,8 @@ async fn rule_w5_an_end_in_the_middle_of_a_head_is_a_flaw_and_between_requests_n
         drop(client);
         let mut all = Vec::new();
         wall.read_to_end(&mut all).await.unwrap();
-        assert_eq!(wall.into_parts().1.is_some(), flawed, "{octets:?}");
+        // It is answered, and no line in the log: many clients leave.
+        let flaw = wall.into_parts().1;
+        assert_eq!((flaw.is_some(), flaw.is_some_and(|flaw| flaw.left)), (flawed, flawed), "{octets:?}");
     }
 }
