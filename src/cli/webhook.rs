@@ -18,6 +18,8 @@ pub enum Webhook {
     Status(Status),
     /// Post an event that tells of nothing, and show what is answered
     Test(Test),
+    /// Post what a webhook has not taken now, whatever it rests for
+    Retry(Retry),
 }
 
 #[derive(Debug, Args)]
@@ -41,11 +43,21 @@ pub struct Test {
     config: Config,
 }
 
+#[derive(Debug, Args)]
+pub struct Retry {
+    /// The webhook, by its name in the configuration
+    #[arg(value_name = "WEBHOOK")]
+    webhook: String,
+    #[command(flatten)]
+    config: Config,
+}
+
 impl Webhook {
     pub fn run(&self) -> ExitCode {
         let done = match self {
             Self::Status(status) => status.run().map(|()| true),
             Self::Test(test) => test.run(),
+            Self::Retry(retry) => retry.run().map(|()| true),
         };
         done.map_or_else(|reason| fail(&reason), |good| ExitCode::from(u8::from(!good)))
     }
@@ -59,7 +71,7 @@ impl Status {
                 states.push(*state);
                 true
             }
-            Response::Tested(_) => false,
+            Response::Tested(_) | Response::Retried(_) => false,
         })?;
         states.iter().for_each(|state| match self.json {
             true => say!("{}", visible_json(&object(state).to_string())),
@@ -78,7 +90,7 @@ impl Test {
                 answer = Some(said);
                 true
             }
-            Response::State(_) => false,
+            Response::State(_) | Response::Retried(_) => false,
         })?;
         let answer = answer.ok_or("the service did not say how it ended")?;
         let (code, reason) = match &answer {
@@ -94,6 +106,22 @@ impl Test {
         let said = code.map(|code| format!("HTTP {code}")).or_else(|| reason.cloned()).unwrap_or_default();
         say!("{}", visible(&format!("{}: {said}: {}", self.webhook, if taken { "taken" } else { "not taken" })));
         Ok(taken)
+    }
+}
+
+impl Retry {
+    fn run(&self) -> Result<(), String> {
+        let mut waiting = None;
+        hear(&self.config, Command::Retry { webhook: self.webhook.clone() }, |response| match response {
+            Response::Retried(events) => {
+                waiting = Some(events);
+                true
+            }
+            Response::State(_) | Response::Tested(_) => false,
+        })?;
+        let waiting = waiting.ok_or("the service did not say what it did")?;
+        say!("{}", visible(&format!("{}: {waiting} events are posted now", self.webhook)));
+        Ok(())
     }
 }
 
@@ -124,6 +152,9 @@ fn line(state: &State) -> String {
     if let Some(end) = state.first_end_us {
         text += &format!(" first_dropped={}", super::queue::time(end));
     }
+    if !state.credentials.is_empty() {
+        text += &format!(" named_by={}", state.credentials.join(","));
+    }
     if let Some(said) = &state.fault {
         text += &format!(" failures={} {said}", state.failures);
     }
@@ -140,5 +171,6 @@ fn object(state: &State) -> serde_json::Value {
         "failures": state.failures,
         "said": state.fault,
         "rests_seconds": state.seconds,
+        "named_by": state.credentials,
     })
 }

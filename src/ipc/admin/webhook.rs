@@ -10,6 +10,8 @@ pub enum Command {
     Status,
     /// Post an event that tells of nothing. Answer: `Tested`.
     Test { webhook: String },
+    /// Post what waits for it now. Answer: `Retried`.
+    Retry { webhook: String },
 }
 
 /// How a webhook stands.
@@ -22,8 +24,10 @@ pub enum Standing {
     Probed,
     /// It said 410, and is posted nothing until the next reload or start.
     Disabled,
-    /// No courier serves it, or it is not in the configuration (any more).
+    /// No courier serves it.
     Absent,
+    /// It is not in the configuration (any more), and something waits for it, or a credential names it.
+    Unconfigured,
 }
 
 impl Standing {
@@ -34,6 +38,7 @@ impl Standing {
             Self::Probed => "probed",
             Self::Disabled => "disabled",
             Self::Absent => "absent",
+            Self::Unconfigured => "unconfigured",
         }
     }
 }
@@ -51,10 +56,14 @@ pub struct State {
     pub fault: Option<String>,
     /// How much longer it rests.
     pub seconds: Option<u64>,
+    /// Some that name it, when it is not in the configuration.
+    pub credentials: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Response {
     State(Box<State>),
     Tested(Answer),
+    /// How many events wait.
+    Retried(u64),
 }

@@ -32,6 +32,11 @@ pub async fn perform(desk: &Desk, command: Command, actor: &str, parts: &Sender<
             let tested = Response::Webhook(webhook::Response::Tested(answer));
             parts.send(tested).await.map_err(|_| "whoever asked is gone".to_owned())?;
         }
+        Command::Retry { webhook } => {
+            let waiting = retry(desk, &webhook, actor).await?;
+            let retried = Response::Webhook(webhook::Response::Retried(waiting));
+            parts.send(retried).await.map_err(|_| "whoever asked is gone".to_owned())?;
+        }
     }
     Ok(Response::Done)
 }
@@ -42,15 +47,30 @@ async fn states(desk: &Desk) -> Result<Vec<State>, String> {
     answered.await.map_err(|_| "the service ends".to_owned())
 }
 
-/// Errors: there is nobody to post it, or nothing was heard of it.
-async fn test(desk: &Desk, name: &str, actor: &str) -> Result<Answer, String> {
+/// Errors: the configuration has no such webhook.
+fn known(desk: &Desk, name: &str) -> Result<(), String> {
     let known: Vec<String> = {
         let authority = desk.vault.authority.borrow();
         authority.slice.webhooks.iter().map(|webhook| webhook.name.clone()).collect()
     };
-    if !known.iter().any(|known| known == name) {
-        return Err(format!("there is no webhook {name:?}: those of the configuration are {}", known.join(", ")));
+    match known.iter().any(|known| known == name) {
+        true => Ok(()),
+        false => Err(format!("there is no webhook {name:?}: those of the configuration are {}", known.join(", "))),
     }
+}
+
+/// How many wait. Errors: nothing could be written.
+async fn retry(desk: &Desk, name: &str, actor: &str) -> Result<u64, String> {
+    known(desk, name)?;
+    let (answer, answered) = oneshot::channel();
+    let order = Order::Retry { webhook: name.to_owned(), actor: actor.to_owned(), answer };
+    let _ = desk.vault.feedback.orders.send(order);
+    answered.await.map_err(|_| "nothing was written, and what waits waits on: the log says why; ask again".to_owned())
+}
+
+/// Errors: there is nobody to post it, or nothing was heard of it.
+async fn test(desk: &Desk, name: &str, actor: &str) -> Result<Answer, String> {
+    known(desk, name)?;
     let now = happened::time(now_us());
     let body = json!({
         "type": "gatepost.test", "version": happened::VERSION, "timestamp": now, "created_at": now,

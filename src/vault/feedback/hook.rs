@@ -119,7 +119,8 @@ impl Hook {
     pub fn state(&self, webhook: &str, waiting: &Waiting, now: Instant) -> State {
         let rest = self.breaker.rest(now);
         let standing = match () {
-            () if !self.is_known || self.line.as_ref().is_none_or(Line::is_gone) => Standing::Absent,
+            () if !self.is_known => Standing::Unconfigured,
+            () if self.line.as_ref().is_none_or(Line::is_gone) => Standing::Absent,
             () if self.is_gone => Standing::Disabled,
             () if rest.is_some() => Standing::Resting,
             () if self.breaker.is_open() => Standing::Probed,
@@ -134,6 +135,7 @@ impl Hook {
             failures: self.breaker.failures,
             fault: self.breaker.fault.as_ref().map(|(_, said)| said.clone()),
             seconds: rest.map(|rest| rest.as_secs()),
+            credentials: Vec::new(),
         }
     }
 }

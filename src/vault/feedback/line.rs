@@ -16,6 +16,8 @@ pub type Channel = (Sender<Ask>, Receiver<Reply>);
 
 /// Longer than a courier gives itself for one.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// So many in a row without an answer are no receiver's doing: a courier answers for those that are slow.
+const HUNG: u32 = 2;
 /// When nothing is under way.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -65,6 +67,7 @@ async fn serve(
     let accuse = |word| {
         let _ = orders.send(Order::Violated { webhook: webhook.clone(), instance, word });
     };
+    let mut unanswered = 0;
     let (mut waiting, mut last, mut is_open, mut is_leaving) = (HashMap::<u64, Instant>::new(), 0, true, false);
     while is_open || !waiting.is_empty() {
         let until = waiting.values().min().copied().unwrap_or_else(|| Instant::now() + IDLE);
@@ -86,7 +89,10 @@ async fn serve(
                     asked.close();
                 }
                 Ok(Some(Reply { ticket, answer })) => match waiting.remove(&ticket) {
-                    Some(_) => tell(ticket, Some(answer)),
+                    Some(_) => {
+                        unanswered = 0;
+                        tell(ticket, Some(answer));
+                    }
                     // Of one that was given up.
                     None if ticket <= last => {}
                     None => {
@@ -103,7 +109,12 @@ async fn serve(
             () = sleep_until(until) => {
                 let now = Instant::now();
                 for (ticket, _) in waiting.extract_if(|_, until| *until <= now) {
+                    unanswered += 1;
                     tell(ticket, Some(Answer::Failed { sent: true, reason: "its courier gave no answer".to_owned() }));
+                }
+                if unanswered >= HUNG {
+                    let _ = orders.send(Order::Hung { webhook: webhook.clone(), instance });
+                    break;
                 }
             }
         }
@@ -118,11 +129,50 @@ async fn serve(
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::sleep;
+
     use super::*;
     use crate::ipc::channel::open;
     use crate::sandbox::Sealed;
 
     const MANY: u64 = 1000;
+
+    #[test]
+    fn rule_q13_a_courier_that_gives_no_answers_is_replaced() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            // One that is late now and then lives.
+            for is_late in [false, true] {
+                let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+                let channel = open(ours.into(), &Sealed::for_tests()).unwrap();
+                let (replies, _asks) = open::<Reply, Ask>(theirs.into(), &Sealed::for_tests()).unwrap();
+                let (orders, mut heard) = unbounded_channel();
+                let line = Line::open("app".into(), (Generation(1), Instance(7)), channel, orders);
+                for ticket in 1..=3 {
+                    if ticket == 2 && !is_late {
+                        continue;
+                    }
+                    assert!(line.post(Ask::Post { ticket, id: "evt_1".into(), body: "{}".into() }));
+                    sleep(Duration::from_secs(1)).await;
+                    if ticket == 2 {
+                        let answer = Answer::Status { code: 200, wait: None };
+                        replies.send(Reply { ticket, answer }).await.unwrap();
+                    }
+                    sleep(PATIENCE).await;
+                }
+                let (mut failed, mut is_hung) = (0, false);
+                while let Ok(order) = heard.try_recv() {
+                    match order {
+                        Order::Answered { answer: Some(Answer::Failed { .. }), .. } => failed += 1,
+                        Order::Answered { answer: Some(Answer::Status { .. }), .. } => {}
+                        Order::Hung { instance: Instance(7), .. } => is_hung = true,
+                        _ => panic!("another order"),
+                    }
+                }
+                assert_eq!((failed, is_hung, line.is_gone()), (2, !is_late, !is_late));
+            }
+        });
+    }
 
     #[test]
     fn an_answer_comes_for_each_that_was_posted_while_its_courier_ended() {

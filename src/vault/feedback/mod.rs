@@ -3,6 +3,7 @@
 //! Events are written with the outcomes that they tell of (`happened`), and posted from there by couriers, one for each
 //! webhook. Whatever a receiver does, it costs its own events a later try and, when it goes on, the webhook a rest.
 
+mod asked;
 pub mod dropped;
 pub mod happened;
 mod hook;
@@ -22,7 +23,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::ipc::admin::webhook::State;
 use crate::ipc::control::{ChildPackets, Peer, Report};
-use crate::ipc::feedback::{self, Answer, Ask};
+use crate::ipc::feedback::{self, Answer};
 use crate::role::{Generation, Instance};
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Name, Outcome};
@@ -70,6 +71,11 @@ pub enum Order {
         instance: Instance,
         word: &'static str,
     },
+    /// A courier gives no answers, and its channel was ended.
+    Hung {
+        webhook: String,
+        instance: Instance,
+    },
     /// That is on the disk.
     Settled {
         webhook: String,
@@ -83,6 +89,12 @@ pub enum Order {
         webhook: String,
         body: String,
         answer: oneshot::Sender<Answer>,
+    },
+    /// Post what waits for that one now, whatever it rests for. Answer: how many those are.
+    Retry {
+        webhook: String,
+        actor: String,
+        answer: oneshot::Sender<u64>,
     },
 }
 
@@ -156,6 +168,10 @@ impl Keeper {
                 let _ = self.hooks.get_mut(&webhook).map(|hook| hook.unread(ticket));
             }
             Order::Violated { webhook, instance, word } => self.accuse(&webhook, instance, word).await,
+            Order::Hung { webhook, instance } => {
+                tracing::error!(webhook, "a webhook's courier gives no answers: it is replaced");
+                self.let_go(instance).await;
+            }
             Order::Settled { webhook, row } => {
                 if let Some(hook) = self.hooks.get_mut(&webhook) {
                     hook.settled(row);
@@ -174,14 +190,19 @@ impl Keeper {
                 let _ = answer.send(states);
             }
             Order::Test { webhook, body, answer } => self.test(&webhook, body, answer),
+            Order::Retry { webhook, actor, answer } => self.retry(&webhook, actor, answer).await,
         }
     }
 
-    /// It would live on without us: the parent ends and replaces it.
     async fn accuse(&self, name: &str, instance: Instance, word: &'static str) {
         tracing::error!(webhook = name, word, "a webhook's courier said what it may not; its channel was ended");
         let violation = Event { severity: 2, outcome: Outcome::Denied, ..event(Name::IpcViolation, name, Some(word)) };
         self.vault.writer.record(vec![violation]).await;
+        self.let_go(instance).await;
+    }
+
+    /// It would live on without us: the parent ends and replaces it.
+    async fn let_go(&self, instance: Instance) {
         if let Err(error) = self.parent.send(&Report::LetGo(instance), None).await {
             tracing::error!(instance = instance.0, %error, "the parent can't be told to replace a process");
         }
@@ -225,16 +246,17 @@ impl Keeper {
             return;
         }
         let (now, moment) = (now_us(), Instant::now());
+        // What is over is for the sweep: nobody is told what it was worth to know for a minute hours after it.
+        let over_us = self.over_us().unwrap_or_default();
         for (name, hook) in &mut self.hooks {
             let room = hook.room(moment);
             if room == 0 || hook.due_us > now {
                 continue;
             }
             let (own, depth) = (name.clone(), hook.depth(room));
-            let found = self
-                .vault
-                .writer
-                .run(move |store| Ok((store.outbox.due(&own, now, depth)?, store.outbox.next_due(&own, now)?)));
+            let found = self.vault.writer.run(move |store| {
+                Ok((store.outbox.due(&own, now, over_us, depth)?, store.outbox.next_due(&own, now)?))
+            });
             // No room on the disk, or the end of the store: the next second will do.
             let Ok((due, next)) = found.await else { continue };
             let is_all = due.len() < depth;
@@ -348,15 +370,16 @@ impl Keeper {
         self.vault.writer.record(vec![event(Name::WebhookPause, name, Some("failed"))]).await;
     }
 
-    /// Gives up some of what is over, by both clocks. Whether there may be more.
+    /// Until when what ends is over, by both clocks; none as long as that isn't known after a start.
+    fn over_us(&self) -> Option<u64> {
+        let clock = self.vault.authority.borrow().clock;
+        (clock.age() >= GRACE).then(|| clock.passed_us())
+    }
+
+    /// Gives up some of what is over. Whether there may be more.
     async fn sweep(&self) -> bool {
-        let then_us = {
-            let clock = self.vault.authority.borrow().clock;
-            if clock.age() < GRACE {
-                return false;
-            }
-            clock.now().us.min(clock.now().wall_us).saturating_sub(LATE_US)
-        };
+        let Some(over_us) = self.over_us() else { return false };
+        let then_us = over_us.saturating_sub(LATE_US);
         let swept = self.vault.writer.run(move |store| {
             let lost = store.outbox.over(then_us, SWEEP)?;
             store.record(dropped::events(&lost, "lifetime"))?;
@@ -364,30 +387,6 @@ impl Keeper {
         });
         // No room on the disk, or the end of the store: the next look will do.
         swept.await.is_ok_and(|count| u32::try_from(count) == Ok(SWEEP))
-    }
-
-    fn test(&mut self, name: &str, body: String, answer: oneshot::Sender<Answer>) {
-        let Some(hook) = self.hooks.get_mut(name).filter(|hook| hook.is_known) else { return };
-        self.tickets += 1;
-        let (ticket, id) = (self.tickets, format!("evt_{}", uuid::Uuid::now_v7()));
-        if hook.line.as_ref().is_some_and(|line| line.post(Ask::Post { ticket, id, body })) {
-            hook.tests.insert(ticket, answer);
-        }
-    }
-
-    async fn states(&self) -> Vec<State> {
-        let known: Vec<String> =
-            self.hooks.iter().filter(|(_, hook)| hook.is_known).map(|(name, _)| name.clone()).collect();
-        let waiting = self.vault.writer.run(move |store| {
-            let mut names = store.outbox.all()?;
-            names.extend(known);
-            names.sort_unstable();
-            names.dedup();
-            names.into_iter().map(|name| Ok((store.outbox.waiting(&name)?, name))).collect::<Sql<Vec<_>>>()
-        });
-        let (waiting, absent) = (waiting.await.unwrap_or_default(), Hook::default());
-        let hook = |name: &String| self.hooks.get(name).unwrap_or(&absent);
-        waiting.iter().map(|(waiting, name)| hook(name).state(name, waiting, Instant::now())).collect()
     }
 }
 

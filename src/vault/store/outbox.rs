@@ -76,7 +76,7 @@ pub struct Outbox<'c> {
     next: Statement<'c>,
     taken: Statement<'c>,
     put_off: Statement<'c>,
-    again: Statement<'c>,
+    again: [Statement<'c>; 2],
     give_up: Statement<'c>,
     over: Statement<'c>,
     waiting: Statement<'c>,
@@ -108,12 +108,15 @@ impl<'c> Outbox<'c> {
                            ORDER BY instead, id LIMIT ?) RETURNING webhook, msg_id, kind, instead, event_id")?,
             due: sql(
                 "SELECT id, event_id, body, attempts, expires_us FROM webhook_event WHERE webhook = ? AND next_us <= ? \
-                      ORDER BY next_us, id LIMIT ?",
+                      AND expires_us > ? ORDER BY next_us, id LIMIT ?",
             )?,
             next: sql("SELECT next_us FROM webhook_event WHERE webhook = ? AND next_us > ? ORDER BY next_us LIMIT 1")?,
             taken: sql("DELETE FROM webhook_event WHERE id = ?")?,
             put_off: sql("UPDATE webhook_event SET attempts = min(attempts + 1, 1000000), next_us = ? WHERE id = ?")?,
-            again: sql("UPDATE webhook_event SET next_us = ?1 WHERE next_us > ?1")?,
+            again: [
+                sql("UPDATE webhook_event SET next_us = ?1 WHERE next_us > ?1")?,
+                sql("UPDATE webhook_event SET next_us = ?1 WHERE webhook = ?2 AND next_us > ?1")?,
+            ],
             give_up: sql("DELETE FROM webhook_event WHERE id = ? RETURNING webhook, msg_id, kind, instead, event_id")?,
             over: sql("DELETE FROM webhook_event WHERE id IN (SELECT id FROM webhook_event WHERE expires_us <= ? \
                        ORDER BY expires_us LIMIT ?) RETURNING webhook, msg_id, kind, instead, event_id")?,
@@ -165,10 +168,10 @@ impl<'c> Outbox<'c> {
         self.dropped(lost)
     }
 
-    /// What is to be posted now, what waits the longest first.
-    pub fn due(&mut self, webhook: &str, now_us: u64, limit: usize) -> Result<Vec<Due>> {
+    /// What is to be posted now, what waits the longest first; nothing whose time was over then.
+    pub fn due(&mut self, webhook: &str, now_us: u64, over_us: u64, limit: usize) -> Result<Vec<Due>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = self.due.query_map(params![webhook, integer(now_us), limit], |row| {
+        let rows = self.due.query_map(params![webhook, integer(now_us), integer(over_us), limit], |row| {
             Ok(Due {
                 row: row.get(0)?,
                 id: id(row, 1)?,
@@ -197,7 +200,13 @@ impl<'c> Outbox<'c> {
 
     /// Whatever waits is tried at once.
     pub fn again(&mut self, now_us: u64) -> Result<()> {
-        self.again.execute([integer(now_us)]).map(drop)
+        self.again[0].execute([integer(now_us)]).map(drop)
+    }
+
+    /// The same of what waits for one. Gives how much that is.
+    pub fn again_of(&mut self, webhook: &str, now_us: u64) -> Result<u64> {
+        self.again[1].execute(params![integer(now_us), webhook])?;
+        Ok(self.waiting(webhook)?.events)
     }
 
     /// It is not tried again.
@@ -269,4 +278,34 @@ fn lost(row: &Row<'_>) -> Result<Lost> {
         kind: row.get(2)?,
         instead: row.get(3)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vault::store::Store;
+    use crate::vault::store::open::Database;
+
+    #[test]
+    fn rule_q13_what_is_over_is_posted_no_more() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("db")).unwrap();
+        let database = Database::open(home.path()).unwrap();
+        let mut store = Store::prepare(&database).unwrap();
+        let fresh = Fresh {
+            id: Uuid::now_v7(),
+            webhook: "app".into(),
+            message: MessageId::now(),
+            kind: "email.sent",
+            body: "{}".into(),
+            instead: false,
+            now_us: 10,
+            expires_us: 100,
+        };
+        store.outbox.put(&fresh).unwrap();
+        let mut due = |now, over| store.outbox.due("app", now, over, 9).unwrap().len();
+        assert_eq!([due(9, 0), due(10, 0), due(10, 99), due(200, 99), due(200, 100)], [0, 1, 1, 1, 0]);
+        assert_eq!((store.outbox.again_of("app", 1).unwrap(), store.outbox.again_of("nap", 1).unwrap()), (1, 0));
+        assert_eq!(store.outbox.due("app", 1, 0, 9).unwrap().len(), 1, "it is due now");
+    }
 }

@@ -147,6 +147,41 @@ fn an_event_that_is_refused_waits_by_itself_and_three_in_a_row_are_the_webhooks_
     assert_eq!(bench.count("SELECT sum(attempts) FROM webhook_event"), 3);
 }
 
+async fn retry(vault: &mut Running, webhook: &str) -> Response {
+    let (asks, mut answers) = vault.administrator();
+    let command = Command::Webhook(admin::Command::Retry { webhook: webhook.to_owned() });
+    asks.send(Request { behalf: None, command }).await.unwrap();
+    answers.receive().await.unwrap().expect("an answer")
+}
+
+#[test]
+fn rule_q13_what_waits_for_a_webhook_is_posted_now_by_order_and_the_log_says_whose() {
+    let bench = bench(&all(), Reports::None);
+    let mut vault = bench.run();
+    test(async {
+        let mut app = Receiving::attach(&mut vault);
+        deliver(&bench, &mut vault, &vec![Outcome::Delivered(said(250)); 3]).await;
+        for _ in 0..3 {
+            let (ticket, ..) = app.event().await;
+            app.answer(ticket, 500).await;
+        }
+        stands(&mut vault, admin::Standing::Resting, 3).await;
+        let none = retry(&mut vault, "nap").await;
+        assert!(matches!(&none, Response::Refused { reason } if reason.contains("no webhook \"nap\"")), "{none:?}");
+        let waiting = retry(&mut vault, "app").await;
+        assert!(matches!(waiting, Response::Webhook(admin::Response::Retried(3))), "{waiting:?}");
+        for _ in 0..3 {
+            app.take().await;
+        }
+        stands(&mut vault, admin::Standing::Up, 0).await;
+    });
+    vault.drain();
+    let events = bench.events(&Filter::default());
+    let resumed = events.iter().find(|event| event.get("event") == Some("webhook.resume")).unwrap();
+    assert_eq!(resumed.get("reason"), Some("ordered"));
+    assert!(resumed.get("actor").is_some());
+}
+
 #[test]
 fn a_receiver_that_says_410_is_told_nothing_until_a_reload() {
     let bench = bench(&all(), Reports::None);
@@ -186,13 +221,14 @@ fn an_outbox_that_is_full_drops_the_oldest_and_last_what_nothing_else_tells_and_
 #[test]
 fn rule_q13_what_no_webhook_took_in_its_time_is_in_the_audit_log_with_its_message() {
     let mut bench = bench(&all(), Reports::Webhook);
-    bench.slice.webhooks[0].lifetime = Duration::from_millis(1);
+    bench.slice.webhooks[0].lifetime = Duration::from_secs(5);
     let mut vault = bench.run();
     let message = test(async {
         let mut app = Receiving::attach(&mut vault);
         let message = deliver(&bench, &mut vault, &[failed()]).await;
         // Also one that is answered so late that its time is over.
         let (ticket, ..) = app.event().await;
+        stands(&mut vault, admin::Standing::Up, 0).await;
         app.answer(ticket, 500).await;
         stands(&mut vault, admin::Standing::Up, 0).await;
         message
@@ -216,8 +252,8 @@ fn rule_q13_a_failure_for_a_webhook_that_is_gone_from_the_configuration_is_kept_
         courier.say(job, 0, Outcome::Delivered(said(250))).await;
         courier.say(job, 1, failed()).await;
         courier.settled(job).await;
-        let state = stands(&mut vault, admin::Standing::Absent, 1).await;
-        assert_eq!(state.webhook, "app");
+        let state = stands(&mut vault, admin::Standing::Unconfigured, 1).await;
+        assert_eq!((state.webhook.as_str(), state.credentials), ("app", vec!["shop".to_owned()]));
         // It comes back, and is told.
         bench.slice.webhooks = vec![hook(&all())];
         vault.switch(&bench.slice, Generation(3));
