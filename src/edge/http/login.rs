@@ -1,21 +1,19 @@
-//! Who asks: from the Authorization field to a grant, once per connection.
+//! Who asks: from the request's key to a grant, once per connection.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use hyper::header::{self, HeaderMap};
+use hyper::header::HeaderMap;
 use sha2::{Digest, Sha256};
 
 use super::reply::{Code, Fault};
-use super::{Session, forwarded};
+use super::{Session, forwarded, key};
 use crate::edge::conversation::{Lost, Visit, Welcome};
 use crate::ipc::session::{Denial, Via};
 use crate::policy::Grant;
 use crate::policy::mechanism::Mechanism;
 use crate::secret::Secret;
 
-/// The longest key: ours have some 70 octets, imported ones may be longer.
-const MAX_KEY: usize = 512;
 /// Seconds after which the vault may be back, and after which it may have room to check a key.
 pub const VAULT_AGAIN: u32 = 5;
 const ROOM_AGAIN: u32 = 2;
@@ -39,14 +37,14 @@ impl Seat {
 
     /// Who this request comes from, or why it gets no further.
     pub async fn enter(&mut self, session: &Session, headers: &HeaderMap) -> Result<Arc<Grant>, Fault> {
-        let key = bearer(headers)?;
+        let key = key::read(headers)?;
         match &key {
             Some(_) if session.tls.is_none() && !session.front.desk.plain_login => {
                 let message =
                     "keys are taken over TLS only: use https, and replace the key that was just sent in the clear";
                 return Err(Fault::new(Code::Forbidden, message).closing());
             }
-            None if !session.front.desk.identify_by_network => return Err(unauthorized()),
+            None if !session.front.desk.identify_by_network => return Err(key::unauthorized()),
             _ => {}
         }
         self.name(session, headers).await?;
@@ -59,7 +57,7 @@ impl Seat {
                 self.network.clone().flatten()
             }
         };
-        let Some(key) = key else { return network.ok_or_else(unauthorized) };
+        let Some(key) = key else { return network.ok_or_else(key::unauthorized) };
         match &self.key {
             Some((known, _)) if *known != digest(&key) => Err(another()),
             Some((_, grant)) if !revoked => Ok(Arc::clone(grant)),
@@ -130,25 +128,8 @@ impl Seat {
     }
 }
 
-/// The key in `Authorization: Bearer KEY` (RFC 6750 section 2.1), if the field is there.
-fn bearer(headers: &HeaderMap) -> Result<Option<Secret<String>>, Fault> {
-    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
-    let key = value.to_str().ok().and_then(|text| text.split_once(' ')).and_then(|(scheme, key)| {
-        let key = key.trim_start_matches(' ');
-        let sound = !key.is_empty()
-            && key.len() <= MAX_KEY
-            && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b));
-        (scheme.eq_ignore_ascii_case("bearer") && sound).then(|| Secret::new(key.to_owned()))
-    });
-    key.map(Some).ok_or_else(unauthorized)
-}
-
 fn digest(key: &Secret<String>) -> [u8; 32] {
     Sha256::digest(key.expose().as_bytes()).into()
-}
-
-fn unauthorized() -> Fault {
-    Fault::new(Code::Unauthorized, "a key is needed: send \"Authorization: Bearer KEY\"")
 }
 
 /// The vault knows one client per connection. A proxy that mixes clients on one connection would let one send as another.

@@ -1,7 +1,7 @@
 //! The HTTP gate: one connection of a stranger, from its first octet to its last.
 //!
 //! `wall` reads what comes in and lets through what has one meaning; hyper turns that into requests; `request` finds what each
-//! asks for; `login` finds out who asks; `v1` turns JSON into a `letter`, `mime` turns that into a message, and `submit` has the
+//! asks for; `login` finds out by its `key` who asks; `v1` turns JSON into a `letter`, `mime` turns that into a message, and `submit` has the
 //! vault keep it. `reply` holds the one registry of errors, `refusal` answers what the wall refused. The APIs of providers are
 //! below `surface`: they put their members into those of `v1`.
 
@@ -10,6 +10,7 @@ mod cors;
 mod field;
 mod forwarded;
 mod json;
+mod key;
 mod letter;
 mod login;
 mod media;

@@ -6,6 +6,7 @@ pub mod house;
 mod limits;
 mod reach;
 
+use base64::Engine;
 use house::{House, KEY, Ways, post, post_with};
 
 use super::*;
@@ -122,10 +123,12 @@ async fn requests_that_cannot_be_served_get_their_code_and_ask_the_vault_nothing
         ("GET /healthz HTTP/1.1\r\n\r\n".to_owned(), 400, "bad_request"),
         (format!("GET /{} HTTP/1.1\r\nHost: gate\r\n\r\n", "a".repeat(3000)), 414, "uri_too_long"),
         (post_with(json, GOOD), 401, "unauthorized"),
-        (post_with(&format!("{json}Authorization: Basic YTpi\r\n"), GOOD), 401, "unauthorized"),
+        (post_with(&format!("{json}Authorization: Basic YTo=\r\n"), GOOD), 401, "unauthorized"),
         (post_with(&format!("{json}Authorization: Bearer\r\n"), GOOD), 401, "unauthorized"),
         (post_with(&format!("{json}Authorization: Bearer {}\r\n", "k".repeat(600)), GOOD), 401, "unauthorized"),
         (post_with(&format!("{json}{key}{key}"), GOOD), 400, "bad_request"),
+        (post_with(&format!("{json}{key}X-API-Key: {KEY}\r\n"), GOOD), 400, "bad_request"),
+        (post_with(&format!("{json}X-API-Key: {KEY}\r\nX-API-Key: {KEY}\r\n"), GOOD), 400, "bad_request"),
         (post_with(&format!("{json}{key}Expect: tea\r\n"), GOOD), 417, "expectation_failed"),
     ];
     for (request, status, code) in cases {
@@ -159,12 +162,35 @@ async fn rule_w8_bodies_that_are_not_plain_json_are_refused_with_415() {
     }
 }
 
+/// The key in each form that it may have.
+fn forms() -> [String; 3] {
+    let basic = base64::engine::general_purpose::STANDARD.encode(format!("ann:{KEY}"));
+    [
+        format!("Authorization: Bearer {KEY}\r\n"),
+        format!("X-API-Key: {KEY}\r\n"),
+        format!("Authorization: Basic {basic}\r\n"),
+    ]
+}
+
+#[tokio::test]
+async fn a_key_is_the_same_key_in_each_form() {
+    let mut house = House::new(Ways::default());
+    for key in forms() {
+        let request = post_with(&format!("{key}Content-Type: application/json\r\n"), GOOD);
+        assert_eq!(house.client.ask(&request).await.status, 202, "{key}");
+    }
+    let seen = house.hang_up().await;
+    assert_eq!((seen.logins, seen.kept.len()), (1, 3));
+}
+
 #[tokio::test]
 async fn keys_are_not_taken_in_the_clear() {
-    let mut house = House::with_desk(Ways::default(), |desk| desk.plain_login = false);
-    let response = house.client.send(GOOD).await;
-    assert_eq!((response.status, response.code()), (403, "forbidden"));
-    assert_eq!(house.seen().asks, 0);
+    for key in forms() {
+        let mut house = House::with_desk(Ways::default(), |desk| desk.plain_login = false);
+        let response = house.client.ask(&post_with(&format!("{key}Content-Type: application/json\r\n"), GOOD)).await;
+        assert_eq!((response.status, response.code()), (403, "forbidden"), "{key}");
+        assert_eq!(house.seen().asks, 0, "{key}");
+    }
 }
 
 #[tokio::test]

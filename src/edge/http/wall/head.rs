@@ -15,7 +15,7 @@ use crate::edge::http::reply::Code;
 /// The longest name of a method is far shorter.
 const METHOD: usize = 24;
 /// Fields that mean nothing certain when there are two of them.
-const SINGLE: [&str; 9] = [
+const SINGLE: [&str; 10] = [
     "host",
     "content-length",
     "transfer-encoding",
@@ -24,6 +24,7 @@ const SINGLE: [&str; 9] = [
     "content-encoding",
     "expect",
     "idempotency-key",
+    "x-api-key",
     "x-postmark-server-token",
 ];
 /// Fields of this connection alone. Nothing is spoken here that they could ask for, so hyper doesn't see them.
