@@ -2,7 +2,7 @@
 //!
 //! `wall` reads what comes in and lets through what has one meaning; hyper turns that into requests; `request` finds what each
 //! asks for; `login` finds out by its `key` who asks; `v1` turns JSON into a `letter`, `mime` turns that into a message, and `submit` has the
-//! vault keep it. `reply` holds the one registry of errors, `refusal` answers what the wall refused. The APIs of providers are
+//! vault keep it; `validate` stops before that. `reply` holds the one registry of errors, `refusal` answers what the wall refused. The APIs of providers are
 //! below `surface`: they put their members into those of `v1`.
 
 mod body;
@@ -22,6 +22,7 @@ mod request;
 mod submit;
 mod surface;
 mod v1;
+mod validate;
 pub mod wall;
 
 use std::future::Future;
@@ -48,6 +49,8 @@ use super::front::{Front, Phase};
 use crate::config::slice::Desk;
 use crate::ipc::session::Tls;
 use crate::mail::id::MessageId;
+use crate::policy::Grant;
+use letter::Letter;
 use login::Seat;
 use reply::{Code, Fault, Reply};
 use request::Route;
@@ -239,6 +242,7 @@ async fn work(
     let result = match routed {
         Ok(Route::Send) if leaves => Err(leaving()),
         Ok(Route::Send) => send(session, head, body, &mut unread, &mut id, until).await,
+        Ok(Route::Validate) => validate(session, head, body, &mut unread, id, until).await,
         // Nobody reads it here, so nobody would find out that it has no end.
         Ok(Route::Health | Route::Preflight) if unread => {
             Err(Fault::framing("a request to this path has no body; send none"))
@@ -294,11 +298,7 @@ async fn send(
 ) -> Result<Reply, Fault> {
     let mut seat = session.seat.lock().await;
     seat.visit.turn_until(until);
-    let grant = seat.enter(session, &head.headers).await?;
-    media::require_json(&head.headers)?;
-    let whole = body::read(&head.headers, body).await?;
-    *unread = false;
-    let letter = v1::letter(&whole.octets)?;
+    let (grant, letter) = written(session, &mut seat, head, body, unread).await?;
     let kept = submit::submit(&mut seat, session, &grant, letter, id).await?;
     tracing::info!(
         request = %kept.id, peer = %session.peer, listener = session.front.desk.name, path = Route::Send.path(),
@@ -312,6 +312,37 @@ async fn send(
         warnings: [],
     };
     Ok(reply::json(StatusCode::ACCEPTED, &accepted, kept.id))
+}
+
+/// `POST /v1/validate`: the same, up to the vault's word. Nothing is kept, and nothing counts against a limit.
+async fn validate(
+    session: &Session,
+    head: &Parts,
+    body: Incoming,
+    unread: &mut bool,
+    id: MessageId,
+    until: Instant,
+) -> Result<Reply, Fault> {
+    let mut seat = session.seat.lock().await;
+    seat.visit.turn_until(until);
+    let (grant, mut letter) = written(session, &mut seat, head, body, unread).await?;
+    let draft = submit::draft(&seat, session, &grant, &mut letter, id)?;
+    Ok(validate::answer(&letter, &draft, id))
+}
+
+/// Who writes, and the letter.
+async fn written(
+    session: &Session,
+    seat: &mut Seat,
+    head: &Parts,
+    body: Incoming,
+    unread: &mut bool,
+) -> Result<(Arc<Grant>, Letter), Fault> {
+    let grant = seat.enter(session, &head.headers).await?;
+    media::require_json(&head.headers)?;
+    let whole = body::read(&head.headers, body).await?;
+    *unread = false;
+    Ok((grant, v1::letter(&whole.octets)?))
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ use crate::config::slice::Serve;
 pub enum Route {
     Health,
     Send,
+    /// The same, without sending.
+    Validate,
     /// A browser asks whether a page may send.
     Preflight,
     /// Of another API than ours.
@@ -22,9 +24,10 @@ pub enum Route {
 }
 
 /// Path, methods, the same as `Allow` says it, what it is, and what a listener must serve to have it.
-const ROUTES: [(&str, &[Method], &str, Route, Serve); 2] = [
+const ROUTES: [(&str, &[Method], &str, Route, Serve); 3] = [
     ("/healthz", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Health, Serve::Ops),
     ("/v1/send", &[Method::POST], "POST", Route::Send, Serve::V1),
+    ("/v1/validate", &[Method::POST], "POST", Route::Validate, Serve::V1),
 ];
 
 impl Route {

@@ -1,5 +1,7 @@
 //! From a letter to a kept message: the client's policy, then the vault's word.
 
+use jiff::Zoned;
+
 use super::Session;
 use super::letter::Letter;
 use super::login::{Seat, away, changed};
@@ -26,6 +28,15 @@ pub struct Kept {
     pub octets: usize,
 }
 
+/// A message that nobody keeps yet.
+#[derive(Debug)]
+pub struct Draft {
+    message: Vec<u8>,
+    when: Zoned,
+    /// With the trace that it will have.
+    pub octets: usize,
+}
+
 /// Asks the vault to keep the letter. `request` becomes the message's id as soon as the vault has given one.
 ///
 /// Must run in a task of its own: when the client hangs up, it goes on, so that the message is kept whole or not at all.
@@ -36,22 +47,12 @@ pub async fn submit(
     mut letter: Letter,
     request: &mut MessageId,
 ) -> Result<Kept, Fault> {
-    permitted(seat, grant, &mut letter)?;
-    let when = mime::now();
+    let Draft { message, when, octets } = draft(seat, session, grant, &mut letter, *request)?;
     let secure = session.tls.is_some();
-    let message = mime::compose(&letter, &when);
-    // Any id makes a trace of the same length.
-    let octets = message.len() + mime::trace(*request, &session.front, secure, &when).len();
     let size = u64::try_from(octets).unwrap_or(u64::MAX);
-    let sender = Some(letter.from.address.clone());
-    if size > grant.size(session.front.max_size) {
-        seat.visit.turned(&sender, None, Refusal::TooBig);
-        return Err(refused(Refusal::TooBig, session, grant, "/from"));
-    }
-
     let reserved = seat
         .visit
-        .mail(sender, Some(size), Manner::default(), String::new(), session.tls.clone())
+        .mail(Some(letter.from.address.clone()), Some(size), Manner::default(), String::new(), session.tls.clone())
         .await
         .map_err(away)?;
     let id = reserved.map_err(|refusal| refused(refusal, session, grant, &letter.from.pointer))?;
@@ -66,6 +67,26 @@ pub async fn submit(
             Err(away(lost))
         }
     }
+}
+
+/// The message that a letter makes, if the client's policy lets it go and it isn't too long.
+pub fn draft(
+    seat: &Seat,
+    session: &Session,
+    grant: &Grant,
+    letter: &mut Letter,
+    request: MessageId,
+) -> Result<Draft, Fault> {
+    permitted(seat, grant, letter)?;
+    let when = mime::now();
+    let message = mime::compose(letter, &when);
+    // Any id makes a trace of the same length.
+    let octets = message.len() + mime::trace(request, &session.front, session.tls.is_some(), &when).len();
+    if u64::try_from(octets).unwrap_or(u64::MAX) > grant.size(session.front.max_size) {
+        seat.visit.turned(&Some(letter.from.address.clone()), None, Refusal::TooBig);
+        return Err(refused(Refusal::TooBig, session, grant, "/from"));
+    }
+    Ok(Draft { message, when, octets })
 }
 
 /// Whether the client's policy lets this letter go, asked before the first of several is kept.
@@ -92,7 +113,7 @@ async fn hand_over(
 }
 
 /// Each address once, in the order of the request.
-fn recipients(letter: &Letter) -> Vec<Address> {
+pub fn recipients(letter: &Letter) -> Vec<Address> {
     let mut all: Vec<Address> = Vec::new();
     for mailbox in letter.recipients() {
         if !all.contains(&mailbox.address) {

@@ -5,6 +5,7 @@ mod framing;
 pub mod house;
 mod limits;
 mod reach;
+mod validate;
 
 use base64::Engine;
 use house::{House, KEY, Ways, post, post_with};
