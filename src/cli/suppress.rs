@@ -73,8 +73,11 @@ pub struct Add {
 
 #[derive(Debug, Args)]
 pub struct Remove {
-    #[arg(required = true, value_name = "ADDRESS", value_parser = mailbox)]
+    #[arg(required_unless_present = "file", value_name = "ADDRESS", value_parser = mailbox)]
     addresses: Vec<Address>,
+    /// Also those of a file, as `import` takes and `export` writes it
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
     /// What is there for this credential alone; what is there for all stays
     #[arg(long, value_name = "ID")]
     credential: Option<String>,
@@ -132,9 +135,9 @@ impl Suppress {
                 let entries = addresses.iter().map(|one| (one.clone(), terms.reason)).collect();
                 add(config, entries, terms).map(|sum| sum.tell(*json))
             }
-            Self::Import(Import { file, terms, json, config }) => {
-                read(file, terms.reason).and_then(|entries| add(config, entries, terms)).map(|sum| sum.tell(*json))
-            }
+            Self::Import(Import { file, terms, json, config }) => read(file, terms.reason, "added")
+                .and_then(|entries| add(config, entries, terms))
+                .map(|sum| sum.tell(*json)),
             Self::Remove(remove) => remove.run(),
             Self::List(List { credential, address, json, config }) => {
                 list(config, credential.clone(), address.clone(), |entry| match json {
@@ -149,10 +152,18 @@ impl Suppress {
 }
 
 impl Remove {
+    /// Whoever is to be taken off. The reasons of a file are no matter.
+    fn whom(&self) -> Result<Vec<Address>, String> {
+        let read = self.file.as_ref().map(|file| read(file, Reason::Manual, "taken off"));
+        let entries = read.transpose()?.unwrap_or_default();
+        Ok(self.addresses.iter().cloned().chain(entries.into_iter().map(|(address, _)| address)).collect())
+    }
+
     fn run(&self) -> Result<(), String> {
+        let whom = self.whom()?;
         let mut line = open(&self.config)?;
         let (mut changed, mut absent) = (0, 0);
-        for addresses in self.addresses.chunks(MOST) {
+        for addresses in whom.chunks(MOST) {
             let (addresses, scope) = (addresses.to_vec(), self.credential.clone());
             ask(&mut line, Command::Remove { addresses, scope, note: self.note.clone() }, |part| match part {
                 Response::Changed(count) => changed += count,
@@ -263,14 +274,14 @@ fn export(config: &Config, credential: Option<&str>) -> Result<(), String> {
     Ok(())
 }
 
-fn read(file: &PathBuf, otherwise: Reason) -> Result<Vec<(Address, Reason)>, String> {
+fn read(file: &PathBuf, otherwise: Reason, done: &str) -> Result<Vec<(Address, Reason)>, String> {
     let about = |why: String| format!("{}: {why}", file.display());
     let length = fs::metadata(file).map_err(|error| about(error.to_string()))?.len();
     if length > MOST_OCTETS {
         return Err(about("it is longer than 64 MiB: give it in parts".to_owned()));
     }
     let text = fs::read_to_string(file).map_err(|error| about(error.to_string()))?;
-    table::read(&text, otherwise).map_err(|wrong| about(format!("nothing of it was added:\n{wrong}")))
+    table::read(&text, otherwise).map_err(|wrong| about(format!("nothing of it was {done}:\n{wrong}")))
 }
 
 fn open(config: &Config) -> Result<control::Line, String> {
@@ -321,4 +332,45 @@ fn mailbox(text: &str) -> Result<Address, String> {
 
 fn duration(text: &str) -> Result<Duration, String> {
     config::duration(text).ok_or_else(|| "write a length of time such as 30d".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(subcommand)]
+        suppress: Suppress,
+    }
+
+    fn remove(arguments: &[&str]) -> Remove {
+        let all = [&["suppress", "remove"], arguments].concat();
+        match Line::try_parse_from(all).unwrap().suppress {
+            Suppress::Remove(remove) => remove,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_an_import_added_is_taken_off_by_the_same_file() {
+        assert!(Line::try_parse_from(["suppress", "remove"]).is_err(), "somebody must be named");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("list.csv");
+        let many: String = (0..100).map(|n| format!("r{n}@example.org,bounce\n")).collect();
+        fs::write(&path, format!("address,reason\n{many}")).unwrap();
+        let file = path.to_str().unwrap();
+        let whom = remove(&["ann@example.org", "--file", file]).whom().unwrap();
+        assert_eq!(
+            (whom.len(), whom[0].to_string(), whom[100].to_string().as_str()),
+            (101, "ann@example.org".into(), "r99@example.org")
+        );
+        assert_eq!(remove(&["--file", file]).whom().unwrap().len(), 100);
+        fs::write(&path, "ann@example.org\nnobody\n").unwrap();
+        let wrong = remove(&["--file", file]).whom().unwrap_err();
+        assert!(wrong.contains("nothing of it was taken off"), "{wrong}");
+        assert!(remove(&["--file", "/nonexistent/list"]).whom().is_err());
+    }
 }

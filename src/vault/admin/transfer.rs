@@ -50,7 +50,8 @@ pub async fn perform(
             // Until it was given out, its segment stays, whatever becomes of it.
             let _kept = vault.segments.keep();
             let taking = Taking { message, credential, hold };
-            match vault.writer.run(move |store| give(store, &taking)).await.map_err(|error| failed(&error))? {
+            let begin = leaving.begin(actor);
+            match vault.writer.run(move |store| give(store, &taking, begin)).await.map_err(|error| failed(&error))? {
                 Given::Whole(whole) => {
                     leaving.add(Portion::of(&whole, hold));
                     give_out(vault, *whole, parts).await

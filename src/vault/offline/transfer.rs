@@ -112,9 +112,10 @@ impl Desk<'_> {
         match command {
             Command::Give { message, credential, hold } => {
                 let taking = Taking { message, credential, hold };
+                let begin = self.moving.leaving.begin(self.actor);
                 let given = store.transaction(|store| {
                     store.tell_unclean_stop()?;
-                    give(store, &taking)
+                    give(store, &taking, begin)
                 });
                 Ok(match given? {
                     Given::Whole(whole) => {

@@ -6,6 +6,7 @@ use super::{Order, Slice, add, give_up};
 use crate::ipc::admin::queue::listing::Standing;
 use crate::ipc::admin::queue::{Counts, Deed, Which};
 use crate::mail::id::MessageId;
+use crate::vault::audit::event::Event;
 use crate::vault::audit::ledger::now_us;
 use crate::vault::store::Store;
 use crate::vault::store::transfer::Whole;
@@ -50,7 +51,9 @@ pub enum Given {
 }
 
 /// Reads a message. With `hold` it is offered to nobody until it is known whether it has left.
-pub fn give(store: &mut Store<'_>, taking: &Taking) -> Sql<Given> {
+///
+/// `begin` is written with what is given out.
+pub fn give(store: &mut Store<'_>, taking: &Taking, begin: Option<Event>) -> Sql<Given> {
     let whole = match store.transfer.find(taking.message, now_us(), &mut store.keys) {
         Ok(Some(whole)) => whole,
         Ok(None) => return Ok(Given::Passed),
@@ -72,6 +75,7 @@ pub fn give(store: &mut Store<'_>, taking: &Taking) -> Sql<Given> {
         }
         store.transfer.take(whole.row)?;
     }
+    store.record(begin.into_iter().collect())?;
     Ok(Given::Whole(Box::new(whole)))
 }
 

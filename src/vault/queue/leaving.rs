@@ -58,10 +58,25 @@ impl Portion {
 pub struct Leaving {
     given: BTreeMap<MessageId, Portion>,
     written: BTreeSet<MessageId>,
+    /// The log has it that somebody is given messages.
+    begun: bool,
 }
 
 impl Leaving {
+    /// The event that stands before the first message that is given out, with it: whoever reads mail and is gone before there is an
+    /// archive was seen. None when the log has it.
+    pub fn begin(&self, actor: &str) -> Option<Event> {
+        let begun = Event {
+            reason: Some("begun".to_owned()),
+            actor: Some(actor.to_owned()),
+            severity: 5,
+            ..Event::new(Name::QueueExport, Outcome::Info)
+        };
+        (!self.begun).then_some(begun)
+    }
+
     pub fn add(&mut self, portion: Portion) {
+        self.begun = true;
         self.given.insert(portion.message, portion);
     }
 

@@ -6,7 +6,7 @@ use crate::ipc::admin::queue::listing::Standing;
 use crate::ipc::admin::queue::transfer::{Envelope, Recipient};
 use crate::policy::Policy;
 use crate::policy::rule::{RecipientRule, SenderRule};
-use crate::vault::queue::export::Given;
+use crate::vault::queue::export::{Given, Taking, give};
 use crate::vault::queue::import::Incoming;
 use crate::vault::queue::leaving::{self, Leaving, Portion};
 
@@ -21,6 +21,23 @@ fn told(store: &mut Store<'_>) -> Vec<String> {
     rows.iter()
         .map(|row| [&row.event, &text(row, "outcome"), &text(row, "reason")].map(String::as_str).join(" "))
         .collect()
+}
+
+#[test]
+fn whoever_is_given_mail_is_in_the_log_before_there_is_an_archive_and_once() {
+    let home = home();
+    let database = Database::open(home.path()).unwrap();
+    let mut store = Store::prepare(&database).unwrap();
+    let messages = [(); 3].map(|()| accept(&mut store, "shop", &["a@example.org"]));
+    let mut leaving = Leaving::default();
+    for (credential, message, expected) in [("till", 0, 0), ("shop", 0, 1), ("shop", 1, 1), ("shop", 2, 1)] {
+        let (message, credential) = (messages[message], Some(credential.to_owned()));
+        let (taking, begin) = (Taking { message, credential, hold: false }, leaving.begin("uid 0"));
+        if let Given::Whole(whole) = store.transaction(|store| give(store, &taking, begin)).unwrap() {
+            leaving.add(Portion::of(&whole, false));
+        }
+        assert_eq!(told(&mut store), vec!["queue.export info begun"; expected]);
+    }
 }
 
 #[test]

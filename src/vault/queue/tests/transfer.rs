@@ -16,7 +16,7 @@ pub(super) const CONTENT: &[u8] = b"x\r\n";
 
 pub(super) fn given(store: &mut Store<'_>, message: MessageId, hold: bool) -> Given {
     let taking = Taking { message, credential: None, hold };
-    store.transaction(|store| give(store, &taking)).unwrap()
+    store.transaction(|store| give(store, &taking, None)).unwrap()
 }
 
 pub(super) fn whole(store: &mut Store<'_>, message: MessageId, hold: bool) -> Whole {
