@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || { echo 'as-ordinary-user: must be started as root, to become somebody else' >&2; exit 1; }
 
 user=$(id -u nobody) group=$(id -g nobody)
-place=$(mktemp -d /tmp/gatepost-ordinary-XXXXXX)
+place=$(mktemp -d /tmp/ordinary-XXXXXX)
 trap 'rm -rf "$place"' EXIT
 
 cargo build --release

@@ -119,7 +119,10 @@ struct House {
 
 impl House {
     fn open(config: &Path, fallback: bool, interrupt: &Interrupt) -> Result<Self, String> {
-        let folder = std::env::temp_dir().join(format!("gatepost-check-{}", uuid::Uuid::now_v7().simple()));
+        // Short: the address of a socket has 107 octets (unix(7)), and folders for temporary files can be deep. It is made anew, so
+        // that a name which is there already is refused.
+        let name = format!("gatepost-check-{:08x}", uuid::Uuid::now_v7().as_u128() & 0xffff_ffff);
+        let folder = std::env::temp_dir().join(name);
         let said = |error: std::io::Error| format!("{}: {error}", folder.display());
         DirBuilder::new().mode(0o700).create(&folder).map_err(said)?;
         let mut house = Self { folder: folder.clone(), service: None };
