@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::doorstep::Doorstep;
 use super::smtp::barred::WHYS;
@@ -21,6 +21,9 @@ pub enum Phase {
     /// The time for that is over: say so and close.
     Closing,
 }
+
+/// Requests of one listener with a token of tests at a time: strangers have no room of customers.
+pub const REHEARSING: usize = 32;
 
 /// One listener as its sessions see it.
 #[derive(Debug)]
@@ -39,6 +42,10 @@ pub struct Front {
     pub phase: watch::Receiver<Phase>,
     /// Requests that were refused: the service's log tells of so many.
     pub refusals: Flood,
+    /// Those with a token of tests, which send nothing: the same.
+    pub rehearsals: Flood,
+    /// Places for their bodies.
+    pub rehearsing: Semaphore,
     /// Where connections wait for their PROXY header.
     pub doorstep: Doorstep,
     /// Connections that came no further than that: the log tells of so many.
@@ -65,6 +72,8 @@ impl Front {
             tls,
             phase,
             refusals: Flood::default(),
+            rehearsals: Flood::default(),
+            rehearsing: Semaphore::new(REHEARSING),
             doorstep: Doorstep::new(slice.strangers),
             turned: Flood::default(),
             handshakes: Flood::default(),

@@ -36,7 +36,8 @@ pub struct Whole {
     _room: SemaphorePermit<'static>,
 }
 
-/// Reads the whole body. Only for clients that are known: what they hold is bounded, strangers hold nothing.
+/// Reads the whole body. Only for clients that are known: what they hold is bounded, and strangers hold nothing but what whoever
+/// reads for them bounds by itself.
 pub async fn read(headers: &HeaderMap, mut body: Incoming) -> Result<Whole, Fault> {
     let announced = announced(headers)?.unwrap_or_default();
     let mut room = take(&ROOM, announced.div_ceil(KIB))?;

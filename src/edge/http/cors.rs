@@ -13,7 +13,7 @@ use crate::mail::id::MessageId;
 const PATHS: [(&str, Serve); 2] = [("/send", Serve::Send), ("/v1/send", Serve::V1)];
 /// Fields that a page may set, and those of an answer that it may read.
 const FIELDS: &str = "authorization, content-type, idempotency-key, x-api-key";
-const EXPOSED: &str = "X-Request-Id, Retry-After, RateLimit, RateLimit-Policy";
+const EXPOSED: &str = "X-Request-Id, Retry-After";
 /// Seconds for which a browser need not ask again.
 const MAX_AGE: &str = "600";
 
@@ -25,9 +25,12 @@ pub fn preflight(head: &Parts, desk: &Desk) -> Option<Result<(), Fault>> {
     }
     let method = head.headers.get(header::ACCESS_CONTROL_REQUEST_METHOD);
     let is_known = origin(&head.headers, desk).is_some() && method.is_some_and(|method| method == "POST");
-    let refused =
-        || Fault::new(Code::ForbiddenOrigin, "pages of this origin may not send from here; its operator lists origins");
-    Some(if is_known && may_set(&head.headers) { Ok(()) } else { Err(refused()) })
+    let refused = |message: String| Err(Fault::new(Code::ForbiddenOrigin, message));
+    Some(match (is_known, may_set(&head.headers)) {
+        (true, true) => Ok(()),
+        (true, false) => refused(format!("pages may set no other fields than {FIELDS}")),
+        (false, _) => refused("pages of this origin may not send from here; its operator lists origins".to_owned()),
+    })
 }
 
 /// The answer yes.

@@ -19,6 +19,8 @@ const MAX_DEPTH: u8 = 16;
 const MAX_VALUES: u32 = 4096;
 /// The same for a batch of messages, names of members counted: some 60 for each of 500, and no more than 2 MiB of tree.
 const MAX_BATCH_VALUES: u32 = 32_768;
+/// Members of one object: far above what any has here, and few enough to be compared with each other.
+const MAX_MEMBERS: usize = 256;
 /// The longest member name that is repeated to the client.
 const MAX_SHOWN: usize = 40;
 
@@ -141,10 +143,12 @@ impl<'de> Visitor<'de> for Level<'_> {
     }
 
     fn visit_i64<E: Error>(self, _: i64) -> Result<Node<'de>, E> {
+        self.tally.octet.set(None);
         Ok(Node::Number)
     }
 
     fn visit_f64<E: Error>(self, _: f64) -> Result<Node<'de>, E> {
+        self.tally.octet.set(None);
         Ok(Node::Number)
     }
 
@@ -186,6 +190,9 @@ impl<'de> Visitor<'de> for Level<'_> {
                 let name = shown(&name).unwrap_or("a member");
                 return Err(A::Error::custom(format_args!("{name} stands twice in one object")));
             }
+            if members.len() == MAX_MEMBERS {
+                return Err(A::Error::custom(format_args!("more than {MAX_MEMBERS} members in one object")));
+            }
             members.push((name, map.next_value_seed(inner)?));
         }
         Ok(Node::Map(members))
@@ -221,6 +228,26 @@ mod tests {
         assert!(refused(&"[".repeat(17)).contains("deeper than 16"));
         assert!(refused(&"[".repeat(100_000)).contains("deeper than 16"));
         assert!(refused(&format!("[{}0]", "0,".repeat(5000))).contains("more than 4096 values"));
+    }
+
+    #[test]
+    fn a_number_that_is_no_octet_is_not_taken_for_the_one_before_it() {
+        for body in [r#"{"a":5,"b":[-119,80]}"#, r#"{"a":5,"b":[1.5]}"#, r#"{"a":5,"b":[300,1]}"#, "[[5],[-1,2]]"] {
+            let node = parse_octets(body.as_bytes(), false).unwrap();
+            assert!(!format!("{node:?}").contains("Octets([5, 80])"), "{body} {node:?}");
+            let Node::Map(members) = &node else { continue };
+            assert!(matches!(&members[1].1, Node::List(list) if list[0] == Node::Number), "{body} {node:?}");
+        }
+    }
+
+    #[test]
+    fn an_object_has_no_more_members_than_can_be_compared() {
+        let of = |count: usize| {
+            let members: Vec<String> = (0..count).map(|n| format!("\"{n}\":0")).collect();
+            parse(format!("{{{}}}", members.join(",")).as_bytes()).map(|_| ()).map_err(|wrong| wrong.message)
+        };
+        assert!(of(MAX_MEMBERS).is_ok());
+        assert!(of(MAX_MEMBERS + 1).unwrap_err().contains("more than 256 members"));
     }
 
     #[test]

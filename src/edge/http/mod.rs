@@ -204,7 +204,8 @@ async fn answer(session: Arc<Session>, request: Request<Incoming>) -> Result<Rep
     let id = MessageId::now();
     let until = Instant::now() + REQUEST - AFTERMATH;
     let (own, leaves) = (Arc::clone(&session), session.leaves());
-    let mut reply = apart(id, session.peer, async move {
+    let surface = Surface::of(request.uri().path(), &session.front.desk.serve);
+    let mut reply = apart(surface, id, session.peer, async move {
         let (head, body) = request.into_parts();
         work(&own, &head, body, id, until, leaves).await
     })
@@ -217,10 +218,15 @@ async fn answer(session: Arc<Session>, request: Request<Incoming>) -> Result<Rep
 
 /// Runs a request's work as a task of its own: it goes on when the client hangs up, and when it panics, the client gets an
 /// answer and the connection ends.
-async fn apart(id: MessageId, peer: SocketAddr, work: impl Future<Output = Reply> + Send + 'static) -> Reply {
+async fn apart(
+    surface: Surface,
+    id: MessageId,
+    peer: SocketAddr,
+    work: impl Future<Output = Reply> + Send + 'static,
+) -> Reply {
     tokio::spawn(work).await.unwrap_or_else(|error| {
         tracing::error!(request = %id, %peer, %error, "a request's task fell");
-        reply::fault(&Fault::new(Code::InternalError, "this went wrong on our side").closing(), id)
+        surface.fault(&Fault::new(Code::InternalError, "this went wrong on our side").closing(), id)
     })
 }
 
@@ -241,6 +247,7 @@ async fn work(
     let mut unread = !body.is_end_stream();
     let result = match routed {
         Ok(Route::Send) if leaves => Err(leaving()),
+        Ok(Route::Surface(call)) if leaves && !call.is_look_up() => Err(leaving()),
         Ok(Route::Send) => send(session, head, body, &mut unread, &mut id, until).await,
         Ok(Route::Validate) => validate(session, head, body, &mut unread, id, until).await,
         // Nobody reads it here, so nobody would find out that it has no end.

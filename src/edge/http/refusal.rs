@@ -8,7 +8,8 @@ use hyper::header::{self, HeaderValue};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::reply::{self, Fault, Reply};
+use super::reply::{Fault, Reply};
+use super::surface::Surface;
 use super::{mime, wall};
 use crate::edge::front::Front;
 use crate::mail::id::MessageId;
@@ -28,6 +29,21 @@ pub fn tell(front: &Front, peer: SocketAddr, id: MessageId, path: &str, fault: &
     }
 }
 
+/// Says, with the same bound, that a request was answered as if its message were taken: an application that was left with that
+/// token sends nothing, and nobody would know why.
+pub fn tell_of_rehearsal(front: &Front, peer: SocketAddr, id: MessageId, path: &str) {
+    let listener = &front.desk.name;
+    let further = {
+        let listener = listener.clone();
+        move |requests| {
+            tracing::warn!(listener, requests, "further requests with the token of tests, not told one by one")
+        }
+    };
+    if front.rehearsals.has_line(further) {
+        tracing::warn!(request = %id, %peer, listener, path, "answered with the token of tests: nothing is sent");
+    }
+}
+
 /// Answers octets that are no request. The connection ends with it.
 pub async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, flaw: wall::Flaw, front: &Front, peer: SocketAddr) {
     let id = MessageId::now();
@@ -38,7 +54,9 @@ pub async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, flaw: wall::Flaw, fro
     } else {
         tell(front, peer, id, "", &fault);
     }
-    let octets = octets(reply::fault(&fault, id), bodiless).await;
+    // What path it asked for nobody knows.
+    let reply = Surface::of("", &front.desk.serve).fault(&fault, id);
+    let octets = octets(reply, bodiless).await;
     // Who is gone, or reads nothing, is told nothing.
     let _ = timeout(WRITE, async {
         stream.write_all(&octets).await?;

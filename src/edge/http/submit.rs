@@ -21,6 +21,10 @@ const DISK_AGAIN: u32 = 60;
 /// A route is made by people.
 const COPY_AGAIN: u32 = 300;
 
+/// Findings that only the vault has, of one message and not of what comes with it.
+pub const SUPPRESSED: &str = "suppressed";
+const BACKED_UP: &str = "backed_up";
+
 /// A message that is on disk.
 #[derive(Clone, Copy, Debug)]
 pub struct Kept {
@@ -47,7 +51,19 @@ pub async fn submit(
     mut letter: Letter,
     request: &mut MessageId,
 ) -> Result<Kept, Fault> {
-    let Draft { message, when, octets } = draft(seat, session, grant, &mut letter, *request)?;
+    let draft = draft(seat, session, grant, &mut letter, *request)?;
+    keep(seat, session, grant, &letter, draft, request).await
+}
+
+/// The same, of a letter whose draft was made.
+pub async fn keep(
+    seat: &mut Seat,
+    session: &Session,
+    grant: &Grant,
+    letter: &Letter,
+    Draft { message, when, octets }: Draft,
+    request: &mut MessageId,
+) -> Result<Kept, Fault> {
     let secure = session.tls.is_some();
     let size = u64::try_from(octets).unwrap_or(u64::MAX);
     let reserved = seat
@@ -58,8 +74,8 @@ pub async fn submit(
     let id = reserved.map_err(|refusal| refused(refusal, session, grant, &letter.from.pointer))?;
     *request = id;
     let trace = mime::trace(id, &session.front, secure, &when);
-    let facts = mime::facts(&letter, id, &session.front.hostname);
-    match hand_over(seat, &recipients(&letter), &trace, &message, facts).await {
+    let facts = mime::facts(letter, id, &session.front.hostname);
+    match hand_over(seat, &recipients(letter), &trace, &message, facts).await {
         Ok(Ok(id)) => Ok(Kept { id, octets }),
         Ok(Err(refusal)) => Err(refused(refusal, session, grant, &letter.from.pointer)),
         Err(lost) => {
@@ -77,7 +93,8 @@ pub fn draft(
     letter: &mut Letter,
     request: MessageId,
 ) -> Result<Draft, Fault> {
-    permitted(seat, grant, letter)?;
+    letter.change(grant);
+    allowed(seat, grant, letter)?;
     let when = mime::now();
     let message = mime::compose(letter, &when);
     // Any id makes a trace of the same length.
@@ -87,12 +104,6 @@ pub fn draft(
         return Err(refused(Refusal::TooBig, session, grant, "/from"));
     }
     Ok(Draft { message, when, octets })
-}
-
-/// Whether the client's policy lets this letter go, asked before the first of several is kept.
-pub fn permitted(seat: &Seat, grant: &Grant, letter: &mut Letter) -> Result<(), Fault> {
-    letter.change(grant);
-    allowed(seat, grant, letter)
 }
 
 async fn hand_over(
@@ -179,7 +190,7 @@ fn refused(refusal: Refusal, session: &Session, grant: &Grant, from: &str) -> Fa
             invalid("recipient_not_allowed", "/to", "this key may not send to all of these")
         }
         Refusal::NoRoute => invalid("no_route", "/to", "mail for one of these addresses has no way to leave"),
-        Refusal::Suppressed => invalid("suppressed", "/to", "nothing is sent to these addresses from here"),
+        Refusal::Suppressed => invalid(SUPPRESSED, "/to", "nothing is sent to these addresses from here"),
         Refusal::TooManyRecipients => invalid("too_many", "/to", "there are more recipients than this key may send to"),
         Refusal::TooBig => {
             let most = grant.size(session.front.max_size);
@@ -196,7 +207,10 @@ fn refused(refusal: Refusal, session: &Session, grant: &Grant, from: &str) -> Fa
             Fault::new(Code::QuotaExceeded, message).after(seconds)
         }
         Refusal::BackedUp(seconds) => {
-            Fault::new(Code::QueueFull, "more waits to go there than can leave in time").after(seconds)
+            // One place alone: what goes elsewhere is not refused with it.
+            let message = "more waits to go there than can leave in time".to_owned();
+            let issue = Issue { code: BACKED_UP, pointer: "/to".to_owned(), message };
+            Fault::of(Code::QueueFull, vec![issue]).after(seconds)
         }
         Refusal::Overloaded(seconds) => Fault::new(Code::QueueFull, "too much mail waits here").after(seconds),
         Refusal::StoreFull => Fault::new(Code::QueueFull, "there is no room for more mail").after(DISK_AGAIN),

@@ -347,7 +347,8 @@ async fn nothing_of_a_request_is_repeated_in_its_refusal() {
 
 #[tokio::test]
 async fn a_panic_is_a_500_for_its_request() {
-    let reply = apart(MessageId::now(), "192.0.2.7:1".parse().unwrap(), async { panic!("a mistake of ours") }).await;
+    let (id, peer) = (MessageId::now(), "192.0.2.7:1".parse().unwrap());
+    let reply = apart(Surface::V1, id, peer, async { panic!("a mistake of ours") }).await;
     assert_eq!(reply.status(), 500);
     assert_eq!(reply.headers()[header::CONNECTION], "close");
 }

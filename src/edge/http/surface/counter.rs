@@ -1,21 +1,28 @@
 //! Where requests of the surfaces are served: who, what, whether it may, and the vault's word, for each message of it.
 
+use std::time::Duration;
+
 use hyper::body::{Body, Incoming};
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{Call, Surface, gateway, postmark, resend, tree, usesend};
+use crate::edge::front::Front;
 use crate::edge::http::json::parse_octets;
 use crate::edge::http::letter::Letter;
 use crate::edge::http::login::Seat;
 use crate::edge::http::reply::{Code, Fault, Reply};
-use crate::edge::http::{Session, body, media, refusal, submit};
+use crate::edge::http::submit::{self, Kept};
+use crate::edge::http::{Session, body, media, refusal};
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
 
-/// Octets of a body that is read for somebody who has said no key.
+/// Octets of a body that is read for somebody who has said no key, and how long it may take to come.
 const REHEARSAL: u64 = 16 * 1024;
+const REHEARSED_WITHIN: Duration = Duration::from_secs(5);
+/// Seconds until there may be room again for one.
+const REHEARSAL_AGAIN: u32 = 2;
 
 /// A client that is known, at its seat.
 struct Customer<'s> {
@@ -38,7 +45,9 @@ pub async fn serve(
 ) -> Result<Reply, Fault> {
     let is_postmark = call.surface() == Surface::Postmark;
     if is_postmark && postmark::is_test(&head.headers) {
-        return rehearsal(&head.headers, body, unread, *id, call).await;
+        let reply = rehearsal(&session.front, &head.headers, body, unread, *id, call).await?;
+        refusal::tell_of_rehearsal(&session.front, session.peer, *id, call.path());
+        return Ok(reply);
     }
     let mut seat = session.seat.lock().await;
     seat.visit.turn_until(until);
@@ -77,6 +86,7 @@ fn postmark_batch(octets: &[u8]) -> Result<Vec<Read>, Fault> {
 /// What a client asks for with Postmark's token of tests: it is checked and answered, and nothing is sent. Anybody can say that
 /// token, so the vault isn't asked, and only a short body is read.
 async fn rehearsal(
+    front: &Front,
     headers: &HeaderMap,
     body: Incoming,
     unread: &mut bool,
@@ -88,7 +98,10 @@ async fn rehearsal(
         let message = format!("with the token of tests a body has a length, of at most {REHEARSAL} octets");
         return Err(Fault::new(Code::PayloadTooLarge, message).closing());
     }
-    let whole = body::read(headers, body).await?;
+    let busy = |_| Fault::new(Code::QueueFull, "too many are being tried; try again").after(REHEARSAL_AGAIN).closing();
+    let _place = front.rehearsing.try_acquire().map_err(busy)?;
+    let slow = |_| Fault::new(Code::RequestTimeout, "the body came too slowly").closing();
+    let whole = timeout(REHEARSED_WITHIN, body::read(headers, body)).await.map_err(slow)??;
     *unread = false;
     match call {
         Call::PostmarkEmail => {
@@ -170,11 +183,15 @@ impl Customer<'_> {
 
     async fn submit(&mut self, letter: Letter, id: &mut MessageId) -> Result<MessageId, Fault> {
         let kept = submit::submit(self.seat, self.session, self.grant, letter, id).await?;
+        Ok(self.accepted(kept))
+    }
+
+    fn accepted(&self, kept: Kept) -> MessageId {
         tracing::info!(
             request = %kept.id, peer = %self.session.peer, listener = self.session.front.desk.name, path = self.call.path(),
             principal = self.grant.principal, octets = kept.octets, "accepted"
         );
-        Ok(kept.id)
+        kept.id
     }
 
     /// Each message of a batch by itself: what is wrong with one is nothing to the others. Each is kept before the next is
@@ -198,29 +215,43 @@ impl Customer<'_> {
             if let Err(fault) = &result {
                 refusal::tell(&self.session.front, self.session.peer, id, self.call.path(), fault);
                 self.over = fault.close;
-                over = (fault.close || fault.retry_after.is_some()).then(|| fault.clone());
+                // What has a finding is of this message alone.
+                let is_of_all = fault.retry_after.is_some() && fault.issues.is_empty();
+                over = (fault.close || is_of_all).then(|| fault.clone());
             }
             results.push(result);
         }
         results
     }
 
-    /// All messages of a batch or none: the first that is not sound, or may not go, refuses them all. What only the vault
-    /// knows (a limit, a full disk) may come between two of them; then the refusal says how many are kept.
+    /// All messages of a batch or none: the first that is not sound, may not go or is too long refuses them all. One to nobody but
+    /// addresses that nothing is sent to is answered as the others are, and the audit log has what became of it: refused, those
+    /// before it would be sent once more with the next try. A limit or a full disk may still come between two of them; then the
+    /// refusal says how many are kept.
     async fn all(
         &mut self,
         letters: impl Iterator<Item = Result<Letter, Fault>>,
         id: MessageId,
     ) -> Result<Vec<MessageId>, Fault> {
-        let numbered_letters = letters.enumerate().map(|(n, letter)| letter.map_err(|fault| numbered(n, fault)));
-        let mut letters: Vec<Letter> = numbered_letters.collect::<Result<_, _>>()?;
-        for (n, letter) in letters.iter_mut().enumerate() {
-            submit::permitted(self.seat, self.grant, letter).map_err(|fault| numbered(n, fault))?;
+        let mut drafts = Vec::new();
+        for (n, letter) in letters.enumerate() {
+            let drafted = letter.and_then(|mut letter| {
+                let draft = submit::draft(self.seat, self.session, self.grant, &mut letter, id)?;
+                // They are in the draft.
+                letter.attachments.clear();
+                Ok((letter, draft))
+            });
+            drafts.push(drafted.map_err(|fault| numbered(n, fault))?);
         }
         let mut results = Vec::new();
-        for (n, letter) in letters.into_iter().enumerate() {
-            match self.submit(letter, &mut id.clone()).await {
-                Ok(kept) => results.push(kept),
+        for (n, (letter, draft)) in drafts.into_iter().enumerate() {
+            let mut own = id;
+            match submit::keep(self.seat, self.session, self.grant, &letter, draft, &mut own).await {
+                Ok(kept) => results.push(self.accepted(kept)),
+                Err(fault) if fault.issues.iter().any(|issue| issue.code == submit::SUPPRESSED) => {
+                    refusal::tell(&self.session.front, self.session.peer, own, self.call.path(), &fault);
+                    results.push(own);
+                }
                 Err(mut fault) if n > 0 => {
                     fault.message = format!("{} (those before message {n} are kept and will be sent)", fault.message);
                     return Err(numbered(n, fault));

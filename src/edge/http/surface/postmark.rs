@@ -13,6 +13,9 @@ use crate::edge::http::{mime, v1};
 use crate::mail::id::MessageId;
 
 pub const MAX_BATCH: usize = 500;
+/// Octets of a list of addresses in one text: more than all recipients with the longest names, and no more than what is made of
+/// it may cost.
+const MAX_LIST: usize = 48 * 1024;
 /// Where its clients put their key.
 const TOKEN: &str = "x-postmark-server-token";
 /// The token of tests: what is asked for is checked, and nothing is sent.
@@ -48,7 +51,7 @@ pub fn credentials(headers: &HeaderMap) -> Result<HeaderMap, Fault> {
     bearer.set_sensitive(true);
     match headers.insert(header::AUTHORIZATION, bearer) {
         None => Ok(headers),
-        Some(_) => Err(Fault::new(Code::Unauthorized, "send the key once: as X-Postmark-Server-Token")),
+        Some(_) => Err(Fault::new(Code::BadRequest, "send the key once: as X-Postmark-Server-Token")),
     }
 }
 
@@ -82,6 +85,10 @@ fn read(node: Node<'_>, echo: &mut Echo) -> Result<Letter, Fault> {
     for (name, node) in &mut members {
         let list = LISTS.iter().find(|list| *list == name);
         match (list, std::mem::replace(node, Node::Null)) {
+            (Some(_), Node::Text(text)) if text.len() > MAX_LIST => {
+                let message = format!("is longer than {MAX_LIST} octets, for all addresses together");
+                return Err(invalid("too_long", &format!("/{name}"), message));
+            }
             (Some(list), Node::Text(text)) => {
                 let single = addresses::split(&text);
                 if *list == "to" {

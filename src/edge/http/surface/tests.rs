@@ -82,7 +82,10 @@ fn every_call_is_found_at_the_root_and_at_its_mount_where_it_is_served() {
 proptest! {
     #[test]
     fn no_body_makes_a_surface_panic_and_no_refusal_repeats_a_text(
-        names in prop::collection::vec("(from|to|subject|text|attachments|headers|From|To|Cc|TextBody|Headers|Attachments|replyTo)", 0..6),
+        names in prop::sample::subsequence(
+            vec!["from", "to", "subject", "text", "attachments", "headers", "From", "To", "Cc", "TextBody", "Headers", "Attachments", "replyTo"],
+            0..6,
+        ),
         values in prop::collection::vec(
             r#"(null|7|\[[0-9, ]{0,6}\]|"s3cr3t"|"[a@<>,\u{e4}]{0,9}"|\[\{"(Name|Content|content|filename)":"s3cr3t"\}\]|\{"a":"b"\})"#,
             6,
@@ -96,6 +99,10 @@ proptest! {
         for fault in read.into_iter().filter_map(Result::err) {
             prop_assert!(!format!("{fault:?}").contains("s3cr3t"), "{body}: {fault:?}");
         }
-        let _ = super::postmark::letter(node, echo);
+        // Of this one's clients addresses are read back, and nothing else.
+        if let Err(fault) = super::postmark::letter(node, echo) {
+            let told = fault.message.replace("address: 's3cr3t'", "");
+            prop_assert!(!told.contains("s3cr3t"), "{body}: {fault:?}");
+        }
     }
 }

@@ -90,6 +90,7 @@ pub struct House {
     pub client: Client,
     pub seen: Arc<Mutex<Seen>>,
     pub phase: watch::Sender<Phase>,
+    pub front: Arc<Front>,
     pub gate: JoinHandle<()>,
 }
 
@@ -111,9 +112,10 @@ impl House {
         }
         let (near, far) = tokio::io::duplex(64 * 1024);
         let (front, phase) = front(change);
+        let front = Arc::new(front);
         let peer = "192.0.2.7:40000".parse().unwrap();
-        let gate = tokio::spawn(super::super::serve(far, vault.enter(capsule()), Arc::new(front), peer, None));
-        Self { client: Client { stream: near }, seen, phase, gate }
+        let gate = tokio::spawn(super::super::serve(far, vault.enter(capsule()), Arc::clone(&front), peer, None));
+        Self { client: Client { stream: near }, seen, phase, front, gate }
     }
 
     pub fn seen(&self) -> Seen {
@@ -234,7 +236,7 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
                 if ways.revokes {
                     tell.send(Answer::Revoked { slot }).await.unwrap();
                 }
-                match ways.at_commit {
+                match ways.at_commit.filter(|_| seen.lock().unwrap().kept.len() >= ways.mails) {
                     Some(refusal) => Answer::Refused { slot, refusal },
                     None => {
                         let id = message.id;

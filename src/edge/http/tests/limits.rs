@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use super::house::{House, KEY, Ways, post, post_with};
 use super::{GOOD, body};
+use crate::config::slice::Serve;
 use crate::edge::front::Phase;
 use crate::policy::refusal::Refusal;
 
@@ -144,6 +145,18 @@ async fn rule_w10_a_drain_ends_idle_connections_and_lets_the_request_at_hand_fin
     let done = house.client.hear().await;
     assert_eq!((done.status, done.field("connection")), (202, Some("close")));
     assert!(house.client.is_closed().await);
+}
+
+#[tokio::test]
+async fn rule_w10_a_drain_holds_for_each_surface() {
+    let mut house = House::with_desk(Ways::default(), |desk| desk.serve = vec![Serve::Resend]);
+    let body = r#"{"from":"ann@example.net","to":"b@example.org","subject":"x","text":"x"}"#;
+    let send = post(body).replace("/v1/send", "/emails");
+    assert_eq!(house.client.ask(&send).await.status, 200);
+    house.phase.send(Phase::Draining).unwrap();
+    let told = house.client.ask(&send).await;
+    assert_eq!((told.status, told.field("retry-after"), told.field("connection")), (503, Some("1"), Some("close")));
+    assert_eq!(house.hang_up().await.kept.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,9 @@
 //! What Postmark's clients say and must be told.
 
+use std::sync::Arc;
+
 use super::*;
+use crate::edge::front::REHEARSING;
 use crate::edge::http::tests::house::Response;
 use crate::policy::refusal::Refusal;
 
@@ -118,9 +121,9 @@ async fn refusals_have_the_numbers_and_words_that_clients_know() {
         (post_with("/email", "X-Postmark-Server-Token: other\r\n", GOOD), 401, 10, token),
         (
             post_with("/email", &format!("X-Postmark-Server-Token: {KEY}\r\nAuthorization: Bearer {KEY}\r\n"), GOOD),
-            401,
-            10,
-            token,
+            422,
+            402,
+            "send the key once",
         ),
         (ask_for("/email", GOOD).replace("application/json", "text/plain"), 415, 409, "application/json"),
         ("GET /messages/outbound HTTP/1.1\r\nHost: gate\r\n\r\n".to_owned(), 404, 404, "nothing at this path"),
@@ -138,7 +141,7 @@ async fn refusals_have_the_numbers_and_words_that_clients_know() {
 async fn two_tokens_are_a_request_with_two_meanings() {
     let fields = format!("X-Postmark-Server-Token: {KEY}\r\nX-Postmark-Server-Token: {KEY}\r\n");
     let mut house = house(Ways::default(), &[Serve::Postmark]);
-    assert_eq!(house.client.ask(&post_with("/email", &fields, GOOD)).await.status, 400);
+    assert_eq!(refusal(&house.client.ask(&post_with("/email", &fields, GOOD)).await), (422, 402));
     assert_eq!(house.seen().asks, 0);
 }
 
@@ -177,6 +180,55 @@ async fn the_token_of_tests_sends_nothing_and_asks_nobody() {
     let response = house.client.ask(&post_with("/email", token, &long)).await;
     assert_eq!((refusal(&response), response.field("connection")), ((413, 300), Some("close")));
     assert_eq!(house.hang_up().await.asks, 0);
+}
+
+#[tokio::test]
+async fn the_token_of_tests_has_room_for_few_at_a_time_and_no_customers_is_taken() {
+    let token = "X-Postmark-Server-Token: POSTMARK_API_TEST\r\n";
+    let mut house = house(Ways::default(), &[Serve::Postmark]);
+    let front = Arc::clone(&house.front);
+    let others = front.rehearsing.try_acquire_many(REHEARSING as u32).unwrap();
+    let response = house.client.ask(&post_with("/email", token, GOOD)).await;
+    assert_eq!((refusal(&response), response.field("retry-after")), ((503, 100), Some("2")));
+    drop(others);
+    let mut next = super::house(Ways::default(), &[Serve::Postmark]);
+    next.front.rehearsing.forget_permits(REHEARSING);
+    assert_eq!(next.client.ask(&ask_for("/email", GOOD)).await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_with_the_token_of_tests_has_little_time() {
+    let mut house = house(Ways::default(), &[Serve::Postmark]);
+    let fields = "X-Postmark-Server-Token: POSTMARK_API_TEST\r\nContent-Type: application/json\r\nContent-Length: 900";
+    house.client.say(&format!("POST /email HTTP/1.1\r\nHost: gate\r\n{fields}\r\n\r\n{{")).await;
+    let begun = tokio::time::Instant::now();
+    assert_eq!(house.client.hear().await.status, 408);
+    assert!(begun.elapsed().as_secs() < 7);
+    assert_eq!(house.front.rehearsing.available_permits(), REHEARSING);
+}
+
+#[tokio::test]
+async fn a_list_of_addresses_is_as_long_as_all_recipients_can_need_and_no_longer() {
+    let with = |to: String| format!(r#"{{"From":"ann@example.net","To":"{to}","Subject":"x","TextBody":"x"}}"#);
+    let long = format!("\\\"Ann {}\\\" <b@example.org>", "x".repeat(100));
+    let all = vec![long; 50].join(", ");
+    for (to, status) in [(all, 200), ("a,".repeat(1_000_000), 422), (",".repeat(100_000), 422)] {
+        let mut house = house(Ways::default(), &[Serve::Postmark]);
+        let response = house.client.ask(&ask_for("/email", &with(to))).await;
+        assert_eq!(response.status, status, "{:.300?}", response.body.to_string());
+        if status == 422 {
+            assert!(said(&response).contains("'To' is longer than"), "{response:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_place_that_too_much_waits_for_is_no_matter_of_the_rest_of_a_batch() {
+    let ways = Ways { mails: 1, at_mail: Some(Refusal::BackedUp(7)), ..Ways::default() };
+    let mut house = house(ways, &[Serve::Postmark]);
+    let response = house.client.ask(&ask_for("/email/batch", &format!("[{GOOD},{GOOD},{GOOD}]"))).await;
+    assert_eq!(response.body[2]["ErrorCode"], 100);
+    assert_eq!(house.hang_up().await.mails, 3, "each was asked for");
 }
 
 #[tokio::test]

@@ -116,6 +116,33 @@ async fn a_batch_is_strict_and_keeps_all_or_none() {
 }
 
 #[tokio::test]
+async fn what_is_refused_for_good_behind_the_first_of_a_strict_batch_does_not_have_those_sent_twice() {
+    // One that is too long: nothing is kept.
+    let long = format!(
+        r#"{{"from":"ann@example.net","to":"b@example.org","subject":"x","text":"x","attachments":[{{"filename":"a","content":"{}"}}]}}"#,
+        "AAAA".repeat(400_000)
+    );
+    let mut small = house(Ways::default(), &[Serve::Resend]);
+    let response = small.client.ask(&post("/emails/batch", &format!("[{GOOD},{long}]"))).await;
+    assert_eq!((response.status, small.hang_up().await.mails), (413, 0), "{response:?}");
+    // One that is for addresses alone which nothing is sent to: it is answered as the others are.
+    let ways = Ways { mails: 1, at_commit: Some(Refusal::Suppressed), ..Ways::default() };
+    let mut house = house(ways, &[Serve::Resend]);
+    let response = house.client.ask(&post("/emails/batch", &format!("[{GOOD},{GOOD}]"))).await;
+    assert_eq!(response.status, 200, "{response:?}");
+    assert_eq!(response.body["data"].as_array().unwrap().len(), 2);
+    assert_eq!(house.hang_up().await.kept.len(), 1);
+}
+
+#[tokio::test]
+async fn sending_later_is_refused_in_its_own_words() {
+    let body = GOOD.replace('}', r#","scheduled_at":"2030-01-01T00:00:00Z"}"#);
+    let response = house(Ways::default(), &[Serve::Resend]).client.ask(&post("/emails", &body)).await;
+    assert_eq!(refusal(&response), (422, "validation_error"));
+    assert!(response.message().contains("/scheduled_at: sending later"), "{response:?}");
+}
+
+#[tokio::test]
 async fn a_permissive_batch_sends_what_is_sound_and_says_what_is_not() {
     let mut house = house(Ways::default(), &[Serve::Resend]);
     let evil = r#"{"from":"x@evil.example","to":"b@example.org","subject":"x","text":"x"}"#;
