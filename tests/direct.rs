@@ -5,13 +5,13 @@ mod support;
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
 
 use gatepost::sink::{Act, Fault, Options, Phase};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use support::processes;
 use support::smarthost::{self, PASSWORD, USER};
+use support::traces::holding;
 use support::{CREDENTIAL, PATIENCE, Pair, Service, Setting, await_that, free_port, is_root};
 
 const LETTER: &str =
@@ -36,20 +36,6 @@ fn events(service: &Service, name: &str) -> Vec<Value> {
 
 fn await_event(service: &Service, name: &str) {
     await_that(name, || !events(service, name).is_empty());
-}
-
-/// Files under a folder that have this text in them.
-fn holding(folder: &Path, text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        let path = entry.path();
-        if path.is_dir() {
-            found.extend(holding(&path, text));
-        } else if fs::read(&path).is_ok_and(|octets| octets.windows(text.len()).any(|part| part == text.as_bytes())) {
-            found.push(path.display().to_string());
-        }
-    }
-    found
 }
 
 #[test]

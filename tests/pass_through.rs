@@ -5,11 +5,11 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use support::provider::{Provider, Request};
+use support::traces::holding;
 use support::{CREDENTIAL, Service, Setting};
 
 const KEY: &str = "us_this-is-their-own-key";
@@ -47,19 +47,6 @@ fn answer(request: &Request) -> Option<(u16, String)> {
     })
 }
 
-/// Files under a folder that have this text in them.
-fn holding(folder: &Path, text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-        if path.is_dir() {
-            found.extend(holding(&path, text));
-        } else if fs::read(&path).is_ok_and(|octets| octets.windows(text.len()).any(|part| part == text.as_bytes())) {
-            found.push(path.display().to_string());
-        }
-    }
-    found
-}
-
 #[test]
 fn mail_goes_with_the_key_of_its_login_and_that_is_kept_nowhere() {
     let provider = Provider::start(answer);
@@ -89,6 +76,19 @@ fn mail_goes_with_the_key_of_its_login_and_that_is_kept_nowhere() {
         service.command(&["send", "--credential", CREDENTIAL, "--from", "a@example.net", "--to", "b@example.org"]);
     let said = String::from_utf8_lossy(&sent.stderr);
     assert!(!sent.status.success() && said.contains("keys of its clients"), "{said}");
+    // One key is told from another by a tag, at each login and at each message.
+    let events = service.command(&["audit", "query", "--json"]);
+    let events = String::from_utf8_lossy(&events.stdout).into_owned();
+    let tags: Vec<(&str, &str)> = events
+        .lines()
+        .filter_map(|line| {
+            let name = ["auth.success", "msg.intent"].into_iter().find(|name| line.contains(name))?;
+            let (_, tag) = line.split_once("key\\\":\\\"").or_else(|| line.split_once("\"key\":\""))?;
+            Some((name, tag.get(..4)?))
+        })
+        .collect();
+    let first = tags.first().unwrap_or_else(|| panic!("{events}")).1;
+    assert!(["auth.success", "msg.intent"].iter().all(|name| tags.contains(&(*name, first))), "{events}");
     let log = service.stop();
     assert!(!log.contains(KEY) && !log.contains("us_guess") && !log.contains(OURS), "{log}");
 }

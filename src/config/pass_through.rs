@@ -36,6 +36,12 @@ pub fn look(
         } else if let Some(text) = astray(id, number, name, routes) {
             findings.refuse(written.span(), text);
         }
+        if credential.policy.networks.is_empty() && table.get_ref().certificates.is_empty() {
+            let text = format!(
+                "pass_through: whoever has a key of {name:?}, of any account that it knows, logs in as {id:?}: name the networks or certificates that they come from"
+            );
+            findings.warn(Some(written.span()), text);
+        }
     }
 }
 

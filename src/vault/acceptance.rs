@@ -2,8 +2,9 @@
 
 use super::Vault;
 use super::audit::event::{Event, Field, MAX_RECIPIENTS, Name, Outcome};
+use super::sender::Sender;
 use super::telling;
-use super::transaction::{Sender, Transaction};
+use super::transaction::Transaction;
 use crate::mail::address::Address;
 use crate::mail::envelope::Addressee;
 use crate::mail::facts::Changes;
@@ -23,7 +24,7 @@ pub fn events(name: Name, sender: &Sender, transaction: &Transaction, destinatio
         message: Some(transaction.message),
         bytes: Some(transaction.size()),
         rcpt_count: u64::try_from(to.len()).ok(),
-        data: rarities(transaction, copies),
+        data: rarities(sender, transaction, copies),
         ..Event::new(name, if name == Name::MsgAccept { Outcome::Success } else { Outcome::Info })
     };
     let first = sender.describe(first, transaction.tls.as_ref()).sender(&transaction.sender);
@@ -61,7 +62,8 @@ pub async fn refused(vault: &Vault, sender: &Sender, transaction: &Transaction, 
 
 /// What was asked for and taken: whoever looks for what became of it finds where it was promised. And what was changed in it:
 /// where, by names that the operator chose; whose it was is personal.
-fn rarities(transaction: &Transaction, copies: usize) -> Option<String> {
+fn rarities(sender: &Sender, transaction: &Transaction, copies: usize) -> Option<String> {
+    let key = sender.passed.as_ref().map(|passed| ("key".to_owned(), format!("{:04x}", passed.tag).into()));
     let (manner, Changes { sender, author, removed }) = (&transaction.manner, &transaction.changes);
     let places = [("envelope", sender.is_some()), ("header", author.is_some())];
     let rewritten: Vec<&str> = places.into_iter().filter(|(_, is)| *is).map(|(place, _)| place).collect();
@@ -72,6 +74,6 @@ fn rarities(transaction: &Transaction, copies: usize) -> Option<String> {
     let held = manner.release_us.map(|release| ("held_until_us".to_owned(), release.into()));
     let copies = (copies > 0).then(|| ("copies".to_owned(), copies.into()));
     let all: serde_json::Map<_, serde_json::Value> =
-        tls.into_iter().chain(held).chain(copies).chain(rewritten).chain(removed).collect();
+        key.into_iter().chain(tls).chain(held).chain(copies).chain(rewritten).chain(removed).collect();
     (!all.is_empty()).then(|| serde_json::Value::Object(all).to_string())
 }

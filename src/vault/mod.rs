@@ -34,6 +34,7 @@ pub mod queue;
 pub mod readiness;
 pub mod rekey;
 pub mod restored;
+pub mod sender;
 pub mod session;
 pub mod store;
 mod telling;

@@ -5,12 +5,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 use super::Vault;
 use super::acceptance;
 use super::admission;
-use super::audit::event::{Event, Field, Name};
+use super::audit::event::Name;
 use super::audit::ledger::now_us;
 use super::authority::Authority;
 use super::cipher::{BodyKey, CHUNK};
@@ -19,21 +18,18 @@ use super::limits::Reservation;
 use super::limits::denial::Denied;
 use super::limits::incoming;
 use super::live::Live;
-use super::login::credentials::Credential;
+use super::sender::Sender;
 use super::shares::Share;
 use super::store::segment::{self, Piece};
 use super::store::spool::{Accepted, Body};
 use super::store::writer::NotStored;
-use crate::config::slice::Counter;
 use crate::ipc::session::Tls;
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::dsn::Wish;
 use crate::mail::envelope::{Addressee, Manner, Utf8};
 use crate::mail::facts::{Changes, Facts};
 use crate::mail::id::MessageId;
-use crate::policy::Delivery;
 use crate::policy::refusal::Refusal;
-use crate::secret::Secret;
 
 /// Octets of content a session may have on its way: the constant memory of a message of any size.
 pub const WINDOW: u32 = 128 * 1024;
@@ -261,39 +257,6 @@ impl Transaction {
             let own = Rc::clone(vault);
             vault.finish(async move { own.segments.remove(segment).await });
         }
-    }
-}
-
-/// Who sends, as the session knows it.
-#[derive(Clone, Debug)]
-pub struct Sender {
-    pub session: Uuid,
-    pub address: std::net::IpAddr,
-    pub listener: Rc<Counter>,
-    pub credential: Rc<Credential>,
-    /// The provider's key that its mail goes with.
-    pub passed: Option<Rc<Secret<String>>>,
-    /// Who submits it for the credential, when that is an administrator.
-    pub actor: Option<String>,
-}
-
-impl Sender {
-    /// Its mail is delivered while it waits. What an administrator submits is kept.
-    pub fn waits(&self) -> bool {
-        let delivery = self.credential.policy.delivery(self.listener.delivery);
-        delivery == Delivery::Direct && self.actor.is_none()
-    }
-
-    /// What every event of this session says.
-    pub fn describe(&self, event: Event, tls: Option<&Tls>) -> Event {
-        let event = Event {
-            session: Some(self.session),
-            listener: Some(self.listener.name.clone()),
-            actor: self.actor.clone(),
-            tls: tls.map(|tls| tls.version.clone()),
-            ..event
-        };
-        event.with(Field::Account, self.credential.id.clone()).client(self.address)
     }
 }
 

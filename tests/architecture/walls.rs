@@ -58,6 +58,7 @@ const MAY_NAME: [(&str, &[&str]); 21] = [
             "secret",
             "sys",
             "merkle",
+            "log::flood",
         ],
     ),
     ("sealer", &["role", "sandbox", "ipc", "config::slice", "secret", "sys", "merkle"]),

@@ -23,6 +23,7 @@ pub mod senders;
 pub mod smarthost;
 pub mod smtp;
 pub mod strace;
+pub mod traces;
 pub mod verdict;
 pub mod witness;
 

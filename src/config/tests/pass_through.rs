@@ -20,6 +20,9 @@ fn a_credential_with_a_providers_keys_sends_directly_and_by_that_provider_alone(
     let plan = with(ROUTE, TEAM).unwrap();
     let team = plan.credentials.iter().find(|credential| credential.id == "team").unwrap();
     assert_eq!(team.policy.pass_through.as_deref(), Some("bytesend"));
+    let warns = |plan: &Plan| plan.warnings.iter().any(|line| line.contains("whoever has a key of \"bytesend\""));
+    assert!(warns(&plan), "{:?}", plan.warnings);
+    assert!(!warns(&with(ROUTE, &format!("{TEAM}networks = [\"192.0.2.0/24\"]\n")).unwrap()));
     assert_eq!(team.policy.delivery(Delivery::Spool), Delivery::Direct);
     let one = |routes: &str, more: &str| {
         let errors = with(routes, &format!("{TEAM}{more}")).unwrap_err();

@@ -116,12 +116,22 @@ impl Cloudflare {
         Ok(Request { kind: "application/json", authorization, body: Secret::new(body), ..Request::default() })
     }
 
-    /// What tells whether the token is in force, for messages that are posted to `path`: of a user's token, and of an account's.
+    /// What tells whether our own token is in force, for messages that are posted to `path`: of a user's token, and of an account's.
     pub fn checks(&self, path: &str) -> Vec<Check> {
+        let of_a_user = path.split_once("/accounts/").map(|(api, _)| self.check(format!("{api}/user/tokens/verify")));
+        of_a_user.into_iter().chain(self.own_checks(path)).collect()
+    }
+
+    /// What tells whether a token is one of the account that messages are posted for. Every user of Cloudflare has tokens that
+    /// are in force.
+    pub fn own_checks(&self, path: &str) -> Vec<Check> {
         let Some((api, rest)) = path.split_once("/accounts/") else { return Vec::new() };
         let account = rest.split(['/', '?']).next().unwrap_or_default();
-        let check = |path: String| Check { path, authorization: self.bearer.clone() };
-        vec![check(format!("{api}/user/tokens/verify")), check(format!("{api}/accounts/{account}/tokens/verify"))]
+        vec![self.check(format!("{api}/accounts/{account}/tokens/verify"))]
+    }
+
+    fn check(&self, path: String) -> Check {
+        Check { path, authorization: self.bearer.clone() }
     }
 
     /// Whether that is said of it.

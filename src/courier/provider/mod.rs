@@ -49,6 +49,7 @@ use bytesend::Bytesend;
 use cloudflare::Cloudflare;
 use judgement::{Judgement, words};
 use rehearsal::{Check, Finding};
+use verification::Verifying;
 use webhook::Webhook;
 
 /// Octets of the hash over the recipients that tell parts of one message apart.
@@ -179,15 +180,14 @@ pub struct Provider {
     settings: Settings,
     dialer: Arc<Dialer>,
     free: Semaphore,
-    verifying: Semaphore,
+    verifying: Verifying,
     admission: Mutex<Admission>,
 }
 
 impl Provider {
     pub fn new(settings: Settings, dialer: Arc<Dialer>) -> Self {
         let free = Semaphore::new(usize::from(settings.connections));
-        let verifying = Semaphore::new(verification::AT_ONCE);
-        Self { settings, dialer, free, verifying, admission: Mutex::default() }
+        Self { settings, dialer, free, verifying: Verifying::default(), admission: Mutex::default() }
     }
 
     /// How many messages it takes at once.

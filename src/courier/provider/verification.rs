@@ -2,31 +2,77 @@
 
 use std::time::Duration;
 
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::access::Access;
-use super::rehearsal::Finding;
-use super::{Provider, judgement};
+use super::rehearsal::{Check, Finding};
+use super::{Api, Provider};
 use crate::ipc::delivery::Verified;
 use crate::secret::Secret;
 
 /// How long it has for all of it. A client waits, and so does the vault, somewhat longer.
 const VERIFY: Duration = Duration::from_secs(15);
 /// Keys that are verified at a time, beside the messages under way: a login must not wait for those.
-pub const AT_ONCE: usize = 2;
+/// As many as the vault asks for one credential.
+const AT_ONCE: usize = 8;
 /// Too many questions: says nothing of the key.
 const TOO_MANY: u16 = 429;
+/// How long nothing is asked then, where the provider doesn't say, and the longest that it may say: our own mail comes from the same
+/// address, and whoever guesses must not be able to keep the provider at it.
+const QUIET: Duration = Duration::from_secs(30);
+const MAX_QUIET: Duration = Duration::from_secs(300);
+
+/// What there is of it.
+pub struct Verifying {
+    places: Semaphore,
+    /// Until when the provider wants to be asked nothing.
+    quiet: Mutex<Option<Instant>>,
+}
+
+impl Default for Verifying {
+    fn default() -> Self {
+        Self { places: Semaphore::new(AT_ONCE), quiet: Mutex::default() }
+    }
+}
+
+impl Verifying {
+    fn is_quiet(&self) -> bool {
+        let quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        quiet.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn keep_quiet(&self, wait: Option<Duration>) {
+        let until = Instant::now() + wait.unwrap_or(QUIET).clamp(QUIET, MAX_QUIET);
+        *self.quiet.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    }
+}
+
+impl Api {
+    /// What tells whether somebody's own key is taken, as far as it is one of ours there.
+    fn own_checks(&self, path: &str) -> Vec<Check> {
+        match self {
+            Self::Cloudflare(cloudflare) => cloudflare.own_checks(path),
+            Self::Webhook(_) | Self::Bytesend(_) => self.checks(path),
+        }
+    }
+}
 
 impl Provider {
     /// Asks with this key. No word of the provider's is in the answer, which may have quoted it.
     pub async fn verify(&self, key: &Secret<String>) -> Verified {
         let Ok(access) = Access::new(&self.settings, Some(key)) else { return Verified::Refused };
         let until = Instant::now() + VERIFY;
-        let Ok(Ok(_permit)) = timeout_at(until, self.verifying.acquire()).await else {
+        let Ok(Ok(_permit)) = timeout_at(until, self.verifying.places.acquire()).await else {
             return Verified::Unknown("too many keys are being verified".to_owned());
         };
+        if self.verifying.is_quiet() {
+            return Verified::Unknown(self.named("it was asked too often, and is left alone for a while"));
+        }
         let mut open = None;
-        let checks = access.api().checks(&self.settings.path);
+        let checks = access.api().own_checks(&self.settings.path);
         if checks.is_empty() {
             open = Some("its API has no question that tells".to_owned());
         }
@@ -41,7 +87,12 @@ impl Provider {
                     // Some say so of a key that they don't know.
                     _ if reply.status == 401 || reply.status == 403 => {}
                     Finding::Refused if reply.status != TOO_MANY => {}
-                    _ => open = Some(self.named(&format!("GET {path}: {}", judgement::told(&reply)))),
+                    _ => {
+                        if reply.status == TOO_MANY {
+                            self.verifying.keep_quiet(reply.wait);
+                        }
+                        open = Some(self.named(&format!("GET {path}: HTTP {}", reply.status)));
+                    }
                 },
             }
         }

@@ -24,8 +24,9 @@ use crate::vault::audit::ledger::now_us;
 use crate::vault::limits::denial::Denied;
 use crate::vault::limits::incoming;
 use crate::vault::login::credentials::{Known, Way};
+use crate::vault::sender::Sender;
 use crate::vault::telling;
-use crate::vault::transaction::{Sender, Transaction, keep, refusal};
+use crate::vault::transaction::{Transaction, keep, refusal};
 
 /// What stands for a listener in the log, and in the Received field.
 const LISTENER: &str = "control";

@@ -151,7 +151,7 @@ impl Escort {
                 manner: self.manner.clone(),
                 size: self.size,
                 day_slot: place.slot.as_ref().map(|slot| slot.slot),
-                key: self.from.passed.as_deref().cloned(),
+                key: self.from.passed.as_ref().map(|passed| passed.key.clone()),
             };
             let Some(line) = Line::begin(&self.vault, place, lane, brief) else { continue };
             line.bid(Bidding::Recipients(asked.clone()));

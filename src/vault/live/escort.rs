@@ -21,7 +21,8 @@ use crate::mail::outcome::Outcome;
 use crate::mail::spoken::Spoken;
 use crate::vault::Vault;
 use crate::vault::delivery::courier::live::{Bidding, End, Event};
-use crate::vault::transaction::{Sender, Transaction};
+use crate::vault::sender::Sender;
+use crate::vault::transaction::Transaction;
 
 pub struct Escort {
     pub(super) vault: Rc<Vault>,

@@ -26,12 +26,13 @@ use crate::vault::limits::denial::By;
 use crate::vault::limits::key::{Key, Tier};
 use crate::vault::limits::notices::POLICY;
 use crate::vault::limits::rate::HOUR_US;
+use crate::vault::sender::Sender;
 use crate::vault::store::Store;
 use crate::vault::store::keys::Lock;
 use crate::vault::store::spool::{Accepted, Body, Leased, Settled, State};
 use crate::vault::store::writer::NotStored;
 use crate::vault::telling;
-use crate::vault::transaction::{Sender, Transaction};
+use crate::vault::transaction::Transaction;
 
 /// One that is written, and not settled.
 pub struct Intent {

@@ -71,7 +71,14 @@ pub struct Known {
     pub credential: Rc<Credential>,
     pub key: Option<u64>,
     /// The provider's key that it showed instead of a secret of ours: what it sends goes with that.
-    pub passed: Option<Rc<Secret<String>>>,
+    pub passed: Option<Rc<Passed>>,
+}
+
+/// A provider's key, and what tells it from others in the audit log: sixteen bits of it under a key that never leaves the vault.
+#[derive(Debug)]
+pub struct Passed {
+    pub key: Secret<String>,
+    pub tag: u16,
 }
 
 impl Known {

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use tokio::sync::oneshot;
 
+use crate::log::flood::Flood;
 use crate::vault::shares::Shares;
 
 /// What is under way.
@@ -16,8 +17,10 @@ use crate::vault::shares::Shares;
 pub struct UnderWay {
     /// With the right tag, by credential.
     pub tagged: Rc<Shares>,
-    /// Keys that their provider is asked about, by credential, and by "" for all.
+    /// Keys that their provider is asked about, by credential, by credential and network, and by "" for all.
     pub verified: Rc<Shares>,
+    /// Those of which it didn't say whether they are any: the log tells of so many.
+    pub unverified: Flood,
     /// By SCRAM.
     pub exchanges: Rc<Exchanges>,
 }

@@ -243,15 +243,19 @@ async fn tell_failure_by(vault: &Vault, login: &Login, owner: Option<&Credential
     }
 }
 
+/// By what, and with what: the certificate that was shown, and of a provider's key its tag.
+fn data(login: &Login, tag: Option<u16>) -> String {
+    let shown = certificate::presented(login).map(|shown| format!(",\"certificate\":\"{shown}\"")).unwrap_or_default();
+    let tag = tag.map(|tag| format!(",\"key\":\"{tag:04x}\"")).unwrap_or_default();
+    format!("{{\"mechanism\":\"{}\"{shown}{tag}}}", login.mechanism.name())
+}
+
 fn describe(event: Event, login: &Login, credential: Option<&Credential>) -> Event {
     let event = Event {
         session: Some(login.session),
         listener: Some(login.listener.name.clone()),
         tls: login.tls.as_ref().map(|tls| tls.version.clone()),
-        data: Some(match certificate::presented(login) {
-            Some(shown) => format!("{{\"mechanism\":\"{}\",\"certificate\":\"{shown}\"}}", login.mechanism.name()),
-            None => format!("{{\"mechanism\":\"{}\"}}", login.mechanism.name()),
-        }),
+        data: Some(data(login, None)),
         ..event
     };
     let event = match credential {

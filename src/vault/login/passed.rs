@@ -7,20 +7,26 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::credentials::{Credential, Known};
+use super::credentials::{Credential, Known, Passed};
 use super::reason::Reason;
-use super::{Gone, Login, certificate, fail, guard, succeed, way};
+use super::{Gone, Login, certificate, data, describe, fail, guard, way};
 use crate::ipc::delivery::Verified;
 use crate::ipc::session::Denial;
 use crate::vault::Vault;
+use crate::vault::audit::event::{Event, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
 use crate::vault::delivery::verification::Verification;
+use crate::vault::limits::denial::By;
+use crate::vault::limits::key::{Key, Tier};
+use crate::vault::shares::{Beyond, Share};
+use crate::vault::telling::tell;
 
 /// How long the courier has: it asks for less. The edge waits longer.
 const ANSWER: Duration = Duration::from_secs(20);
-/// Keys of one credential, and of all, that are verified at a time: each is a connection to the provider, and whoever guesses asks
-/// for many.
+/// Keys of one credential, from one network, and of all, that are verified at a time: each is a connection to the provider, and
+/// whoever guesses asks for many.
 const OF_ONE: u64 = 8;
+const FROM_ONE: u64 = 4;
 const OF_ALL: u64 = 32;
 /// What the cache has in the place of a secret's mark: a key has none of ours.
 const NO_MARK: u64 = 0;
@@ -40,8 +46,9 @@ pub async fn decide(vault: &Vault, login: Login, credential: Rc<Credential>, gon
     };
     let is_remembered = vault.authority.borrow().cache.recall(&mark, Instant::now()).is_some();
     if is_remembered && obstacle(&login, &credential).is_none() && guard::may_recall(vault, &login) {
-        succeed(vault, &login, &credential, Some(guard::remembered(&login, &credential))).await;
-        return Ok(known(credential, &login));
+        let known = known(vault, credential, &login);
+        succeed(vault, &login, &known, true).await;
+        return Ok(known);
     }
     let attempt = guard::begin(vault, &login, Some(&credential)).await?;
     // Who can't be let in is not asked about.
@@ -57,13 +64,27 @@ pub async fn decide(vault: &Vault, login: Login, credential: Rc<Credential>, gon
         Err(reason) => return Err(fail(vault, &login, &attempt, Some(&credential), reason).await),
     };
     vault.authority.borrow_mut().cache.learn(mark, NO_MARK, Instant::now());
-    guard::welcome(vault, &login, &attempt).await;
-    succeed(vault, &login, &current, None).await;
-    Ok(known(current, &login))
+    // Whoever has a key of that provider may be anybody, so nobody is at home by it.
+    guard::forgive(vault, &attempt).await;
+    let known = known(vault, current, &login);
+    succeed(vault, &login, &known, false).await;
+    Ok(known)
 }
 
-fn known(credential: Rc<Credential>, login: &Login) -> Known {
-    Known { credential, key: None, passed: Some(Rc::new(login.password.clone())) }
+fn known(vault: &Vault, credential: Rc<Credential>, login: &Login) -> Known {
+    let key = login.password.clone();
+    let tag = vault.tagger.tag(key.expose());
+    Known { credential, key: None, passed: Some(Rc::new(Passed { key, tag })) }
+}
+
+/// Tells of it, with what tells the key from others. Of a remembered one once an hour from each network.
+async fn succeed(vault: &Vault, login: &Login, known: &Known, is_remembered: bool) {
+    let tag = known.passed.as_ref().map(|passed| passed.tag).unwrap_or_default();
+    let event = describe(Event::new(Name::AuthSuccess, Outcome::Success), login, Some(&known.credential));
+    let event = Event { data: Some(data(login, Some(tag))), ..event };
+    let by = guard::remembered(login, &known.credential);
+    let key = Key::new(by.key.tier, format!("{} {tag:04x}", by.key.name));
+    tell(vault, event, is_remembered.then_some(By { key, ..by })).await;
 }
 
 fn obstacle(login: &Login, credential: &Credential) -> Option<Reason> {
@@ -71,13 +92,41 @@ fn obstacle(login: &Login, credential: &Credential) -> Option<Reason> {
     obstacles.into_iter().next().or(certificate::suits(login, credential).err())
 }
 
+/// What a question counts as until it is answered.
+fn places(vault: &Vault, login: &Login, credential: &Credential) -> Result<Vec<Share>, Beyond> {
+    let network = Tier::Address.network(login.address).filter(|_| login.listener.knows_addresses());
+    let near = network.map(|network| (format!("{} {network}", credential.id), FROM_ONE));
+    let bounds = [(credential.id.clone(), OF_ONE), (String::new(), OF_ALL)].into_iter().chain(near);
+    let place = |(of, most): (String, u64)| {
+        let mut place = vault.logins.verified.share(&of);
+        place.grow(1, most).map(|()| place)
+    };
+    bounds.map(place).collect()
+}
+
+/// Says so in the log, as often as it has lines for it: anybody can bring that about.
+fn warn(vault: &Vault, upstream: &str, account: &str, why: &str) {
+    let further = {
+        let upstream = upstream.to_owned();
+        move |logins| {
+            tracing::warn!(
+                upstream,
+                logins,
+                "whether the provider takes keys is not known: further logins, not told one by one"
+            )
+        }
+    };
+    if vault.logins.unverified.has_line(further) {
+        tracing::warn!(upstream, account, why, "whether the provider takes a key is not known");
+    }
+}
+
 /// Errors: `Wrong`, the provider has no such key; `ProviderAway`, it can't be asked now.
 async fn verify(vault: &Vault, login: &Login, credential: &Credential, gone: Gone) -> Result<(), Reason> {
     let upstream = credential.policy.pass_through.as_deref().unwrap_or_default();
-    let (mut own, mut all) = (vault.logins.verified.share(&credential.id), vault.logins.verified.share(""));
-    own.grow(1, OF_ONE).and_then(|()| all.grow(1, OF_ALL)).map_err(|_| Reason::Busy)?;
+    let places = places(vault, login, credential).map_err(|_| Reason::Busy)?;
     let (told, answer) = oneshot::channel();
-    let verification = Verification { key: login.password.clone(), told };
+    let verification = Verification { key: login.password.clone(), told, places };
     let is_asked = vault.schedule.borrow_mut().verify(upstream, verification);
     let answer = async {
         match timeout(ANSWER, answer).await {
@@ -91,7 +140,7 @@ async fn verify(vault: &Vault, login: &Login, credential: &Credential, gone: Gon
             Verified::Taken => Ok(()),
             Verified::Refused => Err(Reason::Wrong),
             Verified::Unknown(why) => {
-                tracing::warn!(upstream, account = credential.id, why, "whether the provider takes a key is not known");
+                warn(vault, upstream, &credential.id, &why);
                 Err(Reason::ProviderAway)
             }
         },

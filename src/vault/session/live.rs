@@ -1,7 +1,8 @@
 //! A message that is delivered while its sender waits, as its session sees it.
 
 use super::super::live::{Live, Word};
-use super::super::transaction::{Sender, Transaction, WINDOW};
+use super::super::sender::Sender;
+use super::super::transaction::{Transaction, WINDOW};
 use super::{Moment, News, Session, Violation};
 use crate::ipc::session::{self, Answer};
 use crate::mail::envelope::{Addressee, Utf8};

@@ -134,7 +134,7 @@ fn a_sender_is_held_to_what_the_credential_may_at_the_dot() {
             let credentials = login::credentials::Credentials::new(&slice.credentials, &[]);
             let (session, listener) = (Uuid::now_v7(), Rc::new(slice.listeners[0].clone()));
             let credential = Rc::clone(credentials.get("shop").unwrap());
-            transaction::Sender {
+            crate::vault::sender::Sender {
                 session,
                 address: "192.0.2.1".parse().unwrap(),
                 listener,
