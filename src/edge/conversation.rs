@@ -1,5 +1,6 @@
 //! One session's side of the conversation with the vault.
 
+pub mod begun;
 pub mod dialogue;
 pub mod line;
 mod live;
@@ -23,8 +24,7 @@ use crate::ipc::channel::{Receiver, Sender};
 use crate::ipc::frame::MAX_CONTENT;
 use crate::ipc::session::{Answer, Ask, Denial, Tls, Via};
 use crate::ipc::waits;
-use crate::mail::address::ReversePath;
-use crate::mail::envelope::{Addressee, MAX_ADDRESSEE, Manner};
+use crate::mail::envelope::{Addressee, MAX_ADDRESSEE};
 use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
@@ -193,27 +193,6 @@ impl Visit {
                 Ok(Ok(*grant))
             }
             Answer::Denied { denial, .. } => Ok(Err(denial)),
-            other => self.astray(&other),
-        }
-    }
-
-    /// A transaction begins. Gives the message's id.
-    pub async fn mail(
-        &mut self,
-        sender: ReversePath,
-        size: Option<u64>,
-        manner: Manner,
-        helo: String,
-        tls: Option<Tls>,
-    ) -> Result<Result<MessageId, Refusal>, Lost> {
-        let slot = self.seat().await?.slot();
-        self.ask(Ask::Mail { slot, sender, size, manner, helo, tls }).await?;
-        match self.answer(DISK).await? {
-            Answer::Reserved { message, backed_up, live, .. } => {
-                (self.message, self.content, self.backed_up, self.live) = (Some(message), false, backed_up, live);
-                Ok(Ok(message))
-            }
-            Answer::Refused { refusal, .. } => Ok(Err(refusal)),
             other => self.astray(&other),
         }
     }

@@ -13,6 +13,7 @@ pub mod capsule;
 pub mod channel;
 pub mod feedback;
 pub mod frame;
+pub mod once;
 pub mod packet;
 
 pub mod admin;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bytes::Octets;
 use super::capsule::Capsule;
+use super::once::Once;
 use super::trace::Told;
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::envelope::{Addressee, Manner};
@@ -74,8 +75,17 @@ pub enum Ask {
     Scram { slot: Slot, mechanism: Mechanism, message: Secret<Vec<u8>>, exported: Option<Exported>, tls: Option<Tls> },
     /// What the client answers to a challenge. Answer: `Challenge`, `Granted` or `Denied`.
     Respond { slot: Slot, message: Secret<Vec<u8>> },
-    /// A transaction begins: reserves limits and gives the message its id. Answer: `Reserved` or `Refused`.
-    Mail { slot: Slot, sender: ReversePath, size: Option<u64>, manner: Manner, helo: String, tls: Option<Tls> },
+    /// A transaction begins: reserves limits and gives the message its id. Answer: `Reserved` or `Refused`; of a request that was
+    /// done before, `Repeated`.
+    Mail {
+        slot: Slot,
+        sender: ReversePath,
+        size: Option<u64>,
+        manner: Manner,
+        helo: String,
+        tls: Option<Tls>,
+        once: Option<Once>,
+    },
     /// Recipients the grant's policy allows, as the client gave them; in batches, before the content. No answer.
     Recipients { slot: Slot, batch: Vec<Addressee> },
     /// A recipient of a live message, which the grant's policy allows. Answer: `Recipient`; several may be asked before it comes,
@@ -146,6 +156,11 @@ pub enum Answer {
     Passed {
         slot: Slot,
         spoken: Spoken,
+    },
+    /// The request was done before, and this came of it. No transaction has begun.
+    Repeated {
+        slot: Slot,
+        message: MessageId,
     },
     Credit {
         slot: Slot,

@@ -51,6 +51,10 @@ pub enum Refusal {
     UnknownNetwork,
     /// It is delivered while its sender waits, which is done by SMTP alone.
     OnlySmtp,
+    /// The same request is under way: what comes of it is known in a moment.
+    UnderWay,
+    /// The key of its request was used for something else.
+    KeyReused,
 }
 
 impl Refusal {
@@ -83,6 +87,8 @@ impl Refusal {
             Self::HeldTooLong => "held-too-long",
             Self::UnknownNetwork => "unknown-network",
             Self::OnlySmtp => "only-smtp",
+            Self::UnderWay => "request-under-way",
+            Self::KeyReused => "idempotency-key-reused",
         }
     }
 
@@ -100,6 +106,7 @@ impl Refusal {
                 | Self::CopyNoRoute
                 | Self::TooManyRecipients
                 | Self::Changed
+                | Self::UnderWay
         )
     }
 

@@ -19,6 +19,8 @@ pub async fn run(vault: Rc<Vault>) {
     /// Suppressed addresses forgotten in one transaction, and how old the vault is by then: a machine whose clock is wrong when it
     /// starts has it right soon, and what is forgotten does not come back.
     const SWEEP_SUPPRESSED: u32 = 1000;
+    /// The same of requests that were done once; more than come in that time would have to be very many.
+    const SWEEP_ONCE: u32 = 10_000;
     const SETTLED: Duration = Duration::from_secs(3600);
     let mut ticks = interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -39,9 +41,13 @@ pub async fn run(vault: Rc<Vault>) {
             let (sweep_us, now) = (now.us, now_us());
             let clock = vault.authority.borrow().clock;
             let over_us = (clock.age() >= SETTLED).then(|| clock.passed_us());
+            if let Some(over_us) = over_us {
+                vault.onces.sweep(over_us);
+            }
             let sweep = vault.writer.run(move |store| {
                 store.consumption.sweep(sweep_us, day)?;
                 if let Some(over_us) = over_us {
+                    store.once.sweep(over_us, SWEEP_ONCE)?;
                     store.suppressions.sweep(over_us, SWEEP_SUPPRESSED)?;
                 }
                 store.spool.sweep(now.saturating_sub(REMEMBERED_US), SWEEP)

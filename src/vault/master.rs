@@ -10,6 +10,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use hmac::{Hmac, KeyInit, Mac};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use ring::aead::{Aad, NONCE_LEN, Nonce};
@@ -65,6 +66,15 @@ impl Master {
             (KEY, Some(key)) => Ok(Self::new(Secret::new(*key))),
             _ => Err(io::Error::new(io::ErrorKind::InvalidData, "a master key has exactly 32 octets")),
         }
+    }
+
+    /// A key for another purpose, from which nothing leads back to this one. Another master key has other ones.
+    pub fn subkey(&self, purpose: &[u8]) -> Secret<[u8; KEY]> {
+        #[allow(clippy::expect_used)] // RFC 2104 section 2
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.expose()).expect("HMAC takes a key of any length");
+        mac.update(b"gatepost-subkey/1\n");
+        mac.update(purpose);
+        Secret::new(mac.finalize().into_bytes().into())
     }
 
     /// Wraps the key of a message's body.

@@ -29,6 +29,7 @@ mod live;
 pub mod login;
 pub mod master;
 pub mod offline;
+mod once;
 pub mod prepare;
 pub mod queue;
 pub mod readiness;
@@ -79,6 +80,7 @@ use login::line::Claim;
 use login::pool::Hashers;
 use login::tag::Tagger;
 use master::Master;
+use once::Onces;
 use shares::Shares;
 use store::Failure;
 use store::open::{Database, FAILED};
@@ -110,6 +112,8 @@ pub struct Vault {
     pub next_master: RefCell<Option<oneshot::Sender<Master>>>,
     /// Where webhooks are told from.
     pub feedback: feedback::Desk,
+    /// Requests that are done once.
+    pub onces: Rc<Onces>,
     /// Held by whoever makes reports.
     pub reporting: Mutex<()>,
     /// Held by every message that was decided and is not on the disk yet.
@@ -253,6 +257,7 @@ impl House {
         let failed = beginning::failure(&db);
         let (feedback, webhooks) = (feedback::Desk::default(), slice.webhooks.clone());
         let fresh = Arc::clone(&feedback.fresh);
+        let once_key = masters.first().ok_or("no master key")?.subkey(once::PURPOSE);
         let first = writer.run_blocking(move |store| {
             let credentials = store.credentials.all()?;
             store.ledger.masks = Masks::new(mask, &declared, &credentials);
@@ -273,10 +278,11 @@ impl House {
             rekey::hold_foreign(store)?;
             let consumed = store.consumption.all(now, today)?;
             let (segments, lanes) = (store.spool.segments()?, store.spool.lanes()?);
-            Ok(((credentials, store.credentials.tagger()?), consumed, segments, lanes))
+            let onces = store.once.all(once::OF_ALL)?;
+            Ok(((credentials, store.credentials.tagger()?), consumed, segments, lanes, onces))
         });
         tell_of_files(&writer, adopted);
-        let ((stored, tagger), consumed, needed, lanes) =
+        let ((stored, tagger), consumed, needed, lanes, onces) =
             first.map_err(|error| format!("the vault's database: {error:?}"))?;
         tell_of_lacks(home, &writer)?;
         match fs::remove_file(db.join(FAILED)) {
@@ -314,6 +320,7 @@ impl House {
             logins: login::exchanges::UnderWay::default(),
             traces: Rc::default(),
             feedback,
+            onces: Onces::new(once_key, onces, now),
             reporting: Mutex::new(()),
             keeping: RefCell::default(),
             unfinished: Arc::new(Semaphore::new(usize::try_from(PERMITS).unwrap_or_default())),

@@ -32,6 +32,7 @@ use super::authority::Visitor;
 use super::delivery::congestion;
 use super::live::{Held, Word};
 use super::login::credentials::{Known, Way};
+use super::once::Verdict;
 use super::sender::Sender;
 use super::transaction::{self, Transaction, WINDOW};
 use super::visitor::{self, Place};
@@ -39,6 +40,7 @@ use crate::config::slice::Counter;
 use crate::ipc::bytes::Octets;
 use crate::ipc::capsule::Introduction;
 use crate::ipc::channel;
+use crate::ipc::once::Once;
 use crate::ipc::session::{Answer, Ask, Denial, Slot, Tls};
 use crate::mail::address::ReversePath;
 use crate::mail::envelope::Manner;
@@ -155,8 +157,8 @@ impl Session {
                 self.begin(mechanism, message, exported, tls).await
             }
             (Moment::Challenged(_), Ask::Respond { message, .. }) => self.respond(message),
-            (Moment::Ready, Ask::Mail { sender, size, manner, helo, tls, .. }) => {
-                self.mail(sender, size, manner, helo, tls).await
+            (Moment::Ready, Ask::Mail { sender, size, manner, helo, tls, once, .. }) => {
+                self.mail(sender, size, manner, (helo, tls), once).await
             }
             (Moment::Envelope(_), Ask::Recipient { addressee, .. }) => self.recipient(addressee),
             (Moment::Envelope(transaction), Ask::Recipients { batch, .. }) if transaction.live.is_none() => {
@@ -242,13 +244,29 @@ impl Session {
         sender: ReversePath,
         size: Option<u64>,
         manner: Manner,
-        helo: String,
-        tls: Option<Tls>,
+        (helo, tls): (String, Option<Tls>),
+        once: Option<Once>,
     ) -> Result<(), Violation> {
         let Some(principal) = self.principal.clone() else { return Err(Violation("mail-without-login")) };
         self.review().await;
         let from = self.sender(&principal);
-        let admitted = match self.revoked {
+        let mut holding = None;
+        let known = match once.filter(|_| self.revoked.is_none()) {
+            None => None,
+            Some(once) => match self.known(&principal.credential.id, &once) {
+                Verdict::New(new) => {
+                    holding = Some(new);
+                    None
+                }
+                Verdict::Repeated(message) => {
+                    self.say(Answer::Repeated { slot: self.slot, message }).await;
+                    return Ok(());
+                }
+                Verdict::UnderWay => Some(Refusal::UnderWay),
+                Verdict::Reused => Some(Refusal::KeyReused),
+            },
+        };
+        let admitted = match self.revoked.or(known) {
             Some(refusal) => Err(refusal.into()),
             None => admission::admit(&self.vault, &from, self.way(), &sender, &manner, tls.is_some(), size),
         };
@@ -256,6 +274,7 @@ impl Session {
             Ok(reservation) => {
                 let share = self.vault.incoming.share(&principal.credential.id);
                 let mut transaction = Transaction::new(sender, manner, helo, tls, (reservation, share));
+                transaction.once = holding;
                 let live = from.waits();
                 transaction.live = live.then(|| self.begin_live(&from, &transaction, size));
                 let message = transaction.message;
@@ -343,6 +362,12 @@ impl Session {
         {
             transaction.give_up(&self.vault);
         }
+    }
+
+    /// Whether a request was done before.
+    fn known(&self, principal: &str, once: &Once) -> Verdict {
+        let passed_us = self.vault.authority.borrow().clock.passed_us();
+        self.vault.onces.begin(principal, once, passed_us)
     }
 
     fn sender(&self, principal: &Known) -> Sender {

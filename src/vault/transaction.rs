@@ -18,6 +18,7 @@ use super::limits::Reservation;
 use super::limits::denial::Denied;
 use super::limits::incoming;
 use super::live::Live;
+use super::once::Holding;
 use super::sender::Sender;
 use super::shares::Share;
 use super::store::segment::{self, Piece};
@@ -68,6 +69,8 @@ pub struct Transaction {
     share: Share,
     /// It is delivered while its sender waits.
     pub live: Option<Live>,
+    /// Its request is done once.
+    pub once: Option<Holding>,
     /// Of what was passed on of it.
     digest: Sha256,
 }
@@ -99,6 +102,7 @@ impl Transaction {
             trouble: None,
             share,
             live: None,
+            once: None,
             digest: Sha256::new(),
         }
     }
@@ -309,6 +313,8 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
     let urgent = accepted.is_urgent();
     let lanes: Vec<String> = accepted.recipients.iter().map(|(_, lane)| lane.clone()).collect();
     let passed_us = vault.authority.borrow().clock.passed_us();
+    let once = transaction.once.take().map(|holding| (holding.row(transaction.message, passed_us), holding));
+    let row = once.as_ref().map(|(row, _)| row.clone());
     let stored = vault.writer.queue(size, move |store| {
         if suppression::covers_all(store, &accepted, named, passed_us)? {
             return Ok(false);
@@ -319,11 +325,17 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
         }
         store.accept(&accepted, seqs.first().copied().unwrap_or_default())?;
         store.record(alarms)?;
+        row.iter().try_for_each(|row| store.once.keep(row))?;
         store.consumption.consume(&used).map(|()| true)
     });
     match async { stored.await?.answer().await }.await {
         Ok(false) => Err(acceptance::suppressed(vault, sender, &transaction).await),
         Ok(true) => {
+            let gone = once.map(|(row, holding)| holding.done(row)).unwrap_or_default();
+            if !gone.is_empty() {
+                // Nobody waits for it: what is not forgotten on the disk is found there by the next vault, and over in a day.
+                drop(vault.writer.queue(0, move |store| gone.iter().try_for_each(|row| store.once.forget(row))).await);
+            }
             // What is scheduled for later is in nobody's way until then.
             let who = (due <= now).then_some(sender.credential.id.as_str());
             vault.schedule.borrow_mut().queued(lanes, who, urgent);

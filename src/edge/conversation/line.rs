@@ -172,6 +172,7 @@ impl Line {
             | Answer::Denied { slot, .. }
             | Answer::Challenge { slot, .. }
             | Answer::Reserved { slot, .. }
+            | Answer::Repeated { slot, .. }
             | Answer::Recipient { slot, .. }
             | Answer::Passed { slot, .. }
             | Answer::Credit { slot, .. }
@@ -361,6 +362,7 @@ pub fn word(answer: &Answer) -> &'static str {
         Answer::Denied { .. } => "denied",
         Answer::Challenge { .. } => "challenge",
         Answer::Reserved { .. } => "reserved",
+        Answer::Repeated { .. } => "repeated",
         Answer::Recipient { .. } => "recipient",
         Answer::Passed { .. } => "passed",
         Answer::Credit { .. } => "credit",

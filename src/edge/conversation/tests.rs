@@ -8,6 +8,7 @@ use crate::ipc::session::Slot;
 use crate::ipc::trace::{PACE, Told};
 use crate::mail::address::Address;
 use crate::mail::dsn::Wish;
+use crate::mail::envelope::Manner;
 
 fn address(text: &str) -> Address {
     Address::parse(text).unwrap()

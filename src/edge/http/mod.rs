@@ -9,6 +9,7 @@ mod body;
 mod cors;
 mod field;
 mod forwarded;
+mod idempotency;
 mod json;
 mod key;
 mod letter;
@@ -50,6 +51,7 @@ use crate::config::slice::Desk;
 use crate::ipc::session::Tls;
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
+use idempotency::Key;
 use letter::Letter;
 use login::Seat;
 use reply::{Code, Fault, Reply};
@@ -305,11 +307,13 @@ async fn send(
 ) -> Result<Reply, Fault> {
     let mut seat = session.seat.lock().await;
     seat.visit.turn_until(until);
+    let key = Key::of(&head.headers)?;
     let (grant, letter) = written(session, &mut seat, head, body, unread).await?;
-    let kept = submit::submit(&mut seat, session, &grant, letter, id).await?;
+    let once = key.map(|key| key.once(&letter));
+    let kept = submit::submit(&mut seat, session, &grant, letter, once, id).await?;
     tracing::info!(
         request = %kept.id, peer = %session.peer, listener = session.front.desk.name, path = Route::Send.path(),
-        principal = grant.principal, octets = kept.octets, "accepted"
+        principal = grant.principal, octets = kept.octets, repeated = kept.repeated, "accepted"
     );
     let accepted = Accepted {
         status: "accepted",
@@ -318,7 +322,7 @@ async fn send(
         message_id: format!("<{}@{}>", kept.id.base32(), session.front.hostname),
         warnings: [],
     };
-    Ok(reply::json(StatusCode::ACCEPTED, &accepted, kept.id))
+    Ok(reply::repeated(reply::json(StatusCode::ACCEPTED, &accepted, kept.id), kept.repeated))
 }
 
 /// `POST /v1/validate`: the same, up to the vault's word. Nothing is kept, and nothing counts against a limit.

@@ -34,6 +34,9 @@ pub enum Code {
     HeadersTooLarge,
     UnsupportedMediaType,
     ExpectationFailed,
+    IdempotencyKeyInvalid,
+    IdempotencyInProgress,
+    IdempotencyMismatch,
     Misdirected,
     RateLimited,
     QuotaExceeded,
@@ -61,6 +64,9 @@ impl Code {
             Self::HeadersTooLarge => ("headers_too_large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, false),
             Self::UnsupportedMediaType => ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, false),
             Self::ExpectationFailed => ("expectation_failed", StatusCode::EXPECTATION_FAILED, false),
+            Self::IdempotencyKeyInvalid => ("idempotency_key_invalid", StatusCode::BAD_REQUEST, false),
+            Self::IdempotencyInProgress => ("idempotency_in_progress", StatusCode::CONFLICT, true),
+            Self::IdempotencyMismatch => ("idempotency_mismatch", StatusCode::UNPROCESSABLE_ENTITY, false),
             Self::Misdirected => ("misdirected_request", StatusCode::MISDIRECTED_REQUEST, true),
             Self::RateLimited => ("rate_limited", StatusCode::TOO_MANY_REQUESTS, true),
             Self::QuotaExceeded => ("quota_exceeded", StatusCode::TOO_MANY_REQUESTS, true),
@@ -173,6 +179,14 @@ pub fn finish(mut reply: Reply, fault: &Fault) -> Reply {
     }
     if fault.close {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    reply
+}
+
+/// Says so where the request was done before.
+pub fn repeated(mut reply: Reply, is_repeated: bool) -> Reply {
+    if is_repeated {
+        reply.headers_mut().insert(HeaderName::from_static("idempotency-replayed"), HeaderValue::from_static("true"));
     }
     reply
 }

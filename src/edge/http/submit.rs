@@ -7,9 +7,11 @@ use super::letter::Letter;
 use super::login::{Seat, away, changed};
 use super::mime;
 use super::reply::{Code, Fault, Issue};
+use crate::edge::conversation::begun::Begun;
 use crate::ipc::frame::MAX_CONTENT;
+use crate::ipc::once::Once;
 use crate::mail::address::Address;
-use crate::mail::envelope::{Addressee, Manner};
+use crate::mail::envelope::Addressee;
 use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
@@ -18,6 +20,8 @@ use crate::policy::scope::Scope;
 
 /// Seconds until a full disk may have room.
 const DISK_AGAIN: u32 = 60;
+/// Until a request that is under way has come to something.
+const UNDER_WAY_AGAIN: u32 = 1;
 /// A route is made by people.
 const COPY_AGAIN: u32 = 300;
 
@@ -30,6 +34,8 @@ const BACKED_UP: &str = "backed_up";
 pub struct Kept {
     pub id: MessageId,
     pub octets: usize,
+    /// By an earlier request: this one was done before.
+    pub repeated: bool,
 }
 
 /// A message that nobody keeps yet.
@@ -49,10 +55,11 @@ pub async fn submit(
     session: &Session,
     grant: &Grant,
     mut letter: Letter,
+    once: Option<Once>,
     request: &mut MessageId,
 ) -> Result<Kept, Fault> {
     let draft = draft(seat, session, grant, &mut letter, *request)?;
-    keep(seat, session, grant, &letter, draft, request).await
+    keep(seat, session, grant, &letter, (draft, once), request).await
 }
 
 /// The same, of a letter whose draft was made.
@@ -61,22 +68,25 @@ pub async fn keep(
     session: &Session,
     grant: &Grant,
     letter: &Letter,
-    Draft { message, when, octets }: Draft,
+    (Draft { message, when, octets }, once): (Draft, Option<Once>),
     request: &mut MessageId,
 ) -> Result<Kept, Fault> {
     let secure = session.tls.is_some();
     let size = u64::try_from(octets).unwrap_or(u64::MAX);
-    let reserved = seat
-        .visit
-        .mail(Some(letter.from.address.clone()), Some(size), Manner::default(), String::new(), session.tls.clone())
-        .await
-        .map_err(away)?;
-    let id = reserved.map_err(|refusal| refused(refusal, session, grant, &letter.from.pointer))?;
+    let sender = Some(letter.from.address.clone());
+    let begun = seat.visit.mail_once(sender, size, session.tls.clone(), once).await.map_err(away)?;
+    let id = match begun.map_err(|refusal| refused(refusal, session, grant, &letter.from.pointer))? {
+        Begun::Reserved(id) => id,
+        Begun::Repeated(id) => {
+            *request = id;
+            return Ok(Kept { id, octets, repeated: true });
+        }
+    };
     *request = id;
     let trace = mime::trace(id, &session.front, secure, &when);
     let facts = mime::facts(letter, id, &session.front.hostname);
     match hand_over(seat, &recipients(letter), &trace, &message, facts).await {
-        Ok(Ok(id)) => Ok(Kept { id, octets }),
+        Ok(Ok(id)) => Ok(Kept { id, octets, repeated: false }),
         Ok(Err(refusal)) => Err(refused(refusal, session, grant, &letter.from.pointer)),
         Err(lost) => {
             seat.visit.abort().await;
@@ -219,6 +229,14 @@ fn refused(refusal: Refusal, session: &Session, grant: &Grant, from: &str) -> Fa
             Fault::new(Code::StoreUnavailable, message).after(COPY_AGAIN)
         }
         Refusal::StoreUnavailable => away(crate::edge::conversation::Lost),
+        Refusal::UnderWay => {
+            let message = "a request with this Idempotency-Key is under way: send it again for what comes of it";
+            Fault::new(Code::IdempotencyInProgress, message).after(UNDER_WAY_AGAIN)
+        }
+        Refusal::KeyReused => {
+            let message = "this Idempotency-Key was used for another message: take a new key for each message";
+            Fault::new(Code::IdempotencyMismatch, message)
+        }
         Refusal::Revoked | Refusal::Changed => changed(),
         Refusal::Scope => insufficient(),
         Refusal::OnlySmtp => {

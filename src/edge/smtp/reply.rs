@@ -232,6 +232,7 @@ impl From<Refusal> for Reply {
             Refusal::Changed => says(451, "4.7.0", "the login was changed, log in again"),
             Refusal::Utf8 => says(550, "5.6.7", "octets above 127 need SMTPUTF8"),
             Refusal::RequireTls => says(550, "5.7.30", "no way to there has REQUIRETLS"),
+            Refusal::UnderWay | Refusal::KeyReused => says(451, "4.3.0", "the same is under way"),
             Refusal::HeldTooLong => says(501, "5.5.4", "it can't be held for so long"),
             Refusal::UnknownNetwork => says(550, "5.7.1", "this address may not send here"),
             Refusal::Scope | Refusal::OnlySmtp => says(550, "5.7.1", "this login is not for this"),

@@ -82,6 +82,7 @@ pub async fn redact(
             format!("event {event} says it, but the spool still knows messages that are done ({error:?}): give the order again")
         })?;
     }
+    desk.vault.onces.erase(&messages);
     // Published, and then worked off, by the same thread.
     let tried = desk.publisher.publish().await;
     let open = desk.vault.writer.run(move |store| store.erasures.is_open(event)).await;

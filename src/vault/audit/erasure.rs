@@ -183,6 +183,7 @@ pub fn forget_done(store: &mut Store<'_>, messages: &[MessageId]) -> Sql<()> {
     let mut lost = Vec::new();
     for message in messages {
         store.erasures.forget_message(*message)?;
+        store.once.erase(*message)?;
         lost.extend(store.outbox.erase(*message)?);
     }
     store.record(dropped::events(&lost, "erased"))

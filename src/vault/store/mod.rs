@@ -14,6 +14,7 @@ pub mod late;
 pub mod listing;
 pub mod lock;
 pub mod marker;
+pub mod once;
 pub mod open;
 pub mod outbox;
 pub mod owed;
@@ -46,6 +47,7 @@ use keys::Keys;
 use late::Late;
 use listing::Listing;
 use marker::Marker;
+use once::Once;
 use open::Database;
 use outbox::Outbox;
 use owed::{Occasion, Owed, Owing};
@@ -85,6 +87,7 @@ pub struct Store<'c> {
     pub holdings: Holdings<'c>,
     pub anchors: Anchors<'c>,
     pub outbox: Outbox<'c>,
+    pub once: Once<'c>,
     /// How many transactions were begun.
     pub transactions: u64,
     connection: &'c Connection,
@@ -145,6 +148,7 @@ impl<'c> Store<'c> {
             listing: Listing::prepare(connection)?,
             transfer: Transfer::prepare(connection)?,
             suppressions: Suppressions::prepare(connection)?,
+            once: Once::prepare(connection)?,
             keys: Keys::prepare(connection)?,
             consumption: Consumption::prepare(connection)?,
             credentials: Credentials::prepare(connection)?,

@@ -232,6 +232,7 @@ fn the_size_and_the_scope_of_a_credential_hold_whatever_an_edge_lets_pass() {
             manner: Manner::default(),
             helo: helo.clone(),
             tls: None,
+            once: None,
         };
         let refused = edge.ask(mail(30_000)).await;
         assert!(matches!(refused, Answer::Refused { refusal: Refusal::TooBig, .. }), "{refused:?}");

@@ -50,7 +50,16 @@ impl Direct {
 
     async fn mail(&mut self) -> Answer {
         let (sender, helo) = (Some(address("a@example.net")), "client.example.net".to_owned());
-        self.ask(Ask::Mail { slot: Slot(1), sender, size: None, manner: Manner::default(), helo, tls: None }).await
+        self.ask(Ask::Mail {
+            slot: Slot(1),
+            sender,
+            size: None,
+            manner: Manner::default(),
+            helo,
+            tls: None,
+            once: None,
+        })
+        .await
     }
 
     /// From MAIL to where the dot would follow.
@@ -110,7 +119,7 @@ fn rule_p8_nobody_is_no_sender_for_the_vault_whatever_the_edge_let_pass() {
         let mut edge = vault.edge();
         edge.login(&bench, 1).await;
         let (slot, helo, manner) = (Slot(1), "client.example.net".to_owned(), Manner::default());
-        let mail = edge.ask(Ask::Mail { slot, sender: None, size: None, manner, helo, tls: None }).await;
+        let mail = edge.ask(Ask::Mail { slot, sender: None, size: None, manner, helo, tls: None, once: None }).await;
         let Answer::Reserved { .. } = mail else { return refused(&mail, Refusal::SenderNotAllowed) };
         let batch = vec![address("x@example.org").into()];
         edge.asks.send(Ask::Recipients { slot, batch }).await.unwrap();

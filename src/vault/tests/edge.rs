@@ -42,7 +42,7 @@ impl Edge {
             cipher: "TLS_AES_128_GCM_SHA256".into(),
             client: None,
         });
-        self.ask(Ask::Mail { slot: Slot(slot), sender, size: None, manner, helo, tls }).await
+        self.ask(Ask::Mail { slot: Slot(slot), sender, size: None, manner, helo, tls, once: None }).await
     }
 
     pub async fn submit(&mut self, slot: u32, recipients: &[&str], content: &[u8]) -> Answer {

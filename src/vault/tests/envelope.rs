@@ -14,7 +14,7 @@ async fn keep(edge: &mut Edge, manner: &Manner, recipients: &[Addressee]) {
 async fn submit(edge: &mut Edge, manner: &Manner, recipients: &[Addressee], utf8: bool) -> Answer {
     let (slot, sender, helo) = (Slot(1), Some(address("a@example.net")), "client.example.net".to_owned());
     let tls = manner.require_tls.then(|| Tls { version: "TLSv1.3".into(), cipher: "x".into(), client: None });
-    let mail = Ask::Mail { slot, sender, size: None, manner: manner.clone(), helo, tls };
+    let mail = Ask::Mail { slot, sender, size: None, manner: manner.clone(), helo, tls, once: None };
     let reserved = edge.ask(mail).await;
     if !matches!(reserved, Answer::Reserved { .. }) {
         return reserved;
@@ -92,7 +92,7 @@ fn rule_x3_rule_x4_whether_utf8_is_asked_for_or_needed_reaches_the_courier() {
         }
         let (slot, sender, helo) = (Slot(1), Some(address("jörg@example.net")), String::new());
         let manner = Manner::default();
-        let refused = edge.ask(Ask::Mail { slot, sender, size: None, manner, helo, tls: None }).await;
+        let refused = edge.ask(Ask::Mail { slot, sender, size: None, manner, helo, tls: None, once: None }).await;
         assert!(matches!(refused, Answer::Refused { refusal: Refusal::Utf8, .. }), "{refused:?}");
     });
     vault.drain();
@@ -137,7 +137,7 @@ fn rule_x8_requiretls_is_kept_and_taken_only_where_it_can_be_kept_to() {
         edge.login(&bench, 1).await;
         let (slot, sender, helo) = (Slot(1), Some(address("a@example.net")), String::new());
         let manner = tagged.clone();
-        let refused = edge.ask(Ask::Mail { slot, sender, size: None, manner, helo, tls: None }).await;
+        let refused = edge.ask(Ask::Mail { slot, sender, size: None, manner, helo, tls: None, once: None }).await;
         assert!(matches!(refused, Answer::Refused { refusal: Refusal::RequireTls, .. }), "in clear: {refused:?}");
         keep(&mut edge, &tagged, &recipients).await;
         keep(&mut edge, &Manner::default(), &recipients).await;

@@ -138,6 +138,7 @@ fn what_never_comes_to_its_end_takes_no_more_than_a_days_octets() {
             manner: Manner::default(),
             helo: "client".into(),
             tls: None,
+            once: None,
         };
         let refused = other.ask(begin).await;
         assert!(matches!(refused, Answer::Refused { refusal: Refusal::RateLimited(60), .. }), "{refused:?}");

@@ -53,7 +53,7 @@ fn rule_a13_a_login_is_worth_nothing_to_another_session_from_the_same_place() {
             assert!(matches!(wrong, Answer::Denied { denial: Denial::Invalid, .. }), "{wrong:?}");
             // An edge that asks all the same is out of its mind, or not itself any more.
             let (sender, helo, manner) = (Some(address("a@example.net")), "client".to_owned(), Manner::default());
-            let mail = Ask::Mail { slot: Slot(slot), sender, size: None, manner, helo, tls: None };
+            let mail = Ask::Mail { slot: Slot(slot), sender, size: None, manner, helo, tls: None, once: None };
             edge.asks.send(mail).await.unwrap();
             let answer = tokio::time::timeout(Duration::from_secs(10), edge.answers.receive()).await.expect("an end");
             assert!(!matches!(answer, Ok(Some(Answer::Reserved { .. }))), "{answer:?}");

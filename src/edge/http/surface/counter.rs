@@ -9,12 +9,14 @@ use tokio::time::{Instant, timeout};
 
 use super::{Call, Surface, gateway, postmark, resend, tree, usesend};
 use crate::edge::front::Front;
+use crate::edge::http::idempotency::{self, Key};
 use crate::edge::http::json::parse_octets;
 use crate::edge::http::letter::Letter;
 use crate::edge::http::login::Seat;
-use crate::edge::http::reply::{Code, Fault, Reply};
+use crate::edge::http::reply::{self, Code, Fault, Reply};
 use crate::edge::http::submit::{self, Kept};
 use crate::edge::http::{Session, body, media, refusal};
+use crate::ipc::once::Once;
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
 
@@ -30,6 +32,10 @@ struct Customer<'s> {
     seat: &'s mut Seat,
     grant: &'s Grant,
     call: Call,
+    /// By which its request is known again.
+    key: Option<Key>,
+    /// All that was asked for so far was done before.
+    repeated: Option<bool>,
     /// This connection can't be used any more.
     over: bool,
 }
@@ -64,8 +70,10 @@ pub async fn serve(
     }
     let whole = body::read(&head.headers, body).await?;
     *unread = false;
-    let mut customer = Customer { session, seat: &mut seat, grant: &grant, call, over: false };
-    let mut reply = customer.answer(head, &whole.octets, id).await?;
+    let (key, repeated, over) = (Key::of(&head.headers)?, None, false);
+    let mut customer = Customer { session, seat: &mut seat, grant: &grant, call, key, repeated, over };
+    let reply = customer.answer(head, &whole.octets, id).await?;
+    let mut reply = reply::repeated(reply, customer.repeated == Some(true));
     if customer.over {
         reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -143,9 +151,9 @@ impl Customer<'_> {
             Call::ResendBatch => {
                 let nodes = tree::batch(octets, resend::MAX_BATCH)?;
                 let is_permissive = resend::is_permissive(&head.headers);
-                let letters = nodes.into_iter().map(resend::letter);
+                let letters = nodes.into_iter().map(resend::letter).collect();
                 let results = if is_permissive {
-                    self.each(letters, *id).await
+                    self.each(letters, *id).await?
                 } else {
                     self.all(letters, *id).await?.into_iter().map(Ok).collect()
                 };
@@ -158,7 +166,7 @@ impl Customer<'_> {
             }
             Call::UsesendBatch => {
                 let nodes = tree::batch(octets, usesend::MAX_BATCH)?;
-                Ok(usesend::batch(self.all(nodes.into_iter().map(usesend::letter), *id).await?, *id))
+                Ok(usesend::batch(self.all(nodes.into_iter().map(usesend::letter).collect(), *id).await?, *id))
             }
             Call::PostmarkEmail => {
                 let mut echo = postmark::Echo::default();
@@ -168,7 +176,7 @@ impl Customer<'_> {
             }
             Call::PostmarkBatch => {
                 let (letters, echoes): (Vec<_>, Vec<_>) = postmark_batch(octets)?.into_iter().unzip();
-                let results = self.each(letters.into_iter(), *id).await;
+                let results = self.each(letters, *id).await?;
                 let outcomes: Vec<_> = results
                     .into_iter()
                     .zip(echoes)
@@ -181,37 +189,58 @@ impl Customer<'_> {
         }
     }
 
+    /// Has the only message of a request kept.
     async fn submit(&mut self, letter: Letter, id: &mut MessageId) -> Result<MessageId, Fault> {
-        let kept = submit::submit(self.seat, self.session, self.grant, letter, id).await?;
+        let once = self.key.as_ref().map(|key| key.once(&letter));
+        let kept = submit::submit(self.seat, self.session, self.grant, letter, once, id).await?;
         Ok(self.accepted(kept))
     }
 
-    fn accepted(&self, kept: Kept) -> MessageId {
+    fn accepted(&mut self, kept: Kept) -> MessageId {
+        self.repeated = Some(self.repeated.unwrap_or(true) && kept.repeated);
         tracing::info!(
             request = %kept.id, peer = %self.session.peer, listener = self.session.front.desk.name, path = self.call.path(),
-            principal = self.grant.principal, octets = kept.octets, "accepted"
+            principal = self.grant.principal, octets = kept.octets, repeated = kept.repeated, "accepted"
         );
         kept.id
     }
 
+    /// By what each message of a batch is known again: one key is for all of them.
+    fn onces(&self, letters: &[Result<Letter, Fault>]) -> Vec<Option<Once>> {
+        match &self.key {
+            Some(key) => key.onces(letters.iter().map(|letter| letter.as_ref().ok())).into_iter().map(Some).collect(),
+            None => vec![None; letters.len()],
+        }
+    }
+
     /// Each message of a batch by itself: what is wrong with one is nothing to the others. Each is kept before the next is
     /// begun. After one that must wait (a limit, a full disk), or when the connection can't go on, the rest gets the same word.
+    /// A key that is in use, or was used for something else, is the whole request's.
     async fn each(
         &mut self,
-        letters: impl Iterator<Item = Result<Letter, Fault>>,
+        letters: Vec<Result<Letter, Fault>>,
         id: MessageId,
-    ) -> Vec<Result<MessageId, Fault>> {
+    ) -> Result<Vec<Result<MessageId, Fault>>, Fault> {
+        let onces = self.onces(&letters);
         let mut results = Vec::new();
         let mut over: Option<Fault> = None;
-        for letter in letters {
+        for (letter, once) in letters.into_iter().zip(onces) {
             if let Some(fault) = &over {
                 results.push(Err(fault.clone()));
                 continue;
             }
             let result = match letter {
-                Ok(letter) => self.submit(letter, &mut id.clone()).await,
+                Ok(letter) => {
+                    let kept = submit::submit(self.seat, self.session, self.grant, letter, once, &mut id.clone()).await;
+                    kept.map(|kept| self.accepted(kept))
+                }
                 Err(fault) => Err(fault),
             };
+            if let Err(fault) = &result
+                && idempotency::is_of_the_key(fault)
+            {
+                return Err(fault.clone());
+            }
             if let Err(fault) = &result {
                 refusal::tell(&self.session.front, self.session.peer, id, self.call.path(), fault);
                 self.over = fault.close;
@@ -221,20 +250,18 @@ impl Customer<'_> {
             }
             results.push(result);
         }
-        results
+        Ok(results)
     }
 
     /// All messages of a batch or none: the first that is not sound, may not go or is too long refuses them all. One to nobody but
     /// addresses that nothing is sent to is answered as the others are, and the audit log has what became of it: refused, those
     /// before it would be sent once more with the next try. A limit or a full disk may still come between two of them; then the
     /// refusal says how many are kept.
-    async fn all(
-        &mut self,
-        letters: impl Iterator<Item = Result<Letter, Fault>>,
-        id: MessageId,
-    ) -> Result<Vec<MessageId>, Fault> {
+    async fn all(&mut self, letters: Vec<Result<Letter, Fault>>, id: MessageId) -> Result<Vec<MessageId>, Fault> {
+        // Before the credential's wishes change them.
+        let onces = self.onces(&letters);
         let mut drafts = Vec::new();
-        for (n, letter) in letters.enumerate() {
+        for (n, letter) in letters.into_iter().enumerate() {
             let drafted = letter.and_then(|mut letter| {
                 let draft = submit::draft(self.seat, self.session, self.grant, &mut letter, id)?;
                 // They are in the draft.
@@ -244,14 +271,15 @@ impl Customer<'_> {
             drafts.push(drafted.map_err(|fault| numbered(n, fault))?);
         }
         let mut results = Vec::new();
-        for (n, (letter, draft)) in drafts.into_iter().enumerate() {
+        for (n, ((letter, draft), once)) in drafts.into_iter().zip(onces).enumerate() {
             let mut own = id;
-            match submit::keep(self.seat, self.session, self.grant, &letter, draft, &mut own).await {
+            match submit::keep(self.seat, self.session, self.grant, &letter, (draft, once), &mut own).await {
                 Ok(kept) => results.push(self.accepted(kept)),
                 Err(fault) if fault.issues.iter().any(|issue| issue.code == submit::SUPPRESSED) => {
                     refusal::tell(&self.session.front, self.session.peer, own, self.call.path(), &fault);
                     results.push(own);
                 }
+                Err(fault) if idempotency::is_of_the_key(&fault) => return Err(fault),
                 Err(mut fault) if n > 0 => {
                     fault.message = format!("{} (those before message {n} are kept and will be sent)", fault.message);
                     return Err(numbered(n, fault));

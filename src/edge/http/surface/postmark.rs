@@ -277,7 +277,7 @@ fn wire(fault: &Fault) -> (StatusCode, Wire) {
         Code::NotFound => (status, 404),
         Code::UnsupportedMediaType => (status, 409),
         Code::RateLimited | Code::QuotaExceeded => (status, 429),
-        Code::QueueFull | Code::StoreUnavailable => (status, 100),
+        Code::QueueFull | Code::StoreUnavailable | Code::IdempotencyInProgress => (status, 100),
         Code::InternalError => (status, 500),
         _ => (status, 300),
     };

@@ -162,6 +162,7 @@ fn row(fault: &Fault) -> (StatusCode, &'static str) {
         Code::Forbidden => (status, "invalid_api_key"),
         Code::InsufficientScope => (StatusCode::UNAUTHORIZED, "restricted_api_key"),
         Code::NotFound => (status, "not_found"),
+        Code::IdempotencyKeyInvalid => (status, "invalid_idempotency_key"),
         Code::MethodNotAllowed => (status, "method_not_allowed"),
         Code::RateLimited => (status, "rate_limit_exceeded"),
         Code::QuotaExceeded => (status, "daily_quota_exceeded"),
@@ -169,9 +170,8 @@ fn row(fault: &Fault) -> (StatusCode, &'static str) {
             (status, "application_error")
         }
         Code::InternalError => (status, "internal_server_error"),
-        // The two of idempotency: one that is under way, and one that was used for something else.
-        _ if status == StatusCode::CONFLICT => (status, "concurrent_idempotent_requests"),
-        _ if status == StatusCode::UNPROCESSABLE_ENTITY => (StatusCode::CONFLICT, "invalid_idempotent_request"),
+        Code::IdempotencyInProgress => (status, "concurrent_idempotent_requests"),
+        Code::IdempotencyMismatch => (StatusCode::CONFLICT, "invalid_idempotent_request"),
         _ => (status, "validation_error"),
     }
 }

@@ -86,6 +86,7 @@ struct Said<'a> {
 /// A refusal.
 pub fn fault(fault: &Fault, id: MessageId) -> Reply {
     let (_, status, _) = fault.code.row();
+    let status = if fault.code == Code::IdempotencyMismatch { StatusCode::CONFLICT } else { status };
     let code = match fault.code {
         Code::Unauthorized => "UNAUTHORIZED",
         Code::Forbidden | Code::ForbiddenSender | Code::InsufficientScope => "FORBIDDEN",

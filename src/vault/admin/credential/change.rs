@@ -188,6 +188,7 @@ impl Scribe<'_, '_> {
         let keys: Vec<String> = stored.keys.iter().map(|key| key.id.clone()).collect();
         self.store.credentials.remove(self.id)?;
         self.store.suppressions.forget(self.id)?;
+        self.store.once.forget_of(self.id)?;
         self.record(Name::CredentialRevoke, json!({ "keys": keys }))?;
         Ok(Ok(Done { keys, queue: Some(queue) }))
     }

@@ -97,6 +97,9 @@ async fn change_of(vault: &Vault, command: Command, actor: &str) -> Result<crede
     let (done, stamp, stored) = done.await.map_err(|error| format!("the store took nothing: {error:?}"))?;
     let done = done?;
     vault.authority.borrow_mut().replace(stamp, stored);
+    if vault.authority.borrow().credentials.get(&id).is_none() {
+        vault.onces.forget(&id);
+    }
     let masks = vault.authority.borrow().masks();
     vault.writer.mask(masks).await;
     // Nobody may listen: there may be no edge now.
