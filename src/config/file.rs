@@ -70,6 +70,7 @@ pub struct Listener {
     pub origins: Option<Vec<At<String>>>,
     pub trusted_proxies: Option<Vec<At<String>>>,
     pub forwarded_by: Option<At<String>>,
+    pub ops_networks: Option<Vec<At<String>>>,
     pub identify_by_network: Option<At<bool>>,
     pub mechanisms: Option<Vec<At<String>>>,
     pub extensions_off: Option<Vec<At<String>>>,

@@ -63,7 +63,7 @@ pub fn plan(config: &Config, findings: &mut Findings<'_>) -> (Vec<Listener>, Vec
             future_release: extensions::future_release(written, protocol, findings),
             delivery: extensions::delivery(written, protocol, findings),
             dialect: dialect::plan(written, protocol, findings),
-            reach: reach::plan(written, protocol, findings),
+            reach: reach::plan(written, table, protocol, findings),
             zone: zone(&written.zone, findings),
             per_address: whole(&written.per_address, &PER_ADDRESS, findings),
             per_prefix: whole(&written.per_prefix, &PER_PREFIX, findings),

@@ -45,14 +45,35 @@ pub struct Reach {
     pub origins: Vec<String>,
     /// None: nobody is believed.
     pub forwarded_by: Option<ForwardedBy>,
+    /// From where the service may be watched. Empty: from loopback.
+    pub ops_networks: Vec<IpNet>,
 }
 
-pub fn plan(written: &file::Listener, protocol: Protocol, findings: &mut Findings<'_>) -> Reach {
+pub fn plan(
+    written: &file::Listener,
+    table: &At<file::Listener>,
+    protocol: Protocol,
+    findings: &mut Findings<'_>,
+) -> Reach {
     Reach {
         hosts: hosts(&written.hosts, protocol, findings),
         origins: origins(&written.origins, protocol, findings),
         forwarded_by: forwarded_by(written, protocol, findings),
+        ops_networks: ops_networks(written, table, findings),
     }
+}
+
+/// From where it may be watched, where it is said.
+fn ops_networks(written: &file::Listener, table: &At<file::Listener>, findings: &mut Findings<'_>) -> Vec<IpNet> {
+    let Some(list) = &written.ops_networks else { return Vec::new() };
+    let serves = written.serve.iter().flatten().any(|what| what.get_ref() == "ops");
+    let place = list.first().map_or_else(|| table.span(), At::span);
+    if !serves {
+        findings.refuse(place, "ops_networks: is for a listener with serve = [\"ops\"]: add that, or drop it");
+    } else if list.is_empty() {
+        findings.refuse(place, "ops_networks is empty: name those who watch the service, or drop it for loopback");
+    }
+    networks::watching(list, "ops_networks", findings)
 }
 
 /// The proxies that are believed.

@@ -62,7 +62,7 @@ pub enum ClientCertificates {
 pub enum Serve {
     /// Submission: `/v1/...`.
     V1,
-    /// Operation: `/healthz`.
+    /// Operation: `/healthz`, `/livez`, `/readyz`.
     Ops,
     /// `/send`, as a gateway to Cloudflare has it.
     Send,
@@ -189,6 +189,8 @@ pub struct VaultSlice {
     pub listeners: Vec<Counter>,
     pub credentials: Vec<Declared>,
     pub upstreams: Vec<String>,
+    /// Zones whose HTTP edges answer those who watch the service.
+    pub ops_zones: Vec<String>,
     /// Those of them that have one.
     pub paces: Vec<(String, Pace)>,
     pub bounces: Vec<Bounce>,

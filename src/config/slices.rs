@@ -3,7 +3,7 @@
 use super::plan::{Anchor, Listener, Oauth2, Place, Plan, Provider, Upstream, Webhook, Witness};
 use super::slice::{
     self, Admission, Belief, Clients, Counter, CourierSlice, Desk, Destination, DialerSlice, EdgeSlice, Family,
-    KeyholderSlice, ListenerSlice, NearAnchor, Protocol, ProviderSlice, SealerSlice, SmtpSlice, VaultSlice,
+    KeyholderSlice, ListenerSlice, NearAnchor, Protocol, ProviderSlice, SealerSlice, Serve, SmtpSlice, VaultSlice,
     WitnessSlice,
 };
 use super::source::Source;
@@ -110,6 +110,7 @@ impl Plan {
             listeners: self.listeners.iter().map(counter).collect(),
             credentials: self.credentials.clone(),
             upstreams: self.upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
+            ops_zones: self.ops_zones(),
             paces: self
                 .upstreams
                 .iter()
@@ -134,6 +135,14 @@ impl Plan {
             webhooks: self.webhooks.iter().map(Webhook::rule).collect(),
             hash_deadline: self.limits.hash_deadline,
         }
+    }
+
+    fn ops_zones(&self) -> Vec<String> {
+        let serving = self.listeners.iter().filter(|listener| listener.serve.contains(&Serve::Ops));
+        let mut zones: Vec<String> = serving.map(|listener| listener.zone.clone()).collect();
+        zones.sort_unstable();
+        zones.dedup();
+        zones
     }
 
     pub fn sealer_slice(&self) -> SealerSlice {

@@ -2,6 +2,7 @@
 
 pub mod begun;
 pub mod dialogue;
+mod figures;
 pub mod line;
 mod live;
 mod refusals;

@@ -12,6 +12,7 @@ pub mod bytes;
 pub mod capsule;
 pub mod channel;
 pub mod feedback;
+pub mod figures;
 pub mod frame;
 pub mod once;
 pub mod packet;

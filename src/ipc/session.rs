@@ -188,6 +188,11 @@ pub enum Answer {
     Introduce {
         networks: Vec<IpNet>,
     },
+    /// How the service is, in parts: for an edge that answers those who watch it.
+    Figures {
+        part: Octets,
+        last: bool,
+    },
     /// There are as many sessions of the client that the proxy named as there may be. The session is over.
     Crowded {
         slot: Slot,

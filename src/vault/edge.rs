@@ -13,7 +13,9 @@ use tokio::task::spawn_local;
 use super::Vault;
 use super::audit::event::{Event, Name, Outcome};
 use super::authority::Inadmissible;
+use super::figures;
 use super::session::{News, Post, Session, Violation};
+use crate::ipc::bytes::Octets;
 use crate::ipc::capsule::Capsule;
 use crate::ipc::channel::{Receiver, Sender};
 use crate::ipc::control::Peer;
@@ -27,6 +29,8 @@ const SESSIONS: usize = 32 * 1024;
 /// Questions out of their moment within a time before the whole edge is let go: an honest one asks none.
 const VIOLATIONS: u32 = 100;
 const WITHIN: Duration = Duration::from_secs(3600);
+/// Frames that may wait for an edge before it is told nothing more of how the service is.
+const FIGURES: usize = 1024;
 /// Sessions that may wait at once to hear what became of their message. Those of an edge that asks for more wait until then.
 const WAS: usize = 256;
 
@@ -84,7 +88,8 @@ pub async fn serve(vault: Rc<Vault>, peer: Peer, answers: Sender<Answer>, mut as
     let (mut changed, mut followed) = (vault.changed.subscribe(), vault.traces.changed.subscribe());
     let (sessions, ended) = (HashMap::new(), HashSet::new());
     let (patience, was) = (Patience::new(Instant::now()), Arc::new(Semaphore::new(WAS)));
-    let networks = Vec::new();
+    let (networks, mut figures) = (Vec::new(), vault.figures.subscribe());
+    figures.mark_changed();
     let mut edge = Edge { vault, peer, answers, post, sessions, ended, opened: 0, patience, was, networks };
     edge.follow().await;
     let mut parting = Parting::LetGo;
@@ -109,6 +114,10 @@ pub async fn serve(vault: Rc<Vault>, peer: Peer, answers: Sender<Answer>, mut as
                 }
             }
             Ok(()) = followed.changed() => edge.follow().await,
+            Ok(()) = figures.changed() => {
+                let parts = Arc::clone(&figures.borrow_and_update());
+                edge.tell(&parts);
+            }
         }
     }
     edge.sessions.into_values().for_each(Session::end);
@@ -160,6 +169,19 @@ impl Edge {
         }
         for session in self.sessions.values_mut() {
             session.follow().await;
+        }
+    }
+
+    /// How the service is. An edge that doesn't take what was told before is told nothing new.
+    fn tell(&self, parts: &[Octets]) {
+        if !figures::is_for(&self.vault, &self.peer) {
+            return;
+        }
+        for (at, part) in parts.iter().enumerate() {
+            let answer = Answer::Figures { part: part.clone(), last: at + 1 == parts.len() };
+            if self.answers.try_send_behind(answer, FIGURES + at).is_err() {
+                break;
+            }
         }
     }
 

@@ -20,6 +20,7 @@ pub mod control;
 pub mod delivery;
 pub mod edge;
 pub mod feedback;
+pub mod figures;
 pub mod happening;
 mod housekeeping;
 mod shares;
@@ -114,6 +115,8 @@ pub struct Vault {
     pub feedback: feedback::Desk,
     /// Requests that are done once.
     pub onces: Rc<Onces>,
+    /// What those who watch the service are told.
+    pub figures: figures::Desk,
     /// Held by whoever makes reports.
     pub reporting: Mutex<()>,
     /// Held by every message that was decided and is not on the disk yet.
@@ -321,6 +324,7 @@ impl House {
             traces: Rc::default(),
             feedback,
             onces: Onces::new(once_key, onces, now),
+            figures: figures::Desk::default(),
             reporting: Mutex::new(()),
             keeping: RefCell::default(),
             unfinished: Arc::new(Semaphore::new(usize::try_from(PERMITS).unwrap_or_default())),
@@ -354,6 +358,7 @@ impl House {
             spawn_local(rekey::go_on(Rc::clone(&vault)));
             spawn_local(delivery::report::begin(Rc::clone(&vault)));
             spawn_local(feedback::run(Rc::clone(&vault), Rc::clone(&packets)));
+            spawn_local(figures::run(Rc::clone(&vault), Rc::clone(&pulse)));
             // The routes may have changed while nobody was here.
             spawn_local(delivery::reroute::run(Rc::clone(&vault)));
             let mut control = Control::new(vault, publisher, sealing, anchors, pulse, packets, sealed);

@@ -51,6 +51,7 @@ mod edge;
 mod envelope;
 mod fairness;
 mod feedback;
+mod figures;
 mod flood;
 mod interrupted;
 mod lifetime;
@@ -158,6 +159,7 @@ impl Bench {
                 Declared { id: "printer".into(), secrets: vec![], policy: device, certificates: vec![], enabled: true },
             ],
             upstreams: vec!["smarthost".into()],
+            ops_zones: vec![],
             paces: Vec::new(),
             bounces: Vec::new(),
             routes: vec![Route {

@@ -83,15 +83,24 @@ pub fn identified_by(list: &[At<String>], all: &mut Identified, findings: &mut F
 
 /// Networks that are believed when they say whose connection it is. Whoever is in one can say to be anybody.
 pub fn believed(list: &[At<String>], key: &str, findings: &mut Findings<'_>) -> Vec<IpNet> {
+    within(list, key, "be believed", findings)
+}
+
+fn within(list: &[At<String>], key: &str, purpose: &str, findings: &mut Findings<'_>) -> Vec<IpNet> {
     bounded(list, key, findings);
     let mut networks = Vec::new();
     for written in list {
-        match network(written.get_ref()).and_then(|network| narrow(network, "be believed")) {
+        match network(written.get_ref()).and_then(|network| narrow(network, purpose)) {
             Err(why) => findings.refuse(written.span(), format!("{key}: {why}")),
             Ok(network) => networks.push(network),
         }
     }
     networks
+}
+
+/// Networks from which the service may be watched.
+pub fn watching(list: &[At<String>], key: &str, findings: &mut Findings<'_>) -> Vec<IpNet> {
+    within(list, key, "watch the service", findings)
 }
 
 /// Networks that a credential may log in from.

@@ -206,3 +206,26 @@ fn origins_are_those_that_browsers_say_and_never_all() {
     let smtp = complaint("tls = \"starttls\"\nper", "tls = \"starttls\"\norigins = [\"https://a.test\"]\nper");
     assert!(smtp.contains("origins: is for protocol = \"http\""), "{smtp}");
 }
+
+#[test]
+fn rule_o2_who_may_watch_the_service_is_listed_narrowly_and_only_where_it_is_served() {
+    let http = "serve = [\"v1\", \"ops\"]";
+    let with = |text: &str| FULL.replace(http, &format!("{http}\n{text}"));
+    let at = FULL.split("[[listener]]").position(|text| text.contains(http)).unwrap() - 1;
+    let plan = load(&with("ops_networks = [\"10.0.0.0/24\", \"::1\"]")).unwrap();
+    let networks: Vec<_> = plan.listeners[at].reach.ops_networks.iter().map(ToString::to_string).collect();
+    assert_eq!(networks, ["10.0.0.0/24", "::1/128"]);
+    let zone = plan.listeners[at].zone.clone();
+    assert_eq!(plan.vault_slice(&Secret::new([0; 32])).ops_zones, [zone]);
+    for (text, why) in [
+        (with("ops_networks = [\"0.0.0.0/0\"]"), "too wide to watch the service"),
+        (with("ops_networks = [\"prometheus\"]"), "is not a network"),
+        (with("ops_networks = []"), "ops_networks is empty"),
+        (with("ops_networks = [\"10.0.0.1\"]").replace(http, "serve = [\"v1\"]"), "with serve = [\"ops\"]"),
+    ] {
+        let said = load(&text).unwrap_err().to_string();
+        assert!(said.contains(why), "{said}");
+    }
+    let unserved = load(&FULL.replace(http, "serve = [\"v1\"]")).unwrap();
+    assert!(unserved.vault_slice(&Secret::new([0; 32])).ops_zones.is_empty());
+}

@@ -6,10 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 use super::Lost;
 use super::scribe::Scribe;
+use crate::ipc::bytes::Octets;
 use crate::ipc::channel::{Receiver, Sender};
+use crate::ipc::figures::{Figures, Parts};
 use crate::ipc::session::{Answer, Ask, MAX_ASKED, Slot, Word};
 use crate::ipc::trace::Pace;
 use crate::mail::id::MessageId;
@@ -32,6 +35,9 @@ struct State {
     was: HashMap<MessageId, oneshot::Sender<bool>>,
     /// Where sessions come from that are shown to the vault at their beginning.
     networks: Vec<IpNet>,
+    /// How the service is, as far as it has come, and as it came last, with the moment.
+    parts: Parts,
+    figures: Option<(Instant, Arc<Figures>)>,
     down: bool,
 }
 
@@ -120,6 +126,20 @@ impl Line {
         lock(&self.state).networks.iter().any(|network| network.contains(&peer))
     }
 
+    /// How the service was when the vault said so last.
+    pub fn figures(&self) -> Option<(Instant, Arc<Figures>)> {
+        lock(&self.state).figures.clone()
+    }
+
+    fn hear_figures(&self, part: &Octets, last: bool) {
+        let mut state = lock(&self.state);
+        match state.parts.add(part, last) {
+            Some(Ok(figures)) => state.figures = Some((Instant::now(), Arc::new(figures))),
+            Some(Err(error)) => tracing::error!(%error, "how the service is can't be read"),
+            None => {}
+        }
+    }
+
     /// Whether this message was committed; none when the vault is gone before it says.
     pub async fn was(&self, message: MessageId) -> Option<bool> {
         let (tell, told) = oneshot::channel();
@@ -167,6 +187,7 @@ impl Line {
                 lock(&self.state).networks.clone_from(networks);
                 return;
             }
+            Answer::Figures { part, last } => return self.hear_figures(part, *last),
             Answer::Opened { slot, .. }
             | Answer::Granted { slot, .. }
             | Answer::Denied { slot, .. }
@@ -373,6 +394,7 @@ pub fn word(answer: &Answer) -> &'static str {
         Answer::Introduce { .. } => "introduce",
         Answer::Crowded { .. } => "crowded",
         Answer::Ended { .. } => "ended",
+        Answer::Figures { .. } => "figures",
         Answer::Was { .. } => "was",
     }
 }

@@ -3,7 +3,8 @@
 //! `wall` reads what comes in and lets through what has one meaning; hyper turns that into requests; `request` finds what each
 //! asks for; `login` finds out by its `key` who asks; `v1` turns JSON into a `letter`, `mime` turns that into a message, and `submit` has the
 //! vault keep it; `validate` stops before that. `reply` holds the one registry of errors, `refusal` answers what the wall refused. The APIs of providers are
-//! below `surface`: they put their members into those of `v1`.
+//! below `surface`: they put their members into those of `v1`. `ops` answers those who watch
+//! the service, and asks nobody for that.
 
 mod body;
 mod cors;
@@ -17,6 +18,7 @@ mod login;
 mod media;
 mod members;
 mod mime;
+mod ops;
 mod refusal;
 mod reply;
 mod request;
@@ -45,7 +47,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::conversation::Visit;
+use super::conversation::{Vault, Visit};
 use super::front::{Front, Phase};
 use crate::config::slice::Desk;
 use crate::ipc::session::Tls;
@@ -87,6 +89,7 @@ pub struct Session {
     front: Arc<Front>,
     peer: SocketAddr,
     tls: Option<Tls>,
+    vault: Vault,
     seat: Mutex<Seat>,
     requests: AtomicU32,
     /// Never used: when all of these are gone, so is every request.
@@ -101,8 +104,9 @@ where
     let mut phase = front.phase.clone();
     let desk = Arc::clone(&front);
     let (under_way, mut nothing_left) = mpsc::channel(1);
-    let seat = Mutex::new(Seat::new(visit));
-    let session = Arc::new(Session { front, peer, tls, seat, requests: AtomicU32::new(0), _under_way: under_way });
+    let (vault, seat) = (visit.vault(), Mutex::new(Seat::new(visit)));
+    let session =
+        Arc::new(Session { front, peer, tls, vault, seat, requests: AtomicU32::new(0), _under_way: under_way });
     let weak = Arc::downgrade(&session);
     let service = service_fn(move |request| {
         // Boxed, because the wall's last word needs the connection's parts back and so a future that can be moved.
@@ -253,10 +257,11 @@ async fn work(
         Ok(Route::Send) => send(session, head, body, &mut unread, &mut id, until).await,
         Ok(Route::Validate) => validate(session, head, body, &mut unread, id, until).await,
         // Nobody reads it here, so nobody would find out that it has no end.
-        Ok(Route::Health | Route::Preflight) if unread => {
+        Ok(Route::Health | Route::Live | Route::Ready | Route::Preflight) if unread => {
             Err(Fault::framing("a request to this path has no body; send none"))
         }
-        Ok(Route::Health) => Ok(healthy(id)),
+        Ok(Route::Health | Route::Live) => Ok(ops::alive(id)),
+        Ok(Route::Ready) => ops::ready(session, head, id),
         Ok(Route::Preflight) => Ok(cors::granted(id)),
         Ok(Route::Surface(call)) => surface::serve(session, (head, body), &mut unread, &mut id, until, call).await,
         Err(fault) => Err(fault),
@@ -276,15 +281,6 @@ fn leaving() -> Fault {
     let message =
         "this part of the gate is being replaced or stopped and took nothing; send it again on a new connection";
     Fault::new(Code::StoreUnavailable, message).after(ELSEWHERE).closing()
-}
-
-/// Says that the process answers. It asks nobody, so that a probe can't be used to load anything.
-fn healthy(id: MessageId) -> Reply {
-    #[derive(Serialize)]
-    struct Health {
-        status: &'static str,
-    }
-    reply::json(StatusCode::OK, &Health { status: "ok" }, id)
 }
 
 #[derive(Serialize)]

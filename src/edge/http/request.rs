@@ -14,6 +14,8 @@ use crate::config::slice::Serve;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
     Health,
+    Live,
+    Ready,
     Send,
     /// The same, without sending.
     Validate,
@@ -24,8 +26,10 @@ pub enum Route {
 }
 
 /// Path, methods, the same as `Allow` says it, what it is, and what a listener must serve to have it.
-const ROUTES: [(&str, &[Method], &str, Route, Serve); 3] = [
+const ROUTES: [(&str, &[Method], &str, Route, Serve); 5] = [
     ("/healthz", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Health, Serve::Ops),
+    ("/livez", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Live, Serve::Ops),
+    ("/readyz", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Ready, Serve::Ops),
     ("/v1/send", &[Method::POST], "POST", Route::Send, Serve::V1),
     ("/v1/validate", &[Method::POST], "POST", Route::Validate, Serve::V1),
 ];

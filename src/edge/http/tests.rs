@@ -4,6 +4,7 @@ mod clocks;
 mod framing;
 pub mod house;
 mod limits;
+mod ops;
 mod reach;
 mod validate;
 

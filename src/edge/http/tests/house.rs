@@ -15,6 +15,7 @@ use crate::edge::conversation::Vault;
 use crate::edge::front::{Front, Phase};
 use crate::ipc::capsule::{Capsule, Introduction};
 use crate::ipc::channel::{self, Receiver, Sender};
+use crate::ipc::figures::Figures;
 use crate::ipc::session::{Answer, Ask, Denial, Via};
 use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
@@ -45,6 +46,8 @@ pub struct Ways {
     pub away: bool,
     /// The credential is changed while a message is on its way.
     pub revokes: bool,
+    /// How it says that the service is.
+    pub figures: Option<Figures>,
 }
 
 /// What this vault kept.
@@ -92,6 +95,8 @@ pub struct House {
     pub phase: watch::Sender<Phase>,
     pub front: Arc<Front>,
     pub gate: JoinHandle<()>,
+    /// The way to the vault.
+    pub vault: Vault,
 }
 
 impl House {
@@ -115,7 +120,7 @@ impl House {
         let front = Arc::new(front);
         let peer = "192.0.2.7:40000".parse().unwrap();
         let gate = tokio::spawn(super::super::serve(far, vault.enter(capsule()), Arc::clone(&front), peer, None));
-        Self { client: Client { stream: near }, seen, phase, front, gate }
+        Self { client: Client { stream: near }, seen, phase, front, gate, vault }
     }
 
     pub fn seen(&self) -> Seen {
@@ -184,6 +189,10 @@ fn capsule() -> Capsule {
 
 async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, seen: Arc<Mutex<Seen>>) {
     let mut open: Option<Message> = None;
+    let parts = ways.figures.iter().flat_map(|figures| figures.parts().unwrap()).collect::<Vec<_>>();
+    for (at, part) in parts.iter().enumerate() {
+        tell.send(Answer::Figures { part: part.clone(), last: at + 1 == parts.len() }).await.unwrap();
+    }
     while let Ok(Some(ask)) = asks.receive().await {
         seen.lock().unwrap().asks += 1;
         let answer = match ask {

@@ -7,7 +7,7 @@ use std::process::Command;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// How many rules each section has, and how many vectors there are.
-const SECTIONS: [(char, usize); 13] = [
+const SECTIONS: [(char, usize); 14] = [
     ('l', 16),
     ('c', 17),
     ('t', 13),
@@ -20,6 +20,7 @@ const SECTIONS: [(char, usize); 13] = [
     ('x', 12),
     ('u', 16),
     ('q', 20),
+    ('o', 2),
     ('v', 27),
 ];
 /// Those that can't be given up for a release: the rules with a star.

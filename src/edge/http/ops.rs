@@ -1,0 +1,98 @@
+//! What those who watch the service are answered. Nothing is asked of anybody for it: a probe can't be used to load anything.
+
+use std::time::Duration;
+
+use hyper::StatusCode;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::http::request::Parts;
+use ipnet::IpNet;
+use serde::Serialize;
+
+use super::Session;
+use super::reply::{self, Code, Fault, Reply};
+use crate::edge::front::Phase;
+use crate::ipc::figures::Figures;
+use crate::mail::id::MessageId;
+
+/// What the vault said longer ago is not how the service is: it looks every two seconds, and gives its store five to answer.
+const FRESH: Duration = Duration::from_secs(15);
+/// When it may be worth another look.
+const AGAIN: u32 = 5;
+/// Fields by which a proxy says that it passes on what another asks. From where that other asks, nobody here knows.
+const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+
+#[derive(Serialize)]
+struct Health<'a> {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<&'a str>,
+}
+
+/// Says that the process answers, and nothing else: whoever may connect may know that.
+pub fn alive(id: MessageId) -> Reply {
+    reply::json(StatusCode::OK, &Health { status: "ok", reasons: Vec::new() }, id)
+}
+
+/// Says whether the service takes mail.
+///
+/// Errors: it isn't asked from where it may be.
+pub fn ready(session: &Session, head: &Parts, id: MessageId) -> Result<Reply, Fault> {
+    admit(session, &head.headers)?;
+    let leaves = *session.front.phase.borrow() != Phase::Serving;
+    let figures = session.vault.figures(FRESH);
+    let (status, health) = judge(leaves, figures.as_deref());
+    let mut reply = reply::json(status, &health, id);
+    if status != StatusCode::OK {
+        reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(AGAIN));
+    }
+    Ok(reply)
+}
+
+/// What there is to say of it, with the words of `gatepost status`.
+fn judge(leaves: bool, figures: Option<&Figures>) -> (StatusCode, Health<'static>) {
+    let obstacles: Vec<_> = match figures {
+        _ if leaves => vec!["draining"],
+        // It is away, or says nothing.
+        None => vec!["vault"],
+        Some(figures) => figures.obstacles.iter().map(|obstacle| obstacle.word()).collect(),
+    };
+    let ailments = figures.iter().flat_map(|figures| &figures.ailments);
+    let reasons: Vec<_> = obstacles.iter().copied().chain(ailments.map(|ailment| ailment.word())).collect();
+    match (obstacles.is_empty(), reasons.is_empty()) {
+        (true, true) => (StatusCode::OK, Health { status: "ready", reasons }),
+        (true, false) => (StatusCode::OK, Health { status: "degraded", reasons }),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, Health { status: "unavailable", reasons }),
+    }
+}
+
+/// Whether it is asked from where the service may be watched. A proxy's address says nothing about who asks through it.
+fn admit(session: &Session, headers: &HeaderMap) -> Result<(), Fault> {
+    let is_forwarded = session.has_trusted_peer() || FORWARDED.iter().any(|field| headers.contains_key(*field));
+    let peer = session.peer.ip().to_canonical();
+    let networks: &[IpNet] = &session.front.desk.reach.ops_networks;
+    let is_near = match networks {
+        [] => peer.is_loopback(),
+        some => some.iter().any(|network| network.contains(&peer)),
+    };
+    if is_near && !is_forwarded {
+        return Ok(());
+    }
+    let message =
+        "this path is answered to the networks that the operator lists in ops_networks, and never through a proxy";
+    Err(Fault::new(Code::Forbidden, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_o1_an_edge_that_leaves_is_not_ready_whatever_the_vault_says() {
+        let well = Figures::default();
+        for figures in [None, Some(&well)] {
+            let (status, health) = judge(true, figures);
+            assert_eq!((status, health.reasons), (StatusCode::SERVICE_UNAVAILABLE, vec!["draining"]));
+        }
+        assert_eq!(judge(false, Some(&well)).0, StatusCode::OK);
+    }
+}
