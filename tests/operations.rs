@@ -1,13 +1,17 @@
 //! Claims: whoever watches the service is told whether it takes mail, by what the vault has found by itself and not by a question to
-//! it; and only from where it may be watched.
+//! it; and only from where it may be watched. What is counted is what was done.
 
+#[path = "operations/metrics.rs"]
+mod metrics;
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use metrics::{Page, await_page, post};
 use serde_json::Value;
-use support::{PATIENCE, Service, Setting, await_that};
+use support::{CREDENTIAL, PATIENCE, Service, Setting, await_that};
 
 /// The status and the body of what is asked at a path.
 fn ask(service: &Service, path: &str) -> (u16, String) {
@@ -95,5 +99,97 @@ fn rule_o2_from_elsewhere_nothing_is_told_but_that_the_process_answers() {
     assert_eq!((ask(&service, "/livez").0, ask(&service, "/healthz").0, ask(&service, "/v1/send").0), (200, 200, 404));
     service.http = near;
     assert_eq!(ready(&service).0, 200);
+    service.stop();
+}
+
+#[test]
+fn rule_o3_what_is_counted_is_what_was_done_under_labels_that_were_there_before() {
+    let more = "[[upstream]]\nname = \"other\"\nkind = \"smtp\"\nhosts = [\"127.0.0.1:9\"]\ntls = \"none\"\n".into();
+    let service = Service::start_with(&Setting { more, ..Setting::default() });
+    await_ready(&service, 200, "ready", &[]);
+    let ready = ("gatepost_ready", 1.0);
+    let before = await_page(&service, &Page::new(), &[ready, ("gatepost_config_last_reload_successful", 1.0)]);
+    let touched =
+        |page: &Page| page.iter().filter(|(name, value)| name.contains("messages_re") && **value > 0.0).count();
+    assert_eq!(touched(&before), 0);
+
+    let secret = service.add_credential();
+    let mut session = service.log_in(&secret);
+    assert_eq!((session.send("a private matter"), session.send("a private matter")), (250, 250));
+    // A sender that isn't its own is turned away before a recipient is asked for.
+    assert!(session.say("MAIL FROM:<a@elsewhere.example>") >= 500);
+    let mut guess = service.connect().secure(&support::smtp::trusting(&service.pair));
+    assert_eq!(guess.log_in("gp_live_wrong"), 535);
+    assert_eq!(post(&service, &secret, "a@example.net"), "202");
+    assert_eq!(post(&service, &secret, "a@elsewhere.example"), "403");
+    let sent = service.command(&["send", "--to", "b@example.org", "--subject", "a private matter"]);
+    assert!(sent.status.success(), "{sent:?}");
+
+    let wanted = [
+        ("gatepost_messages_received_total{protocol=\"smtp\",result=\"accepted\"}", 2.0),
+        ("gatepost_messages_received_total{protocol=\"smtp\",result=\"rejected\"}", 1.0),
+        ("gatepost_messages_rejected_total{protocol=\"smtp\",reason=\"sender-not-allowed\"}", 1.0),
+        ("gatepost_messages_received_total{protocol=\"http\",result=\"accepted\"}", 1.0),
+        ("gatepost_messages_rejected_total{protocol=\"http\",reason=\"sender-not-allowed\"}", 1.0),
+        ("gatepost_messages_received_total{protocol=\"command\",result=\"accepted\"}", 1.0),
+        ("gatepost_auth_attempts_total{protocol=\"smtp\",result=\"ok\"}", 1.0),
+        ("gatepost_auth_attempts_total{protocol=\"smtp\",result=\"failed\"}", 1.0),
+        ("gatepost_auth_attempts_total{protocol=\"http\",result=\"ok\"}", 2.0),
+        ("gatepost_message_recipients_count", 4.0),
+        ("gatepost_message_recipients_bucket{le=\"1\"}", 4.0),
+        ("gatepost_message_size_bytes_count", 4.0),
+        ("gatepost_deliveries_total{upstream=\"sink\",outcome=\"accepted\"}", 4.0),
+        ("gatepost_deliveries_total{upstream=\"sink\",outcome=\"failed\"}", 0.0),
+        ("gatepost_delivery_attempts_total{upstream=\"sink\",result=\"accepted\"}", 4.0),
+        ("gatepost_delivery_latency_seconds_count{upstream=\"sink\"}", 4.0),
+        ("gatepost_audit_events_total{event=\"msg.accept\"}", 4.0),
+        ("gatepost_audit_events_total{event=\"deliver.success\"}", 4.0),
+        ("gatepost_upstream_up{upstream=\"sink\"}", 1.0),
+        ("gatepost_queue_messages", 0.0),
+        ("gatepost_queue_oldest_message_age_seconds", 0.0),
+    ];
+    let after = await_page(&service, &before, &wanted);
+    assert!(after["gatepost_spool_commit_duration_seconds_count"] > 4.0 && after["gatepost_spool_free_bytes"] > 0.0);
+    assert_eq!(touched(&after), 7, "and nothing else: {after:#?}");
+    // The labels are a closed set: what was done adds no series.
+    let names = |page: &Page| page.keys().cloned().collect::<BTreeSet<_>>();
+    assert_eq!(names(&before), names(&after));
+    let text = ask(&service, "/metrics").1;
+    for private in [CREDENTIAL, &secret, "example", "127.0.0.1", "private", "gp_live", "gate.test"] {
+        assert!(!text.contains(private), "{private} is shown");
+    }
+    service.stop();
+}
+
+#[test]
+fn rule_o3_what_waits_has_an_age_and_a_vault_that_begins_anew_counts_from_0() {
+    let closed = support::free_port();
+    let host = Some(format!("127.0.0.1:{closed}"));
+    let service = Service::start_with(&Setting { host, ..Setting::default() });
+    await_ready(&service, 200, "ready", &[]);
+    let secret = service.add_credential();
+    assert_eq!(service.log_in(&secret).send("one"), 250);
+    let wanted = [
+        ("gatepost_queue_messages", 1.0),
+        ("gatepost_upstream_up{upstream=\"sink\"}", 0.0),
+        ("gatepost_upstream_circuit_open{upstream=\"sink\"}", 1.0),
+        ("gatepost_ready_reason{reason=\"upstream\"}", 1.0),
+        ("gatepost_messages_received_total{protocol=\"smtp\",result=\"accepted\"}", 1.0),
+    ];
+    let first = await_page(&service, &Page::new(), &wanted);
+    assert!(
+        first["gatepost_queue_bytes"] > 0.0 && first["gatepost_queue_oldest_message_age_seconds"] > 0.0,
+        "{first:#?}"
+    );
+
+    let vault = support::processes::children(service.pid())["vault"];
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(vault as i32), nix::sys::signal::Signal::SIGKILL).unwrap();
+    let wanted = [
+        ("gatepost_messages_received_total{protocol=\"smtp\",result=\"accepted\"}", 0.0),
+        ("gatepost_audit_events_total{event=\"daemon.crash\"}", 1.0),
+        ("gatepost_queue_messages", 1.0),
+    ];
+    let second = await_page(&service, &Page::new(), &wanted);
+    assert!(second["process_start_time_seconds"] > first["process_start_time_seconds"]);
     service.stop();
 }

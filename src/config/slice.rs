@@ -62,7 +62,7 @@ pub enum ClientCertificates {
 pub enum Serve {
     /// Submission: `/v1/...`.
     V1,
-    /// Operation: `/healthz`, `/livez`, `/readyz`.
+    /// Operation: `/healthz`, `/livez`, `/readyz`, `/metrics`.
     Ops,
     /// `/send`, as a gateway to Cloudflare has it.
     Send,

@@ -1,11 +1,15 @@
 //! Vault to edge: how the service is, for the edges that answer those who watch it. Nothing of a message, a credential or a
 //! client is in it: an edge that was taken over learns no more from it than what it would show.
 
+pub mod family;
+pub mod metric;
+
 use serde::{Deserialize, Serialize};
 
 use super::admin::load::Obstacle;
 use super::bytes::Octets;
 use super::frame::{self, MAX_CONTENT, Malformed};
+use family::Family;
 
 /// More than all figures of the largest configuration take.
 pub const LONGEST: usize = 1024 * 1024;
@@ -20,6 +24,8 @@ pub enum Ailment {
 }
 
 impl Ailment {
+    pub const ALL: [Self; 2] = [Self::Upstream, Self::Sealer];
+
     pub const fn word(self) -> &'static str {
         match self {
             Self::Upstream => "upstream",
@@ -28,12 +34,20 @@ impl Ailment {
     }
 }
 
+/// Every word that `Figures` can have for what isn't as it should be, each once.
+pub fn reasons() -> Vec<&'static str> {
+    let obstacles = Obstacle::ALL.into_iter().filter(|obstacle| *obstacle != Obstacle::Sealer).map(Obstacle::word);
+    obstacles.chain(Ailment::ALL.map(Ailment::word)).collect()
+}
+
 /// How the service is at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Figures {
     /// Why no mail is taken; it is when there are none.
     pub obstacles: Vec<Obstacle>,
     pub ailments: Vec<Ailment>,
+    /// What is counted and measured.
+    pub families: Vec<Family>,
 }
 
 impl Figures {
@@ -71,7 +85,7 @@ mod tests {
 
     #[test]
     fn figures_arrive_whole_in_as_many_parts_as_they_take() {
-        let many = Figures { obstacles: vec![Obstacle::Room; 2 * MAX_CONTENT], ailments: vec![Ailment::Upstream] };
+        let many = Figures { obstacles: vec![Obstacle::Room; 2 * MAX_CONTENT], ..Figures::default() };
         for figures in [Figures::default(), many] {
             let parts = figures.parts().unwrap();
             let (mut came, mut whole) = (Parts::default(), None);
@@ -85,7 +99,7 @@ mod tests {
 
     #[test]
     fn more_than_there_may_be_is_neither_sent_nor_kept() {
-        let endless = Figures { obstacles: vec![Obstacle::Room; LONGEST + 1], ailments: vec![] };
+        let endless = Figures { obstacles: vec![Obstacle::Room; LONGEST + 1], ..Figures::default() };
         assert!(endless.parts().is_err());
         let (mut came, part) = (Parts::default(), Octets(vec![0; MAX_CONTENT]));
         let heard = (0..2 * LONGEST / MAX_CONTENT).find_map(|_| came.add(&part, false));

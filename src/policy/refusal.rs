@@ -58,6 +58,36 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// One of each kind; what one carries is no part of it.
+    pub const ALL: [Self; 26] = [
+        Self::SenderNotAllowed,
+        Self::AuthorNotAllowed,
+        Self::RecipientNotAllowed,
+        Self::NoRoute,
+        Self::CopyNoRoute,
+        Self::Suppressed,
+        Self::TooManyRecipients,
+        Self::TooBig,
+        Self::Header,
+        Self::Framing,
+        Self::Loop,
+        Self::RateLimited(0),
+        Self::QuotaExceeded(0),
+        Self::BackedUp(0),
+        Self::Overloaded(0),
+        Self::StoreFull,
+        Self::StoreUnavailable,
+        Self::Revoked,
+        Self::Suspended(0),
+        Self::Changed,
+        Self::Scope,
+        Self::Utf8,
+        Self::RequireTls,
+        Self::HeldTooLong,
+        Self::UnknownNetwork,
+        Self::OnlySmtp,
+    ];
+
     /// The word for it in logs and in the audit log's `reason`.
     pub const fn word(self) -> &'static str {
         match self {
@@ -120,5 +150,19 @@ impl Refusal {
             | Self::Overloaded(seconds) => Some(seconds),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_kind_is_among_all_and_has_its_own_word() {
+        let kinds = include_str!("refusal.rs").split("match self {").nth(1).unwrap().split("}\n").next().unwrap();
+        let words: BTreeSet<_> = Refusal::ALL.iter().map(|refusal| refusal.word()).collect();
+        assert_eq!((words.len(), kinds.matches("=> \"").count()), (Refusal::ALL.len(), Refusal::ALL.len()));
     }
 }

@@ -4,7 +4,7 @@ use super::Vault;
 use super::audit::event::{Event, Field, MAX_RECIPIENTS, Name, Outcome};
 use super::sender::Sender;
 use super::telling;
-use super::transaction::Transaction;
+use super::transaction::{self, Transaction};
 use crate::mail::address::Address;
 use crate::mail::envelope::Addressee;
 use crate::mail::facts::Changes;
@@ -43,6 +43,17 @@ pub fn events(name: Name, sender: &Sender, transaction: &Transaction, destinatio
     let more = batches.map(|batch| further(batch, None));
     let named = named.chunks(MAX_RECIPIENTS).map(|batch| further(batch, Some(REDIRECTED)));
     std::iter::once(first).chain(more).chain(named).collect()
+}
+
+/// Keeps a message: see `transaction::keep`. What became of it is counted, whether anybody waits for that or not.
+pub async fn keep(vault: &Vault, sender: &Sender, transaction: Transaction) -> Result<(), Refusal> {
+    let (octets, recipients) = (transaction.size(), transaction.recipients.len());
+    let kept = transaction::keep(vault, sender, transaction).await;
+    match kept {
+        Ok(()) => vault.writer.tally().accepted(sender, octets, recipients),
+        Err(refusal) => vault.writer.tally().refused(sender, refusal),
+    }
+    kept
 }
 
 /// Writes down that nothing is sent to any of those whom a message names. Gives the refusal.

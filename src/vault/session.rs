@@ -25,6 +25,7 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::oneshot;
 
 use super::Vault;
+use super::acceptance;
 use super::admission;
 use super::audit::event::Event;
 use super::audit::ledger::now_us;
@@ -34,7 +35,7 @@ use super::live::{Held, Word};
 use super::login::credentials::{Known, Way};
 use super::once::Verdict;
 use super::sender::Sender;
-use super::transaction::{self, Transaction, WINDOW};
+use super::transaction::{Transaction, WINDOW};
 use super::visitor::{self, Place};
 use crate::config::slice::Counter;
 use crate::ipc::bytes::Octets;
@@ -303,6 +304,7 @@ impl Session {
         self.review().await;
         if let Some(spoken) = transaction.live.as_ref().and_then(|live| live.broken.clone()) {
             transaction.give_up(&self.vault);
+            self.counts(&Ok(spoken.clone()));
             self.say(Answer::Passed { slot: self.slot, spoken }).await;
             return Ok(());
         }
@@ -335,7 +337,7 @@ impl Session {
             let _keeping = keeping;
             let (message, bytes) = (transaction.message, transaction.size());
             let (reservation, segment) = (transaction.reservation.clone(), transaction.segment_name());
-            let kept = transaction::keep(&vault, &sender, *transaction).await;
+            let kept = acceptance::keep(&vault, &sender, *transaction).await;
             match kept {
                 Ok(()) => tracing::info!(%message, session = %sender.session, bytes, "a message was accepted"),
                 Err(refusal) => {

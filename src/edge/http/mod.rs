@@ -257,11 +257,12 @@ async fn work(
         Ok(Route::Send) => send(session, head, body, &mut unread, &mut id, until).await,
         Ok(Route::Validate) => validate(session, head, body, &mut unread, id, until).await,
         // Nobody reads it here, so nobody would find out that it has no end.
-        Ok(Route::Health | Route::Live | Route::Ready | Route::Preflight) if unread => {
+        Ok(Route::Health | Route::Live | Route::Ready | Route::Metrics | Route::Preflight) if unread => {
             Err(Fault::framing("a request to this path has no body; send none"))
         }
         Ok(Route::Health | Route::Live) => Ok(ops::alive(id)),
         Ok(Route::Ready) => ops::ready(session, head, id),
+        Ok(Route::Metrics) => ops::metrics(session, head, id),
         Ok(Route::Preflight) => Ok(cors::granted(id)),
         Ok(Route::Surface(call)) => surface::serve(session, (head, body), &mut unread, &mut id, until, call).await,
         Err(fault) => Err(fault),

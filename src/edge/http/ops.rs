@@ -1,5 +1,7 @@
 //! What those who watch the service are answered. Nothing is asked of anybody for it: a probe can't be used to load anything.
 
+mod exposition;
+
 use std::time::Duration;
 
 use hyper::StatusCode;
@@ -11,11 +13,16 @@ use serde::Serialize;
 use super::Session;
 use super::reply::{self, Code, Fault, Reply};
 use crate::edge::front::Phase;
-use crate::ipc::figures::Figures;
+use crate::ipc::figures::family::Family;
+use crate::ipc::figures::metric::Metric;
+use crate::ipc::figures::{Figures, reasons};
 use crate::mail::id::MessageId;
+use exposition::Format;
 
 /// What the vault said longer ago is not how the service is: it looks every two seconds, and gives its store five to answer.
 const FRESH: Duration = Duration::from_secs(15);
+/// The vault is away, or says nothing.
+const AWAY: &str = "vault";
 /// When it may be worth another look.
 const AGAIN: u32 = 5;
 /// Fields by which a proxy says that it passes on what another asks. From where that other asks, nobody here knows.
@@ -48,12 +55,39 @@ pub fn ready(session: &Session, head: &Parts, id: MessageId) -> Result<Reply, Fa
     Ok(reply)
 }
 
+/// What is counted and measured, as the vault told it last.
+///
+/// Errors: it isn't asked from where it may be.
+pub fn metrics(session: &Session, head: &Parts, id: MessageId) -> Result<Reply, Fault> {
+    admit(session, &head.headers)?;
+    let leaves = *session.front.phase.borrow() != Phase::Serving;
+    let figures = session.vault.figures(FRESH);
+    let mut families = own(judge(leaves, figures.as_deref()));
+    families.extend(figures.iter().flat_map(|figures| figures.families.clone()));
+    let accept = head.headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let format = Format::wanted(accept);
+    let mut reply = reply::json(StatusCode::OK, &(), id);
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    reply.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+    *reply.body_mut() = exposition::render(&families, format).into();
+    Ok(reply)
+}
+
+/// What is known here, whether the vault is there or not.
+fn own((status, health): (StatusCode, Health<'static>)) -> Vec<Family> {
+    let words = reasons().into_iter().chain([AWAY]);
+    vec![
+        Family::by(Metric::BuildInfo, [(env!("CARGO_PKG_VERSION"), 1)]),
+        Family::plain(Metric::Ready, u64::from(status == StatusCode::OK)),
+        Family::by(Metric::ReadyReason, words.map(|word| (word, u64::from(health.reasons.contains(&word))))),
+    ]
+}
+
 /// What there is to say of it, with the words of `gatepost status`.
 fn judge(leaves: bool, figures: Option<&Figures>) -> (StatusCode, Health<'static>) {
     let obstacles: Vec<_> = match figures {
         _ if leaves => vec!["draining"],
-        // It is away, or says nothing.
-        None => vec!["vault"],
+        None => vec![AWAY],
         Some(figures) => figures.obstacles.iter().map(|obstacle| obstacle.word()).collect(),
     };
     let ailments = figures.iter().flat_map(|figures| &figures.ailments);

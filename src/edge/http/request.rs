@@ -16,6 +16,7 @@ pub enum Route {
     Health,
     Live,
     Ready,
+    Metrics,
     Send,
     /// The same, without sending.
     Validate,
@@ -26,10 +27,11 @@ pub enum Route {
 }
 
 /// Path, methods, the same as `Allow` says it, what it is, and what a listener must serve to have it.
-const ROUTES: [(&str, &[Method], &str, Route, Serve); 5] = [
+const ROUTES: [(&str, &[Method], &str, Route, Serve); 6] = [
     ("/healthz", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Health, Serve::Ops),
     ("/livez", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Live, Serve::Ops),
     ("/readyz", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Ready, Serve::Ops),
+    ("/metrics", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Metrics, Serve::Ops),
     ("/v1/send", &[Method::POST], "POST", Route::Send, Serve::V1),
     ("/v1/validate", &[Method::POST], "POST", Route::Validate, Serve::V1),
 ];

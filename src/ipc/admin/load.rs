@@ -92,6 +92,8 @@ pub enum Obstacle {
 }
 
 impl Obstacle {
+    pub const ALL: [Self; 6] = [Self::Draining, Self::Store, Self::Room, Self::AuditMaxBytes, Self::Load, Self::Sealer];
+
     pub const fn word(self) -> &'static str {
         match self {
             Self::Draining => "draining",

@@ -18,15 +18,17 @@ use crate::mail::id::MessageId;
 use crate::policy::presence::Caps;
 use crate::policy::refusal::Refusal;
 use crate::vault::Vault;
+use crate::vault::acceptance::keep;
 use crate::vault::admission::admit;
 use crate::vault::audit::event::Event;
 use crate::vault::audit::ledger::now_us;
+use crate::vault::figures::tally;
 use crate::vault::limits::denial::Denied;
 use crate::vault::limits::incoming;
 use crate::vault::login::credentials::{Known, Way};
 use crate::vault::sender::Sender;
 use crate::vault::telling;
-use crate::vault::transaction::{Transaction, keep, refusal};
+use crate::vault::transaction::{Transaction, refusal};
 
 /// What stands for a listener in the log, and in the Received field.
 const LISTENER: &str = "control";
@@ -138,7 +140,7 @@ async fn begin(
         Err(denied) => {
             let event = from.describe(Event::refusal(denied.refusal), None).sender(&sender);
             let refusal = denied.refusal;
-            tell(vault, &from.credential.id, event, denied).await;
+            tell(vault, &from, event, denied).await;
             Ok(Err(refusal))
         }
     }
@@ -170,7 +172,7 @@ async fn commit(vault: &Rc<Vault>, submission: Submission, facts: Facts) -> Resu
         let event = Event { message: Some(transaction.message), ..Event::refusal(refusal) };
         let event = sender.describe(event, None).sender(&transaction.sender).recipients(&transaction.recipients);
         transaction.give_up(vault);
-        tell(vault, &sender.credential.id, event, refusal.into()).await;
+        tell(vault, &sender, event, refusal.into()).await;
         return Ok(Err(refusal));
     }
     if let Err(denied) = transaction.decide(vault, &sender, &facts) {
@@ -179,7 +181,7 @@ async fn commit(vault: &Rc<Vault>, submission: Submission, facts: Facts) -> Resu
         let event = sender.describe(event, None).sender(&transaction.sender).recipients(&transaction.recipients);
         transaction.give_up(vault);
         let refusal = denied.refusal;
-        tell(vault, &sender.credential.id, event, denied).await;
+        tell(vault, &sender, event, denied).await;
         return Ok(Err(refusal));
     }
     let keeping = Rc::clone(&vault.keeping.borrow());
@@ -208,9 +210,10 @@ async fn commit(vault: &Rc<Vault>, submission: Submission, facts: Facts) -> Resu
 
 /// Writes a refusal down as those of its sessions are: once in a window with the number of the others, and nothing of a disk that
 /// is short of room, which is for the outcomes of what was accepted.
-async fn tell(vault: &Vault, credential: &str, event: Event, denied: Denied) {
+async fn tell(vault: &Vault, sender: &Sender, event: Event, denied: Denied) {
+    vault.writer.tally().denied(tally::protocol(sender), &denied);
     if denied.by.is_some() || denied.refusal != Refusal::StoreFull {
-        let by = denied.by.unwrap_or_else(|| telling::refused(Some(credential), denied.refusal));
+        let by = denied.by.unwrap_or_else(|| telling::refused(Some(&sender.credential.id), denied.refusal));
         telling::tell(vault, event, Some(by)).await;
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::types::Value as Stored;
-use rusqlite::{Connection, Error, OptionalExtension, Result, Statement, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Result, Statement, params, params_from_iter};
 
 use super::adopt::Leaf;
 use super::clock::{self, Clocks, Reading, Watch};
@@ -11,8 +11,10 @@ use super::event::Event;
 use super::leaf::{SALT, Salt};
 use super::masks::Masks;
 use super::row::{self, PERSONAL, PersonalRow, Row, integer, octets, unsigned};
+use super::stored_tiles::{StoredTiles, there};
 use crate::merkle::tree::{self, Tiles, Tree, WIDTH};
 use crate::merkle::{Frontier, Hash};
+use crate::vault::figures::entries::Entries;
 use crate::vault::store::anchors::Anchored;
 use crate::vault::store::waits::{self, Wait};
 
@@ -64,6 +66,8 @@ pub struct Ledger<'c> {
     pool: Vec<u8>,
     clocks: Clocks,
     watch: Watch,
+    /// What is counted of what is appended.
+    pub entries: Entries,
 }
 
 /// What the publisher is to move next.
@@ -89,7 +93,7 @@ impl<'c> Ledger<'c> {
             trim_edge: sql("DELETE FROM audit_edge WHERE seq < ?")?,
             insert_tile: sql("INSERT INTO audit_tile(level, number, hashes) VALUES(?, ?, ?)")?,
             edge: sql("SELECT seq, time_us, leaf_hash FROM audit_edge ORDER BY seq")?,
-            tiles: StoredTiles(sql("SELECT hashes FROM audit_tile WHERE level = ? AND number = ?")?),
+            tiles: StoredTiles::new(sql("SELECT hashes FROM audit_tile WHERE level = ? AND number = ?")?),
             insert_note: sql("INSERT OR REPLACE INTO audit_checkpoint(size, time_us, root, note) VALUES(?, ?, ?, ?)")?,
             last_note: sql("SELECT size, root FROM audit_checkpoint ORDER BY size DESC LIMIT 1")?,
             last_sealed: sql("SELECT max(size) FROM audit_checkpoint")?,
@@ -114,6 +118,7 @@ impl<'c> Ledger<'c> {
             pool: Vec::new(),
             clocks: Box::new(Reading::now),
             watch: Watch::default(),
+            entries: Entries::default(),
         };
         ledger.load()?;
         Ok(ledger)
@@ -139,6 +144,7 @@ impl<'c> Ledger<'c> {
         .and_then(|seq| u64::try_from(seq).ok())
         .unwrap_or(0);
         self.watch.rolled_back();
+        self.entries.rolled_back();
         Ok(())
     }
 
@@ -164,6 +170,7 @@ impl<'c> Ledger<'c> {
     /// What was appended is on the disk.
     pub fn committed(&mut self) {
         self.watch.committed();
+        self.entries.committed();
     }
 
     #[cfg(test)]
@@ -198,6 +205,7 @@ impl<'c> Ledger<'c> {
         let time_us = now_us.max(self.last_us).max(1);
         let pool = &mut self.pool;
         let mask = self.masks.of(&event);
+        self.entries.append(&event, time_us);
         let Some(row) = Row::new(event, seq, time_us, mask, || salt(pool)) else {
             return Err(row::damaged("an event has no encoding"));
         };
@@ -343,26 +351,6 @@ impl<'c> Ledger<'c> {
             statement.execute([integer(seq)])?;
         }
         Ok(())
-    }
-}
-
-/// None when a tile is missing that it is made from: hashes that were let go are no damage.
-fn there<T>(made: Result<T>) -> Result<Option<T>> {
-    match made {
-        Err(Error::QueryReturnedNoRows) => Ok(None),
-        made => made.map(Some),
-    }
-}
-
-/// Full tiles in their table.
-struct StoredTiles<'c>(Statement<'c>);
-
-impl Tiles for StoredTiles<'_> {
-    type Error = Error;
-
-    fn full(&mut self, level: u8, number: u64) -> Result<Vec<Hash>> {
-        let bytes: Vec<u8> = self.0.query_row(params![level, integer(number)], |row| row.get(0))?;
-        tree::hashes(&bytes).ok_or_else(|| row::damaged("a tile is not as long as a tile is"))
     }
 }
 

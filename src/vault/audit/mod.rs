@@ -21,6 +21,7 @@ pub mod retention;
 pub mod row;
 pub mod schema;
 pub mod seal;
+mod stored_tiles;
 pub mod survey;
 pub mod values;
 pub mod verify;

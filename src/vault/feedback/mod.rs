@@ -8,7 +8,7 @@ pub mod dropped;
 pub mod happened;
 mod hook;
 mod line;
-mod verdict;
+pub mod verdict;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -24,6 +24,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::ipc::admin::webhook::State;
 use crate::ipc::control::{ChildPackets, Peer, Report};
 use crate::ipc::feedback::{self, Answer};
+use crate::ipc::figures::metric::Metric;
 use crate::role::{Generation, Instance};
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Name, Outcome};
@@ -293,6 +294,7 @@ impl Keeper {
             None => Verdict::Refused(FELL.to_owned()),
             Some(verdict) => verdict,
         };
+        self.vault.writer.tally().add(Metric::WebhookDeliveries, [verdict.word(), ""], 1);
         match verdict {
             Verdict::Taken => {
                 if hook.took() {

@@ -26,6 +26,21 @@ pub enum Verdict {
     Away(String, Option<Duration>),
 }
 
+impl Verdict {
+    pub const ALL: [&'static str; 4] = ["taken", "gone", "refused", "away"];
+
+    /// The word for it, where it is counted.
+    pub const fn word(&self) -> &'static str {
+        let [taken, gone, refused, away] = Self::ALL;
+        match self {
+            Self::Taken => taken,
+            Self::Gone => gone,
+            Self::Refused(_) => refused,
+            Self::Away(..) => away,
+        }
+    }
+}
+
 pub fn judge(answer: Answer) -> Verdict {
     match answer {
         Answer::Status { code: 200..=299, .. } => Verdict::Taken,

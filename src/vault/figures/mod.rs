@@ -1,14 +1,19 @@
 //! How the service is, for those who watch it: looked at by itself and at intervals, and told to the edges that answer them. What
 //! somebody asks of such an edge is no question to the vault, so asking often loads nothing here.
 
+pub mod entries;
+mod families;
+pub mod tally;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::Vault;
+use super::audit::ledger::now_us;
 use super::audit::seal::Pulse;
 use super::readiness;
 use crate::ipc::admin::load::Obstacle;
@@ -17,6 +22,7 @@ use crate::ipc::bytes::Octets;
 use crate::ipc::control::Peer;
 use crate::ipc::figures::{Ailment, Figures};
 use crate::role::Role;
+use families::Look;
 
 /// How often it is looked at: as old is what is told at most, while the store answers.
 const EVERY: Duration = Duration::from_secs(2);
@@ -45,22 +51,29 @@ pub fn is_for(vault: &Vault, peer: &Peer) -> bool {
 
 /// For ever. Where nobody can ask, nobody looks.
 pub async fn run(vault: Rc<Vault>, pulse: Rc<Pulse>) {
-    let mut ticks = interval(EVERY);
+    let (mut ticks, started_us) = (interval(EVERY), now_us());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         if vault.authority.borrow().slice.ops_zones.is_empty() {
             continue;
         }
-        match gather(&vault, &pulse).await.parts() {
+        let figures = gather(&vault, &pulse, started_us).await;
+        let parts = figures.parts().or_else(|error| {
+            tracing::error!(%error, "what was counted can't be told");
+            // Whether it is ready always can.
+            Figures { families: Vec::new(), ..figures }.parts()
+        });
+        match parts {
             Ok(parts) => drop(vault.figures.latest.send_replace(parts.into())),
             Err(error) => tracing::error!(%error, "how the service is can't be told"),
         }
     }
 }
 
-async fn gather(vault: &Vault, pulse: &Pulse) -> Figures {
-    let mut obstacles = readiness::look(vault, pulse).await.obstacles;
+async fn gather(vault: &Vault, pulse: &Pulse, started_us: u64) -> Figures {
+    let readiness = readiness::look(vault, pulse).await;
+    let mut obstacles = readiness.obstacles.clone();
     let mut ailments = Vec::new();
     if fails(vault, Instant::now()) {
         ailments.push(Ailment::Upstream);
@@ -70,7 +83,15 @@ async fn gather(vault: &Vault, pulse: &Pulse) -> Figures {
         obstacles.retain(|obstacle| *obstacle != Obstacle::Sealer);
         ailments.push(Ailment::Sealer);
     }
-    Figures { obstacles, ailments }
+    // A store that doesn't answer was waited for already.
+    let oldest_us = match obstacles.contains(&Obstacle::Store) {
+        true => None,
+        false => {
+            timeout(EVERY, vault.writer.run(|store| store.holdings.oldest())).await.ok().and_then(Result::ok).flatten()
+        }
+    };
+    let families = families::all(vault, &Look { readiness, oldest_us, started_us });
+    Figures { obstacles, ailments, families }
 }
 
 /// Whether an upstream can't be used. One that an administrator has paused is as it should be.
@@ -78,5 +99,10 @@ fn fails(vault: &Vault, now: Instant) -> bool {
     let (authority, schedule) = (vault.authority.borrow(), vault.schedule.borrow());
     let standing = |name: &String| schedule.state(name, now).standing;
     let mut standings = authority.slice.upstreams.iter().map(standing);
-    standings.any(|standing| matches!(standing, Standing::Resting | Standing::Probed | Standing::Absent))
+    standings.any(is_down)
+}
+
+/// It fails, or nobody serves it.
+const fn is_down(standing: Standing) -> bool {
+    matches!(standing, Standing::Resting | Standing::Probed | Standing::Absent)
 }

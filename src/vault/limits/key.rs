@@ -21,7 +21,7 @@ pub enum Tier {
 }
 
 impl Tier {
-    const ALL: [Self; 7] = [
+    pub const ALL: [Self; 7] = [
         Self::Credential,
         Self::RecipientDomain,
         Self::Global,

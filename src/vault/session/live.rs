@@ -1,12 +1,15 @@
 //! A message that is delivered while its sender waits, as its session sees it.
 
+use super::super::figures::tally;
 use super::super::live::{Live, Word};
 use super::super::sender::Sender;
 use super::super::transaction::{Transaction, WINDOW};
 use super::{Moment, News, Session, Violation};
+use crate::ipc::figures::metric::Metric;
 use crate::ipc::session::{self, Answer};
 use crate::mail::envelope::{Addressee, Utf8};
 use crate::mail::id::MessageId;
+use crate::mail::spoken::Spoken;
 use crate::policy::refusal::Refusal;
 
 impl Session {
@@ -58,6 +61,16 @@ impl Session {
         Ok(())
     }
 
+    /// A message that its sender waits for has come to its end.
+    pub(super) fn counts(&self, result: &Result<Spoken, Refusal>) {
+        let (spoken, tally) = (tally::spoken(self.listener.protocol), self.vault.writer.tally());
+        match result {
+            Ok(said) if said.is_positive() => tally.add(Metric::MessagesReceived, [spoken, tally::ACCEPTED], 1),
+            Ok(_) => tally.rejected(spoken, tally::UPSTREAM),
+            Err(refusal) => tally.rejected(spoken, refusal.word()),
+        }
+    }
+
     /// What its task says.
     pub(super) async fn heard(&mut self, message: MessageId, word: Word) {
         let slot = self.slot;
@@ -89,6 +102,7 @@ impl Session {
             }
             (Moment::Committing(own, _), Word::Ended(result)) if *own == message => {
                 self.moment = Moment::Ready;
+                self.counts(&result);
                 match result {
                     Ok(spoken) => self.say(Answer::Passed { slot, spoken }).await,
                     Err(refusal) => self.say(Answer::Refused { slot, refusal }).await,

@@ -31,13 +31,16 @@ impl Session {
     ) {
         let login = self.login(mechanism, user, password, tls);
         if let Some(known) = login::recall(&self.vault, &login) {
+            self.vault.writer.tally().login(self.listener.protocol, &Ok::<_, Denial>(()));
             return self.grant(known).await;
         }
         let (waits, gone) = oneshot::channel();
         self.moment = Moment::Checking(waits);
         let (vault, post, to) = (Rc::clone(&self.vault), self.post.clone(), (self.slot, self.number));
+        let protocol = self.listener.protocol;
         spawn_local(async move {
             let checked = login::decide(&vault, login, gone).await;
+            vault.writer.tally().login(protocol, &checked);
             // The session may be over.
             let _ = post.send((to.0, to.1, News::Checked(checked)));
         });
@@ -59,9 +62,15 @@ impl Session {
         let (way, replies) = mpsc::channel(1);
         self.moment = Moment::Answering(way);
         let (vault, post, to) = (Rc::clone(&self.vault), self.post.clone(), (self.slot, self.number));
+        let protocol = self.listener.protocol;
         spawn_local(async move {
             let say = |message| _ = post.send((to.0, to.1, News::Challenge(message)));
             let checked = scram::decide(&vault, Opening { login, first: message, exported }, replies, say).await;
+            // One that was given up has failed, too.
+            let counted = checked
+                .as_ref()
+                .map_or(Err(Denial::Invalid), |known| known.as_ref().map(drop).map_err(|denial| *denial));
+            vault.writer.tally().login(protocol, &counted);
             if let Some(checked) = checked {
                 let _ = post.send((to.0, to.1, News::Checked(checked)));
             }

@@ -3,9 +3,12 @@
 use serde_json::json;
 
 use super::super::audit::event::Event;
+use super::super::figures::tally;
 use super::super::limits::denial::{By, Denied};
 use super::super::telling;
 use super::Session;
+use crate::config::slice::Protocol;
+use crate::ipc::figures::metric::Metric;
 use crate::ipc::session::Answer;
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::flaw::Flaw;
@@ -20,6 +23,14 @@ impl Session {
         further: u32,
         (refusal, flaw): (Refusal, Option<Flaw>),
     ) {
+        let (spoken, tally) = (tally::spoken(self.listener.protocol), self.vault.writer.tally());
+        match &recipient {
+            // One by one; by HTTP, a message is taken for all or for none.
+            Some(_) if self.listener.protocol == Protocol::Smtp => {
+                tally.add(Metric::RecipientsRejected, [spoken, refusal.word()], u64::from(further) + 1);
+            }
+            _ => tally.rejected(spoken, refusal.word()),
+        }
         let upstream = recipient.as_ref().and_then(|to| self.backed_up(refusal, sender, to));
         let event = self.about(Event { upstream, ..Event::refusal(refusal) }).sender(sender).recipients(&recipient);
         let rcpt_count = (further > 0).then(|| u64::from(further) + 1).or(event.rcpt_count);
@@ -58,6 +69,7 @@ impl Session {
 
     /// Refuses a message and writes that down; what a limit refused, once in its window.
     pub(super) async fn refuse(&self, event: Event, denied: Denied) {
+        self.vault.writer.tally().denied(tally::spoken(self.listener.protocol), &denied);
         // While the disk is short of room every octet is for what was accepted; the service's own log has it.
         if denied.by.is_some() || denied.refusal != Refusal::StoreFull {
             let by = denied.by.unwrap_or_else(|| self.by(denied.refusal));

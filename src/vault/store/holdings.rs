@@ -1,7 +1,7 @@
 //! How much of whose mail the spool holds, whatever it does there: waits, is held, is scheduled, or is with a courier. Counted as
 //! the census is (`census.rs`): by triggers, in memory, in the transaction that changes it.
 
-use rusqlite::{Connection, Result, Statement};
+use rusqlite::{Connection, OptionalExtension, Result, Statement};
 
 use crate::vault::audit::row::unsigned;
 
@@ -62,6 +62,7 @@ pub fn begin(connection: &Connection) -> Result<()> {
 pub struct Holdings<'c> {
     fresh: Statement<'c>,
     told: [Statement<'c>; 2],
+    oldest: Statement<'c>,
 }
 
 impl<'c> Holdings<'c> {
@@ -75,6 +76,9 @@ impl<'c> Holdings<'c> {
                 connection
                     .prepare("UPDATE holding SET fresh = 0, came_recipients = 0, came_octets = 0 WHERE fresh = 1")?,
             ],
+            // By the key of the one and then of the other: no look through either.
+            oldest: connection
+                .prepare("SELECT accepted_us FROM spool_msg WHERE id = (SELECT min(msg) FROM spool_body)")?,
         })
     }
 
@@ -90,6 +94,11 @@ impl<'c> Holdings<'c> {
             self.told.iter_mut().try_for_each(|statement| statement.execute([]).map(drop))?;
         }
         Ok(changed)
+    }
+
+    /// When the message came that is held for longest, in unix microseconds.
+    pub fn oldest(&mut self) -> Result<Option<u64>> {
+        self.oldest.query_row([], |row| unsigned(row, 0)).optional()
     }
 }
 
@@ -131,7 +140,7 @@ mod tests {
         let first = database(home.path());
         let connection = &first.connection;
         let mut holdings = Holdings::prepare(connection).unwrap();
-        assert_eq!(changed(&mut holdings), of([]));
+        assert_eq!((changed(&mut holdings), holdings.oldest()), (of([]), Ok(None)));
         keep(connection, "shop", 100);
         keep(connection, "shop", 20);
         keep(connection, "till", 7);
@@ -141,7 +150,10 @@ mod tests {
         connection.execute_batch("BEGIN; DELETE FROM spool_body; DELETE FROM spool_msg; ROLLBACK;").unwrap();
         assert_eq!(changed(&mut holdings), of([]), "it was undone");
         // The body alone, as when it is done; then what is remembered of it; and one with its body.
+        connection.execute("UPDATE spool_msg SET accepted_us = id * 10", []).unwrap();
+        assert_eq!(holdings.oldest(), Ok(Some(10)));
         connection.execute("DELETE FROM spool_body WHERE msg = 1", []).unwrap();
+        assert_eq!(holdings.oldest(), Ok(Some(20)));
         assert_eq!(changed(&mut holdings), of([("shop", held(1, 20), (0, 0))]));
         connection.execute("DELETE FROM spool_msg WHERE id = 1", []).unwrap();
         assert_eq!(changed(&mut holdings), of([]));

@@ -23,6 +23,7 @@ use crate::config::slice::Webhook;
 use crate::ipc::admin::load::Stage;
 use crate::vault::audit::event::{Event, Name, Outcome};
 use crate::vault::audit::masks::Masks;
+use crate::vault::figures::tally::Tally;
 use crate::vault::load::Load;
 use answer::{Answer, Work, job, unsaid};
 pub use answer::{NotStored, Stored};
@@ -61,6 +62,7 @@ pub struct Writer {
     size: Arc<AtomicU64>,
     room: Room,
     load: Load,
+    tally: Tally,
 }
 
 impl Writer {
@@ -76,12 +78,13 @@ impl Writer {
     pub fn start_with(database: Database, watch: Watch, fatal: fn(&Failure)) -> Result<(Self, JoinHandle<()>), String> {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let size = Arc::new(AtomicU64::new(0));
-        let load = Load::default();
-        let writer = Self { queue, size: Arc::clone(&size), room: watch.room(), load: load.clone() };
+        let (load, tally) = (Load::default(), Tally::default());
+        let writer =
+            Self { queue, size: Arc::clone(&size), room: watch.room(), load: load.clone(), tally: tally.clone() };
         let (ready, prepared) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || write(database, watch, load, jobs, &size, &ready, fatal))
+            .spawn(move || write(database, watch, (load, tally), jobs, &size, &ready, fatal))
             .map_err(|error| format!("the writer's thread can't be made: {error}"))?;
         prepared.recv().map_err(|_| "the writer ended before it began".to_owned())??;
         Ok((writer, thread))
@@ -170,6 +173,11 @@ impl Writer {
         &self.load
     }
 
+    /// Where is counted what happens, for those who watch the service.
+    pub const fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
     /// Leaves of the audit log that are on the disk.
     pub fn size(&self) -> u64 {
         self.size.load(Ordering::Acquire)
@@ -179,7 +187,7 @@ impl Writer {
 fn write(
     mut database: Database,
     watch: Watch,
-    load: Load,
+    (load, tally): (Load, Tally),
     mut jobs: mpsc::Receiver<Job>,
     size: &AtomicU64,
     ready: &std::sync::mpsc::Sender<Result<(), String>>,
@@ -210,6 +218,7 @@ fn write(
         },
         Err(error) => return drop(ready.send(Err(format!("{}: {error}", database.path.display())))),
     };
+    writer.store.ledger.entries.tally = tally;
     if let Err(error) = writer.go_on() {
         return drop(ready.send(Err(format!("{}: {error}", database.path.display()))));
     }
@@ -332,6 +341,7 @@ impl Group<'_> {
                 self.size.store(self.store.ledger.size(), Ordering::Release);
                 if self.store.changes() > changes {
                     self.load.committed(begun.elapsed());
+                    self.store.ledger.entries.tally.committed(begun.elapsed());
                 }
                 // Before anybody hears: who sends again at once is judged by it.
                 self.load.changed(self.store.holdings.changed()?);

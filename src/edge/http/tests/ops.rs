@@ -7,6 +7,8 @@ use tokio::io::AsyncReadExt;
 use super::house::{House, Response, Ways};
 use crate::config::slice::{Desk, ForwardedBy, Serve};
 use crate::ipc::admin::load::Obstacle;
+use crate::ipc::figures::family::Family;
+use crate::ipc::figures::metric::Metric;
 use crate::ipc::figures::{Ailment, Figures};
 
 const NOW: Duration = Duration::from_secs(3600);
@@ -21,7 +23,7 @@ fn near(desk: &mut Desk) {
 }
 
 fn is(obstacles: &[Obstacle], ailments: &[Ailment]) -> Ways {
-    let figures = Figures { obstacles: obstacles.to_vec(), ailments: ailments.to_vec() };
+    let figures = Figures { obstacles: obstacles.to_vec(), ailments: ailments.to_vec(), ..Figures::default() };
     Ways { figures: Some(figures), ..Ways::default() }
 }
 
@@ -100,9 +102,12 @@ async fn rule_o2_only_those_who_may_watch_are_told_and_nobody_through_a_proxy() 
         let mut house = told(is(&[Obstacle::Room], &[]), change).await;
         let field = if field.is_empty() { String::new() } else { format!("{field}\r\n") };
         let asked = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: gate\r\n{field}\r\n");
-        let response = house.client.ask(&asked("/readyz")).await;
-        assert_eq!((response.status, response.code()), (403, "forbidden"), "{field}");
-        assert!(!format!("{response:?}").contains("room"), "{response:?}");
+        for path in ["/readyz", "/metrics"] {
+            let response = house.client.ask(&asked(path)).await;
+            assert_eq!((response.status, response.code()), (403, "forbidden"), "{path} {field}");
+            let said = format!("{response:?}");
+            assert!(!said.contains("room") && !said.contains("gatepost_"), "{said}");
+        }
         // That the process answers, whoever gets here may know.
         for path in ["/livez", "/healthz"] {
             assert_eq!(house.client.ask(&asked(path)).await.status, 200);
@@ -117,7 +122,7 @@ async fn rule_o2_a_listener_that_does_not_serve_it_has_nothing_there() {
         desk.serve = vec![Serve::V1];
     })
     .await;
-    for path in ["/healthz", "/livez", "/readyz"] {
+    for path in ["/healthz", "/livez", "/readyz", "/metrics"] {
         assert_eq!(ask(&mut house, path).await.status, 404, "{path}");
     }
     let mut house = told(is(&[], &[]), near).await;
@@ -139,4 +144,69 @@ async fn rule_o2_a_listener_that_does_not_serve_it_has_nothing_there() {
         "{heard}"
     );
     assert!(!heads[1].contains("ready") && heads[2].ends_with(r#"{"status":"ok"}"#), "{heard}");
+}
+
+fn counted() -> Ways {
+    let families = vec![
+        Family::plain(Metric::QueueMessages, 7),
+        Family::by(Metric::RateLimited, [("credential", 3)]),
+        Family::plain(Metric::StartTime, 1_700_000_000_500_000),
+    ];
+    let figures = Figures { ailments: vec![Ailment::Upstream], families, ..Figures::default() };
+    Ways { figures: Some(figures), ..Ways::default() }
+}
+
+/// The head and the text of what is shown. Only its last octets say that it is whole.
+async fn page(house: &mut House, fields: &str) -> (String, String) {
+    let asked = format!("GET /metrics HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n{fields}\r\n");
+    house.client.say(&asked).await;
+    let mut heard = String::new();
+    house.client.stream.read_to_string(&mut heard).await.unwrap();
+    let (head, body) = heard.split_once("\r\n\r\n").unwrap();
+    (head.to_ascii_lowercase(), body.to_owned())
+}
+
+#[tokio::test]
+async fn rule_o3_metrics_are_what_the_vault_said_last_and_no_question_to_it() {
+    for (fields, kind, last) in [
+        ("", "text/plain; version=0.0.4; charset=utf-8", "process_start_time_seconds 1700000000.5\n"),
+        (
+            "Accept: text/html;q=0.1\r\nAccept: application/openmetrics-text; version=1.0.0\r\n",
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            "# EOF\n",
+        ),
+    ] {
+        let mut house = told(counted(), near).await;
+        let (head, body) = page(&mut house, fields).await;
+        assert!(head.contains("200 ok") && head.contains(&format!("content-type: {kind}\r\n")), "{head}");
+        assert!(head.contains("vary: accept\r\n") && head.contains("cache-control: no-store\r\n"), "{head}");
+        for line in [
+            "gatepost_ready 1\n",
+            "gatepost_ready_reason{reason=\"upstream\"} 1\n",
+            "gatepost_ready_reason{reason=\"vault\"} 0\n",
+            "gatepost_queue_messages 7\n",
+            "gatepost_rate_limited_total{tier=\"credential\"} 3\n",
+        ] {
+            assert!(body.contains(line), "{line} in {body}");
+        }
+        assert_eq!(body.matches("gatepost_ready_reason{").count(), 8, "each once: {body}");
+        assert!(if kind.starts_with("text") { body.contains(last) } else { body.ends_with(last) }, "{body}");
+        assert_eq!(house.seen().asks, 0, "the vault was asked nothing");
+    }
+}
+
+#[tokio::test]
+async fn rule_o3_without_the_vaults_word_nothing_is_shown_that_it_would_have_said() {
+    for ways in [Ways { away: true, ..Ways::default() }, Ways::default()] {
+        let mut house = House::with_desk(ways, near);
+        let (_, body) = page(&mut house, "").await;
+        let shown: Vec<&str> = body
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.split(['{', ' ']).next())
+            .collect();
+        assert!(body.contains("gatepost_ready 0\n") && body.contains("gatepost_ready_reason{reason=\"vault\"} 1\n"));
+        let known = ["gatepost_build_info", "gatepost_ready", "gatepost_ready_reason"];
+        assert!(shown.iter().all(|name| known.contains(name)), "{body}");
+    }
 }
