@@ -193,3 +193,22 @@ fn rule_o3_what_waits_has_an_age_and_a_vault_that_begins_anew_counts_from_0() {
     assert!(second["process_start_time_seconds"] > first["process_start_time_seconds"]);
     service.stop();
 }
+
+#[test]
+fn every_metric_of_the_shipped_dashboard_and_alerts_is_shown() {
+    let service = Service::start();
+    let wanted = [("gatepost_ready", 1.0), ("gatepost_config_last_reload_successful", 1.0)];
+    let page = await_page(&service, &Page::new(), &wanted);
+    let shown: BTreeSet<&str> = page.keys().filter_map(|series| series.split('{').next()).collect();
+    for (file, alerts) in [("etc/grafana/gatepost.json", 0), ("etc/prometheus/gatepost.rules.yml", 6)] {
+        let root = std::path::PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+        let text = fs::read_to_string(root.join(file)).unwrap();
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let named: BTreeSet<&str> =
+            words.filter(|word| word.starts_with("gatepost_") || word.starts_with("process_")).collect();
+        assert!(named.len() > 5 && text.matches("- alert: ").count() == alerts, "{file}: {named:?}");
+        let missing: Vec<_> = named.difference(&shown).collect();
+        assert!(missing.is_empty(), "{file} names what is not shown: {missing:?}");
+    }
+    service.stop();
+}
