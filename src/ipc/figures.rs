@@ -68,8 +68,12 @@ impl Figures {
 pub struct Parts(Vec<u8>);
 
 impl Parts {
-    /// Adds one. The whole, once it is there; what can't be read is dropped with an error.
-    pub fn add(&mut self, part: &Octets, last: bool) -> Option<Result<Figures, Malformed>> {
+    /// Adds one. The whole, once it is there; what can't be read is dropped with an error. The first drops what came of others
+    /// before, which may have been broken off.
+    pub fn add(&mut self, part: &Octets, (first, last): (bool, bool)) -> Option<Result<Figures, Malformed>> {
+        if first {
+            self.0.clear();
+        }
         if self.0.len().saturating_add(part.0.len()) > LONGEST {
             self.0 = Vec::new();
             return Some(Err(Malformed("more figures than there may be")));
@@ -91,10 +95,18 @@ mod tests {
             let (mut came, mut whole) = (Parts::default(), None);
             for (at, part) in parts.iter().enumerate() {
                 assert!(whole.is_none());
-                whole = came.add(part, at + 1 == parts.len());
+                whole = came.add(part, (at == 0, at + 1 == parts.len()));
             }
             assert_eq!(whole, Some(Ok(figures)));
         }
+    }
+
+    #[test]
+    fn figures_that_were_broken_off_spoil_nothing_of_the_next() {
+        let mut came = Parts::default();
+        assert!(came.add(&Octets(vec![7; 9]), (true, false)).is_none());
+        let [part] = <[Octets; 1]>::try_from(Figures::default().parts().unwrap()).unwrap();
+        assert_eq!(came.add(&part, (true, true)), Some(Ok(Figures::default())));
     }
 
     #[test]
@@ -102,7 +114,7 @@ mod tests {
         let endless = Figures { obstacles: vec![Obstacle::Room; LONGEST + 1], ..Figures::default() };
         assert!(endless.parts().is_err());
         let (mut came, part) = (Parts::default(), Octets(vec![0; MAX_CONTENT]));
-        let heard = (0..2 * LONGEST / MAX_CONTENT).find_map(|_| came.add(&part, false));
+        let heard = (0..2 * LONGEST / MAX_CONTENT).find_map(|_| came.add(&part, (false, false)));
         assert!(matches!(heard, Some(Err(_))));
         assert!(came.0.len() <= LONGEST);
     }

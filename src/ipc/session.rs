@@ -191,6 +191,7 @@ pub enum Answer {
     /// How the service is, in parts: for an edge that answers those who watch it.
     Figures {
         part: Octets,
+        first: bool,
         last: bool,
     },
     /// There are as many sessions of the client that the proxy named as there may be. The session is over.

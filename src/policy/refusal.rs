@@ -59,7 +59,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// One of each kind; what one carries is no part of it.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::SenderNotAllowed,
         Self::AuthorNotAllowed,
         Self::RecipientNotAllowed,
@@ -86,6 +86,8 @@ impl Refusal {
         Self::HeldTooLong,
         Self::UnknownNetwork,
         Self::OnlySmtp,
+        Self::UnderWay,
+        Self::KeyReused,
     ];
 
     /// The word for it in logs and in the audit log's `reason`.

@@ -178,7 +178,7 @@ impl Edge {
             return;
         }
         for (at, part) in parts.iter().enumerate() {
-            let answer = Answer::Figures { part: part.clone(), last: at + 1 == parts.len() };
+            let answer = Answer::Figures { part: part.clone(), first: at == 0, last: at + 1 == parts.len() };
             if self.answers.try_send_behind(answer, FIGURES + at).is_err() {
                 break;
             }

@@ -131,9 +131,9 @@ impl Line {
         lock(&self.state).figures.clone()
     }
 
-    fn hear_figures(&self, part: &Octets, last: bool) {
+    fn hear_figures(&self, part: &Octets, place: (bool, bool)) {
         let mut state = lock(&self.state);
-        match state.parts.add(part, last) {
+        match state.parts.add(part, place) {
             Some(Ok(figures)) => state.figures = Some((Instant::now(), Arc::new(figures))),
             Some(Err(error)) => tracing::error!(%error, "how the service is can't be read"),
             None => {}
@@ -187,7 +187,7 @@ impl Line {
                 lock(&self.state).networks.clone_from(networks);
                 return;
             }
-            Answer::Figures { part, last } => return self.hear_figures(part, *last),
+            Answer::Figures { part, first, last } => return self.hear_figures(part, (*first, *last)),
             Answer::Opened { slot, .. }
             | Answer::Granted { slot, .. }
             | Answer::Denied { slot, .. }

@@ -12,7 +12,6 @@ use serde::Serialize;
 
 use super::Session;
 use super::reply::{self, Code, Fault, Reply};
-use crate::edge::front::Phase;
 use crate::ipc::figures::family::Family;
 use crate::ipc::figures::metric::Metric;
 use crate::ipc::figures::{Figures, reasons};
@@ -26,7 +25,17 @@ const AWAY: &str = "vault";
 /// When it may be worth another look.
 const AGAIN: u32 = 5;
 /// Fields by which a proxy says that it passes on what another asks. From where that other asks, nobody here knows.
-const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+const FORWARDED: [&str; 9] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "via",
+];
 
 #[derive(Serialize)]
 struct Health<'a> {
@@ -45,9 +54,8 @@ pub fn alive(id: MessageId) -> Reply {
 /// Errors: it isn't asked from where it may be.
 pub fn ready(session: &Session, head: &Parts, id: MessageId) -> Result<Reply, Fault> {
     admit(session, &head.headers)?;
-    let leaves = *session.front.phase.borrow() != Phase::Serving;
     let figures = session.vault.figures(FRESH);
-    let (status, health) = judge(leaves, figures.as_deref());
+    let (status, health) = judge(figures.as_deref());
     let mut reply = reply::json(status, &health, id);
     if status != StatusCode::OK {
         reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(AGAIN));
@@ -60,9 +68,8 @@ pub fn ready(session: &Session, head: &Parts, id: MessageId) -> Result<Reply, Fa
 /// Errors: it isn't asked from where it may be.
 pub fn metrics(session: &Session, head: &Parts, id: MessageId) -> Result<Reply, Fault> {
     admit(session, &head.headers)?;
-    let leaves = *session.front.phase.borrow() != Phase::Serving;
     let figures = session.vault.figures(FRESH);
-    let mut families = own(judge(leaves, figures.as_deref()));
+    let mut families = own(judge(figures.as_deref()));
     families.extend(figures.iter().flat_map(|figures| figures.families.clone()));
     let accept = head.headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let format = Format::wanted(accept);
@@ -83,10 +90,10 @@ fn own((status, health): (StatusCode, Health<'static>)) -> Vec<Family> {
     ]
 }
 
-/// What there is to say of it, with the words of `gatepost status`.
-fn judge(leaves: bool, figures: Option<&Figures>) -> (StatusCode, Health<'static>) {
+/// What there is to say of it, with the words of `gatepost status`. This process may be leaving while another serves: that is no
+/// matter of the service's.
+fn judge(figures: Option<&Figures>) -> (StatusCode, Health<'static>) {
     let obstacles: Vec<_> = match figures {
-        _ if leaves => vec!["draining"],
         None => vec![AWAY],
         Some(figures) => figures.obstacles.iter().map(|obstacle| obstacle.word()).collect(),
     };
@@ -119,14 +126,15 @@ fn admit(session: &Session, headers: &HeaderMap) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::admin::load::Obstacle;
 
     #[test]
-    fn rule_o1_an_edge_that_leaves_is_not_ready_whatever_the_vault_says() {
-        let well = Figures::default();
-        for figures in [None, Some(&well)] {
-            let (status, health) = judge(true, figures);
-            assert_eq!((status, health.reasons), (StatusCode::SERVICE_UNAVAILABLE, vec!["draining"]));
+    fn rule_o1_a_service_that_stops_is_not_ready_and_one_of_which_nothing_is_known_neither() {
+        let stops = Figures { obstacles: vec![Obstacle::Draining], ..Figures::default() };
+        for (figures, reason) in [(None, "vault"), (Some(&stops), "draining")] {
+            let (status, health) = judge(figures);
+            assert_eq!((status, health.reasons), (StatusCode::SERVICE_UNAVAILABLE, vec![reason]));
         }
-        assert_eq!(judge(false, Some(&well)).0, StatusCode::OK);
+        assert_eq!(judge(Some(&Figures::default())).0, StatusCode::OK);
     }
 }

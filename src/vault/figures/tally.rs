@@ -13,7 +13,7 @@ use crate::ipc::session::Denial;
 use crate::policy::refusal::Refusal;
 use crate::vault::limits::denial::Denied;
 use crate::vault::limits::key::Tier;
-use crate::vault::transaction::Sender;
+use crate::vault::sender::Sender;
 
 /// More than there are words and upstreams: reached only by reloads that give upstreams new names again and again.
 const MOST: usize = 64 * 1024;

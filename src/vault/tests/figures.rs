@@ -19,7 +19,7 @@ impl Edge {
         let mut parts = Parts::default();
         loop {
             match self.answer().await {
-                Answer::Figures { part, last } => match parts.add(&part, last) {
+                Answer::Figures { part, first, last } => match parts.add(&part, (first, last)) {
                     Some(figures) => return figures.unwrap(),
                     None => continue,
                 },

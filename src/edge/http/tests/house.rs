@@ -191,7 +191,7 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
     let mut open: Option<Message> = None;
     let parts = ways.figures.iter().flat_map(|figures| figures.parts().unwrap()).collect::<Vec<_>>();
     for (at, part) in parts.iter().enumerate() {
-        tell.send(Answer::Figures { part: part.clone(), last: at + 1 == parts.len() }).await.unwrap();
+        tell.send(Answer::Figures { part: part.clone(), first: at == 0, last: at + 1 == parts.len() }).await.unwrap();
     }
     while let Ok(Some(ask)) = asks.receive().await {
         seen.lock().unwrap().asks += 1;
