@@ -23,13 +23,14 @@ impl Extension {
     ];
 }
 
-/// FUTURERELEASE, which is off unless it is written down.
+/// How long a message may ask to be held. Over SMTP it is off unless it is written down; clients of HTTP find out by trying, and
+/// those of other services expect it.
 pub fn future_release(written: &file::Listener, protocol: Protocol, findings: &mut Findings<'_>) -> Option<Duration> {
-    let written = written.future_release.as_ref()?;
-    if protocol == Protocol::Http {
-        findings.refuse(written.span(), "future_release: is for protocol = \"smtp\"");
+    match &written.future_release {
+        None => (protocol == Protocol::Http).then_some(limits::FUTURE_RELEASE.default),
+        Some(word) if word.get_ref() == limits::NEVER => None,
+        Some(written) => Some(limits::duration(written, &limits::FUTURE_RELEASE, findings)),
     }
-    Some(limits::duration(written, &limits::FUTURE_RELEASE, findings))
 }
 
 /// How mail leaves that comes here, of credentials that don't say.

@@ -83,13 +83,13 @@ const LIFETIME: Bound<Duration> = Bound { key: "lifetime", default: days(5), lea
 /// day.
 const DELAY_REPORT: Bound<Duration> =
     Bound { key: "delay_report", default: minutes(240), least: seconds(1), most: days(30) };
-/// The word for that the sender is never told.
-const NEVER: &str = "never";
+/// The word for that the sender is never told, and that nothing is ever held.
+pub const NEVER: &str = "never";
 
-/// How long a message may ask to be held (RFC 4865); what is held fills the disk. The default is not one: without the key
-/// nothing is held.
+/// How long a message may ask to be held (RFC 4865); what is held fills the disk. The default is that of HTTP; over SMTP
+/// nothing is held without the key.
 pub const FUTURE_RELEASE: Bound<Duration> =
-    Bound { key: "future_release", default: days(7), least: minutes(1), most: days(30) };
+    Bound { key: "future_release", default: days(3), least: minutes(1), most: days(30) };
 
 /// How often the sealer keeps a head in a file or hands it to syslog: a line an hour is 2 MB a year, and what an intruder
 /// could rewrite unseen is at most the last hour.

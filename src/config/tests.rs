@@ -271,7 +271,7 @@ fn rules_hold_for_each_table() {
             "requiretls: there is no TLS",
         ),
         ("zone = \"devices\"", "future_release = \"90d\"", "future_release: must be from 1m to 720h"),
-        ("serve = [\"v1\", \"ops\"]", "future_release = \"1d\"", "future_release: is for protocol = \"smtp\""),
+        ("serve = [\"v1\", \"ops\"]", "future_release = \"90d\"", "future_release: must be from 1m to 720h"),
         ("per_address = 10", "mechanisms = [\"PLAINE\"]", "mechanisms: \"PLAINE\" is unknown: did you mean \"PLAIN\"?"),
         ("per_address = 10", "mechanisms = [\"LOGIN\", \"LOGIN\"]", "11:24: mechanisms: \"LOGIN\" is named twice"),
         ("per_address = 10", "mechanisms = []", "mechanisms is empty: nobody could log in here"),

@@ -36,6 +36,14 @@ impl Grant {
         if own { None } else { rewrite::find(&self.rewrite, address) }
     }
 
+    /// The only address that it may send from, if there is no other: the one of its only rule, whose tags are as good as it.
+    pub fn only_sender(&self) -> Option<&Address> {
+        match self.senders.as_slice() {
+            [SenderRule::Address(address) | SenderRule::Tagged(address)] => Some(address),
+            _ => None,
+        }
+    }
+
     /// Octets of one message, on a gate that takes so many.
     pub fn size(&self, gate: u64) -> u64 {
         self.max_size.map_or(gate, |own| own.min(gate))

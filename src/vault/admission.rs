@@ -85,9 +85,9 @@ fn unfit(from: &Sender, sender: &ReversePath, manner: &Manner, is_protected: boo
         }
         () if manner.require_tls && !is_protected => Some(Refusal::RequireTls),
         () if manner.release_us.is_some_and(|release| release > latest) => Some(Refusal::HeldTooLong),
+        () if from.waits() && from.listener.protocol != Protocol::Smtp => Some(Refusal::OnlySmtp),
         // What is to be held is kept, and is no affair of whoever waits.
         () if manner.release_us.is_some() && from.waits() => Some(Refusal::HeldTooLong),
-        () if from.waits() && from.listener.protocol != Protocol::Smtp => Some(Refusal::OnlySmtp),
         () => None,
     }
 }

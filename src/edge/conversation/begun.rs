@@ -22,11 +22,12 @@ impl Visit {
         &mut self,
         sender: ReversePath,
         size: u64,
+        manner: Manner,
         tls: Option<Tls>,
         once: Option<Once>,
     ) -> Result<Result<Begun, Refusal>, Lost> {
         let (slot, size) = (self.seat().await?.slot(), Some(size));
-        let (manner, helo) = (Manner::default(), String::new());
+        let helo = String::new();
         self.ask(Ask::Mail { slot, sender, size, manner, helo, tls, once }).await?;
         match self.answer(DISK).await? {
             Answer::Repeated { message, .. } if once.is_some() => Ok(Ok(Begun::Repeated(message))),

@@ -62,7 +62,8 @@ pub const fn is_of_the_key(fault: &Fault) -> bool {
 /// nothing else.
 fn fingerprint(letter: &Letter) -> [u8; 32] {
     let mut hash = Sha256::new();
-    let Letter { from, to, cc, bcc, reply_to, subject, text, html, fields, attachments, changes: _ } = letter;
+    let Letter { from, to, cc, bcc, reply_to, subject, text, html, fields, attachments, .. } = letter;
+    let Letter { scheduled_at, message_id, changes: _, .. } = letter;
     for list in [std::slice::from_ref(from), to, cc, bcc, reply_to] {
         hash = counted(hash, list.len());
         hash = list.iter().fold(hash, mailbox);
@@ -83,6 +84,10 @@ fn fingerprint(letter: &Letter) -> [u8; 32] {
         );
         hash = optional(hash, attachment.content_id.as_deref());
         hash = sized(hash.chain_update([u8::from(attachment.inline)]), &attachment.content);
+    }
+    let release = scheduled_at.map(|time| time.as_microsecond().to_string());
+    for part in [release.as_deref(), message_id.as_deref()] {
+        hash = optional(hash, part);
     }
     hash.finalize().into()
 }
@@ -127,7 +132,7 @@ mod tests {
 
     fn once(key: &str, body: &str) -> Once {
         let key = Key::of(&headers(key)).unwrap().unwrap();
-        key.once(&v1::letter(body.as_bytes()).unwrap())
+        key.once(&v1::letter(body.as_bytes(), None).unwrap())
     }
 
     const BODY: &str = r#"{"from": "A <a@example.net>", "to": ["b@example.org"], "subject": "x", "text": "hello"}"#;
@@ -165,7 +170,7 @@ mod tests {
     #[test]
     fn each_message_of_a_batch_has_a_key_of_its_own_and_knows_the_whole_of_it() {
         let key = Key::of(&headers("order-17")).unwrap().unwrap();
-        let letter = |body: &str| v1::letter(body.as_bytes()).unwrap();
+        let letter = |body: &str| v1::letter(body.as_bytes(), None).unwrap();
         let (one, two) = (letter(BODY), letter(&BODY.replace("hello", "hullo")));
         let of = |letters: &[Option<&Letter>]| key.onces(letters.iter().copied());
         let both = of(&[Some(&one), Some(&two)]);
@@ -200,6 +205,8 @@ mod tests {
             ("\"text\"", "\"html\""),
             ("\"to\": [\"b@example.org\"]", "\"to\": [\"b@example.org\"], \"cc\": [\"c@example.org\"]"),
             ("\"to\"", "\"bcc\""),
+            ("}", ", \"scheduled_at\": \"2030-01-01T00:00:00Z\"}"),
+            ("}", ", \"message_id\": \"<x@shop.example>\"}"),
             ("}", ", \"headers\": {\"X-A\": \"1\"}}"),
             ("}", ", \"attachments\": [{\"filename\": \"a.txt\", \"content\": \"aGk=\"}]}"),
         ];

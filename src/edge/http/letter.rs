@@ -2,6 +2,8 @@
 //!
 //! Its parts can only be made from text that is safe where it will stand, so what comes later needs no second look.
 
+use jiff::Timestamp;
+
 use super::media::MediaType;
 use crate::mail::address::Address;
 use crate::mail::facts::Changes;
@@ -20,7 +22,7 @@ pub const MAX_ATTACHMENTS: usize = 20;
 pub const MAX_ATTACHED: usize = 10 * 1024 * 1024;
 /// Octets of a file name: what file systems hold.
 const MAX_FILENAME: usize = 255;
-/// Octets of a Content-ID, so that the line stays short.
+/// Octets of a Content-ID and of a Message-ID, so that the line stays short.
 const MAX_CONTENT_ID: usize = 255;
 /// Octets of an address in a list's text form: a name, an address, and the signs between.
 const MAX_MAILBOX: usize = 4 * MAX_NAME + 320;
@@ -37,6 +39,10 @@ pub struct Letter {
     pub html: Option<String>,
     pub fields: Vec<super::field::Field>,
     pub attachments: Vec<Attachment>,
+    /// When it is to leave; none: now.
+    pub scheduled_at: Option<Timestamp>,
+    /// The client's own Message-ID, without its brackets; none: it gets one here.
+    pub message_id: Option<String>,
     /// What was changed since the client wrote it.
     pub changes: Changes,
 }
@@ -223,6 +229,24 @@ pub fn content_id(text: &str) -> Result<String, Flaw> {
     }
 }
 
+/// A Message-ID in the form that every reader takes, with its brackets or without: `dot-atom@dot-atom` (RFC 5322 section 3.6.4).
+/// Its quoted and literal forms are not served.
+pub fn message_id(text: &str) -> Result<String, Flaw> {
+    let id = text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(text);
+    let is_atom = |part: &str| {
+        let is_plain = part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&b));
+        !part.is_empty() && is_plain
+    };
+    let is_dotted = |side: &str| side.split('.').all(is_atom);
+    match id.split_once('@') {
+        Some((left, right)) if id.len() <= MAX_CONTENT_ID && is_dotted(left) && is_dotted(right) => Ok(id.to_owned()),
+        _ => Err(flaw(
+            "invalid_message_id",
+            format!("must be as <order-17.1@shop.example>, in at most {MAX_CONTENT_ID} ASCII characters"),
+        )),
+    }
+}
+
 /// A body's text. NUL is what many programs stop reading at.
 pub fn text(text: &str) -> Result<String, Flaw> {
     if text.len() > MAX_TEXT {
@@ -292,6 +316,37 @@ mod tests {
         }
         assert!(Mailbox::named("\u{202e}Ann", "a@example.net", "").is_err());
         assert!(filename("Jahresabschluß 2024.pdf").is_ok());
+    }
+
+    #[test]
+    fn rule_h8_a_message_id_of_a_client_has_one_form() {
+        for text in ["<a.b-1@shop.example>", "a.b-1@shop.example"] {
+            assert_eq!(message_id(text).unwrap(), "a.b-1@shop.example");
+        }
+        let long = format!("{}@shop.example", "x".repeat(250));
+        for text in [
+            "",
+            "<>",
+            "a",
+            "a@",
+            "@b",
+            "a@b@c",
+            "a..b@c",
+            ".a@b",
+            "a@b.",
+            "<a@b",
+            "a@b>",
+            "<a@b> <c@d>",
+            "a b@c",
+            "a@[::1]",
+            "\"a\"@b",
+            "a@b\r\nBcc: x",
+            "a@b\n",
+            "ä@b",
+            &long,
+        ] {
+            assert_eq!(message_id(text).unwrap_err().code, "invalid_message_id", "{text:?}");
+        }
     }
 
     #[test]

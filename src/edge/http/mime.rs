@@ -32,14 +32,19 @@ pub fn now() -> Zoned {
     Timestamp::now().to_zoned(TimeZone::UTC)
 }
 
+/// The Message-ID of a message whose client gave none.
+pub fn message_id(id: MessageId, hostname: &str) -> String {
+    format!("{}@{hostname}", id.base32())
+}
+
 /// What stands above everything else: who took the message, how, when. The client's address is left out on purpose; the
 /// audit log has it.
-pub fn trace(id: MessageId, front: &Front, secure: bool, when: &Zoned) -> Vec<u8> {
+pub fn trace(letter: &Letter, id: MessageId, front: &Front, secure: bool, when: &Zoned) -> Vec<u8> {
     let with = if secure { "HTTPS" } else { "HTTP" };
-    let (date, local, hostname) = (date(when), id.base32(), &front.hostname);
+    let (date, hostname) = (date(when), &front.hostname);
+    let message_id = letter.message_id.clone().unwrap_or_else(|| message_id(id, hostname));
     let mark = fixup::mark(hostname, &front.desk.name);
-    format!("Received: {mark}\r\n\twith {with} id {id};\r\n\t{date}\r\nMessage-ID: <{local}@{hostname}>\r\n")
-        .into_bytes()
+    format!("Received: {mark}\r\n\twith {with} id {id};\r\n\t{date}\r\nMessage-ID: <{message_id}>\r\n").into_bytes()
 }
 
 /// What the vault's policy needs to know of the header.
@@ -47,7 +52,7 @@ pub fn facts(letter: &Letter, id: MessageId, hostname: &str) -> Facts {
     let subject = letter.subject.as_ref().map_or(0, |subject| subject.as_str().len());
     Facts {
         authors: vec![letter.from.address.clone()],
-        message_id: format!("{}@{hostname}", id.base32()),
+        message_id: letter.message_id.clone().unwrap_or_else(|| message_id(id, hostname)),
         utf8: false,
         subject_octets: u32::try_from(subject).unwrap_or(u32::MAX),
         received: RECEIVED,

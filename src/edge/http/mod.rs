@@ -22,6 +22,7 @@ mod ops;
 mod refusal;
 mod reply;
 mod request;
+mod schedule;
 mod submit;
 mod surface;
 mod v1;
@@ -290,6 +291,9 @@ struct Accepted {
     request_id: String,
     id: String,
     message_id: String,
+    /// When it leaves, if that is later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheduled_at: Option<String>,
     warnings: [&'static str; 0],
 }
 
@@ -306,6 +310,7 @@ async fn send(
     seat.visit.turn_until(until);
     let key = Key::of(&head.headers)?;
     let (grant, letter) = written(session, &mut seat, head, body, unread).await?;
+    let (scheduled_at, own_id) = (letter.scheduled_at, letter.message_id.clone());
     let once = key.map(|key| key.once(&letter));
     let kept = submit::submit(&mut seat, session, &grant, letter, once, id).await?;
     tracing::info!(
@@ -316,7 +321,8 @@ async fn send(
         status: "accepted",
         request_id: kept.id.request_id(),
         id: kept.id.to_string(),
-        message_id: format!("<{}@{}>", kept.id.base32(), session.front.hostname),
+        message_id: format!("<{}>", own_id.unwrap_or_else(|| mime::message_id(kept.id, &session.front.hostname))),
+        scheduled_at: scheduled_at.map(|time| time.to_string()),
         warnings: [],
     };
     Ok(reply::repeated(reply::json(StatusCode::ACCEPTED, &accepted, kept.id), kept.repeated))
@@ -334,7 +340,7 @@ async fn validate(
     let mut seat = session.seat.lock().await;
     seat.visit.turn_until(until);
     let (grant, mut letter) = written(session, &mut seat, head, body, unread).await?;
-    let draft = submit::draft(&seat, session, &grant, &mut letter, id)?;
+    let draft = submit::draft(&seat, session, &grant, &mut letter, None, id)?;
     Ok(validate::answer(&letter, &draft, id))
 }
 
@@ -350,7 +356,8 @@ async fn written(
     media::require_json(&head.headers)?;
     let whole = body::read(&head.headers, body).await?;
     *unread = false;
-    Ok((grant, v1::letter(&whole.octets)?))
+    let letter = v1::letter(&whole.octets, grant.only_sender())?;
+    Ok((grant, letter))
 }
 
 #[cfg(test)]

@@ -7,11 +7,12 @@ use super::letter::Letter;
 use super::login::{Seat, away, changed};
 use super::mime;
 use super::reply::{Code, Fault, Issue};
+use super::schedule;
 use crate::edge::conversation::begun::Begun;
 use crate::ipc::frame::MAX_CONTENT;
 use crate::ipc::once::Once;
 use crate::mail::address::Address;
-use crate::mail::envelope::Addressee;
+use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
@@ -45,6 +46,8 @@ pub struct Draft {
     when: Zoned,
     /// With the trace that it will have.
     pub octets: usize,
+    /// By what its request is known again.
+    once: Option<Once>,
 }
 
 /// Asks the vault to keep the letter. `request` becomes the message's id as soon as the vault has given one.
@@ -58,8 +61,8 @@ pub async fn submit(
     once: Option<Once>,
     request: &mut MessageId,
 ) -> Result<Kept, Fault> {
-    let draft = draft(seat, session, grant, &mut letter, *request)?;
-    keep(seat, session, grant, &letter, (draft, once), request).await
+    let draft = draft(seat, session, grant, &mut letter, once, *request)?;
+    keep(seat, session, grant, &letter, draft, request).await
 }
 
 /// The same, of a letter whose draft was made.
@@ -68,13 +71,14 @@ pub async fn keep(
     session: &Session,
     grant: &Grant,
     letter: &Letter,
-    (Draft { message, when, octets }, once): (Draft, Option<Once>),
+    Draft { message, when, octets, once }: Draft,
     request: &mut MessageId,
 ) -> Result<Kept, Fault> {
     let secure = session.tls.is_some();
     let size = u64::try_from(octets).unwrap_or(u64::MAX);
     let sender = Some(letter.from.address.clone());
-    let begun = seat.visit.mail_once(sender, size, session.tls.clone(), once).await.map_err(away)?;
+    let manner = Manner { release_us: letter.scheduled_at.map(schedule::release_us), ..Manner::default() };
+    let begun = seat.visit.mail_once(sender, size, manner, session.tls.clone(), once).await.map_err(away)?;
     let id = match begun.map_err(|refusal| refused(refusal, session, grant, &letter.from.pointer))? {
         Begun::Reserved(id) => id,
         Begun::Repeated(id) => {
@@ -83,7 +87,11 @@ pub async fn keep(
         }
     };
     *request = id;
-    let trace = mime::trace(id, &session.front, secure, &when);
+    if let Some(Err(over)) = letter.scheduled_at.map(|time| schedule::lies_ahead(time, &when)) {
+        seat.visit.abort().await;
+        return Err(over);
+    }
+    let trace = mime::trace(letter, id, &session.front, secure, &when);
     let facts = mime::facts(letter, id, &session.front.hostname);
     match hand_over(seat, &recipients(letter), &trace, &message, facts).await {
         Ok(Ok(id)) => Ok(Kept { id, octets, repeated: false }),
@@ -101,19 +109,26 @@ pub fn draft(
     session: &Session,
     grant: &Grant,
     letter: &mut Letter,
+    once: Option<Once>,
     request: MessageId,
 ) -> Result<Draft, Fault> {
     letter.change(grant);
     allowed(seat, grant, letter)?;
     let when = mime::now();
+    if let Some(time) = letter.scheduled_at {
+        schedule::fits(time, &when, &session.front.desk)?;
+        if once.is_none() {
+            schedule::lies_ahead(time, &when)?;
+        }
+    }
     let message = mime::compose(letter, &when);
     // Any id makes a trace of the same length.
-    let octets = message.len() + mime::trace(request, &session.front, session.tls.is_some(), &when).len();
+    let octets = message.len() + mime::trace(letter, request, &session.front, session.tls.is_some(), &when).len();
     if u64::try_from(octets).unwrap_or(u64::MAX) > grant.size(session.front.max_size) {
         seat.visit.turned(&Some(letter.from.address.clone()), None, Refusal::TooBig);
         return Err(refused(Refusal::TooBig, session, grant, "/from"));
     }
-    Ok(Draft { message, when, octets })
+    Ok(Draft { message, when, octets, once })
 }
 
 async fn hand_over(
@@ -229,6 +244,7 @@ fn refused(refusal: Refusal, session: &Session, grant: &Grant, from: &str) -> Fa
             Fault::new(Code::StoreUnavailable, message).after(COPY_AGAIN)
         }
         Refusal::StoreUnavailable => away(crate::edge::conversation::Lost),
+        Refusal::HeldTooLong => schedule::too_late(None),
         Refusal::UnderWay => {
             let message = "a request with this Idempotency-Key is under way: send it again for what comes of it";
             Fault::new(Code::IdempotencyInProgress, message).after(UNDER_WAY_AGAIN)
@@ -250,7 +266,6 @@ fn refused(refusal: Refusal, session: &Session, grant: &Grant, from: &str) -> Fa
         | Refusal::Loop
         | Refusal::Utf8
         | Refusal::RequireTls
-        | Refusal::HeldTooLong
         | Refusal::UnknownNetwork => {
             Fault::new(Code::InternalError, "the message could not be written; tell the operator")
         }

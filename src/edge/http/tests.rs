@@ -6,6 +6,7 @@ pub mod house;
 mod limits;
 mod ops;
 mod reach;
+mod sending;
 mod validate;
 
 use base64::Engine;

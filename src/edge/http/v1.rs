@@ -10,6 +10,8 @@ use super::json::{self, Node};
 use super::letter::{self, Attachment, Flaw, HeaderText, Letter, Mailbox, flaw};
 use super::members::{At, Findings, Members, Table, elements};
 use super::reply::Fault;
+use super::schedule;
+use crate::mail::address::Address;
 use crate::mail::facts::Changes;
 
 const LETTER: &Table = &[
@@ -17,12 +19,15 @@ const LETTER: &Table = &[
     ("cc", &[]),
     ("bcc", &[]),
     ("from", &[]),
+    ("from_name", &[]),
     ("reply_to", &[]),
     ("subject", &[]),
     ("text", &["body"]),
     ("html", &["html_body", "body_html"]),
     ("headers", &[]),
     ("attachments", &[]),
+    ("scheduled_at", &[]),
+    ("message_id", &[]),
 ];
 const MAILBOX: &Table = &[("email", &["address"]), ("name", &[])];
 const FIELD: &Table = &[("name", &[]), ("value", &[])];
@@ -36,21 +41,26 @@ const ATTACHMENT: &Table = &[
 ];
 const BINARY: &str = "application/octet-stream";
 
-/// Reads a body. All mistakes that can be seen without the vault are found at once.
-pub fn letter(body: &[u8]) -> Result<Letter, Fault> {
-    letter_of(&json::parse(body)?)
+/// Reads a body, of somebody who may have only one sender. All mistakes that can be seen without the vault are found at once.
+pub fn letter(body: &[u8], only_sender: Option<&Address>) -> Result<Letter, Fault> {
+    letter_at(&At { node: &json::parse(body)?, pointer: String::new() }, only_sender)
 }
 
-/// The same from a tree: dialects put theirs into these members.
+/// The same from a tree: dialects put theirs into these members. They all say whom a message is from.
 pub fn letter_of(node: &Node<'_>) -> Result<Letter, Fault> {
+    letter_at(&At { node, pointer: String::new() }, None)
+}
+
+/// The same from a place in a tree.
+pub fn letter_at(at: &At<'_, '_>, only_sender: Option<&Address>) -> Result<Letter, Fault> {
     let mut findings = Findings::default();
-    let read = read(&mut findings, &At { node, pointer: String::new() });
+    let read = read(&mut findings, at, only_sender);
     findings.verdict()?;
     // Without findings there is a letter: what is missing is a finding.
     read.ok_or_else(|| Fault::new(super::reply::Code::InternalError, "the body could not be read"))
 }
 
-fn read(findings: &mut Findings, at: &At<'_, '_>) -> Option<Letter> {
+fn read(findings: &mut Findings, at: &At<'_, '_>, only_sender: Option<&Address>) -> Option<Letter> {
     let members = Members::read(findings, LETTER, at)?;
     let list = |findings: &mut Findings, name| members.get(name).map(|at| mailboxes(findings, at)).unwrap_or_default();
     let (to, cc, bcc) = (list(findings, "to"), list(findings, "cc"), list(findings, "bcc"));
@@ -67,21 +77,17 @@ fn read(findings: &mut Findings, at: &At<'_, '_>) -> Option<Letter> {
         let message = format!("holds more than {} addresses", letter::MAX_REPLY_TO);
         findings.add(&members.place("reply_to"), flaw("too_many", message));
     }
-    let from = match members.get("from") {
-        Some(at) => mailbox(findings, at),
-        None => {
-            findings.add("/from", flaw("required", "is missing: this key has no default sender"));
-            None
-        }
-    };
+    let from = author(findings, &members, only_sender);
     let subject = optional(findings, &members, "subject", |text| HeaderText::parse(text, letter::MAX_SUBJECT));
     let text = optional(findings, &members, "text", letter::text);
     let html = optional(findings, &members, "html", letter::text);
     if members.get("text").is_none() && members.get("html").is_none() {
-        findings.add("/text", flaw("required", "is missing: a message needs text, html or both"));
+        findings.add(&members.place("text"), flaw("required", "is missing: a message needs text, html or both"));
     }
     let fields = members.get("headers").map(|at| fields(findings, at)).unwrap_or_default();
     let attachments = members.get("attachments").map(|at| attachments(findings, at)).unwrap_or_default();
+    let scheduled_at = optional(findings, &members, "scheduled_at", schedule::time);
+    let message_id = optional(findings, &members, "message_id", letter::message_id);
     Some(Letter {
         from: from?,
         to,
@@ -93,8 +99,30 @@ fn read(findings: &mut Findings, at: &At<'_, '_>) -> Option<Letter> {
         html,
         fields,
         attachments,
+        scheduled_at,
+        message_id,
         changes: Changes::default(),
     })
+}
+
+/// Whom it is from: who is named, or the only one whom the client may name, under a name of the client's choice.
+fn author(findings: &mut Findings, members: &Members<'_, '_>, only_sender: Option<&Address>) -> Option<Mailbox> {
+    let name = members.get("from_name");
+    if let Some(at) = members.get("from") {
+        if let Some(name) = name {
+            let message = "is for messages without from: put the name into from";
+            findings.add(&name.pointer, flaw("unknown_member", message));
+        }
+        return mailbox(findings, at);
+    }
+    let Some(sender) = only_sender else {
+        let message = "is missing: this key may send from other than one address, so each message says from which";
+        findings.add(&members.place("from"), flaw("required", message));
+        return None;
+    };
+    let text = name.map_or(Some(""), |at| findings.text(at))?;
+    let pointer = members.place("from");
+    findings.take(&members.place("from_name"), Mailbox::named(text, &sender.to_string(), &pointer))
 }
 
 /// A text member that may be absent, checked.

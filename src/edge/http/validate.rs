@@ -16,6 +16,8 @@ struct Valid {
     request_id: String,
     envelope: Envelope,
     size: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheduled_at: Option<String>,
     warnings: Vec<Issue>,
 }
 
@@ -36,6 +38,7 @@ pub fn answer(letter: &Letter, draft: &Draft, id: MessageId) -> Reply {
         request_id: id.request_id(),
         envelope,
         size: draft.octets,
+        scheduled_at: letter.scheduled_at.map(|time| time.to_string()),
         warnings: warnings(letter),
     };
     reply::json(StatusCode::OK, &valid, id)

@@ -11,7 +11,7 @@ fn when() -> Zoned {
 }
 
 fn letter(more: &str) -> Letter {
-    v1::letter(format!(r#"{{"from":"Ann <a@example.net>",{more}}}"#).as_bytes()).unwrap()
+    v1::letter(format!(r#"{{"from":"Ann <a@example.net>",{more}}}"#).as_bytes(), None).unwrap()
 }
 
 fn message(more: &str) -> String {
@@ -54,8 +54,9 @@ fn a_plain_message_reads_as_it_was_written() {
 #[test]
 fn the_trace_names_the_gate_the_way_and_the_time_and_not_the_client() {
     let id: MessageId = "01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e".parse().unwrap();
+    let letter = letter(r#""to":"b@example.org","text":"x""#);
     assert_eq!(
-        String::from_utf8(trace(id, &front(|_| {}).0, true, &when())).unwrap(),
+        String::from_utf8(trace(&letter, id, &front(|_| {}).0, true, &when())).unwrap(),
         "Received: by gate.example.net (Gatepost api)\r\n\
          \twith HTTPS id 01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e;\r\n\
          \tFri, 20 Nov 2026 10:00:00 +0000\r\n\
@@ -154,7 +155,7 @@ fn rule_h8_what_was_encoded_and_folded_reads_as_it_was_said() {
     let endless = serde_json::json!({
         "from": "a@example.net", "to": "b@example.org", "text": "x", "headers": { "X-Endless": "x".repeat(1500) },
     });
-    assert!(v1::letter(endless.to_string().as_bytes()).is_err());
+    assert!(v1::letter(endless.to_string().as_bytes(), None).is_err());
 }
 
 #[test]
@@ -213,7 +214,7 @@ proptest! {
             "headers": {"X-Value": value},
             "attachments": [{"filename": "a.txt", "content": content, "content_type": "text/plain", "disposition": disposition}],
         });
-        if let Ok(letter) = v1::letter(body.to_string().as_bytes()) {
+        if let Ok(letter) = v1::letter(body.to_string().as_bytes(), None) {
             let message = compose(&letter, &when());
             prop_assert_eq!(uncanonical(&message), None);
             let header = message.windows(4).position(|w| w == b"\r\n\r\n").unwrap();

@@ -261,9 +261,9 @@ impl Customer<'_> {
         // Before the credential's wishes change them.
         let onces = self.onces(&letters);
         let mut drafts = Vec::new();
-        for (n, letter) in letters.into_iter().enumerate() {
+        for (n, (letter, once)) in letters.into_iter().zip(onces).enumerate() {
             let drafted = letter.and_then(|mut letter| {
-                let draft = submit::draft(self.seat, self.session, self.grant, &mut letter, id)?;
+                let draft = submit::draft(self.seat, self.session, self.grant, &mut letter, once, id)?;
                 // They are in the draft.
                 letter.attachments.clear();
                 Ok((letter, draft))
@@ -271,9 +271,9 @@ impl Customer<'_> {
             drafts.push(drafted.map_err(|fault| numbered(n, fault))?);
         }
         let mut results = Vec::new();
-        for (n, ((letter, draft), once)) in drafts.into_iter().zip(onces).enumerate() {
+        for (n, (letter, draft)) in drafts.into_iter().enumerate() {
             let mut own = id;
-            match submit::keep(self.seat, self.session, self.grant, &letter, (draft, once), &mut own).await {
+            match submit::keep(self.seat, self.session, self.grant, &letter, draft, &mut own).await {
                 Ok(kept) => results.push(self.accepted(kept)),
                 Err(fault) if fault.issues.iter().any(|issue| issue.code == submit::SUPPRESSED) => {
                     refusal::tell(&self.session.front, self.session.peer, own, self.call.path(), &fault);

@@ -27,6 +27,7 @@ const EMAIL: &Renaming = &[
     ("text", "text"),
     ("html", "html"),
     ("headers", "headers"),
+    ("scheduled_at", "scheduled_at"),
 ];
 const FILE: &Renaming = &[
     ("filename", "filename"),
@@ -42,11 +43,6 @@ pub fn letter(node: Node<'_>) -> Result<Letter, Fault> {
     let mut email = Object::of(node)?;
     if email.take("template").is_some() {
         return Err(invalid("templates_not_supported", "/template", "templates are not supported by this gate".into()));
-    }
-    if email.take("scheduled_at").is_some() {
-        // Sent at once it would come too early, and passed over nobody would know.
-        let message = "sending later is not served by this gate: leave it out";
-        return Err(invalid("scheduling_not_supported", "/scheduled_at", message.into()));
     }
     if let Some(name) = ["from", "to", "subject"].iter().find(|name| !email.has(name)) {
         return Err(invalid("required", &format!("/{name}"), "is missing".into()));

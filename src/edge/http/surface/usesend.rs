@@ -22,6 +22,7 @@ const EMAIL: &Renaming = &[
     ("text", "text"),
     ("html", "html"),
     ("headers", "headers"),
+    ("scheduledAt", "scheduled_at"),
     ("attachments", "attachments"),
 ];
 const FILE: &Renaming = &[("filename", "filename"), ("content", "content")];
@@ -32,11 +33,6 @@ pub fn letter(node: Node<'_>) -> Result<Letter, Fault> {
     if email.take("templateId").is_some() {
         let message = "templates are not supported by this gate";
         return Err(invalid("templates_not_supported", "/templateId", message.into()));
-    }
-    if email.take("scheduledAt").is_some() {
-        // Sent at once it would come too early, and passed over nobody would know.
-        let message = "sending later is not served by this gate: leave it out";
-        return Err(invalid("scheduling_not_supported", "/scheduledAt", message.into()));
     }
     if let Some(name) = ["from", "to", "subject"].iter().find(|name| !email.has(name)) {
         return Err(invalid("required", &format!("/{name}"), "is missing".into()));

@@ -21,6 +21,7 @@ use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
 use crate::policy::refusal::Refusal;
 use crate::policy::route::Route;
+use crate::policy::rule::SenderRule;
 use crate::policy::{Grant, Policy, Recipients};
 use crate::role::Instance;
 use crate::sandbox::Sealed;
@@ -41,6 +42,8 @@ pub struct Ways {
     pub slow_commit: Duration,
     /// The grant of the client's network, on a listener that identifies by it.
     pub network: bool,
+    /// What every credential may send from; none: the domain of the grant below.
+    pub senders: Vec<SenderRule>,
     pub falls_at_commit: bool,
     /// There is none.
     pub away: bool,
@@ -59,6 +62,8 @@ pub struct Message {
     pub content: String,
     pub facts: Facts,
     pub size: u64,
+    /// When it is to leave, in microseconds since 1970.
+    pub release_us: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -86,6 +91,14 @@ pub fn grant() -> Grant {
         "billing",
         &[Route { credential: None, from: None, to: "*".parse().unwrap(), via: vec![0], requiretls: false }],
     )
+}
+
+fn granted(ways: &Ways) -> Grant {
+    let mut grant = grant();
+    if !ways.senders.is_empty() {
+        grant.senders.clone_from(&ways.senders);
+    }
+    grant
 }
 
 /// A gate with one connection to it.
@@ -203,13 +216,13 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
             Ask::Login { slot, password, .. } => {
                 seen.lock().unwrap().logins += 1;
                 match ways.denial {
-                    None if password.expose() == KEY => Answer::Granted { slot, grant: Box::new(grant()) },
+                    None if password.expose() == KEY => Answer::Granted { slot, grant: Box::new(granted(&ways)) },
                     None => Answer::Denied { slot, denial: Denial::Invalid },
                     Some(denial) => Answer::Denied { slot, denial },
                 }
             }
             Ask::Scram { .. } | Ask::Respond { .. } => panic!("over HTTP there is no SCRAM"),
-            Ask::Mail { slot, sender, size, .. } => {
+            Ask::Mail { slot, sender, size, manner, .. } => {
                 seen.lock().unwrap().mails += 1;
                 match ways.at_mail.filter(|_| seen.lock().unwrap().kept.len() >= ways.mails) {
                     Some(refusal) => Answer::Refused { slot, refusal },
@@ -222,6 +235,7 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
                             content: String::new(),
                             facts: Facts::default(),
                             size: size.unwrap(),
+                            release_us: manner.release_us,
                         });
                         Answer::Reserved { slot, message: id, backed_up: Vec::new(), live: false }
                     }

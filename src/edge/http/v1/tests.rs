@@ -5,12 +5,12 @@ use proptest::prelude::*;
 use super::*;
 
 fn good(body: &str) -> Letter {
-    letter(body.as_bytes()).unwrap_or_else(|fault| panic!("{body}: {fault:?}"))
+    letter(body.as_bytes(), None).unwrap_or_else(|fault| panic!("{body}: {fault:?}"))
 }
 
 /// The findings as `code pointer`.
 fn findings(body: &str) -> Vec<String> {
-    let fault = letter(body.as_bytes()).unwrap_err();
+    let fault = letter(body.as_bytes(), None).unwrap_err();
     fault.issues.iter().map(|issue| format!("{} {}", issue.code, issue.pointer)).collect()
 }
 
@@ -73,9 +73,9 @@ fn all_mistakes_are_found_at_once_with_their_places() {
 
 #[test]
 fn an_unknown_member_gets_the_name_that_was_meant() {
-    let fault = letter(with(r#""subjct":"x""#).as_bytes()).unwrap_err();
+    let fault = letter(with(r#""subjct":"x""#).as_bytes(), None).unwrap_err();
     assert_eq!(fault.issues[0].message, "is not known; did you mean subject?");
-    let fault = letter(with(r#""a very long name with spaces in it":"x""#).as_bytes()).unwrap_err();
+    let fault = letter(with(r#""a very long name with spaces in it":"x""#).as_bytes(), None).unwrap_err();
     assert!(!format!("{fault:?}").contains("spaces"));
 }
 
@@ -122,7 +122,7 @@ fn attachments_come_in_the_forms_that_clients_use() {
 #[test]
 fn what_is_wrong_with_an_attachment_is_said() {
     let message = |file: &str| {
-        let fault = letter(with(&format!(r#""attachments":[{file}]"#)).as_bytes()).unwrap_err();
+        let fault = letter(with(&format!(r#""attachments":[{file}]"#)).as_bytes(), None).unwrap_err();
         format!("{} {} {}", fault.issues[0].code, fault.issues[0].pointer, fault.issues[0].message)
     };
     assert_eq!(
@@ -151,6 +151,6 @@ fn headers_come_as_a_map_a_list_or_the_empty_list_of_php() {
 proptest! {
     #[test]
     fn no_body_makes_it_panic(body in r#"\{("(to|from|text|headers|attachments|cc)":(null|7|"[a@<>,\\"]*"|\[[^\]]*\]|\{"[a-z]{1,4}":"[^"]*"\}),?){0,5}\}"#) {
-        let _ = letter(body.as_bytes());
+        let _ = letter(body.as_bytes(), None);
     }
 }

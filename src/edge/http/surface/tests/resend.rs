@@ -135,11 +135,21 @@ async fn what_is_refused_for_good_behind_the_first_of_a_strict_batch_does_not_ha
 }
 
 #[tokio::test]
-async fn sending_later_is_refused_in_its_own_words() {
-    let body = GOOD.replace('}', r#","scheduled_at":"2030-01-01T00:00:00Z"}"#);
-    let response = house(Ways::default(), &[Serve::Resend]).client.ask(&post("/emails", &body)).await;
+async fn what_is_to_be_sent_later_is_kept_for_its_time_and_words_are_no_time() {
+    let later = jiff::Timestamp::now() + std::time::Duration::from_secs(600);
+    let with = |time: &str| GOOD.replace('}', &format!(r#","scheduled_at":"{time}"}}"#));
+    let open = |desk: &mut crate::config::slice::Desk| {
+        (desk.serve, desk.future_release) = (vec![Serve::Resend], Some(std::time::Duration::from_secs(3600)));
+    };
+    let mut house = House::with_desk(Ways::default(), open);
+    let response = house.client.ask(&post("/emails", &with(&later.to_string()))).await;
+    assert_eq!(response.status, 200, "{response:?}");
+    let response = house.client.ask(&post("/emails", &with("in 1 hour"))).await;
     assert_eq!(refusal(&response), (422, "validation_error"));
-    assert!(response.message().contains("/scheduled_at: sending later"), "{response:?}");
+    assert!(response.message().contains("/scheduled_at: must be a time"), "{response:?}");
+    let seen = house.hang_up().await;
+    let expected = u64::try_from(later.as_microsecond()).unwrap();
+    assert_eq!((seen.kept.len(), seen.kept[0].release_us), (1, Some(expected)));
 }
 
 #[tokio::test]

@@ -1,0 +1,100 @@
+//! Messages that are to leave later: the time that a client gives, and how late it may be.
+
+use jiff::{Timestamp, Zoned};
+
+use super::letter::{Flaw, flaw};
+use super::reply::{Code, Fault, Issue};
+use crate::config::slice::Desk;
+use crate::mail::hold::Hold;
+
+pub const TOO_LATE: &str = "scheduled_too_late";
+pub const POINTER: &str = "/scheduled_at";
+
+/// A time in the one form of RFC 3339 that SMTP has too. Words such as "tomorrow" would mean what each reader takes them for.
+pub fn time(text: &str) -> Result<Timestamp, Flaw> {
+    match Hold::until(text) {
+        Some(Hold::Until(time)) => Ok(time),
+        _ => Err(flaw(
+            "invalid_time",
+            "must be a time with its offset, such as 2026-11-26T09:00:00Z or 2026-11-26T10:00:00+01:00; \
+             words such as \"in 1 hour\" are not read",
+        )),
+    }
+}
+
+/// Whether this listener may hold a message that was written at `when` for so long. The vault asks again.
+pub fn fits(time: Timestamp, when: &Zoned, desk: &Desk) -> Result<(), Fault> {
+    let Some(longest) = desk.future_release else {
+        let message = "nothing is sent later by this listener: leave it out";
+        return Err(refused("scheduling_not_supported", message.to_owned()));
+    };
+    if time > when.timestamp().saturating_add(longest).unwrap_or(Timestamp::MAX) {
+        return Err(too_late(Some(longest.as_secs())));
+    }
+    Ok(())
+}
+
+/// Whether it is still to come. It is asked last of those that are done once: when their first request was done, it may be over.
+pub fn lies_ahead(time: Timestamp, when: &Zoned) -> Result<(), Fault> {
+    if time > when.timestamp() {
+        return Ok(());
+    }
+    Err(refused(
+        "scheduled_in_the_past",
+        "is over: give a time that lies ahead, or leave it out to send at once".to_owned(),
+    ))
+}
+
+/// The vault says so of a listener that was changed meanwhile, and then nobody here knows how long it takes.
+pub fn too_late(longest: Option<u64>) -> Fault {
+    let message = longest.map_or_else(
+        || "this listener holds nothing for so long".to_owned(),
+        |seconds| format!("this listener holds nothing for more than {seconds} seconds"),
+    );
+    refused(TOO_LATE, message)
+}
+
+fn refused(code: &'static str, message: String) -> Fault {
+    Fault::of(Code::ValidationFailed, vec![Issue { code, pointer: POINTER.to_owned(), message }])
+}
+
+/// In microseconds since 1970, as the vault counts.
+pub fn release_us(time: Timestamp) -> u64 {
+    Hold::Until(time).release_us(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::edge::http::tests::house::front;
+
+    #[test]
+    fn rule_x10_a_time_lies_ahead_and_not_further_than_the_listener_holds() {
+        let when = "2026-11-26T09:00:00Z".parse::<Timestamp>().unwrap().to_zoned(TimeZone::UTC);
+        let desk = |longest| front(|desk| desk.future_release = longest).0.desk.clone();
+        let asked = |text: &str, longest| {
+            let time = time(text).map_err(|flaw| flaw.code)?;
+            let fault = fits(time, &when, &desk(longest)).and_then(|()| lies_ahead(time, &when));
+            fault.map_err(|fault| fault.issues[0].code)
+        };
+        let hour = Some(Duration::from_secs(3600));
+        for good in ["2026-11-26T09:00:00.001Z", "2026-11-26T10:00:00Z", "2026-11-26T11:00:00+01:00"] {
+            assert_eq!(asked(good, hour), Ok(()), "{good}");
+            assert_eq!(asked(good, None), Err("scheduling_not_supported"), "{good}");
+        }
+        for over in ["2026-11-26T09:00:00Z", "2026-11-26T09:30:00+01:00", "1969-01-01T00:00:00Z"] {
+            assert_eq!(asked(over, hour), Err("scheduled_in_the_past"), "{over}");
+        }
+        for late in ["2026-11-26T10:00:00.000001Z", "2026-11-26T10:30:00-00:30", "9999-12-30T00:00:00Z"] {
+            assert_eq!(asked(late, hour), Err(TOO_LATE), "{late}");
+        }
+        for bad in ["in 1 hour", "tomorrow", "", "2026-11-26", "2026-11-26T10:00:00", "1795683600"] {
+            assert_eq!(asked(bad, hour), Err("invalid_time"), "{bad}");
+        }
+        assert_eq!(release_us(time("2026-11-26T09:00:00Z").unwrap()), 1_795_683_600_000_000);
+    }
+}

@@ -1,0 +1,56 @@
+//! Claims: over HTTP a message leaves when its client wants it to, and not before.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+use support::{PATIENCE, Service};
+
+/// Status and body.
+fn post(service: &Service, secret: &str, path: &str, fields: &str, body: &[u8]) -> (u16, Value) {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {secret}\r\n{fields}Content-Length: {}\r\n\
+         Connection: close\r\n\r\n",
+        body.len()
+    );
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, service.http)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap())
+}
+
+const JSON: &str = "Content-Type: application/json\r\n";
+
+fn letter(subject: &str) -> Value {
+    json!({"from": "a@example.net", "to": "b@example.org", "subject": subject, "text": "hello"})
+}
+
+#[test]
+fn what_is_to_leave_later_leaves_later_and_holds_nothing_up() {
+    let service = Service::start();
+    let secret = service.add_credential();
+    let due = jiff::Timestamp::now() + Duration::from_secs(4);
+    let mut later = letter("later");
+    later["scheduled_at"] = due.to_string().into();
+    let (status, answer) = post(&service, &secret, "/v1/send", JSON, later.to_string().as_bytes());
+    assert_eq!((status, answer["scheduled_at"].as_str()), (202, Some(due.to_string().as_str())), "{answer}");
+    let (status, answer) = post(&service, &secret, "/v1/send", JSON, letter("at once").to_string().as_bytes());
+    assert_eq!(status, 202, "{answer}");
+    let sooner = service.sink.next(PATIENCE).expect("it arrives");
+    assert!(String::from_utf8_lossy(&sooner.content).contains("Subject: at once"));
+    let received = service.sink.next(PATIENCE).expect("it is released");
+    assert!(String::from_utf8_lossy(&received.content).contains("Subject: later"));
+    assert!(received.at >= SystemTime::from(due), "{:?} before {due}", received.at);
+
+    // Beyond the 72 hours of a listener that says nothing.
+    later["scheduled_at"] = (due + Duration::from_secs(73 * 3600)).to_string().into();
+    let (status, answer) = post(&service, &secret, "/v1/send", JSON, later.to_string().as_bytes());
+    assert_eq!((status, answer["errors"][0]["code"].as_str()), (400, Some("scheduled_too_late")), "{answer}");
+    service.stop();
+}
