@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::letter::{Letter, Mailbox};
 use super::reply::{Code, Fault};
 use crate::ipc::once::Once;
+use crate::mail::address::Address;
 
 const FIELD: &str = "idempotency-key";
 /// The longest key; providers take as long ones.
@@ -45,6 +46,14 @@ impl Key {
             fingerprint: whole.clone().chain_update(print).finalize().into(),
         };
         prints.iter().enumerate().map(once).collect()
+    }
+
+    /// What the vault is told, of a message that its client wrote whole: a key is for one kind of request.
+    pub fn once_raw(&self, from: &Address, to: &[Mailbox], content: &[u8]) -> Once {
+        let mut hash = sized(Sha256::new(), from.to_string().as_bytes());
+        hash = to.iter().fold(counted(hash, to.len()), mailbox);
+        let key = self.0.clone().chain_update(b"raw").finalize().into();
+        Once { key, fingerprint: sized(hash, content).finalize().into() }
     }
 
     /// What the vault is told, of a letter as its client wrote it.

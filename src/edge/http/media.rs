@@ -4,6 +4,7 @@ use hyper::header::{self, HeaderMap};
 
 use super::reply::{Code, Fault};
 
+const MESSAGE: &str = "message/rfc822";
 pub const JSON: &str = "application/json";
 /// RFC 6838 section 4.2.
 const MAX_NAME: usize = 127;
@@ -54,9 +55,7 @@ pub fn is_token(text: &str) -> bool {
 /// can send with a visitor's hands; and nothing compressed is taken, so no bomb either.
 pub fn require_json(headers: &HeaderMap) -> Result<(), Fault> {
     let refuse = |message| Err(Fault::new(Code::UnsupportedMediaType, message));
-    if headers.contains_key(header::CONTENT_ENCODING) {
-        return refuse("send the body as it is: content-encoding is not served");
-    }
+    require_plain(headers)?;
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return refuse("the content-type field is missing: send application/json");
     };
@@ -66,6 +65,24 @@ pub fn require_json(headers: &HeaderMap) -> Result<(), Fault> {
         media.essence == JSON && media.parameters.len() <= 1 && media.parameters.iter().all(utf8)
     });
     if is_json { Ok(()) } else { refuse("the content type must be application/json, in UTF-8") }
+}
+
+/// The body must say that it is a message. Pages of other sites can't say so either without asking first.
+pub fn require_message(headers: &HeaderMap) -> Result<(), Fault> {
+    require_plain(headers)?;
+    let media = headers.get(header::CONTENT_TYPE).and_then(|value| MediaType::parse(value.to_str().ok()?));
+    if media.is_some_and(|media| media.essence == MESSAGE && media.parameters.is_empty()) {
+        return Ok(());
+    }
+    Err(Fault::new(Code::UnsupportedMediaType, "the content type must be message/rfc822, without parameters"))
+}
+
+fn require_plain(headers: &HeaderMap) -> Result<(), Fault> {
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        let message = "send the body as it is: content-encoding is not served";
+        return Err(Fault::new(Code::UnsupportedMediaType, message));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

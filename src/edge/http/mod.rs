@@ -19,6 +19,8 @@ mod media;
 mod members;
 mod mime;
 mod ops;
+mod parcel;
+mod raw;
 mod refusal;
 mod reply;
 mod request;
@@ -256,6 +258,8 @@ async fn work(
         Ok(Route::Send) if leaves => Err(leaving()),
         Ok(Route::Surface(call)) if leaves && !call.is_look_up() => Err(leaving()),
         Ok(Route::Send) => send(session, head, body, &mut unread, &mut id, until).await,
+        Ok(Route::Raw) if leaves => Err(leaving()),
+        Ok(Route::Raw) => send_raw(session, head, body, &mut unread, &mut id, until).await,
         Ok(Route::Validate) => validate(session, head, body, &mut unread, id, until).await,
         // Nobody reads it here, so nobody would find out that it has no end.
         Ok(Route::Health | Route::Live | Route::Ready | Route::Metrics | Route::Preflight) if unread => {
@@ -290,7 +294,8 @@ struct Accepted {
     status: &'static str,
     request_id: String,
     id: String,
-    message_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<String>,
     /// When it leaves, if that is later.
     #[serde(skip_serializing_if = "Option::is_none")]
     scheduled_at: Option<String>,
@@ -317,18 +322,52 @@ async fn send(
         request = %kept.id, peer = %session.peer, listener = session.front.desk.name, path = Route::Send.path(),
         principal = grant.principal, octets = kept.octets, repeated = kept.repeated, "accepted"
     );
+    let message_id = own_id.unwrap_or_else(|| mime::message_id(kept.id, &session.front.hostname));
     let accepted = Accepted {
         status: "accepted",
         request_id: kept.id.request_id(),
         id: kept.id.to_string(),
-        message_id: format!("<{}>", own_id.unwrap_or_else(|| mime::message_id(kept.id, &session.front.hostname))),
+        message_id: Some(format!("<{message_id}>")),
         scheduled_at: scheduled_at.map(|time| time.to_string()),
         warnings: [],
     };
     Ok(reply::repeated(reply::json(StatusCode::ACCEPTED, &accepted, kept.id), kept.repeated))
 }
 
-/// `POST /v1/validate`: the same, up to the vault's word. Nothing is kept, and nothing counts against a limit.
+/// `POST /v1/send-raw`: the same, of a message that its client wrote whole.
+async fn send_raw(
+    session: &Session,
+    head: &Parts,
+    body: Incoming,
+    unread: &mut bool,
+    id: &mut MessageId,
+    until: Instant,
+) -> Result<Reply, Fault> {
+    let mut seat = session.seat.lock().await;
+    seat.visit.turn_until(until);
+    let key = Key::of(&head.headers)?;
+    let grant = seat.enter(session, &head.headers).await?;
+    media::require_message(&head.headers)?;
+    let whole = body::read(&head.headers, body).await?;
+    *unread = false;
+    let raw::Sent { kept, message_id } =
+        raw::submit(&mut seat, session, &grant, &head.headers, &whole.octets, key.as_ref(), id).await?;
+    tracing::info!(
+        request = %kept.id, peer = %session.peer, listener = session.front.desk.name, path = Route::Raw.path(),
+        principal = grant.principal, octets = kept.octets, repeated = kept.repeated, "accepted"
+    );
+    let accepted = Accepted {
+        status: "accepted",
+        request_id: kept.id.request_id(),
+        id: kept.id.to_string(),
+        message_id: message_id.map(|id| format!("<{id}>")),
+        scheduled_at: None,
+        warnings: [],
+    };
+    Ok(reply::repeated(reply::json(StatusCode::ACCEPTED, &accepted, kept.id), kept.repeated))
+}
+
+/// `POST /v1/validate`: the same as `/v1/send`, up to the vault's word. Nothing is kept, and nothing counts against a limit.
 async fn validate(
     session: &Session,
     head: &Parts,

@@ -18,7 +18,9 @@ pub enum Route {
     Ready,
     Metrics,
     Send,
-    /// The same, without sending.
+    /// A message that its client wrote whole.
+    Raw,
+    /// The same as `Send`, without sending.
     Validate,
     /// A browser asks whether a page may send.
     Preflight,
@@ -27,12 +29,13 @@ pub enum Route {
 }
 
 /// Path, methods, the same as `Allow` says it, what it is, and what a listener must serve to have it.
-const ROUTES: [(&str, &[Method], &str, Route, Serve); 6] = [
+const ROUTES: [(&str, &[Method], &str, Route, Serve); 7] = [
     ("/healthz", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Health, Serve::Ops),
     ("/livez", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Live, Serve::Ops),
     ("/readyz", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Ready, Serve::Ops),
     ("/metrics", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Metrics, Serve::Ops),
     ("/v1/send", &[Method::POST], "POST", Route::Send, Serve::V1),
+    ("/v1/send-raw", &[Method::POST], "POST", Route::Raw, Serve::V1),
     ("/v1/validate", &[Method::POST], "POST", Route::Validate, Serve::V1),
 ];
 

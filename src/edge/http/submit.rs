@@ -3,17 +3,14 @@
 use jiff::Zoned;
 
 use super::Session;
-use super::letter::Letter;
+use super::letter::{Letter, Mailbox};
 use super::login::{Seat, away, changed};
 use super::mime;
+use super::parcel::{self, Kept, Parcel};
 use super::reply::{Code, Fault, Issue};
 use super::schedule;
-use crate::edge::conversation::begun::Begun;
-use crate::ipc::frame::MAX_CONTENT;
 use crate::ipc::once::Once;
 use crate::mail::address::Address;
-use crate::mail::envelope::{Addressee, Manner};
-use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
 use crate::policy::refusal::Refusal;
@@ -29,15 +26,6 @@ const COPY_AGAIN: u32 = 300;
 /// Findings that only the vault has, of one message and not of what comes with it.
 pub const SUPPRESSED: &str = "suppressed";
 const BACKED_UP: &str = "backed_up";
-
-/// A message that is on disk.
-#[derive(Clone, Copy, Debug)]
-pub struct Kept {
-    pub id: MessageId,
-    pub octets: usize,
-    /// By an earlier request: this one was done before.
-    pub repeated: bool,
-}
 
 /// A message that nobody keeps yet.
 #[derive(Debug)]
@@ -71,36 +59,24 @@ pub async fn keep(
     session: &Session,
     grant: &Grant,
     letter: &Letter,
-    Draft { message, when, octets, once }: Draft,
+    draft: Draft,
     request: &mut MessageId,
 ) -> Result<Kept, Fault> {
-    let secure = session.tls.is_some();
-    let size = u64::try_from(octets).unwrap_or(u64::MAX);
-    let sender = Some(letter.from.address.clone());
-    let manner = Manner { release_us: letter.scheduled_at.map(schedule::release_us), ..Manner::default() };
-    let begun = seat.visit.mail_once(sender, size, manner, session.tls.clone(), once).await.map_err(away)?;
-    let id = match begun.map_err(|refusal| refused(refusal, session, grant, &letter.from.pointer))? {
-        Begun::Reserved(id) => id,
-        Begun::Repeated(id) => {
-            *request = id;
-            return Ok(Kept { id, octets, repeated: true });
-        }
+    let Draft { message, when, octets, once } = draft;
+    let parcel = Parcel {
+        from: &letter.from,
+        to: recipients(letter),
+        rest: &message,
+        octets,
+        scheduled_at: letter.scheduled_at.map(|time| (time, &when)),
+        once,
     };
-    *request = id;
-    if let Some(Err(over)) = letter.scheduled_at.map(|time| schedule::lies_ahead(time, &when)) {
-        seat.visit.abort().await;
-        return Err(over);
-    }
-    let trace = mime::trace(letter, id, &session.front, secure, &when);
-    let facts = mime::facts(letter, id, &session.front.hostname);
-    match hand_over(seat, &recipients(letter), &trace, &message, facts).await {
-        Ok(Ok(id)) => Ok(Kept { id, octets, repeated: false }),
-        Ok(Err(refusal)) => Err(refused(refusal, session, grant, &letter.from.pointer)),
-        Err(lost) => {
-            seat.visit.abort().await;
-            Err(away(lost))
-        }
-    }
+    let secure = session.tls.is_some();
+    let begin = |id| {
+        let trace = mime::trace(letter, id, &session.front, secure, &when);
+        Ok((trace, mime::facts(letter, id, &session.front.hostname)))
+    };
+    parcel::keep(seat, session, grant, parcel, begin, request).await
 }
 
 /// The message that a letter makes, if the client's policy lets it go and it isn't too long.
@@ -113,7 +89,7 @@ pub fn draft(
     request: MessageId,
 ) -> Result<Draft, Fault> {
     letter.change(grant);
-    allowed(seat, grant, letter)?;
+    allowed(seat, grant, &letter.from, letter.recipients().collect::<Vec<_>>())?;
     let when = mime::now();
     if let Some(time) = letter.scheduled_at {
         schedule::fits(time, &when, &session.front.desk)?;
@@ -131,27 +107,15 @@ pub fn draft(
     Ok(Draft { message, when, octets, once })
 }
 
-async fn hand_over(
-    seat: &mut Seat,
-    recipients: &[Address],
-    trace: &[u8],
-    message: &[u8],
-    facts: Facts,
-) -> Result<Result<MessageId, Refusal>, crate::edge::conversation::Lost> {
-    let visit = &mut seat.visit;
-    visit.recipients(&recipients.iter().cloned().map(Addressee::from).collect::<Vec<_>>()).await?;
-    visit.content().await?;
-    visit.chunk(trace).await?;
-    for octets in message.chunks(MAX_CONTENT) {
-        visit.chunk(octets).await?;
-    }
-    visit.commit(facts).await
-}
-
 /// Each address once, in the order of the request.
 pub fn recipients(letter: &Letter) -> Vec<Address> {
+    distinct(letter.recipients())
+}
+
+/// The same of any recipients.
+pub fn distinct<'m>(mailboxes: impl IntoIterator<Item = &'m Mailbox>) -> Vec<Address> {
     let mut all: Vec<Address> = Vec::new();
-    for mailbox in letter.recipients() {
+    for mailbox in mailboxes {
         if !all.contains(&mailbox.address) {
             all.push(mailbox.address.clone());
         }
@@ -161,23 +125,28 @@ pub fn recipients(letter: &Letter) -> Vec<Address> {
 
 /// What the grant forbids is answered at once, all of it, and told to the vault for the audit log: once for a request, so
 /// that a client that repeats itself doesn't fill it. The vault asks the same questions again at the end.
-fn allowed(seat: &Seat, grant: &Grant, letter: &Letter) -> Result<(), Fault> {
-    let sender = Some(letter.from.address.clone());
+pub fn allowed<'m>(
+    seat: &Seat,
+    grant: &Grant,
+    from: &Mailbox,
+    to: impl IntoIterator<Item = &'m Mailbox> + Clone,
+) -> Result<(), Fault> {
+    let sender = Some(from.address.clone());
     if !grant.scopes.has(Scope::Send) {
         seat.visit.turned(&sender, None, Refusal::Scope);
         return Err(insufficient());
     }
     if let Err(refusal) = grant.sender(&sender) {
         seat.visit.turned(&sender, None, refusal);
-        return Err(forbidden_sender(&letter.from.pointer));
+        return Err(forbidden_sender(&from.pointer));
     }
     let most = usize::try_from(grant.max_recipients).unwrap_or(usize::MAX);
-    if recipients(letter).len() > most {
+    if distinct(to.clone()).len() > most {
         seat.visit.turned(&sender, None, Refusal::TooManyRecipients);
         return Err(invalid("too_many", "/to", &format!("this key may send to {most} recipients at a time")));
     }
     let (mut issues, mut first) = (Vec::new(), None);
-    for mailbox in letter.recipients() {
+    for mailbox in to {
         if let Err(refusal) = grant.recipient(&sender, &mailbox.address) {
             first.get_or_insert_with(|| (mailbox.address.clone(), refusal));
             let (code, message) = match refusal {
@@ -208,7 +177,7 @@ fn invalid(code: &'static str, pointer: &str, message: &str) -> Fault {
 }
 
 /// The vault's refusal as the client may know it.
-fn refused(refusal: Refusal, session: &Session, grant: &Grant, from: &str) -> Fault {
+pub fn refused(refusal: Refusal, session: &Session, grant: &Grant, from: &str) -> Fault {
     match refusal {
         Refusal::SenderNotAllowed | Refusal::AuthorNotAllowed => forbidden_sender(from),
         Refusal::RecipientNotAllowed => {

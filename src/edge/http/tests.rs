@@ -5,6 +5,7 @@ mod framing;
 pub mod house;
 mod limits;
 mod ops;
+mod raw;
 mod reach;
 mod sending;
 mod validate;

@@ -21,7 +21,7 @@ use crate::mail::{fixup, header};
 use crate::policy::refusal::Refusal;
 
 /// Octets of a header, which is held until it was judged as a whole.
-const MAX_HEADER: usize = 64 * 1024;
+pub const MAX_HEADER: usize = 64 * 1024;
 /// A client must send this many octets a second, after a while that it has for free: one that trickles would hold its
 /// place for ever.
 const MIN_RATE: u64 = 500;
@@ -249,7 +249,7 @@ impl Content {
 
 /// Where the header ends: before the first empty line. None was found in the first `seen` octets, which are looked at no
 /// second time: a client that sends octet by octet would have us look at all of them for each.
-fn header_end(held: &[u8], seen: usize) -> Option<usize> {
+pub fn header_end(held: &[u8], seen: usize) -> Option<usize> {
     if held.starts_with(b"\r\n") {
         return Some(0);
     }

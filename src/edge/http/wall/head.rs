@@ -15,7 +15,7 @@ use crate::edge::http::reply::Code;
 /// The longest name of a method is far shorter.
 const METHOD: usize = 24;
 /// Fields that mean nothing certain when there are two of them.
-const SINGLE: [&str; 10] = [
+const SINGLE: [&str; 11] = [
     "host",
     "content-length",
     "transfer-encoding",
@@ -26,6 +26,7 @@ const SINGLE: [&str; 10] = [
     "idempotency-key",
     "x-api-key",
     "x-postmark-server-token",
+    "x-mail-from",
 ];
 /// Fields of this connection alone. Nothing is spoken here that they could ask for, so hyper doesn't see them.
 const HOP: [&str; 7] = ["connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade", "http2-settings"];

@@ -1,0 +1,103 @@
+//! A message on its way to the vault, whatever its request was written in: what the vault is told of it, and its octets.
+
+use jiff::{Timestamp, Zoned};
+
+use super::Session;
+use super::letter::Mailbox;
+use super::login::{Seat, away};
+use super::reply::Fault;
+use super::schedule;
+use super::submit::refused;
+use crate::edge::conversation::Lost;
+use crate::edge::conversation::begun::Begun;
+use crate::ipc::frame::MAX_CONTENT;
+use crate::ipc::once::Once;
+use crate::mail::address::Address;
+use crate::mail::envelope::{Addressee, Manner};
+use crate::mail::facts::Facts;
+use crate::mail::id::MessageId;
+use crate::policy::Grant;
+use crate::policy::refusal::Refusal;
+
+/// A message that is on disk.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept {
+    pub id: MessageId,
+    pub octets: usize,
+    /// By an earlier request: this one was done before.
+    pub repeated: bool,
+}
+
+/// A message that nobody keeps yet, but for its beginning, which names its id.
+#[derive(Debug)]
+pub struct Parcel<'a> {
+    pub from: &'a Mailbox,
+    pub to: Vec<Address>,
+    pub rest: &'a [u8],
+    /// All of it.
+    pub octets: usize,
+    /// When it is to leave, and when it was written.
+    pub scheduled_at: Option<(Timestamp, &'a Zoned)>,
+    /// By which the vault knows the request again.
+    pub once: Option<Once>,
+}
+
+/// Has the vault keep it. `begin` writes the beginning for the id that the vault gives, which becomes the request's; a request that
+/// was done before has that of its message.
+pub async fn keep(
+    seat: &mut Seat,
+    session: &Session,
+    grant: &Grant,
+    parcel: Parcel<'_>,
+    begin: impl FnOnce(MessageId) -> Result<(Vec<u8>, Facts), Fault> + Send,
+    request: &mut MessageId,
+) -> Result<Kept, Fault> {
+    let Parcel { from, to, rest, octets, scheduled_at, once } = parcel;
+    let size = u64::try_from(octets).unwrap_or(u64::MAX);
+    let release_us = scheduled_at.map(|(time, _)| schedule::release_us(time));
+    let manner = Manner { release_us, ..Manner::default() };
+    let sender = Some(from.address.clone());
+    let begun = seat.visit.mail_once(sender, size, manner, session.tls.clone(), once).await.map_err(away)?;
+    let id = match begun.map_err(|refusal| refused(refusal, session, grant, &from.pointer))? {
+        Begun::Reserved(id) => id,
+        Begun::Repeated(id) => {
+            *request = id;
+            return Ok(Kept { id, octets, repeated: true });
+        }
+    };
+    *request = id;
+    let ahead = scheduled_at.map_or(Ok(()), |(time, when)| schedule::lies_ahead(time, when));
+    let (beginning, facts) = match ahead.and_then(|()| begin(id)) {
+        Ok(begun) => begun,
+        Err(fault) => {
+            seat.visit.abort().await;
+            return Err(fault);
+        }
+    };
+    match hand_over(seat, &to, &beginning, rest, facts).await {
+        Ok(Ok(id)) => Ok(Kept { id, octets, repeated: false }),
+        Ok(Err(refusal)) => Err(refused(refusal, session, grant, &from.pointer)),
+        Err(lost) => {
+            seat.visit.abort().await;
+            Err(away(lost))
+        }
+    }
+}
+
+async fn hand_over(
+    seat: &mut Seat,
+    recipients: &[Address],
+    beginning: &[u8],
+    rest: &[u8],
+    facts: Facts,
+) -> Result<Result<MessageId, Refusal>, Lost> {
+    let visit = &mut seat.visit;
+    visit.recipients(&recipients.iter().cloned().map(Addressee::from).collect::<Vec<_>>()).await?;
+    visit.content().await?;
+    for octets in [beginning, rest] {
+        for octets in octets.chunks(MAX_CONTENT) {
+            visit.chunk(octets).await?;
+        }
+    }
+    visit.commit(facts).await
+}
