@@ -1,4 +1,4 @@
-//! Claims: over HTTP a message leaves when its client wants it to, and not before.
+//! Claims: over HTTP a message leaves when its client wants it to, and not before; and one that its client wrote whole goes as it stands.
 
 mod support;
 
@@ -52,5 +52,30 @@ fn what_is_to_leave_later_leaves_later_and_holds_nothing_up() {
     later["scheduled_at"] = (due + Duration::from_secs(73 * 3600)).to_string().into();
     let (status, answer) = post(&service, &secret, "/v1/send", JSON, later.to_string().as_bytes());
     assert_eq!((status, answer["errors"][0]["code"].as_str()), (400, Some("scheduled_too_late")), "{answer}");
+    service.stop();
+}
+
+#[test]
+fn a_whole_message_arrives_octet_by_octet_below_our_received_field() {
+    let service = Service::start();
+    let secret = service.add_credential();
+    let header = "From: a@example.net\r\nTo: b@example.org\r\nDate: Thu, 26 Nov 2026 09:00:00 +0000\r\n\
+                  Message-ID: <1@shop.example>\r\nSubject:   folded\r\n\todd \r\n";
+    let message =
+        [header.as_bytes(), b"\r\n.dot\r\n..\r\n.\r\nMAIL FROM:<x@example.com>\r\n\xff\xfe 8-bit \t\r\n\r\n"].concat();
+    let (status, answer) = post(&service, &secret, "/v1/send-raw", "Content-Type: message/rfc822\r\n", &message);
+    assert_eq!((status, answer["message_id"].as_str()), (202, Some("<1@shop.example>")), "{answer}");
+    let received = service.sink.next(PATIENCE).expect("it arrives");
+    assert_eq!(
+        (received.sender.as_str(), &received.recipients[..]),
+        ("a@example.net", &["b@example.org".to_owned()][..])
+    );
+    let (ours, below) = received.content.split_at(received.content.len() - message.len());
+    assert_eq!(String::from_utf8_lossy(below), String::from_utf8_lossy(&message));
+    assert!(below == message && ours.starts_with(b"Received: from localhost (address not shown)\r\n"));
+    assert_eq!(
+        ours.split(|octet| *octet == b'\n').filter(|line| line.contains(&b':') && !line.starts_with(b"\t")).count(),
+        1
+    );
     service.stop();
 }

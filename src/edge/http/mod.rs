@@ -6,6 +6,7 @@
 //! below `surface`: they put their members into those of `v1`. `ops` answers those who watch
 //! the service, and asks nobody for that.
 
+mod accepted;
 mod body;
 mod cors;
 mod field;
@@ -38,14 +39,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use hyper::Request;
 use hyper::body::{Body, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, sleep, timeout};
@@ -289,19 +289,6 @@ fn leaving() -> Fault {
     Fault::new(Code::StoreUnavailable, message).after(ELSEWHERE).closing()
 }
 
-#[derive(Serialize)]
-struct Accepted {
-    status: &'static str,
-    request_id: String,
-    id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message_id: Option<String>,
-    /// When it leaves, if that is later.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scheduled_at: Option<String>,
-    warnings: [&'static str; 0],
-}
-
 /// `POST /v1/send`: who, what, whether it may, and the vault's word.
 async fn send(
     session: &Session,
@@ -318,20 +305,8 @@ async fn send(
     let (scheduled_at, own_id) = (letter.scheduled_at, letter.message_id.clone());
     let once = key.map(|key| key.once(&letter));
     let kept = submit::submit(&mut seat, session, &grant, letter, once, id).await?;
-    tracing::info!(
-        request = %kept.id, peer = %session.peer, listener = session.front.desk.name, path = Route::Send.path(),
-        principal = grant.principal, octets = kept.octets, repeated = kept.repeated, "accepted"
-    );
     let message_id = own_id.unwrap_or_else(|| mime::message_id(kept.id, &session.front.hostname));
-    let accepted = Accepted {
-        status: "accepted",
-        request_id: kept.id.request_id(),
-        id: kept.id.to_string(),
-        message_id: Some(format!("<{message_id}>")),
-        scheduled_at: scheduled_at.map(|time| time.to_string()),
-        warnings: [],
-    };
-    Ok(reply::repeated(reply::json(StatusCode::ACCEPTED, &accepted, kept.id), kept.repeated))
+    Ok(accepted::answer(session, &grant, Route::Send, kept, Some(message_id), scheduled_at))
 }
 
 /// `POST /v1/send-raw`: the same, of a message that its client wrote whole.
@@ -352,19 +327,7 @@ async fn send_raw(
     *unread = false;
     let raw::Sent { kept, message_id } =
         raw::submit(&mut seat, session, &grant, &head.headers, &whole.octets, key.as_ref(), id).await?;
-    tracing::info!(
-        request = %kept.id, peer = %session.peer, listener = session.front.desk.name, path = Route::Raw.path(),
-        principal = grant.principal, octets = kept.octets, repeated = kept.repeated, "accepted"
-    );
-    let accepted = Accepted {
-        status: "accepted",
-        request_id: kept.id.request_id(),
-        id: kept.id.to_string(),
-        message_id: message_id.map(|id| format!("<{id}>")),
-        scheduled_at: None,
-        warnings: [],
-    };
-    Ok(reply::repeated(reply::json(StatusCode::ACCEPTED, &accepted, kept.id), kept.repeated))
+    Ok(accepted::answer(session, &grant, Route::Raw, kept, message_id, None))
 }
 
 /// `POST /v1/validate`: the same as `/v1/send`, up to the vault's word. Nothing is kept, and nothing counts against a limit.
