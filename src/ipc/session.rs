@@ -84,7 +84,8 @@ pub enum Ask {
         manner: Manner,
         helo: String,
         tls: Option<Tls>,
-        once: Option<Once>,
+        /// Apart, as few have it: every question takes as much room as the longest.
+        once: Option<Box<Once>>,
     },
     /// Recipients the grant's policy allows, as the client gave them; in batches, before the content. No answer.
     Recipients { slot: Slot, batch: Vec<Addressee> },

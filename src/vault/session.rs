@@ -246,7 +246,7 @@ impl Session {
         size: Option<u64>,
         manner: Manner,
         (helo, tls): (String, Option<Tls>),
-        once: Option<Once>,
+        once: Option<Box<Once>>,
     ) -> Result<(), Violation> {
         let Some(principal) = self.principal.clone() else { return Err(Violation("mail-without-login")) };
         self.review().await;

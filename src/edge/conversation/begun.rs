@@ -28,7 +28,7 @@ impl Visit {
     ) -> Result<Result<Begun, Refusal>, Lost> {
         let (slot, size) = (self.seat().await?.slot(), Some(size));
         let helo = String::new();
-        self.ask(Ask::Mail { slot, sender, size, manner, helo, tls, once }).await?;
+        self.ask(Ask::Mail { slot, sender, size, manner, helo, tls, once: once.map(Box::new) }).await?;
         match self.answer(DISK).await? {
             Answer::Repeated { message, .. } if once.is_some() => Ok(Ok(Begun::Repeated(message))),
             answer => Ok(self.reserved(answer).await?.map(Begun::Reserved)),

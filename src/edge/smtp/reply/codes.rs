@@ -93,7 +93,8 @@ const fn of_refusal(refusal: Refusal) -> &'static str {
         Refusal::StoreFull | Refusal::BackedUp(_) | Refusal::Overloaded(_) => "452 4.3.1",
         Refusal::StoreUnavailable => "451 4.3.1",
         // Requests by SMTP have no keys.
-        Refusal::UnderWay | Refusal::KeyReused => "451 4.3.0",
+        Refusal::UnderWay => "451 4.3.0",
+        Refusal::KeyReused => "554 5.5.0",
         Refusal::CopyNoRoute => "451 4.3.5",
         Refusal::Changed => "451 4.7.0",
         Refusal::Utf8 => "550 5.6.7",
