@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub enum Scope {
     /// Log in and send over SMTP.
     Smtp,
-    /// `POST /v1/send`.
+    /// Send over HTTP, by whichever path.
     Send,
 }
 

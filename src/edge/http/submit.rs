@@ -38,6 +38,13 @@ pub struct Draft {
     once: Option<Once>,
 }
 
+impl Draft {
+    /// The time at which the letter was to leave had passed when this was made.
+    pub fn is_over(&self, letter: &Letter) -> bool {
+        letter.scheduled_at.is_some_and(|time| schedule::lies_ahead(time, &self.when).is_err())
+    }
+}
+
 /// Asks the vault to keep the letter. `request` becomes the message's id as soon as the vault has given one.
 ///
 /// Must run in a task of its own: when the client hangs up, it goes on, so that the message is kept whole or not at all.

@@ -271,21 +271,29 @@ impl Customer<'_> {
             });
             drafts.push(drafted.map_err(|fault| numbered(n, fault))?);
         }
-        let mut results = Vec::new();
-        for (n, (letter, draft)) in drafts.into_iter().enumerate() {
+        // One whose time is over goes on only if it was kept before, and that the vault alone knows: it is asked of those first.
+        let mut drafts: Vec<_> = drafts.into_iter().enumerate().collect();
+        drafts.sort_by_key(|(_, (letter, draft))| !draft.is_over(letter));
+        let mut results = vec![id; drafts.len()];
+        let mut is_begun = false;
+        for (n, (letter, draft)) in drafts {
             let mut own = id;
-            match submit::keep(self.seat, self.session, self.grant, &letter, draft, &mut own).await {
-                Ok(kept) => results.push(self.accepted(kept)),
+            let kept = match submit::keep(self.seat, self.session, self.grant, &letter, draft, &mut own).await {
+                Ok(kept) => self.accepted(kept),
                 Err(fault) if fault.issues.iter().any(|issue| issue.code == submit::SUPPRESSED) => {
                     refusal::tell(&self.session.front, self.session.peer, own, self.call.path(), &fault);
-                    results.push(own);
+                    own
                 }
                 Err(fault) if idempotency::is_of_the_key(&fault) => return Err(fault),
-                Err(mut fault) if n > 0 => {
+                Err(mut fault) if is_begun => {
                     fault.message = format!("{} (those before message {n} are kept and will be sent)", fault.message);
                     return Err(numbered(n, fault));
                 }
                 Err(fault) => return Err(numbered(n, fault)),
+            };
+            is_begun = true;
+            if let Some(result) = results.get_mut(n) {
+                *result = kept;
             }
         }
         Ok(results)

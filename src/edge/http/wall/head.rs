@@ -28,6 +28,8 @@ const SINGLE: [&str; 11] = [
     "x-postmark-server-token",
     "x-mail-from",
 ];
+/// Fields that may be repeated, and whose other spelling must not be passed over either.
+const REPEATED: [&str; 1] = ["x-rcpt-to"];
 /// Fields of this connection alone. Nothing is spoken here that they could ask for, so hyper doesn't see them.
 const HOP: [&str; 7] = ["connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade", "http2-settings"];
 
@@ -65,7 +67,8 @@ impl<'a> Head<'a> {
         // Many a program behind a gate reads `_` as `-`, and a second length or key in what we passed over.
         let is_disguised = |field: &Field<'_>| {
             let name = field.name.replace('_', "-");
-            name != field.name && SINGLE.iter().chain(&HOP).any(|known| name.eq_ignore_ascii_case(known))
+            name != field.name
+                && SINGLE.iter().chain(&REPEATED).chain(&HOP).any(|known| name.eq_ignore_ascii_case(known))
         };
         if fields.iter().any(is_disguised) {
             return Err(Flaw::framing(

@@ -100,6 +100,7 @@ fn rule_w1_a_head_without_one_meaning_is_refused() {
         ("GET http://gate:1/a HTTP/1.1\r\nHost: gate:2\r\n\r\n", "two different hosts"),
         ("GET http://gate/a HTTP/1.1\r\nHost: gate:443\r\n\r\n", "two different hosts"),
         ("GET /a HTTP/1.1\r\nHost: gate\r\nContent_Length: 5\r\n\r\n", "write it with -"),
+        ("GET /a HTTP/1.1\r\nHost: gate\r\nX_Rcpt_To: b@example.org\r\n\r\n", "write it with -"),
         ("GET /a HTTP/1.1\r\nHost: gate\r\nTransfer_Encoding: chunked\r\n\r\n", "write it with -"),
         ("GET /a HTTP/1.1\r\nHost: gate\r\nIdempotency_key: a\r\n\r\n", "write it with -"),
         ("GET http://u@gate/a HTTP/1.1\r\nHost: gate\r\n\r\n", "target's host"),

@@ -153,6 +153,23 @@ async fn what_is_to_be_sent_later_is_kept_for_its_time_and_words_are_no_time() {
 }
 
 #[tokio::test]
+async fn a_strict_batch_with_one_whose_time_is_over_is_refused_whole_also_with_a_key() {
+    let over = GOOD.replace('}', r#","scheduled_at":"2020-01-01T00:00:00Z"}"#);
+    for key in ["", "Idempotency-Key: order-17\r\n"] {
+        let mut house = House::with_desk(Ways::default(), |desk| {
+            desk.serve = vec![Serve::Resend];
+            desk.future_release = Some(std::time::Duration::from_secs(3600));
+        });
+        let fields = format!("Authorization: Bearer {KEY}\r\n{key}");
+        let response = house.client.ask(&post_with("/emails/batch", &fields, &format!("[{GOOD},{GOOD},{over}]"))).await;
+        assert_eq!(response.status, 422, "{response:?}");
+        assert!(response.message().contains("message 2: /scheduled_at: is over"), "{response:?}");
+        assert!(!response.message().contains("are kept"), "{response:?}");
+        assert_eq!(house.hang_up().await.kept.len(), 0);
+    }
+}
+
+#[tokio::test]
 async fn a_permissive_batch_sends_what_is_sound_and_says_what_is_not() {
     let mut house = house(Ways::default(), &[Serve::Resend]);
     let evil = r#"{"from":"x@evil.example","to":"b@example.org","subject":"x","text":"x"}"#;
