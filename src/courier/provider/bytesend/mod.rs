@@ -68,7 +68,8 @@ impl Bytesend {
         let unfit = |text: String| Said { enhanced: Some("5.6.3".to_owned()), text, ..Said::default() };
         bounds::keep_to(letter.content)
             .map_err(|what| unfit(format!("it has {what} that it is not read; it was not sent")))?;
-        let message = MessageParser::default().parse(letter.content);
+        // Strangers wrote it and the reader isn't ours: what it falls over costs this message, and not the task with all that it sends.
+        let message = std::panic::catch_unwind(|| MessageParser::default().parse(letter.content)).ok().flatten();
         let message = message.ok_or_else(|| unfit("it can't be read as a message; it was not sent".to_owned()))?;
         let (fields, mut lost) = fields::of(&message, letter)
             .map_err(|why| unfit(format!("this API can't carry it: {why}; it was not sent")))?;

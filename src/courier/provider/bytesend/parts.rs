@@ -68,6 +68,7 @@ enum Within {
 
 /// Errors: what must not be lost, or changed.
 pub fn read(message: &Message<'_>) -> Result<Body, String> {
+    check_ends(message)?;
     let mut body = Body::default();
     body.take(message, 0, Within::Mixed)?;
     if body.attachments.len() > MAX_ATTACHMENTS {
@@ -100,6 +101,9 @@ impl Body {
         let Some(part) = message.part(id) else { return Err("a part of it is missing".to_owned()) };
         let (kind, subtype) = kind(part);
         if let PartType::Multipart(children) = &part.body {
+            if children.is_empty() {
+                return Err(format!("a part of type {kind}/{subtype} has no end, or nothing in it"));
+            }
             return self.take_all(message, children, &subtype, within);
         }
         let name = format!("{kind}/{subtype}");
@@ -191,6 +195,19 @@ impl Body {
         };
         self.attachments.push(Attachment { filename, content });
     }
+}
+
+/// The parser closes one level where a message that is nothing but a message ends: what stands behind it would be taken for a part of
+/// the inner one, or left out.
+fn check_ends(message: &Message<'_>) -> Result<(), String> {
+    for part in &message.parts {
+        let PartType::Message(inner) = &part.body else { continue };
+        if inner.parts.first().is_some_and(|first| kind(first).0 == "message") {
+            return Err("a message in it is nothing but another message, whose end can't be told".to_owned());
+        }
+        check_ends(inner)?;
+    }
+    Ok(())
 }
 
 /// Type and subtype in small letters; RFC 2045 section 5.2 has the default.

@@ -155,6 +155,28 @@ fn rule_u16_whom_no_header_names_nobody_reads_of() {
     assert!(alone.get("bcc").is_none());
 }
 
+#[test]
+fn rule_u16_what_stands_behind_a_message_in_a_message_is_never_left_out() {
+    let forward = "Content-Type: message/rfc822\n\n";
+    let inner = "From: c@x.org\nSubject: y\n\ntext\n";
+    let file = "--o\nContent-Type: text/plain\nContent-Disposition: attachment; filename=bill.txt\n\npay\n";
+    let with = |parts: &str| format!("{HEAD}Content-Type: multipart/mixed; boundary=o\n\n--o\n\nhello\n{parts}--o--\n");
+
+    let one = body(OnUnsupported::Fail, &["b@example.org"], &with(&format!("--o\n{forward}{inner}{file}"))).unwrap();
+    let names: Vec<_> = one["attachments"].as_array().unwrap().iter().map(|file| &file["filename"]).collect();
+    assert_eq!(names, ["part-1.eml", "bill.txt"]);
+    for behind in [file, ""] {
+        for on_unsupported in [OnUnsupported::Fail, OnUnsupported::Drop] {
+            let content = with(&format!("--o\n{forward}{forward}{inner}{behind}"));
+            let why = body(on_unsupported, &["b@example.org"], &content).unwrap_err();
+            assert!(why.contains("nothing but another message"), "{why}");
+        }
+    }
+    let hollow = format!("{HEAD}Content-Type: multipart/mixed; boundary=o\n\n--o--\n");
+    let why = body(OnUnsupported::Drop, &["b@example.org"], &hollow).unwrap_err();
+    assert!(why.contains("has no end, or nothing in it"), "{why}");
+}
+
 proptest::proptest! {
     /// Strangers wrote it, and the parser is not ours: whatever they wrote, there is an answer.
     #[test]
