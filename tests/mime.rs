@@ -1,5 +1,6 @@
 //! Claims: mail of every shape arrives octet by octet as it was sent, below the one field that the gate puts on top, in content and
-//! in chunks; its signatures still verify; and where a provider's API takes fields, the same texts and attachments arrive.
+//! in chunks, also when a Postfix passes it on; its signatures still verify; and where a provider's API takes fields, the same
+//! texts and attachments arrive.
 //!
 //! The messages of `tests/mime` are shaped as those of shops, calendars, scanners and mail programs are; beside each stands what
 //! another reader, Python's, has for its parts. Lines end with CR LF when they are sent.
@@ -9,17 +10,18 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use gatepost::sink::Options;
+use gatepost::sink::{Options, Sink};
 use serde_json::Value;
 use support::provider::Provider;
 use support::smtp::Tls;
-use support::{PATIENCE, Service, Setting, Smtp};
+use support::{PATIENCE, Pair, Service, Setting, Smtp, is_root, smarthost};
 
 /// Signs with RSA, or verifies: what it is given first is the key in PEM (to sign) or in base64 (to verify), then how header and
 /// body are made canonical; the message comes by its standard input. Debian's python3-dkim is for Debian's own Python.
@@ -94,23 +96,38 @@ fn send_in_chunks(session: &mut Smtp<Tls>, message: &[u8]) -> u16 {
 /// What arrives, without the field on top of it.
 fn arrived(service: &Service) -> Vec<u8> {
     let content = service.sink.next(PATIENCE).unwrap_or_else(|| panic!("nothing arrived\n{}", service.log())).content;
+    below(&content, OURS).to_vec()
+}
+
+/// How the gate's own field begins.
+const OURS: &str = "Received: from client.example (address not shown)\r\n\tby gate.test.example";
+
+/// What stands below the first field, which begins so.
+fn below<'a>(content: &'a [u8], beginning: &str) -> &'a [u8] {
     let is_end = |at: &usize| content[*at..].starts_with(b"\r\n") && !matches!(content.get(at + 2), Some(b' ' | b'\t'));
-    let end = (0..content.len()).find(is_end).unwrap() + 2;
-    let trace = String::from_utf8(content[..end].to_vec()).unwrap();
-    assert!(
-        trace.starts_with("Received: from client.example (address not shown)\r\n\tby gate.test.example"),
-        "{trace}"
-    );
-    content[end..].to_vec()
+    let (field, rest) = content.split_at((0..content.len()).find(is_end).unwrap() + 2);
+    let field = String::from_utf8_lossy(field);
+    assert!(field.starts_with(beginning), "{field}");
+    rest
+}
+
+/// A message is what it was, or it is shown where it isn't.
+fn assert_same(name: &str, arrived: &[u8], message: &[u8]) {
+    let at = arrived.iter().zip(message).take_while(|(one, other)| one == other).count();
+    let near =
+        |octets: &[u8]| String::from_utf8_lossy(&octets[at.saturating_sub(30)..octets.len().min(at + 30)]).into_owned();
+    assert!(arrived == message, "{name}: at {at} {:?} became {:?}", near(message), near(arrived));
 }
 
 /// With an upstream that takes all of it.
 fn service() -> Service {
-    let sink = || {
-        let keywords = ["PIPELINING", "SIZE 52428800", "8BITMIME", "SMTPUTF8"].map(str::to_owned).to_vec();
-        Options { keywords, ..Options::default() }
-    };
-    Service::start_with(&Setting { sink, ..Setting::default() })
+    Service::start_with(&Setting { sink: able, ..Setting::default() })
+}
+
+/// What takes all of it.
+fn able() -> Options {
+    let keywords = ["PIPELINING", "SIZE 52428800", "8BITMIME", "SMTPUTF8"].map(str::to_owned).to_vec();
+    Options { keywords, ..Options::default() }
 }
 
 fn run(command: &mut Command, input: &[u8]) -> Output {
@@ -132,14 +149,7 @@ fn mail_of_every_shape_arrives_as_it_was_sent_and_what_was_signed_still_is() {
     for (name, message) in messages() {
         for send in [send, send_in_chunks] {
             assert_eq!(send(&mut session, &message), 250, "{name}");
-            let arrived = arrived(&service);
-            if arrived != message {
-                let at = arrived.iter().zip(&message).take_while(|(one, other)| one == other).count();
-                let near = |octets: &[u8]| {
-                    String::from_utf8_lossy(&octets[at.saturating_sub(30)..octets.len().min(at + 30)]).into_owned()
-                };
-                panic!("{name}: at {at} {:?} became {:?}", near(&message), near(&arrived));
-            }
+            assert_same(&name, &arrived(&service), &message);
         }
         if name.starts_with("signed_smime") {
             assert!(is_signed(&message), "{name}: openssl takes no signature, so it shows nothing");
@@ -181,6 +191,46 @@ fn a_signature_of_dkim_verifies_behind_the_gate() {
             assert!(dkim("verify", &public, way, &received).status.success(), "{name} {way}");
             let forged = [&received[..received.len() - 2], b"x\r\n"].concat();
             assert!(!dkim("verify", &public, way, &forged).status.success(), "{name} {way}: anything verifies");
+        }
+    }
+    service.stop();
+}
+
+/// With a smart host that is none of our own making between the gate and its end: TLS, a login, and its own field on top.
+#[test]
+fn mail_of_every_shape_and_its_signature_pass_a_real_smart_host() {
+    if !is_root() {
+        println!("NOT RUN: Postfix's master must be root; the run as root does it");
+        return;
+    }
+    let behind = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let onwards = format!("default_transport = smtp:[127.0.0.1]:{}", behind.local_addr().unwrap().port());
+    let end = Sink::start(behind, able());
+    let pair = Pair::ecdsa();
+    let postfix = smarthost::start("PLAIN", &onwards, &pair);
+    let folder = tempfile::Builder::new().prefix("gatepost-test-").tempdir().unwrap();
+    let at = folder.path().display().to_string();
+    fs::write(folder.path().join("trusted.pem"), &pair.certificate).unwrap();
+    fs::write(folder.path().join("secret"), smarthost::PASSWORD).unwrap();
+    fs::set_permissions(folder.path().join("secret"), fs::Permissions::from_mode(0o600)).unwrap();
+    let upstream = format!(
+        "tls = \"starttls\"\nusername = \"{}\"\npassword_file = \"{at}/secret\"\nauthorities_file = \"{at}/trusted.pem\"",
+        smarthost::USER
+    );
+    let host = Some(format!("localhost:{}", postfix.port()));
+    let service = Service::start_in(folder, &Setting { host, upstream, ..Setting::default() });
+    let secret = service.add_credential();
+    let mut session = service.log_in(&secret);
+    let (private, public) = key(service.folder.path());
+    for (name, message) in messages() {
+        let signature = dkim("sign", &private, "simple/simple", &message);
+        let signed = [signature.stdout, message].concat();
+        for send in [send, send_in_chunks] {
+            assert_eq!(send(&mut session, &signed), 250, "{name}");
+            let log = || format!("{name}: nothing arrived\n{}\n{}", service.log(), postfix.log());
+            let received = end.next(PATIENCE).unwrap_or_else(|| panic!("{}", log())).content;
+            assert_same(&name, below(below(&received, "Received: from "), OURS), &signed);
+            assert!(dkim("verify", &public, "simple/simple", &received).status.success(), "{name}");
         }
     }
     service.stop();
