@@ -7,7 +7,9 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Command, Output, Stdio};
 
 use metrics::{Page, await_page, post};
 use serde_json::Value;
@@ -211,4 +213,47 @@ fn every_metric_of_the_shipped_dashboard_and_alerts_is_shown() {
         assert!(missing.is_empty(), "{file} names what is not shown: {missing:?}");
     }
     service.stop();
+}
+
+/// Prometheus' own tool about the rules and a page. What is shipped with it is read by nobody else before it is used.
+#[test]
+fn prometheus_reads_the_page_and_calls_when_it_should() {
+    let service = Service::start();
+    await_ready(&service, 200, "ready", &[]);
+    let (status, page) = ask(&service, "/metrics");
+    assert_eq!(status, 200);
+    promtool(&["check", "metrics"], &page);
+    // It passes nothing unseen.
+    let broken = page.replacen("# TYPE gatepost_ready gauge", "# TYPE gatepost_ready counter", 1);
+    assert_ne!(broken, page, "{page}");
+    assert!(!promtool_output(&["check", "metrics"], &broken).status.success());
+    service.stop();
+
+    let root = std::path::PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    let folder = tempfile::Builder::new().prefix("gatepost-test-").tempdir().unwrap();
+    for file in ["etc/prometheus/gatepost.rules.yml", "tests/operations/alerts.yml"] {
+        let name = std::path::Path::new(file).file_name().unwrap();
+        fs::copy(root.join(file), folder.path().join(name)).unwrap();
+    }
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    promtool(&["check", "rules", &at("gatepost.rules.yml")], "");
+    promtool(&["test", "rules", &at("alerts.yml")], "");
+}
+
+fn promtool(words: &[&str], input: &str) {
+    let output = promtool_output(words, input);
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&said));
+}
+
+/// The installed one, or that which tools/test.sh took out of Debian's package.
+fn promtool_output(words: &[&str], input: &str) -> Output {
+    let root = std::path::PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    let ours = root.join("target/clients/promtool");
+    let program = if ours.exists() { ours } else { "promtool".into() };
+    let mut command = Command::new(program);
+    command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("promtool is needed: run tools/test.sh ({error})"));
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
 }

@@ -2,6 +2,7 @@
 # The tests, and what they need: real clients, a proxy, openssl for certificates, strace to slow a disk, sqlite3 as an auditor.
 # Postfix is for a private instance of the tests: here it gets no configuration and isn't started. sasl2-bin gives that its users.
 # The libraries of mailing services for Node.js and Python are installed below target/clients.
+# promtool, which knows Prometheus' forms, is taken out of Debian's package below target/clients; nothing of that runs as a service.
 # python3-dkim signs mail as a mailing service does, and says whether it still is signed when it arrives.
 # As root missing Debian packages are installed; otherwise they are named. Arguments go to `cargo test`.
 set -euo pipefail
@@ -41,6 +42,19 @@ if ! cmp -s tests/clients/requirements.txt "$clients/requirements.txt"; then
     --implementation py --abi none --platform any --target "$clients/python" -r tests/clients/requirements.txt
   rm -rf "$clients/pip"
   cp tests/clients/requirements.txt "$clients/requirements.txt"
+fi
+
+# Downloaded only: the package would start a server.
+take_promtool() {
+  rm -rf "$clients/prometheus" && mkdir -p "$clients/prometheus" || return
+  (cd "$clients/prometheus" && apt-get download -qq prometheus 2> /dev/null && dpkg -x prometheus_*.deb .) || return
+  mv "$clients/prometheus/usr/bin/promtool" "$clients/promtool" && rm -rf "$clients/prometheus"
+}
+if ! command -v promtool > /dev/null && [ ! -x "$clients/promtool" ]; then
+  take_promtool || { [ "$(id -u)" = 0 ] && apt-get update -qq && take_promtool; } || {
+    echo 'the tests need promtool (Debian: prometheus), which could not be downloaded' >&2
+    exit 1
+  }
 fi
 
 exec cargo test --no-fail-fast "$@"
