@@ -4,8 +4,10 @@
 pub mod bdat;
 pub mod command;
 pub mod data;
+pub mod forwarded;
 pub mod framing;
 pub mod header;
+pub mod letter;
 pub mod mime;
 pub mod proxy;
 pub mod sasl;
@@ -27,7 +29,7 @@ mod tests;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also that of its corpus.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("command", command::run),
     ("data", data::run),
     ("bdat", bdat::run),
@@ -36,5 +38,7 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("header", header::run),
     ("mime", mime::run),
     ("framing", framing::run),
+    ("forwarded", forwarded::run),
+    ("letter", letter::run),
     ("session", session::run),
 ];

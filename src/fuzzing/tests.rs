@@ -57,6 +57,16 @@ fn rule_w6_the_corpus_of_framing() {
 }
 
 #[test]
+fn rule_w13_the_corpus_of_forwarded() {
+    feed("forwarded");
+}
+
+#[test]
+fn the_corpus_of_letter() {
+    feed("letter");
+}
+
+#[test]
 fn the_corpus_of_session() {
     feed("session");
 }

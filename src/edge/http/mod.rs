@@ -32,6 +32,11 @@ mod v1;
 mod validate;
 pub mod wall;
 
+#[cfg(any(test, fuzzing))]
+pub use forwarded::client as forwarded_client;
+#[cfg(any(test, fuzzing))]
+pub use surface::trial;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;

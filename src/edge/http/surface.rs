@@ -12,6 +12,11 @@ mod resend;
 mod tree;
 mod usesend;
 
+/// What bodies become, for fuzzing.
+#[cfg(any(test, fuzzing))]
+#[path = "surface/tests/trial.rs"]
+pub mod trial;
+
 use super::reply::{self, Fault, Reply};
 use crate::config::slice::Serve;
 use crate::mail::id::MessageId;
