@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The tests, and what they need: real clients, a proxy, openssl for certificates, strace to slow a disk, sqlite3 as an auditor.
 # Postfix is for a private instance of the tests: here it gets no configuration and isn't started. sasl2-bin gives that its users.
-# The libraries of mailing services for Node.js and Python are installed below target/clients.
+# The libraries of mailing services for Node.js and Python, and a reader of OpenAPI, are installed below target/clients.
 # promtool, which knows Prometheus' forms, is taken out of Debian's package below target/clients; nothing of that runs as a service.
 # python3-dkim signs mail as a mailing service does, and says whether it still is signed when it arrives.
 # As root missing Debian packages are installed; otherwise they are named. Arguments go to `cargo test`.

@@ -1,12 +1,13 @@
 //! What one listener's sessions need to know: read-only, and the only thing that they share.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustls::ServerConfig;
 use tokio::sync::{Semaphore, watch};
 
 use super::doorstep::Doorstep;
+use super::http::papers::Papers;
 use super::smtp::barred::WHYS;
 use super::smtp::ending::CAUSES;
 use crate::config::slice::{Desk, EdgeSlice};
@@ -46,6 +47,8 @@ pub struct Front {
     pub rehearsals: Flood,
     /// Places for their bodies.
     pub rehearsing: Semaphore,
+    /// What the listener says of itself over HTTP, once it was asked.
+    papers: OnceLock<Papers>,
     /// Where connections wait for their PROXY header.
     pub doorstep: Doorstep,
     /// Connections that came no further than that: the log tells of so many.
@@ -74,6 +77,7 @@ impl Front {
             refusals: Flood::default(),
             rehearsals: Flood::default(),
             rehearsing: Semaphore::new(REHEARSING),
+            papers: OnceLock::new(),
             doorstep: Doorstep::new(slice.strangers),
             turned: Flood::default(),
             handshakes: Flood::default(),
@@ -81,5 +85,10 @@ impl Front {
             barred: Default::default(),
             ended: Default::default(),
         }
+    }
+
+    /// What the listener says of what it serves: made when it is asked for first.
+    pub fn papers(&self) -> &Papers {
+        self.papers.get_or_init(|| Papers::of(&self.desk.serve))
     }
 }

@@ -4,7 +4,7 @@
 //! asks for; `login` finds out by its `key` who asks; `v1` turns JSON into a `letter`, `mime` turns that into a message, and `submit` has the
 //! vault keep it; `validate` stops before that. `reply` holds the one registry of errors, `refusal` answers what the wall refused. The APIs of providers are
 //! below `surface`: they put their members into those of `v1`. `ops` answers those who watch
-//! the service, and asks nobody for that.
+//! the service, and asks nobody for that; `papers` say what there is.
 
 mod accepted;
 mod body;
@@ -20,6 +20,7 @@ mod media;
 mod members;
 mod mime;
 mod ops;
+pub mod papers;
 mod parcel;
 mod raw;
 mod refusal;
@@ -267,12 +268,14 @@ async fn work(
         Ok(Route::Raw) => send_raw(session, head, body, &mut unread, &mut id, until).await,
         Ok(Route::Validate) => validate(session, head, body, &mut unread, id, until).await,
         // Nobody reads it here, so nobody would find out that it has no end.
-        Ok(Route::Health | Route::Live | Route::Ready | Route::Metrics | Route::Preflight) if unread => {
+        Ok(route) if unread && route.has_no_body() => {
             Err(Fault::framing("a request to this path has no body; send none"))
         }
         Ok(Route::Health | Route::Live) => Ok(ops::alive(id)),
         Ok(Route::Ready) => ops::ready(session, head, id),
         Ok(Route::Metrics) => ops::metrics(session, head, id),
+        Ok(Route::OpenApi) => Ok(session.front.papers().openapi.answer(&head.headers, id)),
+        Ok(Route::Docs) => Ok(session.front.papers().page.answer(&head.headers, id)),
         Ok(Route::Preflight) => Ok(cors::granted(id)),
         Ok(Route::Surface(call)) => surface::serve(session, (head, body), &mut unread, &mut id, until, call).await,
         Err(fault) => Err(fault),

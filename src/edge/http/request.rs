@@ -22,6 +22,9 @@ pub enum Route {
     Raw,
     /// The same as `Send`, without sending.
     Validate,
+    /// What is served here, for programs and for people.
+    OpenApi,
+    Docs,
     /// A browser asks whether a page may send.
     Preflight,
     /// Of another API than ours.
@@ -29,7 +32,7 @@ pub enum Route {
 }
 
 /// Path, methods, the same as `Allow` says it, what it is, and what a listener must serve to have it.
-const ROUTES: [(&str, &[Method], &str, Route, Serve); 7] = [
+const ROUTES: [(&str, &[Method], &str, Route, Serve); 9] = [
     ("/healthz", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Health, Serve::Ops),
     ("/livez", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Live, Serve::Ops),
     ("/readyz", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Ready, Serve::Ops),
@@ -37,9 +40,21 @@ const ROUTES: [(&str, &[Method], &str, Route, Serve); 7] = [
     ("/v1/send", &[Method::POST], "POST", Route::Send, Serve::V1),
     ("/v1/send-raw", &[Method::POST], "POST", Route::Raw, Serve::V1),
     ("/v1/validate", &[Method::POST], "POST", Route::Validate, Serve::V1),
+    ("/openapi.json", &[Method::GET, Method::HEAD], "GET, HEAD", Route::OpenApi, Serve::V1),
+    ("/docs", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Docs, Serve::V1),
 ];
 
 impl Route {
+    /// Whether a body says nothing there, so that nobody reads one.
+    pub const fn has_no_body(self) -> bool {
+        match self {
+            Self::Health | Self::Live | Self::Ready | Self::Metrics | Self::OpenApi | Self::Docs | Self::Preflight => {
+                true
+            }
+            Self::Send | Self::Raw | Self::Validate | Self::Surface(_) => false,
+        }
+    }
+
     /// The path, for logs: a stranger's own words never stand there.
     pub fn path(self) -> &'static str {
         if let Self::Surface(call) = self {
@@ -77,6 +92,12 @@ pub fn route(head: &Parts, served: &[Serve]) -> Result<Route, Fault> {
         return Err(Fault::new(Code::NotFound, "this listener has nothing at this path"));
     };
     if methods.contains(&head.method) { Ok(route) } else { Err(method_not_allowed(allow)) }
+}
+
+/// Every path, with its methods and what a listener must serve to have it.
+#[cfg(test)]
+pub fn table() -> impl Iterator<Item = (&'static str, &'static [Method], Serve)> {
+    ROUTES.iter().map(|row| (row.0, row.1, row.4)).chain(surface::table())
 }
 
 fn method_not_allowed(allow: &'static str) -> Fault {

@@ -20,6 +20,8 @@ pub mod trial;
 use super::reply::{self, Fault, Reply};
 use crate::config::slice::Serve;
 use crate::mail::id::MessageId;
+#[cfg(test)]
+pub use call::table;
 pub use call::{Call, find};
 pub use counter::serve;
 

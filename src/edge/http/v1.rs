@@ -14,7 +14,7 @@ use super::schedule;
 use crate::mail::address::Address;
 use crate::mail::facts::Changes;
 
-const LETTER: &Table = &[
+pub const LETTER: &Table = &[
     ("to", &[]),
     ("cc", &[]),
     ("bcc", &[]),
@@ -30,8 +30,8 @@ const LETTER: &Table = &[
     ("message_id", &[]),
 ];
 const MAILBOX: &Table = &[("email", &["address"]), ("name", &[])];
-const FIELD: &Table = &[("name", &[]), ("value", &[])];
-const ATTACHMENT: &Table = &[
+pub const FIELD: &Table = &[("name", &[]), ("value", &[])];
+pub const ATTACHMENT: &Table = &[
     ("filename", &["name"]),
     ("content", &["data"]),
     ("content_type", &["type", "contentType"]),

@@ -39,6 +39,13 @@ const CALLS: [(&str, &[Method], &str, Call, Surface); 15] = [
     ("/api/v1/emails/batch", &[Method::POST], "POST", Call::UsesendBatch, Surface::Usesend),
 ];
 
+/// Every path, with its methods and what a listener must serve to have it.
+#[cfg(test)]
+pub fn table() -> impl Iterator<Item = (&'static str, &'static [Method], Serve)> {
+    let serve = |surface| SURFACES.iter().find(|row| row.0 == surface).map(|row| row.1);
+    CALLS.iter().filter_map(move |row| Some((row.0, row.1, serve(row.4)?)))
+}
+
 impl Call {
     /// The path, for logs.
     pub fn path(self) -> &'static str {
