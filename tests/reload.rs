@@ -113,8 +113,10 @@ fn what_needs_a_restart_is_refused_whole() {
     let service = Service::start();
     let good = std::fs::read_to_string(service.config()).unwrap();
     let upstream = good.lines().find(|line| line.starts_with("hosts = ")).unwrap();
+    let from_elsewhere = format!("{upstream}\nsource_address = [\"127.0.0.66\"]");
     let mut seen = service.log().len();
     for (from, to, key) in [
+        (upstream, &*from_elsewhere, "the first source_address of an upstream"),
         ("gate.test.example", "gate2.test.example", "hostname"),
         (upstream, "hosts = [\"127.0.0.1:9\"]", "a port of an upstream"),
         ("/state\"", "/state2\"", "state_directory"),

@@ -4,12 +4,13 @@
 mod support;
 
 use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::OnceLock;
 
 use support::smarthost::{self, PASSWORD, USER};
-use support::{Pair, Service, Setting, is_root};
+use support::{Pair, Service, Setting, await_that, is_root};
 
 const LETTER: &str = "From: a@example.net\r\nTo: b@example.org\r\nSubject: onwards\r\n\r\nHello.\r\n";
 
@@ -160,4 +161,23 @@ fn rule_u5_another_gate_is_logged_in_to_by_a_proof_that_is_bound_to_the_session(
     for log in [service.stop(), next.stop()] {
         assert!(!log.contains(secret.rsplit_once('_').unwrap().1), "{log}");
     }
+}
+
+/// From within the sandbox, which lets the dialer bind where a source address is configured and nowhere else.
+#[test]
+fn an_upstream_sees_the_source_address_that_is_configured() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let host = Some(listener.local_addr().unwrap().to_string());
+    let upstream = "tls = \"none\"\nsource_address = [\"127.0.0.66\"]".into();
+    let service = Service::start_with(&Setting { host, upstream, ..Setting::default() });
+    let secret = service.add_credential();
+    assert_eq!(service.log_in(&secret).send("x"), 250);
+    let mut seen = None;
+    await_that("it is connected to", || {
+        seen = listener.accept().ok().map(|(_, peer)| peer.ip());
+        seen.is_some()
+    });
+    assert_eq!(seen, Some(Ipv4Addr::new(127, 0, 0, 66).into()), "{}", service.log());
+    service.stop();
 }

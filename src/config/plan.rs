@@ -1,7 +1,7 @@
 //! The configuration as it is meant: checked, numbered, defaults filled in. The parent works from this.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -142,6 +142,8 @@ pub struct Upstream {
     /// The name in EHLO, where it isn't the gate's.
     pub helo: Option<String>,
     pub family: Family,
+    /// From which addresses it is connected to, one of each family; none: the system chooses.
+    pub sources: Vec<IpAddr>,
 }
 
 impl Upstream {
@@ -214,6 +216,11 @@ impl Plan {
             format!("{} {}", listener.name, addresses.collect::<Vec<_>>().join(" "))
         };
         self.listeners.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether the dialer gives some connection an address of its own.
+    pub fn has_sources(&self) -> bool {
+        self.upstreams.iter().any(|upstream| !upstream.sources.is_empty())
     }
 
     /// The ports that the dialer may connect to.

@@ -6,7 +6,7 @@ use super::limits::{CONNECTIONS, whole};
 use super::plan::{Upstream, word};
 use super::slice::{Api, Auth, Keep, OnUnsupported, TlsMode, Verify};
 use super::source::Source;
-use super::upstreams::{family, is_loopback};
+use super::upstreams::{family, is_loopback, sources};
 use super::url::Url;
 use super::{pace, protection};
 
@@ -139,6 +139,7 @@ pub fn plan(
         keep: Keep::default(),
         helo: None,
         family: family(written, &hosts, findings),
+        sources: sources(written, &hosts, findings),
         hosts,
         tls,
     })

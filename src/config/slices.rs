@@ -159,21 +159,24 @@ impl Plan {
             name: upstream.name.clone(),
             hosts: upstream.hosts.clone(),
             family: upstream.family,
+            sources: upstream.sources.clone(),
         };
         let witness = |(name, witness): (&str, &Witness)| Destination {
             name: witnessing::post(name),
             hosts: vec![(witness.host.clone(), witness.port)],
             family: Family::Any,
+            sources: Vec::new(),
         };
         let webhook = |webhook: &Webhook| Destination {
             name: feedback::post(&webhook.name),
             hosts: vec![(webhook.url.host.clone(), webhook.url.port)],
             family: Family::Any,
+            sources: Vec::new(),
         };
         let endpoint = |upstream: &Upstream| {
             let Url { host, port, .. } = &upstream.oauth2.as_ref()?.url;
             let hosts = vec![(host.clone(), *port)];
-            Some(Destination { name: upstream.name.clone(), hosts, family: Family::Any })
+            Some(Destination { name: upstream.name.clone(), hosts, family: Family::Any, sources: Vec::new() })
         };
         let upstreams = self.upstreams.iter().map(destination).chain(self.witnesses().map(witness));
         let upstreams = upstreams.chain(self.webhooks.iter().map(webhook)).collect();

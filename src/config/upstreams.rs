@@ -76,6 +76,7 @@ pub fn plan(tables: &[At<file::Upstream>], mode: Mode, findings: &mut Findings<'
             },
             helo: helo(written, findings),
             family: family(written, &hosts, findings),
+            sources: sources(written, &hosts, findings),
             hosts,
             tls,
         };
@@ -196,6 +197,40 @@ pub fn family(written: &file::Upstream, hosts: &[(String, u16)], findings: &mut 
         findings.refuse(written.span(), format!("family: {other} among the hosts is no {} address", family.name()));
     }
     family
+}
+
+/// The addresses of this machine that an upstream is to see, one of each family at most.
+pub fn sources(written: &file::Upstream, hosts: &[(String, u16)], findings: &mut Findings<'_>) -> Vec<IpAddr> {
+    let Some(list) = &written.source_address else { return Vec::new() };
+    if list.get_ref().is_empty() {
+        findings.refuse(list.span(), "source_address: the list is empty; leave it out for any address");
+    }
+    let mut sources: Vec<IpAddr> = Vec::new();
+    for written in list.get_ref() {
+        let refused = match written.get_ref().parse::<IpAddr>() {
+            Err(_) => "is not an IP address",
+            Ok(address) if address.is_unspecified() || address.is_multicast() => "is no address of one machine",
+            Ok(address) if sources.iter().any(|known| known.is_ipv4() == address.is_ipv4()) => {
+                "is a second one of its family: give one IPv4 and one IPv6 address at most"
+            }
+            Ok(address) => {
+                sources.push(address);
+                continue;
+            }
+        };
+        findings.refuse(written.span(), format!("source_address: {:?} {refused}", written.get_ref()));
+    }
+    let addresses = hosts.iter().filter_map(|(host, _)| literal(host));
+    let is_reached = |address: &IpAddr| sources.iter().any(|source| source.is_ipv4() == address.is_ipv4());
+    if let Some(other) = addresses.into_iter().find(|address| !sources.is_empty() && !is_reached(address)) {
+        let message = format!("source_address: none is of the family of {other}, which is among the hosts");
+        findings.refuse(list.span(), message);
+    }
+    sources
+}
+
+fn literal(host: &str) -> Option<IpAddr> {
+    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 fn means(written: &file::Upstream, findings: &mut Findings<'_>) -> Means {

@@ -1,13 +1,14 @@
 //! One dial: the hosts of an upstream in order, the addresses of a host in order, the next one at once on failure.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream as StdStream};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::resolve::Resolvers;
-use crate::config::slice::{Destination, Family};
+use crate::config::slice::Destination;
 
 /// One dial in all, whatever number of hosts and addresses there is: the courier's message could be waiting for an
 /// attempt elsewhere.
@@ -40,7 +41,7 @@ pub async fn reach(
     let hosts = &upstream.hosts;
     let begin = usize::from(first).checked_rem(hosts.len()).unwrap_or(0);
     for (index, (host, port)) in hosts.iter().enumerate().cycle().skip(begin).take(hosts.len()) {
-        let outcome = match timeout_at(deadline, reach_host(host, *port, upstream.family, resolvers, connect)).await {
+        let outcome = match timeout_at(deadline, reach_host((host, *port), upstream, resolvers, connect)).await {
             Ok(outcome) => outcome,
             Err(_) => Err("no time was left to try it".into()),
         };
@@ -59,9 +60,8 @@ pub async fn reach(
 }
 
 async fn reach_host(
-    host: &str,
-    port: u16,
-    family: Family,
+    (host, port): (&str, u16),
+    Destination { family, sources, .. }: &Destination,
     resolvers: &Resolvers,
     connect: Duration,
 ) -> Result<(StdStream, SocketAddr), String> {
@@ -71,8 +71,14 @@ async fn reach_host(
     };
     let mut reason = format!("it has no {} address", family.name());
     for address in addresses.into_iter().filter(|address| family.has(*address)) {
+        let source = sources.iter().find(|source| source.is_ipv4() == address.is_ipv4());
+        if source.is_none() && !sources.is_empty() {
+            // The upstream would see another address than it is to.
+            reason = format!("{address}: there is no source_address of its family");
+            continue;
+        }
         let address = SocketAddr::new(address, port);
-        match timeout(connect, open(address)).await {
+        match timeout(connect, open(address, source.copied())).await {
             Ok(Ok(socket)) => return Ok((socket, address)),
             Ok(Err(error)) => reason = format!("{}: {error}", address.ip()),
             Err(_) => reason = format!("{}: no connection within {} s", address.ip(), connect.as_secs()),
@@ -82,8 +88,16 @@ async fn reach_host(
 }
 
 /// Connects, and takes the socket out of this process's event loop, where the courier could not remove it.
-async fn open(address: SocketAddr) -> std::io::Result<StdStream> {
-    let socket = TcpStream::connect(address).await?;
+async fn open(address: SocketAddr, source: Option<IpAddr>) -> io::Result<StdStream> {
+    let socket = match source {
+        None => TcpStream::connect(address).await?,
+        Some(source) => {
+            let socket = if source.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            let bound = socket.bind(SocketAddr::new(source, 0));
+            bound.map_err(|error| io::Error::new(error.kind(), format!("from source_address {source}: {error}")))?;
+            socket.connect(address).await?
+        }
+    };
     // Set here, because the courier writes whole groups at once and may set no option itself.
     socket.set_nodelay(true)?;
     socket.into_std()

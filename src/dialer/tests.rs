@@ -57,6 +57,13 @@ fn run_with(upstreams: Vec<(&str, Vec<(&str, u16)>)>, endpoints: Vec<(&str, Vec<
         name: name.to_owned(),
         hosts: hosts.into_iter().map(|(host, port)| (host.to_owned(), port)).collect(),
         family: if name.ends_with("6") { Family::Ipv6 } else { Family::Any },
+        sources: match name {
+            "from" => vec![Ipv4Addr::new(127, 0, 0, 77).into()],
+            "from-another-family" => vec![std::net::Ipv6Addr::LOCALHOST.into()],
+            // A network for documents: no machine has it.
+            "from-nowhere" => vec![Ipv4Addr::new(192, 0, 2, 77).into()],
+            _ => Vec::new(),
+        },
     };
     let slice = DialerSlice {
         upstreams: upstreams.into_iter().map(destination).collect(),
@@ -179,6 +186,28 @@ fn an_upstream_of_one_family_is_not_reached_by_the_other() {
     assert_eq!(reasons, expected);
     any.send(&Dial { ticket: 2, whom: Whom::Upstream, first: 0 }, None).unwrap();
     assert_eq!(connected(&any).0, 2);
+}
+
+#[test]
+fn an_upstream_sees_its_source_address_or_nobody() {
+    let (listener, port) = listener();
+    let named = ["from", "from-another-family", "from-nowhere"].map(|name| (name, vec![("mail.test", port)]));
+    let running = run(named.to_vec());
+    let from = running.courier("from");
+    from.send(&Dial { ticket: 1, whom: Whom::Upstream, first: 0 }, None).unwrap();
+    assert_eq!(connected(&from).0, 1);
+    assert_eq!(listener.accept().unwrap().1.ip(), IpAddr::from(Ipv4Addr::new(127, 0, 0, 77)));
+    for (name, why) in [
+        ("from-another-family", "127.0.0.1: there is no source_address of its family"),
+        ("from-nowhere", "127.0.0.1: from source_address 192.0.2.77: "),
+    ] {
+        let courier = running.courier(name);
+        courier.send(&Dial { ticket: 2, whom: Whom::Upstream, first: 0 }, None).unwrap();
+        let (Dialed::Failed { reasons, .. }, None) = receive(&courier) else { panic!("{name}: it was reached") };
+        assert!(reasons.len() == 1 && reasons[0].contains(why), "{reasons:?}");
+    }
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_err(), "it was connected to from elsewhere");
 }
 
 #[test]

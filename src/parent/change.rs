@@ -55,7 +55,7 @@ pub fn begin(parent: &mut Parent) {
     let generation = next_generation(parent);
     tracing::info!(generation = generation.0, config = %parent.config.display(), "reload begins");
     let prepared = parent.load().and_then(|mut plan| {
-        keep_numbers(parent.plan(), &parent.ports, &mut plan)?;
+        keep_numbers(parent.plan(), (&parent.ports, parent.sources), &mut plan)?;
         prepare(parent, generation, Rc::new(plan), Occasion::Asked)
     });
     if let Err(reason) = prepared {
@@ -94,7 +94,7 @@ fn prepare(parent: &mut Parent, generation: Generation, plan: Rc<Plan>, occasion
 
 /// Refuses what only a restart can change, and gives listeners that stay their old numbers: a capsule made before the
 /// switch and shown after it still means the same listener.
-fn keep_numbers(before: &Plan, ports: &BTreeSet<u16>, after: &mut Plan) -> Result<(), String> {
+fn keep_numbers(before: &Plan, (ports, sources): (&BTreeSet<u16>, bool), after: &mut Plan) -> Result<(), String> {
     let fixed = [
         ("state_directory", before.state_directory == after.state_directory),
         ("runtime_directory", before.runtime_directory == after.runtime_directory),
@@ -106,6 +106,7 @@ fn keep_numbers(before: &Plan, ports: &BTreeSet<u16>, after: &mut Plan) -> Resul
         ("limits.sessions", after.limits.sessions <= before.limits.sessions),
         // The parent's own rules, which all below it inherit, are from its start.
         ("a port of an upstream", after.ports().is_subset(ports)),
+        ("the first source_address of an upstream", sources || !after.has_sources()),
     ];
     if let Some((key, _)) = fixed.iter().find(|(_, same)| !same) {
         return Err(format!("{key} was changed to what needs a restart"));

@@ -95,6 +95,8 @@ struct Parent {
     missing: BTreeSet<String>,
     /// The ports that may be connected to, as the sandbox was told at the start.
     ports: BTreeSet<u16>,
+    /// Some upstream had a source address then.
+    sources: bool,
     /// When vault and sealer were last known to answer, and when the watchdog was last told so.
     alive: Instant,
     fed: Instant,
@@ -144,7 +146,7 @@ impl Parent {
         sandbox::abort_on_panic();
         let missing = sandbox::confine_parent(&outfit::parent_grounds(&plan, config)?)?;
         // With the rights that the parent has from here on: what opens now opens for every successor, too.
-        let (generation, ports) = (Generation(1), plan.ports());
+        let (generation, ports, sources) = (Generation(1), plan.ports(), plan.has_sources());
         outfit::try_files((generation, &plan), &kept)?;
         let mut watch = Watch::default();
         watch.learn(&plan);
@@ -170,6 +172,7 @@ impl Parent {
             vault_deaths: VecDeque::new(),
             missing: BTreeSet::new(),
             ports,
+            sources,
             alive: now,
             fed: now,
         };

@@ -266,7 +266,8 @@ pub fn grounds(plan: &Plan, post: &Post, people: &People) -> Grounds {
     };
     let ports = if post.role == Role::Dialer { plan.ports().into_iter().collect() } else { Vec::new() };
     let home = (post.role == Role::Vault).then(|| plan.state_directory.clone());
-    Grounds { identity, root, home, ports, descriptors }
+    let sources = post.role == Role::Dialer && plan.has_sources();
+    Grounds { identity, root, home, ports, sources, descriptors }
 }
 
 /// The most descriptors any role of this configuration may have open.
@@ -306,7 +307,8 @@ pub fn parent_grounds(plan: &Plan, config: &Path) -> Result<ParentGrounds, Strin
     Ok(ParentGrounds {
         read,
         write: vec![plan.state_directory.clone(), plan.runtime_directory.clone()],
-        bind: bind.collect(),
+        // A dialer that has a source address takes any free port.
+        bind: bind.chain(plan.has_sources().then_some(0)).collect(),
         connect: plan.ports().into_iter().collect(),
     })
 }

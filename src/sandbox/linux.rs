@@ -11,7 +11,7 @@ use std::fs;
 
 use nix::sys::prctl;
 
-use super::policy::Row;
+use super::policy::{Calls, Row};
 use super::{Grounds, ParentGrounds, identity};
 use crate::sys::capability::{self, Sets};
 
@@ -46,8 +46,8 @@ pub fn confine(row: &Row, grounds: &Grounds) -> Result<Vec<String>, String> {
 }
 
 /// Stage two: both filters, all threads.
-pub fn seal(row: &Row) -> Result<(), String> {
-    seccomp::close(row)
+pub fn seal(row: &Row, more: &[Calls]) -> Result<(), String> {
+    seccomp::close(row, more)
 }
 
 pub fn confine_parent(grounds: &ParentGrounds) -> Result<Vec<String>, String> {

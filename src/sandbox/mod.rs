@@ -50,6 +50,8 @@ pub struct Grounds {
     pub home: Option<PathBuf>,
     /// TCP ports the dialer may connect to.
     pub ports: Vec<u16>,
+    /// The dialer may give its end an address: some upstream has a `source_address`.
+    pub sources: bool,
     /// Most descriptors open at once: what the role needs, and a reserve.
     pub descriptors: u64,
 }
@@ -98,6 +100,8 @@ impl Sealed {
 #[derive(Debug)]
 pub struct Confined {
     row: &'static policy::Row,
+    /// What its grounds add to its row.
+    more: &'static [policy::Calls],
     missing: Vec<String>,
 }
 
@@ -108,13 +112,14 @@ pub struct Confined {
 pub fn confine(role: Role, grounds: &Grounds) -> Result<Confined, String> {
     let row = policy::of(role).ok_or_else(|| format!("the {role} is not confined as a child"))?;
     identity::check(grounds)?;
-    Ok(Confined { row, missing: enforcer::confine(row, grounds)? })
+    let more: &[policy::Calls] = if role == Role::Dialer && grounds.sources { &[policy::Calls::Source] } else { &[] };
+    Ok(Confined { row, more, missing: enforcer::confine(row, grounds)? })
 }
 
 impl Confined {
     /// Stage two, after threads and warm-up, for all threads: only the calls of the role's row are left.
     pub fn seal(self) -> Result<Sealed, String> {
-        enforcer::seal(self.row)?;
+        enforcer::seal(self.row, self.more)?;
         Ok(Sealed { missing: self.missing })
     }
 

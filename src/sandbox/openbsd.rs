@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::policy::{self, Files, Network, Row};
+use super::policy::{self, Calls, Files, Network, Row};
 use super::{Grounds, ParentGrounds, identity};
 
 /// Stage one. Gives what is missing.
@@ -36,7 +36,9 @@ pub fn confine(row: &Row, grounds: &Grounds) -> Result<Vec<String>, String> {
 }
 
 /// Stage two: all threads at once.
-pub fn seal(row: &Row) -> Result<(), String> {
+///
+/// The dialer's promise `inet` holds what a source address adds.
+pub fn seal(row: &Row, _more: &[Calls]) -> Result<(), String> {
     promise(row.promises)
 }
 

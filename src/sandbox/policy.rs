@@ -62,6 +62,8 @@ pub enum Calls {
     Resolve,
     /// New TCP and UDP sockets, connected outwards.
     Dial,
+    /// Those from an address that the configuration names. In no row: `Grounds::sources` adds it to the dialer's.
+    Source,
 }
 
 /// DNS over TCP, when an answer was cut short.

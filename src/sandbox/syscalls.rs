@@ -81,6 +81,7 @@ pub fn set(calls: Calls) -> &'static [Call] {
         Calls::Database => DATABASE,
         Calls::Resolve => RESOLVE,
         Calls::Dial => DIAL,
+        Calls::Source => SOURCE,
     }
 }
 
@@ -277,6 +278,9 @@ const DIAL: &[Call] = &[
     ),
     call(libc::SYS_connect, "upstreams and name servers; the ports are landlock's"),
 ];
+
+const SOURCE: &[Call] =
+    &[call(libc::SYS_bind, "the address that an upstream is to see; any free port is landlock's, and nothing listens")];
 
 /// What is answered EACCES instead of killing: libraries try these and live well with a refusal. glibc's free() opens
 /// /proc/sys/vm/overcommit_memory after a while under load, and no warming up prevents it.

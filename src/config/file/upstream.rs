@@ -33,6 +33,7 @@ pub struct Upstream {
     pub messages_per_connection: Option<At<i64>>,
     pub helo: Option<At<String>>,
     pub family: Option<At<String>>,
+    pub source_address: Option<At<Vec<At<String>>>>,
     pub url: Option<At<String>>,
     pub secret_file: Option<At<String>>,
     pub account: Option<At<String>>,

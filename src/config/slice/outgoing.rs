@@ -21,6 +21,8 @@ pub struct Destination {
     pub name: String,
     pub hosts: Vec<(String, u16)>,
     pub family: Family,
+    /// What its end of the connection is bound to, one of each family; hosts of another are not connected to then.
+    pub sources: Vec<IpAddr>,
 }
 
 /// Which addresses of a host are connected to.

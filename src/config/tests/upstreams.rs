@@ -1,5 +1,7 @@
 //! Upstreams: how they are logged in to, and by what they are believed.
 
+use std::net::IpAddr;
+
 use super::*;
 use crate::config::slice::{Api, Auth, CourierSlice, Family, Keep, OnUnsupported, Verify};
 use crate::policy::limits::Pace;
@@ -84,6 +86,27 @@ fn rule_u11_rule_u14_how_a_connection_is_made_and_kept_has_defaults_and_bounds()
     }
     let other = complaint("hosts = [\"127.0.0.1:25\"]", "hosts = [\"127.0.0.1:25\"]\nfamily = \"ipv6\"");
     assert!(other.contains("127.0.0.1 among the hosts is no IPv6 address"), "{other}");
+}
+
+#[test]
+fn an_upstream_sees_one_address_of_each_family_at_most() {
+    let with = |lines: &str| FULL.replacen(LOGIN, lines, 1);
+    let sources = |lines: &str| load(&with(lines)).unwrap().dialer_slice().upstreams[0].sources.clone();
+    assert_eq!(sources(""), [] as [IpAddr; 0]);
+    let both = sources("source_address = [\"192.0.2.5\", \"2001:db8::5\"]\n");
+    assert_eq!(both, ["192.0.2.5".parse::<IpAddr>().unwrap(), "2001:db8::5".parse().unwrap()]);
+    for (lines, why) in [
+        ("source_address = []\n", "source_address: the list is empty"),
+        ("source_address = [\"out.example.net\"]\n", "\"out.example.net\" is not an IP address"),
+        ("source_address = [\"0.0.0.0\"]\n", "\"0.0.0.0\" is no address of one machine"),
+        ("source_address = [\"192.0.2.5\", \"192.0.2.6\"]\n", "\"192.0.2.6\" is a second one of its family"),
+    ] {
+        let said = complaint(LOGIN, lines);
+        assert!(said.contains(why), "{lines}: {said}");
+    }
+    let other =
+        complaint("hosts = [\"127.0.0.1:25\"]", "hosts = [\"127.0.0.1:25\"]\nsource_address = [\"2001:db8::5\"]");
+    assert!(other.contains("source_address: none is of the family of 127.0.0.1"), "{other}");
 }
 
 #[test]

@@ -61,7 +61,10 @@ impl Rules {
         match row.network {
             Network::None => Ok(rules),
             Network::Connect => {
-                rules.ports(&grounds.ports, AccessNet::ConnectTcp)?.ports(&[DNS], AccessNet::ConnectTcp)
+                // Any free port, of whatever address: 0 is never another's.
+                let sources: &[u16] = if grounds.sources { &[0] } else { &[] };
+                let rules = rules.ports(&grounds.ports, AccessNet::ConnectTcp)?.ports(&[DNS], AccessNet::ConnectTcp)?;
+                rules.ports(sources, AccessNet::BindTcp)
             }
         }
     }

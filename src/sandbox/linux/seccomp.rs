@@ -25,9 +25,9 @@ pub fn available() -> Result<(), String> {
     }
 }
 
-/// Both filters of a role, for all threads.
-pub fn close(row: &Row) -> Result<(), String> {
-    let (soft, allowed) = lists(row);
+/// Both filters of a role, for all threads, with what this process may do beside its row.
+pub fn close(row: &Row, more: &[Calls]) -> Result<(), String> {
+    let (soft, allowed) = lists(row, more);
     install(&soft, SeccompAction::Allow, answer(Errno::EACCES))?;
     install(&allowed, SeccompAction::KillProcess, SeccompAction::Allow)
 }
@@ -48,8 +48,8 @@ pub fn pretend_without(numbers: &[libc::c_long]) -> Result<(), String> {
 }
 
 /// What is answered, and what is let through (which holds the former, or it would kill).
-fn lists(row: &Row) -> (Vec<Call>, Vec<Call>) {
-    let named: Vec<Call> = row.calls.iter().flat_map(|calls| syscalls::set(*calls)).copied().collect();
+fn lists(row: &Row, more: &[Calls]) -> (Vec<Call>, Vec<Call>) {
+    let named: Vec<Call> = row.calls.iter().chain(more).flat_map(|calls| syscalls::set(*calls)).copied().collect();
     let resolves = row.calls.contains(&Calls::Resolve);
     let extra = if resolves { syscalls::SOFT_RESOLVE } else { &[] };
     let soft = syscalls::SOFT.iter().chain(extra).filter(|soft| {
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn every_role_has_two_filters_that_fit() {
         for row in &policy::TABLE {
-            let (soft, allowed) = lists(row);
+            let (soft, allowed) = lists(row, &[]);
             for calls in [soft, allowed] {
                 let program = compile(&calls, SeccompAction::KillProcess, SeccompAction::Allow).unwrap();
                 assert!((20..MAX_PROGRAM).contains(&program.len()), "{}: {}", row.role, program.len());
@@ -130,10 +130,10 @@ mod tests {
     #[test]
     fn what_a_role_may_do_is_not_answered_softly() {
         let vault = policy::of(crate::role::Role::Vault).unwrap();
-        let (soft, allowed) = lists(vault);
+        let (soft, allowed) = lists(vault, &[]);
         assert!(soft.iter().all(|call| call.number != libc::SYS_openat));
         assert!(soft.iter().all(|call| allowed.iter().any(|other| other.number == call.number)));
         let edge = policy::of(crate::role::Role::EdgeSmtp).unwrap();
-        assert!(lists(edge).0.iter().any(|call| call.number == libc::SYS_openat));
+        assert!(lists(edge, &[]).0.iter().any(|call| call.number == libc::SYS_openat));
     }
 }
