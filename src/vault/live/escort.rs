@@ -168,10 +168,11 @@ impl Escort {
             charge(&self.vault, &self.from, transaction.reservation, &self.answered.borrow());
             return (self.tell)(Word::Ended(Ok(self.broken.unwrap_or_else(Spoken::lost))));
         };
-        let intent = match Intent::write(&self.vault, &sender, transaction, &line).await {
+        let intent = match Intent::write(&self.vault, &sender, &transaction, &line).await {
             Ok(intent) => intent,
             Err(refusal) => {
                 line.bid(Bidding::Withdraw);
+                charge(&self.vault, &self.from, transaction.reservation, &self.answered.borrow());
                 return (self.tell)(Word::Ended(Err(refusal)));
             }
         };

@@ -43,12 +43,16 @@ impl Intent {
     /// Writes the message without its body, its recipients as those who may have it, its use of the limits, and the audit leaves,
     /// in one transaction. **Only behind this may the upstream be told to deliver.**
     ///
-    /// Errors: nothing was written, and its place in the limits is given back; so it is where nothing is sent any more to
-    /// somebody who was accepted before.
-    pub async fn write(vault: &Vault, sender: &Sender, transaction: Transaction, line: &Line) -> Result<Self, Refusal> {
+    /// Errors: nothing was written, which is so, too, where nothing is sent any more to somebody who was accepted before.
+    pub async fn write(
+        vault: &Vault,
+        sender: &Sender,
+        transaction: &Transaction,
+        line: &Line,
+    ) -> Result<Self, Refusal> {
         let (now, bytes, sha256) = (now_us(), transaction.size(), transaction.digest());
         let recipients: Vec<Addressee> = transaction.addressees().collect();
-        let events = acceptance::events(Name::MsgIntent, sender, &transaction, &recipients);
+        let events = acceptance::events(Name::MsgIntent, sender, transaction, &recipients);
         let accepted = Accepted {
             message: transaction.message,
             session: sender.session,
@@ -104,17 +108,11 @@ impl Intent {
             // Of several, the upstream has some already whom it can't be told to leave out: its client comes again, and hears at RCPT.
             Ok(Err(is_all)) => {
                 let refusal = if is_all { Refusal::Suppressed } else { Refusal::StoreUnavailable };
-                acceptance::refused(vault, sender, &transaction, refusal).await;
-                vault.authority.borrow_mut().release(transaction.reservation);
+                acceptance::refused(vault, sender, transaction, refusal).await;
                 Err(refusal)
             }
-            Err(why) => {
-                vault.authority.borrow_mut().release(transaction.reservation);
-                Err(match why {
-                    NotStored::Full => Refusal::StoreFull,
-                    NotStored::Closed => Refusal::StoreUnavailable,
-                })
-            }
+            Err(NotStored::Full) => Err(Refusal::StoreFull),
+            Err(NotStored::Closed) => Err(Refusal::StoreUnavailable),
         }
     }
 

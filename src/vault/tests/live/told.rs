@@ -145,6 +145,31 @@ fn whom_the_upstream_was_asked_for_is_counted_whatever_comes_of_the_message() {
 }
 
 #[test]
+fn who_was_asked_for_is_counted_where_the_intent_is_refused_too() {
+    let mut bench = bench();
+    bench.slice.credentials[0].policy.limits.recipients_per_day = Some(1);
+    let mut vault = bench.run();
+    test(async {
+        let mut stage = Stage::set(&bench, &mut vault, "x@example.org").await;
+        stage.accept(1).await;
+        stage.content(b"x\r\n").await;
+        suppress(&mut vault, "x@example.org", None).await;
+        stage.commit("a@example.net").await;
+        let refused = stage.edge.answer().await;
+        assert!(matches!(refused, Answer::Refused { refusal: Refusal::Suppressed, .. }), "{refused:?}");
+        assert!(matches!(stage.courier.offer().await, Offer::Withdraw { .. }));
+        let reserved = stage.edge.mail(1, "a@example.net").await;
+        if matches!(reserved, Answer::Reserved { .. }) {
+            ask_for(&mut stage.edge, "y@example.org").await;
+            let refused = word(stage.edge.answer().await);
+            assert!(matches!(refused, Word::Refused(Refusal::QuotaExceeded(_))), "{refused:?}");
+        }
+    });
+    vault.drain();
+    assert_eq!(bench.count("SELECT sum(rcpts) FROM rl_quota WHERE rcpts > 0 AND key = 'shop'"), 1);
+}
+
+#[test]
 fn the_log_says_when_nobody_was_there_to_hear_that_it_was_delivered() {
     for is_there in [false, true] {
         let bench = bench();
