@@ -121,7 +121,7 @@ fn carriers(plan: &Plan) -> Vec<&Route> {
     }
     // Of what is delivered while its sender waits there are no reports.
     let is_told = |one: &&Declared| {
-        one.enabled && one.policy.reports == Reports::Mail && one.policy.delivery(Delivery::Spool) == Delivery::Spool
+        one.enabled && one.policy.reports == Reports::Mail && one.policy.delivery(Delivery::Spool) != Delivery::Direct
     };
     let told = plan.credentials.iter().filter(is_told);
     told.flat_map(|one| one.policy.senders.iter().filter_map(|rule| carrier(plan, one, rule))).collect()

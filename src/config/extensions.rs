@@ -36,7 +36,7 @@ pub fn future_release(written: &file::Listener, protocol: Protocol, findings: &m
 /// How mail leaves that comes here, of credentials that don't say.
 pub fn delivery(written: &file::Listener, protocol: Protocol, findings: &mut Findings<'_>) -> Delivery {
     let Some(mode) = &written.delivery else { return Delivery::default() };
-    let found = word(mode, "delivery", &Delivery::WORDS, &["fallback"], findings).unwrap_or_default();
+    let found = word(mode, "delivery", &Delivery::WORDS, &[], findings).unwrap_or_default();
     if found != Delivery::Spool && protocol == Protocol::Http {
         findings.refuse(mode.span(), "delivery: is for protocol = \"smtp\": HTTP answers when a message is kept");
     }

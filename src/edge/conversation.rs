@@ -4,7 +4,7 @@ pub mod begun;
 pub mod dialogue;
 mod figures;
 pub mod line;
-mod live;
+pub mod live;
 mod refusals;
 pub mod scribe;
 #[cfg(test)]

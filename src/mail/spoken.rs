@@ -58,6 +58,10 @@ impl Spoken {
         self.code < 300
     }
 
+    pub const fn is_temporary(&self) -> bool {
+        self.code / 100 == 4
+    }
+
     /// What an outcome is to whoever waits for it: the class of the answer, its enhanced code, and its words behind ours.
     pub fn of(outcome: &Outcome) -> Self {
         match outcome {

@@ -31,10 +31,21 @@ pub enum Delivery {
     Spool,
     /// Delivered while its sender waits, and never kept.
     Direct,
+    /// Delivered while its sender waits, and kept where that can't be done now.
+    Fallback,
 }
 
 impl Delivery {
-    pub const WORDS: [(&str, Self); 2] = [("spool", Self::Spool), ("direct", Self::Direct)];
+    pub const WORDS: [(&str, Self); 3] =
+        [("spool", Self::Spool), ("direct", Self::Direct), ("fallback", Self::Fallback)];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Spool => "spool",
+            Self::Direct => "direct",
+            Self::Fallback => "fallback",
+        }
+    }
 }
 
 impl Policy {
@@ -53,7 +64,7 @@ impl Policy {
     /// Errors: it would promise an answer that it can't have; in words.
     pub fn check_delivery(&self) -> Result<(), String> {
         let is_elsewhere = self.redirect.is_some() || !self.always_bcc.is_empty();
-        if self.pass_through.is_some() && (is_elsewhere || self.delivery == Some(Delivery::Spool)) {
+        if self.pass_through.is_some() && (is_elsewhere || self.delivery.is_some_and(|own| own != Delivery::Direct)) {
             return Err(
                 "pass_through: its key is not kept, so its mail can't be either: leave out redirect and always_bcc, \
                         and write delivery = \"direct\" or nothing"
@@ -61,10 +72,10 @@ impl Policy {
             );
         }
         match self.delivery {
-            Some(Delivery::Direct) if is_elsewhere => Err(
-                "delivery = \"direct\": not with redirect or always_bcc, whose recipients no sender hears of: write \"spool\""
-                    .to_owned(),
-            ),
+            Some(own @ (Delivery::Direct | Delivery::Fallback)) if is_elsewhere => Err(format!(
+                "delivery = \"{}\": not with redirect or always_bcc, whose recipients no sender hears of: write \"spool\"",
+                own.word()
+            )),
             _ => Ok(()),
         }
     }
@@ -77,19 +88,26 @@ mod tests {
 
     #[test]
     fn a_credential_says_how_its_mail_leaves_or_else_its_listener_and_what_goes_elsewhere_is_kept() {
-        use Delivery::{Direct, Spool};
+        use Delivery::{Direct, Fallback, Spool};
         let to = Address::parse("test@example.net").unwrap();
-        for (own, listener, expected) in
-            [(None, Spool, Spool), (None, Direct, Direct), (Some(Spool), Direct, Spool), (Some(Direct), Spool, Direct)]
-        {
+        for (own, listener, expected) in [
+            (None, Spool, Spool),
+            (None, Direct, Direct),
+            (None, Fallback, Fallback),
+            (Some(Spool), Direct, Spool),
+            (Some(Direct), Fallback, Direct),
+            (Some(Fallback), Spool, Fallback),
+        ] {
             let mut policy = Policy { delivery: own, ..Policy::default() };
             assert_eq!((policy.delivery(listener), policy.check()), (expected, Ok(())), "{own:?} {listener:?}");
+            let promises = matches!(own, Some(Direct | Fallback));
             policy.always_bcc = vec![to.clone()];
-            assert_eq!((policy.delivery(listener), policy.check().is_err()), (Spool, own == Some(Direct)));
+            assert_eq!((policy.delivery(listener), policy.check().is_err()), (Spool, promises));
             policy = Policy { delivery: own, redirect: Some(to.clone()), ..Policy::default() };
-            assert_eq!((policy.delivery(listener), policy.check().is_err()), (Spool, own == Some(Direct)));
+            assert_eq!((policy.delivery(listener), policy.check().is_err()), (Spool, promises));
             policy = Policy { delivery: own, pass_through: Some("provider".into()), ..Policy::default() };
-            assert_eq!((policy.delivery(listener), policy.check().is_err()), (Direct, own == Some(Spool)));
+            let may_be_kept = matches!(own, Some(Spool | Fallback));
+            assert_eq!((policy.delivery(listener), policy.check().is_err()), (Direct, may_be_kept));
             policy.redirect = Some(to.clone());
             assert!(policy.check().is_err());
         }

@@ -14,6 +14,7 @@ use super::transaction::microseconds;
 use crate::config::slice::Protocol;
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::envelope::{Manner, Utf8};
+use crate::policy::Delivery;
 use crate::policy::refusal::Refusal;
 
 /// MAIL, with authority: whether this sender may send one more message now. Takes a place for it.
@@ -78,6 +79,7 @@ pub fn room(vault: &Vault, who: &str) -> Result<(), Refusal> {
 /// What an edge must not have taken: nobody could keep to it. The edge's clock is ours, a moment earlier.
 fn unfit(from: &Sender, sender: &ReversePath, manner: &Manner, is_protected: bool) -> Option<Refusal> {
     let longest = from.listener.future_release;
+    let is_direct = from.delivery(manner) == Delivery::Direct;
     let latest = longest.map_or(0, |longest| now_us().saturating_add(microseconds(longest)));
     match () {
         () if manner.utf8 == Utf8::None && sender.as_ref().is_some_and(Address::is_international) => {
@@ -85,9 +87,9 @@ fn unfit(from: &Sender, sender: &ReversePath, manner: &Manner, is_protected: boo
         }
         () if manner.require_tls && !is_protected => Some(Refusal::RequireTls),
         () if manner.release_us.is_some_and(|release| release > latest) => Some(Refusal::HeldTooLong),
-        () if from.waits() && from.listener.protocol != Protocol::Smtp => Some(Refusal::OnlySmtp),
+        () if is_direct && from.listener.protocol != Protocol::Smtp => Some(Refusal::OnlySmtp),
         // What is to be held is kept, and is no affair of whoever waits.
-        () if manner.release_us.is_some() && from.waits() => Some(Refusal::HeldTooLong),
+        () if manner.release_us.is_some() && is_direct => Some(Refusal::HeldTooLong),
         () => None,
     }
 }

@@ -1,13 +1,15 @@
-//! Messages that are delivered while their senders wait (`delivery = "direct"`): what a session has of one, and the task that goes
+//! Messages that are delivered while their senders wait (`delivery = "direct"` or `"fallback"`): what a session has of one, and the task that goes
 //! between it and the courier.
 
 mod asking;
+mod credit;
 mod escort;
 mod hold;
 mod intent;
 mod line;
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -26,6 +28,7 @@ use crate::mail::address::Address;
 use crate::mail::envelope::Addressee;
 use crate::mail::spoken::Spoken;
 use crate::policy::refusal::Refusal;
+use credit::Credit;
 use escort::Escort;
 
 /// What a session wants of its message's task.
@@ -35,8 +38,8 @@ pub enum Order {
     /// What follows is content.
     Content,
     Chunk(Vec<u8>),
-    /// It was decided that it may go.
-    End(Box<(Sender, Transaction)>),
+    /// It was decided that it may go. With word that a message is being kept, for as long as it may be.
+    End(Box<(Sender, Transaction)>, Rc<()>),
 }
 
 /// A recipient to be asked for; or, so that it is answered in its turn, why not.
@@ -57,8 +60,12 @@ pub enum Word {
     Credit(u32),
     /// Nothing can, and this is what its sender is to be told.
     Broken(Spoken),
+    /// It goes to the upstream no more, and is to be kept.
+    Alone,
     /// The end: what the upstream said, or is said in its stead; or why it was not asked.
     Ended(Result<Spoken, Refusal>),
+    /// The end: it was kept, or could not be. It is counted.
+    Kept(Result<(), Refusal>),
 }
 
 /// Dropped when nobody waits for its end any more.
@@ -75,6 +82,11 @@ pub struct Live {
     answered: Rc<RefCell<Vec<Address>>>,
     /// Recipients that were asked for and not answered.
     asked: usize,
+    /// What the upstream can't take now is kept.
+    keeps: bool,
+    is_alone: bool,
+    /// Of one that is kept if need be.
+    pub credit: Credit,
     pub broken: Option<Spoken>,
 }
 
@@ -85,19 +97,48 @@ impl Live {
         from: &Sender,
         transaction: &Transaction,
         size: Option<u64>,
+        keeps: bool,
         tell: impl Fn(Word) + 'static,
     ) -> Self {
         let (orders, heard) = unbounded_channel();
         let ((gone, held), answered) = (oneshot::channel(), Rc::default());
         let escort = Escort::new(vault, from.clone(), transaction, size, heard, gone, Box::new(tell));
-        let escort = Escort { answered: Rc::clone(&answered), ..escort };
+        let escort = Escort { answered: Rc::clone(&answered), keeps, ..escort };
         spawn_local(escort.run());
-        Self { orders, held, from: from.clone(), answered, asked: 0, broken: None }
+        let (from, credit) = (from.clone(), Credit::default());
+        Self { orders, held, from, answered, asked: 0, keeps, is_alone: false, credit, broken: None }
     }
 
     /// Whom it is counted for, as if it had been kept: what a sender learns of mailboxes has its limits, too.
     pub fn answered_for(&self) -> Vec<Address> {
         self.answered.borrow().clone()
+    }
+
+    /// The same, with its recipients, whoever has answered for them.
+    pub fn counted(&self, recipients: &[Address]) -> Vec<Address> {
+        let answered = self.answered.borrow();
+        let known: HashSet<&Address> = answered.iter().collect();
+        answered.iter().chain(recipients.iter().filter(|one| !known.contains(one))).cloned().collect()
+    }
+
+    pub const fn keeps(&self) -> bool {
+        self.keeps
+    }
+
+    /// It goes to the upstream no more, and is to be kept.
+    pub const fn is_alone(&self) -> bool {
+        self.is_alone
+    }
+
+    /// Gives what the edge may send now.
+    pub fn alone(&mut self) -> u32 {
+        self.is_alone = true;
+        self.credit.alone()
+    }
+
+    /// The upstream takes so many octets. Gives what the edge may send for that.
+    pub fn wanted(&mut self, octets: u32) -> u32 {
+        if self.keeps { self.credit.upstream(octets) } else { octets }
     }
 
     /// Nothing comes of it.
@@ -131,15 +172,15 @@ impl Live {
     }
 
     /// Ends it, whatever becomes of the session. To be held for as long as that waits.
-    pub fn end(self, sender: Sender, transaction: Transaction) -> Held {
-        let _ = self.orders.send(Order::End(Box::new((sender, transaction))));
+    pub fn end(self, sender: Sender, transaction: Transaction, keeping: Rc<()>) -> Held {
+        let _ = self.orders.send(Order::End(Box::new((sender, transaction)), keeping));
         self.held
     }
 }
 
 /// A message comes to nothing. It is counted all the same when the upstream was asked for somebody: else whoever has a credential
 /// could go through its mailboxes.
-fn charge(vault: &Rc<Vault>, from: &Sender, reservation: Reservation, answered: &[Address]) {
+pub fn charge(vault: &Rc<Vault>, from: &Sender, reservation: Reservation, answered: &[Address]) {
     let (used, alarms) = {
         let mut authority = vault.authority.borrow_mut();
         if answered.is_empty() {

@@ -17,6 +17,7 @@ pub mod backup;
 pub mod beginning;
 pub mod cipher;
 pub mod control;
+mod custody;
 pub mod delivery;
 pub mod edge;
 pub mod feedback;

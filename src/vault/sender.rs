@@ -7,8 +7,9 @@ use uuid::Uuid;
 
 use super::audit::event::{Event, Field};
 use super::login::credentials::{Credential, Passed};
-use crate::config::slice::Counter;
+use crate::config::slice::{Counter, Protocol};
 use crate::ipc::session::Tls;
+use crate::mail::envelope::Manner;
 use crate::policy::Delivery;
 
 /// Who sends, as the session knows it.
@@ -25,10 +26,16 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Its mail is delivered while it waits. What an administrator submits is kept.
-    pub fn waits(&self) -> bool {
-        let delivery = self.credential.policy.delivery(self.listener.delivery);
-        delivery == Delivery::Direct && self.actor.is_none()
+    /// How such a message of its leaves. What an administrator submits is kept; so is, where it may be, what is to be held, and
+    /// what comes by HTTP, which answers when a message is kept.
+    pub fn delivery(&self, manner: &Manner) -> Delivery {
+        match self.credential.policy.delivery(self.listener.delivery) {
+            _ if self.actor.is_some() => Delivery::Spool,
+            Delivery::Fallback if manner.release_us.is_some() || self.listener.protocol != Protocol::Smtp => {
+                Delivery::Spool
+            }
+            found => found,
+        }
     }
 
     /// What every event of this session says.

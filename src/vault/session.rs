@@ -25,11 +25,11 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::oneshot;
 
 use super::Vault;
-use super::acceptance;
 use super::admission;
 use super::audit::event::Event;
 use super::audit::ledger::now_us;
 use super::authority::Visitor;
+use super::custody;
 use super::delivery::congestion;
 use super::live::{Held, Word};
 use super::login::credentials::{Known, Way};
@@ -47,6 +47,7 @@ use crate::mail::address::ReversePath;
 use crate::mail::envelope::Manner;
 use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
+use crate::policy::Delivery;
 use crate::policy::refusal::Refusal;
 use crate::role::Generation;
 use crate::secret::Secret;
@@ -200,14 +201,16 @@ impl Session {
             (Moment::Checking(_) | Moment::Answering(_), News::Checked(result)) => self.checked(result).await,
             (Moment::Answering(_), News::Challenge(message)) => self.challenge(message).await,
             (Moment::Content(transaction), News::Written(message, Ok(octets))) if transaction.message == message => {
+                let octets = transaction.written(octets);
                 transaction.give(octets);
-                self.say(Answer::Credit { slot, octets }).await;
+                self.give(octets).await;
             }
             (Moment::Content(transaction), News::Written(message, Err(refusal))) if transaction.message == message => {
                 transaction.fail(refusal);
                 // The edge may send the rest, which is thrown away, and learns of it at the dot.
-                transaction.give(WINDOW);
-                self.say(Answer::Credit { slot, octets: WINDOW }).await;
+                let octets = transaction.lost(WINDOW);
+                transaction.give(octets);
+                self.give(octets).await;
             }
             (Moment::Committing(message, _), News::Kept(result)) => {
                 let message = *message;
@@ -276,8 +279,9 @@ impl Session {
                 let share = self.vault.incoming.share(&principal.credential.id);
                 let mut transaction = Transaction::new(sender, manner, helo, tls, (reservation, share));
                 transaction.once = holding;
-                let live = from.waits();
-                transaction.live = live.then(|| self.begin_live(&from, &transaction, size));
+                let delivery = from.delivery(&transaction.manner);
+                let (live, keeps) = (delivery != Delivery::Spool, delivery == Delivery::Fallback);
+                transaction.live = live.then(|| self.begin_live(&from, &transaction, size, keeps));
                 let message = transaction.message;
                 self.moment = Moment::Envelope(Box::new(transaction));
                 let known = self.vault.authority.borrow().generation() == self.granted_in;
@@ -326,30 +330,19 @@ impl Session {
             return Ok(());
         }
         let message = transaction.message;
-        if let Some(live) = transaction.live.take() {
-            self.moment = Moment::Committing(message, Some(live.end(sender, *transaction)));
-            return Ok(());
-        }
+        let keeping = Rc::clone(&self.vault.keeping.borrow());
+        let asked = match transaction.live.take() {
+            Some(live) if !live.is_alone() => {
+                self.moment = Moment::Committing(message, Some(live.end(sender, *transaction, keeping)));
+                return Ok(());
+            }
+            live => live.map(|live| live.answered_for()).unwrap_or_default(),
+        };
         self.moment = Moment::Committing(message, None);
         let (vault, post, to) = (Rc::clone(&self.vault), self.post.clone(), (self.slot, self.number));
-        let keeping = Rc::clone(&self.vault.keeping.borrow());
         self.vault.finish(async move {
             let _keeping = keeping;
-            let (message, bytes) = (transaction.message, transaction.size());
-            let (reservation, segment) = (transaction.reservation.clone(), transaction.segment_name());
-            let kept = acceptance::keep(&vault, &sender, *transaction).await;
-            match kept {
-                Ok(()) => tracing::info!(%message, session = %sender.session, bytes, "a message was accepted"),
-                Err(refusal) => {
-                    if refusal.is_temporary() {
-                        tracing::error!(%message, reason = refusal.word(), "a message could not be kept");
-                    }
-                    vault.authority.borrow_mut().release(reservation);
-                    if let Some(segment) = segment {
-                        vault.segments.remove(segment).await;
-                    }
-                }
-            }
+            let kept = custody::take(&vault, &sender, *transaction, &asked).await;
             let _ = post.send((to.0, to.1, News::Kept(kept)));
         });
         Ok(())
@@ -385,6 +378,13 @@ impl Session {
 
     fn way(&self) -> Way {
         visitor::way(&self.listener, self.introduction.peer.ip())
+    }
+
+    /// Says that so many octets more may come.
+    async fn give(&self, octets: u32) {
+        if octets > 0 {
+            self.say(Answer::Credit { slot: self.slot, octets }).await;
+        }
     }
 
     async fn say(&self, answer: Answer) {

@@ -1,5 +1,7 @@
 //! One message on its way in: what is collected between MAIL and the dot, and the decision at the dot.
 
+mod passing;
+
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -164,24 +166,6 @@ impl Transaction {
         Some(length)
     }
 
-    /// Passes content of a live message on, or gives its credit back when nothing can come of it; none as for `take`.
-    pub fn pass(&mut self, octets: Vec<u8>, max_size: u64, most: u64) -> Option<u32> {
-        let length = self.count(&octets, max_size, most)?;
-        match self.live.as_ref().filter(|live| live.broken.is_none() && self.trouble.is_none()) {
-            Some(live) => {
-                self.digest.update(&octets);
-                live.pass(octets);
-                Some(0)
-            }
-            None => Some(length),
-        }
-    }
-
-    /// SHA-256 of what was passed on.
-    pub fn digest(&self) -> [u8; 32] {
-        self.digest.clone().finalize().into()
-    }
-
     /// What is in the buffer, on its way to the segment: a whole chunk, or what the last one is to hold.
     fn piece(&mut self, last: bool) -> Piece {
         let name = self.segment.get_or_insert_with(|| segment::name(self.message)).clone();
@@ -207,7 +191,7 @@ impl Transaction {
             None => {}
         }
         // What has its place there waits for nobody, and has taken of the pace already.
-        if self.live.is_none() {
+        if self.live.as_ref().is_none_or(Live::is_alone) {
             congestion::check(vault, &sender.credential, &self.sender, &self.recipients)?;
         }
         let mut authority = vault.authority.borrow_mut();
@@ -245,10 +229,8 @@ impl Transaction {
         self.changes.removed.retain(|(name, _)| grant.remove_headers.iter().any(|own| own.name() == name));
         let Authority { limits, slice, clock, .. } = &mut *authority;
         let origin = Authority::origin(slice, &sender.credential, &sender.listener, sender.address);
-        // Who was refused by the upstream was asked for all the same.
-        let asked = self.live.as_ref().map(Live::answered_for);
-        let counted = asked.as_ref().unwrap_or(&self.recipients);
-        limits.accept(&mut self.reservation, &origin, counted, self.size, clock.now())
+        let counted = self.counted();
+        limits.accept(&mut self.reservation, &origin, &counted, self.size, clock.now())
     }
 
     /// Gives back what it took, and removes what it wrote.
@@ -279,38 +261,11 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
     // Those whom it really goes to, without copies.
     let named = destinations.len().min(transaction.recipients.len());
     let now = now_us();
-    let due = transaction.manner.release_us.unwrap_or(now).max(now);
-    let (accepted, size) = {
-        let size = if let Body::Inline(content) = &body { content.len() } else { 0 };
-        let authority = vault.authority.borrow();
-        let (principal, policy) = (&sender.credential.id, &sender.credential.policy);
-        let lane = |to: &Address| authority.lane(principal, &transaction.sender, to);
-        let accepted = Accepted {
-            message: transaction.message,
-            session: sender.session,
-            principal: principal.clone(),
-            recipients: destinations.into_iter().map(|to| (to.clone(), lane(&to.address))).collect(),
-            sender: transaction.sender.clone(),
-            manner: transaction.manner.clone(),
-            body,
-            key: transaction.key.clone(),
-            bytes: transaction.size,
-            sha256,
-            accepted_us: now,
-            due_us: due,
-            // The time that it is tried begins when it may be.
-            expires_us: due.saturating_add(microseconds(authority.lifetime(policy))),
-            on_unknown: policy.on_unknown,
-            reports: policy.reports_of(transaction.is_report),
-            webhook: policy.webhook.clone(),
-            delays: policy.delays_of(transaction.is_report),
-            is_report: false,
-        };
-        (accepted, size)
-    };
+    let accepted = accepted(vault, sender, &transaction, destinations, (body, sha256), now);
+    let size = if let Body::Inline(content) = &accepted.body { content.len() } else { 0 };
     let used = vault.authority.borrow_mut().limits.used(&transaction.reservation);
     let alarms = transaction.reservation.events();
-    let urgent = accepted.is_urgent();
+    let (urgent, due) = (accepted.is_urgent(), accepted.due_us);
     let lanes: Vec<String> = accepted.recipients.iter().map(|(_, lane)| lane.clone()).collect();
     let passed_us = vault.authority.borrow().clock.passed_us();
     let once = transaction.once.take().map(|holding| (holding.row(transaction.message, passed_us), holding));
@@ -347,8 +302,44 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
     }
 }
 
+/// A message as it is kept, in all that its credential says of it.
+pub fn accepted(
+    vault: &Vault,
+    sender: &Sender,
+    transaction: &Transaction,
+    destinations: Vec<Addressee>,
+    (body, sha256): (Body, [u8; 32]),
+    now: u64,
+) -> Accepted {
+    let due = transaction.manner.release_us.unwrap_or(now).max(now);
+    let authority = vault.authority.borrow();
+    let (principal, policy) = (&sender.credential.id, &sender.credential.policy);
+    let lane = |to: &Address| authority.lane(principal, &transaction.sender, to);
+    Accepted {
+        message: transaction.message,
+        session: sender.session,
+        principal: principal.clone(),
+        recipients: destinations.into_iter().map(|to| (to.clone(), lane(&to.address))).collect(),
+        sender: transaction.sender.clone(),
+        manner: transaction.manner.clone(),
+        body,
+        key: transaction.key.clone(),
+        bytes: transaction.size,
+        sha256,
+        accepted_us: now,
+        due_us: due,
+        // The time that it is tried begins when it may be.
+        expires_us: due.saturating_add(microseconds(authority.lifetime(policy))),
+        on_unknown: policy.on_unknown,
+        reports: policy.reports_of(transaction.is_report),
+        webhook: policy.webhook.clone(),
+        delays: policy.delays_of(transaction.is_report),
+        is_report: false,
+    }
+}
+
 /// The whole body, sealed, and durable if it is a segment.
-async fn body(vault: &Vault, transaction: &mut Transaction) -> io::Result<(Body, [u8; 32])> {
+pub async fn body(vault: &Vault, transaction: &mut Transaction) -> io::Result<(Body, [u8; 32])> {
     let Some(name) = transaction.segment.clone() else {
         let mut content = std::mem::take(&mut transaction.buffer);
         let digest = Sha256::digest(&content).into();

@@ -51,7 +51,7 @@ pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings
     for table in tables {
         let written = table.get_ref();
         let delivery = written.delivery.as_ref();
-        let delivery = delivery.and_then(|mode| word(mode, "delivery", &Delivery::WORDS, &["fallback"], findings));
+        let delivery = delivery.and_then(|mode| word(mode, "delivery", &Delivery::WORDS, &[], findings));
         let on_unknown = written
             .on_unknown
             .as_ref()

@@ -7,8 +7,17 @@ use crate::ipc::session::{Answer, Ask, Word};
 use crate::ipc::waits::{ANSWER_AT_EDGE, END_AT_EDGE};
 use crate::mail::envelope::Addressee;
 use crate::mail::facts::Facts;
+use crate::mail::id::MessageId;
 use crate::mail::spoken::Spoken;
 use crate::policy::refusal::Refusal;
+
+/// What came of one.
+#[derive(Debug)]
+pub enum Passed {
+    /// By the upstream's word, or what is said in its stead.
+    Spoken(Spoken),
+    Kept(MessageId),
+}
 
 impl Visit {
     /// Whether this transaction's message is one.
@@ -27,20 +36,29 @@ impl Visit {
         self.wait(ANSWER_AT_EDGE, |inner| inner.words.pop_front()).await
     }
 
-    /// The dot: what the upstream said to it, or is said in its stead; refused; or lost, and then it may have been delivered.
-    pub async fn pass(&mut self, facts: Facts) -> Result<Result<Spoken, Refusal>, Lost> {
+    /// The dot: what the upstream said to it, or is said in its stead; kept; refused; or lost, and then it may have been delivered.
+    /// When the vault dies after it was asked, its successor is asked whether it was kept.
+    pub async fn pass(&mut self, facts: Facts) -> Result<Result<Passed, Refusal>, Lost> {
         let message = self.message.take().ok_or(Lost)?;
         self.content = false;
         // What the last of its content waited for is over: this has its own time.
         self.turn_until(Instant::now() + END_AT_EDGE);
         let slot = self.seat().await?.slot();
         self.ask(Ask::Commit { slot, facts }).await?;
-        match self.answer(END_AT_EDGE).await? {
+        let answer = match self.answer(END_AT_EDGE).await {
+            Ok(answer) => answer,
+            Err(Lost) => Answer::Kept { slot, message: self.was(message).await? },
+        };
+        match answer {
             Answer::Passed { spoken, .. } => {
                 if spoken.is_positive() {
                     tracing::info!(%message, "a message was acknowledged");
                 }
-                Ok(Ok(spoken))
+                Ok(Ok(Passed::Spoken(spoken)))
+            }
+            Answer::Kept { message, .. } => {
+                tracing::info!(%message, "a message was acknowledged");
+                Ok(Ok(Passed::Kept(message)))
             }
             Answer::Refused { refusal, .. } => Ok(Err(refusal)),
             other => {

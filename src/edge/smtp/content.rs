@@ -11,6 +11,7 @@ use super::tally::{Fault, Tally};
 use super::transaction::Setting;
 use super::wire::{Stop, Wire};
 use crate::edge::conversation::Lost;
+use crate::edge::conversation::live::Passed;
 use crate::edge::front::Phase;
 use crate::ipc::frame::MAX_CONTENT;
 use crate::mail::address::Address;
@@ -234,7 +235,10 @@ impl Content {
         };
         if setting.visit.is_live() {
             return match setting.visit.pass(facts).await {
-                Ok(Ok(spoken)) => Verdict { reply: Reply::spoken(&spoken), kept: spoken.is_positive(), end: None },
+                Ok(Ok(Passed::Kept(message))) => Verdict { reply: Reply::kept(message), kept: true, end: None },
+                Ok(Ok(Passed::Spoken(spoken))) => {
+                    Verdict { reply: Reply::spoken(&spoken), kept: spoken.is_positive(), end: None }
+                }
                 Ok(Err(refusal)) => Verdict { reply: refusal.into(), kept: false, end: None },
                 Err(Lost) => Verdict { reply: reply::LOST_AT_THE_END, kept: false, end: None },
             };

@@ -48,10 +48,15 @@ impl Escort {
             let own = self.vault.authority.borrow().lane(&self.from.credential.id, &self.sender, &addressee.address);
             let word = match refused.map_or_else(|| self.room(&asked, &addressee.address), |why| Err(why.into())) {
                 Err(denied) => Err(session::Word::Refused(self.refuse(&addressee.address, denied).await)),
-                // Its client sends it a message of its own.
-                Ok(()) if *lane.get_or_insert_with(|| own.clone()) != own => {
-                    Err(session::Word::Refused(Refusal::TooManyRecipients))
-                }
+                Ok(()) if self.is_alone => Err(session::Word::Taken),
+                Ok(()) if *lane.get_or_insert_with(|| own.clone()) != own => match self.keeps {
+                    // Its client sends it a message of its own.
+                    false => Err(session::Word::Refused(Refusal::TooManyRecipients)),
+                    true => {
+                        self.fall();
+                        Err(session::Word::Taken)
+                    }
+                },
                 Ok(()) => {
                     self.number += 1;
                     asked.push((self.number, addressee.clone()));
@@ -62,13 +67,21 @@ impl Escort {
         }
         let mut answers = match (&self.broken, lane) {
             (Some(_), _) | (_, None) => HashMap::new(),
+            _ if self.is_alone => HashMap::new(),
             _ if asked.is_empty() => HashMap::new(),
             (None, Some(lane)) => self.ask(&lane, asked, deadline).await,
         };
-        let otherwise = self.broken.clone().unwrap_or_else(Spoken::no_route);
+        // Who is put off alone would have the message twice, if others got it both ways: it goes one way for all of them.
+        if self.keeps && answers.values().any(is_put_off) {
+            self.fall();
+        }
+        let otherwise = match self.is_alone {
+            true => session::Word::Taken,
+            false => session::Word::Said(self.broken.clone().unwrap_or_else(Spoken::no_route)),
+        };
         for (addressee, word) in words {
-            let answer = |number| answers.remove(&number).unwrap_or_else(|| session::Word::Said(otherwise.clone()));
-            let word = word.map_or_else(|refused| refused, answer);
+            let mut answer = |number| answers.remove(&number).filter(|word| !(self.is_alone && is_put_off(word)));
+            let word = word.map_or_else(|own| own, |number| answer(number).unwrap_or_else(|| otherwise.clone()));
             (self.tell)(Word::Recipient(addressee, word));
         }
         self.hold.answered(Instant::now());
@@ -255,4 +268,8 @@ impl Escort {
         }
         (answers, None)
     }
+}
+
+fn is_put_off(word: &session::Word) -> bool {
+    matches!(word, session::Word::Said(spoken) if spoken.is_temporary())
 }

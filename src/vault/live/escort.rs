@@ -20,9 +20,10 @@ use crate::mail::id::MessageId;
 use crate::mail::outcome::Outcome;
 use crate::mail::spoken::Spoken;
 use crate::vault::Vault;
+use crate::vault::custody;
 use crate::vault::delivery::courier::live::{Bidding, End, Event};
 use crate::vault::sender::Sender;
-use crate::vault::transaction::Transaction;
+use crate::vault::transaction::{self, Transaction};
 
 pub struct Escort {
     pub(super) vault: Rc<Vault>,
@@ -46,6 +47,10 @@ pub struct Escort {
     pub(super) is_content: bool,
     /// Whom the upstream was asked for and has answered.
     pub(super) answered: Rc<RefCell<Vec<Address>>>,
+    /// What the upstream can't take now is kept.
+    pub(super) keeps: bool,
+    /// It goes to no upstream any more, and is kept.
+    pub(super) is_alone: bool,
     /// Of the next recipient.
     pub(super) number: u32,
 }
@@ -77,6 +82,8 @@ impl Escort {
             hold: Hold::new(Instant::now()),
             is_content: false,
             answered: Rc::default(),
+            keeps: false,
+            is_alone: false,
             number: 0,
         }
     }
@@ -98,10 +105,13 @@ impl Escort {
                         line.bid(Bidding::Content(octets));
                     }
                 }
-                Order::End(whole) => {
+                Order::End(whole, keeping) => {
                     let (sender, transaction) = *whole;
                     let vault = Rc::clone(&self.vault);
-                    vault.finish(self.end(sender, transaction));
+                    vault.finish(async move {
+                        let _keeping = keeping;
+                        self.end(sender, transaction).await;
+                    });
                     return;
                 }
             }
@@ -129,34 +139,56 @@ impl Escort {
                     continue;
                 }
             };
-            match event {
-                Event::Want(octets) if self.is_content => {
-                    self.hold.give(Instant::now(), octets);
-                    (self.tell)(Word::Credit(octets));
-                }
-                Event::Want(octets) => line.wanted = line.wanted.saturating_add(octets),
-                Event::Outcome(number, outcome) => drop(line.outcomes.insert(number, outcome)),
-                Event::Accepted(_) => {}
-                Event::Ended(end) => {
-                    let spoken = line.spoken(&end);
-                    self.over(end, spoken).await;
-                }
+            self.heard(event).await;
+        }
+    }
+
+    /// Something that comes of the courier by itself.
+    async fn heard(&mut self, event: Event) {
+        let Some(line) = &mut self.line else { return };
+        match event {
+            Event::Want(octets) if self.is_content => {
+                self.hold.give(Instant::now(), octets);
+                (self.tell)(Word::Credit(octets));
+            }
+            Event::Want(octets) => line.wanted = line.wanted.saturating_add(octets),
+            Event::Outcome(number, outcome) => drop(line.outcomes.insert(number, outcome)),
+            Event::Accepted(_) => {}
+            Event::Ended(end) => {
+                let spoken = line.spoken(&end);
+                self.over(end, spoken).await;
             }
         }
     }
 
-    /// The line is over before the end. Who was accepted there is put off, or has what was said of it.
+    /// From now on it is kept, for all its recipients: what is taken back here was delivered to nobody.
+    pub(super) fn fall(&mut self) {
+        if let Some(line) = self.line.take() {
+            line.bid(Bidding::Withdraw);
+        }
+        if !std::mem::replace(&mut self.is_alone, true) {
+            tracing::info!(message = %self.message, "it can't be passed on now, and will be kept");
+            (self.tell)(Word::Alone);
+        }
+    }
+
+    /// The line is over before the end. Who was accepted there is put off, or has what was said of it; or it is kept.
     pub(super) async fn over(&mut self, end: End, spoken: Spoken) {
         let Some(mut line) = self.line.take() else { return };
         if line.accepted.is_empty() {
             return;
         }
         line.end = Some(end);
+        let mut is_refused = true;
         for (number, outcome) in line.settle(false) {
+            is_refused &= matches!(outcome, Outcome::Failed(_) | Outcome::Unsendable(_));
             let address = line.accepted.iter().find(|(own, _)| *own == number).map(|(_, address)| address.clone());
             if let Some(address) = address {
                 intent::lost(&self.vault, &self.from, self.message, &line, &address, &outcome).await;
             }
+        }
+        if self.keeps && !is_refused {
+            return self.fall();
         }
         self.broken = Some(spoken.clone());
         (self.tell)(Word::Broken(spoken));
@@ -164,38 +196,80 @@ impl Escort {
 
     /// The end: the intent is on the disk before the courier may end it, and what became of it before its sender hears that.
     async fn end(mut self, sender: Sender, transaction: Transaction) {
-        let Some(mut line) = self.line.take() else {
-            charge(&self.vault, &self.from, transaction.reservation, &self.answered.borrow());
-            return (self.tell)(Word::Ended(Ok(self.broken.unwrap_or_else(Spoken::lost))));
+        // Word may be there already that the way is lost.
+        while let Some(event) = self.line.as_mut().and_then(Line::next) {
+            self.heard(event).await;
+        }
+        if let Some(line) = self.line.take() {
+            let word = self.pass(sender, transaction, line).await;
+            return (self.tell)(word);
+        }
+        if self.is_alone {
+            let asked = self.answered.borrow().clone();
+            let kept = custody::take(&self.vault, &sender, transaction, &asked).await;
+            return (self.tell)(Word::Kept(kept));
+        }
+        self.discard(transaction).await;
+        (self.tell)(Word::Ended(Ok(self.broken.unwrap_or_else(Spoken::lost))));
+    }
+
+    /// Nothing comes of it.
+    async fn discard(&self, transaction: Transaction) {
+        let segment = transaction.segment_name();
+        charge(&self.vault, &self.from, transaction.reservation, &self.answered.borrow());
+        if let Some(segment) = segment {
+            self.vault.segments.remove(segment).await;
+        }
+    }
+
+    /// Has the courier end it. Gives what its sender is told.
+    async fn pass(&mut self, sender: Sender, mut transaction: Transaction, mut line: Line) -> Word {
+        let body = match self.keeps {
+            true => transaction::body(&self.vault, &mut transaction).await.map(Some),
+            false => Ok(None),
         };
-        let intent = match Intent::write(&self.vault, &sender, &transaction, &line).await {
+        let intent = match body {
+            Ok(body) => Intent::write(&self.vault, &sender, &transaction, &line, body).await,
+            Err(error) => {
+                tracing::error!(message = %self.message, %error, "the body of a message could not be written");
+                Err(transaction::refusal(&error))
+            }
+        };
+        let intent = match intent {
             Ok(intent) => intent,
             Err(refusal) => {
                 line.bid(Bidding::Withdraw);
-                charge(&self.vault, &self.from, transaction.reservation, &self.answered.borrow());
-                return (self.tell)(Word::Ended(Err(refusal)));
+                self.discard(transaction).await;
+                return Word::Ended(Err(refusal));
             }
         };
-        line.bid(Bidding::End);
+        // One that ended meanwhile was told nothing, and has delivered nothing.
+        while let Some(event) = line.next() {
+            line.note(event);
+        }
+        let may_end = line.end.is_none();
+        if may_end {
+            line.bid(Bidding::End);
+        }
         let deadline = Instant::now() + END_AT_VAULT;
         while line.end.is_none() {
-            let event = tokio::select! {
-                event = line.event() => event,
+            tokio::select! {
+                event = line.event() => line.note(event),
                 () = sleep_until(deadline) => break,
-            };
-            match event {
-                Event::Want(_) | Event::Accepted(_) => {}
-                Event::Outcome(number, outcome) => drop(line.outcomes.insert(number, outcome)),
-                Event::Ended(end) => line.end = Some(end),
             }
         }
         if line.end.is_none() {
             line.bid(Bidding::Withdraw);
         }
-        let outcomes = line.settle(true);
+        let outcomes = line.settle(may_end);
         let spoken = said(self.message, outcomes.iter().map(|(_, outcome)| outcome));
-        intent.settle(&self.vault, &line, outcomes, !self.gone.is_closed()).await;
-        (self.tell)(Word::Ended(Ok(spoken)));
+        match intent.settle(&self.vault, &line, outcomes, !self.gone.is_closed()).await {
+            true => {
+                self.vault.writer.tally().accepted(&sender, transaction.size(), transaction.recipients.len());
+                Word::Kept(Ok(()))
+            }
+            false => Word::Ended(Ok(spoken)),
+        }
     }
 }
 

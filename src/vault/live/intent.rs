@@ -16,32 +16,36 @@ use crate::vault::Vault;
 use crate::vault::acceptance;
 use crate::vault::audit::event::{Event, Name};
 use crate::vault::audit::ledger::now_us;
-use crate::vault::cipher::BodyKey;
 use crate::vault::delivery::outcome::{self, PutOff};
+use crate::vault::delivery::report;
 use crate::vault::delivery::schedule::persist;
-use crate::vault::delivery::settlement::bounded;
+use crate::vault::delivery::settlement::{self, bounded};
 use crate::vault::delivery::suppression::{self, Sign};
-use crate::vault::feedback::happened::{self, Happened, Subject};
+use crate::vault::feedback::happened::{self, Happened, NOT_SENDABLE, Subject};
 use crate::vault::limits::denial::By;
 use crate::vault::limits::key::{Key, Tier};
 use crate::vault::limits::notices::POLICY;
 use crate::vault::limits::rate::HOUR_US;
+use crate::vault::queue;
 use crate::vault::sender::Sender;
 use crate::vault::store::Store;
 use crate::vault::store::keys::Lock;
+use crate::vault::store::spool::intents::otherwise;
 use crate::vault::store::spool::{Accepted, Body, Leased, Settled, State};
 use crate::vault::store::writer::NotStored;
 use crate::vault::telling;
-use crate::vault::transaction::Transaction;
+use crate::vault::transaction::{self, Transaction};
 
 /// One that is written, and not settled.
 pub struct Intent {
     leased: Leased,
+    /// Where it is kept if need be, what the log says then.
+    acceptance: Option<Vec<Event>>,
 }
 
 impl Intent {
-    /// Writes the message without its body, its recipients as those who may have it, its use of the limits, and the audit leaves,
-    /// in one transaction. **Only behind this may the upstream be told to deliver.**
+    /// Writes the message, its recipients as those who may have it, its use of the limits, and the audit leaves, in one transaction;
+    /// with its body where that is to be kept if need be. **Only behind this may the upstream be told to deliver.**
     ///
     /// Errors: nothing was written, which is so, too, where nothing is sent any more to somebody who was accepted before.
     pub async fn write(
@@ -49,30 +53,26 @@ impl Intent {
         sender: &Sender,
         transaction: &Transaction,
         line: &Line,
+        body: Option<(Body, [u8; 32])>,
     ) -> Result<Self, Refusal> {
-        let (now, bytes, sha256) = (now_us(), transaction.size(), transaction.digest());
+        let (now, keeps) = (now_us(), body.is_some());
         let recipients: Vec<Addressee> = transaction.addressees().collect();
         let events = acceptance::events(Name::MsgIntent, sender, transaction, &recipients);
-        let accepted = Accepted {
-            message: transaction.message,
-            session: sender.session,
-            principal: sender.credential.id.clone(),
-            sender: transaction.sender.clone(),
-            manner: transaction.manner.clone(),
-            recipients: recipients.iter().map(|to| (to.clone(), line.lane.clone())).collect(),
-            body: Body::Inline(Vec::new()),
-            key: BodyKey::generate(),
-            bytes,
-            sha256,
-            accepted_us: now,
-            due_us: now,
-            expires_us: now,
-            on_unknown: OnUnknown::Drop,
-            // Whoever sent it hears of it at once.
-            reports: Reports::None,
-            webhook: sender.credential.policy.webhook.clone(),
-            delays: Delays::Never,
-            is_report: false,
+        let acceptance = keeps.then(|| acceptance::events(Name::MsgAccept, sender, transaction, &recipients));
+        let body = body.unwrap_or_else(|| (Body::Inline(Vec::new()), transaction.digest()));
+        let accepted = transaction::accepted(vault, sender, transaction, recipients.clone(), body, now);
+        let lanes = recipients.iter().map(|to| (to.clone(), line.lane.clone())).collect();
+        let accepted = Accepted { recipients: lanes, ..accepted };
+        let accepted = match keeps {
+            true => accepted,
+            // Whoever sent it hears of it at once, and nobody tries it again.
+            false => Accepted {
+                expires_us: now,
+                on_unknown: OnUnknown::Drop,
+                reports: Reports::None,
+                delays: Delays::Never,
+                ..accepted
+            },
         };
         let used = vault.authority.borrow_mut().limits.used(&transaction.reservation);
         let alarms = transaction.reservation.events();
@@ -90,7 +90,8 @@ impl Intent {
             for event in &events {
                 seqs.push(store.ledger.append(event.clone())?);
             }
-            let row = store.intend(&kept, seqs.first().copied().unwrap_or_default(), job, &upstream, delivery)?;
+            let row =
+                store.intend(&kept, seqs.first().copied().unwrap_or_default(), job, &upstream, delivery, keeps)?;
             if let Some(slot) = &slot {
                 store.paces.add(slot, 1)?;
             }
@@ -101,9 +102,11 @@ impl Intent {
         match written.await {
             Ok(Ok(row)) => {
                 let recipients = (0..).zip(recipients).map(|(n, to)| (n, to, 0)).collect();
-                let Accepted { sender: from, expires_us, .. } = accepted;
-                let leased = leased(sender, accepted.message, line);
-                Ok(Self { leased: Leased { row, recipients, sender: from, expires_us, ..leased } })
+                let Accepted { sender: from, expires_us, on_unknown, reports, .. } = accepted;
+                let leased =
+                    Leased { row, recipients, sender: from, expires_us, ..leased(sender, accepted.message, line) };
+                let leased = if keeps { Leased { on_unknown, reports, ..leased } } else { leased };
+                Ok(Self { leased, acceptance })
             }
             // Of several, the upstream has some already whom it can't be told to leave out: its client comes again, and hears at RCPT.
             Ok(Err(is_all)) => {
@@ -116,56 +119,101 @@ impl Intent {
         }
     }
 
-    /// Writes what became of it, before its sender hears of that. `is_heard`: it is there to hear it.
-    pub async fn settle(self, vault: &Rc<Vault>, line: &Line, outcomes: Vec<(u32, Delivery)>, is_heard: bool) {
-        let Self { leased } = self;
+    /// Writes what became of it, before its sender hears of that. `is_heard`: it is there to hear it. True where it is kept: then
+    /// what is left of it is the spool's, as if it had come from there.
+    pub async fn settle(self, vault: &Rc<Vault>, line: &Line, outcomes: Vec<(u32, Delivery)>, is_heard: bool) -> bool {
+        let Self { leased, acceptance } = self;
+        let is_kept = acceptance.is_some() && is_left(&outcomes, leased.on_unknown);
+        let is_told = is_heard || is_kept;
+        let (retry, put_off) = (vault.authority.borrow().slice.retry.clone(), PutOff::now());
         let (mut all, mut events, mut happened) = (Vec::new(), Vec::new(), Vec::new());
         for (n, addressee, _) in &leased.recipients {
             let number = line.accepted.iter().find(|(_, address)| *address == addressee.address).map(|(n, _)| n);
             let Some((_, outcome)) = outcomes.iter().find(|(own, _)| Some(own) == number) else { continue };
-            let (name, state) = fate(&leased, outcome);
+            let (state, name) = match is_kept {
+                true => outcome::decide(&leased, 0, outcome, &retry, put_off, leased.on_unknown),
+                false => fate(&leased, outcome),
+            };
             let event = told(name, &leased, line, &addressee.address, outcome);
             // It may come again with what was delivered, and an auditor sees why.
-            let data = (!is_heard).then(|| serde_json::json!({ "client": "not-told" }).to_string());
+            let data = (!is_told).then(|| serde_json::json!({ "client": "not-told" }).to_string());
             let word = event.reason.clone().unwrap_or_default();
-            events.push(Event { data, ..event });
+            if state == State::Expired {
+                events.push(Event { name: Name::DeliverExpire, ..event.clone() });
+            }
+            events.push(Event { data: data.or(event.data.clone()), ..event });
             events.extend(outcome::by_itself(name, state, &leased, &addressee.address));
             let (said, unknown) = (bounded(outcome.said()), name == Name::DeliverUnknown);
+            let owed = is_kept && settlement::owes(&leased, *n, state, &said);
+            let settled = Settled { state, said, owed, tried: true, unknown };
             match state {
                 State::Delivered => {
-                    tracing::info!(message = %leased.message, upstream = line.place.upstream, code = said.code, "passed on");
+                    let (upstream, code) = (&line.place.upstream, settled.said.code);
+                    tracing::info!(message = %leased.message, upstream, code, "passed on");
                 }
-                _ => tell(&leased, line, &said, name),
+                _ if is_kept => settlement::tell(&leased, &line.place.upstream, &settled, name),
+                _ => tell(&leased, line, &settled.said, name),
             }
-            let settled = Settled { state, said, owed: false, tried: true, unknown };
-            happened.extend(happening(&leased, *n, &settled, line, &word, name));
+            happened.extend(match is_kept {
+                true => Happened::of(&leased, *n, &settled, &line.place.upstream, &word),
+                false => happening(&leased, *n, &settled, line, &word, name),
+            });
             all.push((*n, settled));
         }
-        if !is_heard {
+        if !is_told {
             tracing::warn!(message = %leased.message, "its client was gone, or waited no longer, when it ended");
         }
-        let (Job(job), row, subject) = (line.place.job, leased.row, Subject::of(&leased));
+        events.extend(acceptance.filter(|_| is_kept).into_iter().flatten());
+        let (Job(job), row, reports, subject) = (line.place.job, leased.row, leased.reports, Subject::of(&leased));
         let counting = counting(vault, &leased, &all);
-        persist(vault, move |store| {
+        let ended = persist(vault, move |store| {
             for (n, settled) in &all {
                 store.spool.settle(job, *n, settled)?;
+                if matches!(settled.state, State::Held(_)) {
+                    store.hold.quarantine(row)?;
+                }
             }
             store.record(events)?;
             counting.map_or(Ok(()), |count| count(store))?;
+            for number in happened.iter().filter(|one| one.reason == NOT_SENDABLE).filter_map(|one| one.number) {
+                store.outbox.unsendable(row, number)?;
+            }
             if let Some(subject) = subject {
                 happened.iter().try_for_each(|one| happened::put(store, &subject, one).map(drop))?;
             }
+            if is_kept {
+                store.intents.keep(row, reports)?;
+            }
             store.spool.release(job, now_us())?;
-            store.finish(row, now_us()).map(drop)
-        })
-        .await;
+            // Somebody may have had it dropped meanwhile.
+            let buried = queue::bury(store, row)?;
+            store.finish(row, now_us()).map(|segment| segment.or(buried))
+        });
+        if let Some(Some(segment)) = ended.await {
+            vault.segments.remove(segment).await;
+        }
+        if is_kept {
+            vault.schedule.borrow_mut().queued(vec![line.lane.clone()], Some(&leased.principal), false);
+            vault.poke.notify_one();
+            report::make_all(vault).await;
+        }
+        is_kept
     }
 }
 
+/// Whether somebody is left who is to be tried again, or of whom no one answer tells what became of him.
+fn is_left(outcomes: &[(u32, Delivery)], on_unknown: OnUnknown) -> bool {
+    let all = |test: fn(&Delivery) -> bool| outcomes.iter().all(|(_, outcome)| test(outcome));
+    let is_told = all(|outcome| matches!(outcome, Delivery::Delivered(_)))
+        || all(|outcome| matches!(outcome, Delivery::Failed(_) | Delivery::Unsendable(_)))
+        || (all(|outcome| matches!(outcome, Delivery::Unknown(_))) && otherwise(on_unknown) == OnUnknown::Drop);
+    !is_told
+}
+
 /// What an outcome is that nobody tries again.
-fn fate(leased: &Leased, outcome: &Delivery) -> (Name, State) {
+fn fate(leased: &Leased, outcome: &Delivery) -> (State, Name) {
     let (state, name) = outcome::decide(leased, 0, outcome, &[], PutOff::now(), OnUnknown::Drop);
-    (name, if state == State::Delivered { state } else { State::Failed })
+    (if state == State::Delivered { state } else { State::Failed }, name)
 }
 
 fn told(name: Name, leased: &Leased, line: &Line, recipient: &Address, outcome: &Delivery) -> Event {
@@ -208,7 +256,7 @@ pub async fn refused(
     let (message, addressee) = to;
     let leased = Leased { sender: sender.clone(), ..leased(from, message, line) };
     let leased = Leased { recipients: vec![(0, addressee.clone(), 0)], ..leased };
-    let (name, state) = fate(&leased, outcome);
+    let (state, name) = fate(&leased, outcome);
     let said = bounded(outcome.said());
     tell(&leased, line, &said, name);
     let event = told(name, &leased, line, &addressee.address, outcome);
@@ -233,7 +281,7 @@ pub async fn lost(
     outcome: &Delivery,
 ) {
     let leased = leased(from, message, line);
-    let (name, _) = fate(&leased, outcome);
+    let (_, name) = fate(&leased, outcome);
     tell(&leased, line, &bounded(outcome.said()), name);
     telling::tell(vault, told(name, &leased, line, recipient, outcome), None).await;
 }
@@ -241,7 +289,7 @@ pub async fn lost(
 /// For the service's log.
 fn tell(leased: &Leased, line: &Line, said: &Said, name: Name) {
     let (message, upstream, code, event) = (leased.message, &line.place.upstream, said.code, name.word());
-    tracing::warn!(%message, upstream, code, event, "not passed on, which its client is told");
+    tracing::warn!(%message, upstream, code, event, "not passed on now");
 }
 
 /// As the spool would have it on offer.

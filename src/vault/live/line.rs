@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use uuid::Uuid;
 
@@ -53,6 +54,24 @@ impl Line {
     /// The next event. A courier that is gone has ended all of its jobs.
     pub async fn event(&mut self) -> Event {
         self.events.recv().await.unwrap_or(Event::Ended(End::Fell))
+    }
+
+    /// One that has come already.
+    pub fn next(&mut self) -> Option<Event> {
+        match self.events.try_recv() {
+            Ok(event) => Some(event),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => (self.end.is_none()).then_some(Event::Ended(End::Fell)),
+        }
+    }
+
+    /// What comes while it ends.
+    pub fn note(&mut self, event: Event) {
+        match event {
+            Event::Want(_) | Event::Accepted(_) => {}
+            Event::Outcome(number, outcome) => drop(self.outcomes.insert(number, outcome)),
+            Event::Ended(end) => self.end = Some(end),
+        }
     }
 
     /// What its sender is told when it is over before the end.

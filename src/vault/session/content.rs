@@ -31,21 +31,14 @@ impl Session {
         let policy = self.principal.as_ref().map(|known| &known.credential.policy);
         let max_size = policy.map_or(0, |policy| self.vault.authority.borrow().max_size(policy));
         let most = policy.map_or(0, |policy| incoming::most(policy.limits.bytes_per_day, max_size));
-        if transaction.live.is_some() {
-            let credit = transaction.pass(octets, max_size, most).ok_or(Violation("content-beyond-credit"))?;
-            if credit > 0 {
-                transaction.give(credit);
-                self.say(Answer::Credit { slot: self.slot, octets: credit }).await;
-            }
-            return Ok(());
-        }
-        let taken = transaction.take(octets, max_size, most);
+        let taken = match transaction.live {
+            Some(_) => transaction.pass(octets, max_size, most),
+            None => transaction.take(octets, max_size, most),
+        };
         let (piece, credit) = taken.ok_or(Violation("content-beyond-credit"))?;
         let message = transaction.message;
-        if credit > 0 {
-            transaction.give(credit);
-            self.say(Answer::Credit { slot: self.slot, octets: credit }).await;
-        }
+        transaction.give(credit);
+        self.give(credit).await;
         let Some(piece) = piece else { return Ok(()) };
         let length = u32::try_from(piece.octets.len()).unwrap_or(u32::MAX);
         let written = self.vault.segments.append(piece).await;

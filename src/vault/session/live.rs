@@ -13,11 +13,11 @@ use crate::mail::spoken::Spoken;
 use crate::policy::refusal::Refusal;
 
 impl Session {
-    pub(super) fn begin_live(&self, from: &Sender, transaction: &Transaction, size: Option<u64>) -> Live {
+    pub(super) fn begin_live(&self, from: &Sender, transaction: &Transaction, size: Option<u64>, keeps: bool) -> Live {
         let (post, to, message) = (self.post.clone(), (self.slot, self.number), transaction.message);
         // An edge that is gone is noticed where its questions are read.
         let tell = move |word| drop(post.send((to.0, to.1, News::Live(message, word))));
-        Live::begin(&self.vault, from, transaction, size, tell)
+        Live::begin(&self.vault, from, transaction, size, keeps, tell)
     }
 
     /// RCPT: by the policy of this moment, whatever the edge was told before; then the upstream is asked.
@@ -45,19 +45,19 @@ impl Session {
 
     /// The content begins: its credit comes from the courier, or is there to read to the end what nothing can come of.
     pub(super) async fn begin_content(&mut self, mut transaction: Box<Transaction>) -> Result<(), Violation> {
-        let Some(live) = &transaction.live else { return Err(Violation("content-out-of-order")) };
+        let Some(live) = &mut transaction.live else { return Err(Violation("content-out-of-order")) };
         if live.is_asking() {
             return Err(Violation("content-out-of-order"));
         }
         live.content();
-        let is_broken = live.broken.is_some();
-        if is_broken {
-            transaction.give(WINDOW);
-        }
+        let octets = match live.broken {
+            Some(_) => WINDOW,
+            None if live.keeps() => live.credit.disk(WINDOW),
+            None => 0,
+        };
+        transaction.give(octets);
         self.moment = Moment::Content(transaction);
-        if is_broken {
-            self.say(Answer::Credit { slot: self.slot, octets: WINDOW }).await;
-        }
+        self.give(octets).await;
         Ok(())
     }
 
@@ -87,8 +87,9 @@ impl Session {
                         self.say(Answer::Recipient { slot, word }).await;
                     }
                     Word::Credit(octets) => {
+                        let octets = live.wanted(octets);
                         transaction.give(octets);
-                        self.say(Answer::Credit { slot, octets }).await;
+                        self.give(octets).await;
                     }
                     Word::Broken(spoken) => {
                         live.broken = Some(spoken);
@@ -97,7 +98,14 @@ impl Session {
                             self.say(Answer::Credit { slot, octets: WINDOW }).await;
                         }
                     }
-                    Word::Ended(_) => {}
+                    Word::Alone => {
+                        let octets = live.alone();
+                        if is_content {
+                            transaction.give(octets);
+                            self.give(octets).await;
+                        }
+                    }
+                    Word::Ended(_) | Word::Kept(_) => {}
                 }
             }
             (Moment::Committing(own, _), Word::Ended(result)) if *own == message => {
@@ -105,6 +113,13 @@ impl Session {
                 self.counts(&result);
                 match result {
                     Ok(spoken) => self.say(Answer::Passed { slot, spoken }).await,
+                    Err(refusal) => self.say(Answer::Refused { slot, refusal }).await,
+                }
+            }
+            (Moment::Committing(own, _), Word::Kept(kept)) if *own == message => {
+                self.moment = Moment::Ready;
+                match kept {
+                    Ok(()) => self.say(Answer::Kept { slot, message }).await,
                     Err(refusal) => self.say(Answer::Refused { slot, refusal }).await,
                 }
             }

@@ -210,7 +210,7 @@ impl<'c> Store<'c> {
         }
     }
 
-    /// Takes a message in that is delivered while its sender waits, as a courier has it already. Gives its row.
+    /// Takes a message in that is delivered while its sender waits, as a courier has it already; `keeps`: with its body. Gives its row.
     pub fn intend(
         &mut self,
         accepted: &Accepted,
@@ -218,8 +218,10 @@ impl<'c> Store<'c> {
         job: u64,
         upstream: &str,
         delivery: Uuid,
+        keeps: bool,
     ) -> Result<i64> {
-        let row = self.intents.intend(&mut self.spool, accepted, accept_seq, (job, upstream, delivery))?;
+        let (lease, keys) = ((job, upstream, delivery), keeps.then_some(&mut self.keys));
+        let row = self.intents.intend(&mut self.spool, accepted, accept_seq, lease, keys)?;
         self.subscribe(row, accepted).map(|()| row)
     }
 

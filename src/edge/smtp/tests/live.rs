@@ -94,14 +94,25 @@ async fn nobody_gets_354_when_the_upstream_refused_all_and_what_the_vault_refuse
 }
 
 #[tokio::test]
-async fn a_vault_that_falls_at_the_dot_leaves_a_doubt_and_nobody_else_is_asked() {
+async fn a_vault_that_falls_at_the_dot_and_does_not_come_back_leaves_a_doubt() {
     let ways =
         Ways { passed: Some(Spoken::new(250, [2, 0, 0], "passed on")), falls_at_commit: Some(true), ..Ways::default() };
     let mut room = Room::with(ways, |desk| desk.plain_login = true);
     let mut client = room.run("@mail\nC: DATA\nS: 354 *\nC: From: a@example.net\nC: .").await;
     room.house.fallen().await;
     client.run("S: 451 4.4.2 *").await;
-    assert!(room.house.seen().asked.is_empty(), "no successor knows more");
+}
+
+#[tokio::test]
+async fn its_successor_is_asked_whether_it_was_kept() {
+    let ways =
+        Ways { passed: Some(Spoken::new(250, [2, 0, 0], "passed on")), falls_at_commit: Some(true), ..Ways::default() };
+    let mut room = Room::with(ways, |desk| desk.plain_login = true);
+    let mut client = room.run("@mail\nC: DATA\nS: 354 *\nC: From: a@example.net\nC: .").await;
+    room.house.fallen().await;
+    room.house.replace(Ways::default());
+    client.run("S: 250 2.0.0 kept as *\nC: NOOP\nS: 421 4.3.2 *\n--").await;
+    assert_eq!(room.seen().asked.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,5 @@
-//! Intents: messages without a body, whose senders wait. Each is on a lease from its beginning, with all its recipients marked, so that
-//! one that the end of the vault interrupts is settled at the next start as what nobody knows about.
+//! Intents: messages whose senders wait. Each is on a lease from its beginning, with all its recipients marked, so that one that the end
+//! of the vault interrupts is settled at the next start as what nobody knows about. It has no body, but where it is kept if need be.
 
 use rusqlite::{Connection, Result, Statement, params};
 use uuid::Uuid;
@@ -7,10 +7,13 @@ use uuid::Uuid;
 use super::leases::number;
 use super::{Accepted, Spool};
 use crate::policy::OnUnknown;
+use crate::policy::reports::Reports;
 use crate::vault::audit::row::integer;
+use crate::vault::store::keys::Keys;
 
 pub struct Intents<'c> {
     mark: Statement<'c>,
+    keep: Statement<'c>,
     take: Statement<'c>,
     lease: Statement<'c>,
 }
@@ -19,7 +22,8 @@ impl<'c> Intents<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
         let sql = |sql: &str| connection.prepare(sql);
         Ok(Self {
-            mark: sql("UPDATE spool_msg SET live = 1 WHERE id = ?")?,
+            mark: sql("UPDATE spool_msg SET live = 1, untold = 1 WHERE id = ?")?,
+            keep: sql("UPDATE spool_msg SET live = 0, untold = ?2 WHERE id = ?1")?,
             take: sql("UPDATE spool_rcpt SET state = 1, job = ?, unknown = 1 WHERE msg = ?")?,
             lease: sql(
                 "INSERT INTO spool_lease(job, msg, upstream, delivery_id, leased_us, on_unknown) VALUES(?, ?, ?, ?, ?, ?)",
@@ -27,19 +31,41 @@ impl<'c> Intents<'c> {
         })
     }
 
-    /// Takes one in, on that lease. Gives its row.
+    /// Takes one in, on that lease. `keys`: those of the bodies, where it has one, and is kept if its credential wants a second
+    /// attempt at what may have been delivered. Gives its row.
     pub fn intend(
         &mut self,
         spool: &mut Spool<'_>,
         accepted: &Accepted,
         accept_seq: u64,
         (job, upstream, delivery): (u64, &str, Uuid),
+        keys: Option<&mut Keys<'_>>,
     ) -> Result<i64> {
-        let row = spool.enter(accepted, accept_seq)?;
-        self.mark.execute([row])?;
+        let on_unknown = if keys.is_some() { otherwise(accepted.on_unknown) } else { OnUnknown::Drop };
+        let row = match keys {
+            Some(keys) => spool.accept(accepted, keys, accept_seq)?,
+            None => spool.enter(accepted, accept_seq)?,
+        };
+        // Its sender is told that it failed, or hears nothing: by a report it never hears.
+        if on_unknown != OnUnknown::Retry {
+            self.mark.execute([row])?;
+        }
         self.take.execute(params![integer(job), row])?;
-        let (leased_us, on_unknown) = (integer(accepted.accepted_us), number(OnUnknown::Drop));
+        let (leased_us, on_unknown) = (integer(accepted.accepted_us), number(on_unknown));
         self.lease.execute(params![integer(job), row, upstream, delivery.as_bytes(), leased_us, on_unknown])?;
         Ok(row)
+    }
+
+    /// It waits in the spool from now on, as any other.
+    pub fn keep(&mut self, row: i64, reports: Reports) -> Result<()> {
+        self.keep.execute(params![row, reports != Reports::Mail]).map(drop)
+    }
+}
+
+/// What becomes of a message whose sender was told that it may have been delivered, and not that it is kept.
+pub const fn otherwise(on_unknown: OnUnknown) -> OnUnknown {
+    match on_unknown {
+        OnUnknown::Retry => OnUnknown::Retry,
+        OnUnknown::Hold | OnUnknown::Drop => OnUnknown::Drop,
     }
 }

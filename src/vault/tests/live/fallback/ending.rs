@@ -1,0 +1,153 @@
+//! What the upstream says to the whole, or doesn't: with the body beside the intent.
+
+use super::*;
+use crate::policy::OnUnknown;
+
+/// Up to the moment in which the courier may end it, for these recipients.
+async fn ending(bench: &Bench, vault: &mut Running, to: &[&str]) -> Stage {
+    let mut stage = Stage::set(bench, vault, to[0]).await;
+    stage.accept(1).await;
+    for (number, to) in (2..).zip(&to[1..]) {
+        ask_for(&mut stage.edge, to).await;
+        assert!(matches!(stage.courier.offer().await, Offer::Recipients { .. }));
+        stage.accept(number).await;
+    }
+    stage.content(LETTER).await;
+    stage.commit("a@example.net").await;
+    stage.end().await;
+    stage
+}
+
+#[test]
+fn behind_the_end_nobody_knows_and_it_is_kept_for_nobody() {
+    for on_unknown in [OnUnknown::Hold, OnUnknown::Drop] {
+        let mut bench = bench();
+        bench.slice.credentials[0].policy.on_unknown = on_unknown;
+        let mut vault = bench.run();
+        test(async {
+            let mut stage = Stage::set(&bench, &mut vault, "x@example.org").await;
+            stage.accept(1).await;
+            stage.content(LETTER).await;
+            stage.commit("a@example.net").await;
+            stage.end().await;
+            let Stage { mut edge, courier, .. } = stage;
+            drop(courier);
+            match edge.answer().await {
+                Answer::Passed { spoken, .. } => assert_eq!((spoken.code, spoken.status), (451, [4, 4, 2])),
+                other => panic!("{other:?}"),
+            }
+            let mut next = vault.courier().await;
+            nothing_waits(&mut next).await;
+        });
+        vault.drain();
+        assert_eq!(
+            (count(&bench, "deliver.unknown"), count(&bench, "queue.drop"), count(&bench, "queue.hold")),
+            (1, 1, 0)
+        );
+        assert_clean(&bench);
+    }
+}
+
+#[test]
+fn behind_the_end_it_is_tried_again_where_its_credential_wants_that() {
+    let bench = bench();
+    let mut vault = bench.run();
+    test(async {
+        let Stage { mut edge, courier, .. } = ending(&bench, &mut vault, &["x@example.org"]).await;
+        drop(courier);
+        let message = kept(edge.answer().await);
+        let mut next = vault.courier().await;
+        assert_eq!(from_queue(&mut next).await, (message, vec!["x@example.org".into()], LETTER.to_vec()));
+        nothing_waits(&mut next).await;
+    });
+    vault.drain();
+    let counts = ["msg.intent", "msg.accept", "deliver.unknown", "deliver.success"].map(|name| count(&bench, name));
+    assert_eq!(counts, [1, 1, 1, 1]);
+    assert_clean(&bench);
+}
+
+#[test]
+fn what_is_put_off_at_the_end_is_kept_for_those_and_who_failed_beside_others_is_reported() {
+    for on_unknown in [OnUnknown::Retry, OnUnknown::Hold] {
+        let mut bench = bench();
+        bench.slice.credentials[0].policy.on_unknown = on_unknown;
+        let mut vault = bench.run();
+        test(async {
+            let to = ["ok@example.org", "later@example.org", "no@example.org"];
+            let Stage { mut edge, mut courier, job } = ending(&bench, &mut vault, &to).await;
+            courier.say(job, 1, Outcome::Delivered(said(250))).await;
+            courier.say(job, 2, Outcome::Deferred(said(451))).await;
+            courier.say(job, 3, Outcome::Failed(said(550))).await;
+            courier.settled(job).await;
+            let message = kept(edge.answer().await);
+            let (mut seen, mut reports) = (Vec::new(), 0);
+            for _ in 0..2 {
+                let (of, to, content) = from_queue(&mut courier).await;
+                if of == message {
+                    assert_eq!(content, LETTER);
+                    seen.extend(to);
+                } else {
+                    assert_eq!(to, ["a@example.net"]);
+                    assert!(String::from_utf8_lossy(&content).contains("no@example.org"));
+                    reports += 1;
+                }
+            }
+            assert_eq!((seen, reports), (vec!["later@example.org".to_owned()], 1));
+            nothing_waits(&mut courier).await;
+        });
+        vault.drain();
+        assert_eq!((count(&bench, "msg.intent"), count(&bench, "msg.accept")), (1, 1));
+        assert_clean(&bench);
+    }
+}
+
+#[test]
+fn who_is_told_that_all_failed_has_no_report_and_nothing_is_left() {
+    let bench = bench();
+    let mut vault = bench.run();
+    test(async {
+        let mut stage = ending(&bench, &mut vault, &["x@example.org", "y@example.org"]).await;
+        for number in [1, 2] {
+            stage.courier.say(stage.job, number, Outcome::Failed(said(554))).await;
+        }
+        stage.courier.settled(stage.job).await;
+        assert_eq!(stage.spoken().await.code, 554);
+        nothing_waits(&mut stage.courier).await;
+    });
+    vault.drain();
+    assert_eq!((count(&bench, "deliver.bounce"), count(&bench, "msg.accept")), (2, 0));
+    assert_clean(&bench);
+}
+
+#[test]
+fn a_vault_that_ends_between_intent_and_outcome_has_kept_what_its_credential_wants_tried_again_and_nothing_else() {
+    for (on_unknown, is_kept) in [(OnUnknown::Retry, true), (OnUnknown::Hold, false), (OnUnknown::Drop, false)] {
+        let mut bench = bench();
+        bench.slice.credentials[0].policy.on_unknown = on_unknown;
+        let mut vault = bench.run();
+        let message = test(async {
+            let _stage = ending(&bench, &mut vault, &["x@example.org"]).await;
+            let found = vault.writer.run(|store| {
+                // It is the first message of this store.
+                store.spool.leased(1, 1, "", Uuid::nil()).map(|leased| leased.message)
+            });
+            let found = found.await.unwrap();
+            vault.abandon();
+            found
+        });
+        let mut vault = bench.run();
+        test(async {
+            let mut edge = vault.edge();
+            let was = edge.ask(Ask::Was { message }).await;
+            assert!(matches!(was, Answer::Was { committed, .. } if committed == is_kept), "{on_unknown:?} {was:?}");
+            let mut courier = vault.courier().await;
+            if is_kept {
+                assert_eq!(from_queue(&mut courier).await, (message, vec!["x@example.org".into()], LETTER.to_vec()));
+            }
+            nothing_waits(&mut courier).await;
+        });
+        vault.drain();
+        assert_eq!(count(&bench, "queue.drop"), usize::from(!is_kept));
+        assert_clean(&bench);
+    }
+}
