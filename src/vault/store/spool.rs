@@ -171,7 +171,7 @@ pub struct Spool<'c> {
     done: Statement<'c>,
     end_lease: Statement<'c>,
     release: Statement<'c>,
-    release_all: [Statement<'c>; 2],
+    release_all: [Statement<'c>; 3],
     lanes: Statement<'c>,
     waiting: Statement<'c>,
     move_to: Statement<'c>,
@@ -223,6 +223,9 @@ impl<'c> Spool<'c> {
             end_lease: sql("DELETE FROM spool_lease WHERE job = ? RETURNING msg")?,
             release: sql("UPDATE spool_rcpt SET state = 0, job = NULL, unknown = 0, next_us = ? WHERE job = ?")?,
             release_all: [
+                sql(
+                    "UPDATE spool_msg SET live = 0 WHERE live = 1 AND done_us IS NULL AND id IN (SELECT msg FROM spool_lease)",
+                )?,
                 sql("UPDATE spool_rcpt SET state = 0, job = NULL, unknown = 0 WHERE job IS NOT NULL")?,
                 sql("DELETE FROM spool_lease")?,
             ],
@@ -334,7 +337,7 @@ impl<'c> Spool<'c> {
         self.end_lease.query_row([integer(job)], |row| row.get(0)).optional()
     }
 
-    /// At start nothing is on offer, whatever was.
+    /// At start nothing is on offer, whatever was: what is left of a message whose sender waited is tried again as any other.
     pub fn release_all(&mut self) -> Result<()> {
         for statement in &mut self.release_all {
             statement.execute([])?;

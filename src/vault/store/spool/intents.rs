@@ -22,7 +22,7 @@ impl<'c> Intents<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
         let sql = |sql: &str| connection.prepare(sql);
         Ok(Self {
-            mark: sql("UPDATE spool_msg SET live = 1, untold = 1 WHERE id = ?")?,
+            mark: sql("UPDATE spool_msg SET live = 1, untold = max(untold, ?2) WHERE id = ?1")?,
             keep: sql("UPDATE spool_msg SET live = 0, untold = ?2 WHERE id = ?1")?,
             take: sql("UPDATE spool_rcpt SET state = 1, job = ?, unknown = 1 WHERE msg = ?")?,
             lease: sql(
@@ -47,9 +47,7 @@ impl<'c> Intents<'c> {
             None => spool.enter(accepted, accept_seq)?,
         };
         // Its sender is told that it failed, or hears nothing: by a report it never hears.
-        if on_unknown != OnUnknown::Retry {
-            self.mark.execute([row])?;
-        }
+        self.mark.execute(params![row, on_unknown != OnUnknown::Retry])?;
         self.take.execute(params![integer(job), row])?;
         let (leased_us, on_unknown) = (integer(accepted.accepted_us), number(on_unknown));
         self.lease.execute(params![integer(job), row, upstream, delivery.as_bytes(), leased_us, on_unknown])?;

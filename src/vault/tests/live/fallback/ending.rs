@@ -132,6 +132,9 @@ fn a_vault_that_ends_between_intent_and_outcome_has_kept_what_its_credential_wan
                 store.spool.leased(1, 1, "", Uuid::nil()).map(|leased| leased.message)
             });
             let found = found.await.unwrap();
+            // Nobody may say so as long as it can still be refused.
+            let was = vault.edge().ask(Ask::Was { message: found }).await;
+            assert!(matches!(was, Answer::Was { committed: false, .. }), "{was:?}");
             vault.abandon();
             found
         });
