@@ -280,6 +280,28 @@ fn a_courier_that_falls_at_the_dot_leaves_a_doubt_and_a_stop_lets_what_has_begun
 }
 
 #[test]
+fn content_in_chunks_and_a_reload_within_it_change_nothing_for_its_client() {
+    let (service, secret) = start(Options::default);
+    let mut session = service.log_in(&secret);
+    let (first, last) = ("From: a@example.net\r\nSubject: in chunks\r\n\r\n", "the rest\r\n".repeat(20_000));
+    assert_eq!(session.say("MAIL FROM:<a@example.net>"), 250);
+    assert_eq!(session.say("RCPT TO:<b@example.org>"), 250);
+    session.stream().write_all(format!("BDAT {}\r\n{first}", first.len()).as_bytes()).unwrap();
+    assert_eq!(session.code(), 250);
+    service.signal(Signal::SIGHUP);
+    service.await_log(0, "reload done");
+    // Its last line end is written behind it.
+    let chunk = format!("BDAT {} LAST\r\n{}", last.len(), last.strip_suffix("\r\n").unwrap());
+    let (code, words) = session.try_ask(&chunk).unwrap();
+    assert!(code == 250 && words.contains("passed on"), "{code} {words}");
+    let received = service.sink.next(PATIENCE).expect("it is there");
+    let text = String::from_utf8(received.content).unwrap();
+    assert_eq!(text.split_once("\r\n\r\n").unwrap().1, last);
+    assert_eq!((events(&service, "msg.intent").len(), events(&service, "msg.accept").len()), (1, 0));
+    service.stop();
+}
+
+#[test]
 fn postfix_is_asked_for_each_recipient_and_names_its_queue_id() {
     if !is_root() {
         println!("NOT RUN: Postfix's master must be root; the run as root does it");

@@ -1,6 +1,7 @@
 //! Messages whose senders wait: the intent is on the disk before the courier may end one, its outcome before its sender hears it, and no
 //! body ever is.
 
+mod between;
 mod fallback;
 mod passed;
 mod places;
