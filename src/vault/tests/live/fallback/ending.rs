@@ -80,6 +80,8 @@ fn what_is_put_off_at_the_end_is_kept_for_those_and_who_failed_beside_others_is_
             courier.say(job, 3, Outcome::Failed(said(550))).await;
             courier.settled(job).await;
             let message = kept(edge.answer().await);
+            let was = edge.ask(Ask::Was { message }).await;
+            assert!(matches!(was, Answer::Was { committed: true, .. }), "{was:?}");
             let (mut seen, mut reports) = (Vec::new(), 0);
             for _ in 0..2 {
                 let (of, to, content) = from_queue(&mut courier).await;
