@@ -49,6 +49,10 @@ impl Escort {
             let word = match refused.map_or_else(|| self.room(&asked, &addressee.address), |why| Err(why.into())) {
                 Err(denied) => Err(session::Word::Refused(self.refuse(&addressee.address, denied).await)),
                 Ok(()) if self.is_alone => Err(session::Word::Taken),
+                // What those before it were told is final, and so it goes no other way.
+                Ok(()) if self.broken.is_some() => {
+                    Err(session::Word::Said(self.broken.clone().unwrap_or_else(Spoken::no_route)))
+                }
                 Ok(()) if *lane.get_or_insert_with(|| own.clone()) != own => match self.keeps {
                     // Its client sends it a message of its own.
                     false => Err(session::Word::Refused(Refusal::TooManyRecipients)),

@@ -108,10 +108,7 @@ impl Escort {
                 Order::End(whole, keeping) => {
                     let (sender, transaction) = *whole;
                     let vault = Rc::clone(&self.vault);
-                    vault.finish(async move {
-                        let _keeping = keeping;
-                        self.end(sender, transaction).await;
-                    });
+                    vault.finish(self.end(sender, transaction, keeping));
                     return;
                 }
             }
@@ -195,13 +192,14 @@ impl Escort {
     }
 
     /// The end: the intent is on the disk before the courier may end it, and what became of it before its sender hears that.
-    async fn end(mut self, sender: Sender, transaction: Transaction) {
+    /// `keeping` is held by what is decided and not on the disk yet.
+    async fn end(mut self, sender: Sender, transaction: Transaction, keeping: Rc<()>) {
         // Word may be there already that the way is lost.
         while let Some(event) = self.line.as_mut().and_then(Line::next) {
             self.heard(event).await;
         }
         if let Some(line) = self.line.take() {
-            let word = self.pass(sender, transaction, line).await;
+            let word = self.pass(sender, transaction, line, keeping).await;
             return (self.tell)(word);
         }
         if self.is_alone {
@@ -223,7 +221,7 @@ impl Escort {
     }
 
     /// Has the courier end it. Gives what its sender is told.
-    async fn pass(&mut self, sender: Sender, mut transaction: Transaction, mut line: Line) -> Word {
+    async fn pass(&mut self, sender: Sender, mut transaction: Transaction, mut line: Line, keeping: Rc<()>) -> Word {
         let body = match self.keeps {
             true => transaction::body(&self.vault, &mut transaction).await.map(Some),
             false => Ok(None),
@@ -235,6 +233,8 @@ impl Escort {
                 Err(transaction::refusal(&error))
             }
         };
+        // Whoever settles the queue finds it on its lease from here on.
+        drop(keeping);
         let intent = match intent {
             Ok(intent) => intent,
             Err(refusal) => {

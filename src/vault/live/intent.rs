@@ -78,7 +78,12 @@ impl Intent {
         let alarms = transaction.reservation.events();
         let (job, delivery, upstream) = (line.place.job.0, line.delivery, line.place.upstream.clone());
         let (kept, slot) = (accepted.clone(), line.place.slot.clone());
-        let written = vault.writer.run(move |store| {
+        // An inline body counts for what is written at a time.
+        let octets = match &accepted.body {
+            Body::Inline(content) => content.len(),
+            Body::Segment(_) => 0,
+        };
+        let written = vault.writer.queue(octets, move |store| {
             let mut covered = 0;
             for (to, _) in &kept.recipients {
                 covered += usize::from(store.suppressions.covers(&kept.principal, &to.address, now)?.is_some());
@@ -99,7 +104,7 @@ impl Intent {
             store.consumption.consume(&used)?;
             Ok(Ok(row))
         });
-        match written.await {
+        match async { written.await?.answer().await }.await {
             Ok(Ok(row)) => {
                 let recipients = (0..).zip(recipients).map(|(n, to)| (n, to, 0)).collect();
                 let Accepted { sender: from, expires_us, on_unknown, reports, .. } = accepted;

@@ -12,7 +12,8 @@ pub fn patched(policy: &Policy, patch: &str) -> Result<Policy, String> {
     if let Some(mode) = patch.get("delivery").and_then(Value::as_str)
         && serde_json::from_value::<Delivery>(mode.into()).is_err()
     {
-        return Err(format!("delivery {mode:?}: write \"spool\" or \"direct\""));
+        let words: Vec<String> = Delivery::WORDS.iter().map(|(word, _)| format!("{word:?}")).collect();
+        return Err(format!("delivery {mode:?}: write {}", words.join(" or ")));
     }
     let mut value = serde_json::to_value(policy).map_err(|error| format!("the policy can't be written: {error}"))?;
     merge(&mut value, patch);
@@ -100,7 +101,7 @@ mod tests {
         for (bad, why) in [
             (r#"{"senders":["nobody"]}"#, "user@domain"),
             (r#"{"sneders":[]}"#, "sneders"),
-            (r#"{"delivery":"fallback"}"#, "\"spool\" or \"direct\""),
+            (r#"{"delivery":"falback"}"#, "\"spool\" or \"direct\" or \"fallback\""),
             (r#"{"limits":{"per_minute":null}}"#, "--per-minute"),
             ("nonsense", "can't be read"),
         ] {
