@@ -3,6 +3,7 @@
 use super::Vault;
 use super::audit::event::{Event, Field, MAX_RECIPIENTS, Name, Outcome};
 use super::sender::Sender;
+use super::store::spool::Leased;
 use super::telling;
 use super::transaction::{self, Transaction};
 use crate::mail::address::Address;
@@ -43,6 +44,27 @@ pub fn events(name: Name, sender: &Sender, transaction: &Transaction, destinatio
     let more = batches.map(|batch| further(batch, None));
     let named = named.chunks(MAX_RECIPIENTS).map(|batch| further(batch, Some(REDIRECTED)));
     std::iter::once(first).chain(more).chain(named).collect()
+}
+
+/// The same of a message whose intent alone is known, and that is kept because the gate ended before the outcome. All else is said
+/// by the event of the intent.
+pub fn interrupted(leased: &Leased) -> Vec<Event> {
+    let to: Vec<&Address> = leased.recipients.iter().map(|(_, one, _)| &one.address).collect();
+    let of = |event: Event| {
+        let event = Event { message: Some(leased.message), session: Some(leased.session), ..event };
+        event.with(Field::Account, leased.principal.clone())
+    };
+    let mut batches = to.chunks(MAX_RECIPIENTS);
+    let first = of(Event {
+        bytes: Some(leased.bytes),
+        rcpt_count: u64::try_from(to.len()).ok(),
+        data: Some(serde_json::json!({ "interrupted": true }).to_string()),
+        ..Event::new(Name::MsgAccept, Outcome::Success)
+    });
+    let first = first.sender(&leased.sender).recipients(batches.next().unwrap_or_default().iter().copied());
+    let further =
+        |batch: &[&Address]| of(Event::new(Name::MsgRecipients, Outcome::Info)).recipients(batch.iter().copied());
+    std::iter::once(first).chain(batches.map(further)).collect()
 }
 
 /// Keeps a message: see `transaction::keep`. What became of it is counted, whether anybody waits for that or not.

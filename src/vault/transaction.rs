@@ -75,6 +75,8 @@ pub struct Transaction {
     pub once: Option<Holding>,
     /// Of what was passed on of it.
     digest: Sha256,
+    /// The whole of its body, once that was made.
+    sealed: Option<(Body, [u8; 32])>,
 }
 
 impl Transaction {
@@ -106,6 +108,7 @@ impl Transaction {
             live: None,
             once: None,
             digest: Sha256::new(),
+            sealed: None,
         }
     }
 
@@ -338,8 +341,17 @@ pub fn accepted(
     }
 }
 
-/// The whole body, sealed, and durable if it is a segment.
+/// The whole body, sealed, and durable if it is a segment. It is made once, however often it is asked for.
 pub async fn body(vault: &Vault, transaction: &mut Transaction) -> io::Result<(Body, [u8; 32])> {
+    if let Some(sealed) = &transaction.sealed {
+        return Ok(sealed.clone());
+    }
+    let sealed = seal(vault, transaction).await?;
+    transaction.sealed = Some(sealed.clone());
+    Ok(sealed)
+}
+
+async fn seal(vault: &Vault, transaction: &mut Transaction) -> io::Result<(Body, [u8; 32])> {
     let Some(name) = transaction.segment.clone() else {
         let mut content = std::mem::take(&mut transaction.buffer);
         let digest = Sha256::digest(&content).into();

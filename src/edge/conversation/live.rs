@@ -42,11 +42,14 @@ impl Visit {
         let message = self.message.take().ok_or(Lost)?;
         self.content = false;
         // What the last of its content waited for is over: this has its own time.
-        self.turn_until(Instant::now() + END_AT_EDGE);
+        let until = Instant::now() + END_AT_EDGE;
+        self.turn_until(until);
         let slot = self.seat().await?.slot();
         self.ask(Ask::Commit { slot, facts }).await?;
         let answer = match self.answer(END_AT_EDGE).await {
             Ok(answer) => answer,
+            // One that is there and doesn't answer has no successor.
+            Err(Lost) if Instant::now() >= until => return Err(Lost),
             Err(Lost) => Answer::Kept { slot, message: self.was(message).await? },
         };
         match answer {

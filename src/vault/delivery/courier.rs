@@ -5,6 +5,8 @@ mod ending;
 mod ends;
 pub mod live;
 
+pub use ends::behind;
+
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::rc::Rc;

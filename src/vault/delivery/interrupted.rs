@@ -8,6 +8,8 @@ use rusqlite::Result;
 use super::outcome::{self, PutOff};
 use super::settlement::{owes, tell};
 use crate::mail::outcome::{Outcome as Delivery, Said, UNANSWERED};
+use crate::policy::OnUnknown;
+use crate::vault::acceptance;
 use crate::vault::audit::event::Name;
 use crate::vault::audit::ledger::now_us;
 use crate::vault::feedback::happened::{self, Happened, Subject};
@@ -29,6 +31,11 @@ pub fn end_leases(store: &mut Store<'_>) -> Result<()> {
         }
         let mut leased = store.spool.leased(lease.job, lease.row, "", lease.delivery)?;
         leased.recipients.retain(|(number, ..)| suspects.contains(number));
+        if lease.on_unknown == OnUnknown::Retry {
+            // An intent that waits from now on, and so is kept: the edge that asks for it hears that.
+            store.record(acceptance::interrupted(&leased))?;
+            continue;
+        }
         let (said, put_off) = (interrupted("the gate ended"), PutOff::now());
         let (mut events, subject) = (Vec::new(), Subject::of(&leased));
         for (number, addressee, attempts) in &leased.recipients {

@@ -26,8 +26,9 @@ pub async fn run(vault: Rc<Vault>) {
         };
         moved += changed.len();
         let lanes: BTreeSet<String> = changed.iter().map(|(lane, _)| lane.clone()).collect();
-        let done =
-            vault.writer.run(move |store| changed.iter().try_for_each(|(lane, one)| store.spool.move_to(one, lane)));
+        let done = vault.writer.run(move |store| {
+            changed.iter().try_for_each(|(lane, one)| store.spool.move_to(one.row, one.number, lane))
+        });
         if done.await.is_err() {
             return;
         }

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use super::hold::Hold;
-use super::intent::{self, Intent};
+use super::intent::{self, Ended, Intent, Unwritten};
 use super::line::Line;
 use super::{Order, Word, charge};
 use crate::ipc::session::Tls;
@@ -176,15 +176,17 @@ impl Escort {
             return;
         }
         line.end = Some(end);
-        let mut is_refused = true;
-        for (number, outcome) in line.settle(false) {
-            is_refused &= matches!(outcome, Outcome::Failed(_) | Outcome::Unsendable(_));
+        let outcomes = line.settle(false);
+        let falls = self.keeps && !outcomes.iter().all(|(_, outcome)| is_refused(outcome));
+        for (number, outcome) in outcomes {
+            // Who was refused beside others who are kept is tried again with them: that is not his end.
+            let outcome = if falls { Outcome::Deferred(outcome.said().clone()) } else { outcome };
             let address = line.accepted.iter().find(|(own, _)| *own == number).map(|(_, address)| address.clone());
             if let Some(address) = address {
                 intent::lost(&self.vault, &self.from, self.message, &line, &address, &outcome).await;
             }
         }
-        if self.keeps && !is_refused {
+        if falls {
             return self.fall();
         }
         self.broken = Some(spoken.clone());
@@ -203,12 +205,17 @@ impl Escort {
             return (self.tell)(word);
         }
         if self.is_alone {
-            let asked = self.answered.borrow().clone();
-            let kept = custody::take(&self.vault, &sender, transaction, &asked).await;
-            return (self.tell)(Word::Kept(kept));
+            let word = self.keep(&sender, transaction).await;
+            return (self.tell)(word);
         }
         self.discard(transaction).await;
         (self.tell)(Word::Ended(Ok(self.broken.unwrap_or_else(Spoken::lost))));
+    }
+
+    /// Keeps it, for all its recipients.
+    async fn keep(&self, sender: &Sender, transaction: Transaction) -> Word {
+        let asked = self.answered.borrow().clone();
+        Word::Kept(custody::take(&self.vault, sender, transaction, &asked).await)
     }
 
     /// Nothing comes of it.
@@ -230,19 +237,24 @@ impl Escort {
             Ok(body) => Intent::write(&self.vault, &sender, &transaction, &line, body).await,
             Err(error) => {
                 tracing::error!(message = %self.message, %error, "the body of a message could not be written");
-                Err(transaction::refusal(&error))
+                Err(Unwritten::Refused(transaction::refusal(&error)))
             }
         };
-        // Whoever settles the queue finds it on its lease from here on.
-        drop(keeping);
         let intent = match intent {
             Ok(intent) => intent,
-            Err(refusal) => {
+            // It is kept for the others.
+            Err(Unwritten::Covered) => {
+                line.bid(Bidding::Withdraw);
+                return self.keep(&sender, transaction).await;
+            }
+            Err(Unwritten::Refused(refusal)) => {
                 line.bid(Bidding::Withdraw);
                 self.discard(transaction).await;
                 return Word::Ended(Err(refusal));
             }
         };
+        // Whoever settles the queue finds it on its lease from here on.
+        drop(keeping);
         // One that ended meanwhile was told nothing, and has delivered nothing.
         while let Some(event) = line.next() {
             line.note(event);
@@ -264,11 +276,12 @@ impl Escort {
         let outcomes = line.settle(may_end);
         let spoken = said(self.message, outcomes.iter().map(|(_, outcome)| outcome));
         match intent.settle(&self.vault, &line, outcomes, !self.gone.is_closed()).await {
-            true => {
+            Ended::Kept => {
                 self.vault.writer.tally().accepted(&sender, transaction.size(), transaction.recipients.len());
                 Word::Kept(Ok(()))
             }
-            false => Word::Ended(Ok(spoken)),
+            Ended::Told => Word::Ended(Ok(spoken)),
+            Ended::Lost => Word::Ended(Ok(Spoken::unknown())),
         }
     }
 }
@@ -280,15 +293,48 @@ async fn too_long(until: Option<Instant>) {
     }
 }
 
+const fn is_refused(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Failed(_) | Outcome::Unsendable(_))
+}
+
 /// What a sender is told of all its recipients at once. Where their outcomes differ, nobody may be told that it is done.
 fn said<'a>(message: MessageId, mut outcomes: impl Iterator<Item = &'a Outcome>) -> Spoken {
     let Some(first) = outcomes.next() else { return Spoken::lost() };
-    if outcomes.any(|other| std::mem::discriminant(other) != std::mem::discriminant(first)) {
+    let is_same = |other: &Outcome| {
+        std::mem::discriminant(other) == std::mem::discriminant(first) || is_refused(other) && is_refused(first)
+    };
+    if !outcomes.all(is_same) {
         return Spoken::unknown();
     }
     let spoken = Spoken::of(first);
     match spoken.is_positive() {
         true => Spoken { text: format!("{message} {}", spoken.text), ..spoken },
         false => spoken,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::outcome::Said;
+
+    #[test]
+    fn a_sender_is_told_that_it_is_done_only_where_it_is_so_for_all() {
+        let said_by = |code: Option<u16>| Said { code, ..Said::default() };
+        let delivered = || Outcome::Delivered(said_by(Some(250)));
+        let failed = || Outcome::Failed(said_by(Some(550)));
+        let unsendable = || Outcome::Unsendable(said_by(None));
+        let deferred = || Outcome::Deferred(said_by(Some(450)));
+        for (outcomes, code) in [
+            (vec![delivered(), delivered()], 250),
+            (vec![delivered(), failed()], 451),
+            (vec![delivered(), deferred()], 451),
+            // None of them has it, whoever says so.
+            (vec![failed(), unsendable()], 550),
+            (vec![unsendable(), failed()], 554),
+            (vec![failed(), deferred()], 451),
+        ] {
+            assert_eq!(said(MessageId::now(), outcomes.iter()).code, code, "{outcomes:?}");
+        }
     }
 }

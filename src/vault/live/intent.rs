@@ -16,6 +16,8 @@ use crate::vault::Vault;
 use crate::vault::acceptance;
 use crate::vault::audit::event::{Event, Name};
 use crate::vault::audit::ledger::now_us;
+use crate::vault::delivery::courier::behind;
+use crate::vault::delivery::courier::live::End;
 use crate::vault::delivery::outcome::{self, PutOff};
 use crate::vault::delivery::report;
 use crate::vault::delivery::schedule::persist;
@@ -41,20 +43,39 @@ pub struct Intent {
     leased: Leased,
     /// Where it is kept if need be, what the log says then.
     acceptance: Option<Vec<Event>>,
+    is_urgent: bool,
+}
+
+/// Why there is no intent: nothing was written.
+pub enum Unwritten {
+    Refused(Refusal),
+    /// Nothing is sent any more to some of those who were accepted, and the upstream can't be told to leave them out.
+    Covered,
+}
+
+/// What is written of the end.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// What became of it, and nothing waits.
+    Told,
+    /// It waits in the spool, as if it had come from there.
+    Kept,
+    /// Nothing: the store is closed. The next start finds the intent, and what is said then is that nobody knows.
+    Lost,
 }
 
 impl Intent {
     /// Writes the message, its recipients as those who may have it, its use of the limits, and the audit leaves, in one transaction;
     /// with its body where that is to be kept if need be. **Only behind this may the upstream be told to deliver.**
     ///
-    /// Errors: nothing was written, which is so, too, where nothing is sent any more to somebody who was accepted before.
+    /// Errors: nothing was written.
     pub async fn write(
         vault: &Vault,
         sender: &Sender,
         transaction: &Transaction,
         line: &Line,
         body: Option<(Body, [u8; 32])>,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, Unwritten> {
         let (now, keeps) = (now_us(), body.is_some());
         let recipients: Vec<Addressee> = transaction.addressees().collect();
         let events = acceptance::events(Name::MsgIntent, sender, transaction, &recipients);
@@ -107,31 +128,33 @@ impl Intent {
         match async { written.await?.answer().await }.await {
             Ok(Ok(row)) => {
                 let recipients = (0..).zip(recipients).map(|(n, to)| (n, to, 0)).collect();
+                let is_urgent = accepted.is_urgent();
                 let Accepted { sender: from, expires_us, on_unknown, reports, .. } = accepted;
                 let leased =
                     Leased { row, recipients, sender: from, expires_us, ..leased(sender, accepted.message, line) };
                 let leased = if keeps { Leased { on_unknown, reports, ..leased } } else { leased };
-                Ok(Self { leased, acceptance })
+                Ok(Self { leased, acceptance, is_urgent })
             }
+            Ok(Err(false)) if keeps => Err(Unwritten::Covered),
             // Of several, the upstream has some already whom it can't be told to leave out: its client comes again, and hears at RCPT.
             Ok(Err(is_all)) => {
                 let refusal = if is_all { Refusal::Suppressed } else { Refusal::StoreUnavailable };
                 acceptance::refused(vault, sender, transaction, refusal).await;
-                Err(refusal)
+                Err(Unwritten::Refused(refusal))
             }
-            Err(NotStored::Full) => Err(Refusal::StoreFull),
-            Err(NotStored::Closed) => Err(Refusal::StoreUnavailable),
+            Err(NotStored::Full) => Err(Unwritten::Refused(Refusal::StoreFull)),
+            Err(NotStored::Closed) => Err(Unwritten::Refused(Refusal::StoreUnavailable)),
         }
     }
 
-    /// Writes what became of it, before its sender hears of that. `is_heard`: it is there to hear it. True where it is kept: then
-    /// what is left of it is the spool's, as if it had come from there.
-    pub async fn settle(self, vault: &Rc<Vault>, line: &Line, outcomes: Vec<(u32, Delivery)>, is_heard: bool) -> bool {
-        let Self { leased, acceptance } = self;
+    /// Writes what became of it, before its sender hears of that. `is_heard`: it is there to hear it.
+    pub async fn settle(self, vault: &Rc<Vault>, line: &Line, outcomes: Vec<(u32, Delivery)>, is_heard: bool) -> Ended {
+        let Self { leased, acceptance, is_urgent } = self;
         let is_kept = acceptance.is_some() && is_left(&outcomes, leased.on_unknown);
         let is_told = is_heard || is_kept;
         let (retry, put_off) = (vault.authority.borrow().slice.retry.clone(), PutOff::now());
         let (mut all, mut events, mut happened) = (Vec::new(), Vec::new(), Vec::new());
+        let mut lanes: Vec<(u32, String)> = Vec::new();
         for (n, addressee, _) in &leased.recipients {
             let number = line.accepted.iter().find(|(_, address)| *address == addressee.address).map(|(n, _)| n);
             let Some((_, outcome)) = outcomes.iter().find(|(own, _)| Some(own) == number) else { continue };
@@ -163,6 +186,9 @@ impl Intent {
                 true => Happened::of(&leased, *n, &settled, &line.place.upstream, &word),
                 false => happening(&leased, *n, &settled, line, &word, name),
             });
+            if matches!(state, State::Waiting(_) | State::Held(_)) {
+                lanes.push((*n, lane(vault, &leased, line, &addressee.address)));
+            }
             all.push((*n, settled));
         }
         if !is_told {
@@ -170,8 +196,9 @@ impl Intent {
         }
         events.extend(acceptance.filter(|_| is_kept).into_iter().flatten());
         let (Job(job), row, reports, subject) = (line.place.job, leased.row, leased.reports, Subject::of(&leased));
-        let counting = counting(vault, &leased, &all);
+        let (counting, moved) = (counting(vault, &leased, &all), lanes.clone());
         let ended = persist(vault, move |store| {
+            moved.iter().try_for_each(|(n, lane)| store.spool.move_to(row, *n, lane))?;
             for (n, settled) in &all {
                 store.spool.settle(job, *n, settled)?;
                 if matches!(settled.state, State::Held(_)) {
@@ -194,15 +221,32 @@ impl Intent {
             let buried = queue::bury(store, row)?;
             store.finish(row, now_us()).map(|segment| segment.or(buried))
         });
-        if let Some(Some(segment)) = ended.await {
-            vault.segments.remove(segment).await;
-        }
+        let Some(segment) = ended.await else { return Ended::Lost };
         if is_kept {
-            vault.schedule.borrow_mut().queued(vec![line.lane.clone()], Some(&leased.principal), false);
+            let lanes = lanes.into_iter().map(|(_, lane)| lane).collect();
+            vault.schedule.borrow_mut().queued(lanes, Some(&leased.principal), is_urgent);
             vault.poke.notify_one();
-            report::make_all(vault).await;
         }
-        is_kept
+        // Its sender doesn't wait for this.
+        let own = Rc::clone(vault);
+        vault.finish(async move {
+            if let Some(segment) = segment {
+                own.segments.remove(segment).await;
+            }
+            if is_kept {
+                report::make_all(&own).await;
+            }
+        });
+        if is_kept { Ended::Kept } else { Ended::Told }
+    }
+}
+
+/// Where somebody waits: by the routes of now, and for the next upstream first where this one broke its session off, as in the spool.
+fn lane(vault: &Vault, leased: &Leased, line: &Line, to: &Address) -> String {
+    let lane = vault.authority.borrow().lane(&leased.principal, &leased.sender, to);
+    match line.end {
+        Some(End::BrokenOff(_)) => behind(&lane, &line.place.upstream).unwrap_or(lane),
+        _ => lane,
     }
 }
 

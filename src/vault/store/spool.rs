@@ -192,7 +192,7 @@ impl<'c> Spool<'c> {
                  VALUES(?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?)",
             )?,
             turns: Turns::prepare(connection)?,
-            was: sql("SELECT 1 FROM spool_msg WHERE msg_id = ? AND live = 0")?,
+            was: sql(intents::WAS)?,
             next: sql("SELECT next_us FROM spool_rcpt WHERE state = 0 AND held = 0 AND lane = ? AND NOT EXISTS( \
                        SELECT 1 FROM spool_msg WHERE id = msg AND ended > 0) ORDER BY next_us LIMIT 1")?,
             due: sql("SELECT DISTINCT next_us, msg, expires_us FROM spool_rcpt CROSS JOIN spool_msg ON id = msg \
@@ -282,7 +282,7 @@ impl<'c> Spool<'c> {
         Ok(row)
     }
 
-    /// Whether that message was accepted.
+    /// Whether that message was accepted, or passed on to all whom it was for, so that nobody is to send it again.
     pub fn was(&mut self, message: MessageId) -> Result<bool> {
         self.was.exists([message.uuid().as_bytes()])
     }
@@ -366,8 +366,8 @@ impl<'c> Spool<'c> {
         rows.collect()
     }
 
-    pub fn move_to(&mut self, waiting: &Waiting, lane: &str) -> Result<()> {
-        self.move_to.execute(params![lane, waiting.row, waiting.number])?;
+    pub fn move_to(&mut self, row: i64, number: u32, lane: &str) -> Result<()> {
+        self.move_to.execute(params![lane, row, number])?;
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Messages that are delivered while their client waits: what the upstream says is what the client is told, in its turn.
 
 use super::*;
+use crate::ipc::waits::END_AT_EDGE;
 use crate::mail::spoken::Spoken;
 use crate::policy::refusal::Refusal;
 
@@ -127,4 +128,21 @@ async fn the_end_of_a_message_has_its_own_time_whatever_its_last_octets_waited_f
     // For credit, and for two questions behind it.
     tokio::time::sleep(std::time::Duration::from_secs(151)).await;
     client.run("S: 250 2.0.0 *").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vault_that_is_there_and_says_nothing_to_the_end_has_no_successor_that_is_asked() {
+    let still = Arc::default();
+    let ways =
+        Ways { passed: Some(Spoken::new(250, [2, 0, 0], "passed on")), still: Arc::clone(&still), ..Ways::default() };
+    let room = Room::with(ways, |desk| desk.plain_login = true);
+    let mut client = room.run("@mail\nC: DATA\nS: 354 *\nC: From: a@example.net\nC: \nC: x").await;
+    // All that has come is where it goes by then.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let _stands = still.write().await;
+    let begun = tokio::time::Instant::now();
+    client.run("C: .").await;
+    tokio::time::sleep(END_AT_EDGE - Duration::from_secs(1)).await;
+    client.run("S: 451 4.4.2 *").await;
+    assert_eq!(begun.elapsed().as_secs(), END_AT_EDGE.as_secs());
 }

@@ -175,7 +175,7 @@ impl Courier {
 }
 
 /// The lane with that upstream at its end; none where it is alone.
-fn behind(lane: &str, upstream: &str) -> Option<String> {
+pub fn behind(lane: &str, upstream: &str) -> Option<String> {
     let (last, mut others): (Vec<&str>, Vec<&str>) = lane.split(',').partition(|name| *name == upstream);
     if others.is_empty() || last.is_empty() {
         return None;

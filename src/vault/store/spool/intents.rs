@@ -11,6 +11,10 @@ use crate::policy::reports::Reports;
 use crate::vault::audit::row::integer;
 use crate::vault::store::keys::Keys;
 
+/// Whether a message was accepted; or passed on to all whom it was for, while its sender waited.
+pub const WAS: &str = "SELECT 1 FROM spool_msg WHERE msg_id = ? AND (live = 0 OR done_us IS NOT NULL \
+                       AND NOT EXISTS(SELECT 1 FROM spool_rcpt WHERE msg = id AND state <> 2))";
+
 pub struct Intents<'c> {
     mark: Statement<'c>,
     keep: Statement<'c>,

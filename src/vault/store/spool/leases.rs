@@ -10,7 +10,8 @@ use crate::policy::reports::Reports;
 use crate::vault::audit::row::{damaged, integer, octets, unsigned};
 use crate::vault::store::keys::{Keys, Lock};
 
-/// A lease that the end of the vault interrupted, when the message may have been delivered.
+/// A lease that the end of the vault interrupted, when the message may have been delivered: of one that is to be tried again then,
+/// none but an intent's is known.
 #[derive(Clone, Debug)]
 pub struct Interrupted {
     pub job: u64,
@@ -47,9 +48,8 @@ impl<'c> Leases<'c> {
                 sql("UPDATE spool_rcpt SET unknown = ?4 WHERE msg = ?2 AND n = ?3 AND job = ?1")?,
             ],
             suspects: sql("SELECT n FROM spool_rcpt WHERE job = ? AND unknown = 1")?,
-            interrupted: sql(
-                "SELECT job, msg, upstream, delivery_id, on_unknown FROM spool_lease WHERE on_unknown > 0 ORDER BY job",
-            )?,
+            interrupted: sql("SELECT job, msg, upstream, delivery_id, lease.on_unknown FROM spool_lease AS lease \
+                 JOIN spool_msg ON id = msg WHERE lease.on_unknown > 0 OR live = 1 ORDER BY job")?,
             turn: sql("UPDATE spool_rcpt SET lane = ?2 WHERE job = ?1")?,
         })
     }
@@ -69,7 +69,7 @@ impl<'c> Leases<'c> {
         self.suspects.query_map([integer(job)], |row| super::number(row, 0))?.collect()
     }
 
-    /// At start: the leases with a mark.
+    /// At start: the leases with a mark, and those of intents.
     pub fn interrupted(&mut self) -> Result<Vec<Interrupted>> {
         let rows = self.interrupted.query_map([], |row| {
             let on_unknown = read(row.get(4)?)?;

@@ -1,6 +1,7 @@
 //! `delivery = "fallback"`: what the upstream can't take now is kept, for all its recipients; it goes the one way or the other, and never
 //! both.
 
+mod content;
 mod ending;
 
 use super::*;
@@ -57,6 +58,13 @@ async fn from_queue(courier: &mut Courier) -> (MessageId, Vec<String>, Vec<u8>) 
     }
     courier.settled(job).await;
     (message, names, content)
+}
+
+/// Waits until the other configuration is in force.
+fn switched(vault: &Running) {
+    while !matches!(vault.parent.receive().unwrap(), Arrival::Packet(packet) if matches!(packet.message, Report::Switched(_)))
+    {
+    }
 }
 
 async fn nothing_waits(courier: &mut Courier) {
@@ -241,56 +249,6 @@ fn a_recipient_of_another_route_has_it_kept_for_all() {
 }
 
 #[test]
-fn what_is_put_off_within_the_content_is_kept_and_what_is_refused_there_is_told() {
-    for (outcome, is_kept) in [(Outcome::Deferred(said(451)), true), (Outcome::Failed(said(554)), false)] {
-        let bench = bench();
-        let mut vault = bench.run();
-        test(async {
-            let mut stage = Stage::set(&bench, &mut vault, "x@example.org").await;
-            stage.accept(1).await;
-            stage.content(LETTER).await;
-            stage.courier.say(stage.job, 1, outcome).await;
-            stage.courier.settled(stage.job).await;
-            let Stage { mut edge, mut courier, .. } = stage;
-            match (dot(&mut edge).await, is_kept) {
-                (Answer::Kept { message, .. }, true) => {
-                    assert_eq!(from_queue(&mut courier).await.0, message);
-                }
-                (Answer::Passed { spoken, .. }, false) => assert_eq!(spoken.code, 554),
-                (other, _) => panic!("{other:?}"),
-            }
-            nothing_waits(&mut courier).await;
-        });
-        vault.drain();
-        assert_eq!(count(&bench, "msg.accept"), usize::from(is_kept));
-        assert_clean(&bench);
-    }
-}
-
-#[test]
-fn the_slower_of_disk_and_upstream_gives_the_credit() {
-    let bench = bench();
-    let mut vault = bench.run();
-    test(async {
-        let mut stage = Stage::set(&bench, &mut vault, "x@example.org").await;
-        stage.accept(1).await;
-        let chunk = vec![b'x'; 10_000];
-        stage.content(&chunk).await;
-        for _ in 0..9 {
-            stage.edge.asks.send(Ask::Chunk { slot: Slot(1), octets: Octets(chunk.clone()) }).await.unwrap();
-            assert!(matches!(stage.courier.offer().await, Offer::Content { .. }));
-        }
-        // The disk has some of it by now, which is not enough: the upstream wants no more.
-        let quiet = tokio::time::timeout(Duration::from_millis(300), stage.edge.answers.receive()).await;
-        assert!(quiet.is_err(), "{quiet:?}");
-        stage.courier.tell(Progress::Want { job: stage.job, octets: 30_000 }).await;
-        let credit = stage.edge.answer().await;
-        assert!(matches!(credit, Answer::Credit { octets: 30_000, .. }), "{credit:?}");
-    });
-    vault.drain();
-}
-
-#[test]
 fn what_is_to_be_held_and_what_comes_by_http_is_kept_at_once() {
     let mut bench = bench();
     bench.slice.listeners[0].future_release = Some(Duration::from_secs(3600));
@@ -330,24 +288,6 @@ fn a_successor_says_of_what_was_kept_that_it_was() {
         assert!(matches!(was, Answer::Was { committed: true, .. }), "{was:?}");
     });
     vault.drain();
-}
-
-#[test]
-fn a_sender_that_is_too_slow_gives_its_place_to_others_and_has_it_kept() {
-    let bench = bench();
-    let mut vault = bench.run();
-    test(async {
-        let Stage { mut edge, mut courier, job } = Stage::set(&bench, &mut vault, "x@example.org").await;
-        courier.tell(Progress::Accepted { job, number: 1, is_answer: true }).await;
-        assert_eq!(word(edge.answer().await), Word::Taken);
-        let offer = courier.offer().await;
-        assert!(matches!(offer, Offer::Withdraw { .. }), "{offer:?}");
-        courier.tell(Progress::GivenUp { job }).await;
-        let message = kept(send(&mut edge, LETTER).await);
-        assert_eq!(from_queue(&mut courier).await.0, message);
-    });
-    vault.drain();
-    assert_clean(&bench);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::policy::OnUnknown;
+use crate::vault::tests::suppression::suppress;
 
 /// Up to the moment in which the courier may end it, for these recipients.
 async fn ending(bench: &Bench, vault: &mut Running, to: &[&str]) -> Stage {
@@ -152,7 +153,145 @@ fn a_vault_that_ends_between_intent_and_outcome_has_kept_what_its_credential_wan
             nothing_waits(&mut courier).await;
         });
         vault.drain();
-        assert_eq!(count(&bench, "queue.drop"), usize::from(!is_kept));
+        let counts = ["queue.drop", "msg.intent", "msg.accept"].map(|name| count(&bench, name));
+        assert_eq!(counts, [usize::from(!is_kept), 1, usize::from(is_kept)], "{on_unknown:?}");
         assert_clean(&bench);
     }
+}
+
+#[test]
+fn what_was_passed_on_to_all_is_known_as_such_by_the_next_vault_and_nothing_else_is() {
+    let (delivered, failed) = (Outcome::Delivered(said(250)), Outcome::Failed(said(550)));
+    for (outcomes, is_done) in [
+        (vec![delivered.clone(), delivered.clone()], true),
+        (vec![failed.clone(), failed.clone()], false),
+        (vec![delivered, failed], false),
+    ] {
+        let mut bench = bench();
+        bench.slice.credentials[0].policy.delivery = Some(Delivery::Direct);
+        let mut vault = bench.run();
+        let message = test(async {
+            let mut stage = ending(&bench, &mut vault, &["x@example.org", "y@example.org"]).await;
+            let found =
+                vault.writer.run(|store| store.spool.leased(1, 1, "", Uuid::nil()).map(|leased| leased.message));
+            let message = found.await.unwrap();
+            for (number, outcome) in (1..).zip(&outcomes) {
+                stage.courier.say(stage.job, number, outcome.clone()).await;
+            }
+            stage.courier.settled(stage.job).await;
+            // What the edge, which falls together with its vault, never sees.
+            stage.spoken().await;
+            message
+        });
+        vault.abandon();
+        let mut vault = bench.run();
+        test(async {
+            let was = vault.edge().ask(Ask::Was { message }).await;
+            assert!(matches!(was, Answer::Was { committed, .. } if committed == is_done), "{outcomes:?} {was:?}");
+        });
+        vault.drain();
+        assert_clean(&bench);
+    }
+}
+
+#[test]
+fn an_upstream_that_breaks_off_at_the_end_is_behind_the_others_of_the_route_for_that_message() {
+    let mut bench = bench();
+    bench.slice.upstreams.push("second".into());
+    bench.slice.routes[0].via = vec![0, 1];
+    let mut vault = bench.run();
+    test(async {
+        let mut stage = ending(&bench, &mut vault, &["x@example.org"]).await;
+        let mut second = vault.courier_of("second").await;
+        stage.courier.tell(Progress::BrokenOff { job: stage.job, said: said(421) }).await;
+        let message = kept(stage.edge.answer().await);
+        assert_eq!(from_queue(&mut second).await, (message, vec!["x@example.org".into()], LETTER.to_vec()));
+        nothing_waits(&mut stage.courier).await;
+    });
+    vault.drain();
+    assert_clean(&bench);
+}
+
+#[test]
+fn what_is_kept_at_the_end_goes_by_the_routes_of_that_moment() {
+    let mut bench = bench();
+    bench.slice.upstreams.push("second".into());
+    let mut vault = bench.run();
+    test(async {
+        let mut stage = ending(&bench, &mut vault, &["x@example.org"]).await;
+        let mut second = vault.courier_of("second").await;
+        let mut slice = bench.slice.clone();
+        slice.routes[0].via = vec![1];
+        vault.switch(&slice, Generation(2));
+        switched(&vault);
+        stage.courier.say(stage.job, 1, Outcome::Deferred(said(451))).await;
+        stage.courier.settled(stage.job).await;
+        let message = kept(stage.edge.answer().await);
+        assert_eq!(from_queue(&mut second).await, (message, vec!["x@example.org".into()], LETTER.to_vec()));
+        nothing_waits(&mut stage.courier).await;
+    });
+    vault.drain();
+    assert_clean(&bench);
+}
+
+#[test]
+fn who_is_suppressed_before_the_end_has_it_kept_for_the_others() {
+    let bench = bench();
+    let mut vault = bench.run();
+    test(async {
+        let mut stage = Stage::set(&bench, &mut vault, "gone@example.org").await;
+        stage.accept(1).await;
+        ask_for(&mut stage.edge, "y@example.org").await;
+        assert!(matches!(stage.courier.offer().await, Offer::Recipients { .. }));
+        stage.accept(2).await;
+        stage.content(LETTER).await;
+        suppress(&mut vault, "gone@example.org", None).await;
+        stage.commit("a@example.net").await;
+        assert!(matches!(stage.courier.offer().await, Offer::Withdraw { .. }));
+        stage.courier.tell(Progress::GivenUp { job: stage.job }).await;
+        let message = kept(stage.edge.answer().await);
+        assert_eq!(from_queue(&mut stage.courier).await, (message, vec!["y@example.org".into()], LETTER.to_vec()));
+    });
+    vault.drain();
+    assert_eq!((count(&bench, "msg.intent"), count(&bench, "msg.accept"), count(&bench, "msg.reject")), (0, 1, 0));
+}
+
+#[test]
+fn without_room_for_the_intent_nothing_is_delivered_and_nothing_is_kept() {
+    let bench = bench();
+    let mut vault = bench.run();
+    test(async {
+        let mut stage = Stage::set(&bench, &mut vault, "x@example.org").await;
+        stage.accept(1).await;
+        stage.content(LETTER).await;
+        // The disk is busy, and full for what is written next.
+        let ((gate, shut), (begins, begun)) = (std::sync::mpsc::channel::<()>(), std::sync::mpsc::channel());
+        let busy = vault.writer.queue(0, move |_| {
+            begins.send(()).unwrap();
+            shut.recv().unwrap();
+            Ok(())
+        });
+        let busy = busy.await.unwrap();
+        begun.recv().unwrap();
+        let full = || rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL), None);
+        let fails = vault.writer.queue(0, move |_| Err::<(), _>(full())).await.unwrap();
+        stage.commit("a@example.net").await;
+        // Behind some turns of the vault the intent waits for the disk, too.
+        for number in 2..20 {
+            let capsule = bench.capsule(stage.edge.instance, 1, "192.0.2.1");
+            let opened = stage.edge.ask(Ask::Open { slot: Slot(number), capsule, via: Via::Direct }).await;
+            assert!(matches!(opened, Answer::Opened { .. }), "{opened:?}");
+        }
+        gate.send(()).unwrap();
+        busy.answer().await.unwrap();
+        fails.answer().await.unwrap_err();
+        let refused = stage.edge.answer().await;
+        assert!(matches!(refused, Answer::Refused { refusal: Refusal::StoreFull, .. }), "{refused:?}");
+        assert!(matches!(stage.courier.offer().await, Offer::Withdraw { .. }), "and no end");
+        stage.courier.tell(Progress::GivenUp { job: stage.job }).await;
+        nothing_waits(&mut stage.courier).await;
+    });
+    vault.drain();
+    assert_eq!(["msg.intent", "msg.accept"].map(|name| count(&bench, name)), [0, 0]);
+    assert_clean(&bench);
 }
