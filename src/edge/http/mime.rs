@@ -77,7 +77,10 @@ pub fn compose(letter: &Letter, when: &Zoned) -> Vec<u8> {
         }
     }
     if let Some(subject) = &letter.subject {
-        write(&mut out, "Subject", &Text::new(subject.as_str()));
+        match subject.as_str() {
+            text if text.contains("=?") => write(&mut out, "Subject", &Raw::new(encoded(text))),
+            text => write(&mut out, "Subject", &Text::new(text)),
+        }
     }
     for field in &letter.fields {
         match field.kind {
@@ -100,6 +103,19 @@ fn write(out: &mut Vec<u8>, name: &str, value: &impl Header) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
     value.write_header(out, name.len() + 2);
+}
+
+/// Words in base64 (RFC 2047), whatever the text is: one that looks like such a word would be read as what it isn't.
+fn encoded(text: &str) -> String {
+    /// Octets that make a word of at most 75 (section 2), with its charset and signs.
+    const WORD: usize = 45;
+    let (mut words, mut rest) = (Vec::new(), text);
+    while !rest.is_empty() {
+        let (word, others) = rest.split_at(rest.floor_char_boundary(WORD));
+        words.push(format!("=?utf-8?B?{}?=", STANDARD.encode(word)));
+        rest = others;
+    }
+    words.join("\r\n ")
 }
 
 fn date(when: &Zoned) -> String {

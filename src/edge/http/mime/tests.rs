@@ -52,6 +52,18 @@ fn a_plain_message_reads_as_it_was_written() {
 }
 
 #[test]
+fn a_subject_that_looks_encoded_is_read_as_it_was_written() {
+    for subject in
+        ["=?utf-8?Q?a=0D=0ABcc:_x@example.com?=", "x =?utf-8?B??= y", &format!("=?{}", "\u{e9}\u{1f4e7} ".repeat(40))]
+    {
+        let more = format!(r#""to":"b@example.org","text":"x","subject":{}"#, serde_json::json!(subject));
+        let message = message(&more);
+        let read = mail_parser::MessageParser::default().parse(message.as_bytes()).unwrap();
+        assert_eq!(read.subject(), Some(subject), "{message}");
+    }
+}
+
+#[test]
 fn the_trace_names_the_gate_the_way_and_the_time_and_not_the_client() {
     let id: MessageId = "01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e".parse().unwrap();
     let letter = letter(r#""to":"b@example.org","text":"x""#);
