@@ -22,6 +22,20 @@ struct Fate {
     ended: BTreeSet<Mark>,
 }
 
+impl Fate {
+    /// Somebody got it, or never will. Whom the upstream refused before the message was taken has an end in the log before that, and
+    /// none of what was taken.
+    fn end(&mut self, mark: Mark) {
+        if self.accepted.keys().next().is_some_and(|taken| taken.0 < mark.0) {
+            self.ended.insert(mark);
+        }
+    }
+
+    fn is_lost(&self) -> bool {
+        self.ended.len() < self.accepted.len()
+    }
+}
+
 /// What was accepted behind the point where the present log parts from those of before.
 #[derive(Default)]
 pub struct Lost(BTreeMap<MessageId, Fate>);
@@ -41,7 +55,7 @@ impl Lost {
             before.recipients(event, from, |found, mark, _, _| {
                 let id = found.get("msg_id").and_then(|id| id.parse().ok());
                 if let Some(fate) = id.and_then(|id: MessageId| self.0.get_mut(&id)) {
-                    fate.ended.insert(mark);
+                    fate.end(mark);
                 }
             })?;
         }
@@ -49,7 +63,7 @@ impl Lost {
     }
 
     fn messages(&self) -> impl Iterator<Item = (&MessageId, &Fate)> {
-        self.0.iter().filter(|(_, fate)| fate.ended.len() < fate.accepted.len())
+        self.0.iter().filter(|(_, fate)| fate.is_lost())
     }
 
     /// For a program.
@@ -82,5 +96,21 @@ impl Lost {
             told += &format!("\n  and {} more: --json names all", count - NAMED);
         }
         told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_refused_before_it_was_taken_is_no_end_of_what_was() {
+        let mark = |place| (place, String::new(), 0);
+        let mut fate = Fate::default();
+        fate.accepted.insert(mark(8), "ann".to_owned());
+        fate.end(mark(7));
+        assert!(fate.is_lost(), "bob was refused, and ann has nothing");
+        fate.end(mark(9));
+        assert!(!fate.is_lost());
     }
 }

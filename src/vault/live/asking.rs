@@ -76,7 +76,8 @@ impl Escort {
             (None, Some(lane)) => self.ask(&lane, asked, deadline).await,
         };
         // Who is put off alone would have the message twice, if others got it both ways: it goes one way for all of them.
-        if self.keeps && answers.values().any(is_put_off) {
+        // What those before this batch were told is final, and so it goes no other way.
+        if self.keeps && self.broken.is_none() && answers.values().any(is_put_off) {
             self.fall();
         }
         let otherwise = match self.is_alone {

@@ -153,7 +153,9 @@ impl Intent {
         let is_kept = acceptance.is_some() && is_left(&outcomes, leased.on_unknown);
         let is_told = is_heard || is_kept;
         let (retry, put_off) = (vault.authority.borrow().slice.retry.clone(), PutOff::now());
-        let (mut all, mut events, mut happened) = (Vec::new(), Vec::new(), Vec::new());
+        // Before its outcomes, as of all mail: `queue reconcile` counts the ends behind it.
+        let mut events: Vec<Event> = acceptance.filter(|_| is_kept).into_iter().flatten().collect();
+        let (mut all, mut happened) = (Vec::new(), Vec::new());
         let mut lanes: Vec<(u32, String)> = Vec::new();
         for (n, addressee, _) in &leased.recipients {
             let number = line.accepted.iter().find(|(_, address)| *address == addressee.address).map(|(n, _)| n);
@@ -194,7 +196,6 @@ impl Intent {
         if !is_told {
             tracing::warn!(message = %leased.message, "its client was gone, or waited no longer, when it ended");
         }
-        events.extend(acceptance.filter(|_| is_kept).into_iter().flatten());
         let (Job(job), row, reports, subject) = (line.place.job, leased.row, leased.reports, Subject::of(&leased));
         let (counting, moved) = (counting(vault, &leased, &all), lanes.clone());
         let ended = persist(vault, move |store| {
