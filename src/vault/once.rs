@@ -17,7 +17,7 @@ use crate::log::flood::Flood;
 use crate::mail::id::MessageId;
 use crate::secret::Secret;
 
-/// How long what came of a request is known: clients give up long before.
+/// How long what came of a request is known, from when its message may leave: clients give up long before.
 pub const KEPT_US: u64 = 24 * 3_600_000_000;
 /// Of one credential, and of all: some 400 octets each. The oldest of a credential make room for its own, and of whoever has the
 /// most for those of all, so that nobody's are pushed out by others who have fewer.
@@ -66,12 +66,15 @@ pub struct Holding {
 }
 
 impl Onces {
-    /// With those that are on the disk, the oldest first. One that a clock which was wrong dated later than any can be over is
-    /// over when one of now is.
+    /// With those that are on the disk, the oldest first. One whose message a clock that was wrong dated later than now is known as
+    /// long as if that had come now.
     pub fn new(secret: Secret<[u8; 32]>, rows: Vec<Row>, now_us: u64) -> Rc<Self> {
         let mut known = Known::default();
-        let latest = now_us.saturating_add(KEPT_US);
-        rows.into_iter().for_each(|row| drop(known.add(Row { expires_us: row.expires_us.min(latest), ..row })));
+        for row in rows {
+            let came_us = row.message.time_ms().unwrap_or_default().saturating_mul(1000);
+            let expires_us = row.expires_us.saturating_sub(came_us.saturating_sub(now_us));
+            known.add(Row { expires_us, ..row });
+        }
         Rc::new(Self { secret, evicted: Flood::default(), known: RefCell::new(known) })
     }
 
@@ -99,15 +102,13 @@ impl Onces {
     pub fn sweep(&self, now_us: u64) {
         let mut known = self.known.borrow_mut();
         let Known { done, orders, .. } = &mut *known;
-        for order in orders.values_mut() {
-            while let Some(oldest) = order.front()
-                && done.get(oldest).is_none_or(|row| row.expires_us <= now_us)
-            {
-                done.remove(oldest);
-                order.pop_front();
-            }
+        let before = done.len();
+        // The first that came is not the first to be over: what is to leave later is known for longer.
+        done.retain(|_, row| row.expires_us > now_us);
+        if done.len() < before {
+            orders.values_mut().for_each(|order| order.retain(|tag| done.contains_key(tag)));
+            orders.retain(|_, order| !order.is_empty());
         }
-        orders.retain(|_, order| !order.is_empty());
     }
 
     /// Lets go of what a credential had: another may have its name.
@@ -161,17 +162,16 @@ impl Known {
 }
 
 impl Holding {
-    /// What is to be written with its message.
-    pub fn row(&self, message: MessageId, now_us: u64) -> Row {
+    /// What is to be written with its message, which may leave at that time: a client that asks again while it waits gets no second one.
+    pub fn row(&self, message: MessageId, leaves_us: u64) -> Row {
         let (tag, principal, fingerprint) = (self.tag, self.principal.clone(), self.fingerprint);
-        Row { tag, principal, fingerprint, message, expires_us: now_us.saturating_add(KEPT_US) }
+        Row { tag, principal, fingerprint, message, expires_us: leaves_us.saturating_add(KEPT_US) }
     }
 
     /// It is written. Gives those that made room, which are to be forgotten on the disk too.
-    pub fn done(self, row: Row) -> Vec<Row> {
-        let before = row.expires_us.saturating_sub(KEPT_US);
+    pub fn done(self, row: Row, now_us: u64) -> Vec<Row> {
         let gone = self.all.known.borrow_mut().add(row);
-        for early in gone.iter().filter(|gone| gone.expires_us > before) {
+        for early in gone.iter().filter(|gone| gone.expires_us > now_us) {
             let further = |keys| tracing::warn!(keys, "further Idempotency-Keys were forgotten before their time");
             if self.all.evicted.has_line(further) {
                 let account = &early.principal;
@@ -208,7 +208,7 @@ mod tests {
             panic!("known")
         };
         let row = holding.row(message, NOW);
-        (message, holding.done(row))
+        (message, holding.done(row, NOW))
     }
 
     #[test]
@@ -223,7 +223,7 @@ mod tests {
         // Nothing came of it: the key is free.
         let Verdict::New(holding) = all.begin("shop", &once(1, 2), NOW) else { panic!("not free") };
         let row = holding.row(MessageId::now(), NOW);
-        assert_eq!(holding.done(row.clone()), Vec::new());
+        assert_eq!(holding.done(row.clone(), NOW), Vec::new());
         let is_same = |all: &Rc<Onces>| matches!(all.begin("shop", &once(1, 2), NOW), Verdict::Repeated(message) if message == row.message);
         assert!(is_same(&all) && matches!(all.begin("shop", &once(1, 1), NOW), Verdict::Reused));
         assert!(matches!(all.begin("billing", &once(1, 2), NOW), Verdict::New(_)));
@@ -263,15 +263,37 @@ mod tests {
     }
 
     #[test]
-    fn a_date_that_a_wrong_clock_gave_is_no_later_than_one_of_now() {
-        let row = {
+    fn what_a_wrong_clock_dated_is_known_no_longer_than_what_comes_now() {
+        let of_then = |seconds: u64, leaves_us| {
             let all = onces(7, Vec::new());
             let Verdict::New(holding) = all.begin("shop", &once(1, 1), NOW) else { panic!("not new") };
-            holding.row(MessageId::now(), NOW * 2)
+            let id = uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, 0));
+            holding.row(MessageId::from(id), leaves_us)
         };
-        let all = onces(7, vec![row]);
-        assert!(matches!(all.begin("shop", &once(1, 1), NOW + KEPT_US - 1), Verdict::Repeated(_)));
-        assert!(matches!(all.begin("shop", &once(1, 1), NOW + KEPT_US), Verdict::New(_)));
+        let (then, hour) = (NOW * 2, 3_600_000_000);
+        for (leaves_us, known_us) in [(then, KEPT_US), (then + hour, KEPT_US + hour)] {
+            let all = onces(7, vec![of_then(then / 1_000_000, leaves_us)]);
+            assert!(matches!(all.begin("shop", &once(1, 1), NOW + known_us - 1), Verdict::Repeated(_)));
+            assert!(matches!(all.begin("shop", &once(1, 1), NOW + known_us), Verdict::New(_)));
+        }
+    }
+
+    #[test]
+    fn what_is_to_leave_later_is_known_until_a_day_after_that_and_those_that_came_later_go_before_it() {
+        let all = onces(7, Vec::new());
+        let week = 7 * KEPT_US;
+        let Verdict::New(holding) = all.begin("shop", &once(1, 1), NOW) else { panic!("not new") };
+        let row = holding.row(MessageId::now(), NOW + week);
+        holding.done(row.clone(), NOW);
+        keep(&all, "shop", [2; 32]);
+        all.sweep(NOW + KEPT_US);
+        assert_eq!((all.known.borrow().done.len(), all.known.borrow().orders["shop"].len()), (1, 1));
+        let next = onces(7, vec![row]);
+        for all in [all, next] {
+            let at = |now| all.begin("shop", &once(1, 1), now);
+            assert!(matches!(at(NOW + week + KEPT_US - 1), Verdict::Repeated(_)));
+            assert!(matches!(at(NOW + week + KEPT_US), Verdict::New(_)));
+        }
     }
 
     #[test]

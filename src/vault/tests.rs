@@ -59,6 +59,7 @@ mod limits;
 mod live;
 mod logins;
 mod loss;
+mod once;
 mod pace;
 mod poison;
 mod proxied;

@@ -271,7 +271,8 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
     let (urgent, due) = (accepted.is_urgent(), accepted.due_us);
     let lanes: Vec<String> = accepted.recipients.iter().map(|(_, lane)| lane.clone()).collect();
     let passed_us = vault.authority.borrow().clock.passed_us();
-    let once = transaction.once.take().map(|holding| (holding.row(transaction.message, passed_us), holding));
+    let leaves_us = transaction.manner.release_us.unwrap_or(passed_us).max(passed_us);
+    let once = transaction.once.take().map(|holding| (holding.row(transaction.message, leaves_us), holding));
     let row = once.as_ref().map(|(row, _)| row.clone());
     let stored = vault.writer.queue(size, move |store| {
         if suppression::covers_all(store, &accepted, named, passed_us)? {
@@ -289,7 +290,7 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
     match async { stored.await?.answer().await }.await {
         Ok(false) => Err(acceptance::suppressed(vault, sender, &transaction).await),
         Ok(true) => {
-            let gone = once.map(|(row, holding)| holding.done(row)).unwrap_or_default();
+            let gone = once.map(|(row, holding)| holding.done(row, passed_us)).unwrap_or_default();
             if !gone.is_empty() {
                 // Nobody waits for it: what is not forgotten on the disk is found there by the next vault, and over in a day.
                 drop(vault.writer.queue(0, move |store| gone.iter().try_for_each(|row| store.once.forget(row))).await);

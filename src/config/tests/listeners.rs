@@ -229,3 +229,19 @@ fn rule_o2_who_may_watch_the_service_is_listed_narrowly_and_only_where_it_is_ser
     let unserved = load(&FULL.replace(http, "serve = [\"v1\"]")).unwrap();
     assert!(unserved.vault_slice(&Secret::new([0; 32])).ops_zones.is_empty());
 }
+
+#[test]
+fn rule_x10_nothing_is_held_over_smtp_unless_it_is_written_and_nowhere_where_it_says_never() {
+    let held =
+        |text: &str| load(text).unwrap().listeners.iter().take(3).map(|one| one.future_release).collect::<Vec<_>>();
+    let three_days = Some(Duration::from_secs(3 * 86_400));
+    assert_eq!(held(FULL), [None, None, three_days]);
+    let (smtp, http) = ("zone = \"devices\"\n", "serve = [\"v1\", \"ops\"]\n");
+    let with = |line: &str, word: &str| FULL.replace(line, &format!("{line}future_release = \"{word}\"\n"));
+    assert_eq!(held(&with(smtp, "1h")), [None, Some(Duration::from_secs(3600)), three_days]);
+    for line in [smtp, http] {
+        let nowhere = held(&with(line, "never"));
+        assert_eq!(nowhere, [None, None, three_days.filter(|_| line == smtp)], "{line}");
+    }
+    assert!(complaint(smtp, "zone = \"devices\"\nfuture_release = \"none\"\n").contains("future_release: "));
+}

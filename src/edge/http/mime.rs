@@ -61,10 +61,11 @@ pub fn facts(letter: &Letter, id: MessageId, hostname: &str) -> Facts {
     }
 }
 
-/// Everything below the trace. Bcc is in the envelope alone.
+/// Everything below the trace. Bcc is in the envelope alone, and what leaves later has the date of that.
 pub fn compose(letter: &Letter, when: &Zoned) -> Vec<u8> {
     let mut out = Vec::new();
-    out.extend_from_slice(format!("Date: {}\r\n", date(when)).as_bytes());
+    let leaves = letter.scheduled_at.map(|time| time.to_zoned(TimeZone::UTC));
+    out.extend_from_slice(format!("Date: {}\r\n", date(leaves.as_ref().unwrap_or(when))).as_bytes());
     write(&mut out, "From", &mailbox(&letter.from));
     let nobody = letter.to.is_empty() && letter.cc.is_empty();
     if nobody {

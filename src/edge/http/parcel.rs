@@ -57,8 +57,13 @@ pub async fn keep(
     let release_us = scheduled_at.map(|(time, _)| schedule::release_us(time));
     let manner = Manner { release_us, ..Manner::default() };
     let sender = Some(from.address.clone());
+    let desk = &session.front.desk;
     let begun = seat.visit.mail_once(sender, size, manner, session.tls.clone(), once).await.map_err(away)?;
-    let id = match begun.map_err(|refusal| refused(refusal, session, grant, &from.pointer))? {
+    let refuse = |refusal| match (refusal, scheduled_at) {
+        (Refusal::HeldTooLong, Some((time, when))) => schedule::held_too_long(time, when, desk),
+        _ => refused(refusal, session, grant, &from.pointer),
+    };
+    let id = match begun.map_err(refuse)? {
         Begun::Reserved(id) => id,
         Begun::Repeated(id) => {
             *request = id;
@@ -66,8 +71,8 @@ pub async fn keep(
         }
     };
     *request = id;
-    let ahead = scheduled_at.map_or(Ok(()), |(time, when)| schedule::lies_ahead(time, when));
-    let (beginning, facts) = match ahead.and_then(|()| begin(id)) {
+    let may_wait = scheduled_at.map_or(Ok(()), |(time, when)| schedule::may_wait(time, when, desk));
+    let (beginning, facts) = match may_wait.and_then(|()| begin(id)) {
         Ok(begun) => begun,
         Err(fault) => {
             seat.visit.abort().await;
@@ -76,7 +81,7 @@ pub async fn keep(
     };
     match hand_over(seat, &to, &beginning, rest, facts).await {
         Ok(Ok(id)) => Ok(Kept { id, octets, repeated: false }),
-        Ok(Err(refusal)) => Err(refused(refusal, session, grant, &from.pointer)),
+        Ok(Err(refusal)) => Err(refuse(refusal)),
         Err(lost) => {
             seat.visit.abort().await;
             Err(away(lost))

@@ -22,8 +22,19 @@ pub fn time(text: &str) -> Result<Timestamp, Flaw> {
     }
 }
 
-/// Whether this listener may hold a message that was written at `when` for so long. The vault asks again.
-pub fn fits(time: Timestamp, when: &Zoned, desk: &Desk) -> Result<(), Fault> {
+/// Whether a message that was written at `when` may leave then: it is still to come, and this listener holds messages for so long. Of
+/// those that are done once it is asked after the vault: when their first request was done, another answer may have been right.
+pub fn may_wait(time: Timestamp, when: &Zoned, desk: &Desk) -> Result<(), Fault> {
+    fits(time, when, desk)?;
+    lies_ahead(time, when)
+}
+
+/// The vault, which asks again, refused it: why, as far as this listener knows. It may have been changed meanwhile.
+pub fn held_too_long(time: Timestamp, when: &Zoned, desk: &Desk) -> Fault {
+    fits(time, when, desk).err().unwrap_or_else(|| too_late(None))
+}
+
+fn fits(time: Timestamp, when: &Zoned, desk: &Desk) -> Result<(), Fault> {
     let Some(longest) = desk.future_release else {
         let message = "nothing is sent later by this listener: leave it out";
         return Err(refused("scheduling_not_supported", message.to_owned()));
@@ -34,8 +45,7 @@ pub fn fits(time: Timestamp, when: &Zoned, desk: &Desk) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Whether it is still to come. It is asked last of those that are done once: when their first request was done, it may be over.
-pub fn lies_ahead(time: Timestamp, when: &Zoned) -> Result<(), Fault> {
+fn lies_ahead(time: Timestamp, when: &Zoned) -> Result<(), Fault> {
     if time > when.timestamp() {
         return Ok(());
     }
@@ -45,7 +55,7 @@ pub fn lies_ahead(time: Timestamp, when: &Zoned) -> Result<(), Fault> {
     ))
 }
 
-/// The vault says so of a listener that was changed meanwhile, and then nobody here knows how long it takes.
+/// None: nobody here knows how long it holds them.
 pub fn too_late(longest: Option<u64>) -> Fault {
     let message = longest.map_or_else(
         || "this listener holds nothing for so long".to_owned(),
@@ -78,8 +88,7 @@ mod tests {
         let desk = |longest| front(|desk| desk.future_release = longest).0.desk.clone();
         let asked = |text: &str, longest| {
             let time = time(text).map_err(|flaw| flaw.code)?;
-            let fault = fits(time, &when, &desk(longest)).and_then(|()| lies_ahead(time, &when));
-            fault.map_err(|fault| fault.issues[0].code)
+            may_wait(time, &when, &desk(longest)).map_err(|fault| fault.issues[0].code)
         };
         let hour = Some(Duration::from_secs(3600));
         for good in ["2026-11-26T09:00:00.001Z", "2026-11-26T10:00:00Z", "2026-11-26T11:00:00+01:00"] {

@@ -9,6 +9,7 @@ use super::mime;
 use super::parcel::{self, Kept, Parcel};
 use super::reply::{Code, Fault, Issue};
 use super::schedule;
+use crate::config::slice::Desk;
 use crate::ipc::once::Once;
 use crate::mail::address::Address;
 use crate::mail::id::MessageId;
@@ -39,9 +40,9 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// The time at which the letter was to leave had passed when this was made.
-    pub fn is_over(&self, letter: &Letter) -> bool {
-        letter.scheduled_at.is_some_and(|time| schedule::lies_ahead(time, &self.when).is_err())
+    /// It goes on only if its request was done before: the letter could not be told to leave at that time now.
+    pub fn is_late(&self, letter: &Letter, desk: &Desk) -> bool {
+        letter.scheduled_at.is_some_and(|time| schedule::may_wait(time, &self.when, desk).is_err())
     }
 }
 
@@ -98,11 +99,8 @@ pub fn draft(
     letter.change(grant);
     allowed(seat, grant, &letter.from, letter.recipients().collect::<Vec<_>>())?;
     let when = mime::now();
-    if let Some(time) = letter.scheduled_at {
-        schedule::fits(time, &when, &session.front.desk)?;
-        if once.is_none() {
-            schedule::lies_ahead(time, &when)?;
-        }
+    if let (Some(time), None) = (letter.scheduled_at, &once) {
+        schedule::may_wait(time, &when, &session.front.desk)?;
     }
     let message = mime::compose(letter, &when);
     // Any id makes a trace of the same length.

@@ -271,9 +271,10 @@ impl Customer<'_> {
             });
             drafts.push(drafted.map_err(|fault| numbered(n, fault))?);
         }
-        // One whose time is over goes on only if it was kept before, and that the vault alone knows: it is asked of those first.
+        // One that can't leave when it is to goes on only if it was kept before, and that the vault alone knows: it is asked of
+        // those first.
         let mut drafts: Vec<_> = drafts.into_iter().enumerate().collect();
-        drafts.sort_by_key(|(_, (letter, draft))| !draft.is_over(letter));
+        drafts.sort_by_key(|(_, (letter, draft))| !draft.is_late(letter, &self.session.front.desk));
         let mut results = vec![id; drafts.len()];
         let mut is_begun = false;
         for (n, (letter, draft)) in drafts {

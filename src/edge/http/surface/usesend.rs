@@ -79,6 +79,12 @@ struct Said<'a> {
     message: &'a str,
 }
 
+/// A sentence with the places of its members under the names that its client wrote.
+fn in_its_names(message: &str) -> String {
+    let other = EMAIL.iter().filter(|(theirs, ours)| theirs != ours);
+    other.fold(message.to_owned(), |text, (theirs, ours)| text.replace(&format!("/{ours}"), &format!("/{theirs}")))
+}
+
 /// A refusal.
 pub fn fault(fault: &Fault, id: MessageId) -> Reply {
     let (_, status, _) = fault.code.row();
@@ -93,5 +99,5 @@ pub fn fault(fault: &Fault, id: MessageId) -> Reply {
         _ if status.is_server_error() => "INTERNAL_SERVER_ERROR",
         _ => "BAD_REQUEST",
     };
-    reply::json(status, &Wire { error: Said { code, message: &fault.message } }, id)
+    reply::json(status, &Wire { error: Said { code, message: &in_its_names(&fault.message) } }, id)
 }

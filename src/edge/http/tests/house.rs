@@ -1,5 +1,6 @@
 //! The two neighbours of the HTTP gate in tests: a client that speaks raw octets, and a vault that remembers.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,8 +17,10 @@ use crate::edge::front::{Front, Phase};
 use crate::ipc::capsule::{Capsule, Introduction};
 use crate::ipc::channel::{self, Receiver, Sender};
 use crate::ipc::figures::Figures;
+use crate::ipc::once::Once;
 use crate::ipc::session::{Answer, Ask, Denial, Via};
 use crate::mail::facts::Facts;
+use crate::mail::flaw::Flaw;
 use crate::mail::id::MessageId;
 use crate::policy::refusal::Refusal;
 use crate::policy::route::Route;
@@ -51,7 +54,12 @@ pub struct Ways {
     pub revokes: bool,
     /// How it says that the service is.
     pub figures: Option<Figures>,
+    /// What came of requests that are done once; kept together by all that share it, as on a disk.
+    pub known: Known,
 }
+
+/// Keys of requests, with what was asked for and what came of it.
+pub type Known = Arc<Mutex<HashMap<[u8; 32], ([u8; 32], MessageId)>>>;
 
 /// What this vault kept.
 #[derive(Clone, Debug)]
@@ -73,8 +81,11 @@ pub struct Seen {
     /// Sender, recipient, how many further ones, and why.
     pub turned: Vec<(Option<String>, Option<String>, u32, Refusal)>,
     pub asks: usize,
-    /// Messages that it was asked to take.
+    /// Messages that it was asked to take, and those of them that were taken back.
     pub mails: usize,
+    pub aborts: usize,
+    /// Messages whose form was wrong, and their senders.
+    pub unfit: Vec<(Option<String>, Flaw)>,
     /// How each session was introduced.
     pub via: Vec<Via>,
     pub closed: bool,
@@ -201,7 +212,7 @@ fn capsule() -> Capsule {
 }
 
 async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, seen: Arc<Mutex<Seen>>) {
-    let mut open: Option<Message> = None;
+    let (mut open, mut once): (Option<Message>, Option<Box<Once>>) = (None, None);
     let parts = ways.figures.iter().flat_map(|figures| figures.parts().unwrap()).collect::<Vec<_>>();
     for (at, part) in parts.iter().enumerate() {
         tell.send(Answer::Figures { part: part.clone(), first: at == 0, last: at + 1 == parts.len() }).await.unwrap();
@@ -222,8 +233,16 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
                 }
             }
             Ask::Scram { .. } | Ask::Respond { .. } => panic!("over HTTP there is no SCRAM"),
-            Ask::Mail { slot, sender, size, manner, .. } => {
+            Ask::Mail { slot, once: Some(once), .. } if ways.known.lock().unwrap().contains_key(&once.key) => {
                 seen.lock().unwrap().mails += 1;
+                match ways.known.lock().unwrap()[&once.key] {
+                    (print, message) if print == once.fingerprint => Answer::Repeated { slot, message },
+                    _ => Answer::Refused { slot, refusal: Refusal::KeyReused },
+                }
+            }
+            Ask::Mail { slot, sender, size, manner, once: new, .. } => {
+                seen.lock().unwrap().mails += 1;
+                once = new;
                 match ways.at_mail.filter(|_| seen.lock().unwrap().kept.len() >= ways.mails) {
                     Some(refusal) => Answer::Refused { slot, refusal },
                     None => {
@@ -263,10 +282,16 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
                     Some(refusal) => Answer::Refused { slot, refusal },
                     None => {
                         let id = message.id;
+                        let done = once.take().map(|once| (once.key, (once.fingerprint, id)));
+                        ways.known.lock().unwrap().extend(done);
                         seen.lock().unwrap().kept.push(message);
                         Answer::Kept { slot, message: id }
                     }
                 }
+            }
+            Ask::Turned { sender, flaw: Some(flaw), .. } => {
+                seen.lock().unwrap().unfit.push((sender.map(String::from), flaw));
+                continue;
             }
             Ask::Turned { sender, recipient, further, refusal, .. } => {
                 let told = (sender.map(String::from), recipient.map(String::from), further, refusal);
@@ -277,7 +302,11 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
                 seen.lock().unwrap().closed = true;
                 continue;
             }
-            Ask::Abort { .. } | Ask::Told { .. } | Ask::Was { .. } => continue,
+            Ask::Abort { .. } => {
+                seen.lock().unwrap().aborts += 1;
+                continue;
+            }
+            Ask::Told { .. } | Ask::Was { .. } => continue,
         };
         // The gate may have left meanwhile.
         let _ = tell.send(answer).await;

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use hyper::header::HeaderMap;
 use jiff::Timestamp;
 
+use super::super::idempotency::Key;
+use super::super::v1;
 use super::body;
 use super::house::{House, KEY, Ways, post, post_with};
+use crate::mail::id::MessageId;
 use crate::policy::refusal::Refusal;
 
 fn house(ways: Ways) -> House {
@@ -46,17 +50,68 @@ async fn rule_x10_a_message_for_later_is_kept_with_its_time_and_one_for_earlier_
     assert_eq!(strict.client.send(&letter).await.findings(), ["scheduled_too_late /scheduled_at"]);
 }
 
+fn with_key(key: &str, letter: &str) -> String {
+    let fields = format!("Authorization: Bearer {KEY}\r\nContent-Type: application/json\r\nIdempotency-Key: {key}\r\n");
+    post_with(&fields, letter)
+}
+
 #[tokio::test]
 async fn a_request_that_is_done_once_is_known_again_when_its_time_is_over_and_a_new_one_is_refused() {
-    // What the vault knows it answers before anybody asks whether the time is over: this one knows nothing.
-    let mut house = house(Ways::default());
-    let fields =
-        format!("Authorization: Bearer {KEY}\r\nContent-Type: application/json\r\nIdempotency-Key: order-17\r\n");
-    let response = house.client.ask(&post_with(&fields, &at(-60).1)).await;
-    assert_eq!(response.findings(), ["scheduled_in_the_past /scheduled_at"]);
+    let (time, letter) = at(-60);
+    let ways = Ways::default();
+    // It was sent before it was over.
+    let mut headers = HeaderMap::new();
+    headers.insert("idempotency-key", "order-17".parse().unwrap());
+    let once = Key::of(&headers).unwrap().unwrap().once(&v1::letter(letter.as_bytes(), None).unwrap());
+    let id = MessageId::now();
+    ways.known.lock().unwrap().insert(once.key, (once.fingerprint, id));
+    let mut house = house(ways);
+    let again = house.client.ask(&with_key("order-17", &letter)).await;
+    assert_eq!((again.status, again.field("idempotency-replayed")), (202, Some("true")), "{again:?}");
+    assert_eq!((&again.body["id"], &again.body["scheduled_at"]), (&id.to_string().into(), &time.to_string().into()));
+    let other = house.client.ask(&with_key("order-17", &letter.replace("hi", "ho"))).await;
+    assert_eq!(other.code(), "idempotency_mismatch");
+    let new = house.client.ask(&with_key("order-18", &letter)).await;
+    assert_eq!(new.findings(), ["scheduled_in_the_past /scheduled_at"]);
     assert_eq!(house.client.send(super::GOOD).await.status, 202, "the connection goes on");
     let seen = house.hang_up().await;
-    assert_eq!((seen.mails, seen.kept.len()), (2, 1), "the vault was to be asked, and keep nothing");
+    assert_eq!((seen.mails, seen.aborts, seen.kept.len()), (4, 1, 1), "the vault was to be asked, and keep nothing");
+}
+
+#[tokio::test]
+async fn a_request_that_is_done_once_is_known_again_where_the_listener_holds_nothing_any_more() {
+    let ways = Ways::default();
+    let mut before = house(ways.clone());
+    let (_, letter) = at(600);
+    let first = before.client.ask(&with_key("order-17", &letter)).await;
+    assert_eq!(first.status, 202, "{first:?}");
+    for (longest, finding) in
+        [(None, "scheduling_not_supported"), (Some(Duration::from_secs(60)), "scheduled_too_late")]
+    {
+        for at_mail in [None, Some(Refusal::HeldTooLong)] {
+            let ways = Ways { at_mail, ..ways.clone() };
+            let mut after = House::with_desk(ways, |desk| desk.future_release = longest);
+            let again = after.client.ask(&with_key("order-17", &letter)).await;
+            assert_eq!((again.status, &again.body["id"]), (202, &first.body["id"]), "{again:?}");
+            let new = after.client.ask(&with_key("order-18", &letter)).await;
+            assert_eq!(new.findings(), [format!("{finding} /scheduled_at")]);
+            assert_eq!(after.hang_up().await.kept.len(), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_leaves_later_has_the_date_of_that_and_not_of_its_acceptance() {
+    let mut house = house(Ways::default());
+    let (time, letter) = at(3000);
+    assert_eq!(house.client.send(&letter).await.status, 202);
+    let seen = house.hang_up().await;
+    let text = |time: Timestamp| jiff::fmt::rfc2822::to_string(&time.to_zoned(jiff::tz::TimeZone::UTC)).unwrap();
+    let content = &seen.kept[0].content;
+    assert!(content.contains(&format!("\r\nDate: {}\r\n", text(time))), "{content}");
+    let (received, _) = content.split_once("Message-ID:").unwrap();
+    assert!(received.starts_with("Received: ") && !received.contains(&text(time)), "{received}");
+    assert_eq!(seen.kept[0].size, content.len() as u64);
 }
 
 #[tokio::test]

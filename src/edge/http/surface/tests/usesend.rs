@@ -1,5 +1,7 @@
 //! What useSend's clients say and must be told.
 
+use std::time::Duration;
+
 use super::*;
 use crate::policy::refusal::Refusal;
 
@@ -49,4 +51,29 @@ async fn refusals_have_the_codes_that_clients_know() {
         let response = house(ways, &[Serve::Usesend]).client.ask(&post("/api/v1/emails", GOOD)).await;
         assert_eq!((response.status, &response.body["error"]["code"]), (status, &code.into()));
     }
+}
+
+#[tokio::test]
+async fn what_is_to_be_sent_later_is_kept_for_its_time_and_faults_name_the_members_of_its_clients() {
+    let mut house = House::with_desk(Ways::default(), |desk| {
+        desk.serve = vec![Serve::Usesend];
+        desk.future_release = Some(Duration::from_secs(3600));
+    });
+    let time = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second() + 600).unwrap();
+    let later = |time: &str| GOOD.replace("\"x\":1", &format!("\"scheduledAt\":\"{time}\""));
+    assert_eq!(house.client.ask(&post("/api/v1/emails", &later(&time.to_string()))).await.status, 200);
+    let over = later("2020-01-01T00:00:00Z");
+    for (path, body, message) in [
+        ("/api/v1/emails", over.clone(), "/scheduledAt: is over"),
+        ("/api/v1/emails/batch", format!("[{GOOD},{over}]"), "message 1: /scheduledAt: is over"),
+        ("/api/v1/emails", later("tomorrow"), "/scheduledAt: must be a time"),
+        ("/api/v1/emails", GOOD.replace("r@example.net", "r"), "/replyTo: is not an address"),
+    ] {
+        let response = house.client.ask(&post(path, &body)).await;
+        let told = response.body["error"]["message"].as_str().unwrap();
+        assert!(response.status == 400 && told.starts_with(message), "{response:?}");
+    }
+    let seen = house.hang_up().await;
+    let expected = u64::try_from(time.as_microsecond()).unwrap();
+    assert_eq!((seen.kept.len(), seen.kept[0].release_us), (1, Some(expected)));
 }
