@@ -79,3 +79,24 @@ fn a_whole_message_arrives_octet_by_octet_below_our_received_field() {
     );
     service.stop();
 }
+
+#[test]
+fn a_key_may_send_by_the_paths_of_its_scopes_alone() {
+    let service = Service::start();
+    let add = |id: &str, scope: &str| {
+        let made = service.command(&["credential", "add", id, "--sender", "@example.net", "--scope", scope, "--json"]);
+        let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+        made["secret"].as_str().unwrap().to_owned()
+    };
+    let message = b"From: a@example.net\r\nTo: b@example.org\r\nSubject: whole\r\n\r\nx\r\n";
+    for (scope, statuses) in [("send", [202, 403]), ("send_raw", [403, 202]), ("smtp", [403, 403])] {
+        let secret = add(&scope.replace('_', "-"), scope);
+        let (written, _) = post(&service, &secret, "/v1/send", JSON, letter("x").to_string().as_bytes());
+        let (whole, _) = post(&service, &secret, "/v1/send-raw", "Content-Type: message/rfc822\r\n", message);
+        assert_eq!([written, whole], statuses, "{scope}");
+    }
+    let refused = service.command(&["audit", "query", "--event", "msg.reject", "--json"]);
+    let refused = String::from_utf8(refused.stdout).unwrap();
+    assert_eq!(refused.matches("\"scope\"").count(), 4, "{refused}");
+    service.stop();
+}

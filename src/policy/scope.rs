@@ -7,21 +7,28 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Log in and send over SMTP.
     Smtp,
-    /// Send over HTTP, by whichever path.
+    /// Send over HTTP what is written here, by whichever path.
     Send,
+    /// Send over HTTP what the client wrote whole, header and all.
+    SendRaw,
 }
 
 impl Scope {
-    pub const ALL: [Self; 2] = [Self::Smtp, Self::Send];
+    pub const ALL: [Self; 3] = [Self::Smtp, Self::Send, Self::SendRaw];
+    /// One of these is needed for mail that comes by the protocol. Which of them it must be over HTTP the edge asks: by the time that the
+    /// vault has a message, nobody can tell who wrote its header.
+    pub const OF_SMTP: &[Self] = &[Self::Smtp];
+    pub const OF_HTTP: &[Self] = &[Self::Send, Self::SendRaw];
 
     pub const fn word(self) -> &'static str {
         match self {
             Self::Smtp => "smtp",
             Self::Send => "send",
+            Self::SendRaw => "send_raw",
         }
     }
 }
@@ -37,7 +44,7 @@ impl FromStr for Scope {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|scope| scope.word() == text);
-        found.ok_or_else(|| format!("{text:?} is not a scope: there are \"smtp\" and \"send\""))
+        found.ok_or_else(|| format!("{text:?} is not a scope: there are \"smtp\", \"send\" and \"send_raw\""))
     }
 }
 
@@ -55,5 +62,9 @@ impl Default for Scopes {
 impl Scopes {
     pub fn has(&self, scope: Scope) -> bool {
         self.0.contains(&scope)
+    }
+
+    pub fn has_one_of(&self, scopes: &[Scope]) -> bool {
+        scopes.iter().any(|scope| self.has(*scope))
     }
 }

@@ -39,7 +39,7 @@ pub fn admit(
         return Err(Refusal::StoreFull.into());
     }
     let policy = &from.credential.policy;
-    if way.scope.is_some_and(|scope| !policy.scopes.has(scope)) {
+    if way.scopes.is_some_and(|scopes| !policy.scopes.has_one_of(scopes)) {
         return Err(Refusal::Scope.into());
     }
     if way.address.is_some_and(|address| !policy.is_reachable_from(address)) {

@@ -73,11 +73,11 @@ pub fn whereabouts(listener: &Counter, address: IpAddr) -> IpAddr {
 
 /// What a message that comes by this listener asks of its credential.
 pub fn way(listener: &Counter, address: IpAddr) -> Way {
-    let scope = match listener.protocol {
-        Protocol::Smtp => Scope::Smtp,
-        Protocol::Http => Scope::Send,
+    let scopes = match listener.protocol {
+        Protocol::Smtp => Scope::OF_SMTP,
+        Protocol::Http => Scope::OF_HTTP,
     };
-    Way { address: Some(whereabouts(listener, address)), scope: Some(scope) }
+    Way { address: Some(whereabouts(listener, address)), scopes: Some(scopes) }
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ const TTL: Bound<Duration> = Bound {
 };
 
 /// Scopes of paths that are not built yet.
-const LATER: &[&str] = &["send_raw", "status", "admin"];
+const LATER: &[&str] = &["status", "admin"];
 
 pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings<'_>) -> Vec<Declared> {
     let (mut ids, mut identified) = (BTreeSet::new(), Identified::default());

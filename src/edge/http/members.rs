@@ -42,7 +42,11 @@ impl Findings {
 
     /// All findings as one fault, if there are any.
     pub fn verdict(self) -> Result<(), Fault> {
-        if self.issues.is_empty() { Ok(()) } else { Err(Fault::of(Code::ValidationFailed, self.issues)) }
+        if self.issues.is_empty() { Ok(()) } else { Err(self.fault()) }
+    }
+
+    pub fn fault(self) -> Fault {
+        Fault::of(Code::ValidationFailed, self.issues)
     }
 }
 

@@ -62,6 +62,7 @@ use crate::config::slice::Desk;
 use crate::ipc::session::Tls;
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
+use crate::policy::scope::Scope;
 use idempotency::Key;
 use letter::Letter;
 use login::Seat;
@@ -330,11 +331,12 @@ async fn send_raw(
     seat.visit.turn_until(until);
     let key = Key::of(&head.headers)?;
     let grant = seat.enter(session, &head.headers).await?;
+    submit::is_good_for(&seat, &grant, Scope::SendRaw, &None)?;
     media::require_message(&head.headers)?;
     let whole = body::read(&head.headers, body).await?;
     *unread = false;
     let raw::Sent { kept, message_id } =
-        raw::submit(&mut seat, session, &grant, &head.headers, &whole.octets, key.as_ref(), id).await?;
+        raw::submit(&mut seat, session, &grant, &head.headers, whole, key.as_ref(), id).await?;
     Ok(accepted::answer(session, &grant, Route::Raw, kept, message_id, None))
 }
 

@@ -32,7 +32,8 @@ pub struct Kept {
 #[derive(Debug)]
 pub struct Parcel<'a> {
     pub from: &'a Mailbox,
-    pub to: Vec<Address>,
+    /// And where the client said so, in its dialect's words.
+    pub to: (Vec<Address>, &'a str),
     pub rest: &'a [u8],
     /// All of it.
     pub octets: usize,
@@ -52,7 +53,7 @@ pub async fn keep(
     begin: impl FnOnce(MessageId) -> Result<(Vec<u8>, Facts), Fault> + Send,
     request: &mut MessageId,
 ) -> Result<Kept, Fault> {
-    let Parcel { from, to, rest, octets, scheduled_at, once } = parcel;
+    let Parcel { from, to: (to, place), rest, octets, scheduled_at, once } = parcel;
     let size = u64::try_from(octets).unwrap_or(u64::MAX);
     let release_us = scheduled_at.map(|(time, _)| schedule::release_us(time));
     let manner = Manner { release_us, ..Manner::default() };
@@ -61,7 +62,7 @@ pub async fn keep(
     let begun = seat.visit.mail_once(sender, size, manner, session.tls.clone(), once).await.map_err(away)?;
     let refuse = |refusal| match (refusal, scheduled_at) {
         (Refusal::HeldTooLong, Some((time, when))) => schedule::held_too_long(time, when, desk),
-        _ => refused(refusal, session, grant, &from.pointer),
+        _ => refused(refusal, session, grant, &from.pointer, place),
     };
     let id = match begun.map_err(refuse)? {
         Begun::Reserved(id) => id,

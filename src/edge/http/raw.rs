@@ -3,86 +3,91 @@
 //! Its envelope stands in fields of the request, or in the message. The header is read, judged and fixed up as that of a message
 //! over SMTP, the lines are scanned as those of BDAT, and what is below the header goes on octet by octet.
 
+mod envelope;
+
 use hyper::header::HeaderMap;
 use jiff::Timestamp;
 
 use super::Session;
+use super::body::Whole;
 use super::idempotency::Key;
-use super::letter::{self, Mailbox};
+use super::letter::{self, Mailbox, flaw};
 use super::login::Seat;
+use super::members::Findings;
 use super::parcel::{self, Kept, Parcel};
-use super::reply::{Code, Fault, Issue};
+use super::reply::{Code, Fault};
 use super::submit;
 use crate::edge::smtp::chunk::Scanner;
 use crate::edge::smtp::content;
 use crate::edge::smtp::tally;
 use crate::mail::address::Address;
+use crate::mail::facts::Facts;
 use crate::mail::fixup::{self, Orders, Trace};
 use crate::mail::flaw::Flaw;
 use crate::mail::header::{self, Header};
 use crate::mail::id::MessageId;
-use crate::mail::mailbox;
 use crate::policy::Grant;
 use crate::policy::refusal::Refusal;
 
-/// The request's fields for the envelope.
-const SENDER: &str = "x-mail-from";
-const RECIPIENT: &str = "x-rcpt-to";
 /// What a client named itself, which over HTTP it doesn't.
 const HELO: &str = "localhost";
+/// The place of what is wrong with no field alone.
+const MESSAGE: &str = "message";
 
-/// A message that is kept, and its Message-ID.
+/// A message that is kept, and its Message-ID, if it has one that can be told.
 pub struct Sent {
     pub kept: Kept,
     pub message_id: Option<String>,
 }
 
-/// Has the vault keep the message. `request` becomes its id as soon as the vault has given one.
+/// Has the vault keep the message, of a client that may send such ones. `request` becomes its id as soon as the vault has given one.
+/// The sender that the request says is judged before anything else, so that no other stands in the audit log.
 pub async fn submit(
     seat: &mut Seat,
     session: &Session,
     grant: &Grant,
     headers: &HeaderMap,
-    octets: &[u8],
+    mut whole: Whole,
     key: Option<&Key>,
     request: &mut MessageId,
 ) -> Result<Sent, Fault> {
-    let given = from_of(headers)?;
-    let sender = given.as_ref().map(|from| from.address.clone());
-    let unfit = |flaw: Flaw| {
+    let mut findings = Findings::default();
+    let said = envelope::sender(&mut findings, headers);
+    let sender = said.as_ref().map(|said| rewritten(grant, said.clone()).0);
+    sender.iter().try_for_each(|from| submit::may_send_from(seat, grant, from))?;
+    let named = envelope::recipients(&mut findings, headers);
+    let sender = sender.map(|from| from.address);
+    let unfit = |mut findings: Findings, flaw: Flaw| {
         seat.visit.unfit(&sender, flaw.refusal(), Some(flaw));
-        told(flaw)
+        findings.add(place(flaw), told(flaw));
+        findings.fault()
     };
-    let content = canonical(octets).map_err(unfit)?;
+    // Its room is kept as long as this is worked on.
+    let content = match canonical(&std::mem::take(&mut whole.octets)) {
+        Ok(content) => content,
+        Err(flaw) => return Err(unfit(findings, flaw)),
+    };
     let end = content::header_end(&content, 0).unwrap_or(content.len());
     let (block, rest) = content.split_at_checked(end).unwrap_or((&content, &[]));
-    if block.len() > content::MAX_HEADER {
-        return Err(unfit(Flaw::TooLong));
-    }
-    let own = fixup::mark(&session.front.hostname, &session.front.desk.name);
-    let header = header::read(block, &own, false).map_err(unfit)?;
-    let mut from = given.map_or_else(|| author(&header), Ok)?;
-    let to = match to_of(headers)? {
-        to if to.is_empty() => addressees(&header)?,
-        to => to,
+    let header = match read(block, session) {
+        Ok(header) => header,
+        Err(flaw) => return Err(unfit(findings, flaw)),
     };
-    if to.len() > letter::MAX_RECIPIENTS {
-        let message = format!("there are more than {} recipients", letter::MAX_RECIPIENTS);
-        return Err(finding("too_many", "", message));
-    }
+    let from = if envelope::has_sender(headers) { said } else { envelope::author(&mut findings, &header) };
+    let to = named.unwrap_or_else(|| envelope::addressees(&mut findings, &header));
+    let to_place = envelope::bounded(&mut findings, &to);
+    findings.verdict()?;
+    // Without findings it is from somebody.
+    let from = from.ok_or_else(|| Fault::new(Code::InternalError, "the message's sender could not be read"))?;
+
     // Before the credential's wishes change it.
     let once = key.map(|key| key.once_raw(&from.address, &to, &content));
-    let changed = grant.rewritten(&from.address).cloned();
-    let given = changed.map(|other| std::mem::replace(&mut from.address, other));
-    submit::allowed(seat, grant, &from, &to)?;
-
+    let (from, given) = rewritten(grant, from);
+    submit::may_send_from(seat, grant, &from)?;
+    submit::may_send_to(seat, grant, &from, &to, &to_place)?;
     let rewrite = |author: &Address| grant.rewritten(author).cloned();
     let orders = Orders { rewrite: &rewrite, remove: &grant.remove_headers };
-    let sender = Some(from.address.clone());
-    if let Err(refusal) = grant.authors(&fixup::facts(&header, orders)) {
-        seat.visit.turned(&sender, None, refusal);
-        return Err(submit::refused(refusal, session, grant, "From"));
-    }
+    may_write(seat, grant, &header, fixup::facts(&header, orders), &from)?;
     let recipients = submit::distinct(&to);
     let with = if session.tls.is_some() { "HTTPS" } else { "HTTP" };
     let now = Timestamp::now();
@@ -101,25 +106,57 @@ pub async fn submit(
         Ok((head, facts))
     };
     // Any id makes a header of the same length.
-    let (head, facts) = write(*request).map_err(|flaw: Flaw| {
-        seat.visit.unfit(&sender, flaw.refusal(), Some(flaw));
-        told(flaw)
-    })?;
+    let (head, facts) = write(*request).map_err(|flaw| unfit(Findings::default(), flaw))?;
     let octets = head.len() + rest.len();
     if u64::try_from(octets).unwrap_or(u64::MAX) > grant.size(session.front.max_size) {
-        seat.visit.turned(&sender, None, Refusal::TooBig);
-        return Err(submit::refused(Refusal::TooBig, session, grant, ""));
+        seat.visit.turned(&Some(from.address), None, Refusal::TooBig);
+        return Err(submit::too_big(session, grant));
     }
-    let its_own = facts.message_id != made(*request, session);
-    let parcel = Parcel { from: &from, to: recipients.clone(), rest, octets, scheduled_at: None, once };
-    let kept = parcel::keep(seat, session, grant, parcel, |id| write(id).map_err(told), request).await?;
-    let message_id = if its_own { facts.message_id } else { made(kept.id, session) };
-    Ok(Sent { kept, message_id: Some(message_id).filter(|id| !id.is_empty()) })
+    let own_id = Some(facts.message_id).filter(|id| *id != made(*request, session));
+    let to = (recipients.clone(), to_place.as_str());
+    let parcel = Parcel { from: &from, to, rest, octets, scheduled_at: None, once };
+    let again = |flaw: Flaw| {
+        let mut findings = Findings::default();
+        findings.add(place(flaw), told(flaw));
+        findings.fault()
+    };
+    let kept = parcel::keep(seat, session, grant, parcel, |id| write(id).map_err(again), request).await?;
+    let message_id = own_id.unwrap_or_else(|| made(kept.id, session));
+    Ok(Sent { kept, message_id: Some(message_id).filter(|id| is_one(id)) })
+}
+
+/// The message's header. What is wrong with it is what would be over SMTP.
+fn read<'a>(block: &'a [u8], session: &Session) -> Result<Header<'a>, Flaw> {
+    if block.len() > content::MAX_HEADER {
+        return Err(Flaw::TooLong);
+    }
+    header::read(block, &fixup::mark(&session.front.hostname, &session.front.desk.name), false)
+}
+
+/// Whom the credential's mail is from instead, and whom the client said.
+fn rewritten(grant: &Grant, mut from: Mailbox) -> (Mailbox, Option<Address>) {
+    let changed = grant.rewritten(&from.address).cloned();
+    let given = changed.map(|other| std::mem::replace(&mut from.address, other));
+    (from, given)
+}
+
+/// Whether the credential may be the author that the message names, and its Sender.
+fn may_write(seat: &Seat, grant: &Grant, header: &Header<'_>, mut facts: Facts, from: &Mailbox) -> Result<(), Fault> {
+    let Err(refusal) = grant.authors(&facts) else { return Ok(()) };
+    seat.visit.turned(&Some(from.address.clone()), None, refusal);
+    // The last of them is that of Sender.
+    let is_sender = header.has("Sender") && facts.authors.pop().is_some() && grant.authors(&facts).is_ok();
+    Err(submit::forbidden_sender(if is_sender { "Sender" } else { "From" }))
 }
 
 /// The Message-ID that a message without one gets.
 fn made(id: MessageId, session: &Session) -> String {
     format!("{id}@{}", session.front.hostname)
+}
+
+/// A Message-ID that can be told in its brackets: whatever stood in that field went on as it is.
+fn is_one(id: &str) -> bool {
+    id.contains('@') && !id.contains([' ', '<', '>'])
 }
 
 /// The content in the lines that SMTP carries: each ends with CR LF, none is too long, and there is no NUL.
@@ -134,77 +171,22 @@ fn canonical(octets: &[u8]) -> Result<Vec<u8>, Flaw> {
     }
 }
 
-/// Who the request says that it is from.
-fn from_of(headers: &HeaderMap) -> Result<Option<Mailbox>, Fault> {
-    headers.get(SENDER).map(|value| path(value.as_bytes(), "X-Mail-From")).transpose()
-}
-
-/// Whom the request names, one in each field.
-fn to_of(headers: &HeaderMap) -> Result<Vec<Mailbox>, Fault> {
-    headers.get_all(RECIPIENT).iter().map(|value| path(value.as_bytes(), "X-Rcpt-To")).collect()
-}
-
-/// An address, in angle brackets or without.
-fn path(value: &[u8], field: &str) -> Result<Mailbox, Fault> {
-    let text = std::str::from_utf8(value).unwrap_or_default();
-    let text = text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(text);
-    mailbox_of(text, field)
-}
-
-fn mailbox_of(text: &str, field: &str) -> Result<Mailbox, Fault> {
-    Mailbox::named("", text, field).map_err(|flaw| finding(flaw.code, field, flaw.message))
-}
-
-/// Who the message says that it is from: its Sender, or its only author.
-fn author(header: &Header<'_>) -> Result<Mailbox, Fault> {
-    let authors = &header.facts.authors;
-    let found = if header.has("Sender") { authors.last() } else { authors.first().filter(|_| authors.len() == 1) };
-    let Some(address) = found else {
-        let message = "has several authors: add a Sender, or name one of them in the request's X-Mail-From";
-        return Err(finding("required", "From", message.to_owned()));
-    };
-    mailbox_of(&address.to_string(), "From")
-}
-
-/// Whom the message is for: To, Cc, and Bcc, which does not go out.
-fn addressees(header: &Header<'_>) -> Result<Vec<Mailbox>, Fault> {
-    if header.fields().any(|field| field.name.get(..7).is_some_and(|name| name.eq_ignore_ascii_case("Resent-"))) {
-        let message = "name each recipient of a message that was resent in a field X-Rcpt-To of the request";
-        return Err(finding("required", "X-Rcpt-To", message.to_owned()));
-    }
-    let mut all = Vec::new();
-    for name in ["To", "Cc", "Bcc"] {
-        for field in header.fields().filter(|field| field.is(name) && !field.is_empty()) {
-            let found = mailbox::read(field.body(), letter::MAX_RECIPIENTS).map_err(|_| {
-                finding("invalid_address", name, "can't be read as addresses in one way only".to_owned())
-            })?;
-            for (address, _) in found {
-                all.push(mailbox_of(&address.to_string(), name)?);
-            }
-        }
-    }
-    if all.is_empty() {
-        let message = "is missing: name each recipient in a field X-Rcpt-To of the request, or in To, Cc or Bcc";
-        return Err(finding("required", "X-Rcpt-To", message.to_owned()));
-    }
-    Ok(all)
-}
-
 /// What is wrong with the message, as SMTP says it.
-fn told(flaw: Flaw) -> Fault {
-    let (code, message) = match flaw {
-        Flaw::BareOctet => {
-            ("invalid_line", "has a bare CR, a bare LF or a NUL: every line must end with CR LF".to_owned())
-        }
-        Flaw::LineTooLong => ("invalid_line", flaw.said()),
-        Flaw::EightBit => {
-            ("invalid_header", "the header has octets that are not ASCII: encode them by RFC 2047".to_owned())
-        }
-        _ => ("invalid_header", flaw.said()),
-    };
-    finding(code, "", message)
+fn told(of: Flaw) -> letter::Flaw {
+    match of {
+        Flaw::BareOctet => flaw("invalid_line", "has a bare CR, a bare LF or a NUL: every line must end with CR LF"),
+        Flaw::LineTooLong => flaw("invalid_line", of.said()),
+        Flaw::EightBit => flaw("invalid_header", "the header has octets that are not ASCII: encode them by RFC 2047"),
+        _ => flaw("invalid_header", of.said()),
+    }
 }
 
-fn finding(code: &'static str, pointer: &str, message: String) -> Fault {
-    Fault::of(Code::ValidationFailed, vec![Issue { code, pointer: pointer.to_owned(), message }])
+/// And where: the field's name, where it is of one.
+fn place(flaw: Flaw) -> &'static str {
+    match flaw {
+        Flaw::Twice(field) | Flaw::Author(field) | Flaw::Signed(field) => field.name(),
+        Flaw::NoFrom | Flaw::Nobody | Flaw::TooManyAuthors => "From",
+        Flaw::Loop => "Received",
+        _ => MESSAGE,
+    }
 }

@@ -11,7 +11,7 @@ use super::reply::{Code, Fault, Issue};
 use super::schedule;
 use crate::config::slice::Desk;
 use crate::ipc::once::Once;
-use crate::mail::address::Address;
+use crate::mail::address::{Address, ReversePath};
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
 use crate::policy::refusal::Refusal;
@@ -24,6 +24,8 @@ const UNDER_WAY_AGAIN: u32 = 1;
 /// A route is made by people.
 const COPY_AGAIN: u32 = 300;
 
+/// Where a letter says whom it is to.
+const TO: &str = "/to";
 /// Findings that only the vault has, of one message and not of what comes with it.
 pub const SUPPRESSED: &str = "suppressed";
 const BACKED_UP: &str = "backed_up";
@@ -73,7 +75,7 @@ pub async fn keep(
     let Draft { message, when, octets, once } = draft;
     let parcel = Parcel {
         from: &letter.from,
-        to: recipients(letter),
+        to: (recipients(letter), TO),
         rest: &message,
         octets,
         scheduled_at: letter.scheduled_at.map(|time| (time, &when)),
@@ -97,7 +99,9 @@ pub fn draft(
     request: MessageId,
 ) -> Result<Draft, Fault> {
     letter.change(grant);
-    allowed(seat, grant, &letter.from, letter.recipients().collect::<Vec<_>>())?;
+    is_good_for(seat, grant, Scope::Send, &Some(letter.from.address.clone()))?;
+    may_send_from(seat, grant, &letter.from)?;
+    may_send_to(seat, grant, &letter.from, letter.recipients().collect::<Vec<_>>(), TO)?;
     let when = mime::now();
     if let (Some(time), None) = (letter.scheduled_at, &once) {
         schedule::may_wait(time, &when, &session.front.desk)?;
@@ -107,7 +111,7 @@ pub fn draft(
     let octets = message.len() + mime::trace(letter, request, &session.front, session.tls.is_some(), &when).len();
     if u64::try_from(octets).unwrap_or(u64::MAX) > grant.size(session.front.max_size) {
         seat.visit.turned(&Some(letter.from.address.clone()), None, Refusal::TooBig);
-        return Err(refused(Refusal::TooBig, session, grant, "/from"));
+        return Err(too_big(session, grant));
     }
     Ok(Draft { message, when, octets, once })
 }
@@ -128,27 +132,38 @@ pub fn distinct<'m>(mailboxes: impl IntoIterator<Item = &'m Mailbox>) -> Vec<Add
     all
 }
 
-/// What the grant forbids is answered at once, all of it, and told to the vault for the audit log: once for a request, so
-/// that a client that repeats itself doesn't fill it. The vault asks the same questions again at the end.
-pub fn allowed<'m>(
+/// Whether a key may be used so. What the grant forbids is told to the vault for the audit log: once for a request, so that a
+/// client that repeats itself doesn't fill it.
+pub fn is_good_for(seat: &Seat, grant: &Grant, scope: Scope, sender: &ReversePath) -> Result<(), Fault> {
+    if grant.scopes.has(scope) {
+        return Ok(());
+    }
+    seat.visit.turned(sender, None, Refusal::Scope);
+    Err(insufficient(scope))
+}
+
+/// The same of its sender. The vault asks this again at the end, and what follows.
+pub fn may_send_from(seat: &Seat, grant: &Grant, from: &Mailbox) -> Result<(), Fault> {
+    let sender = Some(from.address.clone());
+    grant.sender(&sender).map_err(|refusal| {
+        seat.visit.turned(&sender, None, refusal);
+        forbidden_sender(&from.pointer)
+    })
+}
+
+/// The same of its recipients, which `place` has: all that may not be sent to are answered at once.
+pub fn may_send_to<'m>(
     seat: &Seat,
     grant: &Grant,
     from: &Mailbox,
     to: impl IntoIterator<Item = &'m Mailbox> + Clone,
+    place: &str,
 ) -> Result<(), Fault> {
     let sender = Some(from.address.clone());
-    if !grant.scopes.has(Scope::Send) {
-        seat.visit.turned(&sender, None, Refusal::Scope);
-        return Err(insufficient());
-    }
-    if let Err(refusal) = grant.sender(&sender) {
-        seat.visit.turned(&sender, None, refusal);
-        return Err(forbidden_sender(&from.pointer));
-    }
     let most = usize::try_from(grant.max_recipients).unwrap_or(usize::MAX);
     if distinct(to.clone()).len() > most {
         seat.visit.turned(&sender, None, Refusal::TooManyRecipients);
-        return Err(invalid("too_many", "/to", &format!("this key may send to {most} recipients at a time")));
+        return Err(invalid("too_many", place, &format!("this key may send to {most} recipients at a time")));
     }
     let (mut issues, mut first) = (Vec::new(), None);
     for mailbox in to {
@@ -167,11 +182,18 @@ pub fn allowed<'m>(
     Err(Fault::of(Code::ValidationFailed, issues))
 }
 
-fn insufficient() -> Fault {
-    Fault::new(Code::InsufficientScope, "this key is not for sending over HTTP: its scopes lack \"send\"")
+fn insufficient(scope: Scope) -> Fault {
+    let what = if scope == Scope::SendRaw { "whole messages" } else { "sending over HTTP" };
+    Fault::new(Code::InsufficientScope, format!("this key is not for {what}: its scopes lack \"{scope}\""))
 }
 
-fn forbidden_sender(pointer: &str) -> Fault {
+/// The message is longer than the credential's may be.
+pub fn too_big(session: &Session, grant: &Grant) -> Fault {
+    let most = grant.size(session.front.max_size);
+    Fault::new(Code::PayloadTooLarge, format!("the finished message is longer than {most} octets"))
+}
+
+pub fn forbidden_sender(pointer: &str) -> Fault {
     let message = "this key may not send from this address".to_owned();
     Fault::of(Code::ForbiddenSender, vec![Issue { code: "sender_not_allowed", pointer: pointer.to_owned(), message }])
 }
@@ -181,20 +203,15 @@ fn invalid(code: &'static str, pointer: &str, message: &str) -> Fault {
     Fault::of(Code::ValidationFailed, vec![issue])
 }
 
-/// The vault's refusal as the client may know it.
-pub fn refused(refusal: Refusal, session: &Session, grant: &Grant, from: &str) -> Fault {
+/// The vault's refusal as the client may know it: where it said whom the message is from, and to.
+pub fn refused(refusal: Refusal, session: &Session, grant: &Grant, from: &str, to: &str) -> Fault {
     match refusal {
         Refusal::SenderNotAllowed | Refusal::AuthorNotAllowed => forbidden_sender(from),
-        Refusal::RecipientNotAllowed => {
-            invalid("recipient_not_allowed", "/to", "this key may not send to all of these")
-        }
-        Refusal::NoRoute => invalid("no_route", "/to", "mail for one of these addresses has no way to leave"),
-        Refusal::Suppressed => invalid(SUPPRESSED, "/to", "nothing is sent to these addresses from here"),
-        Refusal::TooManyRecipients => invalid("too_many", "/to", "there are more recipients than this key may send to"),
-        Refusal::TooBig => {
-            let most = grant.size(session.front.max_size);
-            Fault::new(Code::PayloadTooLarge, format!("the finished message is longer than {most} octets"))
-        }
+        Refusal::RecipientNotAllowed => invalid("recipient_not_allowed", to, "this key may not send to all of these"),
+        Refusal::NoRoute => invalid("no_route", to, "mail for one of these addresses has no way to leave"),
+        Refusal::Suppressed => invalid(SUPPRESSED, to, "nothing is sent to these addresses from here"),
+        Refusal::TooManyRecipients => invalid("too_many", to, "there are more recipients than this key may send to"),
+        Refusal::TooBig => too_big(session, grant),
         Refusal::RateLimited(seconds) => {
             Fault::new(Code::RateLimited, "this key sends more, or more often, than it may").after(seconds)
         }
@@ -208,7 +225,7 @@ pub fn refused(refusal: Refusal, session: &Session, grant: &Grant, from: &str) -
         Refusal::BackedUp(seconds) => {
             // One place alone: what goes elsewhere is not refused with it.
             let message = "more waits to go there than can leave in time".to_owned();
-            let issue = Issue { code: BACKED_UP, pointer: "/to".to_owned(), message };
+            let issue = Issue { code: BACKED_UP, pointer: to.to_owned(), message };
             Fault::of(Code::QueueFull, vec![issue]).after(seconds)
         }
         Refusal::Overloaded(seconds) => Fault::new(Code::QueueFull, "too much mail waits here").after(seconds),
@@ -228,13 +245,15 @@ pub fn refused(refusal: Refusal, session: &Session, grant: &Grant, from: &str) -
             Fault::new(Code::IdempotencyMismatch, message)
         }
         Refusal::Revoked | Refusal::Changed => changed(),
-        Refusal::Scope => insufficient(),
+        // The vault asks for one of the two.
+        Refusal::Scope => insufficient(Scope::Send),
         Refusal::OnlySmtp => {
             let message =
                 "what this key sends is delivered while its sender waits (delivery = \"direct\"): send it by SMTP";
             Fault::new(Code::InsufficientScope, message)
         }
-        // The message is of our own making: it has one From, canonical lines and one Received field.
+        // What is written here has one From, canonical lines and one Received field, and what a client wrote whole was held to this
+        // before the vault was: so one of both is wrong.
         Refusal::Header
         | Refusal::Framing
         | Refusal::Loop

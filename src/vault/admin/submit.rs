@@ -122,7 +122,7 @@ async fn begin(
         actor: Some(actor.to_owned()),
     };
     // Neither where from nor how: an administrator asks, by no protocol of a client's.
-    let way = Way { address: None, scope: None };
+    let way = Way { address: None, scopes: None };
     let (sender, manner) = (Some(sender), Manner::default());
     match admit(vault, &from, way, &sender, &manner, true, None) {
         Ok(reservation) => {

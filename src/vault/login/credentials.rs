@@ -60,8 +60,8 @@ pub struct Key {
 pub struct Way {
     /// None to leave that question open.
     pub address: Option<IpAddr>,
-    /// What the credential must be good for; none where that is asked later, request by request.
-    pub scope: Option<Scope>,
+    /// What the credential must be good for, one of these; none where that is asked later, request by request.
+    pub scopes: Option<&'static [Scope]>,
 }
 
 /// Who a session is: a credential, and the secret that showed it. None for a device known by its address, and for a
@@ -117,7 +117,7 @@ impl Credential {
             self.policy.is_over(now_us).then_some(Reason::Expired),
             key.is_some_and(|key| key.is_over(now_us)).then_some(Reason::KeyExpired),
             way.address.is_some_and(|address| !self.policy.is_reachable_from(address)).then_some(Reason::Network),
-            way.scope.is_some_and(|scope| !self.policy.scopes.has(scope)).then_some(Reason::Scope),
+            way.scopes.is_some_and(|scopes| !self.policy.scopes.has_one_of(scopes)).then_some(Reason::Scope),
         ]
         .into_iter()
         .flatten()

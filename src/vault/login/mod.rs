@@ -162,8 +162,8 @@ fn remembered(vault: &Vault, login: &Login) -> Option<Known> {
 
 fn way(login: &Login) -> Way {
     // What a key is good for over HTTP is asked request by request.
-    let scope = (login.listener.protocol == Protocol::Smtp).then_some(Scope::Smtp);
-    Way { address: Some(whereabouts(&login.listener, login.address)), scope }
+    let scopes = (login.listener.protocol == Protocol::Smtp).then_some(Scope::OF_SMTP);
+    Way { address: Some(whereabouts(&login.listener, login.address)), scopes }
 }
 
 /// Which of the credential's secrets the password is. What is wrong by its tag takes as long as what must be hashed.

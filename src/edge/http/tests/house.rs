@@ -47,6 +47,8 @@ pub struct Ways {
     pub network: bool,
     /// What every credential may send from; none: the domain of the grant below.
     pub senders: Vec<SenderRule>,
+    /// What else is other than in the grant below.
+    pub grants: Option<fn(&mut Grant)>,
     pub falls_at_commit: bool,
     /// There is none.
     pub away: bool,
@@ -109,6 +111,7 @@ fn granted(ways: &Ways) -> Grant {
     if !ways.senders.is_empty() {
         grant.senders.clone_from(&ways.senders);
     }
+    ways.grants.iter().for_each(|change| change(&mut grant));
     grant
 }
 

@@ -11,7 +11,7 @@ use crate::vault::login::tag::Tagger;
 
 /// What the secret is to be compared with; none when that is known to fail.
 pub fn candidates(credentials: &Credentials, trial: &Trial, tagger: &Tagger) -> Option<Candidates> {
-    let mechanism = if trial.scope == Scope::Send { Mechanism::Bearer } else { Mechanism::Plain };
+    let mechanism = if trial.scope == Scope::Smtp { Mechanism::Plain } else { Mechanism::Bearer };
     let found = match &trial.id {
         Some(id) => credentials.candidates(mechanism, id, trial.secret.expose(), tagger, &Secret::default()),
         None => credentials.candidates(Mechanism::Bearer, "", trial.secret.expose(), tagger, &Secret::default()),
@@ -27,11 +27,12 @@ pub fn candidates(credentials: &Credentials, trial: &Trial, tagger: &Tagger) -> 
 pub fn verdict(candidates: Option<&Candidates>, found: Option<usize>, trial: &Trial, now_us: u64) -> Verdict {
     let no = |reason: Reason| Verdict { id: None, key: None, obstacles: vec![reason.word().to_owned()] };
     let Some(candidates) = candidates else {
-        return no(if trial.scope == Scope::Send { Reason::NotAKey } else { Reason::Wrong });
+        return no(if trial.scope == Scope::Smtp { Reason::Wrong } else { Reason::NotAKey });
     };
     let mark = found.and_then(|found| candidates.key(found));
     let (Some(credential), Some(mark)) = (&candidates.credential, mark) else { return no(Reason::Wrong) };
-    let way = Way { address: trial.address, scope: Some(trial.scope) };
+    let scopes = if trial.scope == Scope::Smtp { Scope::OF_SMTP } else { Scope::OF_HTTP };
+    let way = Way { address: trial.address, scopes: Some(scopes) };
     let mut obstacles = credential.obstacles(Some(mark), way, now_us);
     if !credential.certificates.is_empty() {
         // The secret alone is no login anywhere.

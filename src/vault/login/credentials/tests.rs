@@ -155,8 +155,8 @@ fn what_the_vault_is_to_keep_is_checked() {
 fn whoever_has_the_secret_is_let_in_only_where_when_and_for_what_it_is() {
     let (tagger, (id, password)) = (Tagger::new().unwrap(), key::generate().unwrap());
     let sound = stored("shop", &tagger, &[(&id, &password)]);
-    let way = |address: &str, scope| Way { address: Some(address.parse().unwrap()), scope };
-    let here = way("192.0.2.7", Some(Scope::Smtp));
+    let way = |address: &str, scopes| Way { address: Some(address.parse().unwrap()), scopes };
+    let here = way("192.0.2.7", Some(Scope::OF_SMTP));
     let judge = |stored: Stored, way: Way| {
         let all = Credentials::new(&[], &[stored]);
         let credential = all.get("shop").unwrap();
@@ -174,12 +174,16 @@ fn whoever_has_the_secret_is_let_in_only_where_when_and_for_what_it_is() {
     let near = || with(Policy { networks: vec!["192.0.2.0/24".parse().unwrap()], ..Policy::default() });
     assert_eq!(judge(near(), here), Ok(()));
     assert_eq!(judge(near(), way("::ffff:192.0.2.9", None)), Ok(()));
-    assert_eq!(judge(near(), way("198.51.100.1", Some(Scope::Smtp))), Err(Reason::Network));
+    assert_eq!(judge(near(), way("198.51.100.1", Some(Scope::OF_SMTP))), Err(Reason::Network));
     let mut web = with(Policy::default());
-    web.policy.scopes.0 = [Scope::Send].into();
-    assert_eq!(judge(web.clone(), here), Err(Reason::Scope));
-    assert_eq!(judge(web.clone(), way("192.0.2.7", Some(Scope::Send))), Ok(()));
-    assert_eq!(judge(web, way("192.0.2.7", None)), Ok(()));
+    for scope in [Scope::Send, Scope::SendRaw] {
+        web.policy.scopes.0 = [scope].into();
+        assert_eq!(judge(web.clone(), here), Err(Reason::Scope));
+        assert_eq!(judge(web.clone(), way("192.0.2.7", Some(Scope::OF_HTTP))), Ok(()));
+        assert_eq!(judge(web.clone(), way("192.0.2.7", None)), Ok(()));
+    }
+    web.policy.scopes.0 = [Scope::Smtp].into();
+    assert_eq!(judge(web, way("192.0.2.7", Some(Scope::OF_HTTP))), Err(Reason::Scope));
 }
 
 #[test]
