@@ -100,3 +100,30 @@ fn a_key_may_send_by_the_paths_of_its_scopes_alone() {
     assert_eq!(refused.matches("\"scope\"").count(), 4, "{refused}");
     service.stop();
 }
+
+#[test]
+fn many_messages_come_in_one_request_and_leave_one_by_one_and_once() {
+    const FULL: usize = 100;
+    let service = Service::start();
+    let secret = service.add_credential();
+    let mut messages: Vec<Value> = (0..FULL).map(|n| letter(&format!("bulk {n}"))).collect();
+    messages[7]["from"] = "a@elsewhere.example".into();
+    let body = json!({ "messages": messages }).to_string();
+    let fields = format!("{JSON}Idempotency-Key: invoices\r\n");
+    let (status, answer) = post(&service, &secret, "/v1/send-bulk?atomic=true", &fields, body.as_bytes());
+    assert_eq!((status, answer["errors"][0]["pointer"].as_str()), (403, Some("/messages/7/from")), "{answer}");
+    let (status, answer) = post(&service, &secret, "/v1/send-bulk", &fields, body.as_bytes());
+    assert_eq!(
+        (status, answer["accepted"].as_u64(), answer["rejected"].as_u64()),
+        (202, Some(99), Some(1)),
+        "{answer}"
+    );
+    assert_eq!(answer["results"][7]["code"], "forbidden_sender");
+    let again = post(&service, &secret, "/v1/send-bulk", &fields, body.as_bytes());
+    assert_eq!((again.0, &again.1["results"]), (202, &answer["results"]));
+    let sent = (0..FULL).filter(|n| *n != 7).map(|n| format!("bulk {n}"));
+    service.await_arrival(sent.collect());
+    let accepted = service.command(&["audit", "query", "--event", "msg.accept", "--json", "--limit", "1000"]);
+    assert_eq!(String::from_utf8(accepted.stdout).unwrap().lines().count(), FULL - 1);
+    service.stop();
+}

@@ -38,10 +38,12 @@ impl Grant {
 
     /// The only address that it may send from, if there is no other: the one of its only rule, whose tags are as good as it.
     pub fn only_sender(&self) -> Option<&Address> {
-        match self.senders.as_slice() {
-            [SenderRule::Address(address) | SenderRule::Tagged(address)] => Some(address),
+        let mut all = self.senders.iter().map(|rule| match rule {
+            SenderRule::Address(address) | SenderRule::Tagged(address) => Some(address),
             _ => None,
-        }
+        });
+        let first = all.next()??;
+        all.all(|other| other == Some(first)).then_some(first)
     }
 
     /// Octets of one message, on a gate that takes so many.

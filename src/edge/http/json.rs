@@ -55,6 +55,11 @@ pub fn parse(body: &[u8]) -> Result<Node<'_>, Fault> {
     read(body, &Tally::new(MAX_VALUES, false))
 }
 
+/// The same of a batch of messages.
+pub fn parse_batch(body: &[u8]) -> Result<Node<'_>, Fault> {
+    read(body, &Tally::new(MAX_BATCH_VALUES, false))
+}
+
 /// The same for the dialects: arrays of numbers are octets, as some clients write files, and take an octet each.
 pub fn parse_octets(body: &[u8], is_batch: bool) -> Result<Node<'_>, Fault> {
     read(body, &Tally::new(if is_batch { MAX_BATCH_VALUES } else { MAX_VALUES }, true))

@@ -122,6 +122,13 @@ fn author(findings: &mut Findings, members: &Members<'_, '_>, only_sender: Optio
     };
     let text = name.map_or(Some(""), |at| findings.text(at))?;
     let pointer = members.place("from");
+    let only = Mailbox::named("", &sender.to_string(), &pointer).map_err(|_| {
+        flaw(
+            "required",
+            "is missing, and this key's only sender is an address that can't be used over HTTP: ask the operator",
+        )
+    });
+    findings.take(&pointer, only)?;
     findings.take(&members.place("from_name"), Mailbox::named(text, &sender.to_string(), &pointer))
 }
 

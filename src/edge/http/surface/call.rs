@@ -7,6 +7,7 @@ use crate::config::slice::Serve;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
+    Bulk,
     Send,
     ResendEmail,
     ResendBatch,
@@ -20,7 +21,8 @@ pub enum Call {
 }
 
 /// Path, methods, the same as `Allow` says it, what it is, and whose.
-const CALLS: [(&str, &[Method], &str, Call, Surface); 15] = [
+const CALLS: [(&str, &[Method], &str, Call, Surface); 16] = [
+    ("/v1/send-bulk", &[Method::POST], "POST", Call::Bulk, Surface::V1),
     ("/send", &[Method::POST], "POST", Call::Send, Surface::Send),
     ("/emails", &[Method::POST], "POST", Call::ResendEmail, Surface::Resend),
     ("/emails/batch", &[Method::POST], "POST", Call::ResendBatch, Surface::Resend),

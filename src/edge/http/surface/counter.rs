@@ -7,7 +7,7 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use tokio::time::{Instant, timeout};
 
-use super::{Call, Surface, gateway, postmark, resend, tree, usesend};
+use super::{Call, Surface, bulk, gateway, postmark, resend, tree, usesend};
 use crate::edge::front::Front;
 use crate::edge::http::idempotency::{self, Key};
 use crate::edge::http::json::parse_octets;
@@ -20,6 +20,7 @@ use crate::edge::http::{Session, body, media, refusal};
 use crate::ipc::once::Once;
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
+use crate::policy::scope::Scope;
 
 /// Octets of a body that is read for somebody who has said no key, and how long it may take to come.
 const REHEARSAL: u64 = 16 * 1024;
@@ -65,6 +66,10 @@ pub async fn serve(
     };
     if call == Call::PostmarkTemplate {
         return Err(postmark::no_templates());
+    }
+    if call == Call::Bulk {
+        // Once, and not of each message.
+        submit::is_good_for(&seat, &grant, Scope::Send, &None)?;
     }
     if !call.is_look_up() {
         media::require_json(&head.headers)?;
@@ -127,8 +132,20 @@ async fn rehearsal(
     }
 }
 
-/// A fault of the message with this number.
-fn numbered(n: usize, mut fault: Fault) -> Fault {
+/// What became of a message of a batch that was taken whole. One to nobody but addresses that nothing is sent to was refused, under an
+/// id of its own.
+type Done = Result<MessageId, (MessageId, Fault)>;
+
+/// Most clients know of a batch that is taken that each message has an id: the audit log has what became of it.
+fn ids(done: Vec<Done>) -> Vec<MessageId> {
+    done.into_iter().map(|done| done.unwrap_or_else(|(id, _)| id)).collect()
+}
+
+/// A fault of the message with this number, as this call's clients read it.
+fn numbered(call: Call, n: usize, mut fault: Fault) -> Fault {
+    if call == Call::Bulk {
+        return bulk::placed(n, fault);
+    }
     for issue in &mut fault.issues {
         issue.pointer.insert_str(0, &format!("/{n}"));
     }
@@ -140,6 +157,17 @@ impl Customer<'_> {
     /// Does what the call asks for.
     async fn answer(&mut self, head: &Parts, octets: &[u8], id: &mut MessageId) -> Result<Reply, Fault> {
         match self.call {
+            Call::Bulk => {
+                let is_atomic = bulk::is_atomic(head.uri.query())?;
+                let letters = bulk::letters(octets, self.grant.only_sender())?;
+                let echoes: Vec<_> = letters.iter().map(bulk::Echo::of).collect();
+                let results = if is_atomic {
+                    self.all(letters, *id).await?.into_iter().map(|done| done.map_err(|(_, fault)| fault)).collect()
+                } else {
+                    self.each(letters, *id).await?
+                };
+                Ok(bulk::answer(results, echoes, &self.session.front.hostname, *id))
+            }
             Call::Send => {
                 let letter = gateway::letter(parse_octets(octets, false)?)?;
                 let queued = gateway::recipients(&letter);
@@ -156,7 +184,7 @@ impl Customer<'_> {
                 let results = if is_permissive {
                     self.each(letters, *id).await?
                 } else {
-                    self.all(letters, *id).await?.into_iter().map(Ok).collect()
+                    ids(self.all(letters, *id).await?).into_iter().map(Ok).collect()
                 };
                 Ok(resend::batch(results, is_permissive, *id))
             }
@@ -167,7 +195,8 @@ impl Customer<'_> {
             }
             Call::UsesendBatch => {
                 let nodes = tree::batch(octets, usesend::MAX_BATCH)?;
-                Ok(usesend::batch(self.all(nodes.into_iter().map(usesend::letter).collect(), *id).await?, *id))
+                let letters = nodes.into_iter().map(usesend::letter).collect();
+                Ok(usesend::batch(ids(self.all(letters, *id).await?), *id))
             }
             Call::PostmarkEmail => {
                 let mut echo = postmark::Echo::default();
@@ -255,10 +284,9 @@ impl Customer<'_> {
     }
 
     /// All messages of a batch or none: the first that is not sound, may not go or is too long refuses them all. One to nobody but
-    /// addresses that nothing is sent to is answered as the others are, and the audit log has what became of it: refused, those
-    /// before it would be sent once more with the next try. A limit or a full disk may still come between two of them; then the
+    /// addresses that nothing is sent to does not: those before it would be sent once more with the next try. A limit or a full disk may still come between two of them; then the
     /// refusal says how many are kept.
-    async fn all(&mut self, letters: Vec<Result<Letter, Fault>>, id: MessageId) -> Result<Vec<MessageId>, Fault> {
+    async fn all(&mut self, letters: Vec<Result<Letter, Fault>>, id: MessageId) -> Result<Vec<Done>, Fault> {
         // Before the credential's wishes change them.
         let onces = self.onces(&letters);
         let mut drafts = Vec::new();
@@ -269,28 +297,30 @@ impl Customer<'_> {
                 letter.attachments.clear();
                 Ok((letter, draft))
             });
-            drafts.push(drafted.map_err(|fault| numbered(n, fault))?);
+            drafts.push(drafted.map_err(|fault| numbered(self.call, n, fault))?);
         }
         // One that can't leave when it is to goes on only if it was kept before, and that the vault alone knows: it is asked of
         // those first.
         let mut drafts: Vec<_> = drafts.into_iter().enumerate().collect();
         drafts.sort_by_key(|(_, (letter, draft))| !draft.is_late(letter, &self.session.front.desk));
-        let mut results = vec![id; drafts.len()];
+        let mut results: Vec<Done> = vec![Ok(id); drafts.len()];
         let mut is_begun = false;
         for (n, (letter, draft)) in drafts {
             let mut own = id;
             let kept = match submit::keep(self.seat, self.session, self.grant, &letter, draft, &mut own).await {
-                Ok(kept) => self.accepted(kept),
+                Ok(kept) => Ok(self.accepted(kept)),
                 Err(fault) if fault.issues.iter().any(|issue| issue.code == submit::SUPPRESSED) => {
                     refusal::tell(&self.session.front, self.session.peer, own, self.call.path(), &fault);
-                    own
+                    Err((own, fault))
                 }
                 Err(fault) if idempotency::is_of_the_key(&fault) => return Err(fault),
-                Err(mut fault) if is_begun => {
-                    fault.message = format!("{} (those before message {n} are kept and will be sent)", fault.message);
-                    return Err(numbered(n, fault));
+                Err(fault) => {
+                    let mut fault = numbered(self.call, n, fault);
+                    if is_begun {
+                        fault.message += &format!(" (those before message {n} are kept and will be sent)");
+                    }
+                    return Err(fault);
                 }
-                Err(fault) => return Err(numbered(n, fault)),
             };
             is_begun = true;
             if let Some(result) = results.get_mut(n) {

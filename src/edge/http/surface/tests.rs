@@ -1,5 +1,6 @@
 //! The surfaces as their clients see them, with a vault that remembers.
 
+mod bulk;
 mod gateway;
 mod postmark;
 mod resend;
