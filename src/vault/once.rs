@@ -5,7 +5,7 @@
 //! There is nothing in it but hashes under a key that the master key gives: who has the database can try neither keys nor texts.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -19,8 +19,9 @@ use crate::secret::Secret;
 
 /// How long what came of a request is known, from when its message may leave: clients give up long before.
 pub const KEPT_US: u64 = 24 * 3_600_000_000;
-/// Of one credential, and of all: some 400 octets each. The oldest of a credential make room for its own, and of whoever has the
-/// most for those of all, so that nobody's are pushed out by others who have fewer.
+/// Of one credential, and of all: some 400 octets each. Of a credential those make room that are over first, so that what waits
+/// is known while it does; for those of all they are of whoever has the most, so that nobody's are pushed out by others who have
+/// fewer.
 const OF_ONE: usize = 10_000;
 pub const OF_ALL: u32 = 100_000;
 /// What the key of the hashes is made for, of the master key.
@@ -51,8 +52,8 @@ pub struct Onces {
 #[derive(Debug, Default)]
 struct Known {
     done: HashMap<Tag, Row>,
-    /// Tags of each credential, the oldest first.
-    orders: HashMap<String, VecDeque<Tag>>,
+    /// Tags of each credential, and when they are over: the first one first.
+    orders: HashMap<String, BTreeSet<(u64, Tag)>>,
     under_way: HashSet<Tag>,
 }
 
@@ -66,13 +67,15 @@ pub struct Holding {
 }
 
 impl Onces {
-    /// With those that are on the disk, the oldest first. One whose message a clock that was wrong dated later than now is known as
-    /// long as if that had come now.
+    /// With those that are on the disk. One whose message a clock that was wrong dated later than now is known as long as if that
+    /// had come now. The clock that dates messages never goes back while a vault runs, the one that says when a row is over does:
+    /// what it was dated is the less of both.
     pub fn new(secret: Secret<[u8; 32]>, rows: Vec<Row>, now_us: u64) -> Rc<Self> {
         let mut known = Known::default();
         for row in rows {
             let came_us = row.message.time_ms().unwrap_or_default().saturating_mul(1000);
-            let expires_us = row.expires_us.saturating_sub(came_us.saturating_sub(now_us));
+            let dated_us = came_us.min(row.expires_us.saturating_sub(KEPT_US));
+            let expires_us = row.expires_us.saturating_sub(dated_us.saturating_sub(now_us));
             known.add(Row { expires_us, ..row });
         }
         Rc::new(Self { secret, evicted: Flood::default(), known: RefCell::new(known) })
@@ -102,19 +105,19 @@ impl Onces {
     pub fn sweep(&self, now_us: u64) {
         let mut known = self.known.borrow_mut();
         let Known { done, orders, .. } = &mut *known;
-        let before = done.len();
-        // The first that came is not the first to be over: what is to leave later is known for longer.
-        done.retain(|_, row| row.expires_us > now_us);
-        if done.len() < before {
-            orders.values_mut().for_each(|order| order.retain(|tag| done.contains_key(tag)));
-            orders.retain(|_, order| !order.is_empty());
+        for order in orders.values_mut() {
+            while let Some((_, tag)) = order.first().copied().filter(|(expires_us, _)| *expires_us <= now_us) {
+                order.pop_first();
+                done.remove(&tag);
+            }
         }
+        orders.retain(|_, order| !order.is_empty());
     }
 
     /// Lets go of what a credential had: another may have its name.
     pub fn forget(&self, principal: &str) {
         let mut known = self.known.borrow_mut();
-        for tag in known.orders.remove(principal).unwrap_or_default() {
+        for (_, tag) in known.orders.remove(principal).unwrap_or_default() {
             known.done.remove(&tag);
         }
     }
@@ -125,7 +128,7 @@ impl Onces {
         let mut known = self.known.borrow_mut();
         let Known { done, orders, .. } = &mut *known;
         done.retain(|_, row| !messages.contains(&row.message));
-        orders.values_mut().for_each(|order| order.retain(|tag| done.contains_key(tag)));
+        orders.values_mut().for_each(|order| order.retain(|(_, tag)| done.contains_key(tag)));
     }
 
     fn hash(&self, parts: &[&[u8]]) -> [u8; 32] {
@@ -139,30 +142,33 @@ impl Onces {
 impl Known {
     /// Gives those that made room.
     fn add(&mut self, row: Row) -> Vec<Row> {
-        let (tag, principal) = (row.tag, row.principal.clone());
-        let was_there = self.done.insert(tag, row).is_some();
+        let (tag, principal, expires_us) = (row.tag, row.principal.clone(), row.expires_us);
+        let former = self.done.insert(tag, row);
         let order = self.orders.entry(principal).or_default();
-        if was_there {
-            order.retain(|known| *known != tag);
+        if let Some(former) = former {
+            order.remove(&(former.expires_us, tag));
         }
-        order.push_back(tag);
-        if order.len() > OF_ONE || self.done.len() > OF_ALL as usize { self.make_room() } else { Vec::new() }
+        order.insert((expires_us, tag));
+        if order.len() > OF_ONE || self.done.len() > OF_ALL as usize { self.make_room(tag) } else { Vec::new() }
     }
 
-    fn make_room(&mut self) -> Vec<Row> {
+    /// The newest stays, however soon it is over: its client is the likeliest to ask again.
+    fn make_room(&mut self, newest: Tag) -> Vec<Row> {
         let mut gone = Vec::new();
         while let Some(longest) = self.orders.values_mut().max_by_key(|order| order.len())
             && (longest.len() > OF_ONE || self.done.len() > OF_ALL as usize)
-            && let Some(oldest) = longest.pop_front()
+            && let Some(first) = longest.iter().copied().find(|(_, tag)| *tag != newest)
         {
-            gone.extend(self.done.remove(&oldest));
+            longest.remove(&first);
+            gone.extend(self.done.remove(&first.1));
         }
         gone
     }
 }
 
 impl Holding {
-    /// What is to be written with its message, which may leave at that time: a client that asks again while it waits gets no second one.
+    /// What is to be written with its message, which may leave at that time: a client that asks again while it waits gets no second
+    /// one.
     pub fn row(&self, message: MessageId, leaves_us: u64) -> Row {
         let (tag, principal, fingerprint) = (self.tag, self.principal.clone(), self.fingerprint);
         Row { tag, principal, fingerprint, message, expires_us: leaves_us.saturating_add(KEPT_US) }
@@ -271,7 +277,8 @@ mod tests {
             holding.row(MessageId::from(id), leaves_us)
         };
         let (then, hour) = (NOW * 2, 3_600_000_000);
-        for (leaves_us, known_us) in [(then, KEPT_US), (then + hour, KEPT_US + hour)] {
+        // The last: the clock was set right, and ids are still dated by what it said before.
+        for (leaves_us, known_us) in [(then, KEPT_US), (then + hour, KEPT_US + hour), (NOW, KEPT_US)] {
             let all = onces(7, vec![of_then(then / 1_000_000, leaves_us)]);
             assert!(matches!(all.begin("shop", &once(1, 1), NOW + known_us - 1), Verdict::Repeated(_)));
             assert!(matches!(all.begin("shop", &once(1, 1), NOW + known_us), Verdict::New(_)));
@@ -297,7 +304,34 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_of_whoever_has_too_many_make_room() {
+    fn what_waits_makes_room_last_and_what_came_last_is_known_over_a_restart_too() {
+        let key = |n: usize| {
+            let mut key = [0; 32];
+            key[..8].copy_from_slice(&n.to_be_bytes());
+            Once { key, fingerprint: [0; 32] }
+        };
+        let keep = |all: &Rc<Onces>, n, leaves_us| {
+            let Verdict::New(holding) = all.begin("shop", &key(n), NOW) else { panic!("known") };
+            let row = holding.row(MessageId::now(), leaves_us);
+            (row.clone(), holding.done(row, NOW))
+        };
+        let first = onces(7, Vec::new());
+        let waits = keep(&first, 0, NOW + KEPT_US).0;
+        // What came first waits; the next vault has it in whichever order.
+        for all in [first, onces(7, vec![waits])] {
+            for n in 1..OF_ONE {
+                assert_eq!(keep(&all, n, NOW + u64::try_from(n).unwrap()).1, Vec::new());
+            }
+            let gone = keep(&all, OF_ONE, NOW).1;
+            assert!(matches!(all.begin("shop", &key(1), NOW), Verdict::New(_)), "{gone:?}");
+            for n in [0, 2, OF_ONE] {
+                assert!(matches!(all.begin("shop", &key(n), NOW), Verdict::Repeated(_)), "{n}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_to_be_over_of_whoever_has_too_many_make_room() {
         let all = onces(7, Vec::new());
         let key = |n: usize| {
             let mut key = [0; 32];
@@ -305,7 +339,15 @@ mod tests {
             key
         };
         let few = keep(&all, "few", key(0)).0;
-        for n in 0..OF_ONE {
+        let old = {
+            let Verdict::New(holding) = all.begin("many", &Once { key: key(0), fingerprint: [0; 32] }, NOW) else {
+                panic!("known")
+            };
+            let row = holding.row(MessageId::now(), NOW - 1);
+            holding.done(row.clone(), NOW)
+        };
+        assert_eq!(old, Vec::new());
+        for n in 1..OF_ONE {
             assert_eq!(keep(&all, "many", key(n)).1, Vec::new());
         }
         let gone = keep(&all, "many", key(OF_ONE)).1;

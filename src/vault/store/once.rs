@@ -39,7 +39,7 @@ impl<'c> Once<'c> {
             forget_of: sql("DELETE FROM once WHERE principal = ?")?,
             erase: sql("DELETE FROM once WHERE message = ?")?,
             all: sql(
-                "SELECT tag, principal, fingerprint, message, expires_us FROM once ORDER BY message DESC LIMIT ?",
+                "SELECT tag, principal, fingerprint, message, expires_us FROM once ORDER BY expires_us DESC LIMIT ?",
             )?,
             sweep: sql("DELETE FROM once WHERE tag IN (SELECT tag FROM once WHERE expires_us <= ? LIMIT ?)")?,
         })
@@ -66,7 +66,7 @@ impl<'c> Once<'c> {
         self.erase.execute([message.uuid().as_bytes()]).map(drop)
     }
 
-    /// The oldest first, by when their messages came, and no more than the newest so many.
+    /// The first to be over first, and no more than the last so many.
     pub fn all(&mut self, most: u32) -> Result<Vec<Row>> {
         let rows = self.all.query_map([most], |row| {
             Ok(Row {
