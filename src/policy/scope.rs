@@ -24,6 +24,15 @@ impl Scope {
     pub const OF_SMTP: &[Self] = &[Self::Smtp];
     pub const OF_HTTP: &[Self] = &[Self::Send, Self::SendRaw];
 
+    /// It and no other, for who asks whether a client may use this.
+    pub const fn alone(self) -> &'static [Self] {
+        match self {
+            Self::Smtp => Self::OF_SMTP,
+            Self::Send => &[Self::Send],
+            Self::SendRaw => &[Self::SendRaw],
+        }
+    }
+
     pub const fn word(self) -> &'static str {
         match self {
             Self::Smtp => "smtp",

@@ -29,6 +29,9 @@ pub struct Test {
     /// How it would come
     #[arg(long, value_name = "PROTOCOL", default_value = "smtp")]
     protocol: Protocol,
+    /// What it would do there: send, or send_raw for /v1/send-raw
+    #[arg(long, value_name = "SCOPE", default_value = "send")]
+    scope: Scope,
     /// Print an object instead
     #[arg(long)]
     json: bool,
@@ -38,9 +41,11 @@ pub struct Test {
 
 impl Test {
     pub fn run(&self) -> Result<ExitCode, String> {
-        let scope = match self.protocol {
-            Protocol::Smtp => Scope::Smtp,
-            Protocol::Http => Scope::Send,
+        let scope = match (self.protocol, self.scope) {
+            (_, Scope::Smtp) => return Err("--scope is for --protocol http: say send or send_raw".to_owned()),
+            (Protocol::Http, scope) => scope,
+            (Protocol::Smtp, Scope::Send) => Scope::Smtp,
+            (Protocol::Smtp, Scope::SendRaw) => return Err("send_raw is over HTTP: add --protocol http".to_owned()),
         };
         let secret = source::line(&self.secret_file)?;
         let trial = Trial { id: self.id.clone(), secret, address: self.from, scope };

@@ -31,8 +31,8 @@ pub fn verdict(candidates: Option<&Candidates>, found: Option<usize>, trial: &Tr
     };
     let mark = found.and_then(|found| candidates.key(found));
     let (Some(credential), Some(mark)) = (&candidates.credential, mark) else { return no(Reason::Wrong) };
-    let scopes = if trial.scope == Scope::Smtp { Scope::OF_SMTP } else { Scope::OF_HTTP };
-    let way = Way { address: trial.address, scopes: Some(scopes) };
+    // A login over HTTP needs one of two; here is asked for the one that the client is to use.
+    let way = Way { address: trial.address, scopes: Some(trial.scope.alone()) };
     let mut obstacles = credential.obstacles(Some(mark), way, now_us);
     if !credential.certificates.is_empty() {
         // The secret alone is no login anywhere.
@@ -50,6 +50,7 @@ mod tests {
     use super::*;
     use crate::config::slice::{Declared, DeclaredSecret};
     use crate::policy::Policy;
+    use crate::policy::scope::Scopes;
 
     #[test]
     fn a_secret_alone_is_no_login_where_a_certificate_is_wanted() {
@@ -64,6 +65,28 @@ mod tests {
             let trial = Trial { id: Some("shop".into()), secret, address: None, scope: Scope::Smtp };
             let candidates = candidates(&credentials, &trial, &Tagger::new().unwrap());
             assert_eq!(verdict(candidates.as_ref(), Some(0), &trial, 0).obstacles, obstacles);
+        }
+    }
+
+    #[test]
+    fn a_scope_is_the_one_that_is_asked_for_and_not_another_of_its_protocol() {
+        let declared = |scope| {
+            let secret = DeclaredSecret { key: "imported".into(), hash: Secret::new("hash".into()), scram: None };
+            let policy = Policy { scopes: Scopes([scope].into()), ..Policy::default() };
+            Declared { id: "shop".into(), secrets: vec![secret], policy, certificates: vec![], enabled: true }
+        };
+        for given in Scope::ALL {
+            let credentials = Credentials::new(&[declared(given)], &[]);
+            for scope in Scope::ALL {
+                // A password names nobody; what of it is found is not asked here.
+                let secret = Secret::new("a password".to_owned());
+                let trial = Trial { id: Some("shop".into()), secret, address: None, scope };
+                let plain = Trial { scope: Scope::Smtp, secret: Secret::new("a password".to_owned()), ..trial.clone() };
+                let candidates = candidates(&credentials, &plain, &Tagger::new().unwrap());
+                let obstacles = verdict(candidates.as_ref(), Some(0), &trial, 0).obstacles;
+                let expected: &[&str] = if given == scope { &[] } else { &[Reason::Scope.word()] };
+                assert_eq!(obstacles, expected, "{given} {scope}");
+            }
         }
     }
 }
