@@ -104,7 +104,7 @@ fn a_key_may_send_by_the_paths_of_its_scopes_alone() {
 #[test]
 fn many_messages_come_in_one_request_and_leave_one_by_one_and_once() {
     const FULL: usize = 100;
-    let service = Service::start();
+    let mut service = Service::start();
     let secret = service.add_credential();
     let mut messages: Vec<Value> = (0..FULL).map(|n| letter(&format!("bulk {n}"))).collect();
     messages[7]["from"] = "a@elsewhere.example".into();
@@ -123,6 +123,10 @@ fn many_messages_come_in_one_request_and_leave_one_by_one_and_once() {
     assert_eq!((again.0, &again.1["results"]), (202, &answer["results"]));
     let sent = (0..FULL).filter(|n| *n != 7).map(|n| format!("bulk {n}"));
     service.await_arrival(sent.collect());
+    service.kill_all();
+    service.start_again();
+    let again = post(&service, &secret, "/v1/send-bulk", &fields, body.as_bytes());
+    assert_eq!((again.0, &again.1["results"]), (202, &answer["results"]));
     let accepted = service.command(&["audit", "query", "--event", "msg.accept", "--json", "--limit", "1000"]);
     assert_eq!(String::from_utf8(accepted.stdout).unwrap().lines().count(), FULL - 1);
     service.stop();

@@ -132,7 +132,7 @@ pub fn distinct<'m>(mailboxes: impl IntoIterator<Item = &'m Mailbox>) -> Vec<Add
     all
 }
 
-/// Whether a key may be used so. What the grant forbids is told to the vault for the audit log: once for a request, so that a
+/// Whether a key may be used so. What the grant forbids is told to the vault for the audit log: once for a message, so that a
 /// client that repeats itself doesn't fill it.
 pub fn is_good_for(seat: &Seat, grant: &Grant, scope: Scope, sender: &ReversePath) -> Result<(), Fault> {
     if grant.scopes.has(scope) {
@@ -245,8 +245,11 @@ pub fn refused(refusal: Refusal, session: &Session, grant: &Grant, from: &str, t
             Fault::new(Code::IdempotencyMismatch, message)
         }
         Refusal::Revoked | Refusal::Changed => changed(),
-        // The vault asks for one of the two.
-        Refusal::Scope => insufficient(Scope::Send),
+        // The vault asks for one of the two, so both are lacking.
+        Refusal::Scope => {
+            let message = "this key is not for HTTP: its scopes lack \"send\" and \"send_raw\"";
+            Fault::new(Code::InsufficientScope, message)
+        }
         Refusal::OnlySmtp => {
             let message =
                 "what this key sends is delivered while its sender waits (delivery = \"direct\"): send it by SMTP";

@@ -1,7 +1,8 @@
 //! Surfaces: the APIs of others that are spoken beside `/v1`, so that their clients work once they have another base address.
 //!
 //! Each is a file below that turns its JSON into the members of `/v1/send`, which is read and checked once for all, and that
-//! says faults as its clients expect them. `bulk` is our own, for many messages at a time. `call` knows the paths, `counter` serves them, `tree` takes JSON apart.
+//! says faults as its clients expect them. `bulk` is our own, for many messages at a time. `call` knows the paths, `counter` serves
+//! them, `tree` takes JSON apart.
 
 mod addresses;
 mod bulk;

@@ -2,11 +2,13 @@
 //!
 //! What can't be told of one of them is a finding beside those of the others.
 
+use std::collections::HashSet;
+
 use hyper::header::HeaderMap;
 
 use crate::edge::http::letter::{self, Flaw, Mailbox, flaw};
 use crate::edge::http::members::Findings;
-use crate::edge::http::submit;
+use crate::mail::address::Address;
 use crate::mail::header::Header;
 use crate::mail::mailbox;
 
@@ -97,7 +99,9 @@ pub fn addressees(findings: &mut Findings, header: &Header<'_>) -> Vec<Mailbox> 
 /// Where they stand, which are not more than there may be.
 pub fn bounded(findings: &mut Findings, to: &[Mailbox]) -> String {
     let place = to.first().map_or(RECIPIENT, |first| first.pointer.as_str());
-    if submit::distinct(to).len() > letter::MAX_RECIPIENTS {
+    let mut others: HashSet<&Address> = HashSet::new();
+    // No further than that: a header has room for thousands.
+    if to.iter().any(|mailbox| others.insert(&mailbox.address) && others.len() > letter::MAX_RECIPIENTS) {
         findings.add(place, too_many());
     }
     place.to_owned()

@@ -13,15 +13,23 @@ use crate::mail::address::Address;
 use crate::mail::id::MessageId;
 
 /// Messages of one request: as many as a batch of the providers has.
-const MAX_MESSAGES: usize = 100;
+pub const MAX_MESSAGES: usize = 100;
 const BODY: &Table = &[("messages", &[])];
 
 /// Whether all messages are to be refused with the first that is: `?atomic=true`. A word that is misread could send half of a batch
-/// that was to go whole or not at all, so any other query is refused.
-pub fn is_atomic(query: Option<&str>) -> Result<bool, Fault> {
+/// that was to go whole or not at all, so any other query is refused. So is one without a key: a limit may come between two
+/// messages, and then the key alone keeps the next try from sending the first ones again.
+pub fn is_atomic(query: Option<&str>, has_key: bool) -> Result<bool, Fault> {
     match query {
         None | Some("" | "atomic=false") => Ok(false),
-        Some("atomic=true") => Ok(true),
+        Some("atomic=true") if has_key => Ok(true),
+        Some("atomic=true") => {
+            let mut findings = Findings::default();
+            let message =
+                "is missing: with atomic=true a batch is known by it, so that the next try sends only what is left";
+            findings.add("Idempotency-Key", flaw("required", message));
+            findings.verdict().map(|()| true)
+        }
         Some(_) => Err(Fault::new(Code::BadRequest, "the query of this path can only be atomic=true or atomic=false")),
     }
 }

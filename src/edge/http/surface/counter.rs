@@ -74,11 +74,13 @@ pub async fn serve(
     if !call.is_look_up() {
         media::require_json(&head.headers)?;
     }
+    let key = Key::of(&head.headers)?;
+    let is_atomic = call == Call::Bulk && bulk::is_atomic(head.uri.query(), key.is_some())?;
     let whole = body::read(&head.headers, body).await?;
     *unread = false;
-    let (key, repeated, over) = (Key::of(&head.headers)?, None, false);
+    let (repeated, over) = (None, false);
     let mut customer = Customer { session, seat: &mut seat, grant: &grant, call, key, repeated, over };
-    let reply = customer.answer(head, &whole.octets, id).await?;
+    let reply = customer.answer(head, &whole.octets, is_atomic, id).await?;
     let mut reply = reply::repeated(reply, customer.repeated == Some(true));
     if customer.over {
         reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -132,8 +134,8 @@ async fn rehearsal(
     }
 }
 
-/// What became of a message of a batch that was taken whole. One to nobody but addresses that nothing is sent to was refused, under an
-/// id of its own.
+/// What became of a message of a batch that was taken whole. One to nobody but addresses that nothing is sent to was refused, under
+/// an id of its own.
 type Done = Result<MessageId, (MessageId, Fault)>;
 
 /// Most clients know of a batch that is taken that each message has an id: the audit log has what became of it.
@@ -153,12 +155,29 @@ fn numbered(call: Call, n: usize, mut fault: Fault) -> Fault {
     fault
 }
 
+/// A fault that came when these messages of its batch were kept.
+fn but_for(begun: &mut [usize], mut fault: Fault) -> Fault {
+    begun.sort_unstable();
+    let numbers: Vec<String> = begun.iter().map(ToString::to_string).collect();
+    match numbers.len() {
+        0 => {}
+        1 => fault.message += &format!(" (message {} is kept and will be sent)", numbers.concat()),
+        _ => fault.message += &format!(" (messages {} are kept and will be sent)", numbers.join(", ")),
+    }
+    fault
+}
+
 impl Customer<'_> {
     /// Does what the call asks for.
-    async fn answer(&mut self, head: &Parts, octets: &[u8], id: &mut MessageId) -> Result<Reply, Fault> {
+    async fn answer(
+        &mut self,
+        head: &Parts,
+        octets: &[u8],
+        is_atomic: bool,
+        id: &mut MessageId,
+    ) -> Result<Reply, Fault> {
         match self.call {
             Call::Bulk => {
-                let is_atomic = bulk::is_atomic(head.uri.query())?;
                 let letters = bulk::letters(octets, self.grant.only_sender())?;
                 let echoes: Vec<_> = letters.iter().map(bulk::Echo::of).collect();
                 let results = if is_atomic {
@@ -245,14 +264,15 @@ impl Customer<'_> {
 
     /// Each message of a batch by itself: what is wrong with one is nothing to the others. Each is kept before the next is
     /// begun. After one that must wait (a limit, a full disk), or when the connection can't go on, the rest gets the same word.
-    /// A key that is in use, or was used for something else, is the whole request's.
+    /// A key that is in use, or was used for something else, is the whole request's, unless one of its messages was kept just now:
+    /// the client must hear of that, and would have it sent again if it took a new key for them all.
     async fn each(
         &mut self,
         letters: Vec<Result<Letter, Fault>>,
         id: MessageId,
     ) -> Result<Vec<Result<MessageId, Fault>>, Fault> {
         let onces = self.onces(&letters);
-        let mut results = Vec::new();
+        let (mut results, mut is_any_new) = (Vec::new(), false);
         let mut over: Option<Fault> = None;
         for (letter, once) in letters.into_iter().zip(onces) {
             if let Some(fault) = &over {
@@ -262,12 +282,14 @@ impl Customer<'_> {
             let result = match letter {
                 Ok(letter) => {
                     let kept = submit::submit(self.seat, self.session, self.grant, letter, once, &mut id.clone()).await;
+                    is_any_new |= kept.as_ref().is_ok_and(|kept| !kept.repeated);
                     kept.map(|kept| self.accepted(kept))
                 }
                 Err(fault) => Err(fault),
             };
             if let Err(fault) = &result
                 && idempotency::is_of_the_key(fault)
+                && !is_any_new
             {
                 return Err(fault.clone());
             }
@@ -283,9 +305,10 @@ impl Customer<'_> {
         Ok(results)
     }
 
-    /// All messages of a batch or none: the first that is not sound, may not go or is too long refuses them all. One to nobody but
-    /// addresses that nothing is sent to does not: those before it would be sent once more with the next try. A limit or a full disk may still come between two of them; then the
-    /// refusal says how many are kept.
+    /// All messages of a batch or none: the first that is not sound, may not go or is too long refuses them all before one is kept.
+    /// What the vault alone knows comes later. A limit, a full disk or a lost vault between two of them refuses the rest, and says
+    /// which are kept; the same request with the same key goes on from there. One to nobody but suppressed addresses refuses
+    /// nothing: it will not be taken next time either, and the others were to go without it.
     async fn all(&mut self, letters: Vec<Result<Letter, Fault>>, id: MessageId) -> Result<Vec<Done>, Fault> {
         // Before the credential's wishes change them.
         let onces = self.onces(&letters);
@@ -304,25 +327,21 @@ impl Customer<'_> {
         let mut drafts: Vec<_> = drafts.into_iter().enumerate().collect();
         drafts.sort_by_key(|(_, (letter, draft))| !draft.is_late(letter, &self.session.front.desk));
         let mut results: Vec<Done> = vec![Ok(id); drafts.len()];
-        let mut is_begun = false;
+        let mut begun: Vec<usize> = Vec::new();
         for (n, (letter, draft)) in drafts {
             let mut own = id;
             let kept = match submit::keep(self.seat, self.session, self.grant, &letter, draft, &mut own).await {
-                Ok(kept) => Ok(self.accepted(kept)),
+                Ok(kept) => {
+                    begun.push(n);
+                    Ok(self.accepted(kept))
+                }
                 Err(fault) if fault.issues.iter().any(|issue| issue.code == submit::SUPPRESSED) => {
                     refusal::tell(&self.session.front, self.session.peer, own, self.call.path(), &fault);
                     Err((own, fault))
                 }
-                Err(fault) if idempotency::is_of_the_key(&fault) => return Err(fault),
-                Err(fault) => {
-                    let mut fault = numbered(self.call, n, fault);
-                    if is_begun {
-                        fault.message += &format!(" (those before message {n} are kept and will be sent)");
-                    }
-                    return Err(fault);
-                }
+                Err(fault) if begun.is_empty() && idempotency::is_of_the_key(&fault) => return Err(fault),
+                Err(fault) => return Err(but_for(&mut begun, numbered(self.call, n, fault))),
             };
-            is_begun = true;
             if let Some(result) = results.get_mut(n) {
                 *result = kept;
             }

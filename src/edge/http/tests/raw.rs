@@ -96,9 +96,10 @@ async fn whose_scopes_lack_send_raw_is_told_so_before_its_message_is_read() {
         let response = match path {
             "/v1/send" => house.client.send(super::GOOD).await,
             // Of one that is refused for its scope nothing is known, least of all what it says of itself.
+            // And nothing of its message is waited for.
             _ if status == 403 => {
-                let forged = MESSAGE.replace("Subject: x", "no field");
-                house.client.ask(&ask("X-Mail-From: ceo@customer.example\r\n", &forged)).await
+                let head = ask("X-Mail-From: ceo@customer.example\r\n", "");
+                house.client.ask(&head.replace("Content-Length: 0", "Content-Length: 15000000")).await
             }
             _ => house.client.ask(&ask("", MESSAGE)).await,
         };

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::*;
+use crate::edge::http::idempotency::Key;
+use crate::mail::id::MessageId;
 use crate::policy::Grant;
 use crate::policy::refusal::Refusal;
 use crate::policy::scope::Scope;
@@ -20,6 +22,11 @@ fn open(ways: Ways) -> House {
         desk.serve = vec![Serve::V1];
         desk.future_release = Some(Duration::from_secs(3600));
     })
+}
+
+/// With a key by which it is known again.
+fn keyed(path: &str, messages: &[&str]) -> String {
+    post_with(path, &format!("Authorization: Bearer {KEY}\r\nIdempotency-Key: order-17\r\n"), &bulk(messages))
 }
 
 /// The outcomes: the id of a message that is kept, or the code of its refusal.
@@ -71,7 +78,7 @@ async fn all_go_or_none_where_the_query_says_so_and_another_query_is_refused() {
     ] {
         let change: fn(&mut Grant) = |grant| grant.max_size = Some(100_000);
         let mut house = open(Ways { grants: Some(change), ..Ways::default() });
-        let response = house.client.ask(&post(ALL, &bulk(&[GOOD, bad, GOOD]))).await;
+        let response = house.client.ask(&keyed(ALL, &[GOOD, bad, GOOD])).await;
         assert_eq!((response.status, response.code()), (status, code), "{response:?}");
         let found = response.body["errors"].as_array().unwrap();
         assert_eq!(
@@ -80,13 +87,16 @@ async fn all_go_or_none_where_the_query_says_so_and_another_query_is_refused() {
             "{response:?}"
         );
         assert!(response.message().starts_with("/messages/1"), "{response:?}");
-        assert_eq!(house.hang_up().await.mails, 0);
+        let seen = house.hang_up().await;
+        // With a key the vault may know what is late: it is asked of that, and of nothing else.
+        assert_eq!((seen.mails, seen.kept.len()), (usize::from(bad == over), 0));
     }
     let mut house = open(Ways::default());
-    let response = house.client.ask(&post(ALL, &bulk(&[GOOD, GOOD]))).await;
+    let response = house.client.ask(&keyed(ALL, &[GOOD, GOOD])).await;
     assert_eq!((response.status, &response.body["status"]), (202, &"accepted".into()));
     for query in ["atomic", "atomic=1", "atomic=TRUE", "atomic=true&x=1", "x=1", "atomic=true&atomic=false"] {
-        let response = house.client.ask(&post(&format!("{EACH}?{query}"), &bulk(&[GOOD]))).await;
+        // Its body is not read, so each has its own connection.
+        let response = open(Ways::default()).client.ask(&post(&format!("{EACH}?{query}"), &bulk(&[GOOD]))).await;
         assert_eq!((response.status, response.code()), (400, "bad_request"), "{query}");
     }
     assert_eq!(house.client.ask(&post(&format!("{EACH}?atomic=false"), &bulk(&[GOOD]))).await.status, 202);
@@ -95,32 +105,120 @@ async fn all_go_or_none_where_the_query_says_so_and_another_query_is_refused() {
 
 #[tokio::test]
 async fn what_comes_between_two_of_all_says_how_far_it_came_and_the_same_again_sends_the_rest() {
-    let fields = format!("Authorization: Bearer {KEY}\r\nIdempotency-Key: order-17\r\n");
     let ways = Ways { at_mail: Some(Refusal::QuotaExceeded(60)), mails: 1, ..Ways::default() };
     let mut house = open(ways.clone());
-    let response = house.client.ask(&post_with(ALL, &fields, &bulk(&[GOOD, GOOD]))).await;
+    let response = house.client.ask(&keyed(ALL, &[GOOD, GOOD])).await;
     assert_eq!((response.status, response.field("retry-after")), (429, Some("60")));
-    assert!(response.message().contains("those before message 1 are kept"), "{response:?}");
+    assert!(response.message().ends_with("(message 0 is kept and will be sent)"), "{response:?}");
     let first = house.hang_up().await.kept;
     let mut house = open(Ways { known: ways.known, ..Ways::default() });
-    let again = house.client.ask(&post_with(ALL, &fields, &bulk(&[GOOD, GOOD]))).await;
+    let again = house.client.ask(&keyed(ALL, &[GOOD, GOOD])).await;
     assert_eq!((again.status, again.field("idempotency-replayed")), (202, None));
     assert_eq!(again.body["results"][0]["id"], first[0].id.to_string());
     // Known whole: with another message it is another batch, and by itself each is another request.
-    let whole = house.client.ask(&post_with(EACH, &fields, &bulk(&[GOOD, GOOD]))).await;
+    let whole = house.client.ask(&keyed(EACH, &[GOOD, GOOD])).await;
     assert_eq!((whole.field("idempotency-replayed"), &whole.body["results"]), (Some("true"), &again.body["results"]));
-    let other = house.client.ask(&post_with(EACH, &fields, &bulk(&[GOOD, GOOD, GOOD]))).await;
+    let other = house.client.ask(&keyed(EACH, &[GOOD, GOOD, GOOD])).await;
     assert_eq!((other.status, other.code()), (422, "idempotency_mismatch"));
+    let fields = format!("Authorization: Bearer {KEY}\r\nIdempotency-Key: order-17\r\n");
     let single = house.client.ask(&post_with("/v1/send", &fields, GOOD)).await;
     assert_eq!((single.status, single.field("idempotency-replayed")), (202, None));
     assert_eq!(house.hang_up().await.kept.len(), 2);
 }
 
 #[tokio::test]
+async fn all_or_none_needs_a_key_and_keeps_nothing_without_one() {
+    let mut house = open(Ways { at_mail: Some(Refusal::RateLimited(60)), mails: 1, ..Ways::default() });
+    let response = house.client.ask(&post(ALL, &bulk(&[GOOD, GOOD]))).await;
+    assert_eq!((response.status, response.findings()), (400, vec!["required Idempotency-Key".to_owned()]));
+    let seen = house.hang_up().await;
+    assert_eq!((seen.mails, seen.kept.len()), (0, 0));
+    // What is wrong with the request's head is said before its body is there.
+    let head = post(&format!("{EACH}?atomic=1"), "").replace("Content-Length: 0", "Content-Length: 100000");
+    assert_eq!(open(Ways::default()).client.ask(&head).await.code(), "bad_request");
+}
+
+#[tokio::test]
+async fn what_is_kept_is_told_by_its_numbers_in_the_order_of_the_request() {
+    // The third is known, and its time is over: it is asked for first.
+    let over = GOOD.replace('}', r#","scheduled_at":"2020-01-01T00:00:00Z"}"#);
+    let messages = [GOOD, GOOD, &over];
+    let key = Key::of(
+        &[("idempotency-key", "order-17")]
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .into_iter()
+            .collect(),
+    );
+    let letters = super::super::bulk::letters(bulk(&messages).as_bytes(), None).unwrap();
+    let once = key.unwrap().unwrap().onces(letters.iter().map(|letter| letter.as_ref().ok())).pop().unwrap();
+    let ways = Ways { at_mail: Some(Refusal::StoreFull), mails: 1, ..Ways::default() };
+    ways.known.lock().unwrap().insert(once.key, (once.fingerprint, MessageId::now()));
+    let response = open(ways).client.ask(&keyed(ALL, &messages)).await;
+    assert_eq!(response.status, 503);
+    assert!(response.message().starts_with("/messages/1: "), "{response:?}");
+    assert!(response.message().ends_with("(messages 0, 2 are kept and will be sent)"), "{response:?}");
+}
+
+#[tokio::test]
+async fn a_key_that_was_used_refuses_the_request_or_what_follows_one_that_was_kept_just_now() {
+    let broken = GOOD.replace("b@example.org", "b");
+    let mended = GOOD.replace("b@example.org", "c@example.org");
+    for path in [EACH, ALL] {
+        let ways = Ways::default();
+        let mut house = open(ways.clone());
+        assert_eq!(house.client.ask(&keyed(EACH, &[&broken, GOOD])).await.body["accepted"], 1);
+        let response = house.client.ask(&keyed(path, &[&mended, GOOD])).await;
+        let kept = house.hang_up().await.kept;
+        assert_eq!(
+            kept.iter().map(|message| &*message.recipients[0]).collect::<Vec<_>>(),
+            ["b@example.org", "c@example.org"]
+        );
+        if path == EACH {
+            let id = kept[1].id.to_string();
+            assert_eq!((response.status, outcomes(&response.body)), (202, vec![&*id, "idempotency_mismatch"]));
+        } else {
+            assert_eq!((response.status, response.code()), (422, "idempotency_mismatch"));
+            assert!(response.message().ends_with("(message 0 is kept and will be sent)"), "{response:?}");
+        }
+    }
+    // Nothing is kept where the first was used already.
+    let mut house = open(Ways::default());
+    assert_eq!(house.client.ask(&keyed(EACH, &[GOOD, &broken])).await.body["accepted"], 1);
+    for path in [EACH, ALL] {
+        let response = house.client.ask(&keyed(path, &[GOOD, &mended])).await;
+        assert_eq!((response.status, response.code()), (422, "idempotency_mismatch"));
+        assert!(!response.message().contains("kept"), "{response:?}");
+    }
+    assert_eq!(house.hang_up().await.kept.len(), 1);
+}
+
+#[tokio::test]
+async fn a_vault_that_is_lost_ends_the_batch_and_its_connection() {
+    let mut house = open(Ways { falls_at_commit: true, ..Ways::default() });
+    let response = house.client.ask(&post(EACH, &bulk(&[GOOD, GOOD, GOOD]))).await;
+    assert_eq!((response.status, outcomes(&response.body)), (202, vec!["store_unavailable"; 3]));
+    assert_eq!(response.field("connection"), Some("close"));
+    let seen = house.seen();
+    assert_eq!((seen.mails, seen.kept.len()), (1, 0), "no further one was asked for");
+}
+
+#[test]
+fn the_document_has_the_bound_and_an_example_that_is_read() {
+    let whole: serde_json::Value = serde_json::from_str(crate::edge::http::papers::OPENAPI).unwrap();
+    assert_eq!(
+        whole["components"]["schemas"]["Letters"]["properties"]["messages"]["maxItems"],
+        super::super::bulk::MAX_MESSAGES
+    );
+    let media = &whole["paths"]["/v1/send-bulk"]["post"]["requestBody"]["content"]["application/json"];
+    let letters = super::super::bulk::letters(media["example"].to_string().as_bytes(), None).unwrap();
+    assert_eq!(letters.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false]);
+}
+
+#[tokio::test]
 async fn nobody_to_send_to_is_of_one_message_and_a_limit_of_all_that_follow() {
     for path in [EACH, ALL] {
         let ways = Ways { at_commit: Some(Refusal::Suppressed), mails: 1, ..Ways::default() };
-        let response = open(ways).client.ask(&post(path, &bulk(&[GOOD, GOOD]))).await;
+        let response = open(ways).client.ask(&keyed(path, &[GOOD, GOOD])).await;
         assert_eq!((response.status, &response.body["status"]), (202, &"partly_accepted".into()), "{response:?}");
         let error = &response.body["results"][1]["errors"][0];
         assert_eq!((&error["code"], &error["pointer"]), (&"suppressed".into(), &"/messages/1/to".into()));

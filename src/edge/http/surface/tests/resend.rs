@@ -268,7 +268,10 @@ async fn a_limit_in_the_middle_of_a_batch_says_what_is_kept() {
     let mut house = house(ways, &[Serve::Resend]);
     let response = house.client.ask(&post("/emails/batch", &format!("[{GOOD},{GOOD}]"))).await;
     assert_eq!(refusal(&response), (429, "rate_limit_exceeded"));
-    assert!(response.message().starts_with("message 1: ") && response.message().contains("before message 1 are kept"));
+    assert!(
+        response.message().starts_with("message 1: ")
+            && response.message().contains("(message 0 is kept and will be sent)")
+    );
     assert_eq!(house.hang_up().await.kept.len(), 1);
 }
 
