@@ -126,9 +126,11 @@ async fn the_sender_is_judged_before_the_message_and_none_that_may_not_be_is_in_
     );
     let own = house.client.ask(&ask("X-Mail-From: bounce@example.net\r\n", &broken)).await;
     assert_eq!(own.findings(), ["invalid_header message"]);
+    // Nor one that only a message says that can't be read.
+    assert_eq!(house.client.ask(&ask("", &broken)).await.findings(), ["invalid_header message"]);
     let seen = house.hang_up().await;
     assert_eq!(seen.turned, [(Some("ceo@customer.example".into()), None, 0, Refusal::SenderNotAllowed)]);
-    assert_eq!(seen.unfit, [(Some("bounce@example.net".into()), Flaw::Line)]);
+    assert_eq!(seen.unfit, [(Some("bounce@example.net".into()), Flaw::Line), (None, Flaw::Line)]);
 }
 
 #[tokio::test]
