@@ -114,6 +114,8 @@ fn keep(store: &mut Store<'_>, group: u32) {
                 webhook: None,
                 delays: Delays::Told,
                 is_report: false,
+                named: None,
+                owner: None,
             };
             let seq = store.ledger.append(accepted(number))?;
             store.accept(&accepted_message, seq)?;

@@ -70,7 +70,7 @@ fn every_answer_has_the_form_that_the_document_says() {
     let (service, port) = service();
     let secret = service.add_credential();
     let document = document(port);
-    let (mut exchanges, mut taken) = (Vec::new(), 0);
+    let (mut exchanges, mut taken, mut kept) = (Vec::new(), 0, String::new());
     for (path, item) in document["paths"].as_object().unwrap() {
         for method in ["get", "post"] {
             let Some(operation) = item.get(method) else { continue };
@@ -82,9 +82,13 @@ fn every_answer_has_the_form_that_the_document_says() {
                 let body = if asked.is_null() { String::new() } else { asked.to_string() };
                 for key in [&*secret, "gp_wrong"] {
                     let fields = format!("Authorization: Bearer {key}\r\nContent-Type: application/json\r\n");
-                    let (status, _, answer) = ask(port, &method.to_uppercase(), path, &fields, &body);
+                    let (status, _, answer) =
+                        ask(port, &method.to_uppercase(), &path.replace("{id}", &kept), &fields, &body);
                     taken += u32::from(method == "post" && (200..300).contains(&status));
                     let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|_| panic!("{path}: {answer}"));
+                    if let (202, Some(id)) = (status, answer["id"].as_str()) {
+                        kept = id.to_owned();
+                    }
                     exchanges.push(
                         json!({"path": path, "method": method, "asked": asked, "status": status, "answer": answer}),
                     );
@@ -94,6 +98,8 @@ fn every_answer_has_the_form_that_the_document_says() {
     }
     // One of each that sends, and of what only tries.
     assert!(taken >= 8 && exchanges.len() > 60, "{taken} of {}", exchanges.len());
+    let is_found = |one: &Value| one["path"] == "/v1/submissions/{id}" && one["status"] == 200;
+    assert!(exchanges.iter().any(is_found), "what became of {kept} was told");
     let faults = judged(&json!({"document": document, "exchanges": exchanges}));
     assert_eq!(faults, "", "{faults}");
     // It would say so.

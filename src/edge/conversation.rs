@@ -4,6 +4,7 @@ pub mod begun;
 pub mod dialogue;
 mod figures;
 pub mod line;
+mod inquiry;
 pub mod live;
 mod refusals;
 pub mod scribe;
@@ -345,7 +346,7 @@ impl Visit {
 
     /// The vault is trusted more than we are; an answer of its out of place is a bug of ours or its, and ends the session.
     fn astray<T>(&mut self, answer: &Answer) -> Result<T, Lost> {
-        tracing::error!(answer = line::word(answer), "the vault's answer does not fit the question");
+        tracing::error!(answer = answer.word(), "the vault's answer does not fit the question");
         self.lose()
     }
 

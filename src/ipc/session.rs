@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bytes::Octets;
 use super::capsule::Capsule;
+use super::inquiry::{Finding, Inquiry};
 use super::once::Once;
 use super::trace::Told;
 use crate::mail::address::{Address, ReversePath};
@@ -101,6 +102,8 @@ pub enum Ask {
     Commit { slot: Slot, facts: Facts },
     /// The transaction is given up (RSET, an error, a lost connection), or a challenge is not answered. No answer.
     Abort { slot: Slot },
+    /// What became of mail of the one who is logged in. Between transactions. Answer: `Found`, or `Refused`.
+    Inquire { slot: Slot, inquiry: Inquiry },
     /// A refusal that the edge decided by the grant's policy, for the audit log: of this sender's message, or of one
     /// recipient of it, with the number of further ones that were refused with it; and what was wrong with its form. No answer.
     Turned {
@@ -175,6 +178,10 @@ pub enum Answer {
         slot: Slot,
         refusal: Refusal,
     },
+    Found {
+        slot: Slot,
+        finding: Finding,
+    },
     /// The credential was changed or revoked: whatever the session does next needs a new login.
     Revoked {
         slot: Slot,
@@ -207,6 +214,33 @@ pub enum Answer {
         message: MessageId,
         committed: bool,
     },
+}
+
+impl Answer {
+    /// Its kind, for logs.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Opened { .. } => "opened",
+            Self::Granted { .. } => "granted",
+            Self::Denied { .. } => "denied",
+            Self::Challenge { .. } => "challenge",
+            Self::Reserved { .. } => "reserved",
+            Self::Repeated { .. } => "repeated",
+            Self::Recipient { .. } => "recipient",
+            Self::Passed { .. } => "passed",
+            Self::Credit { .. } => "credit",
+            Self::Kept { .. } => "kept",
+            Self::Refused { .. } => "refused",
+            Self::Found { .. } => "found",
+            Self::Revoked { .. } => "revoked",
+            Self::Trace { .. } => "trace",
+            Self::Introduce { .. } => "introduce",
+            Self::Crowded { .. } => "crowded",
+            Self::Ended { .. } => "ended",
+            Self::Figures { .. } => "figures",
+            Self::Was { .. } => "was",
+        }
+    }
 }
 
 /// Recipients of a live message that may be asked for before one of them is answered: what a client pipelines in one read.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub enum Scope {
     /// Log in and send over SMTP.
     Smtp,
-    /// Send over HTTP what is written here, by whichever path.
+    /// Send over HTTP what is written here, by whichever path, and ask what became of mail.
     Send,
     /// Send over HTTP what the client wrote whole, header and all.
     SendRaw,

@@ -282,6 +282,7 @@ fn slot(ask: &Ask) -> Slot {
         | Ask::Chunk { slot, .. }
         | Ask::Commit { slot, .. }
         | Ask::Abort { slot }
+        | Ask::Inquire { slot, .. }
         | Ask::Turned { slot, .. }
         | Ask::Told { slot, .. }
         | Ask::Close { slot } => *slot,

@@ -24,6 +24,7 @@ pub mod feedback;
 pub mod figures;
 pub mod happening;
 mod housekeeping;
+mod inquiries;
 mod shares;
 pub mod limits;
 pub mod load;
@@ -128,6 +129,8 @@ pub struct Vault {
     pub retention: Retention,
     /// What credentials have on the way.
     pub incoming: Rc<Shares>,
+    /// Inquiries under way, and how many of them each credential has.
+    pub inquiries: inquiries::Inquiries,
     /// Logins under way.
     pub logins: login::exchanges::UnderWay,
     /// Those who follow sessions.
@@ -321,6 +324,7 @@ impl House {
             next_master: RefCell::new(None),
             retention: publisher.retention.clone(),
             incoming: Rc::default(),
+            inquiries: inquiries::Inquiries::default(),
             logins: login::exchanges::UnderWay::default(),
             traces: Rc::default(),
             feedback,

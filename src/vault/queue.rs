@@ -20,6 +20,9 @@ use super::store::hold::Open;
 use super::store::{Failure, Store};
 use crate::ipc::admin::queue::{Counts, Deed, Which};
 
+/// Why a message was dropped that another gate has.
+const EXPORTED: &str = "exported";
+
 /// Messages looked at in one transaction; fewer when their bodies, of up to 64 KiB each, are overwritten in it.
 const SLICE: u32 = 1000;
 const SLICE_OF_BODIES: u32 = 100;
@@ -164,7 +167,7 @@ fn concern(store: &mut Store<'_>, order: &Order, open: &Open, slice: &mut Slice)
 
 /// Drops who waits for a message, writes it down, and destroys the body when nobody else is left.
 fn give_up(store: &mut Store<'_>, open: &Open, order: &Order) -> Sql<(usize, Option<String>)> {
-    let dropped = store.hold.drop(open.row)?;
+    let dropped = store.hold.drop(open.row, order.reason == EXPORTED)?;
     for batch in dropped.chunks(MAX_RECIPIENTS) {
         let event = Event {
             message: Some(open.message),

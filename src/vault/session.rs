@@ -2,18 +2,20 @@
 //!
 //! | moment     | questions that may come                        |
 //! |------------|------------------------------------------------|
-//! | Ready      | Login, Scram, Mail (when somebody is known)    |
+//! | Ready      | Login, Scram, Mail and Inquire (when somebody is known) |
 //! | Checking   | none: a login is being decided                 |
 //! | Answering  | none: what a client said by SCRAM is looked at |
 //! | Challenged | Respond                                        |
 //! | Envelope   | Recipients, or Recipient of a live message; Content |
 //! | Content    | Chunk, Commit                                  |
 //! | Committing | none: the message is being kept                |
+//! | Inquiring  | none: what became of mail is looked up         |
 //!
 //! Turned, Told, Abort and Close may come at any moment; Abort does nothing where there is nothing to give up, and comes too late
 //! when the message is being kept.
 
 mod content;
+mod inquiry;
 mod live;
 mod login;
 mod refusals;
@@ -32,15 +34,15 @@ use super::authority::Visitor;
 use super::custody;
 use super::delivery::congestion;
 use super::live::{Held, Word};
-use super::login::credentials::{Known, Way};
+use super::login::credentials::Known;
 use super::once::Verdict;
-use super::sender::Sender;
 use super::transaction::{Transaction, WINDOW};
-use super::visitor::{self, Place};
+use super::visitor::Place;
 use crate::config::slice::Counter;
 use crate::ipc::bytes::Octets;
 use crate::ipc::capsule::Introduction;
 use crate::ipc::channel;
+use crate::ipc::inquiry::Finding;
 use crate::ipc::once::Once;
 use crate::ipc::session::{Answer, Ask, Denial, Slot, Tls};
 use crate::mail::address::ReversePath;
@@ -64,6 +66,8 @@ pub enum News {
     Kept(Result<(), Refusal>),
     /// Of a live message.
     Live(MessageId, Word),
+    /// What became of mail.
+    Found(Result<Finding, Refusal>),
 }
 
 /// Where news of a session go: late ones for a slot that is another's by now are told apart by the number.
@@ -83,6 +87,8 @@ enum Moment {
     Challenged(mpsc::Sender<Secret<Vec<u8>>>),
     Envelope(Box<Transaction>),
     Content(Box<Transaction>),
+    /// What became of mail is looked up.
+    Inquiring,
     /// Of a live message, what its task sees that nobody waits any more by.
     Committing(MessageId, #[allow(dead_code, reason = "it says what it says by its end")] Option<Held>),
 }
@@ -172,6 +178,7 @@ impl Session {
             (Moment::Envelope(_), Ask::Content { .. }) => self.content().await,
             (Moment::Content(_), Ask::Chunk { octets, .. }) => self.chunk(octets.0).await,
             (Moment::Content(_), Ask::Commit { facts, .. }) => self.commit(facts).await,
+            (Moment::Ready, Ask::Inquire { inquiry, .. }) => self.inquire(inquiry).await,
             (_, Ask::Abort { .. }) => {
                 self.abort();
                 Ok(())
@@ -187,6 +194,7 @@ impl Session {
             (_, Ask::Recipients { .. } | Ask::Recipient { .. }) => Err(Violation("recipients-out-of-order")),
             (_, Ask::Content { .. } | Ask::Chunk { .. }) => Err(Violation("content-out-of-order")),
             (_, Ask::Commit { .. }) => Err(Violation("commit-out-of-order")),
+            (_, Ask::Inquire { .. }) => Err(Violation("inquiry-out-of-order")),
             (_, Ask::Open { .. } | Ask::Close { .. } | Ask::Was { .. }) => Err(Violation("open-twice")),
         }
     }
@@ -220,6 +228,7 @@ impl Session {
                     Err(refusal) => self.say(Answer::Refused { slot, refusal }).await,
                 }
             }
+            (Moment::Inquiring, News::Found(found)) => self.found(found).await,
             (_, News::Live(message, word)) => self.heard(message, word).await,
             // News of a transaction that was given up.
             _ => {}
@@ -363,21 +372,6 @@ impl Session {
     fn known(&self, principal: &str, once: &Once) -> Verdict {
         let passed_us = self.vault.authority.borrow().clock.passed_us();
         self.vault.onces.begin(principal, once, passed_us)
-    }
-
-    fn sender(&self, principal: &Known) -> Sender {
-        Sender {
-            session: self.introduction.session,
-            address: self.introduction.peer.ip(),
-            listener: Rc::clone(&self.listener),
-            credential: Rc::clone(&principal.credential),
-            passed: principal.passed.clone(),
-            actor: None,
-        }
-    }
-
-    fn way(&self) -> Way {
-        visitor::way(&self.listener, self.introduction.peer.ip())
     }
 
     /// Says that so many octets more may come.

@@ -72,6 +72,7 @@ mod retry;
 mod sessions;
 mod shedding;
 mod submission;
+mod submissions;
 mod suppression;
 mod trace;
 mod ways_back;

@@ -316,6 +316,7 @@ pub fn accepted(
     now: u64,
 ) -> Accepted {
     let due = transaction.manner.release_us.unwrap_or(now).max(now);
+    let named = destinations.len().min(transaction.recipients.len());
     let authority = vault.authority.borrow();
     let (principal, policy) = (&sender.credential.id, &sender.credential.policy);
     let lane = |to: &Address| authority.lane(principal, &transaction.sender, to);
@@ -339,6 +340,8 @@ pub fn accepted(
         webhook: policy.webhook.clone(),
         delays: policy.delays_of(transaction.is_report),
         is_report: false,
+        named: policy.redirect.is_none().then(|| u32::try_from(named).unwrap_or_default()),
+        owner: Some(sender.credential.since_us),
     }
 }
 

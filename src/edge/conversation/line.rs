@@ -202,6 +202,7 @@ impl Line {
             | Answer::Revoked { slot }
             | Answer::Trace { slot, .. }
             | Answer::Crowded { slot }
+            | Answer::Found { slot, .. }
             | Answer::Ended { slot } => *slot,
         };
         let place = lock(&self.state).places.get(index(slot)).cloned().flatten();
@@ -275,7 +276,7 @@ impl Inner {
                 self.answer = Some(answer);
             }
             answer => {
-                tracing::error!(answer = word(&answer), "the vault answered twice");
+                tracing::error!(answer = answer.word(), "the vault answered twice");
                 self.over = true;
             }
         }
@@ -373,28 +374,4 @@ impl Drop for Seat {
 
 fn index(slot: Slot) -> usize {
     usize::try_from(slot.0).unwrap_or(usize::MAX)
-}
-
-/// The kind of an answer, for logs.
-pub fn word(answer: &Answer) -> &'static str {
-    match answer {
-        Answer::Opened { .. } => "opened",
-        Answer::Granted { .. } => "granted",
-        Answer::Denied { .. } => "denied",
-        Answer::Challenge { .. } => "challenge",
-        Answer::Reserved { .. } => "reserved",
-        Answer::Repeated { .. } => "repeated",
-        Answer::Recipient { .. } => "recipient",
-        Answer::Passed { .. } => "passed",
-        Answer::Credit { .. } => "credit",
-        Answer::Kept { .. } => "kept",
-        Answer::Refused { .. } => "refused",
-        Answer::Revoked { .. } => "revoked",
-        Answer::Trace { .. } => "trace",
-        Answer::Introduce { .. } => "introduce",
-        Answer::Crowded { .. } => "crowded",
-        Answer::Ended { .. } => "ended",
-        Answer::Figures { .. } => "figures",
-        Answer::Was { .. } => "was",
-    }
 }

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{Lost, Visit, line};
+use super::{Lost, Visit};
 use crate::ipc::session::{Answer, Ask, Word};
 use crate::ipc::waits::{ANSWER_AT_EDGE, END_AT_EDGE};
 use crate::mail::envelope::Addressee;
@@ -65,7 +65,7 @@ impl Visit {
             }
             Answer::Refused { refusal, .. } => Ok(Err(refusal)),
             other => {
-                tracing::error!(answer = line::word(&other), "the vault's answer does not fit the question");
+                tracing::error!(answer = other.word(), "the vault's answer does not fit the question");
                 self.lose()
             }
         }

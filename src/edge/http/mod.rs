@@ -27,6 +27,7 @@ mod refusal;
 mod reply;
 mod request;
 mod schedule;
+mod submissions;
 mod submit;
 mod surface;
 mod v1;
@@ -278,6 +279,7 @@ async fn work(
         Ok(Route::OpenApi) => Ok(session.front.papers().openapi.answer(&head.headers, id)),
         Ok(Route::Docs) => Ok(session.front.papers().page.answer(&head.headers, id)),
         Ok(Route::Preflight) => Ok(cors::granted(id)),
+        Ok(Route::Submission(message)) => submissions::find(session, head, message, id, until).await,
         Ok(Route::Surface(call)) => surface::serve(session, (head, body), &mut unread, &mut id, until, call).await,
         Err(fault) => Err(fault),
     };

@@ -6,9 +6,11 @@ use hyper::header::{self, HeaderMap};
 use hyper::http::request::Parts;
 
 use super::reply::{Code, Fault};
+use super::submissions;
 use super::surface::{self, Call};
 use super::wall::Host;
 use crate::config::slice::Serve;
+use crate::mail::id::MessageId;
 
 /// What we serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub enum Route {
     /// What is served here, for programs and for people.
     OpenApi,
     Docs,
+    /// What became of a message; none where its id is none.
+    Submission(Option<MessageId>),
     /// A browser asks whether a page may send.
     Preflight,
     /// Of another API than ours.
@@ -44,13 +48,21 @@ const ROUTES: [(&str, &[Method], &str, Route, Serve); 9] = [
     ("/docs", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Docs, Serve::V1),
 ];
 
+/// Behind it stands a message's id.
+const SUBMISSIONS: &str = "/v1/submissions/";
+
 impl Route {
     /// Whether a body says nothing there, so that nobody reads one.
     pub const fn has_no_body(self) -> bool {
         match self {
-            Self::Health | Self::Live | Self::Ready | Self::Metrics | Self::OpenApi | Self::Docs | Self::Preflight => {
-                true
-            }
+            Self::Health
+            | Self::Live
+            | Self::Ready
+            | Self::Metrics
+            | Self::OpenApi
+            | Self::Docs
+            | Self::Submission(_)
+            | Self::Preflight => true,
             Self::Send | Self::Raw | Self::Validate | Self::Surface(_) => false,
         }
     }
@@ -59,6 +71,9 @@ impl Route {
     pub fn path(self) -> &'static str {
         if let Self::Surface(call) = self {
             return call.path();
+        }
+        if let Self::Submission(_) = self {
+            return "/v1/submissions/{id}";
         }
         ROUTES.iter().find(|row| row.3 == self).map_or("", |row| row.0)
     }
@@ -86,6 +101,7 @@ pub fn route(head: &Parts, served: &[Serve]) -> Result<Route, Fault> {
     // Clients whose base address ends in a slash ask for `//v1/send`.
     let path = if path.starts_with("//") { path.get(1..).unwrap_or_default() } else { path };
     let own = ROUTES.iter().find(|row| row.0 == path && served.contains(&row.4)).map(|row| (row.1, row.2, row.3));
+    let own = own.or_else(|| submission(path).filter(|_| served.contains(&Serve::V1)));
     let found = own
         .or_else(|| surface::find(path, served).map(|(methods, allow, call)| (methods, allow, Route::Surface(call))));
     let Some((methods, allow, route)) = found else {
@@ -97,7 +113,15 @@ pub fn route(head: &Parts, served: &[Serve]) -> Result<Route, Fault> {
 /// Every path, with its methods and what a listener must serve to have it.
 #[cfg(test)]
 pub fn table() -> impl Iterator<Item = (&'static str, &'static [Method], Serve)> {
-    ROUTES.iter().map(|row| (row.0, row.1, row.4)).chain(surface::table())
+    let by_id: &[Method] = &[Method::GET];
+    let with_id = ("/v1/submissions/{id}", by_id, Serve::V1);
+    ROUTES.iter().map(|row| (row.0, row.1, row.4)).chain([with_id]).chain(surface::table())
+}
+
+/// A path with a message's id in it.
+fn submission(path: &str) -> Option<(&'static [Method], &'static str, Route)> {
+    let id = path.strip_prefix(SUBMISSIONS).filter(|id| !id.is_empty() && !id.contains('/'))?;
+    Some((&[Method::GET], "GET", Route::Submission(submissions::id(id))))
 }
 
 fn method_not_allowed(allow: &'static str) -> Fault {

@@ -8,6 +8,7 @@ mod ops;
 mod raw;
 mod reach;
 mod sending;
+mod submissions;
 mod validate;
 
 use base64::Engine;

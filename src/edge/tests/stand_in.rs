@@ -381,6 +381,8 @@ impl Places {
                     None => Answer::Kept { slot, message },
                 }))
             }
+            // SMTP has no word for it.
+            Ask::Inquire { .. } => Err(false),
             Ask::Abort { slot } => {
                 seen.aborted += 1;
                 let begun = |place: &&mut Place| place.message.is_some() || place.talk.is_some();

@@ -27,6 +27,13 @@ struct Own {
     since_us: u64,
 }
 
+impl Own {
+    /// That message was there before it.
+    fn is_younger(self, message: MessageId) -> bool {
+        self.since_us > 0 && message.time_ms().unwrap_or_default() <= self.since_us / 1000
+    }
+}
+
 impl Masks {
     /// Of the credentials in force: an id that the configuration declares is none of the vault's.
     pub fn new(general: Mask, declared: &[Declared], stored: &[Stored]) -> Self {
@@ -46,13 +53,15 @@ impl Masks {
         }
     }
 
+    /// Whether a message is of the credential that has this id now, and not of an older one.
+    pub fn is_own(&self, account: &str, message: MessageId) -> bool {
+        self.own.get(account).is_some_and(|own| !own.is_younger(message))
+    }
+
     /// What holds for a message of an account. A credential that is gone is shown least of, also when there is another one of
     /// its id by now.
     pub fn of_mail(&self, account: &str, message: Option<MessageId>) -> Mask {
-        let is_older = |own: &&Own| {
-            let time_ms = message.map(|message| message.time_ms().unwrap_or_default());
-            own.since_us > 0 && time_ms.is_some_and(|time_ms| time_ms <= own.since_us / 1000)
-        };
+        let is_older = |own: &&Own| message.is_some_and(|message| own.is_younger(message));
         self.own.get(account).filter(|own| !is_older(own)).map_or(self.gone, |own| own.mask)
     }
 }
@@ -118,5 +127,8 @@ mod tests {
         assert_eq!(of(time_us, Some(message)), Mask::Full, "nobody knows");
         assert_eq!(of(time_us + 1000, Some(message)), Mask::Full, "of the one before");
         assert_eq!(of(time_us + 1000, None), Mask::None, "of no message");
+        let is_own = |created_us, account| Masks::new(Mask::None, &[], &[made(created_us)]).is_own(account, message);
+        assert!(is_own(time_us - 1000, "board") && !is_own(time_us - 1000, "shop"));
+        assert!(!is_own(time_us, "board") && !is_own(time_us + 1000, "board"), "of the one before");
     }
 }

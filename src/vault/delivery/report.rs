@@ -183,6 +183,8 @@ fn mail(
         webhook: None,
         delays: Delays::Never,
         is_report: true,
+        named: None,
+        owner: None,
     };
     (accepted, sealed)
 }

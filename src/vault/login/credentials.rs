@@ -36,6 +36,8 @@ pub struct Credential {
     pub enabled: bool,
     /// Changes with whatever it may: what was granted or remembered under another one is void.
     pub generation: u64,
+    /// When it was made; 0 for one of the configuration. Another one of its name has another.
+    pub since_us: u64,
     pub keys: Vec<Key>,
     /// When there are any, a login needs one of them beside its secret.
     pub certificates: Vec<Wanted>,
@@ -213,7 +215,8 @@ impl Credentials {
         };
         let generation = digest(&(policy, version, certificates));
         let (policy, certificates) = (policy.clone(), certificates.to_vec());
-        let credential = Rc::new(Credential { id: id.to_owned(), policy, enabled, generation, keys, certificates });
+        let (own_id, since_us) = (id.to_owned(), version.0);
+        let credential = Rc::new(Credential { id: own_id, policy, enabled, generation, since_us, keys, certificates });
         entry.insert(Rc::clone(&credential));
         self.width = self.width.max(credential.keys.iter().filter(|key| key.tag.is_none()).count());
         for key in &credential.keys {

@@ -2,7 +2,7 @@
 
 use rusqlite::{Error, Result as Sql};
 
-use super::{Order, Slice, add, give_up};
+use super::{EXPORTED, Order, Slice, add, give_up};
 use crate::ipc::admin::queue::listing::Standing;
 use crate::ipc::admin::queue::{Counts, Deed, Which};
 use crate::mail::id::MessageId;
@@ -88,7 +88,7 @@ pub fn part_with(store: &mut Store<'_>, messages: &[MessageId], actor: &str, not
             continue;
         }
         let (actor, note) = (Some(actor.to_owned()), note.cloned());
-        let order = Order { deed: Deed::Drop, which: Which::Message(*message), actor, reason: "exported", note };
+        let order = Order { deed: Deed::Drop, which: Which::Message(*message), actor, reason: EXPORTED, note };
         let (dropped, segment) = give_up(store, &open, &order)?;
         slice.segments.extend(segment);
         let recipients = u64::try_from(dropped).unwrap_or(u64::MAX);

@@ -289,6 +289,9 @@ pub fn keep(
         // Each is placed as it stood.
         delays: Delays::Never,
         is_report,
+        // Which of them are copies an archive doesn't say.
+        named: None,
+        owner: None,
     };
     store.accept(&accepted, first.unwrap_or_default())?;
     let Some(open) = store.hold.find(message)? else { return Ok(Err(OPEN)) };

@@ -67,6 +67,8 @@ fn accepted(principal: &str, recipients: &[&str]) -> Accepted {
         webhook: None,
         delays: Delays::Never,
         is_report: false,
+        named: u32::try_from(recipients.len()).ok(),
+        owner: None,
     }
 }
 

@@ -11,11 +11,28 @@ use crate::ipc::session::{Answer, Denial, Exported, Tls};
 use crate::policy::mechanism::Mechanism;
 use crate::sasl::scram::first;
 use crate::secret::Secret;
-use crate::vault::login::credentials::Known;
+use crate::vault::login::credentials::{Known, Way};
 use crate::vault::login::scram::{self, Opening};
 use crate::vault::login::{self, Login};
+use crate::vault::sender::Sender;
+use crate::vault::visitor;
 
 impl Session {
+    pub(super) fn sender(&self, principal: &Known) -> Sender {
+        Sender {
+            session: self.introduction.session,
+            address: self.introduction.peer.ip(),
+            listener: Rc::clone(&self.listener),
+            credential: Rc::clone(&principal.credential),
+            passed: principal.passed.clone(),
+            actor: None,
+        }
+    }
+
+    pub(super) fn way(&self) -> Way {
+        visitor::way(&self.listener, self.introduction.peer.ip())
+    }
+
     fn login(&self, mechanism: Mechanism, user: String, password: Secret<String>, tls: Option<Tls>) -> Login {
         let (session, address) = (self.introduction.session, self.introduction.peer.ip());
         Login { session, address, listener: Rc::clone(&self.listener), mechanism, user, password, tls }

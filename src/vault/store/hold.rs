@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::mail::address::Address;
 use crate::mail::id::MessageId;
+use crate::vault::audit::ledger::now_us;
 use crate::vault::audit::row::{damaged, integer, octets};
 
 /// How a message is marked of which the gate itself holds a recipient, since nobody knows whether it was delivered. One that
@@ -89,14 +90,16 @@ impl<'c> Hold<'c> {
             waiting: sql("SELECT rcpt FROM spool_rcpt WHERE msg = ? AND state = 0 ORDER BY n")?,
             // An answer has a code or a host beside it, or the class of its failure: an order has none of them.
             fail: sql(
-                "UPDATE spool_rcpt SET state = 3, held = 0, said = 'dropped', code = NULL, enhanced = NULL, host = NULL \
-                       WHERE msg = ? AND state = 0",
+                "UPDATE spool_rcpt SET state = 3, held = 0, said = ?2, code = NULL, enhanced = NULL, host = NULL, ended_us = ?3 \
+                       WHERE msg = ?1 AND state = 0",
             )?,
             doom: sql("UPDATE spool_rcpt SET held = 2 WHERE msg = ? AND state = 1")?,
             doomed: sql("SELECT EXISTS(SELECT 1 FROM spool_rcpt WHERE msg = ? AND state = 0 AND held = 2)")?,
             all_doomed: sql("SELECT DISTINCT msg FROM spool_rcpt WHERE held = 2")?,
             recipients: sql("SELECT n, rcpt, state = 0 FROM spool_rcpt WHERE msg = ? ORDER BY n")?,
-            end: sql("UPDATE spool_rcpt SET state = ?3, held = 0, said = 'reconciled' WHERE msg = ?1 AND n = ?2")?,
+            end: sql(
+                "UPDATE spool_rcpt SET state = ?3, held = 0, said = 'reconciled', ended_us = ?4 WHERE msg = ?1 AND n = ?2",
+            )?,
             held: sql("SELECT count(DISTINCT msg), count(*) FROM spool_rcpt WHERE state < 2 AND held = 1")?,
         })
     }
@@ -159,9 +162,11 @@ impl<'c> Hold<'c> {
     }
 
     /// Gives up those who wait, and gives their addresses. Those that a courier has follow when they come back.
-    pub fn drop(&mut self, row: i64) -> Result<Vec<Address>> {
+    /// `elsewhere`: another gate has them.
+    pub fn drop(&mut self, row: i64, elsewhere: bool) -> Result<Vec<Address>> {
         let waiting = self.waiting.query_map([row], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>>>()?;
-        self.fail.execute([row])?;
+        let said = if elsewhere { "exported" } else { "dropped" };
+        self.fail.execute(params![row, said, integer(now_us())])?;
         self.doom.execute([row])?;
         let read = |text: String| Address::parse_international(&text).map_err(|_| damaged("an address can't be read"));
         waiting.into_iter().map(read).collect()
@@ -180,7 +185,7 @@ impl<'c> Hold<'c> {
 
     /// Makes the state of one who waits final.
     pub fn end(&mut self, row: i64, number: u32, delivered: bool) -> Result<()> {
-        self.end.execute(params![row, number, if delivered { 2 } else { 3 }]).map(drop)
+        self.end.execute(params![row, number, if delivered { 2 } else { 3 }, integer(now_us())]).map(drop)
     }
 
     /// Messages and recipients that are held.

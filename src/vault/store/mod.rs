@@ -23,6 +23,7 @@ pub mod pauses;
 pub mod room;
 pub mod segment;
 pub mod spool;
+pub mod submissions;
 pub mod suppressions;
 pub mod transfer;
 pub mod waits;
@@ -57,6 +58,7 @@ use spool::intents::Intents;
 use spool::leases::Leases;
 use spool::suspects::Suspects;
 use spool::{Accepted, Leased, Spool};
+use submissions::Submissions;
 use suppressions::Suppressions;
 use transfer::Transfer;
 use waits::Waits;
@@ -70,6 +72,7 @@ pub struct Store<'c> {
     pub suspects: Suspects<'c>,
     pub hold: Hold<'c>,
     pub listing: Listing<'c>,
+    pub submissions: Submissions<'c>,
     pub transfer: Transfer<'c>,
     pub suppressions: Suppressions<'c>,
     pub keys: Keys<'c>,
@@ -146,6 +149,7 @@ impl<'c> Store<'c> {
             suspects: Suspects::prepare(connection)?,
             hold: Hold::prepare(connection)?,
             listing: Listing::prepare(connection)?,
+            submissions: Submissions::prepare(connection)?,
             transfer: Transfer::prepare(connection)?,
             suppressions: Suppressions::prepare(connection)?,
             once: Once::prepare(connection)?,

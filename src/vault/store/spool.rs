@@ -4,6 +4,7 @@ mod body;
 pub mod intents;
 pub mod leases;
 pub mod manner;
+mod state;
 pub mod suspects;
 pub mod turns;
 
@@ -16,10 +17,12 @@ use crate::mail::id::MessageId;
 use crate::mail::outcome::Said;
 use crate::policy::OnUnknown;
 use crate::policy::reports::{Delays, Reports};
+use crate::vault::audit::ledger::now_us;
 use crate::vault::audit::row::{damaged, integer, octets, unsigned};
 use crate::vault::cipher::BodyKey;
 use crate::vault::store::keys::{Keys, Lock};
 pub use body::Body;
+pub use state::State;
 use turns::Turns;
 
 /// Recipients of one offer: what any SMTP server must take in one transaction (RFC 5321 section 4.5.3.1.8).
@@ -52,6 +55,10 @@ pub struct Accepted {
     pub delays: Delays,
     /// A report of the gate's own, of which nothing is reported.
     pub is_report: bool,
+    /// The first so many recipients are those that the message named, of whom its client may be told; none where it is told of none.
+    pub named: Option<u32>,
+    /// Which credential of that name has sent it: when that was made (`Credential`); none where nobody knows.
+    pub owner: Option<u64>,
 }
 
 impl Accepted {
@@ -93,29 +100,6 @@ pub struct Leased {
     pub recipients: Vec<(u32, Addressee, u32)>,
     /// The numbers of those to whom an earlier attempt may have delivered it.
     pub doubtful: Vec<u32>,
-}
-
-/// What a recipient's state becomes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// To be tried again at that time.
-    Waiting(u64),
-    /// To be offered to nobody until it is released.
-    Held(u64),
-    Delivered,
-    Failed,
-    Expired,
-}
-
-impl State {
-    const fn number(self) -> i64 {
-        match self {
-            Self::Waiting(_) | Self::Held(_) => 0,
-            Self::Delivered => 2,
-            Self::Failed => 3,
-            Self::Expired => 4,
-        }
-    }
 }
 
 /// What became of one recipient in an attempt.
@@ -184,8 +168,8 @@ impl<'c> Spool<'c> {
         let sql = |sql: &str| connection.prepare(sql);
         Ok(Self {
             insert: sql("INSERT INTO spool_msg(msg_id, accept_seq, session_id, principal, mail_from, bytes, sha256, \
-                         accepted_us, expires_us, flags, envid, on_unknown, untold, report) \
-                         VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id")?,
+                         accepted_us, expires_us, flags, envid, on_unknown, untold, report, named, owner) \
+                         VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id")?,
             insert_body: sql("INSERT INTO spool_body(msg, content, segment) VALUES(?, ?, ?)")?,
             insert_recipient: sql(
                 "INSERT INTO spool_rcpt(msg, n, rcpt, lane, state, next_us, notify, orcpt, turn, urgent, since_us) \
@@ -212,6 +196,7 @@ impl<'c> Spool<'c> {
             settle: sql(
                 "UPDATE spool_rcpt SET state = ?1, next_us = coalesce(?2, next_us), attempts = min(attempts + ?11, 1000000), \
                          job = NULL, owed = ?7, unknown = ?12, doubt = max(doubt, ?12), held = iif(?10, max(held, 1), held), \
+                         ended_us = iif(?1 > 1, ?13, ended_us), \
                          code = iif(?3 IS NULL AND ?5 = '', code, ?3), enhanced = iif(?3 IS NULL AND ?5 = '', enhanced, ?4), \
                          host = iif(?3 IS NULL AND ?5 = '', host, ?6), said = iif(?3 IS NULL AND ?5 = '', said, ?5) \
                  WHERE job = ?8 AND n = ?9",
@@ -267,6 +252,8 @@ impl<'c> Spool<'c> {
                 leases::number(accepted.on_unknown),
                 accepted.reports != Reports::Mail,
                 accepted.is_report,
+                accepted.named,
+                accepted.owner.map(integer),
             ],
             |row| row.get(0),
         )?;
@@ -313,7 +300,8 @@ impl<'c> Spool<'c> {
         let (code, enhanced, text, host) = (said.code, &said.enhanced, &said.text, &said.host);
         let state = state.number();
         let job = integer(job);
-        let columns = params![state, next, code, enhanced, text, host, owed, job, n, held, tried, unknown];
+        let columns =
+            params![state, next, code, enhanced, text, host, owed, job, n, held, tried, unknown, integer(now_us())];
         let changed = self.settle.execute(columns)?;
         Ok(changed == 1)
     }

@@ -74,7 +74,7 @@ impl<'c> Transfer<'c> {
             is_leaving: sql("SELECT EXISTS(SELECT 1 FROM spool_leaving WHERE msg = ?)")?,
             // Given up by order is not its end elsewhere, unless it may have been delivered.
             was: sql(
-                "SELECT rcpt, state = 3 AND said IS 'dropped' AND code IS NULL AND enhanced IS NULL AND host IS NULL \
+                "SELECT rcpt, state = 3 AND (said IS 'dropped' OR said IS 'exported') AND code IS NULL AND enhanced IS NULL AND host IS NULL \
                         AND unknown = 0 AND doubt = 0 \
                  FROM spool_msg JOIN spool_rcpt ON msg = id WHERE msg_id = ? AND done_us IS NOT NULL ORDER BY n",
             )?,

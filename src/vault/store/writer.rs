@@ -260,7 +260,7 @@ struct Group<'c> {
     lost: u64,
     /// Since when there is no room.
     full: Option<Instant>,
-    /// Whether anything was done since the last tick.
+    /// Whether anything was written since the last tick.
     worked: bool,
     empty: bool,
 }
@@ -321,7 +321,6 @@ impl Group<'_> {
         if works.is_empty() && events.is_empty() && !(ticked && self.store.ledger.look()) {
             return self.rest(ticked);
         }
-        self.worked = true;
         // Before what waited: it explains why nothing stands between the event before it and this one.
         events.splice(0..0, self.recovered());
         let kept = events.clone();
@@ -339,7 +338,9 @@ impl Group<'_> {
             Ok(()) => {
                 (self.lost, self.full, self.stage) = (0, None, None);
                 self.size.store(self.store.ledger.size(), Ordering::Release);
-                if self.store.changes() > changes {
+                let wrote = self.store.changes() > changes;
+                self.worked |= wrote;
+                if wrote {
                     self.load.committed(begun.elapsed());
                     self.store.ledger.entries.tally.committed(begun.elapsed());
                 }
@@ -347,9 +348,11 @@ impl Group<'_> {
                 self.load.changed(self.store.holdings.changed()?);
                 self.weigh();
                 answers.into_iter().for_each(|answer| answer());
-                Ok(())
+                // Whoever only looks, however often, doesn't keep what was erased in the log.
+                if wrote { Ok(()) } else { self.rest(ticked) }
             }
             Err(Failure::Full) => {
+                self.worked = true;
                 self.owe(kept);
                 Ok(())
             }

@@ -55,7 +55,11 @@ fn every_path_is_documented_and_nothing_else_is() {
     }
     assert_eq!(documented, served);
     for (path, method) in documented {
-        let request = hyper::Request::builder().method(method.to_uppercase().as_str()).uri(&path).body(()).unwrap();
+        let request = hyper::Request::builder()
+            .method(method.to_uppercase().as_str())
+            .uri(path.replace("{id}", "x"))
+            .body(())
+            .unwrap();
         assert!(route(&request.into_parts().0, &ALL).is_ok(), "{method} {path}");
     }
 }

@@ -157,7 +157,7 @@ fn row(fault: &Fault) -> (StatusCode, &'static str) {
         Code::Unauthorized => (status, "missing_api_key"),
         Code::Forbidden => (status, "invalid_api_key"),
         Code::InsufficientScope => (StatusCode::UNAUTHORIZED, "restricted_api_key"),
-        Code::NotFound => (status, "not_found"),
+        Code::NotFound | Code::SubmissionNotFound => (status, "not_found"),
         Code::IdempotencyKeyInvalid => (status, "invalid_idempotency_key"),
         Code::MethodNotAllowed => (status, "method_not_allowed"),
         Code::RateLimited => (status, "rate_limit_exceeded"),

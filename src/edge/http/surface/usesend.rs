@@ -92,7 +92,7 @@ pub fn fault(fault: &Fault, id: MessageId) -> Reply {
     let code = match fault.code {
         Code::Unauthorized => "UNAUTHORIZED",
         Code::Forbidden | Code::ForbiddenSender | Code::InsufficientScope => "FORBIDDEN",
-        Code::NotFound => "NOT_FOUND",
+        Code::NotFound | Code::SubmissionNotFound => "NOT_FOUND",
         Code::MethodNotAllowed => "METHOD_NOT_ALLOWED",
         Code::RateLimited | Code::QuotaExceeded => "RATE_LIMITED",
         _ if status == StatusCode::CONFLICT => "NOT_UNIQUE",

@@ -1,15 +1,17 @@
 //! The two neighbours of the HTTP gate in tests: a client that speaks raw octets, and a vault that remembers.
 
+mod client;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
+
+pub use client::{Client, Response, post, post_with};
 
 use crate::config::slice::{Desk, EdgeSlice, Serve, TlsMode};
 use crate::edge::conversation::Vault;
@@ -17,6 +19,7 @@ use crate::edge::front::{Front, Phase};
 use crate::ipc::capsule::{Capsule, Introduction};
 use crate::ipc::channel::{self, Receiver, Sender};
 use crate::ipc::figures::Figures;
+use crate::ipc::inquiry::{Finding, Inquiry};
 use crate::ipc::once::Once;
 use crate::ipc::session::{Answer, Ask, Denial, Via};
 use crate::mail::facts::Facts;
@@ -43,6 +46,8 @@ pub struct Ways {
     pub mails: usize,
     pub at_commit: Option<Refusal>,
     pub slow_commit: Duration,
+    /// What it says to every inquiry.
+    pub at_inquiry: Option<Refusal>,
     /// The grant of the client's network, on a listener that identifies by it.
     pub network: bool,
     /// What every credential may send from; none: the domain of the grant below.
@@ -296,6 +301,15 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
                 seen.lock().unwrap().unfit.push((sender.map(String::from), flaw));
                 continue;
             }
+            Ask::Inquire { slot, inquiry: Inquiry::Submission { message } } => {
+                let kept =
+                    seen.lock().unwrap().kept.iter().find(|one| one.id == message).map(super::submissions::submission);
+                let finding = Finding::Submission(kept.map(Box::new));
+                match ways.at_inquiry {
+                    Some(refusal) => Answer::Refused { slot, refusal },
+                    None => Answer::Found { slot, finding },
+                }
+            }
             Ask::Turned { sender, recipient, further, refusal, .. } => {
                 let told = (sender.map(String::from), recipient.map(String::from), further, refusal);
                 seen.lock().unwrap().turned.push(told);
@@ -314,84 +328,4 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
         // The gate may have left meanwhile.
         let _ = tell.send(answer).await;
     }
-}
-
-pub struct Client {
-    pub stream: DuplexStream,
-}
-
-#[derive(Debug)]
-pub struct Response {
-    pub status: u16,
-    pub head: String,
-    pub body: Value,
-}
-
-impl Response {
-    pub fn field(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| {
-            let (field, value) = line.split_once(": ")?;
-            field.eq_ignore_ascii_case(name).then_some(value)
-        })
-    }
-
-    pub fn code(&self) -> &str {
-        self.body["code"].as_str().unwrap_or_default()
-    }
-
-    pub fn message(&self) -> &str {
-        self.body["message"].as_str().unwrap_or_default()
-    }
-
-    /// The findings as `code pointer`.
-    pub fn findings(&self) -> Vec<String> {
-        let errors = self.body["errors"].as_array().unwrap();
-        errors
-            .iter()
-            .map(|error| format!("{} {}", error["code"].as_str().unwrap(), error["pointer"].as_str().unwrap()))
-            .collect()
-    }
-}
-
-impl Client {
-    pub async fn say(&mut self, raw: &str) {
-        // The gate may have hung up already; what it said is still there to be read.
-        let _ = self.stream.write_all(raw.as_bytes()).await;
-    }
-
-    pub async fn hear(&mut self) -> Response {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(self.stream.read_u8().await.expect("a response"));
-        }
-        let mut response = Response { status: 0, head: String::from_utf8(head).unwrap(), body: Value::Null };
-        response.status = response.head.split(' ').nth(1).unwrap().parse().unwrap();
-        let length = response.field("content-length").map_or(0, |length| length.parse().unwrap());
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).await.unwrap();
-        response.body = serde_json::from_slice(&body).unwrap_or_default();
-        response
-    }
-
-    pub async fn ask(&mut self, raw: &str) -> Response {
-        self.say(raw).await;
-        self.hear().await
-    }
-
-    pub async fn send(&mut self, body: &str) -> Response {
-        self.ask(&post(body)).await
-    }
-
-    /// Whether the gate has closed the connection.
-    pub async fn is_closed(&mut self) -> bool {
-        matches!(self.stream.read(&mut [0; 1]).await, Ok(0))
-    }
-}
-
-pub fn post(body: &str) -> String {
-    post_with(&format!("Authorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"), body)
-}
-
-pub fn post_with(fields: &str, body: &str) -> String {
-    format!("POST /v1/send HTTP/1.1\r\nHost: gate\r\n{fields}Content-Length: {}\r\n\r\n{body}", body.len())
 }

@@ -63,6 +63,8 @@ pub async fn send(vault: &Vault, name: &str, to: &Address, from: &Address) -> Re
         webhook: None,
         delays: Delays::Never,
         is_report: false,
+        named: None,
+        owner: None,
     };
     let data = serde_json::json!({ "anchor": name, "size": note.size }).to_string();
     let event = Event {

@@ -4,11 +4,14 @@ use super::*;
 use crate::ipc::admin::queue::listing::Standing;
 use crate::ipc::admin::queue::transfer::{Envelope, Recipient};
 use crate::ipc::admin::queue::transfer::{MOST_TRIES, MOST_WORDS};
+use crate::ipc::inquiry::Status;
 use crate::mail::envelope::Utf8;
+use crate::policy::mask::Mask;
 use crate::policy::rule::{RecipientRule, SenderRule};
 use crate::policy::{MOST_TTL, Policy};
 use crate::vault::queue::export::{Given, Taking, give, part_with};
 use crate::vault::queue::import::{Incoming, Keeping, Kept, keep};
+use crate::vault::store::submissions::Owner;
 use crate::vault::store::transfer::Whole;
 
 /// What `accepted` keeps, and its digest is another.
@@ -86,6 +89,13 @@ fn what_goes_elsewhere_is_given_up_only_if_nobody_had_it_or_released_it_meanwhil
     assert_eq!(part(&mut store, message), Counts::default(), "it was released meanwhile");
     whole(&mut store, message, true);
     assert_eq!(part(&mut store, message), counts(1, 1, 0));
+    let owner = Owner { principal: "shop", since_us: 0, is_heir: true };
+    let found = store.submissions.find(owner, message, Mask::None, now_us()).unwrap().unwrap();
+    assert_eq!(
+        (found.status, found.recipients[0].status),
+        (Status::Moved, Status::Moved),
+        "who sent it must not send it again"
+    );
     assert!(matches!(given(&mut store, message, false), Given::Passed));
     assert_eq!(store.hold.open(0, 9).unwrap(), []);
 }

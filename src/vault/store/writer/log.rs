@@ -11,7 +11,7 @@ const LOG_BUSY: u32 = 4096;
 const LOG_PAUSE: u32 = 1024;
 
 impl Group<'_> {
-    /// A tick and nothing else: after a second without work the log is emptied, so that no old frame keeps what was erased.
+    /// A tick, and nothing that was written: after a second of that the log is emptied, so that no old frame keeps what was erased.
     pub(super) fn rest(&mut self, ticked: bool) -> Result<(), Failure> {
         if ticked && !std::mem::take(&mut self.worked) && self.log.swap(0, Ordering::Relaxed) > 0 {
             return self.checkpoint(true);

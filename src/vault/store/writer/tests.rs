@@ -1,6 +1,7 @@
 //! The writer over a real file.
 
 use super::*;
+use crate::mail::id::MessageId;
 
 fn database() -> (tempfile::TempDir, Database) {
     let home = tempfile::tempdir().unwrap();
@@ -52,6 +53,24 @@ fn what_is_queued_while_the_disk_works_is_one_transaction() {
     assert!(transactions[1..].iter().all(|transaction| *transaction == 2), "{transactions:?}");
     let size = writer.run_blocking(|store| Ok(store.ledger.size())).unwrap();
     assert_eq!((size, writer.size()), (100, 100));
+    drop(writer);
+    thread.join().unwrap();
+}
+
+#[test]
+fn whoever_only_looks_does_not_keep_the_log_from_being_emptied() {
+    let (home, database) = database();
+    let (writer, thread) = Writer::start_with(database, watch(&home), no_failure).unwrap();
+    let log = || std::fs::metadata(home.path().join("db/vault.db-wal")).unwrap().len();
+    writer.run_blocking(|store| store.ledger.append(heartbeat())).unwrap();
+    assert!(log() > 0);
+    for _ in 0..3 {
+        writer.tick();
+        writer.run_blocking(|store| store.spool.was(MessageId::now())).unwrap();
+    }
+    // Behind the group that the last look was in.
+    writer.run_blocking(|_| Ok(())).unwrap();
+    assert_eq!(log(), 0);
     drop(writer);
     thread.join().unwrap();
 }

@@ -1,0 +1,19 @@
+//! What a session asks about the mail of its credential.
+
+use super::{ANSWER, Lost, Visit};
+use crate::ipc::inquiry::{Finding, Inquiry};
+use crate::ipc::session::{Answer, Ask};
+use crate::policy::refusal::Refusal;
+
+impl Visit {
+    /// Asks between transactions, of somebody who is known.
+    pub async fn inquire(&mut self, inquiry: Inquiry) -> Result<Result<Finding, Refusal>, Lost> {
+        let slot = self.seat().await?.slot();
+        self.ask(Ask::Inquire { slot, inquiry }).await?;
+        match self.answer(ANSWER).await? {
+            Answer::Found { finding, .. } => Ok(Ok(finding)),
+            Answer::Refused { refusal, .. } => Ok(Err(refusal)),
+            other => self.astray(&other),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! A submission as `/v1` says it. What isn't known is `null`, or left out.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::ipc::inquiry::{Cause, Counts, Recipient, Status, Submission};
+
+#[derive(Debug, Serialize)]
+pub struct Rendered<'a> {
+    request_id: String,
+    id: String,
+    status: &'static str,
+    /// The word for a failure, that of errors.
+    code: Option<&'static str>,
+    message: &'static str,
+    recipient_domains: Vec<&'a str>,
+    recipient_count: Option<u64>,
+    created_at: Option<String>,
+    updated_at: Option<String>,
+    expires_at: Option<String>,
+    scheduled_at: Option<String>,
+    size_bytes: u64,
+    may_be_delivered: bool,
+    counts: Option<Standings>,
+    recipients: Vec<Stop<'a>>,
+    /// Some of them don't stand there.
+    recipients_truncated: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Standings {
+    waiting: u64,
+    accepted: u64,
+    failed: u64,
+    canceled: u64,
+    expired: u64,
+}
+
+impl From<Counts> for Standings {
+    fn from(Counts { waiting, accepted, failed, canceled, expired }: Counts) -> Self {
+        Self { waiting, accepted, failed, canceled, expired }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Stop<'a> {
+    number: u32,
+    address: &'a str,
+    status: &'static str,
+    code: Option<&'a str>,
+    reply: Option<String>,
+    attempts: u32,
+    next_attempt_at: Option<String>,
+    may_be_delivered: bool,
+}
+
+impl<'a> Rendered<'a> {
+    pub fn of(submission: &'a Submission) -> Self {
+        let mut recipient_domains: Vec<&str> = Vec::new();
+        for (_, domain) in submission.recipients.iter().filter_map(|one| one.address.rsplit_once('@')) {
+            if !recipient_domains.contains(&domain) {
+                recipient_domains.push(domain);
+            }
+        }
+        Self {
+            request_id: submission.message.request_id(),
+            id: submission.message.to_string(),
+            status: word(submission.status),
+            code: code(submission),
+            message: sentence(submission.status),
+            recipient_domains,
+            recipient_count: submission.count,
+            created_at: time(submission.accepted_us),
+            updated_at: submission.ended_us.and_then(time),
+            expires_at: time(submission.expires_us),
+            scheduled_at: submission.scheduled_us.and_then(time),
+            size_bytes: submission.size,
+            may_be_delivered: submission.doubt,
+            counts: submission.counts.map(Standings::from),
+            recipients: submission.recipients.iter().map(stop).collect(),
+            recipients_truncated: submission.count.is_some_and(|count| count > submission.recipients.len() as u64),
+        }
+    }
+}
+
+fn stop(one: &Recipient) -> Stop<'_> {
+    Stop {
+        number: one.number,
+        address: &one.address,
+        status: word(one.status),
+        code: one.enhanced.as_deref().filter(|enhanced| !enhanced.is_empty()),
+        reply: said(one),
+        attempts: one.attempts,
+        next_attempt_at: one.next_us.and_then(time),
+        may_be_delivered: one.doubt,
+    }
+}
+
+/// The last answer in one line, as much of it as may be seen.
+fn said(one: &Recipient) -> Option<String> {
+    match (one.code, one.reply.as_deref()) {
+        (Some(code), Some(text)) => Some(format!("{code} {text}")),
+        (Some(code), None) => Some(code.to_string()),
+        (None, text) => text.map(str::to_owned),
+    }
+}
+
+/// The states that `/v1` names.
+pub const fn word(status: Status) -> &'static str {
+    match status {
+        Status::Received => "received",
+        Status::Scheduled => "scheduled",
+        Status::Started => "smtp_submission_started",
+        Status::Deferred => "deferred",
+        Status::Held => "held",
+        Status::Accepted => "smtp_accepted",
+        Status::Failed => "smtp_failed",
+        Status::Canceled | Status::Moved => "canceled",
+        Status::Expired => "expired",
+    }
+}
+
+const fn code(submission: &Submission) -> Option<&'static str> {
+    match (submission.status, submission.cause) {
+        (Status::Moved, _) => Some("moved"),
+        (_, Some(Cause::Unknown)) => Some("delivery_unknown"),
+        (_, Some(Cause::Rejected)) => Some("smtp_rejected"),
+        (_, Some(Cause::Unavailable)) => Some("smtp_unavailable"),
+        (_, Some(Cause::Withheld)) => Some("not_sent"),
+        (_, None) => None,
+    }
+}
+
+const fn sentence(status: Status) -> &'static str {
+    match status {
+        Status::Received => "it waits for its first attempt",
+        Status::Scheduled => "it waits for its time",
+        Status::Started => "it is being delivered",
+        Status::Deferred => "it was put off and is tried again",
+        Status::Accepted => "the upstream has taken it for all its recipients",
+        Status::Failed => "it can't be delivered to one of its recipients or more: see recipients",
+        Status::Held => "it is held until an operator releases it",
+        Status::Moved => "it was given to another gate, which delivers it: don't send it again",
+        Status::Canceled => "it was taken back before all its recipients had it",
+        Status::Expired => "its time was over before all its recipients had it",
+    }
+}
+
+/// RFC 3339, in UTC.
+fn time(us: u64) -> Option<String> {
+    let us = i64::try_from(us).ok()?;
+    Timestamp::from_microsecond(us).ok().map(|time| time.to_string())
+}

@@ -1,0 +1,44 @@
+//! A session asks what became of its credential's mail.
+
+use std::rc::Rc;
+
+use tokio::task::spawn_local;
+
+use super::{Moment, News, Session, Violation};
+use crate::ipc::inquiry::{Finding, Inquiry};
+use crate::ipc::session::Answer;
+use crate::policy::refusal::Refusal;
+use crate::policy::scope::Scope;
+use crate::vault::inquiries::{self, Asker};
+
+impl Session {
+    /// Looks it up beside the other sessions. Whose mail that is, the login says and not the question.
+    pub(super) async fn inquire(&mut self, inquiry: Inquiry) -> Result<(), Violation> {
+        let Some(principal) = self.principal.clone() else { return Err(Violation("inquiry-without-login")) };
+        self.review().await;
+        let scopes = &principal.credential.policy.scopes;
+        let scoped = scopes.has(Scope::Send) || scopes.has(Scope::SendRaw);
+        if let Some(refusal) = self.revoked.or_else(|| (!scoped).then_some(Refusal::Scope)) {
+            self.say(Answer::Refused { slot: self.slot, refusal }).await;
+            return Ok(());
+        }
+        self.moment = Moment::Inquiring;
+        let (vault, post, to) = (Rc::clone(&self.vault), self.post.clone(), (self.slot, self.number));
+        let who = Asker { principal: principal.credential.id.clone(), since_us: principal.credential.since_us };
+        spawn_local(async move {
+            let found = inquiries::answer(&vault, who, inquiry).await;
+            let _ = post.send((to.0, to.1, News::Found(found)));
+        });
+        Ok(())
+    }
+
+    /// The look is over.
+    pub(super) async fn found(&mut self, found: Result<Finding, Refusal>) {
+        self.moment = Moment::Ready;
+        let slot = self.slot;
+        match found {
+            Ok(finding) => self.say(Answer::Found { slot, finding }).await,
+            Err(refusal) => self.say(Answer::Refused { slot, refusal }).await,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Claim: whoever has sent a message over HTTP can ask what became of it, until seven days after its end, and nobody else can.
+
+mod support;
+
+use gatepost::sink::{Fault, Options, Phase};
+use serde_json::Value;
+use support::{PATIENCE, Service, Setting, await_that};
+
+/// Asks with a key; the status and the body.
+fn ask(service: &Service, key: &str, line: &str, fields: &str, body: &str) -> (u16, Value) {
+    let length = body.len();
+    let response = service.http(&format!(
+        "{line} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n{fields}\
+         Content-Length: {length}\r\n\r\n{body}"
+    ));
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap_or_default())
+}
+
+/// Sends a letter to these, and gives its id.
+fn send(service: &Service, key: &str, to: &[&str]) -> String {
+    let letter = serde_json::json!({ "from": "a@example.net", "to": to, "subject": "x", "text": "hi" }).to_string();
+    let (status, body) = ask(service, key, "POST /v1/send", "Content-Type: application/json\r\n", &letter);
+    assert_eq!(status, 202, "{body}\n{}", service.log());
+    body["request_id"].as_str().unwrap().to_owned()
+}
+
+fn get(service: &Service, key: &str, id: &str) -> (u16, Value) {
+    ask(service, key, &format!("GET /v1/submissions/{id}"), "", "")
+}
+
+/// Waits until it stands so.
+fn await_status(service: &Service, key: &str, id: &str, status: &str) -> Value {
+    let mut found = Value::Null;
+    await_that(status, || {
+        found = get(service, key, id).1;
+        found["status"] == status
+    });
+    found
+}
+
+#[test]
+fn what_became_of_a_message_is_told_to_its_sender_and_to_nobody_else() {
+    let mut service = Service::start();
+    let key = service.add_credential();
+    let other = service.command(&["credential", "add", "other", "--sender", "@example.net"]);
+    let other = String::from_utf8(other.stdout).unwrap().lines().last().unwrap().to_owned();
+
+    let id = send(&service, &key, &["b@example.org"]);
+    service.sink.next(PATIENCE).expect("it arrives");
+    let found = await_status(&service, &key, &id, "smtp_accepted");
+    assert_eq!((&found["request_id"], &found["recipient_count"]), (&Value::from(id.as_str()), &1.into()));
+    assert_eq!(found["recipients"][0]["address"], "***@example.org", "it stands as auditors see it");
+    assert!(found["updated_at"].is_string() && found["code"].is_null(), "{found}");
+    let (status, uuid) = get(&service, &key, found["id"].as_str().unwrap());
+    assert_eq!((status, &uuid), (200, &found));
+
+    let (status, body) = get(&service, &other, &id);
+    assert_eq!((status, &body["code"]), (404, &"submission_not_found".into()), "{body}");
+    let (unknown, word) = get(&service, &other, "req_01M7W6C3BVFMWVRF8Z5A5NRVBY");
+    assert_eq!((unknown, &word["message"]), (404, &body["message"]));
+
+    service.end();
+    service.restart();
+    assert_eq!(get(&service, &key, &id).1["status"], "smtp_accepted");
+    service.stop();
+}
+
+#[test]
+fn what_is_put_off_or_refused_is_told_with_the_upstreams_code() {
+    let deferring = || Options { faults: vec![Fault::say(Phase::Rcpt, "451 4.2.0 not today")], ..Options::default() };
+    let service = Service::start_with(&Setting { sink: deferring, ..Setting::default() });
+    let key = service.add_credential();
+    let id = send(&service, &key, &["b@example.org"]);
+    let found = await_status(&service, &key, &id, "deferred");
+    let one = &found["recipients"][0];
+    assert_eq!((&one["status"], &one["code"], &one["attempts"]), (&"deferred".into(), &"4.2.0".into(), &1.into()));
+    assert!(one["next_attempt_at"].is_string() && found["updated_at"].is_null(), "{found}");
+    service.stop();
+
+    let refusing = || Options { faults: vec![Fault::say(Phase::Rcpt, "550 5.1.1 b has left")], ..Options::default() };
+    let service = Service::start_with(&Setting { sink: refusing, ..Setting::default() });
+    let key = service.add_credential();
+    assert!(service.command(&["credential", "set", support::CREDENTIAL, "--mask", "none"]).status.success());
+    let id = send(&service, &key, &["b@example.org"]);
+    let found = await_status(&service, &key, &id, "smtp_failed");
+    let one = &found["recipients"][0];
+    assert_eq!((&found["code"], &one["code"]), (&"smtp_rejected".into(), &"5.1.1".into()), "{found}");
+    assert_eq!((&one["address"], &one["next_attempt_at"]), (&"b@example.org".into(), &Value::Null));
+    assert!(
+        one["reply"].as_str().unwrap().starts_with("550 ") && one["reply"].as_str().unwrap().ends_with("b has left"),
+        "{one}"
+    );
+    service.stop();
+}
