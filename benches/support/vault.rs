@@ -88,8 +88,8 @@ impl Vault {
             identity,
             root: is_root.then(|| state.clone()),
             home: Some(state),
-            ports: Vec::new(),
             descriptors: 256,
+            ..Grounds::default()
         };
         let label = String::new();
         tell(Order::You { role: Role::Vault, instance: Instance(1), generation: Generation(1), label, grounds }, None);
