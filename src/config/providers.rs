@@ -124,6 +124,7 @@ pub fn plan(
     if let (Verify::NoneInsecure, Some(verify)) = (protection.verify, &written.verify) {
         findings.refuse(verify.span(), "verify: a provider is verified always: write verify = \"pin\" and pin its key");
     }
+    let family = family(written, &hosts, findings);
     Some(Upstream {
         number,
         name,
@@ -138,8 +139,8 @@ pub fn plan(
         pace: pace::plan(&written.pace, findings),
         keep: Keep::default(),
         helo: None,
-        family: family(written, &hosts, findings),
-        sources: sources(written, &hosts, findings),
+        family,
+        sources: sources(written, &hosts, family, findings),
         hosts,
         tls,
     })

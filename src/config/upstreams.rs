@@ -57,6 +57,7 @@ pub fn plan(tables: &[At<file::Upstream>], mode: Mode, findings: &mut Findings<'
             Means::Password(auth) => (auth, oauth2::none(written, findings)),
             Means::Token(bearer) => (Auth::default(), oauth2::plan(bearer, written, findings)),
         };
+        let family = family(written, &hosts, findings);
         let upstream = Upstream {
             number,
             name,
@@ -75,8 +76,8 @@ pub fn plan(tables: &[At<file::Upstream>], mode: Mode, findings: &mut Findings<'
                 messages: whole(&written.messages_per_connection, &KEPT_MESSAGES, findings),
             },
             helo: helo(written, findings),
-            family: family(written, &hosts, findings),
-            sources: sources(written, &hosts, findings),
+            family,
+            sources: sources(written, &hosts, family, findings),
             hosts,
             tls,
         };
@@ -200,7 +201,12 @@ pub fn family(written: &file::Upstream, hosts: &[(String, u16)], findings: &mut 
 }
 
 /// The addresses of this machine that an upstream is to see, one of each family at most.
-pub fn sources(written: &file::Upstream, hosts: &[(String, u16)], findings: &mut Findings<'_>) -> Vec<IpAddr> {
+pub fn sources(
+    written: &file::Upstream,
+    hosts: &[(String, u16)],
+    family: Family,
+    findings: &mut Findings<'_>,
+) -> Vec<IpAddr> {
     let Some(list) = &written.source_address else { return Vec::new() };
     if list.get_ref().is_empty() {
         findings.refuse(list.span(), "source_address: the list is empty; leave it out for any address");
@@ -209,7 +215,9 @@ pub fn sources(written: &file::Upstream, hosts: &[(String, u16)], findings: &mut
     for written in list.get_ref() {
         let refused = match written.get_ref().parse::<IpAddr>() {
             Err(_) => "is not an IP address",
-            Ok(address) if address.is_unspecified() || address.is_multicast() => "is no address of one machine",
+            Ok(address) if address != address.to_canonical() => "is an IPv4 address in IPv6: write it as IPv4",
+            Ok(address) if is_nobodys(address) => "is no address of one machine that others reach",
+            Ok(address) if !family.has(address) => "is of a family that this upstream isn't reached by (family)",
             Ok(address) if sources.iter().any(|known| known.is_ipv4() == address.is_ipv4()) => {
                 "is a second one of its family: give one IPv4 and one IPv6 address at most"
             }
@@ -227,6 +235,13 @@ pub fn sources(written: &file::Upstream, hosts: &[(String, u16)], findings: &mut
         findings.refuse(list.span(), message);
     }
     sources
+}
+
+/// Of none, of many, or of a link that it doesn't name.
+fn is_nobodys(address: IpAddr) -> bool {
+    let is_bound_to_a_link = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+    let is_broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+    address.is_unspecified() || address.is_multicast() || is_broadcast || is_bound_to_a_link
 }
 
 fn literal(host: &str) -> Option<IpAddr> {

@@ -69,22 +69,22 @@ async fn reach_host(
         Some(address) => vec![address],
         None => resolvers.addresses(host).await?,
     };
-    let mut reason = format!("it has no {} address", family.name());
+    let mut reason = None;
     for address in addresses.into_iter().filter(|address| family.has(*address)) {
         let source = sources.iter().find(|source| source.is_ipv4() == address.is_ipv4());
         if source.is_none() && !sources.is_empty() {
             // The upstream would see another address than it is to.
-            reason = format!("{address}: there is no source_address of its family");
+            reason.get_or_insert_with(|| format!("{address}: there is no source_address of its family"));
             continue;
         }
         let address = SocketAddr::new(address, port);
         match timeout(connect, open(address, source.copied())).await {
             Ok(Ok(socket)) => return Ok((socket, address)),
-            Ok(Err(error)) => reason = format!("{}: {error}", address.ip()),
-            Err(_) => reason = format!("{}: no connection within {} s", address.ip(), connect.as_secs()),
+            Ok(Err(error)) => reason = Some(format!("{}: {error}", address.ip())),
+            Err(_) => reason = Some(format!("{}: no connection within {} s", address.ip(), connect.as_secs())),
         }
     }
-    Err(reason)
+    Err(reason.unwrap_or_else(|| format!("it has no {} address", family.name())))
 }
 
 /// Connects, and takes the socket out of this process's event loop, where the courier could not remove it.

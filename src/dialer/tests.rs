@@ -97,6 +97,8 @@ fn lookup(name: &str) -> std::io::Result<Vec<IpAddr>> {
         "mail.test" => Ok(vec![Ipv4Addr::LOCALHOST.into()]),
         // The first address has no listener: connections to it are refused.
         "two-addresses.test" => Ok(vec![Ipv4Addr::new(127, 0, 0, 99).into(), Ipv4Addr::LOCALHOST.into()]),
+        // Nobody listens at the first one, and the second one is of another family.
+        "both-families.test" => Ok(vec![Ipv4Addr::new(127, 0, 0, 99).into(), std::net::Ipv6Addr::LOCALHOST.into()]),
         "nowhere.test" => Ok(vec![]),
         other => resolve::system(other),
     }
@@ -208,6 +210,13 @@ fn an_upstream_sees_its_source_address_or_nobody() {
     }
     listener.set_nonblocking(true).unwrap();
     assert!(listener.accept().is_err(), "it was connected to from elsewhere");
+
+    // What an operator must know is why the address that was tried didn't answer.
+    let running = run(vec![("from", vec![("both-families.test", port)])]);
+    let courier = running.courier("from");
+    courier.send(&Dial { ticket: 3, whom: Whom::Upstream, first: 0 }, None).unwrap();
+    let (Dialed::Failed { reasons, .. }, None) = receive(&courier) else { panic!("it was reached") };
+    assert!(reasons[0].contains("127.0.0.99: ") && !reasons[0].contains("source_address of"), "{reasons:?}");
 }
 
 #[test]

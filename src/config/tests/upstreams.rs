@@ -99,6 +99,12 @@ fn an_upstream_sees_one_address_of_each_family_at_most() {
         ("source_address = []\n", "source_address: the list is empty"),
         ("source_address = [\"out.example.net\"]\n", "\"out.example.net\" is not an IP address"),
         ("source_address = [\"0.0.0.0\"]\n", "\"0.0.0.0\" is no address of one machine"),
+        ("source_address = [\"fe80::5\"]\n", "\"fe80::5\" is no address of one machine"),
+        ("source_address = [\"::ffff:192.0.2.5\"]\n", "is an IPv4 address in IPv6"),
+        (
+            "family = \"ipv4\"\nsource_address = [\"2001:db8::5\"]\n",
+            "is of a family that this upstream isn't reached by",
+        ),
         ("source_address = [\"192.0.2.5\", \"192.0.2.6\"]\n", "\"192.0.2.6\" is a second one of its family"),
     ] {
         let said = complaint(LOGIN, lines);
