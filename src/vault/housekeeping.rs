@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::audit::ledger::now_us;
 use super::audit::month;
 use super::store::submissions::REMEMBERED_US;
 use super::store::writer::Writer;
 use super::{Vault, login};
+use crate::sys::clock;
 
 /// Messages forgotten in one transaction, which others wait for; and transactions in a second: as many messages as may come in one.
 const SWEEP: u32 = 200;
@@ -30,7 +32,7 @@ pub async fn run(vault: Rc<Vault>) {
     let mut ticks = interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut second = 0u64;
-    let mut more = false;
+    let (mut more, mut portion) = (false, SWEEP);
     loop {
         ticks.tick().await;
         vault.writer.tick();
@@ -62,28 +64,27 @@ pub async fn run(vault: Rc<Vault>) {
             let _ = sweep.await;
         }
         if more || second.is_multiple_of(SWEEP_SECONDS) {
-            // As with all that doesn't come back: not by a clock that a machine has at its start.
-            let clock = vault.authority.borrow().clock;
-            let before_us = clock.passed_us().saturating_sub(REMEMBERED_US);
-            more = clock.age() >= SETTLED && forget(&vault.writer, before_us).await;
+            // By the wall's clock, as their ends were written; but not while a machine that has just started may have it wrong.
+            let before_us = now_us().saturating_sub(REMEMBERED_US);
+            more = clock::elapsed() >= SETTLED && forget(&vault.writer, before_us, &mut portion).await;
         }
     }
 }
 
-/// Forgets messages that were done before then. Whether there are more: then the next second goes on with it.
-async fn forget(writer: &Writer, before_us: u64) -> bool {
-    let (begun, mut portion) = (Instant::now(), SWEEP);
+/// Forgets messages that were done before then, so many in a transaction as went well the last time. Whether there are more: then the
+/// next second goes on with it.
+async fn forget(writer: &Writer, before_us: u64, portion: &mut u32) -> bool {
+    let begun = Instant::now();
     for _ in 0..PORTIONS {
-        let since = Instant::now();
-        match writer.run(move |store| store.spool.sweep(before_us, portion)).await {
-            Ok(swept) if swept == portion as usize => {}
+        let (since, most) = (Instant::now(), *portion);
+        match writer.run(move |store| store.spool.sweep(before_us, most)).await {
+            Ok(swept) if swept == most as usize => {}
             // No room on the disk is as good as none left: the next look will do.
             _ => return false,
         }
         // Messages to many, or a store that is busy.
-        if since.elapsed() > SLOW {
-            portion = (portion / 8).max(1);
-        }
+        let is_slow = since.elapsed() > SLOW;
+        *portion = if is_slow { (most / 8).max(1) } else { most.saturating_mul(2).min(SWEEP) };
         if begun.elapsed() > SHARE {
             break;
         }
@@ -108,9 +109,10 @@ mod tests {
         let (writer, thread) = Writer::start(database, |failure| panic!("{failure}")).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let rounds: Vec<bool> = runtime.block_on(async {
-            let mut rounds = vec![forget(&writer, 5901).await];
+            let mut portion = SWEEP;
+            let mut rounds = vec![forget(&writer, 5901, &mut portion).await];
             while rounds.last() == Some(&true) {
-                rounds.push(forget(&writer, 5901).await);
+                rounds.push(forget(&writer, 5901, &mut portion).await);
             }
             rounds
         });
