@@ -71,7 +71,10 @@ impl Paper {
             (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
             (header::ETAG, self.tag.clone()),
         ];
-        reply.headers_mut().extend(fields);
+        for (name, value) in fields {
+            // In place of what all replies have.
+            reply.headers_mut().insert(name, value);
+        }
         reply
     }
 }
