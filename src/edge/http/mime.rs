@@ -66,7 +66,7 @@ pub fn compose(letter: &Letter, when: &Zoned) -> Vec<u8> {
     let mut out = Vec::new();
     let leaves = letter.scheduled_at.map(|time| time.to_zoned(TimeZone::UTC));
     out.extend_from_slice(format!("Date: {}\r\n", date(leaves.as_ref().unwrap_or(when))).as_bytes());
-    write(&mut out, "From", &mailbox(&letter.from));
+    mailboxes(&mut out, "From", std::slice::from_ref(&letter.from));
     let nobody = letter.to.is_empty() && letter.cc.is_empty();
     if nobody {
         // Some receivers take a message without To and Cc for junk. RFC 5322 section 3.6.3 allows an empty group.
@@ -74,17 +74,20 @@ pub fn compose(letter: &Letter, when: &Zoned) -> Vec<u8> {
     }
     for (name, list) in [("To", &letter.to), ("Cc", &letter.cc), ("Reply-To", &letter.reply_to)] {
         if !list.is_empty() {
-            write(&mut out, name, &Address::new_list(list.iter().map(mailbox).collect()));
+            mailboxes(&mut out, name, list);
         }
     }
     if let Some(subject) = &letter.subject {
         match subject.as_str() {
-            text if text.contains("=?") => write(&mut out, "Subject", &Raw::new(encoded(text))),
+            text if looks_encoded(text) => write(&mut out, "Subject", &Raw::new(encoded(text))),
             text => write(&mut out, "Subject", &Text::new(text)),
         }
     }
     for field in &letter.fields {
         match field.kind {
+            Kind::Free if looks_encoded(field.value.as_str()) => {
+                write(&mut out, &field.name, &Raw::new(encoded(field.value.as_str())));
+            }
             Kind::Free if !field.value.as_str().is_ascii() => {
                 write(&mut out, &field.name, &Text::new(field.value.as_str()));
             }
@@ -106,6 +109,11 @@ fn write(out: &mut Vec<u8>, name: &str, value: &impl Header) {
     value.write_header(out, name.len() + 2);
 }
 
+/// Some readers decode such words also where none may stand, as in quotes.
+fn looks_encoded(text: &str) -> bool {
+    text.contains("=?")
+}
+
 /// Words in base64 (RFC 2047), whatever the text is: one that looks like such a word would be read as what it isn't.
 fn encoded(text: &str) -> String {
     /// Octets that make a word of at most 75 (section 2), with its charset and signs.
@@ -116,7 +124,7 @@ fn encoded(text: &str) -> String {
         words.push(format!("=?utf-8?B?{}?=", STANDARD.encode(word)));
         rest = others;
     }
-    words.join("\r\n ")
+    words.join(" ")
 }
 
 fn date(when: &Zoned) -> String {
@@ -124,8 +132,21 @@ fn date(when: &Zoned) -> String {
     DateTimePrinter::new().zoned_to_string(when).unwrap_or_default()
 }
 
-fn mailbox(mailbox: &Mailbox) -> Address<'_> {
-    Address::new_address(mailbox.name.as_ref().map(|name| name.as_str()), mailbox.address.to_string())
+fn mailboxes(out: &mut Vec<u8>, field: &str, list: &[Mailbox]) {
+    let name = |mailbox: &Mailbox| mailbox.name.as_ref().map(|name| name.as_str().to_owned());
+    if list.iter().filter_map(name).any(|name| looks_encoded(&name)) {
+        let one = |mailbox: &Mailbox| match name(mailbox) {
+            Some(name) => format!("{} <{}>", encoded(&name), mailbox.address),
+            None => format!("<{}>", mailbox.address),
+        };
+        let all: Vec<String> = list.iter().map(one).collect();
+        return write(out, field, &Raw::new(all.join(", ")));
+    }
+    let one = |mailbox| Address::new_address(name(mailbox), mailbox.address.to_string());
+    match list {
+        [only] if field == "From" => write(out, field, &one(only)),
+        _ => write(out, field, &Address::new_list(list.iter().map(one).collect())),
+    }
 }
 
 /// mixed( alternative( text, related( html, what it shows ) ), files ), each level only where it has more than one part.

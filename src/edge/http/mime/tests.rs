@@ -64,6 +64,19 @@ fn a_subject_that_looks_encoded_is_read_as_it_was_written() {
 }
 
 #[test]
+fn names_and_fields_that_look_encoded_are_read_as_they_were_written() {
+    let word = "=?utf-8?Q?a=0D=0ABcc:_x@example.com?=";
+    let more = format!(
+        r#""to":[{{"email":"b@example.org","name":"{word}"}},"c@example.org"],"text":"x","headers":{{"X-A":"{word}"}}"#
+    );
+    let message = message(&more);
+    let read = mail_parser::MessageParser::default().parse(message.as_bytes()).unwrap();
+    let to: Vec<_> = read.to().unwrap().iter().map(|one| (one.name(), one.address())).collect();
+    assert_eq!(to, [(Some(word), Some("b@example.org")), (None, Some("c@example.org"))], "{message}");
+    assert!(!message.contains(word), "{message}");
+}
+
+#[test]
 fn the_trace_names_the_gate_the_way_and_the_time_and_not_the_client() {
     let id: MessageId = "01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e".parse().unwrap();
     let letter = letter(r#""to":"b@example.org","text":"x""#);
