@@ -124,6 +124,8 @@ pub struct Received {
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     pub connections: usize,
+    /// Those whose end the sink has come to.
+    pub over: usize,
     /// Connections that ended while content was arriving, without the final dot.
     pub broken_off: usize,
     /// The commands of all connections, AUTH's arguments left out.
@@ -155,7 +157,10 @@ impl Sink {
                 };
                 let (options, tally, keep) = (Arc::clone(&options), Arc::clone(&counted), keep.clone());
                 // A client that breaks off is no event here: the tally tells.
-                thread::spawn(move || session::serve(socket, number, &options, &tally, &keep).unwrap_or_default());
+                thread::spawn(move || {
+                    session::serve(socket, number, &options, &tally, &keep).unwrap_or_default();
+                    lock(&tally).over += 1;
+                });
             }
         });
         Self { messages, tally }

@@ -244,7 +244,15 @@ fn an_upstream_that_is_lost_between_recipients_or_before_the_dot_has_delivered_n
     let mut sender = Sender::begin(&mut other.vault, Manner::default(), None);
     sender.name(&["a@b.test"]);
     assert_eq!(sender.answers(1), [Heard::Accepted(1)]);
-    (0..9).for_each(|_| sender.content(&b"0123456789\r\n".repeat(1000)));
+    let piece = b"0123456789\r\n".repeat(1000);
+    sender.content(&piece);
+    // The dot could be on its way before the connection is gone, and then nobody would know.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while sink.tally().over == 0 {
+        assert!(Instant::now() < deadline, "the sink keeps the connection");
+        thread::sleep(Duration::from_millis(5));
+    }
+    (0..9).for_each(|_| sender.content(&piece));
     sender.end();
     assert_eq!(sender.rest(), [ended("broken off")]);
     nothing_arrives(&sink);
