@@ -7,11 +7,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rusqlite::Error;
 use tokio::sync::Semaphore;
 
 use super::Vault;
 use super::audit::ledger::now_us;
+use super::audit::row::is_damage;
 use super::shares::Shares;
 use super::store::submissions::Owner;
 use crate::ipc::inquiry::{Finding, Inquiry};
@@ -87,12 +87,7 @@ pub async fn answer(vault: &Vault, asker: Asker, inquiry: Inquiry) -> Result<Fin
             match store.submissions.find(owner, message, mask, now) {
                 Ok(found) => Ok(Ok(Finding::Submission(found.map(Box::new)))),
                 // A row that can't be read is no reason for the store to end: whoever asks again would end it again.
-                Err(
-                    error @ (Error::FromSqlConversionFailure(..)
-                    | Error::InvalidColumnType(..)
-                    | Error::IntegralValueOutOfRange(..)
-                    | Error::Utf8Error(..)),
-                ) => {
+                Err(error) if is_damage(&error) => {
                     tracing::error!(%message, %error, "what became of a message can't be read");
                     Ok(Err(Refusal::StoreUnavailable))
                 }

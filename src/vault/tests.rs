@@ -243,6 +243,11 @@ impl Bench {
         self.events(&Filter::default()).iter().map(|event| event.get("event").unwrap().to_owned()).collect()
     }
 
+    /// How many events have that name.
+    fn told(&self, name: &str) -> usize {
+        self.names().iter().filter(|event| *event == name).count()
+    }
+
     /// Messages of clients whose bodies are there; reports of ours are others.
     fn bodies(&self) -> i64 {
         self.count("SELECT count(*) FROM spool_body JOIN spool_msg ON id = msg WHERE mail_from IS NOT NULL")

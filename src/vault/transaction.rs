@@ -261,8 +261,7 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
     };
     let destinations = sender.credential.policy.destinations(transaction.addressees().collect());
     let events = acceptance::events(Name::MsgAccept, sender, &transaction, &destinations);
-    // Those whom it really goes to, without copies.
-    let named = destinations.len().min(transaction.recipients.len());
+    let named = without_copies(&destinations, &transaction);
     let now = now_us();
     let accepted = accepted(vault, sender, &transaction, destinations, (body, sha256), now);
     let size = if let Body::Inline(content) = &accepted.body { content.len() } else { 0 };
@@ -306,6 +305,11 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
     }
 }
 
+/// How many it really goes to without the copies, which stand behind them.
+fn without_copies(destinations: &[Addressee], transaction: &Transaction) -> usize {
+    destinations.len().min(transaction.recipients.len())
+}
+
 /// A message as it is kept, in all that its credential says of it.
 pub fn accepted(
     vault: &Vault,
@@ -316,7 +320,7 @@ pub fn accepted(
     now: u64,
 ) -> Accepted {
     let due = transaction.manner.release_us.unwrap_or(now).max(now);
-    let named = destinations.len().min(transaction.recipients.len());
+    let named = without_copies(&destinations, transaction);
     let authority = vault.authority.borrow();
     let (principal, policy) = (&sender.credential.id, &sender.credential.policy);
     let lane = |to: &Address| authority.lane(principal, &transaction.sender, to);

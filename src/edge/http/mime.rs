@@ -143,10 +143,7 @@ fn mailboxes(out: &mut Vec<u8>, field: &str, list: &[Mailbox]) {
         return write(out, field, &Raw::new(all.join(", ")));
     }
     let one = |mailbox| Address::new_address(name(mailbox), mailbox.address.to_string());
-    match list {
-        [only] if field == "From" => write(out, field, &one(only)),
-        _ => write(out, field, &Address::new_list(list.iter().map(one).collect())),
-    }
+    write(out, field, &Address::new_list(list.iter().map(one).collect()));
 }
 
 /// mixed( alternative( text, related( html, what it shows ) ), files ), each level only where it has more than one part.

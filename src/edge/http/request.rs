@@ -48,7 +48,8 @@ const ROUTES: [(&str, &[Method], &str, Route, Serve); 9] = [
     ("/docs", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Docs, Serve::V1),
 ];
 
-/// Behind it stands a message's id.
+/// A path with a message's id in it: how it is told of, and what stands before the id.
+const SUBMISSION: (&str, &[Method], &str, Serve) = ("/v1/submissions/{id}", &[Method::GET], "GET", Serve::V1);
 const SUBMISSIONS: &str = "/v1/submissions/";
 
 impl Route {
@@ -69,13 +70,11 @@ impl Route {
 
     /// The path, for logs: a stranger's own words never stand there.
     pub fn path(self) -> &'static str {
-        if let Self::Surface(call) = self {
-            return call.path();
+        match self {
+            Self::Surface(call) => call.path(),
+            Self::Submission(_) => SUBMISSION.0,
+            _ => ROUTES.iter().find(|row| row.3 == self).map_or("", |row| row.0),
         }
-        if let Self::Submission(_) = self {
-            return "/v1/submissions/{id}";
-        }
-        ROUTES.iter().find(|row| row.3 == self).map_or("", |row| row.0)
     }
 }
 
@@ -101,7 +100,7 @@ pub fn route(head: &Parts, served: &[Serve]) -> Result<Route, Fault> {
     // Clients whose base address ends in a slash ask for `//v1/send`.
     let path = if path.starts_with("//") { path.get(1..).unwrap_or_default() } else { path };
     let own = ROUTES.iter().find(|row| row.0 == path && served.contains(&row.4)).map(|row| (row.1, row.2, row.3));
-    let own = own.or_else(|| submission(path).filter(|_| served.contains(&Serve::V1)));
+    let own = own.or_else(|| submission(path).filter(|_| served.contains(&SUBMISSION.3)));
     let found = own
         .or_else(|| surface::find(path, served).map(|(methods, allow, call)| (methods, allow, Route::Surface(call))));
     let Some((methods, allow, route)) = found else {
@@ -113,15 +112,14 @@ pub fn route(head: &Parts, served: &[Serve]) -> Result<Route, Fault> {
 /// Every path, with its methods and what a listener must serve to have it.
 #[cfg(test)]
 pub fn table() -> impl Iterator<Item = (&'static str, &'static [Method], Serve)> {
-    let by_id: &[Method] = &[Method::GET];
-    let with_id = ("/v1/submissions/{id}", by_id, Serve::V1);
-    ROUTES.iter().map(|row| (row.0, row.1, row.4)).chain([with_id]).chain(surface::table())
+    let by_id = (SUBMISSION.0, SUBMISSION.1, SUBMISSION.3);
+    ROUTES.iter().map(|row| (row.0, row.1, row.4)).chain([by_id]).chain(surface::table())
 }
 
 /// A path with a message's id in it.
 fn submission(path: &str) -> Option<(&'static [Method], &'static str, Route)> {
     let id = path.strip_prefix(SUBMISSIONS).filter(|id| !id.is_empty() && !id.contains('/'))?;
-    Some((&[Method::GET], "GET", Route::Submission(submissions::id(id))))
+    Some((SUBMISSION.1, SUBMISSION.2, Route::Submission(submissions::id(id))))
 }
 
 fn method_not_allowed(allow: &'static str) -> Fault {

@@ -56,7 +56,10 @@ fn unknown() -> Fault {
 fn refused(refusal: Refusal) -> Fault {
     match refusal {
         Refusal::Revoked | Refusal::Changed => changed(),
-        Refusal::Scope => Fault::new(Code::InsufficientScope, "this key is not for HTTP: its scopes lack \"send\""),
+        Refusal::Scope => Fault::new(
+            Code::InsufficientScope,
+            "this key is not for HTTP: its scopes have neither \"send\" nor \"send_raw\"",
+        ),
         Refusal::RateLimited(seconds) => {
             Fault::new(Code::RateLimited, "this key asks more at a time than it may").after(seconds)
         }

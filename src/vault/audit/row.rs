@@ -354,6 +354,12 @@ fn replace(text: &mut String, octets: &[u8], at: usize) -> rusqlite::Result<()> 
     Ok(())
 }
 
+/// Whether a row holds what can't be in it. All else is a failure of the store.
+pub const fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
+    matches!(error, FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..))
+}
+
 /// What stands in the store isn't what we write there.
 pub fn damaged(what: &'static str) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Null, what.into())

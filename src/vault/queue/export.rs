@@ -1,6 +1,6 @@
 //! Messages that go to another gate: each is shown whole, and given up here once it is kept there.
 
-use rusqlite::{Error, Result as Sql};
+use rusqlite::Result as Sql;
 
 use super::{EXPORTED, Order, Slice, add, give_up};
 use crate::ipc::admin::queue::listing::Standing;
@@ -8,6 +8,7 @@ use crate::ipc::admin::queue::{Counts, Deed, Which};
 use crate::mail::id::MessageId;
 use crate::vault::audit::event::Event;
 use crate::vault::audit::ledger::now_us;
+use crate::vault::audit::row::is_damage;
 use crate::vault::store::Store;
 use crate::vault::store::transfer::Whole;
 
@@ -18,17 +19,6 @@ const TAKEN: &str = "another export has it, and has not ended yet";
 
 const DAMAGED: &str =
     "what the database has of it is damaged, and stays there: PRAGMA integrity_check tells whether there is more of it";
-
-/// Whether a row holds what can't be in it. All else is a failure of the store.
-const fn is_damage(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::FromSqlConversionFailure(..)
-            | Error::IntegralValueOutOfRange(..)
-            | Error::InvalidColumnType(..)
-            | Error::Utf8Error(..)
-    )
-}
 
 /// Who takes which message, and whether it is offered to nobody from then on.
 #[derive(Clone, Debug)]

@@ -18,7 +18,7 @@ fn bench(on_unknown: OnUnknown) -> Bench {
 fn check(bench: &Bench, on_unknown: OnUnknown) {
     let of = "FROM spool_rcpt WHERE msg = (SELECT min(id) FROM spool_msg) AND attempts = 1";
     let is = |what: &str| bench.count(&format!("SELECT count(*) {of} AND {what}"));
-    let count = |name: &str| bench.names().iter().filter(|event| *event == name).count();
+    let count = |name: &str| bench.told(name);
     let expected = match on_unknown {
         OnUnknown::Retry => (1, 0, 0),
         OnUnknown::Hold => (0, 1, 0),

@@ -20,6 +20,20 @@ fn bench() -> Bench {
     bench
 }
 
+/// With another upstream that nothing goes to yet.
+fn with_second(mut bench: Bench) -> Bench {
+    bench.slice.upstreams.push("second".into());
+    bench
+}
+
+/// The same, that is the way of a domain of its own.
+fn with_other_route(bench: Bench) -> Bench {
+    let mut bench = with_second(bench);
+    let other = Route { to: "@other.example".parse().unwrap(), via: vec![1], ..bench.slice.routes[0].clone() };
+    bench.slice.routes.insert(0, other);
+    bench
+}
+
 /// A session, and the courier that has its message.
 struct Stage {
     edge: Edge,
@@ -36,6 +50,13 @@ impl Stage {
         Self::begin(edge, courier, to).await
     }
 
+    /// Up to the word that the first recipient is taken.
+    async fn taken(bench: &Bench, vault: &mut Running, to: &str) -> Self {
+        let mut stage = Self::set(bench, vault, to).await;
+        stage.accept(1).await;
+        stage
+    }
+
     async fn begin(mut edge: Edge, mut courier: Courier, to: &str) -> Self {
         let reserved = edge.mail(1, "a@example.net").await;
         assert!(matches!(reserved, Answer::Reserved { live: true, .. }), "{reserved:?}");
@@ -44,6 +65,19 @@ impl Stage {
         assert!(matches!(courier.offer().await, Offer::Recipients { .. }));
         courier.tell(Progress::Want { job, octets: 100_000 }).await;
         Self { edge, courier, job }
+    }
+
+    /// One more recipient, who is the courier's to answer for.
+    async fn ask(&mut self, to: &str) {
+        ask_for(&mut self.edge, to).await;
+        assert!(matches!(self.courier.offer().await, Offer::Recipients { .. }));
+    }
+
+    /// It goes to the upstream no more.
+    async fn withdrawn(&mut self) {
+        let offer = self.courier.offer().await;
+        assert!(matches!(offer, Offer::Withdraw { .. }), "{offer:?}");
+        self.courier.tell(Progress::GivenUp { job: self.job }).await;
     }
 
     async fn accept(&mut self, number: u32) {
@@ -107,10 +141,8 @@ fn the_intent_is_on_the_disk_before_the_end_and_the_outcome_before_it_is_told_an
     let bench = bench();
     let mut vault = bench.run();
     test(async {
-        let mut stage = Stage::set(&bench, &mut vault, "x@example.org").await;
-        stage.accept(1).await;
-        ask_for(&mut stage.edge, "y@example.org").await;
-        assert!(matches!(stage.courier.offer().await, Offer::Recipients { .. }));
+        let mut stage = Stage::taken(&bench, &mut vault, "x@example.org").await;
+        stage.ask("y@example.org").await;
         let refused = Outcome::Failed(Said { enhanced: Some("5.1.1".into()), ..said(550) });
         stage.courier.say(stage.job, 2, refused).await;
         assert_eq!(code(word(stage.edge.answer().await)), (550, [5, 1, 1]));
@@ -145,8 +177,7 @@ fn what_is_refused_at_the_dot_is_never_ended() {
     let bench = bench();
     let mut vault = bench.run();
     test(async {
-        let mut stage = Stage::set(&bench, &mut vault, "x@example.org").await;
-        stage.accept(1).await;
+        let mut stage = Stage::taken(&bench, &mut vault, "x@example.org").await;
         stage.content(b"x\r\n").await;
         stage.commit("ceo@example.com").await;
         let refused = stage.edge.answer().await;
@@ -218,7 +249,7 @@ fn a_courier_that_ends_before_the_end_has_delivered_nothing_and_behind_it_nobody
             assert_eq!((spoken.code, spoken.status), (451, expected), "{spoken:?}");
         });
         vault.drain();
-        let count = |name: &str| bench.names().iter().filter(|event| *event == name).count();
+        let count = |name: &str| bench.told(name);
         let is_unknown = usize::from(moment == 2);
         assert_eq!(
             (count("msg.intent"), count("deliver.unknown"), count("queue.drop")),
@@ -240,8 +271,7 @@ fn a_vault_that_ends_between_intent_and_outcome_tells_at_its_next_start_that_nob
         bench.slice.credentials[0].policy.on_unknown = on_unknown;
         let mut vault = bench.run();
         test(async {
-            let mut stage = Stage::set(&bench, &mut vault, "x@example.org").await;
-            stage.accept(1).await;
+            let mut stage = Stage::taken(&bench, &mut vault, "x@example.org").await;
             stage.content(b"x\r\n").await;
             stage.commit("a@example.net").await;
             stage.end().await;
@@ -266,8 +296,7 @@ fn its_successor_never_says_that_it_was_kept() {
     let bench = bench();
     let mut vault = bench.run();
     let message = test(async {
-        let mut stage = Stage::set(&bench, &mut vault, "x@example.org").await;
-        stage.accept(1).await;
+        let mut stage = Stage::taken(&bench, &mut vault, "x@example.org").await;
         stage.content(b"x\r\n").await;
         stage.commit("a@example.net").await;
         stage.end().await;
@@ -289,8 +318,7 @@ fn its_successor_never_says_that_it_was_kept() {
 
 #[test]
 fn without_a_way_it_is_not_now_and_the_next_upstream_of_the_route_is_tried() {
-    let mut bench = bench();
-    bench.slice.upstreams.push("second".into());
+    let mut bench = with_second(bench());
     bench.slice.routes[0].via = vec![0, 1];
     let mut vault = bench.run();
     test(async {
@@ -319,14 +347,10 @@ fn without_a_way_it_is_not_now_and_the_next_upstream_of_the_route_is_tried() {
 
 #[test]
 fn a_recipient_of_another_route_is_for_another_message() {
-    let mut bench = bench();
-    bench.slice.upstreams.push("second".into());
-    let other = Route { to: "@other.example".parse().unwrap(), via: vec![1], ..bench.slice.routes[0].clone() };
-    bench.slice.routes.insert(0, other);
+    let bench = with_other_route(bench());
     let mut vault = bench.run();
     test(async {
-        let mut stage = Stage::set(&bench, &mut vault, "x@example.org").await;
-        stage.accept(1).await;
+        let mut stage = Stage::taken(&bench, &mut vault, "x@example.org").await;
         ask_for(&mut stage.edge, "y@other.example").await;
         assert_eq!(word(stage.edge.answer().await), Word::Refused(Refusal::TooManyRecipients));
     });
@@ -338,8 +362,7 @@ fn a_sender_that_says_nothing_behind_its_recipients_gives_its_place_to_others() 
     let bench = bench();
     let mut vault = bench.run();
     test(async {
-        let mut stage = Stage::set(&bench, &mut vault, "x@example.org").await;
-        stage.accept(1).await;
+        let mut stage = Stage::taken(&bench, &mut vault, "x@example.org").await;
         let offer = stage.courier.offer().await;
         assert!(matches!(offer, Offer::Withdraw { .. }), "{offer:?}");
         // It is told at the end, which it may come to.

@@ -41,7 +41,7 @@ fn rule_u10_a_message_that_ends_sessions_waits_by_itself_and_that_of_another_mak
     });
     vault.drain();
     assert_eq!(bench.count("SELECT count(*) FROM spool_rcpt WHERE state = 0 AND attempts = 1"), 3);
-    let pauses = bench.names().iter().filter(|name| *name == "route.pause").count();
+    let pauses = bench.told("route.pause");
     assert_eq!(pauses, 1, "one credential alone makes no route rest");
 }
 
@@ -102,6 +102,6 @@ fn rule_q7_an_unknown_outcome_is_held_or_given_up_where_the_credential_says_so()
         assert_eq!(bench.count(&format!("SELECT count(*) FROM spool_rcpt WHERE {later}")), owed, "the report waits");
         assert_eq!(bench.count("SELECT count(*) FROM spool_msg WHERE hold = 2"), held, "it is the gate that holds it");
         let event = if on_unknown == OnUnknown::Hold { "queue.hold" } else { "queue.drop" };
-        assert_eq!(bench.names().iter().filter(|name| *name == event).count(), 1, "{event}");
+        assert_eq!(bench.told(event), 1, "{event}");
     }
 }

@@ -9,8 +9,7 @@ fn a_credential_that_changes_between_a_recipient_and_the_dot_has_nothing_deliver
         bench.slice.credentials[0].policy.delivery = Some(mode);
         let mut vault = bench.run();
         test(async {
-            let mut stage = Stage::set(&bench, &mut vault, "x@example.org").await;
-            stage.accept(1).await;
+            let mut stage = Stage::taken(&bench, &mut vault, "x@example.org").await;
             stage.content(b"x\r\n").await;
             let mut slice = bench.slice.clone();
             slice.credentials.remove(0);
@@ -32,8 +31,7 @@ fn a_reload_lets_what_has_begun_come_to_its_end_at_the_courier_that_has_it() {
     let bench = bench();
     let mut vault = bench.run();
     test(async {
-        let mut stage = Stage::set(&bench, &mut vault, "x@example.org").await;
-        stage.accept(1).await;
+        let mut stage = Stage::taken(&bench, &mut vault, "x@example.org").await;
         stage.content(b"x\r\n").await;
         vault.switch(&bench.slice, Generation(2));
         // Its courier is replaced, and takes nothing new.
@@ -49,5 +47,5 @@ fn a_reload_lets_what_has_begun_come_to_its_end_at_the_courier_that_has_it() {
         assert!(matches!(next.offer().await, Offer::Live { .. }));
     });
     vault.drain();
-    assert_eq!(bench.names().iter().filter(|name| *name == "deliver.success").count(), 1);
+    assert_eq!(bench.told("deliver.success"), 1);
 }

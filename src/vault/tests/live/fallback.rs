@@ -72,10 +72,6 @@ async fn nothing_waits(courier: &mut Courier) {
     assert!(quiet.is_err(), "{quiet:?}");
 }
 
-fn count(bench: &Bench, name: &str) -> usize {
-    bench.names().iter().filter(|event| *event == name).count()
-}
-
 /// Nothing of any message is left.
 fn assert_clean(bench: &Bench) {
     assert_eq!(bench.count("SELECT count(*) FROM spool_rcpt WHERE state < 2"), 0, "nobody waits");
@@ -90,10 +86,8 @@ fn as_long_as_the_upstream_takes_it_it_is_as_direct_and_nothing_is_left() {
     let bench = bench();
     let mut vault = bench.run();
     test(async {
-        let mut stage = Stage::set(&bench, &mut vault, "x@example.org").await;
-        stage.accept(1).await;
-        ask_for(&mut stage.edge, "y@example.org").await;
-        assert!(matches!(stage.courier.offer().await, Offer::Recipients { .. }));
+        let mut stage = Stage::taken(&bench, &mut vault, "x@example.org").await;
+        stage.ask("y@example.org").await;
         stage.courier.say(stage.job, 2, Outcome::Failed(said(550))).await;
         assert_eq!(code(word(stage.edge.answer().await)).0, 550);
         // More than what is kept as a row.
@@ -111,7 +105,7 @@ fn as_long_as_the_upstream_takes_it_it_is_as_direct_and_nothing_is_left() {
         nothing_waits(&mut stage.courier).await;
     });
     vault.drain();
-    assert_eq!((count(&bench, "msg.accept"), count(&bench, "deliver.success")), (0, 1));
+    assert_eq!((bench.told("msg.accept"), bench.told("deliver.success")), (0, 1));
     assert_clean(&bench);
 }
 
@@ -158,18 +152,15 @@ fn a_courier_that_ends_at_any_moment_before_the_end_leaves_one_message_and_the_n
             nothing_waits(&mut next).await;
         });
         vault.drain();
-        assert_eq!((count(&bench, "msg.accept"), count(&bench, "msg.intent")), (1, 0), "{moment}");
-        assert_eq!((count(&bench, "deliver.success"), count(&bench, "deliver.unknown")), (1, 0), "{moment}");
+        assert_eq!((bench.told("msg.accept"), bench.told("msg.intent")), (1, 0), "{moment}");
+        assert_eq!((bench.told("deliver.success"), bench.told("deliver.unknown")), (1, 0), "{moment}");
         assert_clean(&bench);
     }
 }
 
 #[test]
 fn without_an_upstream_each_recipient_is_taken_and_all_go_when_there_is_one() {
-    let mut bench = bench();
-    bench.slice.upstreams.push("second".into());
-    let other = Route { to: "@other.example".parse().unwrap(), via: vec![1], ..bench.slice.routes[0].clone() };
-    bench.slice.routes.insert(0, other);
+    let bench = with_other_route(bench());
     let mut vault = bench.run();
     test(async {
         let mut edge = vault.edge();
@@ -196,9 +187,7 @@ fn who_is_put_off_has_it_kept_for_all_and_who_is_refused_is_told_so() {
     let bench = bench();
     let mut vault = bench.run();
     test(async {
-        let Stage { mut edge, mut courier, job } = Stage::set(&bench, &mut vault, "x@example.org").await;
-        courier.tell(Progress::Accepted { job, number: 1, is_answer: true }).await;
-        assert_eq!(word(edge.answer().await), Word::Taken);
+        let Stage { mut edge, mut courier, job } = Stage::taken(&bench, &mut vault, "x@example.org").await;
         for (number, to, outcome) in
             [(2, "no@example.org", Outcome::Failed(said(550))), (3, "grey@example.org", Outcome::Deferred(said(450)))]
         {
@@ -226,15 +215,10 @@ fn who_is_put_off_has_it_kept_for_all_and_who_is_refused_is_told_so() {
 
 #[test]
 fn a_recipient_of_another_route_has_it_kept_for_all() {
-    let mut bench = bench();
-    bench.slice.upstreams.push("second".into());
-    let other = Route { to: "@other.example".parse().unwrap(), via: vec![1], ..bench.slice.routes[0].clone() };
-    bench.slice.routes.insert(0, other);
+    let bench = with_other_route(bench());
     let mut vault = bench.run();
     test(async {
-        let Stage { mut edge, mut courier, job } = Stage::set(&bench, &mut vault, "x@example.org").await;
-        courier.tell(Progress::Accepted { job, number: 1, is_answer: true }).await;
-        assert_eq!(word(edge.answer().await), Word::Taken);
+        let Stage { mut edge, mut courier, job } = Stage::taken(&bench, &mut vault, "x@example.org").await;
         ask_for(&mut edge, "y@other.example").await;
         assert_eq!(word(edge.answer().await), Word::Taken);
         assert!(matches!(courier.offer().await, Offer::Withdraw { .. }));
@@ -327,7 +311,7 @@ fn what_comes_to_nothing_leaves_nothing_on_the_disk_and_is_counted_when_the_upst
         });
         vault.drain();
         let rcpts = bench.count("SELECT coalesce(sum(rcpts), 0) FROM rl_quota WHERE rcpts > 0 AND key = 'shop'");
-        assert_eq!((rcpts, count(&bench, "msg.accept")), (i64::from(is_asked), 0));
+        assert_eq!((rcpts, bench.told("msg.accept")), (i64::from(is_asked), 0));
         assert_clean(&bench);
     }
 }

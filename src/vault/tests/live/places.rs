@@ -45,8 +45,7 @@ fn a_place_that_was_taken_back_is_free_when_its_courier_has_said_its_last_word()
 
 #[test]
 fn a_busy_upstream_is_not_one_that_fails() {
-    let mut bench = bench();
-    bench.slice.upstreams.push("second".into());
+    let mut bench = with_second(bench());
     bench.slice.routes[0].via = vec![0, 1];
     let mut vault = bench.run();
     test(async {
@@ -69,8 +68,7 @@ fn who_only_asks_takes_nothing_of_the_pace() {
     bench.slice.paces = vec![("smarthost".into(), UpstreamPace { per_day: Some(1), ..UpstreamPace::default() })];
     let mut vault = bench.run();
     test(async {
-        let mut stage = Stage::set(&bench, &mut vault, "x@example.org").await;
-        stage.accept(1).await;
+        let mut stage = Stage::taken(&bench, &mut vault, "x@example.org").await;
         stage.edge.asks.send(Ask::Abort { slot: Slot(1) }).await.unwrap();
         assert!(matches!(stage.courier.offer().await, Offer::Withdraw { .. }));
         stage.courier.tell(Progress::GivenUp { job: stage.job }).await;

@@ -17,8 +17,7 @@ fn who_is_suppressed_is_not_asked_for_and_has_nothing_at_the_dot() {
     let mut vault = bench.run();
     test(async {
         suppress(&mut vault, "gone@example.org", None).await;
-        let mut stage = Stage::set(&bench, &mut vault, "x@example.org").await;
-        stage.accept(1).await;
+        let mut stage = Stage::taken(&bench, &mut vault, "x@example.org").await;
         ask_for(&mut stage.edge, "gone@example.org").await;
         assert_eq!(word(stage.edge.answer().await), Word::Refused(Refusal::Suppressed));
         ask_for(&mut stage.edge, "y@example.org").await;
@@ -61,10 +60,8 @@ fn a_webhook_is_told_what_became_of_it_and_hard_bounces_are_counted() {
         Some(crate::config::slice::CountBounces { after: 1, lifetime: Duration::from_secs(86_400) });
     let mut vault = bench.run();
     test(async {
-        let mut stage = Stage::set(&bench, &mut vault, "x@example.org").await;
-        stage.accept(1).await;
-        ask_for(&mut stage.edge, "y@example.org").await;
-        assert!(matches!(stage.courier.offer().await, Offer::Recipients { .. }));
+        let mut stage = Stage::taken(&bench, &mut vault, "x@example.org").await;
+        stage.ask("y@example.org").await;
         let unknown = Said { enhanced: Some("5.1.1".into()), of_recipient: true, ..said(550) };
         stage.courier.say(stage.job, 2, Outcome::Failed(unknown)).await;
         assert_eq!(code(word(stage.edge.answer().await)), (550, [5, 1, 1]));
@@ -93,8 +90,7 @@ fn each_who_was_accepted_and_had_nothing_is_in_the_log_and_so_is_each_kind_of_re
         let mut stage = Stage::set(&bench, &mut vault, "x@example.org").await;
         for number in 1..=2 * many + 1 {
             if number > 1 {
-                ask_for(&mut stage.edge, "y@example.org").await;
-                assert!(matches!(stage.courier.offer().await, Offer::Recipients { .. }));
+                stage.ask("y@example.org").await;
             }
             if number > many + 1 {
                 stage.accept(number).await;
@@ -123,8 +119,7 @@ fn whom_the_upstream_was_asked_for_is_counted_whatever_comes_of_the_message() {
         let mut stage = Stage::set(&bench, &mut vault, "x@example.org").await;
         stage.courier.say(stage.job, 1, Outcome::Failed(said(550))).await;
         assert_eq!(code(word(stage.edge.answer().await)).0, 550);
-        ask_for(&mut stage.edge, "y@example.org").await;
-        assert!(matches!(stage.courier.offer().await, Offer::Recipients { .. }));
+        stage.ask("y@example.org").await;
         stage.courier.say(stage.job, 2, Outcome::Failed(said(550))).await;
         assert_eq!(code(word(stage.edge.answer().await)).0, 550);
         stage.edge.asks.send(Ask::Abort { slot: Slot(1) }).await.unwrap();
@@ -150,8 +145,7 @@ fn who_was_asked_for_is_counted_where_the_intent_is_refused_too() {
     bench.slice.credentials[0].policy.limits.recipients_per_day = Some(1);
     let mut vault = bench.run();
     test(async {
-        let mut stage = Stage::set(&bench, &mut vault, "x@example.org").await;
-        stage.accept(1).await;
+        let mut stage = Stage::taken(&bench, &mut vault, "x@example.org").await;
         stage.content(b"x\r\n").await;
         suppress(&mut vault, "x@example.org", None).await;
         stage.commit("a@example.net").await;
@@ -175,8 +169,7 @@ fn the_log_says_when_nobody_was_there_to_hear_that_it_was_delivered() {
         let bench = bench();
         let mut vault = bench.run();
         test(async {
-            let mut stage = Stage::set(&bench, &mut vault, "x@example.org").await;
-            stage.accept(1).await;
+            let mut stage = Stage::taken(&bench, &mut vault, "x@example.org").await;
             stage.content(b"x\r\n").await;
             stage.commit("a@example.net").await;
             stage.end().await;

@@ -8,8 +8,7 @@ fn what_is_put_off_within_the_content_is_kept_and_what_is_refused_there_is_told(
         let bench = bench();
         let mut vault = bench.run();
         test(async {
-            let mut stage = Stage::set(&bench, &mut vault, "x@example.org").await;
-            stage.accept(1).await;
+            let mut stage = Stage::taken(&bench, &mut vault, "x@example.org").await;
             stage.content(LETTER).await;
             stage.courier.say(stage.job, 1, outcome).await;
             stage.courier.settled(stage.job).await;
@@ -24,7 +23,7 @@ fn what_is_put_off_within_the_content_is_kept_and_what_is_refused_there_is_told(
             nothing_waits(&mut courier).await;
         });
         vault.drain();
-        assert_eq!(count(&bench, "msg.accept"), usize::from(is_kept));
+        assert_eq!(bench.told("msg.accept"), usize::from(is_kept));
         assert_clean(&bench);
     }
 }
@@ -34,10 +33,8 @@ fn who_was_refused_before_the_dot_beside_one_who_was_put_off_is_tried_again_with
     let bench = bench();
     let mut vault = bench.run();
     test(async {
-        let mut stage = Stage::set(&bench, &mut vault, "no@example.org").await;
-        stage.accept(1).await;
-        ask_for(&mut stage.edge, "grey@example.org").await;
-        assert!(matches!(stage.courier.offer().await, Offer::Recipients { .. }));
+        let mut stage = Stage::taken(&bench, &mut vault, "no@example.org").await;
+        stage.ask("grey@example.org").await;
         stage.accept(2).await;
         stage.content(LETTER).await;
         stage.courier.say(stage.job, 1, Outcome::Failed(said(550))).await;
@@ -49,7 +46,7 @@ fn who_was_refused_before_the_dot_beside_one_who_was_put_off_is_tried_again_with
         assert_eq!(from_queue(&mut courier).await, (message, both, LETTER.to_vec()));
     });
     vault.drain();
-    assert_eq!((count(&bench, "deliver.bounce"), count(&bench, "deliver.defer")), (0, 2));
+    assert_eq!((bench.told("deliver.bounce"), bench.told("deliver.defer")), (0, 2));
     assert_clean(&bench);
 }
 
@@ -58,8 +55,7 @@ fn the_slower_of_disk_and_upstream_gives_the_credit() {
     let bench = bench();
     let mut vault = bench.run();
     test(async {
-        let mut stage = Stage::set(&bench, &mut vault, "x@example.org").await;
-        stage.accept(1).await;
+        let mut stage = Stage::taken(&bench, &mut vault, "x@example.org").await;
         let chunk = vec![b'x'; 10_000];
         stage.content(&chunk).await;
         for _ in 0..9 {
@@ -81,14 +77,10 @@ fn a_sender_that_is_too_slow_gives_its_place_to_others_and_has_it_kept() {
     let bench = bench();
     let mut vault = bench.run();
     test(async {
-        let Stage { mut edge, mut courier, job } = Stage::set(&bench, &mut vault, "x@example.org").await;
-        courier.tell(Progress::Accepted { job, number: 1, is_answer: true }).await;
-        assert_eq!(word(edge.answer().await), Word::Taken);
-        let offer = courier.offer().await;
-        assert!(matches!(offer, Offer::Withdraw { .. }), "{offer:?}");
-        courier.tell(Progress::GivenUp { job }).await;
-        let message = kept(send(&mut edge, LETTER).await);
-        assert_eq!(from_queue(&mut courier).await.0, message);
+        let mut stage = Stage::taken(&bench, &mut vault, "x@example.org").await;
+        stage.withdrawn().await;
+        let message = kept(send(&mut stage.edge, LETTER).await);
+        assert_eq!(from_queue(&mut stage.courier).await.0, message);
     });
     vault.drain();
     assert_clean(&bench);

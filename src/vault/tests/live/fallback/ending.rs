@@ -6,11 +6,9 @@ use crate::vault::tests::suppression::suppress;
 
 /// Up to the moment in which the courier may end it, for these recipients.
 async fn ending(bench: &Bench, vault: &mut Running, to: &[&str]) -> Stage {
-    let mut stage = Stage::set(bench, vault, to[0]).await;
-    stage.accept(1).await;
+    let mut stage = Stage::taken(bench, vault, to[0]).await;
     for (number, to) in (2..).zip(&to[1..]) {
-        ask_for(&mut stage.edge, to).await;
-        assert!(matches!(stage.courier.offer().await, Offer::Recipients { .. }));
+        stage.ask(to).await;
         stage.accept(number).await;
     }
     stage.content(LETTER).await;
@@ -26,12 +24,7 @@ fn behind_the_end_nobody_knows_and_it_is_kept_for_nobody() {
         bench.slice.credentials[0].policy.on_unknown = on_unknown;
         let mut vault = bench.run();
         test(async {
-            let mut stage = Stage::set(&bench, &mut vault, "x@example.org").await;
-            stage.accept(1).await;
-            stage.content(LETTER).await;
-            stage.commit("a@example.net").await;
-            stage.end().await;
-            let Stage { mut edge, courier, .. } = stage;
+            let Stage { mut edge, courier, .. } = ending(&bench, &mut vault, &["x@example.org"]).await;
             drop(courier);
             match edge.answer().await {
                 Answer::Passed { spoken, .. } => assert_eq!((spoken.code, spoken.status), (451, [4, 4, 2])),
@@ -41,10 +34,7 @@ fn behind_the_end_nobody_knows_and_it_is_kept_for_nobody() {
             nothing_waits(&mut next).await;
         });
         vault.drain();
-        assert_eq!(
-            (count(&bench, "deliver.unknown"), count(&bench, "queue.drop"), count(&bench, "queue.hold")),
-            (1, 1, 0)
-        );
+        assert_eq!((bench.told("deliver.unknown"), bench.told("queue.drop"), bench.told("queue.hold")), (1, 1, 0));
         assert_clean(&bench);
     }
 }
@@ -62,7 +52,7 @@ fn behind_the_end_it_is_tried_again_where_its_credential_wants_that() {
         nothing_waits(&mut next).await;
     });
     vault.drain();
-    let counts = ["msg.intent", "msg.accept", "deliver.unknown", "deliver.success"].map(|name| count(&bench, name));
+    let counts = ["msg.intent", "msg.accept", "deliver.unknown", "deliver.success"].map(|name| bench.told(name));
     assert_eq!(counts, [1, 1, 1, 1]);
     assert_clean(&bench);
 }
@@ -99,7 +89,7 @@ fn what_is_put_off_at_the_end_is_kept_for_those_and_who_failed_beside_others_is_
             nothing_waits(&mut courier).await;
         });
         vault.drain();
-        assert_eq!((count(&bench, "msg.intent"), count(&bench, "msg.accept")), (1, 1));
+        assert_eq!((bench.told("msg.intent"), bench.told("msg.accept")), (1, 1));
         assert_clean(&bench);
     }
 }
@@ -118,7 +108,7 @@ fn who_is_told_that_all_failed_has_no_report_and_nothing_is_left() {
         nothing_waits(&mut stage.courier).await;
     });
     vault.drain();
-    assert_eq!((count(&bench, "deliver.bounce"), count(&bench, "msg.accept")), (2, 0));
+    assert_eq!((bench.told("deliver.bounce"), bench.told("msg.accept")), (2, 0));
     assert_clean(&bench);
 }
 
@@ -153,7 +143,7 @@ fn a_vault_that_ends_between_intent_and_outcome_has_kept_what_its_credential_wan
             nothing_waits(&mut courier).await;
         });
         vault.drain();
-        let counts = ["queue.drop", "msg.intent", "msg.accept"].map(|name| count(&bench, name));
+        let counts = ["queue.drop", "msg.intent", "msg.accept"].map(|name| bench.told(name));
         assert_eq!(counts, [usize::from(!is_kept), 1, usize::from(is_kept)], "{on_unknown:?}");
         assert_clean(&bench);
     }
@@ -196,8 +186,7 @@ fn what_was_passed_on_to_all_is_known_as_such_by_the_next_vault_and_nothing_else
 
 #[test]
 fn an_upstream_that_breaks_off_at_the_end_is_behind_the_others_of_the_route_for_that_message() {
-    let mut bench = bench();
-    bench.slice.upstreams.push("second".into());
+    let mut bench = with_second(bench());
     bench.slice.routes[0].via = vec![0, 1];
     let mut vault = bench.run();
     test(async {
@@ -214,8 +203,7 @@ fn an_upstream_that_breaks_off_at_the_end_is_behind_the_others_of_the_route_for_
 
 #[test]
 fn what_is_kept_at_the_end_goes_by_the_routes_of_that_moment() {
-    let mut bench = bench();
-    bench.slice.upstreams.push("second".into());
+    let bench = with_second(bench());
     let mut vault = bench.run();
     test(async {
         let mut stage = ending(&bench, &mut vault, &["x@example.org"]).await;
@@ -239,21 +227,18 @@ fn who_is_suppressed_before_the_end_has_it_kept_for_the_others() {
     let bench = bench();
     let mut vault = bench.run();
     test(async {
-        let mut stage = Stage::set(&bench, &mut vault, "gone@example.org").await;
-        stage.accept(1).await;
-        ask_for(&mut stage.edge, "y@example.org").await;
-        assert!(matches!(stage.courier.offer().await, Offer::Recipients { .. }));
+        let mut stage = Stage::taken(&bench, &mut vault, "gone@example.org").await;
+        stage.ask("y@example.org").await;
         stage.accept(2).await;
         stage.content(LETTER).await;
         suppress(&mut vault, "gone@example.org", None).await;
         stage.commit("a@example.net").await;
-        assert!(matches!(stage.courier.offer().await, Offer::Withdraw { .. }));
-        stage.courier.tell(Progress::GivenUp { job: stage.job }).await;
+        stage.withdrawn().await;
         let message = kept(stage.edge.answer().await);
         assert_eq!(from_queue(&mut stage.courier).await, (message, vec!["y@example.org".into()], LETTER.to_vec()));
     });
     vault.drain();
-    assert_eq!((count(&bench, "msg.intent"), count(&bench, "msg.accept"), count(&bench, "msg.reject")), (0, 1, 0));
+    assert_eq!((bench.told("msg.intent"), bench.told("msg.accept"), bench.told("msg.reject")), (0, 1, 0));
 }
 
 #[test]
@@ -261,8 +246,7 @@ fn without_room_for_the_intent_nothing_is_delivered_and_nothing_is_kept() {
     let bench = bench();
     let mut vault = bench.run();
     test(async {
-        let mut stage = Stage::set(&bench, &mut vault, "x@example.org").await;
-        stage.accept(1).await;
+        let mut stage = Stage::taken(&bench, &mut vault, "x@example.org").await;
         stage.content(LETTER).await;
         // The disk is busy, and full for what is written next.
         let ((gate, shut), (begins, begun)) = (std::sync::mpsc::channel::<()>(), std::sync::mpsc::channel());
@@ -292,6 +276,6 @@ fn without_room_for_the_intent_nothing_is_delivered_and_nothing_is_kept() {
         nothing_waits(&mut stage.courier).await;
     });
     vault.drain();
-    assert_eq!(["msg.intent", "msg.accept"].map(|name| count(&bench, name)), [0, 0]);
+    assert_eq!(["msg.intent", "msg.accept"].map(|name| bench.told(name)), [0, 0]);
     assert_clean(&bench);
 }
