@@ -1,11 +1,15 @@
 //! The files we ship are the files the program reads: they load, and their examples do too.
 
+#[path = "support/commands.rs"]
+mod commands;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use commands::{commands, help, options};
 use gatepost::config::{Config, Plan};
 use gatepost::role;
 
@@ -59,24 +63,6 @@ fn the_examples_in_the_shipped_configuration_load_and_show_the_real_defaults() {
     assert!(odd.is_empty(), "the examples should need no excuse: {odd:#?}");
 }
 
-/// Every block of a document that is marked as TOML and is a whole file, by its `version`.
-#[test]
-fn the_configurations_in_the_documents_load() {
-    let mut found = 0;
-    let documents = fs::read_dir(shipped("docs")).unwrap().map(|entry| entry.unwrap().path());
-    for path in documents.chain([shipped("README.md")]).filter(|path| path.extension().is_some_and(|e| e == "md")) {
-        let text = fs::read_to_string(&path).unwrap();
-        for block in text.split("```toml\n").skip(1) {
-            let block = block.split("```").next().unwrap();
-            if block.contains("version = 1") {
-                load(block);
-                found += 1;
-            }
-        }
-    }
-    assert!(found > 0, "the README has a first configuration");
-}
-
 #[test]
 fn the_users_file_makes_every_user_of_the_process_table_and_nobody_else() {
     let root = tempfile::tempdir().unwrap();
@@ -96,29 +82,6 @@ fn the_users_file_makes_every_user_of_the_process_table_and_nobody_else() {
     assert!(auditors.ends_with(":_gatepost-vault"), "the vault writes the auditors' files for their group: {auditors}");
 }
 
-/// What the program says of a command, by its words.
-fn help(command: &[String]) -> String {
-    let program =
-        std::env::var_os("GATEPOST_BIN").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_gatepost")), PathBuf::from);
-    let output = Command::new(program).args(command).arg("--help").output().unwrap();
-    assert!(output.status.success(), "{command:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// The commands below one, those that are shown.
-fn commands(help: &str) -> impl Iterator<Item = &str> {
-    let list = help.split("\nCommands:\n").nth(1).unwrap_or_default();
-    list.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next())
-}
-
-/// The long options in the first column of a help text.
-fn options(help: &str) -> impl Iterator<Item = &str> {
-    help.lines().map(str::trim_start).filter(|line| line.starts_with('-')).filter_map(|line| {
-        let (_, rest) = line.split_once("--")?;
-        rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').next()
-    })
-}
-
 #[test]
 fn every_option_of_every_command_is_in_the_manual() {
     let manual = read("docs/man/gatepost.8");
@@ -129,7 +92,7 @@ fn every_option_of_every_command_is_in_the_manual() {
         .collect();
     let (mut open, mut found, mut missing) = (vec![Vec::new()], 0, Vec::new());
     while let Some(command) = open.pop() {
-        let help = help(&command);
+        let help = help(&command).unwrap_or_else(|| panic!("{command:?}"));
         open.extend(commands(&help).filter(|name| *name != "help").map(|name| {
             let mut words: Vec<String> = command.clone();
             words.push(name.to_owned());
