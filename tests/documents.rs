@@ -89,7 +89,8 @@ fn every_link_leads_to_a_file_and_to_a_heading_in_it() {
             found += 1;
             let (file, heading) = target.split_once('#').unwrap_or((target, ""));
             let to = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
-            let leads = to.exists() && (heading.is_empty() || anchors(&to).is_some_and(|all| all.iter().any(|a| a == heading)));
+            let leads =
+                to.exists() && (heading.is_empty() || anchors(&to).is_some_and(|all| all.iter().any(|a| a == heading)));
             if !leads {
                 wrong.push(format!("{}: {target}", path.strip_prefix(root()).unwrap().display()));
             }
@@ -108,13 +109,24 @@ fn mistakes(text: &str) -> String {
     Config::load(&path).map_or_else(|errors| errors.to_string(), |_| String::new())
 }
 
+/// A configuration that a page has its reader write into `gatepost.toml` by a shell, whole.
+fn written(blocks: &[(String, String)]) -> Option<String> {
+    let shells = blocks.iter().filter(|(word, _)| word == "sh");
+    let parts = shells.flat_map(|(_, block)| block.split("gatepost.toml <<END\n").skip(1));
+    let text: String =
+        parts.filter_map(|rest| Some(rest.split_once("END\n")?.0.replace("$PWD", "/srv/gate"))).collect();
+    (!text.is_empty()).then_some(text)
+}
+
 /// A block that has `version` is a whole configuration and loads. A block of tables is a part of one, and has no key that
 /// there isn't. What is neither is a few keys of a table that the text names.
 #[test]
 fn configurations_load_and_their_parts_have_keys_that_there_are() {
     let (mut whole, mut parts, mut wrong) = (0, 0, Vec::new());
     for (name, text) in pages() {
-        for (word, block) in taken_apart(&text).0 {
+        let mut blocks = taken_apart(&text).0;
+        blocks.extend(written(&blocks).map(|text| ("toml".to_owned(), text)));
+        for (word, block) in blocks {
             let first = block.lines().find(|line| !line.is_empty() && !line.starts_with('#')).unwrap_or_default();
             let found = match (word.as_str(), block.contains("version = 1"), first.starts_with('[')) {
                 ("toml", true, _) => {
@@ -133,7 +145,7 @@ fn configurations_load_and_their_parts_have_keys_that_there_are() {
             }
         }
     }
-    assert!(whole > 4 && parts > 10, "the configurations were not found: {whole}, {parts}");
+    assert!(whole > 4 && parts > 12, "the configurations were not found: {whole}, {parts}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -169,7 +181,9 @@ fn each_command_that_is_shown_is_one_and_has_its_options() {
             let mut command = Vec::new();
             let mut help = known.entry(Vec::new()).or_insert_with(|| commands::help(&[])).clone().unwrap();
             let mut rest = words.iter().peekable();
-            while let Some(word) = rest.next_if(|word| !word.starts_with('-') && commands::commands(&help).next().is_some()) {
+            while let Some(word) =
+                rest.next_if(|word| !word.starts_with('-') && commands::commands(&help).next().is_some())
+            {
                 command.push(word.clone());
                 match known.entry(command.clone()).or_insert_with(|| commands::help(&command)) {
                     Some(text) => help = text.clone(),
@@ -180,7 +194,8 @@ fn each_command_that_is_shown_is_one_and_has_its_options() {
                 }
             }
             found += 1;
-            let asked = rest.filter_map(|word| word.strip_prefix("--")).map(|word| word.split('=').next().unwrap_or(word));
+            let asked =
+                rest.filter_map(|word| word.strip_prefix("--")).map(|word| word.split('=').next().unwrap_or(word));
             let there: Vec<&str> = commands::options(&help).chain(["help", "version"]).collect();
             wrong.extend(
                 asked
@@ -205,7 +220,8 @@ fn the_tests_that_pages_name_as_witnesses_are_there() {
         let text = fs::read_to_string(root().join(page)).unwrap();
         let (_, prose) = taken_apart(&text);
         let is_name = |word: &&str| {
-            word.matches('_').count() > 2 && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+            word.matches('_').count() > 2
+                && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
         };
         let named: Vec<&str> = quoted(&prose).into_iter().filter(is_name).collect();
         assert!(named.len() > 20, "{page}: the tests were not found");
