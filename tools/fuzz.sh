@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzes one target for so many seconds, or all of them, on the stable toolchain: tools/fuzz.sh TARGET [SECONDS]
 #
-#   tools/fuzz.sh all 30          each target for 30 seconds
+#   tools/fuzz.sh all 30          each target for 30 seconds, as many at a time as there are processors
 #   tools/fuzz.sh data            until it is stopped
 #   tools/fuzz.sh --long [TARGET] each until no new edge was found for ten minutes, and an hour at most (or GATEPOST_FUZZ_MOST
 #                                 seconds); says executions and edges
@@ -95,7 +95,18 @@ case ${1-} in
     ;;
   all)
     build
-    for target in $targets; do brief "$target" "${2:-30}"; done
+    lanes=$(nproc) pids=() failed=0
+    for ((lane = 0; lane < lanes; lane++)); do
+      (
+        at=0
+        for target in $targets; do
+          [ $((at++ % lanes)) -ne "$lane" ] || brief "$target" "${2:-30}"
+        done
+      ) &
+      pids+=($!)
+    done
+    for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
+    [ "$failed" = 0 ] || exit 1
     echo "fuzzed $(wc -w <<< "$targets") targets for ${2:-30} seconds each, and nothing was found"
     ;;
   '' | -*) usage ;;

@@ -200,6 +200,9 @@ impl Order {
         if deed == Deed::Release && !matches!(which, Which::Message(_)) {
             text += "; what may have been delivered stays (`gatepost queue list --state quarantined`): it is released by its id alone";
         }
+        if let (Deed::Retry, Which::Upstream(name)) = (deed, which) {
+            text += &format!("; {name} is tried now, also for what had its turn before");
+        }
         if let (Which::Credential(id), 0) = (which, messages) {
             text += &format!("; none of {id:?} is there to be {done}");
         }

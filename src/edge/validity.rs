@@ -36,6 +36,7 @@ pub fn fault(chain: &[CertificateDer<'_>], now: UnixTime) -> Option<String> {
             Error::CertNotValidYet { not_before, .. } => {
                 Some(format!("{whose}it is not valid for another {}, or the clock is wrong", ago(now, not_before)))
             }
+            Error::InvalidCertValidity => Some(format!("{whose}it ends before it begins: no client takes it")),
             _ => None,
         }
     })
@@ -106,5 +107,7 @@ mod tests {
         }
         let chain = [certificate(2020, 2030, IsCa::NoCa), certificate(2010, 2020, ca())];
         assert_eq!(fault(&chain, day(3)).unwrap(), "certificate 2 of the chain: it expired 3 days ago");
+        let turned = [certificate(2021, 2020, IsCa::NoCa)];
+        assert_eq!(fault(&turned, day(3)).unwrap(), "it ends before it begins: no client takes it");
     }
 }

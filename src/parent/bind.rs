@@ -14,6 +14,9 @@ use crate::config::plan::{Bind, Listener, Plan};
 /// Connections that may wait to be accepted: what the system takes as its own default maximum (SOMAXCONN).
 const BACKLOG: Backlog = Backlog::MAXCONN;
 
+/// Below it a port needs root (IPPORT_RESERVED), unless the system was told otherwise.
+const PRIVILEGED: u16 = 1024;
+
 #[derive(Debug, Default)]
 pub struct Sockets {
     /// By listener number and configured address.
@@ -87,8 +90,11 @@ fn open(address: SocketAddr) -> io::Result<OwnedFd> {
 fn explain(listener: &Listener, address: SocketAddr, error: &io::Error) -> String {
     let advice = match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EADDRINUSE) => "another process has this port: stop it, or change `address`",
+        Some(Errno::EACCES | Errno::EPERM) if address.port() < PRIVILEGED => {
+            "ports below 1024 need root, and one that was not configured at start needs a restart instead of a reload"
+        }
         Some(Errno::EACCES | Errno::EPERM) => {
-            "ports below 1024 need root, and a port that was not configured at start needs a restart instead of a reload"
+            "a port that was not configured at start needs a restart instead of a reload"
         }
         Some(Errno::EADDRNOTAVAIL) => "this machine has no such address: change `address`",
         _ => "change `address`",

@@ -62,6 +62,12 @@ impl Postfix {
         self.port
     }
 
+    /// Its master, from which all others come.
+    pub fn pid(&self) -> u32 {
+        let text = fs::read_to_string(self.folder.path().join("queue/pid/master.pid")).unwrap();
+        text.trim().parse().unwrap()
+    }
+
     /// One of its own commands, about this instance.
     pub fn command(&self, program: &str, words: &[&str]) -> Output {
         let found = ["/usr/sbin", "/usr/local/sbin"].map(|place| Path::new(place).join(program));

@@ -58,9 +58,13 @@ impl Resume {
             serde_json::json!({ "old": old, "kept": kept, "event": event, "missing": missing }).to_string()
         } else {
             let lost = match old - kept.min(old) {
-                0 if missing.is_empty() => {
+                0 if missing.is_empty() && self.head.is_some() => {
                     format!("nothing of the {old} events that were signed before is lost")
                 }
+                0 if missing.is_empty() => format!(
+                    "nothing of the {old} events that this machine knows to have been signed is lost; what was signed after a \
+                     backup only a head kept elsewhere tells (--head)"
+                ),
                 0 => "the tree over all events is whole".to_owned(),
                 lost => format!(
                     "of the {old} events that were signed before, {kept} are kept for certain and {lost} are not"

@@ -57,7 +57,7 @@ pub async fn perform(desk: &Desk, command: Command, actor: &str, parts: &Sender<
             if !paused {
                 known(desk, &upstream)?;
                 if desk.vault.schedule.borrow().state(&upstream, Instant::now()).fault.is_none() {
-                    return Err(format!("{upstream:?} is neither paused nor resting"));
+                    return Err(format!("{upstream:?} is neither paused nor resting: it takes mail"));
                 }
             }
             let own = upstream.clone();
