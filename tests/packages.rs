@@ -97,7 +97,7 @@ fn the_port_makes_the_users_of_the_process_table_under_numbers_of_their_own() {
     let pf = read("packaging/openbsd/files/pf.conf");
     let out = pf.split("block return out").nth(2).unwrap();
     for user in users.keys().filter(|user| *user != "_gatepost-dial") {
-        assert!(out.split([' ', ',', '\n']).any(|word| word == user), "pf.conf lets {user} connect");
+        assert!(out.split([' ', ',', '\n', '\t']).any(|word| word == user), "pf.conf lets {user} connect");
     }
 }
 

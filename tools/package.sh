@@ -4,6 +4,8 @@
 #   --no-build        takes target/release/gatepost as it is; else the program is built so that any place gives the same octets
 #   --output FOLDER   where the package goes
 #
+# GATEPOST_PACKAGE_FAST=1 compresses less, for trying things.
+#
 # The same program gives the same package to the octet: times are those of the newest entry in packaging/deb/changelog
 # (or SOURCE_DATE_EPOCH). docs/installation.md says what the same program takes. Needs dpkg, gcc, python3; installs cargo-deb and
 # cargo-auditable by cargo when they are missing.
@@ -43,4 +45,4 @@ else
 fi
 # Whoever unpacks it gets the modes that are written there, whatever the umask is here.
 umask 022
-cargo deb --quiet --no-build --no-strip --output "$output"
+cargo deb --quiet --no-build --no-strip ${GATEPOST_PACKAGE_FAST:+--fast} --output "$output"

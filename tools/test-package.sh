@@ -60,16 +60,17 @@ rm -rf "$work/next"
 say "the same to the octet: $(sha256sum < "$first" | cut -d ' ' -f 1)"
 
 say 'lintian'
-lintian --allow-root --fail-on error,warning --show-overrides "$first"
+lintian --allow-root --fail-on error,warning "$first"
 
-if [ ! -e "$base/.whole" ]; then
+packages=systemd,systemd-sysv,dbus,procps,ca-certificates
+if [ "$(cat "$base/.whole" 2> /dev/null || true)" != "$packages" ]; then
   say "a minimal $suite in $base"
   mirror=$(sed -n 's/^URIs: *//p; s/^deb \(\[[^]]*\] \)\{0,1\}\(http[^ ]*\).*/\2/p' /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2> /dev/null | head -n 1)
   rm -rf "$base"
-  debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,ca-certificates "$suite" "$base" "$mirror" > "$cache/debootstrap.log" 2>&1 ||
+  debootstrap --variant=minbase --include=$packages "$suite" "$base" "$mirror" > "$cache/debootstrap.log" 2>&1 ||
     { tail -n 5 "$cache/debootstrap.log" >&2; die 'debootstrap failed'; }
   rm -rf "$base"/var/cache/apt/archives/*.deb "$base"/var/lib/apt/lists/*
-  touch "$base/.whole"
+  echo "$packages" > "$base/.whole"
 fi
 cp -a "$base" "$root"
 cp "$first" "$root/first.deb" && cp "$later" "$root/later.deb"
