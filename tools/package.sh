@@ -29,8 +29,8 @@ export SOURCE_DATE_EPOCH
 if [ $build = yes ]; then
   # No path of this place in the program: neither the sources' nor those of the crates and of the compiler's library.
   home=${CARGO_HOME:-$HOME/.cargo}
-  RUSTFLAGS="--remap-path-prefix=$PWD=/gatepost --remap-path-prefix=$home=/cargo --remap-path-prefix=$(rustc --print sysroot)=/rust" \
-    tools/cargo-release.sh build --release --locked
+  RUSTFLAGS="--remap-path-prefix=$PWD=/gatepost --remap-path-prefix=$home=/cargo"
+  RUSTFLAGS="$RUSTFLAGS --remap-path-prefix=$(rustc --print sysroot)=/rust" tools/cargo-release.sh build --release --locked
 fi
 [ -x target/release/gatepost ] || { echo 'package: no target/release/gatepost: leave --no-build away' >&2; exit 1; }
 

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# The Debian package through its life, on a Debian of its own below /var/cache/gatepost-package: built twice and compared, looked at by
-# lintian, installed, configured, started by its unit, used, reloaded, upgraded, run by the unit that never is root, removed, purged.
+# The Debian package through its life, on a Debian of its own below /var/cache/gatepost-package: built twice and compared, looked at
+# by lintian, installed, configured, started by its unit, used, reloaded, upgraded, run by the unit that never is root, removed,
+# purged.
 #
 # That Debian is booted by systemd-nspawn, so its own systemd starts the units with all that they say. Where it can't be booted (a
 # container without namespaces), the service is started by hand with what the root unit says, and what that leaves out is said.
-# Needs root, Debian, target/release/gatepost (.ci/run has made it), and a mirror the first time. GATEPOST_PACKAGE_NO_BOOT=1 doesn't boot.
+# Needs root, Debian, target/release/gatepost (.ci/run has made it), and a mirror the first time. GATEPOST_PACKAGE_NO_BOOT=1 doesn't
+# boot.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || { echo 'test-package: must be root (debootstrap, chroot, users)' >&2; exit 1; }
@@ -65,7 +67,8 @@ lintian --allow-root --fail-on error,warning "$first"
 packages=systemd,systemd-sysv,dbus,procps,ca-certificates
 if [ "$(cat "$base/.whole" 2> /dev/null || true)" != "$packages" ]; then
   say "a minimal $suite in $base"
-  mirror=$(sed -n 's/^URIs: *//p; s/^deb \(\[[^]]*\] \)\{0,1\}\(http[^ ]*\).*/\2/p' /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2> /dev/null | head -n 1)
+  mirror=$(cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2> /dev/null |
+    sed -n 's/^URIs: *//p; s/^deb \(\[[^]]*\] \)\{0,1\}\(http[^ ]*\).*/\2/p' | head -n 1)
   rm -rf "$base"
   debootstrap --variant=minbase --include=$packages "$suite" "$base" "$mirror" > "$cache/debootstrap.log" 2>&1 ||
     { tail -n 5 "$cache/debootstrap.log" >&2; die 'debootstrap failed'; }
@@ -86,7 +89,8 @@ in_root() {
 }
 boot() {
   [ -z "${GATEPOST_PACKAGE_NO_BOOT:-}" ] || return 1
-  systemd-nspawn --quiet --register=no --keep-unit --boot --console=pipe --directory="$root" < /dev/null > "$work/console" 2>&1 9>&- &
+  systemd-nspawn --quiet --register=no --keep-unit --boot --console=pipe --directory="$root" \
+    < /dev/null > "$work/console" 2>&1 9>&- &
   local n=0 nspawn=$!
   while [ $n -lt 300 ] && kill -0 $nspawn 2> /dev/null; do
     init=$(cut -d ' ' -f 1 < "/proc/$nspawn/task/$nspawn/children" 2> /dev/null || true)
@@ -101,18 +105,22 @@ if boot; then
   say "booted: $(in_root systemctl --version | head -n 1)"
 else
   say 'NOT RUN: no systemd could be booted; the service is started by hand, and the unit that never is root is not tried'
-  mount -t proc proc "$root/proc" || die '/proc can not be mounted in there either: run this on a machine that can'
+  mount -t proc proc "$root/proc" || { say 'NOT RUN: /proc can not be mounted in there either, so nothing is installed'; exit 0; }
 fi
 
 # The service by its unit; by hand it has its capabilities, umask, directories and no new rights, and neither its view of the files nor
 # its list of system calls (tests/units.rs holds that one).
 start() {
-  if [ -n "$init" ]; then in_root systemctl enable --now gatepost 2> "$work/log" || { in_root journalctl -n 30 -u gatepost > "$work/log"; die 'it does not start'; }
+  if [ -n "$init" ]; then
+    in_root systemctl enable --now gatepost 2> "$work/log" ||
+      { in_root journalctl -n 30 -u gatepost > "$work/log"; die 'it does not start'; }
   else
     in_root systemd-tmpfiles --create gatepost.conf
     local caps
-    caps=$(sed -n 's/^CapabilityBoundingSet=//p' "$root/usr/lib/systemd/system/gatepost.service" | tr A-Z a-z | sed 's/cap_/+/g; s/ /,/g')
+    caps=$(sed -n 's/^CapabilityBoundingSet=//p' "$root/usr/lib/systemd/system/gatepost.service" | tr A-Z a-z |
+      sed 's/cap_/+/g; s/ /,/g')
     (umask 077; exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin setpriv --no-new-privs --bounding-set="-all,$caps" \
+      --groups "$(in_root getent group _gatepost-audit | cut -d : -f 3)" \
       $(sed -n 's/^ExecStart=//p' "$root/usr/lib/systemd/system/gatepost.service") < /dev/null 2>> "$work/log" 9>&-) &
     service=$!
     until_true 'it serves' grep -q serving "$work/log"
@@ -122,7 +130,8 @@ stop() {
   if [ -n "$init" ]; then in_root systemctl disable --now "$@" 2> /dev/null; else kill -TERM "$service"; wait "$service"; service=; fi
 }
 users() { # those of all processes of the program, by number
-  in_root sh -c 'for p in /proc/[0-9]*; do [ "$(readlink "$p/exe")" != /usr/bin/gatepost ] || sed -n "s/^Uid:\t\([0-9]*\).*/\1/p" "$p/status"; done' | sort -u
+  in_root sh -c 'for p in /proc/[0-9]*; do
+    [ "$(readlink "$p/exe")" != /usr/bin/gatepost ] || sed -n "s/^Uid:\t\([0-9]*\).*/\1/p" "$p/status"; done' | sort -u
 }
 arrived() { grep -qx "$1" "$work/arrived"; }
 use() { # SUBJECT PORT TLS
@@ -131,9 +140,12 @@ use() { # SUBJECT PORT TLS
 }
 everything() {
   # What a machine writes by itself, users (they stay, as promised) and the two packages that lie there.
-  (cd "$root" && find . -xdev \( -path ./proc -o -path ./sys -o -path ./dev -o -path ./run -o -path ./tmp -o -path ./var/tmp -o -path ./var/log -o -path ./var/lib/dpkg \
-    -o -path ./var/lib/systemd -o -path ./var/cache -o -name '*.deb' -o -path './etc/passwd-' -o -path './etc/group-' -o -path './etc/shadow-' -o -path './etc/gshadow-' \
-    -o -path ./etc/.pwd.lock -o -path ./etc/machine-id -o -path ./etc/resolv.conf \) -prune -o -print | sort)
+  local skip=() path
+  for path in ./{proc,sys,dev,run,tmp,var/{tmp,log,cache,lib/{dpkg,systemd}}} ./etc/{passwd,group,shadow,gshadow}- \
+    ./etc/{.pwd.lock,machine-id,resolv.conf} ./{first,later}.deb; do
+    skip+=(-path "$path" -o)
+  done
+  (cd "$root" && find . -xdev \( "${skip[@]}" -false \) -prune -o -print | sort)
 }
 
 say 'installed: users, directories, a configuration that loads, nothing started'
@@ -154,8 +166,11 @@ python3 tests/package/mail.py sink "$upstream" "$work/arrived" 9>&- & sink=$!
 configuration=$root/etc/gatepost/gatepost.toml
 sed -i "s/^hostname = .*/hostname = \"gate.package.example\"/; s/127.0.0.1:2525/127.0.0.1:$port/" "$configuration"
 printf '[[upstream]]\nname = "sink"\nkind = "smtp"\nhosts = ["127.0.0.1:%s"]\ntls = "none"\n\n[[route]]\nto = "*"\nvia = ["sink"]\n' "$upstream" >> "$configuration"
+printf '\n[[anchor]]\nname = "disk"\nkind = "file"\npath = "/var/lib/gatepost/heads"\n' >> "$configuration"
+[ -z "$init" ] || printf '\n[[anchor]]\nname = "journal"\nkind = "syslog"\nsocket = "/dev/log"\n' >> "$configuration"
 in_root gatepost check
 start
+is 'the file of an anchor' "$(in_root stat -c '%U %G' /var/lib/gatepost/heads)" 'root _gatepost-audit'
 secret=$(in_root gatepost credential add app --sender @example.net | tail -n 1)
 use 'first' "$port" none
 if [ -n "$init" ]; then
@@ -194,6 +209,8 @@ if [ -n "$init" ]; then
     > "$root/etc/systemd/system/gatepost-unprivileged.service.d/secrets.conf"
   printf '[Socket]\nListenStream=\nListenStream=127.0.0.1:%s\n' "$port" > "$root/etc/systemd/system/gatepost.socket.d/port.conf"
   in_root systemctl daemon-reload
+  in_root systemd-run --quiet --wait --pipe -p LoadCredential=tls-chain:/etc/gatepost/tls.pem \
+    -p LoadCredential=tls-key:/etc/gatepost/tls.key gatepost check < /dev/null || die 'the configuration is refused'
   in_root systemctl enable --now gatepost.socket 2> /dev/null
   # By the first connection, as sockets are.
   use 'by a socket of systemd' "$port" starttls
