@@ -9,7 +9,7 @@ user=$(id -u nobody) group=$(id -g nobody)
 place=$(mktemp -d /tmp/ordinary-XXXXXX)
 trap 'rm -rf "$place"' EXIT
 
-cargo build --release
+tools/cargo-release.sh build --release
 tests=$(cargo test --no-run --message-format=json | python3 -c '
 import json, sys
 for line in sys.stdin:

@@ -9,7 +9,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages='gcc libc6-dev openssl strace procps curl swaks libnet-ssleay-perl sqlite3 python3 haproxy msmtp gsasl postfix libsasl2-modules libsasl2-modules-db sasl2-bin python3-dkim python3-venv'
-command -v systemd-sysusers > /dev/null || packages="$packages systemd-standalone-sysusers"
+# It judges the units, and makes users and directories into a folder; nothing of it runs as a service.
+command -v systemd-analyze > /dev/null || packages="$packages systemd"
 command -v npm > /dev/null || packages="$packages nodejs npm"
 missing=$(for package in $packages; do
   dpkg-query -W -f='${Status}' "$package" 2> /dev/null | grep -q 'install ok installed' || echo "$package"

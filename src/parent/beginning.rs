@@ -4,20 +4,22 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use super::people::People;
 use crate::config::plan::Plan;
 use crate::{sealer, vault};
 
 /// Looks before anything is made.
 ///
 /// Errors: something is missing that was there; with what to do. Nothing was changed.
-pub fn check(plan: &Plan) -> Result<(), String> {
+pub fn check(plan: &Plan, people: &People) -> Result<(), String> {
     let state = &plan.state_directory;
     let seal = state.join(super::state::SEAL);
-    let begun = vault::beginning::has_begun(state).map_err(|error| format!("{}: {error}", state.display()))?;
+    let unseen = |error: io::Error| format!("{}: {error}", state.display());
+    let begun = people.look(state, vault::beginning::has_begun).map_err(unseen)?;
     if begun {
         let lost = |what: &str, path: &Path, error: io::Error| format!("{what} in {}: {error}", path.display());
         sealer::key::demand(&seal).map_err(|error| lost("the log key", &seal, error))?;
-        let sealed = vault::beginning::seals_bodies(state).map_err(|error| format!("{}: {error}", state.display()))?;
+        let sealed = people.look(state, vault::beginning::seals_bodies).map_err(unseen)?;
         let master = &plan.master_directory;
         let demanded = if sealed { vault::master::demand(master) } else { Ok(()) };
         return demanded.map_err(|error| lost("the master key", master, error));

@@ -40,7 +40,7 @@ pub fn prepare(plan: &Plan, people: &People) -> Result<(), String> {
     vault::restored::check(&plan.state_directory)?;
     own_directory(&plan.runtime_directory, "runtime_directory", 0o700)?;
     own_directory(&empty_directory(&plan.runtime_directory), "the empty directory", 0o555)?;
-    beginning::check(plan)?;
+    beginning::check(plan, people)?;
     let seal = plan.state_directory.join(SEAL);
     own_directory(&seal, "the sealer's directory", 0o700)?;
     sealer::key::create(&seal, &plan.sealer_slice().origin)

@@ -84,7 +84,12 @@ pub fn bound(keep: u64) -> io::Result<()> {
 
 /// Makes the effective and permitted sets what of `keep` is permitted already, and empties the inheritable set.
 pub fn limit(keep: u64) -> io::Result<()> {
-    let permitted = read()?.permitted & keep;
+    let held = read()?;
+    // Whoever holds no more already needs no call for it, which a service manager may forbid to one that never was root.
+    if held.permitted & !keep == 0 && held.effective == held.permitted && held.inheritable == 0 {
+        return Ok(());
+    }
+    let permitted = held.permitted & keep;
     let header = Header { version: VERSION, pid: 0 };
     let half = |bits: u64| {
         let bits = u32::try_from(bits & u64::from(u32::MAX)).unwrap_or_default();

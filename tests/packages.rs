@@ -1,0 +1,154 @@
+//! Claims: the packages name what there is to install, no more and no less: manual pages, documents, units, examples, and the
+//! users of the process table; and their versions are the program's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use gatepost::role;
+
+/// From where OpenBSD's ports may take numbers that its own list has not given away.
+const NUMBERS: std::ops::Range<u32> = 900..1000;
+
+fn shipped(name: &str) -> PathBuf {
+    Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join(name)
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(shipped(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The names of the files in a folder.
+fn names(folder: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(shipped(folder)).unwrap_or_else(|error| panic!("{folder}: {error}")).map(Result::unwrap);
+    let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
+    files.map(|entry| entry.file_name().into_string().unwrap()).collect()
+}
+
+fn plist() -> Vec<String> {
+    read("packaging/openbsd/pkg/PLIST").lines().map(str::to_owned).collect()
+}
+
+/// What the packing list has in a folder, whatever the kind of the line.
+fn packed(folder: &str) -> BTreeSet<String> {
+    let paths = plist().into_iter().filter(|line| !line.starts_with("@sample"));
+    let paths = paths.filter_map(|line| Some(line.rsplit(' ').next()?.strip_prefix(folder)?.to_owned()));
+    paths.filter(|name| !name.is_empty() && !name.contains('/')).collect()
+}
+
+#[test]
+fn the_packing_list_names_what_the_port_installs() {
+    let makefile = read("packaging/openbsd/Makefile");
+    for (page, folder) in [("gatepost.8", "man/man8/"), ("gatepost.toml.5", "man/man5/")] {
+        assert_eq!(packed(folder), BTreeSet::from([page.to_owned()]));
+        assert!(makefile.contains(&format!("docs/man/{page} ${{PREFIX}}/{}", folder.trim_end_matches('/'))), "{page}");
+    }
+    assert_eq!(names("docs/man").len(), 2, "a manual page is not in the port");
+    assert_eq!(packed("share/doc/gatepost/"), names("docs"), "documents");
+    assert!(makefile.contains("${WRKSRC}/docs/*.md ${PREFIX}/share/doc/gatepost"));
+    let list = makefile.split(".for f in ").nth(1).unwrap().lines().next().unwrap();
+    let mut samples: BTreeSet<String> = list.split_whitespace().map(str::to_owned).collect();
+    assert_eq!(samples, names("packaging/openbsd/files"));
+    samples.insert("gatepost.toml".into());
+    assert_eq!(packed("share/examples/gatepost/"), samples);
+    for line in ["@bin bin/gatepost", "@rcscript ${RCDIR}/gatepost", "@sample ${SYSCONFDIR}/gatepost/gatepost.toml"] {
+        assert!(plist().iter().any(|found| found == line), "{line}");
+    }
+    // A sample is a copy of the line before it.
+    let lines = plist();
+    for (place, line) in
+        lines.iter().enumerate().filter(|(_, line)| line.starts_with("@sample") && !line.ends_with('/'))
+    {
+        assert!(lines[place - 1].starts_with("share/examples/"), "{line}");
+    }
+    // The sample has the directories of OpenBSD: the lines that are replaced are there.
+    for line in ["state_directory = \"/var/lib/gatepost\"", "runtime_directory = \"/run/gatepost\""] {
+        assert_eq!(read("etc/gatepost.toml").lines().filter(|found| found == &line).count(), 1, "{line}");
+    }
+}
+
+#[test]
+fn the_port_makes_the_users_of_the_process_table_under_numbers_of_their_own() {
+    let (mut users, mut groups) = (BTreeMap::new(), BTreeMap::new());
+    for line in plist() {
+        if let Some(rest) = line.strip_prefix("@newgroup ") {
+            let (name, number) = rest.split_once(':').unwrap();
+            groups.insert(name.to_owned(), number.parse::<u32>().unwrap());
+        } else if let Some(rest) = line.strip_prefix("@newuser ") {
+            let fields: Vec<&str> = rest.split(':').collect();
+            assert_eq!(fields.len(), 7, "{line}");
+            assert_eq!((fields[2], fields[5], fields[6]), (fields[0], "/var/empty", "/sbin/nologin"), "{line}");
+            users.insert(fields[0].to_owned(), fields[1].parse::<u32>().unwrap());
+        }
+    }
+    let table: BTreeSet<&str> = role::TABLE.iter().filter_map(|row| row.user).collect();
+    assert_eq!(users.keys().map(String::as_str).collect::<BTreeSet<_>>(), table);
+    let with_auditors: BTreeSet<&str> = table.into_iter().chain([role::AUDIT_GROUP]).collect();
+    assert_eq!(groups.keys().map(String::as_str).collect::<BTreeSet<_>>(), with_auditors);
+    assert!(users.iter().all(|(name, number)| groups[name] == *number), "a user and its group share a number");
+    assert_eq!(groups.values().collect::<BTreeSet<_>>().len(), groups.len(), "two have the same number");
+    assert!(groups.values().all(|number| NUMBERS.contains(number)), "{groups:?}");
+    let page = read("docs/installation.md");
+    for (name, number) in &groups {
+        let named = if name == role::AUDIT_GROUP { format!("`{name}` (group)") } else { format!("`{name}`") };
+        assert!(page.contains(&format!("{named} | {number} |")), "{name} is not in docs/installation.md");
+    }
+    let pf = read("packaging/openbsd/files/pf.conf");
+    let out = pf.split("block return out").nth(2).unwrap();
+    for user in users.keys().filter(|user| *user != "_gatepost-dial") {
+        assert!(out.split([' ', ',', '\n', '\t']).any(|word| word == user), "pf.conf lets {user} connect");
+    }
+}
+
+#[test]
+fn the_versions_of_the_packages_are_the_programs() {
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(read("packaging/openbsd/Makefile").contains(&format!("\nV =\t\t{version}\n")));
+    assert!(read("packaging/deb/changelog").starts_with(&format!("gatepost ({version}-1) ")));
+}
+
+#[test]
+fn the_debian_package_has_every_unit_page_and_document() {
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let deb = &manifest["package"]["metadata"]["deb"];
+    let assets = deb["assets"].as_array().unwrap();
+    let sources: BTreeSet<&str> = assets.iter().map(|asset| asset[0].as_str().unwrap()).collect();
+    for folder in ["systemd", "docs/man"] {
+        for name in names(folder) {
+            assert!(sources.contains(format!("{folder}/{name}").as_str()), "{folder}/{name} is not in the package");
+        }
+    }
+    assert!(sources.contains("docs/*.md") && names("docs").iter().all(|name| name.ends_with(".md")));
+    for source in sources.iter().filter(|source| !source.starts_with("target/") && !source.contains('*')) {
+        assert!(shipped(source).is_file(), "{source} is not there");
+    }
+    let program = assets.iter().find(|asset| asset[0].as_str() == Some("target/release/gatepost")).unwrap();
+    for unit in ["gatepost.service", "gatepost-unprivileged.service"] {
+        let start = format!("\nExecStart=/{}gatepost serve\n", program[1].as_str().unwrap());
+        assert!(read(&format!("systemd/{unit}")).contains(&start), "{unit} starts another program");
+    }
+}
+
+#[test]
+fn the_scripts_parse() {
+    let deb = ["preinst", "postinst", "prerm", "postrm"].map(|name| format!("packaging/deb/{name}"));
+    let scripts = deb.into_iter().filter(|name| shipped(name).exists());
+    let mut parsed = 0;
+    for script in scripts.chain(["rc.d/gatepost".into()]) {
+        let output = Command::new("sh").arg("-n").arg(shipped(&script)).output().unwrap();
+        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+        parsed += 1;
+    }
+    for script in names("tools").iter().filter(|name| name.ends_with(".sh")) {
+        let output = Command::new("bash").arg("-n").arg(shipped("tools").join(script)).output().unwrap();
+        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(parsed, 4, "three scripts of the package, and the one of OpenBSD");
+    let rc = read("rc.d/gatepost");
+    assert!(rc.starts_with("#!/bin/ksh\n\ndaemon=\"/usr/local/bin/gatepost\"\ndaemon_flags=\"serve\"\n"));
+    assert!(
+        rc.find(". /etc/rc.d/rc.subr").unwrap() > rc.find("daemon_timeout=").unwrap(),
+        "rc.subr reads what is before"
+    );
+}
