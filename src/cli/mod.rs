@@ -6,6 +6,7 @@ mod check;
 mod control;
 mod credential;
 mod demo;
+mod doctor;
 mod interrupt;
 mod out;
 mod queue;
@@ -45,6 +46,12 @@ enum Command {
     Serve(serve::Serve),
     /// Check the configuration without starting anything, and try its upstreams when asked to
     Check(check::connect::Check),
+    /// Go through the checklist of a deployment: what is wrong, why that matters, and what to do
+    ///
+    /// Looks at the configuration and its files, at the processes of the running service, at the disk, the audit log and what the
+    /// domains of senders publish, and changes nothing. Run it as root, or as the service's user. Exit status: 0 all is well; 3
+    /// something is not as it should be; 1 something failed.
+    Doctor(doctor::Doctor),
     /// Show the whole thing at work in a temporary folder: no root, no configuration, no network needed
     Demo(demo::Demo),
     /// Manage credentials
@@ -97,11 +104,12 @@ struct Config {
     path: PathBuf,
 }
 
-/// Runs what argv asks for. Exit codes: 0 done, 1 failed, 2 wrong usage; `audit verify` and `status` have codes of their own.
+/// Runs what argv asks for. Exit codes: 0 done, 1 failed, 2 wrong usage; `audit verify`, `status` and `doctor` have codes of their own.
 pub fn main() -> ExitCode {
     match Gatepost::parse().command {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
+        Command::Doctor(doctor) => doctor.run(),
         Command::Demo(demo) => demo.run(),
         Command::Credential(credential) => credential.run(),
         Command::Audit(audit) => audit.run(),
