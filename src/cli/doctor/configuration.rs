@@ -1,11 +1,10 @@
 //! Whether the configuration and what it names can be used at all: what `gatepost check` says.
 
-use std::path::Path;
-
+use super::Look;
 use super::finding::Sheet;
 use crate::cli::check;
 use crate::config::Errors;
-use crate::config::plan::Plan;
+use crate::config::plan::{NO_ANCHOR, NO_CREDENTIAL};
 
 /// It isn't one: nothing else can be looked at.
 pub fn refused(mistakes: &Errors, sheet: &mut Sheet) {
@@ -19,7 +18,8 @@ pub fn refused(mistakes: &Errors, sheet: &mut Sheet) {
     }
 }
 
-pub fn look(path: &Path, plan: &Plan, sheet: &mut Sheet) {
+pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
+    let (path, plan) = (&look.doctor.config.path, look.plan);
     sheet.pass("configuration.loads", format!("{} loads", path.display()));
     let (errors, warnings) = check::files(path, plan);
     for error in errors {
@@ -31,7 +31,11 @@ pub fn look(path: &Path, plan: &Plan, sheet: &mut Sheet) {
         );
     }
     sheet.pass_unless_told("configuration.files", "every file that it names can be used");
-    for warning in plan.warnings.iter().cloned().chain(warnings) {
+    // What is said of anchors is said with the log, and credentials may be in the vault alone.
+    let is_news = |warning: &&String| {
+        !warning.ends_with(NO_ANCHOR) && !(warning.ends_with(NO_CREDENTIAL) && !look.accounts.is_empty())
+    };
+    for warning in plan.warnings.iter().filter(is_news).cloned().chain(warnings) {
         sheet.warn(
             "configuration.odd",
             warning,

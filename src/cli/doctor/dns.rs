@@ -1,6 +1,7 @@
 //! Questions to a name server, for what a domain publishes about its mail: UDP first, TCP where the answer is too long for it.
 //! What comes back is a stranger's: it is read within its bounds, believed by nobody, and shown as text.
 
+use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
@@ -8,6 +9,8 @@ use std::time::{Duration, Instant};
 /// How long one server may take for one question, and how often it is asked.
 const PATIENCE: Duration = Duration::from_secs(2);
 const TRIES: usize = 2;
+/// After so many questions in a row without an answer there is nobody there, or no network, and no more is asked.
+const DEAF: usize = 3;
 /// All questions together.
 const WHOLE: Duration = Duration::from_secs(30);
 /// Servers of resolv.conf that count: resolv.conf(5).
@@ -51,6 +54,8 @@ impl Kind {
 pub struct Resolver {
     servers: Vec<SocketAddr>,
     until: Instant,
+    /// Questions in a row that nobody answered.
+    unanswered: Cell<usize>,
 }
 
 impl Resolver {
@@ -62,7 +67,7 @@ impl Resolver {
             Some(server) => vec![server],
             None => of_system()?,
         };
-        Ok(Self { servers, until: Instant::now() + WHOLE })
+        Ok(Self { servers, until: Instant::now() + WHOLE, unanswered: Cell::new(0) })
     }
 
     /// The records of a name, as text; none when there are none, or no such name.
@@ -72,6 +77,10 @@ impl Resolver {
         let id = u16::from_be_bytes(random().map_err(|error| error.to_string())?);
         let question = question(id, name, kind).ok_or_else(|| format!("{name:?} is no name"))?;
         let mut last = "there is no time left for it".to_owned();
+        if self.unanswered.get() >= DEAF {
+            return Err("nobody answered the questions before this one".to_owned());
+        }
+        let mut heard = false;
         for server in self.servers.iter().cycle().take(self.servers.len() * TRIES) {
             let left = self.until.saturating_duration_since(Instant::now()).min(PATIENCE);
             if left.is_zero() {
@@ -81,12 +90,18 @@ impl Resolver {
                 answer if is_truncated(&answer) => over_tcp(*server, &question, left),
                 answer => Ok(answer),
             });
+            heard |= asked.is_ok();
             let understood = asked.map_err(|error| error.to_string()).and_then(|answer| understand(&answer, id, kind));
             match understood {
-                Ok(records) => return Ok(records),
+                Ok(records) => {
+                    self.unanswered.set(0);
+                    return Ok(records);
+                }
                 Err(why) => last = format!("{server}: {why}"),
             }
         }
+        // A server that can't find something out is there.
+        self.unanswered.set(if heard { 0 } else { self.unanswered.get() + 1 });
         Err(last)
     }
 }

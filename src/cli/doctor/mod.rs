@@ -88,11 +88,11 @@ impl Doctor {
                 return sheet;
             }
         };
-        configuration::look(&self.config.path, &plan, &mut sheet);
         let service = Service::find(&plan);
         let accounts = service::accounts(&plan, &service, &mut sheet);
         let look = Look { doctor: self, plan: &plan, service, accounts };
-        let families: [fn(&Look<'_>, &mut Sheet); 13] = [
+        let families: [fn(&Look<'_>, &mut Sheet); 14] = [
+            configuration::look,
             permissions::look,
             secrets::look,
             policy::look,

@@ -8,7 +8,7 @@ use crate::vault::audit::visible::visible;
 /// The lines for people: what is wrong first, each with why and what to do; what is well by its families, in one line.
 pub fn lines(sheet: &Sheet) -> Vec<String> {
     let mut lines = Vec::new();
-    for level in [Level::Fail, Level::Warn, Level::Skip] {
+    for level in [Level::Fail, Level::Warn] {
         for finding in sheet.0.iter().filter(|finding| finding.level == level) {
             lines.push(format!("{}  {:<24}  {}", level.word(), finding.id, visible(&finding.what)));
             if !finding.why.is_empty() {
@@ -18,6 +18,9 @@ pub fn lines(sheet: &Sheet) -> Vec<String> {
                 lines.push(format!("     => {}  ({})", visible(&finding.fix), finding.doc()));
             }
         }
+    }
+    for (why, ids) in skipped(sheet) {
+        lines.push(format!("skip  {}: {}", ids.join(" "), visible(why)));
     }
     let mut families: Vec<(&str, usize)> = Vec::new();
     for finding in sheet.0.iter().filter(|finding| finding.level == Level::Pass) {
@@ -33,6 +36,18 @@ pub fn lines(sheet: &Sheet) -> Vec<String> {
     let counts = Level::ALL.map(|level| format!("{} {}", sheet.count(level), level.word()));
     lines.push(counts.join(", "));
     lines
+}
+
+/// What was not looked at, by the reason.
+fn skipped(sheet: &Sheet) -> Vec<(&str, Vec<&str>)> {
+    let mut all: Vec<(&str, Vec<&str>)> = Vec::new();
+    for finding in sheet.0.iter().filter(|finding| finding.level == Level::Skip) {
+        match all.iter_mut().find(|(why, _)| *why == finding.why) {
+            Some((_, ids)) => ids.extend((!ids.contains(&finding.id)).then_some(finding.id)),
+            None => all.push((&finding.why, vec![finding.id])),
+        }
+    }
+    all
 }
 
 /// The same for programs.
@@ -69,12 +84,14 @@ mod tests {
         sheet.pass("disk.inodes", "names");
         sheet.warn("audit.mask", "clear\u{1b}[31m", "why", "fix");
         sheet.skip("machine.clock", "the clock", "no such call");
+        sheet.skip("disk.flush", "a flush", "no such call");
         sheet.fail("tls.expiry", "over", "why", "renew");
         let lines = lines(&sheet);
         assert!(lines[0].starts_with("fail  tls.expiry "), "{lines:#?}");
         assert!(lines[2].contains("=> renew") && lines[2].ends_with("(docs/checklist.md#tls)"));
         assert!(lines[3].starts_with("warn  audit.mask") && !lines[3].contains('\u{1b}'), "{lines:#?}");
-        assert_eq!(lines[lines.len() - 2..], ["pass  disk 2", "1 fail, 1 warn, 1 skip, 2 pass"]);
+        let end = ["skip  machine.clock disk.flush: no such call", "pass  disk 2", "1 fail, 1 warn, 2 skip, 2 pass"];
+        assert_eq!(lines[lines.len() - 3..], end);
         let object = object(&sheet);
         assert_eq!((&object["verdict"], &object["counts"]["pass"]), (&"fail".into(), &2.into()));
         assert_eq!(object["findings"][0]["id"], "tls.expiry");
