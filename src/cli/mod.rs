@@ -7,6 +7,7 @@ mod control;
 mod credential;
 mod demo;
 mod doctor;
+mod explain;
 mod interrupt;
 mod out;
 mod queue;
@@ -15,6 +16,7 @@ mod role;
 mod route;
 mod send;
 mod serve;
+mod settings;
 mod status;
 mod suppress;
 mod trace;
@@ -52,6 +54,13 @@ enum Command {
     /// domains of senders publish, and changes nothing. Run it as root, or as the service's user. Exit status: 0 all is well; 3
     /// something is not as it should be; 1 something failed.
     Doctor(doctor::Doctor),
+    /// Show the settings that are in force, and where each comes from
+    #[command(subcommand)]
+    Config(settings::Settings),
+    /// Say what would become of a message, and which rule decides that; nothing is sent
+    ///
+    /// Exit status: 0 it would be taken; 3 it would be refused; 1 nobody can tell.
+    Explain(explain::Explain),
     /// Show the whole thing at work in a temporary folder: no root, no configuration, no network needed
     Demo(demo::Demo),
     /// Manage credentials
@@ -110,6 +119,8 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
         Command::Doctor(doctor) => doctor.run(),
+        Command::Config(config) => config.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Demo(demo) => demo.run(),
         Command::Credential(credential) => credential.run(),
         Command::Audit(audit) => audit.run(),
