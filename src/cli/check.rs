@@ -51,10 +51,21 @@ fn examine(path: &Path) -> Report {
         Ok(plan) => plan,
         Err(errors) => return Report { errors: errors.0, ..Report::default() },
     };
-    let mut files = Files { path, errors: Vec::new(), warnings: plan.warnings.clone() };
+    let (errors, warnings) = contents(path, &plan, false);
+    Report { summary: summary(path, &plan), warnings: [plan.warnings, warnings].concat(), errors }
+}
+
+/// What is wrong and what is odd with the files that a configuration names, but for their age and who may read them: for
+/// `doctor`, which says more of these.
+pub fn files(path: &Path, plan: &Plan) -> (Vec<String>, Vec<String>) {
+    contents(path, plan, true)
+}
+
+fn contents(path: &Path, plan: &Plan, brief: bool) -> (Vec<String>, Vec<String>) {
+    let mut files = Files { path, brief, errors: Vec::new(), warnings: Vec::new() };
     let pair = |Certificate { number, chain, key }: &Certificate| Some((*number, files.pair(chain, key)?));
     let pairs: Vec<_> = plan.certificates.iter().filter_map(pair).collect();
-    files.warnings.extend(chosen::never(path, &plan, &pairs));
+    files.warnings.extend(chosen::never(path, plan, &pairs));
     for authorities in plan.listeners.iter().filter_map(|listener| listener.client_authorities.as_ref()) {
         files.client_authorities(authorities);
     }
@@ -85,7 +96,7 @@ fn examine(path: &Path) -> Report {
         webhook.previous.iter().for_each(|previous| files.signing(previous, "previous_secret_file"));
         webhook.authorities.iter().for_each(|authorities| drop(files.authorities(authorities)));
     }
-    Report { summary: summary(path, &plan), warnings: files.warnings, errors: files.errors }
+    (files.errors, files.warnings)
 }
 
 fn summary(path: &Path, plan: &Plan) -> String {
@@ -102,6 +113,8 @@ fn summary(path: &Path, plan: &Plan) -> String {
 /// The files that a configuration names.
 struct Files<'a> {
     path: &'a Path,
+    /// Their age and who may read them is somebody else's to say.
+    brief: bool,
     errors: Vec<String>,
     warnings: Vec<String>,
 }
@@ -117,6 +130,9 @@ impl Files<'_> {
             (Some(Ok(certificates)), Some(Ok(secret))) => {
                 match CertifiedKey::from_der(certificates, secret, &default_provider()) {
                     Ok(pair) => {
+                        if self.brief {
+                            return Some(pair);
+                        }
                         if let Some(why) = validity::fault(&pair.cert, UnixTime::now()) {
                             self.warn(&format!("{chain}: {why}: it is refused, renew it"));
                         } else if let Some(why) = validity::end(&pair.cert, UnixTime::now()) {
@@ -198,7 +214,7 @@ impl Files<'_> {
 
     fn content(&mut self, source: &Source, file: OwnedFd, secret: bool) -> std::io::Result<Zeroizing<Vec<u8>>> {
         let file = File::from(file);
-        if secret && matches!(source, Source::File(_)) && file.metadata()?.mode() & 0o007 != 0 {
+        if secret && !self.brief && matches!(source, Source::File(_)) && file.metadata()?.mode() & 0o007 != 0 {
             self.warn(&format!("{source}: everybody may use this file: chmod o="));
         }
         let mut content = Zeroizing::new(Vec::new());
@@ -215,7 +231,7 @@ impl Files<'_> {
     }
 }
 
-fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+pub fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
     match certificates {
         Ok(list) if list.is_empty() => Err("holds no certificate in PEM form".into()),

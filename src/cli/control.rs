@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use crate::config::Plan;
 use crate::ipc::admin::{Command, Request, Response};
 use crate::ipc::frame::{Inbox, Outbox};
 use crate::parent;
+use crate::sys::peer;
 use crate::vault::store::lock;
 
 /// How long the vault may be silent in the middle of an answer.
@@ -218,6 +220,13 @@ impl Stream {
 /// Whether there is a service to ask.
 pub fn is_there(runtime: &Path) -> Result<bool, Undone> {
     connect(runtime).map(|socket| socket.is_some())
+}
+
+/// Who listens for commands: the parent of the service, by its number where the system tells that. None when there is no
+/// service.
+pub fn listener(runtime: &Path) -> Result<Option<Option<i32>>, Undone> {
+    let Some(socket) = connect(runtime)? else { return Ok(None) };
+    peer::process(socket.as_fd()).map(Some).map_err(|error| Undone::Unreachable(silent(runtime, &error)))
 }
 
 fn connect(runtime: &Path) -> Result<Option<UnixStream>, Undone> {

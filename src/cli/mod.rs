@@ -6,6 +6,8 @@ mod check;
 mod control;
 mod credential;
 mod demo;
+mod doctor;
+mod explain;
 mod interrupt;
 mod out;
 mod queue;
@@ -14,6 +16,7 @@ mod role;
 mod route;
 mod send;
 mod serve;
+mod settings;
 mod status;
 mod suppress;
 mod trace;
@@ -45,6 +48,19 @@ enum Command {
     Serve(serve::Serve),
     /// Check the configuration without starting anything, and try its upstreams when asked to
     Check(check::connect::Check),
+    /// Go through the checklist of a deployment: what is wrong, why that matters, and what to do
+    ///
+    /// Looks at the configuration and its files, at the processes of the running service, at the disk, the audit log and what the
+    /// domains of senders publish, and changes nothing. Run it as root, or as the service's user. Exit status: 0 all is well; 3
+    /// something is not as it should be; 1 something failed.
+    Doctor(doctor::Doctor),
+    /// Show the settings that are in force, and where each comes from
+    #[command(subcommand)]
+    Config(settings::Settings),
+    /// Say what would become of a message, and which rule decides that; nothing is sent
+    ///
+    /// Exit status: 0 it would be taken; 3 it would be refused; 1 nobody can tell.
+    Explain(explain::Explain),
     /// Show the whole thing at work in a temporary folder: no root, no configuration, no network needed
     Demo(demo::Demo),
     /// Manage credentials
@@ -97,11 +113,14 @@ struct Config {
     path: PathBuf,
 }
 
-/// Runs what argv asks for. Exit codes: 0 done, 1 failed, 2 wrong usage; `audit verify` and `status` have codes of their own.
+/// Runs what argv asks for. Exit codes: 0 done, 1 failed, 2 wrong usage; `audit verify`, `status` and `doctor` have codes of their own.
 pub fn main() -> ExitCode {
     match Gatepost::parse().command {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
+        Command::Doctor(doctor) => doctor.run(),
+        Command::Config(config) => config.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Demo(demo) => demo.run(),
         Command::Credential(credential) => credential.run(),
         Command::Audit(audit) => audit.run(),

@@ -27,7 +27,7 @@ pub(super) const MOST_REPORTED: usize = 20;
 const TABLES: [&str; 6] = ["listener", "credential", "upstream", "route", "anchor", "webhook"];
 
 /// Keys beside those of passwords whose value could be a secret.
-const SECRETS: [&str; 3] = ["hash", "client_secret", "refresh_token"];
+pub(super) const SECRETS: [&str; 3] = ["hash", "client_secret", "refresh_token"];
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]

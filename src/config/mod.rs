@@ -11,6 +11,7 @@ pub mod file;
 pub mod findings;
 pub mod name;
 pub mod plan;
+pub mod shown;
 mod protection;
 mod providers;
 pub mod slice;

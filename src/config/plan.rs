@@ -38,6 +38,12 @@ pub const STATE: &str = "/var/lib/gatepost";
 pub const MASTER: &str = "master";
 pub const RUNTIME: &str = "/run/gatepost";
 
+/// Two oddities of which whoever sees more than the file can say more.
+pub const NO_CREDENTIAL: &str =
+    "no credential in this file: nobody can send but who was added with `gatepost credential add`";
+pub const NO_ANCHOR: &str = "no anchor at a witness or by mail: months of the audit log are not removed after retain_events, because \
+                             nothing on another machine shows what they were";
+
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// SHA-256 of the file, in hexadecimal: what the audit log says was loaded.
@@ -254,9 +260,7 @@ impl Plan {
         }
         let is_elsewhere = |anchor: &Anchor| matches!(anchor.place, Place::Mail { .. } | Place::Witness(_));
         if !self.anchors.iter().any(is_elsewhere) && self.audit.retention.events.is_some() {
-            let text = "no anchor at a witness or by mail: months of the audit log are not removed after retain_events, because \
-                        nothing on another machine shows what they were";
-            findings.warn(None, text);
+            findings.warn(None, NO_ANCHOR);
         }
         let Retention { events, hashes, when_full, least_kept, .. } = self.audit.retention;
         if when_full == WhenFull::Oldest && events.is_some_and(|events| events <= least_kept) {
@@ -276,10 +280,7 @@ impl Plan {
             routes::unused(self, &config.upstream, findings);
         }
         if self.credentials.is_empty() {
-            findings.warn(
-                None,
-                "no credential in this file: nobody can send but who was added with `gatepost credential add`",
-            );
+            findings.warn(None, NO_CREDENTIAL);
         }
         for (credential, written) in self.credentials.iter().zip(&config.credential) {
             if credential.policy.senders.is_empty() {

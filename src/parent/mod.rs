@@ -57,8 +57,9 @@ const PROPERTIES: usize = 64;
 const PROPERTY: usize = 200;
 
 pub use offline::become_vault;
+pub use outfit::posts;
 pub use restore::{Owners, owners};
-pub use state::CONTROL_SOCKET;
+pub use state::{CONTROL_SOCKET, SEAL};
 
 /// How far the service as a whole has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,6 +25,21 @@ pub fn running_us() -> u64 {
     u64::try_from(running().as_micros()).unwrap_or(u64::MAX)
 }
 
+/// Whether something keeps the clock of this machine right, by the kernel's word. None where the kernel can't say.
+#[cfg(target_os = "linux")]
+pub fn is_kept_right() -> Option<bool> {
+    // SAFETY: `timex` is numbers alone, for which zero is a value.
+    let mut state: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a live variable of the right type. With no modes set it is only written to.
+    let status = unsafe { libc::adjtimex(&raw mut state) };
+    (status >= 0).then_some(status != libc::TIME_ERROR && state.status & libc::STA_UNSYNC == 0)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn is_kept_right() -> Option<bool> {
+    None
+}
+
 fn read(clock: ClockId) -> Duration {
     clock_gettime(clock).map(Duration::from).unwrap_or_default()
 }

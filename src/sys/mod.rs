@@ -16,6 +16,7 @@ pub mod priority;
 pub mod probe;
 pub mod program;
 pub mod room;
+pub mod running;
 #[cfg(target_os = "linux")]
 pub mod seccomp;
 pub mod service;

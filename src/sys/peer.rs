@@ -19,3 +19,16 @@ pub fn user(socket: BorrowedFd<'_>) -> io::Result<u32> {
     let status = unsafe { libc::getpeereid(socket.as_raw_fd(), &raw mut user, &raw mut group) };
     if status == 0 { Ok(user) } else { Err(io::Error::last_os_error()) }
 }
+
+/// The process at the other end, where the system tells: of a socket that listens, the one that made it so.
+#[cfg(target_os = "linux")]
+pub fn process(socket: BorrowedFd<'_>) -> io::Result<Option<i32>> {
+    use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+    // 0 is one that can't be seen from here, in another space of process numbers.
+    Ok(Some(getsockopt(&socket, PeerCredentials)?.pid()).filter(|pid| *pid > 0))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn process(_: BorrowedFd<'_>) -> io::Result<Option<i32>> {
+    Ok(None)
+}

@@ -20,6 +20,7 @@ pub mod control;
 mod custody;
 pub mod delivery;
 pub mod edge;
+pub mod explain;
 pub mod feedback;
 pub mod figures;
 pub mod happening;

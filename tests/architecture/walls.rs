@@ -168,9 +168,10 @@ const CALLS: [(&str, &[&str]); 15] = [
     ("process::Command", &["parent", "sys", "cli/demo", "cli/check", "sandbox/probe"]),
     ("posix_spawn", &["sys"]),
     // connections outwards
-    ("TcpStream::connect", &["dialer", "cli/demo", "sandbox/probe"]),
+    ("TcpStream::connect", &["dialer", "cli/demo", "cli/doctor/dns", "sandbox/probe"]),
     ("TcpListener::bind", &["parent", "cli/demo", "sink", "sandbox/probe"]),
-    ("UdpSocket", &["sandbox/probe", "dialer"]),
+    // the checklist asks name servers what domains publish
+    ("UdpSocket", &["sandbox/probe", "dialer", "cli/doctor/dns"]),
     // files by path: the parent opens them for others, the vault has its two directories
     ("File::open", &["parent", "vault", "config", "cli", "sandbox", "sys", "sealer/key.rs", "dialer"]),
     ("OpenOptions", &["parent", "vault", "config/source.rs", "cli", "sandbox", "sys", "sealer/key.rs"]),

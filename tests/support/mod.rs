@@ -12,6 +12,7 @@ pub mod dice;
 pub mod disk;
 pub mod evidence;
 pub mod inventory;
+pub mod names;
 pub mod ports;
 pub mod postfix;
 pub mod processes;

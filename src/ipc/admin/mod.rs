@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod backup;
 pub mod credential;
+pub mod explain;
 pub mod load;
 pub mod queue;
 pub mod route;
@@ -40,6 +41,8 @@ pub enum Command {
     /// Addresses that nothing is sent to.
     Suppress(suppress::Command),
     Webhook(webhook::Command),
+    /// Answer: an `Explained` for each thing that is asked of the message.
+    Explain(explain::Question),
 }
 
 /// What comes back: any number of parts, then one of the two last words.
@@ -60,4 +63,5 @@ pub enum Response {
     Ready(Box<load::Readiness>),
     Suppress(suppress::Response),
     Webhook(webhook::Response),
+    Explained(explain::Step),
 }

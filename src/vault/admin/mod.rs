@@ -7,6 +7,7 @@ pub mod audit;
 pub mod backup;
 pub mod credential;
 pub mod erasure;
+pub mod explain;
 pub mod queue;
 pub mod route;
 pub mod submit;
@@ -110,6 +111,7 @@ async fn answer(
             Command::Route(command) => route::perform(desk, command, &actor, &responses).await,
             Command::Suppress(command) => suppress::perform(&desk.vault, command, &actor, &responses).await,
             Command::Webhook(command) => webhook::perform(desk, command, &actor, &responses).await,
+            Command::Explain(question) => explain::perform(&desk.vault, question, &responses).await,
             Command::Reload => reload(desk).await,
             Command::Ready => Ok(Response::Ready(Box::new(readiness::look(&desk.vault, &desk.pulse).await))),
             Command::Submit(command) => {

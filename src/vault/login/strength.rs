@@ -37,8 +37,7 @@ pub fn check(secret: &str) -> Result<(), String> {
     if secret.is_empty() || secret.len() > MOST || secret.chars().any(char::is_control) {
         return Err(format!("the secret must be 1 to {MOST} octets on one line, without control characters"));
     }
-    let lower = secret.to_lowercase();
-    if PLACEHOLDERS.iter().any(|placeholder| lower.contains(placeholder)) {
+    if is_placeholder(secret) {
         return Err(
             "the secret is a placeholder that everybody knows: use a random one, such as `gatepost credential \
                     add` makes"
@@ -58,8 +57,14 @@ pub fn check(secret: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// It is what people leave where a secret belongs.
+pub fn is_placeholder(secret: &str) -> bool {
+    let lower = secret.to_lowercase();
+    PLACEHOLDERS.iter().any(|placeholder| lower.contains(placeholder))
+}
+
 /// How many bits a text of these characters can hold: the most it may be worth, since nobody sees how it was made.
-fn bits(secret: &str) -> f64 {
+pub fn bits(secret: &str) -> f64 {
     let all = |fits: fn(&u8) -> bool| secret.as_bytes().iter().all(fits);
     let alphabet: f64 = match () {
         () if all(u8::is_ascii_digit) => 10.0,

@@ -1,0 +1,47 @@
+//! Whether the configuration and what it names can be used at all: what `gatepost check` says.
+
+use super::Look;
+use super::finding::Sheet;
+use crate::cli::check;
+use crate::config::Errors;
+use crate::config::plan::{NO_ANCHOR, NO_CREDENTIAL};
+
+/// It isn't one: nothing else can be looked at.
+pub fn refused(mistakes: &Errors, sheet: &mut Sheet) {
+    for mistake in &mistakes.0 {
+        sheet.fail(
+            "configuration.loads",
+            mistake.clone(),
+            "a file with a mistake is not used: the service does not start, and a reload is refused; nothing else was looked at",
+            "mend the line, and run this again",
+        );
+    }
+}
+
+pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
+    let (path, plan) = (&look.doctor.config.path, look.plan);
+    sheet.pass("configuration.loads", format!("{} loads", path.display()));
+    let (errors, warnings) = check::files(path, plan);
+    for error in errors {
+        sheet.fail(
+            "configuration.files",
+            error,
+            "the service would not start with it, or could not use this file",
+            "put the right file there; as another user than the service's, run this as root",
+        );
+    }
+    sheet.pass_unless_told("configuration.files", "every file that it names can be used");
+    // What is said of anchors is said with the log, and credentials may be in the vault alone.
+    let is_news = |warning: &&String| {
+        !warning.ends_with(NO_ANCHOR) && !(warning.ends_with(NO_CREDENTIAL) && !look.accounts.is_empty())
+    };
+    for warning in plan.warnings.iter().filter(is_news).cloned().chain(warnings) {
+        sheet.warn(
+            "configuration.odd",
+            warning,
+            "it is no mistake, and seldom meant",
+            "change it, unless you mean it: gatepost.toml(5) explains each key",
+        );
+    }
+    sheet.pass_unless_told("configuration.odd", "nothing in it is odd");
+}

@@ -1,0 +1,149 @@
+//! The sandbox as it is, read off the processes that run: what the kernel holds them to, and not what was asked of it.
+
+use super::Look;
+use super::finding::Sheet;
+use super::service::Service;
+use crate::parent;
+use crate::role::Role;
+use crate::sandbox::fallback_identity;
+use crate::sys::running::Process;
+
+/// What the parent starts its children as.
+const TITLE: &str = "gatepost: ";
+const IDS: [&str; 5] =
+    ["sandbox.roles", "sandbox.users", "sandbox.privileges", "sandbox.seccomp", "sandbox.capabilities"];
+const RESTART: &str = "stop it, find out what started it so, and start it anew; its log names what this kernel lacks";
+
+pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
+    let (head, children) = match &look.service {
+        Service::Runs(Some((head, children))) => (head, children),
+        Service::Runs(None) => {
+            sheet.pass("sandbox.running", "the service runs");
+            return skip("this system does not show its processes, or they are out of sight", sheet);
+        }
+        Service::Stopped => {
+            sheet.warn(
+                "sandbox.running",
+                "the service does not run",
+                "nothing of what only a running process shows was looked at, and no mail is taken",
+                "start it, and run this again",
+            );
+            return skip("the service does not run", sheet);
+        }
+        Service::Closed(why) => {
+            sheet.warn(
+                "sandbox.running",
+                "the service can't be asked",
+                why.clone(),
+                "run this as root, or as its user",
+            );
+            return skip("the service can't be asked", sheet);
+        }
+    };
+    sheet.pass("sandbox.running", format!("the service runs as process {} and {} others", head.pid, children.len()));
+    roles(look, children, sheet);
+    judge(head, children, |role| expected(look, role), sheet);
+}
+
+fn skip(why: &str, sheet: &mut Sheet) {
+    IDS.iter().for_each(|id| sheet.skip(id, "the sandbox of each process", why));
+}
+
+/// Every process that the configuration asks for.
+fn roles(look: &Look<'_>, children: &[Process], sheet: &mut Sheet) {
+    let missing: Vec<String> = parent::posts(look.plan)
+        .iter()
+        .map(|post| post.to_string())
+        .filter(|post| !children.iter().any(|child| child.title.strip_prefix(TITLE) == Some(post)))
+        .collect();
+    match missing.is_empty() {
+        true => sheet.pass("sandbox.roles", "every process that the configuration asks for is there"),
+        false => sheet.fail(
+            "sandbox.roles",
+            format!("these processes are not there: {}", missing.join(", ")),
+            "what they do is not done, or the configuration was changed and not loaded",
+            "look at the log for why; after a change: pkill -HUP -o -f 'gatepost serve'",
+        ),
+    }
+}
+
+/// The user that a role is to be.
+fn expected(look: &Look<'_>, role: Role) -> Option<u32> {
+    let name = role.row().user?;
+    match look.doctor.fallback_ids {
+        true => Some(fallback_identity(role).user),
+        false => nix::unistd::User::from_name(name).ok()?.map(|user| user.uid.as_raw()),
+    }
+}
+
+/// `expected`: the user that a role is to be, when the parent is root.
+fn judge(head: &Process, children: &[Process], expected: impl Fn(Role) -> Option<u32>, sheet: &mut Sheet) {
+    let role = |child: &Process| child.title.strip_prefix(TITLE).and_then(|post| Role::named(post.split(' ').next()?));
+    let is_right = |child: &Process| match head.user {
+        0 => child.user != 0 && role(child).is_some_and(|role| expected(role).is_none_or(|user| user == child.user)),
+        // Nobody can become another.
+        own => child.user == own,
+    };
+    let everybody = || std::iter::once(head).chain(children);
+    let without = |fits: &dyn Fn(&Process) -> bool, all: &mut dyn Iterator<Item = &Process>| -> Vec<String> {
+        let name =
+            |process: &Process| format!("{} ({})", process.title.strip_prefix(TITLE).unwrap_or("parent"), process.pid);
+        all.filter(|process| !fits(process)).map(name).collect()
+    };
+    let rows = [
+        ("sandbox.users", "is of the wrong user", without(&is_right, &mut children.iter())),
+        (
+            "sandbox.privileges",
+            "could gain privileges (NoNewPrivs 0)",
+            without(&|p| p.no_new_privileges, &mut everybody()),
+        ),
+        ("sandbox.seccomp", "has no system call filter (Seccomp)", without(&|p| p.filtered, &mut everybody())),
+        ("sandbox.capabilities", "has capabilities (CapEff)", without(&|p| p.capabilities == 0, &mut children.iter())),
+    ];
+    for (id, what, wrong) in rows {
+        match wrong.is_empty() {
+            true => sheet.pass(id, format!("none of {} processes {what}", children.len() + 1)),
+            false => sheet.fail(
+                id,
+                format!("{}: {what}", wrong.join(", ")),
+                "an intruder in it has more of this machine than its role needs",
+                RESTART,
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Level;
+    use super::*;
+
+    fn process(title: &str, user: u32) -> Process {
+        let title = title.to_owned();
+        Process { pid: 7, title, user, no_new_privileges: true, filtered: true, ..Process::default() }
+    }
+
+    fn failed(head: &Process, child: Process) -> Vec<&'static str> {
+        let mut sheet = Sheet::default();
+        judge(head, &[process("gatepost: sealer", 42), child], |_| Some(42), &mut sheet);
+        sheet.0.iter().filter(|finding| finding.level == Level::Fail).map(|finding| finding.id).collect()
+    }
+
+    #[test]
+    fn each_thing_that_a_process_lacks_is_told_by_itself() {
+        let head = process("gatepost", 0);
+        let child = || process("gatepost: edge-smtp main", 42);
+        assert!(failed(&head, child()).is_empty());
+        assert_eq!(failed(&head, process("gatepost: edge-smtp main", 0)), ["sandbox.users"]);
+        assert_eq!(failed(&head, process("gatepost: edge-smtp main", 43)), ["sandbox.users"]);
+        assert_eq!(failed(&head, process("sh", 42)), ["sandbox.users"], "it is no role");
+        assert_eq!(failed(&head, Process { no_new_privileges: false, ..child() }), ["sandbox.privileges"]);
+        assert_eq!(failed(&head, Process { filtered: false, ..child() }), ["sandbox.seccomp"]);
+        assert_eq!(failed(&head, Process { capabilities: 1, ..child() }), ["sandbox.capabilities"]);
+        // Without root all are one user, and another one is as wrong.
+        let head = process("gatepost", 1000);
+        assert_eq!(failed(&head, process("gatepost: vault", 1000)), ["sandbox.users"], "the sealer is 42");
+        let open = Process { filtered: false, ..process("gatepost", 0) };
+        assert_eq!(failed(&open, child()), ["sandbox.seccomp"], "the parent has one, too");
+    }
+}

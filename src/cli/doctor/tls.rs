@@ -1,0 +1,139 @@
+//! TLS: certificates as clients will see them, and the connections to upstreams.
+
+use std::fs::File;
+use std::io::Read;
+
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use webpki::EndEntityCert;
+
+use super::Look;
+use super::exposure::is_exposed;
+use super::finding::Sheet;
+use crate::cli::check;
+use crate::config::plan::{Certificate, Listener};
+use crate::config::slice::{Protocol, TlsMode, Verify};
+use crate::edge::validity;
+
+/// As `gatepost check`: a whole bundle is a quarter of it.
+const MOST: u64 = 1 << 20;
+
+type Chain = Vec<CertificateDer<'static>>;
+
+pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
+    versions(sheet);
+    let chains: Vec<(u16, Chain)> =
+        look.plan.certificates.iter().filter_map(|pair| Some((pair.number, read(pair)?))).collect();
+    for pair in &look.plan.certificates {
+        let Some((_, chain)) = chains.iter().find(|(number, _)| *number == pair.number) else { continue };
+        time(pair, chain, sheet);
+        order(pair, chain, sheet);
+    }
+    for listener in look.plan.listeners.iter().filter(|listener| listener.tls != TlsMode::None) {
+        names(listener, &look.plan.hostname, &chains, sheet);
+    }
+    let count = chains.len();
+    sheet.pass_unless_told("tls.expiry", format!("{count} certificates have more than two weeks left"));
+    sheet.pass_unless_told("tls.order", format!("{count} chains are in order"));
+    sheet.pass_unless_told("tls.names", "the certificates bear the names that clients know");
+    upstreams(look, sheet);
+}
+
+/// What this program can speak at all.
+fn versions(sheet: &mut Sheet) {
+    use rustls::ProtocolVersion::{TLSv1_2, TLSv1_3};
+    let spoken: Vec<_> = rustls::ALL_VERSIONS.iter().map(|version| version.version).collect();
+    match spoken.iter().all(|version| [TLSv1_2, TLSv1_3].contains(version)) {
+        true => sheet.pass("tls.versions", format!("it speaks {spoken:?} and nothing older")),
+        false => sheet.fail(
+            "tls.versions",
+            format!("it speaks {spoken:?}"),
+            "what is older than TLS 1.2 is broken (RFC 8996)",
+            "use a build of this program that was not changed",
+        ),
+    }
+}
+
+fn read(pair: &Certificate) -> Option<Chain> {
+    let mut text = Vec::new();
+    File::from(pair.chain.open().ok()?).take(MOST).read_to_end(&mut text).ok()?;
+    check::certificates(&text).ok()
+}
+
+fn time(pair: &Certificate, chain: &Chain, sheet: &mut Sheet) {
+    let renew = "renew it, and see why what renews it by itself did not; it is taken when the file changes";
+    if let Some(why) = validity::fault(chain, UnixTime::now()) {
+        sheet.fail("tls.expiry", format!("{}: {why}", pair.chain), "clients refuse it: nobody can send", renew);
+    } else if let Some(why) = validity::end(chain, UnixTime::now()) {
+        sheet.warn("tls.expiry", format!("{}: {why}", pair.chain), "from then on clients refuse it", renew);
+    }
+}
+
+/// Each certificate is followed by that of its issuer: RFC 8446 section 4.4.2, and what clients of TLS 1.2 insist on.
+fn order(pair: &Certificate, chain: &Chain, sheet: &mut Sheet) {
+    let parsed: Vec<EndEntityCert<'_>> = chain.iter().filter_map(|one| EndEntityCert::try_from(one).ok()).collect();
+    let wrong = parsed.iter().zip(parsed.iter().skip(1)).position(|(one, next)| one.issuer() != next.subject());
+    if let Some(at) = wrong {
+        sheet.warn(
+            "tls.order",
+            format!("{}: certificate {} is not by the authority behind it", pair.chain, at + 1),
+            "some clients can't put a chain together that is out of order, and refuse it",
+            "write the server's certificate first, then that of its issuer, and so on; the root can be left out",
+        );
+    }
+}
+
+/// For clients elsewhere it must be one that they can know.
+fn names(listener: &Listener, hostname: &str, chains: &[(u16, Chain)], sheet: &mut Sheet) {
+    let own: Vec<&Chain> = listener
+        .certificates
+        .iter()
+        .filter_map(|number| chains.iter().find(|(known, _)| known == number).map(|(_, chain)| chain))
+        .collect();
+    let bears = |name: &str| {
+        let Ok(wanted) = ServerName::try_from(name) else { return false };
+        let leaves = own.iter().filter_map(|chain| EndEntityCert::try_from(chain.first()?).ok());
+        leaves.into_iter().any(|leaf| leaf.verify_is_valid_for_subject_name(&wanted).is_ok())
+    };
+    if own.is_empty() || !is_exposed(listener) && bears("localhost") {
+        return;
+    }
+    let hosts = &listener.reach.hosts;
+    let wanted: Vec<&str> = match listener.protocol {
+        Protocol::Http if !hosts.is_empty() => hosts.iter().map(String::as_str).collect(),
+        _ => vec![hostname],
+    };
+    for name in wanted.into_iter().filter(|name| !bears(name)) {
+        sheet.warn(
+            "tls.names",
+            format!("listener {:?}: no certificate of its bears the name {name:?}", listener.name),
+            "clients that check who they speak with refuse it, and those that were told not to are open to whoever is on the way",
+            format!("get a certificate for {name}, or set hostname (hosts over HTTP) to the name that clients use"),
+        );
+    }
+}
+
+fn upstreams(look: &Look<'_>, sheet: &mut Sheet) {
+    let is_near = |host: &str| host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    for upstream in &look.plan.upstreams {
+        if upstream.hosts.iter().all(|(host, _)| is_near(host)) {
+            continue;
+        }
+        let name = &upstream.name;
+        if upstream.tls == TlsMode::None {
+            sheet.warn(
+                "tls.upstreams",
+                format!("mail goes to upstream {name:?} without TLS"),
+                "whoever is on the way reads and changes it",
+                "tls = \"starttls\" or \"implicit\" for it",
+            );
+        } else if upstream.protection.verify == Verify::NoneInsecure {
+            sheet.warn(
+                "tls.upstreams",
+                format!("upstream {name:?} is believed by its answering (verify = \"none_insecure\")"),
+                "whoever is on the way can be it",
+                "verify = \"full\", with authorities_file where its authority is your own, or \"pin\"",
+            );
+        }
+    }
+    sheet.pass_unless_told("tls.upstreams", "upstreams elsewhere are spoken to by TLS, and checked");
+}

@@ -1,0 +1,83 @@
+//! How the upstreams stand, by the service that runs.
+
+use super::Look;
+use super::finding::Sheet;
+use crate::cli::control;
+use crate::ipc::admin::route::{Command, Response, Standing, State};
+use crate::ipc::admin::{Command as Any, Response as Answer};
+
+const ID: &str = "upstreams.standing";
+
+pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
+    if let Some(why) = look.service.silence() {
+        let why = format!("{why}; `gatepost check --connect` tries each upstream without it");
+        return sheet.skip(ID, "how the upstreams stand", why);
+    }
+    let mut states: Vec<State> = Vec::new();
+    let asked = control::ask_for_parts(&look.plan.runtime_directory, Any::Route(Command::Status), |part| {
+        if let Answer::Route(Response::State(state)) = part {
+            states.push(*state);
+        }
+        true
+    });
+    if let Err(undone) = asked {
+        return sheet.skip(ID, "how the upstreams stand", String::from(undone));
+    }
+    states.iter().for_each(|state| judge(state, sheet));
+    sheet.pass_unless_told(ID, format!("{} upstreams can be used, as far as the service knows", states.len()));
+}
+
+fn judge(state: &State, sheet: &mut Sheet) {
+    let (name, word) = (&state.upstream, state.standing.word());
+    let what = format!("upstream {name:?} is {word}");
+    match state.standing {
+        Standing::Up | Standing::Recovering | Standing::Paced => {}
+        Standing::Resting | Standing::Probed => {
+            let why = state.fault.as_ref().map_or_else(String::new, |(fault, said)| format!("{fault}: {said}"));
+            sheet.warn(ID, what, why, format!("gatepost route test {name}, which shows what is said"));
+        }
+        Standing::Paused => sheet.warn(
+            ID,
+            what,
+            "what waits for it stays in the queue",
+            format!("gatepost route resume {name}, if nobody pauses it on purpose"),
+        ),
+        Standing::Absent => {
+            sheet.fail(ID, what, "no process delivers to it", "look at the log for why its courier ended")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Level;
+    use super::*;
+
+    #[test]
+    fn an_upstream_that_rests_waits_or_has_nobody_is_told() {
+        for (standing, level) in [
+            (Standing::Up, Level::Pass),
+            (Standing::Resting, Level::Warn),
+            (Standing::Paused, Level::Warn),
+            (Standing::Absent, Level::Fail),
+        ] {
+            let mut sheet = Sheet::default();
+            let fault = Some(("login".to_owned(), "535 no".to_owned()));
+            let state = State {
+                upstream: "a".into(),
+                standing,
+                failures: 1,
+                seconds: None,
+                fault,
+                under_way: 0,
+                slots: 1,
+                window: None,
+                paced: None,
+                paused: None,
+            };
+            judge(&state, &mut sheet);
+            assert_eq!(sheet.worst(), level, "{standing:?}");
+            assert!(standing != Standing::Resting || sheet.0[0].why.contains("535"));
+        }
+    }
+}

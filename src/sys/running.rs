@@ -1,0 +1,98 @@
+//! Processes that run, as the kernel shows them to everybody: for a look at a sandbox from outside.
+
+/// One process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Process {
+    pub pid: i32,
+    /// What it was started as: its own process title.
+    pub title: String,
+    /// Its effective user.
+    pub user: u32,
+    /// It can gain no privileges by running a program.
+    pub no_new_privileges: bool,
+    /// A filter of system calls is on every thread of it.
+    pub filtered: bool,
+    /// Its effective capabilities, one bit for each.
+    pub capabilities: u64,
+    /// What it runs is not the file of that name any more. None where we may not look.
+    pub replaced: Option<bool>,
+}
+
+/// A process and those that it started. None where the system shows no such thing, or it is gone.
+#[cfg(not(target_os = "linux"))]
+pub fn family(_: i32) -> Option<(Process, Vec<Process>)> {
+    None
+}
+
+#[cfg(target_os = "linux")]
+pub use linux::family;
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::fs;
+
+    use super::Process;
+
+    /// SECCOMP_MODE_FILTER.
+    const FILTER: &str = "2";
+
+    /// A process and those that it started. None where the system shows no such thing, or it is gone.
+    pub fn family(parent: i32) -> Option<(Process, Vec<Process>)> {
+        let head = look(parent)?;
+        // Not by the list of children, which a kernel may lack, and which skips some while others end.
+        let all = fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let children = all.filter(|pid| parent_of(*pid) == Some(parent)).filter_map(look).collect();
+        Some((head, children))
+    }
+
+    fn parent_of(pid: i32) -> Option<i32> {
+        field(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, "PPid")?.parse().ok()
+    }
+
+    fn look(pid: i32) -> Option<Process> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let title = String::from_utf8_lossy(line.split(|octet| *octet == 0).next()?).into_owned();
+        let user = field(&status, "Uid")?.split_whitespace().nth(1)?.parse().ok()?;
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
+        // A thread that ended meanwhile has none to be looked at.
+        let mut states = threads.filter_map(|thread| fs::read_to_string(thread.path().join("status")).ok());
+        let filtered = states.all(|state| field(&state, "Seccomp") == Some(FILTER));
+        Some(Process {
+            pid,
+            title,
+            user,
+            no_new_privileges: field(&status, "NoNewPrivs") == Some("1"),
+            filtered,
+            capabilities: u64::from_str_radix(field(&status, "CapEff")?, 16).ok()?,
+            replaced: fs::read_link(format!("/proc/{pid}/exe"))
+                .ok()
+                .map(|path| path.as_os_str().to_string_lossy().ends_with(" (deleted)")),
+        })
+    }
+
+    fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+        status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_process_is_found_with_its_user_and_its_children() {
+            let own = i32::try_from(std::process::id()).unwrap();
+            let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+            let (head, children) = family(own).unwrap();
+            let pid = i32::try_from(child.id()).unwrap();
+            assert!(children.iter().any(|other| other.pid == pid), "{children:?}");
+            assert_eq!(
+                (head.user, head.filtered, head.replaced),
+                (nix::unistd::geteuid().as_raw(), false, Some(false))
+            );
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert!(family(i32::MAX).is_none());
+        }
+    }
+}
