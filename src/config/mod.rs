@@ -11,6 +11,7 @@ pub mod file;
 pub mod findings;
 pub mod name;
 pub mod plan;
+pub mod programs;
 mod protection;
 mod providers;
 pub mod slice;

@@ -178,7 +178,8 @@ impl Plan {
             let hosts = vec![(host.clone(), *port)];
             Some(Destination { name: upstream.name.clone(), hosts, family: Family::Any, sources: Vec::new() })
         };
-        let upstreams = self.upstreams.iter().map(destination).chain(self.witnesses().map(witness));
+        let connected = self.upstreams.iter().filter(|upstream| upstream.program.is_none());
+        let upstreams = connected.map(destination).chain(self.witnesses().map(witness));
         let upstreams = upstreams.chain(self.webhooks.iter().map(webhook)).collect();
         let token_endpoints = self.upstreams.iter().filter_map(endpoint).collect();
         DialerSlice { upstreams, token_endpoints, connect: self.limits.connect }
