@@ -112,6 +112,8 @@ fn a_program_is_handed_the_message_and_its_envelope_and_no_option_of_a_senders()
     assert!(states(&service).is_empty() || !states(&service).contains("ready"), "{}", states(&service));
     let trail = service.command(&["audit", "query", "--event", "deliver.success", "--json"]);
     assert_eq!(said(&trail).lines().count(), 2, "{trail:?}");
+    let status = service.command(&["status"]);
+    assert!(said(&status).contains("weakest    upstream=sink runs a program"), "{}", said(&status));
     // Its user, and what it may: nothing of the parent's, but to become what the program's file says.
     let (launcher, mailer) = mailer(&service);
     let held = Inventory::of(mailer);
@@ -161,7 +163,11 @@ fn of_several_whom_the_program_refuses_together_each_is_tried_alone() {
     let secret = service.add_credential();
     submit(&service, &secret, "a@example.net", &["b@example.org", "gone@example.org", "c@example.org"], "x");
     service.await_log(0, "delivered=2 deferred=0 failed=1");
-    assert_eq!(place.read("runs"), "7 c@example.org\n5 b@example.org\n5 gone@example.org\n5 c@example.org\n");
+    let runs = place.read("runs");
+    let mut runs: Vec<&str> = runs.lines().collect();
+    assert!(runs.remove(0).starts_with("7 "), "all together first");
+    runs.sort_unstable();
+    assert_eq!(runs, ["5 b@example.org", "5 c@example.org", "5 gone@example.org"]);
     service.stop();
 }
 
@@ -177,7 +183,9 @@ fn nothing_is_believed_delivered_that_was_not_read_and_of_what_was_nobody_knows_
         let service = place.serve("time_limit = \"1s\"");
         submit(&service, &service.add_credential(), "a@example.net", &["b@example.org"], "x");
         service.await_log(0, said);
-        await_that("it waits", || states(&service).contains("\"b@example.org\"") || states(&service).contains("ready"));
+        let taken = service.command(&["audit", "query", "--event", "deliver.success", "--json"]);
+        assert_eq!(programs::said(&taken), "");
+        assert!(!states(&service).trim().is_empty(), "it waits");
         service.stop();
     }
 }
@@ -244,10 +252,11 @@ fn a_mailer_that_is_killed_is_replaced_and_its_program_has_the_whole_message_or_
         let names = fs::read_dir(place.out("")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.filter(|name| name.starts_with("letter.")).collect()
     };
-    // Nobody who has it gets it again by itself: what became of it is not known.
-    assert!(
-        said(&service.command(&["audit", "query", "--event", "deliver.unknown", "--json"])).contains("b@example.org")
-    );
+    // The program may have taken it: it is tried again behind its wait, as its credential says, and not at once.
+    await_that("its outcome is written down", || {
+        let trail = service.command(&["audit", "query", "--event", "deliver.unknown", "--json"]);
+        said(&trail).contains("deliver.unknown")
+    });
     fs::write(place.out("go"), "").unwrap();
     await_that("the program is done", || letters().len() == 1);
     assert!(place.read(&letters()[0]).ends_with(&format!("\n\n{}", body.replace("\r\n", "\n"))));
@@ -280,9 +289,7 @@ fn a_reload_changes_what_a_program_is_told_and_the_first_program_needs_a_restart
         .unwrap();
     service.signal(Signal::SIGHUP);
     match is_root() {
-        true => {
-            service.await_log(from, "the user of an upstream of kind \"sendmail\" was changed to what needs a restart")
-        }
+        true => service.await_log(from, "was changed to what needs a restart"),
         false => service.await_log(from, "reload done"),
     };
     service.stop();
@@ -292,7 +299,7 @@ fn a_reload_changes_what_a_program_is_told_and_the_first_program_needs_a_restart
         format!("[[upstream]]\nname = \"late\"\nkind = \"sendmail\"\ncommand = \"{}\"\n", place.program().display());
     fs::write(service.config(), config + &more).unwrap();
     service.signal(Signal::SIGHUP);
-    service.await_log(0, "the first upstream of kind \"sendmail\" was changed to what needs a restart");
+    service.await_log(0, "was changed to what needs a restart");
     service.stop();
 }
 
@@ -324,7 +331,7 @@ fn postfix_takes_what_its_sendmail_is_handed_and_passes_it_on() {
     // What the program itself says no to is known at once.
     assert!(postfix.command("postconf", &["-e", "authorized_submit_users=root"]).status.success());
     submit(&service, &secret, "a@example.net", &["b@example.org"], "x");
-    service.await_log(0, "exit 77 (permission)");
+    service.await_log(0, "is not allowed to submit mail");
     service.stop();
     assert!(Path::new("/etc/postfix").exists());
 }

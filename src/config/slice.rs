@@ -189,6 +189,8 @@ pub struct VaultSlice {
     pub listeners: Vec<Counter>,
     pub credentials: Vec<Declared>,
     pub upstreams: Vec<String>,
+    /// Those of them that are programs, whose processes no filter holds.
+    pub programs: Vec<String>,
     /// Zones whose HTTP edges answer those who watch the service.
     pub ops_zones: Vec<String>,
     /// Those of them that have one.

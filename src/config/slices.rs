@@ -110,6 +110,12 @@ impl Plan {
             listeners: self.listeners.iter().map(counter).collect(),
             credentials: self.credentials.clone(),
             upstreams: self.upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
+            programs: self
+                .upstreams
+                .iter()
+                .filter(|upstream| upstream.program.is_some())
+                .map(|upstream| upstream.name.clone())
+                .collect(),
             ops_zones: self.ops_zones(),
             paces: self
                 .upstreams

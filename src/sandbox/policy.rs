@@ -230,9 +230,8 @@ pub const PARENT_PROMISES: &str = "stdio rpath inet sendfd proc exec";
 pub const LAUNCHER_PROMISES: &str = "stdio recvfd rpath proc exec";
 
 /// What an operator is told of a process that `Files::Run` is for.
-pub const WEAKEST: &str = "a mailer has its own user, no capabilities, limits and an empty environment, but neither rules for files and \
-                           ports nor a filter of system calls, because the program that it runs would inherit them: it is the weakest \
-                           process here. An upstream of kind \"smtp\" at 127.0.0.1:25 needs none";
+pub const WEAKEST: &str = "a mailer runs a program without landlock and without a filter of system calls, which the program would \
+                           inherit: it is the weakest process here; an upstream of kind smtp at 127.0.0.1:25 has none";
 
 /// The row of a role; none for the parent.
 pub fn of(role: Role) -> Option<&'static Row> {
