@@ -93,7 +93,7 @@ fn said(output: &Output) -> String {
 #[test]
 fn a_program_is_handed_the_message_and_its_envelope_and_no_option_of_a_senders() {
     let place = Place::with(
-        "printf '%s\\n' \"$@\" >OUT/words.part\ncat >OUT/letter\nid -u >OUT/user\nmv OUT/words.part OUT/words",
+        "printf '%s\\n' \"$@\" >OUT/words.part\ncat >OUT/letter\nid -u >OUT/user\nls /proc/self/fd | tr '\\n' ' ' >OUT/descriptors\nmv OUT/words.part OUT/words",
     );
     let service = place.serve("arguments = [\"-G\"]");
     let secret = service.add_credential();
@@ -112,6 +112,8 @@ fn a_program_is_handed_the_message_and_its_envelope_and_no_option_of_a_senders()
     assert!(states(&service).is_empty() || !states(&service).contains("ready"), "{}", states(&service));
     let trail = service.command(&["audit", "query", "--event", "deliver.success", "--json"]);
     assert_eq!(said(&trail).lines().count(), 2, "{trail:?}");
+    // Its input and its output, and the folder that is listed.
+    assert_eq!(place.read("descriptors"), "0 1 2 3 ");
     let status = service.command(&["status"]);
     assert!(said(&status).contains("weakest    upstream=sink runs a program"), "{}", said(&status));
     // Its user, and what it may: nothing of the parent's, but to become what the program's file says.

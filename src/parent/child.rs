@@ -1,6 +1,6 @@
 //! One child process as the parent sees it: started, spoken with, reaped.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -58,8 +58,8 @@ pub struct Child {
     pub syslog: Option<Rc<RefCell<Syslog>>>,
     log: Tap,
     process: Process,
-    /// It closed its control channel.
-    pub hung_up: bool,
+    /// It closed its control channel, or is to be taken for one that did.
+    pub hung_up: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -117,7 +117,7 @@ impl Child {
             syslog: None,
             log,
             process,
-            hung_up: false,
+            hung_up: Cell::new(false),
         })
     }
 
@@ -159,7 +159,9 @@ impl Child {
                     let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
                 }
             }
-            // It is no child of ours, and landlock keeps our signals among those.
+            // It is no child of ours, and landlock keeps our signals among those. Without a launcher nobody ends it, but it ends when
+            // we let go of its channel.
+            Process::Launched { launcher, .. } if launcher.is_gone() => self.hung_up.set(true),
             Process::Launched { launcher, .. } => launcher.kill(self.instance),
         }
     }
@@ -171,7 +173,7 @@ impl Child {
             Process::Launched { launcher, .. } => launcher
                 .end_of(self.instance)
                 // Without a launcher nobody learns how it ended.
-                .or_else(|| (launcher.is_gone() && self.hung_up).then(ExitStatus::default)),
+                .or_else(|| (launcher.is_gone() && self.hung_up.get()).then(ExitStatus::default)),
         }
     }
 

@@ -138,7 +138,7 @@ mod tests {
         let roles = TABLE.iter().map(|row| row.role).filter(|role| may_be_let_go(*role));
         let mut names: Vec<&str> = roles.map(Role::name).collect();
         names.sort_unstable();
-        assert_eq!(names, ["courier", "edge-http", "edge-smtp"]);
+        assert_eq!(names, ["courier", "edge-http", "edge-smtp", "mailer"]);
     }
 
     #[test]

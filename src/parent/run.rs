@@ -153,7 +153,7 @@ fn hear(parent: &mut Parent, instance: Instance) -> Result<(), String> {
         }
         // It closes its end by dying, and SIGCHLD tells how. One that closes it and lives on is ended.
         Ok(Arrival::Closed) | Err(_) => {
-            child.hung_up = true;
+            child.hung_up.set(true);
             child.kill();
             return reap(parent);
         }
@@ -262,6 +262,10 @@ fn time(parent: &mut Parent) -> Result<(), String> {
             Standing::Draining { until } if until <= now => child.kill(),
             _ => {}
         }
+    }
+    if parent.household.launcher.as_ref().is_some_and(|launcher| launcher.is_gone()) {
+        // Nobody tells how its mailers end.
+        reap(parent)?;
     }
     parent.fill_vacancies(now);
     parent.tell_of_syslog();
