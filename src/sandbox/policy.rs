@@ -205,9 +205,9 @@ pub const TABLE: [Row; 9] = [
     },
     Row {
         role: Role::Mailer,
-        // proc, exec: the program, in a group that can be ended; rpath: which may look for it by a link; wpath, cpath: the message in a
-        // file of its own that has no name; recvfd as above
-        promises: "stdio rpath wpath cpath proc exec recvfd",
+        // proc, exec: the program, in a group that can be ended; rpath: which may look for it by a link; wpath, cpath, fattr: the message
+        // in a file of its own that has no name and no mode; recvfd as above
+        promises: "stdio rpath wpath cpath fattr proc exec recvfd",
         files: Files::Run,
         // the program may; this process has no rule that could say so
         network: Network::None,
