@@ -248,8 +248,8 @@ fn a_mailer_that_is_killed_is_replaced_and_its_program_has_the_whole_message_or_
     place.await_file("begun");
     let (launcher, first) = mailer(&service);
     processes::signal(first, Signal::SIGKILL);
-    let from = service.await_log(0, "a process fell");
-    service.await_log(from, "a fallen process is replaced");
+    service.await_log(0, "a process fell");
+    let from = service.await_log(0, "a fallen process is replaced");
     let letters = || -> Vec<String> {
         let names = fs::read_dir(place.out("")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.filter(|name| name.starts_with("letter.")).collect()
