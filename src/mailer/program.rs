@@ -92,7 +92,7 @@ impl Program {
         let run = Run { command: command.clone(), words, letter: content.to_owned(), limit: *limit };
         let place = Arc::clone(place);
         let running = tokio::spawn(async move {
-            let ended = run.to_its_end().await;
+            let ended = run.finish().await;
             drop(place);
             ended
         });

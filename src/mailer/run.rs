@@ -68,7 +68,7 @@ pub fn may_be_run(command: &Path) -> Result<(), String> {
 
 impl Run {
     /// Whatever becomes of who waits for it, it has to be waited for here to its end.
-    pub async fn to_its_end(self) -> Ended {
+    pub async fn finish(self) -> Ended {
         let failed = |error: io::Error| Ended { how: How::NotStarted, read: 0, output: error.to_string() };
         let started = letter::sealed(&self.letter).and_then(|letter| Ok((self.start(&letter)?, letter)));
         let ((mut child, output), mut letter) = match started {

@@ -19,7 +19,7 @@ fn run(script: &str) -> Ended {
 
 fn ended(run: Run) -> Ended {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(run.to_its_end())
+    runtime.block_on(run.finish())
 }
 
 #[test]
