@@ -15,7 +15,10 @@ pub mod keyholder;
 pub mod vault;
 pub mod sealer;
 pub mod courier;
+pub mod mailer;
 pub mod dialer;
+
+pub mod jobs;
 
 pub mod ipc;
 pub mod mail;

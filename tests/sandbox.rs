@@ -79,8 +79,43 @@ fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
+/// Those that a filter holds. A mailer runs programs, and is looked at by itself.
 fn children() -> impl Iterator<Item = Role> {
-    role::TABLE.iter().map(|row| row.role).filter(|role| *role != Role::Parent)
+    role::TABLE.iter().map(|row| row.role).filter(|role| !matches!(role, Role::Parent | Role::Mailer))
+}
+
+#[test]
+fn a_mailer_can_become_nobody_else_and_leaves_others_alone_though_no_filter_holds_it() {
+    let mut targets = Targets::new(Role::Mailer);
+    // What its user may: it runs programs, and these may do this.
+    for action in ["fork", "execute-shell"] {
+        let (status, said) = targets.run(Role::Mailer, action);
+        assert_eq!(status.code(), Some(probe::SUCCEEDED.into()), "{action}: {status}: {said}");
+        assert!(said.contains("missing: a mailer runs a program without landlock"), "{said}");
+    }
+    for action in ["create-in-root", "become-root", "change-root", "read-parent-memory", "trace-parent", "mount"] {
+        let (status, said) = targets.run(Role::Mailer, action);
+        assert!(held_back(status) || !is_root(), "{action}: {status}: {said}");
+    }
+    assert_eq!(targets.noticed(), Vec::<&str>::new());
+    let mut command = Command::new(program());
+    command.args(["probe", Role::Mailer.name(), "inventory"]).env_clear().env("TMPDIR", targets.work());
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(said.next().unwrap().unwrap(), "descriptors [0, 1, 2]");
+    assert_eq!(said.nth(1).unwrap().unwrap(), "directory \"/\"");
+    let held = Inventory::of(child.id());
+    let [inheritable, permitted, effective, bounding, ambient] = held.capabilities;
+    assert_eq!([inheritable, permitted, effective, ambient], [0; 4]);
+    assert!(!held.no_new_privs, "the program could not become its file's group");
+    assert_eq!(held.core_limit, ("0".into(), "0".into()));
+    if is_root() {
+        assert_eq!(bounding, 0);
+        assert_eq!(held.users, [fallback_identity(Role::Mailer).user; 4]);
+        assert_eq!(held.groups, [0; 0]);
+    }
+    drop(child.stdin.take());
+    assert!(child.wait_with_output().unwrap().status.success());
 }
 
 fn is_allowed(role: Role, action: &str) -> bool {

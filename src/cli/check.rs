@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::cli::out::say;
 use crate::config::Config;
-use crate::config::plan::{Certificate, Plan};
+use crate::config::plan::{Certificate, Plan, Program};
 use crate::config::slice::Api;
 use crate::config::source::Source;
 use crate::courier;
@@ -80,6 +80,9 @@ fn contents(path: &Path, plan: &Plan, brief: bool) -> (Vec<String>, Vec<String>)
             (Some(secret), Some(provider)) => files.secret(secret, &provider.api),
             (Some(password), None) => files.password(password),
             (None, _) => {}
+        }
+        if let Some(program) = &upstream.program {
+            files.program(program);
         }
         if let Some(oauth2) = &upstream.oauth2 {
             oauth2.secrets().for_each(|secret| files.password(secret));
@@ -181,6 +184,14 @@ impl Files<'_> {
             Ok([line]) if !line.is_empty() => {}
             Ok(_) => self.refuse(&format!("{source}: must hold one line, the secret")),
             Err(_) => self.refuse(&format!("{source}: is not UTF-8 text")),
+        }
+    }
+
+    /// What is run for each message, as the parent looks at it before it starts a mailer.
+    fn program(&mut self, program: &Program) {
+        match program.look() {
+            Ok(odd) => odd.iter().for_each(|text| self.warn(text)),
+            Err(why) => self.refuse(&why),
         }
     }
 

@@ -59,7 +59,7 @@ impl Restore {
         control::demand_unheld(&plan)?;
         let manifest = Manifest::read(&self.backup)?;
         self.check(&manifest)?;
-        let owners = parent::owners(self.fallback_ids)?;
+        let owners = parent::owners(&plan, self.fallback_ids)?;
         let state = &plan.state_directory;
         make(state, 0o755).map_err(|error| format!("{}: {error}", state.display()))?;
         let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();

@@ -5,9 +5,12 @@ use std::process::ExitCode;
 use super::fail;
 use crate::role::Role;
 use crate::role::start::Start;
-use crate::{courier, dialer, edge, keyholder, listener, log, sandbox, sealer, sys, vault};
+use crate::{courier, dialer, edge, keyholder, listener, log, mailer, parent, sandbox, sealer, sys, vault};
 
 pub fn run(name: &str) -> ExitCode {
+    if name == parent::launcher::LAUNCHER {
+        return parent::launcher::main().map_or_else(|reason| fail(&reason), |()| ExitCode::SUCCESS);
+    }
     let Some(role) = Role::named(name).filter(|role| *role != Role::Parent) else {
         return fail(&format!("{name:?} is not a role"));
     };
@@ -32,6 +35,7 @@ pub fn run(name: &str) -> ExitCode {
         Role::Sealer => sealer::main(&mut start),
         Role::Dialer => dialer::main(&mut start),
         Role::Courier => courier::main(&mut start),
+        Role::Mailer => mailer::main(&mut start),
         Role::Parent => Err("the parent is not a child".to_owned()),
     };
     match ended {

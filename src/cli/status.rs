@@ -54,7 +54,13 @@ fn lines(readiness: &Readiness) -> Vec<String> {
     let first = if words.is_empty() { "ready".to_owned() } else { format!("not ready: {}", words.join(", ")) };
     let free = readiness.free.map_or_else(|| "-".to_owned(), |free| free.to_string());
     let room = format!("{:<10} free={free} reserve={}", "room", readiness.reserve);
-    [vec![first, room], shedding(&readiness.load)].concat()
+    [vec![first, room], shedding(&readiness.load), weakest(readiness)].concat()
+}
+
+/// Which processes no filter holds.
+fn weakest(readiness: &Readiness) -> Vec<String> {
+    let line = |name: &String| format!("{:<10} upstream={name} runs a program, and is held by no filter", "weakest");
+    readiness.programs.iter().map(line).collect()
 }
 
 /// Whose mail is put off for the load and why, and each figure with its thresholds.
@@ -86,6 +92,7 @@ fn object(readiness: &Readiness) -> serde_json::Value {
         "obstacles": words,
         "free": readiness.free,
         "reserve": readiness.reserve,
+        "programs": readiness.programs,
         "shedding": load_object(&readiness.load),
     })
 }
@@ -138,16 +145,21 @@ mod tests {
 
     #[test]
     fn it_says_what_is_in_the_way_and_how_far_each_figure_is() {
-        let readiness = |obstacles, stage| Readiness { obstacles, load: load(stage), free: Some(9), reserve: 4 };
+        let readiness = |obstacles, stage| {
+            let programs = vec!["local".to_owned()];
+            Readiness { obstacles, load: load(stage), free: Some(9), reserve: 4, programs }
+        };
         let calm = lines(&readiness(vec![], Stage::Calm));
         assert_eq!(calm[..3], ["ready", "room       free=9 reserve=4", "shedding   none"]);
         assert_eq!(calm[4], "load       latency                  now=1ms heavy=1000ms all=5000ms");
+        assert_eq!(calm[5..], ["weakest    upstream=local runs a program, and is held by no filter"]);
         let loaded = lines(&readiness(vec![Obstacle::Room, Obstacle::Sealer], Stage::Heavy));
         assert_eq!(
             (loaded[0].as_str(), loaded[2].as_str()),
             ("not ready: room, sealer", "shedding   heavy for=messages put_off=1/3")
         );
         let object = object(&readiness(vec![Obstacle::Load], Stage::All));
+        assert_eq!(object["programs"], serde_json::json!(["local"]));
         assert_eq!((object["ready"].as_bool(), object["obstacles"][0].as_str()), (Some(false), Some("load")));
         assert_eq!(
             (object["shedding"]["for"][0].as_str(), &object["shedding"]["messages"]["now"]),

@@ -62,6 +62,13 @@ pub const PER_PREFIX: Bound<u32> = Bound { key: "per_prefix", default: 400, leas
 /// Connections a courier keeps to its upstream. Providers commonly allow ten to twenty.
 pub const CONNECTIONS: Bound<u16> = Bound { key: "connections", default: 4, least: 1, most: MAX_SLOTS };
 
+/// Programs that an upstream of kind sendmail runs at once. Each has a message in memory, and a queue's disk has one arm.
+pub const RUNS: Bound<u16> = Bound { key: "connections", default: 4, least: 1, most: MAX_SLOTS };
+/// How long one may take over a message: queueing takes well under a second; one that delivers itself waits for a server, which may
+/// think for minutes. What is ended with a whole message may have taken it, so that patience is cheaper than haste.
+pub const TIME_LIMIT: Bound<Duration> =
+    Bound { key: "time_limit", default: minutes(5), least: seconds(1), most: minutes(60) };
+
 /// A connection's wait for its next message: less than servers wait for us (RFC 5321 has 5 minutes, busy ones have 10 seconds), long
 /// enough for the next of a batch.
 pub const KEPT_IDLE: Bound<Duration> = Bound { key: "idle", default: seconds(8), least: seconds(1), most: minutes(5) };

@@ -28,6 +28,17 @@ pub fn is_host(text: &str) -> bool {
     text.len() <= MAX_HOST && text.split('.').all(label)
 }
 
+/// The longest that Linux and OpenBSD take.
+const MAX_USER: usize = 31;
+
+/// A system user, as systemd takes it (its "User/Group Name Syntax").
+pub fn is_user(text: &str) -> bool {
+    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    (1..=MAX_USER).contains(&text.len())
+        && text.chars().all(inner)
+        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,6 +49,7 @@ mod tests {
             assert!(!is_label(text) && !is_host(text), "{text:?}");
         }
         assert!(is_label("smart-host_2") && !is_label("Smarthost") && !is_label(&"x".repeat(33)));
+        assert!(is_user("_gatepost-mail") && !is_user("-x") && !is_user("0") && !is_user("a b"));
         assert!(is_host("gate.example.net") && !is_host("gate.example.net.") && !is_host("a..b"));
     }
 }

@@ -14,6 +14,7 @@ use super::file::{At, Config};
 use super::findings::Findings;
 pub use super::limits::{Limits, Spool};
 pub use super::oauth2::Oauth2;
+pub use super::programs::Program;
 pub use super::protection::Protection;
 pub use super::providers::Provider;
 use super::slice::{
@@ -131,6 +132,8 @@ pub struct Upstream {
     pub name: String,
     /// Spoken to by HTTP; none: by SMTP.
     pub provider: Option<Provider>,
+    /// Run for each message; there are no hosts then.
+    pub program: Option<Program>,
     pub hosts: Vec<(String, u16)>,
     pub tls: TlsMode,
     pub username: Option<String>,

@@ -15,9 +15,10 @@ pub const SMTP: &str = "smtp";
 const WEBHOOK: &str = "webhook";
 const CLOUDFLARE: &str = "cloudflare";
 const BYTESEND: &str = "bytesend";
-/// The kinds there are, and those of the design that are not in this version.
-pub const KINDS: [&str; 4] = [SMTP, WEBHOOK, CLOUDFLARE, BYTESEND];
-pub const LATER: [&str; 1] = ["sendmail"];
+/// The word for one that is a program.
+pub const SENDMAIL: &str = "sendmail";
+/// The kinds there are.
+pub const KINDS: [&str; 5] = [SMTP, WEBHOOK, CLOUDFLARE, BYTESEND, SENDMAIL];
 
 /// Where Cloudflare's API is.
 const CLOUDFLARE_URL: &str = "https://api.cloudflare.com/client/v4";
@@ -45,6 +46,8 @@ pub struct Provider {
 pub fn only(kind: &str, written: &file::Upstream, findings: &mut Findings<'_>) {
     const BY_SMTP: &[&str] = &[SMTP];
     const BY_HTTP: &[&str] = &[WEBHOOK, CLOUDFLARE, BYTESEND];
+    const CONNECTED: &[&str] = &[SMTP, WEBHOOK, CLOUDFLARE, BYTESEND];
+    const RUN: &[&str] = &[SENDMAIL];
     let span = |text: &Option<At<String>>| text.as_ref().map(At::span);
     let keys = [
         ("hosts", written.hosts.first().map(At::span), BY_SMTP),
@@ -60,6 +63,19 @@ pub fn only(kind: &str, written: &file::Upstream, findings: &mut Findings<'_>) {
         ("max_age", span(&written.max_age), BY_SMTP),
         ("messages_per_connection", written.messages_per_connection.as_ref().map(At::span), BY_SMTP),
         ("helo", span(&written.helo), BY_SMTP),
+        ("verify", span(&written.verify), CONNECTED),
+        ("pin", written.pin.as_ref().map(At::span), CONNECTED),
+        ("tls_name", span(&written.tls_name), CONNECTED),
+        ("client_certificate", span(&written.client_certificate), CONNECTED),
+        ("client_key", span(&written.client_key), CONNECTED),
+        ("authorities_file", span(&written.authorities_file), CONNECTED),
+        ("family", span(&written.family), CONNECTED),
+        ("source_address", written.source_address.as_ref().map(At::span), CONNECTED),
+        ("command", span(&written.command), RUN),
+        ("arguments", written.arguments.as_ref().and_then(|words| words.first()).map(At::span), RUN),
+        ("user", span(&written.user), RUN),
+        ("options", written.options.as_ref().and_then(|words| words.first()).map(At::span), RUN),
+        ("time_limit", span(&written.time_limit), RUN),
         ("url", span(&written.url), BY_HTTP),
         ("secret_file", span(&written.secret_file), &[WEBHOOK]),
         ("account", span(&written.account), &[CLOUDFLARE]),
@@ -129,6 +145,7 @@ pub fn plan(
         number,
         name,
         provider: Some(Provider { path, api }),
+        program: None,
         username: None,
         password,
         auth: Auth::default(),

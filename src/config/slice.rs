@@ -12,8 +12,8 @@ pub use super::audit::{Audit, Retention, WhenFull};
 pub use super::dialect::{Dialect, Optional};
 pub use super::reach::{ForwardedBy, Reach};
 pub use outgoing::{
-    Api, Auth, Bearer, Belief, CourierSlice, Destination, DialerSlice, Family, Grant, Keep, Oauth2Slice, OnUnsupported,
-    ProviderSlice, SmtpSlice, Verify, WebhookSlice, WitnessSlice,
+    Api, Auth, Bearer, Belief, CourierSlice, Destination, DialerSlice, Family, Grant, Keep, MailerSlice, Oauth2Slice,
+    OnUnsupported, ProviderSlice, SmtpSlice, Understands, Verify, WebhookSlice, WitnessSlice,
 };
 
 use crate::ipc::capsule;
@@ -189,6 +189,8 @@ pub struct VaultSlice {
     pub listeners: Vec<Counter>,
     pub credentials: Vec<Declared>,
     pub upstreams: Vec<String>,
+    /// Those of them that are programs, whose processes no filter holds.
+    pub programs: Vec<String>,
     /// Zones whose HTTP edges answer those who watch the service.
     pub ops_zones: Vec<String>,
     /// Those of them that have one.

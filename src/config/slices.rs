@@ -110,6 +110,12 @@ impl Plan {
             listeners: self.listeners.iter().map(counter).collect(),
             credentials: self.credentials.clone(),
             upstreams: self.upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
+            programs: self
+                .upstreams
+                .iter()
+                .filter(|upstream| upstream.program.is_some())
+                .map(|upstream| upstream.name.clone())
+                .collect(),
             ops_zones: self.ops_zones(),
             paces: self
                 .upstreams
@@ -178,7 +184,8 @@ impl Plan {
             let hosts = vec![(host.clone(), *port)];
             Some(Destination { name: upstream.name.clone(), hosts, family: Family::Any, sources: Vec::new() })
         };
-        let upstreams = self.upstreams.iter().map(destination).chain(self.witnesses().map(witness));
+        let connected = self.upstreams.iter().filter(|upstream| upstream.program.is_none());
+        let upstreams = connected.map(destination).chain(self.witnesses().map(witness));
         let upstreams = upstreams.chain(self.webhooks.iter().map(webhook)).collect();
         let token_endpoints = self.upstreams.iter().filter_map(endpoint).collect();
         DialerSlice { upstreams, token_endpoints, connect: self.limits.connect }

@@ -16,6 +16,7 @@ mod credentials;
 mod listeners;
 mod oauth2;
 mod pass_through;
+mod programs;
 mod slices;
 mod suppression;
 mod upstreams;
@@ -233,8 +234,7 @@ fn wrong_types_are_said_in_the_operators_words_and_secrets_are_not_repeated() {
 }
 
 #[test]
-fn what_is_not_built_yet_is_refused_by_name() {
-    assert!(complaint("kind = \"smtp\"", "kind = \"sendmail\"").contains("is not in this version"));
+fn a_kind_that_there_is_not_is_refused_by_name() {
     assert!(complaint("kind = \"smtp\"", "kind = \"smtpp\"").contains("did you mean \"smtp\"?"));
 }
 

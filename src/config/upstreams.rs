@@ -8,10 +8,10 @@ use super::findings::Findings;
 use super::limits::{CONNECTIONS, KEPT_AGE, KEPT_IDLE, KEPT_MESSAGES, time, whole};
 use super::listeners::TLS;
 use super::plan::{Upstream, label, number, word};
-use super::providers::{KINDS, LATER, SMTP};
+use super::providers::{KINDS, SENDMAIL, SMTP};
 use super::slice::{Auth, Bearer, Family, Keep, TlsMode};
 use super::source::Source;
-use super::{Mode, name, oauth2, pace, protection, providers};
+use super::{Mode, name, oauth2, pace, programs, protection, providers};
 use crate::secret::Secret;
 
 /// The words for which addresses are connected to.
@@ -45,6 +45,10 @@ pub fn plan(tables: &[At<file::Upstream>], mode: Mode, findings: &mut Findings<'
         providers::only(kind, written, findings);
         let number = number(index, "upstreams", findings);
         let name = label(written.name.as_ref(), table, "name", &mut names, findings);
+        if kind == SENDMAIL {
+            upstreams.extend(programs::plan((number, name), table, findings));
+            continue;
+        }
         if kind != SMTP {
             upstreams.extend(providers::plan(kind, (number, name), table, findings));
             continue;
@@ -62,6 +66,7 @@ pub fn plan(tables: &[At<file::Upstream>], mode: Mode, findings: &mut Findings<'
             number,
             name,
             provider: None,
+            program: None,
             protection: protection::plan(written, tls, &hosts, findings),
             username: username(&written.username, findings),
             password: password(written, mode, findings),
@@ -132,7 +137,7 @@ fn kind(written: &file::Upstream, table: &At<file::Upstream>, findings: &mut Fin
         findings.refuse(table.span(), "kind is missing: write kind = \"smtp\"");
         return SMTP;
     };
-    word(kind, "kind", &KINDS.map(|kind| (kind, kind)), &LATER, findings).unwrap_or(SMTP)
+    word(kind, "kind", &KINDS.map(|kind| (kind, kind)), &[], findings).unwrap_or(SMTP)
 }
 
 fn hosts(written: &file::Upstream, table: &At<file::Upstream>, findings: &mut Findings<'_>) -> Vec<(String, u16)> {

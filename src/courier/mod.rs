@@ -6,14 +6,12 @@
 //! the messages it is delivering.
 //! **If it falls.** An intruder (a hostile upstream, most likely) has these and the mail in flight, and no way to connect anywhere but through the dialer, to that upstream and its token endpoint.
 //!
-//! A kind of upstream is a module with something in `Upstream` that turns a `Parcel` into a `Verdict`; `jobs` and `dial` know no
+//! A kind of upstream is a module with something in `Upstream` that turns a `Parcel` into a `Verdict`; `crate::jobs` and `dial` know no
 //! protocol.
 
 mod admission;
 mod dial;
 mod http;
-mod jobs;
-pub(crate) mod parcel;
 mod provider;
 mod secrets;
 mod signature;
@@ -45,13 +43,14 @@ use crate::config::slice::{
 use crate::ipc::channel;
 use crate::ipc::control::{ChildPackets, File, Order, Peer};
 use crate::ipc::packet::{Arrival, Packet};
+use crate::jobs::Jobs;
+pub(crate) use crate::jobs::parcel;
 use crate::role::link::Talk;
 use crate::role::start::Start;
 use crate::sandbox::{self, Sealed};
 use crate::secret::Secret;
 
 use dial::Dialer;
-use jobs::Jobs;
 use provider::Provider;
 use smtp::{Bearer, Credential, Hosts, Login, Patience, Settings};
 use tokens::Tokens;

@@ -23,6 +23,7 @@ pub mod delivery;
 pub mod dialing;
 pub mod handover;
 pub mod inquiry;
+pub mod launching;
 pub mod sealing;
 pub mod session;
 pub mod signing;

@@ -1,7 +1,7 @@
 //! A reload: a new generation beside the old one, and one switch when everybody is ready. All or nothing.
 //!
 //! 1. The new configuration is read and checked, new addresses are bound.
-//! 2. A new generation of edges, keyholder, dialer and couriers starts and enters its sandbox.
+//! 2. A new generation of edges, keyholder, dialer, couriers and mailers starts and enters its sandbox.
 //! 3. The vault takes its new slice, then the listener hands new connections to the new edges.
 //! 4. The old generation serves its sessions to their end.
 //!
@@ -56,6 +56,7 @@ pub fn begin(parent: &mut Parent) {
     tracing::info!(generation = generation.0, config = %parent.config.display(), "reload begins");
     let prepared = parent.load().and_then(|mut plan| {
         keep_numbers(parent.plan(), (&parent.ports, parent.sources), &mut plan)?;
+        keep_mailers(parent, &plan)?;
         prepare(parent, generation, Rc::new(plan), Occasion::Asked)
     });
     if let Err(reason) = prepared {
@@ -120,6 +121,19 @@ fn keep_numbers(before: &Plan, (ports, sources): (&BTreeSet<u16>, bool), after: 
         });
     }
     Ok(())
+}
+
+/// Refuses mailers that only a restart can give: what starts them is made, and their users are looked up, before the parent is confined.
+fn keep_mailers(parent: &Parent, after: &Plan) -> Result<(), String> {
+    let launcher = parent.household.launcher.as_ref();
+    let fixed = [
+        ("the first upstream of kind \"sendmail\"", launcher.is_some() || after.programs().next().is_none()),
+        ("the user of an upstream of kind \"sendmail\"", parent.people.suffice(after)),
+    ];
+    fixed
+        .iter()
+        .find(|(_, same)| !same)
+        .map_or(Ok(()), |(key, _)| Err(format!("{key} was changed to what needs a restart")))
 }
 
 /// Goes on when everyone who is needed for the next step is ready.

@@ -1,6 +1,6 @@
 //! One child process as the parent sees it: started, spoken with, reaped.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -15,12 +15,13 @@ use nix::sys::time::TimeVal;
 use nix::unistd::Pid;
 
 use super::hearing::Talk;
+use super::launched::Launcher;
 use super::post::Post;
 use super::syslog::Syslog;
 use super::tap::Tap;
 use crate::ipc::bytes::Octets;
 use crate::ipc::control::{Order, PART, ParentEnd};
-use crate::role::{Generation, Instance};
+use crate::role::{Generation, Instance, Role};
 use crate::sys::program;
 
 /// How long the parent waits for a child that doesn't take its orders. A healthy one takes them in microseconds.
@@ -56,24 +57,55 @@ pub struct Child {
     /// Where its lines go as well.
     pub syslog: Option<Rc<RefCell<Syslog>>>,
     log: Tap,
-    process: std::process::Child,
+    process: Process,
+    /// It closed its control channel, or is to be taken for one that did.
+    pub hung_up: Cell<bool>,
+}
+
+#[derive(Debug)]
+enum Process {
+    Own(std::process::Child),
+    /// Its parent is the launcher.
+    Launched {
+        launcher: Rc<Launcher>,
+        pid: u32,
+    },
 }
 
 impl Child {
     /// Executes our own program again in that role. The child has nothing but its control channel as standard input,
     /// /dev/null, and a pipe for its log; its environment is empty.
-    pub fn spawn(post: Post, instance: Instance, generation: Generation, ready_within: Duration) -> io::Result<Self> {
+    ///
+    /// A mailer is started by the launcher, without which there is none.
+    pub fn spawn(
+        post: Post,
+        instance: Instance,
+        generation: Generation,
+        ready_within: Duration,
+        launcher: Option<&Rc<Launcher>>,
+    ) -> io::Result<Self> {
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
         setsockopt(&ours, sockopt::SendTimeout, &TimeVal::new(PATIENCE, 0))?;
         let (log, write) = Tap::new()?;
-        let process = Command::new(program::itself()?)
-            .arg0(format!("gatepost: {post}"))
-            .args(["role", post.role.name()])
-            .env_clear()
-            .stdin(Stdio::from(theirs))
-            .stdout(Stdio::null())
-            .stderr(Stdio::from(write))
-            .spawn()?;
+        let process = match (post.role, launcher) {
+            (Role::Mailer, Some(launcher)) => {
+                let pid = launcher.launch(instance, &post.label, theirs, write)?;
+                Process::Launched { launcher: Rc::clone(launcher), pid }
+            }
+            (Role::Mailer, None) => {
+                return Err(io::Error::other("nothing here can start a mailer: restart the service"));
+            }
+            _ => Process::Own(
+                Command::new(program::itself()?)
+                    .arg0(format!("gatepost: {post}"))
+                    .args(["role", post.role.name()])
+                    .env_clear()
+                    .stdin(Stdio::from(theirs))
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::from(write))
+                    .spawn()?,
+            ),
+        };
         Ok(Self {
             instance,
             generation,
@@ -85,11 +117,15 @@ impl Child {
             syslog: None,
             log,
             process,
+            hung_up: Cell::new(false),
         })
     }
 
     pub fn pid(&self) -> u32 {
-        self.process.id()
+        match &self.process {
+            Process::Own(process) => process.id(),
+            Process::Launched { pid, .. } => *pid,
+        }
     }
 
     pub fn is_ready(&self) -> bool {
@@ -117,14 +153,28 @@ impl Child {
 
     /// Ends it. It may be gone already, which is what is wanted.
     pub fn kill(&self) {
-        if let Ok(pid) = i32::try_from(self.pid()) {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        match &self.process {
+            Process::Own(process) => {
+                if let Ok(pid) = i32::try_from(process.id()) {
+                    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+                }
+            }
+            // It is no child of ours, and landlock keeps our signals among those. Without a launcher nobody ends it, but it ends when
+            // we let go of its channel.
+            Process::Launched { launcher, .. } if launcher.is_gone() => self.hung_up.set(true),
+            Process::Launched { launcher, .. } => launcher.kill(self.instance),
         }
     }
 
     /// How it ended, if it has.
     pub fn reap(&mut self) -> Option<ExitStatus> {
-        self.process.try_wait().ok().flatten()
+        match &mut self.process {
+            Process::Own(process) => process.try_wait().ok().flatten(),
+            Process::Launched { launcher, .. } => launcher
+                .end_of(self.instance)
+                // Without a launcher nobody learns how it ended.
+                .or_else(|| (launcher.is_gone() && self.hung_up.get()).then(ExitStatus::default)),
+        }
     }
 
     /// Copies what it logged, up to a turn's worth; whether there was anything.
@@ -142,7 +192,9 @@ impl Child {
     /// Ends and buries one that never came into the household.
     pub fn end(&mut self) {
         self.kill();
-        let _ = self.process.wait();
+        if let Process::Own(process) = &mut self.process {
+            let _ = process.wait();
+        }
     }
 }
 

@@ -43,7 +43,7 @@ pub fn last_words(role: Role, standing: Standing, report: Report) -> Option<Stri
 
 /// Whose end the vault may ask for: those that it serves.
 pub fn may_be_let_go(role: Role) -> bool {
-    matches!(role, Role::EdgeSmtp | Role::EdgeHttp | Role::Courier)
+    matches!(role, Role::EdgeSmtp | Role::EdgeHttp | Role::Courier | Role::Mailer)
 }
 
 /// What a child says within a time. One that was taken over could fill our log, and hold us up, by talking.
@@ -138,7 +138,7 @@ mod tests {
         let roles = TABLE.iter().map(|row| row.role).filter(|role| may_be_let_go(*role));
         let mut names: Vec<&str> = roles.map(Role::name).collect();
         names.sort_unstable();
-        assert_eq!(names, ["courier", "edge-http", "edge-smtp"]);
+        assert_eq!(names, ["courier", "edge-http", "edge-smtp", "mailer"]);
     }
 
     #[test]

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::child::{Child, Standing, packet_pair, stream_pair};
+use super::launched::Launcher;
 use super::outfit::Outfit;
 use super::post::Post;
 use crate::ipc::control::{Order, Peer};
@@ -19,14 +21,20 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 pub struct Household {
     children: BTreeMap<Instance, Child>,
     hired: u32,
+    /// What starts mailers, where there was one to be started from the beginning.
+    pub launcher: Option<Rc<Launcher>>,
 }
 
 impl Household {
+    pub fn with(launcher: Option<Rc<Launcher>>) -> Self {
+        Self { launcher, ..Self::default() }
+    }
+
     /// Starts a process for a post, hands it all it is to hold, and introduces it to those it talks to.
     pub fn hire(&mut self, post: Post, generation: Generation, outfit: &Outfit) -> io::Result<Instance> {
         self.hired += 1;
         let instance = Instance(self.hired);
-        let mut child = Child::spawn(post, instance, generation, READY_WITHIN)?;
+        let mut child = Child::spawn(post, instance, generation, READY_WITHIN, self.launcher.as_ref())?;
         if let Err(error) = self.equip(&child, outfit) {
             child.end();
             return Err(error);

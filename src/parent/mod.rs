@@ -12,6 +12,8 @@ mod change;
 mod child;
 mod hearing;
 mod household;
+mod launched;
+pub mod launcher;
 mod offline;
 mod opened;
 mod outfit;
@@ -136,7 +138,7 @@ impl Parent {
         let notifier =
             Notifier::from_environment().map_err(|error| format!("connecting to $NOTIFY_SOCKET: {error}"))?;
         let plan = Rc::new(load(config, rehearsal.as_deref())?);
-        let people = People::find(fallback)?;
+        let people = People::find(&plan, fallback)?;
         raise_descriptor_limit(outfit::descriptors(&plan))?;
         state::prepare(&plan, &people)?;
         let sockets = Sockets::bind(&plan, inherited)?;
@@ -144,6 +146,7 @@ impl Parent {
         let kept = Kept::new(&plan, people.auditors)?;
         let signals = signal::catch(&[Signal::SIGCHLD, Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT])
             .map_err(|error| format!("catching signals: {error}"))?;
+        let launcher = outfit::launcher(&plan)?;
         sandbox::abort_on_panic();
         let missing = sandbox::confine_parent(&outfit::parent_grounds(&plan, config)?)?;
         // With the rights that the parent has from here on: what opens now opens for every successor, too.
@@ -161,7 +164,7 @@ impl Parent {
             signals,
             control: Some(control),
             phase: Phase::Opening,
-            household: Household::default(),
+            household: Household::with(launcher),
             sockets,
             plans: BTreeMap::from([(generation, plan)]),
             generation,

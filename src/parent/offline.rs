@@ -13,8 +13,8 @@ use crate::sandbox::{self, Sealed};
 ///
 /// Errors: the users are missing, or the directories aren't ours; with what to do about it.
 pub fn become_vault(plan: &Plan, fallback: bool) -> Result<Sealed, String> {
-    let people = People::find(fallback)?;
+    let people = People::find(plan, fallback)?;
     state::prepare(plan, &people)?;
-    let grounds = grounds(plan, &Post::new(Role::Vault, ""), &people);
+    let grounds = grounds(plan, &Post::new(Role::Vault, ""), &people)?;
     sandbox::confine(Role::Vault, &grounds)?.seal()
 }

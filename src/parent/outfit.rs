@@ -10,18 +10,19 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
+use super::launched::Launcher;
 use super::opened::Opened;
 use super::people::People;
 use super::post::Post;
 use super::state;
 use super::syslog::Syslog;
-use crate::config::plan::{Bind, Oauth2, Place, Plan, Protection, Upstream, Webhook};
+use crate::config::plan::{Bind, Oauth2, Place, Plan, Program, Protection, Upstream, Webhook};
 use crate::config::slice::{CourierSlice, Protocol, TlsMode};
 use crate::config::source::Source;
 use crate::ipc::capsule;
 use crate::ipc::control::File;
 use crate::role::{Generation, Life, Role, TABLE};
-use crate::sandbox::{Grounds, ParentGrounds};
+use crate::sandbox::{self, Grounds, ParentGrounds};
 use crate::secret::Secret;
 use crate::vault;
 
@@ -81,7 +82,7 @@ impl Outfit {
     ) -> Result<Self, String> {
         let said = |reason: String| format!("{post}: {reason}");
         Ok(Self {
-            grounds: grounds(plan, post, people),
+            grounds: grounds(plan, post, people).map_err(said)?,
             slice: slice(plan, post, kept).map_err(said)?,
             files: files((generation, plan), post, kept).map_err(said)?,
         })
@@ -100,10 +101,15 @@ pub fn posts(plan: &Plan) -> Vec<Post> {
             Role::Keyholder if plan.certificates.is_empty() => Vec::new(),
             Role::Dialer if plan.dialer_slice().upstreams.is_empty() => Vec::new(),
             Role::Courier => {
-                let upstreams = plan.upstreams.iter().map(|upstream| Post::new(role, &upstream.name));
+                let by_courier = plan.upstreams.iter().filter(|upstream| upstream.program.is_none());
+                let upstreams = by_courier.map(|upstream| Post::new(role, &upstream.name));
                 let witnesses = plan.witness_labels().map(|label| Post::new(role, &label));
                 let webhooks = plan.webhook_labels().map(|label| Post::new(role, &label));
                 upstreams.chain(witnesses).chain(webhooks).collect()
+            }
+            Role::Mailer => {
+                let run = plan.upstreams.iter().filter(|upstream| upstream.program.is_some());
+                run.map(|upstream| Post::new(role, &upstream.name)).collect()
             }
             Role::EdgeSmtp => edges(Protocol::Smtp),
             Role::EdgeHttp => edges(Protocol::Http),
@@ -137,6 +143,7 @@ pub fn slice(plan: &Plan, post: &Post, kept: &Kept) -> Result<Vec<u8>, String> {
             (None, Some(webhook)) => CourierSlice::Webhook(webhook.slice()),
             (None, None) => plan.courier_slice(upstream(plan, post)?),
         }),
+        Role::Mailer => encode(&plan.mailer_slice(upstream(plan, post)?, program(plan, post)?)),
     }
 }
 
@@ -211,6 +218,8 @@ fn files((generation, plan): (Generation, &Plan), post: &Post, kept: &Kept) -> R
                 files.push((File::MasterKey { next: true }, next));
             }
         }
+        // Its own start opens nothing: what is to be run must be there, and nobody else's to change.
+        Role::Mailer => drop(program(plan, post)?.look()?),
         Role::Parent | Role::Listener | Role::Dialer => {}
     }
     Ok(files)
@@ -233,6 +242,45 @@ fn upstream<'a>(plan: &'a Plan, post: &Post) -> Result<&'a Upstream, String> {
         .ok_or_else(|| "its upstream is not configured".to_owned())
 }
 
+fn program<'a>(plan: &'a Plan, post: &Post) -> Result<&'a Program, String> {
+    upstream(plan, post)?.program.as_ref().ok_or_else(|| "its upstream has no program".to_owned())
+}
+
+/// What starts mailers, if there is one to be started. To be called before the parent is confined.
+///
+/// Errors: no program can do here what its file's owner or group may, and one has to.
+pub fn launcher(plan: &Plan) -> Result<Option<Rc<Launcher>>, String> {
+    for upstream in &plan.upstreams {
+        let Some(program) = &upstream.program else { continue };
+        let odd = program.look().map_err(|reason| format!("upstream {:?}: {reason}", upstream.name))?;
+        for text in odd {
+            tracing::warn!(upstream = upstream.name, "{text}");
+        }
+        if sandbox::lets_programs_change() {
+            continue;
+        }
+        let remedy = "no_new_privs is set for this service: write NoNewPrivileges=no in its unit, and see systemd.exec(5) for what else \
+                      sets it";
+        if program.changes() {
+            let path = program.command.display();
+            return Err(format!(
+                "upstream {:?}: command: {path} is setuid or setgid, and can't be here: {remedy}",
+                upstream.name
+            ));
+        }
+        tracing::warn!(
+            upstream = upstream.name,
+            "a program that is setuid or setgid, as Postfix's postdrop is, fails here: {remedy}"
+        );
+    }
+    if plan.programs().next().is_none() {
+        return Ok(None);
+    }
+    let launcher = Launcher::start().map_err(|error| format!("starting the launcher: {error}"))?;
+    tracing::debug!(pid = launcher.pid(), "the launcher is started");
+    Ok(Some(Rc::new(launcher)))
+}
+
 /// Whom to trust: what the configuration names, else the system's bundle.
 fn authorities(source: &Option<Source>, tls: bool) -> Result<Option<OwnedFd>, String> {
     match source {
@@ -249,14 +297,24 @@ fn authorities(source: &Option<Source>, tls: bool) -> Result<Option<OwnedFd>, St
     }
 }
 
-pub fn grounds(plan: &Plan, post: &Post, people: &People) -> Grounds {
-    let identity = people.identity(post.role).cloned();
+/// Errors: a mailer's user was not looked up at the start.
+pub fn grounds(plan: &Plan, post: &Post, people: &People) -> Result<Grounds, String> {
+    let run = if post.role == Role::Mailer { Some(program(plan, post)?) } else { None };
+    let identity = match run {
+        Some(program) if people.are_separate() => {
+            let known = people.mailer(program.user.as_deref()).cloned();
+            Some(known.ok_or("its user was not looked up at the start: restart the service")?)
+        }
+        _ => people.identity(post.role).cloned(),
+    };
     let empty = || Some(state::empty_directory(&plan.runtime_directory));
     let root = match post.role {
         _ if identity.is_none() => None,
         Role::Vault => Some(plan.state_directory.clone()),
         // It reads the resolver's files: /etc/hosts, resolv.conf, NSS modules.
         Role::Dialer => None,
+        // A program needs whatever it needs.
+        Role::Mailer => None,
         _ => empty(),
     };
     let sessions = u64::from(plan.limits.sessions);
@@ -267,7 +325,8 @@ pub fn grounds(plan: &Plan, post: &Post, people: &People) -> Grounds {
     let ports = if post.role == Role::Dialer { plan.ports().into_iter().collect() } else { Vec::new() };
     let home = (post.role == Role::Vault).then(|| plan.state_directory.clone());
     let sources = post.role == Role::Dialer && plan.has_sources();
-    Grounds { identity, root, home, ports, sources, descriptors }
+    let program = run.map(|program| program.command.clone());
+    Ok(Grounds { identity, root, home, ports, sources, program, descriptors })
 }
 
 /// The most descriptors any role of this configuration may have open.

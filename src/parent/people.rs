@@ -1,11 +1,18 @@
 //! The system users the roles become.
 
+<<<<<<< HEAD
 use std::fs::File;
 use std::io;
 use std::path::Path;
 
 use nix::unistd::{Group, Uid, User, fchdir, geteuid, seteuid};
+=======
+use std::collections::BTreeSet;
 
+use nix::unistd::{Group, User, geteuid};
+>>>>>>> mailer
+
+use crate::config::Plan;
 use crate::role::{AUDIT_GROUP, Role, TABLE};
 use crate::sandbox::{FALLBACK_ID_BASE, Identity, fallback_identity};
 
@@ -13,23 +20,28 @@ use crate::sandbox::{FALLBACK_ID_BASE, Identity, fallback_identity};
 #[derive(Debug)]
 pub struct People {
     identities: Vec<(Role, Identity)>,
+    /// The users that upstreams name for their programs, by those names.
+    named: Vec<(String, Identity)>,
     /// The group that may read the auditors' files.
     pub auditors: Option<u32>,
 }
 
 impl People {
-    /// Looks the users of the process table up.
+    /// Looks the users of the process table up, and those that the plan names. A mailer's own is needed where there is one.
     ///
     /// Errors: we are root and some are missing. Running everything as root instead would be no sandbox at all.
-    pub fn find(fallback: bool) -> Result<Self, String> {
+    pub fn find(plan: &Plan, fallback: bool) -> Result<Self, String> {
         if !geteuid().is_root() {
             tracing::info!("not root: all processes stay this user, without a root directory of their own");
-            return Ok(Self { identities: Vec::new(), auditors: None });
+            return Ok(Self { identities: Vec::new(), named: Vec::new(), auditors: None });
         }
         let mut identities = Vec::new();
         let mut missing = Vec::new();
         for row in &TABLE {
             let Some(name) = row.user else { continue };
+            if row.role == Role::Mailer && !plan.programs().any(|program| program.user.is_none()) {
+                continue;
+            }
             match User::from_name(name).map_err(|error| format!("looking up the user {name}: {error}"))? {
                 Some(user) => {
                     let identity = Identity { user: user.uid.as_raw(), group: user.gid.as_raw(), groups: Vec::new() };
@@ -40,6 +52,7 @@ impl People {
             }
         }
         missing.dedup();
+        let named = named(plan)?;
         if !missing.is_empty() {
             return Err(format!(
                 "the users {} do not exist: create them with `systemd-sysusers /path/to/systemd/gatepost.sysusers` (a whole path) or \
@@ -60,7 +73,7 @@ impl People {
         if identities.iter().any(|(role, identity)| *identity == fallback_identity(*role)) {
             tracing::warn!(from = FALLBACK_ID_BASE, "system users are missing: made-up user ids stand in for them");
         }
-        Ok(Self { identities, auditors })
+        Ok(Self { identities, named, auditors })
     }
 
     /// Whether each role has a user of its own.
@@ -72,6 +85,7 @@ impl People {
         self.identities.iter().find(|(of, _)| *of == role).map(|(_, identity)| identity)
     }
 
+<<<<<<< HEAD
     /// Looks into the state directory, where the vault's part is closed to all others. A root that was started without the right
     /// to look past modes (CAP_DAC_READ_SEARCH; our unit doesn't give it) sees there what the vault's user sees.
     ///
@@ -91,4 +105,32 @@ impl People {
             (seen, _) => seen,
         }
     }
+=======
+    /// Who the mailer of an upstream is, by the user that it names, if it does.
+    pub fn mailer(&self, user: Option<&str>) -> Option<&Identity> {
+        match user {
+            None => self.identity(Role::Mailer),
+            Some(user) => self.named.iter().find(|(name, _)| name == user).map(|(_, identity)| identity),
+        }
+    }
+
+    /// Whether all whom the plan needs are known: the system isn't asked again after the start.
+    pub fn suffice(&self, plan: &Plan) -> bool {
+        !self.are_separate() || plan.programs().all(|program| self.mailer(program.user.as_deref()).is_some())
+    }
+}
+
+/// Errors: one does not exist, or is root.
+fn named(plan: &Plan) -> Result<Vec<(String, Identity)>, String> {
+    let names: BTreeSet<&str> = plan.programs().filter_map(|program| program.user.as_deref()).collect();
+    let one = |name: &str| {
+        let found = User::from_name(name).map_err(|error| format!("looking up the user {name}: {error}"))?;
+        let user = found.ok_or_else(|| format!("the user {name}, which an upstream names, does not exist"))?;
+        if user.uid.is_root() || user.gid.as_raw() == 0 {
+            return Err(format!("the user {name}, which an upstream names, is root, or of root's group: name another"));
+        }
+        Ok((name.to_owned(), Identity { user: user.uid.as_raw(), group: user.gid.as_raw(), groups: Vec::new() }))
+    };
+    names.into_iter().map(one).collect()
+>>>>>>> mailer
 }

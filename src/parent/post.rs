@@ -7,7 +7,7 @@ use crate::role::Role;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Post {
     pub role: Role,
-    /// The zone of an edge, the upstream of a courier; empty otherwise.
+    /// The zone of an edge, the upstream of a courier or mailer; empty otherwise.
     pub label: String,
 }
 

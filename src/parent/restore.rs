@@ -1,6 +1,7 @@
 //! Whose the vault's files are, for the command that puts them back while the service is stopped.
 
 use super::people::People;
+use crate::config::Plan;
 use crate::role::Role;
 
 /// User and group of the vault's files, and the group of the auditors; none where nobody changes.
@@ -13,8 +14,8 @@ pub struct Owners {
 /// Looks them up.
 ///
 /// Errors: we are root and the users are missing.
-pub fn owners(fallback: bool) -> Result<Owners, String> {
-    let people = People::find(fallback)?;
+pub fn owners(plan: &Plan, fallback: bool) -> Result<Owners, String> {
+    let people = People::find(plan, fallback)?;
     let vault = people.identity(Role::Vault);
     Ok(Owners {
         vault: (vault.map(|identity| identity.user), vault.map(|identity| identity.group)),

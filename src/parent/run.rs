@@ -27,6 +27,7 @@ enum Wake {
     Administrator,
     Control(Instance),
     Log(Instance),
+    Launcher,
     /// Whoever has upstreams tried is gone.
     Alone,
 }
@@ -39,6 +40,12 @@ pub fn run(parent: &mut Parent) -> Result<(), String> {
                 Wake::Signals => signals(parent)?,
                 Wake::Administrator => administrator(parent),
                 Wake::Alone => stop::begin(parent),
+                Wake::Launcher => {
+                    if let Some(launcher) = &parent.household.launcher {
+                        launcher.hear();
+                    }
+                    reap(parent)?;
+                }
                 Wake::Control(instance) => hear(parent, instance)?,
                 Wake::Log(instance) => {
                     if let Some(child) = parent.household.get_mut(instance) {
@@ -67,6 +74,10 @@ fn wait(parent: &Parent) -> Result<Vec<Wake>, String> {
         wakes.push(Wake::Administrator);
         sources.push(control.as_fd());
     }
+    if let Some(channel) = parent.household.launcher.as_ref().and_then(|launcher| launcher.channel()) {
+        wakes.push(Wake::Launcher);
+        sources.push(channel);
+    }
     for child in parent.household.iter() {
         wakes.push(Wake::Control(child.instance));
         sources.push(child.control.as_fd());
@@ -89,7 +100,7 @@ fn wait(parent: &Parent) -> Result<Vec<Wake>, String> {
         Wake::Log(_) => 0,
         Wake::Control(_) => 1,
         Wake::Administrator | Wake::Alone => 2,
-        Wake::Signals => 3,
+        Wake::Signals | Wake::Launcher => 3,
     });
     Ok(ready)
 }
@@ -142,6 +153,7 @@ fn hear(parent: &mut Parent, instance: Instance) -> Result<(), String> {
         }
         // It closes its end by dying, and SIGCHLD tells how. One that closes it and lives on is ended.
         Ok(Arrival::Closed) | Err(_) => {
+            child.hung_up.set(true);
             child.kill();
             return reap(parent);
         }
@@ -250,6 +262,10 @@ fn time(parent: &mut Parent) -> Result<(), String> {
             Standing::Draining { until } if until <= now => child.kill(),
             _ => {}
         }
+    }
+    if parent.household.launcher.as_ref().is_some_and(|launcher| launcher.is_gone()) {
+        // Nobody tells how its mailers end.
+        reap(parent)?;
     }
     parent.fill_vacancies(now);
     parent.tell_of_syslog();

@@ -7,11 +7,11 @@ use crate::ipc::control::Happening;
 use crate::role::Role;
 use crate::role::leaving::PATIENCE;
 
-/// Who stops together, and how long they may take. Edges finish the transaction at hand; couriers the delivery.
+/// Who stops together, and how long they may take. Edges finish the transaction at hand; couriers and mailers the delivery.
 const ORDER: [(&[Role], Duration); 6] = [
     (&[Role::Listener], Duration::from_secs(2)),
     (&[Role::EdgeSmtp, Role::EdgeHttp], PATIENCE),
-    (&[Role::Courier], Duration::from_secs(30)),
+    (&[Role::Courier, Role::Mailer], Duration::from_secs(30)),
     (&[Role::Dialer, Role::Keyholder], Duration::from_secs(2)),
     (&[Role::Vault], Duration::from_secs(15)),
     (&[Role::Sealer], Duration::from_secs(5)),

@@ -16,7 +16,7 @@ pub enum Talk {
     Signing,
     /// Vault to sealer: heads of the audit tree.
     Sealing,
-    /// Vault to courier: messages out, outcomes back.
+    /// Vault to courier or mailer: messages out, outcomes back.
     Delivery,
     /// Courier to dialer: connected sockets by upstream number.
     Dialing,
@@ -65,7 +65,7 @@ impl Link {
     }
 }
 
-pub const LINKS: [Link; 11] = [
+pub const LINKS: [Link; 12] = [
     Link { asks: Role::Listener, answers: Role::EdgeSmtp, talk: Talk::Handover, wire: Wire::Packet },
     Link { asks: Role::Listener, answers: Role::EdgeHttp, talk: Talk::Handover, wire: Wire::Packet },
     Link { asks: Role::EdgeSmtp, answers: Role::Keyholder, talk: Talk::Signing, wire: Wire::Stream },
@@ -74,6 +74,7 @@ pub const LINKS: [Link; 11] = [
     Link { asks: Role::EdgeHttp, answers: Role::Vault, talk: Talk::Session, wire: Wire::Stream },
     Link { asks: Role::Vault, answers: Role::Sealer, talk: Talk::Sealing, wire: Wire::Stream },
     Link { asks: Role::Vault, answers: Role::Courier, talk: Talk::Delivery, wire: Wire::Stream },
+    Link { asks: Role::Vault, answers: Role::Mailer, talk: Talk::Delivery, wire: Wire::Stream },
     Link { asks: Role::Vault, answers: Role::Courier, talk: Talk::Witnessing, wire: Wire::Stream },
     Link { asks: Role::Vault, answers: Role::Courier, talk: Talk::Feedback, wire: Wire::Stream },
     Link { asks: Role::Courier, answers: Role::Dialer, talk: Talk::Dialing, wire: Wire::Packet },

@@ -23,6 +23,7 @@ pub enum Role {
     Sealer,
     Dialer,
     Courier,
+    Mailer,
 }
 
 /// How long a process of a role lives.
@@ -48,7 +49,7 @@ pub struct Row {
 }
 
 /// In the order in which they start: each role's answering peers come before it.
-pub const TABLE: [Row; 9] = [
+pub const TABLE: [Row; 10] = [
     Row {
         role: Role::Parent,
         name: "parent",
@@ -112,6 +113,14 @@ pub const TABLE: [Row; 9] = [
         life: Life::Service,
         does: "accepts connections and hands them over",
     },
+    // Behind all others, whose made-up user ids go by their places here.
+    Row {
+        role: Role::Mailer,
+        name: "mailer",
+        user: Some("_gatepost-mail"),
+        life: Life::Generation,
+        does: "runs the program of one upstream",
+    },
 ];
 
 /// The group whose members may read the auditors' files.
@@ -152,7 +161,7 @@ pub struct Generation(pub u32);
 mod tests {
     use super::*;
 
-    const ALL: [Role; 9] = [
+    const ALL: [Role; 10] = [
         Role::Parent,
         Role::Listener,
         Role::EdgeSmtp,
@@ -162,6 +171,7 @@ mod tests {
         Role::Sealer,
         Role::Dialer,
         Role::Courier,
+        Role::Mailer,
     ];
 
     #[test]

@@ -23,7 +23,7 @@ pub struct Start {
     pub role: Role,
     pub instance: Instance,
     pub generation: Generation,
-    /// The zone of an edge, the upstream of a courier; empty otherwise.
+    /// The zone of an edge, the upstream of a courier or mailer; empty otherwise.
     pub label: String,
     pub grounds: Grounds,
     pub files: Vec<(File, OwnedFd)>,

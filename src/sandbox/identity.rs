@@ -4,7 +4,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid, chdir, chroot, geteuid, setgroups, setresgid, setresuid};
 
-use super::policy::{FEWEST_DESCRIPTORS, Row};
+use super::policy::{FEWEST_DESCRIPTORS, Files, Row};
 use super::{Grounds, Identity};
 
 /// What we make is for its owner and its group. Not stricter: SQLite would have to change the mode of the auditors'
@@ -28,8 +28,11 @@ pub fn check(grounds: &Grounds) -> Result<(), String> {
     }
 }
 
-pub fn set_umask() {
-    umask(UMASK);
+/// What a program makes is for its user alone, unless it says otherwise itself.
+const UMASK_OF_PROGRAMS: Mode = Mode::from_bits_truncate(0o077);
+
+pub fn set_umask(row: &Row) {
+    umask(if row.files == Files::Run { UMASK_OF_PROGRAMS } else { UMASK });
 }
 
 /// Locks the process into its root directory, or takes it to its home where it can't be locked in.
@@ -60,7 +63,7 @@ pub fn become_user(identity: &Identity) -> Result<(), String> {
 
 /// No core files, no files larger than the role's, no more descriptors than it was given.
 pub fn limit(row: &Row, grounds: &Grounds) -> Result<(), String> {
-    set(Resource::RLIMIT_CORE, 0)?;
+    no_cores()?;
     if let Some(octets) = row.largest_file {
         set(Resource::RLIMIT_FSIZE, octets)?;
     }
@@ -72,6 +75,10 @@ pub fn limit(row: &Row, grounds: &Grounds) -> Result<(), String> {
         ));
     }
     set(Resource::RLIMIT_NOFILE, grounds.descriptors)
+}
+
+pub fn no_cores() -> Result<(), String> {
+    set(Resource::RLIMIT_CORE, 0)
 }
 
 fn set(resource: Resource, most: u64) -> Result<(), String> {

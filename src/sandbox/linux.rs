@@ -11,7 +11,7 @@ use std::fs;
 
 use nix::sys::prctl;
 
-use super::policy::{Calls, Row};
+use super::policy::{self, Calls, Files, Row};
 use super::{Grounds, ParentGrounds, identity};
 use crate::sys::capability::{self, Sets};
 
@@ -22,12 +22,18 @@ const PARENT_KEEPS: u64 = 1 << capability::NET_BIND_SERVICE
     | 1 << capability::SYS_CHROOT
     | 1 << capability::KILL
     | 1 << capability::SETPCAP;
+/// What one keeps that starts mailers: making them another user's, and ending them.
+const LAUNCHER_KEEPS: u64 =
+    1 << capability::SETUID | 1 << capability::SETGID | 1 << capability::KILL | 1 << capability::SETPCAP;
 
 /// Stage one. Gives what is missing.
 pub fn confine(row: &Row, grounds: &Grounds) -> Result<Vec<String>, String> {
     seccomp::available()?;
     one_thread()?;
-    identity::set_umask();
+    identity::set_umask(row);
+    if row.files == Files::Run {
+        return confine_mailer(row, grounds);
+    }
     // Before the root directory and the user change, which take the paths and the right to look at them away.
     let rules = landlock::Rules::of(row, grounds)?;
     if grounds.identity.is_some() {
@@ -45,9 +51,41 @@ pub fn confine(row: &Row, grounds: &Grounds) -> Result<Vec<String>, String> {
     Ok(missing)
 }
 
+/// A process that runs a program. The order is that of the others, without what the program would inherit.
+fn confine_mailer(row: &Row, grounds: &Grounds) -> Result<Vec<String>, String> {
+    if grounds.identity.is_some() {
+        // The program inherits it: one that is root's by its file would be a root that may do nothing.
+        capability::bound(0).map_err(|error| format!("can't give up capabilities: {error}"))?;
+    }
+    identity::enter(grounds)?;
+    if let Some(user) = &grounds.identity {
+        identity::become_user(user)?;
+    }
+    capability::limit(0).map_err(|error| format!("can't give up capabilities: {error}"))?;
+    holds_nothing(grounds.identity.is_some())?;
+    identity::limit(row, grounds)?;
+    unreadable()?;
+    Ok(vec![policy::WEAKEST.to_owned()])
+}
+
 /// Stage two: both filters, all threads.
 pub fn seal(row: &Row, more: &[Calls]) -> Result<(), String> {
-    seccomp::close(row, more)
+    if row.files == Files::Run { Ok(()) } else { seccomp::close(row, more) }
+}
+
+pub fn confine_launcher() -> Result<(), String> {
+    one_thread()?;
+    let held = capability::read().map_err(|error| format!("can't read capabilities: {error}"))?;
+    if held.effective & 1 << capability::SETPCAP != 0 {
+        capability::bound(LAUNCHER_KEEPS).map_err(|error| format!("can't give up capabilities: {error}"))?;
+    }
+    capability::limit(LAUNCHER_KEEPS).map_err(|error| format!("can't give up capabilities: {error}"))?;
+    identity::no_cores()?;
+    unreadable()
+}
+
+pub fn lets_programs_change() -> bool {
+    !prctl::get_no_new_privs().unwrap_or(false)
 }
 
 pub fn confine_parent(grounds: &ParentGrounds) -> Result<Vec<String>, String> {
@@ -82,10 +120,18 @@ fn one_thread() -> Result<(), String> {
 fn lock() -> Result<(), String> {
     prctl::set_no_new_privs()
         .map_err(|error| format!("can't set no_new_privs: {error}; this kernel can't hold a sandbox"))?;
+    unreadable()?;
+    match prctl::get_no_new_privs() {
+        Ok(true) => Ok(()),
+        _ => Err("no_new_privs did not hold; this kernel can't hold a sandbox".into()),
+    }
+}
+
+fn unreadable() -> Result<(), String> {
     prctl::set_dumpable(false).map_err(|error| format!("can't make the process unreadable: {error}"))?;
-    match (prctl::get_no_new_privs(), prctl::get_dumpable()) {
-        (Ok(true), Ok(false)) => Ok(()),
-        _ => Err("no_new_privs or the dumpable flag did not hold; this kernel can't hold a sandbox".into()),
+    match prctl::get_dumpable() {
+        Ok(false) => Ok(()),
+        _ => Err("the dumpable flag did not hold; this kernel can't hold a sandbox".into()),
     }
 }
 

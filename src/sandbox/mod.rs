@@ -52,6 +52,8 @@ pub struct Grounds {
     pub ports: Vec<u16>,
     /// The dialer may give its end an address: some upstream has a `source_address`.
     pub sources: bool,
+    /// The program that a mailer runs.
+    pub program: Option<PathBuf>,
     /// Most descriptors open at once: what the role needs, and a reserve.
     pub descriptors: u64,
 }
@@ -136,6 +138,17 @@ pub fn confine_parent(grounds: &ParentGrounds) -> Result<Vec<String>, String> {
     enforcer::confine_parent(grounds)
 }
 
+/// Confines the process that starts mailers, which the parent's rules would hold as well if it were started behind them: it keeps
+/// what making a mailer of another user needs, and can gain no more. It reads the parent's words alone.
+pub fn confine_launcher() -> Result<(), String> {
+    enforcer::confine_launcher()
+}
+
+/// Whether a program that is started here can be what its file's owner or group is. Once it can't, nothing below this process can.
+pub fn lets_programs_change() -> bool {
+    enforcer::lets_programs_change()
+}
+
 /// In the parent, keyholder, vault and sealer a panic ends the process: they keep state that half a step would corrupt, and
 /// are replaced. The message is printed first. Edges and couriers lose one task instead.
 pub fn abort_on_panic() {
@@ -149,7 +162,7 @@ pub fn abort_on_panic() {
 /// The user and group of a role where the real ones don't exist.
 pub fn fallback_identity(role: Role) -> Identity {
     let place = role::TABLE.iter().position(|row| row.role == role).unwrap_or_default();
-    // The table has nine rows.
+    // The table has ten rows.
     let id = FALLBACK_ID_BASE + u32::try_from(place).unwrap_or_default();
     Identity { user: id, group: id, groups: Vec::new() }
 }

@@ -7,9 +7,12 @@ use std::path::Path;
 use super::policy::{self, Calls, Files, Network, Row};
 use super::{Grounds, ParentGrounds, identity};
 
+/// Where a mailer makes the files without names that programs read messages from.
+const LETTERS: &str = "/tmp";
+
 /// Stage one. Gives what is missing.
 pub fn confine(row: &Row, grounds: &Grounds) -> Result<Vec<String>, String> {
-    identity::set_umask();
+    identity::set_umask(row);
     identity::enter(grounds)?;
     if let Some(user) = &grounds.identity {
         identity::become_user(user)?;
@@ -29,6 +32,13 @@ pub fn confine(row: &Row, grounds: &Grounds) -> Result<Vec<String>, String> {
             for path in paths {
                 see(Path::new(path), "r")?;
             }
+        }
+        // The program starts unveiled and without a promise: a view and promises end with exec.
+        Files::Run => {
+            let program = grounds.program.as_deref().ok_or_else(|| format!("the {} was given no program", row.role))?;
+            see(program, "rx")?;
+            see(Path::new("/dev/null"), "rw")?;
+            see(Path::new(LETTERS), "rwc")?;
         }
     }
     close_view()?;
@@ -59,6 +69,22 @@ pub fn confine_parent(grounds: &ParentGrounds) -> Result<Vec<String>, String> {
     Ok(Vec::new())
 }
 
+/// It is of the same program, and makes processes of it that confine themselves. What the kernel has no promise for, it can do.
+pub fn confine_launcher() -> Result<(), String> {
+    identity::no_cores()?;
+    let program = std::env::current_exe().map_err(|error| format!("can't find the program's own path: {error}"))?;
+    see(&program, "rx")?;
+    see(Path::new("/usr/libexec/ld.so"), "r")?;
+    see(Path::new("/dev/null"), "rw")?;
+    close_view()?;
+    promise(policy::LAUNCHER_PROMISES)
+}
+
+/// Promises and views end with exec, so that nothing holds a program back.
+pub fn lets_programs_change() -> bool {
+    true
+}
+
 fn see(path: &Path, permissions: &str) -> Result<(), String> {
     use std::os::unix::ffi::OsStrExt;
     unveil::unveil(path.as_os_str().as_bytes(), permissions)
@@ -75,6 +101,9 @@ fn promise(promises: &str) -> Result<(), String> {
 }
 
 fn missing(row: &Row, grounds: &Grounds) -> Vec<String> {
+    if row.files == Files::Run {
+        return vec![policy::WEAKEST.to_owned()];
+    }
     let (Network::Connect, Some(user)) = (row.network, row.role.row().user.filter(|_| grounds.identity.is_some()))
     else {
         return Vec::new();

@@ -24,6 +24,10 @@ pub enum Files {
     Keep(&'static [&'static str]),
     /// Read below these directories, where they exist. Directories and not files, because resolv.conf is renamed over.
     Read(&'static [&'static str]),
+    /// Whatever its user may: it runs a program of the operator's, which inherits whatever this process gives up. Neither landlock
+    /// nor a filter of system calls: both need no_new_privs, with which no program can be what its file's owner or group is, as those
+    /// that queue mail are.
+    Run,
 }
 
 /// TCP by landlock; the socket calls themselves are in `calls`.
@@ -94,7 +98,7 @@ pub const RESOLVER: &[&str] = &["/etc/hosts", "/etc/resolv.conf", "/etc/services
 pub const LARGEST_ANCHOR: u64 = 1 << 30;
 
 /// Every role but the parent, which `PARENT` is for.
-pub const TABLE: [Row; 8] = [
+pub const TABLE: [Row; 9] = [
     Row {
         role: Role::Sealer,
         // recvfd: a restarted vault's channel arrives on the control channel; so for every role below
@@ -199,6 +203,19 @@ pub const TABLE: [Row; 8] = [
         calls: &[Calls::Base, Calls::Stdio, Calls::Reactor, Calls::Packets, Calls::Connected, Calls::Accept],
         largest_file: Some(0),
     },
+    Row {
+        role: Role::Mailer,
+        // proc, exec: the program, in a group that can be ended; rpath: which may look for it by a link; wpath, cpath, fattr: the message
+        // in a file of its own that has no name and no mode; recvfd as above
+        promises: "stdio rpath wpath cpath fattr proc exec recvfd",
+        files: Files::Run,
+        // the program may; this process has no rule that could say so
+        network: Network::None,
+        // none is named, because there is no filter to name it in: see `Files::Run`
+        calls: &[],
+        // the program writes to its queue
+        largest_file: None,
+    },
 ];
 
 /// Serving connected sockets, and no more.
@@ -208,6 +225,13 @@ const EDGE: &[Calls] =
 /// The parent keeps what it needs to replace a child: on Linux a deny-list (`syscalls::PARENT`), few capabilities and
 /// landlock over paths and ports; on OpenBSD these promises. `proc exec`: spawns; `sendfd`: hands files and sockets over.
 pub const PARENT_PROMISES: &str = "stdio rpath inet sendfd proc exec";
+
+/// What starts mailers: their processes, whose channels come from the parent.
+pub const LAUNCHER_PROMISES: &str = "stdio recvfd rpath proc exec";
+
+/// What an operator is told of a process that `Files::Run` is for.
+pub const WEAKEST: &str = "a mailer runs a program without landlock and without a filter of system calls, which the program would \
+                           inherit: it is the weakest process here; an upstream of kind smtp at 127.0.0.1:25 has none";
 
 /// The row of a role; none for the parent.
 pub fn of(role: Role) -> Option<&'static Row> {
@@ -234,7 +258,17 @@ mod tests {
             assert_eq!(row.network == Network::Connect, row.role == Role::Dialer, "{}", row.role);
             assert_eq!(row.calls.contains(&Calls::Database), row.role == Role::Vault, "{}", row.role);
             assert_eq!(row.promises.contains("inet"), row.role == Role::Dialer, "{}", row.role);
-            assert_eq!(row.promises.contains("wpath"), row.role == Role::Vault, "{}", row.role);
+            // What a mailer may write to is unveiled: one folder.
+            assert_eq!(row.promises.contains("wpath"), matches!(row.role, Role::Vault | Role::Mailer), "{}", row.role);
+        }
+    }
+
+    #[test]
+    fn only_the_mailer_runs_programs_and_only_it_has_no_filter() {
+        for row in &TABLE {
+            assert_eq!(row.files == Files::Run, row.role == Role::Mailer, "{}", row.role);
+            assert_eq!(row.calls.is_empty(), row.role == Role::Mailer, "{}", row.role);
+            assert_eq!(row.promises.contains("exec"), row.role == Role::Mailer, "{}", row.role);
         }
     }
 

@@ -9,8 +9,9 @@ pub mod clock;
 pub mod descriptor;
 #[cfg(test)]
 pub mod heap;
-pub mod peer;
+pub mod letter;
 pub mod lock;
+pub mod peer;
 pub mod priority;
 #[cfg(target_os = "linux")]
 pub mod probe;

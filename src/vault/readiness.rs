@@ -31,5 +31,6 @@ pub async fn look(vault: &Vault, pulse: &Pulse) -> Readiness {
         load: load.told(),
         free: room.free(),
         reserve: vault.authority.borrow().slice.reserve,
+        programs: vault.authority.borrow().slice.programs.clone(),
     }
 }

@@ -161,6 +161,7 @@ impl Bench {
                 Declared { id: "printer".into(), secrets: vec![], policy: device, certificates: vec![], enabled: true },
             ],
             upstreams: vec!["smarthost".into()],
+            programs: vec![],
             ops_zones: vec![],
             paces: Vec::new(),
             bounces: Vec::new(),

@@ -5,7 +5,7 @@ use gatepost::role::{Role, TABLE, link};
 use crate::source::{Source, sources};
 
 /// What each part of the house may name of it. Roles never name each other: they talk through `ipc`.
-const MAY_NAME: [(&str, &[&str]); 21] = [
+const MAY_NAME: [(&str, &[&str]); 23] = [
     // Nouns and tools, which know nothing of processes.
     ("secret", &[]),
     // What can't be read as mail is refused by a word of the same list.
@@ -63,7 +63,13 @@ const MAY_NAME: [(&str, &[&str]); 21] = [
     ),
     ("sealer", &["role", "sandbox", "ipc", "config::slice", "secret", "sys", "merkle"]),
     ("dialer", &["role", "sandbox", "ipc", "config::slice", "sys"]),
-    ("courier", &["role", "sandbox", "ipc", "config::slice", "mail", "sasl::client", "sasl::proof", "secret", "sys"]),
+    (
+        "courier",
+        &["role", "sandbox", "ipc", "jobs", "config::slice", "mail", "sasl::client", "sasl::proof", "secret", "sys"],
+    ),
+    ("mailer", &["role", "sandbox", "ipc", "jobs", "config::slice", "mail", "secret", "sys"]),
+    // What those two have in common: the vault's messages.
+    ("jobs", &["ipc", "mail", "secret"]),
     // The commands start the roles and ask the vault.
     (
         "cli",
@@ -87,6 +93,7 @@ const MAY_NAME: [(&str, &[&str]); 21] = [
             "sealer",
             "dialer",
             "courier",
+            "mailer",
         ],
     ),
 ];
@@ -151,6 +158,8 @@ const CRATES: [(&str, &[&str]); 26] = [
             "sealer",
             "dialer",
             "courier",
+            "mailer",
+            "jobs",
             "listener",
             "ipc",
             "sys",
@@ -164,8 +173,8 @@ const CRATES: [(&str, &[&str]); 26] = [
 
 /// Calls that stand for a power, and where they may be made.
 const CALLS: [(&str, &[&str]); 15] = [
-    // new processes: the parent's alone; the demo plays the operator, the probe the intruder
-    ("process::Command", &["parent", "sys", "cli/demo", "cli/check", "sandbox/probe"]),
+    // new processes: the parent's, and the one program of a mailer; the demo plays the operator, the probe the intruder
+    ("process::Command", &["parent", "mailer/run.rs", "sys", "cli/demo", "cli/check", "sandbox/probe"]),
     ("posix_spawn", &["sys"]),
     // connections outwards
     ("TcpStream::connect", &["dialer", "cli/demo", "cli/doctor/dns", "sandbox/probe"]),

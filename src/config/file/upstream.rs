@@ -40,6 +40,11 @@ pub struct Upstream {
     pub token_file: Option<At<String>>,
     pub drop_headers: Option<Vec<At<String>>>,
     pub on_unsupported: Option<At<String>>,
+    pub command: Option<At<String>>,
+    pub arguments: Option<Vec<At<String>>>,
+    pub user: Option<At<String>>,
+    pub options: Option<Vec<At<String>>>,
+    pub time_limit: Option<At<String>>,
     pub bounce: Option<At<Bounce>>,
 }
 

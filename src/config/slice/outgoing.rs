@@ -1,6 +1,7 @@
 //! The slices of those who go out: the dialer, and the couriers.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -163,6 +164,30 @@ pub struct ProviderSlice {
     /// Octets of the longest message that the gate takes.
     pub max_size: u64,
     pub connections: u16,
+}
+
+/// A mailer: what it runs for each message.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MailerSlice {
+    pub upstream: String,
+    pub command: PathBuf,
+    /// What it is told before sender and recipients.
+    pub arguments: Vec<String>,
+    pub understands: Understands,
+    pub time_limit: Duration,
+    /// At once.
+    pub runs: u16,
+}
+
+/// What the program of a mailer may be told, as its operator says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Understands {
+    /// -B8BITMIME
+    pub eight_bit: bool,
+    /// -N, -R and -V: RFC 3461.
+    pub dsn: bool,
+    /// Addresses and header fields beyond ASCII.
+    pub utf8: bool,
 }
 
 /// How a provider is spoken to.

@@ -114,4 +114,6 @@ pub struct Readiness {
     /// Octets free on the disk, as far as they are known, and those that must be.
     pub free: Option<u64>,
     pub reserve: u64,
+    /// Upstreams whose mail a program gets: no filter holds their processes.
+    pub programs: Vec<String>,
 }

@@ -45,7 +45,7 @@ impl Rules {
     pub fn of(row: &Row, grounds: &Grounds) -> Result<Self, String> {
         let mut rules = Self::none()?;
         match row.files {
-            Files::Nothing => {}
+            Files::Nothing | Files::Run => {}
             Files::Keep(directories) => {
                 let home = grounds.home.as_deref().ok_or_else(|| format!("the {} was given no home", row.role))?;
                 for directory in directories {

@@ -129,7 +129,7 @@ fn grounds(role: Role, ports: &[u16]) -> Result<Grounds, String> {
     grounds.identity = root.then(|| fallback_identity(role));
     let owner = grounds.identity.as_ref().map(|identity| identity.user);
     let place = match row.files {
-        Files::Read(_) => return Ok(grounds),
+        Files::Read(_) | Files::Run => return Ok(grounds),
         Files::Nothing => make(0o555),
         // A confined parent can't give directories away, so a test has made the home before.
         Files::Keep(_) if targets::told("HOME").is_some() => {

@@ -1,6 +1,10 @@
-//! The courier's side of one vault: jobs come in, each gets a task and a feed, and each ends with one last word.
+//! One vault's jobs, as who delivers has them: they come in, each gets a task and a feed, and each ends with one last word.
+//!
+//! Couriers and mailers do this alike; what a message is handed to is their own affair, behind the trait `Upstream`.
 
 mod live;
+pub mod parcel;
+mod upstream;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,8 +14,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep};
 
-use super::parcel::{Content, Credit, Feed, Parcel, Teller, Verdict};
-use super::upstream::Upstream;
 use crate::ipc::channel::{Gone, Receiver, Sender};
 use crate::ipc::delivery::{Heard, Job, MAX_LINES, Offer, Progress};
 use crate::ipc::waits;
@@ -20,6 +22,9 @@ use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::id::MessageId;
 use crate::mail::outcome::Outcome;
 use crate::secret::Secret;
+
+use parcel::{Content, Credit, Feed, Parcel, Teller, Verdict};
+pub use upstream::Upstream;
 
 /// Draining, jobs are taken for this long after the last one ended: the vault may have offered them before it heard of it.
 const GRACE: Duration = Duration::from_millis(500);
@@ -52,9 +57,9 @@ struct Envelope {
 }
 
 /// One vault's jobs.
-pub struct Jobs {
+pub struct Jobs<U> {
     vault: Sender<Progress>,
-    upstream: Arc<Upstream>,
+    upstream: Arc<U>,
     desks: HashMap<Job, Desk>,
     tasks: JoinSet<Verdict>,
     task_of: HashMap<Id, Job>,
@@ -63,8 +68,8 @@ pub struct Jobs {
     is_astray: bool,
 }
 
-impl Jobs {
-    pub fn new(vault: Sender<Progress>, upstream: Arc<Upstream>) -> Self {
+impl<U: Upstream> Jobs<U> {
+    pub fn new(vault: Sender<Progress>, upstream: Arc<U>) -> Self {
         let (tasks, rehearsals) = (JoinSet::new(), JoinSet::new());
         let (desks, task_of, is_astray) = (HashMap::new(), HashMap::new(), false);
         Self { vault, upstream, desks, tasks, task_of, rehearsals, is_astray }
@@ -228,7 +233,7 @@ impl Jobs {
             }
             parcel.content.begin().await;
             let verdict = match is_live {
-                true => live::deliver(&upstream, &mut parcel, until).await,
+                true => live::deliver(&*upstream, &mut parcel, until).await,
                 false => upstream.deliver(&mut parcel).await,
             };
             record(&parcel, &verdict);

@@ -4,8 +4,8 @@
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::courier::parcel::{Parcel, Verdict};
-use crate::courier::upstream::Upstream;
+use super::Upstream;
+use super::parcel::{Parcel, Verdict};
 use crate::ipc::waits::LEAVING;
 use crate::mail::outcome::{Outcome, Said, UNANSWERED};
 
@@ -14,7 +14,11 @@ const SILENT: &str = "it said nothing in time";
 
 /// Delivers it. When its time is over its session ends with it: before its last octets nothing was delivered, and behind them
 /// nobody knows.
-pub async fn deliver(upstream: &Upstream, parcel: &mut Parcel, until: watch::Receiver<Option<Instant>>) -> Verdict {
+pub async fn deliver(
+    upstream: &impl Upstream,
+    parcel: &mut Parcel,
+    until: watch::Receiver<Option<Instant>>,
+) -> Verdict {
     let verdict = tokio::select! {
         verdict = upstream.deliver_live(parcel) => Some(verdict),
         () = over(until) => None,
