@@ -93,3 +93,72 @@ fn what_is_put_off_or_refused_is_told_with_the_upstreams_code() {
     );
     service.stop();
 }
+
+/// The order to take a message back.
+fn cancel(service: &Service, key: &str, id: &str) -> (u16, Value) {
+    ask(service, key, &format!("POST /v1/submissions/{id}/cancel"), "", "")
+}
+
+#[test]
+fn who_waits_hears_of_the_end_when_it_comes_and_a_failure_is_no_error() {
+    let refusing = || Options { faults: vec![Fault::say(Phase::Rcpt, "550 5.1.1 b has left")], ..Options::default() };
+    for (sink, status) in [(Options::default as fn() -> Options, "smtp_accepted"), (refusing, "smtp_failed")] {
+        let mut service = Service::start_with(&Setting { sink, ..Setting::default() });
+        let key = service.add_credential();
+        let letter =
+            serde_json::json!({ "from": "a@example.net", "to": "b@example.org", "subject": "x", "text": "hi" });
+        let fields = "Content-Type: application/json\r\nPrefer: wait=25\r\nIdempotency-Key: order-17\r\n";
+        for _ in 0..2 {
+            // The second time it is known.
+            let (code, body) = ask(&service, &key, "POST /v1/send", fields, &letter.to_string());
+            assert_eq!((code, &body["status"]), (200, &status.into()), "{body}\n{}", service.log());
+            assert_eq!(body["counts"]["waiting"], 0, "{body}");
+            let id = body["id"].as_str().unwrap().to_owned();
+            let (_, found) = get(&service, &key, &format!("{id}?wait=25"));
+            assert_eq!((&found["status"], &found["wait"]), (&status.into(), &"ended".into()));
+        }
+        let (_, listed) = ask(&service, &key, &format!("GET /v1/submissions?status={status}"), "", "");
+        assert_eq!((listed["data"].as_array().unwrap().len(), &listed["has_more"]), (1, &false.into()), "{listed}");
+        // Nobody tries it again: it had its end before the answer.
+        service.end();
+        service.restart();
+        let (_, listed) = ask(&service, &key, "GET /v1/submissions", "", "");
+        assert_eq!(listed["data"][0]["status"], status);
+        service.stop();
+    }
+}
+
+#[test]
+fn what_is_scheduled_is_taken_back_and_never_sent_and_another_key_sees_nothing_of_it() {
+    let service = Service::start();
+    let key = service.add_credential();
+    let other = service.command(&["credential", "add", "other", "--sender", "@example.net"]);
+    let other = String::from_utf8(other.stdout).unwrap().lines().last().unwrap().to_owned();
+    let soon = jiff::Timestamp::now() + std::time::Duration::from_secs(8);
+    let letter = serde_json::json!({
+        "from": "a@example.net", "to": "b@example.org", "subject": "x", "text": "hi", "scheduled_at": soon.to_string()
+    });
+    let (code, body) = ask(&service, &key, "POST /v1/send", "Content-Type: application/json\r\n", &letter.to_string());
+    assert_eq!(code, 202, "{body}");
+    let id = body["request_id"].as_str().unwrap();
+    let foreign = cancel(&service, &other, id);
+    let unknown = cancel(&service, &other, "req_01M7W6C3BVFMWVRF8Z5A5NRVBY");
+    assert_eq!((foreign.0, &foreign.1["message"]), (404, &unknown.1["message"]));
+    let (_, listed) = ask(&service, &other, &format!("GET /v1/submissions?before={id}&limit=1"), "", "");
+    assert_eq!(listed["data"], serde_json::json!([]), "{listed}");
+    let (code, done) = cancel(&service, &key, id);
+    assert_eq!((code, &done["status"]), (200, &"canceled".into()), "{done}\n{}", service.log());
+    assert_eq!(cancel(&service, &key, id), (200, done), "the same again");
+
+    let sent = send(&service, &key, &["c@example.org"]);
+    let arrived = service.sink.next(PATIENCE).expect("it arrives");
+    assert_eq!(arrived.recipients, ["c@example.org"]);
+    await_status(&service, &key, &sent, "smtp_accepted");
+    let (code, late) = cancel(&service, &key, &sent);
+    assert_eq!((code, &late["code"]), (409, &"not_cancelable".into()), "{late}");
+    while jiff::Timestamp::now() < soon + std::time::Duration::from_secs(2) {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    assert!(service.sink.next(std::time::Duration::from_secs(1)).is_none(), "its time has come, and nobody gets it");
+    service.stop();
+}

@@ -11,11 +11,8 @@ pub mod file;
 pub mod findings;
 pub mod name;
 pub mod plan;
-<<<<<<< HEAD
 pub mod shown;
-=======
 pub mod programs;
->>>>>>> mailer
 mod protection;
 mod providers;
 pub mod slice;

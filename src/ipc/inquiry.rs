@@ -10,17 +10,84 @@ pub const MOST_RECIPIENTS: usize = 50;
 pub const MOST_OCTETS: usize = 12 * 1024;
 /// Characters of an upstream's answer that a finding has.
 pub const MOST_REPLY: usize = 200;
+/// Messages of one page: so many fit into one frame, each without its recipients.
+pub const MOST_LISTED: u32 = 100;
+/// Nobody waits longer for the end of a message, in milliseconds: a request has its time, and its place at the vault is one of few.
+pub const LONGEST_WAIT_MS: u32 = 30_000;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Inquiry {
     /// What became of that message.
     Submission { message: MessageId },
+    /// The same when nothing more becomes of it, when so many milliseconds are over, or when the session says `Abort`.
+    Wait { message: MessageId, within_ms: u32 },
+    /// What it has sent, a page of it.
+    List(Page),
+    /// That message is to be sent to nobody, if nobody has it and no courier is at it.
+    Cancel { message: MessageId },
+}
+
+/// A part of all that a credential has sent, by the ids: they sort by when they were given. What isn't named has no bound.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    /// `MOST_LISTED` at most.
+    pub limit: u32,
+    pub from: Option<Cursor>,
+    /// By the time in the id, in milliseconds: that one and later ones, and those before that.
+    pub since_ms: Option<u64>,
+    pub until_ms: Option<u64>,
+    /// Those that stand so alone; none: all.
+    pub status: Vec<Status>,
+}
+
+/// Where a page begins. It need not be a message of that credential, nor one at all: it is a place among the ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cursor {
+    /// Those that are older.
+    After(MessageId),
+    /// Those that are newer.
+    Before(MessageId),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Finding {
     /// None: the credential has sent no such message, or it is no longer remembered. The two are not told apart.
     Submission(Option<Box<Submission>>),
+    /// The same, and why it isn't waited for any more.
+    Waited(Option<Box<Submission>>, Over),
+    Listed(Listed),
+    /// None: as above.
+    Canceled(Option<Canceled>),
+}
+
+/// Why somebody doesn't wait any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Over {
+    /// Nothing more becomes of it.
+    Ended,
+    /// Its time is over.
+    Elapsed,
+    /// Too many wait: it was not waited for.
+    Crowded,
+    /// Whoever waited does so no more.
+    Left,
+}
+
+/// Messages, the newest first, each without its recipients.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    pub all: Vec<Submission>,
+    /// Where the next page begins, in the direction of this one; none: there is none.
+    pub next: Option<MessageId>,
+}
+
+/// What came of taking a message back, and how it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Canceled {
+    /// Nobody gets it, whether that is so since now or was before.
+    Done(Box<Submission>),
+    /// It is too late, or an operator's to decide; nothing was changed.
+    Not(Box<Submission>),
 }
 
 /// A message that was accepted, as whoever sent it may know it.

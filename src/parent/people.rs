@@ -1,16 +1,11 @@
 //! The system users the roles become.
 
-<<<<<<< HEAD
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::Path;
 
 use nix::unistd::{Group, Uid, User, fchdir, geteuid, seteuid};
-=======
-use std::collections::BTreeSet;
-
-use nix::unistd::{Group, User, geteuid};
->>>>>>> mailer
 
 use crate::config::Plan;
 use crate::role::{AUDIT_GROUP, Role, TABLE};
@@ -85,7 +80,6 @@ impl People {
         self.identities.iter().find(|(of, _)| *of == role).map(|(_, identity)| identity)
     }
 
-<<<<<<< HEAD
     /// Looks into the state directory, where the vault's part is closed to all others. A root that was started without the right
     /// to look past modes (CAP_DAC_READ_SEARCH; our unit doesn't give it) sees there what the vault's user sees.
     ///
@@ -105,7 +99,7 @@ impl People {
             (seen, _) => seen,
         }
     }
-=======
+
     /// Who the mailer of an upstream is, by the user that it names, if it does.
     pub fn mailer(&self, user: Option<&str>) -> Option<&Identity> {
         match user {
@@ -132,5 +126,4 @@ fn named(plan: &Plan) -> Result<Vec<(String, Identity)>, String> {
         Ok((name.to_owned(), Identity { user: user.uid.as_raw(), group: user.gid.as_raw(), groups: Vec::new() }))
     };
     names.into_iter().map(one).collect()
->>>>>>> mailer
 }

@@ -3,6 +3,7 @@
 //! An order goes through the queue in slices, each a transaction with the event of what it did, so that the service goes on
 //! between them and a crash leaves nothing done that isn't written down.
 
+pub mod cancel;
 pub mod export;
 pub mod import;
 pub mod leaving;
@@ -19,6 +20,7 @@ use super::audit::ledger::now_us;
 use super::store::hold::Open;
 use super::store::{Failure, Store};
 use crate::ipc::admin::queue::{Counts, Deed, Which};
+use crate::mail::id::MessageId;
 
 /// Why a message was dropped that another gate has.
 const EXPORTED: &str = "exported";
@@ -167,17 +169,25 @@ fn concern(store: &mut Store<'_>, order: &Order, open: &Open, slice: &mut Slice)
 
 /// Drops who waits for a message, writes it down, and destroys the body when nobody else is left.
 fn give_up(store: &mut Store<'_>, open: &Open, order: &Order) -> Sql<(usize, Option<String>)> {
-    let dropped = store.hold.drop(open.row, order.reason == EXPORTED)?;
+    let event = Event { data: data(order, None), ..event(Name::QueueDrop, Outcome::Failure, order) };
+    let event = event.with(Field::Account, open.principal.clone());
+    give_up_as(store, (open.row, open.message), &event, order.reason == EXPORTED)
+}
+
+/// The same, with what each event of it is to say. `elsewhere`: another gate has it.
+fn give_up_as(
+    store: &mut Store<'_>,
+    (row, message): (i64, MessageId),
+    event: &Event,
+    elsewhere: bool,
+) -> Sql<(usize, Option<String>)> {
+    let dropped = store.hold.drop(row, elsewhere)?;
     for batch in dropped.chunks(MAX_RECIPIENTS) {
-        let event = Event {
-            message: Some(open.message),
-            rcpt_count: u64::try_from(batch.len()).ok(),
-            data: data(order, None),
-            ..event(Name::QueueDrop, Outcome::Failure, order)
-        };
-        store.record(vec![event.with(Field::Account, open.principal.clone()).recipients(batch)])?;
+        let rcpt_count = u64::try_from(batch.len()).ok();
+        let event = Event { message: Some(message), rcpt_count, ..event.clone() };
+        store.record(vec![event.recipients(batch)])?;
     }
-    Ok((dropped.len(), store.finish(open.row, now_us())?))
+    Ok((dropped.len(), store.finish(row, now_us())?))
 }
 
 /// After a lease: whoever of that message was dropped meanwhile and came back without an outcome is final now. Gives the

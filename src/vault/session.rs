@@ -11,8 +11,8 @@
 //! | Committing | none: the message is being kept                |
 //! | Inquiring  | none: what became of mail is looked up         |
 //!
-//! Turned, Told, Abort and Close may come at any moment; Abort does nothing where there is nothing to give up, and comes too late
-//! when the message is being kept.
+//! Turned, Told, Abort and Close may come at any moment; Abort does nothing where there is nothing to give up, ends a wait for what
+//! becomes of mail, and comes too late when the message is being kept.
 
 mod content;
 mod inquiry;
@@ -87,8 +87,8 @@ enum Moment {
     Challenged(mpsc::Sender<Secret<Vec<u8>>>),
     Envelope(Box<Transaction>),
     Content(Box<Transaction>),
-    /// What became of mail is looked up.
-    Inquiring,
+    /// What became of mail is looked up. By its end, or without it, nobody waits for what may still become of it.
+    Inquiring(Option<oneshot::Sender<()>>),
     /// Of a live message, what its task sees that nobody waits any more by.
     Committing(MessageId, #[allow(dead_code, reason = "it says what it says by its end")] Option<Held>),
 }
@@ -228,7 +228,7 @@ impl Session {
                     Err(refusal) => self.say(Answer::Refused { slot, refusal }).await,
                 }
             }
-            (Moment::Inquiring, News::Found(found)) => self.found(found).await,
+            (Moment::Inquiring(_), News::Found(found)) => self.found(found).await,
             (_, News::Live(message, word)) => self.heard(message, word).await,
             // News of a transaction that was given up.
             _ => {}
@@ -358,6 +358,9 @@ impl Session {
     }
 
     fn abort(&mut self) {
+        if let Moment::Inquiring(waits) = &mut self.moment {
+            drop(waits.take());
+        }
         if !matches!(self.moment, Moment::Challenged(_) | Moment::Envelope(_) | Moment::Content(_)) {
             return;
         }

@@ -23,7 +23,7 @@ const ENDS: [(&str, &[&str]); 4] = [
 /// Held by the gate itself because nobody knows whether it was delivered: given up by order after that, it may have been.
 const DOUBT: (&str, &str) = ("queue.hold", "unknown-outcome");
 /// An order that gave it up, and not because it went into an archive.
-const ORDERS: (&str, &[&str]) = ("queue.drop", &["ordered", "revoked", "dropped-under-way"]);
+const ORDERS: (&str, &[&str]) = ("queue.drop", &["ordered", "revoked", "canceled", "dropped-under-way"]);
 
 /// The recipients of a message of an archive.
 pub struct Told {

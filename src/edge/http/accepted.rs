@@ -1,4 +1,4 @@
-//! The word of `/v1` that a message is kept.
+//! The word of `/v1` that a message is kept, and what became of it where that is known by then.
 
 use hyper::StatusCode;
 use jiff::Timestamp;
@@ -8,42 +8,72 @@ use super::Session;
 use super::parcel::Kept;
 use super::reply::{self, Reply};
 use super::request::Route;
+use super::submissions::{Rendered, Standings, word};
+use crate::ipc::inquiry::Submission;
 use crate::policy::Grant;
 
+/// A message that is kept.
+#[derive(Debug)]
+pub struct Accepted {
+    pub route: Route,
+    pub kept: Kept,
+    /// None where a signature says that the message has none.
+    pub message_id: Option<String>,
+    /// When it leaves, if that is later.
+    pub scheduled_at: Option<Timestamp>,
+}
+
 #[derive(Serialize)]
-struct Accepted {
+struct Wire {
     status: &'static str,
     request_id: String,
     id: String,
-    /// None where a signature says that the message has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     message_id: Option<String>,
-    /// When it leaves, if that is later.
     #[serde(skip_serializing_if = "Option::is_none")]
     scheduled_at: Option<String>,
+    #[serde(flatten)]
+    verdict: Option<Verdict>,
     warnings: [&'static str; 0],
 }
 
-/// Says it to the client, and to the log.
-pub fn answer(
-    session: &Session,
-    grant: &Grant,
-    route: Route,
-    kept: Kept,
-    message_id: Option<String>,
-    scheduled_at: Option<Timestamp>,
-) -> Reply {
-    tracing::info!(
-        request = %kept.id, peer = %session.peer, listener = session.front.desk.name, path = route.path(),
-        principal = grant.principal, octets = kept.octets, repeated = kept.repeated, "accepted"
-    );
-    let accepted = Accepted {
-        status: "accepted",
-        request_id: kept.id.request_id(),
-        id: kept.id.to_string(),
-        message_id: message_id.map(|id| format!("<{id}>")),
-        scheduled_at: scheduled_at.map(|time| time.to_string()),
-        warnings: [],
-    };
-    reply::repeated(reply::json(StatusCode::ACCEPTED, &accepted, kept.id), kept.repeated)
+/// What became of it.
+#[derive(Serialize)]
+struct Verdict {
+    code: Option<&'static str>,
+    message: &'static str,
+    may_be_delivered: bool,
+    counts: Option<Standings>,
+}
+
+impl Accepted {
+    /// Says it to the log.
+    pub fn log(&self, session: &Session, grant: &Grant) {
+        let Self { route, kept, .. } = self;
+        tracing::info!(
+            request = %kept.id, peer = %session.peer, listener = session.front.desk.name, path = route.path(),
+            principal = grant.principal, octets = kept.octets, repeated = kept.repeated, "accepted"
+        );
+    }
+
+    /// Says it to the client: 202, or 200 when it has come to its end. One that failed is 200, too: it was taken, and whoever gets
+    /// an error sends again.
+    pub fn answer(self, ended: Option<&Submission>) -> Reply {
+        let Self { kept, message_id, scheduled_at, .. } = self;
+        let verdict = ended.map(|found| {
+            let Rendered { code, message, may_be_delivered, counts, .. } = Rendered::summary(found);
+            Verdict { code, message, may_be_delivered, counts }
+        });
+        let wire = Wire {
+            status: ended.map_or("accepted", |found| word(found.status)),
+            request_id: kept.id.request_id(),
+            id: kept.id.to_string(),
+            message_id: message_id.map(|id| format!("<{id}>")),
+            scheduled_at: scheduled_at.map(|time| time.to_string()),
+            verdict,
+            warnings: [],
+        };
+        let status = if ended.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
+        reply::repeated(reply::json(status, &wire, kept.id), kept.repeated)
+    }
 }

@@ -119,7 +119,7 @@ pub fn elements<'n, 'a>(list: &'n [Node<'a>], pointer: &str) -> Vec<At<'n, 'a>> 
 }
 
 /// The known name that a mistyped one is nearest to, if it is near: two changes, and fewer than the name has letters.
-fn nearest(table: &Table, name: &str) -> Option<&'static str> {
+pub fn nearest(table: &Table, name: &str) -> Option<&'static str> {
     let plain = |text: &str| text.to_ascii_lowercase().replace(['_', '-'], "");
     let name = plain(name);
     table

@@ -2,9 +2,9 @@
 //!
 //! `wall` reads what comes in and lets through what has one meaning; hyper turns that into requests; `request` finds what each
 //! asks for; `login` finds out by its `key` who asks; `v1` turns JSON into a `letter`, `mime` turns that into a message, and `submit` has the
-//! vault keep it; `validate` stops before that. `reply` holds the one registry of errors, `refusal` answers what the wall refused. The APIs of providers are
-//! below `surface`: they put their members into those of `v1`. `ops` answers those who watch
-//! the service, and asks nobody for that; `papers` say what there is.
+//! vault keep it; `validate` stops before that. `submissions` tell what became of it. `reply` holds the one registry of errors,
+//! `refusal` answers what the wall refused. The APIs of providers are below `surface`: they put their members into those of `v1`.
+//! `ops` answers those who watch the service, and asks nobody for that; `papers` say what there is.
 
 mod accepted;
 mod body;
@@ -22,11 +22,14 @@ mod mime;
 mod ops;
 pub mod papers;
 mod parcel;
+mod preference;
+mod query;
 mod raw;
 mod refusal;
 mod reply;
 mod request;
 mod schedule;
+mod sending;
 mod submissions;
 mod submit;
 mod surface;
@@ -54,7 +57,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::conversation::{Vault, Visit};
@@ -62,10 +65,6 @@ use super::front::{Front, Phase};
 use crate::config::slice::Desk;
 use crate::ipc::session::Tls;
 use crate::mail::id::MessageId;
-use crate::policy::Grant;
-use crate::policy::scope::Scope;
-use idempotency::Key;
-use letter::Letter;
 use login::Seat;
 use reply::{Code, Fault, Reply};
 use request::Route;
@@ -103,6 +102,8 @@ pub struct Session {
     vault: Vault,
     seat: Mutex<Seat>,
     requests: AtomicU32,
+    /// Whether the client has said its last word.
+    silence: watch::Receiver<bool>,
     /// Never used: when all of these are gone, so is every request.
     _under_way: mpsc::Sender<()>,
 }
@@ -116,8 +117,9 @@ where
     let desk = Arc::clone(&front);
     let (under_way, mut nothing_left) = mpsc::channel(1);
     let (vault, seat) = (visit.vault(), Mutex::new(Seat::new(visit)));
-    let session =
-        Arc::new(Session { front, peer, tls, vault, seat, requests: AtomicU32::new(0), _under_way: under_way });
+    let (wall, requests) = (Wall::new(stream), AtomicU32::new(0));
+    let silence = wall.silence();
+    let session = Arc::new(Session { front, peer, tls, vault, seat, requests, silence, _under_way: under_way });
     let weak = Arc::downgrade(&session);
     let service = service_fn(move |request| {
         // Boxed, because the wall's last word needs the connection's parts back and so a future that can be moved.
@@ -125,7 +127,7 @@ where
             Box::pin(answer(Arc::clone(&session), request));
         answered
     });
-    let mut connection = hyper_behind_the_wall().serve_connection(TokioIo::new(Wall::new(stream)), service);
+    let mut connection = hyper_behind_the_wall().serve_connection(TokioIo::new(wall), service);
 
     let last_call = async {
         tokio::select! {
@@ -265,10 +267,10 @@ async fn work(
     let result = match routed {
         Ok(Route::Send) if leaves => Err(leaving()),
         Ok(Route::Surface(call)) if leaves && !call.is_look_up() => Err(leaving()),
-        Ok(Route::Send) => send(session, head, body, &mut unread, &mut id, until).await,
+        Ok(Route::Send) => sending::send(session, head, body, &mut unread, &mut id, until).await,
         Ok(Route::Raw) if leaves => Err(leaving()),
-        Ok(Route::Raw) => send_raw(session, head, body, &mut unread, &mut id, until).await,
-        Ok(Route::Validate) => validate(session, head, body, &mut unread, id, until).await,
+        Ok(Route::Raw) => sending::send_raw(session, head, body, &mut unread, &mut id, until).await,
+        Ok(Route::Validate) => sending::validate(session, head, body, &mut unread, id, until).await,
         // Nobody reads it here, so nobody would find out that it has no end.
         Ok(route) if unread && route.has_no_body() => {
             Err(Fault::framing("a request to this path has no body; send none"))
@@ -280,6 +282,8 @@ async fn work(
         Ok(Route::Docs) => Ok(session.front.papers().page.answer(&head.headers, id)),
         Ok(Route::Preflight) => Ok(cors::granted(id)),
         Ok(Route::Submission(message)) => submissions::find(session, head, message, id, until).await,
+        Ok(Route::Submissions) => submissions::list(session, head, id, until).await,
+        Ok(Route::Cancel(message)) => submissions::cancel(session, head, message, id, until).await,
         Ok(Route::Surface(call)) => surface::serve(session, (head, body), &mut unread, &mut id, until, call).await,
         Err(fault) => Err(fault),
     };
@@ -298,80 +302,6 @@ fn leaving() -> Fault {
     let message =
         "this part of the gate is being replaced or stopped and took nothing; send it again on a new connection";
     Fault::new(Code::StoreUnavailable, message).after(ELSEWHERE).closing()
-}
-
-/// `POST /v1/send`: who, what, whether it may, and the vault's word.
-async fn send(
-    session: &Session,
-    head: &Parts,
-    body: Incoming,
-    unread: &mut bool,
-    id: &mut MessageId,
-    until: Instant,
-) -> Result<Reply, Fault> {
-    let mut seat = session.seat.lock().await;
-    seat.visit.turn_until(until);
-    let key = Key::of(&head.headers)?;
-    let (grant, letter) = written(session, &mut seat, head, body, unread).await?;
-    let (scheduled_at, own_id) = (letter.scheduled_at, letter.message_id.clone());
-    let once = key.map(|key| key.once(&letter));
-    let kept = submit::submit(&mut seat, session, &grant, letter, once, id).await?;
-    let message_id = own_id.unwrap_or_else(|| mime::message_id(kept.id, &session.front.hostname));
-    Ok(accepted::answer(session, &grant, Route::Send, kept, Some(message_id), scheduled_at))
-}
-
-/// `POST /v1/send-raw`: the same, of a message that its client wrote whole.
-async fn send_raw(
-    session: &Session,
-    head: &Parts,
-    body: Incoming,
-    unread: &mut bool,
-    id: &mut MessageId,
-    until: Instant,
-) -> Result<Reply, Fault> {
-    let mut seat = session.seat.lock().await;
-    seat.visit.turn_until(until);
-    let key = Key::of(&head.headers)?;
-    let grant = seat.enter(session, &head.headers).await?;
-    submit::is_good_for(&seat, &grant, Scope::SendRaw, &None)?;
-    media::require_message(&head.headers)?;
-    let whole = body::read(&head.headers, body).await?;
-    *unread = false;
-    let raw::Sent { kept, message_id } =
-        raw::submit(&mut seat, session, &grant, &head.headers, whole, key.as_ref(), id).await?;
-    Ok(accepted::answer(session, &grant, Route::Raw, kept, message_id, None))
-}
-
-/// `POST /v1/validate`: the same as `/v1/send`, up to the vault's word. Nothing is kept, and nothing counts against a limit.
-async fn validate(
-    session: &Session,
-    head: &Parts,
-    body: Incoming,
-    unread: &mut bool,
-    id: MessageId,
-    until: Instant,
-) -> Result<Reply, Fault> {
-    let mut seat = session.seat.lock().await;
-    seat.visit.turn_until(until);
-    let (grant, mut letter) = written(session, &mut seat, head, body, unread).await?;
-    let draft = submit::draft(&seat, session, &grant, &mut letter, None, id)?;
-    Ok(validate::answer(&letter, &draft, id))
-}
-
-/// Who writes, and the letter.
-async fn written(
-    session: &Session,
-    seat: &mut Seat,
-    head: &Parts,
-    body: Incoming,
-    unread: &mut bool,
-) -> Result<(Arc<Grant>, Letter), Fault> {
-    let grant = seat.enter(session, &head.headers).await?;
-    media::require_json(&head.headers)?;
-    let whole = body::read(&head.headers, body).await?;
-    *unread = false;
-    let letter = v1::letter(&whole.octets, grant.only_sender())?;
-    Ok((grant, letter))
 }
 
 #[cfg(test)]

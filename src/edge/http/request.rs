@@ -29,6 +29,10 @@ pub enum Route {
     Docs,
     /// What became of a message; none where its id is none.
     Submission(Option<MessageId>),
+    /// What became of all of them.
+    Submissions,
+    /// Take a message back.
+    Cancel(Option<MessageId>),
     /// A browser asks whether a page may send.
     Preflight,
     /// Of another API than ours.
@@ -36,7 +40,7 @@ pub enum Route {
 }
 
 /// Path, methods, the same as `Allow` says it, what it is, and what a listener must serve to have it.
-const ROUTES: [(&str, &[Method], &str, Route, Serve); 9] = [
+const ROUTES: [(&str, &[Method], &str, Route, Serve); 10] = [
     ("/healthz", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Health, Serve::Ops),
     ("/livez", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Live, Serve::Ops),
     ("/readyz", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Ready, Serve::Ops),
@@ -44,13 +48,16 @@ const ROUTES: [(&str, &[Method], &str, Route, Serve); 9] = [
     ("/v1/send", &[Method::POST], "POST", Route::Send, Serve::V1),
     ("/v1/send-raw", &[Method::POST], "POST", Route::Raw, Serve::V1),
     ("/v1/validate", &[Method::POST], "POST", Route::Validate, Serve::V1),
+    ("/v1/submissions", &[Method::GET], "GET", Route::Submissions, Serve::V1),
     ("/openapi.json", &[Method::GET, Method::HEAD], "GET, HEAD", Route::OpenApi, Serve::V1),
     ("/docs", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Docs, Serve::V1),
 ];
 
-/// A path with a message's id in it: how it is told of, and what stands before the id.
+/// Paths with a message's id in them: how they are told of, and what stands before and behind the id.
 const SUBMISSION: (&str, &[Method], &str, Serve) = ("/v1/submissions/{id}", &[Method::GET], "GET", Serve::V1);
+const CANCEL: (&str, &[Method], &str, Serve) = ("/v1/submissions/{id}/cancel", &[Method::POST], "POST", Serve::V1);
 const SUBMISSIONS: &str = "/v1/submissions/";
+const BACK: &str = "/cancel";
 
 impl Route {
     /// Whether a body says nothing there, so that nobody reads one.
@@ -63,6 +70,8 @@ impl Route {
             | Self::OpenApi
             | Self::Docs
             | Self::Submission(_)
+            | Self::Submissions
+            | Self::Cancel(_)
             | Self::Preflight => true,
             Self::Send | Self::Raw | Self::Validate | Self::Surface(_) => false,
         }
@@ -73,6 +82,7 @@ impl Route {
         match self {
             Self::Surface(call) => call.path(),
             Self::Submission(_) => SUBMISSION.0,
+            Self::Cancel(_) => CANCEL.0,
             _ => ROUTES.iter().find(|row| row.3 == self).map_or("", |row| row.0),
         }
     }
@@ -112,14 +122,19 @@ pub fn route(head: &Parts, served: &[Serve]) -> Result<Route, Fault> {
 /// Every path, with its methods and what a listener must serve to have it.
 #[cfg(test)]
 pub fn table() -> impl Iterator<Item = (&'static str, &'static [Method], Serve)> {
-    let by_id = (SUBMISSION.0, SUBMISSION.1, SUBMISSION.3);
-    ROUTES.iter().map(|row| (row.0, row.1, row.4)).chain([by_id]).chain(surface::table())
+    let by_id = [SUBMISSION, CANCEL].map(|row| (row.0, row.1, row.3));
+    ROUTES.iter().map(|row| (row.0, row.1, row.4)).chain(by_id).chain(surface::table())
 }
 
 /// A path with a message's id in it.
 fn submission(path: &str) -> Option<(&'static [Method], &'static str, Route)> {
-    let id = path.strip_prefix(SUBMISSIONS).filter(|id| !id.is_empty() && !id.contains('/'))?;
-    Some((SUBMISSION.1, SUBMISSION.2, Route::Submission(submissions::id(id))))
+    let rest = path.strip_prefix(SUBMISSIONS)?;
+    let (id, row, route): (_, _, fn(_) -> _) = match rest.strip_suffix(BACK) {
+        Some(id) => (id, CANCEL, Route::Cancel),
+        None => (rest, SUBMISSION, Route::Submission),
+    };
+    let is_one = !id.is_empty() && !id.contains('/');
+    is_one.then(|| (row.1, row.2, route(submissions::id(id))))
 }
 
 fn method_not_allowed(allow: &'static str) -> Fault {

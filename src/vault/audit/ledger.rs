@@ -14,6 +14,7 @@ use super::row::{self, PERSONAL, PersonalRow, Row, integer, octets, unsigned};
 use super::stored_tiles::{StoredTiles, there};
 use crate::merkle::tree::{self, Tiles, Tree, WIDTH};
 use crate::merkle::{Frontier, Hash};
+use crate::vault::bells::Ringer;
 use crate::vault::figures::entries::Entries;
 use crate::vault::store::anchors::Anchored;
 use crate::vault::store::waits::{self, Wait};
@@ -68,6 +69,8 @@ pub struct Ledger<'c> {
     watch: Watch,
     /// What is counted of what is appended.
     pub entries: Entries,
+    /// Who is told of it.
+    pub ringer: Ringer,
 }
 
 /// What the publisher is to move next.
@@ -119,6 +122,7 @@ impl<'c> Ledger<'c> {
             clocks: Box::new(Reading::now),
             watch: Watch::default(),
             entries: Entries::default(),
+            ringer: Ringer::default(),
         };
         ledger.load()?;
         Ok(ledger)
@@ -145,6 +149,7 @@ impl<'c> Ledger<'c> {
         .unwrap_or(0);
         self.watch.rolled_back();
         self.entries.rolled_back();
+        self.ringer.rolled_back();
         Ok(())
     }
 
@@ -171,6 +176,7 @@ impl<'c> Ledger<'c> {
     pub fn committed(&mut self) {
         self.watch.committed();
         self.entries.committed();
+        self.ringer.committed();
     }
 
     #[cfg(test)]
@@ -206,6 +212,7 @@ impl<'c> Ledger<'c> {
         let pool = &mut self.pool;
         let mask = self.masks.of(&event);
         self.entries.append(&event, time_us);
+        self.ringer.append(&event);
         let Some(row) = Row::new(event, seq, time_us, mask, || salt(pool)) else {
             return Err(row::damaged("an event has no encoding"));
         };

@@ -1,7 +1,8 @@
-//! A session asks what became of its credential's mail.
+//! A session asks what became of its credential's mail, or takes it back.
 
 use std::rc::Rc;
 
+use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
 use super::{Moment, News, Session, Violation};
@@ -10,6 +11,7 @@ use crate::ipc::session::Answer;
 use crate::policy::refusal::Refusal;
 use crate::policy::scope::Scope;
 use crate::vault::inquiries::{self, Asker};
+use crate::vault::queue::cancel;
 
 impl Session {
     /// Looks it up beside the other sessions. Whose mail that is, the login says and not the question.
@@ -22,11 +24,13 @@ impl Session {
             self.say(Answer::Refused { slot: self.slot, refusal }).await;
             return Ok(());
         }
-        self.moment = Moment::Inquiring;
+        let (leave, left) = oneshot::channel();
+        self.moment = Moment::Inquiring(Some(leave));
         let (vault, post, to) = (Rc::clone(&self.vault), self.post.clone(), (self.slot, self.number));
         let who = Asker { principal: principal.credential.id.clone(), since_us: principal.credential.since_us };
+        let event = self.sender(&principal).describe(cancel::event(), None);
         spawn_local(async move {
-            let found = inquiries::answer(&vault, who, inquiry).await;
+            let found = inquiries::answer(&vault, who, inquiry, event, left).await;
             let _ = post.send((to.0, to.1, News::Found(found)));
         });
         Ok(())
@@ -36,7 +40,9 @@ impl Session {
     pub(super) async fn found(&mut self, found: Result<Finding, Refusal>) {
         self.moment = Moment::Ready;
         let slot = self.slot;
-        match found {
+        // It may have been waited for.
+        self.review().await;
+        match self.revoked.map_or(found, Err) {
             Ok(finding) => self.say(Answer::Found { slot, finding }).await,
             Err(refusal) => self.say(Answer::Refused { slot, refusal }).await,
         }

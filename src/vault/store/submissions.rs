@@ -1,5 +1,6 @@
 //! Messages as those who sent them ask for them: of one credential, by an index, and no more of it than fits into an answer.
 
+mod list;
 mod tally;
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, Statement, params};
@@ -11,7 +12,8 @@ use crate::mail::outcome::UNANSWERED;
 use crate::policy::mask::Mask;
 use crate::vault::audit::mask;
 use crate::vault::audit::row::{damaged, integer, octets, unsigned};
-use tally::Tally;
+use list::Lists;
+use tally::{Standing, Tally};
 
 /// Messages that are done are remembered so long, for those who ask.
 pub const REMEMBERED_US: u64 = 7 * 86_400_000_000;
@@ -25,6 +27,7 @@ const BY_HAND: &str = "reconciled";
 
 pub struct Submissions<'c> {
     find: Statement<'c>,
+    list: Lists<'c>,
     tally: Tally<'c>,
     recipients: Statement<'c>,
 }
@@ -38,6 +41,16 @@ pub struct Owner<'a> {
     pub is_heir: bool,
 }
 
+/// What taking a message back comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// It can be done.
+    Now,
+    /// Nobody gets it already.
+    Before,
+    TooLate,
+}
+
 /// A message's row, how many recipients it named, and whether it is set aside.
 type Head = (i64, Option<i64>, bool, Submission);
 
@@ -48,6 +61,7 @@ impl<'c> Submissions<'c> {
             find: sql("SELECT id, named, msg_id, bytes, accepted_us, expires_us, ended > 1 FROM spool_msg \
                        WHERE msg_id = ? AND principal = ? AND report = 0 AND ifnull(owner = ?, ?) \
                        AND ifnull(done_us >= ?, 1)")?,
+            list: Lists::prepare(connection)?,
             tally: Tally::prepare(connection)?,
             // Where they aren't all told of, then those whom something is to be known of.
             recipients: sql(&format!(
@@ -55,6 +69,27 @@ impl<'c> Submissions<'c> {
                  FROM spool_rcpt WHERE msg = ?1 AND n < ?2 ORDER BY state = 2, n LIMIT ?3"
             ))?,
         })
+    }
+
+    /// The row of that message, if this credential may see it, and what taking it back would come to.
+    pub fn stoppable(&mut self, owner: Owner<'_>, message: MessageId, now_us: u64) -> Result<Option<(i64, Stop)>> {
+        let Some((row, named, aside, _)) = self.head(owner, message, now_us)? else { return Ok(None) };
+        let standing = self.tally.of(row, named, aside, now_us)?;
+        let Standing { count, counts, status, is_free, .. } = standing;
+        let stop = match status {
+            Status::Canceled if counts.canceled == count => Stop::Before,
+            // Nobody has it, nobody was refused, and no courier is at it.
+            Status::Received | Status::Scheduled | Status::Deferred if is_free && counts.waiting == count => Stop::Now,
+            _ => Stop::TooLate,
+        };
+        Ok(Some((row, stop)))
+    }
+
+    fn head(&mut self, owner: Owner<'_>, message: MessageId, now_us: u64) -> Result<Option<Head>> {
+        let Owner { principal, since_us, is_heir } = owner;
+        let (since, oldest) = (integer(since_us), integer(now_us.saturating_sub(REMEMBERED_US)));
+        let id = message.uuid();
+        self.find.query_row(params![id.as_bytes(), principal, since, is_heir, oldest], head).optional()
     }
 
     /// That message, if this credential has sent it and it is remembered. Addresses stand as `mask` has them.
@@ -65,23 +100,9 @@ impl<'c> Submissions<'c> {
         mask: Mask,
         now_us: u64,
     ) -> Result<Option<Submission>> {
-        let Owner { principal, since_us, is_heir } = owner;
-        let (since, oldest) = (integer(since_us), integer(now_us.saturating_sub(REMEMBERED_US)));
-        let id = message.uuid();
-        let columns = params![id.as_bytes(), principal, since, is_heir, oldest];
-        let Some((row, named, aside, mut submission)) = self.find.query_row(columns, head).optional()? else {
-            return Ok(None);
-        };
+        let Some((row, named, aside, mut submission)) = self.head(owner, message, now_us)? else { return Ok(None) };
         let standing = self.tally.of(row, named, aside, now_us)?;
-        submission.status = standing.status;
-        submission.cause = standing.cause;
-        submission.doubt = standing.doubt;
-        submission.scheduled_us = standing.scheduled_us;
-        submission.ended_us = standing.ended_us;
-        if named.is_some() {
-            submission.count = Some(standing.count);
-            submission.counts = Some(standing.counts);
-        }
+        stand(&mut submission, standing, named);
         let most = i64::try_from(MOST_RECIPIENTS).unwrap_or(i64::MAX);
         let mut rows = self.recipients.query(params![row, named.unwrap_or(0), most, aside])?;
         let mut room = MOST_OCTETS;
@@ -95,6 +116,19 @@ impl<'c> Submissions<'c> {
         }
         submission.recipients.sort_by_key(|one| one.number);
         Ok(Some(submission))
+    }
+}
+
+/// Says of a message where its recipients stand.
+fn stand(submission: &mut Submission, standing: Standing, named: Option<i64>) {
+    submission.status = standing.status;
+    submission.cause = standing.cause;
+    submission.doubt = standing.doubt;
+    submission.scheduled_us = standing.scheduled_us;
+    submission.ended_us = standing.ended_us;
+    if named.is_some() {
+        submission.count = Some(standing.count);
+        submission.counts = Some(standing.counts);
     }
 }
 

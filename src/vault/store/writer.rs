@@ -6,6 +6,7 @@
 mod answer;
 mod copy;
 mod log;
+mod shared;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::config::slice::Webhook;
 use crate::ipc::admin::load::Stage;
 use crate::vault::audit::event::{Event, Name, Outcome};
 use crate::vault::audit::masks::Masks;
+use crate::vault::bells::Bells;
 use crate::vault::figures::tally::Tally;
 use crate::vault::load::Load;
 use answer::{Answer, Work, job, unsaid};
@@ -63,6 +65,7 @@ pub struct Writer {
     room: Room,
     load: Load,
     tally: Tally,
+    bells: Bells,
 }
 
 impl Writer {
@@ -78,13 +81,14 @@ impl Writer {
     pub fn start_with(database: Database, watch: Watch, fatal: fn(&Failure)) -> Result<(Self, JoinHandle<()>), String> {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let size = Arc::new(AtomicU64::new(0));
-        let (load, tally) = (Load::default(), Tally::default());
+        let (load, tally, bells) = (Load::default(), Tally::default(), Bells::default());
+        let (own_size, room) = (Arc::clone(&size), watch.room());
         let writer =
-            Self { queue, size: Arc::clone(&size), room: watch.room(), load: load.clone(), tally: tally.clone() };
+            Self { queue, size: own_size, room, load: load.clone(), tally: tally.clone(), bells: bells.clone() };
         let (ready, prepared) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || write(database, watch, (load, tally), jobs, &size, &ready, fatal))
+            .spawn(move || write(database, watch, (load, tally, bells), jobs, &size, &ready, fatal))
             .map_err(|error| format!("the writer's thread can't be made: {error}"))?;
         prepared.recv().map_err(|_| "the writer ended before it began".to_owned())??;
         Ok((writer, thread))
@@ -158,36 +162,12 @@ impl Writer {
         // A full queue means that there is no pause.
         let _ = self.queue.try_send(Job::Tick);
     }
-
-    /// Whether there is too little room for new mail.
-    pub fn is_short(&self) -> bool {
-        self.room.is_short()
-    }
-
-    pub const fn room(&self) -> &Room {
-        &self.room
-    }
-
-    /// What it holds and how long it takes.
-    pub const fn load(&self) -> &Load {
-        &self.load
-    }
-
-    /// Where is counted what happens, for those who watch the service.
-    pub const fn tally(&self) -> &Tally {
-        &self.tally
-    }
-
-    /// Leaves of the audit log that are on the disk.
-    pub fn size(&self) -> u64 {
-        self.size.load(Ordering::Acquire)
-    }
 }
 
 fn write(
     mut database: Database,
     watch: Watch,
-    (load, tally): (Load, Tally),
+    (load, tally, bells): (Load, Tally, Bells),
     mut jobs: mpsc::Receiver<Job>,
     size: &AtomicU64,
     ready: &std::sync::mpsc::Sender<Result<(), String>>,
@@ -219,6 +199,7 @@ fn write(
         Err(error) => return drop(ready.send(Err(format!("{}: {error}", database.path.display())))),
     };
     writer.store.ledger.entries.tally = tally;
+    writer.store.ledger.ringer.bells = bells;
     if let Err(error) = writer.go_on() {
         return drop(ready.send(Err(format!("{}: {error}", database.path.display()))));
     }

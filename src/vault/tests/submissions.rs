@@ -1,6 +1,9 @@
 //! What became of mail is told to the credential that sent it, and to nobody else.
 
+mod cancel;
+mod list;
 mod standings;
+mod waits;
 
 use super::*;
 use crate::ipc::inquiry::{Finding, Inquiry, MOST_RECIPIENTS, Status, Submission};
@@ -12,6 +15,17 @@ impl Edge {
         let asked = self.ask(Ask::Inquire { slot: Slot(slot), inquiry: Inquiry::Submission { message } }).await;
         let Answer::Found { finding: Finding::Submission(found), .. } = asked else { panic!("{asked:?}") };
         found.map(|found| *found)
+    }
+
+    /// Says something without waiting for an answer.
+    async fn say(&mut self, ask: Ask) {
+        self.asks.send(ask).await.unwrap();
+    }
+
+    async fn inquire(&mut self, slot: u32, inquiry: Inquiry) -> Finding {
+        let asked = self.ask(Ask::Inquire { slot: Slot(slot), inquiry }).await;
+        let Answer::Found { finding, .. } = asked else { panic!("{asked:?}") };
+        finding
     }
 
     /// Looks until it stands so: what a courier says is written down a moment later.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::ipc::inquiry::{Cause, Counts, Recipient, Status, Submission};
+use crate::ipc::inquiry::{Cause, Counts, Over, Recipient, Status, Submission};
 
 #[derive(Debug, Serialize)]
 pub struct Rendered<'a> {
@@ -11,24 +11,30 @@ pub struct Rendered<'a> {
     id: String,
     status: &'static str,
     /// The word for a failure, that of errors.
-    code: Option<&'static str>,
-    message: &'static str,
-    recipient_domains: Vec<&'a str>,
+    pub code: Option<&'static str>,
+    pub message: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipient_domains: Option<Vec<&'a str>>,
     recipient_count: Option<u64>,
     created_at: Option<String>,
     updated_at: Option<String>,
     expires_at: Option<String>,
     scheduled_at: Option<String>,
     size_bytes: u64,
-    may_be_delivered: bool,
-    counts: Option<Standings>,
-    recipients: Vec<Stop<'a>>,
+    pub may_be_delivered: bool,
+    pub counts: Option<Standings>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipients: Option<Vec<Stop<'a>>>,
     /// Some of them don't stand there.
-    recipients_truncated: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipients_truncated: Option<bool>,
+    /// Where it was waited for: why it is no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wait: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
-struct Standings {
+pub struct Standings {
     waiting: u64,
     accepted: u64,
     failed: u64,
@@ -63,12 +69,29 @@ impl<'a> Rendered<'a> {
             }
         }
         Self {
+            recipient_domains: Some(recipient_domains),
+            recipients: Some(submission.recipients.iter().map(stop).collect()),
+            recipients_truncated: Some(
+                submission.count.is_some_and(|count| count > submission.recipients.len() as u64),
+            ),
+            ..Self::summary(submission)
+        }
+    }
+
+    /// With why it is not waited for any more.
+    pub fn waited(self, waited: Option<Over>) -> Self {
+        Self { wait: waited.map(over), ..self }
+    }
+
+    /// As it stands in a list, without its recipients.
+    pub fn summary(submission: &'a Submission) -> Self {
+        Self {
             request_id: submission.message.request_id(),
             id: submission.message.to_string(),
             status: word(submission.status),
             code: code(submission),
             message: sentence(submission.status),
-            recipient_domains,
+            recipient_domains: None,
             recipient_count: submission.count,
             created_at: time(submission.accepted_us),
             updated_at: submission.ended_us.and_then(time),
@@ -77,8 +100,9 @@ impl<'a> Rendered<'a> {
             size_bytes: submission.size,
             may_be_delivered: submission.doubt,
             counts: submission.counts.map(Standings::from),
-            recipients: submission.recipients.iter().map(stop).collect(),
-            recipients_truncated: submission.count.is_some_and(|count| count > submission.recipients.len() as u64),
+            recipients: None,
+            recipients_truncated: None,
+            wait: None,
         }
     }
 }
@@ -102,6 +126,32 @@ fn said(one: &Recipient) -> Option<String> {
         (Some(code), Some(text)) => Some(format!("{code} {text}")),
         (Some(code), None) => Some(code.to_string()),
         (None, text) => text.map(str::to_owned),
+    }
+}
+
+/// All states, those of one word together.
+pub const fn statuses() -> [Status; 10] {
+    [
+        Status::Received,
+        Status::Scheduled,
+        Status::Started,
+        Status::Deferred,
+        Status::Held,
+        Status::Accepted,
+        Status::Failed,
+        Status::Canceled,
+        Status::Moved,
+        Status::Expired,
+    ]
+}
+
+/// Why a message is not waited for any more.
+const fn over(over: Over) -> &'static str {
+    match over {
+        Over::Ended => "ended",
+        Over::Elapsed => "elapsed",
+        Over::Crowded => "crowded",
+        Over::Left => "cut_short",
     }
 }
 

@@ -19,9 +19,9 @@ use crate::edge::front::{Front, Phase};
 use crate::ipc::capsule::{Capsule, Introduction};
 use crate::ipc::channel::{self, Receiver, Sender};
 use crate::ipc::figures::Figures;
-use crate::ipc::inquiry::{Finding, Inquiry};
+use crate::ipc::inquiry::{Inquiry, Over, Page};
 use crate::ipc::once::Once;
-use crate::ipc::session::{Answer, Ask, Denial, Via};
+use crate::ipc::session::{Answer, Ask, Denial, Slot, Via};
 use crate::mail::facts::Facts;
 use crate::mail::flaw::Flaw;
 use crate::mail::id::MessageId;
@@ -48,6 +48,8 @@ pub struct Ways {
     pub slow_commit: Duration,
     /// What it says to every inquiry.
     pub at_inquiry: Option<Refusal>,
+    /// Why it doesn't wait for a message any more; none: it goes on, until it hears that nobody waits.
+    pub over: Option<Over>,
     /// The grant of the client's network, on a listener that identifies by it.
     pub network: bool,
     /// What every credential may send from; none: the domain of the grant below.
@@ -93,6 +95,10 @@ pub struct Seen {
     pub aborts: usize,
     /// Messages whose form was wrong, and their senders.
     pub unfit: Vec<(Option<String>, Flaw)>,
+    /// What is waited for.
+    pub waiting: Option<(Slot, Inquiry)>,
+    /// Pages that it was asked for.
+    pub pages: Vec<Page>,
     /// How each session was introduced.
     pub via: Vec<Via>,
     pub closed: bool,
@@ -157,6 +163,13 @@ impl House {
 
     pub fn seen(&self) -> Seen {
         self.seen.lock().unwrap().clone()
+    }
+
+    /// Waits until the vault has seen that.
+    pub async fn until(&self, is_so: impl Fn(&Seen) -> bool) {
+        while !is_so(&self.seen()) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Ends the connection from the client's side and waits until the gate is done with it and the vault knows.
@@ -301,13 +314,19 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
                 seen.lock().unwrap().unfit.push((sender.map(String::from), flaw));
                 continue;
             }
-            Ask::Inquire { slot, inquiry: Inquiry::Submission { message } } => {
-                let kept =
-                    seen.lock().unwrap().kept.iter().find(|one| one.id == message).map(super::submissions::submission);
-                let finding = Finding::Submission(kept.map(Box::new));
-                match ways.at_inquiry {
-                    Some(refusal) => Answer::Refused { slot, refusal },
-                    None => Answer::Found { slot, finding },
+            Ask::Inquire { slot, inquiry } => {
+                if let Inquiry::List(page) = &inquiry {
+                    seen.lock().unwrap().pages.push(page.clone());
+                }
+                let finding = super::submissions::finding(&ways, &seen.lock().unwrap().kept, &inquiry);
+                if finding.is_none() {
+                    // It is waited for.
+                    seen.lock().unwrap().waiting = Some((slot, inquiry));
+                    continue;
+                }
+                match (ways.at_inquiry, finding) {
+                    (None, Some(finding)) => Answer::Found { slot, finding },
+                    (refusal, _) => Answer::Refused { slot, refusal: refusal.unwrap() },
                 }
             }
             Ask::Turned { sender, recipient, further, refusal, .. } => {
@@ -319,9 +338,12 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
                 seen.lock().unwrap().closed = true;
                 continue;
             }
-            Ask::Abort { .. } => {
+            Ask::Abort { slot } => {
                 seen.lock().unwrap().aborts += 1;
-                continue;
+                let waiting = seen.lock().unwrap().waiting.take();
+                let Some((_, inquiry)) = waiting else { continue };
+                let finding = super::submissions::left(&seen.lock().unwrap().kept, &inquiry);
+                Answer::Found { slot, finding }
             }
             Ask::Told { .. } | Ask::Was { .. } => continue,
         };

@@ -1,8 +1,16 @@
 //! `/v1/submissions/{id}`: what became of a message.
 
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt;
+
 use super::GOOD;
-use super::house::{House, KEY, Message, Ways};
-use crate::ipc::inquiry::{Cause, Counts, Recipient, Status, Submission};
+use super::house::{House, KEY, Message, Ways, post_with};
+use crate::edge::front::Phase;
+use crate::ipc::inquiry::{
+    Canceled, Cause, Counts, Cursor, Finding, Inquiry, Listed, Over, Page, Recipient, Status, Submission,
+};
+use crate::mail::id::MessageId;
 use crate::policy::refusal::Refusal;
 
 /// What became of it: its first recipient was refused, and the others have it.
@@ -32,6 +40,40 @@ pub fn submission(message: &Message) -> Submission {
         doubt: false,
         recipients: message.recipients.iter().enumerate().map(recipient).collect(),
     }
+}
+
+/// What the vault says to an inquiry; none: it waits. A message to one recipient alone was taken back, another can't be.
+pub fn finding(ways: &Ways, kept: &[Message], inquiry: &Inquiry) -> Option<Finding> {
+    let found = |id: MessageId| kept.iter().find(|one| one.id == id).map(submission).map(Box::new);
+    Some(match inquiry {
+        Inquiry::Submission { message } => Finding::Submission(found(*message)),
+        Inquiry::Wait { message, .. } => Finding::Waited(found(*message), ways.over?),
+        Inquiry::List(page) => {
+            let mut all: Vec<_> = kept.iter().map(submission).collect();
+            all.iter_mut().for_each(|one| one.recipients.clear());
+            all.reverse();
+            all.truncate(page.limit as usize);
+            let next = all.last().filter(|_| all.len() < kept.len()).map(|one| one.message);
+            Finding::Listed(Listed { all, next })
+        }
+        Inquiry::Cancel { message } => Finding::Canceled(found(*message).map(|mut found| match found.count {
+            Some(1) => {
+                found.status = Status::Canceled;
+                Canceled::Done(found)
+            }
+            _ => Canceled::Not(found),
+        })),
+    })
+}
+
+/// The same when nobody waits any more.
+pub fn left(kept: &[Message], inquiry: &Inquiry) -> Finding {
+    finding(&Ways { over: Some(Over::Left), ..Ways::default() }, kept, inquiry).unwrap()
+}
+
+fn preferring(wait: &str) -> String {
+    let fields = format!("Authorization: Bearer {KEY}\r\nContent-Type: application/json\r\nPrefer: {wait}\r\n");
+    post_with(&fields, GOOD)
 }
 
 fn get(path: &str) -> String {
@@ -106,4 +148,113 @@ async fn what_the_vault_refuses_is_said_and_the_connection_goes_on() {
             assert_eq!(house.client.send(GOOD).await.status, 202, "{code}");
         }
     }
+}
+
+#[tokio::test]
+async fn who_waits_is_told_why_no_more_and_a_page_has_no_recipients() {
+    for (over, word) in [(Over::Ended, "ended"), (Over::Elapsed, "elapsed"), (Over::Crowded, "crowded")] {
+        let mut house = House::new(Ways { over: Some(over), ..Ways::default() });
+        let sent = house.client.send(GOOD).await;
+        let id = sent.body["id"].as_str().unwrap().to_owned();
+        let found = house.client.ask(&get(&format!("/v1/submissions/{id}?wait=30"))).await;
+        assert_eq!((found.status, &found.body["wait"], &found.body["id"]), (200, &word.into(), &id.as_str().into()));
+        let unknown = house.client.ask(&get("/v1/submissions/01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e?wait=1")).await;
+        assert_eq!(unknown.code(), "submission_not_found");
+        for bad in ["wait=0", "wait=31", "wait=x", "waits=1", "wait=1&wait=1"] {
+            let refused = house.client.ask(&get(&format!("/v1/submissions/{id}?{bad}"))).await;
+            assert_eq!((refused.status, refused.code()), (400, "validation_failed"), "{bad}");
+        }
+    }
+    let mut house = House::new(Ways::default());
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(house.client.send(GOOD).await.body["request_id"].as_str().unwrap().to_owned());
+    }
+    let page = house.client.ask(&get("/v1/submissions?limit=2")).await;
+    let listed: Vec<_> = page.body["data"].as_array().unwrap().iter().map(|one| &one["request_id"]).collect();
+    assert_eq!((page.status, listed), (200, vec![&ids[2].as_str().into(), &ids[1].as_str().into()]), "{page:?}");
+    assert_eq!((&page.body["has_more"], &page.body["next_after"]), (&true.into(), &ids[1].as_str().into()));
+    assert_eq!((&page.body["object"], &page.body["next_before"]), (&"list".into(), &serde_json::Value::Null));
+    assert_eq!((page.body["data"][0].get("recipients"), page.body["data"][0].get("wait")), (None, None));
+    let refused = house.client.ask(&get("/v1/submissions?limit=0&status=sent&after=x&before=y")).await;
+    assert_eq!((refused.status, refused.body["errors"].as_array().unwrap().len()), (400, 5), "{refused:?}");
+    house.client.ask(&get(&format!("/v1/submissions?before={}", ids[0]))).await;
+    let pages = house.seen().pages;
+    let from = Some(Cursor::Before(ids[0].parse().unwrap()));
+    assert_eq!(pages, [Page { limit: 2, ..Page::default() }, Page { limit: 20, from, ..Page::default() }]);
+}
+
+#[tokio::test]
+async fn a_message_is_taken_back_or_it_is_said_that_it_is_too_late() {
+    let mut house = House::new(Ways::default());
+    let cancel = |id: &str| {
+        format!(
+            "POST /v1/submissions/{id}/cancel HTTP/1.1\r\nHost: gate\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 0\r\n\r\n"
+        )
+    };
+    let one = house.client.send(r#"{"from":"a@example.net","to":"b@example.org","subject":"x","text":"hi"}"#).await;
+    let two = r#"{"from":"a@example.net","to":["b@example.org","c@example.org"],"subject":"x","text":"hi"}"#;
+    let two = house.client.send(two).await;
+    let done = house.client.ask(&cancel(one.body["id"].as_str().unwrap())).await;
+    assert_eq!((done.status, &done.body["status"], &done.body["id"]), (200, &"canceled".into(), &one.body["id"]));
+    let late = house.client.ask(&cancel(two.body["request_id"].as_str().unwrap())).await;
+    assert_eq!((late.status, late.code(), &late.body["retryable"]), (409, "not_cancelable", &false.into()));
+    assert!(late.message().contains("smtp_failed"), "{late:?}");
+    for id in ["01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e", "nonsense"] {
+        assert_eq!(house.client.ask(&cancel(id)).await.code(), "submission_not_found", "{id}");
+    }
+    let got = house.client.ask(&get("/v1/submissions/x/cancel")).await;
+    assert_eq!((got.status, got.field("allow")), (405, Some("POST")));
+    assert_eq!(house.client.ask(&get("/v1/submissions//cancel")).await.code(), "not_found");
+}
+
+#[tokio::test]
+async fn who_prefers_to_wait_is_told_the_end_and_what_is_kept_is_never_an_error() {
+    for (over, status, word, applied) in [
+        (Over::Ended, 200, "smtp_failed", Some("wait=7")),
+        (Over::Elapsed, 202, "accepted", Some("wait=7")),
+        (Over::Crowded, 202, "accepted", None),
+    ] {
+        let mut house = House::new(Ways { over: Some(over), ..Ways::default() });
+        let sent = house.client.ask(&preferring("wait=7")).await;
+        assert_eq!((sent.status, &sent.body["status"]), (status, &word.into()), "{sent:?}");
+        assert_eq!(sent.field("preference-applied"), applied);
+        assert_eq!(sent.body["code"] == "smtp_rejected", over == Over::Ended, "{sent:?}");
+        let plain = house.client.ask(&preferring("wait=0")).await;
+        assert_eq!((plain.status, plain.field("preference-applied")), (202, None));
+    }
+    let refusing = [Refusal::RateLimited(1), Refusal::StoreUnavailable, Refusal::Revoked];
+    for refusal in refusing {
+        let mut house = House::new(Ways { at_inquiry: Some(refusal), over: Some(Over::Ended), ..Ways::default() });
+        let sent = house.client.ask(&preferring("wait=7")).await;
+        assert_eq!((sent.status, &sent.body["status"]), (202, &"accepted".into()), "{sent:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_and_a_gate_that_ends_are_not_waited_for() {
+    // Nobody but these two ends the wait.
+    let house = || House::new(Ways::default());
+    let begun = Instant::now();
+    let mut leaving = house();
+    leaving.client.say(&preferring("wait=30")).await;
+    leaving.until(|seen| seen.waiting.is_some()).await;
+    let seen = leaving.hang_up().await;
+    assert_eq!((seen.kept.len(), seen.aborts, seen.waiting), (1, 1, None));
+
+    let mut half = house();
+    let id = half.client.send(GOOD).await.body["id"].as_str().unwrap().to_owned();
+    half.client.say(&get(&format!("/v1/submissions/{id}?wait=30"))).await;
+    half.until(|seen| seen.waiting.is_some()).await;
+    half.client.stream.shutdown().await.unwrap();
+    let found = half.client.hear().await;
+    assert_eq!((found.status, &found.body["wait"]), (200, &"cut_short".into()), "who ends its half is answered");
+
+    let mut draining = house();
+    draining.client.say(&preferring("wait=30")).await;
+    draining.until(|seen| seen.waiting.is_some()).await;
+    draining.phase.send_replace(Phase::Draining);
+    let found = draining.client.hear().await;
+    assert_eq!((found.status, &found.body["status"]), (202, &"accepted".into()));
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }

@@ -5,6 +5,7 @@
 //! A flaw in a body is an error to hyper, which hands it to the reader of that body: the request has an answer to come.
 //! Whoever asks on and reads no answers fills no memory with them: hyper asks for no head before it has said its answer.
 //! The clocks of both directions run here, for hyper knows neither when a head began nor how slowly its answers are read.
+//! And while hyper makes an answer, which may take long, it is seen here that the client leaves: hyper reads nothing then.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -12,6 +13,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
 
 use super::flaw::Flaw;
 use super::framer::{Framer, Part};
@@ -43,6 +45,8 @@ pub struct Wall<S> {
     patience: Patience,
     /// A head has been whole.
     begun: bool,
+    /// Nothing more comes from the client.
+    silent: watch::Sender<bool>,
 }
 
 impl<S> Wall<S> {
@@ -56,7 +60,14 @@ impl<S> Wall<S> {
             end: None,
             patience: Patience::default(),
             begun: false,
+            silent: watch::Sender::new(false),
         }
+    }
+
+    /// Tells when the client has said its last word. It may still read: who only ends its half of the connection is not told apart
+    /// from who is gone.
+    pub fn silence(&self) -> watch::Receiver<bool> {
+        self.silent.subscribe()
     }
 
     /// The socket again, and what was wrong with a head when that is why hyper heard no more.
@@ -160,6 +171,31 @@ impl<S> Wall<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> Wall<S> {
+    /// Reads what the client says behind its request, no more than is read at a time, to see whether it leaves.
+    fn listen(&mut self, cx: &mut Context<'_>) {
+        let has_room = self.begun && self.framer.is_between() && self.out.is_empty() && self.ahead.is_empty();
+        if !has_room || self.end.is_some() || *self.silent.borrow() {
+            return;
+        }
+        // An error is as good as an end. Whoever reads next meets it again.
+        if let Poll::Ready(read) = self.fill(cx)
+            && !read.is_ok_and(|octets| octets > 0)
+        {
+            self.silent.send_replace(true);
+        }
+    }
+
+    /// Reads some more. Gives how many octets came.
+    fn fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut room = [MaybeUninit::uninit(); READ];
+        let mut read = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
+        self.ahead.extend_from_slice(read.filled());
+        Poll::Ready(Ok(read.filled().len()))
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Wall<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
@@ -168,16 +204,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wall<S> {
                 return Poll::Ready(given);
             }
             if this.ahead.is_empty() {
-                let mut room = [MaybeUninit::uninit(); READ];
-                let mut read = ReadBuf::uninit(&mut room);
-                match Pin::new(&mut this.stream).poll_read(cx, &mut read)? {
+                match this.fill(cx)? {
                     Poll::Pending if !this.waits_no_longer(cx) => return Poll::Pending,
                     Poll::Pending => continue,
-                    Poll::Ready(()) => {}
-                }
-                match read.filled() {
-                    [] => this.left(),
-                    octets => this.ahead.extend_from_slice(octets),
+                    Poll::Ready(0) => this.left(),
+                    Poll::Ready(_) => {}
                 }
             }
             this.advance();
@@ -185,7 +216,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wall<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Wall<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wall<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
         let Self { stream, patience, .. } = self.get_mut();
         patience.write(Pin::new(stream).poll_write(cx, octets), cx)
@@ -205,7 +236,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wall<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, patience, .. } = self.get_mut();
+        let this = self.get_mut();
+        // hyper asks for this, too, whenever it has nothing to say yet.
+        this.listen(cx);
+        let Self { stream, patience, .. } = this;
         ready!(patience.write(Pin::new(stream).poll_flush(cx), cx))?;
         patience.said();
         Poll::Ready(Ok(()))

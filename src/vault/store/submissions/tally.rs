@@ -19,6 +19,8 @@ pub struct Standing {
     pub scheduled_us: Option<u64>,
     /// When the last one came to an end; none as long as somebody waits, or where that wasn't written down.
     pub ended_us: Option<u64>,
+    /// None of them is held, and the message isn't set aside.
+    pub is_free: bool,
 }
 
 impl<'c> Tally<'c> {
@@ -84,5 +86,6 @@ fn read(row: &Row<'_>) -> Result<Standing> {
         doubt: count(14)? > 0,
         scheduled_us: time(15)?.filter(|_| status == Status::Scheduled),
         ended_us: time(16)?.filter(|_| status.is_final()),
+        is_free: held == 0,
     })
 }
