@@ -3,7 +3,7 @@
 //! `wall` reads what comes in and lets through what has one meaning; hyper turns that into requests; `request` finds what each
 //! asks for; `login` finds out by its `key` who asks; `v1` turns JSON into a `letter`, `mime` turns that into a message, and `submit` has the
 //! vault keep it; `validate` stops before that. `reply` holds the one registry of errors, `refusal` answers what the wall refused. The APIs of providers are
-//! below `surface`: they put their members into those of `v1`. `ops` answers those who watch
+//! below `surface`: they put their members into those of `v1`. `hooks` passes on what providers tell of mail. `ops` answers those who watch
 //! the service, and asks nobody for that; `papers` say what there is.
 
 mod accepted;
@@ -11,6 +11,7 @@ mod body;
 mod cors;
 mod field;
 mod forwarded;
+mod hooks;
 mod idempotency;
 mod json;
 mod key;
@@ -265,6 +266,8 @@ async fn work(
     let result = match routed {
         Ok(Route::Send) if leaves => Err(leaving()),
         Ok(Route::Surface(call)) if leaves && !call.is_look_up() => Err(leaving()),
+        Ok(Route::Hook) if leaves => Err(leaving()),
+        Ok(Route::Hook) => hooks::post(session, head, body, &mut unread, id, until).await,
         Ok(Route::Send) => send(session, head, body, &mut unread, &mut id, until).await,
         Ok(Route::Raw) if leaves => Err(leaving()),
         Ok(Route::Raw) => send_raw(session, head, body, &mut unread, &mut id, until).await,

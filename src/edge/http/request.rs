@@ -5,6 +5,7 @@ use hyper::Method;
 use hyper::header::{self, HeaderMap};
 use hyper::http::request::Parts;
 
+use super::hooks;
 use super::reply::{Code, Fault};
 use super::submissions;
 use super::surface::{self, Call};
@@ -31,6 +32,8 @@ pub enum Route {
     Submission(Option<MessageId>),
     /// A browser asks whether a page may send.
     Preflight,
+    /// What a provider tells of mail.
+    Hook,
     /// Of another API than ours.
     Surface(Call),
 }
@@ -64,7 +67,7 @@ impl Route {
             | Self::Docs
             | Self::Submission(_)
             | Self::Preflight => true,
-            Self::Send | Self::Raw | Self::Validate | Self::Surface(_) => false,
+            Self::Send | Self::Raw | Self::Validate | Self::Hook | Self::Surface(_) => false,
         }
     }
 
@@ -73,6 +76,7 @@ impl Route {
         match self {
             Self::Surface(call) => call.path(),
             Self::Submission(_) => SUBMISSION.0,
+            Self::Hook => hooks::PATH.0,
             _ => ROUTES.iter().find(|row| row.3 == self).map_or("", |row| row.0),
         }
     }
@@ -101,6 +105,8 @@ pub fn route(head: &Parts, served: &[Serve]) -> Result<Route, Fault> {
     let path = if path.starts_with("//") { path.get(1..).unwrap_or_default() } else { path };
     let own = ROUTES.iter().find(|row| row.0 == path && served.contains(&row.4)).map(|row| (row.1, row.2, row.3));
     let own = own.or_else(|| submission(path).filter(|_| served.contains(&SUBMISSION.3)));
+    let is_hook = hooks::is_below(path) && served.contains(&hooks::PATH.3);
+    let own = own.or_else(|| is_hook.then_some((hooks::PATH.1, hooks::PATH.2, Route::Hook)));
     let found = own
         .or_else(|| surface::find(path, served).map(|(methods, allow, call)| (methods, allow, Route::Surface(call))));
     let Some((methods, allow, route)) = found else {
@@ -113,7 +119,8 @@ pub fn route(head: &Parts, served: &[Serve]) -> Result<Route, Fault> {
 #[cfg(test)]
 pub fn table() -> impl Iterator<Item = (&'static str, &'static [Method], Serve)> {
     let by_id = (SUBMISSION.0, SUBMISSION.1, SUBMISSION.3);
-    ROUTES.iter().map(|row| (row.0, row.1, row.4)).chain([by_id]).chain(surface::table())
+    let hooks = (hooks::PATH.0, hooks::PATH.1, hooks::PATH.3);
+    ROUTES.iter().map(|row| (row.0, row.1, row.4)).chain([by_id, hooks]).chain(surface::table())
 }
 
 /// A path with a message's id in it.
