@@ -16,10 +16,10 @@ use rustls::sign::CertifiedKey;
 use zeroize::Zeroizing;
 
 use crate::cli::out::say;
-use crate::config::Config;
-use crate::config::plan::{Certificate, Plan, Program};
+use crate::config::plan::{Certificate, Hook, Plan, Program};
 use crate::config::slice::Api;
 use crate::config::source::Source;
+use crate::config::{Config, hooks};
 use crate::courier;
 use crate::edge::{clients, validity};
 
@@ -88,6 +88,9 @@ fn contents(path: &Path, plan: &Plan, brief: bool) -> (Vec<String>, Vec<String>)
             oauth2.secrets().for_each(|secret| files.password(secret));
             oauth2.authorities.iter().for_each(|authorities| drop(files.authorities(authorities)));
         }
+    }
+    for hook in plan.upstreams.iter().filter_map(|upstream| upstream.hook.as_ref()) {
+        files.hook(hook);
     }
     for (_, witness) in plan.witnesses() {
         if let Some(authorities) = &witness.authorities {
@@ -208,6 +211,17 @@ impl Files<'_> {
         let Some(text) = self.read(source, true) else { return };
         if let Err(why) = courier::signs(&text, key) {
             self.refuse(&format!("{source}: {why}"));
+        }
+    }
+
+    /// What a provider signs what it tells with, as the parent reads it for the vault.
+    fn hook(&mut self, hook: &Hook) {
+        let named = [("secret_file", Some(&hook.secret)), ("previous_secret_file", hook.previous.as_ref())];
+        for (key, source) in named.into_iter().filter_map(|(key, source)| Some((key, source?))) {
+            let Some(text) = self.read(source, true) else { continue };
+            if let Err(why) = hooks::secret(&text, key) {
+                self.refuse(&format!("{source}: {why}"));
+            }
         }
     }
 

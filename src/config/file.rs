@@ -15,7 +15,7 @@ use toml::de::DeTable;
 use super::findings::{Findings, suggestion};
 use super::salvage::{Cut, cut};
 use crate::secret::Secret;
-pub use upstream::{Bounce, Oauth2, Pace, Upstream};
+pub use upstream::{Bounce, Oauth2, Pace, Upstream, WebhookIn};
 
 /// A value and its place.
 pub type At<T> = Spanned<T>;

@@ -174,6 +174,7 @@ fn serve(written: &file::Listener, protocol: Protocol, findings: &mut Findings<'
                 ("resend", Serve::Resend),
                 ("postmark", Serve::Postmark),
                 ("usesend", Serve::Usesend),
+                ("hooks", Serve::Hooks),
             ];
             list.iter().filter_map(|item| word(item, "serve", &here, &[], findings)).collect()
         }

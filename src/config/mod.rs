@@ -9,6 +9,7 @@ mod certificates;
 mod client_certificates;
 pub mod file;
 pub mod findings;
+pub mod hooks;
 pub mod name;
 pub mod plan;
 pub mod shown;

@@ -12,6 +12,7 @@ pub use super::anchors::{Anchor, Place, Witness};
 use super::audit::{Audit, Retention, WhenFull};
 use super::file::{At, Config};
 use super::findings::Findings;
+pub use super::hooks::Hook;
 pub use super::limits::{Limits, Spool};
 pub use super::oauth2::Oauth2;
 pub use super::programs::Program;
@@ -23,7 +24,7 @@ use super::slice::{
 use super::source::Source;
 pub use super::webhooks::Webhook;
 use super::{
-    Dialect, Mode, Reach, anchors, audit, bounces, credentials, limits, listeners, name, pass_through, routes,
+    Dialect, Mode, Reach, anchors, audit, bounces, credentials, hooks, limits, listeners, name, pass_through, routes,
     suppression, upstreams, ways, webhooks,
 };
 use crate::policy::limits::Pace;
@@ -153,13 +154,19 @@ pub struct Upstream {
     pub family: Family,
     /// From which addresses it is connected to, one of each family; none: the system chooses.
     pub sources: Vec<IpAddr>,
+    /// Where it tells what became of mail.
+    pub hook: Option<Hook>,
 }
 
 impl Upstream {
-    /// Whatever is read for its courier.
+    /// Whatever is read for its courier, and for what it tells.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
         let oauth2 = self.oauth2.iter().flat_map(Oauth2::sources);
-        self.password.iter().chain(self.protection.sources()).chain(oauth2)
+        self.password
+            .iter()
+            .chain(self.protection.sources())
+            .chain(oauth2)
+            .chain(self.hook.iter().flat_map(Hook::sources))
     }
 }
 
@@ -206,6 +213,7 @@ impl Plan {
             plan.look_for_oddities(&config, findings);
             ways::look(&plan, &config, findings);
             bounces::look(&plan, &config, findings);
+            hooks::look(&plan, &config, findings);
         }
         plan
     }

@@ -132,6 +132,7 @@ pub fn plan(
         helo: None,
         family: Family::default(),
         sources: Vec::new(),
+        hook: None,
     })
 }
 

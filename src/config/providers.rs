@@ -8,7 +8,7 @@ use super::slice::{Api, Auth, Keep, OnUnsupported, TlsMode, Verify};
 use super::source::Source;
 use super::upstreams::{family, is_loopback, sources};
 use super::url::Url;
-use super::{pace, protection};
+use super::{hooks, pace, protection};
 
 /// The word for an upstream that speaks SMTP.
 pub const SMTP: &str = "smtp";
@@ -81,6 +81,7 @@ pub fn only(kind: &str, written: &file::Upstream, findings: &mut Findings<'_>) {
         ("account", span(&written.account), &[CLOUDFLARE]),
         ("token_file", span(&written.token_file), &[CLOUDFLARE, BYTESEND]),
         ("on_unsupported", span(&written.on_unsupported), &[BYTESEND]),
+        ("webhook_in", written.webhook_in.as_ref().map(At::span), &[BYTESEND]),
         ("drop_headers", written.drop_headers.as_ref().and_then(|names| names.first()).map(At::span), &[CLOUDFLARE]),
     ];
     for (key, place, kinds) in keys {
@@ -160,6 +161,7 @@ pub fn plan(
         sources: sources(written, &hosts, family, findings),
         hosts,
         tls,
+        hook: hooks::plan(written, findings),
     })
 }
 

@@ -72,6 +72,8 @@ pub enum Serve {
     Postmark,
     /// useSend's API: `/api/v1/emails` and `/api/v1/emails/batch`.
     Usesend,
+    /// What providers tell of mail: `/hooks/{name}`.
+    Hooks,
 }
 
 /// Listener: what it accepts on, how many it lets in.
@@ -220,6 +222,16 @@ pub struct VaultSlice {
     pub limits: VaultLimits,
     pub anchors: Vec<Anchor>,
     pub webhooks: Vec<Webhook>,
+    pub hooks: Vec<Hook>,
+}
+
+/// Where a provider tells what became of mail that one upstream has taken.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Hook {
+    pub name: String,
+    pub upstream: String,
+    /// What it signs with; two while that changes.
+    pub secrets: Vec<Secret<String>>,
 }
 
 /// After how many hard bounces in a row nothing is sent to an address any more, and for how long.

@@ -139,6 +139,8 @@ impl Plan {
             limits: self.limits.vault,
             anchors: self.anchors.iter().map(anchor).collect(),
             webhooks: self.webhooks.iter().map(Webhook::rule).collect(),
+            // Who opens their secrets adds them.
+            hooks: Vec::new(),
             hash_deadline: self.limits.hash_deadline,
         }
     }

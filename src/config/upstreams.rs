@@ -85,6 +85,7 @@ pub fn plan(tables: &[At<file::Upstream>], mode: Mode, findings: &mut Findings<'
             sources: sources(written, &hosts, family, findings),
             hosts,
             tls,
+            hook: None,
         };
         judge(&upstream, matches!(means, Means::Token(_)), table, findings);
         upstreams.push(upstream);

@@ -3,6 +3,7 @@
 pub mod begun;
 pub mod dialogue;
 mod figures;
+mod hook;
 pub mod line;
 mod inquiry;
 pub mod live;

@@ -22,6 +22,7 @@ pub mod control;
 pub mod delivery;
 pub mod dialing;
 pub mod handover;
+pub mod hook;
 pub mod inquiry;
 pub mod launching;
 pub mod sealing;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bytes::Octets;
 use super::capsule::Capsule;
+use super::hook::{Posted, Verdict};
 use super::inquiry::{Finding, Inquiry};
 use super::once::Once;
 use super::trace::Told;
@@ -120,6 +121,10 @@ pub enum Ask {
     Close { slot: Slot },
     /// Asked on a fresh channel after the vault was replaced: was this message committed? Answer: `Was`.
     Was { message: MessageId },
+    /// Something was posted to a provider's hook, between transactions: its body follows, and then the answer, `Hooked`.
+    Hook { slot: Slot, posted: Box<Posted> },
+    /// The next octets of that body. No answer but that to all of it.
+    Body { slot: Slot, octets: Octets },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -214,6 +219,10 @@ pub enum Answer {
         message: MessageId,
         committed: bool,
     },
+    Hooked {
+        slot: Slot,
+        verdict: Verdict,
+    },
 }
 
 impl Answer {
@@ -239,6 +248,7 @@ impl Answer {
             Self::Ended { .. } => "ended",
             Self::Figures { .. } => "figures",
             Self::Was { .. } => "was",
+            Self::Hooked { .. } => "hooked",
         }
     }
 }

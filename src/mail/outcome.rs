@@ -5,6 +5,14 @@ use serde::{Deserialize, Serialize};
 /// The longest text of an upstream that is kept, in octets. An SMTP reply line has 512 (RFC 5321 section 4.5.3.1.5).
 pub const MAX_TEXT: usize = 512;
 
+/// The longest name that a provider may have for what it took. Theirs have some thirty.
+pub const MAX_REFERENCE: usize = 128;
+
+/// Whether a provider's name can be kept as one.
+pub fn is_reference(text: &str) -> bool {
+    (1..=MAX_REFERENCE).contains(&text.len()) && text.bytes().all(|octet| octet.is_ascii_graphic())
+}
+
 /// Why nobody knows whether it was delivered. What follows it may be an upstream's words.
 pub const UNANSWERED: &str = "the whole message was sent, and then no answer could be had";
 
@@ -24,6 +32,8 @@ pub struct Said {
     pub reports: bool,
     /// It is what that host says to the name of this recipient, and to nothing else of the message.
     pub of_recipient: bool,
+    /// How a provider calls what it took, by which it tells later what became of that.
+    pub reference: Option<Box<str>>,
 }
 
 impl Said {

@@ -4,11 +4,13 @@
 
 use std::cell::RefCell;
 use std::fs;
+use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use super::launched::Launcher;
 use super::opened::Opened;
@@ -16,8 +18,9 @@ use super::people::People;
 use super::post::Post;
 use super::state;
 use super::syslog::Syslog;
+use crate::config::hooks;
 use crate::config::plan::{Bind, Oauth2, Place, Plan, Program, Protection, Upstream, Webhook};
-use crate::config::slice::{CourierSlice, Protocol, TlsMode};
+use crate::config::slice::{CourierSlice, Hook, Protocol, TlsMode, VaultSlice};
 use crate::config::source::Source;
 use crate::ipc::capsule;
 use crate::ipc::control::File;
@@ -35,6 +38,8 @@ const AUTHORITIES: [&str; 4] = [
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/ca-bundle.pem",
 ];
+/// More than a secret has that is read here; what is longer is none.
+const MAX_SECRET: u64 = 1024;
 /// What the parent made or opened before it was confined, for the children of its whole life.
 #[derive(Debug)]
 pub struct Kept {
@@ -135,7 +140,7 @@ pub fn slice(plan: &Plan, post: &Post, kept: &Kept) -> Result<Vec<u8>, String> {
         Role::EdgeSmtp => encode(&plan.edge_slice(Protocol::Smtp, &post.label)),
         Role::EdgeHttp => encode(&plan.edge_slice(Protocol::Http, &post.label)),
         Role::Keyholder => encode(&plan.keyholder_slice()),
-        Role::Vault => encode(&plan.vault_slice(&kept.capsule)),
+        Role::Vault => encode(&VaultSlice { hooks: hooks(plan)?, ..plan.vault_slice(&kept.capsule) }),
         Role::Sealer => encode(&plan.sealer_slice()),
         Role::Dialer => encode(&plan.dialer_slice()),
         Role::Courier => encode(&match (plan.witness_of(&post.label)?, plan.webhook_of(&post.label)?) {
@@ -223,6 +228,18 @@ fn files((generation, plan): (Generation, &Plan), post: &Post, kept: &Kept) -> R
         Role::Parent | Role::Listener | Role::Dialer => {}
     }
     Ok(files)
+}
+
+/// Where providers tell what became of mail, with what they sign with: to be told with the slice, as it changes with that.
+fn hooks(plan: &Plan) -> Result<Vec<Hook>, String> {
+    let read = |source: &Source, key: &str| {
+        let mut octets = Zeroizing::new(Vec::new());
+        let read = fs::File::from(source.open()?).take(MAX_SECRET).read_to_end(&mut octets);
+        read.map_err(|error| format!("{source}: can't be read: {error}"))?;
+        hooks::secret(&octets, key)
+    };
+    let all = plan.upstreams.iter().filter_map(|upstream| Some(upstream.hook.as_ref()?.slice(&upstream.name, read)));
+    all.collect()
 }
 
 /// What a courier asks for tokens with, and whom it trusts then.

@@ -285,6 +285,8 @@ fn slot(ask: &Ask) -> Slot {
         | Ask::Inquire { slot, .. }
         | Ask::Turned { slot, .. }
         | Ask::Told { slot, .. }
+        | Ask::Hook { slot, .. }
+        | Ask::Body { slot, .. }
         | Ask::Close { slot } => *slot,
         Ask::Was { .. } => Slot(u32::MAX),
     }

@@ -9,7 +9,7 @@ use super::audit::ledger::now_us;
 use super::audit::month;
 use super::store::submissions::REMEMBERED_US;
 use super::store::writer::Writer;
-use super::{Vault, login};
+use super::{Vault, hooks, login};
 use crate::sys::clock;
 
 /// Messages forgotten in one transaction, which others wait for; and transactions in a second: as many messages as may come in one.
@@ -62,6 +62,7 @@ pub async fn run(vault: Rc<Vault>) {
             });
             // No room on the disk, or the end of the store: the next look will do.
             let _ = sweep.await;
+            hooks::sweep(&vault).await;
         }
         if more || second.is_multiple_of(SWEEP_SECONDS) {
             // By the wall's clock, as their ends were written; but not while a machine that has just started may have it wrong.

@@ -25,6 +25,7 @@ pub mod explain;
 pub mod feedback;
 pub mod figures;
 pub mod happening;
+pub mod hooks;
 mod housekeeping;
 mod inquiries;
 mod shares;
@@ -117,6 +118,8 @@ pub struct Vault {
     pub next_master: RefCell<Option<oneshot::Sender<Master>>>,
     /// Where webhooks are told from.
     pub feedback: feedback::Desk,
+    /// What providers tell.
+    pub hooks: hooks::Desk,
     /// Requests that are done once.
     pub onces: Rc<Onces>,
     /// What those who watch the service are told.
@@ -330,6 +333,7 @@ impl House {
             logins: login::exchanges::UnderWay::default(),
             traces: Rc::default(),
             feedback,
+            hooks: hooks::Desk::default(),
             onces: Onces::new(once_key, onces, now),
             figures: figures::Desk::default(),
             reporting: Mutex::new(()),
@@ -363,6 +367,8 @@ impl House {
             spawn_local(schedule::leasing::run(Rc::clone(&vault)));
             spawn_local(housekeeping::run(Rc::clone(&vault)));
             spawn_local(rekey::go_on(Rc::clone(&vault)));
+            let early = Rc::clone(&vault);
+            spawn_local(async move { hooks::ripen(&early).await });
             spawn_local(delivery::report::begin(Rc::clone(&vault)));
             spawn_local(feedback::run(Rc::clone(&vault), Rc::clone(&packets)));
             spawn_local(figures::run(Rc::clone(&vault), Rc::clone(&pulse)));

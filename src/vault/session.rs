@@ -15,6 +15,7 @@
 //! becomes of mail, and comes too late when the message is being kept.
 
 mod content;
+mod hook;
 mod inquiry;
 mod live;
 mod login;
@@ -35,13 +36,14 @@ use super::custody;
 use super::delivery::congestion;
 use super::live::{Held, Word};
 use super::login::credentials::Known;
-use super::once::Verdict;
+use super::once;
 use super::transaction::{Transaction, WINDOW};
 use super::visitor::Place;
 use crate::config::slice::Counter;
 use crate::ipc::bytes::Octets;
 use crate::ipc::capsule::Introduction;
 use crate::ipc::channel;
+use crate::ipc::hook::Verdict;
 use crate::ipc::inquiry::Finding;
 use crate::ipc::once::Once;
 use crate::ipc::session::{Answer, Ask, Denial, Slot, Tls};
@@ -53,6 +55,7 @@ use crate::policy::Delivery;
 use crate::policy::refusal::Refusal;
 use crate::role::Generation;
 use crate::secret::Secret;
+use hook::Coming;
 use traced::Traced;
 
 /// What something that was waited for has come to.
@@ -68,6 +71,8 @@ pub enum News {
     Live(MessageId, Word),
     /// What became of mail.
     Found(Result<Finding, Refusal>),
+    /// What came of something that was posted to a hook.
+    Hooked(Verdict),
 }
 
 /// Where news of a session go: late ones for a slot that is another's by now are told apart by the number.
@@ -89,6 +94,9 @@ enum Moment {
     Content(Box<Transaction>),
     /// What became of mail is looked up. By its end, or without it, nobody waits for what may still become of it.
     Inquiring(Option<oneshot::Sender<()>>),
+    /// Something is posted to a hook; and it is looked at.
+    Hook(Box<Coming>),
+    Hooked,
     /// Of a live message, what its task sees that nobody waits any more by.
     Committing(MessageId, #[allow(dead_code, reason = "it says what it says by its end")] Option<Held>),
 }
@@ -179,6 +187,8 @@ impl Session {
             (Moment::Content(_), Ask::Chunk { octets, .. }) => self.chunk(octets.0).await,
             (Moment::Content(_), Ask::Commit { facts, .. }) => self.commit(facts).await,
             (Moment::Ready, Ask::Inquire { inquiry, .. }) => self.inquire(inquiry).await,
+            (Moment::Ready, Ask::Hook { posted, .. }) => self.hook(*posted).await,
+            (Moment::Hook(_), Ask::Body { octets, .. }) => self.body(octets.0).await,
             (_, Ask::Abort { .. }) => {
                 self.abort();
                 Ok(())
@@ -195,6 +205,7 @@ impl Session {
             (_, Ask::Content { .. } | Ask::Chunk { .. }) => Err(Violation("content-out-of-order")),
             (_, Ask::Commit { .. }) => Err(Violation("commit-out-of-order")),
             (_, Ask::Inquire { .. }) => Err(Violation("inquiry-out-of-order")),
+            (_, Ask::Hook { .. } | Ask::Body { .. }) => Err(Violation("hook-out-of-order")),
             (_, Ask::Open { .. } | Ask::Close { .. } | Ask::Was { .. }) => Err(Violation("open-twice")),
         }
     }
@@ -229,6 +240,7 @@ impl Session {
                 }
             }
             (Moment::Inquiring(_), News::Found(found)) => self.found(found).await,
+            (Moment::Hooked, News::Hooked(verdict)) => self.hooked(verdict).await,
             (_, News::Live(message, word)) => self.heard(message, word).await,
             // News of a transaction that was given up.
             _ => {}
@@ -267,16 +279,16 @@ impl Session {
         let known = match once.filter(|_| self.revoked.is_none()) {
             None => None,
             Some(once) => match self.known(&principal.credential.id, &once) {
-                Verdict::New(new) => {
+                once::Verdict::New(new) => {
                     holding = Some(new);
                     None
                 }
-                Verdict::Repeated(message) => {
+                once::Verdict::Repeated(message) => {
                     self.say(Answer::Repeated { slot: self.slot, message }).await;
                     return Ok(());
                 }
-                Verdict::UnderWay => Some(Refusal::UnderWay),
-                Verdict::Reused => Some(Refusal::KeyReused),
+                once::Verdict::UnderWay => Some(Refusal::UnderWay),
+                once::Verdict::Reused => Some(Refusal::KeyReused),
             },
         };
         let admitted = match self.revoked.or(known) {
@@ -372,7 +384,7 @@ impl Session {
     }
 
     /// Whether a request was done before.
-    fn known(&self, principal: &str, once: &Once) -> Verdict {
+    fn known(&self, principal: &str, once: &Once) -> once::Verdict {
         let passed_us = self.vault.authority.borrow().clock.passed_us();
         self.vault.onces.begin(principal, once, passed_us)
     }

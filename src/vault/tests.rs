@@ -53,6 +53,7 @@ mod fairness;
 mod feedback;
 mod figures;
 mod flood;
+mod hooks;
 mod interrupted;
 mod lifetime;
 mod limits;
@@ -184,6 +185,7 @@ impl Bench {
             hash_queue: 8,
             anchors: Vec::new(),
             webhooks: Vec::new(),
+            hooks: Vec::new(),
             hash_deadline: Duration::from_secs(20),
             audit: Audit::default(),
             limits: VaultLimits {

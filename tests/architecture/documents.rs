@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::source::{files, root};
 
 /// The tables of the configuration file, by the structs that read them.
-const TABLES: [(&str, &str); 22] = [
+const TABLES: [(&str, &str); 23] = [
     ("Config", ""),
     ("Listener", "[[listener]]"),
     ("Tls", "[tls]"),
@@ -20,6 +20,7 @@ const TABLES: [(&str, &str); 22] = [
     ("Pace", "[[upstream]]"),
     ("Bounce", "[[upstream]]"),
     ("Oauth2", "[[upstream]]"),
+    ("WebhookIn", "[[upstream]]"),
     ("Route", "[[route]]"),
     ("Spool", "[spool]"),
     ("Suppression", "[suppression]"),

@@ -46,6 +46,16 @@ pub struct Upstream {
     pub options: Option<Vec<At<String>>>,
     pub time_limit: Option<At<String>>,
     pub bounce: Option<At<Bounce>>,
+    pub webhook_in: Option<At<WebhookIn>>,
+}
+
+/// `webhook_in` of an upstream.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebhookIn {
+    pub name: Option<At<String>>,
+    pub secret_file: Option<At<String>>,
+    pub previous_secret_file: Option<At<String>>,
 }
 
 /// `bounce` of an upstream.

@@ -249,6 +249,44 @@ fn bytesend_is_at_its_own_place_and_usesend_where_a_url_says() {
 }
 
 #[test]
+fn what_bytesend_tells_later_has_a_name_a_secret_and_a_listener() {
+    let hook = "webhook_in = { name = \"send\", secret_file = \"/etc/gatepost/send.webhook\" }\n";
+    let one = |name: &str, more: &str| {
+        format!(
+            "[[upstream]]\nname = \"{name}\"\nkind = \"bytesend\"\ntoken_file = \"/etc/gatepost/{name}.token\"\n{more}"
+        )
+    };
+    let routes = "[[route]]\nto = \"send@example.org\"\nvia = [\"send\"]\n";
+    let with = |more: &str| format!("{FULL}\n{}{routes}", one("send", more));
+    let plan = load(&with(hook)).unwrap();
+    assert!(plan.warnings.iter().any(|line| line.contains("webhook_in: no listener serves it")), "{:?}", plan.warnings);
+    let upstream = plan.upstreams.last().unwrap();
+    let sources: Vec<String> = upstream.sources().map(ToString::to_string).collect();
+    assert_eq!(sources, ["/etc/gatepost/send.token", "/etc/gatepost/send.webhook"]);
+    let served = with(hook).replace("serve = [\"v1\", \"ops\"]", "serve = [\"v1\", \"hooks\"]");
+    assert!(!load(&served).unwrap().warnings.iter().any(|line| line.contains("hook")));
+    let alone = with("").replace("serve = [\"v1\", \"ops\"]", "serve = [\"hooks\"]");
+    assert!(load(&alone).unwrap().warnings.iter().any(|line| line.contains("no upstream has webhook_in")));
+    for (more, why) in [
+        ("webhook_in = {}\n".to_owned(), "webhook_in: name is missing"),
+        ("webhook_in = { name = \"x\" }\n".to_owned(), "webhook_in: secret_file is missing"),
+        (hook.replace("\"send\"", "\"Send/it\""), "webhook_in.name: \"Send/it\": write 1 to 32"),
+        (hook.replace("/etc", "etc"), "webhook_in.secret_file: \"etc/gatepost/send.webhook\": write the whole path"),
+        (hook.replace("secret_file", "secret"), "unknown key \"secret\""),
+        (format!("{hook}{}{hook}", one("other", "")), "webhook_in.name: \"send\" is used twice"),
+    ] {
+        let errors = load(&with(&more)).unwrap_err().0;
+        assert!(errors.iter().any(|error| error.contains(why)), "{why}: {errors:?}");
+    }
+    let odd = FULL.replacen(LOGIN, &format!("{LOGIN}{hook}"), 1);
+    let errors = load(&odd).unwrap_err().0;
+    assert!(
+        errors.iter().any(|error| error.contains("webhook_in: only an upstream of kind \"bytesend\" has it")),
+        "{errors:?}"
+    );
+}
+
+#[test]
 fn rule_q12_a_pace_is_of_every_kind_and_says_something() {
     let with = |pace: &str| FULL.replacen(LOGIN, &format!("{LOGIN}pace = {pace}\n"), 1);
     let planned = load(&with("{ per_second = 2, per_day = 5000 }")).unwrap();

@@ -169,7 +169,8 @@ impl Api {
 
     fn judge(&self, reply: &http::Reply, letter: &Letter<'_>) -> Judgement {
         match self {
-            Self::Webhook(_) | Self::Bytesend(_) => judgement::by_status(reply, letter),
+            Self::Webhook(_) => judgement::by_status(reply, letter),
+            Self::Bytesend(_) => Bytesend::judge(reply, letter),
             Self::Cloudflare(_) => Cloudflare::judge(reply, letter),
         }
     }

@@ -118,6 +118,7 @@ impl Reply {
             tls: tls.map(str::to_owned),
             reports: false,
             of_recipient: false,
+            reference: None,
         }
     }
 }

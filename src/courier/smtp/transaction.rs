@@ -349,6 +349,7 @@ impl Transaction<'_> {
             tls: self.session.tls.map(str::to_owned),
             reports: false,
             of_recipient: false,
+            reference: None,
         }
     }
 }

@@ -203,6 +203,7 @@ impl Line {
             | Answer::Trace { slot, .. }
             | Answer::Crowded { slot }
             | Answer::Found { slot, .. }
+            | Answer::Hooked { slot, .. }
             | Answer::Ended { slot } => *slot,
         };
         let place = lock(&self.state).places.get(index(slot)).cloned().flatten();

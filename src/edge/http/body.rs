@@ -30,6 +30,16 @@ const ROOM_AGAIN: u32 = 2;
 
 static ROOM: Semaphore = Semaphore::const_new(BUDGET);
 
+/// What a body is held to.
+pub struct Bounds {
+    pub most: usize,
+    /// In KiB, of all such bodies.
+    pub budget: &'static Semaphore,
+    pub total: Duration,
+}
+
+const OF_CLIENTS: Bounds = Bounds { most: MAX_BODY, budget: &ROOM, total: TOTAL };
+
 /// The octets, and the room they take up until they are dropped.
 pub struct Whole {
     pub octets: Vec<u8>,
@@ -38,27 +48,32 @@ pub struct Whole {
 
 /// Reads the whole body. Only for clients that are known: what they hold is bounded, and strangers hold nothing but what whoever
 /// reads for them bounds by itself.
-pub async fn read(headers: &HeaderMap, mut body: Incoming) -> Result<Whole, Fault> {
-    let announced = announced(headers)?.unwrap_or_default();
-    let mut room = take(&ROOM, announced.div_ceil(KIB))?;
+pub async fn read(headers: &HeaderMap, body: Incoming) -> Result<Whole, Fault> {
+    read_within(headers, body, &OF_CLIENTS).await
+}
+
+/// The same, within other bounds.
+pub async fn read_within(headers: &HeaderMap, mut body: Incoming, bounds: &Bounds) -> Result<Whole, Fault> {
+    let announced = announced(headers, bounds.most)?.unwrap_or_default();
+    let mut room = take(bounds.budget, announced.div_ceil(KIB))?;
     let mut octets = Vec::with_capacity(announced);
     let start = Instant::now();
     loop {
         let earned = Duration::from_secs(u64::try_from(octets.len() / RATE).unwrap_or(u64::MAX));
-        let until = start + TOTAL.min(GRACE.saturating_add(earned));
+        let until = start + bounds.total.min(GRACE.saturating_add(earned));
         match timeout_at(until, body.frame()).await {
-            Err(_) => return Err(too_slow()),
+            Err(_) => return Err(too_slow(bounds.total)),
             Ok(None) => return Ok(Whole { octets, _room: room }),
             Ok(Some(Err(error))) => return Err(broken(&error)),
             Ok(Some(Ok(frame))) => {
                 let data = frame.into_data().unwrap_or_default();
                 let length = octets.len() + data.len();
-                if length > MAX_BODY {
-                    return Err(too_large());
+                if length > bounds.most {
+                    return Err(too_large(bounds.most));
                 }
                 // One in chunks has announced nothing and takes its room as it comes.
                 if length > room.num_permits() * KIB {
-                    room.merge(take(&ROOM, STEP)?);
+                    room.merge(take(bounds.budget, STEP)?);
                 }
                 octets.extend_from_slice(&data);
             }
@@ -74,12 +89,12 @@ fn take(budget: &Semaphore, kib: usize) -> Result<SemaphorePermit<'_>, Fault> {
 }
 
 /// The length the client announces, refused before anything is read or set aside for it.
-fn announced(headers: &HeaderMap) -> Result<Option<usize>, Fault> {
+fn announced(headers: &HeaderMap, most: usize) -> Result<Option<usize>, Fault> {
     let Some(value) = headers.get(header::CONTENT_LENGTH) else { return Ok(None) };
     let length = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
     match length.map(usize::try_from) {
-        Some(Ok(length)) if length <= MAX_BODY => Ok(Some(length)),
-        _ => Err(too_large()),
+        Some(Ok(length)) if length <= most => Ok(Some(length)),
+        _ => Err(too_large(most)),
     }
 }
 
@@ -92,12 +107,12 @@ fn broken(error: &hyper::Error) -> Fault {
     }
 }
 
-fn too_large() -> Fault {
-    Fault::new(Code::PayloadTooLarge, format!("the body is longer than {MAX_BODY} octets")).closing()
+fn too_large(most: usize) -> Fault {
+    Fault::new(Code::PayloadTooLarge, format!("the body is longer than {most} octets")).closing()
 }
 
-fn too_slow() -> Fault {
-    let seconds = TOTAL.as_secs();
+fn too_slow(total: Duration) -> Fault {
+    let seconds = total.as_secs();
     let message = format!("the body came too slowly: {RATE} octets a second are needed, and all of it in {seconds} s");
     Fault::new(Code::RequestTimeout, message).closing()
 }

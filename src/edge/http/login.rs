@@ -95,6 +95,12 @@ impl Seat {
         }
     }
 
+    /// Has the vault know whose connection this is, where nobody has a key.
+    pub async fn stand(&mut self, session: &Session, headers: &HeaderMap) -> Result<(), Fault> {
+        self.name(session, headers).await?;
+        self.introduce().await.map_err(away)
+    }
+
     /// Has the vault know this connection.
     pub async fn introduce(&mut self) -> Result<(), Lost> {
         if self.network.is_none() {

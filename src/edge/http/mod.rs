@@ -4,13 +4,15 @@
 //! asks for; `login` finds out by its `key` who asks; `v1` turns JSON into a `letter`, `mime` turns that into a message, and `submit` has the
 //! vault keep it; `validate` stops before that. `submissions` tell what became of it. `reply` holds the one registry of errors,
 //! `refusal` answers what the wall refused. The APIs of providers are below `surface`: they put their members into those of `v1`.
-//! `ops` answers those who watch the service, and asks nobody for that; `papers` say what there is.
+//! `hooks` passes on what providers tell of mail. `ops` answers those who watch the service, and asks nobody for that; `papers` say
+//! what there is.
 
 mod accepted;
 mod body;
 mod cors;
 mod field;
 mod forwarded;
+mod hooks;
 mod idempotency;
 mod json;
 mod key;
@@ -267,6 +269,8 @@ async fn work(
     let result = match routed {
         Ok(Route::Send) if leaves => Err(leaving()),
         Ok(Route::Surface(call)) if leaves && !call.is_look_up() => Err(leaving()),
+        Ok(Route::Hook) if leaves => Err(leaving()),
+        Ok(Route::Hook) => hooks::post(session, head, body, &mut unread, id, until).await,
         Ok(Route::Send) => sending::send(session, head, body, &mut unread, &mut id, until).await,
         Ok(Route::Raw) if leaves => Err(leaving()),
         Ok(Route::Raw) => sending::send_raw(session, head, body, &mut unread, &mut id, until).await,

@@ -5,6 +5,7 @@ use hyper::Method;
 use hyper::header::{self, HeaderMap};
 use hyper::http::request::Parts;
 
+use super::hooks;
 use super::reply::{Code, Fault};
 use super::submissions;
 use super::surface::{self, Call};
@@ -35,6 +36,8 @@ pub enum Route {
     Cancel(Option<MessageId>),
     /// A browser asks whether a page may send.
     Preflight,
+    /// What a provider tells of mail.
+    Hook,
     /// Of another API than ours.
     Surface(Call),
 }
@@ -73,7 +76,7 @@ impl Route {
             | Self::Submissions
             | Self::Cancel(_)
             | Self::Preflight => true,
-            Self::Send | Self::Raw | Self::Validate | Self::Surface(_) => false,
+            Self::Send | Self::Raw | Self::Validate | Self::Hook | Self::Surface(_) => false,
         }
     }
 
@@ -83,6 +86,7 @@ impl Route {
             Self::Surface(call) => call.path(),
             Self::Submission(_) => SUBMISSION.0,
             Self::Cancel(_) => CANCEL.0,
+            Self::Hook => hooks::PATH.0,
             _ => ROUTES.iter().find(|row| row.3 == self).map_or("", |row| row.0),
         }
     }
@@ -111,6 +115,8 @@ pub fn route(head: &Parts, served: &[Serve]) -> Result<Route, Fault> {
     let path = if path.starts_with("//") { path.get(1..).unwrap_or_default() } else { path };
     let own = ROUTES.iter().find(|row| row.0 == path && served.contains(&row.4)).map(|row| (row.1, row.2, row.3));
     let own = own.or_else(|| submission(path).filter(|_| served.contains(&SUBMISSION.3)));
+    let is_hook = hooks::is_below(path) && served.contains(&hooks::PATH.3);
+    let own = own.or_else(|| is_hook.then_some((hooks::PATH.1, hooks::PATH.2, Route::Hook)));
     let found = own
         .or_else(|| surface::find(path, served).map(|(methods, allow, call)| (methods, allow, Route::Surface(call))));
     let Some((methods, allow, route)) = found else {
@@ -123,7 +129,8 @@ pub fn route(head: &Parts, served: &[Serve]) -> Result<Route, Fault> {
 #[cfg(test)]
 pub fn table() -> impl Iterator<Item = (&'static str, &'static [Method], Serve)> {
     let by_id = [SUBMISSION, CANCEL].map(|row| (row.0, row.1, row.3));
-    ROUTES.iter().map(|row| (row.0, row.1, row.4)).chain(by_id).chain(surface::table())
+    let hooks = (hooks::PATH.0, hooks::PATH.1, hooks::PATH.3);
+    ROUTES.iter().map(|row| (row.0, row.1, row.4)).chain(by_id).chain([hooks]).chain(surface::table())
 }
 
 /// A path with a message's id in it.

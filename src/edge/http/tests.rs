@@ -2,6 +2,7 @@
 
 mod clocks;
 mod framing;
+mod hooks;
 pub mod house;
 mod limits;
 mod ops;

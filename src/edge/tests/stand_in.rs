@@ -382,7 +382,7 @@ impl Places {
                 }))
             }
             // SMTP has no word for it.
-            Ask::Inquire { .. } => Err(false),
+            Ask::Inquire { .. } | Ask::Hook { .. } | Ask::Body { .. } => Err(false),
             Ask::Abort { slot } => {
                 seen.aborted += 1;
                 let begun = |place: &&mut Place| place.message.is_some() || place.talk.is_some();

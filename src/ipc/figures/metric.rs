@@ -106,6 +106,8 @@ metrics! {
     UpstreamPaused "gatepost_upstream_paused" Gauge, ["upstream"] "1 while an administrator has paused it."
     UpstreamInFlight "gatepost_upstream_messages_in_flight" Gauge, ["upstream"] "Messages that its couriers have."
     WebhookDeliveries "gatepost_webhook_deliveries" Counter, ["result"] "Events that were posted to webhooks, by what came of it."
+    HookEvents "gatepost_hook_events" Counter, ["hook" "result"]
+        "What was posted to hooks of providers, by what came of it; without a hook where there is none of that name."
     AuditEvents "gatepost_audit_events" Counter, ["event"]
         "Events in the audit log. What repeats is written once in a window, with its number; the other counters have each."
     ReloadSuccessful "gatepost_config_last_reload_successful" Gauge, []

@@ -65,7 +65,9 @@ pub async fn make(vault: &Vault, mut owed: Owed) -> bool {
         owed.fates.iter_mut().for_each(|(_, fate)| fate.original = None);
     }
     let original = match reportable {
-        Some(Reportable::Message) if require_tls == owed.manner.require_tls => original(vault, &owed).await,
+        Some(Reportable::Message) if require_tls == owed.manner.require_tls && !owed.is_gone => {
+            original(vault, &owed).await
+        }
         _ => Original::Nothing,
     };
     let (numbers, fates): (Vec<u32>, Vec<Fate>) = std::mem::take(&mut owed.fates).into_iter().unzip();

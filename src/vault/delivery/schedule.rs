@@ -26,6 +26,7 @@ use crate::ipc::delivery::Job;
 use crate::role::{Generation, Instance};
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
+use crate::vault::hooks;
 use crate::vault::queue;
 use crate::vault::store::Store;
 use crate::vault::store::pauses::Pause;
@@ -299,6 +300,8 @@ pub fn release(vault: &Rc<Vault>, job: u64, lane: String, next_us: u64) -> JoinH
         }
         own.schedule.borrow_mut().arrived([lane]);
         own.poke.notify_one();
+        // All that its courier said is written down.
+        hooks::ripen(&own).await;
     })
 }
 

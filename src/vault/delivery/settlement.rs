@@ -8,7 +8,7 @@ use super::schedule::persist;
 use super::suppression;
 use crate::ipc::delivery::Job;
 use crate::mail::dsn::Notify;
-use crate::mail::outcome::Said;
+use crate::mail::outcome::{Said, is_reference};
 use crate::policy::principal::GATE;
 use crate::policy::reports::Reports;
 use crate::vault::Vault;
@@ -41,7 +41,7 @@ pub fn write(
     vault.finish(async move {
         let finished = persist(&own, move |store| {
             for (number, settled) in &settled {
-                store.spool.settle(job.0, *number, settled)?;
+                store.settle(job.0, *number, settled)?;
                 if matches!(settled.state, State::Held(_)) {
                     store.hold.quarantine(row)?;
                 }
@@ -90,7 +90,14 @@ pub fn owes(leased: &Leased, number: u32, state: State, said: &Said) -> bool {
 /// A stranger's words, no longer than they are kept.
 pub fn bounded(said: &Said) -> Said {
     let cut = |text: &str| text.chars().filter(|c| !c.is_control()).take(crate::mail::outcome::MAX_TEXT).collect();
-    Said { text: cut(&said.text), host: cut(&said.host), enhanced: said.enhanced.as_deref().map(cut), ..said.clone() }
+    let reference = said.reference.clone().filter(|reference| is_reference(reference));
+    Said {
+        text: cut(&said.text),
+        host: cut(&said.host),
+        enhanced: said.enhanced.as_deref().map(cut),
+        reference,
+        ..said.clone()
+    }
 }
 
 /// For the service's log. Told is the sender, by a report or by the webhook that stands for it.

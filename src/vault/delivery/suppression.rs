@@ -109,7 +109,8 @@ pub fn signs(leased: &Leased, settled: &[(u32, Settled)], policy: Option<&Policy
         }
         let is_gone = || said.of_recipient && is_no_mailbox(&address, said.code, said.enhanced.as_deref());
         match settled.state {
-            State::Delivered => Some(Sign { address, is_there: true }),
+            // A provider that takes it has not asked the recipient's host yet.
+            State::Delivered if said.reference.is_none() => Some(Sign { address, is_there: true }),
             State::Failed if is_gone() => Some(Sign { address, is_there: false }),
             _ => None,
         }
@@ -139,6 +140,26 @@ pub fn count(
             };
             store.record(vec![event.with(Field::Account, credential.to_owned()).recipients([address])])?;
         }
+    }
+    Ok(())
+}
+
+/// Somebody whom that message was for calls it unwanted: nothing is sent to him for its credential, for as long as after bounces.
+pub fn complained(store: &mut Store<'_>, rule: &CountBounces, leased: &Leased, address: &Address) -> Sql<()> {
+    if leased.principal == GATE || leased.is_report {
+        return Ok(());
+    }
+    let (now, credential) = (now_us(), leased.principal.as_str());
+    let lifetime = u64::try_from(rule.lifetime.as_micros()).unwrap_or(u64::MAX);
+    if store.suppressions.complained(credential, address, now, now.saturating_add(lifetime))? {
+        let event = Event {
+            message: Some(leased.message),
+            reason: Some("complaint".to_owned()),
+            rcpt_count: Some(1),
+            severity: 5,
+            ..Event::new(Name::SuppressAdd, Outcome::Success)
+        };
+        store.record(vec![event.with(Field::Account, credential.to_owned()).recipients([address])])?;
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use crate::vault::Vault;
 use crate::vault::audit::event::Name;
 use crate::vault::audit::ledger::now_us;
 use crate::vault::feedback::verdict::Verdict;
+use crate::vault::hooks;
 use crate::vault::limits::key::Tier;
 
 /// What is not counted as it happens, but looked at.
@@ -36,10 +37,18 @@ pub fn all(vault: &Vault, look: &Look) -> Vec<Family> {
     families.push(tally.family(Metric::CommitDuration, [Vec::new()]));
     families.extend(deliveries(vault, tally));
     families.push(tally.family(Metric::WebhookDeliveries, each(Verdict::ALL)));
+    families.push(hooks(vault, tally));
     families.push(tally.family(Metric::AuditEvents, each(Name::ALL.iter().map(|name| name.word()))));
     families
         .extend([Metric::ReloadSuccessful, Metric::ReloadTime].into_iter().filter_map(|metric| tally.known(metric)));
     families
+}
+
+/// Of each hook that there is, and of none.
+fn hooks(vault: &Vault, tally: &Tally) -> Family {
+    let authority = vault.authority.borrow();
+    let names: Vec<&str> = authority.slice.hooks.iter().map(|hook| hook.name.as_str()).chain([""]).collect();
+    tally.family(Metric::HookEvents, both(&names, &hooks::RESULTS))
 }
 
 fn messages(tally: &Tally) -> Vec<Family> {

@@ -123,7 +123,8 @@ fn with_limit(event: Event, tier: Tier, limit: &str, more: Option<u64>) -> Event
         data.insert(word.into(), limit.into());
     }
     if let Some(more) = more {
-        let word = if event.name == Name::AuthSuccess { "more" } else { "refused" };
+        let is_refusal = !matches!(event.name, Name::AuthSuccess | Name::FeedbackReceived);
+        let word = if is_refusal { "refused" } else { "more" };
         data.insert(word.into(), more.into());
     }
     Event { data: Some(serde_json::Value::Object(data).to_string()), ..event }

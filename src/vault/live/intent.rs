@@ -24,6 +24,7 @@ use crate::vault::delivery::schedule::persist;
 use crate::vault::delivery::settlement::{self, bounded};
 use crate::vault::delivery::suppression::{self, Sign};
 use crate::vault::feedback::happened::{self, Happened, NOT_SENDABLE, Subject};
+use crate::vault::hooks;
 use crate::vault::limits::denial::By;
 use crate::vault::limits::key::{Key, Tier};
 use crate::vault::limits::notices::POLICY;
@@ -201,7 +202,7 @@ impl Intent {
         let ended = persist(vault, move |store| {
             moved.iter().try_for_each(|(n, lane)| store.spool.move_to(row, *n, lane))?;
             for (n, settled) in &all {
-                store.spool.settle(job, *n, settled)?;
+                store.settle(job, *n, settled)?;
                 if matches!(settled.state, State::Held(_)) {
                     store.hold.quarantine(row)?;
                 }
@@ -237,6 +238,7 @@ impl Intent {
             if is_kept {
                 report::make_all(&own).await;
             }
+            hooks::ripen(&own).await;
         });
         if is_kept { Ended::Kept } else { Ended::Told }
     }

@@ -94,6 +94,13 @@ pub async fn fail(vault: &Vault, attempt: &Attempt) {
     }
 }
 
+/// Whether whoever that is has logged in rightly from that address lately.
+pub fn is_at_home(vault: &Vault, login: &Login) -> bool {
+    let authority = vault.authority.borrow();
+    let now = authority.clock.now();
+    authority.failures.is_at_home(from(login), now)
+}
+
 /// Whether a password may be compared with those that were right lately: not by who was refused too often for guessing.
 pub fn may_recall(vault: &Vault, login: &Login) -> bool {
     let mut authority = vault.authority.borrow_mut();

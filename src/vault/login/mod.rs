@@ -15,6 +15,7 @@ pub mod line;
 pub mod pace;
 mod passed;
 pub mod pool;
+pub mod posted;
 pub mod proof;
 pub mod reason;
 pub mod scram;

@@ -9,6 +9,7 @@ pub mod erasures;
 pub mod hashes;
 pub mod hold;
 pub mod holdings;
+pub mod hooks;
 pub mod keys;
 pub mod late;
 pub mod listing;
@@ -44,6 +45,7 @@ use erasures::Erasures;
 use hashes::Hashes;
 use hold::Hold;
 use holdings::Holdings;
+use hooks::Hooks;
 use keys::Keys;
 use late::Late;
 use listing::Listing;
@@ -57,7 +59,7 @@ use pauses::Pauses;
 use spool::intents::Intents;
 use spool::leases::Leases;
 use spool::suspects::Suspects;
-use spool::{Accepted, Leased, Spool};
+use spool::{Accepted, Leased, Settled, Spool, State};
 use submissions::Submissions;
 use suppressions::Suppressions;
 use transfer::Transfer;
@@ -91,6 +93,7 @@ pub struct Store<'c> {
     pub anchors: Anchors<'c>,
     pub outbox: Outbox<'c>,
     pub once: Once<'c>,
+    pub hooks: Hooks<'c>,
     /// How many transactions were begun.
     pub transactions: u64,
     connection: &'c Connection,
@@ -168,6 +171,7 @@ impl<'c> Store<'c> {
             holdings: Holdings::prepare(connection)?,
             anchors: Anchors::prepare(connection)?,
             outbox: Outbox::prepare(connection)?,
+            hooks: Hooks::prepare(connection)?,
             transactions: 0,
             connection,
             begin: connection.prepare("BEGIN IMMEDIATE")?,
@@ -270,6 +274,14 @@ impl<'c> Store<'c> {
     /// Destroys the body of a message that nobody waits for any more.
     pub fn finish(&mut self, row: i64, now_us: u64) -> Result<Option<String>> {
         self.spool.finish(row, now_us, &mut self.keys)
+    }
+
+    /// Writes down what became of a leased recipient, and how a provider that took it calls that.
+    pub fn settle(&mut self, job: u64, number: u32, settled: &Settled) -> Result<bool> {
+        if let (State::Delivered, Some(reference)) = (settled.state, &settled.said.reference) {
+            self.hooks.refer(job, number, reference)?;
+        }
+        self.spool.settle(job, number, settled)
     }
 
     /// Writes events, and what the clocks did, and nothing else.

@@ -39,6 +39,8 @@ pub struct Owed {
     pub expires_us: u64,
     pub body: Body,
     pub lock: Lock,
+    /// There is no body any more.
+    pub is_gone: bool,
     /// By the numbers of the recipients.
     pub fates: Vec<(u32, Fate)>,
 }
@@ -62,7 +64,7 @@ impl<'c> Owing<'c> {
                        SELECT 1 FROM spool_rcpt WHERE msg = one.msg AND state = 1) LIMIT 1")?,
             message: sql("SELECT msg_id, principal, mail_from, bytes, accepted_us, content, segment, flags, envid, \
                           expires_us \
-                          FROM spool_msg JOIN spool_body ON msg = id WHERE id = ?")?,
+                          FROM spool_msg LEFT JOIN spool_body ON msg = id WHERE id = ?")?,
             fates: sql(&format!("SELECT {FATE} FROM spool_rcpt WHERE msg = ? AND owed = 1 ORDER BY n LIMIT ?"))?,
             told: sql("UPDATE spool_rcpt SET owed = 0 WHERE msg = ? AND n = ?")?,
         })
@@ -81,6 +83,8 @@ impl<'c> Owing<'c> {
             let body = match (columns.get(5)?, columns.get(6)?) {
                 (Some(content), None) => Body::Inline(content),
                 (None, Some(name)) => Body::Segment(name),
+                // It went with the last outcome, and of one of them something else was told later.
+                (None, None) => Body::Inline(Vec::new()),
                 _ => return Err(damaged("a body is neither here nor there")),
             };
             Ok(Owed {
@@ -96,6 +100,7 @@ impl<'c> Owing<'c> {
                 bytes: unsigned(columns, 3)?,
                 accepted_us: unsigned(columns, 4)?,
                 expires_us: unsigned(columns, 9)?,
+                is_gone: matches!(&body, Body::Inline(content) if content.is_empty()),
                 body,
                 lock: Lock::None,
                 fates,

@@ -202,15 +202,38 @@ impl<'c> Suppressions<'c> {
         if self.bounces.count(&counted, &size)? < after {
             return Ok(false);
         }
+        self.add(&tag, credential, address, Reason::Bounce, (now_us, expires_us))
+    }
+
+    /// Whoever reads it calls mail of that credential unwanted, which is a reason at once. True when it is on the list by that; what
+    /// an order says stays, and so does what is there for longer and for no lesser reason.
+    pub fn complained(&mut self, credential: &str, address: &Address, now_us: u64, expires_us: u64) -> Result<bool> {
+        let tag = self.tag(address)?;
+        let there = self.stands(&tag, credential)?.filter(|one| one.expires_us.is_none_or(|end| now_us < end));
+        match there {
+            Some(one) if !one.alone || one.reason == Reason::Complaint => Ok(false),
+            _ => self.add(&tag, credential, address, Reason::Complaint, (now_us, expires_us)),
+        }
+    }
+
+    /// Puts one there that comes by itself, as far as there is room for such.
+    fn add(
+        &mut self,
+        tag: &[u8; 32],
+        credential: &str,
+        address: &Address,
+        reason: Reason,
+        (now_us, expires_us): (u64, u64),
+    ) -> Result<bool> {
         let size = self.sizes(1, credential)?;
         if size.all >= self.alone.all || size.own >= self.alone.own {
-            tracing::warn!(credential, "so many addresses are suppressed for bounces of its mail that no more are");
+            tracing::warn!(credential, "so many addresses are suppressed by what became of its mail that no more are");
             return Ok(false);
         }
-        let (address, reason, note) = (address.to_string(), number(Reason::Bounce), None::<&str>);
+        let (address, reason, note) = (address.to_string(), number(reason), None::<&str>);
         let columns = params![tag, credential, address, reason, integer(now_us), integer(expires_us), note, KINDS[1]];
         self.put.execute(columns)?;
-        self.bounces.forget(&tag, credential).map(|()| true)
+        self.bounces.forget(tag, credential).map(|()| true)
     }
 
     /// It was delivered there: what was counted was no end.

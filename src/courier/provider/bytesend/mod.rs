@@ -9,12 +9,15 @@ mod parts;
 
 use mail_parser::MessageParser;
 
+use serde::Deserialize;
+
+use super::judgement::{self, Judgement};
 use super::rehearsal::{Check, Finding};
 use super::{Letter, part_id};
 use crate::config::slice::OnUnsupported;
 use crate::courier::http::{Reply, Request};
 use crate::mail::address::Address;
-use crate::mail::outcome::Said;
+use crate::mail::outcome::{Outcome, Said, is_reference};
 use crate::secret::Secret;
 
 /// Recipients of one request: what is behind it (SES) takes no more.
@@ -54,6 +57,20 @@ impl Bytesend {
         Self::new(token, self.on_unsupported, self.max_size)
     }
 
+    /// By its status, with the name that it is known by there if it was taken.
+    pub fn judge(reply: &Reply, letter: &Letter<'_>) -> Judgement {
+        let named = |outcome| match outcome {
+            Outcome::Delivered(said) => Outcome::Delivered(Said { reference: reference(&reply.body), ..said }),
+            other => other,
+        };
+        match judgement::by_status(reply, letter) {
+            Judgement::Settled(all) => {
+                Judgement::Settled(all.into_iter().map(|(number, one)| (number, named(one))).collect())
+            }
+            other => other,
+        }
+    }
+
     /// How many of these recipients may be named in one request: where the header names none of them, each goes alone, or one
     /// would read of another.
     pub fn part(recipients: &[(u32, Address)], content: &[u8]) -> usize {
@@ -88,6 +105,17 @@ impl Bytesend {
         let authorization = Some(self.bearer.clone());
         Ok(Request { kind: "application/json", headers, authorization, body: Secret::new(body), ..Request::default() })
     }
+}
+
+/// What an answer calls the message, by which webhooks tell of it later.
+fn reference(body: &[u8]) -> Option<Box<str>> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Taken {
+        email_id: Box<str>,
+    }
+    let taken: Taken = serde_json::from_slice(body).ok()?;
+    Some(taken.email_id).filter(|id| is_reference(id))
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use super::super::request::route;
 use super::super::{letter, v1};
 use super::*;
 
-const ALL: [Serve; 6] = [Serve::V1, Serve::Ops, Serve::Send, Serve::Resend, Serve::Postmark, Serve::Usesend];
+const ALL: [Serve; 7] =
+    [Serve::V1, Serve::Ops, Serve::Send, Serve::Resend, Serve::Postmark, Serve::Usesend, Serve::Hooks];
 
 fn whole() -> Value {
     serde_json::from_str(OPENAPI).unwrap()
@@ -57,7 +58,7 @@ fn every_path_is_documented_and_nothing_else_is() {
     for (path, method) in documented {
         let request = hyper::Request::builder()
             .method(method.to_uppercase().as_str())
-            .uri(path.replace("{id}", "x"))
+            .uri(path.replace("{id}", "x").replace("{name}", "x"))
             .body(())
             .unwrap();
         assert!(route(&request.into_parts().0, &ALL).is_ok(), "{method} {path}");

@@ -19,6 +19,7 @@ use crate::edge::front::{Front, Phase};
 use crate::ipc::capsule::{Capsule, Introduction};
 use crate::ipc::channel::{self, Receiver, Sender};
 use crate::ipc::figures::Figures;
+use crate::ipc::hook::{Posted, Verdict};
 use crate::ipc::inquiry::{Inquiry, Over, Page};
 use crate::ipc::once::Once;
 use crate::ipc::session::{Answer, Ask, Denial, Slot, Via};
@@ -50,6 +51,8 @@ pub struct Ways {
     pub at_inquiry: Option<Refusal>,
     /// Why it doesn't wait for a message any more; none: it goes on, until it hears that nobody waits.
     pub over: Option<Over>,
+    /// What it says to what is posted to a hook.
+    pub at_hook: Option<Verdict>,
     /// The grant of the client's network, on a listener that identifies by it.
     pub network: bool,
     /// What every credential may send from; none: the domain of the grant below.
@@ -99,6 +102,8 @@ pub struct Seen {
     pub waiting: Option<(Slot, Inquiry)>,
     /// Pages that it was asked for.
     pub pages: Vec<Page>,
+    /// What was posted to hooks.
+    pub posted: Vec<(Posted, Vec<u8>)>,
     /// How each session was introduced.
     pub via: Vec<Via>,
     pub closed: bool,
@@ -344,6 +349,24 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
                 let Some((_, inquiry)) = waiting else { continue };
                 let finding = super::submissions::left(&seen.lock().unwrap().kept, &inquiry);
                 Answer::Found { slot, finding }
+            }
+            Ask::Hook { slot, posted } => {
+                seen.lock().unwrap().posted.push((*posted, Vec::new()));
+                match seen.lock().unwrap().posted.last() {
+                    Some((posted, _)) if posted.length == 0 => {
+                        Answer::Hooked { slot, verdict: ways.at_hook.unwrap_or(Verdict::Taken) }
+                    }
+                    _ => continue,
+                }
+            }
+            Ask::Body { slot, octets } => {
+                let mut seen = seen.lock().unwrap();
+                let (posted, body) = seen.posted.last_mut().unwrap();
+                body.extend_from_slice(&octets.0);
+                if body.len() < posted.length as usize {
+                    continue;
+                }
+                Answer::Hooked { slot, verdict: ways.at_hook.unwrap_or(Verdict::Taken) }
             }
             Ask::Told { .. } | Ask::Was { .. } => continue,
         };

@@ -91,8 +91,10 @@ impl Live {
     }
 
     fn tell(&self, event: Event) {
-        // A task that is gone has no use for it.
-        let _ = self.events.as_ref().map(|events| events.send(event));
+        if let Some(events) = &self.events {
+            // A task that is gone has no use for it.
+            let _ = events.send(event);
+        }
     }
 }
 

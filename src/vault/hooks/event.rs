@@ -1,0 +1,384 @@
+//! What a provider tells: an event of ByteSend or useSend, read once its signature was found right, and no more of it than is used.
+//!
+//! Every event of a message names all of `to`, whoever it is about: where several recipients went with one request, the address in
+//! the words of the host that refused one tells which.
+
+use serde::{Deserialize, Serialize};
+
+use crate::mail::address::Address;
+use crate::mail::outcome::{MAX_REFERENCE, MAX_TEXT, Said, is_reference};
+
+/// Recipients that are looked at: a request has fifty.
+const MOST_NAMED: usize = 100;
+/// What stands for a host's answer where the provider gives none.
+const GONE: &str = "5.1.1";
+
+/// What became of a message for a recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    Delivered,
+    Delayed,
+    /// A host refused it, or the provider gave it up.
+    Bounced,
+    /// Whoever reads it calls it unwanted.
+    Complained,
+    /// The provider itself didn't send it.
+    Rejected,
+    Rendering,
+    Failed,
+    Canceled,
+    /// It is on a list of the provider's.
+    Suppressed,
+}
+
+impl Kind {
+    pub const ALL: [Self; 9] = [
+        Self::Delivered,
+        Self::Delayed,
+        Self::Bounced,
+        Self::Complained,
+        Self::Rejected,
+        Self::Rendering,
+        Self::Failed,
+        Self::Canceled,
+        Self::Suppressed,
+    ];
+
+    /// The word for it in the log.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Delayed => "delayed",
+            Self::Bounced => "bounced",
+            Self::Complained => "complained",
+            Self::Rejected => "rejected",
+            Self::Rendering => "rendering-failure",
+            Self::Failed => "failed",
+            Self::Canceled => "canceled",
+            Self::Suppressed => "suppressed",
+        }
+    }
+
+    /// Its bit among those that were told of a recipient. A bit's meaning is never changed: they are on disks.
+    pub const fn bit(self) -> u32 {
+        match self {
+            Self::Delivered => 1,
+            Self::Delayed => 1 << 1,
+            Self::Bounced => 1 << 2,
+            Self::Complained => 1 << 3,
+            Self::Rejected => 1 << 4,
+            Self::Rendering => 1 << 5,
+            Self::Failed => 1 << 6,
+            Self::Canceled => 1 << 7,
+            Self::Suppressed => 1 << 8,
+        }
+    }
+
+    /// The recipient doesn't have it, and won't.
+    pub const fn is_failure(self) -> bool {
+        !matches!(self, Self::Delivered | Self::Delayed | Self::Complained)
+    }
+
+    fn of(kind: &str) -> Option<Self> {
+        Some(match kind {
+            "email.delivered" => Self::Delivered,
+            "email.delivery_delayed" => Self::Delayed,
+            "email.bounced" => Self::Bounced,
+            "email.complained" => Self::Complained,
+            "email.rejected" => Self::Rejected,
+            "email.rendering_failure" => Self::Rendering,
+            "email.failed" => Self::Failed,
+            "email.cancelled" => Self::Canceled,
+            "email.suppressed" => Self::Suppressed,
+            _ => return None,
+        })
+    }
+}
+
+/// One event that means something here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// The provider's name for this event, the same each time it is posted. What says so in the head of a request isn't signed.
+    pub call: String,
+    pub kind: Kind,
+    /// Its name for the message.
+    pub reference: String,
+    /// Whom it names.
+    pub named: Vec<Address>,
+    /// What is not an address among them.
+    pub strange: usize,
+    /// What is known of a host's answer: a reply code and an enhanced code that say what the event says, and the words for it.
+    pub code: u16,
+    pub enhanced: String,
+    pub text: String,
+}
+
+impl Event {
+    pub fn said(&self) -> Said {
+        let (code, enhanced) = (Some(self.code), Some(self.enhanced.clone()));
+        Said { code, enhanced, text: self.text.clone(), ..Said::default() }
+    }
+
+    /// Those of them whom it is about; all, where that isn't said. `false`: it is not known which.
+    pub fn about<'a>(&self, recipients: &[&'a Address]) -> (Vec<&'a Address>, bool) {
+        if let [only] = recipients {
+            let is_named = self.named.is_empty() || self.names(only);
+            return (if is_named { vec![*only] } else { Vec::new() }, true);
+        }
+        let quoted: Vec<&Address> = recipients.iter().copied().filter(|one| quotes(&self.text, one)).collect();
+        if self.kind.is_failure() && !quoted.is_empty() {
+            return (quoted, true);
+        }
+        (recipients.iter().copied().filter(|one| self.names(one)).collect(), false)
+    }
+
+    /// How many it names who are none of these.
+    pub fn strangers(&self, recipients: &[&Address]) -> usize {
+        let is_one = |named: &&Address| recipients.iter().any(|one| is_same(one, named));
+        self.strange + self.named.iter().filter(|named| !is_one(named)).count()
+    }
+
+    fn names(&self, address: &Address) -> bool {
+        self.named.iter().any(|named| is_same(named, address))
+    }
+}
+
+/// Whether both are one mailbox, as a person would say.
+fn is_same(one: &Address, other: &Address) -> bool {
+    one.domain() == other.domain() && one.local().eq_ignore_ascii_case(other.local())
+}
+
+/// Whether the words have that address in them, and not as the end of a longer one.
+fn quotes(text: &str, address: &Address) -> bool {
+    let (text, address) = (text.to_ascii_lowercase(), address.to_string().to_ascii_lowercase());
+    let is_part = |c: char| c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.@".contains(c);
+    text.match_indices(&address).any(|(at, _)| {
+        let before = text.get(..at).and_then(|text| text.chars().next_back());
+        let after = text.get(at + address.len()..).unwrap_or_default().trim_start_matches('.').chars().next();
+        !before.is_some_and(is_part) && !after.is_some_and(is_part)
+    })
+}
+
+/// What a body turns out to be.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Read {
+    Event(Box<Event>),
+    /// One that means nothing here: that a message was queued or opened, or something of contacts or domains.
+    Other,
+    /// None at all.
+    Unreadable,
+}
+
+#[derive(Deserialize)]
+struct Wire {
+    id: String,
+    r#type: String,
+    #[serde(default)]
+    data: serde_json::Value,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    id: String,
+    #[serde(default)]
+    to: Vec<serde_json::Value>,
+    bounce: Option<Bounce>,
+    failed: Option<Reasoned>,
+    suppression: Option<Reasoned>,
+    metadata: Option<Metadata>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Bounce {
+    r#type: Option<String>,
+    sub_type: Option<String>,
+    message: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Reasoned {
+    reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    diagnostic_code: Option<String>,
+    reason: Option<String>,
+    error_message: Option<String>,
+}
+
+/// Reads a body.
+pub fn read(body: &[u8]) -> Read {
+    let Ok(wire) = serde_json::from_slice::<Wire>(body) else { return Read::Unreadable };
+    if !is_reference(&wire.id) {
+        return Read::Unreadable;
+    }
+    let Some(kind) = Kind::of(&wire.r#type) else { return Read::Other };
+    let Ok(data) = serde_json::from_value::<Data>(wire.data) else { return Read::Unreadable };
+    if !is_reference(&data.id) {
+        return Read::Unreadable;
+    }
+    let (mut named, mut strange) = (Vec::new(), data.to.len().saturating_sub(MOST_NAMED));
+    for one in data.to.iter().take(MOST_NAMED) {
+        match one.as_str().and_then(|text| Address::parse_international(text.trim()).ok()) {
+            Some(address) => named.push(address),
+            None => strange += 1,
+        }
+    }
+    let words = words(kind, &data);
+    let (code, enhanced) = codes(kind, data.bounce.as_ref(), words.as_deref());
+    let text = match words {
+        Some(words) => format!("told later: {}: {words}", kind.word()),
+        None => format!("told later: {}", kind.word()),
+    };
+    let (call, reference) = (wire.id, data.id);
+    Read::Event(Box::new(Event { call, kind, reference, named, strange, code, enhanced, text }))
+}
+
+/// A stranger's words of why, on one line.
+fn words(kind: Kind, data: &Data) -> Option<String> {
+    let metadata = data.metadata.as_ref();
+    let said = match kind {
+        Kind::Bounced => {
+            let message = data.bounce.as_ref().and_then(|bounce| bounce.message.as_ref());
+            message.or_else(|| metadata.and_then(|metadata| metadata.diagnostic_code.as_ref()))
+        }
+        Kind::Failed => data.failed.as_ref().and_then(|failed| failed.reason.as_ref()),
+        Kind::Suppressed => data.suppression.as_ref().and_then(|suppression| suppression.reason.as_ref()),
+        Kind::Rejected => metadata.and_then(|metadata| metadata.reason.as_ref()),
+        Kind::Rendering => metadata.and_then(|metadata| metadata.error_message.as_ref()),
+        Kind::Delivered | Kind::Delayed | Kind::Complained | Kind::Canceled => None,
+    }?;
+    let plain: String = said.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT / 2).collect();
+    let plain = plain.trim().to_owned();
+    (!plain.is_empty()).then_some(plain)
+}
+
+/// What SMTP would say: code and enhanced code.
+fn codes(kind: Kind, bounce: Option<&Bounce>, words: Option<&str>) -> (u16, String) {
+    let (code, enhanced) = match kind {
+        Kind::Delivered => (250, "2.0.0"),
+        Kind::Delayed => (450, "4.4.7"),
+        Kind::Complained => (250, "2.0.0"),
+        Kind::Suppressed => (550, "5.7.1"),
+        Kind::Rejected | Kind::Rendering | Kind::Failed | Kind::Canceled => (554, "5.0.0"),
+        Kind::Bounced => return bounced(bounce, words),
+    };
+    (code, enhanced.to_owned())
+}
+
+/// By the host's own code where the provider passes it on, and by the kind of bounce where it doesn't.
+fn bounced(bounce: Option<&Bounce>, words: Option<&str>) -> (u16, String) {
+    let is = |text: Option<&String>, word: &str| text.is_some_and(|text| text.eq_ignore_ascii_case(word));
+    let (kind, part) = (bounce.and_then(|one| one.r#type.as_ref()), bounce.and_then(|one| one.sub_type.as_ref()));
+    let host = words.and_then(|words| words.split([' ', ';', ':', ',', '(', ')']).find(|word| is_enhanced(word)));
+    if !is(kind, "Permanent") {
+        // No host takes it any more, for a reason that may pass.
+        let host = host.filter(|host| host.starts_with('4'));
+        return (450, host.unwrap_or("4.0.0").to_owned());
+    }
+    let host = host.filter(|host| host.starts_with('5'));
+    let is_gone = is(part, "NoEmail") || (host.is_none() && (part.is_none() || is(part, "General")));
+    (550, if is_gone { GONE } else { host.unwrap_or("5.0.0") }.to_owned())
+}
+
+/// RFC 3463 section 2.
+fn is_enhanced(word: &str) -> bool {
+    let mut parts = word.split('.');
+    let is_number = |part: Option<&str>, most: usize| {
+        part.is_some_and(|part| (1..=most).contains(&part.len()) && part.bytes().all(|octet| octet.is_ascii_digit()))
+    };
+    matches!(parts.next(), Some("4" | "5"))
+        && is_number(parts.next(), 3)
+        && is_number(parts.next(), 3)
+        && parts.next().is_none()
+}
+
+const _: () = assert!(MAX_REFERENCE <= 128);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn event(kind: &str, data: Value) -> Event {
+        let mut whole = json!({ "id": "em_1", "to": ["rosa@example.org"] });
+        whole.as_object_mut().unwrap().extend(data.as_object().unwrap().clone());
+        let body =
+            json!({ "id": "call_1", "type": kind, "version": "2026-01-18", "teamId": 7, "data": whole, "attempt": 1 });
+        match read(body.to_string().as_bytes()) {
+            Read::Event(event) => *event,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn address(text: &str) -> Address {
+        Address::parse_international(text).unwrap()
+    }
+
+    #[test]
+    fn a_bounce_is_hard_where_no_such_mailbox_is_there() {
+        for (kind, part, message, code, enhanced) in [
+            ("Permanent", "General", "smtp; 550 5.1.1 <rosa@example.org> unknown", 550, "5.1.1"),
+            ("Permanent", "NoEmail", "", 550, "5.1.1"),
+            ("Permanent", "General", "", 550, "5.1.1"),
+            ("Permanent", "General", "smtp; 550-5.7.26 x 5.7.26 y", 550, "5.7.26"),
+            ("Permanent", "Suppressed", "", 550, "5.0.0"),
+            ("Transient", "MailboxFull", "smtp; 552 5.2.2 full", 450, "4.0.0"),
+            ("Undetermined", "General", "4.2.2", 450, "4.2.2"),
+        ] {
+            let bounce = json!({ "bounce": { "type": kind, "subType": part, "message": message } });
+            let event = event("email.bounced", bounce);
+            assert_eq!((event.code, event.enhanced.as_str()), (code, enhanced), "{kind} {part} {message}");
+        }
+        assert_eq!(event("email.bounced", json!({})).code, 450, "nothing is said of its kind");
+    }
+
+    #[test]
+    fn what_can_not_be_read_is_told_apart_from_what_means_nothing_here() {
+        for body in ["", "{", "[]", "{}", "null", "{\"id\":1,\"type\":\"email.bounced\",\"data\":{\"id\":\"x\"}}"] {
+            assert_eq!(read(body.as_bytes()), Read::Unreadable, "{body}");
+        }
+        let deep =
+            format!("{{\"id\":\"c\",\"type\":\"email.sent\",\"data\":{}{}}}", "[".repeat(9000), "]".repeat(9000));
+        assert_eq!(read(deep.as_bytes()), Read::Unreadable);
+        let with = |call: &str, kind: &str, id: &str| {
+            read(json!({ "id": call, "type": kind, "data": { "id": id } }).to_string().as_bytes())
+        };
+        for kind in
+            ["email.sent", "email.queued", "email.opened", "email.clicked", "contact.created", "webhook.test", "new"]
+        {
+            assert_eq!(with("c", kind, "x"), Read::Other, "{kind}");
+        }
+        for (call, id) in [("", "x"), ("c", ""), ("c c", "x"), ("c", "x\ny"), ("c", &"x".repeat(MAX_REFERENCE + 1))] {
+            assert_eq!(with(call, "email.delivered", id), Read::Unreadable, "{call:?} {id:?}");
+        }
+    }
+
+    #[test]
+    fn every_kind_has_a_bit_and_a_word_of_its_own() {
+        let bits = Kind::ALL.iter().fold(0, |all, kind| all | kind.bit());
+        assert_eq!(bits.count_ones() as usize, Kind::ALL.len());
+        assert_eq!(Kind::ALL.iter().filter(|kind| kind.is_failure()).count(), 6);
+    }
+
+    #[test]
+    fn whom_it_is_about_is_said_by_the_only_recipient_or_by_the_words_of_the_host() {
+        let (rosa, ann) = (address("Rosa@example.org"), address("ann@example.org"));
+        let bounce =
+            |message: &str| event("email.bounced", json!({ "bounce": { "type": "Permanent", "message": message } }));
+        assert_eq!(bounce("").about(&[&rosa]), (vec![&rosa], true));
+        assert_eq!(bounce("").about(&[&ann]), (vec![], true), "it names somebody else");
+        assert_eq!(bounce("").about(&[&rosa, &ann]), (vec![&rosa], false));
+        assert_eq!(bounce("<ann@example.org>: gone").about(&[&rosa, &ann]), (vec![&ann], true));
+        for not in ["joann@example.org", "ann@example.org.net", "x.ann@example.org"] {
+            assert_eq!(bounce(not).about(&[&rosa, &ann]), (vec![&rosa], false), "{not}");
+        }
+        assert_eq!((bounce("").strangers(&[&ann]), bounce("").strangers(&[&rosa])), (1, 0));
+        let odd = event("email.delivered", json!({ "to": ["no address", 7, "rosa@example.org"] }));
+        assert_eq!((odd.strange, odd.named.len()), (2, 1));
+    }
+}
