@@ -45,7 +45,9 @@ fn the_rule_that_decides_is_said_and_nothing_is_taken() {
     assert!(service.command(&add).status.success());
     assert!(service.command(&["suppress", "add", "gone@example.org"]).status.success());
     let (from, to) = ("a@example.net", "x@example.org");
-    let cases: [(&str, &str, &[&str], &[&str], Option<&str>, &str); 7] = [
+    /// Credential, sender, recipients, more words, what is refused, and the rule.
+    type Case<'a> = (&'a str, &'a str, &'a [&'a str], &'a [&'a str], Option<&'a str>, &'a str);
+    let cases: [Case<'_>; 7] = [
         ("once", from, &[to], &[], None, ""),
         ("once", "a@example.com", &[to], &[], Some("sender-not-allowed"), "none of senders = [\"@example.net\"]"),
         ("once", from, &["gone@example.org"], &[], Some("suppressed"), "gatepost suppress list: "),

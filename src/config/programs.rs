@@ -165,7 +165,7 @@ fn arguments(written: &file::Upstream, findings: &mut Findings<'_>) -> Vec<Strin
             let why =
                 format!("arguments: each is one word of 1 to {LONGEST_ARGUMENT} octets, without control characters");
             findings.refuse(argument.span(), why);
-        } else if matches!(text.as_str(), "-t" | "-i" | "--") || text.starts_with("-f") {
+        } else if says_the_envelope(text) {
             let why = format!(
                 "arguments: {text:?}: sender and recipients are the envelope's, and said by the gate: take it away"
             );
@@ -173,6 +173,19 @@ fn arguments(written: &file::Upstream, findings: &mut Findings<'_>) -> Vec<Strin
         }
     }
     list.iter().map(|argument| argument.get_ref().clone()).collect()
+}
+
+/// Whether a word takes sender or recipients from elsewhere, in any of the ways that programs of this kind know: alone, behind flags
+/// that take no value (`-ti`), or by a long name.
+fn says_the_envelope(word: &str) -> bool {
+    let Some(flags) = word.strip_prefix('-') else { return false };
+    if let Some(long) = flags.strip_prefix('-') {
+        return ["", "read-recipients", "from", "read-envelope-from"]
+            .iter()
+            .any(|name| long.split('=').next() == Some(name));
+    }
+    let meant = flags.trim_start_matches(['G', 'i', 'm', 'n', 'v', 'U']);
+    flags == "i" || meant.starts_with(['t', 'f', 'r'])
 }
 
 fn user(written: &file::Upstream, findings: &mut Findings<'_>) -> Option<String> {

@@ -4,16 +4,15 @@
 //! |---|---|
 //! | it could not be started | route failed: no message passes |
 //! | 0, and it had read the whole message | Delivered |
-//! | 0, and it had not | route failed: it can't have taken it, nor will it the next one |
-//! | 64, 71, 72, 73, 74, 77, 78 (usage, system, file, create, I/O, permission, configuration) | route failed |
-//! | 65 (data) | Failed |
-//! | 67, 68 (no user, no host) | Failed; with several recipients it names none, so that each is tried alone |
-//! | 69, 70, 75, 76 (unavailable, software, temporary, protocol), any other, and a signal | the message is put off: it may be for what is in it |
-//! | its time was over | the message is put off; if it had read the whole of it, Unknown: it may have taken it |
+//! | 0, and it had not, as far as can be seen | Unknown: it may have had it in another way |
+//! | 65, 67 (data, no user) | Failed; with several recipients it names none, so that each is tried alone |
+//! | any other number | the message is put off: it may be for what is in it, and a route that is broken shows by others |
+//! | a signal, 129 to 159 (a shell's word for one), or its time was over | the message is put off; if it had read the whole of it, Unknown: it may have taken it |
 //!
-//! The numbers are those of sysexits.h. A program that says by a signal or a number that it failed is believed, also when it had the
-//! whole message: who takes one says 0.
+//! The numbers are those of sysexits.h. A program that says by a number that it failed is believed, also when it had the whole message:
+//! who takes one says 0. 68 (no host) is none of the message's: msmtp ends so when the name of its own server can't be resolved.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::mail::outcome::{MAX_TEXT, Outcome, Said, UNANSWERED};
@@ -36,6 +35,13 @@ pub enum Judgement {
     Route(String),
 }
 
+/// How a shell ends whose last program was ended by a signal: 128 and its number.
+const OF_SHELLS: RangeInclusive<i32> = 129..=159;
+
+fn unknown(said: Said) -> Judgement {
+    Judgement::All(Outcome::Unknown(said))
+}
+
 /// `size`: octets that there were to read.
 pub fn judge(ended: &Ended, size: u64, limit: Duration) -> Judgement {
     let is_whole = ended.read >= size;
@@ -50,16 +56,18 @@ pub fn judge(ended: &Ended, size: u64, limit: Duration) -> Judgement {
     match ended.how {
         How::NotStarted => Judgement::Route(told("it could not be started")),
         How::Exit(0) if is_whole => Judgement::All(Outcome::Delivered(said("2.0.0", "exit 0"))),
-        How::Exit(0) => Judgement::Route(told(&format!("exit 0 {}: it can't have taken it", unread()))),
-        How::Exit(code @ (64 | 71..=74 | 77 | 78)) => Judgement::Route(told(&meaning(code))),
-        How::Exit(code @ 65) => Judgement::All(Outcome::Failed(said("5.6.0", &meaning(code)))),
+        How::Exit(0) => unknown(said("4.3.0", &format!("{UNANSWERED}: exit 0 {}", unread()))),
+        How::Exit(code @ 65) => Judgement::OneOf(Outcome::Failed(said("5.6.0", &meaning(code)))),
         How::Exit(code @ 67) => Judgement::OneOf(Outcome::Failed(said("5.1.1", &meaning(code)))),
-        How::Exit(code @ 68) => Judgement::OneOf(Outcome::Failed(said("5.1.2", &meaning(code)))),
+        How::Exit(code) if is_whole && OF_SHELLS.contains(&code) => {
+            unknown(said("4.3.0", &format!("{UNANSWERED}: {}", meaning(code))))
+        }
         How::Exit(code) => Judgement::PutOff(said("4.3.0", &meaning(code))),
+        How::Signal(signal) if is_whole => unknown(said("4.3.0", &format!("{UNANSWERED}: ended by signal {signal}"))),
         How::Signal(signal) => Judgement::PutOff(said("4.3.0", &format!("ended by signal {signal}"))),
         How::Late if is_whole => {
             let late = format!("{UNANSWERED}: it was ended, not done within {} s", limit.as_secs());
-            Judgement::All(Outcome::Unknown(Said { host: HOST.to_owned(), ..said("4.4.7", &late) }))
+            unknown(said("4.4.7", &late))
         }
         How::Late => {
             let late = format!("not done within {} s, {}: it was ended", limit.as_secs(), unread());

@@ -28,6 +28,12 @@ impl People {
     pub fn find(plan: &Plan, fallback: bool) -> Result<Self, String> {
         if !geteuid().is_root() {
             tracing::info!("not root: all processes stay this user, without a root directory of their own");
+            if plan.programs().next().is_some() {
+                tracing::warn!(
+                    "not root: the program of an upstream of kind sendmail runs as this user, outside the sandbox, and can read all that \
+                     the gate keeps; start it as root, or use an upstream of kind smtp"
+                );
+            }
             return Ok(Self { identities: Vec::new(), named: Vec::new(), auditors: None });
         }
         let mut identities = Vec::new();
@@ -47,7 +53,7 @@ impl People {
             }
         }
         missing.dedup();
-        let named = named(plan)?;
+        let named = named(plan, &identities)?;
         if !missing.is_empty() {
             return Err(format!(
                 "the users {} do not exist: create them with `systemd-sysusers /path/to/systemd/gatepost.sysusers` (a whole path) or \
@@ -114,8 +120,8 @@ impl People {
     }
 }
 
-/// Errors: one does not exist, or is root.
-fn named(plan: &Plan) -> Result<Vec<(String, Identity)>, String> {
+/// Errors: one does not exist, or is root, or another role.
+fn named(plan: &Plan, roles: &[(Role, Identity)]) -> Result<Vec<(String, Identity)>, String> {
     let names: BTreeSet<&str> = plan.programs().filter_map(|program| program.user.as_deref()).collect();
     let one = |name: &str| {
         let found = User::from_name(name).map_err(|error| format!("looking up the user {name}: {error}"))?;
@@ -123,7 +129,16 @@ fn named(plan: &Plan) -> Result<Vec<(String, Identity)>, String> {
         if user.uid.is_root() || user.gid.as_raw() == 0 {
             return Err(format!("the user {name}, which an upstream names, is root, or of root's group: name another"));
         }
-        Ok((name.to_owned(), Identity { user: user.uid.as_raw(), group: user.gid.as_raw(), groups: Vec::new() }))
+        let (uid, gid) = (user.uid.as_raw(), user.gid.as_raw());
+        let others = roles.iter().filter(|(role, _)| *role != Role::Mailer);
+        if let Some((role, _)) = others.into_iter().find(|(_, one)| one.user == uid || one.group == gid) {
+            return Err(format!(
+                "the user {name}, which an upstream names, is that of the {}, or of its group: the program could reach what that holds; \
+                 name another",
+                role.name()
+            ));
+        }
+        Ok((name.to_owned(), Identity { user: uid, group: gid, groups: Vec::new() }))
     };
     names.into_iter().map(one).collect()
 }

@@ -189,7 +189,9 @@ mod tests {
             policy
         };
         let (from, to) = ("a@example.net", "x@example.org");
-        let cases: [(Policy, bool, (&str, &str, Option<&str>), Option<&str>, &str); 9] = [
+        /// A policy, whether there is a route, who asks (from, to, address), what is refused, and the rule.
+        type Case<'a> = (Policy, bool, (&'a str, &'a str, Option<&'a str>), Option<&'a str>, &'a str);
+        let cases: [Case<'_>; 9] = [
             (policy(&|_| ()), true, (from, to, None), None, "[[route]] to = \"@example.org\", via = [\"b\"]"),
             (
                 policy(&|_| ()),

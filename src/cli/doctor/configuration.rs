@@ -33,7 +33,7 @@ pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
     sheet.pass_unless_told("configuration.files", "every file that it names can be used");
     // What is said of anchors is said with the log, and credentials may be in the vault alone.
     let is_news = |warning: &&String| {
-        !warning.ends_with(NO_ANCHOR) && !(warning.ends_with(NO_CREDENTIAL) && !look.accounts.is_empty())
+        !warning.ends_with(NO_ANCHOR) && (!warning.ends_with(NO_CREDENTIAL) || look.accounts.is_empty())
     };
     for warning in plan.warnings.iter().filter(is_news).cloned().chain(warnings) {
         sheet.warn(

@@ -1,8 +1,6 @@
 //! The disk under the state directory: room, names, and whether what it calls written is.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -10,6 +8,7 @@ use nix::sys::statvfs::{Statvfs, statvfs};
 
 use super::Look;
 use super::finding::Sheet;
+use crate::sys::room::nameless;
 
 /// Times the reserve: below it there are hours until mail is refused, and not days.
 const COMFORT: u64 = 4;
@@ -73,7 +72,7 @@ fn room(place: &Path, found: &Statvfs, reserve: u64, sheet: &mut Sheet) {
 
 /// The middle time of a flush, in a file that has no name: nothing is left of it, however this ends.
 fn flush(place: &Path) -> io::Result<Duration> {
-    let mut file: File = OpenOptions::new().write(true).custom_flags(nix::libc::O_TMPFILE).mode(0o600).open(place)?;
+    let mut file = nameless(place)?;
     let mut times = Vec::with_capacity(FLUSHES);
     for _ in 0..FLUSHES {
         file.write_all(&PAGE)?;
@@ -129,7 +128,7 @@ mod tests {
     fn a_reserve_that_the_disk_has_not_and_one_that_is_near_are_told() {
         let folder = tempfile::tempdir().unwrap();
         let found = statvfs(folder.path()).unwrap();
-        let free = u64::try_from(found.blocks_available()).unwrap() * u64::try_from(found.fragment_size()).unwrap();
+        let free = found.blocks_available() * found.fragment_size();
         for (reserve, level) in [(free.saturating_mul(2), Level::Fail), (free / 2, Level::Warn), (1, Level::Pass)] {
             let mut sheet = Sheet::default();
             room(folder.path(), &found, reserve, &mut sheet);
