@@ -189,7 +189,8 @@ fn what_a_provider_tells_later_becomes_the_state_of_the_message_once() {
     assert_eq!(gate.ask(&format!("GET /v1/submissions/{second}"), "").1["status"], "smtp_accepted");
     let figures = gate.service.http("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     for line in [
-        "gatepost_hook_events_total{hook=\"bytesend\",result=\"repeated\"}",
+        "gatepost_hook_events_total{hook=\"bytesend\",result=\"repeated\"} 2",
+        "gatepost_hook_events_total{hook=\"bytesend\",result=\"applied\"} 2",
         "gatepost_hook_events_total{hook=\"second\",result=\"applied\"} 0",
     ] {
         assert!(figures.contains(line), "{line}\n{figures}");

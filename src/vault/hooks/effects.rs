@@ -75,6 +75,9 @@ pub fn take(store: &mut Store<'_>, from: &From, told: &Told) -> Result<Took> {
 pub fn apply(store: &mut Store<'_>, from: &From, told: &Told, sent: &[Sent]) -> Result<Took> {
     let all: Vec<&Address> = sent.iter().map(|one| &one.addressee.address).collect();
     let (about, is_certain) = told.about(&all);
+    if about.is_empty() {
+        return Ok(Took::Unknown);
+    }
     let mut is_new = false;
     for one in sent.iter().filter(|one| about.contains(&&one.addressee.address)) {
         if one.told & told.kind.bit() == 0 {
@@ -91,15 +94,20 @@ pub fn apply(store: &mut Store<'_>, from: &From, told: &Told, sent: &[Sent]) -> 
 fn of_one(store: &mut Store<'_>, from: &From, told: &Told, sent: &Sent, among: usize) -> Result<()> {
     let mut leased = store.spool.leased(u64::MAX, sent.row, "", Uuid::nil())?;
     leased.recipients = vec![(sent.number, sent.addressee.clone(), sent.attempts)];
-    leased.doubtful = if sent.doubt || among > 1 { vec![sent.number] } else { Vec::new() };
-    let (is_failure, mut said) = (told.kind.is_failure(), told.said());
+    // What is there already, an answer of somebody's machine doesn't take back.
+    let is_late = told.is_soft() && sent.told & Kind::Delivered.bit() != 0;
+    let is_doubtful = among > 1 || told.is_soft();
+    leased.doubtful = if sent.doubt || is_doubtful { vec![sent.number] } else { Vec::new() };
+    let (is_failure, mut said) = (told.kind.is_failure() && !is_late, told.said());
     // Of several it may be any.
     said.of_recipient = among == 1;
     let state = if is_failure { State::Failed } else { State::Delivered };
     let owed = is_failure && owes(&leased, sent.number, state, &said);
     let settled = Settled { state, said: said.clone(), owed, tried: false, unknown: false };
     let is_ended = match is_failure {
-        true => store.hooks.fail(sent, &said, owed, among > 1, now_us())?,
+        true => store.hooks.fail(sent, &said, owed, is_doubtful, now_us())?,
+        // Of several nobody knows who has it.
+        false if is_late || among > 1 => false,
         false => {
             store.hooks.note(sent, &said)?;
             false
@@ -109,10 +117,11 @@ fn of_one(store: &mut Store<'_>, from: &From, told: &Told, sent: &Sent, among: u
     if is_ended {
         tell(&leased, &from.upstream, &settled, Name::FeedbackReceived);
     }
-    if is_ended || told.kind == Kind::Delayed {
+    let is_news = told.kind == Kind::Delayed && sent.told & Kind::ends() == 0;
+    if is_ended || is_news {
         tell_webhook(store, from, told, &leased, sent, &settled)?;
     }
-    if let Some(rule) = from.rule.as_ref().filter(|_| sent.is_named && among == 1) {
+    if let Some(rule) = from.rule.as_ref().filter(|_| sent.is_named && among == 1 && !is_late) {
         count(store, rule, told.kind, &leased, sent, settled)?;
     }
     Ok(())

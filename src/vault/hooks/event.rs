@@ -1,15 +1,15 @@
 //! What a provider tells: an event of ByteSend or useSend, read once its signature was found right, and no more of it than is used.
 //!
-//! Every event of a message names all of `to`, whoever it is about: where several recipients went with one request, the address in
-//! the words of the host that refused one tells which.
+//! Every event of a message names all of `to` and nobody of `cc` and `bcc`, whoever it is about: where several recipients went with one
+//! request, the words of the host that refused one may quote an address. That host may be anybody's: it is a hint, and no proof.
 
 use serde::{Deserialize, Serialize};
 
 use crate::mail::address::Address;
 use crate::mail::outcome::{MAX_REFERENCE, MAX_TEXT, Said, is_reference};
 
-/// Recipients that are looked at: a request has fifty.
-const MOST_NAMED: usize = 100;
+/// Recipients that are looked at: a request has no more.
+const MOST_NAMED: usize = 50;
 /// What stands for a host's answer where the provider gives none.
 const GONE: &str = "5.1.1";
 
@@ -74,6 +74,11 @@ impl Kind {
         }
     }
 
+    /// The bits of those behind which no delay is news.
+    pub const fn ends() -> u32 {
+        !(Self::Delayed.bit() | Self::Complained.bit())
+    }
+
     /// The recipient doesn't have it, and won't.
     pub const fn is_failure(self) -> bool {
         !matches!(self, Self::Delivered | Self::Delayed | Self::Complained)
@@ -119,17 +124,26 @@ impl Event {
         Said { code, enhanced, text: self.text.clone(), ..Said::default() }
     }
 
-    /// Those of them whom it is about; all, where that isn't said. `false`: it is not known which.
+    /// A host refused it for a reason that may pass, or somebody's machine answered a message that is there: one can't tell.
+    pub fn is_soft(&self) -> bool {
+        self.kind == Kind::Bounced && self.code < 500
+    }
+
+    /// Those of them whom it is about. Where several went with one request, those whom the refusing host's words name, which are no
+    /// proof, or else all, as it may be any of them. `false`: it is not known which.
     pub fn about<'a>(&self, recipients: &[&'a Address]) -> (Vec<&'a Address>, bool) {
         if let [only] = recipients {
             let is_named = self.named.is_empty() || self.names(only);
             return (if is_named { vec![*only] } else { Vec::new() }, true);
         }
+        let is_theirs = self.named.is_empty() || recipients.iter().any(|one| self.names(one));
         let quoted: Vec<&Address> = recipients.iter().copied().filter(|one| quotes(&self.text, one)).collect();
-        if self.kind.is_failure() && !quoted.is_empty() {
-            return (quoted, true);
-        }
-        (recipients.iter().copied().filter(|one| self.names(one)).collect(), false)
+        let about = match (is_theirs, quoted.is_empty()) {
+            (false, _) => Vec::new(),
+            (true, true) => recipients.to_vec(),
+            (true, false) => quoted,
+        };
+        (about, false)
     }
 
     /// How many it names who are none of these.
@@ -280,7 +294,8 @@ fn bounced(bounce: Option<&Bounce>, words: Option<&str>) -> (u16, String) {
         return (450, host.unwrap_or("4.0.0").to_owned());
     }
     let host = host.filter(|host| host.starts_with('5'));
-    let is_gone = is(part, "NoEmail") || (host.is_none() && (part.is_none() || is(part, "General")));
+    // Blocked, or for some other reason: the mailbox may well be there.
+    let is_gone = is(part, "NoEmail");
     (550, if is_gone { GONE } else { host.unwrap_or("5.0.0") }.to_owned())
 }
 
@@ -324,7 +339,8 @@ mod tests {
         for (kind, part, message, code, enhanced) in [
             ("Permanent", "General", "smtp; 550 5.1.1 <rosa@example.org> unknown", 550, "5.1.1"),
             ("Permanent", "NoEmail", "", 550, "5.1.1"),
-            ("Permanent", "General", "", 550, "5.1.1"),
+            ("Permanent", "General", "", 550, "5.0.0"),
+            ("Permanent", "General", "smtp; 550 blocked using example-rbl", 550, "5.0.0"),
             ("Permanent", "General", "smtp; 550-5.7.26 x 5.7.26 y", 550, "5.7.26"),
             ("Permanent", "Suppressed", "", 550, "5.0.0"),
             ("Transient", "MailboxFull", "smtp; 552 5.2.2 full", 450, "4.0.0"),
@@ -366,17 +382,20 @@ mod tests {
     }
 
     #[test]
-    fn whom_it_is_about_is_said_by_the_only_recipient_or_by_the_words_of_the_host() {
+    fn whom_it_is_about_is_said_by_the_only_recipient_and_a_hosts_words_are_a_hint() {
         let (rosa, ann) = (address("Rosa@example.org"), address("ann@example.org"));
         let bounce =
             |message: &str| event("email.bounced", json!({ "bounce": { "type": "Permanent", "message": message } }));
         assert_eq!(bounce("").about(&[&rosa]), (vec![&rosa], true));
         assert_eq!(bounce("").about(&[&ann]), (vec![], true), "it names somebody else");
-        assert_eq!(bounce("").about(&[&rosa, &ann]), (vec![&rosa], false));
-        assert_eq!(bounce("<ann@example.org>: gone").about(&[&rosa, &ann]), (vec![&ann], true));
+        assert_eq!(bounce("").about(&[&rosa, &ann]), (vec![&rosa, &ann], false), "ann may be in Bcc");
+        let quoting = bounce("<ann@example.org>: gone");
+        assert_eq!(quoting.about(&[&rosa, &ann]), (vec![&ann], false), "any host may say so: it is no proof");
         for not in ["joann@example.org", "ann@example.org.net", "x.ann@example.org"] {
-            assert_eq!(bounce(not).about(&[&rosa, &ann]), (vec![&rosa], false), "{not}");
+            assert_eq!(bounce(not).about(&[&rosa, &ann]), (vec![&rosa, &ann], false), "{not}");
         }
+        let eve = address("eve@example.org");
+        assert_eq!(bounce("").about(&[&eve, &ann]), (vec![], false), "it names nobody of them");
         assert_eq!((bounce("").strangers(&[&ann]), bounce("").strangers(&[&rosa])), (1, 0));
         let odd = event("email.delivered", json!({ "to": ["no address", 7, "rosa@example.org"] }));
         assert_eq!((odd.strange, odd.named.len()), (2, 1));

@@ -238,6 +238,8 @@ pub async fn ripen(vault: &Rc<Vault>) {
             if let Took::Applied { strangers } = took {
                 vault.writer.tally().add(Metric::HookEvents, [from.hook.clone(), APPLIED.to_owned()], 1);
                 tell_of_strangers(vault, &from, &event, strangers);
+            } else if took == Took::Unknown {
+                unattributable(vault, &from, &event).await;
             }
         }
         match last {

@@ -38,7 +38,7 @@ fn sign(secret: &str, timestamp: &str, body: &str) -> String {
 }
 
 fn event(call: &str, kind: &str, reference: &str, to: &[&str]) -> String {
-    let bounce = json!({ "type": "Permanent", "subType": "General", "message": "" });
+    let bounce = json!({ "type": "Permanent", "subType": "NoEmail", "message": "" });
     let data = json!({ "id": reference, "status": "X", "from": "a@example.net", "to": to, "bounce": bounce });
     json!({ "id": call, "type": format!("email.{kind}"), "version": "2026-01-18", "teamId": 7, "data": data, "attempt": 1 })
         .to_string()
@@ -222,7 +222,37 @@ fn each_request_of_a_message_is_found_by_its_own_name_and_by_its_own_upstream_al
     assert_eq!(bench.count("SELECT count(*) FROM suppression"), 1, "of whom it is known");
     let mut told = feedback(&bench);
     told.sort_unstable();
-    assert_eq!(told, ["bounced", "bounced", "bounced", "unattributable"]);
+    assert_eq!(told, ["bounced", "bounced", "bounced", "unattributable", "unattributable"]);
+}
+
+#[test]
+fn who_went_in_bcc_may_be_whom_it_is_about_and_what_was_delivered_no_answering_machine_takes_back() {
+    let bench = bench();
+    let mut vault = bench.run();
+    test(async {
+        let to = ["a@example.org", "bcc@example.org", "c@example.org", "d@example.org"];
+        let (mut courier, job, _) = offered(&bench, &mut vault, &to, b"x\r\n").await;
+        courier.content(job).await;
+        for (number, reference) in [(0, "em_1"), (1, "em_1"), (2, "em_2"), (3, "em_3")] {
+            courier.say(job, number, taken(reference)).await;
+        }
+        courier.settled(job).await;
+        let mut poster = Poster::new(&mut vault);
+        let soft = |body: String| body.replace("Permanent", "Transient").replace("NoEmail", "General");
+        for body in [
+            event("call_1", "bounced", "em_1", &["a@example.org"]),
+            event("call_2", "delivered", "em_2", &["c@example.org"]),
+            soft(event("call_3", "bounced", "em_2", &["c@example.org"])),
+            soft(event("call_4", "bounced", "em_3", &["d@example.org"])),
+            event("call_5", "delivered", "em_3", &["d@example.org"]),
+        ] {
+            assert_eq!(poster.post(&bench, "bytesend", &body).await, Verdict::Taken, "{body}");
+        }
+    });
+    vault.drain();
+    assert_eq!(bench.count(STATES), 3323);
+    assert_eq!(bench.count("SELECT count(*) FROM spool_rcpt WHERE state = 3 AND doubt = 1"), 3, "none is sure");
+    assert_eq!(bench.count("SELECT count(*) FROM suppression"), 0);
 }
 
 #[test]
