@@ -27,6 +27,8 @@ const BY_HAND: &str = "reconciled";
 
 pub struct Submissions<'c> {
     find: Statement<'c>,
+    /// Whether somebody has it, or a courier is at it, or it is held of somebody: a copy's recipient, too.
+    is_bound: Statement<'c>,
     list: Lists<'c>,
     tally: Tally<'c>,
     recipients: Statement<'c>,
@@ -61,6 +63,9 @@ impl<'c> Submissions<'c> {
             find: sql("SELECT id, named, msg_id, bytes, accepted_us, expires_us, ended > 1 FROM spool_msg \
                        WHERE msg_id = ? AND principal = ? AND report = 0 AND ifnull(owner = ?, ?) \
                        AND ifnull(done_us >= ?, 1)")?,
+            is_bound: sql(
+                "SELECT EXISTS(SELECT 1 FROM spool_rcpt WHERE msg = ? AND (state IN (1, 2) OR state = 0 AND held > 0))",
+            )?,
             list: Lists::prepare(connection)?,
             tally: Tally::prepare(connection)?,
             // Where they aren't all told of, then those whom something is to be known of.
@@ -79,7 +84,11 @@ impl<'c> Submissions<'c> {
         let stop = match status {
             Status::Canceled if counts.canceled == count => Stop::Before,
             // Nobody has it, nobody was refused, and no courier is at it.
-            Status::Received | Status::Scheduled | Status::Deferred if is_free && counts.waiting == count => Stop::Now,
+            Status::Received | Status::Scheduled | Status::Deferred if is_free && counts.waiting == count => {
+                // Nor of the copies that its sender isn't told of.
+                let is_bound: bool = self.is_bound.query_row([row], |row| row.get(0))?;
+                if is_bound { Stop::TooLate } else { Stop::Now }
+            }
             _ => Stop::TooLate,
         };
         Ok(Some((row, stop)))

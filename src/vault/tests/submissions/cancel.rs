@@ -100,6 +100,29 @@ fn what_is_under_way_had_or_held_is_not_taken_back_and_goes_on_as_it_was() {
 }
 
 #[test]
+fn what_a_copy_of_has_gone_out_is_not_taken_back_either() {
+    let mut bench = Bench::new();
+    bench.slice.retry = vec![HOUR];
+    bench.slice.credentials[0].policy.always_bcc = vec![address("archive@example.net")];
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let message = kept(edge.submit(1, &["rosa@example.org"], b"x\r\n").await);
+        let mut courier = vault.courier().await;
+        let (job, ..) = courier.message().await;
+        courier.say(job, 0, Outcome::Deferred(said(451))).await;
+        courier.say(job, 1, Outcome::Delivered(said(250))).await;
+        courier.settled(job).await;
+        edge.look_until(1, message, Status::Deferred).await;
+        let (done, found) = edge.cancel(1, message).await.expect("its own");
+        assert_eq!((done, states(&found)), (false, vec![Status::Deferred]), "the archive has it");
+    });
+    vault.drain();
+    assert_eq!(bodies(&bench), 1);
+}
+
+#[test]
 fn of_a_cancel_and_a_lease_exactly_one_wins() {
     let mut bench = Bench::new();
     bench.slice.credentials[0].policy.limits = Rules::default();
