@@ -91,7 +91,7 @@ const CREDENTIAL: [Default; 25] = [
 ];
 
 /// Of an upstream that speaks SMTP.
-const UPSTREAM: [Default; 32] = [
+const UPSTREAM: [Default; 38] = [
     ("name", None),
     ("kind", None),
     ("hosts", None),
@@ -123,10 +123,18 @@ const UPSTREAM: [Default; 32] = [
     ("token_file", None),
     ("drop_headers", None),
     ("on_unsupported", None),
+    ("command", None),
+    ("arguments", None),
+    ("user", None),
+    ("options", None),
+    ("time_limit", None),
     ("bounce", None),
+    ("webhook_in", None),
 ];
 /// What is said of an upstream that is a provider.
 const PROVIDER: [&str; 2] = ["connections", "family"];
+/// And of one that is a program.
+const PROGRAM: [&str; 1] = ["connections"];
 
 const ROUTE: [Default; 4] = [("credential", None), ("from", None), ("to", Some("\"*\"")), ("via", None)];
 
@@ -216,7 +224,14 @@ pub fn of(table: &str, kind: &str, plan: &Plan) -> Vec<(&'static str, Option<Str
         "tls" => (&TLS, None),
         "listener" => (&LISTENER, (kind == "http").then_some(&HTTP)),
         "credential" => (&CREDENTIAL, None),
-        "upstream" => (&UPSTREAM, (kind != "smtp").then_some(&PROVIDER)),
+        "upstream" => (
+            &UPSTREAM,
+            match kind {
+                "smtp" => None,
+                "sendmail" => Some(&PROGRAM),
+                _ => Some(&PROVIDER),
+            },
+        ),
         "route" => (&ROUTE, None),
         "anchor" => (&ANCHOR, None),
         "webhook" => (&WEBHOOK, None),
@@ -232,6 +247,7 @@ pub fn of(table: &str, kind: &str, plan: &Plan) -> Vec<(&'static str, Option<Str
         ("spool", "master_key_directory") => Some(format!("{:?}", plan.master_directory)),
         ("listener", "mechanisms") if kind == "smtp" => Some("[\"PLAIN\", \"LOGIN\"]".to_owned()),
         ("listener", "serve") if kind == "http" => Some("[\"v1\"]".to_owned()),
+        ("upstream", "time_limit") if kind == "sendmail" => Some("\"5m\"".to_owned()),
         ("anchor", "every") => EVERY.iter().find(|(of, _)| *of == kind).map(|(_, every)| (*every).to_owned()),
         _ => text.filter(|_| only.is_none_or(|only| only.contains(&key))).map(str::to_owned),
     };
