@@ -1,8 +1,10 @@
-//! What a client asks about mail that its credential has sent, and what the vault finds: carried by a session's question and
+//! What a client asks about mail that its credential has sent and about what it may, and what the vault finds: carried by a session's question and
 //! answer, one frame each. What it may see is decided by the vault; how an API says it, by the edge.
 
 use serde::{Deserialize, Serialize};
 
+use super::allowance::Allowance;
+use super::card::{Card, Which};
 use crate::mail::id::MessageId;
 
 /// Recipients that a finding names, and octets that it may have: with the fields of the message itself it fits into one frame.
@@ -15,12 +17,25 @@ pub const MOST_REPLY: usize = 200;
 pub enum Inquiry {
     /// What became of that message.
     Submission { message: MessageId },
+    /// What is left of its limits.
+    Allowance,
+    /// What it may.
+    Card,
+    /// What others may, of somebody who may see that.
+    Cards(Which),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Finding {
     /// None: the credential has sent no such message, or it is no longer remembered. The two are not told apart.
     Submission(Option<Box<Submission>>),
+    Allowance(Box<Allowance>),
+    Card(Box<Card>),
+    /// In the order of their ids; whether there are more in the direction in which was asked.
+    Cards {
+        cards: Vec<Card>,
+        more: bool,
+    },
 }
 
 /// A message that was accepted, as whoever sent it may know it.

@@ -51,6 +51,11 @@ impl Default for Inquiries {
 }
 
 impl Inquiries {
+    /// As below, now.
+    pub fn pays(&self, principal: &str) -> Result<(), Refusal> {
+        self.pay(principal, Instant::now()).map_err(Refusal::RateLimited)
+    }
+
     /// One more question of that credential.
     ///
     /// Errors: it has asked too often; the seconds until it may again.
@@ -73,7 +78,7 @@ impl Inquiries {
 /// Errors: it has too many under way or asks too often, or the store gives none.
 pub async fn answer(vault: &Vault, asker: Asker, inquiry: Inquiry) -> Result<Finding, Refusal> {
     let Asker { principal, since_us } = asker;
-    vault.inquiries.pay(&principal, Instant::now()).map_err(Refusal::RateLimited)?;
+    vault.inquiries.pays(&principal)?;
     let mut share = vault.inquiries.own.share(&principal);
     share.grow(1, OWN).map_err(|_| Refusal::RateLimited(AGAIN))?;
     // It is never closed.
@@ -94,6 +99,8 @@ pub async fn answer(vault: &Vault, asker: Asker, inquiry: Inquiry) -> Result<Fin
                 Err(error) => Err(error),
             }
         }
+        // The session answers these itself, from memory.
+        Inquiry::Allowance | Inquiry::Card | Inquiry::Cards(_) => Ok(Err(Refusal::StoreUnavailable)),
     });
     found.await.map_err(|_| Refusal::StoreUnavailable)?
 }

@@ -15,6 +15,7 @@ pub mod audit;
 pub mod authority;
 pub mod backup;
 pub mod beginning;
+mod cards;
 pub mod cipher;
 pub mod control;
 mod custody;

@@ -3,7 +3,7 @@
 //! `wall` reads what comes in and lets through what has one meaning; hyper turns that into requests; `request` finds what each
 //! asks for; `login` finds out by its `key` who asks; `v1` turns JSON into a `letter`, `mime` turns that into a message, and `submit` has the
 //! vault keep it; `validate` stops before that. `reply` holds the one registry of errors, `refusal` answers what the wall refused. The APIs of providers are
-//! below `surface`: they put their members into those of `v1`. `ops` answers those who watch
+//! below `surface`: they put their members into those of `v1`. `keys` says what a key may, and `limits`, in every answer, what is left of it. `ops` answers those who watch
 //! the service, and asks nobody for that; `papers` say what there is.
 
 mod accepted;
@@ -14,7 +14,9 @@ mod forwarded;
 mod idempotency;
 mod json;
 mod key;
+mod keys;
 mod letter;
+mod limits;
 mod login;
 mod media;
 mod members;
@@ -42,7 +44,7 @@ pub use surface::trial;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -103,6 +105,8 @@ pub struct Session {
     vault: Vault,
     seat: Mutex<Seat>,
     requests: AtomicU32,
+    /// Whoever asks by the request at hand is known.
+    entered: AtomicBool,
     /// Never used: when all of these are gone, so is every request.
     _under_way: mpsc::Sender<()>,
 }
@@ -116,8 +120,8 @@ where
     let desk = Arc::clone(&front);
     let (under_way, mut nothing_left) = mpsc::channel(1);
     let (vault, seat) = (visit.vault(), Mutex::new(Seat::new(visit)));
-    let session =
-        Arc::new(Session { front, peer, tls, vault, seat, requests: AtomicU32::new(0), _under_way: under_way });
+    let (requests, entered) = (AtomicU32::new(0), AtomicBool::new(false));
+    let session = Arc::new(Session { front, peer, tls, vault, seat, requests, entered, _under_way: under_way });
     let weak = Arc::downgrade(&session);
     let service = service_fn(move |request| {
         // Boxed, because the wall's last word needs the connection's parts back and so a future that can be moved.
@@ -280,6 +284,9 @@ async fn work(
         Ok(Route::Docs) => Ok(session.front.papers().page.answer(&head.headers, id)),
         Ok(Route::Preflight) => Ok(cors::granted(id)),
         Ok(Route::Submission(message)) => submissions::find(session, head, message, id, until).await,
+        Ok(route @ (Route::OwnKey | Route::Keys | Route::Key | Route::Limits)) => {
+            keys::serve(session, head, route, id, until).await
+        }
         Ok(Route::Surface(call)) => surface::serve(session, (head, body), &mut unread, &mut id, until, call).await,
         Err(fault) => Err(fault),
     };
@@ -289,6 +296,7 @@ async fn work(
         refusal::tell(&session.front, session.peer, id, path, &fault);
         Surface::of(head.uri.path(), &desk.serve).fault(&fault, id)
     });
+    limits::tell(session, &mut reply).await;
     cors::share(&mut reply, head, desk);
     reply
 }

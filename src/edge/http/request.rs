@@ -29,6 +29,12 @@ pub enum Route {
     Docs,
     /// What became of a message; none where its id is none.
     Submission(Option<MessageId>),
+    /// What the key that asks may, what all may, and what one of them may.
+    OwnKey,
+    Keys,
+    Key,
+    /// What is left of its limits.
+    Limits,
     /// A browser asks whether a page may send.
     Preflight,
     /// Of another API than ours.
@@ -36,7 +42,7 @@ pub enum Route {
 }
 
 /// Path, methods, the same as `Allow` says it, what it is, and what a listener must serve to have it.
-const ROUTES: [(&str, &[Method], &str, Route, Serve); 9] = [
+const ROUTES: [(&str, &[Method], &str, Route, Serve); 12] = [
     ("/healthz", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Health, Serve::Ops),
     ("/livez", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Live, Serve::Ops),
     ("/readyz", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Ready, Serve::Ops),
@@ -44,6 +50,9 @@ const ROUTES: [(&str, &[Method], &str, Route, Serve); 9] = [
     ("/v1/send", &[Method::POST], "POST", Route::Send, Serve::V1),
     ("/v1/send-raw", &[Method::POST], "POST", Route::Raw, Serve::V1),
     ("/v1/validate", &[Method::POST], "POST", Route::Validate, Serve::V1),
+    ("/v1/keys", &[Method::GET], "GET", Route::Keys, Serve::V1),
+    ("/v1/keys/self", &[Method::GET], "GET", Route::OwnKey, Serve::V1),
+    ("/v1/limits", &[Method::GET], "GET", Route::Limits, Serve::V1),
     ("/openapi.json", &[Method::GET, Method::HEAD], "GET, HEAD", Route::OpenApi, Serve::V1),
     ("/docs", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Docs, Serve::V1),
 ];
@@ -51,6 +60,9 @@ const ROUTES: [(&str, &[Method], &str, Route, Serve); 9] = [
 /// A path with a message's id in it: how it is told of, and what stands before the id.
 const SUBMISSION: (&str, &[Method], &str, Serve) = ("/v1/submissions/{id}", &[Method::GET], "GET", Serve::V1);
 const SUBMISSIONS: &str = "/v1/submissions/";
+/// The same of a credential, which has no id of ours.
+const KEY: (&str, &[Method], &str, Serve) = ("/v1/keys/{id}", &[Method::GET], "GET", Serve::V1);
+const KEYS: &str = "/v1/keys/";
 
 impl Route {
     /// Whether a body says nothing there, so that nobody reads one.
@@ -63,6 +75,10 @@ impl Route {
             | Self::OpenApi
             | Self::Docs
             | Self::Submission(_)
+            | Self::OwnKey
+            | Self::Keys
+            | Self::Key
+            | Self::Limits
             | Self::Preflight => true,
             Self::Send | Self::Raw | Self::Validate | Self::Surface(_) => false,
         }
@@ -73,6 +89,7 @@ impl Route {
         match self {
             Self::Surface(call) => call.path(),
             Self::Submission(_) => SUBMISSION.0,
+            Self::Key => KEY.0,
             _ => ROUTES.iter().find(|row| row.3 == self).map_or("", |row| row.0),
         }
     }
@@ -101,6 +118,7 @@ pub fn route(head: &Parts, served: &[Serve]) -> Result<Route, Fault> {
     let path = if path.starts_with("//") { path.get(1..).unwrap_or_default() } else { path };
     let own = ROUTES.iter().find(|row| row.0 == path && served.contains(&row.4)).map(|row| (row.1, row.2, row.3));
     let own = own.or_else(|| submission(path).filter(|_| served.contains(&SUBMISSION.3)));
+    let own = own.or_else(|| key(path).filter(|_| served.contains(&KEY.3)));
     let found = own
         .or_else(|| surface::find(path, served).map(|(methods, allow, call)| (methods, allow, Route::Surface(call))));
     let Some((methods, allow, route)) = found else {
@@ -112,14 +130,20 @@ pub fn route(head: &Parts, served: &[Serve]) -> Result<Route, Fault> {
 /// Every path, with its methods and what a listener must serve to have it.
 #[cfg(test)]
 pub fn table() -> impl Iterator<Item = (&'static str, &'static [Method], Serve)> {
-    let by_id = (SUBMISSION.0, SUBMISSION.1, SUBMISSION.3);
-    ROUTES.iter().map(|row| (row.0, row.1, row.4)).chain([by_id]).chain(surface::table())
+    let by_id = [SUBMISSION, KEY].map(|row| (row.0, row.1, row.3));
+    ROUTES.iter().map(|row| (row.0, row.1, row.4)).chain(by_id).chain(surface::table())
 }
 
 /// A path with a message's id in it.
 fn submission(path: &str) -> Option<(&'static [Method], &'static str, Route)> {
     let id = path.strip_prefix(SUBMISSIONS).filter(|id| !id.is_empty() && !id.contains('/'))?;
     Some((SUBMISSION.1, SUBMISSION.2, Route::Submission(submissions::id(id))))
+}
+
+/// A path with a credential's id in it.
+fn key(path: &str) -> Option<(&'static [Method], &'static str, Route)> {
+    path.strip_prefix(KEYS).filter(|id| !id.is_empty() && !id.contains('/'))?;
+    Some((KEY.1, KEY.2, Route::Key))
 }
 
 fn method_not_allowed(allow: &'static str) -> Fault {

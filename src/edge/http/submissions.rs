@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::Session;
 use super::login::{Seat, away, changed};
 use super::reply::{self, Code, Fault, Reply};
+use crate::edge::conversation::Lost;
 use crate::ipc::inquiry::{Finding, Inquiry, Submission};
 use crate::mail::id::MessageId;
 use crate::policy::refusal::Refusal;
@@ -44,6 +45,8 @@ pub async fn find(
 pub async fn submission(seat: &mut Seat, message: MessageId) -> Result<Option<Submission>, Fault> {
     match seat.visit.inquire(Inquiry::Submission { message }).await.map_err(away)? {
         Ok(Finding::Submission(found)) => Ok(found.map(|found| *found)),
+        // It is no answer to that.
+        Ok(_) => Err(away(Lost)),
         Err(refusal) => Err(refused(refusal)),
     }
 }
@@ -53,7 +56,7 @@ fn unknown() -> Fault {
     Fault::new(Code::SubmissionNotFound, "this key has sent no message of this id in the time that is remembered")
 }
 
-fn refused(refusal: Refusal) -> Fault {
+pub fn refused(refusal: Refusal) -> Fault {
     match refusal {
         Refusal::Revoked | Refusal::Changed => changed(),
         Refusal::Scope => Fault::new(
@@ -63,6 +66,6 @@ fn refused(refusal: Refusal) -> Fault {
         Refusal::RateLimited(seconds) => {
             Fault::new(Code::RateLimited, "this key asks more at a time than it may").after(seconds)
         }
-        _ => away(crate::edge::conversation::Lost),
+        _ => away(Lost),
     }
 }

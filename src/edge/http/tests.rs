@@ -3,6 +3,7 @@
 mod clocks;
 mod framing;
 pub mod house;
+pub mod keys;
 mod limits;
 mod ops;
 mod raw;

@@ -1,4 +1,4 @@
-//! A session asks what became of its credential's mail.
+//! A session asks what became of its credential's mail, and what that credential may.
 
 use std::rc::Rc;
 
@@ -17,9 +17,24 @@ impl Session {
         let Some(principal) = self.principal.clone() else { return Err(Violation("inquiry-without-login")) };
         self.review().await;
         let scopes = &principal.credential.policy.scopes;
-        let scoped = scopes.has(Scope::Send) || scopes.has(Scope::SendRaw);
+        let scoped = match inquiry {
+            Inquiry::Submission { .. } => scopes.has(Scope::Send) || scopes.has(Scope::SendRaw),
+            // Of itself everybody may know; who may see others, `show` asks.
+            Inquiry::Allowance | Inquiry::Card | Inquiry::Cards(_) => true,
+        };
         if let Some(refusal) = self.revoked.or_else(|| (!scoped).then_some(Refusal::Scope)) {
             self.say(Answer::Refused { slot: self.slot, refusal }).await;
+            return Ok(());
+        }
+        // What is in memory is answered at once.
+        let at_once = match inquiry {
+            Inquiry::Allowance => self.allowance().map(|allowance| Finding::Allowance(Box::new(allowance))),
+            Inquiry::Card => self.own_card(),
+            Inquiry::Cards(which) => return self.show(which).await,
+            Inquiry::Submission { .. } => None,
+        };
+        if let Some(finding) = at_once {
+            self.say(Answer::Found { slot: self.slot, finding }).await;
             return Ok(());
         }
         self.moment = Moment::Inquiring;
