@@ -279,7 +279,13 @@ fn limits_and_the_suppression_list_are_raised_as_their_own_too() {
     command(&["credential", "set", CREDENTIAL, "--per-minute", "1", "--burst", "1"]);
     let limited = |calls: &[Value], library: &str, error: Value| are_refused(calls, library, &[("all", error)]);
     limited(&calls(python(), "resend", port, &secret), "resend", json!(["RateLimitError", 429, "rate_limit_exceeded"]));
-    limited(&calls(node(), "resend", port, &secret), "resend", json!([429, "rate_limit_exceeded"]));
+    let resend = calls(node(), "resend", port, &secret);
+    limited(&resend, "resend", json!([429, "rate_limit_exceeded"]));
+    let left = |call: &str| resend.iter().find(|one| one["call"] == call).unwrap()["left"].clone();
+    assert_eq!((&left("all")[0], &left("all")[1]), (&json!("1"), &json!("0")), "{resend:#?}");
+    let reset: u32 = left("all")[2].as_str().unwrap().parse().unwrap();
+    assert!((1..=60).contains(&reset), "{reset}");
+    assert_eq!(left("bad sender")[1], "0", "a refusal that no limit is the reason of says it, too");
     limited(&calls(node(), "postmark", port, &secret), "postmark", json!([429, "RateLimitExceededError", 429]));
     limited(&calls(node(), "usesend", port, &secret), "usesend", json!(["RATE_LIMITED"]));
     service.stop();

@@ -1,8 +1,10 @@
-//! What a client asks about mail that its credential has sent, and what the vault finds: carried by a session's question and
-//! answer, one frame each. What it may see is decided by the vault; how an API says it, by the edge.
+//! What a client asks about mail that its credential has sent and about what it may, and what the vault finds: carried by a
+//! session's question and answer, one frame each. What it may see is decided by the vault; how an API says it, by the edge.
 
 use serde::{Deserialize, Serialize};
 
+use super::allowance::Allowance;
+use super::card::{Card, Which};
 use crate::mail::id::MessageId;
 
 /// Recipients that a finding names, and octets that it may have: with the fields of the message itself it fits into one frame.
@@ -25,6 +27,12 @@ pub enum Inquiry {
     List(Page),
     /// That message is to be sent to nobody, if nobody has it and no courier is at it.
     Cancel { message: MessageId },
+    /// What is left of its limits.
+    Allowance,
+    /// What it may.
+    Card,
+    /// What others may, of somebody who may see that.
+    Cards(Which),
 }
 
 /// A part of all that a credential has sent, by the ids: they sort by when they were given. What isn't named has no bound.
@@ -58,6 +66,13 @@ pub enum Finding {
     Listed(Listed),
     /// None: as above.
     Canceled(Option<Canceled>),
+    Allowance(Box<Allowance>),
+    Card(Box<Card>),
+    /// In the order of their ids; whether there are more in the direction in which was asked.
+    Cards {
+        cards: Vec<Card>,
+        more: bool,
+    },
 }
 
 /// Why somebody doesn't wait any more.

@@ -8,8 +8,10 @@
 //! could say. Lengths are checked before anything is allocated. A frame that can't be read ends its channel; a frame
 //! that comes at the wrong moment ends its session. Neither ends the process that receives it.
 
+pub mod allowance;
 pub mod bytes;
 pub mod capsule;
+pub mod card;
 pub mod channel;
 pub mod feedback;
 pub mod figures;

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::allowance::Allowance;
 use super::bytes::Octets;
 use super::capsule::Capsule;
 use super::hook::{Posted, Verdict};
@@ -103,7 +104,7 @@ pub enum Ask {
     Commit { slot: Slot, facts: Facts },
     /// The transaction is given up (RSET, an error, a lost connection), or a challenge is not answered. No answer.
     Abort { slot: Slot },
-    /// What became of mail of the one who is logged in. Between transactions. Answer: `Found`, or `Refused`.
+    /// What became of mail of the one who is logged in, or what that one may. Between transactions. Answer: `Found`, or `Refused`.
     Inquire { slot: Slot, inquiry: Inquiry },
     /// A refusal that the edge decided by the grant's policy, for the audit log: of this sender's message, or of one
     /// recipient of it, with the number of further ones that were refused with it; and what was wrong with its form. No answer.
@@ -223,6 +224,11 @@ pub enum Answer {
         slot: Slot,
         verdict: Verdict,
     },
+    /// What is left of the credential's limits behind the word that follows. Over HTTP, whose answers say it.
+    Allowance {
+        slot: Slot,
+        allowance: Box<Allowance>,
+    },
 }
 
 impl Answer {
@@ -249,6 +255,7 @@ impl Answer {
             Self::Figures { .. } => "figures",
             Self::Was { .. } => "was",
             Self::Hooked { .. } => "hooked",
+            Self::Allowance { .. } => "allowance",
         }
     }
 }

@@ -39,7 +39,7 @@ impl Delivery {
     pub const WORDS: [(&str, Self); 3] =
         [("spool", Self::Spool), ("direct", Self::Direct), ("fallback", Self::Fallback)];
 
-    const fn word(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Spool => "spool",
             Self::Direct => "direct",

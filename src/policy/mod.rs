@@ -185,6 +185,7 @@ impl Policy {
         if self.scopes.0.is_empty() {
             return Err("scopes: without any it could not be used: name one, or disable it".to_owned());
         }
+        self.check_scopes()?;
         if self.networks.len() > MOST_NETWORKS {
             return Err(format!("networks: at most {MOST_NETWORKS}"));
         }

@@ -66,6 +66,11 @@ impl Default for Inquiries {
 }
 
 impl Inquiries {
+    /// One more question of that credential, now.
+    pub fn pays(&self, principal: &str) -> Result<(), Refusal> {
+        self.pay(principal, 1, Instant::now()).map_err(Refusal::RateLimited)
+    }
+
     /// One more question of that credential, which counts as so many.
     ///
     /// Errors: it has asked too often; the seconds until it may again.
@@ -106,6 +111,8 @@ pub async fn answer(
             Ok(Finding::Listed(ask_store(vault, &asker, None, ask).await?))
         }
         Inquiry::Cancel { message } => Ok(Finding::Canceled(cancel(vault, &asker, message, event).await?)),
+        // The session answers these itself, from memory.
+        Inquiry::Allowance | Inquiry::Card | Inquiry::Cards(_) => Err(Refusal::StoreUnavailable),
     }
 }
 

@@ -16,6 +16,7 @@ pub mod authority;
 pub mod backup;
 pub mod beginning;
 mod bells;
+mod cards;
 pub mod cipher;
 pub mod control;
 mod custody;

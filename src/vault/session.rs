@@ -9,7 +9,7 @@
 //! | Envelope   | Recipients, or Recipient of a live message; Content |
 //! | Content    | Chunk, Commit                                  |
 //! | Committing | none: the message is being kept                |
-//! | Inquiring  | none: what became of mail is looked up         |
+//! | Inquiring  | none: what was asked is looked up              |
 //!
 //! Turned, Told, Abort and Close may come at any moment; Abort does nothing where there is nothing to give up, ends a wait for what
 //! becomes of mail, and comes too late when the message is being kept.
@@ -20,6 +20,7 @@ mod inquiry;
 mod live;
 mod login;
 mod refusals;
+mod told;
 mod traced;
 
 use std::rc::Rc;
@@ -394,6 +395,9 @@ impl Session {
     }
 
     async fn say(&self, answer: Answer) {
+        if let Some(allowance) = self.allowance_before(&answer) {
+            let _ = self.answers.send(Answer::Allowance { slot: self.slot, allowance }).await;
+        }
         // An edge that is gone is noticed where its questions are read.
         let _ = self.answers.send(answer).await;
     }

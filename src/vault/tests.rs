@@ -43,6 +43,7 @@ use courier::Courier;
 use std::time::Duration;
 
 mod at_rest;
+mod cards;
 mod courier;
 mod credentials;
 mod decision;

@@ -1,5 +1,6 @@
 // Sends with a service's own library for Node.js: node sdk.cjs LIBRARY PORT LETTER < key
-// Each line of its output is one call: what it was, and the ids that came back or the error as the library has it.
+// Each line of its output is one call: what it was, the ids that came back or the error as the library has it, and what it was told to be
+// left of the key's limits, by a library that gives that.
 const { readFileSync } = require('node:fs');
 
 const [library, port, path] = process.argv.slice(2);
@@ -8,11 +9,14 @@ const letter = JSON.parse(readFileSync(path, 'utf8'));
 const address = ([name, mailbox]) => (name ? `"${name}" <${mailbox}>` : mailbox);
 const file = Buffer.from(Array.from({ length: 3000 }, (_, n) => (n * 7) & 255));
 const picture = Buffer.from('\x89PNG\r\n\x1a\nnot really', 'latin1');
-const say = (call, ids, error) => console.log(JSON.stringify({ call, ids, error }));
+const say = (call, ids, error, left) => console.log(JSON.stringify({ call, ids, error, left }));
 
 async function resend() {
   const { Resend } = require('resend');
-  const tell = (call, { data, error }) => say(call, data ? (data.data || [data]).map(({ id }) => id) : [], error && [error.statusCode, error.name]);
+  const tell = (call, { data, error, headers }) => {
+    const left = ['limit', 'remaining', 'reset'].map((name) => headers?.[`ratelimit-${name}`]);
+    say(call, data ? (data.data || [data]).map(({ id }) => id) : [], error && [error.statusCode, error.name], left);
+  };
   const simple = { from: 'a@example.net', to: 'b@example.org', subject: 'simple', text: 'simple' };
   const { emails, batch } = new Resend(key, { baseUrl: `http://127.0.0.1:${port}` });
   tell('simple', await emails.send(simple));

@@ -29,7 +29,7 @@ pub struct Test {
     /// How it would come
     #[arg(long, value_name = "PROTOCOL", default_value = "smtp")]
     protocol: Protocol,
-    /// What it would do there: send, or send_raw for /v1/send-raw
+    /// What it would do there: send, send_raw for /v1/send-raw, or admin for /v1/keys
     #[arg(long, value_name = "SCOPE", default_value = "send")]
     scope: Scope,
     /// Print an object instead
@@ -42,10 +42,12 @@ pub struct Test {
 impl Test {
     pub fn run(&self) -> Result<ExitCode, String> {
         let scope = match (self.protocol, self.scope) {
-            (_, Scope::Smtp) => return Err("--scope is for --protocol http: say send or send_raw".to_owned()),
+            (_, Scope::Smtp) => return Err("--scope is for --protocol http: say send, send_raw or admin".to_owned()),
             (Protocol::Http, scope) => scope,
             (Protocol::Smtp, Scope::Send) => Scope::Smtp,
-            (Protocol::Smtp, Scope::SendRaw) => return Err("send_raw is over HTTP: add --protocol http".to_owned()),
+            (Protocol::Smtp, scope @ (Scope::SendRaw | Scope::Admin)) => {
+                return Err(format!("{scope} is over HTTP: add --protocol http"));
+            }
         };
         let secret = source::line(&self.secret_file)?;
         let trial = Trial { id: self.id.clone(), secret, address: self.from, scope };

@@ -43,7 +43,7 @@ const TTL: Bound<Duration> = Bound {
 };
 
 /// Scopes of paths that are not built yet.
-const LATER: &[&str] = &["status", "admin"];
+const LATER: &[&str] = &["status"];
 
 pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings<'_>) -> Vec<Declared> {
     let (mut ids, mut identified) = (BTreeSet::new(), Identified::default());
@@ -116,7 +116,7 @@ fn judge(credential: &Declared, table: &At<file::Credential>, findings: &mut Fin
         findings.refuse(table.span(), text);
     }
     let checked = policy.check_destinations().and_then(|()| policy.check_delivery());
-    if let Err(why) = checked.and_then(|()| policy.check_changes()) {
+    if let Err(why) = checked.and_then(|()| policy.check_changes()).and_then(|()| policy.check_scopes()) {
         findings.refuse(table.span(), format!("credential {id:?}: {why}"));
     }
     if let Some(written) = &table.get_ref().pass_through {

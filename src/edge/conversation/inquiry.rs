@@ -1,8 +1,9 @@
-//! What a session asks about the mail of its credential.
+//! What a session asks about the mail of its credential, and about what that may.
 
 use std::time::Duration;
 
-use super::{ANSWER, Lost, Visit};
+use super::{ANSWER, Lost, State, Visit};
+use crate::ipc::allowance::Allowance;
 use crate::ipc::inquiry::{Finding, Inquiry};
 use crate::ipc::session::{Answer, Ask};
 use crate::policy::refusal::Refusal;
@@ -46,5 +47,11 @@ impl Visit {
             Answer::Refused { refusal, .. } => Ok(Err(refusal)),
             other => self.astray(&other),
         }
+    }
+
+    /// What the vault has said, since this was asked last, to be left of the credential's limits.
+    pub fn allowance(&self) -> Option<Allowance> {
+        let State::Inside(seat) = &self.state else { return None };
+        seat.allowance().map(|allowance| *allowance)
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::Lost;
 use super::scribe::Scribe;
+use crate::ipc::allowance::Allowance;
 use crate::ipc::bytes::Octets;
 use crate::ipc::channel::{Receiver, Sender};
 use crate::ipc::figures::{Figures, Parts};
@@ -58,6 +59,8 @@ pub struct Inner {
     /// Answers to recipients of a live message, in the order of the questions.
     pub words: VecDeque<Word>,
     credit: usize,
+    /// What was left of the credential's limits at the last word that said so.
+    allowance: Option<Box<Allowance>>,
     revoked: bool,
     over: bool,
     /// It is over because there was no place for it.
@@ -204,6 +207,7 @@ impl Line {
             | Answer::Crowded { slot }
             | Answer::Found { slot, .. }
             | Answer::Hooked { slot, .. }
+            | Answer::Allowance { slot, .. }
             | Answer::Ended { slot } => *slot,
         };
         let place = lock(&self.state).places.get(index(slot)).cloned().flatten();
@@ -262,6 +266,7 @@ impl Inner {
             }
             Answer::Recipient { word, .. } if self.words.len() < MAX_ASKED => self.words.push_back(word),
             Answer::Revoked { .. } => self.revoked = true,
+            Answer::Allowance { allowance, .. } => self.allowance = Some(allowance),
             Answer::Trace { on: false, .. } => self.trace = None,
             Answer::Trace { .. } => self.trace = self.trace.take().or_else(|| Some(Box::default())),
             answer if self.answer.is_none() => {
@@ -308,6 +313,11 @@ impl Seat {
 
     pub fn is_revoked(&self) -> bool {
         lock(&self.place.inner).revoked
+    }
+
+    /// Once.
+    pub fn allowance(&self) -> Option<Box<Allowance>> {
+        lock(&self.place.inner).allowance.take()
     }
 
     pub async fn ask(&self, ask: Ask) -> Result<(), Lost> {

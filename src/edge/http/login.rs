@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hyper::header::HeaderMap;
 use sha2::{Digest, Sha256};
@@ -9,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::reply::{Code, Fault};
 use super::{Session, forwarded, key};
 use crate::edge::conversation::{Lost, Visit, Welcome};
+use crate::ipc::allowance::Allowance;
 use crate::ipc::session::{Denial, Via};
 use crate::policy::Grant;
 use crate::policy::mechanism::Mechanism;
@@ -28,15 +30,25 @@ pub struct Seat {
     client: Option<Option<SocketAddr>>,
     /// SHA-256 of the key that the vault has granted: the key itself is not kept.
     key: Option<([u8; 32], Arc<Grant>)>,
+    /// What the request at hand was told to be left of its limits.
+    pub allowance: Option<Allowance>,
 }
 
 impl Seat {
     pub const fn new(visit: Visit) -> Self {
-        Self { visit, network: None, client: None, key: None }
+        Self { visit, network: None, client: None, key: None, allowance: None }
     }
 
     /// Who this request comes from, or why it gets no further.
     pub async fn enter(&mut self, session: &Session, headers: &HeaderMap) -> Result<Arc<Grant>, Fault> {
+        let known = self.know(session, headers).await?;
+        // What was said of an earlier request is nothing to this one.
+        (self.allowance, _) = (None, self.visit.allowance());
+        session.entered.store(true, Ordering::Relaxed);
+        Ok(known)
+    }
+
+    async fn know(&mut self, session: &Session, headers: &HeaderMap) -> Result<Arc<Grant>, Fault> {
         let key = key::read(headers)?;
         match &key {
             Some(_) if session.tls.is_none() && !session.front.desk.plain_login => {

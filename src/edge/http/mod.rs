@@ -4,8 +4,8 @@
 //! asks for; `login` finds out by its `key` who asks; `v1` turns JSON into a `letter`, `mime` turns that into a message, and `submit` has the
 //! vault keep it; `validate` stops before that. `submissions` tell what became of it. `reply` holds the one registry of errors,
 //! `refusal` answers what the wall refused. The APIs of providers are below `surface`: they put their members into those of `v1`.
-//! `hooks` passes on what providers tell of mail. `ops` answers those who watch the service, and asks nobody for that; `papers` say
-//! what there is.
+//! `hooks` passes on what providers tell of mail. `keys` says what a key may, and `limits`, in every answer, what is left of it.
+//! `ops` answers those who watch the service, and asks nobody for that; `papers` say what there is.
 
 mod accepted;
 mod body;
@@ -16,7 +16,9 @@ mod hooks;
 mod idempotency;
 mod json;
 mod key;
+mod keys;
 mod letter;
+mod limits;
 mod login;
 mod media;
 mod members;
@@ -47,7 +49,7 @@ pub use surface::trial;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -106,6 +108,8 @@ pub struct Session {
     requests: AtomicU32,
     /// Whether the client has said its last word.
     silence: watch::Receiver<bool>,
+    /// Whoever asks by the request at hand is known.
+    entered: AtomicBool,
     /// Never used: when all of these are gone, so is every request.
     _under_way: mpsc::Sender<()>,
 }
@@ -119,9 +123,10 @@ where
     let desk = Arc::clone(&front);
     let (under_way, mut nothing_left) = mpsc::channel(1);
     let (vault, seat) = (visit.vault(), Mutex::new(Seat::new(visit)));
-    let (wall, requests) = (Wall::new(stream), AtomicU32::new(0));
+    let (wall, requests, entered) = (Wall::new(stream), AtomicU32::new(0), AtomicBool::new(false));
     let silence = wall.silence();
-    let session = Arc::new(Session { front, peer, tls, vault, seat, requests, silence, _under_way: under_way });
+    let session =
+        Arc::new(Session { front, peer, tls, vault, seat, requests, silence, entered, _under_way: under_way });
     let weak = Arc::downgrade(&session);
     let service = service_fn(move |request| {
         // Boxed, because the wall's last word needs the connection's parts back and so a future that can be moved.
@@ -288,6 +293,9 @@ async fn work(
         Ok(Route::Submission(message)) => submissions::find(session, head, message, id, until).await,
         Ok(Route::Submissions) => submissions::list(session, head, id, until).await,
         Ok(Route::Cancel(message)) => submissions::cancel(session, head, message, id, until).await,
+        Ok(route @ (Route::OwnKey | Route::Keys | Route::Key | Route::Limits)) => {
+            keys::serve(session, head, route, id, until).await
+        }
         Ok(Route::Surface(call)) => surface::serve(session, (head, body), &mut unread, &mut id, until, call).await,
         Err(fault) => Err(fault),
     };
@@ -297,6 +305,7 @@ async fn work(
         refusal::tell(&session.front, session.peer, id, path, &fault);
         Surface::of(head.uri.path(), &desk.serve).fault(&fault, id)
     });
+    limits::tell(session, &mut reply).await;
     cors::share(&mut reply, head, desk);
     reply
 }

@@ -34,6 +34,12 @@ pub enum Route {
     Submissions,
     /// Take a message back.
     Cancel(Option<MessageId>),
+    /// What the key that asks may, what all may, and what one of them may.
+    OwnKey,
+    Keys,
+    Key,
+    /// What is left of its limits.
+    Limits,
     /// A browser asks whether a page may send.
     Preflight,
     /// What a provider tells of mail.
@@ -43,7 +49,7 @@ pub enum Route {
 }
 
 /// Path, methods, the same as `Allow` says it, what it is, and what a listener must serve to have it.
-const ROUTES: [(&str, &[Method], &str, Route, Serve); 10] = [
+const ROUTES: [(&str, &[Method], &str, Route, Serve); 13] = [
     ("/healthz", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Health, Serve::Ops),
     ("/livez", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Live, Serve::Ops),
     ("/readyz", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Ready, Serve::Ops),
@@ -52,6 +58,9 @@ const ROUTES: [(&str, &[Method], &str, Route, Serve); 10] = [
     ("/v1/send-raw", &[Method::POST], "POST", Route::Raw, Serve::V1),
     ("/v1/validate", &[Method::POST], "POST", Route::Validate, Serve::V1),
     ("/v1/submissions", &[Method::GET], "GET", Route::Submissions, Serve::V1),
+    ("/v1/keys", &[Method::GET], "GET", Route::Keys, Serve::V1),
+    ("/v1/keys/self", &[Method::GET], "GET", Route::OwnKey, Serve::V1),
+    ("/v1/limits", &[Method::GET], "GET", Route::Limits, Serve::V1),
     ("/openapi.json", &[Method::GET, Method::HEAD], "GET, HEAD", Route::OpenApi, Serve::V1),
     ("/docs", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Docs, Serve::V1),
 ];
@@ -61,6 +70,9 @@ const SUBMISSION: (&str, &[Method], &str, Serve) = ("/v1/submissions/{id}", &[Me
 const CANCEL: (&str, &[Method], &str, Serve) = ("/v1/submissions/{id}/cancel", &[Method::POST], "POST", Serve::V1);
 const SUBMISSIONS: &str = "/v1/submissions/";
 const BACK: &str = "/cancel";
+/// The same of a credential, which has no id of ours.
+const KEY: (&str, &[Method], &str, Serve) = ("/v1/keys/{id}", &[Method::GET], "GET", Serve::V1);
+const KEYS: &str = "/v1/keys/";
 
 impl Route {
     /// Whether a body says nothing there, so that nobody reads one.
@@ -75,6 +87,10 @@ impl Route {
             | Self::Submission(_)
             | Self::Submissions
             | Self::Cancel(_)
+            | Self::OwnKey
+            | Self::Keys
+            | Self::Key
+            | Self::Limits
             | Self::Preflight => true,
             Self::Send | Self::Raw | Self::Validate | Self::Hook | Self::Surface(_) => false,
         }
@@ -87,6 +103,7 @@ impl Route {
             Self::Submission(_) => SUBMISSION.0,
             Self::Cancel(_) => CANCEL.0,
             Self::Hook => hooks::PATH.0,
+            Self::Key => KEY.0,
             _ => ROUTES.iter().find(|row| row.3 == self).map_or("", |row| row.0),
         }
     }
@@ -117,6 +134,7 @@ pub fn route(head: &Parts, served: &[Serve]) -> Result<Route, Fault> {
     let own = own.or_else(|| submission(path).filter(|_| served.contains(&SUBMISSION.3)));
     let is_hook = hooks::is_below(path) && served.contains(&hooks::PATH.3);
     let own = own.or_else(|| is_hook.then_some((hooks::PATH.1, hooks::PATH.2, Route::Hook)));
+    let own = own.or_else(|| key(path).filter(|_| served.contains(&KEY.3)));
     let found = own
         .or_else(|| surface::find(path, served).map(|(methods, allow, call)| (methods, allow, Route::Surface(call))));
     let Some((methods, allow, route)) = found else {
@@ -128,7 +146,7 @@ pub fn route(head: &Parts, served: &[Serve]) -> Result<Route, Fault> {
 /// Every path, with its methods and what a listener must serve to have it.
 #[cfg(test)]
 pub fn table() -> impl Iterator<Item = (&'static str, &'static [Method], Serve)> {
-    let by_id = [SUBMISSION, CANCEL].map(|row| (row.0, row.1, row.3));
+    let by_id = [SUBMISSION, CANCEL, KEY].map(|row| (row.0, row.1, row.3));
     let hooks = (hooks::PATH.0, hooks::PATH.1, hooks::PATH.3);
     ROUTES.iter().map(|row| (row.0, row.1, row.4)).chain(by_id).chain([hooks]).chain(surface::table())
 }
@@ -142,6 +160,12 @@ fn submission(path: &str) -> Option<(&'static [Method], &'static str, Route)> {
     };
     let is_one = !id.is_empty() && !id.contains('/');
     is_one.then(|| (row.1, row.2, route(submissions::id(id))))
+}
+
+/// A path with a credential's id in it.
+fn key(path: &str) -> Option<(&'static [Method], &'static str, Route)> {
+    path.strip_prefix(KEYS).filter(|id| !id.is_empty() && !id.contains('/'))?;
+    Some((KEY.1, KEY.2, Route::Key))
 }
 
 fn method_not_allowed(allow: &'static str) -> Fault {

@@ -153,7 +153,7 @@ fn too_late(found: &Submission) -> String {
     )
 }
 
-fn refused(refusal: Refusal) -> Fault {
+pub fn refused(refusal: Refusal) -> Fault {
     match refusal {
         Refusal::Revoked | Refusal::Changed => changed(),
         Refusal::Scope => Fault::new(
@@ -163,6 +163,6 @@ fn refused(refusal: Refusal) -> Fault {
         Refusal::RateLimited(seconds) => {
             Fault::new(Code::RateLimited, "this key asks more at a time than it may").after(seconds)
         }
-        _ => away(crate::edge::conversation::Lost),
+        _ => away(Lost),
     }
 }

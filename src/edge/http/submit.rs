@@ -183,7 +183,11 @@ pub fn may_send_to<'m>(
 }
 
 fn insufficient(scope: Scope) -> Fault {
-    let what = if scope == Scope::SendRaw { "whole messages" } else { "sending over HTTP" };
+    let what = match scope {
+        Scope::SendRaw => "whole messages",
+        Scope::Admin => "looking at the keys of others",
+        Scope::Smtp | Scope::Send => "sending over HTTP",
+    };
     Fault::new(Code::InsufficientScope, format!("this key is not for {what}: its scopes lack \"{scope}\""))
 }
 

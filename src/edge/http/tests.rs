@@ -4,6 +4,7 @@ mod clocks;
 mod framing;
 mod hooks;
 pub mod house;
+pub mod keys;
 mod limits;
 mod ops;
 mod raw;

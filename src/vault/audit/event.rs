@@ -117,6 +117,7 @@ names! {
     WebhookDrop "webhook.drop"
     WebhookTest "webhook.test"
     MsgIntent "msg.intent"
+    CredentialView "credential.view"
 }
 
 /// How it ended, in five words that never become six.

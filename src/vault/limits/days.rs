@@ -84,6 +84,11 @@ impl Days {
         &mut self.0[at - excess]
     }
 
+    /// The last one with mail.
+    pub fn last(&self) -> Option<i64> {
+        self.0.iter().rev().find(|day| day.messages > 0).map(|day| day.day)
+    }
+
     /// Whether there is nothing of a day or of a later one.
     pub fn are_before(&self, day: i64) -> bool {
         self.0.last().is_none_or(|last| last.day < day)

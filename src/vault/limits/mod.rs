@@ -12,6 +12,7 @@ pub mod days;
 pub mod denial;
 pub mod incoming;
 pub mod key;
+mod left;
 pub mod notices;
 pub mod origin;
 pub mod rate;

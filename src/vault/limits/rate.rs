@@ -45,6 +45,16 @@ impl Rate {
         }
     }
 
+    /// How many units fit now beside `held` that may still come, and the seconds after which one more would: by the same sum as
+    /// `fits`, so that none is told of that would be refused.
+    pub fn room(self, tat_us: u64, held: u64, now_us: u64) -> (u64, u32) {
+        let taken = tat_us.saturating_sub(now_us).saturating_add(self.step_us.saturating_mul(held));
+        let units = self.tolerance_us.saturating_sub(taken) / self.step_us.max(1);
+        let one_more = self.step_us.saturating_mul(units.saturating_add(1)).saturating_add(taken);
+        let seconds = one_more.saturating_sub(self.tolerance_us).div_ceil(1_000_000);
+        (units, u32::try_from(seconds).unwrap_or(u32::MAX))
+    }
+
     /// A time that was loaded. No bucket is fuller than full: what says so was written by a clock that was ahead, or under a
     /// more generous rule, and must lock nobody out.
     pub fn clamped(self, tat_us: u64, loaded_us: u64) -> u64 {

@@ -79,6 +79,13 @@ impl Usage {
         self.loaded_us.map_or(tat, |loaded| rate.clamped(tat, loaded))
     }
 
+    /// How many more of what a rate counts there is room for, beside the messages that are held, and the seconds until there is for one
+    /// beyond them.
+    pub fn room(&self, series: Series, rate: Rate, now: Now) -> (u64, u32) {
+        let held = if series.counts_recipients() { 0 } else { self.held };
+        rate.room(self.effective(series, rate), held, now.us)
+    }
+
     /// Whether there is room for one more message beside those that are held.
     pub fn check(&self, key: &Key, rules: &Rates, weight: Weight, now: Now) -> Result<(), Denied> {
         let mut denied: Option<Denied> = None;

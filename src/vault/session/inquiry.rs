@@ -1,4 +1,4 @@
-//! A session asks what became of its credential's mail, or takes it back.
+//! A session asks what became of its credential's mail, or takes it back, and what that credential may.
 
 use std::rc::Rc;
 
@@ -19,9 +19,24 @@ impl Session {
         let Some(principal) = self.principal.clone() else { return Err(Violation("inquiry-without-login")) };
         self.review().await;
         let scopes = &principal.credential.policy.scopes;
-        let scoped = scopes.has(Scope::Send) || scopes.has(Scope::SendRaw);
+        let scoped = match inquiry {
+            // Of itself everybody may know; who may see others, `show` asks.
+            Inquiry::Allowance | Inquiry::Card | Inquiry::Cards(_) => true,
+            _ => scopes.has(Scope::Send) || scopes.has(Scope::SendRaw),
+        };
         if let Some(refusal) = self.revoked.or_else(|| (!scoped).then_some(Refusal::Scope)) {
             self.say(Answer::Refused { slot: self.slot, refusal }).await;
+            return Ok(());
+        }
+        // What is in memory is answered at once.
+        let at_once = match inquiry {
+            Inquiry::Allowance => self.allowance().map(|allowance| Finding::Allowance(Box::new(allowance))),
+            Inquiry::Card => self.own_card(),
+            Inquiry::Cards(which) => return self.show(which).await,
+            _ => None,
+        };
+        if let Some(finding) = at_once {
+            self.say(Answer::Found { slot: self.slot, finding }).await;
             return Ok(());
         }
         let (leave, left) = oneshot::channel();

@@ -252,7 +252,9 @@ fn the_size_and_the_scope_of_a_credential_hold_whatever_an_edge_lets_pass() {
         let (mechanism, user) = (Mechanism::Bearer, String::new());
         let granted = edge.ask(Ask::Login { slot: Slot(2), mechanism, user, password, tls: None }).await;
         assert!(matches!(granted, Answer::Granted { .. }), "{granted:?}");
-        let refused = edge.mail(2, "a@example.net").await;
+        let left = edge.mail(2, "a@example.net").await;
+        assert!(matches!(left, Answer::Allowance { .. }), "{left:?}");
+        let refused = edge.answer().await;
         assert!(matches!(refused, Answer::Refused { refusal: Refusal::Scope, .. }), "{refused:?}");
     });
     vault.drain();

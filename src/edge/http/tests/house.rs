@@ -334,6 +334,13 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
                     (refusal, _) => Answer::Refused { slot, refusal: refusal.unwrap() },
                 }
             }
+            Ask::Inquire { slot, inquiry } => {
+                let decided = u64::try_from(seen.lock().unwrap().kept.len()).unwrap();
+                match ways.at_inquiry {
+                    Some(refusal) => Answer::Refused { slot, refusal },
+                    None => Answer::Found { slot, finding: super::keys::finding(&inquiry, decided) },
+                }
+            }
             Ask::Turned { sender, recipient, further, refusal, .. } => {
                 let told = (sender.map(String::from), recipient.map(String::from), further, refusal);
                 seen.lock().unwrap().turned.push(told);
@@ -370,6 +377,11 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
             }
             Ask::Told { .. } | Ask::Was { .. } => continue,
         };
+        if let Answer::Kept { slot, .. } | Answer::Refused { slot, .. } | Answer::Repeated { slot, .. } = &answer {
+            let used = u64::try_from(seen.lock().unwrap().kept.len()).unwrap();
+            let allowance = Box::new(super::keys::allowance(used));
+            let _ = tell.send(Answer::Allowance { slot: *slot, allowance }).await;
+        }
         // The gate may have left meanwhile.
         let _ = tell.send(answer).await;
     }
