@@ -1,5 +1,8 @@
 //! The names an operator gives, each by one grammar. They appear in process titles, logs and the audit log.
 
+use super::file::At;
+use super::findings::Findings;
+
 /// A process title and a log column still look well with it.
 const MAX_LABEL: usize = 32;
 /// RFC 1035 section 2.3.4.
@@ -37,6 +40,18 @@ pub fn is_user(text: &str) -> bool {
     (1..=MAX_USER).contains(&text.len())
         && text.chars().all(inner)
         && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+}
+
+/// The name of this gate.
+pub(super) fn hostname(written: &Option<At<String>>, findings: &mut Findings<'_>) -> String {
+    let Some(written) = written else {
+        findings.refuse_whole("hostname is missing: the name that clients and the audit log see");
+        return String::new();
+    };
+    if !is_host(written.get_ref()) {
+        findings.refuse(written.span(), format!("hostname: {:?} is not a host name", written.get_ref()));
+    }
+    written.get_ref().to_ascii_lowercase()
 }
 
 #[cfg(test)]

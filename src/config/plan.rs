@@ -191,7 +191,7 @@ impl Plan {
             master_directory: directory(&config.spool.master_key_directory, "master_key_directory", &beside, findings),
             state_directory,
             runtime_directory: directory(&config.runtime_directory, "runtime_directory", RUNTIME.as_ref(), findings),
-            hostname: hostname(&config.hostname, findings),
+            hostname: name::hostname(&config.hostname, findings),
             listeners,
             certificates,
             credentials,
@@ -340,17 +340,6 @@ fn directory(written: &Option<At<PathBuf>>, key: &str, default: &Path, findings:
         findings.refuse(written.span(), format!("{key}: write the whole path, from / on"));
     }
     written.get_ref().clone()
-}
-
-fn hostname(written: &Option<At<String>>, findings: &mut Findings<'_>) -> String {
-    let Some(written) = written else {
-        findings.refuse_whole("hostname is missing: the name that clients and the audit log see");
-        return String::new();
-    };
-    if !name::is_host(written.get_ref()) {
-        findings.refuse(written.span(), format!("hostname: {:?} is not a host name", written.get_ref()));
-    }
-    written.get_ref().to_ascii_lowercase()
 }
 
 /// The numbers of listeners, certificates and upstreams are two octets between processes.
