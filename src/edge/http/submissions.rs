@@ -163,6 +163,6 @@ pub fn refused(refusal: Refusal) -> Fault {
         Refusal::RateLimited(seconds) => {
             Fault::new(Code::RateLimited, "this key asks more at a time than it may").after(seconds)
         }
-        _ => away(Lost),
+        _ => away(crate::edge::conversation::Lost),
     }
 }

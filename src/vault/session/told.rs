@@ -58,7 +58,7 @@ impl Session {
             self.say(Answer::Refused { slot: self.slot, refusal }).await;
             return Ok(());
         }
-        self.moment = Moment::Inquiring;
+        self.moment = Moment::Inquiring(None);
         let data = match &which {
             Which::One(id) => json!({ "credential": id }),
             Which::After(None, most) => json!({ "most": most }),

@@ -17,7 +17,7 @@ impl Edge {
         assert!(matches!(granted, Answer::Granted { .. }), "{granted:?}");
     }
 
-    async fn inquire(&mut self, slot: u32, inquiry: Inquiry) -> Result<Finding, Refusal> {
+    async fn asks(&mut self, slot: u32, inquiry: Inquiry) -> Result<Finding, Refusal> {
         self.asks.send(Ask::Inquire { slot: Slot(slot), inquiry }).await.unwrap();
         loop {
             match self.answer().await {
@@ -30,12 +30,12 @@ impl Edge {
     }
 
     async fn left(&mut self, slot: u32) -> Allowance {
-        let Ok(Finding::Allowance(allowance)) = self.inquire(slot, Inquiry::Allowance).await else { panic!("none") };
+        let Ok(Finding::Allowance(allowance)) = self.asks(slot, Inquiry::Allowance).await else { panic!("none") };
         *allowance
     }
 
     async fn cards(&mut self, slot: u32, which: Which) -> (Vec<Card>, bool) {
-        let found = self.inquire(slot, Inquiry::Cards(which)).await;
+        let found = self.asks(slot, Inquiry::Cards(which)).await;
         let Ok(Finding::Cards { cards, more }) = found else { panic!("{found:?}") };
         (cards, more)
     }
@@ -130,13 +130,13 @@ fn a_card_is_its_own_for_each_and_those_of_others_are_for_who_may_see_them() {
         let mut edge = vault.edge();
         edge.http(&bench, 1, &bench.password).await;
         edge.http(&bench, 2, &password).await;
-        let Ok(Finding::Card(own)) = edge.inquire(1, Inquiry::Card).await else { panic!("no card") };
+        let Ok(Finding::Card(own)) = edge.asks(1, Inquiry::Card).await else { panic!("no card") };
         assert_eq!((own.id.as_str(), own.keys.len(), own.max_recipients), ("shop", 1, 100));
-        let Ok(Finding::Card(other)) = edge.inquire(2, Inquiry::Card).await else { panic!("no card") };
+        let Ok(Finding::Card(other)) = edge.asks(2, Inquiry::Card).await else { panic!("no card") };
         assert_eq!((other.id.as_str(), other.keys.len()), ("viewer", 1), "the key that asks, and no other of its");
         assert_eq!(other.keys[0].id, login::key::id(password.expose()).unwrap());
         for which in [Which::One("shop".into()), Which::One("nobody".into()), Which::After(None, 20)] {
-            assert_eq!(edge.inquire(1, Inquiry::Cards(which)).await, Err(Refusal::Scope));
+            assert_eq!(edge.asks(1, Inquiry::Cards(which)).await, Err(Refusal::Scope));
         }
         let (all, more) = edge.cards(2, Which::After(None, 20)).await;
         let ids: Vec<&str> = all.iter().map(|card| card.id.as_str()).collect();
@@ -151,9 +151,9 @@ fn a_card_is_its_own_for_each_and_those_of_others_are_for_who_may_see_them() {
         // An address has shown no key, whatever the scopes of its credential say.
         let capsule = bench.capsule(edge.instance, 2, "10.1.2.3");
         edge.ask(Ask::Open { slot: Slot(3), capsule, via: Via::Direct }).await;
-        let Ok(Finding::Card(device)) = edge.inquire(3, Inquiry::Card).await else { panic!("no card") };
+        let Ok(Finding::Card(device)) = edge.asks(3, Inquiry::Card).await else { panic!("no card") };
         assert_eq!((device.id.as_str(), device.keys.len()), ("printer", 0));
-        assert_eq!(edge.inquire(3, Inquiry::Cards(Which::After(None, 1))).await, Err(Refusal::Scope));
+        assert_eq!(edge.asks(3, Inquiry::Cards(Which::After(None, 1))).await, Err(Refusal::Scope));
         let capsule = bench.capsule(edge.instance, 4, "192.0.2.1");
         edge.ask(Ask::Open { slot: Slot(4), capsule, via: Via::Direct }).await;
         let nobody = edge.ask(Ask::Inquire { slot: Slot(4), inquiry: Inquiry::Cards(Which::After(None, 1)) }).await;
@@ -208,7 +208,7 @@ fn a_long_list_comes_in_pages_that_fit_and_looks_are_bounded() {
         // A hundred at once, and then one in 50 ms: however slow the machine is, never more.
         let (begun, mut answered) = (std::time::Instant::now(), 0);
         for _ in 0..200 {
-            let asked = edge.inquire(1, Inquiry::Cards(Which::One("shop".into()))).await;
+            let asked = edge.asks(1, Inquiry::Cards(Which::One("shop".into()))).await;
             assert!(asked.is_ok() || asked == Err(Refusal::RateLimited(1)), "{asked:?}");
             answered += u128::from(asked.is_ok());
         }

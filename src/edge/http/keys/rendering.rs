@@ -93,7 +93,7 @@ fn texts<T: ToString>(all: &[T]) -> Vec<String> {
 const fn dialect(serve: Serve) -> Option<&'static str> {
     match serve {
         Serve::V1 => Some("v1"),
-        Serve::Ops => None,
+        Serve::Ops | Serve::Hooks => None,
         Serve::Send => Some("send"),
         Serve::Resend => Some("resend"),
         Serve::Postmark => Some("postmark"),

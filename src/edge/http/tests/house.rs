@@ -334,13 +334,6 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
                     (refusal, _) => Answer::Refused { slot, refusal: refusal.unwrap() },
                 }
             }
-            Ask::Inquire { slot, inquiry } => {
-                let decided = u64::try_from(seen.lock().unwrap().kept.len()).unwrap();
-                match ways.at_inquiry {
-                    Some(refusal) => Answer::Refused { slot, refusal },
-                    None => Answer::Found { slot, finding: super::keys::finding(&inquiry, decided) },
-                }
-            }
             Ask::Turned { sender, recipient, further, refusal, .. } => {
                 let told = (sender.map(String::from), recipient.map(String::from), further, refusal);
                 seen.lock().unwrap().turned.push(told);

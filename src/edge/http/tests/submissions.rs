@@ -63,6 +63,9 @@ pub fn finding(ways: &Ways, kept: &[Message], inquiry: &Inquiry) -> Option<Findi
             }
             _ => Canceled::Not(found),
         })),
+        Inquiry::Allowance | Inquiry::Card | Inquiry::Cards(_) => {
+            super::keys::finding(inquiry, u64::try_from(kept.len()).unwrap())
+        }
     })
 }
 
