@@ -40,6 +40,11 @@ pub fn main() {
     let service = Service::start_with(&setting);
     let secret = service.add_credential();
     let request = request(&secret);
+    // The key is checked once, and known from then on: fifty clients that have never been there would wait for two hashing threads.
+    let mut first = TcpStream::connect((Ipv4Addr::LOCALHOST, service.http)).unwrap();
+    first.write_all(&request).unwrap();
+    let accepted = answer(&mut BufReader::new(first));
+    assert!(accepted.starts_with("HTTP/1.1 202"), "{accepted}");
     with_store(home.path(), |store| {
         for paused in [true, false] {
             let word = if paused { "pause" } else { "resume" };
