@@ -166,7 +166,8 @@ fn of_several_whom_the_program_refuses_together_each_is_tried_alone() {
     submit(&service, &secret, "a@example.net", &["b@example.org", "gone@example.org", "c@example.org"], "x");
     service.await_log(0, "delivered=2 deferred=0 failed=1");
     let runs = place.read("runs");
-    let mut runs: Vec<&str> = runs.lines().collect();
+    // The report about whom it refused goes the same way to the sender, sooner or later than the log is read here.
+    let mut runs: Vec<&str> = runs.lines().filter(|run| !run.ends_with(" a@example.net")).collect();
     assert!(runs.remove(0).starts_with("7 "), "all together first");
     runs.sort_unstable();
     assert_eq!(runs, ["5 b@example.org", "5 c@example.org", "5 gone@example.org"]);
