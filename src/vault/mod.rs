@@ -150,6 +150,8 @@ impl Vault {
     /// Does something that an orderly end waits for.
     pub fn finish<T: 'static>(&self, work: impl Future<Output = T> + 'static) -> JoinHandle<T> {
         let permit = Arc::clone(&self.unfinished).try_acquire_owned();
+        // In its place at once: such a work is some thousand octets, and would be moved with each of what is put around it.
+        let work = Box::pin(work);
         spawn_local(async move {
             let _permit = permit;
             work.await

@@ -301,7 +301,7 @@ pub fn release(vault: &Rc<Vault>, job: u64, lane: String, next_us: u64) -> JoinH
         own.schedule.borrow_mut().arrived([lane]);
         own.poke.notify_one();
         // All that its courier said is written down.
-        hooks::ripen(&own).await;
+        Box::pin(hooks::ripen(&own)).await;
     })
 }
 

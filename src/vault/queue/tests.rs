@@ -21,6 +21,7 @@ use crate::vault::offline::Stopped;
 use crate::vault::store::open::Database;
 use crate::vault::store::spool::{Accepted, Body, Settled, State};
 
+mod cost;
 mod holdings;
 mod leaving;
 mod listing;

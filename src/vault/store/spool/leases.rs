@@ -114,7 +114,11 @@ impl Spool<'_> {
         keys: &mut Keys<'_>,
     ) -> Result<Leased> {
         let delivery = Uuid::now_v7();
-        self.take.execute(params![integer(job), row, lane, integer(now_us), PER_OFFER])?;
+        let due =
+            self.due_now.query_map(params![row, lane, integer(now_us), PER_OFFER], |row| super::number(row, 0))?;
+        for n in due.collect::<Result<Vec<_>>>()? {
+            self.take.execute(params![integer(job), row, n])?;
+        }
         self.lease.execute(params![integer(job), row, upstream, delivery.as_bytes(), integer(now_us)])?;
         let mut leased = self.leased(job, row, lane, delivery)?;
         leased.lock = keys.get(row, leased.message)?;
@@ -123,7 +127,7 @@ impl Spool<'_> {
 
     /// A message with those of its recipients that are on that lease, without its key. One whose body is gone has none.
     pub fn leased(&mut self, job: u64, row: i64, lane: &str, delivery: Uuid) -> Result<Leased> {
-        let recipients = self.recipients.query_map([integer(job)], |row| {
+        let recipients = self.recipients.query_map(params![row, integer(job)], |row| {
             let addressee = Addressee { address: address(row, 1)?, wish: manner::wish(row, 3, 4)? };
             Ok(((super::number(row, 0)?, addressee, super::number(row, 2)?), row.get::<_, bool>(5)?))
         })?;
