@@ -22,7 +22,12 @@ pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
     let (path, plan) = (&look.doctor.config.path, look.plan);
     sheet.pass("configuration.loads", format!("{} loads", path.display()));
     let (errors, warnings) = check::files(path, plan);
-    for error in errors {
+    // What another user than the service's can't read is no mistake.
+    if let (Service::Closed(why), false) = (&look.service, errors.is_empty()) {
+        sheet.skip("configuration.files", "the files that it names", why.clone());
+    }
+    let is_ours = !matches!(look.service, Service::Closed(_));
+    for error in errors.into_iter().filter(|_| is_ours) {
         sheet.fail(
             "configuration.files",
             error,

@@ -100,13 +100,17 @@ struct Directory {
 }
 
 fn state(look: &Look<'_>, sheet: &mut Sheet) {
+    let state = &look.plan.state_directory;
+    // Somebody else's service: whose its directories must be isn't known, and this user's they are not.
+    if let Service::Closed(why) = &look.service {
+        return sheet.skip("permissions.state", state.display().to_string(), why.clone());
+    }
     let own = user(look);
     let vault = match own {
         0 if look.doctor.fallback_ids => Some(fallback_identity(Role::Vault).user),
         0 => vault_user(),
         own => Some(own),
     };
-    let state = &look.plan.state_directory;
     let directory = |path: PathBuf, owner, excess| Directory { path, owner, excess };
     let all = [
         directory(state.clone(), Some(own), 0o022),

@@ -112,7 +112,8 @@ fn rule_p18_every_decision_over_http_says_before_what_it_left_and_a_look_takes_n
         let Answer::Refused { refusal: Refusal::RateLimited(seconds), .. } = refused else { panic!("{refused:?}") };
         let told = of(&told.expect("before a refusal too"), Limit::RecipientsPerHour);
         assert_eq!(told.left, 1);
-        assert!(told.seconds <= seconds, "{told:?} {seconds}");
+        // They were counted one after the other, and a second may have begun between.
+        assert!(told.seconds <= seconds + 1, "{told:?} {seconds}");
     });
     vault.drain();
 }
