@@ -48,7 +48,7 @@ pub enum Queue {
     /// Offer held messages again
     Release(Messages),
     /// Give messages up: nobody gets them any more, and their bodies are destroyed
-    Drop(Messages),
+    Drop(Drop),
     /// After a restore, end what a newer log shows as delivered or given up
     Reconcile(reconcile::Reconcile),
     /// Write messages that wait into an archive, for another gate or to keep them
@@ -65,6 +65,15 @@ pub struct Messages {
     which: Choice,
     #[command(flatten)]
     order: Order,
+}
+
+#[derive(Debug, Args)]
+pub struct Drop {
+    #[command(flatten)]
+    messages: Messages,
+    /// Only who is held, by an order or because nobody knows whether he has it
+    #[arg(long)]
+    held: bool,
 }
 
 /// What every order over the queue takes.
@@ -106,7 +115,8 @@ impl Queue {
             Self::Retry(retry) => return retry.run(),
             Self::Hold(messages) => (Deed::Hold, messages),
             Self::Release(messages) => (Deed::Release, messages),
-            Self::Drop(messages) => (Deed::Drop, messages),
+            Self::Drop(Drop { messages, held: false }) => (Deed::Drop, messages),
+            Self::Drop(Drop { messages, held: true }) => (Deed::DropHeld, messages),
             Self::Reconcile(reconcile) => return reconcile.run(),
             Self::Export(export) => return export.run(),
             Self::Import(import) => return import.run(),
@@ -178,6 +188,7 @@ impl Order {
                     Deed::Release => "released",
                     Deed::Retry => "due or held",
                     Deed::Hold | Deed::Drop => "held",
+                    Deed::DropHeld => "not held",
                 }
             )),
             _ => Ok(counts),
@@ -193,7 +204,7 @@ impl Order {
         let done = match deed {
             Deed::Hold => "held",
             Deed::Release => "released",
-            Deed::Drop => "dropped",
+            Deed::Drop | Deed::DropHeld => "dropped",
             Deed::Retry => "due now",
         };
         let mut text = format!("{done}: {messages} messages, {recipients} recipients");
@@ -206,7 +217,7 @@ impl Order {
         if let (Which::Credential(id), 0) = (which, messages) {
             text += &format!("; none of {id:?} is there to be {done}");
         }
-        if under_way > 0 && matches!(deed, Deed::Hold | Deed::Drop) {
+        if under_way > 0 && matches!(deed, Deed::Hold | Deed::Drop | Deed::DropHeld) {
             text += &format!("; an upstream is being told of {under_way} recipients now: they may still get it");
         }
         text

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use nix::unistd::geteuid;
@@ -23,6 +23,8 @@ const IS_ROOTS: u32 = 0o4000;
 const WRITABLE: u32 = 0o022;
 const STICKY: u32 = 0o1000;
 const RUNS_AT_ALL: u32 = 0o111;
+/// Links that are followed on the way to a program: as many as the systems themselves follow.
+const MOST_LINKS: usize = 32;
 
 /// What a program may be told beside sender and recipients, by its word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,7 +60,6 @@ impl Program {
         let wrong = |why: String| format!("command: {path}: {why}");
         // A link is followed: /usr/sbin/sendmail often is one.
         let found = self.command.metadata().map_err(|error| wrong(error.to_string()))?;
-        let real = self.command.canonicalize().unwrap_or_else(|_| self.command.clone());
         if !found.is_file() {
             return Err(wrong("is no file".to_owned()));
         }
@@ -66,13 +67,8 @@ impl Program {
             return Err(wrong("can't be executed by anybody: chmod a+x, or name another".to_owned()));
         }
         let is_ours = |owner: u32| owner == 0 || owner == geteuid().as_raw();
-        let beside = [&*self.command, &*real].into_iter().flat_map(|path| path.ancestors().skip(1));
-        let places = beside.map(Path::to_owned).collect::<BTreeSet<_>>();
-        for (place, found) in std::iter::once((real, Some(found.clone()))).chain(places.into_iter().map(|place| {
-            let found = place.metadata().ok();
-            (place, found)
-        })) {
-            let Some(found) = found else { continue };
+        for place in way(&self.command).map_err(wrong)? {
+            let found = place.symlink_metadata().map_err(|error| wrong(format!("{}: {error}", place.display())))?;
             if !is_ours(found.uid()) {
                 return Err(wrong(format!(
                     "{} belongs to user {}, who could put another program there: chown it to root",
@@ -80,8 +76,8 @@ impl Program {
                     found.uid()
                 )));
             }
-            // In a sticky folder everybody's files are their own: /tmp.
-            if found.mode() & WRITABLE != 0 && !(found.is_dir() && found.mode() & STICKY != 0) {
+            // In a sticky folder everybody's files are their own: /tmp. The mode of a link means nothing.
+            if !found.is_symlink() && found.mode() & WRITABLE != 0 && !(found.is_dir() && found.mode() & STICKY != 0) {
                 return Err(wrong(format!("others than its owner may write to {}: chmod go-w", place.display())));
             }
         }
@@ -97,6 +93,38 @@ impl Program {
     pub fn changes(&self) -> bool {
         self.command.metadata().is_ok_and(|found| found.mode() & CHANGES != 0)
     }
+}
+
+/// All that is passed on the way to a file, with each link and all on the way to what it points to: whoever owns one of them says what
+/// is run. None twice.
+fn way(path: &Path) -> Result<BTreeSet<PathBuf>, String> {
+    let (mut passed, mut here, mut links) = (BTreeSet::new(), PathBuf::from("/"), 0);
+    let pieces = |path: &Path| -> Vec<PathBuf> {
+        path.components().rev().map(|piece| PathBuf::from(piece.as_os_str())).collect()
+    };
+    let mut ahead = pieces(path);
+    while let Some(piece) = ahead.pop() {
+        match piece.components().next() {
+            Some(Component::RootDir) => here = PathBuf::from("/"),
+            Some(Component::ParentDir) => _ = here.pop(),
+            Some(Component::Normal(name)) => here.push(name),
+            _ => continue,
+        }
+        if let Ok(target) = here.read_link() {
+            links += 1;
+            if links > MOST_LINKS {
+                return Err(format!(
+                    "there are more than {MOST_LINKS} links on the way to it: name the program itself"
+                ));
+            }
+            passed.insert(here.clone());
+            here.pop();
+            ahead.extend(pieces(&target));
+        } else {
+            passed.insert(here.clone());
+        }
+    }
+    Ok(passed)
 }
 
 /// One of kind sendmail.

@@ -56,7 +56,12 @@ impl Launcher {
         let ask = Ask::Launch { instance, upstream: upstream.to_owned() };
         self.channel.send(&ask, Some(control.as_fd()))?;
         loop {
-            match self.channel.receive()? {
+            let heard = match self.channel.receive() {
+                // A signal came meanwhile: the answer is still to come, and a mailer that was started mustn't be forgotten.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                heard => heard?,
+            };
+            match heard {
                 Arrival::Packet(packet) => match packet.message {
                     Word::Started { instance: started, pid } if started == instance => return Ok(pid),
                     Word::Failed { instance: failed, reason } if failed == instance => {

@@ -90,6 +90,7 @@ use master::Master;
 use once::Onces;
 use shares::Shares;
 use store::Failure;
+use store::hooks::Scope;
 use store::open::{Database, FAILED};
 use store::room::Watch;
 use store::segment::{self, Segments};
@@ -371,7 +372,7 @@ impl House {
             spawn_local(housekeeping::run(Rc::clone(&vault)));
             spawn_local(rekey::go_on(Rc::clone(&vault)));
             let early = Rc::clone(&vault);
-            spawn_local(async move { hooks::ripen(&early).await });
+            spawn_local(async move { hooks::ripen(&early, Scope::All).await });
             spawn_local(delivery::report::begin(Rc::clone(&vault)));
             spawn_local(feedback::run(Rc::clone(&vault), Rc::clone(&packets)));
             spawn_local(figures::run(Rc::clone(&vault), Rc::clone(&pulse)));

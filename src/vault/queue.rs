@@ -17,7 +17,7 @@ use rusqlite::Result as Sql;
 use super::Vault;
 use super::audit::event::{Event, Field, MAX_RECIPIENTS, Name, Outcome};
 use super::audit::ledger::now_us;
-use super::store::hold::Open;
+use super::store::hold::{Open, Whom};
 use super::store::{Failure, Store};
 use crate::ipc::admin::queue::{Counts, Deed, Which};
 use crate::mail::id::MessageId;
@@ -98,7 +98,7 @@ pub fn carry_out_here(store: &mut Store<'_>, order: &Order) -> Result<Counts, Fa
 
 /// The part of an order that begins behind that row of the queue.
 pub fn slice(store: &mut Store<'_>, order: &Order, after: i64) -> Sql<Slice> {
-    let limit = if order.deed == Deed::Drop { SLICE_OF_BODIES } else { SLICE };
+    let limit = if order.deed.drops() { SLICE_OF_BODIES } else { SLICE };
     let (open, next) = match &order.which {
         Which::Message(message) => (store.hold.find(*message)?.into_iter().collect(), None),
         Which::All | Which::Credential(_) | Which::Upstream(_) => {
@@ -117,7 +117,7 @@ pub fn slice(store: &mut Store<'_>, order: &Order, after: i64) -> Sql<Slice> {
         }
         concern(store, order, &open, &mut slice)?;
     }
-    if order.deed != Deed::Drop && slice.counts.messages > 0 {
+    if !order.deed.drops() && slice.counts.messages > 0 {
         store.record(vec![summary(order, slice.counts)])?;
     }
     Ok(slice)
@@ -125,7 +125,10 @@ pub fn slice(store: &mut Store<'_>, order: &Order, after: i64) -> Sql<Slice> {
 
 /// Does it to one message.
 fn concern(store: &mut Store<'_>, order: &Order, open: &Open, slice: &mut Slice) -> Sql<()> {
-    let under_way = store.hold.under_way(open.row)?;
+    let under_way = match order.deed {
+        Deed::DropHeld => store.hold.held_under_way(open.row)?,
+        _ => store.hold.under_way(open.row)?,
+    };
     let changed = match order.deed {
         Deed::Hold => store.hold.hold(open.row)?,
         Deed::Release => {
@@ -143,8 +146,9 @@ fn concern(store: &mut Store<'_>, order: &Order, open: &Open, slice: &mut Slice)
             }
             changed
         }
-        Deed::Drop => {
-            let (dropped, segment) = give_up(store, open, order)?;
+        Deed::Drop | Deed::DropHeld => {
+            let whom = if order.deed == Deed::DropHeld { Whom::Held } else { Whom::All };
+            let (dropped, segment) = give_up(store, open, order, whom)?;
             slice.segments.extend(segment);
             // Those that a courier has count when they come back.
             dropped
@@ -160,7 +164,7 @@ fn concern(store: &mut Store<'_>, order: &Order, open: &Open, slice: &mut Slice)
             changed
         }
     };
-    if changed > 0 || (order.deed == Deed::Drop && under_way > 0) {
+    if changed > 0 || (order.deed.drops() && under_way > 0) {
         let recipients = u64::try_from(changed).unwrap_or(u64::MAX);
         add(&mut slice.counts, Counts { messages: 1, recipients, under_way });
     }
@@ -168,10 +172,10 @@ fn concern(store: &mut Store<'_>, order: &Order, open: &Open, slice: &mut Slice)
 }
 
 /// Drops who waits for a message, writes it down, and destroys the body when nobody else is left.
-fn give_up(store: &mut Store<'_>, open: &Open, order: &Order) -> Sql<(usize, Option<String>)> {
+fn give_up(store: &mut Store<'_>, open: &Open, order: &Order, whom: Whom) -> Sql<(usize, Option<String>)> {
     let event = Event { data: data(order, None), ..event(Name::QueueDrop, Outcome::Failure, order) };
     let event = event.with(Field::Account, open.principal.clone());
-    give_up_as(store, (open.row, open.message), &event, order.reason == EXPORTED)
+    give_up_as(store, (open.row, open.message), &event, whom, order.reason == EXPORTED)
 }
 
 /// The same, with what each event of it is to say. `elsewhere`: another gate has it.
@@ -179,9 +183,10 @@ fn give_up_as(
     store: &mut Store<'_>,
     (row, message): (i64, MessageId),
     event: &Event,
+    whom: Whom,
     elsewhere: bool,
 ) -> Sql<(usize, Option<String>)> {
-    let dropped = store.hold.drop(row, elsewhere)?;
+    let dropped = store.hold.drop(row, whom, elsewhere)?;
     for batch in dropped.chunks(MAX_RECIPIENTS) {
         let rcpt_count = u64::try_from(batch.len()).ok();
         let event = Event { message: Some(message), rcpt_count, ..event.clone() };
@@ -199,7 +204,7 @@ pub fn bury(store: &mut Store<'_>, row: i64) -> Sql<Option<String>> {
     let order = Order { deed: Deed::Drop, which: Which::All, actor: None, reason: "dropped-under-way", note: None };
     let open = store.hold.open(row - 1, 1)?.into_iter().find(|open| open.row == row);
     let Some(open) = open else { return Ok(None) };
-    Ok(give_up(store, &open, &order)?.1)
+    Ok(give_up(store, &open, &order, Whom::Doomed)?.1)
 }
 
 /// At start, when nothing is on offer and nobody takes anything elsewhere. Segments are swept after it.
@@ -229,7 +234,7 @@ fn summary(order: &Order, counts: Counts) -> Event {
     let name = match order.deed {
         Deed::Hold => Name::QueueHold,
         Deed::Release => Name::QueueRelease,
-        Deed::Drop => Name::QueueDrop,
+        Deed::Drop | Deed::DropHeld => Name::QueueDrop,
         Deed::Retry => Name::QueueRetry,
     };
     let event = Event {

@@ -1,6 +1,8 @@
 //! Upstreams that are programs: what is taken, and what is refused and why.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{lchown, symlink};
+
+use nix::unistd::geteuid;
 
 use super::*;
 use crate::config::plan::Program;
@@ -87,6 +89,25 @@ fn a_file_that_others_could_change_is_not_run() {
                 Err(said) => assert!(!why.is_empty() && said.contains(why), "{name} {program:o} {folder:o}: {said}"),
             }
         }
+    }
+    // A link in the middle, of another link and of one that goes up again; each folder on the way counts.
+    fs::create_dir(at("open")).unwrap();
+    mode("bin/mail", 0o755);
+    mode("bin", 0o755);
+    symlink("open/../bin", at("way")).unwrap();
+    symlink("way/mail", at("over")).unwrap();
+    assert_eq!(look("over"), Ok(Vec::new()));
+    mode("open", 0o777);
+    assert!(look("over").unwrap_err().contains("open: chmod go-w"), "it lies on the way of a link alone");
+    symlink("round", at("round")).unwrap();
+    assert!(look("round").is_err());
+    if geteuid().is_root() {
+        // In a sticky folder, as /tmp is one, anybody may put a link, and point it elsewhere later.
+        mode("bin", 0o1777);
+        symlink("bin/mail", at("theirs")).unwrap();
+        assert_eq!(look("theirs"), Ok(Vec::new()));
+        lchown(at("theirs"), Some(12345), None).unwrap();
+        assert!(look("theirs").unwrap_err().contains("theirs belongs to user 12345"), "its owner says what is run");
     }
     assert!(look("bin").unwrap_err().contains("is no file"));
     assert!(look("none").unwrap_err().contains("No such file"));

@@ -36,9 +36,13 @@ pub struct Bounds {
     /// In KiB, of all such bodies.
     pub budget: &'static Semaphore,
     pub total: Duration,
+    /// The room for what is announced is kept from the beginning.
+    pub believes: bool,
+    /// KiB that are taken at a time, at least, as it comes.
+    pub step: usize,
 }
 
-const OF_CLIENTS: Bounds = Bounds { most: MAX_BODY, budget: &ROOM, total: TOTAL };
+const OF_CLIENTS: Bounds = Bounds { most: MAX_BODY, budget: &ROOM, total: TOTAL, believes: true, step: STEP };
 
 /// The octets, and the room they take up until they are dropped.
 pub struct Whole {
@@ -55,6 +59,8 @@ pub async fn read(headers: &HeaderMap, body: Incoming) -> Result<Whole, Fault> {
 /// The same, within other bounds.
 pub async fn read_within(headers: &HeaderMap, mut body: Incoming, bounds: &Bounds) -> Result<Whole, Fault> {
     let announced = announced(headers, bounds.most)?.unwrap_or_default();
+    // Of strangers only what has come counts: a word of theirs that costs them nothing would take all the room.
+    let announced = if bounds.believes { announced } else { 0 };
     let mut room = take(bounds.budget, announced.div_ceil(KIB))?;
     let mut octets = Vec::with_capacity(announced);
     let start = Instant::now();
@@ -72,8 +78,9 @@ pub async fn read_within(headers: &HeaderMap, mut body: Incoming, bounds: &Bound
                     return Err(too_large(bounds.most));
                 }
                 // One in chunks has announced nothing and takes its room as it comes.
-                if length > room.num_permits() * KIB {
-                    room.merge(take(bounds.budget, STEP)?);
+                let lacking = length.div_ceil(KIB).saturating_sub(room.num_permits());
+                if lacking > 0 {
+                    room.merge(take(bounds.budget, lacking.max(bounds.step))?);
                 }
                 octets.extend_from_slice(&data);
             }

@@ -29,7 +29,8 @@ const FIELDS: [(&str, &str); 2] =
 /// KiB of all bodies that are taken here at a time: whoever it is may post, so that they take nothing of what clients send in. A
 /// provider waits for ten seconds in all.
 static ROOM: Semaphore = Semaphore::const_new(4 * 1024);
-const BOUNDS: Bounds = Bounds { most: MOST_OCTETS, budget: &ROOM, total: Duration::from_secs(10) };
+const BOUNDS: Bounds =
+    Bounds { most: MOST_OCTETS, budget: &ROOM, total: Duration::from_secs(10), believes: false, step: 1 };
 
 #[derive(Serialize)]
 struct Taken {

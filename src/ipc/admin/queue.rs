@@ -19,6 +19,15 @@ pub enum Deed {
     Drop,
     /// Make them due now. What is held stays so.
     Retry,
+    /// Give up those of them who are held, and nobody else.
+    DropHeld,
+}
+
+impl Deed {
+    /// Whether somebody is given up for good.
+    pub const fn drops(self) -> bool {
+        matches!(self, Self::Drop | Self::DropHeld)
+    }
 }
 
 /// Which messages.

@@ -29,6 +29,7 @@ use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::hooks;
 use crate::vault::queue;
 use crate::vault::store::Store;
+use crate::vault::store::hooks::Scope;
 use crate::vault::store::pauses::Pause;
 use crate::vault::store::spool::Leased;
 use crate::vault::store::writer::NotStored;
@@ -291,17 +292,24 @@ impl Schedule {
 pub fn release(vault: &Rc<Vault>, job: u64, lane: String, next_us: u64) -> JoinHandle<()> {
     let own = Rc::clone(vault);
     vault.finish(async move {
-        let buried = persist(&own, move |store| match store.spool.release(job, next_us)? {
-            Some(row) => queue::bury(store, row),
-            None => Ok(None),
+        let buried = persist(&own, move |store| {
+            let message = store.hooks.leased(job)?;
+            let segment = match store.spool.release(job, next_us)? {
+                Some(row) => queue::bury(store, row)?,
+                None => None,
+            };
+            Ok((message, segment))
         });
-        if let Some(Some(segment)) = buried.await {
+        let (message, segment) = buried.await.unwrap_or_default();
+        if let Some(segment) = segment {
             own.segments.remove(segment).await;
         }
         own.schedule.borrow_mut().arrived([lane]);
         own.poke.notify_one();
         // All that its courier said is written down.
-        Box::pin(hooks::ripen(&own)).await;
+        if let Some(message) = message {
+            Box::pin(hooks::ripen(&own, Scope::Message(message))).await;
+        }
     })
 }
 

@@ -17,7 +17,7 @@ use crate::vault::delivery::settlement::{owes, tell};
 use crate::vault::delivery::suppression;
 use crate::vault::feedback::happened::{self, Happened, Subject};
 use crate::vault::store::Store;
-use crate::vault::store::hooks::Sent;
+use crate::vault::store::hooks::{Early, Kept, Sent};
 use crate::vault::store::spool::{Leased, Settled, State};
 
 /// Where an event came from, and the rule for what it says of mailboxes.
@@ -43,12 +43,13 @@ pub enum Took {
     Unknown,
 }
 
-/// Takes an event, once.
-pub fn take(store: &mut Store<'_>, from: &From, told: &Told) -> Result<Took> {
+/// Takes an event, once. Gives also one that came early and had to make room for it.
+pub fn take(store: &mut Store<'_>, from: &From, told: &Told) -> Result<(Took, Option<Early>)> {
     let now_us = now_us();
     if store.hooks.knows(&from.hook, &told.call)? {
-        return Ok(Took::Repeated);
+        return Ok((Took::Repeated, None));
     }
+    let mut gone = None;
     let sent = store.hooks.sent(&from.upstream, &told.reference)?;
     let mut is_early = sent.is_empty() && store.hooks.may_come(&from.upstream)?;
     for one in &sent {
@@ -59,16 +60,20 @@ pub fn take(store: &mut Store<'_>, from: &From, told: &Told) -> Result<Took> {
         true => {
             let text = serde_json::to_string(told).unwrap_or_default();
             match store.hooks.keep((&from.hook, &from.upstream), &told.reference, &text, now_us)? {
-                true => Took::Early,
+                Kept::Kept => Took::Early,
+                Kept::Instead(oldest) => {
+                    gone = Some(oldest);
+                    Took::Early
+                }
                 // It comes again, and isn't remembered.
-                false => return Ok(Took::Full),
+                Kept::Full => return Ok((Took::Full, None)),
             }
         }
-        false if sent.is_empty() => return Ok(Took::Unknown),
+        false if sent.is_empty() => return Ok((Took::Unknown, None)),
         false => apply(store, from, told, &sent)?,
     };
     store.hooks.learn(&from.hook, &told.call, now_us)?;
-    Ok(took)
+    Ok((took, gone))
 }
 
 /// Does what an event says, of those who went out under its name.

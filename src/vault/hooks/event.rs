@@ -3,7 +3,8 @@
 //! Every event of a message names all of `to` and nobody of `cc` and `bcc`, whoever it is about: where several recipients went with one
 //! request, the words of the host that refused one may quote an address. That host may be anybody's: it is a hint, and no proof.
 
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::mail::address::Address;
 use crate::mail::outcome::{MAX_REFERENCE, MAX_TEXT, Said, is_reference};
@@ -194,33 +195,50 @@ struct Wire {
 #[derive(Deserialize)]
 struct Data {
     id: String,
-    #[serde(default)]
-    to: Vec<serde_json::Value>,
+    #[serde(default, deserialize_with = "lenient")]
+    to: Option<Vec<serde_json::Value>>,
+    #[serde(default, deserialize_with = "lenient")]
     bounce: Option<Bounce>,
+    #[serde(default, deserialize_with = "lenient")]
     failed: Option<Reasoned>,
+    #[serde(default, deserialize_with = "lenient")]
     suppression: Option<Reasoned>,
+    #[serde(default, deserialize_with = "lenient")]
     metadata: Option<Metadata>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Bounce {
+    #[serde(default, deserialize_with = "lenient")]
     r#type: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
     sub_type: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
     message: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Reasoned {
+    #[serde(default, deserialize_with = "lenient")]
     reason: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Metadata {
+    #[serde(default, deserialize_with = "lenient")]
     diagnostic_code: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
     reason: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
     error_message: Option<String>,
+}
+
+/// What an event can do without: of a type that isn't ours it is as if it weren't there. The rest of the event is worth more.
+fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned>(source: D) -> Result<Option<T>, D::Error> {
+    let value = serde_json::Value::deserialize(source)?;
+    Ok(serde_json::from_value(value).ok())
 }
 
 /// Reads a body.
@@ -234,8 +252,9 @@ pub fn read(body: &[u8]) -> Read {
     if !is_reference(&data.id) {
         return Read::Unreadable;
     }
-    let (mut named, mut strange) = (Vec::new(), data.to.len().saturating_sub(MOST_NAMED));
-    for one in data.to.iter().take(MOST_NAMED) {
+    let to = data.to.as_deref().unwrap_or_default();
+    let (mut named, mut strange) = (Vec::new(), to.len().saturating_sub(MOST_NAMED));
+    for one in to.iter().take(MOST_NAMED) {
         match one.as_str().and_then(|text| Address::parse_international(text.trim()).ok()) {
             Some(address) => named.push(address),
             None => strange += 1,

@@ -12,6 +12,7 @@ use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -23,7 +24,7 @@ use super::limits::denial::By;
 use super::limits::key::{Key, Tier};
 use super::limits::rate::HOUR_US;
 use super::login::posted::{self, Poster};
-use super::store::hooks::{CALL_US, Early};
+use super::store::hooks::{CALL_US, Early, Scope};
 use super::store::writer::NotStored;
 use super::telling::tell;
 use crate::config::slice::{Counter, Hook};
@@ -39,6 +40,8 @@ const PLACES: usize = 64;
 const PORTION: u32 = 50;
 /// What is forgotten in one transaction, once a minute.
 const SWEEP: u32 = 10_000;
+/// How old the vault is by then.
+const SETTLED: Duration = Duration::from_secs(3600);
 /// The name of a limit that is told by once in its window.
 const UNATTRIBUTABLE: &str = "unattributable";
 
@@ -141,10 +144,13 @@ async fn take(vault: &Rc<Vault>, from: From, event: Event) -> (Verdict, &'static
     // An edge that is gone doesn't end what is begun.
     let taking = Rc::clone(vault);
     let took = vault.finish(async move { taking.writer.run(move |store| effects::take(store, &own, &told)).await });
-    let took = match took.await {
+    let (took, gone) = match took.await {
         Ok(Ok(took)) => took,
         Ok(Err(NotStored::Full | NotStored::Closed)) | Err(_) => return (Verdict::Busy, BUSY),
     };
+    if let Some(gone) = gone {
+        pushed_out(vault, gone).await;
+    }
     match took {
         Took::Applied { strangers } => {
             tell_of_strangers(vault, &from, &event, strangers);
@@ -157,7 +163,8 @@ async fn take(vault: &Rc<Vault>, from: From, event: Event) -> (Verdict, &'static
             vault.hooks.early.set(true);
             // What it waits for may have been written just before.
             let own = Rc::clone(vault);
-            vault.finish(async move { ripen(&own).await });
+            let scope = Scope::Named { upstream: from.upstream, reference: event.reference };
+            vault.finish(async move { ripen(&own, scope).await });
             (Verdict::Taken, EARLY)
         }
         Took::Full => {
@@ -173,6 +180,17 @@ async fn take(vault: &Rc<Vault>, from: From, event: Event) -> (Verdict, &'static
             unattributable(vault, &from, &event).await;
             (Verdict::Taken, UNATTRIBUTABLE)
         }
+    }
+}
+
+/// An early event of which nothing is known made room for another.
+async fn pushed_out(vault: &Vault, gone: Early) {
+    let Early { hook, upstream, event, .. } = gone;
+    if line(vault) {
+        tracing::warn!(hook, upstream, "so many events came before what they are about that the oldest is given up");
+    }
+    if let Ok(event) = serde_json::from_str::<Event>(&event) {
+        unattributable(vault, &From { hook, upstream, rule: None }, &event).await;
     }
 }
 
@@ -203,19 +221,20 @@ fn line(vault: &Vault) -> bool {
         .has_line(|events| tracing::warn!(events, "further events of providers were odd, not told one by one"))
 }
 
-/// Applies events that came early, as far as what they are about is written down by now: when a courier's job is over, and at a start.
-pub async fn ripen(vault: &Rc<Vault>) {
+/// Applies events that came early, as far as what they are about is written down by now: when a courier's job is over,
+/// those about its message; at a start and once a minute, all.
+pub async fn ripen(vault: &Rc<Vault>, scope: Scope) {
     if !vault.hooks.early.get() {
         return;
     }
     let rule = vault.authority.borrow().slice.suppression.clone();
     let (mut after, mut owed) = (0, false);
     loop {
-        let rule = rule.clone();
+        let (rule, scope) = (rule.clone(), scope.clone());
         // Whoever keeps one meanwhile says so.
         vault.hooks.early.set(false);
         let ripened = vault.writer.run(move |store| {
-            let ripe = store.hooks.ripe(after, PORTION)?;
+            let ripe = store.hooks.ripe(&scope, after, PORTION)?;
             let mut applied = Vec::new();
             for Early { id, hook, upstream, event } in &ripe {
                 let from = From { hook: hook.clone(), upstream: upstream.clone(), rule: rule.clone() };
@@ -254,11 +273,14 @@ pub async fn ripen(vault: &Rc<Vault>) {
 
 /// What time brings, once a minute: early events that nothing came of, and calls that are old.
 pub async fn sweep(vault: &Rc<Vault>) {
-    ripen(vault).await;
+    ripen(vault, Scope::All).await;
     let now = now_us();
+    let clock = vault.authority.borrow().clock;
+    // By both clocks, and not while a machine that has just started may have one wrong: what is given up doesn't come back.
+    let over_us = (clock.age() >= SETTLED).then(|| clock.passed_us());
     let swept = vault.writer.run(move |store| {
         store.hooks.forget(now.saturating_sub(CALL_US), SWEEP)?;
-        store.hooks.over(now, SWEEP)
+        over_us.map_or(Ok(Vec::new()), |over_us| store.hooks.over(over_us, SWEEP))
     });
     let Ok(over) = swept.await else { return };
     for Early { hook, upstream, event, .. } in over {

@@ -32,6 +32,7 @@ use crate::vault::limits::rate::HOUR_US;
 use crate::vault::queue;
 use crate::vault::sender::Sender;
 use crate::vault::store::Store;
+use crate::vault::store::hooks::Scope;
 use crate::vault::store::keys::Lock;
 use crate::vault::store::spool::intents::otherwise;
 use crate::vault::store::spool::{Accepted, Body, Leased, Settled, State};
@@ -238,7 +239,7 @@ impl Intent {
             if is_kept {
                 report::make_all(&own).await;
             }
-            hooks::ripen(&own).await;
+            hooks::ripen(&own, Scope::Message(row)).await;
         });
         if is_kept { Ended::Kept } else { Ended::Told }
     }

@@ -6,6 +6,7 @@ use super::give_up_as;
 use crate::mail::id::MessageId;
 use crate::vault::audit::event::{Event, Name, Outcome};
 use crate::vault::store::Store;
+use crate::vault::store::hold::Whom;
 use crate::vault::store::submissions::{Owner, Stop};
 
 /// The word for why.
@@ -42,7 +43,7 @@ pub fn cancel(
         Some((row, Stop::Now)) => {
             // What can't be read is found before anything is changed.
             store.hold.recipients(row)?;
-            Some(Taken::Back(give_up_as(store, (row, message), event, false)?.1))
+            Some(Taken::Back(give_up_as(store, (row, message), event, Whom::All, false)?.1))
         }
     })
 }

@@ -10,6 +10,7 @@ use crate::vault::audit::event::Event;
 use crate::vault::audit::ledger::now_us;
 use crate::vault::audit::row::is_damage;
 use crate::vault::store::Store;
+use crate::vault::store::hold::Whom;
 use crate::vault::store::transfer::Whole;
 
 const UNDER_WAY: &str =
@@ -79,7 +80,7 @@ pub fn part_with(store: &mut Store<'_>, messages: &[MessageId], actor: &str, not
         }
         let (actor, note) = (Some(actor.to_owned()), note.cloned());
         let order = Order { deed: Deed::Drop, which: Which::Message(*message), actor, reason: EXPORTED, note };
-        let (dropped, segment) = give_up(store, &open, &order)?;
+        let (dropped, segment) = give_up(store, &open, &order, Whom::All)?;
         slice.segments.extend(segment);
         let recipients = u64::try_from(dropped).unwrap_or(u64::MAX);
         add(&mut slice.counts, Counts { messages: u64::from(dropped > 0), recipients, under_way: 0 });

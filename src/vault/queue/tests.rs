@@ -107,6 +107,32 @@ fn events(store: &mut Store<'_>) -> Vec<(String, Option<String>, usize)> {
 }
 
 #[test]
+fn what_is_held_is_dropped_without_what_came_since() {
+    let home = home();
+    let database = Database::open(home.path()).unwrap();
+    let mut store = Store::prepare(&database).unwrap();
+    let stolen = accept(&mut store, "shop", &["a@example.org", "b@example.org"]);
+    let of_shop = |deed| order(deed, Which::Credential("shop".into()));
+    assert_eq!(all(&mut store, &of_shop(Deed::DropHeld)), counts(0, 0, 0), "nothing of it is held");
+    // One that its courier has meanwhile is held, and given up, when he comes back.
+    assert_eq!(lease(&mut store, 1).unwrap().1, stolen);
+    let other = accept(&mut store, "other", &["c@example.org"]);
+    all(&mut store, &order(Deed::Hold, Which::All));
+    let good = accept(&mut store, "shop", &["d@example.org"]);
+    assert_eq!(all(&mut store, &of_shop(Deed::DropHeld)), counts(1, 0, 2));
+    store
+        .transaction(|store| {
+            let row = store.spool.release(1, now_us())?;
+            row.map_or(Ok(None), |row| bury(store, row))
+        })
+        .unwrap();
+    assert_eq!(store.hold.find(stolen).unwrap(), None, "both are given up");
+    assert_eq!(store.hold.held().unwrap(), (1, 1), "of another credential's nothing is");
+    assert!(store.hold.find(other).unwrap().is_some());
+    assert_eq!(lease(&mut store, 2).unwrap().1, good, "what came with the new key goes out");
+}
+
+#[test]
 fn rule_q17_what_is_held_is_offered_to_nobody_until_it_is_released() {
     let home = home();
     let database = Database::open(home.path()).unwrap();

@@ -33,6 +33,15 @@ pub struct Recipient {
     pub waits: bool,
 }
 
+/// Who of a message is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whom {
+    All,
+    Held,
+    /// Who was given up while a courier had him, and came back.
+    Doomed,
+}
+
 pub struct Hold<'c> {
     open: Statement<'c>,
     find: Statement<'c>,
@@ -45,6 +54,7 @@ pub struct Hold<'c> {
     retry: Statement<'c>,
     extend: Statement<'c>,
     under_way: Statement<'c>,
+    held_under_way: Statement<'c>,
     lanes: Statement<'c>,
     waiting: Statement<'c>,
     fail: Statement<'c>,
@@ -86,14 +96,15 @@ impl<'c> Hold<'c> {
             )?,
             extend: sql("UPDATE spool_msg SET expires_us = max(expires_us, ?2) WHERE id = ?1")?,
             under_way: sql("SELECT count(*) FROM spool_rcpt WHERE msg = ? AND state = 1")?,
+            held_under_way: sql("SELECT count(*) FROM spool_rcpt WHERE msg = ? AND state = 1 AND held = 1")?,
             lanes: sql("SELECT DISTINCT lane FROM spool_rcpt WHERE msg = ? AND state = 0")?,
-            waiting: sql("SELECT rcpt FROM spool_rcpt WHERE msg = ? AND state = 0 ORDER BY n")?,
+            waiting: sql("SELECT rcpt FROM spool_rcpt WHERE msg = ? AND state = 0 AND held >= ? ORDER BY n")?,
             // An answer has a code or a host beside it, or the class of its failure: an order has none of them.
             fail: sql(
                 "UPDATE spool_rcpt SET state = 3, held = 0, said = ?2, code = NULL, enhanced = NULL, host = NULL, ended_us = ?3 \
-                       WHERE msg = ?1 AND state = 0",
+                       WHERE msg = ?1 AND state = 0 AND held >= ?4",
             )?,
-            doom: sql("UPDATE spool_rcpt SET held = 2 WHERE msg = ? AND state = 1")?,
+            doom: sql("UPDATE spool_rcpt SET held = 2 WHERE msg = ? AND state = 1 AND held >= ?")?,
             doomed: sql("SELECT EXISTS(SELECT 1 FROM spool_rcpt WHERE msg = ? AND state = 0 AND held = 2)")?,
             all_doomed: sql("SELECT DISTINCT msg FROM spool_rcpt WHERE held = 2")?,
             recipients: sql("SELECT n, rcpt, state = 0 FROM spool_rcpt WHERE msg = ? ORDER BY n")?,
@@ -156,6 +167,12 @@ impl<'c> Hold<'c> {
         u64::try_from(count).map_err(|_| damaged("a count is negative"))
     }
 
+    /// Those of them who are held when they come back.
+    pub fn held_under_way(&mut self, row: i64) -> Result<u64> {
+        let count: i64 = self.held_under_way.query_row([row], |row| row.get(0))?;
+        u64::try_from(count).map_err(|_| damaged("a count is negative"))
+    }
+
     /// The lanes its recipients wait in.
     pub fn lanes(&mut self, row: i64) -> Result<Vec<String>> {
         self.lanes.query_map([row], |row| row.get(0))?.collect()
@@ -163,11 +180,18 @@ impl<'c> Hold<'c> {
 
     /// Gives up those who wait, and gives their addresses. Those that a courier has follow when they come back.
     /// `elsewhere`: another gate has them.
-    pub fn drop(&mut self, row: i64, elsewhere: bool) -> Result<Vec<Address>> {
-        let waiting = self.waiting.query_map([row], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>>>()?;
+    pub fn drop(&mut self, row: i64, whom: Whom, elsewhere: bool) -> Result<Vec<Address>> {
+        // 1: held; 2: given up already while a courier had him.
+        let least = match whom {
+            Whom::All => 0,
+            Whom::Held => 1,
+            Whom::Doomed => 2,
+        };
+        let waiting =
+            self.waiting.query_map(params![row, least], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>>>()?;
         let said = if elsewhere { "exported" } else { "dropped" };
-        self.fail.execute(params![row, said, integer(now_us())])?;
-        self.doom.execute([row])?;
+        self.fail.execute(params![row, said, integer(now_us()), least])?;
+        self.doom.execute(params![row, least])?;
         let read = |text: String| Address::parse_international(&text).map_err(|_| damaged("an address can't be read"));
         waiting.into_iter().map(read).collect()
     }

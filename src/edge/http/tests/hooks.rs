@@ -51,6 +51,26 @@ async fn each_verdict_has_its_answer_and_who_guesses_loses_the_connection() {
 }
 
 #[tokio::test]
+async fn who_announces_much_and_sends_nothing_takes_no_room_of_the_provider() {
+    let silent = || {
+        let head = post("/hooks/bytesend", "");
+        head.replace("Content-Length: 0", &format!("Content-Length: {MOST_OCTETS}"))
+    };
+    let mut waiting = Vec::new();
+    for _ in 0..80 {
+        let mut stranger = house(Verdict::Unsigned);
+        stranger.client.say(&silent()).await;
+        waiting.push(stranger);
+    }
+    // All of them are at their bodies by then.
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let mut provider = house(Verdict::Taken);
+    let said = provider.client.ask(&post("/hooks/bytesend", "{}")).await;
+    assert_eq!(said.status, 200, "{said:?}");
+    assert!(waiting.iter().all(|stranger| stranger.seen().posted.is_empty()));
+}
+
+#[tokio::test]
 async fn what_is_too_long_or_elsewhere_never_reaches_the_vault() {
     let mut long = house(Verdict::Taken);
     let said = long.client.ask(&post("/hooks/bytesend", &"x".repeat(MOST_OCTETS + 1))).await;

@@ -39,6 +39,23 @@ fn a_bounce_is_hard_where_no_such_mailbox_is_there() {
 }
 
 #[test]
+fn what_an_event_can_do_without_does_not_refuse_it_for_its_type() {
+    for wrong in [json!(7), json!(null), json!("x"), json!([1]), json!({ "a": 1 })] {
+        for member in ["to", "bounce", "failed", "suppression", "metadata"] {
+            let read = event("email.bounced", json!({ member: wrong }));
+            assert_eq!((read.kind, read.reference.as_str()), (Kind::Bounced, "em_1"), "{member}: {wrong}");
+        }
+        let bounce = json!({ "type": "Permanent", "subType": wrong, "message": "550 5.1.1 gone" });
+        let read = event("email.bounced", json!({ "bounce": bounce }));
+        assert_eq!((read.code, read.enhanced.as_str()), (550, "5.1.1"), "the rest of it is read: {wrong}");
+        let failed = event("email.failed", json!({ "failed": { "reason": wrong } }));
+        assert!(failed.text.starts_with("told later: failed"), "{wrong}");
+    }
+    let long = event("email.failed", json!({ "failed": { "reason": "x".repeat(60_000) } }));
+    assert!(long.text.len() <= MAX_TEXT, "a provider's words are cut");
+}
+
+#[test]
 fn what_can_not_be_read_is_told_apart_from_what_means_nothing_here() {
     for body in ["", "{", "[]", "{}", "null", "{\"id\":1,\"type\":\"email.bounced\",\"data\":{\"id\":\"x\"}}"] {
         assert_eq!(read(body.as_bytes()), Read::Unreadable, "{body}");
