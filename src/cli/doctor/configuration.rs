@@ -2,6 +2,7 @@
 
 use super::Look;
 use super::finding::Sheet;
+use super::service::Service;
 use crate::cli::check;
 use crate::config::Errors;
 use crate::config::plan::{NO_ANCHOR, NO_CREDENTIAL};
