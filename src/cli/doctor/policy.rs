@@ -24,7 +24,10 @@ pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
                 "policy.recipients",
                 format!("credential {id:?} may write to everybody, and to as many as it likes"),
                 "a stolen secret of it is a source of spam without an end",
-                format!("give it recipients (--recipient-allow, --recipient-deny) or limits: gatepost credential set {id} --per-day 1000"),
+                format!(
+                    "give it recipients (--recipient-allow, --recipient-deny) or limits: \
+                     gatepost credential set {id} --per-day 1000"
+                ),
             );
         }
     }
