@@ -55,7 +55,9 @@ impl Upstream {
                 },
             };
             parcel.recipients.clone_from(&first);
+            self.speak_of_chunks(&mut session);
             let ended = transaction::live(&mut session, parcel, &patience).await;
+            self.speak_of_chunks(&mut session);
             let is_over = parcel.teller.has_spoken();
             match ended {
                 Attempt::Settled { outcomes, reusable } => return self.settled(session, outcomes, reusable),

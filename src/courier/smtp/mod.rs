@@ -18,6 +18,7 @@ mod transaction;
 mod transcript;
 mod wire;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,8 +36,7 @@ pub use hosts::Hosts;
 pub use login::{Credential, Login};
 
 use hosts::Tour;
-use offers::Limits;
-use parts::{Over, Part};
+use parts::{Group, Over, Part};
 use pool::Pool;
 use session::{Refused, Session};
 use transaction::Attempt;
@@ -111,15 +111,22 @@ pub struct Upstream {
     pool: Pool,
     /// One permit for each connection that may be in use.
     free: Semaphore,
-    /// What it said last of its limits.
-    limits: Mutex<Limits>,
+    /// A session was told that BDAT is no command.
+    shuns_chunks: AtomicBool,
     admission: Mutex<Admission>,
 }
 
 impl Upstream {
     pub fn new(settings: Settings, dialer: Arc<Dialer>) -> Self {
         let free = Semaphore::new(usize::from(settings.connections.max(1)));
-        Self { settings, dialer, pool: Pool::default(), free, limits: Mutex::default(), admission: Mutex::default() }
+        Self {
+            settings,
+            dialer,
+            pool: Pool::default(),
+            free,
+            shuns_chunks: AtomicBool::new(false),
+            admission: Mutex::default(),
+        }
     }
 
     /// How many messages it takes at once.
@@ -127,9 +134,9 @@ impl Upstream {
         self.settings.connections.max(1)
     }
 
-    /// Delivers a message, or a part of it: all recipients in one transaction. A reused connection that turns out to be closed
+    /// Delivers a message, or as much of it as the upstream takes in one transaction; `beyond` are those who are more. A reused connection that turns out to be closed
     /// costs nothing; after a route's failure the next host is tried at once, each once, as long as the content can be had again.
-    async fn deliver_part(&self, parcel: &mut Parcel) -> Part {
+    async fn deliver_part(&self, parcel: &mut Parcel, beyond: &mut Group) -> Part {
         let patience = &self.settings.patience;
         let mut tour = self.settings.hosts.tour();
         let mut reused = self.pool.take().await;
@@ -144,7 +151,16 @@ impl Upstream {
                     None => break,
                 },
             };
-            match transaction::attempt(&mut session, parcel, patience).await {
+            let was_heard = put_off.is_some() || broken_off.is_some() || over.is_some();
+            if !session.offers.limits.apply(&mut parcel.recipients, beyond, was_heard) {
+                // What another host has said was of more than this one takes: it is asked with the next attempt.
+                self.let_go(session, true);
+                continue;
+            }
+            self.speak_of_chunks(&mut session);
+            let ended = transaction::attempt(&mut session, parcel, patience).await;
+            self.speak_of_chunks(&mut session);
+            match ended {
                 Attempt::Settled { outcomes, reusable } => {
                     self.let_go(session, reusable);
                     if outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Delivered(_))) {
@@ -221,6 +237,12 @@ impl Upstream {
         }
     }
 
+    /// What one session was told of BDAT holds for all of them.
+    fn speak_of_chunks(&self, session: &mut Session) {
+        let shuns_chunks = self.shuns_chunks.fetch_or(session.shuns_chunks, Ordering::Relaxed) || session.shuns_chunks;
+        session.offers.chunking &= !shuns_chunks;
+    }
+
     /// The lock is never held while something is awaited or can panic.
     fn admission(&self) -> MutexGuard<'_, Admission> {
         self.admission.lock().unwrap_or_else(PoisonError::into_inner)
@@ -255,7 +277,6 @@ impl Upstream {
             match Session::open(connection, &self.settings, &self.dialer, None).await {
                 Ok(session) => {
                     self.settings.hosts.begin_with(index);
-                    *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = session.offers.limits;
                     return Some(session);
                 }
                 Err(refused) => {

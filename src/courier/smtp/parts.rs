@@ -3,7 +3,6 @@
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
-use std::sync::PoisonError;
 
 use super::Upstream;
 use super::offers::Limits;
@@ -12,8 +11,19 @@ use crate::mail::envelope::Addressee;
 use crate::mail::outcome::{Outcome, Said};
 
 impl Limits {
-    /// Takes those recipients from the front that one transaction may have; at least one, if there is one.
-    fn part(&self, waiting: &mut Vec<(u32, Addressee)>) -> Vec<(u32, Addressee)> {
+    /// Leaves a part as many recipients as one transaction may have; the others go beyond it. With `is_fixed` nothing is changed,
+    /// and false says that it has too many.
+    pub(super) fn apply(&self, part: &mut Group, beyond: &mut Group, is_fixed: bool) -> bool {
+        if is_fixed {
+            return self.fitting(part) == part.len();
+        }
+        part.append(beyond);
+        *beyond = part.split_off(self.fitting(part));
+        true
+    }
+
+    /// How many from the front on it takes; at least one, if there is one.
+    fn fitting(&self, part: &[(u32, Addressee)]) -> usize {
         let recipients = self.recipients.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
         let domains = self.domains.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
         let mut seen = HashSet::new();
@@ -21,9 +31,7 @@ impl Limits {
             seen.insert(to.address.domain().to_owned());
             *at < recipients && seen.len() <= domains
         };
-        let count = waiting.iter().enumerate().take_while(fits).count();
-        let rest = waiting.split_off(count);
-        std::mem::replace(waiting, rest)
+        part.iter().enumerate().take_while(fits).count()
     }
 }
 
@@ -63,7 +71,8 @@ impl Over {
     }
 }
 
-type Group = Vec<(u32, Addressee)>;
+/// Recipients with their numbers in the message.
+pub type Group = Vec<(u32, Addressee)>;
 
 /// So many sessions that end over a recipient before one was accepted, and no more are tried: it is hardly for them.
 const IN_A_ROW: u32 = 3;
@@ -71,9 +80,8 @@ const IN_A_ROW: u32 = 3;
 const MOST: u32 = 16;
 
 impl Upstream {
-    /// Delivers one message, or finds out why not. What its limits are an upstream says in EHLO, so the first message of all meets
-    /// them unsaid: then whoever is too many is put off by its own answer. Who ends a session is put off by that, and others are
-    /// tried without, those first who were accepted.
+    /// Delivers one message, or finds out why not. Who ends a session is put off by that, and others are tried without, those first
+    /// who were accepted.
     pub async fn deliver(&self, parcel: &mut Parcel) -> Verdict {
         let Ok(_permit) = self.free.acquire().await else { return Verdict::Withdrawn };
         // The last is next.
@@ -82,13 +90,14 @@ impl Upstream {
         let mut over = Vec::new();
         let (mut ended, mut in_a_row) = (0, 0);
         let put_off = loop {
-            let Some(mut group) = groups.pop() else { return Verdict::Settled(over) };
-            let limits = *self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-            parcel.recipients = limits.part(&mut group);
-            if !group.is_empty() {
-                groups.push(group);
+            let Some(group) = groups.pop() else { return Verdict::Settled(over) };
+            parcel.recipients = group;
+            let mut beyond = Group::new();
+            let part = self.deliver_part(parcel, &mut beyond).await;
+            if !beyond.is_empty() {
+                groups.push(beyond);
             }
-            match self.deliver_part(parcel).await {
+            match part {
                 Part::Over(part) => {
                     let (which, accepted, others) = part.split(std::mem::take(&mut parcel.recipients));
                     in_a_row = if accepted.is_empty() { in_a_row + 1 } else { 0 };

@@ -56,6 +56,8 @@ pub struct Session {
     /// Messages it has carried, and transactions that were begun for them.
     pub carried: u32,
     pub begun: u32,
+    /// It was told that BDAT is no command.
+    pub shuns_chunks: bool,
 }
 
 impl Session {
@@ -81,8 +83,18 @@ impl Session {
             transcript.note(&protected(settings, version));
         }
         let (wire, offers) = (Wire::new(stream).told_by(transcript), Offers::default());
-        let mut session =
-            Self { wire, offers, index, host, tls, exported, opened: Instant::now(), carried: 0, begun: 0 };
+        let mut session = Self {
+            wire,
+            offers,
+            index,
+            host,
+            tls,
+            exported,
+            opened: Instant::now(),
+            carried: 0,
+            begun: 0,
+            shuns_chunks: false,
+        };
         session.greeting(patience).await?;
         session.hello(settings).await?;
         if settings.tls == TlsMode::Starttls {

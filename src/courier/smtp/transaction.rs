@@ -13,7 +13,8 @@
 //! | before the dot, the last chunk | more than was asked for, 421 apart | | broken off: which is whose is unknown |
 //! | content | 4yz / 5yz | Deferred (another host may be tried once) / Failed, and no dot follows | |
 //! | content | connection lost, 421 and the like | | broken off: without the dot nothing is delivered (RFC 5321 section 4.1.1.10) |
-//! | a chunk but the last | none, garbled, 421 and the like | | broken off: without the last one nothing is delivered (RFC 3030 section 2) |
+//! | a chunk but the last | none, garbled | | broken off: without the last one nothing is delivered (RFC 3030 section 2) |
+//! | a chunk, the last too | 421, 454, 50z, 530, 534, 535, 538 | | broken off, and after 50z DATA is used from then on |
 //! | a chunk but the last | 4yz / 5yz | Deferred (another host may be tried once) / Failed | |
 //! | dot, last chunk | none, garbled, 2yz and a refusal behind it, a refusal and 2yz behind it | Unknown | |
 //! | dot, last chunk | 421 | | broken off |

@@ -45,6 +45,13 @@ fn rule_u10_rule_u13_every_phase_of_chunks_has_the_outcome_of_the_table() {
         (Fault::at(Phase::Chunk, Act::Hang), "broken off"),
         (say(Phase::Dot, "451 4.3.0 later"), "deferred 451"),
         (say(Phase::Dot, "554 5.6.0 spam"), "failed 554"),
+        (say(Phase::Dot, "530 5.7.0 log in"), "broken off"),
+        (say(Phase::Dot, "535 5.7.8 who"), "broken off"),
+        (say(Phase::Dot, "454 4.7.0 later"), "broken off"),
+        (say(Phase::Dot, "503 5.5.1 not now"), "broken off"),
+        (say(Phase::Dot, "502 5.5.1 unknown"), "broken off"),
+        (say(Phase::Chunk, "530 5.7.0 log in"), "broken off"),
+        (say(Phase::Chunk, "500 5.5.2 unknown"), "broken off"),
         (say(Phase::Dot, "354 what"), "unknown"),
         (Fault::at(Phase::Dot, Act::Close), "unknown"),
         (Fault::at(Phase::Dot, Act::Hang), "unknown"),
@@ -58,6 +65,18 @@ fn rule_u10_rule_u13_every_phase_of_chunks_has_the_outcome_of_the_table() {
         let ending = bench.vault.deliver(&["a@b.test"], &long());
         assert_eq!(ending.word(), expected, "{fault:?}: {ending:?}");
         nothing_arrives(&sink);
+    }
+}
+
+#[test]
+fn rule_u7_who_turns_out_not_to_know_chunks_is_sent_data_from_then_on() {
+    for phase in [Phase::Chunk, Phase::Dot] {
+        let once = Fault { connection: Some(0), ..Fault::say(phase, "500 5.5.2 unknown command") };
+        let (mut bench, sink) = bench(chunking(true, vec![once]));
+        assert_eq!(bench.vault.deliver(&["a@b.test"], &long()).word(), "broken off");
+        assert_eq!(bench.vault.deliver(&["a@b.test"], &long()).word(), "delivered 250");
+        assert!(sink.next(PATIENCE).is_some_and(|received| received.content == long()));
+        assert!(sink.tally().commands.contains(&"DATA".to_owned()), "{:?}", sink.tally().commands);
     }
 }
 

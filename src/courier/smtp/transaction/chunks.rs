@@ -95,7 +95,7 @@ impl Transaction<'_> {
         while ahead > at_most {
             match self.session.wire.reply(self.patience.block).await {
                 Ok(reply) if reply.is_positive() => ahead -= 1,
-                Ok(reply) if speaks_of_the_session(&reply) || !(reply.is_temporary() || reply.is_permanent()) => {
+                Ok(reply) if self.shuns_chunks(&reply) || !(reply.is_temporary() || reply.is_permanent()) => {
                     return Err(Refused::Session(reply.to_string()));
                 }
                 Ok(reply) => return Err(Refused::Message(reply)),
@@ -103,6 +103,14 @@ impl Transaction<'_> {
             }
         }
         Ok(ahead)
+    }
+
+    /// An answer to BDAT that is no verdict on the message: it is about the session, the login or the command itself. Who doesn't
+    /// know the command although it is offered (what stands between may not) is sent DATA by the sessions that follow.
+    pub(super) fn shuns_chunks(&mut self, reply: &Reply) -> bool {
+        let is_of_the_command = matches!(reply.code, 500..=504);
+        self.session.shuns_chunks |= is_of_the_command;
+        is_of_the_command || reply.code == 454 || speaks_of_the_session(reply)
     }
 
     /// A chunk that was not taken. The session is not worth finding out what it makes of those behind it.

@@ -96,6 +96,9 @@ impl Transaction<'_> {
                 {
                     return self.unknown(&format!("it gave two, {reply} and {second}"));
                 }
+                if !is_matched && self.shuns_chunks(&reply) {
+                    return self.route("BDAT", &reply.to_string(), false);
+                }
                 self.settle_by(&reply, aside.is_ok()).await
             }
             Ok(reply) => self.unknown(&reply.to_string()),
