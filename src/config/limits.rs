@@ -79,12 +79,12 @@ pub const KEPT_AGE: Bound<Duration> =
 pub const KEPT_MESSAGES: Bound<u32> = Bound { key: "messages_per_connection", default: 100, least: 1, most: 10_000 };
 
 /// Waits between attempts: soon at first, for greylisting and restarts, then seldom (RFC 5321 section 4.5.4.1).
-const RETRY: [Duration; 6] = [minutes(1), minutes(5), minutes(15), minutes(30), minutes(60), minutes(120)];
+const RETRY: [Duration; 7] = [minutes(1), minutes(2), minutes(5), minutes(10), minutes(20), minutes(30), minutes(60)];
 const RETRY_WAIT: Bound<Duration> = Bound { key: "retry", default: minutes(30), least: seconds(1), most: days(1) };
 /// More steps than this say nothing: the last one repeats.
 const MOST_RETRY: usize = 32;
 /// How long a message is tried: RFC 5321 section 4.5.4.1 says at least four to five days.
-const LIFETIME: Bound<Duration> = Bound { key: "lifetime", default: days(5), least: minutes(1), most: days(30) };
+const LIFETIME: Bound<Duration> = Bound { key: "lifetime", default: days(4), least: minutes(1), most: days(30) };
 
 /// How long one waits before its sender is told: as Sendmail does it. Whoever wants to call instead should know it on the same
 /// day.

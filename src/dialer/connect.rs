@@ -5,16 +5,18 @@ use std::net::{IpAddr, SocketAddr, TcpStream as StdStream};
 use std::time::Duration;
 
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::resolve::Resolvers;
 use crate::config::slice::Destination;
 
 /// One dial in all, whatever number of hosts and addresses there is: the courier's message could be waiting for an
-/// attempt elsewhere.
+/// attempt elsewhere. Each host has its share of what is left, so that one that lives is reached behind any number of dead ones.
 const DIAL: Duration = Duration::from_secs(30);
 /// Bounds of the configured connect deadline (RFC 5321 has none; a smart host that takes longer is down).
 const CONNECT: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(5);
+/// Addresses of one name that are worth trying.
+const MAX_ADDRESSES: usize = 8;
 /// Reasons in one answer and octets in each, so that an answer fits a frame whatever the configuration holds.
 const MAX_REASONS: usize = 32;
 const MAX_REASON: usize = 200;
@@ -40,10 +42,12 @@ pub async fn reach(
     let mut reasons = Vec::new();
     let hosts = &upstream.hosts;
     let begin = usize::from(first).checked_rem(hosts.len()).unwrap_or(0);
-    for (index, (host, port)) in hosts.iter().enumerate().cycle().skip(begin).take(hosts.len()) {
-        let outcome = match timeout_at(deadline, reach_host((host, *port), upstream, resolvers, connect)).await {
+    let tour = hosts.iter().enumerate().cycle().skip(begin).take(hosts.len());
+    for ((index, (host, port)), left) in tour.zip((1..=hosts.len()).rev()) {
+        let share = deadline.saturating_duration_since(Instant::now()) / u32::try_from(left).unwrap_or(u32::MAX);
+        let outcome = match timeout(share, reach_host((host, *port), upstream, resolvers, connect)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err("no time was left to try it".into()),
+            Err(_) => Err(format!("not within {} ms, its share of {} s", share.as_millis(), DIAL.as_secs())),
         };
         match (outcome, u16::try_from(index)) {
             (Ok((socket, address)), Ok(index)) => {
@@ -70,7 +74,7 @@ async fn reach_host(
         None => resolvers.addresses(host).await?,
     };
     let mut reason = None;
-    for address in addresses.into_iter().filter(|address| family.has(*address)) {
+    for address in addresses.into_iter().filter(|address| family.has(*address)).take(MAX_ADDRESSES) {
         let source = sources.iter().find(|source| source.is_ipv4() == address.is_ipv4());
         if source.is_none() && !sources.is_empty() {
             // The upstream would see another address than it is to.

@@ -19,9 +19,6 @@ const STACK: usize = 512 * 1024;
 const WAITING: usize = 128;
 /// A look-up may take this long: a resolver's first retry comes after 5 seconds, and the other hosts are waiting.
 const LOOKUP: Duration = Duration::from_secs(8);
-/// Addresses of one name that are worth trying.
-const MAX_ADDRESSES: usize = 8;
-
 /// How a name is looked up, blocking; tests bring their own.
 pub type Lookup = fn(&str) -> io::Result<Vec<IpAddr>>;
 
@@ -78,17 +75,16 @@ impl Resolvers {
         Ok(Self { threads })
     }
 
-    /// The addresses of a configured name, at most `MAX_ADDRESSES`. Errors are reasons, in a few words.
+    /// The addresses of a configured name. Errors are reasons, in a few words.
     pub async fn addresses(&self, name: &str) -> Answer {
         let queue = self.threads.get(name).ok_or("not a name of the configuration")?;
         let (answer, answered) = oneshot::channel();
         queue.try_send(Question { name: name.to_owned(), answer }).map_err(|_| "the resolver has too much to do")?;
-        let mut found = match timeout(LOOKUP, answered).await {
+        let found = match timeout(LOOKUP, answered).await {
             Ok(Ok(answer)) => answer?,
             Ok(Err(_)) => return Err("the resolver thread ended".into()),
             Err(_) => return Err("the resolver did not answer in time".into()),
         };
-        found.truncate(MAX_ADDRESSES);
         if found.is_empty() { Err("has no address".into()) } else { Ok(found) }
     }
 }

@@ -56,7 +56,11 @@ fn run_with(upstreams: Vec<(&str, Vec<(&str, u16)>)>, endpoints: Vec<(&str, Vec<
     let destination = |(name, hosts): (&str, Vec<(&str, u16)>)| Destination {
         name: name.to_owned(),
         hosts: hosts.into_iter().map(|(host, port)| (host.to_owned(), port)).collect(),
-        family: if name.ends_with("6") { Family::Ipv6 } else { Family::Any },
+        family: match name.chars().last() {
+            Some('6') => Family::Ipv6,
+            Some('4') => Family::Ipv4,
+            _ => Family::Any,
+        },
         sources: match name {
             "from" => vec![Ipv4Addr::new(127, 0, 0, 77).into()],
             "from-another-family" => vec![std::net::Ipv6Addr::LOCALHOST.into()],
@@ -99,6 +103,11 @@ fn lookup(name: &str) -> std::io::Result<Vec<IpAddr>> {
         "two-addresses.test" => Ok(vec![Ipv4Addr::new(127, 0, 0, 99).into(), Ipv4Addr::LOCALHOST.into()]),
         // Nobody listens at the first one, and the second one is of another family.
         "both-families.test" => Ok(vec![Ipv4Addr::new(127, 0, 0, 99).into(), std::net::Ipv6Addr::LOCALHOST.into()]),
+        // Many of one family, and then one of the other.
+        "many.test" => {
+            let many = (0..9).map(|last| std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last).into());
+            Ok(many.chain([Ipv4Addr::LOCALHOST.into()]).collect())
+        }
         "nowhere.test" => Ok(vec![]),
         other => resolve::system(other),
     }
@@ -243,6 +252,44 @@ fn rule_u14_the_second_address_of_a_name_is_tried_when_the_first_refuses() {
     let courier = running.courier("u");
     courier.send(&Dial { ticket: 1, whom: Whom::Upstream, first: 0 }, None).unwrap();
     assert_eq!(connected(&courier).3.peer_addr().unwrap().ip(), Ipv4Addr::LOCALHOST);
+}
+
+#[test]
+fn an_address_of_the_right_family_is_found_behind_many_of_the_other() {
+    let (_listener, port) = listener();
+    let running = run(vec![("only4", vec![("many.test", port)])]);
+    let courier = running.courier("only4");
+    courier.send(&Dial { ticket: 1, whom: Whom::Upstream, first: 0 }, None).unwrap();
+    assert_eq!(connected(&courier).0, 1);
+}
+
+/// A host that says nothing at all: its queue of connections is full, and one more is not answered.
+fn silent() -> (TcpListener, Vec<TcpStream>, u16) {
+    let (listener, port) = listener();
+    nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::new(0).unwrap()).unwrap();
+    let address = std::net::SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let short = Duration::from_millis(200);
+    let fill = std::iter::from_fn(|| TcpStream::connect_timeout(&address, short).ok());
+    let filled = fill.take(64).collect();
+    (listener, filled, port)
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_u14_a_host_that_lives_is_reached_behind_any_number_of_silent_ones() {
+    let ((_queue, _filled, dead), (_listener, port)) = (silent(), listener());
+    let mut hosts = vec![("127.0.0.1".to_owned(), dead); 12];
+    hosts.push(("127.0.0.1".to_owned(), port));
+    let upstream = Destination { name: "u".into(), hosts, family: Family::Any, sources: Vec::new() };
+    let resolvers = Resolvers::start(std::iter::empty(), lookup).unwrap();
+    let mut reached = Err(Vec::new());
+    // The clock of the test may run ahead of a kernel that is busy.
+    for _ in 0..3 {
+        reached = connect::reach(&upstream, 0, &resolvers, Duration::from_secs(5)).await;
+        if reached.is_ok() {
+            break;
+        }
+    }
+    assert_eq!(reached.unwrap().index, 12);
 }
 
 #[test]

@@ -17,6 +17,7 @@ use super::authority::Authority;
 use super::cipher::{BodyKey, CHUNK};
 use super::delivery::{congestion, suppression};
 use super::limits::Reservation;
+use super::limits::clock::waits_from_us;
 use super::limits::denial::Denied;
 use super::limits::incoming;
 use super::live::Live;
@@ -319,7 +320,7 @@ pub fn accepted(
     (body, sha256): (Body, [u8; 32]),
     now: u64,
 ) -> Accepted {
-    let due = transaction.manner.release_us.unwrap_or(now).max(now);
+    let due = transaction.manner.release_us.map_or_else(|| waits_from_us().min(now), |release| release.max(now));
     let named = without_copies(&destinations, transaction);
     let authority = vault.authority.borrow();
     let (principal, policy) = (&sender.credential.id, &sender.credential.policy);
@@ -338,7 +339,7 @@ pub fn accepted(
         accepted_us: now,
         due_us: due,
         // The time that it is tried begins when it may be.
-        expires_us: due.saturating_add(microseconds(authority.lifetime(policy))),
+        expires_us: due.max(now).saturating_add(microseconds(authority.lifetime(policy))),
         on_unknown: policy.on_unknown,
         reports: policy.reports_of(transaction.is_report),
         webhook: policy.webhook.clone(),

@@ -114,6 +114,17 @@ pub const CASES: &[Case] = &[
     (&["fail secrets.placeholder"], |site| site.write("password", "changeme\n")),
     (&["warn secrets.strength"], |site| site.write("password", "kV7xpQ2m\n")),
     (&["warn secrets.age"], |site| {
+        site.write("token", "kV7xpQ2mZx9Lr4Tn8Wb3Yc6H\n");
+        site.write("hook", "kV7xpQ2mZx9Lr4Tn8Wb3Yc6H\n");
+        let file = File::options().write(true).open(site.path("hook")).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(500 * 86_400)).unwrap();
+        let at = site.folder.path().display();
+        let upstream = format!("[[upstream]]\nname = \"bytesend\"\nkind = \"bytesend\"\ntoken_file = \"{at}/token\"");
+        let hook = format!("webhook_in = {{ name = \"bytesend\", secret_file = \"{at}/hook\" }}");
+        site.change("\"ops\"]", "\"ops\", \"hooks\"]");
+        site.change("[[upstream]]", &format!("{upstream}\n{hook}\n[[upstream]]"));
+    }),
+    (&["warn secrets.age"], |site| {
         let file = File::options().write(true).open(site.path("password")).unwrap();
         file.set_modified(SystemTime::now() - Duration::from_secs(500 * 86_400)).unwrap();
     }),
@@ -131,6 +142,12 @@ pub const CASES: &[Case] = &[
     (&["warn limits.anomaly"], |site| site.change("[limits]", "[limits]\nanomaly = { action = \"off\" }")),
     (&["warn exposure.tls"], |site| {
         site.change("tls = \"starttls\"\n[[listener]]", "behind_tls_proxy = true\n[[listener]]")
+    }),
+    (&["warn exposure.tls"], |site| {
+        site.change(
+            "tls = \"starttls\"\n[[listener]]",
+            "behind_tls_proxy = true\nxclient_from = [\"10.0.0.1\"]\n[[listener]]",
+        )
     }),
     (&["warn exposure.proxies"], |site| {
         site.change(

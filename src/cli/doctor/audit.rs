@@ -75,7 +75,7 @@ fn anchors(look: &Look<'_>, log: &Path, sheet: &mut Sheet) {
             "audit.anchored",
             what,
             "what happened since can be rewritten unseen",
-            format!("gatepost audit anchor {name}, which says what is in the way"),
+            format!("gatepost audit anchor --to {name}, which says what is in the way"),
         );
     }
     if !all.is_empty() {

@@ -23,14 +23,14 @@ pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
                 "whoever is on the way reads it, and is anybody in its networks who can take an address there",
                 "keep it to a network of its own, with a packet filter before it, or give it TLS",
             );
-        } else if in_the_clear && listener.proxy_from.is_empty() && listener.dialect.xclient_from.is_empty() {
+        } else if in_the_clear && listener.proxy_from.is_empty() {
             sheet.warn(
                 "exposure.tls",
                 format!(
                     "listener {name:?} believes that a proxy does TLS for it, and takes connections from every address"
                 ),
                 "whoever reaches the port without the proxy says passwords in the clear",
-                "name the proxies (proxy_from or trusted_proxies), or listen where nobody else can connect to",
+                "name the proxies in proxy_from, which takes no others, or listen where nobody else can connect to",
             );
         }
         for network in

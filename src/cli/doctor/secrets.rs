@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::Look;
 use super::finding::Sheet;
-use crate::config::plan::Plan;
+use crate::config::plan::{Hook, Plan};
 use crate::config::source::Source;
 use crate::vault::audit::ledger::now_us;
 use crate::vault::login::strength;
@@ -32,6 +32,8 @@ pub fn secrets(plan: &Plan) -> Vec<(String, &Source)> {
         all.extend(tokens.map(|source| (format!("an OAuth secret of upstream {name:?}"), source)));
         let own = upstream.protection.own.iter().map(|(_, key)| (format!("the client key of upstream {name:?}"), key));
         all.extend(own);
+        let hook = upstream.hook.iter().flat_map(Hook::sources);
+        all.extend(hook.map(|source| (format!("the secret of webhook_in of upstream {name:?}"), source)));
     }
     for webhook in &plan.webhooks {
         let sources = [&webhook.secret].into_iter().chain(&webhook.previous);
@@ -42,7 +44,7 @@ pub fn secrets(plan: &Plan) -> Vec<(String, &Source)> {
 }
 
 pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
-    let mut count = 0;
+    let (mut count, mut unread) = (0, Vec::new());
     for (what, source) in secrets(look.plan) {
         if let Source::Inline(_) = source {
             sheet.warn(
@@ -52,7 +54,10 @@ pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
                 "put it into a file of its own and name that (password_file)",
             );
         }
-        let Some(text) = read(source) else { continue };
+        let Some(text) = read(source) else {
+            unread.push(what);
+            continue;
+        };
         count += 1;
         // A key in PEM form is as strong as its kind, which whoever reads it checks.
         if let Some(line) = std::str::from_utf8(&text).ok().map(str::trim_end).filter(|line| line.lines().count() == 1)
@@ -69,6 +74,11 @@ pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
                 "what nobody changes is known to all who ever saw it",
                 "get a new one from whoever gave it, put it there, and reload",
             );
+        }
+    }
+    if !unread.is_empty() {
+        for id in ["secrets.strength", "secrets.placeholder"] {
+            sheet.skip(id, unread.join(", "), "this user can't read them: run this as root");
         }
     }
     sheet.pass_unless_told("secrets.inline", "no secret stands in the configuration");

@@ -192,8 +192,8 @@ const LIMITS: [Default; 18] = [
 ];
 
 const SPOOL: [Default; 9] = [
-    ("retry", Some("[\"1m\", \"5m\", \"15m\", \"30m\", \"1h\", \"2h\"]")),
-    ("lifetime", Some("\"5d\"")),
+    ("retry", Some("[\"1m\", \"2m\", \"5m\", \"10m\", \"20m\", \"30m\", \"1h\"]")),
+    ("lifetime", Some("\"4d\"")),
     ("delay_report", Some("\"4h\"")),
     ("master_key_directory", None),
     ("reserve", Some("134217728")),

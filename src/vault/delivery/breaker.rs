@@ -44,6 +44,8 @@ pub struct Breaker {
     /// The last of them, until one passes.
     pub fault: Option<(Fault, String)>,
     resting_until: Option<Instant>,
+    /// It asked to be left alone until then, which another answer doesn't end.
+    asked_until: Option<Instant>,
     /// Messages that may be on the way at once, since a failure; none when there is no such limit.
     pub window: Option<u32>,
     /// Passed since the window was widened.
@@ -54,12 +56,16 @@ pub struct Breaker {
 
 impl Breaker {
     pub fn rests(&self, now: Instant) -> bool {
-        self.resting_until.is_some_and(|until| now < until)
+        self.until().is_some_and(|until| now < until)
     }
 
     /// How much longer it rests.
     pub fn rest(&self, now: Instant) -> Option<Duration> {
-        self.resting_until.map(|until| until.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
+        self.until().map(|until| until.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
+    }
+
+    fn until(&self) -> Option<Instant> {
+        self.resting_until.max(self.asked_until)
     }
 
     /// It has failed and nothing has passed since.
@@ -94,11 +100,9 @@ impl Breaker {
     /// It asked to be left alone for so long. How long that is, when it is longer than it would have rested.
     pub fn rest_at_least(&mut self, asked: Duration, now: Instant) -> Option<Duration> {
         let asked = asked.min(LONGEST_ASKED);
-        let is_longer = self.resting_until.is_none_or(|until| until < now + asked);
-        is_longer.then(|| {
-            self.resting_until = Some(now + asked);
-            asked
-        })
+        let is_longer = self.until().is_none_or(|until| until < now + asked);
+        self.asked_until = self.asked_until.max(Some(now + asked));
+        is_longer.then_some(asked)
     }
 
     /// It answered. True when that ends a series of failures.
@@ -119,12 +123,12 @@ impl Breaker {
 
     /// It is tried now, by one message if it has failed.
     pub fn try_now(&mut self) {
-        self.resting_until = None;
+        (self.resting_until, self.asked_until) = (None, None);
     }
 
     /// What it is may have been mended. True when it had failed.
     pub fn forget(&mut self) -> bool {
-        self.window = None;
+        (self.window, self.asked_until) = (None, None);
         self.answered()
     }
 }
@@ -163,7 +167,13 @@ mod tests {
         assert_eq!(breaker.rest_at_least(seconds(30), now), Some(seconds(30)));
         assert!(breaker.rests(now + seconds(29)) && !breaker.rests(now + seconds(30)));
         assert_eq!(breaker.rest_at_least(seconds(u64::MAX), now), Some(LONGEST_ASKED));
-        assert!(breaker.answered() && !breaker.rests(now));
+        assert!(
+            breaker.answered() && breaker.rests(now),
+            "an answer to what was on its way ends no rest that was asked for"
+        );
+        assert!(!breaker.rests(now + LONGEST_ASKED));
+        breaker.try_now();
+        assert!(!breaker.rests(now));
     }
 
     #[test]

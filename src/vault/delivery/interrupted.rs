@@ -13,6 +13,7 @@ use crate::vault::acceptance;
 use crate::vault::audit::event::Name;
 use crate::vault::audit::ledger::now_us;
 use crate::vault::feedback::happened::{self, Happened, Subject};
+use crate::vault::limits::clock::waits_from_us;
 use crate::vault::store::Store;
 use crate::vault::store::spool::{Settled, State};
 
@@ -21,8 +22,13 @@ pub fn interrupted(why: &str) -> Said {
     Said { enhanced: Some("4.4.2".into()), text: format!("{UNANSWERED}: {why}"), ..Said::default() }
 }
 
-/// At start nothing is on offer, whatever was: what is marked is settled by its mark. Segments are swept after it.
+/// No wait for another attempt is longer: the longest in `retry`, and what may be added to it.
+const LONGEST_WAIT: u64 = 86_400_000_000 * 6 / 5;
+
+/// At start nothing is on offer, whatever was: what is marked is settled by its mark, and what waits for a time that only a clock that
+/// was ahead can have given waits no longer than it could by this one. Segments are swept after it.
 pub fn end_leases(store: &mut Store<'_>) -> Result<()> {
+    store.leases.hurry(waits_from_us().saturating_add(LONGEST_WAIT))?;
     for lease in store.leases.interrupted()? {
         let suspects = store.leases.suspects(lease.job)?;
         if suspects.is_empty() {

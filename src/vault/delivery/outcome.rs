@@ -7,8 +7,8 @@ use crate::mail::outcome::{Outcome as Delivery, Said};
 use crate::policy::OnUnknown;
 use crate::policy::reports::Reports;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
-use crate::vault::audit::ledger::now_us;
 use crate::vault::feedback::happened::NOT_SENDABLE;
+use crate::vault::limits::clock::waits_from_us;
 use crate::vault::store::spool::{Leased, State};
 
 /// The jitter of a retry, to each side, in parts of a hundred: what failed together shall not come back together.
@@ -32,7 +32,7 @@ pub struct PutOff {
 
 impl PutOff {
     pub fn now() -> Self {
-        Self { at_us: now_us(), percent: u64::from(jitter()) }
+        Self { at_us: waits_from_us(), percent: u64::from(jitter()) }
     }
 
     /// Another attempt after so many, or none when the message is too old. An attempt was just made, so a clock that was set

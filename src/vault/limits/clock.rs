@@ -4,6 +4,7 @@
 //! the wall's clock is read once, at the start, and from there on time passes as it does, also while the machine sleeps. A
 //! day is still a day of the calendar, because people and reports count by it.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::sys::clock;
@@ -41,6 +42,12 @@ impl Clock {
         now.us.min(now.wall_us)
     }
 
+    /// The instant that one of them has come to.
+    fn reached_us(&self) -> u64 {
+        let now = self.now();
+        now.us.max(now.wall_us)
+    }
+
     /// How long ago the vault began.
     pub fn age(&self) -> Duration {
         clock::elapsed().saturating_sub(self.since)
@@ -52,6 +59,20 @@ impl Clock {
         let now = self.now();
         self.began_us < us && us <= now.us.min(now.wall_us)
     }
+}
+
+/// Of this process, for the queue.
+static QUEUE: LazyLock<Clock> = LazyLock::new(Clock::start);
+
+/// From when a wait in the queue is counted: by the clock that doesn't jump, so that a wall's clock that was ahead for a while leaves
+/// nothing that waits for it.
+pub fn waits_from_us() -> u64 {
+    QUEUE.now().us
+}
+
+/// What has its turn in the queue by now: what either clock has come to. One that was set back keeps nothing waiting.
+pub fn due_us() -> u64 {
+    QUEUE.reached_us()
 }
 
 impl Now {
@@ -100,6 +121,9 @@ mod tests {
         assert!(!true_clock.has_come(begun) && !true_clock.has_come(1), "it had come before");
         assert!(true_clock.passed_us() >= now);
         let behind = -i64::try_from(HOUR).unwrap();
+        // A clock that was set back while the vault lived, and one that was set forward.
+        assert!(started(10 * second, -behind).reached_us() > now + HOUR - second * 60, "what waits is kept waiting");
+        assert!(started(10 * second, behind).reached_us() >= now, "what waits is kept waiting");
         assert!(!started(10 * second, behind).has_come(now - second), "the wall's clock was set forward");
         let ahead = started(10 * second, behind).passed_us();
         assert!(ahead < now - HOUR + second * 60, "what is over by a clock that was set forward is not over");

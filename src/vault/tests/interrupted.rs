@@ -334,3 +334,25 @@ fn rule_q7_a_vault_that_ends_between_the_last_outcome_and_its_lease_starts_again
         assert_eq!(bench.count("SELECT count(*) FROM spool_lease WHERE job = 1 AND on_unknown > 0"), 0);
     }
 }
+
+#[test]
+fn rule_q4_nobody_waits_for_a_time_that_a_clock_which_was_ahead_has_given() {
+    let bench = Bench::new();
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        for recipients in [&["tried@example.org"], &["scheduled@example.org"]] {
+            assert!(matches!(edge.submit(1, recipients, b"x\r\n").await, Answer::Kept { .. }));
+        }
+    });
+    vault.abandon();
+    let year = 365 * 86_400_000_000_i64;
+    let tried = "iif(rcpt LIKE 'tried%', 1, 0)";
+    let ahead = format!("UPDATE spool_rcpt SET next_us = next_us + {year}, attempts = {tried}");
+    Database::open(bench.home.path()).unwrap().connection.execute(&ahead, []).unwrap();
+    bench.run().drain();
+    let late = format!("SELECT count(*) FROM spool_rcpt WHERE next_us > {}", now_us() + 2 * 86_400_000_000);
+    assert_eq!(bench.count(&format!("{late} AND attempts = 1")), 0);
+    assert_eq!(bench.count(&format!("{late} AND attempts = 0")), 1, "who is scheduled waits as it was said");
+}

@@ -11,8 +11,8 @@ use crate::ipc::bytes::Octets;
 use crate::ipc::delivery::{Job, Offer};
 use crate::ipc::frame::MAX_CONTENT;
 use crate::vault::audit::event::{Event, Name, Outcome};
-use crate::vault::audit::ledger::now_us;
 use crate::vault::delivery::poison::Proof;
+use crate::vault::limits::clock::waits_from_us;
 use crate::vault::store::keys::Lock;
 use crate::vault::store::segment::Part;
 use crate::vault::store::spool::Body;
@@ -101,7 +101,7 @@ impl Courier {
         self.say(Offer::Withdraw { job }).await;
         let wait = self.vault.authority.borrow().slice.retry.last().copied().unwrap_or_default();
         self.expire(&mut active);
-        self.end(active, now_us() + microseconds(wait), Proof::None);
+        self.end(active, waits_from_us() + microseconds(wait), Proof::None);
     }
 }
 

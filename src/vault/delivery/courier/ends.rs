@@ -9,7 +9,7 @@ use super::{Active, Courier};
 use crate::ipc::delivery::Job;
 use crate::mail::outcome::{Outcome as Delivery, Said};
 use crate::vault::audit::event::Name;
-use crate::vault::audit::ledger::now_us;
+
 use crate::vault::delivery::breaker::Fault;
 use crate::vault::delivery::interrupted::interrupted;
 use crate::vault::delivery::poison::{self, Proof};
@@ -18,6 +18,7 @@ use crate::vault::delivery::settlement::{owes, tell, write};
 use crate::vault::delivery::{outcome, report};
 use crate::vault::edge::Parting;
 use crate::vault::feedback::happened::Happened;
+use crate::vault::limits::clock::waits_from_us;
 use crate::vault::store::keys::Lock;
 use crate::vault::store::spool::{Body, Leased, Settled, State};
 use crate::vault::transaction::microseconds;
@@ -38,7 +39,7 @@ impl Courier {
         }
         tell_of(&self.vault, &self.peer.label, pause, fault, reason).await;
         self.expire(&mut active);
-        self.end(active, now_us(), Proof::None);
+        self.end(active, waits_from_us(), Proof::None);
     }
 
     /// The route rests. For how long, when it wasn't resting already.
@@ -71,7 +72,7 @@ impl Courier {
         let pause = self.vault.schedule.borrow_mut().broke_off(&self.peer.label, &credential, Instant::now());
         tell_of(&self.vault, &self.peer.label, pause, Fault::Route, plain(&reason)).await;
         if let Some(active) = self.active.remove(&job) {
-            self.end(active, now_us(), Proof::Harmless);
+            self.end(active, waits_from_us(), Proof::Harmless);
         }
     }
 
@@ -82,12 +83,12 @@ impl Courier {
         tracing::error!(message = %active.leased.message, "its courier waited for the store in vain: it waits");
         let wait = self.vault.authority.borrow().slice.retry.first().copied().unwrap_or_default();
         self.expire(&mut active);
-        self.end(active, now_us() + microseconds(wait), Proof::None);
+        self.end(active, waits_from_us() + microseconds(wait), Proof::None);
     }
 
     /// Gives up the recipients that have no outcome, if the time of the message is over.
     pub(super) fn expire(&self, active: &mut Active) {
-        if now_us() < active.leased.expires_us {
+        if self.vault.authority.borrow().clock.passed_us() < active.leased.expires_us {
             return;
         }
         let (upstream, said, state) = (&self.peer.label, Said::default(), State::Expired);
@@ -164,14 +165,14 @@ impl Courier {
         for job in jobs {
             self.lose(job, "the courier ended");
             if let Some(active) = self.active.remove(&job) {
-                self.end(active, now_us(), proof);
+                self.end(active, waits_from_us(), proof);
             }
         }
         // What was leased to it and never offered.
         while let Some(message) = leased.recv().await {
             self.vault.schedule.borrow_mut().returned(&self.peer.label, self.peer.instance, &message.whose());
             unsaid(&self.vault, &self.peer.label, &message);
-            release(&self.vault, message.job, message.lane, now_us());
+            release(&self.vault, message.job, message.lane, waits_from_us());
         }
     }
 }

@@ -37,6 +37,7 @@ pub struct Leases<'c> {
     suspects: Statement<'c>,
     interrupted: Statement<'c>,
     turn: Statement<'c>,
+    hurry: Statement<'c>,
 }
 
 impl<'c> Leases<'c> {
@@ -51,6 +52,8 @@ impl<'c> Leases<'c> {
             interrupted: sql("SELECT job, msg, upstream, delivery_id, lease.on_unknown FROM spool_lease AS lease \
                  JOIN spool_msg ON id = msg WHERE lease.on_unknown > 0 OR live = 1 ORDER BY job")?,
             turn: sql("UPDATE spool_rcpt SET lane = ?2 WHERE job = ?1")?,
+            // One who was not tried may be wanted to wait so long.
+            hurry: sql("UPDATE spool_rcpt SET next_us = ?1 WHERE state = 0 AND attempts > 0 AND next_us > ?1")?,
         })
     }
 
@@ -77,6 +80,11 @@ impl<'c> Leases<'c> {
             Ok(Interrupted { job, row: row.get(1)?, upstream: row.get(2)?, delivery, on_unknown })
         })?;
         rows.collect()
+    }
+
+    /// Who was put off waits for nothing later than that.
+    pub fn hurry(&mut self, latest_us: u64) -> Result<()> {
+        self.hurry.execute([integer(latest_us)]).map(drop)
     }
 
     /// Those on that lease who have no outcome yet wait in another lane from now on.
