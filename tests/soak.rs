@@ -139,23 +139,30 @@ impl Soak {
         Self { service, senders, upstream, away: Vec::new(), killed: BTreeMap::new() }
     }
 
-    /// One of all that run, the parent included: then all fall, and are started again.
+    /// One of all that run, the parent included: then all fall, and are started again. First one of each role.
     fn kill(&mut self, dice: &mut Dice) {
         let children: Vec<(String, u32)> = processes::children(self.service.pid()).into_iter().collect();
-        let chosen = usize::try_from(dice.below(children.len() as u64 + 1)).unwrap();
+        let all = || children.iter().map(Some).chain([None]);
+        let is_spared =
+            |one: &Option<&(String, u32)>| !self.killed.contains_key(one.map_or(EVERYBODY, |(title, _)| role(title)));
+        let mut candidates: Vec<_> = all().filter(is_spared).collect();
+        if candidates.is_empty() {
+            candidates = all().collect();
+        }
+        let chosen = usize::try_from(dice.below(candidates.len() as u64)).unwrap();
         let since = now_us();
-        let title = if let Some((title, pid)) = children.get(chosen) {
+        let title = if let Some((title, pid)) = candidates[chosen] {
             processes::signal(*pid, Signal::SIGKILL);
             await_that("it is replaced", || {
                 processes::children(self.service.pid()).get(title).is_some_and(|now| now != pid)
             });
-            title.split(' ').next().unwrap()
+            role(title)
         } else {
             self.service.kill_all();
             self.service.start_again();
-            "everybody"
+            EVERYBODY
         };
-        if ["vault", "courier", "dialer", "everybody"].iter().any(|role| title.starts_with(role)) {
+        if ["vault", "courier", "dialer", EVERYBODY].iter().any(|role| title.starts_with(role)) {
             self.away.push((since, now_us()));
         }
         *self.killed.entry(title.to_owned()).or_default() += 1;
@@ -173,6 +180,13 @@ impl Soak {
             assert!(since.elapsed() < PATIENCE, "nothing is accepted any more\n{}", self.service.log());
         }
     }
+}
+
+/// In the list of those who were killed.
+const EVERYBODY: &str = "everybody";
+
+fn role(title: &str) -> &str {
+    title.split(' ').next().unwrap()
 }
 
 /// Waits until nothing waits. What was under way with a courier at two kills is set aside, and released by name alone.
@@ -232,6 +246,10 @@ fn everything_comes_through_failing_upstreams_and_kills_of_every_role() {
         soak.kill(&mut dice);
     }
     soak.await_acknowledged(most);
+    let spared = processes::children(soak.service.pid());
+    let spared = spared.keys().map(|title| role(title)).chain([EVERYBODY]);
+    let spared: Vec<_> = spared.filter(|role| !soak.killed.contains_key(*role)).collect();
+    assert!(spared.is_empty(), "nobody killed {spared:?}");
     let Soak { mut service, senders, upstream, away, killed } = soak;
     let book = senders.stop();
     let released = await_empty(&service);

@@ -10,12 +10,7 @@ place=$(mktemp -d /tmp/ordinary-XXXXXX)
 trap 'rm -rf "$place"' EXIT
 
 tools/cargo-release.sh build --release
-tests=$(cargo test --no-run --message-format=json | python3 -c '
-import json, sys
-for line in sys.stdin:
-    made = json.loads(line)
-    if made.get("reason") == "compiler-artifact" and made.get("executable") and made["profile"]["test"]:
-        print(made["executable"])')
+tests=$(tools/side-by-side.sh --list)
 
 git ls-files -z | xargs -0 cp --parents -t "$place"
 cp target/release/gatepost "$place/gatepost-release"
@@ -35,15 +30,11 @@ as_user() {
 
 as_user "$place/gatepost-release" demo --once
 
-# One program, and what it said in one piece, with what passing tests say: which of their claims only root can check.
-run() {
-  local said status=0
-  said=$(mktemp) && as_user "$1" --show-output > "$said" 2>&1 || status=$?
-  { flock 9 && echo "-- $(basename "$1")" && cat "$said"; } 9> "$place/speaking"
-  rm "$said"
-  return "$status"
-}
+# With what passing tests say: which of their claims only root can check.
+run() { as_user "$1" --show-output; }
 export -f as_user run
 export place user group
-# Two at a time: they wait for most of their time. All are run, and one that failed fails this.
-printf '%s\0' "$place"/programs/* | xargs -0 -P 2 -I{} bash -c 'run "$1"' run {}
+# shellcheck disable=SC2086 # a list of paths without spaces
+programs=$(for test in $tests; do echo "$place/programs/$(basename "$test")"; done)
+# shellcheck disable=SC2086
+tools/side-by-side.sh run $programs

@@ -4,7 +4,8 @@
 # The libraries of mailing services for Node.js and Python, and a reader of OpenAPI, are installed below target/clients.
 # promtool, which knows Prometheus' forms, is taken out of Debian's package below target/clients; nothing of that runs as a service.
 # python3-dkim signs mail as a mailing service does, and says whether it still is signed when it arrives.
-# As root missing Debian packages are installed; otherwise they are named. Arguments go to `cargo test`.
+# As root missing Debian packages are installed; otherwise they are named.
+# Arguments go to `cargo test`; without any, its programs run two at a time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -58,4 +59,8 @@ if ! command -v promtool > /dev/null && [ ! -x "$clients/promtool" ]; then
   }
 fi
 
-exec cargo test --no-fail-fast "$@"
+[ $# = 0 ] || exec cargo test --no-fail-fast "$@"
+programs=$(tools/side-by-side.sh --list)
+# shellcheck disable=SC2086 # a list of paths without spaces
+CARGO_MANIFEST_DIR=$PWD tools/side-by-side.sh env $programs
+exec cargo test --doc

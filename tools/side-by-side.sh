@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# The test programs, two at a time: they wait for most of their time.
+#
+#   tools/side-by-side.sh --list             builds them, and names them, those that take long first
+#   tools/side-by-side.sh COMMAND PROGRAM…   runs each with that command before it (an exported function, or env)
+#
+# What one says comes in one piece. All are run, and one that failed fails this.
+set -euo pipefail
+
+if [ "${1:?}" = --list ]; then
+  cd "$(dirname "$0")/.."
+  cargo test --no-run --message-format=json | python3 -c '
+import json, os, sys
+found = []
+for line in sys.stdin:
+    made = json.loads(line)
+    if made.get("reason") == "compiler-artifact" and made.get("executable") and made["profile"]["test"]:
+        found.append(made["executable"])
+print("\n".join(sorted(found, key=os.path.getsize, reverse=True)))'
+  exit
+fi
+
+command=$1
+shift
+one() {
+  local said status=0
+  said=$(mktemp) && "$command" "$1" > "$said" 2>&1 || status=$?
+  { flock 9 && echo "-- $(basename "$1")" && cat "$said" && [ "$status" = 0 ] || echo "$1 failed ($status)"; } 9> "$lock"
+  rm "$said"
+  return "$status"
+}
+lock=$(mktemp)
+export -f one
+export command lock
+status=0
+printf '%s\0' "$@" | xargs -0 -P 2 -I{} bash -c 'one "$1"' one {} || status=1
+rm "$lock"
+exit "$status"
