@@ -9,9 +9,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use gatepost::mail::envelope::Manner;
 use gatepost::mail::id::MessageId;
+use gatepost::mail::outcome::Said;
 use gatepost::policy::OnUnknown;
 use gatepost::policy::reports::{Delays, Reports};
 use gatepost::secret::Secret;
+use gatepost::vault::audit::event::{Event, Field, Name, Outcome};
 use gatepost::vault::audit::ledger::now_us;
 use gatepost::vault::audit::month;
 use gatepost::vault::cipher::BodyKey;
@@ -22,13 +24,14 @@ use gatepost::vault::master::Master;
 use gatepost::vault::store::Store;
 use gatepost::vault::store::consumption::{Bucket, DayRow, Use};
 use gatepost::vault::store::open::Database;
-use gatepost::vault::store::spool::{Accepted, Body};
+use gatepost::vault::store::spool::{Accepted, Body, Leased, Settled, State};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::ledger::{accepted, address};
 
 const BODY: usize = 2048;
+const LANE: &str = "smarthost";
 /// The writer copies its log back when it has so many pages.
 const LOG: u32 = 4096;
 
@@ -64,6 +67,31 @@ impl Units<'_> {
         }
         group
     }
+
+    /// Delivers so many of those that were kept, under numbers from `first`: leases them in one transaction, and writes what became of
+    /// each, with its event, in another.
+    pub fn deliver(&mut self, first: u64, group: u32) {
+        let jobs = first..first + u64::from(group);
+        let leased = self.store.transaction(|store| {
+            let lease = |job| store.lease(LANE, LANE, job, now_us(), &|_| true);
+            jobs.map(lease).collect::<rusqlite::Result<Vec<_>>>()
+        });
+        let leased: Vec<Leased> = leased.unwrap_or_else(|failure| panic!("{failure}")).into_iter().flatten().collect();
+        assert_eq!(leased.len(), group as usize, "all that was kept waits");
+        let done = self.store.transaction(|store| leased.iter().try_for_each(|leased| deliver(store, leased)));
+        done.unwrap_or_else(|failure| panic!("{failure}"));
+    }
+}
+
+/// One was taken by its upstream.
+fn deliver(store: &mut Store<'_>, leased: &Leased) -> rusqlite::Result<()> {
+    let said = Said { code: Some(250), text: "2.0.0 taken".into(), host: "127.0.0.1".into(), ..Said::default() };
+    let settled = Settled { state: State::Delivered, said, owed: false, tried: true, unknown: false };
+    store.settle(leased.job, 0, &settled)?;
+    let event = Event { message: Some(leased.message), ..Event::new(Name::DeliverSuccess, Outcome::Success) };
+    store.record(vec![event.with(Field::Account, "billing")])?;
+    store.finish(leased.row, now_us())?;
+    store.spool.release(leased.job, now_us()).map(drop)
 }
 
 /// One transaction of so many accepted messages.
@@ -80,7 +108,7 @@ fn keep(store: &mut Store<'_>, group: u32) {
                 principal: "billing".to_owned(),
                 sender: Some(address("billing@example.net")),
                 manner: Manner::default(),
-                recipients: vec![(address(&format!("person{number}@example.org")).into(), "smarthost".to_owned())],
+                recipients: vec![(address(&format!("person{number}@example.org")).into(), LANE.to_owned())],
                 sha256: Sha256::digest(&content).into(),
                 body: Body::Inline(sealed),
                 key,

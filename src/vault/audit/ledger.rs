@@ -17,6 +17,7 @@ use crate::merkle::{Frontier, Hash};
 use crate::vault::bells::Ringer;
 use crate::vault::figures::entries::Entries;
 use crate::vault::store::anchors::Anchored;
+use crate::vault::store::lasting;
 use crate::vault::store::waits::{self, Wait};
 
 /// Random octets fetched at once: salts for some hundred events.
@@ -87,7 +88,7 @@ pub struct Batch {
 
 impl<'c> Ledger<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        let sql = |sql: &str| connection.prepare(sql);
+        let sql = |sql: &str| lasting(connection, sql);
         let personal_values = ["?"; 9].join(", ");
         let mut ledger = Self {
             insert: sql(&format!("INSERT INTO audit_event({}) VALUES({})", row::columns(), row::parameters()))?,

@@ -6,6 +6,7 @@ use crate::mail::id::MessageId;
 use crate::merkle::note::with_line;
 use crate::vault::audit::ledger::Note;
 use crate::vault::audit::row::{integer, octets, unsigned};
+use crate::vault::store::lasting;
 
 /// A head that is kept elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +54,7 @@ pub struct Anchors<'c> {
 
 impl<'c> Anchors<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        let sql = |sql: &str| connection.prepare(sql);
+        let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
             keep: sql("INSERT OR REPLACE INTO audit_anchor(name, size, time_us, proof) VALUES(?, ?, ?, ?)")?,
             largest: sql("SELECT max(size) FROM audit_anchor WHERE proof IS NOT NULL \

@@ -4,6 +4,7 @@ use rusqlite::{Connection, Result, Statement, params};
 
 use super::suppressions::Share;
 use crate::vault::audit::row::integer;
+use crate::vault::store::lasting;
 
 /// So many are counted at a time; the oldest goes for a newer one. What is lost by that is one bounce more that is sent for.
 pub const MOST_COUNTED: Share = Share { all: 100_000, own: 10_000 };
@@ -27,7 +28,7 @@ pub struct Counted<'a> {
 
 impl<'c> Bounces<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        let sql = |sql: &str| connection.prepare(sql);
+        let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
             // Those before are none in a row any more when their time was over.
             count: sql(

@@ -9,6 +9,7 @@ use rusqlite::{Connection, Result, Statement, params};
 
 use crate::vault::audit::ledger::now_us;
 use crate::vault::audit::row::{integer, unsigned};
+use crate::vault::store::lasting;
 
 /// A recipient waits when it is in no courier's hands, not held and not scheduled for later. A message counts once in a lane,
 /// however many recipients of it wait there: `census_message` has how many, and those of a lane are counted as its rows come
@@ -123,7 +124,7 @@ pub struct Census<'c> {
 
 impl<'c> Census<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        let sql = |sql: &str| connection.prepare(sql);
+        let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
             now_due: [
                 sql("INSERT INTO census_message SELECT msg, lane, urgent, turn, recipients FROM census_later

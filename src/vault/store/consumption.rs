@@ -8,6 +8,7 @@ use crate::vault::limits::key::Tier;
 use crate::vault::limits::rate::Series;
 use crate::vault::limits::suspension::Suspension;
 use crate::vault::login::homes::{self, Home};
+use crate::vault::store::lasting;
 
 /// Days that quotas are kept of places and domains, which say more of people than a credential's name does: today's, and the
 /// one before, in case a clock is set back.
@@ -76,7 +77,7 @@ pub struct Consumption<'c> {
 
 impl<'c> Consumption<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        let sql = |sql: &str| connection.prepare(sql);
+        let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
             bucket: sql("INSERT OR REPLACE INTO rl_bucket(scope, key, tat_us) VALUES(?, ?, ?)")?,
             day: sql("INSERT INTO rl_quota(scope, key, day, msgs, rcpts, bytes, hour, hour_rcpts, peak) \

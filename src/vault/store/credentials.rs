@@ -6,6 +6,7 @@ use crate::policy::Policy;
 use crate::secret::Secret;
 use crate::vault::audit::row::{damaged, integer, unsigned};
 use crate::vault::login::tag::Tagger;
+use crate::vault::store::lasting;
 
 /// The key of tags in `meta`.
 pub(super) const TAG_KEY: &str = "tag-key";
@@ -61,7 +62,7 @@ pub struct Credentials<'c> {
 
 impl<'c> Credentials<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        let sql = |sql: &str| connection.prepare(sql);
+        let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
             all: sql("SELECT id, policy, gen, created_us, disabled_us, expires_us FROM credential ORDER BY id")?,
             keys: sql(

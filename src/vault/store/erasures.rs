@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Statement, params};
 
 use crate::mail::id::MessageId;
 use crate::vault::audit::row::{integer, unsigned};
+use crate::vault::store::lasting;
 
 /// An order whose event is in the auditors' files, so that what it names may go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub struct Erasures<'c> {
 
 impl<'c> Erasures<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        let sql = |sql: &str| connection.prepare(sql);
+        let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
             add: sql("INSERT INTO audit_erasure(seq, event, data, rule) VALUES(?, ?, ?, ?)")?,
             due: sql("SELECT seq, event, data FROM audit_erasure WHERE done = 0 \

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Statement, params};
 use crate::merkle::tree::WIDTH;
 use crate::vault::audit::month::Month;
 use crate::vault::audit::row::integer;
+use crate::vault::store::lasting;
 
 /// Events whose hashes go together: those of a tile of level 1.
 pub const GRAIN: u64 = (WIDTH * WIDTH) as u64;
@@ -29,7 +30,7 @@ pub struct Hashes<'c> {
 
 impl<'c> Hashes<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        let sql = |sql: &str| connection.prepare(sql);
+        let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
             read: sql("SELECT value FROM meta WHERE key = ?")?,
             set: sql("INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)")?,

@@ -7,6 +7,7 @@ use crate::mail::address::Address;
 use crate::mail::id::MessageId;
 use crate::vault::audit::ledger::now_us;
 use crate::vault::audit::row::{damaged, integer, octets};
+use crate::vault::store::lasting;
 
 /// How a message is marked of which the gate itself holds a recipient, since nobody knows whether it was delivered. One that
 /// somebody holds is marked by 1, and 0 says nothing. An order to hold it too doesn't take the mark away.
@@ -68,7 +69,7 @@ pub struct Hold<'c> {
 
 impl<'c> Hold<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        let sql = |sql: &str| connection.prepare(sql);
+        let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
             // A body is there as long as somebody waits for it, and until its sender was told who does no more.
             open: sql(

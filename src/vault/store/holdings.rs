@@ -4,6 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, Result, Statement};
 
 use crate::vault::audit::row::unsigned;
+use crate::vault::store::lasting;
 
 /// A message is held as long as its body is there. The body comes behind the recipients, and goes before the message, or with it.
 /// It weighs as much as there are offers of it (`spool::PER_OFFER`): 1 for each 100 recipients that were begun. What came is of
@@ -68,17 +69,22 @@ pub struct Holdings<'c> {
 impl<'c> Holdings<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
         Ok(Self {
-            fresh: connection.prepare(
+            fresh: lasting(
+                connection,
                 "SELECT principal, messages, octets, came_recipients, came_octets FROM holding WHERE fresh = 1",
             )?,
             told: [
-                connection.prepare("DELETE FROM holding WHERE fresh = 1 AND messages = 0")?,
-                connection
-                    .prepare("UPDATE holding SET fresh = 0, came_recipients = 0, came_octets = 0 WHERE fresh = 1")?,
+                lasting(connection, "DELETE FROM holding WHERE fresh = 1 AND messages = 0")?,
+                lasting(
+                    connection,
+                    "UPDATE holding SET fresh = 0, came_recipients = 0, came_octets = 0 WHERE fresh = 1",
+                )?,
             ],
             // By the key of the one and then of the other: no look through either.
-            oldest: connection
-                .prepare("SELECT accepted_us FROM spool_msg WHERE id = (SELECT min(msg) FROM spool_body)")?,
+            oldest: lasting(
+                connection,
+                "SELECT accepted_us FROM spool_msg WHERE id = (SELECT min(msg) FROM spool_body)",
+            )?,
         })
     }
 

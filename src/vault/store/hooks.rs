@@ -6,6 +6,7 @@ use super::spool::{address, manner, number};
 use crate::mail::envelope::Addressee;
 use crate::mail::outcome::Said;
 use crate::vault::audit::row::{integer, unsigned};
+use crate::vault::store::lasting;
 
 /// Events of one upstream that are kept until what they are about is written down: its courier may have as many requests under way
 /// as it has connections, each with fifty recipients and some events of each. Some hundred octets each.
@@ -105,7 +106,7 @@ pub struct Hooks<'c> {
 
 impl<'c> Hooks<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        let sql = |sql: &str| connection.prepare(sql);
+        let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
             refer: sql("INSERT OR IGNORE INTO provider_ref(upstream, reference, msg, num) \
                         SELECT upstream, ?1, msg, ?2 FROM spool_lease WHERE job = ?3")?,

@@ -8,6 +8,7 @@ use crate::mail::id::MessageId;
 use crate::vault::audit::row::{damaged, octets};
 use crate::vault::cipher::BodyKey;
 use crate::vault::master::{ID, Id, Master, WRAPPED};
+use crate::vault::store::lasting;
 
 /// How a body that is read is locked.
 #[derive(Clone, Debug)]
@@ -33,7 +34,7 @@ pub struct Keys<'c> {
 
 impl<'c> Keys<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        let sql = |sql: &str| connection.prepare(sql);
+        let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
             insert: sql("INSERT INTO spool_key(msg, master, wrapped) VALUES(?, ?, ?)")?,
             get: sql("SELECT wrapped, master FROM spool_key WHERE msg = ?")?,

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Statement, params};
 use super::owed::{self, MAX_FATES, Told};
 use crate::mail::notification::Action;
 use crate::vault::audit::row::integer;
+use crate::vault::store::lasting;
 
 /// Who is late: in the words of the index, by which it is found.
 const LATE: &str = "since_us IS NOT NULL AND state < 2 AND held = 0";
@@ -19,7 +20,7 @@ pub struct Late<'c> {
 
 impl<'c> Late<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        let sql = |sql: &str| connection.prepare(sql);
+        let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
             oldest: sql(&format!("SELECT since_us FROM spool_rcpt WHERE {LATE} ORDER BY since_us LIMIT 1"))?,
             next: sql(&format!(

@@ -7,6 +7,7 @@ use crate::ipc::admin::queue::listing::Standing;
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::id::MessageId;
 use crate::vault::audit::row::{damaged, octets, unsigned};
+use crate::vault::store::lasting;
 
 /// A message and all its recipients.
 #[derive(Clone, Debug)]
@@ -49,11 +50,15 @@ impl<'c> Listing<'c> {
         let columns = "id, msg_id, principal, mail_from, bytes, accepted_us, expires_us, hold, ended > 1";
         Ok(Self {
             // A body is there as long as somebody waits for it.
-            next: connection.prepare(&format!(
-                "SELECT {columns} FROM spool_body CROSS JOIN spool_msg ON id = msg WHERE msg > ? ORDER BY msg LIMIT 1"
-            ))?,
-            find: connection.prepare(&format!("SELECT {columns} FROM spool_msg WHERE msg_id = ?"))?,
-            recipients: connection.prepare(
+            next: lasting(
+                connection,
+                &format!(
+                    "SELECT {columns} FROM spool_body CROSS JOIN spool_msg ON id = msg WHERE msg > ? ORDER BY msg LIMIT 1"
+                ),
+            )?,
+            find: lasting(connection, &format!("SELECT {columns} FROM spool_msg WHERE msg_id = ?"))?,
+            recipients: lasting(
+                connection,
                 "SELECT n, rcpt, lane, state, held, attempts, next_us, code, enhanced, said, host, unknown, doubt FROM spool_rcpt \
                  WHERE msg = ? ORDER BY n",
             )?,

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Statement, params};
 
 use crate::ipc::admin::load::Stage;
 use crate::vault::audit::event::{Event, Name, Outcome};
+use crate::vault::store::lasting;
 
 /// The marker's key in `meta`; its value is when the run began.
 const KEY: &str = "run";
@@ -27,9 +28,9 @@ pub struct Marker<'c> {
 impl<'c> Marker<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
         Ok(Self {
-            read: connection.prepare("SELECT value FROM meta WHERE key = ?")?,
-            set: connection.prepare("INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)")?,
-            clear: connection.prepare("DELETE FROM meta WHERE key = ?")?,
+            read: lasting(connection, "SELECT value FROM meta WHERE key = ?")?,
+            set: lasting(connection, "INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)")?,
+            clear: lasting(connection, "DELETE FROM meta WHERE key = ?")?,
         })
     }
 

@@ -31,7 +31,7 @@ pub mod waits;
 pub mod writer;
 
 use rusqlite::wal::CheckpointMode;
-use rusqlite::{Connection, ErrorCode, Result, Statement};
+use rusqlite::{Connection, ErrorCode, PrepFlags, Result, Statement};
 use uuid::Uuid;
 
 use super::audit::event::Event;
@@ -64,6 +64,12 @@ use submissions::Submissions;
 use suppressions::Suppressions;
 use transfer::Transfer;
 use waits::Waits;
+
+/// Prepares a statement that stays as long as the connection: SQLite keeps it out of the small memory that each run takes from and
+/// gives back, which hundreds of statements would fill for ever.
+pub fn lasting<'c>(connection: &'c Connection, sql: &str) -> rusqlite::Result<Statement<'c>> {
+    connection.prepare_with_flags(sql, PrepFlags::SQLITE_PREPARE_PERSISTENT)
+}
 
 /// All prepared statements, by noun.
 pub struct Store<'c> {
@@ -174,9 +180,9 @@ impl<'c> Store<'c> {
             hooks: Hooks::prepare(connection)?,
             transactions: 0,
             connection,
-            begin: connection.prepare("BEGIN IMMEDIATE")?,
-            commit: connection.prepare("COMMIT")?,
-            rollback: connection.prepare("ROLLBACK")?,
+            begin: lasting(connection, "BEGIN IMMEDIATE")?,
+            commit: lasting(connection, "COMMIT")?,
+            rollback: lasting(connection, "ROLLBACK")?,
         };
         database.close_compiler();
         Ok(store)

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::mail::id::MessageId;
 use crate::vault::audit::row::{integer, unsigned};
+use crate::vault::store::lasting;
 
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub struct Once<'c> {
 
 impl<'c> Once<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        let sql = |sql: &str| connection.prepare(sql);
+        let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
             keep: sql(
                 "INSERT OR REPLACE INTO once (tag, principal, fingerprint, message, expires_us) VALUES (?, ?, ?, ?, ?)",

@@ -11,6 +11,7 @@ use super::spool::{id, number};
 use crate::config::slice::Webhook;
 use crate::mail::id::MessageId;
 use crate::vault::audit::row::{integer, unsigned};
+use crate::vault::store::lasting;
 
 /// Events of one webhook that are kept: a day of an application that sends one every ten seconds, and some megabytes. What is
 /// more pushes out the oldest, and those first that something else tells of. It is looked at once in so many, which may be more.
@@ -92,7 +93,7 @@ pub struct Outbox<'c> {
 
 impl<'c> Outbox<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        let sql = |sql: &str| connection.prepare(sql);
+        let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
             fresh: Arc::default(),
             webhooks: HashMap::new(),

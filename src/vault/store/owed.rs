@@ -10,6 +10,7 @@ use crate::mail::envelope::Manner;
 use crate::mail::id::MessageId;
 use crate::mail::notification::{Action, Fate};
 use crate::vault::audit::row::{damaged, octets, unsigned};
+use crate::vault::store::lasting;
 
 /// Recipients in one report. A message of more, all of whom fail at once, makes several.
 pub const MAX_FATES: u32 = 1000;
@@ -57,7 +58,7 @@ pub struct Owing<'c> {
 
 impl<'c> Owing<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        let sql = |sql: &str| connection.prepare(sql);
+        let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
             // Those that couriers have at this moment belong into the same report.
             next: sql("SELECT msg FROM spool_rcpt AS one WHERE owed = 1 AND NOT EXISTS( \

@@ -4,6 +4,7 @@ use rusqlite::{Connection, Result, Statement, params};
 
 use crate::vault::audit::row::{integer, unsigned};
 use crate::vault::delivery::pace::Slot;
+use crate::vault::store::lasting;
 
 pub struct Paces<'c> {
     fold: Statement<'c>,
@@ -17,20 +18,20 @@ pub struct Paces<'c> {
 impl<'c> Paces<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
         Ok(Self {
-            fold: connection.prepare(
+            fold: lasting(connection,
                 "INSERT INTO upstream_pace(upstream, slot, messages) SELECT upstream, ?1, sum(messages) FROM upstream_pace
                  WHERE slot > ?1 GROUP BY upstream ON CONFLICT DO UPDATE SET messages = messages + excluded.messages",
             )?,
-            trim: connection.prepare("DELETE FROM upstream_pace WHERE slot > ? OR slot < ?")?,
-            all: connection.prepare("SELECT upstream, slot, messages FROM upstream_pace ORDER BY upstream, slot")?,
-            add: connection.prepare(
+            trim: lasting(connection, "DELETE FROM upstream_pace WHERE slot > ? OR slot < ?")?,
+            all: lasting(connection, "SELECT upstream, slot, messages FROM upstream_pace ORDER BY upstream, slot")?,
+            add: lasting(connection,
                 "INSERT INTO upstream_pace(upstream, slot, messages) VALUES(?, ?, ?)
                  ON CONFLICT DO UPDATE SET messages = messages + excluded.messages",
             )?,
-            give_back: connection.prepare(
+            give_back: lasting(connection,
                 "UPDATE upstream_pace SET messages = messages - 1 WHERE upstream = ? AND slot = ? AND messages > 0",
             )?,
-            sweep: connection.prepare("DELETE FROM upstream_pace WHERE upstream = ? AND slot < ?")?,
+            sweep: lasting(connection, "DELETE FROM upstream_pace WHERE upstream = ? AND slot < ?")?,
         })
     }
 

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, Result, Statement, params};
 
 use crate::vault::audit::row::{integer, unsigned};
+use crate::vault::store::lasting;
 
 /// Since when, and by whose order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,9 +21,9 @@ pub struct Pauses<'c> {
 impl<'c> Pauses<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
         Ok(Self {
-            all: connection.prepare("SELECT upstream, since_us, actor FROM route_pause")?,
-            set: connection.prepare("INSERT OR REPLACE INTO route_pause(upstream, since_us, actor) VALUES(?, ?, ?)")?,
-            end: connection.prepare("DELETE FROM route_pause WHERE upstream = ?")?,
+            all: lasting(connection, "SELECT upstream, since_us, actor FROM route_pause")?,
+            set: lasting(connection, "INSERT OR REPLACE INTO route_pause(upstream, since_us, actor) VALUES(?, ?, ?)")?,
+            end: lasting(connection, "DELETE FROM route_pause WHERE upstream = ?")?,
         })
     }
 

@@ -21,6 +21,7 @@ use crate::vault::audit::ledger::now_us;
 use crate::vault::audit::row::{damaged, integer, octets, unsigned};
 use crate::vault::cipher::BodyKey;
 use crate::vault::store::keys::{Keys, Lock};
+use crate::vault::store::lasting;
 pub use body::Body;
 pub use state::State;
 use turns::Turns;
@@ -166,7 +167,7 @@ pub struct Spool<'c> {
 
 impl<'c> Spool<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        let sql = |sql: &str| connection.prepare(sql);
+        let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
             insert: sql("INSERT INTO spool_msg(msg_id, accept_seq, session_id, principal, mail_from, bytes, sha256, \
                          accepted_us, expires_us, flags, envid, on_unknown, untold, report, named, owner) \

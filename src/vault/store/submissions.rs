@@ -12,6 +12,7 @@ use crate::mail::outcome::UNANSWERED;
 use crate::policy::mask::Mask;
 use crate::vault::audit::mask;
 use crate::vault::audit::row::{damaged, integer, octets, unsigned};
+use crate::vault::store::lasting;
 use list::Lists;
 use tally::{Standing, Tally};
 
@@ -58,7 +59,7 @@ type Head = (i64, Option<i64>, bool, Submission);
 
 impl<'c> Submissions<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        let sql = |sql: &str| connection.prepare(sql);
+        let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
             find: sql("SELECT id, named, msg_id, bytes, accepted_us, expires_us, ended > 1 FROM spool_msg \
                        WHERE msg_id = ? AND principal = ? AND report = 0 AND ifnull(owner = ?, ?) \

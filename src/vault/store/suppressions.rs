@@ -10,6 +10,7 @@ use crate::policy::suppression::{Reason, folded};
 use crate::secret::Secret;
 use crate::vault::audit::row::{damaged, integer, octets, unsigned};
 use crate::vault::login::tag::Tagger;
+use crate::vault::store::lasting;
 
 /// Entries there may be by order: some hundred octets of the database each.
 pub const MOST: u64 = 1_000_000;
@@ -118,7 +119,7 @@ pub struct Suppressions<'c> {
 
 impl<'c> Suppressions<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        let sql = |sql: &str| connection.prepare(sql);
+        let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
             key: sql("SELECT value FROM meta WHERE key = ?")?,
             any: sql("SELECT EXISTS(SELECT 1 FROM suppression)")?,

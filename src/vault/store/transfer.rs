@@ -11,6 +11,7 @@ use crate::ipc::admin::queue::transfer::{Envelope, Recipient};
 use crate::mail::envelope::Addressee;
 use crate::mail::id::MessageId;
 use crate::vault::audit::row::{damaged, integer, octets, unsigned};
+use crate::vault::store::lasting;
 
 /// A message that somebody waits for, with all there is of it.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ pub struct Transfer<'c> {
 
 impl<'c> Transfer<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        let sql = |sql: &str| connection.prepare(sql);
+        let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
             find: sql(
                 "SELECT id, msg_id, session_id, principal, mail_from, flags, envid, bytes, sha256, accepted_us, \

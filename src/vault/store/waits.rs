@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::vault::store::lasting;
 use rusqlite::{Connection, OptionalExtension, Result, Statement, params};
 
 /// Long enough to be noticed.
@@ -35,7 +36,7 @@ pub struct Waits<'c> {
 
 impl<'c> Waits<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        Ok(Self { read: connection.prepare("SELECT value FROM meta WHERE key = ?")?, set: connection.prepare(SET)? })
+        Ok(Self { read: lasting(connection, "SELECT value FROM meta WHERE key = ?")?, set: lasting(connection, SET)? })
     }
 
     /// What is left of it. A value that can't be read is all of it.

@@ -10,6 +10,7 @@ use crate::policy::OnUnknown;
 use crate::policy::reports::Reports;
 use crate::vault::audit::row::integer;
 use crate::vault::store::keys::Keys;
+use crate::vault::store::lasting;
 
 /// Whether a message was accepted; or passed on to all whom it was for, while its sender waited.
 pub const WAS: &str = "SELECT 1 FROM spool_msg WHERE msg_id = ? AND (live = 0 OR done_us IS NOT NULL \
@@ -24,7 +25,7 @@ pub struct Intents<'c> {
 
 impl<'c> Intents<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        let sql = |sql: &str| connection.prepare(sql);
+        let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
             mark: sql("UPDATE spool_msg SET live = 1, untold = max(untold, ?2) WHERE id = ?1")?,
             keep: sql("UPDATE spool_msg SET live = 0, untold = ?2 WHERE id = ?1")?,

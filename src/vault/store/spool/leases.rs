@@ -9,6 +9,7 @@ use crate::policy::OnUnknown;
 use crate::policy::reports::Reports;
 use crate::vault::audit::row::{damaged, integer, octets, unsigned};
 use crate::vault::store::keys::{Keys, Lock};
+use crate::vault::store::lasting;
 
 /// A lease that the end of the vault interrupted, when the message may have been delivered: of one that is to be tried again then,
 /// none but an intent's is known.
@@ -42,7 +43,7 @@ pub struct Leases<'c> {
 
 impl<'c> Leases<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        let sql = |sql: &str| connection.prepare(sql);
+        let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
             mark: [
                 sql("UPDATE spool_lease SET on_unknown = ?2 WHERE job = ?1")?,

@@ -4,6 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, Result, Statement, params};
 
 use crate::vault::audit::row::integer;
+use crate::vault::store::lasting;
 
 pub struct Suspects<'c> {
     next: Statement<'c>,
@@ -17,10 +18,10 @@ impl<'c> Suspects<'c> {
         let of = "FROM spool_msg CROSS JOIN spool_rcpt ON msg = id WHERE ended > 0 AND done_us IS NULL AND state = 0 \
                   AND held = 0 AND lane = ?";
         Ok(Self {
-            next: connection.prepare(&format!("SELECT msg {of} AND next_us <= ? ORDER BY next_us, msg LIMIT 1"))?,
-            due: connection.prepare(&format!("SELECT min(next_us) {of}"))?,
-            count: connection.prepare("UPDATE spool_msg SET ended = min(ended + 1, 1000) WHERE id = ?")?,
-            clear: connection.prepare("UPDATE spool_msg SET ended = 0 WHERE id = ?")?,
+            next: lasting(connection, &format!("SELECT msg {of} AND next_us <= ? ORDER BY next_us, msg LIMIT 1"))?,
+            due: lasting(connection, &format!("SELECT min(next_us) {of}"))?,
+            count: lasting(connection, "UPDATE spool_msg SET ended = min(ended + 1, 1000) WHERE id = ?")?,
+            clear: lasting(connection, "UPDATE spool_msg SET ended = 0 WHERE id = ?")?,
         })
     }
 

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::Accepted;
 use crate::vault::audit::row::integer;
+use crate::vault::store::lasting;
 
 /// What lives no longer than this goes first: a code that is good for minutes is worth nothing behind a newsletter.
 pub const SHORT_US: u64 = 3_600_000_000;
@@ -55,11 +56,13 @@ impl<'c> Turns<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
         Ok(Self {
             circles: HashMap::new(),
-            after: connection.prepare(
+            after: lasting(
+                connection,
                 "SELECT turn FROM spool_rcpt WHERE state = 0 AND held = 0 AND lane = ? AND urgent = ? AND turn > ? \
                  ORDER BY turn LIMIT 1",
             )?,
-            due: connection.prepare(
+            due: lasting(
+                connection,
                 "SELECT msg FROM spool_rcpt WHERE state = 0 AND held = 0 AND lane = ? AND urgent = ? AND turn = ? \
                  AND next_us <= ? AND NOT EXISTS(SELECT 1 FROM spool_msg WHERE id = msg AND ended > 0) \
                  ORDER BY next_us, msg LIMIT 1",

@@ -6,6 +6,7 @@ use rusqlite::{Connection, Result, Statement, params};
 use super::{Head, Owner, REMEMBERED_US, Submissions, head, stand};
 use crate::ipc::inquiry::{Cursor, Listed, MOST_LISTED, Page};
 use crate::vault::audit::row::integer;
+use crate::vault::store::lasting;
 
 /// Messages that one question looks at where not all are wanted, and recipients of them that are counted for it: beyond either the
 /// page ends, and the next one goes on behind it. Commits wait for a look.
@@ -23,7 +24,7 @@ type Found = (Head, Option<u64>);
 
 impl<'c> Lists<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        let sql = |order: &str| connection.prepare(&statement(order));
+        let sql = |order: &str| lasting(connection, &statement(order));
         Ok(Self { down: sql("DESC")?, up: sql("ASC")? })
     }
 }
