@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::allowance::Allowance;
 use super::card::{Card, Which};
+use super::label::Label;
+use crate::mail::address::Address;
 use crate::mail::id::MessageId;
 
 /// Recipients that a finding names, and octets that it may have: with the fields of the message itself it fits into one frame.
@@ -12,8 +14,10 @@ pub const MOST_RECIPIENTS: usize = 50;
 pub const MOST_OCTETS: usize = 12 * 1024;
 /// Characters of an upstream's answer that a finding has.
 pub const MOST_REPLY: usize = 200;
-/// Messages of one page: so many fit into one frame, each without its recipients.
+/// Messages of one page, as far as they fit into one frame: then it is shorter. What they may have there, and of each the recipients.
 pub const MOST_LISTED: u32 = 100;
+pub const MOST_PAGE: usize = 15 * 1024;
+pub const MOST_BESIDE: usize = 4 * 1024;
 /// Nobody waits longer for the end of a message, in milliseconds: a request has its time, and its place at the vault is one of few.
 pub const LONGEST_WAIT_MS: u32 = 30_000;
 
@@ -46,6 +50,11 @@ pub struct Page {
     pub until_ms: Option<u64>,
     /// Those that stand so alone; none: all.
     pub status: Vec<Status>,
+    /// Those with that tag alone, and those to that address.
+    pub tag: Option<String>,
+    pub recipient: Option<Address>,
+    /// Each with its recipients, of whom the address and the status are told.
+    pub with_recipients: bool,
 }
 
 /// Where a page begins. It need not be a message of that credential, nor one at all: it is a place among the ids.
@@ -88,7 +97,7 @@ pub enum Over {
     Left,
 }
 
-/// Messages, the newest first, each without its recipients.
+/// Messages, the newest first, each without its recipients unless they were asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
     pub all: Vec<Submission>,
@@ -110,6 +119,10 @@ pub enum Canceled {
 pub struct Submission {
     pub message: MessageId,
     pub status: Status,
+    /// The envelope's sender, as it may be seen; none: nobody.
+    pub from: Option<String>,
+    /// What its client said of it beside it.
+    pub label: Option<Box<Label>>,
     /// Octets.
     pub size: u64,
     pub accepted_us: u64,

@@ -26,6 +26,7 @@ pub mod dialing;
 pub mod handover;
 pub mod hook;
 pub mod inquiry;
+pub mod label;
 pub mod launching;
 pub mod sealing;
 pub mod session;

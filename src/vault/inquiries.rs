@@ -107,7 +107,10 @@ pub async fn answer(
         Inquiry::Submission { message } => Ok(Finding::Submission(look(vault, &asker, message).await?)),
         Inquiry::Wait { message, within_ms } => waiting::wait(vault, &asker, message, within_ms, (left, share)).await,
         Inquiry::List(page) => {
-            let ask = move |store: &mut Store<'_>, owner: Owner<'_>, now| store.submissions.list(owner, &page, now);
+            let ask = move |store: &mut Store<'_>, owner: Owner<'_>, now| {
+                let masks = |message| store.ledger.masks.of_mail(owner.principal, Some(message));
+                store.submissions.list(owner, &page, masks, now)
+            };
             Ok(Finding::Listed(ask_store(vault, &asker, None, ask).await?))
         }
         Inquiry::Cancel { message } => Ok(Finding::Canceled(cancel(vault, &asker, message, event).await?)),

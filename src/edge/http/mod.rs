@@ -17,6 +17,7 @@ mod idempotency;
 mod json;
 mod key;
 mod keys;
+mod label;
 mod letter;
 mod limits;
 mod login;

@@ -11,6 +11,7 @@ use crate::edge::http::json::Node;
 use crate::edge::http::letter::Letter;
 use crate::edge::http::reply::{self, Code, Fault, Issue, MAX_ISSUES, Reply};
 use crate::edge::http::v1;
+use crate::ipc::label::Dialect;
 use crate::mail::id::MessageId;
 
 pub const MAX_BATCH: usize = 100;
@@ -28,6 +29,7 @@ const EMAIL: &Renaming = &[
     ("html", "html"),
     ("headers", "headers"),
     ("scheduled_at", "scheduled_at"),
+    ("tags", "tags"),
 ];
 const FILE: &Renaming = &[
     ("filename", "filename"),
@@ -38,7 +40,7 @@ const FILE: &Renaming = &[
     ("path", "path"),
 ];
 
-/// One email. Members that we have no use for, such as tags and topics, are passed over.
+/// One email. Members that we have no use for, such as topics, are passed over.
 pub fn letter(node: Node<'_>) -> Result<Letter, Fault> {
     let mut email = Object::of(node)?;
     if email.take("template").is_some() {
@@ -50,7 +52,28 @@ pub fn letter(node: Node<'_>) -> Result<Letter, Fault> {
     let files = email.take("attachments");
     let mut members = email.renamed(EMAIL);
     members.extend(files.map(|files| ("attachments".into(), attachments(files))));
-    v1::letter_of(&Node::Map(members))
+    for (_, node) in members.iter_mut().filter(|(name, _)| name == "tags") {
+        *node = tags(std::mem::replace(node, Node::Null));
+    }
+    let mut letter = v1::letter_of(&Node::Map(members))?;
+    letter.label.dialect = Dialect::Resend;
+    Ok(letter)
+}
+
+/// Some clients write a tag as an object of its name and value.
+fn tags(node: Node<'_>) -> Node<'_> {
+    let Node::List(list) = node else { return node };
+    let mut tags = Vec::new();
+    for node in list {
+        match node {
+            Node::Map(pairs) if !pairs.iter().any(|(name, _)| name == "name" || name == "value") => {
+                let tag = |(name, value)| Node::Map(vec![("name".into(), Node::Text(name)), ("value".into(), value)]);
+                tags.extend(pairs.into_iter().map(tag));
+            }
+            other => tags.push(other),
+        }
+    }
+    Node::List(tags)
 }
 
 /// Files as base64, also those that come as octets.

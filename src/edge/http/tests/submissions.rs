@@ -28,6 +28,8 @@ pub fn submission(message: &Message) -> Submission {
     };
     Submission {
         message: message.id,
+        from: Some(message.sender.clone()),
+        label: None,
         status: Status::Failed,
         size: message.size,
         accepted_us: 1_700_000_000_000_000,

@@ -48,6 +48,10 @@ async fn an_email_is_kept_and_answered_with_whom_it_goes_to() {
     let seen = house.hang_up().await;
     assert_eq!((seen.kept.len(), seen.logins), (3, 1));
     assert_eq!(seen.kept[0].recipients, ["b@example.org", "c@example.org", "d@example.org", "e@example.org"]);
+    let label = &seen.labels[0];
+    assert_eq!((label.dialect.word(), label.tags[0].name.as_str(), label.shown), ("postmark", "t", Some((2, 1))));
+    assert_eq!(label.metadata, [("a".to_owned(), "b".to_owned())]);
+    assert!(!seen.kept[0].content.contains("Metadata"), "it is not sent");
     let content = &seen.kept[0].content;
     assert!(content.contains("X-A: 1") && content.contains("Content-ID: <logo>"), "{content}");
     assert!(content.matches("aGVsbG8=").count() == 2 && content.contains("s@example.net"), "{content}");
@@ -262,4 +266,24 @@ async fn a_batch_whose_vault_falls_ends_the_connection() {
         response.body.as_array().unwrap().iter().map(|item| item["ErrorCode"].as_u64().unwrap()).collect();
     assert_eq!((response.status, codes, response.field("connection")), (200, vec![100, 100], Some("close")));
     assert!(house.client.is_closed().await);
+}
+
+#[tokio::test]
+async fn a_tag_is_free_text_and_metadata_are_texts() {
+    let mut house = house(Ways::default(), &[Serve::Postmark]);
+    let with = |member: &str| GOOD.replace('}', &format!(",{member}}}"));
+    let sent = house.client.ask(&ask_for("/email", &with(r#""Tag":"Order: 17, \u00e4","Metadata":{}"#))).await;
+    assert_eq!(sent.status, 200, "{sent:?}");
+    for (member, number, words) in [
+        (r#""Tag":7"#, 300, "'Tag' must be a string"),
+        (r#""Tag":"a\r\nb""#, 300, "'Tag' holds"),
+        (r#""Metadata":{"a":7}"#, 300, "'Metadata"),
+        (r#""Metadata":["a"]"#, 300, "'Metadata' must be an object"),
+    ] {
+        let refused = house.client.ask(&ask_for("/email", &with(member))).await;
+        assert_eq!(refusal(&refused), (422, number), "{member}");
+        assert!(said(&refused).starts_with(words), "{refused:?}");
+    }
+    let seen = house.hang_up().await;
+    assert_eq!(seen.labels[0].tags[0].name, "Order: 17, ä");
 }

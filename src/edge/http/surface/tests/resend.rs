@@ -291,3 +291,21 @@ async fn domains_and_keys_are_none_to_a_client_that_is_known() {
         );
     }
 }
+
+#[tokio::test]
+async fn tags_come_as_its_clients_write_them() {
+    let mut house = house(Ways::default(), &[Serve::Resend]);
+    let with = |tags: &str| GOOD.replace('}', &format!(",\"tags\":{tags}}}"));
+    for tags in [r#"[{"name":"kind","value":"bill"}]"#, r#"[{"kind":"bill"}]"#, "null", "[]"] {
+        let sent = house.client.ask(&post("/emails", &with(tags))).await;
+        assert_eq!(sent.status, 200, "{tags}: {sent:?}");
+    }
+    let refused = house.client.ask(&post("/emails", &with(r#"[{"name":"a b","value":"c"}]"#))).await;
+    assert_eq!(refusal(&refused), (422, "validation_error"));
+    let seen = house.hang_up().await;
+    let tags: Vec<_> = seen.labels.iter().map(|label| label.tags.len()).collect();
+    assert_eq!(tags, [1, 1, 0, 0]);
+    for label in &seen.labels[..2] {
+        assert_eq!((label.dialect.word(), label.tags[0].value.as_deref()), ("resend", Some("bill")));
+    }
+}
