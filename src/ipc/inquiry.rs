@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::allowance::Allowance;
 use super::card::{Card, Which};
+use super::happening::{Happened, Span};
 use super::label::Label;
 use crate::mail::address::Address;
 use crate::mail::id::MessageId;
@@ -37,6 +38,8 @@ pub enum Inquiry {
     Card,
     /// What others may, of somebody who may see that.
     Cards(Which),
+    /// What happened to what it has sent.
+    Events(Span),
 }
 
 /// A part of all that a credential has sent, by the ids: they sort by when they were given. What isn't named has no bound.
@@ -82,6 +85,7 @@ pub enum Finding {
         cards: Vec<Card>,
         more: bool,
     },
+    Happened(Happened),
 }
 
 /// Why somebody doesn't wait any more.
@@ -142,6 +146,23 @@ pub struct Submission {
     pub doubt: bool,
     /// In the order in which it named them, `MOST_RECIPIENTS` at most: those who don't have it before those who do.
     pub recipients: Vec<Recipient>,
+}
+
+impl Submission {
+    /// Its recipients as they stood in To, Cc and Bcc; all in To where that isn't known.
+    pub fn sorted(&self) -> [Vec<&Recipient>; 3] {
+        let (to, cc) = self.label.as_ref().and_then(|label| label.shown).unwrap_or((u32::MAX, 0));
+        let mut lists = [Vec::new(), Vec::new(), Vec::new()];
+        let [in_to, in_cc, in_bcc] = &mut lists;
+        for one in &self.recipients {
+            match one.number {
+                number if number < to => in_to.push(one),
+                number if number < to.saturating_add(cc) => in_cc.push(one),
+                _ => in_bcc.push(one),
+            }
+        }
+        lists
+    }
 }
 
 /// Recipients by where they stand.

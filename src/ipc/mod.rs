@@ -25,6 +25,7 @@ pub mod delivery;
 pub mod dialing;
 pub mod handover;
 pub mod hook;
+pub mod happening;
 pub mod inquiry;
 pub mod label;
 pub mod launching;

@@ -158,7 +158,7 @@ fn shade(submission: &mut Submission, mask: Mask) {
 }
 
 /// An address as it may be seen.
-fn seen(address: String, mask: Mask) -> String {
+pub fn seen(address: String, mask: Mask) -> String {
     match mask {
         Mask::None => address,
         Mask::LocalPart => mask::mailbox(&address),
@@ -238,7 +238,7 @@ fn recipient(row: &Row<'_>, mask: Mask, now_us: u64) -> Result<Recipient> {
 
 /// What an upstream said may quote an address, so it stands where addresses do; that it said nothing may be known. Nothing in it
 /// steers a terminal or turns what is read.
-fn reply(said: &str, mask: Mask) -> Option<String> {
+pub fn reply(said: &str, mask: Mask) -> Option<String> {
     let shown = match mask {
         Mask::None => said,
         _ => said.starts_with(UNANSWERED).then_some(UNANSWERED)?,

@@ -87,7 +87,7 @@ fn page(query: Option<&str>) -> Result<Page, Fault> {
 }
 
 /// Any id will do: it is a place in the order, whose message may be forgotten by now.
-fn cursor(text: &str) -> Result<MessageId, Flaw> {
+pub fn cursor(text: &str) -> Result<MessageId, Flaw> {
     read_id(text).ok_or_else(|| invalid("an id, as next_after and each request_id are"))
 }
 

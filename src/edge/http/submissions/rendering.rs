@@ -230,7 +230,7 @@ const fn sentence(status: Status) -> &'static str {
 }
 
 /// RFC 3339, in UTC.
-fn time(us: u64) -> Option<String> {
+pub fn time(us: u64) -> Option<String> {
     let us = i64::try_from(us).ok()?;
     Timestamp::from_microsecond(us).ok().map(|time| time.to_string())
 }

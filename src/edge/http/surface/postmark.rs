@@ -1,4 +1,6 @@
-//! Postmark's API: `POST /email` and `/email/batch`, read and answered as its clients expect.
+//! Postmark's API: `POST /email` and `/email/batch`, read and answered as its clients expect, and what became of messages (`look`).
+
+mod look;
 
 use hyper::StatusCode;
 use hyper::header::{self, HeaderMap, HeaderValue};
@@ -12,6 +14,8 @@ use crate::edge::http::reply::{self, Code, Fault, Issue, Reply};
 use crate::edge::http::{label, mime, v1};
 use crate::ipc::label::Dialect;
 use crate::mail::id::MessageId;
+
+pub use look::{Search, details, messages, search};
 
 pub const MAX_BATCH: usize = 500;
 /// Octets of a list of addresses in one text: more than all recipients with the longest names, and no more than what is made of
@@ -292,6 +296,8 @@ fn wire(fault: &Fault) -> (StatusCode, Wire) {
         Code::ForbiddenSender => (UNPROCESSABLE, 400),
         Code::Unauthorized | Code::Forbidden | Code::InsufficientScope => (StatusCode::UNAUTHORIZED, 10),
         Code::NotFound => (status, 404),
+        // An id that it doesn't know isn't a path that it doesn't have.
+        Code::SubmissionNotFound => (UNPROCESSABLE, 701),
         Code::UnsupportedMediaType => (status, 409),
         Code::RateLimited | Code::QuotaExceeded => (status, 429),
         Code::QueueFull | Code::StoreUnavailable | Code::IdempotencyInProgress => (status, 100),

@@ -1,4 +1,6 @@
-//! Resend's API: `POST /emails` and `/emails/batch`, read and answered as its clients expect.
+//! Resend's API: `POST /emails` and `/emails/batch`, read and answered as its clients expect, and what became of emails (`look`).
+
+mod look;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,6 +15,8 @@ use crate::edge::http::reply::{self, Code, Fault, Issue, MAX_ISSUES, Reply};
 use crate::edge::http::v1;
 use crate::ipc::label::Dialect;
 use crate::mail::id::MessageId;
+
+pub use look::{canceled, email, emails};
 
 pub const MAX_BATCH: usize = 100;
 /// How a batch is judged: `strict` or `permissive`.
@@ -201,6 +205,7 @@ fn finding(issue: Option<&Issue>) -> &'static str {
     let place = issue.pointer.trim_start_matches(|c: char| c == '/' || c.is_ascii_digit());
     match place.split('/').next().unwrap_or_default() {
         _ if issue.code == "required" => "missing_required_field",
+        _ if issue.code == "invalid_parameter" => "invalid_parameter",
         "from" => "invalid_from_address",
         "attachments" => "invalid_attachment",
         _ => "validation_error",

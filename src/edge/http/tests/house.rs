@@ -85,6 +85,7 @@ pub struct Message {
     pub size: u64,
     /// When it is to leave, in microseconds since 1970.
     pub release_us: Option<u64>,
+    pub label: Option<Box<Label>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -284,6 +285,7 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
                             facts: Facts::default(),
                             size: size.unwrap(),
                             release_us: manner.release_us,
+                            label: None,
                         });
                         Answer::Reserved { slot, message: id, backed_up: Vec::new(), live: false }
                     }
@@ -296,6 +298,7 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
             }
             Ask::Label { label, .. } => {
                 assert!(label.is_sound(), "{label:?}");
+                open.as_mut().unwrap().label = Some(label.clone());
                 seen.lock().unwrap().labels.push(*label);
                 continue;
             }

@@ -64,6 +64,7 @@ fn what_was_said_is_told_with_the_message_and_of_the_subject_no_more_than_of_add
 fn messages_are_found_by_a_tag_and_by_a_recipient_and_a_page_never_outgrows_its_frame() {
     let mut bench = Bench::new();
     bench.slice.retry = vec![HOUR];
+    bench.slice.credentials[0].policy.limits.per_day = Some(50);
     let senders = Policy { senders: vec!["@example.net".parse().unwrap()], ..Policy::default() };
     let other = beside(&mut bench, senders);
     let mut vault = bench.run();
