@@ -177,10 +177,7 @@ impl Session {
                 transaction.add(batch, most);
                 Ok(())
             }
-            (Moment::Envelope(transaction), Ask::Label { label, .. }) if transaction.may_have(&label) => {
-                transaction.label = Some(label);
-                Ok(())
-            }
+            (Moment::Envelope(_), Ask::Label { label, .. }) => self.label(label),
             (Moment::Envelope(_), Ask::Content { .. }) => self.content().await,
             (Moment::Content(_), Ask::Chunk { octets, .. }) => self.chunk(octets.0).await,
             (Moment::Content(_), Ask::Commit { facts, .. }) => self.commit(facts).await,
@@ -386,13 +383,6 @@ impl Session {
     fn known(&self, principal: &str, once: &Once) -> once::Verdict {
         let passed_us = self.vault.authority.borrow().clock.passed_us();
         self.vault.onces.begin(principal, once, passed_us)
-    }
-
-    /// Says that so many octets more may come.
-    async fn give(&self, octets: u32) {
-        if octets > 0 {
-            self.say(Answer::Credit { slot: self.slot, octets }).await;
-        }
     }
 
     async fn say(&self, answer: Answer) {

@@ -137,11 +137,6 @@ impl Transaction {
         pairs.map(|(address, wish)| Addressee { address: address.clone(), wish: wish.clone() })
     }
 
-    /// Whether that may be said of it: once, and as long as anything may be said.
-    pub fn may_have(&self, label: &Label) -> bool {
-        self.live.is_none() && self.label.is_none() && label.is_sound()
-    }
-
     pub fn give(&mut self, octets: u32) {
         self.credit = self.credit.saturating_add(octets);
     }

@@ -239,8 +239,12 @@ async fn refusals_have_the_names_that_clients_know() {
         let response = ask(&request).await;
         assert_eq!(refusal(&response), (status, name), "{request}");
     }
-    let response = ask("GET /emails HTTP/1.1\r\nHost: gate\r\n\r\n").await;
-    assert_eq!(response.field("allow"), Some("POST"));
+    for (path, allow) in
+        [("/emails", "GET, POST"), ("/emails/batch", "POST"), ("/emails/x", "GET"), ("/emails/x/cancel", "POST")]
+    {
+        let response = ask(&format!("PUT {path} HTTP/1.1\r\nHost: gate\r\n\r\n")).await;
+        assert_eq!(response.field("allow"), Some(allow), "{path}");
+    }
 }
 
 #[tokio::test]
