@@ -105,12 +105,21 @@ impl Label {
             && subject.as_deref().is_none_or(|text| plain(text) && text.len() <= WIDEST * MOST_SUBJECT)
     }
 
-    /// How long the metadata are as JSON.
+    /// How long the metadata are as JSON: braces, quotes, colons and commas with them.
     pub fn metadata_octets(&self) -> usize {
-        let object: serde_json::Map<String, serde_json::Value> =
-            self.metadata.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
-        if object.is_empty() { 0 } else { serde_json::to_string(&object).map_or(usize::MAX, |text| text.len()) }
+        let members: usize = self.metadata.iter().map(|(name, value)| 6 + escaped(name) + escaped(value)).sum();
+        members + usize::from(!self.metadata.is_empty())
     }
+}
+
+/// Octets of a text inside quotes (RFC 8259 section 7).
+fn escaped(text: &str) -> usize {
+    let octets = |octet: u8| match octet {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+        0..=0x1f => 6,
+        _ => 1,
+    };
+    text.bytes().map(octets).sum()
 }
 
 #[cfg(test)]

@@ -188,6 +188,24 @@ mod tests {
     }
 
     #[test]
+    fn metadata_are_as_long_as_they_are_as_json() {
+        for (name, value) in [("a", ""), ("ä", "\u{1f4a3}"), ("a\"b", "\\\n\r\t\u{8}\u{c}\u{1}\u{1f}\u{7f}/")] {
+            for count in [1, 3] {
+                let pair = |n: usize| (format!("{name}{n}"), value.to_owned());
+                let label = Label { metadata: (0..count).map(pair).collect(), ..Label::default() };
+                let object: serde_json::Map<_, _> =
+                    label.metadata.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+                assert_eq!(
+                    label.metadata_octets(),
+                    serde_json::to_string(&object).unwrap().len(),
+                    "{name:?} {value:?}"
+                );
+            }
+        }
+        assert_eq!(Label::default().metadata_octets(), 0);
+    }
+
+    #[test]
     fn what_the_vault_is_told_counts_each_address_once_and_where_it_stood_first() {
         let body = r#"{"from":"a@example.net","to":["b@example.org","b@example.org"],"cc":["b@example.org","c@example.org"],
                        "bcc":"d@example.org","subject":"x","text":"hi","tags":["t"]}"#;
