@@ -81,6 +81,20 @@ fn of<'c>(calls: &'c [Value], call: &str) -> (&'c Value, &'c Value) {
     (&found["ids"], &found["error"])
 }
 
+/// What the library's call with this name gave.
+fn found<'c>(calls: &'c [Value], call: &str) -> &'c Value {
+    let found = calls.iter().find(|one| one["call"] == call).unwrap_or_else(|| panic!("{call} is not in {calls:#?}"));
+    &found["found"]
+}
+
+/// A key of a credential that is told of whole addresses.
+fn open_key(service: &Service) -> String {
+    let key = service.add_credential();
+    let set = service.command(&["credential", "set", CREDENTIAL, "--mask", "none"]);
+    assert!(set.status.success(), "{}", said(&set));
+    key
+}
+
 /// The message with all members, part by part. useSend's library gives files neither a type nor an id.
 fn is_whole(received: &Received, library: &str) {
     assert_eq!(
@@ -144,7 +158,7 @@ fn are_refused(calls: &[Value], library: &str, expected: &[(&str, Value)]) {
 fn resend_for_node_sends_and_raises_its_own_errors() {
     let (service, port) = service();
     are_refused(&calls(node(), "resend", port, WRONG), "resend", &[("simple", json!([403, "invalid_api_key"]))]);
-    let calls = calls(node(), "resend", port, &service.add_credential());
+    let calls = calls(node(), "resend", port, &open_key(&service));
     assert!(has_ids(of(&calls, "simple").0, 1) && has_ids(of(&calls, "all").0, 1), "{calls:#?}");
     assert!(has_ids(of(&calls, "batch").0, 2) && has_ids(of(&calls, "batch that forgives").0, 1), "{calls:#?}");
     let expected = [
@@ -152,8 +166,23 @@ fn resend_for_node_sends_and_raises_its_own_errors() {
         ("bad address", json!([422, "validation_error"])),
         ("bad sender", json!([403, "validation_error"])),
         ("unknown", json!([404, "not_found"])),
+        ("unknown cancel", json!([404, "not_found"])),
+        ("update", json!([405, "method_not_allowed"])),
     ];
     are_refused(&calls, "resend", &expected);
+    let letter: Value =
+        serde_json::from_slice(&std::fs::read(root().join("tests/clients/letter.json")).unwrap()).unwrap();
+    let one = found(&calls, "get");
+    assert_eq!((&one["id"], &one["subject"]), (&of(&calls, "all").0[0], &letter["subject"]), "{one}");
+    assert_eq!((&one["to"], &one["cc"]), (&json!(["b@example.org", "c@example.org"]), &json!(["d@example.org"])));
+    assert_eq!((&one["bcc"], &one["from"]), (&json!(["hidden@example.org"]), &json!("a@example.net")));
+    assert_eq!(one["tags"], json!([{"name": "campaign", "value": "spring"}]));
+    assert!(["queued", "sent"].iter().any(|event| one["last_event"] == *event), "{one}");
+    let list = found(&calls, "list");
+    assert_eq!((&list["has_more"], list["data"].as_array().unwrap().len()), (&json!(true), 2), "{list}");
+    assert_eq!(found(&calls, "later")["last_event"], "scheduled");
+    assert!(found(&calls, "later")["scheduled_at"].is_string() && has_ids(of(&calls, "cancel").0, 1));
+    assert_eq!(found(&calls, "canceled")["last_event"], "canceled");
     they_arrive(&service, "resend", &["b@example.org", "b@example.org", "c@example.org"]);
     service.stop();
 }
@@ -166,7 +195,7 @@ fn resend_for_python_sends_and_raises_its_own_errors() {
         "resend",
         &[("simple", json!(["InvalidApiKeyError", 403, "invalid_api_key"]))],
     );
-    let calls = calls(python(), "resend", port, &service.add_credential());
+    let calls = calls(python(), "resend", port, &open_key(&service));
     assert!(has_ids(of(&calls, "simple").0, 1) && has_ids(of(&calls, "all").0, 1), "{calls:#?}");
     assert!(has_ids(of(&calls, "batch").0, 2), "{calls:#?}");
     let expected = [
@@ -176,6 +205,12 @@ fn resend_for_python_sends_and_raises_its_own_errors() {
         ("unknown", json!(["ResendError", 404, "not_found"])),
     ];
     are_refused(&calls, "resend", &expected);
+    let later = found(&calls, "later");
+    assert_eq!((&later["last_event"], &later["to"]), (&json!("scheduled"), &json!(["b@example.org"])), "{later}");
+    assert_eq!(later["tags"], json!([{"name": "kind", "value": "later"}]));
+    assert_eq!(of(&calls, "cancel").0[0], later["id"]);
+    let list = &found(&calls, "list")["data"];
+    assert_eq!((&list[0]["id"], &list[0]["last_event"]), (&later["id"], &json!("canceled")), "{list}");
     they_arrive(&service, "resend", &["b@example.org", "c@example.org"]);
     service.stop();
 }
@@ -188,7 +223,7 @@ fn postmark_for_node_sends_and_raises_its_own_errors() {
         "postmark",
         &[("simple", json!([401, "InvalidAPIKeyError", 10]))],
     );
-    let calls = calls(node(), "postmark", port, &service.add_credential());
+    let calls = calls(node(), "postmark", port, &open_key(&service));
     assert!(has_ids(of(&calls, "simple").0, 1) && has_ids(of(&calls, "all").0, 1), "{calls:#?}");
     assert!(has_ids(of(&calls, "batch").0, 2) && has_ids(of(&calls, "test").0, 1), "{calls:#?}");
     let (ids, error) = of(&calls, "batch that forgives");
@@ -198,9 +233,24 @@ fn postmark_for_node_sends_and_raises_its_own_errors() {
         ("bad address", json!([422, "InvalidEmailRequestError", 300])),
         ("bad sender", json!([422, "ApiInputError", 400])),
         ("template", json!([422, "ApiInputError", 1101])),
-        ("unknown", json!([404, "PostmarkError", 404])),
+        ("unknown", json!([422, "ApiInputError", 701])),
+        ("search for more", json!([422, "InvalidEmailRequestError", 300])),
     ];
     are_refused(&calls, "postmark", &expected);
+    let one = found(&calls, "details");
+    assert_eq!((&one["MessageID"], &one["Tag"]), (&of(&calls, "all").0[0], &json!("spring")), "{one}");
+    assert_eq!(one["Recipients"], json!(["b@example.org", "c@example.org", "d@example.org", "hidden@example.org"]));
+    assert_eq!((&one["To"][0]["Email"], &one["Cc"][0]["Email"]), (&json!("b@example.org"), &json!("d@example.org")));
+    assert_eq!((&one["Metadata"], &one["From"]), (&json!({"number": "17"}), &json!("a@example.net")));
+    assert!(["Queued", "Sent"].iter().any(|status| one["Status"] == *status), "{one}");
+    let search = found(&calls, "search");
+    assert_eq!(
+        (&search["TotalCount"], &search["Messages"][0]["MessageID"]),
+        (&json!(1), &one["MessageID"]),
+        "{search}"
+    );
+    let page = found(&calls, "page");
+    assert_eq!((&page["TotalCount"], page["Messages"].as_array().unwrap().len()), (&json!(4), 2), "{page}");
     they_arrive(&service, "postmark", &["b@example.org", "b@example.org", "c@example.org"]);
     service.stop();
 }

@@ -162,3 +162,55 @@ fn what_is_scheduled_is_taken_back_and_never_sent_and_another_key_sees_nothing_o
     assert!(service.sink.next(std::time::Duration::from_secs(1)).is_none(), "its time has come, and nobody gets it");
     service.stop();
 }
+
+#[test]
+fn what_a_client_says_of_a_message_and_what_happened_to_it_is_told_to_it_alone_over_a_restart() {
+    let refusing = || Options { faults: vec![Fault::say(Phase::Rcpt, "550 5.1.1 nobody")], ..Options::default() };
+    let mut service = Service::start_with(&Setting { sink: refusing, ..Setting::default() });
+    let key = service.add_credential();
+    let other = service.command(&["credential", "add", "other", "--sender", "@example.net"]);
+    let other = String::from_utf8(other.stdout).unwrap().lines().last().unwrap().to_owned();
+    let letter = serde_json::json!({
+        "from": "a@example.net", "to": "b@example.org", "subject": "x", "text": "hi",
+        "tags": { "kind": "invoice" }, "metadata": { "order": "17" },
+    });
+    let fields = "Content-Type: application/json\r\nIdempotency-Key: order-17\r\n";
+    let (status, sent) = ask(&service, &key, "POST /v1/send", fields, &letter.to_string());
+    assert_eq!(status, 202, "{sent}");
+    let id = sent["request_id"].as_str().unwrap();
+    let mut changed = letter.clone();
+    changed["metadata"]["order"] = "18".into();
+    let (mismatch, word) = ask(&service, &key, "POST /v1/send", fields, &changed.to_string());
+    assert_eq!((mismatch, &word["code"]), (422, &"idempotency_mismatch".into()), "they are a part of the message");
+
+    let found = await_status(&service, &key, id, "smtp_failed");
+    let tags = serde_json::json!([{ "name": "kind", "value": "invoice" }]);
+    assert_eq!((&found["tags"], &found["metadata"]["order"]), (&tags, &"17".into()), "{found}");
+    assert_eq!((&found["surface"], &found["message_id"]), (&"v1".into(), &sent["message_id"]));
+    for _ in 0..2 {
+        let list = |key: &str, query: &str| ask(&service, key, &format!("GET /v1/submissions?{query}"), "", "").1;
+        for query in ["tag=kind", "tag=kind:invoice"] {
+            assert_eq!(list(&key, query)["data"][0]["request_id"], id, "{query}");
+            assert_eq!(list(&other, query)["data"], serde_json::json!([]), "{query}");
+        }
+        assert_eq!(list(&key, "tag=kind:bill")["data"], serde_json::json!([]));
+        let events = |key: &str, query: &str| ask(&service, key, &format!("GET /v1/events{query}"), "", "").1;
+        let all = events(&key, "");
+        let one = &all["data"][0];
+        assert_eq!((&one["type"], &one["data"]["request_id"]), (&"email.bounced".into(), &id.into()), "{all}");
+        assert_eq!((&one["data"]["to"][0], &one["data"]["reply"]["code"]), (&"***@example.org".into(), &550.into()));
+        assert_eq!(
+            (&one["data"]["tags"]["kind"], &one["data"]["metadata"]["order"]),
+            (&"invoice".into(), &"17".into())
+        );
+        assert_eq!((all["data"].as_array().unwrap().len(), &all["has_more"]), (1, &false.into()), "{all}");
+        let next = all["next_after"].as_str().unwrap();
+        assert_eq!(events(&key, &format!("?after={next}"))["data"], serde_json::json!([]));
+        for query in [String::new(), format!("?submission={id}")] {
+            assert_eq!(events(&other, &query)["data"], serde_json::json!([]), "another key's");
+        }
+        service.end();
+        service.restart();
+    }
+    service.stop();
+}

@@ -123,6 +123,7 @@ fn keep(store: &mut Store<'_>, group: u32) {
                 is_report: false,
                 named: None,
                 owner: None,
+                label: None,
             };
             let seq = store.ledger.append(accepted(number))?;
             store.accept(&accepted_message, seq)?;

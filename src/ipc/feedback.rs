@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// How the label of a courier begins that tells a webhook; its name follows. No upstream has such a name.
 const POST: &str = "webhook/";
 /// Octets of one event: an address or two, an upstream's words and some ids.
-pub const MAX_BODY: usize = 8 * 1024;
+pub const MAX_BODY: usize = 14 * 1024;
 /// Characters of why nothing was heard.
 pub const MAX_REASON: usize = 200;
 /// Events under way at once.

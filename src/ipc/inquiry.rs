@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::allowance::Allowance;
 use super::card::{Card, Which};
+use super::happening::{Happened, Span};
+use super::label::Label;
+use crate::mail::address::Address;
 use crate::mail::id::MessageId;
 
 /// Recipients that a finding names, and octets that it may have: with the fields of the message itself it fits into one frame.
@@ -12,8 +15,10 @@ pub const MOST_RECIPIENTS: usize = 50;
 pub const MOST_OCTETS: usize = 12 * 1024;
 /// Characters of an upstream's answer that a finding has.
 pub const MOST_REPLY: usize = 200;
-/// Messages of one page: so many fit into one frame, each without its recipients.
+/// Messages of one page, as far as they fit into one frame: then it is shorter. What they may have there, and of each the recipients.
 pub const MOST_LISTED: u32 = 100;
+pub const MOST_PAGE: usize = 15 * 1024;
+pub const MOST_BESIDE: usize = 4 * 1024;
 /// Nobody waits longer for the end of a message, in milliseconds: a request has its time, and its place at the vault is one of few.
 pub const LONGEST_WAIT_MS: u32 = 30_000;
 
@@ -33,6 +38,8 @@ pub enum Inquiry {
     Card,
     /// What others may, of somebody who may see that.
     Cards(Which),
+    /// What happened to what it has sent.
+    Events(Span),
 }
 
 /// A part of all that a credential has sent, by the ids: they sort by when they were given. What isn't named has no bound.
@@ -46,6 +53,11 @@ pub struct Page {
     pub until_ms: Option<u64>,
     /// Those that stand so alone; none: all.
     pub status: Vec<Status>,
+    /// Those with that tag alone, and those to that address.
+    pub tag: Option<String>,
+    pub recipient: Option<Address>,
+    /// Each with its recipients, of whom the address and the status are told.
+    pub with_recipients: bool,
 }
 
 /// Where a page begins. It need not be a message of that credential, nor one at all: it is a place among the ids.
@@ -73,6 +85,7 @@ pub enum Finding {
         cards: Vec<Card>,
         more: bool,
     },
+    Happened(Happened),
 }
 
 /// Why somebody doesn't wait any more.
@@ -88,7 +101,7 @@ pub enum Over {
     Left,
 }
 
-/// Messages, the newest first, each without its recipients.
+/// Messages, the newest first, each without its recipients unless they were asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
     pub all: Vec<Submission>,
@@ -110,6 +123,10 @@ pub enum Canceled {
 pub struct Submission {
     pub message: MessageId,
     pub status: Status,
+    /// The envelope's sender, as it may be seen; none: nobody.
+    pub from: Option<String>,
+    /// What its client said of it beside it.
+    pub label: Option<Box<Label>>,
     /// Octets.
     pub size: u64,
     pub accepted_us: u64,
@@ -129,6 +146,23 @@ pub struct Submission {
     pub doubt: bool,
     /// In the order in which it named them, `MOST_RECIPIENTS` at most: those who don't have it before those who do.
     pub recipients: Vec<Recipient>,
+}
+
+impl Submission {
+    /// Its recipients as they stood in To, Cc and Bcc; all in To where that isn't known.
+    pub fn sorted(&self) -> [Vec<&Recipient>; 3] {
+        let (to, cc) = self.label.as_ref().and_then(|label| label.shown).unwrap_or((u32::MAX, 0));
+        let mut lists = [Vec::new(), Vec::new(), Vec::new()];
+        let [in_to, in_cc, in_bcc] = &mut lists;
+        for one in &self.recipients {
+            match one.number {
+                number if number < to => in_to.push(one),
+                number if number < to.saturating_add(cc) => in_cc.push(one),
+                _ => in_bcc.push(one),
+            }
+        }
+        lists
+    }
 }
 
 /// Recipients by where they stand.

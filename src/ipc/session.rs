@@ -14,6 +14,7 @@ use super::bytes::Octets;
 use super::capsule::Capsule;
 use super::hook::{Posted, Verdict};
 use super::inquiry::{Finding, Inquiry};
+use super::label::Label;
 use super::once::Once;
 use super::trace::Told;
 use crate::mail::address::{Address, ReversePath};
@@ -126,6 +127,8 @@ pub enum Ask {
     Hook { slot: Slot, posted: Box<Posted> },
     /// The next octets of that body. No answer but that to all of it.
     Body { slot: Slot, octets: Octets },
+    /// What the client says of the message beside it, of one that is not live, before its content; once. No answer.
+    Label { slot: Slot, label: Box<Label> },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

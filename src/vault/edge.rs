@@ -277,6 +277,7 @@ fn slot(ask: &Ask) -> Slot {
         | Ask::Respond { slot, .. }
         | Ask::Mail { slot, .. }
         | Ask::Recipients { slot, .. }
+        | Ask::Label { slot, .. }
         | Ask::Recipient { slot, .. }
         | Ask::Content { slot }
         | Ask::Chunk { slot, .. }

@@ -99,7 +99,7 @@ pub async fn answer(
     event: Event,
     left: oneshot::Receiver<()>,
 ) -> Result<Finding, Refusal> {
-    let cost = if matches!(inquiry, Inquiry::List(_)) { PAGE } else { 1 };
+    let cost = if matches!(inquiry, Inquiry::List(_) | Inquiry::Events(_)) { PAGE } else { 1 };
     vault.inquiries.pay(&asker.principal, cost, Instant::now()).map_err(Refusal::RateLimited)?;
     let mut share = vault.inquiries.own.share(&asker.principal);
     share.grow(1, OWN).map_err(|_| Refusal::RateLimited(AGAIN))?;
@@ -107,8 +107,18 @@ pub async fn answer(
         Inquiry::Submission { message } => Ok(Finding::Submission(look(vault, &asker, message).await?)),
         Inquiry::Wait { message, within_ms } => waiting::wait(vault, &asker, message, within_ms, (left, share)).await,
         Inquiry::List(page) => {
-            let ask = move |store: &mut Store<'_>, owner: Owner<'_>, now| store.submissions.list(owner, &page, now);
+            let ask = move |store: &mut Store<'_>, owner: Owner<'_>, now| {
+                let masks = |message| store.ledger.masks.of_mail(owner.principal, Some(message));
+                store.submissions.list(owner, &page, masks, now)
+            };
             Ok(Finding::Listed(ask_store(vault, &asker, None, ask).await?))
+        }
+        Inquiry::Events(span) => {
+            let ask = move |store: &mut Store<'_>, owner: Owner<'_>, now| {
+                let masks = |message| store.ledger.masks.of_mail(owner.principal, Some(message));
+                store.feed.of(owner, &span, masks, now)
+            };
+            Ok(Finding::Happened(ask_store(vault, &asker, None, ask).await?))
         }
         Inquiry::Cancel { message } => Ok(Finding::Canceled(cancel(vault, &asker, message, event).await?)),
         // The session answers these itself, from memory.

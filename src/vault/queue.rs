@@ -17,9 +17,11 @@ use rusqlite::Result as Sql;
 use super::Vault;
 use super::audit::event::{Event, Field, MAX_RECIPIENTS, Name, Outcome};
 use super::audit::ledger::now_us;
+use super::store::feed::Entry;
 use super::store::hold::{Open, Whom};
 use super::store::{Failure, Store};
 use crate::ipc::admin::queue::{Counts, Deed, Which};
+use crate::ipc::happening::Kind;
 use crate::mail::id::MessageId;
 
 /// Why a message was dropped that another gate has.
@@ -186,7 +188,9 @@ fn give_up_as(
     whom: Whom,
     elsewhere: bool,
 ) -> Sql<(usize, Option<String>)> {
-    let dropped = store.hold.drop(row, whom, elsewhere)?;
+    let (dropped, numbers) = store.hold.drop(row, whom, elsewhere)?;
+    let kind = if elsewhere { Kind::Moved } else { Kind::Canceled };
+    numbers.into_iter().try_for_each(|number| store.feed.put(row, number, kind, &Entry::default()))?;
     for batch in dropped.chunks(MAX_RECIPIENTS) {
         let rcpt_count = u64::try_from(batch.len()).ok();
         let event = Event { message: Some(message), rcpt_count, ..event.clone() };

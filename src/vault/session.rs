@@ -6,7 +6,7 @@
 //! | Checking   | none: a login is being decided                 |
 //! | Answering  | none: what a client said by SCRAM is looked at |
 //! | Challenged | Respond                                        |
-//! | Envelope   | Recipients, or Recipient of a live message; Content |
+//! | Envelope   | Recipients and Label, or Recipient of a live message; Content |
 //! | Content    | Chunk, Commit                                  |
 //! | Committing | none: the message is being kept                |
 //! | Inquiring  | none: what was asked is looked up              |
@@ -177,6 +177,7 @@ impl Session {
                 transaction.add(batch, most);
                 Ok(())
             }
+            (Moment::Envelope(_), Ask::Label { label, .. }) => self.label(label),
             (Moment::Envelope(_), Ask::Content { .. }) => self.content().await,
             (Moment::Content(_), Ask::Chunk { octets, .. }) => self.chunk(octets.0).await,
             (Moment::Content(_), Ask::Commit { facts, .. }) => self.commit(facts).await,
@@ -196,6 +197,7 @@ impl Session {
             (_, Ask::Login { .. } | Ask::Scram { .. }) => Err(Violation("login-out-of-order")),
             (_, Ask::Mail { .. }) => Err(Violation("mail-out-of-order")),
             (_, Ask::Recipients { .. } | Ask::Recipient { .. }) => Err(Violation("recipients-out-of-order")),
+            (_, Ask::Label { .. }) => Err(Violation("label-out-of-order")),
             (_, Ask::Content { .. } | Ask::Chunk { .. }) => Err(Violation("content-out-of-order")),
             (_, Ask::Commit { .. }) => Err(Violation("commit-out-of-order")),
             (_, Ask::Inquire { .. }) => Err(Violation("inquiry-out-of-order")),
@@ -381,13 +383,6 @@ impl Session {
     fn known(&self, principal: &str, once: &Once) -> once::Verdict {
         let passed_us = self.vault.authority.borrow().clock.passed_us();
         self.vault.onces.begin(principal, once, passed_us)
-    }
-
-    /// Says that so many octets more may come.
-    async fn give(&self, octets: u32) {
-        if octets > 0 {
-            self.say(Answer::Credit { slot: self.slot, octets }).await;
-        }
     }
 
     async fn say(&self, answer: Answer) {

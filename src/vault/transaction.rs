@@ -27,12 +27,14 @@ use super::shares::Share;
 use super::store::segment::{self, Piece};
 use super::store::spool::{Accepted, Body};
 use super::store::writer::NotStored;
+use crate::ipc::label::Label;
 use crate::ipc::session::Tls;
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::dsn::Wish;
 use crate::mail::envelope::{Addressee, Manner, Utf8};
 use crate::mail::facts::{Changes, Facts};
 use crate::mail::id::MessageId;
+use crate::policy::mask::Mask;
 use crate::policy::refusal::Refusal;
 
 /// Octets of content a session may have on its way: the constant memory of a message of any size.
@@ -74,6 +76,8 @@ pub struct Transaction {
     pub live: Option<Live>,
     /// Its request is done once.
     pub once: Option<Holding>,
+    /// What its client says of it beside it.
+    pub label: Option<Box<Label>>,
     /// Of what was passed on of it.
     digest: Sha256,
     /// The whole of its body, once that was made.
@@ -108,6 +112,7 @@ impl Transaction {
             share,
             live: None,
             once: None,
+            label: None,
             digest: Sha256::new(),
             sealed: None,
         }
@@ -264,7 +269,7 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
     let events = acceptance::events(Name::MsgAccept, sender, &transaction, &destinations);
     let named = without_copies(&destinations, &transaction);
     let now = now_us();
-    let accepted = accepted(vault, sender, &transaction, destinations, (body, sha256), now);
+    let mut accepted = accepted(vault, sender, &transaction, destinations, (body, sha256), now);
     let size = if let Body::Inline(content) = &accepted.body { content.len() } else { 0 };
     let used = vault.authority.borrow_mut().limits.used(&transaction.reservation);
     let alarms = transaction.reservation.events();
@@ -281,6 +286,11 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
         let mut seqs = Vec::with_capacity(events.len());
         for event in events {
             seqs.push(store.ledger.append(event)?);
+        }
+        if let Some(label) = &mut accepted.label
+            && store.ledger.masks.of_mail(&accepted.principal, Some(accepted.message)) != Mask::None
+        {
+            label.subject = None;
         }
         store.accept(&accepted, seqs.first().copied().unwrap_or_default())?;
         store.record(alarms)?;
@@ -347,6 +357,7 @@ pub fn accepted(
         is_report: false,
         named: policy.redirect.is_none().then(|| u32::try_from(named).unwrap_or_default()),
         owner: Some(sender.credential.since_us),
+        label: transaction.label.clone(),
     }
 }
 

@@ -10,6 +10,7 @@ const address = ([name, mailbox]) => (name ? `"${name}" <${mailbox}>` : mailbox)
 const file = Buffer.from(Array.from({ length: 3000 }, (_, n) => (n * 7) & 255));
 const picture = Buffer.from('\x89PNG\r\n\x1a\nnot really', 'latin1');
 const say = (call, ids, error, left) => console.log(JSON.stringify({ call, ids, error, left }));
+const show = (call, found) => console.log(JSON.stringify({ call, ids: [], error: null, found }));
 
 async function resend() {
   const { Resend } = require('resend');
@@ -20,7 +21,7 @@ async function resend() {
   const simple = { from: 'a@example.net', to: 'b@example.org', subject: 'simple', text: 'simple' };
   const { emails, batch } = new Resend(key, { baseUrl: `http://127.0.0.1:${port}` });
   tell('simple', await emails.send(simple));
-  tell('all', await emails.send({
+  const all = await emails.send({
     from: address(letter.sender), to: letter.to.map(address), cc: address(letter.cc), bcc: [address(letter.bcc)],
     replyTo: [address(letter.reply_to)], subject: letter.subject, text: letter.text, html: letter.html,
     headers: { [letter.header[0]]: letter.header[1] }, tags: [{ name: 'campaign', value: 'spring' }],
@@ -28,13 +29,24 @@ async function resend() {
       { filename: letter.file, content: file, contentType: 'application/octet-stream' },
       { filename: letter.picture, content: picture.toString('base64'), contentType: 'image/png', contentId: 'logo' },
     ],
-  }));
+  });
+  tell('all', all);
   tell('batch', await batch.send([simple, { ...simple, to: 'c@example.org' }]));
   tell('batch with a bad one', await batch.send([simple, { ...simple, to: 'nobody' }]));
   tell('batch that forgives', await batch.send([{ ...simple, to: 'nobody' }, simple], { batchValidation: 'permissive' }));
   tell('bad address', await emails.send({ ...simple, to: 'nobody' }));
   tell('bad sender', await emails.send({ ...simple, from: 'ceo@example.com' }));
   tell('unknown', await emails.get('01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e'));
+  tell('unknown cancel', await emails.cancel('01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e'));
+  tell('update', await emails.update({ id: '01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e', scheduledAt: '2030-01-01T00:00:00Z' }));
+  if (!all.data) return;
+  show('get', (await emails.get(all.data.id)).data);
+  show('list', (await emails.list({ limit: 2 })).data);
+  const scheduledAt = new Date(Date.now() + 3600e3).toISOString().replace(/\.\d+/, '');
+  const later = await emails.send({ ...simple, scheduledAt });
+  show('later', (await emails.get(later.data.id)).data);
+  tell('cancel', await emails.cancel(later.data.id));
+  show('canceled', (await emails.get(later.data.id)).data);
 }
 
 async function postmark() {
@@ -52,7 +64,7 @@ async function postmark() {
   const simple = { From: 'a@example.net', To: 'b@example.org', Subject: 'simple', TextBody: 'simple' };
   const client = open(key);
   await tell('simple', client.sendEmail(simple));
-  await tell('all', open(key, '/postmark').sendEmail({
+  const all = open(key, '/postmark').sendEmail({
     From: address(letter.sender), To: letter.to.map(address).join(', '), Cc: address(letter.cc), Bcc: address(letter.bcc),
     ReplyTo: address(letter.reply_to), Subject: letter.subject, TextBody: letter.text, HtmlBody: letter.html, Tag: 'spring',
     Metadata: { number: '17' }, TrackOpens: true, TrackLinks: 'None', MessageStream: 'outbound',
@@ -61,7 +73,8 @@ async function postmark() {
       { Name: letter.file, Content: file.toString('base64'), ContentType: 'application/octet-stream', ContentID: null },
       { Name: letter.picture, Content: picture.toString('base64'), ContentType: 'image/png', ContentID: 'cid:logo' },
     ],
-  }));
+  });
+  await tell('all', all);
   await tell('batch', client.sendEmailBatch([simple, { ...simple, To: 'c@example.org' }]));
   await tell('batch that forgives', client.sendEmailBatch([{ ...simple, To: 'nobody' }, simple]));
   await tell('bad address', client.sendEmail({ ...simple, To: 'nobody' }));
@@ -70,6 +83,12 @@ async function postmark() {
   await tell('server', client.getServer());
   await tell('unknown', client.getOutboundMessageDetails('01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e'));
   await tell('test', open('POSTMARK_API_TEST').sendEmail(simple));
+  const { MessageID } = await all.catch(() => ({}));
+  if (!MessageID) return;
+  show('details', await client.getOutboundMessageDetails(MessageID));
+  show('search', await client.getOutboundMessages({ count: 5, offset: 0, tag: 'spring' }));
+  show('page', await client.getOutboundMessages({ count: 2, offset: 1 }));
+  await tell('search for more', client.getOutboundMessages({ subject: 'simple' }));
 }
 
 async function usesend() {

@@ -1,5 +1,6 @@
 # Sends with a service's own library for Python: python sdk.py LIBRARY PORT LETTER < key
 # Each line of its output is one call: what it was, and the ids that came back or the error as the library has it.
+import datetime
 import json
 import sys
 
@@ -18,6 +19,10 @@ def address(pair):
 
 def say(call, ids, error=None):
     print(json.dumps({"call": call, "ids": ids, "error": error}))
+
+
+def show(call, found):
+    print(json.dumps({"call": call, "ids": [], "error": None, "found": found}))
 
 
 def tell(call, send, ids, error):
@@ -52,6 +57,15 @@ def resend():
     tell("bad address", lambda: sdk.Emails.send({**simple, "to": "nobody"}), one, error)
     tell("bad sender", lambda: sdk.Emails.send({**simple, "from": "ceo@example.com"}), one, error)
     tell("unknown", lambda: sdk.Emails.get("01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e"), one, error)
+    try:
+        later = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)
+        later = sdk.Emails.send({**simple, "tags": [{"name": "kind", "value": "later"}],
+                                 "scheduled_at": later.strftime("%Y-%m-%dT%H:%M:%SZ")})["id"]
+    except sdk.exceptions.ResendError:
+        return
+    show("later", sdk.Emails.get(later))
+    tell("cancel", lambda: sdk.Emails.cancel(later), one, error)
+    show("list", sdk.Emails.list({"limit": 1}))
 
 
 def postmarker():

@@ -1,6 +1,7 @@
 //! How a transaction begins.
 
 use super::{DISK, Lost, Visit};
+use crate::ipc::label::Label;
 use crate::ipc::once::Once;
 use crate::ipc::session::{Answer, Ask, Tls};
 use crate::mail::address::ReversePath;
@@ -48,6 +49,12 @@ impl Visit {
         self.ask(Ask::Mail { slot, sender, size, manner, helo, tls, once: None }).await?;
         let answer = self.answer(DISK).await?;
         self.reserved(answer).await
+    }
+
+    /// What the client says of the message beside it.
+    pub async fn label(&mut self, label: Label) -> Result<(), Lost> {
+        let slot = self.seat().await?.slot();
+        self.ask(Ask::Label { slot, label: Box::new(label) }).await
     }
 
     async fn reserved(&mut self, answer: Answer) -> Result<Result<MessageId, Refusal>, Lost> {

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::letter::{Letter, Mailbox};
 use super::reply::{Code, Fault};
+use crate::ipc::label::{Label, Tag};
 use crate::ipc::once::Once;
 use crate::mail::address::Address;
 
@@ -72,7 +73,7 @@ pub const fn is_of_the_key(fault: &Fault) -> bool {
 fn fingerprint(letter: &Letter) -> [u8; 32] {
     let mut hash = Sha256::new();
     let Letter { from, to, cc, bcc, reply_to, subject, text, html, fields, attachments, .. } = letter;
-    let Letter { scheduled_at, message_id, changes: _, .. } = letter;
+    let Letter { scheduled_at, message_id, label, changes: _, .. } = letter;
     for list in [std::slice::from_ref(from), to, cc, bcc, reply_to] {
         hash = counted(hash, list.len());
         hash = list.iter().fold(hash, mailbox);
@@ -97,6 +98,15 @@ fn fingerprint(letter: &Letter) -> [u8; 32] {
     let release = scheduled_at.map(|time| time.as_microsecond().to_string());
     for part in [release.as_deref(), message_id.as_deref()] {
         hash = optional(hash, part);
+    }
+    // What older versions didn't know is there only where it is said: their keys are known on.
+    let Label { tags, metadata, .. } = label;
+    if !tags.is_empty() || !metadata.is_empty() {
+        let tag =
+            |tag: &Tag| (tag.name.clone(), tag.value.as_deref().map(|value| format!("={value}")).unwrap_or_default());
+        let tags: Vec<_> = tags.iter().map(tag).collect();
+        hash = named(hash, tags.iter().map(|(name, value)| (name.clone(), value.as_str())));
+        hash = named(hash, metadata.iter().map(|(name, value)| (name.clone(), value.as_str())));
     }
     hash.finalize().into()
 }
@@ -217,11 +227,20 @@ mod tests {
             ("}", ", \"scheduled_at\": \"2030-01-01T00:00:00Z\"}"),
             ("}", ", \"message_id\": \"<x@shop.example>\"}"),
             ("}", ", \"headers\": {\"X-A\": \"1\"}}"),
+            ("}", ", \"tags\": [\"a\"]}"),
+            ("}", ", \"metadata\": {\"a\": \"1\"}}"),
             ("}", ", \"attachments\": [{\"filename\": \"a.txt\", \"content\": \"aGk=\"}]}"),
         ];
         for (part, other) in others {
             assert_ne!(print(BODY), print(&BODY.replacen(part, other, 1)), "{other}");
         }
+        let with = |members: &str| print(&BODY.replace('}', &format!(", {members}}}")));
+        assert_eq!(
+            with(r#""tags": {"a": "1", "b": "2"}"#),
+            with(r#""tags": [{"name": "b", "value": "2"}, {"name": "a", "value": "1"}]"#)
+        );
+        assert_ne!(with(r#""tags": {"a": "1"}"#), with(r#""metadata": {"a": "1"}"#));
+        assert_ne!(with(r#""tags": ["a"]"#), with(r#""tags": {"a": "a"}"#));
         let with = |attachment: &str| print(&BODY.replace('}', &format!(", \"attachments\": [{attachment}]}}")));
         let one = with(r#"{"filename": "a.txt", "content": "aGk="}"#);
         assert_ne!(one, with(r#"{"filename": "a.txt", "content": "aGo="}"#));

@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 
 use super::media::MediaType;
+use crate::ipc::label::Label;
 use crate::mail::address::Address;
 use crate::mail::facts::Changes;
 use crate::policy::Grant;
@@ -43,6 +44,8 @@ pub struct Letter {
     pub scheduled_at: Option<Timestamp>,
     /// The client's own Message-ID, without its brackets; none: it gets one here.
     pub message_id: Option<String>,
+    /// What its client says of it beside it, and by which API.
+    pub label: Label,
     /// What was changed since the client wrote it.
     pub changes: Changes,
 }
@@ -245,6 +248,13 @@ pub fn message_id(text: &str) -> Result<String, Flaw> {
             format!("must be as <order-17.1@shop.example>, in at most {MAX_CONTENT_ID} ASCII characters"),
         )),
     }
+}
+
+/// A Message-ID that can be told in its brackets: whatever a client wrote into that field goes on as it is.
+pub fn is_shown(id: &str) -> bool {
+    id.contains('@')
+        && id.len() <= MAX_CONTENT_ID
+        && !id.chars().any(|c| c.is_control() || matches!(c, ' ' | '<' | '>'))
 }
 
 /// A body's text. NUL is what many programs stop reading at.

@@ -2,7 +2,7 @@
 //!
 //! `wall` reads what comes in and lets through what has one meaning; hyper turns that into requests; `request` finds what each
 //! asks for; `login` finds out by its `key` who asks; `v1` turns JSON into a `letter`, `mime` turns that into a message, and `submit` has the
-//! vault keep it; `validate` stops before that. `submissions` tell what became of it. `reply` holds the one registry of errors,
+//! vault keep it; `validate` stops before that. `submissions` tell what became of it, `events` what happened meanwhile. `reply` holds the one registry of errors,
 //! `refusal` answers what the wall refused. The APIs of providers are below `surface`: they put their members into those of `v1`.
 //! `hooks` passes on what providers tell of mail. `keys` says what a key may, and `limits`, in every answer, what is left of it.
 //! `ops` answers those who watch the service, and asks nobody for that; `papers` say what there is.
@@ -10,6 +10,7 @@
 mod accepted;
 mod body;
 mod cors;
+mod events;
 mod field;
 mod forwarded;
 mod hooks;
@@ -17,6 +18,7 @@ mod idempotency;
 mod json;
 mod key;
 mod keys;
+mod label;
 mod letter;
 mod limits;
 mod login;
@@ -292,6 +294,7 @@ async fn work(
         Ok(Route::Preflight) => Ok(cors::granted(id)),
         Ok(Route::Submission(message)) => submissions::find(session, head, message, id, until).await,
         Ok(Route::Submissions) => submissions::list(session, head, id, until).await,
+        Ok(Route::Events) => events::list(session, head, id, until).await,
         Ok(Route::Cancel(message)) => submissions::cancel(session, head, message, id, until).await,
         Ok(route @ (Route::OwnKey | Route::Keys | Route::Key | Route::Limits)) => {
             keys::serve(session, head, route, id, until).await

@@ -3,7 +3,7 @@
 use jiff::{Timestamp, Zoned};
 
 use super::Session;
-use super::letter::Mailbox;
+use super::letter::{self, Mailbox};
 use super::login::{Seat, away};
 use super::reply::Fault;
 use super::schedule;
@@ -11,6 +11,7 @@ use super::submit::refused;
 use crate::edge::conversation::Lost;
 use crate::edge::conversation::begun::Begun;
 use crate::ipc::frame::MAX_CONTENT;
+use crate::ipc::label::Label;
 use crate::ipc::once::Once;
 use crate::mail::address::Address;
 use crate::mail::envelope::{Addressee, Manner};
@@ -41,6 +42,8 @@ pub struct Parcel<'a> {
     pub scheduled_at: Option<(Timestamp, &'a Zoned)>,
     /// By which the vault knows the request again.
     pub once: Option<Once>,
+    /// What is told of it beside it; it gets the Message-ID that is written.
+    pub label: Label,
 }
 
 /// Has the vault keep it. `begin` writes the beginning for the id that the vault gives, which becomes the request's; a request that
@@ -53,7 +56,7 @@ pub async fn keep(
     begin: impl FnOnce(MessageId) -> Result<(Vec<u8>, Facts), Fault> + Send,
     request: &mut MessageId,
 ) -> Result<Kept, Fault> {
-    let Parcel { from, to: (to, place), rest, octets, scheduled_at, once } = parcel;
+    let Parcel { from, to: (to, place), rest, octets, scheduled_at, once, mut label } = parcel;
     let size = u64::try_from(octets).unwrap_or(u64::MAX);
     let release_us = scheduled_at.map(|(time, _)| schedule::release_us(time));
     let manner = Manner { release_us, ..Manner::default() };
@@ -80,7 +83,8 @@ pub async fn keep(
             return Err(fault);
         }
     };
-    match hand_over(seat, &to, &beginning, rest, facts).await {
+    label.message_id = Some(facts.message_id.clone()).filter(|id| letter::is_shown(id));
+    match hand_over(seat, label, &to, &beginning, rest, facts).await {
         Ok(Ok(id)) => Ok(Kept { id, octets, repeated: false }),
         Ok(Err(refusal)) => Err(refuse(refusal)),
         Err(lost) => {
@@ -92,12 +96,14 @@ pub async fn keep(
 
 async fn hand_over(
     seat: &mut Seat,
+    label: Label,
     recipients: &[Address],
     beginning: &[u8],
     rest: &[u8],
     facts: Facts,
 ) -> Result<Result<MessageId, Refusal>, Lost> {
     let visit = &mut seat.visit;
+    visit.label(label).await?;
     visit.recipients(&recipients.iter().cloned().map(Addressee::from).collect::<Vec<_>>()).await?;
     visit.content().await?;
     for octets in [beginning, rest] {

@@ -20,6 +20,7 @@ use super::submit;
 use crate::edge::smtp::chunk::Scanner;
 use crate::edge::smtp::content;
 use crate::edge::smtp::tally;
+use crate::ipc::label::Label;
 use crate::mail::address::Address;
 use crate::mail::facts::Facts;
 use crate::mail::fixup::{self, Orders, Trace};
@@ -114,7 +115,7 @@ pub async fn submit(
     }
     let own_id = Some(facts.message_id).filter(|id| *id != made(*request, session));
     let to = (recipients.clone(), to_place.as_str());
-    let parcel = Parcel { from: &from, to, rest, octets, scheduled_at: None, once };
+    let parcel = Parcel { from: &from, to, rest, octets, scheduled_at: None, once, label: Label::default() };
     let again = |flaw: Flaw| {
         let mut findings = Findings::default();
         findings.add(place(flaw), told(flaw));
@@ -122,7 +123,7 @@ pub async fn submit(
     };
     let kept = parcel::keep(seat, session, grant, parcel, |id| write(id).map_err(again), request).await?;
     let message_id = own_id.unwrap_or_else(|| made(kept.id, session));
-    Ok(Sent { kept, message_id: Some(message_id).filter(|id| is_one(id)) })
+    Ok(Sent { kept, message_id: Some(message_id).filter(|id| letter::is_shown(id)) })
 }
 
 /// The message's header. What is wrong with it is what would be over SMTP.
@@ -152,11 +153,6 @@ fn may_write(seat: &Seat, grant: &Grant, header: &Header<'_>, mut facts: Facts, 
 /// The Message-ID that a message without one gets.
 fn made(id: MessageId, session: &Session) -> String {
     format!("{id}@{}", session.front.hostname)
-}
-
-/// A Message-ID that can be told in its brackets: whatever stood in that field went on as it is.
-fn is_one(id: &str) -> bool {
-    id.contains('@') && !id.contains([' ', '<', '>'])
 }
 
 /// The content in the lines that SMTP carries: each ends with CR LF, none is too long, and there is no NUL.

@@ -32,6 +32,8 @@ pub enum Route {
     Submission(Option<MessageId>),
     /// What became of all of them.
     Submissions,
+    /// What happened to them, in order.
+    Events,
     /// Take a message back.
     Cancel(Option<MessageId>),
     /// What the key that asks may, what all may, and what one of them may.
@@ -49,7 +51,7 @@ pub enum Route {
 }
 
 /// Path, methods, the same as `Allow` says it, what it is, and what a listener must serve to have it.
-const ROUTES: [(&str, &[Method], &str, Route, Serve); 13] = [
+const ROUTES: [(&str, &[Method], &str, Route, Serve); 14] = [
     ("/healthz", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Health, Serve::Ops),
     ("/livez", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Live, Serve::Ops),
     ("/readyz", &[Method::GET, Method::HEAD], "GET, HEAD", Route::Ready, Serve::Ops),
@@ -58,6 +60,7 @@ const ROUTES: [(&str, &[Method], &str, Route, Serve); 13] = [
     ("/v1/send-raw", &[Method::POST], "POST", Route::Raw, Serve::V1),
     ("/v1/validate", &[Method::POST], "POST", Route::Validate, Serve::V1),
     ("/v1/submissions", &[Method::GET], "GET", Route::Submissions, Serve::V1),
+    ("/v1/events", &[Method::GET], "GET", Route::Events, Serve::V1),
     ("/v1/keys", &[Method::GET], "GET", Route::Keys, Serve::V1),
     ("/v1/keys/self", &[Method::GET], "GET", Route::OwnKey, Serve::V1),
     ("/v1/limits", &[Method::GET], "GET", Route::Limits, Serve::V1),
@@ -86,6 +89,7 @@ impl Route {
             | Self::Docs
             | Self::Submission(_)
             | Self::Submissions
+            | Self::Events
             | Self::Cancel(_)
             | Self::OwnKey
             | Self::Keys
@@ -135,8 +139,9 @@ pub fn route(head: &Parts, served: &[Serve]) -> Result<Route, Fault> {
     let is_hook = hooks::is_below(path) && served.contains(&hooks::PATH.3);
     let own = own.or_else(|| is_hook.then_some((hooks::PATH.1, hooks::PATH.2, Route::Hook)));
     let own = own.or_else(|| key(path).filter(|_| served.contains(&KEY.3)));
-    let found = own
-        .or_else(|| surface::find(path, served).map(|(methods, allow, call)| (methods, allow, Route::Surface(call))));
+    let found = own.or_else(|| {
+        surface::find(path, &head.method, served).map(|(methods, allow, call)| (methods, allow, Route::Surface(call)))
+    });
     let Some((methods, allow, route)) = found else {
         return Err(Fault::new(Code::NotFound, "this listener has nothing at this path"));
     };

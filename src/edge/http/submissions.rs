@@ -18,8 +18,8 @@ use crate::edge::front::Phase;
 use crate::ipc::inquiry::{Canceled, Finding, Inquiry, LONGEST_WAIT_MS, Over, Submission};
 use crate::mail::id::MessageId;
 use crate::policy::refusal::Refusal;
-pub use listing::list;
-pub use rendering::{Rendered, Standings, word};
+pub use listing::{cursor, list, tag};
+pub use rendering::{Rendered, Standings, time, word};
 
 /// Seconds that anybody waits for a message at most.
 pub const LONGEST_WAIT: u32 = LONGEST_WAIT_MS / 1000;
@@ -132,17 +132,17 @@ pub async fn wait(
     }
 }
 
-async fn ask(seat: &mut Seat, inquiry: Inquiry) -> Result<Finding, Fault> {
+pub async fn ask(seat: &mut Seat, inquiry: Inquiry) -> Result<Finding, Fault> {
     seat.visit.inquire(inquiry).await.map_err(away)?.map_err(refused)
 }
 
 /// Whether there never was one, it is another's or too old: one answer.
-fn unknown() -> Fault {
+pub fn unknown() -> Fault {
     Fault::new(Code::SubmissionNotFound, "this key has sent no message of this id in the time that is remembered")
 }
 
 /// The vault has answered another question than was asked.
-fn astray() -> Fault {
+pub fn astray() -> Fault {
     Fault::new(Code::InternalError, "the answer does not fit the question; tell the operator").closing()
 }
 

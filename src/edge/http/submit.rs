@@ -3,6 +3,7 @@
 use jiff::Zoned;
 
 use super::Session;
+use super::label;
 use super::letter::{Letter, Mailbox};
 use super::login::{Seat, away, changed};
 use super::mime;
@@ -80,6 +81,7 @@ pub async fn keep(
         octets,
         scheduled_at: letter.scheduled_at.map(|time| (time, &when)),
         once,
+        label: label::of(letter),
     };
     let secure = session.tls.is_some();
     let begin = |id| {

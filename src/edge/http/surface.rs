@@ -9,6 +9,7 @@ mod bulk;
 mod call;
 mod counter;
 mod gateway;
+mod look;
 mod postmark;
 mod resend;
 mod tree;

@@ -7,10 +7,12 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::field::{self, Field};
 use super::json::{self, Node};
+use super::label;
 use super::letter::{self, Attachment, Flaw, HeaderText, Letter, Mailbox, flaw};
 use super::members::{At, Findings, Members, Table, elements};
 use super::reply::Fault;
 use super::schedule;
+use crate::ipc::label::Label;
 use crate::mail::address::Address;
 use crate::mail::facts::Changes;
 
@@ -28,6 +30,8 @@ pub const LETTER: &Table = &[
     ("attachments", &[]),
     ("scheduled_at", &[]),
     ("message_id", &[]),
+    ("tags", &[]),
+    ("metadata", &[]),
 ];
 const MAILBOX: &Table = &[("email", &["address"]), ("name", &[])];
 pub const FIELD: &Table = &[("name", &[]), ("value", &[])];
@@ -88,6 +92,8 @@ fn read(findings: &mut Findings, at: &At<'_, '_>, only_sender: Option<&Address>)
     let attachments = members.get("attachments").map(|at| attachments(findings, at)).unwrap_or_default();
     let scheduled_at = optional(findings, &members, "scheduled_at", schedule::time);
     let message_id = optional(findings, &members, "message_id", letter::message_id);
+    let tags = members.get("tags").map(|at| label::tags(findings, at)).unwrap_or_default();
+    let metadata = members.get("metadata").map(|at| label::metadata(findings, at)).unwrap_or_default();
     Some(Letter {
         from: from?,
         to,
@@ -101,6 +107,7 @@ fn read(findings: &mut Findings, at: &At<'_, '_>, only_sender: Option<&Address>)
         attachments,
         scheduled_at,
         message_id,
+        label: Label { tags, metadata, ..Label::default() },
         changes: Changes::default(),
     })
 }

@@ -274,6 +274,8 @@ impl Places {
                 seen.turned.push((sender.map(String::from), recipient.map(String::from), refusal));
                 Ok(None)
             }
+            // SMTP has no way to say it.
+            Ask::Label { .. } => Err(false),
             Ask::Told { slot, told } => {
                 seen.told.push(told);
                 self.places.contains_key(&slot).then_some(None).ok_or(false)

@@ -24,7 +24,7 @@ pub fn give_up(store: &mut Store<'_>, leased: &Leased, upstream: &str) -> Result
         let owed = owes(leased, *number, state, &said);
         let settled = Settled { state, said: said.clone(), owed, tried: false, unknown: false };
         tell(leased, upstream, &settled, name);
-        store.spool.settle(leased.job, *number, &settled)?;
+        store.settle(leased.job, leased.row, *number, &settled)?;
         if let (Some(subject), Some(happened)) =
             (&subject, Happened::of(leased, *number, &settled, upstream, "lifetime"))
         {

@@ -53,7 +53,7 @@ pub fn end_leases(store: &mut Store<'_>) -> Result<()> {
             let (owed, unknown) = (owes(&leased, *number, state, &said), name == Name::DeliverUnknown);
             let settled = Settled { state, said: said.clone(), owed, tried: true, unknown };
             tell(&leased, &lease.upstream, &settled, name);
-            store.spool.settle(lease.job, *number, &settled)?;
+            store.settle(lease.job, lease.row, *number, &settled)?;
             if let (Some(subject), Some(happened)) =
                 (&subject, Happened::of(&leased, *number, &settled, &lease.upstream, "unknown"))
             {

@@ -187,6 +187,7 @@ fn mail(
         is_report: true,
         named: None,
         owner: None,
+        label: None,
     };
     (accepted, sealed)
 }

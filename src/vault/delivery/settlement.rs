@@ -41,7 +41,7 @@ pub fn write(
     vault.finish(async move {
         let finished = persist(&own, move |store| {
             for (number, settled) in &settled {
-                store.settle(job.0, *number, settled)?;
+                store.settle(job.0, row, *number, settled)?;
                 if matches!(settled.state, State::Held(_)) {
                     store.hold.quarantine(row)?;
                 }

@@ -73,7 +73,7 @@ pub fn part(store: &mut Store<'_>, leased: &mut Leased, upstream: &str, passed_u
         let owed = owes(leased, number, state, &said);
         let settled = Settled { state, said: said.clone(), owed, tried: false, unknown: false };
         tell(leased, upstream, &settled, name);
-        store.spool.settle(leased.job, number, &settled)?;
+        store.settle(leased.job, leased.row, number, &settled)?;
     }
     store.record(all)?;
     leased.recipients = left;

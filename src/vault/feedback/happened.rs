@@ -1,5 +1,7 @@
 //! What becomes of a recipient, as a webhook is told of it: an event in the outbox, in the transaction of the outcome.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use rusqlite::Result;
 use serde::Serialize;
@@ -8,6 +10,7 @@ use uuid::Uuid;
 use super::dropped;
 use crate::config::slice::Webhook;
 use crate::ipc::feedback::MAX_BODY;
+use crate::ipc::label::Label;
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::dsn::Notify;
 use crate::mail::id::MessageId;
@@ -149,10 +152,12 @@ pub fn report(store: &mut Store<'_>, subject: &Subject, fates: Vec<(u32, Fate)>)
 /// Keeps the event, when the webhook is to be told. Whether it is.
 pub fn put(store: &mut Store<'_>, subject: &Subject, happened: &Happened) -> Result<bool> {
     let instead = subject.instead && happened.told.is_failure();
-    let webhook = store.outbox.webhooks.get(&subject.webhook);
+    let webhook = store.outbox.webhooks.get(&subject.webhook).cloned();
+    let webhook = webhook.as_ref();
     if !instead && !webhook.is_some_and(|webhook| webhook.events.contains(&happened.told)) {
         return Ok(false);
     }
+    let label = store.outbox.label(subject.row)?;
     let lifetime =
         webhook.map_or(STRANGE_US, |webhook| u64::try_from(webhook.lifetime.as_micros()).unwrap_or(u64::MAX));
     let now_us = now_us();
@@ -161,7 +166,7 @@ pub fn put(store: &mut Store<'_>, subject: &Subject, happened: &Happened) -> Res
         webhook: subject.webhook.clone(),
         message: subject.message,
         kind: happened.told.kind(),
-        body: body(subject, happened, webhook, now_us),
+        body: body(subject, happened, &label, webhook, now_us),
         instead,
         now_us,
         expires_us: now_us.saturating_add(lifetime),
@@ -202,6 +207,10 @@ struct Data<'a> {
     next_attempt_at: Option<String>,
     reply: Option<Answer<'a>>,
     may_be_delivered: bool,
+    /// What its client said of it; a tag without a value has an empty one.
+    message_id: Option<String>,
+    tags: BTreeMap<&'a str, &'a str>,
+    metadata: BTreeMap<&'a str, &'a str>,
 }
 
 #[derive(Serialize)]
@@ -213,7 +222,7 @@ struct Answer<'a> {
 }
 
 /// The body, which is the same at each attempt.
-fn body(subject: &Subject, happened: &Happened, webhook: Option<&Webhook>, now_us: u64) -> String {
+fn body(subject: &Subject, happened: &Happened, label: &Label, webhook: Option<&Webhook>, now_us: u64) -> String {
     let mask = webhook.map_or(Mask::default(), |webhook| webhook.mask);
     let Happened { number: _, told, reason, recipient, attempts, upstream, said, next_us, doubt } = happened;
     let accepted_us = subject.message.time_ms().map_or(now_us, |ms| ms.saturating_mul(1000));
@@ -244,6 +253,9 @@ fn body(subject: &Subject, happened: &Happened, webhook: Option<&Webhook>, now_u
             next_attempt_at: next_us.map(time),
             reply: is_said.then_some(reply),
             may_be_delivered: *doubt,
+            message_id: label.message_id.as_ref().map(|id| format!("<{id}>")),
+            tags: label.tags.iter().map(|tag| (&*tag.name, tag.value.as_deref().unwrap_or_default())).collect(),
+            metadata: label.metadata.iter().map(|(name, value)| (&**name, &**value)).collect(),
         },
     };
     let text = serde_json::to_string(&body).unwrap_or_default();
@@ -271,6 +283,7 @@ pub fn time(us: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::label::Tag;
 
     #[test]
     fn a_body_fits_into_its_frame_whatever_an_upstream_says() {
@@ -283,7 +296,19 @@ mod tests {
             sender: None,
             expires_us: 1,
         };
-        for (text, is_kept) in [("\u{1f4a3}".repeat(512), true), ("\u{1}".repeat(MAX_BODY), false)] {
+        let tag = |n: usize| Tag { name: format!("{n}{}", "x".repeat(255)), value: Some("y".repeat(256)) };
+        let most = Label {
+            tags: (0..10).map(tag).collect(),
+            metadata: vec![("a".into(), "\"".repeat(2044))],
+            message_id: Some(format!("{}@x", "m".repeat(250))),
+            ..Label::default()
+        };
+        assert!(most.is_sound());
+        for (text, is_kept, label) in [
+            ("\u{1f4a3}".repeat(512), true, Label::default()),
+            ("\u{1f4a3}".repeat(512), true, most.clone()),
+            ("\u{1}".repeat(MAX_BODY), false, most),
+        ] {
             let said = Said { code: Some(550), text, host: "mx.example.org".into(), ..Said::default() };
             let happened = Happened {
                 number: None,
@@ -298,9 +323,10 @@ mod tests {
             };
             let (events, lifetime) = (Vec::new(), std::time::Duration::ZERO);
             let webhook = Webhook { name: "app".into(), events, mask: Mask::None, lifetime };
-            let text = body(&subject, &happened, Some(&webhook), 1_700_000_000_000_000);
+            let text = body(&subject, &happened, &label, Some(&webhook), 1_700_000_000_000_000);
             let read: serde_json::Value = serde_json::from_str(&text).unwrap();
             assert!(text.len() <= MAX_BODY && read["data"]["reply"].is_object() == is_kept, "{}", text.len());
+            assert_eq!(read["data"]["tags"].as_object().unwrap().len(), label.tags.len());
             assert_eq!((&read["data"]["from"], &read["type"]), (&serde_json::Value::Null, &"email.bounced".into()));
         }
     }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::event::{Event as Told, Kind};
 use crate::config::slice::CountBounces;
+use crate::ipc::happening;
 use crate::mail::address::Address;
 use crate::mail::outcome::Said;
 use crate::policy::feedback;
@@ -17,6 +18,7 @@ use crate::vault::delivery::settlement::{owes, tell};
 use crate::vault::delivery::suppression;
 use crate::vault::feedback::happened::{self, Happened, Subject};
 use crate::vault::store::Store;
+use crate::vault::store::feed::Entry;
 use crate::vault::store::hooks::{Early, Kept, Sent};
 use crate::vault::store::spool::{Leased, Settled, State};
 
@@ -123,6 +125,9 @@ fn of_one(store: &mut Store<'_>, from: &From, told: &Told, sent: &Sent, among: u
         tell(&leased, &from.upstream, &settled, Name::FeedbackReceived);
     }
     let is_news = told.kind == Kind::Delayed && sent.told & Kind::ends() == 0;
+    if let Some(kind) = happening(told.kind, is_ended, is_news, is_late || among > 1) {
+        store.feed.put(sent.row, sent.number, kind, &Entry { next_us: None, said: Some(&said) })?;
+    }
     if is_ended || is_news {
         tell_webhook(store, from, told, &leased, sent, &settled)?;
     }
@@ -130,6 +135,17 @@ fn of_one(store: &mut Store<'_>, from: &From, told: &Told, sent: &Sent, among: u
         count(store, rule, told.kind, &leased, sent, settled)?;
     }
     Ok(())
+}
+
+/// What its own client is told of it; none where it is nothing new, or may be about somebody else.
+fn happening(kind: Kind, is_ended: bool, is_news: bool, is_unsure: bool) -> Option<happening::Kind> {
+    match kind {
+        _ if is_ended => Some(happening::Kind::Bounced),
+        Kind::Delayed if is_news => Some(happening::Kind::Deferred),
+        Kind::Delivered if !is_unsure => Some(happening::Kind::Delivered),
+        Kind::Complained if !is_unsure => Some(happening::Kind::Complained),
+        _ => None,
+    }
 }
 
 /// The event of the log.

@@ -203,7 +203,7 @@ impl Intent {
         let ended = persist(vault, move |store| {
             moved.iter().try_for_each(|(n, lane)| store.spool.move_to(row, *n, lane))?;
             for (n, settled) in &all {
-                store.settle(job, *n, settled)?;
+                store.settle(job, row, *n, settled)?;
                 if matches!(settled.state, State::Held(_)) {
                     store.hold.quarantine(row)?;
                 }

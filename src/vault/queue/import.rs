@@ -294,6 +294,7 @@ pub fn keep(
         // Which of them are copies an archive doesn't say.
         named: None,
         owner: None,
+        label: None,
     };
     store.accept(&accepted, first.unwrap_or_default())?;
     let Some(open) = store.hold.find(message)? else { return Ok(Err(OPEN)) };

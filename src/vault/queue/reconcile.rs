@@ -5,12 +5,14 @@ use rusqlite::Result as Sql;
 
 use super::Counts;
 use crate::ipc::admin::queue::{Ended, Reconciled};
+use crate::ipc::happening::Kind;
 use crate::mail::address::Address;
 use crate::mail::id::MessageId;
 use crate::vault::audit::event::{Event, Field, MAX_RECIPIENTS, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
 use crate::vault::audit::mask;
 use crate::vault::store::Store;
+use crate::vault::store::feed::Entry;
 use crate::vault::store::hold::Recipient;
 
 /// What was done, and the segments that nobody needs any more.
@@ -53,6 +55,8 @@ pub fn reconcile(store: &mut Store<'_>, message: MessageId, ended: &[Ended], act
     }
     for (one, delivered) in &settled {
         store.hold.end(open.row, one.number, *delivered)?;
+        let kind = if *delivered { Kind::Sent } else { Kind::Failed };
+        store.feed.put(open.row, one.number, kind, &Entry::default())?;
     }
     for batch in settled.chunks(MAX_RECIPIENTS) {
         let delivered = batch.iter().filter(|(_, delivered)| *delivered).count();

@@ -70,6 +70,7 @@ fn accepted(principal: &str, recipients: &[&str]) -> Accepted {
         is_report: false,
         named: u32::try_from(recipients.len()).ok(),
         owner: None,
+        label: None,
     }
 }
 

@@ -5,10 +5,31 @@ use tokio::task::spawn_local;
 use super::super::limits::incoming;
 use super::super::transaction::{self, WINDOW};
 use super::{Moment, News, Session, Violation};
+use crate::ipc::label::Label;
 use crate::ipc::session::Answer;
 use crate::policy::refusal::Refusal;
 
 impl Session {
+    /// What a client says of its message beside it: once, and nothing of one that is passed on as it comes.
+    pub(super) fn label(&mut self, label: Box<Label>) -> Result<(), Violation> {
+        match &mut self.moment {
+            Moment::Envelope(transaction)
+                if transaction.live.is_none() && transaction.label.is_none() && label.is_sound() =>
+            {
+                transaction.label = Some(label);
+                Ok(())
+            }
+            _ => Err(Violation("label-out-of-order")),
+        }
+    }
+
+    /// Says that so many octets more may come.
+    pub(super) async fn give(&self, octets: u32) {
+        if octets > 0 {
+            self.say(Answer::Credit { slot: self.slot, octets }).await;
+        }
+    }
+
     pub(super) async fn content(&mut self) -> Result<(), Violation> {
         let Moment::Envelope(mut transaction) = std::mem::replace(&mut self.moment, Moment::Ready) else {
             return Err(Violation("content-out-of-order"));

@@ -103,7 +103,7 @@ impl<'c> Hold<'c> {
             // An answer has a code or a host beside it, or the class of its failure: an order has none of them.
             fail: sql(
                 "UPDATE spool_rcpt SET state = 3, held = 0, said = ?2, code = NULL, enhanced = NULL, host = NULL, ended_us = ?3 \
-                       WHERE msg = ?1 AND state = 0 AND held >= ?4",
+                       WHERE msg = ?1 AND state = 0 AND held >= ?4 RETURNING n",
             )?,
             doom: sql("UPDATE spool_rcpt SET held = 2 WHERE msg = ? AND state = 1 AND held >= ?")?,
             doomed: sql("SELECT EXISTS(SELECT 1 FROM spool_rcpt WHERE msg = ? AND state = 0 AND held = 2)")?,
@@ -179,9 +179,9 @@ impl<'c> Hold<'c> {
         self.lanes.query_map([row], |row| row.get(0))?.collect()
     }
 
-    /// Gives up those who wait, and gives their addresses. Those that a courier has follow when they come back.
+    /// Gives up those who wait, and gives their addresses and their numbers. Those that a courier has follow when they come back.
     /// `elsewhere`: another gate has them.
-    pub fn drop(&mut self, row: i64, whom: Whom, elsewhere: bool) -> Result<Vec<Address>> {
+    pub fn drop(&mut self, row: i64, whom: Whom, elsewhere: bool) -> Result<(Vec<Address>, Vec<u32>)> {
         // 1: held; 2: given up already while a courier had him.
         let least = match whom {
             Whom::All => 0,
@@ -191,10 +191,11 @@ impl<'c> Hold<'c> {
         let waiting =
             self.waiting.query_map(params![row, least], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>>>()?;
         let said = if elsewhere { "exported" } else { "dropped" };
-        self.fail.execute(params![row, said, integer(now_us()), least])?;
+        let columns = params![row, said, integer(now_us()), least];
+        let numbers = self.fail.query_map(columns, |row| super::spool::number(row, 0))?.collect::<Result<Vec<_>>>()?;
         self.doom.execute(params![row, least])?;
         let read = |text: String| Address::parse_international(&text).map_err(|_| damaged("an address can't be read"));
-        waiting.into_iter().map(read).collect()
+        Ok((waiting.into_iter().map(read).collect::<Result<_>>()?, numbers))
     }
 
     /// All its recipients.

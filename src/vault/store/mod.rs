@@ -6,6 +6,7 @@ pub mod census;
 pub mod consumption;
 pub mod credentials;
 pub mod erasures;
+pub mod feed;
 pub mod hashes;
 pub mod hold;
 pub mod holdings;
@@ -42,6 +43,7 @@ use census::Census;
 use consumption::Consumption;
 use credentials::Credentials;
 use erasures::Erasures;
+use feed::Feed;
 use hashes::Hashes;
 use hold::Hold;
 use holdings::Holdings;
@@ -98,6 +100,7 @@ pub struct Store<'c> {
     pub holdings: Holdings<'c>,
     pub anchors: Anchors<'c>,
     pub outbox: Outbox<'c>,
+    pub feed: Feed<'c>,
     pub once: Once<'c>,
     pub hooks: Hooks<'c>,
     /// How many transactions were begun.
@@ -177,6 +180,7 @@ impl<'c> Store<'c> {
             holdings: Holdings::prepare(connection)?,
             anchors: Anchors::prepare(connection)?,
             outbox: Outbox::prepare(connection)?,
+            feed: Feed::prepare(connection)?,
             hooks: Hooks::prepare(connection)?,
             transactions: 0,
             connection,
@@ -282,12 +286,16 @@ impl<'c> Store<'c> {
         self.spool.finish(row, now_us, &mut self.keys)
     }
 
-    /// Writes down what became of a leased recipient, and how a provider that took it calls that.
-    pub fn settle(&mut self, job: u64, number: u32, settled: &Settled) -> Result<bool> {
+    /// Writes down what became of a leased recipient of the message of that row, and how a provider that took it calls that.
+    pub fn settle(&mut self, job: u64, row: i64, number: u32, settled: &Settled) -> Result<bool> {
         if let (State::Delivered, Some(reference)) = (settled.state, &settled.said.reference) {
             self.hooks.refer(job, number, reference)?;
         }
-        self.spool.settle(job, number, settled)
+        let is_settled = self.spool.settle(job, number, settled)?;
+        if is_settled {
+            self.feed.settled(row, number, settled)?;
+        }
+        Ok(is_settled)
     }
 
     /// Writes events, and what the clocks did, and nothing else.

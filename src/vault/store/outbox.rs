@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::spool::{id, number};
 use crate::config::slice::Webhook;
+use crate::ipc::label::Label;
 use crate::mail::id::MessageId;
 use crate::vault::audit::row::{integer, unsigned};
 use crate::vault::store::lasting;
@@ -70,6 +71,7 @@ pub struct Outbox<'c> {
     since: HashMap<String, u32>,
     subscribe: Statement<'c>,
     of: Statement<'c>,
+    label: Statement<'c>,
     put: Statement<'c>,
     count: Statement<'c>,
     push_out: Statement<'c>,
@@ -100,6 +102,7 @@ impl<'c> Outbox<'c> {
             since: HashMap::new(),
             subscribe: sql("INSERT INTO spool_webhook(msg, webhook, instead) VALUES(?, ?, ?)")?,
             of: sql("SELECT webhook FROM spool_webhook WHERE msg = ?")?,
+            label: sql("SELECT label FROM spool_msg WHERE id = ?")?,
             put: sql(
                 "INSERT INTO webhook_event(event_id, webhook, msg_id, kind, body, instead, expires_us, next_us) \
                       VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
@@ -149,6 +152,12 @@ impl<'c> Outbox<'c> {
     /// The webhook of a message.
     pub fn of(&mut self, row: i64) -> Result<Option<String>> {
         self.of.query_map([row], |columns| columns.get(0))?.next().transpose()
+    }
+
+    /// What the client said of a message beside it; one that can't be read is none, for what became of it is to be told all the same.
+    pub fn label(&mut self, row: i64) -> Result<Label> {
+        let label = self.label.query_map([row], |columns| columns.get::<_, Option<String>>(0))?.next().transpose()?;
+        Ok(label.flatten().and_then(|label| serde_json::from_str(&label).ok()).unwrap_or_default())
     }
 
     /// Keeps an event. Gives those that it pushes out.

@@ -11,6 +11,7 @@ pub mod turns;
 use rusqlite::{Connection, OptionalExtension, Result, Row, Statement, params};
 use uuid::Uuid;
 
+use crate::ipc::label::Label;
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::id::MessageId;
@@ -60,6 +61,8 @@ pub struct Accepted {
     pub named: Option<u32>,
     /// Which credential of that name has sent it: when that was made (`Credential`); none where nobody knows.
     pub owner: Option<u64>,
+    /// What its client says of it beside it.
+    pub label: Option<Box<Label>>,
 }
 
 impl Accepted {
@@ -170,8 +173,8 @@ impl<'c> Spool<'c> {
         let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
             insert: sql("INSERT INTO spool_msg(msg_id, accept_seq, session_id, principal, mail_from, bytes, sha256, \
-                         accepted_us, expires_us, flags, envid, on_unknown, untold, report, named, owner) \
-                         VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id")?,
+                         accepted_us, expires_us, flags, envid, on_unknown, untold, report, named, owner, label) \
+                         VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id")?,
             insert_body: sql("INSERT INTO spool_body(msg, content, segment) VALUES(?, ?, ?)")?,
             insert_recipient: sql(
                 "INSERT INTO spool_rcpt(msg, n, rcpt, lane, state, next_us, notify, orcpt, turn, urgent, since_us) \
@@ -260,6 +263,7 @@ impl<'c> Spool<'c> {
                 accepted.is_report,
                 accepted.named,
                 accepted.owner.map(integer),
+                accepted.label.as_deref().and_then(|label| serde_json::to_string(label).ok()),
             ],
             |row| row.get(0),
         )?;

@@ -30,6 +30,7 @@ pub struct Submissions<'c> {
     find: Statement<'c>,
     /// Whether somebody has it, or a courier is at it, or it is held of somebody: a copy's recipient, too.
     is_bound: Statement<'c>,
+    is_to: Statement<'c>,
     list: Lists<'c>,
     tally: Tally<'c>,
     recipients: Statement<'c>,
@@ -61,11 +62,16 @@ impl<'c> Submissions<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
         let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
-            find: sql("SELECT id, named, msg_id, bytes, accepted_us, expires_us, ended > 1 FROM spool_msg \
+            find: sql(
+                "SELECT id, named, msg_id, bytes, accepted_us, expires_us, ended > 1, label, mail_from FROM spool_msg \
                        WHERE msg_id = ? AND principal = ? AND report = 0 AND ifnull(owner = ?, ?) \
-                       AND ifnull(done_us >= ?, 1)")?,
+                       AND ifnull(done_us >= ?, 1)",
+            )?,
             is_bound: sql(
                 "SELECT EXISTS(SELECT 1 FROM spool_rcpt WHERE msg = ? AND (state IN (1, 2) OR state = 0 AND held > 0))",
+            )?,
+            is_to: sql(
+                "SELECT EXISTS(SELECT 1 FROM spool_rcpt WHERE msg = ?1 AND n < ?2 AND rcpt = ?3 COLLATE NOCASE)",
             )?,
             list: Lists::prepare(connection)?,
             tally: Tally::prepare(connection)?,
@@ -113,19 +119,51 @@ impl<'c> Submissions<'c> {
         let Some((row, named, aside, mut submission)) = self.head(owner, message, now_us)? else { return Ok(None) };
         let standing = self.tally.of(row, named, aside, now_us)?;
         stand(&mut submission, standing, named);
+        shade(&mut submission, mask);
+        let room = MOST_OCTETS.saturating_sub(submission.label.as_ref().map_or(0, |label| label.octets()));
+        submission.recipients = self.named((row, named, aside), mask, now_us, room, |one| one)?;
+        Ok(Some(submission))
+    }
+
+    /// Those whom a message names, as they may be seen, as far as there is room. `told`: what is told of one.
+    fn named(
+        &mut self,
+        (row, named, aside): (i64, Option<i64>, bool),
+        mask: Mask,
+        now_us: u64,
+        mut room: usize,
+        told: impl Fn(Recipient) -> Recipient,
+    ) -> Result<Vec<Recipient>> {
         let most = i64::try_from(MOST_RECIPIENTS).unwrap_or(i64::MAX);
         let mut rows = self.recipients.query(params![row, named.unwrap_or(0), most, aside])?;
-        let mut room = MOST_OCTETS;
+        let mut all = Vec::new();
         while let Some(row) = rows.next()? {
-            let one = recipient(row, mask, now_us)?;
+            let one = told(recipient(row, mask, now_us)?);
             let texts = one.enhanced.iter().chain(&one.reply).map(String::len).sum::<usize>();
             let octets = ROW + one.address.len() + texts;
             let Some(rest) = room.checked_sub(octets) else { break };
             room = rest;
-            submission.recipients.push(one);
+            all.push(one);
         }
-        submission.recipients.sort_by_key(|one| one.number);
-        Ok(Some(submission))
+        all.sort_by_key(|one| one.number);
+        Ok(all)
+    }
+}
+
+/// As much of it as may be seen.
+fn shade(submission: &mut Submission, mask: Mask) {
+    submission.from = submission.from.take().map(|from| seen(from, mask));
+    if let Some(label) = submission.label.as_mut().filter(|_| mask != Mask::None) {
+        label.subject = None;
+    }
+}
+
+/// An address as it may be seen.
+pub fn seen(address: String, mask: Mask) -> String {
+    match mask {
+        Mask::None => address,
+        Mask::LocalPart => mask::mailbox(&address),
+        Mask::Full => mask::HIDDEN.to_owned(),
     }
 }
 
@@ -144,8 +182,12 @@ fn stand(submission: &mut Submission, standing: Standing, named: Option<i64>) {
 
 fn head(row: &Row<'_>) -> Result<Head> {
     let id = octets::<16>(row, 2)?.map(Uuid::from_bytes).ok_or_else(|| damaged("an id is missing"))?;
+    let label: Option<String> = row.get(7)?;
+    let label = label.map(|label| serde_json::from_str(&label).map_err(|_| damaged("a label can't be read")));
     let submission = Submission {
         message: id.into(),
+        from: row.get(8)?,
+        label: label.transpose()?,
         status: Status::Received,
         size: unsigned(row, 3)?,
         accepted_us: unsigned(row, 4)?,
@@ -184,11 +226,7 @@ fn recipient(row: &Row<'_>, mask: Mask, now_us: u64) -> Result<Recipient> {
     let is_answer = !dropped && !exported && said.as_deref() != Some(BY_HAND);
     Ok(Recipient {
         number: number(0)?,
-        address: match mask {
-            Mask::None => address,
-            Mask::LocalPart => mask::mailbox(&address),
-            Mask::Full => mask::HIDDEN.to_owned(),
-        },
+        address: seen(address, mask),
         status,
         code: row.get::<_, Option<u16>>(8)?.filter(|_| is_answer),
         enhanced: row.get::<_, Option<String>>(9)?.filter(|_| is_answer),
@@ -201,7 +239,7 @@ fn recipient(row: &Row<'_>, mask: Mask, now_us: u64) -> Result<Recipient> {
 
 /// What an upstream said may quote an address, so it stands where addresses do; that it said nothing may be known. Nothing in it
 /// steers a terminal or turns what is read.
-fn reply(said: &str, mask: Mask) -> Option<String> {
+pub fn reply(said: &str, mask: Mask) -> Option<String> {
     let shown = match mask {
         Mask::None => said,
         _ => said.starts_with(UNANSWERED).then_some(UNANSWERED)?,

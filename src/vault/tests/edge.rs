@@ -1,6 +1,7 @@
 //! The test as an edge.
 
 use super::*;
+use crate::ipc::label::Label;
 
 pub struct Edge {
     pub instance: Instance,
@@ -65,6 +66,20 @@ impl Edge {
     ) -> Answer {
         let facts = Facts { authors: vec![address("a@example.net")], received, ..Facts::default() };
         self.transact_with(slot, manner, batch, content, facts).await
+    }
+
+    /// The same of one message of an HTTP client, which says that of it.
+    pub async fn submit_labelled(&mut self, slot: u32, recipients: &[&str], label: Label) -> Answer {
+        let batch = recipients.iter().map(|recipient| address(recipient).into()).collect();
+        let reserved = self.mail(slot, "a@example.net").await;
+        assert!(matches!(reserved, Answer::Reserved { .. }), "{reserved:?}");
+        let slot = Slot(slot);
+        self.asks.send(Ask::Label { slot, label: Box::new(label) }).await.unwrap();
+        self.asks.send(Ask::Recipients { slot, batch }).await.unwrap();
+        self.ask(Ask::Content { slot }).await;
+        self.asks.send(Ask::Chunk { slot, octets: Octets(b"x\r\n".to_vec()) }).await.unwrap();
+        let facts = Facts { authors: vec![address("a@example.net")], ..Facts::default() };
+        self.ask(Ask::Commit { slot, facts }).await
     }
 
     /// The same with a header of one's own.

@@ -1,6 +1,8 @@
 //! What became of mail is told to the credential that sent it, and to nobody else.
 
 mod cancel;
+mod happenings;
+mod labels;
 mod list;
 mod standings;
 mod waits;

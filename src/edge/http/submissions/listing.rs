@@ -15,13 +15,14 @@ use crate::edge::http::query::{Query, invalid, number};
 use crate::edge::http::reply::{self, Fault, Reply};
 use crate::edge::http::schedule;
 use crate::ipc::inquiry::{Cursor, Listed, MOST_LISTED, Page, Status};
+use crate::ipc::label;
 use crate::mail::id::MessageId;
 
 /// Messages of a page where the client doesn't say.
 const LIMIT: u32 = 20;
 
 const PARAMETERS: &Table =
-    &[("limit", &[]), ("after", &[]), ("before", &[]), ("status", &[]), ("since", &[]), ("until", &[])];
+    &[("limit", &[]), ("after", &[]), ("before", &[]), ("status", &[]), ("tag", &[]), ("since", &[]), ("until", &[])];
 
 #[derive(Serialize)]
 struct List<'a> {
@@ -70,6 +71,7 @@ fn page(query: Option<&str>) -> Result<Page, Fault> {
         findings.add("before", flaw("duplicate_member", "and after exclude each other: give one of them"));
     }
     let status = query.take(&mut findings, "status", status);
+    let tag = query.take(&mut findings, "tag", tag);
     let since_ms = query.take(&mut findings, "since", milliseconds);
     let until_ms = query.take(&mut findings, "until", milliseconds);
     findings.verdict()?;
@@ -79,11 +81,13 @@ fn page(query: Option<&str>) -> Result<Page, Fault> {
         since_ms,
         until_ms,
         status: status.unwrap_or_default(),
+        tag,
+        ..Page::default()
     })
 }
 
 /// Any id will do: it is a place in the order, whose message may be forgotten by now.
-fn cursor(text: &str) -> Result<MessageId, Flaw> {
+pub fn cursor(text: &str) -> Result<MessageId, Flaw> {
     read_id(text).ok_or_else(|| invalid("an id, as next_after and each request_id are"))
 }
 
@@ -95,6 +99,15 @@ fn status(text: &str) -> Result<Vec<Status>, Flaw> {
         return Err(invalid(format_args!("one of {}", words.join(", "))));
     }
     Ok(named)
+}
+
+/// What stands in a tag, or in a name and a value.
+pub fn tag(text: &str) -> Result<String, Flaw> {
+    let longest = label::MOST_FREE_TAG.max(2 * label::MOST_TAG + 1);
+    if text.chars().count() > longest {
+        return Err(invalid(format_args!("a tag's name, or name:value, of at most {longest} characters")));
+    }
+    Ok(text.to_owned())
 }
 
 fn milliseconds(text: &str) -> Result<u64, Flaw> {
@@ -120,7 +133,7 @@ mod tests {
         let status = vec![Status::Canceled, Status::Moved];
         assert_eq!(
             read,
-            Page { limit: 5, from: Some(Cursor::After(id)), since_ms: Some(1000), until_ms: None, status }
+            Page { limit: 5, from: Some(Cursor::After(id)), since_ms: Some(1000), status, ..Page::default() }
         );
         let before = page(Some(&format!("before={}", id.request_id()))).unwrap();
         assert_eq!(before.from, Some(Cursor::Before(id)));

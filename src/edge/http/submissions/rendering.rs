@@ -1,5 +1,7 @@
 //! A submission as `/v1` says it. What isn't known is `null`, or left out.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -21,6 +23,11 @@ pub struct Rendered<'a> {
     expires_at: Option<String>,
     scheduled_at: Option<String>,
     size_bytes: u64,
+    /// What its client said of it, by HTTP.
+    surface: Option<&'static str>,
+    message_id: Option<String>,
+    tags: Vec<Marked<'a>>,
+    metadata: BTreeMap<&'a str, &'a str>,
     pub may_be_delivered: bool,
     pub counts: Option<Standings>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,6 +38,13 @@ pub struct Rendered<'a> {
     /// Where it was waited for: why it is no more.
     #[serde(skip_serializing_if = "Option::is_none")]
     wait: Option<&'static str>,
+}
+
+/// A tag; one without a value has none.
+#[derive(Debug, Serialize)]
+pub struct Marked<'a> {
+    name: &'a str,
+    value: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -98,6 +112,10 @@ impl<'a> Rendered<'a> {
             expires_at: time(submission.expires_us),
             scheduled_at: submission.scheduled_us.and_then(time),
             size_bytes: submission.size,
+            surface: submission.label.as_ref().map(|label| label.dialect.word()),
+            message_id: message_id(submission),
+            tags: tags(submission),
+            metadata: metadata(submission),
             may_be_delivered: submission.doubt,
             counts: submission.counts.map(Standings::from),
             recipients: None,
@@ -105,6 +123,21 @@ impl<'a> Rendered<'a> {
             wait: None,
         }
     }
+}
+
+/// In its brackets.
+pub fn message_id(submission: &Submission) -> Option<String> {
+    submission.label.as_ref().and_then(|label| label.message_id.as_ref()).map(|id| format!("<{id}>"))
+}
+
+pub fn tags(submission: &Submission) -> Vec<Marked<'_>> {
+    let tags = submission.label.iter().flat_map(|label| &label.tags);
+    tags.map(|tag| Marked { name: &tag.name, value: tag.value.as_deref() }).collect()
+}
+
+pub fn metadata(submission: &Submission) -> BTreeMap<&str, &str> {
+    let pairs = submission.label.iter().flat_map(|label| &label.metadata);
+    pairs.map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
 fn stop(one: &Recipient) -> Stop<'_> {
@@ -197,7 +230,7 @@ const fn sentence(status: Status) -> &'static str {
 }
 
 /// RFC 3339, in UTC.
-fn time(us: u64) -> Option<String> {
+pub fn time(us: u64) -> Option<String> {
     let us = i64::try_from(us).ok()?;
     Timestamp::from_microsecond(us).ok().map(|time| time.to_string())
 }

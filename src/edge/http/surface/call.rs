@@ -11,20 +11,28 @@ pub enum Call {
     Send,
     ResendEmail,
     ResendBatch,
+    ResendOne,
+    ResendAll,
+    ResendCancel,
     ResendList,
     PostmarkEmail,
     PostmarkBatch,
     PostmarkTemplate,
     PostmarkServer,
+    PostmarkOne,
+    PostmarkAll,
     UsesendEmail,
     UsesendBatch,
 }
 
 /// Path, methods, the same as `Allow` says it, what it is, and whose.
-const CALLS: [(&str, &[Method], &str, Call, Surface); 16] = [
+const CALLS: [(&str, &[Method], &str, Call, Surface); 21] = [
     ("/v1/send-bulk", &[Method::POST], "POST", Call::Bulk, Surface::V1),
     ("/send", &[Method::POST], "POST", Call::Send, Surface::Send),
-    ("/emails", &[Method::POST], "POST", Call::ResendEmail, Surface::Resend),
+    ("/emails", &[Method::POST], "GET, POST", Call::ResendEmail, Surface::Resend),
+    ("/emails", &[Method::GET], "GET, POST", Call::ResendAll, Surface::Resend),
+    ("/emails/{id}", &[Method::GET], "GET", Call::ResendOne, Surface::Resend),
+    ("/emails/{id}/cancel", &[Method::POST], "POST", Call::ResendCancel, Surface::Resend),
     ("/emails/batch", &[Method::POST], "POST", Call::ResendBatch, Surface::Resend),
     ("/domains", &[Method::GET], "GET", Call::ResendList, Surface::Resend),
     ("/api-keys", &[Method::GET], "GET", Call::ResendList, Surface::Resend),
@@ -35,6 +43,8 @@ const CALLS: [(&str, &[Method], &str, Call, Surface); 16] = [
     ("/email/withTemplate/", &[Method::POST], "POST", Call::PostmarkTemplate, Surface::Postmark),
     ("/email/batchWithTemplates", &[Method::POST], "POST", Call::PostmarkTemplate, Surface::Postmark),
     ("/email/batchWithTemplates/", &[Method::POST], "POST", Call::PostmarkTemplate, Surface::Postmark),
+    ("/messages/outbound", &[Method::GET], "GET", Call::PostmarkAll, Surface::Postmark),
+    ("/messages/outbound/{id}/details", &[Method::GET], "GET", Call::PostmarkOne, Surface::Postmark),
     ("/server", &[Method::GET], "GET", Call::PostmarkServer, Surface::Postmark),
     ("/server/", &[Method::GET], "GET", Call::PostmarkServer, Surface::Postmark),
     ("/api/v1/emails", &[Method::POST], "POST", Call::UsesendEmail, Surface::Usesend),
@@ -56,7 +66,12 @@ impl Call {
 
     /// Nothing is sent by it, and its body, if some client sends one, says nothing.
     pub const fn is_look_up(self) -> bool {
-        matches!(self, Self::ResendList | Self::PostmarkServer)
+        matches!(self, Self::ResendList | Self::PostmarkServer) || self.is_asked_of_the_vault()
+    }
+
+    /// What became of mail, or taking some back.
+    pub const fn is_asked_of_the_vault(self) -> bool {
+        matches!(self, Self::ResendOne | Self::ResendAll | Self::ResendCancel | Self::PostmarkOne | Self::PostmarkAll)
     }
 
     pub fn surface(self) -> Surface {
@@ -64,12 +79,30 @@ impl Call {
     }
 }
 
-/// What there is at a path of a surface that the listener serves: its methods, the same as `Allow` says it, and the call.
-pub fn find(path: &str, served: &[Serve]) -> Option<(&'static [Method], &'static str, Call)> {
+/// What there is at a path of a surface that the listener serves: its methods, the same as `Allow` says it, and the call. Where a
+/// path has several calls, it is the one of that method, if there is one.
+pub fn find(path: &str, method: &Method, served: &[Serve]) -> Option<(&'static [Method], &'static str, Call)> {
     let path = single(path);
     SURFACES.iter().filter(|row| served.contains(&row.1)).find_map(|(surface, _, mount, _)| {
         let path = mount.and_then(|mount| below(path, mount)).unwrap_or(path);
-        let call = CALLS.iter().find(|row| row.0 == path && row.4 == *surface)?;
+        let here = || CALLS.iter().filter(|row| row.4 == *surface);
+        // A name that some path has is no id.
+        let is_named = here().any(|row| row.0 == path);
+        let rows = || here().filter(|row| if is_named { row.0 == path } else { is_of(path, row.0) });
+        let call = rows().find(|row| row.1.contains(method)).or_else(|| rows().next())?;
         Some((call.1, call.2, call.3))
     })
+}
+
+/// Whether a path is one with an id at the place of `{id}`.
+fn is_of(path: &str, pattern: &str) -> bool {
+    let (mut segments, mut parts) = (path.split('/'), pattern.split('/'));
+    loop {
+        match (segments.next(), parts.next()) {
+            (None, None) => return true,
+            (Some(id), Some("{id}")) if !id.is_empty() => {}
+            (Some(segment), Some(part)) if segment == part => {}
+            _ => return false,
+        }
+    }
 }

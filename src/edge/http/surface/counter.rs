@@ -7,7 +7,7 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use tokio::time::{Instant, timeout};
 
-use super::{Call, Surface, bulk, gateway, postmark, resend, tree, usesend};
+use super::{Call, Surface, bulk, gateway, look, postmark, resend, tree, usesend};
 use crate::edge::front::Front;
 use crate::edge::http::idempotency::{self, Key};
 use crate::edge::http::json::parse_octets;
@@ -207,6 +207,7 @@ impl Customer<'_> {
                 };
                 Ok(resend::batch(results, is_permissive, *id))
             }
+            call if call.is_asked_of_the_vault() => look::answer(self.seat, call, head, *id).await,
             Call::ResendList => Ok(resend::nothing(*id)),
             Call::UsesendEmail => {
                 let letter = usesend::letter(parse_octets(octets, false)?)?;
@@ -234,7 +235,8 @@ impl Customer<'_> {
                 Ok(postmark::answered(&outcomes, *id))
             }
             Call::PostmarkServer => Ok(postmark::answered(&postmark::server(&self.session.front.hostname), *id)),
-            Call::PostmarkTemplate => Err(postmark::no_templates()),
+            // What is left is answered above.
+            _ => Err(postmark::no_templates()),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::edge::http::json::Node;
 use crate::edge::http::letter::Letter;
 use crate::edge::http::reply::{self, Code, Fault, Reply};
 use crate::edge::http::v1;
+use crate::ipc::label::Dialect;
 use crate::mail::id::MessageId;
 
 const LETTER: &Renaming = &[
@@ -45,7 +46,9 @@ pub fn letter(node: Node<'_>) -> Result<Letter, Fault> {
         Node::List(list) => !list.is_empty(),
         _ => true,
     });
-    v1::letter_of(&Node::Map(members))
+    let mut letter = v1::letter_of(&Node::Map(members))?;
+    letter.label.dialect = Dialect::Send;
+    Ok(letter)
 }
 
 #[derive(Serialize)]

@@ -1,4 +1,6 @@
-//! Postmark's API: `POST /email` and `/email/batch`, read and answered as its clients expect.
+//! Postmark's API: `POST /email` and `/email/batch`, read and answered as its clients expect, and what became of messages (`look`).
+
+mod look;
 
 use hyper::StatusCode;
 use hyper::header::{self, HeaderMap, HeaderValue};
@@ -9,8 +11,11 @@ use super::tree::{Object, Renaming, each, invalid};
 use crate::edge::http::json::Node;
 use crate::edge::http::letter::Letter;
 use crate::edge::http::reply::{self, Code, Fault, Issue, Reply};
-use crate::edge::http::{mime, v1};
+use crate::edge::http::{label, mime, v1};
+use crate::ipc::label::Dialect;
 use crate::mail::id::MessageId;
+
+pub use look::{Search, details, messages, search};
 
 pub const MAX_BATCH: usize = 500;
 /// Octets of a list of addresses in one text: more than all recipients with the longest names, and no more than what is made of
@@ -33,6 +38,8 @@ const EMAIL: &Renaming = &[
     ("HtmlBody", "html"),
     ("Headers", "headers"),
     ("Attachments", "attachments"),
+    ("Metadata", "metadata"),
+    ("Tag", "tags"),
 ];
 const FIELD: &Renaming = &[("Name", "name"), ("Value", "value")];
 const FILE: &Renaming =
@@ -82,6 +89,18 @@ fn read(node: Node<'_>, echo: &mut Echo) -> Result<Letter, Fault> {
         return Err(no_templates());
     }
     let mut members = email.renamed(EMAIL);
+    // Free text, which is no tag elsewhere.
+    let tag = members.iter().position(|(name, _)| name == "tags").map(|at| members.swap_remove(at).1);
+    let tag = match tag {
+        None => None,
+        Some(Node::Text(text)) if text.is_empty() => None,
+        Some(Node::Text(text)) => {
+            Some(label::free_tag(&text).map_err(|flaw| invalid(flaw.code, "/tags", flaw.message))?)
+        }
+        Some(other) => {
+            return Err(invalid("wrong_type", "/tags", format!("must be a string and is {}", other.kind())));
+        }
+    };
     for (name, node) in &mut members {
         let list = LISTS.iter().find(|list| *list == name);
         match (list, std::mem::replace(node, Node::Null)) {
@@ -110,7 +129,9 @@ fn read(node: Node<'_>, echo: &mut Echo) -> Result<Letter, Fault> {
         Node::List(list) => !list.is_empty(),
         _ => true,
     });
-    let letter = v1::letter_of(&Node::Map(members))?;
+    let mut letter = v1::letter_of(&Node::Map(members))?;
+    letter.label.dialect = Dialect::Postmark;
+    letter.label.tags.extend(tag);
     echo.recipients = letter.recipients().map(|one| one.address.to_string().to_ascii_lowercase()).collect();
     Ok(letter)
 }
@@ -275,6 +296,8 @@ fn wire(fault: &Fault) -> (StatusCode, Wire) {
         Code::ForbiddenSender => (UNPROCESSABLE, 400),
         Code::Unauthorized | Code::Forbidden | Code::InsufficientScope => (StatusCode::UNAUTHORIZED, 10),
         Code::NotFound => (status, 404),
+        // An id that it doesn't know isn't a path that it doesn't have.
+        Code::SubmissionNotFound => (UNPROCESSABLE, 701),
         Code::UnsupportedMediaType => (status, 409),
         Code::RateLimited | Code::QuotaExceeded => (status, 429),
         Code::QueueFull | Code::StoreUnavailable | Code::IdempotencyInProgress => (status, 100),

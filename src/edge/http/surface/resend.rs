@@ -1,4 +1,6 @@
-//! Resend's API: `POST /emails` and `/emails/batch`, read and answered as its clients expect.
+//! Resend's API: `POST /emails` and `/emails/batch`, read and answered as its clients expect, and what became of emails (`look`).
+
+mod look;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +13,10 @@ use crate::edge::http::json::Node;
 use crate::edge::http::letter::Letter;
 use crate::edge::http::reply::{self, Code, Fault, Issue, MAX_ISSUES, Reply};
 use crate::edge::http::v1;
+use crate::ipc::label::Dialect;
 use crate::mail::id::MessageId;
+
+pub use look::{canceled, email, emails};
 
 pub const MAX_BATCH: usize = 100;
 /// How a batch is judged: `strict` or `permissive`.
@@ -28,6 +33,7 @@ const EMAIL: &Renaming = &[
     ("html", "html"),
     ("headers", "headers"),
     ("scheduled_at", "scheduled_at"),
+    ("tags", "tags"),
 ];
 const FILE: &Renaming = &[
     ("filename", "filename"),
@@ -38,7 +44,7 @@ const FILE: &Renaming = &[
     ("path", "path"),
 ];
 
-/// One email. Members that we have no use for, such as tags and topics, are passed over.
+/// One email. Members that we have no use for, such as topics, are passed over.
 pub fn letter(node: Node<'_>) -> Result<Letter, Fault> {
     let mut email = Object::of(node)?;
     if email.take("template").is_some() {
@@ -50,7 +56,28 @@ pub fn letter(node: Node<'_>) -> Result<Letter, Fault> {
     let files = email.take("attachments");
     let mut members = email.renamed(EMAIL);
     members.extend(files.map(|files| ("attachments".into(), attachments(files))));
-    v1::letter_of(&Node::Map(members))
+    for (_, node) in members.iter_mut().filter(|(name, _)| name == "tags") {
+        *node = tags(std::mem::replace(node, Node::Null));
+    }
+    let mut letter = v1::letter_of(&Node::Map(members))?;
+    letter.label.dialect = Dialect::Resend;
+    Ok(letter)
+}
+
+/// Some clients write a tag as an object of its name and value.
+fn tags(node: Node<'_>) -> Node<'_> {
+    let Node::List(list) = node else { return node };
+    let mut tags = Vec::new();
+    for node in list {
+        match node {
+            Node::Map(pairs) if !pairs.iter().any(|(name, _)| name == "name" || name == "value") => {
+                let tag = |(name, value)| Node::Map(vec![("name".into(), Node::Text(name)), ("value".into(), value)]);
+                tags.extend(pairs.into_iter().map(tag));
+            }
+            other => tags.push(other),
+        }
+    }
+    Node::List(tags)
 }
 
 /// Files as base64, also those that come as octets.
@@ -178,6 +205,7 @@ fn finding(issue: Option<&Issue>) -> &'static str {
     let place = issue.pointer.trim_start_matches(|c: char| c == '/' || c.is_ascii_digit());
     match place.split('/').next().unwrap_or_default() {
         _ if issue.code == "required" => "missing_required_field",
+        _ if issue.code == "invalid_parameter" => "invalid_parameter",
         "from" => "invalid_from_address",
         "attachments" => "invalid_attachment",
         _ => "validation_error",

@@ -59,7 +59,7 @@ fn a_path_is_answered_in_the_words_of_its_surface() {
 
 #[test]
 fn every_call_is_found_at_the_root_and_at_its_mount_where_it_is_served() {
-    let found = |path: &str, served: &[Serve]| find(path, served).map(|found| found.2);
+    let found = |path: &str, served: &[Serve]| find(path, &hyper::Method::POST, served).map(|found| found.2);
     for path in ["/emails", "//emails", "/resend/emails", "//resend/emails", "/resend//emails"] {
         assert_eq!(found(path, &[Serve::Resend]), Some(Call::ResendEmail), "{path}");
         assert_eq!(found(path, &[Serve::V1, Serve::Ops]), None, "{path}");
@@ -75,6 +75,22 @@ fn every_call_is_found_at_the_root_and_at_its_mount_where_it_is_served() {
     }
     assert_eq!(found("/resend/email", &[Serve::Postmark, Serve::Resend]), None, "a mount has its own paths alone");
     assert_eq!(found("/api/v1/emails", &[Serve::Usesend]), Some(Call::UsesendEmail));
+    let got =
+        |path: &str| find(path, &hyper::Method::GET, &[Serve::Resend, Serve::Postmark]).map(|found| (found.1, found.2));
+    for (path, allow, call) in [
+        ("/emails", "GET, POST", Call::ResendAll),
+        ("/resend/emails/x", "GET", Call::ResendOne),
+        // A batch is no email, and a cancel is asked for otherwise.
+        ("/emails/batch", "POST", Call::ResendBatch),
+        ("/emails/x/cancel", "POST", Call::ResendCancel),
+        ("/messages/outbound", "GET", Call::PostmarkAll),
+        ("/postmark/messages/outbound/x/details", "GET", Call::PostmarkOne),
+    ] {
+        assert_eq!(got(path), Some((allow, call)), "{path}");
+    }
+    for path in ["/emails/x/y", "/emails//cancel", "/messages/outbound/x", "/messages/outbound/x/dump"] {
+        assert_eq!(got(path), None, "{path}");
+    }
     for path in ["/emails/", "/Emails", "/resendemails", "/resend", "/resend/resend/emails", "///emails"] {
         assert_eq!(found(path, &[Serve::Resend]), None, "{path}");
     }

@@ -8,6 +8,7 @@ use crate::edge::http::json::Node;
 use crate::edge::http::letter::Letter;
 use crate::edge::http::reply::{self, Code, Fault, Reply};
 use crate::edge::http::v1;
+use crate::ipc::label::Dialect;
 use crate::mail::id::MessageId;
 
 pub const MAX_BATCH: usize = 100;
@@ -43,7 +44,9 @@ pub fn letter(node: Node<'_>) -> Result<Letter, Fault> {
             *node = each(std::mem::replace(node, Node::Null), FILE);
         }
     }
-    v1::letter_of(&Node::Map(members))
+    let mut letter = v1::letter_of(&Node::Map(members))?;
+    letter.label.dialect = Dialect::Usesend;
+    Ok(letter)
 }
 
 #[derive(Serialize)]

@@ -21,6 +21,7 @@ use crate::ipc::channel::{self, Receiver, Sender};
 use crate::ipc::figures::Figures;
 use crate::ipc::hook::{Posted, Verdict};
 use crate::ipc::inquiry::{Inquiry, Over, Page};
+use crate::ipc::label::Label;
 use crate::ipc::once::Once;
 use crate::ipc::session::{Answer, Ask, Denial, Slot, Via};
 use crate::mail::facts::Facts;
@@ -84,6 +85,7 @@ pub struct Message {
     pub size: u64,
     /// When it is to leave, in microseconds since 1970.
     pub release_us: Option<u64>,
+    pub label: Option<Box<Label>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -98,6 +100,8 @@ pub struct Seen {
     pub aborts: usize,
     /// Messages whose form was wrong, and their senders.
     pub unfit: Vec<(Option<String>, Flaw)>,
+    /// What was said of each message beside it.
+    pub labels: Vec<Label>,
     /// What is waited for.
     pub waiting: Option<(Slot, Inquiry)>,
     /// Pages that it was asked for.
@@ -281,6 +285,7 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
                             facts: Facts::default(),
                             size: size.unwrap(),
                             release_us: manner.release_us,
+                            label: None,
                         });
                         Answer::Reserved { slot, message: id, backed_up: Vec::new(), live: false }
                     }
@@ -289,6 +294,12 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
             Ask::Recipient { .. } => panic!("it is for SMTP"),
             Ask::Recipients { batch, .. } => {
                 open.as_mut().unwrap().recipients.extend(batch.iter().map(|to| to.address.to_string()));
+                continue;
+            }
+            Ask::Label { label, .. } => {
+                assert!(label.is_sound(), "{label:?}");
+                open.as_mut().unwrap().label = Some(label.clone());
+                seen.lock().unwrap().labels.push(*label);
                 continue;
             }
             Ask::Content { slot } => Answer::Credit { slot, octets: CREDIT },

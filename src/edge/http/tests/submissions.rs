@@ -7,6 +7,7 @@ use tokio::io::AsyncWriteExt;
 use super::GOOD;
 use super::house::{House, KEY, Message, Ways, post_with};
 use crate::edge::front::Phase;
+use crate::ipc::happening::{Happened, Happening, Kind};
 use crate::ipc::inquiry::{
     Canceled, Cause, Counts, Cursor, Finding, Inquiry, Listed, Over, Page, Recipient, Status, Submission,
 };
@@ -28,6 +29,8 @@ pub fn submission(message: &Message) -> Submission {
     };
     Submission {
         message: message.id,
+        from: Some(message.sender.clone()),
+        label: message.label.clone(),
         status: Status::Failed,
         size: message.size,
         accepted_us: 1_700_000_000_000_000,
@@ -50,11 +53,36 @@ pub fn finding(ways: &Ways, kept: &[Message], inquiry: &Inquiry) -> Option<Findi
         Inquiry::Wait { message, .. } => Finding::Waited(found(*message), ways.over?),
         Inquiry::List(page) => {
             let mut all: Vec<_> = kept.iter().map(submission).collect();
-            all.iter_mut().for_each(|one| one.recipients.clear());
+            if !page.with_recipients {
+                all.iter_mut().for_each(|one| one.recipients.clear());
+            }
             all.reverse();
+            all.retain(|one| match page.from {
+                Some(Cursor::After(id)) => one.message < id,
+                _ => true,
+            });
             all.truncate(page.limit as usize);
             let next = all.last().filter(|_| all.len() < kept.len()).map(|one| one.message);
             Finding::Listed(Listed { all, next })
+        }
+        Inquiry::Events(span) => {
+            let happening = |one: &Message| Happening {
+                number: 1_700_000_001_500_000,
+                kind: Kind::Bounced,
+                message: one.id,
+                recipient: 0,
+                address: one.recipients[0].clone(),
+                from: Some(one.sender.clone()),
+                attempts: 1,
+                next_us: None,
+                code: Some(550),
+                enhanced: Some("5.1.1".into()),
+                reply: None,
+                doubt: false,
+                label: None,
+            };
+            let all: Vec<_> = kept.iter().filter(|_| span.after == 0).map(happening).collect();
+            Finding::Happened(Happened { last: all.last().map(|one| one.number), all, more: false })
         }
         Inquiry::Cancel { message } => Finding::Canceled(found(*message).map(|mut found| match found.count {
             Some(1) => {
@@ -260,4 +288,29 @@ async fn a_client_that_leaves_and_a_gate_that_ends_are_not_waited_for() {
     let found = draining.client.hear().await;
     assert_eq!((found.status, &found.body["status"]), (202, &"accepted".into()));
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn events_are_told_in_the_words_of_webhooks_and_say_where_to_go_on() {
+    let mut house = House::new(Ways::default());
+    let sent = house.client.send(GOOD).await;
+    let found = house.client.ask(&get("/v1/events")).await;
+    assert_eq!((found.status, &found.body["object"], &found.body["has_more"]), (200, &"list".into(), &false.into()));
+    let expected = serde_json::json!({
+        "id": "evt_1700000001500000", "type": "email.bounced", "created_at": "2023-11-14T22:13:21.5Z",
+        "data": {
+            "email_id": sent.body["id"], "request_id": sent.body["request_id"], "from": "ann@example.net", "to": ["b@example.org"],
+            "number": 0, "attempts": 1, "next_attempt_at": null, "reply": {"code": 550, "enhanced": "5.1.1", "text": null},
+            "may_be_delivered": false, "message_id": null, "tags": {}, "metadata": {},
+        },
+    });
+    assert_eq!(found.body["data"], serde_json::json!([expected]), "{found:?}");
+    assert!(found.field("ratelimit").is_some(), "{found:?}");
+    let next = found.body["next_after"].as_str().unwrap();
+    let end = house.client.ask(&get(&format!("/v1/events?after={next}"))).await;
+    assert_eq!((&end.body["data"], &end.body["next_after"]), (&serde_json::json!([]), &next.into()));
+    let wrong = house.client.ask(&get("/v1/events?after=7&kind=x")).await;
+    assert_eq!((wrong.status, wrong.code()), (400, "validation_failed"));
+    let nobody = get("/v1/events").replacen(&format!("Authorization: Bearer {KEY}\r\n"), "", 1);
+    assert_eq!(house.client.ask(&nobody).await.status, 401);
 }

@@ -65,6 +65,7 @@ pub async fn send(vault: &Vault, name: &str, to: &Address, from: &Address) -> Re
         is_report: false,
         named: None,
         owner: None,
+        label: None,
     };
     let data = serde_json::json!({ "anchor": name, "size": note.size }).to_string();
     let event = Event {

@@ -28,7 +28,7 @@ fn steps_beside(waiting: usize) -> u64 {
     store.transaction(|store| store.accept(&one, 0)).unwrap();
     let leased = store.transaction(|store| store.lease(LANE, LANE, 1, now_us(), &|who| who == "one")).unwrap().unwrap();
     for number in 0..2 {
-        assert!(store.transaction(|store| store.settle(1, number, &came_to(State::Delivered))).unwrap());
+        assert!(store.transaction(|store| store.settle(1, leased.row, number, &came_to(State::Delivered))).unwrap());
     }
     store.transaction(|store| store.finish(leased.row, now_us())).unwrap();
     store.transaction(|store| store.spool.release(1, now_us())).unwrap();

@@ -3,8 +3,11 @@
 
 use rusqlite::{Connection, Result, Statement, params};
 
-use super::{Head, Owner, REMEMBERED_US, Submissions, head, stand};
-use crate::ipc::inquiry::{Cursor, Listed, MOST_LISTED, Page};
+use super::{Head, Owner, REMEMBERED_US, Submissions, head, shade, stand};
+use crate::ipc::frame;
+use crate::ipc::inquiry::{Cursor, Listed, MOST_BESIDE, MOST_LISTED, MOST_PAGE, Page, Recipient, Submission};
+use crate::mail::id::MessageId;
+use crate::policy::mask::Mask;
 use crate::vault::audit::row::integer;
 use crate::vault::store::lasting;
 
@@ -31,7 +34,7 @@ impl<'c> Lists<'c> {
 
 fn statement(order: &str) -> String {
     format!(
-        "SELECT id, named, msg_id, bytes, accepted_us, expires_us, ended > 1, done_us FROM spool_msg \
+        "SELECT id, named, msg_id, bytes, accepted_us, expires_us, ended > 1, label, mail_from, done_us FROM spool_msg \
          WHERE principal = ? AND owner IS ? AND report = 0 AND msg_id >= ? AND msg_id < ? ORDER BY msg_id {order} LIMIT ?"
     )
 }
@@ -50,7 +53,7 @@ impl Lists<'_> {
         let list = if is_up { &mut self.up } else { &mut self.down };
         let columns = params![principal, owner, from, to, most];
         let rows = list.query_map(columns, |row| {
-            let done_us = row.get::<_, Option<i64>>(7)?.and_then(|done_us| u64::try_from(done_us).ok());
+            let done_us = row.get::<_, Option<i64>>(9)?.and_then(|done_us| u64::try_from(done_us).ok());
             Ok((head(row)?, done_us))
         })?;
         rows.collect()
@@ -87,12 +90,19 @@ impl Span {
 const MOST_MS: u64 = (1 << 48) - 1;
 
 impl Submissions<'_> {
-    /// A page of what this credential has sent and is remembered.
-    pub fn list(&mut self, owner: Owner<'_>, page: &Page, now_us: u64) -> Result<Listed> {
+    /// A page of what this credential has sent and is remembered. Addresses stand as `masks` has them for each message.
+    pub fn list(
+        &mut self,
+        owner: Owner<'_>,
+        page: &Page,
+        masks: impl Fn(MessageId) -> Mask,
+        now_us: u64,
+    ) -> Result<Listed> {
         let Owner { principal, since_us, .. } = owner;
         let limit = page.limit.clamp(1, MOST_LISTED);
         // One more than there is to be tells that there are more.
-        let most = if page.status.is_empty() { limit.saturating_add(1) } else { MOST_MESSAGES };
+        let is_all = page.status.is_empty() && page.tag.is_none() && page.recipient.is_none();
+        let most = if is_all { limit.saturating_add(1) } else { MOST_MESSAGES };
         let (span, oldest) = (Span::of(page), now_us.saturating_sub(REMEMBERED_US));
         let is_up = matches!(page.from, Some(Cursor::Before(_)));
         let mut found = self.list.between(principal, Some(since_us), span, most, is_up)?;
@@ -107,28 +117,65 @@ impl Submissions<'_> {
         // Of each there may be more behind its last one, so no more than that is known to be in order.
         let mut more = found.len() >= most;
         found.truncate(most);
-        let (mut all, mut last, mut counted) = (Vec::new(), None, 0);
+        let (mut all, mut last, mut counted, mut room) = (Vec::new(), None, 0, MOST_PAGE);
         for ((row, named, aside, mut submission), done_us) in found {
             if all.len() == limit || counted >= MOST_COUNTED {
                 more = true;
                 break;
             }
-            last = Some(submission.message);
-            if done_us.is_some_and(|done_us| done_us < oldest) {
+            let message = submission.message;
+            let is_over = done_us.is_some_and(|done_us| done_us < oldest);
+            if is_over || !self.is_wanted(page, row, named, &submission)? {
+                last = Some(message);
                 continue;
             }
             let standing = self.tally.of(row, named, aside, now_us)?;
             counted += standing.count;
             if page.status.is_empty() || page.status.contains(&standing.status) {
+                let mask = masks(message);
                 stand(&mut submission, standing, named);
+                shade(&mut submission, mask);
+                if page.with_recipients {
+                    counted += submission.count.unwrap_or_default();
+                    submission.recipients = self.named((row, named, aside), mask, now_us, MOST_BESIDE, briefly)?;
+                }
+                let octets = frame::encode(&submission).map_or(MOST_PAGE, |octets| octets.len());
+                // One fits always.
+                if octets > room && !all.is_empty() {
+                    more = true;
+                    break;
+                }
+                room = room.saturating_sub(octets);
                 all.push(submission);
             }
+            last = Some(message);
         }
         if is_up {
             all.reverse();
         }
         Ok(Listed { all, next: last.filter(|_| more) })
     }
+
+    /// Whether a message has what is asked for, before anybody counts how it stands.
+    fn is_wanted(&mut self, page: &Page, row: i64, named: Option<i64>, submission: &Submission) -> Result<bool> {
+        if let Some(tag) = &page.tag
+            && !submission.label.as_ref().is_some_and(|label| label.tags.iter().any(|one| one.is(tag)))
+        {
+            return Ok(false);
+        }
+        match &page.recipient {
+            // Of one whose recipients aren't told nobody learns who they are.
+            Some(recipient) => {
+                self.is_to.query_row(params![row, named.unwrap_or(0), recipient.to_string()], |row| row.get(0))
+            }
+            None => Ok(true),
+        }
+    }
+}
+
+/// Whom and how it stands: what a list tells of a recipient.
+fn briefly(one: Recipient) -> Recipient {
+    Recipient { code: None, enhanced: None, reply: None, next_us: None, ..one }
 }
 
 fn size(number: u32) -> usize {

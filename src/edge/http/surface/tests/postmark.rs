@@ -48,6 +48,10 @@ async fn an_email_is_kept_and_answered_with_whom_it_goes_to() {
     let seen = house.hang_up().await;
     assert_eq!((seen.kept.len(), seen.logins), (3, 1));
     assert_eq!(seen.kept[0].recipients, ["b@example.org", "c@example.org", "d@example.org", "e@example.org"]);
+    let label = &seen.labels[0];
+    assert_eq!((label.dialect.word(), label.tags[0].name.as_str(), label.shown), ("postmark", "t", Some((2, 1))));
+    assert_eq!(label.metadata, [("a".to_owned(), "b".to_owned())]);
+    assert!(!seen.kept[0].content.contains("Metadata"), "it is not sent");
     let content = &seen.kept[0].content;
     assert!(content.contains("X-A: 1") && content.contains("Content-ID: <logo>"), "{content}");
     assert!(content.matches("aGVsbG8=").count() == 2 && content.contains("s@example.net"), "{content}");
@@ -126,7 +130,7 @@ async fn refusals_have_the_numbers_and_words_that_clients_know() {
             "send the key once",
         ),
         (ask_for("/email", GOOD).replace("application/json", "text/plain"), 415, 409, "application/json"),
-        ("GET /messages/outbound HTTP/1.1\r\nHost: gate\r\n\r\n".to_owned(), 404, 404, "nothing at this path"),
+        ("GET /messages/inbound HTTP/1.1\r\nHost: gate\r\n\r\n".to_owned(), 404, 404, "nothing at this path"),
         ("GET /email HTTP/1.1\r\nHost: gate\r\n\r\n".to_owned(), 405, 300, "POST"),
     ];
     for (request, status, code, words) in cases {
@@ -262,4 +266,69 @@ async fn a_batch_whose_vault_falls_ends_the_connection() {
         response.body.as_array().unwrap().iter().map(|item| item["ErrorCode"].as_u64().unwrap()).collect();
     assert_eq!((response.status, codes, response.field("connection")), (200, vec![100, 100], Some("close")));
     assert!(house.client.is_closed().await);
+}
+
+#[tokio::test]
+async fn a_tag_is_free_text_and_metadata_are_texts() {
+    let mut house = house(Ways::default(), &[Serve::Postmark]);
+    let with = |member: &str| GOOD.replace('}', &format!(",{member}}}"));
+    let sent = house.client.ask(&ask_for("/email", &with(r#""Tag":"Order: 17, \u00e4","Metadata":{}"#))).await;
+    assert_eq!(sent.status, 200, "{sent:?}");
+    for (member, number, words) in [
+        (r#""Tag":7"#, 300, "'Tag' must be a string"),
+        (r#""Tag":"a\r\nb""#, 300, "'Tag' holds"),
+        (r#""Metadata":{"a":7}"#, 300, "'Metadata"),
+        (r#""Metadata":["a"]"#, 300, "'Metadata' must be an object"),
+    ] {
+        let refused = house.client.ask(&ask_for("/email", &with(member))).await;
+        assert_eq!(refusal(&refused), (422, number), "{member}");
+        assert!(said(&refused).starts_with(words), "{refused:?}");
+    }
+    let seen = house.hang_up().await;
+    assert_eq!(seen.labels[0].tags[0].name, "Order: 17, ä");
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: gate\r\nx-postmark-server-token: {KEY}\r\n\r\n")
+}
+
+#[tokio::test]
+async fn messages_are_searched_and_one_is_told_with_what_happened_to_it() {
+    let mut house = house(Ways::default(), &[Serve::Postmark]);
+    let letter = r#"{"From":"ann@example.net","To":"b@example.org","Cc":"c@example.org","Bcc":"d@example.org","Subject":"Hello",
+        "TextBody":"hi","Tag":"Order 17","Metadata":{"a":"b"}}"#;
+    let sent = house.client.ask(&ask_for("/email", letter)).await;
+    let id = sent.body["MessageID"].as_str().unwrap();
+    let one = house.client.ask(&get(&format!("/messages/outbound/{id}/details"))).await;
+    assert_eq!(one.status, 200, "{one:?}");
+    let body = &one.body;
+    assert_eq!((&body["MessageID"], &body["Tag"], &body["Subject"]), (&id.into(), &"Order 17".into(), &"Hello".into()));
+    assert_eq!(body["To"], serde_json::json!([{"Email": "b@example.org", "Name": null}]));
+    assert_eq!((&body["Cc"][0]["Email"], &body["Bcc"][0]["Email"]), (&"c@example.org".into(), &"d@example.org".into()));
+    assert_eq!(
+        (&body["Status"], &body["Metadata"]["a"], &body["Body"]),
+        (&"Processed".into(), &"b".into(), &"".into())
+    );
+    assert_eq!(body["ReceivedAt"], "2023-11-14T22:13:20.0000000Z");
+    let event = serde_json::json!({
+        "Recipient": "b@example.org", "Type": "Bounced", "ReceivedAt": "2023-11-14T22:13:21.5000000Z", "Details": {"Summary": "550 5.1.1"},
+    });
+    assert_eq!(body["MessageEvents"], serde_json::json!([event]));
+
+    for _ in 0..3 {
+        house.client.ask(&ask_for("/email", GOOD)).await;
+    }
+    let page = house.client.ask(&get("/messages/outbound?count=2&offset=1&tag=Order+17")).await;
+    assert_eq!((page.status, page.body["Messages"].as_array().unwrap().len()), (200, 2), "{page:?}");
+    let pages = house.seen().pages;
+    assert_eq!((pages[0].limit, pages[0].with_recipients, pages[1].limit), (1, false, 2), "{pages:?}");
+    assert_eq!(pages[1].tag.as_deref(), Some("Order 17"));
+    let wrong = house.client.ask(&get("/messages/outbound?count=2&subject=x")).await;
+    assert_eq!(refusal(&wrong), (422, 300));
+    for id in ["01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e", "nonsense"] {
+        let unknown = house.client.ask(&get(&format!("/messages/outbound/{id}/details"))).await;
+        assert_eq!(refusal(&unknown), (422, 701), "{id}");
+    }
+    let dump = house.client.ask(&get(&format!("/messages/outbound/{id}/dump"))).await;
+    assert_eq!(refusal(&dump), (404, 404));
 }

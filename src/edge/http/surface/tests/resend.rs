@@ -225,7 +225,7 @@ async fn refusals_have_the_names_that_clients_know() {
         (post_with("/emails", "", GOOD), 401, "missing_api_key"),
         (post_with("/emails", "Authorization: Bearer other\r\n", GOOD), 403, "invalid_api_key"),
         (
-            "GET /emails/01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e HTTP/1.1\r\nHost: gate\r\n\r\n".to_owned(),
+            "GET /emails/01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e/attachments HTTP/1.1\r\nHost: gate\r\n\r\n".to_owned(),
             404,
             "not_found",
         ),
@@ -239,8 +239,12 @@ async fn refusals_have_the_names_that_clients_know() {
         let response = ask(&request).await;
         assert_eq!(refusal(&response), (status, name), "{request}");
     }
-    let response = ask("GET /emails HTTP/1.1\r\nHost: gate\r\n\r\n").await;
-    assert_eq!(response.field("allow"), Some("POST"));
+    for (path, allow) in
+        [("/emails", "GET, POST"), ("/emails/batch", "POST"), ("/emails/x", "GET"), ("/emails/x/cancel", "POST")]
+    {
+        let response = ask(&format!("PUT {path} HTTP/1.1\r\nHost: gate\r\n\r\n")).await;
+        assert_eq!(response.field("allow"), Some(allow), "{path}");
+    }
 }
 
 #[tokio::test]
@@ -290,4 +294,89 @@ async fn domains_and_keys_are_none_to_a_client_that_is_known() {
             (200, r#"{"data":[],"has_more":false,"object":"list"}"#.into())
         );
     }
+}
+
+#[tokio::test]
+async fn tags_come_as_its_clients_write_them() {
+    let mut house = house(Ways::default(), &[Serve::Resend]);
+    let with = |tags: &str| GOOD.replace('}', &format!(",\"tags\":{tags}}}"));
+    for tags in [r#"[{"name":"kind","value":"bill"}]"#, r#"[{"kind":"bill"}]"#, "null", "[]"] {
+        let sent = house.client.ask(&post("/emails", &with(tags))).await;
+        assert_eq!(sent.status, 200, "{tags}: {sent:?}");
+    }
+    let refused = house.client.ask(&post("/emails", &with(r#"[{"name":"a b","value":"c"}]"#))).await;
+    assert_eq!(refusal(&refused), (422, "validation_error"));
+    let seen = house.hang_up().await;
+    let tags: Vec<_> = seen.labels.iter().map(|label| label.tags.len()).collect();
+    assert_eq!(tags, [1, 1, 0, 0]);
+    for label in &seen.labels[..2] {
+        assert_eq!((label.dialect.word(), label.tags[0].value.as_deref()), ("resend", Some("bill")));
+    }
+}
+
+fn get(path: &str) -> String {
+    // As its client for Python does.
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: gate\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}"
+    )
+}
+
+#[tokio::test]
+async fn an_email_is_looked_up_with_all_the_members_that_its_clients_read() {
+    let mut house = house(Ways::default(), &[Serve::Resend]);
+    let letter = r#"{"from":"ann@example.net","to":["b@example.org","c@example.org"],"cc":"d@example.org","bcc":["e@example.org"],
+        "subject":"Hello","text":"hi","tags":[{"name":"kind","value":"bill"}]}"#;
+    let sent = house.client.ask(&post("/emails", letter)).await;
+    let id = sent.body["id"].as_str().unwrap();
+    for path in [format!("/emails/{id}"), format!("//emails/{id}"), format!("/resend/emails/{id}")] {
+        let found = house.client.ask(&get(&path)).await;
+        assert_eq!(found.status, 200, "{found:?}");
+        let message_id =
+            format!("<{}@gate.example.net>", id.parse::<MessageId>().unwrap().request_id().trim_start_matches("req_"));
+        let expected = serde_json::json!({
+            "object": "email", "id": id, "message_id": message_id, "to": ["b@example.org", "c@example.org"],
+            "from": "ann@example.net", "created_at": "2023-11-14T22:13:20.000000+00:00", "subject": "Hello", "html": null,
+            "text": null, "cc": ["d@example.org"], "bcc": ["e@example.org"], "reply_to": null, "last_event": "bounced",
+            "scheduled_at": null, "tags": [{"name": "kind", "value": "bill"}],
+        });
+        assert_eq!(found.body, expected);
+    }
+    let list = house.client.ask(&get("/emails?limit=1&include=x")).await;
+    assert_eq!((&list.body["object"], &list.body["has_more"]), (&"list".into(), &false.into()), "{list:?}");
+    assert_eq!((&list.body["data"][0]["id"], &list.body["data"][0]["to"][1]), (&id.into(), &"c@example.org".into()));
+    assert!(list.body["data"][0].get("tags").is_none() && list.body["data"][0].get("object").is_none());
+    let page = house.seen().pages[0].clone();
+    assert!(page.with_recipients && page.limit == 1, "{page:?}");
+}
+
+#[tokio::test]
+async fn an_email_is_taken_back_if_it_can_be_and_what_is_not_there_is_not_found() {
+    let mut house = house(Ways::default(), &[Serve::Resend]);
+    let sent = house.client.ask(&post("/emails", GOOD)).await;
+    let id = sent.body["id"].as_str().unwrap();
+    let bare = format!(
+        "POST /emails/{id}/cancel HTTP/1.1\r\nHost: gate\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 0\r\n\r\n"
+    );
+    for request in [post(&format!("/emails/{id}/cancel"), "{}"), bare] {
+        let canceled = house.client.ask(&request).await;
+        assert_eq!((canceled.status, &canceled.body), (200, &serde_json::json!({"object": "email", "id": id})));
+    }
+    // To several, which this vault doesn't take back.
+    let several = GOOD.replace("\"b@example.org\"", "[\"b@example.org\",\"c@example.org\"]");
+    let sent = house.client.ask(&post("/emails", &several)).await;
+    let late = house.client.ask(&post(&format!("/emails/{}/cancel", sent.body["id"].as_str().unwrap()), "{}")).await;
+    assert_eq!(refusal(&late), (409, "validation_error"));
+    for path in ["/emails/01a1f866-0d7b-7d39-bc3d-1f2a8b5c6d7e", "/emails/nonsense"] {
+        assert_eq!(refusal(&house.client.ask(&get(path)).await), (404, "not_found"), "{path}");
+        assert_eq!(
+            refusal(&house.client.ask(&post(&format!("{path}/cancel"), "{}")).await),
+            (404, "not_found"),
+            "{path}"
+        );
+    }
+    for (query, name) in [("limit=0", "invalid_parameter"), ("after=x", "invalid_parameter")] {
+        assert_eq!(refusal(&house.client.ask(&get(&format!("/emails?{query}"))).await), (422, name), "{query}");
+    }
+    let patch = house.client.ask(&post(&format!("/emails/{id}"), "{}").replacen("POST", "PATCH", 1)).await;
+    assert_eq!((refusal(&patch), patch.field("allow")), ((405, "method_not_allowed"), Some("GET")));
 }
