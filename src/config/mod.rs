@@ -35,6 +35,7 @@ mod reach;
 mod rehearsal;
 mod routes;
 mod salvage;
+pub mod sendmail;
 mod shedding;
 mod slices;
 mod suppression;
