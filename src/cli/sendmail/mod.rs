@@ -36,9 +36,18 @@ const VARIABLE: &str = "GATEPOST_SENDMAIL_CONF";
 const SYSLOG: &str = "/dev/log";
 const PRIORITY: u8 = 2 * 8 + 3;
 const HELP: &str = "\
-Usage: gatepost sendmail [-t] [-i] [-f ADDRESS] [-F NAME] [-N WHEN] [-R full|hdrs] [-V ID] [-v] [--tempfail=CODE] [--] [ADDRESS...]
+Usage: gatepost sendmail [OPTIONS] [--] [ADDRESS...]
        gatepost sendmail -bs
 Hands a message from standard input to the gate, for cron, PHP and scripts; also as sendmail, mailq and newaliases.
+
+  -t                  recipients stand in the header, too
+  -i                  a line with a dot alone is a line, and not the end
+  -f ADDRESS          the sender
+  -F NAME             the name in a From that is added
+  -N, -R, -V          reports about it: when, with how much, under which id
+  -v                  show what is said to the gate
+  --tempfail=CODE     exit with this in the place of 75, where another attempt may do
+
 Settings: ~/.config/gatepost/sendmail.conf, else /etc/gatepost/sendmail.conf. All of it: gatepost-sendmail(8).";
 
 /// For the list of commands: its words are read by `main`, before anybody takes `-t` for an option of their own.

@@ -1,3 +1,5 @@
+//! What comes from programs, octet by octet, and what goes to the gate.
+
 use super::*;
 
 fn settings() -> Settings {
