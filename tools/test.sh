@@ -3,7 +3,7 @@
 # Postfix is for a private instance of the tests: here it gets no configuration and isn't started. sasl2-bin gives that its users.
 # The libraries of mailing services for Node.js and Python, and a reader of OpenAPI, are installed below target/clients.
 # promtool, which knows Prometheus' forms, is taken out of Debian's package below target/clients; nothing of that runs as a service.
-# PHP and the mail of Debian, which call sendmail, are taken out of Debian's packages in the same way.
+# PHP and the mail of Debian, which call sendmail, and fail2ban are taken out of Debian's packages in the same way.
 # python3-dkim signs mail as a mailing service does, and says whether it still is signed when it arrives.
 # As root missing Debian packages are installed; otherwise they are named. Arguments go to `cargo test`.
 set -euo pipefail
@@ -55,6 +55,18 @@ take_promtool() {
 if ! command -v promtool > /dev/null && [ ! -x "$clients/promtool" ]; then
   take_promtool || { [ "$(id -u)" = 0 ] && apt-get update -qq && take_promtool; } || {
     echo 'the tests need promtool (Debian: prometheus), which could not be downloaded' >&2
+    exit 1
+  }
+fi
+
+# It reads the log of a gate with the filter that is shipped, and bans nobody: the package would start it as a service.
+take_fail2ban() {
+  rm -rf "$clients/fail2ban" && mkdir -p "$clients/fail2ban" || return
+  (cd "$clients/fail2ban" && apt-get download -qq fail2ban 2> /dev/null && dpkg -x fail2ban_*.deb . && rm fail2ban_*.deb)
+}
+if [ ! -x "$clients/fail2ban/usr/bin/fail2ban-regex" ]; then
+  take_fail2ban || { [ "$(id -u)" = 0 ] && apt-get update -qq && take_fail2ban; } || {
+    echo 'the tests need fail2ban (Debian: fail2ban), which could not be downloaded' >&2
     exit 1
   }
 fi
