@@ -50,7 +50,7 @@ fn who_guesses_is_found_and_nobody_can_have_another_banned() {
     let say = |lines: &[&str]| {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut hear = |stream: &mut TcpStream| {
+        let hear = |stream: &mut TcpStream| {
             let mut piece = [0; 4096];
             stream.read(&mut piece).unwrap_or(0)
         };

@@ -104,7 +104,7 @@ enum Command {
     Restore(restore::Restore),
     /// A process of the service; the parent starts these
     #[command(hide = true)]
-    Role { name: String },
+    Role { name: String, lines: Option<String> },
     /// Enter the sandbox of a role and try something that it should refuse
     #[command(hide = true)]
     Probe { role: String, action: String },
@@ -148,7 +148,7 @@ fn run(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode
         Command::Trace(trace) => trace.run(),
         Command::Backup(backup) => backup.run(),
         Command::Restore(restore) => restore.run(),
-        Command::Role { name } => role::run(&name),
+        Command::Role { name, lines } => role::run(&name, lines.as_deref()),
         Command::Probe { role, action } => crate::sandbox::probe::main(&role, &action),
     }
 }

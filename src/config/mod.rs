@@ -25,6 +25,7 @@ mod dialect;
 mod extensions;
 mod limits;
 mod listeners;
+mod log;
 mod mechanisms;
 mod oauth2;
 mod pace;

@@ -10,7 +10,7 @@ const MAY_NAME: [(&str, &[&str]); 23] = [
     ("secret", &[]),
     // What can't be read as mail is refused by a word of the same list.
     ("mail", &["policy::refusal"]),
-    ("log", &[]),
+    ("log", &["sys"]),
     ("sys", &["secret"]),
     // Keys of a secret are secret.
     ("policy", &["mail", "secret"]),
