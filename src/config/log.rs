@@ -23,9 +23,6 @@ pub fn plan(written: &file::Log, findings: &mut Findings<'_>) -> Log {
     };
     let json = choice(&written.format, "format", &[("text", false), ("json", true)]);
     let to_syslog = choice(&written.to, "to", &[("stderr", false), ("syslog", true)]);
-    if let (Some(socket), false) = (&written.socket, to_syslog) {
-        findings.warn(Some(socket.span()), "socket: has no effect without to = \"syslog\"");
-    }
     if let Some(socket) = written.socket.as_ref().filter(|socket| !socket.get_ref().is_absolute()) {
         findings.refuse(socket.span(), format!("socket: write the whole path, such as {SOCKET:?}"));
     }
