@@ -4,33 +4,113 @@
 pub mod flood;
 #[cfg(test)]
 pub mod heard;
+mod json;
+mod lines;
+pub mod names;
 mod stderr;
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-pub use stderr::copy;
+use crate::sys::syslog::Local;
+use lines::Lines;
 
 /// Lines that a full pipe did not take. The next line that goes through says how many.
 static LOST: AtomicU64 = AtomicU64::new(0);
 
+/// Whether lines are JSON; text otherwise.
+static JSON: AtomicBool = AtomicBool::new(false);
+/// Where lines go in the place of stderr.
+static SYSLOG: OnceLock<Local> = OnceLock::new();
+/// The facility daemon (RFC 5424 section 6.2.1).
+const DAEMON: u8 = 3 * 8;
+/// What a child is told on its command line.
+pub const AS_JSON: &str = "json";
+
+/// Lines of this process, and of those that it hands on, are JSON from here on.
+pub fn as_json() {
+    JSON.store(true, Ordering::Relaxed);
+}
+
+/// The words for a child's command line that make its lines like ours.
+pub fn words() -> Option<&'static str> {
+    JSON.load(Ordering::Relaxed).then_some(AS_JSON)
+}
+
+/// The parent's lines, and those that it hands on, go to the syslog of this socket from here on.
+pub fn to_syslog(socket: &Path) -> Result<(), String> {
+    let local = Local::new(socket).map_err(|error| format!("making a socket for syslog: {error}"))?;
+    // A second one would be the same.
+    let _ = SYSLOG.set(local);
+    Ok(())
+}
+
+/// A whole line with its end: to stderr, or to syslog. What that doesn't take goes to stderr all the same.
+fn out(line: &[u8]) {
+    if let Some(syslog) = SYSLOG.get() {
+        let text = String::from_utf8_lossy(line);
+        let text = text.trim_end();
+        let severity = match level(text) {
+            Some("ERROR") => 3,
+            Some("WARN") => 4,
+            _ => 6,
+        };
+        let whole = format!("<{}>gatepost[{}]: {text}", DAEMON + severity, std::process::id());
+        if syslog.send(whole.as_bytes()).is_ok() {
+            return;
+        }
+    }
+    stderr::copy(line);
+}
+
+/// The level of a line, of either form, by a word that stands before anything that was said.
+fn level(line: &str) -> Option<&'static str> {
+    const LEVELS: [&str; 3] = ["ERROR", "WARN", "INFO"];
+    if line.starts_with('{') {
+        let said = line.split_once("\"level\":\"")?.1;
+        return LEVELS.into_iter().find(|level| said.starts_with(level));
+    }
+    line.split_whitespace().take(5).find_map(|word| LEVELS.into_iter().find(|level| *level == word))
+}
+
+/// A line of a child's, with who said it and when.
+pub fn hand_on(post: &str, pid: u32, line: &str) {
+    match JSON.load(Ordering::Relaxed) {
+        true => out(format!("{}\n", json::adopt(post, pid, line)).as_bytes()),
+        false => out(format!("{} {post} {pid}: {line}\n", now()).as_bytes()),
+    }
+}
+
+/// The last words of a service that can't serve.
+pub fn last(text: &str) {
+    match JSON.load(Ordering::Relaxed) {
+        true => out(format!("{}\n", json::adopt("parent", std::process::id(), &format!("ERROR {text}"))).as_bytes()),
+        false => out(format!("{text}\n").as_bytes()),
+    }
+}
+
 /// Lines of the parent: to stderr, with the time unless the journal adds its own.
 pub fn to_stderr() {
     // Nobody may read our stderr any more: the complaint about that would go there too, and panic.
-    let builder = tracing_subscriber::fmt().log_internal_errors(false);
-    let builder = builder.with_target(false).with_ansi(false).with_writer(|| stderr::Stderr);
+    let builder = tracing_subscriber::fmt().log_internal_errors(false).with_ansi(false).with_writer(|| Parents);
+    let text = tracing_subscriber::fmt::format().with_target(false).with_ansi(false);
     if std::env::var_os("JOURNAL_STREAM").is_some() {
-        builder.without_time().init();
+        builder.event_format(Lines { text: text.without_time(), process: Some("parent"), most: LONGEST_OWN }).init();
     } else {
-        builder.with_timer(Utc).init();
+        builder.event_format(Lines { text: text.with_timer(Utc), process: Some("parent"), most: LONGEST_OWN }).init();
     }
 }
 
 /// Lines of a child: to its stderr, which is a pipe that never blocks. The parent adds the time and who said it.
 pub fn to_parent() {
-    tracing_subscriber::fmt().with_target(false).with_ansi(false).without_time().with_writer(Pipe).init();
+    let text = tracing_subscriber::fmt::format().with_target(false).with_ansi(false).without_time();
+    // One octet is the line's end.
+    let lines = Lines { text, process: None, most: LONGEST - 1 };
+    tracing_subscriber::fmt().with_ansi(false).event_format(lines).with_writer(Pipe).init();
 }
 
 /// The time now as the log shows it: RFC 3339, UTC, whole seconds.
@@ -52,6 +132,23 @@ struct Pipe;
 
 /// The longest line a pipe takes whole (POSIX demands 512, Linux and OpenBSD have this or more).
 const LONGEST: usize = 512;
+/// The longest line of the parent's own as JSON.
+const LONGEST_OWN: usize = 4 * 1024;
+
+/// Whole lines of the parent.
+#[derive(Clone, Copy)]
+struct Parents;
+
+impl Write for Parents {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        out(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 impl Write for Pipe {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {

@@ -5,6 +5,8 @@
 mod documents;
 #[path = "architecture/locks.rs"]
 mod locks;
+#[path = "architecture/logs.rs"]
+mod logs;
 #[path = "architecture/shape.rs"]
 mod shape;
 #[path = "architecture/source.rs"]

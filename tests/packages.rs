@@ -40,17 +40,25 @@ fn packed(folder: &str) -> BTreeSet<String> {
 #[test]
 fn the_packing_list_names_what_the_port_installs() {
     let makefile = read("packaging/openbsd/Makefile");
-    for (page, folder) in [("gatepost.8", "man/man8/"), ("gatepost.toml.5", "man/man5/")] {
-        assert_eq!(packed(folder), BTreeSet::from([page.to_owned()]));
+    for page in names("docs/man") {
+        let folder = format!("man/man{}/", page.rsplit('.').next().unwrap());
+        assert!(packed(&folder).contains(&page), "{page}");
         assert!(makefile.contains(&format!("docs/man/{page} ${{PREFIX}}/{}", folder.trim_end_matches('/'))), "{page}");
     }
-    assert_eq!(names("docs/man").len(), 2, "a manual page is not in the port");
+    assert_eq!(
+        packed("man/man8/").len() + packed("man/man5/").len(),
+        names("docs/man").len(),
+        "a page that there is not"
+    );
     assert_eq!(packed("share/doc/gatepost/"), names("docs"), "documents");
     assert!(makefile.contains("${WRKSRC}/docs/*.md ${PREFIX}/share/doc/gatepost"));
     let list = makefile.split(".for f in ").nth(1).unwrap().lines().next().unwrap();
     let mut samples: BTreeSet<String> = list.split_whitespace().map(str::to_owned).collect();
     assert_eq!(samples, names("packaging/openbsd/files"));
-    samples.insert("gatepost.toml".into());
+    for name in ["gatepost.toml", "sendmail.conf"] {
+        assert!(makefile.contains(&format!("${{WRKSRC}}/etc/{name} ")), "{name}");
+        samples.insert(name.into());
+    }
     assert_eq!(packed("share/examples/gatepost/"), samples);
     for line in ["@bin bin/gatepost", "@rcscript ${RCDIR}/gatepost", "@sample ${SYSCONFDIR}/gatepost/gatepost.toml"] {
         assert!(plist().iter().any(|found| found == line), "{line}");
@@ -127,6 +135,27 @@ fn the_debian_package_has_every_unit_page_and_document() {
     for unit in ["gatepost.service", "gatepost-unprivileged.service"] {
         let start = format!("\nExecStart=/{}gatepost serve\n", program[1].as_str().unwrap());
         assert!(read(&format!("systemd/{unit}")).contains(&start), "{unit} starts another program");
+    }
+}
+
+#[test]
+fn the_name_sendmail_is_a_package_of_its_own_so_that_the_gate_can_live_beside_another_mail_server() {
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let deb = &manifest["package"]["metadata"]["deb"];
+    for relation in ["provides", "conflicts", "replaces"] {
+        assert!(deb.get(relation).is_none(), "gatepost {relation}: it must be installable beside Postfix");
+    }
+    // Debian policy 11.6.
+    let control = read("packaging/deb/mta.control");
+    for relation in ["Provides", "Conflicts", "Replaces"] {
+        assert!(control.contains(&format!("\n{relation}: mail-transport-agent\n")), "{relation}");
+    }
+    assert!(control.contains("\nVersion: @VERSION@\n") && control.contains("\nDepends: gatepost (= @VERSION@)\n"));
+    let script = read("tools/package.sh");
+    for (to, name) in
+        [("../bin/gatepost", "usr/sbin/sendmail"), ("gatepost", "usr/bin/mailq"), ("gatepost", "usr/bin/newaliases")]
+    {
+        assert!(script.contains(&format!("ln -s {to} \"$mta/{name}\"\n")), "{name}");
     }
 }
 

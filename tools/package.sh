@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
-# Makes the Debian package and its bill of materials in target/packaging: tools/package.sh [--no-build] [--output FOLDER]
+# Makes the Debian packages and their bill of materials in target/packaging: tools/package.sh [--no-build] [--output FOLDER]
 #
 #   --no-build        takes target/release/gatepost as it is; else the program is built so that any place gives the same octets
-#   --output FOLDER   where the package goes
+#   --output FOLDER   where the packages go
+#
+# gatepost is the gate. gatepost-mta has nothing but the names sendmail, mailq and newaliases, which lead to it. Those names are one
+# package's at a time (Debian policy 11.6: Provides, Conflicts and Replaces mail-transport-agent; no mail server there uses
+# alternatives), and a gate must be installable beside Postfix: so they are two.
 #
 # GATEPOST_PACKAGE_FAST=1 compresses less, for trying things.
 #
@@ -46,3 +50,19 @@ fi
 # Whoever unpacks it gets the modes that are written there, whatever the umask is here.
 umask 022
 cargo deb --quiet --no-build --no-strip ${GATEPOST_PACKAGE_FAST:+--fast} --output "$output"
+
+version=$(sed -n '1s/^gatepost (\(.*\)) .*/\1/p' packaging/deb/changelog)
+mta=$made/gatepost-mta
+rm -rf "$mta"
+mkdir -p "$mta"/DEBIAN "$mta"/usr/{sbin,bin,lib,share/doc,share/man/man{1,8}}
+sed "s/@VERSION@/$version/" packaging/deb/mta.control > "$mta/DEBIAN/control"
+ln -s ../bin/gatepost "$mta/usr/sbin/sendmail"
+ln -s ../sbin/sendmail "$mta/usr/lib/sendmail"
+ln -s gatepost "$mta/usr/bin/mailq"
+ln -s gatepost "$mta/usr/bin/newaliases"
+ln -s gatepost-sendmail.8.gz "$mta/usr/share/man/man8/sendmail.8.gz"
+ln -s ../man8/gatepost-sendmail.8.gz "$mta/usr/share/man/man1/mailq.1.gz"
+ln -s ../man8/gatepost-sendmail.8.gz "$mta/usr/share/man/man1/newaliases.1.gz"
+ln -s gatepost "$mta/usr/share/doc/gatepost-mta"
+find "$mta" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
+dpkg-deb --build -Zxz --root-owner-group "$mta" "$output/gatepost-mta_${version}_all.deb" > /dev/null

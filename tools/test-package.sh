@@ -50,8 +50,9 @@ fi
 say 'two packages of one program, made at different places of the clock and the world'
 tools/package.sh --no-build --output "$work/first"
 (umask 077; TZ=Pacific/Chatham LC_ALL=C tools/package.sh --no-build --output "$work/second" > /dev/null)
-first=$(echo "$work"/first/*.deb)
-cmp "$first" "$(echo "$work"/second/*.deb)" || die 'the two packages differ'
+first=$(echo "$work"/first/gatepost_*.deb) mta=$(echo "$work"/first/gatepost-mta_*.deb)
+cmp "$first" "$(echo "$work"/second/gatepost_*.deb)" || die 'the two packages differ'
+cmp "$mta" "$(echo "$work"/second/gatepost-mta_*.deb)" || die 'the two packages of names differ'
 version=$(dpkg-deb -f "$first" Version)
 # The next version is the same files: not compressed once more.
 dpkg-deb -R "$first" "$work/next"
@@ -62,7 +63,7 @@ rm -rf "$work/next"
 say "the same to the octet: $(sha256sum < "$first" | cut -d ' ' -f 1)"
 
 say 'lintian'
-lintian --allow-root --fail-on error,warning "$first"
+lintian --allow-root --fail-on error,warning "$first" "$mta"
 
 packages=systemd,systemd-sysv,dbus,procps,ca-certificates
 if [ "$(cat "$base/.whole" 2> /dev/null || true)" != "$packages" ]; then
@@ -76,7 +77,7 @@ if [ "$(cat "$base/.whole" 2> /dev/null || true)" != "$packages" ]; then
   echo "$packages" > "$base/.whole"
 fi
 cp -a "$base" "$root"
-cp "$first" "$root/first.deb" && cp "$later" "$root/later.deb"
+cp "$first" "$root/first.deb" && cp "$later" "$root/later.deb" && cp "$mta" "$root/mta.deb"
 
 # What runs in there: with the namespaces of the booted machine, or else in a change of root.
 in_root() {
@@ -139,10 +140,10 @@ use() { # SUBJECT PORT TLS
   until_true "the message arrives: $1" arrived "$1"
 }
 everything() {
-  # What a machine writes by itself, users (they stay, as promised) and the two packages that lie there.
+  # What a machine writes by itself, users (they stay, as promised) and the packages that lie there.
   local skip=() path
   for path in ./{proc,sys,dev,run,tmp,var/{tmp,log,cache,lib/{dpkg,systemd}}} ./etc/{passwd,group,shadow,gshadow}- \
-    ./etc/{.pwd.lock,machine-id,resolv.conf} ./{first,later}.deb; do
+    ./etc/{.pwd.lock,machine-id,resolv.conf} ./{first,later,mta}.deb; do
     skip+=(-path "$path" -o)
   done
   (cd "$root" && find . -xdev \( "${skip[@]}" -false \) -prune -o -print | sort)
@@ -180,6 +181,25 @@ if [ -n "$init" ]; then
   use 'after a reload' "$port" none
 fi
 until_true 'the audit log is sound' in_root gatepost audit verify
+
+say 'cron'"'"'s and everybody'"'"'s sendmail, by a user without rights; and not beside another one'
+[ ! -e "$root/usr/sbin/sendmail" ] || die 'it takes the name without being asked'
+in_root dpkg -i /mta.deb > "$work/log" 2>&1 || die 'the package of names is not installed'
+printf 'server = "127.0.0.1:%s"\nusername = "app"\npassword = "%s"\nfrom = "host@example.net"\n[aliases]\nroot = ["ops@example.org"]\n' \
+  "$port" "$secret" > "$root/etc/gatepost/sendmail.conf"
+for name in /usr/sbin/sendmail /usr/lib/sendmail; do
+  printf 'From: root (Cron Daemon)\nTo: root\nSubject: by %s\n\nx\n' "$name" |
+    in_root setpriv --reuid 65534 --regid 65534 --clear-groups "$name" -i -FCronDaemon -B8BITMIME -oem root 2> "$work/log" ||
+    die "$name does not send"
+  until_true "the message of $name arrives" arrived "by $name"
+done
+in_root newaliases > "$work/log" 2>&1 || die 'newaliases fails'
+in_root mailq > "$work/log" 2>&1 || die 'mailq fails'
+is 'who is a mail-transport-agent' "$(in_root dpkg-query -W -f '${Package} ${Provides} ${Conflicts}\n' | grep ' mail-transport-agent')" \
+  'gatepost-mta mail-transport-agent mail-transport-agent'
+in_root dpkg -P gatepost-mta > "$work/log" 2>&1 || die 'the names can not be removed'
+[ ! -e "$root/usr/sbin/sendmail" ] || die 'the name stays'
+rm "$root/etc/gatepost/sendmail.conf"
 
 say 'upgraded: the configuration of its operator stays, and what runs is restarted'
 parent() { if [ -n "$init" ]; then in_root systemctl show -P MainPID gatepost; fi; }

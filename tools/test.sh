@@ -3,13 +3,14 @@
 # Postfix is for a private instance of the tests: here it gets no configuration and isn't started. sasl2-bin gives that its users.
 # The libraries of mailing services for Node.js and Python, and a reader of OpenAPI, are installed below target/clients.
 # promtool, which knows Prometheus' forms, is taken out of Debian's package below target/clients; nothing of that runs as a service.
+# PHP and the mail of Debian, which call sendmail, and fail2ban are taken out of Debian's packages in the same way.
 # python3-dkim signs mail as a mailing service does, and says whether it still is signed when it arrives.
 # As root missing Debian packages are installed; otherwise they are named.
 # Arguments go to `cargo test`; without any, its programs run two at a time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages='gcc libc6-dev openssl strace procps curl swaks libnet-ssleay-perl sqlite3 python3 haproxy msmtp gsasl postfix libsasl2-modules libsasl2-modules-db sasl2-bin python3-dkim python3-venv'
+packages='gcc libc6-dev openssl strace procps curl swaks libnet-ssleay-perl sqlite3 python3 haproxy msmtp gsasl postfix libsasl2-modules libsasl2-modules-db sasl2-bin python3-dkim python3-venv libargon2-1 libsodium23 libxml2 libedit2 libmagic1 libbsd0'
 # It judges the units, and makes users and directories into a folder; nothing of it runs as a service.
 command -v systemd-analyze > /dev/null || packages="$packages systemd"
 command -v npm > /dev/null || packages="$packages nodejs npm"
@@ -55,6 +56,35 @@ take_promtool() {
 if ! command -v promtool > /dev/null && [ ! -x "$clients/promtool" ]; then
   take_promtool || { [ "$(id -u)" = 0 ] && apt-get update -qq && take_promtool; } || {
     echo 'the tests need promtool (Debian: prometheus), which could not be downloaded' >&2
+    exit 1
+  }
+fi
+
+# It reads the log of a gate with the filter that is shipped, and bans nobody: the package would start it as a service.
+take_fail2ban() {
+  rm -rf "$clients/fail2ban" && mkdir -p "$clients/fail2ban" || return
+  (cd "$clients/fail2ban" && apt-get download -qq fail2ban 2> /dev/null && dpkg -x fail2ban_*.deb . && rm fail2ban_*.deb)
+}
+if [ ! -x "$clients/fail2ban/usr/bin/fail2ban-regex" ]; then
+  take_fail2ban || { [ "$(id -u)" = 0 ] && apt-get update -qq && take_fail2ban; } || {
+    echo 'the tests need fail2ban (Debian: fail2ban), which could not be downloaded' >&2
+    exit 1
+  }
+fi
+
+# Two callers of sendmail, PHP and mail: Debian would have them bring a mail server of its own along, so they are downloaded only.
+take_mailers() {
+  rm -rf "$clients/mailers" && mkdir -p "$clients/mailers" || return
+  local php
+  php=$(apt-cache depends php-cli | sed -n 's/^ *Depends: \(php[0-9.]*-cli\)$/\1/p' | head -n 1)
+  (cd "$clients/mailers" && apt-get download -qq "$php" bsd-mailx liblockfile1 2> /dev/null &&
+    for deb in ./*.deb; do dpkg -x "$deb" .; done && rm ./*.deb && mv usr/bin/php[0-9]* usr/bin/php &&
+    mv usr/lib/*/liblockfile.so.* usr/lib && ldd usr/bin/php | awk '/not found/ { print $1 }' > missing && [ ! -s missing ])
+}
+if [ ! -x "$clients/mailers/usr/bin/php" ]; then
+  take_mailers || { [ "$(id -u)" = 0 ] && apt-get update -qq && take_mailers; } || {
+    echo "the tests need PHP and mail (Debian: php-cli, bsd-mailx, liblockfile1), which could not be downloaded, or PHP lacks a library:" >&2
+    cat "$clients/mailers/missing" 2> /dev/null >&2
     exit 1
   }
 fi

@@ -15,6 +15,7 @@ mod restore;
 mod role;
 mod route;
 mod send;
+mod sendmail;
 mod serve;
 mod settings;
 mod status;
@@ -22,6 +23,7 @@ mod suppress;
 mod trace;
 mod webhook;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -87,6 +89,9 @@ enum Command {
     Webhook(webhook::Webhook),
     /// Submit a test message for a credential, and tell what becomes of it
     Send(send::Send),
+    /// Take a message from standard input, as the sendmail of cron, PHP and scripts; see gatepost-sendmail(8)
+    #[command(disable_help_flag = true)]
+    Sendmail(sendmail::Sendmail),
     /// Show sessions of SMTP while they happen, without their secrets
     ///
     /// Shows what clients say, as it was understood, and what is said to them; of content and of what is no command, how many
@@ -99,7 +104,7 @@ enum Command {
     Restore(restore::Restore),
     /// A process of the service; the parent starts these
     #[command(hide = true)]
-    Role { name: String },
+    Role { name: String, lines: Option<String> },
     /// Enter the sandbox of a role and try something that it should refuse
     #[command(hide = true)]
     Probe { role: String, action: String },
@@ -113,9 +118,18 @@ struct Config {
     path: PathBuf,
 }
 
-/// Runs what argv asks for. Exit codes: 0 done, 1 failed, 2 wrong usage; `audit verify`, `status` and `doctor` have codes of their own.
+/// Runs what argv asks for. Exit codes: 0 done, 1 failed, 2 wrong usage; `audit verify`, `status`, `doctor` and `sendmail` have codes of
+/// their own.
 pub fn main() -> ExitCode {
-    match Gatepost::parse().command {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    match sendmail::called(&words) {
+        Some((name, rest)) => sendmail::start(&name, rest),
+        None => run(words),
+    }
+}
+
+fn run(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
+    match Gatepost::parse_from(words).command {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
         Command::Doctor(doctor) => doctor.run(),
@@ -130,10 +144,11 @@ pub fn main() -> ExitCode {
         Command::Suppress(suppress) => suppress.run(),
         Command::Webhook(webhook) => webhook.run(),
         Command::Send(send) => send.run(),
+        Command::Sendmail(sendmail) => sendmail.run(),
         Command::Trace(trace) => trace.run(),
         Command::Backup(backup) => backup.run(),
         Command::Restore(restore) => restore.run(),
-        Command::Role { name } => role::run(&name),
+        Command::Role { name, lines } => role::run(&name, lines.as_deref()),
         Command::Probe { role, action } => crate::sandbox::probe::main(&role, &action),
     }
 }

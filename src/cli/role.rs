@@ -7,7 +7,11 @@ use crate::role::Role;
 use crate::role::start::Start;
 use crate::{courier, dialer, edge, keyholder, listener, log, mailer, parent, sandbox, sealer, sys, vault};
 
-pub fn run(name: &str) -> ExitCode {
+/// `lines`: what its lines are, when they are no text.
+pub fn run(name: &str, lines: Option<&str>) -> ExitCode {
+    if lines == Some(log::AS_JSON) {
+        log::as_json();
+    }
     if name == parent::launcher::LAUNCHER {
         return parent::launcher::main().map_or_else(|reason| fail(&reason), |()| ExitCode::SUCCESS);
     }

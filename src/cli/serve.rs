@@ -31,7 +31,7 @@ impl Serve {
             Ok(()) => ExitCode::SUCCESS,
             Err(reason) => {
                 // Whoever reads the log may have stopped; that must not keep the service manager from starting another.
-                crate::log::copy(format!("{}\n", last_words(&reason)).as_bytes());
+                crate::log::last(&last_words(&reason));
                 ExitCode::FAILURE
             }
         }

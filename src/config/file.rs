@@ -48,6 +48,7 @@ pub struct Config {
     pub anchor: Vec<At<Anchor>>,
     pub webhook: Vec<At<Webhook>>,
     pub limits: Limits,
+    pub log: Log,
 }
 
 /// `[[listener]]`
@@ -234,6 +235,15 @@ pub struct Suppression {
     pub bounces: Option<At<bool>>,
     pub after: Option<At<i64>>,
     pub lifetime: Option<At<String>>,
+}
+
+/// `[log]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    pub format: Option<At<String>>,
+    pub to: Option<At<String>>,
+    pub socket: Option<At<PathBuf>>,
 }
 
 /// `[[anchor]]`

@@ -24,8 +24,8 @@ use super::slice::{
 use super::source::Source;
 pub use super::webhooks::Webhook;
 use super::{
-    Dialect, Mode, Reach, anchors, audit, bounces, credentials, hooks, limits, listeners, name, pass_through, routes,
-    suppression, upstreams, ways, webhooks,
+    Dialect, Mode, Reach, anchors, audit, bounces, credentials, hooks, limits, listeners, log, name, pass_through,
+    routes, suppression, upstreams, ways, webhooks,
 };
 use crate::policy::limits::Pace;
 use crate::policy::mechanism::Mechanism;
@@ -67,6 +67,7 @@ pub struct Plan {
     pub webhooks: Vec<Webhook>,
     pub limits: Limits,
     pub audit: Audit,
+    pub log: log::Log,
     /// What is odd, though it is used: one line each, with its place.
     pub warnings: Vec<String>,
 }
@@ -200,6 +201,7 @@ impl Plan {
             routes,
             spool: limits::spool(&config.spool, findings),
             suppression: suppression::plan(&config.suppression, findings),
+            log: log::plan(&config.log, findings),
             anchors,
             webhooks,
             limits: limits::limits(&config.limits, findings),

@@ -1,7 +1,7 @@
 //! The parent's stderr: a pipe, a socket of the journal, a file or a terminal, whose reader may have stopped reading. A parent
 //! that waited for it could neither replace a child nor stop.
 
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -32,21 +32,6 @@ struct State {
 pub fn copy(line: &[u8]) {
     // Whoever panicked over it left three numbers that are as good as any.
     STATE.lock().unwrap_or_else(PoisonError::into_inner).line(io::stderr().as_fd(), line);
-}
-
-/// The same as a writer of whole lines.
-#[derive(Clone, Copy)]
-pub struct Stderr;
-
-impl Write for Stderr {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        copy(line);
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 impl State {

@@ -15,6 +15,14 @@ pub fn decode(text: &str) -> Option<Vec<u8>> {
     Some(meant)
 }
 
+/// A text of printable ASCII as such a value.
+pub fn encode(text: &str) -> String {
+    let plain = |octet: &u8| matches!(octet, b'!'..=b'~') && !matches!(octet, b'+' | b'=');
+    text.bytes()
+        .map(|octet| if plain(&octet) { char::from(octet).to_string() } else { format!("+{octet:02X}") })
+        .collect()
+}
+
 fn hex(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
@@ -26,6 +34,13 @@ fn hex(digit: u8) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_encoded_is_decoded_to_the_same() {
+        let every: String = (b' '..=b'~').map(char::from).collect();
+        assert_eq!(decode(&encode(&every)).unwrap(), every.as_bytes());
+        assert_eq!(encode("a b=c+"), "a+20b+3Dc+2B");
+    }
 
     #[test]
     fn a_plus_stands_for_an_octet_and_nothing_else_does() {

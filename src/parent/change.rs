@@ -101,6 +101,7 @@ fn keep_numbers(before: &Plan, (ports, sources): (&BTreeSet<u16>, bool), after: 
         ("runtime_directory", before.runtime_directory == after.runtime_directory),
         ("spool.master_key_directory", before.master_directory == after.master_directory),
         ("hostname", before.hostname == after.hostname),
+        ("[log]", before.log == after.log),
         ("an anchor of kind syslog or file", before.near_anchors().eq(after.near_anchors())),
         ("spool.reserve", before.spool.reserve == after.spool.reserve),
         ("spool.ballast", before.spool.ballast == after.spool.ballast),

@@ -99,6 +99,8 @@ impl Child {
                 Command::new(program::itself()?)
                     .arg0(format!("gatepost: {post}"))
                     .args(["role", post.role.name()])
+                    // The sealer's lines go to syslog as they are, where its heads are looked for: always text.
+                    .args(crate::log::words().filter(|_| post.role != Role::Sealer))
                     .env_clear()
                     .stdin(Stdio::from(theirs))
                     .stdout(Stdio::null())
@@ -181,7 +183,7 @@ impl Child {
     pub fn copy_log(&mut self) -> bool {
         let lines = self.log.lines();
         for line in &lines {
-            crate::log::copy(format!("{} {} {}: {line}\n", crate::log::now(), self.post, self.pid()).as_bytes());
+            crate::log::hand_on(&self.post.to_string(), self.pid(), line);
             if let Some(syslog) = &self.syslog {
                 syslog.borrow_mut().send(self.post.role.name(), self.pid(), line);
             }

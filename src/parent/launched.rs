@@ -41,8 +41,13 @@ impl Launcher {
         if path.starts_with(Path::new("/proc")) {
             command.arg0(format!("gatepost: {LAUNCHER}"));
         }
-        let process =
-            command.args(["role", LAUNCHER]).env_clear().stdin(Stdio::from(theirs)).stdout(Stdio::null()).spawn()?;
+        let process = command
+            .args(["role", LAUNCHER])
+            .args(crate::log::words())
+            .env_clear()
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .spawn()?;
         let (channel, process) = (ParentEnd::new(ours), RefCell::new(process));
         Ok(Self { channel, process, ended: RefCell::default(), gone: Cell::new(false) })
     }

@@ -92,6 +92,7 @@ fn start(upstream: &str, control: OwnedFd, log: OwnedFd) -> io::Result<Child> {
     Command::new(program::itself()?)
         .arg0(format!("gatepost: {}", Post::new(Role::Mailer, upstream)))
         .args(["role", Role::Mailer.name()])
+        .args(crate::log::words())
         .env_clear()
         .stdin(Stdio::from(control))
         .stdout(Stdio::null())

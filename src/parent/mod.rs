@@ -137,7 +137,15 @@ impl Parent {
         let inherited = service::sockets().map_err(|error| format!("taking the sockets of $LISTEN_FDS: {error}"))?;
         let notifier =
             Notifier::from_environment().map_err(|error| format!("connecting to $NOTIFY_SOCKET: {error}"))?;
-        let plan = Rc::new(load(config, rehearsal.as_deref())?);
+        let plan = read(config)?;
+        // Before anything is said, or anybody else is there, and while a socket can be made.
+        if plan.log.json {
+            crate::log::as_json();
+        }
+        if let Some(socket) = &plan.log.syslog {
+            crate::log::to_syslog(socket)?;
+        }
+        let plan = Rc::new(told(plan, config, rehearsal.as_deref()));
         let people = People::find(&plan, fallback)?;
         raise_descriptor_limit(outfit::descriptors(&plan))?;
         state::prepare(&plan, &people)?;
@@ -305,14 +313,22 @@ fn raise_descriptor_limit(needed: u64) -> Result<(), String> {
 
 /// Reads the configuration; warnings go to the log.
 fn load(path: &Path, rehearsal: Option<&Path>) -> Result<Plan, String> {
-    let plan = Config::load(path).map_err(|errors| errors.to_string())?;
+    read(path).map(|plan| told(plan, path, rehearsal))
+}
+
+fn read(path: &Path) -> Result<Plan, String> {
+    Config::load(path).map_err(|errors| errors.to_string())
+}
+
+/// What is odd about it is said, and what it means for a rehearsal is worked out.
+fn told(plan: Plan, path: &Path, rehearsal: Option<&Path>) -> Plan {
     for warning in &plan.warnings {
         tracing::warn!(config = %path.display(), "{warning}");
     }
-    Ok(match rehearsal {
+    match rehearsal {
         Some(folder) => plan.rehearsed(folder),
         None => plan,
-    })
+    }
 }
 
 #[cfg(test)]

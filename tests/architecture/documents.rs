@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::source::{files, root};
 
 /// The tables of the configuration file, by the structs that read them.
-const TABLES: [(&str, &str); 23] = [
+const TABLES: [(&str, &str); 24] = [
     ("Config", ""),
     ("Listener", "[[listener]]"),
     ("Tls", "[tls]"),
@@ -26,6 +26,7 @@ const TABLES: [(&str, &str); 23] = [
     ("Suppression", "[suppression]"),
     ("Limits", "[limits]"),
     ("Audit", "[audit]"),
+    ("Log", "[log]"),
     ("Rates", "[limits]"),
     ("FailedLogins", "[limits]"),
     ("Anomaly", "[limits]"),

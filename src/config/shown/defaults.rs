@@ -4,7 +4,7 @@
 use crate::config::plan::Plan;
 
 /// The tables that there is one of.
-pub const SINGLE: [&str; 5] = ["tls", "limits", "spool", "suppression", "audit"];
+pub const SINGLE: [&str; 6] = ["tls", "limits", "spool", "suppression", "audit", "log"];
 
 /// A key, and what holds without it.
 type Default = (&'static str, Option<&'static str>);
@@ -206,6 +206,8 @@ const SPOOL: [Default; 9] = [
 /// `after` and `lifetime` mean nothing without `bounces`.
 const SUPPRESSION: [Default; 3] = [("bounces", Some("false")), ("after", Some("2")), ("lifetime", Some("\"90d\""))];
 
+const LOG: [Default; 3] = [("format", Some("\"text\"")), ("to", Some("\"stderr\"")), ("socket", Some("\"/dev/log\""))];
+
 const AUDIT: [Default; 8] = [
     ("retain_personal", Some("\"90d\"")),
     ("retain_events", Some("\"400d\"")),
@@ -239,6 +241,7 @@ pub fn of(table: &str, kind: &str, plan: &Plan) -> Vec<(&'static str, Option<Str
         "spool" => (&SPOOL, None),
         "suppression" => (&SUPPRESSION, None),
         "audit" => (&AUDIT, None),
+        "log" => (&LOG, None),
         _ => (&[], None),
     };
     let value = |key: &'static str, text: Option<&str>| match (table, key) {

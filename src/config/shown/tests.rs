@@ -116,7 +116,7 @@ fn what_holds_without_being_written_means_the_same_when_it_is_written() {
             text += &defaults("suppression");
         }
     }
-    for single in ["limits", "spool", "audit"] {
+    for single in ["limits", "spool", "audit", "log"] {
         text += &format!("[{single}]\n{}", defaults(single));
     }
     assert!(!table.is_empty() && text.contains("per_prefix = 400") && text.contains("shed_latency = "), "{text}");
@@ -155,6 +155,7 @@ fn every_key_is_known() {
         ("Spool", "spool"),
         ("Suppression", "suppression"),
         ("Audit", "audit"),
+        ("Log", "log"),
     ] {
         let body = text.split(&format!("pub struct {name} {{\n")).nth(1).unwrap().split("\n}").next().unwrap();
         let keys: Vec<&str> =

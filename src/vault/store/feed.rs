@@ -50,7 +50,7 @@ fn mine() -> String {
 
 impl<'c> Feed<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
-        let sql = |sql: &str| connection.prepare(sql);
+        let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
             // Of whom its client is told, and of no report: attempts and doubt as they stand now.
             put: sql(
