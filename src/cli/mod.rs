@@ -11,6 +11,7 @@ mod explain;
 mod interrupt;
 mod out;
 mod queue;
+mod reload;
 mod restore;
 mod role;
 mod route;
@@ -46,6 +47,11 @@ struct Gatepost {
 enum Command {
     /// Run the service in the foreground
     Serve(serve::Serve),
+    /// Have the running service take the configuration as it is now: all of it, or nothing
+    ///
+    /// Waits for what becomes of it and says which settings changed. Exit status: 0 it serves; 1 it was refused, with the reason,
+    /// and the service goes on as before.
+    Reload(reload::Reload),
     /// Check the configuration without starting anything, and try its upstreams when asked to
     Check(check::connect::Check),
     /// Go through the checklist of a deployment: what is wrong, why that matters, and what to do
@@ -117,6 +123,7 @@ struct Config {
 pub fn main() -> ExitCode {
     match Gatepost::parse().command {
         Command::Serve(serve) => serve.run(),
+        Command::Reload(reload) => reload.run(),
         Command::Check(check) => check.run(),
         Command::Doctor(doctor) => doctor.run(),
         Command::Config(config) => config.run(),

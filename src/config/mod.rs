@@ -61,6 +61,7 @@ pub use plan::Plan;
 pub use reach::{ForwardedBy, Reach};
 
 use findings::Findings;
+use shown::change::Written;
 
 /// The longest file: far above what thousands of credentials need; what is longer was named by mistake.
 const MAX_FILE: u64 = 8 << 20;
@@ -94,7 +95,7 @@ impl Config {
         let plan = file::read(text, &mut findings).map(|config| Plan::make(config, text, mode, &mut findings));
         let warnings = findings.finish()?;
         let plan = plan.ok_or_else(|| Errors(vec![format!("{}: can't be read", path.display())]))?;
-        Ok(Plan { warnings, ..plan })
+        Ok(Plan { warnings, written: Written::of(text), ..plan })
     }
 }
 

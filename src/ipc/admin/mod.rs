@@ -6,6 +6,7 @@ pub mod credential;
 pub mod explain;
 pub mod load;
 pub mod queue;
+pub mod reload;
 pub mod route;
 pub mod submit;
 pub mod suppress;
@@ -32,7 +33,7 @@ pub enum Command {
     Backup(backup::Command),
     /// Follow sessions until the connection closes.
     Trace(trace::Filter),
-    /// Load the configuration anew (the parent does).
+    /// Load the configuration anew (the parent does). Answer: a `Reload` for each setting that changed, and one for the end.
     Reload,
     /// Submit a message for a credential.
     Submit(submit::Command),
@@ -64,4 +65,5 @@ pub enum Response {
     Suppress(suppress::Response),
     Webhook(webhook::Response),
     Explained(explain::Step),
+    Reload(reload::Response),
 }
