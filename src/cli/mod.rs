@@ -3,6 +3,7 @@
 mod audit;
 mod backup;
 mod check;
+mod completions;
 mod control;
 mod credential;
 mod demo;
@@ -103,6 +104,8 @@ enum Command {
     Backup(backup::Backup),
     /// Put a backup in its place, while the service is stopped
     Restore(restore::Restore),
+    /// Print what a shell needs to complete commands and options
+    Completions(completions::Completions),
     /// A process of the service; the parent starts these
     #[command(hide = true)]
     Role { name: String },
@@ -140,6 +143,7 @@ pub fn main() -> ExitCode {
         Command::Trace(trace) => trace.run(),
         Command::Backup(backup) => backup.run(),
         Command::Restore(restore) => restore.run(),
+        Command::Completions(completions) => completions.run(),
         Command::Role { name } => role::run(&name),
         Command::Probe { role, action } => crate::sandbox::probe::main(&role, &action),
     }
