@@ -9,6 +9,7 @@ mod credential;
 mod demo;
 mod doctor;
 mod explain;
+mod init;
 mod interrupt;
 mod out;
 mod queue;
@@ -46,6 +47,11 @@ struct Gatepost {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make a configuration to begin with and the first credential, and say what is left to do
+    ///
+    /// Asks for what isn't given as an option; with --yes it asks nothing. Nothing that is there is written over. Exit status: 0 all
+    /// of it is done; 1 something is not, and it says what.
+    Init(init::Init),
     /// Run the service in the foreground
     Serve(serve::Serve),
     /// Have the running service take the configuration as it is now: all of it, or nothing
@@ -125,6 +131,7 @@ struct Config {
 /// Runs what argv asks for. Exit codes: 0 done, 1 failed, 2 wrong usage; `audit verify`, `status` and `doctor` have codes of their own.
 pub fn main() -> ExitCode {
     match Gatepost::parse().command {
+        Command::Init(init) => init.run(),
         Command::Serve(serve) => serve.run(),
         Command::Reload(reload) => reload.run(),
         Command::Check(check) => check.run(),

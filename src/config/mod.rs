@@ -90,6 +90,13 @@ impl Config {
         Self::understand(path, &text, mode)
     }
 
+    /// What a text would mean in a file of that name which only its owner can read.
+    ///
+    /// Errors: as of a file.
+    pub fn foresee(path: &Path, text: &str) -> Result<Plan, Errors> {
+        Self::understand(path, text, Mode(0o600))
+    }
+
     fn understand(path: &Path, text: &str, mode: Mode) -> Result<Plan, Errors> {
         let mut findings = Findings::new(path, text);
         let plan = file::read(text, &mut findings).map(|config| Plan::make(config, text, mode, &mut findings));
