@@ -5,6 +5,7 @@ pub mod backup;
 pub mod credential;
 pub mod explain;
 pub mod load;
+pub mod overview;
 pub mod queue;
 pub mod reload;
 pub mod route;
@@ -44,6 +45,8 @@ pub enum Command {
     Webhook(webhook::Command),
     /// Answer: an `Explained` for each thing that is asked of the message.
     Explain(explain::Question),
+    /// Answer: an `Overview`.
+    Overview,
 }
 
 /// What comes back: any number of parts, then one of the two last words.
@@ -66,4 +69,5 @@ pub enum Response {
     Webhook(webhook::Response),
     Explained(explain::Step),
     Reload(reload::Response),
+    Overview(Box<overview::Overview>),
 }

@@ -8,6 +8,7 @@ pub mod backup;
 pub mod credential;
 pub mod erasure;
 pub mod explain;
+pub mod overview;
 pub mod queue;
 pub mod reload;
 pub mod route;
@@ -116,6 +117,7 @@ async fn answer(
             Command::Explain(question) => explain::perform(&desk.vault, question, &responses).await,
             Command::Reload => reload::perform(desk, &actor, &responses).await,
             Command::Ready => Ok(Response::Ready(Box::new(readiness::look(&desk.vault, &desk.pulse).await))),
+            Command::Overview => Ok(Response::Overview(Box::new(overview::look(&desk.vault)))),
             Command::Submit(command) => {
                 submit::perform(&desk.vault, command, &actor, &mut begun.submission, &responses).await
             }
