@@ -149,6 +149,26 @@ fn configurations_load_and_their_parts_have_keys_that_there_are() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What the manual pages show as it is typed, by page.
+fn typed() -> Vec<(String, String)> {
+    let typed = |text: &str| {
+        let mut is_open = false;
+        let mut lines = Vec::new();
+        for line in text.lines() {
+            match line.strip_prefix(".Dl ") {
+                Some(shown) => lines.push(shown),
+                None if line.starts_with(".Bd -literal") => is_open = true,
+                None if line == ".Ed" => is_open = false,
+                None if is_open => lines.push(line),
+                None => {}
+            }
+        }
+        lines.join("\n")
+    };
+    let pages = ["gatepost.8", "gatepost-audit.8", "gatepost.toml.5"].map(|name| format!("docs/man/{name}"));
+    pages.map(|name| (name.clone(), typed(&fs::read_to_string(root().join(&name)).unwrap()))).to_vec()
+}
+
 /// The words of each call of `gatepost` in a text, up to where a shell begins with something else.
 fn calls(text: &str) -> Vec<Vec<String>> {
     let joined = text.replace("\\\n", " ");
@@ -172,12 +192,21 @@ fn leads_in(word: &str) -> bool {
 #[test]
 fn each_command_that_is_shown_is_one_and_has_its_options() {
     let mut known: BTreeMap<Vec<String>, Option<String>> = BTreeMap::new();
-    let (mut found, mut wrong) = (0, Vec::new());
+    let (mut found, mut wrong, mut all) = (0, Vec::new(), Vec::new());
     for (name, text) in pages() {
         let (blocks, prose) = taken_apart(&text);
         let shells = ["sh", "console", "text", ""];
         let shown = blocks.iter().filter(|(word, _)| shells.contains(&word.as_str())).map(|(_, block)| block.as_str());
-        for words in shown.chain(quoted(&prose)).flat_map(calls) {
+        let shown: Vec<_> = shown.chain(quoted(&prose)).flat_map(calls).collect();
+        all.push((name, shown));
+    }
+    for (name, text) in typed() {
+        let shown = calls(&text);
+        assert!(name.ends_with(".5") || shown.len() > 4, "{name}: the commands were not found");
+        all.push((name, shown));
+    }
+    for (name, shown) in all {
+        for words in shown {
             let mut command = Vec::new();
             let mut help = known.entry(Vec::new()).or_insert_with(|| commands::help(&[])).clone().unwrap();
             let mut rest = words.iter().peekable();

@@ -77,6 +77,26 @@ fn the_packing_list_names_what_the_port_installs() {
 }
 
 #[test]
+fn both_packages_install_what_the_shells_complete_where_they_look() {
+    let (makefile, list) = (read("packaging/openbsd/Makefile"), plist());
+    let manifest = read("Cargo.toml");
+    for (shell, port, debian) in [
+        ("bash", "bash-completion/completions/gatepost", "usr/share/bash-completion/completions/gatepost"),
+        ("zsh", "zsh/site-functions/_gatepost", "usr/share/zsh/vendor-completions/_gatepost"),
+        ("fish", "fish/vendor_completions.d/gatepost.fish", "usr/share/fish/vendor_completions.d/gatepost.fish"),
+    ] {
+        assert!(makefile.contains(&format!("{shell} {port}")), "{shell}");
+        assert!(list.contains(&format!("share/{port}")), "{shell}");
+        for (end, _) in port.match_indices('/') {
+            assert!(list.contains(&format!("share/{}/", &port[..end])), "{port}");
+        }
+        let asset = format!("[\"target/packaging/completions/gatepost.{shell}\", \"{debian}\", \"644\"]");
+        assert!(manifest.contains(&asset), "{asset}");
+    }
+    assert!(read("tools/package.sh").contains("target/release/gatepost completions \"$shell\""));
+}
+
+#[test]
 fn the_port_makes_the_users_of_the_process_table_under_numbers_of_their_own() {
     let (mut users, mut groups) = (BTreeMap::new(), BTreeMap::new());
     for line in plist() {

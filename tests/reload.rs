@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -158,4 +159,86 @@ fn a_listener_that_is_removed_is_closed_and_one_that_swaps_places_keeps_its_rule
     });
     assert_eq!(service.connect().code(), 220);
     service.stop();
+}
+
+/// What `gatepost reload` says on standard output and standard error, and whether it says that it was done.
+fn reload(service: &Service, more: &[&str]) -> (bool, String, String) {
+    let output = service.command(&[&["reload"], more].concat());
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.success(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn the_command_waits_for_the_verdict_and_says_what_changed() {
+    let service = Service::start();
+    let good = std::fs::read_to_string(service.config()).unwrap();
+    let (done, said, _) = reload(&service, &[]);
+    assert!(done && said.contains("generation 2") && said.contains("no setting is another one"), "{said}");
+
+    let other = good.replace("per_address = 8192", "per_address = 4096").replace("[limits]", "[limits]\nidle = \"4m\"");
+    std::fs::write(service.config(), &other).unwrap();
+    let (done, said, wrong) = reload(&service, &[]);
+    assert!(done, "{said}{wrong}");
+    assert!(said.contains("changed  listener[submission].per_address = 4096 (was 8192)"), "{said}");
+    assert!(said.contains("added    limits.idle = \"4m\""), "{said}");
+    // It serves before the command ends: no waiting for a log line.
+    assert!(service.log().contains("reload done"), "{}", service.log());
+
+    std::fs::write(service.config(), &good).unwrap();
+    let (done, said, _) = reload(&service, &["--json"]);
+    let object: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert!(done && object["reloaded"] == true && object["generation"] == 4, "{said}");
+    let keys: Vec<&str> =
+        object["changed"].as_array().unwrap().iter().map(|one| one["key"].as_str().unwrap()).collect();
+    assert_eq!(keys, ["limits.idle", "listener[submission].per_address"]);
+
+    // The log has it with who asked.
+    let output = service.command(&["audit", "query", "--event", "config.load", "--json"]);
+    let events = String::from_utf8(output.stdout).unwrap();
+    let user = format!("uid {}", nix::unistd::geteuid());
+    let line = events.lines().find(|line| line.contains("listener[submission].per_address"));
+    assert!(line.is_some_and(|line| line.contains(&user)), "{events}");
+    service.stop();
+}
+
+#[test]
+fn the_command_fails_with_the_reason_when_nothing_was_changed() {
+    let mut service = Service::start();
+    let good = std::fs::read_to_string(service.config()).unwrap();
+    std::fs::write(service.config(), format!("{good}\nhostnam = \"typo\"\n")).unwrap();
+    let (done, said, wrong) = reload(&service, &[]);
+    assert!(
+        !done && said.is_empty() && wrong.contains("nothing was changed") && wrong.contains("hostnam"),
+        "{said}{wrong}"
+    );
+
+    // All that needs a restart, at once.
+    let fixed = good.replace("gate.test.example", "gate2.test.example").replace("/state\"", "/state2\"");
+    std::fs::write(service.config(), fixed).unwrap();
+    let (done, said, _) = reload(&service, &["--json"]);
+    let object: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let reason = object["reason"].as_str().unwrap();
+    assert!(!done && object["reloaded"] == false, "{said}");
+    for key in ["hostname", "state_directory"] {
+        assert!(reason.contains(&format!("{key} was changed to what needs a restart")), "{reason}");
+    }
+
+    // A key that isn't the certificate's: the reason is a child's.
+    std::fs::write(service.config(), &good).unwrap();
+    std::fs::write(service.folder.path().join("key.pem"), Pair::ecdsa().key).unwrap();
+    let (done, _, wrong) = reload(&service, &[]);
+    assert!(!done && wrong.contains("nothing was changed"), "{wrong}");
+    service.pair.write(service.folder.path());
+
+    // Many at once: each has a verdict on a reload that began after it was asked for.
+    let ask = |_| {
+        let mut command = support::gatepost();
+        command.args(["reload", "--config"]).arg(service.config()).stdout(Stdio::null()).spawn().unwrap()
+    };
+    let all: Vec<_> = (0..5).map(ask).collect();
+    assert!(all.into_iter().all(|mut one| one.wait().unwrap().success()), "{}", service.log());
+
+    service.end();
+    let (done, _, wrong) = reload(&service, &[]);
+    assert!(!done && wrong.contains("the service does not run"), "{wrong}");
 }

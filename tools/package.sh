@@ -42,6 +42,8 @@ made=target/packaging
 mkdir -p "$made" "$output"
 tools/bill_of_materials.py "$made"
 gzip -9nc CHANGELOG.md > "$made/changelog.gz"
+mkdir -p "$made/completions"
+for shell in bash zsh fish; do target/release/gatepost completions "$shell" > "$made/completions/gatepost.$shell"; done
 if objdump -h target/release/gatepost | grep -q '\.dep-v0'; then
   tools/bill_of_materials.py --compare "$made" target/release/gatepost
 else

@@ -8,6 +8,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
@@ -15,20 +16,33 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
 use zeroize::Zeroizing;
 
+use crate::cli::control;
 use crate::cli::out::say;
-use crate::config::plan::{Certificate, Hook, Plan, Program};
+use crate::config::plan::{Certificate, Hook, NO_CREDENTIAL, Plan, Program};
 use crate::config::slice::Api;
 use crate::config::source::Source;
 use crate::config::{Config, hooks};
 use crate::courier;
 use crate::edge::{clients, validity};
+use crate::ipc::admin::credential::Command as Credentials;
+use crate::ipc::admin::{Command, Response};
 
+/// How long a service that runs may take to say whether it has credentials: without its word there is a line more.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest file of certificates, keys or authorities that is read: a system's whole bundle has a quarter of it.
 const MAX_FILE: u64 = 1 << 20;
 
 /// Says what is wrong or odd, one line each, and a summary unless `quiet`. Whether nothing is wrong.
 fn check(path: &Path, quiet: bool) -> bool {
-    let report = examine(path);
+    tell(examine(path, false), quiet)
+}
+
+/// The same of a file whose first credential is made next.
+pub fn check_new(path: &Path, has_credential: bool) -> bool {
+    tell(examine(path, has_credential), false)
+}
+
+fn tell(report: Report, quiet: bool) -> bool {
     for line in report.errors.iter().chain(&report.warnings) {
         eprintln!("{line}");
     }
@@ -46,13 +60,23 @@ struct Report {
     errors: Vec<String>,
 }
 
-fn examine(path: &Path) -> Report {
-    let plan = match Config::load(path) {
+/// `peopled`: the vault has credentials, whoever else might say so.
+fn examine(path: &Path, peopled: bool) -> Report {
+    let mut plan = match Config::load(path) {
         Ok(plan) => plan,
         Err(errors) => return Report { errors: errors.0, ..Report::default() },
     };
     let (errors, warnings) = contents(path, &plan, false);
+    if plan.credentials.is_empty() && (peopled || has_credentials(&plan)) {
+        plan.warnings.retain(|warning| !warning.ends_with(NO_CREDENTIAL));
+    }
     Report { summary: summary(path, &plan), warnings: [plan.warnings, warnings].concat(), errors }
+}
+
+/// Whether the vault of the running service has credentials, as far as it can be asked.
+fn has_credentials(plan: &Plan) -> bool {
+    let asked = control::ask_within(&plan.runtime_directory, Command::Credential(Credentials::List), PATIENCE);
+    matches!(asked, Ok(Some(Response::Credential(_))))
 }
 
 /// What is wrong and what is odd with the files that a configuration names, but for their age and who may read them: for

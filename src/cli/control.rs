@@ -110,7 +110,8 @@ pub fn ask_for_parts_at_length(
     parts_within(runtime, command, None, part)
 }
 
-fn parts_within(
+/// As `ask_for_parts`, with another patience; none is without end.
+pub fn parts_within(
     runtime: &Path,
     command: Command,
     patience: Option<Duration>,

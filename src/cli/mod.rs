@@ -3,14 +3,17 @@
 mod audit;
 mod backup;
 mod check;
+mod completions;
 mod control;
 mod credential;
 mod demo;
 mod doctor;
 mod explain;
+mod init;
 mod interrupt;
 mod out;
 mod queue;
+mod reload;
 mod restore;
 mod role;
 mod route;
@@ -46,8 +49,18 @@ struct Gatepost {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make a configuration to begin with and the first credential, and say what is left to do
+    ///
+    /// Asks for what isn't given as an option; with --yes it asks nothing. Nothing that is there is written over. Exit status: 0 all
+    /// of it is done; 1 something is not, and it says what.
+    Init(init::Init),
     /// Run the service in the foreground
     Serve(serve::Serve),
+    /// Have the running service take the configuration as it is now: all of it, or nothing
+    ///
+    /// Waits for what becomes of it and says which settings changed. Exit status: 0 it serves; 1 it was refused, with the reason,
+    /// and the service goes on as before.
+    Reload(reload::Reload),
     /// Check the configuration without starting anything, and try its upstreams when asked to
     Check(check::connect::Check),
     /// Go through the checklist of a deployment: what is wrong, why that matters, and what to do
@@ -102,6 +115,8 @@ enum Command {
     Backup(backup::Backup),
     /// Put a backup in its place, while the service is stopped
     Restore(restore::Restore),
+    /// Print what a shell needs to complete commands and options
+    Completions(completions::Completions),
     /// A process of the service; the parent starts these
     #[command(hide = true)]
     Role { name: String, lines: Option<String> },
@@ -130,7 +145,9 @@ pub fn main() -> ExitCode {
 
 fn run(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
     match Gatepost::parse_from(words).command {
+        Command::Init(init) => init.run(),
         Command::Serve(serve) => serve.run(),
+        Command::Reload(reload) => reload.run(),
         Command::Check(check) => check.run(),
         Command::Doctor(doctor) => doctor.run(),
         Command::Config(config) => config.run(),
@@ -148,6 +165,7 @@ fn run(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode
         Command::Trace(trace) => trace.run(),
         Command::Backup(backup) => backup.run(),
         Command::Restore(restore) => restore.run(),
+        Command::Completions(completions) => completions.run(),
         Command::Role { name, lines } => role::run(&name, lines.as_deref()),
         Command::Probe { role, action } => crate::sandbox::probe::main(&role, &action),
     }

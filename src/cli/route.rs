@@ -198,7 +198,7 @@ fn nobody(runtime: &Path) -> String {
     format!("the service does not run ({}): start it first", control::nobody(runtime))
 }
 
-fn line(state: &State) -> String {
+pub fn line(state: &State) -> String {
     let mut text = format!("{} {}", state.upstream, state.standing.word());
     if let Some((since, actor)) = &state.paused {
         text += &format!(" since {} by {actor}", super::queue::time(*since));
@@ -227,7 +227,7 @@ fn pace(paced: &Paced) -> String {
     all.into_iter().flatten().collect::<Vec<_>>().join(",")
 }
 
-fn object(state: &State) -> serde_json::Value {
+pub fn object(state: &State) -> serde_json::Value {
     json!({
         "upstream": state.upstream,
         "state": state.standing.word(),

@@ -1,4 +1,7 @@
-//! `gatepost status`: whether the running service takes mail, and what keeps it out; for people and for a balancer's check.
+//! `gatepost status`: whether the running service takes mail, what keeps it out, and what else is worth a look; for people and for
+//! a balancer's check.
+
+mod screen;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,6 +14,7 @@ use crate::cli::out::say;
 use crate::ipc::admin::load::{Figure, Load, Measure, Readiness, Stage};
 use crate::ipc::admin::{Command, Response};
 use crate::vault::audit::visible::{visible, visible_json};
+use screen::Screen;
 
 /// The service runs, and takes no mail now. 1 is that it can't be asked.
 const NOT_READY: u8 = 3;
@@ -28,21 +32,28 @@ pub struct Status {
 
 impl Status {
     pub fn run(&self) -> ExitCode {
-        let readiness = match self.ask() {
-            Ok(readiness) => readiness,
+        let (readiness, screen) = match self.ask() {
+            Ok(both) => both,
             Err(reason) => return fail(&reason),
         };
         match self.json {
-            true => say!("{}", visible_json(&object(&readiness).to_string())),
-            false => lines(&readiness).iter().for_each(|line| say!("{}", visible(line))),
+            true => {
+                let mut object = object(&readiness);
+                let members = screen.members().into_iter().map(|(name, value)| (name.to_owned(), value));
+                if let Some(object) = object.as_object_mut() {
+                    object.extend(members);
+                }
+                say!("{}", visible_json(&object.to_string()));
+            }
+            false => lines(&readiness).iter().chain(&screen.lines()).for_each(|line| say!("{}", visible(line))),
         }
         if readiness.obstacles.is_empty() { ExitCode::SUCCESS } else { NOT_READY.into() }
     }
 
-    fn ask(&self) -> Result<Readiness, String> {
+    fn ask(&self) -> Result<(Readiness, Screen), String> {
         let runtime = places(&self.config.path)?.runtime_directory;
         match control::ask_within(&runtime, Command::Ready, PATIENCE)? {
-            Some(Response::Ready(readiness)) => Ok(*readiness),
+            Some(Response::Ready(readiness)) => Ok((*readiness, Screen::look(&self.config.path, &runtime))),
             Some(_) => Err("the service answered something else: is it another version?".to_owned()),
             None => Err(format!("the service does not run ({})", control::nobody(&runtime))),
         }

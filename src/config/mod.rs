@@ -63,6 +63,7 @@ pub use plan::Plan;
 pub use reach::{ForwardedBy, Reach};
 
 use findings::Findings;
+use shown::change::Written;
 
 /// The longest file: far above what thousands of credentials need; what is longer was named by mistake.
 const MAX_FILE: u64 = 8 << 20;
@@ -91,12 +92,19 @@ impl Config {
         Self::understand(path, &text, mode)
     }
 
+    /// What a text would mean in a file of that name which only its owner can read.
+    ///
+    /// Errors: as of a file.
+    pub fn foresee(path: &Path, text: &str) -> Result<Plan, Errors> {
+        Self::understand(path, text, Mode(0o600))
+    }
+
     fn understand(path: &Path, text: &str, mode: Mode) -> Result<Plan, Errors> {
         let mut findings = Findings::new(path, text);
         let plan = file::read(text, &mut findings).map(|config| Plan::make(config, text, mode, &mut findings));
         let warnings = findings.finish()?;
         let plan = plan.ok_or_else(|| Errors(vec![format!("{}: can't be read", path.display())]))?;
-        Ok(Plan { warnings, ..plan })
+        Ok(Plan { warnings, written: Written::of(text), ..plan })
     }
 }
 

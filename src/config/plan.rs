@@ -18,6 +18,7 @@ pub use super::oauth2::Oauth2;
 pub use super::programs::Program;
 pub use super::protection::Protection;
 pub use super::providers::Provider;
+use super::shown::change::Written;
 use super::slice::{
     Auth, Bounce, ClientCertificates, CountBounces, Declared, Extension, Family, Keep, Protocol, Serve, TlsMode,
 };
@@ -50,6 +51,8 @@ pub const NO_ANCHOR: &str = "no anchor at a witness or by mail: months of the au
 pub struct Plan {
     /// SHA-256 of the file, in hexadecimal: what the audit log says was loaded.
     pub digest: String,
+    /// What is written in it, to tell what another one changes.
+    pub written: Written,
     pub state_directory: PathBuf,
     /// Where the master key of bodies is.
     pub master_directory: PathBuf,
@@ -188,6 +191,7 @@ impl Plan {
         let audit = audit::plan(&config.audit, findings);
         let anchors = anchors::plan(&config, &routes, audit.anchor_overdue, findings);
         let plan = Self {
+            written: Written::default(),
             digest: Sha256::digest(text).iter().map(|octet| format!("{octet:02x}")).collect(),
             master_directory: directory(&config.spool.master_key_directory, "master_key_directory", &beside, findings),
             state_directory,

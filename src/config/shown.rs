@@ -1,5 +1,6 @@
 //! Every setting with where it comes from, for an operator who asks: a line of the file, or the default. Secrets are counted, not shown.
 
+pub mod change;
 mod defaults;
 
 use std::path::Path;
@@ -58,7 +59,7 @@ pub fn settings(path: &Path, effective: bool) -> Result<Vec<Setting>, Errors> {
 fn of(text: &str, tree: &DeTable<'_>, plan: &Plan, effective: bool) -> Vec<Setting> {
     let mut found = Vec::new();
     let mut tables = vec![(String::new(), String::new())];
-    walk(text, "", tree, &mut found);
+    walk(text, "", tree, &mut |setting, _| found.push(setting));
     if !effective {
         return found;
     }
@@ -107,21 +108,23 @@ fn element(table: &str, at: usize, value: &Spanned<DeValue<'_>>) -> String {
     format!("{table}[{}].", name.unwrap_or_else(|| (at + 1).to_string()))
 }
 
-fn walk(text: &str, prefix: &str, table: &DeTable<'_>, found: &mut Vec<Setting>) {
+/// Gives each setting to `visit`, with what is written there.
+fn walk(text: &str, prefix: &str, table: &DeTable<'_>, visit: &mut impl FnMut(Setting, &Spanned<DeValue<'_>>)) {
     for (key, value) in table.iter() {
         let key = key.get_ref().as_ref();
         match value.get_ref() {
-            DeValue::Table(inner) => walk(text, &format!("{prefix}{key}."), inner, found),
+            DeValue::Table(inner) => walk(text, &format!("{prefix}{key}."), inner, visit),
             DeValue::Array(list) if list.iter().any(|one| one.get_ref().is_table()) => {
                 for (at, one) in list.iter().enumerate() {
                     if let DeValue::Table(inner) = one.get_ref() {
-                        walk(text, &format!("{prefix}{}", element(key, at, one)), inner, found);
+                        walk(text, &format!("{prefix}{}", element(key, at, one)), inner, visit);
                     }
                 }
             }
             _ => {
                 let origin = Origin::Line(line(text, value.span().start));
-                found.push(Setting { path: format!("{prefix}{key}"), value: shown(text, key, value), origin });
+                let path = format!("{prefix}{key}");
+                visit(Setting { path, value: shown(text, key, value), origin }, value);
             }
         }
     }

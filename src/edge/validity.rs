@@ -21,6 +21,19 @@ pub fn end(chain: &[CertificateDer<'_>], now: UnixTime) -> Option<String> {
     })
 }
 
+/// Whole days until the first of this chain ends; negative when one has.
+pub fn days_left(chain: &[CertificateDer<'_>], now: UnixTime) -> Option<i64> {
+    /// The end of the year 9999, behind which RFC 5280 section 4.1.2.5 has no date.
+    const LAST: u64 = 253_402_300_799;
+    let last = UnixTime::since_unix_epoch(Duration::from_secs(LAST));
+    let end = |certificate| match judge(certificate, last)? {
+        Error::CertExpired { not_after, .. } => Some(not_after.as_secs()),
+        _ => None,
+    };
+    let first = i64::try_from(chain.iter().filter_map(end).min()?).ok()?;
+    Some(first.saturating_sub(i64::try_from(now.as_secs()).ok()?).div_euclid(86_400))
+}
+
 /// Which of a chain is meant, the first one but for its being named.
 fn whose(at: usize) -> String {
     if at == 0 { String::new() } else { format!("certificate {} of the chain: ", at + 1) }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bytes::Octets;
 use super::packet;
+use super::reload::{Ticket, Verdict};
 use crate::role::link::{End, Talk};
 use crate::role::{Generation, Instance, Role};
 use crate::sandbox::Grounds;
@@ -88,6 +89,8 @@ pub enum Order {
     Syslog { works: bool },
     /// Something that belongs in the audit log (vault).
     Record(Happening),
+    /// What became of the reload that was asked for by these, and by all before them (vault).
+    Reloaded { through: Ticket, verdict: Verdict },
 }
 
 /// What a child says to the parent.
@@ -102,8 +105,8 @@ pub enum Report {
     Failed { reason: String },
     /// It took the generation it was switched to.
     Switched(Generation),
-    /// An administrator asks for a reload (vault).
-    Reload,
+    /// An administrator asks for a reload, and waits for what becomes of it (vault). `by` is who, for the log.
+    Reload { ticket: Ticket, by: String },
     /// An administrator changes the master key: the next one is wanted (vault).
     NextMasterKey,
     /// The watchdog's sign of life (vault, sealer's answer included).
@@ -135,10 +138,14 @@ pub enum Happening {
         generation: Generation,
         digest: String,
         occasion: Occasion,
+        /// The settings that are other ones than before, by their names, and who asked by a command.
+        changed: Vec<String>,
+        by: Option<String>,
     },
     Rejected {
         reason: String,
         occasion: Occasion,
+        by: Option<String>,
     },
 }
 
@@ -164,6 +171,10 @@ impl Occasion {
 /// packet whatever they say.
 pub const HOW: usize = 400;
 pub const REASON: usize = 2000;
+/// Octets of the names of settings that changed, for the audit log: some hundred of them.
+const CHANGED: usize = 4096;
+/// Characters of who asked: a few users, each with a login name.
+pub const BY: usize = 120;
 
 impl Happening {
     /// The same, with texts that are cut to what is kept of them.
@@ -173,10 +184,30 @@ impl Happening {
             Self::Fell { role, instance, how, violation } => {
                 Self::Fell { role, instance, how: shortened(&how, HOW), violation }
             }
-            Self::Rejected { reason, occasion } => Self::Rejected { reason: shortened(&reason, REASON), occasion },
+            Self::Rejected { reason, occasion, by } => {
+                Self::Rejected { reason: shortened(&reason, REASON), occasion, by: by.map(|by| shortened(&by, BY)) }
+            }
+            Self::Loaded { generation, digest, occasion, changed, by } => {
+                let (changed, by) = (first(changed), by.map(|by| shortened(&by, BY)));
+                Self::Loaded { generation, digest, occasion, changed, by }
+            }
             whole => whole,
         }
     }
+}
+
+/// As many as there is room for; the last one says how many are left out.
+fn first(all: Vec<String>) -> Vec<String> {
+    let (count, mut room) = (all.len(), CHANGED);
+    let fits = |name: &String| {
+        room = room.saturating_sub(name.len());
+        room > 0
+    };
+    let mut kept: Vec<String> = all.into_iter().take_while(fits).collect();
+    if kept.len() < count {
+        kept.push(format!("and {} more", count - kept.len()));
+    }
+    kept
 }
 
 fn shortened(text: &str, most: usize) -> String {
@@ -195,8 +226,16 @@ mod tests {
     fn whatever_a_child_says_last_its_fall_can_be_told_to_the_vault() {
         let said = "\u{1f4a3}".repeat(5000);
         let fell = Happening::Fell { role: Role::EdgeHttp, instance: Instance(7), how: said.clone(), violation: true };
-        let rejected = Happening::Rejected { reason: said, occasion: Occasion::Files };
-        for happening in [fell, rejected] {
+        let by = Some(said.clone());
+        let loaded = Happening::Loaded {
+            generation: Generation(7),
+            digest: "d".repeat(64),
+            occasion: Occasion::Asked,
+            changed: (0..5000).map(|at| format!("limits.{at}")).collect(),
+            by: by.clone(),
+        };
+        let rejected = Happening::Rejected { reason: said, occasion: Occasion::Files, by };
+        for happening in [fell, rejected, loaded] {
             assert!(frame::encode(&Order::Record(happening.clone())).is_err(), "as it came it has no packet");
             assert!(frame::encode(&Order::Record(happening.cut())).is_ok());
         }

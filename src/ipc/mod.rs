@@ -18,6 +18,7 @@ pub mod figures;
 pub mod frame;
 pub mod once;
 pub mod packet;
+pub mod reload;
 
 pub mod admin;
 pub mod control;

@@ -13,9 +13,11 @@ use std::time::{Duration, Instant};
 
 use super::bind::Sockets;
 use super::post::Post;
-use super::{Parent, Phase, outfit};
+use super::{Parent, Phase, asked, outfit};
 use crate::config::Plan;
+use crate::config::shown::change::Change as Changed;
 use crate::ipc::control::{Happening, Occasion, Order};
+use crate::ipc::reload::{self, Verdict};
 use crate::role::{Generation, Instance, Role};
 
 /// A change that isn't done by then is given up.
@@ -41,22 +43,23 @@ pub struct Change {
     occasion: Occasion,
 }
 
-/// Begins a reload, unless one is under way or the service isn't serving.
+/// Begins a reload, when the service serves and none is under way: one that is may have read the file before it was changed, so
+/// another follows it.
 pub fn begin(parent: &mut Parent) {
-    if parent.change.as_ref().is_some_and(|change| change.occasion == Occasion::Files) {
+    if parent.phase != Phase::Serving {
+        let reason = "the service starts or stops: ask again when that is done";
+        tracing::warn!(reason, "a reload was asked for, and is not begun");
+        return asked::refuse(parent, reason);
+    }
+    if parent.change.is_some() {
         return parent.watch.ask();
     }
-    if parent.phase != Phase::Serving || parent.change.is_some() {
-        tracing::warn!(
-            "a reload was asked for while the service starts, stops or reloads; ask again when that is done"
-        );
-        return;
-    }
     let generation = next_generation(parent);
-    tracing::info!(generation = generation.0, config = %parent.config.display(), "reload begins");
+    parent.asked.begin();
+    let by = parent.asked.by();
+    tracing::info!(generation = generation.0, config = %parent.config.display(), by, "reload begins");
     let prepared = parent.load().and_then(|mut plan| {
-        keep_numbers(parent.plan(), (&parent.ports, parent.sources), &mut plan)?;
-        keep_mailers(parent, &plan)?;
+        keep(parent, &mut plan)?;
         prepare(parent, generation, Rc::new(plan), Occasion::Asked)
     });
     if let Err(reason) = prepared {
@@ -93,9 +96,28 @@ fn prepare(parent: &mut Parent, generation: Generation, plan: Rc<Plan>, occasion
     Ok(())
 }
 
-/// Refuses what only a restart can change, and gives listeners that stay their old numbers: a capsule made before the
-/// switch and shown after it still means the same listener.
-fn keep_numbers(before: &Plan, (ports, sources): (&BTreeSet<u16>, bool), after: &mut Plan) -> Result<(), String> {
+/// Refuses what only a restart can change, all of it at once, and lets listeners that stay keep their numbers.
+fn keep(parent: &Parent, after: &mut Plan) -> Result<(), String> {
+    let before = parent.plan();
+    let mut changed = to_restart(before, (&parent.ports, parent.sources), after);
+    // What starts mailers is made, and their users are looked up, before the parent is confined.
+    if parent.household.launcher.is_none() && after.programs().next().is_some() {
+        changed.push("the first upstream of kind \"sendmail\"");
+    }
+    if !parent.people.suffice(after) {
+        changed.push("the user of an upstream of kind \"sendmail\"");
+    }
+    if !changed.is_empty() {
+        let each: Vec<String> =
+            changed.iter().map(|key| format!("{key} was changed to what needs a restart")).collect();
+        return Err(format!("{}: restart the service, or put it back", each.join("; ")));
+    }
+    keep_numbers(before, after);
+    Ok(())
+}
+
+/// What was changed and only a restart can change.
+fn to_restart(before: &Plan, (ports, sources): (&BTreeSet<u16>, bool), after: &Plan) -> Vec<&'static str> {
     let fixed = [
         ("state_directory", before.state_directory == after.state_directory),
         ("runtime_directory", before.runtime_directory == after.runtime_directory),
@@ -110,9 +132,11 @@ fn keep_numbers(before: &Plan, (ports, sources): (&BTreeSet<u16>, bool), after: 
         ("a port of an upstream", after.ports().is_subset(ports)),
         ("the first source_address of an upstream", sources || !after.has_sources()),
     ];
-    if let Some((key, _)) = fixed.iter().find(|(_, same)| !same) {
-        return Err(format!("{key} was changed to what needs a restart"));
-    }
+    fixed.iter().filter(|(_, same)| !same).map(|(key, _)| *key).collect()
+}
+
+/// Gives listeners that stay their old numbers: a capsule made before the switch and shown after it still means the same listener.
+fn keep_numbers(before: &Plan, after: &mut Plan) {
     let number_of = |name: &str| before.listeners.iter().find(|old| old.name == name).map(|old| old.number);
     let mut next = before.listeners.iter().map(|old| old.number).max().map_or(0, |most| most.saturating_add(1));
     for listener in &mut after.listeners {
@@ -121,20 +145,6 @@ fn keep_numbers(before: &Plan, (ports, sources): (&BTreeSet<u16>, bool), after: 
             next - 1
         });
     }
-    Ok(())
-}
-
-/// Refuses mailers that only a restart can give: what starts them is made, and their users are looked up, before the parent is confined.
-fn keep_mailers(parent: &Parent, after: &Plan) -> Result<(), String> {
-    let launcher = parent.household.launcher.as_ref();
-    let fixed = [
-        ("the first upstream of kind \"sendmail\"", launcher.is_some() || after.programs().next().is_none()),
-        ("the user of an upstream of kind \"sendmail\"", parent.people.suffice(after)),
-    ];
-    fixed
-        .iter()
-        .find(|(_, same)| !same)
-        .map_or(Ok(()), |(key, _)| Err(format!("{key} was changed to what needs a restart")))
 }
 
 /// Goes on when everyone who is needed for the next step is ready.
@@ -177,6 +187,7 @@ pub fn switched(parent: &mut Parent, instance: Instance, generation: Generation)
 
 fn finish(parent: &mut Parent) {
     let Some(change) = parent.change.take() else { return };
+    let changes = parent.plan().written.changes(&change.plan.written);
     let before = std::mem::replace(&mut parent.generation, change.generation);
     parent.sockets = change.sockets;
     // Those of older generations that fall are not replaced: nobody needs their configuration any more.
@@ -184,11 +195,18 @@ fn finish(parent: &mut Parent) {
     parent.household.retire(LONGEST_FAREWELL, before);
     tracing::info!(
         generation = change.generation.0,
+        changed = changes.len(),
         at = change.plan.addresses(),
         "reload done: new sessions use the new configuration"
     );
     let (generation, digest, occasion) = (change.generation, change.plan.digest.clone(), change.occasion);
-    parent.record(Happening::Loaded { generation, digest, occasion });
+    let changed = changes.iter().map(|change| change.key.clone()).collect();
+    let by = parent.asked.by().filter(|_| occasion == Occasion::Asked);
+    parent.record(Happening::Loaded { generation, digest, occasion, changed, by });
+    if occasion == Occasion::Asked {
+        let told = |Changed { key, before, after }| reload::Change { key, before, after };
+        asked::tell(parent, Verdict::done(generation.0.into(), changes.into_iter().map(told).collect()));
+    }
 }
 
 /// The vault can't take the new configuration.
@@ -230,7 +248,11 @@ fn undo(parent: &mut Parent, reason: &str, occasion: Occasion) {
             }
         }
     }
-    parent.record(Happening::Rejected { reason: reason.to_owned(), occasion });
+    let by = parent.asked.by().filter(|_| occasion == Occasion::Asked);
+    parent.record(Happening::Rejected { reason: reason.to_owned(), occasion, by });
+    if occasion == Occasion::Asked {
+        asked::tell(parent, asked::refusal(reason));
+    }
 }
 
 /// Gives up a change that takes too long.

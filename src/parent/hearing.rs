@@ -21,7 +21,7 @@ pub fn hear(role: Role, standing: Standing, report: &Report) -> Hearing {
         (Report::Hello { role: said, .. }, Starting { .. }) if *said == role => Hearing::Heed,
         (Report::Ready { .. } | Report::Failed { .. }, Starting { .. }) => Hearing::Heed,
         // The vault may refuse a new configuration, and hands on an administrator's wish for one.
-        (Report::Failed { .. } | Report::Reload | Report::NextMasterKey | Report::LetGo(_), Ready { .. })
+        (Report::Failed { .. } | Report::Reload { .. } | Report::NextMasterKey | Report::LetGo(_), Ready { .. })
             if role == Role::Vault =>
         {
             Hearing::Heed
@@ -75,6 +75,7 @@ impl Talk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipc::reload::Ticket;
     use crate::role::{Generation, Instance, TABLE};
 
     #[test]
@@ -89,7 +90,7 @@ mod tests {
                 Report::Ready { missing: vec![] },
                 Report::Failed { reason: String::new() },
                 Report::Switched(Generation(2)),
-                Report::Reload,
+                Report::Reload { ticket: Ticket(1), by: String::new() },
                 Report::Alive,
                 Report::NextMasterKey,
                 Report::LetGo(Instance(1)),
@@ -130,7 +131,8 @@ mod tests {
             assert_eq!(said(role, Standing::Ready { since: now }), role == Role::Vault, "{role}");
             assert!(!said(role, Standing::Draining { until: now }), "{role}");
         }
-        assert_eq!(last_words(Role::Vault, Standing::Ready { since: now }, Report::Reload), None);
+        let reload = Report::Reload { ticket: Ticket(1), by: String::new() };
+        assert_eq!(last_words(Role::Vault, Standing::Ready { since: now }, reload), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! **Holds.** Root, where it was started as root; the listening sockets; the capsule key.
 //! **If it falls**, everything falls: so it reads no byte of a stranger, and none of a peer but those few words.
 
+mod asked;
 mod beginning;
 mod bind;
 mod change;
@@ -45,6 +46,7 @@ use crate::role::{Generation, Instance, Role};
 use crate::sandbox;
 use crate::sys::service::{self, Notifier};
 use crate::sys::signal;
+use asked::Asked;
 use bind::Sockets;
 use change::Change;
 use household::Household;
@@ -90,6 +92,7 @@ struct Parent {
     generation: Generation,
     last_generation: Generation,
     change: Option<Change>,
+    asked: Asked,
     watch: Watch,
     vacancies: Vec<Vacancy>,
     /// How often in a row a post's process fell soon after it was ready.
@@ -178,6 +181,7 @@ impl Parent {
             generation,
             last_generation: generation,
             change: None,
+            asked: Asked::default(),
             watch,
             vacancies: Vec::new(),
             falls: HashMap::new(),

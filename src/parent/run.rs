@@ -188,7 +188,10 @@ fn heed(parent: &mut Parent, instance: Instance, report: Report) -> Result<(), S
         Report::Failed { reason } if child.is_ready() => change::refused(parent, &reason),
         Report::Failed { reason } => child.reason = Some(reason),
         Report::Switched(generation) => change::switched(parent, instance, generation),
-        Report::Reload => change::begin(parent),
+        Report::Reload { ticket, by } => {
+            parent.asked.note(instance, ticket, &by);
+            change::begin(parent);
+        }
         Report::NextMasterKey => hand_over_next_master(parent, instance),
         Report::Alive => parent.alive = Instant::now(),
         Report::LetGo(neighbour) => let_go(parent, neighbour),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Parent, Phase};
+use super::{Parent, Phase, asked};
 use crate::ipc::control::Happening;
 use crate::role::Role;
 use crate::role::leaving::PATIENCE;
@@ -31,6 +31,7 @@ pub fn begin(parent: &mut Parent) {
     parent.record(Happening::Stopping);
     parent.vacancies.clear();
     parent.change = None;
+    asked::refuse(parent, "the service stops");
     enter(parent, 0);
 }
 

@@ -56,7 +56,14 @@ pub struct Visitor {
     /// As the listener gave it, with the client's address where a proxy named it.
     pub introduction: Introduction,
     pub listener: Counter,
-    pub place: Option<Place>,
+    pub stay: Stay,
+}
+
+/// What a session holds as long as it is there: its place where it needs one, and what it is counted by.
+#[derive(Default)]
+pub struct Stay {
+    _place: Option<Place>,
+    _present: Rc<()>,
 }
 
 pub struct Authority {
@@ -77,6 +84,8 @@ pub struct Authority {
     /// The size of the log when they were read.
     stamp: u64,
     capsules: Capsules,
+    /// Each session that is there holds a copy.
+    present: Rc<()>,
     /// The sessions of clients that proxies named.
     presence: Rc<RefCell<Presence>>,
 }
@@ -106,6 +115,7 @@ impl Authority {
             stored,
             stamp: 0,
             capsules: Capsules::default(),
+            present: Rc::default(),
             presence: Rc::default(),
             slice,
         })
@@ -194,6 +204,11 @@ impl Authority {
         self.limits.release(reservation, self.clock.now());
     }
 
+    /// Sessions that are there.
+    pub fn present(&self) -> u64 {
+        u64::try_from(Rc::strong_count(&self.present).saturating_sub(1)).unwrap_or(u64::MAX)
+    }
+
     /// Where a message of a credential comes from, and what it is held to.
     pub fn origin<'a>(
         slice: &'a VaultSlice,
@@ -259,7 +274,8 @@ impl Authority {
                 Some(place.ok_or(Inadmissible::Crowded)?)
             }
         };
-        Ok(Visitor { introduction: Introduction { peer, ..capsule.introduction.clone() }, listener, place })
+        let stay = Stay { _place: place, _present: Rc::clone(&self.present) };
+        Ok(Visitor { introduction: Introduction { peer, ..capsule.introduction.clone() }, listener, stay })
     }
 }
 

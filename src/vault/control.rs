@@ -8,6 +8,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::admin::reload::Waiting;
 use super::audit::anchor;
 use super::audit::event::Name;
 use super::audit::publish::Publisher;
@@ -47,6 +48,8 @@ pub struct Control {
     /// Parts of a configuration that is being handed over, and the one that came whole.
     slice: Vec<u8>,
     next: Option<VaultSlice>,
+    /// Commands that wait for the end of a reload.
+    reloads: Rc<Waiting>,
     /// Edges and couriers.
     peers: JoinSet<()>,
 }
@@ -61,8 +64,8 @@ impl Control {
         packets: Rc<ChildPackets>,
         sealed: Sealed,
     ) -> Self {
-        let (slice, next, peers) = (Vec::new(), None, JoinSet::new());
-        Self { vault, publisher, sealing, anchors, pulse, packets, sealed, slice, next, peers }
+        let (slice, next, reloads, peers) = (Vec::new(), None, Rc::default(), JoinSet::new());
+        Self { vault, publisher, sealing, anchors, pulse, packets, sealed, slice, next, reloads, peers }
     }
 
     /// Obeys until the parent is gone, which ends everything at once, or wants an orderly end.
@@ -98,8 +101,9 @@ impl Control {
                     let (vault, publisher) = (Rc::clone(&self.vault), self.publisher.clone());
                     let (sealing, parent) = (self.sealing.clone(), Rc::clone(&self.packets));
                     let (anchors, pulse) = (self.anchors.clone(), Rc::clone(&self.pulse));
+                    let reloads = Rc::clone(&self.reloads);
                     spawn_local(admin::serve(
-                        admin::Desk { vault, publisher, sealing, anchors, pulse, parent },
+                        admin::Desk { vault, publisher, sealing, anchors, pulse, parent, reloads },
                         user,
                         responses,
                         requests,
@@ -139,6 +143,7 @@ impl Control {
             // It is read as long as there is a vault.
             (Order::Syslog { works }, None) => drop(self.anchors.send(anchor::Order::Syslog(works))),
             (Order::Record(happening), None) => happening::record(&self.vault.writer, happening).await,
+            (Order::Reloaded { through, verdict }, None) => self.reloads.tell(through, &verdict),
             (order, _) => tracing::warn!(?order, "an order that means nothing to the vault"),
         }
     }

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::audit::event::{Event, Name, Outcome};
 use super::store::Store;
 use super::store::writer::Writer;
-use crate::ipc::control::Happening;
+use crate::ipc::control::{Happening, Occasion};
 use crate::role::Role;
 
 /// Writes down what the parent saw. On a full disk the events wait for room; whether the configuration is another one than
@@ -48,13 +48,16 @@ fn events(happening: Happening) -> (Vec<Event>, Option<String>) {
             let violated = Event { severity: 2, ..with(Name::SandboxViolation, Outcome::Denied, data) };
             (if violation { vec![exit, violated] } else { vec![exit] }, None)
         }
-        Happening::Loaded { generation, digest, occasion } => {
-            let data = json!({ "generation": generation.0, "digest": digest, "occasion": occasion.word() });
-            (vec![with(Name::ConfigLoad, Outcome::Success, data)], Some(digest))
+        Happening::Loaded { generation, digest, occasion, changed, by } => {
+            let mut data = json!({ "generation": generation.0, "digest": digest, "occasion": occasion.word() });
+            if occasion == Occasion::Asked {
+                data["changed"] = changed.into();
+            }
+            (vec![Event { actor: by, ..with(Name::ConfigLoad, Outcome::Success, data) }], Some(digest))
         }
-        Happening::Rejected { reason, occasion } => {
+        Happening::Rejected { reason, occasion, by } => {
             let data = json!({ "said": reason, "occasion": occasion.word() });
-            (vec![with(Name::ConfigReject, Outcome::Failure, data)], None)
+            (vec![Event { actor: by, ..with(Name::ConfigReject, Outcome::Failure, data) }], None)
         }
     };
     (events.into_iter().map(by_parent).collect(), digest)
@@ -67,7 +70,7 @@ fn by_parent(event: Event) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::role::Instance;
+    use crate::role::{Generation, Instance};
     use crate::vault::store::open::Database;
 
     fn names(happening: Happening) -> Vec<&'static str> {
@@ -92,6 +95,23 @@ mod tests {
         assert_eq!(names(start(&[])), ["daemon.start", "sandbox.applied"]);
         let (events, _) = events(start(&["port rules"]));
         assert_eq!(events[1].data.as_deref(), Some(r#"{"missing":["port rules"],"separate_users":true}"#));
+    }
+
+    #[test]
+    fn a_reload_says_which_settings_changed_and_who_asked() {
+        let loaded = |occasion, by: Option<&str>| Happening::Loaded {
+            generation: Generation(2),
+            digest: "d".into(),
+            occasion,
+            changed: vec!["limits.idle".into()],
+            by: by.map(str::to_owned),
+        };
+        let event = events(loaded(Occasion::Asked, Some("uid 0 (alice)"))).0.remove(0);
+        assert_eq!(event.actor.as_deref(), Some("uid 0 (alice)"));
+        let data = r#"{"changed":["limits.idle"],"digest":"d","generation":2,"occasion":"asked"}"#;
+        assert_eq!(event.data.as_deref(), Some(data));
+        let of_files = events(loaded(Occasion::Files, None)).0.remove(0);
+        assert!(of_files.actor.is_none() && !of_files.data.unwrap().contains("changed"));
     }
 
     #[test]

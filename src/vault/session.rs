@@ -29,12 +29,11 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::oneshot;
 
 use super::audit::{event::Event, ledger::now_us};
-use super::authority::Visitor;
+use super::authority::{Stay, Visitor};
 use super::delivery::congestion;
 use super::live::{Held, Word};
 use super::login::credentials::Known;
 use super::transaction::{Transaction, WINDOW};
-use super::visitor::Place;
 use super::{Vault, admission, custody, once};
 use crate::config::slice::Counter;
 use crate::ipc::bytes::Octets;
@@ -101,7 +100,7 @@ pub struct Session {
     pub introduction: Introduction,
     listener: Rc<Counter>,
     /// Held until the session is gone.
-    _place: Option<Place>,
+    _stay: Stay,
     principal: Option<Known>,
     /// By whose configuration it was granted what it may.
     granted_in: Generation,
@@ -118,7 +117,7 @@ impl Session {
     pub fn new(
         slot: Slot,
         number: u64,
-        Visitor { introduction, listener, place: _place }: Visitor,
+        Visitor { introduction, listener, stay: _stay }: Visitor,
         vault: Rc<Vault>,
         answers: channel::Sender<Answer>,
         post: Post,
@@ -136,7 +135,7 @@ impl Session {
             number,
             introduction,
             listener,
-            _place,
+            _stay,
             principal,
             granted_in,
             revoked,

@@ -322,7 +322,7 @@ impl Running {
     /// Records so many events and ends it in order.
     fn drain_after(self, events: u32) {
         for _ in 0..events {
-            let rejected = Happening::Rejected { reason: "one event".into(), occasion: Occasion::Asked };
+            let rejected = Happening::Rejected { reason: "one event".into(), occasion: Occasion::Asked, by: None };
             self.parent.send(&Order::Record(rejected), None).unwrap();
         }
         self.drain();

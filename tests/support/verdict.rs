@@ -1,4 +1,4 @@
-//! What `audit verify` says of a service's log, as the exit codes that gatepost(8) promises.
+//! What `audit verify` says of a service's log, as the exit codes that gatepost-audit(8) promises.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};

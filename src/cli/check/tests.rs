@@ -41,7 +41,7 @@ impl House {
              password_file = \"{at}/{password}\"\nauthorities_file = \"{at}/chain.pem\"\n\
              [[route]]\nvia = [\"b\"]\n"
         );
-        examine(&self.write("gatepost.toml", &text, 0o640))
+        examine(&self.write("gatepost.toml", &text, 0o640), false)
     }
 }
 
@@ -71,7 +71,7 @@ fn a_secret_that_no_provider_can_know_us_by_is_found_before_a_start() {
              [[upstream]]\nname = \"b\"\nkind = \"{kind}\"\n{more}\n{key} = \"{at}/secret\"\n\
              authorities_file = \"{at}/chain.pem\"\n[[route]]\nvia = [\"b\"]\n"
         );
-        let report = examine(&house.write("gatepost.toml", &written, 0o640));
+        let report = examine(&house.write("gatepost.toml", &written, 0o640), false);
         match expected {
             None => assert_eq!(report.errors, Vec::<String>::new(), "{kind} {text:?}"),
             Some(why) => {
@@ -98,7 +98,7 @@ fn what_tokens_are_asked_for_with_is_found_before_a_start_too() {
              oauth2 = {{ grant = \"refresh_token\", token_url = \"https://login.example.net/token\", client_id = \"x\", \
              refresh_token_file = \"{at}/refresh\", authorities_file = \"{at}/chain.pem\" }}\n[[route]]\nvia = [\"b\"]\n"
         );
-        let errors = examine(&house.write("gatepost.toml", &written, 0o640)).errors;
+        let errors = examine(&house.write("gatepost.toml", &written, 0o640), false).errors;
         assert_eq!(errors.len(), usize::from(expected.is_some()), "{errors:?}");
         assert!(expected.is_none_or(|why| errors[0].contains(why)), "{errors:?}");
     }
@@ -145,7 +145,7 @@ fn a_further_certificate_is_checked_like_the_first_and_one_that_is_never_shown_i
              certificate = \"{at}/chain.pem\"\nkey = \"{at}/key.pem\"\n\
              certificates = [{{ certificate = \"{at}/{chain}\", key = \"{at}/{key}\" }}]\n"
         );
-        examine(&house.write("gatepost.toml", &text, 0o640))
+        examine(&house.write("gatepost.toml", &text, 0o640), false)
     };
     let errors = with("second.pem", "other.pem").errors;
     assert!(errors.len() == 1 && errors[0].contains("second.pem: ") && errors[0].contains("does not serve"));
@@ -220,7 +220,7 @@ fn rule_t9_what_is_said_of_a_file_of_authorities_is_what_the_edge_does_with_it()
              client_certificates = \"require\"\nclient_authorities_file = \"{at}/devices.pem\"\n\
              [tls]\ncertificate = \"{at}/chain.pem\"\nkey = \"{at}/key.pem\"\n"
         );
-        let report = examine(&house.write("gatepost.toml", &text, 0o640));
+        let report = examine(&house.write("gatepost.toml", &text, 0o640), false);
         let lines = if believed.is_some() { &report.warnings } else { &report.errors };
         let lines: Vec<_> = lines.iter().filter(|line| line.contains("devices.pem: ")).collect();
         let is_told = |line: &&String| line.contains(said) && line.contains(more);

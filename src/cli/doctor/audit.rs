@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Look;
 use super::finding::Sheet;
+use crate::config::Plan;
 use crate::config::plan::{Anchor, Place};
 use crate::policy::mask::Mask;
 use crate::vault::audit::event::{Name, Outcome};
@@ -40,6 +41,19 @@ fn backups(log: &Path, sheet: &mut Sheet) {
     }
 }
 
+/// How long ago each anchor took a head, in microseconds, as far as the log tells.
+pub fn taken(plan: &Plan) -> Result<Vec<(String, Option<u64>)>, String> {
+    let found = anchored(&plan.state_directory.join("audit"))?;
+    let last = |name: &str| found.iter().filter(|event| is_of(event, name)).map(age_us).min();
+    Ok(plan.anchors.iter().map(|anchor| (anchor.name.clone(), last(&anchor.name))).collect())
+}
+
+/// The heads that anchors took lately.
+fn anchored(log: &Path) -> Result<Vec<Found>, String> {
+    let name = Some(Name::AuditAnchor.word().to_owned());
+    events(log, &Filter { event: name, limit: Some(EVENTS), ..Filter::default() })
+}
+
 fn anchors(look: &Look<'_>, log: &Path, sheet: &mut Sheet) {
     let all = &look.plan.anchors;
     let is_elsewhere = |anchor: &&Anchor| matches!(anchor.place, Place::Mail { .. } | Place::Witness(_));
@@ -57,9 +71,7 @@ fn anchors(look: &Look<'_>, log: &Path, sheet: &mut Sheet) {
     } else {
         sheet.pass("audit.anchors", format!("{count} anchors keep the heads of the audit log elsewhere"));
     }
-    let anchored =
-        Filter { event: Some(Name::AuditAnchor.word().to_owned()), limit: Some(EVENTS), ..Filter::default() };
-    let found = match events(log, &anchored) {
+    let found = match anchored(log) {
         Ok(found) => found,
         Err(error) => return sheet.skip("audit.anchored", "when heads were last kept, by the audit log", error),
     };

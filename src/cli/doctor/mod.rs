@@ -29,6 +29,7 @@ use crate::cli::out::say;
 use crate::config::Config as Configuration;
 use crate::config::plan::Plan;
 use crate::vault::audit::visible::visible_json;
+pub use audit::taken;
 use finding::{Level, Sheet};
 use service::Service;
 

@@ -62,7 +62,7 @@ fn roles(look: &Look<'_>, children: &[Process], sheet: &mut Sheet) {
             "sandbox.roles",
             format!("these processes are not there: {}", missing.join(", ")),
             "what they do is not done, or the configuration was changed and not loaded",
-            "look at the log for why; after a change: pkill -HUP -o -f 'gatepost serve'",
+            "look at the log for why; after a change: gatepost reload",
         ),
     }
 }

@@ -5,7 +5,9 @@ pub mod backup;
 pub mod credential;
 pub mod explain;
 pub mod load;
+pub mod overview;
 pub mod queue;
+pub mod reload;
 pub mod route;
 pub mod submit;
 pub mod suppress;
@@ -32,7 +34,7 @@ pub enum Command {
     Backup(backup::Command),
     /// Follow sessions until the connection closes.
     Trace(trace::Filter),
-    /// Load the configuration anew (the parent does).
+    /// Load the configuration anew (the parent does). Answer: a `Reload` for each setting that changed, and one for the end.
     Reload,
     /// Submit a message for a credential.
     Submit(submit::Command),
@@ -43,6 +45,8 @@ pub enum Command {
     Webhook(webhook::Command),
     /// Answer: an `Explained` for each thing that is asked of the message.
     Explain(explain::Question),
+    /// Answer: an `Overview`.
+    Overview,
 }
 
 /// What comes back: any number of parts, then one of the two last words.
@@ -64,4 +68,6 @@ pub enum Response {
     Suppress(suppress::Response),
     Webhook(webhook::Response),
     Explained(explain::Step),
+    Reload(reload::Response),
+    Overview(Box<overview::Overview>),
 }

@@ -8,7 +8,9 @@ pub mod backup;
 pub mod credential;
 pub mod erasure;
 pub mod explain;
+pub mod overview;
 pub mod queue;
+pub mod reload;
 pub mod route;
 pub mod submit;
 pub mod suppress;
@@ -29,7 +31,7 @@ use super::readiness;
 use crate::ipc::admin::queue::Command as About;
 use crate::ipc::admin::{Command, Request, Response};
 use crate::ipc::channel::{Receiver, Sender};
-use crate::ipc::control::{ChildPackets, Report};
+use crate::ipc::control::ChildPackets;
 
 /// Where commands are given, and all they can reach.
 #[derive(Clone)]
@@ -40,6 +42,7 @@ pub struct Desk {
     pub anchors: UnboundedSender<anchor::Order>,
     pub pulse: Rc<Pulse>,
     pub parent: Rc<ChildPackets>,
+    pub reloads: Rc<reload::Waiting>,
 }
 
 /// Serves one connection until it closes or says what can't be read. `user` is whose it is, as the kernel told the parent.
@@ -112,8 +115,9 @@ async fn answer(
             Command::Suppress(command) => suppress::perform(&desk.vault, command, &actor, &responses).await,
             Command::Webhook(command) => webhook::perform(desk, command, &actor, &responses).await,
             Command::Explain(question) => explain::perform(&desk.vault, question, &responses).await,
-            Command::Reload => reload(desk).await,
+            Command::Reload => reload::perform(desk, &actor, &responses).await,
             Command::Ready => Ok(Response::Ready(Box::new(readiness::look(&desk.vault, &desk.pulse).await))),
+            Command::Overview => Ok(Response::Overview(Box::new(overview::look(&desk.vault)))),
             Command::Submit(command) => {
                 submit::perform(&desk.vault, command, &actor, &mut begun.submission, &responses).await
             }
@@ -122,11 +126,6 @@ async fn answer(
             return;
         }
     }
-}
-
-async fn reload(desk: &Desk) -> Result<Response, String> {
-    let sent = desk.parent.send(&Report::Reload, None).await;
-    sent.map(|()| Response::Done).map_err(|error| format!("the parent can't be reached: {error}"))
 }
 
 /// Who gave a command, as the audit log names it: `uid 0`, or `uid 0 (alice)` when root says for whom.

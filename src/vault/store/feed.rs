@@ -4,6 +4,7 @@
 use rusqlite::{Connection, Result, Row, Statement, params};
 use uuid::Uuid;
 
+use super::lasting;
 use super::spool::{Settled, State};
 use super::submissions::{Owner, REMEMBERED_US, reply, seen};
 use crate::ipc::frame;

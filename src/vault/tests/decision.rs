@@ -6,7 +6,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
 use crate::policy::Recipients;
-use crate::vault::authority::Visitor;
+use crate::vault::authority::{Stay, Visitor};
 use crate::vault::limits::clock::Now;
 use crate::vault::session::{News, Session};
 
@@ -26,7 +26,7 @@ impl Direct {
         let (_, answers): (Sender<Ask>, Receiver<Answer>) = channel::open(theirs, &Sealed::for_tests()).unwrap();
         let (post, news) = unbounded_channel();
         let introduction = bench.capsule(Instance(1), 1, "192.0.2.1").introduction;
-        let visitor = Visitor { introduction, listener: bench.slice.listeners[0].clone(), place: None };
+        let visitor = Visitor { introduction, listener: bench.slice.listeners[0].clone(), stay: Stay::default() };
         let session = Session::new(Slot(1), 1, visitor, Rc::clone(&house.vault), tell, post);
         let mut direct = Self { house, session, answers, news };
         let (user, password) = ("shop".to_owned(), bench.password.clone());

@@ -1,0 +1,140 @@
+//! What else is worth a look beside whether mail is taken: each as far as whoever asks may see it.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use rustls::pki_types::UnixTime;
+use serde_json::{Value, json};
+
+use crate::cli::{check, control, doctor, queue, route};
+use crate::config::{Config, Plan};
+use crate::edge::validity;
+use crate::ipc::admin::overview::Overview;
+use crate::ipc::admin::route::{Command as Routes, Response as Routed, State};
+use crate::ipc::admin::{Command, Response};
+use crate::parent;
+use crate::sys::running;
+use crate::vault::audit::archive::Archive;
+
+/// A vault that is ready says these at once; a balancer that checks by this command has no time for one that is not.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// What the parent starts its children as.
+const TITLE: &str = "gatepost: ";
+/// As `gatepost check`: a whole bundle is a quarter of it.
+const LONGEST: u64 = 1 << 20;
+
+#[derive(Debug, Default)]
+pub struct Screen {
+    /// How many processes there are, and which the configuration asks for and are not there.
+    roles: Option<(usize, Vec<String>)>,
+    overview: Option<Overview>,
+    routes: Vec<State>,
+    /// Each file of certificates with the days that it has left, where it can be read.
+    certificates: Vec<(String, Option<i64>)>,
+    /// The newest signed head: how many events, and when it was stored.
+    head: Option<(u64, u64)>,
+    /// How long ago each anchor took a head, in microseconds, as far as the log tells.
+    anchors: Vec<(String, Option<u64>)>,
+}
+
+impl Screen {
+    pub fn look(config: &Path, runtime: &Path) -> Self {
+        let overview = match control::ask_within(runtime, Command::Overview, PATIENCE) {
+            Ok(Some(Response::Overview(overview))) => Some(*overview),
+            _ => None,
+        };
+        let mut routes = Vec::new();
+        let _ = control::parts_within(runtime, Command::Route(Routes::Status), Some(PATIENCE), |part| match part {
+            Response::Route(Routed::State(state)) => {
+                routes.push(*state);
+                true
+            }
+            _ => false,
+        });
+        let mut screen = Self { overview, routes, ..Self::default() };
+        // With a file that has mistakes by now, what it names is not known.
+        let Ok(plan) = Config::load(config) else { return screen };
+        screen.roles = roles(&plan, runtime);
+        screen.certificates =
+            plan.certificates.iter().map(|pair| (pair.chain.to_string(), days(&pair.chain))).collect();
+        let newest = Archive::open(&plan.state_directory.join("audit")).and_then(|archive| archive.newest());
+        screen.head = newest.ok().flatten().map(|head| (head.size, head.time_us));
+        screen.anchors = doctor::taken(&plan).unwrap_or_default();
+        screen
+    }
+
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some((there, missing)) = &self.roles {
+            let missing = if missing.is_empty() { "-".to_owned() } else { missing.join(", ") };
+            lines.push(format!("{:<10} there={there} missing={missing}", "processes"));
+        }
+        if let Some(Overview { sessions, edges, more }) = &self.overview {
+            lines.push(format!("{:<10} {sessions}", "sessions"));
+            lines.extend(edges.iter().map(|edge| {
+                let suspended = if edge.suspended { " suspended" } else { "" };
+                let (word, credential) = (edge.limit.word(), &edge.credential);
+                format!("{:<10} {credential} {word} left={}/{}{suspended}", "limit", edge.left, edge.quota)
+            }));
+            if *more > 0 {
+                lines.push(format!("{:<10} and {more} more with little left", "limit"));
+            }
+        }
+        lines.extend(self.routes.iter().map(|state| format!("{:<10} {}", "route", route::line(state))));
+        lines.extend(self.certificates.iter().map(|(file, days)| {
+            let days = days.map_or_else(|| "-".to_owned(), |days| days.to_string());
+            format!("{:<10} {file} days={days}", "tls")
+        }));
+        if let Some((size, stored)) = self.head {
+            lines.push(format!("{:<10} signed={} events={size}", "log", queue::time(stored)));
+        }
+        lines.extend(self.anchors.iter().map(|(name, age)| {
+            let minutes = age.map_or_else(|| "-".to_owned(), |age| (age / 60_000_000).to_string());
+            format!("{:<10} {name} minutes_ago={minutes}", "anchor")
+        }));
+        lines
+    }
+
+    /// The same, by names; null for what could not be seen.
+    pub fn members(&self) -> Vec<(&'static str, Value)> {
+        let roles = self.roles.as_ref().map(|(there, missing)| json!({ "there": there, "missing": missing }));
+        let limits = self.overview.as_ref().map(|overview| {
+            let each = overview.edges.iter().map(|edge| {
+                json!({
+                    "credential": edge.credential, "limit": edge.limit.word(), "quota": edge.quota, "left": edge.left,
+                    "suspended": edge.suspended,
+                })
+            });
+            each.collect::<Vec<_>>()
+        });
+        let certificates = self.certificates.iter().map(|(file, days)| json!({ "file": file, "days": days }));
+        let anchors =
+            self.anchors.iter().map(|(name, age)| json!({ "anchor": name, "seconds": age.map(|age| age / 1_000_000) }));
+        vec![
+            ("processes", roles.into()),
+            ("sessions", self.overview.as_ref().map(|overview| overview.sessions).into()),
+            ("limits", limits.into()),
+            ("limits_more", self.overview.as_ref().map(|overview| overview.more).into()),
+            ("routes", self.routes.iter().map(route::object).collect()),
+            ("certificates", certificates.collect()),
+            ("head", self.head.map(|(size, stored)| json!({ "events": size, "stored": queue::time(stored) })).into()),
+            ("anchors", anchors.collect()),
+        ]
+    }
+}
+
+/// None where the system doesn't show its processes.
+fn roles(plan: &Plan, runtime: &Path) -> Option<(usize, Vec<String>)> {
+    let (_, children) = running::family(control::listener(runtime).ok()??.as_ref().copied()?)?;
+    let is_there = |post: &String| children.iter().any(|child| child.title.strip_prefix(TITLE) == Some(post));
+    let missing = parent::posts(plan).iter().map(ToString::to_string).filter(|post| !is_there(post)).collect();
+    Some((children.len() + 1, missing))
+}
+
+fn days(chain: &crate::config::source::Source) -> Option<i64> {
+    let mut text = Vec::new();
+    File::from(chain.open().ok()?).take(LONGEST).read_to_end(&mut text).ok()?;
+    validity::days_left(&check::certificates(&text).ok()?, UnixTime::now())
+}

@@ -1,0 +1,76 @@
+//! Claim: `gatepost status` shows on one screen what a look at the service is for: its processes, sessions, limits that are almost
+//! used up, routes, the days of certificates, the last signed head and what the anchors have; the same as an object.
+
+mod support;
+
+use support::{CREDENTIAL, Service, Setting, await_that};
+
+fn screen(service: &Service) -> String {
+    let output = service.command(&["status"]);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn object(service: &Service) -> serde_json::Value {
+    serde_json::from_slice(&service.command(&["status", "--json"]).stdout).unwrap()
+}
+
+#[test]
+fn one_screen_has_all_that_a_look_is_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let more =
+        format!("[[anchor]]\nname = \"disk\"\nkind = \"file\"\npath = \"{}\"\n", folder.path().join("heads").display());
+    let service = Service::start_with(&Setting { more, ..Setting::default() });
+    let secret = service.add_credential();
+    let seen = screen(&service);
+    for line in ["processes  there=9 missing=-", "sessions   0", "route      sink up under_way=0/"] {
+        assert!(seen.contains(line), "{line}\n{seen}");
+    }
+    let chain = service.folder.path().join("certificate.pem");
+    let days = object(&service)["certificates"][0]["days"].as_i64().unwrap();
+    assert!(days > 0 && seen.contains(&format!("tls        {} days={days}", chain.display())), "{seen}");
+    assert!(!seen.contains("limit "), "{seen}");
+
+    // Of five a day four are gone.
+    let set = service.command(&["credential", "set", CREDENTIAL, "--per-day", "5"]);
+    assert!(set.status.success(), "{set:?}");
+    let mut session = service.log_in(&secret);
+    for number in 0..4 {
+        assert_eq!(session.send(&format!("message {number}")), 250);
+    }
+    let seen = screen(&service);
+    assert!(seen.contains("sessions   1\n") && seen.contains("limit      tester per_day left=1/5\n"), "{seen}");
+    assert_eq!(session.say("QUIT"), 221);
+    await_that("the session is gone", || object(&service)["sessions"] == 0);
+    let told = object(&service);
+    assert_eq!(
+        told["limits"],
+        serde_json::json!([{ "credential": "tester", "limit": "per_day", "quota": 5, "left": 1, "suspended": false }])
+    );
+    assert_eq!((&told["processes"]["there"], &told["routes"][0]["upstream"]), (&9.into(), &"sink".into()));
+
+    // What was signed, and who has it.
+    let anchored = service.command(&["audit", "anchor"]);
+    assert!(anchored.status.success(), "{anchored:?}");
+    await_that("a head is shown", || object(&service)["head"]["events"].as_u64().is_some_and(|events| events > 4));
+    await_that("the anchor has one", || object(&service)["anchors"][0]["seconds"].is_u64());
+    let seen = screen(&service);
+    assert!(seen.contains("log        signed=20") && seen.contains("anchor     disk minutes_ago=0"), "{seen}");
+
+    let paused = service.command(&["route", "pause", "sink"]);
+    assert!(paused.status.success(), "{paused:?}");
+    assert!(screen(&service).contains("route      sink paused since "), "{}", screen(&service));
+    service.stop();
+}
+
+#[test]
+fn a_file_with_a_mistake_hides_what_it_names_and_nothing_else() {
+    let service = Service::start();
+    let good = std::fs::read_to_string(service.config()).unwrap();
+    std::fs::write(service.config(), format!("{good}\n[[upstream]]\nnmae = \"typo\"\n")).unwrap();
+    let told = object(&service);
+    assert!(told["processes"].is_null() && told["certificates"] == serde_json::json!([]), "{told}");
+    assert_eq!((&told["ready"], &told["routes"][0]["state"]), (&true.into(), &"up".into()));
+    std::fs::write(service.config(), good).unwrap();
+    service.stop();
+}
