@@ -6,7 +6,7 @@ pub const OTHER: &str = "other";
 
 /// The text of each event, up to what varies in it, by the event's name.
 #[rustfmt::skip]
-pub const NAMES: [(&str, &str); 278] = [
+pub const NAMES: [(&str, &str); 279] = [
     ("administrators-connection-cant-used", "an administrator's connection can't be used"),
     ("administrators-connection-ended", "an administrator's connection was ended"),
     ("alarm-could-not-written-down", "an alarm could not be written down"),
@@ -219,8 +219,8 @@ pub const NAMES: [(&str, &str); 278] = [
     ("program-refused-one", "one of them is refused: each is tried alone"),
     ("program-setuid-or-setgid-postfixs", "a program that is setuid or setgid, as Postfix's postdrop is, fails here: "),
     ("refused-sign", "refused to sign"),
-    ("reload-asked-while-service-starts", "a reload was asked for while the service starts, stops or reloads; ask again \
-        when that is done"),
+    ("reload.not-begun", "a reload was asked for, and is not begun"),
+    ("reload.not-told", "whoever asked for a reload can't be told what became of it"),
     ("reload.begins", "reload begins"),
     ("reload.certificates-refused", "reload refused: the changed certificate files can't be used; those of before stay \
         in use until the files change again"),
