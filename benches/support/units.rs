@@ -87,7 +87,7 @@ impl Units<'_> {
 fn deliver(store: &mut Store<'_>, leased: &Leased) -> rusqlite::Result<()> {
     let said = Said { code: Some(250), text: "2.0.0 taken".into(), host: "127.0.0.1".into(), ..Said::default() };
     let settled = Settled { state: State::Delivered, said, owed: false, tried: true, unknown: false };
-    store.settle(leased.job, 0, &settled)?;
+    store.settle(leased.job, leased.row, 0, &settled)?;
     let event = Event { message: Some(leased.message), ..Event::new(Name::DeliverSuccess, Outcome::Success) };
     store.record(vec![event.with(Field::Account, "billing")])?;
     store.finish(leased.row, now_us())?;

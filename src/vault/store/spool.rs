@@ -174,7 +174,7 @@ impl<'c> Spool<'c> {
         Ok(Self {
             insert: sql("INSERT INTO spool_msg(msg_id, accept_seq, session_id, principal, mail_from, bytes, sha256, \
                          accepted_us, expires_us, flags, envid, on_unknown, untold, report, named, owner, label) \
-                         VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id")?,
+                         VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?,
             insert_body: sql("INSERT INTO spool_body(msg, content, segment) VALUES(?, ?, ?)")?,
             insert_recipient: sql(
                 "INSERT INTO spool_rcpt(msg, n, rcpt, lane, state, next_us, notify, orcpt, turn, urgent, since_us) \
@@ -200,10 +200,11 @@ impl<'c> Spool<'c> {
             recipients: sql(
                 "SELECT n, rcpt, attempts, notify, orcpt, doubt FROM spool_rcpt WHERE msg = ? AND job = ? ORDER BY n",
             )?,
-            take: sql("UPDATE spool_rcpt SET state = 1, job = ?, unknown = 0 WHERE msg = ? AND n = ?")?,
+            // A failure undoes the whole transaction. FAIL says so: else SQLite copies each page before it is changed.
+            take: sql("UPDATE OR FAIL spool_rcpt SET state = 1, job = ?, unknown = 0 WHERE msg = ? AND n = ?")?,
             lease: sql("INSERT INTO spool_lease(job, msg, upstream, delivery_id, leased_us) VALUES(?, ?, ?, ?, ?)")?,
             settle: sql(
-                "UPDATE spool_rcpt SET state = ?1, next_us = coalesce(?2, next_us), attempts = min(attempts + ?11, 1000000), \
+                "UPDATE OR FAIL spool_rcpt SET state = ?1, next_us = coalesce(?2, next_us), attempts = min(attempts + ?11, 1000000), \
                          job = NULL, owed = ?7, unknown = ?12, doubt = max(doubt, ?12), held = iif(?10, max(held, 1), held), \
                          ended_us = iif(?1 > 1, ?13, ended_us), \
                          code = iif(?3 IS NULL AND ?5 = '', code, ?3), enhanced = iif(?3 IS NULL AND ?5 = '', enhanced, ?4), \
@@ -215,7 +216,9 @@ impl<'c> Spool<'c> {
             drop_body: sql("DELETE FROM spool_body WHERE msg = ?")?,
             done: sql("UPDATE spool_msg SET done_us = ? WHERE id = ?")?,
             end_lease: sql("DELETE FROM spool_lease WHERE job = ? RETURNING msg")?,
-            release: sql("UPDATE spool_rcpt SET state = 0, job = NULL, unknown = 0, next_us = ? WHERE job = ?")?,
+            release: sql(
+                "UPDATE OR FAIL spool_rcpt SET state = 0, job = NULL, unknown = 0, next_us = ? WHERE job = ?",
+            )?,
             release_all: [
                 sql(
                     "UPDATE spool_msg SET live = 0 WHERE live = 1 AND done_us IS NULL AND id IN (SELECT msg FROM spool_lease)",
@@ -245,28 +248,25 @@ impl<'c> Spool<'c> {
 
     /// A message and its recipients. Gives its row.
     fn enter(&mut self, accepted: &Accepted, accept_seq: u64) -> Result<i64> {
-        let row: i64 = self.insert.query_row(
-            params![
-                accepted.message.uuid().as_bytes(),
-                integer(accept_seq),
-                accepted.session.as_bytes(),
-                accepted.principal,
-                accepted.sender.as_ref().map(Address::to_string),
-                integer(accepted.bytes),
-                accepted.sha256,
-                integer(accepted.accepted_us),
-                integer(accepted.expires_us),
-                manner::flags(&accepted.manner),
-                accepted.manner.report.envid.as_ref().map(ToString::to_string),
-                leases::number(accepted.on_unknown),
-                accepted.reports != Reports::Mail,
-                accepted.is_report,
-                accepted.named,
-                accepted.owner.map(integer),
-                accepted.label.as_deref().and_then(|label| serde_json::to_string(label).ok()),
-            ],
-            |row| row.get(0),
-        )?;
+        let row = self.insert.insert(params![
+            accepted.message.uuid().as_bytes(),
+            integer(accept_seq),
+            accepted.session.as_bytes(),
+            accepted.principal,
+            accepted.sender.as_ref().map(Address::to_string),
+            integer(accepted.bytes),
+            accepted.sha256,
+            integer(accepted.accepted_us),
+            integer(accepted.expires_us),
+            manner::flags(&accepted.manner),
+            accepted.manner.report.envid.as_ref().map(ToString::to_string),
+            leases::number(accepted.on_unknown),
+            accepted.reports != Reports::Mail,
+            accepted.is_report,
+            accepted.named,
+            accepted.owner.map(integer),
+            accepted.label.as_deref().and_then(|label| serde_json::to_string(label).ok()),
+        ])?;
         let (urgent, due, who) = (accepted.is_urgent(), integer(accepted.due_us), accepted.whose());
         for (n, (recipient, lane)) in (0u32..).zip(&accepted.recipients) {
             // Who is to be held for a while is late only after that.
