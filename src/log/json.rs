@@ -175,7 +175,10 @@ fn is_flat(line: &str) -> bool {
     let Some(mut rest) = line.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else { return false };
     loop {
         let Some((key, behind)) = string(rest) else { return false };
-        if ["time", "process", "process_pid"].contains(&key) {
+        // Plain letters: an escape in a name would be read by others as what it stands for.
+        let is_plain =
+            !key.is_empty() && key.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'_' | b'.'));
+        if !is_plain || ["time", "process", "process_pid"].contains(&key) {
             return false;
         }
         let Some(behind) = behind.strip_prefix(':') else { return false };
@@ -184,10 +187,7 @@ fn is_flat(line: &str) -> bool {
             None => {
                 let end = behind.find(',').unwrap_or(behind.len());
                 let (value, behind) = behind.split_at(end);
-                let is_number = !value.is_empty()
-                    && value.len() < 40
-                    && value.trim_start_matches('-').bytes().all(|octet| octet.is_ascii_digit());
-                if !is_number && !matches!(value, "true" | "false") {
+                if !is_number(value) && !matches!(value, "true" | "false") {
                     return false;
                 }
                 behind
@@ -198,6 +198,13 @@ fn is_flat(line: &str) -> bool {
             None => return behind.is_empty(),
         }
     }
+}
+
+/// A whole number as JSON has it (RFC 8259 section 6).
+fn is_number(value: &str) -> bool {
+    let digits = value.strip_prefix('-').unwrap_or(value);
+    let is_led_by_zero = digits.len() > 1 && digits.starts_with('0');
+    (1..40).contains(&digits.len()) && digits.bytes().all(|octet| octet.is_ascii_digit()) && !is_led_by_zero
 }
 
 /// A string at the beginning, with only the escapes that we write, and what is behind it.
@@ -259,7 +266,12 @@ mod tests {
             "ERROR a panic \"x\"",
             "{\"process\":\"parent\"}",
             "{\"text\":\"x\",\"time\":1}",
-            "{\"pro\\u0063ess\":\"parent\"}x",
+            "{\"pro\\u0063ess\":\"parent\"}",
+            "{\"t\\u0069me\":\"2026\",\"a\":1}",
+            "{\"\":1}",
+            "{\"a\":-}",
+            "{\"a\":--1}",
+            "{\"a\":007}",
             "{\"a\":{\"b\":1}}",
             "{\"a\":[1]}",
             "{\"a\":\"b}",
