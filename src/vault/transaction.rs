@@ -17,7 +17,7 @@ use super::authority::Authority;
 use super::cipher::{BodyKey, CHUNK};
 use super::delivery::{congestion, suppression};
 use super::limits::Reservation;
-use super::limits::clock::waits_from_us;
+use super::limits::clock::passed_us;
 use super::limits::denial::Denied;
 use super::limits::incoming;
 use super::live::Live;
@@ -330,7 +330,7 @@ pub fn accepted(
     (body, sha256): (Body, [u8; 32]),
     now: u64,
 ) -> Accepted {
-    let due = transaction.manner.release_us.map_or_else(|| waits_from_us().min(now), |release| release.max(now));
+    let due = transaction.manner.release_us.map_or_else(|| passed_us().min(now), |release| release.max(now));
     let named = without_copies(&destinations, transaction);
     let authority = vault.authority.borrow();
     let (principal, policy) = (&sender.credential.id, &sender.credential.policy);

@@ -141,7 +141,7 @@ impl Upstream {
         let mut tour = self.settings.hosts.tour();
         let mut reused = self.pool.take().await;
         let mut reasons: Vec<Refused> = Vec::new();
-        let (mut put_off, mut unprotected, mut broken_off, mut over) = (None, None, None, None);
+        let (mut put_off, mut unprotected, mut broken_off, mut over) = (None::<Vec<(u32, Outcome)>>, None, None, None);
         let (is_of_the_sender, mut is_unwelcome) = (self.admission().is_of(&parcel.sender), false);
         loop {
             let (mut session, is_reused) = match reused.take() {
@@ -151,11 +151,20 @@ impl Upstream {
                     None => break,
                 },
             };
-            let was_heard = put_off.is_some() || broken_off.is_some() || over.is_some();
-            if !session.offers.limits.apply(&mut parcel.recipients, beyond, was_heard) {
-                // What another host has said was of more than this one takes: it is asked with the next attempt.
+            if over.is_some() && !session.offers.limits.fits(&parcel.recipients) {
+                // Who ended the session is known by his position: this one is asked when they are tried without him.
                 self.let_go(session, true);
                 continue;
+            }
+            let is_heard = put_off.is_some() || broken_off.is_some();
+            session.offers.limits.apply(&mut parcel.recipients, beyond, is_heard);
+            // Nobody was delivered to: who is beyond is as one that was not asked.
+            let stays = |(number, _): &(u32, Outcome)| parcel.recipients.iter().any(|(own, _)| own == number);
+            if let Some(outcomes) = &mut put_off {
+                outcomes.retain(stays);
+            }
+            if let Some(Verdict::BrokenOff { heard, .. }) = &mut broken_off {
+                heard.retain(stays);
             }
             self.speak_of_chunks(&mut session);
             let ended = transaction::attempt(&mut session, parcel, patience).await;

@@ -11,15 +11,20 @@ use crate::mail::envelope::Addressee;
 use crate::mail::outcome::{Outcome, Said};
 
 impl Limits {
-    /// Leaves a part as many recipients as one transaction may have; the others go beyond it. With `is_fixed` nothing is changed,
-    /// and false says that it has too many.
-    pub(super) fn apply(&self, part: &mut Group, beyond: &mut Group, is_fixed: bool) -> bool {
-        if is_fixed {
-            return self.fitting(part) == part.len();
+    /// Leaves a part as many recipients as one transaction may have; the others go beyond it. With `is_heard` some of the part have
+    /// an outcome at another host, and nobody comes to it.
+    pub(super) fn apply(&self, part: &mut Group, beyond: &mut Group, is_heard: bool) {
+        if !is_heard {
+            part.append(beyond);
         }
-        part.append(beyond);
-        *beyond = part.split_off(self.fitting(part));
-        true
+        let mut cut = part.split_off(self.fitting(part));
+        cut.append(beyond);
+        *beyond = cut;
+    }
+
+    /// Whether it takes so many at once.
+    pub(super) fn fits(&self, part: &[(u32, Addressee)]) -> bool {
+        self.fitting(part) == part.len()
     }
 
     /// How many from the front on it takes; at least one, if there is one.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Desk;
 use crate::ipc::admin::Response as Answer;
@@ -17,10 +17,15 @@ use crate::ipc::reload::{Ticket, Verdict};
 /// A reload has a minute, and may wait for the end of one that has another.
 const VERDICT: Duration = Duration::from_secs(150);
 
+/// Between two that the parent is asked for: it counts a child's words, and ends one that talks without end.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// Those who asked, by their numbers.
 #[derive(Default)]
 pub struct Waiting {
     last: Cell<u64>,
+    /// When the parent may be asked again.
+    next: Cell<Option<Instant>>,
     askers: RefCell<BTreeMap<Ticket, oneshot::Sender<Verdict>>>,
 }
 
@@ -31,6 +36,13 @@ impl Waiting {
         let (sender, verdict) = oneshot::channel();
         self.askers.borrow_mut().insert(ticket, sender);
         (ticket, verdict)
+    }
+
+    /// How long the next one waits, whose turn is then taken.
+    fn turn(&self, now: Instant) -> Duration {
+        let at = self.next.get().unwrap_or(now).max(now);
+        self.next.set(Some(at + PAUSE));
+        at.duration_since(now)
     }
 
     fn forget(&self, ticket: Ticket) {
@@ -51,6 +63,7 @@ impl Waiting {
 ///
 /// Errors: why nothing did.
 pub async fn perform(desk: &Desk, actor: &str, responses: &Sender<Answer>) -> Result<Answer, String> {
+    tokio::time::sleep(desk.reloads.turn(Instant::now())).await;
     let (ticket, verdict) = desk.reloads.ask();
     let sent = desk.parent.send(&Report::Reload { ticket, by: actor.to_owned() }, None).await;
     if let Err(error) = sent {
@@ -77,6 +90,14 @@ pub async fn perform(desk: &Desk, actor: &str, responses: &Sender<Answer>) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_parent_is_asked_once_a_second_whoever_asks() {
+        let (waiting, now) = (Waiting::default(), Instant::now());
+        let waits = [0, 1, 2].map(|_| waiting.turn(now));
+        assert_eq!(waits, [0, 1, 2].map(Duration::from_secs));
+        assert_eq!(waiting.turn(now + Duration::from_secs(60)), Duration::ZERO);
+    }
 
     #[test]
     fn a_verdict_is_for_all_who_asked_before_it_was_begun_and_for_nobody_else() {

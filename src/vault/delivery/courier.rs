@@ -35,7 +35,7 @@ use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Name, Outcome};
 use crate::vault::edge::Parting;
 use crate::vault::feedback::happened::Happened;
-use crate::vault::limits::clock::waits_from_us;
+use crate::vault::limits::clock::passed_us;
 use crate::vault::store::spool::{Body, Leased, Settled, State};
 
 pub use content::open;
@@ -201,12 +201,12 @@ impl Courier {
                 if active.is_answered {
                     self.vault.schedule.borrow_mut().passed(&self.peer.label);
                 }
-                self.end(active, waits_from_us(), Proof::Harmless);
+                self.end(active, passed_us(), Proof::Harmless);
             }
             Progress::Fell { job } => {
                 self.lose(job, "the delivery fell in the courier");
                 let Some(active) = self.active.remove(&job) else { return Ok(()) };
-                self.end(active, waits_from_us(), Proof::Fell);
+                self.end(active, passed_us(), Proof::Fell);
             }
             Progress::RouteFailed { job, reason, rest } => {
                 let Some(active) = self.active.remove(&job) else { return Ok(()) };

@@ -13,7 +13,7 @@ use crate::vault::acceptance;
 use crate::vault::audit::event::Name;
 use crate::vault::audit::ledger::now_us;
 use crate::vault::feedback::happened::{self, Happened, Subject};
-use crate::vault::limits::clock::waits_from_us;
+use crate::vault::limits::clock::queue_us;
 use crate::vault::store::Store;
 use crate::vault::store::spool::{Settled, State};
 
@@ -28,7 +28,7 @@ const LONGEST_WAIT: u64 = 86_400_000_000 * 6 / 5;
 /// At start nothing is on offer, whatever was: what is marked is settled by its mark, and what waits for a time that only a clock that
 /// was ahead can have given waits no longer than it could by this one. Segments are swept after it.
 pub fn end_leases(store: &mut Store<'_>) -> Result<()> {
-    store.leases.hurry(waits_from_us().saturating_add(LONGEST_WAIT))?;
+    store.leases.hurry(queue_us().saturating_add(LONGEST_WAIT))?;
     for lease in store.leases.interrupted()? {
         let suspects = store.leases.suspects(lease.job)?;
         if suspects.is_empty() {

@@ -8,7 +8,7 @@ use crate::policy::OnUnknown;
 use crate::policy::reports::Reports;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::feedback::happened::NOT_SENDABLE;
-use crate::vault::limits::clock::waits_from_us;
+use crate::vault::limits::clock::{passed_us, queue_us};
 use crate::vault::store::spool::{Leased, State};
 
 /// The jitter of a retry, to each side, in parts of a hundred: what failed together shall not come back together.
@@ -27,18 +27,19 @@ pub fn jitter() -> u32 {
 #[derive(Clone, Copy)]
 pub struct PutOff {
     at_us: u64,
+    passed_us: u64,
     percent: u64,
 }
 
 impl PutOff {
     pub fn now() -> Self {
-        Self { at_us: waits_from_us(), percent: u64::from(jitter()) }
+        Self { at_us: queue_us(), passed_us: passed_us(), percent: u64::from(jitter()) }
     }
 
     /// Another attempt after so many, or none when the message is too old. An attempt was just made, so a clock that was set
     /// forward can't expire what was never tried.
     fn until(self, leased: &Leased, attempts: u32, retry: &[Duration]) -> State {
-        if self.at_us >= leased.expires_us {
+        if self.passed_us >= leased.expires_us {
             return State::Expired;
         }
         State::Waiting(self.at_us.saturating_add(self.wait(attempts, retry)))

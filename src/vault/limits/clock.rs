@@ -64,15 +64,15 @@ impl Clock {
 /// Of this process, for the queue.
 static QUEUE: LazyLock<Clock> = LazyLock::new(Clock::start);
 
-/// From when a wait in the queue is counted: by the clock that doesn't jump, so that a wall's clock that was ahead for a while leaves
-/// nothing that waits for it.
-pub fn waits_from_us() -> u64 {
-    QUEUE.now().us
+/// The time of the queue, which its waits are counted from and come to their end by: what either clock has come to. A wall's clock that
+/// was set back keeps nothing waiting, and one that is set forward ends waits early and those alone that were begun before.
+pub fn queue_us() -> u64 {
+    QUEUE.reached_us()
 }
 
-/// What has its turn in the queue by now: what either clock has come to. One that was set back keeps nothing waiting.
-pub fn due_us() -> u64 {
-    QUEUE.reached_us()
+/// What both clocks have come to: what is due by this is due whatever they do, and what is over by it is over.
+pub fn passed_us() -> u64 {
+    QUEUE.passed_us()
 }
 
 impl Now {

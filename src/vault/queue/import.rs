@@ -20,7 +20,7 @@ use crate::policy::{Grant, MOST_TTL, Policy, Reportable};
 use crate::vault::audit::event::{Event, Field, MAX_RECIPIENTS, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
 use crate::vault::cipher::{BodyKey, CHUNK};
-use crate::vault::limits::clock::waits_from_us;
+use crate::vault::limits::clock::passed_us;
 use crate::vault::store::Store;
 use crate::vault::store::segment::{self, Piece};
 use crate::vault::store::spool::{Accepted, Body};
@@ -283,7 +283,7 @@ pub fn keep(
         sha256: envelope.sha256,
         accepted_us: envelope.accepted_us,
         // The clock of where it comes from may be ahead.
-        due_us: envelope.accepted_us.min(waits_from_us()),
+        due_us: envelope.accepted_us.min(passed_us()),
         expires_us: envelope.expires_us,
         on_unknown: envelope.on_unknown,
         reports: keeping.reports(envelope.reports),

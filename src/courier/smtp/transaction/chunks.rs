@@ -109,7 +109,7 @@ impl Transaction<'_> {
     /// know the command although it is offered (what stands between may not) is sent DATA by the sessions that follow.
     pub(super) fn shuns_chunks(&mut self, reply: &Reply) -> bool {
         let is_of_the_command = matches!(reply.code, 500..=504);
-        self.session.shuns_chunks |= is_of_the_command;
+        self.session.shuns_chunks |= matches!(reply.code, 500 | 502);
         is_of_the_command || reply.code == 454 || speaks_of_the_session(reply)
     }
 

@@ -12,7 +12,7 @@ use crate::ipc::delivery::{Job, Offer};
 use crate::ipc::frame::MAX_CONTENT;
 use crate::vault::audit::event::{Event, Name, Outcome};
 use crate::vault::delivery::poison::Proof;
-use crate::vault::limits::clock::waits_from_us;
+use crate::vault::limits::clock::queue_us;
 use crate::vault::store::keys::Lock;
 use crate::vault::store::segment::Part;
 use crate::vault::store::spool::Body;
@@ -101,7 +101,7 @@ impl Courier {
         self.say(Offer::Withdraw { job }).await;
         let wait = self.vault.authority.borrow().slice.retry.last().copied().unwrap_or_default();
         self.expire(&mut active);
-        self.end(active, waits_from_us() + microseconds(wait), Proof::None);
+        self.end(active, queue_us() + microseconds(wait), Proof::None);
     }
 }
 

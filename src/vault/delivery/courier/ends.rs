@@ -18,7 +18,7 @@ use crate::vault::delivery::settlement::{owes, tell, write};
 use crate::vault::delivery::{outcome, report};
 use crate::vault::edge::Parting;
 use crate::vault::feedback::happened::Happened;
-use crate::vault::limits::clock::waits_from_us;
+use crate::vault::limits::clock::{passed_us, queue_us};
 use crate::vault::store::keys::Lock;
 use crate::vault::store::spool::{Body, Leased, Settled, State};
 use crate::vault::transaction::microseconds;
@@ -39,7 +39,7 @@ impl Courier {
         }
         tell_of(&self.vault, &self.peer.label, pause, fault, reason).await;
         self.expire(&mut active);
-        self.end(active, waits_from_us(), Proof::None);
+        self.end(active, passed_us(), Proof::None);
     }
 
     /// The route rests. For how long, when it wasn't resting already.
@@ -72,7 +72,7 @@ impl Courier {
         let pause = self.vault.schedule.borrow_mut().broke_off(&self.peer.label, &credential, Instant::now());
         tell_of(&self.vault, &self.peer.label, pause, Fault::Route, plain(&reason)).await;
         if let Some(active) = self.active.remove(&job) {
-            self.end(active, waits_from_us(), Proof::Harmless);
+            self.end(active, passed_us(), Proof::Harmless);
         }
     }
 
@@ -83,7 +83,7 @@ impl Courier {
         tracing::error!(message = %active.leased.message, "its courier waited for the store in vain: it waits");
         let wait = self.vault.authority.borrow().slice.retry.first().copied().unwrap_or_default();
         self.expire(&mut active);
-        self.end(active, waits_from_us() + microseconds(wait), Proof::None);
+        self.end(active, queue_us() + microseconds(wait), Proof::None);
     }
 
     /// Gives up the recipients that have no outcome, if the time of the message is over.
@@ -165,14 +165,14 @@ impl Courier {
         for job in jobs {
             self.lose(job, "the courier ended");
             if let Some(active) = self.active.remove(&job) {
-                self.end(active, waits_from_us(), proof);
+                self.end(active, passed_us(), proof);
             }
         }
         // What was leased to it and never offered.
         while let Some(message) = leased.recv().await {
             self.vault.schedule.borrow_mut().returned(&self.peer.label, self.peer.instance, &message.whose());
             unsaid(&self.vault, &self.peer.label, &message);
-            release(&self.vault, message.job, message.lane, waits_from_us());
+            release(&self.vault, message.job, message.lane, passed_us());
         }
     }
 }

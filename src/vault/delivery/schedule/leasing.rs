@@ -12,7 +12,7 @@ use crate::vault::audit::ledger::now_us;
 use crate::vault::delivery::pace::{day_slot, oldest_day_slot};
 use crate::vault::delivery::suppression;
 use crate::vault::delivery::{backlog, expiry, report};
-use crate::vault::limits::clock::{due_us, waits_from_us};
+use crate::vault::limits::clock::{passed_us, queue_us};
 use crate::vault::store::spool::Leased;
 
 /// Leases what is due to whoever can take it, for ever.
@@ -34,7 +34,7 @@ pub async fn run(vault: Rc<Vault>) {
             let plan = {
                 let (authority, mut schedule) = (vault.authority.borrow(), vault.schedule.borrow_mut());
                 schedule.is_shared = authority.credentials.are_several();
-                if authority.draining { None } else { schedule.next(Instant::now(), due_us()) }
+                if authority.draining { None } else { schedule.next(Instant::now(), queue_us()) }
             };
             let Some(plan) = plan else { break };
             lease(&vault, plan).await;
@@ -66,7 +66,7 @@ async fn lease(vault: &Rc<Vault>, plan: Plan) {
     // Whoever arrives from here on is looked at again.
     vault.schedule.borrow_mut().lanes.insert(lane.clone(), u64::MAX);
     let found = vault.writer.run(move |store| {
-        let now = due_us();
+        let now = queue_us();
         let mut found = Found { leased: Vec::new(), expired: 0, segments: Vec::new(), next: None, suspect: None };
         for job in first..first + u64::from(count) {
             let leased = match is_alone {
@@ -98,7 +98,7 @@ async fn lease(vault: &Rc<Vault>, plan: Plan) {
         found.suspect = store.suspects.next_due(&lane)?;
         Ok(found)
     });
-    let later = Some(due_us() + tick_us());
+    let later = Some(queue_us() + tick_us());
     let nothing = || Found { leased: Vec::new(), expired: 0, segments: Vec::new(), next: later, suspect: later };
     let found = found.await.unwrap_or_else(|_| nothing());
     {
@@ -108,10 +108,10 @@ async fn lease(vault: &Rc<Vault>, plan: Plan) {
         schedule.unsaid(&plan.upstream, taken_in, plan.count - got);
         // Those who are left although there was room have all that they may have.
         let is_passed_over =
-            !is_alone && got + found.expired < plan.count && found.next.is_some_and(|next| next <= due_us());
+            !is_alone && got + found.expired < plan.count && found.next.is_some_and(|next| next <= queue_us());
         schedule.took(&plan, &found.leased, is_passed_over);
         schedule.suspect(&plan.lane, found.suspect);
-        let next = if is_passed_over { Some(due_us() + tick_us()) } else { found.next };
+        let next = if is_passed_over { Some(queue_us() + tick_us()) } else { found.next };
         let due = schedule.lanes.entry(plan.lane).or_insert(u64::MAX);
         match next {
             Some(next) => *due = (*due).min(next),
@@ -125,7 +125,7 @@ async fn lease(vault: &Rc<Vault>, plan: Plan) {
             let message = gone.0;
             vault.schedule.borrow_mut().returned(&plan.upstream, plan.instance, &message.whose());
             unsaid(vault, &plan.upstream, &message);
-            release(vault, message.job, message.lane, waits_from_us());
+            release(vault, message.job, message.lane, passed_us());
         }
     }
     if found.expired > 0 {

@@ -10,7 +10,7 @@ use rusqlite::Result;
 use super::Schedule;
 use crate::vault::Vault;
 use crate::vault::delivery::{expiry, report};
-use crate::vault::limits::clock::{Clock, due_us};
+use crate::vault::limits::clock::{Clock, queue_us};
 use crate::vault::store::Store;
 
 /// How often. Nobody waits for it who has waited for days.
@@ -80,7 +80,7 @@ struct Slice {
 
 /// The part of a lane that begins behind that place, under the job numbers from `first` on.
 fn slice(store: &mut Store<'_>, lane: &str, first: u64, clock: Clock, after: (u64, i64)) -> Result<Slice> {
-    let now = due_us();
+    let now = queue_us();
     let due = store.spool.due(lane, after, now, SLICE)?;
     let is_full = u32::try_from(due.len()).is_ok_and(|length| length == SLICE);
     let mut slice =
