@@ -112,7 +112,7 @@ fn cron_and_scripts_send_as_they_always_did() {
     let site = Site::start("");
     // Debian's cron, to the octet.
     let cron = "From: root (Cron Daemon)\nTo: root\nSubject: Cron <root@host> backup\nMIME-Version: 1.0\n\
-                Content-Type: text/plain; charset=UTF-8\nX-Cron-Env: <SHELL=/bin/sh>\n\n.\nfirst\n..second\nBcc: x\nsch\u{f6}n\n";
+                Content-Type: text/plain; charset=UTF-8\nX-Cron-Env: <SHELL=/bin/sh>\n\n.\nfirst\n..second\nBcc: x\n 10%\r 99%\nsch\u{f6}n\n";
     let (received, text) = site.sent(&["-i", "-FCronDaemon", "-B8BITMIME", "-oem", "root"], cron);
     assert_eq!(
         (received.sender.as_str(), received.recipients),
@@ -127,7 +127,7 @@ fn cron_and_scripts_send_as_they_always_did() {
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    assert!(text.ends_with("\r\n\r\n.\r\nfirst\r\n..second\r\nBcc: x\r\nsch\u{f6}n\r\n"), "{text}");
+    assert!(text.ends_with("\r\n\r\n.\r\nfirst\r\n..second\r\nBcc: x\r\n 10%\r\n 99%\r\nsch\u{f6}n\r\n"), "{text}");
 
     // A dot alone is the end, unless it is said not to be.
     let (_, text) = site.sent(&["b@example.org"], "Subject: x\n\nfirst\n.\nsecond\n");
@@ -201,8 +201,15 @@ fn what_is_not_sent_is_told_and_nobody_has_got_it() {
     site.refused(&[], letter, 64, "nobody to send to");
     site.refused(&["-t"], "Subject: x\n\nTo: b@example.org\n", 64, "nobody to send to");
     site.refused(&["-t"], "To: b@example.org c@example.org\n\n", 65, "To can't be read");
-    site.refused(&["b@example.org"], "Subject: x\n\na\rb\n", 65, "line 3 has a CR");
+    site.refused(&["b@example.org"], "Subject: x\ry\n\na\n", 65, "line 1 of the header has a CR");
+    site.refused(&["b\u{1}@example.org"], letter, 65, "can't be read as a list");
     site.refused(&["-i", "b@example.org"], &format!("\n{}", "x\n".repeat(20 << 20)), 65, "octets, and the gate takes");
+    let many: Vec<String> = (0..5001).map(|number| format!("b{number}@example.org")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    site.refused(&many, letter, 65, "more than 5000 recipients");
+    site.refused(&many[..4000], letter, 69, "more recipients than the gate takes");
+    site.refused(&["-t"], "To: b@example.org\nbroken\nBcc: c@example.org\n\nx\n", 65, "line 2 is no field");
+    site.refused(&["b@example.org", "-t"], letter, 64, "-t: options stand before");
     site.refused(&["-Z", "b@example.org"], letter, 64, "-Z: no such option");
     // PHP's mail() lets whoever fills a form add words to the command, where an application is careless.
     let stolen = site.path("stolen");
@@ -267,6 +274,32 @@ fn programs_that_speak_smtp_are_logged_in_and_the_other_names_have_their_answers
     );
     let output = gatepost().args(["sendmail", "--help"]).output().unwrap();
     assert!(output.status.success() && said(&output).contains("Usage: gatepost sendmail"));
+}
+
+/// While the gate is stopped, any user can listen on its port.
+#[test]
+#[cfg(target_os = "linux")]
+fn whoever_listens_in_the_place_of_the_gate_is_not_told_the_password() {
+    if !is_root() {
+        // It takes a second user.
+        return;
+    }
+    let mut site = Site::start("");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    site.port = listener.local_addr().unwrap().port();
+    site.settings("from = \"a@example.net\"\n");
+    let heard = std::thread::spawn(move || {
+        // Of this thread alone: what it opens is that user's.
+        nix::unistd::setfsuid(nix::unistd::Uid::from_raw(4711));
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"220 localhost\r\n").unwrap();
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        let first = lines.next().unwrap().unwrap();
+        stream.write_all(b"250-localhost\r\n250 AUTH PLAIN\r\n").unwrap();
+        [first].into_iter().chain(lines.map_while(Result::ok)).collect::<Vec<_>>()
+    });
+    site.refused(&["b@example.org"], "\nx\n", 75, "belongs to the user 4711");
+    assert_eq!(heard.join().unwrap(), ["EHLO localhost"]);
 }
 
 /// PHP's own mail(), and the mail of Debian: both call a program by its path and look at its exit code.

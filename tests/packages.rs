@@ -170,7 +170,8 @@ fn the_name_sendmail_is_a_package_of_its_own_so_that_the_gate_can_live_beside_an
     for relation in ["Provides", "Conflicts", "Replaces"] {
         assert!(control.contains(&format!("\n{relation}: mail-transport-agent\n")), "{relation}");
     }
-    assert!(control.contains("\nVersion: @VERSION@\n") && control.contains("\nDepends: gatepost (= @VERSION@)\n"));
+    // Links alone, and one version of them does for all of the gate: with an equal one, an upgrade of the gate takes sendmail away.
+    assert!(control.contains("\nVersion: @VERSION@\n") && control.contains("\nDepends: gatepost (>= 0.1.0)\n"));
     let script = read("tools/package.sh");
     for (to, name) in
         [("../bin/gatepost", "usr/sbin/sendmail"), ("gatepost", "usr/bin/mailq"), ("gatepost", "usr/bin/newaliases")]

@@ -197,9 +197,6 @@ in_root newaliases > "$work/log" 2>&1 || die 'newaliases fails'
 in_root mailq > "$work/log" 2>&1 || die 'mailq fails'
 is 'who is a mail-transport-agent' "$(in_root dpkg-query -W -f '${Package} ${Provides} ${Conflicts}\n' | grep ' mail-transport-agent')" \
   'gatepost-mta mail-transport-agent mail-transport-agent'
-in_root dpkg -P gatepost-mta > "$work/log" 2>&1 || die 'the names can not be removed'
-[ ! -e "$root/usr/sbin/sendmail" ] || die 'the name stays'
-rm "$root/etc/gatepost/sendmail.conf"
 
 say 'upgraded: the configuration of its operator stays, and what runs is restarted'
 parent() { if [ -n "$init" ]; then in_root systemctl show -P MainPID gatepost; fi; }
@@ -208,6 +205,10 @@ before=$(parent)
 in_root dpkg -i /later.deb > "$work/log" 2>&1 || die 'the upgrade failed'
 is 'version' "$(in_root dpkg-query -W -f '${Version}' gatepost)" "$version+later1"
 grep -q package.example "$configuration" || die 'the configuration was lost'
+[ -e "$root/usr/sbin/sendmail" ] || die 'the upgrade of the gate alone took sendmail away'
+in_root dpkg -P gatepost-mta > "$work/log" 2>&1 || die 'the names can not be removed'
+[ ! -e "$root/usr/sbin/sendmail" ] || die 'the name stays'
+rm "$root/etc/gatepost/sendmail.conf"
 if [ -n "$init" ]; then
   is 'state after the upgrade' "$(in_root systemctl is-active gatepost)" active
   [ "$(parent)" != "$before" ] || die 'the old program runs on'

@@ -39,7 +39,7 @@ impl Reader<'_> {
                     self.at += 1;
                     self.end()?;
                 }
-                b':' if !self.in_group && !self.angled && !self.words.is_empty() => {
+                b':' if !self.in_group && !self.angled && self.is_name() => {
                     self.at += 1;
                     self.words.clear();
                     self.in_group = true;
@@ -49,9 +49,13 @@ impl Reader<'_> {
                     self.end()?;
                     self.in_group = false;
                 }
-                b'>' | b')' | b':' | b';' | b'\0' => return Err(Unreadable),
+                b'>' | b')' | b':' | b';' => return Err(Unreadable),
                 _ => {
                     let word = self.word()?;
+                    // A control character is in no word: nobody would step over it.
+                    if word.is_empty() {
+                        return Err(Unreadable);
+                    }
                     self.words.push(word);
                 }
             }
@@ -60,6 +64,16 @@ impl Reader<'_> {
             return Err(Unreadable);
         }
         self.end()
+    }
+
+    /// What stands before a colon names a group. `ann@example.org: bob@example.org;` may mean two, of whom one would get nothing.
+    fn is_name(&self) -> bool {
+        let texts = self.words.iter().map(|word| self.list.get(word.clone()).unwrap_or_default());
+        let has_domain = |text: &[u8]| {
+            let behind_quotes = text.iter().rposition(|octet| *octet == b'"').unwrap_or(0);
+            text.get(behind_quotes..).unwrap_or_default().contains(&b'@')
+        };
+        !self.words.is_empty() && !texts.into_iter().any(has_domain)
     }
 
     fn peek(&self) -> Option<u8> {
@@ -98,7 +112,7 @@ impl Reader<'_> {
     }
 
     fn blanks(&mut self) {
-        while self.peek().is_some_and(|octet| octet.is_ascii_whitespace()) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\r' | b'\n')) {
             self.at += 1;
         }
     }
@@ -112,7 +126,7 @@ impl Reader<'_> {
         while let Some(octet) = self.peek() {
             match octet {
                 b'"' => self.quoted()?,
-                b'(' | b')' | b'<' | b'>' | b',' | b':' | b';' | b'\0'..=b' ' => break,
+                b'(' | b')' | b'<' | b'>' | b',' | b':' | b';' | b'\0'..=b' ' | 0x7f => break,
                 _ => self.at += 1,
             }
         }
@@ -166,7 +180,7 @@ mod tests {
 
     #[test]
     fn addresses_are_found_as_they_are_written() {
-        let cases: [(&str, &[&str]); 15] = [
+        let cases: [(&str, &[&str]); 16] = [
             ("root (Cron Daemon)", &["root"]),
             ("\"(Cron Daemon)\" <root>", &["root"]),
             (" a@b.c", &["a@b.c"]),
@@ -175,6 +189,7 @@ mod tests {
             ("Ann Example < a@b.c >", &["a@b.c"]),
             ("undisclosed-recipients:;", &[]),
             ("us: a@b.c, Bob <d@e.f>;, g@h.i", &["a@b.c", "d@e.f", "g@h.i"]),
+            ("\"us@home\" all: a@b.c;", &["a@b.c"]),
             (", a@b.c,, ", &["a@b.c"]),
             ("", &[]),
             ("\"a b\"@c.d", &["\"a b\"@c.d"]),
@@ -204,10 +219,27 @@ mod tests {
             "a;",
             "<@a.b:c@d.e>",
             "a: b: c;",
+            "ann@example.org: bob@example.org;",
+            "\"us\"@example.org: bob@example.org;",
             "\"a\\",
             "((((((((((x)))))))))) a",
         ] {
             assert_eq!(texts(list), Err(Unreadable), "{list}");
+        }
+    }
+
+    #[test]
+    fn every_octet_is_read_or_refused_wherever_it_stands() {
+        for octet in 0..=u8::MAX {
+            for (before, after) in
+                [("", ""), ("a", "b"), ("a, ", ", b"), ("<", ">"), ("<a", ">"), ("\"", "\""), ("(", ") a")]
+            {
+                let list = [before.as_bytes(), &[octet], after.as_bytes()].concat();
+                let is_control = octet.is_ascii_control() && !matches!(octet, b'\t' | b'\r' | b'\n');
+                let found = places(&list);
+                assert!(found != Err(Unreadable) || octet.is_ascii(), "{list:?}");
+                assert!(found == Err(Unreadable) || !is_control || matches!(before, "\"" | "("), "{list:?}");
+            }
         }
     }
 

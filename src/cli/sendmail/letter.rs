@@ -17,6 +17,8 @@ const RECIPIENTS: [&str; 3] = ["To", "Cc", "Bcc"];
 /// Of a message that is sent on, these say to whom, and the others to whom it went before (RFC 5322 section 3.6.6).
 const RESENT: [&str; 3] = ["Resent-To", "Resent-Cc", "Resent-Bcc"];
 const HIDDEN: [&str; 2] = ["Bcc", "Resent-Bcc"];
+/// Octets of a header, more than any program writes: each of its names costs many times that.
+const MAX_HEADER: usize = 1 << 20;
 /// Characters in one encoded-word, which may have 75 octets (RFC 2047 section 2): of four octets each at most.
 const ENCODED: usize = 10;
 
@@ -24,6 +26,8 @@ const ENCODED: usize = 10;
 pub struct Letter {
     fields: Vec<Field>,
     body: Vec<u8>,
+    /// The number of the line that is no field and ended the header in the place of an empty one.
+    broken_at: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -47,8 +51,9 @@ impl Field {
 impl Letter {
     /// Errors: a line that no server takes, which is named.
     pub fn read(input: &[u8]) -> Result<Self, Failure> {
-        let mut letter = Self { fields: Vec::new(), body: Vec::with_capacity(input.len()) };
+        let mut letter = Self { fields: Vec::new(), body: Vec::with_capacity(input.len()), broken_at: None };
         let mut in_header = true;
+        let mut header = 0;
         let mut lines = input.split(|octet| *octet == b'\n').enumerate().peekable();
         while let Some((number, line)) = lines.next() {
             if line.is_empty() && lines.peek().is_none() {
@@ -56,23 +61,39 @@ impl Letter {
                 break;
             }
             let line = without_end(line);
-            if line.iter().any(|octet| matches!(octet, b'\r' | b'\0')) {
-                let why =
-                    format!("line {} has a CR or a NUL in it, which no server takes: encode it (base64)", number + 1);
-                return Err(Failure::new(exit::DATAERR, why));
-            }
             if in_header {
+                if line.iter().any(|octet| matches!(octet, b'\r' | b'\0')) {
+                    let why =
+                        format!("line {} of the header has a CR or a NUL in it, which no server takes", number + 1);
+                    return Err(Failure::new(exit::DATAERR, why));
+                }
                 if number == 0 && line.starts_with(b"From ") {
                     // Of a mailbox file.
                     continue;
+                }
+                header += line.len() + 2;
+                if header > MAX_HEADER {
+                    let why =
+                        format!("the header has more than {MAX_HEADER} octets: is there an empty line behind it?");
+                    return Err(Failure::new(exit::DATAERR, why));
                 }
                 in_header = letter.header_line(line);
                 // The empty line between the two is a line of neither, and any other is the first of the body.
                 if in_header || line.is_empty() {
                     continue;
                 }
+                letter.broken_at = Some(number + 1);
             }
-            letter.body_line(line);
+            // What jobs print: a progress bar goes back to the start of its line, and a NUL is nothing that is seen. Neither may be
+            // in mail, and a job's report must not be lost by them.
+            for line in line.split(|octet| *octet == b'\r') {
+                match line.contains(&b'\0') {
+                    true => {
+                        letter.body_line(&line.iter().copied().filter(|octet| *octet != b'\0').collect::<Vec<u8>>())
+                    }
+                    false => letter.body_line(line),
+                }
+            }
         }
         Ok(letter)
     }
@@ -111,8 +132,14 @@ impl Letter {
 
     /// Whom the header names, as it is written there, and takes out who is not to be seen.
     ///
-    /// Errors: the field that can't be read.
+    /// Errors: the field that can't be read, or the line that can't be of the header: a Bcc behind it would be text that all see.
     pub fn take_recipients(&mut self) -> Result<Vec<String>, Failure> {
+        if let Some(line) = self.broken_at {
+            let why = format!(
+                "line {line} is no field of the header, which ends with an empty line: fields behind it, such as Bcc, would be text"
+            );
+            return Err(Failure::new(exit::DATAERR, why));
+        }
         let is_resent = self.fields.iter().any(|field| RESENT.iter().any(|name| field.is(name)));
         let names = if is_resent { RESENT } else { RECIPIENTS };
         let mut found = Vec::new();
@@ -134,14 +161,20 @@ impl Letter {
             let start = field.value();
             // What can't be read is left to the gate, which says what is wrong with it.
             let places = addresses::places(field.whole.get(start..).unwrap_or_default()).unwrap_or_default();
-            for place in places.into_iter().rev() {
+            let Some(domain) = &settings.domain else { continue };
+            let mut whole = Vec::with_capacity(field.whole.len());
+            let mut done = 0;
+            for place in places {
                 let (from, end) = (start + place.start, start + place.end);
-                let text = String::from_utf8_lossy(field.whole.get(from..end).unwrap_or_default()).into_owned();
-                if let (false, Some(domain)) = (addresses::is_qualified(&text), &settings.domain) {
-                    let domain = format!("@{domain}");
-                    field.whole.splice(end..end, domain.bytes());
+                let text = String::from_utf8_lossy(field.whole.get(from..end).unwrap_or_default());
+                if !addresses::is_qualified(&text) {
+                    whole.extend_from_slice(field.whole.get(done..end).unwrap_or_default());
+                    whole.extend_from_slice(format!("@{domain}").as_bytes());
+                    done = end;
                 }
             }
+            whole.extend_from_slice(field.whole.get(done..).unwrap_or_default());
+            field.whole = whole;
         }
         if !self.fields.iter().any(|field| field.is("From")) {
             let author = sender.or(settings.from.as_ref()).ok_or_else(|| {

@@ -9,6 +9,7 @@ mod options;
 mod relay;
 mod talk;
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -35,6 +36,8 @@ const VARIABLE: &str = "GATEPOST_SENDMAIL_CONF";
 /// Where syslogd listens, and the facility mail with the level of an error (RFC 5424 section 6.2.1).
 const SYSLOG: &str = "/dev/log";
 const PRIORITY: u8 = 2 * 8 + 3;
+/// Of one message: no gate takes as many at once.
+const MAX_RECIPIENTS: usize = 5000;
 const HELP: &str = "\
 Usage: gatepost sendmail [OPTIONS] [--] [ADDRESS...]
        gatepost sendmail -bs
@@ -134,14 +137,7 @@ fn deliver(options: &Options) -> Result<(), Failure> {
     if options.from_header {
         named.append(&mut letter.take_recipients()?);
     }
-    let mut recipients: Vec<Address> = Vec::new();
-    for name in &named {
-        for address in meant(&settings, name)? {
-            if !recipients.contains(&address) {
-                recipients.push(address);
-            }
-        }
-    }
+    let recipients = recipients(&settings, &named)?;
     if recipients.is_empty() {
         return Err(Failure::new(exit::USAGE, "nobody to send to: the header names nobody in To, Cc or Bcc"));
     }
@@ -159,6 +155,24 @@ fn deliver(options: &Options) -> Result<(), Failure> {
         envid: options.envid.clone(),
     };
     Talk::open(&settings, options.verbose)?.submit(&envelope, &letter.into_octets())
+}
+
+/// Everybody once, in the order in which they are named.
+fn recipients(settings: &Settings, named: &[String]) -> Result<Vec<Address>, Failure> {
+    let mut recipients = Vec::new();
+    let mut known = HashSet::new();
+    for name in named {
+        for address in meant(settings, name)? {
+            if known.insert(address.clone()) {
+                recipients.push(address);
+            }
+            if recipients.len() > MAX_RECIPIENTS {
+                let why = format!("more than {MAX_RECIPIENTS} recipients: send it in parts");
+                return Err(Failure::new(exit::DATAERR, why));
+            }
+        }
+    }
+    Ok(recipients)
 }
 
 /// The addresses that a recipient stands for.

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use super::addresses::is_qualified;
 use crate::mail::dsn::{Notify, Ret};
 use crate::mail::xtext;
 
@@ -71,8 +72,10 @@ impl Options {
     pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Self, String> {
         let mut options = Self::default();
         let mut words: VecDeque<String> = words.into_iter().collect();
+        let mut is_literal = false;
         while let Some(word) = words.pop_front() {
             if word == "--" {
+                is_literal = true;
                 break;
             }
             if let Some(long) = word.strip_prefix("--") {
@@ -84,7 +87,18 @@ impl Options {
                 break;
             }
         }
-        options.recipients = words.into();
+        // Behind an address there are none, whatever another sendmail does: to take `-t` for somebody's name would lose mail.
+        for word in words {
+            match word.as_str() {
+                "--" if !is_literal => is_literal = true,
+                _ if !is_literal && word.starts_with('-') && !is_qualified(&word) => {
+                    return Err(format!(
+                        "{word}: options stand before the first address; one that begins so stands behind --"
+                    ));
+                }
+                _ => options.recipients.push(word),
+            }
+        }
         Ok(options)
     }
 
@@ -189,7 +203,7 @@ mod tests {
             change(&mut options);
             options
         };
-        let cases: [(&str, Options); 9] = [
+        let cases: [(&str, Options); 10] = [
             ("-t -i", deliver(|o| (o.from_header, o.dots) = (true, true))),
             ("-ti", deliver(|o| (o.from_header, o.dots) = (true, true))),
             // Debian's cron, then cronie.
@@ -213,8 +227,8 @@ mod tests {
                     (o.dots, o.sender, o.recipients) = (true, Some("a@b.c".into()), vec!["-x@b.c".into()]);
                 }),
             ),
-            // Only what stands before the first recipient is an option.
-            ("-bm a@b.c -X/tmp/x", deliver(|o| o.recipients = vec!["a@b.c".into(), "-X/tmp/x".into()])),
+            ("-bm a@b.c -- -X/tmp/x", deliver(|o| o.recipients = vec!["a@b.c".into(), "-X/tmp/x".into()])),
+            ("a@b.c -d@e.f", deliver(|o| o.recipients = vec!["a@b.c".into(), "-d@e.f".into()])),
             ("-bs -U", deliver(|o| o.mode = Mode::Smtp)),
             (
                 "-N never -R hdrs -V a+b x@y.z",
@@ -244,6 +258,9 @@ mod tests {
             ("--tempfail=0", "--tempfail: write"),
             ("--tempfail=256", "--tempfail: write"),
             ("-X/var/www/x.php", "-X: refused"),
+            // Only what stands before the first recipient is an option.
+            ("a@b.c -X/tmp/x", "-X/tmp/x: options stand before"),
+            ("root -f a@b.c", "-f: options stand before"),
             ("-C /etc/shadow", "-C: refused"),
             ("-d0.1", "-d: refused"),
             ("-q15m", "-q: there is no queue"),

@@ -1,5 +1,6 @@
 //! The conversation with the gate: one login, one message, all of its recipients or none.
 
+mod holder;
 mod login;
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -17,6 +18,11 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// For a reply: what RFC 5321 section 4.5.3.2 has for the slowest, the end of a message, and for the others no less. Whoever gave up
 /// sooner would send again what was taken.
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
+/// For the answer to QUIT, which nobody needs.
+const FAREWELL: Duration = Duration::from_secs(3);
+/// What the gate says of one recipient too many (RFC 3463 section 3.6). By RFC 5321 it means "these in a second message", which is not
+/// for us to make, and another attempt would end in the same way.
+const TOO_MANY: (u16, &str) = (452, "4.5.3 ");
 /// A reply's line with its end, and the lines of one (RFC 5321 section 4.5.3.1.5 has 512 octets).
 const MAX_LINE: u64 = 2048;
 const MAX_LINES: usize = 100;
@@ -42,6 +48,10 @@ pub struct Reply {
 impl Reply {
     fn is_good(&self) -> bool {
         self.code / 100 == 2
+    }
+
+    fn is_too_many(&self) -> bool {
+        self.code == TOO_MANY.0 && self.lines.iter().any(|line| line.starts_with(TOO_MANY.1))
     }
 
     /// What it means for the caller that this was said.
@@ -103,7 +113,18 @@ impl Talk {
         for recipient in &envelope.recipients {
             let notify =
                 envelope.notify.filter(|_| wants_reports).map(|notify| format!(" NOTIFY={notify}")).unwrap_or_default();
-            self.insist(&format!("RCPT TO:<{recipient}>{notify}"), &format!("recipient {recipient}"))?;
+            let reply = self.say(&format!("RCPT TO:<{recipient}>{notify}"))?;
+            if reply.is_too_many() {
+                let why = format!(
+                    "more recipients than the gate takes for one message, so nobody got it: send it in parts: the gate said {} {}",
+                    reply.code,
+                    reply.lines.join(" / ")
+                );
+                return Err(Failure::new(exit::UNAVAILABLE, why));
+            }
+            if !reply.is_good() {
+                return Err(reply.failure(&format!("recipient {recipient}"), exit::UNAVAILABLE));
+            }
         }
         let ready = self.say("DATA")?;
         if ready.code != 354 {
@@ -117,7 +138,10 @@ impl Talk {
             return Err(taken.failure("the message", exit::UNAVAILABLE));
         }
         // It is kept; what comes of this changes nothing.
-        let _ = self.say("QUIT");
+        let stream = self.stream.get_ref();
+        if stream.set_read_timeout(Some(FAREWELL)).and_then(|()| stream.set_write_timeout(Some(FAREWELL))).is_ok() {
+            let _ = self.say("QUIT");
+        }
         Ok(())
     }
 

@@ -28,13 +28,28 @@ fn lines_become_those_of_mail_and_the_header_ends_where_it_does() {
         ("\nFrom: x\n", "From: cron@example.net\r\n\r\nFrom: x\r\n"),
         ("", "From: cron@example.net\r\n\r\n"),
         (" x: y\n", "From: cron@example.net\r\n\r\n x: y\r\n"),
+        ("From: a@b.c\n\n 10%\r 50%\r\r\nx\0y\n", "From: a@b.c\r\n\r\n 10%\r\n 50%\r\nxy\r\n"),
     ] {
         assert_eq!(whole(input, None), expected, "{input:?}");
     }
-    for input in ["From: a@b.c\n\nx\ry\n", "From: a@b.c\n\nx\0\n"] {
+    for input in ["From: a@b.c\nSubject: x\rBcc: y\n\n", "From: a@b.c\nSubject: x\0\n\n"] {
         let failure = Letter::read(input.as_bytes()).unwrap_err();
-        assert!(failure.code == exit::DATAERR && failure.text.starts_with("line 3 "), "{failure:?}");
+        assert!(failure.code == exit::DATAERR && failure.text.starts_with("line 2 of the header "), "{failure:?}");
     }
+}
+
+#[test]
+fn a_header_has_an_end_and_where_recipients_are_read_from_it_an_empty_line() {
+    let read = |input: &str| Letter::read(input.as_bytes());
+    let failure = read("To: a@b.c\nSubject: x\nbroken\nBcc: d@e.f\n\nx\n").unwrap().take_recipients().unwrap_err();
+    assert!(failure.code == exit::DATAERR && failure.text.starts_with("line 3 is no field"), "{failure:?}");
+    assert_eq!(read("To: a@b.c\nSubject: x\n").unwrap().take_recipients().unwrap(), ["a@b.c"]);
+    for field in ["X: y\n", "To: a,\n b\n"] {
+        assert!(read(&field.repeat(1000)).is_ok());
+        let failure = read(&field.repeat(1 << 18)).unwrap_err();
+        assert!(failure.code == exit::DATAERR && failure.text.starts_with("the header has more"), "{failure:?}");
+    }
+    assert!(read(&format!("X: y\n\n{}", "X: y\n".repeat(1 << 18))).is_ok(), "the body may be long");
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use nix::unistd::geteuid;
 use zeroize::Zeroizing;
 
 use super::super::exit::{self, Failure};
-use super::{Reply, Talk};
+use super::{Reply, Talk, holder};
 use crate::config::sendmail::Settings;
 use crate::sasl::client::{Channel, Client, Keys};
 
@@ -44,6 +45,16 @@ fn offered(talk: &Talk) -> impl Iterator<Item = &str> {
 
 /// The password, over a connection that does not leave the machine.
 fn say(talk: &mut Talk, settings: &Settings) -> Result<Reply, Failure> {
+    if let Some(user) =
+        holder::of(talk.stream.get_ref()).filter(|user| !holder::is_the_gates(*user, geteuid().as_raw()))
+    {
+        let why = format!(
+            "what listens at {} belongs to the user {user}, who is not the gate's, so the password was not said: does the gate run? \
+             If it runs as that user, set scram = true. Nothing was sent.",
+            settings.server
+        );
+        return Err(Failure::new(exit::TEMPFAIL, why));
+    }
     let words = Zeroizing::new(format!("\0{}\0{}", settings.username, settings.password.expose()));
     let command = Zeroizing::new(format!("AUTH PLAIN {}", STANDARD.encode(words.as_bytes())));
     talk.say_as(&command, "AUTH PLAIN (hidden)")
