@@ -24,7 +24,7 @@ use gatepost::vault::master::Master;
 use gatepost::vault::store::Store;
 use gatepost::vault::store::consumption::{Bucket, DayRow, Use};
 use gatepost::vault::store::open::Database;
-use gatepost::vault::store::spool::{Accepted, Body, Leased, Settled, State};
+use gatepost::vault::store::spool::{Accepted, Body, Leased, Settled, State, Verdict};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -86,7 +86,8 @@ impl Units<'_> {
 /// One was taken by its upstream.
 fn deliver(store: &mut Store<'_>, leased: &Leased) -> rusqlite::Result<()> {
     let said = Said { code: Some(250), text: "2.0.0 taken".into(), host: "127.0.0.1".into(), ..Said::default() };
-    let settled = Settled { state: State::Delivered, said, owed: false, tried: true, unknown: false };
+    let settled =
+        Settled { state: State::Delivered, said, owed: false, tried: true, unknown: false, verdict: Verdict::Other };
     store.settle(leased.job, leased.row, 0, &settled)?;
     let event = Event { message: Some(leased.message), ..Event::new(Name::DeliverSuccess, Outcome::Success) };
     store.record(vec![event.with(Field::Account, "billing")])?;

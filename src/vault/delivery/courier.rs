@@ -36,7 +36,7 @@ use crate::vault::audit::event::{Event, Name, Outcome};
 use crate::vault::edge::Parting;
 use crate::vault::feedback::happened::Happened;
 use crate::vault::limits::clock::passed_us;
-use crate::vault::store::spool::{Body, Leased, Settled, State};
+use crate::vault::store::spool::{Body, Leased, Settled, State, Verdict};
 
 pub use content::open;
 use ending::Suspects;
@@ -279,7 +279,7 @@ impl Courier {
         let events: Vec<Event> = events.into_iter().map(|event| outcome::doubted(event, may_be)).collect();
         let word = events.first().and_then(|event| event.reason.clone()).unwrap_or_default();
         let (owed, unknown) = (owes(leased, number, state, &said), name == Name::DeliverUnknown);
-        let settled = Settled { state, owed, said, tried: true, unknown };
+        let settled = Settled { state, owed, said, tried: true, unknown, verdict: Verdict::of(delivery) };
         tell(leased, &self.peer.label, &settled, name);
         let told = Happened::of(leased, number, &settled, &self.peer.label, &word);
         let writing = write(&self.vault, job, leased, vec![(number, settled)], told.into_iter().collect(), events);

@@ -12,7 +12,7 @@ use crate::vault::audit::event::Name;
 use crate::vault::audit::ledger::now_us;
 use crate::vault::feedback::happened::{self, Happened, Subject};
 use crate::vault::store::Store;
-use crate::vault::store::spool::{Leased, Settled, State};
+use crate::vault::store::spool::{Leased, Settled, State, Verdict};
 
 /// Gives up the recipients on a lease that is not offered, and ends the lease. Gives the segment that must be removed.
 pub fn give_up(store: &mut Store<'_>, leased: &Leased, upstream: &str) -> Result<Option<String>> {
@@ -22,7 +22,8 @@ pub fn give_up(store: &mut Store<'_>, leased: &Leased, upstream: &str) -> Result
         let event = outcome::event(name, leased, upstream, &addressee.address, *attempts, &said);
         events.push(outcome::doubted(event, leased.is_doubtful(*number)));
         let owed = owes(leased, *number, state, &said);
-        let settled = Settled { state, said: said.clone(), owed, tried: false, unknown: false };
+        let settled =
+            Settled { state, said: said.clone(), owed, tried: false, unknown: false, verdict: Verdict::Other };
         tell(leased, upstream, &settled, name);
         store.settle(leased.job, leased.row, *number, &settled)?;
         if let (Some(subject), Some(happened)) =

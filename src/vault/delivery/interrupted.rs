@@ -15,7 +15,7 @@ use crate::vault::audit::ledger::now_us;
 use crate::vault::feedback::happened::{self, Happened, Subject};
 use crate::vault::limits::clock::queue_us;
 use crate::vault::store::Store;
-use crate::vault::store::spool::{Settled, State};
+use crate::vault::store::spool::{Settled, State, Verdict};
 
 /// What is said of a recipient whom a message may have reached, by the gate itself.
 pub fn interrupted(why: &str) -> Said {
@@ -51,7 +51,7 @@ pub fn end_leases(store: &mut Store<'_>) -> Result<()> {
             events.push(outcome::event(name, &leased, &lease.upstream, recipient, attempt, &said));
             events.extend(outcome::by_itself(name, state, &leased, recipient));
             let (owed, unknown) = (owes(&leased, *number, state, &said), name == Name::DeliverUnknown);
-            let settled = Settled { state, said: said.clone(), owed, tried: true, unknown };
+            let settled = Settled { state, said: said.clone(), owed, tried: true, unknown, verdict: Verdict::Other };
             tell(&leased, &lease.upstream, &settled, name);
             store.settle(lease.job, lease.row, *number, &settled)?;
             if let (Some(subject), Some(happened)) =

@@ -17,7 +17,7 @@ use crate::policy::suppression::{folded, is_no_mailbox};
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
 use crate::vault::store::Store;
-use crate::vault::store::spool::{Accepted, Leased, Settled, State};
+use crate::vault::store::spool::{Accepted, Leased, Settled, State, Verdict};
 
 /// The word for it in the log.
 pub const REASON: &str = "suppressed";
@@ -71,7 +71,8 @@ pub fn part(store: &mut Store<'_>, leased: &mut Leased, upstream: &str, passed_u
         let event = Event { reason: Some(REASON.to_owned()), data: Some(data), upstream: None, ..event };
         all.push(outcome::doubted(event, leased.is_doubtful(number)));
         let owed = owes(leased, number, state, &said);
-        let settled = Settled { state, said: said.clone(), owed, tried: false, unknown: false };
+        let settled =
+            Settled { state, said: said.clone(), owed, tried: false, unknown: false, verdict: Verdict::Other };
         tell(leased, upstream, &settled, name);
         store.settle(leased.job, leased.row, number, &settled)?;
     }

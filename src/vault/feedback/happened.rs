@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::dropped;
 use crate::config::slice::Webhook;
 use crate::ipc::feedback::MAX_BODY;
+use crate::ipc::happening::Kind;
 use crate::ipc::label::Label;
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::dsn::Notify;
@@ -87,13 +88,17 @@ impl Happened {
         if addressee.wish.notify == Some(Notify::never()) {
             return None;
         }
-        let (told, reason, next_us) = match settled.state {
-            State::Delivered => (Told::Sent, reason, None),
-            State::Waiting(next_us) => (Told::Deferred, reason, Some(next_us)),
-            State::Held(_) => (Told::Deferred, "held", None),
-            State::Failed if settled.unknown || reason == NOT_SENDABLE => (Told::Failed, reason, None),
-            State::Failed => (Told::Bounced, reason, None),
-            State::Expired => (Told::Failed, "lifetime", None),
+        let told = match settled.kind() {
+            Kind::Sent => Told::Sent,
+            Kind::Deferred => Told::Deferred,
+            Kind::Bounced => Told::Bounced,
+            _ => Told::Failed,
+        };
+        let (reason, next_us) = match settled.state {
+            State::Delivered | State::Failed => (reason, None),
+            State::Waiting(next_us) => (reason, Some(next_us)),
+            State::Held(_) => ("held", None),
+            State::Expired => ("lifetime", None),
         };
         Some(Self {
             number: Some(number),

@@ -20,7 +20,7 @@ use crate::vault::feedback::happened::{self, Happened, Subject};
 use crate::vault::store::Store;
 use crate::vault::store::feed::Entry;
 use crate::vault::store::hooks::{Early, Kept, Sent};
-use crate::vault::store::spool::{Leased, Settled, State};
+use crate::vault::store::spool::{Leased, Settled, State, Verdict};
 
 /// Where an event came from, and the rule for what it says of mailboxes.
 #[derive(Clone, Debug)]
@@ -110,7 +110,8 @@ fn of_one(store: &mut Store<'_>, from: &From, told: &Told, sent: &Sent, among: u
     said.of_recipient = among == 1;
     let state = if is_failure { State::Failed } else { State::Delivered };
     let owed = is_failure && owes(&leased, sent.number, state, &said);
-    let settled = Settled { state, said: said.clone(), owed, tried: false, unknown: false };
+    let verdict = if is_failure { Verdict::Refused } else { Verdict::Other };
+    let settled = Settled { state, said: said.clone(), owed, tried: false, unknown: false, verdict };
     let is_ended = match is_failure {
         true => store.hooks.fail(sent, &said, owed, is_doubtful, now_us())?,
         // Of several nobody knows who has it.

@@ -9,7 +9,6 @@ use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::id::MessageId;
 use crate::mail::outcome::{Outcome as Delivery, Said};
 use crate::policy::OnUnknown;
-use crate::policy::feedback::Told;
 use crate::policy::refusal::Refusal;
 use crate::policy::reports::{Delays, Reports};
 use crate::vault::Vault;
@@ -35,7 +34,7 @@ use crate::vault::store::Store;
 use crate::vault::store::hooks::Scope;
 use crate::vault::store::keys::Lock;
 use crate::vault::store::spool::intents::otherwise;
-use crate::vault::store::spool::{Accepted, Body, Leased, Settled, State};
+use crate::vault::store::spool::{Accepted, Body, Leased, Settled, State, Verdict};
 use crate::vault::store::writer::NotStored;
 use crate::vault::telling;
 use crate::vault::transaction::{self, Transaction};
@@ -177,7 +176,7 @@ impl Intent {
             events.extend(outcome::by_itself(name, state, &leased, &addressee.address));
             let (said, unknown) = (bounded(outcome.said()), name == Name::DeliverUnknown);
             let owed = is_kept && settlement::owes(&leased, *n, state, &said);
-            let settled = Settled { state, said, owed, tried: true, unknown };
+            let settled = Settled { state, said, owed, tried: true, unknown, verdict: Verdict::of(outcome) };
             match state {
                 State::Delivered => {
                     let (upstream, code) = (&line.place.upstream, settled.said.code);
@@ -186,10 +185,7 @@ impl Intent {
                 _ if is_kept => settlement::tell(&leased, &line.place.upstream, &settled, name),
                 _ => tell(&leased, line, &settled.said, name),
             }
-            happened.extend(match is_kept {
-                true => Happened::of(&leased, *n, &settled, &line.place.upstream, &word),
-                false => happening(&leased, *n, &settled, line, &word, name),
-            });
+            happened.extend(Happened::of(&leased, *n, &settled, &line.place.upstream, &word));
             if matches!(state, State::Waiting(_) | State::Held(_)) {
                 lanes.push((*n, lane(vault, &leased, line, &addressee.address)));
             }
@@ -275,12 +271,6 @@ fn told(name: Name, leased: &Leased, line: &Line, recipient: &Address, outcome: 
     Event { duration_us: u64::try_from(line.begun.elapsed().as_micros()).ok(), reason, ..event }
 }
 
-/// What a webhook is told. What was put off is tried again by nobody here.
-fn happening(leased: &Leased, n: u32, settled: &Settled, line: &Line, word: &str, name: Name) -> Option<Happened> {
-    let happened = Happened::of(leased, n, settled, &line.place.upstream, word)?;
-    Some(if name == Name::DeliverDefer { Happened { told: Told::Deferred, ..happened } } else { happened })
-}
-
 /// Counts what outcomes say of mailboxes, where that is done.
 fn counting(
     vault: &Vault,
@@ -316,7 +306,7 @@ pub async fn refused(
     let code = said.code.map_or_else(String::new, |code| code.to_string());
     let key = Key::new(Tier::Credential, format!("{} {} {code}", from.credential.id, name.word()));
     telling::tell(vault, event, Some(By { key, limit: POLICY, window_us: HOUR_US })).await;
-    let settled = Settled { state, said, owed: false, tried: true, unknown: false };
+    let settled = Settled { state, said, owed: false, tried: true, unknown: false, verdict: Verdict::of(outcome) };
     if let Some(count) = counting(vault, &leased, &[(0, settled)]) {
         // What is not counted on a full disk is counted the next time.
         let _ = vault.writer.run(count).await;

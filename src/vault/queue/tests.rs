@@ -19,7 +19,7 @@ use crate::vault::cipher::BodyKey;
 use crate::vault::master::Master;
 use crate::vault::offline::Stopped;
 use crate::vault::store::open::Database;
-use crate::vault::store::spool::{Accepted, Body, Settled, State};
+use crate::vault::store::spool::{Accepted, Body, Settled, State, Verdict};
 
 mod cost;
 mod holdings;
@@ -37,7 +37,7 @@ fn home() -> tempfile::TempDir {
 }
 
 fn came_to(state: State) -> Settled {
-    Settled { state, said: Said::default(), owed: false, tried: true, unknown: false }
+    Settled { state, said: Said::default(), owed: false, tried: true, unknown: false, verdict: Verdict::Other }
 }
 
 fn accept(store: &mut Store<'_>, principal: &str, recipients: &[&str]) -> MessageId {

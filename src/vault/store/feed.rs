@@ -10,6 +10,7 @@ use super::submissions::{Owner, REMEMBERED_US, reply, seen};
 use crate::ipc::frame;
 use crate::ipc::happening::{Happened, Happening, Kind, Span};
 use crate::ipc::inquiry::{MOST_LISTED, MOST_PAGE};
+use crate::ipc::label::Label;
 use crate::mail::id::MessageId;
 use crate::mail::outcome::Said;
 use crate::policy::mask::Mask;
@@ -37,14 +38,14 @@ pub struct Entry<'a> {
 }
 
 const COLUMNS: &str = "feed.id, kind, msg_id, feed.n, rcpt, mail_from, feed.attempts, feed.next_us, feed.code, feed.enhanced, \
-                       feed.said, feed.doubt, label";
+                       feed.said, feed.doubt, label, done_us";
 
-/// Of one credential in the order of the index, and no message that is forgotten.
+/// Of one credential in the order of the index. What is forgotten is passed over by whoever reads it, who counts it, too.
 fn mine() -> String {
     format!(
         "SELECT {COLUMNS} FROM feed JOIN spool_msg ON spool_msg.id = feed.msg \
          JOIN spool_rcpt ON spool_rcpt.msg = feed.msg AND spool_rcpt.n = feed.n \
-         WHERE feed.principal = ? AND feed.owner = ? AND feed.id > ? AND feed.id < ? AND ifnull(done_us >= ?, 1) \
+         WHERE feed.principal = ? AND feed.owner = ? AND feed.id > ? AND feed.id < ? \
          ORDER BY feed.id LIMIT ?"
     )
 }
@@ -53,10 +54,10 @@ impl<'c> Feed<'c> {
     pub fn prepare(connection: &'c Connection) -> Result<Self> {
         let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
-            // Of whom its client is told, and of no report: attempts and doubt as they stand now.
+            // Of whom its client is told, and of no report: attempts and doubt as they stand now; who has it, or so it is said, is in none.
             put: sql(
                 "INSERT INTO feed(id, msg, n, principal, owner, kind, attempts, next_us, code, enhanced, said, doubt) \
-                 SELECT ?1, msg, n, principal, owner, ?4, attempts, ?5, ?6, ?7, ?8, ?4 <> 1 AND doubt FROM spool_rcpt \
+                 SELECT ?1, msg, n, principal, owner, ?4, attempts, ?5, ?6, ?7, ?8, ?4 NOT IN (1, 7, 8) AND doubt FROM spool_rcpt \
                  JOIN spool_msg ON id = msg WHERE msg = ?2 AND n = ?3 AND n < named AND report = 0 AND owner IS NOT NULL",
             )?,
             mine: sql(&mine())?,
@@ -64,7 +65,7 @@ impl<'c> Feed<'c> {
                 "SELECT {COLUMNS} FROM spool_msg JOIN feed ON feed.msg = spool_msg.id \
                  JOIN spool_rcpt ON spool_rcpt.msg = feed.msg AND spool_rcpt.n = feed.n \
                  WHERE msg_id = ? AND feed.principal = ? AND feed.owner = ? AND feed.id > ? AND feed.id < ? \
-                 AND ifnull(done_us >= ?, 1) ORDER BY feed.id LIMIT ?"
+                 ORDER BY feed.id LIMIT ?"
             ))?,
             last: None,
             newest: sql("SELECT max(id) FROM feed")?,
@@ -87,14 +88,11 @@ impl<'c> Feed<'c> {
 
     /// What an outcome is.
     pub fn settled(&mut self, row: i64, number: u32, settled: &Settled) -> Result<()> {
-        let (kind, next_us) = match settled.state {
-            State::Delivered => (Kind::Sent, None),
-            State::Waiting(next_us) => (Kind::Deferred, Some(next_us)),
-            State::Held(_) => (Kind::Deferred, None),
-            State::Failed if !settled.unknown && settled.said.code.is_some() => (Kind::Bounced, None),
-            State::Failed | State::Expired => (Kind::Failed, None),
+        let next_us = match settled.state {
+            State::Waiting(next_us) => Some(next_us),
+            _ => None,
         };
-        self.put(row, number, kind, &Entry { next_us, said: Some(&settled.said) })
+        self.put(row, number, settled.kind(), &Entry { next_us, said: Some(&settled.said) })
     }
 
     /// The next number: the time, or the one behind the last. A transaction that was undone leaves a hole.
@@ -118,24 +116,25 @@ impl<'c> Feed<'c> {
         now_us: u64,
     ) -> Result<Happened> {
         let limit = span.limit.clamp(1, MOST_LISTED);
-        // One more than there is to be tells that there are more.
-        let most = if span.kind.is_none() { limit.saturating_add(1) } else { MOST_LOOKED };
         let (from, to) = (integer(span.after), integer(span.until.unwrap_or(u64::MAX)));
-        let (since, oldest) = (integer(owner.since_us), integer(now_us.saturating_sub(REMEMBERED_US)));
+        let (since, oldest) = (integer(owner.since_us), now_us.saturating_sub(REMEMBERED_US));
         let mut rows = match span.message {
-            None => self.mine.query(params![owner.principal, since, from, to, oldest, most])?,
+            None => self.mine.query(params![owner.principal, since, from, to, MOST_LOOKED])?,
             Some(message) => {
                 let id = message.uuid();
-                let columns = params![id.as_bytes(), owner.principal, since, from, to, oldest, most];
+                let columns = params![id.as_bytes(), owner.principal, since, from, to, MOST_LOOKED];
                 self.of_message.query(columns)?
             }
         };
         let (mut all, mut last, mut room, mut looked) = (Vec::new(), None, MOST_PAGE, 0u32);
         while let Some(row) = rows.next()? {
             looked += 1;
-            let happening = read(row, &masks)?;
-            let number = happening.number;
-            if span.kind.is_none_or(|kind| kind == happening.kind) {
+            let number = unsigned(row, 0)?;
+            let done: Option<i64> = row.get(13)?;
+            let is_forgotten = done.is_some_and(|done| u64::try_from(done).unwrap_or_default() < oldest);
+            let kind = kind(row).filter(|kind| !is_forgotten && span.kind.is_none_or(|wanted| wanted == *kind));
+            if let Some(kind) = kind {
+                let happening = read(row, kind, &masks)?;
                 let octets = frame::encode(&happening).map_or(MOST_PAGE, |octets| octets.len());
                 let is_full = all.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
                 // One fits always.
@@ -147,7 +146,7 @@ impl<'c> Feed<'c> {
             }
             last = Some(number);
         }
-        Ok(Happened { all, last, more: looked >= most })
+        Ok(Happened { all, last, more: looked >= MOST_LOOKED })
     }
 }
 
@@ -155,16 +154,22 @@ fn of(kind: Kind) -> u8 {
     Kind::ALL.iter().find(|(known, _)| *known == kind).map_or(0, |(_, number)| *number)
 }
 
-fn read(row: &Row<'_>, masks: &impl Fn(MessageId) -> Mask) -> Result<Happening> {
+/// What happened; none: it can't be read, which is no reason to tell nothing of what is behind it.
+fn kind(row: &Row<'_>) -> Option<Kind> {
+    let number: i64 = row.get(1).ok()?;
+    Kind::ALL.into_iter().find(|(_, own)| i64::from(*own) == number).map(|(kind, _)| kind)
+}
+
+fn read(row: &Row<'_>, kind: Kind, masks: &impl Fn(MessageId) -> Mask) -> Result<Happening> {
     let count = |at: usize| u32::try_from(row.get::<_, i64>(at)?).map_err(|_| damaged("a number is out of range"));
     let message: MessageId =
         octets::<16>(row, 2)?.map(Uuid::from_bytes).ok_or_else(|| damaged("an id is missing"))?.into();
     let mask = masks(message);
-    let kind: u8 = row.get(1)?;
-    let (kind, _) =
-        Kind::ALL.into_iter().find(|(_, number)| *number == kind).ok_or_else(|| damaged("a kind is none"))?;
     let (label, said): (Option<String>, Option<String>) = (row.get(12)?, row.get(10)?);
-    let label = label.map(|label| serde_json::from_str(&label).map_err(|_| damaged("a label can't be read")));
+    let mut label: Option<Box<Label>> = label.and_then(|label| serde_json::from_str(&label).ok());
+    if let Some(label) = label.as_mut().filter(|_| mask != Mask::None) {
+        label.subject = None;
+    }
     Ok(Happening {
         number: unsigned(row, 0)?,
         kind,
@@ -178,7 +183,7 @@ fn read(row: &Row<'_>, masks: &impl Fn(MessageId) -> Mask) -> Result<Happening> 
         enhanced: row.get(9)?,
         reply: said.and_then(|said| reply(&said, mask)),
         doubt: row.get(11)?,
-        label: label.transpose()?,
+        label,
     })
 }
 
@@ -193,7 +198,7 @@ mod tests {
         std::fs::create_dir(home.path().join("db")).unwrap();
         let database = Database::open(home.path()).unwrap();
         let mut plan = database.connection.prepare(&format!("EXPLAIN QUERY PLAN {}", mine())).unwrap();
-        let steps = plan.query_map(params!["shop", 7, 0, 9, 0, 9], |row| row.get::<_, String>(3)).unwrap();
+        let steps = plan.query_map(params!["shop", 7, 0, 9, 9], |row| row.get::<_, String>(3)).unwrap();
         let steps: Vec<String> = steps.collect::<Result<_>>().unwrap();
         assert_eq!(steps.len(), 3, "{steps:?}");
         assert_eq!(steps[0], "SEARCH feed USING INDEX feed_mine (principal=? AND owner=? AND rowid>? AND rowid<?)");

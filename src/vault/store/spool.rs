@@ -4,6 +4,7 @@ mod body;
 pub mod intents;
 pub mod leases;
 pub mod manner;
+mod settled;
 mod state;
 pub mod suspects;
 pub mod turns;
@@ -15,7 +16,6 @@ use crate::ipc::label::Label;
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::id::MessageId;
-use crate::mail::outcome::Said;
 use crate::policy::OnUnknown;
 use crate::policy::reports::{Delays, Reports};
 use crate::vault::audit::ledger::now_us;
@@ -24,6 +24,7 @@ use crate::vault::cipher::BodyKey;
 use crate::vault::store::keys::{Keys, Lock};
 use crate::vault::store::lasting;
 pub use body::Body;
+pub use settled::{Settled, Verdict};
 pub use state::State;
 use turns::Turns;
 
@@ -104,19 +105,6 @@ pub struct Leased {
     pub recipients: Vec<(u32, Addressee, u32)>,
     /// The numbers of those to whom an earlier attempt may have delivered it.
     pub doubtful: Vec<u32>,
-}
-
-/// What became of one recipient in an attempt.
-#[derive(Clone, Debug)]
-pub struct Settled {
-    pub state: State,
-    pub said: Said,
-    /// The sender is to be told.
-    pub owed: bool,
-    /// It was offered to somebody.
-    pub tried: bool,
-    /// Nobody knows whether it was delivered.
-    pub unknown: bool,
 }
 
 /// A waiting recipient, as a new configuration must look at it.
@@ -301,7 +289,7 @@ impl<'c> Spool<'c> {
 
     /// Writes down what became of one leased recipient; the last answer stays when there is none now. False when that recipient wasn't on this lease.
     pub fn settle(&mut self, job: u64, n: u32, settled: &Settled) -> Result<bool> {
-        let Settled { state, said, owed, tried, unknown } = settled;
+        let Settled { state, said, owed, tried, unknown, verdict: _ } = settled;
         let next = match state {
             State::Waiting(next) | State::Held(next) => Some(integer(*next)),
             State::Delivered | State::Failed | State::Expired => None,

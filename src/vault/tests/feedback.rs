@@ -8,6 +8,7 @@ use super::*;
 use crate::config::slice::{Bounce, Webhook};
 use crate::ipc::admin::{Command, webhook as admin};
 use crate::ipc::feedback::{self as talk, Ask as Post, Reply};
+use crate::ipc::happening::Kind;
 use crate::mail::dsn::{Notify, Wish};
 use crate::policy::OnUnknown;
 use crate::policy::feedback::Told;
@@ -127,6 +128,7 @@ fn named(bench: &Bench, prefix: &str) -> Vec<(String, Option<String>)> {
 fn a_webhook_is_told_what_became_of_each_recipient_in_a_body_that_says_which() {
     let bench = bench(&all(), Reports::Mail);
     let mut vault = bench.run();
+    let mut kinds = Vec::new();
     test(async {
         let mut app = Receiving::attach(&mut vault);
         let outcomes = [
@@ -134,10 +136,13 @@ fn a_webhook_is_told_what_became_of_each_recipient_in_a_body_that_says_which() {
             failed(),
             Outcome::Deferred(said(451)),
             Outcome::Unsendable(Said::default()),
+            // An API refuses without a code.
+            Outcome::Failed(Said::default()),
+            Outcome::Unknown(Said::default()),
         ];
         let message = deliver(&bench, &mut vault, &outcomes).await;
         let mut told = Vec::new();
-        for _ in 0..4 {
+        for _ in 0..6 {
             told.push(app.take().await);
         }
         let of = |n: usize| {
@@ -168,11 +173,20 @@ fn a_webhook_is_told_what_became_of_each_recipient_in_a_body_that_says_which() {
         assert!(deferred["data"]["next_attempt_at"].is_string(), "{deferred}");
         assert_eq!((&unsent["type"], &unsent["data"]["reason"]), (&"email.failed".into(), &"not-sendable".into()));
         assert_eq!(unsent["data"]["reply"], Value::Null);
+        for n in 0..6 {
+            kinds.push(of(n)["type"].as_str().unwrap().to_owned());
+        }
         stands(&mut vault, admin::Standing::Up, 0).await;
     });
     vault.drain();
     assert_eq!(bench.count("SELECT count(*) FROM webhook_event"), 0);
     assert!(named(&bench, "webhook.").is_empty());
+    // Whoever asks is told the same.
+    for (n, word) in kinds.iter().enumerate() {
+        let kind = bench.count(&format!("SELECT kind FROM feed WHERE n = {n}"));
+        let named = Kind::ALL.iter().find(|(_, number)| i64::from(*number) == kind).unwrap();
+        assert_eq!(named.0.word(), word, "{n}");
+    }
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! Look-ups of the surfaces: what became of a message, of all of them, and taking one back, asked of the vault as `/v1` asks it and
 //! answered in their clients' words.
 
+use std::time::Duration;
+
 use hyper::http::request::Parts;
 
 use super::{Call, postmark, resend, single};
 use crate::edge::http::login::Seat;
 use crate::edge::http::members::{Findings, Table};
 use crate::edge::http::query::{Query, number};
-use crate::edge::http::reply::{Fault, Reply};
+use crate::edge::http::reply::{Code, Fault, Reply};
 use crate::edge::http::submissions::{self, id as read_id};
 use crate::ipc::happening::{Happening, Span};
 use crate::ipc::inquiry::{Cursor, Finding, Inquiry, Listed, MOST_LISTED, Page, Submission};
@@ -18,6 +20,8 @@ const LIMIT: u32 = 20;
 const RESEND: &Table = &[("limit", &[]), ("after", &[]), ("before", &[])];
 /// Pages that the vault is asked for at most for one of Postmark's: as many as a credential may ask at once.
 const MOST_PAGES: usize = 20;
+/// Seconds that such an answer waits at most until the credential may ask again.
+const MOST_WAIT: u32 = 10;
 
 /// Answers a look-up. The body, if some client sends one, says nothing.
 pub async fn answer(seat: &mut Seat, call: Call, head: &Parts, id: MessageId) -> Result<Reply, Fault> {
@@ -29,12 +33,12 @@ pub async fn answer(seat: &mut Seat, call: Call, head: &Parts, id: MessageId) ->
             Ok(resend::canceled(&*submissions::canceled(seat, message).await?, id))
         }
         Call::ResendAll => {
-            let Listed { all, next } = listed(seat, page(head.uri.query())?).await?;
+            let Listed { all, next } = listed(seat, page(head.uri.query())?, &mut Patience::none()).await?;
             Ok(resend::emails(&all, next.is_some(), id))
         }
         Call::PostmarkOne => {
             let found = find(seat, path).await?;
-            let events = happened(seat, found.message).await?;
+            let events = happened(seat, found.message, &mut Patience::default()).await?;
             Ok(postmark::details(&found, &events, id))
         }
         _ => {
@@ -56,19 +60,56 @@ async fn find(seat: &mut Seat, path: &str) -> Result<Box<Submission>, Fault> {
     submissions::submission(seat, message).await?.ok_or_else(submissions::unknown)
 }
 
-async fn listed(seat: &mut Seat, page: Page) -> Result<Listed, Fault> {
-    match submissions::ask(seat, Inquiry::List(page)).await? {
+async fn listed(seat: &mut Seat, page: Page, patience: &mut Patience) -> Result<Listed, Fault> {
+    patient(seat, Inquiry::List(page), patience).await.and_then(|finding| match finding {
         Finding::Listed(listed) => Ok(listed),
         _ => Err(submissions::astray()),
+    })
+}
+
+/// What happened to one, as far as that many pages of it go: its end is behind what put it off.
+async fn happened(seat: &mut Seat, message: MessageId, patience: &mut Patience) -> Result<Vec<Happening>, Fault> {
+    let (mut all, mut after) = (Vec::new(), 0);
+    for _ in 0..MOST_PAGES {
+        let span = Span { limit: MOST_LISTED, after, message: Some(message), ..Span::default() };
+        let Finding::Happened(happened) = patient(seat, Inquiry::Events(span), patience).await? else {
+            return Err(submissions::astray());
+        };
+        all.extend(happened.all);
+        let Some(last) = happened.last.filter(|_| happened.more) else { break };
+        after = last;
+    }
+    Ok(all)
+}
+
+/// Seconds that an answer of several questions still waits for the key's next ones: what was found by the first would be lost, and
+/// the same again would never do.
+struct Patience(u32);
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(MOST_WAIT)
     }
 }
 
-/// What happened to one, as far as a page of it goes.
-async fn happened(seat: &mut Seat, message: MessageId) -> Result<Vec<Happening>, Fault> {
-    let span = Span { limit: MOST_LISTED, message: Some(message), ..Span::default() };
-    match submissions::ask(seat, Inquiry::Events(span)).await? {
-        Finding::Happened(happened) => Ok(happened.all),
-        _ => Err(submissions::astray()),
+impl Patience {
+    /// Of one question: its client can ask it again.
+    const fn none() -> Self {
+        Self(0)
+    }
+}
+
+/// Asks again where the key asks too often, as long as there is patience.
+async fn patient(seat: &mut Seat, inquiry: Inquiry, patience: &mut Patience) -> Result<Finding, Fault> {
+    loop {
+        let fault = match submissions::ask(seat, inquiry.clone()).await {
+            Err(fault) if fault.code == Code::RateLimited => fault,
+            other => return other,
+        };
+        let seconds = fault.retry_after.unwrap_or(1).max(1);
+        let Some(left) = patience.0.checked_sub(seconds) else { return Err(fault) };
+        patience.0 = left;
+        tokio::time::sleep(Duration::from_secs(seconds.into())).await;
     }
 }
 
@@ -96,6 +137,7 @@ pub fn known(query: Option<&str>, table: &Table) -> Option<String> {
 /// A page of Postmark's, which counts from the newest on. Gives how many there are up to its end, and one more where there are more.
 async fn searched(seat: &mut Seat, search: &postmark::Search) -> Result<(Vec<Submission>, usize), Fault> {
     let (mut all, mut skipped, mut from, mut more) = (Vec::new(), 0, None, true);
+    let mut patience = Patience::default();
     for _ in 0..MOST_PAGES {
         let (to_skip, wanted) = (search.offset - skipped, search.count - all.len());
         if wanted == 0 || !more {
@@ -105,7 +147,7 @@ async fn searched(seat: &mut Seat, search: &postmark::Search) -> Result<(Vec<Sub
         let limit = if skips { to_skip } else { wanted };
         let limit = u32::try_from(limit).unwrap_or(MOST_LISTED).min(MOST_LISTED);
         let page = Page { limit, from, with_recipients: !skips, ..search.page.clone() };
-        let listed = listed(seat, page).await?;
+        let listed = listed(seat, page, &mut patience).await?;
         if skips {
             skipped += listed.all.len();
         } else {
@@ -113,6 +155,14 @@ async fn searched(seat: &mut Seat, search: &postmark::Search) -> Result<(Vec<Sub
         }
         from = listed.next.map(Cursor::After);
         more = from.is_some();
+    }
+    // A short page would say that there are no more.
+    if more && all.len() < search.count {
+        return Err(Fault::new(
+            Code::ValidationFailed,
+            "the search looks at more messages than one request may: narrow it (recipient, tag, a smaller count or offset), or read \
+             GET /v1/submissions",
+        ));
     }
     let total = skipped + all.len() + usize::from(more);
     Ok((all, total))

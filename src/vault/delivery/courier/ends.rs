@@ -20,7 +20,7 @@ use crate::vault::edge::Parting;
 use crate::vault::feedback::happened::Happened;
 use crate::vault::limits::clock::{passed_us, queue_us};
 use crate::vault::store::keys::Lock;
-use crate::vault::store::spool::{Body, Leased, Settled, State};
+use crate::vault::store::spool::{Body, Leased, Settled, State, Verdict};
 use crate::vault::transaction::microseconds;
 
 impl Courier {
@@ -98,7 +98,8 @@ impl Courier {
             let event = outcome::event(Name::DeliverExpire, &active.leased, upstream, recipient, attempt, &said);
             events.push(outcome::doubted(event, active.leased.is_doubtful(*number)));
             let owed = owes(&active.leased, *number, state, &said);
-            let settled = Settled { state, owed, said: said.clone(), tried: true, unknown: false };
+            let settled =
+                Settled { state, owed, said: said.clone(), tried: true, unknown: false, verdict: Verdict::Other };
             tell(&active.leased, upstream, &settled, Name::DeliverExpire);
             all.push((*number, settled));
         }

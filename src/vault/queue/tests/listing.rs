@@ -36,7 +36,14 @@ fn ids(entries: &[Entry]) -> Vec<MessageId> {
 
 fn put_off(store: &mut Store<'_>, job: u64, number: u32, until_us: u64) {
     let said = Said { code: Some(451), text: "ask rosa@example.org".into(), ..Said::default() };
-    let settled = Settled { state: State::Waiting(until_us), said, owed: false, tried: true, unknown: false };
+    let settled = Settled {
+        state: State::Waiting(until_us),
+        said,
+        owed: false,
+        tried: true,
+        unknown: false,
+        verdict: Verdict::Other,
+    };
     store.transaction(|store| store.spool.settle(job, number, &settled)).unwrap();
 }
 
@@ -255,7 +262,14 @@ fn rule_q7_who_may_have_it_is_quarantined_with_the_reason_and_no_order_for_many_
     let message = accept(&mut store, "shop", &["a@example.org"]);
     let row = lease(&mut store, 1).unwrap().0;
     let said = Said { text: format!("{UNANSWERED}: 299 rosa@example.org"), ..Said::default() };
-    let settled = Settled { state: State::Held(now_us()), said, owed: false, tried: true, unknown: true };
+    let settled = Settled {
+        state: State::Held(now_us()),
+        said,
+        owed: false,
+        tried: true,
+        unknown: true,
+        verdict: Verdict::Other,
+    };
     store.transaction(|store| store.spool.settle(1, 0, &settled)).unwrap();
     store.transaction(|store| store.hold.quarantine(row)).unwrap();
     store.transaction(|store| store.spool.release(1, 0)).unwrap();

@@ -75,6 +75,7 @@ fn a_webhook_is_told_what_became_of_it_and_hard_bounces_are_counted() {
     vault.drain();
     let kinds = bench.count("SELECT count(*) FROM webhook_event WHERE kind = 'email.delivery_delayed' AND instead = 0");
     assert_eq!((kinds, bench.count("SELECT count(*) FROM webhook_event")), (1, 1));
+    assert_eq!(bench.count("SELECT kind FROM feed"), 2, "whoever asks is told the same");
     assert_eq!(bench.count("SELECT count(*) FROM suppression WHERE reason = 1"), 1);
 }
 

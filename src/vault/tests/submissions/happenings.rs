@@ -120,18 +120,25 @@ fn all_that_happens_is_told_in_order_and_page_by_page_over_a_restart_and_to_nobo
     });
     vault.drain();
 
-    // Gone with the message.
-    let database = Database::open(bench.home.path()).unwrap();
-    let sql = |sql: &str| database.connection.execute(sql, []).unwrap();
-    sql("UPDATE spool_msg SET done_us = done_us - 8 * 86400000000");
-    drop(database);
-    let mut vault = bench.run();
-    test(async {
-        let mut edge = vault.edge();
-        edge.login(&bench, 1).await;
-        assert!(edge.happened(1, Span { limit: 100, ..Span::default() }).await.all.is_empty());
-    });
-    vault.drain();
+    // What can't be read hides nothing that can be; and then all is gone with the message, and yet looked at.
+    let spoil = "UPDATE feed SET kind = 99 WHERE id = (SELECT min(id) FROM feed)";
+    let age = "UPDATE spool_msg SET done_us = done_us - 8 * 86400000000";
+    for (orders, left) in [([spoil, "UPDATE spool_msg SET label = '{'"], 3), ([age, "UPDATE feed SET kind = 1"], 0)] {
+        let database = Database::open(bench.home.path()).unwrap();
+        for sql in orders {
+            database.connection.execute(sql, []).unwrap();
+        }
+        drop(database);
+        let mut vault = bench.run();
+        test(async {
+            let mut edge = vault.edge();
+            edge.login(&bench, 1).await;
+            let happened = edge.happened(1, Span { limit: 100, ..Span::default() }).await;
+            assert_eq!((happened.all.len(), happened.more), (left, false));
+            assert!(happened.last.is_some() && happened.all.iter().all(|one| one.label.is_none()));
+        });
+        vault.drain();
+    }
     let database = Database::open(bench.home.path()).unwrap();
     database.connection.execute("DELETE FROM spool_msg", []).unwrap();
     drop(database);

@@ -332,3 +332,13 @@ async fn messages_are_searched_and_one_is_told_with_what_happened_to_it() {
     let dump = house.client.ask(&get(&format!("/messages/outbound/{id}/dump"))).await;
     assert_eq!(refusal(&dump), (404, 404));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_search_waits_for_its_next_questions_and_not_for_ever() {
+    let ways = Ways { at_inquiry: Some(Refusal::RateLimited(3)), ..Ways::default() };
+    let mut house = house(ways, &[Serve::Postmark]);
+    let begun = tokio::time::Instant::now();
+    let response = house.client.ask(&get("/messages/outbound?count=2&offset=0")).await;
+    assert_eq!((refusal(&response), response.field("retry-after")), ((429, 429), Some("3")));
+    assert_eq!(begun.elapsed().as_secs(), 9);
+}
