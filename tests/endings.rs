@@ -55,7 +55,9 @@ fn rule_s9_whoever_is_sent_away_by_a_guard_is_in_the_log_once_with_what_it_was_t
     gateway(421);
     let mut revoked = service.log_in(&secret);
     assert!(service.command(&["credential", "disable", CREDENTIAL]).status.success());
-    assert_eq!(revoked.say("MAIL FROM:<a@example.net>"), 530);
+    // By its edge, which is told of it; or by the vault, where MAIL is sooner.
+    let code = revoked.say("MAIL FROM:<a@example.net>");
+    assert!([530, 550].contains(&code), "{code}");
 
     let log = service.stop();
     let ended = |reply: &str, who: &str| {
