@@ -134,8 +134,9 @@ impl Upstream {
         self.settings.connections.max(1)
     }
 
-    /// Delivers a message, or as much of it as the upstream takes in one transaction; `beyond` are those who are more. A reused connection that turns out to be closed
-    /// costs nothing; after a route's failure the next host is tried at once, each once, as long as the content can be had again.
+    /// Delivers a message, or as much of it as the upstream takes in one transaction; `beyond` are those who are more. A reused
+    /// connection that turns out to be closed costs nothing; after a route's failure the next host is tried at once, each once, as
+    /// long as the content can be had again.
     async fn deliver_part(&self, parcel: &mut Parcel, beyond: &mut Group) -> Part {
         let patience = &self.settings.patience;
         let mut tour = self.settings.hosts.tour();

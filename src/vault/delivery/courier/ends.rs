@@ -9,7 +9,6 @@ use super::{Active, Courier};
 use crate::ipc::delivery::Job;
 use crate::mail::outcome::{Outcome as Delivery, Said};
 use crate::vault::audit::event::Name;
-
 use crate::vault::delivery::breaker::Fault;
 use crate::vault::delivery::interrupted::interrupted;
 use crate::vault::delivery::poison::{self, Proof};
