@@ -112,13 +112,22 @@ fn what_it_makes_by_its_options_starts_and_delivers() {
     let again = init(folder.path(), &config, &options, "");
     assert!(!again.status.success() && texts(&again).1.contains("is there already"), "{:?}", texts(&again));
     assert_eq!(fs::read(&config).unwrap(), before);
+
+    // Nor does another one give the service that runs there its credential.
+    let other = config.with_file_name("other.toml");
+    let options: Vec<&str> = options.iter().map(|word| if *word == "app" { "other" } else { word }).collect();
+    let refused = init(folder.path(), &other, &options, "");
+    let (said, told) = texts(&refused);
+    assert!(!refused.status.success() && said.is_empty() && told.contains("a service runs already"), "{said}{told}");
+    let listed = gatepost().args(["credential", "list", "--config"]).arg(&config).output().unwrap();
+    assert!(!other.exists() && !texts(&listed).0.contains("other"), "{:?}", texts(&listed));
 }
 
 #[test]
 fn what_it_is_not_told_it_asks_for_until_the_answer_is_one() {
     let (folder, config) = folder();
     let answers = "no name\n\ngate.example.net\nnowhere\n\n127.0.0.1:8080\nsmtp\nsmtp.example.net\n70000\n465\n\nrelay\n\
-                   correct horse\nno id\napp\nnobody\n\n";
+                   correct horse \nno id\napp\nnobody\n\n";
     let output = init(folder.path(), &config, &[], answers);
     let (said, told) = texts(&output);
     assert!(output.status.success(), "{said}{told}");
@@ -144,7 +153,7 @@ fn what_it_is_not_told_it_asks_for_until_the_answer_is_one() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }
-    assert_eq!((fs::read_to_string(&secret).unwrap().as_str(), mode(&secret)), ("correct horse\n", 0o600));
+    assert_eq!((fs::read_to_string(&secret).unwrap().as_str(), mode(&secret)), ("correct horse \n", 0o600));
     assert!(!format!("{said}{told}{text}").contains("correct horse"), "the password is shown");
     assert!(told.contains("[@example.net]") && said.lines().last().unwrap().starts_with("gp_live_"), "{said}{told}");
 }
@@ -158,7 +167,8 @@ fn a_password_that_is_to_come_is_left_to_do_and_what_is_made_loads() {
     assert!(output.status.success(), "{said}{told}");
     assert!(told.contains("smarthost.secret") && told.contains("gatepost credential add ID"), "{told}");
     let text = fs::read_to_string(&config).unwrap();
-    assert!(text.contains("\n#username = \"relay\"\n#password_file = "), "{text}");
+    assert!(text.contains("\n#username = \"relay\"\n#password_file = ") && text.contains("\n#[[route]]\n"), "{text}");
+    assert_eq!(fs::metadata(config.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o755);
     assert!(!folder.path().join("state").exists(), "without a credential there is no state yet");
 }
 

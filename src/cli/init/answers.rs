@@ -178,6 +178,11 @@ fn upstream(given: &Init, path: &Path, ask: &mut Asker) -> Result<Option<Upstrea
     if user.is_none() && given.upstream_secret_file.is_some() {
         return Err("--upstream-secret-file needs --upstream-user: who logs in with it?".to_owned());
     }
+    if user.is_some() && tls == "none" && !is_here(&host) {
+        return Err(
+            "--upstream-user: nobody logs in without TLS; write starttls or implicit for --upstream-tls".to_owned()
+        );
+    }
     let login = match user {
         Some(user) => Some((user, secret(ask, "Its password", "smarthost.secret")?)),
         None => None,
@@ -209,6 +214,11 @@ fn sender(text: &str) -> Result<String, String> {
     text.parse::<SenderRule>().map(|_| text.to_owned()).map_err(|error| format!("{text:?}: {error}"))
 }
 
+/// A path as it stands in the configuration, which is UTF-8.
 fn absolute(path: &Path) -> Result<PathBuf, String> {
-    std::path::absolute(path).map_err(|error| format!("finding {}: {error}", path.display()))
+    let path = std::path::absolute(path).map_err(|error| format!("finding {}: {error}", path.display()))?;
+    match path.to_str() {
+        Some(_) => Ok(path),
+        None => Err(format!("{}: its name is not UTF-8, and can't stand in a configuration", path.display())),
+    }
 }

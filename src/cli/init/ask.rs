@@ -86,7 +86,8 @@ impl Asker {
         if hidden.is_some() {
             eprintln!();
         }
-        let text = answer.expose().trim();
+        // What stands at its ends is part of it, but for the end of the line.
+        let text = answer.expose().trim_end_matches(['\r', '\n']);
         // Ctrl-C is one while nothing is shown, so that the terminal is left as it was.
         if text.contains(char::is_control) {
             return Err("a secret has no control characters; nothing was written".to_owned());

@@ -9,12 +9,11 @@ use crate::cli::DEFAULT_CONFIG;
 
 /// One line for each thing, below a heading. `is_made`: whether the first credential was, if one was wished.
 pub fn to_do(path: &Path, answers: &Answers, is_made: Option<bool>) -> Vec<String> {
-    let config =
-        if path == Path::new(DEFAULT_CONFIG) { String::new() } else { format!(" --config {}", path.display()) };
+    let config = if path == Path::new(DEFAULT_CONFIG) { String::new() } else { format!(" --config {}", word(path)) };
     let mut lines = Vec::new();
     if let Some(password) = answers.password().filter(|password| password.is_later()) {
-        let (secret, what) = (password.path().display(), path.display());
-        lines.push(format!("put the upstream's secret into {secret}: (umask 077; cat > {secret}), Enter, Ctrl-D; then take the # away in {what}"));
+        let (secret, what) = (word(password.path()), path.display());
+        lines.push(format!("put the upstream's secret into a file: (umask 077; cat > {secret}), Enter, Ctrl-D; then take the # before its lines away in {what}: until then no mail is taken"));
     }
     match &answers.upstream {
         None => lines.push(format!("say in {} where mail goes: until then none is taken", path.display())),
@@ -39,6 +38,13 @@ pub fn to_do(path: &Path, answers: &Answers, is_made: Option<bool>) -> Vec<Strin
     lines.push(format!("before others rely on it: gatepost doctor{config}"));
     let numbered = lines.iter().enumerate().map(|(at, line)| format!("  {}. {line}", at + 1));
     std::iter::once("left to do:".to_owned()).chain(numbered).collect()
+}
+
+/// A path as a shell reads it.
+fn word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:,".contains(c);
+    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 /// By whoever starts services here, where it would start this one.
@@ -80,6 +86,8 @@ mod tests {
         ] {
             assert!(lines.contains(word), "{word}\n{lines}");
         }
+        let odd = to_do(Path::new("/srv/a gate's.toml"), &some, Some(false)).join("\n");
+        assert!(odd.contains(r"doctor --config '/srv/a gate'\''s.toml'"), "{odd}");
         let lines = to_do(path, &answers(None), Some(true)).join("\n");
         assert!(
             lines.contains("where mail goes") && !lines.contains("credential add") && !lines.contains("--connect"),

@@ -14,7 +14,7 @@ use std::process::{Command, ExitCode};
 
 use clap::Args;
 
-use super::{Config, check, fail};
+use super::{Config, check, control, fail};
 use crate::cli::out::say;
 use crate::config;
 use crate::sys::program;
@@ -89,6 +89,9 @@ impl Init {
             .map_err(|error| format!("finding {}: {error}", self.config.path.display()))?;
         place::demand_free(&path)?;
         let answers = Answers::gather(self, &path, &mut Asker::new(self.yes))?;
+        if answers.credential.is_some() {
+            demand_nobody(answers.runtime.as_deref())?;
+        }
         let text = render::text(&answers);
         config::Config::foresee(&path, &text).map_err(|errors| {
             let errors = errors.0.iter().map(|line| visible(line)).collect::<Vec<_>>().join("\n");
@@ -112,14 +115,14 @@ impl Init {
         let command = || -> Result<bool, String> {
             let itself = program::itself().map_err(|error| format!("finding our own program: {error}"))?;
             let mut command = Command::new(itself);
-            command.args(["credential", "add", id]);
-            for sender in senders {
-                command.args(["--sender", sender]);
-            }
+            // No value is taken for an option, whatever it begins with.
+            command.args(["credential", "add"]);
+            command.args(senders.iter().map(|sender| format!("--sender={sender}")));
             command.arg("--config").arg(path);
             if self.fallback_ids {
                 command.arg("--fallback-ids");
             }
+            command.arg("--").arg(id);
             let status = command.status().map_err(|error| format!("starting our own program: {error}"))?;
             Ok(status.success())
         };
@@ -128,4 +131,19 @@ impl Init {
             false
         })
     }
+}
+
+/// Insists that no service runs where the new one would: it would be asked to make the first credential, and make it its own.
+///
+/// Errors: that one runs, and how to go on.
+fn demand_nobody(runtime: Option<&Path>) -> Result<(), String> {
+    let runtime = runtime.unwrap_or(Path::new(config::plan::RUNTIME));
+    if control::is_there(runtime)? {
+        return Err(format!(
+            "a service runs already with {} as its runtime directory, and it would get the first credential; nothing was written: \
+             name other directories by --runtime-directory and --state-directory, leave --credential out, or stop it first",
+            runtime.display()
+        ));
+    }
+    Ok(())
 }

@@ -36,7 +36,7 @@ pub fn demand_free(path: &Path) -> Result<(), String> {
 /// Errors: what can't be; then nothing of it stays.
 pub fn write(path: &Path, text: &str, typed: Option<(&Path, &Secret<String>)>) -> Result<Vec<PathBuf>, String> {
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(|error| format!("{}: it can't be made: {error}", folder.display()))?;
+        make(folder).map_err(|error| format!("{}: it can't be made: {error}", folder.display()))?;
     }
     let mut written: Vec<PathBuf> = Vec::new();
     let mut all = || -> Result<(), String> {
@@ -54,6 +54,19 @@ pub fn write(path: &Path, text: &str, typed: Option<(&Path, &Secret<String>)>) -
     };
     let done = all();
     done.map(|()| written.clone()).inspect_err(|_| written.iter().for_each(|path| drop(fs::remove_file(path))))
+}
+
+/// A directory that others can pass through whatever the umask: auditors read the configuration to find the log, and what is
+/// secret in it is shut by itself. One that is there stays as it is.
+fn make(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = folder.parent() {
+        make(above)?;
+    }
+    fs::create_dir(folder)?;
+    fs::set_permissions(folder, Permissions::from_mode(0o755))
 }
 
 /// A new file with this content, for its owner alone, or also for a group to read.

@@ -52,7 +52,7 @@ fn listener(out: &mut String, (name, protocol): (&str, &str), at: SocketAddr, ha
 }
 
 fn upstream(out: &mut String, upstream: Option<&Upstream>) {
-    let name = match upstream {
+    let (name, lines, password) = match upstream {
         None => {
             out.push_str(
                 "# Where mail goes. Until there is an upstream and a route to it, none is taken.\n\
@@ -63,40 +63,27 @@ fn upstream(out: &mut String, upstream: Option<&Upstream>) {
         }
         Some(Upstream::Smtp { host, port, tls, login }) => {
             let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-            let _ = write!(
-                out,
-                "# Where mail goes.\n[[upstream]]\nname = \"smarthost\"\nkind = \"smtp\"\nhosts = [{}]\ntls = {}\n",
-                quoted(&format!("{host}:{port}")),
-                quoted(tls)
-            );
+            let hosts = format!("hosts = [{}]", quoted(&format!("{host}:{port}")));
+            let mut lines = vec!["kind = \"smtp\"".to_owned(), hosts, format!("tls = {}", quoted(tls))];
             if let Some((user, password)) = login {
-                let off = off(password);
-                let _ =
-                    writeln!(out, "{off}username = {}\n{off}password_file = {}", quoted(user), path(password.path()));
+                lines.push(format!("username = {}", quoted(user)));
+                lines.push(format!("password_file = {}", path(password.path())));
             }
-            "smarthost"
+            ("smarthost", lines, login.as_ref().map(|(_, password)| password))
         }
         Some(Upstream::Bytesend(token)) => {
-            let off = off(token);
-            let lines = ["[[upstream]]", "name = \"bytesend\"", "kind = \"bytesend\""];
-            out.push_str("# Where mail goes.\n");
-            for line in lines {
-                let _ = writeln!(out, "{off}{line}");
-            }
-            let _ = write!(
-                out,
-                "{off}token_file = {}\n\n# All of it.\n{off}[[route]]\n{off}via = [\"bytesend\"]\n\n",
-                path(token.path())
-            );
-            return;
+            let lines = vec!["kind = \"bytesend\"".to_owned(), format!("token_file = {}", path(token.path()))];
+            ("bytesend", lines, Some(token))
         }
     };
-    let _ = write!(out, "\n# All of it.\n[[route]]\nvia = [\"{name}\"]\n\n");
-}
-
-/// What a line begins with that waits for its secret.
-fn off(password: &Password) -> &'static str {
-    if password.is_later() { "#" } else { "" }
+    // All of it waits for its secret: mail that an upstream would refuse for want of a login isn't taken meanwhile.
+    let off = if password.is_some_and(Password::is_later) { "#" } else { "" };
+    out.push_str("# Where mail goes.\n");
+    let head = ["[[upstream]]".to_owned(), format!("name = \"{name}\"")];
+    for line in head.iter().chain(&lines) {
+        let _ = writeln!(out, "{off}{line}");
+    }
+    let _ = write!(out, "\n# All of it.\n{off}[[route]]\n{off}via = [\"{name}\"]\n\n");
 }
 
 fn directory(given: Option<&Path>, usual: &str) -> String {
@@ -150,7 +137,7 @@ mod tests {
             (None, 0),
             (smtp("smtp.example.net", "starttls", Some(("a\"b\\c".into(), secret()))), 1),
             (smtp("2001:db8::1", "implicit", None), 1),
-            (smtp("smtp.example.net", "starttls", Some(("app".into(), Password::Later("/x".into())))), 1),
+            (smtp("smtp.example.net", "starttls", Some(("app".into(), Password::Later("/x".into())))), 0),
             (Some(Upstream::Bytesend(secret())), 1),
             (Some(Upstream::Bytesend(Password::Later("/x".into()))), 0),
         ] {
