@@ -1,16 +1,18 @@
 //! Claims: under a service manager Gatepost takes the sockets it is passed, says when it is ready, feeds the watchdog as long
-//! as vault and sealer answer, and no longer, and stops in order when it is told to.
+//! as vault and sealer answer, and no longer, stops in order when it is told to, and refuses no connection while it is restarted.
 
 mod support;
 
 use std::fs::{self, File};
-use std::io::Write;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use gatepost::sys::descriptor;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
 use support::{PATIENCE, Service, Setting, configuration, free_port, gatepost, processes};
@@ -56,6 +58,133 @@ fn a_socket_that_the_service_manager_bound_is_listened_on() {
     assert_eq!(support::Smtp::connect(smtp).code(), 220);
     processes::signal(service.id(), Signal::SIGTERM);
     assert!(service.wait().unwrap().success());
+}
+
+/// Hands what is its standard input to exactly this process, as a service manager hands what it kept.
+const HAND_BACK: &str = "
+import os, sys
+os.dup2(0, 3)
+os.dup2(os.open('/dev/null', os.O_RDONLY), 0)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES='gatepost-kept')
+os.execv(sys.argv[1], sys.argv[1:])
+";
+
+/// A service manager that keeps sockets, and its service.
+struct Manager {
+    folder: TempDir,
+    notify: UnixDatagram,
+}
+
+impl Manager {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let notify = UnixDatagram::bind(folder.path().join("notify")).unwrap();
+        notify.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self { folder, notify }
+    }
+
+    fn listen_on(&self, ports: &[u16], http: u16) {
+        let setting = Setting::default();
+        setting.pair.write(self.folder.path());
+        let text = configuration(self.folder.path(), ports[0], http, 1, &setting);
+        let of = |port: &u16| format!("\"127.0.0.1:{port}\"");
+        let all = ports.iter().map(of).collect::<Vec<_>>().join(", ");
+        fs::write(self.folder.path().join("gatepost.toml"), text.replace(&of(&ports[0]), &all)).unwrap();
+    }
+
+    /// Starts it with what was kept of it, if anything.
+    fn start(&self, kept: Option<OwnedFd>) -> Running {
+        let mut command = match &kept {
+            Some(_) => Command::new("python3"),
+            None => gatepost(),
+        };
+        if kept.is_some() {
+            command.args(["-c", HAND_BACK]).arg(gatepost().get_program());
+        }
+        let config = self.folder.path().join("gatepost.toml");
+        command.args(["serve", "--fallback-ids", "--config"]).arg(config).stderr(Stdio::null());
+        command.env("NOTIFY_SOCKET", self.folder.path().join("notify"));
+        command.stdin(kept.map_or_else(Stdio::null, Stdio::from));
+        let running = Running(command.spawn().expect("python3 is needed"));
+        // Behind what its predecessor said of its end.
+        while self.hear().0 != "READY=1" {}
+        running
+    }
+
+    /// One message, and the socket that came with it.
+    fn hear(&self) -> (String, Option<OwnedFd>) {
+        let mut buffer = [0; 256];
+        let received = descriptor::receive(self.notify.as_fd(), &mut buffer).expect("a message");
+        let text = String::from_utf8(buffer[..received.length].to_vec()).unwrap();
+        (text, received.descriptors.into_iter().next())
+    }
+
+    /// What it wants to be kept from now on: one for each address of its own.
+    fn keep(&self, count: usize) -> Vec<OwnedFd> {
+        // Others say something, too: that it reloads, that it is alive.
+        while self.hear().0 != "FDSTOREREMOVE=1\nFDNAME=gatepost-kept" {}
+        let given = (0..count).map(|_| self.hear());
+        given
+            .map(|(text, socket)| {
+                assert_eq!(text, "FDSTORE=1\nFDNAME=gatepost-kept");
+                socket.expect("a socket comes with it")
+            })
+            .collect()
+    }
+}
+
+struct Running(Child);
+
+impl Running {
+    fn stop(&mut self) {
+        processes::signal(self.0.id(), Signal::SIGTERM);
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn who_connects_while_it_is_restarted_waits_and_is_not_refused() {
+    let manager = Manager::new();
+    let (smtp, other, http) = (free_port(), free_port(), free_port());
+    manager.listen_on(&[smtp, other], http);
+    let mut first = manager.start(None);
+    let at = |socket: &OwnedFd| TcpListener::from(socket.try_clone().unwrap()).local_addr().unwrap().port();
+    assert_eq!(manager.keep(3).iter().map(at).collect::<Vec<_>>(), [smtp, other, http]);
+    // A reload makes it those of the new configuration.
+    manager.listen_on(&[smtp], http);
+    processes::signal(first.0.id(), Signal::SIGHUP);
+    let kept = manager.keep(2);
+    assert_eq!(kept.iter().map(at).collect::<Vec<_>>(), [smtp, http]);
+    first.stop();
+
+    // The manager hands back one alone: the others are bound anew.
+    let kept = kept.into_iter().next().unwrap();
+    let mut waiting = TcpStream::connect((Ipv4Addr::LOCALHOST, smtp)).expect("nobody is refused");
+    manager.listen_on(&[smtp, other], http);
+    let mut second = manager.start(Some(kept));
+    waiting.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut greeting = [0; 4];
+    waiting.read_exact(&mut greeting).unwrap();
+    assert_eq!(&greeting, b"220 ");
+    let kept = manager.keep(3).into_iter().next().unwrap();
+    second.stop();
+
+    // What was kept for an address that is configured no more is closed: nobody waits there for ever.
+    drop(waiting);
+    manager.listen_on(&[other], http);
+    let mut third = manager.start(Some(kept));
+    assert_eq!(manager.keep(2).iter().map(at).collect::<Vec<_>>(), [other, http]);
+    let refused = TcpStream::connect((Ipv4Addr::LOCALHOST, smtp)).unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    third.stop();
 }
 
 #[test]

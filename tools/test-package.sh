@@ -201,7 +201,11 @@ is 'who is a mail-transport-agent' "$(in_root dpkg-query -W -f '${Package} ${Pro
 say 'upgraded: the configuration of its operator stays, and what runs is restarted'
 parent() { if [ -n "$init" ]; then in_root systemctl show -P MainPID gatepost; fi; }
 before=$(parent)
-[ -n "$init" ] || stop
+if [ -n "$init" ]; then
+  python3 tests/package/mail.py knock "$port" "$work/upgraded" > "$work/knocks" 2>&1 9>&- & knocks=$!
+else
+  stop
+fi
 in_root dpkg -i /later.deb > "$work/log" 2>&1 || die 'the upgrade failed'
 is 'version' "$(in_root dpkg-query -W -f '${Version}' gatepost)" "$version+later1"
 grep -q package.example "$configuration" || die 'the configuration was lost'
@@ -212,6 +216,9 @@ rm "$root/etc/gatepost/sendmail.conf"
 if [ -n "$init" ]; then
   is 'state after the upgrade' "$(in_root systemctl is-active gatepost)" active
   [ "$(parent)" != "$before" ] || die 'the old program runs on'
+  touch "$work/upgraded"
+  wait "$knocks" || { tail -n 3 "$work/knocks" >&2; die 'a connection is refused during the upgrade'; }
+  say "meanwhile: $(cat "$work/knocks")"
 else
   : > "$work/log"; start
 fi

@@ -2,14 +2,16 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket, sockopt,
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getsockname, getsockopt, listen, setsockopt,
+    socket, sockopt,
 };
 
 use crate::config::plan::{Bind, Listener, Plan};
+use crate::sys::service::KEPT;
 
 /// Connections that may wait to be accepted: what the system takes as its own default maximum (SOMAXCONN).
 const BACKLOG: Backlog = Backlog::MAXCONN;
@@ -26,8 +28,20 @@ pub struct Sockets {
 }
 
 impl Sockets {
+    /// Those of a start. What the service manager kept of our predecessor is bound already, and who waits there is not refused.
     pub fn bind(plan: &Plan, inherited: Vec<(String, OwnedFd)>) -> Result<Self, String> {
-        Self { bound: Vec::new(), inherited }.rebind(plan)
+        let (kept, inherited) = inherited.into_iter().partition::<Vec<_>, _>(|(name, _)| name == KEPT);
+        let mut kept: Vec<_> = kept.into_iter().filter_map(|(_, socket)| Some((address(&socket)?, socket))).collect();
+        let mut bound = Vec::new();
+        for listener in &plan.listeners {
+            for wanted in &listener.addresses {
+                let found = kept.iter().position(|(at, _)| *wanted == Bind::Address(*at));
+                bound.extend(found.map(|at| (listener.number, wanted.clone(), kept.swap_remove(at).1)));
+            }
+        }
+        // Those of addresses that are configured no more are closed before others are bound.
+        drop(kept);
+        Self { bound, inherited }.rebind(plan)
     }
 
     /// The sockets of another configuration: those that stay are kept, new ones bound. The old set is not touched.
@@ -66,9 +80,22 @@ impl Sockets {
         Ok(Self { bound, inherited })
     }
 
+    /// Those that we bound, and not the service manager.
+    pub fn own(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.bound.iter().filter(|(_, at, _)| matches!(at, Bind::Address(_))).map(|(_, _, socket)| socket.as_fd())
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (u16, &OwnedFd)> {
         self.bound.iter().map(|(number, _, socket)| (*number, socket))
     }
+}
+
+/// Where a socket listens. None of one that doesn't.
+fn address(socket: &OwnedFd) -> Option<SocketAddr> {
+    let listens = getsockopt(socket, sockopt::AcceptConn).ok()?;
+    let at = listens.then(|| getsockname::<SockaddrStorage>(socket.as_raw_fd()).ok())??;
+    let ipv4 = at.as_sockaddr_in().map(|at| SocketAddr::V4((*at).into()));
+    ipv4.or_else(|| at.as_sockaddr_in6().map(|at| SocketAddr::V6((*at).into())))
 }
 
 /// A bound, listening, non-blocking socket. What is set here is inherited by each accepted connection, so that no child

@@ -190,6 +190,7 @@ fn finish(parent: &mut Parent) {
     let changes = parent.plan().written.changes(&change.plan.written);
     let before = std::mem::replace(&mut parent.generation, change.generation);
     parent.sockets = change.sockets;
+    parent.notifier.keep(parent.sockets.own());
     // Those of older generations that fall are not replaced: nobody needs their configuration any more.
     parent.plans.retain(|generation, _| *generation == change.generation);
     parent.household.retire(LONGEST_FAREWELL, before);

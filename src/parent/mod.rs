@@ -238,6 +238,7 @@ impl Parent {
                 self.open_doors(self.generation)?;
                 self.phase = Phase::Serving;
                 self.notifier.tell("READY=1");
+                self.notifier.keep(self.sockets.own());
                 tracing::info!(processes = self.household.iter().count() + 1, at = self.plan().addresses(), "serving");
                 self.record(Happening::Started {
                     version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -1,11 +1,12 @@
-//! The service manager: readiness and watchdog (sd_notify), and sockets it bound for us (LISTEN_FDS).
+//! The service manager: readiness and watchdog (sd_notify), sockets it bound for us (LISTEN_FDS), and those it keeps for our
+//! successor (FDSTORE).
 //!
 //! The protocol is a datagram with text lines. The socket is kept connected from the start, because later the sandbox
 //! would not let us make one. Source: sd_notify(3), sd_listen_fds(3).
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use super::descriptor;
 
 /// The first descriptor the service manager passes.
 const FIRST: i32 = 3;
+
+/// What the sockets are called that the service manager keeps for our successor, so that none of its own is taken for one.
+pub const KEPT: &str = "gatepost-kept";
 
 #[derive(Debug)]
 pub struct Notifier {
@@ -41,6 +45,17 @@ impl Notifier {
     pub fn tell(&self, state: &str) {
         if let Some(socket) = &self.socket {
             let _ = socket.send(state.as_bytes());
+        }
+    }
+
+    /// Has the service manager keep these listening sockets, instead of those that it kept before, while we are restarted: who
+    /// connects meanwhile waits, and is not refused. It forgets them when the service is stopped. One that keeps none
+    /// (`FileDescriptorStoreMax=` is 0) doesn't listen to this either.
+    pub fn keep<'a>(&self, sockets: impl Iterator<Item = BorrowedFd<'a>>) {
+        let Some(manager) = &self.socket else { return };
+        self.tell(&format!("FDSTOREREMOVE=1\nFDNAME={KEPT}"));
+        for socket in sockets {
+            let _ = descriptor::send(manager.as_fd(), format!("FDSTORE=1\nFDNAME={KEPT}").as_bytes(), Some(socket));
         }
     }
 }

@@ -3,14 +3,17 @@
 
     mail.py ports N                       N free ports
     mail.py sink PORT FILE                an SMTP server on loopback; the subject of each message becomes a line of the file
+    mail.py knock PORT FILE               connects again and again until the file is there: each time somebody greets
     mail.py send PORT SECRET SUBJECT TLS  a message of the credential app; TLS is starttls or none
 """
 
+import os
 import smtplib
 import socket
 import socketserver
 import ssl
 import sys
+import time
 
 
 class Upstream(socketserver.StreamRequestHandler):
@@ -44,6 +47,18 @@ def send(port, secret, subject, tls):
                         f"From: app@example.net\r\nTo: rosa@example.org\r\nSubject: {subject}\r\n\r\nBy a package.\r\n")
 
 
+def knock(port, until):
+    """None is refused, whatever happens there; one that comes while nobody is there waits."""
+    rounds = 0
+    while not os.path.exists(until):
+        with socket.create_connection(("127.0.0.1", port), timeout=120) as client:
+            said = client.recv(512)
+            assert said[:3] in (b"220", b"421"), f"connection {rounds}: {said!r}"
+        rounds += 1
+        time.sleep(0.02)
+    print(rounds, "connections, none refused")
+
+
 match sys.argv[1]:
     case "ports":
         held = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[2]))]
@@ -51,5 +66,7 @@ match sys.argv[1]:
     case "sink":
         socketserver.ThreadingTCPServer.allow_reuse_address = True
         socketserver.ThreadingTCPServer(("127.0.0.1", int(sys.argv[2])), Upstream).serve_forever()
+    case "knock":
+        knock(int(sys.argv[2]), sys.argv[3])
     case "send":
         send(int(sys.argv[2]), *sys.argv[3:])
