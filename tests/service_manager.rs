@@ -24,7 +24,6 @@ import os, socket, sys
 listening = socket.socket()
 listening.bind(('127.0.0.1', int(sys.argv[1])))
 listening.listen(64)
-listening.setblocking(False)
 os.dup2(listening.fileno(), 3)
 os.set_inheritable(3, True)
 os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES='submission')
@@ -55,6 +54,11 @@ fn a_socket_that_the_service_manager_bound_is_listened_on() {
     let mut word = [0; 64];
     let n = notify.recv(&mut word).expect("it says that it is ready");
     assert!(word[..n].starts_with(b"READY=1"));
+    // Whoever was accepted last, the next order is heard: the socket is one that waits, as a service manager makes them.
+    assert_eq!(support::Smtp::connect(smtp).code(), 220);
+    let config = folder.path().join("gatepost.toml");
+    let reload = gatepost().arg("reload").arg("--config").arg(config).output().unwrap();
+    assert!(reload.status.success(), "{}", String::from_utf8_lossy(&reload.stderr));
     assert_eq!(support::Smtp::connect(smtp).code(), 220);
     processes::signal(service.id(), Signal::SIGTERM);
     assert!(service.wait().unwrap().success());

@@ -258,9 +258,13 @@ fn undo(parent: &mut Parent, reason: &str, occasion: Occasion) {
 
 /// Gives up a change that takes too long.
 pub fn expire(parent: &mut Parent, now: Instant) {
-    if parent.change.as_ref().is_some_and(|change| change.until <= now) {
-        give_up(parent, "not everybody was ready in time");
-    }
+    let Some(change) = parent.change.as_ref().filter(|change| change.until <= now) else { return };
+    let late = match change.step {
+        Step::Hiring => parent.household.late(change.generation).join(", "),
+        Step::Vault => Role::Vault.to_string(),
+        Step::Listener => Role::Listener.to_string(),
+    };
+    give_up(parent, &format!("not everybody was ready in time: {late}"));
 }
 
 impl Change {

@@ -119,8 +119,18 @@ impl Household {
 
     /// Whether everyone of this generation has entered the sandbox. Those of the service count with each generation.
     pub fn all_ready(&self, generation: Generation) -> bool {
-        let counts = |child: &&Child| child.generation == generation || child.post.role.row().life == Life::Service;
-        self.children.values().filter(counts).all(Child::is_ready)
+        self.counted(generation).all(Child::is_ready)
+    }
+
+    /// Those for whom `all_ready` waits, by name.
+    pub fn late(&self, generation: Generation) -> Vec<String> {
+        self.counted(generation).filter(|child| !child.is_ready()).map(|child| child.post.to_string()).collect()
+    }
+
+    fn counted(&self, generation: Generation) -> impl Iterator<Item = &Child> {
+        let counts =
+            move |child: &&Child| child.generation == generation || child.post.role.row().life == Life::Service;
+        self.children.values().filter(counts)
     }
 
     /// Tells those roles to finish what is at hand, and gives them a time.

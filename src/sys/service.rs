@@ -10,6 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+
 use super::descriptor;
 
 /// The first descriptor the service manager passes.
@@ -87,7 +89,11 @@ pub fn sockets() -> io::Result<Vec<(String, OwnedFd)>> {
     (FIRST..FIRST.saturating_add(count))
         .map(|number| {
             let socket = descriptor::adopt(number)?;
-            nix::fcntl::fcntl(&socket, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC))?;
+            fcntl(&socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+            // Unless the unit says `NonBlocking=yes` they are not, and whoever accepts until nobody waits would wait there, deaf to
+            // the parent and to all other sockets.
+            let flags = OFlag::from_bits_truncate(fcntl(&socket, FcntlArg::F_GETFL)?);
+            fcntl(&socket, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
             Ok((names.next().unwrap_or_default().to_owned(), socket))
         })
         .collect()
