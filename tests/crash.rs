@@ -89,7 +89,9 @@ struct Life {
 impl Life {
     fn begin(number: u32, dice: &mut Dice) -> Self {
         let limits = "vault_deaths = 1000".to_owned();
-        let mut service = Service::start_with(&Setting { limits, ..Setting::default() });
+        // Who may have had his message at a kill has it again after that.
+        let more = "[spool]\nretry = [\"1s\"]".to_owned();
+        let mut service = Service::start_with(&Setting { limits, more, ..Setting::default() });
         let secret = service.add_credential();
         let arrivals = Arrivals::collect(service.take_sink());
         let target = Target { pace: PACE, ..Target::of(&service, &secret) };
@@ -153,6 +155,11 @@ impl Life {
         let book = self.senders.stop();
         let expected: Vec<&String> = book.keys().collect();
         self.arrivals.await_all(&expected, &self.service);
+        await_that("nobody waits any more", || {
+            let stats = self.service.command(&["queue", "stats", "--json"]);
+            let stats: Option<serde_json::Value> = serde_json::from_slice(&stats.stdout).ok();
+            stats.is_some_and(|stats| stats["all"]["messages"] == 0)
+        });
         self.service.await_sound(&self.name);
         let log = self.service.end();
         assert!(!log.contains("SIGSYS"), "a system call filter killed somebody:\n{log}");
@@ -178,6 +185,10 @@ impl Life {
                 let (first, second) = (pair[0].0 - SLACK_US, pair[1].0);
                 let reason = self.kills.iter().any(|(killed, well)| *well > first && *killed < second);
                 assert!(reason, "{}: {subject} came twice, and nobody had been killed meanwhile", self.name);
+            }
+            if let Some(sent) = book.get(subject).filter(|_| arrivals.len() > 1) {
+                let is_told = |(name, message, _): &_| name == "deliver.unknown" && *message == Some(sent.id.clone());
+                assert!(evidence.events.values().any(is_told), "{}: {subject} came twice without a word", self.name);
             }
         }
         Sums {

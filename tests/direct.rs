@@ -141,7 +141,7 @@ fn every_phase_has_the_reply_of_the_table_and_its_event() {
     fn with(fault: Fault) -> Options {
         Options { faults: vec![fault], ..Options::default() }
     }
-    let table: [Row; 9] = [
+    let table: [Row; 12] = [
         (|| with(Fault::at(Phase::Greeting, Act::Close)), 451, "4.4.1", &["route.pause"]),
         (|| with(Fault::say(Phase::Mail, "550 5.7.1 not you")), 550, "5.7.1", &["deliver.bounce"]),
         (|| with(Fault::say(Phase::Rcpt, "450 4.2.1 later")), 450, "4.2.1", &["deliver.defer"]),
@@ -150,6 +150,9 @@ fn every_phase_has_the_reply_of_the_table_and_its_event() {
         (|| with(Fault::say(Phase::Dot, "554 5.6.0 spam")), 554, "5.6.0", &["msg.intent", "deliver.bounce"]),
         (|| with(Fault::say(Phase::Dot, "452 4.3.1 full")), 452, "4.3.1", &["msg.intent", "deliver.defer"]),
         (|| with(Fault::at(Phase::Dot, Act::Close)), 451, "4.4.2", &["msg.intent", "deliver.unknown"]),
+        (|| with(Fault::at(Phase::Connect, Act::Reset)), 451, "4.4.1", &["route.pause"]),
+        (|| with(Fault::at(Phase::Content, Act::Reset)), 451, "4.4.1", &["deliver.defer"]),
+        (|| with(Fault::at(Phase::Dot, Act::Reset)), 451, "4.4.2", &["msg.intent", "deliver.unknown"]),
         (|| with(Fault::say(Phase::Dot, "2500 what")), 451, "4.4.2", &["msg.intent", "deliver.unknown"]),
     ];
     for (sink, code, status, named) in table {

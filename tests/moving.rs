@@ -379,7 +379,7 @@ fn what_may_have_been_delivered_and_was_given_up_does_not_come_again_from_an_old
         } else {
             await_that("the gate holds it", || listed(&service)[0]["states"]["quarantined"] == 1);
             // Somebody hears that it has arrived.
-            assert!(queue(&service, &["drop", "--all"]).status.success());
+            assert!(queue(&service, &["drop", "--all", "--yes"]).status.success());
         }
         service.end();
         let database = rusqlite::Connection::open(service.folder.path().join("state/db/vault.db")).unwrap();

@@ -65,7 +65,7 @@ fn rule_q17_the_queue_is_listed_counted_and_tried_now_while_the_service_runs_and
         assert!(stats["all"]["oldest"].as_str().unwrap().ends_with('Z'), "{stats}");
         assert_eq!(lines(service, &["list"]).len(), 2);
         // A slip of the hand is no empty queue, and a credential without mail is no slip.
-        for words in [&["list"][..], &["list", "--json"], &["hold"], &["release"], &["drop"], &["retry"]] {
+        for words in [&["list"][..], &["list", "--json"], &["hold"], &["release"], &["drop", "--yes"], &["retry"]] {
             let of = |id| queue(service, &[words, &["--credential", id]].concat());
             let wrong = of("tesster");
             let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
@@ -107,7 +107,7 @@ fn rule_q17_the_queue_is_listed_counted_and_tried_now_while_the_service_runs_and
     assert!(service.command(&["credential", "remove", CREDENTIAL, "--fallback-ids"]).status.success());
     assert_eq!(lines(&service, &["list", "--credential", CREDENTIAL]).len(), 2);
     assert_eq!(lines(&service, &["hold", "--credential", CREDENTIAL])[0]["messages"].as_u64(), Some(0), "it is held");
-    assert_eq!(lines(&service, &["drop", "--credential", CREDENTIAL])[0]["messages"].as_u64(), Some(2));
+    assert_eq!(lines(&service, &["drop", "--credential", CREDENTIAL, "--yes"])[0]["messages"].as_u64(), Some(2));
     await_that("nothing of it is left", || !queue(&service, &["list", "--credential", CREDENTIAL]).status.success());
     service.stop();
 }

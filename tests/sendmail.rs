@@ -349,6 +349,9 @@ fn a_setgid_program_is_refused_where_no_program_may_gain_anything() {
     submit(&service, &service.add_credential(), "a@example.net", &["b@example.org"], "x");
     service.await_log(0, "delivered=1");
     fs::set_permissions(place.program(), fs::Permissions::from_mode(0o2755)).unwrap();
+    let reload = service.command(&["reload"]);
+    let text = said(&reload);
+    assert!(!reload.status.success() && text.contains("is setuid or setgid, and can't be here"), "{text}");
     service.end();
     let program = support::gatepost().get_program().to_owned();
     let mut command = Command::new("setpriv");

@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod check;
 mod completions;
+mod confirm;
 mod control;
 mod credential;
 mod demo;

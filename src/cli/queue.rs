@@ -24,6 +24,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use super::confirm::confirm;
 use super::{Config, control, fail, places};
 use crate::cli::out::say;
 use crate::config;
@@ -74,6 +75,9 @@ pub struct Drop {
     /// Only who is held, by an order or because nobody knows whether he has it
     #[arg(long)]
     held: bool,
+    /// With --all or --credential: don't ask on the terminal, where it is asked otherwise; needed where there is none
+    #[arg(long)]
+    yes: bool,
 }
 
 /// What every order over the queue takes.
@@ -115,14 +119,37 @@ impl Queue {
             Self::Retry(retry) => return retry.run(),
             Self::Hold(messages) => (Deed::Hold, messages),
             Self::Release(messages) => (Deed::Release, messages),
-            Self::Drop(Drop { messages, held: false }) => (Deed::Drop, messages),
-            Self::Drop(Drop { messages, held: true }) => (Deed::DropHeld, messages),
+            Self::Drop(drop) => return drop.run(),
             Self::Reconcile(reconcile) => return reconcile.run(),
             Self::Export(export) => return export.run(),
             Self::Import(import) => return import.run(),
             Self::Rekey(rekey) => return rekey.run(),
         };
         messages.order.run(deed, messages.which.which())
+    }
+}
+
+impl Drop {
+    fn run(&self) -> ExitCode {
+        let which = self.messages.which.which();
+        // One that is named by its id is meant.
+        if let Some(what) = self.takes(&which)
+            && let Err(reason) = confirm(self.yes, &what)
+        {
+            return fail(&reason);
+        }
+        self.messages.order.run(if self.held { Deed::DropHeld } else { Deed::Drop }, which)
+    }
+
+    /// What goes with an order for many.
+    fn takes(&self, which: &Which) -> Option<String> {
+        let what = if self.held { "that is held" } else { "that waits" };
+        let whose = match which {
+            Which::All => String::new(),
+            Which::Credential(id) => format!(" of credential {id:?}"),
+            Which::Message(_) | Which::Upstream(_) => return None,
+        };
+        Some(format!("gives up all{whose} {what}, for good: nobody gets it any more, and its content is destroyed"))
     }
 }
 

@@ -48,6 +48,9 @@ pub struct One {
     /// Why, for the audit log
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// Print {"upstream": ..., "paused": ...} instead
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     config: Config,
 }
@@ -76,17 +79,27 @@ impl Route {
                     false => say!("{}", line(state)),
                 });
             }),
-            Self::Pause(One { upstream, reason, config }) => {
-                ask(config, Command::Pause { upstream: upstream.clone(), note: reason.clone() })
-                    .map(|_| say!("{upstream} is paused: what waits for it stays in the queue"))
-            }
-            Self::Resume(One { upstream, reason, config }) => {
-                ask(config, Command::Resume { upstream: upstream.clone(), note: reason.clone() })
-                    .map(|_| say!("{upstream} is tried now"))
-            }
+            Self::Pause(one) => one.run(true),
+            Self::Resume(one) => one.run(false),
             Self::Test(test) => return test.run().map_or_else(|reason| fail(&reason), ExitCode::from),
         };
         done.map_or_else(|reason| fail(&reason), |()| ExitCode::SUCCESS)
+    }
+}
+
+impl One {
+    fn run(&self, paused: bool) -> Result<(), String> {
+        let Self { upstream, reason: note, json, config } = self;
+        let (upstream, note) = (upstream.clone(), note.clone());
+        let command = if paused { Command::Pause { upstream, note } } else { Command::Resume { upstream, note } };
+        ask(config, command)?;
+        let upstream = &self.upstream;
+        match (json, paused) {
+            (true, _) => say!("{}", visible_json(&json!({ "upstream": upstream, "paused": paused }).to_string())),
+            (false, true) => say!("{upstream} is paused: what waits for it stays in the queue"),
+            (false, false) => say!("{upstream} is tried now"),
+        }
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ pub const OTHER: &str = "other";
 
 /// The text of each event, up to what varies in it, by the event's name.
 #[rustfmt::skip]
-pub const NAMES: [(&str, &str); 279] = [
+pub const NAMES: [(&str, &str); 280] = [
     ("administrators-connection-cant-used", "an administrator's connection can't be used"),
     ("administrators-connection-ended", "an administrator's connection was ended"),
     ("alarm-could-not-written-down", "an alarm could not be written down"),
@@ -218,6 +218,7 @@ pub const NAMES: [(&str, &str); 279] = [
     ("program-killed-does-not-end", "a program that was killed does not end; it is left there"),
     ("program-refused-one", "one of them is refused: each is tried alone"),
     ("program-setuid-or-setgid-postfixs", "a program that is setuid or setgid, as Postfix's postdrop is, fails here: "),
+    ("put-off-clock-ahead", "recipients were put off by a clock that was ahead; they wait a day or so at most"),
     ("refused-sign", "refused to sign"),
     ("reload.not-begun", "a reload was asked for, and is not begun"),
     ("reload.not-told", "whoever asked for a reload can't be told what became of it"),

@@ -59,6 +59,7 @@ impl Program {
             return Verdict::Settled(unsendable);
         }
         let Ok(content) = letter::gather(&mut parcel.content).await else { return Verdict::Withdrawn };
+        let content = Arc::new(content);
         parcel.teller.tell(unsendable).await;
         let mut waiting: VecDeque<Part> = parts(&able, self.slice.understands).into();
         while let Some(part) = waiting.pop_front() {
@@ -86,10 +87,16 @@ impl Program {
     }
 
     /// One run. It goes on when nobody waits for it any more, and keeps its place until it has ended.
-    async fn run(&self, parcel: &Parcel, part: &Part, content: &[u8], place: &Arc<OwnedSemaphorePermit>) -> Judgement {
+    async fn run(
+        &self,
+        parcel: &Parcel,
+        part: &Part,
+        content: &Arc<Vec<u8>>,
+        place: &Arc<OwnedSemaphorePermit>,
+    ) -> Judgement {
         let MailerSlice { command, time_limit: limit, .. } = &self.slice;
         let words = words(&self.slice, parcel, part);
-        let run = Run { command: command.clone(), words, letter: content.to_owned(), limit: *limit };
+        let run = Run { command: command.clone(), words, letter: Arc::clone(content), limit: *limit };
         let place = Arc::clone(place);
         let running = tokio::spawn(async move {
             let ended = run.finish().await;

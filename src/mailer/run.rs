@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -37,7 +38,8 @@ const BURIAL: Duration = Duration::from_secs(10);
 pub struct Run {
     pub command: PathBuf,
     pub words: Vec<OsString>,
-    pub letter: Vec<u8>,
+    /// Shared with the runs for others, so that a message is in memory twice and not three times: here, and as the program's input.
+    pub letter: Arc<Vec<u8>>,
     pub limit: Duration,
 }
 

@@ -107,6 +107,10 @@ fn keep(parent: &Parent, after: &mut Plan) -> Result<(), String> {
     if !parent.people.suffice(after) {
         changed.push("the user of an upstream of kind \"sendmail\"");
     }
+    // A start with these programs would be refused.
+    if let Some(launcher) = &parent.household.launcher {
+        outfit::suit(after, launcher.lets_change)?;
+    }
     if !changed.is_empty() {
         let each: Vec<String> =
             changed.iter().map(|key| format!("{key} was changed to what needs a restart")).collect();

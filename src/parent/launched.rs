@@ -27,11 +27,14 @@ pub struct Launcher {
     process: RefCell<std::process::Child>,
     ended: RefCell<HashMap<Instance, ExitStatus>>,
     gone: Cell<bool>,
+    /// What it starts may become its file's user or group.
+    pub lets_change: bool,
 }
 
 impl Launcher {
-    /// Before the parent confines itself: what is made behind that has its rules.
-    pub fn start() -> io::Result<Self> {
+    /// Before the parent confines itself: what is made behind that has its rules. `lets_change`: nothing keeps programs from becoming
+    /// their file's user or group, as far as this process knows then.
+    pub fn start(lets_change: bool) -> io::Result<Self> {
         let (ours, theirs) = packet_pair()?;
         setsockopt(&ours, sockopt::ReceiveTimeout, &TimeVal::new(PATIENCE, 0))?;
         setsockopt(&ours, sockopt::SendTimeout, &TimeVal::new(PATIENCE, 0))?;
@@ -49,7 +52,7 @@ impl Launcher {
             .stdout(Stdio::null())
             .spawn()?;
         let (channel, process) = (ParentEnd::new(ours), RefCell::new(process));
-        Ok(Self { channel, process, ended: RefCell::default(), gone: Cell::new(false) })
+        Ok(Self { channel, process, ended: RefCell::default(), gone: Cell::new(false), lets_change })
     }
 
     /// Starts a mailer. Gives its number.

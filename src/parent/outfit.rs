@@ -267,13 +267,28 @@ fn program<'a>(plan: &'a Plan, post: &Post) -> Result<&'a Program, String> {
 ///
 /// Errors: no program can do here what its file's owner or group may, and one has to.
 pub fn launcher(plan: &Plan) -> Result<Option<Rc<Launcher>>, String> {
+    let lets_change = sandbox::lets_programs_change();
+    suit(plan, lets_change)?;
+    if plan.programs().next().is_none() {
+        return Ok(None);
+    }
+    let launcher = Launcher::start(lets_change).map_err(|error| format!("starting the launcher: {error}"))?;
+    tracing::debug!(pid = launcher.pid(), "the launcher is started");
+    Ok(Some(Rc::new(launcher)))
+}
+
+/// Looks whether all programs can be run here: at the start, and at a reload, which may name others. `lets_change`: they may become
+/// their file's user or group.
+///
+/// Errors: one of them can't.
+pub fn suit(plan: &Plan, lets_change: bool) -> Result<(), String> {
     for upstream in &plan.upstreams {
         let Some(program) = &upstream.program else { continue };
         let odd = program.look().map_err(|reason| format!("upstream {:?}: {reason}", upstream.name))?;
         for text in odd {
             tracing::warn!(upstream = upstream.name, "{text}");
         }
-        if sandbox::lets_programs_change() {
+        if lets_change {
             continue;
         }
         let remedy = "no_new_privs is set for this service: write NoNewPrivileges=no in its unit, and see systemd.exec(5) for what else \
@@ -290,12 +305,7 @@ pub fn launcher(plan: &Plan) -> Result<Option<Rc<Launcher>>, String> {
             "a program that is setuid or setgid, as Postfix's postdrop is, fails here: {remedy}"
         );
     }
-    if plan.programs().next().is_none() {
-        return Ok(None);
-    }
-    let launcher = Launcher::start().map_err(|error| format!("starting the launcher: {error}"))?;
-    tracing::debug!(pid = launcher.pid(), "the launcher is started");
-    Ok(Some(Rc::new(launcher)))
+    Ok(())
 }
 
 /// Whom to trust: what the configuration names, else the system's bundle.

@@ -55,6 +55,10 @@ impl Default for Options {
 /// Where a conversation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// The connection is there, and nothing was said.
+    Connect,
+    /// TLS, when the client has begun it.
+    Handshake,
     Greeting,
     Ehlo,
     Starttls,
@@ -68,6 +72,7 @@ pub enum Phase {
     Chunk,
     Dot,
     Rset,
+    Quit,
 }
 
 /// One canned misbehaviour.
@@ -98,6 +103,9 @@ pub enum Act {
     /// Say these octets instead of the reply, and do nothing else about the command.
     Say(Vec<u8>),
     Close,
+    /// End the connection by RST, as a machine that has lost its power or a middlebox that has had enough does: what was said and is
+    /// still under way is lost with it.
+    Reset,
     /// Say nothing more until the client leaves.
     Hang,
     /// At the end of content: keep the message and close without a word. Elsewhere as `Close`.

@@ -2,11 +2,13 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::sync::Mutex;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use rustls::{ServerConnection, StreamOwned};
+use nix::libc::linger;
+use nix::sys::socket::{setsockopt, sockopt};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::{Act, Options, Phase, Received, Tally, lock};
 
@@ -24,6 +26,8 @@ impl<T: Read + Write + Send> Duplex for T {}
 
 pub(super) struct Session<'a> {
     stream: Box<dyn Duplex>,
+    /// What is beneath it.
+    socket: TcpStream,
     input: Vec<u8>,
     number: usize,
     pub(super) options: &'a Options,
@@ -52,17 +56,14 @@ pub fn serve(
 ) -> io::Result<()> {
     socket.set_read_timeout(Some(IDLE))?;
     socket.set_nodelay(true)?;
-    let tls = options.tls.as_ref().filter(|_| options.implicit);
-    let stream: Box<dyn Duplex> = match tls {
-        Some(config) => {
-            let connection = ServerConnection::new(config.clone()).map_err(io::Error::other)?;
-            Box::new(StreamOwned::new(connection, socket.try_clone()?))
-        }
-        None => Box::new(socket.try_clone()?),
-    };
-    let tls = tls.is_some();
-    let mut session =
-        Session { stream, input: Vec::new(), number, options, tally, tls, user: None, phases: Vec::new() };
+    let (stream, input, phases) = (Box::new(socket.try_clone()?), Vec::new(), Vec::new());
+    let mut session = Session { stream, socket, input, number, options, tally, tls: false, user: None, phases };
+    if session.fault(Phase::Connect)? == Left::Nothing {
+        return Ok(());
+    }
+    if let Some(config) = options.tls.as_ref().filter(|_| options.implicit) {
+        session.protect(config)?;
+    }
     if session.fault(Phase::Greeting)? == Left::Everything {
         session.say(&format!("220 {} ESMTP", options.hostname))?;
     }
@@ -80,10 +81,7 @@ pub fn serve(
                     continue;
                 };
                 session.say("220 2.0.0 go ahead")?;
-                let connection = ServerConnection::new(config.clone()).map_err(io::Error::other)?;
-                session.stream = Box::new(StreamOwned::new(connection, socket.try_clone()?));
-                session.input.clear();
-                session.tls = true;
+                session.protect(config)?;
             }
             "AUTH" if session.fault(Phase::Auth)? == Left::Everything => session.login(&line)?,
             "MAIL" if session.fault(Phase::Mail)? == Left::Everything => {
@@ -154,7 +152,12 @@ pub fn serve(
                 session.say("250 2.0.0 Ok")?;
             }
             "NOOP" => session.say("250 2.0.0 Ok")?,
-            "QUIT" => return session.say("221 2.0.0 bye"),
+            "QUIT" => {
+                return match session.fault(Phase::Quit)? {
+                    Left::Everything => session.say("221 2.0.0 bye"),
+                    _ => Ok(()),
+                };
+            }
             // A fault has answered these.
             "EHLO" | "STARTTLS" | "AUTH" | "MAIL" | "RCPT" | "DATA" | "RSET" => {}
             _ => session.say("500 5.5.2 what?")?,
@@ -169,6 +172,18 @@ fn path(line: &str) -> String {
 }
 
 impl Session<'_> {
+    /// From here on under TLS. The handshake itself is made by what is read or written first.
+    fn protect(&mut self, config: &Arc<ServerConfig>) -> io::Result<()> {
+        if self.fault(Phase::Handshake)? == Left::Nothing {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        let connection = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
+        self.stream = Box::new(StreamOwned::new(connection, self.socket.try_clone()?));
+        self.input.clear();
+        self.tls = true;
+        Ok(())
+    }
+
     fn hello(&mut self) -> io::Result<()> {
         let mut lines = vec![self.options.hostname.clone()];
         lines.extend(self.options.keywords.iter().cloned());
@@ -255,7 +270,12 @@ impl Session<'_> {
             fault.at == phase && fault.connection.is_none_or(|only| only == number) && passed >= fault.after
         };
         let listed = self.options.faults.iter().find(applies).map(|fault| fault.act.clone());
-        match listed.or_else(|| self.options.whim.as_ref().and_then(|whim| whim(phase))) {
+        let act = listed.or_else(|| self.options.whim.as_ref().and_then(|whim| whim(phase)));
+        if phase == Phase::Handshake && act.is_some() {
+            // The client's first octets: what happens to it happens in the middle.
+            self.stream.read(&mut [0; 4096])?;
+        }
+        match act {
             None => Ok(Left::Everything),
             Some(Act::Say(octets)) => {
                 self.stream.write_all(&octets)?;
@@ -264,6 +284,10 @@ impl Session<'_> {
             }
             Some(Act::Swallow) if phase == Phase::Dot => Ok(Left::Silently),
             Some(Act::Close | Act::Swallow) => Err(io::ErrorKind::ConnectionAborted.into()),
+            Some(Act::Reset) => {
+                setsockopt(&self.socket, sockopt::Linger, &linger { l_onoff: 1, l_linger: 0 })?;
+                Err(io::ErrorKind::ConnectionAborted.into())
+            }
             Some(Act::Hang) => {
                 let mut rest = [0; 4096];
                 while self.stream.read(&mut rest)? > 0 {}

@@ -271,7 +271,7 @@ impl House {
         let (today, _) = month::today(now);
         let (mask, declared) = (slice.audit.mask, slice.credentials.clone());
         let failed = beginning::failure(&db);
-        let (feedback, webhooks) = (feedback::Desk::default(), slice.webhooks.clone());
+        let (feedback, webhooks, retry) = (feedback::Desk::default(), slice.webhooks.clone(), slice.retry.clone());
         let fresh = Arc::clone(&feedback.fresh);
         let once_key = masters.first().ok_or("no master key")?.subkey(once::PURPOSE);
         let first = writer.run_blocking(move |store| {
@@ -288,7 +288,7 @@ impl House {
             if let Some(failed) = failed {
                 store.record(vec![failed])?;
             }
-            delivery::interrupted::end_leases(store)?;
+            delivery::interrupted::end_leases(store, &retry)?;
             queue::tidy(store)?;
             store.keys.adopt(masters);
             rekey::hold_foreign(store)?;

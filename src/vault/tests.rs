@@ -38,6 +38,7 @@ use crate::role::{Instance, Role};
 use crate::sys::clock::running_us;
 use crate::vault::audit::query::{Filter, Found, query};
 use crate::vault::audit::verify::{Known, verify};
+use crate::vault::limits::clock::AHEAD_US;
 use crate::vault::login::pace::Pace;
 use courier::Courier;
 use std::time::Duration;
@@ -213,7 +214,9 @@ impl Bench {
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
         let (home, slice) = (self.home.path().to_owned(), self.slice.clone());
         let (opened, house) = std::sync::mpsc::channel();
+        let ahead_us = AHEAD_US.get();
         let thread = std::thread::spawn(move || {
+            AHEAD_US.set(ahead_us);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let house = House::open(&home, slice, Generation(1), masters)?;
             opened.send((house.vault.writer.clone(), Arc::clone(&house.vault.hashers.pace))).unwrap();

@@ -49,6 +49,10 @@ impl Upstream {
                     Ok(Some(session)) => (session, false),
                     Ok(None) => break,
                     Err(_) => {
+                        // Whoever comes next doesn't wait for the same host.
+                        if let Some(index) = tour.trying() {
+                            self.settings.hosts.failed(index);
+                        }
                         reasons.push(format!("nobody let us in within {} s", OPENING.as_secs()).into());
                         break;
                     }
@@ -93,7 +97,7 @@ impl Upstream {
                     if is_reused {
                         tour.reached(session.index, session.index);
                     }
-                    self.settings.hosts.begin_with(session.index.saturating_add(1));
+                    self.settings.hosts.failed(session.index);
                     let (reason, verdict) = self.broken(ended, parcel).await;
                     if parcel.teller.has_spoken()
                         && let Some(verdict) = verdict

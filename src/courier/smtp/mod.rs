@@ -18,7 +18,6 @@ mod transaction;
 mod transcript;
 mod wire;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -111,22 +110,13 @@ pub struct Upstream {
     pool: Pool,
     /// One permit for each connection that may be in use.
     free: Semaphore,
-    /// A session was told that BDAT is no command.
-    shuns_chunks: AtomicBool,
     admission: Mutex<Admission>,
 }
 
 impl Upstream {
     pub fn new(settings: Settings, dialer: Arc<Dialer>) -> Self {
         let free = Semaphore::new(usize::from(settings.connections.max(1)));
-        Self {
-            settings,
-            dialer,
-            pool: Pool::default(),
-            free,
-            shuns_chunks: AtomicBool::new(false),
-            admission: Mutex::default(),
-        }
+        Self { settings, dialer, pool: Pool::default(), free, admission: Mutex::default() }
     }
 
     /// How many messages it takes at once.
@@ -184,7 +174,7 @@ impl Upstream {
                     }
                     self.let_go(session, reusable);
                     // Another host is asked once; the queue asks again later.
-                    if put_off.is_some() || tour.next().is_none() || !parcel.content.rewind().await {
+                    if put_off.is_some() || tour.untried().is_none() || !parcel.content.rewind().await {
                         return Part::Ended(Verdict::Settled(outcomes));
                     }
                     put_off = Some(outcomes);
@@ -205,7 +195,7 @@ impl Upstream {
                     if is_reused {
                         tour.reached(session.index, session.index);
                     }
-                    self.settings.hosts.begin_with(session.index.saturating_add(1));
+                    self.settings.hosts.failed(session.index);
                     match ended {
                         Attempt::Route { reason, .. } => reasons.push(reason.into()),
                         Attempt::BrokenOff { heard, said, .. } => {
@@ -247,10 +237,9 @@ impl Upstream {
         }
     }
 
-    /// What one session was told of BDAT holds for all of them.
+    /// What one session was told of BDAT holds for all of that host, for a while.
     fn speak_of_chunks(&self, session: &mut Session) {
-        let shuns_chunks = self.shuns_chunks.fetch_or(session.shuns_chunks, Ordering::Relaxed) || session.shuns_chunks;
-        session.offers.chunking &= !shuns_chunks;
+        session.offers.chunking &= self.settings.hosts.takes_chunks(session.index, session.shuns_chunks);
     }
 
     /// The lock is never held while something is awaited or can panic.
@@ -267,7 +256,7 @@ impl Upstream {
             reasons.push(failed.into());
             return None;
         }
-        while let Some(first) = tour.next() {
+        while let Some(first) = self.settings.hosts.next(tour) {
             let connection = match self.dialer.dial(first).await {
                 Ok(connection) => connection,
                 Err(failed) => {
@@ -281,12 +270,13 @@ impl Upstream {
                 reasons.push("the dialer named a host that is not this upstream's".into());
                 return None;
             }
+            self.settings.hosts.skipped(first, index);
             if !tour.reached(first, index) {
                 continue;
             }
             match Session::open(connection, &self.settings, &self.dialer, None).await {
                 Ok(session) => {
-                    self.settings.hosts.begin_with(index);
+                    self.settings.hosts.works(index);
                     return Some(session);
                 }
                 Err(refused) => {
@@ -294,7 +284,7 @@ impl Upstream {
                     let secrets = self.settings.login.as_ref().map(Login::secrets).unwrap_or_default();
                     let refused = Refused { reason: secrets.hide(&refused.reason), ..refused };
                     tracing::info!(host, reason = refused.reason, "a host did not let us in");
-                    self.settings.hosts.begin_with(index.saturating_add(1));
+                    self.settings.hosts.failed(index);
                     reasons.push(refused.within(&host));
                 }
             }

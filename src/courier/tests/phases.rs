@@ -1,5 +1,7 @@
 //! Each phase of a delivery, each thing that can happen in it, and the outcome (the table in `smtp/transaction.rs`).
 
+mod resets;
+
 use super::*;
 use crate::sink::{Act, Fault, Phase};
 

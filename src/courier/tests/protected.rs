@@ -36,7 +36,7 @@ pub(super) fn credential(password: &str) -> Option<Login> {
     Some(Credential::new("gate".into(), Secret::new(password.to_owned()), Auth::Auto).into())
 }
 
-fn protected(port: u16, tls: TlsMode, bundle: &str, password: Option<&str>) -> Bench {
+pub(super) fn protected(port: u16, tls: TlsMode, bundle: &str, password: Option<&str>) -> Bench {
     let connector = Some(tls::connector(bundle.as_bytes()).unwrap());
     let credential = password.and_then(credential);
     let patience = Patience { handshake: Duration::from_secs(2), ..Patience::default() };

@@ -47,6 +47,7 @@ fn rule_u11_a_connection_carries_a_hundred_messages_and_no_more() {
 fn rule_u11_a_kept_connection_that_was_closed_costs_one_silent_try_on_a_fresh_one() {
     let closings = [
         Fault::at(Phase::Mail, Act::Close),
+        Fault::at(Phase::Mail, Act::Reset),
         Fault::say(Phase::Mail, "421 4.4.2 idle for too long"),
         Fault::at(Phase::Mail, Act::Say(b"\x80\r\n".to_vec())),
     ];

@@ -10,7 +10,7 @@ const ENOUGH: Duration = Duration::from_secs(60);
 
 fn run_within(limit: Duration, script: &str) -> Ended {
     let words = ["-c", script, "program"].map(OsString::from).to_vec();
-    ended(Run { command: "/bin/sh".into(), words, letter: LETTER.into(), limit })
+    ended(Run { command: "/bin/sh".into(), words, letter: Arc::new(LETTER.into()), limit })
 }
 
 fn run(script: &str) -> Ended {
@@ -50,7 +50,8 @@ fn how_it_ended_and_how_far_it_read_is_told_with_the_first_of_its_words() {
     let noisy = run("cat >/dev/null; yes word | head -c 8000000; exit 70");
     assert_eq!(noisy.how, How::Exit(70));
     assert!(noisy.output.starts_with("word; word") && noisy.output.len() < 2 * MAX_OUTPUT);
-    let absent = ended(Run { command: "/nonexistent/sendmail".into(), words: vec![], letter: vec![], limit: ENOUGH });
+    let absent =
+        ended(Run { command: "/nonexistent/sendmail".into(), words: vec![], letter: Arc::default(), limit: ENOUGH });
     assert_eq!(absent.how, How::NotStarted);
     assert!(absent.output.contains("No such file"), "{absent:?}");
 }

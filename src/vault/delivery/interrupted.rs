@@ -1,7 +1,9 @@
 //! Deliveries of which nobody can tell how they went: at a start, those that the vault's own end interrupted behind the end of
 //! their content.
 //!
-//! All others that were on offer then are offered again, as messages that can't have been delivered, or may be twice.
+//! All others that were on offer then are offered again, as messages that can't have been delivered.
+
+use std::time::Duration;
 
 use rusqlite::Result;
 
@@ -25,10 +27,15 @@ pub fn interrupted(why: &str) -> Said {
 /// No wait for another attempt is longer: the longest in `retry`, and what may be added to it.
 const LONGEST_WAIT: u64 = 86_400_000_000 * 6 / 5;
 
-/// At start nothing is on offer, whatever was: what is marked is settled by its mark, and what waits for a time that only a clock that
-/// was ahead can have given waits no longer than it could by this one. Segments are swept after it.
-pub fn end_leases(store: &mut Store<'_>) -> Result<()> {
-    store.leases.hurry(queue_us().saturating_add(LONGEST_WAIT))?;
+/// What waits for a time that only a clock that was ahead can have given waits no longer than it could by this one. Gives how many did.
+pub fn hurry(store: &mut Store<'_>) -> Result<usize> {
+    store.leases.hurry(queue_us().saturating_add(LONGEST_WAIT))
+}
+
+/// At start nothing is on offer, whatever was: what is marked is settled by its mark. `retry`: the waits of who is tried again.
+/// Segments are swept after it.
+pub fn end_leases(store: &mut Store<'_>, retry: &[Duration]) -> Result<()> {
+    hurry(store)?;
     for lease in store.leases.interrupted()? {
         let suspects = store.leases.suspects(lease.job)?;
         if suspects.is_empty() {
@@ -37,16 +44,17 @@ pub fn end_leases(store: &mut Store<'_>) -> Result<()> {
         }
         let mut leased = store.spool.leased(lease.job, lease.row, "", lease.delivery)?;
         leased.recipients.retain(|(number, ..)| suspects.contains(number));
-        if lease.on_unknown == OnUnknown::Retry {
+        if lease.is_live && lease.on_unknown == OnUnknown::Retry {
             // An intent that waits from now on, and so is kept: the edge that asks for it hears that.
             store.record(acceptance::interrupted(&leased))?;
-            continue;
         }
         let (said, put_off) = (interrupted("the gate ended"), PutOff::now());
         let (mut events, subject) = (Vec::new(), Subject::of(&leased));
         for (number, addressee, attempts) in &leased.recipients {
             let delivery = Delivery::Unknown(said.clone());
-            let (state, name) = outcome::decide(&leased, *attempts, &delivery, &[], put_off, lease.on_unknown);
+            let (state, name) = outcome::decide(&leased, *attempts, &delivery, retry, put_off, lease.on_unknown);
+            // Whose time is over meanwhile is given up as all whose time is over, behind the start.
+            let state = if state == State::Expired { State::Waiting(queue_us()) } else { state };
             let (recipient, attempt) = (&addressee.address, attempts.saturating_add(1));
             events.push(outcome::event(name, &leased, &lease.upstream, recipient, attempt, &said));
             events.extend(outcome::by_itself(name, state, &leased, recipient));

@@ -33,7 +33,7 @@ impl Clock {
     pub fn now(&self) -> Now {
         let passed = clock::elapsed().saturating_sub(self.since);
         let passed = u64::try_from(passed.as_micros()).unwrap_or(u64::MAX);
-        Now { us: self.began_us.saturating_add(passed), wall_us: ledger::now_us() }
+        Now { us: self.began_us.saturating_add(passed), wall_us: wall_us() }
     }
 
     /// The instant that both clocks have come to: a wall's clock that was set forward ends nothing before its time.
@@ -59,6 +59,22 @@ impl Clock {
         let now = self.now();
         self.began_us < us && us <= now.us.min(now.wall_us)
     }
+}
+
+#[cfg(not(test))]
+fn wall_us() -> u64 {
+    ledger::now_us()
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How far a test has set the wall's clock forward on its thread.
+    pub static AHEAD_US: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+#[cfg(test)]
+fn wall_us() -> u64 {
+    ledger::now_us() + AHEAD_US.get()
 }
 
 /// Of this process, for the queue.

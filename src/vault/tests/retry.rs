@@ -105,3 +105,27 @@ fn rule_q7_an_unknown_outcome_is_held_or_given_up_where_the_credential_says_so()
         assert_eq!(bench.told(event), 1, "{event}");
     }
 }
+
+#[test]
+fn rule_q4_a_clock_that_was_set_forward_makes_nobody_come_back_before_his_wait() {
+    const YEAR_US: u64 = 365 * 86_400_000_000;
+    let mut bench = Bench::new();
+    bench.slice.retry = vec![HOUR];
+    AHEAD_US.set(YEAR_US);
+    let mut vault = bench.run();
+    AHEAD_US.set(0);
+    test(async {
+        let set = vault.writer.run(|_| {
+            AHEAD_US.set(YEAR_US);
+            Ok(())
+        });
+        set.await.unwrap();
+        let (mut courier, job, _) = offered(&bench, &mut vault, &["x@example.org"], b"x\r\n").await;
+        courier.say(job, 0, Outcome::Deferred(said(451))).await;
+        courier.settled(job).await;
+        let quiet = tokio::time::timeout(Duration::from_millis(500), courier.offers.receive()).await;
+        assert!(quiet.is_err(), "{quiet:?}");
+    });
+    vault.drain();
+    assert_eq!(bench.count("SELECT count(*) FROM spool_rcpt WHERE state = 0 AND attempts = 1"), 1);
+}

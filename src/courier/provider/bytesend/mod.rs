@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::judgement::{self, Judgement};
 use super::rehearsal::{Check, Finding};
-use super::{Letter, part_id};
+use super::{Letter, everybody, part_id};
 use crate::config::slice::OnUnsupported;
 use crate::courier::http::{Reply, Request};
 use crate::mail::address::Address;
@@ -57,13 +57,19 @@ impl Bytesend {
         Self::new(token, self.on_unsupported, self.max_size)
     }
 
-    /// By its status, with the name that it is known by there if it was taken.
+    /// By its status, with the name that it is known by there if it was taken. Its 409 has two meanings: the same is being sent at this
+    /// moment, which is over soon; or another one was sent under this key, which it stays for a day.
     pub fn judge(reply: &Reply, letter: &Letter<'_>) -> Judgement {
         let named = |outcome| match outcome {
             Outcome::Delivered(said) => Outcome::Delivered(Said { reference: reference(&reply.body), ..said }),
             other => other,
         };
         match judgement::by_status(reply, letter) {
+            Judgement::Settled(_) if reply.status == 409 && is_another(&reply.body) => {
+                let text = judgement::told(reply);
+                let said = Said { enhanced: Some("5.0.0".to_owned()), text, ..Said::default() };
+                Judgement::Settled(everybody(letter.recipients, &Outcome::Failed(said)))
+            }
             Judgement::Settled(all) => {
                 Judgement::Settled(all.into_iter().map(|(number, one)| (number, named(one))).collect())
             }
@@ -105,6 +111,22 @@ impl Bytesend {
         let authorization = Some(self.bearer.clone());
         Ok(Request { kind: "application/json", headers, authorization, body: Secret::new(body), ..Request::default() })
     }
+}
+
+/// Whether a 409 says that the key is another message's. What can't be read is put off: to ask again by the same key harms nobody.
+fn is_another(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Refused {
+        error: Error,
+    }
+    #[derive(Deserialize)]
+    struct Error {
+        code: Box<str>,
+        #[serde(default)]
+        message: Box<str>,
+    }
+    let refused: Option<Refused> = serde_json::from_slice(body).ok();
+    refused.is_some_and(|Refused { error }| &*error.code == "NOT_UNIQUE" && !error.message.contains("in progress"))
 }
 
 /// What an answer calls the message, by which webhooks tell of it later.

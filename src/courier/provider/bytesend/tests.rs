@@ -251,3 +251,25 @@ fn rule_u16_a_text_that_is_attached_keeps_its_octets() {
     assert_eq!(attached("quoted-printable", "G=FC;=0AABC=0A"), "R/w7CkFCQwo=");
     assert_eq!(attached("7bit", "plain"), "cGxhaW4=");
 }
+
+#[test]
+fn rule_u16_a_409_is_put_off_while_the_same_is_under_way_and_a_failure_where_the_key_is_anothers() {
+    let (sender, recipients) = (Some(to("a@example.net")), vec![(1, to("b@example.org")), (2, to("c@example.org"))]);
+    let letter = Letter { message: MessageId::now(), sender: &sender, recipients: &recipients, content: b"x\r\n" };
+    let of = |message: &str| json!({ "error": { "code": "NOT_UNIQUE", "message": message } }).to_string();
+    for (body, is_failure) in [
+        (of("Idempotency-Key already used with a different payload"), true),
+        (json!({ "error": { "code": "NOT_UNIQUE" } }).to_string(), true),
+        (of("Request with same Idempotency-Key is in progress. Retry later."), false),
+        (json!({ "error": { "code": "OTHER", "message": "different payload" } }).to_string(), false),
+        ("different payload".to_owned(), false),
+        (String::new(), false),
+    ] {
+        let reply = Reply { status: 409, body: body.clone().into_bytes(), ..Reply::default() };
+        let Judgement::Settled(outcomes) = Bytesend::judge(&reply, &letter) else { panic!("{body}") };
+        let failed = outcomes.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Failed(_))).count();
+        let deferred = outcomes.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Deferred(_))).count();
+        assert_eq!((failed, deferred), if is_failure { (2, 0) } else { (0, 2) }, "{body}");
+        assert!(outcomes.iter().all(|(_, outcome)| outcome.said().text.starts_with("HTTP 409")), "{outcomes:?}");
+    }
+}

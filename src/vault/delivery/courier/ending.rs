@@ -7,7 +7,6 @@ use tokio::task::spawn_local;
 
 use super::{Courier, Ready, Violation, on_unknown};
 use crate::ipc::delivery::{Job, Offer};
-use crate::policy::OnUnknown;
 
 /// Who may have a message without having an outcome.
 #[derive(Default)]
@@ -49,9 +48,9 @@ impl Courier {
         let Some(active) = self.active.get_mut(&job).filter(|active| !active.reading) else { return };
         let Some((turn, numbers)) = active.suspects.asked.take() else { return };
         let on_unknown = on_unknown(&self.vault, &active.leased);
-        // Those who are tried again anyway need no mark. Who has an outcome keeps his until that is written.
-        let is_marked = |number: &u32| on_unknown != OnUnknown::Retry && numbers.contains(number);
-        let changes = active.open.keys().map(|number| (*number, is_marked(number)));
+        // Those who are tried again anyway, too: the log says of each that he may have it already, whoever ends meanwhile. Who has an
+        // outcome keeps his mark until that is written.
+        let changes = active.open.keys().map(|number| (*number, numbers.contains(number)));
         let changes: Vec<_> = changes.filter(|(n, mark)| active.suspects.marked.contains(n) != *mark).collect();
         if changes.is_empty() {
             active.suspects.now = numbers;

@@ -11,8 +11,7 @@ use crate::vault::audit::row::{damaged, integer, octets, unsigned};
 use crate::vault::store::keys::{Keys, Lock};
 use crate::vault::store::lasting;
 
-/// A lease that the end of the vault interrupted, when the message may have been delivered: of one that is to be tried again then,
-/// none but an intent's is known.
+/// A lease that the end of the vault interrupted, when the message may have been delivered.
 #[derive(Clone, Debug)]
 pub struct Interrupted {
     pub job: u64,
@@ -20,6 +19,8 @@ pub struct Interrupted {
     pub upstream: String,
     pub delivery: Uuid,
     pub on_unknown: OnUnknown,
+    /// Its sender waited: it was an intent.
+    pub is_live: bool,
 }
 
 impl Leased {
@@ -50,8 +51,11 @@ impl<'c> Leases<'c> {
                 sql("UPDATE spool_rcpt SET unknown = ?4 WHERE msg = ?2 AND n = ?3 AND job = ?1")?,
             ],
             suspects: sql("SELECT n FROM spool_rcpt WHERE job = ? AND unknown = 1")?,
-            interrupted: sql("SELECT job, msg, upstream, delivery_id, lease.on_unknown FROM spool_lease AS lease \
-                 JOIN spool_msg ON id = msg WHERE lease.on_unknown > 0 OR live = 1 ORDER BY job")?,
+            interrupted: sql(
+                "SELECT job, msg, upstream, delivery_id, lease.on_unknown, live FROM spool_lease AS lease \
+                 JOIN spool_msg ON id = msg WHERE live = 1 OR lease.on_unknown > 0 \
+                 OR EXISTS(SELECT 1 FROM spool_rcpt WHERE spool_rcpt.job = lease.job AND unknown = 1) ORDER BY lease.job",
+            )?,
             turn: sql("UPDATE spool_rcpt SET lane = ?2 WHERE job = ?1")?,
             // One who was not tried may be wanted to wait so long.
             hurry: sql("UPDATE spool_rcpt SET next_us = ?1 WHERE state = 0 AND attempts > 0 AND next_us > ?1")?,
@@ -73,19 +77,19 @@ impl<'c> Leases<'c> {
         self.suspects.query_map([integer(job)], |row| super::number(row, 0))?.collect()
     }
 
-    /// At start: the leases with a mark, and those of intents.
+    /// At start: the leases with somebody who is or was marked, and those of intents.
     pub fn interrupted(&mut self) -> Result<Vec<Interrupted>> {
         let rows = self.interrupted.query_map([], |row| {
             let on_unknown = read(row.get(4)?)?;
             let (job, delivery) = (unsigned(row, 0)?, id(row, 3)?);
-            Ok(Interrupted { job, row: row.get(1)?, upstream: row.get(2)?, delivery, on_unknown })
+            Ok(Interrupted { job, row: row.get(1)?, upstream: row.get(2)?, delivery, on_unknown, is_live: row.get(5)? })
         })?;
         rows.collect()
     }
 
-    /// Who was put off waits for nothing later than that.
-    pub fn hurry(&mut self, latest_us: u64) -> Result<()> {
-        self.hurry.execute([integer(latest_us)]).map(drop)
+    /// Who was put off waits for nothing later than that. Gives how many did.
+    pub fn hurry(&mut self, latest_us: u64) -> Result<usize> {
+        self.hurry.execute([integer(latest_us)])
     }
 
     /// Those on that lease who have no outcome yet wait in another lane from now on.

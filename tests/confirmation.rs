@@ -1,0 +1,86 @@
+//! Mail of many is given up by who means it: asked on a terminal, and told by `--yes` where nobody can be asked.
+
+mod support;
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::process::{Output, Stdio};
+
+use gatepost::sink::{Fault, Options, Phase};
+use nix::pty::openpty;
+use support::{CREDENTIAL, Service, Setting, await_that};
+
+fn reluctant() -> Options {
+    Options { faults: vec![Fault::say(Phase::Rcpt, "451 4.2.0 later")], ..Options::default() }
+}
+
+/// Nobody at a terminal.
+fn queue(service: &Service, words: &[&str]) -> Output {
+    service.command(&[&["queue"], words, &["--fallback-ids"]].concat())
+}
+
+fn waiting(service: &Service) -> u64 {
+    let stats = queue(service, &["stats", "--json"]);
+    let stats: serde_json::Value = serde_json::from_slice(&stats.stdout).unwrap();
+    stats["all"]["messages"].as_u64().unwrap()
+}
+
+/// What somebody at a terminal sees who answers so, and what the command prints.
+fn at_a_terminal(service: &Service, words: &[&str], answer: &str) -> (Output, String) {
+    let pty = openpty(None, None).unwrap();
+    let mut command = support::gatepost();
+    command.arg("queue").args(words).args(["--fallback-ids", "--config"]).arg(service.config());
+    command.stdin(Stdio::from(pty.slave.try_clone().unwrap())).stderr(Stdio::from(pty.slave)).stdout(Stdio::piped());
+    let child = command.spawn().unwrap();
+    // The command has the only other ends of the terminal from here on.
+    drop(command);
+    let mut terminal = File::from(pty.master);
+    terminal.write_all(answer.as_bytes()).unwrap();
+    let (mut seen, mut octets) = (Vec::new(), [0; 4096]);
+    // The end is an error there (EIO), or 0.
+    while let Ok(n @ 1..) = terminal.read(&mut octets) {
+        seen.extend_from_slice(&octets[..n]);
+    }
+    (child.wait_with_output().unwrap(), String::from_utf8_lossy(&seen).into_owned())
+}
+
+#[test]
+fn many_messages_are_dropped_by_a_yes_alone_and_one_by_its_id() {
+    let more = "[spool]\nretry = [\"1h\"]".into();
+    let mut service = Service::start_with(&Setting { sink: reluctant, more, ..Setting::default() });
+    let secret = service.add_credential();
+    let mut session = service.log_in(&secret);
+    for subject in ["one", "two", "three", "four"] {
+        assert_eq!(session.send(subject), 250);
+    }
+    await_that("all wait", || waiting(&service) == 4);
+    for is_running in [true, false] {
+        if !is_running {
+            service.end();
+        }
+        for which in [&["--all"][..], &["--credential", CREDENTIAL], &["--all", "--held"]] {
+            let words = [&["drop"], which].concat();
+            let unasked = queue(&service, &words);
+            let said = String::from_utf8_lossy(&unasked.stderr).into_owned();
+            assert!(!unasked.status.success() && unasked.stdout.is_empty(), "{words:?}: {said}");
+            assert!(said.contains("nothing was done") && said.contains("--yes"), "{words:?}: {said}");
+            for answer in ["\n", "n\n", "y\n", "\u{4}"] {
+                let (output, seen) = at_a_terminal(&service, &words, answer);
+                assert!(!output.status.success() && output.stdout.is_empty(), "{words:?} {answer:?}: {seen}");
+                assert!(seen.contains("Type yes") && seen.contains("nothing was done"), "{words:?} {answer:?}: {seen}");
+            }
+        }
+        assert_eq!(waiting(&service), 4);
+    }
+    let list = queue(&service, &["list", "--json", "--limit", "1"]);
+    let first: serde_json::Value = serde_json::from_slice(&list.stdout).unwrap();
+    let one = queue(&service, &["drop", "--message", first["message"].as_str().unwrap()]);
+    assert!(one.status.success(), "{}", String::from_utf8_lossy(&one.stderr));
+    assert_eq!(waiting(&service), 3);
+    assert!(queue(&service, &["drop", "--all", "--held", "--yes"]).status.success());
+    assert_eq!(waiting(&service), 3);
+    let (output, seen) = at_a_terminal(&service, &["drop", "--credential", CREDENTIAL], "yes\n");
+    assert!(output.status.success() && seen.contains(CREDENTIAL), "{seen}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("dropped: 3 messages"), "{output:?}");
+    assert_eq!(waiting(&service), 0);
+}
