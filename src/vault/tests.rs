@@ -71,6 +71,7 @@ mod restart;
 mod scram;
 mod resume;
 mod retry;
+mod revoked;
 mod sessions;
 mod shedding;
 mod submission;
