@@ -189,3 +189,17 @@ fn rule_q18_a_message_whose_courier_was_killed_twice_is_quarantined_and_its_neig
     assert!(log.lines().count() == 1 && log.contains("courier-ended"), "{log}");
     service.end();
 }
+
+#[test]
+fn rule_q10_messages_of_several_sessions_go_by_one_connection_one_after_the_other() {
+    let service = Service::start();
+    let secret = service.add_credential();
+    for subject in ["one", "two", "three", "four", "five"] {
+        assert_eq!(service.log_in(&secret).send(subject), 250);
+        service.await_arrival(vec![subject.to_owned()]);
+    }
+    let tally = service.sink.tally();
+    let said = |command: &str| tally.commands.iter().filter(|line| line.starts_with(command)).count();
+    assert_eq!((tally.connections, said("EHLO"), said("MAIL")), (1, 1, 5), "{:?}", tally.commands);
+    service.stop();
+}

@@ -5,8 +5,33 @@ mod support;
 
 use std::io::{Read, Write};
 
+use gatepost::sink::{Act, Fault, Options, Phase};
 use nix::sys::signal::Signal;
-use support::Service;
+use support::{Service, Setting, await_that};
+
+/// An upstream whose first session never gets beyond EHLO.
+fn stuck() -> Options {
+    Options { faults: vec![Fault { connection: Some(0), ..Fault::at(Phase::Ehlo, Act::Hang) }], ..Options::default() }
+}
+
+#[test]
+fn rule_q20_a_stop_gives_back_what_waits_at_ehlo_uncharged_and_the_next_start_delivers_it() {
+    let mut service = Service::start_with(&Setting { sink: stuck, ..Setting::default() });
+    let secret = service.add_credential();
+    assert_eq!(service.log_in(&secret).send("not yet"), 250);
+    await_that("it is at EHLO", || service.sink.tally().commands.iter().any(|line| line.starts_with("EHLO")));
+    let log = service.end();
+    assert!(log.contains("stopped") && !log.contains("killed"), "{log}");
+    let database = rusqlite::Connection::open(service.folder.path().join("state/db/vault.db")).unwrap();
+    let number = |sql: &str| database.query_row::<i64, _, _>(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(number("SELECT count(*) FROM spool_lease"), 0);
+    assert_eq!(number("SELECT count(*) FROM spool_rcpt WHERE state = 0 AND attempts = 0 AND job IS NULL"), 1);
+    drop(database);
+    service.restart();
+    service.await_arrival(vec!["not yet".into()]);
+    assert_eq!(service.sink.tally().connections, 2);
+    service.stop();
+}
 
 #[test]
 fn rule_c17_whose_transaction_outlasts_a_stop_reads_421() {

@@ -7,7 +7,8 @@ use super::credentials::encoded;
 use super::file::{self, At};
 use super::findings::{Findings, suggestion};
 use super::plan::{Plan, Upstream};
-use super::slice::Declared;
+use super::slice::{Declared, TlsMode, Verify};
+use super::upstreams::is_loopback;
 use crate::mail::address::Address;
 use crate::policy::route::Route;
 use crate::policy::rule::{NotARule, RecipientRule, SenderRule};
@@ -28,6 +29,7 @@ pub fn plan(tables: &[At<file::Route>], upstreams: &[Upstream], findings: &mut F
         }
         let written = table.get_ref();
         let via = via(table, &names, findings);
+        weaker(&via, upstreams, table, findings);
         let has_it = |number: &u16| upstreams.get(usize::from(*number)).is_some_and(|upstream| upstream.requiretls);
         let route = Route {
             credential: written.credential.as_ref().map(|credential| credential.get_ref().clone()),
@@ -86,6 +88,34 @@ fn via(table: &At<file::Route>, upstreams: &[&str], findings: &mut Findings<'_>)
         }
     }
     numbers
+}
+
+/// How well what goes to an upstream is protected on its way; None where it doesn't leave this machine.
+fn strength(upstream: &Upstream) -> Option<(u8, &'static str)> {
+    let leaves = upstream.hosts.iter().any(|(host, _)| !is_loopback(host));
+    leaves.then_some(match (upstream.tls, upstream.protection.verify) {
+        (TlsMode::None, _) => (0, "without TLS"),
+        (_, Verify::NoneInsecure) => (1, "by TLS to whoever answers"),
+        (_, Verify::Full | Verify::Pin) => (2, "by verified TLS"),
+    })
+}
+
+/// Warns where mail goes less protected when the first upstream of a route fails: whoever keeps that from answering would have
+/// it so.
+fn weaker(via: &[u16], upstreams: &[Upstream], table: &At<file::Route>, findings: &mut Findings<'_>) {
+    let mut known = via.iter().filter_map(|number| upstreams.get(usize::from(*number)));
+    let Some(first) = known.next() else { return };
+    let Some((own, how)) = strength(first) else { return };
+    for next in known {
+        if let Some((_, less)) = strength(next).filter(|(other, _)| *other < own) {
+            let text = format!(
+                "via: mail that goes to upstream {:?} {how} goes to {:?} {less} when the first fails: give that one the same \
+                 protection, or leave it out",
+                first.name, next.name
+            );
+            findings.warn(Some(table.span()), text);
+        }
+    }
 }
 
 /// The routes that one credential gets told must fit into its grant.

@@ -295,6 +295,7 @@ pub const NAMES: [(&str, &str); 280] = [
     ("webhooks-receiver-wants-no-events", "a webhook's receiver wants no events (410): it is told none until a reload"),
     ("what-became-mail-cant-read", "what became of mail can't be read"),
     ("what-counted-cant-told", "what was counted can't be told"),
+    ("what-credential-queue-held", "what a credential has in the queue is held"),
     ("what-derived-scram-cant-used", "what was derived for SCRAM can't be used: rotate the secret"),
     ("what-event-says-taken-out", "what the event says was taken out of the audit log's files"),
     ("what-export-failed-held-cant", "what an export that failed held can't be released: the next start will"),

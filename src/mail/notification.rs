@@ -4,6 +4,8 @@
 //! What others have said stands in it as printable ASCII on one line, so that none of it becomes a field. Only the `To` of
 //! a sender beyond ASCII is 8-bit: whatever else is, is encoded, and any upstream can take the rest.
 
+mod room;
+
 use std::fmt::Write as _;
 
 use base64::Engine as _;
@@ -16,10 +18,12 @@ use memchr::memmem;
 use super::address::Address;
 use super::dsn::{Envid, Orcpt, Ret};
 use super::id::MessageId;
+pub use room::MAX_REPORT;
 
 /// Octets of a header that come back: who wrote it needs to recognise it, not more.
 const MAX_HEADER: usize = 32 * 1024;
-/// Octets of a message that comes back whole, where RET=FULL asks for it. A larger one would burden who is told.
+/// Octets of a message that comes back whole, where RET=FULL asks for it and there is room for it in a report. A larger one
+/// would burden who is told.
 pub const MAX_WHOLE: u64 = 50_000;
 /// Of one to whom an earlier attempt may have delivered, whatever the last one came to.
 const DOUBT: &str = "    An earlier attempt may have delivered it: the connection ended before the host answered.\r\n";
@@ -72,8 +76,13 @@ impl Original {
         if ret == Some(Ret::Full) && bytes <= MAX_WHOLE && is_all && beginning.is_ascii() {
             return Self::Whole(beginning.to_vec());
         }
+        Self::header(beginning, MAX_HEADER)
+    }
+
+    /// So many octets of the header at most.
+    fn header(beginning: &[u8], most: usize) -> Self {
         let end = memmem::find(beginning, b"\r\n\r\n").map_or(beginning.len(), |at| at + 2);
-        let header = beginning.get(..end.min(MAX_HEADER)).unwrap_or_default();
+        let header = beginning.get(..end.min(most)).unwrap_or_default();
         // No field is cut in its line.
         let whole = memmem::rfind(header, b"\r\n").map_or(0, |at| at + 2);
         Self::Header(header.get(..whole).unwrap_or_default().to_vec())
@@ -100,7 +109,7 @@ pub struct Notification<'a> {
 }
 
 impl Notification<'_> {
-    /// The whole message, with CRLF at the end of each line.
+    /// The whole message, however long, with CRLF at the end of each line.
     pub fn compose(&self) -> Vec<u8> {
         let Self { hostname, id, to, original, .. } = self;
         let from = self.from.map_or_else(|| format!("MAILER-DAEMON@{hostname}"), ToString::to_string);

@@ -118,6 +118,7 @@ impl Control {
                     self.publisher.retention.set(slice.audit.retention.clone());
                     self.vault.schedule.borrow_mut().set_paces(&slice.paces);
                     self.vault.writer.load().set(slice.shedding);
+                    delivery::revoked::change(&self.vault, &slice.credentials);
                     self.vault.authority.borrow_mut().switch(generation, slice);
                     let webhooks = self.vault.authority.borrow().slice.webhooks.clone();
                     self.vault.writer.tell(webhooks).await;

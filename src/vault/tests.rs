@@ -72,6 +72,7 @@ mod restart;
 mod scram;
 mod resume;
 mod retry;
+mod revoked;
 mod sessions;
 mod shedding;
 mod submission;

@@ -305,3 +305,21 @@ fn rule_q12_a_pace_is_of_every_kind_and_says_something() {
     let line = "pace: per_minute is less than the 100 of per_second, which are never reached then";
     assert!(odd.warnings.iter().any(|warning| warning.contains(line)), "{:?}", odd.warnings);
 }
+
+#[test]
+fn rule_q9_check_warns_of_a_route_whose_next_upstream_protects_mail_less_than_the_first() {
+    let order = |via: &str| FULL.replacen("via = [\"inside\", \"smarthost\"]", via, 1);
+    let outside = |text: &str| text.replacen("hosts = [\"127.0.0.1:25\"]", "hosts = [\"192.0.2.9:25\"]", 1);
+    let told = |text: &str| {
+        let warnings = load(text).unwrap().warnings;
+        warnings.into_iter().filter(|line| line.contains("when the first fails")).collect::<Vec<_>>()
+    };
+    let down = order("via = [\"smarthost\", \"inside\"]");
+    let found = told(&outside(&down));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("\"smarthost\" by verified TLS goes to \"inside\" without TLS"), "{found:?}");
+    // What stays on this machine needs none; and the other way round nothing is lost.
+    assert_eq!((told(&down), told(&outside(FULL))), (vec![], vec![]));
+    let anybody = outside(&down).replacen("tls = \"none\"", "tls = \"starttls\"\nverify = \"none_insecure\"", 1);
+    assert!(told(&anybody)[0].contains("by TLS to whoever answers"));
+}

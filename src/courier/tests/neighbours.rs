@@ -160,7 +160,7 @@ fn a_host_of_the_dialers_own_making_is_not_spoken_with() {
 }
 
 #[test]
-fn a_draining_courier_finishes_what_it_has_says_goodbye_and_ends() {
+fn rule_q20_a_draining_courier_finishes_what_it_has_says_goodbye_and_ends() {
     let (mut bench, sink) = bench(Options::default());
     assert_eq!(bench.deliver(&["a@b.test"]).word(), "delivered 250");
     let content = b"x\r\n".to_vec();

@@ -251,3 +251,49 @@ fn rule_x7_how_much_comes_back_is_what_was_asked_for_within_bounds() {
     let Original::Header(cut) = whole("X: 0123456\r\n".repeat(4000).as_bytes(), None) else { panic!() };
     assert!(cut.len() <= MAX_HEADER && cut.len() > MAX_HEADER - 20 && cut.ends_with(b"0123456\r\n"));
 }
+
+#[test]
+fn rule_q13_a_report_is_never_longer_than_50_kb_and_names_whom_it_tells_of() {
+    let long = |n: usize, words: usize| {
+        fate(&format!("r{n:04}@example.org"), Action::Failed, 550, "5.1.1", &"w".repeat(words))
+    };
+    let header = Original::Header(format!("Subject: hello\r\n{}", "X-Long: 0123456789\r\n".repeat(1600)).into_bytes());
+    let whole = Original::Whole(format!("Subject: hello\r\n\r\n{}", "a line of it\r\n".repeat(3500)).into_bytes());
+    for (recipients, words, original, all) in [
+        (1, 40, &header, true),
+        (100, 512, &header, true),
+        (250, 512, &whole, false),
+        (1, 512, &whole, true),
+        (250, 512, &Original::Nothing, false),
+    ] {
+        let fates: Vec<Fate> = (0..recipients).map(|n| long(n, words)).collect();
+        let (from, to, about) = (address("a@example.net"), address("shop@example.net"), MessageId::now());
+        let notification = Notification {
+            hostname: "gate.example.net",
+            id: MessageId::now(),
+            from: Some(&from),
+            to: &to,
+            now: Timestamp::UNIX_EPOCH,
+            about,
+            accepted: Timestamp::UNIX_EPOCH,
+            until: Timestamp::UNIX_EPOCH,
+            envid: None,
+            fates: &fates,
+            original,
+        };
+        let (content, told) = notification.compose_within();
+        let text = String::from_utf8(content).unwrap();
+        assert!(text.len() <= MAX_REPORT, "{recipients} {}", text.len());
+        assert!(told > 0 && (told == fates.len()) == all, "{told} of {recipients}");
+        // Each whom it tells of is named to people and to programs, with the status; the others are left to another one whole.
+        for (n, fate) in fates.iter().enumerate() {
+            let named = text.matches(fate.recipient.to_string().as_str()).count();
+            assert_eq!(named, if n < told { 2 } else { 0 }, "{n} of {recipients}");
+        }
+        assert_eq!(text.matches("Status: 5.1.1").count(), told);
+        assert_eq!(text.contains("Subject: hello"), *original != Original::Nothing);
+        // Words that fit are told as they are.
+        assert_eq!(text.contains("www...") || text.contains(&"w".repeat(words)), true);
+        assert!(text.ends_with("--\r\n"));
+    }
+}

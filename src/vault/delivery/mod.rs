@@ -13,6 +13,7 @@ pub mod poison;
 pub mod rehearsal;
 pub mod report;
 pub mod reroute;
+pub mod revoked;
 pub mod schedule;
 pub mod settlement;
 pub mod suppression;

@@ -70,9 +70,9 @@ pub async fn make(vault: &Vault, mut owed: Owed) -> bool {
         }
         _ => Original::Nothing,
     };
-    let (numbers, fates): (Vec<u32>, Vec<Fate>) = std::mem::take(&mut owed.fates).into_iter().unzip();
+    let (numbers, mut fates): (Vec<u32>, Vec<Fate>) = std::mem::take(&mut owed.fates).into_iter().unzip();
     let (id, now) = (MessageId::now(), now_us());
-    let content = compose(vault, &owed, &way, (&fates, &original), (id, now));
+    let (content, told) = compose(vault, &owed, &way, (&fates, &original), (id, now));
     let (accepted, sealed) = mail(vault, &owed, &way, require_tls, content, (id, now));
     let subject = way.webhook.clone().map(|webhook| Subject {
         webhook,
@@ -93,6 +93,10 @@ pub async fn make(vault: &Vault, mut owed: Owed) -> bool {
     };
     if let Some(reason) = unsent.filter(|reason| ![NOT_WANTED, BY_WEBHOOK].contains(reason)) {
         tracing::error!(message = %owed.message, reason, "the sender of a message can't be told what became of it");
+    }
+    if unsent.is_none() {
+        // The others stay owed, and have the next one.
+        fates.truncate(told);
     }
     let event = event(&owed.principal, owed.message, &accepted, &fates, unsent);
     let report = Report {
@@ -120,14 +124,14 @@ struct Report {
     event: Event,
 }
 
-/// The report as it is read.
+/// The report as it is read, and of how many of the recipients it tells.
 fn compose(
     vault: &Vault,
     owed: &Owed,
     way: &WayBack,
     (fates, original): (&[Fate], &Original),
     (id, now): (MessageId, u64),
-) -> Vec<u8> {
+) -> (Vec<u8>, usize) {
     let time = |us: u64| i64::try_from(us).ok().and_then(|us| Timestamp::from_microsecond(us).ok()).unwrap_or_default();
     let authority = vault.authority.borrow();
     let notification = Notification {
@@ -143,7 +147,7 @@ fn compose(
         fates,
         original,
     };
-    notification.compose()
+    notification.compose_within()
 }
 
 /// The report as a message of its own, and whether its body could be encrypted.

@@ -8,7 +8,7 @@ mod pacing;
 mod plan;
 mod stranded;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ const ENDED_IN_A_ROW: &str = "it ended its sessions over several messages in a r
 /// So many of one credential's make the route rest: more than somebody has by chance that an upstream can't bear.
 const IN_A_ROW: u32 = 5;
 /// How often time alone is looked at.
-const TICK: Duration = Duration::from_secs(1);
+pub const TICK: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 pub struct Schedule {
@@ -64,6 +64,8 @@ pub struct Schedule {
     pub freed: Rc<Notify>,
     /// There is more than one credential: the last connection of an upstream is for those that have none.
     pub is_shared: bool,
+    /// Credentials that may send no more, until what waits of theirs is held: nothing of it is offered.
+    pub barred: HashSet<String>,
 }
 
 impl Schedule {

@@ -2,11 +2,15 @@
 //! learns of it, within a second, and what is written down, once.
 
 use std::collections::HashSet;
+use std::rc::Rc;
+
+use tokio::task::spawn_local;
 
 use super::credentials::Credentials;
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
+use crate::vault::delivery::revoked::{self, Why};
 
 /// A credential or, with a key, one secret of it that is over since then.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -39,6 +43,11 @@ impl Noticed {
         new
     }
 
+    /// Whether that end of a credential was noticed.
+    pub fn knows(&self, id: &str, end_us: u64) -> bool {
+        self.0.contains(&End { id: id.to_owned(), key: None, end_us })
+    }
+
     fn forget(&mut self, ends: &[End]) {
         for end in ends {
             self.0.remove(end);
@@ -46,8 +55,8 @@ impl Noticed {
     }
 }
 
-/// Tells sessions and the log of what has just ended.
-pub async fn look(vault: &Vault) {
+/// Tells sessions and the log of what has just ended, and holds what a credential that has leaves in the queue.
+pub async fn look(vault: &Rc<Vault>) {
     let ends = {
         let mut authority = vault.authority.borrow_mut();
         let authority = &mut *authority;
@@ -58,6 +67,38 @@ pub async fn look(vault: &Vault) {
     }
     // Nobody may listen: there may be no edge now.
     let _ = vault.changed.send(());
+    let (own, keys): (Vec<End>, Vec<End>) = ends.into_iter().partition(|end| end.key.is_none());
+    for end in own {
+        // What becomes of the mail of one that is disabled was said when it was.
+        let is_enabled = vault.authority.borrow().credentials.get(&end.id).is_some_and(|own| own.enabled);
+        if is_enabled {
+            vault.schedule.borrow_mut().barred.insert(end.id.clone());
+        }
+        spawn_local(over(Rc::clone(vault), end, is_enabled));
+    }
+    if !keys.is_empty() {
+        write(vault, keys).await;
+    }
+}
+
+/// A credential is over. It is written down when its mail is held: until then the next start does both again, and after that
+/// neither.
+async fn over(vault: Rc<Vault>, end: End, is_enabled: bool) {
+    let asked = end.clone();
+    let known = vault.writer.run(move |store| store.credentials.has_ended(&asked.id, asked.end_us)).await;
+    let is_known = matches!(known, Ok(true));
+    if is_enabled && !is_known {
+        revoked::hold(&vault, &end.id, Why::Expired).await;
+    }
+    let id = end.id.clone();
+    if !is_known {
+        write(&vault, vec![end]).await;
+    }
+    vault.schedule.borrow_mut().barred.remove(&id);
+    vault.poke.notify_one();
+}
+
+async fn write(vault: &Vault, ends: Vec<End>) {
     let record = ends.clone();
     let written = vault.writer.run(move |store| {
         for End { id, key, end_us } in record {

@@ -11,6 +11,10 @@ use crate::vault::store::lasting;
 /// The key of tags in `meta`.
 pub(super) const TAG_KEY: &str = "tag-key";
 
+/// What stands among ends in the place of a key, of a credential of the configuration file that hasn't ended. No key has such
+/// an id.
+const FILED: &str = "(file)";
+
 /// A credential as it is stored. Hashes are secrets too: they can be guessed against.
 #[derive(Clone, Debug)]
 pub struct Stored {
@@ -55,7 +59,10 @@ pub struct Credentials<'c> {
     delete_key: Statement<'c>,
     delete: Statement<'c>,
     end: Statement<'c>,
+    has_ended: Statement<'c>,
     forget_ends: Statement<'c>,
+    filed: Statement<'c>,
+    unfile: Statement<'c>,
     tag_key: Statement<'c>,
     set_tag_key: Statement<'c>,
 }
@@ -85,6 +92,11 @@ impl<'c> Credentials<'c> {
                 "INSERT INTO credential_end(credential, key_id, expires_us) VALUES(?, ?, ?) ON CONFLICT DO UPDATE \
                       SET expires_us = excluded.expires_us WHERE expires_us <> excluded.expires_us",
             )?,
+            has_ended: sql(
+                "SELECT EXISTS(SELECT 1 FROM credential_end WHERE credential = ? AND key_id = '' AND expires_us = ?)",
+            )?,
+            filed: sql("SELECT credential FROM credential_end WHERE key_id = ?")?,
+            unfile: sql("DELETE FROM credential_end WHERE credential = ? AND key_id = ?")?,
             forget_ends: sql("DELETE FROM credential_end WHERE credential = ?")?,
             tag_key: sql("SELECT value FROM meta WHERE key = ?")?,
             set_tag_key: sql("INSERT INTO meta(key, value) VALUES(?, ?)")?,
@@ -166,6 +178,26 @@ impl<'c> Credentials<'c> {
     /// Whether this end of a credential, or of one of its secrets, is written down for the first time.
     pub fn ended(&mut self, id: &str, key: Option<&str>, end_us: u64) -> Result<bool> {
         Ok(self.end.execute(params![id, key.unwrap_or_default(), integer(end_us)])? > 0)
+    }
+
+    /// Whether it is.
+    pub fn has_ended(&mut self, id: &str, end_us: u64) -> Result<bool> {
+        self.has_ended.query_row(params![id, integer(end_us)], |row| row.get(0))
+    }
+
+    /// Marks a credential of the configuration file that is in force: its end, whenever that comes, is still to be dealt with.
+    pub fn file(&mut self, id: &str) -> Result<()> {
+        self.ended(id, Some(FILED), 0).map(drop)
+    }
+
+    /// Those that bear the mark.
+    pub fn filed(&mut self) -> Result<Vec<String>> {
+        self.filed.query_map([FILED], |row| row.get(0))?.collect()
+    }
+
+    /// Its end was dealt with.
+    pub fn unfile(&mut self, id: &str) -> Result<()> {
+        self.unfile.execute(params![id, FILED]).map(drop)
     }
 
     /// What makes tags in this vault; made when it is asked for the first time.

@@ -23,6 +23,8 @@ pub struct Open {
     pub is_quarantined: bool,
     /// All, because couriers ended over it.
     pub is_aside: bool,
+    /// A report of the gate's own.
+    pub is_ours: bool,
 }
 
 /// A recipient of such a message.
@@ -72,12 +74,11 @@ impl<'c> Hold<'c> {
         let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
             // A body is there as long as somebody waits for it, and until its sender was told who does no more.
-            open: sql(
-                "SELECT id, msg_id, principal, hold = 2, ended > 1 FROM spool_body CROSS JOIN spool_msg ON id = msg \
-                       WHERE msg > ? ORDER BY msg LIMIT ?",
-            )?,
+            open: sql("SELECT id, msg_id, principal, hold = 2, ended > 1, report AND session_id = zeroblob(16) \
+                       FROM spool_body CROSS JOIN spool_msg ON id = msg WHERE msg > ? ORDER BY msg LIMIT ?")?,
             find: sql(
-                "SELECT id, msg_id, principal, hold = 2, ended > 1 FROM spool_msg WHERE msg_id = ? AND done_us IS NULL",
+                "SELECT id, msg_id, principal, hold = 2, ended > 1, report AND session_id = zeroblob(16) FROM spool_msg \
+                 WHERE msg_id = ? AND done_us IS NULL",
             )?,
             mark: sql("UPDATE spool_msg SET hold = ?2 WHERE id = ?1 AND (hold < 2 OR ?2 = 0)")?,
             quarantine: sql("UPDATE spool_msg SET hold = ?2 WHERE id = ?1")?,
@@ -239,5 +240,6 @@ pub fn read(row: &Row<'_>) -> Result<Open> {
         principal: row.get(2)?,
         is_quarantined: row.get(3)?,
         is_aside: row.get(4)?,
+        is_ours: row.get(5)?,
     })
 }

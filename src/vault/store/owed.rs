@@ -12,8 +12,9 @@ use crate::mail::notification::{Action, Fate};
 use crate::vault::audit::row::{damaged, octets, unsigned};
 use crate::vault::store::lasting;
 
-/// Recipients in one report. A message of more, all of whom fail at once, makes several.
-pub const MAX_FATES: u32 = 1000;
+/// Recipients in one report: more than there is room for in one (`MAX_REPORT`). A message of more, all of whom fail at once,
+/// makes several.
+pub const MAX_FATES: u32 = 250;
 /// What `fate` reads.
 pub const FATE: &str = "n, rcpt, state, code, enhanced, said, host, notify, orcpt, unknown, doubt";
 

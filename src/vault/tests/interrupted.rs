@@ -2,8 +2,10 @@
 //! and behind it they go by `on_unknown`.
 
 use super::courier::{Courier, offered};
+use super::queue::order;
 use super::reports::report;
 use super::*;
+use crate::ipc::admin::queue::Deed;
 use crate::policy::OnUnknown;
 
 const ALL: [OnUnknown; 3] = [OnUnknown::Retry, OnUnknown::Hold, OnUnknown::Drop];
@@ -297,13 +299,22 @@ fn rule_q7_what_becomes_of_an_unknown_outcome_outlives_the_credential() {
     bench.slice.credentials.remove(0);
     let mut vault = bench.run();
     test(async {
+        // It is held, as that of a credential that went (Q9), until somebody wants it.
+        while order(&mut vault, Deed::Release).await.messages == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         let mut courier = vault.courier().await;
         let (job, ..) = courier.message().await;
         courier.say(job, 0, Outcome::Unknown(said(421))).await;
         courier.settled(job).await;
     });
     vault.drain();
-    check(&bench, OnUnknown::Hold);
+    let is = "state = 0 AND held = 1 AND attempts = 1 AND unknown = 1";
+    assert_eq!(bench.count(&format!("SELECT count(*) FROM spool_rcpt WHERE {is}")), 1);
+    assert_eq!(bench.count("SELECT count(*) FROM spool_msg WHERE hold = 2"), 1);
+    let reasons = bench.events(&Filter { event: Some("queue.hold".to_owned()), ..Filter::default() });
+    let reasons: Vec<_> = reasons.iter().filter_map(|event| event.get("reason")).collect();
+    assert_eq!(reasons, ["revoked", "unknown-outcome"]);
 }
 
 #[test]

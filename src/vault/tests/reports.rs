@@ -240,3 +240,52 @@ fn rule_p12_rule_x7_a_report_is_no_way_around_the_rules_for_recipients() {
         assert_eq!(bench.count("SELECT count(*) FROM spool_msg WHERE done_us IS NULL"), 0);
     }
 }
+
+#[test]
+fn rule_q13_who_fails_in_one_message_of_many_is_told_in_reports_that_are_small_and_each_once() {
+    const MANY: usize = 150;
+    let mut bench = Bench::new();
+    let policy = &mut bench.slice.credentials[0].policy;
+    (policy.limits, policy.max_recipients) = (Rules::default(), Some(1000));
+    let mut vault = bench.run();
+    let to: Vec<String> =
+        (0..MANY).map(|n| format!("{n:04}{}@{}.example.org", "l".repeat(50), "d".repeat(60))).collect();
+    let texts = test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let all: Vec<&str> = to.iter().map(String::as_str).collect();
+        edge.submit(1, &all, b"Subject: offer\r\n\r\nx\r\n").await;
+        let mut courier = vault.courier().await;
+        let mut left = MANY;
+        let mut jobs = Vec::new();
+        while left > 0 {
+            let (job, _, recipients, _) = courier.message().await;
+            left -= recipients.len();
+            jobs.push((job, recipients));
+        }
+        for (job, recipients) in jobs {
+            for (number, _) in recipients {
+                let words = "no ".repeat(150);
+                courier.say(job, number, Outcome::Failed(Said { text: words, ..said(550) })).await;
+            }
+            courier.settled(job).await;
+        }
+        let (mut texts, mut told) = (Vec::new(), 0);
+        while told < MANY {
+            let (_, text) = report(&mut courier).await;
+            told += text.matches("Final-Recipient: ").count();
+            texts.push(text);
+        }
+        let quiet = tokio::time::timeout(Duration::from_millis(300), courier.offers.receive()).await;
+        assert!(quiet.is_err(), "{quiet:?}");
+        texts
+    });
+    vault.drain();
+    assert!(texts.len() > 1 && texts.iter().all(|text| text.len() <= 50_000), "{}", texts.len());
+    for address in &to {
+        let one = format!("Final-Recipient: rfc822; {address}\r\n");
+        assert_eq!(texts.iter().map(|text| text.matches(&one).count()).sum::<usize>(), 1, "{address}");
+    }
+    assert_eq!(bench.told("dsn.sent"), texts.len());
+    assert_eq!(bench.count("SELECT count(*) FROM spool_rcpt WHERE owed = 1"), 0);
+}

@@ -1,22 +1,13 @@
 //! What becomes of the mail that a credential has in the queue when it, or a secret of it, is revoked.
 
-use std::rc::Rc;
-use std::time::Duration;
-
-use tokio::time::{Instant, sleep};
-
 use crate::ipc::admin::credential::Queue;
 use crate::ipc::admin::queue::{Counts, Deed, Which};
 use crate::vault::Vault;
-use crate::vault::queue::{Order, carry_out, slice};
+use crate::vault::queue::{Order, carry_out_with_late, slice};
 use crate::vault::store::{Failure, Store};
 
 /// Messages counted in one transaction.
 const SLICE: u32 = 1000;
-/// How often it is looked whether messages that were past their dot are kept by now, and for how long at most: the disk has
-/// a minute for each.
-const LOOK: Duration = Duration::from_millis(10);
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn order(id: &str, queue: Queue, actor: &str) -> Option<Order> {
     let deed = match queue {
@@ -41,20 +32,7 @@ pub async fn settle(vault: &Vault, id: &str, queue: Queue, actor: &str) -> Resul
         }
         return Ok(counts);
     };
-    let mut counts = carry_out(vault, order.clone(), async |_| ()).await?;
-    let under_way = vault.keeping.replace(Rc::new(()));
-    let (left, until) = (Rc::downgrade(&under_way), Instant::now() + PATIENCE);
-    drop(under_way);
-    if left.strong_count() > 0 {
-        while left.strong_count() > 0 && Instant::now() < until {
-            sleep(LOOK).await;
-        }
-        let late = carry_out(vault, order, async |_| ()).await?;
-        counts.messages += late.messages;
-        counts.recipients += late.recipients;
-        counts.under_way += late.under_way;
-    }
-    Ok(counts)
+    carry_out_with_late(vault, order).await
 }
 
 /// While the service is stopped.

@@ -11,7 +11,7 @@ use crate::vault::Vault;
 use crate::vault::audit::ledger::now_us;
 use crate::vault::delivery::pace::{day_slot, oldest_day_slot};
 use crate::vault::delivery::suppression;
-use crate::vault::delivery::{backlog, expiry, report};
+use crate::vault::delivery::{backlog, expiry, report, revoked};
 use crate::vault::limits::clock::{passed_us, queue_us};
 use crate::vault::store::spool::Leased;
 
@@ -23,6 +23,7 @@ pub async fn run(vault: Rc<Vault>) {
         tracing::warn!(upstream, by = pause.actor, "an upstream is paused: nothing is offered to it");
         vault.schedule.borrow_mut().pause(&upstream, Some(pause));
     }
+    revoked::begin(&vault).await;
     spawn_local(backlog::watch(Rc::clone(&vault)));
     let (now, clock_us) = (Instant::now(), now_us());
     let had = persist(&vault, move |store| store.paces.all(day_slot(clock_us), oldest_day_slot(clock_us))).await;
@@ -63,6 +64,7 @@ async fn lease(vault: &Rc<Vault>, plan: Plan) {
     let (lane, upstream, first, count) = (plan.lane.clone(), plan.upstream.clone(), plan.first, plan.count);
     let (mut share, is_alone, clock) = (plan.share.clone(), plan.is_alone, vault.authority.borrow().clock);
     let (slot, taken_in) = (plan.slot.clone(), plan.slot.as_ref().map(|slot| slot.slot));
+    let barred = vault.schedule.borrow().barred.clone();
     // Whoever arrives from here on is looked at again.
     vault.schedule.borrow_mut().lanes.insert(lane.clone(), u64::MAX);
     let found = vault.writer.run(move |store| {
@@ -71,7 +73,7 @@ async fn lease(vault: &Rc<Vault>, plan: Plan) {
         for job in first..first + u64::from(count) {
             let leased = match is_alone {
                 true => store.lease_suspect(&lane, &upstream, job, now)?,
-                false => store.lease(&lane, &upstream, job, now, &|who| share.may(who))?,
+                false => store.lease(&lane, &upstream, job, now, &|who| share.may(who) && !barred.contains(who))?,
             };
             match leased {
                 Some(late) if clock.has_come(late.expires_us) => {
@@ -121,11 +123,14 @@ async fn lease(vault: &Rc<Vault>, plan: Plan) {
         }
     }
     for message in found.leased {
-        if let Err(gone) = plan.offers.send(message) {
-            let message = gone.0;
+        let (refused, again_us) = match may_send(vault, &message) {
+            true => (plan.offers.send(message).err().map(|gone| gone.0), passed_us()),
+            false => (Some(message), passed_us().saturating_add(tick_us())),
+        };
+        if let Some(message) = refused {
             vault.schedule.borrow_mut().returned(&plan.upstream, plan.instance, &message.whose());
             unsaid(vault, &plan.upstream, &message);
-            release(vault, message.job, message.lane, passed_us());
+            release(vault, message.job, message.lane, again_us);
         }
     }
     if found.expired > 0 {
@@ -137,6 +142,20 @@ async fn lease(vault: &Rc<Vault>, plan: Plan) {
             report::make_all(&own).await;
         });
     }
+}
+
+/// Whether its credential may send, as far as that isn't seen to already: where its mail is about to be held, or its time came
+/// since the last look at that, it goes back. A report of the gate's own goes whatever became of whose mail it tells of.
+fn may_send(vault: &Vault, message: &Leased) -> bool {
+    let principal = &message.principal;
+    if message.whose() != *principal {
+        return true;
+    }
+    let is_barred = vault.schedule.borrow().barred.contains(principal);
+    let authority = vault.authority.borrow();
+    let own = authority.credentials.get(principal).filter(|own| own.enabled);
+    let end_us = own.and_then(|own| own.policy.expires_us).filter(|end_us| *end_us <= now_us());
+    !is_barred && end_us.is_none_or(|end_us| authority.noticed.knows(principal, end_us))
 }
 
 fn tick_us() -> u64 {
