@@ -369,3 +369,23 @@ fn who_was_answered_before_a_session_ended_over_another_is_told_that_answer() {
     sender.name(&["a@b.test", "no@b.test", "end@b.test"]);
     assert_eq!(sender.rest(), [outcome(2, "failed 550"), outcome(3, "deferred 421"), ended("broken off")]);
 }
+
+#[test]
+fn a_host_that_never_greets_makes_one_sender_wait_and_the_next_goes_elsewhere() {
+    let (_first, one) = sink(Options { faults: vec![Fault::at(Phase::Greeting, Act::Hang)], ..Options::default() });
+    let (second, two) = sink(Options::default());
+    let hosts = vec![("mx1.test".to_owned(), one), ("mx2.test".to_owned(), two)];
+    let mut bench = Bench::start(&hosts, settings_for(&hosts));
+    // Longer than somebody's session is waited for.
+    bench.vault.stream.set_read_timeout(Some(3 * PATIENCE)).unwrap();
+    let mut sender = Sender::begin(&mut bench.vault, Manner::default(), None);
+    sender.name(&["a@b.test"]);
+    assert_eq!(sender.rest(), [ended("route")]);
+    let mut sender = Sender::begin(&mut bench.vault, Manner::default(), None);
+    sender.name(&["a@b.test"]);
+    assert_eq!(sender.answers(1), [Heard::Accepted(1)]);
+    sender.content(LETTER);
+    sender.end();
+    assert_eq!(sender.rest(), [outcome(1, "delivered 250"), ended("settled")]);
+    assert!(second.next(PATIENCE).is_some());
+}

@@ -47,8 +47,8 @@ impl<'c> Leases<'c> {
         let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
             mark: [
-                sql("UPDATE spool_lease SET on_unknown = ?2 WHERE job = ?1")?,
-                sql("UPDATE spool_rcpt SET unknown = ?4 WHERE msg = ?2 AND n = ?3 AND job = ?1")?,
+                sql("UPDATE OR FAIL spool_lease SET on_unknown = ?2 WHERE job = ?1 AND on_unknown <> ?2")?,
+                sql("UPDATE OR FAIL spool_rcpt SET unknown = ?4 WHERE msg = ?2 AND n = ?3 AND job = ?1")?,
             ],
             suspects: sql("SELECT n FROM spool_rcpt WHERE job = ? AND unknown = 1")?,
             interrupted: sql(
