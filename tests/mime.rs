@@ -293,3 +293,41 @@ fn rule_u16_the_same_texts_and_attachments_reach_an_api_of_fields() {
     assert!(sent >= 9, "{sent}");
     service.stop();
 }
+
+/// Its API takes the message as text, so it must be UTF-8 and is otherwise as it was.
+#[test]
+fn rule_u16_mail_of_every_shape_reaches_cloudflare_as_it_was_sent() {
+    let provider = Provider::start(|_| Some((200, "{\"success\":true,\"result\":{}}".to_owned())));
+    let service = by_cloudflare(&provider);
+    let secret = service.add_credential();
+    let mut session = service.log_in(&secret);
+    let mut sent = 0;
+    for (name, message) in messages() {
+        assert_eq!(send(&mut session, &message), 250, "{name}");
+        if std::str::from_utf8(&message).is_err() {
+            service.await_log(0, "delivered=0 deferred=0 failed=1 unknown=0");
+            continue;
+        }
+        sent += 1;
+        let request = &provider.await_requests(sent)[sent - 1];
+        assert!(request.line.contains("/accounts/acc/email/sending/send_raw "), "{name}: {}", request.line);
+        let body = request.json();
+        assert_eq!(body["recipients"], serde_json::json!(["b@example.org"]), "{name}");
+        assert_same(&name, below(body["mime_message"].as_str().unwrap().as_bytes(), OURS), &message);
+    }
+    assert!(sent >= 9, "{sent}");
+    service.stop();
+}
+
+fn by_cloudflare(provider: &Provider) -> Service {
+    let folder = tempfile::Builder::new().prefix("gatepost-test-").tempdir().unwrap();
+    let at = folder.path().display().to_string();
+    fs::write(folder.path().join("trusted.pem"), &provider.pair.certificate).unwrap();
+    let token = folder.path().join("secret");
+    fs::write(&token, "sesame\n").unwrap();
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+    let url = format!("https://localhost:{}/client/v4", provider.port);
+    let way = format!("kind = \"cloudflare\"\nurl = \"{url}\"\naccount = \"acc\"\ntoken_file = \"{at}/secret\"");
+    let upstream = format!("authorities_file = \"{at}/trusted.pem\"");
+    Service::start_in(folder, &Setting { way: Some(way), upstream, ..Setting::default() })
+}

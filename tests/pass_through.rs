@@ -34,14 +34,20 @@ fn start(provider: &Provider) -> Service {
 }
 
 fn is_of(request: &Request, key: &str) -> bool {
-    request.header("authorization") == format!("Bearer {key}")
+    match request.line.starts_with("POST /api/v1/smtp/auth ") {
+        true => request.json()["password"] == key,
+        false => request.header("authorization") == format!("Bearer {key}"),
+    }
 }
 
-/// Knows `KEY`, and takes mail.
+/// Knows `KEY`, which may do nothing but send, and takes mail.
 fn answer(request: &Request) -> Option<(u16, String)> {
     Some(match (request.line.as_str(), is_of(request, KEY)) {
+        ("POST /api/v1/smtp/auth HTTP/1.1", true) => (200, "{\"valid\":true}".to_owned()),
+        ("POST /api/v1/smtp/auth HTTP/1.1", false) => {
+            (401, "{\"valid\":false,\"message\":\"Invalid API key\"}".to_owned())
+        }
         (_, false) => (403, "{\"error\":{\"code\":\"FORBIDDEN\",\"message\":\"Invalid API token\"}}".to_owned()),
-        ("GET /api/v1/domains HTTP/1.1", true) => (200, "[]".to_owned()),
         ("POST /api/v1/emails HTTP/1.1", true) => (200, "{\"emailId\":\"em_1\"}".to_owned()),
         _ => (404, "{}".to_owned()),
     })
@@ -98,7 +104,7 @@ fn while_the_provider_is_away_a_login_is_put_off_and_is_no_failure() {
     let is_away = Arc::new(AtomicBool::new(true));
     let shared = Arc::clone(&is_away);
     let provider = Provider::start(move |request| match shared.load(Ordering::Relaxed) {
-        true => Some((500, format!("oops: {}", request.header("authorization")))),
+        true => Some((500, format!("oops: {}", String::from_utf8_lossy(&request.body)))),
         false => answer(request),
     });
     let service = start(&provider);

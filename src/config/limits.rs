@@ -40,8 +40,8 @@ const IDLE_STRANGE: Bound<Duration> =
     Bound { key: "idle_strange", default: seconds(30), least: seconds(5), most: minutes(10) };
 /// Waiting for a command after login: RFC 5321 section 4.5.3.2.7.
 const IDLE: Bound<Duration> = Bound { key: "idle", default: minutes(5), least: seconds(5), most: minutes(60) };
-/// Connecting to one host of an upstream. A smart host is near; the next one in the list shouldn't have to wait.
-const CONNECT: Bound<Duration> = Bound { key: "connect", default: seconds(5), least: seconds(1), most: minutes(1) };
+/// Connecting to one host of an upstream. A smart host is near; the next one in the list shouldn't have to wait (rule Q2).
+const CONNECT: Bound<Duration> = Bound { key: "connect", default: seconds(5), least: seconds(1), most: seconds(5) };
 /// Threads that hash passwords. Each takes 19 MiB and a processor while it does.
 const HASHERS: Bound<u16> = Bound { key: "hashers", default: 2, least: 1, most: 64 };
 /// Logins that may wait for one of them: a second's worth. Beyond it a login is told to come again (454).

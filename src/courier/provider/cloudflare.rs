@@ -131,7 +131,7 @@ impl Cloudflare {
     }
 
     fn check(&self, path: String) -> Check {
-        Check { path, authorization: self.bearer.clone() }
+        Check::by(path, self.bearer.clone())
     }
 
     /// Whether that is said of it.

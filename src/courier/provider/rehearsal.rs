@@ -20,7 +20,30 @@ const STEP: Duration = Duration::from_secs(50);
 /// A question that sends nothing.
 pub struct Check {
     pub path: String,
-    pub authorization: Secret<String>,
+    /// The secret, in the header or in what is posted.
+    authorization: Option<Secret<String>>,
+    body: Secret<Vec<u8>>,
+}
+
+impl Check {
+    /// Something is asked for.
+    pub fn by(path: String, authorization: Secret<String>) -> Self {
+        Self { path, authorization: Some(authorization), body: Secret::default() }
+    }
+
+    /// JSON is posted, to a question that isn't there everywhere: unless it tells, the next one counts.
+    pub fn posted(path: String, body: Secret<Vec<u8>>) -> Self {
+        Self { path, authorization: None, body }
+    }
+
+    pub const fn is_optional(&self) -> bool {
+        self.authorization.is_none()
+    }
+
+    /// As it stands in the log: method and path.
+    pub fn named(&self) -> String {
+        format!("{} {}", if self.is_optional() { "POST" } else { "GET" }, self.path)
+    }
 }
 
 /// What its answer says of the secret.
@@ -61,7 +84,7 @@ impl Provider {
             return true;
         }
         for check in checks {
-            let path = check.path.clone();
+            let (named, is_optional) = (check.named(), check.is_optional());
             // Each question has a connection of its own.
             let stream = match connected.take() {
                 Some(stream) => Ok(stream),
@@ -73,12 +96,15 @@ impl Provider {
             };
             match asked {
                 Ok(reply) => {
-                    note(&self.named(&format!("GET {path}: {}", told(&reply))));
+                    note(&self.named(&format!("{named}: {}", told(&reply))));
                     match self.settings.api.finding(&reply) {
                         Finding::Taken => {
                             note("it takes our secret; whether that may send shows with the first message");
                             return true;
                         }
+                        // It is decided: the next one would only be asked less.
+                        Finding::Refused if is_optional => break,
+                        Finding::Unknown if is_optional => {}
                         Finding::Unknown if reply.status < 500 => {
                             note("that says nothing of our secret: whether it takes it shows with the first message");
                             return true;
@@ -86,7 +112,7 @@ impl Provider {
                         Finding::Refused | Finding::Unknown => {}
                     }
                 }
-                Err(reason) => note(&self.named(&format!("GET {path}: {reason}"))),
+                Err(reason) => note(&self.named(&format!("{named}: {reason}"))),
             }
         }
         note("it does not take our secret, or could not be asked");
@@ -100,9 +126,10 @@ impl Provider {
 
     /// Errors: nothing came back, in words.
     pub(super) async fn ask(&self, stream: Box<dyn Stream>, check: Check, secrets: &Secrets) -> Result<Reply, String> {
-        let Check { path, authorization } = check;
+        let kind = if check.is_optional() { "application/json" } else { "" };
+        let Check { path, authorization, body } = check;
         let authority = self.settings.authority.clone();
-        let request = Request { authority, path, authorization: Some(authorization), ..Request::default() };
+        let request = Request { authority, path, kind, authorization, body, ..Request::default() };
         let asked = timeout(STEP, http::post(stream, request, MAX_ANSWER, async { true })).await;
         let reply = asked.map_err(|_| format!("no answer within {} s", STEP.as_secs()))?;
         let reply = reply.map_err(Failed::into_reason)?;

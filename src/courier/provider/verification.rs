@@ -77,21 +77,24 @@ impl Provider {
             open = Some("its API has no question that tells".to_owned());
         }
         for check in checks {
-            let path = check.path.clone();
+            let (named, is_optional) = (check.named(), check.is_optional());
             let asked = async { self.ask(self.connect().await?.0, check, access.secrets()).await };
             match timeout_at(until, asked).await {
                 Err(_) => return Verified::Unknown(self.named(&format!("not done within {} s", VERIFY.as_secs()))),
-                Ok(Err(reason)) => open = Some(self.named(&format!("GET {path}: {reason}"))),
+                Ok(Err(reason)) => open = Some(self.named(&format!("{named}: {reason}"))),
                 Ok(Ok(reply)) => match access.api().finding(&reply) {
                     Finding::Taken => return Verified::Taken,
+                    _ if reply.status == TOO_MANY => {
+                        self.verifying.keep_quiet(reply.wait);
+                        return Verified::Unknown(self.named(&format!("{named}: HTTP {}", reply.status)));
+                    }
+                    Finding::Refused if is_optional => return Verified::Refused,
+                    Finding::Unknown if is_optional => {}
                     // Some say so of a key that they don't know.
                     _ if reply.status == 401 || reply.status == 403 => {}
-                    Finding::Refused if reply.status != TOO_MANY => {}
-                    _ => {
-                        if reply.status == TOO_MANY {
-                            self.verifying.keep_quiet(reply.wait);
-                        }
-                        open = Some(self.named(&format!("GET {path}: HTTP {}", reply.status)));
+                    Finding::Refused => {}
+                    Finding::Unknown => {
+                        open = Some(self.named(&format!("{named}: HTTP {}", reply.status)));
                     }
                 },
             }

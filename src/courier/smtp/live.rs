@@ -83,6 +83,10 @@ impl Upstream {
                     self.let_go(session, true);
                     unprotected = Some(outcomes);
                 }
+                Attempt::Worn => {
+                    tracing::debug!("a kept connection takes nothing more; trying a fresh one");
+                    session.quit(&patience).await;
+                }
                 Attempt::Withdrawn => return Verdict::Withdrawn,
                 Attempt::GivenUp { reusable } => {
                     self.let_go(session, reusable);

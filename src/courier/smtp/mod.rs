@@ -190,6 +190,11 @@ impl Upstream {
                     tracing::debug!("a kept connection had ended; trying a fresh one");
                     parcel.content.not_ended().await;
                 }
+                Attempt::Worn => {
+                    tracing::debug!("a kept connection takes nothing more; trying a fresh one");
+                    // First: it may count among those that this client has.
+                    session.quit(patience).await;
+                }
                 Attempt::Withdrawn | Attempt::GivenUp { .. } => return Part::Ended(Verdict::Withdrawn),
                 ended => {
                     if is_reused {

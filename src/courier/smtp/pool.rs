@@ -27,11 +27,11 @@ impl Pool {
         }
     }
 
-    /// Keeps a session for the next message, or ends it when it has carried enough (`most`) or is too old.
+    /// Keeps a session for the next message, or ends it when it has begun enough of them (`most`) or is too old.
     pub fn park(&self, session: Session, most: u32, patience: Patience) {
         let end = session.opened + patience.age;
         let is_spent = session.offers.limits.mails.is_some_and(|most| session.begun >= most);
-        if session.carried >= most || is_spent || end <= Instant::now() {
+        if session.begun >= most || is_spent || end <= Instant::now() {
             tokio::spawn(async move { session.quit(&patience).await });
             return;
         }

@@ -53,8 +53,7 @@ pub struct Session {
     /// What a login can be bound to this connection by.
     pub exported: Option<[u8; 32]>,
     pub opened: Instant,
-    /// Messages it has carried, and transactions that were begun for them.
-    pub carried: u32,
+    /// Transactions that were begun on it, whatever became of them.
     pub begun: u32,
     /// It was told that BDAT is no command.
     pub shuns_chunks: bool,
@@ -83,18 +82,8 @@ impl Session {
             transcript.note(&protected(settings, version));
         }
         let (wire, offers) = (Wire::new(stream).told_by(transcript), Offers::default());
-        let mut session = Self {
-            wire,
-            offers,
-            index,
-            host,
-            tls,
-            exported,
-            opened: Instant::now(),
-            carried: 0,
-            begun: 0,
-            shuns_chunks: false,
-        };
+        let mut session =
+            Self { wire, offers, index, host, tls, exported, opened: Instant::now(), begun: 0, shuns_chunks: false };
         session.greeting(patience).await?;
         session.hello(settings).await?;
         if settings.tls == TlsMode::Starttls {

@@ -5,9 +5,9 @@
 //! | any before MAIL | none, garbled, 421 | | route failed |
 //! | any from MAIL to the dot | none, garbled, 421, 503 | | broken off: it may be for what is said of this message, so it waits by itself |
 //! | before MAIL | REQUIRETLS or SMTPUTF8 is needed and not offered | Failed (another host may be tried: REQUIRETLS) | |
-//! | MAIL | 454, 530, 534, 535, 538 | | route failed, or broken off where it may be for the sender (`admission`) |
+//! | MAIL | 454, 530, 534, 535, 538; 5yz not of this message (`verdicts`) | | route failed, or broken off where it may be for the sender (`admission`) |
 //! | DATA | 454, 503, 530, 534, 535, 538 | | broken off |
-//! | MAIL, DATA | 4yz / 5yz | Deferred (another host may be tried once) / Failed | |
+//! | MAIL, DATA | 4yz / other 5yz | Deferred (another host may be tried once) / Failed | |
 //! | RCPT | 421, 503, 530, 534, 535, 538 | Deferred, where there are others | broken off; the others are tried without that one |
 //! | RCPT | 4yz, 552 / other 5yz | Deferred / Failed, that recipient alone | |
 //! | before the dot, the last chunk | more than was asked for, 421 apart | | broken off: which is whose is unknown |
@@ -19,11 +19,14 @@
 //! | dot, last chunk | none, garbled, 2yz and a refusal behind it, a refusal and 2yz behind it | Unknown | |
 //! | dot, last chunk | 421 | | broken off |
 //! | dot, last chunk | 4yz / 5yz / 2yz | Deferred (another host may be tried once) / Failed / Delivered | |
+//!
+//! From RCPT on a 5yz of class 5.4 (routing) or 5.5 (protocol) is as a 4yz (rule Q15). Whose sender waits is told each 5yz as it is.
 
 mod chunks;
 mod content;
 mod live;
 mod turns;
+mod verdicts;
 
 use super::Patience;
 use super::envelope::{self, Command, Step};
@@ -34,6 +37,7 @@ use crate::mail::address::Address;
 use crate::mail::envelope::Utf8;
 use crate::mail::outcome::{Outcome, Said};
 use turns::Aside;
+use verdicts::{is_final, is_final_at_mail, is_final_at_rcpt, speaks_of_the_login, speaks_of_the_session};
 
 /// Content is written in pieces of this size, each with its own deadline.
 const BLOCK: usize = 64 * 1024;
@@ -76,6 +80,9 @@ pub enum Attempt {
         heard: Vec<(u32, Outcome)>,
         reason: String,
     },
+    /// Nothing of it was taken on a session that has served others: that may be all that the session takes, as some count recipients
+    /// by session. On a fresh one it is known whether it is the message's.
+    Worn,
     /// MAIL was answered as if we had not logged in, or not well enough. Some say that of a sender.
     Unwelcome(Box<Said>),
     Withdrawn,
@@ -90,7 +97,7 @@ pub use live::live;
 /// Makes one attempt. The session must be dropped unless it is said to be reusable: it may be in the middle of the content.
 pub async fn attempt(session: &mut Session, parcel: &mut Parcel, patience: &Patience) -> Attempt {
     let outcomes = vec![None; parcel.recipients.len()];
-    Transaction { session, parcel, patience, outcomes, is_told: false, has_refused: false }.run().await
+    Transaction { session, parcel, patience, outcomes, is_live: false, is_told: false, has_refused: false }.run().await
 }
 
 struct Transaction<'a> {
@@ -99,6 +106,8 @@ struct Transaction<'a> {
     patience: &'a Patience,
     /// By position in the parcel; none as long as the recipient is accepted or not yet answered.
     outcomes: Vec<Option<Outcome>>,
+    /// Its sender waits, and is told what is answered, to try again or not.
+    is_live: bool,
     /// MAIL was said.
     is_told: bool,
     /// The upstream has refused some of them.
@@ -204,7 +213,10 @@ impl Transaction<'_> {
             answers.out_of_step |= reply.code == 421;
             return Ok(());
         }
-        if step == Step::Mail && (speaks_of_the_login(&reply) || reply.code == 454) {
+        if step == Step::Mail && self.is_unwelcome(&reply) {
+            if self.session.begun > 1 && !speaks_of_the_login(&reply) && reply.code != 454 {
+                return Err(Attempt::Worn);
+            }
             let text = self.reason(step.name(), &reply.to_string());
             return Err(Attempt::Unwelcome(Box::new(Said { text, ..self.ours("4.4.2", "") })));
         }
@@ -224,15 +236,32 @@ impl Transaction<'_> {
             Step::Mail if refused => answers.refused = Some(reply),
             Step::Rcpt(at) if refused => {
                 let said = Said { of_recipient: true, ..self.said(&reply) };
-                // RFC 5321 section 4.5.3.1.10: 552 here means too many recipients, and is to be taken as temporary.
-                let temporary = reply.is_temporary() || reply.code == 552;
-                self.set(at, if temporary { Outcome::Deferred(said) } else { Outcome::Failed(said) });
+                let is_final = is_final_at_rcpt(&reply) || (self.is_live && reply.code != 552);
+                let failed = reply.is_permanent() && is_final;
+                self.set(at, if failed { Outcome::Failed(said) } else { Outcome::Deferred(said) });
                 self.has_refused = true;
             }
             Step::Mail | Step::Rcpt(_) => {}
             Step::Data => answers.data = Some(reply),
         }
         Ok(())
+    }
+
+    /// An answer to MAIL that isn't about this message, or only about its sender (`admission`).
+    fn is_unwelcome(&self, reply: &Reply) -> bool {
+        let is_ours = reply.is_permanent() && reply.code != 503 && !is_final_at_mail(reply);
+        speaks_of_the_login(reply) || reply.code == 454 || (is_ours && !self.is_live)
+    }
+
+    /// Whether MAIL or all recipients were put off on a session that has begun something before.
+    fn is_worn(&self, refused: Option<&Reply>) -> bool {
+        let is_put_off = match refused {
+            Some(reply) => reply.is_temporary(),
+            None => {
+                !self.has_accepted() && self.outcomes.iter().flatten().any(|one| matches!(one, Outcome::Deferred(_)))
+            }
+        };
+        self.session.begun > 1 && is_put_off
     }
 
     async fn judge(mut self, answers: Answers) -> Attempt {
@@ -252,6 +281,9 @@ impl Transaction<'_> {
             // RFC 2920 section 3.1: it waits for content although nobody is to get it. A lone dot ends that, whatever comes.
             let _ = self.session.wire.say(b".\r\n", self.patience.block).await;
             out_of_step = true;
+        }
+        if nobody && self.is_worn(refused.as_ref()) {
+            return Attempt::Worn;
         }
         if let Some(reply) = refused {
             return self.settle_by(&reply, !out_of_step).await;
@@ -276,7 +308,8 @@ impl Transaction<'_> {
     async fn settle_by(mut self, reply: &Reply, in_step: bool) -> Attempt {
         // It is known that nobody has it while the session is made ready for another message.
         self.parcel.content.not_ended().await;
-        let (said, put_off) = (self.said(reply), reply.is_temporary());
+        let failed = reply.is_permanent() && (self.is_live || is_final(reply));
+        let (said, put_off) = (self.said(reply), !failed);
         self.settle(&if put_off { Outcome::Deferred(said) } else { Outcome::Failed(said) });
         let reusable = in_step && self.session.reset(&self.patience.brief()).await;
         self.finish(reusable, put_off)
@@ -353,14 +386,4 @@ impl Transaction<'_> {
             reference: None,
         }
     }
-}
-
-/// Closing, wrong order, or login missing or refused: by the book never about a message.
-fn speaks_of_the_session(reply: &Reply) -> bool {
-    matches!(reply.code, 421 | 503) || speaks_of_the_login(reply)
-}
-
-/// It is missing, refused, or not enough without TLS.
-fn speaks_of_the_login(reply: &Reply) -> bool {
-    matches!(reply.code, 530 | 534 | 535 | 538)
 }

@@ -182,6 +182,9 @@ fn every_phase_has_its_answer_while_the_sender_waits() {
     let at_rcpt = [
         (Phase::Mail, "451 4.3.0 later", "deferred 451"),
         (Phase::Mail, "550 5.7.1 not you", "failed 550"),
+        // Its sender decides.
+        (Phase::Mail, "554 5.4.0 our relay is misconfigured", "failed 554"),
+        (Phase::Rcpt, "550 5.4.4 no route", "failed 550"),
         (Phase::Rcpt, "450 4.2.1 later", "deferred 450"),
         (Phase::Rcpt, "550 5.1.1 unknown", "failed 550"),
     ];

@@ -13,6 +13,7 @@ mod neighbours;
 mod phases;
 mod protected;
 mod provider;
+mod refusals;
 mod rehearsals;
 mod scram;
 mod sessions;

@@ -1,5 +1,6 @@
 //! Each phase of a delivery, each thing that can happen in it, and the outcome (the table in `smtp/transaction.rs`).
 
+mod faults;
 mod resets;
 
 use super::*;

@@ -109,3 +109,42 @@ fn several_slots_deliver_side_by_side_over_no_more_connections_than_configured()
     }
     assert!((1..=4).contains(&sink.tally().connections));
 }
+
+#[test]
+fn rule_u11_who_counts_by_session_is_asked_anew_on_a_fresh_one_and_nobody_is_put_off() {
+    for keywords in [&["PIPELINING"][..], &["X-NONE"], &["PIPELINING", "CHUNKING"]] {
+        for (phase, reply) in [
+            (Phase::Rcpt, "452 4.5.3 too many recipients in this session"),
+            (Phase::Mail, "451 4.7.1 too many messages in this session"),
+            (Phase::Mail, "554 5.5.0 too many messages in this session"),
+        ] {
+            let keywords = keywords.iter().map(|word| (*word).to_owned()).collect();
+            let fault = Fault { after: 5, ..Fault::say(phase, reply) };
+            let (mut bench, sink) = bench(Options { keywords, faults: vec![fault], ..Options::default() });
+            for _ in 0..12 {
+                assert_eq!(bench.deliver(&["a@b.test"]).word(), "delivered 250", "{reply}");
+            }
+            let tally = sink.tally();
+            assert_eq!(tally.connections, 3, "{reply}");
+            assert_eq!(tally.commands.iter().filter(|line| *line == "QUIT").count(), 2, "{reply}");
+        }
+    }
+}
+
+#[test]
+fn rule_u11_what_is_put_off_on_a_fresh_session_too_is_put_off_and_no_session_is_begun_for_long() {
+    let (mut bench, sink) =
+        bench(Options { faults: vec![Fault::say(Phase::Rcpt, "450 4.2.1 later")], ..Options::default() });
+    for connections in [1, 2, 3] {
+        assert_eq!(bench.deliver(&["a@b.test"]).word(), "deferred 450");
+        assert_eq!(sink.tally().connections, connections);
+    }
+    // What was refused is counted as what was carried is.
+    let refuse = vec![("no@".to_owned(), "550 5.1.1 unknown".to_owned())];
+    let (sink, port) = self::sink(Options { refuse, ..Options::default() });
+    let mut bench = Bench::start(&one(port), Settings { messages: 2, ..settings_for(&one(port)) });
+    for _ in 0..5 {
+        assert_eq!(bench.deliver(&["no@b.test"]).word(), "failed 550");
+    }
+    assert_eq!(sink.tally().connections, 3);
+}

@@ -9,7 +9,7 @@ mod parts;
 
 use mail_parser::MessageParser;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::judgement::{self, Judgement};
 use super::rehearsal::{Check, Finding};
@@ -23,6 +23,16 @@ use crate::secret::Secret;
 /// Recipients of one request: what is behind it (SES) takes no more.
 const MAX_RECIPIENTS: usize = 50;
 
+/// Octets of a login around its key.
+const LOGIN: usize = 64;
+
+/// What its SMTP server would be shown.
+#[derive(Serialize)]
+struct Login<'a> {
+    username: &'a str,
+    password: &'a str,
+}
+
 pub struct Bytesend {
     bearer: Secret<String>,
     on_unsupported: OnUnsupported,
@@ -31,18 +41,34 @@ pub struct Bytesend {
 }
 
 impl Bytesend {
-    /// What tells whether the key is known: the domains that it may send from.
+    /// What tells whether the key is known: whether it is a password of its SMTP server, which not all deployments can be asked; then
+    /// the domains that it may send from, which it may not be allowed to read.
     pub fn checks(&self, path: &str) -> Vec<Check> {
         let plain = path.split('?').next().unwrap_or_default();
         let Some(api) = plain.strip_suffix("/emails") else { return Vec::new() };
-        vec![Check { path: format!("{api}/domains"), authorization: self.bearer.clone() }]
+        let key = self.bearer.expose().strip_prefix("Bearer ").unwrap_or_default();
+        // Each has one name for all who log in.
+        let username = if key.starts_with("us_") { "usesend" } else { "bytesend" };
+        // Escaped at worst, so that it never grows and leaves no copy behind.
+        let mut body = Vec::with_capacity(2 * key.len() + LOGIN);
+        if serde_json::to_writer(&mut body, &Login { username, password: key }).is_err() {
+            body.clear();
+        }
+        let login = Check::posted(format!("{api}/smtp/auth"), Secret::new(body));
+        vec![login, Check::by(format!("{api}/domains"), self.bearer.clone())]
     }
 
-    /// A key that may do nothing but send is known and refused there, and not all deployments have that question.
+    /// A key that may do nothing but send is known and refused the domains (403, too, in other words); of a user name that is another
+    /// there nothing is learned.
     pub fn finding(reply: &Reply) -> Finding {
+        let says =
+            |word: &str| reply.body.windows(word.len()).any(|octets| octets.eq_ignore_ascii_case(word.as_bytes()));
         match reply.status {
+            200..=299 if is_no_password(&reply.body) => Finding::Refused,
             200..=299 => Finding::Taken,
+            401 if says("invalid username") => Finding::Unknown,
             401 => Finding::Refused,
+            403 if says("invalid api token") => Finding::Refused,
             _ => Finding::Unknown,
         }
     }
@@ -111,6 +137,15 @@ impl Bytesend {
         let authorization = Some(self.bearer.clone());
         Ok(Request { kind: "application/json", headers, authorization, body: Secret::new(body), ..Request::default() })
     }
+}
+
+/// Whether the answer to a login says no, whatever its status.
+fn is_no_password(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Answer {
+        valid: bool,
+    }
+    serde_json::from_slice::<Answer>(body).is_ok_and(|answer| !answer.valid)
 }
 
 /// Whether a 409 says that the key is another message's. What can't be read is put off: to ask again by the same key harms nobody.

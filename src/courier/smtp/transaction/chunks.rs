@@ -2,7 +2,8 @@
 //! delivered nothing, so that a message can be given up and the session kept.
 
 use super::turns::Aside;
-use super::{Attempt, BLOCK, Transaction, speaks_of_the_session};
+use super::verdicts::speaks_of_the_session;
+use super::{Attempt, BLOCK, Transaction};
 use crate::courier::parcel::Withdrawn;
 use crate::courier::smtp::reply::Reply;
 use crate::courier::smtp::stuffing::Stuffing;

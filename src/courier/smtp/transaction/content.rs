@@ -1,7 +1,8 @@
 //! Content within DATA, its end, and the answer to that (which is the same for chunks).
 
 use super::turns::Aside;
-use super::{Attempt, BLOCK, Transaction, speaks_of_the_session};
+use super::verdicts::speaks_of_the_session;
+use super::{Attempt, BLOCK, Transaction};
 use crate::courier::parcel::Withdrawn;
 use crate::courier::smtp::reply::cut;
 use crate::courier::smtp::stuffing::{Stuffing, Unfit};
@@ -74,7 +75,6 @@ impl Transaction<'_> {
     /// The answer to the dot, or to the last chunk. `is_matched`: a 354 was among the replies, which none but DATA has, so that
     /// those to the envelope were all read.
     pub(super) async fn ended(mut self, is_matched: bool) -> Attempt {
-        self.session.carried += 1;
         match self.session.wire.reply(self.patience.dot).await {
             Ok(reply) if reply.code == 421 => self.route("dot", &reply.to_string(), false),
             Ok(reply) if reply.is_positive() => {

@@ -20,7 +20,9 @@ const TOO_MANY: &str = "the next host takes no more recipients at once";
 /// its outcome.
 pub async fn live(session: &mut Session, parcel: &mut Parcel, patience: &Patience) -> Attempt {
     let outcomes = vec![None; parcel.recipients.len()];
-    Transaction { session, parcel, patience, outcomes, is_told: false, has_refused: false }.follow().await
+    Transaction { session, parcel, patience, outcomes, is_live: true, is_told: false, has_refused: false }
+        .follow()
+        .await
 }
 
 impl Transaction<'_> {
@@ -46,6 +48,9 @@ impl Transaction<'_> {
             };
             if answers.refused.is_some() {
                 return with(self.judge(answers).await, &beyond);
+            }
+            if from == 0 && self.is_worn(None) {
+                return Attempt::Worn;
             }
             self.tell(from).await;
             self.parcel.teller.tell(put_off(&beyond)).await;

@@ -6,6 +6,7 @@ use crate::courier::tests::provider::{Act, bench_at, server, status};
 use crate::ipc::delivery::Verified;
 
 const KEY: &str = "us_their-own-key";
+const INVALID_NAME: &str = "{\"valid\":false,\"message\":\"Invalid username\"}";
 
 fn bytesend() -> Api {
     Api::Bytesend { on_unsupported: OnUnsupported::Fail }
@@ -23,7 +24,7 @@ fn verify(bench: &mut Bench, key: &str) -> Verified {
 
 #[test]
 fn a_provider_is_asked_with_the_key_itself_and_says_whether_it_takes_it() {
-    for (act, expected) in [
+    let answers = [
         (status("200 OK", "[]"), Some(Verified::Taken)),
         (status("401 Unauthorized", ""), Some(Verified::Refused)),
         // So says useSend of a key that it doesn't know.
@@ -31,8 +32,12 @@ fn a_provider_is_asked_with_the_key_itself_and_says_whether_it_takes_it() {
         (status("429 Too Many Requests", ""), None),
         (status("500 Oops", "us_their-own-key is odd"), None),
         (Act::Leave(0), None),
-    ] {
-        let (port, told) = server(vec![act], None);
+    ];
+    for (turn, (act, expected)) in answers.into_iter().enumerate() {
+        // A deployment that can't be asked for a login, and one that has another name for it.
+        let absent = [status("404 Not Found", "{}"), status("405 Not Allowed", "{}"), status("401 No", INVALID_NAME)];
+        let first = absent[turn % absent.len()].clone();
+        let (port, told) = server(vec![first, act], None);
         let mut bench = bench_at(bytesend(), port, "/api/v1/emails");
         let verified = verify(&mut bench, KEY);
         match expected {
@@ -42,6 +47,10 @@ fn a_provider_is_asked_with_the_key_itself_and_says_whether_it_takes_it() {
                 assert!(!why.contains(KEY) && why.contains("api.test") && !why.contains("odd"), "{why}");
             }
         }
+        let (head, body) = told.recv_timeout(PATIENCE).unwrap();
+        assert!(head.starts_with("post /api/v1/smtp/auth ") && !head.contains("authorization"), "{head}");
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body, serde_json::json!({ "username": "usesend", "password": KEY }));
         let (head, _) = told.recv_timeout(PATIENCE).unwrap();
         assert!(head.starts_with("get /api/v1/domains "), "{head}");
         assert!(head.contains(&format!("authorization: bearer {KEY}\r\n")) && !head.contains("sesame"), "{head}");
@@ -98,5 +107,21 @@ fn its_mail_goes_with_its_own_key_and_what_is_said_of_that_is_said_to_it_alone()
         assert_eq!(sender.rest(), [outcome(1, expected), ended("settled")]);
         let (head, _) = told.recv_timeout(PATIENCE).unwrap();
         assert!(head.contains(&format!("authorization: bearer {KEY}\r\n")) && !head.contains("sesame"), "{head}");
+    }
+}
+
+#[test]
+fn a_key_that_may_only_send_is_taken_by_its_login_and_is_asked_for_nothing_more() {
+    let refused = "{\"valid\":false,\"message\":\"Invalid API key\"}";
+    for (act, expected) in [
+        (status("200 OK", "{\"valid\":true}"), Verified::Taken),
+        (status("401 Unauthorized", refused), Verified::Refused),
+        (status("200 OK", refused), Verified::Refused),
+    ] {
+        let (port, told) = server(vec![act, status("200 OK", "[]")], None);
+        let mut bench = bench_at(bytesend(), port, "/api/v1/emails");
+        assert_eq!(verify(&mut bench, KEY), expected);
+        assert!(told.recv_timeout(PATIENCE).unwrap().0.starts_with("post /api/v1/smtp/auth "));
+        assert!(told.recv_timeout(Duration::from_millis(50)).is_err());
     }
 }
