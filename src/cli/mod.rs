@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod alert;
 mod audit;
 mod backup;
 mod check;
@@ -100,6 +101,9 @@ enum Command {
     /// See how the webhooks stand that are told what becomes of mail; test one
     #[command(subcommand)]
     Webhook(webhook::Webhook),
+    /// See what operators are told is wrong with the gate itself; tell them that this is a test
+    #[command(subcommand)]
+    Alert(alert::Alert),
     /// Submit a test message for a credential, and tell what becomes of it
     Send(send::Send),
     /// Take a message from standard input, as the sendmail of cron, PHP and scripts; see gatepost-sendmail(8)
@@ -133,8 +137,8 @@ struct Config {
     path: PathBuf,
 }
 
-/// Runs what argv asks for. Exit codes: 0 done, 1 failed, 2 wrong usage; `audit verify`, `status`, `doctor` and `sendmail` have codes of
-/// their own.
+/// Runs what argv asks for. Exit codes: 0 done, 1 failed, 2 wrong usage; `audit verify`, `status`, `alert status`, `doctor` and
+/// `sendmail` have codes of their own.
 pub fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     match sendmail::called(&words) {
@@ -160,6 +164,7 @@ fn run(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode
         Command::Status(status) => status.run(),
         Command::Suppress(suppress) => suppress.run(),
         Command::Webhook(webhook) => webhook.run(),
+        Command::Alert(alert) => alert.run(),
         Command::Send(send) => send.run(),
         Command::Sendmail(sendmail) => sendmail.run(),
         Command::Trace(trace) => trace.run(),

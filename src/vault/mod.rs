@@ -11,6 +11,7 @@
 mod acceptance;
 pub mod admin;
 pub mod admission;
+pub mod alerts;
 pub mod audit;
 pub mod authority;
 pub mod backup;
@@ -37,6 +38,7 @@ pub mod login;
 pub mod master;
 pub mod offline;
 mod once;
+mod own_mail;
 pub mod prepare;
 pub mod queue;
 pub mod readiness;
@@ -142,6 +144,8 @@ pub struct Vault {
     pub logins: login::exchanges::UnderWay,
     /// Those who follow sessions.
     pub traces: Rc<Traces>,
+    /// What is known for operators who are to be told.
+    pub alerts: alerts::Desk,
 }
 
 /// More permits than there can be tasks.
@@ -336,6 +340,7 @@ impl House {
             inquiries: inquiries::Inquiries::default(),
             logins: login::exchanges::UnderWay::default(),
             traces: Rc::default(),
+            alerts: alerts::Desk::default(),
             feedback,
             hooks: hooks::Desk::default(),
             onces: Onces::new(once_key, onces, now),
@@ -376,6 +381,7 @@ impl House {
             spawn_local(delivery::report::begin(Rc::clone(&vault)));
             spawn_local(feedback::run(Rc::clone(&vault), Rc::clone(&packets)));
             spawn_local(figures::run(Rc::clone(&vault), Rc::clone(&pulse)));
+            spawn_local(alerts::run(Rc::clone(&vault), Rc::clone(&pulse)));
             // The routes may have changed while nobody was here.
             spawn_local(delivery::reroute::run(Rc::clone(&vault)));
             let mut control = Control::new(vault, publisher, sealing, anchors, pulse, packets, sealed);

@@ -42,6 +42,7 @@ use crate::vault::login::pace::Pace;
 use courier::Courier;
 use std::time::Duration;
 
+mod alerts;
 mod at_rest;
 mod cards;
 mod courier;
@@ -187,6 +188,7 @@ impl Bench {
             anchors: Vec::new(),
             webhooks: Vec::new(),
             hooks: Vec::new(),
+            alerts: None,
             hash_deadline: Duration::from_secs(20),
             audit: Audit::default(),
             limits: VaultLimits {

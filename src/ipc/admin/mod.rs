@@ -1,5 +1,6 @@
 //! Command line and vault, over the control socket: fixed commands, no SQL.
 
+pub mod alert;
 pub mod audit;
 pub mod backup;
 pub mod credential;
@@ -47,6 +48,7 @@ pub enum Command {
     Explain(explain::Question),
     /// Answer: an `Overview`.
     Overview,
+    Alert(alert::Command),
 }
 
 /// What comes back: any number of parts, then one of the two last words.
@@ -70,4 +72,5 @@ pub enum Response {
     Explained(explain::Step),
     Reload(reload::Response),
     Overview(Box<overview::Overview>),
+    Alert(alert::Response),
 }

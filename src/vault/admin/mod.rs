@@ -3,6 +3,7 @@
 //! Each noun has its file. What a command changes in the store is a function over a transaction there, so that the command
 //! line can do the same when the service is stopped (`vault::offline`); what it changes in memory happens here alone.
 
+pub mod alert;
 pub mod audit;
 pub mod backup;
 pub mod credential;
@@ -118,6 +119,7 @@ async fn answer(
             Command::Reload => reload::perform(desk, &actor, &responses).await,
             Command::Ready => Ok(Response::Ready(Box::new(readiness::look(&desk.vault, &desk.pulse).await))),
             Command::Overview => Ok(Response::Overview(Box::new(overview::look(&desk.vault)))),
+            Command::Alert(command) => alert::perform(desk, command, &actor, &responses).await,
             Command::Submit(command) => {
                 submit::perform(&desk.vault, command, &actor, &mut begun.submission, &responses).await
             }
