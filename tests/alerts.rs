@@ -103,3 +103,46 @@ fn where_nobody_is_told_the_command_says_so() {
         assert!(done.status.code() == Some(1) && said.contains("[alerts] in gatepost.toml(5)"), "{said}");
     }
 }
+
+#[test]
+fn the_digest_of_a_day_is_mailed_once_and_printed() {
+    // Until five minutes past midnight the day before is not over for it.
+    let early = Timestamp::now().as_second() % 86_400;
+    std::thread::sleep(Duration::from_secs(u64::try_from(330 - early).unwrap_or_default()));
+    let more = "[alerts]\nmail = [\"ops@example.org\"]\nfrom = \"gate@example.net\"\ndigest = 0\n".to_owned();
+    let mut service = Service::start_with(&Setting { more, ..Setting::default() });
+    let day = |back: i64| (Timestamp::now() - Span::new().hours(24 * back)).to_string()[..10].to_owned();
+    let (_, text) = mail(&service);
+    assert!(text.contains(&format!("Subject: [gatepost] gate.test.example: digest of {}\r\n", day(1))), "{text}");
+    for line in
+        ["accepted    0 messages to 0 recipients", "log         no event of that day", "certificate submission: "]
+    {
+        assert!(text.contains(&format!("\r\n{line}")), "{line}: {text}");
+    }
+    service.end();
+    service.restart();
+
+    let secret = service.add_credential();
+    let mut session = service.log_in(&secret);
+    assert_eq!(session.send("one"), 250);
+    assert_eq!(session.send("two"), 250);
+    await_that("both to be delivered", || events(&service, "deliver.success").len() >= 3);
+    let words = ["digest", "--day", &day(0), "--json"];
+    let shown = service.command(&words);
+    let object: Value = serde_json::from_slice(&shown.stdout).unwrap_or_else(|_| panic!("{}", programs::said(&shown)));
+    let own = &object["credentials"][support::CREDENTIAL];
+    assert_eq!((&own["messages"], &own["delivered"], &own["refused"]), (&2.into(), &2.into(), &0.into()), "{object}");
+    assert_eq!(object["now"]["upstreams"]["sink"], "up", "{object}");
+    assert!(object["now"]["head"]["events"].as_u64().unwrap() > 3, "{object}");
+
+    // Its looks since the restart have sent no second one.
+    std::thread::sleep(Duration::from_secs(11));
+    while let Some(received) = service.sink.next(Duration::from_millis(200)) {
+        assert!(!String::from_utf8(received.content).unwrap().contains("digest of"), "it was sent again");
+    }
+    service.end();
+    let stopped = service.command(&["digest"]);
+    let text = String::from_utf8(stopped.stdout.clone()).unwrap();
+    assert!(stopped.status.success() && text.contains(&format!("day         {} (UTC)", day(1))), "{text}");
+    assert!(programs::said(&stopped).contains("how the gate stands now is not told"), "{}", programs::said(&stopped));
+}

@@ -8,6 +8,7 @@ mod completions;
 mod control;
 mod credential;
 mod demo;
+mod digest;
 mod doctor;
 mod explain;
 mod init;
@@ -104,6 +105,8 @@ enum Command {
     /// See what operators are told is wrong with the gate itself; tell them that this is a test
     #[command(subcommand)]
     Alert(alert::Alert),
+    /// Print the digest of a day: what was accepted, delivered and refused, and how the gate stands now
+    Digest(digest::Digest),
     /// Submit a test message for a credential, and tell what becomes of it
     Send(send::Send),
     /// Take a message from standard input, as the sendmail of cron, PHP and scripts; see gatepost-sendmail(8)
@@ -165,6 +168,7 @@ fn run(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode
         Command::Suppress(suppress) => suppress.run(),
         Command::Webhook(webhook) => webhook.run(),
         Command::Alert(alert) => alert.run(),
+        Command::Digest(digest) => digest.run(),
         Command::Send(send) => send.run(),
         Command::Sendmail(sendmail) => sendmail.run(),
         Command::Trace(trace) => trace.run(),

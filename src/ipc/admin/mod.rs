@@ -4,6 +4,7 @@ pub mod alert;
 pub mod audit;
 pub mod backup;
 pub mod credential;
+pub mod digest;
 pub mod explain;
 pub mod load;
 pub mod overview;
@@ -49,6 +50,8 @@ pub enum Command {
     /// Answer: an `Overview`.
     Overview,
     Alert(alert::Command),
+    /// How the gate stands, for a digest. Answer: a `Standing`.
+    Standing,
 }
 
 /// What comes back: any number of parts, then one of the two last words.
@@ -73,4 +76,5 @@ pub enum Response {
     Reload(reload::Response),
     Overview(Box<overview::Overview>),
     Alert(alert::Response),
+    Standing(Box<digest::Standing>),
 }

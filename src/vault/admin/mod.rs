@@ -26,9 +26,10 @@ use tokio::time::timeout;
 
 use super::Vault;
 use super::audit::anchor;
+use super::audit::ledger::now_us;
 use super::audit::publish::Publisher;
 use super::audit::seal::{self, Pulse};
-use super::readiness;
+use super::{digest, readiness};
 use crate::ipc::admin::queue::Command as About;
 use crate::ipc::admin::{Command, Request, Response};
 use crate::ipc::channel::{Receiver, Sender};
@@ -119,6 +120,10 @@ async fn answer(
             Command::Reload => reload::perform(desk, &actor, &responses).await,
             Command::Ready => Ok(Response::Ready(Box::new(readiness::look(&desk.vault, &desk.pulse).await))),
             Command::Overview => Ok(Response::Overview(Box::new(overview::look(&desk.vault)))),
+            Command::Standing => {
+                let standing = digest::standing::look(&desk.vault, now_us()).await;
+                standing.map(|standing| Response::Standing(Box::new(standing)))
+            }
             Command::Alert(command) => alert::perform(desk, command, &actor, &responses).await,
             Command::Submit(command) => {
                 submit::perform(&desk.vault, command, &actor, &mut begun.submission, &responses).await

@@ -22,9 +22,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::audit::ledger::now_us;
 use super::audit::seal::Pulse;
-use super::Vault;
+use super::{Vault, digest};
 use crate::config::slice::Alerts;
 use certificates::Certificates;
+pub use look::span;
 use rates::{Counts, Rates};
 use sign::Sign;
 use watch::Watches;
@@ -65,6 +66,7 @@ pub async fn run(vault: Rc<Vault>, pulse: Rc<Pulse>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut keeper = Keeper::new(vault, pulse);
     let mut turn = 0;
+    let mut digest = digest::Turn::default();
     let mut is_quiet = false;
     loop {
         ticks.tick().await;
@@ -73,6 +75,7 @@ pub async fn run(vault: Rc<Vault>, pulse: Rc<Pulse>) {
             Some(alerts) => {
                 is_quiet = false;
                 keeper.turn(&alerts, turn, now_us(), Instant::now()).await;
+                digest.look(&keeper.vault, &alerts, now_us(), Instant::now()).await;
             }
             // Who is told again later begins anew.
             None if !is_quiet => {

@@ -43,7 +43,7 @@ pub async fn changes(vault: &Rc<Vault>, alerts: &Alerts, changes: &[Change], now
         let (alert, state) = (kind.word(), turn.word());
         match turn {
             Turn::Over => tracing::info!(alert, subject, "what operators were told of is over"),
-            Turn::Begins | Turn::GoesOn => tracing::warn!(alert, subject, state, text, "operators are told"),
+            Turn::Begins | Turn::GoesOn => tracing::warn!(alert, subject, state, what = text, "operators are told"),
         }
     }
     let changes = changes.to_vec();
