@@ -11,6 +11,7 @@ mod demo;
 mod digest;
 mod doctor;
 mod explain;
+mod incident;
 mod init;
 mod interrupt;
 mod out;
@@ -102,6 +103,12 @@ enum Command {
     /// See how the webhooks stand that are told what becomes of mail; test one
     #[command(subcommand)]
     Webhook(webhook::Webhook),
+    /// Stop a credential that is misused and hold its mail, and say what it did; or say what is known of a message or a session
+    ///
+    /// Of a credential: the audit log is told (incident.opened), the credential is disabled, what waits of its mail is held, and with
+    /// --purge given up; then comes the report: from where it was used, what was refused, and who already got what. With --look, and of
+    /// a message or a session, nothing is changed. Exit status: 0 all of it was done; 1 something was not, and it says what.
+    Incident(incident::Incident),
     /// See what operators are told is wrong with the gate itself; tell them that this is a test
     #[command(subcommand)]
     Alert(alert::Alert),
@@ -167,6 +174,7 @@ fn run(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode
         Command::Status(status) => status.run(),
         Command::Suppress(suppress) => suppress.run(),
         Command::Webhook(webhook) => webhook.run(),
+        Command::Incident(incident) => incident.run(),
         Command::Alert(alert) => alert.run(),
         Command::Digest(digest) => digest.run(),
         Command::Send(send) => send.run(),

@@ -50,6 +50,11 @@ pub enum Command {
     /// Answer: an `Overview`.
     Overview,
     Alert(alert::Command),
+    /// An incident with this credential begins: the log is told, with the reason that the administrator gives.
+    Incident {
+        credential: String,
+        note: Option<String>,
+    },
     /// How the gate stands, for a digest. Answer: a `Standing`.
     Standing,
 }

@@ -9,6 +9,7 @@ pub mod backup;
 pub mod credential;
 pub mod erasure;
 pub mod explain;
+pub mod incident;
 pub mod overview;
 pub mod queue;
 pub mod reload;
@@ -120,6 +121,7 @@ async fn answer(
             Command::Reload => reload::perform(desk, &actor, &responses).await,
             Command::Ready => Ok(Response::Ready(Box::new(readiness::look(&desk.vault, &desk.pulse).await))),
             Command::Overview => Ok(Response::Overview(Box::new(overview::look(&desk.vault)))),
+            Command::Incident { credential, note } => incident::open(&desk.vault, &credential, note, &actor).await,
             Command::Standing => {
                 let standing = digest::standing::look(&desk.vault, now_us()).await;
                 standing.map(|standing| Response::Standing(Box::new(standing)))
