@@ -334,6 +334,7 @@ impl House {
             spawn_local(feedback::run(Rc::clone(&vault), Rc::clone(&packets)));
             spawn_local(figures::run(Rc::clone(&vault), Rc::clone(&pulse)));
             spawn_local(alerts::run(Rc::clone(&vault), Rc::clone(&pulse)));
+            spawn_local(digest::run(Rc::clone(&vault)));
             // The routes may have changed while nobody was here.
             spawn_local(delivery::reroute::run(Rc::clone(&vault)));
             let mut control = Control::new(vault, publisher, sealing, anchors, pulse, packets, sealed);

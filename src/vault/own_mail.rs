@@ -150,6 +150,8 @@ pub async fn send<T: Send + 'static>(
         beside(store)
     });
     let kept = kept.await.map_err(|_| "the store takes nothing now".to_owned())?;
-    lanes.map(|lanes| is_kept(vault, lanes));
+    if let Some(lanes) = lanes {
+        is_kept(vault, lanes);
+    }
     Ok(kept)
 }

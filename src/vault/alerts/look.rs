@@ -136,7 +136,7 @@ fn of_rates(rates: &Rates, alerts: &Alerts) -> Vec<Sign> {
         signs.push(Sign::new(Kind::Processes, "", text));
     }
     if hour.integrity > 0 {
-        let text = "integrity.failure, sealer.refused or audit.publish.blocked is in the audit log of the last hour";
+        let text = "integrity.failure or sealer.refused is in the audit log of the last hour";
         signs.push(Sign::new(Kind::Integrity, "", text));
     }
     if span.steps > 0 {

@@ -20,9 +20,9 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::Vault;
 use super::audit::ledger::now_us;
 use super::audit::seal::Pulse;
-use super::{Vault, digest};
 use crate::config::slice::Alerts;
 use certificates::Certificates;
 pub use look::span;
@@ -60,22 +60,22 @@ impl Voice {
     }
 }
 
-/// Runs as long as there is a vault. Where nobody is told, nobody looks.
+/// Runs as long as there is a vault. Where nobody is told, nothing is looked at but counts.
 pub async fn run(vault: Rc<Vault>, pulse: Rc<Pulse>) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut keeper = Keeper::new(vault, pulse);
     let mut turn = 0;
-    let mut digest = digest::Turn::default();
     let mut is_quiet = false;
     loop {
         ticks.tick().await;
+        // Also while nobody is told: what came before somebody was is no news.
+        keeper.note(Instant::now());
         let alerts = keeper.vault.authority.borrow().slice.alerts.clone();
         match alerts {
             Some(alerts) => {
                 is_quiet = false;
                 keeper.turn(&alerts, turn, now_us(), Instant::now()).await;
-                digest.look(&keeper.vault, &alerts, now_us(), Instant::now()).await;
             }
             // Who is told again later begins anew.
             None if !is_quiet => {
@@ -106,9 +106,13 @@ impl Keeper {
         Self { vault, pulse, watches: None, rates, voice, seldom: Vec::new() }
     }
 
+    /// Takes down what was counted by then.
+    pub fn note(&mut self, now: Instant) {
+        self.rates.note(Counts::of(self.vault.writer.tally()), now);
+    }
+
     /// Looks once, and tells what is to be told by then.
     pub async fn turn(&mut self, alerts: &Alerts, turn: u64, now_us: u64, now: Instant) {
-        self.rates.note(Counts::of(self.vault.writer.tally()), now);
         if turn.is_multiple_of(SELDOM) {
             self.seldom = look::of_credentials(&self.vault);
         }

@@ -11,8 +11,8 @@ use crate::vault::transaction::microseconds;
 
 /// It is over when it was not seen for so long: what comes and goes is one alert.
 pub const CALM: Duration = Duration::from_secs(300);
-/// Things that are watched at once: more than there are upstreams, anchors and listeners. Of credentials there may be any number, and
-/// whoever is told of two hundred learns nothing by the next one.
+/// Things of one kind that are watched at once: of credentials there may be any number, and whoever is told of two hundred learns
+/// nothing by the next one. None of them keeps out what is wrong otherwise.
 pub const MOST: usize = 200;
 
 /// What is told of one.
@@ -69,7 +69,7 @@ impl Watches {
     /// Takes what was seen now, and gives what is to be told. It is due until `told` is called.
     pub fn look(&mut self, signs: Vec<Sign>, alerts: &Alerts, now_us: u64, now: Instant) -> Vec<Change> {
         for Sign { kind, subject, text } in signs {
-            let is_room = self.0.len() < MOST;
+            let is_room = self.count(kind) < MOST;
             match self.0.entry((kind, subject)) {
                 Entry::Occupied(mut known) => {
                     let watch = known.get_mut();
@@ -94,6 +94,11 @@ impl Watches {
             })
         });
         due.collect()
+    }
+
+    /// How many of that kind are watched.
+    fn count(&self, kind: Kind) -> usize {
+        self.0.range((kind, String::new())..).take_while(|((of, _), _)| *of == kind).count()
     }
 
     /// These were told.
@@ -230,10 +235,12 @@ pub mod tests {
     fn what_could_not_be_told_is_due_still_and_there_is_an_end_to_what_is_watched() {
         let (mut watches, now) = (Watches::default(), Instant::now());
         let sign = |n: usize| Sign::new(Kind::Limit, format!("c{n}"), "nothing is left");
-        let signs: Vec<Sign> = (0..MOST + 9).map(sign).collect();
+        let mut signs: Vec<Sign> = (0..MOST + 9).map(sign).collect();
         for _ in 0..3 {
             assert_eq!(watches.look(signs.clone(), &alerts(), 1, now).len(), MOST);
         }
+        signs.push(Sign::new(Kind::Integrity, "", "something else"));
+        assert_eq!(watches.look(signs, &alerts(), 1, now).len(), MOST + 1, "what is wrong otherwise has room");
     }
 
     #[test]

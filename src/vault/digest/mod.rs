@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::slice::Alerts;
 use crate::vault::Vault;
 use crate::vault::alerts::{letter, tell};
+use crate::vault::audit::ledger::now_us;
 use crate::vault::audit::month;
 use crate::vault::own_mail;
 use counts::Counts;
@@ -23,7 +25,9 @@ use counts::Counts;
 const QUEUE: usize = 1;
 /// The last events of a day are in the auditors' files by then.
 const SETTLED: u32 = 300;
-/// After a failure it is tried again then.
+/// After a failure it is tried again soon, as there are no auditors' files in the first moments of a first start, and then ever more
+/// seldom. So often it is asked for whether the last one was sent.
+const SOON: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_secs(600);
 
 struct Job {
@@ -59,19 +63,36 @@ impl Counter {
     }
 }
 
-/// When it is tried again.
+/// Runs as long as there is a vault. A day may take minutes to be counted: nobody else waits for that.
+pub async fn run(vault: Rc<Vault>) {
+    let mut ticks = interval(SOON);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut turn = Turn::default();
+    loop {
+        ticks.tick().await;
+        let alerts = vault.authority.borrow().slice.alerts.clone();
+        if let Some(alerts) = alerts {
+            turn.look(&vault, &alerts, now_us(), Instant::now()).await;
+        }
+    }
+}
+
+/// When it is tried again, and how long is waited after a failure.
 #[derive(Debug, Default)]
-pub struct Turn(Option<Instant>);
+struct Turn {
+    again: Option<Instant>,
+    wait: Duration,
+}
 
 impl Turn {
     /// Sends the digest of the day before, when it is time and that was not done.
-    pub async fn look(&mut self, vault: &Rc<Vault>, alerts: &Alerts, now_us: u64, now: Instant) {
+    async fn look(&mut self, vault: &Rc<Vault>, alerts: &Alerts, now_us: u64, now: Instant) {
         let Some(day) = due(alerts.digest, now_us) else { return };
-        if self.0.is_some_and(|again| now < again) {
+        if self.again.is_some_and(|again| now < again) {
             return;
         }
         // Not to be asked for at each look, when it was sent.
-        self.0 = Some(now + AGAIN);
+        self.again = Some(now + AGAIN);
         // Another one is of a clock that was wrong.
         match vault.writer.run(|store| store.alerts.digested()).await {
             Ok(Some(known)) if known == day => return,
@@ -79,9 +100,14 @@ impl Turn {
             Err(_) => return,
         }
         match send(vault, alerts, day, now_us).await {
-            Ok(()) => tracing::info!(day = sheet::day(day), "the digest of a day is on its way"),
+            Ok(()) => {
+                self.wait = Duration::ZERO;
+                tracing::info!(day = sheet::day(day), "the digest of a day is on its way");
+            }
             Err(reason) => {
-                tracing::error!(day = sheet::day(day), reason, "the digest of a day can't be sent; it is tried again")
+                self.wait = (2 * self.wait).clamp(SOON, AGAIN);
+                self.again = Some(now + self.wait);
+                tracing::error!(day = sheet::day(day), reason, "the digest of a day can't be sent; it is tried again");
             }
         }
     }

@@ -7,7 +7,6 @@ use crate::mail::id::MessageId;
 use crate::policy::principal::GATE;
 use crate::policy::refusal::Refusal;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
-use crate::vault::audit::ledger::now_us;
 use crate::vault::audit::specimen::Specimen;
 
 fn of(name: Name, outcome: Outcome, who: &str) -> Event {
