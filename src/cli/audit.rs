@@ -9,7 +9,7 @@ mod disclose;
 pub mod format;
 mod handed;
 pub mod key;
-mod moment;
+pub mod moment;
 pub mod place;
 mod progress;
 mod prove;

@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod alert;
 mod audit;
 mod backup;
 mod check;
@@ -8,8 +9,10 @@ mod confirm;
 mod control;
 mod credential;
 mod demo;
+mod digest;
 mod doctor;
 mod explain;
+mod incident;
 mod init;
 mod interrupt;
 mod out;
@@ -101,6 +104,17 @@ enum Command {
     /// See how the webhooks stand that are told what becomes of mail; test one
     #[command(subcommand)]
     Webhook(webhook::Webhook),
+    /// Stop a credential that is misused and hold its mail, and say what it did; or say what is known of a message or a session
+    ///
+    /// Of a credential: the audit log is told (incident.opened), the credential is disabled, what waits of its mail is held, and with
+    /// --purge given up; then comes the report: from where it was used, what was refused, and who already got what. With --look, and of
+    /// a message or a session, nothing is changed. Exit status: 0 all of it was done; 1 something was not, and it says what.
+    Incident(incident::Incident),
+    /// See what operators are told is wrong with the gate itself; tell them that this is a test
+    #[command(subcommand)]
+    Alert(alert::Alert),
+    /// Print the digest of a day: what was accepted, delivered and refused, and how the gate stands now
+    Digest(digest::Digest),
     /// Submit a test message for a credential, and tell what becomes of it
     Send(send::Send),
     /// Take a message from standard input, as the sendmail of cron, PHP and scripts; see gatepost-sendmail(8)
@@ -134,8 +148,8 @@ struct Config {
     path: PathBuf,
 }
 
-/// Runs what argv asks for. Exit codes: 0 done, 1 failed, 2 wrong usage; `audit verify`, `status`, `doctor` and `sendmail` have codes of
-/// their own.
+/// Runs what argv asks for. Exit codes: 0 done, 1 failed, 2 wrong usage; `audit verify`, `status`, `alert status`, `doctor` and
+/// `sendmail` have codes of their own.
 pub fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     match sendmail::called(&words) {
@@ -161,6 +175,9 @@ fn run(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode
         Command::Status(status) => status.run(),
         Command::Suppress(suppress) => suppress.run(),
         Command::Webhook(webhook) => webhook.run(),
+        Command::Incident(incident) => incident.run(),
+        Command::Alert(alert) => alert.run(),
+        Command::Digest(digest) => digest.run(),
         Command::Send(send) => send.run(),
         Command::Sendmail(sendmail) => sendmail.run(),
         Command::Trace(trace) => trace.run(),

@@ -47,6 +47,7 @@ pub struct Config {
     pub audit: Audit,
     pub anchor: Vec<At<Anchor>>,
     pub webhook: Vec<At<Webhook>>,
+    pub alerts: Alerts,
     pub limits: Limits,
     pub log: Log,
 }
@@ -235,6 +236,24 @@ pub struct Suppression {
     pub bounces: Option<At<bool>>,
     pub after: Option<At<i64>>,
     pub lifetime: Option<At<String>>,
+}
+
+/// `[alerts]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Alerts {
+    pub mail: Option<Vec<At<String>>>,
+    pub from: Option<At<String>>,
+    pub webhook: Option<At<String>>,
+    pub repeat: Option<At<String>>,
+    pub queue_age: Option<At<String>>,
+    pub queue_messages: Option<At<i64>>,
+    pub upstream_down: Option<At<String>>,
+    pub bounce_rate: Option<At<i64>>,
+    pub failed_logins: Option<At<i64>>,
+    pub falls: Option<At<i64>>,
+    pub certificate: Option<At<String>>,
+    pub digest: Option<At<i64>>,
 }
 
 /// `[log]`

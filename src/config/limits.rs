@@ -123,7 +123,7 @@ const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-const fn minutes(n: u64) -> Duration {
+pub const fn minutes(n: u64) -> Duration {
     seconds(60 * n)
 }
 

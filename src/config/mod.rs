@@ -19,6 +19,7 @@ mod providers;
 pub mod slice;
 pub mod source;
 
+mod alerts;
 mod anchors;
 mod credentials;
 mod dialect;

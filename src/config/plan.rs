@@ -14,20 +14,19 @@ use super::file::{At, Config};
 use super::findings::Findings;
 pub use super::hooks::Hook;
 pub use super::limits::{Limits, Spool};
-pub use super::oauth2::Oauth2;
-pub use super::programs::Program;
 pub use super::protection::Protection;
 pub use super::providers::Provider;
 use super::shown::change::Written;
 use super::slice::{
-    Auth, Bounce, ClientCertificates, CountBounces, Declared, Extension, Family, Keep, Protocol, Serve, TlsMode,
+    Alerts, Auth, Bounce, ClientCertificates, CountBounces, Declared, Extension, Family, Keep, Protocol, Serve, TlsMode,
 };
 use super::source::Source;
 pub use super::webhooks::Webhook;
 use super::{
-    Dialect, Mode, Reach, anchors, audit, bounces, credentials, hooks, limits, listeners, log, name, pass_through,
-    routes, suppression, upstreams, ways, webhooks,
+    Dialect, Mode, Reach, alerts, anchors, audit, bounces, credentials, hooks, limits, listeners, log, name,
+    pass_through, routes, suppression, upstreams, ways, webhooks,
 };
+pub use super::{oauth2::Oauth2, programs::Program};
 use crate::policy::limits::Pace;
 use crate::policy::mechanism::Mechanism;
 use crate::policy::presence::Caps;
@@ -68,6 +67,7 @@ pub struct Plan {
     pub suppression: Option<CountBounces>,
     pub anchors: Vec<Anchor>,
     pub webhooks: Vec<Webhook>,
+    pub alerts: Option<Alerts>,
     pub limits: Limits,
     pub audit: Audit,
     pub log: log::Log,
@@ -202,14 +202,15 @@ impl Plan {
             credentials,
             upstreams,
             bounces,
-            routes,
             spool: limits::spool(&config.spool, findings),
             suppression: suppression::plan(&config.suppression, findings),
             log: log::plan(&config.log, findings),
+            alerts: alerts::plan(&config, &routes, &webhooks, findings),
             anchors,
             webhooks,
             limits: limits::limits(&config.limits, findings),
             audit,
+            routes,
             warnings: Vec::new(),
         };
         if plan.state_directory == plan.runtime_directory {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use super::alerts::Alerts;
 pub use super::audit::{Audit, Retention, WhenFull};
 pub use super::dialect::{Dialect, Optional};
 pub use super::reach::{ForwardedBy, Reach};
@@ -223,6 +224,7 @@ pub struct VaultSlice {
     pub anchors: Vec<Anchor>,
     pub webhooks: Vec<Webhook>,
     pub hooks: Vec<Hook>,
+    pub alerts: Option<Alerts>,
 }
 
 /// Where a provider tells what became of mail that one upstream has taken.

@@ -139,6 +139,7 @@ impl Plan {
             limits: self.limits.vault,
             anchors: self.anchors.iter().map(anchor).collect(),
             webhooks: self.webhooks.iter().map(Webhook::rule).collect(),
+            alerts: self.alerts.clone(),
             // Who opens their secrets adds them.
             hooks: Vec::new(),
             hash_deadline: self.limits.hash_deadline,

@@ -36,6 +36,7 @@ use crate::config::slice::{EdgeSlice, TlsMode};
 use crate::ipc::channel;
 use crate::ipc::control::{ChildPackets, File, Order, Peer};
 use crate::ipc::packet::{Arrival, Packets};
+use crate::ipc::session::{Ask, MAX_SHOWN};
 use crate::role::Role;
 use crate::role::leaving::{DRAIN, LAST_WORDS};
 use crate::role::link::Talk;
@@ -213,7 +214,13 @@ impl Edge {
     fn plug(&mut self, peer: &Peer, socket: std::os::fd::OwnedFd) {
         let plugged = match peer.talk {
             Talk::Handover => Packets::new(socket).map(|channel| self.floor.plug(channel)),
-            Talk::Session => channel::open(socket, &self.sealed).map(|(asks, answers)| self.vault.plug(asks, answers)),
+            Talk::Session => channel::open(socket, &self.sealed).map(|(asks, answers)| {
+                for (listeners, ends) in self.renewals.ends().into_iter().take(MAX_SHOWN) {
+                    // A channel that nothing was said on yet has room.
+                    let _ = asks.try_send(Ask::Shown { listeners, ends });
+                }
+                self.vault.plug(asks, answers);
+            }),
             Talk::Signing => {
                 channel::open(socket, &self.sealed).map(|(asks, answers)| self.keyholder.plug(asks, answers))
             }

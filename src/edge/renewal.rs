@@ -56,6 +56,14 @@ impl Renewals {
         }
     }
 
+    /// The listeners of each that is shown, and when it ends.
+    pub fn ends(&self) -> Vec<(String, u64)> {
+        self.shown
+            .values()
+            .filter_map(|shown| Some((shown.listeners.join(", "), validity::ends(&shown.chain)?)))
+            .collect()
+    }
+
     /// A line for each that clients refuse now, or soon will, and for each file of authorities with one that is not of now.
     pub fn tell(&self, now: UnixTime) {
         for Due { listeners, why, what } in self.due(now) {

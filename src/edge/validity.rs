@@ -21,8 +21,8 @@ pub fn end(chain: &[CertificateDer<'_>], now: UnixTime) -> Option<String> {
     })
 }
 
-/// Whole days until the first of this chain ends; negative when one has.
-pub fn days_left(chain: &[CertificateDer<'_>], now: UnixTime) -> Option<i64> {
+/// When the first of this chain ends, in Unix seconds.
+pub fn ends(chain: &[CertificateDer<'_>]) -> Option<u64> {
     /// The end of the year 9999, behind which RFC 5280 section 4.1.2.5 has no date.
     const LAST: u64 = 253_402_300_799;
     let last = UnixTime::since_unix_epoch(Duration::from_secs(LAST));
@@ -30,7 +30,12 @@ pub fn days_left(chain: &[CertificateDer<'_>], now: UnixTime) -> Option<i64> {
         Error::CertExpired { not_after, .. } => Some(not_after.as_secs()),
         _ => None,
     };
-    let first = i64::try_from(chain.iter().filter_map(end).min()?).ok()?;
+    chain.iter().filter_map(end).min()
+}
+
+/// Whole days until then; negative when it is over.
+pub fn days_left(chain: &[CertificateDer<'_>], now: UnixTime) -> Option<i64> {
+    let first = i64::try_from(ends(chain)?).ok()?;
     Some(first.saturating_sub(i64::try_from(now.as_secs()).ok()?).div_euclid(86_400))
 }
 

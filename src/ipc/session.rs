@@ -129,6 +129,8 @@ pub enum Ask {
     Body { slot: Slot, octets: Octets },
     /// What the client says of the message beside it, of one that is not live, before its content; once. No answer.
     Label { slot: Slot, label: Box<Label> },
+    /// Of no session: a certificate that is shown at these listeners, and when it ends, in Unix seconds. No answer.
+    Shown { listeners: String, ends: u64 },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -262,6 +264,9 @@ impl Answer {
         }
     }
 }
+
+/// Certificates of one edge that are kept in mind: more have no listener that would be told from others.
+pub const MAX_SHOWN: usize = 256;
 
 /// Recipients of a live message that may be asked for before one of them is answered: what a client pipelines in one read.
 pub const MAX_ASKED: usize = 64;

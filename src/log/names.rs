@@ -6,7 +6,7 @@ pub const OTHER: &str = "other";
 
 /// The text of each event, up to what varies in it, by the event's name.
 #[rustfmt::skip]
-pub const NAMES: [(&str, &str); 280] = [
+pub const NAMES: [(&str, &str); 287] = [
     ("administrators-connection-cant-used", "an administrator's connection can't be used"),
     ("administrators-connection-ended", "an administrator's connection was ended"),
     ("alarm-could-not-written-down", "an alarm could not be written down"),
@@ -89,6 +89,8 @@ pub const NAMES: [(&str, &str); 280] = [
     ("delivery.unknown-held", "it may have been delivered: held until somebody releases it"),
     ("dialer-named-host-not-upstreams", "the dialer named a host that is not this upstream's"),
     ("dialers-channel-failed", "the dialer's channel failed"),
+    ("digest-cant-sent", "the digest of a day can't be sent; it is tried again"),
+    ("digest-way", "the digest of a day is on its way"),
     ("disk.full", "the disk is full: nothing is accepted until there is room"),
     ("disk.room-again", "there is room on the disk again: mail is accepted"),
     ("early-event-dropped", "so many events came before what they are about that the oldest is given up"),
@@ -186,6 +188,10 @@ pub const NAMES: [(&str, &str); 280] = [
     ("not-root-program", "not root: the program of an upstream of kind sendmail runs as this user, outside the sandbox, \
         and can read all that the gate keeps; start it as root, or use an upstream of kind smtp"),
     ("old-configuration-could-not-put", "the old configuration could not be put back: restart the service"),
+    ("operators-could-not-told", "operators could not be told what is wrong"),
+    ("operators-not-told-mail", "operators are not told by mail"),
+    ("operators-told", "operators are told"),
+    ("operators-told-over", "what operators were told of is over"),
     ("order-did-not-arrive-whole", "an order did not arrive whole"),
     ("order-did-not-arrive-whole-dropped", "an order did not arrive whole and was dropped"),
     ("order-means-nothing-sealer", "an order that means nothing to the sealer"),

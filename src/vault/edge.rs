@@ -120,6 +120,7 @@ pub async fn serve(vault: Rc<Vault>, peer: Peer, answers: Sender<Answer>, mut as
             }
         }
     }
+    edge.vault.alerts.certificates.borrow_mut().gone((edge.peer.generation, edge.peer.instance));
     edge.sessions.into_values().for_each(Session::end);
     parting
 }
@@ -129,6 +130,10 @@ impl Edge {
         match ask {
             Ask::Open { slot, capsule, via } => self.open(slot, &capsule, via).await,
             Ask::Was { message } => self.was(message).await,
+            Ask::Shown { listeners, ends } => {
+                let edge = (self.peer.generation, self.peer.instance);
+                self.vault.alerts.certificates.borrow_mut().shown(edge, &listeners, ends);
+            }
             Ask::Close { slot } => {
                 self.ended.remove(&slot);
                 if let Some(session) = self.sessions.remove(&slot) {
@@ -289,7 +294,7 @@ fn slot(ask: &Ask) -> Slot {
         | Ask::Hook { slot, .. }
         | Ask::Body { slot, .. }
         | Ask::Close { slot } => *slot,
-        Ask::Was { .. } => Slot(u32::MAX),
+        Ask::Was { .. } | Ask::Shown { .. } => Slot(u32::MAX),
     }
 }
 

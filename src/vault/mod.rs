@@ -6,11 +6,13 @@
 //! **If it falls.** An intruder has the mail and the hashes, and can lie from now on; what was sealed before can't be rewritten.
 //!
 //! Threads: this one serves sessions and never waits for the disk; one writes the database, one large bodies, one the
-//! auditors' files; a few hash passwords.
+//! auditors' files; one counts days for digests, one copies for backups; a few hash passwords.
 
 mod acceptance;
 pub mod admin;
 pub mod admission;
+pub mod alerts;
+mod amiss;
 pub mod audit;
 pub mod authority;
 pub mod backup;
@@ -21,6 +23,7 @@ pub mod cipher;
 pub mod control;
 mod custody;
 pub mod delivery;
+pub mod digest;
 pub mod edge;
 pub mod explain;
 pub mod feedback;
@@ -37,6 +40,7 @@ pub mod login;
 pub mod master;
 pub mod offline;
 mod once;
+mod own_mail;
 pub mod prepare;
 pub mod queue;
 pub mod readiness;
@@ -67,16 +71,14 @@ use crate::ipc::control::{ChildEnd, Peer};
 use crate::role::{Generation, start::Start};
 use crate::sandbox::{self, Sealed};
 use crate::secret::Secret;
-use audit::adopt::{self, Untaken};
+use audit::adopt;
 use audit::anchor;
-use audit::event::{Event, Name, Outcome};
 use audit::ledger::now_us;
 use audit::masks::Masks;
 use audit::month;
 use audit::publish::Publisher;
 use audit::retention::keeper::Shared as Retention;
 use audit::seal::{self, Pulse};
-use audit::survey;
 use authority::Authority;
 use backup::copier::Copier;
 use control::Control;
@@ -142,6 +144,10 @@ pub struct Vault {
     pub logins: login::exchanges::UnderWay,
     /// Those who follow sessions.
     pub traces: Rc<Traces>,
+    /// What is known for operators who are to be told.
+    pub alerts: alerts::Desk,
+    /// Counts what a day was like.
+    counter: digest::Counter,
 }
 
 /// More permits than there can be tasks.
@@ -195,57 +201,6 @@ fn fatal(failure: &Failure) {
     std::process::exit(1);
 }
 
-/// Sets aside what only a newer database can know of, if this one is behind the auditors' files. Before it takes up their
-/// events: from then on nothing shows that it was.
-fn spare_bodies(home: &Path, writer: &Writer) -> Result<bool, String> {
-    // Files that can't be read are no reason to remove anything.
-    let behind = adopt::is_behind(home, writer).unwrap_or(true);
-    if behind {
-        let needed = writer.run_blocking(|store| store.spool.segments());
-        let needed = needed.map_err(|error| format!("the vault's database: {error:?}"))?;
-        let db = home.join("db");
-        segment::set_aside(&db, &needed).map_err(|error| format!("{}: {error}", db.display()))?;
-    }
-    Ok(behind)
-}
-
-/// What came of the auditors' files being ahead of the database.
-fn tell_of_files(writer: &Writer, adopted: Result<u64, Untaken>) {
-    match adopted {
-        Ok(0) => {}
-        Ok(leaves) => {
-            tracing::warn!(leaves, "the database was behind the auditors' files: the log goes on from where they end")
-        }
-        // The event of it is among those of what is missing.
-        Err(Untaken::Unopened(reason)) => tracing::error!(reason, "the file that auditors read can't be used"),
-        Err(Untaken::Refused(reason)) => {
-            tracing::error!(reason, "the auditors' files are ahead of the database and can't be taken for its own log");
-            let data = Some(serde_json::json!({ "said": reason }).to_string());
-            let event = Event {
-                severity: 1,
-                data,
-                reason: Some("files-ahead".into()),
-                ..Event::new(Name::IntegrityFailure, Outcome::Failure)
-            };
-            let _ = writer.run_blocking(move |store| store.record(vec![event]));
-        }
-    }
-}
-
-/// What is missing of the files that the log was moved to. Before the publisher may make a new one in the place of one.
-fn tell_of_lacks(home: &Path, writer: &Writer) -> Result<(), String> {
-    let lacks = survey::survey(home, survey::kept(writer)?);
-    for lack in &lacks {
-        tracing::error!(reason = lack.reason, lack.what, "a part of the audit log is missing or damaged");
-    }
-    let events: Vec<Event> = lacks.iter().map(survey::Lack::event).collect();
-    if events.is_empty() {
-        return Ok(());
-    }
-    let told = writer.run_blocking(move |store| store.record(events));
-    told.map_err(|error| format!("the vault's database: {error:?}"))
-}
-
 /// The vault with its threads, before it serves.
 struct House {
     vault: Rc<Vault>,
@@ -265,7 +220,7 @@ impl House {
         }
         let (writer, writing) = Writer::start_with(database, watch, fatal)?;
         writer.load().set(slice.shedding);
-        let behind = spare_bodies(home, &writer)?;
+        let behind = amiss::spare_bodies(home, &writer)?;
         let adopted = adopt::adopt(home, &writer);
         let now = now_us();
         let (today, _) = month::today(now);
@@ -297,10 +252,10 @@ impl House {
             let onces = store.once.all(once::OF_ALL)?;
             Ok(((credentials, store.credentials.tagger()?), consumed, segments, lanes, onces))
         });
-        tell_of_files(&writer, adopted);
+        amiss::tell_of_files(&writer, adopted);
         let ((stored, tagger), consumed, needed, lanes, onces) =
             first.map_err(|error| format!("the vault's database: {error:?}"))?;
-        tell_of_lacks(home, &writer)?;
+        amiss::tell_of_lacks(home, &writer)?;
         match fs::remove_file(db.join(FAILED)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(format!("{}: {error}", db.display())),
             _ => {}
@@ -336,6 +291,8 @@ impl House {
             inquiries: inquiries::Inquiries::default(),
             logins: login::exchanges::UnderWay::default(),
             traces: Rc::default(),
+            alerts: alerts::Desk::default(),
+            counter: digest::Counter::start(home.to_owned())?,
             feedback,
             hooks: hooks::Desk::default(),
             onces: Onces::new(once_key, onces, now),
@@ -376,6 +333,8 @@ impl House {
             spawn_local(delivery::report::begin(Rc::clone(&vault)));
             spawn_local(feedback::run(Rc::clone(&vault), Rc::clone(&packets)));
             spawn_local(figures::run(Rc::clone(&vault), Rc::clone(&pulse)));
+            spawn_local(alerts::run(Rc::clone(&vault), Rc::clone(&pulse)));
+            spawn_local(digest::run(Rc::clone(&vault)));
             // The routes may have changed while nobody was here.
             spawn_local(delivery::reroute::run(Rc::clone(&vault)));
             let mut control = Control::new(vault, publisher, sealing, anchors, pulse, packets, sealed);

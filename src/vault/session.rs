@@ -201,7 +201,9 @@ impl Session {
             (_, Ask::Commit { .. }) => Err(Violation("commit-out-of-order")),
             (_, Ask::Inquire { .. }) => Err(Violation("inquiry-out-of-order")),
             (_, Ask::Hook { .. } | Ask::Body { .. }) => Err(Violation("hook-out-of-order")),
-            (_, Ask::Open { .. } | Ask::Close { .. } | Ask::Was { .. }) => Err(Violation("open-twice")),
+            (_, Ask::Open { .. } | Ask::Close { .. } | Ask::Was { .. } | Ask::Shown { .. }) => {
+                Err(Violation("open-twice"))
+            }
         }
     }
 

@@ -43,6 +43,7 @@ use crate::vault::login::pace::Pace;
 use courier::Courier;
 use std::time::Duration;
 
+mod alerts;
 mod at_rest;
 mod cards;
 mod courier;
@@ -189,6 +190,7 @@ impl Bench {
             anchors: Vec::new(),
             webhooks: Vec::new(),
             hooks: Vec::new(),
+            alerts: None,
             hash_deadline: Duration::from_secs(20),
             audit: Audit::default(),
             limits: VaultLimits {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::source::{files, root};
 
 /// The tables of the configuration file, by the structs that read them.
-const TABLES: [(&str, &str); 24] = [
+const TABLES: [(&str, &str); 25] = [
     ("Config", ""),
     ("Listener", "[[listener]]"),
     ("Tls", "[tls]"),
@@ -24,6 +24,7 @@ const TABLES: [(&str, &str); 24] = [
     ("Route", "[[route]]"),
     ("Spool", "[spool]"),
     ("Suppression", "[suppression]"),
+    ("Alerts", "[alerts]"),
     ("Limits", "[limits]"),
     ("Audit", "[audit]"),
     ("Log", "[log]"),

@@ -4,7 +4,7 @@
 use crate::config::plan::Plan;
 
 /// The tables that there is one of.
-pub const SINGLE: [&str; 6] = ["tls", "limits", "spool", "suppression", "audit", "log"];
+pub const SINGLE: [&str; 7] = ["tls", "limits", "spool", "suppression", "audit", "alerts", "log"];
 
 /// A key, and what holds without it.
 type Default = (&'static str, Option<&'static str>);
@@ -164,6 +164,22 @@ const WEBHOOK: [Default; 8] = [
     ("lifetime", Some("\"4d\"")),
 ];
 
+/// What holds where somebody is told.
+const ALERTS: [Default; 12] = [
+    ("mail", None),
+    ("from", None),
+    ("webhook", None),
+    ("repeat", Some("\"1d\"")),
+    ("queue_age", Some("\"15m\"")),
+    ("queue_messages", Some("10000")),
+    ("upstream_down", Some("\"5m\"")),
+    ("bounce_rate", Some("20")),
+    ("failed_logins", Some("100")),
+    ("falls", Some("3")),
+    ("certificate", Some("\"14d\"")),
+    ("digest", None),
+];
+
 const LIMITS: [Default; 18] = [
     ("sessions", Some("4096")),
     ("strangers", None),
@@ -237,6 +253,7 @@ pub fn of(table: &str, kind: &str, plan: &Plan) -> Vec<(&'static str, Option<Str
         "route" => (&ROUTE, None),
         "anchor" => (&ANCHOR, None),
         "webhook" => (&WEBHOOK, None),
+        "alerts" => (&ALERTS, None),
         "limits" => (&LIMITS, None),
         "spool" => (&SPOOL, None),
         "suppression" => (&SUPPRESSION, None),

@@ -59,6 +59,8 @@ url = "https://app.example.net/"
 secret_file = "/etc/gatepost/app.secret"
 [suppression]
 bounces = true
+[alerts]
+webhook = "app"
 "#;
 
 #[test]
@@ -115,6 +117,9 @@ fn what_holds_without_being_written_means_the_same_when_it_is_written() {
         if line == "[suppression]" {
             text += &defaults("suppression");
         }
+        if line == "[alerts]" {
+            text += &defaults("alerts");
+        }
     }
     for single in ["limits", "spool", "audit", "log"] {
         text += &format!("[{single}]\n{}", defaults(single));
@@ -154,6 +159,7 @@ fn every_key_is_known() {
         ("Route", "route"),
         ("Anchor", "anchor"),
         ("Webhook", "webhook"),
+        ("Alerts", "alerts"),
         ("Limits", "limits"),
         ("Spool", "spool"),
         ("Suppression", "suppression"),

@@ -274,6 +274,7 @@ impl Places {
                 seen.turned.push((sender.map(String::from), recipient.map(String::from), refusal));
                 Ok(None)
             }
+            Ask::Shown { .. } => Ok(None),
             // SMTP has no way to say it.
             Ask::Label { .. } => Err(false),
             Ask::Told { slot, told } => {

@@ -1,8 +1,10 @@
 //! Command line and vault, over the control socket: fixed commands, no SQL.
 
+pub mod alert;
 pub mod audit;
 pub mod backup;
 pub mod credential;
+pub mod digest;
 pub mod explain;
 pub mod load;
 pub mod overview;
@@ -47,6 +49,14 @@ pub enum Command {
     Explain(explain::Question),
     /// Answer: an `Overview`.
     Overview,
+    Alert(alert::Command),
+    /// An incident with this credential begins: the log is told, with the reason that the administrator gives.
+    Incident {
+        credential: String,
+        note: Option<String>,
+    },
+    /// How the gate stands, for a digest. Answer: a `Standing`.
+    Standing,
 }
 
 /// What comes back: any number of parts, then one of the two last words.
@@ -70,4 +80,6 @@ pub enum Response {
     Explained(explain::Step),
     Reload(reload::Response),
     Overview(Box<overview::Overview>),
+    Alert(alert::Response),
+    Standing(Box<digest::Standing>),
 }

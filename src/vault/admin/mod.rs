@@ -3,11 +3,13 @@
 //! Each noun has its file. What a command changes in the store is a function over a transaction there, so that the command
 //! line can do the same when the service is stopped (`vault::offline`); what it changes in memory happens here alone.
 
+pub mod alert;
 pub mod audit;
 pub mod backup;
 pub mod credential;
 pub mod erasure;
 pub mod explain;
+pub mod incident;
 pub mod overview;
 pub mod queue;
 pub mod reload;
@@ -25,9 +27,10 @@ use tokio::time::timeout;
 
 use super::Vault;
 use super::audit::anchor;
+use super::audit::ledger::now_us;
 use super::audit::publish::Publisher;
 use super::audit::seal::{self, Pulse};
-use super::readiness;
+use super::{digest, readiness};
 use crate::ipc::admin::queue::Command as About;
 use crate::ipc::admin::{Command, Request, Response};
 use crate::ipc::channel::{Receiver, Sender};
@@ -118,6 +121,12 @@ async fn answer(
             Command::Reload => reload::perform(desk, &actor, &responses).await,
             Command::Ready => Ok(Response::Ready(Box::new(readiness::look(&desk.vault, &desk.pulse).await))),
             Command::Overview => Ok(Response::Overview(Box::new(overview::look(&desk.vault)))),
+            Command::Incident { credential, note } => incident::open(&desk.vault, &credential, note, &actor).await,
+            Command::Standing => {
+                let standing = digest::standing::look(&desk.vault, now_us()).await;
+                standing.map(|standing| Response::Standing(Box::new(standing)))
+            }
+            Command::Alert(command) => alert::perform(desk, command, &actor, &responses).await,
             Command::Submit(command) => {
                 submit::perform(&desk.vault, command, &actor, &mut begun.submission, &responses).await
             }

@@ -1,6 +1,7 @@
 //! `gatepost status`: what is going on, looked at without taking anything.
 
 use crate::ipc::admin::overview::{Edge, MOST, Overview};
+use crate::ipc::allowance::Allowance;
 use crate::vault::Vault;
 use crate::vault::authority::Authority;
 use crate::vault::limits::origin::Origin;
@@ -20,21 +21,27 @@ pub fn look(vault: &Vault) -> Overview {
 
 /// Every limit of which little is left, of every credential.
 fn edges(authority: &Authority) -> Vec<Edge> {
-    let (now, limits) = (authority.clock.now(), &authority.slice.limits);
     let mut all = Vec::new();
-    for credential in authority.credentials.iter() {
-        let rules = &credential.policy.limits;
-        let anomaly = rules.anomaly.unwrap_or(limits.anomaly);
-        let origin = Origin { credential: &credential.id, rules, tiers: &limits.tiers, anomaly, address: None };
-        let allowance = authority.limits.left(&origin, now);
+    each(authority, |id, allowance| {
         let suspended = allowance.suspended.is_some();
         all.extend(allowance.own.iter().filter(|left| Edge::is_near(left)).map(|left| Edge {
-            credential: credential.id.clone(),
+            credential: id.to_owned(),
             limit: left.limit,
             quota: left.quota,
             left: left.left,
             suspended,
         }));
-    }
+    });
     all
+}
+
+/// What every credential has left.
+pub fn each(authority: &Authority, mut see: impl FnMut(&str, &Allowance)) {
+    let (now, limits) = (authority.clock.now(), &authority.slice.limits);
+    for credential in authority.credentials.iter() {
+        let rules = &credential.policy.limits;
+        let anomaly = rules.anomaly.unwrap_or(limits.anomaly);
+        let origin = Origin { credential: &credential.id, rules, tiers: &limits.tiers, anomaly, address: None };
+        see(&credential.id, &authority.limits.left(&origin, now));
+    }
 }

@@ -118,6 +118,9 @@ names! {
     WebhookTest "webhook.test"
     MsgIntent "msg.intent"
     CredentialView "credential.view"
+    AlertBegin "alert.begin"
+    AlertEnd "alert.end"
+    AlertTest "alert.test"
 }
 
 /// How it ended, in five words that never become six.

@@ -1,4 +1,4 @@
-//! Questions to the auditors' files, read-only: for the command line, and for nobody inside the vault.
+//! Questions to the auditors' files, read-only: for the command line, and for the thread that counts a day (`vault::digest`).
 
 mod cursor;
 
@@ -6,10 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, ErrorCode, OpenFlags, Result, Row, params_from_iter};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Result, Row, params_from_iter};
 
 use super::mask;
 use super::month_file::{self, AUDIT};
+use super::row;
 use super::schema::{self, NEWEST};
 use super::visible::visible;
 use crate::mail::address::Address;
@@ -241,6 +242,30 @@ pub fn query(path: &Path, filter: &Filter, mut each: impl FnMut(Found)) -> Resul
     }
 }
 
+/// The place of the first event of that time or later; none when there is no such event yet.
+///
+/// Errors: a file can't be read, in words.
+pub fn first_since(path: &Path, since_us: u64) -> Result<Option<u64>, String> {
+    for file in files(path)? {
+        // The vault has only just made it.
+        if fs::metadata(&file).is_ok_and(|found| found.len() == 0) {
+            continue;
+        }
+        let connection = open(&file)?;
+        let first = connection
+            .query_row(
+                "SELECT seq FROM event WHERE time_us >= ? ORDER BY time_us, seq LIMIT 1",
+                [row::integer(since_us)],
+                |columns| row::unsigned(columns, 0),
+            )
+            .optional();
+        if let Some(first) = first.map_err(|error| explain(&file, &error))? {
+            return Ok(Some(first));
+        }
+    }
+    Ok(None)
+}
+
 /// `COLUMNS` as a file can answer them: a month that was closed by an older Gatepost lacks those that came later.
 fn columns(connection: &Connection) -> Result<Vec<&'static str>> {
     let view = connection.prepare("SELECT * FROM audit_v1 LIMIT 0")?;
@@ -302,7 +327,7 @@ impl Filter {
         );
         values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
         connection.query_row(&sql, params_from_iter(values), |row| {
-            let count = super::row::unsigned(row, 0)?;
+            let count = row::unsigned(row, 0)?;
             Ok((count, row.get::<_, Option<i64>>(1)?.and_then(|seq| u64::try_from(seq).ok())))
         })
     }

@@ -3,7 +3,8 @@
 
 use super::tally::Tally;
 use crate::ipc::figures::metric::Metric;
-use crate::vault::audit::event::{Event, Name};
+use crate::policy::principal::GATE;
+use crate::vault::audit::event::{Event, Field, Name};
 
 /// How recipients end, beside those whom an administrator drops.
 pub const OUTCOMES: [&str; 4] = ["accepted", "failed", "expired", DROPPED];
@@ -17,6 +18,8 @@ const ANSWERED: &str = "refused-upstream";
 struct Entry {
     name: Name,
     upstream: String,
+    /// Of the gate's own mail.
+    is_own: bool,
     /// By the upstream's word.
     is_answer: bool,
     recipients: u64,
@@ -38,6 +41,7 @@ impl Entries {
         self.waiting.push(Entry {
             name: event.name,
             upstream: event.upstream.clone().unwrap_or_default(),
+            is_own: event.personal.iter().any(|one| one.field == Field::Account && one.value == GATE),
             is_answer: event.reason.as_deref() == Some(ANSWERED),
             recipients: event.rcpt_count.unwrap_or(1),
             age_us: begun_us.map(|begun_us| time_us.saturating_sub(begun_us)),
@@ -91,6 +95,10 @@ impl Entry {
             tally.add(Metric::Attempts, [self.upstream.clone(), result.to_owned()], 1);
         }
         if let Some((outcome, recipients)) = end {
+            // Beside those of its upstream, under a name that no upstream can have: it is shown nowhere.
+            if self.is_own {
+                tally.add(Metric::Deliveries, [GATE, outcome], recipients);
+            }
             tally.add(Metric::Deliveries, [self.upstream, outcome.to_owned()], recipients);
         }
     }

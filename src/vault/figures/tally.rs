@@ -71,6 +71,14 @@ impl Tally {
         is_known.then(|| self.family(metric, [Vec::new()]))
     }
 
+    /// All that was counted under those of a metric's labels.
+    pub fn total(&self, metric: Metric, want: impl Fn(&[Cow<'static, str>; 2]) -> bool) -> u64 {
+        let counts = self.counts();
+        let wanted = counts.iter().filter(|((of, labels), _)| *of == metric && want(labels));
+        let number = |value: &Value| if let Value::Number(number) = value { *number } else { 0 };
+        wanted.fold(0, |sum, (_, value)| sum.saturating_add(number(value)))
+    }
+
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

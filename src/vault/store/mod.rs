@@ -1,5 +1,6 @@
 //! The database: every statement that can ever run, in transactions that one thread alone makes.
 
+pub mod alerts;
 pub mod anchors;
 mod bounces;
 pub mod census;
@@ -38,6 +39,7 @@ use uuid::Uuid;
 use super::audit::event::Event;
 use super::audit::ledger::Ledger;
 use crate::policy::reports::Reports;
+use alerts::Alerts;
 use anchors::Anchors;
 use census::Census;
 use consumption::Consumption;
@@ -99,6 +101,7 @@ pub struct Store<'c> {
     pub census: Census<'c>,
     pub holdings: Holdings<'c>,
     pub anchors: Anchors<'c>,
+    pub alerts: Alerts<'c>,
     pub outbox: Outbox<'c>,
     pub feed: Feed<'c>,
     pub once: Once<'c>,
@@ -179,6 +182,7 @@ impl<'c> Store<'c> {
             census: Census::prepare(connection)?,
             holdings: Holdings::prepare(connection)?,
             anchors: Anchors::prepare(connection)?,
+            alerts: Alerts::prepare(connection)?,
             outbox: Outbox::prepare(connection)?,
             feed: Feed::prepare(connection)?,
             hooks: Hooks::prepare(connection)?,

@@ -1,0 +1,171 @@
+//! `gatepost incident`: stops a credential that is misused, holds its mail, and says what it did: from where it was used, what was
+//! refused, and who already got what. Of a message or a session: all that the log has of it.
+
+mod clear;
+mod contain;
+mod report;
+mod trail;
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Args;
+use jiff::{Span, Timestamp};
+use uuid::Uuid;
+
+use super::audit::moment::moment;
+use super::audit::place::Place;
+use super::fail;
+use crate::cli::out::say;
+use crate::mail::id::MessageId;
+use crate::policy::principal;
+use crate::vault::audit::query::{Filter, query};
+use crate::vault::audit::visible::{visible, visible_json};
+use report::Report;
+use trail::Trail;
+
+/// How far back is looked unless somebody says otherwise, in hours.
+const BACK: i64 = 7 * 24;
+
+#[derive(Debug, Args)]
+pub struct Incident {
+    /// The credential; or a message, by its UUID or req_ and 26 letters; or a session, by its UUID
+    id: String,
+    /// Look back to this time, for example 2026-11-20T08:00:00Z, or 2026-11-20 for midnight UTC [default: seven days]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Timestamp>,
+    /// Change nothing: report alone
+    #[arg(long)]
+    look: bool,
+    /// Also give up what is held of its mail: nobody gets it any more, and the bodies are destroyed
+    #[arg(long, conflicts_with = "look")]
+    purge: bool,
+    /// Why, for the audit log
+    #[arg(long, value_name = "TEXT", conflicts_with = "look")]
+    reason: Option<String>,
+    /// Ask nothing
+    #[arg(long)]
+    yes: bool,
+    /// Who got what in full; the audit log tells of it, message by message
+    #[arg(long)]
+    clear: bool,
+    /// Print an object instead
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Incident {
+    pub fn run(&self) -> ExitCode {
+        self.begin().unwrap_or_else(|reason| fail(&reason))
+    }
+
+    fn begin(&self) -> Result<ExitCode, String> {
+        if let Some(trail) = self.trail()? {
+            match self.json {
+                true => say!("{}", visible_json(&trail.object().to_string())),
+                false => trail.lines().iter().for_each(|line| say!("{}", visible(line))),
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        if !principal::is_id(&self.id) {
+            return Err(format!(
+                "{:?} is no credential, and nothing is known of a message or a session of that id",
+                self.id
+            ));
+        }
+        if self.place.directory.is_some() && !self.look {
+            return Err("--directory: files alone can be looked at: add --look, or leave it out".to_owned());
+        }
+        let contained = match self.look {
+            true => None,
+            false => {
+                self.confirm()?;
+                let runtime = self.place.places()?.runtime_directory;
+                Some(contain::contain(&runtime, &self.id, self.reason.as_deref(), self.purge)?)
+            }
+        };
+        let is_whole = contained.as_ref().is_none_or(contain::Contained::is_whole);
+        let since = match self.since {
+            Some(since) => since,
+            None => Timestamp::now().checked_sub(Span::new().hours(BACK)).map_err(|error| error.to_string())?,
+        };
+        let since_us = u64::try_from(since.as_microsecond()).unwrap_or(0);
+        // What was done is in the report, and what was done is shown also where nothing can be reported.
+        let report = self.report(since_us).inspect_err(|_| {
+            contained.iter().flat_map(contain::Contained::lines).for_each(|line| say!("{}", visible(&line)));
+        })?;
+        match self.json {
+            true => {
+                let mut object = report.object();
+                object["contained"] = contained.as_ref().map(contain::Contained::object).into();
+                say!("{}", visible_json(&object.to_string()));
+            }
+            false => {
+                let done = contained.iter().flat_map(contain::Contained::lines);
+                done.chain(report.lines()).for_each(|line| say!("{}", visible(&line)));
+            }
+        }
+        Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// All that is known of the message or the session of that id; none when nothing is.
+    fn trail(&self) -> Result<Option<Trail>, String> {
+        let message = self.id.parse::<MessageId>().ok();
+        let session = self.id.parse::<Uuid>().ok();
+        if message.is_none() && session.is_none() {
+            return Ok(None);
+        }
+        let path = self.place.files()?;
+        let filters = [
+            message
+                .map(|id| ("message", id.to_string(), Filter { message: Some(id.to_string()), ..Filter::default() })),
+            session
+                .map(|id| ("session", id.to_string(), Filter { session: Some(id.to_string()), ..Filter::default() })),
+        ];
+        for (kind, id, filter) in filters.into_iter().flatten() {
+            let mut trail = Trail::new(kind, id);
+            query(&path, &filter, |found| trail.add(found))?;
+            if !trail.is_empty() {
+                if let (true, Some(message)) = (self.clear, message) {
+                    let runtime = self.place.places()?.runtime_directory;
+                    trail.recipients = clear::recipients(&runtime, &[message])?;
+                }
+                return Ok(Some(trail));
+            }
+        }
+        Ok(None)
+    }
+
+    fn report(&self, since_us: u64) -> Result<Report, String> {
+        let path = self.place.files()?;
+        let mut report = Report::new(&self.id, since_us);
+        let filter = Filter { account: Some(self.id.clone()), since_us: Some(since_us), ..Filter::default() };
+        query(&path, &filter, |found| report.add(&found))?;
+        if self.clear {
+            let runtime = self.place.places()?.runtime_directory;
+            report.clear(&clear::recipients(&runtime, &report.messages())?);
+        }
+        Ok(report)
+    }
+
+    /// Errors: nobody said yes.
+    fn confirm(&self) -> Result<(), String> {
+        if self.yes {
+            return Ok(());
+        }
+        let purge = if self.purge { ", and give up for good what is held of it" } else { "" };
+        let question = format!("disable credential {:?}, hold its mail{purge}?", self.id);
+        if !io::stdin().is_terminal() {
+            return Err(format!("{question} Say so with --yes; --look changes nothing"));
+        }
+        eprint!("{} [y/N] ", visible(&question));
+        let mut answer = String::new();
+        io::stderr().flush().and_then(|()| io::stdin().read_line(&mut answer)).map_err(|error| error.to_string())?;
+        match answer.trim() {
+            "y" | "Y" | "yes" => Ok(()),
+            _ => Err("nothing was changed".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Alerts: what is wrong with the gate itself is told to operators, by mail and to a webhook, once.
+//!
+//! Nothing is probed for it: signs are read (`look`) from what the vault knows already. Which of them is told when is decided without
+//! I/O (`watch`), and what was told is written down in the transaction of the mail and the event (`tell`): a restart tells nobody
+//! again. All that changed by one look is one mail, there is an end to how many there are in an hour, and of the gate's own mail
+//! nothing is told, so that an alert is never the reason for the next one.
+
+pub mod certificates;
+pub mod letter;
+mod look;
+mod rates;
+pub mod sign;
+pub mod tell;
+mod watch;
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::Vault;
+use super::audit::ledger::now_us;
+use super::audit::seal::Pulse;
+use crate::config::slice::Alerts;
+use certificates::Certificates;
+pub use look::span;
+use rates::{Counts, Rates};
+use sign::Sign;
+use watch::Watches;
+
+/// How often it is looked: as late is what is told at once.
+const EVERY: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(5) };
+/// Looks between two at what every credential has left, of which there may be many.
+const SELDOM: u64 = if cfg!(test) { 1 } else { 12 };
+/// What comes within this time behind a mail is told together.
+const APART: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(60) };
+/// Mails, and rounds of events, within an hour: whoever gets more reads none.
+const MOST_AN_HOUR: usize = 12;
+
+/// What is known for it beside what others keep.
+#[derive(Default)]
+pub struct Desk {
+    pub certificates: RefCell<Certificates>,
+}
+
+/// When something was told, of the last hour.
+#[derive(Debug, Default)]
+struct Voice(VecDeque<Instant>);
+
+impl Voice {
+    fn may(&mut self, now: Instant) -> bool {
+        self.0.retain(|at| now.duration_since(*at) < rates::HOUR);
+        self.0.len() < MOST_AN_HOUR && self.0.back().is_none_or(|last| now.duration_since(*last) >= APART)
+    }
+
+    fn spoke(&mut self, now: Instant) {
+        self.0.push_back(now);
+    }
+}
+
+/// Runs as long as there is a vault. Where nobody is told, nothing is looked at but counts.
+pub async fn run(vault: Rc<Vault>, pulse: Rc<Pulse>) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut keeper = Keeper::new(vault, pulse);
+    let mut turn = 0;
+    let mut is_quiet = false;
+    loop {
+        ticks.tick().await;
+        // Also while nobody is told: what came before somebody was is no news.
+        keeper.note(Instant::now());
+        let alerts = keeper.vault.authority.borrow().slice.alerts.clone();
+        match alerts {
+            Some(alerts) => {
+                is_quiet = false;
+                keeper.turn(&alerts, turn, now_us(), Instant::now()).await;
+            }
+            // Who is told again later begins anew.
+            None if !is_quiet => {
+                keeper.watches = None;
+                is_quiet = keeper.vault.writer.run(|store| store.alerts.forget()).await.is_ok();
+            }
+            None => {}
+        }
+        turn += 1;
+    }
+}
+
+/// Who looks and tells.
+pub struct Keeper {
+    vault: Rc<Vault>,
+    pulse: Rc<Pulse>,
+    /// None before they were read.
+    watches: Option<Watches>,
+    rates: Rates,
+    voice: Voice,
+    /// What credentials had left when that was looked at last.
+    seldom: Vec<Sign>,
+}
+
+impl Keeper {
+    pub fn new(vault: Rc<Vault>, pulse: Rc<Pulse>) -> Self {
+        let (rates, voice) = (Rates::default(), Voice::default());
+        Self { vault, pulse, watches: None, rates, voice, seldom: Vec::new() }
+    }
+
+    /// Takes down what was counted by then.
+    pub fn note(&mut self, now: Instant) {
+        self.rates.note(Counts::of(self.vault.writer.tally()), now);
+    }
+
+    /// Looks once, and tells what is to be told by then.
+    pub async fn turn(&mut self, alerts: &Alerts, turn: u64, now_us: u64, now: Instant) {
+        if turn.is_multiple_of(SELDOM) {
+            self.seldom = look::of_credentials(&self.vault);
+        }
+        let Some(mut signs) = look::look(&self.vault, &self.pulse, alerts, &self.rates, now_us).await else { return };
+        signs.extend(self.seldom.iter().cloned());
+        if self.watches.is_none() {
+            // A full disk, or the end of the store: the next look may do.
+            let Ok(told) = self.vault.writer.run(|store| store.alerts.all()).await else { return };
+            self.watches = Some(Watches::load(told, now));
+        }
+        let Some(watches) = &mut self.watches else { return };
+        let changes = watches.look(signs, alerts, now_us, now);
+        if changes.is_empty() || !self.voice.may(now) {
+            return;
+        }
+        match tell::changes(&self.vault, alerts, &changes, now_us).await {
+            Ok(()) => watches.told(&changes, now_us),
+            Err(reason) => {
+                tracing::error!(reason, changes = changes.len(), "operators could not be told what is wrong")
+            }
+        }
+        // Also of what could not be told: the reason stands in the log once in a while, and not at every look.
+        self.voice.spoke(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_an_end_to_how_much_is_told() {
+        let (mut voice, begun) = (Voice::default(), Instant::now());
+        let mut told = 0;
+        for second in 0..3600 {
+            let now = begun + Duration::from_secs(second);
+            if voice.may(now) {
+                voice.spoke(now);
+                told += 1;
+            }
+        }
+        assert_eq!(told, MOST_AN_HOUR);
+        assert!(voice.may(begun + Duration::from_secs(7200)));
+    }
+}
