@@ -69,6 +69,7 @@ const CREDENTIAL: [Default; 25] = [
     ("recipients", None),
     ("limits", None),
     ("delivery", None),
+    ("test", Some("false")),
     ("pass_through", None),
     ("identified_by", None),
     ("max_recipients", Some("100")),

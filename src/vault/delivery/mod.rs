@@ -1,5 +1,6 @@
 //! What leaves: which message is offered to which courier when, and what becomes of it.
 
+pub mod attempt;
 pub mod backlog;
 pub mod breaker;
 pub mod congestion;
@@ -15,6 +16,7 @@ pub mod report;
 pub mod reroute;
 pub mod schedule;
 pub mod settlement;
+pub mod simulated;
 pub mod suppression;
 pub mod upstream;
 pub mod verification;

@@ -32,6 +32,7 @@ pub fn card(id: &str) -> Card {
         created_us: None,
         expires_us: None,
         last_day: Some(20_000),
+        test: id == "viewer",
     }
 }
 

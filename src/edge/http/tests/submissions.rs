@@ -42,6 +42,7 @@ pub fn submission(message: &Message) -> Submission {
         cause: Some(Cause::Rejected),
         doubt: false,
         recipients: message.recipients.iter().enumerate().map(recipient).collect(),
+        test: false,
     }
 }
 
@@ -80,6 +81,7 @@ pub fn finding(ways: &Ways, kept: &[Message], inquiry: &Inquiry) -> Option<Findi
                 reply: None,
                 doubt: false,
                 label: None,
+                test: false,
             };
             let all: Vec<_> = kept.iter().filter(|_| span.after == 0).map(happening).collect();
             Finding::Happened(Happened { last: all.last().map(|one| one.number), all, more: false })
