@@ -62,7 +62,7 @@ const HTTP: [&str; 8] = [
     "commands_off",
 ];
 
-const CREDENTIAL: [Default; 25] = [
+const CREDENTIAL: [Default; 26] = [
     ("id", None),
     ("secrets", None),
     ("senders", None),
