@@ -36,7 +36,6 @@ use crate::mail::facts::{Changes, Facts};
 use crate::mail::id::MessageId;
 use crate::policy::mask::Mask;
 use crate::policy::refusal::Refusal;
-use crate::policy::simulation;
 
 /// Octets of content a session may have on its way: the constant memory of a message of any size.
 pub const WINDOW: u32 = 128 * 1024;
@@ -337,10 +336,7 @@ pub fn accepted(
     let named = without_copies(&destinations, transaction);
     let authority = vault.authority.borrow();
     let (principal, policy) = (&sender.credential.id, &sender.credential.policy);
-    let lane = |to: &Address| match transaction.manner.test {
-        true => simulation::LANE.to_owned(),
-        false => authority.lane(principal, &transaction.sender, to),
-    };
+    let lane = |to: &Address| authority.lane_of(&transaction.manner, principal, &transaction.sender, to);
     Accepted {
         message: transaction.message,
         session: sender.session,

@@ -303,7 +303,7 @@ async fn events_are_told_in_the_words_of_webhooks_and_say_where_to_go_on() {
         "data": {
             "email_id": sent.body["id"], "request_id": sent.body["request_id"], "from": "ann@example.net", "to": ["b@example.org"],
             "number": 0, "attempts": 1, "next_attempt_at": null, "reply": {"code": 550, "enhanced": "5.1.1", "text": null},
-            "may_be_delivered": false, "message_id": null, "tags": {}, "metadata": {},
+            "test": false, "may_be_delivered": false, "message_id": null, "tags": {}, "metadata": {},
         },
     });
     assert_eq!(found.body["data"], serde_json::json!([expected]), "{found:?}");
