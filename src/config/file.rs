@@ -122,6 +122,7 @@ pub struct Credential {
     pub max_size: Option<At<i64>>,
     pub ttl: Option<At<String>>,
     pub on_unknown: Option<At<String>>,
+    pub test: Option<At<bool>>,
     pub reports: Option<At<String>>,
     pub webhook: Option<At<String>>,
     pub networks: Vec<At<String>>,

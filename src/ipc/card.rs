@@ -41,6 +41,8 @@ pub struct Card {
     pub expires_us: Option<u64>,
     /// The day on which it last sent something, in days since 1970, as far as that is remembered.
     pub last_day: Option<i64>,
+    /// What it sends never leaves.
+    pub test: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -87,6 +87,8 @@ pub struct Happening {
     /// An attempt may have delivered it, and nobody knows.
     pub doubt: bool,
     pub label: Option<Box<Label>>,
+    /// It is of a test.
+    pub test: bool,
 }
 
 /// What happened, and where the next page begins.

@@ -146,6 +146,8 @@ pub struct Submission {
     pub doubt: bool,
     /// In the order in which it named them, `MOST_RECIPIENTS` at most: those who don't have it before those who do.
     pub recipients: Vec<Recipient>,
+    /// It is sent for a test.
+    pub test: bool,
 }
 
 impl Submission {

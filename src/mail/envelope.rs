@@ -18,6 +18,8 @@ pub struct Manner {
     /// FUTURERELEASE: not before that time, in microseconds since 1970 (RFC 4865).
     pub release_us: Option<u64>,
     pub report: Report,
+    /// It is sent for a test, and never leaves.
+    pub test: bool,
 }
 
 /// What octets above 127 there may be in addresses and in the header (RFC 6531).

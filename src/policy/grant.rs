@@ -6,8 +6,9 @@ use super::Recipients;
 use super::refusal::Refusal;
 use super::rewrite::{self, Rewrite};
 use super::route::{self, BackedUp, Route};
-use super::rule::SenderRule;
+use super::rule::{RecipientRule, SenderRule};
 use super::scope::Scopes;
+use super::simulation::{self, End};
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::facts::Facts;
 use crate::mail::removal::Removable;
@@ -27,9 +28,18 @@ pub struct Grant {
     pub rewrite: Vec<Rewrite>,
     pub remove_headers: Vec<Removable>,
     pub redirect: Option<Address>,
+    /// What it sends never leaves.
+    pub test: bool,
 }
 
 impl Grant {
+    /// The same for a test: wherever it goes, there is a way, which ends here.
+    #[must_use]
+    pub fn testing(self) -> Self {
+        let way = Route { credential: None, from: None, to: RecipientRule::Any, via: Vec::new(), requiretls: true };
+        Self { test: true, routes: vec![way], ..self }
+    }
+
     /// What this sender or author becomes; none when it stays as it is. What the credential may be itself stays.
     pub fn rewritten(&self, address: &Address) -> Option<&Address> {
         let own = self.senders.iter().any(|rule| rule.matches(address));
@@ -64,6 +74,12 @@ impl Grant {
     pub fn recipient(&self, sender: &ReversePath, recipient: &Address) -> Result<(), Refusal> {
         if !self.recipients.permit(recipient) {
             return Err(Refusal::RecipientNotAllowed);
+        }
+        match simulation::end(recipient) {
+            _ if !self.test && simulation::is_reserved(recipient) => return Err(Refusal::TestAddress),
+            None => return Err(Refusal::TestAddress),
+            Some(End::Rejected) => return Err(Refusal::TestRejected),
+            Some(_) => {}
         }
         self.way(sender, self.redirect.as_ref().unwrap_or(recipient))
     }

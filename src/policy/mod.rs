@@ -20,6 +20,7 @@ pub mod rewrite;
 pub mod route;
 pub mod rule;
 pub mod scope;
+pub mod simulation;
 pub mod suppression;
 pub mod thresholds;
 
@@ -101,6 +102,8 @@ pub struct Policy {
     pub reports: Reports,
     /// The webhook that is told what became of its mail, by its name in the configuration.
     pub webhook: Option<String>,
+    /// What it sends is checked, kept and told of, and never leaves. It is that from its beginning to its end.
+    pub test: bool,
 }
 
 /// Deny wins over allow. An empty allow list allows everybody who is not denied.
@@ -151,7 +154,7 @@ impl Policy {
 
     /// The slice of it that goes to an edge.
     pub fn grant(&self, principal: &str, routes: &[Route]) -> Grant {
-        Grant {
+        let grant = Grant {
             principal: principal.to_owned(),
             senders: self.senders.clone(),
             recipients: self.recipients.clone(),
@@ -162,13 +165,30 @@ impl Policy {
             rewrite: self.rewrite.clone(),
             remove_headers: self.remove_headers.clone(),
             redirect: self.redirect.clone(),
-        }
+            test: false,
+        };
+        if self.test { grant.testing() } else { grant }
     }
 
     /// Whether a client at this address may be this credential.
     pub fn is_reachable_from(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.networks.is_empty() || self.networks.iter().any(|network| network.contains(&address))
+    }
+
+    /// What a test would not be one with: another's key, and a client who is told what an upstream says.
+    ///
+    /// Errors: which, in words.
+    pub fn check_test(&self) -> Result<(), String> {
+        match self.test {
+            true if self.pass_through.is_some() => {
+                Err("test: what goes with keys of a provider is sent by that provider: choose one".to_owned())
+            }
+            true if !matches!(self.delivery, None | Some(Delivery::Spool)) => {
+                Err("test: there is no upstream to wait for: delivery must be \"spool\", or left out".to_owned())
+            }
+            _ => Ok(()),
+        }
     }
 
     pub fn is_over(&self, now_us: u64) -> bool {
@@ -204,6 +224,7 @@ impl Policy {
         self.check_destinations()?;
         self.check_reports()?;
         self.check_delivery()?;
+        self.check_test()?;
         self.check_changes()
     }
 }

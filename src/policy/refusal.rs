@@ -55,11 +55,15 @@ pub enum Refusal {
     UnderWay,
     /// The key of its request was used for something else.
     KeyReused,
+    /// An address for tests, which is for test keys alone; or none of those there are.
+    TestAddress,
+    /// An address for tests asks to be refused.
+    TestRejected,
 }
 
 impl Refusal {
     /// One of each kind; what one carries is no part of it.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::SenderNotAllowed,
         Self::AuthorNotAllowed,
         Self::RecipientNotAllowed,
@@ -88,6 +92,8 @@ impl Refusal {
         Self::OnlySmtp,
         Self::UnderWay,
         Self::KeyReused,
+        Self::TestAddress,
+        Self::TestRejected,
     ];
 
     /// The word for it in logs and in the audit log's `reason`.
@@ -121,6 +127,8 @@ impl Refusal {
             Self::OnlySmtp => "only-smtp",
             Self::UnderWay => "request-under-way",
             Self::KeyReused => "idempotency-key-reused",
+            Self::TestAddress => "test-address",
+            Self::TestRejected => "test-rejected",
         }
     }
 

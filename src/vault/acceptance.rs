@@ -105,8 +105,9 @@ fn rarities(sender: &Sender, transaction: &Transaction, copies: usize) -> Option
     let removed = (!removed.is_empty()).then(|| ("removed".to_owned(), serde_json::Value::Object(counted.collect())));
     let tls = manner.require_tls.then(|| ("requiretls".to_owned(), true.into()));
     let held = manner.release_us.map(|release| ("held_until_us".to_owned(), release.into()));
+    let test = manner.test.then(|| ("test".to_owned(), true.into()));
     let copies = (copies > 0).then(|| ("copies".to_owned(), copies.into()));
     let all: serde_json::Map<_, serde_json::Value> =
-        key.into_iter().chain(tls).chain(held).chain(copies).chain(rewritten).chain(removed).collect();
+        key.into_iter().chain(test).chain(tls).chain(held).chain(copies).chain(rewritten).chain(removed).collect();
     (!all.is_empty()).then(|| serde_json::Value::Object(all).to_string())
 }

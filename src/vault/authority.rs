@@ -25,9 +25,11 @@ use crate::config::slice::{Counter, Declared, VaultSlice};
 use crate::ipc::capsule::{Capsule, Introduction};
 use crate::ipc::session::Via;
 use crate::mail::address::{Address, ReversePath};
+use crate::mail::envelope::Manner;
 use crate::policy::limits::{Rates, Tiers};
 use crate::policy::presence::Presence;
 use crate::policy::route;
+use crate::policy::simulation::LANE;
 use crate::policy::{FIX_UPS, Grant, Policy};
 use crate::role::{Generation, Instance};
 
@@ -232,6 +234,11 @@ impl Authority {
         let via = route.map(|route| route.via.as_slice()).unwrap_or_default();
         let names = via.iter().filter_map(|number| self.slice.upstreams.get(usize::from(*number)));
         names.map(String::as_str).collect::<Vec<_>>().join(",")
+    }
+
+    /// The same of a message that may be a test, which waits where no upstream takes anything from.
+    pub fn lane_of(&self, manner: &Manner, principal: &str, sender: &ReversePath, recipient: &Address) -> String {
+        if manner.test { LANE.to_owned() } else { self.lane(principal, sender, recipient) }
     }
 
     /// Whether a session is what the edge says: made by the listener, for this edge, lately, and not shown before. Gives

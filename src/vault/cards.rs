@@ -35,6 +35,7 @@ pub fn card<'k>(
         created_us: Some(credential.since_us).filter(|since_us| *since_us > 0),
         expires_us: policy.expires_us,
         last_day: authority.limits.last_day(&credential.id),
+        test: policy.test,
     }
 }
 

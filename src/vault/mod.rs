@@ -326,6 +326,7 @@ impl House {
             spawn_local(seal);
             spawn_local(anchor::run(Rc::clone(&vault), sealing.clone(), anchors.clone(), wanted));
             spawn_local(schedule::leasing::run(Rc::clone(&vault)));
+            spawn_local(delivery::simulated::run(Rc::clone(&vault)));
             spawn_local(housekeeping::run(Rc::clone(&vault)));
             spawn_local(rekey::go_on(Rc::clone(&vault)));
             let early = Rc::clone(&vault);

@@ -26,11 +26,11 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// How such a message of its leaves. What an administrator submits is kept; so is, where it may be, what is to be held, and
+    /// How such a message of its leaves. What an administrator submits is kept, and a test; so is, where it may be, what is to be held, and
     /// what comes by HTTP, which answers when a message is kept.
     pub fn delivery(&self, manner: &Manner) -> Delivery {
         match self.credential.policy.delivery(self.listener.delivery) {
-            _ if self.actor.is_some() => Delivery::Spool,
+            _ if self.actor.is_some() || self.credential.policy.test || manner.test => Delivery::Spool,
             Delivery::Fallback if manner.release_us.is_some() || self.listener.protocol != Protocol::Smtp => {
                 Delivery::Spool
             }

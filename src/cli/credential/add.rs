@@ -19,6 +19,9 @@ pub struct Add {
     senders: Vec<String>,
     #[command(flatten)]
     rules: Rules,
+    /// For tests: what it sends is checked, kept and told of as all mail is, and never leaves; its key begins with gp_test_
+    #[arg(long)]
+    test: bool,
     /// Also keep keys derived from the secret, by which a client can log in with SCRAM-SHA-256
     #[arg(long)]
     scram: bool,
@@ -31,7 +34,7 @@ pub struct Add {
 
 impl Add {
     pub fn run(&self) -> Result<ExitCode, String> {
-        let policy = Box::new(policy(&self.rules, &self.senders)?);
+        let policy = Box::new(Policy { test: self.test, ..policy(&self.rules, &self.senders)? });
         let astray = self.place.astray(&self.id, &policy);
         let command = Command::Add { id: self.id.clone(), policy, scram: self.scram };
         let done = show::secret(&self.place.ask(command)?, self.json, "was added")?;

@@ -9,6 +9,7 @@ use super::add::policy;
 use super::rules::Rules;
 use super::{Place, show, source, warn};
 use crate::ipc::admin::credential::{Command, Material};
+use crate::policy::Policy;
 
 #[derive(Debug, Args)]
 pub struct Import {
@@ -26,6 +27,9 @@ pub struct Import {
     /// The secret's public name: 4 to 32 letters and digits; made up when it is not given
     #[arg(long, value_name = "KEYID")]
     key: Option<String>,
+    /// For tests: what it sends is checked, kept and told of as all mail is, and never leaves
+    #[arg(long)]
+    test: bool,
     /// Also keep keys derived from the secret, by which a client can log in with SCRAM-SHA-256
     #[arg(long, conflicts_with = "hash_file")]
     scram: bool,
@@ -40,7 +44,7 @@ pub struct Import {
 
 impl Import {
     pub fn run(&self) -> Result<ExitCode, String> {
-        let policy = Box::new(policy(&self.rules, &self.senders)?);
+        let policy = Box::new(Policy { test: self.test, ..policy(&self.rules, &self.senders)? });
         let astray = self.place.astray(&self.id, &policy);
         let material = match (&self.secret_file, &self.hash_file) {
             (Some(file), _) => Material::Secret(source::line(file)?),

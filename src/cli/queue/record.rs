@@ -33,6 +33,9 @@ pub struct Record {
     expires: String,
     utf8: String,
     requiretls: bool,
+    /// It never leaves. A version that doesn't know this member takes no such message in.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    test: bool,
     ret: Option<String>,
     envid: Option<String>,
     on_unknown: String,
@@ -70,7 +73,7 @@ pub fn content_of(message: MessageId) -> String {
 
 /// As it is written.
 pub fn text(envelope: &Envelope, recipients: &[Recipient]) -> Result<String, String> {
-    let Manner { utf8, require_tls, report, .. } = &envelope.manner;
+    let Manner { utf8, require_tls, report, test, .. } = &envelope.manner;
     let record = Record {
         format: FORMAT.to_owned(),
         message: envelope.message.to_string(),
@@ -83,6 +86,7 @@ pub fn text(envelope: &Envelope, recipients: &[Recipient]) -> Result<String, Str
         expires: time(envelope.expires_us),
         utf8: word(&UTF8, utf8),
         requiretls: *require_tls,
+        test: *test,
         ret: report.ret.map(|ret| ret.word().to_owned()),
         envid: report.envid.as_ref().map(Envid::to_string),
         on_unknown: word(&OnUnknown::WORDS, &envelope.on_unknown),
@@ -119,6 +123,7 @@ impl Record {
             require_tls: self.requiretls,
             release_us: None,
             report: Report { ret, envid },
+            test: self.test,
         };
         Some(Envelope {
             message: self.message.parse::<MessageId>().ok()?,
@@ -202,7 +207,7 @@ mod tests {
             session: uuid::Uuid::now_v7(),
             credential: "shop".into(),
             sender: Some(Address::parse("a@example.net").unwrap()),
-            manner: Manner { utf8: Utf8::Needed, require_tls: true, release_us: None, report },
+            manner: Manner { utf8: Utf8::Needed, require_tls: true, release_us: None, report, test: true },
             bytes: 7,
             sha256: [0xa5; 32],
             accepted_us: 1_700_000_000_000_001,

@@ -86,6 +86,7 @@ pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings
             on_unknown: on_unknown.unwrap_or_default(),
             reports: reports.unwrap_or_default(),
             webhook: written.webhook.as_ref().map(|name| name.get_ref().clone()),
+            test: written.test.as_ref().is_some_and(|test| *test.get_ref()),
         };
         let credential = Declared {
             id: id(table, &mut ids, findings),
@@ -115,7 +116,7 @@ fn judge(credential: &Declared, table: &At<file::Credential>, findings: &mut Fin
         );
         findings.refuse(table.span(), text);
     }
-    let checked = policy.check_destinations().and_then(|()| policy.check_delivery());
+    let checked = policy.check_destinations().and_then(|()| policy.check_delivery()).and_then(|()| policy.check_test());
     if let Err(why) = checked.and_then(|()| policy.check_changes()).and_then(|()| policy.check_scopes()) {
         findings.refuse(table.span(), format!("credential {id:?}: {why}"));
     }

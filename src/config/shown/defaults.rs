@@ -62,7 +62,7 @@ const HTTP: [&str; 8] = [
     "commands_off",
 ];
 
-const CREDENTIAL: [Default; 25] = [
+const CREDENTIAL: [Default; 26] = [
     ("id", None),
     ("secrets", None),
     ("senders", None),
@@ -77,6 +77,7 @@ const CREDENTIAL: [Default; 25] = [
     ("max_size", None),
     ("ttl", None),
     ("on_unknown", Some("\"retry\"")),
+    ("test", Some("false")),
     ("reports", Some("\"mail\"")),
     ("webhook", None),
     ("networks", None),

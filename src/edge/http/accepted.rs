@@ -21,6 +21,8 @@ pub struct Accepted {
     pub message_id: Option<String>,
     /// When it leaves, if that is later.
     pub scheduled_at: Option<Timestamp>,
+    /// It is for a test.
+    pub test: bool,
 }
 
 #[derive(Serialize)]
@@ -32,6 +34,9 @@ struct Wire {
     message_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scheduled_at: Option<String>,
+    /// Nothing is sent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    test: bool,
     #[serde(flatten)]
     verdict: Option<Verdict>,
     warnings: [&'static str; 0],
@@ -59,7 +64,7 @@ impl Accepted {
     /// Says it to the client: 202, or 200 when it has come to its end. One that failed is 200, too: it was taken, and whoever gets
     /// an error sends again.
     pub fn answer(self, ended: Option<&Submission>) -> Reply {
-        let Self { kept, message_id, scheduled_at, .. } = self;
+        let Self { kept, message_id, scheduled_at, test, .. } = self;
         let verdict = ended.map(|found| {
             let Rendered { code, message, may_be_delivered, counts, .. } = Rendered::summary(found);
             Verdict { code, message, may_be_delivered, counts }
@@ -70,6 +75,7 @@ impl Accepted {
             id: kept.id.to_string(),
             message_id: message_id.map(|id| format!("<{id}>")),
             scheduled_at: scheduled_at.map(|time| time.to_string()),
+            test,
             verdict,
             warnings: [],
         };

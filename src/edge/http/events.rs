@@ -56,6 +56,8 @@ struct Data<'a> {
     attempts: u32,
     next_attempt_at: Option<String>,
     reply: Option<Answer<'a>>,
+    /// It is of a test: nothing was sent.
+    test: bool,
     may_be_delivered: bool,
     message_id: Option<String>,
     tags: BTreeMap<&'a str, &'a str>,
@@ -144,6 +146,7 @@ fn event(happening: &Happening) -> Event<'_> {
         reply,
         doubt,
         label,
+        test,
     } = happening;
     let is_said = code.is_some() || reply.is_some();
     let label = label.as_deref();
@@ -160,6 +163,7 @@ fn event(happening: &Happening) -> Event<'_> {
             attempts: *attempts,
             next_attempt_at: next_us.and_then(time),
             reply: is_said.then_some(Answer { code: *code, enhanced: enhanced.as_deref(), text: reply.as_deref() }),
+            test: *test,
             may_be_delivered: *doubt,
             message_id: label.and_then(|label| label.message_id.as_ref()).map(|id| format!("<{id}>")),
             tags: label

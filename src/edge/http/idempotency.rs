@@ -73,7 +73,7 @@ pub const fn is_of_the_key(fault: &Fault) -> bool {
 fn fingerprint(letter: &Letter) -> [u8; 32] {
     let mut hash = Sha256::new();
     let Letter { from, to, cc, bcc, reply_to, subject, text, html, fields, attachments, .. } = letter;
-    let Letter { scheduled_at, message_id, label, changes: _, .. } = letter;
+    let Letter { scheduled_at, message_id, test, label, changes: _, .. } = letter;
     for list in [std::slice::from_ref(from), to, cc, bcc, reply_to] {
         hash = counted(hash, list.len());
         hash = list.iter().fold(hash, mailbox);
@@ -107,6 +107,9 @@ fn fingerprint(letter: &Letter) -> [u8; 32] {
         let tags: Vec<_> = tags.iter().map(tag).collect();
         hash = named(hash, tags.iter().map(|(name, value)| (name.clone(), value.as_str())));
         hash = named(hash, metadata.iter().map(|(name, value)| (name.clone(), value.as_str())));
+    }
+    if *test {
+        hash = sized(hash, b"test");
     }
     hash.finalize().into()
 }
@@ -228,6 +231,7 @@ mod tests {
             ("}", ", \"message_id\": \"<x@shop.example>\"}"),
             ("}", ", \"headers\": {\"X-A\": \"1\"}}"),
             ("}", ", \"tags\": [\"a\"]}"),
+            ("}", ", \"test\": true}"),
             ("}", ", \"metadata\": {\"a\": \"1\"}}"),
             ("}", ", \"attachments\": [{\"filename\": \"a.txt\", \"content\": \"aGk=\"}]}"),
         ];

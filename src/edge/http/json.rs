@@ -27,7 +27,7 @@ const MAX_SHOWN: usize = 40;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Node<'a> {
     Null,
-    Bool,
+    Bool(bool),
     Number,
     Text(Cow<'a, str>),
     /// An array of numbers from 0 to 255, where those are read as octets.
@@ -41,7 +41,7 @@ impl Node<'_> {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
-            Self::Bool => "a boolean",
+            Self::Bool(_) => "a boolean",
             Self::Number => "a number",
             Self::Text(_) => "a string",
             Self::List(_) | Self::Octets(_) => "an array",
@@ -138,8 +138,8 @@ impl<'de> Visitor<'de> for Level<'_> {
         Ok(Node::Null)
     }
 
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Node<'de>, E> {
-        Ok(Node::Bool)
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Node<'de>, E> {
+        Ok(Node::Bool(value))
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Node<'de>, E> {

@@ -44,6 +44,8 @@ pub struct Letter {
     pub scheduled_at: Option<Timestamp>,
     /// The client's own Message-ID, without its brackets; none: it gets one here.
     pub message_id: Option<String>,
+    /// It is for a test, whatever its client's key is for, and never leaves.
+    pub test: bool,
     /// What its client says of it beside it, and by which API.
     pub label: Label,
     /// What was changed since the client wrote it.

@@ -40,6 +40,16 @@ impl Findings {
         }
     }
 
+    pub fn truth(&mut self, at: &At<'_, '_>) -> Option<bool> {
+        match at.node {
+            Node::Bool(value) => Some(*value),
+            other => {
+                self.wrong_type(&at.pointer, other, "true or false");
+                None
+            }
+        }
+    }
+
     /// All findings as one fault, if there are any.
     pub fn verdict(self) -> Result<(), Fault> {
         if self.issues.is_empty() { Ok(()) } else { Err(self.fault()) }

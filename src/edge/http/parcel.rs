@@ -44,6 +44,8 @@ pub struct Parcel<'a> {
     pub once: Option<Once>,
     /// What is told of it beside it; it gets the Message-ID that is written.
     pub label: Label,
+    /// It never leaves.
+    pub test: bool,
 }
 
 /// Has the vault keep it. `begin` writes the beginning for the id that the vault gives, which becomes the request's; a request that
@@ -56,10 +58,10 @@ pub async fn keep(
     begin: impl FnOnce(MessageId) -> Result<(Vec<u8>, Facts), Fault> + Send,
     request: &mut MessageId,
 ) -> Result<Kept, Fault> {
-    let Parcel { from, to: (to, place), rest, octets, scheduled_at, once, mut label } = parcel;
+    let Parcel { from, to: (to, place), rest, octets, scheduled_at, once, mut label, test } = parcel;
     let size = u64::try_from(octets).unwrap_or(u64::MAX);
     let release_us = scheduled_at.map(|(time, _)| schedule::release_us(time));
-    let manner = Manner { release_us, ..Manner::default() };
+    let manner = Manner { release_us, test, ..Manner::default() };
     let sender = Some(from.address.clone());
     let desk = &session.front.desk;
     let begun = seat.visit.mail_once(sender, size, manner, session.tls.clone(), once).await.map_err(away)?;

@@ -32,12 +32,13 @@ pub async fn send(
     let key = Key::of(&head.headers)?;
     let (grant, letter) = written(session, &mut seat, head, body, unread).await?;
     let (scheduled_at, own_id) = (letter.scheduled_at, letter.message_id.clone());
+    let test = letter.test || grant.test;
     // What leaves later comes to nothing meanwhile.
     let wait = Wait::of(&head.headers).filter(|_| scheduled_at.is_none());
     let once = key.map(|key| key.once(&letter));
     let kept = submit::submit(&mut seat, session, &grant, letter, once, id).await?;
     let message_id = own_id.unwrap_or_else(|| mime::message_id(kept.id, &session.front.hostname));
-    let accepted = Accepted { route: Route::Send, kept, message_id: Some(message_id), scheduled_at };
+    let accepted = Accepted { route: Route::Send, kept, message_id: Some(message_id), scheduled_at, test };
     Ok(told(&mut seat, session, &grant, accepted, wait, until).await)
 }
 
@@ -60,7 +61,7 @@ pub async fn send_raw(
     *unread = false;
     let raw::Sent { kept, message_id } =
         raw::submit(&mut seat, session, &grant, &head.headers, whole, key.as_ref(), id).await?;
-    let accepted = Accepted { route: Route::Raw, kept, message_id, scheduled_at: None };
+    let accepted = Accepted { route: Route::Raw, kept, message_id, scheduled_at: None, test: grant.test };
     Ok(told(&mut seat, session, &grant, accepted, Wait::of(&head.headers), until).await)
 }
 

@@ -29,6 +29,11 @@ const COPY_AGAIN: u32 = 300;
 const TO: &str = "/to";
 /// Findings that only the vault has, of one message and not of what comes with it.
 pub const SUPPRESSED: &str = "suppressed";
+/// Of addresses for tests.
+pub const TEST_ADDRESS: &str = "test_address";
+pub const TEST_REJECTED: &str = "test_rejected";
+const FOR_TESTS: &str = "is an address for tests: only test keys send there, and only to those of them that there are";
+const REJECTED: &str = "is an address for tests that asks to be refused";
 const BACKED_UP: &str = "backed_up";
 
 /// A message that nobody keeps yet.
@@ -82,6 +87,7 @@ pub async fn keep(
         scheduled_at: letter.scheduled_at.map(|time| (time, &when)),
         once,
         label: label::of(letter),
+        test: letter.test,
     };
     let secure = session.tls.is_some();
     let begin = |id| {
@@ -101,6 +107,8 @@ pub fn draft(
     request: MessageId,
 ) -> Result<Draft, Fault> {
     letter.change(grant);
+    let tested = letter.test.then(|| grant.clone().testing());
+    let grant = tested.as_ref().unwrap_or(grant);
     is_good_for(seat, grant, Scope::Send, &Some(letter.from.address.clone()))?;
     may_send_from(seat, grant, &letter.from)?;
     may_send_to(seat, grant, &letter.from, letter.recipients().collect::<Vec<_>>(), TO)?;
@@ -173,6 +181,8 @@ pub fn may_send_to<'m>(
             first.get_or_insert_with(|| (mailbox.address.clone(), refusal));
             let (code, message) = match refusal {
                 Refusal::NoRoute => ("no_route", "mail for this address has no way to leave"),
+                Refusal::TestAddress => (TEST_ADDRESS, FOR_TESTS),
+                Refusal::TestRejected => (TEST_REJECTED, REJECTED),
                 _ => ("recipient_not_allowed", "this key may not send to this address"),
             };
             issues.push(Issue { code, pointer: mailbox.pointer.clone(), message: message.to_owned() });
@@ -214,6 +224,8 @@ pub fn refused(refusal: Refusal, session: &Session, grant: &Grant, from: &str, t
     match refusal {
         Refusal::SenderNotAllowed | Refusal::AuthorNotAllowed => forbidden_sender(from),
         Refusal::RecipientNotAllowed => invalid("recipient_not_allowed", to, "this key may not send to all of these"),
+        Refusal::TestAddress => invalid(TEST_ADDRESS, to, FOR_TESTS),
+        Refusal::TestRejected => invalid(TEST_REJECTED, to, REJECTED),
         Refusal::NoRoute => invalid("no_route", to, "mail for one of these addresses has no way to leave"),
         Refusal::Suppressed => invalid(SUPPRESSED, to, "nothing is sent to these addresses from here"),
         Refusal::TooManyRecipients => invalid("too_many", to, "there are more recipients than this key may send to"),

@@ -30,6 +30,7 @@ pub const LETTER: &Table = &[
     ("attachments", &[]),
     ("scheduled_at", &[]),
     ("message_id", &[]),
+    ("test", &[]),
     ("tags", &[]),
     ("metadata", &[]),
 ];
@@ -92,6 +93,7 @@ fn read(findings: &mut Findings, at: &At<'_, '_>, only_sender: Option<&Address>)
     let attachments = members.get("attachments").map(|at| attachments(findings, at)).unwrap_or_default();
     let scheduled_at = optional(findings, &members, "scheduled_at", schedule::time);
     let message_id = optional(findings, &members, "message_id", letter::message_id);
+    let test = members.get("test").and_then(|at| findings.truth(at)).unwrap_or_default();
     let tags = members.get("tags").map(|at| label::tags(findings, at)).unwrap_or_default();
     let metadata = members.get("metadata").map(|at| label::metadata(findings, at)).unwrap_or_default();
     Some(Letter {
@@ -107,6 +109,7 @@ fn read(findings: &mut Findings, at: &At<'_, '_>, only_sender: Option<&Address>)
         attachments,
         scheduled_at,
         message_id,
+        test,
         label: Label { tags, metadata, ..Label::default() },
         changes: Changes::default(),
     })

@@ -215,6 +215,12 @@ impl From<Refusal> for Reply {
             Refusal::RecipientNotAllowed => says(550, "5.7.1", "this recipient is not allowed for this login"),
             Refusal::NoRoute => says(550, "5.7.1", "there is no route for this recipient"),
             Refusal::Suppressed => says(550, "5.7.1", "suppressed: nothing is sent to these addresses from here"),
+            Refusal::TestAddress => says(
+                550,
+                "5.7.1",
+                "an address for tests: only logins for tests send there, and only to those there are",
+            ),
+            Refusal::TestRejected => says(550, "5.7.1", "a test: this address asks to be refused"),
             Refusal::TooManyRecipients => says(452, "4.5.3", "too many recipients"),
             Refusal::TooBig => TOO_BIG,
             Refusal::Header => says(550, "5.6.0", "the header can't be trusted to mean one thing"),

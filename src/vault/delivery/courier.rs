@@ -16,12 +16,11 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
+use super::attempt::Attempt;
 use super::breaker::Fault;
-use super::outcome;
 use super::outcome::PutOff;
 use super::poison::Proof;
 use super::rehearsal::Rehearsals;
-use super::settlement::{bounded, owes, tell, write};
 use super::verification::Verifications;
 use crate::ipc::channel::{Receiver, Sender};
 use crate::ipc::control::Peer;
@@ -30,14 +29,13 @@ use crate::ipc::frame::MAX_CONTENT;
 use crate::mail::address::Address;
 use crate::mail::envelope::MAX_ADDRESSEE;
 use crate::mail::outcome::Outcome as Delivery;
-use crate::policy::OnUnknown;
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Name, Outcome};
 use crate::vault::edge::Parting;
-use crate::vault::feedback::happened::Happened;
 use crate::vault::limits::clock::passed_us;
-use crate::vault::store::spool::{Body, Leased, Settled, State, Verdict};
+use crate::vault::store::spool::{Body, Leased};
 
+use super::attempt::on_unknown;
 pub use content::open;
 use ending::Suspects;
 use live::Lives;
@@ -255,34 +253,16 @@ impl Courier {
     fn settle(&mut self, job: Job, number: u32, recipient: &Address, attempts: u32, delivery: &Delivery) {
         let Some(active) = self.active.get_mut(&job) else { return };
         let put_off = *active.put_off.get_or_insert_with(PutOff::now);
-        let leased = &active.leased;
         let retry = self.vault.authority.borrow().slice.retry.clone();
-        let on_unknown = on_unknown(&self.vault, leased);
-        let (state, name) = outcome::decide(leased, attempts, delivery, &retry, put_off, on_unknown);
-        let said = bounded(delivery.said());
-        let event = outcome::event(name, leased, &self.peer.label, recipient, attempts.saturating_add(1), &said);
-        let duration = u64::try_from(active.begun.elapsed().as_micros()).ok();
-        let reason = outcome::reason(delivery).or(event.reason.clone());
-        let mut events = vec![Event { duration_us: duration, reason, ..event }];
-        if state == State::Expired {
-            events.push(outcome::event(
-                Name::DeliverExpire,
-                leased,
-                &self.peer.label,
-                recipient,
-                attempts.saturating_add(1),
-                &said,
-            ));
-        }
-        events.extend(outcome::by_itself(name, state, leased, recipient));
-        let may_be = leased.is_doubtful(number) || name == Name::DeliverUnknown;
-        let events: Vec<Event> = events.into_iter().map(|event| outcome::doubted(event, may_be)).collect();
-        let word = events.first().and_then(|event| event.reason.clone()).unwrap_or_default();
-        let (owed, unknown) = (owes(leased, number, state, &said), name == Name::DeliverUnknown);
-        let settled = Settled { state, owed, said, tried: true, unknown, verdict: Verdict::of(delivery) };
-        tell(leased, &self.peer.label, &settled, name);
-        let told = Happened::of(leased, number, &settled, &self.peer.label, &word);
-        let writing = write(&self.vault, job, leased, vec![(number, settled)], told.into_iter().collect(), events);
+        let attempt = Attempt {
+            vault: &self.vault,
+            upstream: &self.peer.label,
+            leased: &active.leased,
+            begun: active.begun,
+            put_off,
+            retry: &retry,
+        };
+        let writing = attempt.settle(number, recipient, attempts, delivery);
         active.writing.push(writing);
     }
 
@@ -301,15 +281,4 @@ impl Courier {
         // A courier that is gone is noticed where its words are read.
         let _ = self.offers.send(offer).await;
     }
-}
-
-/// What becomes of a message of which nobody knows: as its credential says, or said when it was accepted and is gone now. A report
-/// that comes twice harms nobody; without one, nobody would know of what was given up.
-fn on_unknown(vault: &Vault, leased: &Leased) -> OnUnknown {
-    if leased.is_report {
-        return OnUnknown::Retry;
-    }
-    let authority = vault.authority.borrow();
-    let credential = authority.credentials.get(&leased.principal);
-    credential.map_or(leased.on_unknown, |credential| credential.policy.on_unknown)
 }

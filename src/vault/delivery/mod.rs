@@ -1,5 +1,6 @@
 //! What leaves: which message is offered to which courier when, and what becomes of it.
 
+pub mod attempt;
 pub mod backlog;
 pub mod breaker;
 pub mod congestion;
@@ -16,6 +17,7 @@ pub mod reroute;
 pub mod revoked;
 pub mod schedule;
 pub mod settlement;
+pub mod simulated;
 pub mod suppression;
 pub mod upstream;
 pub mod verification;

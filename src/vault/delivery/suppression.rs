@@ -95,8 +95,8 @@ pub struct Sign {
 /// The signs in what became of recipients of that lease; only where bounces are counted. Whom the configuration names is no
 /// matter of what a client's list is like: copies, and all mail where it is redirected, would end without a word.
 pub fn signs(leased: &Leased, settled: &[(u32, Settled)], policy: Option<&Policy>) -> Vec<Sign> {
-    // What the gate sent itself says nothing of whom its clients send to.
-    if leased.principal == GATE || leased.is_report || leased.sender.is_none() {
+    // What the gate sent itself says nothing of whom its clients send to, and nor does a test.
+    if leased.principal == GATE || leased.is_report || leased.sender.is_none() || leased.manner.test {
         return Vec::new();
     }
     let sign = |(number, settled): &(u32, Settled)| {

@@ -44,6 +44,7 @@ pub struct Subject {
     pub credential: String,
     pub sender: ReversePath,
     pub expires_us: u64,
+    pub test: bool,
 }
 
 impl Subject {
@@ -57,6 +58,7 @@ impl Subject {
             credential: leased.principal.clone(),
             sender: leased.sender.clone(),
             expires_us: leased.expires_us,
+            test: leased.manner.test,
         })
     }
 }
@@ -212,6 +214,8 @@ struct Data<'a> {
     next_attempt_at: Option<String>,
     reply: Option<Answer<'a>>,
     may_be_delivered: bool,
+    /// It is of a test: nothing was sent.
+    test: bool,
     /// What its client said of it; a tag without a value has an empty one.
     message_id: Option<String>,
     tags: BTreeMap<&'a str, &'a str>,
@@ -258,6 +262,7 @@ fn body(subject: &Subject, happened: &Happened, label: &Label, webhook: Option<&
             next_attempt_at: next_us.map(time),
             reply: is_said.then_some(reply),
             may_be_delivered: *doubt,
+            test: subject.test,
             message_id: label.message_id.as_ref().map(|id| format!("<{id}>")),
             tags: label.tags.iter().map(|tag| (&*tag.name, tag.value.as_deref().unwrap_or_default())).collect(),
             metadata: label.metadata.iter().map(|(name, value)| (&**name, &**value)).collect(),
@@ -300,6 +305,7 @@ mod tests {
             credential: "shop".into(),
             sender: None,
             expires_us: 1,
+            test: false,
         };
         let tag = |n: usize| Tag { name: format!("{n}{}", "x".repeat(255)), value: Some("y".repeat(256)) };
         let most = Label {

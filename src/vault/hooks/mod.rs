@@ -4,7 +4,7 @@
 //! strangers post is hashed here and nothing else: only what is signed is read (`event`), by a reader of small JSON with bounds, and
 //! then does what it says (`effects`) in one transaction, before the provider is told that it was taken.
 
-mod effects;
+pub mod effects;
 pub mod event;
 mod signature;
 

@@ -1,11 +1,12 @@
-//! Generated keys: `gp_live_` and 8 characters of key id, `_`, 43 of secret and 6 of checksum.
+//! Generated keys: `gp_live_`, or `gp_test_` of a credential for tests, and 8 characters of key id, `_`, 43 of secret and 6 of checksum.
 //!
 //! The prefix lets scanners find a leaked key, the key id lets a bearer find its row, the checksum tells a typing error
 //! from a guess without any work. 43 characters of base 62 are 256 bits.
 
 use crate::secret::Secret;
 
-const PREFIX: &str = "gp_live_";
+const LIVE: &str = "gp_live_";
+const TEST: &str = "gp_test_";
 const ID: usize = 8;
 const SECRET: usize = 43;
 const CHECK: usize = 6;
@@ -15,8 +16,13 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 ///
 /// Errors: the kernel gives no random octets.
 pub fn generate() -> Result<(String, Secret<String>), String> {
+    generate_for(false)
+}
+
+/// The same, of a credential that is for tests or is not.
+pub fn generate_for(test: bool) -> Result<(String, Secret<String>), String> {
     let id = fresh_id()?;
-    let key = with(&id)?;
+    let key = with(if test { TEST } else { LIVE }, &id)?;
     Ok((id, key))
 }
 
@@ -25,10 +31,10 @@ pub fn fresh_id() -> Result<String, String> {
     random(ID)
 }
 
-fn with(id: &str) -> Result<Secret<String>, String> {
-    let mut key = Secret::new(String::with_capacity(PREFIX.len() + ID + 1 + SECRET + CHECK));
+fn with(prefix: &str, id: &str) -> Result<Secret<String>, String> {
+    let mut key = Secret::new(String::with_capacity(prefix.len() + ID + 1 + SECRET + CHECK));
     let secret = Secret::new(random(SECRET)?);
-    for part in [PREFIX, id, "_", secret.expose()] {
+    for part in [prefix, id, "_", secret.expose()] {
         key.expose_mut().push_str(part);
     }
     let check = checksum(key.expose());
@@ -38,7 +44,7 @@ fn with(id: &str) -> Result<Secret<String>, String> {
 
 /// The key id in a well-formed key.
 pub fn id(key: &str) -> Option<&str> {
-    let (id, rest) = key.strip_prefix(PREFIX)?.split_once('_')?;
+    let (id, rest) = key.strip_prefix(LIVE).or_else(|| key.strip_prefix(TEST))?.split_once('_')?;
     let sound = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric());
     let shaped = id.len() == ID && rest.len() == SECRET + CHECK && sound(id) && sound(rest);
     let (body, check) = shaped.then(|| key.split_at(key.len() - CHECK))?;
@@ -83,7 +89,7 @@ fn crc32(octets: &[u8]) -> u32 {
 /// A guess at a key: well-formed, with this id.
 #[cfg(test)]
 pub fn of(id: &str) -> Secret<String> {
-    with(id).unwrap()
+    with(LIVE, id).unwrap()
 }
 
 #[cfg(test)]
@@ -94,7 +100,9 @@ mod tests {
     fn a_generated_key_is_well_formed_and_a_changed_one_is_not() {
         let (key_id, key) = generate().unwrap();
         let key = key.expose();
-        assert_eq!(key.len(), PREFIX.len() + ID + 1 + SECRET + CHECK);
+        let (test_id, test) = generate_for(true).unwrap();
+        assert!(test.expose().starts_with("gp_test_") && id(test.expose()) == Some(test_id.as_str()));
+        assert_eq!(key.len(), LIVE.len() + ID + 1 + SECRET + CHECK);
         assert_eq!(id(key), Some(key_id.as_str()));
         let other = if key.ends_with('0') { '1' } else { '0' };
         assert_eq!(id(&format!("{}{other}", &key[..key.len() - 1])), None);

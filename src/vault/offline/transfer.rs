@@ -181,11 +181,12 @@ impl Desk<'_> {
                 }
                 let Some(whole) = self.moving.incoming.take() else { return Ok(Err(NONE.to_owned())) };
                 let segment = whole.segment();
-                let arrived = match whole.arrived() {
+                let mut arrived = match whole.arrived() {
                     Ok(arrived) => arrived,
                     Err(error) => return Ok(say(Part::Left(unwritten(&error)))),
                 };
                 let credential = self.credentials.get(arrived.credential()).cloned();
+                credential.iter().for_each(|found| arrived.is_of(&found.policy));
                 let is_over = match self.admits(&arrived, regardless) {
                     Ok(is_live) => !is_live,
                     Err(reason) => {
@@ -221,6 +222,7 @@ impl Desk<'_> {
             policy.max_size.map_or(self.ways.max_size, |own| own.saturating_add(FIX_UPS).min(self.ways.max_size));
         let offence = arrived.offence(policy, &grant, most, &self.ways.reporters).filter(|_| !regardless);
         let sender = &arrived.envelope().sender;
+        let grant = if arrived.envelope().manner.test { grant.testing() } else { grant };
         let no_way = arrived.waiting().find(|to| grant.way(sender, to).is_err());
         match (offence, no_way) {
             (Some(offence), _) => Err(offending(offence)),

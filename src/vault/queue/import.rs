@@ -16,6 +16,7 @@ use crate::mail::envelope::Utf8;
 use crate::mail::id::MessageId;
 use crate::mail::outcome::MAX_TEXT;
 use crate::policy::reports::{Delays, Reports};
+use crate::policy::simulation::LANE;
 use crate::policy::{Grant, MOST_TTL, Policy, Reportable};
 use crate::vault::audit::event::{Event, Field, MAX_RECIPIENTS, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
@@ -199,6 +200,11 @@ impl Arrived {
         self.recipients.iter().filter(|one| one.standing.is_open()).map(|one| &one.addressee.address)
     }
 
+    /// What it is kept as here: of a credential that is for tests it is one.
+    pub fn is_of(&mut self, policy: &Policy) {
+        self.envelope.manner.test |= policy.test;
+    }
+
     pub fn envelope(&self) -> &Envelope {
         &self.envelope
     }
@@ -267,6 +273,8 @@ pub fn keep(
         first.get_or_insert(seq);
     }
     let Arrived { envelope, credential, recipients, key, body } = arrived;
+    let test = envelope.manner.test;
+    let lane = |to: &Address| if test { LANE.to_owned() } else { lane(to) };
     let pairs = recipients.iter().map(|one| (one.addressee.clone(), lane(&one.addressee.address)));
     // From nobody comes nothing else.
     let is_report = envelope.is_report || envelope.sender.is_none();

@@ -5,6 +5,7 @@ use rusqlite::{Connection, Result, Row, Statement, params};
 use uuid::Uuid;
 
 use super::lasting;
+use super::spool::manner::TEST;
 use super::spool::{Settled, State};
 use super::submissions::{Owner, REMEMBERED_US, reply, seen};
 use crate::ipc::frame;
@@ -38,7 +39,7 @@ pub struct Entry<'a> {
 }
 
 const COLUMNS: &str = "feed.id, kind, msg_id, feed.n, rcpt, mail_from, feed.attempts, feed.next_us, feed.code, feed.enhanced, \
-                       feed.said, feed.doubt, label, done_us";
+                       feed.said, feed.doubt, label, done_us, flags";
 
 /// Of one credential in the order of the index. What is forgotten is passed over by whoever reads it, who counts it, too.
 fn mine() -> String {
@@ -184,6 +185,7 @@ fn read(row: &Row<'_>, kind: Kind, masks: &impl Fn(MessageId) -> Mask) -> Result
         reply: said.and_then(|said| reply(&said, mask)),
         doubt: row.get(11)?,
         label,
+        test: row.get::<_, i64>(14)? & TEST != 0,
     })
 }
 

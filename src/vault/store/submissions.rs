@@ -13,6 +13,7 @@ use crate::policy::mask::Mask;
 use crate::vault::audit::mask;
 use crate::vault::audit::row::{damaged, integer, octets, unsigned};
 use crate::vault::store::lasting;
+use crate::vault::store::spool::manner::TEST;
 use list::Lists;
 use tally::{Standing, Tally};
 
@@ -63,7 +64,7 @@ impl<'c> Submissions<'c> {
         let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
             find: sql(
-                "SELECT id, named, msg_id, bytes, accepted_us, expires_us, ended > 1, label, mail_from FROM spool_msg \
+                "SELECT id, named, msg_id, bytes, accepted_us, expires_us, ended > 1, label, mail_from, flags FROM spool_msg \
                        WHERE msg_id = ? AND principal = ? AND report = 0 AND ifnull(owner = ?, ?) \
                        AND ifnull(done_us >= ?, 1)",
             )?,
@@ -199,6 +200,7 @@ fn head(row: &Row<'_>) -> Result<Head> {
         cause: None,
         doubt: false,
         recipients: Vec::new(),
+        test: row.get::<_, i64>(9)? & TEST != 0,
     };
     Ok((row.get(0)?, row.get(1)?, row.get(6)?, submission))
 }

@@ -28,6 +28,8 @@ pub struct Rendered<'a> {
     max_size_bytes: u64,
     max_recipients: u32,
     delivery: &'static str,
+    /// What it sends never leaves.
+    test: bool,
     /// Auditors, and itself in what became of its mail, don't see addresses whole.
     masked: bool,
     created_at: Option<String>,
@@ -73,6 +75,7 @@ impl<'a> Rendered<'a> {
             max_size_bytes: card.max_size.map_or(max_size, |own| own.min(max_size)),
             max_recipients: card.max_recipients,
             delivery: card.delivery.word(),
+            test: card.test,
             masked: card.mask != Mask::None,
             created_at: card.created_us.and_then(time),
             expires_at: card.expires_us.and_then(time),

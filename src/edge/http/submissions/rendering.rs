@@ -28,6 +28,8 @@ pub struct Rendered<'a> {
     message_id: Option<String>,
     tags: Vec<Marked<'a>>,
     metadata: BTreeMap<&'a str, &'a str>,
+    /// It was sent for a test, and has gone nowhere.
+    pub test: bool,
     pub may_be_delivered: bool,
     pub counts: Option<Standings>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,6 +118,7 @@ impl<'a> Rendered<'a> {
             message_id: message_id(submission),
             tags: tags(submission),
             metadata: metadata(submission),
+            test: submission.test,
             may_be_delivered: submission.doubt,
             counts: submission.counts.map(Standings::from),
             recipients: None,

@@ -91,7 +91,7 @@ pub fn fault(fault: &Fault, id: MessageId) -> Reply {
     let (word, status, _) = fault.code.row();
     let finding = fault.issues.first().map(|issue| issue.code);
     let (status, code) = match (fault.code, finding) {
-        (Code::ValidationFailed, Some("recipient_not_allowed" | "suppressed")) => {
+        (Code::ValidationFailed, Some("recipient_not_allowed" | "suppressed" | "test_address" | "test_rejected")) => {
             (StatusCode::FORBIDDEN, "forbidden_recipient")
         }
         (Code::ValidationFailed | Code::BadRequest, _) => (status, "invalid"),

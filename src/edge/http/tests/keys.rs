@@ -32,6 +32,7 @@ pub fn card(id: &str) -> Card {
         created_us: None,
         expires_us: None,
         last_day: Some(20_000),
+        test: id == "viewer",
     }
 }
 
@@ -77,7 +78,7 @@ async fn a_key_is_told_what_it_may_and_nothing_of_others() {
             "recipients_per_hour": null, "recipients_per_day": null, "recipients_burst": null, "bytes_per_day": null,
             "per_recipient_domain": null,
         },
-        "max_size_bytes": 2048, "max_recipients": 5, "delivery": "spool", "masked": true, "created_at": null,
+        "max_size_bytes": 2048, "max_recipients": 5, "delivery": "spool", "test": false, "masked": true, "created_at": null,
         "expires_at": null, "last_sent_on": "2024-10-04", "dialects": ["v1"],
     });
     assert_eq!(found.body, expected);

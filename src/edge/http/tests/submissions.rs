@@ -42,6 +42,7 @@ pub fn submission(message: &Message) -> Submission {
         cause: Some(Cause::Rejected),
         doubt: false,
         recipients: message.recipients.iter().enumerate().map(recipient).collect(),
+        test: false,
     }
 }
 
@@ -80,6 +81,7 @@ pub fn finding(ways: &Ways, kept: &[Message], inquiry: &Inquiry) -> Option<Findi
                 reply: None,
                 doubt: false,
                 label: None,
+                test: false,
             };
             let all: Vec<_> = kept.iter().filter(|_| span.after == 0).map(happening).collect();
             Finding::Happened(Happened { last: all.last().map(|one| one.number), all, more: false })
@@ -301,7 +303,7 @@ async fn events_are_told_in_the_words_of_webhooks_and_say_where_to_go_on() {
         "data": {
             "email_id": sent.body["id"], "request_id": sent.body["request_id"], "from": "ann@example.net", "to": ["b@example.org"],
             "number": 0, "attempts": 1, "next_attempt_at": null, "reply": {"code": 550, "enhanced": "5.1.1", "text": null},
-            "may_be_delivered": false, "message_id": null, "tags": {}, "metadata": {},
+            "test": false, "may_be_delivered": false, "message_id": null, "tags": {}, "metadata": {},
         },
     });
     assert_eq!(found.body["data"], serde_json::json!([expected]), "{found:?}");

@@ -82,7 +82,7 @@ const fn of_refusal(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::SenderNotAllowed | Refusal::AuthorNotAllowed | Refusal::RecipientNotAllowed => "550 5.7.1",
         Refusal::NoRoute | Refusal::Revoked | Refusal::Scope | Refusal::UnknownNetwork => "550 5.7.1",
-        Refusal::Suppressed | Refusal::OnlySmtp => "550 5.7.1",
+        Refusal::Suppressed | Refusal::OnlySmtp | Refusal::TestAddress | Refusal::TestRejected => "550 5.7.1",
         Refusal::TooManyRecipients => "452 4.5.3",
         Refusal::TooBig => "552 5.3.4",
         Refusal::Header => "550 5.6.0",

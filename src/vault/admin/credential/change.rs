@@ -158,6 +158,9 @@ impl Scribe<'_, '_> {
             Ok(policy) => policy,
             Err(why) => return Ok(Err(why)),
         };
+        if policy.test != stored.policy.test {
+            return Ok(Err("a credential is for tests from its beginning to its end: make another one".to_owned()));
+        }
         if let Err(why) = credentials::check(self.id, &policy) {
             return Ok(Err(why));
         }

@@ -22,14 +22,18 @@ pub struct Fresh {
 }
 
 impl Fresh {
-    /// The secret that a command needs, if it needs one.
+    /// The secret that a command needs, if it needs one. `is_test`: whether the credential that there is under that name is for tests.
     ///
     /// Errors: why what was given can't be one; never with a part of it.
-    pub fn of(command: &Command, tagger: &Tagger) -> Result<Option<Self>, String> {
+    pub fn of(command: &Command, tagger: &Tagger, is_test: impl Fn(&str) -> bool) -> Result<Option<Self>, String> {
         let salt = |scram: bool| command.of().filter(|_| scram).map(|id| tagger.salt(id));
         match command {
             Command::Add { scram, .. } | Command::Rotate { scram, .. } => {
-                let (id, secret) = key::generate()?;
+                let is_test = match command {
+                    Command::Add { policy, .. } => policy.test,
+                    command => command.of().is_some_and(is_test),
+                };
+                let (id, secret) = key::generate_for(is_test)?;
                 let tag = Some(tagger.tag(secret.expose()));
                 Ok(Some(Self { id, material: Material::Secret(secret), generated: true, scram: salt(*scram), tag }))
             }

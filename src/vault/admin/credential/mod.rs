@@ -63,7 +63,9 @@ pub async fn perform(
 
 async fn change_of(vault: &Vault, command: Command, actor: &str) -> Result<credential::Response, String> {
     heard(vault, &command)?;
-    let fresh = Fresh::of(&command, &vault.tagger)?;
+    let is_test =
+        |id: &str| vault.authority.borrow().credentials.get(id).is_some_and(|credential| credential.policy.test);
+    let fresh = Fresh::of(&command, &vault.tagger, is_test)?;
     let now = now_us();
     let hashed = match fresh.as_ref().map(|fresh| (fresh, &fresh.material)) {
         None => None,
@@ -187,8 +189,10 @@ pub fn perform_offline(
             Ok(vec![credential::Response::Tested(trial::verdict(candidates.as_ref(), found, &trial, now))])
         }
         command => {
-            let tagger = store.transaction(|store| store.credentials.tagger()).map_err(|error| failed(&error))?;
-            let fresh = Fresh::of(&command, &tagger)?;
+            let known = store.transaction(|store| Ok((store.credentials.all()?, store.credentials.tagger()?)));
+            let (stored, tagger) = known.map_err(|error| failed(&error))?;
+            let is_test = |id: &str| stored.iter().any(|stored| stored.id == id && stored.policy.test);
+            let fresh = Fresh::of(&command, &tagger, is_test)?;
             let hashed = match fresh.as_ref().map(|fresh| (fresh, &fresh.material)) {
                 None => None,
                 Some((_, Material::Hash(hash))) => Some(Hashed { phc: hash.clone(), scram: None }),

@@ -6,12 +6,14 @@ use crate::mail::dsn::{Envid, Notify, Orcpt, Report, Ret, Wish};
 use crate::mail::envelope::{Manner, Utf8};
 use crate::vault::audit::row::damaged;
 
-/// Bits of `spool_msg.flags`; the schema names all but the last, which is set beside SMTPUTF8 when the header needs it.
+/// Bits of `spool_msg.flags`; the schema names all but the last two: one is set beside SMTPUTF8 when the header needs it, one says
+/// that it is sent for a test.
 const UTF8: i64 = 2;
 const REQUIRETLS: i64 = 4;
 const HEADERS: i64 = 8;
 const FULL: i64 = 16;
 const UTF8_HEADER: i64 = 32;
+pub const TEST: i64 = 64;
 
 pub fn flags(manner: &Manner) -> i64 {
     let ret = match manner.report.ret {
@@ -24,7 +26,8 @@ pub fn flags(manner: &Manner) -> i64 {
         Utf8::Allowed => UTF8,
         Utf8::Needed => UTF8 | UTF8_HEADER,
     };
-    ret | utf8 | if manner.require_tls { REQUIRETLS } else { 0 }
+    let require_tls = if manner.require_tls { REQUIRETLS } else { 0 };
+    ret | utf8 | require_tls | if manner.test { TEST } else { 0 }
 }
 
 /// From `flags` and `envid`, by their places in the row.
@@ -34,7 +37,7 @@ pub fn read(row: &Row<'_>, flags: usize, envid: usize) -> Result<Manner> {
     let utf8 = [Utf8::None, Utf8::Allowed, Utf8::Needed];
     let envid = row.get::<_, Option<String>>(envid)?.map(Envid::try_from).transpose();
     let envid = envid.map_err(|_| damaged("an envelope id can't be read"))?;
-    let require_tls = flags & REQUIRETLS != 0;
+    let (require_tls, test) = (flags & REQUIRETLS != 0, flags & TEST != 0);
     let all = utf8.into_iter().flat_map(|utf8| ret.map(|ret| (utf8, ret)));
     let mut manners = all.map(|(utf8, ret)| Manner {
         utf8,
@@ -42,6 +45,7 @@ pub fn read(row: &Row<'_>, flags: usize, envid: usize) -> Result<Manner> {
         // That is in the recipients' next_us, and over.
         release_us: None,
         report: Report { ret, envid: envid.clone() },
+        test,
     });
     let found = manners.find(|manner| self::flags(manner) == flags);
     found.ok_or_else(|| damaged("the flags of a message are none that there are"))

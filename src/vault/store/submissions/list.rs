@@ -34,7 +34,7 @@ impl<'c> Lists<'c> {
 
 fn statement(order: &str) -> String {
     format!(
-        "SELECT id, named, msg_id, bytes, accepted_us, expires_us, ended > 1, label, mail_from, done_us FROM spool_msg \
+        "SELECT id, named, msg_id, bytes, accepted_us, expires_us, ended > 1, label, mail_from, flags, done_us FROM spool_msg \
          WHERE principal = ? AND owner IS ? AND report = 0 AND msg_id >= ? AND msg_id < ? ORDER BY msg_id {order} LIMIT ?"
     )
 }
@@ -53,7 +53,7 @@ impl Lists<'_> {
         let list = if is_up { &mut self.up } else { &mut self.down };
         let columns = params![principal, owner, from, to, most];
         let rows = list.query_map(columns, |row| {
-            let done_us = row.get::<_, Option<i64>>(9)?.and_then(|done_us| u64::try_from(done_us).ok());
+            let done_us = row.get::<_, Option<i64>>(10)?.and_then(|done_us| u64::try_from(done_us).ok());
             Ok((head(row)?, done_us))
         })?;
         rows.collect()
