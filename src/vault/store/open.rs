@@ -36,7 +36,7 @@ const STEPS: [&str; 19] = [
     include_str!("schema/16.sql"),
     include_str!("schema/17.sql"),
     include_str!("schema/18.sql"),
-    include_str!("schema/20.sql"),
+    include_str!("schema/19.sql"),
 ];
 /// "GTP1" in the header, octets 68 to 71, says whose file it is.
 pub const APPLICATION: i64 = 0x4754_5031;
