@@ -273,7 +273,7 @@ impl Session<'_> {
         let act = listed.or_else(|| self.options.whim.as_ref().and_then(|whim| whim(phase)));
         if phase == Phase::Handshake && act.is_some() {
             // The client's first octets: what happens to it happens in the middle.
-            self.stream.read(&mut [0; 4096])?;
+            self.read(&mut Vec::new(), MAX_LINE)?;
         }
         match act {
             None => Ok(Left::Everything),
