@@ -13,7 +13,6 @@ mod neighbours;
 mod phases;
 mod protected;
 mod provider;
-mod refusals;
 mod rehearsals;
 mod scram;
 mod sessions;

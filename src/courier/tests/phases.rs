@@ -1,6 +1,7 @@
 //! Each phase of a delivery, each thing that can happen in it, and the outcome (the table in `smtp/transaction.rs`).
 
 mod faults;
+mod refusals;
 mod resets;
 
 use super::*;

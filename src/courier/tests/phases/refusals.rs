@@ -1,7 +1,6 @@
 //! Refusals that are the message's own, and those that a relay which is set up wrongly says to every message.
 
 use super::*;
-use crate::sink::{Fault, Phase};
 
 /// The outcome of that reply, for an upstream that offers this.
 fn word(offers: &[&str], phase: Phase, reply: &str) -> String {
