@@ -77,6 +77,19 @@ fn a_credential_is_stopped_its_mail_held_and_given_up_and_who_got_what_is_told()
     assert!(!text.contains(" slow@example.org\n"), "who is held has nothing: {text}");
     await_that("the drop", || events(&service, "queue.drop").len() == 1);
 
+    // What it says comes next lets nobody in who has the old secret.
+    let next = done["next"].to_string();
+    for words in [
+        vec!["rotate", CREDENTIAL],
+        vec!["rotate", CREDENTIAL, "--finish", "--queue", "hold"],
+        vec!["enable", CREDENTIAL],
+    ] {
+        assert!(next.contains(&format!("gatepost credential {}", words.join(" "))), "{next}");
+        let output = service.command(&[&["credential"][..], &words].concat());
+        assert!(output.status.success(), "{}", programs::said(&output));
+    }
+    assert_eq!(service.connect().secure(&support::smtp::trusting(&service.pair)).log_in(&secret), 535);
+
     // Of one of the messages: what happened, in order.
     let message = got[0]["message"].as_str().unwrap();
     let (code, trail) = object(&service, &["incident", message, "--json"]);

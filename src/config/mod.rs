@@ -29,6 +29,7 @@ mod listeners;
 mod log;
 mod mechanisms;
 mod oauth2;
+mod odd;
 mod pace;
 mod pass_through;
 mod places;

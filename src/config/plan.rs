@@ -23,7 +23,7 @@ use super::slice::{
 use super::source::Source;
 pub use super::webhooks::Webhook;
 use super::{
-    Dialect, Mode, Reach, alerts, anchors, audit, bounces, credentials, hooks, limits, listeners, log, name,
+    Dialect, Mode, Reach, alerts, anchors, audit, bounces, credentials, hooks, limits, listeners, log, name, odd,
     pass_through, routes, suppression, upstreams, ways, webhooks,
 };
 pub use super::{oauth2::Oauth2, programs::Program};
@@ -300,35 +300,7 @@ impl Plan {
         if self.credentials.is_empty() {
             findings.warn(None, NO_CREDENTIAL);
         }
-        for (credential, written) in self.credentials.iter().zip(&config.credential) {
-            if credential.policy.senders.is_empty() {
-                let text = format!("credential {:?} has no senders: it may send nothing", credential.id);
-                findings.warn(Some(written.span()), text);
-            } else if !self.routes.is_empty()
-                && !credential.policy.test
-                && let Some((from, to)) = routes::uncovered(credential, &self.routes)
-            {
-                let text = format!("credential {:?}: no route takes mail from {from} to {to}", credential.id);
-                findings.warn(Some(written.span()), text);
-            }
-            for text in self.astray(&credential.id, &credential.policy) {
-                findings.warn(Some(written.span()), text);
-            }
-            if !credential.certificates.is_empty() && !self.listeners.iter().any(|l| l.client_certificates.is_some()) {
-                let text = format!(
-                    "credential {:?} has certificates, but no listener has client_certificates: nobody can log in as it",
-                    credential.id
-                );
-                findings.warn(Some(written.span()), text);
-            }
-            if !credential.policy.identified_by.is_empty() && !self.listeners.iter().any(|l| l.identify_by_network) {
-                let text = format!(
-                    "credential {:?} has identified_by, but no listener has identify_by_network = true",
-                    credential.id
-                );
-                findings.warn(Some(written.span()), text);
-            }
-        }
+        odd::credentials(self, config, findings);
     }
 }
 

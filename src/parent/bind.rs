@@ -11,7 +11,7 @@ use nix::sys::socket::{
 };
 
 use crate::config::plan::{Bind, Listener, Plan};
-use crate::sys::service::KEPT;
+use crate::sys::service::{KEPT, Notifier};
 
 /// Connections that may wait to be accepted: what the system takes as its own default maximum (SOMAXCONN).
 const BACKLOG: Backlog = Backlog::MAXCONN;
@@ -29,7 +29,7 @@ pub struct Sockets {
 
 impl Sockets {
     /// Those of a start. What the service manager kept of our predecessor is bound already, and who waits there is not refused.
-    pub fn bind(plan: &Plan, inherited: Vec<(String, OwnedFd)>) -> Result<Self, String> {
+    pub fn bind(plan: &Plan, inherited: Vec<(String, OwnedFd)>, manager: &Notifier) -> Result<Self, String> {
         let (kept, inherited) = inherited.into_iter().partition::<Vec<_>, _>(|(name, _)| name == KEPT);
         let mut kept: Vec<_> = kept.into_iter().filter_map(|(_, socket)| Some((address(&socket)?, socket))).collect();
         let mut bound = Vec::new();
@@ -39,8 +39,12 @@ impl Sockets {
                 bound.extend(found.map(|at| (listener.number, wanted.clone(), kept.swap_remove(at).1)));
             }
         }
-        // Those of addresses that are configured no more are closed before others are bound.
-        drop(kept);
+        // Those of addresses that are configured no more are closed before others are bound, by the manager too: all addresses of a
+        // port are in the way of one.
+        if !kept.is_empty() {
+            drop(kept);
+            manager.forget().map_err(|error| format!("having the service manager close old sockets: {error}"))?;
+        }
         Self { bound, inherited }.rebind(plan)
     }
 

@@ -152,7 +152,7 @@ impl Parent {
         let people = People::find(&plan, fallback)?;
         raise_descriptor_limit(outfit::descriptors(&plan))?;
         state::prepare(&plan, &people)?;
-        let sockets = Sockets::bind(&plan, inherited)?;
+        let sockets = Sockets::bind(&plan, inherited, &notifier)?;
         let control = state::control_socket(&plan.runtime_directory)?;
         let kept = Kept::new(&plan, people.auditors)?;
         let signals = signal::catch(&[Signal::SIGCHLD, Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT])

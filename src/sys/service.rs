@@ -11,6 +11,8 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::pipe2;
 
 use super::descriptor;
 
@@ -19,6 +21,9 @@ const FIRST: i32 = 3;
 
 /// What the sockets are called that the service manager keeps for our successor, so that none of its own is taken for one.
 pub const KEPT: &str = "gatepost-kept";
+
+/// Milliseconds until a service manager counts as one that knows no barrier (systemd before 246).
+const BARRIER: u16 = 5000;
 
 #[derive(Debug)]
 pub struct Notifier {
@@ -48,6 +53,18 @@ impl Notifier {
         if let Some(socket) = &self.socket {
             let _ = socket.send(state.as_bytes());
         }
+    }
+
+    /// Has the service manager close what it keeps for us, and waits until it has: where it listened somebody else can then.
+    pub fn forget(&self) -> io::Result<()> {
+        let Some(manager) = &self.socket else { return Ok(()) };
+        self.tell(&format!("FDSTOREREMOVE=1\nFDNAME={KEPT}"));
+        // It closes our end when it has read all that came before.
+        let (until, given) = pipe2(OFlag::O_CLOEXEC)?;
+        descriptor::send(manager.as_fd(), b"BARRIER=1", Some(given.as_fd()))?;
+        drop(given);
+        poll(&mut [PollFd::new(until.as_fd(), PollFlags::empty())], PollTimeout::from(BARRIER))?;
+        Ok(())
     }
 
     /// Has the service manager keep these listening sockets, instead of those that it kept before, while we are restarted: who

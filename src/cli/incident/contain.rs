@@ -13,6 +13,8 @@ use crate::ipc::admin::{Command, Response};
 #[derive(Debug, Default)]
 pub struct Contained {
     credential: String,
+    /// It stands in the configuration file.
+    pub is_declared: bool,
     /// Why it could not be disabled, and what to do instead.
     standing: Option<String>,
     held: Counts,
@@ -32,6 +34,7 @@ pub fn contain(runtime: &Path, id: &str, note: Option<&str>, purge: bool) -> Res
     let Response::Credential(Told::Entry(entry)) = line.ask_one(Command::Credential(show))? else {
         return Err(strange());
     };
+    contained.is_declared = entry.declared;
     if entry.enabled && !entry.declared {
         let disable = About::Disable { id: id.to_owned(), queue: Queue::Hold };
         match line.ask_one(Command::Credential(disable))? {
@@ -48,7 +51,9 @@ pub fn contain(runtime: &Path, id: &str, note: Option<&str>, purge: bool) -> Res
         });
     }
     if purge {
-        contained.purged = Some(over(&mut line, Deed::DropHeld, id, note)?);
+        let purged = over(&mut line, Deed::DropHeld, id, note);
+        let so_far = || contained.lines().join("; ");
+        contained.purged = Some(purged.map_err(|reason| format!("{}; but nothing was given up: {reason}", so_far()))?);
     }
     Ok(contained)
 }
@@ -77,7 +82,7 @@ impl Contained {
     }
 
     pub fn lines(&self) -> Vec<String> {
-        let Self { credential, standing, held, purged } = self;
+        let Self { credential, standing, held, purged, .. } = self;
         let mut lines = vec![match standing {
             None => format!("disabled    {credential}; its open sessions can do no more"),
             Some(reason) => format!("NOT DISABLED  {reason}"),

@@ -93,9 +93,10 @@ impl Incident {
         };
         let since_us = u64::try_from(since.as_microsecond()).unwrap_or(0);
         // What was done is in the report, and what was done is shown also where nothing can be reported.
-        let report = self.report(since_us).inspect_err(|_| {
+        let mut report = self.report(since_us).inspect_err(|_| {
             contained.iter().flat_map(contain::Contained::lines).for_each(|line| say!("{}", visible(&line)));
         })?;
+        report.is_declared = contained.as_ref().is_some_and(|contained| contained.is_declared);
         match self.json {
             true => {
                 let mut object = report.object();

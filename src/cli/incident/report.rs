@@ -9,7 +9,7 @@ use crate::cli::queue::time;
 use crate::ipc::admin::queue::listing::Standing;
 use crate::mail::id::MessageId;
 use crate::vault::audit::query::Found;
-use crate::vault::digest::counts::Intended;
+use crate::vault::digest::counts::{Intended, summed};
 
 /// Lines of one kind on a screen; `--json` has all.
 const SHOWN: usize = 20;
@@ -29,6 +29,8 @@ struct End {
 #[derive(Debug, Default)]
 pub struct Report {
     credential: String,
+    /// It stands in the configuration file.
+    pub is_declared: bool,
     since_us: u64,
     /// The first and the last event, and how many there are.
     first: Option<u64>,
@@ -67,7 +69,7 @@ impl Report {
         }
         match (found.get("event").unwrap_or_default(), found.get("outcome")) {
             ("auth.success", _) => self.logins += 1,
-            ("auth.failure" | "auth.locked", _) => self.failed_logins += 1,
+            ("auth.failure" | "auth.locked", _) => self.failed_logins += summed(found).unwrap_or(1),
             ("msg.accept" | "msg.intent", Some("success")) if self.intended.is_new(found) => {
                 self.messages += 1;
                 self.recipients += number("rcpt_count").max(1);
@@ -75,7 +77,7 @@ impl Report {
             }
             ("msg.reject" | "rate.limited" | "quota.exceeded", _) => {
                 let reason = found.get("reason").unwrap_or("-").to_owned();
-                *self.refused.entry(reason).or_default() += 1;
+                *self.refused.entry(reason).or_default() += summed(found).unwrap_or(1);
             }
             ("deliver.success", _) => self.delivered.push(End::of(found)),
             ("deliver.bounce" | "deliver.expire", _) => self.failed.push(End::of(found)),
@@ -142,8 +144,18 @@ impl Report {
     fn next(&self) -> Vec<String> {
         let id = &self.credential;
         vec![
-            format!("what is held: gatepost queue list --credential {id}; queue release, or queue drop --held"),
-            format!("a new secret: gatepost credential rotate {id}, then credential enable {id}"),
+            format!(
+                "what is held: gatepost queue list --credential {id}; what is good goes by gatepost queue release --message ID, the \
+                 rest by gatepost queue drop --credential {id} --held"
+            ),
+            match self.is_declared {
+                true => format!("a new secret: another hash for {id} in the configuration file, then gatepost reload"),
+                // The old one must end before anybody may log in again.
+                false => format!(
+                    "a new secret: gatepost credential rotate {id} && gatepost credential rotate {id} --finish --queue hold && \
+                     gatepost credential enable {id}"
+                ),
+            },
         ]
     }
 

@@ -159,11 +159,12 @@ impl Api {
         }
     }
 
-    fn finding(&self, reply: &http::Reply) -> Finding {
+    /// `is_optional`: to a question that not all can be asked.
+    fn finding(&self, reply: &http::Reply, is_optional: bool) -> Finding {
         match self {
             Self::Webhook(_) => Finding::Unknown,
             Self::Cloudflare(_) => Cloudflare::is_in_force(reply),
-            Self::Bytesend(_) => Bytesend::finding(reply),
+            Self::Bytesend(_) => Bytesend::finding(reply, is_optional),
         }
     }
 

@@ -97,7 +97,7 @@ impl Provider {
             match asked {
                 Ok(reply) => {
                     note(&self.named(&format!("{named}: {}", told(&reply))));
-                    match self.settings.api.finding(&reply) {
+                    match self.settings.api.finding(&reply, is_optional) {
                         Finding::Taken => {
                             note("it takes our secret; whether that may send shows with the first message");
                             return true;

@@ -82,7 +82,7 @@ impl Provider {
             match timeout_at(until, asked).await {
                 Err(_) => return Verified::Unknown(self.named(&format!("not done within {} s", VERIFY.as_secs()))),
                 Ok(Err(reason)) => open = Some(self.named(&format!("{named}: {reason}"))),
-                Ok(Ok(reply)) => match access.api().finding(&reply) {
+                Ok(Ok(reply)) => match access.api().finding(&reply, is_optional) {
                     Finding::Taken => return Verified::Taken,
                     _ if reply.status == TOO_MANY => {
                         self.verifying.keep_quiet(reply.wait);

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::policy::principal::GATE;
+use crate::policy::simulation::LANE;
 use crate::vault::audit::query::{Filter, Found, first_since, query};
 
 /// The microseconds of a day.
@@ -95,15 +98,19 @@ impl Counts {
                 own.octets = number("bytes").unwrap_or_default();
             }
             ("msg.reject" | "rate.limited" | "quota.exceeded", _) => {
-                own.refused = number("rcpt_count").unwrap_or(1).max(1);
+                own.refused = summed(found).or(number("rcpt_count")).unwrap_or(1).max(1);
                 let reason = found.get("reason").unwrap_or(name);
                 *named(&mut self.refused, reason) += own.refused;
             }
             ("deliver.success", _) => (own.delivered, by.delivered) = (1, 1),
             ("deliver.bounce" | "deliver.expire", _) => (own.failed, by.failed) = (1, 1),
             ("deliver.defer", _) => by.deferred = 1,
-            ("auth.failure" | "auth.locked", _) => self.failed_logins += 1,
+            ("auth.failure" | "auth.locked", _) => self.failed_logins += summed(found).unwrap_or(1),
             _ => {}
+        }
+        // What became of tests stands in a line of its own.
+        if found.get("upstream") == Some(LANE) {
+            (own.delivered, own.failed) = (0, 0);
         }
         if own != OfCredential::default() {
             self.sum.take(own);
@@ -121,6 +128,12 @@ impl Counts {
             *named(&mut self.grave, name) += 1;
         }
     }
+}
+
+/// How many refusals an event stands for: beyond the first ones there is one for many.
+pub fn summed(found: &Found) -> Option<u64> {
+    let data: Value = serde_json::from_str(found.get("data")?).ok()?;
+    data.get("refused")?.as_u64()
 }
 
 impl OfCredential {

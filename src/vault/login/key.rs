@@ -42,6 +42,11 @@ fn with(prefix: &str, id: &str) -> Result<Secret<String>, String> {
     Ok(key)
 }
 
+/// Whether a key says of itself that it is for tests.
+pub fn is_for_tests(key: &str) -> bool {
+    key.starts_with(TEST)
+}
+
 /// The key id in a well-formed key.
 pub fn id(key: &str) -> Option<&str> {
     let (id, rest) = key.strip_prefix(LIVE).or_else(|| key.strip_prefix(TEST))?.split_once('_')?;

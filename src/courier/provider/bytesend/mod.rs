@@ -58,17 +58,19 @@ impl Bytesend {
         vec![login, Check::by(format!("{api}/domains"), self.bearer.clone())]
     }
 
-    /// A key that may do nothing but send is known and refused the domains (403, too, in other words); of a user name that is another
-    /// there nothing is learned.
-    pub fn finding(reply: &Reply) -> Finding {
+    /// A key that may do nothing but send is known and refused the domains (403, too, in other words). `is_login`: of a login, whose
+    /// own answers say whether it was valid. Others learn nothing: some deployments ask whoever logs in for a key in the header first
+    /// (401), and a user name may be another one there.
+    pub fn finding(reply: &Reply, is_login: bool) -> Finding {
         let says =
             |word: &str| reply.body.windows(word.len()).any(|octets| octets.eq_ignore_ascii_case(word.as_bytes()));
-        match reply.status {
-            200..=299 if is_no_password(&reply.body) => Finding::Refused,
-            200..=299 => Finding::Taken,
-            401 if says("invalid username") => Finding::Unknown,
-            401 => Finding::Refused,
-            403 if says("invalid api token") => Finding::Refused,
+        match (reply.status, is_login.then(|| is_valid(&reply.body)).flatten()) {
+            (_, Some(true)) => Finding::Taken,
+            (_, Some(false)) if !says("invalid username") => Finding::Refused,
+            _ if is_login => Finding::Unknown,
+            (200..=299, _) => Finding::Taken,
+            (401, _) => Finding::Refused,
+            (403, _) if says("invalid api token") => Finding::Refused,
             _ => Finding::Unknown,
         }
     }
@@ -140,12 +142,12 @@ impl Bytesend {
 }
 
 /// Whether the answer to a login says no, whatever its status.
-fn is_no_password(body: &[u8]) -> bool {
+fn is_valid(body: &[u8]) -> Option<bool> {
     #[derive(Deserialize)]
     struct Answer {
         valid: bool,
     }
-    serde_json::from_slice::<Answer>(body).is_ok_and(|answer| !answer.valid)
+    serde_json::from_slice::<Answer>(body).ok().map(|answer| answer.valid)
 }
 
 /// Whether a 409 says that the key is another message's. What can't be read is put off: to ask again by the same key harms nobody.

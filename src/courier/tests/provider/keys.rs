@@ -17,6 +17,9 @@ fn rule_u16_a_key_of_bytesend_that_it_does_not_know_is_no_key() {
         (vec![status("401 No", "{\"valid\":false,\"message\":\"Invalid username\"}"), status("200 OK", "[]")], true),
         (vec![status("405 Not so", ""), status("200 OK", "[]")], true),
         (vec![absent(), status("200 OK", "[]")], true),
+        // Whoever comes without a key in the header is told so before anything else.
+        (vec![status("401 No", "{\"error\":{\"code\":\"UNAUTHORIZED\"}}"), status("200 OK", "[]")], true),
+        (vec![status("401 No", "{\"error\":{\"code\":\"UNAUTHORIZED\"}}"), status("403 No", wrong)], false),
         (vec![absent(), status("401 No", "")], false),
         (vec![absent(), status("403 No", wrong)], false),
         (vec![absent(), status("403 No", other)], true),

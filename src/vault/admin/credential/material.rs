@@ -40,6 +40,18 @@ impl Fresh {
             Command::Import { scram: true, material: Material::Hash(_), .. } => {
                 Err("keys for SCRAM can't be made of a hash: give the secret itself".to_owned())
             }
+            Command::Import { policy, material: Material::Secret(secret), .. }
+                if key::id(secret.expose()).is_some() && key::is_for_tests(secret.expose()) != policy.test =>
+            {
+                // What a key says of itself is what its users go by.
+                Err(match policy.test {
+                    true => {
+                        "this key is one for mail that is sent: a test needs one that begins with gp_test_".to_owned()
+                    }
+                    false => "this key is one for tests, and nothing that it sends is to leave: import it with --test"
+                        .to_owned(),
+                })
+            }
             Command::Import { key, material, scram, .. } => {
                 let fresh = Self::imported(key.as_deref(), material, tagger)?;
                 Ok(Some(Self { scram: salt(*scram), ..fresh }))
@@ -90,6 +102,7 @@ impl Fresh {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Policy;
     use crate::secret::Secret;
 
     const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$\
@@ -111,6 +124,15 @@ mod tests {
         assert_eq!(import(None, secret(plain)).unwrap().id.len(), 8);
         assert!(import(Some("a b"), secret(plain)).unwrap_err().contains("key id"));
         assert!(import(None, secret("changeme")).is_err());
+
+        // A key of ours says what it is for, and a credential for something else has none.
+        for (is_test, material) in [(false, true), (true, false)] {
+            let (_, key) = key::generate_for(material).unwrap();
+            let policy = Box::new(Policy { test: is_test, ..Policy::default() });
+            let material = Material::Secret(key);
+            let command = Command::Import { id: "app".into(), policy, key: None, material, scram: false };
+            assert!(Fresh::of(&command, &tagger, |_| false).unwrap_err().contains("test"));
+        }
 
         assert_eq!(import(Some("old1"), Material::Hash(Secret::new(HASH.into()))).unwrap().tag, None);
         assert!(import(None, Material::Hash(Secret::new("$2b$12$abcdefghijklmnopqrstuv".into()))).is_err());
