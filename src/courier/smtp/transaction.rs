@@ -37,7 +37,9 @@ use crate::mail::address::Address;
 use crate::mail::envelope::Utf8;
 use crate::mail::outcome::{Outcome, Said};
 use turns::Aside;
-use verdicts::{is_final, is_final_at_mail, is_final_at_rcpt, speaks_of_the_login, speaks_of_the_session};
+use verdicts::{
+    is_final, is_final_at_mail, is_final_at_rcpt, may_be_of_the_session, speaks_of_the_login, speaks_of_the_session,
+};
 
 /// Content is written in pieces of this size, each with its own deadline.
 const BLOCK: usize = 64 * 1024;
@@ -253,12 +255,14 @@ impl Transaction<'_> {
         speaks_of_the_login(reply) || reply.code == 454 || (is_ours && !self.is_live)
     }
 
-    /// Whether MAIL or all recipients were put off on a session that has begun something before.
+    /// Whether MAIL or all recipients were put off on a session that has begun something before, or MAIL was refused for what isn't
+    /// this message's, which who waits would be told for good.
     fn is_worn(&self, refused: Option<&Reply>) -> bool {
         let is_put_off = match refused {
-            Some(reply) => reply.is_temporary(),
+            Some(reply) => reply.is_temporary() || (reply.is_permanent() && !is_final_at_mail(reply)),
             None => {
-                !self.has_accepted() && self.outcomes.iter().flatten().any(|one| matches!(one, Outcome::Deferred(_)))
+                let is_worn = |one: &Outcome| matches!(one, Outcome::Deferred(said) if may_be_of_the_session(said));
+                !self.has_accepted() && self.outcomes.iter().flatten().any(is_worn)
             }
         };
         self.session.begun > 1 && is_put_off

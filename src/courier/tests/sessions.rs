@@ -133,11 +133,13 @@ fn rule_u11_who_counts_by_session_is_asked_anew_on_a_fresh_one_and_nobody_is_put
 
 #[test]
 fn rule_u11_what_is_put_off_on_a_fresh_session_too_is_put_off_and_no_session_is_begun_for_long() {
-    let (mut bench, sink) =
-        bench(Options { faults: vec![Fault::say(Phase::Rcpt, "450 4.2.1 later")], ..Options::default() });
-    for connections in [1, 2, 3] {
-        assert_eq!(bench.deliver(&["a@b.test"]).word(), "deferred 450");
-        assert_eq!(sink.tally().connections, connections);
+    // What is said of a mailbox is said of it anywhere: that costs no login.
+    for (reply, connections) in [("452 4.5.3 too many", [1, 2, 3]), ("450 4.2.1 later", [1, 1, 1])] {
+        let (mut bench, sink) = bench(Options { faults: vec![Fault::say(Phase::Rcpt, reply)], ..Options::default() });
+        for connections in connections {
+            assert_eq!(bench.deliver(&["a@b.test"]).word(), format!("deferred {}", &reply[..3]));
+            assert_eq!(sink.tally().connections, connections, "{reply}");
+        }
     }
     // What was refused is counted as what was carried is.
     let refuse = vec![("no@".to_owned(), "550 5.1.1 unknown".to_owned())];

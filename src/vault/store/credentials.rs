@@ -97,7 +97,7 @@ impl<'c> Credentials<'c> {
             )?,
             filed: sql("SELECT credential FROM credential_end WHERE key_id = ?")?,
             unfile: sql("DELETE FROM credential_end WHERE credential = ? AND key_id = ?")?,
-            forget_ends: sql("DELETE FROM credential_end WHERE credential = ?")?,
+            forget_ends: sql("DELETE FROM credential_end WHERE credential = ? AND key_id <> ?")?,
             tag_key: sql("SELECT value FROM meta WHERE key = ?")?,
             set_tag_key: sql("INSERT INTO meta(key, value) VALUES(?, ?)")?,
         })
@@ -169,9 +169,9 @@ impl<'c> Credentials<'c> {
         self.delete_key.execute([key]).map(drop)
     }
 
-    /// Removes it with its secrets, and what is remembered of their ends.
+    /// Removes it with its secrets, and what is remembered of their ends. That the file has one of that name is remembered.
     pub fn remove(&mut self, id: &str) -> Result<()> {
-        self.forget_ends.execute([id])?;
+        self.forget_ends.execute([id, FILED])?;
         self.delete.execute([id]).map(drop)
     }
 
@@ -218,4 +218,25 @@ fn encode(policy: &Policy) -> Result<String> {
 
 fn time(row: &Row<'_>, at: usize) -> Result<Option<u64>> {
     Ok(row.get::<_, Option<i64>>(at)?.and_then(|time| u64::try_from(time).ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vault::store::Store;
+    use crate::vault::store::open::Database;
+
+    #[test]
+    fn what_is_removed_here_is_in_the_file_all_the_same() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("db")).unwrap();
+        let database = Database::open(home.path()).unwrap();
+        let mut store = Store::prepare(&database).unwrap();
+        let known = &mut store.credentials;
+        known.add("app", &Policy::default(), 1).unwrap();
+        known.file("app").unwrap();
+        assert!(known.ended("app", None, 7).unwrap());
+        known.remove("app").unwrap();
+        assert_eq!((known.filed().unwrap(), known.has_ended("app", 7).unwrap()), (vec!["app".to_owned()], false));
+    }
 }

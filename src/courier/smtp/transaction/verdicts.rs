@@ -1,6 +1,7 @@
 //! What a refusal speaks of: this message, the session, the login, or a way that somebody may mend (rule Q15).
 
 use crate::courier::smtp::reply::Reply;
+use crate::mail::outcome::Said;
 
 /// Closing, wrong order, or login missing or refused: by the book never about a message.
 pub(super) fn speaks_of_the_session(reply: &Reply) -> bool {
@@ -30,6 +31,12 @@ pub(super) fn is_final_at_mail(reply: &Reply) -> bool {
 /// 4.5.3.1.10); 550 5.4.1 is how Exchange Online speaks of an address that it doesn't have.
 pub(super) fn is_final_at_rcpt(reply: &Reply) -> bool {
     reply.code != 552 && (is_final(reply) || (reply.code == 550 && enhanced(reply) == Some((4, 1))))
+}
+
+/// Whether a recipient that was put off may be taken on a fresh session: too many in this one, or a policy that counts. Mailboxes that
+/// are full or greylisted are that anywhere, and a login costs.
+pub(super) fn may_be_of_the_session(said: &Said) -> bool {
+    said.code == Some(452) || ["4.5.3", "4.7."].iter().any(|subject| said.is_about(subject))
 }
 
 /// Whether a 5yz to DATA, or to the content, is final: routing (5.4) and protocol (5.5) are no message's.
