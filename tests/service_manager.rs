@@ -110,7 +110,7 @@ impl Manager {
         let mut own = kept.as_ref().map(|kept| kept.try_clone().unwrap());
         let config = self.folder.path().join("gatepost.toml");
         command.args(["serve", "--fallback-ids", "--config"]).arg(config).stderr(Stdio::null());
-        command.env("NOTIFY_SOCKET", self.folder.path().join("notify"));
+        command.env("NOTIFY_SOCKET", self.folder.path().join("notify")).env("FDSTORE", "9");
         command.stdin(kept.map_or_else(Stdio::null, Stdio::from));
         let running = Running(command.spawn().expect("python3 is needed"));
         drop(command);

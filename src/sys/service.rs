@@ -25,9 +25,14 @@ pub const KEPT: &str = "gatepost-kept";
 /// Milliseconds until a service manager counts as one that knows no barrier (systemd before 246).
 const BARRIER: u16 = 5000;
 
+/// How long the parent waits for a service manager that doesn't read: nobody else may wait for it.
+const LONGEST_WORD: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 pub struct Notifier {
     socket: Option<UnixDatagram>,
+    /// It keeps sockets for us: $FDSTORE says how many, since systemd 254 or because the unit does.
+    keeps: bool,
     /// How often a sign of life is due: half of what the service manager waits for.
     pub watchdog: Option<Duration>,
 }
@@ -40,12 +45,14 @@ impl Notifier {
             Some(path) => {
                 let socket = UnixDatagram::unbound()?;
                 socket.connect_addr(&address(&path)?)?;
+                socket.set_write_timeout(Some(LONGEST_WORD))?;
                 Some(socket)
             }
         };
         let ours = std::env::var("WATCHDOG_PID").map_or(true, |pid| pid == std::process::id().to_string());
         let micros = std::env::var("WATCHDOG_USEC").ok().filter(|_| ours).and_then(|text| text.parse::<u64>().ok());
-        Ok(Self { socket, watchdog: micros.map(|micros| Duration::from_micros(micros / 2)) })
+        let keeps = std::env::var("FDSTORE").is_ok_and(|most| most.parse::<u32>().is_ok_and(|most| most > 0));
+        Ok(Self { socket, keeps, watchdog: micros.map(|micros| Duration::from_micros(micros / 2)) })
     }
 
     /// Tells the service manager, for example `READY=1`. That it may not listen is no reason to stop.
@@ -68,13 +75,17 @@ impl Notifier {
     }
 
     /// Has the service manager keep these listening sockets, instead of those that it kept before, while we are restarted: who
-    /// connects meanwhile waits, and is not refused. It forgets them when the service is stopped. One that keeps none
-    /// (`FileDescriptorStoreMax=` is 0) doesn't listen to this either.
+    /// connects meanwhile waits, and is not refused. It forgets them when the service is stopped. One that doesn't say that it keeps
+    /// any is not asked.
     pub fn keep<'a>(&self, sockets: impl Iterator<Item = BorrowedFd<'a>>) {
-        let Some(manager) = &self.socket else { return };
+        let Some(manager) = self.socket.as_ref().filter(|_| self.keeps) else { return };
         self.tell(&format!("FDSTOREREMOVE=1\nFDNAME={KEPT}"));
+        let word = format!("FDSTORE=1\nFDNAME={KEPT}");
         for socket in sockets {
-            let _ = descriptor::send(manager.as_fd(), format!("FDSTORE=1\nFDNAME={KEPT}").as_bytes(), Some(socket));
+            // Where one finds no room the others find none either.
+            if descriptor::send(manager.as_fd(), word.as_bytes(), Some(socket)).is_err() {
+                break;
+            }
         }
     }
 }

@@ -152,7 +152,7 @@ impl Report {
                 true => format!("a new secret: another hash for {id} in the configuration file, then gatepost reload"),
                 // The old one must end before anybody may log in again.
                 false => format!(
-                    "a new secret: gatepost credential rotate {id} && gatepost credential rotate {id} --finish --queue hold && \
+                    "a new secret: gatepost credential rotate {id} && gatepost credential rotate {id} --finish && \
                      gatepost credential enable {id}"
                 ),
             },
