@@ -55,9 +55,14 @@ fn rule_s9_whoever_is_sent_away_by_a_guard_is_in_the_log_once_with_what_it_was_t
     gateway(421);
     let mut revoked = service.log_in(&secret);
     assert!(service.command(&["credential", "disable", CREDENTIAL]).status.success());
-    // By its edge, which is told of it; or by the vault, where MAIL is sooner.
-    let code = revoked.say("MAIL FROM:<a@example.net>");
-    assert!([530, 550].contains(&code), "{code}");
+    // By its edge, which is told of it; where MAIL is sooner, it is the vault that refuses, and the session goes on.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let mut code = 550;
+    support::await_that("its edge is told", || {
+        code = if code == 550 { revoked.say("MAIL FROM:<a@example.net>") } else { code };
+        code != 550
+    });
+    assert_eq!(code, 530);
 
     let log = service.stop();
     let ended = |reply: &str, who: &str| {

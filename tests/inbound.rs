@@ -278,6 +278,8 @@ fn an_event_that_comes_before_the_providers_own_answer_waits_for_it_over_a_kill_
     // Its provider comes again, as after every answer that wasn't given.
     let again = event("call_2", "complained", "em_1", &["rosa@example.org"]);
     await_that("the vault is back", || gate.post(&again) == 200);
+    // Whether it has the message is not known, so that waits for its time.
+    assert!(gate.service.command(&["queue", "retry", "--all"]).status.success());
     open.store(true, Ordering::Relaxed);
     gate.await_status(&id, "smtp_failed");
     await_that("both are told", || gate.audited("feedback.received").len() == 2);

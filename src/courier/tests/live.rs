@@ -3,6 +3,7 @@
 
 mod passed;
 mod provider;
+mod worn;
 
 use super::*;
 use crate::sink::{Act, Fault, Phase};
@@ -156,22 +157,6 @@ fn a_sender_that_gives_up_within_the_envelope_leaves_a_session_that_is_used_agai
     let tally = sink.tally();
     assert_eq!((tally.connections, tally.broken_off), (1, 0), "{:?}", tally.commands);
     assert!(tally.commands.iter().any(|line| line.starts_with("RSET")), "{:?}", tally.commands);
-}
-
-#[test]
-fn rule_u11_who_waits_is_not_told_that_a_session_carries_no_more() {
-    for reply in ["451 4.7.1 too many messages in this session", "554 5.5.0 too many messages in this session"] {
-        let fault = Fault { after: 1, ..Fault::say(Phase::Mail, reply) };
-        let (mut bench, sink) = bench(Options { faults: vec![fault], ..Options::default() });
-        for _ in 0..2 {
-            let mut sender = Sender::begin(&mut bench.vault, Manner::default(), None);
-            sender.name(&["a@b.test"]);
-            assert_eq!(sender.answers(1), [Heard::Accepted(1)], "{reply}");
-            sender.withdraw();
-            assert_eq!(sender.rest(), [ended("given up")]);
-        }
-        assert_eq!(sink.tally().connections, 2, "{reply}");
-    }
 }
 
 #[test]
