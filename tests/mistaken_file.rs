@@ -84,7 +84,7 @@ fn a_mistaken_file_leads_to_no_other_service() {
     let copy = other.folder.path().join("copy");
     let backup = format!("backup {}", copy.display());
     for words in [
-        "queue drop --all",
+        "queue drop --all --yes",
         "queue rekey",
         &format!("credential disable {CREDENTIAL}"),
         &format!("credential rotate {CREDENTIAL}"),
