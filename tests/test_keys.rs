@@ -147,6 +147,25 @@ fn nothing_that_a_test_key_sends_by_any_way_reaches_an_upstream() {
     let (status, answer) = house.send(&live, &tested);
     assert_eq!((status, &answer["test"]), (202, &true.into()), "{answer}");
     house.await_status(&live, answer["id"].as_str().unwrap(), "smtp_accepted");
+    let bearer = format!("Authorization: Bearer {live}\r\nContent-Type: application/json");
+    let postmark = format!("X-Postmark-Server-Token: {live}\r\nContent-Type: application/json");
+    let mut theirs = theirs;
+    theirs["test"] = true.into();
+    for (path, fields, body) in [
+        ("/send", &bearer, &tested),
+        ("/emails", &bearer, &tested),
+        ("/email", &postmark, &theirs),
+        ("/api/v1/emails", &bearer, &tested),
+    ] {
+        let (status, answer) = house.ask(&format!("POST {path}"), fields, &body.to_string());
+        assert_eq!(status, 200, "{path}: {answer}");
+    }
+    await_that("all five are over", || {
+        std::thread::sleep(Duration::from_millis(200));
+        let listed = house.get(&live, "/v1/submissions?limit=100");
+        let all = listed["data"].as_array().unwrap();
+        all.len() == 5 && all.iter().all(|one| one["test"] == true && one["status"] == "smtp_accepted")
+    });
     assert_eq!(house.connections(), 0);
     let (status, answer) = house.send(&live, &letter("b@example.org"));
     assert_eq!((status, &answer["test"]), (202, &Value::Null), "{answer}");

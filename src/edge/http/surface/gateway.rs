@@ -22,6 +22,7 @@ const LETTER: &Renaming = &[
     ("html", "html"),
     ("headers", "headers"),
     ("attachments", "attachments"),
+    ("test", "test"),
 ];
 const FILE: &Renaming =
     &[("filename", "filename"), ("content", "content"), ("type", "content_type"), ("disposition", "disposition")];

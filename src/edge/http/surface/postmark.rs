@@ -40,6 +40,7 @@ const EMAIL: &Renaming = &[
     ("Attachments", "attachments"),
     ("Metadata", "metadata"),
     ("Tag", "tags"),
+    ("test", "test"),
 ];
 const FIELD: &Renaming = &[("Name", "name"), ("Value", "value")];
 const FILE: &Renaming =

@@ -34,6 +34,7 @@ const EMAIL: &Renaming = &[
     ("headers", "headers"),
     ("scheduled_at", "scheduled_at"),
     ("tags", "tags"),
+    ("test", "test"),
 ];
 const FILE: &Renaming = &[
     ("filename", "filename"),

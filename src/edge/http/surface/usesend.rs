@@ -25,6 +25,7 @@ const EMAIL: &Renaming = &[
     ("headers", "headers"),
     ("scheduledAt", "scheduled_at"),
     ("attachments", "attachments"),
+    ("test", "test"),
 ];
 const FILE: &Renaming = &[("filename", "filename"), ("content", "content")];
 
