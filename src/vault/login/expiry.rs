@@ -3,13 +3,13 @@
 
 use std::collections::HashSet;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::task::spawn_local;
 
 use super::credentials::Credentials;
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
-use crate::vault::audit::ledger::now_us;
 use crate::vault::delivery::revoked::{self, Why};
 
 /// A credential or, with a key, one secret of it that is over since then.
@@ -60,7 +60,7 @@ pub async fn look(vault: &Rc<Vault>) {
     let ends = {
         let mut authority = vault.authority.borrow_mut();
         let authority = &mut *authority;
-        authority.noticed.look(&authority.credentials, now_us())
+        authority.noticed.look(&authority.credentials, authority.clock.now().wall_us)
     };
     if ends.is_empty() {
         return;
@@ -81,9 +81,34 @@ pub async fn look(vault: &Rc<Vault>) {
     }
 }
 
-/// A credential is over. It is written down when its mail is held: until then the next start does both again, and after that
+/// How often it is looked whether a wall's clock that is ahead was set back.
+const GLANCE: Duration = Duration::from_secs(1);
+
+/// Waits until an end has come by both clocks. False when it has not, because the wall's was set back, or it was moved.
+async fn has_come(vault: &Vault, end: &End) -> bool {
+    loop {
+        {
+            let authority = vault.authority.borrow();
+            if !authority.noticed.knows(&end.id, end.end_us) {
+                return false;
+            }
+            if end.end_us <= authority.clock.passed_us() {
+                return true;
+            }
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
+}
+
+/// A credential is over. A wall's clock that is ahead keeps its mail here and holds none of it: who holds needs somebody who releases.
+/// It is written down when its mail is held: until then the next start does both again, and after that
 /// neither.
 async fn over(vault: Rc<Vault>, end: End, is_enabled: bool) {
+    if !has_come(&vault, &end).await {
+        vault.schedule.borrow_mut().barred.remove(&end.id);
+        vault.poke.notify_one();
+        return;
+    }
     let asked = end.clone();
     let known = vault.writer.run(move |store| store.credentials.has_ended(&asked.id, asked.end_us)).await;
     let is_known = matches!(known, Ok(true));

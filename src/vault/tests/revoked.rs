@@ -92,6 +92,29 @@ fn rule_q9_what_waits_of_a_credential_that_went_while_nobody_was_here_is_held_at
 }
 
 #[test]
+fn rule_q9_a_clock_that_is_ahead_of_an_end_keeps_what_waits_and_holds_none_of_it() {
+    const HOUR_US: u64 = 3_600_000_000;
+    let mut bench = Bench::new();
+    bench.slice.credentials[0].policy.expires_us = Some(crate::vault::audit::ledger::now_us() + HOUR_US);
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        edge.submit(1, &["x@example.org"], b"x\r\n").await;
+    });
+    vault.drain();
+    AHEAD_US.set(2 * HOUR_US);
+    let mut vault = bench.run();
+    test(async { quiet(&mut vault.courier().await).await });
+    vault.drain();
+    AHEAD_US.set(0);
+    assert_eq!((holds(&bench), bench.told("credential.expire")), (Vec::new(), 0));
+    let mut vault = bench.run();
+    test(async { deliver(&mut vault.courier().await, Outcome::Delivered(said(250))).await });
+    vault.drain();
+}
+
+#[test]
 fn rule_q9_what_waits_of_a_credential_whose_time_is_over_is_held_until_it_is_released() {
     let mut bench = Bench::new();
     bench.slice.retry = vec![Duration::from_secs(4)];

@@ -154,7 +154,7 @@ fn may_send(vault: &Vault, message: &Leased) -> bool {
     let is_barred = vault.schedule.borrow().barred.contains(principal);
     let authority = vault.authority.borrow();
     let own = authority.credentials.get(principal).filter(|own| own.enabled);
-    let end_us = own.and_then(|own| own.policy.expires_us).filter(|end_us| *end_us <= now_us());
+    let end_us = own.and_then(|own| own.policy.expires_us).filter(|end_us| *end_us <= authority.clock.now().wall_us);
     !is_barred && end_us.is_none_or(|end_us| authority.noticed.knows(principal, end_us))
 }
 
