@@ -8,11 +8,10 @@ use crate::vault::feedback::happened::{VERSION, time};
 
 /// The type of the events.
 pub const TYPE: &str = "gate.alert";
-/// Characters of a text and of a subject, and entries in one mail.
+/// Characters of a text and of a subject.
 const TEXT: usize = 300;
 pub const LINE: usize = 300;
 pub const SUBJECT: usize = 80;
-const ENTRIES: usize = 50;
 
 /// One line, in ASCII.
 pub fn plain(text: &str, most: usize) -> String {
@@ -45,7 +44,7 @@ pub fn subject(hostname: &str, changes: &[Change]) -> String {
 /// Of a mail; LF ends its lines.
 pub fn text(hostname: &str, changes: &[Change], now_us: u64) -> String {
     let mut text = format!("{} tells of itself at {}:\n", plain(hostname, SUBJECT), time(now_us));
-    for change in changes.iter().take(ENTRIES) {
+    for change in changes {
         let Change { turn, kind, text: words, since_us, .. } = change;
         let head = match turn {
             Turn::Begins => "NEW",
@@ -58,9 +57,6 @@ pub fn text(hostname: &str, changes: &[Change], now_us: u64) -> String {
         if *turn != Turn::Over {
             text += &format!("       do: {}\n", kind.advice());
         }
-    }
-    if let Some(more) = changes.len().checked_sub(ENTRIES).filter(|more| *more > 0) {
-        text += &format!("\nand {more} more\n");
     }
     text + FOOT
 }
@@ -100,6 +96,7 @@ mod tests {
     use super::*;
     use crate::ipc::feedback::MAX_BODY;
     use crate::vault::alerts::sign::Kind;
+    use crate::vault::alerts::watch::ROUND;
 
     fn change(turn: Turn, subject: &str, text: &str) -> Change {
         let (subject, text) = (subject.to_owned(), text.to_owned());
@@ -109,14 +106,13 @@ mod tests {
     #[test]
     fn what_others_have_said_stays_on_its_line_and_has_an_end() {
         let evil = "a\r\nBcc: x@example.org\u{202e}\u{0}".repeat(200);
-        for changes in [vec![change(Turn::Begins, &evil, &evil)], vec![change(Turn::Over, &evil, &evil); 90]] {
+        for changes in [vec![change(Turn::Begins, &evil, &evil)], vec![change(Turn::Over, &evil, &evil); ROUND]] {
             let now = 1_800_000_060_000_000;
             let subject = subject("gate.example.net", &changes);
             assert!(subject.len() < 200 && subject.bytes().all(|b| (b' '..0x7f).contains(&b)), "{subject}");
             let text = text("gate.example.net", &changes, now);
             assert!(text.is_ascii() && text.lines().all(|line| line.len() < 400), "{text}");
             assert!(!text.lines().any(|line| line.starts_with("Bcc")) && text.len() < 100_000);
-            assert_eq!(text.contains("\nand 40 more\n"), changes.len() == 90);
             assert!(event("gate.example.net", &changes[0], now).to_string().len() < MAX_BODY);
         }
     }

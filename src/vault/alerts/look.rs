@@ -140,7 +140,11 @@ fn of_rates(rates: &Rates, alerts: &Alerts) -> Vec<Sign> {
         signs.push(Sign::new(Kind::Integrity, "", text));
     }
     if span.steps > 0 {
-        signs.push(Sign::new(Kind::Clock, "", "the clock was stepped within the last ten minutes"));
+        signs.push(Sign::new(
+            Kind::Clock,
+            "",
+            "the clocks moved apart within the last ten minutes: one was set, or the machine slept or stood still",
+        ));
     }
     signs
 }

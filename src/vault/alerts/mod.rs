@@ -45,18 +45,23 @@ pub struct Desk {
     pub certificates: RefCell<Certificates>,
 }
 
-/// When something was told, of the last hour.
+/// When something was told, of the last hour, and when that was tried last.
 #[derive(Debug, Default)]
-struct Voice(VecDeque<Instant>);
+struct Voice {
+    told: VecDeque<Instant>,
+    tried: Option<Instant>,
+}
 
 impl Voice {
     fn may(&mut self, now: Instant) -> bool {
-        self.0.retain(|at| now.duration_since(*at) < rates::HOUR);
-        self.0.len() < MOST_AN_HOUR && self.0.back().is_none_or(|last| now.duration_since(*last) >= APART)
+        self.told.retain(|at| now.duration_since(*at) < rates::HOUR);
+        self.told.len() < MOST_AN_HOUR && self.tried.is_none_or(|last| now.duration_since(last) >= APART)
     }
 
-    fn spoke(&mut self, now: Instant) {
-        self.0.push_back(now);
+    /// What could not be told takes nobody's place, and its reason stands in the log once in a while, and not at every look.
+    fn tried(&mut self, is_told: bool, now: Instant) {
+        self.tried = Some(now);
+        self.told.extend(is_told.then_some(now));
     }
 }
 
@@ -128,14 +133,14 @@ impl Keeper {
         if changes.is_empty() || !self.voice.may(now) {
             return;
         }
-        match tell::changes(&self.vault, alerts, &changes, now_us).await {
+        let told = tell::changes(&self.vault, alerts, &changes, now_us).await;
+        self.voice.tried(told.is_ok(), now);
+        match told {
             Ok(()) => watches.told(&changes, now_us),
             Err(reason) => {
                 tracing::error!(reason, changes = changes.len(), "operators could not be told what is wrong")
             }
         }
-        // Also of what could not be told: the reason stands in the log once in a while, and not at every look.
-        self.voice.spoke(now);
     }
 }
 
@@ -150,11 +155,18 @@ mod tests {
         for second in 0..3600 {
             let now = begun + Duration::from_secs(second);
             if voice.may(now) {
-                voice.spoke(now);
+                voice.tried(true, now);
                 told += 1;
             }
         }
         assert_eq!(told, MOST_AN_HOUR);
-        assert!(voice.may(begun + Duration::from_secs(7200)));
+        let later = begun + Duration::from_secs(7200);
+        assert!(voice.may(later));
+        for minute in 0..60 {
+            let now = later + Duration::from_secs(60 * minute);
+            assert!(voice.may(now), "what fails takes no place");
+            voice.tried(false, now);
+            assert!(!voice.may(now), "and is not tried at every look");
+        }
     }
 }

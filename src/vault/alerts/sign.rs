@@ -46,7 +46,7 @@ kinds! {
     Suspended "suspended" "is it its own mail? if not: gatepost incident CREDENTIAL"
     Limit "limit" "gatepost credential show CREDENTIAL; is it its own mail? if not: gatepost incident CREDENTIAL"
     Processes "processes" "a bug, or an attack on it: keep the log, and report it (SECURITY.md)"
-    Clock "clock" "is time synchronised? the audit log has the step as clock.step"
+    Clock "clock" "clock.step in the audit log says whether it was set, slept or stood still; is time synchronised?"
 }
 
 impl Kind {

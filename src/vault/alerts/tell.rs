@@ -21,9 +21,6 @@ use crate::vault::store::alerts::Told;
 use crate::vault::store::outbox::Fresh;
 use crate::vault::transaction::microseconds;
 
-/// Events in one round: there are no more upstreams, and the mail counts the rest.
-const EVENTS: usize = 50;
-
 /// What was put on its way.
 #[derive(Debug)]
 pub struct Sent {
@@ -37,7 +34,7 @@ pub struct Sent {
 pub async fn changes(vault: &Rc<Vault>, alerts: &Alerts, changes: &[Change], now_us: u64) -> Result<(), String> {
     let hostname = vault.authority.borrow().slice.hostname.clone();
     let (subject, text) = (letter::subject(&hostname, changes), letter::text(&hostname, changes, now_us));
-    let bodies = changes.iter().take(EVENTS).map(|change| letter::event(&hostname, change, now_us)).collect();
+    let bodies = changes.iter().map(|change| letter::event(&hostname, change, now_us)).collect();
     let events: Vec<Event> = changes.iter().filter_map(event).collect();
     for Change { turn, kind, subject, text, .. } in changes {
         let (alert, state) = (kind.word(), turn.word());

@@ -14,6 +14,8 @@ pub const CALM: Duration = Duration::from_secs(300);
 /// Things of one kind that are watched at once: of credentials there may be any number, and whoever is told of two hundred learns
 /// nothing by the next one. None of them keeps out what is wrong otherwise.
 pub const MOST: usize = 200;
+/// Changes that are told in one round. The rest is due at the next one.
+pub const ROUND: usize = 50;
 
 /// What is told of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,8 @@ struct Watch {
     last: Instant,
     /// The last time; none: nobody knows of it yet.
     told_us: Option<u64>,
+    /// It went on for long enough to be told, so it is, even if it is gone by then.
+    is_due: bool,
 }
 
 #[derive(Debug, Default)]
@@ -60,29 +64,33 @@ impl Watches {
     /// As they were told of before a restart. Words of a newer version are left out.
     pub fn load(told: Vec<Told>, now: Instant) -> Self {
         let watch = |Told { kind, subject, since_us, told_us, text }: Told| {
-            let watch = Watch { text, since_us, first: now, last: now, told_us: Some(told_us) };
+            let watch = Watch { text, since_us, first: now, last: now, told_us: Some(told_us), is_due: false };
             Some(((Kind::of(&kind)?, subject), watch))
         };
         Self(told.into_iter().filter_map(watch).collect())
     }
 
-    /// Takes what was seen now, and gives what is to be told. It is due until `told` is called.
+    /// Takes what was seen now, and gives what is to be told in this round: of each kind some before more of any. It is due until
+    /// `told` is called.
     pub fn look(&mut self, signs: Vec<Sign>, alerts: &Alerts, now_us: u64, now: Instant) -> Vec<Change> {
+        let mut counts = BTreeMap::new();
         for Sign { kind, subject, text } in signs {
-            let is_room = self.count(kind) < MOST;
+            let count = counts.entry(kind).or_insert_with(|| self.count(kind));
             match self.0.entry((kind, subject)) {
                 Entry::Occupied(mut known) => {
                     let watch = known.get_mut();
                     (watch.text, watch.last) = (text, now);
                 }
-                Entry::Vacant(place) if is_room => {
-                    place.insert(Watch { text, since_us: now_us, first: now, last: now, told_us: None });
+                Entry::Vacant(place) if *count < MOST => {
+                    *count += 1;
+                    let (first, last) = (now, now);
+                    place.insert(Watch { text, since_us: now_us, first, last, told_us: None, is_due: false });
                 }
                 Entry::Vacant(_) => {}
             }
         }
         // What nobody was told of and is not there any more was none.
-        self.0.retain(|_, watch| watch.told_us.is_some() || watch.last == now);
+        self.0.retain(|_, watch| watch.told_us.is_some() || watch.is_due || watch.last == now);
         let due = self.0.iter_mut().filter_map(|((kind, subject), watch)| {
             let turn = watch.turn(*kind, alerts, now_us, now)?;
             Some(Change {
@@ -93,7 +101,7 @@ impl Watches {
                 since_us: watch.since_us,
             })
         });
-        due.collect()
+        fair(due.collect())
     }
 
     /// How many of that kind are watched.
@@ -115,10 +123,24 @@ impl Watches {
     }
 }
 
+/// As many as fit in one round: the first of each kind, then the second of each, and so on.
+fn fair(due: Vec<Change>) -> Vec<Change> {
+    let mut of_kind = BTreeMap::new();
+    let mut ranked: Vec<(usize, Change)> = Vec::with_capacity(due.len());
+    for change in due {
+        let rank = of_kind.entry(change.kind).and_modify(|rank| *rank += 1).or_insert(0_usize);
+        ranked.push((*rank, change));
+    }
+    // Stable: those of one rank stay in the order of their kinds.
+    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked.into_iter().take(ROUND).map(|(_, change)| change).collect()
+}
+
 impl Watch {
     fn turn(&mut self, kind: Kind, alerts: &Alerts, now_us: u64, now: Instant) -> Option<Turn> {
         let Some(told_us) = self.told_us else {
-            return (now.duration_since(self.first) >= kind.hold(alerts)).then_some(Turn::Begins);
+            self.is_due |= now.duration_since(self.first) >= kind.hold(alerts);
+            return self.is_due.then_some(Turn::Begins);
         };
         if now.duration_since(self.last) >= CALM {
             return Some(Turn::Over);
@@ -237,10 +259,32 @@ pub mod tests {
         let sign = |n: usize| Sign::new(Kind::Limit, format!("c{n}"), "nothing is left");
         let mut signs: Vec<Sign> = (0..MOST + 9).map(sign).collect();
         for _ in 0..3 {
-            assert_eq!(watches.look(signs.clone(), &alerts(), 1, now).len(), MOST);
+            assert_eq!(watches.look(signs.clone(), &alerts(), 1, now).len(), ROUND);
         }
-        signs.push(Sign::new(Kind::Integrity, "", "something else"));
-        assert_eq!(watches.look(signs, &alerts(), 1, now).len(), MOST + 1, "what is wrong otherwise has room");
+        signs.push(Sign::new(Kind::Clock, "", "something else"));
+        let mut all = Vec::new();
+        for round in 0..=MOST / ROUND {
+            let changes = watches.look(signs.clone(), &alerts(), 1, now);
+            assert_eq!(
+                round == 0,
+                changes.iter().any(|change| change.kind == Kind::Clock),
+                "it waits behind no other kind"
+            );
+            watches.told(&changes, 1);
+            all.extend(changes);
+        }
+        assert_eq!(all.len(), MOST + 1, "each is told once, and what is wrong otherwise has room");
+        assert_eq!(watches.look(signs, &alerts(), 1, now), []);
+    }
+
+    #[test]
+    fn what_nobody_could_be_told_of_in_time_is_told_all_the_same() {
+        let mut bench = Bench::new();
+        let falls = vec![Sign::new(Kind::Processes, "", "the edge fell")];
+        let first = bench.watches.look(falls, &alerts(), 0, bench.begun);
+        assert_eq!(first.len(), 1, "it could not be told then");
+        assert_eq!(bench.look(20, &[]), [(Turn::Begins, Kind::Processes)]);
+        assert_eq!(bench.look(21, &[]), [(Turn::Over, Kind::Processes)]);
     }
 
     #[test]

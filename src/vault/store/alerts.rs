@@ -38,10 +38,11 @@ impl<'c> Alerts<'c> {
             set: sql("INSERT OR REPLACE INTO alert(kind, subject, since_us, told_us, text) VALUES(?, ?, ?, ?, ?)")?,
             remove: sql("DELETE FROM alert WHERE kind = ? AND subject = ?")?,
             forget: sql("DELETE FROM alert")?,
-            // One that was scheduled waits since it was due. Of the gate's own mail nothing is told: an alert that can't leave
+            // One that was scheduled waits since it was due, one that was held since it was released. Of the gate's own mail nothing is told: an alert that can't leave
             // would be the reason for the next one.
             oldest: sql("SELECT min(max(accepted_us, ifnull((SELECT min(next_us) FROM spool_rcpt AS r \
-                         WHERE r.msg = m.id AND r.state = 0 AND r.held = 0 AND r.attempts = 0), 0))) \
+                         WHERE r.msg = m.id AND r.state = 0 AND r.held = 0 AND r.attempts = 0), 0), \
+                         ifnull((SELECT min(since_us) FROM spool_rcpt AS r WHERE r.msg = m.id AND r.state = 0 AND r.held = 0), 0))) \
                          FROM (SELECT DISTINCT msg FROM census_message WHERE turn <> ? ORDER BY msg LIMIT ?) AS c \
                          CROSS JOIN spool_msg AS m ON m.id = c.msg")?,
             digest: [sql("SELECT day FROM digest")?, sql("INSERT OR REPLACE INTO digest(one, day) VALUES(1, ?)")?],
