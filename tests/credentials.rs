@@ -339,7 +339,7 @@ fn the_queue_of_a_revoked_credential_is_held_unless_something_else_is_asked_for(
     let holds = events(&service, "queue.hold");
     assert_eq!(holds.len(), 1, "{holds:?}");
     assert_eq!((text(&holds[0]["account"]), text(&holds[0]["reason"])), ("held".to_owned(), "revoked".to_owned()));
-    assert_eq!(queue(&credential(&service, "remove held --queue drop")), ("drop".to_owned(), 2));
+    assert_eq!(queue(&credential(&service, "remove held --queue drop --yes")), ("drop".to_owned(), 2));
     assert_eq!(events(&service, "queue.drop").len(), 2);
 
     fill("going", 3);

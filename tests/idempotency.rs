@@ -155,7 +155,7 @@ fn a_key_is_free_after_a_refusal_at_the_end_and_goes_with_its_credential() {
     let (status, is_repeated, second) = send(&service, &other, "k", &letter("x"));
     assert!(status == 202 && !is_repeated && first["id"] != second["id"], "{second}");
     // Whoever gets its name has nothing of what it did.
-    done(&["credential", "remove", CREDENTIAL, "--queue", "drop"]);
+    done(&["credential", "remove", CREDENTIAL, "--queue", "drop", "--yes"]);
     let secret = service.add_credential();
     let (status, is_repeated, third) = send(&service, &secret, "k", &letter("x"));
     assert!(status == 202 && !is_repeated && first["id"] != third["id"], "{third}");

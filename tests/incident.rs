@@ -50,7 +50,7 @@ fn a_credential_is_stopped_its_mail_held_and_given_up_and_who_got_what_is_told()
     // Nobody has agreed: nothing is changed.
     let asked = service.command(&["incident", CREDENTIAL]);
     let said = programs::said(&asked);
-    assert!(asked.status.code() == Some(1) && said.contains("Say so with --yes"), "{said}");
+    assert!(asked.status.code() == Some(1) && said.contains("Say it with --yes"), "{said}");
     let (code, looked) = object(&service, &["incident", CREDENTIAL, "--look", "--json"]);
     assert_eq!((code, &looked["contained"]), (Some(0), &Value::Null), "{looked}");
     assert_eq!((looked["delivered"].as_array().unwrap().len(), &looked["accepted"]["recipients"]), (2, &3.into()));

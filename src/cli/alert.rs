@@ -91,19 +91,10 @@ impl Options {
     /// Asks the running service; `each` takes the parts of its answer, as long as it knows them.
     fn hear(&self, command: Command, mut each: impl FnMut(Response) -> bool) -> Result<(), String> {
         let runtime = places(&self.config.path)?.runtime_directory;
-        let mut strange = false;
-        let asked = control::ask_for_parts(&runtime, Any::Alert(command), |part| {
-            strange = match part {
-                Answer::Alert(response) => !each(response),
-                _ => true,
-            };
-            !strange
-        })?;
-        match (asked, strange) {
-            (true, false) => Ok(()),
-            (true, true) => Err("the service answered something else: is it another version?".to_owned()),
-            (false, _) => Err(format!("the service does not run ({}): start it first", control::nobody(&runtime))),
-        }
+        control::hear(&runtime, Any::Alert(command), |part| match part {
+            Answer::Alert(response) => each(response),
+            _ => false,
+        })
     }
 }
 

@@ -13,6 +13,7 @@ use clap::Args;
 use sha2::{Digest, Sha256};
 
 use super::{Config, control, fail, places};
+use crate::cli::control::strange;
 use crate::cli::out::say;
 use crate::config::Places;
 use crate::ipc::admin::backup::{Command, Contents, Response};
@@ -115,7 +116,7 @@ fn take(line: &mut control::Line, hostname: &str, draft: &Path) -> Result<(Manif
         }
         Ok(())
     })?;
-    let contents: Contents = contents.ok_or("the service answered something else: is it another version?")?;
+    let contents: Contents = contents.ok_or_else(strange)?;
     let mut taking = Taking { draft, files: Vec::new(), current: None, ended: false };
     while !taking.ended {
         line.ask(Any::Backup(Command::Next), |part| taking.take(part))?;
@@ -156,7 +157,7 @@ impl Taking<'_> {
                 self.ended = true;
             }
             Answer::Backup(Response::Working | Response::Ready(_)) => {}
-            _ => return Err("the service answered something else: is it another version?".to_owned()),
+            _ => return Err(strange()),
         }
         Ok(())
     }

@@ -14,6 +14,11 @@ use crate::parent;
 use crate::sys::peer;
 use crate::vault::store::lock;
 
+/// That it was an answer to another question than ours, in words.
+pub fn strange() -> String {
+    "the service answered something else: is it another version?".to_owned()
+}
+
 /// How long the vault may be silent in the middle of an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -93,6 +98,27 @@ pub fn ask_at_length(runtime: &Path, command: Command) -> Result<Option<Response
         false
     })?;
     Ok(asked.then_some(first.unwrap_or(Response::Done)))
+}
+
+/// Asks the running service and gives each part of its answer to `each`, which says whether it knows it. Waits as long as it takes.
+///
+/// Errors: there is no service, or it answered something else.
+pub fn hear(runtime: &Path, command: Command, mut each: impl FnMut(Response) -> bool) -> Result<(), String> {
+    let mut is_known = true;
+    let asked = ask_for_parts_at_length(runtime, command, |part| {
+        is_known = each(part);
+        is_known
+    })?;
+    match (asked, is_known) {
+        (true, true) => Ok(()),
+        (true, false) => Err(strange()),
+        (false, _) => Err(not_running(runtime)),
+    }
+}
+
+/// That it must be started, in words.
+pub fn not_running(runtime: &Path) -> String {
+    format!("the service does not run ({}): start it first", nobody(runtime))
 }
 
 /// Asks the running service and gives each part of its answer to `part`, which says whether it wants more. False when there

@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::audit::place::Place;
 use super::{control, fail};
+use crate::cli::control::strange;
 use crate::cli::out::say;
 use crate::ipc::admin::digest::Standing;
 use crate::ipc::admin::{Command, Response};
@@ -57,7 +58,7 @@ impl Digest {
         let runtime = self.place.places().ok()?.runtime_directory;
         let why = match control::ask(&runtime, Command::Standing) {
             Ok(Some(Response::Standing(standing))) => return Some(*standing),
-            Ok(Some(_)) => "the service answered something else: is it another version?".to_owned(),
+            Ok(Some(_)) => strange(),
             Ok(None) => format!("the service does not run ({})", control::nobody(&runtime)),
             Err(undone) => String::from(undone),
         };

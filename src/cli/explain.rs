@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{Config, control, fail, places};
+use crate::cli::control::strange;
 use crate::cli::out::say;
 use crate::config::Config as Configuration;
 use crate::ipc::admin::explain::{MOST, Question, Step};
@@ -82,7 +83,7 @@ impl Explain {
             !is_strange
         })?;
         match (is_there, is_strange) {
-            (true, true) => Err("the service answered something else: is it another version?".to_owned()),
+            (true, true) => Err(strange()),
             (true, false) => Ok(Verdict { steps, partial: false }),
             (false, _) => self.by_file(&question),
         }

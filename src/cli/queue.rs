@@ -180,7 +180,7 @@ impl Order {
             !strange
         })?;
         if strange {
-            return Err("the service answered something else: is it another version?".to_owned());
+            return Err(control::strange());
         }
         let counts = match asked {
             true => {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::control::Undone;
 use super::{Config, control, fail, places};
+use crate::cli::control::strange;
 use crate::cli::out::say;
 use crate::ipc::admin::reload::Response;
 use crate::ipc::admin::{Command, Response as Answer};
@@ -67,9 +68,7 @@ impl Reload {
         })?;
         match (asked, ended) {
             (true, true) => Ok(done),
-            (true, false) => {
-                Err(Undone::Unreachable("the service answered something else: is it another version?".to_owned()))
-            }
+            (true, false) => Err(Undone::Unreachable(strange())),
             (false, _) => Err(Undone::Unreachable(format!(
                 "the service does not run ({}): it reads its configuration when it is started",
                 control::nobody(&runtime)

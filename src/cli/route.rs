@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{Config, control, fail, places};
+use crate::cli::control::strange;
 use crate::cli::out::say;
 use crate::ipc::admin::route::{Command, Paced, Response, Standing, State};
 use crate::ipc::admin::{Command as Any, Response as Answer};
@@ -15,7 +16,6 @@ use crate::ipc::delivery::Who;
 use crate::mail::address::{Address, ReversePath};
 use crate::vault::audit::visible::{visible, visible_json};
 
-const STRANGE: &str = "the service answered something else: is it another version?";
 /// How often it is looked whether to go on.
 const GLANCE: Duration = Duration::from_millis(200);
 
@@ -139,17 +139,17 @@ pub fn rehearse(
         Response::State(_) => false,
     };
     let opened = control::Stream::open(runtime, Any::Route(command), GLANCE)?;
-    let mut stream = opened.ok_or_else(|| nobody(runtime))?;
+    let mut stream = opened.ok_or_else(|| control::not_running(runtime))?;
     loop {
         match stream.next() {
             Ok(Some(Answer::Done)) => break,
             Ok(Some(Answer::Refused { reason })) => return Err(reason),
             Ok(Some(Answer::Route(response))) => {
                 if !each(response) {
-                    return Err(STRANGE.to_owned());
+                    return Err(strange());
                 }
             }
-            Ok(Some(_)) => return Err(STRANGE.to_owned()),
+            Ok(Some(_)) => return Err(strange()),
             Ok(None) if goes_on() => {}
             Ok(None) => return Err("interrupted".to_owned()),
             Err(error) => return Err(format!("the service did not answer ({error}): look at its log")),
@@ -192,23 +192,10 @@ fn ask(config: &Config, command: Command) -> Result<Vec<State>, String> {
 
 /// Asks the running service; `each` takes the parts of its answer, as long as it knows them.
 fn hear(runtime: &Path, command: Command, mut each: impl FnMut(Response) -> bool) -> Result<(), String> {
-    let mut strange = false;
-    let asked = control::ask_for_parts_at_length(runtime, Any::Route(command), |part| {
-        strange = match part {
-            Answer::Route(response) => !each(response),
-            _ => true,
-        };
-        !strange
-    })?;
-    match (asked, strange) {
-        (true, false) => Ok(()),
-        (true, true) => Err(STRANGE.to_owned()),
-        (false, _) => Err(nobody(runtime)),
-    }
-}
-
-fn nobody(runtime: &Path) -> String {
-    format!("the service does not run ({}): start it first", control::nobody(runtime))
+    control::hear(runtime, Any::Route(command), |part| match part {
+        Answer::Route(response) => each(response),
+        _ => false,
+    })
 }
 
 pub fn line(state: &State) -> String {

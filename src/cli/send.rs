@@ -11,6 +11,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Config, control, fail, places};
+use crate::cli::control::strange;
 use crate::cli::out::say;
 use crate::config;
 use crate::ipc::admin::credential::{Command as About, Entry, Response as Told};
@@ -23,8 +24,6 @@ use crate::mail::facts::Facts;
 use crate::mail::id::MessageId;
 use crate::policy::rule::SenderRule;
 use crate::vault::audit::visible::visible;
-
-const STRANGE: &str = "the service answered something else: is it another version?";
 
 #[derive(Debug, Args)]
 pub struct Send {
@@ -68,7 +67,7 @@ impl Send {
         }
         let runtime = places(&self.config.path)?.runtime_directory;
         let Some(mut line) = control::Line::open(&runtime)? else {
-            return Err(format!("the service does not run ({}): start it first", control::nobody(&runtime)));
+            return Err(control::not_running(&runtime));
         };
         let entry = self.entry(&mut line)?;
         let from = match &self.from {
@@ -95,7 +94,7 @@ impl Send {
         if let Some(id) = &self.credential {
             return match line.ask_one(Any::Credential(About::Show { id: id.clone() }))? {
                 Answer::Credential(Told::Entry(entry)) => Ok(*entry),
-                _ => Err(STRANGE.to_owned()),
+                _ => Err(strange()),
             };
         }
         let mut found = Vec::new();
@@ -107,7 +106,7 @@ impl Send {
         })?;
         match found.len() {
             0 => Err("there is no credential: gatepost credential add".to_owned()),
-            1 => found.pop().ok_or_else(|| STRANGE.to_owned()),
+            1 => found.pop().ok_or_else(strange),
             _ => {
                 Err("there is more than one credential: name one with --credential (gatepost credential list)"
                     .to_owned())
@@ -145,7 +144,7 @@ fn ask(line: &mut control::Line, command: Command) -> Result<Response, String> {
         }
         Ok(())
     })?;
-    answer.ok_or_else(|| STRANGE.to_owned())
+    answer.ok_or_else(strange)
 }
 
 /// The dot. When no word comes, the message may be kept: whoever then sends it again may send it twice.
@@ -166,7 +165,7 @@ fn refused(answer: &Response) -> String {
         Response::Refused { word, wait: None } => {
             format!("refused: {word}; the audit log has more: gatepost audit query --event msg.reject --limit 1")
         }
-        Response::Begun { .. } | Response::Kept => STRANGE.to_owned(),
+        Response::Begun { .. } | Response::Kept => strange(),
     }
 }
 

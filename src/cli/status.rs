@@ -10,6 +10,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Config, control, fail, places};
+use crate::cli::control::strange;
 use crate::cli::out::say;
 use crate::ipc::admin::load::{Figure, Load, Measure, Readiness, Stage};
 use crate::ipc::admin::{Command, Response};
@@ -54,7 +55,7 @@ impl Status {
         let runtime = places(&self.config.path)?.runtime_directory;
         match control::ask_within(&runtime, Command::Ready, PATIENCE)? {
             Some(Response::Ready(readiness)) => Ok((*readiness, Screen::look(&self.config.path, &runtime))),
-            Some(_) => Err("the service answered something else: is it another version?".to_owned()),
+            Some(_) => Err(strange()),
             None => Err(format!("the service does not run ({})", control::nobody(&runtime))),
         }
     }

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::queue::time;
 use super::{Config, control, fail, places};
+use crate::cli::control::strange;
 use crate::cli::out::say;
 use crate::config;
 use crate::ipc::admin::suppress::{Command, Entry, MOST, Place, Response};
@@ -286,7 +287,7 @@ fn read(file: &PathBuf, otherwise: Reason, done: &str) -> Result<Vec<(Address, R
 
 fn open(config: &Config) -> Result<control::Line, String> {
     let runtime = places(&config.path)?.runtime_directory;
-    let nobody = || format!("the service does not run ({}): start it first", control::nobody(&runtime));
+    let nobody = || control::not_running(&runtime);
     control::Line::open(&runtime)?.ok_or_else(nobody)
 }
 
@@ -296,7 +297,7 @@ fn ask(line: &mut control::Line, command: Command, mut hear: impl FnMut(Response
             hear(part);
             Ok(())
         }
-        _ => Err("the service answered something else: is it another version?".to_owned()),
+        _ => Err(strange()),
     })
 }
 

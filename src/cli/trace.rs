@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::audit::format::goes_on;
 use super::audit::query::session;
 use super::{Config, control, fail, places};
+use crate::cli::control::strange;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::out::is_read;
 use crate::config;
@@ -73,7 +74,7 @@ impl Trace {
                 None => continue,
                 Some(Answer::Trace(response)) => response,
                 Some(Answer::Refused { reason }) => return Err(reason),
-                Some(_) => return Err("the service answered something else: is it another version?".to_owned()),
+                Some(_) => return Err(strange()),
             };
             match &response {
                 Response::Begun => eprintln!("gatepost: following sessions; Ctrl-C ends it"),

@@ -128,19 +128,10 @@ impl Retry {
 /// Asks the running service; `each` takes the parts of its answer, as long as it knows them.
 fn hear(config: &Config, command: Command, mut each: impl FnMut(Response) -> bool) -> Result<(), String> {
     let runtime = places(&config.path)?.runtime_directory;
-    let mut strange = false;
-    let asked = control::ask_for_parts_at_length(&runtime, Any::Webhook(command), |part| {
-        strange = match part {
-            Answer::Webhook(response) => !each(response),
-            _ => true,
-        };
-        !strange
-    })?;
-    match (asked, strange) {
-        (true, false) => Ok(()),
-        (true, true) => Err("the service answered something else: is it another version?".to_owned()),
-        (false, _) => Err(format!("the service does not run ({}): start it first", control::nobody(&runtime))),
-    }
+    control::hear(&runtime, Any::Webhook(command), |part| match part {
+        Answer::Webhook(response) => each(response),
+        _ => false,
+    })
 }
 
 fn line(state: &State) -> String {

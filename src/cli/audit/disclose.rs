@@ -3,7 +3,8 @@
 use clap::Args;
 use serde_json::json;
 
-use super::running::{Running, field, strange};
+use super::running::{Running, field};
+use crate::cli::control::strange;
 use crate::cli::out::say;
 use crate::ipc::admin::audit::{Command, Response};
 use crate::vault::audit::month_file::hex;

@@ -5,7 +5,8 @@ use std::str::FromStr;
 use clap::Args;
 use serde_json::json;
 
-use super::running::{Running, field, strange};
+use super::running::{Running, field};
+use crate::cli::control::strange;
 use crate::cli::out::say;
 use crate::ipc::admin::audit::{Command, Response, Target};
 use crate::mail::id::MessageId;

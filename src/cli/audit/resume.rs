@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::cli::control::strange;
 use crate::cli::places;
 use crate::cli::{Config, control};
 use crate::ipc::admin::audit::{Command, Response};
@@ -44,7 +45,7 @@ impl Resume {
             Some(Answer::Audit(Response::Resumed { old, kept, resumed, missing })) => {
                 self.print(old, kept, resumed, &missing)
             }
-            Some(_) => Err("the service answered something else: is it another version?".to_owned()),
+            Some(_) => Err(strange()),
             None => Err(format!(
                 "the service is not running ({}): start it first, the sealer must sign what is declared",
                 control::nobody(&places.runtime_directory)

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::DEFAULT_CONFIG;
+use crate::cli::control::strange;
 use crate::cli::control::{ask_at_length, nobody};
 use crate::cli::places;
 use crate::ipc::admin::audit::{Command, Response};
@@ -31,10 +32,6 @@ impl Running {
             )),
         }
     }
-}
-
-pub fn strange() -> String {
-    "the service answered something else: is it another version?".to_owned()
 }
 
 /// A field as it stands in the log; `rcpt_to:0` is easier on a shell than `rcpt_to[0]`.

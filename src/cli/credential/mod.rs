@@ -154,7 +154,7 @@ impl Place {
             is_list && !strange
         })?;
         if strange {
-            return Err("the service answered something else: is it another version?".to_owned());
+            return Err(control::strange());
         }
         Ok(asked.then_some(answers))
     }

@@ -29,6 +29,9 @@ pub struct Rotate {
     /// --retire holds it
     #[arg(long, value_name = "WHAT")]
     queue: Option<Queue>,
+    /// Ask nothing before mail is given up (--queue drop)
+    #[arg(long)]
+    yes: bool,
     /// Print an object instead
     #[arg(long)]
     json: bool,
@@ -42,8 +45,9 @@ impl Rotate {
         if self.finish || self.retire.is_some() {
             // Whoever finishes a rotation suspects nobody; whoever retires one key does.
             let usual = if self.finish { Queue::Deliver } else { Queue::Hold };
-            let queue = self.queue.unwrap_or(usual).into();
-            let command = Command::Retire { id, key: self.retire.clone(), queue };
+            let queue = self.queue.unwrap_or(usual);
+            queue.demand(self.yes, &id)?;
+            let command = Command::Retire { id, key: self.retire.clone(), queue: queue.into() };
             return show::done(&self.place.change(&self.id, command)?, self.json, "has one secret less");
         }
         if self.queue.is_some() {

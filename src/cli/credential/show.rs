@@ -7,15 +7,14 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde_json::{Value, json};
 
+use crate::cli::control::strange;
 use crate::ipc::admin::credential::{Entry, Queue, Response};
 use crate::ipc::admin::queue::Counts;
 use crate::secret::Secret;
 
-const ASTRAY: &str = "the service answered something else: is it another version?";
-
 /// Prints a new secret, which nobody can ever show again.
 pub fn secret(response: &Response, as_json: bool, done: &str) -> Result<ExitCode, String> {
-    let Response::Secret { id, key, secret, overlap_us } = response else { return Err(ASTRAY.to_owned()) };
+    let Response::Secret { id, key, secret, overlap_us } = response else { return Err(strange()) };
     let until = overlap_us.as_ref().map(time);
     let text = match as_json {
         true => {
@@ -58,7 +57,7 @@ pub fn hashed(
 
 /// Prints that something was done.
 pub fn done(response: &Response, as_json: bool, done: &str) -> Result<ExitCode, String> {
-    let Response::Changed { id, keys, queue } = response else { return Err(ASTRAY.to_owned()) };
+    let Response::Changed { id, keys, queue } = response else { return Err(strange()) };
     let what = queue.map(|(queue, counts)| (word(queue), counts));
     let text = match as_json {
         true => {
@@ -119,14 +118,14 @@ pub fn list(responses: &[Response], as_json: bool) -> Result<ExitCode, String> {
 }
 
 pub fn entry(response: &Response, as_json: bool) -> Result<ExitCode, String> {
-    let Response::Entry(entry) = response else { return Err(ASTRAY.to_owned()) };
+    let Response::Entry(entry) = response else { return Err(strange()) };
     let object = object(entry);
     let text = if as_json { format!("{object}\n") } else { lines("", &object) };
     say(&text).map_err(|error| error.to_string())
 }
 
 pub fn verdict(response: &Response, as_json: bool) -> Result<ExitCode, String> {
-    let Response::Tested(verdict) = response else { return Err(ASTRAY.to_owned()) };
+    let Response::Tested(verdict) = response else { return Err(strange()) };
     let good = verdict.obstacles.is_empty();
     let text = match (as_json, &verdict.id) {
         (true, _) => {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use super::{Place, show};
+use crate::cli::confirm::confirm;
 use crate::ipc::admin::credential::{self, Command};
 
 /// What becomes of the credential's mail in the queue.
@@ -16,6 +17,19 @@ pub enum Queue {
     Drop,
     /// It goes on
     Deliver,
+}
+
+impl Queue {
+    /// Asks before mail is given up.
+    ///
+    /// Errors: nobody says so, and nothing may be done.
+    pub fn demand(self, yes: bool, id: &str) -> Result<(), String> {
+        let what = || format!("gives up all that waits of credential {id:?}, for good: nobody gets it any more");
+        match self {
+            Self::Drop => confirm(yes, &what()),
+            Self::Hold | Self::Deliver => Ok(()),
+        }
+    }
 }
 
 impl From<Queue> for credential::Queue {
@@ -36,6 +50,9 @@ pub struct End {
     /// What becomes of its mail in the queue
     #[arg(long, value_name = "WHAT", default_value = "hold")]
     queue: Queue,
+    /// Ask nothing before mail is given up (--queue drop)
+    #[arg(long)]
+    yes: bool,
     /// Print an object instead
     #[arg(long)]
     json: bool,
@@ -45,11 +62,13 @@ pub struct End {
 
 impl End {
     pub fn disable(&self) -> Result<ExitCode, String> {
+        self.queue.demand(self.yes, &self.id)?;
         let command = Command::Disable { id: self.id.clone(), queue: self.queue.into() };
         show::done(&self.place.change(&self.id, command)?, self.json, "was disabled; its open sessions can do no more")
     }
 
     pub fn remove(&self) -> Result<ExitCode, String> {
+        self.queue.demand(self.yes, &self.id)?;
         let command = Command::Remove { id: self.id.clone(), queue: self.queue.into() };
         show::done(&self.place.change(&self.id, command)?, self.json, "was removed; its open sessions can do no more")
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::cli::control::{Line, nobody};
+use crate::cli::control::{Line, nobody, strange};
 use crate::ipc::admin::credential::{Command as About, Queue, Response as Told};
 use crate::ipc::admin::queue::{Command as Over, Counts, Deed, Response as Done, Which};
 use crate::ipc::admin::{Command, Response};
@@ -69,10 +69,6 @@ fn over(line: &mut Line, deed: Deed, id: &str, note: Option<String>) -> Result<C
         _ => Err(strange()),
     })?;
     Ok(counts)
-}
-
-fn strange() -> String {
-    "the service answered something else: is it another version?".to_owned()
 }
 
 impl Contained {

@@ -6,7 +6,6 @@ mod contain;
 mod report;
 mod trail;
 
-use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -15,6 +14,7 @@ use uuid::Uuid;
 
 use super::audit::moment::moment;
 use super::audit::place::Place;
+use super::confirm::confirm;
 use super::fail;
 use crate::cli::out::say;
 use crate::mail::id::MessageId;
@@ -81,7 +81,8 @@ impl Incident {
         let contained = match self.look {
             true => None,
             false => {
-                self.confirm()?;
+                let purge = if self.purge { ", and gives up for good what is held of it" } else { "" };
+                confirm(self.yes, &format!("disables credential {:?}, and holds its mail{purge}", self.id))?;
                 let runtime = self.place.places()?.runtime_directory;
                 Some(contain::contain(&runtime, &self.id, self.reason.as_deref(), self.purge)?)
             }
@@ -149,24 +150,5 @@ impl Incident {
             report.clear(&clear::recipients(&runtime, &report.messages())?);
         }
         Ok(report)
-    }
-
-    /// Errors: nobody said yes.
-    fn confirm(&self) -> Result<(), String> {
-        if self.yes {
-            return Ok(());
-        }
-        let purge = if self.purge { ", and give up for good what is held of it" } else { "" };
-        let question = format!("disable credential {:?}, hold its mail{purge}?", self.id);
-        if !io::stdin().is_terminal() {
-            return Err(format!("{question} Say so with --yes; --look changes nothing"));
-        }
-        eprint!("{} [y/N] ", visible(&question));
-        let mut answer = String::new();
-        io::stderr().flush().and_then(|()| io::stdin().read_line(&mut answer)).map_err(|error| error.to_string())?;
-        match answer.trim() {
-            "y" | "Y" | "yes" => Ok(()),
-            _ => Err("nothing was changed".to_owned()),
-        }
     }
 }

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::archive::{Archive, header};
 use super::source::{Source, messages};
 use super::{record, tar};
+use crate::cli::control::strange;
 use crate::cli::fail;
 use crate::ipc::admin::queue::transfer::{Command as Transfer, Envelope, Recipient, Response as Part};
 use crate::ipc::admin::queue::{Command, Response};
@@ -132,7 +133,7 @@ impl Export {
         let mut coming = Coming { begin: archive.length, ..Coming::default() };
         ask(Command::Transfer(command), &mut |part| match part {
             Response::Transfer(part) => coming.take(part, archive),
-            _ => Err("the service answered something else: is it another version?".to_owned()),
+            _ => Err(strange()),
         })?;
         match coming.end(archive)? {
             Fate::Passed => {}
@@ -306,7 +307,7 @@ impl Coming {
                 let is_whole = self.written == envelope.bytes && self.digest.finalize().as_slice() == envelope.sha256;
                 (!is_whole).then(|| "its content is not what was accepted".to_owned())
             }
-            (None, None) => return Err("the service answered something else: is it another version?".to_owned()),
+            (None, None) => return Err(strange()),
         };
         if let Some(reason) = trouble {
             archive.take_back(self.begin)?;

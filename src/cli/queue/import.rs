@@ -12,6 +12,7 @@ use super::ended::{Ended, Told};
 use super::lines::Lines;
 use super::source::Source;
 use super::{record, tar};
+use crate::cli::control::strange;
 use crate::cli::fail;
 use crate::cli::out::say;
 use crate::ipc::admin::queue::transfer::{Command as Transfer, Envelope, Recipient, Response as Part};
@@ -137,7 +138,7 @@ impl Import {
         match (answer.left, answer.kept) {
             (Some(reason), _) => Ok(Err(reason)),
             (None, Some(released)) => Ok(Ok(released)),
-            (None, None) => Err(STRANGE.to_owned()),
+            (None, None) => Err(strange()),
         }
     }
 }
@@ -147,8 +148,6 @@ impl Import {
         Transfer::End { release: self.release, regardless: self.regardless, note: self.reason.clone() }
     }
 }
-
-const STRANGE: &str = "the service answered something else: is it another version?";
 
 #[derive(Default)]
 struct Answer {
@@ -162,7 +161,7 @@ fn tell(ask: &mut Converse<'_>, command: Transfer) -> Result<Answer, String> {
         match part {
             Response::Transfer(Part::Left(reason)) => answer.left = Some(reason),
             Response::Transfer(Part::Kept { released }) => answer.kept = Some(released),
-            _ => return Err(STRANGE.to_owned()),
+            _ => return Err(strange()),
         }
         Ok(())
     })?;

@@ -7,6 +7,7 @@ use clap::builder::PossibleValuesParser;
 use serde_json::{Value, json};
 
 use super::source::{Source, walk};
+use crate::cli::control::strange;
 use crate::cli::fail;
 use crate::cli::out::{is_read, say};
 use crate::ipc::admin::queue::listing::{Entry, Standing, Stop, View};
@@ -93,7 +94,7 @@ impl Show {
                 match part {
                     Response::Entry(entry) => found = Some(entry),
                     Response::Stop(stop) => stops.push(stop),
-                    _ => return Err("the service answered something else: is it another version?".to_owned()),
+                    _ => return Err(strange()),
                 }
             }
             Ok(())

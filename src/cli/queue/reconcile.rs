@@ -10,6 +10,7 @@ use clap::Args;
 use super::before::{self, Before, Mark};
 use super::lost::Lost;
 use crate::cli::audit::place::{Latest, audit_directory};
+use crate::cli::control::strange;
 use crate::cli::out::say;
 use crate::cli::{Config, control, fail, places};
 use crate::ipc::admin::queue::{Command, Ended, Reconciled, Response};
@@ -143,7 +144,7 @@ fn reconciled(line: &mut control::Line, command: Command) -> Result<Reconciled, 
         }
         Ok(())
     })?;
-    found.ok_or_else(|| "the service answered something else: is it another version?".to_owned())
+    found.ok_or_else(strange)
 }
 
 fn told(sum: Reconciled) -> String {

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::cli::control::strange;
 use crate::cli::out::say;
 use crate::cli::{Config, control, fail, places};
 use crate::config;
@@ -77,7 +78,7 @@ impl Rekey {
                 change.withdraw().map_err(|error| said("taking back the next master key", error))?;
                 return Err(elsewhere(&directory, &id, handed));
             }
-            Some(_) => return Err("the service answered something else: is it another version?".to_owned()),
+            Some(_) => return Err(strange()),
             None => return Err("the service has stopped: start it and give the command again".to_owned()),
         };
         change.end().map_err(|error| said("putting the next master key in place", error))?;

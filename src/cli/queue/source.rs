@@ -7,6 +7,7 @@ use std::path::Path;
 use clap::Args;
 
 use super::whose;
+use crate::cli::control::strange;
 use crate::cli::{Config, control, places};
 use crate::config::{self, Places};
 use crate::ipc::admin::queue::{Command, Response};
@@ -53,7 +54,7 @@ impl Source {
             let is_found = work(&mut |command, hear| {
                 line.ask(Any::Queue(command), |part| match part {
                     Answer::Queue(response) => hear(response),
-                    _ => Err("the service answered something else: is it another version?".to_owned()),
+                    _ => Err(strange()),
                 })
             })?;
             return credential.filter(|_| !is_found).map_or(Ok(()), |id| whose::demand_running(&mut line, id));
@@ -155,7 +156,7 @@ pub fn over(line: &mut control::Line) -> impl FnMut(Command) -> Result<Vec<Respo
                 answers.push(response);
                 Ok(())
             }
-            _ => Err("the service answered something else: is it another version?".to_owned()),
+            _ => Err(strange()),
         })?;
         Ok(answers)
     }

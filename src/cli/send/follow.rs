@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::STRANGE;
 use crate::cli::control::Line;
+use crate::cli::control::strange;
 use crate::cli::out::say;
 use crate::cli::queue::time;
 use crate::ipc::admin::queue::listing::{Standing, Stop};
@@ -61,7 +61,7 @@ fn stops(line: &mut Line, message: MessageId, clear: bool) -> Result<Vec<Stop>, 
             Ok(())
         }
         Answer::Queue(Response::Entry(_)) => Ok(()),
-        _ => Err(STRANGE.to_owned()),
+        _ => Err(strange()),
     })?;
     if stops.is_empty() { Err(format!("the queue knows nothing of message {message} any more")) } else { Ok(stops) }
 }
