@@ -3,7 +3,9 @@
 //! File and syslog are the sealer's own: here is only written down what it says became of them. Mail goes through the spool,
 //! a witness is asked through a courier. Whatever hangs or fails here holds up neither mail nor sealing.
 
+mod asked;
 mod mail;
+mod outcome;
 mod watch;
 mod witness;
 
@@ -16,17 +18,17 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::event::Event;
 use super::ledger::now_us;
 use super::seal;
 use crate::config::slice::{Anchor, Place};
-use crate::ipc::admin::audit::{Anchoring, Made};
+use crate::ipc::admin::audit::Anchoring;
 use crate::ipc::control::Peer;
 use crate::ipc::sealing;
 use crate::ipc::witnessing;
 use crate::vault::Vault;
-use crate::vault::store::anchors::{Anchored, State};
+use crate::vault::store::anchors::Anchored;
 use crate::vault::transaction::microseconds;
+use asked::Waiter;
 use watch::Watch;
 use witness::{Attempt, Line};
 
@@ -39,8 +41,6 @@ const SYSLOG: Duration = Duration::from_secs(2);
 const STEP_US: u64 = 30_000_000;
 /// After a start, a step or a sleep every anchor gets this long before it is called overdue.
 const GRACE: Duration = Duration::from_secs(120);
-/// How long an administrator waits for what is ordered; it goes on all the same.
-const PATIENCE: Duration = Duration::from_secs(25);
 
 /// What the others tell the anchors.
 pub enum Order {
@@ -54,15 +54,6 @@ pub enum Order {
     Ended(String, Attempt),
     /// Anchor now, everywhere or at one place. The answer comes when all is known, or after a while.
     Now { name: Option<String>, actor: String, answer: oneshot::Sender<Result<Vec<Anchoring>, String>> },
-}
-
-/// An administrator who waits.
-struct Waiter {
-    actor: String,
-    open: Vec<String>,
-    made: Vec<Anchoring>,
-    until: Instant,
-    answer: oneshot::Sender<Result<Vec<Anchoring>, String>>,
 }
 
 struct Keeper {
@@ -271,130 +262,5 @@ impl Keeper {
 
     fn calm_for(&self, time: Duration) -> bool {
         self.calm.elapsed() >= time
-    }
-
-    /// A mail has arrived somewhere: its success is in the store already.
-    async fn arrived(&mut self) {
-        let mails = self.watches.iter().filter(|watch| matches!(watch.anchor.place, Place::Mail { .. }));
-        for name in mails.map(|watch| watch.anchor.name.clone()).collect::<Vec<_>>() {
-            let of = name.clone();
-            let Ok(Some(last)) = self.vault.writer.run(move |store| store.anchors.last(&of)).await else { continue };
-            if self.watch(&name).is_some_and(|watch| watch.last.as_ref() != Some(&last)) {
-                self.kept(last).await;
-            }
-        }
-    }
-
-    /// A head is kept: in the store, in the log where that is news, and told to those who wait.
-    async fn kept(&mut self, anchored: Anchored) {
-        let name = anchored.name.clone();
-        let actor = self.waiters.iter().find(|waiter| waiter.open.contains(&name)).map(|waiter| waiter.actor.clone());
-        let Some(watch) = self.watch(&name) else { return };
-        let events = watch.succeed(anchored.clone(), actor.as_deref());
-        let (state, size) = (watch.state.clone(), anchored.size);
-        let is_witness = matches!(watch.anchor.place, Place::Witness { .. });
-        let written = self.vault.writer.run(move |store| {
-            store.anchors.keep(&anchored)?;
-            if let Some(line) = anchored.proof.as_ref().filter(|_| is_witness) {
-                store.anchors.cosign(size, line)?;
-            }
-            store.anchors.set_state(&anchored.name, &state)?;
-            store.record(events)
-        });
-        if written.await.is_err() {
-            tracing::error!(anchor = name, size, "a head was anchored and that could not be written down");
-        }
-        self.tell(&name, Made::Kept { size });
-    }
-
-    /// `news`: whether the log of the service may be told.
-    fn failed(&mut self, name: &str, reason: String, news: bool) {
-        let Some(watch) = self.watch(name) else { return };
-        let first = watch.fail(reason.clone(), Instant::now());
-        if first && news {
-            tracing::warn!(anchor = name, reason, "a head could not be anchored; it is tried again");
-        }
-        self.tell(name, Made::Failed { reason });
-    }
-
-    async fn contradicted(&mut self, name: &str, holds: u64, size: u64, reason: &'static str, said: String) {
-        tracing::error!(anchor = name, holds, size, said, "A WITNESS CONTRADICTS THE LOG: it was set back or forked");
-        let Some(watch) = self.watch(name) else { return };
-        let event = watch.contradict(holds, size, reason, said.clone());
-        self.write(name, event).await;
-        self.tell(name, Made::Contradicted { holds, reason: said });
-    }
-
-    async fn check(&mut self, now_us: u64) {
-        let limit = self.vault.authority.borrow().slice.audit.anchor_overdue;
-        let alarms = self.watches.iter_mut().filter_map(|watch| {
-            let event = watch.check(now_us, limit)?;
-            Some((watch.anchor.name.clone(), watch.failed.clone(), event))
-        });
-        for (name, failed, event) in alarms.collect::<Vec<_>>() {
-            let reason = failed.unwrap_or_else(|| "nothing came of it".to_owned());
-            tracing::error!(anchor = name, reason, "no head was anchored here for too long");
-            self.write(&name, event).await;
-        }
-    }
-
-    /// Writes an event, and what was said of the anchor with it.
-    async fn write(&mut self, name: &str, event: Event) {
-        let Some(state) = self.watch(name).map(|watch| watch.state.clone()) else { return };
-        let (own, known): (String, State) = (name.to_owned(), state);
-        let written = self.vault.writer.run(move |store| {
-            store.anchors.set_state(&own, &known)?;
-            store.record(vec![event])
-        });
-        if written.await.is_err() {
-            tracing::error!(anchor = name, "an alarm could not be written down");
-        }
-    }
-
-    /// An administrator's order.
-    async fn order(
-        &mut self,
-        name: Option<String>,
-        actor: String,
-        answer: oneshot::Sender<Result<Vec<Anchoring>, String>>,
-    ) {
-        let wanted = |watch: &&Watch| name.as_ref().is_none_or(|name| watch.anchor.name == *name);
-        let open: Vec<String> = self.watches.iter().filter(wanted).map(|watch| watch.anchor.name.clone()).collect();
-        if open.is_empty() {
-            let reason = match name {
-                Some(name) => format!("there is no anchor {name:?} in the configuration"),
-                None => "no anchor is configured: see [[anchor]] in gatepost.toml(5)".to_owned(),
-            };
-            let _ = answer.send(Err(reason));
-            return;
-        }
-        let until = Instant::now() + PATIENCE;
-        self.waiters.push(Waiter { actor, open: open.clone(), made: Vec::new(), until, answer });
-        // The sealer knows which are its own.
-        let _ = self.sealing.send(seal::Order::Anchor(name));
-        for name in open {
-            self.begin(&name).await;
-        }
-    }
-
-    /// Tells those who wait for this anchor.
-    fn tell(&mut self, name: &str, made: Made) {
-        let Some(kind) = self.watch(name).map(|watch| watch.kind().to_owned()) else { return };
-        for mut waiter in std::mem::take(&mut self.waiters) {
-            if let Some(at) = waiter.open.iter().position(|open| open == name) {
-                waiter.open.swap_remove(at);
-                waiter.made.push(Anchoring { name: name.to_owned(), kind: kind.clone(), made: made.clone() });
-            }
-            if waiter.open.is_empty() { self.let_go(waiter) } else { self.waiters.push(waiter) }
-        }
-    }
-
-    fn let_go(&self, mut waiter: Waiter) {
-        for watch in self.watches.iter().filter(|watch| waiter.open.contains(&watch.anchor.name)) {
-            let made = Made::Pending;
-            waiter.made.push(Anchoring { name: watch.anchor.name.clone(), kind: watch.kind().to_owned(), made });
-        }
-        waiter.made.sort_by(|one, other| one.name.cmp(&other.name));
-        let _ = waiter.answer.send(Ok(waiter.made));
     }
 }

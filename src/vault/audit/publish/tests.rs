@@ -1,8 +1,14 @@
 //! Publication that is interrupted between any two of its steps.
 
+use std::fs;
+
+use super::files::{BATCH, Moved};
 use super::*;
 use crate::mail::address::Address;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
+use crate::vault::audit::ledger::{Batch, Note};
+use crate::vault::audit::month;
+use crate::vault::audit::month_file::keep_personal;
 use crate::vault::store::anchors::Anchored;
 use crate::vault::store::open::Database;
 

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
 
-use super::{Looked, Month, Place};
+use crate::vault::audit::erasure::places::Place;
+use crate::vault::audit::month::Month;
+use crate::vault::audit::retention::Looked;
 
 /// Months to be removed by hand.
 #[derive(Clone, Debug)]
