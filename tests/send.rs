@@ -125,3 +125,20 @@ fn what_is_put_off_or_given_up_is_told_with_the_upstreams_words() {
     assert!(said(&sent).contains("again at") && said(&sent).contains("on its way still"), "{}", said(&sent));
     service.stop();
 }
+
+#[test]
+fn what_waits_because_its_route_lets_nobody_in_is_told_with_the_reason() {
+    let faults =
+        || Options { faults: vec![Fault::say(Phase::Greeting, "421 4.3.2 closed for today")], ..Options::default() };
+    let service = Service::start_with(&Setting { sink: faults, ..Setting::default() });
+    service.add_credential();
+    let sent = send(&service, &["--to", "b@example.org", "--wait", "3s"]);
+    assert!(!sent.status.success() && said(&sent).contains("closed for today"), "{}", said(&sent));
+    let sent = send(&service, &["--to", "b@example.org", "--wait", "1s", "--json"]);
+    let text = String::from_utf8(sent.stdout).unwrap();
+    let routes = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let routes: Vec<_> = routes.filter(|line| line["event"] == "route").collect();
+    assert_eq!(routes.len(), 1, "{text}");
+    assert!(routes[0]["route"]["said"].as_str().unwrap().contains("closed for today"), "{text}");
+    service.stop();
+}

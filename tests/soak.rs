@@ -202,7 +202,9 @@ fn await_empty(service: &Service) -> usize {
         }
         for message in waiting.iter().filter(|message| message["states"]["quarantined"].is_u64()) {
             let id = message["message"].as_str().unwrap();
-            released += usize::from(service.command(&["queue", "release", id]).status.success());
+            let output = service.command(&["queue", "release", "--message", id]);
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            released += 1;
         }
         assert!(Instant::now() < deadline, "never delivered: {waiting:?}\n{}", service.log());
         std::thread::sleep(Duration::from_millis(500));

@@ -4,6 +4,7 @@
 mod archive;
 mod before;
 mod ended;
+mod entries;
 mod export;
 mod import;
 pub mod lines;

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::entries::Entries;
 use crate::cli::audit::key;
+use crate::mail::id::MessageId;
 use crate::vault::audit::archive::Archive;
 use crate::vault::audit::query::{self, Filter, Found};
 use crate::vault::audit::values::Values;
@@ -84,6 +86,11 @@ impl Before {
             );
         }
         Ok(Self { believed: Some(sealed), ..Self::unverified(place) })
+    }
+
+    /// Where the messages that are wanted came in.
+    pub fn entries(&self, is_wanted: impl Fn(&MessageId) -> bool) -> Result<Entries, String> {
+        Entries::of(&self.audit, self.believed, is_wanted)
     }
 
     /// Each recipient of the events of a name, from a place in the log on: as it is shown, and in clear where that is known.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::entries::Entries;
 use crate::cli::audit::place::{Latest, audit_directory};
 use crate::config::Places;
 use crate::ipc::admin::queue::transfer::{Envelope, Recipient};
@@ -107,6 +108,7 @@ impl Ended {
         let first = Cursor::start(&audit, &Filter::default())?.page()?.into_iter().next();
         let time = |event: &Found| event.get("time_us").and_then(|time| time.parse().ok());
         ended.since_us = first.as_ref().filter(|first| first.seq() > 0).and_then(time);
+        let entries = Entries::of(Path::new(&audit), None, |message| messages.contains_key(message))?;
         let mut values = Values::of(places.state_directory.join("db"));
         // From the beginning: by which clock the file has its times is not known.
         let mut each = |(name, reasons): (&str, &[&str]), found: &mut dyn FnMut(u64, MessageId, &Told, Who)| {
@@ -114,6 +116,7 @@ impl Ended {
             query::query(&audit, &filter, |event| {
                 let reason = event.get("reason").unwrap_or_default();
                 let message = event.get("msg_id").and_then(|id| id.parse::<MessageId>().ok());
+                let message = message.filter(|message| entries.is_end(*message, name, event.seq()));
                 let about = message.and_then(|message| messages.get_key_value(&message));
                 if let Some((message, told)) = about.filter(|_| reasons.is_empty() || reasons.contains(&reason)) {
                     let all = Who::of(&event, &mut values);

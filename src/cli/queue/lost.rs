@@ -23,14 +23,6 @@ struct Fate {
 }
 
 impl Fate {
-    /// Somebody got it, or never will. Whom the upstream refused before the message was taken has an end in the log before that, and
-    /// none of what was taken.
-    fn end(&mut self, mark: Mark) {
-        if self.accepted.keys().next().is_some_and(|taken| taken.0 < mark.0) {
-            self.ended.insert(mark);
-        }
-    }
-
     fn is_lost(&self) -> bool {
         self.ended.len() < self.accepted.len()
     }
@@ -51,11 +43,14 @@ impl Lost {
             fate.account = found.get("account").unwrap_or_default().to_owned();
             fate.accepted.insert(mark, clear.unwrap_or_else(|| shown.to_owned()));
         })?;
+        let entries = before.entries(|id| self.0.contains_key(id))?;
         for (event, _) in ENDS {
             before.recipients(event, from, |found, mark, _, _| {
-                let id = found.get("msg_id").and_then(|id| id.parse().ok());
-                if let Some(fate) = id.and_then(|id: MessageId| self.0.get_mut(&id)) {
-                    fate.end(mark);
+                let id = found.get("msg_id").and_then(|id| id.parse::<MessageId>().ok());
+                let id = id.filter(|id| entries.is_end(*id, event, found.seq()));
+                // Somebody got it, or never will.
+                if let Some(fate) = id.and_then(|id| self.0.get_mut(&id)) {
+                    fate.ended.insert(mark);
                 }
             })?;
         }
@@ -96,21 +91,5 @@ impl Lost {
             told += &format!("\n  and {} more: --json names all", count - NAMED);
         }
         told
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_was_refused_before_it_was_taken_is_no_end_of_what_was() {
-        let mark = |place| (place, String::new(), 0);
-        let mut fate = Fate::default();
-        fate.accepted.insert(mark(8), "ann".to_owned());
-        fate.end(mark(7));
-        assert!(fate.is_lost(), "bob was refused, and ann has nothing");
-        fate.end(mark(9));
-        assert!(!fate.is_lost());
     }
 }

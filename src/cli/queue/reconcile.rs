@@ -75,9 +75,11 @@ impl Reconcile {
         // What the present log has of before is in its files then.
         Latest::of(&places);
         for log in &mut logs {
+            let entries = log.entries(|message| waiting.contains_key(message))?;
             for (event, delivered) in ENDS {
                 log.recipients(event, None, |found, mark, shown, clear| {
                     let message = found.get("msg_id").and_then(|id| id.parse::<MessageId>().ok());
+                    let message = message.filter(|message| entries.is_end(*message, event, found.seq()));
                     // What a restored log says itself about it is no news.
                     let Some(ends) = message.and_then(|message| waiting.get_mut(&message)) else { return };
                     let end = Ended { shown: shown.to_owned(), clear, delivered };

@@ -1,6 +1,6 @@
 //! What becomes of a message, recipient by recipient, as the queue has it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,10 @@ use crate::cli::control::Line;
 use crate::cli::control::strange;
 use crate::cli::out::say;
 use crate::cli::queue::time;
+use crate::cli::route::{line as line_of, object as object_of};
 use crate::ipc::admin::queue::listing::{Standing, Stop};
 use crate::ipc::admin::queue::{Command, Response};
+use crate::ipc::admin::route::{self, State};
 use crate::ipc::admin::{Command as Any, Response as Answer};
 use crate::mail::id::MessageId;
 use crate::vault::audit::visible::{visible, visible_json};
@@ -42,6 +44,15 @@ pub fn follow(line: &mut Line, message: MessageId, wait: Duration, as_json: bool
         let is_done = stops.iter().all(rests);
         if is_done || until.is_none_or(|until| Instant::now() >= until) {
             let delivered = stops.iter().all(|one| one.standing == Standing::Delivered);
+            // What waits may have been tried by nobody: then only its route knows why.
+            for state in ailing(line, &stops)? {
+                match as_json {
+                    true => {
+                        say!("{}", visible_json(&json!({ "event": "route", "route": object_of(&state) }).to_string()))
+                    }
+                    false => say!("{}", line_of(&state)),
+                }
+            }
             match (as_json, is_done) {
                 (true, _) => say!("{}", json!({ "event": "end", "delivered": delivered, "waits": !is_done })),
                 (false, false) => say!("it is on its way still: gatepost queue show {message}"),
@@ -51,6 +62,26 @@ pub fn follow(line: &mut Line, message: MessageId, wait: Duration, as_json: bool
         }
         sleep(LOOK);
     }
+}
+
+/// The routes of those who wait that are not what they should be.
+fn ailing(line: &mut Line, stops: &[Stop]) -> Result<Vec<State>, String> {
+    let open: BTreeSet<&str> =
+        stops.iter().filter(|one| one.standing.is_open()).map(|one| one.route.as_str()).collect();
+    let mut ailing = Vec::new();
+    if open.is_empty() {
+        return Ok(ailing);
+    }
+    line.ask(Any::Route(route::Command::Status), |part| match part {
+        Answer::Route(route::Response::State(state)) => {
+            if state.standing != route::Standing::Up && open.contains(state.upstream.as_str()) {
+                ailing.push(*state);
+            }
+            Ok(())
+        }
+        _ => Err(strange()),
+    })?;
+    Ok(ailing)
 }
 
 fn stops(line: &mut Line, message: MessageId, clear: bool) -> Result<Vec<Stop>, String> {

@@ -15,7 +15,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::judgement::{self, Judgement, told, words};
+use super::judgement::{self, Judgement, NOWHERE, TOO_OFTEN, told, words};
 use super::rehearsal::{Check, Finding};
 use super::{Letter, everybody, headers, is_same};
 use crate::courier::http::{Reply, Request};
@@ -173,8 +173,8 @@ fn by_code(status: u16, errors: &[Fault], reply: &Reply, letter: &Letter<'_>) ->
         (Some(10_101 | 10_103), _) => Judgement::Login(text),
         // Of a domain of the sender, too.
         (Some(10_102 | 10_105 | 10_203), _) => Judgement::Unwelcome(text),
-        (Some(10_000), _) => Judgement::Route { reason: text, rest: None },
-        (Some(10_004), _) => Judgement::Route { reason: text, rest: reply.wait },
+        (Some(10_000), _) => Judgement::Route { reason: text, rest: Some(NOWHERE) },
+        (Some(10_004), _) => Judgement::Route { reason: text, rest: Some(reply.wait.unwrap_or(TOO_OFTEN)) },
         (Some(10_002 | 10_100), _) => Judgement::PutOff(Said { text, ..Said::default() }),
         (_, 502 | 504 | 520 | 524) => unknown(reply, letter),
         // It says that it did not work, under a status of success.

@@ -19,6 +19,11 @@ use super::{Letter, everybody};
 use crate::courier::http::Reply;
 use crate::mail::outcome::{MAX_TEXT, Outcome, Said, UNANSWERED};
 
+/// How long a provider that was asked too often is left alone when it doesn't say: most count by the minute.
+pub const TOO_OFTEN: Duration = Duration::from_secs(60);
+/// How long one is whose account there isn't: somebody has to mend that.
+pub const NOWHERE: Duration = Duration::from_secs(60);
+
 /// What becomes of the message.
 #[derive(Debug)]
 pub enum Judgement {
@@ -26,7 +31,7 @@ pub enum Judgement {
     Settled(Vec<(u32, Outcome)>),
     /// It may pass later, or elsewhere.
     PutOff(Said),
-    /// No message passes.
+    /// No message passes. Without a rest it may be for this sender alone.
     Route { reason: String, rest: Option<Duration> },
     /// The same, until somebody mends what the provider knows us by.
     Login(String),
@@ -43,7 +48,7 @@ pub fn by_status(reply: &Reply, letter: &Letter<'_>) -> Judgement {
         200..=299 => all(Outcome::Delivered(said("2.0.0"))),
         401 | 407 => Judgement::Login(text),
         403 => Judgement::Unwelcome(text),
-        429 => Judgement::Route { reason: text, rest: reply.wait },
+        429 => Judgement::Route { reason: text, rest: Some(reply.wait.unwrap_or(TOO_OFTEN)) },
         503 if reply.wait.is_some() => Judgement::Route { reason: text, rest: reply.wait },
         300..=399 | 404 | 405 | 410 | 421 => Judgement::Route { reason: text, rest: None },
         408 | 409 | 425 => all(Outcome::Deferred(said("4.3.0"))),

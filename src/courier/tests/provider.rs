@@ -1,5 +1,6 @@
 //! Providers: each phase and each answer has the outcome of its table.
 
+mod account;
 mod keys;
 mod webhook;
 
@@ -203,7 +204,7 @@ fn rule_u16_a_lost_answer_is_no_refusal_because_the_second_request_is() {
         [("200 OK", "delivered"), ("409 Busy", "unknown"), ("400 Bad", "unknown"), ("429 Slow", "unknown")]
     {
         let (port, told) = server(vec![Act::Leave(usize::MAX), status(line, "{}")], None);
-        let api = Api::Bytesend { on_unsupported: crate::config::slice::OnUnsupported::Fail };
+        let api = bytesend();
         let content = b"From: a@gate.test\r\nTo: a@b.test\r\nSubject: x\r\n\r\nhello\r\n";
         let ending = bench(api, port).vault.deliver(&["a@b.test"], content);
         assert_eq!(ending.word(), expected, "{line}: {ending:?}");
@@ -298,6 +299,10 @@ fn a_provider_is_asked_whether_it_takes_our_secret_where_that_sends_nothing() {
         assert_eq!((passed, paths.iter().map(String::as_str).collect()), (passes, asked), "{lines:?}");
         assert!(!lines.iter().any(|line| line.contains("sesame")), "{lines:?}");
     }
+}
+
+fn bytesend() -> Api {
+    Api::Bytesend { on_unsupported: crate::config::slice::OnUnsupported::Fail }
 }
 
 pub fn cloudflare() -> Api {

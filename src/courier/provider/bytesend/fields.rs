@@ -1,6 +1,6 @@
 //! The header of a message as fields: who it is from and to, its subject, and what else may be said.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mail_parser::{Addr, Address as Mailboxes, Message};
 use serde::Serialize;
@@ -30,6 +30,16 @@ const NOT_SAID: [&str; 19] = [
     "arc-authentication-results",
     "received-spf",
     "x-usesend-email-id",
+];
+
+/// What is about the body's form, which it makes anew; other fields that begin alike, as Content-Language does, are the message's.
+const OF_MIME: [&str; 6] = [
+    "content-type",
+    "content-transfer-encoding",
+    "content-disposition",
+    "content-id",
+    "content-description",
+    "content-length",
 ];
 
 #[derive(Serialize)]
@@ -173,11 +183,11 @@ fn check_words(message: &Message<'_>) -> Result<(), String> {
 
 /// All other fields, each as it stands, in one line.
 fn headers(message: &Message<'_>, lost: &mut Vec<String>) -> Result<BTreeMap<String, String>, String> {
-    let mut headers = BTreeMap::new();
+    let (mut headers, mut seen) = (BTreeMap::new(), BTreeSet::new());
     for header in message.headers() {
         let name = header.name();
         let lower = name.to_ascii_lowercase();
-        if NOT_SAID.contains(&lower.as_str()) || lower.starts_with("content-") {
+        if NOT_SAID.contains(&lower.as_str()) || OF_MIME.contains(&lower.as_str()) {
             continue;
         }
         let from = usize::try_from(header.offset_start).unwrap_or(usize::MAX);
@@ -188,9 +198,12 @@ fn headers(message: &Message<'_>, lost: &mut Vec<String>) -> Result<BTreeMap<Str
         if text.is_empty() {
             continue;
         }
-        if headers.insert(name.to_owned(), text).is_some() {
+        // Names are the same in large and small letters.
+        if !seen.insert(lower) {
             lost.push(format!("more than one {name}"));
+            continue;
         }
+        headers.insert(name.to_owned(), text);
     }
     Ok(headers)
 }

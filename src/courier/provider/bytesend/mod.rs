@@ -4,6 +4,7 @@
 //! Each request has a key by which the API knows it again for a day, so that an answer that was lost is asked for once more.
 
 mod bounds;
+mod encoding;
 mod fields;
 mod parts;
 
@@ -23,8 +24,15 @@ use crate::secret::Secret;
 /// Recipients of one request: what is behind it (SES) takes no more.
 const MAX_RECIPIENTS: usize = 50;
 
+/// What it says (403) of a key that it doesn't know, or no more.
+const INVALID_KEY: &str = "invalid api token";
 /// Octets of a login around its key.
 const LOGIN: usize = 64;
+
+/// Whether an answer has these words.
+fn says(body: &[u8], words: &str) -> bool {
+    body.windows(words.len()).any(|octets| octets.eq_ignore_ascii_case(words.as_bytes()))
+}
 
 /// What its SMTP server would be shown.
 #[derive(Serialize)]
@@ -62,15 +70,13 @@ impl Bytesend {
     /// own answers say whether it was valid. Others learn nothing: some deployments ask whoever logs in for a key in the header first
     /// (401), and a user name may be another one there.
     pub fn finding(reply: &Reply, is_login: bool) -> Finding {
-        let says =
-            |word: &str| reply.body.windows(word.len()).any(|octets| octets.eq_ignore_ascii_case(word.as_bytes()));
         match (reply.status, is_login.then(|| is_valid(&reply.body)).flatten()) {
             (_, Some(true)) => Finding::Taken,
-            (_, Some(false)) if !says("invalid username") => Finding::Refused,
+            (_, Some(false)) if !says(&reply.body, "invalid username") => Finding::Refused,
             _ if is_login => Finding::Unknown,
             (200..=299, _) => Finding::Taken,
             (401, _) => Finding::Refused,
-            (403, _) if says("invalid api token") => Finding::Refused,
+            (403, _) if says(&reply.body, INVALID_KEY) => Finding::Refused,
             _ => Finding::Unknown,
         }
     }
@@ -93,6 +99,8 @@ impl Bytesend {
             other => other,
         };
         match judgement::by_status(reply, letter) {
+            // It has one status for a key that is none and for what a key may not.
+            Judgement::Unwelcome(text) if says(&reply.body, INVALID_KEY) => Judgement::Login(text),
             Judgement::Settled(_) if reply.status == 409 && is_another(&reply.body) => {
                 let text = judgement::told(reply);
                 let said = Said { enhanced: Some("5.0.0".to_owned()), text, ..Said::default() };

@@ -8,6 +8,8 @@ use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 use mail_parser::{Encoding, Message, MessagePart, MimeHeaders, PartType};
 use serde::{Serialize, Serializer};
 
+use super::encoding;
+
 /// The API takes no more.
 const MAX_ATTACHMENTS: usize = 10;
 /// An attachment has a name and no type there: which names say which types. Of application/octet-stream nothing is lost.
@@ -107,6 +109,7 @@ impl Body {
             return self.take_all(message, children, &subtype, within);
         }
         let name = format!("{kind}/{subtype}");
+        encoding::check(message, part, raw(message, part), &name)?;
         if part.is_encoding_problem {
             return Err(format!("a part of type {name} can't be decoded"));
         }

@@ -87,6 +87,7 @@ fn rule_u16_what_has_no_field_is_a_reason_or_left_out_as_was_asked_for() {
             "an alternative of type text/x-amp-html",
         ),
         (format!("{HEAD}X-Tag: a\nX-Tag: b\n\nhello\n"), "more than one X-Tag"),
+        (format!("{HEAD}X-Tag: a\nx-tag: b\n\nhello\n"), "more than one x-tag"),
         (format!("{HEAD}Cc: other@example.org\n\nhello\n"), "a name in To or Cc"),
         ("From: a@example.net\nTo: b@example.org\n\nhello\n".to_owned(), "an empty subject"),
         (format!("{HEAD}Content-Type: image/png; name=a.png\n\nx\n"), "a message without text"),
