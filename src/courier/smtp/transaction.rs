@@ -20,7 +20,8 @@
 //! | dot, last chunk | 421 | | broken off |
 //! | dot, last chunk | 4yz / 5yz / 2yz | Deferred (another host may be tried once) / Failed / Delivered | |
 //!
-//! From RCPT on a 5yz of class 5.4 (routing) or 5.5 (protocol) is as a 4yz (rule Q15). Whose sender waits is told each 5yz as it is.
+//! From RCPT on a 5yz of class 5.4 (routing) or 5.5 (protocol) is as a 4yz (rule Q15). Whose sender waits is told each 5yz as it is,
+//! unless a session that served others says it: as a 4yz to RCPT, where a fresh session can't be asked any more.
 
 mod chunks;
 mod content;
@@ -238,7 +239,9 @@ impl Transaction<'_> {
             Step::Mail if refused => answers.refused = Some(reply),
             Step::Rcpt(at) if refused => {
                 let said = Said { of_recipient: true, ..self.said(&reply) };
-                let is_final = is_final_at_rcpt(&reply) || (self.is_live && reply.code != 552);
+                // Who waits tries again, and is then the first of a message, which a worn session is not the last word about.
+                let is_told = self.is_live && reply.code != 552 && self.session.begun <= 1;
+                let is_final = is_final_at_rcpt(&reply) || is_told;
                 let failed = reply.is_permanent() && is_final;
                 self.set(at, if failed { Outcome::Failed(said) } else { Outcome::Deferred(said) });
                 self.has_refused = true;
@@ -255,13 +258,15 @@ impl Transaction<'_> {
         speaks_of_the_login(reply) || reply.code == 454 || (is_ours && !self.is_live)
     }
 
-    /// Whether MAIL or all recipients were put off on a session that has begun something before, or MAIL was refused for what isn't
+    /// Whether MAIL or all recipients were put off on a session that has begun something before, or were refused for what isn't
     /// this message's, which who waits would be told for good.
     fn is_worn(&self, refused: Option<&Reply>) -> bool {
         let is_put_off = match refused {
             Some(reply) => reply.is_temporary() || (reply.is_permanent() && !is_final_at_mail(reply)),
             None => {
-                let is_worn = |one: &Outcome| matches!(one, Outcome::Deferred(said) if may_be_of_the_session(said));
+                let is_refused = |said: &Said| self.is_live && said.code.is_some_and(|code| code >= 500);
+                let may_be = |said: &Said| may_be_of_the_session(said) || is_refused(said);
+                let is_worn = |one: &Outcome| matches!(one, Outcome::Deferred(said) if may_be(said));
                 !self.has_accepted() && self.outcomes.iter().flatten().any(is_worn)
             }
         };
