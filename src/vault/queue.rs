@@ -4,6 +4,7 @@
 //! between them and a crash leaves nothing done that isn't written down.
 
 pub mod cancel;
+pub mod ended;
 pub mod export;
 pub mod import;
 pub mod leaving;
@@ -93,16 +94,22 @@ pub async fn carry_out(vault: &Vault, order: Order, mut tell: impl AsyncFnMut(Co
 /// The same, also for what was decided before and is not on the disk yet.
 pub async fn carry_out_with_late(vault: &Vault, order: Order) -> Result<Counts, String> {
     let mut counts = carry_out(vault, order.clone(), async |_| ()).await?;
-    let under_way = vault.keeping.replace(Rc::new(()));
-    let (left, until) = (Rc::downgrade(&under_way), Instant::now() + PATIENCE);
-    drop(under_way);
-    if left.strong_count() > 0 {
-        while left.strong_count() > 0 && Instant::now() < until {
-            sleep(LOOK).await;
-        }
+    if late(vault).await {
         add(&mut counts, carry_out(vault, order, async |_| ()).await?);
     }
     Ok(counts)
+}
+
+/// Waits for what was decided before and is not on the disk yet. False when there was none.
+async fn late(vault: &Vault) -> bool {
+    let under_way = vault.keeping.replace(Rc::new(()));
+    let (left, until) = (Rc::downgrade(&under_way), Instant::now() + PATIENCE);
+    drop(under_way);
+    let is_any = left.strong_count() > 0;
+    while left.strong_count() > 0 && Instant::now() < until {
+        sleep(LOOK).await;
+    }
+    is_any
 }
 
 /// The same while the service is stopped, in a store that this process has opened.
