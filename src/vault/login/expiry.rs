@@ -23,52 +23,64 @@ pub struct End {
 
 /// The ends that were noticed by this process. Those before it are in the store.
 #[derive(Debug, Default)]
-pub struct Noticed(HashSet<End>);
+pub struct Noticed {
+    ends: HashSet<End>,
+    /// What is written down of ends is of those that are ends still.
+    is_tidy: bool,
+}
 
 impl Noticed {
     /// Ends that have come since the last look.
     pub fn look(&mut self, credentials: &Credentials, now_us: u64) -> Vec<End> {
-        let over = |end: &Option<u64>| end.filter(|end| *end <= now_us);
-        let mut ends = HashSet::new();
-        for credential in credentials.iter() {
-            let id = &credential.id;
-            ends.extend(over(&credential.policy.expires_us).map(|end_us| End { id: id.clone(), key: None, end_us }));
-            for key in &credential.keys {
-                let end = |end_us| End { id: id.clone(), key: Some(key.id.clone()), end_us };
-                ends.extend(over(&key.expires_us).map(end));
-            }
-        }
-        let new = ends.difference(&self.0).cloned().collect();
-        // What has gone, or was prolonged, may end again.
-        self.0 = ends;
+        let ends = ends(credentials, now_us);
+        let new = ends.difference(&self.ends).cloned().collect();
+        // What has gone, or was prolonged, may end again, and at the same time.
+        self.is_tidy &= self.ends.is_subset(&ends);
+        self.ends = ends;
         new
     }
 
     /// Whether that end of a credential was noticed.
     pub fn knows(&self, id: &str, end_us: u64) -> bool {
-        self.0.contains(&End { id: id.to_owned(), key: None, end_us })
+        self.ends.contains(&End { id: id.to_owned(), key: None, end_us })
     }
 
     fn forget(&mut self, ends: &[End]) {
         for end in ends {
-            self.0.remove(end);
+            self.ends.remove(end);
         }
     }
 }
 
+/// All that come until then.
+fn ends(credentials: &Credentials, until_us: u64) -> HashSet<End> {
+    let over = |end: &Option<u64>| end.filter(|end| *end <= until_us);
+    let mut ends = HashSet::new();
+    for credential in credentials.iter() {
+        let id = &credential.id;
+        ends.extend(over(&credential.policy.expires_us).map(|end_us| End { id: id.clone(), key: None, end_us }));
+        for key in &credential.keys {
+            let end = |end_us| End { id: id.clone(), key: Some(key.id.clone()), end_us };
+            ends.extend(over(&key.expires_us).map(end));
+        }
+    }
+    ends
+}
+
 /// Tells sessions and the log of what has just ended, and holds what a credential that has leaves in the queue.
 pub async fn look(vault: &Rc<Vault>) {
-    let ends = {
+    let (new, all) = {
         let mut authority = vault.authority.borrow_mut();
         let authority = &mut *authority;
-        authority.noticed.look(&authority.credentials, authority.clock.now().wall_us)
+        let new = authority.noticed.look(&authority.credentials, authority.clock.now().wall_us);
+        (new, (!authority.noticed.is_tidy).then(|| ends(&authority.credentials, u64::MAX)))
     };
-    if ends.is_empty() {
-        return;
+    if !new.is_empty() {
+        // Nobody may listen: there may be no edge now.
+        let _ = vault.changed.send(());
     }
-    // Nobody may listen: there may be no edge now.
-    let _ = vault.changed.send(());
-    let (own, keys): (Vec<End>, Vec<End>) = ends.into_iter().partition(|end| end.key.is_none());
+    let (own, keys): (Vec<End>, Vec<End>) = new.into_iter().partition(|end| end.key.is_none());
+    let mut over = None;
     if !own.is_empty() {
         let own: Vec<Over> = {
             // What becomes of the mail of one that is disabled was said when it was.
@@ -77,7 +89,13 @@ pub async fn look(vault: &Rc<Vault>) {
             own.into_iter().map(|end| Over { is_enabled: is_enabled(&end.id), end }).collect()
         };
         vault.schedule.borrow_mut().barred.bar(barred(&own));
-        spawn_local(settle_all(Rc::clone(vault), own, MessageId::now()));
+        over = Some(settle_all(Rc::clone(vault), own, MessageId::now()));
+    }
+    if let Some(all) = all {
+        tidy(vault, all).await;
+    }
+    if let Some(over) = over {
+        spawn_local(over);
     }
     if !keys.is_empty() {
         write(vault, keys).await;
@@ -147,6 +165,21 @@ async fn settle(vault: &Vault, all: &[Over], until: MessageId) {
     }
 }
 
+/// What is written down of ends that were moved or have gone is forgotten: the same one can come again. Beside it nothing new is settled.
+async fn tidy(vault: &Vault, all: HashSet<End>) {
+    let forgotten = vault.writer.run(move |store| {
+        for (id, key, end_us) in store.credentials.all_ended()? {
+            let end = End { id, key: (!key.is_empty()).then_some(key), end_us };
+            if !all.contains(&end) {
+                store.credentials.not_ended(&end.id, end.key.as_deref())?;
+            }
+        }
+        Ok(())
+    });
+    // No room on the disk: the next look does it.
+    vault.authority.borrow_mut().noticed.is_tidy = forgotten.await.is_ok();
+}
+
 async fn write(vault: &Vault, ends: Vec<End>) {
     let record = ends.clone();
     let written = vault.writer.run(move |store| {
@@ -186,6 +219,9 @@ mod tests {
         assert_eq!(noticed.look(&shop(Some(10)), 11), []);
         assert_eq!(noticed.look(&shop(Some(20)), 12), []);
         assert_eq!(noticed.look(&shop(Some(20)), 20).len(), 1);
-        assert_eq!(noticed.look(&shop(None), 30), []);
+        noticed.is_tidy = true;
+        assert_eq!((noticed.look(&shop(Some(20)), 21), noticed.is_tidy), (vec![], true));
+        assert_eq!((noticed.look(&shop(None), 30), noticed.is_tidy), (vec![], false));
+        assert_eq!(noticed.look(&shop(Some(20)), 31).len(), 1);
     }
 }
