@@ -38,9 +38,7 @@ use crate::mail::address::Address;
 use crate::mail::envelope::Utf8;
 use crate::mail::outcome::{Outcome, Said};
 use turns::Aside;
-use verdicts::{
-    is_final, is_final_at_mail, is_final_at_rcpt, may_be_of_the_session, speaks_of_the_login, speaks_of_the_session,
-};
+use verdicts::{is_final, is_final_at_rcpt, speaks_of_the_login, speaks_of_the_session};
 
 /// Content is written in pieces of this size, each with its own deadline.
 const BLOCK: usize = 64 * 1024;
@@ -252,27 +250,6 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// An answer to MAIL that isn't about this message, or only about its sender (`admission`).
-    fn is_unwelcome(&self, reply: &Reply) -> bool {
-        let is_ours = reply.is_permanent() && reply.code != 503 && !is_final_at_mail(reply);
-        speaks_of_the_login(reply) || reply.code == 454 || (is_ours && !self.is_live)
-    }
-
-    /// Whether MAIL or all recipients were put off on a session that has begun something before, or were refused for what isn't
-    /// this message's, which who waits would be told for good.
-    fn is_worn(&self, refused: Option<&Reply>) -> bool {
-        let is_put_off = match refused {
-            Some(reply) => reply.is_temporary() || (reply.is_permanent() && !is_final_at_mail(reply)),
-            None => {
-                let is_refused = |said: &Said| self.is_live && said.code.is_some_and(|code| code >= 500);
-                let may_be = |said: &Said| may_be_of_the_session(said) || is_refused(said);
-                let is_worn = |one: &Outcome| matches!(one, Outcome::Deferred(said) if may_be(said));
-                !self.has_accepted() && self.outcomes.iter().flatten().any(is_worn)
-            }
-        };
-        self.session.begun > 1 && is_put_off
-    }
-
     async fn judge(mut self, answers: Answers) -> Attempt {
         let Answers { refused, data, mut out_of_step } = answers;
         let nobody = refused.is_some() || !self.has_accepted();
@@ -295,7 +272,8 @@ impl Transaction<'_> {
             return Attempt::Worn;
         }
         if let Some(reply) = refused {
-            return self.settle_by(&reply, !out_of_step).await;
+            let is_final = self.is_final_at_mail(&reply);
+            return self.settle_as(&reply, !out_of_step, is_final).await;
         }
         if nobody {
             let reusable = !out_of_step && self.session.reset(&self.patience.brief()).await;
@@ -314,10 +292,14 @@ impl Transaction<'_> {
     }
 
     /// Gives every recipient without an outcome what this refusal means.
-    async fn settle_by(mut self, reply: &Reply, in_step: bool) -> Attempt {
+    async fn settle_by(self, reply: &Reply, in_step: bool) -> Attempt {
+        self.settle_as(reply, in_step, is_final(reply)).await
+    }
+
+    async fn settle_as(mut self, reply: &Reply, in_step: bool, is_final: bool) -> Attempt {
         // It is known that nobody has it while the session is made ready for another message.
         self.parcel.content.not_ended().await;
-        let failed = reply.is_permanent() && (self.is_live || is_final(reply));
+        let failed = reply.is_permanent() && (self.is_live || is_final);
         let (said, put_off) = (self.said(reply), !failed);
         self.settle(&if put_off { Outcome::Deferred(said) } else { Outcome::Failed(said) });
         let reusable = in_step && self.session.reset(&self.patience.brief()).await;
