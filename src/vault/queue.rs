@@ -28,6 +28,8 @@ use crate::ipc::admin::queue::{Counts, Deed, Which};
 use crate::ipc::happening::Kind;
 use crate::mail::id::MessageId;
 
+/// Why mail is held or dropped whose credential may send no more.
+pub const REVOKED: &str = "revoked";
 /// Why a message was dropped that another gate has.
 const EXPORTED: &str = "exported";
 
@@ -146,8 +148,8 @@ pub fn slice(store: &mut Store<'_>, order: &Order, after: i64) -> Sql<Slice> {
         {
             continue;
         }
-        // What the gate holds by itself is a credential's mail, and not what it says of that itself.
-        if open.is_ours && order.actor.is_none() && matches!(order.which, Which::Credential(_)) {
+        // Who may send no more has not said what the gate says of his mail, and somebody waits for that.
+        if open.is_ours && order.deed == Deed::Hold && order.reason == REVOKED {
             continue;
         }
         concern(store, order, &open, &mut slice)?;

@@ -16,6 +16,7 @@ use super::schedule::{TICK, persist};
 use crate::config::slice::Declared;
 use crate::mail::id::MessageId;
 use crate::vault::Vault;
+use crate::vault::queue::REVOKED;
 use crate::vault::queue::ended::{self, Ended};
 use crate::vault::store::Store;
 
@@ -31,7 +32,7 @@ impl Why {
     /// The word in the log: as the command has it, where a command could have done it.
     const fn word(self) -> &'static str {
         match self {
-            Self::Disabled | Self::Removed => "revoked",
+            Self::Disabled | Self::Removed => REVOKED,
             Self::Expired => "expired",
         }
     }

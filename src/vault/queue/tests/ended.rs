@@ -30,3 +30,20 @@ fn one_pass_holds_what_all_of_them_have_and_nothing_that_came_after_their_end_or
     assert_eq!(events(&mut store).iter().filter(|(event, ..)| event == "queue.hold").count(), 2);
     assert_eq!(pass(&mut store), (Vec::new(), None));
 }
+
+#[test]
+fn who_may_send_no_more_keeps_no_report_of_the_gates_own_here_and_any_other_order_takes_it_too() {
+    let home = home();
+    let first = Database::open(home.path()).unwrap();
+    let mut store = Store::prepare(&first).unwrap();
+    accept(&mut store, "shop", &["a@example.org"]);
+    let report = Accepted { is_report: true, session: Uuid::nil(), ..accepted("shop", &["sender@example.net"]) };
+    store.transaction(|store| store.accept(&report, 0)).unwrap();
+    let own = || Which::Credential("shop".into());
+    let revoked = |deed| Order { reason: REVOKED, ..order(deed, own()) };
+    assert_eq!(all(&mut store, &revoked(Deed::Hold)), counts(1, 1, 0));
+    assert_eq!(lease(&mut store, 1).map(|(_, message)| message), Some(report.message));
+    // By its name, an administrator means all that is listed under it.
+    assert_eq!(all(&mut store, &order(Deed::Hold, own())).under_way, 1);
+    assert_eq!(all(&mut store, &revoked(Deed::Drop)).messages, 2);
+}
