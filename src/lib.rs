@@ -20,6 +20,7 @@ pub mod dialer;
 
 pub mod jobs;
 
+pub mod certificate;
 pub mod ipc;
 pub mod mail;
 pub mod merkle;

@@ -84,3 +84,46 @@ fn many_messages_are_dropped_by_a_yes_alone_and_one_by_its_id() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("dropped: 3 messages"), "{output:?}");
     assert_eq!(waiting(&service), 0);
 }
+
+#[test]
+fn messages_leave_for_an_archive_by_a_yes_alone_and_one_by_its_id() {
+    let more = "[spool]\nretry = [\"1h\"]".into();
+    let mut service = Service::start_with(&Setting { sink: reluctant, more, ..Setting::default() });
+    let secret = service.add_credential();
+    let mut session = service.log_in(&secret);
+    for subject in ["one", "two", "three", "four"] {
+        assert_eq!(session.send(subject), 250);
+    }
+    await_that("all wait", || waiting(&service) == 4);
+    let folder = tempfile::tempdir().unwrap();
+    let archive = |name: &str| folder.path().join(name).display().to_string();
+    let refused = archive("refused.tar");
+    for is_running in [true, false] {
+        if !is_running {
+            service.end();
+        }
+        for whose in [&[][..], &["--credential", CREDENTIAL]] {
+            let words = [&["export", "--drop", "--out", &refused], whose].concat();
+            let unasked = queue(&service, &words);
+            let said = String::from_utf8_lossy(&unasked.stderr).into_owned();
+            assert!(!unasked.status.success() && said.contains("nothing was done") && said.contains("--yes"), "{said}");
+            let (output, seen) = at_a_terminal(&service, &words, "y\n");
+            assert!(
+                !output.status.success() && seen.contains("Type yes") && seen.contains("nothing was done"),
+                "{seen}"
+            );
+        }
+        assert!(!std::path::Path::new(&refused).exists());
+        assert_eq!(waiting(&service), 4);
+    }
+    let list = queue(&service, &["list", "--json", "--limit", "1"]);
+    let first: serde_json::Value = serde_json::from_slice(&list.stdout).unwrap();
+    let words = ["export", "--drop", "--out", &archive("one.tar"), "--message", first["message"].as_str().unwrap()];
+    assert!(queue(&service, &words).status.success());
+    assert_eq!(waiting(&service), 3);
+    // A copy takes nothing away.
+    assert!(queue(&service, &["export", "--out", &archive("copy.tar")]).status.success());
+    let (output, seen) = at_a_terminal(&service, &["export", "--drop", "--out", &archive("all.tar")], "yes\n");
+    assert!(output.status.success(), "{seen}");
+    assert_eq!(waiting(&service), 0);
+}

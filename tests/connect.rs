@@ -10,22 +10,22 @@ use std::process::{Output, Stdio};
 
 use gatepost::sink::{Act, Fault, Options, Phase, Sink};
 use nix::sys::signal::Signal;
-use support::{Service, Setting, await_that, processes};
+use serde_json::{Value, json};
+use support::{Pair, Service, Setting, await_that, processes};
 
+/// In a folder for temporary files of its own, in which it leaves nothing.
 fn check(service: &Service, words: &[&str]) -> Output {
-    service.command(&[&["check", "--connect", "--fallback-ids"], words].concat())
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = support::gatepost();
+    command.args(["check", "--connect", "--fallback-ids"]).args(words).arg("--config").arg(service.config());
+    let output = command.env("TMPDIR", folder.path()).output().unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    output
 }
 
 fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-/// Folders of the command that are still there.
-fn left() -> Vec<String> {
-    let all = fs::read_dir(std::env::temp_dir()).unwrap().flatten();
-    all.filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| name.starts_with("gatepost-check-"))
-        .collect()
 }
 
 #[test]
@@ -47,7 +47,6 @@ fn an_upstream_is_tried_without_a_message_whether_the_service_runs_or_not() {
     let objects = String::from_utf8(check(&service, &["--json"]).stdout).unwrap();
     let last: serde_json::Value = serde_json::from_str(objects.lines().last().unwrap()).unwrap();
     assert_eq!(last, serde_json::json!({ "upstream": "sink", "passed": true }));
-    assert_eq!(left(), Vec::<String>::new());
 }
 
 #[test]
@@ -57,6 +56,40 @@ fn an_upstream_that_takes_nothing_fails_the_check() {
     let tried = check(&service, &[]);
     assert!(!tried.status.success() && said(&tried).contains("< 550 5.7.1 not from you"), "{}", said(&tried));
     assert!(service.command(&["check"]).status.success(), "without it nothing is tried");
+    service.stop();
+}
+
+#[test]
+fn a_chain_that_is_not_believed_is_shown_and_its_key_is_believed_once_it_is_pinned_as_shown() {
+    let sink = || Options { tls: Some(Pair::named("mx.example.net").server()), implicit: true, ..Options::default() };
+    let other = format!("sha256:{}=", "A".repeat(43));
+    let upstream = format!("tls = \"implicit\"\nverify = \"pin\"\npin = [\"{other}\"]");
+    let service = Service::start_with(&Setting { sink, upstream, ..Setting::default() });
+    let told = |tried: &Output| {
+        let lines = String::from_utf8(tried.stdout.clone()).unwrap();
+        let all: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        all.iter().find(|line| !line["tls"].is_null()).unwrap_or_else(|| panic!("{}", said(tried))).clone()
+    };
+    let refused = check(&service, &["--json"]);
+    let shown = told(&refused);
+    assert!(
+        !refused.status.success() && shown["text"] == "no TLS handshake, the certificate is NOT believed",
+        "{shown}"
+    );
+    assert!(shown["tls"]["believed"] == "refused" && shown["tls"]["version"].is_null(), "{shown}");
+    let key = shown["tls"]["chain"][0]["key"].as_str().unwrap().to_owned();
+    let first = json!({ "ends": "4096-01-01T00:00:00Z", "key": key, "names": ["mx.example.net"], "names_left_out": 0 });
+    assert_eq!(shown["tls"]["chain"], json!([first]));
+    let line = format!("*   certificate 1: ends 4096-01-01T00:00:00Z, key {key}, names mx.example.net\n");
+    let refused = check(&service, &[]);
+    assert!(!refused.status.success() && said(&refused).contains(&line), "{line} in {}", said(&refused));
+    let file = fs::read_to_string(service.config()).unwrap();
+    fs::write(service.config(), file.replace(&other, &key)).unwrap();
+    let believed = check(&service, &["--json"]);
+    let shown = told(&believed);
+    assert!(believed.status.success() && shown["tls"]["believed"] == "pinned", "{}", said(&believed));
+    assert!(shown["tls"]["version"] == "TLSv1.3" && shown["tls"]["chain"] == json!([first]), "{shown}");
+    assert!(said(&check(&service, &[])).contains(&line));
     service.stop();
 }
 

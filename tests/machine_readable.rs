@@ -90,7 +90,7 @@ fn each_of_them_prints_objects_and_nothing_else() {
     assert_eq!(session.send("four"), 250);
     let archive = service.folder.path().join("out.tar");
     let archive = archive.to_str().unwrap();
-    let exported = objects(&service, &["queue", "export", "--drop", "--out", archive]);
+    let exported = objects(&service, &["queue", "export", "--drop", "--yes", "--out", archive]);
     assert_eq!(exported[0]["messages"], 1, "{exported:?}");
     assert_eq!(objects(&service, &["queue", "import", archive])[0]["messages"], 1);
     assert!(objects(&service, &["queue", "rekey"])[0]["master"].is_string());

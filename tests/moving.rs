@@ -98,7 +98,7 @@ fn a_queue_moves_to_another_gate_with_ids_states_and_wishes_and_arrives_once() {
     // Where nobody can know that it is kept nothing is given up, and a slip of the hand overwrites nothing.
     assert!(!queue(&old, &["export", "--drop"]).status.success());
     assert!(!queue(&old, &["export", "--drop", "--out", "-"]).status.success());
-    let moved = told(&old, &["export", "--drop", "--out", &file, "--reason", "a new machine"]);
+    let moved = told(&old, &["export", "--drop", "--yes", "--out", &file, "--reason", "a new machine"]);
     assert_eq!((moved["messages"].as_u64(), moved["recipients"].as_u64()), (Some(2), Some(3)), "{moved}");
     assert_eq!((moved["dropped"].as_u64(), moved["left"].as_array().unwrap().len()), (Some(2), 0), "{moved}");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -169,7 +169,7 @@ fn stopped_gates_give_and_take_too_and_what_was_given_away_can_come_back() {
     let piped = queue(&service, &["export"]);
     assert!(piped.status.success() && piped.stdout.len() as u64 == fs::metadata(&copy).unwrap().len());
     let (_, moved) = archive(&service, "moved.tar");
-    assert_eq!(told(&service, &["export", "--drop", "--out", &moved])["dropped"].as_u64(), Some(2));
+    assert_eq!(told(&service, &["export", "--drop", "--yes", "--out", &moved])["dropped"].as_u64(), Some(2));
     assert!(listed(&service).is_empty());
     assert!(queue(&service, &["export"]).stdout.len() == 1024, "an archive of nothing");
 
@@ -313,7 +313,9 @@ fn export_to_a_full_file(service: &Service, file: &str, ignores: bool) -> Output
     let line = format!("{trap}ulimit -c 0; ulimit -f 128; exec \"$@\"");
     let mut command = std::process::Command::new("sh");
     command.args(["-c", &line, "sh"]).arg(support::gatepost().get_program());
-    command.args(["queue", "export", "--drop", "--out", file, "--fallback-ids", "--config"]).arg(service.config());
+    command
+        .args(["queue", "export", "--drop", "--yes", "--out", file, "--fallback-ids", "--config"])
+        .arg(service.config());
     command.output().unwrap()
 }
 
@@ -352,7 +354,7 @@ fn an_export_that_fails_or_dies_gives_up_nothing_and_holds_nothing() {
     let all = listed(&service);
     assert!(all.len() == 2 && all[0]["states"]["deferred"] == 1 && all[1]["states"]["deferred"] == 2, "{all:?}");
     let (_, file) = archive(&service, "whole.tar");
-    let moved = self::told(&service, &["export", "--drop", "--out", &file]);
+    let moved = self::told(&service, &["export", "--drop", "--yes", "--out", &file]);
     assert_eq!(moved["dropped"].as_u64(), Some(2), "{moved}");
     service.stop();
 }

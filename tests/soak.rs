@@ -38,16 +38,17 @@ fn whim(phase: Phase, dice: &mut Dice) -> Option<Act> {
     }
     let say = |line: &str| Act::Say(format!("{line}\r\n").into_bytes());
     let acts = match phase {
-        Phase::Greeting => vec![Act::Close, say("421 4.3.2 not now"), say("554 5.3.2 no service"), say("SSH-2.0-x")],
-        Phase::Ehlo => vec![Act::Close, say("421 4.3.2 not now"), say("250-endless\r\n250")],
-        Phase::Mail => vec![Act::Close, say("451 4.3.0 try again"), say("421 4.3.2 shutting down"), say("2500 what")],
-        Phase::Rcpt => vec![Act::Close, say("450 4.2.0 greylisted"), say("452 4.5.3 too many")],
-        Phase::Data => vec![Act::Close, say("451 4.3.0 no room"), say("garbage")],
-        Phase::Content => vec![Act::Close],
-        Phase::Dot => vec![Act::Close, Act::Swallow, say("451 4.3.0 not kept"), say("421 4.3.2 shutting down")],
-        Phase::Rset => vec![Act::Close, say("421 4.3.2 shutting down")],
+        Phase::Greeting => vec![say("421 4.3.2 not now"), say("554 5.3.2 no service"), say("SSH-2.0-x")],
+        Phase::Ehlo => vec![say("421 4.3.2 not now"), say("250-endless\r\n250")],
+        Phase::Mail => vec![say("451 4.3.0 try again"), say("421 4.3.2 shutting down"), say("2500 what")],
+        Phase::Rcpt => vec![say("450 4.2.0 greylisted"), say("452 4.5.3 too many")],
+        Phase::Data => vec![say("451 4.3.0 no room"), say("garbage")],
+        Phase::Content => vec![],
+        Phase::Dot => vec![Act::Swallow, say("451 4.3.0 not kept"), say("421 4.3.2 shutting down")],
+        Phase::Rset => vec![say("421 4.3.2 shutting down")],
         _ => return None,
     };
+    let acts = [vec![Act::Close, Act::Reset], acts].concat();
     let act = usize::try_from(dice.below(acts.len() as u64)).unwrap();
     acts.into_iter().nth(act)
 }

@@ -16,6 +16,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
 use zeroize::Zeroizing;
 
+use crate::certificate::validity;
 use crate::cli::control;
 use crate::cli::out::say;
 use crate::config::plan::{Certificate, Hook, NO_CREDENTIAL, Plan, Program};
@@ -23,7 +24,7 @@ use crate::config::slice::Api;
 use crate::config::source::Source;
 use crate::config::{Config, hooks};
 use crate::courier;
-use crate::edge::{clients, validity};
+use crate::edge::clients;
 use crate::ipc::admin::credential::Command as Credentials;
 use crate::ipc::admin::{Command, Response};
 

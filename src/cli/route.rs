@@ -1,5 +1,7 @@
 //! `gatepost route`: how the upstreams stand, and their pause, by the running service.
 
+mod shown;
+
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,7 +14,7 @@ use crate::cli::control::strange;
 use crate::cli::out::say;
 use crate::ipc::admin::route::{Command, Paced, Response, Standing, State};
 use crate::ipc::admin::{Command as Any, Response as Answer};
-use crate::ipc::delivery::Who;
+use crate::ipc::delivery::{Line, Who};
 use crate::mail::address::{Address, ReversePath};
 use crate::vault::audit::visible::{visible, visible_json};
 
@@ -127,8 +129,12 @@ pub fn rehearse(
     let mut each = |response| match response {
         Response::Line(line) => {
             match as_json {
-                true => say!("{}", visible_json(&json!({"who": word(line.who), "text": line.text}).to_string())),
-                false => say!("{}", visible(&format!("{} {}", sign(line.who), line.text))),
+                true => say!("{}", visible_json(&spoken(&line).to_string())),
+                false => {
+                    say!("{}", visible(&format!("{} {}", sign(line.who), line.text)));
+                    let more = line.shown.iter().flat_map(|shown| shown::lines(shown));
+                    more.for_each(|more| say!("{}", visible(&format!("{}   {more}", sign(line.who)))));
+                }
             }
             true
         }
@@ -160,6 +166,14 @@ pub fn rehearse(
         say!("{}", json!({ "upstream": upstream, "passed": passed }));
     }
     Ok(passed)
+}
+
+fn spoken(line: &Line) -> serde_json::Value {
+    let mut object = json!({ "who": word(line.who), "text": line.text });
+    if let Some(shown) = &line.shown {
+        object["tls"] = shown::object(shown);
+    }
+    object
 }
 
 const fn sign(who: Who) -> &'static str {

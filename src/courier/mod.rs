@@ -12,6 +12,7 @@
 mod admission;
 mod dial;
 mod http;
+mod lookout;
 mod provider;
 mod secrets;
 mod signature;

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::dial::Connection;
+use super::lookout;
 
 /// Two round trips and a signature.
 const HANDSHAKE: Duration = Duration::from_secs(60);
@@ -65,6 +66,8 @@ pub async fn protect(connector: &TlsConnector, host: &str, stream: Box<dyn Strea
         }
         _ => ("TLSv1.2", None),
     };
+    let suite = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
+    lookout::agreed(version, suite.unwrap_or("a suite without a name"));
     Ok(Protected { stream: Box::new(stream), version, exported })
 }
 
@@ -89,7 +92,7 @@ pub async fn ready(
 }
 
 /// The name or address that the certificate must bear.
-fn name(host: &str) -> Result<ServerName<'static>, String> {
+pub fn name(host: &str) -> Result<ServerName<'static>, String> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     ServerName::try_from(bare.trim_end_matches('.').to_owned())
         .map_err(|_| format!("{host} is no name that a certificate can bear"))

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
@@ -13,11 +11,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
 };
-use sha2::{Digest, Sha256};
 use tokio_rustls::TlsConnector;
-use webpki::EndEntityCert;
 
-use super::tls;
+use super::{lookout, tls};
+use crate::certificate::facts;
+use crate::ipc::shown::Belief;
 
 /// What to believe, and what to show.
 #[derive(Debug, Default)]
@@ -82,16 +80,23 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        lookout::came(end_entity, intermediates);
         if let Some(authority) = &self.authority {
             authority.verify_server_cert(end_entity, intermediates, name, ocsp_response, now)?;
         }
         if !self.pins.is_empty() {
-            let key = key(end_entity)?;
+            let key = facts::key(end_entity).ok_or(CertificateError::BadEncoding)?;
             if !self.pins.contains(&key) {
                 let unpinned = Unpinned(key);
                 return Err(CertificateError::Other(OtherError(Arc::new(unpinned))).into());
             }
         }
+        lookout::believed(match (&self.authority, self.pins.is_empty()) {
+            (Some(_), true) => Belief::Verified,
+            (Some(_), false) => Belief::VerifiedAndPinned,
+            (None, false) => Belief::Pinned,
+            (None, true) => Belief::Anybody,
+        });
         Ok(ServerCertVerified::assertion())
     }
 
@@ -118,18 +123,12 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// SHA-256 of a certificate's public key.
-fn key(certificate: &CertificateDer<'_>) -> Result<[u8; 32], Error> {
-    let parsed = EndEntityCert::try_from(certificate).map_err(|_| Error::from(CertificateError::BadEncoding))?;
-    Ok(Sha256::digest(parsed.subject_public_key_info()).into())
-}
-
 /// A key that is none of those that are pinned, as it would have to be written.
 struct Unpinned([u8; 32]);
 
 impl fmt::Display for Unpinned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "its key is none of those that pin has; it is sha256:{}", STANDARD.encode(self.0))
+        write!(f, "its key is none of those that pin has; it is {}", facts::pin(&self.0))
     }
 }
 

@@ -9,7 +9,8 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use sha2::{Digest, Sha256};
 
-use super::{certificates, validity};
+use super::certificates;
+use crate::certificate::validity;
 use crate::config::slice::ClientCertificates;
 use crate::policy::certificate::{MOST_NAMES, Presented};
 

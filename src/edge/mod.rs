@@ -20,7 +20,6 @@ pub mod smtp;
 pub mod socket;
 pub mod strangers;
 pub mod tls;
-pub mod validity;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, UnixTime};
 
-use super::{clients, validity};
+use super::clients;
+use crate::certificate::validity;
 
 /// How often the running service looks: more often than any certificate is renewed, and seldom enough for a line each time.
 pub const DAILY: Duration = Duration::from_secs(24 * 3600);

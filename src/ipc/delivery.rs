@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::bytes::Octets;
+use super::shown::Shown;
 use crate::mail::address::ReversePath;
 use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::id::MessageId;
@@ -112,12 +113,19 @@ pub const MAX_LINE: usize = 512;
 pub struct Line {
     pub who: Who,
     pub text: String,
+    /// Where it is of a handshake: what was shown in it.
+    pub shown: Option<Box<Shown>>,
 }
 
 impl Line {
     /// What happened, cut to what a line may have.
     pub fn note(text: &str) -> Self {
-        Self { who: Who::Note, text: text.chars().take(MAX_LINE).collect() }
+        Self { who: Who::Note, text: text.chars().take(MAX_LINE).collect(), shown: None }
+    }
+
+    /// Whether it is no longer than a line may be.
+    pub fn fits(&self) -> bool {
+        self.text.chars().nth(MAX_LINE).is_none() && self.shown.iter().all(|shown| shown.fits())
     }
 }
 

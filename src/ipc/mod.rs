@@ -32,6 +32,7 @@ pub mod label;
 pub mod launching;
 pub mod sealing;
 pub mod session;
+pub mod shown;
 pub mod signing;
 pub mod trace;
 pub mod waits;

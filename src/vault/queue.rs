@@ -4,6 +4,7 @@
 //! between them and a crash leaves nothing done that isn't written down.
 
 pub mod cancel;
+pub mod ended;
 pub mod export;
 pub mod import;
 pub mod leaving;
@@ -27,6 +28,8 @@ use crate::ipc::admin::queue::{Counts, Deed, Which};
 use crate::ipc::happening::Kind;
 use crate::mail::id::MessageId;
 
+/// Why mail is held or dropped whose credential may send no more.
+pub const REVOKED: &str = "revoked";
 /// Why a message was dropped that another gate has.
 const EXPORTED: &str = "exported";
 
@@ -93,16 +96,22 @@ pub async fn carry_out(vault: &Vault, order: Order, mut tell: impl AsyncFnMut(Co
 /// The same, also for what was decided before and is not on the disk yet.
 pub async fn carry_out_with_late(vault: &Vault, order: Order) -> Result<Counts, String> {
     let mut counts = carry_out(vault, order.clone(), async |_| ()).await?;
-    let under_way = vault.keeping.replace(Rc::new(()));
-    let (left, until) = (Rc::downgrade(&under_way), Instant::now() + PATIENCE);
-    drop(under_way);
-    if left.strong_count() > 0 {
-        while left.strong_count() > 0 && Instant::now() < until {
-            sleep(LOOK).await;
-        }
+    if late(vault).await {
         add(&mut counts, carry_out(vault, order, async |_| ()).await?);
     }
     Ok(counts)
+}
+
+/// Waits for what was decided before and is not on the disk yet. False when there was none.
+async fn late(vault: &Vault) -> bool {
+    let under_way = vault.keeping.replace(Rc::new(()));
+    let (left, until) = (Rc::downgrade(&under_way), Instant::now() + PATIENCE);
+    drop(under_way);
+    let is_any = left.strong_count() > 0;
+    while left.strong_count() > 0 && Instant::now() < until {
+        sleep(LOOK).await;
+    }
+    is_any
 }
 
 /// The same while the service is stopped, in a store that this process has opened.
@@ -139,8 +148,8 @@ pub fn slice(store: &mut Store<'_>, order: &Order, after: i64) -> Sql<Slice> {
         {
             continue;
         }
-        // What the gate holds by itself is a credential's mail, and not what it says of that itself.
-        if open.is_ours && order.actor.is_none() && matches!(order.which, Which::Credential(_)) {
+        // Who may send no more has not said what the gate says of his mail, and somebody waits for that.
+        if open.is_ours && order.deed == Deed::Hold && order.reason == REVOKED {
             continue;
         }
         concern(store, order, &open, &mut slice)?;

@@ -5,12 +5,14 @@ use gatepost::role::{Role, TABLE, link};
 use crate::source::{Source, sources};
 
 /// What each part of the house may name of it. Roles never name each other: they talk through `ipc`.
-const MAY_NAME: [(&str, &[&str]); 23] = [
+const MAY_NAME: [(&str, &[&str]); 24] = [
     // Nouns and tools, which know nothing of processes.
     ("secret", &[]),
     // What can't be read as mail is refused by a word of the same list.
     ("mail", &["policy::refusal"]),
     ("log", &["sys"]),
+    // Certificates are read by whoever shows them, meets them or looks at them for the operator.
+    ("certificate", &[]),
     ("sys", &["secret"]),
     // Keys of a secret are secret.
     ("policy", &["mail", "secret"]),
@@ -40,7 +42,22 @@ const MAY_NAME: [(&str, &[&str]); 23] = [
     // The roles. Parent makes the files that sealer and vault keep, before these exist.
     ("parent", &["role", "sandbox", "ipc", "config", "mail::unseen", "secret", "sys", "log", "sealer", "vault"]),
     ("listener", &["role", "sandbox", "ipc", "config::slice", "policy::presence", "secret", "sys", "log::flood"]),
-    ("edge", &["role", "sandbox", "ipc", "config::slice", "mail", "policy", "sasl", "secret", "sys", "log::flood"]),
+    (
+        "edge",
+        &[
+            "role",
+            "sandbox",
+            "ipc",
+            "certificate",
+            "config::slice",
+            "mail",
+            "policy",
+            "sasl",
+            "secret",
+            "sys",
+            "log::flood",
+        ],
+    ),
     ("keyholder", &["role", "sandbox", "ipc", "config::slice", "secret", "sys"]),
     // Of SASL the vault reads what is proven by keys that no edge may see.
     (
@@ -65,7 +82,19 @@ const MAY_NAME: [(&str, &[&str]); 23] = [
     ("dialer", &["role", "sandbox", "ipc", "config::slice", "sys"]),
     (
         "courier",
-        &["role", "sandbox", "ipc", "jobs", "config::slice", "mail", "sasl::client", "sasl::proof", "secret", "sys"],
+        &[
+            "role",
+            "sandbox",
+            "ipc",
+            "jobs",
+            "certificate",
+            "config::slice",
+            "mail",
+            "sasl::client",
+            "sasl::proof",
+            "secret",
+            "sys",
+        ],
     ),
     ("mailer", &["role", "sandbox", "ipc", "jobs", "config::slice", "mail", "secret", "sys"]),
     // What those two have in common: the vault's messages.
@@ -77,6 +106,7 @@ const MAY_NAME: [(&str, &[&str]); 23] = [
             "role",
             "sandbox",
             "ipc",
+            "certificate",
             "config",
             "mail",
             "policy",
@@ -119,8 +149,8 @@ const CRATES: [(&str, &[&str]); 26] = [
     ("libc", &["sys", "sandbox"]),
     // TLS: who speaks it, who signs for it, and the command that checks its files
     ("tokio_rustls", &["edge", "courier", "sink", "cli/demo"]),
-    ("rustls", &["edge", "courier", "keyholder", "sink", "cli"]),
-    ("webpki", &["edge", "courier/trust.rs", "cli"]),
+    ("rustls", &["certificate", "edge", "courier", "keyholder", "sink", "cli"]),
+    ("webpki", &["certificate", "edge", "cli"]),
     ("rustls_native_certs", &["parent", "courier"]),
     // keys: TLS signatures, the log's signatures and their proof, the provider of outgoing TLS, bodies at rest, SCRAM
     ("ring", &["keyholder", "sealer", "merkle", "courier", "vault/cipher.rs", "vault/master.rs", "sasl/proof.rs"]),
@@ -137,6 +167,7 @@ const CRATES: [(&str, &[&str]); 26] = [
     (
         "base64",
         &[
+            "certificate",
             "edge",
             "courier",
             "sink",

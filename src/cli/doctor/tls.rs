@@ -9,10 +9,10 @@ use webpki::EndEntityCert;
 use super::Look;
 use super::exposure::is_exposed;
 use super::finding::Sheet;
+use crate::certificate::validity;
 use crate::cli::check;
 use crate::config::plan::{Certificate, Listener};
 use crate::config::slice::{Protocol, TlsMode, Verify};
-use crate::edge::validity;
 
 /// As `gatepost check`: a whole bundle is a quarter of it.
 const MOST: u64 = 1 << 20;

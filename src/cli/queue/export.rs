@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::archive::{Archive, header};
 use super::source::{Source, messages};
 use super::{record, tar};
+use crate::cli::confirm::confirm;
 use crate::cli::control::strange;
 use crate::cli::fail;
 use crate::ipc::admin::queue::transfer::{Command as Transfer, Envelope, Recipient, Response as Part};
@@ -35,6 +36,9 @@ pub struct Export {
     /// Give up here what is in the archive, once that is whole and on the disk; it is held meanwhile
     #[arg(long, requires = "out")]
     drop: bool,
+    /// With --drop, but for one message: don't ask on the terminal, where it is asked otherwise; needed where there is none
+    #[arg(long, requires = "drop")]
+    yes: bool,
     /// Why, for the audit log
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -83,9 +87,23 @@ impl Export {
         if self.drop && file.is_none() {
             return Err("--drop needs --out with a file: what goes elsewhere is not known to be kept".to_owned());
         }
+        if let Some(what) = self.takes() {
+            confirm(self.yes, &what)?;
+        }
         let mut archive = Archive::create(file)?;
         let done = self.source.converse(self.credential.as_deref(), |ask| self.write(ask, &mut archive, sum));
         self.end(done, &archive, sum)
+    }
+
+    /// What goes with it, unless that is one message, which is meant.
+    fn takes(&self) -> Option<String> {
+        if !self.drop || self.message.is_some() {
+            return None;
+        }
+        let whose = self.credential.as_ref().map(|id| format!(" of credential {id:?}")).unwrap_or_default();
+        Some(format!(
+            "gives up all{whose} that waits here, for good, once it is in the archive: this gate delivers none of it any more"
+        ))
     }
 
     /// Whether there was anything.

@@ -8,9 +8,9 @@ use std::time::Duration;
 use rustls::pki_types::UnixTime;
 use serde_json::{Value, json};
 
+use crate::certificate::validity;
 use crate::cli::{check, control, doctor, queue, route};
 use crate::config::{Config, Plan};
-use crate::edge::validity;
 use crate::ipc::admin::overview::Overview;
 use crate::ipc::admin::route::{Command as Routes, Response as Routed, State};
 use crate::ipc::admin::{Command, Response};

@@ -13,6 +13,7 @@
 mod access;
 mod bytesend;
 mod cloudflare;
+mod connection;
 mod headers;
 mod judgement;
 mod live;
@@ -37,7 +38,6 @@ use super::dial::Dialer;
 use super::http::{self, Failed, Request};
 use super::parcel::{Content, Parcel, Verdict, Withdrawn};
 use super::secrets::Secrets;
-use super::tls::{self, Stream};
 use crate::config::slice::{self, ProviderSlice};
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::id::MessageId;
@@ -321,14 +321,6 @@ impl Provider {
 
     fn admission(&self) -> MutexGuard<'_, Admission> {
         self.admission.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A connection, ready for the request, and its TLS version. Errors: what failed.
-    async fn connect(&self) -> Result<(Box<dyn Stream>, Option<&'static str>), String> {
-        let dialed = self.dialer.dial(0).await.map_err(|reasons| reasons.join("; "));
-        // The name that the certificate must bear is our own, whatever the dialer says of where it went.
-        let name = self.settings.tls_name.as_deref().unwrap_or(&self.settings.host);
-        tls::ready(dialed?, self.settings.connector.as_ref(), name).await
     }
 
     /// Our own words.

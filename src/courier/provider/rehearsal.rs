@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use super::judgement::told;
 use super::{MAX_ANSWER, Provider};
 use crate::courier::http::{self, Failed, Reply, Request};
+use crate::courier::lookout;
 use crate::courier::secrets::Secrets;
-use crate::courier::tls::Stream;
+use crate::courier::tls::{self, Stream};
 use crate::ipc::delivery::Line;
 use crate::secret::Secret;
 
@@ -66,7 +68,12 @@ impl Provider {
             return false;
         };
         let checks = self.settings.api.checks(&self.settings.path);
-        let mut connected = match self.try_to_connect().await {
+        let connector = self.settings.connector.as_ref().map(lookout::anew);
+        let (connected, seen) = lookout::watch(self.try_to_connect(connector.as_ref())).await;
+        if let Some(line) = tls::name(self.tls_name()).ok().and_then(|name| seen.line(&name)) {
+            let _ = lines.send(line);
+        }
+        let mut connected = match connected {
             Ok((stream, version)) => {
                 note(&self.named(&match version {
                     Some(version) => format!("connected by {version}"),
@@ -88,7 +95,7 @@ impl Provider {
             // Each question has a connection of its own.
             let stream = match connected.take() {
                 Some(stream) => Ok(stream),
-                None => self.try_to_connect().await.map(|(stream, _)| stream),
+                None => self.try_to_connect(self.settings.connector.as_ref()).await.map(|(stream, _)| stream),
             };
             let asked = match stream {
                 Ok(stream) => self.ask(stream, check, &self.settings.secrets).await,
@@ -119,8 +126,11 @@ impl Provider {
         false
     }
 
-    async fn try_to_connect(&self) -> Result<(Box<dyn Stream>, Option<&'static str>), String> {
-        let tried = timeout(STEP, self.connect()).await;
+    async fn try_to_connect(
+        &self,
+        by: Option<&TlsConnector>,
+    ) -> Result<(Box<dyn Stream>, Option<&'static str>), String> {
+        let tried = timeout(STEP, self.connect_by(by)).await;
         tried.unwrap_or_else(|_| Err(format!("not done within {} s", STEP.as_secs())))
     }
 

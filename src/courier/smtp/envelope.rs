@@ -77,6 +77,15 @@ fn mail(parcel: &Parcel, offers: &Offers) -> String {
     line
 }
 
+/// Whether MAIL says something of this message that it doesn't say of each: what that is refused for, another one need not be. The
+/// size is said of each, and BODY.
+pub fn has_own_parameters(parcel: &Parcel, offers: &Offers) -> bool {
+    let manner = &parcel.manner;
+    (offers.utf8 && manner.utf8 != Utf8::None)
+        || manner.require_tls
+        || (offers.dsn && (manner.report.ret.is_some() || manner.report.envid.is_some()))
+}
+
 fn recipients(parcel: &Parcel, offers: &Offers, from: usize) -> impl Iterator<Item = Command> {
     let said = |to: &Addressee| offers.utf8 || !to.address.is_international();
     let recipients = parcel.recipients.iter().enumerate().skip(from).filter(move |(_, (_, to))| said(to));

@@ -12,6 +12,7 @@ use super::wire::{Broken, Wire};
 use super::{Patience, Settings};
 use crate::config::slice::TlsMode;
 use crate::courier::dial::{Connection, Dialer};
+use crate::courier::lookout;
 use crate::courier::tls::{self, Protected, Stream};
 
 /// Why there is no session: the route's fault, in words.
@@ -73,14 +74,12 @@ impl Session {
         let patience = &settings.patience;
         let (stream, tls, exported) = match settings.tls {
             TlsMode::Implicit => {
-                let Protected { stream, version, exported } = handshake(settings, &host, stream).await?;
+                let Protected { stream, version, exported } =
+                    handshake(settings, &host, stream, transcript.as_ref()).await?;
                 (stream, Some(version), exported)
             }
             TlsMode::None | TlsMode::Starttls => (stream, None, None),
         };
-        if let (Some(transcript), Some(version)) = (&transcript, tls) {
-            transcript.note(&protected(settings, version));
-        }
         let (wire, offers) = (Wire::new(stream).told_by(transcript), Offers::default());
         let mut session =
             Self { wire, offers, index, host, tls, exported, opened: Instant::now(), begun: 0, shuns_chunks: false };
@@ -134,10 +133,8 @@ impl Session {
             return Err("STARTTLS: more was said in clear after the 220; somebody may be in between".into());
         }
         let (stream, transcript) = self.wire.into_parts();
-        let Protected { stream, version, exported } = handshake(settings, &self.host, stream).await?;
-        if let Some(transcript) = &transcript {
-            transcript.note(&protected(settings, version));
-        }
+        let Protected { stream, version, exported } =
+            handshake(settings, &self.host, stream, transcript.as_ref()).await?;
         let wire = Wire::new(stream).told_by(transcript);
         Ok(Self { wire, offers: Offers::default(), tls: Some(version), exported, ..self })
     }
@@ -175,17 +172,27 @@ impl Session {
     }
 }
 
-/// For who looks on: under which TLS, and whether it is known with whom.
-fn protected(settings: &Settings, version: &str) -> String {
-    let known = if settings.verified { "the certificate is verified" } else { "the certificate is NOT verified" };
-    format!("{version}, {known}")
-}
-
-async fn handshake(settings: &Settings, host: &str, stream: Box<dyn Stream>) -> Result<Protected, String> {
+/// Errors: why there is no TLS. Who looks on is told what the other side shows of itself, whether it is believed or not.
+async fn handshake(
+    settings: &Settings,
+    host: &str,
+    stream: Box<dyn Stream>,
+    transcript: Option<&Transcript>,
+) -> Result<Protected, String> {
     let connector = settings.connector.as_ref().ok_or("TLS: no authorities to verify the certificate with")?;
     let limit = settings.patience.handshake;
     let name = settings.tls_name.as_deref().unwrap_or(host);
-    let shaken = timeout(limit, tls::protect(connector, name, stream)).await;
+    let shaken = match transcript {
+        None => timeout(limit, tls::protect(connector, name, stream)).await,
+        Some(transcript) => {
+            let connector = lookout::anew(connector);
+            let (shaken, seen) = lookout::watch(timeout(limit, tls::protect(&connector, name, stream))).await;
+            if let Some(line) = tls::name(name).ok().and_then(|name| seen.line(&name)) {
+                transcript.show(line);
+            }
+            shaken
+        }
+    };
     let failed = shaken.map_err(|_| format!("TLS: no handshake within {} s", limit.as_secs()))?;
     failed.map_err(|reason| format!("TLS: {reason}"))
 }

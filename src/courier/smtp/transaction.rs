@@ -20,7 +20,8 @@
 //! | dot, last chunk | 421 | | broken off |
 //! | dot, last chunk | 4yz / 5yz / 2yz | Deferred (another host may be tried once) / Failed / Delivered | |
 //!
-//! From RCPT on a 5yz of class 5.4 (routing) or 5.5 (protocol) is as a 4yz (rule Q15). Whose sender waits is told each 5yz as it is.
+//! From RCPT on a 5yz of class 5.4 (routing) or 5.5 (protocol) is as a 4yz (rule Q15). Whose sender waits is told each 5yz as it is,
+//! unless a session that served others says it: as a 4yz to RCPT, where a fresh session can't be asked any more.
 
 mod chunks;
 mod content;
@@ -37,9 +38,7 @@ use crate::mail::address::Address;
 use crate::mail::envelope::Utf8;
 use crate::mail::outcome::{Outcome, Said};
 use turns::Aside;
-use verdicts::{
-    is_final, is_final_at_mail, is_final_at_rcpt, may_be_of_the_session, speaks_of_the_login, speaks_of_the_session,
-};
+use verdicts::{is_final, is_final_at_rcpt, speaks_of_the_login, speaks_of_the_session};
 
 /// Content is written in pieces of this size, each with its own deadline.
 const BLOCK: usize = 64 * 1024;
@@ -238,7 +237,9 @@ impl Transaction<'_> {
             Step::Mail if refused => answers.refused = Some(reply),
             Step::Rcpt(at) if refused => {
                 let said = Said { of_recipient: true, ..self.said(&reply) };
-                let is_final = is_final_at_rcpt(&reply) || (self.is_live && reply.code != 552);
+                // Who waits tries again, and is then the first of a message, which a worn session is not the last word about.
+                let is_told = self.is_live && reply.code != 552 && self.session.begun <= 1;
+                let is_final = is_final_at_rcpt(&reply) || is_told;
                 let failed = reply.is_permanent() && is_final;
                 self.set(at, if failed { Outcome::Failed(said) } else { Outcome::Deferred(said) });
                 self.has_refused = true;
@@ -247,25 +248,6 @@ impl Transaction<'_> {
             Step::Data => answers.data = Some(reply),
         }
         Ok(())
-    }
-
-    /// An answer to MAIL that isn't about this message, or only about its sender (`admission`).
-    fn is_unwelcome(&self, reply: &Reply) -> bool {
-        let is_ours = reply.is_permanent() && reply.code != 503 && !is_final_at_mail(reply);
-        speaks_of_the_login(reply) || reply.code == 454 || (is_ours && !self.is_live)
-    }
-
-    /// Whether MAIL or all recipients were put off on a session that has begun something before, or MAIL was refused for what isn't
-    /// this message's, which who waits would be told for good.
-    fn is_worn(&self, refused: Option<&Reply>) -> bool {
-        let is_put_off = match refused {
-            Some(reply) => reply.is_temporary() || (reply.is_permanent() && !is_final_at_mail(reply)),
-            None => {
-                let is_worn = |one: &Outcome| matches!(one, Outcome::Deferred(said) if may_be_of_the_session(said));
-                !self.has_accepted() && self.outcomes.iter().flatten().any(is_worn)
-            }
-        };
-        self.session.begun > 1 && is_put_off
     }
 
     async fn judge(mut self, answers: Answers) -> Attempt {
@@ -290,7 +272,8 @@ impl Transaction<'_> {
             return Attempt::Worn;
         }
         if let Some(reply) = refused {
-            return self.settle_by(&reply, !out_of_step).await;
+            let is_final = self.is_final_at_mail(&reply);
+            return self.settle_as(&reply, !out_of_step, is_final).await;
         }
         if nobody {
             let reusable = !out_of_step && self.session.reset(&self.patience.brief()).await;
@@ -309,10 +292,14 @@ impl Transaction<'_> {
     }
 
     /// Gives every recipient without an outcome what this refusal means.
-    async fn settle_by(mut self, reply: &Reply, in_step: bool) -> Attempt {
+    async fn settle_by(self, reply: &Reply, in_step: bool) -> Attempt {
+        self.settle_as(reply, in_step, is_final(reply)).await
+    }
+
+    async fn settle_as(mut self, reply: &Reply, in_step: bool, is_final: bool) -> Attempt {
         // It is known that nobody has it while the session is made ready for another message.
         self.parcel.content.not_ended().await;
-        let failed = reply.is_permanent() && (self.is_live || is_final(reply));
+        let failed = reply.is_permanent() && (self.is_live || is_final);
         let (said, put_off) = (self.said(reply), !failed);
         self.settle(&if put_off { Outcome::Deferred(said) } else { Outcome::Failed(said) });
         let reusable = in_step && self.session.reset(&self.patience.brief()).await;

@@ -64,10 +64,15 @@ impl Transcript {
         }
     }
 
+    /// A line of ours that nothing is to be hidden in.
+    pub fn show(&self, line: Line) {
+        // Who looked on may be gone; the session ends by itself.
+        let _ = self.lines.send(line);
+    }
+
     fn add(&self, who: Who, text: &str) {
         let text = self.secrets.hide(text).chars().take(MAX_LINE).collect();
-        // Who looked on may be gone; the session ends by itself.
-        let _ = self.lines.send(Line { who, text });
+        self.show(Line { who, text, shown: None });
     }
 }
 

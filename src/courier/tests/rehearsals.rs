@@ -1,8 +1,10 @@
 //! What comes before a message, told line by line.
 
+mod shown;
+
 use super::protected::{credential, login};
 use super::*;
-use crate::ipc::delivery::{Heard, MAX_LINES, Who};
+use crate::ipc::delivery::{Heard, Line, MAX_LINES, Who};
 use crate::mail::address::ReversePath;
 use crate::sink::{Act, Fault, Phase};
 
@@ -14,20 +16,24 @@ pub(super) fn rehearse(bench: &mut Bench, sender: &str) -> (Vec<String>, bool) {
 
 /// The same with a message from each of these.
 fn rehearse_as(bench: &mut Bench, senders: Vec<ReversePath>) -> (Vec<String>, bool) {
+    let (lines, passed) = heard(bench, senders);
+    let sign = |line: &Line| match line.who {
+        Who::Gate => '>',
+        Who::Upstream => '<',
+        Who::Note => '*',
+    };
+    (lines.iter().map(|line| format!("{} {}", sign(line), line.text)).collect(), passed)
+}
+
+/// The lines themselves.
+fn heard(bench: &mut Bench, senders: Vec<ReversePath>) -> (Vec<Line>, bool) {
     let job = Job(7);
     bench.vault.say(&Offer::Rehearse { job, senders });
     let mut lines = Vec::new();
     loop {
         match bench.vault.hear().expect("the courier is there") {
             Progress::Slots(_) => {}
-            Progress::Rehearsal { job: of, heard: Heard::Line(line) } if of == job => {
-                let sign = match line.who {
-                    Who::Gate => '>',
-                    Who::Upstream => '<',
-                    Who::Note => '*',
-                };
-                lines.push(format!("{sign} {}", line.text));
-            }
+            Progress::Rehearsal { job: of, heard: Heard::Line(line) } if of == job => lines.push(line),
             Progress::Rehearsal { job: of, heard: Heard::End(passed) } if of == job => return (lines, passed),
             other => panic!("something else: {other:?}"),
         }

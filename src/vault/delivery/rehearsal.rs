@@ -31,6 +31,9 @@ impl Rehearsals {
     pub fn heard(&mut self, job: Job, heard: Heard) -> Result<(), &'static str> {
         let is_end = matches!(heard, Heard::End(_));
         let (told, left) = self.told.get_mut(&job).ok_or("line-out-of-order")?;
+        if matches!(&heard, Heard::Line(line) if !line.fits()) {
+            return Err("line-too-long");
+        }
         if !is_end {
             *left = left.checked_sub(1).ok_or("lines-without-end")?;
         }
@@ -48,11 +51,11 @@ mod tests {
     use tokio::sync::mpsc::unbounded_channel;
 
     use super::*;
-    use crate::ipc::delivery::{Line, Who};
+    use crate::ipc::delivery::{Line, MAX_LINE, Who};
 
     #[test]
     fn a_courier_says_no_more_than_it_was_asked_for() {
-        let line = || Heard::Line(Line { who: Who::Note, text: "x".into() });
+        let line = || Heard::Line(Line::note("x"));
         let mut rehearsals = Rehearsals::default();
         assert_eq!(rehearsals.heard(Job(1), line()), Err("line-out-of-order"));
         let (told, mut hears) = unbounded_channel();
@@ -68,5 +71,9 @@ mod tests {
             count += 1;
         }
         assert_eq!(count, MAX_LINES);
+        let (told, _hears) = unbounded_channel();
+        rehearsals.begin(Job(2), Rehearsal { senders: vec![None], told });
+        let long = Line { who: Who::Note, text: "x".repeat(MAX_LINE + 1), shown: None };
+        assert_eq!(rehearsals.heard(Job(2), Heard::Line(long)), Err("line-too-long"));
     }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use rusqlite::Result as Sql;
 use tokio::task::spawn_local;
@@ -13,9 +14,10 @@ use tokio::time::sleep;
 
 use super::schedule::{TICK, persist};
 use crate::config::slice::Declared;
-use crate::ipc::admin::queue::{Deed, Which};
+use crate::mail::id::MessageId;
 use crate::vault::Vault;
-use crate::vault::queue::{Order, carry_out_with_late};
+use crate::vault::queue::REVOKED;
+use crate::vault::queue::ended::{self, Ended};
 use crate::vault::store::Store;
 
 /// Why a credential may send no more.
@@ -30,7 +32,7 @@ impl Why {
     /// The word in the log: as the command has it, where a command could have done it.
     const fn word(self) -> &'static str {
         match self {
-            Self::Disabled | Self::Removed => "revoked",
+            Self::Disabled | Self::Removed => REVOKED,
             Self::Expired => "expired",
         }
     }
@@ -65,7 +67,7 @@ impl Filed {
 pub async fn begin(vault: &Rc<Vault>) {
     let filed = Filed::of(&vault.authority.borrow().slice.credentials);
     if let Some(gone) = persist(vault, move |store| look(store, &filed)).await {
-        hold_all(vault, gone);
+        hold_all(vault, gone, MessageId::now());
     }
 }
 
@@ -74,14 +76,14 @@ pub fn change(vault: &Rc<Vault>, declared: &[Declared]) {
     let filed = Filed::of(declared);
     let before = Filed::of(&vault.authority.borrow().slice.credentials);
     let ended: Vec<String> = before.enabled.difference(&filed.enabled).cloned().collect();
-    vault.schedule.borrow_mut().barred.extend(ended.iter().cloned());
-    let own = Rc::clone(vault);
+    vault.schedule.borrow_mut().barred.bar(&ended);
+    // What is begun behind this is of one that is back.
+    let (own, until) = (Rc::clone(vault), MessageId::now());
     spawn_local(async move {
         let Some(gone) = persist(&own, move |store| look(store, &filed)).await else { return };
-        for id in ended.iter().filter(|id| !gone.iter().any(|(other, _)| other == *id)) {
-            own.schedule.borrow_mut().barred.remove(id);
-        }
-        hold_all(&own, gone);
+        hold_all(&own, gone, until);
+        own.schedule.borrow_mut().barred.free(&ended);
+        own.poke.notify_one();
     });
 }
 
@@ -104,40 +106,44 @@ fn look(store: &mut Store<'_>, filed: &Filed) -> Sql<Vec<(String, Why)>> {
     Ok(gone)
 }
 
-/// Holds what they have in the queue, beside all else; nothing of it is offered until that is done.
-fn hold_all(vault: &Rc<Vault>, gone: Vec<(String, Why)>) {
-    for (id, why) in gone {
-        vault.schedule.borrow_mut().barred.insert(id.clone());
-        let own = Rc::clone(vault);
-        spawn_local(async move {
-            hold(&own, &id, why).await;
-            let is_back = own.authority.borrow().slice.credentials.iter().any(|one| one.id == id && one.enabled);
-            if !is_back {
-                let id = id.clone();
-                let _ = persist(&own, move |store| store.credentials.unfile(&id)).await;
-            }
-            own.schedule.borrow_mut().barred.remove(&id);
-            own.poke.notify_one();
-        });
+/// Holds what they have in the queue up to that message, beside all else; nothing of it is offered until that is done.
+fn hold_all(vault: &Rc<Vault>, gone: Vec<(String, Why)>, until: MessageId) {
+    if gone.is_empty() {
+        return;
     }
+    let ids: Vec<String> = gone.iter().map(|(id, _)| id.clone()).collect();
+    vault.schedule.borrow_mut().barred.bar(&ids);
+    let own = Rc::clone(vault);
+    spawn_local(async move {
+        hold(&own, gone, until).await;
+        let away: Vec<String> = {
+            let authority = own.authority.borrow();
+            let is_back = |id: &String| authority.slice.credentials.iter().any(|one| one.id == *id && one.enabled);
+            ids.iter().filter(|id| !is_back(id)).cloned().collect()
+        };
+        let _ = persist(&own, move |store| away.iter().try_for_each(|id| store.credentials.unfile(id))).await;
+        own.schedule.borrow_mut().barred.free(&ids);
+        own.poke.notify_one();
+    });
 }
 
-/// Holds all that waits of a credential, also what is past its dot and not on the disk yet, as soon as there is room for that.
-pub async fn hold(vault: &Vault, id: &str, why: Why) {
-    let order = Order {
-        deed: Deed::Hold,
-        which: Which::Credential(id.to_owned()),
-        actor: None,
-        reason: why.word(),
-        note: Some(why.words().to_owned()),
-    };
-    loop {
-        let Ok(counts) = carry_out_with_late(vault, order.clone()).await else {
+/// Holds all that waits of credentials up to that message, also what is past its dot and not on the disk yet, as soon as there is room
+/// for that.
+pub async fn hold(vault: &Vault, gone: Vec<(String, Why)>, until: MessageId) {
+    if gone.is_empty() {
+        return;
+    }
+    let ended = gone.iter().map(|(id, why)| (id.clone(), why.word(), why.words()));
+    let ended = Arc::new(Ended::new(ended, until));
+    let counts = loop {
+        match ended::hold(vault, &ended).await {
+            Ok(counts) => break counts,
             // A full disk is told of elsewhere; a store that has ended takes all this with it.
-            sleep(TICK).await;
-            continue;
-        };
-        if counts.messages > 0 {
+            Err(_) => sleep(TICK).await,
+        }
+    };
+    for (id, why) in &gone {
+        if let Some(counts) = counts.get(id) {
             tracing::warn!(
                 credential = id,
                 messages = counts.messages,
@@ -146,6 +152,5 @@ pub async fn hold(vault: &Vault, id: &str, why: Why) {
                 "what a credential has in the queue is held"
             );
         }
-        return;
     }
 }

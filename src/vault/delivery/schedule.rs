@@ -2,13 +2,14 @@
 //!
 //! A lane is the list of upstreams of a route. What waits in it is known to the store; here is only when to look again.
 
+pub mod barred;
 pub mod leasing;
 pub mod live;
 mod pacing;
 mod plan;
 mod stranded;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,7 @@ use crate::vault::store::hooks::Scope;
 use crate::vault::store::pauses::Pause;
 use crate::vault::store::spool::Leased;
 use crate::vault::store::writer::NotStored;
+use barred::Barred;
 pub use pacing::{give_back, unsaid};
 use plan::Plan;
 
@@ -64,8 +66,7 @@ pub struct Schedule {
     pub freed: Rc<Notify>,
     /// There is more than one credential: the last connection of an upstream is for those that have none.
     pub is_shared: bool,
-    /// Credentials that may send no more, until what waits of theirs is held: nothing of it is offered.
-    pub barred: HashSet<String>,
+    pub barred: Barred,
 }
 
 impl Schedule {

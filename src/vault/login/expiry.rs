@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::task::spawn_local;
 
 use super::credentials::Credentials;
+use crate::mail::id::MessageId;
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::delivery::revoked::{self, Why};
@@ -22,105 +23,161 @@ pub struct End {
 
 /// The ends that were noticed by this process. Those before it are in the store.
 #[derive(Debug, Default)]
-pub struct Noticed(HashSet<End>);
+pub struct Noticed {
+    ends: HashSet<End>,
+    /// What is written down of ends is of those that are ends still.
+    is_tidy: bool,
+}
 
 impl Noticed {
     /// Ends that have come since the last look.
     pub fn look(&mut self, credentials: &Credentials, now_us: u64) -> Vec<End> {
-        let over = |end: &Option<u64>| end.filter(|end| *end <= now_us);
-        let mut ends = HashSet::new();
-        for credential in credentials.iter() {
-            let id = &credential.id;
-            ends.extend(over(&credential.policy.expires_us).map(|end_us| End { id: id.clone(), key: None, end_us }));
-            for key in &credential.keys {
-                let end = |end_us| End { id: id.clone(), key: Some(key.id.clone()), end_us };
-                ends.extend(over(&key.expires_us).map(end));
-            }
-        }
-        let new = ends.difference(&self.0).cloned().collect();
-        // What has gone, or was prolonged, may end again.
-        self.0 = ends;
+        let ends = ends(credentials, now_us);
+        let new = ends.difference(&self.ends).cloned().collect();
+        // What has gone, or was prolonged, may end again, and at the same time.
+        self.is_tidy &= self.ends.is_subset(&ends);
+        self.ends = ends;
         new
     }
 
     /// Whether that end of a credential was noticed.
     pub fn knows(&self, id: &str, end_us: u64) -> bool {
-        self.0.contains(&End { id: id.to_owned(), key: None, end_us })
+        self.ends.contains(&End { id: id.to_owned(), key: None, end_us })
     }
 
     fn forget(&mut self, ends: &[End]) {
         for end in ends {
-            self.0.remove(end);
+            self.ends.remove(end);
         }
     }
 }
 
+/// All that come until then.
+fn ends(credentials: &Credentials, until_us: u64) -> HashSet<End> {
+    let over = |end: &Option<u64>| end.filter(|end| *end <= until_us);
+    let mut ends = HashSet::new();
+    for credential in credentials.iter() {
+        let id = &credential.id;
+        ends.extend(over(&credential.policy.expires_us).map(|end_us| End { id: id.clone(), key: None, end_us }));
+        for key in &credential.keys {
+            let end = |end_us| End { id: id.clone(), key: Some(key.id.clone()), end_us };
+            ends.extend(over(&key.expires_us).map(end));
+        }
+    }
+    ends
+}
+
 /// Tells sessions and the log of what has just ended, and holds what a credential that has leaves in the queue.
 pub async fn look(vault: &Rc<Vault>) {
-    let ends = {
+    let (new, all) = {
         let mut authority = vault.authority.borrow_mut();
         let authority = &mut *authority;
-        authority.noticed.look(&authority.credentials, authority.clock.now().wall_us)
+        let new = authority.noticed.look(&authority.credentials, authority.clock.now().wall_us);
+        (new, (!authority.noticed.is_tidy).then(|| ends(&authority.credentials, u64::MAX)))
     };
-    if ends.is_empty() {
-        return;
+    if !new.is_empty() {
+        // Nobody may listen: there may be no edge now.
+        let _ = vault.changed.send(());
     }
-    // Nobody may listen: there may be no edge now.
-    let _ = vault.changed.send(());
-    let (own, keys): (Vec<End>, Vec<End>) = ends.into_iter().partition(|end| end.key.is_none());
-    for end in own {
-        // What becomes of the mail of one that is disabled was said when it was.
-        let is_enabled = vault.authority.borrow().credentials.get(&end.id).is_some_and(|own| own.enabled);
-        if is_enabled {
-            vault.schedule.borrow_mut().barred.insert(end.id.clone());
-        }
-        spawn_local(over(Rc::clone(vault), end, is_enabled));
+    let (own, keys): (Vec<End>, Vec<End>) = new.into_iter().partition(|end| end.key.is_none());
+    let mut over = None;
+    if !own.is_empty() {
+        let own: Vec<Over> = {
+            // What becomes of the mail of one that is disabled was said when it was.
+            let authority = vault.authority.borrow();
+            let is_enabled = |id: &str| authority.credentials.get(id).is_some_and(|own| own.enabled);
+            own.into_iter().map(|end| Over { is_enabled: is_enabled(&end.id), end }).collect()
+        };
+        vault.schedule.borrow_mut().barred.bar(barred(&own));
+        over = Some(settle_all(Rc::clone(vault), own, MessageId::now()));
+    }
+    if let Some(all) = all {
+        tidy(vault, all).await;
+    }
+    if let Some(over) = over {
+        spawn_local(over);
     }
     if !keys.is_empty() {
         write(vault, keys).await;
     }
 }
 
+/// The end of a credential, whose mail is held if it was enabled.
+struct Over {
+    end: End,
+    is_enabled: bool,
+}
+
+/// Of whom nothing is offered meanwhile.
+fn barred(all: &[Over]) -> impl Iterator<Item = &String> {
+    all.iter().filter(|over| over.is_enabled).map(|over| &over.end.id)
+}
+
 /// How often it is looked whether a wall's clock that is ahead was set back.
 const GLANCE: Duration = Duration::from_secs(1);
+/// Ends that are written down in one transaction.
+const AT_ONCE: usize = 100;
 
-/// Waits until an end has come by both clocks. False when it has not, because the wall's was set back, or it was moved.
-async fn has_come(vault: &Vault, end: &End) -> bool {
+/// Credentials are over that were noticed together. An end counts when it has come by both clocks: a wall's clock that is ahead keeps
+/// mail here and holds none of it, as who holds needs somebody who releases. One whose wall's clock is set back, or that is moved, is none.
+async fn settle_all(vault: Rc<Vault>, mut all: Vec<Over>, until: MessageId) {
     loop {
-        {
+        let before = all.len();
+        let (come, rest): (Vec<Over>, Vec<Over>) = {
             let authority = vault.authority.borrow();
-            if !authority.noticed.knows(&end.id, end.end_us) {
-                return false;
-            }
-            if end.end_us <= authority.clock.passed_us() {
-                return true;
-            }
+            let (knows, passed_us) = (&authority.noticed, authority.clock.passed_us());
+            let is_known = |over: &Over| knows.knows(&over.end.id, over.end.end_us);
+            let (known, moved): (Vec<Over>, Vec<Over>) = all.into_iter().partition(is_known);
+            vault.schedule.borrow_mut().barred.free(barred(&moved));
+            known.into_iter().partition(|over| over.end.end_us <= passed_us)
+        };
+        if !come.is_empty() {
+            settle(&vault, &come, until).await;
+            vault.schedule.borrow_mut().barred.free(barred(&come));
         }
+        if rest.len() < before {
+            vault.poke.notify_one();
+        }
+        if rest.is_empty() {
+            return;
+        }
+        all = rest;
         tokio::time::sleep(GLANCE).await;
     }
 }
 
-/// A credential is over. A wall's clock that is ahead keeps its mail here and holds none of it: who holds needs somebody who releases.
-/// It is written down when its mail is held: until then the next start does both again, and after that
-/// neither.
-async fn over(vault: Rc<Vault>, end: End, is_enabled: bool) {
-    if !has_come(&vault, &end).await {
-        vault.schedule.borrow_mut().barred.remove(&end.id);
-        vault.poke.notify_one();
-        return;
+/// They are written down when their mail is held: until then the next start does both again, and after that neither.
+async fn settle(vault: &Vault, all: &[Over], until: MessageId) {
+    let asked: Vec<End> = all.iter().map(|over| over.end.clone()).collect();
+    let known = vault.writer.run(move |store| {
+        asked
+            .iter()
+            .map(|end| store.credentials.has_ended(&end.id, end.end_us))
+            .collect::<rusqlite::Result<Vec<bool>>>()
+    });
+    let known = known.await.unwrap_or_default();
+    let is_known = known.into_iter().chain(std::iter::repeat(false));
+    let new: Vec<&Over> = all.iter().zip(is_known).filter(|(_, is_known)| !is_known).map(|(over, _)| over).collect();
+    let held = new.iter().filter(|over| over.is_enabled).map(|over| (over.end.id.clone(), Why::Expired));
+    revoked::hold(vault, held.collect(), until).await;
+    for some in new.chunks(AT_ONCE) {
+        write(vault, some.iter().map(|over| over.end.clone()).collect()).await;
     }
-    let asked = end.clone();
-    let known = vault.writer.run(move |store| store.credentials.has_ended(&asked.id, asked.end_us)).await;
-    let is_known = matches!(known, Ok(true));
-    if is_enabled && !is_known {
-        revoked::hold(&vault, &end.id, Why::Expired).await;
-    }
-    let id = end.id.clone();
-    if !is_known {
-        write(&vault, vec![end]).await;
-    }
-    vault.schedule.borrow_mut().barred.remove(&id);
-    vault.poke.notify_one();
+}
+
+/// What is written down of ends that were moved or have gone is forgotten: the same one can come again. Beside it nothing new is settled.
+async fn tidy(vault: &Vault, all: HashSet<End>) {
+    let forgotten = vault.writer.run(move |store| {
+        for (id, key, end_us) in store.credentials.all_ended()? {
+            let end = End { id, key: (!key.is_empty()).then_some(key), end_us };
+            if !all.contains(&end) {
+                store.credentials.not_ended(&end.id, end.key.as_deref())?;
+            }
+        }
+        Ok(())
+    });
+    // No room on the disk: the next look does it.
+    vault.authority.borrow_mut().noticed.is_tidy = forgotten.await.is_ok();
 }
 
 async fn write(vault: &Vault, ends: Vec<End>) {
@@ -162,6 +219,9 @@ mod tests {
         assert_eq!(noticed.look(&shop(Some(10)), 11), []);
         assert_eq!(noticed.look(&shop(Some(20)), 12), []);
         assert_eq!(noticed.look(&shop(Some(20)), 20).len(), 1);
-        assert_eq!(noticed.look(&shop(None), 30), []);
+        noticed.is_tidy = true;
+        assert_eq!((noticed.look(&shop(Some(20)), 21), noticed.is_tidy), (vec![], true));
+        assert_eq!((noticed.look(&shop(None), 30), noticed.is_tidy), (vec![], false));
+        assert_eq!(noticed.look(&shop(Some(20)), 31).len(), 1);
     }
 }

@@ -22,6 +22,7 @@ use crate::vault::store::open::Database;
 use crate::vault::store::spool::{Accepted, Body, Settled, State, Verdict};
 
 mod cost;
+mod ended;
 mod holdings;
 mod leaving;
 mod listing;

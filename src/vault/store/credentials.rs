@@ -61,6 +61,7 @@ pub struct Credentials<'c> {
     end: Statement<'c>,
     has_ended: Statement<'c>,
     forget_ends: Statement<'c>,
+    all_ended: Statement<'c>,
     filed: Statement<'c>,
     unfile: Statement<'c>,
     tag_key: Statement<'c>,
@@ -95,6 +96,7 @@ impl<'c> Credentials<'c> {
             has_ended: sql(
                 "SELECT EXISTS(SELECT 1 FROM credential_end WHERE credential = ? AND key_id = '' AND expires_us = ?)",
             )?,
+            all_ended: sql("SELECT credential, key_id, expires_us FROM credential_end WHERE key_id <> ?")?,
             filed: sql("SELECT credential FROM credential_end WHERE key_id = ?")?,
             unfile: sql("DELETE FROM credential_end WHERE credential = ? AND key_id = ?")?,
             forget_ends: sql("DELETE FROM credential_end WHERE credential = ? AND key_id <> ?")?,
@@ -183,6 +185,17 @@ impl<'c> Credentials<'c> {
     /// Whether it is.
     pub fn has_ended(&mut self, id: &str, end_us: u64) -> Result<bool> {
         self.has_ended.query_row(params![id, integer(end_us)], |row| row.get(0))
+    }
+
+    /// Of all credentials and, with a key, secrets.
+    pub fn all_ended(&mut self) -> Result<Vec<(String, String, u64)>> {
+        let rows = self.all_ended.query_map([FILED], |row| Ok((row.get(0)?, row.get(1)?, unsigned(row, 2)?)))?;
+        rows.collect()
+    }
+
+    /// Forgets what is written down of the end of that.
+    pub fn not_ended(&mut self, id: &str, key: Option<&str>) -> Result<()> {
+        self.unfile.execute(params![id, key.unwrap_or_default()]).map(drop)
     }
 
     /// Marks a credential of the configuration file that is in force: its end, whenever that comes, is still to be dealt with.

@@ -94,7 +94,10 @@ impl Edge {
         let reserved = self.mail_as(slot, "a@example.net", manner).await;
         let slot = Slot(slot);
         let Answer::Reserved { message, .. } = reserved else { return reserved };
-        self.asks.send(Ask::Recipients { slot, batch }).await.unwrap();
+        // As many as fit into a frame, however long they are.
+        for some in batch.chunks(50) {
+            self.asks.send(Ask::Recipients { slot, batch: some.to_vec() }).await.unwrap();
+        }
         let Answer::Credit { octets: mut credit, .. } = self.ask(Ask::Content { slot }).await else {
             panic!("no credit")
         };

@@ -62,6 +62,41 @@ fn rule_d6_rule_x7_rule_q13_who_fails_later_is_reported_once_to_the_sender_from_
 }
 
 #[test]
+fn rule_q13_what_does_not_fit_into_one_report_makes_another_and_everybody_is_told_of_once() {
+    let long = |n: u32| {
+        let label = |length| "d".repeat(length);
+        format!("r{n:03}{}@{}.{}.{}.example.org", "x".repeat(60), label(60), label(60), label(50))
+    };
+    let to: Vec<String> = (0..100).map(long).collect();
+    let bench = Bench::new();
+    let mut vault = bench.run();
+    let reports = test(async {
+        let names: Vec<&str> = to.iter().map(String::as_str).collect();
+        let (mut courier, job, _) = offered(&bench, &mut vault, &names, b"Subject: offer\r\n\r\nx\r\n").await;
+        for number in 0..100 {
+            courier.say(job, number, failed()).await;
+        }
+        courier.settled(job).await;
+        let mut reports = Vec::new();
+        let told =
+            |reports: &[String]| reports.iter().map(|text| text.matches("Final-Recipient:").count()).sum::<usize>();
+        while told(&reports) < to.len() {
+            reports.push(report(&mut courier).await.1);
+        }
+        reports
+    });
+    vault.drain();
+    assert!(reports.len() > 1 && reports.iter().all(|text| text.len() <= 50_000), "{}", reports.len());
+    for recipient in &to {
+        let named = format!("Final-Recipient: rfc822; {recipient}\r\n");
+        assert_eq!(reports.iter().map(|text| text.matches(&named).count()).sum::<usize>(), 1, "{recipient}");
+    }
+    assert!(reports.iter().all(|text| text.contains("\r\nSubject: offer\r\n")));
+    assert_eq!(deliveries(&bench).iter().filter(|name| *name == "dsn.sent").count(), reports.len());
+    assert_eq!(bench.count("SELECT count(*) FROM spool_msg WHERE done_us IS NULL"), 0);
+}
+
+#[test]
 fn rule_x7_nothing_is_reported_of_a_report() {
     let bench = Bench::new();
     let mut vault = bench.run();

@@ -115,6 +115,34 @@ fn rule_q9_a_clock_that_is_ahead_of_an_end_keeps_what_waits_and_holds_none_of_it
 }
 
 #[test]
+fn rule_q9_an_end_that_is_moved_on_and_back_to_the_same_time_is_an_end_again() {
+    let mut bench = Bench::new();
+    let end_us = crate::vault::audit::ledger::now_us() + 2_000_000;
+    let until = |end_us| {
+        let mut slice = bench.slice.clone();
+        slice.credentials[0].policy.expires_us = end_us;
+        slice
+    };
+    let (over, prolonged) = (until(Some(end_us)), until(None));
+    bench.slice = over.clone();
+    let mut vault = bench.run();
+    test(async {
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        edge.submit(1, &["x@example.org"], b"x\r\n").await;
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        vault.switch(&prolonged, Generation(2));
+        assert_eq!(order(&mut vault, Deed::Release).await.messages, 1);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        vault.switch(&over, Generation(3));
+        quiet(&mut vault.courier().await).await;
+    });
+    vault.drain();
+    let expired = held("expired");
+    assert_eq!((holds(&bench), bench.told("credential.expire")), ([expired.clone(), expired].concat(), 2));
+}
+
+#[test]
 fn rule_q9_what_waits_of_a_credential_whose_time_is_over_is_held_until_it_is_released() {
     let mut bench = Bench::new();
     bench.slice.retry = vec![Duration::from_secs(4)];

@@ -1,7 +1,38 @@
 //! What a refusal speaks of: this message, the session, the login, or a way that somebody may mend (rule Q15).
 
+use super::Transaction;
+use crate::courier::smtp::envelope;
 use crate::courier::smtp::reply::Reply;
-use crate::mail::outcome::Said;
+use crate::mail::outcome::{Outcome, Said};
+
+impl Transaction<'_> {
+    /// An answer to MAIL that isn't about this message, or only about its sender (`admission`).
+    pub(super) fn is_unwelcome(&self, reply: &Reply) -> bool {
+        let is_ours = reply.is_permanent() && reply.code != 503 && !self.is_final_at_mail(reply);
+        speaks_of_the_login(reply) || reply.code == 454 || (is_ours && !self.is_live)
+    }
+
+    /// Whether MAIL or all recipients were put off on a session that has begun something before, or were refused for what isn't
+    /// this message's, which who waits would be told for good.
+    pub(super) fn is_worn(&self, refused: Option<&Reply>) -> bool {
+        let is_put_off = match refused {
+            Some(reply) => reply.is_temporary() || (reply.is_permanent() && !self.is_final_at_mail(reply)),
+            None => {
+                let is_refused = |said: &Said| self.is_live && said.code.is_some_and(|code| code >= 500);
+                let may_be = |said: &Said| may_be_of_the_session(said) || is_refused(said);
+                let is_worn = |one: &Outcome| matches!(one, Outcome::Deferred(said) if may_be(said));
+                !self.has_accepted() && self.outcomes.iter().flatten().any(is_worn)
+            }
+        };
+        self.session.begun > 1 && is_put_off
+    }
+
+    /// Whether a 5yz to MAIL is this message's own, also for a parameter that not all messages have.
+    pub(super) fn is_final_at_mail(&self, reply: &Reply) -> bool {
+        is_final_at_mail(reply)
+            || (speaks_of_a_parameter(reply) && envelope::has_own_parameters(self.parcel, &self.session.offers))
+    }
+}
 
 /// Closing, wrong order, or login missing or refused: by the book never about a message.
 pub(super) fn speaks_of_the_session(reply: &Reply) -> bool {
@@ -15,7 +46,7 @@ pub(super) fn speaks_of_the_login(reply: &Reply) -> bool {
 
 /// Whether a 5yz to MAIL is this message's own: it names the sender, the size, the content, or a policy about them. Anything else may
 /// be said of every message, by a relay that is set up wrongly.
-pub(super) fn is_final_at_mail(reply: &Reply) -> bool {
+fn is_final_at_mail(reply: &Reply) -> bool {
     match enhanced(reply) {
         // The sender's mailbox (RFC 3463 section 3.2), then: a mailbox's limits, the size, what is in it.
         Some((1, 7 | 8) | (2 | 6, _) | (3, 4)) => true,
@@ -27,6 +58,15 @@ pub(super) fn is_final_at_mail(reply: &Reply) -> bool {
     }
 }
 
+/// Whether a 5yz to MAIL is about its parameters: 555 has no other meaning (RFC 5321 section 4.1.1.11), and 5.5.4 is an argument that
+/// won't do. A bare 501 is not believed to be: relays say it of a sender, and of one that is not the login's.
+fn speaks_of_a_parameter(reply: &Reply) -> bool {
+    match enhanced(reply) {
+        Some(detail) => matches!(reply.code, 501 | 555) && detail == (5, 4),
+        None => reply.code == 555,
+    }
+}
+
 /// Whether a 5yz to RCPT is final. 552 means too many recipients there, and is to be taken as temporary (RFC 5321 section
 /// 4.5.3.1.10); 550 5.4.1 is how Exchange Online speaks of an address that it doesn't have.
 pub(super) fn is_final_at_rcpt(reply: &Reply) -> bool {
@@ -35,7 +75,7 @@ pub(super) fn is_final_at_rcpt(reply: &Reply) -> bool {
 
 /// Whether a recipient that was put off may be taken on a fresh session: too many in this one, or a policy that counts. Mailboxes that
 /// are full or greylisted are that anywhere, and a login costs.
-pub(super) fn may_be_of_the_session(said: &Said) -> bool {
+fn may_be_of_the_session(said: &Said) -> bool {
     said.code == Some(452) || ["4.5.3", "4.7."].iter().any(|subject| said.is_about(subject))
 }
 

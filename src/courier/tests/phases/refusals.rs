@@ -1,6 +1,7 @@
 //! Refusals that are the message's own, and those that a relay which is set up wrongly says to every message.
 
 use super::*;
+use crate::mail::dsn::Report;
 
 /// The outcome of that reply, for an upstream that offers this.
 fn word(offers: &[&str], phase: Phase, reply: &str) -> String {
@@ -19,6 +20,9 @@ fn rule_q15_a_5yz_at_mail_is_the_messages_fate_only_where_it_speaks_of_this_mess
         ("554 5.4.0 our relay is misconfigured", "route"),
         ("554 no", "route"),
         ("501 what", "route"),
+        ("501 5.5.4 what", "route"),
+        ("555 what", "route"),
+        ("555 5.5.4 what", "route"),
         ("550 5.1.0 odd", "route"),
         ("550 5.3.0 not today", "route"),
         ("554 5.3.5 misconfigured", "route"),
@@ -40,6 +44,35 @@ fn rule_q15_a_5yz_at_mail_is_the_messages_fate_only_where_it_speaks_of_this_mess
         for (reply, expected) in table {
             assert_eq!(word(offers, Phase::Mail, reply), expected, "{offers:?} {reply}");
         }
+    }
+}
+
+/// The same for a message with a parameter of its own, which the upstream takes.
+fn tagged(reply: &str) -> String {
+    let keywords = ["PIPELINING", "DSN"].map(str::to_owned).to_vec();
+    let faults = vec![Fault::say(Phase::Mail, reply)];
+    let (mut bench, sink) = bench(Options { keywords, faults, ..Options::default() });
+    let report = Report { ret: None, envid: "QQ".to_owned().try_into().ok() };
+    let recipient = Address::parse("a@b.test").unwrap().into();
+    let job = bench.vault.offer_with(Manner { report, ..Manner::default() }, vec![recipient], 3);
+    let word = bench.vault.follow(job, b"x\r\n").word();
+    nothing_arrives(&sink);
+    word
+}
+
+#[test]
+fn rule_q15_a_parameter_that_is_refused_is_the_messages_where_not_all_have_one_and_the_routes_else() {
+    let table = [
+        ("555 what", "failed 555"),
+        ("555 5.5.4 unsupported option: ENVID", "failed 555"),
+        ("501 5.5.4 bad ENVID parameter", "failed 501"),
+        // Said of senders and logins, too.
+        ("501 what", "route"),
+        ("501 5.5.2 what", "route"),
+        ("550 5.5.4 what", "route"),
+    ];
+    for (reply, expected) in table {
+        assert_eq!(tagged(reply), expected, "{reply}");
     }
 }
 

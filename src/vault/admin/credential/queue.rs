@@ -3,7 +3,7 @@
 use crate::ipc::admin::credential::Queue;
 use crate::ipc::admin::queue::{Counts, Deed, Which};
 use crate::vault::Vault;
-use crate::vault::queue::{Order, carry_out_with_late, slice};
+use crate::vault::queue::{Order, REVOKED, carry_out_with_late, slice};
 use crate::vault::store::{Failure, Store};
 
 /// Messages counted in one transaction.
@@ -16,7 +16,7 @@ fn order(id: &str, queue: Queue, actor: &str) -> Option<Order> {
         Queue::Deliver => return None,
     };
     let which = Which::Credential(id.to_owned());
-    Some(Order { deed, which, actor: Some(actor.to_owned()), reason: "revoked", note: None })
+    Some(Order { deed, which, actor: Some(actor.to_owned()), reason: REVOKED, note: None })
 }
 
 /// While the service runs: also for what was decided before the revocation and is not on the disk yet.

@@ -1,4 +1,4 @@
-//! What can be wrong with a certificate of ours although it can be read: its time, and what it is meant for.
+//! What can be wrong with a certificate although it can be read: its time, and what it is meant for.
 
 use std::time::Duration;
 

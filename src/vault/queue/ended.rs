@@ -1,0 +1,80 @@
+//! What waits of credentials that have ended is held, of all of them in one pass over the queue.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::Result as Sql;
+
+use super::{Order, SLICE, Slice, add, concern, late, summary};
+use crate::ipc::admin::queue::{Counts, Deed, Which};
+use crate::mail::id::MessageId;
+use crate::vault::Vault;
+use crate::vault::store::Store;
+
+/// Whose mail is held, by which order each, and up to which message: what was begun after that was allowed, to one that is back.
+#[derive(Debug)]
+pub struct Ended {
+    orders: HashMap<String, Order>,
+    until: MessageId,
+}
+
+impl Ended {
+    /// Each for these reasons: a word, and our own words.
+    pub fn new(ids: impl IntoIterator<Item = (String, &'static str, &'static str)>, until: MessageId) -> Self {
+        let order = |id: String, reason, words: &str| Order {
+            deed: Deed::Hold,
+            which: Which::Credential(id),
+            actor: None,
+            reason,
+            note: Some(words.to_owned()),
+        };
+        let orders = ids.into_iter().map(|(id, reason, words)| (id.clone(), order(id, reason, words))).collect();
+        Self { orders, until }
+    }
+}
+
+/// Holds it, also what is past its dot and not on the disk yet. How much of each; errors: the store took nothing.
+pub async fn hold(vault: &Vault, ended: &Arc<Ended>) -> Result<HashMap<String, Counts>, String> {
+    let mut counts = pass(vault, ended).await?;
+    if late(vault).await {
+        for (id, more) in pass(vault, ended).await? {
+            add(counts.entry(id).or_default(), more);
+        }
+    }
+    Ok(counts)
+}
+
+async fn pass(vault: &Vault, ended: &Arc<Ended>) -> Result<HashMap<String, Counts>, String> {
+    let (mut all, mut next) = (HashMap::<String, Counts>::new(), Some(0));
+    while let Some(after) = next {
+        let own = Arc::clone(ended);
+        let done = vault.writer.run(move |store| slice(store, &own, after)).await;
+        let (counts, rest) = done.map_err(|error| format!("the store took nothing ({error:?})"))?;
+        for (id, more) in counts {
+            add(all.entry(id).or_default(), more);
+        }
+        next = rest;
+    }
+    Ok(all)
+}
+
+/// The part of it that begins behind that row of the queue, and where to go on.
+pub(super) fn slice(store: &mut Store<'_>, ended: &Ended, after: i64) -> Sql<(Vec<(String, Counts)>, Option<i64>)> {
+    let open = store.hold.open(after, SLICE)?;
+    let is_full = u32::try_from(open.len()).is_ok_and(|length| length == SLICE);
+    let next = open.last().map(|last| last.row).filter(|_| is_full);
+    let mut found = HashMap::<&str, (&Order, Slice)>::new();
+    for open in &open {
+        // What the gate says of such mail itself is no credential's.
+        if open.is_ours || open.message > ended.until {
+            continue;
+        }
+        if let Some((id, order)) = ended.orders.get_key_value(&open.principal) {
+            let (_, slice) = found.entry(id).or_insert_with(|| (order, Slice::default()));
+            concern(store, order, open, slice)?;
+        }
+    }
+    found.retain(|_, (_, slice)| slice.counts.messages > 0);
+    store.record(found.values().map(|(order, slice)| summary(order, slice.counts)).collect())?;
+    Ok((found.into_iter().map(|(id, (_, slice))| (id.to_owned(), slice.counts)).collect(), next))
+}
