@@ -104,7 +104,7 @@ fn rule_q17_the_queue_is_listed_counted_and_tried_now_while_the_service_runs_and
     }
 
     // What a removed credential sent, and is held with that, is its own to the end.
-    assert!(service.command(&["credential", "remove", CREDENTIAL, "--fallback-ids"]).status.success());
+    assert!(service.command(&["credential", "remove", CREDENTIAL, "--yes", "--fallback-ids"]).status.success());
     assert_eq!(lines(&service, &["list", "--credential", CREDENTIAL]).len(), 2);
     assert_eq!(lines(&service, &["hold", "--credential", CREDENTIAL])[0]["messages"].as_u64(), Some(0), "it is held");
     assert_eq!(lines(&service, &["drop", "--credential", CREDENTIAL, "--yes"])[0]["messages"].as_u64(), Some(2));
