@@ -123,7 +123,10 @@ fn what_nothing_brings_back_is_done_by_a_yes_alone() {
         let unasked = service.command(words);
         let said = String::from_utf8_lossy(&unasked.stderr).into_owned();
         assert!(!unasked.status.success() && unasked.stdout.is_empty(), "{words:?}: {said}");
-        assert!(said.contains("nothing was done") && said.contains("--yes") && said.contains(what), "{words:?}: {said}");
+        assert!(
+            said.contains("nothing was done") && said.contains("--yes") && said.contains(what),
+            "{words:?}: {said}"
+        );
         let (output, seen) = at_a_terminal(&service, words, "n\n");
         assert!(!output.status.success() && output.stdout.is_empty(), "{words:?}: {seen}");
         assert!(seen.contains("Type yes") && seen.contains("nothing was done"), "{words:?}: {seen}");

@@ -285,7 +285,8 @@ fn nothing_is_wrong_with_the_owner_of_a_stopped_service_that_is_another_users() 
         chown(site.path(name), Some(ANOTHER), Some(ANOTHER)).unwrap();
     }
     let of_owners = |line: &String| line.contains(" permissions.") || line.contains(" users.");
-    let told = |site: &Site| wrong(&report(&site.doctor(&["--offline"]))).into_iter().filter(of_owners).collect::<Vec<_>>();
+    let told =
+        |site: &Site| wrong(&report(&site.doctor(&["--offline"]))).into_iter().filter(of_owners).collect::<Vec<_>>();
     assert_eq!(told(&site), Vec::<String>::new());
     // One of a third is as wrong as ever.
     chown(site.path("state/seal"), Some(ANOTHER + 1), None).unwrap();

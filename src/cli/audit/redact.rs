@@ -96,7 +96,9 @@ impl Redact {
         let place = match target {
             Target::Message(message) => format!("in all events about message {message}"),
             Target::Events(first, last) if first == last => format!("in event {first}"),
-            Target::Events(first, last) => format!("in the {} events {first} to {last}", last.saturating_sub(*first).saturating_add(1)),
+            Target::Events(first, last) => {
+                format!("in the {} events {first} to {last}", last.saturating_sub(*first).saturating_add(1))
+            }
             Target::Address(address) => format!("wherever the address {address:?} stands"),
         };
         format!("erases {what} {place} from the audit log, for good")

@@ -61,7 +61,12 @@ fn configuration(look: &Look<'_>, sheet: &mut Sheet) {
         }
     }
     if own.is_none() {
-        return skip_owners("permissions.configuration", "the owners of the configuration and its folders", look, sheet);
+        return skip_owners(
+            "permissions.configuration",
+            "the owners of the configuration and its folders",
+            look,
+            sheet,
+        );
     }
     sheet.pass_unless_told("permissions.configuration", "nobody but its owner can change the configuration");
 }
@@ -209,8 +214,7 @@ mod tests {
             sheet.0.iter().map(|finding| (finding.id, finding.level)).collect::<Vec<_>>()
         };
         let closed = told(Service::Closed("permission denied".to_owned()));
-        let (configuration, secrets, state) =
-            ("permissions.configuration", "permissions.secrets", "permissions.state");
+        let (configuration, secrets, state) = ("permissions.configuration", "permissions.secrets", "permissions.state");
         for id in [configuration, secrets, state, "users.exist"] {
             assert!(closed.contains(&(id, Level::Skip)), "{id}: {closed:?}");
         }

@@ -18,7 +18,8 @@ use crate::vault::master;
 
 const TAKES: &str = "overwrites the master key with a new one: what is sealed in older backups can be read with a copy of the old \
                      one alone";
-const TAKES_LOST: &str = "puts a new master key in the place of the old one: nobody can read the mail that waits under that";
+const TAKES_LOST: &str =
+    "puts a new master key in the place of the old one: nobody can read the mail that waits under that";
 
 #[derive(Debug, Args)]
 pub struct Rekey {
