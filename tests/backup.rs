@@ -122,6 +122,8 @@ fn what_was_acknowledged_before_a_backup_is_in_it_and_is_delivered_once_after_a_
             || service.log().contains("what waits is held")
     );
     assert!(sink.next(Duration::from_secs(3)).is_none(), "what was restored waits");
+    let log = said(&service.command(&["audit", "query", "--json"]));
+    assert!(log.contains("from-backup") && !log.contains("daemon.crash"), "nothing has crashed: {log}");
     // And once more: then two logs were moved aside, and what was delivered stands in the first.
     service.end();
     done(&restore(&service, &backup, &["--aside"]));

@@ -134,7 +134,7 @@ fn row_47_revocation_ends_what_open_sessions_may_at_once() {
         assert_eq!(midway.say("MAIL FROM:<a@example.net>"), 250);
         assert_eq!(midway.say("RCPT TO:<b@example.org>"), 250);
         assert_eq!(midway.say("DATA"), 354);
-        credential(&service, &format!("{verb} {verb}d --queue deliver"));
+        credential(&service, &format!("{verb} {verb}d --queue deliver --yes"));
         assert_eq!(midway.say("From: a@example.net\r\nSubject: too late\r\n\r\nHello.\r\n."), 550);
         // At the next command it is nobody.
         assert!([530, 550].contains(&early.say("MAIL FROM:<a@example.net>")));
@@ -274,7 +274,7 @@ fn the_same_is_done_while_the_service_is_stopped() {
         credential(service, "rotate till");
         credential(service, "rotate till --finish");
         let extra = credential(service, "add extra --sender @example.net");
-        credential(service, "remove extra --queue deliver");
+        credential(service, "remove extra --queue deliver --yes");
         credential(service, "set till --unset per-day");
         text(&extra["secret"])
     };
@@ -313,7 +313,7 @@ fn what_stands_in_the_file_is_listed_and_changed_there_alone() {
     let rows: Vec<_> =
         listed.as_array().unwrap().iter().map(|entry| ["id", "from", "state"].map(|key| text(&entry[key]))).collect();
     assert_eq!(rows, [["filed", "file", "disabled"], ["kept", "vault", "enabled"]]);
-    for verb in ["enable filed", "disable filed", "set filed --per-day 5", "rotate filed", "remove filed"] {
+    for verb in ["enable filed", "disable filed", "set filed --per-day 5", "rotate filed", "remove filed --yes"] {
         let why = refused(&service, verb, "");
         assert!(why.contains("gatepost.toml") || why.contains("the configuration file"), "{why}");
     }
@@ -343,7 +343,7 @@ fn the_queue_of_a_revoked_credential_is_held_unless_something_else_is_asked_for(
     assert_eq!(events(&service, "queue.drop").len(), 2);
 
     fill("going", 3);
-    assert_eq!(queue(&credential(&service, "remove going --queue deliver")), ("deliver".to_owned(), 3));
+    assert_eq!(queue(&credential(&service, "remove going --queue deliver --yes")), ("deliver".to_owned(), 3));
 
     fill("leaked", 1);
     let key = text(&credential(&service, "show leaked")["keys"][0]["key"]);

@@ -7,15 +7,16 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use site::{CASES, Site};
 use support::names::{self, Record};
-use support::{Service, Setting, await_that, gatepost, is_root};
+use support::{Service, Setting, await_that, gatepost, is_root, processes};
 
 /// A domain that publishes all there is to publish, and domains that each lack one thing or have it wrong.
 const PUBLISHED: &[Record] = &[
@@ -266,4 +267,50 @@ fn the_record_to_add_is_said_and_without_a_name_server_it_is_said_that_nobody_wa
         about.iter().all(|f| f["level"] == "skip" && word(f, "why").starts_with("no name server says: ")),
         "{about:?}"
     );
+}
+
+#[test]
+fn nothing_is_wrong_with_the_owner_of_a_stopped_service_that_is_another_users() {
+    if !is_root() {
+        eprintln!("not tried: only root can give files away");
+        return;
+    }
+    const ANOTHER: u32 = 4711;
+    let site = Site::new(names::serve(PUBLISHED));
+    let state = ["state", "state/db", "state/audit", "state/seal", "state/master"];
+    for folder in state {
+        fs::DirBuilder::new().mode(0o700).create(site.path(folder)).unwrap();
+    }
+    for name in state.into_iter().chain(["gatepost.toml", "password", "key.pem", "certificate.pem"]) {
+        chown(site.path(name), Some(ANOTHER), Some(ANOTHER)).unwrap();
+    }
+    let of_owners = |line: &String| line.contains(" permissions.") || line.contains(" users.");
+    let told =
+        |site: &Site| wrong(&report(&site.doctor(&["--offline"]))).into_iter().filter(of_owners).collect::<Vec<_>>();
+    assert_eq!(told(&site), Vec::<String>::new());
+    // One of a third is as wrong as ever.
+    chown(site.path("state/seal"), Some(ANOTHER + 1), None).unwrap();
+    let lines = told(&site);
+    assert!(lines.len() == 1 && lines[0].contains(&format!("should to user {ANOTHER}")), "{lines:?}");
+}
+
+#[test]
+fn a_vault_that_hangs_is_told_and_asked_once() {
+    let service = Service::start();
+    let vault = processes::child(service.pid(), "vault");
+    processes::signal(vault, Signal::SIGSTOP);
+    let begun = Instant::now();
+    let report = report(&service.command(&["doctor", "--json", "--offline", "--fallback-ids"]));
+    let took = begun.elapsed();
+    let status = service.command(&["status"]);
+    processes::signal(vault, Signal::SIGCONT);
+    let findings = report["findings"].as_array().unwrap();
+    let running = findings.iter().find(|finding| finding["id"] == "sandbox.running").unwrap();
+    assert!(running["level"] == "fail" && word(running, "why").contains("said nothing for 7 s"), "{report:#}");
+    // The processes are looked at all the same.
+    assert!(findings.iter().any(|f| f["id"] == "sandbox.roles" && f["level"] == "pass"), "{report:#}");
+    assert!(took < Duration::from_secs(25), "{took:?}");
+    let said = String::from_utf8_lossy(&status.stderr).into_owned();
+    assert!(!status.status.success() && said.contains("said nothing for 7 s"), "{said}");
+    service.stop();
 }

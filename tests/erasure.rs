@@ -77,7 +77,7 @@ fn an_address_is_erased_on_request_and_the_log_stays_sound() {
     );
     assert_eq!(shown["commitment"], committed.as_str());
 
-    let ground = ["--ground", "request 2026-118"];
+    let ground = ["--ground", "request 2026-118", "--yes"];
     let redacted = done(&service, &[&["audit", "redact", "--address", RECIPIENT], &ground[..]].concat());
     assert!(redacted.contains(" is erased; event "), "{redacted}");
     assert_eq!(files_with(&service, RECIPIENT), Vec::<PathBuf>::new());
@@ -125,7 +125,7 @@ fn an_erasure_that_a_reader_delays_is_done_even_if_the_vault_is_killed_meanwhile
     let reader = rusqlite::Connection::open(service.folder.path().join("state/audit/audit.db")).unwrap();
     done(&service, &["audit", "verify"]);
     let mut statement = reader.prepare("SELECT seq FROM event").unwrap();
-    let redact = ["audit", "redact", "--message", &message, "--ground", "request 2026-119"];
+    let redact = ["audit", "redact", "--message", &message, "--ground", "request 2026-119", "--yes"];
     let mut rows = statement.query([]).unwrap();
     rows.next().unwrap();
     // Either there is news that waits for the file, or the erasure waits for it: both are told.
@@ -170,7 +170,7 @@ fn a_month_stays_without_an_anchor_and_is_missed_when_it_goes_without_an_event()
             && dry.contains("stays: no head of the log was ever anchored"),
         "{dry}"
     );
-    let refused = service.command(&["audit", "prune", "--before", "9999-12"]);
+    let refused = service.command(&["audit", "prune", "--before", "9999-12", "--yes"]);
     assert!(!refused.status.success() && closed.exists(), "{}", said(&refused));
     assert_eq!(verdict(&service).0, Some(0));
     fs::rename(&closed, state.join("elsewhere")).unwrap();

@@ -179,16 +179,16 @@ fn a_master_key_that_is_gone_is_not_made_anew_unasked_and_a_newer_one_and_it_can
     set_aside(&service, &["master"]);
     assert_refused(&service, "bodies were sealed with one");
     // Lost for good, it seems: what waits is held.
-    done(&service.command(&["queue", "rekey", "--lost"]));
+    done(&service.command(&["queue", "rekey", "--lost", "--yes"]));
     let from = service.log().len();
     service.start_again();
     service.await_log(from, "messages wait whose master key is not here");
-    let refused = service.command(&["queue", "rekey", "--lost"]);
+    let refused = service.command(&["queue", "rekey", "--lost", "--yes"]);
     assert!(!refused.status.success() && said(&refused).contains("the service runs"), "{}", said(&refused));
     // A service that no command finds any more goes on with its key all the same.
     let (socket, key) = (service.folder.path().join("run/control.sock"), fs::read(master.join("master.key")).unwrap());
     fs::rename(&socket, socket.with_extension("away")).unwrap();
-    let refused = service.command(&["queue", "rekey", "--lost"]);
+    let refused = service.command(&["queue", "rekey", "--lost", "--yes"]);
     assert!(!refused.status.success() && said(&refused).contains("vault.db open"), "{}", said(&refused));
     assert!(fs::read(master.join("master.key")).unwrap() == key, "the key in use is where it was");
     fs::rename(socket.with_extension("away"), &socket).unwrap();
@@ -202,7 +202,7 @@ fn a_master_key_that_is_gone_is_not_made_anew_unasked_and_a_newer_one_and_it_can
     service.start_again();
     done(&service.command(&["queue", "release", "--all"]));
     service.await_arrival(subjects);
-    done(&service.command(&["queue", "rekey"]));
+    done(&service.command(&["queue", "rekey", "--yes"]));
     assert!(!master.join("next.key").exists());
     service.stop();
 }

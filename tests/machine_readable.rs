@@ -93,7 +93,7 @@ fn each_of_them_prints_objects_and_nothing_else() {
     let exported = objects(&service, &["queue", "export", "--drop", "--yes", "--out", archive]);
     assert_eq!(exported[0]["messages"], 1, "{exported:?}");
     assert_eq!(objects(&service, &["queue", "import", archive])[0]["messages"], 1);
-    assert!(objects(&service, &["queue", "rekey"])[0]["master"].is_string());
+    assert!(objects(&service, &["queue", "rekey", "--yes"])[0]["master"].is_string());
     let sent = ["send", "--to", "x@example.org", "--credential", CREDENTIAL, "--wait", "1s", "--json"];
     let sent = service.command(&sent);
     let text = String::from_utf8(sent.stdout).unwrap();

@@ -31,18 +31,18 @@ fn a_leaked_key_is_ended_whatever_is_wrong_with_the_configuration_by_now() {
         }
         let socket = service.folder.path().join("run/control.sock");
         assert!(said(&service, &["audit", "query"]).1.contains(socket.to_str().unwrap()), "which service is asked");
-        let (done, text) = said(&service, &["queue", "rekey"]);
+        let (done, text) = said(&service, &["queue", "rekey", "--yes"]);
         assert!(!done && text.contains("master_key_directory is not plainly written"), "{text}");
         let key = format!("[spool]\nmaster_key_directory = \"{}/state/master\"\n", service.folder.path().display());
         fs::write(service.config(), format!("{good}{key}\n{mistake}")).unwrap();
-        let (done, text) = said(&service, &["queue", "rekey"]);
+        let (done, text) = said(&service, &["queue", "rekey", "--yes"]);
         assert!(done && text.contains("has mistakes"), "{text}");
         let copy = service.folder.path().join("copy");
         let (done, text) = said(&service, &["backup", copy.to_str().unwrap()]);
         assert!(done && text.contains("has mistakes"), "{text}");
         fs::remove_dir_all(copy).unwrap();
     }
-    let (done, text) = said(&service, &["queue", "rekey", "--lost"]);
+    let (done, text) = said(&service, &["queue", "rekey", "--lost", "--yes"]);
     assert!(!done && text.contains("gatepost.toml:"), "where the key is would be a guess: {text}");
     service.end();
     let (done, text) = said(&service, &["credential", "disable", CREDENTIAL]);
@@ -85,7 +85,7 @@ fn a_mistaken_file_leads_to_no_other_service() {
     let backup = format!("backup {}", copy.display());
     for words in [
         "queue drop --all --yes",
-        "queue rekey",
+        "queue rekey --yes",
         &format!("credential disable {CREDENTIAL}"),
         &format!("credential rotate {CREDENTIAL}"),
         "audit verify",
@@ -134,7 +134,7 @@ fn a_master_key_is_not_changed_in_another_folder_than_the_services() {
     };
     let before = names();
     let rekey = || {
-        let output = service.command(&["queue", "rekey"]);
+        let output = service.command(&["queue", "rekey", "--yes"]);
         assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         assert_eq!(names(), before, "what was made there is taken back");
         String::from_utf8(output.stderr).unwrap()
@@ -149,7 +149,7 @@ fn a_master_key_is_not_changed_in_another_folder_than_the_services() {
     let said = rekey();
     assert!(said.contains("the next key ") && said.contains("lies in its own"), "{said}");
     fs::write(service.config(), &good).unwrap();
-    let output = service.command(&["queue", "rekey"]);
+    let output = service.command(&["queue", "rekey", "--yes"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(fs::read(right.join("master.key")).unwrap(), [7; 32]);
     service.stop();

@@ -179,7 +179,11 @@ fn rekey(service: &Service, record: &Path) {
     let words = strace::recording(record);
     let program = gatepost();
     let mut command = Command::new(&words[0]);
-    command.args(&words[1..]).arg(program.get_program()).args(["queue", "rekey", "--config"]).arg(service.config());
+    command
+        .args(&words[1..])
+        .arg(program.get_program())
+        .args(["queue", "rekey", "--yes", "--config"])
+        .arg(service.config());
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     await_end_of_record(record);

@@ -70,10 +70,7 @@ fn rule_q17_the_queue_is_listed_counted_and_tried_now_while_the_service_runs_and
             let wrong = of("tesster");
             let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
             assert!(!wrong.status.success() && wrong.stdout.is_empty(), "{words:?}");
-            assert!(
-                said.contains("there is no credential \"tesster\": `gatepost credential list`"),
-                "{words:?}: {said}"
-            );
+            assert!(said.contains("there is no credential \"tesster\": did you mean \"tester\"?"), "{words:?}: {said}");
             let idle = of("idle");
             assert!(idle.status.success(), "{words:?}: {}", String::from_utf8_lossy(&idle.stderr));
         }
@@ -104,7 +101,7 @@ fn rule_q17_the_queue_is_listed_counted_and_tried_now_while_the_service_runs_and
     }
 
     // What a removed credential sent, and is held with that, is its own to the end.
-    assert!(service.command(&["credential", "remove", CREDENTIAL, "--fallback-ids"]).status.success());
+    assert!(service.command(&["credential", "remove", CREDENTIAL, "--yes", "--fallback-ids"]).status.success());
     assert_eq!(lines(&service, &["list", "--credential", CREDENTIAL]).len(), 2);
     assert_eq!(lines(&service, &["hold", "--credential", CREDENTIAL])[0]["messages"].as_u64(), Some(0), "it is held");
     assert_eq!(lines(&service, &["drop", "--credential", CREDENTIAL, "--yes"])[0]["messages"].as_u64(), Some(2));

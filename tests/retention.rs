@@ -97,7 +97,7 @@ fn a_month_goes_when_it_is_anchored_and_is_missed_when_it_goes_silently() {
     for turn in 1..=2 {
         let dry = prune(&service, &["--dry-run"]);
         assert!(said(&dry).contains("would be removed") && month.exists(), "{}", said(&dry));
-        let pruned = prune(&service, &[]);
+        let pruned = prune(&service, &["--yes"]);
         assert!(pruned.status.success() && !month.exists() && !personal.exists(), "{}", said(&pruned));
         let (code, words) = verdict(&service);
         assert!(code == Some(0) && words.contains("events 1 to"), "{code:?} {words}");

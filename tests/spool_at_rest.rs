@@ -132,7 +132,7 @@ fn the_master_key_is_changed_under_load_and_over_kills_and_all_mail_can_be_read(
             // The vault dies with the next key already made: both are handed to its successor.
             let vault = processes::child(service.pid(), "vault");
             let mut command = gatepost();
-            command.args(["queue", "rekey", "--config"]).arg(service.config());
+            command.args(["queue", "rekey", "--yes", "--config"]).arg(service.config());
             let command = std::thread::spawn(move || command.output().unwrap());
             std::thread::sleep(Duration::from_millis(dice.below(30)));
             processes::signal(vault, Signal::SIGKILL);
@@ -141,7 +141,7 @@ fn the_master_key_is_changed_under_load_and_over_kills_and_all_mail_can_be_read(
                 assert_eq!(fs::read(&key).unwrap(), first, "until it is done the old one is in its place");
             }
         }
-        await_that("the key is changed", || service.command(&["queue", "rekey"]).status.success());
+        await_that("the key is changed", || service.command(&["queue", "rekey", "--yes"]).status.success());
         assert_ne!(fs::read(&key).unwrap(), first);
         assert!(!master(&service).join("next.key").exists());
         names.push(name());

@@ -44,7 +44,7 @@ fn redact_behind_a_reader(service: &Service) -> rusqlite::Connection {
         held = None;
         verify(service, &[], SOUND);
         held = Some(hold(service));
-        let output = service.command(&["audit", "redact", "--address", "b@example.org", "--ground", "case 7"]);
+        let output = service.command(&["audit", "redact", "--address", "b@example.org", "--ground", "case 7", "--yes"]);
         said(&output).contains("says that what")
     });
     held.unwrap()

@@ -276,7 +276,9 @@ fn a_test_stays_one_when_its_credential_is_gone_and_over_a_reload_and_a_restart(
     later["scheduled_at"] = (jiff::Timestamp::now() + Duration::from_secs(8)).to_string().into();
     let (status, answer) = house.send(&key, &later);
     assert_eq!(status, 202, "{answer}");
-    assert!(house.service.command(&["credential", "remove", CREDENTIAL, "--queue", "deliver"]).status.success());
+    assert!(
+        house.service.command(&["credential", "remove", CREDENTIAL, "--queue", "deliver", "--yes"]).status.success()
+    );
     // The same name, and not for tests.
     house.add(CREDENTIAL, &[]);
     let from = house.service.log().len();

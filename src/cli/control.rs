@@ -66,8 +66,15 @@ pub fn nobody(runtime: &Path) -> String {
     format!("nobody answers at {}", socket(runtime).display())
 }
 
-fn silent(runtime: &Path, error: &io::Error) -> String {
-    format!("the service at {} did not answer ({error}): look at its log, and try again", socket(runtime).display())
+/// That no answer came, in words. Where it was waited for so long and no longer (`patience`), that is what there is to say.
+fn silent(runtime: &Path, patience: Option<Duration>, error: &io::Error) -> String {
+    let why = match (error.kind(), patience) {
+        (io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut, Some(patience)) => {
+            format!("said nothing for {} s", patience.as_secs_f32())
+        }
+        _ => format!("did not answer ({error})"),
+    };
+    format!("the service at {} {why}: look at its log, and try again", socket(runtime).display())
 }
 
 /// Asks the running service for one thing. None when there is no service.
@@ -144,7 +151,7 @@ pub fn parts_within(
     mut part: impl FnMut(Response) -> bool,
 ) -> Result<bool, Undone> {
     let Some(mut socket) = connect(runtime)? else { return Ok(false) };
-    let silent = |error: io::Error| Undone::Unreachable(silent(runtime, &error));
+    let silent = |error: io::Error| Undone::Unreachable(silent(runtime, patience, &error));
     send(&mut socket, command, patience).map_err(silent)?;
     let mut inbox = Inbox::default();
     loop {
@@ -172,7 +179,7 @@ impl Line {
     pub fn open(runtime: &Path) -> Result<Option<Self>, Undone> {
         let Some(socket) = connect(runtime)? else { return Ok(None) };
         let set = socket.set_read_timeout(Some(PATIENCE));
-        set.map_err(|error| Undone::Unreachable(silent(runtime, &error)))?;
+        set.map_err(|error| Undone::Unreachable(silent(runtime, Some(PATIENCE), &error)))?;
         Ok(Some(Self { runtime: runtime.to_owned(), socket, inbox: Inbox::default() }))
     }
 
@@ -201,11 +208,12 @@ impl Line {
         let mut out = Outbox::default();
         let pushed = out.push(&Request { behalf: behalf(), command });
         let told = pushed.map_err(io::Error::from).and_then(|()| self.socket.write_all(&out.bytes));
-        told.map_err(|error| silent(&self.runtime, &error))
+        told.map_err(|error| silent(&self.runtime, Some(PATIENCE), &error))
     }
 
     fn hear(&mut self) -> Result<Response, String> {
-        match receive(&mut self.socket, &mut self.inbox).map_err(|error| silent(&self.runtime, &error))? {
+        let heard = receive(&mut self.socket, &mut self.inbox);
+        match heard.map_err(|error| silent(&self.runtime, Some(PATIENCE), &error))? {
             Response::Refused { reason } => Err(reason),
             response => Ok(response),
         }
@@ -226,7 +234,7 @@ impl Stream {
         let pushed = out.push(&Request { behalf: behalf(), command }).map_err(io::Error::from);
         let given =
             pushed.and_then(|()| socket.write_all(&out.bytes)).and_then(|()| socket.set_read_timeout(Some(patience)));
-        given.map_err(|error| Undone::Unreachable(silent(runtime, &error)))?;
+        given.map_err(|error| Undone::Unreachable(silent(runtime, Some(patience), &error)))?;
         Ok(Some(Self { socket, inbox: Inbox::default() }))
     }
 
@@ -253,7 +261,7 @@ pub fn is_there(runtime: &Path) -> Result<bool, Undone> {
 /// service.
 pub fn listener(runtime: &Path) -> Result<Option<Option<i32>>, Undone> {
     let Some(socket) = connect(runtime)? else { return Ok(None) };
-    peer::process(socket.as_fd()).map(Some).map_err(|error| Undone::Unreachable(silent(runtime, &error)))
+    peer::process(socket.as_fd()).map(Some).map_err(|error| Undone::Unreachable(silent(runtime, None, &error)))
 }
 
 fn connect(runtime: &Path) -> Result<Option<UnixStream>, Undone> {
@@ -293,4 +301,21 @@ fn receive(socket: &mut UnixStream, inbox: &mut Inbox) -> io::Result<Response> {
 /// The login name behind `sudo` or `doas`, for the audit log.
 pub fn behalf() -> Option<String> {
     ["SUDO_USER", "DOAS_USER"].iter().find_map(|name| std::env::var(name).ok()).filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn a_service_that_hangs_is_told_by_how_long_it_was_silent() {
+        let runtime = tempfile::tempdir().unwrap();
+        // It takes connections, and nobody answers.
+        let _listener = UnixListener::bind(socket(runtime.path())).unwrap();
+        let asked = ask_within(runtime.path(), Command::Ready, Duration::from_secs(1));
+        let Err(Undone::Unreachable(reason)) = asked else { panic!("{asked:?}") };
+        assert!(reason.contains("said nothing for 1 s") && !reason.contains("os error"), "{reason}");
+    }
 }

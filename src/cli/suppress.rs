@@ -15,6 +15,7 @@ use super::{Config, control, fail, places};
 use crate::cli::control::strange;
 use crate::cli::out::say;
 use crate::config;
+use crate::ipc::admin::credential::Command as About;
 use crate::ipc::admin::suppress::{Command, Entry, MOST, Place, Response};
 use crate::ipc::admin::{Command as Any, Response as Answer};
 use crate::mail::address::Address;
@@ -242,13 +243,17 @@ fn list(
     mut each: impl FnMut(&Entry),
 ) -> Result<(), String> {
     let mut line = open(config)?;
+    let mut is_empty = true;
     let (mut after, mut goes_on): (Option<Place>, bool) = (None, true);
     while goes_on {
         let command = Command::List { after: after.clone(), scope: scope.clone(), address: address.clone() };
         goes_on = false;
         line.ask(Any::Suppress(command), |part| {
             match part {
-                Answer::Suppress(Response::Entry(entry)) => each(&entry),
+                Answer::Suppress(Response::Entry(entry)) => {
+                    is_empty = false;
+                    each(&entry);
+                }
                 // Never the same again, whatever is said: it would be without end.
                 Answer::Suppress(Response::Next(Some(next))) if after.as_ref() != Some(&next) => {
                     (after, goes_on) = (Some(next), true);
@@ -258,7 +263,11 @@ fn list(
             Ok(())
         })?;
     }
-    Ok(())
+    // A slip of the hand must not look like an empty list. What was there for one that was removed is shown by its name all the same.
+    match scope.filter(|_| is_empty) {
+        Some(id) => line.ask_one(Any::Credential(About::Show { id })).map(drop),
+        None => Ok(()),
+    }
 }
 
 /// What can't be said again, because it was erased, is told of: it stays on the list here, and is in no other.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 
+pub use crate::policy::spelling::suggestion;
+
 /// Why a configuration is refused: one line each, `FILE:LINE:COLUMN: what is wrong and what to do`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Errors(pub Vec<String>);
@@ -78,50 +80,9 @@ impl<'a> Findings<'a> {
     }
 }
 
-/// What may have been meant, for a word that is none of those known here.
-pub fn suggestion(word: &str, known: &[&str]) -> String {
-    let nearest = known.iter().map(|other| (distance(word, other), other)).min();
-    match nearest {
-        // A third of the letters wrong is a slip of the hand; more is another word.
-        Some((distance, other)) if distance <= 1 + word.len().max(other.len()) / 4 => {
-            format!("did you mean {other:?}?")
-        }
-        _ => format!("known here: {}", known.join(", ")),
-    }
-}
-
-/// Letters to insert, drop, change or swap with their neighbour (optimal string alignment).
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut table = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for i in 0..=a.len() {
-        for j in 0..=b.len() {
-            table[i][j] = match (i, j) {
-                (0, n) | (n, 0) => n,
-                _ => {
-                    let changed = table[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-                    let swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
-                    let swap = if swapped { table[i - 2][j - 2] + 1 } else { usize::MAX };
-                    changed.min(table[i - 1][j] + 1).min(table[i][j - 1] + 1).min(swap)
-                }
-            };
-        }
-    }
-    table[a.len()][b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_slip_of_the_hand_gets_a_suggestion_and_another_word_the_list() {
-        let known = ["address", "protocol", "zone"];
-        for slip in ["adress", "adddress", "addres", "addrses", "Address"] {
-            assert_eq!(suggestion(slip, &known), "did you mean \"address\"?", "{slip}");
-        }
-        assert_eq!(suggestion("colour", &known), "known here: address, protocol, zone");
-    }
 
     #[test]
     fn findings_come_in_the_order_of_the_file_with_line_and_column() {

@@ -249,11 +249,24 @@ impl Plan {
 
     /// The ports that the dialer may connect to.
     pub fn ports(&self) -> BTreeSet<u16> {
-        let upstreams = self.upstreams.iter().flat_map(|upstream| &upstream.hosts).map(|(_, port)| *port);
-        let endpoints = self.upstreams.iter().filter_map(|upstream| Some(upstream.oauth2.as_ref()?.url.port));
-        let witnesses = self.witnesses().map(|(_, witness)| witness.port);
-        let webhooks = self.webhooks.iter().map(|webhook| webhook.url.port);
-        upstreams.chain(endpoints).chain(witnesses).chain(webhooks).collect()
+        self.dialed().map(|(_, port)| port).collect()
+    }
+
+    /// Whom the dialer connects to, in words, and at which port.
+    pub fn dialed(&self) -> impl Iterator<Item = (String, u16)> {
+        let hosts = |upstream: &Upstream| {
+            let whose = format!("upstream {:?}", upstream.name);
+            upstream.hosts.iter().map(|(_, port)| (whose.clone(), *port)).collect::<Vec<_>>()
+        };
+        let endpoint = |upstream: &Upstream| {
+            let port = upstream.oauth2.as_ref()?.url.port;
+            Some((format!("the token endpoint of upstream {:?}", upstream.name), port))
+        };
+        let upstreams = self.upstreams.iter().flat_map(hosts);
+        let endpoints = self.upstreams.iter().filter_map(endpoint);
+        let witnesses = self.witnesses().map(|(name, witness)| (format!("witness {name:?}"), witness.port));
+        let webhooks = self.webhooks.iter().map(|webhook| (format!("webhook {:?}", webhook.name), webhook.url.port));
+        upstreams.chain(endpoints).chain(witnesses).chain(webhooks)
     }
 
     /// The witnesses among the anchors, by their names.

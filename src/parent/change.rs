@@ -25,6 +25,10 @@ const LONGEST_CHANGE: Duration = Duration::from_secs(60);
 /// How long sessions of a replaced generation may go on; processes that are still there then are ended.
 pub const LONGEST_FAREWELL: Duration = Duration::from_secs(3600);
 
+/// What the parent must have made before it is confined.
+const FIRST_PROGRAM: &str = "the first upstream of kind \"sendmail\"";
+const USER_OF_PROGRAM: &str = "the user of an upstream of kind \"sendmail\"";
+
 /// How far a change has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
@@ -99,30 +103,38 @@ fn prepare(parent: &mut Parent, generation: Generation, plan: Rc<Plan>, occasion
 /// Refuses what only a restart can change, all of it at once, and lets listeners that stay keep their numbers.
 fn keep(parent: &Parent, after: &mut Plan) -> Result<(), String> {
     let before = parent.plan();
-    let mut changed = to_restart(before, (&parent.ports, parent.sources), after);
+    let mut changed: Vec<String> = to_restart(before, parent.sources, after).map(changed_key).collect();
+    changed.extend(new_ports(&parent.ports, after));
     // What starts mailers is made, and their users are looked up, before the parent is confined.
     if parent.household.launcher.is_none() && after.programs().next().is_some() {
-        changed.push("the first upstream of kind \"sendmail\"");
+        changed.push(changed_key(FIRST_PROGRAM));
     }
     if !parent.people.suffice(after) {
-        changed.push("the user of an upstream of kind \"sendmail\"");
+        changed.push(changed_key(USER_OF_PROGRAM));
     }
     // A start with these programs would be refused.
     if let Some(launcher) = &parent.household.launcher {
         outfit::suit(after, launcher.lets_change)?;
     }
     if !changed.is_empty() {
-        let each: Vec<String> =
-            changed.iter().map(|key| format!("{key} was changed to what needs a restart")).collect();
-        return Err(format!("{}: restart the service, or put it back", each.join("; ")));
+        return Err(format!("{}: restart the service, or put it back", changed.join("; ")));
     }
     keep_numbers(before, after);
     Ok(())
 }
 
+fn changed_key(key: &str) -> String {
+    format!("{key} was changed to what needs a restart")
+}
+
 /// What was changed and only a restart can change.
-fn to_restart(before: &Plan, (ports, sources): (&BTreeSet<u16>, bool), after: &Plan) -> Vec<&'static str> {
-    let fixed = [
+fn to_restart(before: &Plan, sources: bool, after: &Plan) -> impl Iterator<Item = &'static str> {
+    fixed(before, sources, after).into_iter().filter(|(_, same)| !same).map(|(key, _)| key)
+}
+
+/// What holds from the start to the end, and whether it is the same. `gatepost(8)` lists it.
+fn fixed(before: &Plan, sources: bool, after: &Plan) -> [(&'static str, bool); 10] {
+    [
         ("state_directory", before.state_directory == after.state_directory),
         ("runtime_directory", before.runtime_directory == after.runtime_directory),
         ("spool.master_key_directory", before.master_directory == after.master_directory),
@@ -133,10 +145,14 @@ fn to_restart(before: &Plan, (ports, sources): (&BTreeSet<u16>, bool), after: &P
         ("spool.ballast", before.spool.ballast == after.spool.ballast),
         ("limits.sessions", after.limits.sessions <= before.limits.sessions),
         // The parent's own rules, which all below it inherit, are from its start.
-        ("a port of an upstream", after.ports().is_subset(ports)),
         ("the first source_address of an upstream", sources || !after.has_sources()),
-    ];
-    fixed.iter().filter(|(_, same)| !same).map(|(key, _)| *key).collect()
+    ]
+}
+
+/// Whose ports are not among those that the rules from the start let anybody connect to: in words.
+fn new_ports(ports: &BTreeSet<u16>, after: &Plan) -> BTreeSet<String> {
+    let new = after.dialed().filter(|(_, port)| !ports.contains(port));
+    new.map(|(whose, port)| format!("port {port} of {whose} is new, and a new port needs a restart")).collect()
 }
 
 /// Gives listeners that stay their old numbers: a capsule made before the switch and shown after it still means the same listener.
@@ -285,5 +301,62 @@ impl Change {
     /// The sockets this change would listen on.
     pub fn sockets(&self) -> &Sockets {
         &self.sockets
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn plan(more: &str) -> Plan {
+        let text = format!(
+            "version = 1\nhostname = \"gate.example.net\"\n[[upstream]]\nname = \"smarthost\"\nkind = \"smtp\"\n\
+             hosts = [\"smtp.example.net:587\"]\ntls = \"starttls\"\n[[route]]\nvia = [\"smarthost\"]\n{more}"
+        );
+        Config::foresee(Path::new("gatepost.toml"), &text).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn a_new_port_is_said_with_its_number_and_whose_it_is() {
+        let before = plan("");
+        let hook = "[[webhook]]\nname = \"pager\"\nurl = \"https://pager.example.net:8443/\"\nsecret_file = \"/etc/gatepost/pager\"\n";
+        let said: Vec<String> = new_ports(&before.ports(), &plan(hook)).into_iter().collect();
+        assert_eq!(said, ["port 8443 of webhook \"pager\" is new, and a new port needs a restart"]);
+        assert!(new_ports(&before.ports(), &plan(&hook.replace(":8443", ":587"))).is_empty());
+    }
+
+    /// The list of the page without its macros.
+    fn listed() -> String {
+        let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/man/gatepost.8")).unwrap();
+        let (_, list) = page.split_once("So these changes need a restart").unwrap();
+        let (list, _) = list.split_once(".El").unwrap();
+        let words = list.split_whitespace().filter(|word| !word.starts_with('.'));
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn the_page_lists_all_that_needs_a_restart() {
+        let (plan, page) = (plan(""), listed());
+        let keys = fixed(&plan, false, &plan).map(|(key, _)| key);
+        for key in keys.into_iter().chain([FIRST_PROGRAM, USER_OF_PROGRAM]) {
+            // A key is listed under its table, and a thing in words.
+            let parts: Vec<String> = match key.split_once('.') {
+                Some((table, key)) => vec![format!("[{table}]"), key.to_owned()],
+                None => {
+                    let bare = ["the ", "an "].iter().find_map(|article| key.strip_prefix(article)).unwrap_or(key);
+                    vec![bare.replace('"', "")]
+                }
+            };
+            for part in parts {
+                assert!(page.contains(&part), "{key}: {part:?} is not in: {page}");
+            }
+        }
+        for whose in ["an upstream", "token endpoint", "webhook", "witness"] {
+            assert!(page.contains(whose), "{whose}: {page}");
+        }
     }
 }

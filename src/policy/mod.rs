@@ -21,6 +21,7 @@ pub mod route;
 pub mod rule;
 pub mod scope;
 pub mod simulation;
+pub mod spelling;
 pub mod suppression;
 pub mod thresholds;
 

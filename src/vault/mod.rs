@@ -226,6 +226,7 @@ impl House {
         let (today, _) = month::today(now);
         let (mask, declared) = (slice.audit.mask, slice.credentials.clone());
         let failed = beginning::failure(&db);
+        let is_restored = restored::is_marked(&db)?;
         let (feedback, webhooks, retry) = (feedback::Desk::default(), slice.webhooks.clone(), slice.retry.clone());
         let fresh = Arc::clone(&feedback.fresh);
         let once_key = masters.first().ok_or("no master key")?.subkey(once::PURPOSE);
@@ -235,9 +236,11 @@ impl House {
             store.outbox.configure(webhooks, fresh);
             // First of all, so that what may be missing lies between the event before it and this one.
             let last = store.ledger.last();
-            if let Some(crash) = store.marker.begin(now, last)? {
-                tracing::warn!("the last run ended without an orderly stop; what it had acknowledged is here");
-                store.ledger.append(crash)?;
+            if let Some(end) = store.marker.begin(now, last, is_restored)? {
+                if !is_restored {
+                    tracing::warn!("the last run ended without an orderly stop; what it had acknowledged is here");
+                }
+                store.ledger.append(end)?;
             }
             store.ledger.begin()?;
             if let Some(failed) = failed {

@@ -27,6 +27,12 @@ pub fn check(state_directory: &Path) -> Result<(), String> {
     }
 }
 
+/// Whether nobody has served what is there since it was restored.
+pub fn is_marked(db: &Path) -> Result<bool, String> {
+    let mark = db.join(MARK);
+    mark.try_exists().map_err(|error| format!("{}: {error}", mark.display()))
+}
+
 /// Holds everything, if the mark is there. Before anybody is served, and again after a crash.
 pub fn hold(db: &Path, writer: &Writer) -> Result<(), String> {
     let mark = db.join(MARK);

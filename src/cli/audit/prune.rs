@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::running::Running;
+use crate::cli::confirm::confirm;
 use crate::cli::control::strange;
 use crate::cli::out::say;
 use crate::ipc::admin::audit::{Command, LookedAt, Response};
@@ -16,6 +17,9 @@ pub struct Prune {
     /// Only say what would be done
     #[arg(long)]
     dry_run: bool,
+    /// Ask nothing: where nobody can be asked, it does nothing without this
+    #[arg(long)]
+    yes: bool,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -25,6 +29,9 @@ pub struct Prune {
 
 impl Prune {
     pub fn run(&self) -> Result<(), String> {
+        if !self.dry_run {
+            confirm(self.yes, &self.takes())?;
+        }
         let command = Command::Prune { before: self.before.clone(), dry: self.dry_run };
         let Response::Pruned(months) = self.running.ask(command)? else { return Err(strange()) };
         if self.json {
@@ -45,6 +52,15 @@ impl Prune {
             Some(looked) if !self.dry_run => Err(format!("{} and what follows it stays", looked.month)),
             _ => Ok(()),
         }
+    }
+
+    /// What goes.
+    fn takes(&self) -> String {
+        let which = match &self.before {
+            Some(month) => format!("before {month}"),
+            None => "that are past retain_events".to_owned(),
+        };
+        format!("removes the months of the audit log {which} that an anchor has taken, for good (--dry-run shows them)")
     }
 
     fn line(&self, looked: &LookedAt) -> String {

@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::running::{Running, field};
+use crate::cli::confirm::confirm;
 use crate::cli::control::strange;
 use crate::cli::out::say;
 use crate::ipc::admin::audit::{Command, Response, Target};
@@ -29,6 +30,9 @@ pub struct Redact {
     /// Why: it stays in the log for ever, so name no person in it
     #[arg(long, value_name = "TEXT")]
     ground: String,
+    /// Ask nothing: where nobody can be asked, it does nothing without this
+    #[arg(long)]
+    yes: bool,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -62,6 +66,7 @@ impl Redact {
             (.., Some(address)) => Target::Address(address.clone()),
             _ => return Err("say which events: --message, --seq or --address".to_owned()),
         };
+        confirm(self.yes, &self.takes(&target))?;
         let command = Command::Redact {
             target,
             fields: self.fields.iter().map(|text| field(text)).collect(),
@@ -80,6 +85,23 @@ impl Redact {
                  service tries again every second, and goes on after a restart"
             )),
         }
+    }
+
+    /// What goes.
+    fn takes(&self, target: &Target) -> String {
+        let what = match self.fields.is_empty() {
+            true => "personal values".to_owned(),
+            false => self.fields.join(", "),
+        };
+        let place = match target {
+            Target::Message(message) => format!("in all events about message {message}"),
+            Target::Events(first, last) if first == last => format!("in event {first}"),
+            Target::Events(first, last) => {
+                format!("in the {} events {first} to {last}", last.saturating_sub(*first).saturating_add(1))
+            }
+            Target::Address(address) => format!("wherever the address {address:?} stands"),
+        };
+        format!("erases {what} {place} from the audit log, for good")
     }
 }
 

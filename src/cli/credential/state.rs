@@ -50,7 +50,7 @@ pub struct End {
     /// What becomes of its mail in the queue
     #[arg(long, value_name = "WHAT", default_value = "hold")]
     queue: Queue,
-    /// Ask nothing before mail is given up (--queue drop)
+    /// Ask nothing: before a credential is removed, and before mail is given up (--queue drop)
     #[arg(long)]
     yes: bool,
     /// Print an object instead
@@ -68,7 +68,13 @@ impl End {
     }
 
     pub fn remove(&self) -> Result<ExitCode, String> {
-        self.queue.demand(self.yes, &self.id)?;
+        let mail = match self.queue {
+            Queue::Hold => "holds its mail",
+            Queue::Drop => "gives up all that waits of it: nobody gets it any more",
+            Queue::Deliver => "lets its mail go on",
+        };
+        let id = &self.id;
+        confirm(self.yes, &format!("removes credential {id:?} and its secrets, for good, and {mail}"))?;
         let command = Command::Remove { id: self.id.clone(), queue: self.queue.into() };
         show::done(&self.place.change(&self.id, command)?, self.json, "was removed; its open sessions can do no more")
     }

@@ -1,5 +1,9 @@
 //! Whether the configuration and what it names can be used at all: what `gatepost check` says.
 
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::Path;
+
 use super::Look;
 use super::finding::Sheet;
 use super::service::Service;
@@ -8,13 +12,18 @@ use crate::config::Errors;
 use crate::config::plan::{NO_ANCHOR, NO_CREDENTIAL};
 
 /// It isn't one: nothing else can be looked at.
-pub fn refused(mistakes: &Errors, sheet: &mut Sheet) {
+pub fn refused(path: &Path, mistakes: &Errors, sheet: &mut Sheet) {
+    let fix = match File::open(path).map_err(|error| error.kind()) {
+        Ok(_) => "mend the line, and run this again",
+        Err(ErrorKind::NotFound) => "say where it is (--config), or let gatepost init make one",
+        Err(_) => "run this as root, or as the service's user",
+    };
     for mistake in &mistakes.0 {
         sheet.fail(
             "configuration.loads",
             mistake.clone(),
             "a file with a mistake is not used: the service does not start, and a reload is refused; nothing else was looked at",
-            "mend the line, and run this again",
+            fix,
         );
     }
 }

@@ -2,7 +2,6 @@
 
 use super::Look;
 use super::finding::Sheet;
-use super::service::Service;
 use crate::sys::clock;
 
 pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
@@ -21,11 +20,7 @@ pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
 
 fn version(look: &Look<'_>, sheet: &mut Sheet) {
     let version = env!("CARGO_PKG_VERSION");
-    let replaced = match &look.service {
-        Service::Runs(Some((parent, _))) => parent.replaced,
-        _ => None,
-    };
-    match replaced {
+    match look.service.family().and_then(|(parent, _)| parent.replaced) {
         Some(true) => sheet.warn(
             "machine.version",
             format!("this is {version}; the service runs a program that was replaced or removed since it was started"),

@@ -85,7 +85,7 @@ impl Doctor {
         let plan = match Configuration::load(&self.config.path) {
             Ok(plan) => plan,
             Err(mistakes) => {
-                configuration::refused(&mistakes, &mut sheet);
+                configuration::refused(&self.config.path, &mistakes, &mut sheet);
                 return sheet;
             }
         };

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use super::Look;
 use super::finding::Sheet;
 use super::secrets::secrets;
-use super::service::Service;
 use crate::parent;
 use crate::role::{Role, TABLE};
 use crate::sandbox::fallback_identity;
@@ -21,12 +20,14 @@ pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
     state(look, sheet);
 }
 
-/// The user that the service is, or would be when it is started by this one.
-pub fn user(look: &Look<'_>) -> u32 {
-    match &look.service {
-        Service::Runs(Some((parent, _))) => parent.user,
-        _ => nix::unistd::geteuid().as_raw(),
-    }
+/// The user that the service is, or would be when it is started. None where that can't be known.
+pub fn user(look: &Look<'_>) -> Option<u32> {
+    look.service.user(&look.plan.state_directory, nix::unistd::geteuid().as_raw())
+}
+
+/// Whether a file may belong to this user. Where the service's is not known, nobody's is wrong.
+fn may_own(owner: u32, own: Option<u32>) -> bool {
+    own.is_none_or(|own| [0, own].contains(&owner))
 }
 
 /// The file, and the folders on the way to it.
@@ -50,7 +51,7 @@ fn configuration(look: &Look<'_>, sheet: &mut Sheet) {
                 OWNERS,
                 format!("chmod go-w {name}"),
             );
-        } else if ![0, own].contains(&found.uid()) {
+        } else if !may_own(found.uid(), own) {
             sheet.fail(
                 "permissions.configuration",
                 format!("{name}: belongs to user {}, who is neither root nor the service's", found.uid()),
@@ -58,6 +59,14 @@ fn configuration(look: &Look<'_>, sheet: &mut Sheet) {
                 format!("chown root {name}, once you know why it does"),
             );
         }
+    }
+    if own.is_none() {
+        return skip_owners(
+            "permissions.configuration",
+            "the owners of the configuration and its folders",
+            look,
+            sheet,
+        );
     }
     sheet.pass_unless_told("permissions.configuration", "nobody but its owner can change the configuration");
 }
@@ -77,7 +86,7 @@ fn files_of_secrets(look: &Look<'_>, sheet: &mut Sheet) {
                 "every program on this machine has the secret then",
                 format!("chmod o= {name}, and change the secret: it may be known"),
             );
-        } else if mode & 0o020 != 0 || ![0, own].contains(&found.uid()) {
+        } else if mode & 0o020 != 0 || !may_own(found.uid(), own) {
             sheet.fail(
                 "permissions.secrets",
                 format!(
@@ -89,7 +98,17 @@ fn files_of_secrets(look: &Look<'_>, sheet: &mut Sheet) {
             );
         }
     }
+    if own.is_none() {
+        return skip_owners("permissions.secrets", "the owners of files with secrets", look, sheet);
+    }
     sheet.pass_unless_told("permissions.secrets", format!("{count} files with secrets are closed to others"));
+}
+
+/// That nothing else was found, and not all could be looked at.
+fn skip_owners(id: &'static str, what: &str, look: &Look<'_>, sheet: &mut Sheet) {
+    if !sheet.0.iter().any(|finding| finding.id == id) {
+        sheet.skip(id, what, look.service.silence().unwrap_or("the user of the service can't be known"));
+    }
 }
 
 /// One directory of the service: who must own it, and the bits that it must not have.
@@ -102,10 +121,10 @@ struct Directory {
 fn state(look: &Look<'_>, sheet: &mut Sheet) {
     let state = &look.plan.state_directory;
     // Somebody else's service: whose its directories must be isn't known, and this user's they are not.
-    if let Service::Closed(why) = &look.service {
-        return sheet.skip("permissions.state", state.display().to_string(), why.clone());
-    }
-    let own = user(look);
+    let Some(own) = user(look) else {
+        let why = look.service.silence().unwrap_or("the user of the service can't be known");
+        return sheet.skip("permissions.state", state.display().to_string(), why);
+    };
     let vault = match own {
         0 if look.doctor.fallback_ids => Some(fallback_identity(Role::Vault).user),
         0 => vault_user(),
@@ -163,4 +182,47 @@ fn judge(Directory { path, owner, excess }: &Directory, found: &Metadata, sheet:
 fn vault_user() -> Option<u32> {
     let row = TABLE.iter().find(|row| row.role == Role::Vault)?;
     nix::unistd::User::from_name(row.user?).ok()?.map(|user| user.uid.as_raw())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Level;
+    use super::super::service::Service;
+    use super::*;
+    use crate::cli::doctor::Doctor;
+
+    #[test]
+    fn of_a_service_that_keeps_itself_to_itself_no_owner_is_wrong_and_modes_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, state) = (folder.path().join("gatepost.toml"), folder.path().join("state"));
+        let text = format!("version = 1\nhostname = \"gate.example.net\"\nstate_directory = {state:?}\n");
+        fs::write(&path, text).unwrap();
+        let doctor = Doctor {
+            json: false,
+            offline: true,
+            resolver: None,
+            dkim_selector: Vec::new(),
+            config: crate::cli::Config { path: path.clone() },
+            fallback_ids: true,
+        };
+        let plan = crate::config::Config::load(&path).unwrap();
+        let told = |service: Service| {
+            let looked = Look { doctor: &doctor, plan: &plan, service, accounts: Vec::new() };
+            let mut sheet = Sheet::default();
+            look(&looked, &mut sheet);
+            crate::cli::doctor::users::look(&looked, &mut sheet);
+            sheet.0.iter().map(|finding| (finding.id, finding.level)).collect::<Vec<_>>()
+        };
+        let closed = told(Service::Closed("permission denied".to_owned()));
+        let (configuration, secrets, state) = ("permissions.configuration", "permissions.secrets", "permissions.state");
+        for id in [configuration, secrets, state, "users.exist"] {
+            assert!(closed.contains(&(id, Level::Skip)), "{id}: {closed:?}");
+        }
+        assert!(told(Service::Stopped).contains(&(configuration, Level::Pass)));
+        // Whoever's it is.
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+        let closed = told(Service::Closed("permission denied".to_owned()));
+        let of_it: Vec<_> = closed.iter().filter(|(id, _)| *id == configuration).collect();
+        assert_eq!(of_it, [&(configuration, Level::Fail)]);
+    }
 }

@@ -15,12 +15,18 @@ const IDS: [&str; 5] =
 const RESTART: &str = "stop it, find out what started it so, and start it anew; its log names what this kernel lacks";
 
 pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
-    let (head, children) = match &look.service {
-        Service::Runs(Some((head, children))) => (head, children),
-        Service::Runs(None) => {
-            sheet.pass("sandbox.running", "the service runs");
-            return skip("this system does not show its processes, or they are out of sight", sheet);
+    match &look.service {
+        Service::Runs(Some((head, children))) => {
+            let others = children.len();
+            sheet.pass("sandbox.running", format!("the service runs as process {} and {others} others", head.pid));
         }
+        Service::Runs(None) => sheet.pass("sandbox.running", "the service runs"),
+        Service::Silent(_, why) => sheet.fail(
+            "sandbox.running",
+            "the service runs, and does not answer",
+            format!("{why}; it takes no mail so, and what only it can tell was not looked at"),
+            "look at its log and at its disk, then restart it",
+        ),
         Service::Stopped => {
             sheet.warn(
                 "sandbox.running",
@@ -39,8 +45,10 @@ pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
             );
             return skip("the service can't be asked", sheet);
         }
+    }
+    let Some((head, children)) = look.service.family() else {
+        return skip("this system does not show its processes, or they are out of sight", sheet);
     };
-    sheet.pass("sandbox.running", format!("the service runs as process {} and {} others", head.pid, children.len()));
     roles(look, children, sheet);
     judge(head, children, |role| expected(look, role), sheet);
 }

@@ -1,16 +1,30 @@
-//! The service that runs, if one does, and the credentials that are in force.
+//! The service that runs, if one does, whose it is, and the credentials that are in force.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
 
 use super::finding::Sheet;
-use crate::cli::control;
+use crate::cli::control::{self, Undone};
 use crate::config::plan::Plan;
 use crate::ipc::admin::credential::{Command, KeyEntry, Response};
+use crate::ipc::admin::load::Obstacle;
 use crate::ipc::admin::{Command as Any, Response as Answer};
 use crate::policy::Policy;
 use crate::sys::running::{Process, family};
 
+/// How long it may be silent: its vault gives its store 5 seconds to answer. Whoever is silent then is asked nothing more.
+const PATIENCE: Duration = Duration::from_secs(7);
+
+/// The parent of the service and that one's children.
+pub type Family = (Process, Vec<Process>);
+
 pub enum Service {
-    /// Its parent and that one's children, where the system shows them.
-    Runs(Option<(Process, Vec<Process>)>),
+    /// Its processes, where the system shows them.
+    Runs(Option<Family>),
+    /// It is there and says nothing; in words.
+    Silent(Option<Family>, String),
     Stopped,
     /// Somebody is there, and can't be asked; why not.
     Closed(String),
@@ -19,7 +33,10 @@ pub enum Service {
 impl Service {
     pub fn find(plan: &Plan) -> Self {
         match control::listener(&plan.runtime_directory) {
-            Ok(Some(pid)) => Self::Runs(pid.and_then(family)),
+            Ok(Some(pid)) => match hangs(&plan.runtime_directory) {
+                None => Self::Runs(pid.and_then(family)),
+                Some(why) => Self::Silent(pid.and_then(family), why),
+            },
             Ok(None) => Self::Stopped,
             Err(undone) => Self::Closed(undone.into()),
         }
@@ -30,8 +47,48 @@ impl Service {
         match self {
             Self::Runs(_) => None,
             Self::Stopped => Some("the service does not run"),
-            Self::Closed(why) => Some(why),
+            Self::Silent(_, why) | Self::Closed(why) => Some(why),
         }
+    }
+
+    /// Its processes, where there are any and the system shows them.
+    pub fn family(&self) -> Option<&Family> {
+        match self {
+            Self::Runs(family) | Self::Silent(family, _) => family.as_ref(),
+            Self::Stopped | Self::Closed(_) => None,
+        }
+    }
+
+    /// The user that the service is, or would be when it is started: its parent's; of one that shows no parent the owner's of its
+    /// state, and without a state the user's who asks (`us`). None where somebody else's service keeps it to itself.
+    pub fn user(&self, state: &Path, us: u32) -> Option<u32> {
+        match (self.family(), self) {
+            (Some((parent, _)), _) => Some(parent.user),
+            (None, Self::Closed(_)) => None,
+            (None, _) => Some(owner(state).unwrap_or(us)),
+        }
+    }
+}
+
+/// Whose the state is: of root's service the vault's part is another's, of anybody else's all is one user's. A state directory that
+/// alone is somebody's is no sign of that: it was given away.
+fn owner(state: &Path) -> Option<u32> {
+    let owner = fs::metadata(state).ok()?.uid();
+    match fs::metadata(state.join("db")) {
+        Ok(db) if owner != 0 && db.uid() != owner => None,
+        _ => Some(owner),
+    }
+}
+
+/// Whether its vault is stuck, in words.
+fn hangs(runtime: &Path) -> Option<String> {
+    match control::ask_within(runtime, Any::Ready, PATIENCE) {
+        Ok(Some(Answer::Ready(readiness))) if readiness.obstacles.contains(&Obstacle::Store) => {
+            Some("its store does not answer".to_owned())
+        }
+        // What it refuses, it has heard.
+        Ok(_) | Err(Undone::Refused(_)) => None,
+        Err(Undone::Unreachable(why)) => Some(why),
     }
 }
 
@@ -75,4 +132,39 @@ fn ask(plan: &Plan) -> Result<Vec<Account>, String> {
         true
     })?;
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_that_shows_no_process_is_its_states_owner() {
+        let state = tempfile::tempdir().unwrap();
+        let owner = fs::metadata(state.path()).unwrap().uid();
+        let us = owner + 1;
+        assert_eq!(Service::Stopped.user(state.path(), us), Some(owner), "another looks at it");
+        assert_eq!(Service::Runs(None).user(state.path(), us), Some(owner));
+        assert_eq!(Service::Stopped.user(&state.path().join("none"), us), Some(us), "it would be started by this one");
+        assert_eq!(Service::Closed("no way in".into()).user(state.path(), us), None);
+        let parent = Process { user: 77, ..Process::default() };
+        assert_eq!(Service::Silent(Some((parent, Vec::new())), String::new()).user(state.path(), us), Some(77));
+    }
+
+    #[test]
+    fn a_state_directory_that_was_given_away_says_nothing_of_the_service() {
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("not tried: only root can give a file away");
+            return;
+        }
+        let state = tempfile::tempdir().unwrap();
+        fs::create_dir(state.path().join("db")).unwrap();
+        let give = |path: &Path, user| std::os::unix::fs::chown(path, Some(user), None).unwrap();
+        give(&state.path().join("db"), 4712);
+        assert_eq!(Service::Stopped.user(state.path(), 9), Some(0), "root's, whose vault is another");
+        give(state.path(), 4711);
+        assert_eq!(Service::Stopped.user(state.path(), 9), Some(9), "the two are of nobody's service");
+        give(&state.path().join("db"), 4711);
+        assert_eq!(Service::Stopped.user(state.path(), 9), Some(4711));
+    }
 }

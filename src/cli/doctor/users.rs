@@ -13,9 +13,12 @@ const MAKE: &str = "systemd-sysusers with systemd/gatepost.sysusers of the sourc
 
 pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
     let not_needed = match (user(look), look.doctor.fallback_ids) {
-        (0, false) => None,
-        (0, true) => Some("made-up user ids stand in for them"),
-        _ => Some("without root all processes are one user: the system call filters hold, the users don't part them"),
+        (Some(0), false) => None,
+        (Some(0), true) => Some("made-up user ids stand in for them"),
+        (None, _) => Some("whether they are needed goes by the user of the service, which can't be known"),
+        (Some(_), _) => {
+            Some("without root all processes are one user: the system call filters hold, the users don't part them")
+        }
     };
     if let Some(why) = not_needed {
         for id in ["users.exist", "users.separate", "users.auditors"] {

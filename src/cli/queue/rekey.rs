@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::cli::confirm::confirm;
 use crate::cli::control::strange;
 use crate::cli::out::say;
 use crate::cli::{Config, control, fail, places};
@@ -14,6 +15,11 @@ use crate::config;
 use crate::ipc::admin::queue::{Command, Response};
 use crate::ipc::admin::{Command as Any, Response as Answer};
 use crate::vault::master;
+
+const TAKES: &str = "overwrites the master key with a new one: what is sealed in older backups can be read with a copy of the old \
+                     one alone";
+const TAKES_LOST: &str =
+    "puts a new master key in the place of the old one: nobody can read the mail that waits under that";
 
 #[derive(Debug, Args)]
 pub struct Rekey {
@@ -23,6 +29,9 @@ pub struct Rekey {
     /// With the service stopped: make a new key in the place of one that is lost for good
     #[arg(long)]
     lost: bool,
+    /// Ask nothing: where nobody can be asked, it does nothing without this
+    #[arg(long)]
+    yes: bool,
     #[command(flatten)]
     config: Config,
 }
@@ -54,6 +63,7 @@ impl Rekey {
 
     /// Gives how many keys were wrapped, and the name of the new master key.
     fn change(&self) -> Result<(u64, String), String> {
+        confirm(self.yes, if self.lost { TAKES_LOST } else { TAKES })?;
         if self.lost {
             return self.replace().map(|id| (0, id));
         }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use uuid::Uuid;
 
 use super::submit::nowhere;
+use super::unknown;
 use crate::config::slice::{Clients, Counter};
 use crate::ipc::admin::Response;
 use crate::ipc::admin::explain::{MOST, Question, Stage, Step};
@@ -30,8 +31,7 @@ pub async fn perform(vault: &Vault, question: Question, parts: &Channel<Response
     let (sender, mut steps) = {
         let authority = vault.authority.borrow();
         let credential = authority.credentials.get(&id).cloned();
-        let credential =
-            credential.ok_or_else(|| format!("there is no credential {id:?}: `gatepost credential list`"))?;
+        let credential = credential.ok_or_else(|| unknown::in_force(&id, &authority))?;
         let grant = authority.grant(&credential);
         let steps = by_rules(&credential, &grant, &authority.slice.upstreams, &question, now_us());
         // Where its address is known it counts by that, too.

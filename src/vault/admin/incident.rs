@@ -2,13 +2,17 @@
 
 use crate::ipc::admin::Response;
 use crate::vault::Vault;
+use crate::vault::admin::unknown;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::queue::noted;
 
 /// Errors: there is no such credential, or nothing could be written.
 pub async fn open(vault: &Vault, credential: &str, note: Option<String>, actor: &str) -> Result<Response, String> {
-    if vault.authority.borrow().credentials.get(credential).is_none() {
-        return Err(format!("there is no credential {credential:?}: `gatepost credential list` has them"));
+    {
+        let authority = vault.authority.borrow();
+        if authority.credentials.get(credential).is_none() {
+            return Err(unknown::in_force(credential, &authority));
+        }
     }
     let data = note.map(|note| serde_json::json!({ "note": noted(&note) }).to_string());
     let (actor, reason) = (Some(actor.to_owned()), Some("ordered".to_owned()));

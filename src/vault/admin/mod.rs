@@ -18,6 +18,7 @@ pub mod submit;
 pub mod suppress;
 pub mod trace;
 pub mod transfer;
+pub mod unknown;
 pub mod webhook;
 
 use std::rc::Rc;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc::unbounded_channel;
 
-use super::Desk;
+use super::{Desk, unknown};
 use crate::ipc::admin::Response;
 use crate::ipc::admin::route::{self, Command};
 use crate::ipc::channel::Sender;
@@ -114,11 +114,8 @@ async fn test(
 /// Errors: there is no upstream of that name.
 pub fn known(desk: &Desk, name: &str) -> Result<(), String> {
     let authority = desk.vault.authority.borrow();
-    let names = &authority.slice.upstreams;
-    if names.iter().any(|one| one == name) {
-        return Ok(());
-    }
-    Err(format!("there is no upstream {name:?}: those of the configuration are {}", names.join(", ")))
+    let names: Vec<&str> = authority.slice.upstreams.iter().map(String::as_str).collect();
+    if names.contains(&name) { Ok(()) } else { Err(unknown::named("upstream", name, &names)) }
 }
 
 fn ordered(name: Name, upstream: &str, actor: &str, note: Option<&str>) -> Event {

@@ -19,6 +19,7 @@ use crate::policy::presence::Caps;
 use crate::policy::refusal::Refusal;
 use crate::vault::Vault;
 use crate::vault::acceptance::keep;
+use crate::vault::admin::unknown;
 use crate::vault::admission::admit;
 use crate::vault::audit::event::Event;
 use crate::vault::audit::ledger::now_us;
@@ -100,7 +101,7 @@ async fn begin(
     let (credential, most) = {
         let authority = vault.authority.borrow();
         let found = authority.credentials.get(id).cloned();
-        let credential = found.ok_or_else(|| format!("there is no credential {id:?}: `gatepost credential list`"))?;
+        let credential = found.ok_or_else(|| unknown::in_force(id, &authority))?;
         let known = Known::by(Rc::clone(&credential), None);
         if authority.credentials.review(&known, now_us()).is_err() {
             return Err(format!("credential {id:?} is disabled or expired: nobody can be it"));

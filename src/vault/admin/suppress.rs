@@ -6,6 +6,7 @@ use crate::ipc::channel::Sender;
 use crate::mail::address::Address;
 use crate::policy::suppression::Reason;
 use crate::vault::Vault;
+use crate::vault::admin::unknown;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::audit::ledger::now_us;
 use crate::vault::queue::noted;
@@ -149,10 +150,9 @@ fn entry(one: Suppressed) -> Entry {
 
 /// Errors: there is no such credential.
 fn known(vault: &Vault, scope: Option<&str>) -> Result<(), String> {
+    let authority = vault.authority.borrow();
     match scope {
-        Some(id) if vault.authority.borrow().credentials.get(id).is_none() => {
-            Err(format!("there is no credential {id:?}: `gatepost credential list`"))
-        }
+        Some(id) if authority.credentials.get(id).is_none() => Err(unknown::in_force(id, &authority)),
         _ => Ok(()),
     }
 }

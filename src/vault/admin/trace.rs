@@ -6,6 +6,7 @@ use crate::ipc::admin::trace::{Filter, Response};
 use crate::ipc::admin::{Request, Response as Answer};
 use crate::ipc::channel::{Receiver, Sender};
 use crate::vault::Vault;
+use crate::vault::admin::unknown;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::trace::{Counts, Place};
 
@@ -48,7 +49,7 @@ async fn begin(vault: &Vault, filter: &Filter, actor: &str, responses: &Sender<A
     if let Some(id) = &filter.credential {
         let authority = vault.authority.borrow();
         let Some(credential) = authority.credentials.get(id) else {
-            return Err(format!("there is no credential {id:?}: `gatepost credential list` shows those there are"));
+            return Err(unknown::in_force(id, &authority));
         };
         devices.clone_from(&credential.policy.identified_by);
     }

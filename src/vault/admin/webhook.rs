@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::Desk;
+use super::{Desk, unknown};
 use crate::ipc::admin::Response;
 use crate::ipc::admin::webhook::{self, Command, State};
 use crate::ipc::channel::Sender;
@@ -49,14 +49,9 @@ async fn states(desk: &Desk) -> Result<Vec<State>, String> {
 
 /// Errors: the configuration has no such webhook.
 fn known(desk: &Desk, name: &str) -> Result<(), String> {
-    let known: Vec<String> = {
-        let authority = desk.vault.authority.borrow();
-        authority.slice.webhooks.iter().map(|webhook| webhook.name.clone()).collect()
-    };
-    match known.iter().any(|known| known == name) {
-        true => Ok(()),
-        false => Err(format!("there is no webhook {name:?}: those of the configuration are {}", known.join(", "))),
-    }
+    let authority = desk.vault.authority.borrow();
+    let known: Vec<&str> = authority.slice.webhooks.iter().map(|webhook| webhook.name.as_str()).collect();
+    if known.contains(&name) { Ok(()) } else { Err(unknown::named("webhook", name, &known)) }
 }
 
 /// How many wait. Errors: nothing could be written.

@@ -36,10 +36,13 @@ impl<'c> Marker<'c> {
 
     /// Sets the marker. Gives the event of an unclean stop if the last run left its own: between the last event of that
     /// run (`last`: its place and time) and this one, events may be missing that nobody was promised.
-    pub fn begin(&mut self, now_us: u64, last: Option<(u64, u64)>) -> Result<Option<Event>> {
+    ///
+    /// A backup is made while a run goes on and has its marker, so where all of this `is_restored` the event is that of a restore:
+    /// nothing crashed, and what is missing are the events from the backup on.
+    pub fn begin(&mut self, now_us: u64, last: Option<(u64, u64)>, is_restored: bool) -> Result<Option<Event>> {
         let before: Option<String> = self.read.query_row([KEY], |row| row.get(0)).optional()?;
         self.set.execute(params![KEY, time(now_us)])?;
-        Ok(before.map(|began| crash(&began, last, false)))
+        Ok(before.map(|began| if is_restored { restored(&began, last) } else { crash(&began, last, false) }))
     }
 
     /// For a command that writes while the service is stopped: the event of the unclean stop before it, if there was one.
@@ -98,12 +101,24 @@ impl<'c> Marker<'c> {
     }
 }
 
-fn crash(began: &str, last: Option<(u64, u64)>, is_down: bool) -> Event {
+/// What both kinds of end say: when that run began, and the last event there is of it.
+fn end_of_run(began: &str, last: Option<(u64, u64)>) -> serde_json::Value {
     let mut data = serde_json::json!({ "began": began });
     if let (Some((seq, last_us)), Some(data)) = (last, data.as_object_mut()) {
         data.insert("last_event".to_owned(), seq.into());
         data.insert("last_time".to_owned(), time(last_us).into());
     }
+    data
+}
+
+fn restored(began: &str, last: Option<(u64, u64)>) -> Event {
+    let data = Some(end_of_run(began, last).to_string());
+    let event = Event::new(Name::StoreRecovered, Outcome::Info);
+    Event { severity: 3, reason: Some("from-backup".to_owned()), data, ..event }
+}
+
+fn crash(began: &str, last: Option<(u64, u64)>, is_down: bool) -> Event {
+    let mut data = end_of_run(began, last);
     if let Some(data) = data.as_object_mut().filter(|_| is_down) {
         data.insert("down".to_owned(), true.into());
     }
@@ -117,6 +132,7 @@ fn time(us: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crate::vault::audit::event::Name;
     use crate::vault::store::Store;
     use crate::vault::store::open::Database;
 
@@ -127,7 +143,7 @@ mod tests {
         let begin = |ends: bool| {
             let database = Database::open(home.path()).unwrap();
             let mut store = Store::prepare(&database).unwrap();
-            let event = store.transaction(|store| store.marker.begin(1_000_000, Some((7, 500_000)))).unwrap();
+            let event = store.transaction(|store| store.marker.begin(1_000_000, Some((7, 500_000)), false)).unwrap();
             if ends {
                 store.transaction(|store| store.marker.end()).unwrap();
             }
@@ -149,5 +165,23 @@ mod tests {
         assert_eq!(command().as_deref(), Some(r#"{"began":"1970-01-01T00:00:01Z","down":true}"#));
         assert_eq!(command(), None);
         assert_eq!(begin(true), None);
+    }
+
+    #[test]
+    fn a_backup_of_a_run_that_went_on_is_no_crash_at_its_first_start() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("db")).unwrap();
+        let begin = |is_restored: bool| {
+            let database = Database::open(home.path()).unwrap();
+            let mut store = Store::prepare(&database).unwrap();
+            let event = store.transaction(|store| store.marker.begin(1_000_000, Some((7, 500_000)), is_restored));
+            event.unwrap().map(|event| (event.name, event.reason, event.data.unwrap()))
+        };
+        assert_eq!(begin(false), None);
+        let (name, reason, data) = begin(true).unwrap();
+        assert_eq!((name, reason.as_deref()), (Name::StoreRecovered, Some("from-backup")));
+        // By it a verifier knows which silence is explained.
+        assert_eq!(data, r#"{"began":"1970-01-01T00:00:01Z","last_event":7,"last_time":"1970-01-01T00:00:00.5Z"}"#);
+        assert_eq!(begin(false).unwrap().0, Name::DaemonCrash, "a run that falls later is one that fell");
     }
 }

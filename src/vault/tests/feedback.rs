@@ -357,7 +357,7 @@ fn a_webhook_is_tested_by_an_event_that_tells_of_nothing() {
             let command = Command::Webhook(admin::Command::Test { webhook: name.to_owned() });
             Request { behalf: None, command }
         };
-        for (name, why) in [("other", "those of the configuration are app"), ("app", "no courier serves")] {
+        for (name, why) in [("other", "known here: app"), ("app", "no courier serves")] {
             asks.send(ask(name)).await.unwrap();
             match answers.receive().await.unwrap().expect("an answer") {
                 Response::Refused { reason } => assert!(reason.contains(why), "{reason}"),

@@ -7,6 +7,7 @@ use super::patch::{differences, patched};
 use crate::config::slice::Declared;
 use crate::ipc::admin::credential::Queue;
 use crate::policy::Policy;
+use crate::vault::admin::unknown;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::limits::suspension::Suspension;
 use crate::vault::login::credentials;
@@ -111,7 +112,9 @@ pub fn perform(
         (Change::Add { policy, key, imported, .. }, None) => scribe.add(&policy, &key, imported),
         (Change::Enable { lifted: Some(lifted), .. }, None) => scribe.enable(None, Some(lifted)),
         (_, None) => {
-            Ok(Err(format!("there is no credential {id:?}: `gatepost credential list` shows those there are")))
+            let stored = scribe.store.credentials.all()?;
+            let known = stored.iter().map(|stored| &stored.id).chain(declared.iter().map(|declared| &declared.id));
+            Ok(Err(unknown::credential(&id, known.map(String::as_str))))
         }
         (Change::Set { patch, .. }, Some(stored)) => scribe.set(&stored, &patch),
         (Change::Disable { .. }, Some(Stored { disabled_us: Some(_), .. })) => {

@@ -16,6 +16,7 @@ use crate::ipc::admin::queue::Counts;
 use crate::ipc::channel::Sender;
 use crate::secret::Secret;
 use crate::vault::Vault;
+use crate::vault::admin::unknown;
 use crate::vault::audit::ledger::now_us;
 use crate::vault::audit::month;
 use crate::vault::limits::suspension::Suspension;
@@ -50,7 +51,9 @@ pub async fn perform(
             Ok(Response::Done)
         }
         Command::Show { id } => {
-            let entry = entries(vault).await?.into_iter().find(|entry| entry.id == id).ok_or_else(|| unknown(&id))?;
+            let entries = entries(vault).await?;
+            let found = entries.iter().find(|entry| entry.id == id).cloned();
+            let entry = found.ok_or_else(|| unknown::credential(&id, entries.iter().map(|one| one.id.as_str())))?;
             Ok(Response::Credential(credential::Response::Entry(Box::new(entry))))
         }
         Command::Test(trial) => {
@@ -128,7 +131,7 @@ fn heard(vault: &Vault, command: &Command) -> Result<(), String> {
     let names: Vec<&str> = authority.slice.webhooks.iter().map(|webhook| webhook.name.as_str()).collect();
     match names.contains(&wanted.as_str()) {
         true => Ok(()),
-        false => Err(format!("there is no webhook {wanted:?}: those of the configuration are {:?}", names)),
+        false => Err(unknown::named("webhook", &wanted, &names)),
     }
 }
 
@@ -170,14 +173,15 @@ pub fn perform_offline(
                 let stored = store.credentials.all()?;
                 list::entries(store, declared, &stored, now)
             });
-            let entries = entries.map_err(|error| failed(&error))?.into_iter();
-            let wanted = |entry: &Entry| !matches!(&command, Command::Show { id } if *id != entry.id);
-            let found: Vec<_> =
-                entries.filter(wanted).map(|entry| credential::Response::Entry(Box::new(entry))).collect();
+            let entries = entries.map_err(|error| failed(&error))?;
+            let answer = |entry: &Entry| credential::Response::Entry(Box::new(entry.clone()));
             match &command {
-                Command::Show { id } if found.is_empty() => Err(unknown(id)),
-                Command::Show { .. } => Ok(found.into_iter().take(1).collect()),
-                _ => Ok(found),
+                Command::Show { id } => {
+                    let found = entries.iter().find(|entry| entry.id == *id).map(answer);
+                    let unknown = || unknown::credential(id, entries.iter().map(|one| one.id.as_str()));
+                    found.map(|found| vec![found]).ok_or_else(unknown)
+                }
+                _ => Ok(entries.iter().map(answer).collect()),
             }
         }
         Command::Test(trial) => {
@@ -233,10 +237,6 @@ fn suspended(store: &mut Store<'_>, id: &str, now_us: u64) -> Result<Option<Susp
     let holds = |kept: &Suspension| kept.credential == id && kept.until_us.is_some_and(|until| until > now_us);
     let kept = consumed.suspensions.into_iter().find(holds);
     Ok(kept.map(|kept| Suspension { until_us: None, ..kept }))
-}
-
-fn unknown(id: &str) -> String {
-    format!("there is no credential {id:?}: `gatepost credential list` shows those there are")
 }
 
 /// What is shown once: the key id, the secret, and when those before it end.
