@@ -218,6 +218,10 @@ fn rule_q13_a_failure_is_told_by_webhook_and_no_report_is_made() {
     assert!(service.sink.next(Duration::from_millis(500)).is_some_and(|mail| mail.recipients == ["b@example.org"]));
     assert!(service.sink.next(Duration::from_millis(1)).is_none());
     let wrong = service.command(&["credential", "set", CREDENTIAL, "--webhook", "ap"]);
-    assert!(programs::said(&wrong).contains("there is no webhook \"ap\""), "{}", programs::said(&wrong));
+    let said = programs::said(&wrong);
+    assert!(said.contains("there is no webhook \"ap\": did you mean \"app\"?"), "{said}");
+    let retried = service.command(&["webhook", "retry", "app", "--json"]);
+    let retried: serde_json::Value = serde_json::from_slice(&retried.stdout).unwrap();
+    assert_eq!(retried, serde_json::json!({ "webhook": "app", "waiting": 0 }));
     service.stop();
 }

@@ -61,6 +61,7 @@ fn a_credential_is_stopped_its_mail_held_and_given_up_and_who_got_what_is_told()
     let (code, done) = object(&service, &words);
     assert_eq!((code, &done["contained"]["disabled"]), (Some(0), &true.into()), "{done}");
     assert_eq!((&done["contained"]["held"]["messages"], &done["contained"]["purged"]), (&1.into(), &Value::Null));
+    assert!(done["next"].to_string().contains("what is held: "), "{done}");
     assert_ne!(session.say("MAIL FROM:<a@example.net>"), 250, "open sessions can do no more");
     assert_eq!(service.connect().secure(&support::smtp::trusting(&service.pair)).log_in(&secret), 535);
     let opened = events(&service, "incident.opened");
@@ -75,6 +76,7 @@ fn a_credential_is_stopped_its_mail_held_and_given_up_and_who_got_what_is_told()
     assert!(shown.status.success(), "{}", programs::said(&shown));
     assert!(text.contains("given up    1 messages to 1 recipients") && text.contains(" b@example.org\n"), "{text}");
     assert!(!text.contains(" slow@example.org\n"), "who is held has nothing: {text}");
+    assert!(!text.contains("what is held: "), "nothing is, and so nothing is to be looked at: {text}");
     await_that("the drop", || events(&service, "queue.drop").len() == 1);
 
     // What it says comes next lets nobody in who has the old secret.
@@ -108,6 +110,10 @@ fn who_is_not_there_is_told_so_and_one_of_the_file_is_held_and_not_disabled() {
     assert!(made.status.code() == Some(1) && said.contains("there is no credential \"nobody\""), "{said}");
     let odd = hash.command(&["incident", "no body", "--yes"]);
     assert!(programs::said(&odd).contains("is no credential, and nothing is known of"), "{}", programs::said(&odd));
+    hash.add_credential();
+    let look = hash.command(&["incident", "testr", "--look"]);
+    let said = programs::said(&look);
+    assert!(said.contains("did you mean \"tester\"?") && !said.contains("a new secret"), "{said}");
     assert!(events(&hash, "incident.opened").is_empty());
     drop(hash);
 

@@ -113,6 +113,22 @@ fn every_option_of_every_command_is_in_the_manual() {
     assert!(missing.is_empty(), "not in its manual page: {missing:#?}");
 }
 
+/// A macro for quotes runs to the end of its line, with all that stands there.
+#[test]
+fn no_quote_in_a_manual_page_has_another_one_in_it() {
+    let mut nested = Vec::new();
+    for name in ["gatepost.8", "gatepost-audit.8", "gatepost-sendmail.8", "gatepost.toml.5"] {
+        let page = read(&format!("docs/man/{name}"));
+        let lines = page.lines().enumerate().filter(|(_, line)| line.starts_with('.'));
+        nested.extend(lines.filter_map(|(number, line)| {
+            let words = line.trim_start_matches('.').split_whitespace();
+            let quotes = words.filter(|word| ["Ql", "Qq", "Dq", "Sq"].contains(word)).count();
+            (quotes > 1).then(|| format!("{name}:{}: {line}", number + 1))
+        }));
+    }
+    assert!(nested.is_empty(), "{nested:#?}");
+}
+
 #[test]
 fn the_questions_in_the_page_on_the_audit_log_are_answered_by_its_files() {
     let page = read("docs/audit-log.md");

@@ -100,6 +100,13 @@ fn the_list_is_kept_by_commands_and_a_client_is_told_of_it_at_the_dot() {
     assert!(!added[0].to_string().to_lowercase().contains("gone@"), "auditors see no address: {:?}", added[0]);
     assert!(events(&service, "suppress.remove")[0]["data"].to_string().contains("is back"));
     assert!(events(&service, "suppress.view").len() == 4 && events(&service, "msg.reject").len() == 3);
+    // A slip of the hand is no empty list, and a credential of whose mail nothing is kept is no slip.
+    assert!(service.command(&["credential", "add", "idle", "--sender", "@example.net"]).status.success());
+    for verb in ["list", "export"] {
+        let slip = suppress(&service, &[verb, "--credential", "testr"]);
+        assert!(!slip.status.success() && said(&slip).contains("did you mean \"tester\"?"), "{}", said(&slip));
+        assert!(suppress(&service, &[verb, "--credential", "idle"]).status.success());
+    }
     service.stop();
 }
 

@@ -20,6 +20,7 @@ mod tar;
 mod whose;
 
 pub use list::time;
+pub use source::{over, walk};
 use std::path::Path;
 use std::process::ExitCode;
 

@@ -48,6 +48,9 @@ pub struct Retry {
     /// The webhook, by its name in the configuration
     #[arg(value_name = "WEBHOOK")]
     webhook: String,
+    /// Print an object instead
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     config: Config,
 }
@@ -120,7 +123,10 @@ impl Retry {
             Response::State(_) | Response::Tested(_) => false,
         })?;
         let waiting = waiting.ok_or("the service did not say what it did")?;
-        say!("{}", visible(&format!("{}: {waiting} events are posted now", self.webhook)));
+        match self.json {
+            true => say!("{}", visible_json(&json!({ "webhook": self.webhook, "waiting": waiting }).to_string())),
+            false => say!("{}", visible(&format!("{}: {waiting} events are posted now", self.webhook))),
+        }
         Ok(())
     }
 }

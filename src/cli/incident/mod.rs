@@ -3,6 +3,7 @@
 
 mod clear;
 mod contain;
+mod now;
 mod report;
 mod trail;
 
@@ -21,6 +22,7 @@ use crate::mail::id::MessageId;
 use crate::policy::principal;
 use crate::vault::audit::query::{Filter, query};
 use crate::vault::audit::visible::{visible, visible_json};
+use now::Now;
 use report::Report;
 use trail::Trail;
 
@@ -97,6 +99,9 @@ impl Incident {
         let mut report = self.report(since_us).inspect_err(|_| {
             contained.iter().flat_map(contain::Contained::lines).for_each(|line| say!("{}", visible(&line)));
         })?;
+        if self.place.directory.is_none() {
+            report.now = Now::ask(&self.place.places()?.runtime_directory, &self.id);
+        }
         report.is_declared = contained.as_ref().is_some_and(|contained| contained.is_declared);
         match self.json {
             true => {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::clear::Recipients;
+use super::now::Now;
 use crate::cli::queue::time;
 use crate::ipc::admin::queue::listing::Standing;
 use crate::mail::id::MessageId;
@@ -31,6 +32,8 @@ pub struct Report {
     credential: String,
     /// It stands in the configuration file.
     pub is_declared: bool,
+    /// What the running service says of it.
+    pub now: Now,
     since_us: u64,
     /// The first and the last event, and how many there are.
     first: Option<u64>,
@@ -130,9 +133,10 @@ impl Report {
             }
             None => some(&mut lines, self.delivered.len(), self.delivered.iter().map(End::line)),
         }
-        let range = match self.first {
-            Some(first) => format!("events {first} to {}, {} of them", self.last, self.events),
-            None => "no event: is it the right name, and the right time (--since)?".to_owned(),
+        let range = match (self.first, &self.now.unknown) {
+            (Some(first), _) => format!("events {first} to {}, {} of them", self.last, self.events),
+            (None, Some(unknown)) => format!("no event, and {unknown}"),
+            (None, None) => "no event: is it the right name, and the right time (--since)?".to_owned(),
         };
         lines.push(format!("log         {range}"));
         lines
@@ -143,20 +147,23 @@ impl Report {
 
     fn next(&self) -> Vec<String> {
         let id = &self.credential;
-        vec![
+        let held = || {
             format!(
                 "what is held: gatepost queue list --credential {id}; what is good goes by gatepost queue release --message ID, the \
                  rest by gatepost queue drop --credential {id} --held"
+            )
+        };
+        let secret = match self.is_declared {
+            true => format!("a new secret: another hash for {id} in the configuration file, then gatepost reload"),
+            // The old one must end before anybody may log in again.
+            false => format!(
+                "a new secret: gatepost credential rotate {id} && gatepost credential rotate {id} --finish && \
+                 gatepost credential enable {id}"
             ),
-            match self.is_declared {
-                true => format!("a new secret: another hash for {id} in the configuration file, then gatepost reload"),
-                // The old one must end before anybody may log in again.
-                false => format!(
-                    "a new secret: gatepost credential rotate {id} && gatepost credential rotate {id} --finish && \
-                     gatepost credential enable {id}"
-                ),
-            },
-        ]
+        };
+        // Where nobody says that there is nothing, there may be something.
+        let held = self.now.holds.unwrap_or(true).then(held);
+        held.into_iter().chain(self.now.unknown.is_none().then_some(secret)).collect()
     }
 
     pub fn object(&self) -> Value {
