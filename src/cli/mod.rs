@@ -158,6 +158,17 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Whether the words behind the program's name are a call that would be carried out: for tests of what is written about it.
+///
+/// Errors: what whoever typed them would read.
+pub fn understand(words: &[String]) -> Result<(), String> {
+    let words = std::iter::once("gatepost").chain(words.iter().map(String::as_str));
+    match Gatepost::try_parse_from(words) {
+        Err(error) if error.use_stderr() => Err(error.to_string()),
+        _ => Ok(()),
+    }
+}
+
 fn run(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
     match Gatepost::parse_from(words).command {
         Command::Init(init) => init.run(),
