@@ -25,7 +25,7 @@ use super::audit::ledger::now_us;
 use super::audit::seal::Pulse;
 use crate::config::slice::Alerts;
 use certificates::Certificates;
-pub use look::span;
+pub use look::{expiries, span};
 use rates::{Counts, Rates};
 use sign::Sign;
 use watch::Watches;
