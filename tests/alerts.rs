@@ -73,6 +73,25 @@ fn rule_o4_operators_are_told_by_mail_and_webhook_once_and_not_again_after_a_res
     let status = service.command(&["alert", "status", "--json"]);
     let shown: Value = serde_json::from_slice(&status.stdout).unwrap_or_else(|_| panic!("{}", programs::said(&status)));
     assert_eq!((status.status.code(), &shown["alert"]), (Some(3), &"certificate".into()));
+    let status = service.command(&["status", "--json"]);
+    let screen: Value =
+        serde_json::from_slice(&status.stdout).unwrap_or_else(|_| panic!("{}", programs::said(&status)));
+    let alerts = &screen["alerts"];
+    assert_eq!((&alerts["configured"], &alerts["untold_since"]), (&true.into(), &Value::Null), "{alerts}");
+    let told = &alerts["told"][0];
+    assert_eq!((&told["alert"], &told["subject"]), (&"certificate".into(), &"submission".into()), "{alerts}");
+    let screen = String::from_utf8(service.command(&["status"]).stdout).unwrap();
+    assert!(
+        screen.contains("\nalerts     told=1\n") && screen.contains("\nalert      certificate submission: it "),
+        "{screen}"
+    );
+    let doctor = service.command(&["doctor", "--json", "--offline", "--fallback-ids"]);
+    let doctor: Value =
+        serde_json::from_slice(&doctor.stdout).unwrap_or_else(|_| panic!("{}", programs::said(&doctor)));
+    let found = |id: &str| doctor["findings"].as_array().unwrap().iter().find(|one| one["id"] == id).unwrap().clone();
+    let (configured, told) = (found("alerts.configured"), found("alerts.told"));
+    assert_eq!(configured["what"], "operators are told by mail and by webhook \"ops\"");
+    assert!(told["level"] == "warn" && told["what"].as_str().unwrap().ends_with(": certificate submission"), "{told}");
     await_that("the event of it", || events(&service, "alert.begin").len() == 1);
     assert_eq!(events(&service, "alert.begin")[0]["reason"], "certificate");
 

@@ -114,6 +114,20 @@ fn bash_offers_values_and_files_behind_the_options_that_take_them() {
 }
 
 #[test]
+fn a_file_whose_name_is_a_pattern_is_offered_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["*", "other.toml", "with space"] {
+        fs::write(folder.path().join(name), "").unwrap();
+    }
+    let lines =
+        [["check", "--config", "*"], ["check", "--config", "with"]].map(|words| words.map(str::to_owned).to_vec());
+    let offered = bash(folder.path(), &lines);
+    assert_eq!(offered[0], BTreeSet::from(["*".to_owned()]));
+    // The words of one name, as this test prints them.
+    assert_eq!(offered[1], BTreeSet::from(["with".to_owned(), "space".to_owned()]));
+}
+
+#[test]
 fn fish_and_zsh_are_told_of_each_command_and_option_at_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let (fish, zsh) = (script("fish"), script("zsh"));

@@ -65,8 +65,8 @@ fn explained() -> BTreeSet<String> {
 
 #[test]
 fn a_service_that_is_set_up_well_passes_and_what_changes_about_it_is_told() {
-    let anchor =
-        "[[anchor]]\nname = \"post\"\nkind = \"mail\"\nto = \"auditor@good.example\"\nfrom = \"gate@good.example\"\n";
+    let anchor = "[[anchor]]\nname = \"post\"\nkind = \"mail\"\nto = \"auditor@good.example\"\nfrom = \"gate@good.example\"\n\
+         [alerts]\nmail = [\"ops@good.example\"]\nfrom = \"gate@good.example\"\n";
     let mut service = Service::start_with(&Setting { more: anchor.to_owned(), ..Setting::default() });
     // In the vault alone, as most are.
     let add = ["credential", "add", "app", "--sender", "@good.example", "--per-day", "5000"];
@@ -206,7 +206,7 @@ fn each_defect_is_told_by_its_name() {
         assert!(!text(&output).contains("kV7xpQ2m"), "case {number} shows the secret");
         provoked.extend(expected.iter().map(|line| line.split(' ').nth(1).unwrap().to_owned()));
     }
-    // Seen elsewhere: what needs a service that runs (the other test here), users, a disk or a clock that are wrong, or another build
+    // Seen elsewhere: what needs a service that runs (the other test here, and tests/alerts.rs), users, a disk or a clock that are wrong, or another build
     // of this program (tests beside the code), and what nobody can be given in a test.
     let elsewhere = [
         "policy.credentials",
@@ -225,6 +225,7 @@ fn each_defect_is_told_by_its_name() {
         "disk.flush",
         "backups.age",
         "audit.anchored",
+        "alerts.told",
         "machine.clock",
         "machine.version",
         "upstreams.standing",

@@ -3,6 +3,8 @@
 
 #[path = "support/commands.rs"]
 mod commands;
+#[path = "support/shell.rs"]
+mod shell;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,6 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use gatepost::config::Config;
+use shell::calls;
 
 fn root() -> PathBuf {
     std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it").into()
@@ -163,30 +166,17 @@ fn typed() -> Vec<(String, String)> {
                 None => {}
             }
         }
-        lines.join("\n")
+        lines.join("\n").replace("\\e", "\\").replace("\\-", "-")
     };
-    let pages = ["gatepost.8", "gatepost-audit.8", "gatepost.toml.5"].map(|name| format!("docs/man/{name}"));
+    let pages = ["gatepost.8", "gatepost-audit.8", "gatepost-sendmail.8", "gatepost.toml.5"]
+        .map(|name| format!("docs/man/{name}"));
     pages.map(|name| (name.clone(), typed(&fs::read_to_string(root().join(&name)).unwrap()))).to_vec()
 }
 
-/// The words of each call of `gatepost` in a text, up to where a shell begins with something else.
-fn calls(text: &str) -> Vec<Vec<String>> {
-    let joined = text.replace("\\\n", " ");
-    let mut calls = Vec::new();
-    for line in joined.lines() {
-        for part in line.split(" #").next().unwrap_or_default().split(['|', ';', '&', '(', ')', '<', '>', '{', '}']) {
-            let words: Vec<&str> = part.split_whitespace().collect();
-            let at = words.iter().position(|word| *word == "gatepost" || word.ends_with("/gatepost"));
-            let Some(at) = at.filter(|at| words[..*at].iter().all(|word| leads_in(word))) else { continue };
-            calls.push(words[at + 1..].iter().map(|word| word.trim_matches(['"', '\'', ',']).to_owned()).collect());
-        }
-    }
-    calls
-}
-
-/// What may stand before a program that is called: a prompt, who calls it, and a variable.
-fn leads_in(word: &str) -> bool {
-    ["$", "#", "sudo", "doas", "exec", "env", "if", "while", "until", "!", "time"].contains(&word) || word.contains('=')
+/// What the program's own command line says against a call that is shown to be typed as it is.
+fn misunderstood(name: &str, words: &[String]) -> Option<String> {
+    let error = gatepost::cli::understand(words).err().filter(|_| !words.is_empty())?;
+    Some(format!("{name}: `gatepost {}`: {error}", words.join(" ")))
 }
 
 #[test]
@@ -197,12 +187,14 @@ fn each_command_that_is_shown_is_one_and_has_its_options() {
         let (blocks, prose) = taken_apart(&text);
         let shells = ["sh", "console", "text", ""];
         let shown = blocks.iter().filter(|(word, _)| shells.contains(&word.as_str())).map(|(_, block)| block.as_str());
-        let shown: Vec<_> = shown.chain(quoted(&prose)).flat_map(calls).collect();
-        all.push((name, shown));
+        let shown: Vec<_> = shown.flat_map(calls).collect();
+        wrong.extend(shown.iter().filter_map(|words| misunderstood(&name, words)));
+        all.push((name, [shown, quoted(&prose).into_iter().flat_map(calls).collect()].concat()));
     }
     for (name, text) in typed() {
         let shown = calls(&text);
-        assert!(name.ends_with(".5") || shown.len() > 4, "{name}: the commands were not found");
+        wrong.extend(shown.iter().filter_map(|words| misunderstood(&name, words)));
+        assert!(!name.contains("t.8") || shown.len() > 4, "{name}: the commands were not found");
         all.push((name, shown));
     }
     for (name, shown) in all {

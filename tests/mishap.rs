@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use serde_json::{Value, json};
 use support::auditor::{python, said, verifier};
 use support::verdict::{ALTERED, ERASED, GAP, SOUND, alone, assert_mail_flows, state, verify};
 use support::{Service, gatepost};
@@ -49,6 +50,13 @@ fn assert_declared(service: &mut Service, gap: &str, why: &str) {
     service.start_again();
 }
 
+/// How `gatepost status` ends, and what it says is in the way.
+fn obstacles(service: &Service) -> (Option<i32>, Value) {
+    let output = service.command(&["status", "--json"]);
+    let mut object: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
+    (output.status.code(), object["obstacles"].take())
+}
+
 #[test]
 fn after_a_restore_the_sealer_refuses_until_the_loss_is_declared_and_mail_flows() {
     let _alone = alone();
@@ -76,12 +84,14 @@ fn after_a_restore_the_sealer_refuses_until_the_loss_is_declared_and_mail_flows(
     assert!(verify(&service, &[], ALTERED).contains("the sealer's last head"));
     assert!(done(&service.command(&["audit", "query"])).contains("sealer.refused"));
     assert_mail_flows(&service, &secret, "unsealed");
+    assert_eq!(obstacles(&service), (Some(3), json!(["sealer"])), "mail is taken, and nothing of it is signed");
 
     // As "The audit log after a mishap" says.
     let refused = service.command(&["audit", "resume"]);
     assert!(!refused.status.success() && said(&refused).contains("--accept-loss"), "{}", said(&refused));
     let why = "restored from the backup of the morning";
     let gap = resume(&service, why);
+    assert_eq!(obstacles(&service), (Some(0), json!([])));
     assert_declared(&mut service, &gap, why);
     // A head of what is declared lost is none of another history.
     let told = verify(&service, &["--against", kept.to_str().unwrap()], GAP);

@@ -51,7 +51,10 @@ fn the_packing_list_names_what_the_port_installs() {
         "a page that there is not"
     );
     assert_eq!(packed("share/doc/gatepost/"), names("docs"), "documents");
-    assert!(makefile.contains("${WRKSRC}/docs/*.md ${PREFIX}/share/doc/gatepost"));
+    assert_eq!(packed("share/doc/gatepost/recipes/"), names("docs/recipes"), "recipes");
+    for line in ["docs/*.md ${PREFIX}/share/doc/gatepost", "docs/recipes/*.md ${PREFIX}/share/doc/gatepost/recipes"] {
+        assert!(makefile.contains(&format!("${{WRKSRC}}/{line}\n")), "{line}");
+    }
     let list = makefile.split(".for f in ").nth(1).unwrap().lines().next().unwrap();
     let mut samples: BTreeSet<String> = list.split_whitespace().map(str::to_owned).collect();
     assert_eq!(samples, names("packaging/openbsd/files"));

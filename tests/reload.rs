@@ -223,6 +223,16 @@ fn the_command_fails_with_the_reason_when_nothing_was_changed() {
         assert!(reason.contains(&format!("{key} was changed to what needs a restart")), "{reason}");
     }
 
+    // Where the command would find the service: it listens where it did, and the command says so.
+    let elsewhere = good.replace("/run\"", "/run2\"");
+    assert_ne!(good, elsewhere);
+    std::fs::write(service.config(), elsewhere).unwrap();
+    let (done, said, wrong) = reload(&service, &["--json"]);
+    let object: serde_json::Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{said}{wrong}"));
+    let reason = object["reason"].as_str().unwrap();
+    assert!(!done && reason.contains("runtime_directory was changed to what needs a restart"), "{reason}");
+    assert!(reason.contains("put runtime_directory back"), "{reason}");
+
     // A key that isn't the certificate's: the reason is a child's.
     std::fs::write(service.config(), &good).unwrap();
     std::fs::write(service.folder.path().join("key.pem"), Pair::ecdsa().key).unwrap();

@@ -18,10 +18,18 @@ use support::{CREDENTIAL, Service, Setting, free_port};
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,\
                       response_schema_conformance,unsupported_method,allow_header_conformance";
 
+/// Messages that it gets accepted at least: without any, nothing behind the checks of a body was asked for.
+const TAKEN: usize = 10;
+
 fn python(module: &str) -> Command {
     let root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let modules = root.join("target/clients/openapi");
     assert!(modules.join(module).is_dir(), "{module} is not in {}: run tools/test.sh", modules.display());
+    // Parts of it are built for one Python.
+    let version = said(&run(Command::new("python3").args(["-c", "import sys; print(sys.version.split()[0])"]), ""));
+    let stamp = fs::read_to_string(root.join("target/clients/openapi.txt")).unwrap_or_default();
+    let is_of_it = stamp.lines().last() == Some(&format!("# Python {}", version.trim()));
+    assert!(is_of_it, "{} is not for Python {}: run tools/test.sh", modules.display(), version.trim());
     let mut command = Command::new("python3");
     command.env("PYTHONPATH", modules).env("PYTHONDONTWRITEBYTECODE", "1").arg("-m");
     command
@@ -72,6 +80,11 @@ fn every_answer_is_one_that_the_document_describes() {
     let found = fuzz(&service, &format!("http://127.0.0.1:{port}/openapi.json"), port, &key, "^/");
     let words = said(&found);
     assert!(found.status.success() && words.contains("Tested: 37"), "{words}\n{}", service.log());
+
+    // It was no conversation of refusals: messages were taken, and are told of.
+    let taken = service.command(&["audit", "query", "--event", "msg.accept", "--json"]);
+    let taken = String::from_utf8(taken.stdout).unwrap().lines().count();
+    assert!(taken >= TAKEN, "{taken} messages were taken\n{words}");
 
     // A document that leaves something out is found to.
     let mut less: Value = serde_json::from_str(text).unwrap();

@@ -30,6 +30,8 @@ fn one_screen_has_all_that_a_look_is_for() {
     let days = object(&service)["certificates"][0]["days"].as_i64().unwrap();
     assert!(days > 0 && seen.contains(&format!("tls        {} days={days}", chain.display())), "{seen}");
     assert!(!seen.contains("limit "), "{seen}");
+    assert!(seen.contains("alerts     nobody is told of alerts: see [alerts] in gatepost.toml(5)\n"), "{seen}");
+    assert_eq!(object(&service)["alerts"], serde_json::json!({ "configured": false }));
 
     // Of five a day four are gone.
     let set = service.command(&["credential", "set", CREDENTIAL, "--per-day", "5"]);

@@ -138,6 +138,7 @@ fn nothing_that_a_test_key_sends_by_any_way_reaches_an_upstream() {
     assert!(taken.len() == 11 && taken.iter().all(|event| event["data"].to_string().contains("test")), "{taken:?}");
     assert_eq!(house.connections(), 0, "an upstream was asked");
     assert_eq!(house.get(&key, "/v1/keys/self")["test"], true);
+    assert_whom_it_is_shown_of(&house.service);
 
     // A live key shows that the counter counts, and a message of its own may be a test.
     let live = house.add("live", &[]);
@@ -172,6 +173,29 @@ fn nothing_that_a_test_key_sends_by_any_way_reaches_an_upstream() {
     assert!(house.service.sink.next(PATIENCE).is_some());
     assert!(house.connections() > 0);
     house.service.stop();
+}
+
+/// Who looks at the credential, or asks what becomes of its mail, is told that it is for tests; and of another one that it isn't.
+fn assert_whom_it_is_shown_of(service: &Service) {
+    assert!(service.command(&["credential", "add", "other", "--sender", "@example.net"]).status.success());
+    let said = |words: &[&str]| String::from_utf8(service.command(words).stdout).unwrap();
+    let listed = said(&["credential", "list"]);
+    for (id, mail) in [(CREDENTIAL, "test"), ("other", "live")] {
+        let line = listed.lines().find(|line| line.starts_with(id)).unwrap();
+        assert_eq!(line.split_whitespace().nth(3), Some(mail), "{listed}");
+        assert!(said(&["credential", "show", id]).contains(&format!("\ntest: {}\n", mail == "test")), "{id}");
+        let asked = ["explain", "--json", "--credential", id, "--from", "a@example.net", "--to"];
+        let explain = |to: &str| serde_json::from_str::<Value>(&said(&[&asked[..], &[to]].concat())).unwrap();
+        let (anybody, bounced) = (explain("b@example.org"), explain("bounced@sandbox.test"));
+        assert_eq!((&anybody["test"], &anybody["verdict"]), (&json!(mail == "test"), &json!("taken")), "{anybody}");
+        let rules = bounced["steps"].as_array().unwrap().iter().map(|step| step["rule"].as_str().unwrap());
+        let rules: Vec<&str> = rules.collect();
+        let (reason, rule) = match mail {
+            "test" => (Value::Null, "as if it was refused for good"),
+            _ => (json!("test-address"), "an address for tests, and the credential is not for tests"),
+        };
+        assert!(bounced["reason"] == reason && rules.contains(&rule), "{bounced}");
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ const WRONG: u8 = 3;
 pub enum Alert {
     /// Show what is wrong: what operators were told of and is not over
     ///
-    /// Exit status: 0 nothing is; 3 something is; 1 nobody can tell.
+    /// Also since when something could not be told, and why. Exit status: 0 nothing is wrong; 3 something is; 1 nobody can tell.
     Status(Options),
     /// Tell everybody who is told of alerts that this is a test
     Test(Options),
@@ -46,20 +46,20 @@ impl Alert {
 
 impl Options {
     fn status(&self) -> Result<ExitCode, String> {
-        let mut entries = Vec::new();
-        self.hear(Command::Status, |response| match response {
-            Response::Entry(entry) => {
-                entries.push(*entry);
-                true
-            }
-            Response::Sent { .. } => false,
-        })?;
+        let mut known = Known::default();
+        self.hear(Command::Status, |response| known.hear(response))?;
+        let objects = known.entries.iter().map(object).chain(
+            known.silence.iter().map(|(since, reason)| json!({ "untold_since": time(*since), "reason": reason })),
+        );
         match self.json {
-            true => entries.iter().for_each(|entry| say!("{}", visible_json(&object(entry).to_string()))),
-            false if entries.is_empty() => say!("nothing is wrong that anybody is told of"),
-            false => entries.iter().flat_map(lines).for_each(|line| say!("{}", visible(&line))),
+            true => objects.for_each(|object| say!("{}", visible_json(&object.to_string()))),
+            false if known.is_well() => say!("nothing is wrong that anybody is told of"),
+            false => {
+                let untold = known.silence.as_ref().map(|(since, reason)| untold(*since, reason));
+                known.entries.iter().flat_map(lines).chain(untold).for_each(|line| say!("{}", visible(&line)));
+            }
         }
-        Ok(if entries.is_empty() { ExitCode::SUCCESS } else { WRONG.into() })
+        Ok(if known.is_well() { ExitCode::SUCCESS } else { WRONG.into() })
     }
 
     fn test(&self) -> Result<ExitCode, String> {
@@ -69,7 +69,7 @@ impl Options {
                 sent = Some((mail, webhook));
                 true
             }
-            Response::Entry(_) => false,
+            Response::Entry(_) | Response::Silence { .. } => false,
         })?;
         let (mail, webhook) = sent.ok_or("the service did not say what it did")?;
         if self.json {
@@ -96,6 +96,35 @@ impl Options {
             _ => false,
         })
     }
+}
+
+/// What is wrong by the running service's word.
+#[derive(Debug, Default)]
+pub struct Known {
+    pub entries: Vec<Entry>,
+    /// Since when something could not be told, in Unix microseconds, and why.
+    pub silence: Option<(u64, String)>,
+}
+
+impl Known {
+    /// Takes a part of the answer. False: it is none that is known.
+    pub fn hear(&mut self, response: Response) -> bool {
+        match response {
+            Response::Entry(entry) => self.entries.push(*entry),
+            Response::Silence { since_us, reason } => self.silence = Some((since_us, reason)),
+            Response::Sent { .. } => return false,
+        }
+        true
+    }
+
+    fn is_well(&self) -> bool {
+        self.entries.is_empty() && self.silence.is_none()
+    }
+}
+
+/// That something could not be told.
+fn untold(since_us: u64, reason: &str) -> String {
+    format!("since {} something is wrong that could not be told: {reason}", time(since_us))
 }
 
 fn lines(entry: &Entry) -> [String; 3] {

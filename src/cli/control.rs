@@ -44,16 +44,26 @@ impl From<Undone> for String {
 ///
 /// Errors: which process has it.
 pub fn demand_unheld(plan: &Plan) -> Result<(), String> {
-    let database = plan.state_directory.join("db").join("vault.db");
-    let holder = lock::holder(&database).map_err(|error| format!("{}: {error}", database.display()))?;
-    match holder {
+    match holder(&plan.state_directory)? {
         None => Ok(()),
         Some(pid) => Err(format!(
             "process {pid} has {} open, and no service answers in {}: stop it first",
-            database.display(),
+            database(&plan.state_directory).display(),
             plan.runtime_directory.display()
         )),
     }
+}
+
+fn database(state: &Path) -> PathBuf {
+    state.join("db").join("vault.db")
+}
+
+/// The process that has the database in this state open, if one has.
+///
+/// Errors: it can't be looked at, in words.
+pub fn holder(state: &Path) -> Result<Option<i32>, String> {
+    let database = database(state);
+    lock::holder(&database).map_err(|error| format!("{}: {error}", database.display()))
 }
 
 /// Where a service listens for commands.

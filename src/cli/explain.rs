@@ -10,7 +10,7 @@ use super::{Config, control, fail, places};
 use crate::cli::control::strange;
 use crate::cli::out::say;
 use crate::config::Config as Configuration;
-use crate::ipc::admin::explain::{MOST, Question, Step};
+use crate::ipc::admin::explain::{MOST, Question, Stage, Step};
 use crate::ipc::admin::{Command, Response};
 use crate::mail::address::Address;
 use crate::vault::audit::ledger::now_us;
@@ -120,6 +120,7 @@ impl Explain {
             "credential": self.credential,
             "verdict": if verdict.reason().is_none() { "taken" } else { "refused" },
             "reason": verdict.reason(),
+            "test": verdict.steps.iter().any(|step| step.stage == Stage::Test),
             "by_service": !verdict.partial,
             "steps": verdict.steps.iter().map(step).collect::<Vec<_>>(),
         })

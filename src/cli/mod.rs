@@ -34,6 +34,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 
 use crate::config;
@@ -158,8 +159,38 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Where that is told which somebody took for a command of ours.
+fn hint(error: &clap::Error) -> Option<&'static str> {
+    match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(word)) if ["upgrade", "update"].contains(&word.as_str()) => Some(
+            "The program does not replace itself: its package does. What to do around that stands in docs/runbook.md, \
+             \"By plan: upgrade\".",
+        ),
+        _ => None,
+    }
+}
+
+/// Whether the words behind the program's name are a call that would be carried out: for tests of what is written about it.
+///
+/// Errors: what whoever typed them would read.
+pub fn understand(words: &[String]) -> Result<(), String> {
+    let words = std::iter::once("gatepost").chain(words.iter().map(String::as_str));
+    match Gatepost::try_parse_from(words) {
+        Err(error) if error.use_stderr() => Err(error.to_string()),
+        _ => Ok(()),
+    }
+}
+
 fn run(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
-    match Gatepost::parse_from(words).command {
+    let command = match Gatepost::try_parse_from(words) {
+        Ok(gatepost) => gatepost.command,
+        Err(error) => {
+            let _ = error.print();
+            hint(&error).iter().for_each(|hint| eprintln!("\n{hint}"));
+            return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+        }
+    };
+    match command {
         Command::Init(init) => init.run(),
         Command::Serve(serve) => serve.run(),
         Command::Reload(reload) => reload.run(),

@@ -52,10 +52,11 @@ impl Reload {
     }
 
     fn ask(&self) -> Result<Done, Undone> {
-        let runtime = places(&self.config.path).map_err(Undone::Unreachable)?.runtime_directory;
+        let places = places(&self.config.path).map_err(Undone::Unreachable)?;
+        let runtime = &places.runtime_directory;
         let mut done = Done::default();
         let mut ended = false;
-        let asked = control::parts_within(&runtime, Command::Reload, Some(PATIENCE), |part| match part {
+        let asked = control::parts_within(runtime, Command::Reload, Some(PATIENCE), |part| match part {
             Answer::Reload(Response::Changed(change)) => {
                 done.changes.push(change);
                 true
@@ -69,10 +70,19 @@ impl Reload {
         match (asked, ended) {
             (true, true) => Ok(done),
             (true, false) => Err(Undone::Unreachable(strange())),
-            (false, _) => Err(Undone::Unreachable(format!(
-                "the service does not run ({}): it reads its configuration when it is started",
-                control::nobody(&runtime)
-            ))),
+            (false, _) => Err(match control::holder(&places.state_directory).map_err(Undone::Unreachable)? {
+                // Where it listens for this it has from its start.
+                Some(pid) => Undone::Refused(format!(
+                    "process {pid} serves from {}, and {}: runtime_directory was changed to what needs a restart. Restart the \
+                     service, or put runtime_directory back and reload",
+                    places.state_directory.display(),
+                    control::nobody(runtime)
+                )),
+                None => Undone::Unreachable(format!(
+                    "the service does not run ({}): it reads its configuration when it is started",
+                    control::nobody(runtime)
+                )),
+            }),
         }
     }
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{Config, control, fail, places};
 use crate::cli::control::strange;
 use crate::cli::out::say;
-use crate::ipc::admin::load::{Figure, Load, Measure, Readiness, Stage};
+use crate::ipc::admin::load::{Figure, Load, Measure, Obstacle, Readiness, Stage};
 use crate::ipc::admin::{Command, Response};
 use crate::vault::audit::visible::{visible, visible_json};
 use screen::Screen;
@@ -54,7 +54,11 @@ impl Status {
     fn ask(&self) -> Result<(Readiness, Screen), String> {
         let runtime = places(&self.config.path)?.runtime_directory;
         match control::ask_within(&runtime, Command::Ready, PATIENCE)? {
-            Some(Response::Ready(readiness)) => Ok((*readiness, Screen::look(&self.config.path, &runtime))),
+            Some(Response::Ready(readiness)) => {
+                let answers = !readiness.obstacles.contains(&Obstacle::Store);
+                let screen = Screen::look(&self.config.path, &runtime, answers);
+                Ok((*readiness, screen))
+            }
             Some(_) => Err(strange()),
             None => Err(format!("the service does not run ({})", control::nobody(&runtime))),
         }
@@ -138,7 +142,6 @@ pub fn load_object(load: &Load) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipc::admin::load::Obstacle;
     use crate::policy::thresholds::Thresholds;
 
     fn load(stage: Stage) -> Load {

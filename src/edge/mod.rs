@@ -214,9 +214,9 @@ impl Edge {
         let plugged = match peer.talk {
             Talk::Handover => Packets::new(socket).map(|channel| self.floor.plug(channel)),
             Talk::Session => channel::open(socket, &self.sealed).map(|(asks, answers)| {
-                for (listeners, ends) in self.renewals.ends().into_iter().take(MAX_SHOWN) {
+                for (listener, ends) in self.renewals.ends().into_iter().take(MAX_SHOWN) {
                     // A channel that nothing was said on yet has room.
-                    let _ = asks.try_send(Ask::Shown { listeners, ends });
+                    let _ = asks.try_send(Ask::Shown { listener, ends });
                 }
                 self.vault.plug(asks, answers);
             }),

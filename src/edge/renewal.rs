@@ -57,12 +57,10 @@ impl Renewals {
         }
     }
 
-    /// The listeners of each that is shown, and when it ends.
+    /// Each listener that shows one, and when that ends.
     pub fn ends(&self) -> Vec<(String, u64)> {
-        self.shown
-            .values()
-            .filter_map(|shown| Some((shown.listeners.join(", "), validity::ends(&shown.chain)?)))
-            .collect()
+        let all = self.shown.values().filter_map(|shown| Some((&shown.listeners, validity::ends(&shown.chain)?)));
+        all.flat_map(|(listeners, ends)| listeners.iter().map(move |listener| (listener.clone(), ends))).collect()
     }
 
     /// A line for each that clients refuse now, or soon will, and for each file of authorities with one that is not of now.

@@ -129,8 +129,8 @@ pub enum Ask {
     Body { slot: Slot, octets: Octets },
     /// What the client says of the message beside it, of one that is not live, before its content; once. No answer.
     Label { slot: Slot, label: Box<Label> },
-    /// Of no session: a certificate that is shown at these listeners, and when it ends, in Unix seconds. No answer.
-    Shown { listeners: String, ends: u64 },
+    /// Of no session: a certificate that is shown at this listener, and when it ends, in Unix seconds. No answer.
+    Shown { listener: String, ends: u64 },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! Where a credential's mail really goes: to whom a message names, or to one mailbox instead of them all; and copies beside.
 
 use super::Policy;
+use super::simulation::{self, End};
 use crate::mail::address::Address;
 use crate::mail::dsn::{Notify, Wish};
 use crate::mail::envelope::Addressee;
@@ -36,6 +37,17 @@ impl Policy {
             if to.is_international() || !to.is_qualified() {
                 return Err(format!(
                     "{key}: {to}: write an address in ASCII with a full domain, such as \"test@example.net\""
+                ));
+            }
+            if simulation::is_reserved(to) && !self.test {
+                return Err(format!(
+                    "{key}: {to} is an address for tests, and only mail of test credentials may go there"
+                ));
+            }
+            // Nobody is there at the submission to whom a refusal could be said.
+            if matches!(simulation::end(to), None | Some(End::Rejected)) {
+                return Err(format!(
+                    "{key}: {to}: mail doesn't end there: see docs/test-keys.md for addresses where it does"
                 ));
             }
         }
@@ -116,6 +128,26 @@ mod tests {
             (None, &["1@x.example"; 9], "at most 8"),
         ] {
             assert!(check(redirect, bcc).unwrap_err().contains(why), "{why}");
+        }
+    }
+
+    #[test]
+    fn addresses_for_tests_are_for_test_credentials_alone() {
+        let check = |test, to: &str| {
+            let redirected = Policy { test, redirect: Some(address(to)), ..Policy::default() };
+            let copied = Policy { test, always_bcc: vec![address(to)], ..Policy::default() };
+            (redirected.check(), copied.check())
+        };
+        for to in ["bounced@sandbox.test", "delivered@resend.dev", "a@blackhole.postmarkapp.com"] {
+            assert_eq!(check(true, to), (Ok(()), Ok(())), "{to}");
+            let (redirected, copied) = check(false, to);
+            let (redirected, copied) = (redirected.unwrap_err(), copied.unwrap_err());
+            assert!(redirected.starts_with(&format!("redirect: {to} is an address for tests")), "{redirected}");
+            assert!(copied.starts_with(&format!("always_bcc: {to} is an address for tests")), "{copied}");
+        }
+        for to in ["rejected@sandbox.test", "bounce@sandbox.test"] {
+            let (redirected, copied) = check(true, to);
+            assert!(redirected.unwrap_err().contains("doesn't end there") && copied.is_err(), "{to}");
         }
     }
 }

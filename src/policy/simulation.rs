@@ -31,6 +31,20 @@ pub enum End {
     Rejected,
 }
 
+impl End {
+    /// What becomes of mail there, in words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Slow => "delivered after some seconds",
+            Self::Deferred => "put off, and then delivered",
+            Self::Bounced | Self::Suppressed => "refused for good",
+            Self::Complained => "delivered, and then called unwanted",
+            Self::Rejected => "refused when it is submitted",
+        }
+    }
+}
+
 /// Whether an address is for tests alone, so that no mail is to go there.
 pub fn is_reserved(address: &Address) -> bool {
     [OWN, RESEND, POSTMARK].contains(&address.domain())

@@ -130,9 +130,9 @@ impl Edge {
         match ask {
             Ask::Open { slot, capsule, via } => self.open(slot, &capsule, via).await,
             Ask::Was { message } => self.was(message).await,
-            Ask::Shown { listeners, ends } => {
+            Ask::Shown { listener, ends } => {
                 let edge = (self.peer.generation, self.peer.instance);
-                self.vault.alerts.certificates.borrow_mut().shown(edge, &listeners, ends);
+                self.vault.alerts.certificates.borrow_mut().shown(edge, &listener, ends);
             }
             Ask::Close { slot } => {
                 self.ended.remove(&slot);

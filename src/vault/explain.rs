@@ -6,6 +6,7 @@ use crate::policy::Grant;
 use crate::policy::refusal::Refusal;
 use crate::policy::route::{self, Route};
 use crate::policy::rule::SenderRule;
+use crate::policy::simulation::{self, End};
 use crate::vault::limits::denial::Denied;
 use crate::vault::login::credentials::{Credential, Way};
 
@@ -49,6 +50,10 @@ pub fn by_rules(
     now_us: u64,
 ) -> Vec<Step> {
     let mut steps = login(credential, question, now_us);
+    if grant.test {
+        let rule = "test = true: all is as for other mail, but none of it leaves, and no upstream is asked";
+        steps.push(Step::taken(Stage::Test, "its mail", rule));
+    }
     let (sender, step) = sender(grant, question);
     steps.push(step);
     for to in &question.recipients {
@@ -62,6 +67,9 @@ pub fn by_rules(
     let from = Some(sender);
     for copy in credential.policy.copies(question.recipients.iter()) {
         steps.push(match grant.way(&from, copy) {
+            Ok(()) if grant.test => {
+                Step::taken(Stage::Copy, copy.to_string(), format!("always_bcc, {}", simulated(copy)))
+            }
             Ok(()) => Step::taken(Stage::Copy, copy.to_string(), "always_bcc"),
             Err(_) => {
                 Step::refused(Stage::Copy, copy.to_string(), "always_bcc, and no route fits it", Refusal::CopyNoRoute)
@@ -126,21 +134,36 @@ fn recipient(grant: &Grant, upstreams: &[String], sender: &Address, to: &Address
         .iter()
         .find(|rule| rule.matches(to))
         .map(|rule| format!("recipients.allow: {:?}", rule.to_string()));
-    if verdict == Err(Refusal::RecipientNotAllowed) {
-        let rule = denied.unwrap_or_else(|| "none of recipients.allow".to_owned());
-        return steps.push(Step::refused(Stage::Recipient, to.to_string(), rule, Refusal::RecipientNotAllowed));
-    }
+    let against = match &verdict {
+        Err(Refusal::RecipientNotAllowed) => Some(denied.unwrap_or_else(|| "none of recipients.allow".to_owned())),
+        Err(Refusal::TestAddress) if grant.test => Some("no address for tests has that name".to_owned()),
+        Err(Refusal::TestAddress) => Some("an address for tests, and the credential is not for tests".to_owned()),
+        Err(Refusal::TestRejected) => Some("an address for tests that is refused when it is submitted".to_owned()),
+        _ => None,
+    };
+    let verdict = match (verdict, against) {
+        (Err(refusal), Some(rule)) => {
+            return steps.push(Step::refused(Stage::Recipient, to.to_string(), rule, refusal));
+        }
+        (verdict, _) => verdict,
+    };
     let rule = allowed.unwrap_or_else(|| "no recipients.allow: everybody who is not denied".to_owned());
     steps.push(Step::taken(Stage::Recipient, to.to_string(), rule));
     let really = grant.redirect.as_ref().unwrap_or(to);
     let about = if really == to { to.to_string() } else { format!("{to}, redirected to {really}") };
     steps.push(match verdict {
         Err(refusal) => Step::refused(Stage::Route, about, "no [[route]] fits", refusal),
+        Ok(()) if grant.test => Step::taken(Stage::Route, about, simulated(really)),
         Ok(()) => {
             let found = route::find(&grant.routes, &grant.principal, &from, really);
             Step::taken(Stage::Route, about, found.map(|route| said(route, upstreams)).unwrap_or_default())
         }
     });
+}
+
+/// What becomes of a test's mail there.
+fn simulated(to: &Address) -> String {
+    format!("as if it was {}", simulation::end(to).map_or("lost", End::words))
 }
 
 /// A route as it stands in the configuration.
@@ -179,6 +202,26 @@ mod tests {
             address: question.2.map(|address| address.parse().unwrap()),
         };
         by_rules(credential, &grant, &["a".into(), "b".into()], &question, 7)
+    }
+
+    #[test]
+    fn a_test_never_leaves_and_each_address_for_tests_says_how_it_ends() {
+        let policy = |test| Policy { senders: vec!["@example.net".parse().unwrap()], test, ..Policy::default() };
+        for (test, to, refused, rule) in [
+            (true, "x@example.com", None, "as if it was delivered"),
+            (true, "bounced+7@sandbox.test", None, "as if it was refused for good"),
+            (true, "slow@sandbox.test", None, "as if it was delivered after some seconds"),
+            (true, "rejected@sandbox.test", Some("test-rejected"), "an address for tests that is refused when"),
+            (true, "bounce@sandbox.test", Some("test-address"), "no address for tests has that name"),
+            (false, "bounced@sandbox.test", Some("test-address"), "an address for tests, and the credential is not"),
+        ] {
+            let steps = steps(policy(test), true, ("a@example.net", to, None));
+            assert_eq!(steps.iter().any(|step| step.stage == Stage::Test), test, "{steps:#?}");
+            let last = steps.last().unwrap();
+            assert_eq!(last.refused.as_ref().map(|refused| refused.word.as_str()), refused, "{steps:#?}");
+            assert!(last.about == to && last.rule.contains(rule), "{steps:#?}");
+            assert!(!steps.iter().any(|step| step.rule.contains("[[route]]")), "{steps:#?}");
+        }
     }
 
     #[test]

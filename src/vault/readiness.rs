@@ -24,7 +24,7 @@ pub async fn look(vault: &Vault, pulse: &Pulse) -> Readiness {
         (room.is_short(), Obstacle::Room),
         (vault.retention.is_full(), Obstacle::AuditMaxBytes),
         (load.is_beyond(), Obstacle::Load),
-        (!pulse.beats(SEALER), Obstacle::Sealer),
+        (!pulse.beats(SEALER) || pulse.refuses(), Obstacle::Sealer),
     ];
     Readiness {
         obstacles: obstacles.into_iter().filter(|(is, _)| *is).map(|(_, obstacle)| obstacle).collect(),

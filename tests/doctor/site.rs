@@ -66,7 +66,8 @@ impl Site {
              {}[[upstream]]\nname = \"smarthost\"\nkind = \"smtp\"\nhosts = [\"smtp.example.net:587\"]\ntls = \"starttls\"\n\
              username = \"gate\"\npassword_file = \"{at}/password\"\nauthorities_file = \"{at}/certificate.pem\"\n\
              [[route]]\nvia = [\"smarthost\"]\n\
-             [[anchor]]\nname = \"post\"\nkind = \"mail\"\nto = \"auditor@good.example\"\nfrom = \"gate@good.example\"\n",
+             [[anchor]]\nname = \"post\"\nkind = \"mail\"\nto = \"auditor@good.example\"\nfrom = \"gate@good.example\"\n\
+             [alerts]\nmail = [\"ops@good.example\"]\nfrom = \"gate@good.example\"\n",
             credential("\"@good.example\"")
         )
     }
@@ -179,6 +180,9 @@ pub const CASES: &[Case] = &[
     (&["warn tls.upstreams"], |site| {
         site.change("tls = \"starttls\"\nusername = \"gate\"\n", "tls = \"none\"\n#");
         site.change("\nauthorities_file", "\n#authorities_file");
+    }),
+    (&["warn alerts.configured"], |site| {
+        site.change("[alerts]\nmail = [\"ops@good.example\"]\nfrom = \"gate@good.example\"\n", "");
     }),
     (&["warn audit.anchors"], |site| {
         site.change("kind = \"mail\"\nto = \"auditor@good.example\"\nfrom = \"gate@good.example\"", "kind = \"syslog\"")

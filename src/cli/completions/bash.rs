@@ -47,10 +47,10 @@ pub fn script(places: &[Place]) -> String {
     }
     out.push_str(
         "    esac\n    \
-         COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n    \
+         # Line by line, and not as words of a command: a file may be called `*`.\n    \
+         mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$cur\")\n    \
          if [[ -n $files ]]; then\n        \
-         local IFS=$'\\n'\n        \
-         COMPREPLY+=($(compgen -f -- \"$cur\"))\n        \
+         mapfile -t -O \"${#COMPREPLY[@]}\" COMPREPLY < <(compgen -f -- \"$cur\")\n        \
          compopt -o filenames 2> /dev/null\n    \
          fi\n\
          }\n\

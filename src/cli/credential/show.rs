@@ -99,17 +99,20 @@ pub fn list(responses: &[Response], as_json: bool) -> Result<ExitCode, String> {
     } else {
         let width = entries.iter().map(|entry| entry.id.len()).max().unwrap_or(0).max(2);
         if !entries.is_empty() {
-            text =
-                format!("{:width$}  {:9}  {:5}  {:7}  {:10}  description\n", "id", "state", "from", "secrets", "last");
+            text = format!(
+                "{:width$}  {:9}  {:5}  {:4}  {:7}  {:10}  description\n",
+                "id", "state", "from", "mail", "secrets", "last"
+            );
         }
         for entry in entries {
             let live = entry.keys.iter().filter(|key| !key.expired).count();
             let last = entry.last_day.map(day).unwrap_or_default();
             text += &format!(
-                "{:width$}  {:9}  {:5}  {live:7}  {last:10}  {}\n",
+                "{:width$}  {:9}  {:5}  {:4}  {live:7}  {last:10}  {}\n",
                 entry.id,
                 state(entry),
                 origin(entry),
+                if entry.policy.test { "test" } else { "live" },
                 entry.policy.description.escape_debug()
             );
         }
@@ -159,7 +162,7 @@ fn object(entry: &Entry) -> Value {
         })
     });
     json!({
-        "id": entry.id, "state": state(entry), "from": origin(entry), "created": entry.created_us.as_ref().map(time),
+        "id": entry.id, "state": state(entry), "test": entry.policy.test, "from": origin(entry), "created": entry.created_us.as_ref().map(time),
         "last_message_day": entry.last_day.map(day), "suspended_until": entry.suspended_us.as_ref().map(time), "keys": keys.collect::<Vec<_>>(),
         "certificates": entry.certificates, "policy": policy,
     })

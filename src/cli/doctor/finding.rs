@@ -1,7 +1,7 @@
 //! What the checklist says of one thing: how it stands, why that matters, and what to do.
 
 /// Everything that is looked at, by its family and its own name. `docs/checklist.md` has each of them.
-pub const CHECKS: [&str; 49] = [
+pub const CHECKS: [&str; 51] = [
     "configuration.loads",
     "configuration.files",
     "configuration.odd",
@@ -44,6 +44,8 @@ pub const CHECKS: [&str; 49] = [
     "audit.anchors",
     "audit.anchored",
     "audit.mask",
+    "alerts.configured",
+    "alerts.told",
     "machine.clock",
     "machine.version",
     "upstreams.standing",

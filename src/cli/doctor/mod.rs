@@ -1,5 +1,6 @@
 //! `gatepost doctor`: the list of what is to be looked at before and after a deployment, looked at. It changes nothing.
 
+mod alerts;
 mod audit;
 mod configuration;
 mod disk;
@@ -92,7 +93,7 @@ impl Doctor {
         let service = Service::find(&plan);
         let accounts = service::accounts(&plan, &service, &mut sheet);
         let look = Look { doctor: self, plan: &plan, service, accounts };
-        let families: [fn(&Look<'_>, &mut Sheet); 14] = [
+        let families: [fn(&Look<'_>, &mut Sheet); 15] = [
             configuration::look,
             permissions::look,
             secrets::look,
@@ -104,6 +105,7 @@ impl Doctor {
             sandbox::look,
             disk::look,
             audit::look,
+            alerts::look,
             machine::look,
             upstreams::look,
             domains::look,

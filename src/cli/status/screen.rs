@@ -9,8 +9,11 @@ use rustls::pki_types::UnixTime;
 use serde_json::{Value, json};
 
 use crate::certificate::validity;
+use crate::cli::alert::Known;
+use crate::cli::control::Undone;
 use crate::cli::{check, control, doctor, queue, route};
 use crate::config::{Config, Plan};
+use crate::ipc::admin::alert::Command as Alerts;
 use crate::ipc::admin::overview::Overview;
 use crate::ipc::admin::route::{Command as Routes, Response as Routed, State};
 use crate::ipc::admin::{Command, Response};
@@ -31,6 +34,8 @@ pub struct Screen {
     roles: Option<(usize, Vec<String>)>,
     overview: Option<Overview>,
     routes: Vec<State>,
+    /// What operators are told; an error where nobody is. None where that can't be asked.
+    alerts: Option<Result<Known, String>>,
     /// Each file of certificates with the days that it has left, where it can be read.
     certificates: Vec<(String, Option<i64>)>,
     /// The newest signed head: how many events, and when it was stored.
@@ -40,7 +45,8 @@ pub struct Screen {
 }
 
 impl Screen {
-    pub fn look(config: &Path, runtime: &Path) -> Self {
+    /// `answers`: the store does, which is asked for alerts.
+    pub fn look(config: &Path, runtime: &Path, answers: bool) -> Self {
         let overview = match control::ask_within(runtime, Command::Overview, PATIENCE) {
             Ok(Some(Response::Overview(overview))) => Some(*overview),
             _ => None,
@@ -53,7 +59,8 @@ impl Screen {
             }
             _ => false,
         });
-        let mut screen = Self { overview, routes, ..Self::default() };
+        let alerts = if answers { alerts(runtime) } else { None };
+        let mut screen = Self { overview, routes, alerts, ..Self::default() };
         // With a file that has mistakes by now, what it names is not known.
         let Ok(plan) = Config::load(config) else { return screen };
         screen.roles = roles(&plan, runtime);
@@ -83,6 +90,7 @@ impl Screen {
             }
         }
         lines.extend(self.routes.iter().map(|state| format!("{:<10} {}", "route", route::line(state))));
+        lines.extend(self.alerts.iter().flat_map(told));
         lines.extend(self.certificates.iter().map(|(file, days)| {
             let days = days.map_or_else(|| "-".to_owned(), |days| days.to_string());
             format!("{:<10} {file} days={days}", "tls")
@@ -118,11 +126,54 @@ impl Screen {
             ("limits", limits.into()),
             ("limits_more", self.overview.as_ref().map(|overview| overview.more).into()),
             ("routes", self.routes.iter().map(route::object).collect()),
+            ("alerts", self.alerts.as_ref().map(told_object).into()),
             ("certificates", certificates.collect()),
             ("head", self.head.map(|(size, stored)| json!({ "events": size, "stored": queue::time(stored) })).into()),
             ("anchors", anchors.collect()),
         ]
     }
+}
+
+/// What operators are told now; None where the service doesn't say.
+fn alerts(runtime: &Path) -> Option<Result<Known, String>> {
+    let mut known = Known::default();
+    let heard = control::parts_within(runtime, Command::Alert(Alerts::Status), Some(PATIENCE), |part| match part {
+        Response::Alert(response) => known.hear(response),
+        _ => false,
+    });
+    match heard {
+        Ok(true) => Some(Ok(known)),
+        Err(Undone::Refused(reason)) => Some(Err(reason)),
+        Ok(false) | Err(Undone::Unreachable(_)) => None,
+    }
+}
+
+fn told(alerts: &Result<Known, String>) -> Vec<String> {
+    let known = match alerts {
+        Ok(known) => known,
+        Err(reason) => return vec![format!("{:<10} {reason}", "alerts")],
+    };
+    let untold = known
+        .silence
+        .as_ref()
+        .map_or_else(String::new, |(since, reason)| format!(" untold_since={} {reason}", queue::time(*since)));
+    let mut lines = vec![format!("{:<10} told={}{untold}", "alerts", known.entries.len())];
+    lines.extend(known.entries.iter().map(|entry| {
+        let what = format!("{} {}", entry.kind, entry.subject);
+        format!("{:<10} {}: {} since={}", "alert", what.trim_end(), entry.text, queue::time(entry.since_us))
+    }));
+    lines
+}
+
+fn told_object(alerts: &Result<Known, String>) -> Value {
+    let Ok(known) = alerts else { return json!({ "configured": false }) };
+    let entries = known.entries.iter().map(|entry| {
+        json!({ "alert": entry.kind, "subject": entry.subject, "text": entry.text, "since": queue::time(entry.since_us) })
+    });
+    let (since, reason) = known.silence.as_ref().map(|(since, reason)| (queue::time(*since), reason)).unzip();
+    json!({
+        "configured": true, "told": entries.collect::<Vec<_>>(), "untold_since": since, "untold_reason": reason,
+    })
 }
 
 /// None where the system doesn't show its processes.

@@ -59,6 +59,8 @@ fn row_80b_where_its_mail_goes_stands_in_the_file_too() {
     assert_eq!(policy.always_bcc.len(), 2);
     for (keys, why) in [
         ("redirect = \"test\"", "redirect: \"test\" is not an address"),
+        ("redirect = \"bounced@sandbox.test\"", "redirect: bounced@sandbox.test is an address for tests"),
+        ("always_bcc = [\"delivered@resend.dev\"]", "always_bcc: delivered@resend.dev is an address for tests"),
         ("redirect = \"test@localhost\"", "full domain"),
         ("always_bcc = [\"a@x.example\", \"\"]", "always_bcc: \"\" is not an address"),
         ("always_bcc = [\"a@x.example\", \"a@x.example\"]", "twice"),

@@ -6,7 +6,7 @@ use crate::mail::id::MessageId;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
-    /// Answer: an `Entry` for each that was told of and is not over.
+    /// Answer: an `Entry` for each that was told of and is not over, and `Silence` if something could not be told.
     Status,
     /// Tell everybody who is told of alerts that this is a test. Answer: `Sent`.
     Test,
@@ -33,5 +33,10 @@ pub enum Response {
     Sent {
         mail: Option<(MessageId, Vec<String>)>,
         webhook: Option<String>,
+    },
+    /// Since when, in Unix microseconds, something is wrong that could not be told, and why not.
+    Silence {
+        since_us: u64,
+        reason: String,
     },
 }

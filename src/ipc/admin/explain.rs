@@ -29,6 +29,8 @@ pub enum Stage {
     Suppression,
     /// Limits, load and room, as they are at this moment.
     Moment,
+    /// What becomes of mail that is sent for a test.
+    Test,
 }
 
 impl Stage {
@@ -41,6 +43,7 @@ impl Stage {
             Self::Copy => "copy",
             Self::Suppression => "suppression",
             Self::Moment => "moment",
+            Self::Test => "test",
         }
     }
 }

@@ -87,7 +87,7 @@ pub enum Obstacle {
     AuditMaxBytes,
     /// The load is beyond a second threshold.
     Load,
-    /// The sealer doesn't answer: mail is taken, and what is written of it can't be signed.
+    /// The sealer doesn't answer, or refuses to sign: mail is taken, and what is written of it can't be signed.
     Sealer,
 }
 

@@ -5,7 +5,8 @@ use crate::ipc::admin::Response;
 use crate::ipc::admin::alert::{self, Command, Entry};
 use crate::ipc::channel::Sender;
 use crate::vault::alerts::sign::Kind;
-use crate::vault::alerts::tell;
+use crate::vault::alerts::{Silence, tell};
+use crate::vault::audit::ledger::now_us;
 use crate::vault::store::alerts::Told;
 
 /// Errors: why it was refused, in words.
@@ -19,9 +20,15 @@ pub async fn perform(desk: &Desk, command: Command, actor: &str, parts: &Sender<
             for told in all.map_err(|error| format!("the store gives no answer: {error:?}"))? {
                 parts.send(Response::Alert(alert::Response::Entry(Box::new(entry(told))))).await.map_err(gone)?;
             }
+            let silence = desk.vault.alerts.silence.borrow().clone();
+            if let Some(Silence { since_us, reason }) = silence {
+                parts.send(Response::Alert(alert::Response::Silence { since_us, reason })).await.map_err(gone)?;
+            }
         }
         Command::Test => {
             let sent = tell::test(&desk.vault, &alerts, actor).await?;
+            // Where it is mended, nobody has to wait for the next thing that goes wrong.
+            desk.vault.alerts.tried(sent.by_mail.clone().err(), now_us());
             let mail = sent.mail.map(|id| (id, alerts.mail.iter().map(ToString::to_string).collect()));
             let sent = alert::Response::Sent { mail, webhook: sent.webhook };
             parts.send(Response::Alert(sent)).await.map_err(gone)?;

@@ -1,9 +1,9 @@
 //! What is wrong now, read from what the vault knows already: nothing is probed for it.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::certificates::Certificates;
 use super::rates::{HOUR, Rates};
 use super::sign::{Kind, Sign};
 use crate::config::slice::Alerts;
@@ -63,9 +63,15 @@ pub async fn look(vault: &Rc<Vault>, pulse: &Pulse, alerts: &Alerts, rates: &Rat
     }
     signs.extend(of_upstreams(&states(vault)));
     signs.extend(of_rates(rates, alerts));
-    let generation = vault.authority.borrow().generation();
-    signs.extend(of_certificates(&vault.alerts.certificates.borrow(), generation, alerts, now_us / 1_000_000));
+    signs.extend(of_certificates(&expiries(vault), alerts, now_us / 1_000_000));
     Some(signs)
+}
+
+/// When the first certificate ends that each listener shows, in Unix seconds.
+pub fn expiries(vault: &Vault) -> BTreeMap<String, u64> {
+    let authority = vault.authority.borrow();
+    let listeners: Vec<&str> = authority.slice.listeners.iter().map(|listener| listener.name.as_str()).collect();
+    vault.alerts.certificates.borrow().of(authority.generation(), &listeners)
 }
 
 fn states(vault: &Vault) -> Vec<State> {
@@ -149,16 +155,16 @@ fn of_rates(rates: &Rates, alerts: &Alerts) -> Vec<Sign> {
     signs
 }
 
-fn of_certificates(known: &Certificates, generation: crate::role::Generation, alerts: &Alerts, now: u64) -> Vec<Sign> {
+fn of_certificates(known: &BTreeMap<String, u64>, alerts: &Alerts, now: u64) -> Vec<Sign> {
     let limit = now.saturating_add(alerts.certificate.as_secs());
-    let sign = |(listeners, ends): (&String, u64)| {
+    let sign = |(listener, ends): (&String, u64)| {
         let text = match ends.checked_sub(now) {
             Some(left) => format!("it expires in {}", span(left.saturating_mul(1_000_000))),
             None => "it has expired: clients refuse it".to_owned(),
         };
-        Sign::new(Kind::Certificate, listeners, text)
+        Sign::new(Kind::Certificate, listener, text)
     };
-    known.of(generation).filter(|(_, ends)| *ends < limit).map(sign).collect()
+    known.iter().map(|(listener, ends)| (listener, *ends)).filter(|(_, ends)| *ends < limit).map(sign).collect()
 }
 
 /// What credentials have left: of limits by the hour and by the day, for those by the minute are there to be met.

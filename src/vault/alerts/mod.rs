@@ -25,7 +25,7 @@ use super::audit::ledger::now_us;
 use super::audit::seal::Pulse;
 use crate::config::slice::Alerts;
 use certificates::Certificates;
-pub use look::span;
+pub use look::{expiries, span};
 use rates::{Counts, Rates};
 use sign::Sign;
 use watch::Watches;
@@ -43,6 +43,25 @@ const MOST_AN_HOUR: usize = 12;
 #[derive(Default)]
 pub struct Desk {
     pub certificates: RefCell<Certificates>,
+    /// None while whoever is to be told is told.
+    pub silence: RefCell<Option<Silence>>,
+}
+
+/// Something is wrong that nobody could be told of, or not by all ways.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// In Unix microseconds.
+    pub since_us: u64,
+    pub reason: String,
+}
+
+impl Desk {
+    /// What became of telling something, or of a test of that.
+    pub fn tried(&self, reason: Option<String>, now_us: u64) {
+        let mut silence = self.silence.borrow_mut();
+        let since_us = silence.as_ref().map_or(now_us, |silence| silence.since_us);
+        *silence = reason.map(|reason| Silence { since_us, reason });
+    }
 }
 
 /// When something was told, of the last hour, and when that was tried last.
@@ -85,6 +104,7 @@ pub async fn run(vault: Rc<Vault>, pulse: Rc<Pulse>) {
             // Who is told again later begins anew.
             None if !is_quiet => {
                 keeper.watches = None;
+                keeper.vault.alerts.tried(None, now_us());
                 is_quiet = keeper.vault.writer.run(|store| store.alerts.forget()).await.is_ok();
             }
             None => {}
@@ -135,8 +155,13 @@ impl Keeper {
         }
         let told = tell::changes(&self.vault, alerts, &changes, now_us).await;
         self.voice.tried(told.is_ok(), now);
+        let reason = match &told {
+            Ok(by_mail) => by_mail.as_ref().err(),
+            Err(reason) => Some(reason),
+        };
+        self.vault.alerts.tried(reason.cloned(), now_us);
         match told {
-            Ok(()) => watches.told(&changes, now_us),
+            Ok(_) => watches.told(&changes, now_us),
             Err(reason) => {
                 tracing::error!(reason, changes = changes.len(), "operators could not be told what is wrong")
             }
@@ -147,6 +172,22 @@ impl Keeper {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn since_when_somebody_could_not_be_told_is_kept_until_he_is() {
+        let desk = Desk::default();
+        let silence = |since_us, reason: &str| Some(Silence { since_us, reason: reason.to_owned() });
+        for (now_us, reason, expected) in [
+            (1, None, None),
+            (2, Some("no room"), silence(2, "no room")),
+            (3, Some("no route"), silence(2, "no route")),
+            (4, None, None),
+            (5, Some("no room"), silence(5, "no room")),
+        ] {
+            desk.tried(reason.map(str::to_owned), now_us);
+            assert_eq!(*desk.silence.borrow(), expected, "{now_us}");
+        }
+    }
 
     #[test]
     fn there_is_an_end_to_how_much_is_told() {

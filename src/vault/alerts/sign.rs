@@ -6,6 +6,10 @@ use crate::config::slice::Alerts;
 
 /// What passes by itself when a process or a disk was slow for a moment.
 const MOMENT: Duration = Duration::from_secs(30);
+/// It is over when it was not seen for so long: what comes and goes is one alert.
+const CALM: Duration = Duration::from_secs(300);
+/// A limit gives back a little all the time, and whoever is at it takes that at once, or in a batch some minutes later.
+const CALM_LIMIT: Duration = Duration::from_secs(3600);
 /// As `GatepostNotReady` of the rules for Prometheus.
 const WHILE: Duration = Duration::from_secs(120);
 
@@ -71,6 +75,16 @@ impl Kind {
             | Self::Limit
             | Self::Processes
             | Self::Clock => Duration::ZERO,
+        }
+    }
+}
+
+impl Kind {
+    /// How long it must be away to be over.
+    pub const fn calm(self) -> Duration {
+        match self {
+            Self::Limit => CALM_LIMIT,
+            _ => CALM,
         }
     }
 }

@@ -26,12 +26,19 @@ use crate::vault::transaction::microseconds;
 pub struct Sent {
     pub mail: Option<MessageId>,
     pub webhook: Option<String>,
+    /// Or why there is no mail, where somebody is told by one.
+    pub by_mail: Result<(), String>,
 }
 
-/// Tells of changes, and writes down that they were told.
+/// Tells of changes, and writes down that they were told. Gives why it could be told by the webhook alone, if so.
 ///
 /// Errors: nobody was told, and nothing was written.
-pub async fn changes(vault: &Rc<Vault>, alerts: &Alerts, changes: &[Change], now_us: u64) -> Result<(), String> {
+pub async fn changes(
+    vault: &Rc<Vault>,
+    alerts: &Alerts,
+    changes: &[Change],
+    now_us: u64,
+) -> Result<Result<(), String>, String> {
     let hostname = vault.authority.borrow().slice.hostname.clone();
     let (subject, text) = (letter::subject(&hostname, changes), letter::text(&hostname, changes, now_us));
     let bodies = changes.iter().map(|change| letter::event(&hostname, change, now_us)).collect();
@@ -49,7 +56,7 @@ pub async fn changes(vault: &Rc<Vault>, alerts: &Alerts, changes: &[Change], now
         changes.into_iter().try_for_each(|change| note(store, change, now_us))
     })
     .await
-    .map(drop)
+    .map(|sent| sent.by_mail)
 }
 
 /// Tells everybody that this is a test.
@@ -122,7 +129,8 @@ async fn send(
     })
     .await?;
     vault.feedback.fresh.notify_one();
-    Ok(Sent { mail: message, webhook: alerts.webhook.clone() })
+    let by_mail = why.map_or(Ok(()), |why| Err(format!("by mail: {why}")));
+    Ok(Sent { mail: message, webhook: alerts.webhook.clone(), by_mail })
 }
 
 /// None where nobody is told by mail.

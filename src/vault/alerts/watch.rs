@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::sign::{Kind, Sign};
 use crate::config::slice::Alerts;
 use crate::vault::store::alerts::Told;
 use crate::vault::transaction::microseconds;
 
-/// It is over when it was not seen for so long: what comes and goes is one alert.
-pub const CALM: Duration = Duration::from_secs(300);
 /// Things of one kind that are watched at once: of credentials there may be any number, and whoever is told of two hundred learns
 /// nothing by the next one. None of them keeps out what is wrong otherwise.
 pub const MOST: usize = 200;
@@ -142,7 +140,7 @@ impl Watch {
             self.is_due |= now.duration_since(self.first) >= kind.hold(alerts);
             return self.is_due.then_some(Turn::Begins);
         };
-        if now.duration_since(self.last) >= CALM {
+        if now.duration_since(self.last) >= kind.calm() {
             return Some(Turn::Over);
         }
         if now_us < told_us {
@@ -157,6 +155,8 @@ impl Watch {
 
 #[cfg(test)]
 pub mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const MINUTE_US: u64 = 60_000_000;
@@ -232,6 +232,19 @@ pub mod tests {
             assert_eq!(bench.look(minute, &[]), []);
             assert_eq!(bench.look(minute + 2, &down()), []);
         }
+    }
+
+    #[test]
+    fn a_limit_that_is_used_up_again_and_again_is_one_alert() {
+        let mut bench = Bench::new();
+        let used_up = vec![Sign::new(Kind::Limit, "shop", "nothing is left of per_hour=60")];
+        let mut told = Vec::new();
+        for minute in 0..240 {
+            let signs = if minute < 180 && minute % 20 == 0 { &used_up[..] } else { &[] };
+            told.extend(bench.look(minute, signs).into_iter().map(|(turn, _)| (minute, turn)));
+        }
+        // The last time is minute 160.
+        assert_eq!(told, [(0, Turn::Begins), (220, Turn::Over)]);
     }
 
     #[test]

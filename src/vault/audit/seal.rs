@@ -46,14 +46,22 @@ pub enum Order {
     Resume(Wish, oneshot::Sender<Result<Declared, String>>),
 }
 
-/// When the sealer answered last; what the watchdog wants to know.
+/// When the sealer answered last, which the watchdog wants to know; and whether it signs what it is shown.
 #[derive(Default)]
-pub struct Pulse(Cell<Option<Instant>>);
+pub struct Pulse {
+    answered: Cell<Option<Instant>>,
+    refuses: Cell<bool>,
+}
 
 impl Pulse {
     /// Whether it answered within that time.
     pub fn beats(&self, within: Duration) -> bool {
-        self.0.get().is_some_and(|at| at.elapsed() < within)
+        self.answered.get().is_some_and(|at| at.elapsed() < within)
+    }
+
+    /// Whether it has refused the newest head that it was shown, or has lost what it signed.
+    pub fn refuses(&self) -> bool {
+        self.refuses.get()
     }
 }
 
@@ -152,6 +160,7 @@ impl Sealing {
                     "the sealer has lost what it signed: the log goes on unsealed, see `gatepost audit resume`"
                 );
                 let data = serde_json::json!({ "said": reason }).to_string();
+                self.pulse.refuses.set(true);
                 self.alarm(Name::IntegrityFailure, "sealer-lost", data).await;
                 (self.refused, self.told) = (Some(Instant::now()), true);
             }
@@ -200,6 +209,7 @@ impl Sealing {
                 Err(Stuck::Gone) => return self.lose(),
                 Err(Stuck::Refused(reason)) => {
                     self.refused = Some(Instant::now());
+                    self.pulse.refuses.set(true);
                     tracing::error!(reason, "the sealer refused the head of the audit log: it goes on unsealed");
                     if !std::mem::replace(&mut self.told, true) {
                         let reason: String = reason.chars().filter(|c| !c.is_control()).take(SAID).collect();
@@ -211,6 +221,7 @@ impl Sealing {
             }
         }
         self.told = false;
+        self.pulse.refuses.set(false);
     }
 
     async fn seal(&mut self) -> Result<(), Stuck> {
@@ -276,6 +287,7 @@ impl Sealing {
         match self.ask(ask).await.map_err(stuck)? {
             Answer::Sealed { note, .. } => {
                 (self.sealed, self.refused, self.told) = (size, None, false);
+                self.pulse.refuses.set(false);
                 let note = Note { size, time_us: now_us(), root, note };
                 // This note must not be lost: no other one may say the same.
                 let kept = schedule::persist(&self.vault, move |store| store.ledger.keep_note(&note)).await;
@@ -315,7 +327,7 @@ impl Sealing {
         self.owed = heard.is_err();
         match heard {
             Ok(Ok(Some(answer))) => {
-                self.pulse.0.set(Some(Instant::now()));
+                self.pulse.answered.set(Some(Instant::now()));
                 Ok(answer)
             }
             Ok(_) => Err(Stuck::Gone),

@@ -6,6 +6,7 @@ use crate::ipc::admin::digest::{MOST, Standing};
 use crate::ipc::admin::load::Measure;
 use crate::vault::Vault;
 use crate::vault::admin::overview;
+use crate::vault::alerts::expiries;
 
 /// Errors: the store gives no answer.
 pub async fn look(vault: &Vault, now_us: u64) -> Result<Standing, String> {
@@ -16,12 +17,11 @@ pub async fn look(vault: &Vault, now_us: u64) -> Result<Standing, String> {
     let load = vault.writer.load().told();
     let messages = load.figures.iter().find(|figure| figure.measure == Measure::Messages).map_or(0, |found| found.now);
     let (authority, schedule) = (vault.authority.borrow(), vault.schedule.borrow());
-    let (shown, now) = (vault.alerts.certificates.borrow(), Instant::now());
+    let now = Instant::now();
     let days = |ends: u64| {
         i64::try_from(ends).unwrap_or(i64::MAX).saturating_sub_unsigned(now_us / 1_000_000).div_euclid(86_400)
     };
-    let certificates =
-        shown.of(authority.generation()).take(MOST).map(|(listeners, ends)| (listeners.clone(), days(ends)));
+    let certificates = expiries(vault).into_iter().take(MOST).map(|(listener, ends)| (listener, days(ends)));
     let upstreams = authority.slice.upstreams.iter();
     Ok(Standing {
         hostname: authority.slice.hostname.clone(),

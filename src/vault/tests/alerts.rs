@@ -58,6 +58,43 @@ fn with(bench: &Bench, seen: impl AsyncFnOnce(Rc<Vault>)) {
 }
 
 #[test]
+fn since_when_nobody_could_be_told_is_known_until_somebody_is() {
+    let mut bench = Bench::new();
+    bench.slice.webhooks = vec![Webhook { name: "ops".into(), events: Vec::new(), mask: Mask::None, lifetime: HOUR }];
+    let routes = std::mem::take(&mut bench.slice.routes);
+    let (by_mail, by_both) = (Alerts { webhook: None, ..alerts() }, alerts());
+    bench.slice.alerts = Some(by_mail.clone());
+    let (begun, start_us) = (Instant::now(), now_us());
+    with(&bench, async |vault: Rc<Vault>| {
+        let mut keeper = Keeper::new(Rc::clone(&vault), Rc::default());
+        keeper.note(begun - Duration::from_secs(700));
+        let silence =
+            || vault.alerts.silence.borrow().as_ref().map(|one| (one.since_us - start_us, one.reason.clone()));
+        let mut turn = async |second: u64, alerts: &Alerts| {
+            let now = begun + Duration::from_secs(second);
+            keeper.note(now);
+            keeper.turn(alerts, 0, start_us + second * 1_000_000, now).await;
+        };
+        turn(0, &by_mail).await;
+        assert_eq!(silence(), None);
+        vault.writer.tally().add(Metric::AuthAttempts, ["smtp", "failed"], 100);
+        for second in [1, 70] {
+            turn(second, &by_mail).await;
+            let (since, reason) = silence().unwrap();
+            assert!(since == 1_000_000 && reason.starts_with("no route takes mail from gate@example.net"), "{reason}");
+        }
+        // The webhook is told, and the mail still can't leave.
+        turn(140, &by_both).await;
+        let (since, reason) = silence().unwrap();
+        assert!(since == 1_000_000 && reason.starts_with("by mail: no route"), "{reason}");
+        vault.authority.borrow_mut().slice.routes = routes.clone();
+        // Over by then, which is told by both.
+        turn(900, &by_both).await;
+        assert_eq!(silence(), None);
+    });
+}
+
+#[test]
 fn rule_o4_what_is_wrong_is_told_once_over_restarts_and_then_that_it_is_over() {
     let mut bench = Bench::new();
     let (events, lifetime) = (Vec::new(), HOUR);

@@ -5,6 +5,7 @@ use crate::ipc::admin::load::{Figure, Load, Stage};
 use crate::ipc::allowance::Left;
 use crate::policy::thresholds::Thresholds;
 use crate::role::{Generation, Instance};
+use crate::vault::alerts::certificates::Certificates;
 use crate::vault::alerts::rates::Counts;
 use crate::vault::alerts::watch::tests::alerts;
 
@@ -89,19 +90,22 @@ fn a_certificate_is_told_by_the_edges_that_are_in_force_and_of_them_alone() {
     let (now, day) = (1_800_000_000, 86_400);
     let edge = |generation, instance| (Generation(generation), Instance(instance));
     known.shown(edge(1, 1), "submission", now + day);
-    known.shown(edge(2, 2), "submission, tls", now + 90 * day);
-    known.shown(edge(2, 3), "api\u{202e}\n", now - 1);
+    known.shown(edge(2, 2), "submission", now + 90 * day);
+    known.shown(edge(2, 3), "api", now - 1);
     let told = |known: &Certificates| {
-        let signs = of_certificates(known, Generation(2), &alerts(), now);
+        let signs = of_certificates(&known.of(Generation(2), &["submission", "api"]), &alerts(), now);
         signs.iter().map(|sign| (sign.subject.clone(), sign.text.clone())).collect::<Vec<_>>()
     };
     assert_eq!(told(&known), [("api".to_owned(), "it has expired: clients refuse it".to_owned())]);
-    known.shown(edge(2, 2), "submission, tls", now + 13 * day);
-    assert_eq!(told(&known)[0].1, "it expires in 13 days");
+    known.shown(edge(2, 2), "submission", now + 13 * day);
+    assert_eq!(told(&known)[1].1, "it expires in 13 days");
     known.gone(edge(2, 2));
     assert_eq!(told(&known).len(), 1);
-    (0..2 * MAX).for_each(|n| known.shown(edge(2, 9), &format!("l{n}"), now));
-    assert_eq!(told(&known).len(), 1 + MAX);
+    // Nobody learns by an edge that was taken over of listeners that there are not, and others keep their room.
+    (0..2 * MAX).for_each(|n| known.shown(edge(2, 9), &format!("l{n}\u{202e}\n"), now));
+    assert_eq!(told(&known), [("api".to_owned(), "it has expired: clients refuse it".to_owned())]);
+    known.shown(edge(2, 10), "submission", now - 1);
+    assert_eq!(told(&known).len(), 2);
 }
 
 const MAX: usize = crate::ipc::session::MAX_SHOWN;
