@@ -34,6 +34,8 @@ pub mod sealing;
 pub mod session;
 pub mod shown;
 pub mod signing;
+pub mod token;
 pub mod trace;
+pub mod turnstile;
 pub mod waits;
 pub mod witnessing;

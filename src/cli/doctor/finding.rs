@@ -1,7 +1,7 @@
 //! What the checklist says of one thing: how it stands, why that matters, and what to do.
 
 /// Everything that is looked at, by its family and its own name. `docs/checklist.md` has each of them.
-pub const CHECKS: [&str; 51] = [
+pub const CHECKS: [&str; 52] = [
     "configuration.loads",
     "configuration.files",
     "configuration.odd",
@@ -49,6 +49,7 @@ pub const CHECKS: [&str; 51] = [
     "machine.clock",
     "machine.version",
     "upstreams.standing",
+    "upstreams.turnstile",
     "domains.mx",
     "domains.spf",
     "domains.dkim",

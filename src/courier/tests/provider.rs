@@ -3,6 +3,7 @@
 mod account;
 mod ends;
 mod keys;
+mod turnstile;
 mod webhook;
 
 use std::sync::mpsc::{Receiver, channel};

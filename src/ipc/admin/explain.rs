@@ -31,6 +31,8 @@ pub enum Stage {
     Moment,
     /// What becomes of mail that is sent for a test.
     Test,
+    /// A token that a person wrote it.
+    Proof,
 }
 
 impl Stage {
@@ -44,6 +46,7 @@ impl Stage {
             Self::Suppression => "suppression",
             Self::Moment => "moment",
             Self::Test => "test",
+            Self::Proof => "proof",
         }
     }
 }
