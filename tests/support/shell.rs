@@ -45,7 +45,7 @@ fn commands(line: &str) -> Vec<Vec<String>> {
                 let is_number = ended.as_ref().is_some_and(|word| word.chars().all(|c| c.is_ascii_digit()));
                 let has_ended = ended.is_some();
                 // The 2 of `2>` is no word, and neither is what stands behind.
-                words.extend(ended.filter(|_| !is_target && !(is_number && ['<', '>'].contains(&c))));
+                words.extend(ended.filter(|_| !(is_target || is_number && ['<', '>'].contains(&c))));
                 match c {
                     ' ' | '\t' => is_target &= !has_ended,
                     '<' | '>' => {

@@ -237,7 +237,7 @@ pub mod tests {
     #[test]
     fn a_limit_that_is_used_up_again_and_again_is_one_alert() {
         let mut bench = Bench::new();
-        let used_up = vec![Sign::new(Kind::Limit, "shop", "nothing is left of per_hour=60")];
+        let used_up = [Sign::new(Kind::Limit, "shop", "nothing is left of per_hour=60")];
         let mut told = Vec::new();
         for minute in 0..240 {
             let signs = if minute < 180 && minute % 20 == 0 { &used_up[..] } else { &[] };
