@@ -58,8 +58,11 @@ async fn pass(vault: &Vault, ended: &Arc<Ended>) -> Result<HashMap<String, Count
     Ok(all)
 }
 
+/// How much of each.
+type Held = Vec<(String, Counts)>;
+
 /// The part of it that begins behind that row of the queue, and where to go on.
-pub(super) fn slice(store: &mut Store<'_>, ended: &Ended, after: i64) -> Sql<(Vec<(String, Counts)>, Option<i64>)> {
+pub(super) fn slice(store: &mut Store<'_>, ended: &Ended, after: i64) -> Sql<(Held, Option<i64>)> {
     let open = store.hold.open(after, SLICE)?;
     let is_full = u32::try_from(open.len()).is_ok_and(|length| length == SLICE);
     let next = open.last().map(|last| last.row).filter(|_| is_full);
