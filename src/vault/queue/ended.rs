@@ -58,7 +58,7 @@ async fn pass(vault: &Vault, ended: &Arc<Ended>) -> Result<HashMap<String, Count
     Ok(all)
 }
 
-/// How much is held of whom.
+/// How much of each.
 type Held = Vec<(String, Counts)>;
 
 /// The part of it that begins behind that row of the queue, and where to go on.
