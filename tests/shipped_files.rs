@@ -49,7 +49,7 @@ fn the_shipped_configuration_loads_and_sends_nothing() {
 fn the_examples_in_the_shipped_configuration_load_and_show_the_real_defaults() {
     let text = read("etc/gatepost.toml");
     let (bare, full) = (load(&text), load(&with_examples(&text)));
-    assert_eq!((full.listeners.len(), full.credentials.len(), full.upstreams.len()), (5, 3, 6));
+    assert_eq!((full.listeners.len(), full.credentials.len(), full.upstreams.len()), (5, 4, 6));
     // By default there is no rate of a tier, so what is shown is none.
     let mut limits = full.limits.clone();
     assert!(limits.vault.tiers != bare.limits.vault.tiers);

@@ -126,6 +126,10 @@ fn contents(path: &Path, plan: &Plan, brief: bool) -> (Vec<String>, Vec<String>)
         webhook.previous.iter().for_each(|previous| files.signing(previous, "previous_secret_file"));
         webhook.authorities.iter().for_each(|authorities| drop(files.authorities(authorities)));
     }
+    if let Some(turnstile) = &plan.turnstile {
+        files.password(&turnstile.secret);
+        turnstile.authorities.iter().for_each(|authorities| drop(files.authorities(authorities)));
+    }
     (files.errors, files.warnings)
 }
 

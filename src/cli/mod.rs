@@ -28,6 +28,7 @@ mod settings;
 mod status;
 mod suppress;
 mod trace;
+mod turnstile;
 mod webhook;
 
 use std::ffi::OsString;

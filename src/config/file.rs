@@ -3,6 +3,7 @@
 //! Each value keeps its place in the file, so that whatever is wrong with it can be said with line and column. What is
 //! missing is none here; which keys are needed is decided in `plan`.
 
+mod turnstile;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use toml::de::DeTable;
 use super::findings::{Findings, suggestion};
 use super::salvage::{Cut, cut};
 use crate::secret::Secret;
+pub use turnstile::{Proof, Turnstile};
 pub use upstream::{Bounce, Oauth2, Pace, Upstream, WebhookIn};
 
 /// A value and its place.
@@ -47,6 +49,7 @@ pub struct Config {
     pub audit: Audit,
     pub anchor: Vec<At<Anchor>>,
     pub webhook: Vec<At<Webhook>>,
+    pub turnstile: Turnstile,
     pub alerts: Alerts,
     pub limits: Limits,
     pub log: Log,
@@ -134,6 +137,7 @@ pub struct Credential {
     pub remove_headers: Vec<At<String>>,
     pub redirect: Option<At<String>>,
     pub always_bcc: Vec<At<String>>,
+    pub turnstile: Option<At<Proof>>,
 }
 
 /// One of `secrets`.

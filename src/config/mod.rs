@@ -45,6 +45,7 @@ mod suppression;
 mod upstreams;
 mod url;
 mod ways;
+pub mod turnstile;
 mod webhooks;
 
 use std::fs::File;

@@ -21,10 +21,11 @@ use super::slice::{
     Alerts, Auth, Bounce, ClientCertificates, CountBounces, Declared, Extension, Family, Keep, Protocol, Serve, TlsMode,
 };
 use super::source::Source;
+pub use super::turnstile::Turnstile;
 pub use super::webhooks::Webhook;
 use super::{
     Dialect, Mode, Reach, alerts, anchors, audit, bounces, credentials, hooks, limits, listeners, log, name, odd,
-    pass_through, routes, suppression, upstreams, ways, webhooks,
+    pass_through, routes, suppression, turnstile, upstreams, ways, webhooks,
 };
 pub use super::{oauth2::Oauth2, programs::Program};
 use crate::policy::limits::Pace;
@@ -67,6 +68,7 @@ pub struct Plan {
     pub suppression: Option<CountBounces>,
     pub anchors: Vec<Anchor>,
     pub webhooks: Vec<Webhook>,
+    pub turnstile: Option<Turnstile>,
     pub alerts: Option<Alerts>,
     pub limits: Limits,
     pub audit: Audit,
@@ -185,6 +187,8 @@ impl Plan {
         let routes = routes::plan(&config.route, &upstreams, findings);
         let credentials = credentials::plan(&config.credential, mode, findings);
         webhooks::known(&webhooks, &credentials, &config, findings);
+        let turnstile = turnstile::plan(&config, findings);
+        turnstile::known(&credentials, &config, findings);
         pass_through::look(&credentials, &upstreams, &routes, &config, findings);
         let state_directory = directory(&config.state_directory, "state_directory", STATE.as_ref(), findings);
         let beside = state_directory.join(MASTER);
@@ -208,6 +212,7 @@ impl Plan {
             alerts: alerts::plan(&config, &routes, &webhooks, findings),
             anchors,
             webhooks,
+            turnstile,
             limits: limits::limits(&config.limits, findings),
             audit,
             routes,
@@ -253,7 +258,8 @@ impl Plan {
         let endpoints = self.upstreams.iter().filter_map(|upstream| Some(upstream.oauth2.as_ref()?.url.port));
         let witnesses = self.witnesses().map(|(_, witness)| witness.port);
         let webhooks = self.webhooks.iter().map(|webhook| webhook.url.port);
-        upstreams.chain(endpoints).chain(witnesses).chain(webhooks).collect()
+        let turnstile = self.turnstile.iter().map(|turnstile| turnstile.url.port);
+        upstreams.chain(endpoints).chain(witnesses).chain(webhooks).chain(turnstile).collect()
     }
 
     /// The witnesses among the anchors, by their names.

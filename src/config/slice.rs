@@ -14,7 +14,7 @@ pub use super::dialect::{Dialect, Optional};
 pub use super::reach::{ForwardedBy, Reach};
 pub use outgoing::{
     Api, Auth, Bearer, Belief, CourierSlice, Destination, DialerSlice, Family, Grant, Keep, MailerSlice, Oauth2Slice,
-    OnUnsupported, ProviderSlice, SmtpSlice, Understands, Verify, WebhookSlice, WitnessSlice,
+    OnUnsupported, ProviderSlice, SmtpSlice, TurnstileSlice, Understands, Verify, WebhookSlice, WitnessSlice,
 };
 
 use crate::ipc::capsule;
@@ -223,6 +223,8 @@ pub struct VaultSlice {
     pub limits: VaultLimits,
     pub anchors: Vec<Anchor>,
     pub webhooks: Vec<Webhook>,
+    /// Turnstile can be asked.
+    pub turnstile: bool,
     pub hooks: Vec<Hook>,
     pub alerts: Option<Alerts>,
 }

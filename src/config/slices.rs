@@ -1,6 +1,6 @@
 //! Each role's slice of the plan, made by adding what that role needs.
 
-use super::plan::{Anchor, Listener, Oauth2, Place, Plan, Provider, Upstream, Webhook, Witness};
+use super::plan::{Anchor, Listener, Oauth2, Place, Plan, Provider, Turnstile, Upstream, Webhook, Witness};
 use super::slice::{
     self, Admission, Belief, Clients, Counter, CourierSlice, Desk, Destination, DialerSlice, EdgeSlice, Family,
     KeyholderSlice, ListenerSlice, NearAnchor, Protocol, ProviderSlice, SealerSlice, Serve, SmtpSlice, VaultSlice,
@@ -8,7 +8,7 @@ use super::slice::{
 };
 use super::source::Source;
 use super::url::Url;
-use crate::ipc::{capsule, feedback, witnessing};
+use crate::ipc::{capsule, feedback, turnstile, witnessing};
 use crate::policy::FIX_UPS;
 use crate::secret::Secret;
 
@@ -139,6 +139,7 @@ impl Plan {
             limits: self.limits.vault,
             anchors: self.anchors.iter().map(anchor).collect(),
             webhooks: self.webhooks.iter().map(Webhook::rule).collect(),
+            turnstile: self.turnstile.is_some(),
             alerts: self.alerts.clone(),
             // Who opens their secrets adds them.
             hooks: Vec::new(),
@@ -189,7 +190,14 @@ impl Plan {
         };
         let connected = self.upstreams.iter().filter(|upstream| upstream.program.is_none());
         let upstreams = connected.map(destination).chain(self.witnesses().map(witness));
-        let upstreams = upstreams.chain(self.webhooks.iter().map(webhook)).collect();
+        let turnstile = |turnstile: &Turnstile| Destination {
+            name: turnstile::POST.to_owned(),
+            hosts: vec![(turnstile.url.host.clone(), turnstile.url.port)],
+            family: Family::Any,
+            sources: Vec::new(),
+        };
+        let others = self.webhooks.iter().map(webhook).chain(self.turnstile.iter().map(turnstile));
+        let upstreams = upstreams.chain(others).collect();
         let token_endpoints = self.upstreams.iter().filter_map(endpoint).collect();
         DialerSlice { upstreams, token_endpoints, connect: self.limits.connect }
     }

@@ -19,6 +19,7 @@ mod pass_through;
 mod programs;
 mod slices;
 mod suppression;
+mod turnstile;
 mod upstreams;
 mod ways;
 mod webhooks;

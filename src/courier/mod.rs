@@ -1,8 +1,9 @@
-//! The courier: delivers to one upstream, asks one witness or tells one webhook, over sockets that the dialer hands over.
+//! The courier: delivers to one upstream, asks one witness or Turnstile, or tells one webhook, over sockets that the dialer hands over.
 //!
-//! **Does.** TLS, login and delivery; says what became of each recipient. Or takes heads of the log to a witness, or events to a webhook.
+//! **Does.** TLS, login and delivery; says what became of each recipient. Or takes heads of the log to a witness, events to a webhook,
+//! or tokens to Turnstile.
 //! **Trusts.** The parent and the vault. Not the dialer's word about names, and nothing that the upstream says: its text is data.
-//! **Holds.** That upstream's password or webhook's secret, or what tokens are asked for with and the token, and the key of the certificate it is shown, and
+//! **Holds.** That upstream's password, webhook's secret or that of Turnstile, or what tokens are asked for with and the token, and the key of the certificate it is shown, and
 //! the messages it is delivering.
 //! **If it falls.** An intruder (a hostile upstream, most likely) has these and the mail in flight, and no way to connect anywhere but through the dialer, to that upstream and its token endpoint.
 //!
@@ -19,6 +20,7 @@ pub(crate) mod smtp;
 mod tls;
 mod tokens;
 mod trust;
+mod turnstile;
 mod upstream;
 mod webhook;
 mod witness;
@@ -55,6 +57,7 @@ use provider::Provider;
 use smtp::{Bearer, Credential, Hosts, Login, Patience, Settings};
 use tokens::Tokens;
 use trust::Trust;
+use turnstile::Turnstile;
 use upstream::Upstream;
 use webhook::Webhook;
 use witness::Witness;
@@ -91,6 +94,7 @@ enum Business {
     Provider(Box<provider::Settings>),
     Witness(WitnessSlice, Option<TlsConnector>),
     Webhook(webhook::Settings),
+    Turnstile(turnstile::Settings),
 }
 
 /// Takes the slice, and the files it speaks of, before the sandbox closes.
@@ -103,6 +107,11 @@ fn business(slice: CourierSlice, mut file: impl FnMut(&File) -> Result<OwnedFd, 
             Ok(Business::Witness(slice, connector))
         }
         CourierSlice::Webhook(slice) => webhook(slice, file).map(Business::Webhook),
+        CourierSlice::Turnstile(slice) => {
+            let connector = if slice.tls { Some(connector(&mut file)?) } else { None };
+            let secret = line(file(&File::Password)?, "the file of secret_file")?;
+            Ok(Business::Turnstile(turnstile::Settings::new(slice, connector, secret)))
+        }
     }
 }
 
@@ -258,6 +267,7 @@ enum Desk {
     Mail(Arc<Upstream>),
     Witness(Arc<Witness>),
     Webhook(Arc<Webhook>),
+    Turnstile(Arc<Turnstile>),
 }
 
 impl Desk {
@@ -271,6 +281,7 @@ impl Desk {
                 Self::Mail(Arc::new(Upstream::Provider(Box::new(Provider::new(*settings, dialer)))))
             }
             Business::Webhook(settings) => Self::Webhook(Arc::new(Webhook::new(settings, dialer))),
+            Business::Turnstile(settings) => Self::Turnstile(Arc::new(Turnstile::new(settings, dialer))),
             Business::Witness(slice, connector) => Self::Witness(Arc::new(Witness::new(slice, connector, dialer))),
         }
     }
@@ -306,6 +317,13 @@ async fn serve(
             }),
             (Talk::Feedback, Desk::Webhook(webhook)) => channel::open(socket, sealed).map(|(answers, asks)| {
                 let serving = Arc::clone(webhook).serve(answers, asks, drain.clone());
+                vaults.spawn(async move {
+                    serving.await;
+                    Ok(())
+                });
+            }),
+            (Talk::Turnstile, Desk::Turnstile(turnstile)) => channel::open(socket, sealed).map(|(answers, asks)| {
+                let serving = Arc::clone(turnstile).serve(answers, asks, drain.clone());
                 vaults.spawn(async move {
                     serving.await;
                     Ok(())

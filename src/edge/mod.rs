@@ -224,7 +224,7 @@ impl Edge {
             Talk::Signing => {
                 channel::open(socket, &self.sealed).map(|(asks, answers)| self.keyholder.plug(asks, answers))
             }
-            Talk::Sealing | Talk::Delivery | Talk::Dialing | Talk::Witnessing | Talk::Feedback => {
+            Talk::Sealing | Talk::Delivery | Talk::Dialing | Talk::Witnessing | Talk::Feedback | Talk::Turnstile => {
                 Err(std::io::Error::other("it is not for an edge"))
             }
         };

@@ -33,6 +33,8 @@ pub mod launching;
 pub mod sealing;
 pub mod session;
 pub mod signing;
+pub mod token;
 pub mod trace;
+pub mod turnstile;
 pub mod waits;
 pub mod witnessing;

@@ -16,6 +16,7 @@ use super::hook::{Posted, Verdict};
 use super::inquiry::{Finding, Inquiry};
 use super::label::Label;
 use super::once::Once;
+use super::token::Token;
 use super::trace::Told;
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::envelope::{Addressee, Manner};
@@ -131,6 +132,8 @@ pub enum Ask {
     Label { slot: Slot, label: Box<Label> },
     /// Of no session: a certificate that is shown at these listeners, and when it ends, in Unix seconds. No answer.
     Shown { listeners: String, ends: u64 },
+    /// What came with a message to prove that a person wrote it, of one that is not live, before its content; once. No answer.
+    Prove { slot: Slot, token: Token },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ pub const OTHER: &str = "other";
 
 /// The text of each event, up to what varies in it, by the event's name.
 #[rustfmt::skip]
-pub const NAMES: [(&str, &str); 287] = [
+pub const NAMES: [(&str, &str); 294] = [
     ("administrators-connection-cant-used", "an administrator's connection can't be used"),
     ("administrators-connection-ended", "an administrator's connection was ended"),
     ("alarm-could-not-written-down", "an alarm could not be written down"),
@@ -225,6 +225,7 @@ pub const NAMES: [(&str, &str); 287] = [
     ("program-refused-one", "one of them is refused: each is tried alone"),
     ("program-setuid-or-setgid-postfixs", "a program that is setuid or setgid, as Postfix's postdrop is, fails here: "),
     ("put-off-clock-ahead", "recipients were put off by a clock that was ahead; they wait a day or so at most"),
+    ("question-turnstile-fell-courier", "a question to Turnstile fell in the courier"),
     ("refused-sign", "refused to sign"),
     ("reload.not-begun", "a reload was asked for, and is not begun"),
     ("reload.not-told", "whoever asked for a reload can't be told what became of it"),
@@ -267,6 +268,12 @@ pub const NAMES: [(&str, &str); 287] = [
     ("system-users-missing", "system users are missing: made-up user ids stand in for them"),
     ("tls-handshake-failed", "a TLS handshake failed"),
     ("token-given", "a token was given"),
+    ("turnstile-cant-asked", "Turnstile can't be asked: messages are refused"),
+    ("turnstile-cant-asked-further", "Turnstile can't be asked: further messages, not told one by one"),
+    ("turnstile-does-not-know-secret", "Turnstile does not know our secret: put the site's into secret_file, and reload"),
+    ("turnstiles-courier-gives-no-answers", "the courier of Turnstile gives no answers: it is replaced"),
+    ("turnstiles-courier-said-something-unasked", "the courier of Turnstile said something unasked; it is replaced"),
+    ("turnstiles-courier-said-what-cant", "the courier of Turnstile said what can't be read; it is replaced"),
     ("upstream-cant-used-now", "an upstream can't be used for now"),
     ("upstream-did-not-take-message", "the upstream did not take this message to its end"),
     ("upstream-left-while-sender-wait", "the upstream left while the sender had it wait"),

@@ -2,6 +2,8 @@
 //! An outfit is put together anew for each process, so that a replaced one gets what is on disk now, but for the files of
 //! certificates.
 
+mod errand;
+
 use std::cell::RefCell;
 use std::fs;
 use std::io::Read;
@@ -19,7 +21,7 @@ use super::post::Post;
 use super::state;
 use super::syslog::Syslog;
 use crate::config::hooks;
-use crate::config::plan::{Bind, Oauth2, Place, Plan, Program, Protection, Upstream, Webhook};
+use crate::config::plan::{Bind, Oauth2, Place, Plan, Protection, Turnstile, Upstream, Webhook};
 use crate::config::slice::{CourierSlice, Hook, Protocol, TlsMode, VaultSlice};
 use crate::config::source::Source;
 use crate::ipc::capsule;
@@ -28,6 +30,7 @@ use crate::role::{Generation, Life, Role, TABLE};
 use crate::sandbox::{self, Grounds, ParentGrounds};
 use crate::secret::Secret;
 use crate::vault;
+use errand::{Errand, errand, program, upstream};
 
 /// Descriptors a role needs beside its sessions: its channels, its log, its event loop, and neighbours being replaced.
 const RESERVE: u64 = 128;
@@ -110,7 +113,8 @@ pub fn posts(plan: &Plan) -> Vec<Post> {
                 let upstreams = by_courier.map(|upstream| Post::new(role, &upstream.name));
                 let witnesses = plan.witness_labels().map(|label| Post::new(role, &label));
                 let webhooks = plan.webhook_labels().map(|label| Post::new(role, &label));
-                upstreams.chain(witnesses).chain(webhooks).collect()
+                let turnstile = plan.turnstile_label().map(|label| Post::new(role, label));
+                upstreams.chain(witnesses).chain(webhooks).chain(turnstile).collect()
             }
             Role::Mailer => {
                 let run = plan.upstreams.iter().filter(|upstream| upstream.program.is_some());
@@ -143,10 +147,11 @@ pub fn slice(plan: &Plan, post: &Post, kept: &Kept) -> Result<Vec<u8>, String> {
         Role::Vault => encode(&VaultSlice { hooks: hooks(plan)?, ..plan.vault_slice(&kept.capsule) }),
         Role::Sealer => encode(&plan.sealer_slice()),
         Role::Dialer => encode(&plan.dialer_slice()),
-        Role::Courier => encode(&match (plan.witness_of(&post.label)?, plan.webhook_of(&post.label)?) {
-            (Some(witness), _) => plan.witness_slice(witness),
-            (None, Some(webhook)) => CourierSlice::Webhook(webhook.slice()),
-            (None, None) => plan.courier_slice(upstream(plan, post)?),
+        Role::Courier => encode(&match errand(plan, post)? {
+            Errand::Witness(witness) => plan.witness_slice(witness),
+            Errand::Webhook(webhook) => CourierSlice::Webhook(webhook.slice()),
+            Errand::Turnstile(turnstile) => CourierSlice::Turnstile(turnstile.slice()),
+            Errand::Mail(upstream) => plan.courier_slice(upstream),
         }),
         Role::Mailer => encode(&plan.mailer_slice(upstream(plan, post)?, program(plan, post)?)),
     }
@@ -189,17 +194,20 @@ fn files((generation, plan): (Generation, &Plan), post: &Post, kept: &Kept) -> R
             }
         }
         Role::Courier => {
-            let authorities = match (plan.witness_of(&post.label)?, plan.webhook_of(&post.label)?) {
-                (Some(witness), _) => authorities(&witness.authorities, witness.tls)?,
-                (None, Some(webhook)) => {
+            let authorities = match errand(plan, post)? {
+                Errand::Witness(witness) => authorities(&witness.authorities, witness.tls)?,
+                Errand::Turnstile(turnstile) => {
+                    files.push((File::Password, turnstile.secret.open()?));
+                    authorities(&turnstile.authorities, turnstile.url.tls)?
+                }
+                Errand::Webhook(webhook) => {
                     files.push((File::Password, webhook.secret.open()?));
                     if let Some(previous) = &webhook.previous {
                         files.push((File::PreviousSecret, previous.open()?));
                     }
                     authorities(&webhook.authorities, webhook.url.tls)?
                 }
-                (None, None) => {
-                    let upstream = upstream(plan, post)?;
+                Errand::Mail(upstream) => {
                     if let Some(password) = &upstream.password {
                         files.push((File::Password, password.open()?));
                     }
@@ -250,17 +258,6 @@ fn for_tokens(oauth2: &Oauth2) -> Result<Vec<(File, OwnedFd)>, String> {
     let trusted = authorities(&oauth2.authorities, oauth2.url.tls)?;
     files.extend(trusted.map(|authorities| (File::TokenAuthorities, authorities)));
     Ok(files)
-}
-
-fn upstream<'a>(plan: &'a Plan, post: &Post) -> Result<&'a Upstream, String> {
-    plan.upstreams
-        .iter()
-        .find(|upstream| upstream.name == post.label)
-        .ok_or_else(|| "its upstream is not configured".to_owned())
-}
-
-fn program<'a>(plan: &'a Plan, post: &Post) -> Result<&'a Program, String> {
-    upstream(plan, post)?.program.as_ref().ok_or_else(|| "its upstream has no program".to_owned())
 }
 
 /// What starts mailers, if there is one to be started. To be called before the parent is confined.
@@ -382,7 +379,8 @@ pub fn parent_grounds(plan: &Plan, config: &Path) -> Result<ParentGrounds, Strin
     let witnesses = plan.witnesses().filter_map(|(_, witness)| witness.authorities.as_ref());
     let clients = plan.listeners.iter().filter_map(|listener| listener.client_authorities.as_ref());
     let webhooks = plan.webhooks.iter().flat_map(Webhook::sources);
-    for source in pairs.chain(others).chain(witnesses).chain(clients).chain(webhooks) {
+    let turnstile = plan.turnstile.iter().flat_map(Turnstile::sources);
+    for source in pairs.chain(others).chain(witnesses).chain(clients).chain(webhooks).chain(turnstile) {
         source.path()?.iter().for_each(|path| folders(path));
     }
     let addresses = plan.listeners.iter().flat_map(|listener| &listener.addresses);

@@ -50,12 +50,12 @@ impl Delivery {
 
 impl Policy {
     /// How its messages leave, on a listener that says this. What goes to others than its sender names has no answer that could be
-    /// that sender's, and is kept. What goes with its sender's key can't be: the key is not kept either.
+    /// that sender's, and is kept; so is what a person proves to have written, which waits for that proof already. What goes with its sender's key can't be: the key is not kept either.
     pub fn delivery(&self, listener: Delivery) -> Delivery {
         if self.pass_through.is_some() {
             return Delivery::Direct;
         }
-        match self.redirect.is_some() || !self.always_bcc.is_empty() {
+        match self.redirect.is_some() || !self.always_bcc.is_empty() || self.turnstile.is_some() {
             true => Delivery::Spool,
             false => self.delivery.unwrap_or(listener),
         }

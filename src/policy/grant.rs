@@ -30,6 +30,8 @@ pub struct Grant {
     pub redirect: Option<Address>,
     /// What it sends never leaves.
     pub test: bool,
+    /// With each message comes a token that a person wrote it.
+    pub turnstile: bool,
 }
 
 impl Grant {

@@ -23,6 +23,7 @@ pub mod scope;
 pub mod simulation;
 pub mod suppression;
 pub mod thresholds;
+pub mod turnstile;
 
 use std::net::IpAddr;
 
@@ -40,6 +41,7 @@ use rewrite::Rewrite;
 use route::Route;
 use rule::{RecipientRule, SenderRule};
 use scope::Scopes;
+use turnstile::Turnstile;
 
 /// The most octets the rules of one credential may take when encoded, so that a grant always fits into one frame.
 pub const MAX_ENCODED: usize = 12 * 1024;
@@ -104,6 +106,8 @@ pub struct Policy {
     pub webhook: Option<String>,
     /// What it sends is checked, kept and told of, and never leaves. It is that from its beginning to its end.
     pub test: bool,
+    /// A person must prove to have written each message.
+    pub turnstile: Option<Turnstile>,
 }
 
 /// Deny wins over allow. An empty allow list allows everybody who is not denied.
@@ -166,6 +170,7 @@ impl Policy {
             remove_headers: self.remove_headers.clone(),
             redirect: self.redirect.clone(),
             test: false,
+            turnstile: self.turnstile.is_some(),
         };
         if self.test { grant.testing() } else { grant }
     }
@@ -225,6 +230,7 @@ impl Policy {
         self.check_reports()?;
         self.check_delivery()?;
         self.check_test()?;
+        self.check_turnstile()?;
         self.check_changes()
     }
 }

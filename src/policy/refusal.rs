@@ -59,11 +59,21 @@ pub enum Refusal {
     TestAddress,
     /// An address for tests asks to be refused.
     TestRejected,
+    /// No token of Turnstile came with it, and its credential demands one.
+    TurnstileMissing,
+    /// The token is none, is too old, or was shown before.
+    TurnstileRefused,
+    /// It was solved on a page that is none of the credential's.
+    TurnstileHostname,
+    /// It was solved for something else.
+    TurnstileAction,
+    /// Nobody can say now whether the token is one.
+    TurnstileUnavailable,
 }
 
 impl Refusal {
     /// One of each kind; what one carries is no part of it.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 35] = [
         Self::SenderNotAllowed,
         Self::AuthorNotAllowed,
         Self::RecipientNotAllowed,
@@ -94,6 +104,11 @@ impl Refusal {
         Self::KeyReused,
         Self::TestAddress,
         Self::TestRejected,
+        Self::TurnstileMissing,
+        Self::TurnstileRefused,
+        Self::TurnstileHostname,
+        Self::TurnstileAction,
+        Self::TurnstileUnavailable,
     ];
 
     /// The word for it in logs and in the audit log's `reason`.
@@ -129,6 +144,11 @@ impl Refusal {
             Self::KeyReused => "idempotency-key-reused",
             Self::TestAddress => "test-address",
             Self::TestRejected => "test-rejected",
+            Self::TurnstileMissing => "turnstile-missing",
+            Self::TurnstileRefused => "turnstile-refused",
+            Self::TurnstileHostname => "turnstile-hostname",
+            Self::TurnstileAction => "turnstile-action",
+            Self::TurnstileUnavailable => "turnstile-unavailable",
         }
     }
 
@@ -147,6 +167,7 @@ impl Refusal {
                 | Self::TooManyRecipients
                 | Self::Changed
                 | Self::UnderWay
+                | Self::TurnstileUnavailable
         )
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Role;
-use crate::ipc::{feedback, witnessing};
+use crate::ipc::{feedback, turnstile, witnessing};
 
 /// A conversation between two roles. Each has its file in `ipc/` with the two enums that can be said in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -24,6 +24,8 @@ pub enum Talk {
     Witnessing,
     /// Vault to courier: what became of mail, for a webhook.
     Feedback,
+    /// Vault to courier: tokens of visitors of web pages, for Turnstile.
+    Turnstile,
 }
 
 /// Which side of a conversation a process is on.
@@ -52,20 +54,22 @@ pub struct Link {
 }
 
 impl Link {
-    /// Whether a process of that role and label has a part in it: a courier carries mail, asks a witness or tells a
-    /// webhook, and nothing beside it.
+    /// Whether a process of that role and label has a part in it: a courier carries mail, asks a witness or
+    /// Turnstile, or tells a webhook, and nothing beside it.
     pub fn suits(&self, role: Role, label: &str) -> bool {
-        let (witness, webhook) = (witnessing::is_post(label), feedback::is_post(label));
+        let (witness, webhook, turnstile) =
+            (witnessing::is_post(label), feedback::is_post(label), turnstile::is_post(label));
         match self.talk {
-            Talk::Delivery => role != Role::Courier || !(witness || webhook),
+            Talk::Delivery => role != Role::Courier || !(witness || webhook || turnstile),
             Talk::Witnessing => role != Role::Courier || witness,
             Talk::Feedback => role != Role::Courier || webhook,
+            Talk::Turnstile => role != Role::Courier || turnstile,
             _ => true,
         }
     }
 }
 
-pub const LINKS: [Link; 12] = [
+pub const LINKS: [Link; 13] = [
     Link { asks: Role::Listener, answers: Role::EdgeSmtp, talk: Talk::Handover, wire: Wire::Packet },
     Link { asks: Role::Listener, answers: Role::EdgeHttp, talk: Talk::Handover, wire: Wire::Packet },
     Link { asks: Role::EdgeSmtp, answers: Role::Keyholder, talk: Talk::Signing, wire: Wire::Stream },
@@ -77,6 +81,7 @@ pub const LINKS: [Link; 12] = [
     Link { asks: Role::Vault, answers: Role::Mailer, talk: Talk::Delivery, wire: Wire::Stream },
     Link { asks: Role::Vault, answers: Role::Courier, talk: Talk::Witnessing, wire: Wire::Stream },
     Link { asks: Role::Vault, answers: Role::Courier, talk: Talk::Feedback, wire: Wire::Stream },
+    Link { asks: Role::Vault, answers: Role::Courier, talk: Talk::Turnstile, wire: Wire::Stream },
     Link { asks: Role::Courier, answers: Role::Dialer, talk: Talk::Dialing, wire: Wire::Packet },
 ];
 

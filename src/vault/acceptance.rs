@@ -86,8 +86,20 @@ pub async fn suppressed(vault: &Vault, sender: &Sender, transaction: &Transactio
 
 /// Writes down that a message was refused when it was to be written.
 pub async fn refused(vault: &Vault, sender: &Sender, transaction: &Transaction, refusal: Refusal) {
-    let event =
-        Event { message: Some(transaction.message), bytes: Some(transaction.size()), ..Event::refusal(refusal) };
+    unproven(vault, sender, transaction, refusal, None).await;
+}
+
+/// The same of one that nothing proves a person to have written, with what was said of that.
+pub async fn unproven(
+    vault: &Vault,
+    sender: &Sender,
+    transaction: &Transaction,
+    refusal: Refusal,
+    said: Option<String>,
+) {
+    let (message, bytes) = (Some(transaction.message), Some(transaction.size()));
+    let data = said.map(|said| serde_json::json!({ "turnstile": said }).to_string());
+    let event = Event { message, bytes, data, ..Event::refusal(refusal) };
     let event = sender.describe(event, transaction.tls.as_ref()).sender(&transaction.sender);
     let event = event.recipients(transaction.recipients.iter().take(MAX_RECIPIENTS));
     telling::tell(vault, event, Some(telling::refused(Some(&sender.credential.id), refusal))).await;
@@ -106,8 +118,17 @@ fn rarities(sender: &Sender, transaction: &Transaction, copies: usize) -> Option
     let tls = manner.require_tls.then(|| ("requiretls".to_owned(), true.into()));
     let held = manner.release_us.map(|release| ("held_until_us".to_owned(), release.into()));
     let test = manner.test.then(|| ("test".to_owned(), true.into()));
+    let proven = transaction.proven.as_ref().map(|host| ("turnstile".to_owned(), host.clone().into()));
     let copies = (copies > 0).then(|| ("copies".to_owned(), copies.into()));
-    let all: serde_json::Map<_, serde_json::Value> =
-        key.into_iter().chain(test).chain(tls).chain(held).chain(copies).chain(rewritten).chain(removed).collect();
+    let all: serde_json::Map<_, serde_json::Value> = key
+        .into_iter()
+        .chain(proven)
+        .chain(test)
+        .chain(tls)
+        .chain(held)
+        .chain(copies)
+        .chain(rewritten)
+        .chain(removed)
+        .collect();
     (!all.is_empty()).then(|| serde_json::Value::Object(all).to_string())
 }

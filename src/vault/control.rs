@@ -16,7 +16,7 @@ use super::audit::seal::{self, Pulse};
 use super::delivery::schedule::route_event;
 use super::edge::Parting;
 use super::master::Master;
-use super::{Vault, admin, delivery, edge, feedback, happening};
+use super::{Vault, admin, delivery, edge, feedback, happening, turnstile};
 use crate::config::slice::VaultSlice;
 use crate::ipc::channel;
 use crate::ipc::control::{ChildPackets, File, Order, Peer, Report};
@@ -168,6 +168,10 @@ impl Control {
                 .map(|channel| drop(self.anchors.send(anchor::Order::Witness(peer, channel)))),
             (Talk::Feedback, End::Asks) => channel::open(socket, &self.sealed)
                 .map(|channel| drop(vault.feedback.orders.send(feedback::Order::Courier(peer, channel)))),
+            (Talk::Turnstile, End::Asks) => channel::open(socket, &self.sealed).map(|(asks, answers)| {
+                let instance = peer.instance;
+                self.attend(instance, turnstile::serve(vault, peer, asks, answers));
+            }),
             _ => return tracing::warn!(?peer, "a peer that has nothing to do with the vault"),
         };
         if let Err(error) = met {

@@ -283,6 +283,7 @@ fn slot(ask: &Ask) -> Slot {
         | Ask::Mail { slot, .. }
         | Ask::Recipients { slot, .. }
         | Ask::Label { slot, .. }
+        | Ask::Prove { slot, .. }
         | Ask::Recipient { slot, .. }
         | Ask::Content { slot }
         | Ask::Chunk { slot, .. }

@@ -6,6 +6,7 @@ use crate::policy::Grant;
 use crate::policy::refusal::Refusal;
 use crate::policy::route::{self, Route};
 use crate::policy::rule::SenderRule;
+use crate::policy::turnstile::Turnstile;
 use crate::vault::limits::denial::Denied;
 use crate::vault::login::credentials::{Credential, Way};
 
@@ -27,6 +28,17 @@ impl Step {
             (None, None) => "what the gate has on its hands: gatepost status".to_owned(),
         };
         Self::refused(Stage::Moment, "one more message", rule.trim_end(), denied.refusal)
+    }
+
+    /// What a token must be that comes with the message. `is_asked`: there is somebody to ask of it.
+    pub fn proof(demanded: &Turnstile, is_asked: bool) -> Self {
+        let about = "a Turnstile token comes with it, by POST /send";
+        if !is_asked {
+            let rule = "turnstile, and there is no [turnstile]";
+            return Self::refused(Stage::Proof, about, rule, Refusal::TurnstileUnavailable);
+        }
+        let action = demanded.action.as_ref().map(|action| format!(", action = {action:?}")).unwrap_or_default();
+        Self::taken(Stage::Proof, about, format!("turnstile: hostnames = {:?}{action}", demanded.hostnames))
     }
 
     /// Nothing is sent there.

@@ -52,6 +52,7 @@ pub mod store;
 mod telling;
 pub mod trace;
 pub mod transaction;
+mod turnstile;
 mod visitor;
 
 use std::cell::RefCell;
@@ -122,6 +123,8 @@ pub struct Vault {
     pub next_master: RefCell<Option<oneshot::Sender<Master>>>,
     /// Where webhooks are told from.
     pub feedback: feedback::Desk,
+    /// Where Turnstile is asked.
+    pub turnstile: turnstile::Desk,
     /// What providers tell.
     pub hooks: hooks::Desk,
     /// Requests that are done once.
@@ -294,6 +297,7 @@ impl House {
             alerts: alerts::Desk::default(),
             counter: digest::Counter::start(home.to_owned())?,
             feedback,
+            turnstile: turnstile::Desk::default(),
             hooks: hooks::Desk::default(),
             onces: Onces::new(once_key, onces, now),
             figures: figures::Desk::default(),

@@ -6,7 +6,7 @@
 //! | Checking   | none: a login is being decided                 |
 //! | Answering  | none: what a client said by SCRAM is looked at |
 //! | Challenged | Respond                                        |
-//! | Envelope   | Recipients and Label, or Recipient of a live message; Content |
+//! | Envelope   | Recipients, Label and Prove, or Recipient of a live message; Content |
 //! | Content    | Chunk, Commit                                  |
 //! | Committing | none: the message is being kept                |
 //! | Inquiring  | none: what was asked is looked up              |
@@ -14,11 +14,13 @@
 //! Turned, Told, Abort and Close may come at any moment; Abort does nothing where there is nothing to give up, ends a wait for what
 //! becomes of mail, and comes too late when the message is being kept.
 
+mod commit;
 mod content;
 mod hook;
 mod inquiry;
 mod live;
 mod login;
+mod proof;
 mod refusals;
 mod told;
 mod traced;
@@ -34,7 +36,7 @@ use super::delivery::congestion;
 use super::live::{Held, Word};
 use super::login::credentials::Known;
 use super::transaction::{Transaction, WINDOW};
-use super::{Vault, admission, custody, once};
+use super::{Vault, admission, once};
 use crate::config::slice::Counter;
 use crate::ipc::bytes::Octets;
 use crate::ipc::capsule::Introduction;
@@ -43,7 +45,7 @@ use crate::ipc::hook::Verdict;
 use crate::ipc::inquiry::Finding;
 use crate::ipc::once::Once;
 use crate::ipc::session::{Answer, Ask, Denial, Slot, Tls};
-use crate::mail::{address::ReversePath, envelope::Manner, facts::Facts, id::MessageId};
+use crate::mail::{address::ReversePath, envelope::Manner, id::MessageId};
 use crate::policy::Delivery;
 use crate::policy::refusal::Refusal;
 use crate::role::Generation;
@@ -177,6 +179,7 @@ impl Session {
                 Ok(())
             }
             (Moment::Envelope(_), Ask::Label { label, .. }) => self.label(label),
+            (Moment::Envelope(_), Ask::Prove { token, .. }) => self.proof(token),
             (Moment::Envelope(_), Ask::Content { .. }) => self.content().await,
             (Moment::Content(_), Ask::Chunk { octets, .. }) => self.chunk(octets.0).await,
             (Moment::Content(_), Ask::Commit { facts, .. }) => self.commit(facts).await,
@@ -197,6 +200,7 @@ impl Session {
             (_, Ask::Mail { .. }) => Err(Violation("mail-out-of-order")),
             (_, Ask::Recipients { .. } | Ask::Recipient { .. }) => Err(Violation("recipients-out-of-order")),
             (_, Ask::Label { .. }) => Err(Violation("label-out-of-order")),
+            (_, Ask::Prove { .. }) => Err(Violation("proof-out-of-order")),
             (_, Ask::Content { .. } | Ask::Chunk { .. }) => Err(Violation("content-out-of-order")),
             (_, Ask::Commit { .. }) => Err(Violation("commit-out-of-order")),
             (_, Ask::Inquire { .. }) => Err(Violation("inquiry-out-of-order")),
@@ -313,56 +317,6 @@ impl Session {
                 self.refuse(event, denied).await;
             }
         }
-        Ok(())
-    }
-
-    /// The dot.
-    async fn commit(&mut self, facts: Facts) -> Result<(), Violation> {
-        let (Moment::Content(mut transaction), Some(principal)) =
-            (std::mem::replace(&mut self.moment, Moment::Ready), self.principal.clone())
-        else {
-            return Err(Violation("commit-out-of-order"));
-        };
-        self.review().await;
-        if let Some(spoken) = transaction.live.as_ref().and_then(|live| live.broken.clone()) {
-            transaction.give_up(&self.vault);
-            self.counts(&Ok(spoken.clone()));
-            self.say(Answer::Passed { slot: self.slot, spoken }).await;
-            return Ok(());
-        }
-        let sender = self.sender(&principal);
-        let decided = match self.revoked {
-            Some(refusal) => Err(refusal.into()),
-            None => transaction.decide(&self.vault, &sender, &facts),
-        };
-        if let Err(denied) = decided {
-            let event = Event {
-                message: Some(transaction.message),
-                bytes: Some(transaction.size()),
-                upstream: denied.upstream.clone(),
-                ..Event::refusal(denied.refusal)
-            };
-            let event = sender.describe(event, transaction.tls.as_ref()).sender(&transaction.sender);
-            transaction.give_up(&self.vault);
-            self.refuse(event, denied).await;
-            return Ok(());
-        }
-        let message = transaction.message;
-        let keeping = Rc::clone(&self.vault.keeping.borrow());
-        let asked = match transaction.live.take() {
-            Some(live) if !live.is_alone() => {
-                self.moment = Moment::Committing(message, Some(live.end(sender, *transaction, keeping)));
-                return Ok(());
-            }
-            live => live.map(|live| live.answered_for()).unwrap_or_default(),
-        };
-        self.moment = Moment::Committing(message, None);
-        let (vault, post, to) = (Rc::clone(&self.vault), self.post.clone(), (self.slot, self.number));
-        self.vault.finish(async move {
-            let _keeping = keeping;
-            let kept = custody::take(&vault, &sender, *transaction, &asked).await;
-            let _ = post.send((to.0, to.1, News::Kept(kept)));
-        });
         Ok(())
     }
 

@@ -80,6 +80,7 @@ mod submission;
 mod submissions;
 mod suppression;
 mod trace;
+mod turnstile;
 mod ways_back;
 
 const KEY: [u8; 32] = [3; 32];
@@ -189,6 +190,7 @@ impl Bench {
             hash_queue: 8,
             anchors: Vec::new(),
             webhooks: Vec::new(),
+            turnstile: false,
             hooks: Vec::new(),
             alerts: None,
             hash_deadline: Duration::from_secs(20),

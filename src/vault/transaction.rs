@@ -1,8 +1,8 @@
 //! One message on its way in: what is collected between MAIL and the dot, and the decision at the dot.
 
+mod body;
 mod passing;
 
-use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ use super::store::spool::{Accepted, Body};
 use super::store::writer::NotStored;
 use crate::ipc::label::Label;
 use crate::ipc::session::Tls;
+use crate::ipc::token::Token;
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::dsn::Wish;
 use crate::mail::envelope::{Addressee, Manner, Utf8};
@@ -36,6 +37,7 @@ use crate::mail::facts::{Changes, Facts};
 use crate::mail::id::MessageId;
 use crate::policy::mask::Mask;
 use crate::policy::refusal::Refusal;
+pub use body::{body, refusal};
 
 /// Octets of content a session may have on its way: the constant memory of a message of any size.
 pub const WINDOW: u32 = 128 * 1024;
@@ -78,6 +80,9 @@ pub struct Transaction {
     pub once: Option<Holding>,
     /// What its client says of it beside it.
     pub label: Option<Box<Label>>,
+    /// What came with it to prove that a person wrote it; and the host of the page, once that is proven.
+    pub proof: Option<Token>,
+    pub proven: Option<String>,
     /// Of what was passed on of it.
     digest: Sha256,
     /// The whole of its body, once that was made.
@@ -113,6 +118,8 @@ impl Transaction {
             live: None,
             once: None,
             label: None,
+            proof: None,
+            proven: None,
             digest: Sha256::new(),
             sealed: None,
         }
@@ -361,37 +368,6 @@ pub fn accepted(
         owner: Some(sender.credential.since_us),
         label: transaction.label.clone(),
     }
-}
-
-/// The whole body, sealed, and durable if it is a segment. It is made once, however often it is asked for.
-pub async fn body(vault: &Vault, transaction: &mut Transaction) -> io::Result<(Body, [u8; 32])> {
-    if let Some(sealed) = &transaction.sealed {
-        return Ok(sealed.clone());
-    }
-    let sealed = seal(vault, transaction).await?;
-    transaction.sealed = Some(sealed.clone());
-    Ok(sealed)
-}
-
-async fn seal(vault: &Vault, transaction: &mut Transaction) -> io::Result<(Body, [u8; 32])> {
-    let Some(name) = transaction.segment.clone() else {
-        let mut content = std::mem::take(&mut transaction.buffer);
-        let digest = Sha256::digest(&content).into();
-        transaction.key.seal(0, true, &mut content)?;
-        return Ok((Body::Inline(content), digest));
-    };
-    // The buffer is never empty, and never longer than a chunk and what came at once: see `take`.
-    while !transaction.buffer.is_empty() {
-        let piece = transaction.piece(transaction.buffer.len() <= INLINE);
-        vault.segments.append(piece).await.await.map_err(io::Error::other)??;
-    }
-    let digest = vault.segments.sync(name.clone(), transaction.size).await.await.map_err(io::Error::other)??;
-    Ok((Body::Segment(name), digest))
-}
-
-/// The word for a body that could not be written.
-pub fn refusal(error: &io::Error) -> Refusal {
-    if error.kind() == io::ErrorKind::StorageFull { Refusal::StoreFull } else { Refusal::StoreUnavailable }
 }
 
 pub fn microseconds(duration: Duration) -> u64 {

@@ -30,6 +30,7 @@ const MAY_NAME: [(&str, &[&str]); 23] = [
             "ipc::delivery",
             "ipc::feedback",
             "ipc::frame",
+            "ipc::turnstile",
             "ipc::witnessing",
             "mail",
             "merkle::cosignature",
@@ -133,7 +134,7 @@ const CRATES: [(&str, &[&str]); 26] = [
     ("toml", &["config"]),
     ("clap", &["cli"]),
     // JSON comes from strangers at the HTTP edge, and from token endpoints; elsewhere it is written
-    ("serde_json", &["edge/http", "vault", "cli", "courier/provider", "courier/tokens"]),
+    ("serde_json", &["edge/http", "vault", "cli", "courier/provider", "courier/tokens", "courier/turnstile.rs"]),
     (
         "base64",
         &[

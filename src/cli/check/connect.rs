@@ -18,11 +18,11 @@ use serde_json::json;
 use super::check;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::out::say;
-use crate::cli::{Config, fail, route};
+use crate::cli::{Config, fail, route, turnstile};
 use crate::config::Config as Configuration;
 use crate::mail::address::{Address, ReversePath};
 use crate::sys::program;
-use crate::vault::audit::visible::visible;
+use crate::vault::audit::visible::{visible, visible_json};
 
 /// It must be ready by then, and gone by then; both take well under a second.
 const START: Duration = Duration::from_secs(60);
@@ -32,7 +32,8 @@ const GLANCE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Args)]
 pub struct Check {
-    /// Try each upstream too: connect to each host, log in, begin a message that is taken back, and show what is said
+    /// Try each upstream too: connect to each host, log in, begin a message that is taken back, and show what is said; and ask
+    /// Turnstile whether it knows the secret
     #[arg(long)]
     connect: bool,
     /// Whom a message would be from, too; one is from whom reports are from: nobody (<>), or as bounce says
@@ -84,6 +85,9 @@ impl Check {
             // Those behind it are tried all the same.
             passed &= tried.unwrap_or_else(|reason| self.untried(&upstream.name, &reason));
         }
+        if plan.turnstile.is_some() && !interrupt.came() {
+            passed &= self.turnstile(&house);
+        }
         house.close()?;
         Ok(passed)
     }
@@ -99,6 +103,17 @@ impl Check {
             say!("* upstream {upstream}");
         }
         route::rehearse(&house.folder.join("run"), upstream, sender, self.json, goes_on)
+    }
+
+    /// Whether Turnstile knows the site's secret.
+    fn turnstile(&self, house: &House) -> bool {
+        let asked = turnstile::ask(&house.folder.join("run"));
+        let (passed, said) = (asked.is_ok(), asked.unwrap_or_else(|why| why));
+        match self.json {
+            true => say!("{}", visible_json(&json!({ "turnstile": said, "passed": passed }).to_string())),
+            false => say!("{}", visible(&format!("* turnstile: {said}"))),
+        }
+        passed
     }
 
     /// One that could not be asked.

@@ -14,7 +14,7 @@ use crate::policy::reports::Reports;
 use crate::policy::{Delivery, OnUnknown};
 
 /// The name of each option and its place in a policy.
-const PLACES: [(&str, &[&str]); 19] = [
+const PLACES: [(&str, &[&str]); 22] = [
     ("sender", &["senders"]),
     ("recipient-allow", &["recipients", "allow"]),
     ("recipient-deny", &["recipients", "deny"]),
@@ -34,6 +34,9 @@ const PLACES: [(&str, &[&str]); 19] = [
     ("reports", &["reports"]),
     ("webhook", &["webhook"]),
     ("delivery", &["delivery"]),
+    ("turnstile", &["turnstile"]),
+    ("turnstile-hostname", &["turnstile", "hostnames"]),
+    ("turnstile-action", &["turnstile", "action"]),
 ];
 
 #[derive(Debug, Default, Args)]
@@ -95,6 +98,12 @@ pub struct Rules {
     /// How its messages leave: spool (kept, then delivered), or direct (while its client waits); as its listener says by default
     #[arg(long, value_name = "MODE", value_parser = PossibleValuesParser::new(Delivery::WORDS.map(|(word, _)| word)))]
     delivery: Option<String>,
+    /// Each message needs a Turnstile token of a page on this host; with --scope send (may be given several times)
+    #[arg(long = "turnstile-hostname", value_name = "HOST")]
+    turnstile_hostnames: Vec<String>,
+    /// And of this action, as data-action of the page's widget has it
+    #[arg(long, value_name = "ACTION")]
+    turnstile_action: Option<String>,
 }
 
 /// The options that can be taken back.
@@ -138,6 +147,8 @@ impl Rules {
         put(&mut patch, "reports", self.reports.clone().map(Value::from));
         put(&mut patch, "webhook", self.webhook.clone().map(Value::from));
         put(&mut patch, "delivery", self.delivery.clone().map(Value::from));
+        put(&mut patch, "turnstile-hostname", list(&self.turnstile_hostnames));
+        put(&mut patch, "turnstile-action", self.turnstile_action.clone().map(Value::from));
         for name in &unset.names {
             if is_given(&patch, name) {
                 return Err(format!("--{name} and --unset {name} contradict each other: give one of them"));

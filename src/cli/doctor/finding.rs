@@ -1,7 +1,7 @@
 //! What the checklist says of one thing: how it stands, why that matters, and what to do.
 
 /// Everything that is looked at, by its family and its own name. `docs/checklist.md` has each of them.
-pub const CHECKS: [&str; 49] = [
+pub const CHECKS: [&str; 50] = [
     "configuration.loads",
     "configuration.files",
     "configuration.odd",
@@ -47,6 +47,7 @@ pub const CHECKS: [&str; 49] = [
     "machine.clock",
     "machine.version",
     "upstreams.standing",
+    "upstreams.turnstile",
     "domains.mx",
     "domains.spf",
     "domains.dkim",

@@ -39,6 +39,7 @@ pub fn secrets(plan: &Plan) -> Vec<(String, &Source)> {
         let sources = [&webhook.secret].into_iter().chain(&webhook.previous);
         all.extend(sources.map(|source| (format!("the secret of webhook {:?}", webhook.name), source)));
     }
+    all.extend(plan.turnstile.iter().map(|turnstile| ("the secret of Turnstile".to_owned(), &turnstile.secret)));
     all.extend(plan.certificates.iter().map(|pair| ("a private key of TLS".to_owned(), &pair.key)));
     all
 }

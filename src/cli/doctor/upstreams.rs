@@ -2,13 +2,15 @@
 
 use super::Look;
 use super::finding::Sheet;
-use crate::cli::control;
+use crate::cli::{control, turnstile};
 use crate::ipc::admin::route::{Command, Response, Standing, State};
 use crate::ipc::admin::{Command as Any, Response as Answer};
 
 const ID: &str = "upstreams.standing";
+const TURNSTILE: &str = "upstreams.turnstile";
 
 pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
+    turnstile(look, sheet);
     if let Some(why) = look.service.silence() {
         let why = format!("{why}; `gatepost check --connect` tries each upstream without it");
         return sheet.skip(ID, "how the upstreams stand", why);
@@ -25,6 +27,29 @@ pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
     }
     states.iter().for_each(|state| judge(state, sheet));
     sheet.pass_unless_told(ID, format!("{} upstreams can be used, as far as the service knows", states.len()));
+}
+
+/// Whether Turnstile can be asked, where there is one.
+fn turnstile(look: &Look<'_>, sheet: &mut Sheet) {
+    let what = "whether Turnstile knows the secret";
+    if look.plan.turnstile.is_none() {
+        return sheet.pass(TURNSTILE, "no credential needs Turnstile: there is no [turnstile]");
+    }
+    if let Some(why) = look.service.silence() {
+        return sheet.skip(TURNSTILE, what, format!("{why}; `gatepost check --connect` asks without it"));
+    }
+    if look.doctor.offline {
+        return sheet.skip(TURNSTILE, what, "--offline: nobody is asked".to_owned());
+    }
+    match turnstile::ask(&look.plan.runtime_directory) {
+        Ok(said) => sheet.pass(TURNSTILE, format!("Turnstile: {said}")),
+        Err(why) => sheet.fail(
+            TURNSTILE,
+            format!("Turnstile: {why}"),
+            "whoever needs a token for a message is refused (turnstile_unavailable)",
+            "mend that, then gatepost reload; the log says what was heard",
+        ),
+    }
 }
 
 fn judge(state: &State, sheet: &mut Sheet) {

@@ -18,7 +18,7 @@ use super::findings::Findings;
 use super::limits::{Bound, duration, whole};
 use super::plan::word;
 use super::slice::Declared;
-use super::{Mode, client_certificates, rates};
+use super::{Mode, client_certificates, rates, turnstile};
 use crate::policy::mask::Mask;
 use crate::policy::reports::Reports;
 use crate::policy::rule::NotARule;
@@ -86,6 +86,7 @@ pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings
             on_unknown: on_unknown.unwrap_or_default(),
             reports: reports.unwrap_or_default(),
             webhook: written.webhook.as_ref().map(|name| name.get_ref().clone()),
+            turnstile: turnstile::demanded(&written.turnstile),
             test: written.test.as_ref().is_some_and(|test| *test.get_ref()),
         };
         let credential = Declared {
@@ -117,7 +118,11 @@ fn judge(credential: &Declared, table: &At<file::Credential>, findings: &mut Fin
         findings.refuse(table.span(), text);
     }
     let checked = policy.check_destinations().and_then(|()| policy.check_delivery()).and_then(|()| policy.check_test());
-    if let Err(why) = checked.and_then(|()| policy.check_changes()).and_then(|()| policy.check_scopes()) {
+    if let Err(why) = checked
+        .and_then(|()| policy.check_changes())
+        .and_then(|()| policy.check_scopes())
+        .and_then(|()| policy.check_turnstile())
+    {
         findings.refuse(table.span(), format!("credential {id:?}: {why}"));
     }
     if let Some(written) = &table.get_ref().pass_through {

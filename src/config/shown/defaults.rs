@@ -2,9 +2,10 @@
 //! it means what it meant without.
 
 use crate::config::plan::Plan;
+use crate::config::turnstile;
 
 /// The tables that there is one of.
-pub const SINGLE: [&str; 7] = ["tls", "limits", "spool", "suppression", "audit", "alerts", "log"];
+pub const SINGLE: [&str; 8] = ["tls", "limits", "spool", "suppression", "audit", "turnstile", "alerts", "log"];
 
 /// A key, and what holds without it.
 type Default = (&'static str, Option<&'static str>);
@@ -62,7 +63,7 @@ const HTTP: [&str; 8] = [
     "commands_off",
 ];
 
-const CREDENTIAL: [Default; 26] = [
+const CREDENTIAL: [Default; 27] = [
     ("id", None),
     ("secrets", None),
     ("senders", None),
@@ -89,6 +90,7 @@ const CREDENTIAL: [Default; 26] = [
     ("remove_headers", None),
     ("redirect", None),
     ("always_bcc", None),
+    ("turnstile", None),
 ];
 
 /// Of an upstream that speaks SMTP.
@@ -164,6 +166,8 @@ const WEBHOOK: [Default; 8] = [
     ("mask", Some("\"none\"")),
     ("lifetime", Some("\"4d\"")),
 ];
+
+const TURNSTILE: [Default; 3] = [("secret_file", None), ("url", None), ("authorities_file", None)];
 
 /// What holds where somebody is told.
 const ALERTS: [Default; 12] = [
@@ -254,6 +258,7 @@ pub fn of(table: &str, kind: &str, plan: &Plan) -> Vec<(&'static str, Option<Str
         "route" => (&ROUTE, None),
         "anchor" => (&ANCHOR, None),
         "webhook" => (&WEBHOOK, None),
+        "turnstile" => (&TURNSTILE, None),
         "alerts" => (&ALERTS, None),
         "limits" => (&LIMITS, None),
         "spool" => (&SPOOL, None),
@@ -266,6 +271,7 @@ pub fn of(table: &str, kind: &str, plan: &Plan) -> Vec<(&'static str, Option<Str
         // These follow from others.
         ("limits", "strangers") => Some(plan.limits.strangers.to_string()),
         ("spool", "master_key_directory") => Some(format!("{:?}", plan.master_directory)),
+        ("turnstile", "url") if plan.turnstile.is_some() => Some(format!("{:?}", turnstile::CLOUDFLARE)),
         ("listener", "mechanisms") if kind == "smtp" => Some("[\"PLAIN\", \"LOGIN\"]".to_owned()),
         ("listener", "serve") if kind == "http" => Some("[\"v1\"]".to_owned()),
         ("upstream", "time_limit") if kind == "sendmail" => Some("\"5m\"".to_owned()),

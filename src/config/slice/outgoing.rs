@@ -60,6 +60,18 @@ pub enum CourierSlice {
     Provider(ProviderSlice),
     Witness(WitnessSlice),
     Webhook(WebhookSlice),
+    Turnstile(TurnstileSlice),
+}
+
+/// A courier that asks Turnstile. The site's secret comes as the password does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TurnstileSlice {
+    /// The configured name, which its certificate must bear; the dialer's word is not taken for it.
+    pub host: String,
+    pub port: u16,
+    pub tls: bool,
+    /// What comes before `/turnstile/v0/siteverify`.
+    pub prefix: String,
 }
 
 /// A courier that tells a webhook what became of mail. What is signed with comes as the password does.

@@ -1,6 +1,7 @@
 //! Providers: each phase and each answer has the outcome of its table.
 
 mod keys;
+mod turnstile;
 mod webhook;
 
 use std::sync::mpsc::{Receiver, channel};

@@ -5,7 +5,7 @@
 //! again before it wants that.
 
 mod answer;
-mod form;
+pub mod form;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};

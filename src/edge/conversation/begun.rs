@@ -4,6 +4,7 @@ use super::{DISK, Lost, Visit};
 use crate::ipc::label::Label;
 use crate::ipc::once::Once;
 use crate::ipc::session::{Answer, Ask, Tls};
+use crate::ipc::token::Token;
 use crate::mail::address::ReversePath;
 use crate::mail::envelope::Manner;
 use crate::mail::id::MessageId;
@@ -55,6 +56,12 @@ impl Visit {
     pub async fn label(&mut self, label: Label) -> Result<(), Lost> {
         let slot = self.seat().await?.slot();
         self.ask(Ask::Label { slot, label: Box::new(label) }).await
+    }
+
+    /// What came with the message to prove that a person wrote it.
+    pub async fn prove(&mut self, token: Token) -> Result<(), Lost> {
+        let slot = self.seat().await?.slot();
+        self.ask(Ask::Prove { slot, token }).await
     }
 
     async fn reserved(&mut self, answer: Answer) -> Result<Result<MessageId, Refusal>, Lost> {

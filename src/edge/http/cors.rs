@@ -12,7 +12,7 @@ use crate::mail::id::MessageId;
 
 const PATHS: [(&str, Serve); 2] = [("/send", Serve::Send), ("/v1/send", Serve::V1)];
 /// Fields that a page may set, and those of an answer that it may read.
-const FIELDS: &str = "authorization, content-type, idempotency-key, x-api-key";
+const FIELDS: &str = "authorization, cf-turnstile-response, content-type, idempotency-key, x-api-key";
 const EXPOSED: &str = "X-Request-Id, Retry-After, Idempotency-Replayed, RateLimit, RateLimit-Policy, RateLimit-Limit, \
                        RateLimit-Remaining, RateLimit-Reset";
 /// Seconds for which a browser need not ask again.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::media::MediaType;
 use crate::ipc::label::Label;
+use crate::ipc::token::Token;
 use crate::mail::address::Address;
 use crate::mail::facts::Changes;
 use crate::policy::Grant;
@@ -46,6 +47,8 @@ pub struct Letter {
     pub message_id: Option<String>,
     /// It is for a test, whatever its client's key is for, and never leaves.
     pub test: bool,
+    /// What came with it to prove that a person wrote it; no part of the message.
+    pub proof: Option<Token>,
     /// What its client says of it beside it, and by which API.
     pub label: Label,
     /// What was changed since the client wrote it.

@@ -38,6 +38,7 @@ mod schedule;
 mod sending;
 mod submissions;
 mod submit;
+mod turnstile;
 mod surface;
 mod v1;
 mod validate;

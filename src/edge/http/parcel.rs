@@ -13,6 +13,7 @@ use crate::edge::conversation::begun::Begun;
 use crate::ipc::frame::MAX_CONTENT;
 use crate::ipc::label::Label;
 use crate::ipc::once::Once;
+use crate::ipc::token::Token;
 use crate::mail::address::Address;
 use crate::mail::envelope::{Addressee, Manner};
 use crate::mail::facts::Facts;
@@ -46,6 +47,8 @@ pub struct Parcel<'a> {
     pub label: Label,
     /// It never leaves.
     pub test: bool,
+    /// What proves that a person wrote it.
+    pub proof: Option<Token>,
 }
 
 /// Has the vault keep it. `begin` writes the beginning for the id that the vault gives, which becomes the request's; a request that
@@ -58,7 +61,7 @@ pub async fn keep(
     begin: impl FnOnce(MessageId) -> Result<(Vec<u8>, Facts), Fault> + Send,
     request: &mut MessageId,
 ) -> Result<Kept, Fault> {
-    let Parcel { from, to: (to, place), rest, octets, scheduled_at, once, mut label, test } = parcel;
+    let Parcel { from, to: (to, place), rest, octets, scheduled_at, once, mut label, test, proof } = parcel;
     let size = u64::try_from(octets).unwrap_or(u64::MAX);
     let release_us = scheduled_at.map(|(time, _)| schedule::release_us(time));
     let manner = Manner { release_us, test, ..Manner::default() };
@@ -86,7 +89,7 @@ pub async fn keep(
         }
     };
     label.message_id = Some(facts.message_id.clone()).filter(|id| letter::is_shown(id));
-    match hand_over(seat, label, &to, &beginning, rest, facts).await {
+    match hand_over(seat, (label, proof), &to, &beginning, rest, facts).await {
         Ok(Ok(id)) => Ok(Kept { id, octets, repeated: false }),
         Ok(Err(refusal)) => Err(refuse(refusal)),
         Err(lost) => {
@@ -98,7 +101,7 @@ pub async fn keep(
 
 async fn hand_over(
     seat: &mut Seat,
-    label: Label,
+    (label, proof): (Label, Option<Token>),
     recipients: &[Address],
     beginning: &[u8],
     rest: &[u8],
@@ -106,6 +109,9 @@ async fn hand_over(
 ) -> Result<Result<MessageId, Refusal>, Lost> {
     let visit = &mut seat.visit;
     visit.label(label).await?;
+    if let Some(token) = proof {
+        visit.prove(token).await?;
+    }
     visit.recipients(&recipients.iter().cloned().map(Addressee::from).collect::<Vec<_>>()).await?;
     visit.content().await?;
     for octets in [beginning, rest] {

@@ -115,8 +115,17 @@ pub async fn submit(
     }
     let own_id = Some(facts.message_id).filter(|id| *id != made(*request, session));
     let to = (recipients.clone(), to_place.as_str());
-    let parcel =
-        Parcel { from: &from, to, rest, octets, scheduled_at: None, once, label: Label::default(), test: false };
+    let parcel = Parcel {
+        from: &from,
+        to,
+        rest,
+        octets,
+        scheduled_at: None,
+        once,
+        label: Label::default(),
+        test: false,
+        proof: None,
+    };
     let again = |flaw: Flaw| {
         let mut findings = Findings::default();
         findings.add(place(flaw), told(flaw));

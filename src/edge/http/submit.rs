@@ -10,6 +10,7 @@ use super::mime;
 use super::parcel::{self, Kept, Parcel};
 use super::reply::{Code, Fault, Issue};
 use super::schedule;
+use super::turnstile;
 use crate::config::slice::Desk;
 use crate::ipc::once::Once;
 use crate::mail::address::{Address, ReversePath};
@@ -88,6 +89,7 @@ pub async fn keep(
         once,
         label: label::of(letter),
         test: letter.test,
+        proof: letter.proof.clone(),
     };
     let secure = session.tls.is_some();
     let begin = |id| {
@@ -122,6 +124,10 @@ pub fn draft(
     if u64::try_from(octets).unwrap_or(u64::MAX) > grant.size(session.front.max_size) {
         seat.visit.turned(&Some(letter.from.address.clone()), None, Refusal::TooBig);
         return Err(too_big(session, grant));
+    }
+    if grant.turnstile && letter.proof.is_none() {
+        seat.visit.turned(&Some(letter.from.address.clone()), None, Refusal::TurnstileMissing);
+        return Err(turnstile::fault(Refusal::TurnstileMissing));
     }
     Ok(Draft { message, when, octets, once })
 }
@@ -254,6 +260,11 @@ pub fn refused(refusal: Refusal, session: &Session, grant: &Grant, from: &str, t
         }
         Refusal::StoreUnavailable => away(crate::edge::conversation::Lost),
         Refusal::HeldTooLong => schedule::too_late(None),
+        Refusal::TurnstileMissing
+        | Refusal::TurnstileRefused
+        | Refusal::TurnstileHostname
+        | Refusal::TurnstileAction
+        | Refusal::TurnstileUnavailable => turnstile::fault(refusal),
         Refusal::UnderWay => {
             let message = "a request with this Idempotency-Key is under way: send it again for what comes of it";
             Fault::new(Code::IdempotencyInProgress, message).after(UNDER_WAY_AGAIN)

@@ -111,6 +111,7 @@ fn read(findings: &mut Findings, at: &At<'_, '_>, only_sender: Option<&Address>)
         message_id,
         test,
         label: Label { tags, metadata, ..Label::default() },
+        proof: None,
         changes: Changes::default(),
     })
 }

@@ -221,6 +221,11 @@ impl From<Refusal> for Reply {
                 "an address for tests: only logins for tests send there, and only to those there are",
             ),
             Refusal::TestRejected => says(550, "5.7.1", "a test: this address asks to be refused"),
+            Refusal::TurnstileMissing
+            | Refusal::TurnstileRefused
+            | Refusal::TurnstileHostname
+            | Refusal::TurnstileAction => says(550, "5.7.1", "this login sends by web pages alone"),
+            Refusal::TurnstileUnavailable => says(451, "4.7.0", "whether a person wrote it can't be found out now"),
             Refusal::TooManyRecipients => says(452, "4.5.3", "too many recipients"),
             Refusal::TooBig => TOO_BIG,
             Refusal::Header => says(550, "5.6.0", "the header can't be trusted to mean one thing"),

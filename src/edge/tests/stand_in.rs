@@ -276,7 +276,7 @@ impl Places {
             }
             Ask::Shown { .. } => Ok(None),
             // SMTP has no way to say it.
-            Ask::Label { .. } => Err(false),
+            Ask::Label { .. } | Ask::Prove { .. } => Err(false),
             Ask::Told { slot, told } => {
                 seen.told.push(told);
                 self.places.contains_key(&slot).then_some(None).ok_or(false)

@@ -29,6 +29,8 @@ pub enum Stage {
     Suppression,
     /// Limits, load and room, as they are at this moment.
     Moment,
+    /// A token that a person wrote it.
+    Proof,
 }
 
 impl Stage {
@@ -41,6 +43,7 @@ impl Stage {
             Self::Copy => "copy",
             Self::Suppression => "suppression",
             Self::Moment => "moment",
+            Self::Proof => "proof",
         }
     }
 }

@@ -18,6 +18,8 @@ pub mod webhook;
 
 use serde::{Deserialize, Serialize};
 
+use super::turnstile;
+
 /// One command, and on whose behalf it is given. Root may name whomever it likes, so this says no more than root's own word.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Request {
@@ -57,6 +59,8 @@ pub enum Command {
     },
     /// How the gate stands, for a digest. Answer: a `Standing`.
     Standing,
+    /// Ask Turnstile of a token that is none. Answer: a `Turnstile`.
+    Turnstile,
 }
 
 /// What comes back: any number of parts, then one of the two last words.
@@ -82,4 +86,5 @@ pub enum Response {
     Overview(Box<overview::Overview>),
     Alert(alert::Response),
     Standing(Box<digest::Standing>),
+    Turnstile(turnstile::Answer),
 }

@@ -85,6 +85,8 @@ metrics! {
     MessageRecipients "gatepost_message_recipients" Histogram(RECIPIENTS), [] "Recipients of messages that were accepted."
     AuthAttempts "gatepost_auth_attempts" Counter, ["protocol" "result"]
         "Logins. Why one failed is told to nobody outside: the audit log has it."
+    TurnstileVerifications "gatepost_turnstile_verifications" Counter, ["result"]
+        "Tokens that Turnstile was asked of, by what it said: error is that nobody can say. Why one failed is in the audit log."
     RateLimited "gatepost_rate_limited" Counter, ["tier"] "Messages that a limit refused, by what it counts."
     QueueMessages "gatepost_queue_messages" Gauge, []
         "Messages in the spool, whatever they wait for; each 100 recipients of one count as one."

@@ -59,6 +59,9 @@ pub async fn perform(vault: &Vault, question: Question, parts: &Channel<Response
         recipients.into_iter().map(one).collect::<rusqlite::Result<Vec<_>>>()
     });
     steps.extend(found.await.map_err(|error| format!("the store can't be read: {error:?}"))?.into_iter().flatten());
+    let demanded = sender.credential.policy.turnstile.as_ref();
+    let is_asked = vault.authority.borrow().slice.turnstile;
+    steps.extend(demanded.map(|demanded| Step::proof(demanded, is_asked)));
     for step in steps {
         parts.send(Response::Explained(step)).await.map_err(|_| "whoever asked is gone")?;
     }

@@ -18,6 +18,7 @@ pub mod submit;
 pub mod suppress;
 pub mod trace;
 pub mod transfer;
+pub mod turnstile;
 pub mod webhook;
 
 use std::rc::Rc;
@@ -126,6 +127,7 @@ async fn answer(
                 let standing = digest::standing::look(&desk.vault, now_us()).await;
                 standing.map(|standing| Response::Standing(Box::new(standing)))
             }
+            Command::Turnstile => turnstile::look(desk, &actor).await,
             Command::Alert(command) => alert::perform(desk, command, &actor, &responses).await,
             Command::Submit(command) => {
                 submit::perform(&desk.vault, command, &actor, &mut begun.submission, &responses).await

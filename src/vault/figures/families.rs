@@ -16,6 +16,7 @@ use crate::vault::audit::ledger::now_us;
 use crate::vault::feedback::verdict::Verdict;
 use crate::vault::hooks;
 use crate::vault::limits::key::Tier;
+use crate::vault::turnstile;
 
 /// What is not counted as it happens, but looked at.
 pub struct Look {
@@ -32,6 +33,7 @@ pub fn all(vault: &Vault, look: &Look) -> Vec<Family> {
     let mut families = vec![Family::plain(Metric::StartTime, look.started_us)];
     families.extend(messages(tally));
     families.push(tally.family(Metric::AuthAttempts, both(&PROTOCOLS[..2], &LOGINS)));
+    families.push(tally.family(Metric::TurnstileVerifications, each(turnstile::RESULTS)));
     families.push(tally.family(Metric::RateLimited, each(Tier::ALL.map(Tier::word))));
     families.extend(spool(look));
     families.push(tally.family(Metric::CommitDuration, [Vec::new()]));

@@ -16,6 +16,7 @@ use crate::edge::http::login::Seat;
 use crate::edge::http::parcel::Kept;
 use crate::edge::http::reply::{self, Code, Fault, Reply};
 use crate::edge::http::submit;
+use crate::edge::http::turnstile;
 use crate::edge::http::{Session, body, media, refusal};
 use crate::ipc::once::Once;
 use crate::mail::id::MessageId;
@@ -188,7 +189,10 @@ impl Customer<'_> {
                 Ok(bulk::answer(results, echoes, &self.session.front.hostname, *id))
             }
             Call::Send => {
-                let letter = gateway::letter(parse_octets(octets, false)?)?;
+                let body = parse_octets(octets, false)?;
+                // Where none is demanded nothing is asked of it.
+                let proof = if self.grant.turnstile { turnstile::token(&body, &head.headers)? } else { None };
+                let letter = Letter { proof, ..gateway::letter(body)? };
                 let queued = gateway::recipients(&letter);
                 Ok(gateway::accepted(self.submit(letter, id).await?, queued, *id))
             }

@@ -301,7 +301,9 @@ fn wire(fault: &Fault) -> (StatusCode, Wire) {
         Code::SubmissionNotFound => (UNPROCESSABLE, 701),
         Code::UnsupportedMediaType => (status, 409),
         Code::RateLimited | Code::QuotaExceeded => (status, 429),
-        Code::QueueFull | Code::StoreUnavailable | Code::IdempotencyInProgress => (status, 100),
+        Code::QueueFull | Code::StoreUnavailable | Code::TurnstileUnavailable | Code::IdempotencyInProgress => {
+            (status, 100)
+        }
         Code::InternalError => (status, 500),
         _ => (status, 300),
     };

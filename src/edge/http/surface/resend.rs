@@ -190,9 +190,11 @@ fn row(fault: &Fault) -> (StatusCode, &'static str) {
         Code::MethodNotAllowed => (status, "method_not_allowed"),
         Code::RateLimited => (status, "rate_limit_exceeded"),
         Code::QuotaExceeded => (status, "daily_quota_exceeded"),
-        Code::RequestTimeout | Code::Misdirected | Code::QueueFull | Code::StoreUnavailable => {
-            (status, "application_error")
-        }
+        Code::RequestTimeout
+        | Code::Misdirected
+        | Code::QueueFull
+        | Code::StoreUnavailable
+        | Code::TurnstileUnavailable => (status, "application_error"),
         Code::InternalError => (status, "internal_server_error"),
         Code::IdempotencyInProgress => (status, "concurrent_idempotent_requests"),
         Code::IdempotencyMismatch => (StatusCode::CONFLICT, "invalid_idempotent_request"),

@@ -95,7 +95,7 @@ pub fn fault(fault: &Fault, id: MessageId) -> Reply {
     let status = if fault.code == Code::IdempotencyMismatch { StatusCode::CONFLICT } else { status };
     let code = match fault.code {
         Code::Unauthorized => "UNAUTHORIZED",
-        Code::Forbidden | Code::ForbiddenSender | Code::InsufficientScope => "FORBIDDEN",
+        Code::Forbidden | Code::ForbiddenSender | Code::InsufficientScope | Code::TurnstileFailed => "FORBIDDEN",
         Code::NotFound | Code::SubmissionNotFound => "NOT_FOUND",
         Code::MethodNotAllowed => "METHOD_NOT_ALLOWED",
         Code::RateLimited | Code::QuotaExceeded => "RATE_LIMITED",

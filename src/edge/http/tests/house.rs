@@ -102,6 +102,8 @@ pub struct Seen {
     pub unfit: Vec<(Option<String>, Flaw)>,
     /// What was said of each message beside it.
     pub labels: Vec<Label>,
+    /// Tokens that came with messages.
+    pub proofs: Vec<String>,
     /// What is waited for.
     pub waiting: Option<(Slot, Inquiry)>,
     /// Pages that it was asked for.
@@ -300,6 +302,10 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
                 assert!(label.is_sound(), "{label:?}");
                 open.as_mut().unwrap().label = Some(label.clone());
                 seen.lock().unwrap().labels.push(*label);
+                continue;
+            }
+            Ask::Prove { token, .. } => {
+                seen.lock().unwrap().proofs.push(token.expose().to_owned());
                 continue;
             }
             Ask::Content { slot } => Answer::Credit { slot, octets: CREDIT },

@@ -113,8 +113,23 @@ async fn change_of(vault: &Vault, command: Command, actor: &str) -> Result<crede
     Ok(response(id, done.keys, counts, shown))
 }
 
-/// Errors: it names a webhook that there isn't.
+/// Errors: it names a webhook that there isn't, or demands what nobody can be asked of.
 fn heard(vault: &Vault, command: &Command) -> Result<(), String> {
+    let demands = match command {
+        Command::Add { policy, .. } | Command::Import { policy, .. } => policy.turnstile.is_some(),
+        Command::Set { patch, .. } => {
+            let patch: serde_json::Value = serde_json::from_str(patch).unwrap_or_default();
+            patch.get("turnstile").is_some_and(|demanded| !demanded.is_null())
+        }
+        _ => false,
+    };
+    if demands && !vault.authority.borrow().slice.turnstile {
+        return Err(
+            "turnstile: nobody is asked of its tokens: write [turnstile] with secret_file into the configuration, and \
+                    reload"
+                .to_owned(),
+        );
+    }
     let wanted = match command {
         Command::Add { policy, .. } | Command::Import { policy, .. } => policy.webhook.clone(),
         Command::Set { patch, .. } => {

@@ -1,6 +1,7 @@
 //! What clients of `/send` say and must be told.
 
 use super::*;
+use crate::policy::Grant;
 use crate::policy::refusal::Refusal;
 
 const GOOD: &str = r#"{"from":{"address":"ann@example.net","name":"Ann"},"to":["b@example.org"],"cc":"b@example.org","bcc":[],"subject":"Hello",
@@ -20,6 +21,61 @@ async fn a_message_is_kept_and_answered_with_whom_it_waits_for() {
         "{}",
         kept[0].content
     );
+}
+
+#[tokio::test]
+async fn a_key_that_demands_turnstile_sends_its_token_to_the_vault_and_no_other_key_does() {
+    let demands: fn(&mut Grant) = |grant| grant.turnstile = true;
+    let ways = || Ways { grants: Some(demands), ..Ways::default() };
+    let with = |field: &str| post("/send", &GOOD.replace("cf-turnstile-response", field));
+    let in_header = post_with(
+        "/send",
+        &format!("Authorization: Bearer {KEY}\r\nCF-Turnstile-Response: x\r\n"),
+        &GOOD.replace("cf-turnstile-", "x-"),
+    );
+    for request in [with("cf-turnstile-response"), in_header] {
+        let mut house = house(ways(), &[Serve::Send]);
+        let response = house.client.ask(&request).await;
+        assert_eq!(response.status, 200, "{response:?}");
+        let seen = house.hang_up().await;
+        assert_eq!((seen.proofs, seen.kept.len()), (vec!["x".to_owned()], 1));
+        assert!(!seen.kept[0].content.to_ascii_lowercase().contains("turnstile"));
+    }
+    // Where none is demanded, none is looked at: it may be anything.
+    let mut free = house(Ways::default(), &[Serve::Send]);
+    let odd = post("/send", &GOOD.replace("\"cf-turnstile-response\":\"x\"", "\"cf-turnstile-response\":7"));
+    assert_eq!(free.client.ask(&odd).await.status, 200);
+    assert!(free.hang_up().await.proofs.is_empty());
+    // Without one the vault hears of the refusal and of no message.
+    let mut without = house(ways(), &[Serve::Send, Serve::V1]);
+    for path in ["/send", "/v1/send"] {
+        let plain = r#"{"from":"ann@example.net","to":"b@example.org","subject":"s","text":"x"}"#;
+        let response = without.client.ask(&post(path, plain)).await;
+        assert_eq!((response.status, response.code()), (403, "turnstile_failed"), "{path}");
+    }
+    let seen = without.hang_up().await;
+    assert_eq!((seen.mails, seen.kept.len(), seen.turned.len()), (0, 0, 2));
+    assert!(seen.turned.iter().all(|(.., refusal)| *refusal == Refusal::TurnstileMissing));
+    // A page that names two different ones is mistaken; and so is one that sends what is none.
+    for (field, value) in [("CF-Turnstile-Response: other\r\n", "x"), ("", "two words")] {
+        let mut house = house(ways(), &[Serve::Send]);
+        let body = GOOD.replace("\"cf-turnstile-response\":\"x\"", &format!("\"cf-turnstile-response\":\"{value}\""));
+        let response =
+            house.client.ask(&post_with("/send", &format!("Authorization: Bearer {KEY}\r\n{field}"), &body)).await;
+        assert_eq!((response.status, response.code()), (400, "invalid"), "{field}");
+        assert_eq!(house.hang_up().await.mails, 0);
+    }
+    for (refused, status, code, retry) in [
+        (Refusal::TurnstileRefused, 403, "turnstile_failed", None),
+        (Refusal::TurnstileHostname, 403, "turnstile_failed", None),
+        (Refusal::TurnstileAction, 403, "turnstile_failed", None),
+        (Refusal::TurnstileUnavailable, 503, "turnstile_unavailable", Some("5")),
+    ] {
+        let ways = Ways { at_commit: Some(refused), ..ways() };
+        let response = house(ways, &[Serve::Send]).client.ask(&post("/send", GOOD)).await;
+        assert_eq!((response.status, response.code(), response.field("retry-after")), (status, code, retry));
+        assert_eq!(response.body["request_id"].as_str(), response.field("x-request-id"));
+    }
 }
 
 #[tokio::test]
