@@ -314,7 +314,8 @@ mod tests {
 
     fn plan(more: &str) -> Plan {
         let text = format!(
-            "version = 1\nhostname = \"gate.example.net\"\n[[listener]]\nname = \"local\"\naddress = [\"127.0.0.1:2587\"]\nprotocol = \"smtp\"\ntls = \"none\"\n\
+            "version = 1\nhostname = \"gate.example.net\"\n[[listener]]\nname = \"local\"\n\
+             address = [\"127.0.0.1:2587\"]\nprotocol = \"smtp\"\ntls = \"none\"\n\
              [[upstream]]\nname = \"smarthost\"\nkind = \"smtp\"\n\
              hosts = [\"smtp.example.net:587\"]\ntls = \"starttls\"\n[[route]]\nvia = [\"smarthost\"]\n{more}"
         );

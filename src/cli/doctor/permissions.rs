@@ -196,7 +196,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, state) = (folder.path().join("gatepost.toml"), folder.path().join("state"));
         let text = format!(
-            "version = 1\nhostname = \"gate.example.net\"\nstate_directory = {state:?}\n[[listener]]\nname = \"local\"\naddress = [\"127.0.0.1:2587\"]\nprotocol = \"smtp\"\ntls = \"none\"\n"
+            "version = 1\nhostname = \"gate.example.net\"\nstate_directory = {state:?}\n[[listener]]\nname = \"local\"\n\
+             address = [\"127.0.0.1:2587\"]\nprotocol = \"smtp\"\ntls = \"none\"\n"
         );
         fs::write(&path, text).unwrap();
         let doctor = Doctor {
