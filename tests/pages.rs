@@ -205,7 +205,7 @@ fn script(page: &str, words: Words) -> String {
             let mut rest =
                 ["add", "import"].iter().filter_map(|verb| line.split_once(&format!("gatepost credential {verb} ")));
             if let Some(name) = rest.next().and_then(|(_, rest)| rest.split(' ').next()) {
-                script += &format!("gatepost credential remove {name} > /dev/null 2>&1 || true\n");
+                script += &format!("gatepost credential remove {name} --yes > /dev/null 2>&1 || true\n");
             }
             script += &format!("{line}\n");
         }

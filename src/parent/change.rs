@@ -314,7 +314,9 @@ mod tests {
 
     fn plan(more: &str) -> Plan {
         let text = format!(
-            "version = 1\nhostname = \"gate.example.net\"\n[[upstream]]\nname = \"smarthost\"\nkind = \"smtp\"\n\
+            "version = 1\nhostname = \"gate.example.net\"\n[[listener]]\nname = \"local\"\n\
+             address = [\"127.0.0.1:2587\"]\nprotocol = \"smtp\"\ntls = \"none\"\n\
+             [[upstream]]\nname = \"smarthost\"\nkind = \"smtp\"\n\
              hosts = [\"smtp.example.net:587\"]\ntls = \"starttls\"\n[[route]]\nvia = [\"smarthost\"]\n{more}"
         );
         Config::foresee(Path::new("gatepost.toml"), &text).unwrap_or_else(|error| panic!("{error}"))
