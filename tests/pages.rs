@@ -80,6 +80,7 @@ typed! {
     runbook: "docs/runbook.md", &[];
     submissions: "docs/submissions.md", &[("&after=evt_1777888801500000", "")];
     test_keys: "docs/test-keys.md", &[];
+    turnstile: "docs/turnstile.md", &[];
     upstreams: "docs/upstreams.md", &[("mx1.example.net:587", "127.0.0.1:$SMTP")];
     hosts: "docs/recipes/hosts.md", &[];
     proxies: "docs/recipes/proxies.md", &[];
@@ -222,7 +223,15 @@ fn follow(page: &str, words: Words) {
     let kept = folder.path().join("kept");
     fs::create_dir(&kept).unwrap();
     support::open_folder(&kept);
-    let more = format!("[[anchor]]\nname = \"disk\"\nkind = \"file\"\npath = \"{}\"\n", kept.join("heads").display());
+    let mut more =
+        format!("[[anchor]]\nname = \"disk\"\nkind = \"file\"\npath = \"{}\"\n", kept.join("heads").display());
+    if page == "docs/turnstile.md" {
+        // What the page has written into the file before its commands; nobody is asked by them.
+        let secret = folder.path().join("turnstile.secret");
+        fs::write(&secret, "1x0000000000000000000000000000000AA\n").unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+        more += &format!("[turnstile]\nsecret_file = \"{}\"\nurl = \"https://127.0.0.1:1\"\n", secret.display());
+    }
     let service = Service::start_in(folder, &Setting { more, ..Setting::default() });
     let home = service.folder.path();
     let (bin, desk) = (home.join("bin"), home.join("desk"));
