@@ -89,6 +89,7 @@ impl Vault {
             content: false,
             live: false,
             backed_up: Vec::new(),
+            suppressed: Vec::new(),
             turn: None,
         }
     }
@@ -117,6 +118,8 @@ pub struct Visit {
     live: bool,
     /// The routes that it can't take now.
     pub backed_up: Vec<BackedUp>,
+    /// Of the message that was kept last, the numbers of the recipients to whom nothing is sent.
+    suppressed: Vec<u32>,
     /// Until then its client waits for an answer; none where nobody says so.
     turn: Option<Instant>,
 }
@@ -256,7 +259,10 @@ impl Visit {
             }
         };
         match answer {
-            Ok(Answer::Kept { message, .. }) => Ok(Ok(message)),
+            Ok(Answer::Kept { message, suppressed, .. }) => {
+                self.suppressed = suppressed;
+                Ok(Ok(message))
+            }
             Ok(Answer::Refused { refusal, .. }) => Ok(Err(refusal)),
             Ok(other) => self.astray(&other),
             Err(Lost) => self.was(message).await.map(Ok),

@@ -7,6 +7,7 @@ use rustls::ServerConfig;
 use tokio::sync::{Semaphore, watch};
 
 use super::doorstep::Doorstep;
+use super::http::cuts::Cuts;
 use super::http::papers::Papers;
 use super::smtp::barred::WHYS;
 use super::smtp::ending::CAUSES;
@@ -47,6 +48,8 @@ pub struct Front {
     pub rehearsals: Flood,
     /// Places for their bodies.
     pub rehearsing: Semaphore,
+    /// Batches over HTTP that something came into the middle of.
+    pub cuts: Cuts,
     /// What the listener says of itself over HTTP, once it was asked.
     papers: OnceLock<Papers>,
     /// Where connections wait for their PROXY header.
@@ -77,6 +80,7 @@ impl Front {
             refusals: Flood::default(),
             rehearsals: Flood::default(),
             rehearsing: Semaphore::new(REHEARSING),
+            cuts: Cuts::default(),
             papers: OnceLock::new(),
             doorstep: Doorstep::new(slice.strangers),
             turned: Flood::default(),

@@ -7,6 +7,7 @@ use super::allowance::Allowance;
 use super::card::{Card, Which};
 use super::happening::{Happened, Span};
 use super::label::Label;
+use super::once::Once;
 use crate::mail::address::Address;
 use crate::mail::id::MessageId;
 
@@ -19,6 +20,8 @@ pub const MOST_REPLY: usize = 200;
 pub const MOST_LISTED: u32 = 100;
 pub const MOST_PAGE: usize = 15 * 1024;
 pub const MOST_BESIDE: usize = 4 * 1024;
+/// Domains that the question for a batch's room names: as many as fit into one frame with the longest names.
+pub const MOST_DOMAINS: usize = 40;
 /// Nobody waits longer for the end of a message, in milliseconds: a request has its time, and its place at the vault is one of few.
 pub const LONGEST_WAIT_MS: u32 = 30_000;
 
@@ -40,6 +43,30 @@ pub enum Inquiry {
     Cards(Which),
     /// What happened to what it has sent.
     Events(Span),
+    /// Whether all messages of a batch have room in its limits. Then that room is kept for those that the session asks for next,
+    /// until the next such question, or `Abort`. Answer: `Room`, or why not; that is written down as of one message.
+    Room(Box<Batch>),
+}
+
+/// What a batch needs of the limits, asked before the first of its messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    pub messages: u32,
+    /// Of all of them.
+    pub recipients: u32,
+    pub octets: u64,
+    /// Where most of them go to, `MOST_DOMAINS` at most.
+    pub domains: Vec<OfDomain>,
+    /// By what its first message is known, where its client said a key: one that was begun before goes on whatever is left.
+    pub first: Option<Once>,
+}
+
+/// What of a batch goes to one domain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfDomain {
+    pub domain: String,
+    pub messages: u32,
+    pub recipients: u32,
 }
 
 /// A part of all that a credential has sent, by the ids: they sort by when they were given. What isn't named has no bound.
@@ -86,6 +113,8 @@ pub enum Finding {
         more: bool,
     },
     Happened(Happened),
+    /// There is room for a batch.
+    Room,
 }
 
 /// Why somebody doesn't wait any more.

@@ -184,9 +184,12 @@ pub enum Answer {
         slot: Slot,
         octets: u32,
     },
+    /// With the numbers of those of its recipients, in the order in which they were named, to whom nothing is sent. Over HTTP, whose
+    /// answers say it.
     Kept {
         slot: Slot,
         message: MessageId,
+        suppressed: Vec<u32>,
     },
     Refused {
         slot: Slot,

@@ -68,12 +68,12 @@ pub fn interrupted(leased: &Leased) -> Vec<Event> {
 }
 
 /// Keeps a message: see `transaction::keep`. What became of it is counted, whether anybody waits for that or not.
-pub async fn keep(vault: &Vault, sender: &Sender, transaction: Transaction) -> Result<(), Refusal> {
+pub async fn keep(vault: &Vault, sender: &Sender, transaction: Transaction) -> Result<Vec<u32>, Refusal> {
     let (octets, recipients) = (transaction.size(), transaction.recipients.len());
     let kept = transaction::keep(vault, sender, transaction).await;
-    match kept {
-        Ok(()) => vault.writer.tally().accepted(sender, octets, recipients),
-        Err(refusal) => vault.writer.tally().refused(sender, refusal),
+    match &kept {
+        Ok(_) => vault.writer.tally().accepted(sender, octets, recipients),
+        Err(refusal) => vault.writer.tally().refused(sender, *refusal),
     }
     kept
 }

@@ -5,6 +5,7 @@ use super::audit::ledger::now_us;
 use super::authority::Authority;
 use super::delivery::congestion;
 use super::limits::Reservation;
+use super::limits::ahead::Ahead;
 use super::limits::denial::Denied;
 use super::limits::incoming;
 use super::load;
@@ -12,6 +13,7 @@ use super::login::credentials::Way;
 use super::sender::Sender;
 use super::transaction::microseconds;
 use crate::config::slice::Protocol;
+use crate::ipc::inquiry::Batch;
 use crate::mail::address::{Address, ReversePath};
 use crate::mail::envelope::{Manner, Utf8};
 use crate::policy::Delivery;
@@ -27,17 +29,42 @@ pub fn admit(
     is_protected: bool,
     size: Option<u64>,
 ) -> Result<Reservation, Denied> {
+    may_begin(vault, from, way, sender, manner, is_protected, size)?;
+    place(vault, from)
+}
+
+/// The same of a whole batch, as far as that is no matter of each message: keeps room for all of it.
+pub fn admit_all(vault: &Vault, from: &Sender, batch: &Batch) -> Result<Ahead, Denied> {
+    is_open(vault)?;
+    room(vault, &from.credential.id)?;
+    let mut authority = vault.authority.borrow_mut();
+    let Authority { limits, slice, clock, .. } = &mut *authority;
+    let origin = Authority::origin(slice, &from.credential, &from.listener, from.address);
+    limits.reserve_all(&origin, batch, clock.now())
+}
+
+/// The last of it: the limits.
+pub fn place(vault: &Vault, from: &Sender) -> Result<Reservation, Denied> {
+    let mut authority = vault.authority.borrow_mut();
+    let Authority { limits, slice, clock, .. } = &mut *authority;
+    limits.reserve(&Authority::origin(slice, &from.credential, &from.listener, from.address), clock.now())
+}
+
+/// All of it but the limits.
+pub fn may_begin(
+    vault: &Vault,
+    from: &Sender,
+    way: Way,
+    sender: &ReversePath,
+    manner: &Manner,
+    is_protected: bool,
+    size: Option<u64>,
+) -> Result<(), Denied> {
     if let Some(unfit) = unfit(from, sender, manner, is_protected) {
         return Err(unfit.into());
     }
+    is_open(vault)?;
     let authority = vault.authority.borrow();
-    if authority.draining {
-        return Err(Refusal::StoreUnavailable.into());
-    }
-    // The audit log is as large as it may be, and mail is what yields.
-    if vault.retention.is_full() {
-        return Err(Refusal::StoreFull.into());
-    }
     let policy = &from.credential.policy;
     if way.scopes.is_some_and(|scopes| !policy.scopes.has_one_of(scopes)) {
         return Err(Refusal::Scope.into());
@@ -56,10 +83,19 @@ pub fn admit(
     drop(authority);
     // What is no matter of time was told before: nobody is to come again for that.
     room(vault, &from.credential.id)?;
-    congestion::copies(vault, &from.credential, sender)?;
-    let mut authority = vault.authority.borrow_mut();
-    let Authority { limits, slice, clock, .. } = &mut *authority;
-    limits.reserve(&Authority::origin(slice, &from.credential, &from.listener, from.address), clock.now())
+    congestion::copies(vault, &from.credential, sender)
+}
+
+/// Whether anything is taken now.
+fn is_open(vault: &Vault) -> Result<(), Refusal> {
+    if vault.authority.borrow().draining {
+        return Err(Refusal::StoreUnavailable);
+    }
+    // The audit log is as large as it may be, and mail is what yields.
+    if vault.retention.is_full() {
+        return Err(Refusal::StoreFull);
+    }
+    Ok(())
 }
 
 /// Whether one more message of a credential can be carried. It is asked at MAIL, so that nobody sends what will be refused, and at

@@ -122,7 +122,7 @@ pub async fn answer(
         }
         Inquiry::Cancel { message } => Ok(Finding::Canceled(cancel(vault, &asker, message, event).await?)),
         // The session answers these itself, from memory.
-        Inquiry::Allowance | Inquiry::Card | Inquiry::Cards(_) => Err(Refusal::StoreUnavailable),
+        Inquiry::Allowance | Inquiry::Card | Inquiry::Cards(_) | Inquiry::Room(_) => Err(Refusal::StoreUnavailable),
     }
 }
 

@@ -65,7 +65,7 @@ pub enum Word {
     /// The end: what the upstream said, or is said in its stead; or why it was not asked.
     Ended(Result<Spoken, Refusal>),
     /// The end: it was kept, or could not be. It is counted.
-    Kept(Result<(), Refusal>),
+    Kept(Result<Vec<u32>, Refusal>),
 }
 
 /// Dropped when nobody waits for its end any more.

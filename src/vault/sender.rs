@@ -38,6 +38,12 @@ impl Sender {
         }
     }
 
+    /// Whether it hears which of a message's recipients nothing is sent to: over HTTP, whose answers say it. Where all mail goes to
+    /// another, that one is nobody whom it named.
+    pub fn is_told_of_suppressed(&self) -> bool {
+        self.listener.protocol == Protocol::Http && self.credential.policy.redirect.is_none()
+    }
+
     /// What every event of this session says.
     pub fn describe(&self, event: Event, tls: Option<&Tls>) -> Event {
         let event = Event {

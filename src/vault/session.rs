@@ -14,6 +14,7 @@
 //! Turned, Told, Abort and Close may come at any moment; Abort does nothing where there is nothing to give up, ends a wait for what
 //! becomes of mail, and comes too late when the message is being kept.
 
+mod batch;
 mod commit;
 mod content;
 mod hook;
@@ -33,10 +34,11 @@ use tokio::sync::oneshot;
 use super::audit::{event::Event, ledger::now_us};
 use super::authority::{Stay, Visitor};
 use super::delivery::congestion;
+use super::limits::ahead::Ahead;
 use super::live::{Held, Word};
 use super::login::credentials::Known;
 use super::transaction::{Transaction, WINDOW};
-use super::{Vault, admission, once};
+use super::{Vault, once};
 use crate::config::slice::Counter;
 use crate::ipc::bytes::Octets;
 use crate::ipc::capsule::Introduction;
@@ -61,7 +63,8 @@ pub enum News {
     Challenge(Octets),
     /// So many octets of that message are on their way to the disk no longer; or why they won't get there.
     Written(MessageId, Result<u32, Refusal>),
-    Kept(Result<(), Refusal>),
+    /// With the numbers of those of its recipients to whom nothing is sent.
+    Kept(Result<Vec<u32>, Refusal>),
     /// Of a live message.
     Live(MessageId, Word),
     /// What became of mail.
@@ -109,6 +112,8 @@ pub struct Session {
     /// Why what was granted holds no more.
     revoked: Option<Refusal>,
     moment: Moment,
+    /// Room for messages of a batch that weren't asked for yet.
+    ahead: Option<Ahead>,
     traced: Traced,
     vault: Rc<Vault>,
     answers: channel::Sender<Answer>,
@@ -130,7 +135,7 @@ impl Session {
             false => None,
         };
         let principal = principal.map(|credential| Known::by(credential, None));
-        let (revoked, moment, traced) = (None, Moment::Ready, Traced::default());
+        let (revoked, moment, ahead, traced) = (None, Moment::Ready, None, Traced::default());
         let granted_in = vault.authority.borrow().generation();
         Self {
             slot,
@@ -142,6 +147,7 @@ impl Session {
             granted_in,
             revoked,
             moment,
+            ahead,
             traced,
             vault,
             answers,
@@ -187,6 +193,7 @@ impl Session {
             (Moment::Ready, Ask::Hook { posted, .. }) => self.hook(*posted).await,
             (Moment::Hook(_), Ask::Body { octets, .. }) => self.body(octets.0).await,
             (_, Ask::Abort { .. }) => {
+                self.leave();
                 self.abort();
                 Ok(())
             }
@@ -236,7 +243,7 @@ impl Session {
                 let message = *message;
                 self.moment = Moment::Ready;
                 match result {
-                    Ok(()) => self.say(Answer::Kept { slot, message }).await,
+                    Ok(suppressed) => self.say(Answer::Kept { slot, message, suppressed }).await,
                     Err(refusal) => self.say(Answer::Refused { slot, refusal }).await,
                 }
             }
@@ -261,6 +268,7 @@ impl Session {
     /// The session is over, whatever it was doing. A message that is being kept is kept.
     pub fn end(mut self) {
         self.over(None);
+        self.leave();
         self.abort();
     }
 
@@ -294,7 +302,7 @@ impl Session {
         };
         let admitted = match self.revoked.or(known) {
             Some(refusal) => Err(refusal.into()),
-            None => admission::admit(&self.vault, &from, self.way(), &sender, &manner, tls.is_some(), size),
+            None => self.admit(&from, &sender, &manner, tls.is_some(), size),
         };
         match admitted {
             Ok(reservation) => {
@@ -332,14 +340,6 @@ impl Session {
         {
             transaction.give_up(&self.vault);
         }
-    }
-
-    /// Whether a request was done before. What was asked for as a test is not what is asked for under the same name now.
-    fn known(&self, principal: &str, once: &Once) -> once::Verdict {
-        let authority = self.vault.authority.borrow();
-        let is_test = authority.credentials.get(principal).is_some_and(|credential| credential.policy.test);
-        let fingerprint = if is_test { once.fingerprint.map(|octet| !octet) } else { once.fingerprint };
-        self.vault.onces.begin(principal, &Once { fingerprint, ..*once }, authority.clock.passed_us())
     }
 
     async fn say(&self, answer: Answer) {

@@ -265,8 +265,8 @@ impl Transaction {
 }
 
 /// Keeps a message: its segment is synced, then its rows, its use of the limits and its audit leaves are one transaction.
-/// When this returns without an error, the message is ours: **the instant of responsibility**.
-pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) -> Result<(), Refusal> {
+/// When this returns without an error, the message is ours: **the instant of responsibility**. Gives as `suppression::covered`.
+pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) -> Result<Vec<u32>, Refusal> {
     let (body, sha256) = match body(vault, &mut transaction).await {
         Ok(found) => found,
         Err(error) => {
@@ -277,6 +277,7 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
     let destinations = sender.credential.policy.destinations(transaction.addressees().collect());
     let events = acceptance::events(Name::MsgAccept, sender, &transaction, &destinations);
     let named = without_copies(&destinations, &transaction);
+    let is_told = sender.is_told_of_suppressed();
     let now = now_us();
     let mut accepted = accepted(vault, sender, &transaction, destinations, (body, sha256), now);
     let size = if let Body::Inline(content) = &accepted.body { content.len() } else { 0 };
@@ -289,9 +290,9 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
     let once = transaction.once.take().map(|holding| (holding.row(transaction.message, leaves_us), holding));
     let row = once.as_ref().map(|(row, _)| row.clone());
     let stored = vault.writer.queue(size, move |store| {
-        if suppression::covers_all(store, &accepted, named, passed_us)? {
-            return Ok(false);
-        }
+        let Some(suppressed) = suppression::covered(store, &accepted, named, is_told, passed_us)? else {
+            return Ok(None);
+        };
         let mut seqs = Vec::with_capacity(events.len());
         for event in events {
             seqs.push(store.ledger.append(event)?);
@@ -304,11 +305,11 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
         store.accept(&accepted, seqs.first().copied().unwrap_or_default())?;
         store.record(alarms)?;
         row.iter().try_for_each(|row| store.once.keep(row))?;
-        store.consumption.consume(&used).map(|()| true)
+        store.consumption.consume(&used).map(|()| Some(suppressed))
     });
     match async { stored.await?.answer().await }.await {
-        Ok(false) => Err(acceptance::suppressed(vault, sender, &transaction).await),
-        Ok(true) => {
+        Ok(None) => Err(acceptance::suppressed(vault, sender, &transaction).await),
+        Ok(Some(suppressed)) => {
             let gone = once.map(|(row, holding)| holding.done(row, passed_us)).unwrap_or_default();
             if !gone.is_empty() {
                 // Nobody waits for it: what is not forgotten on the disk is found there by the next vault, and over in a day.
@@ -318,7 +319,7 @@ pub async fn keep(vault: &Vault, sender: &Sender, mut transaction: Transaction) 
             let who = (due <= now).then_some(sender.credential.id.as_str());
             vault.schedule.borrow_mut().queued(lanes, who, urgent);
             vault.poke.notify_one();
-            Ok(())
+            Ok(suppressed)
         }
         Err(NotStored::Full) => Err(Refusal::StoreFull),
         Err(NotStored::Closed) => Err(Refusal::StoreUnavailable),

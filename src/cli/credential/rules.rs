@@ -61,7 +61,8 @@ pub struct Rules {
     /// The end of it: 2027-01-31, 2027-01-31T18:00:00Z, or a length of time from now on such as 90d
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
-    /// What it may be used for: smtp, send (over HTTP); both by default (may be given several times)
+    /// What it may be used for: smtp, send (over HTTP), send_raw (whole messages over HTTP), these three by default; admin (to see what
+    /// all credentials may) (may be given several times)
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<String>,
     /// What it is for
@@ -95,7 +96,8 @@ pub struct Rules {
     /// The webhook that is told what becomes of its mail, by its name in the configuration
     #[arg(long, value_name = "NAME")]
     webhook: Option<String>,
-    /// How its messages leave: spool (kept, then delivered), or direct (while its client waits); as its listener says by default
+    /// How its messages leave: spool (kept, then delivered), direct (while its client waits), or fallback (as direct, and kept where no
+    /// upstream can take it); as its listener says by default
     #[arg(long, value_name = "MODE", value_parser = PossibleValuesParser::new(Delivery::WORDS.map(|(word, _)| word)))]
     delivery: Option<String>,
     /// Each message needs a Turnstile token of a page on this host; with --scope send (may be given several times)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{ANSWER, Lost, State, Visit};
 use crate::ipc::allowance::Allowance;
-use crate::ipc::inquiry::{Finding, Inquiry};
+use crate::ipc::inquiry::{Batch, Finding, Inquiry};
 use crate::ipc::session::{Answer, Ask};
 use crate::policy::refusal::Refusal;
 
@@ -15,6 +15,24 @@ impl Visit {
         self.ask(Ask::Inquire { slot, inquiry }).await?;
         let answer = self.answer(ANSWER).await?;
         self.finding(answer)
+    }
+
+    /// Has the vault keep room for all of a batch before its first message is asked for. Errors within: there is none.
+    pub async fn room(&mut self, batch: Batch) -> Result<Result<(), Refusal>, Lost> {
+        Ok(self.inquire(Inquiry::Room(Box::new(batch))).await?.map(drop))
+    }
+
+    /// Gives back what is left of that room. A vault that is away has forgotten it.
+    pub async fn leave_room(&mut self) {
+        if let State::Inside(seat) = &self.state {
+            let slot = seat.slot();
+            let _ = self.ask(Ask::Abort { slot }).await;
+        }
+    }
+
+    /// The numbers of those recipients of the message that was kept last to whom nothing is sent; once.
+    pub fn suppressed(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.suppressed)
     }
 
     /// The same of what the vault may take so long for. When `left` comes first, it is told that nobody waits any more, and says

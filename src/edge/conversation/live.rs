@@ -50,7 +50,7 @@ impl Visit {
             Ok(answer) => answer,
             // One that is there and doesn't answer has no successor.
             Err(Lost) if Instant::now() >= until => return Err(Lost),
-            Err(Lost) => Answer::Kept { slot, message: self.was(message).await? },
+            Err(Lost) => Answer::Kept { slot, message: self.was(message).await?, suppressed: Vec::new() },
         };
         match answer {
             Answer::Passed { spoken, .. } => {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Session;
 use super::parcel::Kept;
-use super::reply::{self, Reply};
+use super::reply::{self, Issue, Reply};
 use super::request::Route;
 use super::submissions::{Rendered, Standings, word};
 use crate::ipc::inquiry::Submission;
@@ -23,6 +23,7 @@ pub struct Accepted {
     pub scheduled_at: Option<Timestamp>,
     /// It is for a test.
     pub test: bool,
+    pub warnings: Vec<Issue>,
 }
 
 #[derive(Serialize)]
@@ -39,7 +40,7 @@ struct Wire {
     test: bool,
     #[serde(flatten)]
     verdict: Option<Verdict>,
-    warnings: [&'static str; 0],
+    warnings: Vec<Issue>,
 }
 
 /// What became of it.
@@ -64,7 +65,7 @@ impl Accepted {
     /// Says it to the client: 202, or 200 when it has come to its end. One that failed is 200, too: it was taken, and whoever gets
     /// an error sends again.
     pub fn answer(self, ended: Option<&Submission>) -> Reply {
-        let Self { kept, message_id, scheduled_at, test, .. } = self;
+        let Self { kept, message_id, scheduled_at, test, warnings, .. } = self;
         let verdict = ended.map(|found| {
             let Rendered { code, message, may_be_delivered, counts, .. } = Rendered::summary(found);
             Verdict { code, message, may_be_delivered, counts }
@@ -77,7 +78,7 @@ impl Accepted {
             scheduled_at: scheduled_at.map(|time| time.to_string()),
             test,
             verdict,
-            warnings: [],
+            warnings,
         };
         let status = if ended.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
         reply::repeated(reply::json(status, &wire, kept.id), kept.repeated)

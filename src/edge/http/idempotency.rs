@@ -63,6 +63,12 @@ impl Key {
     }
 }
 
+/// The same for batches that ask for the same, of one credential.
+pub fn fingerprint_of_all<'l>(principal: &str, letters: impl ExactSizeIterator<Item = &'l Letter>) -> [u8; 32] {
+    let hash = counted(sized(Sha256::new(), principal.as_bytes()), letters.len());
+    letters.fold(hash, |hash, letter| hash.chain_update(fingerprint(letter))).finalize().into()
+}
+
 /// Whether a refusal is about the key of a request, and so about all of that.
 pub const fn is_of_the_key(fault: &Fault) -> bool {
     matches!(fault.code, Code::IdempotencyInProgress | Code::IdempotencyMismatch)

@@ -143,13 +143,14 @@ impl Mailbox {
     }
 }
 
-/// An address as a header and an upstream can carry it without quoting or SMTPUTF8.
+/// An address as a header and an upstream can carry it without quoting or SMTPUTF8. A domain in another script is called as the DNS
+/// has it, as over SMTP.
 fn address(text: &str) -> Result<Address, Flaw> {
     if text.contains(',') || text.contains(';') {
         return Err(flaw("invalid_address", "holds one address only; write several as an array"));
     }
-    let address =
-        Address::parse(text).map_err(|error| flaw("invalid_address", format!("is not an address: {error}")))?;
+    let address = Address::parse_international(text)
+        .map_err(|error| flaw("invalid_address", format!("is not an address: {error}")))?;
     let plain = |part: &str, signs: &[u8]| {
         !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || signs.contains(&b))
     };
@@ -160,7 +161,7 @@ fn address(text: &str) -> Result<Address, Flaw> {
     } else {
         Err(flaw(
             "invalid_address",
-            "is not an address that can be sent to: letters beyond ASCII and quotes are not served",
+            "is not an address that can be sent to: letters beyond ASCII before the @, and quotes, are not served",
         ))
     }
 }
@@ -291,6 +292,7 @@ mod tests {
             ("Ann B. (Sales) <a@example.net>", "Ann B. (Sales)", "a@example.net"),
             ("\"Doe, \\\"Ann\\\" <x>\" <a@example.net>", "Doe, \"Ann\" <x>", "a@example.net"),
             ("Jürgen Ł <a@example.net>", "Jürgen Ł", "a@example.net"),
+            ("Ann <x@Bücher.example>", "Ann", "x@xn--bcher-kva.example"),
         ];
         for (text, name, address) in good {
             assert_eq!(mailbox(text), Ok((name.into(), address.into())), "{text}");
@@ -304,6 +306,7 @@ mod tests {
             "a@example.net;b@example.net",
             "a@example.net, Ann <b@example.net>",
             "<a@example.net> <b@example.net>",
+            "jürgen@example.net",
             "Ann <a@example.net>, Bob <b@example.net>",
         ] {
             assert_eq!(mailbox(text), Err("invalid_address"), "{text}");

@@ -24,8 +24,8 @@ const ROOM_AGAIN: u32 = 2;
 #[derive(Debug)]
 pub struct Seat {
     pub visit: Visit,
-    /// Answered by the vault with the first question: the grant of a device known by its address.
-    network: Option<Option<Arc<Grant>>>,
+    /// The vault knows this connection.
+    introduced: bool,
     /// Whom a trusted proxy has named; none inside: nobody that can be believed.
     client: Option<Option<SocketAddr>>,
     /// SHA-256 of the key that the vault has granted: the key itself is not kept.
@@ -36,7 +36,7 @@ pub struct Seat {
 
 impl Seat {
     pub const fn new(visit: Visit) -> Self {
-        Self { visit, network: None, client: None, key: None, allowance: None }
+        Self { visit, introduced: false, client: None, key: None, allowance: None }
     }
 
     /// Who this request comes from, or why it gets no further.
@@ -49,30 +49,17 @@ impl Seat {
     }
 
     async fn know(&mut self, session: &Session, headers: &HeaderMap) -> Result<Arc<Grant>, Fault> {
-        let key = key::read(headers)?;
-        match &key {
-            Some(_) if session.tls.is_none() && !session.front.desk.plain_login => {
-                let message =
-                    "keys are taken over TLS only: use https, and replace the key that was just sent in the clear";
-                return Err(Fault::new(Code::Forbidden, message).closing());
-            }
-            None if !session.front.desk.identify_by_network => return Err(key::unauthorized()),
-            _ => {}
+        let key = key::read(headers)?.ok_or_else(key::unauthorized)?;
+        if session.tls.is_none() && !session.front.desk.plain_login {
+            let message =
+                "keys are taken over TLS only: use https, and replace the key that was just sent in the clear";
+            return Err(Fault::new(Code::Forbidden, message).closing());
         }
         self.name(session, headers).await?;
-        let revoked = self.visit.revoked();
-        let network = match &self.network {
-            Some(_) if revoked && key.is_none() => return Err(changed()),
-            Some(known) => known.clone(),
-            None => {
-                self.introduce().await.map_err(away)?;
-                self.network.clone().flatten()
-            }
-        };
-        let Some(key) = key else { return network.ok_or_else(key::unauthorized) };
+        self.introduce().await.map_err(away)?;
         match &self.key {
             Some((known, _)) if *known != digest(&key) => Err(another()),
-            Some((_, grant)) if !revoked => Ok(Arc::clone(grant)),
+            Some((_, grant)) if !self.visit.revoked() => Ok(Arc::clone(grant)),
             _ => self.login(session, key).await,
         }
     }
@@ -115,8 +102,10 @@ impl Seat {
 
     /// Has the vault know this connection.
     pub async fn introduce(&mut self) -> Result<(), Lost> {
-        if self.network.is_none() {
-            self.network = Some(self.visit.open().await?.map(Arc::new));
+        if !self.introduced {
+            // A device that is known by its address is none over HTTP.
+            drop(self.visit.open().await?);
+            self.introduced = true;
         }
         Ok(())
     }

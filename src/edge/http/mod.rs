@@ -3,13 +3,14 @@
 //! `wall` reads what comes in and lets through what has one meaning; hyper turns that into requests; `request` finds what each
 //! asks for; `login` finds out by its `key` who asks; `v1` turns JSON into a `letter`, `mime` turns that into a message, and `submit` has the
 //! vault keep it; `validate` stops before that. `submissions` tell what became of it, `events` what happened meanwhile. `reply` holds the one registry of errors,
-//! `refusal` answers what the wall refused. The APIs of providers are below `surface`: they put their members into those of `v1`.
+//! `refusal` answers what the wall refused, and `cuts` knows of batches that were cut. The APIs of providers are below `surface`: they put their members into those of `v1`.
 //! `hooks` passes on what providers tell of mail. `keys` says what a key may, and `limits`, in every answer, what is left of it.
 //! `ops` answers those who watch the service, and asks nobody for that; `papers` say what there is.
 
 mod accepted;
 mod body;
 mod cors;
+pub mod cuts;
 mod events;
 mod field;
 mod forwarded;
@@ -42,6 +43,7 @@ mod turnstile;
 mod surface;
 mod v1;
 mod validate;
+mod warnings;
 pub mod wall;
 
 #[cfg(any(test, fuzzing))]

@@ -22,12 +22,14 @@ use crate::policy::Grant;
 use crate::policy::refusal::Refusal;
 
 /// A message that is on disk.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Kept {
     pub id: MessageId,
     pub octets: usize,
     /// By an earlier request: this one was done before.
     pub repeated: bool,
+    /// Those of its recipients to whom nothing is sent. Of one that was done before it isn't known any more.
+    pub suppressed: Vec<Address>,
 }
 
 /// A message that nobody keeps yet, but for its beginning, which names its id.
@@ -76,7 +78,7 @@ pub async fn keep(
         Begun::Reserved(id) => id,
         Begun::Repeated(id) => {
             *request = id;
-            return Ok(Kept { id, octets, repeated: true });
+            return Ok(Kept { id, octets, repeated: true, suppressed: Vec::new() });
         }
     };
     *request = id;
@@ -90,7 +92,11 @@ pub async fn keep(
     };
     label.message_id = Some(facts.message_id.clone()).filter(|id| letter::is_shown(id));
     match hand_over(seat, (label, proof), &to, &beginning, rest, facts).await {
-        Ok(Ok(id)) => Ok(Kept { id, octets, repeated: false }),
+        Ok(Ok(id)) => {
+            let numbered = |number| to.get(usize::try_from(number).ok()?).cloned();
+            let suppressed = seat.visit.suppressed().into_iter().filter_map(numbered).collect();
+            Ok(Kept { id, octets, repeated: false, suppressed })
+        }
         Ok(Err(refusal)) => Err(refuse(refusal)),
         Err(lost) => {
             seat.visit.abort().await;

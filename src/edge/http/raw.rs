@@ -15,8 +15,9 @@ use super::letter::{self, Mailbox, flaw};
 use super::login::Seat;
 use super::members::Findings;
 use super::parcel::{self, Kept, Parcel};
-use super::reply::{Code, Fault};
+use super::reply::{Code, Fault, Issue};
 use super::submit;
+use super::warnings;
 use crate::edge::smtp::chunk::Scanner;
 use crate::edge::smtp::content;
 use crate::edge::smtp::tally;
@@ -39,6 +40,7 @@ const MESSAGE: &str = "message";
 pub struct Sent {
     pub kept: Kept,
     pub message_id: Option<String>,
+    pub warnings: Vec<Issue>,
 }
 
 /// Has the vault keep the message, of a client that may send such ones. `request` becomes its id as soon as the vault has given one.
@@ -114,6 +116,7 @@ pub async fn submit(
         return Err(submit::too_big(session, grant));
     }
     let own_id = Some(facts.message_id).filter(|id| *id != made(*request, session));
+    let named = to;
     let to = (recipients.clone(), to_place.as_str());
     let parcel = Parcel {
         from: &from,
@@ -133,7 +136,8 @@ pub async fn submit(
     };
     let kept = parcel::keep(seat, session, grant, parcel, |id| write(id).map_err(again), request).await?;
     let message_id = own_id.unwrap_or_else(|| made(kept.id, session));
-    Ok(Sent { kept, message_id: Some(message_id).filter(|id| letter::is_shown(id)) })
+    let warnings = warnings::suppressed(&kept, &named);
+    Ok(Sent { kept, message_id: Some(message_id).filter(|id| letter::is_shown(id)), warnings })
 }
 
 /// The message's header. What is wrong with it is what would be over SMTP.

@@ -134,11 +134,15 @@ impl Fault {
         self
     }
 
-    /// Several findings as one fault: the first one's words stand for all.
+    /// Several findings as one fault: the first one's words stand for all. Beyond what a reply lists nobody has counted them: see
+    /// `Findings::add`.
     pub fn of(code: Code, issues: Vec<Issue>) -> Self {
         let message = match issues.as_slice() {
             [] => String::from("the request can't be accepted"),
             [only] => place(only),
+            [first, ..] if issues.len() > MAX_ISSUES => {
+                format!("{} (more than {MAX_ISSUES} in all: errors has the first {MAX_ISSUES})", place(first))
+            }
             [first, rest @ ..] => format!("{} ({} more: see errors)", place(first), rest.len()),
         };
         Self::new(code, message).with(issues)
@@ -231,7 +235,9 @@ mod tests {
     #[test]
     fn a_reply_lists_at_most_twenty_findings() {
         let many = Fault::of(Code::ValidationFailed, (0..50).map(issue).collect());
-        assert_eq!(many.message, "/to/0: is missing (49 more: see errors)");
+        assert_eq!(many.message, "/to/0: is missing (more than 20 in all: errors has the first 20)");
+        let all = Fault::of(Code::ValidationFailed, (0..20).map(issue).collect());
+        assert_eq!(all.message, "/to/0: is missing (19 more: see errors)");
         assert_eq!(fault(&many, MessageId::now()).status(), 400);
     }
 

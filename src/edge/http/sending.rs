@@ -13,7 +13,7 @@ use super::login::Seat;
 use super::preference::{self, Wait};
 use super::reply::{Fault, Reply};
 use super::request::Route;
-use super::{Session, body, media, mime, raw, submissions, submit, v1};
+use super::{Session, body, media, mime, raw, submissions, submit, v1, warnings};
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
 use crate::policy::scope::Scope;
@@ -36,9 +36,11 @@ pub async fn send(
     // What leaves later comes to nothing meanwhile.
     let wait = Wait::of(&head.headers).filter(|_| scheduled_at.is_none());
     let once = key.map(|key| key.once(&letter));
+    let (named, written) = (letter.recipients().cloned().collect::<Vec<_>>(), warnings::of(&letter));
     let kept = submit::submit(&mut seat, session, &grant, letter, once, id).await?;
     let message_id = own_id.unwrap_or_else(|| mime::message_id(kept.id, &session.front.hostname));
-    let accepted = Accepted { route: Route::Send, kept, message_id: Some(message_id), scheduled_at, test };
+    let warnings = [warnings::suppressed(&kept, &named), written].concat();
+    let accepted = Accepted { route: Route::Send, kept, message_id: Some(message_id), scheduled_at, test, warnings };
     Ok(told(&mut seat, session, &grant, accepted, wait, until).await)
 }
 
@@ -59,9 +61,9 @@ pub async fn send_raw(
     media::require_message(&head.headers)?;
     let whole = body::read(&head.headers, body).await?;
     *unread = false;
-    let raw::Sent { kept, message_id } =
+    let raw::Sent { kept, message_id, warnings } =
         raw::submit(&mut seat, session, &grant, &head.headers, whole, key.as_ref(), id).await?;
-    let accepted = Accepted { route: Route::Raw, kept, message_id, scheduled_at: None, test: grant.test };
+    let accepted = Accepted { route: Route::Raw, kept, message_id, scheduled_at: None, test: grant.test, warnings };
     Ok(told(&mut seat, session, &grant, accepted, Wait::of(&head.headers), until).await)
 }
 

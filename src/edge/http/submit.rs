@@ -49,6 +49,11 @@ pub struct Draft {
 }
 
 impl Draft {
+    /// By what its request is known again.
+    pub const fn once(&self) -> Option<Once> {
+        self.once
+    }
+
     /// It goes on only if its request was done before: the letter could not be told to leave at that time now.
     pub fn is_late(&self, letter: &Letter, desk: &Desk) -> bool {
         letter.scheduled_at.is_some_and(|time| schedule::may_wait(time, &self.when, desk).is_err())

@@ -236,19 +236,6 @@ async fn a_changed_credential_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn a_device_known_by_its_network_needs_no_key_where_the_listener_says_so() {
-    let request = post_with("Content-Type: application/json\r\n", GOOD);
-    let known = Ways { network: true, revokes: true, ..Ways::default() };
-    let mut house = House::with_desk(known.clone(), |desk| desk.identify_by_network = true);
-    assert_eq!(house.client.ask(&request).await.status, 202);
-    assert_eq!(house.client.ask(&request).await.status, 503, "the grant has been changed");
-    let mut house = House::with_desk(Ways::default(), |desk| desk.identify_by_network = true);
-    assert_eq!(house.client.ask(&request).await.status, 401);
-    let mut house = House::new(known);
-    assert_eq!(house.client.ask(&request).await.status, 401);
-}
-
-#[tokio::test]
 async fn what_policy_forbids_is_answered_at_once_and_told_to_the_vault() {
     let mut house = House::new(Ways::default());
     let response = house.client.send(r#"{"from":"x@evil.example","to":"b@example.org","text":"x"}"#).await;

@@ -381,7 +381,7 @@ impl Places {
                 seen.kept.push(Kept { facts, ..draft.ok_or(false)? });
                 Ok(Some(match ways.passed {
                     Some(spoken) => Answer::Passed { slot, spoken },
-                    None => Answer::Kept { slot, message },
+                    None => Answer::Kept { slot, message, suppressed: Vec::new() },
                 }))
             }
             // SMTP has no word for it.

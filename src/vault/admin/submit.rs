@@ -191,7 +191,7 @@ async fn commit(vault: &Rc<Vault>, submission: Submission, facts: Facts) -> Resu
         let _keeping = keeping;
         let (message, bytes): (MessageId, u64) = (transaction.message, transaction.size());
         let (reservation, segment) = (transaction.reservation.clone(), transaction.segment_name());
-        let kept = keep(&own, &sender, transaction).await;
+        let kept = keep(&own, &sender, transaction).await.map(drop);
         match kept {
             Ok(()) => tracing::info!(%message, session = %sender.session, bytes, "a message was accepted"),
             Err(refusal) => {

@@ -26,19 +26,36 @@ pub const REASON: &str = "suppressed";
 const STATUS: &str = "5.7.1";
 const WORDS: &str = "nothing is sent to this address from here: it is on the list of suppressed addresses";
 
+/// Of so many recipients of a message its client is told that nothing is sent to them: more than a request over HTTP names.
+const MOST_TOLD: usize = 100;
+
 /// What a list for one credential says is not asked for what the gate sends itself.
 fn whose(leased: &Leased) -> &str {
     if leased.is_report || leased.sender.is_none() { "" } else { &leased.principal }
 }
 
-/// Whether nothing is sent to any of the first so many recipients, whom a message names; copies are behind them.
-pub fn covers_all(store: &mut Store<'_>, accepted: &Accepted, named: usize, passed_us: u64) -> Sql<bool> {
-    for (recipient, _) in accepted.recipients.iter().take(named) {
-        if store.suppressions.covers(&accepted.principal, &recipient.address, passed_us)?.is_none() {
-            return Ok(false);
+/// The numbers of those among the first so many recipients, whom a message names, that nothing is sent to; copies are behind them.
+/// None: nothing is sent to any of them. Where nobody is told of them (`is_told`), the first that isn't one of them ends the search.
+pub fn covered(
+    store: &mut Store<'_>,
+    accepted: &Accepted,
+    named: usize,
+    is_told: bool,
+    passed_us: u64,
+) -> Sql<Option<Vec<u32>>> {
+    let (mut covered, mut is_for_somebody) = (Vec::new(), named == 0);
+    for (number, (recipient, _)) in (0..).zip(accepted.recipients.iter().take(named)) {
+        if store.suppressions.covers(&accepted.principal, &recipient.address, passed_us)?.is_some() {
+            covered.push(number);
+            continue;
+        }
+        is_for_somebody = true;
+        if !is_told {
+            return Ok(Some(Vec::new()));
         }
     }
-    Ok(named > 0)
+    covered.truncate(MOST_TOLD);
+    Ok(is_for_somebody.then_some(covered))
 }
 
 /// Takes those off a lease that nothing is sent to: each has failed, which is reported as any failure. Gives the segment that must be

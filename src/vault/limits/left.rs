@@ -43,9 +43,11 @@ fn left(usage: &Usage, limit: Limit, rules: &Rates, now: Now) -> Option<Left> {
         Limit::PerHour => rate(Series::PerHour, rules.per_hour),
         Limit::RecipientsPerMinute => rate(Series::RecipientsPerMinute, rules.recipients_per_minute),
         Limit::RecipientsPerHour => rate(Series::RecipientsPerHour, rules.recipients_per_hour),
-        Limit::PerDay => quota(rules.per_day.map(u64::from), today.messages.saturating_add(usage.held)),
-        Limit::RecipientsPerDay => quota(rules.recipients_per_day.map(u64::from), today.recipients),
-        Limit::BytesPerDay => quota(rules.bytes_per_day, today.bytes),
+        Limit::PerDay => quota(rules.per_day.map(u64::from), today.messages.saturating_add(usage.held.messages)),
+        Limit::RecipientsPerDay => {
+            quota(rules.recipients_per_day.map(u64::from), today.recipients.saturating_add(usage.held.recipients))
+        }
+        Limit::BytesPerDay => quota(rules.bytes_per_day, today.bytes.saturating_add(usage.held.octets)),
     }
 }
 

@@ -7,6 +7,7 @@
 //! credential's limits keep room for it until the dot. At the dot it is counted, in every tier or in none. Tiers that others
 //! share keep no room for what may never come: they may still refuse at the dot.
 
+pub mod ahead;
 pub mod clock;
 pub mod days;
 pub mod denial;
@@ -34,7 +35,7 @@ use origin::Origin;
 use rate::Series;
 use suspension::{Suspension, Suspensions};
 use table::{Hasher, Table, Tables};
-use usage::{Taken, Usage, Weight};
+use usage::{Held, Taken, Usage, Weight};
 use volume::Alarm;
 
 pub struct Limits {
@@ -56,7 +57,7 @@ pub struct Limits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reservation {
     credential: Key,
-    held: bool,
+    held: Held,
     taken: Vec<Taken>,
     alarms: Vec<Alarm>,
     suspension: Option<Suspension>,
@@ -100,8 +101,8 @@ impl Limits {
         self.look_at_suspension(origin, now)?;
         self.check(&mut origin.counts(None), None, now)?;
         let credential = Key::new(Tier::Credential, origin.credential);
-        self.own.entry(&credential).held += 1;
-        Ok(Reservation { credential, held: true, taken: Vec::new(), alarms: Vec::new(), suspension: None })
+        self.own.entry(&credential).held.add(Held::ONE);
+        Ok(Reservation::of(credential))
     }
 
     /// The dot: counts the message in all its tiers, or in none and says how long to wait.
@@ -126,8 +127,8 @@ impl Limits {
     pub fn fits(&mut self, origin: &Origin<'_>, recipients: &[Address], now: Now) -> Result<(), Denied> {
         self.look_at_suspension(origin, now)?;
         let credential = Key::new(Tier::Credential, origin.credential);
-        let held = self.own.get(&credential).map_or(0, |usage| usage.held);
-        self.own.entry(&credential).held = held.saturating_sub(1);
+        let held = self.own.get(&credential).map_or_else(Held::default, |usage| usage.held);
+        self.own.entry(&credential).held.sub(Held::ONE);
         let fits = self.check(&mut origin.counts(Some(recipients)), None, now);
         self.own.entry(&credential).held = held;
         fits
@@ -162,7 +163,7 @@ impl Limits {
     ) {
         let before = self.day(&reservation.credential, now);
         for count in counts {
-            let weight = Weight { recipients: count.recipients, bytes: Some(bytes) };
+            let weight = Weight { messages: 1, recipients: count.recipients, bytes: Some(bytes) };
             let usage = self.table(count.key.tier).entry(&count.key);
             reservation.taken.push(usage.take(&count.key, &count.rules, weight, now));
         }
@@ -255,7 +256,7 @@ impl Limits {
         Err(Denied { refusal: Refusal::Suspended(left), by: Some(by), upstream: None })
     }
 
-    /// Whether a message fits everywhere. The keys become those under which it is counted.
+    /// Whether a message fits everywhere, or all of a batch. The keys become those under which it is counted.
     fn check(&mut self, counts: &mut [origin::Count], bytes: Option<u64>, now: Now) -> Result<(), Denied> {
         let nothing = Usage::default();
         let mut denied: Option<Denied> = None;
@@ -263,7 +264,7 @@ impl Limits {
             let table = self.table(count.key.tier);
             count.key = table.resolve(count.key.clone(), now);
             let usage = table.get(&count.key).unwrap_or(&nothing);
-            let weight = Weight { recipients: count.recipients, bytes };
+            let weight = Weight { messages: count.messages, recipients: count.recipients, bytes };
             if let Err(one) = usage.check(&count.key, &count.rules, weight, now) {
                 denied = Some(match denied {
                     Some(before) => before.or_longer(one),
@@ -280,15 +281,21 @@ impl Limits {
 
     /// The place that was held until the dot is held no more.
     fn let_go(&mut self, reservation: &mut Reservation) {
-        if std::mem::take(&mut reservation.held)
+        let held = std::mem::take(&mut reservation.held);
+        if held != Held::default()
             && let Some(usage) = self.own.get_mut(&reservation.credential)
         {
-            usage.held = usage.held.saturating_sub(1);
+            usage.held.sub(held);
         }
     }
 }
 
 impl Reservation {
+    /// The place of one message, which is held.
+    fn of(credential: Key) -> Self {
+        Self { credential, held: Held::ONE, taken: Vec::new(), alarms: Vec::new(), suspension: None }
+    }
+
     /// What is to be said of a volume that is beyond all history, as it belongs into the message's transaction.
     pub fn events(&self) -> Vec<Event> {
         let suspended = self.suspension.is_some();

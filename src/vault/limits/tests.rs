@@ -4,6 +4,7 @@
 use super::*;
 use crate::policy::limits::{Action, Anomaly, Limits as Rules, Rates, Tiers};
 
+mod batch;
 mod model;
 
 pub(super) const SECOND: u64 = 1_000_000;
@@ -294,7 +295,7 @@ fn who_is_suspended_by_rule_sends_no_more_until_the_day_ends_or_somebody_lifts_i
     assert_eq!(denied, (Refusal::Suspended(43_196), Tier::Credential, "anomaly"));
     let mut place = Reservation {
         credential: Key::new(Tier::Credential, "shop"),
-        held: true,
+        held: Held::ONE,
         taken: vec![],
         alarms: vec![],
         suspension: None,

@@ -11,20 +11,47 @@ use crate::policy::refusal::Refusal;
 
 const DAY_US: u64 = 24 * HOUR_US;
 
+/// Room that is kept for what may still come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Messages between MAIL and the dot, and those of a batch that weren't asked for yet.
+    pub messages: u64,
+    /// Recipients and octets of batches alone: of another message nobody knows them before they come.
+    pub recipients: u64,
+    pub octets: u64,
+}
+
+impl Held {
+    /// A message whose recipients aren't known.
+    pub const ONE: Self = Self { messages: 1, recipients: 0, octets: 0 };
+
+    pub fn add(&mut self, more: Self) {
+        self.messages = self.messages.saturating_add(more.messages);
+        self.recipients = self.recipients.saturating_add(more.recipients);
+        self.octets = self.octets.saturating_add(more.octets);
+    }
+
+    pub fn sub(&mut self, less: Self) {
+        self.messages = self.messages.saturating_sub(less.messages);
+        self.recipients = self.recipients.saturating_sub(less.recipients);
+        self.octets = self.octets.saturating_sub(less.octets);
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Usage {
     /// A time for each of `Series::OF_MESSAGES`.
     tats_us: [u64; 4],
     /// When the times were loaded, until they are used.
     loaded_us: Option<u64>,
-    /// Messages between MAIL and the dot.
-    pub held: u64,
+    pub held: Held,
     days: Days,
 }
 
-/// What a message is to the limits.
+/// What a message is to the limits, or a batch of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Weight {
+    pub messages: u64,
     pub recipients: u64,
     /// Octets; none before they are known.
     pub bytes: Option<u64>,
@@ -48,7 +75,7 @@ impl Content for Usage {
     fn is_empty(&self, tier: Tier, now: Now) -> bool {
         // A credential's days are its history.
         let since = if tier == Tier::Credential { now.day() - super::days::KEPT } else { now.day() };
-        self.held == 0 && self.tats_us.iter().all(|tat| *tat <= now.us) && self.days.are_before(since)
+        self.held == Held::default() && self.tats_us.iter().all(|tat| *tat <= now.us) && self.days.are_before(since)
     }
 }
 
@@ -82,11 +109,11 @@ impl Usage {
     /// How many more of what a rate counts there is room for, beside the messages that are held, and the seconds until there is for one
     /// beyond them.
     pub fn room(&self, series: Series, rate: Rate, now: Now) -> (u64, u32) {
-        let held = if series.counts_recipients() { 0 } else { self.held };
+        let held = if series.counts_recipients() { self.held.recipients } else { self.held.messages };
         rate.room(self.effective(series, rate), held, now.us)
     }
 
-    /// Whether there is room for one more message beside those that are held.
+    /// Whether there is room for so much more beside what is held.
     pub fn check(&self, key: &Key, rules: &Rates, weight: Weight, now: Now) -> Result<(), Denied> {
         let mut denied: Option<Denied> = None;
         let mut deny = |refusal, limit, window_us| {
@@ -98,7 +125,10 @@ impl Usage {
         };
         for series in Series::OF_MESSAGES {
             let Some(rate) = series.rate(rules) else { continue };
-            let (units, held) = if series.counts_recipients() { (weight.recipients, 0) } else { (1, self.held) };
+            let (units, held) = match series.counts_recipients() {
+                true => (weight.recipients, self.held.recipients),
+                false => (weight.messages, self.held.messages),
+            };
             let window =
                 if matches!(series, Series::PerHour | Series::RecipientsPerHour) { HOUR_US } else { MINUTE_US };
             match rate.fits(self.effective(series, rate), units, held, now.us) {
@@ -117,15 +147,18 @@ impl Usage {
             }
         };
         let over = Refusal::TooManyRecipients;
-        quota(rules.per_day.map(u64::from), today.messages.saturating_add(self.held), 1, "per_day", over);
-        let recipients = rules.recipients_per_day.map(u64::from);
-        quota(recipients, today.recipients, weight.recipients, "recipients_per_day", over);
+        let messages = today.messages.saturating_add(self.held.messages);
+        quota(rules.per_day.map(u64::from), messages, weight.messages, "per_day", over);
+        let (most, recipients) =
+            (rules.recipients_per_day.map(u64::from), today.recipients.saturating_add(self.held.recipients));
+        quota(most, recipients, weight.recipients, "recipients_per_day", over);
         // Before it is known how large it is, one octet must fit.
-        quota(rules.bytes_per_day, today.bytes, weight.bytes.unwrap_or(1), "bytes_per_day", Refusal::TooBig);
+        let bytes = today.bytes.saturating_add(self.held.octets);
+        quota(rules.bytes_per_day, bytes, weight.bytes.unwrap_or(1), "bytes_per_day", Refusal::TooBig);
         denied.map_or(Ok(()), Err)
     }
 
-    /// Takes what `check` found room for.
+    /// Takes what `check` found room for, of one message.
     pub fn take(&mut self, key: &Key, rules: &Rates, weight: Weight, now: Now) -> Taken {
         let mut moved = [(0, 0); 4];
         for ((series, tat), moved) in Series::OF_MESSAGES.into_iter().zip(&mut self.tats_us).zip(&mut moved) {

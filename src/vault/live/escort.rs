@@ -278,7 +278,7 @@ impl Escort {
         match intent.settle(&self.vault, &line, outcomes, !self.gone.is_closed()).await {
             Ended::Kept => {
                 self.vault.writer.tally().accepted(&sender, transaction.size(), transaction.recipients.len());
-                Word::Kept(Ok(()))
+                Word::Kept(Ok(Vec::new()))
             }
             Ended::Told => Word::Ended(Ok(spoken)),
             Ended::Lost => Word::Ended(Ok(Spoken::unknown())),

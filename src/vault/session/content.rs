@@ -41,6 +41,10 @@ impl Session {
         if transaction.live.is_some() {
             return self.begin_content(transaction).await;
         }
+        if let Some(ahead) = &mut self.ahead {
+            let named = u64::try_from(transaction.recipients.len()).unwrap_or(u64::MAX);
+            ahead.name(&mut transaction.reservation, named);
+        }
         transaction.give(WINDOW);
         self.moment = Moment::Content(transaction);
         self.say(Answer::Credit { slot: self.slot, octets: WINDOW }).await;

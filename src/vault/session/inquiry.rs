@@ -22,6 +22,8 @@ impl Session {
         let scoped = match inquiry {
             // Of itself everybody may know; who may see others, `show` asks.
             Inquiry::Allowance | Inquiry::Card | Inquiry::Cards(_) => true,
+            // What is left of its limits; what may be sent, each message says.
+            Inquiry::Room(_) => true,
             _ => scopes.has(Scope::Send) || scopes.has(Scope::SendRaw),
         };
         if let Some(refusal) = self.revoked.or_else(|| (!scoped).then_some(Refusal::Scope)) {
@@ -33,6 +35,10 @@ impl Session {
             Inquiry::Allowance => self.allowance().map(|allowance| Finding::Allowance(Box::new(allowance))),
             Inquiry::Card => self.own_card(),
             Inquiry::Cards(which) => return self.show(which).await,
+            Inquiry::Room(batch) => {
+                self.room(&principal, &batch).await;
+                return Ok(());
+            }
             _ => None,
         };
         if let Some(finding) = at_once {

@@ -119,7 +119,7 @@ impl Session {
             (Moment::Committing(own, _), Word::Kept(kept)) if *own == message => {
                 self.moment = Moment::Ready;
                 match kept {
-                    Ok(()) => self.say(Answer::Kept { slot, message }).await,
+                    Ok(suppressed) => self.say(Answer::Kept { slot, message, suppressed }).await,
                     Err(refusal) => self.say(Answer::Refused { slot, refusal }).await,
                 }
             }

@@ -113,9 +113,9 @@ impl Edge {
         loop {
             match self.answer().await {
                 Answer::Credit { .. } => {}
-                Answer::Kept { slot, message: kept } => {
+                Answer::Kept { slot, message: kept, suppressed } => {
                     assert_eq!(kept, message);
-                    return Answer::Kept { slot, message };
+                    return Answer::Kept { slot, message, suppressed };
                 }
                 other => return other,
             }

@@ -2,6 +2,7 @@
 
 use super::credentials::Admin;
 use super::*;
+use crate::ipc::inquiry::{Batch, Finding, Inquiry};
 
 /// A history of twenty days with this many recipients.
 fn history(bench: &Bench, recipients: i64) {
@@ -157,4 +158,41 @@ fn what_never_comes_to_its_end_takes_no_more_than_a_days_octets() {
         !data.is_empty() && data.iter().all(|data| data.contains("credential") && data.contains("incoming")),
         "{data:?}"
     );
+}
+
+/// Whether there is room for a batch of so many messages, each to one.
+async fn room(edge: &mut Edge, messages: u32) -> Answer {
+    let batch = Batch { messages, recipients: messages, octets: 100, ..Batch::default() };
+    edge.ask(Ask::Inquire { slot: Slot(1), inquiry: Inquiry::Room(Box::new(batch)) }).await
+}
+
+#[test]
+fn a_batch_is_refused_whole_or_none_of_it_is() {
+    let mut bench = Bench::new();
+    bench.slice.credentials[0].policy.limits = Rules { per_hour: Some(1), burst: Some(3), ..Rules::default() };
+    let mut vault = bench.run();
+    test(async {
+        let (mut edge, mut other) = (vault.edge(), vault.edge());
+        edge.login(&bench, 1).await;
+        other.login(&bench, 1).await;
+        let refused = room(&mut edge, 4).await;
+        assert!(matches!(refused, Answer::Refused { refusal: Refusal::TooManyRecipients, .. }), "{refused:?}");
+        let found = room(&mut edge, 3).await;
+        assert!(matches!(found, Answer::Found { finding: Finding::Room, .. }), "{found:?}");
+        let refused = other.mail(1, "a@example.net").await;
+        assert!(matches!(refused, Answer::Refused { refusal: Refusal::RateLimited(_), .. }), "{refused:?}");
+        for _ in 0..2 {
+            let kept = edge.submit(1, &["x@example.org"], b"x\r\n").await;
+            assert!(matches!(kept, Answer::Kept { .. }), "{kept:?}");
+        }
+        // The third is given back, by the word for it and by the end of the session that asked for it alike.
+        edge.asks.send(Ask::Abort { slot: Slot(1) }).await.unwrap();
+        assert!(matches!(room(&mut edge, 1).await, Answer::Found { .. }));
+        edge.asks.send(Ask::Close { slot: Slot(1) }).await.unwrap();
+        edge.login(&bench, 1).await;
+        let refused = room(&mut edge, 2).await;
+        assert!(matches!(refused, Answer::Refused { refusal: Refusal::RateLimited(1..), .. }), "{refused:?}");
+        assert!(matches!(other.submit(1, &["x@example.org"], b"x\r\n").await, Answer::Kept { .. }));
+    });
+    vault.drain();
 }

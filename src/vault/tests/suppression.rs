@@ -213,3 +213,31 @@ fn an_address_that_is_erased_is_suppressed_still_and_named_nowhere() {
     vault.drain();
     assert_eq!(bench.count("SELECT count(*) FROM suppression WHERE address IS NOT NULL"), 0);
 }
+
+#[test]
+fn who_sends_over_http_hears_at_once_to_whom_of_several_nothing_is_sent() {
+    let bench = Bench::new();
+    let mut vault = bench.run();
+    test(async {
+        suppress(&mut vault, "gone@example.org", None).await;
+        suppress(&mut vault, "left@example.org", Some("shop")).await;
+        let mut edge = vault.edge();
+        edge.login(&bench, 1).await;
+        let capsule = bench.capsule(edge.instance, 4, "192.0.2.1");
+        edge.ask(Ask::Open { slot: Slot(2), capsule, via: Via::Direct }).await;
+        let (mechanism, password) = (Mechanism::Bearer, bench.password.clone());
+        let login = Ask::Login { slot: Slot(2), mechanism, user: String::new(), password, tls: None };
+        let granted = edge.ask(login).await;
+        assert!(matches!(granted, Answer::Granted { .. }), "{granted:?}");
+        let to = ["a@example.org", "gone@example.org", "b@example.org", "left@example.org"];
+        for (slot, expected) in [(1, vec![]), (2, vec![1, 3])] {
+            let mut kept = edge.submit(slot, &to, b"x\r\n").await;
+            if let Answer::Allowance { .. } = kept {
+                kept = edge.answer().await;
+            }
+            let Answer::Kept { suppressed, .. } = kept else { panic!("{kept:?}") };
+            assert_eq!(suppressed, expected, "{slot}");
+        }
+    });
+    vault.drain();
+}

@@ -1,5 +1,7 @@
 //! Where requests of the surfaces are served: who, what, whether it may, and the vault's word, for each message of it.
 
+mod strict;
+
 use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
@@ -22,6 +24,7 @@ use crate::ipc::once::Once;
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
 use crate::policy::scope::Scope;
+use strict::Done;
 
 /// Octets of a body that is read for somebody who has said no key, and how long it may take to come.
 const REHEARSAL: u64 = 16 * 1024;
@@ -124,10 +127,10 @@ async fn rehearsal(
         Call::PostmarkEmail => {
             let mut echo = postmark::Echo::default();
             postmark::letter(parse_octets(&whole.octets, false)?, &mut echo)?;
-            Ok(postmark::answered(&postmark::outcome(Ok(id), echo, true), id))
+            Ok(postmark::answered(&postmark::outcome(Ok(tried(id)), echo, true), id))
         }
         Call::PostmarkBatch => {
-            let outcome = |(letter, echo): Read| postmark::outcome(letter.map(|_| MessageId::now()), echo, true);
+            let outcome = |(letter, echo): Read| postmark::outcome(letter.map(|_| tried(MessageId::now())), echo, true);
             let outcomes: Vec<_> = postmark_batch(&whole.octets)?.into_iter().map(outcome).collect();
             Ok(postmark::answered(&outcomes, id))
         }
@@ -135,37 +138,18 @@ async fn rehearsal(
     }
 }
 
-/// What became of a message of a batch that was taken whole. One to nobody but addresses that nothing is sent to was refused, under
-/// an id of its own.
-type Done = Result<MessageId, (MessageId, Fault)>;
+/// A message that would be kept.
+const fn tried(id: MessageId) -> Kept {
+    Kept { id, octets: 0, repeated: false, suppressed: Vec::new() }
+}
+
+fn only_ids(results: Vec<Result<Kept, Fault>>) -> Vec<Result<MessageId, Fault>> {
+    results.into_iter().map(|result| result.map(|kept| kept.id)).collect()
+}
 
 /// Most clients know of a batch that is taken that each message has an id: the audit log has what became of it.
 fn ids(done: Vec<Done>) -> Vec<MessageId> {
     done.into_iter().map(|done| done.unwrap_or_else(|(id, _)| id)).collect()
-}
-
-/// A fault of the message with this number, as this call's clients read it.
-fn numbered(call: Call, n: usize, mut fault: Fault) -> Fault {
-    if call == Call::Bulk {
-        return bulk::placed(n, fault);
-    }
-    for issue in &mut fault.issues {
-        issue.pointer.insert_str(0, &format!("/{n}"));
-    }
-    fault.message = format!("message {n}: {}", fault.message);
-    fault
-}
-
-/// A fault that came when these messages of its batch were kept.
-fn but_for(begun: &mut [usize], mut fault: Fault) -> Fault {
-    begun.sort_unstable();
-    let numbers: Vec<String> = begun.iter().map(ToString::to_string).collect();
-    match numbers.len() {
-        0 => {}
-        1 => fault.message += &format!(" (message {} is kept and will be sent)", numbers.concat()),
-        _ => fault.message += &format!(" (messages {} are kept and will be sent)", numbers.join(", ")),
-    }
-    fault
 }
 
 impl Customer<'_> {
@@ -184,7 +168,7 @@ impl Customer<'_> {
                 let results = if is_atomic {
                     self.all(letters, *id).await?.into_iter().map(|done| done.map_err(|(_, fault)| fault)).collect()
                 } else {
-                    self.each(letters, *id).await?
+                    only_ids(self.each(letters, *id).await?)
                 };
                 Ok(bulk::answer(results, echoes, &self.session.front.hostname, *id))
             }
@@ -193,19 +177,19 @@ impl Customer<'_> {
                 // Where none is demanded nothing is asked of it.
                 let proof = if self.grant.turnstile { turnstile::token(&body, &head.headers)? } else { None };
                 let letter = Letter { proof, ..gateway::letter(body)? };
-                let queued = gateway::recipients(&letter);
-                Ok(gateway::accepted(self.submit(letter, id).await?, queued, *id))
+                let named = gateway::recipients(&letter);
+                Ok(gateway::accepted(&self.submit(letter, id).await?, named, *id))
             }
             Call::ResendEmail => {
                 let letter = resend::letter(parse_octets(octets, false)?)?;
-                Ok(resend::accepted(self.submit(letter, id).await?, *id))
+                Ok(resend::accepted(self.submit(letter, id).await?.id, *id))
             }
             Call::ResendBatch => {
                 let nodes = tree::batch(octets, resend::MAX_BATCH)?;
                 let is_permissive = resend::is_permissive(&head.headers);
                 let letters = nodes.into_iter().map(resend::letter).collect();
                 let results = if is_permissive {
-                    self.each(letters, *id).await?
+                    only_ids(self.each(letters, *id).await?)
                 } else {
                     ids(self.all(letters, *id).await?).into_iter().map(Ok).collect()
                 };
@@ -215,7 +199,7 @@ impl Customer<'_> {
             Call::ResendList => Ok(resend::nothing(*id)),
             Call::UsesendEmail => {
                 let letter = usesend::letter(parse_octets(octets, false)?)?;
-                Ok(usesend::accepted(self.submit(letter, id).await?, *id))
+                Ok(usesend::accepted(self.submit(letter, id).await?.id, *id))
             }
             Call::UsesendBatch => {
                 let nodes = tree::batch(octets, usesend::MAX_BATCH)?;
@@ -238,26 +222,28 @@ impl Customer<'_> {
                     .collect();
                 Ok(postmark::answered(&outcomes, *id))
             }
-            Call::PostmarkServer => Ok(postmark::answered(&postmark::server(&self.session.front.hostname), *id)),
+            Call::PostmarkServer => {
+                Ok(postmark::answered(&postmark::server(&self.session.front.hostname, self.grant.test), *id))
+            }
             // What is left is answered above.
             _ => Err(postmark::no_templates()),
         }
     }
 
     /// Has the only message of a request kept.
-    async fn submit(&mut self, letter: Letter, id: &mut MessageId) -> Result<MessageId, Fault> {
+    async fn submit(&mut self, letter: Letter, id: &mut MessageId) -> Result<Kept, Fault> {
         let once = self.key.as_ref().map(|key| key.once(&letter));
         let kept = submit::submit(self.seat, self.session, self.grant, letter, once, id).await?;
         Ok(self.accepted(kept))
     }
 
-    fn accepted(&mut self, kept: Kept) -> MessageId {
+    fn accepted(&mut self, kept: Kept) -> Kept {
         self.repeated = Some(self.repeated.unwrap_or(true) && kept.repeated);
         tracing::info!(
             request = %kept.id, peer = %self.session.peer, listener = self.session.front.desk.name, path = self.call.path(),
             principal = self.grant.principal, octets = kept.octets, repeated = kept.repeated, "accepted"
         );
-        kept.id
+        kept
     }
 
     /// By what each message of a batch is known again: one key is for all of them.
@@ -276,7 +262,7 @@ impl Customer<'_> {
         &mut self,
         letters: Vec<Result<Letter, Fault>>,
         id: MessageId,
-    ) -> Result<Vec<Result<MessageId, Fault>>, Fault> {
+    ) -> Result<Vec<Result<Kept, Fault>>, Fault> {
         let onces = self.onces(&letters);
         let (mut results, mut is_any_new) = (Vec::new(), false);
         let mut over: Option<Fault> = None;
@@ -307,50 +293,6 @@ impl Customer<'_> {
                 over = (fault.close || is_of_all).then(|| fault.clone());
             }
             results.push(result);
-        }
-        Ok(results)
-    }
-
-    /// All messages of a batch or none: the first that is not sound, may not go or is too long refuses them all before one is kept.
-    /// What the vault alone knows comes later. A limit, a full disk or a lost vault between two of them refuses the rest, and says
-    /// which are kept; the same request with the same key goes on from there. One to nobody but suppressed addresses refuses
-    /// nothing: it will not be taken next time either, and the others were to go without it.
-    async fn all(&mut self, letters: Vec<Result<Letter, Fault>>, id: MessageId) -> Result<Vec<Done>, Fault> {
-        // Before the credential's wishes change them.
-        let onces = self.onces(&letters);
-        let mut drafts = Vec::new();
-        for (n, (letter, once)) in letters.into_iter().zip(onces).enumerate() {
-            let drafted = letter.and_then(|mut letter| {
-                let draft = submit::draft(self.seat, self.session, self.grant, &mut letter, once, id)?;
-                // They are in the draft.
-                letter.attachments.clear();
-                Ok((letter, draft))
-            });
-            drafts.push(drafted.map_err(|fault| numbered(self.call, n, fault))?);
-        }
-        // One that can't leave when it is to goes on only if it was kept before, and that the vault alone knows: it is asked of
-        // those first.
-        let mut drafts: Vec<_> = drafts.into_iter().enumerate().collect();
-        drafts.sort_by_key(|(_, (letter, draft))| !draft.is_late(letter, &self.session.front.desk));
-        let mut results: Vec<Done> = vec![Ok(id); drafts.len()];
-        let mut begun: Vec<usize> = Vec::new();
-        for (n, (letter, draft)) in drafts {
-            let mut own = id;
-            let kept = match submit::keep(self.seat, self.session, self.grant, &letter, draft, &mut own).await {
-                Ok(kept) => {
-                    begun.push(n);
-                    Ok(self.accepted(kept))
-                }
-                Err(fault) if fault.issues.iter().any(|issue| issue.code == submit::SUPPRESSED) => {
-                    refusal::tell(&self.session.front, self.session.peer, own, self.call.path(), &fault);
-                    Err((own, fault))
-                }
-                Err(fault) if begun.is_empty() && idempotency::is_of_the_key(&fault) => return Err(fault),
-                Err(fault) => return Err(but_for(&mut begun, numbered(self.call, n, fault))),
-            };
-            if let Some(result) = results.get_mut(n) {
-                *result = kept;
-            }
         }
         Ok(results)
     }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::tree::{Object, Renaming, each, invalid};
 use crate::edge::http::json::Node;
 use crate::edge::http::letter::Letter;
+use crate::edge::http::parcel::Kept;
 use crate::edge::http::reply::{self, Code, Fault, Reply};
 use crate::edge::http::v1;
 use crate::ipc::label::Dialect;
@@ -59,7 +60,8 @@ struct Summary {
     outcome: &'static str,
     delivered: [String; 0],
     queued: Vec<String>,
-    bounced: [String; 0],
+    /// To whom nothing is sent.
+    bounced: Vec<String>,
 }
 
 /// Everybody whom a message would go to, each once.
@@ -74,9 +76,11 @@ pub fn recipients(letter: &Letter) -> Vec<String> {
     all
 }
 
-/// A message is kept, and nobody has it yet.
-pub fn accepted(kept: MessageId, queued: Vec<String>, id: MessageId) -> Reply {
-    let summary = Summary { ok: true, id: kept.to_string(), outcome: "queued", delivered: [], queued, bounced: [] };
+/// A message is kept, and nobody of those whom it named has it yet.
+pub fn accepted(kept: &Kept, named: Vec<String>, id: MessageId) -> Reply {
+    let suppressed: Vec<String> = kept.suppressed.iter().map(ToString::to_string).collect();
+    let (bounced, queued) = named.into_iter().partition(|address| suppressed.contains(address));
+    let summary = Summary { ok: true, id: kept.id.to_string(), outcome: "queued", delivered: [], queued, bounced };
     reply::json(StatusCode::OK, &summary, id)
 }
 

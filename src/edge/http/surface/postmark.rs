@@ -2,6 +2,8 @@
 
 mod look;
 
+use std::borrow::Cow;
+
 use hyper::StatusCode;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use serde::Serialize;
@@ -10,9 +12,11 @@ use super::addresses::{self, shown};
 use super::tree::{Object, Renaming, each, invalid};
 use crate::edge::http::json::Node;
 use crate::edge::http::letter::Letter;
+use crate::edge::http::parcel::Kept;
 use crate::edge::http::reply::{self, Code, Fault, Issue, Reply};
 use crate::edge::http::{label, mime, v1};
 use crate::ipc::label::Dialect;
+use crate::mail::address::Address;
 use crate::mail::id::MessageId;
 
 pub use look::{Search, details, messages, search};
@@ -217,7 +221,7 @@ pub struct Sent {
     #[serde(rename = "MessageID")]
     message_id: String,
     error_code: u16,
-    message: &'static str,
+    message: Cow<'static, str>,
 }
 
 #[derive(Serialize)]
@@ -235,18 +239,27 @@ pub enum Outcome {
 }
 
 /// What became of one email, as its answer and as an element of a batch's.
-pub fn outcome(result: Result<MessageId, Fault>, echo: Echo, is_test: bool) -> Outcome {
+pub fn outcome(result: Result<Kept, Fault>, echo: Echo, is_test: bool) -> Outcome {
     match result {
         Ok(kept) => Outcome::Sent(Sent {
             to: echo.to,
             cc: echo.cc,
             submitted_at: mime::now().strftime("%Y-%m-%dT%H:%M:%S%.7fZ").to_string(),
-            message_id: kept.to_string(),
+            message_id: kept.id.to_string(),
             error_code: 0,
-            message: if is_test { "Test job accepted" } else { "OK" },
+            message: if is_test { "Test job accepted".into() } else { taken(&kept.suppressed) },
         }),
         Err(fault) => Outcome::Refused(wire(&fault).1),
     }
+}
+
+/// In words that clients read the addresses from.
+fn taken(inactive: &[Address]) -> Cow<'static, str> {
+    if inactive.is_empty() {
+        return "OK".into();
+    }
+    let inactive: Vec<String> = inactive.iter().map(ToString::to_string).collect();
+    format!("Message OK, but will not deliver to these inactive addresses: {}", inactive.join(", ")).into()
 }
 
 /// An answer that is no refusal of the whole request.
@@ -267,14 +280,14 @@ pub struct Server {
     track_links: &'static str,
 }
 
-/// What there is to say of the server that a key belongs to: the gate, which follows nobody.
-pub fn server(hostname: &str) -> Server {
+/// What there is to say of the server that a key belongs to: the gate, which follows nobody. A test key's is what a sandbox is there.
+pub fn server(hostname: &str, is_test: bool) -> Server {
     Server {
         id: 1,
         name: hostname.to_owned(),
         api_tokens: [],
         smtp_api_activated: true,
-        delivery_type: "Live",
+        delivery_type: if is_test { "Sandbox" } else { "Live" },
         track_opens: false,
         track_links: "None",
     }

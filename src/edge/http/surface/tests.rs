@@ -4,6 +4,7 @@ mod bulk;
 mod gateway;
 mod postmark;
 mod resend;
+mod strict;
 mod usesend;
 
 use proptest::prelude::*;

@@ -9,18 +9,16 @@ use std::time::Duration;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use uuid::Uuid;
 
 pub use client::{Client, Response, post, post_with};
 
 use crate::config::slice::{Desk, EdgeSlice, Serve, TlsMode};
 use crate::edge::conversation::Vault;
 use crate::edge::front::{Front, Phase};
-use crate::ipc::capsule::{Capsule, Introduction};
 use crate::ipc::channel::{self, Receiver, Sender};
 use crate::ipc::figures::Figures;
 use crate::ipc::hook::{Posted, Verdict};
-use crate::ipc::inquiry::{Inquiry, Over, Page};
+use crate::ipc::inquiry::{Batch, Inquiry, Over, Page};
 use crate::ipc::label::Label;
 use crate::ipc::once::Once;
 use crate::ipc::session::{Answer, Ask, Denial, Slot, Via};
@@ -31,9 +29,7 @@ use crate::policy::refusal::Refusal;
 use crate::policy::route::Route;
 use crate::policy::rule::SenderRule;
 use crate::policy::{Grant, Policy, Recipients};
-use crate::role::Instance;
 use crate::sandbox::Sealed;
-use crate::secret::Secret;
 
 pub const KEY: &str = "gp_live_7fQ2mKx9_secret";
 /// Octets that the vault takes ahead: fewer than a large message has.
@@ -54,8 +50,10 @@ pub struct Ways {
     pub over: Option<Over>,
     /// What it says to what is posted to a hook.
     pub at_hook: Option<Verdict>,
-    /// The grant of the client's network, on a listener that identifies by it.
-    pub network: bool,
+    /// The room of a batch: what it says to that.
+    pub at_room: Option<Refusal>,
+    /// The numbers of the recipients of each message to whom it sends nothing.
+    pub suppressed: Vec<u32>,
     /// What every credential may send from; none: the domain of the grant below.
     pub senders: Vec<SenderRule>,
     /// What else is other than in the grant below.
@@ -108,6 +106,8 @@ pub struct Seen {
     pub waiting: Option<(Slot, Inquiry)>,
     /// Pages that it was asked for.
     pub pages: Vec<Page>,
+    /// Batches that it was asked to have room for.
+    pub rooms: Vec<Batch>,
     /// What was posted to hooks.
     pub posted: Vec<(Posted, Vec<u8>)>,
     /// How each session was introduced.
@@ -168,7 +168,7 @@ impl House {
         let (front, phase) = front(change);
         let front = Arc::new(front);
         let peer = "192.0.2.7:40000".parse().unwrap();
-        let gate = tokio::spawn(super::super::serve(far, vault.enter(capsule()), Arc::clone(&front), peer, None));
+        let gate = tokio::spawn(super::super::serve(far, vault.enter(client::capsule()), Arc::clone(&front), peer, None));
         Self { client: Client { stream: near }, seen, phase, front, gate, vault }
     }
 
@@ -232,17 +232,6 @@ pub fn front(change: impl FnOnce(&mut Desk)) -> (Front, watch::Sender<Phase>) {
     (Front::new(&slice, desk, None, phase), say)
 }
 
-fn capsule() -> Capsule {
-    let introduction = Introduction {
-        session: Uuid::nil(),
-        peer: "192.0.2.7:40000".parse().unwrap(),
-        listener: 0,
-        edge: Instance(1),
-        accepted_us: 1,
-    };
-    Capsule::seal(introduction, &Secret::new([7; 32]))
-}
-
 async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, seen: Arc<Mutex<Seen>>) {
     let (mut open, mut once): (Option<Message>, Option<Box<Once>>) = (None, None);
     let parts = ways.figures.iter().flat_map(|figures| figures.parts().unwrap()).collect::<Vec<_>>();
@@ -254,7 +243,7 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
         let answer = match ask {
             Ask::Open { slot, via, .. } => {
                 seen.lock().unwrap().via.push(via);
-                Answer::Opened { slot, network: ways.network.then(|| Box::new(grant())), traced: false }
+                Answer::Opened { slot, network: None, traced: false }
             }
             Ask::Login { slot, password, .. } => {
                 seen.lock().unwrap().logins += 1;
@@ -328,7 +317,7 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
                         let done = once.take().map(|once| (once.key, (once.fingerprint, id)));
                         ways.known.lock().unwrap().extend(done);
                         seen.lock().unwrap().kept.push(message);
-                        Answer::Kept { slot, message: id }
+                        Answer::Kept { slot, message: id, suppressed: ways.suppressed.clone() }
                     }
                 }
             }
@@ -346,7 +335,12 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
                     seen.lock().unwrap().waiting = Some((slot, inquiry));
                     continue;
                 }
-                match (ways.at_inquiry, finding) {
+                let mut refused = ways.at_inquiry;
+                if let Inquiry::Room(batch) = inquiry {
+                    seen.lock().unwrap().rooms.push(*batch);
+                    refused = ways.at_room;
+                }
+                match (refused, finding) {
                     (None, Some(finding)) => Answer::Found { slot, finding },
                     (refusal, _) => Answer::Refused { slot, refusal: refusal.unwrap() },
                 }

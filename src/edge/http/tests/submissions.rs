@@ -93,6 +93,7 @@ pub fn finding(ways: &Ways, kept: &[Message], inquiry: &Inquiry) -> Option<Findi
             }
             _ => Canceled::Not(found),
         })),
+        Inquiry::Room(_) => Finding::Room,
         Inquiry::Allowance | Inquiry::Card | Inquiry::Cards(_) => {
             super::keys::finding(inquiry, u64::try_from(kept.len()).unwrap())
         }

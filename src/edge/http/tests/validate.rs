@@ -72,3 +72,16 @@ async fn a_letter_without_a_subject_is_valid_with_a_warning() {
     assert_eq!((valid.status, &valid.body["warnings"][0]["code"]), (200, &"no_subject".into()));
     assert_eq!(house.client.ask(&ask(GOOD)).await.body["warnings"], serde_json::json!([]));
 }
+
+#[tokio::test]
+async fn what_is_kept_all_the_same_is_answered_with_what_may_not_be_meant_and_who_gets_nothing() {
+    let mut house = House::new(Ways { suppressed: vec![1, 2], ..Ways::default() });
+    let letter = r#"{"from":"ann@example.net","to":["b@example.org","c@example.org"],"cc":["b@example.org","d@example.org"],"text":"x"}"#;
+    let sent = house.client.send(letter).await;
+    let warnings: Vec<_> = sent.body["warnings"].as_array().unwrap().iter().collect();
+    let said: Vec<_> =
+        warnings.iter().map(|one| (one["code"].as_str().unwrap(), one["pointer"].as_str().unwrap())).collect();
+    let own = [("no_subject", "/subject"), ("duplicate_recipient", "/cc/0")];
+    assert_eq!((sent.status, &said[..2]), (202, &[("suppressed", "/to/1"), ("suppressed", "/cc/1")][..]), "{sent:?}");
+    assert_eq!(said[2..], own);
+}

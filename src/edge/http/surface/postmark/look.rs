@@ -164,7 +164,7 @@ fn message(found: &Submission) -> Message<'_> {
         track_opens: false,
         track_links: "None",
         metadata: label.iter().flat_map(|label| &label.metadata).map(|(name, value)| (&**name, &**value)).collect(),
-        sandboxed: false,
+        sandboxed: found.test,
         details: None,
     }
 }

@@ -267,19 +267,6 @@ async fn the_vaults_words_have_names_too() {
 }
 
 #[tokio::test]
-async fn a_limit_in_the_middle_of_a_batch_says_what_is_kept() {
-    let ways = Ways { mails: 1, at_mail: Some(Refusal::RateLimited(7)), ..Ways::default() };
-    let mut house = house(ways, &[Serve::Resend]);
-    let response = house.client.ask(&post("/emails/batch", &format!("[{GOOD},{GOOD}]"))).await;
-    assert_eq!(refusal(&response), (429, "rate_limit_exceeded"));
-    assert!(
-        response.message().starts_with("message 1: ")
-            && response.message().contains("(message 0 is kept and will be sent)")
-    );
-    assert_eq!(house.hang_up().await.kept.len(), 1);
-}
-
-#[tokio::test]
 async fn domains_and_keys_are_none_to_a_client_that_is_known() {
     let mut house = house(Ways::default(), &[Serve::Resend]);
     // Its library for Python sends a body with every GET.

@@ -2,8 +2,12 @@
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use uuid::Uuid;
 
 use super::KEY;
+use crate::ipc::capsule::{Capsule, Introduction};
+use crate::role::Instance;
+use crate::secret::Secret;
 
 pub struct Client {
     pub stream: DuplexStream,
@@ -83,4 +87,16 @@ pub fn post(body: &str) -> String {
 
 pub fn post_with(fields: &str, body: &str) -> String {
     format!("POST /v1/send HTTP/1.1\r\nHost: gate\r\n{fields}Content-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// How it is introduced.
+pub fn capsule() -> Capsule {
+    let introduction = Introduction {
+        session: Uuid::nil(),
+        peer: "192.0.2.7:40000".parse().unwrap(),
+        listener: 0,
+        edge: Instance(1),
+        accepted_us: 1,
+    };
+    Capsule::seal(introduction, &Secret::new([7; 32]))
 }
