@@ -168,7 +168,8 @@ impl House {
         let (front, phase) = front(change);
         let front = Arc::new(front);
         let peer = "192.0.2.7:40000".parse().unwrap();
-        let gate = tokio::spawn(super::super::serve(far, vault.enter(client::capsule()), Arc::clone(&front), peer, None));
+        let gate =
+            tokio::spawn(super::super::serve(far, vault.enter(client::capsule()), Arc::clone(&front), peer, None));
         Self { client: Client { stream: near }, seen, phase, front, gate, vault }
     }
 
