@@ -206,8 +206,8 @@ fn each_defect_is_told_by_its_name() {
         assert!(!text(&output).contains("kV7xpQ2m"), "case {number} shows the secret");
         provoked.extend(expected.iter().map(|line| line.split(' ').nth(1).unwrap().to_owned()));
     }
-    // Seen elsewhere: what needs a service that runs (the other test here, and tests/alerts.rs), users, a disk or a clock that are wrong, or another build
-    // of this program (tests beside the code), and what nobody can be given in a test.
+    // Seen elsewhere: what needs a service that runs (the other test here, tests/alerts.rs and tests/turnstile.rs), users, a disk or a
+    // clock that are wrong, or another build of this program (tests beside the code), and what nobody can be given in a test.
     let elsewhere = [
         "policy.credentials",
         "secrets.keys",
@@ -229,6 +229,7 @@ fn each_defect_is_told_by_its_name() {
         "machine.clock",
         "machine.version",
         "upstreams.standing",
+        "upstreams.turnstile",
         "tls.versions",
     ];
     provoked.extend(elsewhere.map(str::to_owned));
