@@ -25,8 +25,9 @@ fn python(module: &str) -> Command {
     let root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let modules = root.join("target/clients/openapi");
     assert!(modules.join(module).is_dir(), "{module} is not in {}: run tools/test.sh", modules.display());
-    // Parts of it are built for one Python.
-    let version = said(&run(Command::new("python3").args(["-c", "import sys; print(sys.version.split()[0])"]), ""));
+    // Parts of it are built for one Python, whatever its third number.
+    let version =
+        said(&run(Command::new("python3").args(["-c", "import sys; print('%d.%d' % sys.version_info[:2])"]), ""));
     let stamp = fs::read_to_string(root.join("target/clients/openapi.txt")).unwrap_or_default();
     let is_of_it = stamp.lines().last() == Some(&format!("# Python {}", version.trim()));
     assert!(is_of_it, "{} is not for Python {}: run tools/test.sh", modules.display(), version.trim());

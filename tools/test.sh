@@ -48,7 +48,7 @@ if ! cmp -s tests/clients/requirements.txt "$clients/requirements.txt"; then
 fi
 
 # What holds the OpenAPI document to what the program does, for this machine's Python: parts of it are built for one.
-openapi=$(cat tests/clients/openapi.txt && python3 -c 'import sys; print("# Python", sys.version.split()[0])')
+openapi=$(cat tests/clients/openapi.txt && python3 -c 'import sys; print("# Python %d.%d" % sys.version_info[:2])')
 if [ "$openapi" != "$(cat "$clients/openapi.txt" 2> /dev/null)" ]; then
   rm -rf "$clients/openapi" "$clients/pip"
   python3 -m venv "$clients/pip"
