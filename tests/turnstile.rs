@@ -152,6 +152,15 @@ fn row_57_a_message_leaves_when_its_token_is_taken_and_every_other_leaves_nothin
     house.service.await_arrival(vec!["proven".into(), "by header".into()]);
     let requests = house.site.await_requests(2);
     assert_eq!((member(&requests[0], "remoteip"), member(&requests[0], "secret")), ("127.0.0.1", SECRET));
+    // The key stands in a page: nobody sees others' mail by it, nor takes it back.
+    for path in ["/v1/submissions", "/v1/events"] {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\r\n",
+            house.key
+        );
+        let (status, _, said) = house.ask(&request);
+        assert_eq!(status, 403, "{path}: {said}");
+    }
     assert!(uuid::Uuid::parse_str(member(&requests[0], "idempotency_key")).is_ok());
 
     house.refused(USED, 403, "turnstile_failed", "used before");

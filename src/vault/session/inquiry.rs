@@ -18,13 +18,15 @@ impl Session {
     pub(super) async fn inquire(&mut self, inquiry: Inquiry) -> Result<(), Violation> {
         let Some(principal) = self.principal.clone() else { return Err(Violation("inquiry-without-login")) };
         self.review().await;
-        let scopes = &principal.credential.policy.scopes;
+        let policy = &principal.credential.policy;
         let scoped = match inquiry {
             // Of itself everybody may know; who may see others, `show` asks.
             Inquiry::Allowance | Inquiry::Card | Inquiry::Cards(_) => true,
             // What is left of its limits; what may be sent, each message says.
             Inquiry::Room(_) => true,
-            _ => scopes.has(Scope::Send) || scopes.has(Scope::SendRaw),
+            // A key that stands in a page is everybody's, and others' mail is nobody's to see or to take back.
+            _ if policy.turnstile.is_some() => false,
+            _ => policy.scopes.has(Scope::Send) || policy.scopes.has(Scope::SendRaw),
         };
         if let Some(refusal) = self.revoked.or_else(|| (!scoped).then_some(Refusal::Scope)) {
             self.say(Answer::Refused { slot: self.slot, refusal }).await;
