@@ -40,24 +40,36 @@ fn lose(service: &mut Service, words: &[&str]) -> Value {
     told(service, &[&["queue", "reconcile"], words].concat())
 }
 
-#[test]
-fn what_went_into_an_archive_and_came_back_waits_after_a_restore_as_before() {
+/// A service with a message that waits, and goes into an archive of that name.
+fn exported() -> (Service, String) {
     let sink = || Options { faults: vec![Fault::say(Phase::Rcpt, LATER)], ..Options::default() };
     let more = "[spool]\nretry = [\"1h\"]".into();
-    let mut service = Service::start_with(&Setting { sink, more, ..Setting::default() });
+    let service = Service::start_with(&Setting { sink, more, ..Setting::default() });
     let secret = service.add_credential();
     assert_eq!(service.log_in(&secret).send("comes back"), 250);
-    done(&service.command(&["queue", "hold", "--all"]));
-    let archive = service.folder.path().join("queue.tar");
-    let archive = archive.to_str().unwrap();
-    let mut export = gatepost();
-    export.args(["queue", "export", "--drop", "--yes", "--out", archive, "--fallback-ids", "--config"]);
-    done(&export.arg(service.config()).output().unwrap());
-    let mut import = gatepost();
-    import.args(["queue", "import", archive, "--fallback-ids", "--config"]);
-    done(&import.arg(service.config()).output().unwrap());
+    let archive = service.folder.path().join("queue.tar").display().to_string();
+    done(&service.command(&["queue", "export", "--drop", "--yes", "--out", &archive, "--fallback-ids"]));
+    (service, archive)
+}
+
+#[test]
+fn what_went_into_an_archive_and_came_back_waits_after_a_restore_as_before() {
+    let (mut service, archive) = exported();
+    done(&service.command(&["queue", "import", &archive, "--fallback-ids"]));
     let sum = lose(&mut service, &[]);
     assert_eq!((&sum["left"]["messages"], &sum["ended"]["messages"]), (&1.into(), &0.into()), "{sum}");
+    service.stop();
+}
+
+#[test]
+fn what_went_into_an_archive_before_the_backup_and_comes_back_behind_the_restore_waits() {
+    let (mut service, archive) = exported();
+    let sum = lose(&mut service, &[]);
+    assert_eq!(sum["left"]["messages"], 0, "{sum}");
+    done(&service.command(&["queue", "import", &archive, "--fallback-ids"]));
+    let sum = told(&service, &["queue", "reconcile"]);
+    let waits = told(&service, &["queue", "stats"]);
+    assert_eq!((&sum["ended"]["messages"], &waits["all"]["messages"]), (&0.into(), &1.into()), "{sum} {waits}");
     service.stop();
 }
 

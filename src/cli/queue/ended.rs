@@ -115,9 +115,7 @@ impl Ended {
             let filter = Filter { event: Some(name.to_owned()), ..Filter::default() };
             query::query(&audit, &filter, |event| {
                 let reason = event.get("reason").unwrap_or_default();
-                let message = event.get("msg_id").and_then(|id| id.parse::<MessageId>().ok());
-                let message = message.filter(|message| entries.is_end(*message, name, event.seq()));
-                let about = message.and_then(|message| messages.get_key_value(&message));
+                let about = entries.waited(&event).and_then(|message| messages.get_key_value(&message));
                 if let Some((message, told)) = about.filter(|_| reasons.is_empty() || reasons.contains(&reason)) {
                     let all = Who::of(&event, &mut values);
                     all.into_iter().for_each(|who| found(event.seq(), *message, told, who));

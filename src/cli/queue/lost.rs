@@ -46,10 +46,8 @@ impl Lost {
         let entries = before.entries(|id| self.0.contains_key(id))?;
         for (event, _) in ENDS {
             before.recipients(event, from, |found, mark, _, _| {
-                let id = found.get("msg_id").and_then(|id| id.parse::<MessageId>().ok());
-                let id = id.filter(|id| entries.is_end(*id, event, found.seq()));
                 // Somebody got it, or never will.
-                if let Some(fate) = id.and_then(|id| self.0.get_mut(&id)) {
+                if let Some(fate) = entries.ended(found).and_then(|id| self.0.get_mut(&id)) {
                     fate.ended.insert(mark);
                 }
             })?;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::before::{self, Before, Mark};
+use super::entries::Entries;
 use super::lost::Lost;
 use crate::cli::audit::place::{Latest, audit_directory};
 use crate::cli::control::strange;
@@ -74,20 +75,23 @@ impl Reconcile {
         let mut lost = Lost::default();
         // What the present log has of before is in its files then.
         Latest::of(&places);
-        for log in &mut logs {
-            let entries = log.entries(|message| waiting.contains_key(message))?;
+        let present = audit_directory(&places.state_directory);
+        let is_waiting = |message: &MessageId| waiting.contains_key(message);
+        let mut entries = logs.iter().map(|log| log.entries(is_waiting)).collect::<Result<Vec<_>, String>>()?;
+        let mut back = Entries::of(&present, None, is_waiting)?;
+        entries.iter().for_each(|one| back.learn(one));
+        entries.iter_mut().for_each(|one| one.learn(&back));
+        for (log, entries) in logs.iter_mut().zip(&entries) {
             for (event, delivered) in ENDS {
                 log.recipients(event, None, |found, mark, shown, clear| {
-                    let message = found.get("msg_id").and_then(|id| id.parse::<MessageId>().ok());
-                    let message = message.filter(|message| entries.is_end(*message, event, found.seq()));
                     // What a restored log says itself about it is no news.
-                    let Some(ends) = message.and_then(|message| waiting.get_mut(&message)) else { return };
+                    let Some(ends) = entries.ended(found).and_then(|message| waiting.get_mut(&message)) else { return };
                     let end = Ended { shown: shown.to_owned(), clear, delivered };
                     // A log that was restored, and moved aside in its turn, has the events of the one before.
                     ends.entry(mark).or_insert(end);
                 })?;
             }
-            lost.add(log, &audit_directory(&places.state_directory))?;
+            lost.add(log, &present)?;
         }
         let mut sum = Reconciled::default();
         for (message, ended) in waiting.into_iter().filter(|(_, ended)| !ended.is_empty()) {
