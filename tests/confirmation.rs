@@ -49,16 +49,21 @@ fn at_a_terminal(service: &Service, words: &[&str], answer: &str) -> (Output, St
     (child.wait_with_output().unwrap(), String::from_utf8_lossy(&seen).into_owned())
 }
 
-#[test]
-fn many_messages_are_dropped_by_a_yes_alone_and_one_by_its_id() {
+fn with_four_that_wait() -> Service {
     let more = "[spool]\nretry = [\"1h\"]".into();
-    let mut service = Service::start_with(&Setting { sink: reluctant, more, ..Setting::default() });
+    let service = Service::start_with(&Setting { sink: reluctant, more, ..Setting::default() });
     let secret = service.add_credential();
     let mut session = service.log_in(&secret);
     for subject in ["one", "two", "three", "four"] {
         assert_eq!(session.send(subject), 250);
     }
     await_that("all wait", || waiting(&service) == 4);
+    service
+}
+
+#[test]
+fn many_messages_are_dropped_by_a_yes_alone_and_one_by_its_id() {
+    let mut service = with_four_that_wait();
     for is_running in [true, false] {
         if !is_running {
             service.end();
@@ -92,14 +97,7 @@ fn many_messages_are_dropped_by_a_yes_alone_and_one_by_its_id() {
 
 #[test]
 fn messages_leave_for_an_archive_by_a_yes_alone_and_one_by_its_id() {
-    let more = "[spool]\nretry = [\"1h\"]".into();
-    let mut service = Service::start_with(&Setting { sink: reluctant, more, ..Setting::default() });
-    let secret = service.add_credential();
-    let mut session = service.log_in(&secret);
-    for subject in ["one", "two", "three", "four"] {
-        assert_eq!(session.send(subject), 250);
-    }
-    await_that("all wait", || waiting(&service) == 4);
+    let mut service = with_four_that_wait();
     let folder = tempfile::tempdir().unwrap();
     let archive = |name: &str| folder.path().join(name).display().to_string();
     let refused = archive("refused.tar");

@@ -2,19 +2,24 @@
 
 use super::*;
 
+/// Two senders on sessions that carry one message or recipient each, by what this reply in that phase says: neither hears of it.
+fn assert_unheard(phase: Phase, reply: &str) {
+    let fault = Fault { after: 1, ..Fault::say(phase, reply) };
+    let (mut bench, sink) = bench(Options { faults: vec![fault], ..Options::default() });
+    for _ in 0..2 {
+        let mut sender = Sender::begin(&mut bench.vault, Manner::default(), None);
+        sender.name(&["a@b.test"]);
+        assert_eq!(sender.answers(1), [Heard::Accepted(1)], "{reply}");
+        sender.withdraw();
+        assert_eq!(sender.rest(), [ended("given up")]);
+    }
+    assert_eq!(sink.tally().connections, 2, "{reply}");
+}
+
 #[test]
 fn rule_u11_who_waits_is_not_told_that_a_session_carries_no_more() {
     for reply in ["451 4.7.1 too many messages in this session", "554 5.5.0 too many messages in this session"] {
-        let fault = Fault { after: 1, ..Fault::say(Phase::Mail, reply) };
-        let (mut bench, sink) = bench(Options { faults: vec![fault], ..Options::default() });
-        for _ in 0..2 {
-            let mut sender = Sender::begin(&mut bench.vault, Manner::default(), None);
-            sender.name(&["a@b.test"]);
-            assert_eq!(sender.answers(1), [Heard::Accepted(1)], "{reply}");
-            sender.withdraw();
-            assert_eq!(sender.rest(), [ended("given up")]);
-        }
-        assert_eq!(sink.tally().connections, 2, "{reply}");
+        assert_unheard(Phase::Mail, reply);
     }
 }
 
@@ -22,17 +27,7 @@ fn rule_u11_who_waits_is_not_told_that_a_session_carries_no_more() {
 fn rule_u11_a_recipient_who_waits_is_not_refused_for_good_by_what_a_worn_session_says() {
     let words = ["554 5.5.0 too many recipients in this session", "554 5.4.0 no more here", "552 too many recipients"];
     for reply in words {
-        // On each connection one recipient passes.
-        let fault = Fault { after: 1, ..Fault::say(Phase::Rcpt, reply) };
-        let (mut bench, sink) = bench(Options { faults: vec![fault], ..Options::default() });
-        for _ in 0..2 {
-            let mut sender = Sender::begin(&mut bench.vault, Manner::default(), None);
-            sender.name(&["a@b.test"]);
-            assert_eq!(sender.answers(1), [Heard::Accepted(1)], "{reply}");
-            sender.withdraw();
-            assert_eq!(sender.rest(), [ended("given up")]);
-        }
-        assert_eq!(sink.tally().connections, 2, "{reply}");
+        assert_unheard(Phase::Rcpt, reply);
     }
 }
 
