@@ -152,7 +152,7 @@ impl Customer<'_> {
             Refusal::TooBig => too_many("holds more octets than this key may send in a day: send less"),
             other => {
                 let mut fault = submit::refused(other, self.session, self.grant, "", "");
-                fault.message += " (nothing of this batch is kept)";
+                fault.message += " (nothing more of this batch is kept)";
                 fault
             }
         })

@@ -17,7 +17,7 @@ async fn a_batch_that_the_limits_have_no_room_for_is_refused_before_the_first_of
     let mut limited = house(ways(), &[Serve::Resend]);
     let response = limited.client.ask(&post("/emails/batch", &two)).await;
     assert_eq!((refusal(&response), response.field("retry-after")), ((429, "rate_limit_exceeded"), Some("7")));
-    assert!(response.message().contains("nothing of this batch is kept"), "{response:?}");
+    assert!(response.message().contains("nothing more of this batch is kept"), "{response:?}");
     let seen = limited.hang_up().await;
     assert_eq!((seen.mails, seen.kept.len(), seen.rooms.len()), (0, 0, 1));
     let (room, size) = (&seen.rooms[0], 2 * GOOD.len());
