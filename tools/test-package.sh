@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The Debian package through its life, on a Debian of its own below /var/cache/gatepost-package: built twice and compared, looked at
-# by lintian, installed, configured, started by its unit, used, reloaded, upgraded, run by the unit that never is root, removed,
+# by lintian, installed, configured, started by its unit, used, reloaded, upgraded, taken back a version, run by the unit that never is root, removed,
 # purged.
 #
 # That Debian is booted by systemd-nspawn, so its own systemd starts the units with all that they say. Where it can't be booted (a
@@ -68,8 +68,8 @@ lintian --allow-root --fail-on error,warning "$first" "$mta"
 packages=systemd,systemd-sysv,dbus,procps,ca-certificates
 if [ "$(cat "$base/.whole" 2> /dev/null || true)" != "$packages" ]; then
   say "a minimal $suite in $base"
-  mirror=$(cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2> /dev/null |
-    sed -n 's/^URIs: *//p; s/^deb \(\[[^]]*\] \)\{0,1\}\(http[^ ]*\).*/\2/p' | head -n 1)
+  mirror=$({ cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2> /dev/null || true; } |
+    awk '$1 == "URIs:" { mirror = mirror ? mirror : $2 } /^deb / { sub(/^deb (\[[^]]*\] )?/, ""); mirror = mirror ? mirror : $1 } END { print mirror }')
   rm -rf "$base"
   debootstrap --variant=minbase --include=$packages "$suite" "$base" "$mirror" > "$cache/debootstrap.log" 2>&1 ||
     { tail -n 5 "$cache/debootstrap.log" >&2; die 'debootstrap failed'; }
@@ -223,6 +223,23 @@ else
   : > "$work/log"; start
 fi
 use 'after the upgrade' "$port" none
+until_true 'the audit log is sound' in_root gatepost audit verify
+
+say 'and back to the version before: its database is made ready'
+before=$(parent)
+[ -n "$init" ] || stop
+in_root dpkg -i /first.deb > "$work/log" 2>&1 || die 'the version before can not be installed'
+is 'version' "$(in_root dpkg-query -W -f '${Version}' gatepost)" "$version"
+grep -q 'its database gets form\|the database has form' "$work/log" || die 'the database was not made ready'
+if [ -n "$init" ]; then
+  is 'state after going back' "$(in_root systemctl is-active gatepost)" active
+  [ "$(parent)" != "$before" ] || die 'the newer program runs on'
+  in_root journalctl -u gatepost | grep -q 'the database is that of the version before' || die 'the database was not taken back'
+else
+  : > "$work/log"; start
+fi
+use 'after going back' "$port" none
+is 'who wanted it' "$(in_root gatepost audit query --event store.downgrade | wc -l)" 1
 until_true 'the audit log is sound' in_root gatepost audit verify
 stop gatepost
 

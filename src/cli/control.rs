@@ -54,7 +54,8 @@ pub fn demand_unheld(plan: &Plan) -> Result<(), String> {
     }
 }
 
-fn database(state: &Path) -> PathBuf {
+/// The vault's database in this state, of which an administrator may not see whether it is there.
+pub fn database(state: &Path) -> PathBuf {
     state.join("db").join("vault.db")
 }
 

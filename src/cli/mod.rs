@@ -11,6 +11,7 @@ mod credential;
 mod demo;
 mod digest;
 mod doctor;
+mod downgrade;
 mod explain;
 mod incident;
 mod init;
@@ -132,6 +133,11 @@ enum Command {
     Backup(backup::Backup),
     /// Put a backup in its place, while the service is stopped
     Restore(restore::Restore),
+    /// Take the database back to the form that the version before opens, before that is installed again
+    ///
+    /// A running service does it when it stops next, a stopped one's is taken back at once. No mail, credential, limit or event is lost.
+    /// Until the version before is installed, this one takes it forward again at its next start.
+    Downgrade(downgrade::Downgrade),
     /// Print what a shell needs to complete commands and options
     Completions(completions::Completions),
     /// A process of the service; the parent starts these
@@ -215,6 +221,7 @@ fn run(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode
         Command::Trace(trace) => trace.run(),
         Command::Backup(backup) => backup.run(),
         Command::Restore(restore) => restore.run(),
+        Command::Downgrade(downgrade) => downgrade.run(),
         Command::Completions(completions) => completions.run(),
         Command::Role { name, lines } => role::run(&name, lines.as_deref()),
         Command::Probe { role, action } => crate::sandbox::probe::main(&role, &action),

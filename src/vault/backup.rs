@@ -16,7 +16,7 @@ use super::audit::event::{Event, Name, Outcome};
 use super::audit::publish::Pause;
 use super::audit::survey;
 use super::master;
-use super::store::open::VERSION;
+use super::store::schema::VERSION;
 use super::store::segment::Keep;
 use crate::ipc::admin::backup::{Contents, Response, WINDOW};
 use crate::ipc::bytes::Octets;

@@ -55,7 +55,7 @@ pub mod transaction;
 mod turnstile;
 mod visitor;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -96,6 +96,7 @@ use store::Failure;
 use store::hooks::Scope;
 use store::open::{Database, FAILED};
 use store::room::Watch;
+use store::schema;
 use store::segment::{self, Segments};
 use store::writer::Writer;
 use trace::Traces;
@@ -135,6 +136,8 @@ pub struct Vault {
     pub reporting: Mutex<()>,
     /// Held by every message that was decided and is not on the disk yet.
     pub keeping: RefCell<Rc<()>>,
+    /// When this has ended, the version before is to take the database (`gatepost downgrade`).
+    pub goes_back: Rc<Cell<bool>>,
     /// What must be on the disk before an orderly end holds a permit.
     unfinished: Arc<Semaphore>,
     /// How large the audit log may be, and whether it is.
@@ -306,6 +309,7 @@ impl House {
             figures: figures::Desk::default(),
             reporting: Mutex::new(()),
             keeping: RefCell::default(),
+            goes_back: Rc::default(),
             unfinished: Arc::new(Semaphore::new(usize::try_from(PERMITS).unwrap_or_default())),
         };
         Ok(Self { vault: Rc::new(vault), publisher, threads: [bodies, writing] })
@@ -320,7 +324,7 @@ impl House {
         sealed: Sealed,
     ) -> Result<(), String> {
         let Self { vault, publisher, threads } = self;
-        let local = LocalSet::new();
+        let (local, goes_back) = (LocalSet::new(), Rc::clone(&vault.goes_back));
         // Kept open until the threads have ended: the parent takes one that is closed for an end, and kills who lives on.
         let mut channel = None;
         let ended = local.block_on(runtime, async {
@@ -355,6 +359,10 @@ impl House {
         drop(local);
         if threads.into_iter().any(|thread| thread.join().is_err()) {
             return Err("a thread of the store ended badly".into());
+        }
+        if goes_back.get() {
+            schema::take_back(Path::new("."))?;
+            tracing::info!("the database is that of the version before: installed now, it goes on with it");
         }
         ended
     }

@@ -6,12 +6,13 @@ pub mod transfer;
 use std::path::Path;
 
 use super::admin::credential::perform_offline;
+use super::admin::downgrade;
 use super::audit::ledger::now_us;
 use super::audit::masks::Masks;
 use super::queue::listing::look;
 use super::queue::{self, Order};
 use super::store::open::Database;
-use super::store::{Failure, Store};
+use super::store::{Failure, Store, schema};
 use crate::config::slice::Declared;
 use crate::ipc::admin::credential::{Command, Response};
 use crate::ipc::admin::queue::{Command as Question, Counts, Response as Seen};
@@ -39,6 +40,18 @@ impl Stopped<'_> {
         self.open(|store, database| {
             queue::carry_out_here(store, order).map_err(|error| format!("{}: {error}", database.path.display()))
         })
+    }
+
+    /// Takes the database back to the form that the version before opens.
+    pub fn downgrade(&self, actor: &str) -> Result<(), String> {
+        self.open(|store, database| {
+            let told = store.transaction(|store| {
+                store.tell_unclean_stop()?;
+                downgrade::tell(store, actor)
+            });
+            told.map_err(|error| format!("{}: {error}", database.path.display()))
+        })?;
+        schema::take_back(self.home)
     }
 
     /// Looks at the queue: `work` is given a way to have commands about it answered, each in a transaction of its own.

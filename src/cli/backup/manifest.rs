@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::ipc::admin::backup::Contents;
 use crate::mail::id::MessageId;
 use crate::vault::audit::month_file::hex;
-use crate::vault::store::open::VERSION;
+use crate::vault::store::schema::VERSION;
 
 pub const MANIFEST: &str = "manifest.json";
 const FORMAT: &str = "gatepost-backup/1";

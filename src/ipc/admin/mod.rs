@@ -61,6 +61,8 @@ pub enum Command {
     Standing,
     /// Ask Turnstile of a token that is none. Answer: a `Turnstile`.
     Turnstile,
+    /// When the service stops, leave a database that the version before opens.
+    Downgrade,
 }
 
 /// What comes back: any number of parts, then one of the two last words.

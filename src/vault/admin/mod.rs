@@ -7,6 +7,7 @@ pub mod alert;
 pub mod audit;
 pub mod backup;
 pub mod credential;
+pub mod downgrade;
 pub mod erasure;
 pub mod explain;
 pub mod incident;
@@ -129,6 +130,7 @@ async fn answer(
                 standing.map(|standing| Response::Standing(Box::new(standing)))
             }
             Command::Turnstile => turnstile::look(desk, &actor).await,
+            Command::Downgrade => downgrade::order(&desk.vault, &actor).await,
             Command::Alert(command) => alert::perform(desk, command, &actor, &responses).await,
             Command::Submit(command) => {
                 submit::perform(&desk.vault, command, &actor, &mut begun.submission, &responses).await

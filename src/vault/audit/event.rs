@@ -121,6 +121,7 @@ names! {
     AlertBegin "alert.begin"
     AlertEnd "alert.end"
     AlertTest "alert.test"
+    StoreDowngrade "store.downgrade"
 }
 
 /// How it ended, in five words that never become six.

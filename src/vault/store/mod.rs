@@ -24,6 +24,7 @@ pub mod owed;
 pub mod paces;
 pub mod pauses;
 pub mod room;
+pub mod schema;
 pub mod segment;
 pub mod spool;
 pub mod submissions;

@@ -12,36 +12,11 @@ use rusqlite::hooks::{AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode};
 
+use super::schema::{self, APPLICATION, VERSION};
 use super::{census, holdings, room, suppressions};
 use crate::vault::audit::row;
 use crate::vault::beginning;
 
-/// The schema, step by step: a new file takes them all, one of an older Gatepost those it lacks.
-const STEPS: [&str; 19] = [
-    include_str!("schema/1.sql"),
-    include_str!("schema/2.sql"),
-    include_str!("schema/3.sql"),
-    include_str!("schema/4.sql"),
-    include_str!("schema/5.sql"),
-    include_str!("schema/6.sql"),
-    include_str!("schema/7.sql"),
-    include_str!("schema/8.sql"),
-    include_str!("schema/9.sql"),
-    include_str!("schema/10.sql"),
-    include_str!("schema/11.sql"),
-    include_str!("schema/12.sql"),
-    include_str!("schema/13.sql"),
-    include_str!("schema/14.sql"),
-    include_str!("schema/15.sql"),
-    include_str!("schema/16.sql"),
-    include_str!("schema/17.sql"),
-    include_str!("schema/18.sql"),
-    include_str!("schema/19.sql"),
-];
-/// "GTP1" in the header, octets 68 to 71, says whose file it is.
-pub const APPLICATION: i64 = 0x4754_5031;
-/// The number of the last step; a file with a higher one is of a newer Gatepost.
-pub const VERSION: usize = STEPS.len();
 /// Below this size every start checks the whole file (about a tenth of a second); above it only after an unclean stop.
 const CHECK_ALWAYS: u64 = 64 * 1024 * 1024;
 /// A file beside it in which the last vault says, if it could, why it had to end. Until the next one has taken it into the
@@ -87,7 +62,7 @@ impl Database {
         settings(&connection).map_err(say)?;
         belongs_to_us(&connection)?;
         verify(&connection, length, path)?;
-        upgrade(&connection).map_err(say)?;
+        schema::upgrade(&connection).map_err(say)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(say)?;
         // Recovered pages become ordinary ones, written and synced anew, before anything is built on them.
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(say)?;
@@ -162,8 +137,8 @@ fn inspect(path: &Path) -> Result<u64, String> {
     }
     if usize::try_from(version).unwrap_or(usize::MAX) > VERSION {
         return Err(format!(
-            "was written by a newer Gatepost (schema {version}, this one knows {VERSION}): install that version, or \
-             restore a backup from before the upgrade"
+            "was written by a newer Gatepost (schema {version}, this one knows {VERSION}): install that version, whose \
+             `gatepost downgrade` takes its database back, or restore a backup from before the upgrade"
         ));
     }
     Ok(length)
@@ -209,18 +184,6 @@ fn belongs_to_us(connection: &Connection) -> Result<(), String> {
         (APPLICATION, _) | (0, 0) => Ok(()),
         _ => Err("is another program's database: move it away".into()),
     }
-}
-
-/// Takes the steps that the file lacks, all or none.
-fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
-    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let steps = STEPS.get(usize::try_from(version).unwrap_or(0)..).unwrap_or_default();
-    if steps.is_empty() {
-        return Ok(());
-    }
-    let steps = steps.concat();
-    let script = format!("BEGIN; {steps} PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION}; COMMIT;");
-    connection.execute_batch(&script)
 }
 
 /// Whether it is whole. `length` is the file's before it was opened.
@@ -295,7 +258,7 @@ mod tests {
         let connection = Connection::open(&path).unwrap();
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
         settings(&connection).unwrap();
-        upgrade(&connection).unwrap();
+        schema::upgrade(&connection).unwrap();
         drop(connection);
         let (page, log) = (fs::read(&path).unwrap(), fs::read(path.with_extension("db-wal")).unwrap());
         assert!(page.len() <= 4096 && log.len() > 4096);
@@ -309,46 +272,6 @@ mod tests {
             fs::write(&place, vec![0; 8192]).unwrap();
             refused(other.path(), "is not a database");
         }
-    }
-
-    #[test]
-    fn a_file_of_an_older_gatepost_becomes_what_a_new_one_is() {
-        let tables = |home: &Path| -> Vec<(String, Option<String>)> {
-            let database = Database::open(home).unwrap();
-            let mut all = database.connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").unwrap();
-            all.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().collect::<rusqlite::Result<_>>().unwrap()
-        };
-        let (old, new) = (home(), home());
-        let path = old.path().join("db/vault.db");
-        let first = format!("{} PRAGMA application_id={APPLICATION}; PRAGMA user_version=1;", STEPS[0]);
-        Connection::open(path).unwrap().execute_batch(&first).unwrap();
-        assert_eq!(tables(old.path()), tables(new.path()));
-    }
-
-    #[test]
-    fn of_a_lease_that_an_older_gatepost_has_marked_all_may_have_the_message() {
-        let home = home();
-        let path = home.path().join("db/vault.db");
-        let connection = Connection::open(path).unwrap();
-        let older = format!("{} PRAGMA application_id={APPLICATION}; PRAGMA user_version=6;", STEPS[..6].concat());
-        connection.execute_batch(&older).unwrap();
-        for (row, on_unknown) in [(1, 0), (2, 1)] {
-            let rows = format!(
-                "INSERT INTO spool_msg(id, msg_id, accept_seq, session_id, principal, bytes, sha256, accepted_us, expires_us) \
-                 VALUES({row}, randomblob(16), {row}, randomblob(16), 'a', 1, randomblob(32), 1, 2); \
-                 INSERT INTO spool_lease(job, msg, upstream, delivery_id, leased_us, on_unknown) \
-                 VALUES({row}, {row}, 'a', randomblob(16), 1, {on_unknown}); \
-                 INSERT INTO spool_rcpt(msg, n, rcpt, lane, state, next_us, job, unknown) \
-                 VALUES({row}, 0, 'a@b.test', 'a', 1, 1, {row}, 1), ({row}, 1, 'b@b.test', 'a', 1, 1, {row}, 0), \
-                       ({row}, 2, 'c@b.test', 'a', 3, 1, NULL, 1);"
-            );
-            connection.execute_batch(&rows).unwrap();
-        }
-        drop(connection);
-        let database = Database::open(home.path()).unwrap();
-        let unknown = "SELECT group_concat(unknown, '') FROM (SELECT unknown FROM spool_rcpt ORDER BY msg, n)";
-        let unknown: String = database.connection.query_row(unknown, [], |row| row.get(0)).unwrap();
-        assert_eq!(unknown, "001111");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::aside::Aside;
 use super::{Fault, altered, sql, unreadable};
 use crate::vault::audit::row::{PERSONAL, columns};
 use crate::vault::audit::schema;
-use crate::vault::store::open::APPLICATION;
+use crate::vault::store::schema::APPLICATION;
 
 /// What every vault's database has. A view of that name could be anything, and go on for ever.
 const TABLES: &str = "SELECT count(*) FROM vault.sqlite_schema WHERE type = 'table' \

@@ -1,0 +1,86 @@
+//! `gatepost downgrade`: the database goes back to the form of the version before, which can then be installed again.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::confirm::confirm;
+use super::control::strange;
+use super::{Config, control, fail, places};
+use crate::cli::out::say;
+use crate::ipc::admin::{Command, Response};
+use crate::vault::offline::Stopped;
+use crate::vault::store::schema::{BEFORE, VERSION};
+use crate::{config, parent, vault};
+
+const TAKES: &str = "takes the database back to the form of the version before, which is to be installed then; operators may be told \
+                     once more what they know, and a digest may come twice";
+
+#[derive(Debug, Args)]
+pub struct Downgrade {
+    /// Print {"from": ..., "to": ..., "done": ...} instead, with the numbers of the forms; done is false where it waits for the stop
+    #[arg(long)]
+    json: bool,
+    /// Ask nothing: where nobody can be asked, it does nothing without this
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    config: Config,
+    /// As root, when the system users are missing: use the made-up user ids the service is started with
+    #[arg(long, hide = true)]
+    fallback_ids: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// There was nothing to take back.
+    Nothing,
+    Done,
+    /// The running service does it when it ends.
+    Ordered,
+}
+
+impl Downgrade {
+    pub fn run(&self) -> ExitCode {
+        match confirm(self.yes, TAKES).and_then(|()| self.go_back()) {
+            Ok(end) => {
+                say!("{}", self.told(end));
+                ExitCode::SUCCESS
+            }
+            Err(reason) => fail(&reason),
+        }
+    }
+
+    fn go_back(&self) -> Result<End, String> {
+        let places = places(&self.config.path)?;
+        match control::ask(&places.runtime_directory, Command::Downgrade)? {
+            Some(Response::Done) => Ok(End::Ordered),
+            Some(_) => Err(strange()),
+            None if !control::database(&places.state_directory).exists() => Ok(End::Nothing),
+            None => {
+                let plan = config::Config::load(&self.config.path).map_err(|mistakes| mistakes.to_string())?;
+                control::demand_unheld(&plan)?;
+                let actor = vault::admin::actor(nix::unistd::getuid().as_raw(), control::behalf().as_deref());
+                let _sealed = parent::become_vault(&plan, self.fallback_ids)?;
+                let (home, mask, declared) = (Path::new(""), plan.audit.mask, plan.credentials.as_slice());
+                Stopped { home, mask, declared }.downgrade(&actor).map(|()| End::Done)
+            }
+        }
+    }
+
+    fn told(&self, end: End) -> String {
+        if self.json {
+            return serde_json::json!({ "from": VERSION, "to": BEFORE, "done": end != End::Ordered }).to_string();
+        }
+        match end {
+            End::Nothing => "there is no database yet: install the version before".to_owned(),
+            End::Done => format!(
+                "the database has form {BEFORE} now, which the version before opens: install that, and start it"
+            ),
+            End::Ordered => format!(
+                "when the service stops, its database gets form {BEFORE}, which the version before opens: install that, and restart it"
+            ),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The way back to the version before: ordered while the service runs, done when it has stopped.
+
+use rusqlite::Result as Sql;
+
+use crate::ipc::admin::Response;
+use crate::vault::Vault;
+use crate::vault::audit::event::{Event, Name, Outcome};
+use crate::vault::store::Store;
+use crate::vault::store::schema::{BEFORE, VERSION};
+
+/// From here on the end of this service leaves the database of the version before.
+///
+/// Errors: nothing could be written.
+pub async fn order(vault: &Vault, actor: &str) -> Result<Response, String> {
+    let actor = actor.to_owned();
+    let told = vault.writer.run(move |store| tell(store, &actor)).await;
+    told.map_err(|error| format!("the store took nothing: {error:?}"))?;
+    vault.goes_back.set(true);
+    Ok(Response::Done)
+}
+
+/// Tells the log who wants it, before anything is changed.
+pub fn tell(store: &mut Store<'_>, actor: &str) -> Sql<()> {
+    let data = Some(serde_json::json!({ "from": VERSION, "to": BEFORE }).to_string());
+    let event = Event::new(Name::StoreDowngrade, Outcome::Info);
+    store.record(vec![Event {
+        severity: 4,
+        actor: Some(actor.to_owned()),
+        reason: Some("ordered".to_owned()),
+        data,
+        ..event
+    }])
+}

@@ -1,0 +1,146 @@
+//! The schema of the database: the steps that make it, and the way back to that of the version before.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::open::Database;
+
+/// "GTP1" in the header, octets 68 to 71, says whose file it is.
+pub const APPLICATION: i64 = 0x4754_5031;
+
+/// The schema, step by step: a new file takes them all, one of an older Gatepost those it lacks.
+const STEPS: [&str; 19] = [
+    include_str!("schema/1.sql"),
+    include_str!("schema/2.sql"),
+    include_str!("schema/3.sql"),
+    include_str!("schema/4.sql"),
+    include_str!("schema/5.sql"),
+    include_str!("schema/6.sql"),
+    include_str!("schema/7.sql"),
+    include_str!("schema/8.sql"),
+    include_str!("schema/9.sql"),
+    include_str!("schema/10.sql"),
+    include_str!("schema/11.sql"),
+    include_str!("schema/12.sql"),
+    include_str!("schema/13.sql"),
+    include_str!("schema/14.sql"),
+    include_str!("schema/15.sql"),
+    include_str!("schema/16.sql"),
+    include_str!("schema/17.sql"),
+    include_str!("schema/18.sql"),
+    include_str!("schema/19.sql"),
+];
+/// The number of the last step; a file with a higher one is of a newer Gatepost.
+pub const VERSION: usize = STEPS.len();
+
+/// What undoes the last steps, the last one first: all those that the version before does not have. What it takes away may be what that
+/// version has no use for, and never mail, a credential, a limit or an event.
+const BACK: [&str; 1] = [include_str!("schema/19.back.sql")];
+/// The schema of the version before.
+pub const BEFORE: usize = VERSION - BACK.len();
+
+/// Takes the steps that the file lacks, all or none.
+pub fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let steps = STEPS.get(usize::try_from(version).unwrap_or(0)..).unwrap_or_default();
+    if steps.is_empty() {
+        return Ok(());
+    }
+    let steps = steps.concat();
+    let script = format!("BEGIN; {steps} PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION}; COMMIT;");
+    connection.execute_batch(&script)
+}
+
+/// Makes the database below this directory, which nobody has open, one that the version before opens: all of it or nothing.
+///
+/// Errors: in words; it is as it was.
+pub fn take_back(home: &Path) -> Result<(), String> {
+    let database = Database::open(home)?;
+    let script = format!("BEGIN; {} PRAGMA user_version={BEFORE}; COMMIT;", BACK.concat());
+    let done = database
+        .connection
+        .execute_batch(&script)
+        .and_then(|()| database.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+    done.map_err(|error| format!("{}: taking it back to schema {BEFORE}: {error}", database.path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn home() -> tempfile::TempDir {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir(home.path().join("db")).unwrap();
+        home
+    }
+
+    fn tables(connection: &Connection) -> Vec<(String, Option<String>)> {
+        let mut all = connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").unwrap();
+        all.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    #[test]
+    fn what_is_taken_back_is_what_the_version_before_makes_and_can_come_again() {
+        let home = home();
+        let path = home.path().join("db/vault.db");
+        drop(Database::open(home.path()).unwrap());
+        let before = Connection::open_in_memory().unwrap();
+        before.execute_batch(&STEPS[..BEFORE].concat()).unwrap();
+        for _ in 0..2 {
+            take_back(home.path()).unwrap();
+            let connection = Connection::open(&path).unwrap();
+            let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+            assert_eq!((usize::try_from(version), tables(&connection)), (Ok(BEFORE), tables(&before)));
+            drop(connection);
+            let again = Database::open(home.path()).unwrap();
+            let version: i64 = again.connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+            assert_eq!(usize::try_from(version), Ok(VERSION));
+        }
+    }
+
+    #[test]
+    fn a_database_that_is_open_is_not_taken_back() {
+        let home = home();
+        let _open = Database::open(home.path()).unwrap();
+        assert!(take_back(home.path()).unwrap_err().contains("another process"));
+    }
+
+    #[test]
+    fn a_file_of_an_older_gatepost_becomes_what_a_new_one_is() {
+        let (old, new) = (home(), home());
+        let path = old.path().join("db/vault.db");
+        let first = format!("{} PRAGMA application_id={APPLICATION}; PRAGMA user_version=1;", STEPS[0]);
+        Connection::open(path).unwrap().execute_batch(&first).unwrap();
+        let made = |home: &Path| tables(&Database::open(home).unwrap().connection);
+        assert_eq!(made(old.path()), made(new.path()));
+    }
+
+    #[test]
+    fn of_a_lease_that_an_older_gatepost_has_marked_all_may_have_the_message() {
+        let home = home();
+        let path = home.path().join("db/vault.db");
+        let connection = Connection::open(path).unwrap();
+        let older = format!("{} PRAGMA application_id={APPLICATION}; PRAGMA user_version=6;", STEPS[..6].concat());
+        connection.execute_batch(&older).unwrap();
+        for (row, on_unknown) in [(1, 0), (2, 1)] {
+            let rows = format!(
+                "INSERT INTO spool_msg(id, msg_id, accept_seq, session_id, principal, bytes, sha256, accepted_us, expires_us) \
+                 VALUES({row}, randomblob(16), {row}, randomblob(16), 'a', 1, randomblob(32), 1, 2); \
+                 INSERT INTO spool_lease(job, msg, upstream, delivery_id, leased_us, on_unknown) \
+                 VALUES({row}, {row}, 'a', randomblob(16), 1, {on_unknown}); \
+                 INSERT INTO spool_rcpt(msg, n, rcpt, lane, state, next_us, job, unknown) \
+                 VALUES({row}, 0, 'a@b.test', 'a', 1, 1, {row}, 1), ({row}, 1, 'b@b.test', 'a', 1, 1, {row}, 0), \
+                       ({row}, 2, 'c@b.test', 'a', 3, 1, NULL, 1);"
+            );
+            connection.execute_batch(&rows).unwrap();
+        }
+        drop(connection);
+        let database = Database::open(home.path()).unwrap();
+        let unknown = "SELECT group_concat(unknown, '') FROM (SELECT unknown FROM spool_rcpt ORDER BY msg, n)";
+        let unknown: String = database.connection.query_row(unknown, [], |row| row.get(0)).unwrap();
+        assert_eq!(unknown, "001111");
+    }
+}
