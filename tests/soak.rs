@@ -43,6 +43,7 @@ fn whim(phase: Phase, dice: &mut Dice) -> Option<Act> {
         Phase::Mail => vec![say("451 4.3.0 try again"), say("421 4.3.2 shutting down"), say("2500 what")],
         Phase::Rcpt => vec![say("450 4.2.0 greylisted"), say("452 4.5.3 too many")],
         Phase::Data => vec![say("451 4.3.0 no room"), say("garbage")],
+        Phase::Chunk => vec![say("451 4.3.0 no room")],
         Phase::Content => vec![],
         Phase::Dot => vec![Act::Swallow, say("451 4.3.0 not kept"), say("421 4.3.2 shutting down")],
         Phase::Rset => vec![say("421 4.3.2 shutting down")],
@@ -76,12 +77,15 @@ impl Upstream {
         let (arrived, stop) =
             (Arc::<Mutex<BTreeMap<String, Vec<Arrival>>>>::default(), Arc::new(AtomicBool::new(false)));
         let (mut addresses, mut threads) = (Vec::new(), Vec::new());
-        for _ in 0..HOSTS {
+        for host in 0..HOSTS {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             addresses.push(listener.local_addr().unwrap().to_string());
             let dice = Mutex::new(Dice::new(dice.number()));
             let whim = move |phase| whim(phase, &mut dice.lock().unwrap());
-            let sink = Sink::start(listener, Options { whim: Some(Arc::new(whim)), ..Options::default() });
+            let mut options = Options { whim: Some(Arc::new(whim)), ..Options::default() };
+            // To the first one content goes in chunks (RFC 3030).
+            options.keywords.extend((host == 0).then(|| "CHUNKING".to_owned()));
+            let sink = Sink::start(listener, options);
             let (all, ended) = (Arc::clone(&arrived), Arc::clone(&stop));
             threads.push(std::thread::spawn(move || {
                 while !ended.load(Ordering::Relaxed) {

@@ -20,7 +20,7 @@ use super::rehearsal::{Check, Finding};
 use super::{Letter, everybody, headers, is_same};
 use crate::courier::http::{Reply, Request};
 use crate::mail::address::Address;
-use crate::mail::outcome::{Outcome, Said, UNANSWERED};
+use crate::mail::outcome::{Outcome, Said};
 use crate::secret::Secret;
 
 /// Octets of a message, attachments included.
@@ -62,13 +62,11 @@ struct Fault {
 #[derive(Deserialize)]
 struct Verified {
     success: bool,
-    #[serde(default)]
-    result: Status,
+    result: Option<Token>,
 }
 
-#[derive(Default, Deserialize)]
-struct Status {
-    #[serde(default)]
+#[derive(Deserialize)]
+struct Token {
     status: String,
 }
 
@@ -134,13 +132,16 @@ impl Cloudflare {
         Check::by(path, self.bearer.clone())
     }
 
-    /// Whether that is said of it.
+    /// Whether that is said of it, by nobody but its API: what stands before that answers with any status, and says nothing of a token.
     pub fn is_in_force(reply: &Reply) -> Finding {
-        let status = match serde_json::from_slice::<Verified>(&reply.body) {
-            Ok(Verified { success: true, result }) => result.status,
-            _ => return if reply.status < 500 { Finding::Refused } else { Finding::Unknown },
-        };
-        if status == "active" { Finding::Taken } else { Finding::Refused }
+        match (reply.status, serde_json::from_slice::<Verified>(&reply.body)) {
+            (200..=299, Ok(Verified { success: true, result: Some(Token { status }) })) if status == "active" => {
+                Finding::Taken
+            }
+            (200..=299, Ok(Verified { success: true, result: Some(_) })) => Finding::Refused,
+            (400 | 401 | 403, Ok(Verified { success: false, .. })) => Finding::Refused,
+            _ => Finding::Unknown,
+        }
     }
 
     pub fn judge(reply: &Reply, letter: &Letter<'_>) -> Judgement {
@@ -184,9 +185,7 @@ fn by_code(status: u16, errors: &[Fault], reply: &Reply, letter: &Letter<'_>) ->
 }
 
 fn unknown(reply: &Reply, letter: &Letter<'_>) -> Judgement {
-    let text = words(format!("{UNANSWERED}: {}", told(reply)).as_bytes());
-    let said = Said { enhanced: Some("4.4.2".to_owned()), text, ..Said::default() };
-    Judgement::Settled(everybody(letter.recipients, &Outcome::Unknown(said)))
+    Judgement::Settled(everybody(letter.recipients, &judgement::unknown(reply)))
 }
 
 /// Each recipient as it is named. Whoever is named nowhere beside others that are gets nothing; where nobody is, the whole was taken.

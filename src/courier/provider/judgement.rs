@@ -55,11 +55,14 @@ pub fn by_status(reply: &Reply, letter: &Letter<'_>) -> Judgement {
         413 => all(Outcome::Failed(said("5.3.4"))),
         400..=499 => all(Outcome::Failed(said("5.0.0"))),
         500..=599 => Judgement::PutOff(said("4.3.0")),
-        _ => {
-            let text = words(format!("{UNANSWERED}: {text}").as_bytes());
-            all(Outcome::Unknown(Said { text, ..said("4.4.2") }))
-        }
+        _ => all(unknown(reply)),
     }
+}
+
+/// It answered, and not whether it has the message.
+pub fn unknown(reply: &Reply) -> Outcome {
+    let text = words(format!("{UNANSWERED}: {}", told(reply)).as_bytes());
+    Outcome::Unknown(Said { enhanced: Some("4.4.2".to_owned()), text, ..Said::default() })
 }
 
 /// Status and body as one line of text.

@@ -53,7 +53,9 @@ impl Check {
 pub enum Finding {
     Taken,
     Refused,
-    /// It doesn't say.
+    /// It is there, and has no such question or doesn't say.
+    Mute,
+    /// It could not be asked, or something else answered.
     Unknown,
 }
 
@@ -111,12 +113,11 @@ impl Provider {
                         }
                         // It is decided: the next one would only be asked less.
                         Finding::Refused if is_optional => break,
-                        Finding::Unknown if is_optional => {}
-                        Finding::Unknown if reply.status < 500 => {
+                        Finding::Mute if !is_optional => {
                             note("that says nothing of our secret: whether it takes it shows with the first message");
                             return true;
                         }
-                        Finding::Refused | Finding::Unknown => {}
+                        Finding::Refused | Finding::Mute | Finding::Unknown => {}
                     }
                 }
                 Err(reason) => note(&self.named(&format!("{named}: {reason}"))),

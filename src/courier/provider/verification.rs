@@ -89,11 +89,11 @@ impl Provider {
                         return Verified::Unknown(self.named(&format!("{named}: HTTP {}", reply.status)));
                     }
                     Finding::Refused if is_optional => return Verified::Refused,
-                    Finding::Unknown if is_optional => {}
+                    Finding::Mute | Finding::Unknown if is_optional => {}
                     // Some say so of a key that they don't know.
-                    _ if reply.status == 401 || reply.status == 403 => {}
+                    Finding::Mute if reply.status == 403 => {}
                     Finding::Refused => {}
-                    Finding::Unknown => {
+                    Finding::Mute | Finding::Unknown => {
                         open = Some(self.named(&format!("{named}: HTTP {}", reply.status)));
                     }
                 },

@@ -136,7 +136,7 @@ impl Hosts {
 
     /// A message's way through the hosts.
     pub fn tour(&self) -> Tour {
-        Tour { tried: vec![false; self.names.len()], next: None, trying: None }
+        Tour { tried: vec![false; self.names.len()], next: None, trying: None, misses: false }
     }
 }
 
@@ -154,9 +154,16 @@ pub struct Tour {
     next: Option<usize>,
     /// That which it waits for.
     trying: Option<u16>,
+    /// One of them could not be connected to.
+    misses: bool,
 }
 
 impl Tour {
+    /// Whether one of the hosts could not be connected to, and may be there later.
+    pub fn misses_one(&self) -> bool {
+        self.misses
+    }
+
     /// The next host that was not tried; none when all were.
     pub fn untried(&self) -> Option<u16> {
         let count = self.tried.len();
@@ -179,6 +186,7 @@ impl Tour {
         let new = !self.is_tried(at);
         self.mark(at);
         (self.next, self.trying) = (Some(at + 1), Some(index));
+        self.misses |= first != index;
         new
     }
 

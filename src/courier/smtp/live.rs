@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::session::{Refused, Session};
 use super::transaction::{self, Attempt};
-use super::{Patience, Upstream, failed};
+use super::{Patience, Upstream, failed, perhaps_elsewhere};
 use crate::courier::parcel::{Parcel, Step, Verdict};
 use crate::ipc::waits::END;
 use crate::mail::outcome::{Outcome, Said};
@@ -41,7 +41,7 @@ impl Upstream {
         let patience = self.settings.patience.of_a_sender();
         let mut tour = self.settings.hosts.tour();
         let mut reused = self.pool.take().await;
-        let (mut reasons, mut put_off, mut unprotected, mut broken_off) = (Vec::<Refused>::new(), None, None, None);
+        let (mut reasons, mut put_off, mut lacking, mut broken_off) = (Vec::<Refused>::new(), None, None, None);
         loop {
             let (mut session, is_reused) = match reused.take() {
                 Some(session) => (session, true),
@@ -76,12 +76,12 @@ impl Upstream {
                     self.let_go(session, reusable);
                     put_off = Some(outcomes);
                 }
-                Attempt::Unprotected { outcomes } => {
+                Attempt::Lacking { outcomes, reusable } => {
                     if is_reused {
                         tour.reached(session.index, session.index);
                     }
-                    self.let_go(session, true);
-                    unprotected = Some(outcomes);
+                    self.let_go(session, reusable);
+                    lacking = Some(outcomes);
                 }
                 Attempt::Worn => {
                     tracing::debug!("a kept connection takes nothing more; trying a fresh one");
@@ -113,7 +113,11 @@ impl Upstream {
                 }
             }
         }
-        match put_off.or(unprotected.filter(|_| reasons.is_empty())) {
+        let is_for_good = reasons.is_empty() && !tour.misses_one();
+        if let Some(outcomes) = lacking.as_ref().filter(|_| !is_for_good && broken_off.is_none()) {
+            broken_off = Some(perhaps_elsewhere(outcomes, &reasons));
+        }
+        match put_off.or(lacking.filter(|_| is_for_good)) {
             Some(outcomes) => Verdict::Settled(outcomes),
             None => broken_off.unwrap_or_else(|| {
                 self.admission().failed();

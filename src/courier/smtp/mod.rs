@@ -28,7 +28,7 @@ use super::admission::Admission;
 use super::dial::Dialer;
 use super::parcel::{Parcel, Verdict};
 use crate::config::slice::TlsMode;
-use crate::mail::outcome::Outcome;
+use crate::mail::outcome::{Outcome, Said};
 
 pub use bearer::Bearer;
 pub use hosts::Hosts;
@@ -132,7 +132,7 @@ impl Upstream {
         let mut tour = self.settings.hosts.tour();
         let mut reused = self.pool.take().await;
         let mut reasons: Vec<Refused> = Vec::new();
-        let (mut put_off, mut unprotected, mut broken_off, mut over) = (None::<Vec<(u32, Outcome)>>, None, None, None);
+        let (mut put_off, mut lacking, mut broken_off, mut over) = (None::<Vec<(u32, Outcome)>>, None, None, None);
         let (is_of_the_sender, mut is_unwelcome) = (self.admission().is_of(&parcel.sender), false);
         loop {
             let (mut session, is_reused) = match reused.take() {
@@ -179,12 +179,15 @@ impl Upstream {
                     }
                     put_off = Some(outcomes);
                 }
-                Attempt::Unprotected { outcomes } => {
+                Attempt::Lacking { outcomes, reusable } => {
                     if is_reused {
                         tour.reached(session.index, session.index);
                     }
-                    self.let_go(session, true);
-                    unprotected = Some(outcomes);
+                    self.let_go(session, reusable);
+                    if !parcel.content.rewind().await {
+                        return Part::Ended(Verdict::Settled(outcomes));
+                    }
+                    lacking = Some(outcomes);
                 }
                 Attempt::Route { stale: true, .. } | Attempt::BrokenOff { stale: true, .. } if is_reused => {
                     tracing::debug!("a kept connection had ended; trying a fresh one");
@@ -229,8 +232,11 @@ impl Upstream {
         if is_unwelcome {
             self.admission().refused(&parcel.sender);
         }
-        // A host that is away may have what the others lack.
-        match put_off.or(unprotected.filter(|_| reasons.is_empty())) {
+        let is_for_good = reasons.is_empty() && !tour.misses_one();
+        if let Some(outcomes) = lacking.as_ref().filter(|_| !is_for_good && broken_off.is_none()) {
+            broken_off = Some(perhaps_elsewhere(outcomes, &reasons));
+        }
+        match put_off.or(lacking.filter(|_| is_for_good)) {
             Some(outcomes) => Part::Ended(Verdict::Settled(outcomes)),
             None => match over {
                 Some(over) => Part::Over(over),
@@ -314,11 +320,19 @@ impl Upstream {
     }
 }
 
-/// No host was of use: the route has failed, and for a login that was refused only when every host says so.
+/// Those that could be had lack what this message needs, and one that is away may have it: the message waits, and no other one.
+fn perhaps_elsewhere(lacking: &[(u32, Outcome)], reasons: &[Refused]) -> Verdict {
+    let lack = lacking.first().map(|(_, outcome)| outcome.said().text.as_str()).unwrap_or_default();
+    let words: Vec<&str> = std::iter::once(lack).chain(reasons.iter().map(|refused| refused.reason.as_str())).collect();
+    let said = Said { text: reply::cut(words.join("; ")), enhanced: Some("4.4.2".to_owned()), ..Said::default() };
+    Verdict::BrokenOff { heard: Vec::new(), said }
+}
+
+/// No host was of use: the route has failed. One that refuses our login is to be left alone for longer than one that is away.
 fn failed(reasons: &[Refused]) -> Verdict {
     let words: Vec<&str> = reasons.iter().map(|refused| refused.reason.as_str()).collect();
     let reason = reply::cut(words.join("; "));
-    match !reasons.is_empty() && reasons.iter().all(|refused| refused.is_login) {
+    match reasons.iter().any(|refused| refused.is_login) {
         true => Verdict::LoginRefused(reason),
         false => Verdict::RouteFailed { reason, rest: reasons.iter().filter_map(|refused| refused.rest).max() },
     }

@@ -14,6 +14,9 @@ use crate::sasl::client::{Challenge, Channel, Client, Keys};
 /// Random octets of our part of the nonce.
 const NONCE: usize = 18;
 
+/// What it says of a name or a password that is none (RFC 5802 section 7); all else is of the mechanism, or of itself.
+const REFUSALS: [&str; 3] = ["invalid-proof", "unknown-user", "invalid-username-encoding"];
+
 /// The keys of the last login. An upstream asks for the same stretching each time, and then it need not be done again.
 #[derive(Debug, Default)]
 pub struct Kept(Mutex<Option<Arc<Keys>>>);
@@ -52,8 +55,10 @@ pub async fn login(
         return Err("it took the login and did not show that it knows the password".into());
     }
     let verdict = said(&reply)?;
-    if verdict.starts_with(b"e=") {
-        return Err(format!("it says {}", String::from_utf8_lossy(&verdict).escape_default()).into());
+    if let Some(error) = verdict.strip_prefix(b"e=") {
+        let reason = format!("it says {}", String::from_utf8_lossy(&verdict).escape_default());
+        let is_login = REFUSALS.iter().any(|word| error.split(|octet| *octet == b',').next() == Some(word.as_bytes()));
+        return Err(Refused { is_login, ..reason.into() });
     }
     // What is compared was said in the open; how long it takes tells nothing.
     if verdict.split(|octet| *octet == b',').next() != Some(expected.as_bytes()) {

@@ -4,7 +4,8 @@
 //! |---|---|---|---|
 //! | any before MAIL | none, garbled, 421 | | route failed |
 //! | any from MAIL to the dot | none, garbled, 421, 503 | | broken off: it may be for what is said of this message, so it waits by itself |
-//! | before MAIL | REQUIRETLS or SMTPUTF8 is needed and not offered | Failed (another host may be tried: REQUIRETLS) | |
+//! | before MAIL | REQUIRETLS or SMTPUTF8 is needed and not offered | Failed, if no other host offers it | |
+//! | content | it has 8 bits, and 8BITMIME is not offered | Failed, if no other host offers it; no dot follows | |
 //! | MAIL | 454, 530, 534, 535, 538; 5yz not of this message (`verdicts`) | | route failed, or broken off where it may be for the sender (`admission`) |
 //! | DATA | 454, 503, 530, 534, 535, 538 | | broken off |
 //! | MAIL, DATA | 4yz / other 5yz | Deferred (another host may be tried once) / Failed | |
@@ -56,10 +57,11 @@ pub enum Attempt {
         outcomes: Vec<(u32, Outcome)>,
         reusable: bool,
     },
-    /// The message must be kept under TLS by this host and its successors (RFC 8689), and that is not offered. Nothing was
-    /// said, and another host may offer it; if none does, these are the outcomes.
-    Unprotected {
+    /// This host doesn't offer what the message needs: to be kept under TLS by it and its successors (RFC 8689), SMTPUTF8, or 8-bit
+    /// content. Nobody was delivered to, and another host may offer it; if none does, these are the outcomes.
+    Lacking {
         outcomes: Vec<(u32, Outcome)>,
+        reusable: bool,
     },
     /// The session is finished and the upstream has heard nothing of the message, or says that our login doesn't suffice.
     /// `stale`: it ended at MAIL, and with a reused connection that may be all there is to it.
@@ -131,7 +133,7 @@ impl Transaction<'_> {
             return unprotected;
         }
         if !self.session.offers.utf8 && self.untellable() {
-            return self.finish(true, false);
+            return self.lacking(true);
         }
         let commands = envelope::envelope(self.parcel, &self.session.offers);
         self.session.begun += 1;
@@ -157,7 +159,11 @@ impl Transaction<'_> {
             }
         };
         self.settle(&Outcome::Unsendable(said));
-        Some(Attempt::Unprotected { outcomes: self.outcomes() })
+        Some(self.lacking(true))
+    }
+
+    fn lacking(&mut self, reusable: bool) -> Attempt {
+        Attempt::Lacking { outcomes: self.outcomes(), reusable }
     }
 
     /// Gives their outcome to those whom an upstream without SMTPUTF8 can't be told of; true when these are all (rule X3).

@@ -163,3 +163,42 @@ fn rule_x8_a_host_that_is_away_may_have_what_the_others_lack() {
     let ending = bench.vault.follow(job, b"x\r\n");
     assert!(ending.reason().contains("mx2.test: STARTTLS"), "{ending:?}");
 }
+
+/// Two hosts in clear.
+fn two(first: Options, second: Options) -> (Bench, [Sink; 2]) {
+    let (sinks, ports): (Vec<_>, Vec<_>) = [first, second].into_iter().map(sink).unzip();
+    let hosts = vec![("mx1.test".to_owned(), ports[0]), ("mx2.test".to_owned(), ports[1])];
+    (Bench::start(&hosts, settings_for(&hosts)), sinks.try_into().ok().unwrap())
+}
+
+#[test]
+fn rule_x2_rule_x3_what_one_host_lacks_another_may_offer_and_nothing_has_failed_before_it_was_asked() {
+    const UMLAUT: &[u8] = "Subject: x\r\n\r\nü\r\n".as_bytes();
+    let without = || offering(&["PIPELINING"]);
+    let utf8 = || vec![international("jörg@b.test")];
+    for (manner, to, content, lack) in [
+        (asked(Utf8::Allowed), utf8(), &b"x\r\n"[..], "5.6.7"),
+        (Manner::default(), vec![international("a@b.test")], UMLAUT, "5.6.3"),
+    ] {
+        let (mut bench, [_, offers]) = two(without(), offering(&UTF8));
+        let job = bench.vault.offer_with(manner.clone(), to.clone(), 3);
+        assert_eq!(bench.vault.follow(job, content).word(), "delivered 250", "{lack}");
+        assert_eq!(
+            offers.next(PATIENCE).unwrap().content.windows(2).any(|two| two == "ü".as_bytes()),
+            content == UMLAUT
+        );
+
+        let (mut bench, _) = two(without(), without());
+        let job = bench.vault.offer_with(manner.clone(), to.clone(), 3);
+        assert_eq!(bench.vault.follow(job, content).outcome().said().enhanced.as_deref(), Some(lack));
+
+        // The other one is away for now: this message waits, and the route is there for the others.
+        let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let (_lacking, port) = sink(without());
+        let hosts = vec![("mx1.test".to_owned(), port), ("mx2.test".to_owned(), closed)];
+        let mut bench = Bench::start(&hosts, settings_for(&hosts));
+        let job = bench.vault.offer_with(manner, to, 3);
+        let ending = bench.vault.follow(job, content);
+        assert!(matches!(ending, Ending::BrokenOff { .. }), "{lack}: {ending:?}");
+    }
+}

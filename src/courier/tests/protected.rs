@@ -242,3 +242,15 @@ fn rule_q3_a_login_that_is_refused_everywhere_is_told_apart_from_a_route_that_fa
         assert!(matches!(ending, Ending::RouteFailed(_)), "{ending:?}");
     }
 }
+
+#[test]
+fn rule_q3_a_login_that_one_host_refuses_is_refused_whatever_the_others_say() {
+    let refusing = sink(Options { login: login(), mechanisms: "PLAIN".into(), ..Options::default() });
+    let sick = sink(Options { faults: vec![Fault::say(Phase::Greeting, "421 4.3.2 not now")], ..Options::default() });
+    for order in [[refusing.1, sick.1], [sick.1, refusing.1]] {
+        let hosts = vec![("mx1.test".to_owned(), order[0]), ("mx2.test".to_owned(), order[1])];
+        let settings = Settings { login: credential("wrong-sesame"), ..settings_for(&hosts) };
+        let ending = Bench::start(&hosts, settings).deliver(&["a@b.test"]);
+        assert!(matches!(&ending, Ending::LoginRefused(reason) if reason.contains("421")), "{ending:?}");
+    }
+}

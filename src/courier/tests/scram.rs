@@ -115,3 +115,16 @@ fn rule_u5_who_does_not_show_that_it_knows_the_password_gets_no_message() {
         assert!(!heard.contains(&STANDARD.encode("sesame")), "{heard}");
     }
 }
+
+#[test]
+fn rule_q3_a_proof_that_is_refused_within_the_exchange_is_a_refused_login() {
+    for (error, is_login) in
+        [("invalid-proof", true), ("unknown-user,x", true), ("other-error", false), ("invalid-proofs", false)]
+    {
+        let answers = vec!["334 r=NONCEx,s=AAAA,i=4096".to_owned(), format!("334 e={error}")];
+        let (serving, port) = impostor(answers);
+        let ending = logging_in(port, "sesame", Auth::Auto).deliver(&["a@b.test"]);
+        assert_eq!(matches!(ending, Ending::LoginRefused(_)), is_login, "{error}: {ending:?}");
+        serving.join().unwrap();
+    }
+}

@@ -74,9 +74,11 @@ impl Bytesend {
             (_, Some(true)) => Finding::Taken,
             (_, Some(false)) if !says(&reply.body, "invalid username") => Finding::Refused,
             _ if is_login => Finding::Unknown,
-            (200..=299, _) => Finding::Taken,
+            // It has a list of them; what stands before it may answer anything with a page of its own.
+            (200..=299, _) if reply.body.trim_ascii_start().starts_with(b"[") => Finding::Taken,
             (401, _) => Finding::Refused,
             (403, _) if says(&reply.body, INVALID_KEY) => Finding::Refused,
+            (400..=499, _) => Finding::Mute,
             _ => Finding::Unknown,
         }
     }
@@ -91,12 +93,14 @@ impl Bytesend {
         Self::new(token, self.on_unsupported, self.max_size)
     }
 
-    /// By its status, with the name that it is known by there if it was taken. Its 409 has two meanings: the same is being sent at this
+    /// By its status, with the name that it is known by there if it was taken: without that nobody can tell who said so, and it is asked
+    /// once more by the key. Its 409 has two meanings: the same is being sent at this
     /// moment, which is over soon; or another one was sent under this key, which it stays for a day.
     pub fn judge(reply: &Reply, letter: &Letter<'_>) -> Judgement {
-        let named = |outcome| match outcome {
-            Outcome::Delivered(said) => Outcome::Delivered(Said { reference: reference(&reply.body), ..said }),
-            other => other,
+        let named = |outcome| match (outcome, reference(&reply.body)) {
+            (Outcome::Delivered(said), Some(name)) => Outcome::Delivered(Said { reference: Some(name), ..said }),
+            (Outcome::Delivered(_), None) => judgement::unknown(reply),
+            (other, _) => other,
         };
         match judgement::by_status(reply, letter) {
             // It has one status for a key that is none and for what a key may not.

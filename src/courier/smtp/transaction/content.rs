@@ -124,6 +124,10 @@ impl Transaction<'_> {
         });
         tracing::warn!(message = %self.parcel.message, ?unfit, reusable, "content that must not be sent");
         self.settle(&outcome);
-        self.finish(reusable, false)
+        match unfit {
+            // Whoever waits for an answer has sent it to this host alone.
+            Unfit::EightBit if !self.is_live => self.lacking(reusable),
+            _ => self.finish(reusable, false),
+        }
     }
 }

@@ -34,7 +34,7 @@ impl Transaction<'_> {
         if !self.session.offers.utf8 && self.parcel.manner.utf8 != Utf8::None {
             let outcome = self.without_utf8();
             self.settle(&outcome);
-            return self.finish(true, false);
+            return self.lacking(true);
         }
         self.session.begun += 1;
         let (mut from, mut ration) = (0, Ration::new(self.session.offers.limits));

@@ -30,6 +30,8 @@ fn a_provider_is_asked_with_the_key_itself_and_says_whether_it_takes_it() {
         // So says useSend of a key that it doesn't know.
         (status("403 Forbidden", "{\"error\":{\"code\":\"FORBIDDEN\"}}"), Some(Verified::Refused)),
         (status("429 Too Many Requests", ""), None),
+        // A page in its place, which says so to everybody.
+        (status("200 OK", "<html>back soon</html>"), None),
         (status("500 Oops", "us_their-own-key is odd"), None),
         (Act::Leave(0), None),
     ];
@@ -73,6 +75,29 @@ fn what_can_be_no_key_is_shown_to_nobody_and_cloudflare_is_asked_for_tokens_of_o
         assert_eq!(verify(&mut bench, KEY), expected);
         let (head, _) = told.recv_timeout(PATIENCE).unwrap();
         assert!(head.starts_with("get /v4/accounts/1/tokens/verify "), "every account of the world has tokens: {head}");
+    }
+}
+
+#[test]
+fn what_answers_in_the_place_of_cloudflare_says_nothing_of_a_token() {
+    let away = [
+        status("302 There\r\nLocation: http://127.0.0.1/", ""),
+        status("200 OK", "<html>back soon</html>"),
+        status("404 Not Found", "{\"success\":false,\"errors\":[{\"code\":7003}]}"),
+        status("403 Forbidden", "<html>blocked</html>"),
+        status("408 Late", ""),
+    ];
+    for answer in away {
+        let (port, _told) = server(vec![answer], None);
+        let api = Api::Cloudflare { drop_headers: vec![] };
+        let mut bench = bench_at(api, port, "/v4/accounts/1/email/sending/send_raw");
+        assert!(matches!(verify(&mut bench, KEY), Verified::Unknown(_)));
+    }
+    for refusal in ["{\"success\":false,\"errors\":[],\"result\":null}", "{\"success\":false}"] {
+        let (port, _told) = server(vec![status("403 Forbidden", refusal)], None);
+        let api = Api::Cloudflare { drop_headers: vec![] };
+        let mut bench = bench_at(api, port, "/v4/accounts/1/email/sending/send_raw");
+        assert_eq!(verify(&mut bench, KEY), Verified::Refused);
     }
 }
 

@@ -31,3 +31,35 @@ fn rule_u16_a_key_that_was_taken_away_is_a_refused_login_although_it_has_passed(
     let ending = bench.vault.deliver(&["a@b.test"], content);
     assert!(matches!(ending, Ending::LoginRefused(_)), "{ending:?}");
 }
+
+#[test]
+fn rule_u16_a_page_that_answers_in_the_place_of_bytesend_is_asked_again_and_takes_no_message() {
+    let page = || status("200 OK", "<html>back soon</html>");
+    for (second, expected) in [(page(), "unknown"), (status("200 OK", r#"{"emailId":"e1"}"#), "delivered")] {
+        let (port, told) = server(vec![page(), second], None);
+        let content = b"From: a@gate.test\r\nTo: a@b.test\r\nSubject: x\r\n\r\nhello\r\n";
+        let ending = bench(bytesend(), port).vault.deliver(&["a@b.test"], content);
+        assert_eq!(ending.word(), expected, "{ending:?}");
+        assert_eq!(told.iter().count(), 2);
+    }
+}
+
+#[test]
+fn rule_u16_a_lost_answer_is_no_refusal_because_the_second_request_is() {
+    // The page of something that stands before it takes no message.
+    for (line, body, expected) in [
+        ("200 OK", r#"{"emailId":"e1"}"#, "delivered"),
+        ("200 OK", "{}", "unknown"),
+        ("200 OK", "<html>back soon</html>", "unknown"),
+        ("409 Busy", "{}", "unknown"),
+        ("400 Bad", "{}", "unknown"),
+        ("429 Slow", "{}", "unknown"),
+    ] {
+        let (port, told) = server(vec![Act::Leave(usize::MAX), status(line, body)], None);
+        let api = bytesend();
+        let content = b"From: a@gate.test\r\nTo: a@b.test\r\nSubject: x\r\n\r\nhello\r\n";
+        let ending = bench(api, port).vault.deliver(&["a@b.test"], content);
+        assert_eq!(ending.word(), expected, "{line}: {ending:?}");
+        assert_eq!(told.iter().count(), 2);
+    }
+}

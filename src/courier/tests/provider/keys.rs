@@ -25,6 +25,8 @@ fn rule_u16_a_key_of_bytesend_that_it_does_not_know_is_no_key() {
         (vec![absent(), status("403 No", other)], true),
         (vec![absent(), status("404 Where", "")], true),
         (vec![absent(), status("500 Ow", "")], false),
+        (vec![status("200 OK", "<html>"), status("200 OK", "<html>")], false),
+        (vec![absent(), status("302 There\r\nLocation: /", "")], false),
         (vec![status("500 Ow", ""), status("500 Ow", "")], false),
     ] {
         let expected: Vec<&str> = [LOGIN, DOMAINS].into_iter().take(acts.len()).collect();
