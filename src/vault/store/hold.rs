@@ -100,11 +100,16 @@ impl<'c> Hold<'c> {
             under_way: sql("SELECT count(*) FROM spool_rcpt WHERE msg = ? AND state = 1")?,
             held_under_way: sql("SELECT count(*) FROM spool_rcpt WHERE msg = ? AND state = 1 AND held = 1")?,
             lanes: sql("SELECT DISTINCT lane FROM spool_rcpt WHERE msg = ? AND state = 0")?,
-            waiting: sql("SELECT rcpt FROM spool_rcpt WHERE msg = ? AND state = 0 AND held >= ? ORDER BY n")?,
+            // Of those who are held for no order, an export has them: they are its to give back.
+            waiting: sql(
+                "SELECT rcpt FROM spool_rcpt AS r WHERE msg = ?1 AND state = 0 AND held >= ?2 AND (?2 <> 1 OR NOT EXISTS( \
+                          SELECT 1 FROM spool_leaving AS l WHERE l.msg = r.msg AND l.n = r.n)) ORDER BY n",
+            )?,
             // An answer has a code or a host beside it, or the class of its failure: an order has none of them.
             fail: sql(
                 "UPDATE spool_rcpt SET state = 3, held = 0, said = ?2, code = NULL, enhanced = NULL, host = NULL, ended_us = ?3 \
-                       WHERE msg = ?1 AND state = 0 AND held >= ?4 RETURNING n",
+                       WHERE msg = ?1 AND state = 0 AND held >= ?4 AND (?4 <> 1 OR NOT EXISTS( \
+                       SELECT 1 FROM spool_leaving AS l WHERE l.msg = spool_rcpt.msg AND l.n = spool_rcpt.n)) RETURNING n",
             )?,
             doom: sql("UPDATE spool_rcpt SET held = 2 WHERE msg = ? AND state = 1 AND held >= ?")?,
             doomed: sql("SELECT EXISTS(SELECT 1 FROM spool_rcpt WHERE msg = ? AND state = 0 AND held = 2)")?,

@@ -59,6 +59,8 @@ fn what_an_export_held_is_offered_again_when_nothing_came_of_it_and_what_an_orde
     let mut leaving = taken(&mut store, message);
     assert_eq!(lease(&mut store, 1), None, "it is held");
     assert_eq!(leaving.written(vec![message]), [], "it is not known to be kept anywhere");
+    // Nobody has said that it is to wait: what is held and given up is others' mail.
+    assert_eq!(all(&mut store, &order(Deed::DropHeld, Which::All)), counts(0, 0, 0));
     back(&mut store, &mut leaving);
     let (row, _) = lease(&mut store, 2).expect("it is offered again");
     store.transaction(|store| store.spool.release(2, 0).map(|own| assert_eq!(own, Some(row)))).unwrap();
