@@ -18,7 +18,7 @@ exec 9> "$cache/lock"
 flock 9
 root=$(mktemp -d "$cache/root-XXXXXX")
 chmod 755 "$root"  # users other than root walk through it
-trap 'umount -R "$root"/{dev,sys,proc} 2> /dev/null || true; rm -rf --one-file-system "$root"' EXIT
+trap 'umount -R "$root"/{dev,sys,proc} "$root" 2> /dev/null || true; rm -rf --one-file-system "$root"' EXIT
 
 command -v debootstrap > /dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends debootstrap > /dev/null; }
 say "a minimal $suite with a C compiler"
@@ -37,6 +37,8 @@ cp -a "$(rustc --print sysroot)" "$root/opt/rust"
 git clone --quiet --no-local . "$root/root/gatepost"
 [ -z "$(git status --porcelain)" ] || say 'what is not committed is not in it'
 
+# A root that is no mount can not be made private, as tests do.
+mount --bind "$root" "$root"
 mount -t proc proc "$root/proc"
 mount --rbind /sys "$root/sys" && mount --make-rslave "$root/sys"
 mount --rbind /dev "$root/dev" && mount --make-rslave "$root/dev"

@@ -1,12 +1,14 @@
 // Reads {"document": ..., "exchanges": [{"path", "method", "asked", "status", "answer"}, ...]}: the document must be OpenAPI 3.1, and
 // each body as the document says. What isn't so is said, a line each. Run in the folder that has the modules:
 // node --input-type=module -e "$(cat openapi.mjs)" < exchanges
-import { readFileSync } from 'node:fs';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import Ajv from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 
-const { document, exchanges } = JSON.parse(readFileSync(0, 'utf8'));
+// More than a pipe holds: read as it comes, as one that gives nothing at the moment ends a plain read.
+let text = '';
+for await (const piece of process.stdin.setEncoding('utf8')) text += piece;
+const { document, exchanges } = JSON.parse(text);
 const faults = [];
 const verdict = await new Validator().validate(structuredClone(document));
 if (!verdict.valid) faults.push(`no OpenAPI document: ${JSON.stringify(verdict.errors)}`);
