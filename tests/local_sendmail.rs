@@ -48,8 +48,10 @@ impl Site {
         open_folder(service.folder.path());
         let site = Self { service, port, secret };
         site.settings("from = \"cron@example.net\"\n[aliases]\nroot = [\"ops@example.org\"]\n");
+        // A copy where any user comes to it: below the home of root, where this may be built, none does.
+        fs::copy(gatepost().get_program(), site.path("gatepost")).unwrap();
         for name in ["sendmail", "mailq", "newaliases"] {
-            symlink(gatepost().get_program(), site.path(name)).unwrap();
+            symlink(site.path("gatepost"), site.path(name)).unwrap();
         }
         site
     }
