@@ -353,7 +353,7 @@ class Silence:
         if self.left_us:
             self.left_us -= self.explained_us(name, data)
             self.left_us = self.left_us if self.left_us > LONGEST_US else 0
-        if name == "daemon.stop" or name == "daemon.crash" and "down" in data:
+        if name == "daemon.stop" or name in ("daemon.crash", "store.recovered") and "down" in data:
             self.serves = False
         elif name in ("daemon.start", "daemon.crash", "audit.heartbeat"):
             self.serves = True

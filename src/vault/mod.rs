@@ -91,6 +91,7 @@ use login::pool::Hashers;
 use login::tag::Tagger;
 use master::Master;
 use once::Onces;
+use queue::pending::Pending;
 use shares::Shares;
 use store::Failure;
 use store::hooks::Scope;
@@ -135,7 +136,7 @@ pub struct Vault {
     /// Held by whoever makes reports.
     pub reporting: Mutex<()>,
     /// Held by every message that was decided and is not on the disk yet.
-    pub keeping: RefCell<Rc<()>>,
+    pub pending: Pending,
     /// When this has ended, the version before is to take the database (`gatepost downgrade`).
     pub goes_back: Rc<Cell<bool>>,
     /// What must be on the disk before an orderly end holds a permit.
@@ -242,7 +243,8 @@ impl House {
             store.outbox.configure(webhooks, fresh);
             // First of all, so that what may be missing lies between the event before it and this one.
             let last = store.ledger.last();
-            if let Some(end) = store.marker.begin(now, last, is_restored)? {
+            store.marker.is_restored = is_restored;
+            if let Some(end) = store.marker.begin(now, last)? {
                 if !is_restored {
                     tracing::warn!("the last run ended without an orderly stop; what it had acknowledged is here");
                 }
@@ -308,7 +310,7 @@ impl House {
             onces: Onces::new(once_key, onces, now),
             figures: figures::Desk::default(),
             reporting: Mutex::new(()),
-            keeping: RefCell::default(),
+            pending: Pending::default(),
             goes_back: Rc::default(),
             unfinished: Arc::new(Semaphore::new(usize::try_from(PERMITS).unwrap_or_default())),
         };

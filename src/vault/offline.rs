@@ -11,6 +11,7 @@ use super::audit::ledger::now_us;
 use super::audit::masks::Masks;
 use super::queue::listing::look;
 use super::queue::{self, Order};
+use super::restored;
 use super::store::open::Database;
 use super::store::{Failure, Store, schema};
 use crate::config::slice::Declared;
@@ -81,6 +82,7 @@ impl Stopped<'_> {
         let mut store = Store::prepare(&database).map_err(|error| explain(&error))?;
         let credentials = store.transaction(|store| store.credentials.all()).map_err(|error| explain(&error))?;
         store.ledger.masks = Masks::new(self.mask, self.declared, &credentials);
+        store.marker.is_restored = restored::is_marked(&self.home.join("db"))?;
         let done = work(&mut store, &database)?;
         store.checkpoint(true).map_err(|error| explain(&error))?;
         Ok(done)

@@ -9,14 +9,12 @@ pub mod export;
 pub mod import;
 pub mod leaving;
 pub mod listing;
+pub mod pending;
 pub mod reconcile;
 
 use std::collections::BTreeSet;
-use std::rc::Rc;
-use std::time::Duration;
 
 use rusqlite::Result as Sql;
-use tokio::time::{Instant, sleep};
 
 use super::Vault;
 use super::audit::event::{Event, Field, MAX_RECIPIENTS, Name, Outcome};
@@ -36,10 +34,6 @@ const EXPORTED: &str = "exported";
 /// Messages looked at in one transaction; fewer when their bodies, of up to 64 KiB each, are overwritten in it.
 const SLICE: u32 = 1000;
 const SLICE_OF_BODIES: u32 = 100;
-/// How often it is looked whether messages that were past their dot are kept by now, and for how long at most: the disk has
-/// a minute for each.
-const LOOK: Duration = Duration::from_millis(10);
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Characters of an administrator's reason that are kept.
 const NOTE: usize = 200;
 
@@ -96,22 +90,10 @@ pub async fn carry_out(vault: &Vault, order: Order, mut tell: impl AsyncFnMut(Co
 /// The same, also for what was decided before and is not on the disk yet.
 pub async fn carry_out_with_late(vault: &Vault, order: Order) -> Result<Counts, String> {
     let mut counts = carry_out(vault, order.clone(), async |_| ()).await?;
-    if late(vault).await {
+    if vault.pending.settled().await {
         add(&mut counts, carry_out(vault, order, async |_| ()).await?);
     }
     Ok(counts)
-}
-
-/// Waits for what was decided before and is not on the disk yet. False when there was none.
-async fn late(vault: &Vault) -> bool {
-    let under_way = vault.keeping.replace(Rc::new(()));
-    let (left, until) = (Rc::downgrade(&under_way), Instant::now() + PATIENCE);
-    drop(under_way);
-    let is_any = left.strong_count() > 0;
-    while left.strong_count() > 0 && Instant::now() < until {
-        sleep(LOOK).await;
-    }
-    is_any
 }
 
 /// The same while the service is stopped, in a store that this process has opened.

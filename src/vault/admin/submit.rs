@@ -185,7 +185,7 @@ async fn commit(vault: &Rc<Vault>, submission: Submission, facts: Facts) -> Resu
         tell(vault, &sender, event, denied).await;
         return Ok(Err(refusal));
     }
-    let keeping = Rc::clone(&vault.keeping.borrow());
+    let keeping = vault.pending.begin();
     let own = Rc::clone(vault);
     let kept = vault.finish(async move {
         let _keeping = keeping;

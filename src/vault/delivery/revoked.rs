@@ -14,10 +14,9 @@ use tokio::time::sleep;
 
 use super::schedule::{TICK, persist};
 use crate::config::slice::Declared;
-use crate::mail::id::MessageId;
 use crate::vault::Vault;
 use crate::vault::queue::REVOKED;
-use crate::vault::queue::ended::{self, Ended};
+use crate::vault::queue::ended::{self, Ended, Until};
 use crate::vault::store::Store;
 
 /// Why a credential may send no more.
@@ -67,7 +66,7 @@ impl Filed {
 pub async fn begin(vault: &Rc<Vault>) {
     let filed = Filed::of(&vault.authority.borrow().slice.credentials);
     if let Some(gone) = persist(vault, move |store| look(store, &filed)).await {
-        hold_all(vault, gone, MessageId::now());
+        hold_all(vault, gone, Until::now(vault));
     }
 }
 
@@ -78,7 +77,7 @@ pub fn change(vault: &Rc<Vault>, declared: &[Declared]) {
     let ended: Vec<String> = before.enabled.difference(&filed.enabled).cloned().collect();
     vault.schedule.borrow_mut().barred.bar(&ended);
     // What is begun behind this is of one that is back.
-    let (own, until) = (Rc::clone(vault), MessageId::now());
+    let (own, until) = (Rc::clone(vault), Until::now(vault));
     spawn_local(async move {
         let Some(gone) = persist(&own, move |store| look(store, &filed)).await else { return };
         hold_all(&own, gone, until);
@@ -107,7 +106,7 @@ fn look(store: &mut Store<'_>, filed: &Filed) -> Sql<Vec<(String, Why)>> {
 }
 
 /// Holds what they have in the queue up to that message, beside all else; nothing of it is offered until that is done.
-fn hold_all(vault: &Rc<Vault>, gone: Vec<(String, Why)>, until: MessageId) {
+fn hold_all(vault: &Rc<Vault>, gone: Vec<(String, Why)>, until: Until) {
     if gone.is_empty() {
         return;
     }
@@ -129,7 +128,7 @@ fn hold_all(vault: &Rc<Vault>, gone: Vec<(String, Why)>, until: MessageId) {
 
 /// Holds all that waits of credentials up to that message, also what is past its dot and not on the disk yet, as soon as there is room
 /// for that.
-pub async fn hold(vault: &Vault, gone: Vec<(String, Why)>, until: MessageId) {
+pub async fn hold(vault: &Vault, gone: Vec<(String, Why)>, until: Until) {
     if gone.is_empty() {
         return;
     }

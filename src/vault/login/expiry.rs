@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::task::spawn_local;
 
 use super::credentials::Credentials;
-use crate::mail::id::MessageId;
 use crate::vault::Vault;
 use crate::vault::audit::event::{Event, Field, Name, Outcome};
 use crate::vault::delivery::revoked::{self, Why};
+use crate::vault::queue::ended::Until;
 
 /// A credential or, with a key, one secret of it that is over since then.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -89,7 +89,7 @@ pub async fn look(vault: &Rc<Vault>) {
             own.into_iter().map(|end| Over { is_enabled: is_enabled(&end.id), end }).collect()
         };
         vault.schedule.borrow_mut().barred.bar(barred(&own));
-        over = Some(settle_all(Rc::clone(vault), own, MessageId::now()));
+        over = Some(settle_all(Rc::clone(vault), own, Until::now(vault)));
     }
     if let Some(all) = all {
         tidy(vault, all).await;
@@ -120,7 +120,7 @@ const AT_ONCE: usize = 100;
 
 /// Credentials are over that were noticed together. An end counts when it has come by both clocks: a wall's clock that is ahead keeps
 /// mail here and holds none of it, as who holds needs somebody who releases. One whose wall's clock is set back, or that is moved, is none.
-async fn settle_all(vault: Rc<Vault>, mut all: Vec<Over>, until: MessageId) {
+async fn settle_all(vault: Rc<Vault>, mut all: Vec<Over>, until: Until) {
     loop {
         let before = all.len();
         let (come, rest): (Vec<Over>, Vec<Over>) = {
@@ -147,7 +147,7 @@ async fn settle_all(vault: Rc<Vault>, mut all: Vec<Over>, until: MessageId) {
 }
 
 /// They are written down when their mail is held: until then the next start does both again, and after that neither.
-async fn settle(vault: &Vault, all: &[Over], until: MessageId) {
+async fn settle(vault: &Vault, all: &[Over], until: Until) {
     let asked: Vec<End> = all.iter().map(|over| over.end.clone()).collect();
     let known = vault.writer.run(move |store| {
         asked

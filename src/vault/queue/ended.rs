@@ -5,22 +5,44 @@ use std::sync::Arc;
 
 use rusqlite::Result as Sql;
 
-use super::{Order, SLICE, Slice, add, concern, late, summary};
+use super::{Order, SLICE, Slice, add, concern, summary};
 use crate::ipc::admin::queue::{Counts, Deed, Which};
 use crate::mail::id::MessageId;
 use crate::vault::Vault;
 use crate::vault::store::Store;
+use crate::vault::store::hold::Open;
 
-/// Whose mail is held, by which order each, and up to which message: what was begun after that was allowed, to one that is back.
+/// Up to where mail is of those who have ended: what was begun after that was allowed, to one that is back. By its id, which says when it
+/// was begun; or by its event, whatever the clock was when that was written.
+#[derive(Clone, Copy, Debug)]
+pub struct Until {
+    pub(super) message: MessageId,
+    /// How many events there were.
+    pub(super) events: u64,
+}
+
+impl Until {
+    /// All that there is now, and what was begun and is not on the disk yet.
+    pub fn now(vault: &Vault) -> Self {
+        Self { message: MessageId::now(), events: vault.writer.size() }
+    }
+
+    /// Whether the message was begun behind it.
+    fn is_before(self, open: &Open) -> bool {
+        open.message > self.message && open.accepted >= self.events
+    }
+}
+
+/// Whose mail is held, by which order each, and up to where.
 #[derive(Debug)]
 pub struct Ended {
     orders: HashMap<String, Order>,
-    until: MessageId,
+    until: Until,
 }
 
 impl Ended {
     /// Each for these reasons: a word, and our own words.
-    pub fn new(ids: impl IntoIterator<Item = (String, &'static str, &'static str)>, until: MessageId) -> Self {
+    pub fn new(ids: impl IntoIterator<Item = (String, &'static str, &'static str)>, until: Until) -> Self {
         let order = |id: String, reason, words: &str| Order {
             deed: Deed::Hold,
             which: Which::Credential(id),
@@ -36,7 +58,7 @@ impl Ended {
 /// Holds it, also what is past its dot and not on the disk yet. How much of each; errors: the store took nothing.
 pub async fn hold(vault: &Vault, ended: &Arc<Ended>) -> Result<HashMap<String, Counts>, String> {
     let mut counts = pass(vault, ended).await?;
-    if late(vault).await {
+    if vault.pending.settled().await {
         for (id, more) in pass(vault, ended).await? {
             add(counts.entry(id).or_default(), more);
         }
@@ -69,7 +91,7 @@ pub(super) fn slice(store: &mut Store<'_>, ended: &Ended, after: i64) -> Sql<(He
     let mut found = HashMap::<&str, (&Order, Slice)>::new();
     for open in &open {
         // What the gate says of such mail itself is no credential's.
-        if open.is_ours || open.message > ended.until {
+        if open.is_ours || ended.until.is_before(open) {
             continue;
         }
         if let Some((id, order)) = ended.orders.get_key_value(&open.principal) {

@@ -241,7 +241,7 @@ fn a_stopped_service_takes_orders_too_and_shows_auditors_what_the_mask_lets_them
         let mut store = Store::prepare(&database).unwrap();
         accept(&mut store, "shop", &["a@example.org"]);
         // It serves, and is killed.
-        store.transaction(|store| store.marker.begin(now_us(), store.ledger.last(), false)).unwrap();
+        store.transaction(|store| store.marker.begin(now_us(), store.ledger.last())).unwrap();
     }
     let stopped = Stopped { home: home.path(), mask: Mask::Full, declared: &[] };
     assert_eq!(stopped.queue(&order(Deed::Hold, Which::All)), Ok(counts(1, 1, 0)));

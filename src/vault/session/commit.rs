@@ -45,7 +45,7 @@ impl Session {
             return Ok(());
         }
         let message = transaction.message;
-        let keeping = Rc::clone(&self.vault.keeping.borrow());
+        let keeping = self.vault.pending.begin();
         let asked = match transaction.live.take() {
             Some(live) if !live.is_alone() => {
                 self.moment = Moment::Committing(message, Some(live.end(sender, *transaction, keeping)));

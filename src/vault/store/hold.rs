@@ -25,6 +25,8 @@ pub struct Open {
     pub is_aside: bool,
     /// A report of the gate's own.
     pub is_ours: bool,
+    /// The number of the event that it was taken with.
+    pub accepted: u64,
 }
 
 /// A recipient of such a message.
@@ -74,10 +76,12 @@ impl<'c> Hold<'c> {
         let sql = |sql: &str| lasting(connection, sql);
         Ok(Self {
             // A body is there as long as somebody waits for it, and until its sender was told who does no more.
-            open: sql("SELECT id, msg_id, principal, hold = 2, ended > 1, report AND session_id = zeroblob(16) \
-                       FROM spool_body CROSS JOIN spool_msg ON id = msg WHERE msg > ? ORDER BY msg LIMIT ?")?,
+            open: sql(
+                "SELECT id, msg_id, principal, hold = 2, ended > 1, report AND session_id = zeroblob(16), accept_seq \
+                       FROM spool_body CROSS JOIN spool_msg ON id = msg WHERE msg > ? ORDER BY msg LIMIT ?",
+            )?,
             find: sql(
-                "SELECT id, msg_id, principal, hold = 2, ended > 1, report AND session_id = zeroblob(16) FROM spool_msg \
+                "SELECT id, msg_id, principal, hold = 2, ended > 1, report AND session_id = zeroblob(16), accept_seq FROM spool_msg \
                  WHERE msg_id = ? AND done_us IS NULL",
             )?,
             mark: sql("UPDATE spool_msg SET hold = ?2 WHERE id = ?1 AND (hold < 2 OR ?2 = 0)")?,
@@ -246,5 +250,6 @@ pub fn read(row: &Row<'_>) -> Result<Open> {
         is_quarantined: row.get(3)?,
         is_aside: row.get(4)?,
         is_ours: row.get(5)?,
+        accepted: u64::try_from(row.get::<_, i64>(6)?).map_err(|_| damaged("an event's number is negative"))?,
     })
 }

@@ -44,8 +44,10 @@ impl<'c> Keys<'c> {
             )?,
             rewrap: sql("UPDATE spool_key SET master = ?2, wrapped = ?3 WHERE msg = ?1")?,
             destroy: sql("DELETE FROM spool_key WHERE msg = ?")?,
-            foreign: sql("SELECT id, msg_id, principal, hold = 2, ended > 1, report AND session_id = zeroblob(16) \
-                          FROM spool_key CROSS JOIN spool_msg ON id = msg WHERE spool_key.master NOT IN (?, ?)")?,
+            foreign: sql(
+                "SELECT id, msg_id, principal, hold = 2, ended > 1, report AND session_id = zeroblob(16), accept_seq \
+                          FROM spool_key CROSS JOIN spool_msg ON id = msg WHERE spool_key.master NOT IN (?, ?)",
+            )?,
             masters: Vec::new(),
         })
     }

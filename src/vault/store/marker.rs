@@ -23,6 +23,8 @@ pub struct Marker<'c> {
     read: Statement<'c>,
     set: Statement<'c>,
     clear: Statement<'c>,
+    /// Nobody has served what is there since it was restored.
+    pub is_restored: bool,
 }
 
 impl<'c> Marker<'c> {
@@ -31,6 +33,7 @@ impl<'c> Marker<'c> {
             read: lasting(connection, "SELECT value FROM meta WHERE key = ?")?,
             set: lasting(connection, "INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)")?,
             clear: lasting(connection, "DELETE FROM meta WHERE key = ?")?,
+            is_restored: false,
         })
     }
 
@@ -39,19 +42,32 @@ impl<'c> Marker<'c> {
     ///
     /// A backup is made while a run goes on and has its marker, so where all of this `is_restored` the event is that of a restore:
     /// nothing crashed, and what is missing are the events from the backup on.
-    pub fn begin(&mut self, now_us: u64, last: Option<(u64, u64)>, is_restored: bool) -> Result<Option<Event>> {
+    pub fn begin(&mut self, now_us: u64, last: Option<(u64, u64)>) -> Result<Option<Event>> {
         let before: Option<String> = self.read.query_row([KEY], |row| row.get(0)).optional()?;
         self.set.execute(params![KEY, time(now_us)])?;
-        Ok(before.map(|began| if is_restored { restored(&began, last) } else { crash(&began, last, false) }))
+        Ok(before.map(|began| self.ended(&began, last, false)))
     }
 
-    /// For a command that writes while the service is stopped: the event of the unclean stop before it, if there was one.
+    /// For a command that writes while the service is stopped: the event of the unclean stop or the restore before it, if there was one.
     /// After that event the service still stands, and its next start has nothing more to tell.
     pub fn bound(&mut self, last: Option<(u64, u64)>) -> Result<Option<Event>> {
         let before: Option<String> = self.read.query_row([KEY], |row| row.get(0)).optional()?;
         let Some(began) = before else { return Ok(None) };
         self.end()?;
-        Ok(Some(crash(&began, last, true)))
+        Ok(Some(self.ended(&began, last, true)))
+    }
+
+    /// How that run ended. `is_down`: and the service still stands.
+    fn ended(&self, began: &str, last: Option<(u64, u64)>, is_down: bool) -> Event {
+        let mut data = end_of_run(began, last);
+        if let Some(data) = data.as_object_mut().filter(|_| is_down) {
+            data.insert("down".to_owned(), true.into());
+        }
+        let event = match self.is_restored {
+            true => Event { reason: Some("from-backup".to_owned()), ..Event::new(Name::StoreRecovered, Outcome::Info) },
+            false => Event::new(Name::DaemonCrash, Outcome::Failure),
+        };
+        Event { severity: 3, data: Some(data.to_string()), ..event }
     }
 
     /// Remembers the digest of the configuration in force. Gives the one before when there was one and it was another.
@@ -111,20 +127,6 @@ fn end_of_run(began: &str, last: Option<(u64, u64)>) -> serde_json::Value {
     data
 }
 
-fn restored(began: &str, last: Option<(u64, u64)>) -> Event {
-    let data = Some(end_of_run(began, last).to_string());
-    let event = Event::new(Name::StoreRecovered, Outcome::Info);
-    Event { severity: 3, reason: Some("from-backup".to_owned()), data, ..event }
-}
-
-fn crash(began: &str, last: Option<(u64, u64)>, is_down: bool) -> Event {
-    let mut data = end_of_run(began, last);
-    if let Some(data) = data.as_object_mut().filter(|_| is_down) {
-        data.insert("down".to_owned(), true.into());
-    }
-    Event { severity: 3, data: Some(data.to_string()), ..Event::new(Name::DaemonCrash, Outcome::Failure) }
-}
-
 fn time(us: u64) -> String {
     let time = i64::try_from(us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
     time.map_or_else(|| us.to_string(), |time| time.to_string())
@@ -143,7 +145,7 @@ mod tests {
         let begin = |ends: bool| {
             let database = Database::open(home.path()).unwrap();
             let mut store = Store::prepare(&database).unwrap();
-            let event = store.transaction(|store| store.marker.begin(1_000_000, Some((7, 500_000)), false)).unwrap();
+            let event = store.transaction(|store| store.marker.begin(1_000_000, Some((7, 500_000)))).unwrap();
             if ends {
                 store.transaction(|store| store.marker.end()).unwrap();
             }
@@ -174,7 +176,8 @@ mod tests {
         let begin = |is_restored: bool| {
             let database = Database::open(home.path()).unwrap();
             let mut store = Store::prepare(&database).unwrap();
-            let event = store.transaction(|store| store.marker.begin(1_000_000, Some((7, 500_000)), is_restored));
+            store.marker.is_restored = is_restored;
+            let event = store.transaction(|store| store.marker.begin(1_000_000, Some((7, 500_000))));
             event.unwrap().map(|event| (event.name, event.reason, event.data.unwrap()))
         };
         assert_eq!(begin(false), None);
@@ -183,5 +186,12 @@ mod tests {
         // By it a verifier knows which silence is explained.
         assert_eq!(data, r#"{"began":"1970-01-01T00:00:01Z","last_event":7,"last_time":"1970-01-01T00:00:00.5Z"}"#);
         assert_eq!(begin(false).unwrap().0, Name::DaemonCrash, "a run that falls later is one that fell");
+        // A command comes before that start: it tells of the restore, and the service still stands.
+        let database = Database::open(home.path()).unwrap();
+        let mut store = Store::prepare(&database).unwrap();
+        store.marker.is_restored = true;
+        let told = store.transaction(|store| store.marker.bound(None)).unwrap().unwrap();
+        assert_eq!(told.name, Name::StoreRecovered);
+        assert_eq!(told.data.as_deref(), Some(r#"{"began":"1970-01-01T00:00:01Z","down":true}"#));
     }
 }

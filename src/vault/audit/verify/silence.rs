@@ -74,7 +74,8 @@ impl Silence {
 
     fn follow(&mut self, row: &Row) {
         let is = |name: Name| row.event == name.word();
-        if is(Name::DaemonStop) || (is(Name::DaemonCrash) && field(row, "down").is_some()) {
+        let is_end = is(Name::DaemonCrash) || is(Name::StoreRecovered);
+        if is(Name::DaemonStop) || (is_end && field(row, "down").is_some()) {
             self.service = Service::Away;
         } else if is(Name::DaemonStart) || is(Name::DaemonCrash) || is(Name::AuditHeartbeat) {
             self.service = Service::Serves;
@@ -169,7 +170,9 @@ mod tests {
         assert!(!crash(""));
         // A command told of it; the service is still away.
         let down = r#"{"last_event":0,"down":true}"#;
-        assert!(passes(&[START, (900, Name::DaemonCrash, down), (900, Name::DaemonStart, "")]));
+        for end in [Name::DaemonCrash, Name::StoreRecovered] {
+            assert!(passes(&[START, (900, end, down), (900, Name::DaemonStart, "")]));
+        }
         let up = [START, (900, Name::DaemonCrash, r#"{"last_event":0}"#), (900, Name::MsgAccept, "")];
         assert!(!passes(&up));
     }

@@ -36,7 +36,7 @@ impl Life {
         let begin = move |store: &mut Store<'_>| {
             store.ledger.set_clocks(Box::new(read));
             let last = store.ledger.last();
-            if let Some(crash) = store.marker.begin(0, last, false)? {
+            if let Some(crash) = store.marker.begin(0, last)? {
                 store.ledger.append(crash)?;
             }
             store.ledger.begin()
