@@ -84,7 +84,7 @@ fn many_messages_are_dropped_by_a_yes_alone_and_one_by_its_id() {
     }
     let list = queue(&service, &["list", "--json", "--limit", "1"]);
     let first: serde_json::Value = serde_json::from_slice(&list.stdout).unwrap();
-    let one = queue(&service, &["drop", "--message", first["message"].as_str().unwrap()]);
+    let one = queue(&service, &["drop", first["message"].as_str().unwrap()]);
     assert!(one.status.success(), "{}", String::from_utf8_lossy(&one.stderr));
     assert_eq!(waiting(&service), 3);
     assert!(queue(&service, &["drop", "--all", "--held", "--yes"]).status.success());

@@ -14,6 +14,7 @@ use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::certificate::validity;
@@ -27,30 +28,45 @@ use crate::courier;
 use crate::edge::clients;
 use crate::ipc::admin::credential::Command as Credentials;
 use crate::ipc::admin::{Command, Response};
+use crate::vault::audit::visible::visible_json;
 
 /// How long a service that runs may take to say whether it has credentials: without its word there is a line more.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest file of certificates, keys or authorities that is read: a system's whole bundle has a quarter of it.
 const MAX_FILE: u64 = 1 << 20;
 
-/// Says what is wrong or odd, one line each, and a summary unless `quiet`. Whether nothing is wrong.
-fn check(path: &Path, quiet: bool) -> bool {
-    tell(examine(path, false), quiet)
+/// Says what is wrong or odd, one line or object each, and a summary. Whether nothing is wrong.
+fn check(path: &Path, as_json: bool) -> bool {
+    let report = examine(path, false);
+    if as_json { tell_scripts(&report) } else { tell(&report) }
 }
 
 /// The same of a file whose first credential is made next.
 pub fn check_new(path: &Path, has_credential: bool) -> bool {
-    tell(examine(path, has_credential), false)
+    tell(&examine(path, has_credential))
 }
 
-fn tell(report: Report, quiet: bool) -> bool {
+fn tell(report: &Report) -> bool {
     for line in report.errors.iter().chain(&report.warnings) {
         eprintln!("{line}");
     }
     let is_sound = report.errors.is_empty();
-    if is_sound && !quiet {
+    if is_sound {
         say!("{}", report.summary);
     }
+    is_sound
+}
+
+fn tell_scripts(report: &Report) -> bool {
+    let say = |object: serde_json::Value| say!("{}", visible_json(&object.to_string()));
+    let each = |severity: &str, lines: &[String]| {
+        lines.iter().for_each(|text| say(json!({ "severity": severity, "text": text })));
+    };
+    each("error", &report.errors);
+    each("warning", &report.warnings);
+    let is_sound = report.errors.is_empty();
+    let summary = is_sound.then_some(report.summary.as_str());
+    say(json!({ "sound": is_sound, "summary": summary }));
     is_sound
 }
 

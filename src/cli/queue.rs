@@ -104,7 +104,10 @@ struct Choice {
     /// Those that this credential sent
     #[arg(long, value_name = "ID")]
     credential: Option<String>,
-    /// This one: its id, in either form
+    /// This one, by its id in either form
+    #[arg(value_name = "MESSAGE")]
+    id: Option<MessageId>,
+    /// The same
     #[arg(long, value_name = "ID")]
     message: Option<MessageId>,
     /// Everything that waits
@@ -255,10 +258,10 @@ impl Order {
 
 impl Choice {
     fn which(&self) -> Which {
-        match (&self.credential, self.message) {
+        match (&self.credential, self.id.or(self.message)) {
             (Some(id), _) => Which::Credential(id.clone()),
             (None, Some(message)) => Which::Message(message),
-            // Exactly one of the three is given.
+            // Exactly one of them is given.
             (None, None) => Which::All,
         }
     }

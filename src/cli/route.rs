@@ -129,7 +129,7 @@ pub fn rehearse(
     let mut each = |response| match response {
         Response::Line(line) => {
             match as_json {
-                true => say!("{}", visible_json(&spoken(&line).to_string())),
+                true => say!("{}", visible_json(&spoken(upstream, &line).to_string())),
                 false => {
                     say!("{}", visible(&format!("{} {}", sign(line.who), line.text)));
                     let more = line.shown.iter().flat_map(|shown| shown::lines(shown));
@@ -168,8 +168,8 @@ pub fn rehearse(
     Ok(passed)
 }
 
-fn spoken(line: &Line) -> serde_json::Value {
-    let mut object = json!({ "who": word(line.who), "text": line.text });
+fn spoken(upstream: &str, line: &Line) -> serde_json::Value {
+    let mut object = json!({ "upstream": upstream, "who": word(line.who), "text": line.text });
     if let Some(shown) = &line.shown {
         object["tls"] = shown::object(shown);
     }

@@ -39,8 +39,8 @@ pub struct Check {
     /// Whom a message would be from, too; one is from whom reports are from: nobody (<>), or as bounce says
     #[arg(long, value_name = "ADDRESS", requires = "connect")]
     sender: Option<String>,
-    /// Print an object for each line of that instead
-    #[arg(long, requires = "connect")]
+    /// Print an object for each line instead: what is wrong or odd with the configuration, whether it is sound, and what was tried
+    #[arg(long)]
     json: bool,
     #[command(flatten)]
     config: Config,
