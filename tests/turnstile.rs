@@ -224,6 +224,67 @@ fn row_57_a_message_leaves_when_its_token_is_taken_and_every_other_leaves_nothin
 }
 
 #[test]
+fn row_57_a_key_of_a_form_may_stand_in_a_page_and_no_address_of_it_does() {
+    let mut house = House::build(SECRET);
+    let bound = [
+        &["credential", "add", "form", "--sender", "a@example.net", "--recipient-allow", "b@example.org"][..],
+        &["--scope", "send", "--turnstile-hostname", "www.example.net", "--max-size", "20000"],
+        &["--form-origin", "https://www.example.net"],
+    ]
+    .concat();
+    let added = house.service.command(&bound);
+    assert!(!added.status.success() && programs::said(&added).contains("--per-hour"), "{}", programs::said(&added));
+    let added = house.service.command(&[&bound[..], &["--per-hour", "20"]].concat());
+    assert!(added.status.success(), "{}", programs::said(&added));
+    house.key = String::from_utf8(added.stdout).unwrap().lines().last().unwrap().to_owned();
+    assert!(house.key.starts_with("gp_form_"), "{}", house.key);
+
+    let filled = json!({ "subject": "filled", "text": "hi", "cf-turnstile-response": GOOD });
+    let (status, body) = house.post("/send", "", &filled);
+    assert_eq!((status, body["outcome"].as_str(), &body["queued"]), (200, Some("queued"), &json!([])), "{body}");
+    house.service.await_arrival(vec!["filled".into()]);
+    let ask = |path: &str, origin: &str, body: &str| {
+        let method = if body.is_empty() { "GET" } else { "POST" };
+        let length = body.len();
+        house.ask(&format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {}\r\n{origin}\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}",
+            house.key
+        ))
+    };
+    // Elsewhere than in its page it is nothing, whatever token there is, and nobody is asked of that.
+    let asked = house.site.await_requests(1).len();
+    for origin in ["", "Origin: https://evil.example\r\n"] {
+        let (status, _, said) = ask("/send", origin, &filled.to_string());
+        assert_eq!(status, 403, "{said}");
+        assert!(said.contains("forbidden_origin"), "{said}");
+    }
+    assert_eq!(house.site.await_requests(asked).len(), asked);
+    // It sees no mail, takes none back, and isn't told whom it sends to.
+    for path in ["/v1/submissions", "/v1/events", "/v1/keys/self"] {
+        let (status, _, said) = ask(path, "", "");
+        assert_eq!(status, 403, "{path}: {said}");
+        assert!(!said.contains("example.org"), "{said}");
+    }
+    let rejected = events(&house.service, "msg.reject");
+    assert_eq!(rejected.iter().filter(|event| event.to_string().contains("form-origin")).count(), 2, "{rejected:?}");
+    // It is a form's to its end, and so are its keys; another isn't made one.
+    let set = |words: &[&str]| {
+        let set = house.service.command(&[&["credential", "set"], words].concat());
+        assert!(!set.status.success());
+        programs::said(&set)
+    };
+    assert!(set(&["form", "--unset", "form-origin"]).contains("origins"));
+    assert!(set(&["form", "--unset", "turnstile"]).contains("turnstile"));
+    assert!(set(&["form", "--recipient-allow", "@example.org"]).contains("named"));
+    let page = ["page", "--form-origin", "https://www.example.net", "--max-size", "20000", "--per-hour", "20"];
+    assert!(set(&page).contains("beginning"));
+    let rotated = house.service.command(&["credential", "rotate", "form"]);
+    assert!(String::from_utf8_lossy(&rotated.stdout).contains("gp_form_"), "{}", programs::said(&rotated));
+    house.service.stop();
+}
+
+#[test]
 fn a_wrong_secret_is_found_before_anybody_is_refused_for_it_and_then_nothing_is_taken() {
     let house = House::build("0x4AAAAAAA-of-another-site");
     house.refused(GOOD, 503, "turnstile_unavailable", "send it again");

@@ -16,7 +16,7 @@ use toml::de::DeTable;
 use super::findings::{Findings, suggestion};
 use super::salvage::{Cut, cut};
 use crate::secret::Secret;
-pub use turnstile::{Proof, Turnstile};
+pub use turnstile::{Form, Proof, Turnstile};
 pub use upstream::{Bounce, Oauth2, Pace, Upstream, WebhookIn};
 
 /// A value and its place.
@@ -138,6 +138,7 @@ pub struct Credential {
     pub redirect: Option<At<String>>,
     pub always_bcc: Vec<At<String>>,
     pub turnstile: Option<At<Proof>>,
+    pub form: Option<At<Form>>,
 }
 
 /// One of `secrets`.

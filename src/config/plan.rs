@@ -189,6 +189,7 @@ impl Plan {
         webhooks::known(&webhooks, &credentials, &config, findings);
         let turnstile = turnstile::plan(&config, findings);
         turnstile::known(&credentials, &config, findings);
+        turnstile::reached(&config, findings);
         pass_through::look(&credentials, &upstreams, &routes, &config, findings);
         let state_directory = directory(&config.state_directory, "state_directory", STATE.as_ref(), findings);
         let beside = state_directory.join(MASTER);

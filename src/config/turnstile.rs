@@ -8,6 +8,7 @@ use super::source::Source;
 use super::upstreams::{self, is_loopback};
 use super::url::Url;
 use crate::ipc::turnstile::POST;
+use crate::policy::form;
 use crate::policy::turnstile as policy;
 
 pub const CLOUDFLARE: &str = "https://challenges.cloudflare.com";
@@ -71,6 +72,28 @@ pub fn demanded(written: &Option<At<file::Proof>>) -> Option<policy::Turnstile> 
     let written = written.as_ref()?.get_ref();
     let hostnames = written.hostnames.iter().map(|host| host.get_ref().clone()).collect();
     Some(policy::Turnstile { hostnames, action: written.action.as_ref().map(|action| action.get_ref().clone()) })
+}
+
+/// The pages whose forms a key is of.
+pub fn form(written: &Option<At<file::Form>>) -> Option<form::Form> {
+    let written = written.as_ref()?.get_ref();
+    Some(form::Form { origins: written.origins.iter().map(|origin| origin.get_ref().clone()).collect() })
+}
+
+/// Warns of pages that no listener lets send: their visitors' browsers would be told so, and nobody else.
+pub fn reached(config: &Config, findings: &mut Findings<'_>) {
+    let listed = |origin: &str| {
+        let mut all = config.listener.iter().flat_map(|listener| listener.get_ref().origins.iter().flatten());
+        all.any(|known| known.get_ref() == origin)
+    };
+    for table in &config.credential {
+        for origin in table.get_ref().form.iter().flat_map(|form| &form.get_ref().origins) {
+            if !listed(origin.get_ref()) {
+                let text = format!("form: no listener has {:?} in its origins: that page can't send", origin.get_ref());
+                findings.warn(Some(origin.span()), text);
+            }
+        }
+    }
 }
 
 /// Refuses credentials that demand what nobody is asked of.

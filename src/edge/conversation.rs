@@ -143,13 +143,13 @@ impl Visit {
     }
 
     /// Shows the capsule now. Gives, once, the grant of a device known by its address, where the listener identifies so.
-    pub async fn open(&mut self) -> Result<Option<Grant>, Lost> {
+    pub async fn open(&mut self) -> Result<Option<Box<Grant>>, Lost> {
         self.seat().await?;
         let grant = self.wait(ANSWER, |inner| inner.network.as_mut().map(Option::take)).await?;
         if grant.is_some() {
             self.place = None;
         }
-        Ok(grant.map(|grant| *grant))
+        Ok(grant)
     }
 
     /// Something came of the client: from now on it waits for us.
@@ -190,13 +190,13 @@ impl Visit {
         user: String,
         password: Secret<String>,
         tls: Option<Tls>,
-    ) -> Result<Result<Grant, Denial>, Lost> {
+    ) -> Result<Result<Box<Grant>, Denial>, Lost> {
         let slot = self.seat().await?.slot();
         self.ask(Ask::Login { slot, mechanism, user, password, tls }).await?;
         match self.answer(ANSWER).await? {
             Answer::Granted { grant, .. } => {
                 self.place = None;
-                Ok(Ok(*grant))
+                Ok(Ok(grant))
             }
             Answer::Denied { denial, .. } => Ok(Err(denial)),
             other => self.astray(&other),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Recipients;
+use super::form::Form;
 use super::refusal::Refusal;
 use super::rewrite::{self, Rewrite};
 use super::route::{self, BackedUp, Route};
@@ -32,6 +33,8 @@ pub struct Grant {
     pub test: bool,
     /// With each message comes a token that a person wrote it.
     pub turnstile: bool,
+    /// Its key stands in public pages.
+    pub form: Option<Form>,
 }
 
 impl Grant {

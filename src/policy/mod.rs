@@ -7,6 +7,7 @@ mod delivery;
 pub mod derived;
 pub mod destination;
 pub mod feedback;
+pub mod form;
 pub mod grant;
 pub mod limits;
 pub mod mask;
@@ -34,6 +35,7 @@ use serde::{Deserialize, Serialize};
 use crate::mail::address::Address;
 use crate::mail::removal::Removable;
 pub use delivery::{Delivery, OnUnknown};
+use form::Form;
 pub use grant::Grant;
 pub use limits::Limits;
 use mask::Mask;
@@ -109,6 +111,8 @@ pub struct Policy {
     pub test: bool,
     /// A person must prove to have written each message.
     pub turnstile: Option<Turnstile>,
+    /// Its key stands in public pages. It is that from its beginning to its end.
+    pub form: Option<Form>,
 }
 
 /// Deny wins over allow. An empty allow list allows everybody who is not denied.
@@ -172,6 +176,7 @@ impl Policy {
             redirect: self.redirect.clone(),
             test: false,
             turnstile: self.turnstile.is_some(),
+            form: self.form.clone(),
         };
         if self.test { grant.testing() } else { grant }
     }
@@ -232,6 +237,7 @@ impl Policy {
         self.check_delivery()?;
         self.check_test()?;
         self.check_turnstile()?;
+        self.check_form()?;
         self.check_changes()
     }
 }

@@ -69,11 +69,13 @@ pub enum Refusal {
     TurnstileAction,
     /// Nobody can say now whether the token is one.
     TurnstileUnavailable,
+    /// A form's key came from a page of another origin, or from no page.
+    FormOrigin,
 }
 
 impl Refusal {
     /// One of each kind; what one carries is no part of it.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::SenderNotAllowed,
         Self::AuthorNotAllowed,
         Self::RecipientNotAllowed,
@@ -109,6 +111,7 @@ impl Refusal {
         Self::TurnstileHostname,
         Self::TurnstileAction,
         Self::TurnstileUnavailable,
+        Self::FormOrigin,
     ];
 
     /// The word for it in logs and in the audit log's `reason`.
@@ -149,6 +152,7 @@ impl Refusal {
             Self::TurnstileHostname => "turnstile-hostname",
             Self::TurnstileAction => "turnstile-action",
             Self::TurnstileUnavailable => "turnstile-unavailable",
+            Self::FormOrigin => "form-origin",
         }
     }
 

@@ -14,7 +14,7 @@ use crate::policy::reports::Reports;
 use crate::policy::{Delivery, OnUnknown};
 
 /// The name of each option and its place in a policy.
-const PLACES: [(&str, &[&str]); 22] = [
+const PLACES: [(&str, &[&str]); 23] = [
     ("sender", &["senders"]),
     ("recipient-allow", &["recipients", "allow"]),
     ("recipient-deny", &["recipients", "deny"]),
@@ -37,6 +37,7 @@ const PLACES: [(&str, &[&str]); 22] = [
     ("turnstile", &["turnstile"]),
     ("turnstile-hostname", &["turnstile", "hostnames"]),
     ("turnstile-action", &["turnstile", "action"]),
+    ("form-origin", &["form", "origins"]),
 ];
 
 #[derive(Debug, Default, Args)]
@@ -106,6 +107,10 @@ pub struct Rules {
     /// And of this action, as data-action of the page's widget has it
     #[arg(long, value_name = "ACTION")]
     turnstile_action: Option<String>,
+    /// Its key, gp_form_..., may stand in a public page of this origin, such as https://www.example.net: with one --sender,
+    /// --recipient-allow of addresses, --turnstile-hostname, --max-size and a limit (may be given several times)
+    #[arg(long = "form-origin", value_name = "ORIGIN")]
+    form_origins: Vec<String>,
 }
 
 /// The options that can be taken back.
@@ -151,6 +156,7 @@ impl Rules {
         put(&mut patch, "delivery", self.delivery.clone().map(Value::from));
         put(&mut patch, "turnstile-hostname", list(&self.turnstile_hostnames));
         put(&mut patch, "turnstile-action", self.turnstile_action.clone().map(Value::from));
+        put(&mut patch, "form-origin", list(&self.form_origins));
         for name in &unset.names {
             if is_given(&patch, name) {
                 return Err(format!("--{name} and --unset {name} contradict each other: give one of them"));

@@ -87,6 +87,7 @@ pub fn plan(tables: &[At<file::Credential>], mode: Mode, findings: &mut Findings
             reports: reports.unwrap_or_default(),
             webhook: written.webhook.as_ref().map(|name| name.get_ref().clone()),
             turnstile: turnstile::demanded(&written.turnstile),
+            form: turnstile::form(&written.form),
             test: written.test.as_ref().is_some_and(|test| *test.get_ref()),
         };
         let credential = Declared {
@@ -122,6 +123,7 @@ fn judge(credential: &Declared, table: &At<file::Credential>, findings: &mut Fin
         .and_then(|()| policy.check_changes())
         .and_then(|()| policy.check_scopes())
         .and_then(|()| policy.check_turnstile())
+        .and_then(|()| policy.check_form())
     {
         findings.refuse(table.span(), format!("credential {id:?}: {why}"));
     }

@@ -19,3 +19,10 @@ pub struct Proof {
     pub hostnames: Vec<At<String>>,
     pub action: Option<At<String>>,
 }
+
+/// `form` of a credential.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Form {
+    pub origins: Vec<At<String>>,
+}

@@ -63,7 +63,7 @@ const HTTP: [&str; 8] = [
     "commands_off",
 ];
 
-const CREDENTIAL: [Default; 27] = [
+const CREDENTIAL: [Default; 28] = [
     ("id", None),
     ("secrets", None),
     ("senders", None),
@@ -91,6 +91,7 @@ const CREDENTIAL: [Default; 27] = [
     ("redirect", None),
     ("always_bcc", None),
     ("turnstile", None),
+    ("form", None),
 ];
 
 /// Of an upstream that speaks SMTP.

@@ -14,7 +14,7 @@ fn address(text: &str) -> Address {
     Address::parse(text).unwrap()
 }
 
-async fn login(visit: &mut Visit, password: &str) -> Result<Result<Grant, Denial>, Lost> {
+async fn login(visit: &mut Visit, password: &str) -> Result<Result<Box<Grant>, Denial>, Lost> {
     visit.login(Mechanism::Plain, "billing".into(), Secret::new(password.into()), None).await
 }
 

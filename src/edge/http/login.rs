@@ -117,7 +117,7 @@ impl Seat {
         let answer = self.visit.login(Mechanism::Bearer, String::new(), key, session.tls.clone()).await;
         match answer.map_err(away)? {
             Ok(grant) => {
-                let grant = Arc::new(grant);
+                let grant = Arc::from(grant);
                 self.key = Some((digest, Arc::clone(&grant)));
                 Ok(grant)
             }

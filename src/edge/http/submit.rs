@@ -163,6 +163,12 @@ pub fn is_good_for(seat: &Seat, grant: &Grant, scope: Scope, sender: &ReversePat
     Err(insufficient(scope))
 }
 
+/// A page of another origin sends by a form's key.
+pub fn elsewhere() -> Fault {
+    let message = "this key is for a form on another page: its operator lists the origins of its pages";
+    Fault::new(Code::ForbiddenOrigin, message)
+}
+
 /// The same of its sender. The vault asks this again at the end, and what follows.
 pub fn may_send_from(seat: &Seat, grant: &Grant, from: &Mailbox) -> Result<(), Fault> {
     let sender = Some(from.address.clone());
@@ -270,6 +276,7 @@ pub fn refused(refusal: Refusal, session: &Session, grant: &Grant, from: &str, t
         | Refusal::TurnstileHostname
         | Refusal::TurnstileAction
         | Refusal::TurnstileUnavailable => turnstile::fault(refusal),
+        Refusal::FormOrigin => elsewhere(),
         Refusal::UnderWay => {
             let message = "a request with this Idempotency-Key is under way: send it again for what comes of it";
             Fault::new(Code::IdempotencyInProgress, message).after(UNDER_WAY_AGAIN)

@@ -8,6 +8,7 @@ mod addresses;
 mod bulk;
 mod call;
 mod counter;
+mod form;
 mod gateway;
 mod look;
 mod postmark;

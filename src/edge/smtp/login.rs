@@ -16,7 +16,7 @@ use crate::policy::Grant;
 use crate::policy::mechanism::Mechanism;
 
 /// What came of a login: the vault's word, or what is said to the client about what was no login.
-pub(super) type Judged = Result<Result<Grant, Denial>, Reply>;
+pub(super) type Judged = Result<Result<Box<Grant>, Denial>, Reply>;
 
 impl Session {
     pub(super) async fn auth<S: AsyncRead + AsyncWrite + Unpin>(

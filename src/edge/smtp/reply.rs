@@ -224,7 +224,8 @@ impl From<Refusal> for Reply {
             Refusal::TurnstileMissing
             | Refusal::TurnstileRefused
             | Refusal::TurnstileHostname
-            | Refusal::TurnstileAction => says(550, "5.7.1", "this login sends by web pages alone"),
+            | Refusal::TurnstileAction
+            | Refusal::FormOrigin => says(550, "5.7.1", "this login sends by web pages alone"),
             Refusal::TurnstileUnavailable => says(451, "4.7.0", "whether a person wrote it can't be found out now"),
             Refusal::TooManyRecipients => says(452, "4.5.3", "too many recipients"),
             Refusal::TooBig => TOO_BIG,

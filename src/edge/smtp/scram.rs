@@ -36,7 +36,7 @@ impl Session {
         for _ in 0..ROUNDS {
             let challenge = match step {
                 Step::Challenge(challenge) => challenge,
-                Step::Over(judged) => return Ok(Ok(judged.map(|grant| *grant))),
+                Step::Over(judged) => return Ok(Ok(judged)),
             };
             let answer = auth::challenge(wire, &Reply::challenge(&challenge), self.deadline()).await?;
             self.visit.turn();
@@ -49,7 +49,7 @@ impl Session {
             }
         }
         match step {
-            Step::Over(judged) => Ok(Ok(judged.map(|grant| *grant))),
+            Step::Over(judged) => Ok(Ok(judged)),
             Step::Challenge(_) => {
                 self.visit.break_off().await?;
                 Ok(Err(reply::BAD_BASE64))

@@ -21,7 +21,7 @@ pub struct Standing {
     /// What a login by SCRAM can be bound to this TLS session by.
     pub exported: Option<Exported>,
     pub hello: Option<Hello>,
-    pub grant: Option<Grant>,
+    pub grant: Option<Box<Grant>>,
     /// It had logged in, and what it had logged in as was changed or taken away since.
     pub is_revoked: bool,
 }
@@ -104,7 +104,7 @@ impl Standing {
         let has_way = |grant: &Grant| grant.routes.iter().any(|route| route.requiretls);
         match self.tls {
             None => Some(reply::REQUIRETLS_NEEDS_TLS),
-            Some(_) if self.grant.as_ref().map_or(self.front.requiretls, has_way) => None,
+            Some(_) if self.grant.as_deref().map_or(self.front.requiretls, has_way) => None,
             Some(_) => Some(Refusal::RequireTls.into()),
         }
     }

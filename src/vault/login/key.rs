@@ -1,28 +1,64 @@
-//! Generated keys: `gp_live_`, or `gp_test_` of a credential for tests, and 8 characters of key id, `_`, 43 of secret and 6 of checksum.
+//! Generated keys: `gp_live_`, or `gp_test_` of a credential for tests and `gp_form_` of one for public pages, and 8 characters of key id, `_`, 43 of secret and 6 of checksum.
 //!
 //! The prefix lets scanners find a leaked key, the key id lets a bearer find its row, the checksum tells a typing error
 //! from a guess without any work. 43 characters of base 62 are 256 bits.
 
+use crate::policy::Policy;
 use crate::secret::Secret;
 
 const LIVE: &str = "gp_live_";
 const TEST: &str = "gp_test_";
+const FORM: &str = "gp_form_";
 const ID: usize = 8;
 const SECRET: usize = 43;
 const CHECK: usize = 6;
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
+/// What a key says of itself that it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Live,
+    Test,
+    /// It stands in public pages: no secret.
+    Form,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Live, Self::Test, Self::Form];
+
+    /// Of a credential with this policy.
+    pub const fn of(policy: &Policy) -> Self {
+        match (policy.test, policy.form.is_some()) {
+            (true, _) => Self::Test,
+            (false, true) => Self::Form,
+            (false, false) => Self::Live,
+        }
+    }
+
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Live => LIVE,
+            Self::Test => TEST,
+            Self::Form => FORM,
+        }
+    }
+
+    pub fn said_by(key: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| key.starts_with(kind.prefix()))
+    }
+}
+
 /// A new key and its id.
 ///
 /// Errors: the kernel gives no random octets.
 pub fn generate() -> Result<(String, Secret<String>), String> {
-    generate_for(false)
+    generate_for(Kind::Live)
 }
 
-/// The same, of a credential that is for tests or is not.
-pub fn generate_for(test: bool) -> Result<(String, Secret<String>), String> {
+/// The same, of a credential of this kind.
+pub fn generate_for(kind: Kind) -> Result<(String, Secret<String>), String> {
     let id = fresh_id()?;
-    let key = with(if test { TEST } else { LIVE }, &id)?;
+    let key = with(kind.prefix(), &id)?;
     Ok((id, key))
 }
 
@@ -42,14 +78,9 @@ fn with(prefix: &str, id: &str) -> Result<Secret<String>, String> {
     Ok(key)
 }
 
-/// Whether a key says of itself that it is for tests.
-pub fn is_for_tests(key: &str) -> bool {
-    key.starts_with(TEST)
-}
-
 /// The key id in a well-formed key.
 pub fn id(key: &str) -> Option<&str> {
-    let (id, rest) = key.strip_prefix(LIVE).or_else(|| key.strip_prefix(TEST))?.split_once('_')?;
+    let (id, rest) = key.strip_prefix(Kind::said_by(key)?.prefix())?.split_once('_')?;
     let sound = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric());
     let shaped = id.len() == ID && rest.len() == SECRET + CHECK && sound(id) && sound(rest);
     let (body, check) = shaped.then(|| key.split_at(key.len() - CHECK))?;
@@ -105,8 +136,11 @@ mod tests {
     fn a_generated_key_is_well_formed_and_a_changed_one_is_not() {
         let (key_id, key) = generate().unwrap();
         let key = key.expose();
-        let (test_id, test) = generate_for(true).unwrap();
-        assert!(test.expose().starts_with("gp_test_") && id(test.expose()) == Some(test_id.as_str()));
+        for (kind, prefix) in [(Kind::Test, "gp_test_"), (Kind::Form, "gp_form_")] {
+            let (other_id, other) = generate_for(kind).unwrap();
+            assert!(other.expose().starts_with(prefix) && id(other.expose()) == Some(other_id.as_str()));
+            assert_eq!(Kind::said_by(other.expose()), Some(kind));
+        }
         assert_eq!(key.len(), LIVE.len() + ID + 1 + SECRET + CHECK);
         assert_eq!(id(key), Some(key_id.as_str()));
         let other = if key.ends_with('0') { '1' } else { '0' };

@@ -20,6 +20,8 @@ impl Session {
         self.review().await;
         let policy = &principal.credential.policy;
         let scoped = match inquiry {
+            // Whoever reads the page has its key, and what it may is the operator's: whom it sends to, for one.
+            Inquiry::Card if policy.form.is_some() => false,
             // Of itself everybody may know; who may see others, `show` asks.
             Inquiry::Allowance | Inquiry::Card | Inquiry::Cards(_) => true,
             // What is left of its limits; what may be sent, each message says.

@@ -9,7 +9,7 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use tokio::time::{Instant, timeout};
 
-use super::{Call, Surface, bulk, gateway, look, postmark, resend, tree, usesend};
+use super::{Call, Surface, bulk, form, gateway, look, postmark, resend, tree, usesend};
 use crate::edge::front::Front;
 use crate::edge::http::idempotency::{self, Key};
 use crate::edge::http::json::parse_octets;
@@ -23,6 +23,7 @@ use crate::edge::http::{Session, body, media, refusal};
 use crate::ipc::once::Once;
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
+use crate::policy::refusal::Refusal;
 use crate::policy::scope::Scope;
 use strict::Done;
 
@@ -176,8 +177,18 @@ impl Customer<'_> {
                 let body = parse_octets(octets, false)?;
                 // Where none is demanded nothing is asked of it.
                 let proof = if self.grant.turnstile { turnstile::token(&body, &head.headers)? } else { None };
+                let (body, is_filled) = match &self.grant.form {
+                    Some(form) => {
+                        form::stands_in(form, &head.headers).inspect_err(|_| {
+                            self.seat.visit.turned(&self.grant.only_sender().cloned(), None, Refusal::FormOrigin);
+                        })?;
+                        form::filled(body, self.grant)?
+                    }
+                    None => (body, false),
+                };
                 let letter = Letter { proof, ..gateway::letter(body)? };
-                let named = gateway::recipients(&letter);
+                // Whom the page didn't name, it isn't told of.
+                let named = if is_filled { Vec::new() } else { gateway::recipients(&letter) };
                 Ok(gateway::accepted(&self.submit(letter, id).await?, named, *id))
             }
             Call::ResendEmail => {

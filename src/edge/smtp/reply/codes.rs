@@ -84,7 +84,7 @@ const fn of_refusal(refusal: Refusal) -> &'static str {
         Refusal::NoRoute | Refusal::Revoked | Refusal::Scope | Refusal::UnknownNetwork => "550 5.7.1",
         Refusal::Suppressed | Refusal::OnlySmtp | Refusal::TestAddress | Refusal::TestRejected => "550 5.7.1",
         Refusal::TurnstileMissing | Refusal::TurnstileRefused => "550 5.7.1",
-        Refusal::TurnstileHostname | Refusal::TurnstileAction => "550 5.7.1",
+        Refusal::TurnstileHostname | Refusal::TurnstileAction | Refusal::FormOrigin => "550 5.7.1",
         Refusal::TurnstileUnavailable => "451 4.7.0",
         Refusal::TooManyRecipients => "452 4.5.3",
         Refusal::TooBig => "552 5.3.4",

@@ -164,6 +164,10 @@ impl Scribe<'_, '_> {
         if policy.test != stored.policy.test {
             return Ok(Err("a credential is for tests from its beginning to its end: make another one".to_owned()));
         }
+        if policy.form.is_some() != stored.policy.form.is_some() {
+            let why = "a credential is a form's from its beginning to its end, and its key says so: make another one";
+            return Ok(Err(why.to_owned()));
+        }
         if let Err(why) = credentials::check(self.id, &policy) {
             return Ok(Err(why));
         }

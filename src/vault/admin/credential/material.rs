@@ -5,6 +5,7 @@ use crate::policy::derived::Salt;
 use crate::policy::{phc, principal};
 use crate::vault::login::credentials::Credential;
 use crate::vault::login::hashing::{Hashed, Scram};
+use crate::vault::login::key::Kind;
 use crate::vault::login::tag::Tagger;
 use crate::vault::login::{key, strength};
 use crate::vault::store::credentials::Key;
@@ -22,18 +23,18 @@ pub struct Fresh {
 }
 
 impl Fresh {
-    /// The secret that a command needs, if it needs one. `is_test`: whether the credential that there is under that name is for tests.
+    /// The secret that a command needs, if it needs one. `kind`: what keys of the credential that there is under that name are for.
     ///
     /// Errors: why what was given can't be one; never with a part of it.
-    pub fn of(command: &Command, tagger: &Tagger, is_test: impl Fn(&str) -> bool) -> Result<Option<Self>, String> {
+    pub fn of(command: &Command, tagger: &Tagger, kind: impl Fn(&str) -> Option<Kind>) -> Result<Option<Self>, String> {
         let salt = |scram: bool| command.of().filter(|_| scram).map(|id| tagger.salt(id));
         match command {
             Command::Add { scram, .. } | Command::Rotate { scram, .. } => {
-                let is_test = match command {
-                    Command::Add { policy, .. } => policy.test,
-                    command => command.of().is_some_and(is_test),
+                let kind = match command {
+                    Command::Add { policy, .. } => Kind::of(policy),
+                    command => command.of().and_then(kind).unwrap_or(Kind::Live),
                 };
-                let (id, secret) = key::generate_for(is_test)?;
+                let (id, secret) = key::generate_for(kind)?;
                 let tag = Some(tagger.tag(secret.expose()));
                 Ok(Some(Self { id, material: Material::Secret(secret), generated: true, scram: salt(*scram), tag }))
             }
@@ -41,16 +42,18 @@ impl Fresh {
                 Err("keys for SCRAM can't be made of a hash: give the secret itself".to_owned())
             }
             Command::Import { policy, material: Material::Secret(secret), .. }
-                if key::id(secret.expose()).is_some() && key::is_for_tests(secret.expose()) != policy.test =>
+                if key::id(secret.expose()).is_some() && Kind::said_by(secret.expose()) != Some(Kind::of(policy)) =>
             {
                 // What a key says of itself is what its users go by.
-                Err(match policy.test {
-                    true => {
-                        "this key is one for mail that is sent: a test needs one that begins with gp_test_".to_owned()
+                let why = match (Kind::of(policy), Kind::said_by(secret.expose())) {
+                    (Kind::Test, _) => "this key is none for tests: a test needs one that begins with gp_test_",
+                    (_, Some(Kind::Test)) => {
+                        "this key is one for tests, and nothing that it sends is to leave: import it with --test"
                     }
-                    false => "this key is one for tests, and nothing that it sends is to leave: import it with --test"
-                        .to_owned(),
-                })
+                    (Kind::Form, _) => "this key is none for forms: a form needs one that begins with gp_form_",
+                    _ => "this key is a form's, and stands in public pages: import it with --form-origin",
+                };
+                Err(why.to_owned())
             }
             Command::Import { key, material, scram, .. } => {
                 let fresh = Self::imported(key.as_deref(), material, tagger)?;
@@ -103,6 +106,7 @@ impl Fresh {
 mod tests {
     use super::*;
     use crate::policy::Policy;
+    use crate::policy::form::Form;
     use crate::secret::Secret;
 
     const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$\
@@ -126,12 +130,20 @@ mod tests {
         assert!(import(None, secret("changeme")).is_err());
 
         // A key of ours says what it is for, and a credential for something else has none.
-        for (is_test, material) in [(false, true), (true, false)] {
-            let (_, key) = key::generate_for(material).unwrap();
-            let policy = Box::new(Policy { test: is_test, ..Policy::default() });
+        for (wanted, given, why) in [
+            (Kind::Live, Kind::Test, "--test"),
+            (Kind::Test, Kind::Live, "gp_test_"),
+            (Kind::Form, Kind::Test, "--test"),
+            (Kind::Form, Kind::Live, "gp_form_"),
+            (Kind::Live, Kind::Form, "--form-origin"),
+            (Kind::Test, Kind::Form, "gp_test_"),
+        ] {
+            let (_, key) = key::generate_for(given).unwrap();
+            let form = (wanted == Kind::Form).then(Form::default);
+            let policy = Box::new(Policy { test: wanted == Kind::Test, form, ..Policy::default() });
             let material = Material::Secret(key);
             let command = Command::Import { id: "app".into(), policy, key: None, material, scram: false };
-            assert!(Fresh::of(&command, &tagger, |_| false).unwrap_err().contains("test"));
+            assert!(Fresh::of(&command, &tagger, |_| None).unwrap_err().contains(why), "{wanted:?} {given:?}");
         }
 
         assert_eq!(import(Some("old1"), Material::Hash(Secret::new(HASH.into()))).unwrap().tag, None);

@@ -22,6 +22,7 @@ use crate::vault::audit::month;
 use crate::vault::limits::suspension::Suspension;
 use crate::vault::login::credentials::Credentials;
 use crate::vault::login::hashing::{Hashed, fits_here, make_here};
+use crate::vault::login::key::Kind;
 use crate::vault::login::line::Claim;
 use crate::vault::store::credentials::Key;
 use crate::vault::store::{Failure, Store};
@@ -66,9 +67,8 @@ pub async fn perform(
 
 async fn change_of(vault: &Vault, command: Command, actor: &str) -> Result<credential::Response, String> {
     heard(vault, &command)?;
-    let is_test =
-        |id: &str| vault.authority.borrow().credentials.get(id).is_some_and(|credential| credential.policy.test);
-    let fresh = Fresh::of(&command, &vault.tagger, is_test)?;
+    let kind = |id: &str| vault.authority.borrow().credentials.get(id).map(|found| Kind::of(&found.policy));
+    let fresh = Fresh::of(&command, &vault.tagger, kind)?;
     let now = now_us();
     let hashed = match fresh.as_ref().map(|fresh| (fresh, &fresh.material)) {
         None => None,
@@ -210,8 +210,8 @@ pub fn perform_offline(
         command => {
             let known = store.transaction(|store| Ok((store.credentials.all()?, store.credentials.tagger()?)));
             let (stored, tagger) = known.map_err(|error| failed(&error))?;
-            let is_test = |id: &str| stored.iter().any(|stored| stored.id == id && stored.policy.test);
-            let fresh = Fresh::of(&command, &tagger, is_test)?;
+            let kind = |id: &str| stored.iter().find(|stored| stored.id == id).map(|stored| Kind::of(&stored.policy));
+            let fresh = Fresh::of(&command, &tagger, kind)?;
             let hashed = match fresh.as_ref().map(|fresh| (fresh, &fresh.material)) {
                 None => None,
                 Some((_, Material::Hash(hash))) => Some(Hashed { phc: hash.clone(), scram: None }),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::policy::Grant;
+use crate::policy::form::Form;
 use crate::policy::refusal::Refusal;
 
 const GOOD: &str = r#"{"from":{"address":"ann@example.net","name":"Ann"},"to":["b@example.org"],"cc":"b@example.org","bcc":[],"subject":"Hello",
@@ -75,6 +76,54 @@ async fn a_key_that_demands_turnstile_sends_its_token_to_the_vault_and_no_other_
         let response = house(ways, &[Serve::Send]).client.ask(&post("/send", GOOD)).await;
         assert_eq!((response.status, response.code(), response.field("retry-after")), (status, code, retry));
         assert_eq!(response.body["request_id"].as_str(), response.field("x-request-id"));
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_a_form_sends_from_its_pages_alone_and_its_addresses_stand_in_none() {
+    let bound: fn(&mut Grant) = |grant| {
+        grant.turnstile = true;
+        grant.form = Some(Form { origins: vec!["https://www.example.net".into()] });
+        grant.senders = vec!["form@example.net".parse().unwrap()];
+        grant.recipients.allow = vec!["office@example.org".parse().unwrap(), "boss@example.org".parse().unwrap()];
+    };
+    let said = |from: &str, more: &str| {
+        let body = format!(r#"{{"subject":"s","text":"x","cf-turnstile-response":"t"{more}}}"#);
+        post_with("/send", &format!("Authorization: Bearer {KEY}\r\n{from}"), &body)
+    };
+    let own = "Origin: https://www.example.net\r\n";
+    for more in ["", r#","from":null,"to":[],"attachments":[],"headers":{}"#] {
+        let mut house = house(Ways { grants: Some(bound), ..Ways::default() }, &[Serve::Send]);
+        let response = house.client.ask(&said(own, more)).await;
+        assert_eq!(response.status, 200, "{response:?}");
+        assert!(!response.body.to_string().contains("example.org"), "{response:?}");
+        let kept = house.hang_up().await.kept;
+        assert!(
+            kept[0].content.contains("From: <form@example.net>") || kept[0].content.contains("From: form@example.net")
+        );
+        assert!(kept[0].content.contains("office@example.org") && kept[0].content.contains("boss@example.org"));
+    }
+    for (from, more, status, code) in [
+        ("", "", 403, "forbidden_origin"),
+        ("Origin: null\r\n", "", 403, "forbidden_origin"),
+        ("Origin: https://www.example.net.evil.example\r\n", "", 403, "forbidden_origin"),
+        ("Origin: http://www.example.net\r\n", "", 403, "forbidden_origin"),
+        ("Origin: https://www.example.net\r\nOrigin: https://www.example.net\r\n", "", 403, "forbidden_origin"),
+        (own, r#","to":"c@example.org""#, 403, "forbidden_recipient"),
+        (own, r#","bcc":"c@example.org""#, 403, "forbidden_recipient"),
+        (own, r#","from":"ann@example.net""#, 403, "forbidden_sender"),
+        (own, r#","headers":{"X-A":"1"}"#, 400, "invalid"),
+        (own, r#","attachments":[{"content":"aGk=","filename":"a.txt"}]"#, 400, "invalid"),
+    ] {
+        let mut house = house(Ways { grants: Some(bound), ..Ways::default() }, &[Serve::Send]);
+        let response = house.client.ask(&said(from, more)).await;
+        assert_eq!((response.status, response.code()), (status, code), "{from}{more}: {response:?}");
+        assert!(!response.body.to_string().contains("office"), "{response:?}");
+        let seen = house.hang_up().await;
+        assert!(seen.kept.is_empty());
+        if code == "forbidden_origin" {
+            assert!(seen.turned.iter().any(|(.., refusal)| *refusal == Refusal::FormOrigin), "{from}");
+        }
     }
 }
 
