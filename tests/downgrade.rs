@@ -23,6 +23,12 @@ fn form(service: &Service) -> (usize, u32) {
     (usize::try_from(number("PRAGMA user_version")).unwrap(), waiting)
 }
 
+/// What a credential is held to, as it is kept.
+fn policy(service: &Service) -> String {
+    let database = rusqlite::Connection::open(service.folder.path().join("state/db/vault.db")).unwrap();
+    database.query_row("SELECT policy FROM credential", [], |row| row.get(0)).unwrap()
+}
+
 fn go_back(service: &Service, words: &[&str]) -> (Option<i32>, String) {
     let done = service.command(&[&["downgrade", "--fallback-ids"], words].concat());
     (done.status.code(), programs::said(&done))
@@ -45,6 +51,13 @@ fn the_version_before_finds_its_database_and_all_that_waits_and_an_upgrade_goes_
     assert!(code == Some(1) && said.contains("Say it with --yes"), "{said}");
     assert_eq!(ordered(&service), 0);
 
+    // Nor where a credential is held to what the version before doesn't know.
+    service.command(&["credential", "add", "tried", "--sender", "@example.net", "--test"]);
+    let (code, said) = go_back(&service, &["--yes"]);
+    assert!(code == Some(1) && said.contains("knows no test keys") && said.contains(": tried."), "{said}");
+    assert_eq!(ordered(&service), 0);
+    service.command(&["credential", "remove", "tried", "--yes"]);
+
     let (code, said) = go_back(&service, &["--yes", "--json"]);
     let told: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{said}"));
     assert_eq!((code, told), (Some(0), json!({ "from": VERSION, "to": BEFORE, "done": false })));
@@ -53,6 +66,11 @@ fn the_version_before_finds_its_database_and_all_that_waits_and_an_upgrade_goes_
     let log = service.end();
     assert!(log.contains("the database is that of the version before"), "{log}");
     assert_eq!(form(&service), (BEFORE, 2));
+    assert!(
+        !policy(&service).contains("\"test\"") && policy(&service).contains("@example.net"),
+        "{}",
+        policy(&service)
+    );
 
     service.start_again();
     verify(&service, &[], SOUND);

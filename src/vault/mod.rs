@@ -363,7 +363,9 @@ impl House {
             return Err("a thread of the store ended badly".into());
         }
         if goes_back.get() {
-            schema::take_back(Path::new("."))?;
+            schema::take_back(Path::new(".")).inspect_err(|error| {
+                tracing::error!(error, "the database was not taken back: the version before won't open it");
+            })?;
             tracing::info!("the database is that of the version before: installed now, it goes on with it");
         }
         ended

@@ -50,7 +50,7 @@ impl Stopped<'_> {
                 store.tell_unclean_stop()?;
                 downgrade::tell(store, actor)
             });
-            told.map_err(|error| format!("{}: {error}", database.path.display()))
+            told.map_err(|error| format!("{}: {error}", database.path.display()))?
         })?;
         schema::take_back(self.home)
     }

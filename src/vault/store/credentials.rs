@@ -15,6 +15,10 @@ pub(super) const TAG_KEY: &str = "tag-key";
 /// an id.
 const FILED: &str = "(file)";
 
+/// What is said of a credential that asks for what this program doesn't know, as one of a newer version may: nobody may be held to less
+/// than that, so it is disabled here, and what it says stays until it is changed.
+const STRANGE: &str = "made by a newer Gatepost, with a demand that this one does not know: disabled";
+
 /// A credential as it is stored. Hashes are secrets too: they can be guessed against.
 #[derive(Clone, Debug)]
 pub struct Stored {
@@ -109,14 +113,19 @@ impl<'c> Credentials<'c> {
     pub fn all(&mut self) -> Result<Vec<Stored>> {
         let rows = self.all.query_map([], |row| {
             let policy: String = row.get(1)?;
-            let policy = serde_json::from_str(&policy).map_err(|_| damaged("a credential's policy can't be read"))?;
+            let read = serde_json::from_str::<Policy>(&policy);
+            let is_strange = read.as_ref().is_err_and(serde_json::Error::is_data);
+            let policy = match read {
+                Err(_) if is_strange => Policy { description: STRANGE.to_owned(), ..Policy::default() },
+                read => read.map_err(|_| damaged("a credential's policy can't be read"))?,
+            };
             Ok(Stored {
                 id: row.get(0)?,
                 // The column is written with the policy and says the same.
                 policy: Policy { expires_us: time(row, 5)?, ..policy },
                 generation: row.get(2)?,
                 created_us: unsigned(row, 3)?,
-                disabled_us: time(row, 4)?,
+                disabled_us: if is_strange { Some(0) } else { time(row, 4)? },
                 keys: Vec::new(),
             })
         })?;
@@ -227,11 +236,9 @@ impl<'c> Credentials<'c> {
 
 fn encode(policy: &Policy) -> Result<String> {
     let mut policy = serde_json::to_value(policy).map_err(|_| damaged("a policy can't be written"))?;
-    // A Gatepost that knows no forms reads what is none.
-    if let Some(members) =
-        policy.as_object_mut().filter(|members| members.get("form").is_some_and(|form| form.is_null()))
-    {
-        members.remove("form");
+    // What it doesn't ask for isn't said: the version before reads it, which may not know that one can.
+    if let Some(members) = policy.as_object_mut() {
+        members.retain(|_, value| !value.is_null() && *value != serde_json::Value::Bool(false));
     }
     Ok(policy.to_string())
 }
@@ -258,5 +265,33 @@ mod tests {
         assert!(known.ended("app", None, 7).unwrap());
         known.remove("app").unwrap();
         assert_eq!((known.filed().unwrap(), known.has_ended("app", 7).unwrap()), (vec!["app".to_owned()], false));
+    }
+
+    #[test]
+    fn a_demand_that_this_program_does_not_know_disables_its_credential_and_no_other() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("db")).unwrap();
+        let all = |ids: &[&str]| {
+            let database = Database::open(home.path()).unwrap();
+            let mut store = Store::prepare(&database).unwrap();
+            store.transaction(|store| {
+                ids.iter().try_for_each(|id| store.credentials.add(id, &Policy::default(), 1))?;
+                store.credentials.all()
+            })
+        };
+        let write = |id: &str, policy: &str| {
+            let connection = Connection::open(home.path().join("db/vault.db")).unwrap();
+            connection.execute("UPDATE credential SET policy = ?2 WHERE id = ?1", [id, policy]).unwrap();
+        };
+        assert!(!encode(&Policy::default()).unwrap().contains("turnstile"), "nobody asks for it");
+        assert_eq!(all(&["new", "old"]).unwrap().len(), 2);
+        write("new", r#"{"senders":["@example.net"],"proof_of_work":12}"#);
+        write("old", r#"{"senders":["@example.net"]}"#);
+        let read = all(&[]).unwrap();
+        let of = |id: &str| read.iter().find(|stored| stored.id == id).unwrap();
+        assert!(of("new").disabled_us.is_some() && of("new").policy.senders.is_empty());
+        assert!(of("old").disabled_us.is_none() && !of("old").policy.senders.is_empty());
+        write("new", "{\"send");
+        assert!(all(&[]).is_err(), "it is damaged");
     }
 }

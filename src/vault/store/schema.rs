@@ -4,7 +4,9 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use super::Store;
 use super::open::Database;
+use crate::policy::Policy;
 
 /// "GTP1" in the header, octets 68 to 71, says whose file it is.
 pub const APPLICATION: i64 = 0x4754_5031;
@@ -52,10 +54,41 @@ pub fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(&script)
 }
 
+/// Whether the version before can hold a credential to that. What it can't hold it to would be open to more than it should.
+fn is_known_before(policy: &Policy) -> bool {
+    !policy.test && policy.turnstile.is_none() && policy.form.is_none()
+}
+
+/// Insists that the version before knows what each credential asks for.
+///
+/// Errors: which ones it doesn't know, and what to do.
+pub fn demand_known_before(store: &mut Store<'_>) -> rusqlite::Result<Result<(), String>> {
+    let all = store.credentials.all()?;
+    let unknown: Vec<String> =
+        all.into_iter().filter(|stored| !is_known_before(&stored.policy)).map(|stored| stored.id).collect();
+    Ok(match unknown.as_slice() {
+        [] => Ok(()),
+        ids => Err(format!(
+            "the version before knows no test keys, keys of forms and Turnstile, and would hold these credentials to less: {}. \
+             Remove them first, or have them ask for less (gatepost credential set)",
+            ids.join(", ")
+        )),
+    })
+}
+
+/// The same of a database that nobody has open.
+fn demand_known(home: &Path) -> Result<(), String> {
+    let database = Database::open(home)?;
+    let explain = |error: &dyn std::fmt::Display| format!("{}: {error}", database.path.display());
+    let mut store = Store::prepare(&database).map_err(|error| explain(&error))?;
+    store.transaction(demand_known_before).map_err(|error| explain(&error))?
+}
+
 /// Makes the database below this directory, which nobody has open, one that the version before opens: all of it or nothing.
 ///
 /// Errors: in words; it is as it was.
 pub fn take_back(home: &Path) -> Result<(), String> {
+    demand_known(home)?;
     let database = Database::open(home)?;
     let script = format!("BEGIN; {} PRAGMA user_version={BEFORE}; COMMIT;", BACK.concat());
     let done = database
