@@ -200,9 +200,12 @@ fn rule_o3_what_waits_has_an_age_and_a_vault_that_begins_anew_counts_from_0() {
 fn every_metric_of_the_shipped_dashboard_and_alerts_is_shown() {
     let service = Service::start();
     let wanted = [("gatepost_ready", 1.0), ("gatepost_config_last_reload_successful", 1.0)];
+    await_that("the edges have told of their certificates", || {
+        ask(&service, "/metrics").1.contains("gatepost_tls_certificate_expiry_timestamp_seconds{listener=")
+    });
     let page = await_page(&service, &Page::new(), &wanted);
     let shown: BTreeSet<&str> = page.keys().filter_map(|series| series.split('{').next()).collect();
-    for (file, alerts) in [("etc/grafana/gatepost.json", 0), ("etc/prometheus/gatepost.rules.yml", 6)] {
+    for (file, alerts) in [("etc/grafana/gatepost.json", 0), ("etc/prometheus/gatepost.rules.yml", 7)] {
         let root = std::path::PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
         let text = fs::read_to_string(root.join(file)).unwrap();
         let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');

@@ -116,6 +116,8 @@ metrics! {
         "0 when the last reload was refused. Not shown until a start or a reload was seen."
     ReloadTime "gatepost_config_last_reload_timestamp_seconds" Gauge, []
         "When the configuration in use was taken. Not shown until a start or a reload was seen."
+    CertificateExpiry "gatepost_tls_certificate_expiry_timestamp_seconds" Gauge, ["listener"]
+        "When the first of the certificates ends that a listener shows. Not shown until it has said so."
 }
 
 impl Metric {

@@ -11,6 +11,7 @@ use crate::ipc::figures::family::{Family, Series, Value};
 use crate::ipc::figures::metric::Metric;
 use crate::policy::refusal::Refusal;
 use crate::vault::Vault;
+use crate::vault::alerts;
 use crate::vault::audit::event::Name;
 use crate::vault::audit::ledger::now_us;
 use crate::vault::feedback::verdict::Verdict;
@@ -41,9 +42,17 @@ pub fn all(vault: &Vault, look: &Look) -> Vec<Family> {
     families.push(tally.family(Metric::WebhookDeliveries, each(Verdict::ALL)));
     families.push(hooks(vault, tally));
     families.push(tally.family(Metric::AuditEvents, each(Name::ALL.iter().map(|name| name.word()))));
+    families.push(certificates(vault));
     families
         .extend([Metric::ReloadSuccessful, Metric::ReloadTime].into_iter().filter_map(|metric| tally.known(metric)));
     families
+}
+
+/// As edges tell it of what they show: no key is there to be looked at here.
+fn certificates(vault: &Vault) -> Family {
+    let ends = alerts::expiries(vault);
+    let micros = |seconds: u64| seconds.saturating_mul(1_000_000);
+    Family::by(Metric::CertificateExpiry, ends.iter().map(|(listener, end)| (listener.as_str(), micros(*end))))
 }
 
 /// Of each hook that there is, and of none.
