@@ -5,10 +5,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::edge::http::json::{self, Node};
-use crate::edge::http::letter::{Letter, flaw};
+use crate::edge::http::letter::{Letter, Mailbox, flaw};
 use crate::edge::http::members::{At, Findings, Members, Table};
+use crate::edge::http::parcel::Kept;
 use crate::edge::http::reply::{self, Code, Fault, Issue, MAX_ISSUES, Reply};
-use crate::edge::http::{mime, v1};
+use crate::edge::http::{mime, v1, warnings};
 use crate::mail::address::Address;
 use crate::mail::id::MessageId;
 
@@ -55,15 +56,22 @@ pub fn letters(body: &[u8], only_sender: Option<&Address>) -> Result<Vec<Result<
     Ok(list.iter().map(|node| v1::letter_at(&At { node, pointer: String::new() }, only_sender)).collect())
 }
 
+fn place(n: usize) -> String {
+    format!("/messages/{n}")
+}
+
+fn issues_at(n: usize, mut issues: Vec<Issue>) -> Vec<Issue> {
+    issues.iter_mut().for_each(|issue| issue.pointer.insert_str(0, &place(n)));
+    issues
+}
+
 /// A fault of the message with this number, with its place in the whole body.
 pub fn placed(n: usize, mut fault: Fault) -> Fault {
-    let place = format!("/messages/{n}");
     if fault.issues.is_empty() {
-        fault.message = format!("{place}: {}", fault.message);
+        fault.message = format!("{}: {}", place(n), fault.message);
         return fault;
     }
-    fault.issues.iter_mut().for_each(|issue| issue.pointer.insert_str(0, &place));
-    let Fault { message, issues, .. } = Fault::of(fault.code, fault.issues);
+    let Fault { message, issues, .. } = Fault::of(fault.code, issues_at(n, fault.issues));
     Fault { message, issues, ..fault }
 }
 
@@ -72,11 +80,18 @@ pub fn placed(n: usize, mut fault: Fault) -> Fault {
 pub struct Echo {
     message_id: Option<String>,
     scheduled_at: Option<Timestamp>,
+    named: Vec<Mailbox>,
+    written: Vec<Issue>,
 }
 
 impl Echo {
     pub fn of(letter: &Result<Letter, Fault>) -> Self {
-        let of = |letter: &Letter| Self { message_id: letter.message_id.clone(), scheduled_at: letter.scheduled_at };
+        let of = |letter: &Letter| Self {
+            message_id: letter.message_id.clone(),
+            scheduled_at: letter.scheduled_at,
+            named: letter.recipients().cloned().collect(),
+            written: warnings::of(letter),
+        };
         letter.as_ref().map(of).unwrap_or_default()
     }
 }
@@ -101,6 +116,7 @@ enum Outcome {
         message_id: String,
         #[serde(skip_serializing_if = "Option::is_none")]
         scheduled_at: Option<String>,
+        warnings: Vec<Issue>,
     },
     Rejected {
         status: &'static str,
@@ -114,7 +130,7 @@ enum Outcome {
 }
 
 /// What became of each message: 202, whatever that is.
-pub fn answer(results: Vec<Result<MessageId, Fault>>, echoes: Vec<Echo>, hostname: &str, id: MessageId) -> Reply {
+pub fn answer(results: Vec<Result<Kept, Fault>>, echoes: Vec<Echo>, hostname: &str, id: MessageId) -> Reply {
     let accepted = results.iter().filter(|result| result.is_ok()).count();
     let status = match accepted {
         0 => "rejected",
@@ -122,12 +138,13 @@ pub fn answer(results: Vec<Result<MessageId, Fault>>, echoes: Vec<Echo>, hostnam
         _ => "partly_accepted",
     };
     let rejected = results.len() - accepted;
-    let outcome = |(n, (result, echo)): (usize, (Result<MessageId, Fault>, Echo))| match result {
+    let outcome = |(n, (result, echo)): (usize, (Result<Kept, Fault>, Echo))| match result {
         Ok(kept) => Outcome::Accepted {
             status: "accepted",
-            request_id: kept.request_id(),
-            id: kept.to_string(),
-            message_id: format!("<{}>", echo.message_id.unwrap_or_else(|| mime::message_id(kept, hostname))),
+            request_id: kept.id.request_id(),
+            id: kept.id.to_string(),
+            warnings: issues_at(n, [warnings::suppressed(&kept, &echo.named), echo.written].concat()),
+            message_id: format!("<{}>", echo.message_id.unwrap_or_else(|| mime::message_id(kept.id, hostname))),
             scheduled_at: echo.scheduled_at.map(|time| time.to_string()),
         },
         Err(fault) => {

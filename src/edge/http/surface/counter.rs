@@ -150,7 +150,7 @@ fn only_ids(results: Vec<Result<Kept, Fault>>) -> Vec<Result<MessageId, Fault>> 
 
 /// Most clients know of a batch that is taken that each message has an id: the audit log has what became of it.
 fn ids(done: Vec<Done>) -> Vec<MessageId> {
-    done.into_iter().map(|done| done.unwrap_or_else(|(id, _)| id)).collect()
+    done.into_iter().map(|done| done.map_or_else(|(id, _)| id, |kept| kept.id)).collect()
 }
 
 impl Customer<'_> {
@@ -169,7 +169,7 @@ impl Customer<'_> {
                 let results = if is_atomic {
                     self.all(letters, *id).await?.into_iter().map(|done| done.map_err(|(_, fault)| fault)).collect()
                 } else {
-                    only_ids(self.each(letters, *id).await?)
+                    self.each(letters, *id).await?
                 };
                 Ok(bulk::answer(results, echoes, &self.session.front.hostname, *id))
             }

@@ -12,6 +12,7 @@ use crate::edge::http::cuts::Begun;
 use crate::edge::http::idempotency::{self, fingerprint_of_all};
 use crate::edge::http::letter::Letter;
 use crate::edge::http::login::away;
+use crate::edge::http::parcel::Kept;
 use crate::edge::http::refusal;
 use crate::edge::http::reply::{Code, Fault, Issue};
 use crate::edge::http::submit::{self, Draft};
@@ -22,7 +23,12 @@ use crate::policy::refusal::Refusal;
 
 /// What became of a message of a batch that was taken whole. One to nobody but addresses that nothing is sent to was refused, under
 /// an id of its own.
-pub type Done = Result<MessageId, (MessageId, Fault)>;
+pub type Done = Result<Kept, (MessageId, Fault)>;
+
+/// One that was kept before.
+const fn before(id: MessageId) -> Kept {
+    Kept { id, octets: 0, repeated: true, suppressed: Vec::new() }
+}
 
 /// A message of a batch that isn't kept yet.
 type Part = (Letter, Draft);
@@ -121,7 +127,8 @@ impl Customer<'_> {
 
     /// What isn't begun yet, which becomes so one after the other.
     async fn rest(&mut self, parts: Vec<Part>, begun: &mut Begun, id: MessageId) -> Result<Vec<Done>, Fault> {
-        let mut results: Vec<Done> = (0..parts.len()).map(|n| Ok(begun.get(&n).copied().unwrap_or(id))).collect();
+        let mut results: Vec<Done> =
+            (0..parts.len()).map(|n| Ok(before(begun.get(&n).copied().unwrap_or(id)))).collect();
         let mut parts: Vec<_> = parts.into_iter().enumerate().filter(|(n, _)| !begun.contains_key(n)).collect();
         // One that can't leave when it is to goes on only if it was kept before, and that the vault alone knows: it is asked of
         // those first.
@@ -169,8 +176,8 @@ impl Customer<'_> {
             let mut own = id;
             let done = match submit::keep(self.seat, self.session, self.grant, &letter, draft, &mut own).await {
                 Ok(kept) => {
-                    let kept = self.accepted(kept).id;
-                    begun.insert(n, kept);
+                    let kept = self.accepted(kept);
+                    begun.insert(n, kept.id);
                     Ok(kept)
                 }
                 Err(fault) if fault.issues.iter().any(|issue| issue.code == submit::SUPPRESSED) => {

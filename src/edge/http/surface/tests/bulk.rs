@@ -65,6 +65,24 @@ async fn each_message_is_kept_or_refused_by_itself_and_answered_in_its_place() {
 }
 
 #[tokio::test]
+async fn each_message_has_the_warnings_that_it_would_have_by_itself() {
+    let two =
+        GOOD.replace("\"b@example.org\"", "[\"b@example.org\",\"b@example.org\"]").replace(r#""subject":"Hello","#, "");
+    for path in [EACH, ALL] {
+        let mut house = open(Ways { suppressed: vec![0], ..Ways::default() });
+        let response = house.client.ask(&keyed(path, &[&two])).await;
+        let warnings = response.body["results"][0]["warnings"].as_array().unwrap_or_else(|| panic!("{response:?}"));
+        let told: Vec<_> = warnings.iter().map(|one| (one["code"].as_str(), one["pointer"].as_str())).collect();
+        let expected = [
+            ("suppressed", "/messages/0/to/0"),
+            ("no_subject", "/messages/0/subject"),
+            ("duplicate_recipient", "/messages/0/to/1"),
+        ];
+        assert_eq!(told, expected.map(|(code, place)| (Some(code), Some(place))), "{path}: {response:?}");
+    }
+}
+
+#[tokio::test]
 async fn all_go_or_none_where_the_query_says_so_and_another_query_is_refused() {
     let broken = GOOD.replace("b@example.org", "b").replace("\"text\"", "\"txt\"");
     let over = GOOD.replace('}', r#","scheduled_at":"2020-01-01T00:00:00Z"}"#);
