@@ -96,6 +96,11 @@ fn a_credential_is_stopped_its_mail_held_and_given_up_and_who_got_what_is_told()
     assert_eq!((code, &trail["kind"], names[0]), (Some(0), &"message".into(), "msg.accept"), "{trail}");
     assert!(names.contains(&"deliver.success"), "{names:?}");
     let session = trail["sessions"][0].as_str().unwrap();
+    let meant = service.command(&["incident", session, "--purge", "--yes"]);
+    assert!(
+        meant.status.code() == Some(1) && programs::said(&meant).contains("queue drop"),
+        "nothing is given up by it"
+    );
     let shown = service.command(&["incident", session]);
     let text = String::from_utf8(shown.stdout).unwrap();
     assert!(text.starts_with(&format!("session     {session}\n")) && text.contains(" auth.success "), "{text}");

@@ -225,6 +225,27 @@ fi
 use 'after the upgrade' "$port" none
 until_true 'the audit log is sound' in_root gatepost audit verify
 
+say 'a configuration that the new version refuses stops nothing'
+if [ -n "$init" ]; then
+  before=$(parent)
+  cp -p "$configuration" "$work/good"
+  echo 'nonsense = 1' | cat - "$work/good" > "$configuration"
+  in_root dpkg -i /later.deb > "$work/log" 2>&1 || die 'the package is not installed once more'
+  grep -q 'NOT RESTARTED' "$work/log" || die 'it does not say that it did not restart'
+  is 'the process' "$(parent)" "$before"
+  use 'with a mistaken file' "$port" none
+  cp -p "$work/good" "$configuration"
+fi
+
+say 'what the version before would hold to less keeps it from being installed'
+in_root gatepost credential add tried --sender @example.net --test > /dev/null
+if in_root dpkg -i /first.deb > "$work/log" 2>&1; then die 'the version before is installed all the same'; fi
+grep -q 'these credentials to less: tried' "$work/log" || die 'it does not say which credentials are in the way'
+is 'version' "$(in_root dpkg-query -W -f '${Version} ${db:Status-Status}' gatepost)" "$version+later1 installed"
+[ -z "$init" ] || is 'state after a refusal' "$(in_root systemctl is-active gatepost)" active
+use 'after a refusal' "$port" none
+in_root gatepost credential remove tried --yes > /dev/null
+
 say 'and back to the version before: its database is made ready'
 before=$(parent)
 [ -n "$init" ] || stop

@@ -57,7 +57,7 @@ impl Downgrade {
         match control::ask(&places.runtime_directory, Command::Downgrade)? {
             Some(Response::Done) => Ok(End::Ordered),
             Some(_) => Err(strange()),
-            None if !control::database(&places.state_directory).exists() => Ok(End::Nothing),
+            None if !self.has_database(&places.state_directory)? => Ok(End::Nothing),
             None => {
                 let plan = config::Config::load(&self.config.path).map_err(|mistakes| mistakes.to_string())?;
                 control::demand_unheld(&plan)?;
@@ -67,6 +67,12 @@ impl Downgrade {
                 Stopped { home, mask, declared }.downgrade(&actor).map(|()| End::Done)
             }
         }
+    }
+
+    /// Errors: it can't be seen.
+    fn has_database(&self, state: &Path) -> Result<bool, String> {
+        let database = control::database(state);
+        database.try_exists().map_err(|error| format!("{}: {error}: run it as root", database.display()))
     }
 
     fn told(&self, end: End) -> String {

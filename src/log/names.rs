@@ -6,7 +6,7 @@ pub const OTHER: &str = "other";
 
 /// The text of each event, up to what varies in it, by the event's name.
 #[rustfmt::skip]
-pub const NAMES: [(&str, &str); 296] = [
+pub const NAMES: [(&str, &str); 297] = [
     ("administrators-connection-cant-used", "an administrator's connection can't be used"),
     ("administrators-connection-ended", "an administrator's connection was ended"),
     ("alarm-could-not-written-down", "an alarm could not be written down"),
@@ -75,6 +75,7 @@ pub const NAMES: [(&str, &str); 296] = [
     ("couriers-channel-ended", "a courier's channel ended"),
     ("couriers-channel-failed", "a courier's channel failed"),
     ("couriers-packet-dropped", "a courier's packet was dropped"),
+    ("credential-asks-unknown", "a credential asks for what this version does not know: it is disabled"),
     ("credential-declared-twice", "a credential of the vault is declared in the configuration too: the vault's is \
         refused, remove one"),
     ("credential-names-webhook-isnt", "a credential names a webhook that there isn't"),

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::audit::adopt::{self, Untaken};
 use super::audit::event::{Event, Name, Outcome};
 use super::audit::survey;
+use super::store::credentials::Stored;
 use super::store::segment;
 use super::store::writer::Writer;
 
@@ -42,6 +43,16 @@ pub fn tell_of_files(writer: &Writer, adopted: Result<u64, Untaken>) {
             };
             let _ = writer.run_blocking(move |store| store.record(vec![event]));
         }
+    }
+}
+
+/// Credentials that ask for what only a newer version knows.
+pub fn tell_of_strangers(stored: &[Stored]) {
+    for credential in stored.iter().filter(|stored| stored.is_strange) {
+        tracing::warn!(
+            credential = credential.id,
+            "a credential asks for what this version does not know: it is disabled"
+        );
     }
 }
 

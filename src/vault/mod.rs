@@ -261,11 +261,13 @@ impl House {
             let consumed = store.consumption.all(now, today)?;
             let (segments, lanes) = (store.spool.segments()?, store.spool.lanes()?);
             let onces = store.once.all(once::OF_ALL)?;
-            Ok(((credentials, store.credentials.tagger()?), consumed, segments, lanes, onces))
+            let goes_back = store.marker.goes_back()?;
+            Ok(((credentials, store.credentials.tagger()?), consumed, segments, lanes, (onces, goes_back)))
         });
         amiss::tell_of_files(&writer, adopted);
-        let ((stored, tagger), consumed, needed, lanes, onces) =
+        let ((stored, tagger), consumed, needed, lanes, (onces, goes_back)) =
             first.map_err(|error| format!("the vault's database: {error:?}"))?;
+        amiss::tell_of_strangers(&stored);
         amiss::tell_of_lacks(home, &writer)?;
         match fs::remove_file(db.join(FAILED)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(format!("{}: {error}", db.display())),
@@ -311,7 +313,7 @@ impl House {
             figures: figures::Desk::default(),
             reporting: Mutex::new(()),
             pending: Pending::default(),
-            goes_back: Rc::default(),
+            goes_back: Rc::new(Cell::new(goes_back)),
             unfinished: Arc::new(Semaphore::new(usize::try_from(PERMITS).unwrap_or_default())),
         };
         Ok(Self { vault: Rc::new(vault), publisher, threads: [bodies, writing] })

@@ -30,7 +30,9 @@ pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
 fn backups(log: &Path, sheet: &mut Sheet) {
     let why = "what the disk takes with it is gone: the queue, the credentials, and the proof of what was sent";
     let fix = "gatepost backup DIRECTORY, each night, and keep it on another machine (docs/operations.md, \"Backup\")";
-    let made = Filter { event: Some(Name::BackupMade.word().to_owned()), limit: Some(1), ..Filter::default() };
+    // One that lacks files of the log is none.
+    let (event, outcome) = (Some(Name::BackupMade.word().to_owned()), Some(Outcome::Success.word().to_owned()));
+    let made = Filter { event, outcome, limit: Some(1), ..Filter::default() };
     match events(log, &made).map(|found| found.first().map(age_us)) {
         Ok(Some(age)) if age <= micros(BACKUP) => {
             sheet.pass("backups.age", format!("the last backup is {} days old", age / DAY_US))

@@ -62,6 +62,7 @@ fn domains(look: &Look<'_>) -> BTreeSet<String> {
         Place::Mail { from, .. } => Some(own(from)),
         _ => None,
     }));
+    all.extend(look.plan.alerts.iter().filter_map(|alerts| alerts.from.as_ref()).map(own));
     // An address in brackets publishes nothing.
     all.retain(|domain| !domain.starts_with('['));
     all

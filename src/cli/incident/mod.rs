@@ -65,6 +65,12 @@ impl Incident {
 
     fn begin(&self) -> Result<ExitCode, String> {
         if let Some(trail) = self.trail()? {
+            if self.purge || self.reason.is_some() {
+                return Err(
+                    "--purge and --reason go with a credential: a message is given up by `gatepost queue drop ID`"
+                        .to_owned(),
+                );
+            }
             match self.json {
                 true => say!("{}", visible_json(&trail.object().to_string())),
                 false => trail.lines().iter().for_each(|line| say!("{}", visible(line))),

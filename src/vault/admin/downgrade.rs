@@ -13,7 +13,11 @@ use crate::vault::store::schema::{BEFORE, VERSION, demand_known_before};
 /// Errors: the version before can't take what there is, or nothing could be written.
 pub async fn order(vault: &Vault, actor: &str) -> Result<Response, String> {
     let actor = actor.to_owned();
-    let told = vault.writer.run(move |store| tell(store, &actor)).await;
+    let told = vault.writer.run(move |store| match tell(store, &actor)? {
+        Ok(()) => store.marker.go_back().map(Ok),
+        refused => Ok(refused),
+    });
+    let told = told.await;
     told.map_err(|error| format!("the store took nothing: {error:?}"))??;
     vault.goes_back.set(true);
     Ok(Response::Done)

@@ -80,6 +80,7 @@ mod tests {
             generation: 1,
             created_us: 1,
             disabled_us: None,
+            is_strange: false,
             keys: Vec::new(),
         };
         let declared = |id: &str, mask| Declared {
@@ -115,6 +116,7 @@ mod tests {
             generation: 1,
             created_us,
             disabled_us: None,
+            is_strange: false,
             keys: Vec::new(),
         };
         let message = MessageId::now();

@@ -176,7 +176,7 @@ impl Credentials {
             };
             all.add(id, policy, *enabled, (0, 0), secrets.iter().map(key).collect(), certificates);
         }
-        for Stored { id, policy, generation, created_us, disabled_us, keys } in stored {
+        for Stored { id, policy, generation, created_us, disabled_us, keys, is_strange: _ } in stored {
             let key = |key: &stored::Key| Key {
                 id: key.id.clone(),
                 mark: digest(&(&key.id, &key.phc)),

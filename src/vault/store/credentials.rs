@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Result, Row, Statement, params};
 
 use crate::policy::Policy;
+use crate::policy::mask::Mask;
 use crate::secret::Secret;
 use crate::vault::audit::row::{damaged, integer, unsigned};
 use crate::vault::login::tag::Tagger;
@@ -16,7 +17,7 @@ pub(super) const TAG_KEY: &str = "tag-key";
 const FILED: &str = "(file)";
 
 /// What is said of a credential that asks for what this program doesn't know, as one of a newer version may: nobody may be held to less
-/// than that, so it is disabled here, and what it says stays until it is changed.
+/// than that, so it is disabled here, what it says stays, and auditors see nothing more than they must.
 const STRANGE: &str = "made by a newer Gatepost, with a demand that this one does not know: disabled";
 
 /// A credential as it is stored. Hashes are secrets too: they can be guessed against.
@@ -28,6 +29,8 @@ pub struct Stored {
     pub generation: i64,
     pub created_us: u64,
     pub disabled_us: Option<u64>,
+    /// It asks for what this program doesn't know: it is disabled, and what is read here of its policy is not what it says.
+    pub is_strange: bool,
     /// In the order they were made.
     pub keys: Vec<Key>,
 }
@@ -116,7 +119,9 @@ impl<'c> Credentials<'c> {
             let read = serde_json::from_str::<Policy>(&policy);
             let is_strange = read.as_ref().is_err_and(serde_json::Error::is_data);
             let policy = match read {
-                Err(_) if is_strange => Policy { description: STRANGE.to_owned(), ..Policy::default() },
+                Err(_) if is_strange => {
+                    Policy { description: STRANGE.to_owned(), mask: Some(Mask::Full), ..Policy::default() }
+                }
                 read => read.map_err(|_| damaged("a credential's policy can't be read"))?,
             };
             Ok(Stored {
@@ -126,6 +131,7 @@ impl<'c> Credentials<'c> {
                 generation: row.get(2)?,
                 created_us: unsigned(row, 3)?,
                 disabled_us: if is_strange { Some(0) } else { time(row, 4)? },
+                is_strange,
                 keys: Vec::new(),
             })
         })?;

@@ -13,6 +13,9 @@ const KEY: &str = "run";
 /// Under this key is the digest of the configuration that was in force last.
 const CONFIGURATION: &str = "configuration";
 
+/// This key is there from the order to take the database back until that was done.
+const BACK: &str = "goes-back";
+
 /// This key is there while mail is refused for want of room.
 const SHORT: &str = "short";
 
@@ -109,6 +112,15 @@ impl<'c> Marker<'c> {
     pub fn was_shed(&mut self) -> Result<Stage> {
         let word: Option<String> = self.read.query_row([SHED], |row| row.get(0)).optional()?;
         Ok(word.and_then(|word| Stage::of(&word)).unwrap_or_default())
+    }
+
+    /// At its stop the database is to be that of the version before, also when another vault ends than the one that is told.
+    pub fn go_back(&mut self) -> Result<()> {
+        self.set.execute([BACK, ""]).map(drop)
+    }
+
+    pub fn goes_back(&mut self) -> Result<bool> {
+        self.read.exists([BACK])
     }
 
     /// An orderly stop: everything of this run is written.

@@ -64,8 +64,11 @@ fn is_known_before(policy: &Policy) -> bool {
 /// Errors: which ones it doesn't know, and what to do.
 pub fn demand_known_before(store: &mut Store<'_>) -> rusqlite::Result<Result<(), String>> {
     let all = store.credentials.all()?;
-    let unknown: Vec<String> =
-        all.into_iter().filter(|stored| !is_known_before(&stored.policy)).map(|stored| stored.id).collect();
+    let unknown: Vec<String> = all
+        .into_iter()
+        .filter(|stored| stored.is_strange || !is_known_before(&stored.policy))
+        .map(|stored| stored.id)
+        .collect();
     Ok(match unknown.as_slice() {
         [] => Ok(()),
         ids => Err(format!(
@@ -131,6 +134,17 @@ mod tests {
             let again = Database::open(home.path()).unwrap();
             let version: i64 = again.connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
             assert_eq!(usize::try_from(version), Ok(VERSION));
+        }
+    }
+
+    #[test]
+    fn the_version_before_knows_a_credential_that_asks_for_nothing_new_and_no_other() {
+        assert!(is_known_before(&Policy::default()));
+        for asked in
+            [r#"{"test":true}"#, r#"{"turnstile":{"hostnames":["www.example.net"]}}"#, r#"{"form":{"origins":[]}}"#]
+        {
+            let policy = serde_json::from_str(asked).unwrap_or_else(|error| panic!("{asked}: {error}"));
+            assert!(!is_known_before(&policy), "{asked}");
         }
     }
 

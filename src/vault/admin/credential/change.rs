@@ -104,6 +104,13 @@ pub fn perform(
             "the key id {key:?} is used by credential {owner:?} of the configuration: choose another"
         )));
     }
+    let keeps = matches!(change, Change::Remove { .. } | Change::Disable { .. } | Change::Retire { .. });
+    if found.as_ref().is_some_and(|stored| stored.is_strange) && !keeps {
+        return Ok(Err(format!(
+            "{id:?} asks for what this version does not know, and would be held to less: change it with the version that made \
+             it, or remove it"
+        )));
+    }
     let mut scribe = Scribe { store, id: &id, actor, now_us };
     match (change, found) {
         (Change::Add { .. }, Some(_)) => {

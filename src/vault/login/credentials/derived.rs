@@ -91,6 +91,7 @@ mod tests {
             generation: 1,
             created_us: 1,
             disabled_us: None,
+            is_strange: false,
             keys: secrets.iter().map(key).collect(),
         }
     }

@@ -31,6 +31,7 @@ fn stored(id: &str, tagger: &Tagger, passwords: &[(&str, &Secret<String>)]) -> S
         generation: 1,
         created_us: 1,
         disabled_us: None,
+        is_strange: false,
         keys: passwords.iter().map(key).collect(),
     }
 }

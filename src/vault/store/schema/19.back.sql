@@ -7,3 +7,5 @@ DROP TABLE alert;
 UPDATE credential SET policy = json_remove(policy, '$.turnstile') WHERE json_type(policy, '$.turnstile') = 'null';
 UPDATE credential SET policy = json_remove(policy, '$.form') WHERE json_type(policy, '$.form') = 'null';
 UPDATE credential SET policy = json_remove(policy, '$.test') WHERE json_type(policy, '$.test') = 'false';
+
+DELETE FROM meta WHERE key = 'goes-back';
