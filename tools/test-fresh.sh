@@ -34,7 +34,7 @@ cp -r /etc/ssl/certs/. "$root/etc/ssl/certs/"
 say "$(rustc --version), and a clone of $(git rev-parse --short HEAD)"
 mkdir -p "$root/opt"
 cp -a "$(rustc --print sysroot)" "$root/opt/rust"
-git clone --quiet --no-local . "$root/root/gatepost"
+git clone --quiet --no-local . "$root/srv/gatepost"
 [ -z "$(git status --porcelain)" ] || say 'what is not committed is not in it'
 
 # A root that is no mount can not be made private, as tests do.
@@ -49,7 +49,7 @@ mapfile -t commands < <(sed -n '/^## See it work/,/^## A first/p' README.md | se
 in_root() {
   chroot "$root" env -i PATH=/opt/rust/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
     CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=none CARGO_PROFILE_DEV_STRIP=debuginfo \
-    sh -euc "cd /root/gatepost && $1" < /dev/null 9>&-
+    sh -euc "cd /srv/gatepost && $1" < /dev/null 9>&-
 }
 for command in "${commands[@]}"; do
   # It stays until Ctrl-C where nobody says otherwise.

@@ -223,10 +223,11 @@ fn explain(error: &rusqlite::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
-    fn home() -> tempfile::TempDir {
+    /// Where a database can be.
+    pub fn home() -> tempfile::TempDir {
         let home = tempfile::tempdir().unwrap();
         fs::create_dir(home.path().join("db")).unwrap();
         home

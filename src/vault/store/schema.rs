@@ -103,15 +103,8 @@ pub fn take_back(home: &Path) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
-
-    fn home() -> tempfile::TempDir {
-        let home = tempfile::tempdir().unwrap();
-        fs::create_dir(home.path().join("db")).unwrap();
-        home
-    }
+    use crate::vault::store::open::tests::home;
 
     fn tables(connection: &Connection) -> Vec<(String, Option<String>)> {
         let mut all = connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").unwrap();
