@@ -197,6 +197,60 @@ fn rule_o3_what_waits_has_an_age_and_a_vault_that_begins_anew_counts_from_0() {
 }
 
 #[test]
+fn rule_o3_what_edges_meet_is_counted_and_a_new_vault_hears_what_is_open() {
+    let service = Service::start();
+    await_ready(&service, 200, "ready", &[]);
+    let secret = service.add_credential();
+    let listening = [("gatepost_ready", 1.0), ("gatepost_http_requests_in_flight", 0.0)];
+    let before = await_page(&service, &Page::new(), &listening);
+    let of = |page: &Page, name: &str| page[name];
+    let ops = "gatepost_http_requests_total{surface=\"ops\",code=\"200\"}";
+
+    assert_eq!(post(&service, &secret, "a@example.net"), "202");
+    assert_eq!(post(&service, &secret, "a@elsewhere.example"), "403");
+    let answer = service.http("GET /nowhere HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    let answer =
+        service.http("GET /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    let session = service.log_in(&secret);
+    let mut broken = service.connect();
+    assert_eq!((broken.code(), broken.say("EHLO a.example"), broken.say("STARTTLS")), (220, 250, 220));
+    broken.stream().write_all(b"this is no TLS at all\r\n").unwrap();
+
+    let wanted = [
+        ("gatepost_http_requests_total{surface=\"v1\",code=\"202\"}", 1.0),
+        ("gatepost_http_requests_total{surface=\"v1\",code=\"403\"}", 1.0),
+        ("gatepost_http_requests_total{surface=\"v1\",code=\"404\"}", 1.0),
+        ("gatepost_http_requests_total{surface=\"v1\",code=\"500\"}", 0.0),
+        ("gatepost_http_request_duration_seconds_count{surface=\"v1\"}", 3.0),
+        ("gatepost_http_request_duration_seconds_bucket{surface=\"v1\",le=\"90\"}", 3.0),
+        ("gatepost_http_protocol_errors_total{reason=\"framing\"}", 1.0),
+        ("gatepost_connections_total{listener=\"submission\",result=\"begun\"}", 2.0),
+        ("gatepost_connections_total{listener=\"submission\",result=\"tls_error\"}", 1.0),
+        ("gatepost_connections_total{listener=\"submission\",result=\"crowded\"}", 0.0),
+        ("gatepost_connections_open{listener=\"submission\"}", 1.0),
+        ("gatepost_panics_total{protocol=\"http\"}", 0.0),
+    ];
+    let after = await_page(&service, &before, &wanted);
+    assert!(of(&after, ops) > of(&before, ops), "each scrape is one");
+    let names = |page: &Page| page.keys().cloned().collect::<BTreeSet<_>>();
+    assert_eq!(names(&before), names(&after), "the labels are a closed set");
+
+    let vault = support::processes::children(service.pid())["vault"];
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(vault as i32), nix::sys::signal::Signal::SIGKILL).unwrap();
+    let wanted = [
+        ("gatepost_audit_events_total{event=\"daemon.crash\"}", 1.0),
+        ("gatepost_http_requests_total{surface=\"v1\",code=\"202\"}", 0.0),
+        ("gatepost_connections_open{listener=\"submission\"}", 1.0),
+    ];
+    await_page(&service, &Page::new(), &wanted);
+    drop(session);
+    await_page(&service, &Page::new(), &[("gatepost_connections_open{listener=\"submission\"}", 0.0)]);
+    service.stop();
+}
+
+#[test]
 fn every_metric_of_the_shipped_dashboard_and_alerts_is_shown() {
     let service = Service::start();
     let wanted = [("gatepost_ready", 1.0), ("gatepost_config_last_reload_successful", 1.0)];
@@ -205,7 +259,7 @@ fn every_metric_of_the_shipped_dashboard_and_alerts_is_shown() {
     });
     let page = await_page(&service, &Page::new(), &wanted);
     let shown: BTreeSet<&str> = page.keys().filter_map(|series| series.split('{').next()).collect();
-    for (file, alerts) in [("etc/grafana/gatepost.json", 0), ("etc/prometheus/gatepost.rules.yml", 7)] {
+    for (file, alerts) in [("etc/grafana/gatepost.json", 0), ("etc/prometheus/gatepost.rules.yml", 9)] {
         let root = std::path::PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
         let text = fs::read_to_string(root.join(file)).unwrap();
         let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');

@@ -24,6 +24,7 @@ use super::strangers::{Notice, Place};
 use crate::ipc::bytes::Octets;
 use crate::ipc::capsule::Capsule;
 use crate::ipc::channel::{Receiver, Sender};
+use crate::ipc::counted::Counted;
 use crate::ipc::frame::MAX_CONTENT;
 use crate::ipc::session::{Answer, Ask, Denial, Tls, Via};
 use crate::ipc::waits;
@@ -91,6 +92,14 @@ impl Vault {
             backed_up: Vec::new(),
             suppressed: Vec::new(),
             turn: None,
+        }
+    }
+
+    /// Tells it what was counted. An error, with what could not be told: it is away, or has much to hear already.
+    pub fn count(&self, counted: Counted) -> Result<(), Counted> {
+        match self.current() {
+            Some(line) => line.count(counted),
+            None => Err(counted),
         }
     }
 

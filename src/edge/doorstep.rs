@@ -18,6 +18,7 @@ use super::conversation::{Visit, Welcome};
 use super::front::Front;
 use super::proxy::{self, Malformed, Step};
 use super::socket::Socket;
+use crate::ipc::counted::{Count, Met};
 use crate::ipc::session::Via;
 
 /// How long a whole header may take: the three seconds that the specification has for a lost segment, and some more.
@@ -134,6 +135,7 @@ pub async fn cross(
 
 /// Tells the service's log, a hundred times a minute by itself and then by number.
 fn turn_away<T>(front: &Front, proxy: SocketAddr, client: Option<SocketAddr>, trouble: &Trouble) -> Option<T> {
+    front.meter.count(Count::Connection(Met::Proxy));
     let listener = front.desk.name.clone();
     let further = move |connections| {
         tracing::info!(listener, connections, "further connections of proxies were turned away, not told one by one");

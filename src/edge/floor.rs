@@ -18,6 +18,7 @@ use super::tls::{self, Handshaker};
 use super::{doorstep, http, smtp};
 use crate::config::slice::TlsMode;
 use crate::ipc::capsule::{Capsule, Introduction};
+use crate::ipc::counted::{Count, Met};
 use crate::ipc::handover::{Handover, NO_ROOM, Return};
 use crate::ipc::packet::{Arrival, Packets};
 use crate::log::flood::Flood;
@@ -85,6 +86,22 @@ impl Floor {
 
     pub fn live(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// Tells the vault what was counted; what it can't be told now waits for the next time.
+    pub fn report(&self) {
+        for front in self.fronts.values() {
+            if let Some(counted) = front.meter.take(&front.desk.name)
+                && let Err(counted) = self.vault.count(counted)
+            {
+                front.meter.put_back(counted);
+            }
+        }
+    }
+
+    /// There is another vault.
+    pub fn introduce(&self) {
+        self.fronts.values().for_each(|front| front.meter.forget());
     }
 
     /// Takes connections from this listener as well, and accounts to it alone from now on: it is told of every session
@@ -161,6 +178,7 @@ impl Floor {
             if self.turned.has_line(further) {
                 tracing::warn!(%session, sessions = self.sessions.len(), "a session above the cap was turned away");
             }
+            front.meter.count(Count::Connection(Met::Crowded));
             socket.say_at_once(overloaded(self.role, &front));
             return self.account(closed(introduction));
         };
@@ -197,6 +215,9 @@ impl Stranger {
     /// To its end; or until it must make room for others. What it can be told at once it is told; nobody waits for it to hear.
     async fn serve(self, role: Role, front: Arc<Front>, handshaker: Option<Handshaker>) {
         let mut notice = self.visit.notice();
+        let desk = Arc::clone(&front);
+        let _open = desk.meter.open();
+        desk.meter.count(Count::Connection(Met::Begun));
         tokio::select! {
             biased;
             () = self.converse(role, front, handshaker) => {}

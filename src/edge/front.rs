@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use super::doorstep::Doorstep;
 use super::http::cuts::Cuts;
 use super::http::papers::Papers;
+use super::meter::Meter;
 use super::smtp::barred::WHYS;
 use super::smtp::ending::CAUSES;
 use crate::config::slice::{Desk, EdgeSlice};
@@ -42,6 +43,8 @@ pub struct Front {
     /// Present when the desk has certificates.
     pub tls: Option<Arc<ServerConfig>>,
     pub phase: watch::Receiver<Phase>,
+    /// What is counted here, for those who watch the service.
+    pub meter: Meter,
     /// Requests that were refused: the service's log tells of so many.
     pub refusals: Flood,
     /// Those with a token of tests, which send nothing: the same.
@@ -77,6 +80,7 @@ impl Front {
             idle: slice.idle,
             tls,
             phase,
+            meter: Meter::default(),
             refusals: Flood::default(),
             rehearsals: Flood::default(),
             rehearsing: Semaphore::new(REHEARSING),

@@ -13,6 +13,7 @@ pub mod doorstep;
 pub mod floor;
 pub mod front;
 pub mod http;
+pub mod meter;
 pub mod proxy;
 pub mod renewal;
 pub mod signing;
@@ -29,7 +30,7 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use rustls::pki_types::UnixTime;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::config::slice::{EdgeSlice, TlsMode};
 use crate::ipc::channel;
@@ -50,6 +51,8 @@ use signing::Keyholder;
 use strangers::Strangers;
 use tls::Handshaker;
 
+/// How often the vault is told what was counted.
+const REPORT: Duration = Duration::from_secs(2);
 /// How long it waits for sockets that were on their way when the order to drain came.
 const ON_THE_WAY: Duration = Duration::from_millis(500);
 
@@ -168,7 +171,8 @@ impl Edge {
     /// Until the parent is gone, or the floor is empty after the order to retire or to drain.
     async fn serve(&mut self, control: &ChildPackets) {
         let (mut retired, mut drain): (Option<Instant>, Option<Instant>) = (None, None);
-        let mut tomorrow = Instant::now() + DAILY;
+        let (mut tomorrow, mut reports) = (Instant::now() + DAILY, interval(REPORT));
+        reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let leaving = drain.or(retired);
             let turn = leaving.map_or_else(|| Instant::now() + DRAIN, next_turn);
@@ -191,6 +195,7 @@ impl Edge {
                     Ok(Arrival::Closed) | Err(_) => return,
                 },
                 () = self.floor.turn() => (),
+                _ = reports.tick() => self.floor.report(),
                 () = sleep_until(turn), if leaving.is_some() => (),
                 () = sleep_until(tomorrow), if leaving.is_none() => {
                     self.renewals.tell(UnixTime::now());
@@ -219,6 +224,7 @@ impl Edge {
                     let _ = asks.try_send(Ask::Shown { listener, ends });
                 }
                 self.vault.plug(asks, answers);
+                self.floor.introduce();
             }),
             Talk::Signing => {
                 channel::open(socket, &self.sealed).map(|(asks, answers)| self.keyholder.plug(asks, answers))

@@ -21,6 +21,7 @@ use super::certificates::Shelf;
 use super::clients;
 use super::front::Front;
 use super::socket::Socket;
+use crate::ipc::counted::{Count, Met};
 use crate::ipc::session::{Exported, Tls};
 use crate::policy::presence::neighbourhood;
 use crate::role::beginning::Beginning;
@@ -129,6 +130,7 @@ pub fn tell(front: &Front, session: Uuid, peer: SocketAddr, error: &io::Error) {
     if matches!(error.kind(), UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe | NotConnected) {
         return tracing::debug!(%session, listener, %peer, %error, "a client left its TLS handshake");
     }
+    front.meter.count(Count::Connection(Met::Tls));
     let further = move |handshakes| {
         tracing::info!(listener, handshakes, "further TLS handshakes failed, not told one by one");
     };

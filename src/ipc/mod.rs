@@ -13,6 +13,7 @@ pub mod bytes;
 pub mod capsule;
 pub mod card;
 pub mod channel;
+pub mod counted;
 pub mod feedback;
 pub mod figures;
 pub mod frame;

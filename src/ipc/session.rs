@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::allowance::Allowance;
 use super::bytes::Octets;
 use super::capsule::Capsule;
+use super::counted::Counted;
 use super::hook::{Posted, Verdict};
 use super::inquiry::{Finding, Inquiry};
 use super::label::Label;
@@ -134,6 +135,8 @@ pub enum Ask {
     Shown { listener: String, ends: u64 },
     /// What came with a message to prove that a person wrote it, of one that is not live, before its content; once. No answer.
     Prove { slot: Slot, token: Token },
+    /// Of no session: what was counted at a listener. No answer.
+    Counted(Box<Counted>),
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

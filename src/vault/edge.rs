@@ -15,10 +15,12 @@ use super::audit::event::{Event, Name, Outcome};
 use super::authority::Inadmissible;
 use super::figures;
 use super::session::{News, Post, Session, Violation};
+use crate::config::slice::Protocol;
 use crate::ipc::bytes::Octets;
 use crate::ipc::capsule::Capsule;
 use crate::ipc::channel::{Receiver, Sender};
 use crate::ipc::control::Peer;
+use crate::ipc::counted::Counted;
 use crate::ipc::session::{Answer, Ask, Slot, Via};
 use crate::mail::id::MessageId;
 use crate::role::Role;
@@ -120,7 +122,9 @@ pub async fn serve(vault: Rc<Vault>, peer: Peer, answers: Sender<Answer>, mut as
             }
         }
     }
-    edge.vault.alerts.certificates.borrow_mut().gone((edge.peer.generation, edge.peer.instance));
+    let whose = (edge.peer.generation, edge.peer.instance);
+    edge.vault.alerts.certificates.borrow_mut().gone(whose);
+    edge.vault.figures.edges.borrow_mut().gone(whose);
     edge.sessions.into_values().for_each(Session::end);
     parting
 }
@@ -134,6 +138,7 @@ impl Edge {
                 let edge = (self.peer.generation, self.peer.instance);
                 self.vault.alerts.certificates.borrow_mut().shown(edge, &listener, ends);
             }
+            Ask::Counted(counted) => self.counted(*counted),
             Ask::Close { slot } => {
                 self.ended.remove(&slot);
                 if let Some(session) = self.sessions.remove(&slot) {
@@ -260,6 +265,17 @@ impl Edge {
         self.vault.writer.record(vec![event]).await;
     }
 
+    /// What it has counted. Of a listener that is none of its kind, or none any more, nothing is kept.
+    fn counted(&self, counted: Counted) {
+        let protocol = if self.peer.role == Role::EdgeHttp { Protocol::Http } else { Protocol::Smtp };
+        let authority = self.vault.authority.borrow();
+        let mut own = authority.slice.listeners.iter().filter(|listener| listener.protocol == protocol);
+        if own.any(|listener| listener.name == counted.listener) {
+            let whose = (self.peer.generation, self.peer.instance);
+            self.vault.figures.edges.borrow_mut().counted(whose, protocol, counted, self.vault.writer.tally());
+        }
+    }
+
     async fn was(&self, message: MessageId) {
         let (vault, answers) = (Rc::clone(&self.vault), self.answers.clone());
         // It is never closed.
@@ -295,7 +311,7 @@ fn slot(ask: &Ask) -> Slot {
         | Ask::Hook { slot, .. }
         | Ask::Body { slot, .. }
         | Ask::Close { slot } => *slot,
-        Ask::Was { .. } | Ask::Shown { .. } => Slot(u32::MAX),
+        Ask::Was { .. } | Ask::Shown { .. } | Ask::Counted(_) => Slot(u32::MAX),
     }
 }
 

@@ -212,7 +212,7 @@ impl Session {
             (_, Ask::Commit { .. }) => Err(Violation("commit-out-of-order")),
             (_, Ask::Inquire { .. }) => Err(Violation("inquiry-out-of-order")),
             (_, Ask::Hook { .. } | Ask::Body { .. }) => Err(Violation("hook-out-of-order")),
-            (_, Ask::Open { .. } | Ask::Close { .. } | Ask::Was { .. } | Ask::Shown { .. }) => {
+            (_, Ask::Open { .. } | Ask::Close { .. } | Ask::Was { .. } | Ask::Shown { .. } | Ask::Counted(_)) => {
                 Err(Violation("open-twice"))
             }
         }

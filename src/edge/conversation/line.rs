@@ -13,11 +13,15 @@ use super::scribe::Scribe;
 use crate::ipc::allowance::Allowance;
 use crate::ipc::bytes::Octets;
 use crate::ipc::channel::{Receiver, Sender};
+use crate::ipc::counted::Counted;
 use crate::ipc::figures::{Figures, Parts};
 use crate::ipc::session::{Answer, Ask, MAX_ASKED, Slot, Word};
 use crate::ipc::trace::Pace;
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
+
+/// Questions that may wait for the vault when it is told what was counted.
+const BEHIND: usize = 1024;
 
 /// A channel and who sits on it.
 #[derive(Debug)]
@@ -155,6 +159,14 @@ impl Line {
         }
         self.asks.send(Ask::Was { message }).await.ok()?;
         told.await.ok()
+    }
+
+    /// Behind what sessions ask: never in their way.
+    pub fn count(&self, counted: Counted) -> Result<(), Counted> {
+        match self.asks.try_send_behind(Ask::Counted(Box::new(counted.clone())), BEHIND) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(counted),
+        }
     }
 
     async fn listen(self: Arc<Self>, mut answers: Receiver<Answer>) {

@@ -71,7 +71,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::conversation::{Vault, Visit};
 use super::front::{Front, Phase};
+use super::meter::Meter;
 use crate::config::slice::Desk;
+use crate::ipc::counted::Count;
 use crate::ipc::session::Tls;
 use crate::mail::id::MessageId;
 use login::Seat;
@@ -233,10 +235,14 @@ async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
 async fn answer(session: Arc<Session>, request: Request<Incoming>) -> Result<Reply, std::convert::Infallible> {
     let served = session.requests.fetch_add(1, Ordering::Relaxed).saturating_add(1);
     let id = MessageId::now();
-    let until = Instant::now() + REQUEST - AFTERMATH;
     let (own, leaves) = (Arc::clone(&session), session.leaves());
-    let surface = Surface::of(request.uri().path(), &session.front.desk.serve);
-    let mut reply = apart(surface, id, session.peer, async move {
+    let (path, serve) = (request.uri().path(), &session.front.desk.serve);
+    let (surface, api) = (Surface::of(path, serve), request::api(path, serve));
+    let begun = Instant::now();
+    let until = begun + REQUEST - AFTERMATH;
+    let desk = Arc::clone(&session.front);
+    let _under_way = desk.meter.begin();
+    let mut reply = apart(surface, id, (session.peer, &desk.meter), async move {
         let (head, body) = request.into_parts();
         work(&own, &head, body, id, until, leaves).await
     })
@@ -244,6 +250,7 @@ async fn answer(session: Arc<Session>, request: Request<Incoming>) -> Result<Rep
     if served >= REQUESTS || session.leaves() {
         reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    desk.meter.answered(api, reply.status().as_u16(), begun.elapsed());
     Ok(reply)
 }
 
@@ -252,10 +259,11 @@ async fn answer(session: Arc<Session>, request: Request<Incoming>) -> Result<Rep
 async fn apart(
     surface: Surface,
     id: MessageId,
-    peer: SocketAddr,
+    (peer, meter): (SocketAddr, &Meter),
     work: impl Future<Output = Reply> + Send + 'static,
 ) -> Reply {
     tokio::spawn(work).await.unwrap_or_else(|error| {
+        meter.count(Count::Fell);
         tracing::error!(request = %id, %peer, %error, "a request's task fell");
         surface.fault(&Fault::new(Code::InternalError, "this went wrong on our side").closing(), id)
     })

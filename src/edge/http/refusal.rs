@@ -12,6 +12,7 @@ use super::reply::{Fault, Reply};
 use super::surface::Surface;
 use super::{mime, wall};
 use crate::edge::front::Front;
+use crate::ipc::counted::Count;
 use crate::mail::id::MessageId;
 
 /// The answer is short: it fits what a socket takes, unless nobody has read for long.
@@ -48,6 +49,7 @@ pub fn tell_of_rehearsal(front: &Front, peer: SocketAddr, id: MessageId, path: &
 pub async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, flaw: wall::Flaw, front: &Front, peer: SocketAddr) {
     let id = MessageId::now();
     let (bodiless, left) = (flaw.bodiless, flaw.left);
+    front.meter.count(Count::Malformed(flaw.kind()));
     let fault = Fault::from(flaw);
     if left {
         tracing::debug!(request = %id, %peer, "the client left in the middle of a head");

@@ -250,6 +250,25 @@ mod tests {
     }
 
     #[test]
+    fn rule_o3_every_status_has_its_label() {
+        let sources =
+            [include_str!("reply.rs"), include_str!("surface/postmark.rs"), include_str!("surface/resend.rs")];
+        let statuses = sources.iter().flat_map(|text| text.split("StatusCode::").skip(1));
+        let names: std::collections::BTreeSet<&str> = statuses
+            .filter_map(|rest| rest.split(|c: char| !c.is_ascii_uppercase() && c != '_').next())
+            .filter(|name| !name.is_empty())
+            .collect();
+        assert!(names.len() > 15, "{names:?}");
+        let all = (100..600).filter_map(|code| StatusCode::from_u16(code).ok());
+        for status in all {
+            let name = status.canonical_reason().unwrap_or_default().to_ascii_uppercase().replace([' ', '-'], "_");
+            if names.contains(name.as_str()) {
+                assert_eq!(crate::ipc::counted::Status::of(status.as_u16()).word(), status.as_str(), "{name}");
+            }
+        }
+    }
+
+    #[test]
     fn every_code_is_in_the_manual() {
         let manual = include_str!("../../../docs/http-api.md");
         let registry = include_str!("reply.rs").split("pub struct Issue").next().unwrap();

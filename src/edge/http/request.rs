@@ -8,9 +8,10 @@ use hyper::http::request::Parts;
 use super::hooks;
 use super::reply::{Code, Fault};
 use super::submissions;
-use super::surface::{self, Call};
+use super::surface::{self, Call, Surface};
 use super::wall::Host;
 use crate::config::slice::Serve;
+use crate::ipc::counted::Api;
 use crate::mail::id::MessageId;
 
 /// What we serve.
@@ -146,6 +147,24 @@ pub fn route(head: &Parts, served: &[Serve]) -> Result<Route, Fault> {
         return Err(Fault::new(Code::NotFound, "this listener has nothing at this path"));
     };
     if methods.contains(&head.method) { Ok(route) } else { Err(method_not_allowed(allow)) }
+}
+
+/// What a request to this path is counted as, whether or not there is anything.
+pub fn api(path: &str, served: &[Serve]) -> Api {
+    let is_own = |row: &(&str, _, _, _, Serve)| row.0 == path && row.4 == Serve::Ops;
+    if served.contains(&Serve::Ops) && (served.len() == 1 || ROUTES.iter().any(is_own)) {
+        return Api::Ops;
+    }
+    if served.contains(&hooks::PATH.3) && (served.len() == 1 || hooks::is_below(path)) {
+        return Api::Hooks;
+    }
+    match Surface::of(path, served) {
+        Surface::V1 => Api::V1,
+        Surface::Send => Api::Send,
+        Surface::Resend => Api::Resend,
+        Surface::Postmark => Api::Postmark,
+        Surface::Usesend => Api::Usesend,
+    }
 }
 
 /// Every path, with its methods and what a listener must serve to have it.

@@ -274,7 +274,7 @@ impl Places {
                 seen.turned.push((sender.map(String::from), recipient.map(String::from), refusal));
                 Ok(None)
             }
-            Ask::Shown { .. } => Ok(None),
+            Ask::Shown { .. } | Ask::Counted(_) => Ok(None),
             // SMTP has no way to say it.
             Ask::Label { .. } | Ask::Prove { .. } => Err(false),
             Ask::Told { slot, told } => {

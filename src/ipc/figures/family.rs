@@ -58,6 +58,17 @@ impl Value {
     }
 }
 
+impl Spread {
+    /// What another comes to is counted here, too, where it has the same buckets; else nothing is.
+    pub fn merge(&mut self, other: &Self) {
+        if self.counts.len() == other.counts.len() {
+            let both = self.counts.iter_mut().zip(&other.counts);
+            both.for_each(|(own, more)| *own = own.saturating_add(*more));
+            self.sum = self.sum.saturating_add(other.sum);
+        }
+    }
+}
+
 impl Family {
     /// A metric that has no labels.
     pub fn plain(metric: Metric, number: u64) -> Self {

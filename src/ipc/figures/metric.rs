@@ -37,6 +37,12 @@ const LATENCIES: &[u64] = &[
     86_400_000_000,
 ];
 
+/// In microseconds: of what a request takes, up to its longest time.
+const DURATIONS: &[u64] = &[
+    5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000,
+    90_000_000,
+];
+
 macro_rules! metrics {
     ($($metric:ident $name:literal $kind:expr, [$($label:literal)*] $help:literal)*) => {
         /// The order is that in which they are shown.
@@ -118,6 +124,16 @@ metrics! {
         "When the configuration in use was taken. Not shown until a start or a reload was seen."
     CertificateExpiry "gatepost_tls_certificate_expiry_timestamp_seconds" Gauge, ["listener"]
         "When the first of the certificates ends that a listener shows. Not shown until it has said so."
+    ConnectionsOpen "gatepost_connections_open" Gauge, ["listener"] "Connections that a listener has now."
+    Connections "gatepost_connections" Counter, ["listener" "result"]
+        "Connections by what came of them at their beginning. One whose TLS fails counts as begun, too."
+    HttpRequests "gatepost_http_requests" Counter, ["surface" "code"] "Requests that were answered, by whose API they spoke."
+    HttpDuration "gatepost_http_request_duration_seconds" Histogram(DURATIONS), ["surface"]
+        "From the head of a request to its answer, with its body's time and with what its client asked to wait for."
+    HttpInFlight "gatepost_http_requests_in_flight" Gauge, [] "Requests that are worked on now."
+    HttpProtocolErrors "gatepost_http_protocol_errors" Counter, ["reason"]
+        "Connections that ended over octets that are no request, or none that has one meaning."
+    Panics "gatepost_panics" Counter, ["protocol"] "Sessions and requests that a defect of this program ended."
 }
 
 impl Metric {

@@ -7,6 +7,7 @@ use super::entries::{OUTCOMES, RESULTS};
 use super::tally::{ACCEPTED, LOGINS, PROTOCOLS, REJECTED, Tally, UPSTREAM};
 use crate::ipc::admin::load::{Measure, Readiness};
 use crate::ipc::admin::route::{Standing, State};
+use crate::ipc::counted::{Api, Malformed, Met, Status};
 use crate::ipc::figures::family::{Family, Series, Value};
 use crate::ipc::figures::metric::Metric;
 use crate::policy::refusal::Refusal;
@@ -43,6 +44,7 @@ pub fn all(vault: &Vault, look: &Look) -> Vec<Family> {
     families.push(hooks(vault, tally));
     families.push(tally.family(Metric::AuditEvents, each(Name::ALL.iter().map(|name| name.word()))));
     families.push(certificates(vault));
+    families.extend(edges(vault, tally));
     families
         .extend([Metric::ReloadSuccessful, Metric::ReloadTime].into_iter().filter_map(|metric| tally.known(metric)));
     families
@@ -53,6 +55,29 @@ fn certificates(vault: &Vault) -> Family {
     let ends = alerts::expiries(vault);
     let micros = |seconds: u64| seconds.saturating_mul(1_000_000);
     Family::by(Metric::CertificateExpiry, ends.iter().map(|(listener, end)| (listener.as_str(), micros(*end))))
+}
+
+/// As edges tell it of what they meet.
+fn edges(vault: &Vault, tally: &Tally) -> Vec<Family> {
+    let authority = vault.authority.borrow();
+    let listeners: Vec<String> = authority.slice.listeners.iter().map(|listener| listener.name.clone()).collect();
+    let names: Vec<&str> = listeners.iter().map(String::as_str).collect();
+    let (apis, met) = (words(Api::ALL, Api::word), words(Met::ALL, Met::word));
+    let codes = Status::ALL.map(|(_, word)| word);
+    let edges = vault.figures.edges.borrow();
+    vec![
+        edges.open(&listeners),
+        tally.family(Metric::Connections, both(&names, &met)),
+        tally.family(Metric::HttpRequests, both(&apis, &codes)),
+        tally.family(Metric::HttpDuration, each(apis.iter().copied())),
+        edges.under_way(),
+        tally.family(Metric::HttpProtocolErrors, each(words(Malformed::ALL, Malformed::word))),
+        tally.family(Metric::Panics, each(PROTOCOLS[..2].iter().copied())),
+    ]
+}
+
+fn words<T: Copy>(all: &[T], word: fn(T) -> &'static str) -> Vec<&'static str> {
+    all.iter().map(|one| word(*one)).collect()
 }
 
 /// Of each hook that there is, and of none.

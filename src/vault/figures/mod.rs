@@ -1,10 +1,12 @@
 //! How the service is, for those who watch it: looked at by itself and at intervals, and told to the edges that answer them. What
 //! somebody asks of such an edge is no question to the vault, so asking often loads nothing here.
 
+pub mod edges;
 pub mod entries;
 mod families;
 pub mod tally;
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +24,7 @@ use crate::ipc::bytes::Octets;
 use crate::ipc::control::Peer;
 use crate::ipc::figures::{Ailment, Figures};
 use crate::role::Role;
+use edges::Edges;
 use families::Look;
 
 /// How often it is looked at: as old is what is told at most, while the store answers.
@@ -29,12 +32,13 @@ const EVERY: Duration = Duration::from_secs(2);
 
 /// Where the figures lie, in parts as they are sent; empty before the first look.
 pub struct Desk {
+    pub edges: RefCell<Edges>,
     latest: watch::Sender<Arc<[Octets]>>,
 }
 
 impl Default for Desk {
     fn default() -> Self {
-        Self { latest: watch::Sender::new(Arc::new([])) }
+        Self { edges: RefCell::default(), latest: watch::Sender::new(Arc::new([])) }
     }
 }
 

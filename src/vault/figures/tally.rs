@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::config::slice::Protocol;
-use crate::ipc::figures::family::{Family, Series, Value};
+use crate::ipc::figures::family::{Family, Series, Spread, Value};
 use crate::ipc::figures::metric::Metric;
 use crate::ipc::session::Denial;
 use crate::policy::refusal::Refusal;
@@ -45,6 +45,17 @@ impl Tally {
         let (key, mut counts) = ((metric, labels.map(Into::into)), self.counts());
         if counts.len() < MOST || counts.contains_key(&key) {
             counts.entry(key).or_insert_with(|| Value::none(metric)).add(metric, much);
+        }
+    }
+
+    /// So many more in each bucket.
+    pub fn merge(&self, metric: Metric, labels: [impl Into<Label>; 2], spread: &Spread) {
+        let (key, mut counts) = ((metric, labels.map(Into::into)), self.counts());
+        if counts.len() >= MOST && !counts.contains_key(&key) {
+            return;
+        }
+        if let Value::Spread(own) = counts.entry(key).or_insert_with(|| Value::none(metric)) {
+            own.merge(spread);
         }
     }
 

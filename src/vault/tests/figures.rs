@@ -54,3 +54,57 @@ fn rule_o1_readiness_is_told_by_itself_to_the_edges_that_serve_it_and_to_no_othe
     });
     running.end();
 }
+
+#[test]
+fn rule_o3_an_edge_counts_at_listeners_of_its_kind_that_there_are() {
+    use crate::ipc::counted::{Api, Count, Counted, Met, Status};
+    use crate::ipc::figures::family::{Spread, Value};
+    use crate::ipc::figures::metric::Metric;
+
+    let mut bench = Bench::new();
+    bench.slice.ops_zones = vec!["inside".into()];
+    let [smtp, http] = [("smtp", Protocol::Smtp), ("http", Protocol::Http)].map(|(name, protocol)| {
+        let mut listener = bench.slice.listeners[0].clone();
+        (listener.name, listener.protocol) = (name.into(), protocol);
+        listener
+    });
+    bench.slice.listeners.extend([smtp, http]);
+    let mut running = bench.run();
+    test(async {
+        let mut watched = running.http_edge("inside");
+        let counts = vec![(Count::Connection(Met::Begun), 3), (Count::Answered(Api::V1, Status::of(202)), u64::MAX)];
+        // Buckets that are not ours say nothing.
+        let took = vec![(Api::V1, Spread { counts: vec![9; 3], sum: 9 })];
+        for listener in ["http", "smtp", "elsewhere", "http"] {
+            let counted = Counted {
+                listener: listener.into(),
+                open: 2,
+                under_way: 1,
+                counts: counts.clone(),
+                took: took.clone(),
+            };
+            watched.asks.send(Ask::Counted(Box::new(counted))).await.unwrap();
+        }
+        let number = |figures: &Figures, metric: Metric, labels: &[&str]| {
+            let family = figures.families.iter().find(|family| family.metric == metric).unwrap();
+            let value = family.series.iter().find(|series| series.labels == labels).map(|series| series.value.clone());
+            if let Some(Value::Number(number)) = value { Some(number) } else { None }
+        };
+        watched.await_figures(|figures| number(figures, Metric::ConnectionsOpen, &["http"]) == Some(2)).await;
+        let figures = watched.figures().await;
+        let begun = |listener| number(&figures, Metric::Connections, &[listener, "begun"]);
+        assert_eq!((begun("http"), begun("smtp"), begun("elsewhere")), (Some(6), Some(0), None));
+        assert_eq!(number(&figures, Metric::HttpRequests, &["v1", "202"]), Some(u64::MAX));
+        assert_eq!(number(&figures, Metric::HttpInFlight, &[]), Some(1));
+        let family = figures.families.iter().find(|family| family.metric == Metric::HttpDuration).unwrap();
+        assert!(family.series.iter().all(|series| series.value == Value::none(Metric::HttpDuration)));
+
+        // What it had under way goes with it.
+        let mut second = running.http_edge("inside");
+        drop(watched);
+        second.await_figures(|figures| number(figures, Metric::ConnectionsOpen, &["http"]) == Some(0)).await;
+        let figures = second.figures().await;
+        assert_eq!(number(&figures, Metric::Connections, &["http", "begun"]), Some(6));
+    });
+    running.abandon();
+}

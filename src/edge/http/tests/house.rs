@@ -380,7 +380,7 @@ async fn serve_vault(ways: Ways, mut asks: Receiver<Ask>, tell: Sender<Answer>, 
                 }
                 Answer::Hooked { slot, verdict: ways.at_hook.unwrap_or(Verdict::Taken) }
             }
-            Ask::Told { .. } | Ask::Was { .. } | Ask::Shown { .. } => continue,
+            Ask::Told { .. } | Ask::Was { .. } | Ask::Shown { .. } | Ask::Counted(_) => continue,
         };
         if let Answer::Kept { slot, .. } | Answer::Refused { slot, .. } | Answer::Repeated { slot, .. } = &answer {
             let used = u64::try_from(seen.lock().unwrap().kept.len()).unwrap();

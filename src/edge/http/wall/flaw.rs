@@ -5,6 +5,7 @@ use std::error::Error;
 use std::fmt;
 
 use crate::edge::http::reply::{Code, Fault};
+use crate::ipc::counted::Malformed;
 
 /// Why no further octet of a connection is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,20 @@ impl Flaw {
     /// The octets have no meaning, or two.
     pub const fn framing(message: &'static str) -> Self {
         Self { code: Code::BadRequest, message: Cow::Borrowed(message), bodiless: false, left: false }
+    }
+}
+
+impl Flaw {
+    /// What it is counted as.
+    pub const fn kind(&self) -> Malformed {
+        match self.code {
+            _ if self.left => Malformed::Left,
+            Code::HeadersTooLarge => Malformed::HeaderSize,
+            Code::UriTooLong => Malformed::TargetSize,
+            Code::MethodNotAllowed => Malformed::Method,
+            Code::RequestTimeout => Malformed::HeaderTimeout,
+            _ => Malformed::Framing,
+        }
     }
 }
 
