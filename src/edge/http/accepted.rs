@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Session;
+use super::correlation::Correlation;
 use super::parcel::Kept;
 use super::reply::{self, Issue, Reply};
 use super::request::Route;
@@ -54,11 +55,11 @@ struct Verdict {
 
 impl Accepted {
     /// Says it to the log.
-    pub fn log(&self, session: &Session, grant: &Grant) {
-        let Self { route, kept, .. } = self;
+    pub fn log(&self, session: &Session, grant: &Grant, known: Correlation<'_>) {
+        let (Self { route, kept, .. }, Correlation { client_request_id, trace_id }) = (self, known);
         tracing::info!(
             request = %kept.id, peer = %session.peer, listener = session.front.desk.name, path = route.path(),
-            principal = grant.principal, octets = kept.octets, repeated = kept.repeated, "accepted"
+            principal = grant.principal, octets = kept.octets, repeated = kept.repeated, client_request_id, trace_id, "accepted"
         );
     }
 

@@ -7,8 +7,10 @@
 //! `hooks` passes on what providers tell of mail. `keys` says what a key may, and `limits`, in every answer, what is left of it.
 //! `ops` answers those who watch the service, and asks nobody for that; `papers` say what there is.
 
+mod accept;
 mod accepted;
 mod body;
+mod correlation;
 mod cors;
 pub mod cuts;
 mod events;
@@ -30,6 +32,7 @@ mod ops;
 pub mod papers;
 mod parcel;
 mod preference;
+mod problem;
 mod query;
 mod raw;
 mod refusal;
@@ -76,6 +79,7 @@ use crate::config::slice::Desk;
 use crate::ipc::counted::Count;
 use crate::ipc::session::Tls;
 use crate::mail::id::MessageId;
+use correlation::Correlation;
 use login::Seat;
 use reply::{Code, Fault, Reply};
 use request::Route;
@@ -316,9 +320,13 @@ async fn work(
     let mut reply = result.unwrap_or_else(|mut fault| {
         // What wasn't read of the body is in the way of the next request.
         fault.close |= unread;
-        refusal::tell(&session.front, session.peer, id, path, &fault);
-        Surface::of(head.uri.path(), &desk.serve).fault(&fault, id)
+        refusal::tell(&session.front, session.peer, id, path, &fault, Correlation::of(&head.headers));
+        match Surface::of(head.uri.path(), &desk.serve) {
+            Surface::V1 if problem::is_wanted(&head.headers) => problem::fault(&fault, id),
+            surface => surface.fault(&fault, id),
+        }
     });
+
     limits::tell(session, &mut reply).await;
     cors::share(&mut reply, head, desk);
     reply

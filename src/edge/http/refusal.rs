@@ -8,6 +8,7 @@ use hyper::header::{self, HeaderValue};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::correlation::Correlation;
 use super::reply::{Fault, Reply};
 use super::surface::Surface;
 use super::{mime, wall};
@@ -19,14 +20,16 @@ use crate::mail::id::MessageId;
 const WRITE: Duration = Duration::from_secs(2);
 
 /// Says in the log that a request was refused, a hundred times a minute by itself and then by number.
-pub fn tell(front: &Front, peer: SocketAddr, id: MessageId, path: &str, fault: &Fault) {
+pub fn tell(front: &Front, peer: SocketAddr, id: MessageId, path: &str, fault: &Fault, known: Correlation<'_>) {
     let listener = &front.desk.name;
     let further = {
         let listener = listener.clone();
         move |requests| tracing::info!(listener, requests, "further requests were refused, not told one by one")
     };
     if front.refusals.has_line(further) {
-        tracing::info!(request = %id, %peer, listener, path, code = fault.code.row().0, "refused");
+        let Correlation { client_request_id, trace_id } = known;
+        let code = fault.code.row().0;
+        tracing::info!(request = %id, %peer, listener, path, code, client_request_id, trace_id, "refused");
     }
 }
 
@@ -54,7 +57,7 @@ pub async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, flaw: wall::Flaw, fro
     if left {
         tracing::debug!(request = %id, %peer, "the client left in the middle of a head");
     } else {
-        tell(front, peer, id, "", &fault);
+        tell(front, peer, id, "", &fault, Correlation::default());
     }
     // What path it asked for nobody knows.
     let reply = Surface::of("", &front.desk.serve).fault(&fault, id);

@@ -134,6 +134,11 @@ impl Fault {
         self
     }
 
+    /// The findings that a reply has.
+    pub fn listed(&self) -> &[Issue] {
+        self.issues.get(..MAX_ISSUES).unwrap_or(&self.issues)
+    }
+
     /// Several findings as one fault: the first one's words stand for all. Beyond what a reply lists nobody has counted them: see
     /// `Findings::add`.
     pub fn of(code: Code, issues: Vec<Issue>) -> Self {
@@ -153,6 +158,11 @@ fn place(issue: &Issue) -> String {
     format!("{}: {}", if issue.pointer.is_empty() { "the body" } else { &issue.pointer }, issue.message)
 }
 
+/// Where the page that this listener serves says what a code means.
+pub fn manual(code: &str) -> String {
+    format!("/docs#{code}")
+}
+
 #[derive(Serialize)]
 struct Wire<'a> {
     status: &'static str,
@@ -161,10 +171,22 @@ struct Wire<'a> {
     request_id: String,
     retryable: bool,
     errors: &'a [Issue],
+    /// None where the listener has no such page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    doc: Option<String>,
 }
 
-/// The fault as `/v1` says it.
+/// The fault as `/v1` says it, on a listener that serves that.
 pub fn fault(fault: &Fault, id: MessageId) -> Reply {
+    told(fault, id, Some(manual(fault.code.row().0)))
+}
+
+/// The same on one that doesn't.
+pub fn bare(fault: &Fault, id: MessageId) -> Reply {
+    told(fault, id, None)
+}
+
+fn told(fault: &Fault, id: MessageId, doc: Option<String>) -> Reply {
     let (code, status, retryable) = fault.code.row();
     let wire = Wire {
         status: "error",
@@ -172,7 +194,8 @@ pub fn fault(fault: &Fault, id: MessageId) -> Reply {
         message: &fault.message,
         request_id: id.request_id(),
         retryable,
-        errors: fault.issues.get(..MAX_ISSUES).unwrap_or(&fault.issues),
+        errors: fault.listed(),
+        doc,
     };
     finish(json(status, &wire, id), fault)
 }

@@ -151,15 +151,15 @@ pub fn route(head: &Parts, served: &[Serve]) -> Result<Route, Fault> {
 
 /// What a request to this path is counted as, whether or not there is anything.
 pub fn api(path: &str, served: &[Serve]) -> Api {
-    let is_own = |row: &(&str, _, _, _, Serve)| row.0 == path && row.4 == Serve::Ops;
-    if served.contains(&Serve::Ops) && (served.len() == 1 || ROUTES.iter().any(is_own)) {
-        return Api::Ops;
-    }
-    if served.contains(&hooks::PATH.3) && (served.len() == 1 || hooks::is_below(path)) {
+    if hooks::is_below(path) && served.contains(&hooks::PATH.3) {
         return Api::Hooks;
+    }
+    if ROUTES.iter().any(|row| row.0 == path && row.4 == Serve::Ops) && served.contains(&Serve::Ops) {
+        return Api::Ops;
     }
     match Surface::of(path, served) {
         Surface::V1 => Api::V1,
+        Surface::Bare => Api::Ops,
         Surface::Send => Api::Send,
         Surface::Resend => Api::Resend,
         Surface::Postmark => Api::Postmark,

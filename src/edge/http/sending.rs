@@ -7,6 +7,7 @@ use hyper::http::request::Parts;
 use tokio::time::Instant;
 
 use super::accepted::Accepted;
+use super::correlation::Correlation;
 use super::idempotency::Key;
 use super::letter::Letter;
 use super::login::Seat;
@@ -41,7 +42,8 @@ pub async fn send(
     let message_id = own_id.unwrap_or_else(|| mime::message_id(kept.id, &session.front.hostname));
     let warnings = [warnings::suppressed(&kept, &named), written].concat();
     let accepted = Accepted { route: Route::Send, kept, message_id: Some(message_id), scheduled_at, test, warnings };
-    Ok(told(&mut seat, session, &grant, accepted, wait, until).await)
+    accepted.log(session, &grant, Correlation::of(&head.headers));
+    Ok(told(&mut seat, session, accepted, wait, until).await)
 }
 
 /// `POST /v1/send-raw`: the same, of a message that its client wrote whole.
@@ -64,7 +66,8 @@ pub async fn send_raw(
     let raw::Sent { kept, message_id, warnings } =
         raw::submit(&mut seat, session, &grant, &head.headers, whole, key.as_ref(), id).await?;
     let accepted = Accepted { route: Route::Raw, kept, message_id, scheduled_at: None, test: grant.test, warnings };
-    Ok(told(&mut seat, session, &grant, accepted, Wait::of(&head.headers), until).await)
+    accepted.log(session, &grant, Correlation::of(&head.headers));
+    Ok(told(&mut seat, session, accepted, Wait::of(&head.headers), until).await)
 }
 
 /// `POST /v1/validate`: the same as `/v1/send`, up to the vault's word. Nothing is kept, and nothing counts against a limit.
@@ -100,16 +103,8 @@ async fn written(
 }
 
 /// Says that it is kept, and what became of it where its client waits for that and it comes to its end in time.
-async fn told(
-    seat: &mut Seat,
-    session: &Session,
-    grant: &Grant,
-    accepted: Accepted,
-    wait: Option<Wait>,
-    until: Instant,
-) -> Reply {
+async fn told(seat: &mut Seat, session: &Session, accepted: Accepted, wait: Option<Wait>, until: Instant) -> Reply {
     let message = accepted.kept.id;
-    accepted.log(session, grant);
     let Some(wait) = wait else { return accepted.answer(None) };
     let waited = submissions::wait(seat, session, message, wait.within(), until).await;
     // Whatever went wrong, it is kept: said is what is sure.

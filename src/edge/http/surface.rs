@@ -33,6 +33,8 @@ pub use counter::serve;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Surface {
     V1,
+    /// Of a listener without any API.
+    Bare,
     Send,
     Resend,
     Postmark,
@@ -83,7 +85,7 @@ const SURFACES: [(Surface, Serve, Option<&str>, &[&str]); 5] = [
 
 impl Surface {
     /// Whose a path is: by where it is mounted, then by its first segment, then the only one that the listener serves, and
-    /// `/v1` in the end.
+    /// `/v1` in the end, in whose words listeners without any answer, too.
     pub fn of(path: &str, served: &[Serve]) -> Self {
         let path = single(path);
         let here = || SURFACES.iter().filter(|row| served.contains(&row.1));
@@ -91,13 +93,15 @@ impl Surface {
         let mounted = here().find(|row| row.2.is_some_and(|mount| below(path, mount).is_some()));
         let named = || here().find(|row| row.3.contains(&first));
         let only = || here().next().filter(|_| here().count() == 1);
-        mounted.or_else(named).or_else(only).map_or(Self::V1, |row| row.0)
+        let other = if served.contains(&Serve::V1) { Self::V1 } else { Self::Bare };
+        mounted.or_else(named).or_else(only).map_or(other, |row| row.0)
     }
 
     /// A refusal in its words.
     pub fn fault(self, fault: &Fault, id: MessageId) -> Reply {
         match self {
             Self::V1 => reply::fault(fault, id),
+            Self::Bare => reply::bare(fault, id),
             Self::Send => reply::finish(gateway::fault(fault, id), fault),
             Self::Resend => reply::finish(resend::fault(fault, id), fault),
             Self::Postmark => reply::finish(postmark::fault(fault, id), fault),

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+use crate::edge::http::accept;
 use crate::ipc::figures::family::{Family, Series, Spread, Value};
 use crate::ipc::figures::metric::{Kind, Metric};
 
@@ -15,16 +16,12 @@ pub enum Format {
 const OPEN_METRICS: &str = "application/openmetrics-text";
 /// The one version of it there is here.
 const VERSION: &str = "1.0.0";
-/// More than any scraper lists: what is behind them is not read.
-const RANGES: usize = 32;
-
 impl Format {
     /// What a client wants most of the two (RFC 9110 section 12.5.1), by all its Accept fields. One that wants neither gets text:
     /// whoever looks by hand has a browser.
     pub fn wanted<'a>(accept: impl Iterator<Item = &'a str>) -> Self {
-        let ranges = accept.flat_map(|field| field.split(',')).take(RANGES).map(Range::read);
         let (mut open, mut text) = (0, 0);
-        for range in ranges {
+        for range in accept::ranges(accept) {
             match range.essence.as_str() {
                 OPEN_METRICS if range.version.is_none_or(|version| version == VERSION) => open = open.max(range.weight),
                 "text/plain" | "text/*" | "*/*" => text = text.max(range.weight),
@@ -39,42 +36,6 @@ impl Format {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
         }
-    }
-}
-
-/// One media range of an Accept field.
-struct Range<'a> {
-    essence: String,
-    version: Option<&'a str>,
-    /// In thousandths.
-    weight: u32,
-}
-
-impl<'a> Range<'a> {
-    fn read(text: &'a str) -> Self {
-        let mut parts = text.split(';').map(str::trim);
-        let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let (mut version, mut weight) = (None, 1000);
-        for (name, value) in parts.filter_map(|part| part.split_once('=')) {
-            match name.trim() {
-                "version" => version = Some(value.trim().trim_matches('"')),
-                "q" | "Q" => weight = thousandths(value.trim()),
-                _ => {}
-            }
-        }
-        Self { essence, version, weight }
-    }
-}
-
-/// A weight as RFC 9110 section 12.4.2 has it; 0 for what is none.
-fn thousandths(text: &str) -> u32 {
-    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
-    let is_read =
-        part.len() <= 3 && [whole, part].iter().all(|digits| digits.bytes().all(|octet| octet.is_ascii_digit()));
-    match (whole, format!("{part:0<3}").parse::<u32>()) {
-        ("0", Ok(part)) if is_read => part,
-        ("1", Ok(0)) if is_read => 1000,
-        _ => 0,
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Call, Surface, bulk, form, gateway, look, postmark, resend, tree, usesend};
 use crate::edge::front::Front;
+use crate::edge::http::correlation::Correlation;
 use crate::edge::http::idempotency::{self, Key};
 use crate::edge::http::json::parse_octets;
 use crate::edge::http::letter::Letter;
@@ -39,6 +40,7 @@ struct Customer<'s> {
     seat: &'s mut Seat,
     grant: &'s Grant,
     call: Call,
+    correlation: Correlation<'s>,
     /// By which its request is known again.
     key: Option<Key>,
     /// All that was asked for so far was done before.
@@ -83,8 +85,8 @@ pub async fn serve(
     let is_atomic = call == Call::Bulk && bulk::is_atomic(head.uri.query(), key.is_some())?;
     let whole = body::read(&head.headers, body).await?;
     *unread = false;
-    let (repeated, over) = (None, false);
-    let mut customer = Customer { session, seat: &mut seat, grant: &grant, call, key, repeated, over };
+    let (correlation, repeated, over) = (Correlation::of(&head.headers), None, false);
+    let mut customer = Customer { session, seat: &mut seat, grant: &grant, call, correlation, key, repeated, over };
     let reply = customer.answer(head, &whole.octets, is_atomic, id).await?;
     let mut reply = reply::repeated(reply, customer.repeated == Some(true));
     if customer.over {
@@ -250,9 +252,10 @@ impl Customer<'_> {
 
     fn accepted(&mut self, kept: Kept) -> Kept {
         self.repeated = Some(self.repeated.unwrap_or(true) && kept.repeated);
+        let Correlation { client_request_id, trace_id } = self.correlation;
         tracing::info!(
             request = %kept.id, peer = %self.session.peer, listener = self.session.front.desk.name, path = self.call.path(),
-            principal = self.grant.principal, octets = kept.octets, repeated = kept.repeated, "accepted"
+            principal = self.grant.principal, octets = kept.octets, repeated = kept.repeated, client_request_id, trace_id, "accepted"
         );
         kept
     }
@@ -297,7 +300,7 @@ impl Customer<'_> {
                 return Err(fault.clone());
             }
             if let Err(fault) = &result {
-                refusal::tell(&self.session.front, self.session.peer, id, self.call.path(), fault);
+                refusal::tell(&self.session.front, self.session.peer, id, self.call.path(), fault, self.correlation);
                 self.over = fault.close;
                 // What has a finding is of this message alone.
                 let is_of_all = fault.retry_after.is_some() && fault.issues.is_empty();

@@ -94,3 +94,24 @@ async fn rule_w2_another_host_is_answered_with_421_and_its_connection_goes_on() 
     }
     assert_eq!(house.client.ask(&post(GOOD)).await.status, 202);
 }
+
+#[tokio::test]
+async fn a_refusal_leads_to_the_manual_and_is_a_problem_for_who_asks_for_one() {
+    let mut house = House::new(Ways::default());
+    let asked = |accept: &str| format!("GET /nowhere HTTP/1.1\r\nHost: gate\r\n{accept}\r\n");
+    let plain = house.client.ask(&asked("Accept: */*\r\n")).await;
+    assert_eq!((plain.status, plain.body["doc"].as_str()), (404, Some("/docs#not_found")));
+    assert!(plain.head.contains("content-type: application/json\r\n"), "{}", plain.head);
+    let problem = house.client.ask(&asked("Accept: application/problem+json\r\n")).await;
+    assert!(problem.head.contains("content-type: application/problem+json\r\n"), "{}", problem.head);
+    let body = &problem.body;
+    assert_eq!((problem.status, &body["status"], &body["type"]), (404, &404.into(), &"/docs#not_found".into()));
+    assert_eq!((&body["title"], &body["code"]), (&"Not Found".into(), &"not_found".into()));
+    assert!(body["instance"].as_str().unwrap().starts_with("urn:uuid:") && body["doc"].is_null(), "{body}");
+    assert_eq!(body["detail"], plain.body["message"]);
+
+    // Where there is no such page, nothing leads to it.
+    let mut bare = House::with_desk(Ways::default(), |desk| desk.serve = vec![crate::config::slice::Serve::Ops]);
+    let answer = bare.client.ask(&asked("Accept: application/problem+json\r\n")).await;
+    assert_eq!((answer.status, answer.code(), answer.body["doc"].is_null()), (404, "not_found", true));
+}

@@ -181,7 +181,14 @@ impl Customer<'_> {
                     Ok(kept)
                 }
                 Err(fault) if fault.issues.iter().any(|issue| issue.code == submit::SUPPRESSED) => {
-                    refusal::tell(&self.session.front, self.session.peer, own, self.call.path(), &fault);
+                    refusal::tell(
+                        &self.session.front,
+                        self.session.peer,
+                        own,
+                        self.call.path(),
+                        &fault,
+                        self.correlation,
+                    );
                     Err((own, fault))
                 }
                 Err(fault) if begun.is_empty() && idempotency::is_of_the_key(&fault) => return Err(fault),
