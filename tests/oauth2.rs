@@ -128,6 +128,8 @@ fn rule_u5_another_gate_is_logged_in_to_by_a_token_of_either_grant() {
         let tried = text(&service.command(&["route", "test", "sink", "--sender", "a@example.net"]));
         let asked = format!("* asked https://localhost:{}/token for a token: given, for 3599 s\n", endpoint.port);
         assert!(tried.contains(&asked) && tried.contains("> AUTH XOAUTH2 [hidden]\n"), "{tried}");
+        let shown = tried.split(&asked).next().unwrap_or_default();
+        assert!(shown.contains("the certificate is verified") && shown.contains("localhost"), "{tried}");
         nothing_is_shown([service, next], &[&token], &tried);
     }
 }

@@ -1,12 +1,13 @@
 //! Claims: `gatepost queue reconcile` and `gatepost queue import` end nobody who waits by what the log says of others, or of before he
-//! waited: mail that came back from an archive stays, and so does what was taken after somebody else was refused.
+//! waited: mail that came back from an archive stays, and so does what was taken after somebody else was refused. Who was given up stays
+//! so when another recipient of the message comes back, and what came from an archive and is lost is named.
 
 mod support;
 
 use std::fs;
 use std::process::Output;
 
-use gatepost::sink::{Fault, Options, Phase};
+use gatepost::sink::{Act, Fault, Options, Phase};
 use serde_json::Value;
 use support::programs::said;
 use support::{CREDENTIAL, PATIENCE, Service, Setting, gatepost};
@@ -24,18 +25,22 @@ fn told(service: &Service, words: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{words:?}: {}", said(&output)))
 }
 
+fn with_backup(service: &Service, command: &str, more: &[&str]) {
+    let mut all = gatepost();
+    all.arg(command).arg(service.folder.path().join("backup")).args(more).arg("--config").arg(service.config());
+    done(&all.output().unwrap());
+}
+
 /// Loses the machine behind a backup, and restores that on it; gives what reconcile says with these words beside.
 fn lose(service: &mut Service, words: &[&str]) -> Value {
-    let backup = service.folder.path().join("backup");
-    let config = service.config();
-    let run = |command: &str, more: &[&str]| {
-        let mut all = gatepost();
-        all.arg(command).arg(&backup).args(more).arg("--config").arg(&config);
-        done(&all.output().unwrap());
-    };
-    run("backup", &[]);
+    with_backup(service, "backup", &[]);
+    lose_behind_it(service, words)
+}
+
+/// The same, with the backup that is there.
+fn lose_behind_it(service: &mut Service, words: &[&str]) -> Value {
     service.end();
-    run("restore", &["--aside", "--fallback-ids"]);
+    with_backup(service, "restore", &["--aside", "--fallback-ids"]);
     service.start_again();
     told(service, &[&["queue", "reconcile"], words].concat())
 }
@@ -47,6 +52,10 @@ fn exported() -> (Service, String) {
     let service = Service::start_with(&Setting { sink, more, ..Setting::default() });
     let secret = service.add_credential();
     assert_eq!(service.log_in(&secret).send("comes back"), 250);
+    // What an upstream is being told of stays.
+    support::await_that("it was tried", || {
+        !service.command(&["audit", "query", "--event", "deliver.defer", "--json"]).stdout.is_empty()
+    });
     let archive = service.folder.path().join("queue.tar").display().to_string();
     done(&service.command(&["queue", "export", "--drop", "--yes", "--out", &archive, "--fallback-ids"]));
     (service, archive)
@@ -70,6 +79,62 @@ fn what_went_into_an_archive_before_the_backup_and_comes_back_behind_the_restore
     let sum = told(&service, &["queue", "reconcile"]);
     let waits = told(&service, &["queue", "stats"]);
     assert_eq!((&sum["ended"]["messages"], &waits["all"]["messages"]), (&0.into(), &1.into()), "{sum} {waits}");
+    service.stop();
+}
+
+#[test]
+fn what_came_from_an_archive_behind_the_backup_is_named_as_lost_until_it_comes_again() {
+    let (mut service, archive) = exported();
+    with_backup(&service, "backup", &[]);
+    let import = ["queue", "import", &archive, "--fallback-ids"];
+    done(&service.command(&import));
+    service.await_sound("the import is under a signed head");
+    let sum = lose_behind_it(&mut service, &[]);
+    let lost = sum["lost"].as_array().unwrap();
+    assert_eq!(lost.len(), 1, "{sum}");
+    assert_eq!((&lost[0]["imported"], &lost[0]["ended"]), (&true.into(), &0.into()), "{sum}");
+    assert_eq!(lost[0]["recipients"].as_array().map(Vec::len), Some(1), "{sum}");
+    let told = done(&service.command(&["queue", "reconcile"]));
+    assert!(told.contains("1 messages were taken in by queue import after the backup and are lost"), "{told}");
+    done(&service.command(&import));
+    let sum = told_by(&service);
+    assert_eq!((&sum["lost"], &sum["left"]["messages"]), (&serde_json::json!([]), &1.into()), "{sum}");
+    service.stop();
+}
+
+fn told_by(service: &Service) -> Value {
+    told(service, &["queue", "reconcile"])
+}
+
+#[test]
+fn who_was_given_up_stays_so_when_another_of_the_same_message_comes_back() {
+    fn sink() -> Options {
+        let refuse = vec![("later@".to_owned(), LATER.to_owned())];
+        Options { refuse, faults: vec![Fault::at(Phase::Dot, Act::Swallow)], ..Options::default() }
+    }
+    let more = "[spool]\nretry = [\"1h\"]".into();
+    let mut service = Service::start_with(&Setting { sink, more, ..Setting::default() });
+    let secret = service.add_credential();
+    done(&service.command(&["credential", "set", CREDENTIAL, "--on-unknown", "hold"]));
+    let mut session = service.log_in(&secret);
+    assert_eq!(session.say("MAIL FROM:<a@example.net>"), 250);
+    assert_eq!(session.say("RCPT TO:<unknown@example.org>"), 250);
+    assert_eq!(session.say("RCPT TO:<later@example.org>"), 250);
+    assert_eq!(session.say("DATA"), 354);
+    assert_eq!(session.say("From: a@example.net\r\nSubject: kept\r\n\r\nx\r\n."), 250);
+    drop(session);
+    support::await_that("nobody knows of the first one", || {
+        !service.command(&["audit", "query", "--event", "queue.hold", "--json"]).stdout.is_empty()
+    });
+    with_backup(&service, "backup", &[]);
+    done(&service.command(&["queue", "drop", "--held", "--all", "--yes"]));
+    let archive = service.folder.path().join("queue.tar").display().to_string();
+    done(&service.command(&["queue", "export", "--drop", "--yes", "--out", &archive, "--fallback-ids"]));
+    done(&service.command(&["queue", "import", &archive, "--fallback-ids"]));
+    service.await_sound("all of it is under a signed head");
+    let sum = lose_behind_it(&mut service, &[]);
+    assert_eq!((&sum["ended"]["recipients"], &sum["left"]["recipients"]), (&1.into(), &1.into()), "{sum}");
+    assert_eq!(sum["lost"], serde_json::json!([]), "{sum}");
     service.stop();
 }
 

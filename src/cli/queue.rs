@@ -10,6 +10,7 @@ mod import;
 pub mod lines;
 mod list;
 mod lost;
+mod pairs;
 mod reconcile;
 mod record;
 mod rekey;

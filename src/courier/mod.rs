@@ -182,11 +182,12 @@ fn settings(slice: SmtpSlice, mut file: impl FnMut(&File) -> Result<OwnedFd, Str
 /// What is used of the configuration to ask for tokens.
 fn tokens(slice: Oauth2Slice, file: &mut impl FnMut(&File) -> Result<OwnedFd, String>) -> Result<Tokens, String> {
     let connector = match slice.tls {
-        true => Some(tls::connector(&read(
-            file(&File::TokenAuthorities)?,
-            MAX_AUTHORITIES,
-            "the bundle of authorities for the token endpoint",
-        )?)?),
+        true => {
+            let what = "the bundle of authorities for the token endpoint";
+            let bundle = read(file(&File::TokenAuthorities)?, MAX_AUTHORITIES, what)?;
+            // By this one, who looks on sees what the endpoint shows of itself.
+            Some(trust::connector(Trust { authorities: Some(&bundle), ..Trust::default() })?)
+        }
         false => None,
     };
     let client_secret = match slice.client_secret {

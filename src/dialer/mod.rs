@@ -6,6 +6,7 @@
 //! **Holds.** Host names and ports. No mail, no secret.
 //! **If it falls.** An intruder can connect to the configured ports anywhere and mislead couriers, which verify certificates against names that they know themselves.
 
+mod board;
 mod connect;
 mod resolve;
 

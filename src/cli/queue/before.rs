@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::entries::Entries;
+use super::entries::{DROP, Entries, IMPORT, message};
+use super::pairs::Mention;
 use crate::cli::audit::key;
 use crate::mail::id::MessageId;
 use crate::vault::audit::archive::Archive;
@@ -88,9 +89,21 @@ impl Before {
         Ok(Self { believed: Some(sealed), ..Self::unverified(place) })
     }
 
-    /// Where the messages that are wanted came in.
-    pub fn entries(&self, is_wanted: impl Fn(&MessageId) -> bool) -> Result<Entries, String> {
-        Entries::of(&self.audit, self.believed, is_wanted)
+    /// Where the messages that are wanted came in, and who of them was given up and came back. What was taken is believed as far as all
+    /// else; who came back is in any case, as that ends nobody.
+    ///
+    /// Errors: the log can't be read.
+    pub fn entries(&mut self, is_wanted: impl Fn(&MessageId) -> bool) -> Result<Entries, String> {
+        let mut entries = Entries::of(&self.audit, self.believed, &is_wanted)?;
+        for name in [DROP, IMPORT] {
+            self.mentions(name, None, None, |found, mark, shown, clear| {
+                let Some(message) = message(found).filter(&is_wanted) else { return };
+                let reason = found.get("reason").unwrap_or_default();
+                entries.note(message, (name, reason), mark, Mention::of(shown, clear));
+            })?;
+        }
+        entries.pair();
+        Ok(entries)
     }
 
     /// Each recipient of the events of a name, from a place in the log on: as it is shown, and in clear where that is known.
@@ -98,9 +111,19 @@ impl Before {
         &mut self,
         event: &str,
         from: Option<u64>,
+        each: impl FnMut(&Found, Mark, &str, Option<String>),
+    ) -> Result<(), String> {
+        self.mentions(event, from, self.believed, each)
+    }
+
+    fn mentions(
+        &mut self,
+        event: &str,
+        from: Option<u64>,
+        to: Option<u64>,
         mut each: impl FnMut(&Found, Mark, &str, Option<String>),
     ) -> Result<(), String> {
-        let filter = Filter { event: Some(event.to_owned()), from, to: self.believed, ..Filter::default() };
+        let filter = Filter { event: Some(event.to_owned()), from, to, ..Filter::default() };
         let values = &mut self.values;
         query::query(&self.audit, &filter, |found| {
             let shown = found.get("rcpt_to").unwrap_or_default();

@@ -1,62 +1,105 @@
-//! Mail that a restore lost: acknowledged after the backup was made, and not delivered before the disaster. Nobody but its
-//! sender can bring it back, so the sender must be told.
+//! Mail that a restore lost: acknowledged, or taken in from an archive, after the backup was made, and not delivered before the
+//! disaster. Nobody but its sender, or that archive, can bring it back, so they must be told.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::before::{Before, Mark};
+use super::before::Before;
+use super::entries::{IMPORT, message};
+use super::pairs::{Mention, Mentions, pairs};
 use super::reconcile::ENDS;
 use crate::mail::id::MessageId;
+use crate::vault::audit::query::{self, Filter, Found};
 use crate::vault::audit::visible::visible;
 
 /// Messages named on a terminal; all are in what `--json` prints.
 const NAMED: usize = 50;
+const ACCEPT: &str = "msg.accept";
 
 #[derive(Default)]
 struct Fate {
     time: String,
     account: String,
-    accepted: BTreeMap<Mark, String>,
-    ended: BTreeSet<Mark>,
+    /// It came by an archive.
+    is_import: bool,
+    accepted: Mentions,
+    ended: Mentions,
 }
 
 impl Fate {
+    fn begin(&mut self, found: &Found, is_import: bool) {
+        self.time = found.get("time").unwrap_or_default().to_owned();
+        self.account = found.get("account").unwrap_or_default().to_owned();
+        self.is_import = is_import;
+    }
+
+    /// How many of them have an end.
+    fn ended(&self) -> usize {
+        pairs(&self.accepted, &self.ended).len()
+    }
+
+    fn recipients(&self) -> Vec<&str> {
+        self.accepted.values().map(Mention::text).collect()
+    }
+
     fn is_lost(&self) -> bool {
-        self.ended.len() < self.accepted.len()
+        self.ended() < self.accepted.len()
     }
 }
 
-/// What was accepted behind the point where the present log parts from those of before.
+/// What was accepted or came back behind the point where the present log parts from those of before.
 #[derive(Default)]
-pub struct Lost(BTreeMap<MessageId, Fate>);
+pub struct Lost {
+    fates: BTreeMap<MessageId, Fate>,
+    /// They came in again since.
+    here: BTreeSet<MessageId>,
+}
 
 impl Lost {
     /// Looks for it in one log more.
+    ///
+    /// Errors: a log can't be read.
     pub fn add(&mut self, before: &mut Before, present: &Path) -> Result<(), String> {
-        let from = Some(before.parts_from(present)?);
-        before.recipients("msg.accept", from, |found, mark, shown, clear| {
-            let Some(id) = found.get("msg_id").and_then(|id| id.parse().ok()) else { return };
-            let fate = self.0.entry(id).or_default();
-            fate.time = found.get("time").unwrap_or_default().to_owned();
-            fate.account = found.get("account").unwrap_or_default().to_owned();
-            fate.accepted.insert(mark, clear.unwrap_or_else(|| shown.to_owned()));
+        let parts_from = before.parts_from(present)?;
+        let from = Some(parts_from);
+        before.recipients(ACCEPT, from, |found, mark, shown, clear| {
+            let Some(id) = message(found) else { return };
+            let fate = self.fates.entry(id).or_default();
+            fate.begin(found, false);
+            fate.accepted.insert(mark, Mention::of(shown, clear));
         })?;
-        let entries = before.entries(|id| self.0.contains_key(id))?;
+        let mut back = BTreeSet::new();
+        before.recipients(IMPORT, from, |found, _, _, _| back.extend(message(found)))?;
+        let entries = before.entries(|id| self.fates.contains_key(id) || back.contains(id))?;
+        before.recipients(IMPORT, from, |found, mark, shown, clear| {
+            // Who had left behind that point is counted already, or is in what was restored.
+            let Some(id) = message(found).filter(|id| !entries.left_from(*id, &mark, parts_from)) else { return };
+            let fate = self.fates.entry(id).or_default();
+            if fate.accepted.is_empty() {
+                fate.begin(found, true);
+            }
+            fate.accepted.insert(mark, Mention::of(shown, clear));
+        })?;
         for (event, _) in ENDS {
-            before.recipients(event, from, |found, mark, _, _| {
+            before.recipients(event, from, |found, mark, shown, clear| {
                 // Somebody got it, or never will.
-                if let Some(fate) = entries.ended(found).and_then(|id| self.0.get_mut(&id)) {
-                    fate.ended.insert(mark);
+                if let Some(fate) = entries.ended(found, &mark).and_then(|id| self.fates.get_mut(&id)) {
+                    fate.ended.insert(mark, Mention::of(shown, clear));
                 }
             })?;
         }
-        Ok(())
+        self.learn(present, parts_from)
+    }
+
+    fn learn(&mut self, present: &Path, parts_from: u64) -> Result<(), String> {
+        let filter = Filter { event: Some(IMPORT.to_owned()), from: Some(parts_from), ..Filter::default() };
+        query::query(present, &filter, |event| self.here.extend(message(&event)))
     }
 
     fn messages(&self) -> impl Iterator<Item = (&MessageId, &Fate)> {
-        self.0.iter().filter(|(_, fate)| fate.is_lost())
+        self.fates.iter().filter(|(id, fate)| fate.is_lost() && !self.here.contains(id))
     }
 
     /// For a program.
@@ -64,7 +107,7 @@ impl Lost {
         let one = |(id, fate): (&MessageId, &Fate)| {
             json!({
                 "message": id.to_string(), "time": fate.time, "account": fate.account,
-                "recipients": fate.accepted.values().collect::<Vec<_>>(), "ended": fate.ended.len(),
+                "recipients": fate.recipients(), "ended": fate.ended(), "imported": fate.is_import,
             })
         };
         self.messages().map(one).collect()
@@ -76,13 +119,23 @@ impl Lost {
         if count == 0 {
             return String::new();
         }
+        let imported = self.messages().filter(|(_, fate)| fate.is_import).count();
+        let how = match imported {
+            0 => "acknowledged",
+            all if all == count => "taken in by queue import",
+            _ => "acknowledged, or taken in by queue import,",
+        };
         let mut told = format!(
-            "\n{count} messages were acknowledged after the backup and are lost: the log shows no end of them, and this \
-             database never had them. Their senders must send them again:"
+            "\n{count} messages were {how} after the backup and are lost: the log shows no end of them, and this database \
+             does not have them. "
         );
+        told += match imported {
+            0 => "Their senders must send them again:",
+            _ => "What came from an archive can be taken in from it again; of all else the senders must send it again:",
+        };
         for (id, fate) in self.messages().take(NAMED) {
-            let recipients: Vec<&str> = fate.accepted.values().map(String::as_str).collect();
-            let line = format!("{} {id} of {} to {}", fate.time, fate.account, recipients.join(", "));
+            let from = if fate.is_import { ", from an archive" } else { "" };
+            let line = format!("{} {id} of {} to {}{from}", fate.time, fate.account, fate.recipients().join(", "));
             told += &format!("\n  {}", visible(&line));
         }
         if count > NAMED {

@@ -8,7 +8,6 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::before::{self, Before, Mark};
-use super::entries::Entries;
 use super::lost::Lost;
 use crate::cli::audit::place::{Latest, audit_directory};
 use crate::cli::control::strange;
@@ -77,15 +76,18 @@ impl Reconcile {
         Latest::of(&places);
         let present = audit_directory(&places.state_directory);
         let is_waiting = |message: &MessageId| waiting.contains_key(message);
-        let mut entries = logs.iter().map(|log| log.entries(is_waiting)).collect::<Result<Vec<_>, String>>()?;
-        let mut back = Entries::of(&present, None, is_waiting)?;
+        let mut entries = logs.iter_mut().map(|log| log.entries(is_waiting)).collect::<Result<Vec<_>, String>>()?;
+        let here = (present.clone(), Some(places.state_directory.join("db")));
+        let mut back = Before::unverified(here).entries(is_waiting)?;
         entries.iter().for_each(|one| back.learn(one));
         entries.iter_mut().for_each(|one| one.learn(&back));
         for (log, entries) in logs.iter_mut().zip(&entries) {
             for (event, delivered) in ENDS {
                 log.recipients(event, None, |found, mark, shown, clear| {
                     // What a restored log says itself about it is no news.
-                    let Some(ends) = entries.ended(found).and_then(|message| waiting.get_mut(&message)) else { return };
+                    let Some(ends) = entries.ended(found, &mark).and_then(|message| waiting.get_mut(&message)) else {
+                        return;
+                    };
                     let end = Ended { shown: shown.to_owned(), clear, delivered };
                     // A log that was restored, and moved aside in its turn, has the events of the one before.
                     ends.entry(mark).or_insert(end);

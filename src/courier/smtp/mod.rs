@@ -142,13 +142,13 @@ impl Upstream {
                     None => break,
                 },
             };
-            if over.is_some() && !session.offers.limits.fits(&parcel.recipients) {
+            if over.is_some() && !session.offers.fits(parcel) {
                 // Who ended the session is known by his position: this one is asked when they are tried without him.
                 self.let_go(session, true);
                 continue;
             }
             let is_heard = put_off.is_some() || broken_off.is_some();
-            session.offers.limits.apply(&mut parcel.recipients, beyond, is_heard);
+            session.offers.apply(parcel, beyond, is_heard);
             // Nobody was delivered to: who is beyond is as one that was not asked.
             let stays = |(number, _): &(u32, Outcome)| parcel.recipients.iter().any(|(own, _)| own == number);
             if let Some(outcomes) = &mut put_off {

@@ -1,32 +1,57 @@
-//! A message in parts, one after the other: for more recipients than the upstream takes at once (LIMITS, RFC 9422), or one of which
-//! ends its sessions.
+//! A message in parts, one after the other: for more recipients than the upstream takes at once (LIMITS, RFC 9422), some that one of
+//! its hosts can't be told of (SMTPUTF8, RFC 6531), or one of which ends its sessions.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use super::Upstream;
-use super::offers::Limits;
+use super::offers::{Limits, Offers};
 use crate::courier::parcel::{Parcel, Verdict};
-use crate::mail::envelope::Addressee;
+use crate::mail::address::Address;
+use crate::mail::envelope::{Addressee, Utf8};
 use crate::mail::outcome::{Outcome, Said};
 
-impl Limits {
-    /// Leaves a part as many recipients as one transaction may have; the others go beyond it. With `is_heard` some of the part have
-    /// an outcome at another host, and nobody comes to it.
-    pub(super) fn apply(&self, part: &mut Group, beyond: &mut Group, is_heard: bool) {
+impl Offers {
+    /// Leaves a part as many recipients as one transaction may have, and who can be told there, where any can; the others go beyond it.
+    /// With `is_heard` some of the part have an outcome at another host, and nobody comes to it.
+    pub(super) fn apply(&self, parcel: &mut Parcel, beyond: &mut Group, is_heard: bool) {
         if !is_heard {
-            part.append(beyond);
+            parcel.recipients.append(beyond);
         }
-        let mut cut = part.split_off(self.fitting(part));
+        let mut untellable = self.set_apart(parcel);
+        let part = &mut parcel.recipients;
+        let mut cut = part.split_off(self.limits.fitting(part));
+        cut.append(&mut untellable);
         cut.append(beyond);
         *beyond = cut;
     }
 
-    /// Whether it takes so many at once.
-    pub(super) fn fits(&self, part: &[(u32, Addressee)]) -> bool {
-        self.fitting(part) == part.len()
+    /// Whether it takes all of them at once.
+    pub(super) fn fits(&self, parcel: &Parcel) -> bool {
+        let part = &parcel.recipients;
+        (self.utf8 || needing(parcel) == 0) && self.limits.fitting(part) == part.len()
     }
 
+    /// Takes those out whose own address needs SMTPUTF8, where that isn't offered and others can go all the same: another host may
+    /// offer it, and is asked for them alone.
+    fn set_apart(&self, parcel: &mut Parcel) -> Group {
+        if self.utf8 || !(1..parcel.recipients.len()).contains(&needing(parcel)) {
+            return Group::new();
+        }
+        let all = std::mem::take(&mut parcel.recipients);
+        let (untellable, part) = all.into_iter().partition(|(_, to)| to.address.is_international());
+        parcel.recipients = part;
+        untellable
+    }
+}
+
+/// How many need SMTPUTF8 by their own address; none where the whole message does.
+fn needing(Parcel { sender, manner, recipients, .. }: &Parcel) -> usize {
+    let is_whole = manner.utf8 == Utf8::Needed || sender.as_ref().is_some_and(Address::is_international);
+    recipients.iter().filter(|(_, to)| !is_whole && to.address.is_international()).count()
+}
+
+impl Limits {
     /// How many from the front on it takes; at least one, if there is one.
     fn fitting(&self, part: &[(u32, Addressee)]) -> usize {
         let recipients = self.recipients.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));

@@ -61,13 +61,17 @@ impl Upstream {
 
     /// Asks for a token, also when one is at hand: who looks on wants to know whether it is given.
     async fn rehearse_token(&self, bearer: &Bearer, lines: &UnboundedSender<Line>) -> bool {
-        let (asked, url) = (bearer.tokens.anew(&self.dialer).await, bearer.tokens.url());
+        let ((asked, shown), url) = (bearer.tokens.anew(&self.dialer).await, bearer.tokens.url());
         let outcome = match &asked {
             Ok(token) => format!("given, for {} s", token.life.as_secs()),
             Err(failed) => failed.reason.clone(),
         };
         // Its secrets are those of now.
-        self.transcript(lines).note(&format!("asked {url} for a token: {outcome}"));
+        let notes = self.transcript(lines);
+        if let Some(line) = shown {
+            notes.show(line);
+        }
+        notes.note(&format!("asked {url} for a token: {outcome}"));
         asked.is_ok()
     }
 

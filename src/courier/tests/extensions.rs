@@ -4,6 +4,7 @@ use super::protected::certified;
 use super::*;
 use crate::mail::dsn::{Notify, Report, Ret, Wish};
 use crate::mail::envelope::Utf8;
+use crate::sink::{Fault, Phase};
 
 fn offering(keywords: &[&str]) -> Options {
     Options { keywords: keywords.iter().map(|word| (*word).to_owned()).collect(), ..Options::default() }
@@ -201,4 +202,42 @@ fn rule_x2_rule_x3_what_one_host_lacks_another_may_offer_and_nothing_has_failed_
         let ending = bench.vault.follow(job, content);
         assert!(matches!(ending, Ending::BrokenOff { .. }), "{lack}: {ending:?}");
     }
+}
+
+#[test]
+fn rule_x3_one_recipient_who_needs_smtputf8_goes_to_the_host_that_offers_it_and_the_others_to_the_first() {
+    let to = ["jörg@b.test", "a@b.test", "c@b.test"];
+    let utf8 = || offering(&UTF8);
+    let without = || offering(&WITHOUT);
+    let delivered = |ended: &[(String, Option<String>)], count: usize| {
+        assert_eq!(ended.iter().filter(|(word, _)| word.starts_with("delivered")).count(), count, "{ended:?}");
+    };
+    let (mut bench, [first, second]) = two(without(), utf8());
+    delivered(&ends(&mut bench, asked(Utf8::Allowed), &to), 3);
+    assert_eq!(first.next(PATIENCE).unwrap().recipients, ["a@b.test", "c@b.test"]);
+    assert_eq!(second.next(PATIENCE).unwrap().recipients, ["jörg@b.test"]);
+    // A session with the second host is at hand, and takes all of them.
+    delivered(&ends(&mut bench, asked(Utf8::Allowed), &to), 3);
+    assert_eq!(second.next(PATIENCE).unwrap().recipients.len(), 3);
+
+    // No host offers it: that one alone has failed.
+    let (mut bench, _sinks) = two(without(), without());
+    let ended = ends(&mut bench, asked(Utf8::Allowed), &to);
+    delivered(&ended, 2);
+    assert_eq!(ended[0], ("unsendable".to_owned(), Some("5.6.7".to_owned())));
+
+    // The one that may offer it is away: that one waits.
+    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let (_first, port) = sink(without());
+    let hosts = vec![("mx1.test".to_owned(), port), ("mx2.test".to_owned(), closed)];
+    let ended = ends(&mut Bench::start(&hosts, settings_for(&hosts)), asked(Utf8::Allowed), &to);
+    delivered(&ended, 2);
+    assert!(ended[0].0.starts_with("deferred"), "{ended:?}");
+
+    // The host that offers it puts all off, and the other one takes those whom it can be told of.
+    let later = Fault::say(Phase::Mail, "451 4.3.0 later");
+    let (mut bench, _sinks) = two(Options { faults: vec![later], ..utf8() }, without());
+    let ended = ends(&mut bench, asked(Utf8::Allowed), &to);
+    delivered(&ended, 2);
+    assert!(ended[0].0.starts_with("deferred"), "{ended:?}");
 }

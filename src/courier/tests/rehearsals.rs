@@ -26,7 +26,7 @@ fn rehearse_as(bench: &mut Bench, senders: Vec<ReversePath>) -> (Vec<String>, bo
 }
 
 /// The lines themselves.
-fn heard(bench: &mut Bench, senders: Vec<ReversePath>) -> (Vec<Line>, bool) {
+pub(super) fn heard(bench: &mut Bench, senders: Vec<ReversePath>) -> (Vec<Line>, bool) {
     let job = Job(7);
     bench.vault.say(&Offer::Rehearse { job, senders });
     let mut lines = Vec::new();

@@ -19,8 +19,9 @@ use zeroize::Zeroizing;
 use super::dial::Dialer;
 use super::http::{self, Request};
 use super::secrets::Secrets;
-use super::tls;
+use super::{lookout, tls};
 use crate::config::slice::{Grant, Oauth2Slice};
+use crate::ipc::delivery::Line;
 use crate::secret::Secret;
 
 pub use answer::Failed;
@@ -173,19 +174,31 @@ impl Tokens {
         self.token(dialer).await
     }
 
-    /// One that is asked for now, whatever is at hand.
-    pub async fn anew(&self, dialer: &Dialer) -> Result<Token, Failed> {
-        self.ask(&mut *self.held.lock().await, dialer).await
+    /// One that is asked for now, whatever is at hand; and what the endpoint showed of itself in its handshake, if it came to one.
+    pub async fn anew(&self, dialer: &Dialer) -> (Result<Token, Failed>, Option<Line>) {
+        let mut held = self.held.lock().await;
+        let connector = self.connector.as_ref().map(lookout::anew);
+        let (asked, seen) = lookout::watch(self.ask_by(connector.as_ref(), &mut held, dialer)).await;
+        (asked, tls::name(&self.slice.host).ok().and_then(|name| seen.line(&name)))
     }
 
     async fn ask(&self, held: &mut Held, dialer: &Dialer) -> Result<Token, Failed> {
+        self.ask_by(self.connector.as_ref(), held, dialer).await
+    }
+
+    async fn ask_by(
+        &self,
+        connector: Option<&TlsConnector>,
+        held: &mut Held,
+        dialer: &Dialer,
+    ) -> Result<Token, Failed> {
         let now = Instant::now();
         if let Some(Failure { failed, until: Some(until), .. }) = &held.failed
             && now < *until
         {
             return Err(Failed { rest: Some(*until - now), ..failed.clone() });
         }
-        let asked = timeout(self.patience, self.exchange(dialer, held.refresh_token.as_ref())).await;
+        let asked = timeout(self.patience, self.exchange(connector, dialer, held.refresh_token.as_ref())).await;
         let asked = asked.unwrap_or_else(|_| Err(format!("it took longer than {} s", self.patience.as_secs()).into()));
         let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
         match asked {
@@ -200,10 +213,15 @@ impl Tokens {
         }
     }
 
-    async fn exchange(&self, dialer: &Dialer, refresh_token: Option<&Secret<String>>) -> Result<Granted, Failed> {
+    async fn exchange(
+        &self,
+        connector: Option<&TlsConnector>,
+        dialer: &Dialer,
+        refresh_token: Option<&Secret<String>>,
+    ) -> Result<Granted, Failed> {
         let dialed = dialer.dial_token_endpoint().await.map_err(|reasons| reasons.join("; "))?;
         // The name that the certificate must bear is our own, whatever the dialer says of where it went.
-        let (stream, _) = tls::ready(dialed, self.connector.as_ref(), &self.slice.host).await?;
+        let (stream, _) = tls::ready(dialed, connector, &self.slice.host).await?;
         let request = Request {
             authority: self.authority(),
             path: self.slice.path.clone(),

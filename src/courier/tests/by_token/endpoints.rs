@@ -1,6 +1,9 @@
 //! What each answer of a token endpoint means, and what is done about one that gives none.
 
+use super::super::protected::certified;
+use super::super::rehearsals::heard;
 use super::*;
+use crate::ipc::shown::Belief;
 
 #[test]
 fn each_answer_of_an_endpoint_has_the_outcome_of_its_table_and_nobody_is_connected_to() {
@@ -90,4 +93,33 @@ fn an_endpoint_is_left_alone_for_as_long_as_it_wants() {
     told.recv_timeout(PATIENCE).unwrap();
     assert_eq!(told.try_iter().count(), 0, "it was asked again");
     assert!(mailbox.heard().is_empty());
+}
+
+#[test]
+fn who_looks_on_sees_what_the_endpoint_shows_of_itself_believed_or_not() {
+    let (bundle, config) = certified(&["tokens.test"]);
+    let (strange, _) = certified(&["tokens.test"]);
+    for (trusted, belief) in [(&bundle, Belief::Verified), (&strange, Belief::Refused)] {
+        let (_mailbox, mail) = Mailbox::taking(&["t0ken"]).start();
+        // Twice: a session that is resumed shows no certificate.
+        let (port, _told) = server(vec![hour("t0ken"), hour("t0ken")], Some(Arc::clone(&config)));
+        let trust = Trust { authorities: Some(trusted.as_bytes()), ..Trust::default() };
+        let settings = tokens::Settings {
+            slice: Oauth2Slice { tls: true, ..slice(Grant::RefreshToken, port) },
+            connector: Some(trust::connector(trust).unwrap()),
+            client_secret: None,
+            refresh_token: Some(Secret::new(REFRESH.to_owned())),
+        };
+        let mut bench = bench_with(mail, Tokens::new(settings), port);
+        for _ in 0..2 {
+            let (lines, passed) = heard(&mut bench, vec![None]);
+            assert_eq!(passed, belief == Belief::Verified, "{lines:?}");
+            let at = lines.iter().position(|line| line.shown.is_some()).unwrap_or_else(|| panic!("{lines:?}"));
+            let shown = lines[at].shown.as_ref().unwrap();
+            assert_eq!((shown.belief, shown.agreed.is_some()), (belief, passed), "{lines:?}");
+            assert_eq!(shown.chain[0].names, ["tokens.test"]);
+            let next = &lines[at + 1].text;
+            assert!(next.starts_with(&format!("asked https://tokens.test:{port}/token?a=b for a token: ")), "{next}");
+        }
+    }
 }
