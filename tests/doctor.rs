@@ -272,6 +272,37 @@ fn the_record_to_add_is_said_and_without_a_name_server_it_is_said_that_nobody_wa
 }
 
 #[test]
+fn what_nobody_but_the_service_sees_is_named_and_not_passed() {
+    let site = Site::new(names::serve(PUBLISHED));
+    let at = site.path("").display().to_string();
+    site.change(&format!("\"{at}password\""), "\"credential:smarthost\"");
+    site.change(&format!("key = \"{at}key.pem\""), "key = \"credential:tls-key\"");
+    let skipped = |site: &Site| -> Vec<(String, String)> {
+        let report = report(&site.doctor(&["--offline"]));
+        let all = report["findings"].as_array().unwrap().iter().filter(|f| f["level"] == "skip");
+        all.map(|f| (word(f, "id").to_owned(), word(f, "why").to_owned())).collect()
+    };
+    let skips = skipped(&site);
+    for id in ["secrets.strength", "secrets.placeholder", "secrets.age", "permissions.secrets"] {
+        let whys: Vec<&String> = skips.iter().filter(|(skipped, _)| skipped == id).map(|(_, why)| why).collect();
+        assert!(
+            whys.len() == 1
+                && whys[0].contains("upstream \"smarthost\" (credential:smarthost)")
+                && whys[0].contains("credential:tls-key")
+                && whys[0].contains("LoadCredential"),
+            "{id}: {skips:#?}"
+        );
+    }
+    // What is in the environment was read, and has no date.
+    let site = Site::new(site.names);
+    let at = site.path("").display().to_string();
+    site.change(&format!("password_file = \"{at}password\""), "password = \"env:PATH\"");
+    let skips = skipped(&site);
+    let told = |id: &str| skips.iter().any(|(skipped, why)| skipped == id && why.contains("env:PATH"));
+    assert!(told("secrets.age") && !told("secrets.strength"), "{skips:#?}");
+}
+
+#[test]
 fn nothing_is_wrong_with_the_owner_of_a_stopped_service_that_is_another_users() {
     if !is_root() {
         eprintln!("not tried: only root can give files away");

@@ -17,6 +17,7 @@ mod secrets;
 mod service;
 mod show;
 mod tls;
+mod unseen;
 mod upstreams;
 mod users;
 
