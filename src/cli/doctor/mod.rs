@@ -10,6 +10,7 @@ mod exposure;
 mod finding;
 mod limits;
 mod machine;
+mod pages;
 mod permissions;
 mod policy;
 mod sandbox;

@@ -21,7 +21,6 @@ const MOST: u64 = 1 << 20;
 type Chain = Vec<CertificateDer<'static>>;
 
 pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
-    versions(sheet);
     let (mut chains, mut unseen): (Vec<(u16, Chain)>, _) = (Vec::new(), Unseen::default());
     for pair in &look.plan.certificates {
         match read(pair) {
@@ -42,21 +41,6 @@ pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
     sheet.pass_unless_told("tls.order", format!("{count} chains are in order"));
     sheet.pass_unless_told("tls.names", "the certificates bear the names that clients know");
     upstreams(look, sheet);
-}
-
-/// What this program can speak at all.
-fn versions(sheet: &mut Sheet) {
-    use rustls::ProtocolVersion::{TLSv1_2, TLSv1_3};
-    let spoken: Vec<_> = rustls::ALL_VERSIONS.iter().map(|version| version.version).collect();
-    match spoken.iter().all(|version| [TLSv1_2, TLSv1_3].contains(version)) {
-        true => sheet.pass("tls.versions", format!("it speaks {spoken:?} and nothing older")),
-        false => sheet.fail(
-            "tls.versions",
-            format!("it speaks {spoken:?}"),
-            "what is older than TLS 1.2 is broken (RFC 8996)",
-            "use a build of this program that was not changed",
-        ),
-    }
 }
 
 fn read(pair: &Certificate) -> Result<Chain, String> {
