@@ -126,7 +126,13 @@ fn what_was_acknowledged_before_a_backup_is_in_it_and_is_delivered_once_after_a_
     assert!(log.contains("from-backup") && !log.contains("daemon.crash"), "nothing has crashed: {log}");
     // And once more: then two logs were moved aside, and what was delivered stands in the first.
     service.end();
-    done(&restore(&service, &backup, &["--aside"]));
+    let object = restore(&service, &backup, &["--aside", "--json"]);
+    let object: serde_json::Value = serde_json::from_slice(&object.stdout).unwrap();
+    assert_eq!(object["state_directory"], service.folder.path().join("state").to_str().unwrap());
+    assert!(object["files"].as_u64() > Some(1) && object["events"].as_u64() > Some(1), "{object}");
+    let aside: Vec<&str> = object["set_aside"].as_array().unwrap().iter().map(|path| path.as_str().unwrap()).collect();
+    assert!(aside.len() == 2 && aside.iter().all(|path| Path::new(path).is_dir()), "{object}");
+    assert!(object["lacks_master_key"] == false && object["lacks_log_key"] == false, "{object}");
     service.start_again();
 
     // One who can write to that log makes it say that everything was delivered.

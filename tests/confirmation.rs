@@ -147,13 +147,29 @@ fn what_nothing_brings_back_is_done_by_a_yes_alone() {
     await_that("the log has its outcome", || told("deliver.success") == 1);
     let accept = service.command(&["audit", "query", "--event", "msg.accept", "--json"]);
     let accept: serde_json::Value = serde_json::from_slice(&accept.stdout).unwrap();
+    let ids = |id: &str| -> Vec<String> {
+        let shown = service.command(&["credential", "show", id, "--json"]);
+        let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+        shown["keys"].as_array().unwrap().iter().map(|key| key["key"].as_str().unwrap().to_owned()).collect()
+    };
+    for id in ["other", "third"] {
+        assert!(service.command(&["credential", "rotate", id]).status.success());
+    }
+    let key = ids("third").remove(0);
+    let list = service.folder.path().join("list.csv");
+    std::fs::write(&list, "x@example.org\ny@example.org\n").unwrap();
+    let list = list.to_str().unwrap();
+    assert!(service.command(&["suppress", "import", list]).status.success());
     let (range, named) = (format!("0-{}", accept["seq"]), format!("events 0 to {}", accept["seq"]));
     // Each of them, the event that tells that it was done, and what is asked about it. In this order each can be done.
-    let for_good: [(&[&str], &str, &str); 8] = [
+    let for_good: [(&[&str], &str, &str); 11] = [
         (&["audit", "redact", "--address", "b@example.org", "--ground", "case 7"], "audit.redact", "b@example.org"),
         (&["audit", "redact", "--seq", &range, "--ground", "case 8"], "audit.redact", &named),
         (&["audit", "prune", "--before", "9999-12"], "audit.prune", "before 9999-12"),
         (&["queue", "rekey"], "store.rekey", "overwrites the master key"),
+        (&["credential", "rotate", "other", "--finish"], "credential.rotate", "every secret of credential \"other\""),
+        (&["credential", "rotate", "third", "--retire", &key], "credential.rotate", &key),
+        (&["suppress", "remove", "--file", list], "suppress.remove", "2 addresses"),
         (&["credential", "disable", CREDENTIAL, "--queue", "drop"], "credential.disable", CREDENTIAL),
         (&["credential", "remove", CREDENTIAL], "credential.revoke", CREDENTIAL),
         (&["credential", "remove", "other", "--queue", "drop"], "credential.revoke", "gives up all that waits"),

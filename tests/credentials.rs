@@ -109,13 +109,13 @@ fn two_secrets_work_while_one_replaces_the_other_over_smtp_and_http() {
     assert_eq!(open.send("a session of the first secret goes on"), 250);
     assert!(refused(&service, "rotate till", "").contains("two live secrets"));
 
-    let done = credential(&service, "rotate till --finish");
+    let done = credential(&service, "rotate till --finish --yes");
     assert_eq!(done["keys"], serde_json::json!([one]));
     assert_eq!(log_in(&mut session(&service), "till", &first), 535);
     assert_eq!(post(&mut http(&service), &first).0, 403);
     assert_eq!(log_in(&mut session(&service), "till", &second), 235);
     assert_eq!(post(&mut http(&service), &second).0, 202);
-    assert!(refused(&service, "rotate till --finish", "").contains("no rotation"));
+    assert!(refused(&service, "rotate till --finish --yes", "").contains("no rotation"));
     let steps: Vec<String> =
         events(&service, "credential.rotate").iter().map(|event| event["data"].to_string()).collect();
     assert_eq!(steps.len(), 2, "{steps:?}");
@@ -272,7 +272,7 @@ fn the_same_is_done_while_the_service_is_stopped() {
         credential(service, "disable till --queue deliver");
         credential(service, "enable till");
         credential(service, "rotate till");
-        credential(service, "rotate till --finish");
+        credential(service, "rotate till --finish --yes");
         let extra = credential(service, "add extra --sender @example.net");
         credential(service, "remove extra --queue deliver --yes");
         credential(service, "set till --unset per-day");
@@ -348,7 +348,7 @@ fn the_queue_of_a_revoked_credential_is_held_unless_something_else_is_asked_for(
     fill("leaked", 1);
     let key = text(&credential(&service, "show leaked")["keys"][0]["key"]);
     credential(&service, "rotate leaked");
-    let done = credential(&service, &format!("rotate leaked --retire {key}"));
+    let done = credential(&service, &format!("rotate leaked --retire {key} --yes"));
     assert_eq!(queue(&done), ("hold".to_owned(), 1));
     service.stop();
 }

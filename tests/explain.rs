@@ -122,6 +122,9 @@ fn without_the_service_the_file_is_asked_by_the_same_rules_and_settings_have_the
         unknown.status.code() == Some(1)
             && String::from_utf8_lossy(&unknown.stderr).contains("the service does not run")
     );
+    let near = ["explain", "--credential", "shpo", "--from", "a@example.net", "--to", "x@example.org"];
+    let near = String::from_utf8_lossy(&service.command(&near).stderr).into_owned();
+    assert!(near.contains("the service does not run") && near.contains("did you mean \"shop\"?"), "{near}");
 
     let shown = |more: &[&str]| {
         let output =

@@ -83,7 +83,9 @@ fn a_credential_is_stopped_its_mail_held_and_given_up_and_who_got_what_is_told()
     let next = done["next"].to_string();
     for words in [vec!["rotate", CREDENTIAL], vec!["rotate", CREDENTIAL, "--finish"], vec!["enable", CREDENTIAL]] {
         assert!(next.contains(&format!("gatepost credential {}", words.join(" "))), "{next}");
-        let output = service.command(&[&["credential"][..], &words].concat());
+        // Whoever types it is asked.
+        let yes: &[&str] = if words.contains(&"--finish") { &["--yes"] } else { &[] };
+        let output = service.command(&[&["credential"][..], &words, yes].concat());
         assert!(output.status.success(), "{}", programs::said(&output));
     }
     assert_eq!(service.connect().secure(&support::smtp::trusting(&service.pair)).log_in(&secret), 535);

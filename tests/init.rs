@@ -247,9 +247,34 @@ fn what_cant_be_done_after_the_file_is_written_fails_and_is_left_to_do() {
     let output = init(folder.path(), &config, &options, "");
     let (said, told) = texts(&output);
     assert_eq!(output.status.code(), Some(1), "{said}{told}");
-    assert!(
-        told.contains("chain.pem") && told.contains("gatepost credential add app --sender '@example.net'"),
-        "{told}"
-    );
+    assert!(told.contains("chain.pem") && told.contains("gatepost credential add app --sender=@example.net"), "{told}");
     assert!(config.exists());
+}
+
+#[test]
+fn what_the_package_brought_gives_way_and_is_kept_and_a_program_gets_one_object() {
+    let (folder, config) = folder();
+    let shipped = Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("etc/gatepost.toml");
+    fs::create_dir_all(config.parent().unwrap()).unwrap();
+    fs::copy(shipped, &config).unwrap();
+    let options =
+        ["--hostname", "gate.example.net", "--credential", "app", "--sender", "o'brien@example.net", "--yes", "--json"];
+    let output = init(folder.path(), &config, &options, "");
+    let (said, told) = texts(&output);
+    assert!(output.status.success(), "{said}{told}");
+    let object: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let kept = format!("{}.before-init", config.display());
+    assert_eq!(object["written"], serde_json::json!([config]));
+    assert_eq!((&object["set_aside"], &object["sound"]), (&kept.as_str().into(), &true.into()));
+    let credential = &object["credential"];
+    assert!(credential["id"] == "app" && credential["secret"].as_str().unwrap().starts_with("gp_live_"), "{object}");
+    assert!(object["left"].as_array().unwrap().iter().any(|line| line.as_str().unwrap().contains("say in ")));
+    assert!(!told.contains("left to do"), "{told}");
+    assert!(
+        fs::read_to_string(&kept).unwrap().contains("hostname")
+            && fs::read_to_string(&config).unwrap().contains("gate.example.net")
+    );
+    // What is there by now is somebody's own.
+    let again = init(folder.path(), &config, &options, "");
+    assert!(!again.status.success() && texts(&again).1.contains("is there already"), "{:?}", texts(&again));
 }

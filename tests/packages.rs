@@ -199,9 +199,29 @@ fn the_scripts_parse() {
     }
     assert_eq!(parsed, 4, "three scripts of the package, and the one of OpenBSD");
     let rc = read("rc.d/gatepost");
-    assert!(rc.starts_with("#!/bin/ksh\n\ndaemon=\"/usr/local/bin/gatepost\"\ndaemon_flags=\"serve\"\n"));
+    assert!(rc.starts_with("#!/bin/ksh\n\ndaemon=\"/usr/local/bin/gatepost\"\n"));
     assert!(
         rc.find(". /etc/rc.d/rc.subr").unwrap() > rc.find("daemon_timeout=").unwrap(),
         "rc.subr reads what is before"
     );
+}
+
+#[test]
+fn the_flags_that_rcctl_sets_are_options_of_serve_with_the_word_or_without() {
+    // What rc.subr is to the script: it sets the flags, runs what it is given and finds it again by pexp.
+    let rc_subr = "daemon_flags=$FLAGS; rc_exec() { echo \"$*\"; }; rc_cmd() { rc_start; echo \"$pexp\"; }";
+    let script = read("rc.d/gatepost").replace(". /etc/rc.d/rc.subr", rc_subr);
+    for (flags, words) in [
+        ("", "serve"),
+        ("serve", "serve"),
+        ("--config /x.toml", "serve --config /x.toml"),
+        ("serve --config /x.toml", "serve --config /x.toml"),
+    ] {
+        let output =
+            Command::new("sh").args(["-c", &script, "gatepost", "start"]).env("FLAGS", flags).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let lines: Vec<&str> = said.lines().map(str::trim_end).collect();
+        let line = format!("/usr/local/bin/gatepost {words}");
+        assert_eq!(lines, [line.as_str(), line.as_str()], "{flags:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }

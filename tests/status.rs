@@ -71,8 +71,12 @@ fn a_file_with_a_mistake_hides_what_it_names_and_nothing_else() {
     let good = std::fs::read_to_string(service.config()).unwrap();
     std::fs::write(service.config(), format!("{good}\n[[upstream]]\nnmae = \"typo\"\n")).unwrap();
     let told = object(&service);
-    assert!(told["processes"].is_null() && told["certificates"] == serde_json::json!([]), "{told}");
+    for member in ["processes", "certificates", "head", "anchors"] {
+        assert!(told[member].is_null(), "{member} can't be known: {told}");
+    }
     assert_eq!((&told["ready"], &told["routes"][0]["state"]), (&true.into(), &"up".into()));
     std::fs::write(service.config(), good).unwrap();
+    // There is none, and that is known.
+    assert_eq!(object(&service)["anchors"], serde_json::json!([]));
     service.stop();
 }

@@ -38,20 +38,21 @@ const MAX_FILE: u64 = 1 << 20;
 /// Says what is wrong or odd, one line or object each, and a summary. Whether nothing is wrong.
 fn check(path: &Path, as_json: bool) -> bool {
     let report = examine(path, false);
-    if as_json { tell_scripts(&report) } else { tell(&report) }
+    if as_json { tell_scripts(&report) } else { tell(&report, true) }
 }
 
-/// The same of a file whose first credential is made next.
-pub fn check_new(path: &Path, has_credential: bool) -> bool {
-    tell(&examine(path, has_credential))
+/// The same of a file whose first credential is made next; without the summary where a program reads what is said.
+pub fn check_new(path: &Path, has_credential: bool, is_brief: bool) -> bool {
+    let report = examine(path, has_credential);
+    tell(&report, !is_brief)
 }
 
-fn tell(report: &Report) -> bool {
+fn tell(report: &Report, has_summary: bool) -> bool {
     for line in report.errors.iter().chain(&report.warnings) {
         eprintln!("{line}");
     }
     let is_sound = report.errors.is_empty();
-    if is_sound {
+    if is_sound && has_summary {
         say!("{}", report.summary);
     }
     is_sound

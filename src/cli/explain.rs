@@ -13,6 +13,7 @@ use crate::config::Config as Configuration;
 use crate::ipc::admin::explain::{MOST, Question, Stage, Step};
 use crate::ipc::admin::{Command, Response};
 use crate::mail::address::Address;
+use crate::policy::spelling::nearest;
 use crate::vault::audit::ledger::now_us;
 use crate::vault::audit::visible::{visible, visible_json};
 use crate::vault::explain::by_rules;
@@ -95,9 +96,11 @@ impl Explain {
         let all = Credentials::new(&plan.credentials, &[]);
         let credential = all.get(&self.credential).ok_or_else(|| {
             let path = self.config.path.display();
+            let meant = nearest(&self.credential, plan.credentials.iter().map(|declared| declared.id.as_str()));
+            let meant = meant.map(|meant| format!("did you mean {meant:?}? Or ")).unwrap_or_default();
             format!(
-                "the service does not run, and credential {:?} is not in {path}: start it, for those that were added by command are \
-                 in its database",
+                "the service does not run, and credential {:?} is not in {path}: {meant}start it, for those that were added by \
+                 command are in its database",
                 self.credential
             )
         })?;

@@ -2,6 +2,7 @@
 //! what was restored starts with all mail held.
 
 mod swap;
+mod told;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -19,9 +20,10 @@ use crate::cli::out::say;
 use crate::config::{self, Plan};
 use crate::parent::{self, Owners};
 use crate::vault::audit::month_file::hex;
-use crate::vault::audit::visible::visible;
+use crate::vault::audit::visible::visible_json;
 use crate::vault::restored::MARK;
 use swap::Swap;
+use told::Told;
 
 /// Octets read at once.
 const PIECE: usize = 256 * 1024;
@@ -33,6 +35,9 @@ pub struct Restore {
     /// Rename db/ and audit/ that are there to *.before-TIME, instead of refusing
     #[arg(long)]
     aside: bool,
+    /// Print one object instead
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     config: Config,
     /// As root, when the system users are missing: use the made-up user ids the service is started with
@@ -44,14 +49,17 @@ impl Restore {
     pub fn run(&self) -> ExitCode {
         match self.restore() {
             Ok(told) => {
-                say!("{told}");
+                match self.json {
+                    true => say!("{}", visible_json(&told.object().to_string())),
+                    false => say!("{}", told.text()),
+                }
                 ExitCode::SUCCESS
             }
             Err(reason) => fail(&reason),
         }
     }
 
-    fn restore(&self) -> Result<String, String> {
+    fn restore(&self) -> Result<Told, String> {
         let plan = config::Config::load(&self.config.path).map_err(|errors| errors.to_string())?;
         if control::is_there(&plan.runtime_directory)? {
             return Err("the service runs: stop it first".to_owned());
@@ -72,7 +80,7 @@ impl Restore {
         }
         let placed = self.place(&plan, &manifest, &owners, &swap);
         placed.map_err(|error| format!("restoring to {}: {error}", state.display()))?;
-        Ok(told(&plan, &manifest, &swap))
+        Ok(Told::of(&plan, manifest, &swap))
     }
 
     /// Every file is there, as it was, and no other.
@@ -164,35 +172,4 @@ fn make(path: &Path, mode: u32) -> io::Result<()> {
 
 fn create(path: &Path, mode: u32) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
-}
-
-/// What was done, and what is to be done next.
-fn told(plan: &Plan, manifest: &Manifest, swap: &Swap) -> String {
-    let state = plan.state_directory.display();
-    let mut told = format!(
-        "restored to {state}: {} files, {} events of the audit log, made {} by version {}.",
-        manifest.files.len(),
-        manifest.size,
-        // Whoever can write to a backup must not write to a terminal.
-        visible(&manifest.made),
-        visible(&manifest.version)
-    );
-    if !swap.occupied.is_empty() {
-        let stamp = &swap.stamp;
-        told += &format!("\nWhat was there is in db.before-{stamp} and audit.before-{stamp}.");
-    }
-    let id = fs::read_to_string(plan.master_directory.join("master.id")).unwrap_or_default();
-    if !manifest.masters.iter().any(|name| name == id.trim_end()) {
-        told += &format!(
-            "\nThe bodies in it need the master key {}, which is not in {}: put master.key and master.id of then there before \
-             the start, or they can't be read, and without any the start is refused.",
-            visible(&manifest.masters.join(" or ")),
-            plan.master_directory.display()
-        );
-    }
-    if !plan.state_directory.join("seal").join("log.key").exists() {
-        told +=
-            &format!("\nPut your copy of log.key and log.vkey into {state}/seal: without them the start is refused.");
-    }
-    told + "\nAll mail in it is held. Start the service, then: gatepost queue reconcile, gatepost queue release --all."
 }

@@ -245,6 +245,7 @@ pub fn object(state: &State) -> serde_json::Value {
     json!({
         "upstream": state.upstream,
         "state": state.standing.word(),
+        "tried": state.tried,
         "failures": state.failures,
         "rests_seconds": state.seconds.filter(|_| state.standing != Standing::Paced),
         "paced_seconds": state.seconds.filter(|_| state.standing == Standing::Paced),

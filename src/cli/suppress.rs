@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::confirm::confirm;
 use super::queue::time;
 use super::{Config, control, fail, places};
 use crate::cli::control::strange;
@@ -86,6 +87,9 @@ pub struct Remove {
     /// What the audit log says of it
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
+    /// Ask nothing before the addresses of a file are taken off
+    #[arg(long)]
+    yes: bool,
     /// Print {"changed": ...} instead
     #[arg(long)]
     json: bool,
@@ -163,6 +167,10 @@ impl Remove {
 
     fn run(&self) -> Result<(), String> {
         let whom = self.whom()?;
+        if let Some(file) = &self.file {
+            let (count, file) = (whom.len(), visible(&file.display().to_string()));
+            confirm(self.yes, &format!("takes the {count} addresses of {file} off the list: mail goes to them again"))?;
+        }
         let mut line = open(&self.config)?;
         let (mut changed, mut absent) = (0, 0);
         for addresses in whom.chunks(MOST) {

@@ -6,7 +6,7 @@ pub const OTHER: &str = "other";
 
 /// The text of each event, up to what varies in it, by the event's name.
 #[rustfmt::skip]
-pub const NAMES: [(&str, &str); 297] = [
+pub const NAMES: [(&str, &str); 299] = [
     ("administrators-connection-cant-used", "an administrator's connection can't be used"),
     ("administrators-connection-ended", "an administrator's connection was ended"),
     ("alarm-could-not-written-down", "an alarm could not be written down"),
@@ -52,6 +52,7 @@ pub const NAMES: [(&str, &str); 297] = [
     ("clock-behind-last-event-log", "the clock is behind the last event of the log (microseconds): is it set?"),
     ("clocks-moved-apart", "the clocks moved apart (microseconds)"),
     ("command-came-while-no-vault", "a command came while no vault was ready; it will say so and can be given again"),
+    ("configuration-odd", "something in the configuration is odd"),
     ("configuration-too-long-dropped", "a configuration too long to be one was dropped"),
     ("connection-asked-nothing-too-long", "a connection that asked nothing for too long was not let in; its client is \
         told to come again"),
@@ -230,12 +231,12 @@ pub const NAMES: [(&str, &str); 297] = [
     ("put-off-clock-ahead", "recipients were put off by a clock that was ahead; they wait a day or so at most"),
     ("question-turnstile-fell-courier", "a question to Turnstile fell in the courier"),
     ("refused-sign", "refused to sign"),
-    ("reload.not-begun", "a reload was asked for, and is not begun"),
-    ("reload.not-told", "whoever asked for a reload can't be told what became of it"),
     ("reload.begins", "reload begins"),
     ("reload.certificates-refused", "reload refused: the changed certificate files can't be used; those of before stay \
         in use until the files change again"),
     ("reload.done", "reload done: new sessions use the new configuration"),
+    ("reload.not-begun", "a reload was asked for, and is not begun"),
+    ("reload.not-told", "whoever asked for a reload can't be told what became of it"),
     ("reload.refused", "reload refused: nothing was changed"),
     ("report-did-not-arrive-whole", "a report did not arrive whole and was dropped"),
     ("report-made-without-message-which", "a report is made without its message, which can't be read"),
@@ -284,6 +285,7 @@ pub const NAMES: [(&str, &str); 297] = [
     ("upstream-refuses-login", "an upstream refuses our login"),
     ("upstream-refuses-token", "the upstream refuses the token: another one is asked for"),
     ("upstreams-certificate-not-verified", "this upstream's certificate is not verified: whoever answers is believed"),
+    ("upstreams-program-odd", "something about an upstream's program is odd"),
     ("vault-answered-twice", "the vault answered twice"),
     ("vault-asked-next-master-key", "the vault asked for the next master key, and there is none"),
     ("vault-could-not-told-refusal", "the vault could not be told of a refusal"),

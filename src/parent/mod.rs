@@ -328,7 +328,7 @@ fn read(path: &Path) -> Result<Plan, String> {
 /// What is odd about it is said, and what it means for a rehearsal is worked out.
 fn told(plan: Plan, path: &Path, rehearsal: Option<&Path>) -> Plan {
     for warning in &plan.warnings {
-        tracing::warn!(config = %path.display(), "{warning}");
+        tracing::warn!(config = %path.display(), warning, "something in the configuration is odd");
     }
     match rehearsal {
         Some(folder) => plan.rehearsed(folder),

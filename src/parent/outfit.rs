@@ -283,7 +283,7 @@ pub fn suit(plan: &Plan, lets_change: bool) -> Result<(), String> {
         let Some(program) = &upstream.program else { continue };
         let odd = program.look().map_err(|reason| format!("upstream {:?}: {reason}", upstream.name))?;
         for text in odd {
-            tracing::warn!(upstream = upstream.name, "{text}");
+            tracing::warn!(upstream = upstream.name, warning = text, "something about an upstream's program is odd");
         }
         if lets_change {
             continue;

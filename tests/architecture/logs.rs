@@ -87,7 +87,7 @@ fn every_event_has_a_name_and_stands_on_the_page_with_its_fields() {
     let page = fs::read_to_string(root().join("docs/logs.md")).unwrap();
     let mut events: BTreeMap<&str, (Vec<&str>, String, Vec<String>)> = BTreeMap::new();
     let mut nameless = Vec::new();
-    // Those whose words come from elsewhere have none of their own: warnings of the configuration, heads, alarms.
+    // Those whose words come from elsewhere have none of their own: heads, alarms.
     for said in said().into_iter().filter(|said| !said.text.starts_with('{')) {
         let name = names::of(&said.text);
         if name == names::OTHER {

@@ -191,6 +191,13 @@ pub const CASES: &[Case] = &[
     (&["warn domains.mx", "warn domains.spf", "warn domains.dkim", "warn domains.dmarc"], |site| {
         site.change("\"@good.example\"", "\"@good.example\", \"@bare.example\"")
     }),
+    // Nobody but the gate itself sends as that one.
+    (&["warn domains.mx", "warn domains.spf", "warn domains.dmarc"], |site| {
+        site.change(
+            "[\"ops@good.example\"]\nfrom = \"gate@good.example\"",
+            "[\"ops@good.example\"]\nfrom = \"gate@bare.example\"",
+        )
+    }),
     (&["warn domains.mx"], |site| site.change("\"@good.example\"", "\"@nomail.example\"")),
     (&["fail domains.spf", "fail domains.dmarc"], |site| site.change("\"@good.example\"", "\"@twice.example\"")),
     (&["fail domains.spf"], |site| site.change("\"@good.example\"", "\"@open.example\"")),

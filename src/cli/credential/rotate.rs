@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::state::Queue;
 use super::{Place, show};
+use crate::cli::confirm::confirm;
 use crate::config;
 use crate::ipc::admin::credential::Command;
 
@@ -29,7 +30,7 @@ pub struct Rotate {
     /// --retire holds it
     #[arg(long, value_name = "WHAT")]
     queue: Option<Queue>,
-    /// Ask nothing before mail is given up (--queue drop)
+    /// Ask nothing: before a secret ends (--finish, --retire), and before mail is given up (--queue drop)
     #[arg(long)]
     yes: bool,
     /// Print an object instead
@@ -46,7 +47,7 @@ impl Rotate {
             // Whoever finishes a rotation suspects nobody; whoever retires one key does.
             let usual = if self.finish { Queue::Deliver } else { Queue::Hold };
             let queue = self.queue.unwrap_or(usual);
-            queue.demand(self.yes, &id)?;
+            confirm(self.yes, &self.what(queue))?;
             let command = Command::Retire { id, key: self.retire.clone(), queue: queue.into() };
             return show::done(&self.place.change(&self.id, command)?, self.json, "has one secret less");
         }
@@ -62,5 +63,19 @@ impl Rotate {
         };
         let command = Command::Rotate { id, overlap, scram: self.scram };
         show::secret(&self.place.change(&self.id, command)?, self.json, "has a second secret")
+    }
+
+    /// What can't be undone about it.
+    fn what(&self, queue: Queue) -> String {
+        let secret = match &self.retire {
+            Some(key) => format!("the secret {key:?} of credential {:?}", self.id),
+            None => format!("every secret of credential {:?} but the newest", self.id),
+        };
+        let mail = match queue {
+            Queue::Hold => "its mail is held",
+            Queue::Drop => "all that waits of it is given up: nobody gets it any more",
+            Queue::Deliver => "its mail goes on",
+        };
+        format!("ends {secret}, for good: whoever has no other is refused; {mail}")
     }
 }

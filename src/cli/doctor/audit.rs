@@ -45,7 +45,8 @@ fn backups(log: &Path, sheet: &mut Sheet) {
 
 /// How long ago each anchor took a head, in microseconds, as far as the log tells.
 pub fn taken(plan: &Plan) -> Result<Vec<(String, Option<u64>)>, String> {
-    let found = anchored(&plan.state_directory.join("audit"))?;
+    // Of none all is known, also before there is a log.
+    let found = if plan.anchors.is_empty() { Vec::new() } else { anchored(&plan.state_directory.join("audit"))? };
     let last = |name: &str| found.iter().filter(|event| is_of(event, name)).map(age_us).min();
     Ok(plan.anchors.iter().map(|anchor| (anchor.name.clone(), last(&anchor.name))).collect())
 }

@@ -1,7 +1,9 @@
 //! What the checklist says of one thing: how it stands, why that matters, and what to do.
 
+use super::pages::{PAGE, located};
+
 /// Everything that is looked at, by its family and its own name. `docs/checklist.md` has each of them.
-pub const CHECKS: [&str; 52] = [
+pub const CHECKS: [&str; 51] = [
     "configuration.loads",
     "configuration.files",
     "configuration.odd",
@@ -26,7 +28,6 @@ pub const CHECKS: [&str; 52] = [
     "tls.expiry",
     "tls.order",
     "tls.names",
-    "tls.versions",
     "tls.upstreams",
     "users.exist",
     "users.separate",
@@ -55,9 +56,6 @@ pub const CHECKS: [&str; 52] = [
     "domains.dkim",
     "domains.dmarc",
 ];
-
-/// Where all of it is explained.
-const PAGE: &str = "docs/checklist.md";
 
 /// How something stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,9 +100,9 @@ impl Finding {
         self.id.split('.').next().unwrap_or_default()
     }
 
-    /// Where it is explained.
+    /// Where it is explained, on this machine if the pages are installed here.
     pub fn doc(&self) -> String {
-        format!("{PAGE}#{}", self.family())
+        located(&format!("{PAGE}#{}", self.family()))
     }
 }
 

@@ -10,6 +10,7 @@ mod exposure;
 mod finding;
 mod limits;
 mod machine;
+mod pages;
 mod permissions;
 mod policy;
 mod sandbox;
@@ -17,6 +18,7 @@ mod secrets;
 mod service;
 mod show;
 mod tls;
+mod unseen;
 mod upstreams;
 mod users;
 

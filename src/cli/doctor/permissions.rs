@@ -6,8 +6,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::Look;
-use super::finding::Sheet;
+use super::finding::{Level, Sheet};
 use super::secrets::secrets;
+use super::unseen::Unseen;
 use crate::parent;
 use crate::role::{Role, TABLE};
 use crate::sandbox::fallback_identity;
@@ -73,10 +74,21 @@ fn configuration(look: &Look<'_>, sheet: &mut Sheet) {
 
 fn files_of_secrets(look: &Look<'_>, sheet: &mut Sheet) {
     let own = user(look);
-    let mut count = 0;
+    let (mut count, mut unseen) = (0, Unseen::default());
     for (what, source) in secrets(look.plan) {
-        let Ok(Some(path)) = source.path() else { continue };
-        let Ok(found) = fs::metadata(&path) else { continue };
+        let seen = source.path().and_then(|path| {
+            path.map(|path| fs::metadata(&path).map(|found| (path, found)).map_err(|error| error.to_string()))
+                .transpose()
+        });
+        let (path, found) = match seen {
+            Ok(Some(both)) => both,
+            // In the environment, or in the configuration, which is looked at by itself.
+            Ok(None) => continue,
+            Err(why) => {
+                unseen.add(&what, source, &why);
+                continue;
+            }
+        };
         count += 1;
         let (name, mode) = (path.display(), found.mode() & 0o7777);
         if mode & 0o007 != 0 {
@@ -98,6 +110,7 @@ fn files_of_secrets(look: &Look<'_>, sheet: &mut Sheet) {
             );
         }
     }
+    unseen.tell(&["permissions.secrets"], sheet);
     if own.is_none() {
         return skip_owners("permissions.secrets", "the owners of files with secrets", look, sheet);
     }
@@ -106,7 +119,7 @@ fn files_of_secrets(look: &Look<'_>, sheet: &mut Sheet) {
 
 /// That nothing else was found, and not all could be looked at.
 fn skip_owners(id: &'static str, what: &str, look: &Look<'_>, sheet: &mut Sheet) {
-    if !sheet.0.iter().any(|finding| finding.id == id) {
+    if !sheet.0.iter().any(|finding| finding.id == id && finding.level > Level::Skip) {
         sheet.skip(id, what, look.service.silence().unwrap_or("the user of the service can't be known"));
     }
 }
@@ -186,7 +199,6 @@ fn vault_user() -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Level;
     use super::super::service::Service;
     use super::*;
     use crate::cli::doctor::Doctor;

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::Look;
 use super::finding::Sheet;
+use super::unseen::Unseen;
 use crate::config::plan::{Hook, Plan};
 use crate::config::source::Source;
 use crate::vault::audit::ledger::now_us;
@@ -45,7 +46,8 @@ pub fn secrets(plan: &Plan) -> Vec<(String, &Source)> {
 }
 
 pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
-    let (mut count, mut unread) = (0, Vec::new());
+    let (mut count, mut dated) = (0, 0);
+    let (mut unread, mut undated) = (Unseen::default(), Unseen::default());
     for (what, source) in secrets(look.plan) {
         if let Source::Inline(_) = source {
             sheet.warn(
@@ -55,9 +57,12 @@ pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
                 "put it into a file of its own and name that (password_file)",
             );
         }
-        let Some(text) = read(source) else {
-            unread.push(what);
-            continue;
+        let text = match read(source) {
+            Ok(text) => text,
+            Err(why) => {
+                unread.add(&what, source, &why);
+                continue;
+            }
         };
         count += 1;
         // A key in PEM form is as strong as its kind, which whoever reads it checks.
@@ -66,8 +71,14 @@ pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
             judge(&what, source, line, sheet);
         }
         let modified = source.path().ok().flatten().and_then(|path| fs::metadata(path).ok()?.modified().ok());
-        let age = modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
-        if let Some(age) = age.filter(|age| *age > OLD) {
+        let Some(modified) = modified else {
+            undated.add(&what, source, "it has no date: it is in no file of its own");
+            continue;
+        };
+        dated += 1;
+        // One of the future is young.
+        let age = SystemTime::now().duration_since(modified).unwrap_or_default();
+        if age > OLD {
             let days = age.as_secs() / DAY;
             sheet.warn(
                 "secrets.age",
@@ -77,15 +88,13 @@ pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
             );
         }
     }
-    if !unread.is_empty() {
-        for id in ["secrets.strength", "secrets.placeholder"] {
-            sheet.skip(id, unread.join(", "), "this user can't read them: run this as root");
-        }
-    }
+    unread.tell(&["secrets.strength", "secrets.placeholder", "secrets.age"], sheet);
+    undated.tell(&["secrets.age"], sheet);
     sheet.pass_unless_told("secrets.inline", "no secret stands in the configuration");
     sheet.pass_unless_told("secrets.strength", format!("{count} secrets could be read, and none is short"));
-    sheet.pass_unless_told("secrets.placeholder", "no secret is a placeholder");
-    sheet.pass_unless_told("secrets.age", format!("no secret is older than {} days", OLD.as_secs() / DAY));
+    sheet.pass_unless_told("secrets.placeholder", format!("{count} secrets could be read, and none is a placeholder"));
+    let days = OLD.as_secs() / DAY;
+    sheet.pass_unless_told("secrets.age", format!("{dated} secrets have a date, and none is older than {days} days"));
     keys(look, sheet);
 }
 
@@ -132,9 +141,9 @@ fn keys(look: &Look<'_>, sheet: &mut Sheet) {
     }
 }
 
-fn read(source: &Source) -> Option<Zeroizing<Vec<u8>>> {
-    let file = File::from(source.open().ok()?);
+fn read(source: &Source) -> Result<Zeroizing<Vec<u8>>, String> {
+    let file = File::from(source.open()?);
     let mut text = Zeroizing::new(Vec::new());
-    file.take(MOST).read_to_end(&mut text).ok()?;
-    Some(text)
+    file.take(MOST).read_to_end(&mut text).map_err(|error| error.to_string())?;
+    Ok(text)
 }

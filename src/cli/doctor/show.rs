@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::finding::{Finding, Level, Sheet};
+use super::pages::located;
 use crate::vault::audit::visible::visible;
 
 /// The lines for people: what is wrong first, each with why and what to do; what is well by its families, in one line.
@@ -15,7 +16,7 @@ pub fn lines(sheet: &Sheet) -> Vec<String> {
                 lines.push(format!("        {}", visible(&finding.why)));
             }
             if !finding.fix.is_empty() {
-                lines.push(format!("     => {}  ({})", visible(&finding.fix), finding.doc()));
+                lines.push(format!("     => {}  ({})", visible(&located(&finding.fix)), finding.doc()));
             }
         }
     }
@@ -61,7 +62,7 @@ pub fn object(sheet: &Sheet) -> Value {
             "level": finding.level.word(),
             "what": finding.what,
             "why": finding.why,
-            "fix": finding.fix,
+            "fix": located(&finding.fix),
             "doc": finding.doc(),
         })
     };
@@ -88,7 +89,7 @@ mod tests {
         sheet.fail("tls.expiry", "over", "why", "renew");
         let lines = lines(&sheet);
         assert!(lines[0].starts_with("fail  tls.expiry "), "{lines:#?}");
-        assert!(lines[2].contains("=> renew") && lines[2].ends_with("(docs/checklist.md#tls)"));
+        assert!(lines[2].contains("=> renew") && lines[2].ends_with("checklist.md#tls)"));
         assert!(lines[3].starts_with("warn  audit.mask") && !lines[3].contains('\u{1b}'), "{lines:#?}");
         let end = ["skip  machine.clock disk.flush: no such call", "pass  disk 2", "1 fail, 1 warn, 2 skip, 2 pass"];
         assert_eq!(lines[lines.len() - 3..], end);

@@ -9,6 +9,7 @@ use webpki::EndEntityCert;
 use super::Look;
 use super::exposure::is_exposed;
 use super::finding::Sheet;
+use super::unseen::Unseen;
 use crate::certificate::validity;
 use crate::cli::check;
 use crate::config::plan::{Certificate, Listener};
@@ -20,19 +21,18 @@ const MOST: u64 = 1 << 20;
 type Chain = Vec<CertificateDer<'static>>;
 
 pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
-    versions(sheet);
-    let chains: Vec<(u16, Chain)> =
-        look.plan.certificates.iter().filter_map(|pair| Some((pair.number, read(pair)?))).collect();
+    let (mut chains, mut unseen): (Vec<(u16, Chain)>, _) = (Vec::new(), Unseen::default());
     for pair in &look.plan.certificates {
-        let Some((_, chain)) = chains.iter().find(|(number, _)| *number == pair.number) else {
-            for id in ["tls.expiry", "tls.order", "tls.names"] {
-                sheet.skip(id, format!("certificate {}", pair.chain), "this user can't read it: run this as root");
+        match read(pair) {
+            Ok(chain) => {
+                time(pair, &chain, sheet);
+                order(pair, &chain, sheet);
+                chains.push((pair.number, chain));
             }
-            continue;
-        };
-        time(pair, chain, sheet);
-        order(pair, chain, sheet);
+            Err(why) => unseen.add("a certificate", &pair.chain, &why),
+        }
     }
+    unseen.tell(&["tls.expiry", "tls.order", "tls.names"], sheet);
     for listener in look.plan.listeners.iter().filter(|listener| listener.tls != TlsMode::None) {
         names(listener, &look.plan.hostname, &chains, sheet);
     }
@@ -43,25 +43,10 @@ pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
     upstreams(look, sheet);
 }
 
-/// What this program can speak at all.
-fn versions(sheet: &mut Sheet) {
-    use rustls::ProtocolVersion::{TLSv1_2, TLSv1_3};
-    let spoken: Vec<_> = rustls::ALL_VERSIONS.iter().map(|version| version.version).collect();
-    match spoken.iter().all(|version| [TLSv1_2, TLSv1_3].contains(version)) {
-        true => sheet.pass("tls.versions", format!("it speaks {spoken:?} and nothing older")),
-        false => sheet.fail(
-            "tls.versions",
-            format!("it speaks {spoken:?}"),
-            "what is older than TLS 1.2 is broken (RFC 8996)",
-            "use a build of this program that was not changed",
-        ),
-    }
-}
-
-fn read(pair: &Certificate) -> Option<Chain> {
+fn read(pair: &Certificate) -> Result<Chain, String> {
     let mut text = Vec::new();
-    File::from(pair.chain.open().ok()?).take(MOST).read_to_end(&mut text).ok()?;
-    check::certificates(&text).ok()
+    File::from(pair.chain.open()?).take(MOST).read_to_end(&mut text).map_err(|error| error.to_string())?;
+    check::certificates(&text)
 }
 
 fn time(pair: &Certificate, chain: &Chain, sheet: &mut Sheet) {

@@ -26,7 +26,8 @@ pub fn look(look: &Look<'_>, sheet: &mut Sheet) {
         return sheet.skip(ID, "how the upstreams stand", String::from(undone));
     }
     states.iter().for_each(|state| judge(state, sheet));
-    sheet.pass_unless_told(ID, format!("{} upstreams can be used, as far as the service knows", states.len()));
+    let tried = states.iter().filter(|state| state.tried).count();
+    sheet.pass_unless_told(ID, format!("{tried} upstreams were tried, and can be used as far as the service knows"));
 }
 
 /// Whether Turnstile can be asked, where there is one.
@@ -56,6 +57,11 @@ fn judge(state: &State, sheet: &mut Sheet) {
     let (name, word) = (&state.upstream, state.standing.word());
     let what = format!("upstream {name:?} is {word}");
     match state.standing {
+        Standing::Up if !state.tried => sheet.skip(
+            ID,
+            format!("upstream {name:?}"),
+            format!("nothing went to upstream {name:?} since the service or its configuration began: gatepost route test {name} tries it"),
+        ),
         Standing::Up | Standing::Recovering | Standing::Paced => {}
         Standing::Resting | Standing::Probed => {
             let why = state.fault.as_ref().map_or_else(String::new, |(fault, said)| format!("{fault}: {said}"));
@@ -80,11 +86,12 @@ mod tests {
 
     #[test]
     fn an_upstream_that_rests_waits_or_has_nobody_is_told() {
-        for (standing, level) in [
-            (Standing::Up, Level::Pass),
-            (Standing::Resting, Level::Warn),
-            (Standing::Paused, Level::Warn),
-            (Standing::Absent, Level::Fail),
+        for (standing, tried, level) in [
+            (Standing::Up, true, Level::Pass),
+            (Standing::Up, false, Level::Skip),
+            (Standing::Resting, true, Level::Warn),
+            (Standing::Paused, false, Level::Warn),
+            (Standing::Absent, false, Level::Fail),
         ] {
             let mut sheet = Sheet::default();
             let fault = Some(("login".to_owned(), "535 no".to_owned()));
@@ -99,6 +106,7 @@ mod tests {
                 window: None,
                 paced: None,
                 paused: None,
+                tried,
             };
             judge(&state, &mut sheet);
             assert_eq!(sheet.worst(), level, "{standing:?}");

@@ -7,7 +7,7 @@ use nix::unistd::geteuid;
 use super::answers::{Answers, Upstream};
 use crate::cli::DEFAULT_CONFIG;
 
-/// One line for each thing, below a heading. `is_made`: whether the first credential was, if one was wished.
+/// One line for each thing. `is_made`: whether the first credential was, if one was wished.
 pub fn to_do(path: &Path, answers: &Answers, is_made: Option<bool>) -> Vec<String> {
     let config = if path == Path::new(DEFAULT_CONFIG) { String::new() } else { format!(" --config {}", word(path)) };
     let mut lines = Vec::new();
@@ -23,7 +23,8 @@ pub fn to_do(path: &Path, answers: &Answers, is_made: Option<bool>) -> Vec<Strin
     }
     match (&answers.credential, is_made) {
         (Some((id, senders)), Some(false)) => {
-            let senders: Vec<String> = senders.iter().map(|sender| format!("--sender '{sender}'")).collect();
+            // Behind the sign none is taken for an option, whatever it begins with.
+            let senders: Vec<String> = senders.iter().map(|sender| format!("--sender={}", quoted(sender))).collect();
             lines
                 .push(format!("make the first credential: gatepost credential add {id} {}{config}", senders.join(" ")));
         }
@@ -36,15 +37,24 @@ pub fn to_do(path: &Path, answers: &Answers, is_made: Option<bool>) -> Vec<Strin
         lines.push("only this machine reaches it: for others, a certificate and another address; see [tls] in gatepost.toml(5)".to_owned());
     }
     lines.push(format!("before others rely on it: gatepost doctor{config}"));
+    lines
+}
+
+/// For people: below a heading, by numbers.
+pub fn numbered(lines: &[String]) -> Vec<String> {
     let numbered = lines.iter().enumerate().map(|(at, line)| format!("  {}. {line}", at + 1));
     std::iter::once("left to do:".to_owned()).chain(numbered).collect()
 }
 
 /// A path as a shell reads it.
 fn word(path: &Path) -> String {
-    let text = path.display().to_string();
+    quoted(&path.display().to_string())
+}
+
+/// A word as a shell reads it.
+fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:,".contains(c);
-    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 /// By whoever starts services here, where it would start this one.
@@ -72,7 +82,7 @@ mod tests {
             http: None,
             tls: None,
             upstream,
-            credential: Some(("app".into(), vec!["@example.net".into()])),
+            credential: Some(("app".into(), vec!["@example.net".into(), "-o'brien@example.net".into(), "*".into()])),
             state: None,
             runtime: None,
         };
@@ -81,7 +91,7 @@ mod tests {
         let lines = to_do(path, &some, Some(false)).join("\n");
         for word in [
             "cat > /srv/token",
-            "credential add app --sender '@example.net' --config /srv/gate.toml",
+            r"credential add app --sender=@example.net --sender='-o'\''brien@example.net' --sender='*' --config /srv/gate.toml",
             "serve --config /srv/gate.toml",
         ] {
             assert!(lines.contains(word), "{word}\n{lines}");

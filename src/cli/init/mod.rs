@@ -10,17 +10,20 @@ mod place;
 mod render;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
 use clap::Args;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::{Config, check, control, fail};
 use crate::cli::out::say;
 use crate::config;
 use crate::sys::program;
-use crate::vault::audit::visible::visible;
+use crate::vault::audit::visible::{visible, visible_json};
 use answers::Answers;
 use ask::Asker;
+use place::Written;
 
 #[derive(Debug, Args)]
 pub struct Init {
@@ -72,6 +75,9 @@ pub struct Init {
     /// Ask nothing: what isn't given has its default, or is left out
     #[arg(long)]
     yes: bool,
+    /// Print one object instead, with the secret in it
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     config: Config,
     /// As root, when the system users are missing: use made-up user ids for the first credential
@@ -87,7 +93,7 @@ impl Init {
     fn begin(&self) -> Result<ExitCode, String> {
         let path = std::path::absolute(&self.config.path)
             .map_err(|error| format!("finding {}: {error}", self.config.path.display()))?;
-        place::demand_free(&path)?;
+        let there = place::look(&path)?;
         let answers = Answers::gather(self, &path, &mut Asker::new(self.yes))?;
         if answers.credential.is_some() {
             demand_nobody(answers.runtime.as_deref())?;
@@ -97,22 +103,36 @@ impl Init {
             let errors = errors.0.iter().map(|line| visible(line)).collect::<Vec<_>>().join("\n");
             format!("nothing was written, because this configuration would not load:\n{errors}")
         })?;
-        for written in place::write(&path, &text, answers.typed())? {
-            say!("{} was written", visible(&written.display().to_string()));
+        let written = place::write(&path, &text, answers.typed(), there)?;
+        if !self.json {
+            told(&written);
         }
-        let is_sound = check::check_new(&path, answers.credential.is_some());
-        let is_made = answers.credential.as_ref().map(|(id, senders)| self.add(&path, id, senders));
-        for line in left::to_do(&path, &answers, is_made) {
-            eprintln!("{}", visible(&line));
+        let is_sound = check::check_new(&path, answers.credential.is_some(), self.json);
+        let made = answers.credential.as_ref().map(|(id, senders)| self.add(&path, id, senders));
+        let left = left::to_do(&path, &answers, made.as_ref().map(Result::is_ok));
+        match self.json {
+            true => {
+                let object = json!({
+                    "written": written.files,
+                    "set_aside": written.aside,
+                    "sound": is_sound,
+                    "credential": made.as_ref().and_then(|made| made.as_ref().ok()),
+                    "left": left,
+                });
+                say!("{}", visible_json(&object.to_string()));
+            }
+            false => left::numbered(&left).iter().for_each(|line| eprintln!("{}", visible(line))),
         }
-        let is_done = is_sound && is_made != Some(false);
+        let is_done = is_sound && !matches!(made, Some(Err(_)));
         Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     /// Has the first credential made as by hand: whoever makes it becomes the vault's user and enters its sandbox, or asks the
-    /// service that runs. Its secret is printed there. Whether it was.
-    fn add(&self, path: &Path, id: &str, senders: &[String]) -> bool {
-        let command = || -> Result<bool, String> {
+    /// service that runs. Its secret is printed there, or is in the object that it gives.
+    ///
+    /// Errors: it was not made, and why was said.
+    fn add(&self, path: &Path, id: &str, senders: &[String]) -> Result<Value, ()> {
+        let command = || -> Result<Option<Value>, String> {
             let itself = program::itself().map_err(|error| format!("finding our own program: {error}"))?;
             let mut command = Command::new(itself);
             // No value is taken for an option, whatever it begins with.
@@ -122,14 +142,32 @@ impl Init {
             if self.fallback_ids {
                 command.arg("--fallback-ids");
             }
+            if self.json {
+                command.arg("--json").stdout(Stdio::piped());
+            }
             command.arg("--").arg(id);
-            let status = command.status().map_err(|error| format!("starting our own program: {error}"))?;
-            Ok(status.success())
+            let child = command.spawn().map_err(|error| format!("starting our own program: {error}"))?;
+            let output = child.wait_with_output().map_err(|error| format!("reading what it says: {error}"))?;
+            let said = Zeroizing::new(output.stdout);
+            // Where it prints by itself, there is nothing of it here.
+            let object = if self.json { serde_json::from_slice(&said).unwrap_or_default() } else { Value::Null };
+            Ok(output.status.success().then_some(object))
         };
-        command().unwrap_or_else(|reason| {
-            fail(&reason);
-            false
-        })
+        let said = command().map_err(|reason| {
+            let _ = fail(&reason);
+        })?;
+        said.ok_or(())
+    }
+}
+
+/// What was written, for people.
+fn told(written: &Written) {
+    let shown = |path: &Path| visible(&path.display().to_string());
+    if let Some(aside) = &written.aside {
+        say!("{}: what came with Gatepost is kept there", shown(aside));
+    }
+    for path in &written.files {
+        say!("{} was written", shown(path));
     }
 }
 

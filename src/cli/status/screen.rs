@@ -33,15 +33,16 @@ pub struct Screen {
     /// How many processes there are, and which the configuration asks for and are not there.
     roles: Option<(usize, Vec<String>)>,
     overview: Option<Overview>,
-    routes: Vec<State>,
+    /// None where nobody says.
+    routes: Option<Vec<State>>,
     /// What operators are told; an error where nobody is. None where that can't be asked.
     alerts: Option<Result<Known, String>>,
-    /// Each file of certificates with the days that it has left, where it can be read.
-    certificates: Vec<(String, Option<i64>)>,
+    /// Each file of certificates with the days that it has left, where it can be read. None where the configuration can't be.
+    certificates: Option<Vec<(String, Option<i64>)>>,
     /// The newest signed head: how many events, and when it was stored.
     head: Option<(u64, u64)>,
-    /// How long ago each anchor took a head, in microseconds, as far as the log tells.
-    anchors: Vec<(String, Option<u64>)>,
+    /// How long ago each anchor took a head, in microseconds, as far as the log tells. None where that can't be read.
+    anchors: Option<Vec<(String, Option<u64>)>>,
 }
 
 impl Screen {
@@ -52,23 +53,24 @@ impl Screen {
             _ => None,
         };
         let mut routes = Vec::new();
-        let _ = control::parts_within(runtime, Command::Route(Routes::Status), Some(PATIENCE), |part| match part {
+        let heard = control::parts_within(runtime, Command::Route(Routes::Status), Some(PATIENCE), |part| match part {
             Response::Route(Routed::State(state)) => {
                 routes.push(*state);
                 true
             }
             _ => false,
         });
+        let routes = matches!(heard, Ok(true)).then_some(routes);
         let alerts = if answers { alerts(runtime) } else { None };
         let mut screen = Self { overview, routes, alerts, ..Self::default() };
         // With a file that has mistakes by now, what it names is not known.
         let Ok(plan) = Config::load(config) else { return screen };
         screen.roles = roles(&plan, runtime);
         screen.certificates =
-            plan.certificates.iter().map(|pair| (pair.chain.to_string(), days(&pair.chain))).collect();
+            Some(plan.certificates.iter().map(|pair| (pair.chain.to_string(), days(&pair.chain))).collect());
         let newest = Archive::open(&plan.state_directory.join("audit")).and_then(|archive| archive.newest());
         screen.head = newest.ok().flatten().map(|head| (head.size, head.time_us));
-        screen.anchors = doctor::taken(&plan).unwrap_or_default();
+        screen.anchors = doctor::taken(&plan).ok();
         screen
     }
 
@@ -89,16 +91,16 @@ impl Screen {
                 lines.push(format!("{:<10} and {more} more with little left", "limit"));
             }
         }
-        lines.extend(self.routes.iter().map(|state| format!("{:<10} {}", "route", route::line(state))));
+        lines.extend(self.routes.iter().flatten().map(|state| format!("{:<10} {}", "route", route::line(state))));
         lines.extend(self.alerts.iter().flat_map(told));
-        lines.extend(self.certificates.iter().map(|(file, days)| {
+        lines.extend(self.certificates.iter().flatten().map(|(file, days)| {
             let days = days.map_or_else(|| "-".to_owned(), |days| days.to_string());
             format!("{:<10} {file} days={days}", "tls")
         }));
         if let Some((size, stored)) = self.head {
             lines.push(format!("{:<10} signed={} events={size}", "log", queue::time(stored)));
         }
-        lines.extend(self.anchors.iter().map(|(name, age)| {
+        lines.extend(self.anchors.iter().flatten().map(|(name, age)| {
             let minutes = age.map_or_else(|| "-".to_owned(), |age| (age / 60_000_000).to_string());
             format!("{:<10} {name} minutes_ago={minutes}", "anchor")
         }));
@@ -117,19 +119,22 @@ impl Screen {
             });
             each.collect::<Vec<_>>()
         });
-        let certificates = self.certificates.iter().map(|(file, days)| json!({ "file": file, "days": days }));
-        let anchors =
-            self.anchors.iter().map(|(name, age)| json!({ "anchor": name, "seconds": age.map(|age| age / 1_000_000) }));
+        let routes = self.routes.as_ref().map(|routes| routes.iter().map(route::object).collect::<Value>());
+        let certificate = |(file, days): &(String, Option<i64>)| json!({ "file": file, "days": days });
+        let certificates = self.certificates.as_ref().map(|all| all.iter().map(certificate).collect::<Value>());
+        let anchor =
+            |(name, age): &(String, Option<u64>)| json!({ "anchor": name, "seconds": age.map(|age| age / 1_000_000) });
+        let anchors = self.anchors.as_ref().map(|all| all.iter().map(anchor).collect::<Value>());
         vec![
             ("processes", roles.into()),
             ("sessions", self.overview.as_ref().map(|overview| overview.sessions).into()),
             ("limits", limits.into()),
             ("limits_more", self.overview.as_ref().map(|overview| overview.more).into()),
-            ("routes", self.routes.iter().map(route::object).collect()),
+            ("routes", routes.into()),
             ("alerts", self.alerts.as_ref().map(told_object).into()),
-            ("certificates", certificates.collect()),
+            ("certificates", certificates.into()),
             ("head", self.head.map(|(size, stored)| json!({ "events": size, "stored": queue::time(stored) })).into()),
-            ("anchors", anchors.collect()),
+            ("anchors", anchors.into()),
         ]
     }
 }

@@ -80,6 +80,8 @@ pub struct State {
     pub paced: Option<Paced>,
     /// Since when, and by whom; in microseconds.
     pub paused: Option<(u64, String)>,
+    /// It answered or failed, for mail or for a test, since the service or its configuration began: until then "up" is a hope.
+    pub tried: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

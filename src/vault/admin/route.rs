@@ -103,6 +103,9 @@ async fn test(
         };
         parts.send(Response::Route(part)).await.map_err(|_| "whoever asked is gone".to_owned())?;
     };
+    if passed {
+        desk.vault.schedule.borrow_mut().tested(upstream);
+    }
     let outcome = if passed { Outcome::Success } else { Outcome::Failure };
     let event = Event { outcome, ..ordered(Name::RouteTest, upstream, actor, None) };
     let done = desk.vault.writer.run(move |store| store.record(vec![event]));

@@ -194,7 +194,9 @@ impl Schedule {
 
     /// The upstream can't be used. How long it rests, when it wasn't resting already.
     pub fn failed(&mut self, upstream: &str, fault: Fault, reason: &str, now: Instant) -> Option<Duration> {
-        self.upstreams.entry(upstream.to_owned()).or_default().breaker.failed(fault, reason.to_owned(), now)
+        let upstream = self.upstreams.entry(upstream.to_owned()).or_default();
+        upstream.is_tried = true;
+        upstream.breaker.failed(fault, reason.to_owned(), now)
     }
 
     /// It failed and asked to be left alone for so long. How long that is, when it is longer than it would have rested.
@@ -221,8 +223,15 @@ impl Schedule {
     /// The upstream answered. True when that ends a series of failures.
     pub fn works(&mut self, upstream: &str) -> bool {
         let Some(upstream) = self.upstreams.get_mut(upstream) else { return false };
-        upstream.broke_off_over = None;
+        (upstream.broke_off_over, upstream.is_tried) = (None, true);
         upstream.breaker.answered()
+    }
+
+    /// A test went through it to its end.
+    pub fn tested(&mut self, upstream: &str) {
+        if let Some(upstream) = self.upstreams.get_mut(upstream) {
+            upstream.is_tried = true;
+        }
     }
 
     /// A message came to its end there.
@@ -236,7 +245,7 @@ impl Schedule {
     /// Every route is tried again now, because what its upstream is may have been mended. Gives those that had failed.
     pub fn resume(&mut self) -> Vec<String> {
         for upstream in self.upstreams.values_mut() {
-            upstream.broke_off_over = None;
+            (upstream.broke_off_over, upstream.is_tried) = (None, false);
         }
         let failed = self.upstreams.iter_mut().filter_map(|(name, upstream)| {
             let had_failed = upstream.breaker.forget();

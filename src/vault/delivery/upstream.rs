@@ -20,6 +20,8 @@ use crate::vault::store::spool::Leased;
 pub struct Upstream {
     pub couriers: Vec<Courier>,
     pub breaker: Breaker,
+    /// Something was heard of it, good or bad, since what it is may have changed.
+    pub is_tried: bool,
     /// What it has had, and may have.
     pub meter: Meter,
     /// Nothing is offered to it until somebody says so.
@@ -132,6 +134,7 @@ impl Upstream {
             window: self.breaker.window,
             paced: pace.is_some().then_some(Paced { pace, minute_left, day_left, waiting }),
             paused: self.paused.as_ref().map(|pause| (pause.since_us, pause.actor.clone())),
+            tried: self.is_tried,
         }
     }
 }

@@ -45,6 +45,7 @@ fn state(standing: Standing, word: &str, paused: bool) -> State {
         window: None,
         paced: None,
         paused: paused.then(|| (1, "uid 0".into())),
+        tried: true,
     }
 }
 

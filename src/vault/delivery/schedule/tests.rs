@@ -20,6 +20,25 @@ fn a_route_that_is_resumed_does_not_rest_and_begins_with_the_shortest_pause() {
 }
 
 #[test]
+fn an_upstream_is_tried_when_it_answered_failed_or_was_tested_and_after_a_reload_it_is_not() {
+    let (mut schedule, now) = (Schedule::new(vec!["a".into()]), Instant::now());
+    let (offers, _kept) = tokio::sync::mpsc::unbounded_channel();
+    schedule.join("a", Instance(1), Generation(1), offers);
+    let said: [fn(&mut Schedule, Instant); 3] = [
+        |schedule, _| assert!(!schedule.works("a"), "it never rested"),
+        |schedule, now| assert!(schedule.failed("a", Fault::Login, "no", now).is_some()),
+        |schedule, _| schedule.tested("a"),
+    ];
+    for told in said {
+        assert!(!schedule.state("a", now).tried);
+        told(&mut schedule, now);
+        assert!(schedule.state("a", now).tried);
+        schedule.resume();
+    }
+    assert!(!schedule.state("b", now).tried, "there is none");
+}
+
+#[test]
 fn rule_q5_a_lane_is_stranded_when_each_of_its_upstreams_is_paused_or_served_by_nobody() {
     let mut schedule = Schedule::new(vec!["a".into(), "a,b".into(), "c".into()]);
     let (offers, _kept) = tokio::sync::mpsc::unbounded_channel();
