@@ -56,6 +56,27 @@ fn what_is_to_leave_later_leaves_later_and_holds_nothing_up() {
 }
 
 #[test]
+fn a_clients_own_names_for_a_request_stand_beside_ours_in_the_log() {
+    let service = Service::start();
+    let secret = service.add_credential();
+    let known = "X-Request-Id: job-17\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n";
+    let fields = format!("{JSON}{known}");
+    let (status, answer) = post(&service, &secret, "/v1/send", &fields, letter("known").to_string().as_bytes());
+    assert_eq!(status, 202, "{answer}");
+    assert!(answer["request_id"].as_str().unwrap().starts_with("req_"), "ours is ours: {answer}");
+    let (status, _) = post(&service, &secret, "/v1/send", &fields, b"{}");
+    assert_eq!(status, 400);
+    let log = service.log();
+    for said in ["INFO accepted ", "INFO refused "] {
+        let line = log.lines().find(|line| line.contains(said)).unwrap_or_else(|| panic!("{said}\n{log}"));
+        for field in ["client_request_id=job-17", "trace_id=0af7651916cd43dd8448eb211c80319c"] {
+            assert!(line.replace('"', "").contains(field), "{line}");
+        }
+    }
+    service.stop();
+}
+
+#[test]
 fn a_whole_message_arrives_octet_by_octet_below_our_received_field() {
     let service = Service::start();
     let secret = service.add_credential();

@@ -6,7 +6,7 @@
 # PHP and the mail of Debian, which call sendmail, and fail2ban are taken out of Debian's packages in the same way.
 # python3-dkim signs mail as a mailing service does, and says whether it still is signed when it arrives.
 # As root missing Debian packages are installed; otherwise they are named.
-# Arguments go to `cargo test`; without any, its programs run two at a time.
+# Arguments go to `cargo test`; without any, its programs run four at a time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -20,7 +20,8 @@ use crate::edge::http::parcel::Kept;
 use crate::edge::http::reply::{self, Code, Fault, Reply};
 use crate::edge::http::submit;
 use crate::edge::http::turnstile;
-use crate::edge::http::{Session, body, media, refusal};
+use crate::edge::http::{Session, body, media, refusal, submissions};
+use crate::ipc::inquiry::Submission;
 use crate::ipc::once::Once;
 use crate::mail::id::MessageId;
 use crate::policy::Grant;
@@ -41,6 +42,7 @@ struct Customer<'s> {
     grant: &'s Grant,
     call: Call,
     correlation: Correlation<'s>,
+    until: Instant,
     /// By which its request is known again.
     key: Option<Key>,
     /// All that was asked for so far was done before.
@@ -86,7 +88,8 @@ pub async fn serve(
     let whole = body::read(&head.headers, body).await?;
     *unread = false;
     let (correlation, repeated, over) = (Correlation::of(&head.headers), None, false);
-    let mut customer = Customer { session, seat: &mut seat, grant: &grant, call, correlation, key, repeated, over };
+    let mut customer =
+        Customer { session, seat: &mut seat, grant: &grant, call, correlation, until, key, repeated, over };
     let reply = customer.answer(head, &whole.octets, is_atomic, id).await?;
     let mut reply = reply::repeated(reply, customer.repeated == Some(true));
     if customer.over {
@@ -191,7 +194,10 @@ impl Customer<'_> {
                 let letter = Letter { proof, ..gateway::letter(body)? };
                 // Whom the page didn't name, it isn't told of.
                 let named = if is_filled { Vec::new() } else { gateway::recipients(&letter) };
-                Ok(gateway::accepted(&self.submit(letter, id).await?, named, *id))
+                let kept = self.submit(letter, id).await?;
+                // A public page sees no mail.
+                let known = if self.grant.form.is_none() { self.became(&kept).await } else { None };
+                Ok(gateway::accepted(&kept, &named, known.as_deref(), *id))
             }
             Call::ResendEmail => {
                 let letter = resend::letter(parse_octets(octets, false)?)?;
@@ -248,6 +254,14 @@ impl Customer<'_> {
         let once = self.key.as_ref().map(|key| key.once(&letter));
         let kept = submit::submit(self.seat, self.session, self.grant, letter, once, id).await?;
         Ok(self.accepted(kept))
+    }
+
+    /// What became of it while its client waited. Whatever goes wrong, it is kept: said is what is sure.
+    async fn became(&mut self, kept: &Kept) -> Option<Box<Submission>> {
+        let waited = submissions::wait(self.seat, self.session, kept.id, gateway::WAIT, self.until).await;
+        let unheard =
+            |fault: &Fault| tracing::debug!(message = %kept.id, ?fault, "what becomes of it was not waited for");
+        waited.inspect_err(unheard).ok()?.found
     }
 
     fn accepted(&mut self, kept: Kept) -> Kept {

@@ -1,5 +1,7 @@
 //! `POST /send`, as a gateway to Cloudflare's Email Service has it: one message, and whom it went to.
 
+use std::time::Duration;
+
 use hyper::StatusCode;
 use serde::Serialize;
 
@@ -8,7 +10,8 @@ use crate::edge::http::json::Node;
 use crate::edge::http::letter::Letter;
 use crate::edge::http::parcel::Kept;
 use crate::edge::http::reply::{self, Code, Fault, Reply};
-use crate::edge::http::v1;
+use crate::edge::http::{submit, v1};
+use crate::ipc::inquiry::{Recipient, Status, Submission};
 use crate::ipc::label::Dialect;
 use crate::mail::id::MessageId;
 
@@ -27,6 +30,10 @@ const LETTER: &Renaming = &[
 ];
 const FILE: &Renaming =
     &[("filename", "filename"), ("content", "content"), ("type", "content_type"), ("disposition", "disposition")];
+/// Somebody waits for it still.
+const QUEUED: &str = "queued";
+/// How long a client waits to hear what became of its message: its answer has room for that.
+pub const WAIT: Duration = Duration::from_secs(10);
 /// What a message must say itself; a text is asked for by who reads the rest.
 const NEEDED: [&str; 3] = ["from", "to", "subject"];
 
@@ -58,29 +65,67 @@ struct Summary {
     ok: bool,
     id: String,
     outcome: &'static str,
-    delivered: [String; 0],
+    delivered: Vec<String>,
     queued: Vec<String>,
-    /// To whom nothing is sent.
+    /// To whom nothing is sent, or nothing any more.
     bounced: Vec<String>,
 }
 
-/// Everybody whom a message would go to, each once.
+/// Everybody whom a message would go to, each once, as the vault counts them.
 pub fn recipients(letter: &Letter) -> Vec<String> {
-    let mut all: Vec<String> = Vec::new();
-    for one in letter.recipients() {
-        let address = one.address.to_string();
-        if !all.contains(&address) {
-            all.push(address);
-        }
-    }
-    all
+    submit::recipients(letter).iter().map(ToString::to_string).collect()
 }
 
-/// A message is kept, and nobody of those whom it named has it yet.
-pub fn accepted(kept: &Kept, named: Vec<String>, id: MessageId) -> Reply {
+/// Where somebody stands, as far as this API has words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Delivered,
+    Queued,
+    Bounced,
+}
+
+impl Standing {
+    const fn of(status: Status) -> Self {
+        match status {
+            Status::Accepted => Self::Delivered,
+            Status::Failed | Status::Canceled | Status::Expired => Self::Bounced,
+            // Another gate has it, and goes on with it.
+            Status::Moved
+            | Status::Received
+            | Status::Scheduled
+            | Status::Started
+            | Status::Deferred
+            | Status::Held => Self::Queued,
+        }
+    }
+}
+
+/// A message is kept, and this is known of those whom it named; where nothing is, they wait.
+pub fn accepted(kept: &Kept, named: &[String], known: Option<&Submission>, id: MessageId) -> Reply {
     let suppressed: Vec<String> = kept.suppressed.iter().map(ToString::to_string).collect();
-    let (bounced, queued) = named.into_iter().partition(|address| suppressed.contains(address));
-    let summary = Summary { ok: true, id: kept.id.to_string(), outcome: "queued", delivered: [], queued, bounced };
+    let status = |number: usize| {
+        let of = |one: &&Recipient| usize::try_from(one.number) == Ok(number);
+        known.and_then(|found| found.recipients.iter().find(of)).map(|one| one.status)
+    };
+    let standing = |(number, address): (usize, &String)| match status(number) {
+        _ if suppressed.contains(address) => Standing::Bounced,
+        Some(status) => Standing::of(status),
+        None => Standing::Queued,
+    };
+    let standings: Vec<Standing> = named.iter().enumerate().map(standing).collect();
+    let those = |wanted| {
+        let all = named.iter().zip(&standings).filter(|(_, own)| **own == wanted);
+        all.map(|(address, _)| address.clone()).collect::<Vec<_>>()
+    };
+    let (delivered, queued) = (those(Standing::Delivered), those(Standing::Queued));
+    let outcome = match (delivered.is_empty(), queued.is_empty()) {
+        _ if named.is_empty() => QUEUED,
+        (_, false) => QUEUED,
+        (false, true) => "delivered",
+        (true, true) => "bounced",
+    };
+    let bounced = those(Standing::Bounced);
+    let summary = Summary { ok: true, id: kept.id.to_string(), outcome, delivered, queued, bounced };
     reply::json(StatusCode::OK, &summary, id)
 }
 

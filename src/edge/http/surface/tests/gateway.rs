@@ -11,7 +11,9 @@ const GOOD: &str = r#"{"from":{"address":"ann@example.net","name":"Ann"},"to":["
 
 #[tokio::test]
 async fn a_message_is_kept_and_answered_with_whom_it_waits_for() {
-    let mut house = house(Ways::default(), &[Serve::Send]);
+    // Whatever keeps it from being told what became of it.
+    let ways = Ways { at_inquiry: Some(Refusal::RateLimited(1)), ..Ways::default() };
+    let mut house = house(ways, &[Serve::Send]);
     let response = house.client.ask(&post("/send", GOOD)).await;
     assert_eq!(response.status, 200, "{response:?}");
     let kept = house.hang_up().await.kept;
@@ -22,6 +24,25 @@ async fn a_message_is_kept_and_answered_with_whom_it_waits_for() {
         "{}",
         kept[0].content
     );
+}
+
+/// The stand-in's first recipient fails, and the others have it.
+#[tokio::test]
+async fn who_waits_is_told_who_has_it_and_who_never_will() {
+    let plain = |to: &str| format!(r#"{{"from":"ann@example.net","subject":"s","text":"x","to":{to}}}"#);
+    for (to, outcome, delivered, bounced) in [
+        (r#"["b@example.org","c@example.org"]"#, "delivered", &["c@example.org"][..], &["b@example.org"][..]),
+        (r#""b@example.org""#, "bounced", &[], &["b@example.org"]),
+        // Who is named twice gets one.
+        (r#"["b@example.org","b@example.org","c@example.org"]"#, "delivered", &["c@example.org"], &["b@example.org"]),
+    ] {
+        let ways = Ways { over: Some(Over::Ended), ..Ways::default() };
+        let response = house(ways, &[Serve::Send]).client.ask(&post("/send", &plain(to))).await;
+        let body = &response.body;
+        assert_eq!((response.status, body["outcome"].as_str()), (200, Some(outcome)), "{to}: {body}");
+        assert_eq!((&body["delivered"], &body["bounced"]), (&delivered.into(), &bounced.into()), "{to}");
+        assert_eq!(body["queued"], serde_json::json!([]), "{to}");
+    }
 }
 
 #[tokio::test]
