@@ -3,6 +3,7 @@
 #
 #   tools/fuzz.sh all 30          each target for 30 seconds, as many at a time as there are processors
 #   tools/fuzz.sh data            until it is stopped
+#   tools/fuzz.sh --build         builds them all and fuzzes nothing
 #   tools/fuzz.sh --long [TARGET] each until no new edge was found for ten minutes, and an hour at most (or GATEPOST_FUZZ_MOST
 #                                 seconds); says executions and edges
 #   tools/fuzz.sh --shrink TARGET brings what is new into fuzz/corpus, as few and as small files as cover the same edges
@@ -11,7 +12,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-usage() { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 targets=$(sed -n 's/^path = "targets\/\(.*\)\.rs"$/\1/p' fuzz/Cargo.toml)
 FLAT=600
 MOST=${GATEPOST_FUZZ_MOST:-3600}
@@ -77,6 +78,7 @@ long() {
 }
 
 case ${1-} in
+  --build) build ;;
   --long)
     build
     for target in ${2:-$targets}; do long "$target"; done

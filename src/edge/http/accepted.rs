@@ -8,7 +8,7 @@ use super::Session;
 use super::correlation::Correlation;
 use super::parcel::Kept;
 use super::reply::{self, Issue, Reply};
-use super::request::Route;
+use super::request::{self, Route};
 use super::submissions::{Rendered, Standings, word};
 use crate::ipc::inquiry::Submission;
 use crate::policy::Grant;
@@ -34,6 +34,7 @@ struct Wire {
     id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     message_id: Option<String>,
+    submission: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     scheduled_at: Option<String>,
     /// Nothing is sent.
@@ -76,6 +77,7 @@ impl Accepted {
             request_id: kept.id.request_id(),
             id: kept.id.to_string(),
             message_id: message_id.map(|id| format!("<{id}>")),
+            submission: request::submission_of(kept.id),
             scheduled_at: scheduled_at.map(|time| time.to_string()),
             test,
             verdict,

@@ -175,6 +175,11 @@ pub fn table() -> impl Iterator<Item = (&'static str, &'static [Method], Serve)>
     ROUTES.iter().map(|row| (row.0, row.1, row.4)).chain(by_id).chain([hooks]).chain(surface::table())
 }
 
+/// Where it is told what becomes of a message.
+pub fn submission_of(id: MessageId) -> String {
+    format!("{SUBMISSIONS}{}", id.request_id())
+}
+
 /// A path with a message's id in it.
 fn submission(path: &str) -> Option<(&'static [Method], &'static str, Route)> {
     let rest = path.strip_prefix(SUBMISSIONS)?;

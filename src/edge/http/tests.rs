@@ -37,6 +37,8 @@ async fn a_message_is_kept_whole_and_answered_with_its_ids() {
     assert!(seen.closed);
     let [message] = seen.kept.as_slice() else { panic!("{seen:?}") };
     assert_eq!(response.body["status"], "accepted");
+    let path = format!("/v1/submissions/{}", response.body["request_id"].as_str().unwrap());
+    assert_eq!(response.body["submission"], path);
     assert_eq!(response.body["id"], message.id.to_string());
     assert_eq!(response.body["request_id"], message.id.request_id());
     assert_eq!(response.field("x-request-id"), Some(message.id.request_id().as_str()));

@@ -9,7 +9,7 @@ use crate::edge::http::letter::{Letter, Mailbox, flaw};
 use crate::edge::http::members::{At, Findings, Members, Table};
 use crate::edge::http::parcel::Kept;
 use crate::edge::http::reply::{self, Code, Fault, Issue, MAX_ISSUES, Reply};
-use crate::edge::http::{mime, v1, warnings};
+use crate::edge::http::{mime, request, v1, warnings};
 use crate::mail::address::Address;
 use crate::mail::id::MessageId;
 
@@ -114,6 +114,7 @@ enum Outcome {
         request_id: String,
         id: String,
         message_id: String,
+        submission: String,
         #[serde(skip_serializing_if = "Option::is_none")]
         scheduled_at: Option<String>,
         warnings: Vec<Issue>,
@@ -145,6 +146,7 @@ pub fn answer(results: Vec<Result<Kept, Fault>>, echoes: Vec<Echo>, hostname: &s
             id: kept.id.to_string(),
             warnings: issues_at(n, [warnings::suppressed(&kept, &echo.named), echo.written].concat()),
             message_id: format!("<{}>", echo.message_id.unwrap_or_else(|| mime::message_id(kept.id, hostname))),
+            submission: request::submission_of(kept.id),
             scheduled_at: echo.scheduled_at.map(|time| time.to_string()),
         },
         Err(fault) => {
