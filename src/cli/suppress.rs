@@ -169,7 +169,10 @@ impl Remove {
         let whom = self.whom()?;
         if let Some(file) = &self.file {
             let (count, file) = (whom.len(), visible(&file.display().to_string()));
-            confirm(self.yes, &format!("takes the {count} addresses of {file} off the list: mail goes to them again"))?;
+            confirm(
+                self.yes,
+                &format!("takes {count} addresses off the list, with those of {file}: mail goes to them again"),
+            )?;
         }
         let mut line = open(&self.config)?;
         let (mut changed, mut absent) = (0, 0);

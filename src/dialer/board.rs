@@ -12,7 +12,7 @@ pub type Answer = Result<Vec<IpAddr>, String>;
 
 /// Askers that may wait for one name. Those who gave up don't count, so this is seldom more than a few.
 const WAITING: usize = 128;
-/// A look-up that took longer was a slow one, whatever came of it. Servers that are there answer in less, and who is not there costs a
+/// A look-up that took longer was a slow one. Servers that are there answer in less, and who is not there costs a
 /// resolver's first retry, 5 seconds, at least.
 const PROMPT: Duration = Duration::from_secs(1);
 /// Threads that are kept for names that were prompt last time, and as many again for those of which nothing is known yet.
@@ -30,6 +30,9 @@ pub enum Standing {
 #[derive(Debug, Default)]
 struct Name {
     standing: Standing,
+    /// It had addresses at some time: then it is looked up though nobody waits for it any more, so that it gets out from behind those
+    /// that are dead.
+    has_answered: bool,
     askers: Vec<oneshot::Sender<Answer>>,
     /// It waits for a thread, or has one.
     is_taken_up: bool,
@@ -106,7 +109,13 @@ impl Board {
         let mut state = self.state();
         state.leave(was);
         let Some(own) = state.names.get_mut(name) else { return };
-        own.standing = if took <= PROMPT { Standing::Prompt } else { Standing::Slow };
+        own.has_answered |= answer.is_ok();
+        own.standing = match answer {
+            _ if took <= PROMPT => Standing::Prompt,
+            // The resolver was slow, and not the name: with dead ones it would wait for as long as those take.
+            Ok(_) => Standing::Unknown,
+            Err(_) => Standing::Slow,
+        };
         own.is_taken_up = false;
         for asker in own.askers.drain(..) {
             // He may have given up meanwhile.
@@ -161,11 +170,11 @@ impl State {
         }
     }
 
-    /// Whether somebody waits for it still; if not, it isn't looked up.
+    /// Whether somebody waits for it still, or will again; if not, it isn't looked up.
     fn is_asked_for(&mut self, name: &str) -> bool {
         let Some(own) = self.names.get_mut(name) else { return false };
         own.askers.retain(|asker| !asker.is_closed());
-        own.is_taken_up = !own.askers.is_empty();
+        own.is_taken_up = own.has_answered || !own.askers.is_empty();
         own.is_taken_up
     }
 
@@ -220,11 +229,11 @@ mod tests {
         let (slow, new, prompt) = (names("slow"), names("new"), names("prompt"));
         let board = Board::new([&slow[..], &new, &prompt].concat(), 32);
         let mut answers = Vec::new();
-        for (names, took) in [(&slow, PROMPT * 2), (&prompt, PROMPT / 2)] {
+        for (names, took, answer) in [(&slow, PROMPT * 2, Err("nobody".into())), (&prompt, PROMPT / 2, Ok(vec![]))] {
             for name in names {
                 answers.push(board.ask(name).unwrap());
                 let (name, was) = taken(&board).unwrap();
-                board.done(&name, was, took, &Ok(vec![]));
+                board.done(&name, was, took, &answer);
             }
         }
         let mut began = |names: &[String]| {
@@ -234,7 +243,29 @@ mod tests {
         let at_slow = began(&slow);
         assert_eq!((at_slow.len(), began(&new).len(), began(&prompt).len()), (16, 8, 40));
         // As one slow name ends the next new one is looked up before the next slow one.
-        board.done(&at_slow[0].0, at_slow[0].1, PROMPT * 2, &Ok(vec![]));
+        board.done(&at_slow[0].0, at_slow[0].1, PROMPT * 2, &Err("nobody".into()));
         assert_eq!(taken(&board).unwrap().1, Standing::Unknown);
+    }
+
+    #[test]
+    fn after_an_outage_a_name_that_answered_once_gets_out_from_behind_the_dead_ones() {
+        let board = Board::new((0..40).map(|n| format!("a{n}.test")).collect(), 32);
+        let look_up = |took: Duration, answer: &Answer| {
+            drop(board.ask("a0.test").unwrap());
+            taken(&board).map(|(name, was)| {
+                board.done(&name, was, took, answer);
+                was
+            })
+        };
+        let (here, gone) = (Ok(vec![]), Err("nobody".to_owned()));
+        // Nobody waits for it any more, and it never answered.
+        assert_eq!(look_up(PROMPT, &here), None);
+        let _answer = board.ask("a0.test").unwrap();
+        let (name, was) = taken(&board).unwrap();
+        board.done(&name, was, PROMPT / 2, &here);
+        assert_eq!(look_up(PROMPT * 9, &gone), Some(Standing::Prompt));
+        assert_eq!(look_up(PROMPT * 9, &here), Some(Standing::Slow), "it is looked up though nobody waits for it");
+        assert_eq!(look_up(PROMPT / 2, &here), Some(Standing::Unknown), "the resolver was slow then, and not the name");
+        assert_eq!(look_up(PROMPT / 2, &here), Some(Standing::Prompt));
     }
 }

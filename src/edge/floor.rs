@@ -217,7 +217,6 @@ impl Stranger {
         let mut notice = self.visit.notice();
         let desk = Arc::clone(&front);
         let _open = desk.meter.open();
-        desk.meter.count(Count::Connection(Met::Begun));
         tokio::select! {
             biased;
             () = self.converse(role, front, handshaker) => {}
@@ -232,6 +231,7 @@ impl Stranger {
             let Some(crossed) = crossed else { return };
             self.peer = crossed;
         }
+        front.meter.count(Count::Connection(Met::Begun));
         let Self { socket, visit, peer, session } = self;
         match role {
             Role::EdgeHttp => serve_http(socket, visit, front, peer, session, handshaker).await,

@@ -17,8 +17,10 @@ struct State {
     under_way: u64,
     counts: BTreeMap<Count, u64>,
     took: BTreeMap<Api, Spread>,
-    /// How many were open and under way when that was said last; none: the vault there is now hasn't heard it.
-    told: Option<(u64, u64)>,
+    /// How many were open and under way when that was said last.
+    told: (u64, u64),
+    /// It is to be said whatever it was: there is another vault, or it could not be said.
+    is_due: bool,
 }
 
 /// A connection, until this is dropped.
@@ -62,10 +64,10 @@ impl Meter {
     pub fn take(&self, listener: &str) -> Option<Counted> {
         let mut state = self.lock();
         let at_hand = (state.open, state.under_way);
-        if state.counts.is_empty() && state.told.unwrap_or_default() == at_hand {
+        if state.counts.is_empty() && state.told == at_hand && !state.is_due {
             return None;
         }
-        state.told = Some(at_hand);
+        (state.told, state.is_due) = (at_hand, false);
         let (counts, took) = (std::mem::take(&mut state.counts), std::mem::take(&mut state.took));
         let (open, under_way) = at_hand;
         let (counts, took) = (counts.into_iter().collect(), took.into_iter().collect());
@@ -75,7 +77,7 @@ impl Meter {
     /// It could not be told: it is told with what comes next.
     pub fn put_back(&self, counted: Counted) {
         let mut state = self.lock();
-        state.told = None;
+        state.is_due = true;
         for (what, much) in counted.counts {
             let number = state.counts.entry(what).or_default();
             *number = number.saturating_add(much);
@@ -87,7 +89,7 @@ impl Meter {
 
     /// There is another vault, which knows of nothing that is open.
     pub fn forget(&self) {
-        self.lock().told = None;
+        self.lock().is_due = true;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -148,6 +150,10 @@ mod tests {
         meter.forget();
         assert_eq!(meter.take("a").unwrap().open, 1);
         drop(open);
+        // That nothing is open any more could not be told: it is told again.
+        let told = meter.take("a").unwrap();
+        assert_eq!((told.open, told.counts.len()), (0, 0));
+        meter.put_back(told);
         assert_eq!(meter.take("a").unwrap().open, 0);
         assert_eq!(meter.take("a"), None);
     }

@@ -53,6 +53,8 @@ use tls::Handshaker;
 
 /// How often the vault is told what was counted.
 const REPORT: Duration = Duration::from_secs(2);
+/// How long what it says last has to leave.
+const FAREWELL: Duration = Duration::from_millis(50);
 /// How long it waits for sockets that were on their way when the order to drain came.
 const ON_THE_WAY: Duration = Duration::from_millis(500);
 
@@ -206,6 +208,8 @@ impl Edge {
             let empty = self.floor.live() == 0 && waited(drain.or(retired)) >= ON_THE_WAY;
             if empty || waited(drain) >= DRAIN + LAST_WORDS {
                 tracing::info!(left = self.floor.live(), "done");
+                self.floor.report();
+                tokio::time::sleep(FAREWELL).await;
                 return;
             }
             if waited(drain) >= DRAIN {

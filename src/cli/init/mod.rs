@@ -150,8 +150,13 @@ impl Init {
             let output = child.wait_with_output().map_err(|error| format!("reading what it says: {error}"))?;
             let said = Zeroizing::new(output.stdout);
             // Where it prints by itself, there is nothing of it here.
-            let object = if self.json { serde_json::from_slice(&said).unwrap_or_default() } else { Value::Null };
-            Ok(output.status.success().then_some(object))
+            match (output.status.success(), self.json) {
+                (false, _) => Ok(None),
+                (true, false) => Ok(Some(Value::Null)),
+                (true, true) => serde_json::from_slice(&said).map(Some).map_err(|_| {
+                    "the credential was made, and what was said of it can't be read: end it with gatepost credential rotate".to_owned()
+                }),
+            }
         };
         let said = command().map_err(|reason| {
             let _ = fail(&reason);

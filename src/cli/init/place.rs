@@ -92,6 +92,10 @@ pub fn write(
         let group = auditors.map(|group| group.gid.as_raw());
         if there == There::Shipped {
             let aside = aside(path);
+            // Minutes of questions lie between: somebody may have changed it.
+            if look(path)? != There::Shipped {
+                return Err(format!("{}: it was changed meanwhile, and is left as it is", path.display()));
+            }
             rename_to_free(path, &aside).map_err(|error| format!("{}: {error}", aside.display()))?;
             written.aside = Some(aside);
         }

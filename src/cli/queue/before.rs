@@ -31,6 +31,15 @@ pub type Mark = (u64, String, u32);
 /// Where they are: the auditors' files, and the personal files beside them.
 pub type Place = (PathBuf, Option<PathBuf>);
 
+/// Each recipient that an event names: with its number, and as it is shown.
+pub fn each_recipient(found: &Found, mut each: impl FnMut(Mark, u32, &str)) {
+    let shown = found.get("rcpt_to").unwrap_or_default();
+    for (n, shown) in (0..).zip(shown.split([',', ' ']).filter(|one| !one.is_empty())) {
+        let time = found.get("time_us").or(found.get("time")).unwrap_or_default().to_owned();
+        each((found.seq(), time, n), n, shown);
+    }
+}
+
 /// All that restores moved aside in a state directory, the oldest first.
 pub fn moved_aside(state: &Path) -> Vec<Place> {
     let entries = fs::read_dir(state).into_iter().flatten().flatten();
@@ -126,12 +135,10 @@ impl Before {
         let filter = Filter { event: Some(event.to_owned()), from, to, ..Filter::default() };
         let values = &mut self.values;
         query::query(&self.audit, &filter, |found| {
-            let shown = found.get("rcpt_to").unwrap_or_default();
-            for (n, shown) in (0..).zip(shown.split([',', ' ']).filter(|one| !one.is_empty())) {
+            each_recipient(&found, |mark, n, shown| {
                 let clear = values.as_mut().and_then(|values| values.get(&found, "rcpt_to", n));
-                let time = found.get("time_us").or(found.get("time")).unwrap_or_default().to_owned();
-                each(&found, (found.seq(), time, n), shown, clear);
-            }
+                each(&found, mark, shown, clear);
+            });
         })
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::before::Before;
+use super::before::{Before, each_recipient};
 use super::entries::{IMPORT, message};
 use super::pairs::{Mention, Mentions, pairs};
 use super::reconcile::ENDS;
@@ -26,6 +26,8 @@ struct Fate {
     is_import: bool,
     accepted: Mentions,
     ended: Mentions,
+    /// Who came in again since, by the present log.
+    back: Mentions,
 }
 
 impl Fate {
@@ -40,12 +42,13 @@ impl Fate {
         pairs(&self.accepted, &self.ended).len()
     }
 
-    fn recipients(&self) -> Vec<&str> {
-        self.accepted.values().map(Mention::text).collect()
-    }
-
-    fn is_lost(&self) -> bool {
-        self.ended() < self.accepted.len()
+    /// Those who neither have an end nor came in again.
+    fn lost(&self) -> Vec<&str> {
+        let (ended, mut left) = (pairs(&self.accepted, &self.ended), self.accepted.clone());
+        left.retain(|mark, _| !ended.contains_key(mark));
+        let back = pairs(&left, &self.back);
+        left.retain(|mark, _| !back.contains_key(mark));
+        self.accepted.iter().filter(|(mark, _)| left.contains_key(*mark)).map(|(_, mention)| mention.text()).collect()
     }
 }
 
@@ -53,8 +56,6 @@ impl Fate {
 #[derive(Default)]
 pub struct Lost {
     fates: BTreeMap<MessageId, Fate>,
-    /// They came in again since.
-    here: BTreeSet<MessageId>,
 }
 
 impl Lost {
@@ -93,21 +94,30 @@ impl Lost {
         self.learn(present, parts_from)
     }
 
+    /// Who came in again, by the log that there is now.
     fn learn(&mut self, present: &Path, parts_from: u64) -> Result<(), String> {
         let filter = Filter { event: Some(IMPORT.to_owned()), from: Some(parts_from), ..Filter::default() };
-        query::query(present, &filter, |event| self.here.extend(message(&event)))
+        query::query(present, &filter, |found| {
+            let Some(fate) = message(&found).and_then(|id| self.fates.get_mut(&id)) else { return };
+            each_recipient(&found, |mark, _, shown| {
+                let mention = Mention { is_foreign: true, ..Mention::of(shown, None) };
+                fate.back.insert(mark, mention);
+            });
+        })
     }
 
-    fn messages(&self) -> impl Iterator<Item = (&MessageId, &Fate)> {
-        self.fates.iter().filter(|(id, fate)| fate.is_lost() && !self.here.contains(id))
+    /// With those who are lost of each.
+    fn messages(&self) -> impl Iterator<Item = (&MessageId, &Fate, Vec<&str>)> {
+        let all = self.fates.iter().map(|(id, fate)| (id, fate, fate.lost()));
+        all.filter(|(_, _, lost)| !lost.is_empty())
     }
 
     /// For a program.
     pub fn json(&self) -> Value {
-        let one = |(id, fate): (&MessageId, &Fate)| {
+        let one = |(id, fate, lost): (&MessageId, &Fate, Vec<&str>)| {
             json!({
                 "message": id.to_string(), "time": fate.time, "account": fate.account,
-                "recipients": fate.recipients(), "ended": fate.ended(), "imported": fate.is_import,
+                "recipients": lost, "ended": fate.ended(), "imported": fate.is_import,
             })
         };
         self.messages().map(one).collect()
@@ -119,7 +129,7 @@ impl Lost {
         if count == 0 {
             return String::new();
         }
-        let imported = self.messages().filter(|(_, fate)| fate.is_import).count();
+        let imported = self.messages().filter(|(_, fate, _)| fate.is_import).count();
         let how = match imported {
             0 => "acknowledged",
             all if all == count => "taken in by queue import",
@@ -133,14 +143,38 @@ impl Lost {
             0 => "Their senders must send them again:",
             _ => "What came from an archive can be taken in from it again; of all else the senders must send it again:",
         };
-        for (id, fate) in self.messages().take(NAMED) {
+        for (id, fate, lost) in self.messages().take(NAMED) {
             let from = if fate.is_import { ", from an archive" } else { "" };
-            let line = format!("{} {id} of {} to {}{from}", fate.time, fate.account, fate.recipients().join(", "));
+            let line = format!("{} {id} of {} to {}{from}", fate.time, fate.account, lost.join(", "));
             told += &format!("\n  {}", visible(&line));
         }
         if count > NAMED {
             told += &format!("\n  and {} more: --json names all", count - NAMED);
         }
         told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_came_in_again_is_lost_no_more_and_the_others_of_the_message_are() {
+        let mention = |seq: u64, n: u32, shown: &str, is_foreign| {
+            ((seq, (seq * 100).to_string(), n), Mention { is_foreign, ..Mention::of(shown, None) })
+        };
+        let id = MessageId::now();
+        let mut lost = Lost::default();
+        let fate = lost.fates.entry(id).or_default();
+        fate.accepted = Mentions::from([mention(1, 0, "a@example.org", false), mention(1, 1, "b@example.org", false)]);
+        let named = |lost: &Lost| {
+            lost.messages().map(|(_, _, lost)| lost.into_iter().map(str::to_owned).collect()).collect::<Vec<Vec<_>>>()
+        };
+        assert_eq!(named(&lost), [["a@example.org", "b@example.org"]]);
+        lost.fates.get_mut(&id).unwrap().back = Mentions::from([mention(9, 0, "a@example.org", true)]);
+        assert_eq!(named(&lost), [["b@example.org"]]);
+        lost.fates.get_mut(&id).unwrap().ended = Mentions::from([mention(2, 0, "b@example.org", false)]);
+        assert!(named(&lost).is_empty());
     }
 }

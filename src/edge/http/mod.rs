@@ -242,11 +242,13 @@ async fn answer(session: Arc<Session>, request: Request<Incoming>) -> Result<Rep
     let (own, leaves) = (Arc::clone(&session), session.leaves());
     let (path, serve) = (request.uri().path(), &session.front.desk.serve);
     let (surface, api) = (Surface::of(path, serve), request::api(path, serve));
+    let wants_problem = surface == Surface::V1 && problem::is_wanted(request.headers());
     let begun = Instant::now();
     let until = begun + REQUEST - AFTERMATH;
     let desk = Arc::clone(&session.front);
     let _under_way = desk.meter.begin();
-    let mut reply = apart(surface, id, (session.peer, &desk.meter), async move {
+    let told = move |fault: &Fault| if wants_problem { problem::fault(fault, id) } else { surface.fault(fault, id) };
+    let mut reply = apart(told, id, (session.peer, &desk.meter), async move {
         let (head, body) = request.into_parts();
         work(&own, &head, body, id, until, leaves).await
     })
@@ -261,7 +263,7 @@ async fn answer(session: Arc<Session>, request: Request<Incoming>) -> Result<Rep
 /// Runs a request's work as a task of its own: it goes on when the client hangs up, and when it panics, the client gets an
 /// answer and the connection ends.
 async fn apart(
-    surface: Surface,
+    told: impl FnOnce(&Fault) -> Reply,
     id: MessageId,
     (peer, meter): (SocketAddr, &Meter),
     work: impl Future<Output = Reply> + Send + 'static,
@@ -269,7 +271,7 @@ async fn apart(
     tokio::spawn(work).await.unwrap_or_else(|error| {
         meter.count(Count::Fell);
         tracing::error!(request = %id, %peer, %error, "a request's task fell");
-        surface.fault(&Fault::new(Code::InternalError, "this went wrong on our side").closing(), id)
+        told(&Fault::new(Code::InternalError, "this went wrong on our side").closing())
     })
 }
 

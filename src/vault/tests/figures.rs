@@ -72,7 +72,7 @@ fn rule_o3_an_edge_counts_at_listeners_of_its_kind_that_there_are() {
     let mut running = bench.run();
     test(async {
         let mut watched = running.http_edge("inside");
-        let counts = vec![(Count::Connection(Met::Begun), 3), (Count::Answered(Api::V1, Status::of(202)), u64::MAX)];
+        let counts = vec![(Count::Connection(Met::Begun), 3), (Count::Answered(Api::V1, Status::of(202)), 5)];
         // Buckets that are not ours say nothing.
         let took = vec![(Api::V1, Spread { counts: vec![9; 3], sum: 9 })];
         for listener in ["http", "smtp", "elsewhere", "http"] {
@@ -94,10 +94,32 @@ fn rule_o3_an_edge_counts_at_listeners_of_its_kind_that_there_are() {
         let figures = watched.figures().await;
         let begun = |listener| number(&figures, Metric::Connections, &[listener, "begun"]);
         assert_eq!((begun("http"), begun("smtp"), begun("elsewhere")), (Some(6), Some(0), None));
-        assert_eq!(number(&figures, Metric::HttpRequests, &["v1", "202"]), Some(u64::MAX));
+        assert_eq!(number(&figures, Metric::HttpRequests, &["v1", "202"]), Some(10));
         assert_eq!(number(&figures, Metric::HttpInFlight, &[]), Some(1));
         let family = figures.families.iter().find(|family| family.metric == Metric::HttpDuration).unwrap();
         assert!(family.series.iter().all(|series| series.value == Value::none(Metric::HttpDuration)));
+
+        // What no edge counts in two seconds neither stops a counter nor the vault; and one of SMTP counts nothing of HTTP.
+        let all = |listener: &str| {
+            let answered = (Count::Answered(Api::Send, Status::of(503)), u64::MAX);
+            let most = vec![answered, (Count::Fell, u64::MAX), (Count::Fell, u64::MAX)];
+            let took = vec![(Api::Send, Spread { counts: vec![u64::MAX; 14], sum: u64::MAX })];
+            let counted =
+                Counted { listener: listener.into(), open: u64::MAX, under_way: u64::MAX, counts: most, took };
+            Ask::Counted(Box::new(counted))
+        };
+        let (mute, liar) = (running.edge(), running.http_edge("inside"));
+        for _ in 0..2 {
+            mute.asks.send(all("smtp")).await.unwrap();
+            liar.asks.send(all("http")).await.unwrap();
+        }
+        watched.await_figures(|figures| number(figures, Metric::ConnectionsOpen, &["http"]) > Some(2)).await;
+        let figures = watched.figures().await;
+        assert_eq!(number(&figures, Metric::ConnectionsOpen, &["http"]), Some(1_000_002));
+        assert_eq!(number(&figures, Metric::HttpInFlight, &[]), Some(1_000_001));
+        assert_eq!(number(&figures, Metric::HttpRequests, &["send", "503"]), Some(2_000_000));
+        assert_eq!(number(&figures, Metric::Panics, &["smtp"]), Some(4_000_000));
+        drop((mute, liar));
 
         // What it had under way goes with it.
         let mut second = running.http_edge("inside");

@@ -32,8 +32,9 @@ const FILE: &Renaming =
     &[("filename", "filename"), ("content", "content"), ("type", "content_type"), ("disposition", "disposition")];
 /// Somebody waits for it still.
 const QUEUED: &str = "queued";
-/// How long a client waits to hear what became of its message: its answer has room for that.
-pub const WAIT: Duration = Duration::from_secs(10);
+/// How long a client waits to hear what became of its message: its answer has room for that. Longer than most deliveries take, and
+/// shorter than clients wait for an answer: one that gave up before it came would send again.
+pub const WAIT: Duration = Duration::from_secs(3);
 /// What a message must say itself; a text is asked for by who reads the rest.
 const NEEDED: [&str; 3] = ["from", "to", "subject"];
 
