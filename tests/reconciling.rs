@@ -102,6 +102,17 @@ fn what_came_from_an_archive_behind_the_backup_is_named_as_lost_until_it_comes_a
     service.stop();
 }
 
+/// A message to this one and to one for whom it is put off. Gives the reply to the first.
+fn sent_to_two(service: &Service, secret: &str, first: &str) -> u16 {
+    let mut session = service.log_in(secret);
+    assert_eq!(session.say("MAIL FROM:<a@example.net>"), 250);
+    let said = session.say(&format!("RCPT TO:<{first}>"));
+    assert_eq!(session.say("RCPT TO:<later@example.org>"), 250);
+    assert_eq!(session.say("DATA"), 354);
+    assert_eq!(session.say("From: a@example.net\r\nSubject: kept\r\n\r\nx\r\n."), 250);
+    said
+}
+
 fn told_by(service: &Service) -> Value {
     told(service, &["queue", "reconcile"])
 }
@@ -116,13 +127,7 @@ fn who_was_given_up_stays_so_when_another_of_the_same_message_comes_back() {
     let mut service = Service::start_with(&Setting { sink, more, ..Setting::default() });
     let secret = service.add_credential();
     done(&service.command(&["credential", "set", CREDENTIAL, "--on-unknown", "hold"]));
-    let mut session = service.log_in(&secret);
-    assert_eq!(session.say("MAIL FROM:<a@example.net>"), 250);
-    assert_eq!(session.say("RCPT TO:<unknown@example.org>"), 250);
-    assert_eq!(session.say("RCPT TO:<later@example.org>"), 250);
-    assert_eq!(session.say("DATA"), 354);
-    assert_eq!(session.say("From: a@example.net\r\nSubject: kept\r\n\r\nx\r\n."), 250);
-    drop(session);
+    assert_eq!(sent_to_two(&service, &secret, "unknown@example.org"), 250);
     support::await_that("nobody knows of the first one", || {
         !service.command(&["audit", "query", "--event", "queue.hold", "--json"]).stdout.is_empty()
     });
@@ -149,13 +154,7 @@ fn whom_the_upstream_refused_before_the_message_was_taken_ends_nobody_who_waits(
     let mut service = Service::start_with(&Setting { sink, more, ..Setting::default() });
     let secret = service.add_credential();
     done(&service.command(&["credential", "set", CREDENTIAL, "--delivery", "fallback"]));
-    let mut session = service.log_in(&secret);
-    assert_eq!(session.say("MAIL FROM:<a@example.net>"), 250);
-    assert_eq!(session.say("RCPT TO:<bad@example.org>"), 550);
-    assert_eq!(session.say("RCPT TO:<later@example.org>"), 250);
-    assert_eq!(session.say("DATA"), 354);
-    assert_eq!(session.say("From: a@example.net\r\nSubject: kept\r\n\r\nx\r\n."), 250);
-    drop(session);
+    assert_eq!(sent_to_two(&service, &secret, "bad@example.org"), 550);
     support::await_that("the refused one is in the log", || {
         !service.command(&["audit", "query", "--event", "deliver.bounce", "--json"]).stdout.is_empty()
     });

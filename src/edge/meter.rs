@@ -5,8 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::ipc::counted::{Api, Count, Counted, Status};
-use crate::ipc::figures::family::{Spread, Value};
+use crate::ipc::figures::family::Value;
 use crate::ipc::figures::metric::Metric;
+
+/// What a request took is counted in its buckets.
+const TOOK: Metric = Metric::HttpDuration;
 
 #[derive(Debug, Default)]
 pub struct Meter(Mutex<State>);
@@ -16,7 +19,7 @@ struct State {
     open: u64,
     under_way: u64,
     counts: BTreeMap<Count, u64>,
-    took: BTreeMap<Api, Spread>,
+    took: BTreeMap<Api, Value>,
     /// How many were open and under way when that was said last.
     told: (u64, u64),
     /// It is to be said whatever it was: there is another vault, or it could not be said.
@@ -51,13 +54,8 @@ impl Meter {
     /// A request was answered with this status, so long after its head was read.
     pub fn answered(&self, api: Api, status: u16, took: Duration) {
         self.count(Count::Answered(api, Status::of(status)));
-        let mut state = self.lock();
-        let spread = state.took.entry(api).or_insert_with(none);
-        let mut value = Value::Spread(std::mem::take(spread));
-        value.add(Metric::HttpDuration, u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-        if let Value::Spread(counted) = value {
-            *spread = counted;
-        }
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.lock().took.entry(api).or_insert_with(|| Value::none(TOOK)).add(TOOK, micros);
     }
 
     /// What is to be told, where there is anything new. It counts as told.
@@ -70,7 +68,8 @@ impl Meter {
         (state.told, state.is_due) = (at_hand, false);
         let (counts, took) = (std::mem::take(&mut state.counts), std::mem::take(&mut state.took));
         let (open, under_way) = at_hand;
-        let (counts, took) = (counts.into_iter().collect(), took.into_iter().collect());
+        let spread = |(api, value)| if let Value::Spread(spread) = value { Some((api, spread)) } else { None };
+        let (counts, took) = (counts.into_iter().collect(), took.into_iter().filter_map(spread).collect());
         Some(Counted { listener: listener.to_owned(), open, under_way, counts, took })
     }
 
@@ -83,7 +82,9 @@ impl Meter {
             *number = number.saturating_add(much);
         }
         for (api, spread) in counted.took {
-            state.took.entry(api).or_insert_with(none).merge(&spread);
+            if let Value::Spread(own) = state.took.entry(api).or_insert_with(|| Value::none(TOOK)) {
+                own.merge(&spread);
+            }
         }
     }
 
@@ -94,13 +95,6 @@ impl Meter {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn none() -> Spread {
-    match Value::none(Metric::HttpDuration) {
-        Value::Spread(spread) => spread,
-        Value::Number(_) => Spread::default(),
     }
 }
 

@@ -83,7 +83,7 @@ use correlation::Correlation;
 use login::Seat;
 use reply::{Code, Fault, Reply};
 use request::Route;
-use surface::Surface;
+use surface::Tongue;
 use wall::Wall;
 
 /// A connection's life: then it ends after the request at hand, so that load can move to a new generation.
@@ -241,16 +241,14 @@ async fn answer(session: Arc<Session>, request: Request<Incoming>) -> Result<Rep
     let id = MessageId::now();
     let (own, leaves) = (Arc::clone(&session), session.leaves());
     let (path, serve) = (request.uri().path(), &session.front.desk.serve);
-    let (surface, api) = (Surface::of(path, serve), request::api(path, serve));
-    let wants_problem = surface == Surface::V1 && problem::is_wanted(request.headers());
+    let (tongue, api) = (Tongue::of(path, request.headers(), serve), request::api(path, serve));
     let begun = Instant::now();
     let until = begun + REQUEST - AFTERMATH;
     let desk = Arc::clone(&session.front);
     let _under_way = desk.meter.begin();
-    let told = move |fault: &Fault| if wants_problem { problem::fault(fault, id) } else { surface.fault(fault, id) };
-    let mut reply = apart(told, id, (session.peer, &desk.meter), async move {
+    let mut reply = apart(tongue, id, (session.peer, &desk.meter), async move {
         let (head, body) = request.into_parts();
-        work(&own, &head, body, id, until, leaves).await
+        work(&own, &head, body, tongue, id, until, leaves).await
     })
     .await;
     if served >= REQUESTS || session.leaves() {
@@ -263,7 +261,7 @@ async fn answer(session: Arc<Session>, request: Request<Incoming>) -> Result<Rep
 /// Runs a request's work as a task of its own: it goes on when the client hangs up, and when it panics, the client gets an
 /// answer and the connection ends.
 async fn apart(
-    told: impl FnOnce(&Fault) -> Reply,
+    tongue: Tongue,
     id: MessageId,
     (peer, meter): (SocketAddr, &Meter),
     work: impl Future<Output = Reply> + Send + 'static,
@@ -271,7 +269,7 @@ async fn apart(
     tokio::spawn(work).await.unwrap_or_else(|error| {
         meter.count(Count::Fell);
         tracing::error!(request = %id, %peer, %error, "a request's task fell");
-        told(&Fault::new(Code::InternalError, "this went wrong on our side").closing())
+        tongue.fault(&Fault::new(Code::InternalError, "this went wrong on our side").closing(), id)
     })
 }
 
@@ -279,6 +277,7 @@ async fn work(
     session: &Session,
     head: &Parts,
     body: Incoming,
+    tongue: Tongue,
     mut id: MessageId,
     until: Instant,
     leaves: bool,
@@ -323,12 +322,8 @@ async fn work(
         // What wasn't read of the body is in the way of the next request.
         fault.close |= unread;
         refusal::tell(&session.front, session.peer, id, path, &fault, Correlation::of(&head.headers));
-        match Surface::of(head.uri.path(), &desk.serve) {
-            Surface::V1 if problem::is_wanted(&head.headers) => problem::fault(&fault, id),
-            surface => surface.fault(&fault, id),
-        }
+        tongue.fault(&fault, id)
     });
-
     limits::tell(session, &mut reply).await;
     cors::share(&mut reply, head, desk);
     reply

@@ -21,6 +21,9 @@ mod usesend;
 #[path = "surface/tests/trial.rs"]
 pub mod trial;
 
+use hyper::header::HeaderMap;
+
+use super::problem;
 use super::reply::{self, Fault, Reply};
 use crate::config::slice::Serve;
 use crate::mail::id::MessageId;
@@ -107,6 +110,25 @@ impl Surface {
             Self::Postmark => reply::finish(postmark::fault(fault, id), fault),
             Self::Usesend => reply::finish(usesend::fault(fault, id), fault),
         }
+    }
+}
+
+/// In whose words and in which form the refusals of one request are told.
+#[derive(Clone, Copy, Debug)]
+pub struct Tongue {
+    surface: Surface,
+    is_problem: bool,
+}
+
+impl Tongue {
+    /// By where it is asked, and by what its client wants to read.
+    pub fn of(path: &str, headers: &HeaderMap, served: &[Serve]) -> Self {
+        let surface = Surface::of(path, served);
+        Self { surface, is_problem: surface == Surface::V1 && problem::is_wanted(headers) }
+    }
+
+    pub fn fault(self, fault: &Fault, id: MessageId) -> Reply {
+        if self.is_problem { problem::fault(fault, id) } else { self.surface.fault(fault, id) }
     }
 }
 

@@ -344,8 +344,8 @@ async fn nothing_of_a_request_is_repeated_in_its_refusal() {
 async fn a_panic_is_a_500_for_its_request() {
     let (id, peer) = (MessageId::now(), "192.0.2.7:1".parse().unwrap());
     let meter = Meter::default();
-    let reply =
-        apart(|fault| Surface::V1.fault(fault, id), id, (peer, &meter), async { panic!("a mistake of ours") }).await;
+    let tongue = Tongue::of("/v1/send", &header::HeaderMap::new(), &[crate::config::slice::Serve::V1]);
+    let reply = apart(tongue, id, (peer, &meter), async { panic!("a mistake of ours") }).await;
     assert_eq!(reply.status(), 500);
     assert_eq!(meter.take("http").unwrap().counts, [(Count::Fell, 1)]);
     assert_eq!(reply.headers()[header::CONNECTION], "close");
